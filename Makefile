@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# Thin: every target first installs what it lacks (tools/setup), then calls the tool that does
+# the work. meson and ninja build; everything they make lies below build/.
+
+# `make run SHELL=1` asks for a shell in the guest, but SHELL is also what make runs recipes with.
+guest_shell := $(if $(filter command,$(firstword $(origin SHELL))),$(SHELL))
+override SHELL := /bin/sh
+
+TIME ?= 60
+
+build:
+	@tools/setup build
+	@tools/build release
+
+run:
+	@tools/setup run
+	@GUEST_SHELL='$(guest_shell)' examples/demo/run
+
+check:
+	@tools/setup check
+	@tools/check
+
+bench: build
+	@tools/setup bench
+	@tests/bench/run
+
+lint:
+	@tools/setup lint
+	@tools/lint
+
+fuzz:
+	@tools/setup check
+	@tools/fuzz '$(TIME)'
+
+lab:
+	@tools/setup run
+	@tests/lab/run
+
+install: build
+	@meson install --no-rebuild -C build/release
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make             builds avp: build/release/avp'
+	@echo 'make run         boots a Linux guest on the devices of AVP and shows them at work'
+	@echo 'make run SHELL=1 the same, and leaves a shell in the guest'
+	@echo 'make check       formatting, both compilers, unit tests, sanitizers, corpora, one boot'
+	@echo 'make bench       measures against other device processes, side by side'
+	@echo 'make lint        static analysis'
+	@echo 'make fuzz        fuzzes each target for TIME=60 seconds'
+	@echo 'make lab         whole guests: every script under tests/lab'
+	@echo 'make install     installs; DESTDIR is honoured'
+	@echo 'make clean       removes build/'
+
+.PHONY: build run check bench lint fuzz lab install clean help
+.DEFAULT_GOAL := build
