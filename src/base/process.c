@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Child processes by fork and exec. Between the two only async-signal-safe calls are made, so that
+ * a parent with threads may start children too.
+ */
+#include "base/process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+/* The exit status of a child that could not execute its program; nobody sees it. */
+#define EXIT_NOT_EXECUTED 127
+
+void process_die_with_parent(pid_t parent)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* The parent may have ended before the call: then no signal will ever come. */
+	if (getppid() != parent)
+		_exit(EXIT_NOT_EXECUTED);
+}
+
+static void reset_signals(void)
+{
+	struct sigaction action = {.sa_handler = SIG_DFL};
+	sigset_t none;
+
+	/* exec resets handlers but keeps ignored signals ignored. */
+	for (int i = 1; i < NSIG; i++)
+		sigaction(i, &action, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void set_cloexec(int fd, bool on)
+{
+	int flags = fcntl(fd, F_GETFD);
+
+	if (flags >= 0)
+		fcntl(fd, F_SETFD, on ? flags | FD_CLOEXEC : flags & ~FD_CLOEXEC);
+}
+
+/* What getdents64 fills in; opendir allocates, which a fork of a program with threads must not. */
+struct directory_entry {
+	uint64_t inode;
+	int64_t offset;
+	unsigned short length;
+	unsigned char type;
+	char name[];
+};
+
+/* For kernels before 5.11 and sandboxes that forbid close_range. */
+static void set_cloexec_by_listing(int first)
+{
+	char buffer[4096] __attribute__((aligned(__alignof__(struct directory_entry))));
+	int directory = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	long bytes;
+
+	if (directory < 0) {
+		/* No /proc either: as many as the program may have opened. */
+		for (int fd = first; fd < (int)sysconf(_SC_OPEN_MAX); fd++)
+			set_cloexec(fd, true);
+		return;
+	}
+	while ((bytes = syscall(SYS_getdents64, directory, buffer, sizeof(buffer))) > 0) {
+		long at = 0;
+
+		while (at < bytes) {
+			struct directory_entry *entry = (struct directory_entry *)(buffer + at);
+			int fd = atoi(entry->name);
+
+			if (fd >= first)
+				set_cloexec(fd, true);
+			at += entry->length;
+		}
+	}
+}
+
+static void keep_only(const struct process_spawn *spawn)
+{
+	if (syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		set_cloexec_by_listing(STDERR_FILENO + 1);
+	for (size_t i = 0; i < spawn->kept_fd_count; i++)
+		set_cloexec(spawn->kept_fds[i], false);
+}
+
+/* The child's side; ends in the program, or by writing an errno to @report. */
+static _Noreturn void become_program(const struct process_spawn *spawn, pid_t parent, int report)
+{
+	int input = spawn->stdin_fd;
+	int code;
+
+	process_die_with_parent(parent);
+	if (spawn->own_group)
+		setpgid(0, 0);
+	if (input < 0)
+		input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (input >= 0 && dup2(input, STDIN_FILENO) >= 0 &&
+	    (spawn->stdout_fd < 0 || dup2(spawn->stdout_fd, STDOUT_FILENO) >= 0) &&
+	    (spawn->stderr_fd < 0 || dup2(spawn->stderr_fd, STDERR_FILENO) >= 0)) {
+		keep_only(spawn);
+		reset_signals();
+		execvp(spawn->program, (char *const *)spawn->argv);
+	}
+	code = errno;
+	if (write(report, &code, sizeof(code)) < 0)
+		_exit(EXIT_NOT_EXECUTED);
+	_exit(EXIT_NOT_EXECUTED);
+}
+
+/* Makes a pipe whose ends are no standard descriptors, which the child replaces. */
+static int make_report_pipe(int ends[2])
+{
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	for (int i = 0; i < 2; i++) {
+		int moved;
+
+		if (ends[i] > STDERR_FILENO)
+			continue;
+		moved = fcntl(ends[i], F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+		if (moved < 0) {
+			int code = errno;
+
+			close_fd(&ends[0]);
+			close_fd(&ends[1]);
+			return -code;
+		}
+		close(ends[i]);
+		ends[i] = moved;
+	}
+	return 0;
+}
+
+/* Waits for exec: returns 0 when the program runs, else the child's errno. */
+static int read_report(int fd)
+{
+	int code = 0;
+	ssize_t bytes;
+
+	do {
+		bytes = read(fd, &code, sizeof(code));
+	} while (bytes < 0 && errno == EINTR);
+	/* Nothing: exec closed the pipe, or the child was killed, which its pidfd will tell. */
+	return bytes == sizeof(code) ? code : 0;
+}
+
+int process_spawn(struct process *process, const struct process_spawn *spawn, struct error *error)
+{
+	cleanup_fd int report_in = -1, report_out = -1;
+	int ends[2], result, status;
+	sigset_t all, before;
+	pid_t parent = getpid();
+
+	*process = PROCESS_NONE;
+	result = make_report_pipe(ends);
+	if (result < 0)
+		return error_set_errno(error, -result, "cannot start %s", spawn->program);
+	report_in = ends[0];
+	report_out = ends[1];
+
+	/* A handler of the parent's must not run in the child. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	process->pid = fork();
+	if (process->pid == 0)
+		become_program(spawn, parent, report_out);
+	result = errno;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (process->pid < 0) {
+		*process = PROCESS_NONE;
+		return error_set_errno(error, result, "cannot start %s", spawn->program);
+	}
+
+	close_fd(&report_out);
+	result = read_report(report_in);
+	if (!result) {
+		process->pidfd = pidfd_open(process->pid, 0);
+		if (process->pidfd >= 0)
+			return 0;
+		result = errno;
+		kill(process->pid, SIGKILL);
+	}
+	while (waitpid(process->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	*process = PROCESS_NONE;
+	return error_set_errno(error, result, "cannot start %s", spawn->program);
+}
+
+void process_signal(const struct process *process, int signal_number)
+{
+	/* The pid is ours until process_reap has taken the status, so it names no other process. */
+	if (process->pid > 0)
+		kill(process->pid, signal_number);
+}
+
+bool process_reap(struct process *process, int *status)
+{
+	pid_t pid;
+
+	if (process->pid <= 0)
+		return false;
+	do {
+		pid = waitpid(process->pid, status, WNOHANG);
+	} while (pid < 0 && errno == EINTR);
+	if (pid == 0)
+		return false;
+	if (pid < 0)
+		*status = 0; /* someone else took it: all that is known is that it has ended */
+	close_fd(&process->pidfd);
+	process->pid = 0;
+	return true;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+bool process_wait(struct process *process, int timeout_ms, int *status)
+{
+	int64_t deadline = now_ms() + timeout_ms;
+	struct pollfd ended = {.fd = process->pidfd, .events = POLLIN};
+
+	if (process->pid <= 0)
+		return false;
+	for (;;) {
+		int64_t left = timeout_ms < 0 ? -1 : deadline - now_ms();
+
+		if (timeout_ms >= 0 && left < 0)
+			left = 0;
+		if (poll(&ended, 1, (int)left) < 0 && errno != EINTR)
+			return false;
+		if (process_reap(process, status))
+			return true;
+		if (left == 0)
+			return false;
+	}
+}
+
+void process_end(struct process *process, int grace_ms)
+{
+	int status;
+
+	if (grace_ms > 0) {
+		process_signal(process, SIGTERM);
+		if (process_wait(process, grace_ms, &status))
+			return;
+	}
+	process_signal(process, SIGKILL);
+	process_wait(process, -1, &status);
+}
+
+const char *process_describe(char buffer[PROCESS_STATUS_LENGTH], int status)
+{
+	if (WIFSIGNALED(status))
+		snprintf(buffer, PROCESS_STATUS_LENGTH, "signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
+	else
+		snprintf(buffer, PROCESS_STATUS_LENGTH, "exit status %d", WEXITSTATUS(status));
+	return buffer;
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Child processes: started with exactly the descriptors they are meant to have, watched through a
+ * pidfd, and gone when the parent is gone, however that ended.
+ */
+#ifndef AVP_BASE_PROCESS_H
+#define AVP_BASE_PROCESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+/* A child process; one that does not run has pid 0. */
+struct process {
+	pid_t pid;
+	int pidfd; /* readable once the process has ended; -1 when there is none */
+};
+
+#define PROCESS_NONE ((struct process){.pidfd = -1})
+
+struct process_spawn {
+	/*
+	 * What to execute: a path, or a name without '/' that is looked for in PATH. It need not
+	 * be argv[0].
+	 */
+	const char *program;
+	const char *const *argv; /* ends with NULL */
+	/*
+	 * Descriptors, besides standard input, output and error, that the child keeps, each under
+	 * its own number. All others are closed in it, whether or not they are CLOEXEC.
+	 */
+	const int *kept_fds;
+	size_t kept_fd_count;
+	int stdin_fd;  /* becomes standard input; -1: /dev/null */
+	int stdout_fd; /* becomes standard output; -1: the parent's */
+	int stderr_fd; /* becomes standard error; -1: the parent's */
+	/* Start a process group of its own, so that keys of the terminal do not signal it. */
+	bool own_group;
+};
+
+/*
+ * Starts a child. It dies (SIGKILL) when the calling thread ends: call from a thread that lives as
+ * long as the program. Signal handlers, ignored signals and the signal mask are reset in it.
+ * Returns 0 with *process set, or a negative errno with *error set, also when the program could
+ * not be executed: then no process is left.
+ */
+int process_spawn(struct process *process, const struct process_spawn *spawn, struct error *error);
+
+/*
+ * Has the kernel kill this process when its parent ends, which must be @parent: otherwise it has
+ * ended already, and this process ends too. Children of process_spawn have it from the start;
+ * call again after a change of user or group ids or of capabilities, which cancels it.
+ */
+void process_die_with_parent(pid_t parent);
+
+/* Sends @signal_number. A process that has ended is left alone. */
+void process_signal(const struct process *process, int signal_number);
+
+/*
+ * Takes the exit status of a child that has ended, in the form of waitpid. Returns false while it
+ * runs. After true the child is gone and *process is PROCESS_NONE.
+ */
+bool process_reap(struct process *process, int *status);
+
+/*
+ * Waits at most @timeout_ms (-1: for ever) for the end of the child, then as process_reap. Blocks.
+ */
+bool process_wait(struct process *process, int timeout_ms, int *status);
+
+/* Ends the child if it runs: @grace_ms after SIGTERM (0: at once) by SIGKILL. Blocks. */
+void process_end(struct process *process, int grace_ms);
+
+/* Long enough for any status that process_describe writes. */
+#define PROCESS_STATUS_LENGTH 64
+
+/* Writes what a status of process_reap means: "exit status 1", "signal 9 (Killed)". */
+const char *process_describe(char buffer[PROCESS_STATUS_LENGTH], int status);
+
+#endif
