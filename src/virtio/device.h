@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The life of a device: feature negotiation, status, configuration space, and what happens when a
+ * driver breaks the rules (VIRTIO 1.4, 2.1 to 2.5 and 3.1). Transports drive it with the
+ * functions below; a device type implements struct virtio_device_class.
+ *
+ * A device and its queues belong to one thread.
+ */
+#ifndef AVP_VIRTIO_DEVICE_H
+#define AVP_VIRTIO_DEVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "virtio/virtqueue.h"
+
+struct virtio_device;
+
+/* Ring and transport features that the core implements and adds to what each device offers. */
+extern const uint64_t virtio_core_features;
+
+/* A device type. Const; the device's state is in a struct of its own around virtio_device. */
+struct virtio_device_class {
+	const char *name;
+	uint32_t id; /* VIRTIO 1.4, chapter 5 */
+	/* Makes *length bytes of configuration space at @offset; both are within config_size. */
+	void (*config_read)(struct virtio_device *device, size_t offset, void *buffer,
+			    size_t length);
+	/* Takes a write to configuration space. -EPERM: nothing there can be written. NULL: so. */
+	int (*config_write)(struct virtio_device *device, size_t offset, const void *buffer,
+			    size_t length);
+	/*
+	 * The negotiated feature bits are known and final: check what the device type demands
+	 * of them. -EINVAL refuses them. NULL: nothing to check.
+	 */
+	int (*features_chosen)(struct virtio_device *device);
+	/* The driver kicked a started queue, or it may have: take what is there. */
+	void (*handle)(struct virtio_device *device, struct virtqueue *queue);
+	/*
+	 * The queue is about to be stopped or guest memory to change: on return no request of
+	 * this queue is in the host's hands any more. NULL: none ever is after handle returns.
+	 */
+	void (*quiesce)(struct virtio_device *device, struct virtqueue *queue);
+	/* Back to the state after creation. All queues are stopped. NULL: nothing to do. */
+	void (*reset)(struct virtio_device *device);
+};
+
+/* What a transport does for a device. */
+struct virtio_transport_ops {
+	/* Configuration space changed, or DEVICE_NEEDS_RESET was set: tell the driver. */
+	void (*config_changed)(struct virtio_device *device);
+};
+
+struct virtio_device {
+	const struct virtio_device_class *class;
+	const struct virtio_transport_ops *transport;
+	void *transport_context;
+	struct guest_memory *memory;
+	uint64_t offered; /* feature bits */
+	uint64_t negotiated;
+	bool features_refused; /* the driver's last choice */
+	size_t config_size;
+	uint32_t config_generation;
+	uint8_t status; /* VIRTIO_CONFIG_S_* */
+	uint16_t queue_count;
+	struct virtqueue *queues; /* queue_count of them */
+	uint16_t queue_size_max;
+	uint64_t faults; /* how often a driver broke the rules */
+	/* Called once for each fault, for the log. NULL: silent. */
+	void (*report_fault)(struct virtio_device *device, const struct virtqueue *queue,
+			     const char *reason);
+};
+
+/*
+ * Prepares a device of @class with @queue_count queues (@queues: zeroed, the caller's) that
+ * offers the device-specific @features besides virtio_core_features.
+ */
+void virtio_device_init(struct virtio_device *device, const struct virtio_device_class *class,
+			uint64_t features, size_t config_size, struct virtqueue *queues,
+			uint16_t queue_count, uint16_t queue_size_max);
+
+static inline bool virtio_has_feature(const struct virtio_device *device, unsigned int bit)
+{
+	return device->negotiated >> bit & 1;
+}
+
+/*
+ * The driver's choice of features. Bits that are not offered, or combinations that the
+ * specification forbids: -EINVAL, and nothing is changed (VIRTIO 1.4, 2.2).
+ */
+int virtio_device_set_features(struct virtio_device *device, uint64_t features);
+
+/*
+ * The driver writes the status (VIRTIO 1.4, 2.1). 0 resets the device. FEATURES_OK stays clear
+ * when the features were refused or lack VERSION_1; bits are set, never cleared one by one.
+ */
+void virtio_device_set_status(struct virtio_device *device, uint8_t status);
+
+/* Resets the device: all queues are quiesced and stopped, features and status cleared. */
+void virtio_device_reset(struct virtio_device *device);
+
+/* Configuration space; bytes outside it read as zero. A write may be refused with -EPERM. */
+void virtio_device_config_read(struct virtio_device *device, uint64_t offset, void *buffer,
+			       size_t length);
+int virtio_device_config_write(struct virtio_device *device, uint64_t offset, const void *buffer,
+			       size_t length);
+/* The device changed its configuration space: counts the generation and tells the driver. */
+void virtio_device_config_changed(struct virtio_device *device);
+
+/* Quiesces and stops one queue: reset of a queue (VIRTIO 1.4, 2.6.1), or GET_VRING_BASE. */
+void virtio_device_stop_queue(struct virtio_device *device, struct virtqueue *queue,
+			      uint16_t *available_index, uint16_t *used_index);
+/* Has no request in the host's hands on return, on any queue. The queues stay started. */
+void virtio_device_quiesce(struct virtio_device *device);
+
+/* Lets the device work on a queue, when it is started and the device is not broken. */
+void virtio_device_kick(struct virtio_device *device, struct virtqueue *queue);
+
+/*
+ * A driver broke a rule: sets DEVICE_NEEDS_RESET, stops all queues taking requests, counts it,
+ * reports it once until the next reset and notifies the driver (VIRTIO 1.4, 2.1.2).
+ */
+void virtio_device_fault(struct virtio_device *device, struct virtqueue *queue, const char *reason);
+
+#endif

@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The record of requests in flight (vhost-user specification, "Inflight I/O tracking").
+ *
+ * The process can be killed between any two instructions. What it had stored by then is what its
+ * successor finds, in program order, so the order of the stores below is all the transaction
+ * there is; `ordered` keeps the compiler from changing it.
+ */
+#include "virtio/inflight.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "virtio/ring.h"
+
+#define RECORD_VERSION	 1
+#define RECORD_ALIGNMENT 64
+
+#define ordered()	 __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+struct split_entry {
+	uint8_t inflight;
+	uint8_t padding[5];
+	uint16_t next; /* in the last batch of used descriptors */
+	uint64_t counter;
+};
+
+struct split_record {
+	uint64_t features;
+	uint16_t version;
+	uint16_t size;
+	uint16_t last_batch_head;
+	uint16_t used_index;
+	struct split_entry entries[];
+};
+
+struct packed_entry {
+	uint8_t inflight;
+	uint8_t padding;
+	uint16_t next;	/* free entry, or next descriptor of the chain */
+	uint16_t last;	/* descriptor of the chain: in the head entry */
+	uint16_t count; /* of descriptors: in the head entry */
+	uint64_t counter;
+	uint16_t id;
+	uint16_t flags;
+	uint32_t length;
+	uint64_t address;
+};
+
+struct packed_record {
+	uint64_t features;
+	uint16_t version;
+	uint16_t size;
+	uint16_t free_head;
+	uint16_t old_free_head;
+	uint16_t used_index;
+	uint16_t old_used_index;
+	uint8_t used_wrap;
+	uint8_t old_used_wrap;
+	uint8_t padding[7];
+	struct packed_entry entries[];
+};
+
+_Static_assert(sizeof(struct split_entry) == 16 && sizeof(struct split_record) == 16,
+	       "layout of the vhost-user specification");
+_Static_assert(sizeof(struct packed_entry) == 32 && sizeof(struct packed_record) == 32,
+	       "layout of the vhost-user specification");
+
+size_t inflight_region_size(uint16_t size, bool packed)
+{
+	size_t bytes = packed ? sizeof(struct packed_record) + size * sizeof(struct packed_entry) :
+				sizeof(struct split_record) + size * sizeof(struct split_entry);
+
+	return (bytes + RECORD_ALIGNMENT - 1) / RECORD_ALIGNMENT * RECORD_ALIGNMENT;
+}
+
+/* Both records begin alike. */
+static struct split_record *header(const struct virtqueue_inflight *inflight)
+{
+	return inflight->region;
+}
+
+int inflight_attach(struct virtqueue_inflight *inflight, void *region, uint16_t size, bool packed)
+{
+	*inflight = (struct virtqueue_inflight){.region = region, .size = size, .packed = packed};
+	if (header(inflight)->version == 0)
+		return 0;
+	if (header(inflight)->version != RECORD_VERSION || header(inflight)->size != size)
+		return -EINVAL;
+	return 0;
+}
+
+bool inflight_is_open(const struct virtqueue_inflight *inflight)
+{
+	return header(inflight)->version == RECORD_VERSION;
+}
+
+void inflight_open(struct virtqueue_inflight *inflight, uint16_t used_index, bool used_wrap)
+{
+	memset(inflight->region, 0, inflight_region_size(inflight->size, inflight->packed));
+	inflight->counter = 0;
+	if (inflight->packed) {
+		struct packed_record *record = inflight->region;
+
+		record->used_index = record->old_used_index = used_index;
+		record->used_wrap = record->old_used_wrap = used_wrap;
+		for (uint16_t i = 0; i < inflight->size; i++)
+			record->entries[i].next = i + 1;
+	} else {
+		struct split_record *record = inflight->region;
+
+		record->used_index = used_index;
+	}
+	header(inflight)->size = inflight->size;
+	ordered();
+	header(inflight)->version = RECORD_VERSION;
+}
+
+void inflight_close(struct virtqueue_inflight *inflight)
+{
+	header(inflight)->version = 0;
+}
+
+/* The number by which a record's entry is sorted. */
+static uint64_t counter_of(const struct virtqueue_inflight *inflight, uint16_t entry)
+{
+	return inflight->packed ?
+		       ((struct packed_record *)inflight->region)->entries[entry].counter :
+		       ((struct split_record *)inflight->region)->entries[entry].counter;
+}
+
+/* Puts an entry where its number belongs; the list is short and almost always in order. */
+static void insert_by_counter(struct virtqueue_inflight *inflight, uint16_t *replay, int count,
+			      uint16_t entry)
+{
+	uint64_t counter = counter_of(inflight, entry);
+
+	for (; count > 0 && counter_of(inflight, replay[count - 1]) > counter; count--)
+		replay[count] = replay[count - 1];
+	replay[count] = entry;
+	if (counter >= inflight->counter)
+		inflight->counter = counter + 1;
+}
+
+int inflight_resume_split(struct virtqueue_inflight *inflight, uint16_t used_index,
+			  uint16_t *replay, struct inflight_position *position)
+{
+	struct split_record *record = inflight->region;
+	int count = 0;
+
+	/* Killed between the update of the used ring and of the record: that one was completed. */
+	if (record->used_index != used_index) {
+		uint16_t last = shared_read(&record->last_batch_head);
+
+		if (last >= inflight->size)
+			return -EINVAL;
+		record->entries[last].inflight = 0;
+		ordered();
+		record->used_index = used_index;
+	}
+	for (uint16_t i = 0; i < inflight->size; i++)
+		if (record->entries[i].inflight)
+			insert_by_counter(inflight, replay, count++, i);
+	position->used_index = used_index;
+	position->slots = (uint16_t)count;
+	return count;
+}
+
+void inflight_take_split(struct virtqueue_inflight *inflight, uint16_t head)
+{
+	struct split_record *record = inflight->region;
+
+	record->entries[head].counter = inflight->counter++;
+	ordered();
+	record->entries[head].inflight = 1;
+	ordered();
+}
+
+void inflight_using_split(struct virtqueue_inflight *inflight, uint16_t head)
+{
+	struct split_record *record = inflight->region;
+
+	record->entries[head].next = record->last_batch_head;
+	record->last_batch_head = head;
+	ordered();
+}
+
+void inflight_used_split(struct virtqueue_inflight *inflight, uint16_t head, uint16_t used_index)
+{
+	struct split_record *record = inflight->region;
+
+	ordered();
+	record->entries[head].inflight = 0;
+	ordered();
+	record->used_index = used_index;
+	ordered();
+}
+
+/* Makes the state before the last use the current one, or the other way round. */
+static void roll(struct packed_record *record, bool forward)
+{
+	if (forward) {
+		record->old_free_head = record->free_head;
+		record->old_used_index = record->used_index;
+		record->old_used_wrap = record->used_wrap;
+	} else {
+		record->free_head = record->old_free_head;
+		record->used_index = record->old_used_index;
+		record->used_wrap = record->old_used_wrap;
+	}
+	ordered();
+}
+
+/* A chain whose entries and links stay within the record. */
+static bool chain_is_sound(const struct virtqueue_inflight *inflight, uint16_t head)
+{
+	const struct packed_record *record = inflight->region;
+	uint16_t count = record->entries[head].count;
+
+	if (count == 0 || count > inflight->size)
+		return false;
+	for (uint16_t i = 1; i < count; i++) {
+		head = shared_read(&record->entries[head].next);
+		if (head >= inflight->size)
+			return false;
+	}
+	return true;
+}
+
+int inflight_resume_packed(struct virtqueue_inflight *inflight,
+			   const struct vring_packed_desc *ring, uint16_t *replay,
+			   struct inflight_position *position)
+{
+	struct packed_record *record = inflight->region;
+	uint16_t old_used = shared_read(&record->old_used_index);
+	uint16_t size = inflight->size, free;
+	uint32_t slots = 0;
+	int count = 0;
+
+	if (record->used_index >= size || old_used >= size)
+		return -EINVAL;
+	if (record->used_index != record->old_used_index ||
+	    record->used_wrap != record->old_used_wrap) {
+		uint16_t flags = shared_read(&ring[old_used].flags);
+		bool available = flags & PACKED_AVAILABLE, used = flags & PACKED_USED;
+
+		/* Killed around the update of the ring: did the driver's descriptor give way? */
+		if (!(available == record->old_used_wrap && used != record->old_used_wrap))
+			roll(record, true);
+	}
+	roll(record, false);
+	free = shared_read(&record->free_head);
+	for (uint16_t i = 0; i < size && free < size; i++) {
+		record->entries[free].inflight = 0;
+		free = shared_read(&record->entries[free].next);
+	}
+	for (uint16_t i = 0; i < size; i++) {
+		if (!record->entries[i].inflight)
+			continue;
+		if (!chain_is_sound(inflight, i))
+			return -EINVAL;
+		slots += record->entries[i].count;
+		insert_by_counter(inflight, replay, count++, i);
+	}
+	if (slots > size)
+		return -EINVAL;
+	position->used_index = record->used_index;
+	position->used_wrap = record->used_wrap;
+	position->slots = (uint16_t)slots;
+	return count;
+}
+
+int inflight_add_packed(struct virtqueue_inflight *inflight,
+			const struct vring_packed_desc *descriptor)
+{
+	struct packed_record *record = inflight->region;
+	/* The frontend can write here at any time: read once, and the head kept for commit. */
+	uint16_t at = shared_read(&record->free_head), head = shared_read(&record->old_free_head);
+
+	if (at >= inflight->size || head >= inflight->size)
+		return -ENOSPC;
+	if (at == head) {
+		record->entries[head].count = 0;
+		record->entries[head].counter = inflight->counter++;
+		ordered();
+		record->entries[head].inflight = 1;
+	}
+	inflight->head = head;
+	record->entries[head].last = at;
+	record->entries[head].count++;
+	record->entries[at].address = descriptor->addr;
+	record->entries[at].length = descriptor->len;
+	record->entries[at].flags = descriptor->flags;
+	record->entries[at].id = descriptor->id;
+	ordered();
+	record->free_head = record->entries[at].next;
+	ordered();
+	return 0;
+}
+
+uint16_t inflight_commit_packed(struct virtqueue_inflight *inflight)
+{
+	struct packed_record *record = inflight->region;
+
+	record->old_free_head = record->free_head;
+	ordered();
+	return inflight->head;
+}
+
+void inflight_cancel_packed(struct virtqueue_inflight *inflight)
+{
+	struct packed_record *record = inflight->region;
+	uint16_t head = shared_read(&record->old_free_head);
+
+	record->free_head = head;
+	ordered();
+	if (head < inflight->size)
+		record->entries[head].inflight = 0;
+}
+
+int inflight_read_packed(const struct virtqueue_inflight *inflight, uint16_t *entry,
+			 struct vring_packed_desc *descriptor)
+{
+	const struct packed_record *record = inflight->region;
+	const struct packed_entry *from;
+
+	if (*entry >= inflight->size)
+		return -EINVAL;
+	from = &record->entries[*entry];
+	descriptor->addr = from->address;
+	descriptor->len = from->length;
+	descriptor->id = from->id;
+	descriptor->flags = from->flags;
+	*entry = shared_read(&from->next);
+	return 0;
+}
+
+uint16_t inflight_count_packed(const struct virtqueue_inflight *inflight, uint16_t head)
+{
+	const struct packed_record *record = inflight->region;
+	uint16_t count = record->entries[head].count;
+
+	return count < inflight->size ? count : inflight->size;
+}
+
+void inflight_using_packed(struct virtqueue_inflight *inflight, uint16_t head, uint16_t used_index,
+			   bool used_wrap)
+{
+	struct packed_record *record = inflight->region;
+	uint16_t last = shared_read(&record->entries[head].last);
+
+	if (last < inflight->size)
+		record->entries[last].next = record->free_head;
+	ordered();
+	record->free_head = head;
+	record->used_index = used_index;
+	record->used_wrap = used_wrap;
+	ordered();
+}
+
+void inflight_used_packed(struct virtqueue_inflight *inflight, uint16_t head)
+{
+	struct packed_record *record = inflight->region;
+
+	ordered();
+	record->entries[head].inflight = 0;
+	ordered();
+	roll(record, true);
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The record of requests in flight that outlives a device process: a region of shared memory as
+ * the vhost-user specification lays it out ("Inflight I/O tracking"), kept by the frontend. A
+ * restarted device finds in it which requests were taken and not completed, and takes them again.
+ *
+ * The region is written by us and may have been left half-way by a crash at any instruction; it
+ * is also in the hands of the frontend, so it is checked as any untrusted input.
+ */
+#ifndef AVP_VIRTIO_INFLIGHT_H
+#define AVP_VIRTIO_INFLIGHT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <linux/virtio_ring.h>
+
+/* The record of one queue. */
+struct virtqueue_inflight {
+	void *region;  /* inflight_region_size bytes */
+	uint16_t size; /* entries of the ring it was made for */
+	bool packed;
+	uint64_t counter; /* the next request's number: the order of submission */
+	uint16_t head;	  /* packed: the entry of the chain that was added last */
+};
+
+/* Bytes of a record for a ring of @size entries, a multiple of 64. */
+size_t inflight_region_size(uint16_t size, bool packed);
+
+/*
+ * Attaches @region to *inflight. A zeroed region is a valid, empty record; its first ring to start
+ * sets it up. -EINVAL: it is no record for a ring of that size and format.
+ */
+int inflight_attach(struct virtqueue_inflight *inflight, void *region, uint16_t size, bool packed);
+
+/* What follows is for the rings. */
+
+/* Where a ring stands, as the record knows it. */
+struct inflight_position {
+	uint16_t used_index;
+	bool used_wrap; /* packed */
+	uint16_t slots; /* ring entries that the requests in flight take: split, one each */
+};
+
+/* Did a ring run with this record, that has not been closed since? */
+bool inflight_is_open(const struct virtqueue_inflight *inflight);
+
+/* Opens an empty record at a position of the used ring. */
+void inflight_open(struct virtqueue_inflight *inflight, uint16_t used_index, bool used_wrap);
+
+/* Nothing is in flight, and whoever starts the ring again knows where: zeroes the record. */
+void inflight_close(struct virtqueue_inflight *inflight);
+
+/*
+ * Repairs what a crash left half-done and puts the heads of what was in flight, oldest first, in
+ * @replay (size entries). Split: @used_index is what the used ring says. Packed: @ring is the
+ * descriptor ring. Returns how many, or -EINVAL when the record makes no sense.
+ */
+int inflight_resume_split(struct virtqueue_inflight *inflight, uint16_t used_index,
+			  uint16_t *replay, struct inflight_position *position);
+int inflight_resume_packed(struct virtqueue_inflight *inflight,
+			   const struct vring_packed_desc *ring, uint16_t *replay,
+			   struct inflight_position *position);
+
+/* A request was taken from the ring. */
+void inflight_take_split(struct virtqueue_inflight *inflight, uint16_t head);
+/* Around the used ring's update. */
+void inflight_using_split(struct virtqueue_inflight *inflight, uint16_t head);
+void inflight_used_split(struct virtqueue_inflight *inflight, uint16_t head, uint16_t used_index);
+
+/*
+ * Packed: each descriptor of a chain as it is read, then either commit, which returns the entry
+ * that stands for the request, or cancel. -ENOSPC: more in flight than the ring has entries.
+ */
+int inflight_add_packed(struct virtqueue_inflight *inflight,
+			const struct vring_packed_desc *descriptor);
+uint16_t inflight_commit_packed(struct virtqueue_inflight *inflight);
+void inflight_cancel_packed(struct virtqueue_inflight *inflight);
+/* Entries of a recorded chain, for replay: the head, then as *entry becomes. -EINVAL: broken. */
+int inflight_read_packed(const struct virtqueue_inflight *inflight, uint16_t *entry,
+			 struct vring_packed_desc *descriptor);
+uint16_t inflight_count_packed(const struct virtqueue_inflight *inflight, uint16_t head);
+void inflight_using_packed(struct virtqueue_inflight *inflight, uint16_t head, uint16_t used_index,
+			   bool used_wrap);
+void inflight_used_packed(struct virtqueue_inflight *inflight, uint16_t head);
+
+#endif

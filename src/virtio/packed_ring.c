@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Packed virtqueues, device side (VIRTIO 1.4, 2.8). */
+#include <errno.h>
+
+#include "virtio/ring.h"
+
+static uint64_t descriptor_bytes(uint16_t size)
+{
+	return sizeof(struct vring_packed_desc) * size;
+}
+
+static uint64_t suppression_bytes(uint16_t size)
+{
+	(void)size;
+	return sizeof(struct vring_packed_desc_event);
+}
+
+/* Moves a position in the ring forward by up to a whole ring. */
+static void advance(const struct virtqueue *queue, uint16_t *index, bool *wrap, uint16_t slots)
+{
+	uint32_t next = (uint32_t)*index + slots;
+
+	if (next >= queue->size) {
+		next -= queue->size;
+		*wrap = !*wrap;
+	}
+	*index = (uint16_t)next;
+}
+
+static void split_position(uint16_t position, uint16_t *index, bool *wrap)
+{
+	*index = position & (PACKED_WRAP - 1);
+	*wrap = position & PACKED_WRAP;
+}
+
+static uint16_t join_position(uint16_t index, bool wrap)
+{
+	return index | (wrap ? PACKED_WRAP : 0);
+}
+
+static int resume(struct virtqueue *queue)
+{
+	struct inflight_position position = {0};
+	int count;
+
+	split_position(queue->setup.available_index, &queue->available_index,
+		       &queue->available_wrap);
+	split_position(queue->setup.used_index, &queue->used_index, &queue->used_wrap);
+	if (queue->inflight && inflight_is_open(queue->inflight)) {
+		count = inflight_resume_packed(queue->inflight, queue->descriptors, queue->replay,
+					       &position);
+		if (count < 0)
+			return count;
+		queue->replay_count = (uint16_t)count;
+		queue->used_index = queue->available_index = position.used_index;
+		queue->used_wrap = queue->available_wrap = position.used_wrap;
+		/* All that was taken has either been used or is in the record. */
+		advance(queue, &queue->available_index, &queue->available_wrap, position.slots);
+	}
+	if (queue->available_index >= queue->size || queue->used_index >= queue->size)
+		return -EINVAL;
+	if (queue->inflight && !inflight_is_open(queue->inflight))
+		inflight_open(queue->inflight, queue->used_index, queue->used_wrap);
+	return 0;
+}
+
+static struct vring_packed_desc *descriptor_at(const struct virtqueue *queue, uint16_t index)
+{
+	return (struct vring_packed_desc *)queue->descriptors + index;
+}
+
+static bool has_request(struct virtqueue *queue)
+{
+	uint16_t flags = shared_acquire(&descriptor_at(queue, queue->available_index)->flags);
+
+	return !!(flags & PACKED_AVAILABLE) == queue->available_wrap &&
+	       !!(flags & PACKED_USED) != queue->available_wrap;
+}
+
+static int follow_indirect(struct chain *chain, uint64_t address, uint32_t bytes)
+{
+	uint32_t count = bytes / sizeof(struct vring_packed_desc);
+
+	if (!chain->queue->indirect)
+		return chain_broken(chain, "indirect descriptor that was not negotiated");
+	if (bytes % sizeof(struct vring_packed_desc) != 0 || count == 0)
+		return chain_broken(chain, "indirect table of a wrong size");
+	for (uint32_t i = 0; i < count; i++) {
+		struct vring_packed_desc desc;
+		int ret = guest_memory_read(chain->queue->memory,
+					    guest_addr(address + i * sizeof(desc)), &desc,
+					    sizeof(desc));
+
+		if (ret == -EAGAIN)
+			return ret;
+		if (ret < 0)
+			return chain_broken(chain, "indirect table outside guest memory");
+		ret = chain_count(chain, VIRTQUEUE_CHAIN_MAX);
+		if (ret == 0) /* flags other than WRITE are ignored in a table (2.8.7) */
+			ret = chain_add(chain, desc.addr, desc.len,
+					desc.flags & VRING_DESC_F_WRITE);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+static int follow_descriptor(struct chain *chain, const struct vring_packed_desc *desc)
+{
+	int ret;
+
+	if (desc->flags & VRING_DESC_F_INDIRECT) {
+		if ((desc->flags & VRING_DESC_F_NEXT) || chain->descriptors > 0)
+			return chain_broken(chain, "indirect descriptor in a list (2.8.19)");
+		return follow_indirect(chain, desc->addr, desc->len);
+	}
+	ret = chain_count(chain, chain->queue->size);
+	if (ret == 0)
+		ret = chain_add(chain, desc->addr, desc->len, desc->flags & VRING_DESC_F_WRITE);
+	return ret;
+}
+
+/* A request that the record of requests in flight holds: the ring no longer does. */
+static int take_recorded(struct chain *chain)
+{
+	struct virtqueue *queue = chain->queue;
+	struct virtio_request *request = chain->request;
+	uint16_t entry = queue->replay[queue->replay_next];
+
+	request->record = entry;
+	request->slots = inflight_count_packed(queue->inflight, entry);
+	for (uint16_t i = 0; i < request->slots; i++) {
+		struct vring_packed_desc desc;
+		int ret = inflight_read_packed(queue->inflight, &entry, &desc);
+
+		if (ret < 0)
+			return chain_broken(chain, "record of requests in flight is damaged");
+		ret = follow_descriptor(chain, &desc);
+		if (ret < 0)
+			return ret;
+		request->id = desc.id;
+	}
+	return 0;
+}
+
+static int take_from_ring(struct chain *chain)
+{
+	struct virtqueue *queue = chain->queue;
+	struct virtio_request *request = chain->request;
+	uint16_t index = queue->available_index;
+	bool wrap = queue->available_wrap;
+	struct vring_packed_desc desc;
+	uint16_t slots = 0;
+
+	do {
+		const struct vring_packed_desc *shared = descriptor_at(queue, index);
+		int ret;
+
+		desc.addr = shared_read(&shared->addr);
+		desc.len = shared_read(&shared->len);
+		desc.id = shared_read(&shared->id);
+		desc.flags = shared_read(&shared->flags);
+		if (queue->inflight && inflight_add_packed(queue->inflight, &desc) < 0)
+			return chain_broken(chain, "more descriptors in flight than the ring has");
+		ret = follow_descriptor(chain, &desc);
+		if (ret < 0)
+			return ret;
+		slots++;
+		advance(queue, &index, &wrap, 1);
+	} while (desc.flags & VRING_DESC_F_NEXT);
+	request->id = desc.id; /* of the last descriptor in the list (2.8.6) */
+	request->slots = slots;
+	queue->available_index = index;
+	queue->available_wrap = wrap;
+	return 0;
+}
+
+static int take(struct virtqueue *queue, struct virtio_request *request)
+{
+	struct chain chain = {.queue = queue, .request = request};
+	int ret;
+
+	if (request->replayed)
+		return take_recorded(&chain);
+	ret = take_from_ring(&chain);
+	if (queue->inflight && ret < 0)
+		inflight_cancel_packed(queue->inflight);
+	else if (queue->inflight)
+		request->record = inflight_commit_packed(queue->inflight);
+	return ret;
+}
+
+static void untake(struct virtqueue *queue, const struct virtio_request *request)
+{
+	uint16_t slots = request->slots;
+
+	if (queue->available_index < slots) {
+		queue->available_index += queue->size;
+		queue->available_wrap = !queue->available_wrap;
+	}
+	queue->available_index -= slots;
+	if (queue->inflight) {
+		inflight_using_packed(queue->inflight, request->record, queue->used_index,
+				      queue->used_wrap);
+		inflight_used_packed(queue->inflight, request->record);
+	}
+}
+
+static void use(struct virtqueue *queue, struct virtio_request *const *requests, uint16_t count)
+{
+	struct vring_packed_desc *first = descriptor_at(queue, queue->used_index);
+	uint16_t first_flags = 0;
+
+	for (uint16_t i = 0; i < count; i++) {
+		struct vring_packed_desc *shared = descriptor_at(queue, queue->used_index);
+		uint16_t flags = queue->used_wrap ? PACKED_AVAILABLE | PACKED_USED : 0;
+
+		if (requests[i]->written > 0) /* else the length is not valid (2.8.5) */
+			flags |= VRING_DESC_F_WRITE;
+		shared_write(&shared->id, requests[i]->id);
+		shared_write(&shared->len, requests[i]->written);
+		if (i == 0)
+			first_flags = flags;
+		else
+			shared_release(&shared->flags, flags);
+		advance(queue, &queue->used_index, &queue->used_wrap, requests[i]->slots);
+	}
+	if (queue->inflight)
+		inflight_using_packed(queue->inflight, requests[0]->record, queue->used_index,
+				      queue->used_wrap);
+	/* The driver looks at no other entry before it has seen this one. */
+	shared_release(&first->flags, first_flags);
+	if (queue->inflight)
+		inflight_used_packed(queue->inflight, requests[0]->record);
+}
+
+static bool notification_wanted(struct virtqueue *queue, uint16_t unsignalled)
+{
+	const struct vring_packed_desc_event *event = queue->driver_area;
+	uint16_t flags = shared_acquire(&event->flags);
+	uint16_t index;
+	bool wrap;
+
+	if (flags != VRING_PACKED_EVENT_FLAG_DESC || !queue->event_index)
+		return flags != VRING_PACKED_EVENT_FLAG_DISABLE;
+	split_position(shared_read(&event->off_wrap), &index, &wrap);
+	if (wrap != queue->used_wrap)
+		index -= queue->size;
+	return vring_need_event(index, queue->used_index, queue->used_index - unsignalled);
+}
+
+static void set_kicks(struct virtqueue *queue, bool enabled)
+{
+	struct vring_packed_desc_event *event = queue->device_area;
+
+	if (!enabled) {
+		shared_write(&event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
+	} else if (!queue->event_index) {
+		shared_write(&event->flags, VRING_PACKED_EVENT_FLAG_ENABLE);
+	} else {
+		shared_write(&event->off_wrap,
+			     join_position(queue->available_index, queue->available_wrap));
+		shared_release(&event->flags, VRING_PACKED_EVENT_FLAG_DESC);
+	}
+}
+
+static void positions(const struct virtqueue *queue, uint16_t *available, uint16_t *used)
+{
+	*available = join_position(queue->available_index, queue->available_wrap);
+	*used = join_position(queue->used_index, queue->used_wrap);
+}
+
+const struct virtqueue_format packed_format = {
+	.descriptor_bytes = descriptor_bytes,
+	.driver_bytes = suppression_bytes,
+	.device_bytes = suppression_bytes,
+	.descriptor_alignment = sizeof(struct vring_packed_desc),
+	.driver_alignment = sizeof(struct vring_packed_desc_event),
+	.device_alignment = sizeof(struct vring_packed_desc_event),
+	.descriptors_written = true,
+	.resume = resume,
+	.has_request = has_request,
+	.take = take,
+	.untake = untake,
+	.use = use,
+	.notification_wanted = notification_wanted,
+	.set_kicks = set_kicks,
+	.positions = positions,
+};

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What split and packed virtqueues have in common: storage, requests, order of completion,
+ * notification, and the end of a queue whose driver breaks the rules (VIRTIO 1.4, 2.6).
+ */
+#include "virtio/virtqueue.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <string.h>
+
+#include "virtio/device.h"
+#include "virtio/ring.h"
+
+size_t virtqueue_memory_size(uint16_t size)
+{
+	return size * (sizeof(struct virtio_request) +
+		       VIRTQUEUE_SEGMENTS * sizeof(struct virtio_segment) + sizeof(uint16_t));
+}
+
+/* Cuts the storage into requests, segments and the replay list. */
+static void set_up_storage(struct virtqueue *queue, void *storage)
+{
+	uint16_t size = queue->size;
+
+	queue->requests = storage;
+	queue->segments = (struct virtio_segment *)(queue->requests + size);
+	queue->replay = (uint16_t *)(queue->segments + size * VIRTQUEUE_SEGMENTS);
+	queue->free = NULL;
+	for (uint16_t i = size; i-- > 0;) {
+		struct virtio_request *request = &queue->requests[i];
+
+		request->queue = queue;
+		request->index = i;
+		request->segments = &queue->segments[i * VIRTQUEUE_SEGMENTS];
+		request->next = queue->free;
+		queue->free = request;
+	}
+}
+
+int virtqueue_translate(struct virtqueue *queue)
+{
+	const struct virtqueue_format *format = queue->format;
+	const struct virtqueue_setup *setup = &queue->setup;
+	uint16_t size = queue->size;
+	int ret;
+
+	ret = guest_memory_translate_all(
+		queue->memory, setup->descriptors, format->descriptor_bytes(size),
+		format->descriptors_written ? GUEST_MEMORY_READ_WRITE : GUEST_MEMORY_READ,
+		&queue->descriptors);
+	if (ret == 0)
+		ret = guest_memory_translate_all(queue->memory, setup->driver,
+						 format->driver_bytes(size), GUEST_MEMORY_READ,
+						 &queue->driver_area);
+	if (ret == 0)
+		ret = guest_memory_translate_all(queue->memory, setup->device,
+						 format->device_bytes(size),
+						 GUEST_MEMORY_READ_WRITE, &queue->device_area);
+	return ret;
+}
+
+/* Queue size and alignment of the areas (VIRTIO 1.4, 2.6, 2.7 and 2.8.10). */
+static bool setup_allowed(const struct virtqueue_format *format,
+			  const struct virtqueue_setup *setup)
+{
+	if (setup->size == 0 || setup->size > VIRTQUEUE_SIZE_MAX)
+		return false;
+	if (format->size_is_power_of_two && (setup->size & (setup->size - 1)) != 0)
+		return false;
+	return setup->descriptors.value % format->descriptor_alignment == 0 &&
+	       setup->driver.value % format->driver_alignment == 0 &&
+	       setup->device.value % format->device_alignment == 0;
+}
+
+static bool chosen(uint64_t features, unsigned int bit)
+{
+	return features >> bit & 1;
+}
+
+int virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup *setup, uint64_t features,
+		    void *storage)
+{
+	int ret;
+
+	queue->format = chosen(features, VIRTIO_F_RING_PACKED) ? &packed_format : &split_format;
+	if (!setup_allowed(queue->format, setup))
+		return -EINVAL;
+	queue->setup = *setup;
+	queue->size = setup->size;
+	ret = virtqueue_translate(queue);
+	if (ret < 0)
+		return ret;
+	queue->event_index = chosen(features, VIRTIO_RING_F_EVENT_IDX);
+	queue->indirect = chosen(features, VIRTIO_RING_F_INDIRECT_DESC);
+	queue->in_order = chosen(features, VIRTIO_F_IN_ORDER);
+	queue->broken = NULL;
+	queue->in_flight = 0;
+	queue->oldest = queue->youngest = NULL;
+	queue->unsignalled = 0;
+	queue->replay_count = queue->replay_next = 0;
+	set_up_storage(queue, storage);
+	ret = queue->format->resume(queue);
+	if (ret < 0)
+		return ret;
+	/* Buffers may have been used before, by a device process that died before it told. */
+	queue->notify_anyway = true;
+	queue->started = true;
+	queue->kicks_enabled = true;
+	queue->format->set_kicks(queue, true);
+	return 0;
+}
+
+void virtqueue_stop(struct virtqueue *queue, uint16_t *available_index, uint16_t *used_index)
+{
+	bool replaying = virtqueue_replaying(queue);
+	uint16_t available = 0, used = 0;
+
+	if (queue->started)
+		queue->format->positions(queue, &available, &used);
+	queue->started = false;
+	queue->requests = queue->free = queue->oldest = queue->youngest = NULL;
+	queue->in_flight = 0;
+	queue->replay_count = queue->replay_next = 0;
+	if (available_index)
+		*available_index = available;
+	if (used_index)
+		*used_index = used;
+	/* Only the record still knows of requests that were to be taken again. */
+	if (queue->inflight && (available_index || used_index) && !replaying)
+		inflight_close(queue->inflight);
+}
+
+bool virtqueue_has_request(struct virtqueue *queue)
+{
+	if (!queue->started || queue->broken)
+		return false;
+	return queue->replay_next < queue->replay_count || queue->format->has_request(queue);
+}
+
+struct virtio_request *virtqueue_pop(struct virtqueue *queue)
+{
+	struct virtio_request *request = queue->free;
+
+	if (!virtqueue_has_request(queue))
+		return NULL;
+	if (!request) {
+		virtqueue_break(queue, "more buffers made available than the ring has entries");
+		return NULL;
+	}
+	request->segment_count = 0;
+	request->written = 0;
+	request->done = false;
+	request->replayed = queue->replay_next < queue->replay_count;
+	request->slots = 1;
+	memset(&request->readable, 0, sizeof(request->readable));
+	memset(&request->writable, 0, sizeof(request->writable));
+	if (queue->format->take(queue, request) < 0)
+		return NULL;
+	if (request->replayed)
+		queue->replay_next++;
+	request->readable.segments = request->segments;
+	request->writable.segments = request->segments + request->readable.count;
+
+	queue->free = request->next;
+	request->next = NULL;
+	queue->in_flight++;
+	if (queue->in_order) {
+		if (queue->youngest)
+			queue->youngest->next = request;
+		else
+			queue->oldest = request;
+		queue->youngest = request;
+	}
+	return request;
+}
+
+static void release(struct virtqueue *queue, struct virtio_request *request)
+{
+	request->next = queue->free;
+	queue->free = request;
+	queue->in_flight--;
+}
+
+void virtqueue_unpop(struct virtqueue *queue, struct virtio_request *request)
+{
+	if (queue->in_order) {
+		struct virtio_request **link = &queue->oldest;
+		struct virtio_request *previous = NULL;
+
+		while (*link != request) {
+			previous = *link;
+			link = &previous->next;
+		}
+		*link = NULL;
+		queue->youngest = previous;
+	}
+	if (request->replayed)
+		queue->replay_next--;
+	else
+		queue->format->untake(queue, request);
+	release(queue, request);
+}
+
+/* Tells the ring of requests that need not wait for others, and frees them. */
+static void complete(struct virtqueue *queue, struct virtio_request *const *requests,
+		     uint16_t count)
+{
+	if (!queue->broken)
+		queue->format->use(queue, requests, count);
+	for (uint16_t i = 0; i < count; i++) {
+		if (queue->unsignalled < queue->size)
+			queue->unsignalled += requests[i]->slots;
+		else
+			queue->notify_anyway = true;
+		release(queue, requests[i]);
+	}
+}
+
+/* Takes the oldest request out of the order of the ring. */
+static struct virtio_request *take_oldest(struct virtqueue *queue)
+{
+	struct virtio_request *oldest = queue->oldest;
+
+	queue->oldest = oldest->next;
+	if (!queue->oldest)
+		queue->youngest = NULL;
+	return oldest;
+}
+
+void virtqueue_push(struct virtqueue *queue, struct virtio_request *request)
+{
+	if (!queue->in_order) {
+		complete(queue, &request, 1);
+		return;
+	}
+	request->done = true;
+	while (queue->oldest && queue->oldest->done) {
+		struct virtio_request *oldest = take_oldest(queue);
+
+		complete(queue, &oldest, 1);
+	}
+}
+
+/* With IN_ORDER: are these the oldest requests, in this order? */
+static bool are_oldest(const struct virtqueue *queue, struct virtio_request *const *requests,
+		       uint16_t count)
+{
+	const struct virtio_request *oldest = queue->oldest;
+
+	for (uint16_t i = 0; i < count; i++, oldest = oldest->next)
+		if (!oldest || oldest != requests[i])
+			return false;
+	return true;
+}
+
+void virtqueue_push_batch(struct virtqueue *queue, struct virtio_request *const *requests,
+			  uint16_t count)
+{
+	/*
+	 * The record of requests in flight accounts for one completion at a time: a batch cut in
+	 * two by a crash could not be told from entries that the driver was shown.
+	 */
+	if (queue->inflight || (queue->in_order && !are_oldest(queue, requests, count))) {
+		for (uint16_t i = 0; i < count; i++)
+			virtqueue_push(queue, requests[i]);
+		return;
+	}
+	for (uint16_t i = 0; i < count && queue->in_order; i++)
+		take_oldest(queue);
+	if (count > 0)
+		complete(queue, requests, count);
+}
+
+void virtqueue_notify(struct virtqueue *queue)
+{
+	uint16_t unsignalled = queue->unsignalled;
+	bool anyway = queue->notify_anyway;
+
+	if (!queue->started || queue->broken || (unsignalled == 0 && !anyway))
+		return;
+	queue->unsignalled = 0;
+	queue->notify_anyway = false;
+	/* The used entry must be seen before we look whether the driver wants to hear of it. */
+	shared_barrier();
+	if (anyway || queue->format->notification_wanted(queue, unsignalled))
+		queue->ops->notify(queue);
+}
+
+void virtqueue_disable_kicks(struct virtqueue *queue)
+{
+	if (!queue->started || queue->broken || !queue->kicks_enabled)
+		return;
+	queue->kicks_enabled = false;
+	queue->format->set_kicks(queue, false);
+}
+
+bool virtqueue_enable_kicks(struct virtqueue *queue)
+{
+	if (!queue->started || queue->broken)
+		return false;
+	queue->kicks_enabled = true;
+	queue->format->set_kicks(queue, true);
+	/* A buffer added before the driver could see that kicks are wanted comes without one. */
+	shared_barrier();
+	return virtqueue_has_request(queue);
+}
+
+void virtqueue_break(struct virtqueue *queue, const char *reason)
+{
+	if (queue->broken)
+		return;
+	queue->broken = reason;
+	if (queue->device)
+		virtio_device_fault(queue->device, queue, reason);
+}
+
+int chain_broken(struct chain *chain, const char *reason)
+{
+	virtqueue_break(chain->queue, reason);
+	return -EPROTO;
+}
+
+int chain_count(struct chain *chain, uint32_t limit)
+{
+	if (++chain->descriptors > limit)
+		return chain_broken(chain, "descriptor chain loops or is longer than allowed");
+	return 0;
+}
+
+int chain_add(struct chain *chain, uint64_t address, uint32_t length, bool writable)
+{
+	struct virtio_request *request = chain->request;
+	struct virtio_stream *stream = writable ? &request->writable : &request->readable;
+
+	if (chain->writable_seen && !writable)
+		return chain_broken(chain, "readable descriptor after a writable one");
+	chain->writable_seen = writable;
+	chain->total += length;
+	if (chain->total > UINT32_MAX) /* VIRTIO 1.4, 2.7.5.2 */
+		return chain_broken(chain, "descriptor chain of more than 4 GiB");
+	while (length > 0) {
+		uint64_t part = length;
+		void *host;
+		int ret = guest_memory_translate(chain->queue->memory, guest_addr(address), &part,
+						 writable ? GUEST_MEMORY_WRITE : GUEST_MEMORY_READ,
+						 &host);
+
+		if (ret == -EAGAIN)
+			return ret;
+		if (ret < 0)
+			return chain_broken(chain, "buffer outside guest memory");
+		if (request->segment_count == VIRTQUEUE_SEGMENTS)
+			return chain_broken(chain, "buffer in too many pieces");
+		request->segments[request->segment_count++] = (struct virtio_segment){host, part};
+		stream->count++;
+		stream->left += part;
+		address += part;
+		length -= (uint32_t)part;
+	}
+	return 0;
+}

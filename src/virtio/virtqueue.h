@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The device side of a virtqueue, split (VIRTIO 1.4, 2.7) or packed (2.8) behind one type.
+ *
+ * The driver's memory is hostile: each field is read once, then checked. What no correct driver
+ * can do breaks the queue (virtqueue_broken): it hands out no more requests and writes nothing
+ * more to the ring, until it is set up anew after a reset.
+ *
+ * A queue belongs to one thread. Nothing is allocated after virtqueue_start.
+ */
+#ifndef AVP_VIRTIO_VIRTQUEUE_H
+#define AVP_VIRTIO_VIRTQUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "virtio/guest_memory.h"
+#include "virtio/request.h"
+
+/* The largest ring that the device side accepts. The specification allows 32768. */
+#define VIRTQUEUE_SIZE_MAX 1024
+
+struct virtqueue;
+struct virtqueue_format;
+struct virtqueue_inflight;
+struct virtio_device;
+
+/* How the guest is notified: brought by the transport or the hypervisor. */
+struct virtqueue_ops {
+	/* Tells the driver that buffers were used. */
+	void (*notify)(struct virtqueue *queue);
+};
+
+/* Where the driver put the ring, and where the device stands in it. */
+struct virtqueue_setup {
+	uint16_t size; /* entries; a power of two for split rings */
+	struct guest_addr descriptors;
+	struct guest_addr driver; /* available ring, or driver event suppression */
+	struct guest_addr device; /* used ring, or device event suppression */
+	uint16_t available_index; /* next entry to take; packed: bit 15 is the wrap counter */
+	uint16_t used_index;	  /* packed only, with bit 15 likewise; split has it in the ring */
+};
+
+struct virtqueue {
+	/* Set by the owner before virtqueue_start. */
+	uint16_t index; /* of the queue in its device */
+	struct virtio_device *device;
+	struct guest_memory *memory;
+	const struct virtqueue_ops *ops;
+	struct virtqueue_inflight *inflight; /* NULL: requests in flight are not tracked */
+
+	/* The rest is the queue's own; read it through functions. */
+	const struct virtqueue_format *format;
+	struct virtqueue_setup setup;
+	bool started;
+	bool event_index, in_order, indirect; /* negotiated */
+	bool used_wrap, available_wrap;	      /* packed */
+	bool kicks_enabled;
+	bool notify_anyway; /* the next notification is not suppressed: state was lost */
+	uint16_t size;
+	uint16_t available_index, used_index;
+	uint16_t available_shadow; /* split: the driver's index as last read */
+	uint16_t unsignalled;	   /* used entries since the driver was last looked at */
+	uint16_t in_flight;	   /* requests popped and not pushed to the ring */
+	const char *broken;	   /* why, or NULL */
+
+	void *descriptors; /* the three areas, in host memory */
+	void *driver_area;
+	void *device_area;
+
+	struct virtio_request *requests; /* of size entries */
+	struct virtio_request *free;
+	struct virtio_request *oldest, *youngest; /* in flight, in ring order */
+	struct virtio_segment *segments;	  /* VIRTQUEUE_SEGMENTS a request */
+	uint16_t *replay; /* inflight entries to hand out again, oldest first */
+	uint16_t replay_count, replay_next;
+};
+
+/*
+ * The longest chain that is accepted. No driver may make one longer than the queue (VIRTIO 1.4,
+ * 2.7.5.3.1), but Linux does in indirect tables when a device takes more segments than the queue
+ * has entries, so tables may be as long as in the largest queue.
+ */
+#define VIRTQUEUE_CHAIN_MAX VIRTQUEUE_SIZE_MAX
+
+/* Segments that one request may need: a full chain, cut at each border between regions. */
+#define VIRTQUEUE_SEGMENTS (VIRTQUEUE_CHAIN_MAX + GUEST_MEMORY_REGIONS_MAX)
+
+/*
+ * Bytes of zeroed memory, aligned for pointers, that a queue of up to @size entries needs. Most
+ * of it stays untouched while requests are few and short, so take it from where untouched pages
+ * cost nothing.
+ */
+size_t virtqueue_memory_size(uint16_t size);
+
+/*
+ * Starts a queue with the negotiated @features and @storage of virtqueue_memory_size(setup->size)
+ * bytes, which the caller keeps until virtqueue_stop. The members above "the rest" must be set.
+ * -EINVAL: the size or an address is not allowed; -EFAULT: an area is not in guest memory;
+ * -EAGAIN: an address is not translated yet.
+ */
+int virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup *setup, uint64_t features,
+		    void *storage);
+
+/*
+ * Stops the queue and forgets its requests: nothing may be in flight at the host any more.
+ * *available_index and *used_index get the positions, as in struct virtqueue_setup; who takes
+ * them restarts the ring from them, so the record of requests in flight is closed. With both
+ * NULL, or while requests of a process that died are still to be taken again, it stays open, and
+ * a restarted ring goes on where the record says.
+ */
+void virtqueue_stop(struct virtqueue *queue, uint16_t *available_index, uint16_t *used_index);
+
+/* Looks the ring areas up again after guest memory was changed. As virtqueue_start. */
+int virtqueue_translate(struct virtqueue *queue);
+
+/* Is there a request to take? Cheap: one read of shared memory at most. */
+bool virtqueue_has_request(struct virtqueue *queue);
+
+/*
+ * Takes the next request, or NULL when there is none, when the queue is broken or stopped, or
+ * when an address in it is not translated yet (the next call then tries again).
+ */
+struct virtio_request *virtqueue_pop(struct virtqueue *queue);
+
+/* Gives the last popped request back as if it had not been taken; with nothing popped since. */
+void virtqueue_unpop(struct virtqueue *queue, struct virtio_request *request);
+
+/*
+ * Completes a request, with request->written bytes written. With IN_ORDER the ring is told when
+ * all older ones are complete (VIRTIO 1.4, 2.7.9 and 2.8.11).
+ */
+void virtqueue_push(struct virtqueue *queue, struct virtio_request *request);
+
+/*
+ * Completes @count requests, popped in this order, so that the driver sees all of them used or
+ * none: for a network frame that is spread over several buffers.
+ */
+void virtqueue_push_batch(struct virtqueue *queue, struct virtio_request *const *requests,
+			  uint16_t count);
+
+/* Notifies the driver of what was pushed, unless it asked not to be. Once after a batch. */
+void virtqueue_notify(struct virtqueue *queue);
+
+/*
+ * Whether the driver is asked to kick when it adds buffers. Enabling returns true when buffers
+ * came in the meantime: handle them, for no kick will come.
+ */
+void virtqueue_disable_kicks(struct virtqueue *queue);
+bool virtqueue_enable_kicks(struct virtqueue *queue);
+
+/* Marks the queue broken: @reason is a string that lives for ever. Tells the device. */
+void virtqueue_break(struct virtqueue *queue, const char *reason);
+
+/* Are requests still to be taken again that a device process had taken that died? */
+static inline bool virtqueue_replaying(const struct virtqueue *queue)
+{
+	return queue->replay_next < queue->replay_count;
+}
+
+static inline bool virtqueue_broken(const struct virtqueue *queue)
+{
+	return queue->broken != NULL;
+}
+
+#endif
