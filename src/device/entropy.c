@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The entropy device (VIRTIO 1.4, 5.4). */
+#include "device/entropy.h"
+
+#include <string.h>
+
+static struct entropy_device *to_entropy(struct virtio_device *device)
+{
+	return (struct entropy_device *)((char *)device - offsetof(struct entropy_device, device));
+}
+
+/* Writes random bytes straight into guest memory, up to the bound. */
+static void fill_request(struct entropy_device *entropy, struct virtio_request *request)
+{
+	struct virtio_stream *room = &request->writable;
+
+	while (room->count > 0 && request->written < ENTROPY_REQUEST_MAX) {
+		size_t length = room->segments->length;
+		size_t filled;
+
+		if (length > ENTROPY_REQUEST_MAX - request->written)
+			length = ENTROPY_REQUEST_MAX - request->written;
+		filled = entropy->backend->fill(entropy->backend, room->segments->base, length);
+		if (filled == 0)
+			return;
+		request->written += (uint32_t)filled;
+		stream_advance(room, filled);
+	}
+}
+
+static void handle(struct virtio_device *device, struct virtqueue *queue)
+{
+	struct entropy_device *entropy = to_entropy(device);
+
+	for (uint32_t budget = queue->size; budget > 0; budget--) {
+		struct virtio_request *request = virtqueue_pop(queue);
+
+		if (!request)
+			break;
+		/* VIRTIO 1.4, 5.4.6.2: one byte or more; without room for one it is no request. */
+		if (request->writable.left == 0) {
+			virtio_device_fault(device, queue, "entropy request without room");
+			return;
+		}
+		fill_request(entropy, request);
+		virtqueue_push(queue, request);
+	}
+	virtqueue_notify(queue);
+}
+
+static const struct virtio_device_class entropy_class = {
+	.name = "entropy",
+	.id = 4,
+	.handle = handle,
+};
+
+void entropy_device_init(struct entropy_device *entropy, struct entropy_backend *backend)
+{
+	memset(entropy, 0, sizeof(*entropy));
+	entropy->backend = backend;
+	virtio_device_init(&entropy->device, &entropy_class, 0, 0, &entropy->queue, 1,
+			   ENTROPY_QUEUE_SIZE);
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The network device (VIRTIO 1.4, 5.1): an Ethernet interface with one or more pairs of a receive
+ * and a transmit queue, and a control queue. Frames come from and go to a backend, each with the
+ * 12-byte header that tells what was left undone: checksum and segmentation.
+ *
+ * Nothing of the guest's is ever in the backend's hands: a frame is sent or dropped, and received
+ * frames are copied. Like any Ethernet it may lose frames; it counts them.
+ */
+#ifndef AVP_DEVICE_NET_H
+#define AVP_DEVICE_NET_H
+
+#include <linux/if_ether.h>
+#include <linux/virtio_net.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "virtio/device.h"
+
+#define NET_PAIRS_MAX 8
+
+/* The longest frame: Ethernet header, VLAN tag, and an IP packet that is to be segmented. */
+#define NET_FRAME_MAX (ETH_HLEN + 4 + 65535)
+
+/* Addresses of each kind in the receive filter; with more of them all of the kind are received. */
+#define NET_FILTER_MAX 64
+
+struct net_device;
+struct net_backend;
+
+struct net_backend_ops {
+	/*
+	 * Sends the frame in @segments: the 12-byte header, checked, in the first one, then what
+	 * the guest sends. Takes it or drops it before it returns. Returns false when dropped.
+	 */
+	bool (*send)(struct net_backend *backend, uint16_t pair,
+		     const struct virtio_segment *segments, uint32_t count);
+	/*
+	 * The guest has buffers on @pair: hand over frames with net_device_receive from now on,
+	 * beginning with the one that was kept, if any. Often called without need: be quick then.
+	 */
+	void (*resume)(struct net_backend *backend, uint16_t pair);
+	/* No frames are wanted on @pair until the next resume. */
+	void (*stop)(struct net_backend *backend, uint16_t pair);
+	/*
+	 * What received frames may leave undone: bits of VIRTIO_NET_F_GUEST_*, a part of
+	 * backend->features. NULL when there are none in it.
+	 */
+	void (*set_offloads)(struct net_backend *backend, uint64_t offloads);
+};
+
+struct net_backend {
+	const struct net_backend_ops *ops;
+	/* Bits of VIRTIO_NET_F_CSUM, _HOST_* and _GUEST_* that it can do. */
+	uint64_t features;
+	struct net_device *net; /* set by the device */
+};
+
+struct net_settings {
+	uint8_t mac[ETH_ALEN];
+	uint16_t mtu;	/* bytes, at least 68; 0: not offered */
+	uint16_t pairs; /* 1 to NET_PAIRS_MAX */
+	uint16_t queue_size_max;
+};
+
+/* What the driver wants to receive (VIRTIO 1.4, 5.1.6.5.1 and 5.1.6.5.2). */
+struct net_filter {
+	bool promiscuous, all_multicast, all_unicast;
+	bool no_multicast, no_unicast, no_broadcast;
+	/* More than NET_FILTER_MAX addresses: receive all of the kind. */
+	bool unicast_overflow, multicast_overflow;
+	uint8_t unicast_count, multicast_count;
+	uint8_t unicast[NET_FILTER_MAX][ETH_ALEN];
+	uint8_t multicast[NET_FILTER_MAX][ETH_ALEN];
+};
+
+struct net_counts {
+	uint64_t sent, send_dropped, received, receive_dropped, filtered;
+};
+
+struct net_device {
+	struct virtio_device device;
+	struct net_backend *backend;
+	struct net_settings settings;
+	struct virtio_net_config config; /* as the driver sees it */
+	struct net_filter filter;
+	struct net_counts counts;
+	uint16_t pairs;	   /* in use, when the driver has a control queue */
+	uint64_t offloads; /* VIRTIO_NET_F_GUEST_* in force */
+	/* The buffers of the frame being received. */
+	struct virtio_request *buffers[VIRTQUEUE_SIZE_MAX];
+};
+
+/* Queues that a device has: the pairs and the control queue. */
+static inline uint16_t net_queue_count(const struct net_settings *settings)
+{
+	return (uint16_t)(2 * settings->pairs + 1);
+}
+
+/*
+ * Makes *net an interface on @backend. @queues (net_queue_count of them) are zeroed and stay the
+ * caller's.
+ */
+void net_device_init(struct net_device *net, const struct net_settings *settings,
+		     struct net_backend *backend, struct virtqueue *queues);
+
+enum net_received {
+	NET_RECEIVED, /* delivered, or nobody wants it */
+	NET_FULL,     /* the guest has no buffers: the frame may be kept, resume will be called */
+	NET_SHORT,    /* it has some, too few for this frame: nobody tells when there are more */
+};
+
+/* The backend received a frame of @length bytes for @pair. @header needs no num_buffers. */
+enum net_received net_device_receive(struct net_device *net, uint16_t pair,
+				     const struct virtio_net_hdr_v1 *header, const void *frame,
+				     size_t length);
+
+/* After a batch of net_device_receive: notifies the guest. */
+void net_device_received(struct net_device *net, uint16_t pair);
+
+/* The link went up or down. It starts up. */
+void net_device_set_link(struct net_device *net, bool up);
+
+/* Between net.c and net_control.c. */
+
+/* Takes the commands from the control queue. */
+void net_control_handle(struct net_device *net, struct virtqueue *queue);
+/* The state after reset. */
+void net_control_reset(struct net_device *net);
+/* Does the driver want this frame, of at least ETH_HLEN bytes? */
+bool net_filter_accepts(const struct net_device *net, const uint8_t *frame);
+/* Sets which offloads are in force: of those negotiated. */
+void net_set_offloads(struct net_device *net, uint64_t offloads);
+
+#endif
