@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The block device's backend on a raw disk image.
+ *
+ * What the page cache can serve at once is done at once, in the caller's thread: a read that it
+ * has, a small write that it takes. The rest goes to io_uring, or to a few threads where the host
+ * forbids io_uring.
+ */
+#ifndef AVP_BACKEND_FILE_H
+#define AVP_BACKEND_FILE_H
+
+#include <stdint.h>
+
+#include "backend/file_image.h"
+#include "base/error.h"
+#include "base/event_loop.h"
+#include "device/block.h"
+
+/* The values follow the words of the option that chooses. */
+enum file_engine_kind { FILE_ENGINE_AUTO, FILE_ENGINE_IO_URING, FILE_ENGINE_THREADS };
+
+struct file_backend;
+
+/*
+ * Makes a backend on *image, which stays the caller's and open until file_backend_free. Everything
+ * happens on @loop, and all memory is allocated here. FILE_ENGINE_AUTO falls back to threads;
+ * FILE_ENGINE_IO_URING fails where io_uring cannot be had.
+ */
+struct file_backend *file_backend_new(struct event_loop *loop, const struct file_image *image,
+				      enum file_engine_kind kind, struct error *error);
+
+/* Waits for what is in flight and frees the backend. NULL is fine. */
+void file_backend_free(struct file_backend *backend);
+
+struct block_backend *file_backend_block(struct file_backend *backend);
+
+/* What it came to: FILE_ENGINE_IO_URING or FILE_ENGINE_THREADS. */
+enum file_engine_kind file_backend_engine(const struct file_backend *backend);
+
+/* How many operations were done at once, and how many were left to the engine. */
+struct file_backend_counts {
+	uint64_t immediate, deferred;
+};
+struct file_backend_counts file_backend_counts(const struct file_backend *backend);
+
+#endif

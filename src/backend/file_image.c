@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A raw disk image: opening, checking and locking it.
+ */
+#include "backend/file_image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+/*
+ * How long a killed process may hold its lock: its requests in flight hold the file until the
+ * kernel has ended them, after the process is gone for everybody else.
+ */
+#define LOCK_WAIT_MS  3000
+#define LOCK_RETRY_MS 10
+
+/* The number N of a path /dev/fd/N, or -1. */
+static int inherited_number(const char *path)
+{
+	static const char prefix[] = "/dev/fd/";
+	char *end;
+	long number;
+
+	if (strncmp(path, prefix, sizeof(prefix) - 1))
+		return -1;
+	path += sizeof(prefix) - 1;
+	if (*path < '0' || *path > '9')
+		return -1;
+	errno = 0;
+	number = strtol(path, &end, 10);
+	return *end || errno || number > INT32_MAX ? -1 : (int)number;
+}
+
+/* Takes over descriptor @fd, when it allows what is needed. Opening it by path would lose its lock. */
+static int use_inherited(int fd, const char *path, bool readonly, struct error *error)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return error_set_usage(error, "file: %s: no such descriptor was inherited", path);
+	if ((flags & O_ACCMODE) == O_WRONLY || (!readonly && (flags & O_ACCMODE) != O_RDWR))
+		return error_set_usage(error, "file: %s: is not open for %s; open it so", path,
+				       readonly ? "reading" : "reading and writing");
+	/* With O_NONBLOCK io_uring fails reads that have to wait for the medium. */
+	if (fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return error_set_errno(error, errno, "file: %s", path);
+	return fd;
+}
+
+static int open_path(const char *path, bool readonly, struct error *error)
+{
+	int number = inherited_number(path);
+	int fd;
+
+	if (number >= 0)
+		return use_inherited(number, path, readonly, error);
+	/* O_NONBLOCK: not to hang on a FIFO. */
+	fd = open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (fd < 0)
+		return error_set_usage(error, "file: %s: %s; give a file that this user may %s",
+				       path, strerror(errno), readonly ? "read" : "read and write");
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+	return fd;
+}
+
+static int lock(int fd, const char *path, bool readonly, struct error *error)
+{
+	const struct timespec pause = {.tv_nsec = LOCK_RETRY_MS * 1000000};
+	int code = 0;
+
+	for (int waited = 0; waited <= LOCK_WAIT_MS; waited += LOCK_RETRY_MS) {
+		struct flock whole = {
+			.l_type = readonly ? F_RDLCK : F_WRLCK,
+			.l_whence = SEEK_SET,
+		};
+
+		if (fcntl(fd, F_OFD_SETLK, &whole) == 0)
+			return 0;
+		code = errno;
+		if (code != EAGAIN && code != EACCES)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	if (code == EAGAIN || code == EACCES)
+		return error_set(error, EBUSY,
+				 "file: %s: another process has it open for %s; end that process%s",
+				 path, readonly ? "writing" : "use",
+				 readonly ? "" : ", or use the file read-only in both");
+	/* File systems without locks exist, and a disk on one is still a disk. */
+	log_warning("%s cannot be locked (%s): make sure that nothing else uses it", path,
+		    strerror(code));
+	return 0;
+}
+
+/* One number in the directory of the block device @device below /sys, or 0. */
+static uint32_t read_queue_limit(dev_t device, const char *limit)
+{
+	/* A partition has no queue of its own: the disk above it has. */
+	static const char *const places[] = {"queue", "../queue"};
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+		cleanup_file FILE *file = NULL;
+		char path[128];
+		uint64_t value;
+
+		snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/%s/%s", major(device),
+			 minor(device), places[i], limit);
+		file = fopen(path, "re");
+		if (file && fscanf(file, "%" SCNu64, &value) == 1)
+			return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+	}
+	return 0;
+}
+
+static uint32_t find_discard_granularity(const struct file_image *image, const struct stat *status)
+{
+	if (image->readonly)
+		return 0;
+	if (image->block_device) {
+		if (read_queue_limit(status->st_rdev, "discard_max_bytes") == 0)
+			return 0;
+		return read_queue_limit(status->st_rdev, "discard_granularity");
+	}
+	/* Beyond the end there is nothing to lose: this only tells whether it is possible. */
+	if (fallocate(image->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)image->size,
+		      status->st_blksize) < 0)
+		return 0;
+	return (uint32_t)status->st_blksize;
+}
+
+static int look_at(struct file_image *image, const char *path, uint32_t block_size,
+		   struct error *error)
+{
+	struct stat status;
+	off_t end;
+
+	if (fstat(image->fd, &status) < 0)
+		return error_set_errno(error, errno, "file: %s", path);
+	image->block_device = S_ISBLK(status.st_mode);
+	if (!S_ISREG(status.st_mode) && !image->block_device)
+		return error_set_usage(
+			error, "file: %s: is neither a regular file nor a block device", path);
+	/* The end of a block device is not in its status. */
+	end = lseek(image->fd, 0, SEEK_END);
+	if (end < 0)
+		return error_set_errno(error, errno, "file: %s: cannot find its size", path);
+	if (end == 0)
+		return error_set_usage(
+			error, "file: %s: is empty; give it a size: truncate -s 1G FILE", path);
+	image->size = (uint64_t)end;
+	if (image->size % block_size)
+		return error_set_usage(error,
+				       "file: %s: its size, %" PRIu64 " bytes, is no multiple of "
+				       "the block size of %u; fill it up: truncate -s %%%u FILE",
+				       path, image->size, block_size, block_size);
+	image->discard_granularity = find_discard_granularity(image, &status);
+	return 0;
+}
+
+int file_image_open(struct file_image *image, const char *path, bool readonly, uint32_t block_size,
+		    struct error *error)
+{
+	int fd = open_path(path, readonly, error);
+	int result;
+
+	*image = (struct file_image){.fd = fd < 0 ? -1 : fd, .readonly = readonly};
+	if (fd < 0)
+		return fd;
+	result = look_at(image, path, block_size, error);
+	if (result == 0)
+		result = lock(image->fd, path, readonly, error);
+	if (result < 0)
+		file_image_close(image);
+	return result;
+}
+
+void file_image_close(struct file_image *image)
+{
+	close_fd(&image->fd);
+}

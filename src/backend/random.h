@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The entropy device's backend: the host kernel's generator.
+ */
+#ifndef AVP_BACKEND_RANDOM_H
+#define AVP_BACKEND_RANDOM_H
+
+#include "device/entropy.h"
+
+/* Needs no clean-up. */
+void random_backend_init(struct entropy_backend *backend);
+
+#endif

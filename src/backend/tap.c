@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The network device's backend on a tap interface: a descriptor for each queue pair, on which a
+ * frame is read or written with its virtio header (linux/if_tun.h: IFF_VNET_HDR), so that checksum
+ * and segmentation are left to whom they can be left to.
+ */
+#include "backend/tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#define FEATURE(bit)  (UINT64_C(1) << (bit))
+
+#define HEADER_LENGTH sizeof(struct virtio_net_hdr_v1)
+
+/* Frames taken in one go, before others have their turn. */
+#define FRAMES_AT_ONCE 64
+
+/* Frames that may have piled up while nobody listened: the queue length of a tap, and more. */
+#define STALE_FRAMES_MAX 2048
+
+/*
+ * How long a frame waits for the guest to add to too few buffers, which nobody tells of, and how
+ * often it is tried.
+ */
+#define SHORT_WAIT_NS	  (20 * UINT64_C(1000000))
+#define SHORT_INTERVAL_MS 1
+
+struct tap_pair {
+	struct tap_backend *tap;
+	struct event_source source; /* fd -1: not open */
+	uint32_t watched;	    /* EPOLL* bits */
+	bool attached;		    /* the kernel puts frames into this queue */
+	bool wanted;		    /* the guest takes frames */
+	size_t kept; /* length of the frame in the buffer that waits for room; 0: none */
+	uint64_t short_since_ns; /* it waits without being told; 0: not so */
+	uint8_t *buffer;	 /* HEADER_LENGTH + NET_FRAME_MAX bytes */
+};
+
+struct tap_backend {
+	struct net_backend net;
+	struct event_loop *loop;
+	struct event_poller poller;
+	char name[IFNAMSIZ];
+	uint16_t pair_count;
+	bool started;
+	bool down; /* the interface is: reading and writing fail */
+	bool gone; /* for good */
+	struct tap_pair pairs[NET_PAIRS_MAX];
+};
+
+static struct tap_backend *to_tap(struct net_backend *backend)
+{
+	return (struct tap_backend *)((char *)backend - offsetof(struct tap_backend, net));
+}
+
+static uint16_t number_of(const struct tap_pair *pair)
+{
+	return (uint16_t)(pair - pair->tap->pairs);
+}
+
+/* Watches the descriptor for what is of interest now. */
+static void update_watch(struct tap_pair *pair)
+{
+	struct tap_backend *tap = pair->tap;
+	uint32_t wish = 0;
+
+	if (pair->wanted && !pair->kept && !tap->down)
+		wish |= EPOLLIN;
+	/* A tap that comes up becomes writable. */
+	if (tap->started && tap->down && number_of(pair) == 0)
+		wish |= EPOLLOUT;
+	if (tap->gone)
+		wish = 0;
+	if (wish == pair->watched)
+		return;
+	if (wish && pair->watched)
+		event_loop_modify(tap->loop, &pair->source, wish);
+	else if (!wish)
+		event_loop_remove(tap->loop, &pair->source);
+	else if (event_loop_add(tap->loop, &pair->source, wish, NULL) < 0)
+		wish = 0;
+	pair->watched = wish;
+}
+
+static void update_watches(struct tap_backend *tap)
+{
+	for (uint16_t i = 0; i < tap->pair_count; i++)
+		update_watch(&tap->pairs[i]);
+}
+
+static void set_down(struct tap_backend *tap, bool down)
+{
+	if (tap->down == down)
+		return;
+	tap->down = down;
+	if (tap->started) {
+		log_info("%s is %s", tap->name, down ? "down" : "up");
+		net_device_set_link(tap->net.net, !down);
+	}
+	update_watches(tap);
+}
+
+/* Learns from a failed read or write; errno is set. */
+static void note_failure(struct tap_backend *tap)
+{
+	if (errno == EIO)
+		set_down(tap, true);
+}
+
+static uint64_t clock_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Offers the frame in the buffer to the guest; keeps it when there is no room. */
+static void deliver(struct tap_pair *pair, size_t length)
+{
+	struct virtio_net_hdr_v1 header;
+	enum net_received result;
+
+	memcpy(&header, pair->buffer, HEADER_LENGTH);
+	result = net_device_receive(pair->tap->net.net, number_of(pair), &header,
+				    pair->buffer + HEADER_LENGTH, length - HEADER_LENGTH);
+	pair->kept = result == NET_RECEIVED ? 0 : length;
+	if (result != NET_SHORT)
+		pair->short_since_ns = 0;
+	else if (!pair->short_since_ns)
+		pair->short_since_ns = clock_now_ns();
+}
+
+static void receive_frames(struct tap_pair *pair)
+{
+	for (int i = 0; i < FRAMES_AT_ONCE && pair->wanted && !pair->kept; i++) {
+		ssize_t length = read(pair->source.fd, pair->buffer, HEADER_LENGTH + NET_FRAME_MAX);
+
+		if (length < 0) {
+			note_failure(pair->tap);
+			break;
+		}
+		if ((size_t)length > HEADER_LENGTH)
+			deliver(pair, (size_t)length);
+	}
+	update_watch(pair);
+	net_device_received(pair->tap->net.net, number_of(pair));
+}
+
+static void handle_event(void *context, uint32_t events)
+{
+	struct tap_pair *pair = context;
+	struct tap_backend *tap = pair->tap;
+
+	if (events & EPOLLERR) {
+		log_error("%s is gone: no more frames come or go", tap->name);
+		tap->gone = true;
+		set_down(tap, true);
+		update_watches(tap);
+		return;
+	}
+	if (events & EPOLLOUT)
+		set_down(tap, false);
+	if (events & EPOLLIN)
+		receive_frames(pair);
+}
+
+/* Frames that wait for more buffers are tried again, and dropped in the end. */
+static bool poll_tap(void *context)
+{
+	struct tap_backend *tap = context;
+	bool worked = false;
+
+	for (uint16_t i = 0; i < tap->pair_count; i++) {
+		struct tap_pair *pair = &tap->pairs[i];
+
+		if (!pair->short_since_ns)
+			continue;
+		deliver(pair, pair->kept);
+		if (pair->kept && clock_now_ns() - pair->short_since_ns > SHORT_WAIT_NS)
+			pair->kept = 0;
+		if (pair->kept)
+			continue;
+		pair->short_since_ns = 0;
+		net_device_received(tap->net.net, i);
+		update_watch(pair);
+		worked = true;
+	}
+	return worked;
+}
+
+static bool prepare_to_sleep(void *context, int *timeout_ms)
+{
+	struct tap_backend *tap = context;
+
+	for (uint16_t i = 0; i < tap->pair_count; i++)
+		if (tap->pairs[i].short_since_ns &&
+		    (*timeout_ms < 0 || *timeout_ms > SHORT_INTERVAL_MS))
+			*timeout_ms = SHORT_INTERVAL_MS;
+	return false;
+}
+
+static bool send_frame(struct net_backend *backend, uint16_t pair,
+		       const struct virtio_segment *segments, uint32_t count)
+{
+	struct tap_backend *tap = to_tap(backend);
+	/* A guest may send on a pair on which it does not receive. */
+	int fd = tap->pairs[tap->pairs[pair].attached ? pair : 0].source.fd;
+
+	_Static_assert(sizeof(struct virtio_segment) == sizeof(struct iovec), "same layout");
+	if (writev(fd, (const struct iovec *)segments, (int)count) >= 0)
+		return true;
+	note_failure(tap);
+	return false;
+}
+
+/* Has the kernel put frames into this queue, or leave it out. */
+static void attach(struct tap_pair *pair, bool attached)
+{
+	struct ifreq request = {
+		.ifr_flags = attached ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE,
+	};
+
+	if (pair->attached == attached)
+		return;
+	if (ioctl(pair->source.fd, TUNSETQUEUE, &request) < 0) {
+		log_warning("%s: cannot %s queue %u: %s", pair->tap->name,
+			    attached ? "use" : "leave", number_of(pair), strerror(errno));
+		return;
+	}
+	pair->attached = attached;
+}
+
+static void resume(struct net_backend *backend, uint16_t number)
+{
+	struct tap_backend *tap = to_tap(backend);
+	struct tap_pair *pair = &tap->pairs[number];
+
+	if (pair->wanted && !pair->kept)
+		return;
+	if (!pair->wanted) {
+		attach(pair, true);
+		/* What came while the guest was not there is not for it. */
+		for (int i = 0; i < STALE_FRAMES_MAX; i++)
+			if (read(pair->source.fd, pair->buffer, HEADER_LENGTH) < 0)
+				break;
+		pair->wanted = true;
+	}
+	if (pair->kept) {
+		deliver(pair, pair->kept);
+		net_device_received(tap->net.net, number);
+	}
+	update_watch(pair);
+}
+
+static void stop(struct net_backend *backend, uint16_t number)
+{
+	struct tap_pair *pair = &to_tap(backend)->pairs[number];
+
+	pair->wanted = false;
+	pair->kept = 0;
+	pair->short_since_ns = 0;
+	/* Without any queue the interface would lose its carrier, and its addresses with it. */
+	if (number > 0)
+		attach(pair, false);
+	update_watch(pair);
+}
+
+static void set_offloads(struct net_backend *backend, uint64_t offloads)
+{
+	static const struct {
+		unsigned int feature, flag;
+	} pairs[] = {
+		{VIRTIO_NET_F_GUEST_CSUM, TUN_F_CSUM},
+		{VIRTIO_NET_F_GUEST_TSO4, TUN_F_TSO4},
+		{VIRTIO_NET_F_GUEST_TSO6, TUN_F_TSO6},
+		{VIRTIO_NET_F_GUEST_ECN, TUN_F_TSO_ECN},
+	};
+	struct tap_backend *tap = to_tap(backend);
+	unsigned int flags = 0;
+
+	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+		if (offloads & FEATURE(pairs[i].feature))
+			flags |= pairs[i].flag;
+	/* A driver may ask for segmentation without checksums; the kernel does not know that. */
+	if (!(flags & TUN_F_CSUM))
+		flags = 0;
+	if (!tap->gone && ioctl(tap->pairs[0].source.fd, TUNSETOFFLOAD, flags) < 0)
+		log_warning("%s: cannot set its offloads: %s", tap->name, strerror(errno));
+}
+
+static const struct net_backend_ops tap_ops = {
+	.send = send_frame,
+	.resume = resume,
+	.stop = stop,
+	.set_offloads = set_offloads,
+};
+
+static int explain(struct error *error, const char *name, uint16_t pairs, int code)
+{
+	switch (code) {
+	case EPERM:
+		return error_set_usage(error,
+				       "tap: %s: this user may not use it; make it with "
+				       "`ip tuntap add dev %s mode tap user USER`",
+				       name, name);
+	case EBUSY:
+		return error_set_usage(error, "tap: %s: another process uses it; end that one",
+				       name);
+	case EINVAL:
+	case E2BIG:
+		return error_set_usage(error,
+				       "tap: %s: cannot have %u queue%s; make it with `ip tuntap "
+				       "add dev %s mode tap%s`",
+				       name, pairs, pairs > 1 ? "s" : "", name,
+				       pairs > 1 ? " multi_queue" : "");
+	}
+	return error_set_errno(error, code, "tap: %s", name);
+}
+
+/* Opens one queue. Returns the descriptor or a negative errno. */
+static int open_queue(const char *name, bool multiqueue)
+{
+	cleanup_fd int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	struct ifreq request = {
+		.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR |
+				     (multiqueue ? IFF_MULTI_QUEUE : 0)),
+	};
+	int header_length = HEADER_LENGTH;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
+	if (ioctl(fd, TUNSETIFF, &request) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &header_length) < 0)
+		return -errno;
+	return take_fd(&fd);
+}
+
+static int open_queues(struct tap_backend *tap, struct error *error)
+{
+	bool multiqueue = tap->pair_count > 1;
+	int fd = 0;
+
+	for (uint16_t i = 0; i < tap->pair_count; i++) {
+		struct tap_pair *pair = &tap->pairs[i];
+
+		fd = open_queue(tap->name, multiqueue);
+		if (fd == -EINVAL && !multiqueue) {
+			/* It was made for several queues; one of them will do. */
+			multiqueue = true;
+			fd = open_queue(tap->name, multiqueue);
+		}
+		if (fd < 0)
+			return explain(error, tap->name, tap->pair_count, -fd);
+		pair->source.fd = fd;
+		pair->attached = true;
+		pair->buffer = malloc(HEADER_LENGTH + NET_FRAME_MAX);
+		if (!pair->buffer)
+			return error_set(error, ENOMEM, "no memory for %s", tap->name);
+		if (i > 0)
+			attach(pair, false);
+	}
+	return 0;
+}
+
+/* What the kernel can be left to do, and can leave to the guest. */
+static uint64_t find_features(const struct tap_backend *tap)
+{
+	uint64_t features = FEATURE(VIRTIO_NET_F_CSUM) | FEATURE(VIRTIO_NET_F_HOST_TSO4) |
+			    FEATURE(VIRTIO_NET_F_HOST_TSO6) | FEATURE(VIRTIO_NET_F_HOST_ECN);
+	int fd = tap->pairs[0].source.fd;
+
+	if (ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN) == 0)
+		features |= FEATURE(VIRTIO_NET_F_GUEST_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_TSO4) |
+			    FEATURE(VIRTIO_NET_F_GUEST_TSO6) | FEATURE(VIRTIO_NET_F_GUEST_ECN);
+	ioctl(fd, TUNSETOFFLOAD, 0);
+	return features;
+}
+
+struct tap_backend *tap_backend_new(struct event_loop *loop, const char *name, uint16_t pairs,
+				    struct error *error)
+{
+	struct tap_backend *tap;
+
+	if (if_nametoindex(name) == 0) {
+		error_set_usage(error,
+				"tap: %s: there is no such interface; make it with `ip tuntap add "
+				"dev %s mode tap user USER`",
+				name, name);
+		return NULL;
+	}
+	tap = calloc(1, sizeof(*tap));
+	if (!tap) {
+		error_set(error, ENOMEM, "no memory for %s", name);
+		return NULL;
+	}
+	snprintf(tap->name, sizeof(tap->name), "%s", name);
+	tap->loop = loop;
+	tap->pair_count = pairs;
+	for (uint16_t i = 0; i < pairs; i++)
+		tap->pairs[i] = (struct tap_pair){
+			.tap = tap,
+			.source = {.fd = -1, .handle = handle_event, .context = &tap->pairs[i]},
+		};
+	tap->poller = (struct event_poller){.poll = poll_tap,
+					    .prepare = prepare_to_sleep,
+					    .context = tap};
+	event_loop_add_poller(loop, &tap->poller);
+	if (open_queues(tap, error) < 0) {
+		tap_backend_free(tap);
+		return NULL;
+	}
+	tap->net = (struct net_backend){.ops = &tap_ops, .features = find_features(tap)};
+	return tap;
+}
+
+void tap_backend_free(struct tap_backend *tap)
+{
+	if (!tap)
+		return;
+	event_loop_remove_poller(tap->loop, &tap->poller);
+	for (uint16_t i = 0; i < tap->pair_count; i++) {
+		struct tap_pair *pair = &tap->pairs[i];
+
+		if (pair->watched)
+			event_loop_remove(tap->loop, &pair->source);
+		close_fd(&pair->source.fd);
+		free(pair->buffer);
+	}
+	free(tap);
+}
+
+struct net_backend *tap_backend_net(struct tap_backend *tap)
+{
+	return &tap->net;
+}
+
+void tap_backend_start(struct tap_backend *tap)
+{
+	struct pollfd probe = {.fd = tap->pairs[0].source.fd, .events = POLLOUT};
+
+	tap->started = true;
+	/* A tap that is down takes no frames. */
+	if (poll(&probe, 1, 0) == 0) {
+		set_down(tap, true);
+		log_warning("bring it up with `ip link set %s up`", tap->name);
+	}
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The network device's backend without privileges: a network inside this process, by libslirp. The
+ * guest's connections become connections of this process.
+ *
+ *	10.0.2.0/24	the network; the guest gets 10.0.2.15 by DHCP
+ *	10.0.2.2	gateway, and the host itself: its 127.0.0.1
+ *	10.0.2.3	name server, which asks those of the host
+ *
+ * libslirp is loaded when the first such backend is made, so that other device processes do not
+ * pay for it and what stands on it. IPv6 is off: it would wake the process up time and again.
+ */
+#ifndef AVP_BACKEND_USER_NET_H
+#define AVP_BACKEND_USER_NET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/event_loop.h"
+#include "base/port_forward.h"
+#include "device/net.h"
+
+struct user_net;
+
+struct user_net_settings {
+	uint16_t mtu; /* 0: 1500 */
+	const struct port_forward *forwards;
+	size_t forward_count;
+};
+
+/*
+ * Makes the network. Errors: libslirp is not installed (-ENOENT); a usage error for a port that
+ * cannot be listened on.
+ */
+struct user_net *user_net_new(struct event_loop *loop, const struct user_net_settings *settings,
+			      struct error *error);
+
+/* Ends all connections. NULL is fine. */
+void user_net_free(struct user_net *user);
+
+struct net_backend *user_net_net(struct user_net *user);
+
+#endif
