@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The using side of vhost-user: connection, negotiation, messages with their answers, and the
+ * channel on which the device process speaks (vhost-user specification, "Communication").
+ */
+#include "vhost/client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "vhost/client_private.h"
+
+#define PROTOCOL_BIT	    (UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES)
+
+#define CONNECT_INTERVAL_MS 5
+
+/* Questions of the device process answered before others get their turn. */
+#define QUESTIONS_PER_CALL 256
+
+int vhost_client_connect(const char *path, int wait_ms, struct error *error)
+{
+	const struct timespec pause = {.tv_nsec = CONNECT_INTERVAL_MS * 1000000};
+	int64_t deadline = vhost_now_ms() + wait_ms;
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return error_set_errno(error, errno, "cannot make a socket");
+	if (strlen(path) >= sizeof(address.sun_path))
+		return error_set_usage(error, "%s: longer than the %zu bytes of a socket's path",
+				       path, sizeof(address.sun_path) - 1);
+	strcpy(address.sun_path, path);
+	while (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+		int code = errno;
+
+		if ((code != ENOENT && code != ECONNREFUSED && code != EAGAIN && code != EINTR) ||
+		    vhost_now_ms() >= deadline)
+			return error_set_errno(error, code, "cannot connect to %s", path);
+		nanosleep(&pause, NULL);
+	}
+	return take_fd(&fd);
+}
+
+struct vhost_client *vhost_client_new(int fd, int timeout_ms, struct error *error)
+{
+	struct vhost_client *client = calloc(1, sizeof(*client));
+
+	if (!client) {
+		close(fd);
+		error_set(error, ENOMEM, "out of memory");
+		return NULL;
+	}
+	vhost_channel_open(&client->channel, fd, NULL);
+	client->timeout_ms = timeout_ms;
+	client->backend.fd = -1;
+	return client;
+}
+
+void vhost_client_free(struct vhost_client *client)
+{
+	if (!client)
+		return;
+	vhost_channel_close(&client->channel);
+	vhost_channel_close(&client->backend);
+	free(client);
+}
+
+int vhost_client_fd(const struct vhost_client *client)
+{
+	return client->channel.fd;
+}
+
+int vhost_client_backend_fd(const struct vhost_client *client)
+{
+	return client->backend.fd;
+}
+
+uint64_t vhost_client_features(const struct vhost_client *client)
+{
+	return client->features & ~PROTOCOL_BIT;
+}
+
+bool vhost_client_has(const struct vhost_client *client, enum vhost_protocol_feature feature)
+{
+	return feature == VHOST_PROTOCOL_ALWAYS || client->protocol_features >> feature & 1;
+}
+
+uint64_t vhost_client_queue_count(const struct vhost_client *client)
+{
+	return client->queue_count;
+}
+
+/* The backend channel */
+
+static int acknowledge_backend(struct vhost_client *client, struct error *error)
+{
+	const struct vhost_header *header = &client->backend.message.header;
+	struct vhost_message reply = {
+		.header = {header->request, VHOST_FLAG_VERSION | VHOST_FLAG_REPLY,
+			   sizeof(uint64_t)},
+		.payload.number = 0,
+	};
+
+	if (!(header->flags & VHOST_FLAG_NEED_REPLY))
+		return 0;
+	return vhost_channel_send(&client->backend, &reply, 0, error);
+}
+
+/*
+ * Takes messages off the backend channel and remembers what they say; no op is called, because
+ * this also runs in the middle of a call. Stops when there is no room for more.
+ */
+static int take_backend_messages(struct vhost_client *client, struct error *error)
+{
+	struct vhost_channel *backend = &client->backend;
+
+	/* Bounded, so that a flood of messages does not keep us from looking at the time. */
+	for (int i = 0; i < VHOST_CLIENT_MISSES; i++) {
+		int ret;
+
+		if (backend->fd < 0 || client->miss_count == VHOST_CLIENT_MISSES)
+			return 0;
+		ret = vhost_channel_receive(backend, error);
+
+		if (ret == VHOST_RECEIVE_NOTHING)
+			return 0;
+		if (ret == VHOST_RECEIVE_END) {
+			/* The other side may close it; it then has nothing more to tell. */
+			vhost_channel_close(backend);
+			return 0;
+		}
+		if (ret < 0)
+			return ret;
+		if (backend->message.header.request == VHOST_USER_BACKEND_CONFIG_CHANGE_MSG) {
+			client->config_changed = true;
+		} else if (backend->message.header.request == VHOST_USER_BACKEND_IOTLB_MSG) {
+			const struct vhost_iotlb_msg *iotlb = &backend->message.payload.iotlb;
+
+			if (iotlb->type == VHOST_IOTLB_MISS) {
+				client->misses[client->miss_count].iova = iotlb->iova;
+				client->misses[client->miss_count].access = iotlb->perm;
+				client->miss_count++;
+			}
+		} else {
+			return error_set(error, EPROTO, "message %u on the backend channel",
+					 backend->message.header.request);
+		}
+		ret = acknowledge_backend(client, error);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+static int fail(struct vhost_client *client, int ret)
+{
+	client->broken = true;
+	return ret;
+}
+
+int vhost_client_handle_backend(struct vhost_client *client, struct error *error)
+{
+	int ret = client->broken ? 0 : take_backend_messages(client, error);
+
+	if (ret < 0) {
+		error_prefix(error, "backend channel");
+		return fail(client, ret);
+	}
+	if (client->config_changed) {
+		client->config_changed = false;
+		if (client->ops && client->ops->config_changed)
+			client->ops->config_changed(client->context);
+	}
+	/* An answer often brings the next question; a peer that never stops is left for later. */
+	for (int i = 0; i < QUESTIONS_PER_CALL && client->miss_count > 0; i++) {
+		uint64_t iova = client->misses[0].iova;
+		uint8_t access = client->misses[0].access;
+
+		client->miss_count--;
+		memmove(&client->misses[0], &client->misses[1],
+			client->miss_count * sizeof(client->misses[0]));
+		if (client->ops && client->ops->iotlb_miss)
+			client->ops->iotlb_miss(client->context, iova, access);
+	}
+	return client->miss_count > 0 || client->config_changed;
+}
+
+/* Calls */
+
+/* Waits until a message is complete in the channel. */
+static int wait_for_message(struct vhost_client *client, int64_t deadline, struct error *error)
+{
+	for (;;) {
+		struct pollfd wanted[2] = {
+			{.fd = client->channel.fd, .events = POLLIN},
+			{.fd = client->backend.fd, .events = POLLIN},
+		};
+		bool room = client->miss_count < VHOST_CLIENT_MISSES;
+		int64_t left = deadline - vhost_now_ms();
+		int ret = vhost_channel_receive(&client->channel, error);
+
+		if (ret == VHOST_RECEIVE_MESSAGE)
+			return 0;
+		if (ret == VHOST_RECEIVE_END)
+			return error_set(error, ECONNRESET, "the device process hung up");
+		if (ret < 0)
+			return ret;
+		if (left <= 0)
+			return error_set(error, ETIMEDOUT, "the device process does not answer");
+		if (poll(wanted, room ? 2 : 1, (int)left) < 0 && errno != EINTR)
+			return error_set_errno(error, errno, "cannot wait for an answer");
+		/* It may not answer before somebody has listened to it. */
+		ret = take_backend_messages(client, error);
+		if (ret < 0) {
+			error_prefix(error, "backend channel");
+			return ret;
+		}
+	}
+}
+
+/* Takes an answer with that id and payload; others break the connection. */
+static int take_answer(struct vhost_client *client, uint32_t id, enum vhost_shape shape,
+		       unsigned int fds, struct error *error)
+{
+	const struct vhost_message *answer = &client->channel.message;
+	int ret = wait_for_message(client, vhost_now_ms() + client->timeout_ms, error);
+
+	if (ret < 0)
+		return ret;
+	if (answer->header.request != id || !(answer->header.flags & VHOST_FLAG_REPLY))
+		return error_set(error, EPROTO, "the device process sent message %u as an answer",
+				 answer->header.request);
+	/* An empty payload is how GET_CONFIG is refused. */
+	if (!vhost_payload_fits(shape, answer->header.size) &&
+	    !(shape == VHOST_PAYLOAD_CONFIG && answer->header.size == 0))
+		return error_set(error, EPROTO, "the answer has %u bytes", answer->header.size);
+	if (answer->fd_count != fds)
+		return error_set(error, EPROTO, "the answer came with %u descriptors",
+				 answer->fd_count);
+	return 0;
+}
+
+static int exchange(struct vhost_client *client, const struct vhost_message_row *row,
+		    struct vhost_message *message, struct vhost_message *reply, int *fd,
+		    struct error *error)
+{
+	bool acknowledged = row->reply == VHOST_PAYLOAD_NOTHING &&
+			    vhost_client_has(client, VHOST_PROTOCOL_REPLY_ACK);
+	struct vhost_channel *channel = &client->channel;
+	int ret;
+
+	message->header.flags = VHOST_FLAG_VERSION | (acknowledged ? VHOST_FLAG_NEED_REPLY : 0);
+	ret = vhost_channel_send(channel, message, client->timeout_ms, error);
+	if (ret < 0 || (!acknowledged && row->reply == VHOST_PAYLOAD_NOTHING))
+		return ret;
+	ret = take_answer(client, row->id, acknowledged ? VHOST_PAYLOAD_NUMBER : row->reply,
+			  fd ? 1 : 0, error);
+	if (ret == 0 && fd)
+		*fd = vhost_message_take_fd(&channel->message, 0);
+	if (ret == 0 && reply)
+		*reply = channel->message;
+	if (ret == 0 && acknowledged && channel->message.payload.number != 0)
+		ret = error_set(error, EIO, "refused");
+	vhost_channel_release(channel);
+	return ret;
+}
+
+int vhost_client_call(struct vhost_client *client, struct vhost_message *message,
+		      struct vhost_message *reply, int *fd, struct error *error)
+{
+	const struct vhost_message_row *row = vhost_find_frontend_message(message->header.request);
+	uint32_t smallest, largest;
+	int ret;
+
+	if (client->broken)
+		return error_set(error, EPIPE, "%s: the connection broke before", row->name);
+	if (!vhost_client_has(client, row->feature))
+		return error_set(error, EOPNOTSUPP, "%s: the device process does not offer it",
+				 row->name);
+	vhost_payload_bounds(row->shape, &smallest, &largest);
+	if (message->header.size == 0)
+		message->header.size = largest;
+	ret = exchange(client, row, message, reply, fd, error);
+	if (ret < 0) {
+		error_prefix(error, "%s", row->name);
+		/* After a refusal both sides still agree on what was said. */
+		if (ret != -EIO)
+			client->broken = true;
+	}
+	return ret;
+}
+
+int vhost_client_synchronize(struct vhost_client *client, struct error *error)
+{
+	struct vhost_message message = {.header.request = VHOST_USER_GET_FEATURES};
+	struct vhost_message reply;
+
+	if (vhost_client_has(client, VHOST_PROTOCOL_REPLY_ACK))
+		return 0;
+	return vhost_client_call(client, &message, &reply, NULL, error);
+}
+
+/* Negotiation */
+
+static int get_number(struct vhost_client *client, uint32_t id, uint64_t *number,
+		      struct error *error)
+{
+	struct vhost_message message = {.header.request = id};
+	struct vhost_message reply;
+	int ret = vhost_client_call(client, &message, &reply, NULL, error);
+
+	if (ret == 0)
+		*number = reply.payload.number;
+	return ret;
+}
+
+static int set_number(struct vhost_client *client, uint32_t id, uint64_t number,
+		      struct error *error)
+{
+	struct vhost_message message = {.header.request = id, .payload.number = number};
+
+	return vhost_client_call(client, &message, NULL, NULL, error);
+}
+
+static int open_backend_channel(struct vhost_client *client, struct error *error)
+{
+	struct vhost_message message = {.header.request = VHOST_USER_SET_BACKEND_REQ_FD};
+	int pair[2];
+	int ret;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set_errno(error, errno, "cannot make a backend channel");
+	vhost_channel_open(&client->backend, pair[0], vhost_find_backend_message);
+	message.fds[0] = pair[1];
+	message.fd_count = 1;
+	ret = vhost_client_call(client, &message, NULL, NULL, error);
+	close(pair[1]);
+	return ret;
+}
+
+int vhost_client_negotiate(struct vhost_client *client, const struct vhost_client_ops *ops,
+			   void *context, struct error *error)
+{
+	struct vhost_message owner = {.header.request = VHOST_USER_SET_OWNER};
+	uint64_t offered = 0;
+	int ret = vhost_client_call(client, &owner, NULL, NULL, error);
+
+	client->ops = ops;
+	client->context = context;
+	if (ret == 0)
+		ret = get_number(client, VHOST_USER_GET_FEATURES, &client->features, error);
+	if (ret < 0 || !(client->features & PROTOCOL_BIT))
+		return ret;
+	ret = get_number(client, VHOST_USER_GET_PROTOCOL_FEATURES, &offered, error);
+	if (ret < 0)
+		return ret;
+	offered &= vhost_protocol_features;
+	if (!ops)
+		offered &= ~VHOST_PROTOCOL_BIT(VHOST_PROTOCOL_BACKEND_REQ);
+	ret = set_number(client, VHOST_USER_SET_PROTOCOL_FEATURES, offered, error);
+	if (ret < 0)
+		return ret;
+	client->protocol_features = offered;
+	if (vhost_client_has(client, VHOST_PROTOCOL_MQ))
+		ret = get_number(client, VHOST_USER_GET_QUEUE_NUM, &client->queue_count, error);
+	if (ret == 0 && vhost_client_has(client, VHOST_PROTOCOL_BACKEND_REQ))
+		ret = open_backend_channel(client, error);
+	return ret;
+}
+
+int vhost_client_set_features(struct vhost_client *client, uint64_t features, struct error *error)
+{
+	int ret = set_number(client, VHOST_USER_SET_FEATURES,
+			     features | (client->features & PROTOCOL_BIT), error);
+
+	return ret < 0 ? ret : vhost_client_synchronize(client, error);
+}
+
+int vhost_client_get_status(struct vhost_client *client, uint8_t *status, struct error *error)
+{
+	uint64_t number = 0;
+	int ret = get_number(client, VHOST_USER_GET_STATUS, &number, error);
+
+	if (ret < 0)
+		return ret;
+	if (number > UINT8_MAX) {
+		client->broken = true;
+		return error_set(error, EPROTO, "GET_STATUS: more than eight bits");
+	}
+	*status = number;
+	return 0;
+}
+
+int vhost_client_set_status(struct vhost_client *client, uint8_t status, struct error *error)
+{
+	int ret = set_number(client, VHOST_USER_SET_STATUS, status, error);
+
+	return ret < 0 ? ret : vhost_client_synchronize(client, error);
+}
+
+int vhost_client_reset(struct vhost_client *client, struct error *error)
+{
+	struct vhost_message message = {.header.request = VHOST_USER_RESET_DEVICE};
+	int ret;
+
+	if (vhost_client_has(client, VHOST_PROTOCOL_STATUS))
+		return vhost_client_set_status(client, 0, error);
+	ret = vhost_client_call(client, &message, NULL, NULL, error);
+	return ret < 0 ? ret : vhost_client_synchronize(client, error);
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The using side of vhost-user: a monitor that has a device served by another process.
+ *
+ * Calls block until the other side has done what was asked, at most for the time limit given to
+ * vhost_client_new: where it offers acknowledgements, one is asked for each message, so that a
+ * guest may kick as soon as a call returned. The device process is not trusted: what it answers is
+ * checked, and after the first breach of protocol every call fails.
+ *
+ * Functions return 0 or a negative errno with *error set, unless they say otherwise. -EOPNOTSUPP:
+ * the other side does not offer that; -EPROTO: it broke the protocol; -ETIMEDOUT: no answer;
+ * -EIO: it answered that it can't. There is no global state; a client belongs to one thread.
+ */
+#ifndef AVP_VHOST_CLIENT_H
+#define AVP_VHOST_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "vhost/message.h"
+
+struct vhost_client;
+
+/* A time limit that leaves a device time to finish the requests it has taken. */
+#define VHOST_CLIENT_TIMEOUT_MS 10000
+
+/* What the device process asks or tells on its own, called from vhost_client_handle_backend. */
+struct vhost_client_ops {
+	/* Its configuration space or status changed. NULL: of no interest. */
+	void (*config_changed)(void *context);
+	/*
+	 * It needs the translation of an I/O virtual address for VHOST_ACCESS_*; answer with
+	 * vhost_client_update_iotlb, or not at all when the guest has none. NULL: no IOMMU.
+	 */
+	void (*iotlb_miss)(void *context, uint64_t iova, uint8_t access);
+};
+
+/*
+ * Connects to the socket at @path, trying for at most @wait_ms until it is there and accepts.
+ * Returns a descriptor.
+ */
+int vhost_client_connect(const char *path, int wait_ms, struct error *error);
+
+/*
+ * Makes a client on the connected stream socket @fd, owned from now on. No call takes longer than
+ * @timeout_ms. NULL with *error set on failure.
+ */
+struct vhost_client *vhost_client_new(int fd, int timeout_ms, struct error *error);
+
+/* Closes the connection. NULL is fine. */
+void vhost_client_free(struct vhost_client *client);
+
+/*
+ * Becomes the owner and negotiates protocol features; @ops (may be NULL) with a backend channel
+ * if it is offered. Call once, before anything else.
+ */
+int vhost_client_negotiate(struct vhost_client *client, const struct vhost_client_ops *ops,
+			   void *context, struct error *error);
+
+/* The feature bits that the device offers, without VHOST_USER_F_PROTOCOL_FEATURES. */
+uint64_t vhost_client_features(const struct vhost_client *client);
+/* A protocol feature was negotiated. */
+bool vhost_client_has(const struct vhost_client *client, enum vhost_protocol_feature feature);
+/* How many queues it has; 0: it does not say. */
+uint64_t vhost_client_queue_count(const struct vhost_client *client);
+
+/* Writes the driver's choice of features. */
+int vhost_client_set_features(struct vhost_client *client, uint64_t features, struct error *error);
+
+/* The device status (VIRTIO 1.4, 2.1), where the STATUS protocol feature was negotiated. */
+int vhost_client_get_status(struct vhost_client *client, uint8_t *status, struct error *error);
+int vhost_client_set_status(struct vhost_client *client, uint8_t status, struct error *error);
+/* Resets the device, by whichever of the ways it offers: RESET_DEVICE or status 0. */
+int vhost_client_reset(struct vhost_client *client, struct error *error);
+
+/* A piece of guest memory and the file that it lies in, at region.mmap_offset. */
+struct vhost_client_region {
+	struct vhost_region region;
+	int fd; /* the caller's; needed only during the call */
+};
+
+/*
+ * Shares @count pieces of guest memory in place of those shared before. At most
+ * VHOST_REGIONS_MAX without memory slots. After a failure it is unknown what is shared.
+ */
+int vhost_client_set_memory(struct vhost_client *client, const struct vhost_client_region *regions,
+			    size_t count, struct error *error);
+/* Shares one more, or one less: needs CONFIGURE_MEM_SLOTS. */
+int vhost_client_add_memory(struct vhost_client *client, const struct vhost_client_region *region,
+			    struct error *error);
+int vhost_client_remove_memory(struct vhost_client *client, const struct vhost_region *region,
+			       struct error *error);
+
+/* A ring as the driver set it up. Descriptors stay the caller's; -1: none. */
+struct vhost_client_ring {
+	uint16_t index;
+	uint16_t size;
+	/* Addresses as in vhost_region.user_address; with ACCESS_PLATFORM the guest's. */
+	uint64_t descriptors, driver, device;
+	/*
+	 * Where the device goes on, as vhost_client_stop_ring returns it. A new ring: 0, or
+	 * VHOST_PACKED_BASE when it is packed.
+	 */
+	uint32_t base;
+	int kick_fd; /* eventfd that the guest's kicks are written to; -1: the device polls */
+	int call_fd; /* eventfd for interrupts; -1: the driver polls */
+	int err_fd;
+};
+
+/* Both positions of a packed ring at its start: index 0, wrap counter 1. */
+#define VHOST_PACKED_BASE 0x80008000u
+
+/* Sets up a ring and enables it. */
+int vhost_client_start_ring(struct vhost_client *client, const struct vhost_client_ring *ring,
+			    struct error *error);
+/* Replaces the interrupt descriptor of a ring. */
+int vhost_client_set_call(struct vhost_client *client, uint16_t index, int call_fd,
+			  struct error *error);
+/* Enables or disables a ring that was started. */
+int vhost_client_enable_ring(struct vhost_client *client, uint16_t index, bool enable,
+			     struct error *error);
+/* Stops a ring, with all its requests completed; *base (may be NULL) is where it stands. */
+int vhost_client_stop_ring(struct vhost_client *client, uint16_t index, uint32_t *base,
+			   struct error *error);
+
+/* Configuration space: @length bytes at @offset, in pieces of up to VHOST_CONFIG_MAX. */
+int vhost_client_read_config(struct vhost_client *client, uint32_t offset, void *buffer,
+			     uint32_t length, struct error *error);
+/* -EIO: the device does not take that. */
+int vhost_client_write_config(struct vhost_client *client, uint32_t offset, const void *buffer,
+			      uint32_t length, struct error *error);
+
+/*
+ * Has the device make a record of requests in flight for @queue_count rings of up to
+ * @queue_size entries: *inflight describes it and *fd (the caller's) is its memory. Keep both as
+ * long as the guest lives, and give them back before the rings start, also after a reconnection.
+ * Features must have been set.
+ */
+int vhost_client_get_inflight(struct vhost_client *client, uint16_t queue_count,
+			      uint16_t queue_size, struct vhost_inflight *inflight, int *fd,
+			      struct error *error);
+int vhost_client_set_inflight(struct vhost_client *client, const struct vhost_inflight *inflight,
+			      int fd, struct error *error);
+
+/* Answers of the IOMMU. On return of invalidate the device no longer uses the range. */
+int vhost_client_update_iotlb(struct vhost_client *client, uint64_t iova, uint64_t size,
+			      uint64_t user_address, uint8_t access, struct error *error);
+int vhost_client_invalidate_iotlb(struct vhost_client *client, uint64_t iova, uint64_t size,
+				  struct error *error);
+
+/* The connection, to watch for its end; nothing is to be read from it. */
+int vhost_client_fd(const struct vhost_client *client);
+/* The backend channel, to watch for EPOLLIN; -1: there is none. */
+int vhost_client_backend_fd(const struct vhost_client *client);
+/*
+ * Takes what came on the backend channel, without waiting, and calls the ops. To be called when
+ * it is readable, and after other calls: messages that came during one are kept for here. Returns
+ * 1 when there is more: call again soon. Not from within the ops.
+ */
+int vhost_client_handle_backend(struct vhost_client *client, struct error *error);
+
+#endif

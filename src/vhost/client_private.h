@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The state of a vhost-user client, shared by client.c (connection, negotiation and the backend
+ * channel) and client_device.c (what a device is told).
+ */
+#ifndef AVP_VHOST_CLIENT_PRIVATE_H
+#define AVP_VHOST_CLIENT_PRIVATE_H
+
+#include "vhost/channel.h"
+#include "vhost/client.h"
+
+/* Translations that the device process may ask for before the first is answered. */
+#define VHOST_CLIENT_MISSES 64
+
+/* Regions that are kept track of with memory slots. */
+#define VHOST_CLIENT_REGIONS 64
+
+struct vhost_client {
+	struct vhost_channel channel;
+	int timeout_ms;
+	bool broken;	   /* the other side is not where we think it is: no call can succeed */
+	uint64_t features; /* offered */
+	uint64_t protocol_features; /* negotiated */
+	uint64_t queue_count;
+
+	struct vhost_channel backend; /* from the device process; fd -1: none */
+	const struct vhost_client_ops *ops;
+	void *context;
+	bool config_changed; /* not told yet */
+	unsigned int miss_count;
+	struct {
+		uint64_t iova;
+		uint8_t access;
+	} misses[VHOST_CLIENT_MISSES];
+
+	size_t region_count;
+	struct vhost_region regions[VHOST_CLIENT_REGIONS]; /* shared as slots */
+};
+
+/*
+ * Sends a message (header.request and the payload are the caller's, header.size too where the
+ * table leaves it open) and takes the answer that the table announces into *reply, else an
+ * acknowledgement if those were negotiated. @reply may be NULL when no answer is announced. A
+ * descriptor that must come with the answer is put in *fd; with @fd NULL none may come.
+ */
+int vhost_client_call(struct vhost_client *client, struct vhost_message *message,
+		      struct vhost_message *reply, int *fd, struct error *error);
+
+/* The other side has done all that was sent so far, also when it offers no acknowledgements. */
+int vhost_client_synchronize(struct vhost_client *client, struct error *error);
+
+#endif

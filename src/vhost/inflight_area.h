@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The shared memory that holds the records of requests in flight of all queues: made for a
+ * frontend, or taken back from it after a restart (vhost-user specification, "Inflight I/O
+ * tracking"). The records themselves are the business of virtio/inflight.h. Belongs to one thread.
+ */
+#ifndef AVP_VHOST_INFLIGHT_AREA_H
+#define AVP_VHOST_INFLIGHT_AREA_H
+
+#include "base/error.h"
+#include "vhost/mapping.h"
+#include "vhost/message.h"
+
+struct vhost_inflight_area {
+	struct vhost_mapping mapping;
+	bool packed;
+	uint16_t queue_count;
+	uint16_t queue_size;
+};
+
+/*
+ * Makes an empty area for queue_count rings of up to queue_size entries, sealed against a change
+ * of its size, fills in the rest of *description and returns its descriptor (the caller's), or a
+ * negative errno with *error set.
+ */
+int vhost_inflight_create(struct vhost_inflight *description, bool packed, struct error *error);
+
+/*
+ * Maps the area that *description speaks of from @fd (which stays the caller's) in place of what
+ * was mapped. *@lost as in vhost_guard_add. -EINVAL with *error set: it is too small, or the
+ * records would not be aligned.
+ */
+int vhost_inflight_open(struct vhost_inflight_area *area, const struct vhost_inflight *description,
+			bool packed, int fd, volatile bool *lost, struct error *error);
+void vhost_inflight_close(struct vhost_inflight_area *area);
+
+/* The record of queue @index for a ring of @size entries, or NULL when the area has none. */
+void *vhost_inflight_record(const struct vhost_inflight_area *area, uint16_t index, uint16_t size);
+
+#endif

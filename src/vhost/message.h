@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The messages of vhost-user: ids, flags, feature bits, payload layouts, and the one table that
+ * says of each message what it carries (vhost-user specification, "Message Specification" and
+ * "Front-end message types"). The serving side, the using side, the fuzz target and the log read
+ * the same table.
+ */
+#ifndef AVP_VHOST_MESSAGE_H
+#define AVP_VHOST_MESSAGE_H
+
+#include <linux/vhost_types.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The feature bit that says the other side knows protocol features (and ring enabling). */
+#define VHOST_USER_F_PROTOCOL_FEATURES 30
+
+enum vhost_protocol_feature {
+	VHOST_PROTOCOL_MQ = 0,
+	VHOST_PROTOCOL_REPLY_ACK = 3,
+	VHOST_PROTOCOL_BACKEND_REQ = 5,
+	VHOST_PROTOCOL_CONFIG = 9,
+	VHOST_PROTOCOL_INFLIGHT_SHMFD = 12,
+	VHOST_PROTOCOL_RESET_DEVICE = 13,
+	VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS = 15,
+	VHOST_PROTOCOL_STATUS = 16,
+	VHOST_PROTOCOL_ALWAYS = 64, /* in the table: no feature needed */
+};
+
+#define VHOST_PROTOCOL_BIT(feature) (UINT64_C(1) << (feature))
+
+/* What is implemented here, on both sides. */
+extern const uint64_t vhost_protocol_features;
+
+/* struct vhost_header.flags */
+#define VHOST_FLAG_VERSION_MASK 3u
+#define VHOST_FLAG_VERSION	1u
+#define VHOST_FLAG_REPLY	(1u << 2)
+#define VHOST_FLAG_NEED_REPLY	(1u << 3)
+
+/* In the payload of SET_VRING_KICK, _CALL and _ERR: which ring, and that no descriptor comes. */
+#define VHOST_RING_INDEX_MASK UINT64_C(0xff)
+#define VHOST_RING_NO_FD      (UINT64_C(1) << 8)
+
+/* Descriptors that one message may bring; regions in one memory table. */
+#define VHOST_FDS_MAX	  8
+#define VHOST_REGIONS_MAX 8
+/* Bytes of configuration space in one message, as in every implementation. */
+#define VHOST_CONFIG_MAX 256
+
+/* SET_CONFIG: who writes. */
+#define VHOST_CONFIG_WRITABLE  0
+#define VHOST_CONFIG_MIGRATION 1
+
+struct vhost_header {
+	uint32_t request;
+	uint32_t flags;
+	uint32_t size; /* of the payload, bytes */
+};
+
+struct vhost_region {
+	uint64_t guest_address;
+	uint64_t size;
+	uint64_t user_address; /* where the frontend has it: ring addresses are given so */
+	uint64_t mmap_offset;
+};
+
+struct vhost_memory_table {
+	uint32_t count;
+	uint32_t padding;
+	struct vhost_region regions[VHOST_REGIONS_MAX];
+};
+
+struct vhost_memory_slot {
+	uint64_t padding;
+	struct vhost_region region;
+};
+
+struct vhost_config {
+	uint32_t offset;
+	uint32_t size;
+	uint32_t flags;
+	uint8_t data[VHOST_CONFIG_MAX];
+};
+
+struct vhost_inflight {
+	uint64_t mmap_size;
+	uint64_t mmap_offset;
+	uint16_t queue_count;
+	uint16_t queue_size;
+	uint32_t padding; /* C implementations send it, packed ones do not */
+};
+
+union vhost_payload {
+	uint64_t number;
+	struct vhost_vring_state state;
+	struct vhost_vring_addr address;
+	struct vhost_memory_table table;
+	struct vhost_memory_slot slot;
+	struct vhost_iotlb_msg iotlb;
+	struct vhost_config config;
+	struct vhost_inflight inflight;
+	uint8_t bytes[272];
+};
+
+_Static_assert(sizeof(struct vhost_header) == 12, "wire layout");
+_Static_assert(sizeof(struct vhost_region) == 32, "wire layout");
+_Static_assert(sizeof(struct vhost_memory_table) == 8 + 32 * VHOST_REGIONS_MAX, "wire layout");
+_Static_assert(sizeof(struct vhost_memory_slot) == 40, "wire layout");
+_Static_assert(offsetof(struct vhost_config, data) == 12, "wire layout");
+_Static_assert(offsetof(struct vhost_inflight, padding) == 20, "wire layout");
+_Static_assert(sizeof(struct vhost_inflight) == 24, "wire layout");
+_Static_assert(sizeof(struct vhost_vring_state) == 8, "wire layout");
+_Static_assert(sizeof(struct vhost_vring_addr) == 40, "wire layout");
+_Static_assert(sizeof(struct vhost_iotlb_msg) == 32, "wire layout");
+
+/* Shapes of a payload; vhost_payload_fits knows their sizes. */
+enum vhost_shape {
+	VHOST_PAYLOAD_NOTHING, /* as a reply: none, unless the sender asked for an acknowledgement */
+	VHOST_PAYLOAD_NUMBER,
+	VHOST_PAYLOAD_STATE,
+	VHOST_PAYLOAD_ADDRESS,
+	VHOST_PAYLOAD_TABLE, /* eight bytes and a whole number of regions */
+	VHOST_PAYLOAD_SLOT,
+	VHOST_PAYLOAD_IOTLB,
+	VHOST_PAYLOAD_CONFIG, /* twelve bytes and up to VHOST_CONFIG_MAX */
+	VHOST_PAYLOAD_INFLIGHT,
+	VHOST_PAYLOAD_SHAPES,
+};
+
+/*
+ * What a frontend may send: id, NAME, name (of functions), shape, descriptors at least and at
+ * most, shape of the reply, and the protocol feature that must have been negotiated.
+ */
+#define VHOST_FRONTEND_MESSAGES(ROW)                                                              \
+	ROW(1, GET_FEATURES, get_features, NOTHING, 0, 0, NUMBER, ALWAYS)                         \
+	ROW(2, SET_FEATURES, set_features, NUMBER, 0, 0, NOTHING, ALWAYS)                         \
+	ROW(3, SET_OWNER, set_owner, NOTHING, 0, 0, NOTHING, ALWAYS)                              \
+	ROW(4, RESET_OWNER, reset_owner, NOTHING, 0, 0, NOTHING, ALWAYS)                          \
+	ROW(5, SET_MEM_TABLE, set_mem_table, TABLE, 0, 8, NOTHING, ALWAYS)                        \
+	ROW(8, SET_VRING_NUM, set_vring_num, STATE, 0, 0, NOTHING, ALWAYS)                        \
+	ROW(9, SET_VRING_ADDR, set_vring_addr, ADDRESS, 0, 0, NOTHING, ALWAYS)                    \
+	ROW(10, SET_VRING_BASE, set_vring_base, STATE, 0, 0, NOTHING, ALWAYS)                     \
+	ROW(11, GET_VRING_BASE, get_vring_base, STATE, 0, 0, STATE, ALWAYS)                       \
+	ROW(12, SET_VRING_KICK, set_vring_kick, NUMBER, 0, 1, NOTHING, ALWAYS)                    \
+	ROW(13, SET_VRING_CALL, set_vring_call, NUMBER, 0, 1, NOTHING, ALWAYS)                    \
+	ROW(14, SET_VRING_ERR, set_vring_err, NUMBER, 0, 1, NOTHING, ALWAYS)                      \
+	ROW(15, GET_PROTOCOL_FEATURES, get_protocol_features, NOTHING, 0, 0, NUMBER, ALWAYS)      \
+	ROW(16, SET_PROTOCOL_FEATURES, set_protocol_features, NUMBER, 0, 0, NOTHING, ALWAYS)      \
+	ROW(17, GET_QUEUE_NUM, get_queue_num, NOTHING, 0, 0, NUMBER, MQ)                          \
+	ROW(18, SET_VRING_ENABLE, set_vring_enable, STATE, 0, 0, NOTHING, ALWAYS)                 \
+	ROW(21, SET_BACKEND_REQ_FD, set_backend_req_fd, NOTHING, 1, 1, NOTHING, BACKEND_REQ)      \
+	ROW(22, IOTLB_MSG, iotlb_msg, IOTLB, 0, 0, NOTHING, ALWAYS)                               \
+	ROW(24, GET_CONFIG, get_config, CONFIG, 0, 0, CONFIG, CONFIG)                             \
+	ROW(25, SET_CONFIG, set_config, CONFIG, 0, 0, NOTHING, CONFIG)                            \
+	ROW(31, GET_INFLIGHT_FD, get_inflight_fd, INFLIGHT, 0, 0, INFLIGHT, INFLIGHT_SHMFD)       \
+	ROW(32, SET_INFLIGHT_FD, set_inflight_fd, INFLIGHT, 1, 1, NOTHING, INFLIGHT_SHMFD)        \
+	ROW(34, RESET_DEVICE, reset_device, NOTHING, 0, 0, NOTHING, RESET_DEVICE)                 \
+	ROW(36, GET_MAX_MEM_SLOTS, get_max_mem_slots, NOTHING, 0, 0, NUMBER, CONFIGURE_MEM_SLOTS) \
+	ROW(37, ADD_MEM_REG, add_mem_reg, SLOT, 1, 1, NOTHING, CONFIGURE_MEM_SLOTS)               \
+	ROW(38, REM_MEM_REG, rem_mem_reg, SLOT, 0, 1, NOTHING, CONFIGURE_MEM_SLOTS)               \
+	ROW(39, SET_STATUS, set_status, NUMBER, 0, 0, NOTHING, STATUS)                            \
+	ROW(40, GET_STATUS, get_status, NOTHING, 0, 0, NUMBER, STATUS)
+
+/* What a backend may send on the channel of SET_BACKEND_REQ_FD. */
+#define VHOST_BACKEND_MESSAGES(ROW)                                     \
+	ROW(1, IOTLB_MSG, iotlb_msg, IOTLB, 0, 0, NOTHING, BACKEND_REQ) \
+	ROW(2, CONFIG_CHANGE_MSG, config_change_msg, NOTHING, 0, 0, NOTHING, CONFIG)
+
+#define VHOST_MESSAGE_ID(id, NAME, name, shape, fds_min, fds_max, reply, feature) \
+	VHOST_USER_##NAME = (id),
+enum vhost_frontend_message_id { VHOST_FRONTEND_MESSAGES(VHOST_MESSAGE_ID) };
+#undef VHOST_MESSAGE_ID
+
+#define VHOST_MESSAGE_ID(id, NAME, name, shape, fds_min, fds_max, reply, feature) \
+	VHOST_USER_BACKEND_##NAME = (id),
+enum vhost_backend_message_id { VHOST_BACKEND_MESSAGES(VHOST_MESSAGE_ID) };
+#undef VHOST_MESSAGE_ID
+
+struct vhost_message_row {
+	uint32_t id;
+	const char *name; /* as in the specification, without VHOST_USER_ */
+	enum vhost_shape shape;
+	unsigned int fds_min, fds_max;
+	enum vhost_shape reply;
+	enum vhost_protocol_feature feature;
+};
+
+/* Looks a message up in one of the two tables; NULL: it is not in it. */
+typedef const struct vhost_message_row *vhost_find_message(uint32_t id);
+vhost_find_message vhost_find_frontend_message;
+vhost_find_message vhost_find_backend_message;
+
+/* The tables whole, for those that walk over them. */
+extern const struct vhost_message_row vhost_frontend_rows[];
+extern const size_t vhost_frontend_row_count;
+
+/* The name of any message that the specification has for a frontend, or "?". For log lines. */
+const char *vhost_message_name(uint32_t id);
+
+/* Is @size right for a payload of that shape? What the payload says about itself is not read. */
+bool vhost_payload_fits(enum vhost_shape shape, uint32_t size);
+
+/* The smallest and largest payload of a shape, in bytes. */
+void vhost_payload_bounds(enum vhost_shape shape, uint32_t *smallest, uint32_t *largest);
+
+#endif

@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The life of a ring (vhost-user specification, "Ring states"). */
+#include "vhost/ring.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+
+#include "vhost/server_private.h"
+#include "virtio/device.h"
+
+/* How long a ring without a kick descriptor waits between two looks, once it is idle. */
+#define POLL_INTERVAL_MS 1
+
+static void fail(struct vhost_ring *ring, int code, const char *what)
+{
+	struct error error;
+
+	error_set_errno(&error, code, "ring %u: cannot use its %s descriptor", ring->queue->index,
+			what);
+	vhost_server_doom(ring->server, &error);
+}
+
+static void notify(struct virtqueue *queue)
+{
+	struct vhost_server *server = queue->device->transport_context;
+	struct vhost_ring *ring = &server->rings[queue->index];
+	int ret = vhost_event_signal(&ring->call);
+
+	if (ret < 0) {
+		vhost_event_close(&ring->call);
+		fail(ring, -ret, "call");
+	}
+}
+
+static const struct virtqueue_ops ring_ops = {.notify = notify};
+
+static void on_kick(void *context, uint32_t events)
+{
+	struct vhost_ring *ring = context;
+	int ret = vhost_event_drain(&ring->kick);
+
+	(void)events;
+	if (ret < 0) {
+		event_loop_remove(ring->server->loop, &ring->kick_source);
+		fail(ring, -ret, "kick");
+		return;
+	}
+	ring->declined = false;
+	/* Until the loop is about to sleep again; then prepare asks anew, from the new position. */
+	virtqueue_disable_kicks(ring->queue);
+	virtio_device_kick(ring->queue->device, ring->queue);
+}
+
+void vhost_ring_init(struct vhost_ring *ring, struct vhost_server *server, struct virtqueue *queue)
+{
+	*ring = (struct vhost_ring){
+		.server = server,
+		.queue = queue,
+		.kick_source = {.fd = -1, .handle = on_kick, .context = ring},
+		.kick = VHOST_EVENT_NONE,
+		.call = VHOST_EVENT_NONE,
+		.err = VHOST_EVENT_NONE,
+	};
+	queue->memory = &server->memory.guest;
+	queue->ops = &ring_ops;
+}
+
+static void watch_kick(struct vhost_ring *ring, bool watch)
+{
+	struct event_loop *loop = ring->server->loop;
+	struct error error;
+
+	if (ring->kick_source.fd >= 0) {
+		event_loop_remove(loop, &ring->kick_source);
+		ring->kick_source.fd = -1;
+	}
+	if (!watch || ring->kick.fd < 0)
+		return;
+	ring->kick_source.fd = ring->kick.fd;
+	if (event_loop_add(loop, &ring->kick_source, EPOLLIN, &error) < 0) {
+		ring->kick_source.fd = -1;
+		vhost_server_doom(ring->server, &error);
+	}
+}
+
+void vhost_ring_pause(struct vhost_ring *ring)
+{
+	if (!ring->queue->started)
+		return;
+	watch_kick(ring, false);
+	virtio_device_stop_queue(ring->queue->device, ring->queue, &ring->available_index,
+				 &ring->used_index);
+}
+
+/* Forgets what belongs to one life of the device; call and err are the connection's. */
+static void forget(struct vhost_ring *ring)
+{
+	ring->queue->inflight = NULL;
+	watch_kick(ring, false);
+	vhost_event_close(&ring->kick);
+	ring->kick_set = false;
+	ring->enable = VHOST_RING_UNSAID;
+	ring->size = 0;
+	ring->address_set = false;
+	ring->declined = false;
+}
+
+/* Pauses a ring that nobody may go on with: nothing of it is left to be taken again. */
+static void end_run(struct vhost_ring *ring)
+{
+	bool ran = ring->queue->started;
+
+	/* The position is behind what a process that died had taken: it has to be done now. */
+	if (virtqueue_replaying(ring->queue))
+		virtio_device_kick(ring->queue->device, ring->queue);
+	vhost_ring_pause(ring);
+	if (ran && ring->queue->inflight)
+		inflight_close(ring->queue->inflight);
+}
+
+void vhost_ring_reset(struct vhost_ring *ring)
+{
+	/*
+	 * Takes the position, which closes the record: after a reset nothing was in flight. It is
+	 * kept, for QEMU up to 7.2 pauses a guest by status 0 and asks for positions after that.
+	 */
+	end_run(ring);
+	if (ring->queue->inflight) /* also that of a ring that was paused */
+		inflight_close(ring->queue->inflight);
+	forget(ring);
+}
+
+void vhost_ring_close(struct vhost_ring *ring)
+{
+	/*
+	 * Without asking for the position: the record of requests in flight stays open, for a
+	 * frontend that comes back knows the position from it alone.
+	 */
+	if (ring->queue->started)
+		virtio_device_stop_queue(ring->queue->device, ring->queue, NULL, NULL);
+	forget(ring);
+	ring->available_index = ring->used_index = 0;
+	ring->packed = false;
+	vhost_event_close(&ring->call);
+	vhost_event_close(&ring->err);
+	if (ring->storage)
+		munmap(ring->storage, ring->storage_size);
+	ring->storage = NULL;
+	ring->storage_size = 0;
+}
+
+/* Fresh zero pages for each start: what an earlier ring of the guest touched is given back. */
+static int make_storage(struct vhost_ring *ring, struct error *error)
+{
+	size_t size = virtqueue_memory_size(ring->size);
+	void *storage;
+
+	if (ring->storage)
+		munmap(ring->storage, ring->storage_size);
+	ring->storage = NULL;
+	storage = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (storage == MAP_FAILED)
+		return error_set_errno(error, errno, "cannot get %zu bytes for a ring", size);
+	ring->storage = storage;
+	ring->storage_size = size;
+	return 0;
+}
+
+/* Ring addresses are the frontend's own, or the guest's when an IOMMU stands between. */
+static int translate_addresses(const struct vhost_ring *ring, struct virtqueue_setup *setup)
+{
+	const struct vhost_guest_memory *memory = &ring->server->memory;
+
+	if (vhost_server_uses_iommu(ring->server)) {
+		setup->descriptors = guest_addr(ring->address.desc_user_addr);
+		setup->driver = guest_addr(ring->address.avail_user_addr);
+		setup->device = guest_addr(ring->address.used_user_addr);
+		return 0;
+	}
+	if (vhost_memory_user_to_guest(memory, ring->address.desc_user_addr, &setup->descriptors) <
+		    0 ||
+	    vhost_memory_user_to_guest(memory, ring->address.avail_user_addr, &setup->driver) < 0 ||
+	    vhost_memory_user_to_guest(memory, ring->address.used_user_addr, &setup->device) < 0)
+		return -EFAULT;
+	return 0;
+}
+
+static int attach_record(struct vhost_ring *ring, struct error *error)
+{
+	struct vhost_server *server = ring->server;
+	void *record = vhost_inflight_record(&server->inflight, ring->queue->index, ring->size);
+
+	ring->queue->inflight = NULL;
+	if (!record)
+		return 0;
+	if (server->inflight.packed != ring->packed ||
+	    inflight_attach(&ring->inflight, record, ring->size, ring->packed) < 0)
+		return error_set(error, EINVAL,
+				 "ring %u: its record of requests in flight is of another ring",
+				 ring->queue->index);
+	ring->queue->inflight = &ring->inflight;
+	return 0;
+}
+
+static bool may_run(const struct vhost_ring *ring)
+{
+	const struct vhost_server *server = ring->server;
+	bool enabled = ring->enable == VHOST_RING_UNSAID ? !server->protocol_bit :
+							   ring->enable == VHOST_RING_ENABLED;
+
+	return server->features_set && enabled && ring->kick_set && ring->address_set &&
+	       ring->size > 0 && !(server->device->status & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
+int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *error)
+{
+	struct virtio_device *device = ring->server->device;
+	struct virtqueue_setup setup = {
+		.size = ring->size,
+		.available_index = ring->available_index,
+		.used_index = ring->used_index,
+	};
+	int ret;
+
+	if (ring->queue->started || !may_run(ring))
+		return 0;
+	if (!virtio_has_feature(device, VIRTIO_F_VERSION_1))
+		return error_set(error, ENOTSUP,
+				 "the guest's driver is of before VIRTIO 1.0 (no VERSION_1)");
+	ring->packed = virtio_has_feature(device, VIRTIO_F_RING_PACKED);
+	ret = make_storage(ring, error);
+	if (ret == 0)
+		ret = attach_record(ring, error);
+	if (ret < 0)
+		return ret;
+	ret = translate_addresses(ring, &setup);
+	if (ret == 0)
+		ret = virtqueue_start(ring->queue, &setup, device->negotiated, ring->storage);
+	if (ret == -EAGAIN || (ret == -EFAULT && (memory_comes || ring->server->memory.count == 0)))
+		return 0;
+	if (ret == -EFAULT)
+		return error_set(error, EFAULT, "ring %u lies outside guest memory",
+				 ring->queue->index);
+	if (ret < 0)
+		return error_set(error, -ret, "ring %u: size, position or alignment is not allowed",
+				 ring->queue->index);
+	/* Frontends without the STATUS feature never say so themselves. */
+	virtio_device_set_status(device, device->status | VIRTIO_CONFIG_S_DRIVER_OK);
+	ring->declined = false;
+	watch_kick(ring, true);
+	/* Until the loop is about to sleep: buffers may be taken before, and a kick asked for anew. */
+	virtqueue_disable_kicks(ring->queue);
+	/* A device process that died may have used buffers and not told; the driver may sleep. */
+	virtqueue_notify(ring->queue);
+	return 0;
+}
+
+uint32_t vhost_ring_stop(struct vhost_ring *ring)
+{
+	end_run(ring);
+	watch_kick(ring, false);
+	vhost_event_close(&ring->kick);
+	ring->kick_set = false;
+	if (ring->packed)
+		return (uint32_t)ring->used_index << 16 | ring->available_index;
+	return ring->available_index;
+}
+
+void vhost_ring_set_base(struct vhost_ring *ring, uint32_t base)
+{
+	ring->available_index = (uint16_t)base;
+	ring->used_index = (uint16_t)(base >> 16);
+}
+
+int vhost_ring_set_kick(struct vhost_ring *ring, int fd, struct error *error)
+{
+	int ret;
+
+	watch_kick(ring, false);
+	ret = vhost_event_set(&ring->kick, fd, error);
+	if (ret < 0)
+		return ret;
+	ring->kick_set = true;
+	if (ring->queue->started) {
+		vhost_ring_retry(ring);
+		watch_kick(ring, true);
+		return 0;
+	}
+	return vhost_ring_update(ring, false, error);
+}
+
+int vhost_ring_set_call(struct vhost_ring *ring, int fd, struct error *error)
+{
+	int ret = vhost_event_set(&ring->call, fd, error);
+
+	/* What the descriptor before it was told may never have come to the guest. */
+	if (ret == 0 && ring->queue->started)
+		notify(ring->queue);
+	return ret;
+}
+
+static bool overlap(uint64_t area, uint64_t bytes, uint64_t start, uint64_t last)
+{
+	uint64_t end;
+
+	/* @bytes is the most that it can be, and may lead beyond the end of the address space. */
+	if (__builtin_add_overflow(area, bytes - 1, &end))
+		end = UINT64_MAX;
+	return area <= last && end >= start;
+}
+
+bool vhost_ring_touches(const struct vhost_ring *ring, uint64_t start, uint64_t last)
+{
+	/* The largest area of either format: a table of descriptors. */
+	uint64_t bytes = (uint64_t)ring->size * sizeof(struct vring_desc);
+
+	return ring->address_set && (overlap(ring->address.desc_user_addr, bytes, start, last) ||
+				     overlap(ring->address.avail_user_addr, bytes, start, last) ||
+				     overlap(ring->address.used_user_addr, bytes, start, last));
+}
+
+void vhost_ring_retry(struct vhost_ring *ring)
+{
+	ring->declined = false;
+}
+
+/* The device left the request that is next: showing it again would be in vain. */
+static bool still_declined(struct vhost_ring *ring)
+{
+	struct virtqueue *queue = ring->queue;
+
+	if (ring->declined &&
+	    (ring->declined_index != queue->available_index ||
+	     ring->declined_wrap != queue->available_wrap || !virtqueue_has_request(queue)))
+		ring->declined = false;
+	return ring->declined;
+}
+
+/* Shows the device what is in the ring. Returns whether it seems to have taken something. */
+static bool show(struct vhost_ring *ring)
+{
+	struct virtqueue *queue = ring->queue;
+	uint16_t index = queue->available_index;
+	bool wrap = queue->available_wrap;
+	uint16_t replayed = queue->replay_next;
+
+	virtio_device_kick(queue->device, queue);
+	return !queue->started || queue->available_index != index ||
+	       queue->available_wrap != wrap || queue->replay_next != replayed;
+}
+
+bool vhost_ring_poll(struct vhost_ring *ring)
+{
+	struct virtqueue *queue = ring->queue;
+
+	if (!queue->started || still_declined(ring) || !virtqueue_has_request(queue))
+		return false;
+	virtqueue_disable_kicks(queue);
+	/* Twice: while a driver adds, a packed ring can come round to the very same place. */
+	for (int look = 0; look < 2; look++)
+		if (show(ring))
+			return true;
+	ring->declined = true;
+	ring->declined_index = queue->available_index;
+	ring->declined_wrap = queue->available_wrap;
+	return false;
+}
+
+bool vhost_ring_prepare(struct vhost_ring *ring, int *timeout_ms)
+{
+	struct virtqueue *queue = ring->queue;
+
+	if (!queue->started || virtqueue_broken(queue))
+		return false;
+	if (ring->kick.fd < 0 && (*timeout_ms < 0 || *timeout_ms > POLL_INTERVAL_MS))
+		*timeout_ms = POLL_INTERVAL_MS;
+	if (ring->kick.fd < 0 || still_declined(ring) || queue->kicks_enabled)
+		return false;
+	return virtqueue_enable_kicks(queue);
+}

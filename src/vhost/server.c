@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The serving side of vhost-user: connections, dispatch of messages, and what the device asks of
+ * its transport. What each message does is in server_messages.c.
+ */
+#include "vhost/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_config.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "vhost/server_private.h"
+
+/* Messages handled before others get their turn. */
+#define MESSAGES_PER_TURN 32
+
+/* Lines at once, and how long it takes to earn another. */
+#define LOG_BURST	10
+#define LOG_INTERVAL_MS 1000
+
+static void end_connection(struct vhost_server *server);
+
+/* Writes a line that a peer or a guest can cause, but not too many of them. */
+static void log_limited(struct vhost_server *server, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void log_limited(struct vhost_server *server, const char *format, ...)
+{
+	struct vhost_log_limit *limit = &server->log_limit;
+	int64_t earned = (vhost_now_ms() - limit->refilled_ms) / LOG_INTERVAL_MS;
+	char text[640];
+	va_list arguments;
+
+	if (earned > 0) {
+		limit->refilled_ms += earned * LOG_INTERVAL_MS;
+		limit->tokens = earned > LOG_BURST - limit->tokens ? LOG_BURST :
+								     limit->tokens + earned;
+	}
+	if (limit->tokens == 0) {
+		limit->suppressed++;
+		return;
+	}
+	limit->tokens--;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	if (limit->suppressed > 0)
+		log_warning("%s (%u such lines left out before)", text, limit->suppressed);
+	else
+		log_warning("%s", text);
+	limit->suppressed = 0;
+}
+
+void vhost_server_doom(struct vhost_server *server, const struct error *error)
+{
+	if (!server->doomed)
+		server->doom = *error;
+	server->doomed = true;
+}
+
+static bool connected(const struct vhost_server *server)
+{
+	return server->channel.fd >= 0;
+}
+
+/* Ends the connection if there is a reason to. Call where nothing of it is in use. */
+static bool settle(struct vhost_server *server)
+{
+	if (!connected(server))
+		return false;
+	if (server->memory.lost) {
+		struct error error;
+
+		error_set(&error, EPROTO, "the frontend took memory away that it had shared");
+		vhost_server_doom(server, &error);
+	}
+	if (!server->doomed)
+		return false;
+	end_connection(server);
+	return true;
+}
+
+/* What the device asks of its transport. */
+
+static void config_changed(struct virtio_device *device)
+{
+	struct vhost_server *server = device->transport_context;
+
+	if (vhost_server_has(server, VHOST_PROTOCOL_CONFIG))
+		vhost_server_tell_frontend(server, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, NULL);
+}
+
+static const struct virtio_transport_ops transport_ops = {.config_changed = config_changed};
+
+static void report_fault(struct virtio_device *device, const struct virtqueue *queue,
+			 const char *reason)
+{
+	struct vhost_server *server = device->transport_context;
+
+	if (queue)
+		log_limited(server, "queue %u: %s; the device needs a reset", queue->index, reason);
+	else
+		log_limited(server, "%s; the device needs a reset", reason);
+	for (uint16_t i = 0; i < device->queue_count; i++)
+		if (!queue || queue->index == i)
+			vhost_event_signal(&server->rings[i].err);
+}
+
+void vhost_server_tell_frontend(struct vhost_server *server, uint32_t id,
+				const struct vhost_iotlb_msg *iotlb)
+{
+	struct vhost_message message = {.header = {.request = id, .flags = VHOST_FLAG_VERSION}};
+	struct error error;
+
+	if (server->backend.fd < 0)
+		return;
+	if (iotlb) {
+		message.payload.iotlb = *iotlb;
+		message.header.size = sizeof(*iotlb);
+	}
+	/* No reply is asked for, so nothing ever has to be read from this channel. */
+	if (vhost_channel_send(&server->backend, &message, 0, &error) == 0)
+		return;
+	error_prefix(&error, "backend channel");
+	vhost_channel_close(&server->backend);
+	/* Without it translations can't be asked for; news of the configuration can be lost. */
+	if (vhost_server_uses_iommu(server))
+		vhost_server_doom(server, &error);
+	else
+		log_limited(server, "%s", error.message);
+}
+
+/* Messages */
+
+static int send_reply(struct vhost_server *server, struct vhost_message *reply, struct error *error)
+{
+	int ret = vhost_channel_send(&server->channel, reply, 0, error);
+
+	for (unsigned int i = 0; i < reply->fd_count; i++)
+		close_fd(&reply->fds[i]);
+	return ret;
+}
+
+static int acknowledge(struct vhost_server *server, uint32_t request, bool good,
+		       struct error *error)
+{
+	struct vhost_message reply = {
+		.header = {request, VHOST_FLAG_VERSION | VHOST_FLAG_REPLY, sizeof(uint64_t)},
+		.payload.number = good ? 0 : 1,
+	};
+
+	return send_reply(server, &reply, error);
+}
+
+/* Handles the message in the channel; a negative errno with *error set ends the connection. */
+static int handle_message(struct vhost_server *server, struct error *error)
+{
+	struct vhost_message *request = &server->channel.message;
+	uint32_t id = request->header.request;
+	const struct vhost_message_row *row = vhost_find_frontend_message(id);
+	bool acknowledged = request->header.flags & VHOST_FLAG_NEED_REPLY &&
+			    vhost_server_has(server, VHOST_PROTOCOL_REPLY_ACK);
+	struct vhost_message reply = {
+		.header = {id, VHOST_FLAG_VERSION | VHOST_FLAG_REPLY, 0},
+	};
+	struct error ignored;
+	uint32_t smallest;
+	int ret;
+
+	if (!row || !vhost_server_has(server, row->feature)) {
+		if (acknowledged)
+			return acknowledge(server, id, false, error);
+		return error_set(error, EPROTO, "message %u (%s) is %s", id, vhost_message_name(id),
+				 row ? "of a feature that was not negotiated" : "not supported");
+	}
+	/* The first number is the one that tells most: a value, or a ring and its setting. */
+	log_debug("%s 0x%llx", row->name, (unsigned long long)request->payload.number);
+	vhost_payload_bounds(row->reply, &smallest, &reply.header.size);
+	ret = vhost_server_find_handler(id)(server, request, &reply, error);
+	if (ret < 0) {
+		error_prefix(error, "%s", row->name);
+		if (acknowledged && row->reply == VHOST_PAYLOAD_NOTHING)
+			acknowledge(server, id, false, &ignored);
+		return ret;
+	}
+	if (ret == VHOST_REFUSED)
+		log_debug("%s refused: %s", row->name, error->message);
+	if (row->reply != VHOST_PAYLOAD_NOTHING)
+		return send_reply(server, &reply, error);
+	return acknowledged ? acknowledge(server, id, ret == 0, error) : 0;
+}
+
+static void on_readable(void *context, uint32_t events)
+{
+	struct vhost_server *server = context;
+	struct error error;
+	int ret = 0;
+
+	(void)events;
+	for (int i = 0; i < MESSAGES_PER_TURN && !server->doomed; i++) {
+		ret = vhost_channel_receive(&server->channel, &error);
+		if (ret != VHOST_RECEIVE_MESSAGE)
+			break;
+		ret = handle_message(server, &error);
+		vhost_channel_release(&server->channel);
+		if (ret < 0)
+			break;
+	}
+	if (ret < 0)
+		vhost_server_doom(server, &error);
+	if (ret == VHOST_RECEIVE_END)
+		end_connection(server);
+	else
+		settle(server);
+}
+
+/* Connections */
+
+static void watch_listener(struct vhost_server *server, bool watch)
+{
+	struct error error;
+
+	if (server->listener.fd < 0 || server->listening == watch)
+		return;
+	if (!watch) {
+		event_loop_remove(server->loop, &server->listener);
+	} else if (event_loop_add(server->loop, &server->listener, EPOLLIN, &error) < 0) {
+		log_error("%s", error.message);
+		event_loop_stop(server->loop, 1);
+		return;
+	}
+	server->listening = watch;
+}
+
+static void end_connection(struct vhost_server *server)
+{
+	struct virtio_device *device = server->device;
+	bool broken = server->doomed;
+
+	if (broken)
+		log_limited(server, "connection ended: %s", server->doom.message);
+	else
+		log_debug("the frontend hung up");
+	event_loop_remove(server->loop, &server->channel_source);
+	vhost_channel_close(&server->channel);
+	vhost_channel_close(&server->backend);
+	for (uint16_t i = 0; i < device->queue_count; i++)
+		vhost_ring_close(&server->rings[i]);
+	virtio_device_reset(device);
+	vhost_inflight_close(&server->inflight);
+	server->memory.guest.ops = NULL;
+	vhost_iotlb_close(&server->iotlb);
+	vhost_memory_clear(&server->memory);
+	server->protocol_features = 0;
+	server->features_set = false;
+	server->protocol_bit = false;
+	server->doomed = false;
+	if (server->once)
+		event_loop_stop(server->loop, broken ? 1 : 0);
+	watch_listener(server, true);
+}
+
+static int start_connection(struct vhost_server *server, int fd, struct error *error)
+{
+	int ret;
+
+	vhost_channel_open(&server->channel, fd, vhost_find_frontend_message);
+	server->channel_source.fd = fd;
+	ret = event_loop_add(server->loop, &server->channel_source, EPOLLIN, error);
+	if (ret < 0)
+		vhost_channel_close(&server->channel);
+	return ret;
+}
+
+static void on_connection(void *context, uint32_t events)
+{
+	struct vhost_server *server = context;
+	struct error error;
+	int fd = accept4(server->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	if (fd < 0) {
+		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
+			return;
+		/* Out of descriptors or memory: it would fail for ever, as fast as it can. */
+		log_error("cannot accept a connection: %s", strerror(errno));
+		event_loop_stop(server->loop, 1);
+		return;
+	}
+	log_debug("a frontend connected");
+	if (start_connection(server, fd, &error) < 0) {
+		log_limited(server, "%s", error.message);
+		return;
+	}
+	/* Others wait in the backlog until this connection ends. */
+	watch_listener(server, false);
+}
+
+static int check_socket(struct vhost_server *server, int fd, bool listening, struct error *error)
+{
+	int type = 0, accepting = 0;
+	socklen_t length = sizeof(int);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != SOCK_STREAM)
+		return error_set_usage(error, "descriptor %d is no stream socket", fd);
+	length = sizeof(int);
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &length) < 0)
+		return error_set_errno(error, errno, "cannot examine descriptor %d", fd);
+	if (!accepting == listening)
+		return error_set_usage(error, "descriptor %d is %s listening socket", fd,
+				       listening ? "no" : "a");
+	server->name_length = sizeof(server->name);
+	if (getsockname(fd, (struct sockaddr *)&server->name, &server->name_length) < 0 ||
+	    server->name_length > sizeof(server->name))
+		server->name_length = 0;
+	return 0;
+}
+
+int vhost_server_listen(struct vhost_server *server, int fd, struct error *error)
+{
+	cleanup_fd int owned = fd;
+	int ret = check_socket(server, fd, true, error);
+
+	if (ret < 0)
+		return ret;
+	/* A client that is gone again before accept must not make us wait for the next. */
+	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
+		return error_set_errno(error, errno, "cannot set up descriptor %d", fd);
+	server->listener.fd = fd;
+	ret = event_loop_add(server->loop, &server->listener, EPOLLIN, error);
+	if (ret < 0) {
+		server->listener.fd = -1;
+		return ret;
+	}
+	server->listening = true;
+	take_fd(&owned);
+	return 0;
+}
+
+int vhost_server_serve(struct vhost_server *server, int fd, struct error *error)
+{
+	int ret = check_socket(server, fd, false, error);
+
+	if (ret < 0) {
+		close(fd);
+		return ret;
+	}
+	server->once = true;
+	return start_connection(server, fd, error);
+}
+
+/* Rings in shared memory, looked at without being told. */
+
+static bool poll_rings(void *context)
+{
+	struct vhost_server *server = context;
+	bool worked = false;
+
+	if (settle(server))
+		return true;
+	for (uint16_t i = 0; i < server->device->queue_count; i++)
+		worked |= vhost_ring_poll(&server->rings[i]);
+	return worked;
+}
+
+static bool prepare_rings(void *context, int *timeout_ms)
+{
+	struct vhost_server *server = context;
+	bool work = false;
+
+	for (uint16_t i = 0; i < server->device->queue_count; i++)
+		work |= vhost_ring_prepare(&server->rings[i], timeout_ms);
+	return work || server->doomed || server->memory.lost;
+}
+
+struct vhost_server *vhost_server_new(struct event_loop *loop, struct virtio_device *device,
+				      struct error *error)
+{
+	struct vhost_server *server;
+
+	/* A ring is named by eight bits in SET_VRING_KICK, _CALL and _ERR. */
+	if (device->queue_count > VHOST_RING_INDEX_MASK + 1) {
+		error_set_usage(error, "%u queues are more than vhost-user can name",
+				device->queue_count);
+		return NULL;
+	}
+	server = calloc(1, sizeof(*server));
+	if (server)
+		server->rings = calloc(device->queue_count, sizeof(*server->rings));
+	if (!server || !server->rings) {
+		free(server);
+		error_set(error, ENOMEM, "out of memory");
+		return NULL;
+	}
+	server->loop = loop;
+	server->device = device;
+	server->channel.fd = -1;
+	server->backend.fd = -1;
+	server->channel_source = (struct event_source){-1, on_readable, server};
+	server->listener = (struct event_source){-1, on_connection, server};
+	server->poller = (struct event_poller){.poll = poll_rings,
+					       .prepare = prepare_rings,
+					       .context = server};
+	server->log_limit = (struct vhost_log_limit){vhost_now_ms(), LOG_BURST, 0};
+	vhost_memory_init(&server->memory);
+	server->memory.iotlb = &server->iotlb;
+
+	/* Addresses can be translated here, so the device can stand behind an IOMMU. */
+	device->offered |= UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM;
+	/*
+	 * No message resets a single queue. QEMU offers the guest what we offer, and then does
+	 * nothing about such a reset: the device would go on with the ring that the guest freed.
+	 */
+	device->offered &= ~(UINT64_C(1) << VIRTIO_F_RING_RESET);
+	device->memory = &server->memory.guest;
+	device->transport = &transport_ops;
+	device->transport_context = server;
+	device->report_fault = report_fault;
+	for (uint16_t i = 0; i < device->queue_count; i++)
+		vhost_ring_init(&server->rings[i], server, &device->queues[i]);
+	event_loop_add_poller(loop, &server->poller);
+	return server;
+}
+
+void vhost_server_free(struct vhost_server *server)
+{
+	if (!server)
+		return;
+	server->once = false;
+	if (server->listener.fd >= 0) {
+		watch_listener(server, false);
+		close_fd(&server->listener.fd);
+	}
+	if (connected(server))
+		end_connection(server);
+	event_loop_remove_poller(server->loop, &server->poller);
+	free(server->rings);
+	free(server);
+}

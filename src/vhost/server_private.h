@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The state of a vhost-user server, shared by the files that make it up: server.c (connections),
+ * server_messages.c (what each message does) and ring.c.
+ */
+#ifndef AVP_VHOST_SERVER_PRIVATE_H
+#define AVP_VHOST_SERVER_PRIVATE_H
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "vhost/channel.h"
+#include "vhost/inflight_area.h"
+#include "vhost/iotlb.h"
+#include "vhost/memory.h"
+#include "vhost/ring.h"
+#include "vhost/server.h"
+
+/* How often a line that a peer or a guest can cause is written. */
+struct vhost_log_limit {
+	int64_t refilled_ms;
+	unsigned int tokens;
+	unsigned int suppressed;
+};
+
+struct vhost_server {
+	struct event_loop *loop;
+	struct virtio_device *device;
+	struct event_poller poller;
+	struct event_source listener; /* fd -1: none */
+	bool listening;		      /* watched: no connection is being served */
+	struct sockaddr_un name;      /* of the socket that frontends connect to */
+	socklen_t name_length;
+	bool once; /* the loop is stopped when the connection ends */
+	struct vhost_log_limit log_limit;
+
+	/* Of the connection; channel.fd -1: there is none. */
+	struct vhost_channel channel;
+	struct event_source channel_source;
+	bool doomed; /* it ends as soon as nobody stands on it, because of: */
+	struct error doom;
+	uint64_t protocol_features; /* negotiated */
+	bool features_set;
+	bool protocol_bit;	      /* bit 30 was negotiated */
+	struct vhost_channel backend; /* to the frontend; fd -1: none */
+	struct vhost_guest_memory memory;
+	struct vhost_iotlb iotlb; /* while an IOMMU is in use */
+	struct vhost_inflight_area inflight;
+	struct vhost_ring *rings; /* device->queue_count of them */
+};
+
+/* Returned by a handler: the peer is told, if it asked, that this can't be; *error is set. */
+#define VHOST_REFUSED 1
+
+/*
+ * Does what a message asks; @reply has the id and size of an answer that the table announces.
+ * 0, VHOST_REFUSED, or a negative errno with *error set: the peer broke the protocol.
+ */
+typedef int vhost_server_handler(struct vhost_server *server, struct vhost_message *request,
+				 struct vhost_message *reply, struct error *error);
+
+/* The handler of a message that is in the table. */
+vhost_server_handler *vhost_server_find_handler(uint32_t id);
+
+/* The frontend negotiated that feature. */
+static inline bool vhost_server_has(const struct vhost_server *server,
+				    enum vhost_protocol_feature feature)
+{
+	return feature == VHOST_PROTOCOL_ALWAYS || server->protocol_features >> feature & 1;
+}
+
+/* Addresses of the guest go through the frontend's IOMMU. */
+bool vhost_server_uses_iommu(const struct vhost_server *server);
+
+/* Ends the connection at the next safe place. The first reason counts. */
+void vhost_server_doom(struct vhost_server *server, const struct error *error);
+
+/* Back to the state after creation, but for memory and channels: a reset by the driver. */
+void vhost_server_reset_device(struct vhost_server *server);
+
+/* Sends a message without payload or with an IOTLB one on the backend channel, if there is one. */
+void vhost_server_tell_frontend(struct vhost_server *server, uint32_t id,
+				const struct vhost_iotlb_msg *iotlb);
+
+#endif
