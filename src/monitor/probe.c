@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Whether KVM works: the part that is the same on every architecture. It opens the device, runs
+ * the machine's part in a child within a time limit, and puts the outcome into words.
+ */
+#include "monitor/probe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/process.h"
+#include "monitor/probe_machine.h"
+
+#define DEVICE "/dev/kvm"
+
+/* The names of KVM_EXIT_* by number; those that need no architecture's header. */
+static const char *const exit_names[] = {
+	[KVM_EXIT_UNKNOWN] = "KVM_EXIT_UNKNOWN",
+	[KVM_EXIT_EXCEPTION] = "KVM_EXIT_EXCEPTION",
+	[KVM_EXIT_IO] = "KVM_EXIT_IO",
+	[KVM_EXIT_HYPERCALL] = "KVM_EXIT_HYPERCALL",
+	[KVM_EXIT_DEBUG] = "KVM_EXIT_DEBUG",
+	[KVM_EXIT_HLT] = "KVM_EXIT_HLT",
+	[KVM_EXIT_MMIO] = "KVM_EXIT_MMIO",
+	[KVM_EXIT_IRQ_WINDOW_OPEN] = "KVM_EXIT_IRQ_WINDOW_OPEN",
+	[KVM_EXIT_SHUTDOWN] = "KVM_EXIT_SHUTDOWN",
+	[KVM_EXIT_FAIL_ENTRY] = "KVM_EXIT_FAIL_ENTRY",
+	[KVM_EXIT_INTR] = "KVM_EXIT_INTR",
+	[KVM_EXIT_INTERNAL_ERROR] = "KVM_EXIT_INTERNAL_ERROR",
+	[KVM_EXIT_SYSTEM_EVENT] = "KVM_EXIT_SYSTEM_EVENT",
+};
+
+void kvm_probe_unable(struct kvm_probe_result *result, const char *format, ...)
+{
+	int length = snprintf(result->reason, sizeof(result->reason),
+			      DEVICE " opens but cannot run 64-bit guests: ");
+	va_list values;
+
+	result->verdict = KVM_PROBE_UNABLE;
+	va_start(values, format);
+	vsnprintf(result->reason + length, sizeof(result->reason) - length, format, values);
+	va_end(values);
+}
+
+void kvm_probe_failed(struct kvm_probe_result *result, const char *what, int code)
+{
+	kvm_probe_unable(result, "%s: %s", what, strerror(code));
+}
+
+void kvm_probe_wrong_exit(struct kvm_probe_result *result, const struct kvm_run *run)
+{
+	const char *name = NULL;
+
+	if (run->exit_reason < sizeof(exit_names) / sizeof(exit_names[0]))
+		name = exit_names[run->exit_reason];
+	if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
+		kvm_probe_unable(result, "KVM_RUN returned %s, hardware reason 0x%llx", name,
+				 run->fail_entry.hardware_entry_failure_reason);
+	else if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
+		kvm_probe_unable(result, "KVM_RUN returned %s, suberror %u%s", name,
+				 run->internal.suberror,
+				 run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION ?
+					 " (an instruction that it cannot emulate)" :
+					 "");
+	else if (name)
+		kvm_probe_unable(result, "KVM_RUN returned %s", name);
+	else
+		kvm_probe_unable(result, "KVM_RUN returned exit reason %u", run->exit_reason);
+}
+
+#if !defined(__x86_64__)
+void kvm_probe_machine(struct kvm_probe_result *result, int kvm_fd)
+{
+	result->verdict = KVM_PROBE_UNKNOWN;
+	snprintf(result->reason, sizeof(result->reason),
+		 DEVICE " opens, but the probe does not know this architecture yet");
+}
+#endif
+
+static void run_child(int kvm_fd, int report)
+{
+	struct kvm_probe_result result = {.verdict = KVM_PROBE_UNABLE};
+	int version = ioctl(kvm_fd, KVM_GET_API_VERSION, 0);
+
+	if (version < 0)
+		kvm_probe_unable(&result, "KVM_GET_API_VERSION: %s", strerror(errno));
+	else if (version != KVM_API_VERSION)
+		kvm_probe_unable(&result, "its interface has version %d, not %d", version,
+				 KVM_API_VERSION);
+	else
+		kvm_probe_machine(&result, kvm_fd);
+	if (write(report, &result, sizeof(result)) != sizeof(result))
+		_exit(1);
+}
+
+/* Waits for the child's report until the time limit. Returns whether there was one. */
+static bool read_report(struct kvm_probe_result *result, int report)
+{
+	struct pollfd readable = {.fd = report, .events = POLLIN};
+	struct timespec from, now;
+	int left = KVM_PROBE_LIMIT_MS;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	while (poll(&readable, 1, left) < 0) {
+		if (errno != EINTR)
+			return false;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		left = KVM_PROBE_LIMIT_MS - (int)((now.tv_sec - from.tv_sec) * 1000 +
+						  (now.tv_nsec - from.tv_nsec) / 1000000);
+		if (left < 0)
+			left = 0;
+	}
+	/* No more than PIPE_BUF bytes come in one piece. */
+	return (readable.revents & POLLIN) &&
+	       read(report, result, sizeof(*result)) == sizeof(*result);
+}
+
+int kvm_probe_path(struct kvm_probe_result *result, const char *path)
+{
+	cleanup_fd int kvm_fd = open(path, O_RDWR | O_CLOEXEC);
+	cleanup_fd int report_in = -1, report_out = -1;
+	pid_t parent = getpid(), pid;
+	int ends[2], status;
+
+	if (kvm_fd < 0) {
+		bool forbidden = errno == EACCES || errno == EPERM;
+
+		result->verdict = forbidden ? KVM_PROBE_FORBIDDEN : KVM_PROBE_MISSING;
+		snprintf(result->reason, sizeof(result->reason), "%s: %s", path, strerror(errno));
+		return 0;
+	}
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	report_in = ends[0];
+	report_out = ends[1];
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		process_die_with_parent(parent);
+		run_child(kvm_fd, report_out);
+		_exit(0);
+	}
+	close_fd(&report_out);
+	if (!read_report(result, report_in))
+		kvm_probe_unable(result, "the probe did not end within %d s",
+				 KVM_PROBE_LIMIT_MS / 1000);
+	kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return 0;
+}
+
+int kvm_probe(struct kvm_probe_result *result)
+{
+	return kvm_probe_path(result, DEVICE);
+}
