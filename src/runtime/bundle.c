@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Reads an OCI bundle (runtime-spec 1.3, config.md and config-vm.md) as a guest.
+ *
+ * From the `vm` object come kernel, image and hwConfig, by the bundle keys of guest_option_rows;
+ * the object `avp`, or the annotation org.avp.config instead of it, gives the rest. What AVP can't
+ * do for a guest that asks for it is refused; what the specification lets a runtime ignore is
+ * ignored: process, root, mounts and linux describe a container inside the guest.
+ */
+#include "runtime/bundle.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "runtime/json_file.h"
+#include "runtime/option_json.h"
+
+#define ANNOTATION	  "org.avp.config"
+#define IMAGE_DEVICE_NAME "image"
+#define KEY_LENGTH	  200
+
+/* What is known while a bundle is read. */
+struct bundle {
+	const char *directory;
+	const char *source; /* the config.json */
+	json_t *root;
+	struct guest_config *config;
+};
+
+static int check_oci_version(const struct bundle *bundle, struct error *error)
+{
+	struct json_place place = {.source = bundle->source, .key = "ociVersion"};
+	const json_t *version = json_object_get(bundle->root, place.key);
+	const char *text;
+
+	if (!version)
+		return error_set_usage(error,
+				       "%s: ociVersion: is missing; add \"ociVersion\": "
+				       "\"" BUNDLE_OCI_VERSION "\"",
+				       bundle->source);
+	if (!json_is_string(version))
+		return json_refuse_type(version, &place, "a string", error);
+	text = json_string_value(version);
+	if (strncmp(text, "1.", 2) || text[2] < '0' || text[2] > '9')
+		return error_set_usage(error,
+				       "%s: ociVersion: '%.40s' is not supported; write the bundle "
+				       "to version " BUNDLE_OCI_VERSION,
+				       bundle->source, text);
+	return 0;
+}
+
+/*
+ * Finds the value of a key such as vm.kernel.path; *value is NULL when there is none. What lies on
+ * the way must be objects.
+ */
+static int find_value(const struct bundle *bundle, const char *key, json_t **value,
+		      struct error *error)
+{
+	const char *part = key;
+
+	*value = bundle->root;
+	while (*value) {
+		size_t length = strcspn(part, ".");
+		char name[KEY_LENGTH], parent[KEY_LENGTH];
+
+		if (!json_is_object(*value)) {
+			struct json_place place = {.source = bundle->source, .key = parent};
+
+			snprintf(parent, sizeof(parent), "%.*s", (int)(part - key - 1), key);
+			return json_refuse_type(*value, &place, "an object", error);
+		}
+		snprintf(name, sizeof(name), "%.*s", (int)length, part);
+		*value = json_object_get(*value, name);
+		if (!part[length])
+			break;
+		part += length + 1;
+	}
+	return 0;
+}
+
+/* As find_value, for a string; *text is NULL when there is none. */
+static int find_string(const struct bundle *bundle, const char *key, const char **text,
+		       struct error *error)
+{
+	struct json_place place = {.source = bundle->source, .key = key};
+	json_t *value;
+	int result = find_value(bundle, key, &value, error);
+
+	*text = NULL;
+	if (result < 0 || !value)
+		return result;
+	if (!json_is_string(value))
+		return json_refuse_type(value, &place, "a string", error);
+	*text = json_string_value(value);
+	return 0;
+}
+
+static int require_absolute(const struct bundle *bundle, const char *key, const char *path,
+			    struct error *error)
+{
+	if (*path == '/')
+		return 0;
+	return error_set_usage(error,
+			       "%s: %s: '%.80s' must be an absolute path, as OCI has it; start it "
+			       "with /",
+			       bundle->source, key, path);
+}
+
+/* The guest's own options that have a place in the `vm` object. */
+static int read_vm_options(const struct bundle *bundle, struct error *error)
+{
+	for (const struct option_row *row = guest_option_rows; row->name; row++) {
+		struct json_place place = {.source = bundle->source, .key = row->bundle_key};
+		json_t *value;
+		int result;
+
+		if (!row->bundle_key)
+			continue;
+		result = find_value(bundle, row->bundle_key, &value, error);
+		if (result == 0 && value)
+			result = option_set_json(row, bundle->config, value, &place, error);
+		if (result == 0 && value && row->type == OPTION_PATH)
+			result = require_absolute(bundle, row->bundle_key, json_string_value(value),
+						  error);
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+/* The image is the disk that the guest boots from: its first block device. */
+static int read_vm_image(const struct bundle *bundle, struct error *error)
+{
+	const struct device_type *type = device_type_find("block");
+	cleanup_free char *origin = NULL;
+	const char *path, *format;
+	struct device_config *device;
+	struct block_options *block;
+	json_t *image;
+	int result = find_value(bundle, "vm.image", &image, error);
+
+	if (result < 0 || !image)
+		return result;
+	result = find_string(bundle, "vm.image.path", &path, error);
+	if (result == 0)
+		result = find_string(bundle, "vm.image.format", &format, error);
+	if (result < 0)
+		return result;
+	if (!path)
+		return error_set_usage(error,
+				       "%s: vm.image.path: is missing; give the guest's disk, or "
+				       "remove vm.image",
+				       bundle->source);
+	result = require_absolute(bundle, "vm.image.path", path, error);
+	if (result < 0)
+		return result;
+	if (format && strcmp(format, "raw"))
+		return error_set_usage(error,
+				       "%s: vm.image.format: '%.40s' is not supported; convert the "
+				       "image: qemu-img convert -O raw",
+				       bundle->source, format);
+
+	if (text_replace_format(&origin, error, "%s: vm.image: ", bundle->source) < 0)
+		return -ENOMEM;
+	device = guest_config_add_device(bundle->config, type, origin, error);
+	if (!device)
+		return -ENOMEM;
+	block = device->options;
+	result = text_replace(&block->file, path, strlen(path), error);
+	if (result == 0)
+		result = text_replace(&device->name, IMAGE_DEVICE_NAME, strlen(IMAGE_DEVICE_NAME),
+				      error);
+	return result;
+}
+
+/* Keys of `vm` that would need what AVP does not do. Empty ones ask for nothing. */
+static int refuse_vm_keys(const struct bundle *bundle, struct error *error)
+{
+	static const struct {
+		const char *key;
+		const char *reason;
+	} refused[] = {
+		{"vm.hypervisor.parameters", "AVP writes the hypervisor's command line itself"},
+		{"vm.hwConfig.deviceTree", "AVP describes the guest's hardware itself"},
+		{"vm.hwConfig.dtdevs", "AVP hands no hardware of the host to a guest"},
+		{"vm.hwConfig.iomems", "AVP hands no hardware of the host to a guest"},
+		{"vm.hwConfig.irqs", "AVP hands no hardware of the host to a guest"},
+	};
+	const char *hypervisor;
+	int result;
+
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		json_t *value;
+
+		result = find_value(bundle, refused[i].key, &value, error);
+		if (result < 0)
+			return result;
+		if (value && !(json_is_array(value) && !json_array_size(value)))
+			return error_set_usage(error, "%s: %s: is not supported: %s; remove it",
+					       bundle->source, refused[i].key, refused[i].reason);
+	}
+	result = find_string(bundle, "vm.hypervisor.path", &hypervisor, error);
+	if (result == 0 && hypervisor)
+		log_warning("%s: vm.hypervisor.path: is not used; avp.engine chooses the "
+			    "hypervisor",
+			    bundle->source);
+	return result;
+}
+
+static int read_device_type(const json_t *object, const struct json_place *place,
+			    const struct device_type **type, struct error *error)
+{
+	const json_t *value = json_object_get(object, "type");
+	char key[KEY_LENGTH];
+	struct json_place type_place = {.source = place->source, .key = key};
+	struct text_match match = {0};
+
+	snprintf(key, sizeof(key), "%s.type", place->key);
+	if (!value)
+		return error_set_usage(error, "%s: %s: is missing; add the type of the device",
+				       place->source, key);
+	if (!json_is_string(value))
+		return json_refuse_type(value, &type_place, "a string", error);
+	*type = device_type_find(json_string_value(value));
+	if (*type)
+		return 0;
+
+	match.word = json_string_value(value);
+	match.length = strlen(match.word);
+	for (const struct device_type *known = device_types; known->name; known++)
+		text_match_offer(&match, known->name);
+	if (match.nearest)
+		return error_set_usage(error,
+				       "%s: %s: there is no device type '%.40s'; did you mean "
+				       "'%s'?",
+				       place->source, key, match.word, match.nearest);
+	return error_set_usage(error,
+			       "%s: %s: there is no device type '%.40s'; `avp device --help` lists "
+			       "them",
+			       place->source, key, match.word);
+}
+
+static int read_device(const struct bundle *bundle, json_t *object, const struct json_place *place,
+		       struct error *error)
+{
+	static const char *const others[] = {"type", NULL};
+	cleanup_free char *origin = NULL;
+	const struct device_type *type;
+	struct device_config *device;
+	int result;
+
+	if (!json_is_object(object))
+		return json_refuse_type(object, place, "an object", error);
+	result = read_device_type(object, place, &type, error);
+	if (result < 0)
+		return result;
+	result = text_replace_format(&origin, error, "%s: %s.", place->source, place->key);
+	if (result < 0)
+		return result;
+	device = guest_config_add_device(bundle->config, type, origin, error);
+	if (!device)
+		return -EINVAL;
+	{
+		const struct option_target targets[] = {
+			{type->options, device->options},
+			{device_option_rows, device},
+			{NULL, NULL},
+		};
+
+		result = option_set_json_object(targets, others, object, place, error);
+	}
+	if (result < 0)
+		return result;
+	result = option_check_required(type->options, device->options, place->key, error);
+	if (result < 0)
+		error_prefix(error, "%s", place->source);
+	return result;
+}
+
+/* Reads the object `avp`; @place says where it was found. */
+static int read_avp(const struct bundle *bundle, json_t *avp, const struct json_place *place,
+		    struct error *error)
+{
+	static const char *const others[] = {"devices", NULL};
+	const struct option_target targets[] = {{guest_option_rows, bundle->config}, {NULL, NULL}};
+	const char *separator = *place->key ? "." : "";
+	char key[KEY_LENGTH];
+	struct json_place device_place = *place;
+	json_t *devices, *device;
+	size_t i;
+	int result;
+
+	if (!json_is_object(avp))
+		return json_refuse_type(avp, place, "an object", error);
+	result = option_set_json_object(targets, others, avp, place, error);
+	if (result < 0)
+		return result;
+
+	devices = json_object_get(avp, "devices");
+	if (!devices)
+		return 0;
+	device_place.key = key;
+	snprintf(key, sizeof(key), "%s%sdevices", place->key, separator);
+	if (!json_is_array(devices))
+		return json_refuse_type(devices, &device_place, "an array of objects", error);
+	json_array_foreach(devices, i, device) {
+		snprintf(key, sizeof(key), "%s%sdevices[%zu]", place->key, separator, i);
+		result = read_device(bundle, device, &device_place, error);
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+/* Reads the annotation's value: the object as JSON text, or the absolute path of a file with it. */
+static int read_annotation(const struct bundle *bundle, const char *value, struct error *error)
+{
+	cleanup_free char *source = NULL;
+	struct json_place place = {.key = "", .directory = bundle->directory};
+	cleanup_json json_t *avp = NULL;
+	int result;
+
+	if (*value == '/') {
+		place.source = value;
+		result = json_file_load(value, BUNDLE_SIZE_MAXIMUM, &avp, error);
+	} else {
+		result = text_replace_format(&source, error, "%s: annotations." ANNOTATION,
+					     bundle->source);
+		if (result < 0)
+			return result;
+		place.source = source;
+		result = json_text_load(value, strlen(value), source, &avp, error);
+	}
+	return result < 0 ? result : read_avp(bundle, avp, &place, error);
+}
+
+static int read_avp_or_annotation(const struct bundle *bundle, struct error *error)
+{
+	struct json_place place = {.source = bundle->source,
+				   .key = "avp",
+				   .directory = bundle->directory};
+	json_t *avp = json_object_get(bundle->root, "avp");
+	const json_t *annotations = json_object_get(bundle->root, "annotations");
+	const json_t *annotation = json_object_get(annotations, ANNOTATION);
+
+	if (avp && annotation)
+		return error_set_usage(error,
+				       "%s: annotations." ANNOTATION ": is there and avp too; "
+				       "remove one of them",
+				       bundle->source);
+	if (avp)
+		return read_avp(bundle, avp, &place, error);
+	if (!annotation)
+		return 0;
+	place.key = "annotations." ANNOTATION;
+	if (!json_is_string(annotation))
+		return json_refuse_type(annotation, &place, "a string", error);
+	return read_annotation(bundle, json_string_value(annotation), error);
+}
+
+/* Names a guest that has no name after its bundle's directory. */
+static int set_default_name(const struct bundle *bundle, struct error *error)
+{
+	cleanup_free char *path = realpath(bundle->directory, NULL);
+	const char *base = path ? strrchr(path, '/') + 1 : "";
+	int result;
+
+	if (bundle->config->name || !text_is_name(base))
+		return 0;
+	result = text_replace(&bundle->config->name, base, strlen(base), error);
+	return result;
+}
+
+static int read_bundle(const struct bundle *bundle, struct error *error)
+{
+	int result;
+
+	if (!json_is_object(bundle->root))
+		return error_set_usage(error, "%s: must be an object, not %s", bundle->source,
+				       json_type_name(bundle->root));
+	result = check_oci_version(bundle, error);
+	if (result == 0)
+		result = read_vm_options(bundle, error);
+	if (result == 0)
+		result = refuse_vm_keys(bundle, error);
+	if (result == 0)
+		result = read_vm_image(bundle, error);
+	if (result == 0)
+		result = read_avp_or_annotation(bundle, error);
+	if (result == 0)
+		result = set_default_name(bundle, error);
+	return result;
+}
+
+/* Reads the parsed config.json; takes over @source. */
+static int fill_config(json_t *root, const char *directory, char *source,
+		       struct guest_config *config, struct error *error)
+{
+	struct bundle bundle = {.directory = directory,
+				.source = source,
+				.root = root,
+				.config = config};
+	int result = guest_config_init(config, error);
+
+	config->source = source;
+	if (result == 0)
+		result = read_bundle(&bundle, error);
+	if (result < 0)
+		guest_config_clear(config);
+	return result;
+}
+
+int bundle_parse(const char *text, size_t length, const char *directory,
+		 struct guest_config *config, struct error *error)
+{
+	cleanup_free char *source = NULL;
+	cleanup_json json_t *root = NULL;
+	int result;
+
+	*config = (struct guest_config){0};
+	result = text_replace_format(&source, error, "%s/" BUNDLE_FILE, directory);
+	if (result == 0)
+		result = json_text_load(text, length, source, &root, error);
+	return result < 0 ? result :
+			    fill_config(root, directory, take_pointer(source), config, error);
+}
+
+int bundle_load(const char *directory, struct guest_config *config, struct error *error)
+{
+	cleanup_free char *source = NULL;
+	cleanup_json json_t *root = NULL;
+	int result;
+
+	*config = (struct guest_config){0};
+	result = text_replace_format(&source, error, "%s/" BUNDLE_FILE, directory);
+	if (result == 0)
+		result = json_file_load(source, BUNDLE_SIZE_MAXIMUM, &root, error);
+	return result < 0 ? result :
+			    fill_config(root, directory, take_pointer(source), config, error);
+}

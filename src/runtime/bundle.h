@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Reads an OCI bundle (runtime-spec 1.3) as a guest: the `vm` object and AVP's own object `avp`
+ * of its config.json.
+ */
+#ifndef AVP_RUNTIME_BUNDLE_H
+#define AVP_RUNTIME_BUNDLE_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "runtime/config.h"
+
+/* The version of the runtime specification that bundles are written to. */
+#define BUNDLE_OCI_VERSION "1.3.0"
+#define BUNDLE_FILE	   "config.json"
+/* A larger config.json is refused. */
+#define BUNDLE_SIZE_MAXIMUM (4 << 20)
+
+/*
+ * Reads @directory/config.json into *config, which is overwritten. Files that it names are not
+ * looked at: that is guest_config_check. On failure *config is empty, and a mistake in the file is
+ * a usage error with file, key and remedy.
+ */
+int bundle_load(const char *directory, struct guest_config *config, struct error *error);
+
+/* The same from the text of a config.json, @length bytes, as if it lay in @directory. */
+int bundle_parse(const char *text, size_t length, const char *directory,
+		 struct guest_config *config, struct error *error);
+
+#endif

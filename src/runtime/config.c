@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A guest's configuration as a whole: building it device by device, and the checks before
+ * anything is started.
+ */
+#include "runtime/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "runtime/device_check.h"
+#include "runtime/kernel_image.h"
+
+#define GUEST_NAME	   "guest"
+#define PAGE_SIZE_SMALLEST 4096
+
+int guest_config_init(struct guest_config *config, struct error *error)
+{
+	*config = (struct guest_config){0};
+	return option_set_defaults(guest_option_rows, config, error);
+}
+
+static void device_clear(struct device_config *device)
+{
+	if (device->options)
+		option_clear(device->type->options, device->options);
+	free(device->options);
+	free(device->name);
+	free(device->origin);
+	*device = (struct device_config){0};
+}
+
+void guest_config_clear(struct guest_config *config)
+{
+	option_clear(guest_option_rows, config);
+	for (size_t i = 0; i < config->device_count; i++)
+		device_clear(&config->devices[i]);
+	free(config->devices);
+	free(config->source);
+	*config = (struct guest_config){0};
+}
+
+/* Puts the place of a device before a message that starts with the name of an option. */
+static void error_place(const char *origin, struct error *error)
+{
+	struct error message;
+
+	if (!error)
+		return;
+	message = *error;
+	error_set(error, message.code, "%s%s", origin, message.message);
+	error->usage = message.usage;
+}
+
+struct device_config *guest_config_add_device(struct guest_config *config,
+					      const struct device_type *type, const char *origin,
+					      struct error *error)
+{
+	struct device_config *devices, *device;
+
+	if (config->device_count == GUEST_DEVICES_MAXIMUM) {
+		error_set_usage(error, "a guest can have %d devices; leave some away",
+				GUEST_DEVICES_MAXIMUM);
+		error_place(origin, error);
+		return NULL;
+	}
+	devices = reallocarray(config->devices, config->device_count + 1, sizeof(*devices));
+	if (!devices) {
+		error_set(error, ENOMEM, "out of memory");
+		return NULL;
+	}
+	config->devices = devices;
+	device = &devices[config->device_count];
+	*device = (struct device_config){.type = type};
+	device->options = calloc(1, type->options_size);
+	if (!device->options) {
+		error_set(error, ENOMEM, "out of memory");
+		return NULL;
+	}
+	if (text_replace(&device->origin, origin, strlen(origin), error) < 0 ||
+	    option_set_defaults(type->options, device->options, error) < 0) {
+		device_clear(device);
+		return NULL;
+	}
+	config->device_count++;
+	return device;
+}
+
+int guest_config_parse_device(struct guest_config *config, const struct device_type *type,
+			      const char *text, struct error *error)
+{
+	char where[40], origin[44];
+	struct device_config *device;
+	int result = 0;
+
+	snprintf(where, sizeof(where), "--%s", type->name);
+	snprintf(origin, sizeof(origin), "%s: ", where);
+	device = guest_config_add_device(config, type, origin, error);
+	if (!device)
+		return -(error ? error->code : EINVAL);
+	if (*text) {
+		const struct option_target targets[] = {
+			{type->options, device->options},
+			{device_option_rows, device},
+			{NULL, NULL},
+		};
+
+		result = option_parse_targets(targets, text, type->positional, where, error);
+	}
+	if (result < 0)
+		return result;
+	return option_check_required(type->options, device->options, where, error);
+}
+
+/* What an error calls one of the guest's own options: as it was given. */
+static const char *option_place(const struct guest_config *config, const char *name, char *buffer,
+				size_t size)
+{
+	const struct option_row *row = option_find(guest_option_rows, name, strlen(name));
+	bool overridden = config->overridden & 1U << (row - guest_option_rows);
+
+	if (!config->source || overridden)
+		snprintf(buffer, size, "--%s", name);
+	else if (row->bundle_key)
+		snprintf(buffer, size, "%s: %s", config->source, row->bundle_key);
+	else
+		snprintf(buffer, size, "%s: avp.%s", config->source, name);
+	return buffer;
+}
+
+static int check_boot_files(const struct guest_config *config, struct error *error)
+{
+	char place[200];
+	uint64_t kernel_size, initrd_size = 0, needed;
+	int result;
+
+	option_place(config, "kernel", place, sizeof(place));
+	if (!config->kernel)
+		return error_set_usage(error, "%s: is missing; give the guest's kernel", place);
+	result = file_check(place, config->kernel, O_RDONLY, false, &kernel_size, error);
+	if (result < 0)
+		return result;
+	result = kernel_image_check(config->kernel, &needed, error);
+	if (result < 0) {
+		error_prefix(error, "%s: %s", place, config->kernel);
+		return result;
+	}
+	if (config->initrd) {
+		option_place(config, "initrd", place, sizeof(place));
+		result = file_check(place, config->initrd, O_RDONLY, false, &initrd_size, error);
+		if (result < 0)
+			return result;
+		if (!initrd_size)
+			return error_set_usage(error,
+					       "%s: %s: is empty; give an initial file "
+					       "system, or leave the option away",
+					       place, config->initrd);
+	}
+	if (needed < kernel_size)
+		needed = kernel_size;
+	/* Written so that no size in a file can wrap. */
+	if (needed > config->memory || initrd_size > config->memory - needed)
+		return error_set_usage(error,
+				       "%s: %" PRIu64 " bytes cannot hold the kernel and the "
+				       "initial file system; give more",
+				       option_place(config, "memory", place, sizeof(place)),
+				       config->memory);
+	return 0;
+}
+
+static int check_memory(const struct guest_config *config, struct error *error)
+{
+	char place[200];
+
+	if (config->memory % PAGE_SIZE_SMALLEST == 0)
+		return 0;
+	return error_set_usage(error, "%s: %" PRIu64 " bytes is no multiple of %d; round it",
+			       option_place(config, "memory", place, sizeof(place)), config->memory,
+			       PAGE_SIZE_SMALLEST);
+}
+
+static const struct device_config *find_device(const struct guest_config *config, const char *name)
+{
+	for (size_t i = 0; i < config->device_count; i++)
+		if (config->devices[i].name && !strcmp(config->devices[i].name, name))
+			return &config->devices[i];
+	return NULL;
+}
+
+static int refuse_names_used_twice(const struct guest_config *config, struct error *error)
+{
+	for (size_t i = 0; i < config->device_count; i++) {
+		const struct device_config *device = &config->devices[i];
+		int result;
+
+		if (!device->name || find_device(config, device->name) == device)
+			continue;
+		result = error_set_usage(error,
+					 "name: another device is named '%s' already; give each a "
+					 "name of its own",
+					 device->name);
+		error_place(device->origin, error);
+		return result;
+	}
+	return 0;
+}
+
+int guest_config_name_devices(struct guest_config *config, struct error *error)
+{
+	for (size_t i = 0; i < config->device_count; i++) {
+		struct device_config *device = &config->devices[i];
+		cleanup_free char *name = NULL;
+		size_t number = 0;
+
+		if (device->name)
+			continue;
+		do {
+			if (text_replace_format(&name, error, "%s%zu", device->type->name,
+						number++) < 0)
+				return -ENOMEM;
+		} while (find_device(config, name));
+		device->name = take_pointer(name);
+	}
+	return 0;
+}
+
+static const struct block_options *block_options(const struct device_config *device)
+{
+	return device->type->options == block_option_rows ? device->options : NULL;
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+	/* A block device can have several nodes. */
+	if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode))
+		return a->st_rdev == b->st_rdev;
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Two disks in one file, one of them written, would destroy each other's file system. */
+static int refuse_shared_disk(const struct guest_config *config, size_t index, struct error *error)
+{
+	const struct device_config *device = &config->devices[index];
+	const struct block_options *block = block_options(device);
+	struct stat status, other_status;
+
+	if (!block || stat(block->file, &status) < 0)
+		return 0;
+	for (size_t i = 0; i < index; i++) {
+		const struct block_options *other = block_options(&config->devices[i]);
+		int result;
+
+		if (!other || (block->readonly && other->readonly) ||
+		    stat(other->file, &other_status) < 0 || !is_same_file(&status, &other_status))
+			continue;
+		result = error_set_usage(error,
+					 "file: %s: is the disk of %s too; give each its own file, "
+					 "or make both readonly",
+					 block->file, config->devices[i].name);
+		error_place(device->origin, error);
+		return result;
+	}
+	return 0;
+}
+
+static int check_devices(const struct guest_config *config, struct error *error)
+{
+	for (size_t i = 0; i < config->device_count; i++) {
+		const struct device_config *device = &config->devices[i];
+		int result;
+
+		if (device->type->check) {
+			result = device->type->check(device->options, error);
+			if (result < 0) {
+				error_place(device->origin, error);
+				return result;
+			}
+		}
+		result = refuse_shared_disk(config, i, error);
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+int guest_config_check(struct guest_config *config, struct error *error)
+{
+	int result = 0;
+
+	if (!config->name)
+		result = text_replace(&config->name, GUEST_NAME, strlen(GUEST_NAME), error);
+	if (result == 0)
+		result = check_memory(config, error);
+	if (result == 0)
+		result = check_boot_files(config, error);
+	if (result == 0)
+		result = refuse_names_used_twice(config, error);
+	if (result == 0)
+		result = guest_config_name_devices(config, error);
+	if (result == 0)
+		result = check_devices(config, error);
+	return result;
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What a guest consists of: the parsed form of `avp run`'s options and of an OCI bundle, and the
+ * table of device types with the options each takes. The same option tables serve
+ * `avp device TYPE`, `avp run --TYPE …` and the bundle's avp.devices.
+ */
+#ifndef AVP_RUNTIME_CONFIG_H
+#define AVP_RUNTIME_CONFIG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/option.h"
+
+enum engine_kind { ENGINE_AUTO, ENGINE_QEMU };
+
+/* The options of each device type; the members' meaning is in the tables in device_type.c. */
+struct block_options {
+	char *file;
+	bool readonly;
+	char *serial;
+	uint64_t queues;
+	uint64_t queue_size; /* largest ring that is accepted */
+	uint64_t cache;	     /* enum block_cache_choice */
+	uint64_t logical_block_size;
+	uint64_t physical_block_size; /* 0: as the logical one */
+};
+
+enum block_cache_choice { BLOCK_CACHE_WRITEBACK, BLOCK_CACHE_WRITETHROUGH };
+
+struct net_options {
+	bool user;	/* libslirp */
+	char *tap;	/* interface name */
+	uint8_t mac[6]; /* all zero: made from the guest's and the device's name */
+	uint64_t mtu;	/* 0: not offered */
+	uint64_t queue_pairs;
+	struct option_list forwards; /* user mode; base/port_forward.h reads them */
+};
+
+struct entropy_options {
+	uint64_t unused; /* no options yet */
+};
+
+extern const struct option_row block_option_rows[];
+extern const struct option_row net_option_rows[];
+extern const struct option_row entropy_option_rows[];
+
+struct device_type {
+	const char *name;    /* block, net, entropy */
+	const char *summary; /* one line for help */
+	uint32_t virtio_id;
+	const struct option_row *options;
+	size_t options_size;
+	/* The row whose value may stand first without a key: --block FILE,readonly. NULL: none. */
+	const char *positional;
+	/*
+	 * Checks values against each other and the files named; NULL: nothing to check. Messages
+	 * start with the name of the option that is wrong: "file: /x.img: is empty; …".
+	 */
+	int (*check)(const void *options, struct error *error);
+	const char *argument; /* what follows --TYPE in the help of avp run */
+	/* Options of the device that a starting bundle has; NULL: it has none of this type. */
+	const char *example;
+};
+
+/* Ends with a row whose name is NULL. */
+extern const struct device_type device_types[];
+const struct device_type *device_type_find(const char *name);
+
+/* The most that guest_config.restart_limit can be. */
+#define RESTART_LIMIT_MAXIMUM 100
+
+struct device_config {
+	const struct device_type *type;
+	char *name;    /* unique in the guest; given, or TYPE plus a number: block0 */
+	void *options; /* of type->options_size bytes, described by type->options */
+	char *origin;  /* what errors put before an option: "--block: ", "FILE: avp.devices[0]." */
+};
+
+/* The options that every device of a guest has; they describe a struct device_config. */
+extern const struct option_row device_option_rows[];
+
+struct guest_config {
+	char *name;
+	char *kernel;
+	char *initrd;
+	char *append; /* kernel command line */
+	uint64_t cpus;
+	uint64_t memory;	/* bytes */
+	uint64_t engine;	/* enum engine_kind */
+	uint64_t restart_limit; /* deaths of a device process that end the guest; 0: any number */
+	struct device_config *devices;
+	size_t device_count;
+	char *source;	     /* the file that this came from; NULL: the command line */
+	uint32_t overridden; /* bits by index in guest_option_rows: given on the command line */
+};
+
+/* The options of a guest itself; they describe a struct guest_config. */
+extern const struct option_row guest_option_rows[];
+
+/* More devices do not fit on the first bus of every engine. */
+#define GUEST_DEVICES_MAXIMUM 24
+
+/* Sets the defaults; *config is overwritten. */
+int guest_config_init(struct guest_config *config, struct error *error);
+
+/* Gives back everything that *config owns and clears it. */
+void guest_config_clear(struct guest_config *config);
+#define cleanup_guest_config __attribute__((cleanup(guest_config_clear)))
+
+/*
+ * Appends a device of @type with its default options. @origin is copied. Returns it, owned by
+ * *config and valid until the next device is added, or NULL with *error set.
+ */
+struct device_config *guest_config_add_device(struct guest_config *config,
+					      const struct device_type *type, const char *origin,
+					      struct error *error);
+
+/*
+ * Appends a device from the text of `--TYPE TEXT` (`VALUE,key=value,…`; "" for none), and checks
+ * that it is complete.
+ */
+int guest_config_parse_device(struct guest_config *config, const struct device_type *type,
+			      const char *text, struct error *error);
+
+/* Names the devices that have no name after their type: block0, block1, net0. */
+int guest_config_name_devices(struct guest_config *config, struct error *error);
+
+/*
+ * Checks the guest as a whole and gives names to the devices that have none: files, sizes, names
+ * that are used twice, disks that are used twice. To be called before anything is started.
+ */
+int guest_config_check(struct guest_config *config, struct error *error);
+
+#endif

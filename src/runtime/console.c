@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The guest's console on standard input and output. Nothing here blocks the loop: a reader that is
+ * slow holds up the guest's console, and nothing else.
+ */
+#include "runtime/console.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#define COMPONENT   "console"
+#define BUFFER_SIZE 4096
+/* Chunks of the loop's attention, so that a flood does not starve other sources. */
+#define TRANSFERS_PER_EVENT 16
+/* What a terminal takes without blocking once it says that it takes something. */
+#define CAUTIOUS_SIZE 256
+
+#define KEY_ESCAPE    0x01 /* Ctrl-A */
+#define KEY_QUIT      'x'
+#define KEY_HELP      'h'
+
+/* Bytes on their way in one direction. */
+struct stream {
+	int from, to;
+	bool from_polled; /* the loop tells when there is something; else there always is */
+	bool to_socket;
+	bool to_blocks; /* a write may block: little at a time, and only after a look */
+	bool ended;	/* no more bytes come */
+	size_t start, length;
+	char bytes[BUFFER_SIZE];
+};
+
+struct console {
+	struct event_loop *loop;
+	const struct console_events *events;
+	void *context;
+	struct event_source guest_source, input_source, output_source;
+	uint32_t guest_events, input_events, output_events; /* as watched; 0: not at all */
+	struct stream in, out;
+	int output_fd; /* standard output opened again so that it does not block; -1: could not be */
+	bool terminal;
+	bool escaped; /* the escape key was pressed */
+	bool had_output;
+	bool output_terminal;
+	char last_byte; /* of the guest's output */
+};
+
+/*
+ * For the handlers of fatal signals, which have no other way to find it. What is not NULL is
+ * restored.
+ */
+static struct termios saved_terminal;
+static volatile sig_atomic_t terminal_changed;
+
+static bool is_foreground_terminal(void)
+{
+	return isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
+static void restore_terminal(void)
+{
+	/* In the background it is the shell's, which has set it as it likes. */
+	if (terminal_changed && is_foreground_terminal())
+		tcsetattr(STDIN_FILENO, TCSANOW, &saved_terminal);
+	terminal_changed = 0;
+}
+
+static void handle_crash(int number)
+{
+	restore_terminal();
+	/* SA_RESETHAND: this time it ends the program. */
+	raise(number);
+}
+
+static void make_raw(void)
+{
+	struct termios raw = saved_terminal;
+
+	/* As cfmakeraw, but log lines still get their carriage return. */
+	raw.c_iflag &= ~(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
+	raw.c_lflag &= ~(ECHO | ECHONL | ICANON | ISIG | IEXTEN);
+	raw.c_cflag &= ~(CSIZE | PARENB);
+	raw.c_cflag |= CS8;
+	raw.c_cc[VMIN] = 1;
+	raw.c_cc[VTIME] = 0;
+	terminal_changed = 1;
+	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+}
+
+/* Switches the terminal to raw mode and has every end of the program switch it back. */
+static void take_terminal(void)
+{
+	static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
+	struct sigaction action = {.sa_handler = handle_crash, .sa_flags = SA_RESETHAND};
+	static bool registered;
+
+	if (tcgetattr(STDIN_FILENO, &saved_terminal) < 0)
+		return;
+	for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
+		sigaction(fatal[i], &action, NULL);
+	if (!registered)
+		atexit(restore_terminal);
+	registered = true;
+	make_raw();
+}
+
+static void show_help(struct console *console)
+{
+	console_finish_line(console);
+	log_line(LOG_INFO, COMPONENT,
+		 "Ctrl-A x ends the guest, Ctrl-A Ctrl-A sends Ctrl-A, Ctrl-A h shows this");
+}
+
+/*
+ * Takes the escape sequences out of @length bytes at @bytes. Returns how many are left. Calls the
+ * quit event at most once.
+ */
+static size_t filter_keys(struct console *console, char *bytes, size_t length)
+{
+	size_t kept = 0;
+	bool quit = false;
+
+	for (size_t i = 0; i < length; i++) {
+		char key = bytes[i];
+
+		if (!console->escaped) {
+			console->escaped = key == KEY_ESCAPE;
+			if (!console->escaped)
+				bytes[kept++] = key;
+			continue;
+		}
+		console->escaped = false;
+		if (key == KEY_ESCAPE)
+			bytes[kept++] = key;
+		else if (key == KEY_QUIT)
+			quit = true;
+		else if (key == KEY_HELP)
+			show_help(console);
+	}
+	if (quit)
+		console->events->quit(console->context);
+	return kept;
+}
+
+/* One write of what the stream holds; as write(2). */
+static ssize_t write_some(const struct stream *stream)
+{
+	const char *bytes = stream->bytes + stream->start;
+	size_t length = stream->length;
+
+	if (stream->to_socket)
+		return send(stream->to, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (stream->to_blocks) {
+		struct pollfd writable = {.fd = stream->to, .events = POLLOUT};
+
+		if (poll(&writable, 1, 0) == 0) {
+			errno = EAGAIN;
+			return -1;
+		}
+		if (length > CAUTIOUS_SIZE)
+			length = CAUTIOUS_SIZE;
+	}
+	return write(stream->to, bytes, length);
+}
+
+/* Writes what the stream holds. Returns false when the other side takes no more for now. */
+static bool stream_write(struct stream *stream)
+{
+	while (stream->length) {
+		ssize_t written = write_some(stream);
+
+		if (written < 0 && errno == EINTR)
+			continue;
+		if (written < 0 && errno == EAGAIN)
+			return false;
+		if (written < 0) {
+			/* Nobody is there to take it: drop it, and the rest as it comes. */
+			stream->length = 0;
+			break;
+		}
+		stream->start += written;
+		stream->length -= written;
+	}
+	stream->start = 0;
+	return true;
+}
+
+/* Reads into the empty stream. Returns false when there is nothing for now, or no more at all. */
+static bool stream_read(struct stream *stream)
+{
+	ssize_t bytes;
+
+	do {
+		bytes = read(stream->from, stream->bytes, sizeof(stream->bytes));
+	} while (bytes < 0 && errno == EINTR);
+	if (bytes < 0 && errno == EAGAIN)
+		return false;
+	if (bytes <= 0) {
+		stream->ended = true;
+		return false;
+	}
+	stream->length = bytes;
+	return true;
+}
+
+/* Passes on what there is from the guest. */
+static void transfer_out(struct console *console)
+{
+	struct stream *out = &console->out;
+
+	for (int i = 0; i < TRANSFERS_PER_EVENT && stream_write(out) && !out->ended; i++) {
+		if (!stream_read(out))
+			break;
+		console->last_byte = out->bytes[out->length - 1];
+		if (!console->had_output) {
+			console->had_output = true;
+			console->events->first_output(console->context);
+		}
+	}
+	/* What was read last: only what the other side refused may stay to be waited for. */
+	stream_write(out);
+}
+
+/* Passes on what there is from standard input; @ready: it will not block. */
+static void transfer_in(struct console *console, bool ready)
+{
+	struct stream *in = &console->in;
+
+	for (int i = 0; i < TRANSFERS_PER_EVENT && stream_write(in) && !in->ended; i++) {
+		if (!ready || !stream_read(in))
+			break;
+		if (console->terminal)
+			in->length = filter_keys(console, in->bytes, in->length);
+		/* A terminal is ready once; what is no terminal but a file always is. */
+		ready = !in->from_polled;
+	}
+	stream_write(in);
+}
+
+/* Has the loop watch @source for @wanted; for nothing means not even for its end. */
+static void watch(struct console *console, struct event_source *source, uint32_t *current,
+		  uint32_t wanted)
+{
+	if (wanted == *current)
+		return;
+	if (!wanted)
+		event_loop_remove(console->loop, source);
+	else if (*current)
+		event_loop_modify(console->loop, source, wanted);
+	else if (event_loop_add(console->loop, source, wanted, NULL) < 0)
+		return;
+	*current = wanted;
+}
+
+/* Watches what the streams wait for, and nothing else: an idle console makes no wake-ups. */
+static void update_watches(struct console *console)
+{
+	const struct stream *in = &console->in, *out = &console->out;
+	uint32_t guest = 0;
+
+	if (!out->ended && !out->length)
+		guest |= EPOLLIN;
+	if (in->length || (!in->ended && !in->from_polled))
+		guest |= EPOLLOUT;
+	watch(console, &console->guest_source, &console->guest_events, guest);
+	watch(console, &console->input_source, &console->input_events,
+	      in->from_polled && !in->ended && !in->length ? EPOLLIN : 0);
+	watch(console, &console->output_source, &console->output_events,
+	      out->length ? EPOLLOUT : 0);
+}
+
+static void handle_guest(void *context, uint32_t events)
+{
+	struct console *console = context;
+
+	transfer_out(console);
+	transfer_in(console, !console->in.from_polled);
+	update_watches(console);
+}
+
+static void handle_input(void *context, uint32_t events)
+{
+	struct console *console = context;
+
+	transfer_in(console, true);
+	update_watches(console);
+}
+
+static void handle_output(void *context, uint32_t events)
+{
+	struct console *console = context;
+
+	transfer_out(console);
+	update_watches(console);
+}
+
+/* Whether the loop can watch a descriptor; a regular file for one it cannot. */
+static bool can_be_watched(struct console *console, int fd)
+{
+	struct event_source probe = {.fd = fd};
+
+	if (event_loop_add(console->loop, &probe, 0, NULL) < 0)
+		return false;
+	event_loop_remove(console->loop, &probe);
+	return true;
+}
+
+static void open_output(struct console *console)
+{
+	struct stream *out = &console->out;
+	struct stat status;
+
+	out->to = STDOUT_FILENO;
+	console->output_terminal = isatty(STDOUT_FILENO);
+	if (fstat(STDOUT_FILENO, &status) < 0)
+		return;
+	out->to_socket = S_ISSOCK(status.st_mode);
+	if (!S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode))
+		return;
+	/*
+	 * O_NONBLOCK on standard output itself would also hold for the shell that shares it; a
+	 * second opening of the same terminal or pipe has flags of its own.
+	 */
+	console->output_fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	out->to_blocks = console->output_fd < 0;
+	if (!out->to_blocks)
+		out->to = console->output_fd;
+}
+
+int console_open(struct console **out, struct event_loop *loop, int guest_fd,
+		 const struct console_events *events, void *context, struct error *error)
+{
+	cleanup_fd int guest = guest_fd;
+	struct console *console = calloc(1, sizeof(*console));
+
+	*out = NULL;
+	if (!console)
+		return error_set(error, ENOMEM, "out of memory");
+	if (fcntl(guest, F_SETFL, O_NONBLOCK) < 0) {
+		free(console);
+		return error_set_errno(error, errno, "cannot use the guest's console");
+	}
+	console->loop = loop;
+	console->events = events;
+	console->context = context;
+	console->output_fd = -1;
+	console->out.from = guest;
+	console->out.from_polled = true;
+	open_output(console);
+	console->in.from = STDIN_FILENO;
+	console->in.to = guest;
+	console->in.to_socket = true;
+	/* From the background a terminal must not be read. */
+	console->terminal = is_foreground_terminal();
+	console->in.ended = isatty(STDIN_FILENO) && !console->terminal;
+	console->in.from_polled = can_be_watched(console, STDIN_FILENO);
+	console->guest_source = (struct event_source){take_fd(&guest), handle_guest, console};
+	console->input_source = (struct event_source){STDIN_FILENO, handle_input, console};
+	console->output_source = (struct event_source){console->out.to, handle_output, console};
+	if (console->terminal)
+		take_terminal();
+	update_watches(console);
+	*out = console;
+	return 0;
+}
+
+bool console_is_terminal(const struct console *console)
+{
+	return console->terminal;
+}
+
+void console_finish_line(struct console *console)
+{
+	if (!console || !console->output_terminal || !console->had_output ||
+	    console->last_byte == '\n')
+		return;
+	console->last_byte = '\n';
+	/* A terminal that takes nothing now is no reason to wait. */
+	if (write(console->out.to, "\r\n", 2) < 0)
+		return;
+}
+
+void console_resume(struct console *console)
+{
+	if (console->terminal && is_foreground_terminal())
+		make_raw();
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Writes the rest of what the guest says, until it has closed its side. */
+static void drain(struct console *console, int limit_ms)
+{
+	struct stream *out = &console->out;
+	int64_t deadline = now_ms() + limit_ms;
+
+	for (;;) {
+		struct pollfd wait = {.fd = out->from, .events = POLLIN};
+		int64_t left = deadline - now_ms();
+
+		transfer_out(console);
+		if (left <= 0 || (out->ended && !out->length))
+			return;
+		if (out->length)
+			wait = (struct pollfd){.fd = out->to, .events = POLLOUT};
+		poll(&wait, 1, (int)left);
+	}
+}
+
+void console_close(struct console *console, int limit_ms)
+{
+	if (!console)
+		return;
+	drain(console, limit_ms);
+	watch(console, &console->guest_source, &console->guest_events, 0);
+	watch(console, &console->input_source, &console->input_events, 0);
+	watch(console, &console->output_source, &console->output_events, 0);
+	console_finish_line(console);
+	restore_terminal();
+	close_fd(&console->guest_source.fd);
+	close_fd(&console->output_fd);
+	free(console);
+}

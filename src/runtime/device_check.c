@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Checks of the device types' options that a table cannot express, and of the files they name.
+ */
+#include "runtime/device_check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/port_forward.h"
+#include "runtime/config.h"
+
+/* VIRTIO 1.4, 5.2.4: capacity counts sectors of this size, whatever the block size. */
+#define SECTOR_SIZE 512
+
+/* What a user can do about a file that does not open. */
+static const char *open_remedy(int code, int flags)
+{
+	switch (code) {
+	case ENOENT:
+	case ENOTDIR:
+		return "; check the path";
+	case EACCES:
+	case EPERM:
+		return flags == O_RDONLY ? "; make it readable for this user" :
+					   "; make it readable and writable for this user";
+	case EROFS:
+		return "; mount its file system for writing";
+	}
+	return "; check the file";
+}
+
+static bool is_kind(const struct stat *status, bool block_device)
+{
+	return S_ISREG(status->st_mode) || (block_device && S_ISBLK(status->st_mode));
+}
+
+/*
+ * Opens a file of the wanted kind, or returns a negative errno: -EMEDIUMTYPE for anything else,
+ * which is not opened, because that could already do something, such as wind a tape.
+ */
+static int open_kind(const char *path, int flags, bool block_device, struct stat *status)
+{
+	cleanup_fd int fd = -1;
+
+	if (stat(path, status) < 0)
+		return -errno;
+	if (!is_kind(status, block_device))
+		return -EMEDIUMTYPE;
+	/* Another file may have taken its place meanwhile: not to hang if that is a FIFO. */
+	fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, status) < 0)
+		return -errno;
+	return is_kind(status, block_device) ? take_fd(&fd) : -EMEDIUMTYPE;
+}
+
+int file_check(const char *option, const char *path, int flags, bool block_device, uint64_t *size,
+	       struct error *error)
+{
+	struct stat status;
+	cleanup_fd int fd = open_kind(path, flags, block_device, &status);
+	off_t end;
+
+	if (fd == -EMEDIUMTYPE)
+		return error_set_usage(error, "%s: %s: is %s; give a regular file%s", option, path,
+				       S_ISDIR(status.st_mode) ? "a directory" : "no plain file",
+				       block_device ? " or a block device" : "");
+	if (fd < 0)
+		return error_set_usage(error, "%s: %s: %s%s", option, path, strerror(-fd),
+				       open_remedy(-fd, flags));
+	/* The end of a block device is not in its status. */
+	end = lseek(fd, 0, SEEK_END);
+	if (end < 0)
+		return error_set_errno(error, errno, "%s: %s: cannot find its size", option, path);
+	*size = end;
+	return 0;
+}
+
+int block_options_check(const void *options, struct error *error)
+{
+	const struct block_options *block = options;
+	uint64_t size = 0;
+	int result;
+
+	result = file_check("file", block->file, block->readonly ? O_RDONLY : O_RDWR, true, &size,
+			    error);
+	if (result == -EINVAL && error && !block->readonly &&
+	    file_check("file", block->file, O_RDONLY, true, &size, NULL) == 0)
+		return error_set_usage(error, "%s, or add readonly", error->message);
+	if (result < 0)
+		return result;
+	if (!size)
+		return error_set_usage(error,
+				       "file: %s: is empty; give it a size: truncate -s 1G FILE",
+				       block->file);
+	if (size % SECTOR_SIZE)
+		return error_set_usage(error,
+				       "file: %s: its size, %" PRIu64 " bytes, is no multiple of "
+				       "the sector of 512; fill it up: truncate -s %%512 FILE",
+				       block->file, size);
+	if (size % block->logical_block_size)
+		return error_set_usage(error,
+				       "logical-block-size: the size of %s, %" PRIu64
+				       " bytes, is no multiple of %" PRIu64
+				       "; fill it up: truncate -s %%%" PRIu64 " FILE",
+				       block->file, size, block->logical_block_size,
+				       block->logical_block_size);
+	if (block->physical_block_size && block->physical_block_size < block->logical_block_size)
+		return error_set_usage(error,
+				       "physical-block-size: %" PRIu64
+				       " is smaller than the logical block size; give at least "
+				       "%" PRIu64,
+				       block->physical_block_size, block->logical_block_size);
+	return 0;
+}
+
+/* What the kernel takes as an interface's name. */
+static bool is_interface_name(const char *name)
+{
+	return strcmp(name, ".") && strcmp(name, "..") && !strpbrk(name, "/: ");
+}
+
+int net_options_check(const void *options, struct error *error)
+{
+	const struct net_options *net = options;
+
+	if (net->user && net->tap)
+		return error_set_usage(error, "user: excludes tap; give one of them");
+	if (!net->user && !net->tap)
+		return error_set_usage(error, "user: neither it nor tap is given; add one of them");
+	if (net->tap && !is_interface_name(net->tap))
+		return error_set_usage(
+			error,
+			"tap: '%s' is no name of an interface; give one that `ip link` shows",
+			net->tap);
+	if (net->tap && net->forwards.count)
+		return error_set_usage(
+			error, "forward: works with user only; the tap's network has no ports to "
+			       "forward");
+	for (size_t i = 0; i < net->forwards.count; i++) {
+		struct port_forward forward;
+		int result = port_forward_parse(net->forwards.items[i], &forward, error);
+
+		if (result < 0) {
+			error_prefix(error, "forward");
+			return result;
+		}
+	}
+	return 0;
+}

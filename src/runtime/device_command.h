@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * How a device process is called: the options of a device written as the command line of
+ * `avp device`, with the files that they name opened beforehand and handed down as descriptors.
+ */
+#ifndef AVP_RUNTIME_DEVICE_COMMAND_H
+#define AVP_RUNTIME_DEVICE_COMMAND_H
+
+#include <stdint.h>
+
+#include "base/arguments.h"
+#include "base/error.h"
+#include "runtime/config.h"
+
+/* More options of one device that name files than any type has. */
+#define DEVICE_FILES_MAXIMUM 4
+
+/* The files of one device, in the order of its option table. Starts as {0}. */
+struct device_files {
+	int fds[DEVICE_FILES_MAXIMUM];
+	size_t count;
+};
+
+/*
+ * Opens the files that the options of @device name: for reading only when it is readonly. A file
+ * that cannot be opened is a usage error. On failure *files is empty.
+ */
+int device_files_open(struct device_files *files, const struct device_config *device,
+		      struct error *error);
+
+/* Closes them. */
+void device_files_close(struct device_files *files);
+
+/*
+ * Appends `device TYPE OPTION…`. An option that names a file gets /dev/fd/N of the opened one, and
+ * a MAC address that is not given is derived.
+ */
+void device_command_add(struct arguments *arguments, const struct device_config *device,
+			const struct device_files *files, const char *guest_name);
+
+/*
+ * The MAC address of a device: @given unless it is all zero, else one that depends on nothing but
+ * the two names, locally administered (IEEE 802, 8.4), so that a guest finds its interface again.
+ */
+void device_mac(uint8_t mac[6], const uint8_t given[6], const char *guest_name,
+		const char *device_name);
+
+#endif

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The table of device types and of the options each takes. `avp device TYPE`, `avp run --TYPE`,
+ * the bundle's avp.devices and the tables in docs/ all come from here.
+ */
+#include "runtime/config.h"
+
+#include <linux/virtio_ids.h>
+#include <string.h>
+
+#include "runtime/device_check.h"
+
+static const char *const block_cache_choices[] = {
+	[BLOCK_CACHE_WRITEBACK] = "writeback",
+	[BLOCK_CACHE_WRITETHROUGH] = "writethrough",
+	NULL,
+};
+
+const struct option_row block_option_rows[] = {
+	{
+		.name = "file",
+		.type = OPTION_PATH,
+		.argument = "FILE",
+		.offset = offsetof(struct block_options, file),
+		.required = true,
+		.help = "raw disk image or block device that holds the disk",
+	},
+	{
+		.name = "readonly",
+		.type = OPTION_FLAG,
+		.offset = offsetof(struct block_options, readonly),
+		.help = "refuse the guest's writes",
+	},
+	{
+		.name = "serial",
+		.type = OPTION_STRING,
+		.argument = "TEXT",
+		.offset = offsetof(struct block_options, serial),
+		.maximum = 20, /* VIRTIO_BLK_ID_BYTES */
+		.ascii = true,
+		.help = "serial number that the guest reads, at most 20 ASCII characters",
+	},
+	{
+		.name = "queues",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct block_options, queues),
+		.minimum = 1,
+		.maximum = 16,
+		.default_text = "1",
+		.help = "request queues, best one for each CPU that does much I/O",
+	},
+	{
+		.name = "queue-size",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct block_options, queue_size),
+		.minimum = 2,
+		.maximum = 1024,
+		.power_of_two = true,
+		.default_text = "256",
+		.help = "largest number of entries in a queue, a power of two",
+	},
+	{
+		.name = "cache",
+		.type = OPTION_CHOICE,
+		.argument = "MODE",
+		.offset = offsetof(struct block_options, cache),
+		.choices = block_cache_choices,
+		.default_text = "writeback",
+		.help = "when a write is complete: writeback, once the host has it and safe after "
+			"the guest's flush; writethrough, once it is on the medium",
+	},
+	{
+		.name = "logical-block-size",
+		.type = OPTION_NUMBER,
+		.argument = "BYTES",
+		.offset = offsetof(struct block_options, logical_block_size),
+		.minimum = 512,
+		.maximum = 4096,
+		.power_of_two = true,
+		.default_text = "512",
+		.help = "smallest unit that the guest may address, a power of two",
+	},
+	{
+		.name = "physical-block-size",
+		.type = OPTION_NUMBER,
+		.argument = "BYTES",
+		.offset = offsetof(struct block_options, physical_block_size),
+		.minimum = 512,
+		.maximum = 65536,
+		.power_of_two = true,
+		.help = "unit that the medium writes without reading first, a power of two; "
+			"without it the logical block size",
+	},
+	{.name = NULL},
+};
+
+const struct option_row net_option_rows[] = {
+	{
+		.name = "user",
+		.type = OPTION_FLAG,
+		.offset = offsetof(struct net_options, user),
+		.help = "a network inside the device process, with DHCP and DNS and the way out "
+			"through the host's own connections; needs no privileges",
+	},
+	{
+		.name = "tap",
+		.type = OPTION_STRING,
+		.argument = "NAME",
+		.offset = offsetof(struct net_options, tap),
+		.minimum = 1,
+		.maximum = 15, /* IFNAMSIZ less its end */
+		.ascii = true,
+		.help = "the host's tap interface to join",
+	},
+	{
+		.name = "mac",
+		.type = OPTION_MAC,
+		.argument = "ADDRESS",
+		.offset = offsetof(struct net_options, mac),
+		.help = "MAC address of the guest; without it one made from the guest's and the "
+			"device's name",
+	},
+	{
+		.name = "mtu",
+		.type = OPTION_NUMBER,
+		.argument = "BYTES",
+		.offset = offsetof(struct net_options, mtu),
+		.minimum = 68,
+		.maximum = 65535,
+		.help = "largest packet that the guest is told to send; without it the guest "
+			"decides",
+	},
+	{
+		.name = "queue-pairs",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct net_options, queue_pairs),
+		.minimum = 1,
+		.maximum = 8,
+		.default_text = "1",
+		.help = "pairs of a receive and a transmit queue",
+	},
+	{
+		.name = "forward",
+		.type = OPTION_LIST,
+		.argument = "FORWARD",
+		.offset = offsetof(struct net_options, forwards),
+		.help = "lead a port of the host to the guest, with user only: "
+			"tcp:[ADDRESS:]PORT:GUESTPORT or udp:…, on 127.0.0.1 unless an address "
+			"is given; may be repeated",
+	},
+	{.name = NULL},
+};
+
+const struct option_row entropy_option_rows[] = {
+	{.name = NULL},
+};
+
+const struct device_type device_types[] = {
+	{
+		.name = "block",
+		.summary = "a disk in an image file or on a block device",
+		.virtio_id = VIRTIO_ID_BLOCK,
+		.options = block_option_rows,
+		.options_size = sizeof(struct block_options),
+		.positional = "file",
+		.check = block_options_check,
+		.argument = "FILE[,OPTION…]",
+	},
+	{
+		.name = "net",
+		.summary = "a network interface",
+		.virtio_id = VIRTIO_ID_NET,
+		.options = net_option_rows,
+		.options_size = sizeof(struct net_options),
+		.check = net_options_check,
+		.argument = "user|tap=NAME[,OPTION…]",
+		.example = "user",
+	},
+	{
+		.name = "entropy",
+		.summary = "a source of random numbers",
+		.virtio_id = VIRTIO_ID_RNG,
+		.options = entropy_option_rows,
+		.options_size = sizeof(struct entropy_options),
+		.argument = "OPTION…",
+		.example = "",
+	},
+	{.name = NULL},
+};
+
+const struct device_type *device_type_find(const char *name)
+{
+	for (const struct device_type *type = device_types; type->name; type++)
+		if (!strcmp(type->name, name))
+			return type;
+	return NULL;
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * An engine is a hypervisor that the runtime can start. All of them get the same guest, the same
+ * device processes and the same console, and tell the same events; run.c knows nothing else of
+ * them.
+ */
+#ifndef AVP_RUNTIME_ENGINE_H
+#define AVP_RUNTIME_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/event_loop.h"
+#include "monitor/probe.h"
+#include "runtime/config.h"
+#include "runtime/run.h"
+
+/* A device process that the guest's device is served by. */
+struct engine_device {
+	const struct device_config *config;
+	/* Connect to the path /proc/self/fd/<connect_fd>, again when the connection is lost. */
+	int connect_fd;
+};
+
+/* What an engine tells, from the loop. */
+struct engine_events {
+	/* The guest's processors run. Called once. */
+	void (*running)(void *context);
+	/* The guest restarts in place. */
+	void (*reset)(void *context);
+	/*
+	 * The guest is over and the engine's process is gone; the last call. @how completes "the
+	 * guest …"; @end is GUEST_KILLED only when engine->stop or engine->kill had been called or
+	 * someone else ended the engine in an orderly way.
+	 */
+	void (*ended)(void *context, enum guest_end end, const char *how);
+};
+
+/*
+ * What an engine found out about this machine when it was asked whether it is usable. An engine
+ * puts it at the start of a struct of its own; allocated in one piece, given back with free().
+ */
+struct engine_plan {
+	char summary[256]; /* what it is and what it runs on: "QEMU 7.2.22 with KVM" */
+};
+
+struct engine_setup {
+	struct event_loop *loop;
+	const struct engine_plan *plan; /* the engine's own, from usable */
+	const struct guest_config *config;
+	const struct engine_device *devices;
+	size_t device_count;
+	const struct kvm_probe_result *kvm;
+	int console_fd; /* the guest's console, a socket; taken over by the engine, also on failure */
+	const struct engine_events *events;
+	void *context;
+};
+
+/* A running guest; each engine has its own. */
+struct engine_guest;
+
+struct engine {
+	const char *name;
+	enum engine_kind kind;
+	/*
+	 * Whether this engine can run a guest of this configuration here. Returns 0 with *plan
+	 * set, or a negative errno with *error saying what is missing and what to do. @config
+	 * NULL: whether it can run any guest at all. Starts nothing that stays.
+	 */
+	int (*usable)(struct engine_plan **plan, const struct guest_config *config,
+		      const struct kvm_probe_result *kvm, struct error *error);
+	/*
+	 * Starts the guest. Returns 0 with *guest set, or a negative errno with *error set and
+	 * nothing started. The setup must outlive the guest.
+	 */
+	int (*start)(struct engine_guest **guest, const struct engine_setup *setup,
+		     struct error *error);
+	/* Whether a device of this type gets a process that was started again. */
+	bool (*reattaches)(const struct device_type *type);
+	pid_t (*pid)(const struct engine_guest *guest);
+	/* Presses the power button: the guest shuts down by itself, if it wants to. */
+	void (*stop)(struct engine_guest *guest);
+	/* Ends the guest as it stands; ended comes soon. */
+	void (*kill)(struct engine_guest *guest);
+	/* Ends what still runs, waiting for it, and frees the guest. NULL is fine. */
+	void (*free)(struct engine_guest *guest);
+};
+
+extern const struct engine engine_qemu;
+
+/* All engines in the order in which `auto` tries them; ends with NULL. */
+extern const struct engine *const engines[];
+
+/*
+ * Chooses the engine that *config asks for: for `auto` the first that is usable. Returns it with
+ * *plan set, or NULL with *error set.
+ */
+const struct engine *engine_choose(struct engine_plan **plan, const struct guest_config *config,
+				   const struct kvm_probe_result *kvm, struct error *error);
+
+#endif

@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Engine qemu: a guest in the installed QEMU, driven over QMP. QEMU gets no terminal, no name of
+ * a file and no right to open a display; what it says on standard error becomes log lines.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/line_reader.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "base/text.h"
+#include "runtime/engine.h"
+#include "runtime/qemu.h"
+#include "runtime/qmp.h"
+
+#define COMPONENT  "qemu"
+#define LINE_SIZE  1024
+#define HOW_LENGTH 512
+/*
+ * Of what QEMU says, so many lines in a row are logged, and then one in so many seconds: it
+ * repeats itself when a device process cannot be talked to.
+ */
+#define LINES_IN_A_ROW 20
+#define LINES_SECONDS  10
+/* How long QEMU gets to end after SIGTERM when the guest is given up. */
+#define FREE_MS 2000
+
+struct engine_guest {
+	const struct engine_setup *setup;
+	struct process process;
+	struct event_source exit_source;
+	struct line_reader output; /* standard output and error of QEMU */
+	struct qmp qmp;
+	/* What QEMU said last: before the guest runs this is held back, as it may be the reason. */
+	char last_line[LINE_SIZE];
+	unsigned int lines_allowed, lines_left_out;
+	time_t lines_since; /* when lines_allowed was last raised */
+	char reason[32];    /* of the SHUTDOWN event */
+	bool running;	    /* at least once */
+	bool panicked;
+	bool halted; /* QEMU has stopped the guest by itself, for good */
+	bool stop_asked, kill_asked;
+};
+
+/* An engine_plan. */
+struct qemu_plan {
+	struct engine_plan plan;
+	struct qemu_program program;
+};
+
+static const struct qemu_program *plan_program(const struct engine_plan *plan)
+{
+	return &((const struct qemu_plan *)plan)->program;
+}
+
+static int qemu_usable(struct engine_plan **out, const struct guest_config *config,
+		       const struct kvm_probe_result *kvm, struct error *error)
+{
+	cleanup_free struct qemu_plan *plan = calloc(1, sizeof(*plan));
+	const struct qemu_version *version;
+	int result;
+
+	if (!plan)
+		return error_set(error, ENOMEM, "out of memory");
+	version = &plan->program.version;
+	result = qemu_find(&plan->program, error);
+	if (result == 0 && config)
+		result = qemu_check_devices(config, *version, error);
+	if (result < 0)
+		return result;
+	if (kvm->verdict == KVM_PROBE_WORKS)
+		snprintf(plan->plan.summary, sizeof(plan->plan.summary), "QEMU %u.%u.%u with KVM",
+			 version->major, version->minor, version->micro);
+	else
+		snprintf(plan->plan.summary, sizeof(plan->plan.summary),
+			 "QEMU %u.%u.%u by emulation (%s)", version->major, version->minor,
+			 version->micro, kvm->reason);
+	*out = &take_pointer(plan)->plan;
+	return 0;
+}
+
+/* What QEMU complains about although all is well. */
+static const char *const harmless[] = {
+	/* Its network device takes no configuration from a backend; other frontends do. */
+	"backend supports VHOST_USER_PROTOCOL_F_CONFIG but QEMU does not",
+	/* How it confirms that it was asked to end. */
+	"terminating on signal ",
+};
+
+static enum log_level line_level(const char *line)
+{
+	for (size_t i = 0; i < sizeof(harmless) / sizeof(harmless[0]); i++)
+		if (strstr(line, harmless[i]))
+			return LOG_DEBUG;
+	return LOG_WARNING;
+}
+
+/* Whether one more line of QEMU may be logged now. */
+static bool allow_line(struct engine_guest *guest)
+{
+	struct timespec now;
+	time_t earned;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	earned = (now.tv_sec - guest->lines_since) / LINES_SECONDS;
+	if (earned > LINES_IN_A_ROW)
+		earned = LINES_IN_A_ROW;
+	if (earned) {
+		guest->lines_allowed += earned;
+		guest->lines_since = now.tv_sec;
+	}
+	if (guest->lines_allowed > LINES_IN_A_ROW)
+		guest->lines_allowed = LINES_IN_A_ROW;
+	if (!guest->lines_allowed) {
+		guest->lines_left_out++;
+		return false;
+	}
+	guest->lines_allowed--;
+	if (guest->lines_left_out)
+		log_line(LOG_WARNING, COMPONENT, "%u lines left out", guest->lines_left_out);
+	guest->lines_left_out = 0;
+	return true;
+}
+
+static void pass_on_last_line(struct engine_guest *guest)
+{
+	if (guest->last_line[0] && allow_line(guest))
+		log_line(line_level(guest->last_line), COMPONENT, "%s", guest->last_line);
+	guest->last_line[0] = 0;
+}
+
+static void handle_output(void *context, char *line, size_t length, bool cut)
+{
+	struct engine_guest *guest = context;
+	const char *text = line;
+
+	/* "qemu-system-x86_64: …" */
+	if (!strncmp(line, "qemu", strlen("qemu"))) {
+		const char *colon = strstr(line, ": ");
+
+		if (colon && !memchr(line, ' ', colon - line))
+			text = colon + 2;
+	}
+	if (!text[0])
+		return;
+	pass_on_last_line(guest);
+	/* The reader's lines are no longer than that. */
+	memmove(guest->last_line, text, strlen(text) + 1);
+	text_make_printable(guest->last_line);
+	if (guest->running)
+		pass_on_last_line(guest);
+}
+
+static void handle_qmp_ready(void *context)
+{
+	struct engine_guest *guest = context;
+	struct error error;
+
+	if (qmp_execute(&guest->qmp, "cont", &error) < 0)
+		log_line(LOG_ERROR, COMPONENT, "%s", error.message);
+}
+
+/* QEMU paused the guest, and nobody will let it go on: such as after an error of KVM. */
+static void handle_halt(struct engine_guest *guest)
+{
+	if (!guest->running || guest->panicked || guest->reason[0])
+		return;
+	guest->halted = true;
+	process_signal(&guest->process, SIGTERM);
+}
+
+static void handle_event(void *context, const char *name, const json_t *data)
+{
+	struct engine_guest *guest = context;
+	const struct engine_setup *setup = guest->setup;
+	const char *reason = json_string_value(json_object_get(data, "reason"));
+
+	log_line(LOG_DEBUG, COMPONENT, "event %s%s%s", name, reason ? ", reason " : "",
+		 reason ? reason : "");
+	if (!strcmp(name, "RESUME")) {
+		if (guest->running)
+			return;
+		guest->running = true;
+		pass_on_last_line(guest);
+		setup->events->running(setup->context);
+	} else if (!strcmp(name, "RESET")) {
+		if (json_is_true(json_object_get(data, "guest")))
+			setup->events->reset(setup->context);
+	} else if (!strcmp(name, "GUEST_PANICKED")) {
+		guest->panicked = true;
+	} else if (!strcmp(name, "SHUTDOWN")) {
+		if (!guest->reason[0])
+			snprintf(guest->reason, sizeof(guest->reason), "%s",
+				 reason ? reason : "unknown");
+	} else if (!strcmp(name, "STOP")) {
+		handle_halt(guest);
+	}
+}
+
+static void handle_refusal(void *context, const char *command, const char *why)
+{
+	log_line(LOG_WARNING, COMPONENT, "QEMU refused %s: %s", command, why);
+}
+
+static void handle_qmp_end(void *context)
+{
+	/* QEMU closes the connection when it ends, which its pidfd tells. */
+}
+
+static const struct qmp_handlers qmp_handlers = {
+	.ready = handle_qmp_ready,
+	.event = handle_event,
+	.refused = handle_refusal,
+	.ended = handle_qmp_end,
+};
+
+/* What QEMU's exit status and its events mean for the guest; @how completes "the guest …". */
+static enum guest_end judge(const struct engine_guest *guest, int status, char how[HOW_LENGTH])
+{
+	char text[PROCESS_STATUS_LENGTH];
+	bool asked = guest->stop_asked || guest->kill_asked;
+
+	process_describe(text, status);
+	if (guest->panicked || !strcmp(guest->reason, "guest-panic")) {
+		snprintf(how, HOW_LENGTH, "panicked");
+		return GUEST_PANICKED;
+	}
+	if (guest->halted) {
+		snprintf(how, HOW_LENGTH, "was stopped by QEMU after an error");
+		return GUEST_FAILED;
+	}
+	if (guest->kill_asked) {
+		snprintf(how, HOW_LENGTH, "was ended as it stood");
+		return GUEST_KILLED;
+	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status)) {
+		snprintf(how, HOW_LENGTH, "ended with QEMU (%s)%s%.300s", text,
+			 guest->last_line[0] ? ": " : "", guest->last_line);
+		return GUEST_FAILED;
+	}
+	if (!strcmp(guest->reason, "guest-shutdown")) {
+		snprintf(how, HOW_LENGTH, asked ? "powered off on request" : "powered off");
+		return asked ? GUEST_KILLED : GUEST_POWERED_OFF;
+	}
+	if (!strcmp(guest->reason, "host-signal") || !strcmp(guest->reason, "host-qmp-quit") ||
+	    !strcmp(guest->reason, "host-ui")) {
+		snprintf(how, HOW_LENGTH, "was ended from outside (%s)", guest->reason);
+		return GUEST_KILLED;
+	}
+	snprintf(how, HOW_LENGTH, "ended with QEMU (%s, reason %s)", text,
+		 guest->reason[0] ? guest->reason : "unknown");
+	return GUEST_FAILED;
+}
+
+static void handle_exit(void *context, uint32_t events)
+{
+	struct engine_guest *guest = context;
+	const struct engine_setup *setup = guest->setup;
+	char how[HOW_LENGTH];
+	enum guest_end end;
+	int status;
+
+	event_loop_remove(setup->loop, &guest->exit_source);
+	if (!process_reap(&guest->process, &status))
+		return;
+	/* Its last events and words have arrived, but may not have been handled. */
+	qmp_drain(&guest->qmp);
+	line_reader_drain(&guest->output);
+	end = judge(guest, status, how);
+	setup->events->ended(setup->context, end, how);
+}
+
+/* What QEMU is given of the outside world. */
+struct inherited {
+	struct qemu_descriptors numbers;
+	int output; /* standard output and error */
+};
+
+static int open_boot_file(const char *path, struct error *error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd < 0)
+		error_set_usage(error, "%s: %s; check the path and its permissions", path,
+				strerror(errno));
+	return fd;
+}
+
+static int execute(struct engine_guest *guest, const struct inherited *inherited,
+		   struct error *error)
+{
+	const struct engine_setup *setup = guest->setup;
+	cleanup_arguments struct arguments arguments = {0};
+	cleanup_free int *kept = NULL;
+	const struct qemu_program *program = plan_program(setup->plan);
+	struct process_spawn spawn = {
+		.program = program->path,
+		.stdin_fd = -1,
+		.stdout_fd = inherited->output,
+		.stderr_fd = inherited->output,
+		.own_group = true, /* so that keys of the terminal reach only this program */
+	};
+
+	arguments_add(&arguments, program->path);
+	qemu_arguments(&arguments, setup, program->version, &inherited->numbers);
+	spawn.argv = arguments_finish(&arguments, error);
+	kept = calloc(4 + setup->device_count, sizeof(*kept));
+	if (!spawn.argv || !kept)
+		return error_set(error, ENOMEM, "out of memory");
+	kept[spawn.kept_fd_count++] = inherited->numbers.kernel;
+	kept[spawn.kept_fd_count++] = inherited->numbers.console;
+	kept[spawn.kept_fd_count++] = inherited->numbers.control;
+	if (inherited->numbers.initrd >= 0)
+		kept[spawn.kept_fd_count++] = inherited->numbers.initrd;
+	for (size_t i = 0; i < setup->device_count; i++)
+		kept[spawn.kept_fd_count++] = setup->devices[i].connect_fd;
+	spawn.kept_fds = kept;
+	return process_spawn(&guest->process, &spawn, error);
+}
+
+/* Starts QEMU; what it inherits is closed here when this returns. */
+static int start_process(struct engine_guest *guest, int console_fd, struct error *error)
+{
+	const struct engine_setup *setup = guest->setup;
+	cleanup_fd int console = console_fd, kernel = -1, initrd = -1, control = -1, output = -1;
+	int control_ends[2], output_ends[2], result;
+
+	kernel = open_boot_file(setup->config->kernel, error);
+	if (kernel < 0)
+		return -EINVAL;
+	if (setup->config->initrd) {
+		initrd = open_boot_file(setup->config->initrd, error);
+		if (initrd < 0)
+			return -EINVAL;
+	}
+	if (pipe2(output_ends, O_CLOEXEC) < 0)
+		return error_set_errno(error, errno, "cannot make a pipe");
+	output = output_ends[1];
+	guest->output.line = handle_output;
+	guest->output.context = guest;
+	result = line_reader_open(&guest->output, setup->loop, output_ends[0], LINE_SIZE, error);
+	if (result < 0)
+		return result;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control_ends) < 0)
+		return error_set_errno(error, errno, "cannot make a pair of sockets");
+	control = control_ends[1];
+	result = qmp_open(&guest->qmp, setup->loop, control_ends[0], &qmp_handlers, guest, error);
+	if (result < 0)
+		return result;
+	result = execute(guest, &(struct inherited){{kernel, initrd, console, control}, output},
+			 error);
+	if (result < 0)
+		return result;
+	guest->exit_source = (struct event_source){guest->process.pidfd, handle_exit, guest};
+	return event_loop_add(setup->loop, &guest->exit_source, EPOLLIN, error);
+}
+
+static void qemu_free(struct engine_guest *guest)
+{
+	if (!guest)
+		return;
+	event_loop_remove(guest->setup->loop, &guest->exit_source);
+	process_end(&guest->process, FREE_MS);
+	qmp_close(&guest->qmp);
+	line_reader_close(&guest->output);
+	free(guest);
+}
+
+static int qemu_start(struct engine_guest **out, const struct engine_setup *setup,
+		      struct error *error)
+{
+	cleanup_fd int console = setup->console_fd;
+	struct engine_guest *guest = calloc(1, sizeof(*guest));
+	int result;
+
+	*out = NULL;
+	if (!guest)
+		return error_set(error, ENOMEM, "out of memory");
+	guest->setup = setup;
+	guest->process = PROCESS_NONE;
+	guest->exit_source.fd = -1;
+	result = start_process(guest, take_fd(&console), error);
+	if (result < 0) {
+		qemu_free(guest);
+		return result;
+	}
+	*out = guest;
+	return 0;
+}
+
+static bool qemu_reattaches(const struct device_type *type)
+{
+	return qemu_device_find(type->name)->reconnects;
+}
+
+static pid_t qemu_pid(const struct engine_guest *guest)
+{
+	return guest->process.pid;
+}
+
+static void qemu_stop(struct engine_guest *guest)
+{
+	struct error error;
+
+	guest->stop_asked = true;
+	if (qmp_execute(&guest->qmp, "system_powerdown", &error) < 0)
+		log_line(LOG_WARNING, COMPONENT, "%s", error.message);
+}
+
+static void qemu_kill(struct engine_guest *guest)
+{
+	/* QEMU ends by itself after SIGTERM, unless it hangs. */
+	process_signal(&guest->process, guest->kill_asked ? SIGKILL : SIGTERM);
+	guest->kill_asked = true;
+}
+
+const struct engine engine_qemu = {
+	.name = "qemu",
+	.kind = ENGINE_QEMU,
+	.usable = qemu_usable,
+	.start = qemu_start,
+	.reattaches = qemu_reattaches,
+	.pid = qemu_pid,
+	.stop = qemu_stop,
+	.kill = qemu_kill,
+	.free = qemu_free,
+};

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The options of a guest itself, and those that every device of a guest has. `avp run` takes them
+ * on its command line; a bundle has them in the `vm` object of the OCI runtime specification 1.3
+ * or, where that has no place for them, in `avp`.
+ */
+#include "runtime/config.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+/* What Linux calls the first serial port of a virtual machine of this architecture. */
+#ifdef __aarch64__
+#define CONSOLE "ttyAMA0"
+#else
+#define CONSOLE "ttyS0"
+#endif
+
+static const char *const engine_choices[] = {
+	[ENGINE_AUTO] = "auto",
+	[ENGINE_QEMU] = "qemu",
+	NULL,
+};
+
+const struct option_row guest_option_rows[] = {
+	{
+		.name = "kernel",
+		.type = OPTION_PATH,
+		.argument = "FILE",
+		.offset = offsetof(struct guest_config, kernel),
+		.bundle_key = "vm.kernel.path",
+		.example = "/boot/vmlinuz",
+		.required = true,
+		.help = "kernel of the guest",
+	},
+	{
+		.name = "initrd",
+		.type = OPTION_PATH,
+		.argument = "FILE",
+		.offset = offsetof(struct guest_config, initrd),
+		.bundle_key = "vm.kernel.initrd",
+		.example = "/boot/initrd.img",
+		.help = "initial file system of the guest, as for Linux",
+	},
+	{
+		.name = "append",
+		.type = OPTION_STRING,
+		.argument = "TEXT",
+		.offset = offsetof(struct guest_config, append),
+		.words = true,
+		.bundle_key = "vm.kernel.parameters",
+		.example = "console=" CONSOLE,
+		.help = "command line of the guest's kernel",
+	},
+	{
+		.name = "cpus",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct guest_config, cpus),
+		.minimum = 1,
+		.maximum = 32,
+		.default_text = "1",
+		.bundle_key = "vm.hwConfig.vcpus",
+		.help = "virtual CPUs",
+	},
+	{
+		.name = "memory",
+		.type = OPTION_SIZE,
+		.argument = "SIZE",
+		.offset = offsetof(struct guest_config, memory),
+		.minimum = 32 * MIB,
+		.maximum = 1024 * 1024 * MIB,
+		.default_text = "512M",
+		.bundle_key = "vm.hwConfig.memory",
+		.help = "memory of the guest, such as 512M or 2G",
+	},
+	{
+		.name = "engine",
+		.type = OPTION_CHOICE,
+		.argument = "ENGINE",
+		.offset = offsetof(struct guest_config, engine),
+		.choices = engine_choices,
+		.default_text = "auto",
+		.help = "hypervisor that runs the guest; auto takes the best that works here",
+	},
+	{
+		.name = "restart-limit",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct guest_config, restart_limit),
+		.maximum = RESTART_LIMIT_MAXIMUM,
+		.default_text = "5",
+		.help = "end the guest when a device process has died so often within 30 "
+			"seconds; 0: start it again for ever",
+	},
+	{
+		.name = "name",
+		.type = OPTION_NAME,
+		.argument = "NAME",
+		.offset = offsetof(struct guest_config, name),
+		.help = "name of the guest, for logs and for what is made from it; without it "
+			"\"guest\" or, from a bundle, the directory's name",
+	},
+	{.name = NULL},
+};
+
+const struct option_row device_option_rows[] = {
+	{
+		.name = "name",
+		.type = OPTION_NAME,
+		.argument = "NAME",
+		.offset = offsetof(struct device_config, name),
+		.help = "name of the device, unique in the guest; without it the type and a "
+			"number, such as block0",
+	},
+	{.name = NULL},
+};

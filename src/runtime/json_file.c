@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Reads JSON (RFC 8259) strictly, from memory or from a file.
+ */
+#include "runtime/json_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+int json_text_load(const char *text, size_t length, const char *source, json_t **json,
+		   struct error *error)
+{
+	json_error_t json_error;
+
+	/* jansson itself limits the depth (JSON_PARSER_MAX_DEPTH). */
+	*json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &json_error);
+	if (*json)
+		return 0;
+	if (json_error_code(&json_error) == json_error_out_of_memory)
+		return error_set(error, ENOMEM, "%s: out of memory", source);
+	return error_set_usage(error, "%s: line %d, column %d: %s", source, json_error.line,
+			       json_error.column, json_error.text);
+}
+
+/* Reads at most @size bytes up to the end of the file; returns their number or -errno. */
+static ssize_t read_all(int fd, char *buffer, size_t size)
+{
+	size_t length = 0;
+
+	while (length < size) {
+		ssize_t count = read(fd, buffer + length, size - length);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return -errno;
+		if (count == 0)
+			break;
+		length += count;
+	}
+	return length;
+}
+
+/*
+ * Opens a regular file, or returns a negative errno: -EMEDIUMTYPE for anything else, which is not
+ * opened, because that could already do something.
+ */
+static int open_regular_file(const char *path, struct stat *status)
+{
+	cleanup_fd int fd = -1;
+
+	if (stat(path, status) < 0)
+		return -errno;
+	if (!S_ISREG(status->st_mode))
+		return -EMEDIUMTYPE;
+	/* Another file may have taken its place meanwhile: not to hang if that is a FIFO. */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, status) < 0)
+		return -errno;
+	return S_ISREG(status->st_mode) ? take_fd(&fd) : -EMEDIUMTYPE;
+}
+
+int json_file_load(const char *path, size_t size_maximum, json_t **json, struct error *error)
+{
+	struct stat status;
+	cleanup_fd int fd = open_regular_file(path, &status);
+	cleanup_free char *text = NULL;
+	ssize_t length;
+
+	if (fd == -EMEDIUMTYPE)
+		return error_set_usage(error, "%s: is no regular file; give a JSON file", path);
+	if (fd < 0)
+		return error_set_usage(error, "%s: %s; %s", path, strerror(-fd),
+				       fd == -EACCES ? "make it readable for this user" :
+						       "check the path");
+	if (status.st_size > (off_t)size_maximum)
+		return error_set_usage(error, "%s: is larger than %zu bytes; shorten it", path,
+				       size_maximum);
+	/* The file may grow meanwhile: what counts is what is read. */
+	text = malloc(size_maximum);
+	if (!text)
+		return error_set(error, ENOMEM, "%s: out of memory", path);
+	length = read_all(fd, text, size_maximum);
+	if (length < 0)
+		return error_set_errno(error, -length, "%s", path);
+	return json_text_load(text, length, path, json, error);
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Tells whether a file can be a kernel, from its first bytes. Nothing more is meant: whether an
+ * engine boots it shows when it does. It catches a disk image, a package or a text given by
+ * mistake, which would otherwise end in a silent guest.
+ */
+#include "runtime/kernel_image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+struct signature {
+	size_t offset;
+	const char *bytes;
+	size_t length;
+};
+
+static const struct signature signatures[] = {
+	{0x202, "HdrS", 4},   /* x86: Documentation/arch/x86/boot.rst, "header" */
+	{0x38, "ARM\x64", 4}, /* arm64: Documentation/arch/arm64/booting.rst, "magic" */
+	{0,
+	 "\x7f"
+	 "ELF",
+	 4},		    /* vmlinux, and kernels other than Linux */
+	{4, "zimg", 4},	    /* EFI zboot: linux, drivers/firmware/efi/libstub/zboot-header.S */
+	{0, "\x1f\x8b", 2}, /* a compressed arm64 Image */
+};
+
+/* x86: Documentation/arch/x86/boot.rst, "version", "pref_address" and "init_size" */
+#define X86_VERSION	      0x206
+#define X86_PREFERRED_ADDRESS 0x258
+#define X86_INIT_SIZE	      0x260
+#define X86_INIT_SIZE_SINCE   0x20a
+
+static uint64_t little_endian(const char *bytes, size_t length)
+{
+	uint64_t value = 0;
+
+	while (length--)
+		value = value << 8 | (uint8_t)bytes[length];
+	return value;
+}
+
+/* Where an x86 kernel ends once it is unpacked, as its header has it; 0 if that does not tell. */
+static uint64_t x86_memory(const char *start)
+{
+	if (memcmp(start + signatures[0].offset, signatures[0].bytes, signatures[0].length) ||
+	    little_endian(start + X86_VERSION, 2) < X86_INIT_SIZE_SINCE)
+		return 0;
+	return little_endian(start + X86_PREFERRED_ADDRESS, 8) +
+	       little_endian(start + X86_INIT_SIZE, 4);
+}
+
+int kernel_image_check(const char *path, uint64_t *memory, struct error *error)
+{
+	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	char start[1024] = {0};
+	ssize_t length;
+
+	if (fd < 0)
+		return error_set_errno(error, errno, "cannot open it");
+	length = pread(fd, start, sizeof(start), 0);
+	if (length < 0)
+		return error_set_errno(error, errno, "cannot read it");
+	*memory = x86_memory(start);
+	for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++)
+		if (!memcmp(start + signatures[i].offset, signatures[i].bytes,
+			    signatures[i].length))
+			return 0;
+	return error_set_usage(error, "is no kernel (bzImage, Image or ELF); give a kernel file, "
+				      "such as /boot/vmlinuz");
+}

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Options as JSON: reading members of an options struct from a JSON object as their rows describe
+ * them, and writing them.
+ */
+#include "runtime/option_json.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+
+/* Keys are cut here in errors. */
+#define KEY_LENGTH 200
+
+const char *json_type_name(const json_t *value)
+{
+	switch (json_typeof(value)) {
+	case JSON_OBJECT:
+		return "an object";
+	case JSON_ARRAY:
+		return "an array";
+	case JSON_STRING:
+		return "a string";
+	case JSON_INTEGER:
+		return "a number";
+	case JSON_REAL:
+		return "a fraction";
+	case JSON_TRUE:
+	case JSON_FALSE:
+		return "true or false";
+	case JSON_NULL:
+		return "null";
+	}
+	return "unknown";
+}
+
+int json_refuse_type(const json_t *value, const struct json_place *place, const char *expected,
+		     struct error *error)
+{
+	return error_set_usage(error, "%s: %s%smust be %s, not %s", place->source, place->key,
+			       *place->key ? ": " : "", expected, json_type_name(value));
+}
+
+static int set_from_text(const struct option_row *row, void *options, const char *text,
+			 const struct json_place *place, struct error *error)
+{
+	int result = option_set(row, options, text, place->key, error);
+
+	if (result < 0)
+		error_prefix(error, "%s", place->source);
+	return result;
+}
+
+static int set_path(const struct option_row *row, void *options, const char *path,
+		    const struct json_place *place, struct error *error)
+{
+	cleanup_free char *joined = NULL;
+
+	if (*path && *path != '/' && place->directory) {
+		if (text_replace_format(&joined, error, "%s/%s", place->directory, path) < 0)
+			return -ENOMEM;
+		path = joined;
+	}
+	return set_from_text(row, options, path, place, error);
+}
+
+/* An array of words becomes one text with spaces between them. */
+static int set_words(const struct option_row *row, void *options, const json_t *value,
+		     const struct json_place *place, struct error *error)
+{
+	cleanup_free char *text = NULL;
+	size_t length = 0;
+	cleanup_file FILE *stream = open_memstream(&text, &length);
+	const json_t *word;
+	size_t i;
+
+	if (!stream)
+		return error_set(error, ENOMEM, "out of memory");
+	json_array_foreach(value, i, word) {
+		if (!json_is_string(word))
+			return json_refuse_type(word, place, "an array of strings", error);
+		fprintf(stream, "%s%s", i ? " " : "", json_string_value(word));
+	}
+	if (fflush(stream) || ferror(stream))
+		return error_set(error, ENOMEM, "out of memory");
+	return set_from_text(row, options, text, place, error);
+}
+
+static int set_list(const struct option_row *row, void *options, const json_t *value,
+		    const struct json_place *place, struct error *error)
+{
+	const json_t *item;
+	size_t i;
+
+	json_array_foreach(value, i, item) {
+		char key[KEY_LENGTH];
+		struct json_place item_place = *place;
+		int result;
+
+		snprintf(key, sizeof(key), "%s[%zu]", place->key, i);
+		item_place.key = key;
+		if (!json_is_string(item))
+			return json_refuse_type(item, &item_place, "a string", error);
+		result = set_from_text(row, options, json_string_value(item), &item_place, error);
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+static int set_number(const struct option_row *row, void *options, const json_t *value,
+		      const struct json_place *place, struct error *error)
+{
+	int result;
+
+	if (json_integer_value(value) < 0)
+		return error_set_usage(error, "%s: %s: must not be negative", place->source,
+				       place->key);
+	result = option_set_number(row, options, json_integer_value(value), place->key, error);
+	if (result < 0)
+		error_prefix(error, "%s", place->source);
+	return result;
+}
+
+int option_set_json(const struct option_row *row, void *options, const json_t *value,
+		    const struct json_place *place, struct error *error)
+{
+	switch (row->type) {
+	case OPTION_FLAG:
+		if (!json_is_boolean(value))
+			return json_refuse_type(value, place, "true or false", error);
+		return option_set_flag(row, options, json_is_true(value));
+	case OPTION_NUMBER:
+	case OPTION_SIZE:
+		if (!json_is_integer(value))
+			return json_refuse_type(
+				value, place,
+				row->type == OPTION_SIZE ? "a number of bytes" : "a number", error);
+		return set_number(row, options, value, place, error);
+	case OPTION_LIST:
+		if (!json_is_array(value))
+			return json_refuse_type(value, place, "an array of strings", error);
+		return set_list(row, options, value, place, error);
+	case OPTION_STRING:
+		if (row->words && !json_is_array(value))
+			return json_refuse_type(value, place, "an array of strings", error);
+		if (row->words)
+			return set_words(row, options, value, place, error);
+		break;
+	case OPTION_NAME:
+	case OPTION_PATH:
+	case OPTION_CHOICE:
+	case OPTION_MAC:
+		break;
+	}
+	if (!json_is_string(value))
+		return json_refuse_type(value, place, "a string", error);
+	if (row->type == OPTION_PATH)
+		return set_path(row, options, json_string_value(value), place, error);
+	return set_from_text(row, options, json_string_value(value), place, error);
+}
+
+/* Finds the row of a key that a bundle may have in this place. */
+static const struct option_row *find_key(const struct option_target *targets, const char *key,
+					 void **options)
+{
+	for (const struct option_target *target = targets; target->rows; target++) {
+		const struct option_row *row = option_find(target->rows, key, strlen(key));
+
+		if (row && !row->command_line_only && !row->bundle_key) {
+			*options = target->options;
+			return row;
+		}
+	}
+	return NULL;
+}
+
+static int refuse_key(const struct option_target *targets, const char *const *others,
+		      const char *key, const struct json_place *place, struct error *error)
+{
+	struct text_match match = {.word = key, .length = strlen(key)};
+
+	for (const struct option_target *target = targets; target->rows; target++)
+		for (const struct option_row *row = target->rows; row->name; row++)
+			if (!row->command_line_only && !row->bundle_key)
+				text_match_offer(&match, row->name);
+	for (; *others; others++)
+		text_match_offer(&match, *others);
+	if (match.nearest)
+		return error_set_usage(error, "%s: %s: is an unknown key; did you mean '%s'?",
+				       place->source, place->key, match.nearest);
+	return error_set_usage(error, "%s: %s: is an unknown key; remove it", place->source,
+			       place->key);
+}
+
+static bool is_among(const char *const *words, const char *word)
+{
+	for (; *words; words++)
+		if (!strcmp(*words, word))
+			return true;
+	return false;
+}
+
+int option_set_json_object(const struct option_target *targets, const char *const *others,
+			   json_t *object, const struct json_place *place, struct error *error)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(object, name, value) {
+		char key[KEY_LENGTH];
+		struct json_place value_place = *place;
+		const struct option_row *row;
+		void *options = NULL;
+		int result;
+
+		if (is_among(others, name))
+			continue;
+		snprintf(key, sizeof(key), "%s%s%.80s", place->key, *place->key ? "." : "", name);
+		value_place.key = key;
+		row = find_key(targets, name, &options);
+		if (!row)
+			return refuse_key(targets, others, name, &value_place, error);
+		result = option_set_json(row, options, value, &value_place, error);
+		if (result < 0)
+			return result;
+	}
+	return 0;
+}
+
+static json_t *list_to_json(const struct option_list *list)
+{
+	json_t *array = list->count ? json_array() : NULL;
+
+	for (size_t i = 0; i < list->count; i++)
+		json_array_append_new(array, json_string(list->items[i]));
+	return array;
+}
+
+json_t *option_to_json(const struct option_row *row, const void *options)
+{
+	const void *member = (const char *)options + row->offset;
+	const uint8_t *mac = member;
+	const char *text;
+
+	switch (row->type) {
+	case OPTION_FLAG:
+		return *(const bool *)member ? json_true() : NULL;
+	case OPTION_STRING:
+	case OPTION_NAME:
+	case OPTION_PATH:
+		text = *(char *const *)member;
+		return text ? json_string(text) : NULL;
+	case OPTION_NUMBER:
+	case OPTION_SIZE:
+		return option_number(row, options) ? json_integer(option_number(row, options)) :
+						     NULL;
+	case OPTION_CHOICE:
+		return json_string(row->choices[option_number(row, options)]);
+	case OPTION_MAC:
+		return mac[0] | mac[1] | mac[2] | mac[3] | mac[4] | mac[5] ?
+			       json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+					    mac[3], mac[4], mac[5]) :
+			       NULL;
+	case OPTION_LIST:
+		return list_to_json(member);
+	}
+	return NULL;
+}

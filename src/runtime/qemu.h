@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The installed QEMU: where it is, which version, which of our devices it can carry, and the
+ * arguments that make a guest of it.
+ */
+#ifndef AVP_RUNTIME_QEMU_H
+#define AVP_RUNTIME_QEMU_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+#include "base/arguments.h"
+#include "base/error.h"
+#include "monitor/probe.h"
+#include "runtime/config.h"
+#include "runtime/engine.h"
+
+struct qemu_version {
+	unsigned int major, minor, micro;
+};
+
+/* An installed QEMU. */
+struct qemu_program {
+	char path[PATH_MAX];
+	struct qemu_version version;
+};
+
+/* The oldest QEMU that engine qemu works with: it needs the option -action. */
+#define QEMU_OLDEST ((struct qemu_version){6, 0, 0})
+
+/* What a guest's devices are added to. */
+struct qemu_context {
+	struct qemu_version version;
+	bool kvm; /* the processors run on KVM; else they are emulated */
+	const char *guest_name;
+};
+
+/* What carries a device type in QEMU. */
+struct qemu_device {
+	const char *type; /* ours */
+	const char *name; /* QEMU's */
+	struct qemu_version since;
+	/*
+	 * QEMU connects again when the device process is restarted. Where it cannot, it must not
+	 * try: it would end in a failed assertion.
+	 */
+	bool reconnects;
+	/* Appends QEMU's arguments for the device. */
+	void (*add)(struct arguments *arguments, const struct device_config *device,
+		    const struct qemu_context *context);
+};
+
+/* Ends with a row whose type is NULL. */
+extern const struct qemu_device qemu_devices[];
+const struct qemu_device *qemu_device_find(const char *type);
+
+/* Whether @version is at least @wanted. */
+bool qemu_version_reaches(struct qemu_version version, struct qemu_version wanted);
+
+/*
+ * Finds QEMU in PATH and asks its version. Returns 0, or a negative errno with *error saying what
+ * to do, also when it is older than QEMU_OLDEST.
+ */
+int qemu_find(struct qemu_program *program, struct error *error);
+
+/* Reads the version from the output of --version. Returns whether there is one. */
+bool qemu_parse_version(const char *text, struct qemu_version *version);
+
+/*
+ * Whether this QEMU carries a device type: its version says that it could, and it lists it, as a
+ * build may have left it out.
+ */
+bool qemu_carries(const struct qemu_program *program, const struct qemu_device *row);
+
+/* A usage error when @version cannot carry a device of the guest: it names the device. */
+int qemu_check_devices(const struct guest_config *config, struct qemu_version version,
+		       struct error *error);
+
+/* The descriptors that QEMU inherits for a guest. */
+struct qemu_descriptors {
+	int kernel, initrd;   /* initrd -1: none */
+	int console, control; /* sockets */
+};
+
+/* Appends all arguments after the program's name, for devices that qemu_check_devices accepts. */
+void qemu_arguments(struct arguments *arguments, const struct engine_setup *setup,
+		    struct qemu_version version, const struct qemu_descriptors *descriptors);
+
+#endif

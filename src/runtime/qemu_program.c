@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Finds the installed QEMU and its version, and tells whether that can carry a guest's devices.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/process.h"
+#include "base/text.h"
+#include "runtime/qemu.h"
+
+#if defined(__x86_64__)
+#define PROGRAM "qemu-system-x86_64"
+#define PACKAGE "qemu-system-x86"
+#else
+/* Engine qemu does not know this architecture's machine yet. */
+#define PROGRAM ""
+#define PACKAGE ""
+#endif
+
+#define PATH_DEFAULT   "/usr/local/bin:/usr/bin:/bin"
+#define VERSION_PREFIX "QEMU emulator version "
+#define ANSWER_SIZE    1024
+#define DEVICES_SIZE   131072
+#define ANSWER_MS      10000
+
+bool qemu_version_reaches(struct qemu_version version, struct qemu_version wanted)
+{
+	if (version.major != wanted.major)
+		return version.major > wanted.major;
+	if (version.minor != wanted.minor)
+		return version.minor > wanted.minor;
+	return version.micro >= wanted.micro;
+}
+
+bool qemu_parse_version(const char *text, struct qemu_version *version)
+{
+	const char *found = strstr(text, VERSION_PREFIX);
+	int fields;
+
+	*version = (struct qemu_version){0};
+	if (!found)
+		return false;
+	fields = sscanf(found + strlen(VERSION_PREFIX), "%u.%u.%u", &version->major,
+			&version->minor, &version->micro);
+	return fields >= 2;
+}
+
+static bool is_executable(const char *path)
+{
+	struct stat status;
+
+	return stat(path, &status) == 0 && S_ISREG(status.st_mode) && access(path, X_OK) == 0;
+}
+
+/* Looks for the program in PATH. Returns whether it is there. */
+static bool find_in_path(char path[PATH_MAX])
+{
+	const char *directories = getenv("PATH");
+
+	if (!directories)
+		directories = PATH_DEFAULT;
+	for (;;) {
+		size_t length = strcspn(directories, ":");
+
+		/* An empty part means the current directory. */
+		if (length + sizeof("./" PROGRAM) < PATH_MAX) {
+			snprintf(path, PATH_MAX, "%.*s/" PROGRAM, length ? (int)length : 1,
+				 length ? directories : ".");
+			if (is_executable(path))
+				return true;
+		}
+		if (!directories[length])
+			return false;
+		directories += length + 1;
+	}
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Reads what a child writes until it closes @fd, there is no more room or the time is over. */
+static void read_answer(int fd, char *answer, size_t size)
+{
+	struct pollfd readable = {.fd = fd, .events = POLLIN};
+	int64_t deadline = now_ms() + ANSWER_MS;
+	size_t length = 0;
+
+	while (length < size - 1) {
+		int64_t left = deadline - now_ms();
+		ssize_t bytes;
+
+		if (left <= 0 || (poll(&readable, 1, (int)left) <= 0 && errno != EINTR))
+			break;
+		bytes = read(fd, answer + length, size - 1 - length);
+		if (bytes <= 0)
+			break;
+		length += bytes;
+	}
+	answer[length] = 0;
+}
+
+/* Runs the program with @argv and takes what it prints, cut to @size. */
+static int ask(const char *path, const char *const *argv, char *answer, size_t size,
+	       struct error *error)
+{
+	cleanup_fd int reader = -1, writer = -1;
+	struct process_spawn spawn = {.program = path, .argv = argv, .stdin_fd = -1};
+	struct process process;
+	int ends[2], result;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_set_errno(error, errno, "cannot make a pipe");
+	reader = ends[0];
+	writer = ends[1];
+	spawn.stdout_fd = writer;
+	spawn.stderr_fd = writer;
+	result = process_spawn(&process, &spawn, error);
+	if (result < 0)
+		return result;
+	close_fd(&writer);
+	read_answer(reader, answer, size);
+	process_end(&process, 0);
+	return 0;
+}
+
+int qemu_find(struct qemu_program *program, struct error *error)
+{
+	struct qemu_version oldest = QEMU_OLDEST;
+	const char *const argv[] = {PROGRAM, "--version", NULL};
+	char answer[ANSWER_SIZE];
+	int result;
+
+	if (!PROGRAM[0])
+		return error_set(error, ENOTSUP,
+				 "engine qemu does not know this machine's architecture yet");
+	if (!find_in_path(program->path))
+		return error_set(error, ENOENT,
+				 PROGRAM
+				 " is not in PATH; install QEMU (Debian: apt install " PACKAGE ")");
+	result = ask(program->path, argv, answer, sizeof(answer), error);
+	if (result < 0)
+		return result;
+	if (!qemu_parse_version(answer, &program->version)) {
+		answer[strcspn(answer, "\n")] = 0;
+		text_make_printable(answer);
+		return error_set(error, EINVAL, "%s does not tell its version: %.100s",
+				 program->path, answer);
+	}
+	if (!qemu_version_reaches(program->version, oldest))
+		return error_set(error, ENOTSUP,
+				 "%s has version %u.%u.%u; engine qemu needs %u.%u or newer",
+				 program->path, program->version.major, program->version.minor,
+				 program->version.micro, oldest.major, oldest.minor);
+	return 0;
+}
+
+bool qemu_carries(const struct qemu_program *program, const struct qemu_device *row)
+{
+	const char *const argv[] = {PROGRAM, "-device", "help", NULL};
+	cleanup_free char *answer = malloc(DEVICES_SIZE);
+	char line[64];
+
+	if (!answer || !qemu_version_reaches(program->version, row->since) ||
+	    ask(program->path, argv, answer, DEVICES_SIZE, NULL) < 0)
+		return false;
+	snprintf(line, sizeof(line), "name \"%s\",", row->name);
+	return strstr(answer, line);
+}
+
+int qemu_check_devices(const struct guest_config *config, struct qemu_version version,
+		       struct error *error)
+{
+	for (size_t i = 0; i < config->device_count; i++) {
+		const struct device_config *device = &config->devices[i];
+		const struct qemu_device *row = qemu_device_find(device->type->name);
+
+		if (!row)
+			return error_set_usage(error,
+					       "%s: no version of QEMU carries devices of type %s; "
+					       "take another engine",
+					       device->name, device->type->name);
+		if (!qemu_version_reaches(version, row->since))
+			return error_set_usage(
+				error,
+				"%s: a device of type %s needs QEMU %u.%u or newer (%s), but "
+				"%u.%u.%u is installed; install a newer one, or leave the device away",
+				device->name, device->type->name, row->since.major,
+				row->since.minor, row->name, version.major, version.minor,
+				version.micro);
+	}
+	return 0;
+}

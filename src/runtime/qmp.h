@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The client side of QMP, the QEMU machine protocol (QEMU's docs/interop/qmp-spec): JSON objects,
+ * one a line. It negotiates, sends commands without arguments, and hands on events.
+ */
+#ifndef AVP_RUNTIME_QMP_H
+#define AVP_RUNTIME_QMP_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/event_loop.h"
+#include "base/line_reader.h"
+
+/* A longer line is left out with a warning; no message that matters comes near. */
+#define QMP_LINE_SIZE 65536
+
+/* Called from the loop; they may close the connection. */
+struct qmp_handlers {
+	/* The negotiation is over: commands may be sent. */
+	void (*ready)(void *context);
+	/* An event; @data is an object, or NULL when it carries none. */
+	void (*event)(void *context, const char *name, const json_t *data);
+	/* A command was refused. */
+	void (*refused)(void *context, const char *command, const char *why);
+	/* The other side has closed the connection. */
+	void (*ended)(void *context);
+};
+
+struct qmp {
+	struct line_reader reader;
+	const struct qmp_handlers *handlers;
+	void *context;
+	bool ready;
+	bool complained; /* about what is not QMP: once is enough */
+};
+
+/* Starts the client on the connected socket @fd, which is owned from now on, also on failure. */
+int qmp_open(struct qmp *qmp, struct event_loop *loop, int fd, const struct qmp_handlers *handlers,
+	     void *context, struct error *error);
+
+/* Sends a command, after ready. Only its refusal is reported. */
+int qmp_execute(struct qmp *qmp, const char *command, struct error *error);
+
+/* Handles what has arrived, without waiting for the loop. */
+void qmp_drain(struct qmp *qmp);
+
+/* Closes the connection; one that is closed or zero is left alone. */
+void qmp_close(struct qmp *qmp);
+
+#endif

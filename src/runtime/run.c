@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Runs one guest to its end: device processes first, then the engine and the console; signals,
+ * failures and time limits on the way; and everything back at the end.
+ */
+#include "runtime/run.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/event_loop.h"
+#include "base/log.h"
+#include "monitor/probe.h"
+#include "runtime/console.h"
+#include "runtime/engine.h"
+#include "runtime/supervisor.h"
+
+#define COMPONENT "run"
+/* How long an engine gets to end when its guest is ended as it stands. */
+#define KILL_MS 3000
+/* How long the rest of the guest's output may take to be read. */
+#define OUTPUT_MS 2000
+/* Resets within this time of each other are one restart of the guest. */
+#define RESET_MS 1000
+
+struct run {
+	const struct guest_config *config;
+	struct event_loop loop;
+	struct event_source signals, timer;
+	sigset_t signals_before;
+	struct sigaction pipe_before, child_before;
+	struct kvm_probe_result kvm;
+	const struct engine *engine;
+	struct engine_plan *plan;
+	struct supervisor *supervisor;
+	struct engine_device *devices;
+	struct engine_setup setup;
+	struct engine_guest *guest;
+	struct console *console;
+	/* How far it has come. */
+	bool devices_ready, running, ended;
+	bool stop_asked, kill_asked;
+	enum guest_end end;
+	char how[512]; /* completes "the guest …" */
+	bool failed;   /* *failure says why the guest is given up */
+	struct error failure;
+	/* When things happened, in milliseconds; 0: not yet. */
+	int64_t start_ms, devices_ms, running_ms, output_ms, reset_ms;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Seconds since the start, for a line. */
+static double since_start(const struct run *run, int64_t ms)
+{
+	return (double)(ms - run->start_ms) / 1000;
+}
+
+static void set_timer(struct run *run, int ms)
+{
+	struct itimerspec time = {
+		.it_value = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L},
+	};
+
+	timerfd_settime(run->timer.fd, 0, &time, NULL);
+}
+
+/* Ends the guest as it stands; a second time with more force. */
+static void kill_guest(struct run *run)
+{
+	run->kill_asked = true;
+	if (!run->guest)
+		return;
+	run->engine->kill(run->guest);
+	set_timer(run, KILL_MS);
+}
+
+static void stop_guest(struct run *run, const char *why)
+{
+	console_finish_line(run->console);
+	if (run->stop_asked || run->kill_asked || !run->running) {
+		log_line(LOG_INFO, COMPONENT, "%s: the guest is ended as it stands", why);
+		run->stop_asked = true;
+		kill_guest(run);
+		return;
+	}
+	log_line(LOG_INFO, COMPONENT, "%s: the guest's power button is pressed; it has %d s", why,
+		 GUEST_GRACE_MS / 1000);
+	run->stop_asked = true;
+	run->engine->stop(run->guest);
+	set_timer(run, GUEST_GRACE_MS);
+}
+
+static void handle_signal(void *context, uint32_t events)
+{
+	struct run *run = context;
+	struct signalfd_siginfo info;
+	char why[64];
+
+	if (read(run->signals.fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGCONT) {
+		if (run->console)
+			console_resume(run->console);
+		return;
+	}
+	snprintf(why, sizeof(why), "signal %u (%s)", info.ssi_signo,
+		 strsignal((int)info.ssi_signo));
+	stop_guest(run, why);
+}
+
+/* Gives the guest up because of *error; the first reason counts. */
+static void fail(struct run *run, const struct error *error)
+{
+	if (run->failed)
+		return;
+	run->failed = true;
+	run->failure = *error;
+	kill_guest(run);
+}
+
+static void handle_timer(void *context, uint32_t events)
+{
+	struct run *run = context;
+	struct error error;
+	uint64_t expirations;
+
+	if (read(run->timer.fd, &expirations, sizeof(expirations)) < 0)
+		return;
+	if (run->kill_asked) {
+		kill_guest(run);
+	} else if (run->stop_asked) {
+		stop_guest(run, "it still runs");
+	} else if (!run->running) {
+		error_set(&error, ETIMEDOUT, "engine %s did not start the guest within %d s",
+			  run->engine->name, GUEST_START_MS / 1000);
+		fail(run, &error);
+	}
+}
+
+static void handle_devices_ready(void *context)
+{
+	struct run *run = context;
+
+	run->devices_ready = true;
+	run->devices_ms = now_ms();
+}
+
+static void handle_device_restarted(void *context, const struct device_config *device)
+{
+	struct run *run = context;
+
+	if (run->guest && !run->engine->reattaches(device->type))
+		log_line(LOG_WARNING, COMPONENT,
+			 "%s: engine %s cannot attach the new process; the guest goes on without "
+			 "the device",
+			 device->name, run->engine->name);
+}
+
+static void handle_device_failed(void *context, const struct error *error)
+{
+	fail(context, error);
+}
+
+static const struct supervisor_events supervisor_events = {
+	.ready = handle_devices_ready,
+	.restarted = handle_device_restarted,
+	.failed = handle_device_failed,
+};
+
+static void handle_running(void *context)
+{
+	struct run *run = context;
+
+	run->running = true;
+	run->running_ms = now_ms();
+	if (!run->stop_asked && !run->kill_asked)
+		set_timer(run, 0);
+}
+
+static void handle_reset(void *context)
+{
+	struct run *run = context;
+	int64_t now = now_ms();
+
+	/* A kernel tries several ways to reset; each that works is told. */
+	if (now - run->reset_ms >= RESET_MS)
+		log_line(LOG_INFO, COMPONENT, "the guest restarts");
+	run->reset_ms = now;
+}
+
+static void handle_ended(void *context, enum guest_end end, const char *how)
+{
+	struct run *run = context;
+
+	run->ended = true;
+	run->end = end;
+	snprintf(run->how, sizeof(run->how), "%s", how);
+}
+
+static const struct engine_events engine_events = {
+	.running = handle_running,
+	.reset = handle_reset,
+	.ended = handle_ended,
+};
+
+static void handle_quit(void *context)
+{
+	struct run *run = context;
+
+	console_finish_line(run->console);
+	log_line(LOG_INFO, COMPONENT, CONSOLE_QUIT_KEYS ": the guest is ended as it stands");
+	kill_guest(run);
+}
+
+static void handle_first_output(void *context)
+{
+	struct run *run = context;
+
+	run->output_ms = now_ms();
+}
+
+static const struct console_events console_events = {
+	.quit = handle_quit,
+	.first_output = handle_first_output,
+};
+
+/* Has the signals that end a guest come through the loop. */
+static int take_signals(struct run *run, struct error *error)
+{
+	struct sigaction ignore = {.sa_handler = SIG_IGN}, standard = {.sa_handler = SIG_DFL};
+	static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGCONT};
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		sigaddset(&mask, numbers[i]);
+	pthread_sigmask(SIG_BLOCK, &mask, &run->signals_before);
+	/* A reader of the console that goes away is no reason to end. */
+	sigaction(SIGPIPE, &ignore, &run->pipe_before);
+	/* Ignored, as some parents leave it, it would hide how children end. */
+	sigaction(SIGCHLD, &standard, &run->child_before);
+
+	run->signals.fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (run->signals.fd < 0)
+		return error_set_errno(error, errno, "cannot take signals");
+	return event_loop_add(&run->loop, &run->signals, EPOLLIN, error);
+}
+
+static void give_signals_back(struct run *run)
+{
+	struct signalfd_siginfo info;
+
+	/* Those that came too late have got what they wanted. */
+	if (run->signals.fd >= 0)
+		while (read(run->signals.fd, &info, sizeof(info)) == sizeof(info))
+			;
+	event_loop_remove(&run->loop, &run->signals);
+	close_fd(&run->signals.fd);
+	sigaction(SIGPIPE, &run->pipe_before, NULL);
+	sigaction(SIGCHLD, &run->child_before, NULL);
+	pthread_sigmask(SIG_SETMASK, &run->signals_before, NULL);
+}
+
+/* Chooses the engine and makes what the run itself needs. Starts nothing. */
+static int prepare(struct run *run, struct error *error)
+{
+	int result = kvm_probe(&run->kvm);
+
+	if (result < 0)
+		return error_set_errno(error, -result, "cannot find out whether KVM works");
+	run->engine = engine_choose(&run->plan, run->config, &run->kvm, error);
+	if (!run->engine)
+		return error ? -error->code : -ENOENT;
+	run->timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (run->timer.fd < 0)
+		return error_set_errno(error, errno, "cannot make a timer");
+	return event_loop_add(&run->loop, &run->timer, EPOLLIN, error);
+}
+
+/* Starts the device processes and waits until they serve, fail, or are no longer wanted. */
+static int start_devices(struct run *run, struct error *error)
+{
+	const struct supervisor_setup setup = {
+		.loop = &run->loop,
+		.config = run->config,
+		.events = &supervisor_events,
+		.context = run,
+	};
+	int result = supervisor_start(&run->supervisor, &setup, error);
+
+	while (result >= 0 && !run->devices_ready && !run->failed && !run->kill_asked)
+		result = event_loop_turn(&run->loop, -1);
+	return result < 0 ? result : 0;
+}
+
+/* Says what runs where, before the guest's console does. */
+static void introduce(struct run *run)
+{
+	log_line(LOG_INFO, COMPONENT, "engine %s: %s; process %d", run->engine->name,
+		 run->plan->summary, (int)run->engine->pid(run->guest));
+	for (size_t i = 0; i < run->config->device_count; i++) {
+		struct supervisor_device device = supervisor_device(run->supervisor, i);
+
+		log_line(LOG_INFO, COMPONENT, "device %s (%s): process %d", device.config->name,
+			 device.config->type->name, (int)device.pid);
+	}
+	if (console_is_terminal(run->console))
+		log_line(LOG_INFO, COMPONENT,
+			 "the guest's console follows; " CONSOLE_QUIT_KEYS " ends the guest");
+}
+
+static int start_engine(struct run *run, struct error *error)
+{
+	size_t count = run->config->device_count;
+	cleanup_fd int console = -1;
+	int ends[2], result;
+
+	run->devices = calloc(count ? count : 1, sizeof(*run->devices));
+	if (!run->devices)
+		return error_set(error, ENOMEM, "out of memory");
+	for (size_t i = 0; i < count; i++) {
+		struct supervisor_device device = supervisor_device(run->supervisor, i);
+
+		run->devices[i] = (struct engine_device){device.config, device.connect_fd};
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return error_set_errno(error, errno, "cannot make a pair of sockets");
+	console = ends[0];
+	run->setup = (struct engine_setup){
+		.loop = &run->loop,
+		.plan = run->plan,
+		.config = run->config,
+		.devices = run->devices,
+		.device_count = count,
+		.kvm = &run->kvm,
+		.console_fd = ends[1],
+		.events = &engine_events,
+		.context = run,
+	};
+	result = run->engine->start(&run->guest, &run->setup, error);
+	if (result < 0)
+		return result;
+	set_timer(run, GUEST_START_MS);
+	result = console_open(&run->console, &run->loop, take_fd(&console), &console_events, run,
+			      error);
+	if (result == 0)
+		introduce(run);
+	return result;
+}
+
+/* Says how the guest ended, and what can be told of its time. */
+static void conclude(struct run *run)
+{
+	char output[64] = "", restarts[256] = "";
+	size_t length = 0;
+
+	if (run->output_ms)
+		snprintf(output, sizeof(output), ", its first output came at %.2f s",
+			 since_start(run, run->output_ms));
+	/* The only line that tells why, unless a failure does; see judge. */
+	log_line(run->end == GUEST_FAILED && !run->failed ? LOG_ERROR : LOG_INFO, COMPONENT,
+		 "the guest %s after %.2f s; devices served at %.2f s, its processors ran at "
+		 "%.2f s%s",
+		 run->how, since_start(run, now_ms()), since_start(run, run->devices_ms),
+		 since_start(run, run->running_ms), output);
+	for (size_t i = 0; i < run->config->device_count; i++) {
+		struct supervisor_device device = supervisor_device(run->supervisor, i);
+
+		if (device.restarts && length < sizeof(restarts))
+			length += snprintf(restarts + length, sizeof(restarts) - length, "%s%s %u",
+					   length ? ", " : "", device.config->name,
+					   device.restarts);
+	}
+	log_line(LOG_INFO, COMPONENT, "restarts of device processes: %s",
+		 length ? restarts : "none");
+}
+
+/* Runs from the first process to the end of the guest; what was made is left to the caller. */
+static int run_phases(struct run *run, struct error *error)
+{
+	int result = prepare(run, error);
+
+	if (result == 0)
+		result = start_devices(run, error);
+	if (result == 0 && !run->failed && !run->kill_asked)
+		result = start_engine(run, error);
+	while (result >= 0 && run->guest && !run->ended)
+		result = event_loop_turn(&run->loop, -1);
+	return result < 0 ? result : 0;
+}
+
+/* What came out of it, in the terms of guest_run. */
+static int judge(struct run *run, enum guest_end *end, struct error *error)
+{
+	if (run->running) {
+		if (run->failed)
+			log_line(LOG_ERROR, COMPONENT, "%s", run->failure.message);
+		*end = run->failed ? GUEST_FAILED : run->end;
+		return 0;
+	}
+	if (run->failed) {
+		if (error)
+			*error = run->failure;
+		return -run->failure.code;
+	}
+	if (run->kill_asked) {
+		log_line(LOG_INFO, COMPONENT, "the guest was ended before it ran");
+		*end = GUEST_KILLED;
+		return 0;
+	}
+	return error_set(error, EIO, "the guest did not start: it %s", run->how);
+}
+
+int guest_run(const struct guest_config *config, enum guest_end *end, struct error *error)
+{
+	struct run run = {
+		.config = config,
+		.signals = {.fd = -1, .handle = handle_signal},
+		.timer = {.fd = -1, .handle = handle_timer},
+		.start_ms = now_ms(),
+	};
+	int result = event_loop_init(&run.loop, 0, error);
+
+	if (result < 0)
+		return result;
+	run.signals.context = &run;
+	run.timer.context = &run;
+	result = take_signals(&run, error);
+	if (result == 0)
+		result = run_phases(&run, error);
+
+	if (run.guest)
+		run.engine->free(run.guest);
+	console_close(run.console, OUTPUT_MS);
+	if (result == 0 && run.running)
+		conclude(&run);
+	supervisor_free(run.supervisor);
+	event_loop_remove(&run.loop, &run.timer);
+	close_fd(&run.timer.fd);
+	give_signals_back(&run);
+	event_loop_close(&run.loop);
+	free(run.devices);
+	free(run.plan);
+	return result < 0 ? result : judge(&run, end, error);
+}

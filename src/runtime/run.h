@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Runs one guest to its end: starts the device processes and the engine, supervises them,
+ * restarts a device process that dies, and tells how the guest ended.
+ */
+#ifndef AVP_RUNTIME_RUN_H
+#define AVP_RUNTIME_RUN_H
+
+#include "base/error.h"
+#include "runtime/config.h"
+
+/* How a guest ended; the values are the exit statuses of `avp run`. */
+enum guest_end {
+	GUEST_POWERED_OFF = 0, /* the guest switched itself off */
+	GUEST_FAILED = 1,      /* the engine or a device process failed for good */
+	GUEST_PANICKED = 3,    /* the guest's kernel reported a panic */
+	/*
+	 * Ended from outside: a signal to avp run or the console's quit key. It says on whose
+	 * account the guest ended, so it also stands for a guest that shut down by itself when the
+	 * signal made its power button be pressed.
+	 */
+	GUEST_KILLED = 4,
+};
+
+/*
+ * SIGTERM, SIGINT, SIGQUIT and SIGHUP press the guest's power button. A guest that still runs
+ * after this time, or at a second signal, is ended as it stands.
+ */
+#define GUEST_GRACE_MS 10000
+/* An engine that does not have the guest's processors run after this time has failed. */
+#define GUEST_START_MS 60000
+
+/*
+ * Runs the guest that *config describes, which guest_config_check has accepted, and blocks until it
+ * has ended. Its console is standard input and output; what runs where and how it ended is logged.
+ * On return every process and socket that was started or made is gone, and none has ever had a
+ * name in the file system. Returns 0 with *end set, or a negative errno with *error set when the
+ * guest never ran. Call from the main thread; it takes over the signals named above meanwhile.
+ */
+int guest_run(const struct guest_config *config, enum guest_end *end, struct error *error);
+
+#endif

@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Starts, watches and restarts the device processes of a guest. The policy is in the header.
+ */
+#include "runtime/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/line_reader.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "base/text.h"
+#include "runtime/device_command.h"
+#include "runtime/listener.h"
+
+#define COMPONENT "supervisor"
+/* What is kept of a line of a device process, its end included: a pipe takes that in one piece. */
+#define LINE_SIZE 4096
+/* The exit status of a command that was called wrongly, or whose file is wrong. */
+#define EXIT_USAGE 2
+
+enum device_state { DEVICE_WAITING, DEVICE_STARTING, DEVICE_SERVING };
+
+struct supervised {
+	struct supervisor *supervisor;
+	const struct device_config *config;
+	struct listener listener;
+	struct device_files files;
+	enum device_state state;
+	struct process process;
+	struct event_source exit_source;  /* the pidfd */
+	struct event_source ready_source; /* the pipe that the process reports through */
+	struct event_source timer_source; /* until the next start, or for the process to serve */
+	struct line_reader output;	  /* standard output and error of the process */
+	/* The last line of a process that does not serve yet: if it ends, this says why. */
+	char last_line[LINE_SIZE];
+	bool served; /* at least once */
+	unsigned int restarts;
+	int64_t started_ms;
+	int64_t deaths_ms[RESTART_LIMIT_MAXIMUM]; /* a ring */
+	unsigned int deaths;
+	int delay_ms; /* before the next start */
+};
+
+struct supervisor {
+	struct supervisor_setup setup;
+	struct supervised *devices;
+	size_t count;
+	bool failed;
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Arms the timer of a device; 0 disarms it. */
+static void set_timer(struct supervised *device, int ms)
+{
+	struct itimerspec time = {
+		.it_value = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L},
+	};
+
+	timerfd_settime(device->timer_source.fd, 0, &time, NULL);
+}
+
+/* Stops watching a descriptor of the device and closes it. */
+static void close_source(struct supervised *device, struct event_source *source)
+{
+	event_loop_remove(device->supervisor->setup.loop, source);
+	close_fd(&source->fd);
+}
+
+/* A log line of a device process, as it wrote it. */
+static void pass_on(const char *line)
+{
+	struct iovec parts[] = {
+		{.iov_base = (void *)line, .iov_len = strlen(line)},
+		{.iov_base = (void *)"\n", .iov_len = 1},
+	};
+
+	/* In one piece, so that lines of several processes do not mix. */
+	while (writev(STDERR_FILENO, parts, 2) < 0 && errno == EINTR)
+		;
+}
+
+static void pass_on_last_line(struct supervised *device)
+{
+	if (device->last_line[0])
+		pass_on(device->last_line);
+	device->last_line[0] = 0;
+}
+
+static void handle_line(void *context, char *line, size_t length, bool cut)
+{
+	struct supervised *device = context;
+
+	text_make_printable(line);
+	if (device->state == DEVICE_SERVING) {
+		pass_on(line);
+		return;
+	}
+	pass_on_last_line(device);
+	/* The reader's lines are no longer than that. */
+	memcpy(device->last_line, line, strlen(line) + 1);
+}
+
+/* Takes the message out of a log line, text or JSON. */
+static void line_message(const char *line, char *message, size_t size)
+{
+	json_t *object = json_loads(line, 0, NULL);
+	const char *text = json_string_value(json_object_get(object, "msg"));
+	size_t length;
+
+	if (!text) {
+		const char *colon = strstr(line, ": ");
+
+		text = !strncmp(line, "error ", strlen("error ")) && colon ? colon + 2 : line;
+	}
+	length = strnlen(text, size - 1);
+	memcpy(message, text, length);
+	message[length] = 0;
+	json_decref(object);
+}
+
+static void fail(struct supervised *device, const struct error *error)
+{
+	struct supervisor *supervisor = device->supervisor;
+
+	if (supervisor->failed)
+		return;
+	supervisor->failed = true;
+	supervisor->setup.events->failed(supervisor->setup.context, error);
+}
+
+/* The first start failed: what the process said last, and whose fault it was. */
+static void fail_first_start(struct supervised *device, int status)
+{
+	char message[sizeof(((struct error *)0)->message)], text[PROCESS_STATUS_LENGTH];
+	struct error error;
+
+	line_message(device->last_line, message, sizeof(message));
+	device->last_line[0] = 0;
+	if (!message[0])
+		error_set(&error, EIO, "%s: its device process ended before it served: %s",
+			  device->config->name, process_describe(text, status));
+	else if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_USAGE)
+		/* It speaks of its own options: here they are keys of where the device stands. */
+		error_set_usage(&error, "%s%s", device->config->origin,
+				!strncmp(message, "--", 2) ? message + 2 : message);
+	else
+		error_set(&error, EIO, "%s: %s", device->config->name, message);
+	fail(device, &error);
+}
+
+/* Counts a death. Returns whether it was one too many. */
+static bool count_death(struct supervised *device)
+{
+	unsigned int limit = (unsigned int)device->supervisor->setup.config->restart_limit;
+	int64_t now = now_ms();
+
+	device->deaths_ms[device->deaths++ % RESTART_LIMIT_MAXIMUM] = now;
+	if (limit == 0 || device->deaths < limit)
+		return false;
+	return now - device->deaths_ms[(device->deaths - limit) % RESTART_LIMIT_MAXIMUM] <=
+	       SUPERVISOR_DEATHS_MS;
+}
+
+static void plan_restart(struct supervised *device, pid_t pid, int status)
+{
+	char text[PROCESS_STATUS_LENGTH];
+	struct error error;
+
+	process_describe(text, status);
+	if (count_death(device)) {
+		error_set(&error, EIO, "%s: its device process died %d times within %d s: %s",
+			  device->config->name,
+			  (int)device->supervisor->setup.config->restart_limit,
+			  SUPERVISOR_DEATHS_MS / 1000, text);
+		fail(device, &error);
+		return;
+	}
+	if (now_ms() - device->started_ms >= SUPERVISOR_QUIET_MS)
+		device->delay_ms = 0;
+	log_line(LOG_WARNING, COMPONENT, "%s: device process %d ended: %s; it is started again%s",
+		 device->config->name, (int)pid, text, device->delay_ms ? " after a pause" : "");
+	/* 0 would disarm the timer. */
+	set_timer(device, device->delay_ms ? device->delay_ms : 1);
+	device->delay_ms *= 2;
+	if (device->delay_ms < SUPERVISOR_DELAY_MS)
+		device->delay_ms = SUPERVISOR_DELAY_MS;
+	if (device->delay_ms > SUPERVISOR_DELAY_MAXIMUM_MS)
+		device->delay_ms = SUPERVISOR_DELAY_MAXIMUM_MS;
+}
+
+static void handle_exit(void *context, uint32_t events)
+{
+	struct supervised *device = context;
+	pid_t pid = device->process.pid;
+	int status;
+
+	event_loop_remove(device->supervisor->setup.loop, &device->exit_source);
+	if (!process_reap(&device->process, &status))
+		return;
+	/* Its last words are in the pipe. */
+	line_reader_drain(&device->output);
+	line_reader_close(&device->output);
+	close_source(device, &device->ready_source);
+	set_timer(device, 0);
+	device->state = DEVICE_WAITING;
+	if (!device->served) {
+		fail_first_start(device, status);
+		return;
+	}
+	pass_on_last_line(device);
+	if (!device->supervisor->failed)
+		plan_restart(device, pid, status);
+}
+
+static void report_when_all_serve(struct supervisor *supervisor)
+{
+	for (size_t i = 0; i < supervisor->count; i++)
+		if (!supervisor->devices[i].served)
+			return;
+	supervisor->setup.events->ready(supervisor->setup.context);
+}
+
+static void handle_ready(void *context, uint32_t events)
+{
+	struct supervised *device = context;
+	const struct supervisor_setup *setup = &device->supervisor->setup;
+	bool first = !device->served;
+	char byte;
+	ssize_t bytes = read(device->ready_source.fd, &byte, 1);
+
+	if (bytes < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	close_source(device, &device->ready_source);
+	if (bytes != 1)
+		return; /* it is ending, or hangs: its pidfd or the timer will tell */
+	set_timer(device, 0);
+	device->state = DEVICE_SERVING;
+	device->served = true;
+	pass_on_last_line(device);
+	if (first) {
+		report_when_all_serve(device->supervisor);
+		return;
+	}
+	log_line(LOG_INFO, COMPONENT, "%s: device process %d serves", device->config->name,
+		 (int)device->process.pid);
+	setup->events->restarted(setup->context, device->config);
+}
+
+static void add_log_options(struct arguments *arguments)
+{
+	static const char *const levels[] = {
+		[LOG_ERROR] = "error",
+		[LOG_WARNING] = "warning",
+		[LOG_INFO] = "info",
+		[LOG_DEBUG] = "debug",
+	};
+
+	arguments_add_format(arguments, "--log-level=%s", levels[log_get_level()]);
+	arguments_add_format(arguments, "--log-format=%s",
+			     log_get_format() == LOG_FORMAT_JSON ? "json" : "text");
+}
+
+/* Executes the program of a device; @output and @ready are the writing ends of its pipes. */
+static int execute(struct supervised *device, int output, int ready, struct error *error)
+{
+	const struct supervisor_setup *setup = &device->supervisor->setup;
+	cleanup_arguments struct arguments arguments = {0};
+	int kept[2 + DEVICE_FILES_MAXIMUM] = {device->listener.listen_fd, ready};
+	struct process_spawn spawn = {
+		.program = setup->program ? setup->program : "/proc/self/exe",
+		.kept_fds = kept,
+		.kept_fd_count = 2 + device->files.count,
+		.stdin_fd = -1,
+		.stdout_fd = output,
+		.stderr_fd = output,
+		.own_group = true,
+	};
+
+	memcpy(kept + 2, device->files.fds, device->files.count * sizeof(kept[0]));
+	arguments_add(&arguments, "avp");
+	device_command_add(&arguments, device->config, &device->files, setup->config->name);
+	arguments_add_format(&arguments, "--fd=%d", device->listener.listen_fd);
+	arguments_add_format(&arguments, "--ready-fd=%d", ready);
+	add_log_options(&arguments);
+	spawn.argv = arguments_finish(&arguments, error);
+	if (!spawn.argv)
+		return -ENOMEM;
+	return process_spawn(&device->process, &spawn, error);
+}
+
+/* Makes a pipe of which this end does not block the loop. */
+static int make_pipe(int *reader, int *writer, struct error *error)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_set_errno(error, errno, "cannot make a pipe");
+	*reader = ends[0];
+	*writer = ends[1];
+	if (fcntl(*reader, F_SETFL, O_NONBLOCK) < 0)
+		return error_set_errno(error, errno, "cannot make a pipe");
+	return 0;
+}
+
+static int start_process(struct supervised *device, struct error *error)
+{
+	struct event_loop *loop = device->supervisor->setup.loop;
+	cleanup_fd int output = -1, output_writer = -1, ready = -1, ready_writer = -1;
+	int result;
+
+	result = make_pipe(&output, &output_writer, error);
+	if (result == 0)
+		result = make_pipe(&ready, &ready_writer, error);
+	if (result == 0) {
+		device->output.line = handle_line;
+		device->output.ended = NULL;
+		device->output.context = device;
+		result =
+			line_reader_open(&device->output, loop, take_fd(&output), LINE_SIZE, error);
+	}
+	if (result == 0)
+		result = execute(device, output_writer, ready_writer, error);
+	if (result < 0)
+		return result;
+	device->state = DEVICE_STARTING;
+	device->started_ms = now_ms();
+	device->exit_source = (struct event_source){device->process.pidfd, handle_exit, device};
+	device->ready_source = (struct event_source){take_fd(&ready), handle_ready, device};
+	result = event_loop_add(loop, &device->exit_source, EPOLLIN, error);
+	if (result == 0)
+		result = event_loop_add(loop, &device->ready_source, EPOLLIN, error);
+	if (result == 0)
+		set_timer(device, SUPERVISOR_READY_MS);
+	return result;
+}
+
+static void handle_timer(void *context, uint32_t events)
+{
+	struct supervised *device = context;
+	struct error error;
+	uint64_t expirations;
+
+	if (read(device->timer_source.fd, &expirations, sizeof(expirations)) < 0)
+		return; /* disarmed in the meantime */
+	if (device->state == DEVICE_STARTING) {
+		log_line(LOG_WARNING, COMPONENT, "%s: device process %d does not serve after %d s",
+			 device->config->name, (int)device->process.pid,
+			 SUPERVISOR_READY_MS / 1000);
+		process_signal(&device->process, SIGKILL);
+		return;
+	}
+	if (device->supervisor->failed || device->state != DEVICE_WAITING)
+		return;
+	device->restarts++;
+	if (start_process(device, &error) < 0)
+		fail(device, &error);
+}
+
+/* What a device needs for as long as the guest runs. */
+static int device_prepare(struct supervised *device, struct error *error)
+{
+	int result = device_files_open(&device->files, device->config, error);
+
+	if (result == 0)
+		result = listener_open(&device->listener, error);
+	if (result < 0)
+		return result;
+	device->timer_source.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (device->timer_source.fd < 0)
+		return error_set_errno(error, errno, "cannot make a timer");
+	return event_loop_add(device->supervisor->setup.loop, &device->timer_source, EPOLLIN,
+			      error);
+}
+
+int supervisor_start(struct supervisor **out, const struct supervisor_setup *setup,
+		     struct error *error)
+{
+	size_t count = setup->config->device_count;
+	struct supervisor *supervisor = calloc(1, sizeof(*supervisor));
+	int result = 0;
+
+	*out = NULL;
+	if (supervisor)
+		supervisor->devices = calloc(count ? count : 1, sizeof(*supervisor->devices));
+	if (!supervisor || !supervisor->devices) {
+		free(supervisor);
+		return error_set(error, ENOMEM, "out of memory");
+	}
+	supervisor->setup = *setup;
+	supervisor->count = count;
+	for (size_t i = 0; i < count; i++) {
+		supervisor->devices[i] = (struct supervised){
+			.supervisor = supervisor,
+			.config = &setup->config->devices[i],
+			.listener = LISTENER_NONE,
+			.process = PROCESS_NONE,
+			.exit_source = {.fd = -1},
+			.ready_source = {.fd = -1},
+			.timer_source = {-1, handle_timer, &supervisor->devices[i]},
+		};
+	}
+	/* Everything that can be wrong with the files before the first process. */
+	for (size_t i = 0; i < count && result == 0; i++)
+		result = device_prepare(&supervisor->devices[i], error);
+	for (size_t i = 0; i < count && result == 0; i++)
+		result = start_process(&supervisor->devices[i], error);
+	if (result < 0) {
+		supervisor_free(supervisor);
+		return result;
+	}
+	*out = supervisor;
+	if (!count)
+		setup->events->ready(setup->context);
+	return 0;
+}
+
+struct supervisor_device supervisor_device(const struct supervisor *supervisor, size_t index)
+{
+	const struct supervised *device = &supervisor->devices[index];
+
+	return (struct supervisor_device){
+		.config = device->config,
+		.connect_fd = device->listener.connect_fd,
+		.pid = device->process.pid,
+		.restarts = device->restarts,
+	};
+}
+
+void supervisor_free(struct supervisor *supervisor)
+{
+	int64_t deadline = now_ms() + SUPERVISOR_STOP_MS;
+
+	if (!supervisor)
+		return;
+	for (size_t i = 0; i < supervisor->count; i++)
+		process_signal(&supervisor->devices[i].process, SIGTERM);
+	for (size_t i = 0; i < supervisor->count; i++) {
+		struct supervised *device = &supervisor->devices[i];
+		int64_t left = deadline - now_ms();
+		int status;
+
+		event_loop_remove(supervisor->setup.loop, &device->exit_source);
+		if (!process_wait(&device->process, left > 0 ? (int)left : 0, &status))
+			process_end(&device->process, 0);
+		line_reader_drain(&device->output);
+		line_reader_close(&device->output);
+		pass_on_last_line(device);
+		close_source(device, &device->ready_source);
+		close_source(device, &device->timer_source);
+		listener_close(&device->listener);
+		device_files_close(&device->files);
+	}
+	free(supervisor->devices);
+	free(supervisor);
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Supervises the device processes of a guest: starts each with a listening socket of its own,
+ * waits until all serve, and starts one again that dies. The socket belongs to the supervisor and
+ * is inherited, so that the engine can connect at any time, also while the process is being
+ * started again.
+ */
+#ifndef AVP_RUNTIME_SUPERVISOR_H
+#define AVP_RUNTIME_SUPERVISOR_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/event_loop.h"
+#include "runtime/config.h"
+
+/*
+ * The policy. A process that dies is started again at once; when it dies again before it has
+ * lived for SUPERVISOR_QUIET_MS, after a delay that doubles from SUPERVISOR_DELAY_MS to
+ * SUPERVISOR_DELAY_MAXIMUM_MS. One that has died as often as the guest's restart limit says within
+ * SUPERVISOR_DEATHS_MS has failed for good, and so has the guest. One that does not serve
+ * SUPERVISOR_READY_MS after its start is killed, and has died.
+ */
+#define SUPERVISOR_DELAY_MS	    100
+#define SUPERVISOR_DELAY_MAXIMUM_MS 5000
+#define SUPERVISOR_QUIET_MS	    30000
+#define SUPERVISOR_DEATHS_MS	    30000
+#define SUPERVISOR_READY_MS	    10000
+/* How long device processes get to end after SIGTERM, all of them together. */
+#define SUPERVISOR_STOP_MS 2000
+
+struct supervisor;
+
+/* Called from the loop; they must not free the supervisor. */
+struct supervisor_events {
+	/* Every device process serves for the first time. */
+	void (*ready)(void *context);
+	/* One serves again after it was started again. */
+	void (*restarted)(void *context, const struct device_config *device);
+	/* One failed, at its start or for good. Called once; no process is started any more. */
+	void (*failed)(void *context, const struct error *error);
+};
+
+struct supervisor_setup {
+	struct event_loop *loop;
+	const struct guest_config *config; /* checked; must outlive the supervisor */
+	const struct supervisor_events *events;
+	void *context;
+	/* The program that is called as `PROGRAM device TYPE …`; NULL: this one. */
+	const char *program;
+};
+
+/* What is known of one device. */
+struct supervisor_device {
+	const struct device_config *config;
+	/* Its frontend connects to the path /proc/self/fd/<connect_fd>, with this one inherited. */
+	int connect_fd;
+	pid_t pid; /* 0: not running at the moment */
+	unsigned int restarts;
+};
+
+/*
+ * Opens the files of all devices and starts their processes; ready and failed come from the loop,
+ * but ready before the return when there are no devices.
+ * Returns 0 with *supervisor set, or a negative errno with *error set and nothing started.
+ */
+int supervisor_start(struct supervisor **supervisor, const struct supervisor_setup *setup,
+		     struct error *error);
+
+/* Device @index, in the order of the configuration. */
+struct supervisor_device supervisor_device(const struct supervisor *supervisor, size_t index);
+
+/*
+ * Ends all device processes, waiting for them, and frees the supervisor and its sockets. NULL is
+ * fine.
+ */
+void supervisor_free(struct supervisor *supervisor);
+
+#endif
