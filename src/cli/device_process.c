@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What every `avp device TYPE` does around its device.
+ */
+#include "cli/device_process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <link.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "backend/sandbox.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "vhost/server.h"
+
+static const char *const sandbox_choices[] = {
+	[SERVE_SANDBOX_ON] = "on",
+	[SERVE_SANDBOX_OFF] = "off",
+	NULL,
+};
+
+const struct option_row serve_option_rows[] = {
+	{
+		.name = "socket-path",
+		.type = OPTION_PATH,
+		.argument = "PATH",
+		.offset = offsetof(struct serve_options, socket_path),
+		.help = "make a socket there, serve one frontend after another, and remove it in "
+			"the end",
+	},
+	{
+		.name = "fd",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct serve_options, fd),
+		.maximum = INT_MAX,
+		.help = "use the inherited socket N: a connected one, and end with the "
+			"connection, or a listening one",
+	},
+	{
+		.name = "ready-fd",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct serve_options, ready_fd),
+		.maximum = INT_MAX,
+		.help = "write a byte to the inherited descriptor N, and close it, once frontends "
+			"are served",
+	},
+	{
+		.name = "print-capabilities",
+		.type = OPTION_FLAG,
+		.offset = offsetof(struct serve_options, print_capabilities),
+		.help = "print what this program can do, as JSON, and end",
+	},
+	{
+		.name = "sandbox",
+		.type = OPTION_CHOICE,
+		.argument = "WHETHER",
+		.offset = offsetof(struct serve_options, sandbox),
+		.choices = sandbox_choices,
+		.default_text = "on",
+		.help = "give up all rights that are not needed before serving; off is for "
+			"debuggers",
+	},
+	{.name = NULL},
+};
+
+static bool was_given(const struct option_list *given, const char *name)
+{
+	for (size_t i = 0; i < given->count; i++)
+		if (!strcmp(given->items[i], name))
+			return true;
+	return false;
+}
+
+static void handle_signal(void *context, uint32_t events)
+{
+	struct device_process *process = context;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(process->signal_source.fd, &info, sizeof(info)) == sizeof(info))
+		event_loop_stop(&process->loop, 0);
+}
+
+static int open_signals(struct device_process *process, struct error *error)
+{
+	sigset_t signals;
+
+	/* A peer that hangs up is an error of a call, and no reason to end. */
+	signal(SIGPIPE, SIG_IGN);
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
+		return error_set_errno(error, errno, "cannot block signals");
+	process->signal_source = (struct event_source){
+		.fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK),
+		.handle = handle_signal,
+		.context = process,
+	};
+	if (process->signal_source.fd < 0)
+		return error_set_errno(error, errno, "cannot take signals");
+	return event_loop_add(&process->loop, &process->signal_source, EPOLLIN, error);
+}
+
+/* Says why the path cannot be bound: something is there. */
+static int explain_taken(const char *path, const struct sockaddr_un *address, struct error *error)
+{
+	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct stat status;
+
+	if (lstat(path, &status) == 0 && !S_ISSOCK(status.st_mode))
+		return error_set_usage(
+			error, "--socket-path: %s: exists and is no socket; choose another path",
+			path);
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
+	    errno == ECONNREFUSED)
+		return error_set_usage(error,
+				       "--socket-path: %s: exists, though nobody listens on it; "
+				       "remove it: rm %s",
+				       path, path);
+	return error_set_usage(error,
+			       "--socket-path: %s: another process listens on it; end that one or "
+			       "choose another path",
+			       path);
+}
+
+static int bind_socket(struct device_process *process, const char *path, struct error *error)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct stat status;
+
+	if (strlen(path) >= sizeof(address.sun_path))
+		return error_set_usage(error,
+				       "--socket-path: %s: is longer than the %zu bytes that a "
+				       "socket may have; choose a shorter path",
+				       path, sizeof(address.sun_path) - 1);
+	strcpy(address.sun_path, path);
+	process->socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (process->socket_fd < 0)
+		return error_set_errno(error, errno, "cannot make a socket");
+	if (bind(process->socket_fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+		if (errno == EADDRINUSE)
+			return explain_taken(path, &address, error);
+		return error_set_usage(error,
+				       "--socket-path: %s: %s; choose a directory that exists and "
+				       "that this user may write to",
+				       path, strerror(errno));
+	}
+	process->bound_path = realpath(path, NULL);
+	if (!process->bound_path || lstat(path, &status) < 0) {
+		unlink(path);
+		return error_set_errno(error, errno, "--socket-path: %s", path);
+	}
+	process->bound_device = status.st_dev;
+	process->bound_inode = status.st_ino;
+	if (listen(process->socket_fd, 1) < 0)
+		return error_set_errno(error, errno, "--socket-path: %s", path);
+	process->listening = true;
+	return 0;
+}
+
+static int inherit_socket(struct device_process *process, uint64_t fd, struct error *error)
+{
+	int domain = 0, type = 0, accepting = 0;
+	socklen_t length = sizeof(int);
+
+	if (getsockopt((int)fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0 ||
+	    getsockopt((int)fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0 ||
+	    getsockopt((int)fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &length) < 0)
+		return error_set_usage(error,
+				       "--fd: descriptor %d: %s; give the number of a socket that "
+				       "this process inherits",
+				       (int)fd, strerror(errno));
+	if (domain != AF_UNIX || type != SOCK_STREAM)
+		return error_set_usage(
+			error, "--fd: descriptor %d is no Unix stream socket; give one", (int)fd);
+	process->socket_fd = (int)fd;
+	process->listening = accepting;
+	return 0;
+}
+
+static int open_socket(struct device_process *process, const struct option_list *given,
+		       struct error *error)
+{
+	const struct serve_options *options = process->options;
+	bool fd_given = was_given(given, "fd");
+
+	if (fd_given && options->socket_path)
+		return error_set_usage(error, "--fd: excludes --socket-path; give one of them");
+	if (fd_given)
+		return inherit_socket(process, options->fd, error);
+	if (options->socket_path)
+		return bind_socket(process, options->socket_path, error);
+	return error_set_usage(error,
+			       "neither --socket-path nor --fd is given: where is the frontend?");
+}
+
+static int check_ready(const struct device_process *process, struct error *error)
+{
+	int fd = (int)process->options->ready_fd;
+
+	if (process->ready_wanted && fcntl(fd, F_GETFD) < 0)
+		return error_set_usage(error,
+				       "--ready-fd: descriptor %d: %s; give the number of one that "
+				       "this process inherits",
+				       fd, strerror(errno));
+	return 0;
+}
+
+int device_process_open(struct device_process *process, const struct serve_options *options,
+			const struct option_list *given, const char *name, struct error *error)
+{
+	int result;
+
+	*process = (struct device_process){
+		.options = options,
+		.loop.epoll_fd = -1,
+		.signal_source.fd = -1,
+		.socket_fd = -1,
+		.ready_wanted = was_given(given, "ready-fd"),
+	};
+	log_set_component(name);
+	result = check_ready(process, error);
+	if (result == 0)
+		result = event_loop_init(&process->loop, EVENT_LOOP_POLL_LIMIT_NS, error);
+	if (result == 0)
+		result = open_signals(process, error);
+	if (result == 0)
+		result = open_socket(process, given, error);
+	if (result < 0)
+		device_process_close(process);
+	return result;
+}
+
+int device_process_drop_rights(const struct device_process *process, const char *readable,
+			       struct error *error)
+{
+	cleanup_free char *path = NULL;
+
+	if (process->options->sandbox == SERVE_SANDBOX_OFF)
+		return 0;
+	if (!process->bound_path)
+		return sandbox_drop_rights(readable, NULL, error);
+	path = strdup(process->bound_path);
+	if (!path)
+		return error_set(error, ENOMEM, "no memory");
+	return sandbox_drop_rights(readable, dirname(path), error);
+}
+
+static int tell_ready(struct device_process *process, struct error *error)
+{
+	int fd = (int)process->options->ready_fd;
+	ssize_t written;
+
+	if (!process->ready_wanted)
+		return 0;
+	written = write(fd, "", 1);
+	close(fd);
+	process->ready_wanted = false;
+	/* Who asked and went away is nobody to wait for. */
+	if (written < 0 && errno != EPIPE)
+		return error_set_errno(error, errno, "--ready-fd: cannot write to descriptor %d",
+				       fd);
+	return 0;
+}
+
+/*
+ * Unmaps the pages of one library, or of the program, that are never written to: code, names,
+ * constants. What is needed from now on comes back from the page cache at the next touch.
+ */
+static int unmap_clean_pages(struct dl_phdr_info *info, size_t size, void *context)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+	(void)size;
+	(void)context;
+	for (size_t i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+		uintptr_t start = (info->dlpi_addr + header->p_vaddr) & ~(page - 1);
+		uintptr_t end = info->dlpi_addr + header->p_vaddr + header->p_memsz;
+
+		if (header->p_type == PT_LOAD && !(header->p_flags & PF_W))
+			madvise((void *)start, end - start, MADV_DONTNEED);
+	}
+	return 0;
+}
+
+/* Starting takes far more code than serving: an idle device process should not keep it. */
+static void forget_start(void)
+{
+	dl_iterate_phdr(unmap_clean_pages, NULL);
+}
+
+static void free_server(struct vhost_server **server)
+{
+	vhost_server_free(*server);
+}
+
+int device_process_serve(struct device_process *process, struct virtio_device *device,
+			 unsigned int needs, struct error *error)
+{
+	__attribute__((cleanup(free_server))) struct vhost_server *server =
+		vhost_server_new(&process->loop, device, error);
+	int result;
+
+	if (!server)
+		return -error->code;
+	if (process->listening)
+		result = vhost_server_listen(server, take_fd(&process->socket_fd), error);
+	else
+		result = vhost_server_serve(server, take_fd(&process->socket_fd), error);
+	if (result == 0)
+		result = tell_ready(process, error);
+	if (process->bound_path)
+		needs |= SANDBOX_UNLINK;
+	if (result == 0 && process->options->sandbox == SERVE_SANDBOX_ON)
+		result = sandbox_filter_calls(needs, error);
+	if (result < 0)
+		return result;
+	forget_start();
+	result = event_loop_run(&process->loop);
+	if (result < 0)
+		return error_set_errno(error, -result, "cannot wait for events");
+	return result;
+}
+
+void device_process_close(struct device_process *process)
+{
+	struct stat status;
+
+	if (!process->options)
+		return;
+	if (process->signal_source.fd >= 0) {
+		event_loop_remove(&process->loop, &process->signal_source);
+		close_fd(&process->signal_source.fd);
+	}
+	close_fd(&process->socket_fd);
+	/* Another process may have put its own in the place of ours. */
+	if (process->bound_path && lstat(process->bound_path, &status) == 0 &&
+	    status.st_dev == process->bound_device && status.st_ino == process->bound_inode)
+		unlink(process->bound_path);
+	free(process->bound_path);
+	process->bound_path = NULL;
+	event_loop_close(&process->loop);
+	process->options = NULL;
+}
+
+int device_print_capabilities(const char *type)
+{
+	printf("{\n  \"type\": \"%s\",\n  \"features\": []\n}\n", type);
+	return 0;
+}
+
+int device_option_error(int result, struct error *error)
+{
+	const size_t dashes = 2;
+
+	if (result >= 0 || !error || !error->usage)
+		return result;
+	memmove(error->message + dashes, error->message, sizeof(error->message) - dashes - 1);
+	error->message[sizeof(error->message) - 1] = 0;
+	memcpy(error->message, "--", dashes);
+	return result;
+}

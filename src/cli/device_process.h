@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What every `avp device TYPE` does: options for serving, the socket, signals, the sandbox, and
+ * the loop until the end. The conventions are those of the vhost-user specification, "Backend
+ * program conventions".
+ */
+#ifndef AVP_CLI_DEVICE_PROCESS_H
+#define AVP_CLI_DEVICE_PROCESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "base/event_loop.h"
+#include "base/option.h"
+#include "virtio/device.h"
+
+struct serve_options {
+	char *socket_path;
+	uint64_t fd;
+	uint64_t ready_fd;
+	bool print_capabilities;
+	uint64_t sandbox; /* enum serve_sandbox */
+};
+
+enum serve_sandbox { SERVE_SANDBOX_ON, SERVE_SANDBOX_OFF };
+
+extern const struct option_row serve_option_rows[];
+
+struct device_process {
+	const struct serve_options *options;
+	struct event_loop loop;
+	struct event_source signal_source; /* fd -1: not open */
+	int socket_fd;			   /* -1: none, or given to the server */
+	bool listening;			   /* socket_fd is to be accepted from */
+	bool ready_wanted;
+	char *bound_path; /* our own socket, to be removed in the end; NULL: none */
+	dev_t bound_device;
+	ino_t bound_inode;
+};
+
+/*
+ * Prepares the process: signals, loop and socket. @given names the options that were given; @name
+ * is the component of log lines, and stays the caller's. On failure nothing is left behind.
+ */
+int device_process_open(struct device_process *process, const struct serve_options *options,
+			const struct option_list *given, const char *name, struct error *error);
+
+/*
+ * To be called when everything is open and before threads are started. @readable is a file that
+ * may still be read later, or NULL.
+ */
+int device_process_drop_rights(const struct device_process *process, const char *readable,
+			       struct error *error);
+
+/*
+ * Locks the process in, with @needs of enum sandbox_need, and serves @device until a signal, or
+ * the end of the one connection that was given. Returns the exit status, or a negative errno with
+ * *error set.
+ */
+int device_process_serve(struct device_process *process, struct virtio_device *device,
+			 unsigned int needs, struct error *error);
+
+/* Closes what is open and removes the socket. Safe on one that was only zeroed or failed to open. */
+void device_process_close(struct device_process *process);
+#define cleanup_device_process __attribute__((cleanup(device_process_close)))
+
+/* Prints what --print-capabilities is to print. @type is as in the specification. Returns 0. */
+int device_print_capabilities(const char *type);
+
+/* Puts "--" before a message that starts with an option's name. Returns @result. */
+int device_option_error(int result, struct error *error);
+
+#endif

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * `avp doctor`: what this machine can do, as a table of checks, and what to do about what it
+ * cannot.
+ */
+#include "cli/doctor.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "cli/command.h"
+#include "monitor/probe.h"
+#include "runtime/engine.h"
+#include "runtime/qemu.h"
+
+struct doctor_options {
+	bool json;
+};
+
+static const struct option_row doctor_option_rows[] = {
+	{
+		.name = "json",
+		.type = OPTION_FLAG,
+		.offset = offsetof(struct doctor_options, json),
+		.help = "print the findings as one JSON object",
+	},
+	{.name = NULL},
+};
+
+static const char *const status_words[] = {
+	[DOCTOR_OK] = "ok",
+	[DOCTOR_WARN] = "warn",
+	[DOCTOR_MISSING] = "missing",
+};
+
+void doctor_report(struct doctor_finding *finding, enum doctor_status status, const char *format,
+		   ...)
+{
+	va_list values;
+
+	finding->status = status;
+	va_start(values, format);
+	vsnprintf(finding->text, sizeof(finding->text), format, values);
+	va_end(values);
+}
+
+void doctor_advise(struct doctor_finding *finding, const char *format, ...)
+{
+	va_list values;
+
+	va_start(values, format);
+	vsnprintf(finding->remedy, sizeof(finding->remedy), format, values);
+	va_end(values);
+}
+
+/* Where the findings go: lines on standard output, or an object. */
+struct report {
+	json_t *checks; /* NULL: lines */
+};
+
+static void show(const struct report *report, const char *name,
+		 const struct doctor_finding *finding)
+{
+	json_t *check;
+
+	if (!report->checks) {
+		printf("%-8s %-14s %s\n", status_words[finding->status], name, finding->text);
+		if (finding->remedy[0])
+			printf("%-8s %-14s do: %s\n", "", "", finding->remedy);
+		return;
+	}
+	check = json_pack("{s:s, s:s, s:s}", "name", name, "status", status_words[finding->status],
+			  "finding", finding->text);
+	if (finding->remedy[0])
+		json_object_set_new(check, "remedy", json_string(finding->remedy));
+	json_array_append_new(report->checks, check);
+}
+
+static void check_kvm(const struct report *report, const struct kvm_probe_result *kvm)
+{
+	struct doctor_finding finding = {.remedy = ""};
+
+	doctor_report(&finding, kvm->verdict == KVM_PROBE_WORKS ? DOCTOR_OK : DOCTOR_WARN, "%s",
+		      kvm->reason);
+	switch (kvm->verdict) {
+	case KVM_PROBE_WORKS:
+		break;
+	case KVM_PROBE_MISSING:
+		doctor_advise(&finding,
+			      "switch virtualization on in the firmware and load kvm-intel or "
+			      "kvm-amd; in a virtual machine, have its host allow nesting. "
+			      "Without it guests run by emulation");
+		break;
+	case KVM_PROBE_FORBIDDEN:
+		doctor_advise(
+			&finding,
+			"add this user to the group that owns /dev/kvm (usermod -aG kvm USER) "
+			"and log in again. Without it guests run by emulation");
+		break;
+	case KVM_PROBE_UNABLE:
+		doctor_advise(&finding,
+			      "in a virtual machine, have its host allow nesting and pass "
+			      "virtualization on. Guests run by emulation");
+		break;
+	case KVM_PROBE_UNKNOWN:
+		doctor_advise(&finding, "guests run by emulation");
+		break;
+	}
+	show(report, "KVM", &finding);
+}
+
+/* Appends a word to a list in a line. */
+static void append_word(char *list, size_t size, const char *word)
+{
+	size_t length = strlen(list);
+
+	snprintf(list + length, size - length, "%s%s", length ? ", " : "", word);
+}
+
+/* The installed QEMU, and which of our devices it carries. */
+static void check_qemu(const struct report *report)
+{
+	struct doctor_finding finding = {.remedy = ""};
+	char carried[128] = "", newer[128] = "";
+	struct qemu_program program;
+	struct error error;
+
+	if (qemu_find(&program, &error) < 0) {
+		doctor_report(&finding, DOCTOR_MISSING, "%s", error.message);
+		show(report, "QEMU", &finding);
+		return;
+	}
+	for (const struct qemu_device *row = qemu_devices; row->type; row++) {
+		char wanted[64];
+
+		if (qemu_carries(&program, row)) {
+			append_word(carried, sizeof(carried), row->type);
+			continue;
+		}
+		snprintf(wanted, sizeof(wanted), "%s (%u.%u)", row->type, row->since.major,
+			 row->since.minor);
+		append_word(newer, sizeof(newer), wanted);
+	}
+	doctor_report(&finding, newer[0] ? DOCTOR_WARN : DOCTOR_OK, "%.120s, %u.%u.%u, carries: %s",
+		      program.path, program.version.major, program.version.minor,
+		      program.version.micro, carried[0] ? carried : "none of our devices");
+	if (newer[0])
+		doctor_advise(&finding, "for these take a full build of at least this version: %s",
+			      newer);
+	show(report, "QEMU", &finding);
+}
+
+/* What the engines say of themselves. Returns whether one of them can run a guest. */
+static bool check_engines(const struct report *report, const struct kvm_probe_result *kvm)
+{
+	bool usable = false;
+
+	for (const struct engine *const *engine = engines; *engine; engine++) {
+		struct doctor_finding finding = {.remedy = ""};
+		cleanup_free struct engine_plan *plan = NULL;
+		struct error error;
+		char name[32];
+
+		snprintf(name, sizeof(name), "engine %s", (*engine)->name);
+		if ((*engine)->usable(&plan, NULL, kvm, &error) < 0) {
+			doctor_report(&finding, DOCTOR_MISSING, "%s", error.message);
+		} else {
+			usable = true;
+			doctor_report(&finding, DOCTOR_OK, "%s", plan->summary);
+		}
+		show(report, name, &finding);
+	}
+	return usable;
+}
+
+static int run_doctor(void *const *options, char *const *operands, size_t count,
+		      struct error *error)
+{
+	const struct doctor_options *doctor = options[0];
+	struct report report = {.checks = doctor->json ? json_array() : NULL};
+	bool usable, complete = true;
+	struct kvm_probe_result kvm;
+	int result = kvm_probe(&kvm);
+
+	if (result < 0) {
+		json_decref(report.checks);
+		return error_set_errno(error, -result, "cannot find out whether KVM works");
+	}
+	check_kvm(&report, &kvm);
+	check_qemu(&report);
+	for (const struct doctor_check *check = doctor_host_checks; check->name; check++) {
+		struct doctor_finding finding = {.remedy = ""};
+
+		check->run(&finding);
+		show(&report, check->name, &finding);
+		if (finding.status == DOCTOR_MISSING)
+			complete = false;
+	}
+	usable = check_engines(&report, &kvm) && complete;
+	if (doctor->json) {
+		json_t *object = json_pack("{s:b, s:o}", "usable", usable, "checks", report.checks);
+
+		json_dumpf(object, stdout, JSON_INDENT(2));
+		putchar('\n');
+		json_decref(object);
+	} else {
+		printf("\n%s\n", usable ? "Guests can be run on this machine." :
+					  "Guests cannot be run on this machine yet.");
+	}
+	return usable ? 0 : 1;
+}
+
+const struct command command_doctor = {
+	.name = "doctor",
+	.summary = "tell what this machine can do",
+	.description =
+		"Tries what guests and device processes need on this machine: KVM (by running a few "
+		"64-bit instructions), QEMU and the devices that it carries, io_uring, shared "
+		"memory, what locks device processes in, and networks. For each problem it says what "
+		"to do. A line starts with ok, with warn for what guests can do without, or with "
+		"missing.",
+	.groups =
+		(const struct option_group[]){
+			{"Options", doctor_option_rows, sizeof(struct doctor_options), false},
+			{NULL, NULL, 0, false},
+		},
+	.exit_statuses =
+		(const struct command_note[]){
+			{"0", "a guest can be run by some engine"},
+			{"1", "no guest can be run"},
+			{NULL, NULL},
+		},
+	.run = run_doctor,
+};

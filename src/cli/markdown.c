@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The option tables in docs/, in Markdown.
+ */
+#include "cli/document.h"
+
+#include <string.h>
+
+#include "cli/option_text.h"
+#include "runtime/config.h"
+
+/* Prints text for a cell: a bar would end it, and < could start a tag. */
+static void print_cell(FILE *stream, const char *text)
+{
+	for (; *text; text++) {
+		if (*text == '|')
+			fputs("\\|", stream);
+		else if (*text == '<')
+			fputs("&lt;", stream);
+		else
+			fputc(*text, stream);
+	}
+}
+
+static void print_code_cell(FILE *stream, const char *text)
+{
+	fputs(" `", stream);
+	for (; *text; text++)
+		fputs(*text == '|' ? "\\|" : (char[]){*text, 0}, stream);
+	fputs("` |", stream);
+}
+
+/* The cells for values, default and help. */
+static void print_meaning(FILE *stream, const struct option_row *row, const char *values)
+{
+	fprintf(stream, " %s%s|", values, *values ? " " : "");
+	if (row->default_text)
+		print_code_cell(stream, row->default_text);
+	else
+		fputs(row->required ? " required |" : " |", stream);
+	fputc(' ', stream);
+	print_cell(stream, row->help);
+	fputs(" |\n", stream);
+}
+
+static void print_options(FILE *stream, const struct option_row *rows)
+{
+	fputs("| option | values | default | meaning |\n| --- | --- | --- | --- |\n", stream);
+	for (const struct option_row *row = rows; row->name; row++) {
+		char term[OPTION_TEXT_LENGTH], values[OPTION_TEXT_LENGTH];
+
+		fputc('|', stream);
+		print_code_cell(stream, option_text_term(row, "--", term));
+		print_meaning(stream, row, option_text_values(row, values));
+	}
+}
+
+static void print_key(FILE *stream, const char *prefix, const struct option_row *row)
+{
+	char values[OPTION_TEXT_LENGTH];
+	char cell[2 * OPTION_TEXT_LENGTH];
+	char key[OPTION_TEXT_LENGTH];
+
+	snprintf(key, sizeof(key), "%s%s", prefix, row->bundle_key ? row->bundle_key : row->name);
+	fputc('|', stream);
+	print_code_cell(stream, key);
+	option_text_values(row, values);
+	snprintf(cell, sizeof(cell), "%s%s%s", option_text_json_type(row), values[0] ? ", " : "",
+		 values);
+	print_meaning(stream, row, cell);
+}
+
+static void print_keys_heading(FILE *stream)
+{
+	fputs("| key | value | default | meaning |\n| --- | --- | --- | --- |\n", stream);
+}
+
+static void print_bundle_keys(FILE *stream)
+{
+	print_keys_heading(stream);
+	for (const struct option_row *row = guest_option_rows; row->name; row++)
+		if (row->bundle_key)
+			print_key(stream, "", row);
+	for (const struct option_row *row = guest_option_rows; row->name; row++)
+		if (!row->bundle_key && !row->command_line_only)
+			print_key(stream, "avp.", row);
+	fputs("| `avp.devices` | array of objects | | the devices of the guest |\n", stream);
+	fputs("| `avp.devices[].type` | string, one of ", stream);
+	for (const struct device_type *type = device_types; type->name; type++)
+		fprintf(stream, "%s%s", type == device_types ? "" : ", ", type->name);
+	fputs(" | required | the type of the device |\n", stream);
+	for (const struct option_row *row = device_option_rows; row->name; row++)
+		print_key(stream, "avp.devices[].", row);
+	for (const struct device_type *type = device_types; type->name; type++) {
+		if (!type->options->name)
+			continue;
+		fprintf(stream, "\nOf a device of type `%s`:\n\n", type->name);
+		print_keys_heading(stream);
+		for (const struct option_row *row = type->options; row->name; row++)
+			print_key(stream, "", row);
+	}
+}
+
+struct search {
+	const char *section;
+	const struct command *found;
+};
+
+/* Compares "avp device block" with a section's name, "device-block". */
+static int compare_path(const struct command *command, const char *path, void *context)
+{
+	struct search *search = context;
+	size_t i, start = strlen(command_avp.name) + 1;
+
+	if (strlen(path) != start + strlen(search->section))
+		return 0;
+	for (i = 0; search->section[i]; i++)
+		if (search->section[i] != (path[start + i] == ' ' ? '-' : path[start + i]))
+			return 0;
+	search->found = command;
+	return 1;
+}
+
+int markdown_print(const char *section, FILE *stream, struct error *error)
+{
+	const struct device_type *type = device_type_find(section);
+	struct search search = {.section = section};
+
+	if (type && !type->options->name) {
+		fputs("It has no options of its own.\n", stream);
+		return 0;
+	}
+	if (type) {
+		print_options(stream, type->options);
+		return 0;
+	}
+	if (!strcmp(section, "bundle")) {
+		print_bundle_keys(stream);
+		return 0;
+	}
+	command_walk(&command_avp, compare_path, &search);
+	if (!search.found)
+		return error_set_usage(error,
+				       "there is no section '%.60s'; give bundle, the type of a "
+				       "device, or a subcommand such as run",
+				       section);
+	for (const struct option_group *group = search.found->groups; group && group->title;
+	     group++) {
+		if (!group->rows->name)
+			continue;
+		if (group != search.found->groups)
+			fputc('\n', stream);
+		fprintf(stream, "%s:\n\n", group->title);
+		print_options(stream, group->rows);
+	}
+	return 0;
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * `avp spec`: writes a bundle to start from, or the JSON schema of a bundle's `avp` object.
+ */
+#include "cli/command.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "runtime/bundle.h"
+#include "runtime/bundle_example.h"
+#include "runtime/json_file.h"
+#include "runtime/schema.h"
+
+struct spec_options {
+	char *bundle;
+	bool schema;
+};
+
+static const struct option_row spec_option_rows[] = {
+	{
+		.name = "bundle",
+		.type = OPTION_PATH,
+		.argument = "DIRECTORY",
+		.offset = offsetof(struct spec_options, bundle),
+		.default_text = ".",
+		.help = "directory of the bundle, which must exist",
+	},
+	{
+		.name = "schema",
+		.type = OPTION_FLAG,
+		.offset = offsetof(struct spec_options, schema),
+		.help = "print the JSON schema of the object `avp` instead",
+	},
+	{.name = NULL},
+};
+
+/* Writes all of @text. Returns 0 or a negative errno. */
+static int write_all(int fd, const char *text, size_t length)
+{
+	while (length) {
+		ssize_t count = write(fd, text, length);
+
+		if (count < 0 && errno == EINTR)
+			continue;
+		if (count < 0)
+			return -errno;
+		text += count;
+		length -= count;
+	}
+	return 0;
+}
+
+static int write_text(int fd, const json_t *json, const char *name, struct error *error)
+{
+	cleanup_free char *text = json ? json_dumps(json, JSON_INDENT(4)) : NULL;
+	int result;
+
+	if (!text)
+		return error_set(error, ENOMEM, "out of memory");
+	result = write_all(fd, text, strlen(text));
+	if (result == 0)
+		result = write_all(fd, "\n", 1);
+	return result < 0 ? error_set_errno(error, -result, "%s", name) : 0;
+}
+
+static int write_bundle(const char *directory, struct error *error)
+{
+	cleanup_json json_t *bundle = NULL;
+	cleanup_free char *path = NULL;
+	cleanup_fd int fd = -1;
+	int result = bundle_example(&bundle, error);
+
+	if (result == 0)
+		result = text_replace_format(&path, error, "%s/" BUNDLE_FILE, directory);
+	if (result < 0)
+		return result;
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (fd < 0 && errno == EEXIST)
+		return error_set_usage(error,
+				       "%s: is there already; remove it, or give another directory "
+				       "with --bundle",
+				       path);
+	if (fd < 0 && errno == ENOENT)
+		return error_set_usage(error,
+				       "--bundle: %s: there is no such directory; make it "
+				       "first",
+				       directory);
+	if (fd < 0 && (errno == ENOTDIR || errno == EACCES || errno == EPERM || errno == EROFS))
+		return error_set_usage(error,
+				       "--bundle: %s: %s; give a directory that this user may "
+				       "write to",
+				       directory, strerror(errno));
+	if (fd < 0)
+		return error_set_errno(error, errno, "%s", path);
+	result = write_text(fd, bundle, path, error);
+	if (result == 0 && fsync(fd) < 0)
+		result = error_set_errno(error, errno, "%s", path);
+	/* Half a file would only be in the way of the next try. */
+	if (result < 0)
+		unlink(path);
+	return result;
+}
+
+static int run_spec(void *const *options, char *const *operands, size_t count, struct error *error)
+{
+	const struct spec_options *spec = options[0];
+	cleanup_json json_t *schema = NULL;
+
+	if (!spec->schema)
+		return write_bundle(spec->bundle, error);
+	schema = bundle_schema();
+	return write_text(STDOUT_FILENO, schema, "standard output", error);
+}
+
+const struct command command_spec = {
+	.name = "spec",
+	.summary = "write a bundle to start from",
+	.description =
+		"Writes config.json of an OCI bundle with the defaults spelled out, a network and "
+		"a source of random numbers. With the paths of a kernel and an initial file "
+		"system put in, `avp run` takes it. A file that is there is never overwritten.",
+	.groups =
+		(const struct option_group[]){
+			{"Options", spec_option_rows, sizeof(struct spec_options), false},
+			{NULL, NULL, 0, false},
+		},
+	.examples =
+		(const struct command_note[]){
+			{"mkdir demo && avp spec --bundle demo", "Starts a bundle."},
+			{"avp spec --schema >avp.schema.json",
+			 "Keeps the schema for an editor or a check."},
+			{NULL, NULL},
+		},
+	.run = run_spec,
+};
