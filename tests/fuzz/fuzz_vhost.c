@@ -1,0 +1,643 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Fuzz target of the serving side of vhost-user: the socket, the memory tables and the rings that
+ * a hostile frontend brings. An input is a sequence of steps (enum step): messages that are right
+ * but for what the input patches in them, bytes, writes to guest memory, kicks. Afterwards the
+ * server must serve the next frontend, and have no descriptor open but its own.
+ */
+#include <fcntl.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "vhost/channel.h"
+#include "vhost/server.h"
+#include "virtio/device.h"
+#include "virtio/driver_queue.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define QUEUES	     2
+#define QUEUE_SIZE   16
+#define MEMORY_BYTES 0x20000u
+#define RING_START   0x1000u
+#define RING_BYTES   0x1000u
+#define BUFFERS	     0x8000u
+#define GUEST	     UINT64_C(0x100000)	      /* where the guest has the memory */
+#define USER	     UINT64_C(0x7f0000000000) /* where the frontend says that it has it */
+#define RECORD_BYTES 0x4000u
+#define STEPS_MAX    200
+
+#define BIT(n)	     (UINT64_C(1) << (n))
+
+enum step {
+	STEP_MESSAGE, /* row, ring, control, patches */
+	STEP_MEMORY,  /* offset (2), length, bytes: written to guest memory */
+	STEP_KICK,    /* ring */
+	STEP_SET_UP,  /* features: a whole device, as a good frontend does it */
+	STEP_REQUEST, /* ring, length: a good request */
+	STEP_BYTES,   /* length, bytes: written to the socket */
+	STEP_RECONNECT,
+	STEP_TRUNCATE, /* pages: the memory file is cut short, and made long again */
+	STEP_ANSWER,   /* takes questions off the backend channel and answers them */
+	STEP_TURN,     /* how often */
+	STEP_HOLD,     /* the device keeps requests, or gives them back */
+	STEPS,
+};
+
+/* Bits of a message's control byte. */
+#define CONTROL_NEED_REPLY 1
+#define CONTROL_SIZE	   6   /* 0: right, 2: one less, 4: one more, 6: huge */
+#define CONTROL_FDS	   24  /* 0: right, 8: none, 16: one more, 24: many */
+#define CONTROL_KIND	   96  /* 0: right, 32: eventfd, 64: memory, 96: socket */
+#define CONTROL_CUT	   128 /* in two pieces */
+
+struct input {
+	const uint8_t *data;
+	size_t left;
+};
+
+struct fuzz {
+	struct virtio_device device; /* first: the class casts */
+	struct virtqueue queues[QUEUES];
+	uint8_t config[32];
+	bool hold;
+	struct virtio_request *held[QUEUES * QUEUE_SIZE];
+	unsigned int held_count;
+
+	struct event_loop loop;
+	struct vhost_server *server;
+	int socket;
+	struct vhost_channel backend; /* ours; the server has the other end */
+	int kick[QUEUES], call[QUEUES];
+	uint64_t features;
+	struct driver_queue drivers[QUEUES];
+	struct driver_descriptor descriptors[QUEUES][QUEUE_SIZE];
+};
+
+/* Kept from input to input. */
+static int memory_fd, record_fd, socket_fd;
+static uint8_t *memory;
+
+static void require(bool condition)
+{
+	if (!condition)
+		abort();
+}
+
+static uint8_t take_byte(struct input *input)
+{
+	if (input->left == 0)
+		return 0;
+	input->left--;
+	return *input->data++;
+}
+
+/* The device: gives the readable bytes back, or keeps requests until it is quiesced. */
+
+static void answer(struct virtio_request *request)
+{
+	uint8_t buffer[64];
+	size_t length;
+
+	while ((length = request_read(request, buffer, sizeof(buffer))) > 0)
+		request_write(request, buffer, length);
+	virtqueue_push(request->queue, request);
+}
+
+static void quiesce(struct virtio_device *device, struct virtqueue *queue)
+{
+	struct fuzz *fuzz = (struct fuzz *)device;
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < fuzz->held_count; i++) {
+		if (fuzz->held[i]->queue == queue)
+			answer(fuzz->held[i]);
+		else
+			fuzz->held[kept++] = fuzz->held[i];
+	}
+	fuzz->held_count = kept;
+	virtqueue_notify(queue);
+}
+
+static void handle(struct virtio_device *device, struct virtqueue *queue)
+{
+	struct fuzz *fuzz = (struct fuzz *)device;
+	struct virtio_request *request;
+
+	/* A guest that refills as fast as we take is no danger: bounded by the ring. */
+	for (unsigned int i = 0; i < QUEUE_SIZE && (request = virtqueue_pop(queue)); i++) {
+		require(request->queue == queue && request->index < QUEUE_SIZE);
+		if (fuzz->hold)
+			fuzz->held[fuzz->held_count++] = request;
+		else
+			answer(request);
+	}
+	virtqueue_notify(queue);
+}
+
+static void reset(struct virtio_device *device)
+{
+	require(((struct fuzz *)device)->held_count == 0);
+}
+
+static void config_read(struct virtio_device *device, size_t offset, void *buffer, size_t length)
+{
+	memcpy(buffer, ((struct fuzz *)device)->config + offset, length);
+}
+
+static int config_write(struct virtio_device *device, size_t offset, const void *buffer,
+			size_t length)
+{
+	memcpy(((struct fuzz *)device)->config + offset, buffer, length);
+	virtio_device_config_changed(device);
+	return 0;
+}
+
+static const struct virtio_device_class fuzz_class = {
+	.name = "fuzz",
+	.id = 42,
+	.config_read = config_read,
+	.config_write = config_write,
+	.handle = handle,
+	.quiesce = quiesce,
+	.reset = reset,
+};
+
+/* The connection */
+
+static void turn(struct fuzz *fuzz, unsigned int times)
+{
+	for (unsigned int i = 0; i < times; i++) {
+		require(event_loop_turn(&fuzz->loop, 0) >= 0);
+		fuzz->loop.stopped = false;
+	}
+}
+
+static void hang_up(struct fuzz *fuzz)
+{
+	if (fuzz->socket >= 0)
+		close(fuzz->socket);
+	fuzz->socket = -1;
+	vhost_channel_close(&fuzz->backend);
+	turn(fuzz, 4);
+}
+
+static void connect_again(struct fuzz *fuzz)
+{
+	struct error error;
+	int pair[2];
+
+	hang_up(fuzz);
+	require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
+	require(vhost_server_serve(fuzz->server, pair[0], &error) == 0);
+	fuzz->socket = pair[1];
+}
+
+/* Replies are of no interest; a full socket would end the connection. */
+static void discard_replies(struct fuzz *fuzz)
+{
+	uint8_t buffer[4096];
+
+	while (recv(fuzz->socket, buffer, sizeof(buffer), MSG_DONTWAIT) > 0)
+		;
+}
+
+/* Sends @length bytes of a message, the descriptors with the first. */
+static void send_bytes(struct fuzz *fuzz, const void *bytes, size_t length, const int *fds,
+		       unsigned int fd_count)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int) * 16)];
+		struct cmsghdr alignment;
+	} control = {.bytes = {0}};
+	struct iovec vector = {(void *)bytes, length};
+	struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1};
+
+	if (fd_count) {
+		header.msg_control = &control;
+		header.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+		control.alignment =
+			(struct cmsghdr){CMSG_LEN(fd_count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+		memcpy(CMSG_DATA(&control.alignment), fds, fd_count * sizeof(int));
+	}
+	/* A server that has hung up is as good as one that takes it. */
+	if (length && sendmsg(fuzz->socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		return;
+}
+
+/* Messages */
+
+/* A good payload for a message about ring @ring. */
+static void fill_payload(struct fuzz *fuzz, uint32_t id, unsigned int ring,
+			 union vhost_payload *payload)
+{
+	const struct driver_queue_layout *layout = &fuzz->drivers[ring].layout;
+	uint64_t start = RING_START + ring * RING_BYTES;
+	const struct vhost_region region = {GUEST, MEMORY_BYTES, USER, 0};
+
+	memset(payload, 0, sizeof(*payload));
+	switch (id) {
+	case VHOST_USER_SET_FEATURES:
+		payload->number = fuzz->features | BIT(VHOST_USER_F_PROTOCOL_FEATURES);
+		break;
+	case VHOST_USER_SET_PROTOCOL_FEATURES:
+		payload->number = vhost_protocol_features;
+		break;
+	case VHOST_USER_SET_MEM_TABLE:
+		payload->table.count = 1;
+		payload->table.regions[0] = region;
+		break;
+	case VHOST_USER_ADD_MEM_REG:
+	case VHOST_USER_REM_MEM_REG:
+		payload->slot.region = region;
+		break;
+	case VHOST_USER_SET_VRING_NUM:
+		payload->state = (struct vhost_vring_state){ring, QUEUE_SIZE};
+		break;
+	case VHOST_USER_SET_VRING_BASE:
+		payload->state.index = ring;
+		payload->state.num = fuzz->features & BIT(VIRTIO_F_RING_PACKED) ? 0x80008000u : 0;
+		break;
+	case VHOST_USER_SET_VRING_ADDR:
+		start += fuzz->features & BIT(VIRTIO_F_ACCESS_PLATFORM) ? GUEST : USER;
+		payload->address = (struct vhost_vring_addr){
+			.index = ring,
+			.desc_user_addr = start + layout->descriptors,
+			.avail_user_addr = start + layout->driver,
+			.used_user_addr = start + layout->device,
+		};
+		break;
+	case VHOST_USER_GET_CONFIG:
+	case VHOST_USER_SET_CONFIG:
+		payload->config.size = 4;
+		break;
+	case VHOST_USER_IOTLB_MSG:
+		payload->iotlb = (struct vhost_iotlb_msg){
+			.iova = GUEST,
+			.size = MEMORY_BYTES,
+			.uaddr = USER,
+			.perm = VHOST_ACCESS_RW,
+			.type = VHOST_IOTLB_UPDATE,
+		};
+		break;
+	case VHOST_USER_GET_INFLIGHT_FD:
+	case VHOST_USER_SET_INFLIGHT_FD:
+		payload->inflight = (struct vhost_inflight){RECORD_BYTES, 0, QUEUES, QUEUE_SIZE, 0};
+		break;
+	case VHOST_USER_SET_VRING_KICK:
+	case VHOST_USER_SET_VRING_CALL:
+	case VHOST_USER_SET_VRING_ERR:
+		payload->number = ring;
+		break;
+	default:
+		payload->state = (struct vhost_vring_state){ring, 1};
+		break;
+	}
+}
+
+static uint32_t payload_size(const struct vhost_message_row *row)
+{
+	uint32_t smallest, largest;
+
+	vhost_payload_bounds(row->shape, &smallest, &largest);
+	if (row->shape == VHOST_PAYLOAD_TABLE)
+		return offsetof(struct vhost_memory_table, regions[1]);
+	if (row->shape == VHOST_PAYLOAD_CONFIG)
+		return smallest + 4;
+	return largest;
+}
+
+/* The descriptor that belongs to a message. */
+static int right_fd(struct fuzz *fuzz, uint32_t id, unsigned int ring, int *backend)
+{
+	int pair[2];
+
+	switch (id) {
+	case VHOST_USER_SET_VRING_KICK:
+		return fuzz->kick[ring];
+	case VHOST_USER_SET_VRING_CALL:
+	case VHOST_USER_SET_VRING_ERR:
+		return fuzz->call[ring];
+	case VHOST_USER_SET_INFLIGHT_FD:
+		return record_fd;
+	case VHOST_USER_SET_BACKEND_REQ_FD:
+		require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+		vhost_channel_close(&fuzz->backend);
+		vhost_channel_open(&fuzz->backend, pair[0], vhost_find_backend_message);
+		*backend = pair[1];
+		return pair[1];
+	default:
+		return memory_fd;
+	}
+}
+
+static void send_message(struct fuzz *fuzz, const struct vhost_message_row *row, uint32_t id,
+			 unsigned int ring, uint8_t control, struct input *patches)
+{
+	struct {
+		struct vhost_header header;
+		union vhost_payload payload;
+	} __attribute__((packed)) message;
+	union vhost_payload payload;
+	uint32_t length = row ? payload_size(row) : 8;
+	unsigned int fd_count = row ? row->fds_max : 0;
+	int backend = -1;
+	int fds[16];
+	size_t bytes;
+
+	if (id == VHOST_USER_SET_MEM_TABLE)
+		fd_count = 1;
+	else if (id == VHOST_USER_REM_MEM_REG)
+		fd_count = 0;
+	fill_payload(fuzz, id, ring, &payload);
+	message.header = (struct vhost_header){id, VHOST_FLAG_VERSION, length};
+	if (control & CONTROL_NEED_REPLY)
+		message.header.flags |= VHOST_FLAG_NEED_REPLY;
+	if ((control & CONTROL_SIZE) == 2 && length)
+		message.header.size = --length;
+	else if ((control & CONTROL_SIZE) == 4)
+		message.header.size = ++length;
+	else if ((control & CONTROL_SIZE) == 6)
+		message.header.size = 0xfffffff0;
+	if ((control & CONTROL_FDS) == 8)
+		fd_count = 0;
+	else if ((control & CONTROL_FDS) == 16)
+		fd_count++;
+	else if ((control & CONTROL_FDS) == 24)
+		fd_count = 12;
+	for (unsigned int i = 0; i < fd_count; i++) {
+		if ((control & CONTROL_KIND) == 32)
+			fds[i] = fuzz->kick[ring];
+		else if ((control & CONTROL_KIND) == 64)
+			fds[i] = memory_fd;
+		else if ((control & CONTROL_KIND) == 96)
+			fds[i] = socket_fd;
+		else if (i > 0 && backend >= 0)
+			fds[i] = backend;
+		else
+			fds[i] = right_fd(fuzz, id, ring, &backend);
+	}
+	if (patches) {
+		for (uint8_t count = take_byte(patches) % 8; count > 0; count--) {
+			uint8_t at = take_byte(patches), value = take_byte(patches);
+
+			payload.bytes[at % (length ? length : 1)] ^= value;
+		}
+	}
+	memcpy(&message.payload, &payload, sizeof(payload));
+	bytes = sizeof(message.header) + length;
+	if (control & CONTROL_CUT) {
+		size_t cut = 1 + bytes / 3;
+
+		send_bytes(fuzz, &message, cut, fds, fd_count);
+		turn(fuzz, 1);
+		send_bytes(fuzz, (uint8_t *)&message + cut, bytes - cut, NULL, 0);
+	} else {
+		send_bytes(fuzz, &message, bytes, fds, fd_count);
+	}
+	if (backend >= 0)
+		close(backend);
+	turn(fuzz, 1);
+	discard_replies(fuzz);
+}
+
+static void send_good(struct fuzz *fuzz, uint32_t id, unsigned int ring)
+{
+	send_message(fuzz, vhost_find_frontend_message(id), id, ring, CONTROL_NEED_REPLY, NULL);
+}
+
+static void init_driver(struct fuzz *fuzz, unsigned int ring)
+{
+	memset(fuzz->descriptors[ring], 0, sizeof(fuzz->descriptors[ring]));
+	driver_queue_init(&fuzz->drivers[ring], ring, QUEUE_SIZE, fuzz->features,
+			  memory + RING_START + ring * RING_BYTES, fuzz->descriptors[ring]);
+}
+
+static void set_up(struct fuzz *fuzz, uint8_t choice)
+{
+	fuzz->features = BIT(VIRTIO_F_VERSION_1);
+	if (choice & 1)
+		fuzz->features |= BIT(VIRTIO_F_RING_PACKED);
+	if (choice & 2)
+		fuzz->features |= BIT(VIRTIO_RING_F_EVENT_IDX);
+	if (choice & 4)
+		fuzz->features |= BIT(VIRTIO_RING_F_INDIRECT_DESC);
+	if (choice & 8)
+		fuzz->features |= BIT(VIRTIO_F_IN_ORDER);
+	if (choice & 16)
+		fuzz->features |= BIT(VIRTIO_F_ACCESS_PLATFORM);
+	send_good(fuzz, VHOST_USER_SET_OWNER, 0);
+	send_good(fuzz, VHOST_USER_SET_PROTOCOL_FEATURES, 0);
+	send_good(fuzz, VHOST_USER_SET_BACKEND_REQ_FD, 0);
+	send_good(fuzz, VHOST_USER_SET_FEATURES, 0);
+	if (choice & 32)
+		send_good(fuzz, VHOST_USER_SET_INFLIGHT_FD, 0);
+	send_good(fuzz, choice & 64 ? VHOST_USER_SET_MEM_TABLE : VHOST_USER_ADD_MEM_REG, 0);
+	if (choice & 16 && choice & 128)
+		send_good(fuzz, VHOST_USER_IOTLB_MSG, 0);
+	for (unsigned int ring = 0; ring < QUEUES; ring++) {
+		memset(memory + RING_START + ring * RING_BYTES, 0, RING_BYTES);
+		init_driver(fuzz, ring);
+		send_good(fuzz, VHOST_USER_SET_VRING_NUM, ring);
+		send_good(fuzz, VHOST_USER_SET_VRING_BASE, ring);
+		send_good(fuzz, VHOST_USER_SET_VRING_ADDR, ring);
+		send_good(fuzz, VHOST_USER_SET_VRING_CALL, ring);
+		send_good(fuzz, VHOST_USER_SET_VRING_KICK, ring);
+		send_good(fuzz, VHOST_USER_SET_VRING_ENABLE, ring);
+	}
+}
+
+static void kick(struct fuzz *fuzz, unsigned int ring)
+{
+	eventfd_write(fuzz->kick[ring], 1);
+	turn(fuzz, 2);
+}
+
+static void add_request(struct fuzz *fuzz, unsigned int ring, uint8_t length)
+{
+	struct driver_buffer buffers[2] = {
+		{guest_addr(GUEST + BUFFERS), length},
+		{guest_addr(GUEST + BUFFERS + 0x1000), length},
+	};
+	uint32_t written;
+	int error = 0;
+
+	/* The ring's memory may be anything by now, as the driver side must expect too. */
+	if (length)
+		driver_queue_add(&fuzz->drivers[ring], buffers, 1, 1, fuzz);
+	kick(fuzz, ring);
+	driver_queue_take(&fuzz->drivers[ring], &written, &error);
+}
+
+/* Takes questions off the backend channel, and answers them. */
+static void answer_misses(struct fuzz *fuzz)
+{
+	struct vhost_message *question = &fuzz->backend.message;
+	struct error error;
+
+	for (int i = 0; i < 8 && fuzz->backend.fd >= 0; i++) {
+		int ret = vhost_channel_receive(&fuzz->backend, &error);
+
+		require(ret >= 0);
+		if (ret != VHOST_RECEIVE_MESSAGE)
+			return;
+		require(vhost_find_backend_message(question->header.request));
+		send_good(fuzz, VHOST_USER_IOTLB_MSG, 0);
+	}
+}
+
+static void take_step(struct fuzz *fuzz, struct input *input)
+{
+	uint8_t step = take_byte(input);
+	uint8_t a = take_byte(input), b = 0, control;
+	const struct vhost_message_row *row;
+	uint32_t id;
+
+	switch (step % STEPS) {
+	case STEP_MESSAGE:
+		row = a < vhost_frontend_row_count ? &vhost_frontend_rows[a] : NULL;
+		id = row ? row->id : a;
+		b = take_byte(input) % QUEUES;
+		control = take_byte(input);
+		send_message(fuzz, row, id, b, control, input);
+		break;
+	case STEP_MEMORY: {
+		unsigned int offset = (a << 8 | take_byte(input)) * 2;
+
+		for (b = take_byte(input) % 64; b > 0; b--, offset++)
+			memory[offset % MEMORY_BYTES] = take_byte(input);
+		break;
+	}
+	case STEP_KICK:
+		kick(fuzz, a % QUEUES);
+		break;
+	case STEP_SET_UP:
+		set_up(fuzz, a);
+		break;
+	case STEP_REQUEST:
+		b = take_byte(input);
+		add_request(fuzz, a % QUEUES, b);
+		break;
+	case STEP_BYTES: {
+		size_t length = a < input->left ? a : input->left;
+
+		send_bytes(fuzz, input->data, length, NULL, 0);
+		input->data += length;
+		input->left -= length;
+		turn(fuzz, 2);
+		discard_replies(fuzz);
+		break;
+	}
+	case STEP_RECONNECT:
+		connect_again(fuzz);
+		break;
+	case STEP_TRUNCATE:
+		require(ftruncate(memory_fd, (a % 32) * 4096) == 0);
+		turn(fuzz, 2);
+		require(ftruncate(memory_fd, MEMORY_BYTES) == 0);
+		break;
+	case STEP_ANSWER:
+		answer_misses(fuzz);
+		break;
+	case STEP_TURN:
+		turn(fuzz, a % 8);
+		break;
+	case STEP_HOLD:
+		fuzz->hold = a & 1;
+		break;
+	}
+}
+
+/* The next frontend asks a question and gets its answer. */
+static void check_next(struct fuzz *fuzz)
+{
+	const struct vhost_header question = {VHOST_USER_GET_FEATURES, VHOST_FLAG_VERSION, 0};
+	struct {
+		struct vhost_header header;
+		uint64_t features;
+	} __attribute__((packed)) reply;
+
+	connect_again(fuzz);
+	send_bytes(fuzz, &question, sizeof(question), NULL, 0);
+	turn(fuzz, 2);
+	require(recv(fuzz->socket, &reply, sizeof(reply), MSG_DONTWAIT) == sizeof(reply));
+	require(reply.header.request == VHOST_USER_GET_FEATURES);
+	require(reply.features == (fuzz->device.offered | BIT(VHOST_USER_F_PROTOCOL_FEATURES)));
+	hang_up(fuzz);
+	require(fuzz->device.memory->region_count == 0 && fuzz->device.status == 0);
+	for (unsigned int i = 0; i < QUEUES; i++)
+		require(!fuzz->queues[i].started);
+}
+
+static void make_files(void)
+{
+	int pair[2];
+
+	log_set_level(LOG_ERROR);
+	memory_fd = memfd_create("memory", MFD_CLOEXEC);
+	record_fd = memfd_create("record", MFD_CLOEXEC);
+	require(ftruncate(memory_fd, MEMORY_BYTES) == 0 && ftruncate(record_fd, RECORD_BYTES) == 0);
+	/* Not the end of a connection to the server: who holds that never sees it hang up. */
+	require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+	socket_fd = pair[0];
+	memory = mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
+	require(memory != MAP_FAILED);
+}
+
+/* The number that the next descriptor gets: it goes up when one was left open. */
+static int next_fd(void)
+{
+	int fd = dup(memory_fd);
+
+	close(fd);
+	return fd;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct fuzz *fuzz = calloc(1, sizeof(*fuzz));
+	struct input input = {data, size};
+	struct error error;
+	int first_fd;
+
+	if (!memory)
+		make_files();
+	first_fd = next_fd();
+	memset(memory, 0, MEMORY_BYTES);
+	require(ftruncate(record_fd, 0) == 0 && ftruncate(record_fd, RECORD_BYTES) == 0);
+	fuzz->socket = fuzz->backend.fd = -1;
+	for (unsigned int i = 0; i < QUEUES; i++) {
+		fuzz->kick[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		fuzz->call[i] = eventfd(0, EFD_CLOEXEC);
+		init_driver(fuzz, i);
+	}
+	virtio_device_init(&fuzz->device, &fuzz_class, 0, sizeof(fuzz->config), fuzz->queues,
+			   QUEUES, QUEUE_SIZE);
+	require(event_loop_init(&fuzz->loop, 0, &error) == 0);
+	fuzz->server = vhost_server_new(&fuzz->loop, &fuzz->device, &error);
+	require(fuzz->server);
+	connect_again(fuzz);
+
+	for (unsigned int i = 0; i < STEPS_MAX && input.left > 0; i++)
+		take_step(fuzz, &input);
+
+	fuzz->hold = false;
+	check_next(fuzz);
+	vhost_server_free(fuzz->server);
+	event_loop_close(&fuzz->loop);
+	for (unsigned int i = 0; i < QUEUES; i++) {
+		close(fuzz->kick[i]);
+		close(fuzz->call[i]);
+	}
+	free(fuzz);
+	require(next_fd() == first_fd);
+	return 0;
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Reads what is written to standard output or standard error meanwhile, write by write: a packet
+ * socket keeps one write(2) apart from the next.
+ */
+#include "unit/capture.h"
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void capture_start(struct capture *capture, int fd)
+{
+	int sockets[2];
+
+	fflush(NULL);
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, sockets), 0);
+	capture->fd = fd;
+	capture->saved = dup(fd);
+	assert_true(capture->saved >= 0);
+	assert_int_equal(dup2(sockets[1], fd), fd);
+	close(sockets[1]);
+	capture->reader = sockets[0];
+}
+
+void capture_stop(struct capture *capture)
+{
+	fflush(NULL);
+	dup2(capture->saved, capture->fd);
+	close(capture->saved);
+	close(capture->reader);
+}
+
+const char *capture_next(struct capture *capture)
+{
+	ssize_t length;
+
+	fflush(NULL);
+	length = read(capture->reader, capture->text, sizeof(capture->text) - 1);
+	capture->text[length > 0 ? length : 0] = 0;
+	return capture->text;
+}
+
+const char *capture_all(struct capture *capture)
+{
+	size_t total = 0;
+	ssize_t length;
+
+	fflush(NULL);
+	while ((length = read(capture->reader, capture->text + total,
+			      sizeof(capture->text) - 1 - total)) > 0)
+		total += length;
+	capture->text[total] = 0;
+	return capture->text;
+}

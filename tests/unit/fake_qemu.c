@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A program that passes for QEMU. The environment says what it does:
+ *
+ *	poweroff	runs the guest, which says "hello" and powers off
+ *	echo		runs the guest, which repeats one line of its console and powers off
+ *	panic, reset	the guest panics; restarts and then powers off
+ *	powerdown	the guest powers off when its power button is pressed
+ *	deaf		the guest does not care for its power button
+ *	stubborn	as deaf, and QEMU ignores SIGTERM
+ *	halt		QEMU stops the guest because of an error
+ *	crash, exit	QEMU dies of a signal; ends with status 1 and a line, while the guest runs
+ *	refuse		QEMU ends with status 1 and a line before it runs the guest
+ *	mute		QEMU neither runs the guest nor ends
+ *	quit		someone ends QEMU by SIGTERM
+ *	devices, bare	-device help lists the devices of AVP; lists none of them
+ */
+#include "fake_qemu.h"
+
+#include <fcntl.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *mode;
+
+void fake_qemu_install(const struct scratch *scratch)
+{
+	char self[256] = "";
+
+	if (readlink("/proc/self/exe", self, sizeof(self) - 1) < 0 ||
+	    symlink(self, scratch_path(scratch, FAKE_QEMU_NAME)) < 0)
+		abort();
+	setenv("PATH", scratch->directory, 1);
+}
+
+void fake_qemu_set(const char *new_mode, const char *version)
+{
+	setenv("FAKE_QEMU_MODE", new_mode, 1);
+	setenv("FAKE_QEMU_VERSION", version, 1);
+}
+
+bool fake_qemu_called(char **argv)
+{
+	const char *slash = strrchr(argv[0], '/');
+
+	return !strcmp(slash ? slash + 1 : argv[0], FAKE_QEMU_NAME);
+}
+
+/* The descriptor of the chardev that is called @id. */
+static int chardev_fd(char **argv, const char *id)
+{
+	char start[64];
+
+	snprintf(start, sizeof(start), "socket,id=%s,fd=", id);
+	for (; *argv; argv++)
+		if (!strncmp(*argv, start, strlen(start)))
+			return atoi(*argv + strlen(start));
+	exit(70);
+}
+
+static void say(int control, const char *text)
+{
+	dprintf(control, "%s\r\n", text);
+}
+
+static void shut_down(int control, const char *guest, const char *reason)
+{
+	dprintf(control,
+		"{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": %s, \"reason\": \"%s\"}}\r\n",
+		guest, reason);
+	_exit(0); /* may be called by a signal handler */
+}
+
+static int terminated_control;
+
+static void on_terminated(int number)
+{
+	shut_down(terminated_control, "false", "host-signal");
+}
+
+/* The guest's processors run: what becomes of it. Returns when it waits for commands. */
+static void run_guest(int control, int console)
+{
+	char byte;
+
+	/* In this order: who has seen the guest's words knows that it runs. */
+	say(control, "{\"event\": \"RESUME\"}");
+	if (strcmp(mode, "echo"))
+		dprintf(console, "hello\r\n");
+	if (!strcmp(mode, "echo")) {
+		while (read(console, &byte, 1) == 1) {
+			if (write(console, &byte, 1) != 1 || byte == '\n')
+				break;
+		}
+		shut_down(control, "true", "guest-shutdown");
+	}
+	if (!strcmp(mode, "poweroff"))
+		shut_down(control, "true", "guest-shutdown");
+	if (!strcmp(mode, "panic")) {
+		say(control,
+		    "{\"event\": \"GUEST_PANICKED\", \"data\": {\"action\": \"poweroff\"}}");
+		say(control, "{\"event\": \"STOP\"}");
+		shut_down(control, "true", "guest-panic");
+	}
+	if (!strcmp(mode, "reset")) {
+		say(control, "{\"event\": \"RESET\", \"data\": {\"guest\": true, \"reason\": "
+			     "\"guest-reset\"}}");
+		shut_down(control, "true", "guest-shutdown");
+	}
+	if (!strcmp(mode, "halt"))
+		say(control, "{\"event\": \"STOP\"}");
+	if (!strcmp(mode, "quit"))
+		raise(SIGTERM);
+	if (!strcmp(mode, "crash")) {
+		signal(SIGSEGV, SIG_DFL);
+		raise(SIGSEGV);
+	}
+	if (!strcmp(mode, "exit")) {
+		dprintf(STDERR_FILENO, FAKE_QEMU_NAME ": out of paper\n");
+		exit(1);
+	}
+}
+
+static void obey(const char *command, int control, int console)
+{
+	if (strstr(command, "\"qmp_capabilities\"")) {
+		say(control, "{\"return\": {}, \"id\": \"qmp_capabilities\"}");
+	} else if (strstr(command, "\"cont\"")) {
+		say(control, "{\"return\": {}, \"id\": \"cont\"}");
+		run_guest(control, console);
+	} else if (strstr(command, "\"system_powerdown\"")) {
+		say(control, "{\"return\": {}, \"id\": \"system_powerdown\"}");
+		say(control, "{\"event\": \"POWERDOWN\"}");
+		if (!strcmp(mode, "powerdown"))
+			shut_down(control, "true", "guest-shutdown");
+	}
+}
+
+static void serve(int control, int console)
+{
+	char line[512];
+	size_t length = 0;
+
+	say(control, "{\"QMP\": {\"version\": {\"qemu\": {\"major\": 7}}, \"capabilities\": []}}");
+	while (read(control, line + length, 1) == 1) {
+		if (line[length] != '\n') {
+			length += length < sizeof(line) - 1;
+			continue;
+		}
+		line[length] = 0;
+		length = 0;
+		obey(line, control, console);
+	}
+}
+
+int fake_qemu_main(char **argv)
+{
+	int control, console;
+
+	mode = getenv("FAKE_QEMU_MODE");
+	if (argv[1] && !strcmp(argv[1], "--version")) {
+		printf("%s\n", getenv("FAKE_QEMU_VERSION"));
+		return 0;
+	}
+	if (argv[1] && argv[2] && !strcmp(argv[1], "-device") && !strcmp(argv[2], "help")) {
+		printf("Network devices:\nname \"e1000\", bus PCI\n");
+		if (!strcmp(mode, "devices"))
+			printf("name \"virtio-net-pci\", bus PCI, alias \"virtio-net\"\n"
+			       "name \"vhost-user-blk-pci\", bus PCI\n"
+			       "name \"vhost-user-rng-pci\", bus PCI\n");
+		return 0;
+	}
+	if (!strcmp(mode, "refuse")) {
+		dprintf(STDERR_FILENO, FAKE_QEMU_NAME ": warning: it is late\n" FAKE_QEMU_NAME
+						      ": no room for memory\n");
+		return 1;
+	}
+	control = chardev_fd(argv, "control");
+	console = chardev_fd(argv, "console");
+	terminated_control = control;
+	signal(SIGTERM, strcmp(mode, "stubborn") ? on_terminated : SIG_IGN);
+	if (strcmp(mode, "mute"))
+		serve(control, console);
+	for (;;)
+		pause();
+}

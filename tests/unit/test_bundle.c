@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Unit tests of runtime/bundle.c: what a config.json gives, and the line that each mistake gets.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "runtime/bundle.h"
+#include "unit/scratch.h"
+
+#define VM "\"vm\": {\"kernel\": {\"path\": \"/k\"}}"
+/* A bundle whose last key is @rest. */
+#define BUNDLE(rest)	  "{\"ociVersion\": \"1.3.0\", " VM ", " rest "}"
+#define AVP(members)	  BUNDLE("\"avp\": {" members "}")
+#define DEVICE(members)	  AVP("\"devices\": [{\"type\": \"entropy\"}, {" members "}]")
+#define ANNOTATION(value) BUNDLE("\"annotations\": {\"org.avp.config\": " value "}")
+#define HARDWARE(members)                                                                              \
+	"{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"/k\"}, \"hwConfig\": {" members \
+	"}}}"
+
+static struct guest_config config;
+static struct error error;
+
+static int parse(const char *text)
+{
+	memset(&error, 0, sizeof(error));
+	return bundle_parse(text, strlen(text), "dir", &config, &error);
+}
+
+static int finish(void **state)
+{
+	guest_config_clear(&config);
+	return 0;
+}
+
+struct mistake {
+	const char *text;
+	const char *message;
+};
+
+/* Each text is refused with exactly its message, after the file's name. */
+static void check_mistakes(const struct mistake *mistakes, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		char expected[sizeof(error.message)];
+
+		snprintf(expected, sizeof(expected), "dir/config.json: %s", mistakes[i].message);
+		if (parse(mistakes[i].text) == 0)
+			print_error("accepted: %s\n", mistakes[i].text);
+		assert_int_equal(error_exit_status(&error), 2);
+		assert_string_equal(error.message, expected);
+		/* Nothing is left behind. */
+		assert_null(config.kernel);
+		assert_null(config.devices);
+		assert_null(config.source);
+	}
+}
+
+#define CHECK_MISTAKES(mistakes) check_mistakes(mistakes, sizeof(mistakes) / sizeof(mistakes[0]))
+
+static void a_whole_bundle_is_read(void **state)
+{
+	static const char text[] =
+		"{\"ociVersion\": \"1.3.0\", \"process\": {\"args\": 7}, \"root\": null,"
+		" \"vm\": {\"kernel\": {\"path\": \"/boot/k\", \"initrd\": \"/boot/i\","
+		"   \"parameters\": [\"console=ttyS0\", \"quiet\"]},"
+		"  \"image\": {\"path\": \"/disks/root.img\", \"format\": \"raw\"},"
+		"  \"hwConfig\": {\"vcpus\": 4, \"memory\": 1073741824, \"irqs\": []}},"
+		" \"avp\": {\"name\": \"cluster\", \"engine\": \"qemu\", \"devices\": ["
+		"  {\"type\": \"block\", \"file\": \"data.img\", \"readonly\": true,"
+		"   \"serial\": \"A1\", \"queues\": 2, \"cache\": \"writethrough\"},"
+		"  {\"type\": \"net\", \"name\": \"wan\", \"user\": true, \"mtu\": 1400,"
+		"   \"mac\": \"52:54:00:00:00:01\", \"forward\": [\"tcp:80:80\", \"udp:1:2\"]},"
+		"  {\"type\": \"block\", \"file\": \"/abs.img\"},"
+		"  {\"type\": \"entropy\"}]}}";
+	const struct block_options *block;
+	const struct net_options *net;
+
+	assert_int_equal(parse(text), 0);
+	assert_string_equal(config.source, "dir/config.json");
+	assert_string_equal(config.name, "cluster");
+	assert_string_equal(config.kernel, "/boot/k");
+	assert_string_equal(config.initrd, "/boot/i");
+	assert_string_equal(config.append, "console=ttyS0 quiet");
+	assert_int_equal(config.cpus, 4);
+	assert_int_equal(config.memory, 1 << 30);
+	assert_int_equal(config.engine, ENGINE_QEMU);
+	assert_int_equal(config.device_count, 5);
+
+	/* The image comes first: the guest's first disk. */
+	block = config.devices[0].options;
+	assert_string_equal(config.devices[0].name, "image");
+	assert_string_equal(block->file, "/disks/root.img");
+	assert_false(block->readonly);
+	assert_string_equal(config.devices[0].origin, "dir/config.json: vm.image: ");
+
+	block = config.devices[1].options;
+	assert_string_equal(block->file, "dir/data.img");
+	assert_true(block->readonly);
+	assert_string_equal(block->serial, "A1");
+	assert_int_equal(block->queues, 2);
+	assert_int_equal(block->cache, BLOCK_CACHE_WRITETHROUGH);
+	assert_int_equal(block->logical_block_size, 512);
+	assert_string_equal(config.devices[1].origin, "dir/config.json: avp.devices[0].");
+
+	net = config.devices[2].options;
+	assert_string_equal(config.devices[2].name, "wan");
+	assert_true(net->user);
+	assert_int_equal(net->mtu, 1400);
+	assert_int_equal(net->mac[5], 1);
+	assert_int_equal(net->forwards.count, 2);
+	assert_string_equal(net->forwards.items[1], "udp:1:2");
+
+	block = config.devices[3].options;
+	assert_string_equal(block->file, "/abs.img");
+	assert_string_equal(config.devices[4].type->name, "entropy");
+}
+
+static void the_smallest_bundle_gets_defaults(void **state)
+{
+	assert_int_equal(parse("{\"ociVersion\": \"1.0.2\", " VM "}"), 0);
+	assert_int_equal(config.cpus, 1);
+	assert_int_equal(config.memory, 512 << 20);
+	assert_int_equal(config.engine, ENGINE_AUTO);
+	assert_int_equal(config.device_count, 0);
+	assert_null(config.append);
+}
+
+static void bad_json_gives_line_and_column(void **state)
+{
+	static const struct mistake mistakes[] = {
+		{"", "line 1, column 0: '[' or '{' expected near end of file"},
+		{"{\n  \"ociVersion\": \"1.3.0\",\n  \"vm\": }\n",
+		 "line 3, column 9: unexpected token near '}'"},
+		{"{\"a\": 1, \"a\": 2}", "line 1, column 12: duplicate object key near '\"a\"'"},
+		{"{} x", "line 1, column 4: end of file expected near 'x'"},
+		{"{\"a\": 99999999999999999999}",
+		 "line 1, column 26: too big integer near '99999999999999999999'"},
+		{"{\"a\": \"\\u0000\"}",
+		 "line 1, column 14: \\u0000 is not allowed without JSON_ALLOW_NUL near "
+		 "'\"\\u0000\"'"},
+		{"[]", "must be an object, not an array"},
+	};
+
+	CHECK_MISTAKES(mistakes);
+	assert_true(bundle_parse("{\0}", 3, "dir", &config, &error) < 0);
+	assert_non_null(strstr(error.message, "line 1, column"));
+}
+
+static void depth_is_bounded(void **state)
+{
+	cleanup_free char *text = malloc(2 * 100000 + 1);
+
+	for (size_t i = 0; i < 100000; i++)
+		memcpy(text + 5 * (i % 20000), "{\"a\":", 5);
+	text[100000] = 0;
+	assert_true(parse(text) < 0);
+	assert_non_null(strstr(error.message, "maximum parsing depth reached"));
+}
+
+static void the_version_is_checked(void **state)
+{
+	static const struct mistake mistakes[] = {
+		{"{" VM "}", "ociVersion: is missing; add \"ociVersion\": \"1.3.0\""},
+		{"{\"ociVersion\": 1, " VM "}", "ociVersion: must be a string, not a number"},
+		{"{\"ociVersion\": \"2.0.0\", " VM "}",
+		 "ociVersion: '2.0.0' is not supported; write the bundle to version 1.3.0"},
+		{"{\"ociVersion\": \"1\", " VM "}",
+		 "ociVersion: '1' is not supported; write the bundle to version 1.3.0"},
+		{"{\"ociVersion\": \"1.x\", " VM "}",
+		 "ociVersion: '1.x' is not supported; write the bundle to version 1.3.0"},
+	};
+
+	CHECK_MISTAKES(mistakes);
+}
+
+static void wrong_types_in_vm_are_refused(void **state)
+{
+	static const struct mistake mistakes[] = {
+		{"{\"ociVersion\": \"1.3.0\", \"vm\": []}", "vm: must be an object, not an array"},
+		{"{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": \"/k\"}}",
+		 "vm.kernel: must be an object, not a string"},
+		{"{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": 1}}}",
+		 "vm.kernel.path: must be a string, not a number"},
+		{"{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"k\"}}}",
+		 "vm.kernel.path: 'k' must be an absolute path, as OCI has it; start it with /"},
+		{"{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"\"}}}",
+		 "vm.kernel.path: is empty; give FILE"},
+		{"{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"/k\","
+		 " \"parameters\": \"quiet\"}}}",
+		 "vm.kernel.parameters: must be an array of strings, not a string"},
+		{"{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"/k\","
+		 " \"parameters\": [\"a\", 1]}}}",
+		 "vm.kernel.parameters: must be an array of strings, not a number"},
+		{HARDWARE("\"vcpus\": \"4\""), "vm.hwConfig.vcpus: must be a number, not a string"},
+		{HARDWARE("\"vcpus\": 1.5"), "vm.hwConfig.vcpus: must be a number, not a fraction"},
+		{HARDWARE("\"vcpus\": -1"), "vm.hwConfig.vcpus: must not be negative"},
+		{HARDWARE("\"vcpus\": 0"),
+		 "vm.hwConfig.vcpus: 0 is too small; give a number, from 1 to 32"},
+		{HARDWARE("\"vcpus\": 33"),
+		 "vm.hwConfig.vcpus: 33 is too large; give a number, from 1 to 32"},
+		{HARDWARE("\"memory\": true"),
+		 "vm.hwConfig.memory: must be a number of bytes, not true or false"},
+		{HARDWARE("\"memory\": 16777216"),
+		 "vm.hwConfig.memory: 16M is too small; give bytes, or a number with K, M, G or T, "
+		 "from 32M to 1T"},
+	};
+
+	CHECK_MISTAKES(mistakes);
+}
+
+static void what_avp_does_not_do_is_refused(void **state)
+{
+	static const struct mistake mistakes[] = {
+		{HARDWARE("\"irqs\": [3]"), "vm.hwConfig.irqs: is not supported: AVP hands no "
+					    "hardware of the host to a guest; remove it"},
+		{HARDWARE("\"iomems\": [{}]"), "vm.hwConfig.iomems: is not supported: AVP hands no "
+					       "hardware of the host to a guest; remove it"},
+		{HARDWARE("\"dtdevs\": [\"/x\"]"),
+		 "vm.hwConfig.dtdevs: is not supported: AVP hands "
+		 "no hardware of the host to a guest; remove it"},
+		{HARDWARE("\"deviceTree\": \"/x\""),
+		 "vm.hwConfig.deviceTree: is not supported: AVP describes the guest's hardware "
+		 "itself; remove it"},
+		{"{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"/k\"},"
+		 " \"hypervisor\": {\"path\": \"/h\", \"parameters\": [\"-x\"]}}}",
+		 "vm.hypervisor.parameters: is not supported: AVP writes the hypervisor's command "
+		 "line itself; remove it"},
+		{"{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"/k\"},"
+		 " \"hypervisor\": {\"path\": 1}}}",
+		 "vm.hypervisor.path: must be a string, not a number"},
+	};
+
+	CHECK_MISTAKES(mistakes);
+	/* Another hypervisor than the engine's is no reason not to run. */
+	log_set_level(LOG_ERROR);
+	assert_int_equal(
+		parse("{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"/k\"},"
+		      " \"hypervisor\": {\"path\": \"/h\", \"parameters\": []}}}"),
+		0);
+}
+
+#define IMAGE(members)                                                                              \
+	"{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"/k\"}, \"image\": {" members \
+	"}}}"
+
+static void the_image_must_be_raw(void **state)
+{
+	static const struct mistake mistakes[] = {
+		{IMAGE(""), "vm.image.path: is missing; give the guest's disk, or remove vm.image"},
+		{IMAGE("\"path\": 1"), "vm.image.path: must be a string, not a number"},
+		{IMAGE("\"path\": \"x.img\""),
+		 "vm.image.path: 'x.img' must be an absolute path, as "
+		 "OCI has it; start it with /"},
+		{IMAGE("\"path\": \"/x\", \"format\": \"qcow2\""),
+		 "vm.image.format: 'qcow2' is not supported; convert the image: qemu-img convert "
+		 "-O raw"},
+		{IMAGE("\"path\": \"/x\", \"format\": null"),
+		 "vm.image.format: must be a string, not null"},
+	};
+
+	CHECK_MISTAKES(mistakes);
+	/* The specification says that an absent format means raw. */
+	assert_int_equal(parse(IMAGE("\"path\": \"/x\"")), 0);
+	assert_int_equal(config.device_count, 1);
+}
+
+static void wrong_types_and_keys_in_avp_are_refused(void **state)
+{
+	static const struct mistake mistakes[] = {
+		{BUNDLE("\"avp\": []"), "avp: must be an object, not an array"},
+		{AVP("\"engine\": 1"), "avp.engine: must be a string, not a number"},
+		{AVP("\"engine\": \"xen\""),
+		 "avp.engine: there is no choice 'xen'; give one of: auto, qemu"},
+		{AVP("\"enigne\": \"qemu\""),
+		 "avp.enigne: is an unknown key; did you mean 'engine'?"},
+		{AVP("\"watchdog\": 1"), "avp.watchdog: is an unknown key; remove it"},
+		/* What stands in `vm` has no second place. */
+		{AVP("\"kernel\": \"/k\""), "avp.kernel: is an unknown key; remove it"},
+		{AVP("\"memory\": 1"), "avp.memory: is an unknown key; remove it"},
+		{AVP("\"name\": \"a b\""),
+		 "avp.name: 'a b' is not a name; give at most 64 letters, digits, '.', '_' or '-', a "
+		 "letter or digit first"},
+		{AVP("\"devices\": {}"), "avp.devices: must be an array of objects, not an object"},
+		{AVP("\"devices\": [1]"), "avp.devices[0]: must be an object, not a number"},
+		{AVP("\"devices\": [{}]"),
+		 "avp.devices[0].type: is missing; add the type of the device"},
+		{DEVICE("\"type\": 1"), "avp.devices[1].type: must be a string, not a number"},
+		{DEVICE("\"type\": \"blok\""),
+		 "avp.devices[1].type: there is no device type 'blok'; did you mean 'block'?"},
+		{DEVICE("\"type\": \"xyz\""), "avp.devices[1].type: there is no device type 'xyz'; "
+					      "`avp device --help` lists them"},
+		{DEVICE("\"type\": \"block\", \"file\": \"/x\", \"serial\": 1"),
+		 "avp.devices[1].serial: must be a string, not a number"},
+		{DEVICE("\"type\": \"block\", \"file\": \"/x\", \"serail\": \"1\""),
+		 "avp.devices[1].serail: is an unknown key; did you mean 'serial'?"},
+		{DEVICE("\"type\": \"block\", \"file\": \"/x\", \"serial\": \"123456789012345678901\""),
+		 "avp.devices[1].serial: '123456789012345678901' is too long; give at most 20 bytes"},
+		{DEVICE("\"type\": \"block\", \"file\": \"/x\", \"readonly\": \"yes\""),
+		 "avp.devices[1].readonly: must be true or false, not a string"},
+		{DEVICE("\"type\": \"block\", \"file\": \"/x\", \"queues\": 17"),
+		 "avp.devices[1].queues: 17 is too large; give a number, from 1 to 16"},
+		{DEVICE("\"type\": \"block\", \"file\": \"/x\", \"queue-size\": 100"),
+		 "avp.devices[1].queue-size: 100 is not a power of two; give a power of two, from 2 "
+		 "to 1024"},
+		{DEVICE("\"type\": \"block\", \"file\": \"\""),
+		 "avp.devices[1].file: is empty; give FILE"},
+		{DEVICE("\"type\": \"block\""),
+		 "avp.devices[1]: file is missing; add it: FILE (raw disk image or block device that "
+		 "holds the disk)"},
+		{DEVICE("\"type\": \"net\", \"forward\": \"tcp:1:2\""),
+		 "avp.devices[1].forward: must be an array of strings, not a string"},
+		{DEVICE("\"type\": \"net\", \"forward\": [\"tcp:1:2\", 3]"),
+		 "avp.devices[1].forward[1]: must be a string, not a number"},
+		{DEVICE("\"type\": \"net\", \"mac\": \"x\""),
+		 "avp.devices[1].mac: 'x' is not a MAC address; write it as 52:54:00:12:34:56"},
+		{DEVICE("\"type\": \"entropy\", \"name\": null"),
+		 "avp.devices[1].name: must be a string, not null"},
+		{DEVICE("\"type\": \"entropy\", \"file\": \"x\""),
+		 "avp.devices[1].file: is an unknown key; remove it"},
+	};
+
+	CHECK_MISTAKES(mistakes);
+}
+
+static void unknown_keys_elsewhere_are_ignored(void **state)
+{
+	assert_int_equal(parse("{\"ociVersion\": \"1.3.0\", \"x\": {\"y\": [1]},"
+			       " \"vm\": {\"kernel\": {\"path\": \"/k\", \"z\": 1}, \"w\": {},"
+			       " \"hwConfig\": {\"future\": 1}}, \"annotations\": {\"a\": \"b\"}}"),
+			 0);
+}
+
+static void too_many_devices_are_refused(void **state)
+{
+	char text[4096] = "{\"ociVersion\": \"1.3.0\", " VM ", \"avp\": {\"devices\": [";
+
+	for (int i = 0; i <= GUEST_DEVICES_MAXIMUM; i++)
+		strcat(text, i ? ",{\"type\": \"entropy\"}" : "{\"type\": \"entropy\"}");
+	strcat(text, "]}}");
+	assert_true(parse(text) < 0);
+	assert_non_null(strstr(error.message, "dir/config.json: avp.devices[24]."));
+	assert_true(error.usage);
+}
+
+static void the_annotation_gives_the_same_object(void **state)
+{
+	assert_int_equal(parse(ANNOTATION("\"{\\\"engine\\\": \\\"qemu\\\", \\\"devices\\\": "
+					  "[{\\\"type\\\": \\\"block\\\", "
+					  "\\\"file\\\": \\\"d.img\\\"}]}\"")),
+			 0);
+	assert_int_equal(config.engine, ENGINE_QEMU);
+	assert_int_equal(config.device_count, 1);
+	/* Its relative paths start at the bundle too. */
+	assert_string_equal(((struct block_options *)config.devices[0].options)->file, "dir/d.img");
+	assert_string_equal(config.devices[0].origin,
+			    "dir/config.json: annotations.org.avp.config: devices[0].");
+}
+
+static void mistakes_in_the_annotation_are_refused(void **state)
+{
+	static const struct mistake mistakes[] = {
+		{ANNOTATION("1"), "annotations.org.avp.config: must be a string, not a number"},
+		{ANNOTATION("\"{\""),
+		 "annotations.org.avp.config: line 1, column 1: string or '}' expected near end of "
+		 "file"},
+		{ANNOTATION("\"[]\""),
+		 "annotations.org.avp.config: must be an object, not an array"},
+		{ANNOTATION("\"{\\\"devices\\\": [{\\\"type\\\": 1}]}\""),
+		 "annotations.org.avp.config: devices[0].type: must be a string, not a number"},
+		{ANNOTATION("\"{\\\"enigne\\\": 1}\""),
+		 "annotations.org.avp.config: enigne: is an unknown key; did you mean 'engine'?"},
+		{BUNDLE("\"avp\": {}, \"annotations\": {\"org.avp.config\": \"{}\"}"),
+		 "annotations.org.avp.config: is there and avp too; remove one of them"},
+	};
+
+	CHECK_MISTAKES(mistakes);
+}
+
+static void the_annotation_may_name_a_file(void **state)
+{
+	struct scratch scratch;
+	const char *path;
+	char text[600];
+
+	scratch_make(&scratch);
+	path = scratch_write(&scratch, "avp.json", "{\"engine\": \"qemu\"}", 18);
+	snprintf(text, sizeof(text), ANNOTATION("\"%s\""), path);
+	assert_int_equal(parse(text), 0);
+	assert_int_equal(config.engine, ENGINE_QEMU);
+	guest_config_clear(&config);
+
+	path = scratch_write(&scratch, "avp.json", "{\"engine\": 1}", 13);
+	assert_true(parse(text) < 0);
+	assert_non_null(strstr(error.message, "avp.json: engine: must be a string, not a number"));
+
+	path = scratch_path(&scratch, "missing.json");
+	snprintf(text, sizeof(text), ANNOTATION("\"%s\""), path);
+	assert_true(parse(text) < 0);
+	assert_non_null(strstr(error.message, "missing.json: No such file or directory"));
+	assert_true(error.usage);
+	scratch_remove(&scratch);
+}
+
+static void a_bundle_is_loaded_from_its_directory(void **state)
+{
+	static const char text[] = "{\"ociVersion\": \"1.3.0\", " VM "}";
+	struct scratch scratch;
+
+	scratch_make(&scratch);
+	assert_true(bundle_load(scratch.directory, &config, &error) < 0);
+	assert_true(error.usage);
+	assert_non_null(strstr(error.message, "/config.json: No such file or directory"));
+
+	scratch_write(&scratch, "config.json", text, strlen(text));
+	assert_int_equal(bundle_load(scratch.directory, &config, &error), 0);
+	assert_string_equal(config.kernel, "/k");
+	/* The guest is named after the directory. */
+	assert_string_equal(config.name, strrchr(scratch.directory, '/') + 1);
+	guest_config_clear(&config);
+
+	assert_true(bundle_load(scratch_path(&scratch, "config.json"), &config, &error) < 0);
+	assert_non_null(strstr(error.message, "config.json/config.json: Not a directory"));
+	scratch_remove(&scratch);
+}
+
+static void files_that_are_no_bundle_are_refused(void **state)
+{
+	struct scratch scratch;
+
+	scratch_make(&scratch);
+	scratch_write_zeros(&scratch, "config.json", BUNDLE_SIZE_MAXIMUM + 1);
+	assert_true(bundle_load(scratch.directory, &config, &error) < 0);
+	assert_non_null(strstr(error.message, "is larger than 4194304 bytes; shorten it"));
+	assert_true(error.usage);
+
+	assert_int_equal(remove(scratch_path(&scratch, "config.json")), 0);
+	assert_int_equal(mkfifo(scratch_path(&scratch, "config.json"), 0600), 0);
+	assert_true(bundle_load(scratch.directory, &config, &error) < 0);
+	assert_non_null(strstr(error.message, "is no regular file"));
+	scratch_remove(&scratch);
+}
+
+static void a_bundle_without_permission_says_what_to_do(void **state)
+{
+	bool root = geteuid() == 0;
+	struct scratch scratch;
+
+	scratch_make(&scratch);
+	scratch_write(&scratch, "config.json", "{}", 2);
+	assert_int_equal(chmod(scratch_path(&scratch, "config.json"), 0), 0);
+	/* Root may read everything. */
+	assert_int_equal(chmod(scratch.directory, 0755), 0);
+	assert_int_equal(root ? seteuid(65534) : 0, 0);
+	bundle_load(scratch.directory, &config, &error);
+	assert_int_equal(root ? seteuid(0) : 0, 0);
+	assert_true(error.usage);
+	assert_non_null(strstr(error.message, "denied; make it readable for this user"));
+	scratch_remove(&scratch);
+}
+
+#define TEST(function) cmocka_unit_test_teardown(function, finish)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_whole_bundle_is_read),
+		TEST(the_smallest_bundle_gets_defaults),
+		TEST(bad_json_gives_line_and_column),
+		TEST(depth_is_bounded),
+		TEST(the_version_is_checked),
+		TEST(wrong_types_in_vm_are_refused),
+		TEST(what_avp_does_not_do_is_refused),
+		TEST(the_image_must_be_raw),
+		TEST(wrong_types_and_keys_in_avp_are_refused),
+		TEST(unknown_keys_elsewhere_are_ignored),
+		TEST(too_many_devices_are_refused),
+		TEST(the_annotation_gives_the_same_object),
+		TEST(mistakes_in_the_annotation_are_refused),
+		TEST(the_annotation_may_name_a_file),
+		TEST(a_bundle_is_loaded_from_its_directory),
+		TEST(files_that_are_no_bundle_are_refused),
+		TEST(a_bundle_without_permission_says_what_to_do),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Unit tests of cli/command.c, with a program of the test's own: which calls are understood, and
+ * the line and exit status that each mistake gets.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "cli/command.h"
+#include "unit/capture.h"
+
+struct root_options {
+	uint64_t level;
+};
+
+struct disk_options {
+	char *file;
+	bool readonly;
+	uint64_t queues;
+	struct option_list parts;
+};
+
+struct serve_options {
+	char *socket_path;
+};
+
+static const struct option_row root_rows[] = {
+	{.name = "level",
+	 .type = OPTION_NUMBER,
+	 .argument = "N",
+	 .offset = offsetof(struct root_options, level),
+	 .default_text = "5",
+	 .help = "how much"},
+	{.name = NULL},
+};
+
+static const struct option_row disk_rows[] = {
+	{.name = "file",
+	 .type = OPTION_PATH,
+	 .argument = "FILE",
+	 .offset = offsetof(struct disk_options, file),
+	 .required = true,
+	 .help = "the disk"},
+	{.name = "readonly",
+	 .type = OPTION_FLAG,
+	 .offset = offsetof(struct disk_options, readonly),
+	 .help = "no writes"},
+	{.name = "queues",
+	 .type = OPTION_NUMBER,
+	 .argument = "N",
+	 .offset = offsetof(struct disk_options, queues),
+	 .minimum = 1,
+	 .maximum = 16,
+	 .default_text = "1",
+	 .help = "queues"},
+	{.name = "part",
+	 .type = OPTION_LIST,
+	 .argument = "X",
+	 .offset = offsetof(struct disk_options, parts),
+	 .tagged = true,
+	 .argument_optional = true,
+	 .help = "parts"},
+	{.name = NULL},
+};
+
+static const struct option_row serve_rows[] = {
+	{.name = "socket-path",
+	 .type = OPTION_PATH,
+	 .argument = "PATH",
+	 .offset = offsetof(struct serve_options, socket_path),
+	 .help = "where to listen"},
+	{.name = NULL},
+};
+
+/* What the last run was given, and what it shall give back. */
+static struct {
+	unsigned int count;
+	char text[400];
+	int result;
+	const char *error;
+} ran;
+
+static uint64_t applied_level;
+
+static int run_disk(void *const *options, char *const *operands, size_t count, struct error *error)
+{
+	const struct disk_options *disk = options[0];
+	const struct serve_options *serve = options[1];
+	const struct option_list *given = options[2];
+	int length;
+
+	ran.count++;
+	length = snprintf(ran.text, sizeof(ran.text), "%s %d %d %s;", disk->file ? disk->file : "-",
+			  disk->readonly, (int)disk->queues,
+			  serve->socket_path ? serve->socket_path : "-");
+	for (size_t i = 0; i < disk->parts.count; i++)
+		length += snprintf(ran.text + length, sizeof(ran.text) - length, " %s",
+				   disk->parts.items[i]);
+	length += snprintf(ran.text + length, sizeof(ran.text) - length, ";");
+	for (size_t i = 0; i < count; i++)
+		length +=
+			snprintf(ran.text + length, sizeof(ran.text) - length, " %s", operands[i]);
+	length += snprintf(ran.text + length, sizeof(ran.text) - length, ";");
+	for (size_t i = 0; i < given->count; i++)
+		length += snprintf(ran.text + length, sizeof(ran.text) - length, " %s",
+				   given->items[i]);
+	if (ran.error)
+		return error_set(error, EIO, "%s", ran.error);
+	return ran.result;
+}
+
+static int run_plain(void *const *options, char *const *operands, size_t count, struct error *error)
+{
+	ran.count++;
+	return 0;
+}
+
+static void apply_root(void *const *options)
+{
+	applied_level = ((const struct root_options *)options[0])->level;
+}
+
+static const struct command disk_command = {
+	.name = "disk",
+	.summary = "serve a disk",
+	.groups =
+		(const struct option_group[]){
+			{"Disk options", disk_rows, sizeof(struct disk_options), false},
+			{"Serving options", serve_rows, sizeof(struct serve_options), false},
+			{NULL, NULL, 0, false},
+		},
+	.operands = "[WORD WORD]",
+	.operands_maximum = 2,
+	.run = run_disk,
+};
+
+static const struct command lazy_command = {
+	.name = "lazy",
+	.summary = "asks for its file itself",
+	.groups =
+		(const struct option_group[]){
+			{"Disk options", disk_rows, sizeof(struct disk_options), true},
+			{"Serving options", serve_rows, sizeof(struct serve_options), false},
+			{NULL, NULL, 0, false},
+		},
+	.run = run_disk,
+};
+
+static const struct command device_command = {
+	.name = "device",
+	.summary = "serve a device",
+	.subcommands = (const struct command *const[]){&disk_command, &lazy_command, NULL},
+};
+
+static const struct command doctor_command = {
+	.name = "doctor",
+	.summary = "look around",
+	.operands = "WHAT",
+	.operands_minimum = 1,
+	.operands_maximum = 1,
+	.run = run_plain,
+};
+
+static const struct command secret_command = {
+	.name = "secret",
+	.summary = "for the build",
+	.hidden = true,
+	.run = run_plain,
+};
+
+static const struct command root = {
+	.name = "tool",
+	.summary = "a tool",
+	.groups =
+		(const struct option_group[]){
+			{"Options", root_rows, sizeof(struct root_options), false},
+			{NULL, NULL, 0, false},
+		},
+	.subcommands = (const struct command *const[]){&device_command, &doctor_command,
+						       &secret_command, NULL},
+	.apply = apply_root,
+};
+
+static struct capture capture;
+
+static int start(void **state)
+{
+	memset(&ran, 0, sizeof(ran));
+	applied_level = 0;
+	log_set_format(LOG_FORMAT_TEXT);
+	capture_start(&capture, STDERR_FILENO);
+	return 0;
+}
+
+static int finish(void **state)
+{
+	capture_stop(&capture);
+	return 0;
+}
+
+/* Calls the tool with the words of @line, which spaces part. */
+static int call(const char *line)
+{
+	char copy[400], tool[] = "tool", *words[20] = {tool};
+	int count = 1;
+
+	snprintf(copy, sizeof(copy), "%s", line);
+	for (char *word = strtok(copy, " "); word; word = strtok(NULL, " "))
+		words[count++] = word;
+	return command_main(&root, count, words);
+}
+
+static void check_runs(const char *line, const char *expected)
+{
+	unsigned int before = ran.count;
+
+	assert_int_equal(call(line), 0);
+	assert_int_equal(ran.count, before + 1);
+	assert_string_equal(ran.text, expected);
+	assert_string_equal(capture_next(&capture), "");
+}
+
+static void check_refused(const char *line, const char *message)
+{
+	char expected[400];
+
+	snprintf(expected, sizeof(expected), "error %s\n", message);
+	assert_int_equal(call(line), 2);
+	assert_int_equal(ran.count, 0);
+	assert_string_equal(capture_next(&capture), expected);
+	/* One line, not more. */
+	assert_string_equal(capture_next(&capture), "");
+}
+
+static void options_are_understood(void **state)
+{
+	check_runs("device disk --file a", "a 0 1 -;;; file");
+	check_runs("device disk --file=a --readonly --queues 4 --socket-path=/s",
+		   "a 1 4 /s;;; file readonly queues socket-path");
+	check_runs("device disk --readonly=off --file=a=b --queues=2",
+		   "a=b 0 2 -;;; readonly file queues");
+	/* The last one counts. */
+	check_runs("device disk --file a --file b", "b 0 1 -;;; file file");
+	/* A value may look like an option. */
+	check_runs("device disk --file --readonly", "--readonly 0 1 -;;; file");
+}
+
+static void operands_mix_with_options(void **state)
+{
+	check_runs("device disk one --file a two", "a 0 1 -;; one two; file");
+	check_runs("device disk --file a -- --readonly -x", "a 0 1 -;; --readonly -x; file");
+	check_runs("device disk --file a -", "a 0 1 -;; -; file");
+}
+
+static void optional_values_need_an_equals_sign(void **state)
+{
+	check_runs("device disk --file a --part --part=x y",
+		   "a 0 1 -; part= part=x; y; file part part");
+}
+
+static void options_of_the_root_are_accepted_everywhere(void **state)
+{
+	check_runs("--level 7 device disk --file a", "a 0 1 -;;; file");
+	assert_int_equal(applied_level, 7);
+	check_runs("device --level=8 disk --file a", "a 0 1 -;;; file");
+	assert_int_equal(applied_level, 8);
+	check_runs("device disk --file a --level 9", "a 0 1 -;;; file");
+	assert_int_equal(applied_level, 9);
+}
+
+static void a_command_may_ask_for_what_it_needs_itself(void **state)
+{
+	check_refused("device disk", "disk: --file is missing; add --file FILE");
+	check_runs("device lazy", "- 0 1 -;;;");
+}
+
+static void hidden_commands_run_too(void **state)
+{
+	assert_int_equal(call("secret"), 0);
+	assert_int_equal(ran.count, 1);
+}
+
+static void the_result_is_the_exit_status(void **state)
+{
+	ran.result = 4;
+	assert_int_equal(call("device disk --file a"), 4);
+	ran.error = "the disk broke";
+	assert_int_equal(call("device disk --file a"), 1);
+	assert_string_equal(capture_next(&capture), "error disk: the disk broke\n");
+}
+
+static void mistakes_get_one_line(void **state)
+{
+	check_refused("", "tool: the subcommand is missing; give one of: device, doctor (`tool "
+			  "--help` tells more)");
+	check_refused("device", "device: the subcommand is missing; give one of: disk, lazy (`tool "
+				"device --help` tells more)");
+	check_refused("devise", "tool: there is no subcommand 'devise'; did you mean 'device'?");
+	check_refused("xyz", "tool: there is no subcommand 'xyz'; give one of: device, doctor");
+	check_refused("device dosk", "device: there is no subcommand 'dosk'; did you mean 'disk'?");
+	check_refused("device disk --fiel a",
+		      "disk: there is no option '--fiel'; did you mean '--file'?");
+	check_refused("device disk --fi a",
+		      "disk: there is no option '--fi'; did you mean '--file'?");
+	check_refused("device disk --sockpath a", "disk: there is no option '--sockpath'; did you "
+						  "mean '--socket-path'?");
+	check_refused("device disk --xyzzy",
+		      "disk: there is no option '--xyzzy'; `tool device disk --help` lists them");
+	check_refused("device disk -f a", "disk: there is no option '-f'; options are words, such "
+					  "as --help");
+	check_refused("device disk --file", "disk: --file: the value is missing; give FILE");
+	check_refused("device disk --file=", "disk: --file: is empty; give FILE");
+	check_refused("device disk --file a --queues 0",
+		      "disk: --queues: 0 is too small; give a number, from 1 to 16");
+	check_refused("device disk --file a --readonly=1",
+		      "disk: --readonly: '1' is neither on nor off; leave the value away for on");
+	check_refused("device disk --file a 1 2 3", "disk: '3' is one argument too many; `tool "
+						    "device disk --help` tells how to call it");
+	check_refused("doctor", "doctor: an argument is missing; call it as: tool doctor WHAT");
+	check_refused("--level x device", "tool: --level: 'x' is not a number; give a number");
+	/* Options of another subcommand are none. */
+	check_refused("doctor --file a", "doctor: there is no option '--file'; `tool doctor "
+					 "--help` lists them");
+}
+
+static void help_is_given_at_every_level(void **state)
+{
+	static const struct {
+		const char *line;
+		const char *part;
+	} rows[] = {
+		{"--help", "tool - a tool"},
+		{"-h", "Usage: tool [OPTION…] SUBCOMMAND …"},
+		{"device --help", "  lazy "},
+		{"device disk --help", "--queues N              queues (1 to 16; default 1)"},
+		{"device disk --file --help --help", "Serving options:"},
+		{"doctor --help", "Usage: tool doctor [OPTION…] WHAT"},
+		/* Even where something is missing or wrong later. */
+		{"device disk --help --xyzzy", "Usage: tool device disk"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct capture output;
+		const char *text;
+		int status;
+
+		capture_start(&output, STDOUT_FILENO);
+		status = call(rows[i].line);
+		text = capture_all(&output);
+		capture_stop(&output);
+		assert_int_equal(status, 0);
+		if (!strstr(text, rows[i].part))
+			fail_msg("\"%s\" is not in: %s", rows[i].part, text);
+		assert_null(strstr(text, "secret"));
+		assert_int_equal(ran.count, 0);
+	}
+}
+
+static void lines_of_help_fit_a_terminal(void **state)
+{
+	struct capture output;
+	char *line;
+
+	capture_start(&output, STDOUT_FILENO);
+	call("device disk --help");
+	capture_all(&output);
+	capture_stop(&output);
+	for (line = strtok(output.text, "\n"); line; line = strtok(NULL, "\n"))
+		assert_true(strlen(line) <= 80);
+}
+
+static int collect_path(const struct command *command, const char *path, void *context)
+{
+	strcat(context, path);
+	strcat(context, ";");
+	return 0;
+}
+
+static void walking_leaves_hidden_commands_out(void **state)
+{
+	char paths[200] = "";
+
+	assert_int_equal(command_walk(&root, collect_path, paths), 0);
+	assert_string_equal(paths,
+			    "tool;tool device;tool device disk;tool device lazy;tool doctor;");
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, start, finish)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(options_are_understood),
+		TEST(operands_mix_with_options),
+		TEST(optional_values_need_an_equals_sign),
+		TEST(options_of_the_root_are_accepted_everywhere),
+		TEST(a_command_may_ask_for_what_it_needs_itself),
+		TEST(hidden_commands_run_too),
+		TEST(the_result_is_the_exit_status),
+		TEST(mistakes_get_one_line),
+		TEST(help_is_given_at_every_level),
+		TEST(lines_of_help_fit_a_terminal),
+		TEST(walking_leaves_hidden_commands_out),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Unit tests of runtime/config.c, device_type.c, device_check.c and kernel_image.c: a guest put
+ * together as `avp run` does it, and what is refused before anything is started.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "runtime/config.h"
+#include "runtime/kernel_image.h"
+#include "unit/scratch.h"
+
+static struct scratch scratch;
+static struct guest_config config;
+static struct error error;
+
+static int start(void **state)
+{
+	const char *kernel;
+
+	scratch_make(&scratch);
+	memset(&error, 0, sizeof(error));
+	kernel = scratch_write_kernel(&scratch, "kernel");
+	if (guest_config_init(&config, &error) < 0)
+		return -1;
+	return text_replace(&config.kernel, kernel, strlen(kernel), &error);
+}
+
+static int finish(void **state)
+{
+	guest_config_clear(&config);
+	scratch_remove(&scratch);
+	return 0;
+}
+
+static int add(const char *type, const char *text)
+{
+	return guest_config_parse_device(&config, device_type_find(type), text, &error);
+}
+
+static int add_disk(const char *name, const char *rest)
+{
+	char text[400];
+
+	snprintf(text, sizeof(text), "%s%s", scratch_path(&scratch, name), rest);
+	return add("block", text);
+}
+
+static int check(void)
+{
+	memset(&error, 0, sizeof(error));
+	return guest_config_check(&config, &error);
+}
+
+static void check_refused(const char *part)
+{
+	assert_true(check() < 0);
+	assert_int_equal(error_exit_status(&error), 2);
+	if (!strstr(error.message, part))
+		fail_msg("\"%s\" is not in: %s", part, error.message);
+}
+
+static void the_tables_are_sound(void **state)
+{
+	for (const struct device_type *type = device_types; type->name; type++) {
+		assert_ptr_equal(device_type_find(type->name), type);
+		assert_true(text_is_name(type->name));
+		assert_non_null(type->summary);
+		assert_non_null(type->argument);
+		if (type->positional)
+			assert_non_null(option_find(type->options, type->positional,
+						    strlen(type->positional)));
+		for (const struct option_row *row = type->options; row->name; row++) {
+			assert_true(row->offset < type->options_size);
+			assert_non_null(row->help);
+			assert_int_equal(row->type == OPTION_FLAG, !row->argument);
+			/* The bundle has keys of its own beside the table's. */
+			assert_string_not_equal(row->name, "type");
+			assert_null(option_find(device_option_rows, row->name, strlen(row->name)));
+		}
+	}
+	assert_null(device_type_find("blok"));
+}
+
+static void a_guest_with_defaults_is_complete(void **state)
+{
+	assert_int_equal(check(), 0);
+	assert_string_equal(config.name, "guest");
+	assert_int_equal(config.cpus, 1);
+	assert_int_equal(config.memory, 512 << 20);
+	assert_int_equal(config.engine, ENGINE_AUTO);
+	assert_int_equal(config.device_count, 0);
+}
+
+static void devices_keep_their_order_and_get_names(void **state)
+{
+	scratch_write_zeros(&scratch, "a.img", 1024);
+	scratch_write_zeros(&scratch, "b.img", 1024);
+	assert_int_equal(add_disk("a.img", ""), 0);
+	assert_int_equal(add("net", "user,mtu=1400,forward=tcp:80:80,forward=udp:1.2.3.4:53:53"),
+			 0);
+	assert_int_equal(add("entropy", ""), 0);
+	assert_int_equal(add_disk("b.img", ",readonly,serial=A1,name=block0,cache=writethrough"),
+			 0);
+	assert_int_equal(check(), 0);
+	assert_int_equal(config.device_count, 4);
+	/* A name that was given is not taken again. */
+	assert_string_equal(config.devices[0].name, "block1");
+	assert_string_equal(config.devices[1].name, "net0");
+	assert_string_equal(config.devices[2].name, "entropy0");
+	assert_string_equal(config.devices[3].name, "block0");
+
+	const struct block_options *block = config.devices[3].options;
+	const struct net_options *net = config.devices[1].options;
+
+	assert_true(block->readonly);
+	assert_string_equal(block->serial, "A1");
+	assert_int_equal(block->cache, BLOCK_CACHE_WRITETHROUGH);
+	assert_int_equal(block->queues, 1);
+	assert_int_equal(block->queue_size, 256);
+	assert_int_equal(block->logical_block_size, 512);
+	assert_int_equal(block->physical_block_size, 0);
+	assert_true(net->user);
+	assert_int_equal(net->mtu, 1400);
+	assert_int_equal(net->forwards.count, 2);
+}
+
+static void two_devices_with_one_name_are_refused(void **state)
+{
+	assert_int_equal(add("net", "user,name=a"), 0);
+	assert_int_equal(add("entropy", "name=a"), 0);
+	check_refused("--entropy: name: another device is named 'a' already; give each a name");
+}
+
+static void too_many_devices_are_refused(void **state)
+{
+	for (int i = 0; i < GUEST_DEVICES_MAXIMUM; i++)
+		assert_int_equal(add("entropy", ""), 0);
+	assert_true(add("entropy", "") < 0);
+	assert_true(error.usage);
+	assert_int_equal(config.device_count, GUEST_DEVICES_MAXIMUM);
+	assert_int_equal(check(), 0);
+}
+
+static void a_device_without_its_file_is_refused(void **state)
+{
+	assert_true(add("block", "readonly") < 0);
+	assert_true(error.usage);
+	assert_non_null(strstr(error.message, "--block: file is missing"));
+	assert_true(add("block", "") < 0);
+	assert_non_null(strstr(error.message, "--block: file is missing"));
+}
+
+static void wrong_disk_images_are_refused(void **state)
+{
+	static const struct {
+		const char *name;
+		off_t size;
+		const char *options;
+		const char *message;
+	} rows[] = {
+		{"missing", -1, "", "missing: No such file or directory; check the path"},
+		{"empty", 0, "", "empty: is empty; give it a size: truncate"},
+		{"odd", 1000, "", "odd: its size, 1000 bytes, is no multiple of the sector of 512"},
+		{"sectors", 1536, ",logical-block-size=1024",
+		 "--block: logical-block-size: the size of"},
+		{"blocks", 4096, ",logical-block-size=4096,physical-block-size=512",
+		 "--block: physical-block-size: 512 is smaller than the logical block size"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (rows[i].size >= 0)
+			scratch_write_zeros(&scratch, rows[i].name, rows[i].size);
+		assert_int_equal(add_disk(rows[i].name, rows[i].options), 0);
+		check_refused(rows[i].message);
+		finish(NULL);
+		assert_int_equal(start(NULL), 0);
+	}
+	assert_int_equal(add_disk("", ""), 0);
+	check_refused("is a directory; give a regular file or a block device");
+}
+
+static void a_pipe_is_no_disk_and_no_kernel(void **state)
+{
+	/* Opening it must not wait for a writer. */
+	assert_int_equal(mkfifo(scratch_path(&scratch, "pipe"), 0600), 0);
+	assert_int_equal(add_disk("pipe", ",readonly"), 0);
+	check_refused("give a regular file or a block device");
+	text_replace_format(&config.kernel, &error, "%s", scratch_path(&scratch, "pipe"));
+	check_refused("--kernel: ");
+	assert_non_null(strstr(error.message, "give a regular file"));
+}
+
+static void a_file_without_permission_says_what_to_do(void **state)
+{
+	const char *path = scratch_write_zeros(&scratch, "disk", 512);
+	bool root = geteuid() == 0;
+
+	assert_int_equal(chmod(path, 0444), 0);
+	assert_int_equal(chmod(scratch.directory, 0755), 0);
+	assert_int_equal(add_disk("disk", ""), 0);
+	/* Root may write everything. */
+	assert_int_equal(root ? seteuid(65534) : 0, 0);
+	check();
+	assert_int_equal(root ? seteuid(0) : 0, 0);
+	assert_true(error.usage);
+	assert_non_null(strstr(error.message, "Permission denied; make it readable and writable "
+					      "for this user, or add readonly"));
+
+	((struct block_options *)config.devices[0].options)->readonly = true;
+	assert_int_equal(root ? seteuid(65534) : 0, 0);
+	assert_int_equal(check(), 0);
+	assert_int_equal(root ? seteuid(0) : 0, 0);
+}
+
+static void a_disk_is_written_by_one_device_only(void **state)
+{
+	scratch_write_zeros(&scratch, "disk", 512);
+	assert_int_equal(symlink(scratch_path(&scratch, "disk"), scratch_path(&scratch, "link")),
+			 0);
+	assert_int_equal(add_disk("disk", ",readonly"), 0);
+	assert_int_equal(add_disk("disk", ",readonly"), 0);
+	assert_int_equal(check(), 0);
+	assert_int_equal(add_disk("link", ",name=third"), 0);
+	check_refused("is the disk of block0 too; give each its own file");
+}
+
+static void a_net_device_has_one_other_end(void **state)
+{
+	static const struct {
+		const char *options;
+		const char *message;
+	} rows[] = {
+		{"user,tap=tap0", "--net: user: excludes tap; give one of them"},
+		{"mtu=1500", "--net: user: neither it nor tap is given; add one of them"},
+		{"tap=a/b", "--net: tap: 'a/b' is no name of an interface"},
+		{"tap=..", "--net: tap: '..' is no name of an interface"},
+		{"tap=tap0,forward=tcp:80:80", "--net: forward: works with user only"},
+		{"user,forward=tcp:80", "--net: forward: 'tcp:80' is no forward; write tcp:"},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(add("net", rows[i].options), 0);
+		check_refused(rows[i].message);
+		finish(NULL);
+		assert_int_equal(start(NULL), 0);
+	}
+	assert_true(add("net", "tap=a123456789012345") < 0);
+	assert_true(add("net", "user,mtu=67") < 0);
+	assert_true(add("net", "user,queue-pairs=9") < 0);
+}
+
+static void wrong_boot_files_are_refused(void **state)
+{
+	char path[200];
+
+	snprintf(path, sizeof(path), "%s", scratch_path(&scratch, "missing"));
+	text_replace(&config.initrd, path, strlen(path), &error);
+	check_refused("--initrd: ");
+	assert_non_null(
+		strstr(error.message, "missing: No such file or directory; check the path"));
+
+	snprintf(path, sizeof(path), "%s", scratch_write(&scratch, "empty", "", 0));
+	text_replace(&config.initrd, path, strlen(path), &error);
+	check_refused("is empty; give an initial file system");
+
+	text_replace(&config.kernel, path, strlen(path), &error);
+	check_refused("--kernel: ");
+	assert_non_null(strstr(error.message, "is no kernel (bzImage, Image or ELF)"));
+
+	text_replace(&config.kernel, scratch.directory, strlen(scratch.directory), &error);
+	check_refused("is a directory; give a regular file");
+}
+
+static void memory_must_hold_the_guest(void **state)
+{
+	const char *path = scratch_write_zeros(&scratch, "initrd", 33 << 20);
+
+	text_replace(&config.initrd, path, strlen(path), &error);
+	config.memory = 32 << 20;
+	check_refused("--memory: 33554432 bytes cannot hold the kernel");
+	config.memory = 64 << 20;
+	assert_int_equal(check(), 0);
+	config.memory++;
+	check_refused("--memory: 67108865 bytes is no multiple of 4096");
+}
+
+static void memory_must_hold_the_unpacked_kernel(void **state)
+{
+	/* Version 2.15, preferred address 16 MiB, needs 51.5 MiB there: a cloud kernel of Debian. */
+	char bytes[1024] = {0};
+	const char *path;
+
+	memcpy(bytes + 0x202, "HdrS\x0f\x02", 6);
+	memcpy(bytes + 0x258, "\0\0\0\x01", 4);
+	memcpy(bytes + 0x260, "\0\x80\x37\x03", 4);
+	path = scratch_write(&scratch, "big", bytes, sizeof(bytes));
+	text_replace(&config.kernel, path, strlen(path), &error);
+	config.memory = 64 << 20;
+	check_refused("--memory: 67108864 bytes cannot hold the kernel");
+	config.memory = 72 << 20;
+	assert_int_equal(check(), 0);
+}
+
+static void messages_name_the_place_that_was_wrong(void **state)
+{
+	text_replace_format(&config.source, &error, "dir/config.json");
+	text_replace_format(&config.kernel, &error, "/nowhere/k");
+	check_refused("dir/config.json: vm.kernel.path: /nowhere/k: No such file or directory");
+	/* The kernel was given on the command line, in the bundle's place. */
+	for (int i = 0; guest_option_rows[i].name; i++)
+		if (!strcmp(guest_option_rows[i].name, "kernel"))
+			config.overridden |= 1U << i;
+	check_refused("--kernel: /nowhere/k: No such file or directory");
+}
+
+static void kernels_are_known_by_their_signature(void **state)
+{
+	static const struct {
+		size_t offset;
+		const char *bytes;
+		int result;
+	} rows[] = {
+		{0x202, "HdrS", 0},
+		{0x38, "ARM\x64", 0},
+		{0,
+		 "\x7f"
+		 "ELF",
+		 0},
+		{4, "zimg", 0},
+		{0, "\x1f\x8b", 0},
+		{0, "!<arch>\n", -1},
+		{0, "#!/bin/sh", -1},
+		{0x200, "HdrS", -1},
+	};
+
+	uint64_t memory;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char bytes[1024] = {0};
+		const char *path;
+
+		memcpy(bytes + rows[i].offset, rows[i].bytes, strlen(rows[i].bytes));
+		path = scratch_write(&scratch, "image", bytes, sizeof(bytes));
+		assert_int_equal(kernel_image_check(path, &memory, &error) < 0, rows[i].result < 0);
+	}
+	/* A file that ends before the signature could stand. */
+	assert_true(kernel_image_check(scratch_write(&scratch, "image", "Hdr", 3), &memory,
+				       &error) < 0);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, start, finish)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(the_tables_are_sound),
+		TEST(a_guest_with_defaults_is_complete),
+		TEST(devices_keep_their_order_and_get_names),
+		TEST(two_devices_with_one_name_are_refused),
+		TEST(too_many_devices_are_refused),
+		TEST(a_device_without_its_file_is_refused),
+		TEST(wrong_disk_images_are_refused),
+		TEST(a_pipe_is_no_disk_and_no_kernel),
+		TEST(a_file_without_permission_says_what_to_do),
+		TEST(a_disk_is_written_by_one_device_only),
+		TEST(a_net_device_has_one_other_end),
+		TEST(wrong_boot_files_are_refused),
+		TEST(memory_must_hold_the_guest),
+		TEST(memory_must_hold_the_unpacked_kernel),
+		TEST(messages_name_the_place_that_was_wrong),
+		TEST(kernels_are_known_by_their_signature),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

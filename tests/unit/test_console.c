@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The guest's console on pipes, files and a terminal. A child process has them as its standard
+ * input and output; the test plays the user on one side and the guest on the other.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "base/event_loop.h"
+#include "runtime/console.h"
+#include "scratch.h"
+
+#define LIMIT_MS  20000
+#define EXIT_QUIT 10
+#define EXIT_BUSY 11
+
+/* The child's side. */
+
+static bool quit;
+static volatile sig_atomic_t terminated;
+
+static void on_quit(void *context)
+{
+	quit = true;
+}
+
+static void on_first_output(void *context)
+{
+}
+
+static void on_terminated(int number)
+{
+	terminated = 1;
+}
+
+static const struct console_events events = {on_quit, on_first_output};
+
+/* Runs a console until its quit keys or SIGTERM. */
+static _Noreturn void child(int input, int output, int guest, bool crash)
+{
+	struct sigaction action = {.sa_handler = on_terminated};
+	struct console *console;
+	struct event_loop loop;
+	struct error error;
+	sigset_t term, none;
+
+	/* Only while the loop sleeps, so that none is missed. */
+	sigemptyset(&none);
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	sigprocmask(SIG_BLOCK, &term, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	dup2(input, STDIN_FILENO);
+	dup2(output, STDOUT_FILENO);
+	if (isatty(STDIN_FILENO)) {
+		setsid();
+		ioctl(STDIN_FILENO, TIOCSCTTY, 0);
+	}
+	for (int fd = 3; fd < 64; fd++)
+		if (fd != guest)
+			close(fd);
+	if (event_loop_init(&loop, 0, &error) < 0 ||
+	    console_open(&console, &loop, guest, &events, NULL, &error) < 0)
+		_exit(1);
+	/* Ready: the guest's side is told so. */
+	if (write(guest, "!", 1) != 1)
+		_exit(1);
+	if (crash)
+		abort();
+	while (!quit && !terminated) {
+		event_loop_turn(&loop, 0);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		if (!quit && !terminated)
+			event_loop_turn(&loop, 50);
+		sigprocmask(SIG_SETMASK, &term, NULL);
+	}
+	console_close(console, LIMIT_MS);
+	/* Some hundred are for data; a console that spins makes thousands. */
+	if (loop.sleeps > 1000)
+		_exit(EXIT_BUSY);
+	_exit(quit ? EXIT_QUIT : 0);
+}
+
+/* The test's side. */
+
+struct user {
+	pid_t pid;
+	int guest; /* the guest's end of its console */
+};
+
+static struct user start(int input, int output, bool crash)
+{
+	struct user user;
+	char byte;
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	user.pid = fork();
+	if (user.pid == 0)
+		child(input, output, ends[0], crash);
+	user.guest = ends[1];
+	close(ends[0]);
+	assert_int_equal(read(user.guest, &byte, 1), 1);
+	return user;
+}
+
+static int finish(struct user *user)
+{
+	int status;
+
+	close(user->guest);
+	kill(user->pid, SIGTERM);
+	assert_int_equal(waitpid(user->pid, &status, 0), user->pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/* Reads until @text has come; what comes before it is taken too. */
+static void expect_read(int fd, const char *text)
+{
+	char seen[4096];
+	size_t length = 0;
+
+	for (;;) {
+		struct pollfd readable = {.fd = fd, .events = POLLIN};
+		ssize_t bytes;
+
+		seen[length] = 0;
+		if (strstr(seen, text))
+			return;
+		assert_int_equal(poll(&readable, 1, LIMIT_MS), 1);
+		bytes = read(fd, seen + length, sizeof(seen) - 1 - length);
+		assert_true(bytes > 0);
+		length += bytes;
+	}
+}
+
+static void say(int fd, const char *text)
+{
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+}
+
+static void test_pipes(void **state)
+{
+	struct user user;
+	int in[2], out[2];
+
+	assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+	user = start(in[0], out[1], false);
+	say(in[1], "to the guest");
+	expect_read(user.guest, "to the guest");
+	/* No terminal: every byte is the guest's. */
+	say(in[1], "\001x");
+	expect_read(user.guest, "\001x");
+	say(user.guest, "from the guest");
+	expect_read(out[0], "from the guest");
+	/* The end of the input is not the end of the console. */
+	close(in[1]);
+	usleep(50000);
+	say(user.guest, "more");
+	expect_read(out[0], "more");
+	say(user.guest, "last words");
+	assert_int_equal(finish(&user), 0);
+	expect_read(out[0], "last words");
+	close(in[0]);
+	close(out[0]);
+	close(out[1]);
+}
+
+static void test_files(void **state)
+{
+	struct scratch scratch;
+	struct user user;
+	int in, out, null;
+	char text[64];
+
+	scratch_make(&scratch);
+	in = open(scratch_write(&scratch, "in", "from a file\n", 12), O_RDONLY | O_CLOEXEC);
+	out = open(scratch_path(&scratch, "out"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	user = start(in, out, false);
+	expect_read(user.guest, "from a file\n");
+	say(user.guest, "to a file\n");
+	assert_int_equal(finish(&user), 0);
+	assert_int_equal(pread(out, text, sizeof(text), 0), 10);
+	assert_memory_equal(text, "to a file\n", 10);
+
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	user = start(null, null, false);
+	say(user.guest, "to nobody");
+	assert_int_equal(finish(&user), 0);
+	close(null);
+	close(in);
+	close(out);
+	scratch_remove(&scratch);
+}
+
+/* A reader that does not read holds up the guest, and loses nothing. */
+static void test_slow_reader(void **state)
+{
+	static char block[65536];
+	struct user user;
+	int in[2], out[2];
+	size_t sent = 0, received = 0;
+
+	assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+	user = start(in[0], out[1], false);
+	for (int i = 0; i < 100; i++) {
+		ssize_t bytes;
+
+		for (size_t j = 0; j < sizeof(block); j++)
+			block[j] = (char)((sent + j) % 251);
+		bytes = send(user.guest, block, sizeof(block), MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (bytes > 0)
+			sent += bytes;
+		else
+			usleep(1000);
+	}
+	assert_in_range(sent, 65536, 4 << 20);
+	/* The other direction is not held up. */
+	say(in[1], "still there");
+	expect_read(user.guest, "still there");
+	while (received < sent) {
+		ssize_t bytes = read(out[0], block, sizeof(block));
+
+		assert_true(bytes > 0);
+		for (ssize_t j = 0; j < bytes; j++)
+			assert_int_equal(block[j], (char)((received + j) % 251));
+		received += bytes;
+	}
+	assert_int_equal(finish(&user), 0);
+	close(in[0]);
+	close(in[1]);
+	close(out[0]);
+	close(out[1]);
+}
+
+/* A guest that does not read is no reason to spin, and one that has gone none to fail. */
+static void test_slow_guest_and_gone_reader(void **state)
+{
+	static char block[1 << 20];
+	struct user user;
+	int in[2], out[2];
+
+	assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
+	fcntl(in[1], F_SETFL, O_NONBLOCK);
+	user = start(in[0], out[1], false);
+	for (int i = 0; i < 20; i++) {
+		if (write(in[1], block, sizeof(block)) < 0)
+			assert_int_equal(errno, EAGAIN);
+		usleep(5000);
+	}
+	close(out[0]);
+	close(out[1]);
+	for (int i = 0; i < 20; i++) {
+		assert_true(send(user.guest, block, 1000, MSG_NOSIGNAL) > 0);
+		usleep(1000);
+	}
+	close(in[1]);
+	assert_int_equal(finish(&user), 0);
+	close(in[0]);
+}
+
+static void expect_flags(int terminal, tcflag_t mask, bool set)
+{
+	struct termios mode;
+
+	assert_int_equal(tcgetattr(terminal, &mode), 0);
+	assert_int_equal(mode.c_lflag & mask, set ? mask : 0);
+	/* Log lines need it. */
+	assert_true(mode.c_oflag & OPOST);
+}
+
+static void test_terminal(void **state)
+{
+	struct user user;
+	int master, slave, status;
+
+	assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+	expect_flags(slave, ICANON | ECHO | ISIG, true);
+	user = start(slave, slave, false);
+	expect_flags(slave, ICANON | ECHO | ISIG, false);
+	/* Keys come one by one, those that would be signals too. */
+	say(master, "a\003\032");
+	expect_read(user.guest, "a\003\032");
+	say(user.guest, "prompt> ");
+	expect_read(master, "prompt> ");
+	say(master, "\001\001b\001qc");
+	expect_read(user.guest, "\001bc");
+	/* The two keys may come apart. */
+	say(master, "\001");
+	usleep(20000);
+	say(master, "x");
+	assert_int_equal(waitpid(user.pid, &status, WNOHANG), 0);
+	close(user.guest);
+	assert_int_equal(waitpid(user.pid, &status, 0), user.pid);
+	assert_int_equal(WEXITSTATUS(status), EXIT_QUIT);
+	expect_flags(slave, ICANON | ECHO | ISIG, true);
+	close(master);
+	close(slave);
+}
+
+static void test_terminal_after_a_crash(void **state)
+{
+	struct user user;
+	int master, slave, status;
+
+	assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+	user = start(slave, slave, true);
+	assert_int_equal(waitpid(user.pid, &status, 0), user.pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
+	expect_flags(slave, ICANON | ECHO | ISIG, true);
+	close(user.guest);
+	close(master);
+	close(slave);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_pipes),
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_slow_reader),
+		cmocka_unit_test(test_slow_guest_and_gone_reader),
+		cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_terminal_after_a_crash),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

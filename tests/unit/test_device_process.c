@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * `avp device block` as a process: sockets given and made, the sign that it is ready, signals,
+ * what it leaves behind, and one line for each mistake in the call.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli/command.h"
+#include "unit/scratch.h"
+
+#define ARGUMENTS_MAX 12
+
+static struct scratch scratch;
+
+static int set_up(void **state)
+{
+	(void)state;
+	scratch_make(&scratch);
+	scratch_write_zeros(&scratch, "disk.img", 1 << 20);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	scratch_remove(&scratch);
+	return 0;
+}
+
+struct child {
+	pid_t pid;
+	char output[4096]; /* standard error, once it has ended */
+	int reader;
+};
+
+/* Our ends of what the next child gets; -1: none. */
+static int not_for_child[2] = {-1, -1};
+
+/* Starts `avp device block --file disk.img` with more arguments, up to a NULL. */
+static struct child start(const char *first, ...)
+{
+	char *arguments[ARGUMENTS_MAX + 6] = {(char *)"avp", (char *)"device", (char *)"block",
+					      (char *)"--file"};
+	struct child child;
+	int pipes[2], count = 4;
+	va_list list;
+
+	arguments[count++] = strdup(scratch_path(&scratch, "disk.img"));
+	va_start(list, first);
+	for (const char *argument = first; argument; argument = va_arg(list, const char *)) {
+		assert_true(count < ARGUMENTS_MAX + 5);
+		arguments[count++] = strdup(argument);
+	}
+	va_end(list);
+	assert_int_equal(pipe(pipes), 0);
+	child.reader = pipes[0];
+	child.pid = fork();
+	assert_true(child.pid >= 0);
+	if (child.pid == 0) {
+		dup2(pipes[1], STDERR_FILENO);
+		close(pipes[1]);
+		close(pipes[0]);
+		for (int i = 0; i < 2; i++)
+			if (not_for_child[i] >= 0)
+				close(not_for_child[i]);
+		count = command_main(&command_avp, count, arguments);
+		/* Past what sanitizers do at the end, which the sandbox does not let through. */
+		for (;;)
+			syscall(SYS_exit_group, count);
+	}
+	close(pipes[1]);
+	not_for_child[0] = not_for_child[1] = -1;
+	for (int i = 4; i < count; i++)
+		free(arguments[i]);
+	return child;
+}
+
+/* Waits for the end; returns the exit status, or minus the signal. */
+static int finish(struct child *child)
+{
+	size_t length = 0;
+	ssize_t got;
+	int status;
+
+	while ((got = read(child->reader, child->output + length,
+			   sizeof(child->output) - 1 - length)) > 0)
+		length += (size_t)got;
+	child->output[length] = 0;
+	close(child->reader);
+	assert_int_equal(waitpid(child->pid, &status, 0), child->pid);
+	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void expect_one_line(const struct child *child, const char *text)
+{
+	const char *end = strchr(child->output, '\n');
+
+	if (!end || end[1])
+		fail_msg("not one line: '%s'", child->output);
+	if (!strstr(child->output, text))
+		fail_msg("'%s' is not in '%s'", text, child->output);
+}
+
+static void make_address(struct sockaddr_un *address, const char *path)
+{
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	snprintf(address->sun_path, sizeof(address->sun_path), "%s", path);
+}
+
+/* Connects to a socket, which comes to be within some seconds. */
+static int connect_to(const char *path)
+{
+	struct sockaddr_un address;
+
+	make_address(&address, path);
+	for (int i = 0; i < 2000; i++) {
+		int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+		if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+			return fd;
+		close(fd);
+		usleep(10000);
+	}
+	fail_msg("no socket %s", path);
+	return -1;
+}
+
+/* Asks for the features as a frontend does; fails when nobody answers. */
+static void talk(int fd)
+{
+	const uint32_t request[3] = {1, 1, 0};
+	struct {
+		uint32_t header[3];
+		uint64_t features;
+	} __attribute__((packed)) reply;
+
+	assert_int_equal(send(fd, request, sizeof(request), 0), sizeof(request));
+	assert_int_equal(recv(fd, &reply, sizeof(reply), MSG_WAITALL), sizeof(reply));
+	assert_int_equal(reply.header[0], 1);
+	assert_true(reply.features >> 32 & 1);
+}
+
+static const char *number(int value)
+{
+	static char texts[4][16];
+	static unsigned int next;
+
+	next = (next + 1) % 4;
+	snprintf(texts[next], sizeof(texts[next]), "%d", value);
+	return texts[next];
+}
+
+static void test_socket_path(void **state)
+{
+	const char *path = strdup(scratch_path(&scratch, "disk.sock"));
+	struct child child;
+	struct stat status;
+	int fd;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		child = start("--socket-path", path, NULL);
+		/* One frontend after another. */
+		for (int j = 0; j < 2; j++) {
+			fd = connect_to(path);
+			talk(fd);
+			close(fd);
+		}
+		assert_int_equal(kill(child.pid, i ? SIGINT : SIGTERM), 0);
+		assert_int_equal(finish(&child), 0);
+		assert_string_equal(child.output, "");
+		assert_int_equal(lstat(path, &status), -1);
+	}
+	free((char *)path);
+}
+
+static void test_socket_of_another(void **state)
+{
+	const char *path = strdup(scratch_path(&scratch, "disk.sock"));
+	struct child child = start("--socket-path", path, NULL);
+
+	(void)state;
+	close(connect_to(path));
+	/* Somebody put something else in its place: that stays. */
+	assert_int_equal(unlink(path), 0);
+	scratch_write(&scratch, "disk.sock", "mine", 4);
+	assert_int_equal(kill(child.pid, SIGTERM), 0);
+	assert_int_equal(finish(&child), 0);
+	assert_int_equal(unlink(path), 0);
+	free((char *)path);
+}
+
+static void test_connected_descriptor(void **state)
+{
+	struct child child;
+	int pair[2], ready[2];
+	char byte;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(pipe(ready), 0);
+	not_for_child[0] = pair[0];
+	not_for_child[1] = ready[0];
+	child = start("--fd", number(pair[1]), "--ready-fd", number(ready[1]), NULL);
+	close(pair[1]);
+	close(ready[1]);
+	/* A byte, and the end of the pipe. */
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(read(ready[0], &byte, 1), 0);
+	talk(pair[0]);
+	close(pair[0]);
+	close(ready[0]);
+	/* It ends with the connection. */
+	assert_int_equal(finish(&child), 0);
+}
+
+static void test_listening_descriptor(void **state)
+{
+	const char *path = strdup(scratch_path(&scratch, "listening"));
+	int listener = socket(AF_UNIX, SOCK_STREAM, 0);
+	struct sockaddr_un address;
+	struct child child;
+
+	(void)state;
+	make_address(&address, path);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	child = start("--fd", number(listener), NULL);
+	close(listener);
+	for (int i = 0; i < 3; i++) {
+		int fd = connect_to(path);
+
+		talk(fd);
+		close(fd);
+	}
+	assert_int_equal(kill(child.pid, SIGTERM), 0);
+	assert_int_equal(finish(&child), 0);
+	/* Whose socket it is removes it. */
+	assert_int_equal(unlink(path), 0);
+	free((char *)path);
+}
+
+static void test_taken_paths(void **state)
+{
+	const char *path = strdup(scratch_path(&scratch, "taken"));
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un address;
+	struct child child;
+
+	(void)state;
+	scratch_write(&scratch, "taken", "x", 1);
+	child = start("--socket-path", path, NULL);
+	assert_int_equal(finish(&child), 2);
+	expect_one_line(&child, "exists and is no socket");
+	assert_int_equal(unlink(path), 0);
+
+	make_address(&address, path);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	child = start("--socket-path", path, NULL);
+	assert_int_equal(finish(&child), 2);
+	expect_one_line(&child, "another process listens on it");
+	close(listener);
+	child = start("--socket-path", path, NULL);
+	assert_int_equal(finish(&child), 2);
+	expect_one_line(&child, "nobody listens on it; remove it: rm ");
+	/* What is not ours is not removed. */
+	assert_int_equal(unlink(path), 0);
+
+	child = start("--socket-path", scratch_path(&scratch, "no/such/directory"), NULL);
+	assert_int_equal(finish(&child), 2);
+	expect_one_line(&child, "No such file or directory");
+	free((char *)path);
+}
+
+static void test_wrong_calls(void **state)
+{
+	const char *path = strdup(scratch_path(&scratch, "never.sock"));
+	char longer[200];
+	int file = open(scratch_path(&scratch, "disk.img"), O_RDONLY);
+	struct child child;
+	struct stat status;
+
+	(void)state;
+	child = start(NULL);
+	assert_int_equal(finish(&child), 2);
+	expect_one_line(&child, "neither --socket-path nor --fd");
+	child = start("--fd", "3", "--socket-path", path, NULL);
+	assert_int_equal(finish(&child), 2);
+	expect_one_line(&child, "--fd: excludes --socket-path");
+	child = start("--fd", number(file), NULL);
+	assert_int_equal(finish(&child), 2);
+	expect_one_line(&child, "--fd: descriptor");
+	child = start("--fd", "4711", NULL);
+	assert_int_equal(finish(&child), 2);
+	expect_one_line(&child, "Bad file descriptor");
+	child = start("--socket-path", path, "--ready-fd", "4711", NULL);
+	assert_int_equal(finish(&child), 2);
+	expect_one_line(&child, "--ready-fd: descriptor 4711");
+	memset(longer, 'x', sizeof(longer));
+	longer[0] = '/';
+	longer[sizeof(longer) - 1] = 0;
+	child = start("--socket-path", longer, NULL);
+	assert_int_equal(finish(&child), 2);
+	expect_one_line(&child, "choose a shorter path");
+	/* A mistake that is found after the socket was made takes the socket away again. */
+	child = start("--socket-path", path, "--logical-block-size", "1024",
+		      "--physical-block-size", "512", NULL);
+	assert_int_equal(finish(&child), 2);
+	expect_one_line(&child, "--physical-block-size");
+	child = start("--socket-path", path, "--file", scratch_path(&scratch, "missing"), NULL);
+	assert_int_equal(finish(&child), 2);
+	expect_one_line(&child, "--file: ");
+	assert_int_equal(lstat(path, &status), -1);
+	close(file);
+	free((char *)path);
+}
+
+/* Two processes never write one image; the second says so and leaves nothing behind. */
+static void test_image_in_use(void **state)
+{
+	const char *first = strdup(scratch_path(&scratch, "first.sock"));
+	const char *second = strdup(scratch_path(&scratch, "second.sock"));
+	struct child holder = start("--socket-path", first, NULL), child;
+	struct stat status;
+	int fd = connect_to(first);
+
+	(void)state;
+	/* Its socket comes before the lock, its answer after: now the image is in use. */
+	talk(fd);
+	close(fd);
+	child = start("--socket-path", second, NULL);
+	assert_int_equal(finish(&child), 1);
+	expect_one_line(&child, "another process has it open");
+	assert_int_equal(lstat(second, &status), -1);
+	assert_int_equal(kill(holder.pid, SIGTERM), 0);
+	assert_int_equal(finish(&holder), 0);
+	free((char *)first);
+	free((char *)second);
+}
+
+/* What the process may still do, as its frontend can see. */
+static void test_locked_in(void **state)
+{
+	const char *path = strdup(scratch_path(&scratch, "disk.sock"));
+	struct child child = start("--socket-path", path, NULL);
+	char name[64], line[256];
+	int found = 0;
+	FILE *status;
+	int fd;
+
+	(void)state;
+	fd = connect_to(path);
+	talk(fd);
+	snprintf(name, sizeof(name), "/proc/%d/status", (int)child.pid);
+	status = fopen(name, "re");
+	assert_non_null(status);
+	while (fgets(line, sizeof(line), status)) {
+		found += !strcmp(line, "NoNewPrivs:\t1\n");
+		found += !strcmp(line, "Seccomp:\t2\n");
+		found += !strcmp(line, "CapPrm:\t0000000000000000\n");
+	}
+	fclose(status);
+	close(fd);
+	assert_int_equal(kill(child.pid, SIGTERM), 0);
+	assert_int_equal(finish(&child), 0);
+	assert_int_equal(found, 3);
+	free((char *)path);
+}
+
+static void test_capabilities_are_printed(void **state)
+{
+	int pipes[2], status;
+	char text[256] = {0};
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(pipe(pipes), 0);
+	child = fork();
+	if (child == 0) {
+		char *arguments[] = {(char *)"avp", (char *)"device", (char *)"block",
+				     (char *)"--print-capabilities", NULL};
+
+		dup2(pipes[1], STDOUT_FILENO);
+		status = command_main(&command_avp, 4, arguments);
+		fflush(stdout);
+		_exit(status);
+	}
+	close(pipes[1]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_true(read(pipes[0], text, sizeof(text) - 1) > 0);
+	assert_non_null(strstr(text, "\"type\": \"block\""));
+	close(pipes[0]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_socket_path),
+		cmocka_unit_test(test_socket_of_another),
+		cmocka_unit_test(test_connected_descriptor),
+		cmocka_unit_test(test_listening_descriptor),
+		cmocka_unit_test(test_taken_paths),
+		cmocka_unit_test(test_wrong_calls),
+		cmocka_unit_test(test_image_in_use),
+		cmocka_unit_test(test_locked_in),
+		cmocka_unit_test(test_capabilities_are_printed),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}

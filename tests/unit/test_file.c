@@ -1,0 +1,587 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The file backend on real files, with io_uring and with threads, and the image that it stands on.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "backend/file.h"
+#include "backend/file_engine.h"
+#include "ring_pair.h"
+#include "scratch.h"
+
+#define SIZE	  (8u << 20)
+#define BLOCK	  4096u
+#define IN_FLIGHT 300 /* more than the ring of the engine has entries */
+
+struct fixture {
+	struct scratch scratch;
+	struct file_image image;
+	struct event_loop loop;
+	struct file_backend *backend;
+	struct block_backend *block;
+	unsigned int batches;
+};
+
+/* An operation with its data. */
+struct job {
+	struct block_operation operation;
+	struct virtio_segment segments[4];
+	bool complete;
+	int result;
+	unsigned int *counter; /* of completions; may be NULL */
+};
+
+static void count_batch(void *context)
+{
+	((struct fixture *)context)->batches++;
+}
+
+static void job_complete(struct block_operation *operation, int result)
+{
+	struct job *job = (struct job *)operation; /* its first member */
+
+	assert_false(job->complete);
+	job->complete = true;
+	job->result = result;
+	if (job->counter)
+		++*job->counter;
+}
+
+static void open_backend(struct fixture *f, const char *path, bool readonly,
+			 enum file_engine_kind kind)
+{
+	struct error error = {0};
+
+	assert_int_equal(file_image_open(&f->image, path, readonly, 512, &error), 0);
+	assert_int_equal(event_loop_init(&f->loop, 0, &error), 0);
+	f->backend = file_backend_new(&f->loop, &f->image, kind, &error);
+	if (!f->backend && kind == FILE_ENGINE_IO_URING) {
+		print_message("%s\n", error.message);
+		skip();
+	}
+	assert_non_null(f->backend);
+	assert_int_equal(file_backend_engine(f->backend), kind);
+	f->block = file_backend_block(f->backend);
+	f->block->completed = count_batch;
+	f->block->context = f;
+}
+
+static void close_backend(struct fixture *f)
+{
+	file_backend_free(f->backend);
+	event_loop_close(&f->loop);
+	file_image_close(&f->image);
+}
+
+static struct fixture *start(enum file_engine_kind kind)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	scratch_make(&f->scratch);
+	open_backend(f, scratch_write_zeros(&f->scratch, "disk.img", SIZE), false, kind);
+	return f;
+}
+
+static void stop(struct fixture *f)
+{
+	close_backend(f);
+	scratch_remove(&f->scratch);
+	free(f);
+}
+
+/* An operation on @length bytes at @offset, with @data cut into three segments. */
+static void submit(struct fixture *f, struct job *job, enum block_action action, uint64_t offset,
+		   void *data, size_t length)
+{
+	size_t cuts[4] = {0, length / 3, length / 2, length};
+
+	job->complete = false;
+	job->operation.action = action;
+	job->operation.offset = offset;
+	job->operation.length = length;
+	job->operation.complete = job_complete;
+	job->operation.data = (struct virtio_stream){job->segments, data ? 3 : 0, length};
+	for (int i = 0; data && i < 3; i++)
+		job->segments[i] =
+			(struct virtio_segment){(uint8_t *)data + cuts[i], cuts[i + 1] - cuts[i]};
+	f->block->ops->submit(f->block, &job->operation);
+}
+
+/* Runs the loop until @done; what takes this long was not noticed when it happened. */
+static void run_until(struct fixture *f, const bool *done)
+{
+	const time_t limit = time(NULL) + 20;
+
+	while (!*done) {
+		assert_true(event_loop_turn(&f->loop, 30000) >= 0);
+		assert_true(time(NULL) < limit);
+	}
+}
+
+static int finish(struct fixture *f, struct job *job)
+{
+	f->block->ops->commit(f->block);
+	run_until(f, &job->complete);
+	return job->result;
+}
+
+static int perform(struct fixture *f, enum block_action action, uint64_t offset, void *data,
+		   size_t length)
+{
+	struct job job = {0};
+
+	submit(f, &job, action, offset, data, length);
+	return finish(f, &job);
+}
+
+static const enum file_engine_kind kinds[] = {FILE_ENGINE_IO_URING, FILE_ENGINE_THREADS};
+
+static void fill(uint8_t *data, size_t length, uint64_t seed)
+{
+	for (size_t i = 0; i < length; i++)
+		data[i] = (uint8_t)test_random(&seed);
+}
+
+/* Lengths that are served at once, and such that are left to the engine. */
+static void read_and_write(enum file_engine_kind kind)
+{
+	static const size_t lengths[] = {512, 4096, 65536, 65536 + 512, 3u << 20};
+	struct fixture *f = start(kind);
+	uint8_t *out = malloc(SIZE), *in = malloc(SIZE);
+
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		uint64_t offset = 4096 * i + (i % 2 ? 512 : 0);
+
+		fill(out, lengths[i], i);
+		assert_int_equal(perform(f, BLOCK_WRITE, offset, out, lengths[i]), 0);
+		memset(in, 0, lengths[i]);
+		assert_int_equal(perform(f, BLOCK_READ, offset, in, lengths[i]), 0);
+		assert_memory_equal(in, out, lengths[i]);
+		assert_int_equal(pread(f->image.fd, in, lengths[i], (off_t)offset), lengths[i]);
+		assert_memory_equal(in, out, lengths[i]);
+	}
+	assert_int_equal(perform(f, BLOCK_FLUSH, 0, NULL, 0), 0);
+	assert_true(file_backend_counts(f->backend).deferred > 0);
+	assert_true(file_backend_counts(f->backend).immediate > 0);
+	free(out);
+	free(in);
+	stop(f);
+}
+
+static void test_read_and_write_ring(void **state)
+{
+	(void)state;
+	read_and_write(FILE_ENGINE_IO_URING);
+}
+
+static void test_read_and_write_threads(void **state)
+{
+	(void)state;
+	read_and_write(FILE_ENGINE_THREADS);
+}
+
+static void test_durable_writes(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct fixture *f = start(kinds[i]);
+		struct job job = {.operation.durable = true};
+		uint8_t out[BLOCK], in[BLOCK];
+
+		fill(out, sizeof(out), i);
+		submit(f, &job, BLOCK_WRITE, BLOCK, out, sizeof(out));
+		/* Never at once: it has to wait for the medium. */
+		assert_false(job.complete);
+		assert_int_equal(finish(f, &job), 0);
+		assert_int_equal(pread(f->image.fd, in, sizeof(in), BLOCK), sizeof(in));
+		assert_memory_equal(in, out, sizeof(in));
+		job.operation.durable = true;
+		submit(f, &job, BLOCK_ZERO, BLOCK, NULL, BLOCK);
+		assert_int_equal(finish(f, &job), 0);
+		stop(f);
+	}
+}
+
+/* The calls that make it durable: no test sees whether the medium has it. */
+static void test_durable_calls(void **state)
+{
+	struct fixture *f = start(FILE_ENGINE_THREADS);
+	struct job job = {.operation.durable = true};
+	struct file_call call;
+	uint8_t data[BLOCK] = {0};
+
+	(void)state;
+	submit(f, &job, BLOCK_WRITE, BLOCK, data, BLOCK);
+	file_backend_describe(f->backend, &job.operation, &call);
+	assert_int_equal(call.kind, FILE_CALL_WRITE);
+	assert_int_equal(call.flags, RWF_DSYNC);
+	assert_int_equal(call.offset, BLOCK);
+	assert_int_equal(finish(f, &job), 0);
+	/* Zeroes are made in one way or another, and then synchronized. */
+	submit(f, &job, BLOCK_ZERO, 0, NULL, BLOCK);
+	assert_int_equal(finish(f, &job), 0);
+	file_backend_describe(f->backend, &job.operation, &call);
+	assert_int_equal(call.kind, FILE_CALL_SYNC);
+	submit(f, &job, BLOCK_FLUSH, 0, NULL, 0);
+	file_backend_describe(f->backend, &job.operation, &call);
+	assert_int_equal(call.kind, FILE_CALL_SYNC);
+	assert_int_equal(finish(f, &job), 0);
+	stop(f);
+}
+
+static blkcnt_t blocks_of(const struct fixture *f)
+{
+	struct stat status;
+
+	assert_int_equal(fsync(f->image.fd), 0);
+	assert_int_equal(fstat(f->image.fd, &status), 0);
+	return status.st_blocks;
+}
+
+static void test_discard_and_zero(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct fixture *f = start(kinds[i]);
+		static uint8_t out[SIZE], in[SIZE], zeroes[1u << 20];
+		struct job job = {0};
+		blkcnt_t before;
+
+		fill(out, sizeof(out), i);
+		assert_int_equal(perform(f, BLOCK_WRITE, 0, out, SIZE), 0);
+		before = blocks_of(f);
+		if (f->image.discard_granularity) {
+			assert_int_equal(perform(f, BLOCK_DISCARD, 0, NULL, 1u << 20), 0);
+			assert_true(blocks_of(f) < before);
+		}
+		assert_int_equal(perform(f, BLOCK_ZERO, 1u << 20, NULL, 1u << 20), 0);
+		/* Not on borders of blocks, with leave to give storage back. */
+		job.operation.may_unmap = true;
+		submit(f, &job, BLOCK_ZERO, (2u << 20) + 512, NULL, (1u << 20) - 1024);
+		assert_int_equal(finish(f, &job), 0);
+		assert_int_equal(perform(f, BLOCK_READ, 0, in, SIZE), 0);
+		assert_memory_equal(in + (1u << 20), zeroes, 1u << 20);
+		assert_memory_equal(in + (2u << 20), out + (2u << 20), 512);
+		assert_memory_equal(in + (2u << 20) + 512, zeroes, (1u << 20) - 1024);
+		assert_memory_equal(in + (3u << 20) - 512, out + (3u << 20) - 512, 512);
+		assert_memory_equal(in + (3u << 20), out + (3u << 20), SIZE - (3u << 20));
+		stop(f);
+	}
+}
+
+/* Where neither holes nor zeroed ranges can be had, zeroes are written. */
+static void test_zero_by_writing(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct fixture *f = calloc(1, sizeof(*f));
+		const size_t length = (1u << 20) + 65536 + 1536;
+		uint8_t *out = malloc(SIZE), *in = malloc(SIZE), *zeroes = calloc(1, SIZE);
+		struct job job = {.operation = {.may_unmap = true, .durable = i}};
+		int fd = memfd_create("disk", MFD_CLOEXEC);
+		struct error error = {0};
+		char path[32];
+
+		assert_true(fd >= 0);
+		fill(out, SIZE, i);
+		assert_int_equal(write(fd, out, SIZE), SIZE);
+		snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+		assert_int_equal(file_image_open(&f->image, path, false, 512, &error), 0);
+		/* Memory has no zeroed ranges, and it has holes: pretend that it has not. */
+		f->image.discard_granularity = 0;
+		assert_int_equal(event_loop_init(&f->loop, 0, &error), 0);
+		f->backend = file_backend_new(&f->loop, &f->image, kinds[i], &error);
+		assert_non_null(f->backend);
+		f->block = file_backend_block(f->backend);
+		f->block->completed = count_batch;
+		f->block->context = f;
+		submit(f, &job, BLOCK_ZERO, 512, NULL, length);
+		assert_int_equal(finish(f, &job), 0);
+		assert_int_equal(pread(fd, in, SIZE, 0), SIZE);
+		assert_memory_equal(in, out, 512);
+		assert_memory_equal(in + 512, zeroes, length);
+		assert_memory_equal(in + 512 + length, out + 512 + length, SIZE - 512 - length);
+		close_backend(f);
+		free(out);
+		free(in);
+		free(zeroes);
+		free(f);
+	}
+}
+
+/* More at once than fits the ring; all come back, each once, with the right data. */
+static void test_many_in_flight(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct fixture *f = start(kinds[i]);
+		struct job *jobs = calloc(IN_FLIGHT, sizeof(*jobs));
+		uint8_t *data = malloc(IN_FLIGHT * 512);
+		unsigned int done = 0;
+		uint8_t in[512];
+
+		for (unsigned int j = 0; j < IN_FLIGHT; j++) {
+			memset(data + j * 512, (int)j, 512);
+			jobs[j].counter = &done;
+			/* Durable ones are left to the engine. */
+			jobs[j].operation.durable = true;
+			submit(f, &jobs[j], BLOCK_WRITE, j * 512, data + j * 512, 512);
+		}
+		f->block->ops->commit(f->block);
+		for (unsigned int j = 0; j < IN_FLIGHT; j++)
+			run_until(f, &jobs[j].complete);
+		assert_int_equal(done, IN_FLIGHT);
+		for (unsigned int j = 0; j < IN_FLIGHT; j++) {
+			assert_int_equal(jobs[j].result, 0);
+			assert_int_equal(pread(f->image.fd, in, 512, j * 512), 512);
+			assert_memory_equal(in, data + j * 512, 512);
+		}
+		assert_true(f->batches > 0);
+		free(data);
+		free(jobs);
+		stop(f);
+	}
+}
+
+static void test_drain_waits(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct fixture *f = start(kinds[i]);
+		struct job jobs[20] = {0};
+		uint8_t data[512] = {1};
+
+		for (int j = 0; j < 20; j++) {
+			jobs[j].operation.durable = true;
+			submit(f, &jobs[j], BLOCK_WRITE, (uint64_t)j * 512, data, 512);
+		}
+		/* Not even committed. */
+		f->block->ops->drain(f->block);
+		for (int j = 0; j < 20; j++)
+			assert_true(jobs[j].complete);
+		f->block->ops->drain(f->block);
+		stop(f);
+	}
+}
+
+static void test_file_cut_short(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct fixture *f = start(kinds[i]);
+		uint8_t data[2 * BLOCK];
+
+		assert_int_equal(ftruncate(f->image.fd, SIZE - BLOCK), 0);
+		assert_int_equal(perform(f, BLOCK_READ, SIZE - 2 * BLOCK, data, 2 * BLOCK), -EIO);
+		assert_int_equal(perform(f, BLOCK_READ, SIZE - BLOCK, data, BLOCK), -EIO);
+		assert_int_equal(perform(f, BLOCK_READ, SIZE - 2 * BLOCK, data, BLOCK), 0);
+		stop(f);
+	}
+}
+
+static void test_memory_that_is_gone(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct fixture *f = start(kinds[i]);
+
+		/* As when a frontend takes guest memory away in the middle. */
+		assert_int_equal(perform(f, BLOCK_READ, 0, (void *)8, BLOCK), -EFAULT);
+		assert_int_equal(perform(f, BLOCK_WRITE, 0, (void *)8, BLOCK), -EFAULT);
+		stop(f);
+	}
+}
+
+/* A loop that nothing wakes stays asleep: no timer, no left-over event. */
+static void test_idle_is_quiet(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct fixture *f = start(kinds[i]);
+		struct job job = {.operation.durable = true};
+		uint8_t data[512] = {0};
+
+		submit(f, &job, BLOCK_WRITE, 0, data, 512);
+		assert_int_equal(finish(f, &job), 0);
+		while (event_loop_turn(&f->loop, 0) > 0)
+			;
+		assert_int_equal(event_loop_turn(&f->loop, 200), 0);
+		stop(f);
+	}
+}
+
+static void expect_refused(const char *path, bool readonly, uint32_t block_size, int code,
+			   const char *text)
+{
+	struct file_image image;
+	struct error error = {0};
+
+	assert_int_equal(file_image_open(&image, path, readonly, block_size, &error), -code);
+	assert_int_equal(image.fd, -1);
+	if (!strstr(error.message, text))
+		fail_msg("'%s' is not in '%s'", text, error.message);
+}
+
+static void test_bad_images(void **state)
+{
+	struct scratch scratch;
+	const char *path;
+	char fd_path[32];
+	int fd;
+
+	(void)state;
+	scratch_make(&scratch);
+	expect_refused(scratch_path(&scratch, "missing"), false, 512, EINVAL, "No such file");
+	expect_refused(scratch.directory, true, 512, EINVAL, "neither a regular file");
+	expect_refused("/dev/null", false, 512, EINVAL, "neither a regular file");
+	expect_refused(scratch_write_zeros(&scratch, "empty", 0), false, 512, EINVAL, "is empty");
+	expect_refused(scratch_write_zeros(&scratch, "odd", 1000), false, 512, EINVAL,
+		       "truncate -s %512 FILE");
+	path = scratch_write_zeros(&scratch, "sectors", 512 * 3);
+	expect_refused(path, false, 4096, EINVAL, "truncate -s %4096 FILE");
+	expect_refused("/dev/fd/4711", false, 512, EINVAL, "no such descriptor");
+	/* An inherited descriptor must allow what the device needs. */
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	snprintf(fd_path, sizeof(fd_path), "/dev/fd/%d", fd);
+	expect_refused(fd_path, false, 512, EINVAL, "not open for reading and writing");
+	close(fd);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	snprintf(fd_path, sizeof(fd_path), "/dev/fd/%d", fd);
+	expect_refused(fd_path, true, 512, EINVAL, "not open for reading");
+	close(fd);
+	scratch_remove(&scratch);
+}
+
+static void test_inherited_descriptor(void **state)
+{
+	struct scratch scratch;
+	struct file_image image;
+	struct error error = {0};
+	char path[32];
+	int fd;
+
+	(void)state;
+	scratch_make(&scratch);
+	fd = open(scratch_write_zeros(&scratch, "disk", 1 << 16), O_RDWR | O_NONBLOCK);
+	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+	assert_int_equal(file_image_open(&image, path, false, 512, &error), 0);
+	assert_int_equal(image.fd, fd);
+	assert_int_equal(image.size, 1 << 16);
+	assert_false(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+	file_image_close(&image);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	scratch_remove(&scratch);
+}
+
+static void test_locks(void **state)
+{
+	struct scratch scratch;
+	struct file_image first, second;
+	struct error error = {0};
+	const char *path;
+
+	(void)state;
+	scratch_make(&scratch);
+	path = scratch_write_zeros(&scratch, "disk", 1 << 16);
+	assert_int_equal(file_image_open(&first, path, false, 512, &error), 0);
+	expect_refused(path, false, 512, EBUSY, "another process has it open");
+	expect_refused(path, true, 512, EBUSY, "another process has it open");
+	file_image_close(&first);
+	/* Any number of readers. */
+	assert_int_equal(file_image_open(&first, path, true, 512, &error), 0);
+	assert_int_equal(file_image_open(&second, path, true, 512, &error), 0);
+	expect_refused(path, false, 512, EBUSY, "another process has it open");
+	file_image_close(&first);
+	file_image_close(&second);
+	assert_int_equal(file_image_open(&first, path, false, 512, &error), 0);
+	file_image_close(&first);
+	scratch_remove(&scratch);
+}
+
+/* A process that is killed in the middle of its requests leaves nothing that stops the next. */
+static void test_restart_after_kill(void **state)
+{
+	struct scratch scratch;
+	const char *path;
+
+	(void)state;
+	scratch_make(&scratch);
+	path = scratch_write_zeros(&scratch, "disk.img", SIZE);
+	for (size_t i = 0; i < 2; i++) {
+		for (int round = 0; round < 5; round++) {
+			struct fixture f = {0};
+			struct error error = {0};
+			int ready[2];
+			pid_t child;
+			char byte;
+
+			assert_int_equal(pipe(ready), 0);
+			child = fork();
+			if (child == 0) {
+				static struct job jobs[64];
+				static uint8_t data[BLOCK];
+
+				open_backend(&f, path, false, kinds[i]);
+				for (int j = 0; j < 64; j++) {
+					jobs[j].operation.durable = true;
+					submit(&f, &jobs[j], BLOCK_WRITE, (uint64_t)j * BLOCK, data,
+					       BLOCK);
+				}
+				f.block->ops->commit(f.block);
+				if (write(ready[1], "x", 1) != 1)
+					_exit(1);
+				pause();
+				_exit(1);
+			}
+			assert_true(child > 0);
+			assert_int_equal(read(ready[0], &byte, 1), 1);
+			close(ready[0]);
+			close(ready[1]);
+			assert_int_equal(kill(child, SIGKILL), 0);
+			assert_int_equal(waitpid(child, NULL, 0), child);
+			assert_int_equal(file_image_open(&f.image, path, false, 512, &error), 0);
+			file_image_close(&f.image);
+		}
+	}
+	scratch_remove(&scratch);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_read_and_write_ring),
+		cmocka_unit_test(test_read_and_write_threads),
+		cmocka_unit_test(test_durable_writes),
+		cmocka_unit_test(test_durable_calls),
+		cmocka_unit_test(test_discard_and_zero),
+		cmocka_unit_test(test_zero_by_writing),
+		cmocka_unit_test(test_many_in_flight),
+		cmocka_unit_test(test_drain_waits),
+		cmocka_unit_test(test_file_cut_short),
+		cmocka_unit_test(test_memory_that_is_gone),
+		cmocka_unit_test(test_idle_is_quiet),
+		cmocka_unit_test(test_bad_images),
+		cmocka_unit_test(test_inherited_descriptor),
+		cmocka_unit_test(test_locks),
+		cmocka_unit_test(test_restart_after_kill),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The record of requests in flight: device sides that are killed with SIGKILL at random moments
+ * and started again, over and over, must complete every request exactly once; and a record that
+ * was tampered with is refused or survived.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ring_pair.h"
+
+#define KILLS	  100
+#define TRANSFERS 48
+#define HELD	  24
+
+struct answer {
+	uint32_t request, reply;
+};
+
+static struct answer *answer_of(struct ring_pair *pair, unsigned int slot)
+{
+	return ring_pair_at(pair, PAIR_BASE + slot * 64);
+}
+
+/* The device process: takes requests, holds some, completes them in any order, for ever. */
+static void run_device(struct ring_pair *pair, uint64_t random)
+{
+	struct virtio_request *held[HELD];
+	unsigned int count = 0;
+
+	if (ring_pair_start_device(pair) < 0)
+		_exit(1);
+	for (;;) {
+		struct virtio_request *request;
+		struct answer answer;
+
+		if (count < HELD && (request = virtqueue_pop(&pair->device))) {
+			if (request_read(request, &answer.request, 4) != 4)
+				_exit(2);
+			answer.reply = ~answer.request;
+			if (request_write(request, &answer.reply, 4) != 4)
+				_exit(3);
+			held[count++] = request;
+		}
+		if (virtqueue_broken(&pair->device))
+			_exit(4);
+		if (count > 0 && test_random_below(&random, 3) == 0) {
+			unsigned int which = test_random_below(&random, count);
+
+			virtqueue_push(&pair->device, held[which]);
+			held[which] = held[--count];
+		}
+	}
+}
+
+static void add(struct ring_pair *pair, unsigned int slot, uint32_t *sequence, bool *busy)
+{
+	uint64_t address = PAIR_BASE + slot * 64;
+	/* The request in two pieces, so that chains take several descriptors. */
+	struct driver_buffer buffers[] = {{guest_addr(address), 1},
+					  {guest_addr(address + 1), 3},
+					  {guest_addr(address + 4), 4}};
+	struct answer *answer = answer_of(pair, slot);
+
+	if (busy[slot])
+		return;
+	answer->request = *sequence;
+	answer->reply = 0;
+	if (driver_queue_add(&pair->driver, buffers, 2, 1, answer) == 0) {
+		busy[slot] = true;
+		++*sequence;
+	}
+}
+
+/* Takes what is used; lets the device have the processor when nothing is. */
+static unsigned int take_all(struct ring_pair *pair, bool *busy)
+{
+	unsigned int taken = 0;
+	struct answer *answer;
+	uint32_t written;
+	int error = 0;
+
+	while ((answer = driver_queue_take(&pair->driver, &written, &error))) {
+		unsigned int slot = (unsigned int)(((uint8_t *)answer - pair->halves[0]) / 64);
+
+		assert_true(busy[slot]);
+		assert_int_equal(written, 4);
+		assert_int_equal(answer->reply, ~answer->request);
+		busy[slot] = false;
+		taken++;
+	}
+	assert_int_equal(error, 0);
+	if (taken == 0)
+		sched_yield();
+	return taken;
+}
+
+static pid_t start_device_process(struct ring_pair *pair, uint64_t seed)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		run_device(pair, seed);
+	return pid;
+}
+
+static void kill_device_process(pid_t pid)
+{
+	int status;
+
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status)); /* an exit of its own is a failure in run_device */
+}
+
+static void survive_kills(uint64_t features, uint16_t size)
+{
+	struct ring_pair pair;
+	uint64_t random = size + features;
+	uint32_t added = 0, taken = 0;
+	bool busy[TRANSFERS] = {false};
+	pid_t pid;
+
+	ring_pair_start(&pair, size, features, true);
+	virtqueue_stop(&pair.device, NULL, NULL); /* the child's, from here on */
+	for (unsigned int kills = 0; kills < KILLS; kills++) {
+		/* Some are killed before they did anything, most in the middle of it. */
+		uint32_t target = taken + test_random_below(&random, 60);
+
+		pid = start_device_process(&pair, random);
+		for (time_t end = time(NULL) + 60; taken < target && time(NULL) < end;) {
+			add(&pair, test_random_below(&random, TRANSFERS), &added, busy);
+			taken += take_all(&pair, busy);
+		}
+		assert_true(taken >= target);
+		nanosleep(&(struct timespec){.tv_nsec = test_random_below(&random, 30000)}, NULL);
+		kill_device_process(pid);
+	}
+	pid = start_device_process(&pair, random);
+	for (time_t end = time(NULL) + 60; taken < added && time(NULL) < end;)
+		taken += take_all(&pair, busy);
+	kill_device_process(pid);
+	assert_int_equal(taken, added);
+	assert_true(added > KILLS);
+	ring_pair_stop(&pair);
+}
+
+static void test_kills_split(void **state)
+{
+	(void)state;
+	survive_kills(PAIR_EVENT_INDEX, 64);
+	survive_kills(PAIR_INDIRECT_DESC, 16);
+}
+
+static void test_kills_packed(void **state)
+{
+	(void)state;
+	survive_kills(PAIR_PACKED | PAIR_EVENT_INDEX, 64);
+	survive_kills(PAIR_PACKED | PAIR_INDIRECT_DESC, 17);
+	survive_kills(PAIR_PACKED, 3);
+}
+
+static void test_kills_in_order(void **state)
+{
+	(void)state;
+	survive_kills(PAIR_IN_ORDER, 32);
+	survive_kills(PAIR_IN_ORDER | PAIR_PACKED, 33);
+}
+
+/* Takes, completes and takes again, between two stops that the tracer sees. */
+static void run_traced_device(struct ring_pair *pair)
+{
+	struct virtio_request *requests[4];
+
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0 || ring_pair_start_device(pair) < 0)
+		_exit(1);
+	for (unsigned int i = 0; i < 3; i++)
+		requests[i] = virtqueue_pop(&pair->device);
+	for (unsigned int i = 0; i < 3; i++) {
+		uint32_t value;
+
+		if (!requests[i] || request_read(requests[i], &value, 4) != 4)
+			_exit(2);
+		value = ~value;
+		if (request_write(requests[i], &value, 4) != 4)
+			_exit(3);
+	}
+	raise(SIGSTOP);
+	virtqueue_push(&pair->device, requests[1]);
+	requests[3] = virtqueue_pop(&pair->device);
+	virtqueue_push(&pair->device, requests[0]);
+	raise(SIGSTOP);
+	_exit(4);
+}
+
+/* What a kill leaves behind: guest memory and the record. */
+#define SNAPSHOTS_MAX 256
+
+struct snapshot {
+	uint8_t *halves[2];
+	uint8_t *record;
+};
+
+static void save(const struct ring_pair *pair, size_t record_bytes, struct snapshot *snapshot)
+{
+	for (unsigned int i = 0; i < 2; i++)
+		snapshot->halves[i] = memcpy(malloc(PAIR_HALF), pair->halves[i], PAIR_HALF);
+	snapshot->record = memcpy(malloc(record_bytes), pair->record, record_bytes);
+}
+
+static bool unchanged(const struct ring_pair *pair, size_t record_bytes,
+		      const struct snapshot *snapshot)
+{
+	return !memcmp(snapshot->record, pair->record, record_bytes) &&
+	       !memcmp(snapshot->halves[0], pair->halves[0], PAIR_HALF) &&
+	       !memcmp(snapshot->halves[1], pair->halves[1], PAIR_HALF);
+}
+
+static void restore(struct ring_pair *pair, size_t record_bytes, struct snapshot *snapshot)
+{
+	for (unsigned int i = 0; i < 2; i++) {
+		memcpy(pair->halves[i], snapshot->halves[i], PAIR_HALF);
+		free(snapshot->halves[i]);
+	}
+	memcpy(pair->record, snapshot->record, record_bytes);
+	free(snapshot->record);
+}
+
+/*
+ * Steps through the device's work one instruction at a time and keeps each different state of
+ * shared memory: all that a kill can leave behind. From each, another device finishes the work.
+ */
+static void survive_kill_at_each_instruction(uint64_t features)
+{
+	size_t record_bytes = inflight_region_size(16, features & PAIR_PACKED);
+	struct driver_descriptor descriptors[16];
+	struct snapshot snapshots[SNAPSHOTS_MAX];
+	struct driver_queue driver;
+	struct ring_pair pair;
+	bool busy[TRANSFERS] = {false};
+	unsigned int count = 0;
+	uint32_t sequence = 0;
+	int status;
+	pid_t pid;
+
+	ring_pair_start(&pair, 16, features, true);
+	virtqueue_stop(&pair.device, NULL, NULL);
+	for (unsigned int i = 0; i < 5; i++)
+		add(&pair, i, &sequence, busy);
+	driver = pair.driver;
+	memcpy(descriptors, pair.descriptors, sizeof(descriptors));
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		run_traced_device(&pair);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
+	do {
+		if (count == 0 || !unchanged(&pair, record_bytes, &snapshots[count - 1])) {
+			assert_true(count < SNAPSHOTS_MAX);
+			save(&pair, record_bytes, &snapshots[count++]);
+		}
+		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_true(WIFSTOPPED(status));
+	} while (WSTOPSIG(status) != SIGSTOP);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	/* Two requests used and one taken cannot be done in a handful of stores. */
+	assert_true(count > 8);
+
+	for (unsigned int i = 0; i < count; i++) {
+		uint32_t taken = 0;
+
+		restore(&pair, record_bytes, &snapshots[i]);
+		pair.driver = driver;
+		memcpy(pair.descriptors, descriptors, sizeof(descriptors));
+		for (unsigned int slot = 0; slot < 5; slot++)
+			busy[slot] = true;
+		taken += take_all(&pair, busy);
+		pid = start_device_process(&pair, i);
+		for (time_t end = time(NULL) + 60; taken < 5 && time(NULL) < end;)
+			taken += take_all(&pair, busy);
+		kill_device_process(pid);
+		assert_int_equal(taken, 5);
+	}
+	ring_pair_stop(&pair);
+}
+
+static void test_kill_at_each_instruction(void **state)
+{
+	survive_kill_at_each_instruction(0);
+	survive_kill_at_each_instruction(PAIR_EVENT_INDEX | PAIR_IN_ORDER);
+	survive_kill_at_each_instruction(PAIR_PACKED);
+	survive_kill_at_each_instruction(PAIR_PACKED | PAIR_EVENT_INDEX);
+}
+
+/* Replay keeps the order in which requests were first taken. */
+static void test_replay_order(void **state)
+{
+	struct ring_pair pair;
+	bool busy[TRANSFERS] = {false};
+	uint32_t sequence = 0;
+
+	(void)state;
+	for (unsigned int packed = 0; packed < 2; packed++) {
+		struct virtio_request *requests[8];
+		uint32_t first;
+
+		sequence = 0;
+		memset(busy, 0, sizeof(busy));
+		ring_pair_start(&pair, 32, packed ? PAIR_PACKED : 0, true);
+		for (unsigned int i = 0; i < 8; i++)
+			add(&pair, i, &sequence, busy);
+		for (unsigned int i = 0; i < 6; i++)
+			assert_non_null(requests[i] = virtqueue_pop(&pair.device));
+		/* 3 completes; 0, 1, 2, 4, 5 were in flight; 6, 7 not taken yet */
+		assert_int_equal(request_write(requests[3], "....", 4), 4);
+		virtqueue_push(&pair.device, requests[3]);
+		assert_int_equal(ring_pair_start_device(&pair), 0);
+		for (unsigned int i = 0; i < 8; i++) {
+			struct virtio_request *request;
+
+			if (i == 3)
+				continue;
+			request = virtqueue_pop(&pair.device);
+			assert_non_null(request);
+			assert_int_equal(request_read(request, &first, 4), 4);
+			assert_int_equal(first, i);
+		}
+		assert_null(virtqueue_pop(&pair.device));
+		ring_pair_stop(&pair);
+	}
+}
+
+/* Whoever takes the positions restarts from them; the record must not interfere. */
+static void test_clean_stop_closes_record(void **state)
+{
+	struct ring_pair pair;
+	uint16_t available, used;
+
+	(void)state;
+	ring_pair_start(&pair, 8, 0, true);
+	assert_true(inflight_is_open(&pair.inflight));
+	virtqueue_stop(&pair.device, &available, &used);
+	assert_false(inflight_is_open(&pair.inflight));
+	ring_pair_stop(&pair);
+}
+
+/* Stopped before all was replayed, by a change of memory say: the rest is replayed later. */
+static void test_stop_keeps_what_is_not_replayed(void **state)
+{
+	static const uint64_t features[] = {0, PAIR_PACKED};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+		struct ring_pair pair;
+		bool busy[TRANSFERS] = {false};
+		uint32_t sequence = 0, number;
+		struct virtio_request *request;
+		uint16_t available, used;
+
+		ring_pair_start(&pair, 16, features[i], true);
+		for (unsigned int slot = 0; slot < 4; slot++)
+			add(&pair, slot, &sequence, busy);
+		for (unsigned int slot = 0; slot < 4; slot++)
+			assert_non_null(virtqueue_pop(&pair.device));
+		assert_int_equal(ring_pair_start_device(&pair), 0);
+		request = virtqueue_pop(&pair.device);
+		assert_int_equal(request_read(request, &number, 4), 4);
+		number = ~number;
+		assert_int_equal(request_write(request, &number, 4), 4);
+		virtqueue_push(&pair.device, request);
+
+		virtqueue_stop(&pair.device, &available, &used);
+		pair.setup.available_index = available;
+		pair.setup.used_index = used;
+		assert_int_equal(ring_pair_start_device(&pair), 0);
+		for (unsigned int slot = 1; slot < 4; slot++) {
+			request = virtqueue_pop(&pair.device);
+			assert_non_null(request);
+			assert_int_equal(request_read(request, &number, 4), 4);
+			assert_int_equal(number, slot);
+		}
+		assert_null(virtqueue_pop(&pair.device));
+		ring_pair_stop(&pair);
+	}
+}
+
+/* The frontend can write to the record at any time: nothing in it is an index without a check. */
+static void test_record_changed_in_the_middle(void **state)
+{
+	struct virtqueue_inflight inflight;
+	struct vring_packed_desc descriptor = {0};
+	uint64_t record[128] = {0};
+
+	(void)state;
+	assert_int_equal(inflight_attach(&inflight, record, 16, true), 0);
+	inflight_open(&inflight, 0, true);
+	assert_int_equal(inflight_add_packed(&inflight, &descriptor), 0);
+	((uint16_t *)record)[7] = 60000; /* old_free_head */
+	assert_in_range(inflight_commit_packed(&inflight), 0, 15);
+}
+
+/* Any bytes in the record: refused, or the ring breaks, or it works; never more than that. */
+static void test_damaged_record(void **state)
+{
+	uint64_t random = 1;
+
+	(void)state;
+	for (unsigned int round = 0; round < 4000; round++) {
+		bool packed = round & 1;
+		struct ring_pair pair;
+		bool busy[TRANSFERS] = {false};
+		uint32_t sequence = 0;
+		size_t bytes = inflight_region_size(16, packed);
+
+		ring_pair_start(&pair, 16, packed ? PAIR_PACKED : 0, true);
+		for (unsigned int i = 0; i < 5; i++)
+			add(&pair, i, &sequence, busy);
+		for (unsigned int i = 0; i < 4; i++)
+			virtqueue_pop(&pair.device);
+		for (unsigned int i = 0; i <= test_random_below(&random, 12); i++) {
+			uint8_t *byte = (uint8_t *)pair.record +
+					test_random_below(&random, (uint32_t)bytes);
+
+			*byte = (uint8_t)test_random(&random);
+		}
+		if (ring_pair_start_device(&pair) == 0) {
+			struct virtio_request *request;
+			unsigned int taken = 0;
+
+			while ((request = virtqueue_pop(&pair.device))) {
+				assert_true(++taken <= 64);
+				virtqueue_push(&pair.device, request);
+			}
+		}
+		ring_pair_stop(&pair);
+	}
+}
+
+static void test_wrong_record_is_refused(void **state)
+{
+	struct virtqueue_inflight inflight;
+	uint8_t record[4096] = {0};
+
+	(void)state;
+	assert_int_equal(inflight_attach(&inflight, record, 16, false), 0);
+	inflight_open(&inflight, 0, false);
+	assert_int_equal(inflight_attach(&inflight, record, 16, false), 0);
+	assert_int_equal(inflight_attach(&inflight, record, 32, false), -EINVAL);
+	record[8] = 9; /* version */
+	assert_int_equal(inflight_attach(&inflight, record, 16, false), -EINVAL);
+	assert_int_equal(inflight_region_size(128, false) % 64, 0);
+	assert_true(inflight_region_size(128, false) >= 16 + 128 * 16);
+	assert_true(inflight_region_size(128, true) >= 32 + 128 * 32);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_kills_split),
+		cmocka_unit_test(test_kills_packed),
+		cmocka_unit_test(test_kills_in_order),
+		cmocka_unit_test(test_kill_at_each_instruction),
+		cmocka_unit_test(test_replay_order),
+		cmocka_unit_test(test_clean_stop_closes_record),
+		cmocka_unit_test(test_stop_keeps_what_is_not_replayed),
+		cmocka_unit_test(test_record_changed_in_the_middle),
+		cmocka_unit_test(test_damaged_record),
+		cmocka_unit_test(test_wrong_record_is_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Unit tests of base/log.c: what arrives on standard error, line by line.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "unit/capture.h"
+
+static struct capture capture;
+
+static int start(void **state)
+{
+	capture_start(&capture, STDERR_FILENO);
+	log_set_level(LOG_INFO);
+	log_set_format(LOG_FORMAT_TEXT);
+	log_set_component("avp");
+	return 0;
+}
+
+static int finish(void **state)
+{
+	capture_stop(&capture);
+	return 0;
+}
+
+static const char *next_line(void)
+{
+	return capture_next(&capture);
+}
+
+static void text_lines_say_level_and_component(void **state)
+{
+	log_error("no %s", "disk");
+	assert_string_equal(next_line(), "error avp: no disk\n");
+	log_set_component("block");
+	log_warning("slow");
+	assert_string_equal(next_line(), "warning block: slow\n");
+	log_line(LOG_INFO, "net", "up");
+	assert_string_equal(next_line(), "info net: up\n");
+	assert_string_equal(next_line(), "");
+}
+
+static void lines_below_the_level_are_not_written(void **state)
+{
+	log_debug("detail");
+	assert_string_equal(next_line(), "");
+	log_set_level(LOG_DEBUG);
+	log_debug("detail");
+	assert_string_equal(next_line(), "debug avp: detail\n");
+	log_set_level(LOG_ERROR);
+	log_warning("hidden");
+	assert_string_equal(next_line(), "");
+	log_error("shown");
+	assert_string_equal(next_line(), "error avp: shown\n");
+}
+
+static void errno_is_kept(void **state)
+{
+	errno = EXDEV;
+	log_error("x");
+	assert_int_equal(errno, EXDEV);
+	close(STDERR_FILENO);
+	errno = EXDEV;
+	log_error("nobody listens");
+	assert_int_equal(errno, EXDEV);
+}
+
+static void a_message_cannot_forge_a_line(void **state)
+{
+	log_info("guest says: %s", "x\nerror avp: forged\x1b[0m");
+	assert_string_equal(next_line(), "info avp: guest says: x?error avp: forged?[0m\n");
+}
+
+static json_t *next_json(void)
+{
+	const char *line = next_line();
+	json_error_t error;
+	json_t *json = json_loads(line, 0, &error);
+
+	if (!json)
+		fail_msg("%s: %s", error.text, line);
+	/* One line, ended by its newline. */
+	assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1);
+	return json;
+}
+
+static void check_json_message(const char *message, const char *expected)
+{
+	json_t *json;
+
+	log_error("%s", message);
+	json = next_json();
+	assert_string_equal(json_string_value(json_object_get(json, "msg")), expected);
+	json_decref(json);
+}
+
+static void json_lines_parse(void **state)
+{
+	json_t *json;
+
+	log_set_format(LOG_FORMAT_JSON);
+	log_line(LOG_WARNING, "net", "link %d down", 3);
+	json = next_json();
+	assert_string_equal(json_string_value(json_object_get(json, "level")), "warning");
+	assert_string_equal(json_string_value(json_object_get(json, "component")), "net");
+	assert_string_equal(json_string_value(json_object_get(json, "msg")), "link 3 down");
+	/* RFC 3339, in UTC: 2026-01-02T03:04:05.678Z */
+	assert_int_equal(strlen(json_string_value(json_object_get(json, "time"))), 24);
+	json_decref(json);
+}
+
+static void json_strings_are_escaped(void **state)
+{
+	log_set_format(LOG_FORMAT_JSON);
+	check_json_message("say \"hi\" \\ there", "say \"hi\" \\ there");
+	check_json_message("a\nb\tc\x1b[0m\x7f", "a\nb\tc\x1b[0m\x7f");
+	check_json_message("\xc3\xa4 \xe2\x80\xa6", "\xc3\xa4 \xe2\x80\xa6");
+	/* What is not UTF-8 becomes the replacement character. */
+	check_json_message("a\xff z", "a\xef\xbf\xbd z");
+	check_json_message("cut \xe2\x80", "cut \xef\xbf\xbd\xef\xbf\xbd");
+}
+
+static void long_lines_are_cut_but_whole(void **state)
+{
+	char message[4000];
+	const char *line;
+
+	memset(message, 'x', sizeof(message) - 1);
+	message[sizeof(message) - 1] = 0;
+	log_info("%s", message);
+	line = next_line();
+	assert_true(strlen(line) > 900 && strlen(line) < 1100);
+	assert_int_equal(line[strlen(line) - 1], '\n');
+
+	/* Each byte takes six in JSON. */
+	log_set_format(LOG_FORMAT_JSON);
+	memset(message, 1, sizeof(message) - 1);
+	log_info("%s", message);
+	json_decref(next_json());
+	assert_string_equal(next_line(), "");
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, start, finish)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(text_lines_say_level_and_component),
+		TEST(lines_below_the_level_are_not_written),
+		TEST(errno_is_kept),
+		TEST(a_message_cannot_forge_a_line),
+		TEST(json_lines_parse),
+		TEST(json_strings_are_escaped),
+		TEST(long_lines_are_cut_but_whole),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A whole run with a fake QEMU and fake device processes: how it ends, what it says, and that
+ * nothing is left, also when it is killed. Each run is a process of its own, which this one
+ * watches as a user would. The serial number of a block device tells its fake what to do.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fake_qemu.h"
+#include "runtime/run.h"
+#include "scratch.h"
+
+#define LIMIT_MS 20000
+/* Exit statuses of a run beyond enum guest_end. */
+#define EXIT_ERROR 20
+#define EXIT_USAGE 21
+#define EXIT_LEFT  22 /* something was not as before */
+
+/* The fake device process. */
+static int fake_device(char **argv)
+{
+	const char *mode = "";
+	int ready = -1;
+
+	for (; *argv; argv++) {
+		if (!strncmp(*argv, "--serial=", strlen("--serial=")))
+			mode = *argv + strlen("--serial=");
+		if (!strncmp(*argv, "--ready-fd=", strlen("--ready-fd=")))
+			ready = atoi(*argv + strlen("--ready-fd="));
+	}
+	if (!strcmp(mode, "usage")) {
+		dprintf(STDERR_FILENO, "error block: file: is no disk; give one\n");
+		return 2;
+	}
+	if (!strcmp(mode, "slow"))
+		pause();
+	if (write(ready, "r", 1) != 1)
+		return 1;
+	close(ready);
+	if (!strcmp(mode, "brief")) {
+		usleep(20000);
+		return 1;
+	}
+	for (;;)
+		pause();
+}
+
+static struct scratch scratch;
+static struct block_options block_options;
+static struct device_config device;
+static struct guest_config config;
+
+/* A run of the guest, and what it says. */
+struct process_run {
+	pid_t pid;
+	int input, output, errors;
+	char text[16384]; /* of errors, so far */
+	size_t length;
+};
+
+static unsigned int count_descriptors(void)
+{
+	DIR *stream = opendir("/proc/self/fd");
+	unsigned int count = 0;
+
+	while (readdir(stream))
+		count++;
+	closedir(stream);
+	return count;
+}
+
+/* The run's own process: guest_run, and whether it leaves everything as it was. */
+static _Noreturn void run_child(void)
+{
+	unsigned int descriptors = count_descriptors();
+	struct sigaction pipe_action;
+	struct error error = {0};
+	enum guest_end end = 99;
+	sigset_t mask;
+	int result = guest_run(&config, &end, &error);
+
+	sigprocmask(SIG_SETMASK, NULL, &mask);
+	sigaction(SIGPIPE, NULL, &pipe_action);
+	if (count_descriptors() != descriptors || sigismember(&mask, SIGTERM) ||
+	    pipe_action.sa_handler != SIG_DFL || waitpid(-1, NULL, WNOHANG) != -1 ||
+	    errno != ECHILD)
+		_exit(EXIT_LEFT);
+	if (result < 0) {
+		dprintf(STDERR_FILENO, "error: %s\n", error.message);
+		_exit(error.usage ? EXIT_USAGE : EXIT_ERROR);
+	}
+	_exit((int)end);
+}
+
+static void start(struct process_run *run, const char *qemu_mode, const char *device_mode)
+{
+	int in[2], out[2], err[2];
+
+	*run = (struct process_run){0};
+	fake_qemu_set(qemu_mode, "QEMU emulator version 7.2.22");
+	block_options.serial = (char *)device_mode;
+	config.device_count = device_mode ? 1 : 0;
+	assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC) | pipe2(err, O_CLOEXEC), 0);
+	run->pid = fork();
+	if (run->pid == 0) {
+		dup2(in[0], STDIN_FILENO);
+		dup2(out[1], STDOUT_FILENO);
+		dup2(err[1], STDERR_FILENO);
+		for (int fd = 3; fd < 64; fd++)
+			close(fd);
+		run_child();
+	}
+	close(in[0]);
+	close(out[1]);
+	close(err[1]);
+	run->input = in[1];
+	run->output = out[0];
+	run->errors = err[0];
+}
+
+/* Reads from @fd until @text has come. Returns false at its end. */
+static bool read_until(int fd, char *buffer, size_t size, size_t *length, const char *text)
+{
+	for (;;) {
+		struct pollfd readable = {.fd = fd, .events = POLLIN};
+		ssize_t bytes;
+
+		buffer[*length] = 0;
+		if (text && strstr(buffer, text))
+			return true;
+		assert_true(*length < size - 1);
+		assert_int_equal(poll(&readable, 1, LIMIT_MS), 1);
+		bytes = read(fd, buffer + *length, size - 1 - *length);
+		assert_true(bytes >= 0);
+		if (bytes == 0)
+			return false;
+		*length += bytes;
+	}
+}
+
+static void expect_line(struct process_run *run, const char *text)
+{
+	if (!read_until(run->errors, run->text, sizeof(run->text), &run->length, text))
+		fail_msg("no '%s' in: %s", text, run->text);
+}
+
+static void expect_output(struct process_run *run, const char *text)
+{
+	char buffer[256];
+	size_t length = 0;
+
+	assert_true(read_until(run->output, buffer, sizeof(buffer), &length, text));
+}
+
+/* Waits for the end, which has the whole text in run->text. */
+static int finish(struct process_run *run)
+{
+	int status;
+
+	read_until(run->errors, run->text, sizeof(run->text), &run->length, NULL);
+	assert_int_equal(waitpid(run->pid, &status, 0), run->pid);
+	close(run->input);
+	close(run->output);
+	close(run->errors);
+	/* Children of the run would be ours now. */
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void test_power_off(void **state)
+{
+	struct process_run run;
+
+	start(&run, "poweroff", "normal");
+	expect_output(&run, "hello\r\n");
+	assert_int_equal(finish(&run), GUEST_POWERED_OFF);
+	assert_non_null(strstr(run.text, "info run: engine qemu: QEMU 7.2.22 "));
+	assert_non_null(strstr(run.text, "info run: device block0 (block): process "));
+	assert_non_null(strstr(run.text, "info run: the guest powered off after "));
+	assert_non_null(strstr(run.text, "its first output came at "));
+	assert_non_null(strstr(run.text, "restarts of device processes: none"));
+	assert_null(strstr(run.text, "warning"));
+}
+
+static void test_console_reaches_the_guest(void **state)
+{
+	struct process_run run;
+
+	start(&run, "echo", NULL);
+	assert_int_equal(write(run.input, "how are you\n", 12), 12);
+	expect_output(&run, "how are you\n");
+	assert_int_equal(finish(&run), GUEST_POWERED_OFF);
+}
+
+static void test_panic_and_crash(void **state)
+{
+	struct process_run run;
+
+	start(&run, "panic", "normal");
+	assert_int_equal(finish(&run), GUEST_PANICKED);
+	assert_non_null(strstr(run.text, "the guest panicked after "));
+	start(&run, "crash", "normal");
+	assert_int_equal(finish(&run), GUEST_FAILED);
+	assert_non_null(
+		strstr(run.text, "error run: the guest ended with QEMU (signal 11 (Segmentation"));
+	start(&run, "reset", "normal");
+	assert_int_equal(finish(&run), GUEST_POWERED_OFF);
+	assert_non_null(strstr(run.text, "info run: the guest restarts"));
+}
+
+static void test_engine_that_does_not_start(void **state)
+{
+	struct process_run run;
+
+	start(&run, "refuse", "normal");
+	assert_int_equal(finish(&run), EXIT_ERROR);
+	assert_non_null(strstr(run.text, "error: the guest did not start: it ended with QEMU (exit "
+					 "status 1): no room for memory\n"));
+}
+
+static void test_device_that_does_not_start(void **state)
+{
+	struct process_run run;
+
+	start(&run, "poweroff", "usage");
+	assert_int_equal(finish(&run), EXIT_USAGE);
+	/* One line, and the engine was not started. */
+	assert_string_equal(run.text, "error: --block: file: is no disk; give one\n");
+}
+
+static void test_missing_engine(void **state)
+{
+	struct process_run run;
+
+	start(&run, "poweroff", "normal");
+	finish(&run);
+	unlink(scratch_path(&scratch, FAKE_QEMU_NAME));
+	start(&run, "poweroff", "normal");
+	assert_int_equal(finish(&run), EXIT_ERROR);
+	assert_int_equal(strncmp(run.text, "error: " FAKE_QEMU_NAME " is not in PATH", 30), 0);
+	fake_qemu_install(&scratch);
+}
+
+static void test_device_that_dies_again_and_again(void **state)
+{
+	struct process_run run;
+
+	start(&run, "deaf", "brief");
+	assert_int_equal(finish(&run), GUEST_FAILED);
+	assert_non_null(strstr(run.text, "error run: block0: its device process died 5 times"));
+	assert_non_null(strstr(run.text, "restarts of device processes: block0 4"));
+}
+
+/* The pid of a line that ends in "process N". */
+static pid_t pid_after(const char *text, const char *start)
+{
+	const char *found = strstr(text, start);
+
+	assert_non_null(found);
+	found = strstr(found, "process ");
+	return atoi(found + strlen("process "));
+}
+
+static void test_device_that_dies_once(void **state)
+{
+	struct process_run run;
+
+	start(&run, "powerdown", "normal");
+	expect_output(&run, "hello\r\n");
+	expect_line(&run, "device block0 (block): process ");
+	expect_line(&run, "\n");
+	kill(pid_after(run.text, "device block0"), SIGKILL);
+	expect_line(&run, " serves\n");
+	kill(run.pid, SIGTERM);
+	assert_int_equal(finish(&run), GUEST_KILLED);
+	assert_non_null(strstr(run.text, "block0: device process "));
+	assert_non_null(strstr(run.text, "signal 9 (Killed); it is started again"));
+	assert_non_null(strstr(run.text, "restarts of device processes: block0 1"));
+}
+
+static void test_orderly_stop(void **state)
+{
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+	struct process_run run;
+
+	for (unsigned int i = 0; i < 4; i++) {
+		start(&run, "powerdown", "normal");
+		expect_output(&run, "hello\r\n");
+		kill(run.pid, numbers[i]);
+		assert_int_equal(finish(&run), GUEST_KILLED);
+		assert_non_null(strstr(run.text, "the guest's power button is pressed"));
+		assert_non_null(strstr(run.text, "the guest powered off on request after "));
+	}
+}
+
+static void test_second_signal_does_not_wait(void **state)
+{
+	struct process_run run;
+	int64_t before = now_ms();
+
+	start(&run, "deaf", "normal");
+	expect_output(&run, "hello\r\n");
+	kill(run.pid, SIGTERM);
+	expect_line(&run, "power button is pressed");
+	kill(run.pid, SIGTERM);
+	assert_int_equal(finish(&run), GUEST_KILLED);
+	assert_non_null(strstr(run.text, "the guest was ended as it stood after "));
+	assert_true(now_ms() - before < GUEST_GRACE_MS);
+}
+
+static void test_engine_that_ignores_its_end(void **state)
+{
+	struct process_run run;
+
+	start(&run, "stubborn", "normal");
+	expect_output(&run, "hello\r\n");
+	kill(run.pid, SIGTERM);
+	expect_line(&run, "power button is pressed");
+	kill(run.pid, SIGINT);
+	assert_int_equal(finish(&run), GUEST_KILLED);
+	assert_non_null(strstr(run.text, "the guest was ended as it stood after "));
+}
+
+static void test_signal_before_the_guest_runs(void **state)
+{
+	struct process_run run;
+
+	start(&run, "mute", "normal");
+	expect_line(&run, "engine qemu: ");
+	kill(run.pid, SIGINT);
+	assert_int_equal(finish(&run), GUEST_KILLED);
+	assert_non_null(strstr(run.text, "the guest was ended before it ran"));
+
+	/* Device processes that take their time. */
+	start(&run, "poweroff", "slow");
+	usleep(300000);
+	kill(run.pid, SIGTERM);
+	assert_int_equal(finish(&run), GUEST_KILLED);
+	assert_non_null(strstr(run.text, "the guest was ended before it ran"));
+}
+
+/* Waits until all processes that have become ours have ended. */
+static unsigned int reap_all(void)
+{
+	int64_t limit = now_ms() + LIMIT_MS;
+	unsigned int count = 0;
+	pid_t pid;
+
+	while (now_ms() < limit) {
+		pid = waitpid(-1, NULL, WNOHANG);
+		if (pid < 0)
+			return count;
+		count += pid > 0;
+		if (pid == 0)
+			usleep(1000);
+	}
+	fail_msg("processes are left");
+	return 0;
+}
+
+static void test_children_die_with_a_killed_run(void **state)
+{
+	struct process_run run;
+
+	start(&run, "stubborn", "normal");
+	expect_output(&run, "hello\r\n");
+	kill(run.pid, SIGKILL);
+	/* The run, QEMU and the device process. */
+	assert_int_equal(reap_all(), 3);
+	close(run.input);
+	close(run.output);
+	close(run.errors);
+
+	/* While it is starting. */
+	start(&run, "mute", "slow");
+	usleep(300000);
+	kill(run.pid, SIGKILL);
+	assert_int_equal(reap_all(), 2);
+	close(run.input);
+	close(run.output);
+	close(run.errors);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_power_off),
+		cmocka_unit_test(test_console_reaches_the_guest),
+		cmocka_unit_test(test_panic_and_crash),
+		cmocka_unit_test(test_engine_that_does_not_start),
+		cmocka_unit_test(test_device_that_does_not_start),
+		cmocka_unit_test(test_missing_engine),
+		cmocka_unit_test(test_device_that_dies_again_and_again),
+		cmocka_unit_test(test_device_that_dies_once),
+		cmocka_unit_test(test_orderly_stop),
+		cmocka_unit_test(test_second_signal_does_not_wait),
+		cmocka_unit_test(test_engine_that_ignores_its_end),
+		cmocka_unit_test(test_signal_before_the_guest_runs),
+		cmocka_unit_test(test_children_die_with_a_killed_run),
+	};
+	int result;
+
+	if (fake_qemu_called(argv))
+		return fake_qemu_main(argv);
+	if (argc > 1 && !strcmp(argv[1], "device"))
+		return fake_device(argv);
+	/* Processes whose parent dies become children of this one. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	scratch_make(&scratch);
+	fake_qemu_install(&scratch);
+	setenv("XDG_RUNTIME_DIR", scratch.directory, 1);
+	block_options = (struct block_options){
+		.file = strdup(scratch_write_zeros(&scratch, "disk", 4096)),
+		.queues = 1,
+		.queue_size = 256,
+		.logical_block_size = 512,
+	};
+	device = (struct device_config){
+		.type = device_type_find("block"),
+		.name = (char *)"block0",
+		.options = &block_options,
+		.origin = (char *)"--block: ",
+	};
+	config = (struct guest_config){
+		.name = (char *)"guest",
+		.kernel = strdup(scratch_write_kernel(&scratch, "vmlinuz")),
+		.cpus = 1,
+		.memory = 64 << 20,
+		.devices = &device,
+		.restart_limit = 5,
+	};
+	result = cmocka_run_group_tests(tests, NULL, NULL);
+	free(config.kernel);
+	free(block_options.file);
+	scratch_remove(&scratch);
+	return result;
+}

@@ -1,0 +1,480 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The supervisor with fake device processes: this program, called as `avp device`. The serial
+ * number of the block device tells the fake how to behave.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/event_loop.h"
+#include "runtime/device_command.h"
+#include "runtime/supervisor.h"
+
+#define TURN_MS	 100
+#define LIMIT_MS 20000
+
+/* The fake device process. */
+
+static const char *fake_option(char **argv, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (; *argv; argv++)
+		if (!strncmp(*argv, "--", 2) && !strncmp(*argv + 2, name, length) &&
+		    (*argv)[2 + length] == '=')
+			return *argv + 3 + length;
+	return "";
+}
+
+/* Answers each connection with what this process is and has. */
+static void fake_serve(int listener, char **argv)
+{
+	for (;;) {
+		int connection = accept(listener, NULL, NULL);
+
+		if (connection < 0)
+			_exit(1);
+		dprintf(connection, "pid=%d\n", (int)getpid());
+		for (char **argument = argv; *argument; argument++)
+			dprintf(connection, "%s\n", *argument);
+		for (int fd = 0; fd < 256; fd++)
+			if (fcntl(fd, F_GETFD) >= 0 && fd != connection)
+				dprintf(connection, "fd=%d\n", fd);
+		close(connection);
+	}
+}
+
+static int fake_device(char **argv)
+{
+	const char *mode = fake_option(argv, "serial");
+	int listener = atoi(fake_option(argv, "fd")), ready = atoi(fake_option(argv, "ready-fd"));
+	char content[8] = "";
+	int file = open(fake_option(argv, "file"), O_RDWR);
+
+	if (read(file, content, sizeof(content)) != sizeof(content) ||
+	    memcmp(content, "content", 8))
+		dprintf(STDERR_FILENO, "error block: the file is not the one\n");
+	close(file);
+	if (!strcmp(mode, "usage")) {
+		dprintf(STDERR_FILENO,
+			"info block: before\nerror block: serial: is bad; change it\n");
+		return 2;
+	}
+	if (!strcmp(mode, "json")) {
+		dprintf(STDERR_FILENO, "{\"level\":\"error\",\"msg\":\"no room: make some\"}\n");
+		return 1;
+	}
+	if (!strcmp(mode, "crash"))
+		raise(SIGKILL);
+	if (!strcmp(mode, "close")) {
+		close(ready);
+		return 1;
+	}
+	if (!strcmp(mode, "stubborn"))
+		signal(SIGTERM, SIG_IGN);
+	if (write(ready, "r", 1) != 1)
+		return 1;
+	close(ready);
+	if (!strcmp(mode, "brief")) {
+		usleep(10000);
+		return 3;
+	}
+	fake_serve(listener, argv);
+	return 0;
+}
+
+/* The tests' side. */
+
+static struct event_loop loop;
+#define RESTART_LIMIT 5
+
+static struct guest_config config;
+static struct device_config devices[2];
+static struct block_options options[2];
+static struct supervisor *supervisor;
+static char directory[] = "/tmp/test-supervisor-XXXXXX", file[64];
+static bool ready;
+static bool failed;
+static const struct device_config *restarted;
+static struct error failure;
+
+static void on_ready(void *context)
+{
+	assert_false(ready);
+	ready = true;
+}
+
+static void on_failed(void *context, const struct error *error)
+{
+	assert_false(failed);
+	failed = true;
+	failure = *error;
+}
+
+static void on_restarted(void *context, const struct device_config *device)
+{
+	restarted = device;
+}
+
+static const struct supervisor_events events = {on_ready, on_restarted, on_failed};
+
+static struct supervisor_setup setup = {
+	.loop = &loop,
+	.config = &config,
+	.events = &events,
+};
+
+/* Describes one block device for each mode. */
+static void describe(const char *mode_a, const char *mode_b)
+{
+	const char *modes[] = {mode_a, mode_b};
+
+	config = (struct guest_config){
+		.name = (char *)"car",
+		.devices = devices,
+		.restart_limit = RESTART_LIMIT,
+	};
+	for (unsigned int i = 0; i < 2 && modes[i]; i++) {
+		options[i] = (struct block_options){
+			.file = file,
+			.serial = (char *)modes[i],
+			.queues = 3,
+			.queue_size = 256,
+			.logical_block_size = 512,
+		};
+		devices[i] = (struct device_config){
+			.type = device_type_find("block"),
+			.name = (char *)(i ? "block1" : "block0"),
+			.options = &options[i],
+			.origin = (char *)"--block: ",
+		};
+		config.device_count++;
+	}
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Runs the loop until *flag, or something unexpected. */
+static void run_until(const bool *flag)
+{
+	int64_t limit = now_ms() + LIMIT_MS;
+
+	while (!*flag && now_ms() < limit)
+		assert_true(event_loop_turn(&loop, TURN_MS) >= 0);
+	assert_true(*flag);
+}
+
+static void start(void)
+{
+	struct error error;
+
+	assert_int_equal(supervisor_start(&supervisor, &setup, &error), 0);
+	run_until(&ready);
+	assert_false(failed);
+}
+
+static unsigned int count_entries(const char *path)
+{
+	DIR *stream = opendir(path);
+	unsigned int count = 0;
+
+	assert_non_null(stream);
+	while (readdir(stream))
+		count++;
+	closedir(stream);
+	return count - 2; /* "." and ".." */
+}
+
+static unsigned int open_descriptors;
+
+static int set_up(void **state)
+{
+	struct error error;
+
+	ready = false;
+	failed = false;
+	restarted = NULL;
+	supervisor = NULL;
+	open_descriptors = count_entries("/proc/self/fd");
+	return event_loop_init(&loop, 0, &error);
+}
+
+/* Whatever happened: no process, no descriptor and no file is left. */
+static int tear_down(void **state)
+{
+	supervisor_free(supervisor);
+	event_loop_close(&loop);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+	assert_int_equal(count_entries("/proc/self/fd"), open_descriptors);
+	assert_int_equal(count_entries(directory), 1);
+	return 0;
+}
+
+/* Connects as an engine would, and reads what the fake tells of itself. */
+static void ask(size_t index, char *text, size_t size)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	size_t length = 0;
+	ssize_t bytes;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d",
+		 supervisor_device(supervisor, index).connect_fd);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	while ((bytes = read(fd, text + length, size - 1 - length)) > 0)
+		length += bytes;
+	text[length] = 0;
+	close(fd);
+}
+
+static int number_after(const char *text, const char *key)
+{
+	const char *found = strstr(text, key);
+
+	assert_non_null(found);
+	return atoi(found + strlen(key));
+}
+
+static void test_processes_get_what_they_need(void **state)
+{
+	char text[2048], line[64];
+	int listener, opened;
+	unsigned int count = 0;
+
+	describe("one", "two");
+	options[1].readonly = true;
+	options[1].physical_block_size = 4096;
+	start();
+	/* Nothing to be found, and nothing to be cleaned up, from the start. */
+	assert_int_equal(count_entries(directory), 1);
+
+	ask(0, text, sizeof(text));
+	assert_non_null(strstr(text, "\ndevice\nblock\n"));
+	assert_non_null(strstr(text, "\n--serial=one\n"));
+	assert_non_null(strstr(text, "\n--queues=3\n"));
+	assert_non_null(strstr(text, "\n--cache=writeback\n"));
+	assert_non_null(strstr(text, "\n--log-level=info\n"));
+	assert_non_null(strstr(text, "\n--log-format=text\n"));
+	assert_null(strstr(text, "--readonly"));
+	assert_null(strstr(text, "--physical-block-size"));
+	assert_int_equal(number_after(text, "pid="), supervisor_device(supervisor, 0).pid);
+	/* Its socket and its file; not those of the other, nor anything of the supervisor's. */
+	listener = number_after(text, "--fd=");
+	opened = number_after(text, "--file=/dev/fd/");
+	for (char *at = text; (at = strstr(at, "\nfd=")); at++)
+		count++;
+	assert_int_equal(count, 5);
+	snprintf(line, sizeof(line), "\nfd=%d\n", listener);
+	assert_non_null(strstr(text, line));
+	snprintf(line, sizeof(line), "\nfd=%d\n", opened);
+	assert_non_null(strstr(text, line));
+
+	ask(1, text, sizeof(text));
+	assert_non_null(strstr(text, "\n--readonly\n"));
+	assert_non_null(strstr(text, "\n--physical-block-size=4096\n"));
+}
+
+static void test_dead_process_is_started_again(void **state)
+{
+	char text[2048];
+	pid_t before;
+
+	describe("one", NULL);
+	start();
+	before = supervisor_device(supervisor, 0).pid;
+	kill(before, SIGKILL);
+	/* The socket outlives the process: a connection waits for the next one. */
+	for (int64_t limit = now_ms() + LIMIT_MS; !restarted && now_ms() < limit;)
+		event_loop_turn(&loop, TURN_MS);
+	assert_ptr_equal(restarted, &devices[0]);
+	ask(0, text, sizeof(text));
+	assert_int_not_equal(number_after(text, "pid="), before);
+	assert_int_equal(number_after(text, "pid="), supervisor_device(supervisor, 0).pid);
+	assert_int_equal(supervisor_device(supervisor, 0).restarts, 1);
+	assert_false(failed);
+}
+
+static void test_failed_start_tells_why(void **state)
+{
+	struct error error;
+
+	describe("one", "usage");
+	assert_int_equal(supervisor_start(&supervisor, &setup, &error), 0);
+	run_until(&failed);
+	assert_true(failure.usage);
+	assert_string_equal(failure.message, "--block: serial: is bad; change it");
+	assert_false(ready);
+}
+
+static void test_failed_start_in_json(void **state)
+{
+	struct error error;
+
+	describe("json", NULL);
+	assert_int_equal(supervisor_start(&supervisor, &setup, &error), 0);
+	run_until(&failed);
+	assert_false(failure.usage);
+	assert_string_equal(failure.message, "block0: no room: make some");
+}
+
+static void test_failed_start_without_a_word(void **state)
+{
+	struct error error;
+
+	describe("crash", NULL);
+	assert_int_equal(supervisor_start(&supervisor, &setup, &error), 0);
+	run_until(&failed);
+	assert_string_equal(failure.message, "block0: its device process ended before it served: "
+					     "signal 9 (Killed)");
+	supervisor_free(supervisor);
+	failed = false;
+	describe("close", NULL);
+	assert_int_equal(supervisor_start(&supervisor, &setup, &error), 0);
+	run_until(&failed);
+	assert_string_equal(failure.message, "block0: its device process ended before it served: "
+					     "exit status 1");
+}
+
+static void test_dying_again_and_again(void **state)
+{
+	int64_t before = now_ms();
+
+	describe("one", "brief");
+	start();
+	run_until(&failed);
+	assert_string_equal(failure.message, "block1: its device process died 5 times within 30 s: "
+					     "exit status 3");
+	assert_int_equal(supervisor_device(supervisor, 1).restarts, RESTART_LIMIT - 1);
+	assert_int_equal(supervisor_device(supervisor, 0).restarts, 0);
+	/* At once, then 100, 200 and 400 ms. */
+	assert_in_range(now_ms() - before, 700, LIMIT_MS);
+	/* The others are let go on until the supervisor is freed. */
+	assert_int_not_equal(supervisor_device(supervisor, 0).pid, 0);
+}
+
+static void test_missing_file(void **state)
+{
+	struct error error;
+
+	describe("one", "two");
+	options[1].file = (char *)"/nonexistent/disk";
+	assert_int_equal(supervisor_start(&supervisor, &setup, &error), -EINVAL);
+	assert_true(error.usage);
+	assert_non_null(strstr(error.message, "--block: file: /nonexistent/disk: No such file"));
+	assert_null(supervisor);
+	options[1].file = (char *)"/dev/null";
+	assert_int_equal(supervisor_start(&supervisor, &setup, &error), -EINVAL);
+	assert_non_null(strstr(error.message, "no regular file"));
+}
+
+static void test_program_cannot_be_executed(void **state)
+{
+	struct supervisor_setup wrong = setup;
+	struct error error;
+
+	describe("one", NULL);
+	wrong.program = "/nonexistent/avp";
+	assert_int_equal(supervisor_start(&supervisor, &wrong, &error), -ENOENT);
+	assert_non_null(strstr(error.message, "/nonexistent/avp"));
+	assert_null(supervisor);
+}
+
+static void test_no_devices(void **state)
+{
+	struct error error;
+
+	describe(NULL, NULL);
+	assert_int_equal(supervisor_start(&supervisor, &setup, &error), 0);
+	assert_true(ready);
+}
+
+static void test_stubborn_process_is_ended(void **state)
+{
+	int64_t before;
+
+	describe("stubborn", "stubborn");
+	start();
+	before = now_ms();
+	supervisor_free(supervisor);
+	supervisor = NULL;
+	/* One time limit for all of them. */
+	assert_in_range(now_ms() - before, SUPERVISOR_STOP_MS - 100, 2 * SUPERVISOR_STOP_MS - 200);
+}
+
+static void test_derived_mac(void **state)
+{
+	const uint8_t given[6] = {0x02, 0, 0, 0, 0, 1}, none[6] = {0};
+	uint8_t a[6], b[6];
+
+	device_mac(a, given, "car", "net0");
+	assert_memory_equal(a, given, 6);
+	device_mac(a, none, "car", "net0");
+	device_mac(b, none, "car", "net0");
+	assert_memory_equal(a, b, 6);
+	assert_int_equal(a[0] & 3, 2);
+	device_mac(b, none, "car", "net1");
+	assert_memory_not_equal(a, b, 6);
+	device_mac(b, none, "carn", "et0");
+	assert_memory_not_equal(a, b, 6);
+	device_mac(b, none, NULL, "net0");
+	assert_memory_not_equal(a, b, 6);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_processes_get_what_they_need, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_dead_process_is_started_again, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_failed_start_tells_why, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_failed_start_in_json, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_failed_start_without_a_word, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_dying_again_and_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_missing_file, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_program_cannot_be_executed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_no_devices, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_stubborn_process_is_ended, set_up, tear_down),
+		cmocka_unit_test(test_derived_mac),
+	};
+	int result, fd;
+
+	if (argc > 1 && !strcmp(argv[1], "device"))
+		return fake_device(argv);
+	if (!mkdtemp(directory))
+		return 1;
+	snprintf(file, sizeof(file), "%s/disk", directory);
+	fd = open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	if (fd < 0 || write(fd, "content", 8) != 8)
+		return 1;
+	close(fd);
+	setenv("XDG_RUNTIME_DIR", directory, 1);
+	result = cmocka_run_group_tests(tests, NULL, NULL);
+	unlink(file);
+	rmdir(directory);
+	return result;
+}
