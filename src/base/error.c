@@ -103,5 +103,5 @@ void error_prefix(struct error *error, const char *format, ...)
 
 int error_exit_status(const struct error *error)
 {
-	return error->usage ? 2 : 1;
+	return error->usage ? ERROR_EXIT_USAGE : 1;
 }

@@ -34,7 +34,10 @@ int error_set_errno(struct error *error, int code, const char *format, ...)
 void error_prefix(struct error *error, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* The exit status that *error calls for: 2 for usage errors, else 1. */
+/* The exit status of a command that was called wrongly, or whose file is wrong. */
+#define ERROR_EXIT_USAGE 2
+
+/* The exit status that *error calls for: ERROR_EXIT_USAGE for usage errors, else 1. */
 int error_exit_status(const struct error *error);
 
 #endif

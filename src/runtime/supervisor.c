@@ -6,31 +6,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
-#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/line_reader.h"
 #include "base/log.h"
 #include "base/process.h"
-#include "base/text.h"
 #include "runtime/device_command.h"
 #include "runtime/listener.h"
+#include "runtime/log_relay.h"
 
 #define COMPONENT "supervisor"
-/* What is kept of a line of a device process, its end included: a pipe takes that in one piece. */
-#define LINE_SIZE 4096
-/* The exit status of a command that was called wrongly, or whose file is wrong. */
-#define EXIT_USAGE 2
 
 enum device_state { DEVICE_WAITING, DEVICE_STARTING, DEVICE_SERVING };
 
@@ -44,10 +37,8 @@ struct supervised {
 	struct event_source exit_source;  /* the pidfd */
 	struct event_source ready_source; /* the pipe that the process reports through */
 	struct event_source timer_source; /* until the next start, or for the process to serve */
-	struct line_reader output;	  /* standard output and error of the process */
-	/* The last line of a process that does not serve yet: if it ends, this says why. */
-	char last_line[LINE_SIZE];
-	bool served; /* at least once */
+	struct log_relay output;	  /* standard output and error of the process */
+	bool served;			  /* at least once */
 	unsigned int restarts;
 	int64_t started_ms;
 	int64_t deaths_ms[RESTART_LIMIT_MAXIMUM]; /* a ring */
@@ -87,58 +78,6 @@ static void close_source(struct supervised *device, struct event_source *source)
 	close_fd(&source->fd);
 }
 
-/* A log line of a device process, as it wrote it. */
-static void pass_on(const char *line)
-{
-	struct iovec parts[] = {
-		{.iov_base = (void *)line, .iov_len = strlen(line)},
-		{.iov_base = (void *)"\n", .iov_len = 1},
-	};
-
-	/* In one piece, so that lines of several processes do not mix. */
-	while (writev(STDERR_FILENO, parts, 2) < 0 && errno == EINTR)
-		;
-}
-
-static void pass_on_last_line(struct supervised *device)
-{
-	if (device->last_line[0])
-		pass_on(device->last_line);
-	device->last_line[0] = 0;
-}
-
-static void handle_line(void *context, char *line, size_t length, bool cut)
-{
-	struct supervised *device = context;
-
-	text_make_printable(line);
-	if (device->state == DEVICE_SERVING) {
-		pass_on(line);
-		return;
-	}
-	pass_on_last_line(device);
-	/* The reader's lines are no longer than that. */
-	memcpy(device->last_line, line, strlen(line) + 1);
-}
-
-/* Takes the message out of a log line, text or JSON. */
-static void line_message(const char *line, char *message, size_t size)
-{
-	json_t *object = json_loads(line, 0, NULL);
-	const char *text = json_string_value(json_object_get(object, "msg"));
-	size_t length;
-
-	if (!text) {
-		const char *colon = strstr(line, ": ");
-
-		text = !strncmp(line, "error ", strlen("error ")) && colon ? colon + 2 : line;
-	}
-	length = strnlen(text, size - 1);
-	memcpy(message, text, length);
-	message[length] = 0;
-	json_decref(object);
-}
-
 static void fail(struct supervised *device, const struct error *error)
 {
 	struct supervisor *supervisor = device->supervisor;
@@ -155,12 +94,11 @@ static void fail_first_start(struct supervised *device, int status)
 	char message[sizeof(((struct error *)0)->message)], text[PROCESS_STATUS_LENGTH];
 	struct error error;
 
-	line_message(device->last_line, message, sizeof(message));
-	device->last_line[0] = 0;
+	log_relay_take_message(&device->output, message, sizeof(message));
 	if (!message[0])
 		error_set(&error, EIO, "%s: its device process ended before it served: %s",
 			  device->config->name, process_describe(text, status));
-	else if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_USAGE)
+	else if (WIFEXITED(status) && WEXITSTATUS(status) == ERROR_EXIT_USAGE)
 		/* It speaks of its own options: here they are keys of where the device stands. */
 		error_set_usage(&error, "%s%s", device->config->origin,
 				!strncmp(message, "--", 2) ? message + 2 : message);
@@ -219,8 +157,7 @@ static void handle_exit(void *context, uint32_t events)
 	if (!process_reap(&device->process, &status))
 		return;
 	/* Its last words are in the pipe. */
-	line_reader_drain(&device->output);
-	line_reader_close(&device->output);
+	log_relay_drain(&device->output);
 	close_source(device, &device->ready_source);
 	set_timer(device, 0);
 	device->state = DEVICE_WAITING;
@@ -228,7 +165,7 @@ static void handle_exit(void *context, uint32_t events)
 		fail_first_start(device, status);
 		return;
 	}
-	pass_on_last_line(device);
+	log_relay_close(&device->output);
 	if (!device->supervisor->failed)
 		plan_restart(device, pid, status);
 }
@@ -257,7 +194,7 @@ static void handle_ready(void *context, uint32_t events)
 	set_timer(device, 0);
 	device->state = DEVICE_SERVING;
 	device->served = true;
-	pass_on_last_line(device);
+	log_relay_let_through(&device->output);
 	if (first) {
 		report_when_all_serve(device->supervisor);
 		return;
@@ -265,20 +202,6 @@ static void handle_ready(void *context, uint32_t events)
 	log_line(LOG_INFO, COMPONENT, "%s: device process %d serves", device->config->name,
 		 (int)device->process.pid);
 	setup->events->restarted(setup->context, device->config);
-}
-
-static void add_log_options(struct arguments *arguments)
-{
-	static const char *const levels[] = {
-		[LOG_ERROR] = "error",
-		[LOG_WARNING] = "warning",
-		[LOG_INFO] = "info",
-		[LOG_DEBUG] = "debug",
-	};
-
-	arguments_add_format(arguments, "--log-level=%s", levels[log_get_level()]);
-	arguments_add_format(arguments, "--log-format=%s",
-			     log_get_format() == LOG_FORMAT_JSON ? "json" : "text");
 }
 
 /* Executes the program of a device; @output and @ready are the writing ends of its pipes. */
@@ -302,7 +225,7 @@ static int execute(struct supervised *device, int output, int ready, struct erro
 	device_command_add(&arguments, device->config, &device->files, setup->config->name);
 	arguments_add_format(&arguments, "--fd=%d", device->listener.listen_fd);
 	arguments_add_format(&arguments, "--ready-fd=%d", ready);
-	add_log_options(&arguments);
+	log_relay_add_arguments(&arguments);
 	spawn.argv = arguments_finish(&arguments, error);
 	if (!spawn.argv)
 		return -ENOMEM;
@@ -326,21 +249,14 @@ static int make_pipe(int *reader, int *writer, struct error *error)
 static int start_process(struct supervised *device, struct error *error)
 {
 	struct event_loop *loop = device->supervisor->setup.loop;
-	cleanup_fd int output = -1, output_writer = -1, ready = -1, ready_writer = -1;
+	cleanup_fd int output = -1, ready = -1, ready_writer = -1;
 	int result;
 
-	result = make_pipe(&output, &output_writer, error);
+	result = make_pipe(&ready, &ready_writer, error);
 	if (result == 0)
-		result = make_pipe(&ready, &ready_writer, error);
-	if (result == 0) {
-		device->output.line = handle_line;
-		device->output.ended = NULL;
-		device->output.context = device;
-		result =
-			line_reader_open(&device->output, loop, take_fd(&output), LINE_SIZE, error);
-	}
+		result = log_relay_open(&device->output, loop, &output, error);
 	if (result == 0)
-		result = execute(device, output_writer, ready_writer, error);
+		result = execute(device, output, ready_writer, error);
 	if (result < 0)
 		return result;
 	device->state = DEVICE_STARTING;
@@ -463,9 +379,7 @@ void supervisor_free(struct supervisor *supervisor)
 		event_loop_remove(supervisor->setup.loop, &device->exit_source);
 		if (!process_wait(&device->process, left > 0 ? (int)left : 0, &status))
 			process_end(&device->process, 0);
-		line_reader_drain(&device->output);
-		line_reader_close(&device->output);
-		pass_on_last_line(device);
+		log_relay_close(&device->output);
 		close_source(device, &device->ready_source);
 		close_source(device, &device->timer_source);
 		listener_close(&device->listener);
