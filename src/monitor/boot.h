@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What each processor architecture brings (x86/, arm64/): where things are in the guest's address
+ * space, and how a kernel gets into memory with the description of the machine beside it.
+ */
+#ifndef AVP_MONITOR_BOOT_H
+#define AVP_MONITOR_BOOT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "monitor/hypervisor.h"
+#include "monitor/memory.h"
+
+/* Where a virtio-mmio transport lies. */
+struct virtio_slot {
+	uint64_t address;
+	uint32_t irq;
+};
+
+#define VIRTIO_SLOT_SIZE 0x1000
+
+/* How many there are on this architecture, and the one at @index, below that. */
+extern const unsigned int arch_virtio_slots;
+struct virtio_slot arch_virtio_slot(unsigned int index);
+
+/* The registers of the platform that are no virtio; see power.h and serial.h. */
+struct arch_platform {
+	bool ports; /* the addresses are ports, else memory-mapped */
+	uint64_t serial_address;
+	uint32_t serial_irq;
+	uint64_t power_address;
+	uint32_t power_irq;
+	uint64_t panic_address;
+};
+extern const struct arch_platform arch_platform;
+
+/* Lays @size bytes of memory out. Returns how many of @ranges there are. */
+size_t arch_memory_ranges(uint64_t size, struct memory_range ranges[MONITOR_MEMORY_RANGES]);
+
+/* What is to be started. Descriptors are regular files, the caller's, read with pread. */
+struct boot_source {
+	int kernel_fd;
+	const char *kernel_name; /* for errors */
+	int initrd_fd;		 /* -1: none */
+	const char *initrd_name;
+	const char *command_line; /* "" for none */
+	uint32_t cpus;
+	unsigned int virtio_devices; /* in the first slots */
+};
+
+/*
+ * Puts kernel, initrd, command line and the description of the machine (x86: boot_params or
+ * start_info, e820, ACPI tables) into guest memory. May be called again for each reset: it writes
+ * all it needs again. Errors about files are usage errors that name file and remedy: no kernel,
+ * truncated, of another architecture, does not fit.
+ */
+int arch_boot_load(struct monitor_memory *memory, const struct boot_source *source,
+		   struct boot_entry *entry, struct error *error);
+
+#endif

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What the monitor asks of a hypervisor: one virtual machine with memory, interrupts, notifications
+ * and virtual CPUs. KVM implements it (kvm.c and the architecture's directory); unit tests bring a
+ * fake, so that everything above runs without KVM.
+ *
+ * A machine is reset by freeing the hypervisor's one and making another on the same memory: what
+ * the guest did to its processors and interrupt controllers is gone for certain.
+ *
+ * Functions return 0 or a negative errno with *error set. All but those of vCPUs may be called from
+ * any thread.
+ */
+#ifndef AVP_MONITOR_HYPERVISOR_H
+#define AVP_MONITOR_HYPERVISOR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "monitor/bus.h"
+
+struct hypervisor;
+struct vcpu;
+
+/* Where a processor starts: the architecture's loader fills it in (see boot.h). */
+enum boot_protocol {
+	BOOT_LINUX64,	/* x86: Documentation/arch/x86/boot.rst, "64-bit Boot Protocol" */
+	BOOT_PVH,	/* x86: Xen's "x86/HVM direct boot ABI", 32-bit */
+	BOOT_FLAT64,	/* x86: a 64-bit ELF file without either: as BOOT_LINUX64, argument 0 */
+	BOOT_ARM64,	/* arm64: Documentation/arch/arm64/booting.rst */
+};
+
+struct boot_entry {
+	enum boot_protocol protocol;
+	uint64_t address;  /* of the first instruction */
+	uint64_t argument; /* boot_params (rsi), hvm_start_info (ebx), device tree (x0) */
+};
+
+/* A write of the guest that becomes a signal on an eventfd without an exit. */
+struct hypervisor_kick {
+	uint64_t address;
+	uint32_t length; /* bytes; other widths exit as usual */
+	uint64_t value;	 /* that is written */
+	int fd;
+};
+
+enum vcpu_exit_kind {
+	VCPU_EXIT_NONE,	    /* nothing to do: it was interrupted, look whether to stop */
+	VCPU_EXIT_MMIO,	    /* see access */
+	VCPU_EXIT_PORT,	    /* see access; count times, data is count * length bytes */
+	VCPU_EXIT_RESET,    /* the guest asked the hypervisor to reset, or x86: it triple-faulted */
+	VCPU_EXIT_POWER_OFF, /* the guest asked the hypervisor to power off */
+	VCPU_EXIT_FAILED,   /* the hypervisor cannot go on: see reason */
+};
+
+struct vcpu_exit {
+	enum vcpu_exit_kind kind;
+	struct bus_access access;
+	uint32_t count;
+	bool fault;	  /* VCPU_EXIT_RESET: by a triple fault */
+	char reason[200]; /* VCPU_EXIT_FAILED: a line for a person, with the vCPU's rip or pc */
+};
+
+struct hypervisor_ops {
+	/* Maps @size bytes at @host at the guest's @address. Before the first vCPU is made. */
+	int (*add_memory)(struct hypervisor *hypervisor, uint64_t address, uint64_t size,
+			  void *host, struct error *error);
+	/* Notifications: -EEXIST when one equal in address, length and value is there. */
+	int (*add_kick)(struct hypervisor *hypervisor, const struct hypervisor_kick *kick,
+			struct error *error);
+	int (*remove_kick)(struct hypervisor *hypervisor, const struct hypervisor_kick *kick,
+			   struct error *error);
+	/* From now on each signal on eventfd @fd is one edge of interrupt @irq. */
+	int (*add_interrupt)(struct hypervisor *hypervisor, uint32_t irq, int fd,
+			     struct error *error);
+	int (*remove_interrupt)(struct hypervisor *hypervisor, uint32_t irq, int fd,
+				struct error *error);
+	/* Sets the level of interrupt @irq; an edge is 1 followed by 0. */
+	int (*set_interrupt)(struct hypervisor *hypervisor, uint32_t irq, bool level);
+	/*
+	 * Makes virtual CPU @index; call in order, from 0 to the count given when the machine was
+	 * made. vCPU 0 starts at *entry; x86: others wait for INIT and SIPI; arm64: for PSCI.
+	 */
+	int (*vcpu_create)(struct hypervisor *hypervisor, uint32_t index,
+			   const struct boot_entry *entry, struct vcpu **vcpu, struct error *error);
+	/*
+	 * Runs the guest until there is something to do. *exit is filled in; its data stays valid,
+	 * and takes the answer of a read, until the next run. Only from the vCPU's own thread.
+	 */
+	void (*vcpu_run)(struct vcpu *vcpu, struct vcpu_exit *exit);
+	/*
+	 * Makes the run that is going on, or the next one, return VCPU_EXIT_NONE, once. From any
+	 * thread; @thread runs the vCPU. No such call is lost, whenever it comes.
+	 */
+	void (*vcpu_interrupt)(struct vcpu *vcpu, unsigned long thread);
+	/* The vCPU's thread has ended. */
+	void (*vcpu_free)(struct vcpu *vcpu);
+	/* After all vCPUs are freed. NULL is fine. */
+	void (*free)(struct hypervisor *hypervisor);
+};
+
+/* Embedded at the start of each implementation's own struct. */
+struct hypervisor {
+	const struct hypervisor_ops *ops;
+};
+
+/* What a machine is made from. */
+struct hypervisor_setup {
+	uint32_t cpus;
+	int kvm_fd; /* an open /dev/kvm, the caller's; unused by fakes */
+};
+
+/* Makes a virtual machine. The function is what is replaced in unit tests. */
+typedef int hypervisor_create_function(struct hypervisor **hypervisor,
+				       const struct hypervisor_setup *setup, struct error *error);
+
+/* kvm.c: in-kernel interrupt controllers, no memory, no vCPUs yet. */
+hypervisor_create_function kvm_create;
+
+#endif

@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A machine. A reset is what it is on a desk: the power goes off and on. The virtual machine is
+ * given back to the hypervisor and a new one made on the same memory, so that no state of a
+ * processor or an interrupt controller can survive by being forgotten here.
+ */
+#include "monitor/machine.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "monitor/memory.h"
+#include "monitor/power.h"
+#include "monitor/serial.h"
+#include "monitor/vcpus.h"
+#include "monitor/virtio_mmio.h"
+
+/* So many triple faults, each so soon after the start before it, and the guest is given up. */
+#define FAULTS_MAX     5
+#define FAULT_QUICK_MS 2000
+/* How long what the guest wrote last may take to be read. */
+#define OUTPUT_MS 1000
+
+/* What the guest's vCPUs have come to; the first that is told counts. */
+enum outcome {
+	OUTCOME_NONE,
+	OUTCOME_OFF,
+	OUTCOME_RESET,
+	OUTCOME_FAULT,
+	OUTCOME_PANIC,
+	OUTCOME_FAILED
+};
+
+struct machine {
+	const struct machine_setup *setup;
+	struct boot_source boot;
+	struct monitor_memory memory;
+	struct bus addresses, ports;
+	struct serial *serial;
+	struct power power;
+	struct virtio_mmio **transports;
+	size_t transport_count;
+	struct boot_entry entry;
+	bool loaded;		       /* the kernel is in memory as it was on disk */
+	struct hypervisor *hypervisor; /* NULL: the power is off */
+	struct vcpus vcpus;
+	int64_t started_ms;
+	unsigned int quick_faults;
+	/* Told by the vCPUs' threads through this eventfd. */
+	struct event_source outcome_source;
+	pthread_mutex_t lock; /* of the two below */
+	enum outcome outcome;
+	char reason[200];
+};
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void mark(const struct machine *machine, const char *step)
+{
+	if (machine->setup->events->mark)
+		machine->setup->events->mark(machine->setup->context, step);
+}
+
+/* In the thread of a vCPU: the guest has come to something. No vCPU goes on after it. */
+static void tell(struct machine *machine, enum outcome outcome, const char *reason)
+{
+	pthread_mutex_lock(&machine->lock);
+	if (machine->outcome == OUTCOME_NONE) {
+		machine->outcome = outcome;
+		snprintf(machine->reason, sizeof(machine->reason), "%s", reason);
+	}
+	pthread_mutex_unlock(&machine->lock);
+	vcpus_halt(&machine->vcpus);
+	eventfd_write(machine->outcome_source.fd, 1);
+}
+
+static void handle_power(void *context, enum power_event event)
+{
+	static const enum outcome outcomes[] = {
+		[POWER_GUEST_OFF] = OUTCOME_OFF,
+		[POWER_GUEST_RESET] = OUTCOME_RESET,
+		[POWER_GUEST_PANICKED] = OUTCOME_PANIC,
+	};
+
+	tell(context, outcomes[event], "");
+}
+
+static void handle_exited(void *context, const struct vcpu_exit *exit)
+{
+	if (exit->kind == VCPU_EXIT_FAILED)
+		tell(context, OUTCOME_FAILED, exit->reason);
+	else if (exit->kind == VCPU_EXIT_POWER_OFF)
+		tell(context, OUTCOME_OFF, "");
+	else
+		tell(context, exit->fault ? OUTCOME_FAULT : OUTCOME_RESET, "");
+}
+
+static const struct vcpus_events vcpus_events = {.exited = handle_exited};
+
+/* The power goes off: what belongs to the virtual machine ends before it does. */
+static void switch_off(struct machine *machine)
+{
+	if (!machine->hypervisor)
+		return;
+	vcpus_stop(&machine->vcpus);
+	for (size_t i = 0; i < machine->transport_count; i++)
+		virtio_mmio_detach(machine->transports[i]);
+	serial_detach(machine->serial);
+	power_attach(&machine->power, NULL);
+	machine->hypervisor->ops->free(machine->hypervisor);
+	machine->hypervisor = NULL;
+}
+
+static int load(struct machine *machine, struct error *error)
+{
+	int result = 0;
+
+	if (!machine->loaded)
+		result = arch_boot_load(&machine->memory, &machine->boot, &machine->entry, error);
+	machine->loaded = result == 0;
+	return result;
+}
+
+int machine_start(struct machine *machine, struct error *error)
+{
+	const struct machine_setup *setup = machine->setup;
+	int result = load(machine, error);
+
+	if (result == 0)
+		result = setup->create_hypervisor(&machine->hypervisor, &setup->hypervisor, error);
+	if (result < 0)
+		return result;
+	mark(machine, "virtual machine made");
+	result = monitor_memory_attach(&machine->memory, machine->hypervisor, error);
+	serial_attach(machine->serial, machine->hypervisor);
+	power_attach(&machine->power, machine->hypervisor);
+	for (size_t i = 0; i < machine->transport_count; i++)
+		virtio_mmio_attach(machine->transports[i], machine->hypervisor);
+	machine->outcome = OUTCOME_NONE;
+	machine->loaded = false;
+	machine->started_ms = now_ms();
+	if (result == 0)
+		result = vcpus_start(&machine->vcpus, machine->hypervisor, setup->hypervisor.cpus,
+				     &machine->entry, &machine->addresses, &machine->ports,
+				     &vcpus_events, machine, error);
+	if (result < 0) {
+		switch_off(machine);
+		return result;
+	}
+	mark(machine, "vCPUs run");
+	setup->events->running(setup->context);
+	return 0;
+}
+
+static void end(struct machine *machine, enum machine_end how, const char *why)
+{
+	machine->setup->events->ended(machine->setup->context, how, why);
+}
+
+static void restart(struct machine *machine)
+{
+	struct error error;
+
+	machine->setup->events->reset(machine->setup->context);
+	if (machine_start(machine, &error) < 0)
+		end(machine, MACHINE_FAILED, error.message);
+}
+
+/* What a processor does that faults while it handles a fault: it stops, and the board resets it. */
+static void handle_fault(struct machine *machine)
+{
+	bool quick = now_ms() - machine->started_ms < FAULT_QUICK_MS;
+
+	machine->quick_faults = quick ? machine->quick_faults + 1 : 0;
+	if (machine->quick_faults == FAULTS_MAX) {
+		end(machine, MACHINE_FAILED,
+		    "triple-faulted again and again right after its start");
+		return;
+	}
+	log_warning("the guest triple-faulted: it is reset");
+	restart(machine);
+}
+
+static void handle_outcome(void *context, uint32_t events)
+{
+	struct machine *machine = context;
+	eventfd_t count;
+
+	if (eventfd_read(machine->outcome_source.fd, &count) < 0 || !machine->hypervisor)
+		return;
+	switch_off(machine);
+	/* No other thread is left. */
+	switch (machine->outcome) {
+	case OUTCOME_NONE:
+		break;
+	case OUTCOME_OFF:
+		end(machine, MACHINE_POWERED_OFF, "powered off");
+		break;
+	case OUTCOME_PANIC:
+		end(machine, MACHINE_PANICKED, "panicked");
+		break;
+	case OUTCOME_FAILED:
+		end(machine, MACHINE_FAILED, machine->reason);
+		break;
+	case OUTCOME_RESET:
+		restart(machine);
+		break;
+	case OUTCOME_FAULT:
+		handle_fault(machine);
+		break;
+	}
+}
+
+static int open_platform(struct machine *machine, struct error *error)
+{
+	const struct machine_setup *setup = machine->setup;
+	struct bus *bus = arch_platform.ports ? &machine->ports : &machine->addresses;
+	int result = serial_open(&machine->serial, setup->loop, setup->serial_fd, setup->serial_fd,
+				 arch_platform.serial_address, arch_platform.serial_irq, error);
+
+	power_init(&machine->power, arch_platform.power_address, arch_platform.panic_address,
+		   arch_platform.power_irq, handle_power, machine);
+	if (result == 0)
+		result = bus_add(bus, serial_registers(machine->serial), error);
+	if (result == 0)
+		result = bus_add(bus, &machine->power.registers, error);
+	if (result == 0)
+		result = bus_add(bus, &machine->power.panic, error);
+	return result;
+}
+
+static int open_devices(struct machine *machine, struct error *error)
+{
+	const struct machine_setup *setup = machine->setup;
+	int result = 0;
+
+	if (setup->device_count > arch_virtio_slots)
+		return error_set_usage(error, "%zu devices: this machine has room for %u",
+				       setup->device_count, arch_virtio_slots);
+	machine->transports = calloc(setup->device_count + 1, sizeof(*machine->transports));
+	if (!machine->transports)
+		return error_set(error, ENOMEM, "out of memory");
+	for (size_t i = 0; i < setup->device_count && result == 0; i++) {
+		const struct machine_device *device = &setup->devices[i];
+		const struct virtio_mmio_setup transport = {
+			.name = device->name,
+			.virtio_id = device->virtio_id,
+			.path = device->path,
+			.slot = arch_virtio_slot(i),
+			.memory = &machine->memory,
+			.loop = setup->loop,
+		};
+
+		result = virtio_mmio_open(&machine->transports[i], &transport, error);
+		if (result < 0)
+			break;
+		machine->transport_count++;
+		result = bus_add(&machine->addresses, virtio_mmio_registers(machine->transports[i]),
+				 error);
+	}
+	return result;
+}
+
+static int open_parts(struct machine *machine, struct error *error)
+{
+	const struct machine_setup *setup = machine->setup;
+	struct memory_range ranges[MONITOR_MEMORY_RANGES];
+	size_t count = arch_memory_ranges(setup->memory, ranges);
+	int result = open_platform(machine, error);
+
+	if (result == 0)
+		result = event_loop_add(setup->loop, &machine->outcome_source, EPOLLIN, error);
+	if (result == 0)
+		result = monitor_memory_open(&machine->memory, ranges, count, setup->huge_pages,
+					     error);
+	if (result == 0) {
+		mark(machine, "memory mapped");
+		result = load(machine, error);
+	}
+	if (result == 0) {
+		mark(machine, "kernel loaded");
+		result = open_devices(machine, error);
+	}
+	if (result == 0)
+		mark(machine, "devices attached");
+	return result;
+}
+
+int machine_open(struct machine **out, const struct machine_setup *setup, struct error *error)
+{
+	int serial_fd = setup->serial_fd;
+	struct machine *machine = calloc(1, sizeof(*machine));
+	int result;
+
+	if (!machine) {
+		close_fd(&serial_fd);
+		return error_set(error, ENOMEM, "out of memory");
+	}
+	machine->setup = setup;
+	machine->memory.fd = -1;
+	machine->boot = setup->boot;
+	machine->boot.cpus = setup->hypervisor.cpus;
+	machine->boot.virtio_devices = (unsigned int)setup->device_count;
+	machine->addresses.name = "address";
+	machine->ports.name = "port";
+	pthread_mutex_init(&machine->lock, NULL);
+	machine->outcome_source = (struct event_source){eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+							handle_outcome, machine};
+	if (machine->outcome_source.fd < 0) {
+		close_fd(&serial_fd);
+		result = error_set_errno(error, errno, "cannot make an eventfd");
+	} else {
+		result = open_parts(machine, error);
+	}
+	if (result < 0) {
+		machine_close(machine);
+		return result;
+	}
+	*out = machine;
+	return 0;
+}
+
+void machine_press_power_button(struct machine *machine)
+{
+	power_press_button(&machine->power);
+}
+
+void machine_close(struct machine *machine)
+{
+	if (!machine)
+		return;
+	switch_off(machine);
+	for (size_t i = 0; i < machine->transport_count; i++)
+		virtio_mmio_free(machine->transports[i]);
+	free(machine->transports);
+	serial_close(machine->serial, OUTPUT_MS);
+	monitor_memory_close(&machine->memory);
+	event_loop_remove(machine->setup->loop, &machine->outcome_source);
+	close_fd(&machine->outcome_source.fd);
+	pthread_mutex_destroy(&machine->lock);
+	free(machine);
+}

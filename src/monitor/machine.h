@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A machine: memory, vCPUs, the platform's registers and the transports of its devices, put
+ * together from a description; its power goes on, off and, for a reset, off and on again with the
+ * same memory and the same device processes.
+ *
+ * It belongs to the thread of the event loop.
+ */
+#ifndef AVP_MONITOR_MACHINE_H
+#define AVP_MONITOR_MACHINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/event_loop.h"
+#include "monitor/boot.h"
+#include "monitor/hypervisor.h"
+
+/* A device and the process that serves it. */
+struct machine_device {
+	const char *name;
+	uint32_t virtio_id; /* VIRTIO 1.4, chapter 5 */
+	const char *path;   /* of the process's socket */
+};
+
+enum machine_end {
+	MACHINE_POWERED_OFF,
+	MACHINE_PANICKED,
+	MACHINE_FAILED, /* the hypervisor could not go on, or the guest triple-faults for ever */
+};
+
+/* What happens, told from the loop. */
+struct machine_events {
+	/* The guest's vCPUs run; the first time, and after each reset. */
+	void (*running)(void *context);
+	/* The guest resets; its vCPUs have stopped. */
+	void (*reset)(void *context);
+	/* The guest is over, its vCPUs have stopped; nothing comes after. @why completes "it …". */
+	void (*ended)(void *context, enum machine_end end, const char *why);
+	/* A step of the start was done, now: for a timeline. NULL: of no interest. */
+	void (*mark)(void *context, const char *step);
+};
+
+struct machine_setup {
+	struct event_loop *loop;
+	struct hypervisor_setup hypervisor;
+	hypervisor_create_function *create_hypervisor;
+	struct boot_source boot; /* cpus and virtio_devices are filled in from the others */
+	uint64_t memory;	 /* bytes, a multiple of the page size */
+	bool huge_pages;
+	int serial_fd; /* the far end of the serial port, owned from machine_open on; -1: none */
+	const struct machine_device *devices;
+	size_t device_count;
+	const struct machine_events *events;
+	void *context;
+};
+
+struct machine;
+
+/*
+ * Makes the machine, with its power off: connects to all device processes, takes memory, loads the
+ * kernel. *setup and all that it points to must outlive it. Returns 0 with *machine set, or a
+ * negative errno with *error set; errors about files and options are usage errors.
+ */
+int machine_open(struct machine **machine, const struct machine_setup *setup, struct error *error);
+
+/* Switches the power on. 0 or a negative errno with *error set. */
+int machine_start(struct machine *machine, struct error *error);
+
+/* Presses the power button: the guest powers itself off, if it wants to. */
+void machine_press_power_button(struct machine *machine);
+
+/* Switches the power off if it is on and frees everything. NULL is fine. */
+void machine_close(struct machine *machine);
+
+#endif

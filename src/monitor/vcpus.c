@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The threads of the virtual CPUs.
+ */
+#include "monitor/vcpus.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Does what an exit asks for. Returns whether the vCPU goes on. */
+static bool handle_exit(struct vcpus *vcpus, struct vcpu_exit *exit)
+{
+	struct bus_access access = exit->access;
+
+	switch (exit->kind) {
+	case VCPU_EXIT_NONE:
+		return true;
+	case VCPU_EXIT_MMIO:
+		bus_access(vcpus->addresses, &access);
+		return true;
+	case VCPU_EXIT_PORT:
+		for (uint32_t i = 0; i < exit->count; i++, access.data += access.length)
+			bus_access(vcpus->ports, &access);
+		return true;
+	default:
+		vcpus->events->exited(vcpus->context, exit);
+		return false;
+	}
+}
+
+static void *run_thread(void *argument)
+{
+	struct vcpu_thread *thread = argument;
+	struct vcpus *vcpus = thread->vcpus;
+	struct vcpu_exit exit;
+
+	do
+		vcpus->hypervisor->ops->vcpu_run(thread->vcpu, &exit);
+	while (handle_exit(vcpus, &exit) && !atomic_load(&vcpus->stopping));
+	return NULL;
+}
+
+static int start_thread(struct vcpu_thread *thread, uint32_t index, struct error *error)
+{
+	sigset_t all, before;
+	char name[16];
+	int code;
+
+	/* Signals are for the thread of the event loop; the hypervisor takes its own out again. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	code = pthread_create(&thread->thread, NULL, run_thread, thread);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (code)
+		return error_set_errno(error, code, "cannot start the thread of vCPU %u", index);
+	thread->running = true;
+	snprintf(name, sizeof(name), "vcpu %u", index);
+	pthread_setname_np(thread->thread, name);
+	return 0;
+}
+
+int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t count,
+		const struct boot_entry *entry, struct bus *addresses, struct bus *ports,
+		const struct vcpus_events *events, void *context, struct error *error)
+{
+	int result = 0;
+
+	memset(vcpus, 0, sizeof(*vcpus));
+	vcpus->hypervisor = hypervisor;
+	vcpus->addresses = addresses;
+	vcpus->ports = ports;
+	vcpus->events = events;
+	vcpus->context = context;
+	vcpus->count = count;
+	/* All of them first: the first one may start the others as soon as it runs. */
+	for (uint32_t i = 0; i < count && result == 0; i++) {
+		struct vcpu_thread *thread = &vcpus->threads[i];
+
+		thread->vcpus = vcpus;
+		result = hypervisor->ops->vcpu_create(hypervisor, i, entry, &thread->vcpu, error);
+		thread->created = result == 0;
+	}
+	for (uint32_t i = 0; i < count && result == 0; i++)
+		result = start_thread(&vcpus->threads[i], i, error);
+	if (result < 0)
+		vcpus_stop(vcpus);
+	return result;
+}
+
+void vcpus_halt(struct vcpus *vcpus)
+{
+	atomic_store(&vcpus->stopping, true);
+}
+
+void vcpus_stop(struct vcpus *vcpus)
+{
+	vcpus_halt(vcpus);
+	for (uint32_t i = 0; i < vcpus->count; i++) {
+		struct vcpu_thread *thread = &vcpus->threads[i];
+
+		if (thread->running)
+			vcpus->hypervisor->ops->vcpu_interrupt(thread->vcpu,
+							       (unsigned long)thread->thread);
+	}
+	for (uint32_t i = 0; i < vcpus->count; i++)
+		if (vcpus->threads[i].running)
+			pthread_join(vcpus->threads[i].thread, NULL);
+	for (uint32_t i = 0; i < vcpus->count; i++)
+		if (vcpus->threads[i].created)
+			vcpus->hypervisor->ops->vcpu_free(vcpus->threads[i].vcpu);
+	vcpus->count = 0;
+}

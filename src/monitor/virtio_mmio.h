@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The virtio-mmio transport (VIRTIO 1.4, 4.2), with the device behind it in another process that is
+ * reached by vhost-user. Kicks and interrupts pass between guest and device without this program.
+ *
+ * The registers are handled in the threads of the vCPUs, under a lock of the device. A device
+ * process that goes away is connected to again, with everything that the driver had set up; the
+ * guest does not notice.
+ */
+#ifndef AVP_MONITOR_VIRTIO_MMIO_H
+#define AVP_MONITOR_VIRTIO_MMIO_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/event_loop.h"
+#include "monitor/boot.h"
+#include "monitor/bus.h"
+#include "monitor/hypervisor.h"
+#include "monitor/memory.h"
+
+struct virtio_mmio;
+
+struct virtio_mmio_setup {
+	const char *name;   /* of the device, for the log; outlives the transport */
+	uint32_t virtio_id; /* VIRTIO 1.4, chapter 5 */
+	const char *path;   /* of the device process's socket; outlives the transport */
+	struct virtio_slot slot;
+	const struct monitor_memory *memory;
+	struct event_loop *loop; /* of the thread that calls the functions below */
+};
+
+/*
+ * Connects to the device process and learns what the device is. Returns 0 with *transport set, or a
+ * negative errno with *error set.
+ */
+int virtio_mmio_open(struct virtio_mmio **transport, const struct virtio_mmio_setup *setup,
+		     struct error *error);
+/* NULL is fine. The transport is detached. */
+void virtio_mmio_free(struct virtio_mmio *transport);
+
+/* Its registers. */
+const struct bus_device *virtio_mmio_registers(const struct virtio_mmio *transport);
+
+/* The virtual machine that the guest runs in is there, no vCPU runs yet. It outlives the detach. */
+void virtio_mmio_attach(struct virtio_mmio *transport, struct hypervisor *hypervisor);
+/* No vCPU runs any more: the device is reset. */
+void virtio_mmio_detach(struct virtio_mmio *transport);
+
+#endif

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The 16550 serial port, as Linux' driver and a careless guest use it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <linux/serial_reg.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "monitor/serial.h"
+
+#define ADDRESS 0x3f8
+#define IRQ	4
+
+/* Just what a serial port asks of a hypervisor. */
+struct board {
+	struct hypervisor hypervisor;
+	bool level;
+	unsigned int edges;
+};
+
+struct port {
+	struct event_loop loop;
+	struct serial *serial;
+	struct board board;
+	int far; /* our end of the line */
+};
+
+static int set_interrupt(struct hypervisor *hypervisor, uint32_t irq, bool level)
+{
+	struct board *board = (struct board *)hypervisor;
+
+	assert_int_equal(irq, IRQ);
+	board->edges += level && !board->level;
+	board->level = level;
+	return 0;
+}
+
+static const struct hypervisor_ops board_ops = {.set_interrupt = set_interrupt};
+
+static int set_up(void **state)
+{
+	static struct port port;
+	int ends[2];
+
+	memset(&port, 0, sizeof(port));
+	assert_int_equal(event_loop_init(&port.loop, 0, NULL), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	port.far = ends[0];
+	port.board.hypervisor.ops = &board_ops;
+	assert_int_equal(
+		serial_open(&port.serial, &port.loop, ends[1], ends[1], ADDRESS, IRQ, NULL), 0);
+	serial_attach(port.serial, &port.board.hypervisor);
+	*state = &port;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct port *port = *state;
+
+	serial_close(port->serial, 100);
+	if (port->far >= 0)
+		close(port->far);
+	event_loop_close(&port->loop);
+	return 0;
+}
+
+static uint8_t in(struct port *port, uint32_t offset)
+{
+	const struct bus_device *device = serial_registers(port->serial);
+	uint8_t data = 0;
+
+	device->handle(device->context, &(struct bus_access){offset, 1, false, &data});
+	return data;
+}
+
+static void out(struct port *port, uint32_t offset, uint8_t value)
+{
+	const struct bus_device *device = serial_registers(port->serial);
+
+	device->handle(device->context, &(struct bus_access){offset, 1, true, &value});
+}
+
+static void turn(struct port *port)
+{
+	while (event_loop_turn(&port->loop, 0) > 0)
+		;
+}
+
+static void expect_output(struct port *port, const char *text)
+{
+	char buffer[64] = "";
+
+	turn(port);
+	assert_int_equal(recv(port->far, buffer, sizeof(buffer) - 1, MSG_DONTWAIT), strlen(text));
+	assert_string_equal(buffer, text);
+}
+
+static void test_output(void **state)
+{
+	struct port *port = *state;
+
+	assert_int_equal(serial_registers(port->serial)->start, ADDRESS);
+	assert_int_equal(in(port, UART_LSR), UART_LSR_THRE | UART_LSR_TEMT);
+	for (const char *c = "hello\n"; *c; c++)
+		out(port, UART_TX, *c);
+	expect_output(port, "hello\n");
+	assert_int_equal(port->board.edges, 0);
+}
+
+static void test_input_and_its_interrupt(void **state)
+{
+	struct port *port = *state;
+
+	out(port, UART_IER, UART_IER_RDI);
+	assert_int_equal(send(port->far, "ab", 2, 0), 2);
+	turn(port);
+	assert_true(port->board.level);
+	assert_int_equal(in(port, UART_IIR), UART_IIR_RDI);
+	assert_int_equal(in(port, UART_LSR) & UART_LSR_DR, UART_LSR_DR);
+	assert_int_equal(in(port, UART_RX), 'a');
+	assert_true(port->board.level);
+	assert_int_equal(in(port, UART_RX), 'b');
+	assert_false(port->board.level);
+	assert_int_equal(in(port, UART_LSR) & UART_LSR_DR, 0);
+	assert_int_equal(in(port, UART_IIR), UART_IIR_NO_INT);
+	assert_int_equal(port->board.edges, 1);
+	/* Only when it has been read is more taken from the line. */
+	assert_int_equal(send(port->far, "c", 1, 0), 1);
+	turn(port);
+	assert_int_equal(in(port, UART_RX), 'c');
+	assert_int_equal(port->board.edges, 2);
+}
+
+static void test_transmitter_interrupt(void **state)
+{
+	struct port *port = *state;
+
+	/* Told once for being empty, and again after each byte: so a driver keeps it busy. */
+	out(port, UART_IER, UART_IER_THRI);
+	assert_int_equal(port->board.edges, 1);
+	assert_int_equal(in(port, UART_IIR), UART_IIR_THRI);
+	assert_int_equal(in(port, UART_IIR), UART_IIR_NO_INT);
+	assert_false(port->board.level);
+	out(port, UART_TX, 'x');
+	assert_true(port->board.level);
+	out(port, UART_IER, 0);
+	assert_false(port->board.level);
+	out(port, UART_IER, UART_IER_THRI);
+	assert_true(port->board.level);
+	expect_output(port, "x");
+}
+
+static void test_fifo_is_announced(void **state)
+{
+	struct port *port = *state;
+
+	assert_int_equal(in(port, UART_IIR) & 0xc0, 0);
+	out(port, UART_FCR, UART_FCR_ENABLE_FIFO);
+	assert_int_equal(in(port, UART_IIR) & 0xc0, 0xc0);
+	assert_int_equal(send(port->far, "abc", 3, 0), 3);
+	turn(port);
+	out(port, UART_FCR, UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_RCVR);
+	assert_int_equal(in(port, UART_LSR) & UART_LSR_DR, 0);
+}
+
+static void test_divisor_and_scratch(void **state)
+{
+	struct port *port = *state;
+
+	out(port, UART_LCR, UART_LCR_DLAB | UART_LCR_WLEN8);
+	out(port, UART_DLL, 0x12);
+	out(port, UART_DLM, 0x34);
+	assert_int_equal(in(port, UART_DLL), 0x12);
+	assert_int_equal(in(port, UART_DLM), 0x34);
+	out(port, UART_LCR, UART_LCR_WLEN8);
+	assert_int_equal(in(port, UART_LCR), UART_LCR_WLEN8);
+	assert_int_equal(in(port, UART_IER), 0);
+	out(port, UART_SCR, 0xa5);
+	assert_int_equal(in(port, UART_SCR), 0xa5);
+	turn(port);
+	assert_int_equal(recv(port->far, &(char){0}, 1, MSG_DONTWAIT), -1);
+}
+
+static void test_loopback(void **state)
+{
+	struct port *port = *state;
+
+	/* What Linux does to find out whether there is a port at all. */
+	assert_int_equal(in(port, UART_MSR), UART_MSR_DCD | UART_MSR_DSR | UART_MSR_CTS);
+	out(port, UART_MCR, UART_MCR_LOOP | UART_MCR_OUT2 | UART_MCR_RTS);
+	assert_int_equal(in(port, UART_MSR) & 0xf0, UART_MSR_DCD | UART_MSR_CTS);
+	out(port, UART_TX, 'l');
+	assert_int_equal(in(port, UART_RX), 'l');
+	out(port, UART_MCR, 0);
+	turn(port);
+	assert_int_equal(recv(port->far, &(char){0}, 1, MSG_DONTWAIT), -1);
+}
+
+static void test_nobody_reads(void **state)
+{
+	struct port *port = *state;
+	size_t sent = 0, received = 0;
+	uint8_t data[4096];
+	ssize_t length;
+
+	/* The transmitter gets busy; what is written nevertheless is lost, and nothing else. */
+	while (in(port, UART_LSR) & UART_LSR_THRE) {
+		out(port, UART_TX, (uint8_t)(sent++ % 251));
+		if (sent % 1000 == 0)
+			turn(port);
+		assert_true(sent < 4 << 20);
+	}
+	for (int i = 0; i < 10; i++)
+		out(port, UART_TX, 0xff);
+	out(port, UART_IER, UART_IER_THRI);
+	assert_false(port->board.level);
+	while (received < sent) {
+		turn(port);
+		length = recv(port->far, data, sizeof(data), MSG_DONTWAIT);
+		assert_true(length > 0);
+		for (ssize_t i = 0; i < length; i++)
+			assert_int_equal(data[i], (received + i) % 251);
+		received += length;
+	}
+	turn(port);
+	assert_int_equal(recv(port->far, data, 1, MSG_DONTWAIT), -1);
+	/* There is room again, which the driver is told. */
+	assert_true(port->board.level);
+}
+
+static void test_nobody_is_there(void **state)
+{
+	struct port *port = *state;
+
+	close(port->far);
+	port->far = -1;
+	for (int i = 0; i < 200000; i++) {
+		out(port, UART_TX, 'x');
+		if (i % 1000 == 0)
+			turn(port);
+	}
+	assert_int_equal(in(port, UART_LSR) & UART_LSR_THRE, UART_LSR_THRE);
+}
+
+static void test_reset(void **state)
+{
+	struct port *port = *state;
+
+	out(port, UART_IER, 0x0f);
+	out(port, UART_SCR, 1);
+	out(port, UART_MCR, UART_MCR_LOOP);
+	assert_int_equal(send(port->far, "z", 1, 0), 1);
+	turn(port);
+	serial_detach(port->serial);
+	serial_attach(port->serial, &port->board.hypervisor);
+	assert_int_equal(in(port, UART_IER), 0);
+	assert_int_equal(in(port, UART_SCR), 0);
+	assert_int_equal(in(port, UART_MCR), 0);
+	assert_int_equal(in(port, UART_LSR) & UART_LSR_DR, 0);
+	/* The line still works. */
+	assert_int_equal(send(port->far, "y", 1, 0), 1);
+	turn(port);
+	assert_int_equal(in(port, UART_RX), 'y');
+}
+
+static void test_wide_access(void **state)
+{
+	struct port *port = *state;
+	const struct bus_device *device = serial_registers(port->serial);
+	uint8_t data[8] = {'w', 0, 0, 0, 0, 0, 0, 0x5a};
+
+	device->handle(device->context, &(struct bus_access){0, 8, true, data});
+	device->handle(device->context, &(struct bus_access){0, 8, false, data});
+	assert_int_equal(data[UART_SCR], 0x5a);
+	assert_int_equal(data[UART_LSR], UART_LSR_THRE | UART_LSR_TEMT);
+	expect_output(port, "w");
+}
+
+int main(void)
+{
+#define PORT_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		PORT_TEST(test_output),
+		PORT_TEST(test_input_and_its_interrupt),
+		PORT_TEST(test_transmitter_interrupt),
+		PORT_TEST(test_fifo_is_announced),
+		PORT_TEST(test_divisor_and_scratch),
+		PORT_TEST(test_loopback),
+		PORT_TEST(test_nobody_reads),
+		PORT_TEST(test_nobody_is_there),
+		PORT_TEST(test_reset),
+		PORT_TEST(test_wide_access),
+	};
+
+	/* As in the monitor: a far end that has gone is no reason to end. */
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
