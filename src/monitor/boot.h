@@ -7,6 +7,8 @@
 #define AVP_MONITOR_BOOT_H
 
 #include <stddef.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"

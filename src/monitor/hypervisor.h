@@ -24,16 +24,14 @@ struct vcpu;
 
 /* Where a processor starts: the architecture's loader fills it in (see boot.h). */
 enum boot_protocol {
-	BOOT_LINUX64,	/* x86: Documentation/arch/x86/boot.rst, "64-bit Boot Protocol" */
-	BOOT_PVH,	/* x86: Xen's "x86/HVM direct boot ABI", 32-bit */
-	BOOT_FLAT64,	/* x86: a 64-bit ELF file without either: as BOOT_LINUX64, argument 0 */
-	BOOT_ARM64,	/* arm64: Documentation/arch/arm64/booting.rst */
+	BOOT_LINUX64, /* x86: Documentation/arch/x86/boot.rst, "64-bit Boot Protocol" */
+	BOOT_PVH,     /* x86: Xen's "x86/HVM direct boot ABI", 32-bit */
 };
 
 struct boot_entry {
 	enum boot_protocol protocol;
 	uint64_t address;  /* of the first instruction */
-	uint64_t argument; /* boot_params (rsi), hvm_start_info (ebx), device tree (x0) */
+	uint64_t argument; /* boot_params (rsi), hvm_start_info (ebx) */
 };
 
 /* A write of the guest that becomes a signal on an eventfd without an exit. */
@@ -45,12 +43,12 @@ struct hypervisor_kick {
 };
 
 enum vcpu_exit_kind {
-	VCPU_EXIT_NONE,	    /* nothing to do: it was interrupted, look whether to stop */
-	VCPU_EXIT_MMIO,	    /* see access */
-	VCPU_EXIT_PORT,	    /* see access; count times, data is count * length bytes */
-	VCPU_EXIT_RESET,    /* the guest asked the hypervisor to reset, or x86: it triple-faulted */
+	VCPU_EXIT_NONE,	 /* nothing to do: it was interrupted, look whether to stop */
+	VCPU_EXIT_MMIO,	 /* see access */
+	VCPU_EXIT_PORT,	 /* see access; count times, data is count * length bytes */
+	VCPU_EXIT_RESET, /* the guest asked the hypervisor to reset, or x86: it triple-faulted */
 	VCPU_EXIT_POWER_OFF, /* the guest asked the hypervisor to power off */
-	VCPU_EXIT_FAILED,   /* the hypervisor cannot go on: see reason */
+	VCPU_EXIT_FAILED,    /* the hypervisor cannot go on: see reason */
 };
 
 struct vcpu_exit {

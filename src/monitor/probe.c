@@ -18,26 +18,10 @@
 
 #include "base/cleanup.h"
 #include "base/process.h"
+#include "monitor/kvm_exit.h"
 #include "monitor/probe_machine.h"
 
 #define DEVICE "/dev/kvm"
-
-/* The names of KVM_EXIT_* by number; those that need no architecture's header. */
-static const char *const exit_names[] = {
-	[KVM_EXIT_UNKNOWN] = "KVM_EXIT_UNKNOWN",
-	[KVM_EXIT_EXCEPTION] = "KVM_EXIT_EXCEPTION",
-	[KVM_EXIT_IO] = "KVM_EXIT_IO",
-	[KVM_EXIT_HYPERCALL] = "KVM_EXIT_HYPERCALL",
-	[KVM_EXIT_DEBUG] = "KVM_EXIT_DEBUG",
-	[KVM_EXIT_HLT] = "KVM_EXIT_HLT",
-	[KVM_EXIT_MMIO] = "KVM_EXIT_MMIO",
-	[KVM_EXIT_IRQ_WINDOW_OPEN] = "KVM_EXIT_IRQ_WINDOW_OPEN",
-	[KVM_EXIT_SHUTDOWN] = "KVM_EXIT_SHUTDOWN",
-	[KVM_EXIT_FAIL_ENTRY] = "KVM_EXIT_FAIL_ENTRY",
-	[KVM_EXIT_INTR] = "KVM_EXIT_INTR",
-	[KVM_EXIT_INTERNAL_ERROR] = "KVM_EXIT_INTERNAL_ERROR",
-	[KVM_EXIT_SYSTEM_EVENT] = "KVM_EXIT_SYSTEM_EVENT",
-};
 
 void kvm_probe_unable(struct kvm_probe_result *result, const char *format, ...)
 {
@@ -58,23 +42,9 @@ void kvm_probe_failed(struct kvm_probe_result *result, const char *what, int cod
 
 void kvm_probe_wrong_exit(struct kvm_probe_result *result, const struct kvm_run *run)
 {
-	const char *name = NULL;
+	char text[KVM_EXIT_LENGTH];
 
-	if (run->exit_reason < sizeof(exit_names) / sizeof(exit_names[0]))
-		name = exit_names[run->exit_reason];
-	if (run->exit_reason == KVM_EXIT_FAIL_ENTRY)
-		kvm_probe_unable(result, "KVM_RUN returned %s, hardware reason 0x%llx", name,
-				 run->fail_entry.hardware_entry_failure_reason);
-	else if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
-		kvm_probe_unable(result, "KVM_RUN returned %s, suberror %u%s", name,
-				 run->internal.suberror,
-				 run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION ?
-					 " (an instruction that it cannot emulate)" :
-					 "");
-	else if (name)
-		kvm_probe_unable(result, "KVM_RUN returned %s", name);
-	else
-		kvm_probe_unable(result, "KVM_RUN returned exit reason %u", run->exit_reason);
+	kvm_probe_unable(result, "KVM_RUN returned %s", kvm_exit_describe(text, run));
 }
 
 #if !defined(__x86_64__)

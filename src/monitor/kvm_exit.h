@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Why KVM_RUN returned, in words.
+ */
+#ifndef AVP_MONITOR_KVM_EXIT_H
+#define AVP_MONITOR_KVM_EXIT_H
+
+#include <linux/kvm.h>
+
+#define KVM_EXIT_LENGTH 120
+
+/* Writes why KVM_RUN returned: "KVM_EXIT_FAIL_ENTRY, hardware reason 0x7". Returns @text. */
+const char *kvm_exit_describe(char text[KVM_EXIT_LENGTH], const struct kvm_run *run);
+
+#endif

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * KVM as the hypervisor: what the part that is the same everywhere shares with each architecture.
+ */
+#ifndef AVP_MONITOR_KVM_PRIVATE_H
+#define AVP_MONITOR_KVM_PRIVATE_H
+
+#include <linux/kvm.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "monitor/hypervisor.h"
+#include "monitor/memory.h"
+
+struct kvm_arch; /* what an architecture keeps for a machine */
+
+struct kvm_machine {
+	struct hypervisor hypervisor;
+	int kvm_fd; /* the caller's */
+	int fd;
+	uint32_t cpus;
+	size_t run_size; /* of struct kvm_run and what follows it */
+	struct {
+		uint64_t address, size;
+		uint8_t *host;
+	} memory[MONITOR_MEMORY_RANGES];
+	uint32_t memory_count;
+	struct kvm_arch *arch; /* allocated; NULL: none */
+};
+
+struct vcpu {
+	struct kvm_machine *machine;
+	int fd;
+	uint32_t index;
+	struct kvm_run *run;
+	bool entered;		 /* its thread has run it before */
+	atomic_bool interrupted; /* the next run is to return at once */
+};
+
+/* Makes interrupt controllers and what else a new machine needs before memory and vCPUs. */
+int kvm_arch_create(struct kvm_machine *machine, struct error *error);
+void kvm_arch_free(struct kvm_machine *machine);
+/* Brings a new vCPU into the state in which it starts. */
+int kvm_arch_start(struct vcpu *vcpu, const struct boot_entry *entry, struct error *error);
+/* The number of interrupt @irq as KVM_IRQ_LINE wants it. */
+uint32_t kvm_arch_irq_line(uint32_t irq);
+/* Where the vCPU is, for a message. */
+uint64_t kvm_arch_program_counter(const struct vcpu *vcpu);
+
+/* Host memory behind @size bytes at the guest's @address, or NULL. */
+void *kvm_memory(const struct kvm_machine *machine, uint64_t address, uint64_t size);
+
+#endif

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Kernel files. The bytes go from the file straight into guest memory; what they say of themselves
+ * is read once, into this program's own memory, and checked there.
+ */
+#include "monitor/x86/kernel.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "monitor/x86/layout.h"
+
+#define SETUP_HEADER	   0x1f1 /* offset of struct setup_header in the file */
+#define BOOT_FLAG	   0xaa55
+#define HEADER_MAGIC	   0x53726448 /* "HdrS" */
+#define VERSION_64BIT	   0x20c      /* has xloadflags */
+#define SECTOR_SIZE	   512u
+#define DEFAULT_SECTORS	   4
+#define PARAGRAPH	   16u /* the unit of syssize */
+#define ENTRY_64BIT	   0x200
+#define INITRD_MAX_DEFAULT 0x7fffffff
+
+#define ARM64_MAGIC	   "ARM\x64"
+#define ARM64_MAGIC_OFFSET 56
+
+/* More than any kernel has; bounds for the loops over a file's tables. */
+#define ELF_SEGMENTS_MAX 64
+#define NOTES_SIZE_MAX	 65536
+#define PVH_NOTE	 18 /* XEN_ELFNOTE_PHYS32_ENTRY */
+
+struct file {
+	int fd;
+	const char *name;
+	uint64_t size;
+};
+
+/* The first bytes, in which every format shows itself. */
+union head {
+	uint8_t bytes[1024];
+	Elf64_Ehdr elf;
+	struct {
+		uint8_t before[SETUP_HEADER];
+		struct setup_header setup;
+	} __attribute__((packed)) bzimage;
+};
+
+int x86_read_file(struct monitor_memory *memory, int fd, uint64_t offset, uint64_t address,
+		  uint64_t size)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uint8_t *host;
+	uintptr_t start;
+
+	if (size == 0)
+		return 0;
+	if (guest_memory_translate_all(&memory->guest, guest_addr(address), size,
+				       GUEST_MEMORY_WRITE, (void **)&host) < 0)
+		return -EFAULT;
+	/* All pages in one call instead of a fault for each; where it fails, they come by faults. */
+	start = (uintptr_t)host & ~(page - 1);
+	madvise((void *)start, (uintptr_t)host + size - start, MADV_POPULATE_WRITE);
+	while (size > 0) {
+		ssize_t got = pread(fd, host, size, (off_t)offset);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -errno;
+		if (got == 0)
+			return -ENODATA;
+		host += got;
+		offset += (uint64_t)got;
+		size -= (uint64_t)got;
+	}
+	return 0;
+}
+
+static int truncated(const struct file *file, struct error *error)
+{
+	return error_set_usage(error,
+			       "%s: is truncated: %" PRIu64 " bytes are not all of this "
+			       "kernel; give the whole file",
+			       file->name, file->size);
+}
+
+static int too_big(const struct monitor_memory *memory, const struct file *file, uint64_t end,
+		   struct error *error)
+{
+	return error_set_usage(error,
+			       "%s: does not fit into %" PRIu64 " MiB of memory: the kernel needs "
+			       "it up to %" PRIu64 " MiB; give more",
+			       file->name, memory->size >> 20, (end >> 20) + 1);
+}
+
+static int copy(struct monitor_memory *memory, const struct file *file, uint64_t offset,
+		uint64_t address, uint64_t size, struct error *error)
+{
+	int result;
+
+	if (offset > file->size || size > file->size - offset)
+		return truncated(file, error);
+	result = x86_read_file(memory, file->fd, offset, address, size);
+	if (result == -EFAULT)
+		return too_big(memory, file, address + size, error);
+	if (result == -ENODATA)
+		return truncated(file, error);
+	if (result < 0)
+		return error_set_errno(error, -result, "%s", file->name);
+	return 0;
+}
+
+/* Whether @size bytes from @address on are in the first range of memory and above its start. */
+static bool in_memory(const struct monitor_memory *memory, uint64_t address, uint64_t size)
+{
+	uint64_t end = memory->ranges[0].size;
+
+	return address >= X86_HIGH_MEMORY && address <= end && size <= end - address;
+}
+
+static int load_bzimage(struct monitor_memory *memory, const struct file *file,
+			const union head *head, struct x86_kernel *kernel, struct error *error)
+{
+	const struct setup_header *header = &head->bzimage.setup;
+	uint32_t sectors = header->setup_sects ? header->setup_sects : DEFAULT_SECTORS;
+	uint64_t setup_size = (uint64_t)(sectors + 1) * SECTOR_SIZE;
+	uint64_t payload = (uint64_t)header->syssize * PARAGRAPH;
+	uint64_t address = header->pref_address;
+	/* The header ends where its jump instruction leads to: at 0x202 plus the byte at 0x201. */
+	size_t header_size = (size_t)(0x202 + head->bytes[0x201] - SETUP_HEADER);
+
+	if (header->version < VERSION_64BIT || !(header->xloadflags & XLF_KERNEL_64))
+		return error_set_usage(error,
+				       "%s: is a kernel without the 64-bit boot protocol (version "
+				       "%u.%02u); give a 64-bit kernel of Linux 3.8 or newer",
+				       file->name, header->version >> 8, header->version & 0xff);
+	/* syssize counts whole paragraphs: the file may end within the last one. */
+	if (setup_size > file->size || payload > file->size - setup_size + PARAGRAPH - 1)
+		return truncated(file, error);
+	if (payload > file->size - setup_size)
+		payload = file->size - setup_size;
+	if (payload <= ENTRY_64BIT)
+		return truncated(file, error);
+	if (!in_memory(memory, address, header->init_size) || !in_memory(memory, address, payload))
+		return too_big(memory, file, address + header->init_size, error);
+	memset(&kernel->header, 0, sizeof(kernel->header));
+	memcpy(&kernel->header, header,
+	       header_size < sizeof(*header) ? header_size : sizeof(*header));
+	kernel->protocol = BOOT_LINUX64;
+	kernel->entry = address + ENTRY_64BIT;
+	kernel->end = address + (header->init_size > payload ? header->init_size : payload);
+	kernel->initrd_end = (uint64_t)header->initrd_addr_max + 1;
+	return copy(memory, file, setup_size, address, payload, error);
+}
+
+static const char *machine_name(uint16_t machine)
+{
+	switch (machine) {
+	case EM_386:
+		return "32-bit x86";
+	case EM_AARCH64:
+		return "arm64";
+	case EM_ARM:
+		return "32-bit Arm";
+	case EM_RISCV:
+		return "RISC-V";
+	default:
+		return "another architecture";
+	}
+}
+
+static int wrong_architecture(const struct file *file, const char *name, struct error *error)
+{
+	return error_set_usage(error,
+			       "%s: is a kernel for %s; this machine is x86-64: give one for it",
+			       file->name, name);
+}
+
+/* Looks for the PVH note in @size bytes of notes. Returns its address, or 0. */
+static uint64_t find_pvh_note(const uint8_t *notes, size_t size)
+{
+	size_t place = 0;
+
+	while (size - place >= sizeof(Elf64_Nhdr)) {
+		Elf64_Nhdr note;
+		uint64_t name_size, value_size, value = 0;
+		const uint8_t *name;
+
+		memcpy(&note, notes + place, sizeof(note));
+		place += sizeof(note);
+		name_size = ((uint64_t)note.n_namesz + 3) & ~UINT64_C(3);
+		value_size = ((uint64_t)note.n_descsz + 3) & ~UINT64_C(3);
+		if (name_size > size - place || value_size > size - place - name_size)
+			return 0;
+		name = notes + place;
+		if (note.n_type == PVH_NOTE && note.n_namesz == 4 && !memcmp(name, "Xen", 4) &&
+		    (note.n_descsz == 4 || note.n_descsz == 8)) {
+			memcpy(&value, name + name_size, note.n_descsz);
+			return value;
+		}
+		place += name_size + value_size;
+	}
+	return 0;
+}
+
+static int read_notes(const struct file *file, const Elf64_Phdr *segment, struct x86_kernel *kernel,
+		      struct error *error)
+{
+	uint8_t notes[NOTES_SIZE_MAX];
+	size_t size = segment->p_filesz < sizeof(notes) ? segment->p_filesz : sizeof(notes);
+	ssize_t got;
+
+	if (segment->p_offset > file->size || segment->p_filesz > file->size - segment->p_offset)
+		return truncated(file, error);
+	got = pread(file->fd, notes, size, (off_t)segment->p_offset);
+	if (got != (ssize_t)size)
+		return got < 0 ? error_set_errno(error, errno, "%s", file->name) :
+				 truncated(file, error);
+	if (kernel->protocol != BOOT_PVH)
+		kernel->entry = find_pvh_note(notes, size);
+	if (kernel->entry)
+		kernel->protocol = BOOT_PVH;
+	return 0;
+}
+
+static int load_segment(struct monitor_memory *memory, const struct file *file,
+			const Elf64_Phdr *segment, struct x86_kernel *kernel, struct error *error)
+{
+	uint64_t end = segment->p_paddr + segment->p_memsz;
+	void *rest;
+	int result;
+
+	if (segment->p_memsz == 0)
+		return 0;
+	if (segment->p_filesz > segment->p_memsz || end < segment->p_paddr)
+		return error_set_usage(error,
+				       "%s: is damaged: a segment is larger in the file than "
+				       "in memory",
+				       file->name);
+	if (segment->p_paddr < X86_HIGH_MEMORY)
+		return error_set_usage(error,
+				       "%s: wants to lie at 0x%" PRIx64 ", below 1 MiB, which is "
+				       "the monitor's; link it higher",
+				       file->name, segment->p_paddr);
+	if (!in_memory(memory, segment->p_paddr, segment->p_memsz))
+		return too_big(memory, file, end, error);
+	result = copy(memory, file, segment->p_offset, segment->p_paddr, segment->p_filesz, error);
+	if (result < 0)
+		return result;
+	if (segment->p_memsz > segment->p_filesz) {
+		uint64_t length = segment->p_memsz - segment->p_filesz;
+
+		/* After a reset it holds what the guest left there. */
+		if (guest_memory_translate_all(&memory->guest,
+					       guest_addr(segment->p_paddr + segment->p_filesz),
+					       length, GUEST_MEMORY_WRITE, &rest) == 0)
+			memset(rest, 0, length);
+	}
+	if (end > kernel->end)
+		kernel->end = end;
+	return 0;
+}
+
+static int load_elf(struct monitor_memory *memory, const struct file *file, const Elf64_Ehdr *elf,
+		    struct x86_kernel *kernel, struct error *error)
+{
+	Elf64_Phdr segments[ELF_SEGMENTS_MAX];
+	size_t size = (size_t)elf->e_phnum * sizeof(segments[0]);
+	uint64_t entry = elf->e_entry;
+	int result = 0;
+
+	if (elf->e_machine != EM_X86_64)
+		return wrong_architecture(file, machine_name(elf->e_machine), error);
+	if (elf->e_ident[EI_CLASS] != ELFCLASS64 || elf->e_ident[EI_DATA] != ELFDATA2LSB)
+		return wrong_architecture(file, "32-bit x86", error);
+	if (elf->e_phnum == 0 || elf->e_phnum > ELF_SEGMENTS_MAX ||
+	    elf->e_phentsize != sizeof(segments[0]))
+		return error_set_usage(error,
+				       "%s: is an ELF file with %u segments, which is no kernel; "
+				       "give a bzImage or a linked vmlinux",
+				       file->name, elf->e_phnum);
+	if (elf->e_phoff > file->size || size > file->size - elf->e_phoff ||
+	    pread(file->fd, segments, size, (off_t)elf->e_phoff) != (ssize_t)size)
+		return truncated(file, error);
+	kernel->protocol = BOOT_LINUX64;
+	kernel->entry = 0;
+	kernel->end = 0;
+	for (size_t i = 0; i < elf->e_phnum && result == 0; i++) {
+		const Elf64_Phdr *segment = &segments[i];
+
+		if (segment->p_type == PT_LOAD)
+			result = load_segment(memory, file, segment, kernel, error);
+		else if (segment->p_type == PT_NOTE)
+			result = read_notes(file, segment, kernel, error);
+		/* An entry that is told as a virtual address. */
+		if (segment->p_type == PT_LOAD && segment->p_vaddr != segment->p_paddr &&
+		    elf->e_entry >= segment->p_vaddr &&
+		    elf->e_entry - segment->p_vaddr < segment->p_memsz)
+			entry = elf->e_entry - segment->p_vaddr + segment->p_paddr;
+	}
+	if (result < 0)
+		return result;
+	if (kernel->protocol != BOOT_PVH)
+		kernel->entry = entry;
+	if (kernel->entry < X86_HIGH_MEMORY || kernel->entry >= kernel->end)
+		return error_set_usage(error,
+				       "%s: is damaged: it starts at 0x%" PRIx64 ", outside of "
+				       "what it loads",
+				       file->name, kernel->entry);
+	/* What a boot loader makes up for a kernel that has no header of its own. */
+	kernel->header = (struct setup_header){
+		.boot_flag = BOOT_FLAG,
+		.header = HEADER_MAGIC,
+		.version = VERSION_64BIT,
+		.kernel_alignment = 0x200000,
+	};
+	kernel->initrd_end = (uint64_t)INITRD_MAX_DEFAULT + 1;
+	return 0;
+}
+
+int x86_kernel_load(struct monitor_memory *memory, const struct boot_source *source,
+		    struct x86_kernel *kernel, struct error *error)
+{
+	struct file file = {.fd = source->kernel_fd, .name = source->kernel_name};
+	union head head;
+	struct stat status;
+	ssize_t got;
+
+	memset(&head, 0, sizeof(head));
+	if (fstat(file.fd, &status) < 0)
+		return error_set_errno(error, errno, "%s", file.name);
+	if (!S_ISREG(status.st_mode))
+		return error_set_usage(error, "%s: is no regular file; give a kernel", file.name);
+	file.size = (uint64_t)status.st_size;
+	got = pread(file.fd, &head, sizeof(head), 0);
+	if (got < 0)
+		return error_set_errno(error, errno, "%s", file.name);
+	if (!memcmp(head.elf.e_ident, ELFMAG, SELFMAG))
+		return (size_t)got < sizeof(head.elf) ?
+			       truncated(&file, error) :
+			       load_elf(memory, &file, &head.elf, kernel, error);
+	if (head.bzimage.setup.boot_flag == BOOT_FLAG && head.bzimage.setup.header == HEADER_MAGIC)
+		return (size_t)got < sizeof(head.bzimage) ?
+			       truncated(&file, error) :
+			       load_bzimage(memory, &file, &head, kernel, error);
+	if (!memcmp(head.bytes + ARM64_MAGIC_OFFSET, ARM64_MAGIC, 4))
+		return wrong_architecture(&file, "arm64", error);
+	return error_set_usage(error,
+			       "%s: is no kernel (bzImage or ELF); give a kernel file, such as "
+			       "/boot/vmlinuz",
+			       file.name);
+}

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The address space and the interrupts of an x86 guest, as boot.h asks for them. An interrupt is a
+ * pin of the one I/O APIC; there is no other interrupt controller and nothing at a fixed pin.
+ */
+#include "monitor/x86/layout.h"
+
+#include "monitor/boot.h"
+
+/* Pin 0 stays free: some kernels think that it is the timer's. */
+#define FIRST_PIN  1
+#define SERIAL_PIN 4
+#define POWER_PIN  5
+
+const struct arch_platform arch_platform = {
+	.ports = true,
+	.serial_address = 0x3f8,
+	.serial_irq = SERIAL_PIN,
+	.power_address = 0x600,
+	.power_irq = POWER_PIN,
+	.panic_address = 0x505,
+};
+
+/* Those above the power registers' first, then those below the serial port's. */
+const unsigned int arch_virtio_slots = X86_IOAPIC_PINS - POWER_PIN - 1 + SERIAL_PIN - FIRST_PIN;
+
+struct virtio_slot arch_virtio_slot(unsigned int index)
+{
+	const unsigned int above = X86_IOAPIC_PINS - POWER_PIN - 1;
+
+	return (struct virtio_slot){
+		.address = X86_VIRTIO_ADDRESS + (uint64_t)index * VIRTIO_SLOT_SIZE,
+		.irq = index < above ? POWER_PIN + 1 + index : FIRST_PIN + index - above,
+	};
+}
+
+size_t arch_memory_ranges(uint64_t size, struct memory_range ranges[MONITOR_MEMORY_RANGES])
+{
+	ranges[0] = (struct memory_range){0, size < X86_HOLE_START ? size : X86_HOLE_START};
+	ranges[1] = (struct memory_range){X86_HOLE_END, size - ranges[0].size};
+	return ranges[1].size ? 2 : 1;
+}
