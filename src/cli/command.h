@@ -89,6 +89,7 @@ extern const struct command command_device;   /* device.c */
 extern const struct command command_doctor;   /* doctor.c */
 extern const struct command command_document; /* document.c */
 extern const struct command command_help;     /* help.c */
+extern const struct command command_monitor;  /* monitor.c */
 extern const struct command command_run;      /* run.c */
 extern const struct command command_spec;     /* spec.c */
 

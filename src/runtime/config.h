@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "base/option.h"
 
-enum engine_kind { ENGINE_AUTO, ENGINE_QEMU };
+enum engine_kind { ENGINE_AUTO, ENGINE_QEMU, ENGINE_KVM };
 
 /* The options of each device type; the members' meaning is in the tables in device_type.c. */
 struct block_options {
@@ -88,7 +88,9 @@ struct guest_config {
 	char *append; /* kernel command line */
 	uint64_t cpus;
 	uint64_t memory;	/* bytes */
+	bool huge_pages;
 	uint64_t engine;	/* enum engine_kind */
+	bool timeline;		/* print how long each step of the start took */
 	uint64_t restart_limit; /* deaths of a device process that end the guest; 0: any number */
 	struct device_config *devices;
 	size_t device_count;

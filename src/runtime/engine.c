@@ -7,6 +7,7 @@
 #include <errno.h>
 
 const struct engine *const engines[] = {
+	&engine_kvm,
 	&engine_qemu,
 	NULL,
 };

@@ -26,6 +26,13 @@ struct engine_device {
 
 /* What an engine tells, from the loop. */
 struct engine_events {
+	/*
+	 * A step of the start was done, at @nanoseconds of CLOCK_MONOTONIC. Engines that cannot
+	 * look into their start tell none.
+	 */
+	void (*step)(void *context, uint64_t nanoseconds, const char *step);
+	/* The guest was never started, and *error says why; ended follows. */
+	void (*refused)(void *context, const struct error *error);
 	/* The guest's processors run. Called once. */
 	void (*running)(void *context);
 	/* The guest restarts in place. */
@@ -88,6 +95,7 @@ struct engine {
 	void (*free)(struct engine_guest *guest);
 };
 
+extern const struct engine engine_kvm;
 extern const struct engine engine_qemu;
 
 /* All engines in the order in which `auto` tries them; ends with NULL. */

@@ -18,6 +18,7 @@
 static const char *const engine_choices[] = {
 	[ENGINE_AUTO] = "auto",
 	[ENGINE_QEMU] = "qemu",
+	[ENGINE_KVM] = "kvm",
 	NULL,
 };
 
@@ -74,6 +75,12 @@ const struct option_row guest_option_rows[] = {
 		.help = "memory of the guest, such as 512M or 2G",
 	},
 	{
+		.name = "huge-pages",
+		.type = OPTION_FLAG,
+		.offset = offsetof(struct guest_config, huge_pages),
+		.help = "take the guest's memory from the host's huge pages",
+	},
+	{
 		.name = "engine",
 		.type = OPTION_CHOICE,
 		.argument = "ENGINE",
@@ -99,6 +106,13 @@ const struct option_row guest_option_rows[] = {
 		.offset = offsetof(struct guest_config, name),
 		.help = "name of the guest, for logs and for what is made from it; without it "
 			"\"guest\" or, from a bundle, the directory's name",
+	},
+	{
+		.name = "timeline",
+		.type = OPTION_FLAG,
+		.offset = offsetof(struct guest_config, timeline),
+		.command_line_only = true,
+		.help = "print when each step of the start was done",
 	},
 	{.name = NULL},
 };

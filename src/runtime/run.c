@@ -25,6 +25,7 @@
 #include "runtime/console.h"
 #include "runtime/engine.h"
 #include "runtime/supervisor.h"
+#include "runtime/timeline.h"
 
 #define COMPONENT "run"
 /* How long an engine gets to end when its guest is ended as it stands. */
@@ -55,9 +56,15 @@ struct run {
 	char how[512]; /* completes "the guest …" */
 	bool failed;   /* *failure says why the guest is given up */
 	struct error failure;
+	struct timeline timeline;
 	/* When things happened, in milliseconds; 0: not yet. */
 	int64_t start_ms, devices_ms, running_ms, output_ms, reset_ms;
 };
+
+static void step_done(struct run *run, const char *step)
+{
+	timeline_add(&run->timeline, timeline_now(), step);
+}
 
 static int64_t now_ms(void)
 {
@@ -161,6 +168,7 @@ static void handle_devices_ready(void *context)
 
 	run->devices_ready = true;
 	run->devices_ms = now_ms();
+	step_done(run, "device processes serve");
 }
 
 static void handle_device_restarted(void *context, const struct device_config *device)
@@ -179,6 +187,18 @@ static void handle_device_failed(void *context, const struct error *error)
 	fail(context, error);
 }
 
+static void handle_step(void *context, uint64_t nanoseconds, const char *step)
+{
+	struct run *run = context;
+
+	timeline_add(&run->timeline, nanoseconds, step);
+}
+
+static void handle_refused(void *context, const struct error *error)
+{
+	fail(context, error);
+}
+
 static const struct supervisor_events supervisor_events = {
 	.ready = handle_devices_ready,
 	.restarted = handle_device_restarted,
@@ -191,6 +211,7 @@ static void handle_running(void *context)
 
 	run->running = true;
 	run->running_ms = now_ms();
+	step_done(run, "guest runs");
 	if (!run->stop_asked && !run->kill_asked)
 		set_timer(run, 0);
 }
@@ -216,6 +237,8 @@ static void handle_ended(void *context, enum guest_end end, const char *how)
 }
 
 static const struct engine_events engine_events = {
+	.step = handle_step,
+	.refused = handle_refused,
 	.running = handle_running,
 	.reset = handle_reset,
 	.ended = handle_ended,
@@ -235,6 +258,9 @@ static void handle_first_output(void *context)
 	struct run *run = context;
 
 	run->output_ms = now_ms();
+	step_done(run, "first output of the guest");
+	if (run->config->timeline)
+		timeline_print(&run->timeline);
 }
 
 static const struct console_events console_events = {
@@ -286,6 +312,7 @@ static int prepare(struct run *run, struct error *error)
 
 	if (result < 0)
 		return error_set_errno(error, -result, "cannot find out whether KVM works");
+	step_done(run, "KVM probed");
 	run->engine = engine_choose(&run->plan, run->config, &run->kvm, error);
 	if (!run->engine)
 		return error ? -error->code : -ENOENT;
@@ -306,6 +333,7 @@ static int start_devices(struct run *run, struct error *error)
 	};
 	int result = supervisor_start(&run->supervisor, &setup, error);
 
+	step_done(run, "device processes started");
 	while (result >= 0 && !run->devices_ready && !run->failed && !run->kill_asked)
 		result = event_loop_turn(&run->loop, -1);
 	return result < 0 ? result : 0;
@@ -441,6 +469,8 @@ int guest_run(const struct guest_config *config, enum guest_end *end, struct err
 
 	if (result < 0)
 		return result;
+	timeline_start(&run.timeline);
+	step_done(&run, "program loaded, options read");
 	run.signals.context = &run;
 	run.timer.context = &run;
 	result = take_signals(&run, error);

@@ -90,6 +90,15 @@ int inflight_attach(struct virtqueue_inflight *inflight, void *region, uint16_t 
 	return 0;
 }
 
+uint16_t inflight_packed_used(const void *region)
+{
+	const struct packed_record *record = region;
+
+	/* The old position, as it moves only after the ring has been written. */
+	return shared_read(&record->old_used_index) |
+	       (uint16_t)(shared_read(&record->old_used_wrap) ? 1 << 15 : 0);
+}
+
 bool inflight_is_open(const struct virtqueue_inflight *inflight)
 {
 	return header(inflight)->version == RECORD_VERSION;

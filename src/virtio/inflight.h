@@ -34,6 +34,12 @@ size_t inflight_region_size(uint16_t size, bool packed);
  */
 int inflight_attach(struct virtqueue_inflight *inflight, void *region, uint16_t size, bool packed);
 
+/*
+ * Packed: the position of the used ring in the record at @region as it stands now, the wrap counter
+ * in bit 15. What it tells as used the driver can see in the ring.
+ */
+uint16_t inflight_packed_used(const void *region);
+
 /* What follows is for the rings. */
 
 /* Where a ring stands, as the record knows it. */

@@ -281,7 +281,7 @@ static void wrong_types_and_keys_in_avp_are_refused(void **state)
 		{BUNDLE("\"avp\": []"), "avp: must be an object, not an array"},
 		{AVP("\"engine\": 1"), "avp.engine: must be a string, not a number"},
 		{AVP("\"engine\": \"xen\""),
-		 "avp.engine: there is no choice 'xen'; give one of: auto, qemu"},
+		 "avp.engine: there is no choice 'xen'; give one of: auto, qemu, kvm"},
 		{AVP("\"enigne\": \"qemu\""),
 		 "avp.enigne: is an unknown key; did you mean 'engine'?"},
 		{AVP("\"watchdog\": 1"), "avp.watchdog: is an unknown key; remove it"},

@@ -163,7 +163,7 @@ static void the_bundle_s_keys_are_told_with_their_places(void **state)
 	check_part(text, "| `vm.kernel.path` | string | required | kernel of the guest |\n");
 	check_part(text, "| `vm.kernel.parameters` | array of strings | |");
 	check_part(text, "| `vm.hwConfig.vcpus` | number, 1 to 32 | `1` |");
-	check_part(text, "| `avp.engine` | string, one of auto, qemu | `auto` |");
+	check_part(text, "| `avp.engine` | string, one of auto, qemu, kvm | `auto` |");
 	check_part(text, "| `avp.devices[].name` | string | |");
 	check_part(text, "\nOf a device of type `block`:\n\n| key | value |");
 	check_part(text, "| `readonly` | true or false | |");

@@ -320,7 +320,11 @@ static void on_ended(void *context, enum guest_end guest_end, const char *guest_
 	snprintf(how, sizeof(how), "%s", guest_how);
 }
 
-static const struct engine_events events = {on_running, on_reset, on_ended};
+static const struct engine_events events = {
+	.running = on_running,
+	.reset = on_reset,
+	.ended = on_ended,
+};
 
 static int64_t now_ms(void)
 {

@@ -38,7 +38,7 @@ struct start_info_memory {
 	uint32_t type, reserved;
 };
 
-#define MEMORY_MAP_MAX 4
+#define MEMORY_MAP_MAX 5
 
 /* What is in memory of a machine that is about to start. */
 struct boot {
@@ -72,6 +72,7 @@ static void make_memory_map(struct boot *boot)
 	add_memory(boot, 0, X86_LOW_MEMORY_END, E820_RAM);
 	add_memory(boot, X86_LOW_MEMORY_END, X86_HIGH_MEMORY, E820_RESERVED);
 	add_memory(boot, X86_HIGH_MEMORY, ranges[0].size, E820_RAM);
+	add_memory(boot, X86_PCI_ADDRESS, X86_PCI_ADDRESS + X86_PCI_SIZE, E820_RESERVED);
 	if (boot->memory->count > 1)
 		add_memory(boot, ranges[1].address, ranges[1].address + ranges[1].size, E820_RAM);
 }

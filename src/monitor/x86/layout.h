@@ -23,6 +23,10 @@
 #define X86_HOLE_END	   UINT64_C(0x100000000)
 
 #define X86_VIRTIO_ADDRESS 0xd0000000
+/* Configuration space of one PCI bus without devices. */
+#define X86_PCI_ADDRESS	   0xe0000000
+#define X86_PCI_SIZE	   0x100000
+
 #define X86_IOAPIC_ADDRESS 0xfec00000
 #define X86_LAPIC_ADDRESS  0xfee00000
 /* For KVM on Intel processors: a page, and three. */

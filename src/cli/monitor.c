@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * `avp monitor`: one guest on KVM, with device processes that somebody else has started. `avp run`
+ * starts it as its engine kvm; by hand it serves with any vhost-user device process.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/event_loop.h"
+#include "base/line_reader.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "monitor/control.h"
+#include "monitor/machine.h"
+#include "monitor/probe.h"
+#include "runtime/config.h"
+#include "runtime/console.h"
+#include "runtime/run.h"
+
+#define MIB (UINT64_C(1) << 20)
+/* How long the rest of the guest's output may take to be written. */
+#define OUTPUT_MS 1000
+
+struct monitor_options {
+	char *kernel, *initrd, *append;
+	uint64_t cpus, memory;
+	bool huge_pages;
+	struct option_list devices;
+	uint64_t serial_fd, control_fd;
+};
+
+static const struct option_row monitor_option_rows[] = {
+	{
+		.name = "kernel",
+		.type = OPTION_PATH,
+		.argument = "FILE",
+		.offset = offsetof(struct monitor_options, kernel),
+		.required = true,
+		.help = "kernel of the guest: a bzImage, or an ELF file such as vmlinux",
+	},
+	{
+		.name = "initrd",
+		.type = OPTION_PATH,
+		.argument = "FILE",
+		.offset = offsetof(struct monitor_options, initrd),
+		.help = "initial file system of the guest",
+	},
+	{
+		.name = "append",
+		.type = OPTION_STRING,
+		.argument = "TEXT",
+		.offset = offsetof(struct monitor_options, append),
+		.help = "command line of the guest's kernel",
+	},
+	{
+		.name = "cpus",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct monitor_options, cpus),
+		.minimum = 1,
+		.maximum = 32,
+		.default_text = "1",
+		.help = "virtual CPUs",
+	},
+	{
+		.name = "memory",
+		.type = OPTION_SIZE,
+		.argument = "SIZE",
+		.offset = offsetof(struct monitor_options, memory),
+		.minimum = 32 * MIB,
+		.maximum = 1024 * 1024 * MIB,
+		.default_text = "512M",
+		.help = "memory of the guest, such as 512M or 2G",
+	},
+	{
+		.name = "huge-pages",
+		.type = OPTION_FLAG,
+		.offset = offsetof(struct monitor_options, huge_pages),
+		.help = "take the guest's memory from the host's huge pages",
+	},
+	{
+		.name = "device",
+		.type = OPTION_LIST,
+		.argument = "TYPE[:NAME]=SOCKET",
+		.offset = offsetof(struct monitor_options, devices),
+		.help = "add the device that a process serves at a Unix socket by vhost-user; TYPE "
+			"is the name of a type of `avp device` or a number of VIRTIO 1.4, "
+			"chapter 5; may be repeated",
+	},
+	{
+		.name = "serial-fd",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct monitor_options, serial_fd),
+		.maximum = INT32_MAX,
+		.help = "inherited descriptor of a socket that the serial port leads to; without "
+			"it the serial port is the terminal",
+	},
+	{
+		.name = "control-fd",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct monitor_options, control_fd),
+		.maximum = INT32_MAX,
+		.help = "inherited descriptor of a socket for commands and events, as `avp run` "
+			"uses it",
+	},
+	{.name = NULL},
+};
+
+struct monitor {
+	const struct monitor_options *options;
+	struct event_loop loop;
+	struct machine_setup setup;
+	struct machine_device *devices;
+	struct machine *machine;
+	struct event_source signals;
+	struct line_reader control;
+	int control_fd;		 /* for writing; the reader's; -1: none */
+	struct console *console; /* stand-alone: the terminal */
+	bool stop_asked;
+	enum guest_end end;
+};
+
+static void tell(struct monitor *monitor, const char *word, const char *text)
+{
+	char line[CONTROL_LINE_MAX];
+	int length;
+
+	if (monitor->control_fd < 0)
+		return;
+	length = snprintf(line, sizeof(line), "%s%s%.900s\n", word, text ? " " : "",
+			  text ? text : "");
+	/* Few and short lines: a reader that lets the socket run full has given the guest up. */
+	if (send(monitor->control_fd, line, (size_t)length, MSG_NOSIGNAL) != length)
+		event_loop_stop(&monitor->loop, 0);
+}
+
+static void handle_running(void *context)
+{
+	tell(context, CONTROL_RUNNING, NULL);
+}
+
+static void handle_reset(void *context)
+{
+	struct monitor *monitor = context;
+
+	if (monitor->control_fd < 0)
+		log_info("the guest restarts");
+	tell(monitor, CONTROL_RESET, NULL);
+}
+
+static void handle_ended(void *context, enum machine_end end, const char *why)
+{
+	static const struct {
+		const char *word;
+		enum guest_end end;
+	} ends[] = {
+		[MACHINE_POWERED_OFF] = {CONTROL_OFF, GUEST_POWERED_OFF},
+		[MACHINE_PANICKED] = {CONTROL_PANICKED, GUEST_PANICKED},
+		[MACHINE_FAILED] = {CONTROL_FAILED, GUEST_FAILED},
+	};
+	struct monitor *monitor = context;
+
+	monitor->end = ends[end].end;
+	if (end == MACHINE_POWERED_OFF && monitor->stop_asked)
+		monitor->end = GUEST_KILLED;
+	if (monitor->control_fd < 0) {
+		console_finish_line(monitor->console);
+		log_line(end == MACHINE_FAILED ? LOG_ERROR : LOG_INFO, NULL, "the guest %s", why);
+	}
+	tell(monitor, ends[end].word, why);
+	event_loop_stop(&monitor->loop, 0);
+}
+
+static void handle_mark(void *context, const char *step)
+{
+	char text[200];
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	snprintf(text, sizeof(text), "%" PRIu64 " %s",
+		 (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec, step);
+	tell(context, CONTROL_STEP, text);
+}
+
+static const struct machine_events machine_events = {
+	.running = handle_running,
+	.reset = handle_reset,
+	.ended = handle_ended,
+	.mark = handle_mark,
+};
+
+static void end_now(struct monitor *monitor)
+{
+	monitor->end = GUEST_KILLED;
+	event_loop_stop(&monitor->loop, 0);
+}
+
+static void press_button(struct monitor *monitor)
+{
+	monitor->stop_asked = true;
+	if (monitor->machine)
+		machine_press_power_button(monitor->machine);
+}
+
+static void handle_command(void *context, char *line, size_t length, bool cut)
+{
+	struct monitor *monitor = context;
+
+	if (!strcmp(line, CONTROL_BUTTON))
+		press_button(monitor);
+	else if (!strcmp(line, CONTROL_END))
+		end_now(monitor);
+	else
+		log_warning("--control-fd: there is no command '%.40s'", line);
+}
+
+static void handle_control_end(void *context)
+{
+	struct monitor *monitor = context;
+
+	monitor->control_fd = -1;
+	end_now(monitor);
+}
+
+static void handle_signal(void *context, uint32_t events)
+{
+	struct monitor *monitor = context;
+	struct signalfd_siginfo info;
+
+	if (read(monitor->signals.fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGCONT) {
+		if (monitor->console)
+			console_resume(monitor->console);
+	} else if (monitor->stop_asked) {
+		end_now(monitor);
+	} else {
+		console_finish_line(monitor->console);
+		log_info("the guest's power button is pressed; once more ends it as it stands");
+		press_button(monitor);
+	}
+}
+
+static void handle_quit(void *context)
+{
+	end_now(context);
+}
+
+static void handle_first_output(void *context)
+{
+}
+
+static const struct console_events console_events = {
+	.quit = handle_quit,
+	.first_output = handle_first_output,
+};
+
+static bool was_given(const struct option_list *given, const char *name)
+{
+	for (size_t i = 0; i < given->count; i++)
+		if (!strcmp(given->items[i], name))
+			return true;
+	return false;
+}
+
+/* Reads TYPE[:NAME]=SOCKET, which is cut into its parts. */
+static int parse_device(struct machine_device *device, char *text, struct error *error)
+{
+	char *socket = strchr(text, '='), *name;
+	const struct device_type *type;
+	unsigned long id;
+	char *end;
+
+	if (!socket || !socket[1])
+		return error_set_usage(error, "--device: '%s' is not TYPE[:NAME]=SOCKET", text);
+	*socket++ = 0;
+	name = strchr(text, ':');
+	if (name)
+		*name++ = 0;
+	type = device_type_find(text);
+	id = type ? type->virtio_id : strtoul(text, &end, 10);
+	if (!type && (end == text || *end || id == 0 || id > UINT16_MAX))
+		return error_set_usage(error, "--device: there is no device type '%s'", text);
+	*device = (struct machine_device){name ? name : text, (uint32_t)id, socket};
+	return 0;
+}
+
+static int parse_devices(struct monitor *monitor, struct error *error)
+{
+	const struct option_list *list = &monitor->options->devices;
+	int result = 0;
+
+	monitor->devices = calloc(list->count + 1, sizeof(*monitor->devices));
+	if (!monitor->devices)
+		return error_set(error, ENOMEM, "out of memory");
+	for (size_t i = 0; i < list->count && result == 0; i++)
+		result = parse_device(&monitor->devices[i], list->items[i], error);
+	return result;
+}
+
+static int open_boot_file(const char *path, const char *option, struct error *error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd < 0)
+		return error_set_usage(error, "%s: %s: %s; check the path and its permissions",
+				       option, path, strerror(errno));
+	return fd;
+}
+
+static int open_kvm(bool probe, struct error *error)
+{
+	struct kvm_probe_result result = {.verdict = KVM_PROBE_WORKS};
+	int code = probe ? kvm_probe(&result) : 0, fd;
+
+	if (code < 0)
+		return error_set_errno(error, -code, "cannot find out whether KVM works");
+	if (result.verdict != KVM_PROBE_WORKS)
+		return error_set(error, ENODEV, "%s; `avp doctor` says what can be done",
+				 result.reason);
+	fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	return fd < 0 ? error_set_errno(error, errno, "/dev/kvm") : fd;
+}
+
+static int take_signals(struct monitor *monitor, struct error *error)
+{
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGQUIT);
+	sigaddset(&mask, SIGHUP);
+	sigaddset(&mask, SIGCONT);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	monitor->signals = (struct event_source){signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK),
+						 handle_signal, monitor};
+	if (monitor->signals.fd < 0)
+		return error_set_errno(error, errno, "cannot take signals");
+	return event_loop_add(&monitor->loop, &monitor->signals, EPOLLIN, error);
+}
+
+/* Checks a descriptor that was named on the command line and keeps it from children. */
+static int inherit(uint64_t fd, const char *option, struct error *error)
+{
+	int type;
+	socklen_t length = sizeof(type);
+
+	if (getsockopt((int)fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != SOCK_STREAM)
+		return error_set_usage(error,
+				       "%s: descriptor %d is no stream socket that was inherited",
+				       option, (int)fd);
+	fcntl((int)fd, F_SETFD, FD_CLOEXEC);
+	return (int)fd;
+}
+
+static int open_control(struct monitor *monitor, struct error *error)
+{
+	int fd = inherit(monitor->options->control_fd, "--control-fd", error);
+	int result;
+
+	if (fd < 0)
+		return fd;
+	monitor->control.line = handle_command;
+	monitor->control.ended = handle_control_end;
+	monitor->control.context = monitor;
+	result = line_reader_open(&monitor->control, &monitor->loop, fd, CONTROL_LINE_MAX, error);
+	if (result == 0)
+		monitor->control_fd = fd;
+	return result;
+}
+
+/* The serial port leads to an inherited socket, or else through the console to the terminal. */
+static int open_serial(struct monitor *monitor, bool inherited, struct error *error)
+{
+	int ends[2], result;
+
+	if (inherited) {
+		monitor->setup.serial_fd =
+			inherit(monitor->options->serial_fd, "--serial-fd", error);
+		return monitor->setup.serial_fd < 0 ? monitor->setup.serial_fd : 0;
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return error_set_errno(error, errno, "cannot make a pair of sockets");
+	result = console_open(&monitor->console, &monitor->loop, ends[0], &console_events, monitor,
+			      error);
+	monitor->setup.serial_fd = ends[1];
+	if (result == 0 && console_is_terminal(monitor->console))
+		log_info("the guest's console follows; " CONSOLE_QUIT_KEYS " ends the guest");
+	return result;
+}
+
+static int run_machine(struct monitor *monitor, const struct option_list *given,
+		       struct error *error)
+{
+	const struct monitor_options *options = monitor->options;
+	cleanup_fd int kernel = -1, initrd = -1, kvm = -1;
+	int result;
+
+	kernel = open_boot_file(options->kernel, "--kernel", error);
+	if (kernel >= 0 && options->initrd)
+		initrd = open_boot_file(options->initrd, "--initrd", error);
+	if (kernel < 0 || (options->initrd && initrd < 0))
+		return -EINVAL;
+	result = parse_devices(monitor, error);
+	if (result == 0 && was_given(given, "control-fd"))
+		result = open_control(monitor, error);
+	if (result < 0)
+		return result;
+	/* Who commands this process has probed KVM before. */
+	kvm = open_kvm(monitor->control_fd < 0, error);
+	if (kvm < 0)
+		return kvm;
+	result = open_serial(monitor, was_given(given, "serial-fd"), error);
+	if (result < 0)
+		return result;
+	monitor->setup = (struct machine_setup){
+		.loop = &monitor->loop,
+		.hypervisor = {.cpus = (uint32_t)options->cpus, .kvm_fd = kvm},
+		.create_hypervisor = kvm_create,
+		.boot =
+			{
+				.kernel_fd = kernel,
+				.kernel_name = options->kernel,
+				.initrd_fd = initrd,
+				.initrd_name = options->initrd,
+				.command_line = options->append ? options->append : "",
+			},
+		.memory = options->memory,
+		.huge_pages = options->huge_pages,
+		.serial_fd = monitor->setup.serial_fd,
+		.devices = monitor->devices,
+		.device_count = options->devices.count,
+		.events = &machine_events,
+		.context = monitor,
+	};
+	handle_mark(monitor, "monitor started");
+	result = machine_open(&monitor->machine, &monitor->setup, error);
+	if (result == 0)
+		result = machine_start(monitor->machine, error);
+	if (result == 0)
+		result = event_loop_run(&monitor->loop);
+	machine_close(monitor->machine);
+	return result;
+}
+
+static int run_monitor(void *const *options, char *const *operands, size_t count,
+		       struct error *error)
+{
+	struct monitor monitor = {
+		.options = options[0],
+		.signals.fd = -1,
+		.setup.serial_fd = -1,
+		.control_fd = -1,
+		.end = GUEST_FAILED,
+	};
+	int result;
+
+	if (monitor.options->memory % 4096)
+		return error_set_usage(error, "--memory: %" PRIu64 " bytes is no multiple of 4096",
+				       monitor.options->memory);
+	log_set_component("monitor");
+	result = event_loop_init(&monitor.loop, 0, error);
+	if (result < 0)
+		return result;
+	result = take_signals(&monitor, error);
+	if (result == 0)
+		result = run_machine(&monitor, options[1], error);
+	console_close(monitor.console, OUTPUT_MS);
+	line_reader_close(&monitor.control);
+	event_loop_remove(&monitor.loop, &monitor.signals);
+	close_fd(&monitor.signals.fd);
+	event_loop_close(&monitor.loop);
+	free(monitor.devices);
+	return result < 0 ? result : (int)monitor.end;
+}
+
+const struct command command_monitor = {
+	.name = "monitor",
+	.summary = "run a guest on KVM with devices that are already served",
+	.description =
+		"Runs one guest on KVM. Its devices are processes that serve vhost-user, `avp "
+		"device` or others; each is connected to when the guest is started, and again "
+		"when its process was replaced. `avp run` does all of it in one step; this is for "
+		"those who start and supervise the processes themselves.\n\n"
+		"SIGTERM presses the guest's power button, a second one ends the guest as it "
+		"stands.",
+	.groups =
+		(const struct option_group[]){
+			{"Options", monitor_option_rows, sizeof(struct monitor_options), false},
+			{NULL, NULL, 0, false},
+		},
+	.exit_statuses =
+		(const struct command_note[]){
+			{"0", "the guest switched itself off"},
+			{"1", "KVM or a device failed"},
+			{"3", "the guest's kernel panicked"},
+			{"4", "the guest was ended from outside, by a signal or at the console"},
+			{NULL, NULL},
+		},
+	.examples =
+		(const struct command_note[]){
+			{"avp monitor --kernel vmlinuz --initrd initrd.img --append console=ttyS0 "
+			 "--device block=disk.sock",
+			 "Boots Linux with the disk that `avp device block --socket-path disk.sock` "
+			 "serves."},
+			{NULL, NULL},
+		},
+	.run = run_monitor,
+};

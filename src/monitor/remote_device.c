@@ -1,0 +1,571 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A device in another process (vhost-user specification; VIRTIO 1.4, 3.1 and 2.1).
+ */
+#include "monitor/remote_device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_console.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_net.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "virtio/inflight.h"
+
+#define COMPONENT	"monitor"
+#define CONNECT_WAIT_MS 10000
+/* Pauses between attempts to connect again: doubled from the first to the last. */
+#define RETRY_FIRST_MS 20
+#define RETRY_LAST_MS  1000
+/* Messages of the process that are handled before others get their turn. */
+#define MESSAGES_A_TURN 64
+
+#define FEATURE(bit)	(UINT64_C(1) << (bit))
+
+#define STATUS_CHOSEN \
+	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK)
+
+/*
+ * What vhost-user does not tell: how long configuration space is (the longest version first, as
+ * some processes refuse to give more than they have), and how many queues there are at least.
+ */
+static const struct device_shape {
+	uint32_t virtio_id;
+	uint16_t queues;
+	uint32_t config_sizes[4];
+} shapes[] = {
+	{VIRTIO_ID_NET, 2, {offsetof(struct virtio_net_config, speed), 12, 10, 8}},
+	{VIRTIO_ID_BLOCK,
+	 1,
+	 {sizeof(struct virtio_blk_config),
+	  offsetof(struct virtio_blk_config, max_secure_erase_sectors),
+	  offsetof(struct virtio_blk_config, max_discard_sectors), 8}},
+	{VIRTIO_ID_CONSOLE, 2, {sizeof(struct virtio_console_config), 8}},
+	{VIRTIO_ID_RNG, 1, {0}},
+	{0, 1, {0}},
+};
+
+static const struct device_shape *find_shape(uint32_t virtio_id)
+{
+	const struct device_shape *shape = shapes;
+
+	while (shape->virtio_id && shape->virtio_id != virtio_id)
+		shape++;
+	return shape;
+}
+
+/* The connection is of no use any more: the loop will see its end, and connect again. */
+static void give_up(struct remote_device *remote, const struct error *error)
+{
+	log_line(LOG_WARNING, COMPONENT, "%s: %s", remote->name, error->message);
+	shutdown(vhost_client_fd(remote->client), SHUT_RDWR);
+}
+
+/*
+ * What a call came to. A refusal (-EIO) is the driver's fault; anything else ends the connection,
+ * and the next one will be told everything again, so for the driver it is a success.
+ */
+static int settle(struct remote_device *remote, int result, const struct error *error)
+{
+	if (result == -EIO)
+		return -EINVAL;
+	if (result < 0)
+		give_up(remote, error);
+	return 0;
+}
+
+/* Configuration space */
+
+static bool read_config(struct remote_device *remote, struct vhost_client *client,
+			struct error *error)
+{
+	const struct device_shape *shape = find_shape(remote->virtio_id);
+	uint8_t config[REMOTE_CONFIG_MAX] = {0};
+	int result = 0;
+
+	if (!vhost_client_has(client, VHOST_PROTOCOL_CONFIG))
+		return false;
+	for (size_t i = 0; i < 4 && shape->config_sizes[i]; i++) {
+		result = vhost_client_read_config(client, 0, config, shape->config_sizes[i], error);
+		if (result == -EIO)
+			continue;
+		if (result < 0 || (remote->config_size == shape->config_sizes[i] &&
+				   !memcmp(config, remote->config, sizeof(config))))
+			return false;
+		memcpy(remote->config, config, sizeof(config));
+		remote->config_size = shape->config_sizes[i];
+		return true;
+	}
+	return false;
+}
+
+static void handle_config_changed(void *context)
+{
+	struct remote_device *remote = context;
+	struct error error;
+	uint8_t status = 0;
+
+	if (vhost_client_has(remote->client, VHOST_PROTOCOL_STATUS) &&
+	    vhost_client_get_status(remote->client, &status, &error) == 0 &&
+	    (status & VIRTIO_CONFIG_S_NEEDS_RESET))
+		remote->events->needs_reset(remote->context);
+	if (read_config(remote, remote->client, &error))
+		remote->events->config_changed(remote->context);
+}
+
+static const struct vhost_client_ops client_ops = {.config_changed = handle_config_changed};
+
+/* Handles what the process told while something else was asked of it. */
+static void take_messages(struct remote_device *remote)
+{
+	struct error error;
+
+	for (int i = 0; i < MESSAGES_A_TURN; i++)
+		if (!remote->client || vhost_client_handle_backend(remote->client, &error) <= 0)
+			return;
+}
+
+void remote_write_config(struct remote_device *remote, uint32_t offset, const void *data,
+			 uint32_t length)
+{
+	struct error error;
+
+	if (!remote->client || !vhost_client_has(remote->client, VHOST_PROTOCOL_CONFIG))
+		return;
+	/* What the device refuses is not changed, and that is all. */
+	settle(remote, vhost_client_write_config(remote->client, offset, data, length, &error),
+	       &error);
+	read_config(remote, remote->client, &error);
+	take_messages(remote);
+}
+
+/* Rings */
+
+uint16_t remote_used_position(const struct remote_device *remote, uint16_t index)
+{
+	const struct remote_ring *ring = &remote->rings[index];
+	const void *record;
+
+	if (ring->used_index)
+		return *ring->used_index;
+	record = vhost_inflight_record(&remote->inflight_area, index, ring->size);
+	return record ? inflight_packed_used(record) : 0;
+}
+
+static bool is_packed(const struct remote_device *remote)
+{
+	return remote->negotiated & FEATURE(VIRTIO_F_RING_PACKED);
+}
+
+static int send_ring(struct remote_device *remote, struct vhost_client *client, uint16_t index,
+		     bool fresh, struct error *error)
+{
+	const struct remote_ring *ring = &remote->rings[index];
+	uint32_t position = remote_used_position(remote, index);
+	const struct vhost_client_ring message = {
+		.index = index,
+		.size = ring->size,
+		.descriptors = ring->descriptors,
+		.driver = ring->driver,
+		.device = ring->device,
+		/* What was taken and not used is taken again; the record tells more, if there is one. */
+		.base = !is_packed(remote) ? (fresh ? 0 : position) :
+			fresh		   ? VHOST_PACKED_BASE :
+					     position << 16 | position,
+		.kick_fd = ring->kick_fd,
+		.call_fd = ring->call_fd,
+		.err_fd = -1,
+	};
+
+	return vhost_client_start_ring(client, &message, error);
+}
+
+static void forget_inflight(struct remote_device *remote)
+{
+	vhost_inflight_close(&remote->inflight_area);
+	close_fd(&remote->inflight_fd);
+	remote->inflight_lost = false;
+}
+
+/* Has the process make a record, and maps it. */
+static int make_inflight(struct remote_device *remote, struct vhost_client *client,
+			 struct error *error)
+{
+	uint16_t size = 0;
+	int result;
+
+	for (uint16_t i = 0; i < remote->queue_count; i++)
+		if (remote->rings[i].running && remote->rings[i].size > size)
+			size = remote->rings[i].size;
+	if (size == 0 || !vhost_client_has(client, VHOST_PROTOCOL_INFLIGHT_SHMFD))
+		return 0;
+	result = vhost_client_get_inflight(client, remote->queue_count, size, &remote->inflight,
+					   &remote->inflight_fd, error);
+	if (result == 0)
+		result = vhost_inflight_open(&remote->inflight_area, &remote->inflight,
+					     is_packed(remote), remote->inflight_fd,
+					     &remote->inflight_lost, error);
+	return result;
+}
+
+/* Tells a process all that the driver has set up; @fresh: the driver has just done so. */
+static int send_all(struct remote_device *remote, struct vhost_client *client, bool fresh,
+		    struct error *error)
+{
+	bool status = vhost_client_has(client, VHOST_PROTOCOL_STATUS);
+	int result = vhost_client_set_features(client, remote->negotiated, error);
+
+	if (result == 0 && status)
+		result = vhost_client_set_status(client, STATUS_CHOSEN, error);
+	if (result == 0)
+		result = vhost_client_set_memory(client, remote->memory->regions,
+						 remote->memory->count, error);
+	if (result == 0 && remote->inflight_fd < 0)
+		result = make_inflight(remote, client, error);
+	if (result == 0 && remote->inflight_fd >= 0)
+		result = vhost_client_set_inflight(client, &remote->inflight, remote->inflight_fd,
+						   error);
+	for (uint16_t i = 0; i < remote->queue_count && result == 0; i++)
+		if (remote->rings[i].running)
+			result = send_ring(remote, client, i, fresh, error);
+	if (result == 0 && status)
+		result = vhost_client_set_status(client, STATUS_CHOSEN | VIRTIO_CONFIG_S_DRIVER_OK,
+						 error);
+	return result;
+}
+
+bool remote_set_features(struct remote_device *remote, uint64_t features)
+{
+	struct error error;
+	int result = 0;
+
+	remote->negotiated = features;
+	if (remote->client)
+		result = settle(remote, vhost_client_set_features(remote->client, features, &error),
+				&error);
+	return result == 0;
+}
+
+int remote_start(struct remote_device *remote)
+{
+	struct error error;
+	int result = 0;
+
+	remote->started = true;
+	if (remote->client)
+		result = settle(remote, send_all(remote, remote->client, true, &error), &error);
+	take_messages(remote);
+	return result;
+}
+
+int remote_start_ring(struct remote_device *remote, uint16_t index)
+{
+	struct error error;
+	int result = 0;
+
+	remote->rings[index].running = true;
+	if (remote->client)
+		result = settle(remote, send_ring(remote, remote->client, index, true, &error),
+				&error);
+	take_messages(remote);
+	return result;
+}
+
+void remote_stop_ring(struct remote_device *remote, uint16_t index)
+{
+	struct error error;
+
+	if (!remote->rings[index].running)
+		return;
+	if (remote->client && remote->started)
+		settle(remote, vhost_client_stop_ring(remote->client, index, NULL, &error), &error);
+	remote->rings[index].running = false;
+	remote->rings[index].used_index = NULL;
+	take_messages(remote);
+}
+
+void remote_reset(struct remote_device *remote)
+{
+	struct error error;
+	int result = 0;
+
+	for (uint16_t i = 0; i < remote->queue_count; i++)
+		remote_stop_ring(remote, i);
+	if (remote->client && (vhost_client_has(remote->client, VHOST_PROTOCOL_STATUS) ||
+			       vhost_client_has(remote->client, VHOST_PROTOCOL_RESET_DEVICE)))
+		result = vhost_client_reset(remote->client, &error);
+	if (result < 0)
+		give_up(remote, &error);
+	forget_inflight(remote);
+	remote->started = false;
+	remote->negotiated = 0;
+	take_messages(remote);
+}
+
+/* The connection */
+
+static void watch(struct remote_device *remote)
+{
+	int backend = vhost_client_backend_fd(remote->client);
+
+	/* Only its end: answers are waited for where the questions are asked. */
+	remote->connection.fd = vhost_client_fd(remote->client);
+	event_loop_add(remote->loop, &remote->connection, EPOLLRDHUP, NULL);
+	/* A copy, as the client may close its own at any time and in any thread. */
+	remote->backend.fd = backend < 0 ? -1 : fcntl(backend, F_DUPFD_CLOEXEC, 0);
+	if (remote->backend.fd >= 0)
+		event_loop_add(remote->loop, &remote->backend, EPOLLIN | EPOLLET, NULL);
+}
+
+static void unwatch(struct remote_device *remote)
+{
+	event_loop_remove(remote->loop, &remote->connection);
+	event_loop_remove(remote->loop, &remote->backend);
+	remote->connection.fd = -1;
+	close_fd(&remote->backend.fd);
+}
+
+/* Negotiates on a new connection and learns what is offered. */
+static struct vhost_client *introduce(struct remote_device *remote, int fd, struct error *error)
+{
+	struct vhost_client *client = vhost_client_new(fd, VHOST_CLIENT_TIMEOUT_MS, error);
+
+	if (client && vhost_client_negotiate(client, &client_ops, remote, error) < 0) {
+		vhost_client_free(client);
+		client = NULL;
+	}
+	return client;
+}
+
+/* Whether the process can go on where the one before it stopped. */
+static bool replaces(const struct remote_device *remote, const struct vhost_client *client,
+		     struct error *error)
+{
+	uint64_t queues = vhost_client_queue_count(client);
+
+	if (remote->features & ~vhost_client_features(client) ||
+	    (queues && queues < remote->queue_count)) {
+		error_set(error, EPROTO, "the new device process offers less than the one before");
+		return false;
+	}
+	return true;
+}
+
+/* Has the rings looked at from both sides: nobody knows what was lost in between. */
+static void kick_all(struct remote_device *remote)
+{
+	for (uint16_t i = 0; i < remote->queue_count; i++) {
+		if (!remote->rings[i].running)
+			continue;
+		eventfd_write(remote->rings[i].kick_fd, 1);
+		eventfd_write(remote->rings[i].call_fd, 1);
+	}
+}
+
+/* One attempt. Returns whether the process is back, or needed no more. */
+static bool connect_again(struct remote_device *remote, struct error *error)
+{
+	struct vhost_client *client;
+	bool back;
+	int fd = vhost_client_connect(remote->path, 0, error);
+
+	if (fd < 0)
+		return false;
+	pthread_mutex_lock(&remote->lock);
+	if (remote->closing)
+		shutdown(fd, SHUT_RDWR);
+	remote->pending_fd = fd;
+	pthread_mutex_unlock(&remote->lock);
+	client = introduce(remote, fd, error);
+
+	pthread_mutex_lock(&remote->lock);
+	remote->pending_fd = -1;
+	back = client && !remote->closing && replaces(remote, client, error) &&
+	       (!remote->started || send_all(remote, client, false, error) == 0);
+	if (back) {
+		remote->client = client;
+		if (read_config(remote, client, error))
+			remote->events->config_changed(remote->context);
+		kick_all(remote);
+	} else {
+		vhost_client_free(client);
+	}
+	pthread_mutex_unlock(&remote->lock);
+	return back;
+}
+
+static void *run_thread(void *argument)
+{
+	struct remote_device *remote = argument;
+	struct pollfd cancel = {.fd = remote->cancel_fd, .events = POLLIN};
+	int pause = RETRY_FIRST_MS;
+	bool told = false;
+	struct error error;
+
+	while (!connect_again(remote, &error)) {
+		/* Said when it is not the short time that a restart takes. */
+		if (pause >= RETRY_LAST_MS && !told) {
+			log_line(LOG_WARNING, COMPONENT, "%s: %s", remote->name, error.message);
+			told = true;
+		}
+		if (poll(&cancel, 1, pause) > 0)
+			break;
+		pause = pause * 2 < RETRY_LAST_MS ? pause * 2 : RETRY_LAST_MS;
+	}
+	eventfd_write(remote->back.fd, 1);
+	return NULL;
+}
+
+static void start_thread(struct remote_device *remote)
+{
+	int code = pthread_create(&remote->thread, NULL, run_thread, remote);
+
+	remote->connecting = code == 0;
+	if (code)
+		log_line(LOG_ERROR, COMPONENT, "%s: cannot be connected to again: %s", remote->name,
+			 strerror(code));
+}
+
+/* The process has gone. */
+static void handle_connection(void *context, uint32_t events)
+{
+	struct remote_device *remote = context;
+
+	pthread_mutex_lock(&remote->lock);
+	unwatch(remote);
+	vhost_client_free(remote->client);
+	remote->client = NULL;
+	remote->losses++;
+	log_line(LOG_INFO, COMPONENT, "%s: the device process is gone; it is waited for",
+		 remote->name);
+	start_thread(remote);
+	pthread_mutex_unlock(&remote->lock);
+}
+
+/* It is back. */
+static void handle_back(void *context, uint32_t events)
+{
+	struct remote_device *remote = context;
+	eventfd_t count;
+
+	if (eventfd_read(remote->back.fd, &count) < 0 || !remote->connecting)
+		return;
+	pthread_join(remote->thread, NULL);
+	remote->connecting = false;
+	pthread_mutex_lock(&remote->lock);
+	if (remote->client) {
+		log_line(LOG_INFO, COMPONENT, "%s: attached again", remote->name);
+		watch(remote);
+		take_messages(remote);
+	}
+	pthread_mutex_unlock(&remote->lock);
+}
+
+static void handle_backend(void *context, uint32_t events)
+{
+	struct remote_device *remote = context;
+
+	pthread_mutex_lock(&remote->lock);
+	take_messages(remote);
+	pthread_mutex_unlock(&remote->lock);
+}
+
+static int learn(struct remote_device *remote, struct error *error)
+{
+	const struct device_shape *shape = find_shape(remote->virtio_id);
+	uint64_t queues = vhost_client_queue_count(remote->client);
+
+	remote->features = vhost_client_features(remote->client);
+	if (!(remote->features & FEATURE(VIRTIO_F_VERSION_1)))
+		return error_set(error, EPROTO, "its device process serves no VIRTIO 1 device");
+	/* Where a process that dies has left a packed ring is known from that record alone. */
+	if (!vhost_client_has(remote->client, VHOST_PROTOCOL_INFLIGHT_SHMFD))
+		remote->features &= ~FEATURE(VIRTIO_F_RING_PACKED);
+	if (queues == 0)
+		queues = shape->queues;
+	remote->queue_count = queues < REMOTE_QUEUES_MAX ? (uint16_t)queues : REMOTE_QUEUES_MAX;
+	error_set(error, 0, "%s", "");
+	read_config(remote, remote->client, error);
+	return 0;
+}
+
+int remote_open(struct remote_device *remote, const char *name, const char *path,
+		uint32_t virtio_id, const struct monitor_memory *memory, struct event_loop *loop,
+		const struct remote_events *events, void *context, struct error *error)
+{
+	int fd, result = 0;
+
+	*remote = (struct remote_device){
+		.name = name,
+		.path = path,
+		.virtio_id = virtio_id,
+		.memory = memory,
+		.loop = loop,
+		.events = events,
+		.context = context,
+		.inflight_fd = -1,
+		.connection = {-1, handle_connection, remote},
+		.backend = {-1, handle_backend, remote},
+		.back = {eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), handle_back, remote},
+		.pending_fd = -1,
+		.cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+	};
+	pthread_mutex_init(&remote->lock, NULL);
+	for (int i = 0; i < REMOTE_QUEUES_MAX; i++)
+		remote->rings[i].kick_fd = remote->rings[i].call_fd = -1;
+	if (remote->back.fd < 0 || remote->cancel_fd < 0)
+		result = error_set_errno(error, errno, "cannot make an eventfd");
+	if (result == 0)
+		result = event_loop_add(loop, &remote->back, EPOLLIN, error);
+	fd = result < 0 ? result : vhost_client_connect(path, CONNECT_WAIT_MS, error);
+	if (fd >= 0)
+		remote->client = introduce(remote, fd, error);
+	result = fd < 0 ? fd : remote->client ? learn(remote, error) : -error->code;
+	for (uint16_t i = 0; i < remote->queue_count && result == 0; i++) {
+		remote->rings[i].kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		remote->rings[i].call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (remote->rings[i].kick_fd < 0 || remote->rings[i].call_fd < 0)
+			result = error_set_errno(error, errno, "cannot make an eventfd");
+	}
+	if (result < 0) {
+		error_prefix(error, "%s", name);
+		remote_close(remote);
+		return result;
+	}
+	watch(remote);
+	return 0;
+}
+
+void remote_close(struct remote_device *remote)
+{
+	pthread_mutex_lock(&remote->lock);
+	remote->closing = true;
+	if (remote->pending_fd >= 0)
+		shutdown(remote->pending_fd, SHUT_RDWR);
+	pthread_mutex_unlock(&remote->lock);
+	if (remote->connecting) {
+		eventfd_write(remote->cancel_fd, 1);
+		pthread_join(remote->thread, NULL);
+	}
+	unwatch(remote);
+	event_loop_remove(remote->loop, &remote->back);
+	close_fd(&remote->back.fd);
+	close_fd(&remote->cancel_fd);
+	vhost_client_free(remote->client);
+	forget_inflight(remote);
+	for (int i = 0; i < REMOTE_QUEUES_MAX; i++) {
+		close_fd(&remote->rings[i].kick_fd);
+		close_fd(&remote->rings[i].call_fd);
+	}
+	pthread_mutex_destroy(&remote->lock);
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A device in another process, reached by vhost-user: its life from the monitor's side. A process
+ * that goes away is connected to again, and gets everything back that the driver had set up.
+ *
+ * One lock guards it, which the functions below are called with, unless they say otherwise. While
+ * it waits for the process, which it does for at most VHOST_CLIENT_TIMEOUT_MS, so does whoever
+ * else wants the lock.
+ */
+#ifndef AVP_MONITOR_REMOTE_DEVICE_H
+#define AVP_MONITOR_REMOTE_DEVICE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/event_loop.h"
+#include "monitor/memory.h"
+#include "vhost/client.h"
+#include "vhost/inflight_area.h"
+
+#define REMOTE_QUEUES_MAX 64
+#define REMOTE_CONFIG_MAX 256
+
+/* A ring that the driver has set up. */
+struct remote_ring {
+	bool running;
+	uint16_t size;
+	uint64_t descriptors, driver, device; /* guest addresses */
+	int kick_fd, call_fd;		      /* eventfds, -1: not made yet */
+	/*
+	 * How far the device has used buffers, in memory that it or the guest writes: the index of
+	 * the split used ring. NULL: see the record of requests in flight.
+	 */
+	const volatile uint16_t *used_index;
+};
+
+/* What the device process tells on its own; called with the lock. */
+struct remote_events {
+	/* Configuration space is another one than before. */
+	void (*config_changed)(void *context);
+	/* The device has met what no correct driver does. */
+	void (*needs_reset)(void *context);
+};
+
+struct remote_device {
+	const char *name, *path;
+	uint32_t virtio_id;
+	const struct monitor_memory *memory;
+	struct event_loop *loop;
+	pthread_mutex_t lock;
+	const struct remote_events *events;
+	void *context;
+
+	struct vhost_client *client; /* NULL: the process is away */
+	uint64_t features;	     /* offered */
+	uint16_t queue_count;
+	uint32_t config_size;
+	uint8_t config[REMOTE_CONFIG_MAX];
+
+	/* What the driver has set up. */
+	bool started;
+	uint64_t negotiated;
+	struct remote_ring rings[REMOTE_QUEUES_MAX];
+	int inflight_fd; /* -1: none */
+	struct vhost_inflight inflight;
+	struct vhost_inflight_area inflight_area;
+	volatile bool inflight_lost;
+
+	/* The event loop's side. */
+	struct event_source connection, backend;
+	struct event_source back; /* an eventfd: the thread below has ended */
+	/* The thread that connects again. */
+	pthread_t thread;
+	bool connecting, closing;
+	int pending_fd; /* its connection, to be shut down when it must end; -1: none */
+	int cancel_fd;	/* an eventfd: closing */
+	unsigned int losses;
+};
+
+/*
+ * Connects to the process at the socket @path and learns what the device offers. Without the lock.
+ * -EPROTO: it is none that this monitor can use.
+ */
+int remote_open(struct remote_device *remote, const char *name, const char *path,
+		uint32_t virtio_id, const struct monitor_memory *memory, struct event_loop *loop,
+		const struct remote_events *events, void *context, struct error *error);
+/* Without the lock; no vCPU runs. One that failed to open, or is zeroed with fds -1, is fine. */
+void remote_close(struct remote_device *remote);
+
+/* Offers the driver's choice of features. Returns whether the device takes it. */
+bool remote_set_features(struct remote_device *remote, uint64_t features);
+
+/*
+ * The driver is ready: starts the device with all rings that are marked running. -EINVAL: it
+ * refuses. A process that is away gets it all when it is back.
+ */
+int remote_start(struct remote_device *remote);
+/* Starts one more ring, or stops one. */
+int remote_start_ring(struct remote_device *remote, uint16_t index);
+void remote_stop_ring(struct remote_device *remote, uint16_t index);
+/* Back to the state after remote_open: all rings stop. */
+void remote_reset(struct remote_device *remote);
+
+/* How far the device has used buffers of a running ring: changes with each buffer. */
+uint16_t remote_used_position(const struct remote_device *remote, uint16_t index);
+
+/* Writes to configuration space, @offset + @length at most config_size. */
+void remote_write_config(struct remote_device *remote, uint32_t offset, const void *data,
+			 uint32_t length);
+
+#endif

@@ -1,0 +1,615 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The registers of the virtio-mmio transport (VIRTIO 1.4, 4.2.2 and 4.2.3).
+ *
+ * InterruptStatus. Interrupts for used buffers go from the device process into the guest without
+ * passing here, so bit 0 is not set by anybody: it is worked out when it is read. A ring tells how
+ * far its buffers are used; `acknowledged` is how far they were when the driver last acknowledged.
+ * Bit 0 is set while the two differ for any ring. Reading notes the position as `seen`, and
+ * InterruptACK makes that, not the current position, the acknowledged one: a buffer that is used
+ * between the two keeps the bit set for the interrupt that comes with it. A buffer is told as used
+ * here only when the driver can see it in the ring, so a driver that finds the bit clear misses
+ * nothing. Where a driver has asked for no interrupt the bit tells of buffers nonetheless.
+ */
+#include "monitor/virtio_mmio.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_mmio.h>
+#include <linux/virtio_ring.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "monitor/remote_device.h"
+
+#define COMPONENT "monitor"
+#define MAGIC	  0x74726976 /* "virt" */
+#define VERSION	  2
+#define VENDOR	  0x31505641 /* "AVP1" */
+
+/* Registers that linux/virtio_mmio.h lacks (VIRTIO 1.4, 4.2.2, table 4.1). */
+#define REGISTER_QUEUE_RESET 0x0c0
+#ifndef VIRTIO_F_RING_RESET
+#define VIRTIO_F_RING_RESET 40
+#endif
+
+/* Entries that a ring may have: what device processes accept, as vhost-user does not tell. */
+#define QUEUE_SIZE_MAX	       256
+#define QUEUE_SIZE_MAX_ENTROPY 64
+
+/* Of what a guest does wrong so much is logged for a device. */
+#define COMPLAINTS_MAX 8
+
+#define FEATURE(bit)   (UINT64_C(1) << (bit))
+
+/*
+ * What cannot be offered, whatever the process does: legacy bits, what is no feature of a driver,
+ * and what this transport has nothing to do it with: NOTIFICATION_DATA (an eventfd carries no
+ * data), ACCESS_PLATFORM (no IOMMU), and those that only PCI has.
+ */
+#define FEATURES_LEFT_OUT                                                             \
+	(FEATURE(24) | FEATURE(26) | FEATURE(27) | FEATURE(30) | FEATURE(31) |        \
+	 FEATURE(VIRTIO_F_ACCESS_PLATFORM) | FEATURE(36) | FEATURE(VIRTIO_F_SR_IOV) | \
+	 FEATURE(38) | FEATURE(39) | FEATURE(41))
+
+/* A queue's registers. */
+struct queue {
+	bool ready;
+	uint32_t size;
+	uint64_t descriptors, driver, device;
+	bool attached; /* kicks and interrupts go straight */
+	uint16_t seen, acknowledged;
+};
+
+struct virtio_mmio {
+	struct bus_device registers;
+	struct virtio_slot slot;
+	struct remote_device remote; /* its lock guards all of this */
+	struct hypervisor *hypervisor;
+	uint64_t offered;
+	uint32_t features_select, driver_features_select, queue_select;
+	uint64_t driver_features;
+	bool unknown_features; /* the driver has chosen some beyond bit 63 */
+	uint32_t status;
+	bool config_interrupt;
+	uint32_t generation;
+	unsigned int complaints;
+	struct queue queues[REMOTE_QUEUES_MAX];
+};
+
+/* Sends the one interrupt that does not come from the device process. */
+static void interrupt_config(struct virtio_mmio *transport)
+{
+	transport->config_interrupt = true;
+	if (!transport->hypervisor)
+		return;
+	transport->hypervisor->ops->set_interrupt(transport->hypervisor, transport->slot.irq, true);
+	transport->hypervisor->ops->set_interrupt(transport->hypervisor, transport->slot.irq,
+						  false);
+}
+
+static void handle_config_changed(void *context)
+{
+	struct virtio_mmio *transport = context;
+
+	transport->generation++;
+	if (transport->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		interrupt_config(transport);
+}
+
+/* VIRTIO 1.4, 2.1.2: DEVICE_NEEDS_RESET, and the driver is told once it has said DRIVER_OK. */
+static void need_reset(struct virtio_mmio *transport)
+{
+	if (transport->status & VIRTIO_CONFIG_S_NEEDS_RESET)
+		return;
+	transport->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+	if (transport->status & VIRTIO_CONFIG_S_DRIVER_OK)
+		interrupt_config(transport);
+}
+
+static void handle_needs_reset(void *context)
+{
+	need_reset(context);
+}
+
+static const struct remote_events remote_events = {
+	.config_changed = handle_config_changed,
+	.needs_reset = handle_needs_reset,
+};
+
+static void complain(struct virtio_mmio *transport, const char *what)
+{
+	if (transport->complaints < COMPLAINTS_MAX)
+		log_line(LOG_WARNING, COMPONENT, "%s: the driver %s", transport->remote.name, what);
+	if (transport->complaints < COMPLAINTS_MAX)
+		transport->complaints++;
+}
+
+static uint32_t queue_size_max(const struct virtio_mmio *transport)
+{
+	if (transport->queue_select >= transport->remote.queue_count)
+		return 0;
+	return transport->remote.virtio_id == VIRTIO_ID_RNG ? QUEUE_SIZE_MAX_ENTROPY :
+							      QUEUE_SIZE_MAX;
+}
+
+static struct queue *selected(struct virtio_mmio *transport)
+{
+	return transport->queue_select < transport->remote.queue_count ?
+		       &transport->queues[transport->queue_select] :
+		       NULL;
+}
+
+/* Queues */
+
+static bool is_packed(const struct virtio_mmio *transport)
+{
+	return transport->driver_features & FEATURE(VIRTIO_F_RING_PACKED);
+}
+
+static bool area_fits(struct virtio_mmio *transport, uint64_t address, uint64_t size,
+		      uint64_t alignment)
+{
+	struct guest_memory memory = transport->remote.memory->guest;
+	void *host;
+
+	return address % alignment == 0 &&
+	       guest_memory_translate_all(&memory, guest_addr(address), size,
+					  GUEST_MEMORY_READ_WRITE, &host) == 0;
+}
+
+/* VIRTIO 1.4, 2.7 and 2.8: sizes and alignments. Returns what is wrong, or NULL. */
+static const char *check_queue(struct virtio_mmio *transport, const struct queue *queue,
+			       uint32_t size_max)
+{
+	bool packed = is_packed(transport), fits;
+	uint64_t size = queue->size;
+
+	if (size == 0 || size > size_max || (!packed && (size & (size - 1))))
+		return "has set a queue of a size that is not allowed";
+	fits = area_fits(transport, queue->descriptors, 16 * size, 16);
+	if (packed)
+		fits = fits && area_fits(transport, queue->driver, 4, 4) &&
+		       area_fits(transport, queue->device, 4, 4);
+	else
+		fits = fits && area_fits(transport, queue->driver, 6 + 2 * size, 2) &&
+		       area_fits(transport, queue->device, 6 + 8 * size, 4);
+	return fits ? NULL : "has put a queue where it has no memory, or not at a proper address";
+}
+
+/* Where the index of the split used ring is in our memory. */
+static const volatile uint16_t *used_index(struct virtio_mmio *transport, const struct queue *queue)
+{
+	struct guest_memory memory = transport->remote.memory->guest;
+	void *host = NULL;
+
+	if (!is_packed(transport))
+		guest_memory_translate_all(
+			&memory, guest_addr(queue->device + offsetof(struct vring_used, idx)),
+			sizeof(uint16_t), GUEST_MEMORY_READ, &host);
+	return host;
+}
+
+/* Copies a ready queue's registers to where the device process is told of them. */
+static bool prepare_queue(struct virtio_mmio *transport, uint16_t index, uint32_t size_max)
+{
+	struct queue *queue = &transport->queues[index];
+	struct remote_ring *ring = &transport->remote.rings[index];
+	const char *wrong = check_queue(transport, queue, size_max);
+
+	if (wrong) {
+		complain(transport, wrong);
+		return false;
+	}
+	ring->size = (uint16_t)queue->size;
+	ring->descriptors = queue->descriptors;
+	ring->driver = queue->driver;
+	ring->device = queue->device;
+	ring->used_index = used_index(transport, queue);
+	return true;
+}
+
+static struct hypervisor_kick queue_kick(const struct virtio_mmio *transport, uint16_t index)
+{
+	return (struct hypervisor_kick){
+		.address = transport->slot.address + VIRTIO_MMIO_QUEUE_NOTIFY,
+		.length = 4,
+		.value = index,
+		.fd = transport->remote.rings[index].kick_fd,
+	};
+}
+
+/* The device has the ring: from now on guest and device process reach each other directly. */
+static void attach_queue(struct virtio_mmio *transport, uint16_t index)
+{
+	const struct hypervisor_ops *ops = transport->hypervisor->ops;
+	struct hypervisor_kick kick = queue_kick(transport, index);
+	struct queue *queue = &transport->queues[index];
+	struct error error;
+
+	queue->seen = queue->acknowledged = remote_used_position(&transport->remote, index);
+	if (ops->add_interrupt(transport->hypervisor, transport->slot.irq,
+			       transport->remote.rings[index].call_fd, &error) < 0 ||
+	    ops->add_kick(transport->hypervisor, &kick, &error) < 0) {
+		log_line(LOG_ERROR, COMPONENT, "%s: %s", transport->remote.name, error.message);
+		need_reset(transport);
+	}
+	queue->attached = true;
+}
+
+static void detach_queue(struct virtio_mmio *transport, uint16_t index)
+{
+	const struct hypervisor_ops *ops = transport->hypervisor->ops;
+	struct hypervisor_kick kick = queue_kick(transport, index);
+	struct queue *queue = &transport->queues[index];
+
+	if (!queue->attached)
+		return;
+	queue->attached = false;
+	ops->remove_kick(transport->hypervisor, &kick, NULL);
+	ops->remove_interrupt(transport->hypervisor, transport->slot.irq,
+			      transport->remote.rings[index].call_fd, NULL);
+}
+
+static void stop_queue(struct virtio_mmio *transport, uint16_t index)
+{
+	detach_queue(transport, index);
+	remote_stop_ring(&transport->remote, index);
+}
+
+/* A queue is made ready while the device runs: after it was reset (VIRTIO 1.4, 2.6.1). */
+static void restart_queue(struct virtio_mmio *transport, uint16_t index)
+{
+	if (!prepare_queue(transport, index, queue_size_max(transport)) ||
+	    remote_start_ring(&transport->remote, index) < 0)
+		need_reset(transport);
+	else
+		attach_queue(transport, index);
+}
+
+/* QueueReady is written 0: only after a reset of the queue or of the device does it matter. */
+static void write_ready(struct virtio_mmio *transport, uint32_t value)
+{
+	struct queue *queue = selected(transport);
+
+	if (!queue)
+		return;
+	if (value == 1 && !queue->ready) {
+		queue->ready = true;
+		if (transport->remote.started && !(transport->status & VIRTIO_CONFIG_S_NEEDS_RESET))
+			restart_queue(transport, (uint16_t)transport->queue_select);
+	} else if (value == 0 && queue->ready) {
+		stop_queue(transport, (uint16_t)transport->queue_select);
+		queue->ready = false;
+	}
+}
+
+static void reset_queue(struct virtio_mmio *transport)
+{
+	struct queue *queue = selected(transport);
+
+	if (!queue || !(transport->driver_features & FEATURE(VIRTIO_F_RING_RESET)))
+		return;
+	stop_queue(transport, (uint16_t)transport->queue_select);
+	*queue = (struct queue){.size = 0};
+}
+
+/* The device's life */
+
+static void reset(struct virtio_mmio *transport)
+{
+	for (uint16_t i = 0; i < transport->remote.queue_count; i++) {
+		if (transport->hypervisor)
+			detach_queue(transport, i);
+		transport->queues[i] = (struct queue){.size = 0};
+	}
+	if (transport->status)
+		remote_reset(&transport->remote);
+	transport->features_select = transport->driver_features_select = 0;
+	transport->queue_select = 0;
+	transport->driver_features = 0;
+	transport->unknown_features = false;
+	transport->status = 0;
+	transport->config_interrupt = false;
+}
+
+/* VIRTIO 1.4, 2.2.2 and 6: the driver takes what was offered, and VERSION_1 for certain. */
+static bool accept_features(struct virtio_mmio *transport)
+{
+	uint64_t features = transport->driver_features;
+
+	if (transport->unknown_features || (features & ~transport->offered) ||
+	    !(features & FEATURE(VIRTIO_F_VERSION_1)))
+		return false;
+	return remote_set_features(&transport->remote, features & ~FEATURE(VIRTIO_F_RING_RESET));
+}
+
+static void start(struct virtio_mmio *transport)
+{
+	uint32_t selection = transport->queue_select;
+	bool good = true;
+
+	for (uint16_t i = 0; i < transport->remote.queue_count && good; i++) {
+		if (!transport->queues[i].ready)
+			continue;
+		transport->queue_select = i;
+		good = prepare_queue(transport, i, queue_size_max(transport));
+		transport->remote.rings[i].running = good;
+	}
+	transport->queue_select = selection;
+	if (good && remote_start(&transport->remote) < 0) {
+		complain(transport, "has set up what the device refuses");
+		good = false;
+	}
+	if (!good)
+		need_reset(transport);
+	/* Kicks come through only now: the device has its rings. */
+	for (uint16_t i = 0; i < transport->remote.queue_count && good; i++)
+		if (transport->queues[i].ready)
+			attach_queue(transport, i);
+}
+
+static void write_status(struct virtio_mmio *transport, uint32_t value)
+{
+	/* VIRTIO 1.4, 2.1.1: the driver sets bits and never clears one, but by a reset. */
+	uint32_t added = value & ~transport->status & 0xff & ~VIRTIO_CONFIG_S_NEEDS_RESET;
+
+	if (value == 0) {
+		reset(transport);
+		return;
+	}
+	if ((added & VIRTIO_CONFIG_S_FEATURES_OK) && !accept_features(transport))
+		added &= ~VIRTIO_CONFIG_S_FEATURES_OK;
+	transport->status |= added;
+	if (!(added & VIRTIO_CONFIG_S_DRIVER_OK))
+		return;
+	if (transport->status & VIRTIO_CONFIG_S_FEATURES_OK) {
+		start(transport);
+	} else {
+		complain(transport, "has switched the device on before its features");
+		need_reset(transport);
+	}
+}
+
+static void write_driver_features(struct virtio_mmio *transport, uint32_t value)
+{
+	uint32_t select = transport->driver_features_select;
+
+	if (transport->status & VIRTIO_CONFIG_S_FEATURES_OK)
+		return;
+	if (select > 1) {
+		transport->unknown_features |= value != 0;
+		return;
+	}
+	transport->driver_features &= ~((uint64_t)UINT32_MAX << 32 * select);
+	transport->driver_features |= (uint64_t)value << 32 * select;
+}
+
+/* Interrupts */
+
+static uint32_t read_interrupt_status(struct virtio_mmio *transport)
+{
+	uint32_t status = transport->config_interrupt ? VIRTIO_MMIO_INT_CONFIG : 0;
+
+	for (uint16_t i = 0; i < transport->remote.queue_count; i++) {
+		struct queue *queue = &transport->queues[i];
+
+		if (!queue->attached)
+			continue;
+		queue->seen = remote_used_position(&transport->remote, i);
+		if (queue->seen != queue->acknowledged)
+			status |= VIRTIO_MMIO_INT_VRING;
+	}
+	return status;
+}
+
+static void acknowledge_interrupts(struct virtio_mmio *transport, uint32_t value)
+{
+	if (value & VIRTIO_MMIO_INT_CONFIG)
+		transport->config_interrupt = false;
+	for (uint16_t i = 0; (value & VIRTIO_MMIO_INT_VRING) && i < transport->remote.queue_count;
+	     i++)
+		transport->queues[i].acknowledged = transport->queues[i].seen;
+}
+
+/* Registers */
+
+static void set_low(uint64_t *address, uint32_t value)
+{
+	*address = (*address & ~(uint64_t)UINT32_MAX) | value;
+}
+
+static void set_high(uint64_t *address, uint32_t value)
+{
+	*address = (*address & UINT32_MAX) | (uint64_t)value << 32;
+}
+
+/* VIRTIO 1.4, 4.2.2.2: not to be written while the queue is ready, and then without effect. */
+static void write_queue(struct virtio_mmio *transport, uint64_t address, uint32_t value)
+{
+	struct queue *queue = selected(transport);
+
+	if (!queue || queue->ready)
+		return;
+	switch (address) {
+	case VIRTIO_MMIO_QUEUE_NUM:
+		queue->size = value;
+		break;
+	case VIRTIO_MMIO_QUEUE_DESC_LOW:
+		set_low(&queue->descriptors, value);
+		break;
+	case VIRTIO_MMIO_QUEUE_DESC_HIGH:
+		set_high(&queue->descriptors, value);
+		break;
+	case VIRTIO_MMIO_QUEUE_AVAIL_LOW:
+		set_low(&queue->driver, value);
+		break;
+	case VIRTIO_MMIO_QUEUE_AVAIL_HIGH:
+		set_high(&queue->driver, value);
+		break;
+	case VIRTIO_MMIO_QUEUE_USED_LOW:
+		set_low(&queue->device, value);
+		break;
+	case VIRTIO_MMIO_QUEUE_USED_HIGH:
+		set_high(&queue->device, value);
+		break;
+	default: /* read-only, or there is no such register */
+		break;
+	}
+}
+
+static void write_register(struct virtio_mmio *transport, uint64_t address, uint32_t value)
+{
+	switch (address) {
+	case VIRTIO_MMIO_DEVICE_FEATURES_SEL:
+		transport->features_select = value;
+		break;
+	case VIRTIO_MMIO_DRIVER_FEATURES:
+		write_driver_features(transport, value);
+		break;
+	case VIRTIO_MMIO_DRIVER_FEATURES_SEL:
+		transport->driver_features_select = value;
+		break;
+	case VIRTIO_MMIO_QUEUE_SEL:
+		transport->queue_select = value;
+		break;
+	case VIRTIO_MMIO_QUEUE_READY:
+		write_ready(transport, value);
+		break;
+	case VIRTIO_MMIO_QUEUE_NOTIFY:
+		/* One that comes this way is of a queue that does not run: nobody waits for it. */
+		break;
+	case VIRTIO_MMIO_INTERRUPT_ACK:
+		acknowledge_interrupts(transport, value);
+		break;
+	case VIRTIO_MMIO_STATUS:
+		write_status(transport, value);
+		break;
+	case REGISTER_QUEUE_RESET:
+		if (value == 1)
+			reset_queue(transport);
+		break;
+	default:
+		write_queue(transport, address, value);
+	}
+}
+
+static uint32_t read_register(struct virtio_mmio *transport, uint64_t address)
+{
+	struct queue *queue = selected(transport);
+
+	switch (address) {
+	case VIRTIO_MMIO_MAGIC_VALUE:
+		return MAGIC;
+	case VIRTIO_MMIO_VERSION:
+		return VERSION;
+	case VIRTIO_MMIO_DEVICE_ID:
+		return transport->remote.virtio_id;
+	case VIRTIO_MMIO_VENDOR_ID:
+		return VENDOR;
+	case VIRTIO_MMIO_DEVICE_FEATURES:
+		return transport->features_select > 1 ?
+			       0 :
+			       (uint32_t)(transport->offered >> 32 * transport->features_select);
+	case VIRTIO_MMIO_QUEUE_NUM_MAX:
+		return queue_size_max(transport);
+	case VIRTIO_MMIO_QUEUE_READY:
+		return queue && queue->ready;
+	case VIRTIO_MMIO_INTERRUPT_STATUS:
+		return read_interrupt_status(transport);
+	case VIRTIO_MMIO_STATUS:
+		return transport->status;
+	case VIRTIO_MMIO_SHM_LEN_LOW:
+	case VIRTIO_MMIO_SHM_LEN_HIGH:
+	case VIRTIO_MMIO_SHM_BASE_LOW:
+	case VIRTIO_MMIO_SHM_BASE_HIGH:
+		return UINT32_MAX; /* there is no such region */
+	case VIRTIO_MMIO_CONFIG_GENERATION:
+		return transport->generation;
+	default: /* write-only, a queue reset that has been done, or no register */
+		return 0;
+	}
+}
+
+static void handle_config(struct virtio_mmio *transport, const struct bus_access *access)
+{
+	struct remote_device *remote = &transport->remote;
+	uint64_t offset = access->address - VIRTIO_MMIO_CONFIG;
+
+	if (offset > remote->config_size || access->length > remote->config_size - offset)
+		return;
+	if (access->write)
+		remote_write_config(remote, (uint32_t)offset, access->data, access->length);
+	else
+		memcpy(access->data, remote->config + offset, access->length);
+}
+
+static void handle_access(void *context, const struct bus_access *access)
+{
+	struct virtio_mmio *transport = context;
+
+	pthread_mutex_lock(&transport->remote.lock);
+	if (access->address >= VIRTIO_MMIO_CONFIG)
+		handle_config(transport, access);
+	/* VIRTIO 1.4, 4.2.2.2: 32 bits wide and aligned; nothing else is a register. */
+	else if (access->length != 4 || access->address % 4)
+		complain(transport, "uses registers by other widths than 32 bits");
+	else if (access->write)
+		write_register(transport, access->address, (uint32_t)bus_value(access));
+	else
+		bus_answer(access, read_register(transport, access->address));
+	pthread_mutex_unlock(&transport->remote.lock);
+}
+
+int virtio_mmio_open(struct virtio_mmio **out, const struct virtio_mmio_setup *setup,
+		     struct error *error)
+{
+	struct virtio_mmio *transport = calloc(1, sizeof(*transport));
+	int result;
+
+	if (!transport)
+		return error_set(error, ENOMEM, "out of memory");
+	transport->slot = setup->slot;
+	transport->registers = (struct bus_device){setup->slot.address, VIRTIO_SLOT_SIZE,
+						   handle_access, transport, setup->name};
+	result = remote_open(&transport->remote, setup->name, setup->path, setup->virtio_id,
+			     setup->memory, setup->loop, &remote_events, transport, error);
+	if (result < 0) {
+		free(transport);
+		return result;
+	}
+	transport->offered = (transport->remote.features & ~FEATURES_LEFT_OUT) |
+			     FEATURE(VIRTIO_F_RING_RESET);
+	*out = transport;
+	return 0;
+}
+
+void virtio_mmio_free(struct virtio_mmio *transport)
+{
+	if (!transport)
+		return;
+	remote_close(&transport->remote);
+	free(transport);
+}
+
+const struct bus_device *virtio_mmio_registers(const struct virtio_mmio *transport)
+{
+	return &transport->registers;
+}
+
+void virtio_mmio_attach(struct virtio_mmio *transport, struct hypervisor *hypervisor)
+{
+	pthread_mutex_lock(&transport->remote.lock);
+	transport->hypervisor = hypervisor;
+	pthread_mutex_unlock(&transport->remote.lock);
+}
+
+void virtio_mmio_detach(struct virtio_mmio *transport)
+{
+	pthread_mutex_lock(&transport->remote.lock);
+	reset(transport);
+	transport->hypervisor = NULL;
+	pthread_mutex_unlock(&transport->remote.lock);
+}

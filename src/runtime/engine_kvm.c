@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Engine kvm: a guest in AVP's own monitor, a process of this same program that is driven by the
+ * lines of monitor/control.h. What it says on standard error is passed on as it is.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/arguments.h"
+#include "base/cleanup.h"
+#include "base/line_reader.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "base/text.h"
+#include "monitor/boot.h"
+#include "monitor/control.h"
+#include "runtime/engine.h"
+#include "runtime/log_relay.h"
+
+#define COMPONENT "kvm"
+/* How long the monitor gets to end after SIGTERM when the guest is given up. */
+#define FREE_MS 2000
+
+struct engine_guest {
+	const struct engine_setup *setup;
+	struct process process;
+	struct event_source exit_source;
+	struct log_relay output;    /* its standard error */
+	struct line_reader control; /* its events */
+	int control_fd;		    /* for commands; the reader's; -1: it hung up */
+	bool running;		    /* at least once */
+	bool told;		    /* how the guest ended, in the next two */
+	enum guest_end end;
+	char how[CONTROL_LINE_MAX];
+	bool stop_asked, kill_asked;
+};
+
+static int kvm_usable(struct engine_plan **out, const struct guest_config *config,
+		      const struct kvm_probe_result *kvm, struct error *error)
+{
+	struct engine_plan *plan;
+
+	if (kvm->verdict != KVM_PROBE_WORKS)
+		return error_set(error, ENODEV,
+				 "engine kvm: %s; `--engine auto` takes another engine then, and "
+				 "`avp doctor` says what can be done",
+				 kvm->reason);
+	if (config && config->device_count > arch_virtio_slots)
+		return error_set_usage(error,
+				       "engine kvm: %zu devices: its machine has room for %u; give "
+				       "fewer, or take --engine qemu",
+				       config->device_count, arch_virtio_slots);
+	plan = calloc(1, sizeof(*plan));
+	if (!plan)
+		return error_set(error, ENOMEM, "out of memory");
+	snprintf(plan->summary, sizeof(plan->summary), "AVP's monitor on KVM");
+	*out = plan;
+	return 0;
+}
+
+static void command(struct engine_guest *guest, const char *word)
+{
+	char line[32];
+	int length = snprintf(line, sizeof(line), "%s\n", word);
+
+	if (guest->control_fd >= 0)
+		send(guest->control_fd, line, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* CONTROL_STEP's text. */
+static void handle_step(struct engine_guest *guest, char *text)
+{
+	uint64_t nanoseconds = strtoull(text, &text, 10);
+
+	guest->setup->events->step(guest->setup->context, nanoseconds, text + strspn(text, " "));
+}
+
+static void handle_end_told(struct engine_guest *guest, enum guest_end end, const char *how)
+{
+	guest->told = true;
+	guest->end = end;
+	snprintf(guest->how, sizeof(guest->how), "%s", how);
+	if (end == GUEST_POWERED_OFF && (guest->stop_asked || guest->kill_asked)) {
+		guest->end = GUEST_KILLED;
+		snprintf(guest->how, sizeof(guest->how), "powered off on request");
+	}
+}
+
+static void handle_event(void *context, char *line, size_t length, bool cut)
+{
+	struct engine_guest *guest = context;
+	const struct engine_setup *setup = guest->setup;
+	char *text = line + strcspn(line, " ");
+
+	if (*text)
+		*text++ = 0;
+	text_make_printable(text);
+	if (!strcmp(line, CONTROL_STEP)) {
+		handle_step(guest, text);
+	} else if (!strcmp(line, CONTROL_RUNNING)) {
+		if (!guest->running)
+			setup->events->running(setup->context);
+		guest->running = true;
+		log_relay_let_through(&guest->output);
+	} else if (!strcmp(line, CONTROL_RESET)) {
+		setup->events->reset(setup->context);
+	} else if (!strcmp(line, CONTROL_OFF)) {
+		handle_end_told(guest, GUEST_POWERED_OFF, text);
+	} else if (!strcmp(line, CONTROL_PANICKED)) {
+		handle_end_told(guest, GUEST_PANICKED, text);
+	} else if (!strcmp(line, CONTROL_FAILED)) {
+		handle_end_told(guest, GUEST_FAILED, text);
+	}
+}
+
+static void handle_control_end(void *context)
+{
+	struct engine_guest *guest = context;
+
+	guest->control_fd = -1;
+}
+
+/* What the end of the monitor's process means, when it did not tell by itself. */
+static void judge(struct engine_guest *guest, int status)
+{
+	char text[PROCESS_STATUS_LENGTH];
+
+	if (guest->told)
+		return;
+	if (guest->kill_asked) {
+		handle_end_told(guest, GUEST_KILLED, "was ended as it stood");
+		return;
+	}
+	guest->end = GUEST_FAILED;
+	snprintf(guest->how, sizeof(guest->how), "ended with its monitor (%s)",
+		 process_describe(text, status));
+}
+
+/* The guest never ran: what the monitor said last is why, and its exit status whose fault. */
+static void refuse(struct engine_guest *guest, int status)
+{
+	const struct engine_setup *setup = guest->setup;
+	struct error error;
+
+	error_set(&error, EIO, "%s", guest->how);
+	error.usage = WIFEXITED(status) && WEXITSTATUS(status) == ERROR_EXIT_USAGE;
+	log_relay_take_message(&guest->output, error.message, sizeof(error.message));
+	if (!error.message[0])
+		error_set(&error, EIO, "engine kvm: the guest %s", guest->how);
+	setup->events->refused(setup->context, &error);
+}
+
+static void handle_exit(void *context, uint32_t events)
+{
+	struct engine_guest *guest = context;
+	const struct engine_setup *setup = guest->setup;
+	int status;
+
+	event_loop_remove(setup->loop, &guest->exit_source);
+	if (!process_reap(&guest->process, &status))
+		return;
+	/* Its last events and words have arrived, but may not have been handled. */
+	line_reader_drain(&guest->control);
+	log_relay_drain(&guest->output);
+	judge(guest, status);
+	if (!guest->running && !guest->kill_asked)
+		refuse(guest, status);
+	setup->events->ended(setup->context, guest->end, guest->how);
+}
+
+static int execute(struct engine_guest *guest, int serial, int control, int output,
+		   struct error *error)
+{
+	const struct engine_setup *setup = guest->setup;
+	const struct guest_config *config = setup->config;
+	cleanup_arguments struct arguments arguments = {0};
+	cleanup_free int *kept = calloc(2 + setup->device_count, sizeof(*kept));
+	struct process_spawn spawn = {
+		.program = "/proc/self/exe",
+		.kept_fds = kept,
+		.stdin_fd = -1,
+		.stdout_fd = output,
+		.stderr_fd = output,
+		.own_group = true, /* so that keys of the terminal reach only this program */
+	};
+
+	if (!kept)
+		return error_set(error, ENOMEM, "out of memory");
+	arguments_add(&arguments, "avp");
+	arguments_add(&arguments, "monitor");
+	log_relay_add_arguments(&arguments);
+	arguments_add_format(&arguments, "--kernel=%s", config->kernel);
+	if (config->initrd)
+		arguments_add_format(&arguments, "--initrd=%s", config->initrd);
+	if (config->append)
+		arguments_add_format(&arguments, "--append=%s", config->append);
+	arguments_add_format(&arguments, "--cpus=%" PRIu64, config->cpus);
+	arguments_add_format(&arguments, "--memory=%" PRIu64, config->memory);
+	if (config->huge_pages)
+		arguments_add(&arguments, "--huge-pages");
+	arguments_add_format(&arguments, "--serial-fd=%d", serial);
+	arguments_add_format(&arguments, "--control-fd=%d", control);
+	kept[spawn.kept_fd_count++] = serial;
+	kept[spawn.kept_fd_count++] = control;
+	for (size_t i = 0; i < setup->device_count; i++) {
+		const struct engine_device *device = &setup->devices[i];
+
+		arguments_add_format(&arguments, "--device=%s:%s=/proc/self/fd/%d",
+				     device->config->type->name, device->config->name,
+				     device->connect_fd);
+		kept[spawn.kept_fd_count++] = device->connect_fd;
+	}
+	spawn.argv = arguments_finish(&arguments, error);
+	if (!spawn.argv)
+		return -ENOMEM;
+	return process_spawn(&guest->process, &spawn, error);
+}
+
+/* Starts the monitor; what it inherits is closed here when this returns. */
+static int start_process(struct engine_guest *guest, int console_fd, struct error *error)
+{
+	const struct engine_setup *setup = guest->setup;
+	cleanup_fd int console = console_fd, control = -1, output = -1;
+	int control_ends[2], result;
+
+	result = log_relay_open(&guest->output, setup->loop, &output, error);
+	if (result < 0)
+		return result;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control_ends) < 0)
+		return error_set_errno(error, errno, "cannot make a pair of sockets");
+	control = control_ends[1];
+	guest->control.line = handle_event;
+	guest->control.ended = handle_control_end;
+	guest->control.context = guest;
+	result = line_reader_open(&guest->control, setup->loop, control_ends[0], CONTROL_LINE_MAX,
+				  error);
+	if (result < 0)
+		return result;
+	guest->control_fd = control_ends[0];
+	result = execute(guest, console, control, output, error);
+	if (result < 0)
+		return result;
+	guest->exit_source = (struct event_source){guest->process.pidfd, handle_exit, guest};
+	return event_loop_add(setup->loop, &guest->exit_source, EPOLLIN, error);
+}
+
+static void kvm_free(struct engine_guest *guest)
+{
+	if (!guest)
+		return;
+	event_loop_remove(guest->setup->loop, &guest->exit_source);
+	process_end(&guest->process, FREE_MS);
+	line_reader_close(&guest->control);
+	log_relay_close(&guest->output);
+	free(guest);
+}
+
+static int kvm_start(struct engine_guest **out, const struct engine_setup *setup,
+		     struct error *error)
+{
+	cleanup_fd int console = setup->console_fd;
+	struct engine_guest *guest = calloc(1, sizeof(*guest));
+	int result;
+
+	*out = NULL;
+	if (!guest)
+		return error_set(error, ENOMEM, "out of memory");
+	guest->setup = setup;
+	guest->process = PROCESS_NONE;
+	guest->exit_source.fd = -1;
+	guest->control_fd = -1;
+	result = start_process(guest, take_fd(&console), error);
+	if (result < 0) {
+		kvm_free(guest);
+		return result;
+	}
+	*out = guest;
+	return 0;
+}
+
+static bool kvm_reattaches(const struct device_type *type)
+{
+	return true;
+}
+
+static pid_t kvm_pid(const struct engine_guest *guest)
+{
+	return guest->process.pid;
+}
+
+static void kvm_stop(struct engine_guest *guest)
+{
+	guest->stop_asked = true;
+	command(guest, CONTROL_BUTTON);
+}
+
+static void kvm_kill(struct engine_guest *guest)
+{
+	/* It ends by itself and passes on what the guest said last, unless it hangs. */
+	if (guest->kill_asked || guest->control_fd < 0)
+		process_signal(&guest->process, SIGKILL);
+	else
+		command(guest, CONTROL_END);
+	guest->kill_asked = true;
+}
+
+const struct engine engine_kvm = {
+	.name = "kvm",
+	.kind = ENGINE_KVM,
+	.usable = kvm_usable,
+	.start = kvm_start,
+	.reattaches = kvm_reattaches,
+	.pid = kvm_pid,
+	.stop = kvm_stop,
+	.kill = kvm_kill,
+	.free = kvm_free,
+};

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The timeline of a guest's start.
+ */
+#include "runtime/timeline.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+uint64_t timeline_now(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}
+
+void timeline_start(struct timeline *timeline)
+{
+	timeline->count = 0;
+	timeline->start = timeline_now() - clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+void timeline_add(struct timeline *timeline, uint64_t time, const char *text)
+{
+	struct timeline_step *step = &timeline->steps[timeline->count];
+
+	if (timeline->count == TIMELINE_STEPS)
+		return;
+	timeline->count++;
+	step->time = time;
+	snprintf(step->text, sizeof(step->text), "%s", text);
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct timeline_step *one = a, *other = b;
+
+	return one->time < other->time ? -1 : one->time > other->time;
+}
+
+void timeline_print(struct timeline *timeline)
+{
+	uint64_t before = timeline->start;
+
+	/* Other processes tell of theirs later than this one of its own. */
+	qsort(timeline->steps, timeline->count, sizeof(timeline->steps[0]), compare);
+	fprintf(stderr, "%12s %12s\n", "ms", "step");
+	for (size_t i = 0; i < timeline->count; i++) {
+		const struct timeline_step *step = &timeline->steps[i];
+
+		fprintf(stderr, "%12.3f %+12.3f  %s\n",
+			(double)(int64_t)(step->time - timeline->start) / 1e6,
+			(double)(int64_t)(step->time - before) / 1e6, step->text);
+		before = step->time;
+	}
+}
