@@ -296,24 +296,6 @@ static size_t write_madt(struct aml *aml, uint32_t cpus)
 	return table;
 }
 
-/*
- * Configuration space of PCI, where nothing answers: a kernel that looks for PCI finds a way to look,
- * and finds nothing. Without it Linux complains of the missing way.
- */
-static size_t write_mcfg(struct aml *aml)
-{
-	size_t table = open_table(aml, "MCFG", 1);
-
-	aml_number(aml, 0, 8);
-	aml_number(aml, X86_PCI_ADDRESS, 8);
-	aml_number(aml, 0, 2); /* segment */
-	aml_number(aml, 0, 1); /* first and last bus */
-	aml_number(aml, 0, 1);
-	aml_number(aml, 0, 4);
-	close_table(aml, table);
-	return table;
-}
-
 static void write_rsdp(struct aml *aml, uint64_t xsdt)
 {
 	size_t used = aml->used;
@@ -338,17 +320,15 @@ int acpi_write_tables(uint8_t *buffer, size_t size, uint64_t address, uint32_t c
 		      unsigned int virtio_devices)
 {
 	struct aml aml = {.data = buffer, .size = size};
-	size_t dsdt, fadt, madt, mcfg, xsdt;
+	size_t dsdt, fadt, madt, xsdt;
 
 	aml_zeros(&aml, RSDP_SIZE);
 	dsdt = write_dsdt(&aml, cpus, virtio_devices);
 	fadt = write_fadt(&aml, address + dsdt);
 	madt = write_madt(&aml, cpus);
-	mcfg = write_mcfg(&aml);
 	xsdt = open_table(&aml, "XSDT", 1);
 	aml_number(&aml, address + fadt, 8);
 	aml_number(&aml, address + madt, 8);
-	aml_number(&aml, address + mcfg, 8);
 	close_table(&aml, xsdt);
 	write_rsdp(&aml, address + xsdt);
 	return aml.overflow ? -ENOSPC : (int)aml.used;

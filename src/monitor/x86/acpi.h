@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The ACPI tables of an x86 machine, hardware-reduced (ACPI 6.5, 4.1): RSDP, XSDT, FADT, MADT, MCFG and a
+ * The ACPI tables of an x86 machine, hardware-reduced (ACPI 6.5, 4.1): RSDP, XSDT, FADT, MADT and a
  * DSDT that names the serial port, the power registers, pvpanic and the virtio-mmio transports.
  */
 #ifndef AVP_MONITOR_X86_ACPI_H

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "monitor/power.h"
 #include "monitor/x86/acpi.h"
 #include "monitor/x86/kernel.h"
 #include "monitor/x86/layout.h"
@@ -38,7 +39,7 @@ struct start_info_memory {
 	uint32_t type, reserved;
 };
 
-#define MEMORY_MAP_MAX 5
+#define MEMORY_MAP_MAX 4
 
 /* What is in memory of a machine that is about to start. */
 struct boot {
@@ -72,7 +73,6 @@ static void make_memory_map(struct boot *boot)
 	add_memory(boot, 0, X86_LOW_MEMORY_END, E820_RAM);
 	add_memory(boot, X86_LOW_MEMORY_END, X86_HIGH_MEMORY, E820_RESERVED);
 	add_memory(boot, X86_HIGH_MEMORY, ranges[0].size, E820_RAM);
-	add_memory(boot, X86_PCI_ADDRESS, X86_PCI_ADDRESS + X86_PCI_SIZE, E820_RESERVED);
 	if (boot->memory->count > 1)
 		add_memory(boot, ranges[1].address, ranges[1].address + ranges[1].size, E820_RAM);
 }
@@ -167,6 +167,25 @@ static void write_start_info(struct boot *boot)
 	memcpy(start->map, boot->map, sizeof(start->map));
 }
 
+/*
+ * All that is left of firmware: a jump to it resets the machine. Linux on hardware-reduced ACPI tries
+ * EFI first and this next, before it would think of the reset register.
+ */
+static void write_reset_vector(struct boot *boot)
+{
+	const uint16_t port = (uint16_t)(arch_platform.power_address + POWER_RESET);
+	const uint8_t code[] = {
+		0xba,	   port & 0xff,
+		port >> 8,		      /* mov dx, port */
+		0xb0,	   POWER_RESET_VALUE, /* mov al, POWER_RESET_VALUE */
+		0xee,			      /* out dx, al */
+		0xf4,			      /* hlt */
+		0xeb,	   0xfd,	      /* jmp to the hlt */
+	};
+
+	memcpy(low_memory(boot, X86_RESET_VECTOR, sizeof(code)), code, sizeof(code));
+}
+
 int arch_boot_load(struct monitor_memory *memory, const struct boot_source *source,
 		   struct boot_entry *entry, struct error *error)
 {
@@ -183,6 +202,7 @@ int arch_boot_load(struct monitor_memory *memory, const struct boot_source *sour
 			      X86_ACPI_ADDRESS, source->cpus, source->virtio_devices) < 0)
 		return error_set(error, ENOSPC, "the ACPI tables do not fit");
 	make_memory_map(&boot);
+	write_reset_vector(&boot);
 	if (boot.kernel.protocol == BOOT_PVH)
 		write_start_info(&boot);
 	else

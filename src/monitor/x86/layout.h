@@ -16,6 +16,7 @@
 #define X86_LOW_MEMORY_END    0x9fc00
 #define X86_ACPI_ADDRESS      0xe0000 /* the RSDP first, where it is looked for as well */
 #define X86_ACPI_SIZE	      0x10000
+#define X86_RESET_VECTOR      0xffff0 /* where firmware would start, in real mode */
 #define X86_HIGH_MEMORY	      0x100000
 
 /* Memory ends here at the latest, and goes on at 4 GiB. */
@@ -23,10 +24,6 @@
 #define X86_HOLE_END	   UINT64_C(0x100000000)
 
 #define X86_VIRTIO_ADDRESS 0xd0000000
-/* Configuration space of one PCI bus without devices. */
-#define X86_PCI_ADDRESS	   0xe0000000
-#define X86_PCI_SIZE	   0x100000
-
 #define X86_IOAPIC_ADDRESS 0xfec00000
 #define X86_LAPIC_ADDRESS  0xfee00000
 /* For KVM on Intel processors: a page, and three. */

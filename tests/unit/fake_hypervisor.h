@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A hypervisor for unit tests: remembers what it is asked for, and its vCPUs do what a test's script
+ * says.
+ */
+#ifndef AVP_TESTS_UNIT_FAKE_HYPERVISOR_H
+#define AVP_TESTS_UNIT_FAKE_HYPERVISOR_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "monitor/hypervisor.h"
+
+#define FAKE_KICKS 64
+#define FAKE_IRQS  32
+
+struct fake_hypervisor {
+	struct hypervisor hypervisor;
+	pthread_mutex_t lock;
+	struct hypervisor_kick kicks[FAKE_KICKS];
+	struct fake_interrupt {
+		uint32_t irq;
+		int fd;
+	} interrupts[FAKE_KICKS];
+	unsigned int kick_count, interrupt_count, memory_count;
+	atomic_uint edges[FAKE_IRQS]; /* by set_interrupt */
+	bool levels[FAKE_IRQS];
+	uint32_t vcpus; /* alive */
+	struct boot_entry entry;
+	/*
+	 * What vCPU @index does next; called in its thread, @step counting from 0. NULL, or a
+	 * script that leaves exit->kind VCPU_EXIT_NONE: it sleeps until it is interrupted.
+	 */
+	void (*script)(struct fake_hypervisor *fake, uint32_t index, unsigned int step,
+		       struct vcpu_exit *exit);
+	void *context;
+};
+
+/* Makes one that outlives `free`, so that tests can look at it: give it back with fake_close. */
+void fake_open(struct fake_hypervisor *fake);
+void fake_close(struct fake_hypervisor *fake);
+
+/* The guest writes @value of 32 bits at @address: whether that was a kick, which it then was. */
+bool fake_write(struct fake_hypervisor *fake, uint64_t address, uint32_t value);
+
+#endif

@@ -1,0 +1,588 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The virtio-mmio transport with a device served by vhost-user in another thread: its registers as a
+ * driver and as an attacker uses them, and the device process that goes away and comes back.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_mmio.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "monitor/virtio_mmio.h"
+#include "unit/fake_hypervisor.h"
+#include "unit/vhost_rig.h"
+
+#define SLOT_ADDRESS  UINT64_C(0xd0003000)
+#define SLOT_IRQ      9
+#define QUEUE_SIZE    32
+#define RING_STRIDE   0x4000
+#define BUFFERS	      0x20000
+#define MEMORY_SIZE   (1 << 20)
+#define DEVICE_ID     2
+#define QUEUE_RESET   0x0c0
+#define FEATURE_RESET (UINT64_C(1) << 40)
+#define STATUS_DRIVER (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER)
+
+struct board {
+	struct vhost_rig rig;
+	struct fake_hypervisor fake;
+	struct monitor_memory memory;
+	struct event_loop loop;
+	struct virtio_mmio *transport;
+	const struct bus_device *device;
+	struct driver_queue queues[RIG_QUEUES];
+	struct driver_descriptor descriptors[RIG_QUEUES][QUEUE_SIZE];
+	uint64_t features;
+	unsigned int number; /* of the next request, on all queues */
+};
+
+static void turn(struct board *board)
+{
+	while (event_loop_turn(&board->loop, 0) > 0)
+		;
+}
+
+static int set_up(void **state)
+{
+	static struct board board;
+	struct memory_range range = {0, MEMORY_SIZE};
+	struct virtio_mmio_setup setup = {
+		.name = "test0",
+		.virtio_id = DEVICE_ID,
+		.slot = {SLOT_ADDRESS, SLOT_IRQ},
+		.memory = &board.memory,
+		.loop = &board.loop,
+	};
+	struct error error;
+
+	memset(&board, 0, sizeof(board));
+	rig_start(&board.rig, -1);
+	setup.path = board.rig.path;
+	fake_open(&board.fake);
+	assert_int_equal(event_loop_init(&board.loop, 0, NULL), 0);
+	assert_int_equal(monitor_memory_open(&board.memory, &range, 1, false, NULL), 0);
+	assert_done(virtio_mmio_open(&board.transport, &setup, &error), &error);
+	virtio_mmio_attach(board.transport, &board.fake.hypervisor);
+	board.device = virtio_mmio_registers(board.transport);
+	*state = &board;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct board *board = *state;
+
+	virtio_mmio_detach(board->transport);
+	assert_int_equal(board->fake.kick_count, 0);
+	assert_int_equal(board->fake.interrupt_count, 0);
+	virtio_mmio_free(board->transport);
+	monitor_memory_close(&board->memory);
+	event_loop_close(&board->loop);
+	fake_close(&board->fake);
+	rig_stop(&board->rig);
+	return 0;
+}
+
+static void access_register(struct board *board, uint64_t offset, void *data, uint32_t length,
+			    bool write)
+{
+	board->device->handle(board->device->context,
+			      &(struct bus_access){offset, length, write, data});
+}
+
+static uint32_t get(struct board *board, uint64_t offset)
+{
+	uint32_t value = 0;
+
+	access_register(board, offset, &value, 4, false);
+	return value;
+}
+
+static void put(struct board *board, uint64_t offset, uint32_t value)
+{
+	access_register(board, offset, &value, 4, true);
+}
+
+static uint64_t offered(struct board *board)
+{
+	uint64_t low;
+
+	put(board, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 0);
+	low = get(board, VIRTIO_MMIO_DEVICE_FEATURES);
+	put(board, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 1);
+	return low | (uint64_t)get(board, VIRTIO_MMIO_DEVICE_FEATURES) << 32;
+}
+
+/* Up to FEATURES_OK; returns the status. */
+static uint32_t negotiate(struct board *board, uint64_t features)
+{
+	put(board, VIRTIO_MMIO_STATUS, 0);
+	put(board, VIRTIO_MMIO_STATUS, STATUS_DRIVER);
+	put(board, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
+	put(board, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)features);
+	put(board, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
+	put(board, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)(features >> 32));
+	put(board, VIRTIO_MMIO_STATUS, STATUS_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK);
+	board->features = features;
+	return get(board, VIRTIO_MMIO_STATUS);
+}
+
+static void set_address(struct board *board, uint64_t low, uint64_t address)
+{
+	put(board, low, (uint32_t)address);
+	put(board, low + 4, (uint32_t)(address >> 32));
+}
+
+static void set_up_queue(struct board *board, unsigned int index)
+{
+	uint64_t ring = 0x4000 + index * RING_STRIDE;
+	struct driver_queue *queue = &board->queues[index];
+
+	memset(board->memory.host + ring, 0, RING_STRIDE);
+	memset(board->descriptors[index], 0, sizeof(board->descriptors[index]));
+	driver_queue_init(queue, (uint16_t)index, QUEUE_SIZE, board->features,
+			  board->memory.host + ring, board->descriptors[index]);
+	put(board, VIRTIO_MMIO_QUEUE_SEL, index);
+	put(board, VIRTIO_MMIO_QUEUE_NUM, QUEUE_SIZE);
+	set_address(board, VIRTIO_MMIO_QUEUE_DESC_LOW, ring + queue->layout.descriptors);
+	set_address(board, VIRTIO_MMIO_QUEUE_AVAIL_LOW, ring + queue->layout.driver);
+	set_address(board, VIRTIO_MMIO_QUEUE_USED_LOW, ring + queue->layout.device);
+	put(board, VIRTIO_MMIO_QUEUE_READY, 1);
+}
+
+static void drive_ok(struct board *board)
+{
+	put(board, VIRTIO_MMIO_STATUS, get(board, VIRTIO_MMIO_STATUS) | VIRTIO_CONFIG_S_DRIVER_OK);
+}
+
+static void boot(struct board *board, uint64_t features)
+{
+	assert_true(negotiate(board, features) & VIRTIO_CONFIG_S_FEATURES_OK);
+	for (unsigned int i = 0; i < RIG_QUEUES; i++)
+		set_up_queue(board, i);
+	drive_ok(board);
+	assert_int_equal(get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET, 0);
+}
+
+/* Adds a request for one byte and kicks. */
+static void request(struct board *board, unsigned int index)
+{
+	unsigned int number = board->number++;
+	uint64_t address = BUFFERS + number % 1024 * 2;
+	struct driver_buffer buffers[2] = {{guest_addr(address), 1}, {guest_addr(address + 1), 1}};
+
+	board->memory.host[address] = (uint8_t)number;
+	assert_int_equal(driver_queue_add(&board->queues[index], buffers, 1, 1,
+					  (void *)(uintptr_t)(number + 1)),
+			 0);
+	if (driver_queue_kick_wanted(&board->queues[index]))
+		assert_true(
+			fake_write(&board->fake, SLOT_ADDRESS + VIRTIO_MMIO_QUEUE_NOTIFY, index));
+}
+
+/* Takes an answer, waiting for it; the interrupt must have come by then. */
+static void expect_answer(struct board *board, unsigned int index)
+{
+	struct driver_queue *queue = &board->queues[index];
+	uint32_t written;
+	int error = 0;
+	void *token = NULL;
+
+	for (int i = 0; i < 10000 && !(token = driver_queue_take(queue, &written, &error)); i++) {
+		turn(board);
+		usleep(1000);
+	}
+	assert_int_equal(error, 0);
+	assert_non_null(token);
+	assert_int_equal(board->memory.host[BUFFERS + ((uintptr_t)token - 1) % 1024 * 2 + 1],
+			 (uint8_t)((uintptr_t)token));
+}
+
+static void echo(struct board *board, unsigned int index)
+{
+	for (int i = 0; i < 5; i++) {
+		request(board, index);
+		expect_answer(board, index);
+	}
+}
+
+static void test_identity(void **state)
+{
+	struct board *board = *state;
+
+	assert_int_equal(get(board, VIRTIO_MMIO_MAGIC_VALUE), 0x74726976);
+	assert_int_equal(get(board, VIRTIO_MMIO_VERSION), 2);
+	assert_int_equal(get(board, VIRTIO_MMIO_DEVICE_ID), DEVICE_ID);
+	assert_int_equal(get(board, VIRTIO_MMIO_VENDOR_ID), 0x31505641);
+	assert_true(offered(board) & RIG_VERSION_1);
+	assert_true(offered(board) & RIG_PACKED);
+	assert_true(offered(board) & FEATURE_RESET);
+	assert_false(offered(board) & RIG_PLATFORM);
+	put(board, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 2);
+	assert_int_equal(get(board, VIRTIO_MMIO_DEVICE_FEATURES), 0);
+	/* No shared memory: VIRTIO 1.4, 4.2.2. */
+	assert_int_equal(get(board, VIRTIO_MMIO_SHM_LEN_LOW), UINT32_MAX);
+	assert_int_equal(get(board, VIRTIO_MMIO_SHM_BASE_HIGH), UINT32_MAX);
+	put(board, VIRTIO_MMIO_QUEUE_SEL, RIG_QUEUES - 1);
+	assert_int_equal(get(board, VIRTIO_MMIO_QUEUE_NUM_MAX), 256);
+	put(board, VIRTIO_MMIO_QUEUE_SEL, RIG_QUEUES);
+	assert_int_equal(get(board, VIRTIO_MMIO_QUEUE_NUM_MAX), 0);
+}
+
+static void test_widths(void **state)
+{
+	struct board *board = *state;
+	uint64_t data = 0;
+
+	/* VIRTIO 1.4, 4.2.2.2: 32 bits and aligned, but for configuration space. */
+	access_register(board, VIRTIO_MMIO_MAGIC_VALUE, &data, 1, false);
+	access_register(board, VIRTIO_MMIO_MAGIC_VALUE, &data, 2, false);
+	access_register(board, VIRTIO_MMIO_MAGIC_VALUE, &data, 8, false);
+	access_register(board, VIRTIO_MMIO_MAGIC_VALUE + 2, &data, 4, false);
+	assert_int_equal(data, 0);
+	data = 0x03;
+	access_register(board, VIRTIO_MMIO_STATUS, &data, 1, true);
+	access_register(board, VIRTIO_MMIO_STATUS, &data, 8, true);
+	assert_int_equal(get(board, VIRTIO_MMIO_STATUS), 0);
+	for (uint32_t width = 1; width <= 8; width *= 2) {
+		uint64_t value = 0, again = 0x1122334455667788;
+
+		access_register(board, VIRTIO_MMIO_CONFIG, &again, width, true);
+		access_register(board, VIRTIO_MMIO_CONFIG, &value, width, false);
+		assert_memory_equal(&value, &again, width);
+	}
+	/* Beyond its end. */
+	data = 0;
+	access_register(board, VIRTIO_MMIO_CONFIG + 0x600, &data, 4, false);
+	assert_int_equal(data, 0);
+}
+
+static void test_features(void **state)
+{
+	struct board *board = *state;
+
+	assert_false(negotiate(board, 0) & VIRTIO_CONFIG_S_FEATURES_OK);
+	assert_false(negotiate(board, RIG_VERSION_1 | RIG_PLATFORM) & VIRTIO_CONFIG_S_FEATURES_OK);
+	put(board, VIRTIO_MMIO_STATUS, 0);
+	put(board, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 2);
+	put(board, VIRTIO_MMIO_DRIVER_FEATURES, 1);
+	put(board, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
+	put(board, VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)(RIG_VERSION_1 >> 32));
+	put(board, VIRTIO_MMIO_STATUS, STATUS_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK);
+	assert_false(get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_FEATURES_OK);
+	assert_true(negotiate(board, RIG_VERSION_1) & VIRTIO_CONFIG_S_FEATURES_OK);
+	/* The choice is final. */
+	put(board, VIRTIO_MMIO_DRIVER_FEATURES, 0);
+	set_up_queue(board, 0);
+	drive_ok(board);
+	echo(board, 0);
+}
+
+static void test_life(void **state)
+{
+	struct board *board = *state;
+	static const uint64_t features[] = {
+		RIG_VERSION_1,
+		RIG_VERSION_1 | RIG_EVENT_INDEX,
+		RIG_VERSION_1 | RIG_PACKED,
+		RIG_VERSION_1 | RIG_PACKED | RIG_EVENT_INDEX | FEATURE_RESET,
+	};
+
+	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+		/* Nobody listens before DRIVER_OK, nor after a reset. */
+		assert_false(fake_write(&board->fake, SLOT_ADDRESS + VIRTIO_MMIO_QUEUE_NOTIFY, 0));
+		boot(board, features[i]);
+		assert_int_equal(board->fake.kick_count, RIG_QUEUES);
+		assert_int_equal(board->fake.interrupt_count, RIG_QUEUES);
+		for (unsigned int j = 0; j < board->fake.interrupt_count; j++)
+			assert_int_equal(board->fake.interrupts[j].irq, SLOT_IRQ);
+		for (int j = 0; j < 40; j++)
+			echo(board, (unsigned int)j % 2);
+		put(board, VIRTIO_MMIO_STATUS, 0);
+		assert_int_equal(get(board, VIRTIO_MMIO_STATUS), 0);
+		assert_int_equal(get(board, VIRTIO_MMIO_QUEUE_READY), 0);
+		assert_int_equal(board->fake.kick_count, 0);
+	}
+}
+
+/* The truth about used buffers, under random schedules, against a count of what was acknowledged. */
+static void test_interrupt_status(void **state)
+{
+	struct board *board = *state;
+	static const uint64_t features[] = {RIG_VERSION_1, RIG_VERSION_1 | RIG_PACKED};
+
+	srand(7);
+	for (size_t format = 0; format < 2; format++) {
+		unsigned int used = 0, seen = 0, acknowledged = 0, pending[2] = {0};
+
+		boot(board, features[format]);
+		for (int step = 0; step < 4000; step++) {
+			unsigned int index = (unsigned int)rand() % 2;
+
+			switch (rand() % 4) {
+			case 0:
+				if (pending[index] == QUEUE_SIZE / 2)
+					break;
+				request(board, index);
+				pending[index]++;
+				break;
+			case 1:
+				/* All answers, so that it is known how many are used. */
+				for (index = 0; index < 2; index++)
+					for (; pending[index] > 0; pending[index]--, used++)
+						expect_answer(board, index);
+				break;
+			case 2: {
+				uint32_t status = get(board, VIRTIO_MMIO_INTERRUPT_STATUS);
+
+				if (used != acknowledged)
+					assert_true(status & VIRTIO_MMIO_INT_VRING);
+				if (pending[0] + pending[1] == 0) {
+					assert_int_equal(status & VIRTIO_MMIO_INT_VRING,
+							 used != acknowledged);
+					seen = used;
+				} else {
+					seen = UINT32_MAX; /* more may have been */
+				}
+				break;
+			}
+			case 3:
+				put(board, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING);
+				if (seen == UINT32_MAX) {
+					/* Bring both to a point that is known. */
+					for (index = 0; index < 2; index++)
+						for (; pending[index] > 0; pending[index]--, used++)
+							expect_answer(board, index);
+					get(board, VIRTIO_MMIO_INTERRUPT_STATUS);
+					put(board, VIRTIO_MMIO_INTERRUPT_ACK,
+					    VIRTIO_MMIO_INT_VRING);
+					seen = used;
+				}
+				acknowledged = seen;
+				break;
+			}
+		}
+		assert_true(used > 500);
+	}
+}
+
+static void test_used_between_read_and_acknowledgement(void **state)
+{
+	struct board *board = *state;
+
+	boot(board, RIG_VERSION_1);
+	echo(board, 0);
+	assert_true(get(board, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_VRING);
+	echo(board, 1);
+	put(board, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING);
+	assert_true(get(board, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_VRING);
+	put(board, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING);
+	assert_int_equal(get(board, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+}
+
+static void change_config(struct vhost_rig *rig, void *context)
+{
+	rig->test.config[RIG_WRITABLE]++;
+	virtio_device_config_changed(&rig->test.device);
+}
+
+static void test_configuration_changes(void **state)
+{
+	struct board *board = *state;
+	uint32_t generation;
+	uint8_t before = 0, after = 0;
+
+	boot(board, RIG_VERSION_1);
+	generation = get(board, VIRTIO_MMIO_CONFIG_GENERATION);
+	access_register(board, VIRTIO_MMIO_CONFIG + RIG_WRITABLE, &before, 1, false);
+	rig_run(&board->rig, change_config, NULL);
+	for (int i = 0; i < 5000 && !board->fake.edges[SLOT_IRQ]; i++) {
+		turn(board);
+		usleep(1000);
+	}
+	assert_int_equal(board->fake.edges[SLOT_IRQ], 1);
+	assert_int_equal(get(board, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_CONFIG);
+	access_register(board, VIRTIO_MMIO_CONFIG + RIG_WRITABLE, &after, 1, false);
+	assert_int_equal(after, before + 1);
+	assert_int_not_equal(get(board, VIRTIO_MMIO_CONFIG_GENERATION), generation);
+	put(board, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_CONFIG);
+	assert_int_equal(get(board, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+}
+
+static void test_queue_reset(void **state)
+{
+	struct board *board = *state;
+
+	for (int packed = 0; packed < 2; packed++) {
+		boot(board, RIG_VERSION_1 | FEATURE_RESET | (packed ? RIG_PACKED : 0));
+		for (int i = 0; i < 5; i++) {
+			echo(board, 0);
+			echo(board, 1);
+			put(board, VIRTIO_MMIO_QUEUE_SEL, 0);
+			put(board, QUEUE_RESET, 1);
+			assert_int_equal(get(board, QUEUE_RESET), 0);
+			assert_int_equal(get(board, VIRTIO_MMIO_QUEUE_READY), 0);
+			assert_false(fake_write(&board->fake,
+						SLOT_ADDRESS + VIRTIO_MMIO_QUEUE_NOTIFY, 0));
+			echo(board, 1);
+			set_up_queue(board, 0);
+		}
+		echo(board, 0);
+	}
+}
+
+static void test_wrong_queues(void **state)
+{
+	struct board *board = *state;
+	static const struct {
+		uint32_t size;
+		uint64_t descriptors, driver, device;
+	} wrong[] = {
+		{0, 0x4000, 0x5000, 0x6000},	   {3, 0x4000, 0x5000, 0x6000},
+		{512, 0x4000, 0x5000, 0x6000},	   {65535, 0x4000, 0x5000, 0x6000},
+		{32, 0x4001, 0x5000, 0x6000},	   {32, 0x4000, 0x5001, 0x6000},
+		{32, 0x4000, 0x5000, 0x6002},	   {32, UINT64_MAX - 15, 0x5000, 0x6000},
+		{32, 0x4000, MEMORY_SIZE, 0x6000}, {32, 0x4000, 0x5000, MEMORY_SIZE - 64},
+	};
+
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		assert_true(negotiate(board, RIG_VERSION_1) & VIRTIO_CONFIG_S_FEATURES_OK);
+		put(board, VIRTIO_MMIO_QUEUE_SEL, 0);
+		put(board, VIRTIO_MMIO_QUEUE_NUM, wrong[i].size);
+		set_address(board, VIRTIO_MMIO_QUEUE_DESC_LOW, wrong[i].descriptors);
+		set_address(board, VIRTIO_MMIO_QUEUE_AVAIL_LOW, wrong[i].driver);
+		set_address(board, VIRTIO_MMIO_QUEUE_USED_LOW, wrong[i].device);
+		put(board, VIRTIO_MMIO_QUEUE_READY, 1);
+		drive_ok(board);
+		assert_true(get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET);
+		assert_int_equal(get(board, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_CONFIG);
+		assert_int_equal(board->fake.kick_count, 0);
+	}
+	/* A reset makes it good. */
+	boot(board, RIG_VERSION_1);
+	echo(board, 0);
+}
+
+static void test_on_before_its_queues(void **state)
+{
+	struct board *board = *state;
+
+	put(board, VIRTIO_MMIO_STATUS, STATUS_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK);
+	assert_true(get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	assert_true(negotiate(board, RIG_VERSION_1) & VIRTIO_CONFIG_S_FEATURES_OK);
+	drive_ok(board);
+	assert_int_equal(board->fake.kick_count, 0);
+	put(board, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	boot(board, RIG_VERSION_1);
+	echo(board, 1);
+}
+
+/* The server's process is replaced in the middle; @requests are in its hands then. */
+static void replace_server(struct board *board)
+{
+	const char *path = strdup(board->rig.path);
+
+	rig_stop(&board->rig);
+	turn(board);
+	rig_start(&board->rig, -1);
+	/* It has another socket; the old path leads there now. */
+	if (strcmp(path, board->rig.path)) {
+		char directory[256];
+
+		snprintf(directory, sizeof(directory), "%s", path);
+		*strrchr(directory, '/') = 0;
+		mkdir(directory, 0700);
+		assert_int_equal(symlink(board->rig.path, path), 0);
+	}
+	free((char *)path);
+}
+
+static void test_the_process_is_replaced(void **state)
+{
+	struct board *board = *state;
+	static const uint64_t features[] = {
+		RIG_VERSION_1,
+		RIG_VERSION_1 | RIG_EVENT_INDEX,
+		RIG_VERSION_1 | RIG_PACKED | RIG_EVENT_INDEX,
+	};
+
+	for (size_t format = 0; format < sizeof(features) / sizeof(features[0]); format++) {
+		boot(board, features[format]);
+		echo(board, 0);
+		/* Some that it has taken and holds, and some that nobody serves yet. */
+		board->rig.test.hold = HOLD_EVERY_SECOND;
+		for (int i = 0; i < 6; i++)
+			request(board, 0);
+		replace_server(board);
+		for (int i = 0; i < 6; i++)
+			request(board, 0);
+		for (int i = 0; i < 12; i++)
+			expect_answer(board, 0);
+		echo(board, 1);
+		assert_int_equal(get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET, 0);
+	}
+}
+
+static void *storm(void *argument)
+{
+	struct board *board = argument;
+	unsigned int seed = (unsigned int)(uintptr_t)pthread_self();
+
+	for (int i = 0; i < 20000; i++) {
+		static const uint32_t widths[] = {1, 2, 4, 4, 4, 4, 4, 8};
+		uint64_t data = (uint64_t)rand_r(&seed) << 33 ^ (uint64_t)rand_r(&seed);
+		uint64_t offset = (uint64_t)rand_r(&seed) % (rand_r(&seed) % 8 ? 0x130 : 0xff8);
+
+		if (rand_r(&seed) % 2)
+			data %= 64;
+		access_register(board, rand_r(&seed) % 4 ? offset & ~UINT64_C(3) : offset, &data,
+				widths[rand_r(&seed) % 8], rand_r(&seed) % 4);
+	}
+	return NULL;
+}
+
+static void test_register_storm(void **state)
+{
+	struct board *board = *state;
+	pthread_t threads[2];
+
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, storm, board), 0);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	turn(board);
+	boot(board, RIG_VERSION_1 | RIG_PACKED);
+	echo(board, 0);
+}
+
+int main(void)
+{
+#define BOARD_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		BOARD_TEST(test_identity),
+		BOARD_TEST(test_widths),
+		BOARD_TEST(test_features),
+		BOARD_TEST(test_life),
+		BOARD_TEST(test_interrupt_status),
+		BOARD_TEST(test_used_between_read_and_acknowledgement),
+		BOARD_TEST(test_configuration_changes),
+		BOARD_TEST(test_queue_reset),
+		BOARD_TEST(test_wrong_queues),
+		BOARD_TEST(test_on_before_its_queues),
+		BOARD_TEST(test_the_process_is_replaced),
+		BOARD_TEST(test_register_storm),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * How an x86 kernel gets into memory, and what it is told of the machine: kernel files of all kinds
+ * and with all faults, made here; CPUID; and the ACPI tables, read back by iasl.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <asm/bootparam.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "monitor/boot.h"
+#include "monitor/x86/acpi.h"
+#include "monitor/x86/cpuid.h"
+#include "monitor/x86/layout.h"
+#include "unit/scratch.h"
+
+#define MIB	     (UINT64_C(1) << 20)
+#define MEMORY	     (64 * MIB)
+#define LOAD_ADDRESS 0x1000000
+#define PAYLOAD_SIZE 0x10000
+#define SETUP_SIZE   (5 * 512)
+
+struct machine {
+	struct monitor_memory memory;
+	struct boot_source source;
+	struct boot_entry entry;
+	struct error error;
+};
+
+static int file_of(const void *data, size_t size)
+{
+	int fd = memfd_create("file", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, data, size, 0), size);
+	return fd;
+}
+
+static int set_up(void **state)
+{
+	static struct machine machine;
+	struct memory_range ranges[MONITOR_MEMORY_RANGES];
+	size_t count = arch_memory_ranges(MEMORY, ranges);
+
+	memset(&machine, 0, sizeof(machine));
+	assert_int_equal(monitor_memory_open(&machine.memory, ranges, count, false, NULL), 0);
+	machine.source = (struct boot_source){
+		.kernel_fd = -1,
+		.kernel_name = "KERNEL",
+		.initrd_fd = -1,
+		.initrd_name = "INITRD",
+		.command_line = "console=ttyS0 quiet",
+		.cpus = 4,
+		.virtio_devices = 3,
+	};
+	*state = &machine;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct machine *machine = *state;
+
+	if (machine->source.kernel_fd >= 0)
+		close(machine->source.kernel_fd);
+	if (machine->source.initrd_fd >= 0)
+		close(machine->source.initrd_fd);
+	monitor_memory_close(&machine->memory);
+	return 0;
+}
+
+static int load(struct machine *machine, const void *kernel, size_t size)
+{
+	if (machine->source.kernel_fd >= 0)
+		close(machine->source.kernel_fd);
+	machine->source.kernel_fd = file_of(kernel, size);
+	return arch_boot_load(&machine->memory, &machine->source, &machine->entry, &machine->error);
+}
+
+static void expect_refusal(struct machine *machine, const void *kernel, size_t size,
+			   const char *text)
+{
+	assert_int_equal(load(machine, kernel, size), -EINVAL);
+	assert_true(machine->error.usage);
+	if (!strstr(machine->error.message, text))
+		fail_msg("'%s' is not in '%s'", text, machine->error.message);
+}
+
+/* A bzImage with what a loader looks at. */
+static uint8_t bzimage[SETUP_SIZE + PAYLOAD_SIZE];
+
+static struct setup_header *make_bzimage(void)
+{
+	struct setup_header *header = (struct setup_header *)(bzimage + 0x1f1);
+
+	for (size_t i = 0; i < sizeof(bzimage); i++)
+		bzimage[i] = (uint8_t)(i * 7);
+	memset(bzimage, 0, SETUP_SIZE);
+	bzimage[0x200] = 0xeb;
+	bzimage[0x201] = 0x6a;
+	header->setup_sects = 4;
+	header->boot_flag = 0xaa55;
+	header->header = 0x53726448;
+	header->version = 0x20f;
+	header->xloadflags = XLF_KERNEL_64;
+	header->syssize = PAYLOAD_SIZE / 16;
+	header->pref_address = LOAD_ADDRESS;
+	header->init_size = 0x800000;
+	header->initrd_addr_max = 0x7fffffff;
+	header->cmdline_size = 2047;
+	return header;
+}
+
+static void test_bzimage(void **state)
+{
+	struct machine *machine = *state;
+	const struct boot_params *params;
+	uint8_t initrd[5000];
+
+	make_bzimage();
+	memset(initrd, 0x5a, sizeof(initrd));
+	machine->source.initrd_fd = file_of(initrd, sizeof(initrd));
+	assert_int_equal(load(machine, bzimage, sizeof(bzimage)), 0);
+	assert_int_equal(machine->entry.protocol, BOOT_LINUX64);
+	assert_int_equal(machine->entry.address, LOAD_ADDRESS + 0x200);
+	assert_memory_equal(machine->memory.host + LOAD_ADDRESS, bzimage + SETUP_SIZE,
+			    PAYLOAD_SIZE);
+
+	params = (const struct boot_params *)(machine->memory.host + machine->entry.argument);
+	assert_int_equal(params->hdr.header, 0x53726448);
+	assert_int_equal(params->hdr.type_of_loader, 0xff);
+	assert_string_equal((char *)machine->memory.host + params->hdr.cmd_line_ptr,
+			    "console=ttyS0 quiet");
+	assert_int_equal(params->hdr.ramdisk_size, sizeof(initrd));
+	assert_int_equal(params->hdr.ramdisk_image % 4096, 0);
+	assert_true(params->hdr.ramdisk_image + sizeof(initrd) <= MEMORY);
+	assert_memory_equal(machine->memory.host + params->hdr.ramdisk_image, initrd,
+			    sizeof(initrd));
+	assert_memory_equal(machine->memory.host + params->acpi_rsdp_addr, "RSD PTR ", 8);
+	assert_int_equal(params->e820_entries, 3);
+	assert_int_equal(params->e820_table[2].addr, MIB);
+	assert_int_equal(params->e820_table[2].size, MEMORY - MIB);
+	assert_int_equal(params->e820_table[2].type, 1);
+}
+
+static void test_memory_around_the_hole(void **state)
+{
+	struct memory_range ranges[MONITOR_MEMORY_RANGES];
+
+	(void)state;
+	assert_int_equal(arch_memory_ranges(3072 * MIB, ranges), 1);
+	assert_int_equal(arch_memory_ranges(6144 * MIB, ranges), 2);
+	assert_int_equal(ranges[0].size, 3072 * MIB);
+	assert_int_equal(ranges[1].address, UINT64_C(1) << 32);
+	assert_int_equal(ranges[1].size, 3072 * MIB);
+	/* No slot or controller lies in memory, and each slot has an interrupt of its own. */
+	for (unsigned int i = 0; i < arch_virtio_slots; i++) {
+		struct virtio_slot slot = arch_virtio_slot(i);
+
+		assert_true(slot.address >= ranges[0].size);
+		assert_true(slot.irq < X86_IOAPIC_PINS && slot.irq != arch_platform.serial_irq &&
+			    slot.irq != arch_platform.power_irq);
+		for (unsigned int j = 0; j < i; j++)
+			assert_int_not_equal(slot.irq, arch_virtio_slot(j).irq);
+	}
+}
+
+static void test_faulty_bzimages(void **state)
+{
+	struct machine *machine = *state;
+	struct setup_header *header = make_bzimage();
+
+	expect_refusal(machine, bzimage, sizeof(bzimage) - 100, "KERNEL: is truncated");
+	expect_refusal(machine, bzimage, SETUP_SIZE - 1, "is truncated");
+	expect_refusal(machine, bzimage, 700, "is truncated");
+	header->xloadflags = 0;
+	expect_refusal(machine, bzimage, sizeof(bzimage), "without the 64-bit boot protocol");
+	header = make_bzimage();
+	header->init_size = 63 * MIB;
+	expect_refusal(machine, bzimage, sizeof(bzimage), "give more");
+	header = make_bzimage();
+	header->pref_address = UINT64_MAX - 0x1000;
+	expect_refusal(machine, bzimage, sizeof(bzimage), "does not fit");
+	header->pref_address = 0x1000;
+	expect_refusal(machine, bzimage, sizeof(bzimage), "does not fit");
+	header = make_bzimage();
+	header->syssize = UINT32_MAX;
+	expect_refusal(machine, bzimage, sizeof(bzimage), "is truncated");
+	header->syssize = 0;
+	expect_refusal(machine, bzimage, sizeof(bzimage), "is truncated");
+}
+
+static void test_no_kernels(void **state)
+{
+	struct machine *machine = *state;
+	uint8_t arm64[4096] = {0};
+	Elf64_Ehdr elf = {
+		.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+		.e_machine = EM_AARCH64,
+	};
+
+	expect_refusal(machine, "#!/bin/sh\n", 10, "is no kernel");
+	expect_refusal(machine, "", 0, "is no kernel");
+	memcpy(arm64 + 56, "ARM\x64", 4);
+	expect_refusal(machine, arm64, sizeof(arm64), "for arm64");
+	expect_refusal(machine, &elf, sizeof(elf), "for arm64");
+	elf.e_machine = EM_386;
+	expect_refusal(machine, &elf, sizeof(elf), "for 32-bit x86");
+	expect_refusal(machine, &elf, 20, "is truncated");
+}
+
+struct elf_file {
+	Elf64_Ehdr header;
+	Elf64_Phdr segments[2];
+	struct {
+		Elf64_Nhdr head;
+		char name[4];
+		uint32_t entry;
+	} note;
+	uint8_t code[256];
+};
+
+static struct elf_file make_elf(void)
+{
+	struct elf_file elf = {
+		.header =
+			{
+				.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB,
+					    EV_CURRENT},
+				.e_type = ET_EXEC,
+				.e_machine = EM_X86_64,
+				.e_entry = 0x200010,
+				.e_phoff = offsetof(struct elf_file, segments),
+				.e_phentsize = sizeof(Elf64_Phdr),
+				.e_phnum = 2,
+			},
+		.segments =
+			{
+				{
+					.p_type = PT_LOAD,
+					.p_offset = offsetof(struct elf_file, code),
+					.p_paddr = 0x200000,
+					.p_vaddr = 0x200000,
+					.p_filesz = sizeof(elf.code),
+					.p_memsz = 0x2000,
+				},
+				{
+					.p_type = PT_NOTE,
+					.p_offset = offsetof(struct elf_file, note),
+					.p_filesz = sizeof(elf.note),
+				},
+			},
+		.note = {{4, 4, 18}, "Xen", 0x200020},
+	};
+
+	memset(elf.code, 0xcc, sizeof(elf.code));
+	return elf;
+}
+
+static void test_elf(void **state)
+{
+	struct machine *machine = *state;
+	struct elf_file elf = make_elf();
+	uint32_t magic;
+
+	/* What the last guest left where this kernel wants zeros. */
+	memset(machine->memory.host + 0x200000, 0xff, 0x2000);
+	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
+	assert_int_equal(machine->entry.protocol, BOOT_PVH);
+	assert_int_equal(machine->entry.address, 0x200020);
+	memcpy(&magic, machine->memory.host + machine->entry.argument, 4);
+	assert_int_equal(magic, 0x336ec578);
+	assert_memory_equal(machine->memory.host + 0x200000, elf.code, sizeof(elf.code));
+	for (size_t i = sizeof(elf.code); i < 0x2000; i++)
+		assert_int_equal(machine->memory.host[0x200000 + i], 0);
+
+	/* Without the note it is started where it says; by a virtual address, too. */
+	elf.note.head.n_type = 1;
+	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
+	assert_int_equal(machine->entry.protocol, BOOT_LINUX64);
+	assert_int_equal(machine->entry.address, 0x200010);
+	elf.segments[0].p_vaddr = 0xffffffff80200000;
+	elf.header.e_entry = 0xffffffff80200018;
+	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
+	assert_int_equal(machine->entry.address, 0x200018);
+}
+
+static void test_faulty_elf_files(void **state)
+{
+	struct machine *machine = *state;
+	struct elf_file elf = make_elf();
+
+	expect_refusal(machine, &elf, sizeof(elf) - 10, "is truncated");
+	elf.header.e_phnum = 65;
+	expect_refusal(machine, &elf, sizeof(elf), "65 segments");
+	elf = make_elf();
+	elf.header.e_phoff = UINT64_MAX - 8;
+	expect_refusal(machine, &elf, sizeof(elf), "is truncated");
+	elf = make_elf();
+	elf.segments[0].p_offset = UINT64_MAX - 8;
+	expect_refusal(machine, &elf, sizeof(elf), "is truncated");
+	elf = make_elf();
+	elf.segments[0].p_paddr = 0x9000;
+	expect_refusal(machine, &elf, sizeof(elf), "below 1 MiB");
+	elf = make_elf();
+	elf.segments[0].p_paddr = UINT64_MAX - 0x100;
+	expect_refusal(machine, &elf, sizeof(elf), "is damaged");
+	elf = make_elf();
+	elf.segments[0].p_memsz = MEMORY;
+	expect_refusal(machine, &elf, sizeof(elf), "does not fit");
+	elf = make_elf();
+	elf.segments[0].p_memsz = 10;
+	expect_refusal(machine, &elf, sizeof(elf), "is damaged");
+	elf = make_elf();
+	elf.note.entry = 0x10;
+	expect_refusal(machine, &elf, sizeof(elf), "outside of what it loads");
+	/* A note that says that it is longer than its segment is none. */
+	elf = make_elf();
+	elf.note.head.n_descsz = UINT32_MAX;
+	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
+	assert_int_equal(machine->entry.protocol, BOOT_LINUX64);
+}
+
+static void test_random_kernels(void **state)
+{
+	struct machine *machine = *state;
+
+	srand(11);
+	for (int i = 0; i < 3000; i++) {
+		struct elf_file elf = make_elf();
+		uint8_t *bytes = (uint8_t *)&elf;
+
+		for (int j = rand() % 4; j >= 0; j--)
+			bytes[(size_t)rand() % (sizeof(elf) - sizeof(elf.code))] = (uint8_t)rand();
+		load(machine, &elf, sizeof(elf) - (rand() % 4 ? 0 : (size_t)rand() % 200));
+		make_bzimage();
+		for (int j = rand() % 4; j >= 0; j--)
+			bzimage[0x1f1 + rand() % 0x80] = (uint8_t)rand();
+		load(machine, bzimage, sizeof(bzimage));
+	}
+}
+
+static void test_initrd_and_command_line(void **state)
+{
+	struct machine *machine = *state;
+	char line[4200];
+
+	make_bzimage();
+	machine->source.initrd_fd = memfd_create("initrd", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(machine->source.initrd_fd, 60 * MIB), 0);
+	expect_refusal(machine, bzimage, sizeof(bzimage), "INITRD: 62914560 bytes do not fit");
+	close(machine->source.initrd_fd);
+	machine->source.initrd_fd = -1;
+	memset(line, 'x', sizeof(line));
+	line[2048] = 0;
+	machine->source.command_line = line;
+	expect_refusal(machine, bzimage, sizeof(bzimage), "2048 characters; it takes 2047");
+}
+
+static void test_cpuid(void **state)
+{
+	struct kvm_cpuid2 *cpuid =
+		calloc(1, sizeof(*cpuid) + CPUID_ENTRIES_MAX * sizeof(cpuid->entries[0]));
+	struct kvm_cpuid_entry2 *entries = cpuid->entries;
+
+	(void)state;
+	cpuid->nent = 4;
+	entries[0] = (struct kvm_cpuid_entry2){.function = 1, .ebx = 0xff0812ab, .ecx = 1u << 27};
+	entries[1] = (struct kvm_cpuid_entry2){.function = 0xb, .index = 1};
+	entries[2] = (struct kvm_cpuid_entry2){.function = 4, .index = 3, .eax = 0x163};
+	entries[3] = (struct kvm_cpuid_entry2){.function = 0x80000008, .ecx = 0x50ff};
+	for (uint32_t i = 0; i < 6; i++) {
+		cpuid_set_processor(cpuid, i, 6);
+		assert_int_equal(entries[0].ebx, i << 24 | 6 << 16 | 0x12ab);
+		assert_int_equal(entries[0].ecx, 1u << 31 | 1u << 24 | 1u << 21);
+		assert_int_equal(entries[1].eax, 3); /* bits for six */
+		assert_int_equal(entries[1].ebx, 6);
+		assert_int_equal(entries[1].ecx, 0x201);
+		assert_int_equal(entries[1].edx, i);
+		assert_int_equal(entries[2].eax >> 26, 5);
+		assert_int_equal(entries[2].eax >> 14 & 0xfff, 5);
+		assert_int_equal(entries[3].ecx, 3 << 12 | 5);
+	}
+	free(cpuid);
+}
+
+/* iasl takes each table apart and puts it together again, and finds nothing to say. */
+static void test_acpi_tables(void **state)
+{
+	static uint8_t tables[X86_ACPI_SIZE];
+	struct scratch scratch;
+	char command[1024];
+	int size;
+
+	(void)state;
+	if (system("command -v iasl >/dev/null") != 0)
+		skip();
+	scratch_make(&scratch);
+	for (uint32_t cpus = 1; cpus <= 32; cpus *= 32) {
+		size = acpi_write_tables(tables, sizeof(tables), X86_ACPI_ADDRESS, cpus,
+					 cpus == 1 ? 0 : arch_virtio_slots);
+		assert_true(size > 0);
+		for (uint32_t place = 48, length; place < (uint32_t)size;
+		     place = (place + length + 15) & ~15u) {
+			uint8_t sum = 0;
+
+			memcpy(&length, tables + place + 4, 4);
+			assert_true(length >= 36 && place + length <= (uint32_t)size);
+			for (uint32_t i = 0; i < length; i++)
+				sum += tables[place + i];
+			assert_int_equal(sum, 0);
+			scratch_write(&scratch, "table.dat", tables + place, length);
+			snprintf(
+				command, sizeof(command),
+				"cd '%s' && rm -f table.dsl table.aml && "
+				"iasl -d table.dat >log 2>&1 && iasl table.dsl >>log 2>&1 && "
+				"! grep -iE 'warning +[0-9]|error +[0-9]|invalid|could not' log && "
+				"grep -q ' 0 Errors, 0 Warnings' log",
+				scratch_path(&scratch, "."));
+			if (system(command) != 0)
+				fail_msg("iasl objects to table %.4s", tables + place);
+		}
+	}
+	/* What does not fit is told. */
+	assert_int_equal(acpi_write_tables(tables, 1000, X86_ACPI_ADDRESS, 32, 20), -ENOSPC);
+	snprintf(command, sizeof(command), "rm -f '%s'/*", scratch_path(&scratch, "."));
+	assert_int_equal(system(command), 0);
+	scratch_remove(&scratch);
+}
+
+int main(void)
+{
+#define MACHINE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		MACHINE_TEST(test_bzimage),
+		cmocka_unit_test(test_memory_around_the_hole),
+		MACHINE_TEST(test_faulty_bzimages),
+		MACHINE_TEST(test_no_kernels),
+		MACHINE_TEST(test_elf),
+		MACHINE_TEST(test_faulty_elf_files),
+		MACHINE_TEST(test_random_kernels),
+		MACHINE_TEST(test_initrd_and_command_line),
+		cmocka_unit_test(test_cpuid),
+		cmocka_unit_test(test_acpi_tables),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
