@@ -33,7 +33,7 @@ fuzz:
 	@tools/fuzz '$(TIME)'
 
 lab:
-	@tools/setup run
+	@tools/setup run bench
 	@tests/lab/run
 
 install: build

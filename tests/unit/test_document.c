@@ -222,7 +222,7 @@ static void bash_completes_by_the_tables(void **state)
 	scratch_write(&scratch, "two words", "", 0);
 
 	assert_string_equal(complete(&scratch, "avp ru"), "run ");
-	check_part(complete(&scratch, "avp \"\""), "device doctor help run spec ");
+	check_part(complete(&scratch, "avp \"\""), "device doctor help monitor run spec ");
 	assert_null(strstr(complete(&scratch, "avp \"\""), "document"));
 	assert_string_equal(complete(&scratch, "avp --log-l"), "--log-level ");
 	assert_string_equal(complete(&scratch, "avp --log-level \"\""),
@@ -230,10 +230,10 @@ static void bash_completes_by_the_tables(void **state)
 	assert_string_equal(complete(&scratch, "avp run --kern"), "--kernel ");
 	assert_string_equal(complete(&scratch, "avp run --kernel d"), "disk.img ");
 	assert_string_equal(complete(&scratch, "avp run --kernel tw"), "two words ");
-	assert_string_equal(complete(&scratch, "avp run --engine \"\""), "auto qemu ");
+	assert_string_equal(complete(&scratch, "avp run --engine \"\""), "auto kvm qemu ");
 	/* Bash parts words at an equals sign. */
 	assert_string_equal(complete(&scratch, "avp run --engine = q"), "qemu ");
-	assert_string_equal(complete(&scratch, "avp run --engine ="), "auto qemu ");
+	assert_string_equal(complete(&scratch, "avp run --engine ="), "auto kvm qemu ");
 	assert_string_equal(complete(&scratch, "avp --log-format json run --log-format \"\""),
 			    "json text ");
 	assert_string_equal(complete(&scratch, "avp run --block di"), "disk.img ");

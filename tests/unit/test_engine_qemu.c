@@ -233,9 +233,19 @@ static void test_summary_says_what_it_runs_on(void **state)
 	assert_string_equal(plan->summary, "QEMU 7.2.22 by emulation (it is broken)");
 	free(plan);
 	kvm.verdict = KVM_PROBE_WORKS;
+	/* Where KVM works, `auto` takes the monitor; QEMU has to be asked for. */
+	plan = choose(&error);
+	assert_string_equal(plan->summary, "AVP's monitor on KVM");
+	free(plan);
+	config.engine = ENGINE_QEMU;
 	plan = choose(&error);
 	assert_string_equal(plan->summary, "QEMU 7.2.22 with KVM");
 	free(plan);
+	config.engine = ENGINE_KVM;
+	kvm.verdict = KVM_PROBE_UNABLE;
+	assert_null(choose(&error));
+	assert_non_null(strstr(error.message, "engine kvm: it is broken"));
+	config.engine = ENGINE_AUTO;
 }
 
 static void test_qemu_that_cannot_carry_a_device(void **state)

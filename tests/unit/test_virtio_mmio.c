@@ -11,12 +11,9 @@
 #include <cmocka.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "monitor/virtio_mmio.h"
@@ -36,6 +33,8 @@
 
 struct board {
 	struct vhost_rig rig;
+	struct scratch scratch;
+	char path[128];
 	struct fake_hypervisor fake;
 	struct monitor_memory memory;
 	struct event_loop loop;
@@ -53,6 +52,15 @@ static void turn(struct board *board)
 		;
 }
 
+/* Has the path that the transport knows lead to the server's socket. */
+static void lead_to_server(struct board *board)
+{
+	const char *path = scratch_path(&board->scratch, "device");
+
+	unlink(path);
+	assert_int_equal(symlink(board->rig.path, path), 0);
+}
+
 static int set_up(void **state)
 {
 	static struct board board;
@@ -68,7 +76,10 @@ static int set_up(void **state)
 
 	memset(&board, 0, sizeof(board));
 	rig_start(&board.rig, -1);
-	setup.path = board.rig.path;
+	scratch_make(&board.scratch);
+	lead_to_server(&board);
+	snprintf(board.path, sizeof(board.path), "%s", scratch_path(&board.scratch, "device"));
+	setup.path = board.path;
 	fake_open(&board.fake);
 	assert_int_equal(event_loop_init(&board.loop, 0, NULL), 0);
 	assert_int_equal(monitor_memory_open(&board.memory, &range, 1, false, NULL), 0);
@@ -91,6 +102,8 @@ static int tear_down(void **state)
 	event_loop_close(&board->loop);
 	fake_close(&board->fake);
 	rig_stop(&board->rig);
+	unlink(board->path);
+	scratch_remove(&board->scratch);
 	return 0;
 }
 
@@ -488,24 +501,13 @@ static void test_on_before_its_queues(void **state)
 	echo(board, 1);
 }
 
-/* The server's process is replaced in the middle; @requests are in its hands then. */
+/* The server's process is replaced in the middle; the next one has another socket. */
 static void replace_server(struct board *board)
 {
-	const char *path = strdup(board->rig.path);
-
 	rig_stop(&board->rig);
 	turn(board);
 	rig_start(&board->rig, -1);
-	/* It has another socket; the old path leads there now. */
-	if (strcmp(path, board->rig.path)) {
-		char directory[256];
-
-		snprintf(directory, sizeof(directory), "%s", path);
-		*strrchr(directory, '/') = 0;
-		mkdir(directory, 0700);
-		assert_int_equal(symlink(board->rig.path, path), 0);
-	}
-	free((char *)path);
+	lead_to_server(board);
 }
 
 static void test_the_process_is_replaced(void **state)

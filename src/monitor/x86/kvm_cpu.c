@@ -45,10 +45,11 @@ struct kvm_arch {
 
 static int create_interrupt_controllers(struct kvm_machine *machine, struct error *error)
 {
-	struct {
-		struct kvm_irq_routing head;
-		struct kvm_irq_routing_entry entries[X86_IOAPIC_PINS];
-	} routing = {.head.nr = X86_IOAPIC_PINS};
+	/* The head ends in an array without a size. */
+	uint64_t storage[(sizeof(struct kvm_irq_routing) +
+			  X86_IOAPIC_PINS * sizeof(struct kvm_irq_routing_entry)) /
+			 sizeof(uint64_t)] = {0};
+	struct kvm_irq_routing *routing = (struct kvm_irq_routing *)storage;
 	uint64_t identity_map = X86_IDENTITY_MAP;
 
 	if (ioctl(machine->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) < 0 ||
@@ -57,13 +58,14 @@ static int create_interrupt_controllers(struct kvm_machine *machine, struct erro
 	if (ioctl(machine->fd, KVM_CREATE_IRQCHIP, 0) < 0)
 		return error_set_errno(error, errno, "KVM: cannot make interrupt controllers");
 	/* An interrupt is a pin of the I/O APIC and nothing else: no PIC has a part in it. */
+	routing->nr = X86_IOAPIC_PINS;
 	for (uint32_t pin = 0; pin < X86_IOAPIC_PINS; pin++)
-		routing.entries[pin] = (struct kvm_irq_routing_entry){
+		routing->entries[pin] = (struct kvm_irq_routing_entry){
 			.gsi = pin,
 			.type = KVM_IRQ_ROUTING_IRQCHIP,
 			.u.irqchip = {.irqchip = KVM_IRQCHIP_IOAPIC, .pin = pin},
 		};
-	if (ioctl(machine->fd, KVM_SET_GSI_ROUTING, &routing) < 0)
+	if (ioctl(machine->fd, KVM_SET_GSI_ROUTING, routing) < 0)
 		return error_set_errno(error, errno, "KVM: cannot route interrupts");
 	return 0;
 }
@@ -197,24 +199,21 @@ static int start_first(struct vcpu *vcpu, const struct boot_entry *entry, struct
 int kvm_arch_start(struct vcpu *vcpu, const struct boot_entry *entry, struct error *error)
 {
 	struct kvm_cpuid2 *cpuid = vcpu->machine->arch->cpuid;
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entries[2];
-	} msrs = {
-		.head.nmsrs = 2,
-		.entries =
-			{
-				{.index = MSR_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRINGS},
-				/* What firmware leaves: all memory is cached. */
-				{.index = MSR_MTRR_DEFAULT, .data = MTRR_ENABLED | MTRR_WRITE_BACK},
-			},
+	static const struct kvm_msr_entry initial[] = {
+		{.index = MSR_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRINGS},
+		/* What firmware leaves: all memory is cached. */
+		{.index = MSR_MTRR_DEFAULT, .data = MTRR_ENABLED | MTRR_WRITE_BACK},
 	};
+	uint64_t storage[(sizeof(struct kvm_msrs) + sizeof(initial)) / sizeof(uint64_t)] = {0};
+	struct kvm_msrs *msrs = (struct kvm_msrs *)storage;
 
+	msrs->nmsrs = sizeof(initial) / sizeof(initial[0]);
+	memcpy(msrs->entries, initial, sizeof(initial));
 	cpuid_set_processor(cpuid, vcpu->index, vcpu->machine->cpus);
 	if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0)
 		return error_set_errno(error, errno, "KVM_SET_CPUID2 of vCPU %u", vcpu->index);
 	/* Returns how many it has set. */
-	if (ioctl(vcpu->fd, KVM_SET_MSRS, &msrs) != (int)msrs.head.nmsrs)
+	if (ioctl(vcpu->fd, KVM_SET_MSRS, msrs) != (int)msrs->nmsrs)
 		return error_set(error, EINVAL, "KVM refuses an MSR of vCPU %u", vcpu->index);
 	/* The others wait for INIT and SIPI, as KVM makes them. */
 	return vcpu->index == 0 ? start_first(vcpu, entry, error) : 0;

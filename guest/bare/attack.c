@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A guest that attacks its monitor: wild values of all widths to every register of every virtio-mmio
+ * device and to every port, devices switched on before their queues, queues where there is no memory,
+ * kicks that nobody waits for; and after each device's turn a proper driver's life, which must
+ * work. Words on the command line: seed=N; fault, which only triple-faults; void, which jumps to where
+ * nothing is in the end. Otherwise it ends by switching itself off, with a verdict on the serial port.
+ */
+#include <linux/virtio_blk.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_mmio.h>
+#include <linux/virtio_ring.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SLOTS	      21
+#define SLOT(index)   (0xd0000000u + (index)*0x1000u)
+#define SERIAL	      0x3f8
+#define POWER	      0x600
+#define PANIC	      0x505
+#define POWER_OFF     (5 << 2 | 0x20)
+#define COMMAND_LINE  0x228 /* in boot_params: cmd_line_ptr */
+#define HOLE_START    0xc0000000u
+#define HOLE_SIZE     0x10000000u
+#define STORM	      4000
+#define PATIENCE      200000000u /* turns of a loop that waits for a device */
+#define QUEUE_SIZE    8
+#define STATUS_DRIVER (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER)
+
+static uint8_t stack[16384] __attribute__((aligned(16), used));
+static uint64_t seed = 1;
+
+__asm__(".section .text.start,\"ax\"\n"
+	".globl start\n"
+	"start:\n"
+	"	lea stack + 16384(%rip), %rsp\n"
+	"	mov %rsi, %rdi\n"
+	"	call attack\n"
+	"1:	hlt\n"
+	"	jmp 1b\n"
+	".text\n");
+
+static uint32_t in(uint16_t port, unsigned int width)
+{
+	uint32_t value = 0;
+
+	if (width == 1)
+		__asm__ volatile("inb %w1, %b0" : "=a"(value) : "d"(port));
+	else if (width == 2)
+		__asm__ volatile("inw %w1, %w0" : "=a"(value) : "d"(port));
+	else
+		__asm__ volatile("inl %w1, %0" : "=a"(value) : "d"(port));
+	return value;
+}
+
+static void out(uint16_t port, uint32_t value, unsigned int width)
+{
+	if (width == 1)
+		__asm__ volatile("outb %b0, %w1" : : "a"(value), "d"(port));
+	else if (width == 2)
+		__asm__ volatile("outw %w0, %w1" : : "a"(value), "d"(port));
+	else
+		__asm__ volatile("outl %0, %w1" : : "a"(value), "d"(port));
+}
+
+static void print(const char *text)
+{
+	for (; *text; text++)
+		out(SERIAL, (uint8_t)*text, 1);
+}
+
+static void print_number(uint64_t number)
+{
+	char digits[24];
+	int place = sizeof(digits);
+
+	digits[--place] = 0;
+	do
+		digits[--place] = (char)('0' + number % 10);
+	while (number /= 10);
+	print(digits + place);
+}
+
+/* xorshift64. */
+static uint64_t any(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed;
+}
+
+/* A value of a kind that finds mistakes: any, small, or near a border. */
+static uint64_t wild(void)
+{
+	uint64_t value = any();
+
+	switch (any() % 4) {
+	case 0:
+		return value;
+	case 1:
+		return value % 16;
+	case 2:
+		return UINT64_C(1) << value % 64;
+	default:
+		return -(value % 16);
+	}
+}
+
+static void access_memory(uint64_t address, unsigned int width, bool write)
+{
+	switch (width) {
+	case 1:
+		if (write)
+			*(volatile uint8_t *)address = (uint8_t)wild();
+		else
+			(void)*(volatile uint8_t *)address;
+		break;
+	case 2:
+		if (write)
+			*(volatile uint16_t *)address = (uint16_t)wild();
+		else
+			(void)*(volatile uint16_t *)address;
+		break;
+	case 4:
+		if (write)
+			*(volatile uint32_t *)address = (uint32_t)wild();
+		else
+			(void)*(volatile uint32_t *)address;
+		break;
+	default:
+		if (write)
+			*(volatile uint64_t *)address = wild();
+		else
+			(void)*(volatile uint64_t *)address;
+	}
+}
+
+static uint32_t get(unsigned int slot, unsigned int offset)
+{
+	return *(volatile uint32_t *)(uint64_t)(SLOT(slot) + offset);
+}
+
+static void put(unsigned int slot, unsigned int offset, uint32_t value)
+{
+	*(volatile uint32_t *)(uint64_t)(SLOT(slot) + offset) = value;
+}
+
+static void storm_registers(unsigned int slot)
+{
+	for (int i = 0; i < STORM; i++) {
+		/* Mostly where registers are, and mostly as they are used. */
+		uint64_t offset = any() % (any() % 8 ? 0x140 : 0xff8);
+		unsigned int width = any() % 4 ? 4 : 1u << any() % 4;
+
+		if (any() % 4)
+			offset &= ~UINT64_C(3);
+		access_memory(SLOT(slot) + offset, width, any() % 4);
+	}
+}
+
+/* The ring of the one queue that is used properly. */
+static struct {
+	struct vring_desc descriptors[QUEUE_SIZE];
+	uint16_t available[3 + QUEUE_SIZE];
+	uint16_t used[2 + 4 * QUEUE_SIZE + 1] __attribute__((aligned(4)));
+	struct virtio_blk_outhdr head;
+	uint8_t data[512];
+	uint8_t status;
+} ring __attribute__((aligned(4096)));
+
+static void set_address(unsigned int slot, unsigned int offset, uint64_t address)
+{
+	put(slot, offset, (uint32_t)address);
+	put(slot, offset + 4, (uint32_t)(address >> 32));
+}
+
+static bool negotiate(unsigned int slot)
+{
+	put(slot, VIRTIO_MMIO_STATUS, 0);
+	if (get(slot, VIRTIO_MMIO_STATUS) != 0)
+		return false;
+	put(slot, VIRTIO_MMIO_STATUS, STATUS_DRIVER);
+	put(slot, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
+	put(slot, VIRTIO_MMIO_DRIVER_FEATURES, 0);
+	put(slot, VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
+	put(slot, VIRTIO_MMIO_DRIVER_FEATURES, 1u << (VIRTIO_F_VERSION_1 - 32));
+	put(slot, VIRTIO_MMIO_STATUS, STATUS_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK);
+	return get(slot, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_FEATURES_OK;
+}
+
+static void switch_on(unsigned int slot)
+{
+	put(slot, VIRTIO_MMIO_STATUS,
+	    STATUS_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK);
+}
+
+/* Devices that are set up as none may be; returns whether each was refused. */
+static bool set_up_wrongly(unsigned int slot)
+{
+	static const uint64_t addresses[] = {0xc0000000, UINT64_MAX - 15, 0x7fffffffffffffff & ~15,
+					     0xd0000000, 1};
+	static const uint32_t sizes[] = {0, 3, 65535, 0xffffffff, 8};
+	bool refused = true;
+
+	put(slot, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	put(slot, VIRTIO_MMIO_STATUS, VIRTIO_CONFIG_S_DRIVER_OK);
+	put(slot, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	for (unsigned int i = 0; i < 25; i++) {
+		if (!negotiate(slot))
+			return false;
+		put(slot, VIRTIO_MMIO_QUEUE_SEL, 0);
+		put(slot, VIRTIO_MMIO_QUEUE_NUM, sizes[i % 5]);
+		set_address(slot, VIRTIO_MMIO_QUEUE_DESC_LOW, addresses[i / 5]);
+		set_address(slot, VIRTIO_MMIO_QUEUE_AVAIL_LOW, addresses[any() % 5]);
+		set_address(slot, VIRTIO_MMIO_QUEUE_USED_LOW, addresses[any() % 5]);
+		put(slot, VIRTIO_MMIO_QUEUE_READY, 1);
+		switch_on(slot);
+		put(slot, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+		refused &= (get(slot, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET) != 0;
+	}
+	return refused;
+}
+
+/* Fills the ring with nonsense and kicks: the device's own affair, and it must bear it. */
+static bool kick_nonsense(unsigned int slot)
+{
+	uint8_t *bytes = (uint8_t *)&ring;
+
+	for (int round = 0; round < 20; round++) {
+		for (size_t i = 0; i < sizeof(ring); i++)
+			bytes[i] = (uint8_t)wild();
+		if (!negotiate(slot))
+			return false;
+		put(slot, VIRTIO_MMIO_QUEUE_SEL, 0);
+		put(slot, VIRTIO_MMIO_QUEUE_NUM, QUEUE_SIZE);
+		set_address(slot, VIRTIO_MMIO_QUEUE_DESC_LOW, (uint64_t)ring.descriptors);
+		set_address(slot, VIRTIO_MMIO_QUEUE_AVAIL_LOW, (uint64_t)ring.available);
+		set_address(slot, VIRTIO_MMIO_QUEUE_USED_LOW, (uint64_t)ring.used);
+		put(slot, VIRTIO_MMIO_QUEUE_READY, 1);
+		switch_on(slot);
+		put(slot, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	}
+	put(slot, VIRTIO_MMIO_STATUS, 0);
+	return get(slot, VIRTIO_MMIO_STATUS) == 0;
+}
+
+/* One proper request. */
+static bool request(unsigned int slot, uint32_t id)
+{
+	uint16_t count = 0;
+	uint8_t *bytes = (uint8_t *)&ring;
+
+	for (size_t i = 0; i < sizeof(ring); i++)
+		bytes[i] = 0;
+	if (!negotiate(slot))
+		return false;
+	if (id == VIRTIO_ID_BLOCK) {
+		ring.head.type = VIRTIO_BLK_T_IN;
+		ring.descriptors[count++] = (struct vring_desc){
+			(uint64_t)&ring.head, sizeof(ring.head), VRING_DESC_F_NEXT, 1};
+		ring.descriptors[count++] =
+			(struct vring_desc){(uint64_t)ring.data, sizeof(ring.data),
+					    VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, 2};
+		ring.status = 0xff;
+		ring.descriptors[count++] =
+			(struct vring_desc){(uint64_t)&ring.status, 1, VRING_DESC_F_WRITE, 0};
+	} else {
+		ring.descriptors[0] = (struct vring_desc){(uint64_t)ring.data, sizeof(ring.data),
+							  VRING_DESC_F_WRITE, 0};
+	}
+	put(slot, VIRTIO_MMIO_QUEUE_SEL, 0);
+	put(slot, VIRTIO_MMIO_QUEUE_NUM, QUEUE_SIZE);
+	set_address(slot, VIRTIO_MMIO_QUEUE_DESC_LOW, (uint64_t)ring.descriptors);
+	set_address(slot, VIRTIO_MMIO_QUEUE_AVAIL_LOW, (uint64_t)ring.available);
+	set_address(slot, VIRTIO_MMIO_QUEUE_USED_LOW, (uint64_t)ring.used);
+	put(slot, VIRTIO_MMIO_QUEUE_READY, 1);
+	switch_on(slot);
+	__atomic_store_n(&ring.available[1], 1, __ATOMIC_RELEASE);
+	put(slot, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+	for (uint32_t i = 0; i < PATIENCE; i++) {
+		if (__atomic_load_n(&ring.used[1], __ATOMIC_ACQUIRE) != 1)
+			continue;
+		if (!(get(slot, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_VRING))
+			return false;
+		put(slot, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING);
+		return get(slot, VIRTIO_MMIO_INTERRUPT_STATUS) == 0 &&
+		       (id != VIRTIO_ID_BLOCK || ring.status == VIRTIO_BLK_S_OK);
+	}
+	return false;
+}
+
+static bool attack_device(unsigned int slot)
+{
+	uint32_t id = get(slot, VIRTIO_MMIO_DEVICE_ID);
+	bool good;
+
+	print("attack: device ");
+	print_number(slot);
+	storm_registers(slot);
+	good = set_up_wrongly(slot);
+	if (!good)
+		print(", wrong queues accepted");
+	if (!kick_nonsense(slot)) {
+		print(", no reset after nonsense");
+		good = false;
+	}
+	/* A request of one writable buffer is one for random numbers, and none for a network. */
+	if ((id == VIRTIO_ID_BLOCK || id == VIRTIO_ID_RNG) && !request(slot, id)) {
+		print(", no answer to a proper request");
+		good = false;
+	}
+	print(good ? ", still sound\n" : "\n");
+	return good;
+}
+
+/* All ports but those that end it all, and that of the line to the outside. */
+static void storm_ports(void)
+{
+	for (int i = 0; i < 10 * STORM; i++) {
+		uint16_t port = (uint16_t)(i < 5 * STORM ? any() % 0x700 : any());
+		unsigned int width = 1u << any() % 3;
+
+		if ((port + width > POWER && port < POWER + 8) ||
+		    (port + width > PANIC && port <= PANIC) ||
+		    (port + width > SERIAL && port < SERIAL + 8))
+			continue;
+		if (any() % 2)
+			out(port, (uint32_t)wild(), width);
+		else
+			in(port, width);
+	}
+	/* The serial port is turned off and on again. */
+	for (int i = 0; i < STORM; i++)
+		if (any() % 2)
+			out((uint16_t)(SERIAL + 1 + any() % 7), (uint32_t)wild(), 1);
+		else
+			in((uint16_t)(SERIAL + any() % 8), 1u << any() % 3);
+	for (uint16_t i = 1; i < 8; i++)
+		out(SERIAL + i, 0, 1);
+	for (int i = 0; i < STORM; i++)
+		access_memory(HOLE_START + any() % (HOLE_SIZE - 8), 1u << any() % 4, any() % 2);
+}
+
+static bool has_word(const char *line, const char *word)
+{
+	for (; *line; line++) {
+		size_t i = 0;
+
+		while (word[i] && line[i] == word[i])
+			i++;
+		if (!word[i])
+			return true;
+	}
+	return false;
+}
+
+__attribute__((used)) void attack(const uint8_t *boot_params)
+{
+	const char *line =
+		(const char *)(uint64_t) * (const uint32_t *)(boot_params + COMMAND_LINE);
+	unsigned int found = 0, good = 0;
+
+	for (const char *c = line; *c; c++)
+		if (*c >= '0' && *c <= '9')
+			seed = seed * 10 + (uint64_t)(*c - '0');
+	print("attack: begins\n");
+	if (has_word(line, "fault")) {
+		static const struct {
+			uint16_t limit;
+			uint64_t base;
+		} __attribute__((packed)) nothing;
+
+		__asm__ volatile("lidt %0; int3" : : "m"(nothing));
+	}
+	storm_ports();
+	for (unsigned int slot = 0; slot < SLOTS; slot++) {
+		if (get(slot, VIRTIO_MMIO_MAGIC_VALUE) != 0x74726976)
+			continue;
+		found++;
+		good += attack_device(slot);
+	}
+	print("attack: verdict ");
+	print(found && good == found ? "pass " : "fail ");
+	print_number(good);
+	print("/");
+	print_number(found);
+	print("\n");
+	if (has_word(line, "void"))
+		((void (*)(void))0xc0001000)();
+	out(POWER, POWER_OFF, 1);
+}

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A machine on a fake hypervisor: its vCPUs do what a script says, and the machine is switched off,
+ * reset and given up as it should.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <elf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "monitor/machine.h"
+#include "monitor/power.h"
+#include "unit/fake_hypervisor.h"
+
+#define CPUS 3
+
+struct stage {
+	struct event_loop loop;
+	struct fake_hypervisor fake;
+	struct machine_setup setup;
+	struct machine *machine;
+	int far; /* end of the serial line */
+	unsigned int running, resets, made;
+	bool ended;
+	enum machine_end end;
+	char why[200];
+};
+
+static struct stage stage;
+
+/* What vCPU 0 does in its life number stage.made; the others sleep. */
+static void (*act)(unsigned int life, unsigned int step, struct vcpu_exit *exit);
+
+static void script(struct fake_hypervisor *fake, uint32_t index, unsigned int step,
+		   struct vcpu_exit *exit)
+{
+	if (index == 0 && act)
+		act(stage.made, step, exit);
+}
+
+static void out(struct vcpu_exit *exit, uint64_t port, uint8_t value)
+{
+	exit->kind = VCPU_EXIT_PORT;
+	exit->access.address = port;
+	exit->access.length = 1;
+	exit->access.write = true;
+	exit->access.data[0] = value;
+}
+
+static int create(struct hypervisor **hypervisor, const struct hypervisor_setup *setup,
+		  struct error *error)
+{
+	assert_int_equal(setup->cpus, CPUS);
+	stage.made++;
+	*hypervisor = &stage.fake.hypervisor;
+	return 0;
+}
+
+static void on_running(void *context)
+{
+	stage.running++;
+}
+
+static void on_reset(void *context)
+{
+	/* No vCPU is left of the life before. */
+	assert_int_equal(stage.fake.vcpus, 0);
+	stage.resets++;
+}
+
+static void on_ended(void *context, enum machine_end end, const char *why)
+{
+	assert_false(stage.ended);
+	assert_int_equal(stage.fake.vcpus, 0);
+	stage.ended = true;
+	stage.end = end;
+	snprintf(stage.why, sizeof(stage.why), "%s", why);
+}
+
+static const struct machine_events events = {
+	.running = on_running,
+	.reset = on_reset,
+	.ended = on_ended,
+};
+
+static int make_kernel(void)
+{
+	struct {
+		Elf64_Ehdr header;
+		Elf64_Phdr segment;
+	} elf = {
+		{
+			.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+			.e_machine = EM_X86_64,
+			.e_entry = 0x200000,
+			.e_phoff = sizeof(Elf64_Ehdr),
+			.e_phentsize = sizeof(Elf64_Phdr),
+			.e_phnum = 1,
+		},
+		{.p_type = PT_LOAD, .p_paddr = 0x200000, .p_filesz = 64, .p_memsz = 4096},
+	};
+	int fd = memfd_create("kernel", MFD_CLOEXEC);
+
+	assert_int_equal(write(fd, &elf, sizeof(elf)), sizeof(elf));
+	return fd;
+}
+
+static int set_up(void **state)
+{
+	int ends[2];
+
+	(void)state;
+	memset(&stage, 0, sizeof(stage));
+	assert_int_equal(event_loop_init(&stage.loop, 0, NULL), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	stage.far = ends[0];
+	fake_open(&stage.fake);
+	stage.fake.script = script;
+	stage.setup = (struct machine_setup){
+		.loop = &stage.loop,
+		.hypervisor = {.cpus = CPUS, .kvm_fd = -1},
+		.create_hypervisor = create,
+		.boot = {.kernel_fd = make_kernel(),
+			 .kernel_name = "KERNEL",
+			 .initrd_fd = -1,
+			 .command_line = ""},
+		.memory = 64 << 20,
+		.serial_fd = ends[1],
+		.events = &events,
+	};
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	machine_close(stage.machine);
+	assert_int_equal(stage.fake.vcpus, 0);
+	close(stage.setup.boot.kernel_fd);
+	close(stage.far);
+	event_loop_close(&stage.loop);
+	fake_close(&stage.fake);
+	return 0;
+}
+
+static void start(void)
+{
+	struct error error;
+
+	if (machine_open(&stage.machine, &stage.setup, &error) < 0 ||
+	    machine_start(stage.machine, &error) < 0)
+		fail_msg("%s", error.message);
+}
+
+static void wait_for_end(void)
+{
+	for (int i = 0; i < 1000 && !stage.ended; i++)
+		event_loop_turn(&stage.loop, 10);
+	assert_true(stage.ended);
+}
+
+static void act_off(unsigned int life, unsigned int step, struct vcpu_exit *exit)
+{
+	static const char text[] = "bye\n";
+
+	if (step < strlen(text))
+		out(exit, arch_platform.serial_address, (uint8_t)text[step]);
+	else if (step == strlen(text))
+		out(exit, arch_platform.power_address + POWER_SLEEP_CONTROL,
+		    POWER_SLEEP_TYPE_OFF << 2 | 0x20);
+	/* It must not be asked again. */
+	else
+		abort();
+}
+
+static void test_power_off(void **state)
+{
+	char text[16] = "";
+
+	(void)state;
+	act = act_off;
+	start();
+	assert_int_equal(stage.running, 1);
+	assert_int_equal(stage.fake.entry.address, 0x200000);
+	wait_for_end();
+	assert_int_equal(stage.end, MACHINE_POWERED_OFF);
+	assert_int_equal(stage.made, 1);
+	machine_close(stage.machine);
+	stage.machine = NULL;
+	/* What it said last has arrived. */
+	assert_int_equal(recv(stage.far, text, sizeof(text) - 1, MSG_DONTWAIT), 4);
+	assert_string_equal(text, "bye\n");
+}
+
+static void act_resets(unsigned int life, unsigned int step, struct vcpu_exit *exit)
+{
+	if (life > 10)
+		act_off(life, step, exit);
+	else if (life % 2)
+		out(exit, arch_platform.power_address + POWER_RESET, POWER_RESET_VALUE);
+	else
+		exit->kind = VCPU_EXIT_RESET;
+}
+
+static void test_resets(void **state)
+{
+	(void)state;
+	act = act_resets;
+	start();
+	wait_for_end();
+	assert_int_equal(stage.end, MACHINE_POWERED_OFF);
+	assert_int_equal(stage.resets, 10);
+	assert_int_equal(stage.running, 11);
+	assert_int_equal(stage.made, 11);
+}
+
+static void act_fault(unsigned int life, unsigned int step, struct vcpu_exit *exit)
+{
+	exit->kind = VCPU_EXIT_RESET;
+	exit->fault = true;
+}
+
+static void test_triple_faults_come_to_an_end(void **state)
+{
+	(void)state;
+	act = act_fault;
+	start();
+	wait_for_end();
+	assert_int_equal(stage.end, MACHINE_FAILED);
+	assert_non_null(strstr(stage.why, "triple-faulted"));
+	assert_int_equal(stage.resets, 4);
+}
+
+static void act_panic(unsigned int life, unsigned int step, struct vcpu_exit *exit)
+{
+	out(exit, arch_platform.panic_address, step ? PANIC_EVENT_PANICKED : 0x2);
+}
+
+static void test_panic(void **state)
+{
+	(void)state;
+	act = act_panic;
+	start();
+	wait_for_end();
+	assert_int_equal(stage.end, MACHINE_PANICKED);
+}
+
+static void act_failure(unsigned int life, unsigned int step, struct vcpu_exit *exit)
+{
+	exit->kind = VCPU_EXIT_FAILED;
+	snprintf(exit->reason, sizeof(exit->reason), "was stopped: nowhere to go");
+}
+
+static void test_failure(void **state)
+{
+	(void)state;
+	act = act_failure;
+	start();
+	wait_for_end();
+	assert_int_equal(stage.end, MACHINE_FAILED);
+	assert_string_equal(stage.why, "was stopped: nowhere to go");
+}
+
+static void test_power_button(void **state)
+{
+	(void)state;
+	act = NULL;
+	start();
+	machine_press_power_button(stage.machine);
+	assert_int_equal(stage.fake.edges[arch_platform.power_irq], 1);
+	assert_false(stage.fake.levels[arch_platform.power_irq]);
+	/* Its vCPUs sleep; it can be switched off all the same. */
+	machine_close(stage.machine);
+	stage.machine = NULL;
+	assert_false(stage.ended);
+}
+
+static void act_nonsense(unsigned int life, unsigned int step, struct vcpu_exit *exit)
+{
+	static unsigned int seed = 5;
+
+	if (step == 20000) {
+		act_off(life, 4, exit);
+		return;
+	}
+	exit->kind = rand_r(&seed) % 2 ? VCPU_EXIT_PORT : VCPU_EXIT_MMIO;
+	exit->access.length = 1u << rand_r(&seed) % (exit->kind == VCPU_EXIT_PORT ? 3 : 4);
+	exit->access.address = (uint64_t)rand_r(&seed) << 3 ^ (uint64_t)rand_r(&seed) << 32;
+	if (exit->kind == VCPU_EXIT_PORT)
+		exit->access.address %= 0x500; /* the serial port among them, no power */
+	exit->access.write = rand_r(&seed) % 2;
+	exit->count = exit->kind == VCPU_EXIT_PORT ? 1 + (unsigned int)rand_r(&seed) % 8 : 1;
+	for (int i = 0; i < 32; i++)
+		exit->access.data[i] = (uint8_t)rand_r(&seed);
+}
+
+static void test_wild_accesses(void **state)
+{
+	(void)state;
+	act = act_nonsense;
+	start();
+	wait_for_end();
+	assert_int_equal(stage.end, MACHINE_POWERED_OFF);
+}
+
+static void test_what_cannot_start(void **state)
+{
+	struct error error;
+
+	(void)state;
+	assert_int_equal(ftruncate(stage.setup.boot.kernel_fd, 10), 0);
+	assert_int_equal(machine_open(&stage.machine, &stage.setup, &error), -EINVAL);
+	assert_true(error.usage);
+	assert_int_equal(stage.made, 0);
+	stage.machine = NULL;
+}
+
+int main(void)
+{
+#define STAGE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		STAGE_TEST(test_power_off),
+		STAGE_TEST(test_resets),
+		STAGE_TEST(test_triple_faults_come_to_an_end),
+		STAGE_TEST(test_panic),
+		STAGE_TEST(test_failure),
+		STAGE_TEST(test_power_button),
+		STAGE_TEST(test_wild_accesses),
+		STAGE_TEST(test_what_cannot_start),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
