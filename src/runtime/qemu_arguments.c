@@ -123,7 +123,8 @@ static void add_machine(struct arguments *arguments, const struct guest_config *
 	arguments_add_format(arguments, "%" PRIu64 "K", kibibytes);
 	/* Shared, as the device processes map it. */
 	arguments_add(arguments, "-object");
-	arguments_add_format(arguments, "memory-backend-memfd,id=memory,size=%" PRIu64 "K,share=on%s",
+	arguments_add_format(arguments,
+			     "memory-backend-memfd,id=memory,size=%" PRIu64 "K,share=on%s",
 			     kibibytes, config->huge_pages ? ",hugetlb=on" : "");
 	arguments_add(arguments, "-machine");
 	arguments_add(arguments, "q35,memory-backend=memory,usb=off,sata=off,smbus=off,vmport=off");
