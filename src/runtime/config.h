@@ -87,7 +87,7 @@ struct guest_config {
 	char *initrd;
 	char *append; /* kernel command line */
 	uint64_t cpus;
-	uint64_t memory;	/* bytes */
+	uint64_t memory; /* bytes */
 	bool huge_pages;
 	uint64_t engine;	/* enum engine_kind */
 	bool timeline;		/* print how long each step of the start took */
