@@ -23,6 +23,7 @@ check:
 bench: build
 	@tools/setup bench
 	@tests/bench/run
+	@tests/bench/monitor-start
 
 lint:
 	@tools/setup lint

@@ -52,32 +52,40 @@ union head {
 int x86_read_file(struct monitor_memory *memory, int fd, uint64_t offset, uint64_t address,
 		  uint64_t size)
 {
-	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-	uint8_t *host;
-	uintptr_t start;
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t before = offset % page, length = size + before;
+	uint8_t *host, *file, *from;
+	int result = 0;
 
 	if (size == 0)
 		return 0;
 	if (guest_memory_translate_all(&memory->guest, guest_addr(address), size,
 				       GUEST_MEMORY_WRITE, (void **)&host) < 0)
 		return -EFAULT;
-	/* All pages in one call instead of a fault for each; where it fails, they come by faults. */
-	start = (uintptr_t)host & ~(page - 1);
-	madvise((void *)start, (uintptr_t)host + size - start, MADV_POPULATE_WRITE);
+	/*
+	 * From the page cache to the memfd's pages in one copy: written so, they need not be zeroed
+	 * first, nor be mapped here. A file that is cut short meanwhile makes the write fail.
+	 */
+	file = mmap(NULL, length, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd,
+		    (off_t)(offset - before));
+	if (file == MAP_FAILED)
+		return -errno;
+	from = file + before;
 	while (size > 0) {
-		ssize_t got = pread(fd, host, size, (off_t)offset);
+		ssize_t put = pwrite(memory->fd, from, size, host - memory->host);
 
-		if (got < 0 && errno == EINTR)
+		if (put < 0 && errno == EINTR)
 			continue;
-		if (got < 0)
-			return -errno;
-		if (got == 0)
-			return -ENODATA;
-		host += got;
-		offset += (uint64_t)got;
-		size -= (uint64_t)got;
+		if (put <= 0) {
+			result = put < 0 && errno != EFAULT ? -errno : -ENODATA;
+			break;
+		}
+		host += put;
+		from += put;
+		size -= (uint64_t)put;
 	}
-	return 0;
+	munmap(file, length);
+	return result;
 }
 
 static int truncated(const struct file *file, struct error *error)
