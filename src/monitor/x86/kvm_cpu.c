@@ -106,10 +106,11 @@ uint64_t kvm_arch_program_counter(const struct vcpu *vcpu)
 static int write_page_tables(const struct kvm_machine *machine)
 {
 	uint64_t *tables = kvm_memory(machine, X86_PAGE_TABLES, (2 + IDENTITY_GIB) * PAGE_SIZE);
-	uint64_t *directories = tables + 2 * TABLE_ENTRIES;
+	uint64_t *directories;
 
 	if (!tables)
 		return -EFAULT;
+	directories = tables + 2 * TABLE_ENTRIES;
 	memset(tables, 0, 2 * PAGE_SIZE);
 	tables[0] = (X86_PAGE_TABLES + PAGE_SIZE) | PAGE_USABLE;
 	for (uint64_t i = 0; i < IDENTITY_GIB; i++)
