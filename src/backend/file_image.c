@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/text.h"
 
 /*
  * How long a killed process may hold its lock: its requests in flight hold the file until the
@@ -24,23 +25,6 @@
  */
 #define LOCK_WAIT_MS  3000
 #define LOCK_RETRY_MS 10
-
-/* The number N of a path /dev/fd/N, or -1. */
-static int inherited_number(const char *path)
-{
-	static const char prefix[] = "/dev/fd/";
-	char *end;
-	long number;
-
-	if (strncmp(path, prefix, sizeof(prefix) - 1))
-		return -1;
-	path += sizeof(prefix) - 1;
-	if (*path < '0' || *path > '9')
-		return -1;
-	errno = 0;
-	number = strtol(path, &end, 10);
-	return *end || errno || number > INT32_MAX ? -1 : (int)number;
-}
 
 /* Takes over descriptor @fd, when it allows what is needed. Opening it by path would lose its lock. */
 static int use_inherited(int fd, const char *path, bool readonly, struct error *error)
@@ -60,7 +44,7 @@ static int use_inherited(int fd, const char *path, bool readonly, struct error *
 
 static int open_path(const char *path, bool readonly, struct error *error)
 {
-	int number = inherited_number(path);
+	int number = text_inherited_fd(path);
 	int fd;
 
 	if (number >= 0)

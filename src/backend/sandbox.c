@@ -46,7 +46,7 @@ static int allow_path(int ruleset, const char *path, uint64_t right, struct erro
 	return 0;
 }
 
-static int restrict_files(const char *readable, const char *removable, struct error *error)
+static int restrict_files(const char *readable, const char *const *removable, struct error *error)
 {
 	const long known = sizeof(landlock_rights) / sizeof(landlock_rights[0]);
 	long version =
@@ -62,16 +62,17 @@ static int restrict_files(const char *readable, const char *removable, struct er
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(uint64_t), 0);
 	if (ruleset < 0)
 		return error_set_errno(error, errno, "sandbox: Landlock");
-	if ((readable && allow_path(ruleset, readable, LANDLOCK_ACCESS_FS_READ_FILE, error) < 0) ||
-	    (removable &&
-	     allow_path(ruleset, removable, LANDLOCK_ACCESS_FS_REMOVE_FILE, error) < 0))
+	if (readable && allow_path(ruleset, readable, LANDLOCK_ACCESS_FS_READ_FILE, error) < 0)
 		return -error->code;
+	for (; removable && *removable; removable++)
+		if (allow_path(ruleset, *removable, LANDLOCK_ACCESS_FS_REMOVE_FILE, error) < 0)
+			return -error->code;
 	if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
 		return error_set_errno(error, errno, "sandbox: Landlock");
 	return 0;
 }
 
-int sandbox_drop_rights(const char *readable, const char *removable, struct error *error)
+int sandbox_drop_rights(const char *readable, const char *const *removable, struct error *error)
 {
 	struct error own = {0};
 
@@ -200,6 +201,16 @@ static const struct rule rules[] = {
 	{SANDBOX_SOCKETS, SCMP_SYS(openat), {2, SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT, O_RDONLY}},
 	/* libslirp and GLib want random numbers. */
 	{SANDBOX_SOCKETS | SANDBOX_RANDOM, SCMP_SYS(getrandom), ANY},
+
+	{SANDBOX_TERMINAL, SCMP_SYS(pread64), ANY},
+	{SANDBOX_TERMINAL, SCMP_SYS(pwrite64), ANY},
+	{SANDBOX_TERMINAL, SCMP_SYS(getpgid), ANY},
+	{SANDBOX_TERMINAL, SCMP_SYS(getpgrp), ANY},
+	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TCGETS)},
+	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TCSETS)},
+	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TIOCGPGRP)},
+	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TIOCGWINSZ)},
+	{SANDBOX_TERMINAL, SCMP_SYS(sendto), ANY},
 
 	{SANDBOX_UNLINK, SCMP_SYS(unlink), ANY},
 	{SANDBOX_UNLINK, SCMP_SYS(unlinkat), ANY},

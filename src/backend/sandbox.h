@@ -21,15 +21,16 @@ enum sandbox_need {
 	SANDBOX_TAP = 2,     /* frames on a tap that is open */
 	SANDBOX_SOCKETS = 4, /* connections of the guest, for user-mode networking */
 	SANDBOX_RANDOM = 8,  /* random bytes */
-	SANDBOX_UNLINK = 16, /* removing the socket that was listened on */
+	SANDBOX_UNLINK = 16, /* removing sockets that were listened on */
+	SANDBOX_TERMINAL = 32, /* the size and the mode of a terminal */
 };
 
 /*
  * Gives up rights of the calling thread and those it starts: privileges, and all access to files
- * by name, but for reading @readable and removing files in the directory @removable (each may be
- * NULL). Where the kernel has no Landlock, names are only kept out by sandbox_filter_calls.
+ * by name, but for reading @readable, unless NULL, and removing files in the directories @removable,
+ * which NULL ends (or there are none: NULL). Where the kernel has no Landlock, names are only kept out by sandbox_filter_calls.
  */
-int sandbox_drop_rights(const char *readable, const char *removable, struct error *error);
+int sandbox_drop_rights(const char *readable, const char *const *removable, struct error *error);
 
 /*
  * From now on all threads may make only the system calls that serving vhost-user and @needs (of

@@ -150,6 +150,22 @@ static size_t text_distance(const char *a, size_t a_length, const char *b, size_
 	return previous[b_length];
 }
 
+int text_inherited_fd(const char *path)
+{
+	static const char prefix[] = "/dev/fd/";
+	char *end;
+	long number;
+
+	if (strncmp(path, prefix, sizeof(prefix) - 1))
+		return -1;
+	path += sizeof(prefix) - 1;
+	if (*path < '0' || *path > '9')
+		return -1;
+	errno = 0;
+	number = strtol(path, &end, 10);
+	return *end || errno || number > INT32_MAX ? -1 : (int)number;
+}
+
 void text_match_offer(struct text_match *match, const char *candidate)
 {
 	size_t length = strlen(candidate);

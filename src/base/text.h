@@ -36,6 +36,9 @@ const char *text_format_size(char buffer[TEXT_SIZE_LENGTH], uint64_t bytes);
 /* True when @name is a letter or digit followed by at most 63 letters, digits, '.', '_', '-'. */
 bool text_is_name(const char *name);
 
+/* The number N of a path /dev/fd/N: a descriptor that was inherited; -1 for any other path. */
+int text_inherited_fd(const char *path);
+
 /* A search for the known word that a mistyped one was meant to be. */
 struct text_match {
 	const char *word; /* @length bytes of it */

@@ -8,6 +8,7 @@ static const struct command *const subcommands[] = {
 	&command_device_block,
 	&command_device_net,
 	&command_device_entropy,
+	&command_device_console,
 	NULL,
 };
 

@@ -117,63 +117,6 @@ static int open_signals(struct device_process *process, struct error *error)
 	return event_loop_add(&process->loop, &process->signal_source, EPOLLIN, error);
 }
 
-/* Says why the path cannot be bound: something is there. */
-static int explain_taken(const char *path, const struct sockaddr_un *address, struct error *error)
-{
-	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	struct stat status;
-
-	if (lstat(path, &status) == 0 && !S_ISSOCK(status.st_mode))
-		return error_set_usage(
-			error, "--socket-path: %s: exists and is no socket; choose another path",
-			path);
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof(*address)) < 0 &&
-	    errno == ECONNREFUSED)
-		return error_set_usage(error,
-				       "--socket-path: %s: exists, though nobody listens on it; "
-				       "remove it: rm %s",
-				       path, path);
-	return error_set_usage(error,
-			       "--socket-path: %s: another process listens on it; end that one or "
-			       "choose another path",
-			       path);
-}
-
-static int bind_socket(struct device_process *process, const char *path, struct error *error)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	struct stat status;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return error_set_usage(error,
-				       "--socket-path: %s: is longer than the %zu bytes that a "
-				       "socket may have; choose a shorter path",
-				       path, sizeof(address.sun_path) - 1);
-	strcpy(address.sun_path, path);
-	process->socket_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (process->socket_fd < 0)
-		return error_set_errno(error, errno, "cannot make a socket");
-	if (bind(process->socket_fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
-		if (errno == EADDRINUSE)
-			return explain_taken(path, &address, error);
-		return error_set_usage(error,
-				       "--socket-path: %s: %s; choose a directory that exists and "
-				       "that this user may write to",
-				       path, strerror(errno));
-	}
-	process->bound_path = realpath(path, NULL);
-	if (!process->bound_path || lstat(path, &status) < 0) {
-		unlink(path);
-		return error_set_errno(error, errno, "--socket-path: %s", path);
-	}
-	process->bound_device = status.st_dev;
-	process->bound_inode = status.st_ino;
-	if (listen(process->socket_fd, 1) < 0)
-		return error_set_errno(error, errno, "--socket-path: %s", path);
-	process->listening = true;
-	return 0;
-}
-
 static int inherit_socket(struct device_process *process, uint64_t fd, struct error *error)
 {
 	int domain = 0, type = 0, accepting = 0;
@@ -204,8 +147,14 @@ static int open_socket(struct device_process *process, const struct option_list 
 		return error_set_usage(error, "--fd: excludes --socket-path; give one of them");
 	if (fd_given)
 		return inherit_socket(process, options->fd, error);
-	if (options->socket_path)
-		return bind_socket(process, options->socket_path, error);
+	if (options->socket_path) {
+		/* One frontend is served, and the next one may wait. */
+		process->socket_fd =
+			socket_path_listen(&process->bound[process->bound_count++],
+					   options->socket_path, 1, "--socket-path", error);
+		process->listening = true;
+		return process->socket_fd < 0 ? process->socket_fd : 0;
+	}
 	return error_set_usage(error,
 			       "neither --socket-path nor --fd is given: where is the frontend?");
 }
@@ -250,16 +199,16 @@ int device_process_open(struct device_process *process, const struct serve_optio
 int device_process_drop_rights(const struct device_process *process, const char *readable,
 			       struct error *error)
 {
-	cleanup_free char *path = NULL;
+	char directories[DEVICE_PROCESS_SOCKETS][PATH_MAX];
+	const char *removable[DEVICE_PROCESS_SOCKETS + 1] = {NULL};
 
 	if (process->options->sandbox == SERVE_SANDBOX_OFF)
 		return 0;
-	if (!process->bound_path)
-		return sandbox_drop_rights(readable, NULL, error);
-	path = strdup(process->bound_path);
-	if (!path)
-		return error_set(error, ENOMEM, "no memory");
-	return sandbox_drop_rights(readable, dirname(path), error);
+	for (size_t i = 0; i < process->bound_count; i++) {
+		snprintf(directories[i], sizeof(directories[i]), "%s", process->bound[i].path);
+		removable[i] = dirname(directories[i]);
+	}
+	return sandbox_drop_rights(readable, removable, error);
 }
 
 static int tell_ready(struct device_process *process, struct error *error)
@@ -326,7 +275,7 @@ int device_process_serve(struct device_process *process, struct virtio_device *d
 		result = vhost_server_serve(server, take_fd(&process->socket_fd), error);
 	if (result == 0)
 		result = tell_ready(process, error);
-	if (process->bound_path)
+	if (process->bound_count > 0)
 		needs |= SANDBOX_UNLINK;
 	if (result == 0 && process->options->sandbox == SERVE_SANDBOX_ON)
 		result = sandbox_filter_calls(needs, error);
@@ -341,8 +290,6 @@ int device_process_serve(struct device_process *process, struct virtio_device *d
 
 void device_process_close(struct device_process *process)
 {
-	struct stat status;
-
 	if (!process->options)
 		return;
 	if (process->signal_source.fd >= 0) {
@@ -350,12 +297,8 @@ void device_process_close(struct device_process *process)
 		close_fd(&process->signal_source.fd);
 	}
 	close_fd(&process->socket_fd);
-	/* Another process may have put its own in the place of ours. */
-	if (process->bound_path && lstat(process->bound_path, &status) == 0 &&
-	    status.st_dev == process->bound_device && status.st_ino == process->bound_inode)
-		unlink(process->bound_path);
-	free(process->bound_path);
-	process->bound_path = NULL;
+	while (process->bound_count > 0)
+		socket_path_remove(&process->bound[--process->bound_count]);
 	event_loop_close(&process->loop);
 	process->options = NULL;
 }

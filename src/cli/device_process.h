@@ -9,11 +9,11 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "base/error.h"
 #include "base/event_loop.h"
 #include "base/option.h"
+#include "base/socket_path.h"
 #include "virtio/device.h"
 
 struct serve_options {
@@ -28,6 +28,9 @@ enum serve_sandbox { SERVE_SANDBOX_ON, SERVE_SANDBOX_OFF };
 
 extern const struct option_row serve_option_rows[];
 
+/* Its own socket, and one for each port of a console. */
+#define DEVICE_PROCESS_SOCKETS 17
+
 struct device_process {
 	const struct serve_options *options;
 	struct event_loop loop;
@@ -35,9 +38,9 @@ struct device_process {
 	int socket_fd;			   /* -1: none, or given to the server */
 	bool listening;			   /* socket_fd is to be accepted from */
 	bool ready_wanted;
-	char *bound_path; /* our own socket, to be removed in the end; NULL: none */
-	dev_t bound_device;
-	ino_t bound_inode;
+	/* Sockets of our own, to be removed in the end. */
+	struct socket_path bound[DEVICE_PROCESS_SOCKETS];
+	size_t bound_count;
 };
 
 /*

@@ -10,5 +10,6 @@
 extern const struct command command_device_block;   /* device_block.c */
 extern const struct command command_device_net;	    /* device_net.c */
 extern const struct command command_device_entropy; /* device_entropy.c */
+extern const struct command command_device_console; /* device_console.c */
 
 #endif

@@ -396,8 +396,8 @@ static int open_serial(struct monitor *monitor, bool inherited, struct error *er
 	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return error_set_errno(error, errno, "cannot make a pair of sockets");
-	result = console_open(&monitor->console, &monitor->loop, ends[0], &console_events, monitor,
-			      error);
+	result = console_open(&monitor->console, &monitor->loop, &ends[0], 1, &console_events,
+			      monitor, error);
 	monitor->setup.serial_fd = ends[1];
 	if (result == 0 && console_is_terminal(monitor->console))
 		log_info("the guest's console follows; " CONSOLE_QUIT_KEYS " ends the guest");

@@ -48,8 +48,7 @@ void guest_config_clear(struct guest_config *config)
 	*config = (struct guest_config){0};
 }
 
-/* Puts the place of a device before a message that starts with the name of an option. */
-static void error_place(const char *origin, struct error *error)
+void error_place(const char *origin, struct error *error)
 {
 	struct error message;
 
@@ -271,6 +270,37 @@ static int refuse_shared_disk(const struct guest_config *config, size_t index, s
 	return 0;
 }
 
+static bool uses_terminal(const struct device_config *device)
+{
+	return device->type->uses_terminal && device->type->uses_terminal(device->options);
+}
+
+const struct device_config *guest_config_terminal(const struct guest_config *config)
+{
+	for (size_t i = 0; i < config->device_count; i++)
+		if (uses_terminal(&config->devices[i]))
+			return &config->devices[i];
+	return NULL;
+}
+
+/* There is one terminal. */
+static int refuse_shared_terminal(const struct guest_config *config, size_t index,
+				  struct error *error)
+{
+	const struct device_config *device = &config->devices[index];
+	const struct device_config *first = guest_config_terminal(config);
+	int result;
+
+	if (device == first || !uses_terminal(device))
+		return 0;
+	result = error_set_usage(error,
+				 "port: the terminal is the console of %s already; lead this one "
+				 "elsewhere, to a socket for example",
+				 first->name);
+	error_place(device->origin, error);
+	return result;
+}
+
 static int check_devices(const struct guest_config *config, struct error *error)
 {
 	for (size_t i = 0; i < config->device_count; i++) {
@@ -285,6 +315,8 @@ static int check_devices(const struct guest_config *config, struct error *error)
 			}
 		}
 		result = refuse_shared_disk(config, i, error);
+		if (result == 0)
+			result = refuse_shared_terminal(config, i, error);
 		if (result < 0)
 			return result;
 	}

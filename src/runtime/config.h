@@ -7,6 +7,7 @@
 #ifndef AVP_RUNTIME_CONFIG_H
 #define AVP_RUNTIME_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,12 +43,17 @@ struct entropy_options {
 	uint64_t unused; /* no options yet */
 };
 
+struct console_options {
+	struct option_list ports; /* runtime/console_port.h reads them; none: one, the terminal */
+};
+
 extern const struct option_row block_option_rows[];
 extern const struct option_row net_option_rows[];
 extern const struct option_row entropy_option_rows[];
+extern const struct option_row console_option_rows[];
 
 struct device_type {
-	const char *name;    /* block, net, entropy */
+	const char *name;    /* block, net, entropy, console */
 	const char *summary; /* one line for help */
 	uint32_t virtio_id;
 	const struct option_row *options;
@@ -59,6 +65,8 @@ struct device_type {
 	 * start with the name of the option that is wrong: "file: /x.img: is empty; …".
 	 */
 	int (*check)(const void *options, struct error *error);
+	/* Whether this one talks to the terminal, which only one of a guest can. NULL: none does. */
+	bool (*uses_terminal)(const void *options);
 	const char *argument; /* what follows --TYPE in the help of avp run */
 	/* Options of the device that a starting bundle has; NULL: it has none of this type. */
 	const char *example;
@@ -77,6 +85,9 @@ struct device_config {
 	void *options; /* of type->options_size bytes, described by type->options */
 	char *origin;  /* what errors put before an option: "--block: ", "FILE: avp.devices[0]." */
 };
+
+/* Puts the origin of a device before the message that is there. */
+void error_place(const char *origin, struct error *error);
 
 /* The options that every device of a guest has; they describe a struct device_config. */
 extern const struct option_row device_option_rows[];
@@ -128,6 +139,9 @@ int guest_config_parse_device(struct guest_config *config, const struct device_t
 
 /* Names the devices that have no name after their type: block0, block1, net0. */
 int guest_config_name_devices(struct guest_config *config, struct error *error);
+
+/* The device that talks to the terminal, or NULL. Its options must have been checked. */
+const struct device_config *guest_config_terminal(const struct guest_config *config);
 
 /*
  * Checks the guest as a whole and gives names to the devices that have none: files, sizes, names

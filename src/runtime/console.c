@@ -43,13 +43,24 @@ struct stream {
 	char bytes[BUFFER_SIZE];
 };
 
+/* One of the guest's sides. */
+struct guest_end {
+	struct console *console;
+	struct event_source source;
+	uint32_t events; /* as watched; 0: not at all */
+	struct stream out;
+};
+
 struct console {
 	struct event_loop *loop;
 	const struct console_events *events;
 	void *context;
-	struct event_source guest_source, input_source, output_source;
-	uint32_t guest_events, input_events, output_events; /* as watched; 0: not at all */
-	struct stream in, out;
+	struct guest_end ends[CONSOLE_ENDS];
+	size_t end_count;
+	struct guest_end *keys; /* the end that keys go to: the last one */
+	struct event_source input_source, output_source;
+	uint32_t input_events, output_events; /* likewise */
+	struct stream in;
 	int output_fd; /* standard output opened again so that it does not block; -1: could not be */
 	bool terminal;
 	bool escaped; /* the escape key was pressed */
@@ -216,10 +227,11 @@ static bool stream_read(struct stream *stream)
 	return true;
 }
 
-/* Passes on what there is from the guest. */
-static void transfer_out(struct console *console)
+/* Passes on what there is from one side of the guest. */
+static void transfer_out(struct guest_end *end)
 {
-	struct stream *out = &console->out;
+	struct console *console = end->console;
+	struct stream *out = &end->out;
 
 	for (int i = 0; i < TRANSFERS_PER_EVENT && stream_write(out) && !out->ended; i++) {
 		if (!stream_read(out))
@@ -268,26 +280,34 @@ static void watch(struct console *console, struct event_source *source, uint32_t
 /* Watches what the streams wait for, and nothing else: an idle console makes no wake-ups. */
 static void update_watches(struct console *console)
 {
-	const struct stream *in = &console->in, *out = &console->out;
-	uint32_t guest = 0;
+	const struct stream *in = &console->in;
+	bool output_full = false;
 
-	if (!out->ended && !out->length)
-		guest |= EPOLLIN;
-	if (in->length || (!in->ended && !in->from_polled))
-		guest |= EPOLLOUT;
-	watch(console, &console->guest_source, &console->guest_events, guest);
+	for (size_t i = 0; i < console->end_count; i++) {
+		struct guest_end *end = &console->ends[i];
+		uint32_t wanted = 0;
+
+		if (!end->out.ended && !end->out.length)
+			wanted |= EPOLLIN;
+		if (end == console->keys && (in->length || (!in->ended && !in->from_polled)))
+			wanted |= EPOLLOUT;
+		watch(console, &end->source, &end->events, wanted);
+		output_full = output_full || end->out.length;
+	}
 	watch(console, &console->input_source, &console->input_events,
 	      in->from_polled && !in->ended && !in->length ? EPOLLIN : 0);
 	watch(console, &console->output_source, &console->output_events,
-	      out->length ? EPOLLOUT : 0);
+	      output_full ? EPOLLOUT : 0);
 }
 
 static void handle_guest(void *context, uint32_t events)
 {
-	struct console *console = context;
+	struct guest_end *end = context;
+	struct console *console = end->console;
 
-	transfer_out(console);
-	transfer_in(console, !console->in.from_polled);
+	transfer_out(end);
+	if (end == console->keys)
+		transfer_in(console, !console->in.from_polled);
 	update_watches(console);
 }
 
@@ -303,7 +323,8 @@ static void handle_output(void *context, uint32_t events)
 {
 	struct console *console = context;
 
-	transfer_out(console);
+	for (size_t i = 0; i < console->end_count; i++)
+		transfer_out(&console->ends[i]);
 	update_watches(console);
 }
 
@@ -318,9 +339,9 @@ static bool can_be_watched(struct console *console, int fd)
 	return true;
 }
 
-static void open_output(struct console *console)
+/* Opens standard output as the side that the guest's bytes go to. */
+static void open_output(struct console *console, struct stream *out)
 {
-	struct stream *out = &console->out;
 	struct stat status;
 
 	out->to = STDOUT_FILENO;
@@ -334,42 +355,71 @@ static void open_output(struct console *console)
 	 * O_NONBLOCK on standard output itself would also hold for the shell that shares it; a
 	 * second opening of the same terminal or pipe has flags of its own.
 	 */
-	console->output_fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (console->output_fd < 0)
+		console->output_fd =
+			open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	out->to_blocks = console->output_fd < 0;
 	if (!out->to_blocks)
 		out->to = console->output_fd;
 }
 
-int console_open(struct console **out, struct event_loop *loop, int guest_fd,
+static int add_end(struct console *console, int fd, struct error *error)
+{
+	struct guest_end *end = &console->ends[console->end_count++];
+
+	end->console = console;
+	end->source = (struct event_source){fd, handle_guest, end};
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return error_set_errno(error, errno, "cannot use the guest's console");
+	end->out.from = fd;
+	end->out.from_polled = true;
+	open_output(console, &end->out);
+	console->keys = end;
+	console->output_source = (struct event_source){end->out.to, handle_output, console};
+	return 0;
+}
+
+static void free_console(struct console *console)
+{
+	for (size_t i = 0; i < console->end_count; i++)
+		close_fd(&console->ends[i].source.fd);
+	close_fd(&console->output_fd);
+	free(console);
+}
+
+int console_open(struct console **out, struct event_loop *loop, const int *guest_fds, size_t count,
 		 const struct console_events *events, void *context, struct error *error)
 {
-	cleanup_fd int guest = guest_fd;
 	struct console *console = calloc(1, sizeof(*console));
+	int result = 0;
 
 	*out = NULL;
-	if (!console)
+	if (!console) {
+		for (size_t i = 0; i < count; i++)
+			close(guest_fds[i]);
 		return error_set(error, ENOMEM, "out of memory");
-	if (fcntl(guest, F_SETFL, O_NONBLOCK) < 0) {
-		free(console);
-		return error_set_errno(error, errno, "cannot use the guest's console");
 	}
 	console->loop = loop;
 	console->events = events;
 	console->context = context;
 	console->output_fd = -1;
-	console->out.from = guest;
-	console->out.from_polled = true;
-	open_output(console);
+	for (size_t i = 0; i < count; i++) {
+		int added = add_end(console, guest_fds[i], error);
+
+		result = result < 0 ? result : added;
+	}
+	if (result < 0) {
+		free_console(console);
+		return result;
+	}
 	console->in.from = STDIN_FILENO;
-	console->in.to = guest;
+	console->in.to = console->keys->source.fd;
 	console->in.to_socket = true;
 	/* From the background a terminal must not be read. */
 	console->terminal = is_foreground_terminal();
 	console->in.ended = isatty(STDIN_FILENO) && !console->terminal;
 	console->in.from_polled = can_be_watched(console, STDIN_FILENO);
-	console->guest_source = (struct event_source){take_fd(&guest), handle_guest, console};
 	console->input_source = (struct event_source){STDIN_FILENO, handle_input, console};
-	console->output_source = (struct event_source){console->out.to, handle_output, console};
 	if (console->terminal)
 		take_terminal();
 	update_watches(console);
@@ -389,7 +439,7 @@ void console_finish_line(struct console *console)
 		return;
 	console->last_byte = '\n';
 	/* A terminal that takes nothing now is no reason to wait. */
-	if (write(console->out.to, "\r\n", 2) < 0)
+	if (write(console->keys->out.to, "\r\n", 2) < 0)
 		return;
 }
 
@@ -407,17 +457,16 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Writes the rest of what the guest says, until it has closed its side. */
-static void drain(struct console *console, int limit_ms)
+/* Writes the rest of what one side of the guest says, until it is closed or the time is over. */
+static void drain(struct guest_end *end, int64_t deadline)
 {
-	struct stream *out = &console->out;
-	int64_t deadline = now_ms() + limit_ms;
+	struct stream *out = &end->out;
 
 	for (;;) {
 		struct pollfd wait = {.fd = out->from, .events = POLLIN};
 		int64_t left = deadline - now_ms();
 
-		transfer_out(console);
+		transfer_out(end);
 		if (left <= 0 || (out->ended && !out->length))
 			return;
 		if (out->length)
@@ -428,15 +477,17 @@ static void drain(struct console *console, int limit_ms)
 
 void console_close(struct console *console, int limit_ms)
 {
+	int64_t deadline = now_ms() + limit_ms;
+
 	if (!console)
 		return;
-	drain(console, limit_ms);
-	watch(console, &console->guest_source, &console->guest_events, 0);
+	for (size_t i = 0; i < console->end_count; i++)
+		drain(&console->ends[i], deadline);
+	for (size_t i = 0; i < console->end_count; i++)
+		watch(console, &console->ends[i].source, &console->ends[i].events, 0);
 	watch(console, &console->input_source, &console->input_events, 0);
 	watch(console, &console->output_source, &console->output_events, 0);
 	console_finish_line(console);
 	restore_terminal();
-	close_fd(&console->guest_source.fd);
-	close_fd(&console->output_fd);
-	free(console);
+	free_console(console);
 }

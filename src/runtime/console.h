@@ -9,6 +9,7 @@
 #define AVP_RUNTIME_CONSOLE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -26,14 +27,19 @@ struct console_events {
 	void (*first_output)(void *context);
 };
 
+/* The sides that a guest can have: its serial port, and a console device. */
+#define CONSOLE_ENDS 2
+
 /*
- * Starts to pass bytes between standard input and output and the connected socket @guest_fd, which
- * is owned from now on, also on failure. There can be one console at a time in a process. The end
- * of standard input is not passed on. Returns 0 with *console set or a negative errno with *error
- * set.
+ * Starts to pass bytes between standard input and output and the connected sockets @guest_fds, 1 to
+ * CONSOLE_ENDS of them, which are owned from now on, also on failure. What all of them say goes to
+ * standard output; keys go to the last one. There can be one console at a time in a process. The
+ * end of standard input is not passed on. Returns 0 with *console set or a negative errno with
+ * *error set.
  */
-int console_open(struct console **console, struct event_loop *loop, int guest_fd,
-		 const struct console_events *events, void *context, struct error *error);
+int console_open(struct console **console, struct event_loop *loop, const int *guest_fds,
+		 size_t count, const struct console_events *events, void *context,
+		 struct error *error);
 
 /* Whether keys are read from a terminal, so that the quit keys work. */
 bool console_is_terminal(const struct console *console);

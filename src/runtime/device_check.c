@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/port_forward.h"
 #include "runtime/config.h"
+#include "runtime/console_port.h"
 
 /* VIRTIO 1.4, 5.2.4: capacity counts sectors of this size, whatever the block size. */
 #define SECTOR_SIZE 512
@@ -152,4 +153,12 @@ int net_options_check(const void *options, struct error *error)
 		}
 	}
 	return 0;
+}
+
+int console_options_check(const void *options, struct error *error)
+{
+	struct console_port_option ports[CONSOLE_PORTS_MAX];
+	int count = console_ports_read(options, ports, error);
+
+	return count < 0 ? count : 0;
 }

@@ -17,6 +17,9 @@ int block_options_check(const void *options, struct error *error);
 /* @options: struct net_options. */
 int net_options_check(const void *options, struct error *error);
 
+/* @options: struct console_options. */
+int console_options_check(const void *options, struct error *error);
+
 /*
  * Opens @path with @flags and closes it: 0 when it is a regular file, or a block device where
  * @block_device allows one, with its size in *size; else a usage error that starts with @option.

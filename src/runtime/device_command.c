@@ -8,11 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/virtio_ids.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "runtime/console_port.h"
 
 static const void *member(const struct option_row *row, const struct device_config *device)
 {
@@ -53,10 +55,34 @@ static int open_file(const char *path, bool readonly, const char *origin, const 
 	return take_fd(&fd);
 }
 
-int device_files_open(struct device_files *files, const struct device_config *device,
+/* Opens what the ports of a console lead to, but the terminal. */
+static int open_ports(struct device_files *files, const struct device_config *device,
 		      struct error *error)
 {
-	*files = (struct device_files){.count = 0};
+	struct console_port_option ports[CONSOLE_PORTS_MAX];
+	int count = console_ports_read(device->options, ports, error);
+
+	for (int i = 0; i < count; i++) {
+		int fd;
+
+		if (!ports[i].path)
+			continue;
+		fd = ports[i].kind == CONSOLE_PORT_FILE ?
+			     console_port_open_file(&ports[i], error) :
+			     console_port_listen(&ports[i], &files->sockets[files->socket_count++],
+						 error);
+		if (fd < 0) {
+			error_place(device->origin ? device->origin : "", error);
+			return fd;
+		}
+		files->fds[files->count++] = fd;
+	}
+	return count < 0 ? count : 0;
+}
+
+static int open_files(struct device_files *files, const struct device_config *device,
+		      struct error *error)
+{
 	for (const struct option_row *row = device->type->options; row->name; row++) {
 		const char *path;
 		int fd;
@@ -66,27 +92,40 @@ int device_files_open(struct device_files *files, const struct device_config *de
 		path = *(char *const *)member(row, device);
 		if (!path)
 			continue;
-		if (files->count == DEVICE_FILES_MAXIMUM) {
-			device_files_close(files);
+		if (files->count == DEVICE_FILES_MAXIMUM)
 			return error_set(error, E2BIG, "%s: names more than %d files", device->name,
 					 DEVICE_FILES_MAXIMUM);
-		}
 		fd = open_file(path, is_readonly(device), device->origin ? device->origin : "",
 			       row->name, error);
-		if (fd < 0) {
-			device_files_close(files);
+		if (fd < 0)
 			return error ? -error->code : -EINVAL;
-		}
 		files->fds[files->count++] = fd;
 	}
 	return 0;
+}
+
+int device_files_open(struct device_files *files, const struct device_config *device,
+		      struct error *error)
+{
+	int result;
+
+	*files = (struct device_files){.count = 0};
+	if (device->type->virtio_id == VIRTIO_ID_CONSOLE)
+		result = open_ports(files, device, error);
+	else
+		result = open_files(files, device, error);
+	if (result < 0)
+		device_files_close(files);
+	return result;
 }
 
 void device_files_close(struct device_files *files)
 {
 	for (size_t i = 0; i < files->count; i++)
 		close(files->fds[i]);
-	files->count = 0;
+	for (size_t i = 0; i < files->socket_count; i++)
+		socket_path_remove(&files->sockets[i]);
+	files->count = files->socket_count = 0;
 }
 
 void device_mac(uint8_t mac[6], const uint8_t given[6], const char *guest_name,
@@ -160,13 +199,50 @@ static void add_option(struct arguments *arguments, const struct option_row *row
 	}
 }
 
+/* The ports of a console, with what was opened for them in place of the paths. */
+static void add_ports(struct arguments *arguments, const struct device_config *device,
+		      const struct device_files *files)
+{
+	const struct console_options *options = device->options;
+	struct console_port_option ports[CONSOLE_PORTS_MAX];
+	int count = console_ports_read(options, ports, NULL);
+	size_t file = 0;
+
+	for (int i = 0; i < count && options->ports.count; i++) {
+		const char *text = options->ports.items[i];
+
+		if (!ports[i].path)
+			arguments_add_format(arguments, "--port=%s", text);
+		else if (file < files->count)
+			arguments_add_format(arguments, "--port=%.*s/dev/fd/%d",
+					     (int)(ports[i].path - text), text,
+					     files->fds[file++]);
+	}
+}
+
+static void add_terminal(struct arguments *arguments, const struct terminal *terminal)
+{
+	arguments_add_format(arguments, "--stream-fd=%d", terminal->stream_fd);
+	if (terminal->size_fd < 0)
+		return;
+	arguments_add_format(arguments, "--size-fd=%d", terminal->size_fd);
+	arguments_add_format(arguments, "--resized-fd=%d", terminal->resized_fd);
+}
+
 void device_command_add(struct arguments *arguments, const struct device_config *device,
-			const struct device_files *files, const char *guest_name)
+			const struct device_files *files, const struct terminal *terminal,
+			const char *guest_name)
 {
 	size_t file = 0;
 
 	arguments_add(arguments, "device");
 	arguments_add(arguments, device->type->name);
+	if (terminal)
+		add_terminal(arguments, terminal);
+	if (device->type->virtio_id == VIRTIO_ID_CONSOLE) {
+		add_ports(arguments, device, files);
+		return;
+	}
 	for (const struct option_row *row = device->type->options; row->name; row++) {
 		if (row->type != OPTION_PATH)
 			add_option(arguments, row, device, guest_name);

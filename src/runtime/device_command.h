@@ -10,33 +10,39 @@
 
 #include "base/arguments.h"
 #include "base/error.h"
+#include "base/socket_path.h"
 #include "runtime/config.h"
+#include "runtime/terminal.h"
 
-/* More options of one device that name files than any type has. */
-#define DEVICE_FILES_MAXIMUM 4
+/* The most files of one device: those of a console. */
+#define DEVICE_FILES_MAXIMUM 16
 
-/* The files of one device, in the order of its option table. Starts as {0}. */
+/* The files of one device, in the order of its option table and the ports. Starts as {0}. */
 struct device_files {
 	int fds[DEVICE_FILES_MAXIMUM];
 	size_t count;
+	struct socket_path sockets[DEVICE_FILES_MAXIMUM]; /* to be removed */
+	size_t socket_count;
 };
 
 /*
- * Opens the files that the options of @device name: for reading only when it is readonly. A file
- * that cannot be opened is a usage error. On failure *files is empty.
+ * Opens the files that the options of @device name: for reading only when it is readonly; and
+ * makes the sockets of its ports. What cannot be opened is a usage error. On failure *files is
+ * empty.
  */
 int device_files_open(struct device_files *files, const struct device_config *device,
 		      struct error *error);
 
-/* Closes them. */
+/* Closes them, and removes the sockets. */
 void device_files_close(struct device_files *files);
 
 /*
  * Appends `device TYPE OPTION…`. An option that names a file gets /dev/fd/N of the opened one, and
- * a MAC address that is not given is derived.
+ * a MAC address that is not given is derived. With @terminal not NULL the device gets its ends.
  */
 void device_command_add(struct arguments *arguments, const struct device_config *device,
-			const struct device_files *files, const char *guest_name);
+			const struct device_files *files, const struct terminal *terminal,
+			const char *guest_name);
 
 /*
  * The MAC address of a device: @given unless it is all zero, else one that depends on nothing but

@@ -8,6 +8,7 @@
 #include <linux/virtio_ids.h>
 #include <string.h>
 
+#include "runtime/console_port.h"
 #include "runtime/device_check.h"
 
 static const char *const block_cache_choices[] = {
@@ -158,6 +159,19 @@ const struct option_row entropy_option_rows[] = {
 	{.name = NULL},
 };
 
+const struct option_row console_option_rows[] = {
+	{
+		.name = "port",
+		.type = OPTION_LIST,
+		.argument = "PORT",
+		.offset = offsetof(struct console_options, ports),
+		.help = "where a port leads: NAME:terminal, NAME:socket:PATH, NAME:file:PATH or "
+			"NAME:null; may be repeated, and the first one is the guest's console; "
+			"without it one port, the terminal",
+	},
+	{.name = NULL},
+};
+
 const struct device_type device_types[] = {
 	{
 		.name = "block",
@@ -187,6 +201,16 @@ const struct device_type device_types[] = {
 		.options_size = sizeof(struct entropy_options),
 		.argument = "OPTION…",
 		.example = "",
+	},
+	{
+		.name = "console",
+		.summary = "the guest's console, and channels to programs in it",
+		.virtio_id = VIRTIO_ID_CONSOLE,
+		.options = console_option_rows,
+		.options_size = sizeof(struct console_options),
+		.check = console_options_check,
+		.uses_terminal = console_uses_terminal,
+		.argument = "OPTION…",
 	},
 	{.name = NULL},
 };

@@ -25,6 +25,7 @@
 #include "runtime/console.h"
 #include "runtime/engine.h"
 #include "runtime/supervisor.h"
+#include "runtime/terminal.h"
 #include "runtime/timeline.h"
 
 #define COMPONENT "run"
@@ -49,6 +50,9 @@ struct run {
 	struct engine_setup setup;
 	struct engine_guest *guest;
 	struct console *console;
+	/* Between the terminal and the device that talks to it; -1: there is none. */
+	struct terminal terminal;
+	int terminal_fd; /* our side of it */
 	/* How far it has come. */
 	bool devices_ready, running, ended;
 	bool stop_asked, kill_asked;
@@ -123,6 +127,10 @@ static void handle_signal(void *context, uint32_t events)
 
 	if (read(run->signals.fd, &info, sizeof(info)) != sizeof(info))
 		return;
+	if (info.ssi_signo == SIGWINCH) {
+		terminal_resized(&run->terminal);
+		return;
+	}
 	if (info.ssi_signo == SIGCONT) {
 		if (run->console)
 			console_resume(run->console);
@@ -272,7 +280,8 @@ static const struct console_events console_events = {
 static int take_signals(struct run *run, struct error *error)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN}, standard = {.sa_handler = SIG_DFL};
-	static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGCONT};
+	static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT,
+					  SIGHUP,  SIGCONT, SIGWINCH};
 	sigset_t mask;
 
 	sigemptyset(&mask);
@@ -330,9 +339,14 @@ static int start_devices(struct run *run, struct error *error)
 		.config = run->config,
 		.events = &supervisor_events,
 		.context = run,
+		.terminal = &run->terminal,
 	};
-	int result = supervisor_start(&run->supervisor, &setup, error);
+	int result = 0;
 
+	if (guest_config_terminal(run->config))
+		result = terminal_open(&run->terminal, &run->terminal_fd, error);
+	if (result == 0)
+		result = supervisor_start(&run->supervisor, &setup, error);
 	step_done(run, "device processes started");
 	while (result >= 0 && !run->devices_ready && !run->failed && !run->kill_asked)
 		result = event_loop_turn(&run->loop, -1);
@@ -353,6 +367,15 @@ static void introduce(struct run *run)
 	if (console_is_terminal(run->console))
 		log_line(LOG_INFO, COMPONENT,
 			 "the guest's console follows; " CONSOLE_QUIT_KEYS " ends the guest");
+}
+
+/* Takes over the socket of the guest's serial port. */
+static int open_console(struct run *run, int serial, struct error *error)
+{
+	const int fds[CONSOLE_ENDS] = {serial, take_fd(&run->terminal_fd)};
+
+	return console_open(&run->console, &run->loop, fds, fds[1] < 0 ? 1 : 2, &console_events,
+			    run, error);
 }
 
 static int start_engine(struct run *run, struct error *error)
@@ -387,8 +410,7 @@ static int start_engine(struct run *run, struct error *error)
 	if (result < 0)
 		return result;
 	set_timer(run, GUEST_START_MS);
-	result = console_open(&run->console, &run->loop, take_fd(&console), &console_events, run,
-			      error);
+	result = open_console(run, take_fd(&console), error);
 	if (result == 0)
 		introduce(run);
 	return result;
@@ -464,6 +486,8 @@ int guest_run(const struct guest_config *config, enum guest_end *end, struct err
 		.signals = {.fd = -1, .handle = handle_signal},
 		.timer = {.fd = -1, .handle = handle_timer},
 		.start_ms = now_ms(),
+		.terminal = TERMINAL_NONE,
+		.terminal_fd = -1,
 	};
 	int result = event_loop_init(&run.loop, 0, error);
 
@@ -479,6 +503,9 @@ int guest_run(const struct guest_config *config, enum guest_end *end, struct err
 
 	if (run.guest)
 		run.engine->free(run.guest);
+	/* With its last writers gone the console comes to its end. */
+	supervisor_stop(run.supervisor);
+	terminal_close(&run.terminal);
 	console_close(run.console, OUTPUT_MS);
 	if (result == 0 && run.running)
 		conclude(&run);
@@ -487,6 +514,7 @@ int guest_run(const struct guest_config *config, enum guest_end *end, struct err
 	close_fd(&run.timer.fd);
 	give_signals_back(&run);
 	event_loop_close(&run.loop);
+	close_fd(&run.terminal_fd);
 	free(run.devices);
 	free(run.plan);
 	return result < 0 ? result : judge(&run, end, error);

@@ -50,7 +50,7 @@ struct supervisor {
 	struct supervisor_setup setup;
 	struct supervised *devices;
 	size_t count;
-	bool failed;
+	bool failed, stopped;
 };
 
 static int64_t now_ms(void)
@@ -209,7 +209,9 @@ static int execute(struct supervised *device, int output, int ready, struct erro
 {
 	const struct supervisor_setup *setup = &device->supervisor->setup;
 	cleanup_arguments struct arguments arguments = {0};
-	int kept[2 + DEVICE_FILES_MAXIMUM] = {device->listener.listen_fd, ready};
+	const struct terminal *terminal =
+		device->config == guest_config_terminal(setup->config) ? setup->terminal : NULL;
+	int kept[2 + 3 + DEVICE_FILES_MAXIMUM] = {device->listener.listen_fd, ready};
 	struct process_spawn spawn = {
 		.program = setup->program ? setup->program : "/proc/self/exe",
 		.kept_fds = kept,
@@ -221,8 +223,15 @@ static int execute(struct supervised *device, int output, int ready, struct erro
 	};
 
 	memcpy(kept + 2, device->files.fds, device->files.count * sizeof(kept[0]));
+	if (terminal) {
+		const int ends[] = {terminal->stream_fd, terminal->size_fd, terminal->resized_fd};
+
+		for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]) && ends[i] >= 0; i++)
+			kept[spawn.kept_fd_count++] = ends[i];
+	}
 	arguments_add(&arguments, "avp");
-	device_command_add(&arguments, device->config, &device->files, setup->config->name);
+	device_command_add(&arguments, device->config, &device->files, terminal,
+			   setup->config->name);
 	arguments_add_format(&arguments, "--fd=%d", device->listener.listen_fd);
 	arguments_add_format(&arguments, "--ready-fd=%d", ready);
 	log_relay_add_arguments(&arguments);
@@ -363,12 +372,13 @@ struct supervisor_device supervisor_device(const struct supervisor *supervisor, 
 	};
 }
 
-void supervisor_free(struct supervisor *supervisor)
+void supervisor_stop(struct supervisor *supervisor)
 {
 	int64_t deadline = now_ms() + SUPERVISOR_STOP_MS;
 
-	if (!supervisor)
+	if (!supervisor || supervisor->stopped)
 		return;
+	supervisor->stopped = true;
 	for (size_t i = 0; i < supervisor->count; i++)
 		process_signal(&supervisor->devices[i].process, SIGTERM);
 	for (size_t i = 0; i < supervisor->count; i++) {
@@ -385,6 +395,13 @@ void supervisor_free(struct supervisor *supervisor)
 		listener_close(&device->listener);
 		device_files_close(&device->files);
 	}
+}
+
+void supervisor_free(struct supervisor *supervisor)
+{
+	if (!supervisor)
+		return;
+	supervisor_stop(supervisor);
 	free(supervisor->devices);
 	free(supervisor);
 }

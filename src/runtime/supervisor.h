@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/event_loop.h"
 #include "runtime/config.h"
+#include "runtime/terminal.h"
 
 /*
  * The policy. A process that dies is started again at once; when it dies again before it has
@@ -47,6 +48,8 @@ struct supervisor_setup {
 	const struct guest_config *config; /* checked; must outlive the supervisor */
 	const struct supervisor_events *events;
 	void *context;
+	/* For the device that talks to the terminal; the caller's. NULL: there is none. */
+	const struct terminal *terminal;
 	/* The program that is called as `PROGRAM device TYPE …`; NULL: this one. */
 	const char *program;
 };
@@ -72,9 +75,12 @@ int supervisor_start(struct supervisor **supervisor, const struct supervisor_set
 struct supervisor_device supervisor_device(const struct supervisor *supervisor, size_t index);
 
 /*
- * Ends all device processes, waiting for them, and frees the supervisor and its sockets. NULL is
- * fine.
+ * Ends all device processes, waiting for them, and closes their sockets and files; what is known
+ * of them stays. NULL is fine.
  */
+void supervisor_stop(struct supervisor *supervisor);
+
+/* Stops and frees the supervisor. NULL is fine. */
 void supervisor_free(struct supervisor *supervisor);
 
 #endif

@@ -78,7 +78,7 @@ static _Noreturn void child(int input, int output, int guest, bool crash)
 		if (fd != guest)
 			close(fd);
 	if (event_loop_init(&loop, 0, &error) < 0 ||
-	    console_open(&console, &loop, guest, &events, NULL, &error) < 0)
+	    console_open(&console, &loop, &guest, 1, &events, NULL, &error) < 0)
 		_exit(1);
 	/* Ready: the guest's side is told so. */
 	if (write(guest, "!", 1) != 1)

@@ -72,9 +72,10 @@ static int locked_in(unsigned int needs, const char *readable, const char *remov
 
 	assert_true(child >= 0);
 	if (child == 0) {
+		const char *const directories[] = {removable, NULL};
 		struct error error = {0};
 
-		if (sandbox_drop_rights(readable, removable, &error) < 0 ||
+		if (sandbox_drop_rights(readable, directories, &error) < 0 ||
 		    sandbox_filter_calls(needs, &error) < 0) {
 			fprintf(stderr, "%s\n", error.message);
 			leave(255);

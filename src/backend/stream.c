@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Streams of the console device on descriptors. A descriptor is watched only for what the device
+ * waits for, so that a guest that does not read makes no wake-ups; a socket besides for its end.
+ */
+#include "backend/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+struct stream_backend {
+	struct console_stream stream;
+	struct event_loop *loop;
+	struct event_source source;   /* what bytes go through; fd -1: nothing at the moment */
+	struct event_source listener; /* fd -1: none */
+	bool socket;		      /* else only the guest's output goes there */
+	bool watched;		      /* the loop knows the source */
+	bool hung_up;		      /* nobody is there, but what was sent may still be read */
+	bool input_ended;
+	bool want_read, want_write;
+};
+
+static struct stream_backend *to_backend(struct console_stream *stream)
+{
+	return (struct stream_backend *)((char *)stream - offsetof(struct stream_backend, stream));
+}
+
+static void update_watch(struct stream_backend *backend)
+{
+	uint32_t events = 0;
+	bool wanted;
+
+	if (backend->socket && backend->want_read && !backend->input_ended)
+		events |= EPOLLIN;
+	if (backend->want_write)
+		events |= EPOLLOUT;
+	/* Once it has hung up the loop would tell so for ever. */
+	wanted = events || (backend->socket && !backend->hung_up);
+	if (backend->source.fd < 0)
+		return;
+	if (wanted && backend->watched)
+		event_loop_modify(backend->loop, &backend->source, events);
+	else if (wanted)
+		/* A regular file takes everything at once, and is not watched. */
+		backend->watched =
+			event_loop_add(backend->loop, &backend->source, events, NULL) == 0;
+	else if (backend->watched) {
+		event_loop_remove(backend->loop, &backend->source);
+		backend->watched = false;
+	}
+}
+
+static void listen_again(struct stream_backend *backend)
+{
+	if (backend->listener.fd >= 0)
+		event_loop_add(backend->loop, &backend->listener, EPOLLIN, NULL);
+}
+
+static void disconnect(struct stream_backend *backend)
+{
+	event_loop_remove(backend->loop, &backend->source);
+	close_fd(&backend->source.fd);
+	backend->watched = false;
+	listen_again(backend);
+	console_stream_connected(&backend->stream, false);
+}
+
+static void handle_source(void *context, uint32_t events)
+{
+	struct stream_backend *backend = context;
+
+	if (events & (EPOLLHUP | EPOLLERR))
+		backend->hung_up = true;
+	console_stream_ready(&backend->stream);
+	if (backend->source.fd >= 0 && backend->hung_up && backend->input_ended)
+		disconnect(backend);
+	else
+		update_watch(backend);
+}
+
+static void handle_listener(void *context, uint32_t events)
+{
+	struct stream_backend *backend = context;
+	int fd = accept4(backend->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0) {
+		/* Gone again, or no descriptors are left: the next one may have more luck. */
+		log_debug("a client could not be accepted: error %d", errno);
+		return;
+	}
+	event_loop_remove(backend->loop, &backend->listener);
+	backend->source.fd = fd;
+	backend->hung_up = false;
+	backend->input_ended = false;
+	update_watch(backend);
+	console_stream_connected(&backend->stream, true);
+	console_stream_ready(&backend->stream);
+}
+
+static size_t total(const struct virtio_segment *segments, uint32_t count)
+{
+	size_t bytes = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		bytes += segments[i].length;
+	return bytes;
+}
+
+static size_t write_stream(struct console_stream *stream, const struct virtio_segment *segments,
+			   uint32_t count)
+{
+	struct stream_backend *backend = to_backend(stream);
+	/* Laid out alike, see struct virtio_segment. */
+	struct iovec *vector = (struct iovec *)segments;
+	struct msghdr message = {
+		.msg_iov = vector,
+		.msg_iovlen = count < IOV_MAX ? count : IOV_MAX,
+	};
+	ssize_t written;
+
+	do {
+		if (backend->socket)
+			written = sendmsg(backend->source.fd, &message,
+					  MSG_DONTWAIT | MSG_NOSIGNAL);
+		else
+			written = writev(backend->source.fd, vector, (int)message.msg_iovlen);
+	} while (written < 0 && errno == EINTR);
+	if (written >= 0)
+		return (size_t)written;
+	/*
+	 * Any other error: nobody takes it, or the disk is full. A guest's console must not stand
+	 * still for that.
+	 */
+	return errno == EAGAIN ? 0 : total(segments, count);
+}
+
+static size_t read_stream(struct console_stream *stream, const struct virtio_segment *segments,
+			  uint32_t count)
+{
+	struct stream_backend *backend = to_backend(stream);
+	struct msghdr message = {
+		.msg_iov = (struct iovec *)segments,
+		.msg_iovlen = count < IOV_MAX ? count : IOV_MAX,
+	};
+	ssize_t bytes;
+
+	if (!backend->socket || backend->source.fd < 0 || backend->input_ended)
+		return 0;
+	do {
+		bytes = recvmsg(backend->source.fd, &message, MSG_DONTWAIT);
+	} while (bytes < 0 && errno == EINTR);
+	if (bytes > 0)
+		return (size_t)bytes;
+	/* The other side may have closed only its direction, and still listen. */
+	backend->input_ended = bytes == 0 || errno != EAGAIN;
+	if (backend->input_ended && backend->hung_up)
+		disconnect(backend);
+	return 0;
+}
+
+static void watch(struct console_stream *stream, bool read, bool write)
+{
+	struct stream_backend *backend = to_backend(stream);
+
+	backend->want_read = read;
+	backend->want_write = write;
+	update_watch(backend);
+}
+
+static size_t write_null(struct console_stream *stream, const struct virtio_segment *segments,
+			 uint32_t count)
+{
+	return total(segments, count);
+}
+
+static size_t read_null(struct console_stream *stream, const struct virtio_segment *segments,
+			uint32_t count)
+{
+	return 0;
+}
+
+static void watch_null(struct console_stream *stream, bool read, bool write)
+{
+}
+
+static const struct console_stream_ops descriptor_ops = {write_stream, read_stream, watch};
+static const struct console_stream_ops null_ops = {write_null, read_null, watch_null};
+
+static struct stream_backend *new_backend(struct event_loop *loop,
+					  const struct console_stream_ops *ops, struct error *error)
+{
+	struct stream_backend *backend = calloc(1, sizeof(*backend));
+
+	if (!backend) {
+		error_set(error, ENOMEM, "no memory for a stream");
+		return NULL;
+	}
+	backend->stream.ops = ops;
+	backend->stream.connected = true;
+	backend->loop = loop;
+	backend->source = (struct event_source){-1, handle_source, backend};
+	backend->listener = (struct event_source){-1, handle_listener, backend};
+	return backend;
+}
+
+/* With the file opened by somebody else the flag is his, too: but he has no use for it. */
+static bool make_nonblocking(int fd, struct error *error)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0)
+		return true;
+	error_set_errno(error, errno, "descriptor %d cannot be used", fd);
+	return false;
+}
+
+struct stream_backend *stream_backend_new_connected(struct event_loop *loop, int fd,
+						    struct error *error)
+{
+	cleanup_fd int owned = fd;
+	struct stream_backend *backend = new_backend(loop, &descriptor_ops, error);
+
+	if (!backend)
+		return NULL;
+	backend->socket = true;
+	backend->source.fd = take_fd(&owned);
+	update_watch(backend);
+	return backend;
+}
+
+struct stream_backend *stream_backend_new_listening(struct event_loop *loop, int fd,
+						    struct error *error)
+{
+	cleanup_fd int owned = fd;
+	struct stream_backend *backend;
+
+	if (!make_nonblocking(owned, error))
+		return NULL;
+	backend = new_backend(loop, &descriptor_ops, error);
+	if (!backend)
+		return NULL;
+	backend->socket = true;
+	backend->stream.connected = false;
+	backend->listener.fd = take_fd(&owned);
+	if (event_loop_add(loop, &backend->listener, EPOLLIN, error) < 0) {
+		stream_backend_free(backend);
+		return NULL;
+	}
+	return backend;
+}
+
+struct stream_backend *stream_backend_new_output(struct event_loop *loop, int fd,
+						 struct error *error)
+{
+	cleanup_fd int owned = fd;
+	struct stream_backend *backend;
+
+	if (!make_nonblocking(owned, error))
+		return NULL;
+	backend = new_backend(loop, &descriptor_ops, error);
+	if (backend)
+		backend->source.fd = take_fd(&owned);
+	return backend;
+}
+
+struct stream_backend *stream_backend_new_null(struct error *error)
+{
+	return new_backend(NULL, &null_ops, error);
+}
+
+void stream_backend_free(struct stream_backend *backend)
+{
+	if (!backend)
+		return;
+	if (backend->loop) {
+		event_loop_remove(backend->loop, &backend->source);
+		event_loop_remove(backend->loop, &backend->listener);
+	}
+	close_fd(&backend->source.fd);
+	close_fd(&backend->listener.fd);
+	free(backend);
+}
+
+struct console_stream *stream_backend_stream(struct stream_backend *backend)
+{
+	return &backend->stream;
+}

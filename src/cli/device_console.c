@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* `avp device console`: a console, and channels to programs in the guest. */
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "backend/sandbox.h"
+#include "backend/stream.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "cli/device_process.h"
+#include "cli/device_types.h"
+#include "device/console.h"
+#include "runtime/config.h"
+#include "runtime/console.h"
+#include "runtime/console_port.h"
+#include "runtime/terminal.h"
+
+/* How long the rest of the guest's output may take to be read. */
+#define OUTPUT_MS 1000
+
+/* Ends of a terminal that somebody else has; 0: not given. */
+struct terminal_options {
+	uint64_t stream_fd, size_fd, resized_fd;
+};
+
+static const struct option_row terminal_option_rows[] = {
+	{
+		.name = "stream-fd",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct terminal_options, stream_fd),
+		.minimum = 3,
+		.maximum = INT_MAX,
+		.help = "let the port of the kind terminal lead to the inherited connected socket "
+			"N; without it, to standard input and output",
+	},
+	{
+		.name = "size-fd",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct terminal_options, size_fd),
+		.minimum = 3,
+		.maximum = INT_MAX,
+		.help = "the inherited file N starts with the size of that port, columns and rows, "
+			"16 bits each",
+	},
+	{
+		.name = "resized-fd",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct terminal_options, resized_fd),
+		.minimum = 3,
+		.maximum = INT_MAX,
+		.help = "the inherited eventfd N tells that the size has changed",
+	},
+	{.name = NULL},
+};
+
+struct console_process {
+	struct device_process process;
+	struct console_device console;
+	struct virtqueue queues[2 * CONSOLE_PORTS_MAX + 2];
+	struct console_port_option options[CONSOLE_PORTS_MAX];
+	struct stream_backend *streams[CONSOLE_PORTS_MAX];
+	int port_count;
+	struct terminal terminal; /* only what is not the stream's is left in it */
+	struct event_source resized;
+	/* With the terminal our own. */
+	struct console *relay;
+	struct event_source window_signal;
+};
+
+static void close_process(struct console_process *console)
+{
+	for (int i = 0; i < console->port_count; i++)
+		stream_backend_free(console->streams[i]);
+	if (!console->process.options)
+		return;
+	event_loop_remove(&console->process.loop, &console->resized);
+	event_loop_remove(&console->process.loop, &console->window_signal);
+	close_fd(&console->window_signal.fd);
+	terminal_close(&console->terminal);
+	console_close(console->relay, OUTPUT_MS);
+	device_process_close(&console->process);
+}
+
+static void update_size(struct console_process *console)
+{
+	struct terminal_size size;
+
+	if (terminal_read_size(&console->terminal, &size))
+		console_device_set_size(&console->console, size.columns, size.rows);
+}
+
+static void handle_resized(void *context, uint32_t events)
+{
+	struct console_process *console = context;
+	eventfd_t count;
+
+	if (eventfd_read(console->terminal.resized_fd, &count) == 0)
+		update_size(console);
+}
+
+static void handle_window_signal(void *context, uint32_t events)
+{
+	struct console_process *console = context;
+	struct signalfd_siginfo info;
+
+	if (read(console->window_signal.fd, &info, sizeof(info)) == sizeof(info))
+		terminal_resized(&console->terminal);
+}
+
+static void handle_quit(void *context)
+{
+	struct console_process *console = context;
+
+	event_loop_stop(&console->process.loop, 0);
+}
+
+static void handle_first_output(void *context)
+{
+}
+
+static const struct console_events relay_events = {
+	.quit = handle_quit,
+	.first_output = handle_first_output,
+};
+
+/* Makes this process's own standard input and output the terminal. */
+static int open_own_terminal(struct console_process *console, struct error *error)
+{
+	struct event_loop *loop = &console->process.loop;
+	int peer, result = terminal_open(&console->terminal, &peer, error);
+	sigset_t signals;
+
+	if (result == 0)
+		result = console_open(&console->relay, loop, &peer, 1, &relay_events, console,
+				      error);
+	if (result < 0)
+		return result;
+	if (console_is_terminal(console->relay))
+		log_info("the guest's console follows; " CONSOLE_QUIT_KEYS " ends the device");
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGWINCH);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	console->window_signal.fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (console->window_signal.fd < 0)
+		return error_set_errno(error, errno, "cannot take signals");
+	return event_loop_add(loop, &console->window_signal, EPOLLIN, error);
+}
+
+static int open_terminal(struct console_process *console, const struct terminal_options *options,
+			 struct error *error)
+{
+	int result = 0;
+
+	if (options->stream_fd)
+		console->terminal = (struct terminal){
+			.stream_fd = (int)options->stream_fd,
+			.size_fd = options->size_fd ? (int)options->size_fd : -1,
+			.resized_fd = options->resized_fd ? (int)options->resized_fd : -1,
+		};
+	else
+		result = open_own_terminal(console, error);
+	console->resized.fd = console->terminal.resized_fd;
+	if (result == 0 && console->resized.fd >= 0)
+		result = event_loop_add(&console->process.loop, &console->resized, EPOLLIN, error);
+	return result;
+}
+
+static struct stream_backend *open_stream(struct console_process *console,
+					  const struct console_port_option *port,
+					  const struct terminal_options *options,
+					  struct error *error)
+{
+	struct device_process *process = &console->process;
+	struct event_loop *loop = &process->loop;
+	struct socket_path *made = &process->bound[process->bound_count];
+	int fd;
+
+	switch (port->kind) {
+	case CONSOLE_PORT_NULL:
+		return stream_backend_new_null(error);
+	case CONSOLE_PORT_FILE:
+		fd = console_port_open_file(port, error);
+		return fd < 0 ? NULL : stream_backend_new_output(loop, fd, error);
+	case CONSOLE_PORT_SOCKET:
+		fd = console_port_listen(port, made, error);
+		if (made->path)
+			process->bound_count++;
+		return fd < 0 ? NULL : stream_backend_new_listening(loop, fd, error);
+	case CONSOLE_PORT_TERMINAL:
+		break;
+	}
+	if (open_terminal(console, options, error) < 0)
+		return NULL;
+	return stream_backend_new_connected(loop, take_fd(&console->terminal.stream_fd), error);
+}
+
+static int open_ports(struct console_process *console, const struct console_options *ports,
+		      const struct terminal_options *terminal, struct error *error)
+{
+	console->port_count = console_ports_read(ports, console->options, error);
+	for (int i = 0; i < console->port_count; i++) {
+		console->streams[i] = open_stream(console, &console->options[i], terminal, error);
+		if (!console->streams[i])
+			return -error->code;
+	}
+	return console->port_count < 0 ? console->port_count : 0;
+}
+
+static int serve(struct console_process *console, struct error *error)
+{
+	struct console_port_setup ports[CONSOLE_PORTS_MAX];
+
+	for (int i = 0; i < console->port_count; i++)
+		ports[i] = (struct console_port_setup){
+			.name = console->options[i].name,
+			.stream = stream_backend_stream(console->streams[i]),
+		};
+	console_device_init(&console->console, ports, (uint16_t)console->port_count,
+			    console->terminal.size_fd >= 0 &&
+				    console->options[0].kind == CONSOLE_PORT_TERMINAL,
+			    console->queues);
+	update_size(console);
+	return device_process_serve(&console->process, &console->console.device, SANDBOX_TERMINAL,
+				    error);
+}
+
+static int run_console(void *const *options, char *const *operands, size_t count,
+		       struct error *error)
+{
+	const struct terminal_options *terminal = options[1];
+	const struct serve_options *serve_options = options[2];
+	cleanup_free struct console_process *console = NULL;
+	int result;
+
+	(void)operands;
+	(void)count;
+	if (serve_options->print_capabilities)
+		return device_print_capabilities("console");
+	console = calloc(1, sizeof(*console));
+	if (!console)
+		return error_set(error, ENOMEM, "no memory for the console");
+	console->terminal = TERMINAL_NONE;
+	console->resized = (struct event_source){-1, handle_resized, console};
+	console->window_signal = (struct event_source){-1, handle_window_signal, console};
+	result = device_option_error(console_ports_read(options[0], console->options, error),
+				     error);
+	if (result >= 0)
+		result = device_process_open(&console->process, serve_options, options[3],
+					     "console", error);
+	if (result == 0)
+		result = device_option_error(open_ports(console, options[0], terminal, error),
+					     error);
+	if (result == 0)
+		result = device_process_drop_rights(&console->process, NULL, error);
+	if (result == 0)
+		result = serve(console, error);
+	close_process(console);
+	return result;
+}
+
+const struct command command_device_console = {
+	.name = "console",
+	.summary = "serve a console",
+	.groups =
+		(const struct option_group[]){
+			{"Device options", console_option_rows, sizeof(struct console_options),
+			 true},
+			{"Terminal options", terminal_option_rows, sizeof(struct terminal_options),
+			 false},
+			{"Serving options", serve_option_rows, sizeof(struct serve_options), false},
+			{NULL, NULL, 0, false},
+		},
+	.examples =
+		(const struct command_note[]){
+			{"avp device console --socket-path console.sock",
+			 "Serves a console on this terminal."},
+			{"avp device console --port shell:socket:/tmp/shell.sock "
+			 "--port agent:socket:/tmp/agent.sock --socket-path console.sock",
+			 "Serves a console and a channel called agent, each for the clients of a "
+			 "socket."},
+			{NULL, NULL},
+		},
+	.run = run_console,
+};

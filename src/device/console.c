@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The console device (VIRTIO 1.4, 5.3). */
+#include "device/console.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define FEATURE(bit) (UINT64_C(1) << (bit))
+
+/* The queues of port 0 are followed by those for control. */
+#define CONTROL_RECEIVE	 2
+#define CONTROL_TRANSMIT 3
+
+/* More than any driver sends at a time; a request without bounds would keep the process busy. */
+#define REQUEST_MAX (UINT64_C(16) << 20)
+
+/* Where a packed ring starts: index 0, wrap counter 1 (VIRTIO 1.4, 2.8.1). */
+#define PACKED_START 0x8000
+
+/* What a port's driver is to be told, in this order; each as one bit. */
+enum owed {
+	OWED_ADD = 1,
+	OWED_CONSOLE = 2,
+	OWED_NAME = 4,
+	OWED_SIZE = 8,
+	OWED_OPEN = 16,
+};
+
+struct control_message {
+	struct virtio_console_control header;
+	union {
+		uint16_t size[2]; /* columns, rows */
+		char name[CONSOLE_PORT_NAME_MAX];
+	};
+};
+
+static struct console_device *to_console(struct virtio_device *device)
+{
+	return (struct console_device *)((char *)device - offsetof(struct console_device, device));
+}
+
+static bool multiport(const struct console_device *console)
+{
+	return virtio_has_feature(&console->device, VIRTIO_CONSOLE_F_MULTIPORT);
+}
+
+static struct virtqueue *receive_queue(const struct console_device *console, uint16_t port)
+{
+	return &console->device.queues[port == 0 ? 0 : 2 * port + 2];
+}
+
+static struct virtqueue *transmit_queue(const struct console_device *console, uint16_t port)
+{
+	return receive_queue(console, port) + 1;
+}
+
+/* Does the guest use this port? */
+static bool port_open(const struct console_device *console, uint16_t port)
+{
+	return multiport(console) ? console->ports[port].open : port == 0;
+}
+
+/* Makes the next message that is owed, and returns its length. */
+static size_t make_message(const struct console_device *console, uint16_t index, uint8_t what,
+			   struct control_message *message)
+{
+	const struct console_port *port = &console->ports[index];
+	size_t length = 0;
+
+	message->header = (struct virtio_console_control){.id = index};
+	switch (what) {
+	case OWED_ADD:
+		message->header.event = VIRTIO_CONSOLE_PORT_ADD;
+		break;
+	case OWED_CONSOLE:
+		message->header.event = VIRTIO_CONSOLE_CONSOLE_PORT;
+		message->header.value = 1;
+		break;
+	case OWED_NAME:
+		message->header.event = VIRTIO_CONSOLE_PORT_NAME;
+		length = strlen(port->setup.name);
+		memcpy(message->name, port->setup.name, length);
+		break;
+	case OWED_SIZE:
+		message->header.event = VIRTIO_CONSOLE_RESIZE;
+		message->size[0] = console->config.cols;
+		message->size[1] = console->config.rows;
+		length = sizeof(message->size);
+		break;
+	case OWED_OPEN:
+		message->header.event = VIRTIO_CONSOLE_PORT_OPEN;
+		message->header.value = port->setup.stream->connected;
+		break;
+	}
+	return sizeof(message->header) + length;
+}
+
+/* Sends one message of those that a port is owed. Returns false when there is no buffer. */
+static bool send_message(struct console_device *console, uint16_t index)
+{
+	struct virtqueue *queue = &console->device.queues[CONTROL_RECEIVE];
+	struct console_port *port = &console->ports[index];
+	uint8_t what = port->owed & -port->owed;
+	struct virtio_request *request = virtqueue_pop(queue);
+	struct control_message message;
+	size_t length;
+
+	if (!request)
+		return false;
+	length = make_message(console, index, what, &message);
+	if (request_write(request, &message, length) < length) {
+		virtio_device_fault(&console->device, queue, "buffer too small for a message");
+		return false;
+	}
+	virtqueue_push(queue, request);
+	port->owed &= ~what;
+	if (what == OWED_ADD)
+		port->added = true;
+	return true;
+}
+
+/*
+ * Sends what is owed while there are buffers. That is kept as states and not as messages, so it
+ * takes no memory however slow the driver is.
+ */
+static void send_messages(struct console_device *console)
+{
+	struct virtqueue *queue;
+
+	if (!multiport(console) || !console->driver_ready)
+		return;
+	queue = &console->device.queues[CONTROL_RECEIVE];
+	for (uint16_t i = 0; i < console->port_count; i++)
+		while (console->ports[i].owed && send_message(console, i))
+			;
+	if (queue->started)
+		virtqueue_notify(queue);
+}
+
+/*
+ * Writes what is left of one request. Returns false when the stream takes no more for now; how far
+ * it came is in port->sent.
+ */
+static bool write_request(struct console_port *port, struct virtio_request *request)
+{
+	struct console_stream *stream = port->setup.stream;
+
+	request_skip(request, port->sent);
+	while (request->readable.left > 0 && stream->connected) {
+		size_t written = stream->ops->write(stream, request->readable.segments,
+						    request->readable.count);
+
+		if (written == 0 && stream->connected)
+			return false;
+		port->sent += written;
+		request_skip(request, written);
+	}
+	port->sent = 0;
+	return true;
+}
+
+/*
+ * Passes on what the guest sends. Returns true when the stream has no room for all of it: the rest
+ * stays in the ring, so no request is ever in the host's hands, and a device process that dies
+ * leaves none behind.
+ */
+static bool transmit(struct console_device *console, uint16_t port)
+{
+	struct virtqueue *queue = transmit_queue(console, port);
+	bool full = false;
+
+	for (uint32_t budget = queue->size; budget > 0 && !full; budget--) {
+		struct virtio_request *request = virtqueue_pop(queue);
+
+		if (!request)
+			break;
+		if (request->readable.left > REQUEST_MAX) {
+			virtio_device_fault(&console->device, queue, "request longer than 16 MiB");
+			return false;
+		}
+		full = !write_request(&console->ports[port], request);
+		if (full)
+			virtqueue_unpop(queue, request);
+		else
+			virtqueue_push(queue, request);
+	}
+	virtqueue_notify(queue);
+	return full;
+}
+
+/*
+ * Passes on what there is for the guest. Returns true when the guest has room for more; without
+ * room the stream keeps it, and so holds up its writer.
+ */
+static bool receive(struct console_device *console, uint16_t port)
+{
+	struct console_stream *stream = console->ports[port].setup.stream;
+	struct virtqueue *queue = receive_queue(console, port);
+	bool room = true;
+
+	if (!port_open(console, port))
+		return false;
+	for (uint32_t budget = queue->size; budget > 0; budget--) {
+		struct virtio_request *request = virtqueue_pop(queue);
+		size_t length;
+
+		room = request != NULL;
+		if (!room)
+			break;
+		if (request->writable.left == 0) {
+			virtio_device_fault(&console->device, queue, "receive buffer without room");
+			return false;
+		}
+		length = stream->ops->read(stream, request->writable.segments,
+					   request->writable.count);
+		if (length == 0) {
+			virtqueue_unpop(queue, request);
+			break;
+		}
+		request->written = (uint32_t)length;
+		virtqueue_push(queue, request);
+	}
+	virtqueue_notify(queue);
+	return room;
+}
+
+/* Moves bytes both ways, and has the stream tell when there are more. */
+static void serve_port(struct console_device *console, uint16_t port)
+{
+	struct console_stream *stream = console->ports[port].setup.stream;
+	bool full = transmit_queue(console, port)->started && transmit(console, port);
+	bool room = receive_queue(console, port)->started && receive(console, port);
+
+	stream->ops->watch(stream, room, full);
+}
+
+void console_stream_ready(struct console_stream *stream)
+{
+	serve_port(stream->console, stream->port);
+}
+
+void console_stream_connected(struct console_stream *stream, bool connected)
+{
+	struct console_device *console = stream->console;
+
+	stream->connected = connected;
+	if (!console)
+		return;
+	if (console->ports[stream->port].added)
+		console->ports[stream->port].owed |= OWED_OPEN;
+	send_messages(console);
+}
+
+static void port_ready(struct console_device *console, uint16_t port)
+{
+	uint8_t owed = OWED_NAME;
+
+	if (port == 0)
+		owed |= OWED_CONSOLE;
+	if (port == 0 && virtio_has_feature(&console->device, VIRTIO_CONSOLE_F_SIZE))
+		owed |= OWED_SIZE;
+	if (console->ports[port].setup.stream->connected)
+		owed |= OWED_OPEN;
+	console->ports[port].owed |= owed;
+}
+
+static void device_ready(struct console_device *console, bool ready)
+{
+	console->driver_ready = ready;
+	/* VIRTIO 1.4, 5.3.6.2.1: a port that exists is not added again. */
+	for (uint16_t i = 0; ready && i < console->port_count; i++)
+		if (!console->ports[i].added)
+			console->ports[i].owed |= OWED_ADD;
+}
+
+/* Takes one message. Messages about ports that do not exist and unknown ones mean nothing. */
+static void take_message(struct console_device *console,
+			 const struct virtio_console_control *message)
+{
+	uint16_t port;
+
+	if (message->event == VIRTIO_CONSOLE_DEVICE_READY) {
+		device_ready(console, message->value == 1);
+		return;
+	}
+	if (message->id >= console->port_count || !console->ports[message->id].added)
+		return;
+	port = (uint16_t)message->id;
+	if (message->event == VIRTIO_CONSOLE_PORT_READY && message->value == 1) {
+		port_ready(console, port);
+	} else if (message->event == VIRTIO_CONSOLE_PORT_OPEN) {
+		console->ports[port].open = message->value == 1;
+		serve_port(console, port);
+	}
+}
+
+/*
+ * A device process that was started again finds a driver that greeted the one before. Which ports
+ * were open nobody remembers: all are taken for that, and their state is told once more.
+ */
+static void recover(struct console_device *console)
+{
+	console->driver_ready = true;
+	for (uint16_t i = 0; i < console->port_count; i++) {
+		console->ports[i].added = true;
+		console->ports[i].open = true;
+		console->ports[i].owed |= OWED_OPEN;
+		serve_port(console, i);
+	}
+}
+
+static bool has_history(const struct console_device *console, const struct virtqueue *queue)
+{
+	uint16_t start = virtio_has_feature(&console->device, VIRTIO_F_RING_PACKED) ? PACKED_START :
+										      0;
+
+	return queue->setup.available_index != start;
+}
+
+static void take_messages(struct console_device *console, struct virtqueue *queue)
+{
+	if (!console->driver_ready && has_history(console, queue))
+		recover(console);
+	for (uint32_t budget = queue->size; budget > 0; budget--) {
+		struct virtio_request *request = virtqueue_pop(queue);
+		struct virtio_console_control message;
+
+		if (!request)
+			break;
+		if (request_read(request, &message, sizeof(message)) != sizeof(message)) {
+			virtio_device_fault(&console->device, queue, "control message too short");
+			return;
+		}
+		virtqueue_push(queue, request);
+		take_message(console, &message);
+	}
+	virtqueue_notify(queue);
+}
+
+static void handle(struct virtio_device *device, struct virtqueue *queue)
+{
+	struct console_device *console = to_console(device);
+
+	if (queue->index < CONTROL_RECEIVE) {
+		serve_port(console, 0);
+	} else if (multiport(console)) {
+		if (queue->index == CONTROL_TRANSMIT)
+			take_messages(console, queue);
+		else if (queue->index > CONTROL_TRANSMIT)
+			serve_port(console, queue->index / 2 - 1);
+		send_messages(console);
+	}
+}
+
+/* The next request in this ring may be another one, of which nothing is written yet. */
+static void quiesce(struct virtio_device *device, struct virtqueue *queue)
+{
+	struct console_device *console = to_console(device);
+
+	for (uint16_t i = 0; i < console->port_count; i++)
+		if (queue == transmit_queue(console, i))
+			console->ports[i].sent = 0;
+}
+
+static void reset(struct virtio_device *device)
+{
+	struct console_device *console = to_console(device);
+
+	console->driver_ready = false;
+	for (uint16_t i = 0; i < console->port_count; i++) {
+		struct console_port *port = &console->ports[i];
+
+		*port = (struct console_port){.setup = port->setup};
+		port->setup.stream->ops->watch(port->setup.stream, false, false);
+	}
+}
+
+static void config_read(struct virtio_device *device, size_t offset, void *buffer, size_t length)
+{
+	memcpy(buffer, (const char *)&to_console(device)->config + offset, length);
+}
+
+/* Emergency write: one byte, also of a driver that has not negotiated anything. */
+static int config_write(struct virtio_device *device, size_t offset, const void *buffer,
+			size_t length)
+{
+	struct console_stream *stream = to_console(device)->ports[0].setup.stream;
+	uint8_t byte = *(const uint8_t *)buffer;
+	struct virtio_segment segment = {&byte, sizeof(byte)};
+
+	if (offset != offsetof(struct virtio_console_config, emerg_wr))
+		return -EPERM;
+	if (stream->connected)
+		stream->ops->write(stream, &segment, 1);
+	return 0;
+}
+
+static const struct virtio_device_class console_class = {
+	.name = "console",
+	.id = 3,
+	.config_read = config_read,
+	.config_write = config_write,
+	.handle = handle,
+	.quiesce = quiesce,
+	.reset = reset,
+};
+
+void console_device_init(struct console_device *console, const struct console_port_setup *ports,
+			 uint16_t port_count, bool has_size, struct virtqueue *queues)
+{
+	uint64_t features = FEATURE(VIRTIO_CONSOLE_F_EMERG_WRITE);
+
+	if (has_size)
+		features |= FEATURE(VIRTIO_CONSOLE_F_SIZE);
+	if (port_count > 1)
+		features |= FEATURE(VIRTIO_CONSOLE_F_MULTIPORT);
+	memset(console, 0, sizeof(*console));
+	console->port_count = port_count;
+	console->config.max_nr_ports = port_count;
+	for (uint16_t i = 0; i < port_count; i++) {
+		console->ports[i].setup = ports[i];
+		ports[i].stream->console = console;
+		ports[i].stream->port = i;
+	}
+	virtio_device_init(&console->device, &console_class, features, sizeof(console->config),
+			   queues, console_queue_count(port_count), CONSOLE_QUEUE_SIZE_MAX);
+}
+
+void console_device_set_size(struct console_device *console, uint16_t columns, uint16_t rows)
+{
+	if (console->config.cols == columns && console->config.rows == rows)
+		return;
+	console->config.cols = columns;
+	console->config.rows = rows;
+	if (!virtio_has_feature(&console->device, VIRTIO_CONSOLE_F_MULTIPORT)) {
+		virtio_device_config_changed(&console->device);
+		return;
+	}
+	if (console->ports[0].added &&
+	    virtio_has_feature(&console->device, VIRTIO_CONSOLE_F_SIZE)) {
+		console->ports[0].owed |= OWED_SIZE;
+		send_messages(console);
+	}
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The ports of a console device as text. */
+#include "runtime/console_port.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/text.h"
+
+static const struct {
+	const char *name;
+	bool has_path;
+} kinds[] = {
+	[CONSOLE_PORT_TERMINAL] = {"terminal", false},
+	[CONSOLE_PORT_SOCKET] = {"socket", true},
+	[CONSOLE_PORT_FILE] = {"file", true},
+	[CONSOLE_PORT_NULL] = {"null", false},
+};
+
+static bool read_port(const char *text, struct console_port_option *port)
+{
+	const char *kind = strchr(text, ':'), *path;
+	size_t length;
+
+	if (!kind || (size_t)(kind - text) >= sizeof(port->name))
+		return false;
+	memcpy(port->name, text, (size_t)(kind - text));
+	port->name[kind - text] = 0;
+	/* The guest's udev makes a file of it: /dev/virtio-ports/NAME. */
+	if (!text_is_name(port->name))
+		return false;
+	kind++;
+	path = strchr(kind, ':');
+	length = path ? (size_t)(path - kind) : strlen(kind);
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (strlen(kinds[i].name) != length || strncmp(kind, kinds[i].name, length))
+			continue;
+		port->kind = (enum console_port_kind)i;
+		port->path = path ? path + 1 : NULL;
+		return kinds[i].has_path ? path && path[1] : !path;
+	}
+	return false;
+}
+
+int console_ports_read(const struct console_options *options,
+		       struct console_port_option ports[CONSOLE_PORTS_MAX], struct error *error)
+{
+	size_t count = options->ports.count;
+	bool terminal = false;
+
+	if (count == 0) {
+		ports[0] = (struct console_port_option){"console", CONSOLE_PORT_TERMINAL, NULL};
+		return 1;
+	}
+	if (count > CONSOLE_PORTS_MAX)
+		return error_set_usage(error, "port: is given %zu times; a console has at most %d",
+				       count, CONSOLE_PORTS_MAX);
+	for (size_t i = 0; i < count; i++) {
+		const char *text = options->ports.items[i];
+
+		if (!read_port(text, &ports[i]))
+			return error_set_usage(
+				error,
+				"port: '%s' is no port; give NAME:terminal, NAME:socket:PATH, "
+				"NAME:file:PATH or NAME:null",
+				text);
+		if (ports[i].kind == CONSOLE_PORT_TERMINAL && terminal)
+			return error_set_usage(
+				error, "port: two lead to the terminal; give one of them a socket");
+		terminal = terminal || ports[i].kind == CONSOLE_PORT_TERMINAL;
+		for (size_t j = 0; j < i; j++)
+			if (!strcmp(ports[j].name, ports[i].name))
+				return error_set_usage(
+					error, "port: two are called '%s'; rename one of them",
+					ports[i].name);
+	}
+	return (int)count;
+}
+
+bool console_uses_terminal(const void *options)
+{
+	struct console_port_option ports[CONSOLE_PORTS_MAX];
+	int count = console_ports_read(options, ports, NULL);
+
+	for (int i = 0; i < count; i++)
+		if (ports[i].kind == CONSOLE_PORT_TERMINAL)
+			return true;
+	return false;
+}
+
+int console_port_open_file(const struct console_port_option *port, struct error *error)
+{
+	/* Without O_NONBLOCK a pipe that nobody reads would block for ever. */
+	int fd = open(port->path,
+		      O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+
+	if (fd < 0)
+		return error_set_usage(error, "port: %s: %s; check the path and its permissions",
+				       port->path, strerror(errno));
+	return fd;
+}
+
+int console_port_listen(const struct console_port_option *port, struct socket_path *made,
+			struct error *error)
+{
+	int fd = text_inherited_fd(port->path), accepting = 0;
+	socklen_t length = sizeof(accepting);
+
+	if (fd < 0)
+		return socket_path_listen(made, port->path, 1, "port", error);
+	*made = (struct socket_path){.path = NULL};
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &length) < 0 || !accepting)
+		return error_set_usage(error,
+				       "port: %s: is no listening socket; give one that this "
+				       "process inherits",
+				       port->path);
+	return fd;
+}

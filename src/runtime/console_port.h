@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The ports of a console device as text: NAME:terminal, NAME:socket:PATH, NAME:file:PATH and
+ * NAME:null.
+ */
+#ifndef AVP_RUNTIME_CONSOLE_PORT_H
+#define AVP_RUNTIME_CONSOLE_PORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/socket_path.h"
+#include "device/console.h"
+#include "runtime/config.h"
+
+enum console_port_kind {
+	CONSOLE_PORT_TERMINAL, /* the standard input and output of who runs the guest */
+	CONSOLE_PORT_SOCKET,   /* clients of a Unix stream socket, one at a time */
+	CONSOLE_PORT_FILE,     /* what the guest writes is appended to a file */
+	CONSOLE_PORT_NULL,
+};
+
+struct console_port_option {
+	char name[CONSOLE_PORT_NAME_MAX + 1];
+	enum console_port_kind kind;
+	const char *path; /* a part of the option's text; NULL for kinds that have none */
+};
+
+/*
+ * Reads the ports of @options: without any there is one, and it leads to the terminal. Returns how
+ * many there are, or a negative errno with *error set: a usage error that starts with "port".
+ */
+int console_ports_read(const struct console_options *options,
+		       struct console_port_option ports[CONSOLE_PORTS_MAX], struct error *error);
+
+/* Does one of the ports lead to the terminal? @options: struct console_options, checked. */
+bool console_uses_terminal(const void *options);
+
+/*
+ * Opens the file of a port, to append to it; it is made when it is not there. Returns it or a
+ * negative errno with *error set.
+ */
+int console_port_open_file(const struct console_port_option *port, struct error *error);
+
+/*
+ * Makes the socket of a port; see socket_path_listen. The path /dev/fd/N stands for the listening
+ * socket N that was inherited.
+ */
+int console_port_listen(const struct console_port_option *port, struct socket_path *made,
+			struct error *error);
+
+#endif

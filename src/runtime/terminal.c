@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Between a terminal and the device process of a console. */
+#include "runtime/terminal.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+static bool get_size(struct terminal_size *size)
+{
+	struct winsize window;
+
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) < 0 &&
+	    ioctl(STDIN_FILENO, TIOCGWINSZ, &window) < 0)
+		return false;
+	*size = (struct terminal_size){window.ws_col, window.ws_row};
+	return true;
+}
+
+static int open_size(struct terminal *terminal, struct error *error)
+{
+	struct terminal_size size;
+
+	if (!get_size(&size))
+		return 0;
+	terminal->size_fd = memfd_create("terminal size", MFD_CLOEXEC);
+	terminal->resized_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (terminal->size_fd < 0 || terminal->resized_fd < 0)
+		return error_set_errno(error, errno, "cannot pass on the size of the terminal");
+	terminal_resized(terminal);
+	return 0;
+}
+
+int terminal_open(struct terminal *terminal, int *peer_fd, struct error *error)
+{
+	int ends[2], result;
+
+	*terminal = TERMINAL_NONE;
+	*peer_fd = -1;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return error_set_errno(error, errno, "cannot make a pair of sockets");
+	terminal->stream_fd = ends[0];
+	result = open_size(terminal, error);
+	if (result < 0) {
+		terminal_close(terminal);
+		close(ends[1]);
+		return result;
+	}
+	*peer_fd = ends[1];
+	return 0;
+}
+
+void terminal_resized(const struct terminal *terminal)
+{
+	struct terminal_size size;
+
+	if (terminal->size_fd < 0 || !get_size(&size) ||
+	    pwrite(terminal->size_fd, &size, sizeof(size), 0) != sizeof(size))
+		return;
+	eventfd_write(terminal->resized_fd, 1);
+}
+
+bool terminal_read_size(const struct terminal *terminal, struct terminal_size *size)
+{
+	return terminal->size_fd >= 0 &&
+	       pread(terminal->size_fd, size, sizeof(*size), 0) == sizeof(*size);
+}
+
+void terminal_close(struct terminal *terminal)
+{
+	close_fd(&terminal->stream_fd);
+	close_fd(&terminal->size_fd);
+	close_fd(&terminal->resized_fd);
+}

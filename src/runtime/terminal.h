@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What stands between the terminal that a guest is run from and the device process of its console:
+ * bytes both ways, and the terminal's size. The device process inherits its ends, and one that is
+ * started again finds the size where it was.
+ */
+#ifndef AVP_RUNTIME_TERMINAL_H
+#define AVP_RUNTIME_TERMINAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* The device's ends; -1: none. */
+struct terminal {
+	int stream_fd;	/* a connected stream socket */
+	int size_fd;	/* a memory file that holds struct terminal_size */
+	int resized_fd; /* an eventfd, signalled when it changed */
+};
+
+struct terminal_size {
+	uint16_t columns, rows;
+};
+
+#define TERMINAL_NONE ((struct terminal){-1, -1, -1})
+
+/*
+ * Makes the ends and the socket of the other side, *peer_fd; all are the caller's. With standard
+ * output (or else input) being no terminal there is no size. Returns 0, or a negative errno with
+ * *error set and nothing made.
+ */
+int terminal_open(struct terminal *terminal, int *peer_fd, struct error *error);
+
+/* The terminal may have another size: tells it to the device process. */
+void terminal_resized(const struct terminal *terminal);
+
+/* For the device process: the size as it is. Returns false when there is none. */
+bool terminal_read_size(const struct terminal *terminal, struct terminal_size *size);
+
+/* Closes the ends. */
+void terminal_close(struct terminal *terminal);
+
+#endif
