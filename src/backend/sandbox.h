@@ -17,11 +17,11 @@
 
 /* What a device does beyond serving vhost-user; the reasons are in sandbox.c. */
 enum sandbox_need {
-	SANDBOX_DISK = 1,    /* transfers on an image that is open */
-	SANDBOX_TAP = 2,     /* frames on a tap that is open */
-	SANDBOX_SOCKETS = 4, /* connections of the guest, for user-mode networking */
-	SANDBOX_RANDOM = 8,  /* random bytes */
-	SANDBOX_UNLINK = 16, /* removing sockets that were listened on */
+	SANDBOX_DISK = 1,      /* transfers on an image that is open */
+	SANDBOX_TAP = 2,       /* frames on a tap that is open */
+	SANDBOX_SOCKETS = 4,   /* connections of the guest, for user-mode networking */
+	SANDBOX_RANDOM = 8,    /* random bytes */
+	SANDBOX_UNLINK = 16,   /* removing sockets that were listened on */
 	SANDBOX_TERMINAL = 32, /* the size and the mode of a terminal */
 };
 

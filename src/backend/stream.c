@@ -51,8 +51,8 @@ static void update_watch(struct stream_backend *backend)
 		event_loop_modify(backend->loop, &backend->source, events);
 	else if (wanted)
 		/* A regular file takes everything at once, and is not watched. */
-		backend->watched =
-			event_loop_add(backend->loop, &backend->source, events, NULL) == 0;
+		backend->watched = event_loop_add(backend->loop, &backend->source, events, NULL) ==
+				   0;
 	else if (backend->watched) {
 		event_loop_remove(backend->loop, &backend->source);
 		backend->watched = false;
@@ -129,8 +129,8 @@ static size_t write_stream(struct console_stream *stream, const struct virtio_se
 
 	do {
 		if (backend->socket)
-			written = sendmsg(backend->source.fd, &message,
-					  MSG_DONTWAIT | MSG_NOSIGNAL);
+			written =
+				sendmsg(backend->source.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 		else
 			written = writev(backend->source.fd, vector, (int)message.msg_iovlen);
 	} while (written < 0 && errno == EINTR);

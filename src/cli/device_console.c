@@ -24,6 +24,10 @@
 /* How long the rest of the guest's output may take to be read. */
 #define OUTPUT_MS 1000
 
+_Static_assert(CONSOLE_PORTS_MAXIMUM == CONSOLE_PORTS_MAX &&
+		       CONSOLE_PORT_NAME_LENGTH <= CONSOLE_PORT_NAME_MAX,
+	       "what the options allow the device can do");
+
 /* Ends of a terminal that somebody else has; 0: not given. */
 struct terminal_options {
 	uint64_t stream_fd, size_fd, resized_fd;
@@ -251,8 +255,8 @@ static int run_console(void *const *options, char *const *operands, size_t count
 	console->terminal = TERMINAL_NONE;
 	console->resized = (struct event_source){-1, handle_resized, console};
 	console->window_signal = (struct event_source){-1, handle_window_signal, console};
-	result = device_option_error(console_ports_read(options[0], console->options, error),
-				     error);
+	result =
+		device_option_error(console_ports_read(options[0], console->options, error), error);
 	if (result >= 0)
 		result = device_process_open(&console->process, serve_options, options[3],
 					     "console", error);

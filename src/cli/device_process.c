@@ -149,9 +149,9 @@ static int open_socket(struct device_process *process, const struct option_list 
 		return inherit_socket(process, options->fd, error);
 	if (options->socket_path) {
 		/* One frontend is served, and the next one may wait. */
-		process->socket_fd =
-			socket_path_listen(&process->bound[process->bound_count++],
-					   options->socket_path, 1, "--socket-path", error);
+		process->socket_fd = socket_path_listen(&process->bound[process->bound_count++],
+							options->socket_path, 1, "--socket-path",
+							error);
 		process->listening = true;
 		return process->socket_fd < 0 ? process->socket_fd : 0;
 	}

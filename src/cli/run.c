@@ -29,6 +29,9 @@ static const struct option_row run_device_rows[] = {
 	DEVICE_ROW("net", "user|tap=NAME[,OPTION…]", false,
 		   "add a network interface; may be repeated"),
 	DEVICE_ROW("entropy", "OPTION…", true, "add a source of random numbers; may be repeated"),
+	DEVICE_ROW("console", "OPTION…", true,
+		   "add a console and channels to programs in the guest; its first port is "
+		   "/dev/hvc0 there; may be repeated"),
 	{.name = NULL},
 };
 
@@ -120,6 +123,8 @@ const struct command command_run = {
 			 false},
 			{"Of --net, as --net user,mtu=1400", net_option_rows, 0, false},
 			{"Of --entropy", entropy_option_rows, 0, false},
+			{"Of --console, as --console=port=tty:terminal,port=agent:socket:agent.sock",
+			 console_option_rows, 0, false},
 			{NULL, NULL, 0, false},
 		},
 	.operands = "[BUNDLE]",
@@ -140,6 +145,9 @@ const struct command command_run = {
 			{"avp run --kernel vmlinuz --block disk.img --block data.img,readonly "
 			 "--append 'root=/dev/vda console=ttyS0'",
 			 "Boots Linux from a disk, with a second disk that it can only read."},
+			{"avp run --kernel vmlinuz --initrd initrd.img --console "
+			 "--append 'console=ttyS0 console=hvc0'",
+			 "Boots Linux with its console on this terminal, in the terminal's size."},
 			{"avp run --engine qemu ./bundle",
 			 "Runs a bundle on QEMU, whatever it says."},
 			{NULL, NULL},

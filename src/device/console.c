@@ -337,10 +337,21 @@ static void take_messages(struct console_device *console, struct virtqueue *queu
 	virtqueue_notify(queue);
 }
 
+/* Linux reads the size from configuration space only when it hears that it has changed. */
+static void tell_first_size(struct console_device *console)
+{
+	if (console->size_told || multiport(console) ||
+	    !virtio_has_feature(&console->device, VIRTIO_CONSOLE_F_SIZE))
+		return;
+	console->size_told = true;
+	virtio_device_config_changed(&console->device);
+}
+
 static void handle(struct virtio_device *device, struct virtqueue *queue)
 {
 	struct console_device *console = to_console(device);
 
+	tell_first_size(console);
 	if (queue->index < CONTROL_RECEIVE) {
 		serve_port(console, 0);
 	} else if (multiport(console)) {
@@ -366,7 +377,7 @@ static void reset(struct virtio_device *device)
 {
 	struct console_device *console = to_console(device);
 
-	console->driver_ready = false;
+	console->driver_ready = console->size_told = false;
 	for (uint16_t i = 0; i < console->port_count; i++) {
 		struct console_port *port = &console->ports[i];
 

@@ -19,7 +19,7 @@
 
 #define CONSOLE_PORTS_MAX      16
 #define CONSOLE_PORT_NAME_MAX  64 /* bytes */
-#define CONSOLE_QUEUE_SIZE_MAX 128
+#define CONSOLE_QUEUE_SIZE_MAX 1024
 
 struct console_device;
 struct console_stream;
@@ -68,6 +68,7 @@ struct console_device {
 	struct virtio_device device;
 	struct virtio_console_config config;
 	bool driver_ready; /* it takes control messages */
+	bool size_told;	   /* the driver was notified of the size at least once */
 	uint16_t port_count;
 	struct console_port ports[CONSOLE_PORTS_MAX];
 };

@@ -119,8 +119,9 @@ static void handle_config_changed(void *context)
 	    vhost_client_get_status(remote->client, &status, &error) == 0 &&
 	    (status & VIRTIO_CONFIG_S_NEEDS_RESET))
 		remote->events->needs_reset(remote->context);
-	if (read_config(remote, remote->client, &error))
-		remote->events->config_changed(remote->context);
+	/* Also when it reads as before: a console has its size heard of that way. */
+	read_config(remote, remote->client, &error);
+	remote->events->config_changed(remote->context);
 }
 
 static const struct vhost_client_ops client_ops = {.config_changed = handle_config_changed};

@@ -45,7 +45,7 @@ static bool read_port(const char *text, struct console_port_option *port)
 }
 
 int console_ports_read(const struct console_options *options,
-		       struct console_port_option ports[CONSOLE_PORTS_MAX], struct error *error)
+		       struct console_port_option ports[CONSOLE_PORTS_MAXIMUM], struct error *error)
 {
 	size_t count = options->ports.count;
 	bool terminal = false;
@@ -54,9 +54,9 @@ int console_ports_read(const struct console_options *options,
 		ports[0] = (struct console_port_option){"console", CONSOLE_PORT_TERMINAL, NULL};
 		return 1;
 	}
-	if (count > CONSOLE_PORTS_MAX)
+	if (count > CONSOLE_PORTS_MAXIMUM)
 		return error_set_usage(error, "port: is given %zu times; a console has at most %d",
-				       count, CONSOLE_PORTS_MAX);
+				       count, CONSOLE_PORTS_MAXIMUM);
 	for (size_t i = 0; i < count; i++) {
 		const char *text = options->ports.items[i];
 
@@ -81,7 +81,7 @@ int console_ports_read(const struct console_options *options,
 
 bool console_uses_terminal(const void *options)
 {
-	struct console_port_option ports[CONSOLE_PORTS_MAX];
+	struct console_port_option ports[CONSOLE_PORTS_MAXIMUM];
 	int count = console_ports_read(options, ports, NULL);
 
 	for (int i = 0; i < count; i++)
@@ -93,8 +93,8 @@ bool console_uses_terminal(const void *options)
 int console_port_open_file(const struct console_port_option *port, struct error *error)
 {
 	/* Without O_NONBLOCK a pipe that nobody reads would block for ever. */
-	int fd = open(port->path,
-		      O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+	int fd = open(port->path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+		      0666);
 
 	if (fd < 0)
 		return error_set_usage(error, "port: %s: %s; check the path and its permissions",

@@ -11,8 +11,11 @@
 
 #include "base/error.h"
 #include "base/socket_path.h"
-#include "device/console.h"
 #include "runtime/config.h"
+
+#define CONSOLE_PORTS_MAXIMUM 16
+/* Longer names text_is_name refuses. */
+#define CONSOLE_PORT_NAME_LENGTH 64
 
 enum console_port_kind {
 	CONSOLE_PORT_TERMINAL, /* the standard input and output of who runs the guest */
@@ -22,7 +25,7 @@ enum console_port_kind {
 };
 
 struct console_port_option {
-	char name[CONSOLE_PORT_NAME_MAX + 1];
+	char name[CONSOLE_PORT_NAME_LENGTH + 1];
 	enum console_port_kind kind;
 	const char *path; /* a part of the option's text; NULL for kinds that have none */
 };
@@ -32,7 +35,8 @@ struct console_port_option {
  * many there are, or a negative errno with *error set: a usage error that starts with "port".
  */
 int console_ports_read(const struct console_options *options,
-		       struct console_port_option ports[CONSOLE_PORTS_MAX], struct error *error);
+		       struct console_port_option ports[CONSOLE_PORTS_MAXIMUM],
+		       struct error *error);
 
 /* Does one of the ports lead to the terminal? @options: struct console_options, checked. */
 bool console_uses_terminal(const void *options);

@@ -157,7 +157,7 @@ int net_options_check(const void *options, struct error *error)
 
 int console_options_check(const void *options, struct error *error)
 {
-	struct console_port_option ports[CONSOLE_PORTS_MAX];
+	struct console_port_option ports[CONSOLE_PORTS_MAXIMUM];
 	int count = console_ports_read(options, ports, error);
 
 	return count < 0 ? count : 0;

@@ -59,7 +59,7 @@ static int open_file(const char *path, bool readonly, const char *origin, const 
 static int open_ports(struct device_files *files, const struct device_config *device,
 		      struct error *error)
 {
-	struct console_port_option ports[CONSOLE_PORTS_MAX];
+	struct console_port_option ports[CONSOLE_PORTS_MAXIMUM];
 	int count = console_ports_read(device->options, ports, error);
 
 	for (int i = 0; i < count; i++) {
@@ -204,7 +204,7 @@ static void add_ports(struct arguments *arguments, const struct device_config *d
 		      const struct device_files *files)
 {
 	const struct console_options *options = device->options;
-	struct console_port_option ports[CONSOLE_PORTS_MAX];
+	struct console_port_option ports[CONSOLE_PORTS_MAXIMUM];
 	int count = console_ports_read(options, ports, NULL);
 	size_t file = 0;
 
@@ -215,8 +215,7 @@ static void add_ports(struct arguments *arguments, const struct device_config *d
 			arguments_add_format(arguments, "--port=%s", text);
 		else if (file < files->count)
 			arguments_add_format(arguments, "--port=%.*s/dev/fd/%d",
-					     (int)(ports[i].path - text), text,
-					     files->fds[file++]);
+					     (int)(ports[i].path - text), text, files->fds[file++]);
 	}
 }
 

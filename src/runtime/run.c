@@ -280,8 +280,7 @@ static const struct console_events console_events = {
 static int take_signals(struct run *run, struct error *error)
 {
 	struct sigaction ignore = {.sa_handler = SIG_IGN}, standard = {.sa_handler = SIG_DFL};
-	static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT,
-					  SIGHUP,  SIGCONT, SIGWINCH};
+	static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGCONT, SIGWINCH};
 	sigset_t mask;
 
 	sigemptyset(&mask);

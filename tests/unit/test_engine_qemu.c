@@ -207,8 +207,10 @@ static void test_versions(void **state)
 
 static void test_every_device_type_is_in_the_table(void **state)
 {
+	/* QEMU has no frontend for consoles. */
 	for (const struct device_type *type = device_types; type->name; type++)
-		assert_non_null(qemu_device_find(type->name));
+		assert_int_equal(qemu_device_find(type->name) == NULL,
+				 !strcmp(type->name, "console"));
 	assert_null(qemu_device_find("camera"));
 }
 
