@@ -374,7 +374,6 @@ static int add_end(struct console *console, int fd, struct error *error)
 	end->out.from = fd;
 	end->out.from_polled = true;
 	open_output(console, &end->out);
-	console->keys = end;
 	console->output_source = (struct event_source){end->out.to, handle_output, console};
 	return 0;
 }
@@ -413,7 +412,8 @@ int console_open(struct console **out, struct event_loop *loop, const int *guest
 		return result;
 	}
 	console->in.from = STDIN_FILENO;
-	console->in.to = console->keys->source.fd;
+	console->keys = &console->ends[count - 1];
+	console->in.to = guest_fds[count - 1];
 	console->in.to_socket = true;
 	/* From the background a terminal must not be read. */
 	console->terminal = is_foreground_terminal();

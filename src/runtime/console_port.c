@@ -81,7 +81,7 @@ int console_ports_read(const struct console_options *options,
 
 bool console_uses_terminal(const void *options)
 {
-	struct console_port_option ports[CONSOLE_PORTS_MAXIMUM];
+	struct console_port_option ports[CONSOLE_PORTS_MAXIMUM] = {0};
 	int count = console_ports_read(options, ports, NULL);
 
 	for (int i = 0; i < count; i++)

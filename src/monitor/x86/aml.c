@@ -49,10 +49,11 @@ void aml_number(struct aml *aml, uint64_t value, unsigned int width)
 
 void aml_text(struct aml *aml, const char *text)
 {
-	uint8_t *place = take(aml, strlen(text));
+	size_t length = strlen(text);
+	uint8_t *place = take(aml, length);
 
-	if (place)
-		memcpy(place, text, strlen(text));
+	for (size_t i = 0; place && i < length; i++)
+		place[i] = (uint8_t)text[i];
 }
 
 void aml_zeros(struct aml *aml, size_t count)
