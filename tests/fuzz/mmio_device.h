@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What fuzz_mmio puts behind the registers: a device process, for which functions of vhost/client.h
+ * stand in, so that an input takes the same way each time and waits for nobody; and a hypervisor.
+ * Both are judges: what reaches them has passed every check of the monitor, so it must be right, and
+ * the rings that they are told of must be those of the model of the driver.
+ */
+#ifndef AVP_TESTS_FUZZ_MMIO_DEVICE_H
+#define AVP_TESTS_FUZZ_MMIO_DEVICE_H
+
+#include <semaphore.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "monitor/remote_device.h"
+#include "monitor/virtio_mmio.h"
+
+#define SLOT_ADDRESS UINT64_C(0xd0003000)
+#define SLOT_IRQ     9
+/* Guest memory: two ranges of that size, the first at 0. */
+#define RANGE_BYTES  UINT64_C(0x40000)
+#define SECOND_RANGE UINT64_C(0x100000000)
+#define CONFIG_BYTES REMOTE_CONFIG_MAX
+#define CONFIG_SEEN  96 /* no type that the monitor knows has more */
+#define BIT(n)	     (UINT64_C(1) << (n))
+
+/* What the device process is. */
+struct choice {
+	uint8_t type;
+	uint8_t queues;
+	uint8_t offers[3]; /* protocol features, virtio features, device features */
+	uint8_t config_size;
+	uint8_t faults; /* FAULT_* */
+};
+
+#define FAULT_OPEN   3	/* 1: not there, 2: no answer, 3: too old */
+#define FAULT_RECORD 12 /* of requests in flight: 4: too small, 8: few queues, 12: short queues */
+#define FAULT_AT_END 16 /* a process that is away in the end comes back */
+
+/* One connection to the device process. */
+struct vhost_client {
+	int fd, peer, backend_fd;
+	bool broken; /* the connection has failed: every call does */
+	const struct vhost_client_ops *ops;
+	void *context;
+	uint64_t features; /* the driver's choice; 0: not told */
+	bool memory_told;
+	struct vhost_inflight_area area;
+	volatile bool area_lost;
+	struct vhost_client_ring rings[REMOTE_QUEUES_MAX];
+	bool running[REMOTE_QUEUES_MAX];
+};
+
+/* What the driver has done to a queue. */
+struct model_queue {
+	bool ready;
+	uint32_t size;
+	uint64_t descriptors, driver, device;
+	bool fresh;    /* made ready, and no device has run it since */
+	uint16_t used; /* packed: the device's position, the wrap counter in bit 15 */
+	uint16_t seen, acknowledged;
+	bool attached; /* its kicks come through */
+	int kick_fd;
+};
+
+struct model {
+	uint32_t status, features_select, driver_features_select, queue_select;
+	uint64_t driver_features;
+	bool unknown_features;
+	bool config_interrupt;
+	struct model_queue queues[REMOTE_QUEUES_MAX];
+};
+
+struct fuzz {
+	struct hypervisor hypervisor; /* first: the ops cast */
+	struct choice choice;
+	struct bus bus;
+	struct event_loop loop;
+	struct virtio_mmio *transport;
+	struct model model;
+	uint32_t virtio_id;
+	unsigned int queues, size_max; /* that there are, and of entries */
+	uint64_t visible;	       /* features */
+	const struct monitor_memory *memory;
+
+	/* The device process. */
+	struct vhost_client *client;
+	uint64_t offered, protocol;
+	uint8_t config[CONFIG_BYTES];
+	uint8_t device_status;
+	unsigned int untold; /* messages on the backend channel */
+	int refuse_errno;
+	unsigned int refuse_after; /* calls; 0: none is refused */
+	int peer;		   /* the other end of the connection that was made last */
+	bool away, watched;
+	sem_t back;
+
+	/* The hypervisor. */
+	unsigned int interrupt_count;
+	unsigned int fail_after;
+	bool level;
+
+	/* What happened in this step. */
+	bool refused, told, needs_reset, edge, made_ready;
+	uint32_t written;		       /* to Status */
+	unsigned int config_start, config_end; /* written to configuration space */
+	/* Since the last reset. */
+	bool hypervisor_failed;
+
+	/* What the driver saw last. */
+	uint32_t generation;
+	uint8_t config_seen[CONFIG_SEEN];
+};
+
+/* Stops the program when a promise is broken; not inlined, so that a trace tells which. */
+void require(bool condition);
+
+/* From now on the functions of vhost/client.h are the device process of *fuzz. */
+void device_choose(struct fuzz *fuzz);
+/* How many queues it has. */
+unsigned int device_queue_count(const struct fuzz *fuzz);
+/* The monitor is connected to it and has not given it up. */
+bool device_is_alive(const struct fuzz *fuzz);
+/* It has a ring. */
+bool device_runs(const struct fuzz *fuzz);
+/* It tells where a packed ring stands as it should. */
+bool device_has_record(const struct fuzz *fuzz);
+/* It uses @count buffers of an attached queue. */
+void device_use(struct fuzz *fuzz, unsigned int index, unsigned int count);
+/* It tells that its configuration or status has changed. */
+void device_tell(struct fuzz *fuzz, bool needs_reset);
+
+extern const struct hypervisor_ops device_hypervisor;
+
+bool model_is_packed(const struct fuzz *fuzz);
+/* A queue that VIRTIO 1.4, 2.7 and 2.8, allow, in memory. */
+bool model_is_right(const struct fuzz *fuzz, const struct model_queue *queue);
+/* How far the device has used buffers of an attached queue. */
+uint16_t model_used(const struct fuzz *fuzz, const struct model_queue *queue);
+uint8_t *model_host(const struct fuzz *fuzz, uint64_t address);
+
+#endif
