@@ -92,11 +92,12 @@ static const struct option_row monitor_option_rows[] = {
 	{
 		.name = "device",
 		.type = OPTION_LIST,
-		.argument = "TYPE[:NAME]=SOCKET",
+		.argument = "TYPE[:NAME[:QUEUESIZE]]=SOCKET",
 		.offset = offsetof(struct monitor_options, devices),
 		.help = "add the device that a process serves at a Unix socket by vhost-user; TYPE "
 			"is the name of a type of `avp device` or a number of VIRTIO 1.4, "
-			"chapter 5; may be repeated",
+			"chapter 5, QUEUESIZE the largest ring that the process takes, a power of two "
+			"up to 1024; may be repeated",
 	},
 	{
 		.name = "serial-fd",
@@ -276,25 +277,37 @@ static bool was_given(const struct option_list *given, const char *name)
 	return false;
 }
 
-/* Reads TYPE[:NAME]=SOCKET, which is cut into its parts. */
+/* Reads TYPE[:NAME[:QUEUESIZE]]=SOCKET, which is cut into its parts. */
 static int parse_device(struct machine_device *device, char *text, struct error *error)
 {
-	char *socket = strchr(text, '='), *name;
+	char *socket = strchr(text, '='), *name, *size;
 	const struct device_type *type;
-	unsigned long id;
+	unsigned long id, queue_size = 0;
 	char *end;
 
 	if (!socket || !socket[1])
-		return error_set_usage(error, "--device: '%s' is not TYPE[:NAME]=SOCKET", text);
+		return error_set_usage(
+			error, "--device: '%s' is not TYPE[:NAME[:QUEUESIZE]]=SOCKET", text);
 	*socket++ = 0;
 	name = strchr(text, ':');
 	if (name)
 		*name++ = 0;
+	size = name ? strchr(name, ':') : NULL;
+	if (size) {
+		*size++ = 0;
+		queue_size = strtoul(size, &end, 10);
+		if (*end || queue_size < 2 || queue_size > 1024 || queue_size & (queue_size - 1))
+			return error_set_usage(error,
+					       "--device: queue size '%s' is no power of two from "
+					       "2 to 1024",
+					       size);
+	}
 	type = device_type_find(text);
 	id = type ? type->virtio_id : strtoul(text, &end, 10);
 	if (!type && (end == text || *end || id == 0 || id > UINT16_MAX))
 		return error_set_usage(error, "--device: there is no device type '%s'", text);
-	*device = (struct machine_device){name ? name : text, (uint32_t)id, socket};
+	*device = (struct machine_device){name && *name ? name : text, (uint32_t)id, socket,
+					  (uint16_t)queue_size};
 	return 0;
 }
 

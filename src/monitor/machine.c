@@ -261,6 +261,7 @@ static int open_devices(struct machine *machine, struct error *error)
 			.name = device->name,
 			.virtio_id = device->virtio_id,
 			.path = device->path,
+			.queue_size_max = device->queue_size_max,
 			.slot = arch_virtio_slot(i),
 			.memory = &machine->memory,
 			.loop = setup->loop,

@@ -23,6 +23,8 @@ struct machine_device {
 	const char *name;
 	uint32_t virtio_id; /* VIRTIO 1.4, chapter 5 */
 	const char *path;   /* of the process's socket */
+	/* The largest ring that the process takes, which vhost-user does not tell; 0: usual. */
+	uint16_t queue_size_max;
 };
 
 enum machine_end {

@@ -152,20 +152,34 @@ void remote_write_config(struct remote_device *remote, uint32_t offset, const vo
 
 /* Rings */
 
-uint16_t remote_used_position(const struct remote_device *remote, uint16_t index)
-{
-	const struct remote_ring *ring = &remote->rings[index];
-	const void *record;
-
-	if (ring->used_index)
-		return *ring->used_index;
-	record = vhost_inflight_record(&remote->inflight_area, index, ring->size);
-	return record ? inflight_packed_used(record) : 0;
-}
-
 static bool is_packed(const struct remote_device *remote)
 {
 	return remote->negotiated & FEATURE(VIRTIO_F_RING_PACKED);
+}
+
+/* The record of one ring. Returns false when there is none, or none that fits. */
+static bool attach_record(const struct remote_device *remote, uint16_t index,
+			  struct virtqueue_inflight *inflight)
+{
+	uint16_t size = remote->rings[index].size;
+	void *record = vhost_inflight_record(&remote->inflight_area, index, size);
+
+	return record && inflight_attach(inflight, record, size, is_packed(remote)) == 0;
+}
+
+uint16_t remote_used_position(const struct remote_device *remote, uint16_t index)
+{
+	const struct remote_ring *ring = &remote->rings[index];
+	struct virtqueue_inflight inflight;
+
+	if (ring->used_index)
+		return *ring->used_index;
+	/* A process opens the record when it starts the ring: until then it is where rings start. */
+	if (is_packed(remote) && attach_record(remote, index, &inflight) &&
+	    inflight_is_open(&inflight))
+		return inflight_packed_used(
+			vhost_inflight_record(&remote->inflight_area, index, ring->size));
+	return is_packed(remote) ? (uint16_t)VHOST_PACKED_BASE : 0;
 }
 
 static int send_ring(struct remote_device *remote, struct vhost_client *client, uint16_t index,
@@ -180,9 +194,9 @@ static int send_ring(struct remote_device *remote, struct vhost_client *client, 
 		.driver = ring->driver,
 		.device = ring->device,
 		/* What was taken and not used is taken again; the record tells more, if there is one. */
-		.base = !is_packed(remote) ? (fresh ? 0 : position) :
-			fresh		   ? VHOST_PACKED_BASE :
-					     position << 16 | position,
+		.base = is_packed(remote) ? position << 16 | position :
+			fresh		  ? 0 :
+					    position,
 		.kick_fd = ring->kick_fd,
 		.call_fd = ring->call_fd,
 		.err_fd = -1,
@@ -202,16 +216,13 @@ static void forget_inflight(struct remote_device *remote)
 static int make_inflight(struct remote_device *remote, struct vhost_client *client,
 			 struct error *error)
 {
-	uint16_t size = 0;
 	int result;
 
-	for (uint16_t i = 0; i < remote->queue_count; i++)
-		if (remote->rings[i].running && remote->rings[i].size > size)
-			size = remote->rings[i].size;
-	if (size == 0 || !vhost_client_has(client, VHOST_PROTOCOL_INFLIGHT_SHMFD))
+	if (!vhost_client_has(client, VHOST_PROTOCOL_INFLIGHT_SHMFD))
 		return 0;
-	result = vhost_client_get_inflight(client, remote->queue_count, size, &remote->inflight,
-					   &remote->inflight_fd, error);
+	/* With room for rings that a driver starts later, and that are larger. */
+	result = vhost_client_get_inflight(client, remote->queue_count, remote->queue_size_max,
+					   &remote->inflight, &remote->inflight_fd, error);
 	if (result == 0)
 		result = vhost_inflight_open(&remote->inflight_area, &remote->inflight,
 					     is_packed(remote), remote->inflight_fd,
@@ -284,12 +295,19 @@ int remote_start_ring(struct remote_device *remote, uint16_t index)
 
 void remote_stop_ring(struct remote_device *remote, uint16_t index)
 {
+	struct virtqueue_inflight inflight;
 	struct error error;
 
 	if (!remote->rings[index].running)
 		return;
 	if (remote->client && remote->started)
 		settle(remote, vhost_client_stop_ring(remote->client, index, NULL, &error), &error);
+	/*
+	 * What a process that died, or does not do so itself, leaves in the record is not to be
+	 * taken from the next ring in this place.
+	 */
+	if (attach_record(remote, index, &inflight))
+		inflight_close(&inflight);
 	remote->rings[index].running = false;
 	remote->rings[index].used_index = NULL;
 	take_messages(remote);

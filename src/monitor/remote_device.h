@@ -56,6 +56,7 @@ struct remote_device {
 	struct vhost_client *client; /* NULL: the process is away */
 	uint64_t features;	     /* offered */
 	uint16_t queue_count;
+	uint16_t queue_size_max; /* set by the transport: vhost-user does not tell */
 	uint32_t config_size;
 	uint8_t config[REMOTE_CONFIG_MAX];
 

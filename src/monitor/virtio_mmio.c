@@ -131,8 +131,7 @@ static uint32_t queue_size_max(const struct virtio_mmio *transport)
 {
 	if (transport->queue_select >= transport->remote.queue_count)
 		return 0;
-	return transport->remote.virtio_id == VIRTIO_ID_RNG ? QUEUE_SIZE_MAX_ENTROPY :
-							      QUEUE_SIZE_MAX;
+	return transport->remote.queue_size_max;
 }
 
 static struct queue *selected(struct virtio_mmio *transport)
@@ -580,6 +579,11 @@ int virtio_mmio_open(struct virtio_mmio **out, const struct virtio_mmio_setup *s
 		free(transport);
 		return result;
 	}
+	transport->remote.queue_size_max = QUEUE_SIZE_MAX;
+	if (setup->virtio_id == VIRTIO_ID_RNG)
+		transport->remote.queue_size_max = QUEUE_SIZE_MAX_ENTROPY;
+	if (setup->queue_size_max)
+		transport->remote.queue_size_max = setup->queue_size_max;
 	transport->offered = (transport->remote.features & ~FEATURES_LEFT_OUT) |
 			     FEATURE(VIRTIO_F_RING_RESET);
 	*out = transport;

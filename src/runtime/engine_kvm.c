@@ -176,6 +176,16 @@ static void handle_exit(void *context, uint32_t events)
 	setup->events->ended(setup->context, guest->end, guest->how);
 }
 
+/* A device that takes only small rings says so in its options, and nowhere else. */
+static void add_queue_size(struct arguments *arguments, const struct device_config *device)
+{
+	const struct option_row *row =
+		option_find(device->type->options, "queue-size", strlen("queue-size"));
+
+	if (row)
+		arguments_extend(arguments, ":%" PRIu64, option_number(row, device->options));
+}
+
 static int execute(struct engine_guest *guest, int serial, int control, int output,
 		   struct error *error)
 {
@@ -213,9 +223,10 @@ static int execute(struct engine_guest *guest, int serial, int control, int outp
 	for (size_t i = 0; i < setup->device_count; i++) {
 		const struct engine_device *device = &setup->devices[i];
 
-		arguments_add_format(&arguments, "--device=%s:%s=/proc/self/fd/%d",
-				     device->config->type->name, device->config->name,
-				     device->connect_fd);
+		arguments_add_format(&arguments, "--device=%s:%s", device->config->type->name,
+				     device->config->name);
+		add_queue_size(&arguments, device->config);
+		arguments_extend(&arguments, "=/proc/self/fd/%d", device->connect_fd);
 		kept[spawn.kept_fd_count++] = device->connect_fd;
 	}
 	spawn.argv = arguments_finish(&arguments, error);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "fuzz/hostile_driver.h"
 #include "monitor/boot.h"
 #include "monitor/x86/kernel.h"
 #include "monitor/x86/layout.h"
@@ -74,37 +75,31 @@ struct file {
 	size_t size, zeroes;
 };
 
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
 static void make_machines(void)
 {
 	int pipes[2];
 
 	log_set_level(LOG_ERROR);
 	for (size_t i = 0; i < MACHINES; i++)
-		require(monitor_memory_open(&memories[i], machines[i], machines[i][1].size ? 2 : 1,
+		PROMISE(monitor_memory_open(&memories[i], machines[i], machines[i][1].size ? 2 : 1,
 					    false, NULL) == 0);
 	kernel_fd = memfd_create("kernel", MFD_CLOEXEC);
 	initrd_fd = memfd_create("initrd", MFD_CLOEXEC);
-	require(pipe2(pipes, O_CLOEXEC) == 0);
+	PROMISE(pipe2(pipes, O_CLOEXEC) == 0);
 	pipe_fd = pipes[0];
 	memset(command_line, 'x', LINE_MAX);
 }
 
 static void make_file(int fd, const void *data, size_t size, size_t zeroes)
 {
-	require(ftruncate(fd, 0) == 0);
-	require(pwrite(fd, data, size, 0) == (ssize_t)size);
-	require(ftruncate(fd, (off_t)(size + zeroes)) == 0);
+	PROMISE(ftruncate(fd, 0) == 0);
+	PROMISE(pwrite(fd, data, size, 0) == (ssize_t)size);
+	PROMISE(ftruncate(fd, (off_t)(size + zeroes)) == 0);
 }
 
 static void forget_memory(struct monitor_memory *memory)
 {
-	require(fallocate(memory->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+	PROMISE(fallocate(memory->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 			  (off_t)memory->size) == 0);
 }
 
@@ -130,12 +125,12 @@ static void check_untouched(const struct monitor_memory *memory, const struct al
 		uint64_t at = (uint64_t)place;
 
 		end = lseek(memory->fd, place, SEEK_HOLE);
-		require(end > place);
+		PROMISE(end > place);
 		for (const struct allowed *next = allowed; at < (uint64_t)end; next++) {
 			uint64_t stop = next->start < (uint64_t)end ? next->start : (uint64_t)end;
 
 			if (at < stop)
-				require(is_zero(memory->host + at, stop - at));
+				PROMISE(is_zero(memory->host + at, stop - at));
 			if (at < stop)
 				at = stop;
 			if (at < next->end && at >= next->start)
@@ -147,9 +142,9 @@ static void check_untouched(const struct monitor_memory *memory, const struct al
 
 static void check_error(int result, const struct error *error)
 {
-	require(result == -error->code && error->usage && error->code > 0 && error->message[0]);
+	PROMISE(result == -error->code && error->usage && error->code > 0 && error->message[0]);
 	for (const char *letter = error->message; *letter; letter++)
-		require((unsigned char)*letter >= 0x20 && *letter != 0x7f);
+		PROMISE((unsigned char)*letter >= 0x20 && *letter != 0x7f);
 }
 
 /* The bytes of the file from @offset on are in memory. */
@@ -161,8 +156,8 @@ static void check_bytes(const struct file *file, uint64_t offset, const uint8_t 
 	if (there > size)
 		there = size;
 	if (there)
-		require(!memcmp(host, file->data + offset, there));
-	require(is_zero(host + there, size - there));
+		PROMISE(!memcmp(host, file->data + offset, there));
+	PROMISE(is_zero(host + there, size - there));
 }
 
 /* The segment that was loaded last, which nothing has been put over, and the zeroes behind it. */
@@ -187,8 +182,8 @@ static const uint8_t *last_segment(const struct monitor_memory *memory, const st
 		*last = segment;
 		found = true;
 	}
-	require(found);
-	require(last->p_paddr >= X86_HIGH_MEMORY && last->p_paddr <= memory->ranges[0].size &&
+	PROMISE(found);
+	PROMISE(last->p_paddr >= X86_HIGH_MEMORY && last->p_paddr <= memory->ranges[0].size &&
 		last->p_memsz <= memory->ranges[0].size - last->p_paddr);
 	return memory->host + last->p_paddr;
 }
@@ -208,21 +203,21 @@ static void check_content(const struct monitor_memory *memory, const struct file
 		struct setup_header header;
 		uint64_t offset, size, all = file->size + file->zeroes;
 
-		require(file->size >= SETUP_HEADER);
+		PROMISE(file->size >= SETUP_HEADER);
 		memset(&header, 0, sizeof(header));
 		size = file->size - SETUP_HEADER;
 		memcpy(&header, file->data + SETUP_HEADER,
 		       size < sizeof(header) ? size : sizeof(header));
 		offset = (uint64_t)((header.setup_sects ? header.setup_sects : 4) + 1) * 512;
 		size = (uint64_t)header.syssize * 16;
-		require(offset < all && kernel->entry == header.pref_address + ENTRY_64BIT);
+		PROMISE(offset < all && kernel->entry == header.pref_address + ENTRY_64BIT);
 		check_bytes(file, offset, memory->host + header.pref_address,
 			    size < all - offset ? size : all - offset);
 		return;
 	}
 	host = last_segment(memory, file, &segment);
 	check_bytes(file, segment.p_offset, host, segment.p_filesz);
-	require(is_zero(host + segment.p_filesz, segment.p_memsz - segment.p_filesz));
+	PROMISE(is_zero(host + segment.p_filesz, segment.p_memsz - segment.p_filesz));
 }
 
 /* What the guest that is reset leaves where the next start wants zeroes. */
@@ -244,8 +239,8 @@ static void check_kernel(const struct monitor_memory *memory, const struct file 
 {
 	const struct allowed allowed[] = {{X86_HIGH_MEMORY, kernel->end}, {UINT64_MAX, 0}};
 
-	require(kernel->end > X86_HIGH_MEMORY && kernel->end <= memory->ranges[0].size);
-	require(kernel->entry >= X86_HIGH_MEMORY && kernel->entry < kernel->end);
+	PROMISE(kernel->end > X86_HIGH_MEMORY && kernel->end <= memory->ranges[0].size);
+	PROMISE(kernel->entry >= X86_HIGH_MEMORY && kernel->entry < kernel->end);
 	check_content(memory, file, kernel);
 	check_untouched(memory, allowed);
 }
@@ -253,7 +248,7 @@ static void check_kernel(const struct monitor_memory *memory, const struct file 
 /* A copy of a structure in low memory. */
 static void take(const struct monitor_memory *memory, uint64_t address, void *out, size_t size)
 {
-	require(address <= X86_LOW_MEMORY_END && size <= X86_LOW_MEMORY_END - address);
+	PROMISE(address <= X86_LOW_MEMORY_END && size <= X86_LOW_MEMORY_END - address);
 	memcpy(out, memory->host + address, size);
 }
 
@@ -270,14 +265,14 @@ static struct told read_boot_params(const struct monitor_memory *memory, uint64_
 	struct told told;
 
 	take(memory, address, &params, sizeof(params));
-	require(params.hdr.header == 0x53726448 && params.acpi_rsdp_addr == X86_ACPI_ADDRESS);
+	PROMISE(params.hdr.header == 0x53726448 && params.acpi_rsdp_addr == X86_ACPI_ADDRESS);
 	told = (struct told){
 		.initrd = params.hdr.ramdisk_image,
 		.initrd_size = params.hdr.ramdisk_size,
 		.command_line = params.hdr.cmd_line_ptr,
 		.map_count = params.e820_entries,
 	};
-	require(told.map_count <= 8);
+	PROMISE(told.map_count <= 8);
 	memcpy(told.map, params.e820_table, sizeof(told.map));
 	return told;
 }
@@ -298,8 +293,8 @@ static struct told read_start_info(const struct monitor_memory *memory, uint64_t
 	struct told told;
 
 	take(memory, address, &info, sizeof(info));
-	require(info.magic == PVH_MAGIC && info.modules <= 1 && info.map_count <= 8);
-	require(info.rsdp == X86_ACPI_ADDRESS);
+	PROMISE(info.magic == PVH_MAGIC && info.modules <= 1 && info.map_count <= 8);
+	PROMISE(info.rsdp == X86_ACPI_ADDRESS);
 	if (info.modules)
 		take(memory, info.module, module, sizeof(module));
 	told = (struct told){
@@ -324,14 +319,14 @@ static void check_map(const struct monitor_memory *memory, const struct told *to
 		uint64_t end = entry->addr + entry->size;
 		bool high = entry->addr >= X86_HOLE_END;
 
-		require(entry->size > 0 && entry->addr >= before && end > entry->addr);
-		require(!high || memory->count > 1);
-		require(end <= memory->ranges[high].address + memory->ranges[high].size);
+		PROMISE(entry->size > 0 && entry->addr >= before && end > entry->addr);
+		PROMISE(!high || memory->count > 1);
+		PROMISE(end <= memory->ranges[high].address + memory->ranges[high].size);
 		before = end;
 		if (entry->type == 1)
 			usable += entry->size;
 	}
-	require(usable == memory->size - (X86_HIGH_MEMORY - X86_LOW_MEMORY_END));
+	PROMISE(usable == memory->size - (X86_HIGH_MEMORY - X86_LOW_MEMORY_END));
 }
 
 static void check_machine(const struct monitor_memory *memory, const struct boot_source *source,
@@ -352,21 +347,21 @@ static void check_machine(const struct monitor_memory *memory, const struct boot
 	size_t length = strlen(source->command_line);
 	uint8_t last = 0;
 
-	require(entry->protocol == kernel->protocol && entry->address == kernel->entry);
+	PROMISE(entry->protocol == kernel->protocol && entry->address == kernel->entry);
 	check_map(memory, &told);
-	require(!memcmp(memory->host + X86_ACPI_ADDRESS, "RSD PTR ", 8));
-	require(told.command_line == X86_COMMAND_LINE && length < X86_COMMAND_LINE_SIZE);
-	require(!memcmp(memory->host + X86_COMMAND_LINE, source->command_line, length + 1));
-	require(!kernel->header.cmdline_size || length <= kernel->header.cmdline_size);
+	PROMISE(!memcmp(memory->host + X86_ACPI_ADDRESS, "RSD PTR ", 8));
+	PROMISE(told.command_line == X86_COMMAND_LINE && length < X86_COMMAND_LINE_SIZE);
+	PROMISE(!memcmp(memory->host + X86_COMMAND_LINE, source->command_line, length + 1));
+	PROMISE(!kernel->header.cmdline_size || length <= kernel->header.cmdline_size);
 
-	require(told.initrd_size == (choice->kinds & KIND_INITRD ? initrd_size : 0));
+	PROMISE(told.initrd_size == (choice->kinds & KIND_INITRD ? initrd_size : 0));
 	if (told.initrd_size) {
-		require(told.initrd >= kernel->end && told.initrd % 4096 == 0);
-		require(told.initrd + told.initrd_size <= memory->ranges[0].size);
-		require(told.initrd + told.initrd_size <= kernel->initrd_end);
-		require(pread(initrd_fd, &last, 1, (off_t)initrd_size - 1) == 1);
-		require(memory->host[told.initrd] == 'I' || told.initrd_size == 1);
-		require(memory->host[told.initrd + told.initrd_size - 1] == last);
+		PROMISE(told.initrd >= kernel->end && told.initrd % 4096 == 0);
+		PROMISE(told.initrd + told.initrd_size <= memory->ranges[0].size);
+		PROMISE(told.initrd + told.initrd_size <= kernel->initrd_end);
+		PROMISE(pread(initrd_fd, &last, 1, (off_t)initrd_size - 1) == 1);
+		PROMISE(memory->host[told.initrd] == 'I' || told.initrd_size == 1);
+		PROMISE(memory->host[told.initrd + told.initrd_size - 1] == last);
 	}
 	check_untouched(memory, allowed);
 }
@@ -396,15 +391,15 @@ static void boot(struct monitor_memory *memory, const struct choice *choice,
 		source.initrd_fd = choice->kinds & KIND_INITRD_PIPE ? pipe_fd : initrd_fd;
 	make_file(kernel_fd, file->data, file->size, file->zeroes);
 	make_file(initrd_fd, "I", 1, 0);
-	require(ftruncate(initrd_fd, (off_t)initrd_size) == 0);
+	PROMISE(ftruncate(initrd_fd, (off_t)initrd_size) == 0);
 	if (initrd_size > 1)
-		require(pwrite(initrd_fd, "D", 1, (off_t)initrd_size - 1) == 1);
+		PROMISE(pwrite(initrd_fd, "D", 1, (off_t)initrd_size - 1) == 1);
 
 	result = x86_kernel_load(memory, &source, &kernel, &error);
 	if (result < 0) {
 		check_error(result, &error);
 		check_untouched(memory, kernel_only);
-		require(arch_boot_load(memory, &source, &entry, &error) == result);
+		PROMISE(arch_boot_load(memory, &source, &entry, &error) == result);
 		return;
 	}
 	check_kernel(memory, file, &kernel);

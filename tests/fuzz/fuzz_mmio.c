@@ -136,10 +136,10 @@ static struct model_queue *selected(struct fuzz *fuzz)
 static void forget_device(struct fuzz *fuzz)
 {
 	for (unsigned int i = 0; i < REMOTE_QUEUES_MAX; i++)
-		require(!fuzz->model.queues[i].attached);
-	require(fuzz->interrupt_count == 0);
+		PROMISE(!fuzz->model.queues[i].attached);
+	PROMISE(fuzz->interrupt_count == 0);
 	if (device_is_alive(fuzz))
-		require(!device_runs(fuzz));
+		PROMISE(!device_runs(fuzz));
 	memset(&fuzz->model, 0, sizeof(fuzz->model));
 	fuzz->hypervisor_failed = false;
 }
@@ -218,7 +218,7 @@ static void model_written(struct fuzz *fuzz, uint32_t address, uint32_t value)
 	case QUEUE_RESET:
 		if (!queue || value != 1 || !(model->driver_features & RING_RESET))
 			break;
-		require(!queue->attached);
+		PROMISE(!queue->attached);
 		*queue = (struct model_queue){.size = 0};
 		break;
 	case VIRTIO_MMIO_INTERRUPT_ACK:
@@ -239,8 +239,8 @@ static void check_interrupts(struct fuzz *fuzz, uint32_t value)
 {
 	bool used = false;
 
-	require((value & ~(VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG)) == 0);
-	require(!(value & VIRTIO_MMIO_INT_CONFIG) == !fuzz->model.config_interrupt);
+	PROMISE((value & ~(VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG)) == 0);
+	PROMISE(!(value & VIRTIO_MMIO_INT_CONFIG) == !fuzz->model.config_interrupt);
 	for (unsigned int i = 0; i < fuzz->queues; i++) {
 		struct model_queue *queue = &fuzz->model.queues[i];
 
@@ -250,10 +250,10 @@ static void check_interrupts(struct fuzz *fuzz, uint32_t value)
 		used |= queue->seen != queue->acknowledged;
 	}
 	if (used && (!model_is_packed(fuzz) || device_has_record(fuzz)))
-		require(value & VIRTIO_MMIO_INT_VRING);
+		PROMISE(value & VIRTIO_MMIO_INT_VRING);
 	/* A packed ring's position is known late when its device was away at the start. */
 	if (!used && !model_is_packed(fuzz) && !fuzz->hypervisor_failed)
-		require(!(value & VIRTIO_MMIO_INT_VRING));
+		PROMISE(!(value & VIRTIO_MMIO_INT_VRING));
 }
 
 static void check_read(struct fuzz *fuzz, uint32_t address, uint32_t value)
@@ -263,29 +263,29 @@ static void check_read(struct fuzz *fuzz, uint32_t address, uint32_t value)
 
 	switch (address) {
 	case VIRTIO_MMIO_MAGIC_VALUE:
-		require(value == 0x74726976);
+		PROMISE(value == 0x74726976);
 		break;
 	case VIRTIO_MMIO_VERSION:
-		require(value == 2);
+		PROMISE(value == 2);
 		break;
 	case VIRTIO_MMIO_DEVICE_ID:
-		require(value == fuzz->virtio_id);
+		PROMISE(value == fuzz->virtio_id);
 		break;
 	case VIRTIO_MMIO_VENDOR_ID:
 	case VIRTIO_MMIO_STATUS:
 	case VIRTIO_MMIO_CONFIG_GENERATION:
 		break; /* see check_status and check_config */
 	case VIRTIO_MMIO_DEVICE_FEATURES:
-		require(value ==
+		PROMISE(value ==
 			(model->features_select > 1 ?
 				 0 :
 				 (uint32_t)(fuzz->visible >> 32 * model->features_select)));
 		break;
 	case VIRTIO_MMIO_QUEUE_NUM_MAX:
-		require(value == (queue ? fuzz->size_max : 0));
+		PROMISE(value == (queue ? fuzz->size_max : 0));
 		break;
 	case VIRTIO_MMIO_QUEUE_READY:
-		require(value == (queue && queue->ready));
+		PROMISE(value == (queue && queue->ready));
 		break;
 	case VIRTIO_MMIO_INTERRUPT_STATUS:
 		check_interrupts(fuzz, value);
@@ -294,10 +294,10 @@ static void check_read(struct fuzz *fuzz, uint32_t address, uint32_t value)
 	case VIRTIO_MMIO_SHM_LEN_HIGH:
 	case VIRTIO_MMIO_SHM_BASE_LOW:
 	case VIRTIO_MMIO_SHM_BASE_HIGH:
-		require(value == UINT32_MAX);
+		PROMISE(value == UINT32_MAX);
 		break;
 	default:
-		require(value == 0);
+		PROMISE(value == 0);
 	}
 }
 
@@ -325,11 +325,11 @@ static uint64_t access_registers(struct fuzz *fuzz, uint32_t offset, uint32_t wi
 		return 0;
 	value = bus_value(&access);
 	if (!on_bus)
-		require(value == UINT64_MAX >> (64 - 8 * width));
+		PROMISE(value == UINT64_MAX >> (64 - 8 * width));
 	else if (proper)
 		check_read(fuzz, offset, (uint32_t)value);
 	else if (!config)
-		require(value == 0);
+		PROMISE(value == 0);
 	return value;
 }
 
@@ -368,23 +368,23 @@ static void check_status(struct fuzz *fuzz)
 	bool wrong = false;
 
 	/* Bits are set by the driver alone, all that it sets, and stay. */
-	require((before & ~status) == 0);
-	require((gained & ~broken & ~fuzz->written) == 0);
-	require((fuzz->written & ~status & ~features & ~broken) == 0);
+	PROMISE((before & ~status) == 0);
+	PROMISE((gained & ~broken & ~fuzz->written) == 0);
+	PROMISE((fuzz->written & ~status & ~features & ~broken) == 0);
 	if (gained & features)
-		require(features_are_right(fuzz));
+		PROMISE(features_are_right(fuzz));
 	else if (fuzz->written & ~status & features)
-		require(!features_are_right(fuzz) || fuzz->refused);
+		PROMISE(!features_are_right(fuzz) || fuzz->refused);
 	/* DEVICE_NEEDS_RESET has a cause. */
 	if (gained & on)
 		wrong = !(status & features) || !rings_are_right(fuzz);
 	else if (fuzz->made_ready && (status & STATUS_OK) == STATUS_OK && !(before & broken))
 		wrong = !rings_are_right(fuzz);
 	if (wrong)
-		require(status & broken);
+		PROMISE(status & broken);
 	if (gained & broken) {
-		require(wrong || fuzz->refused || fuzz->needs_reset);
-		require(!(status & on) || fuzz->edge);
+		PROMISE(wrong || fuzz->refused || fuzz->needs_reset);
+		PROMISE(!(status & on) || fuzz->edge);
 	}
 	fuzz->model.status = status;
 }
@@ -410,9 +410,9 @@ static void check_config(struct fuzz *fuzz)
 			changed |= config[i] != fuzz->config_seen[i];
 	/* One that refuses shortens it, and that is its own fault. */
 	if (fuzz->told || (changed && !fuzz->refused))
-		require(generation != fuzz->generation);
+		PROMISE(generation != fuzz->generation);
 	if (generation != fuzz->generation && (fuzz->model.status & VIRTIO_CONFIG_S_DRIVER_OK))
-		require(fuzz->edge);
+		PROMISE(fuzz->edge);
 	fuzz->generation = generation;
 	memcpy(fuzz->config_seen, config, sizeof(config));
 }
@@ -429,20 +429,20 @@ static void check_queues(const struct fuzz *fuzz)
 		const struct model_queue *queue = &fuzz->model.queues[i];
 
 		if (queue->attached)
-			require(on && queue->ready);
+			PROMISE(on && queue->ready);
 		if (good && queue->ready)
-			require(queue->attached);
+			PROMISE(queue->attached);
 		attached += queue->attached;
 		if (!alive)
 			continue;
 		if (queue->attached)
-			require(fuzz->client->running[i] &&
+			PROMISE(fuzz->client->running[i] &&
 				fuzz->client->rings[i].kick_fd == queue->kick_fd);
 		if (fuzz->client->running[i])
-			require(queue->ready);
+			PROMISE(queue->ready);
 	}
-	require(attached == fuzz->interrupt_count || fuzz->hypervisor_failed);
-	require(!fuzz->level);
+	PROMISE(attached == fuzz->interrupt_count || fuzz->hypervisor_failed);
+	PROMISE(!fuzz->level);
 }
 
 static void check(struct fuzz *fuzz)
@@ -465,9 +465,9 @@ static void come_back(struct fuzz *fuzz)
 	fuzz->away = fuzz->watched = false;
 	for (int i = 0; i < CONNECT_MS / 10 && !fuzz->watched; i++) {
 		sem_post(&fuzz->back);
-		require(event_loop_turn(&fuzz->loop, 10) >= 0);
+		PROMISE(event_loop_turn(&fuzz->loop, 10) >= 0);
 	}
-	require(fuzz->watched);
+	PROMISE(fuzz->watched);
 	while (sem_trywait(&fuzz->back) == 0)
 		;
 }
@@ -604,13 +604,13 @@ static void check_next(struct fuzz *fuzz)
 		set_up_queue(fuzz, i, 16);
 	put(fuzz, VIRTIO_MMIO_STATUS, fuzz->model.status | VIRTIO_CONFIG_S_DRIVER_OK);
 	check(fuzz);
-	require(get(fuzz, VIRTIO_MMIO_STATUS) == 15);
+	PROMISE(get(fuzz, VIRTIO_MMIO_STATUS) == 15);
 	for (unsigned int i = 0; i < fuzz->queues; i++) {
 		get(fuzz, VIRTIO_MMIO_INTERRUPT_STATUS);
 		put(fuzz, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING);
-		require(!(get(fuzz, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_VRING));
+		PROMISE(!(get(fuzz, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_VRING));
 		device_use(fuzz, i, 1);
-		require(get(fuzz, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_VRING);
+		PROMISE(get(fuzz, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_VRING);
 	}
 }
 
@@ -628,12 +628,12 @@ static void look_around(struct fuzz *fuzz)
 						false, (uint8_t *)&value});
 		set_half(&fuzz->visible, half, value);
 	}
-	require((fuzz->visible & ~fuzz->offered) == (RING_RESET & ~fuzz->offered));
+	PROMISE((fuzz->visible & ~fuzz->offered) == (RING_RESET & ~fuzz->offered));
 	for (size_t i = 0; i < sizeof(never); i++)
-		require(!(fuzz->visible & BIT(never[i])));
+		PROMISE(!(fuzz->visible & BIT(never[i])));
 	/* Where a process that dies has left a packed ring is known from that alone. */
 	if (!(fuzz->protocol & VHOST_PROTOCOL_BIT(VHOST_PROTOCOL_INFLIGHT_SHMFD)))
-		require(!(fuzz->visible & BIT(VIRTIO_F_RING_PACKED)));
+		PROMISE(!(fuzz->visible & BIT(VIRTIO_F_RING_PACKED)));
 	put(fuzz, VIRTIO_MMIO_STATUS, 0);
 	fuzz->generation = get(fuzz, VIRTIO_MMIO_CONFIG_GENERATION);
 	read_config(fuzz, fuzz->config_seen);
@@ -645,7 +645,7 @@ static void make_memory(void)
 	const struct memory_range ranges[] = {{0, RANGE_BYTES}, {SECOND_RANGE, RANGE_BYTES}};
 
 	log_set_level(LOG_ERROR);
-	require(monitor_memory_open(&memory, ranges, 2, false, NULL) == 0);
+	PROMISE(monitor_memory_open(&memory, ranges, 2, false, NULL) == 0);
 }
 
 /* The number that the next descriptor gets: it goes up when one was left open. */
@@ -684,15 +684,15 @@ static bool open_device(struct fuzz *fuzz)
 	fuzz->size_max = setup.virtio_id == VIRTIO_ID_RNG ? 64 : 256;
 	fuzz->queues = device_queue_count(fuzz);
 	result = virtio_mmio_open(&fuzz->transport, &setup, &error);
-	require((result < 0) == (fault != 0));
-	require(result == 0 || (result == -error.code && error.message[0]));
+	PROMISE((result < 0) == (fault != 0));
+	PROMISE(result == 0 || (result == -error.code && error.message[0]));
 	return result == 0;
 }
 
 static void run(struct fuzz *fuzz, struct input *input)
 {
 	virtio_mmio_attach(fuzz->transport, &fuzz->hypervisor);
-	require(bus_add(&fuzz->bus, virtio_mmio_registers(fuzz->transport), NULL) == 0);
+	PROMISE(bus_add(&fuzz->bus, virtio_mmio_registers(fuzz->transport), NULL) == 0);
 	look_around(fuzz);
 	for (unsigned int i = 0; i < STEPS_MAX && input->left > 0; i++)
 		take_step(fuzz, input);
@@ -704,7 +704,7 @@ static void run(struct fuzz *fuzz, struct input *input)
 	virtio_mmio_detach(fuzz->transport);
 	forget_device(fuzz);
 	virtio_mmio_free(fuzz->transport);
-	require(!fuzz->client);
+	PROMISE(!fuzz->client);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -725,7 +725,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	fuzz->hypervisor.ops = &device_hypervisor;
 	fuzz->bus.name = "address";
 	sem_init(&fuzz->back, 0, 0);
-	require(event_loop_init(&fuzz->loop, 0, NULL) == 0);
+	PROMISE(event_loop_init(&fuzz->loop, 0, NULL) == 0);
 	fuzz->memory = &memory;
 	device_choose(fuzz);
 
@@ -734,6 +734,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	event_loop_close(&fuzz->loop);
 	sem_destroy(&fuzz->back);
 	free(fuzz);
-	require(next_fd() == first_fd);
+	PROMISE(next_fd() == first_fd);
 	return 0;
 }

@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "virtio/device.h"
 
@@ -41,10 +42,12 @@ void hostile_driver_run(struct hostile_driver *driver, struct virtio_device *dev
 			const uint8_t *input, size_t length);
 
 /* Stops the program, as sanitizers do, when a promise is broken. */
-#define PROMISE(condition)                \
-	do {                              \
-		if (!(condition))         \
-			__builtin_trap(); \
+#define PROMISE(condition)                                                                      \
+	do {                                                                                    \
+		if (!(condition)) {                                                             \
+			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #condition); \
+			__builtin_trap();                                                       \
+		}                                                                               \
 	} while (0)
 
 #endif

@@ -17,13 +17,7 @@
 /* The functions of vhost/client.h have no other way to it. */
 static struct fuzz *current;
 
-__attribute__((noinline)) void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-bool model_is_packed(const struct fuzz *fuzz)
+__attribute__((noinline)) bool model_is_packed(const struct fuzz *fuzz)
 {
 	return fuzz->model.driver_features & BIT(VIRTIO_F_RING_PACKED);
 }
@@ -50,7 +44,7 @@ uint8_t *model_host(const struct fuzz *fuzz, uint64_t address)
 /* The index of a split used ring. */
 static uint8_t *used_index(const struct fuzz *fuzz, const struct model_queue *queue)
 {
-	require(in_memory(queue->device, 4, 4));
+	PROMISE(in_memory(queue->device, 4, 4));
 	return model_host(fuzz, queue->device + offsetof(struct vring_used, idx));
 }
 
@@ -141,7 +135,7 @@ int vhost_client_connect(const char *path, int wait_ms, struct error *error)
 		sem_wait(&current->back);
 	else if ((current->choice.faults & FAULT_OPEN) == 1)
 		return error_set(error, ENOENT, "not there");
-	require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+	PROMISE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 	current->peer = pair[1];
 	return pair[0];
 }
@@ -151,7 +145,7 @@ struct vhost_client *vhost_client_new(int fd, int timeout_ms, struct error *erro
 	struct vhost_client *client = calloc(1, sizeof(*client));
 
 	/* One at a time. */
-	require(!current->client);
+	PROMISE(!current->client);
 	client->fd = fd;
 	client->peer = current->peer;
 	client->backend_fd = vhost_client_has(client, VHOST_PROTOCOL_BACKEND_REQ) ?
@@ -207,8 +201,8 @@ int vhost_client_set_features(struct vhost_client *client, uint64_t features, st
 
 	if (result < 0)
 		return result;
-	require((features & ~current->offered) == 0 && (features & BIT(VIRTIO_F_VERSION_1)));
-	require(!device_runs(current));
+	PROMISE((features & ~current->offered) == 0 && (features & BIT(VIRTIO_F_VERSION_1)));
+	PROMISE(!device_runs(current));
 	client->features = features;
 	return 0;
 }
@@ -231,9 +225,9 @@ int vhost_client_set_status(struct vhost_client *client, uint8_t status, struct 
 
 	if (result < 0)
 		return result;
-	require(client->features && !(status & VIRTIO_CONFIG_S_NEEDS_RESET));
+	PROMISE(client->features && !(status & VIRTIO_CONFIG_S_NEEDS_RESET));
 	if (status & VIRTIO_CONFIG_S_DRIVER_OK)
-		require(client->memory_told);
+		PROMISE(client->memory_told);
 	current->device_status = status;
 	return 0;
 }
@@ -244,7 +238,7 @@ int vhost_client_reset(struct vhost_client *client, struct error *error)
 
 	if (result < 0)
 		return result;
-	require(!device_runs(current));
+	PROMISE(!device_runs(current));
 	client->features = 0;
 	client->memory_told = false;
 	current->device_status = 0;
@@ -258,7 +252,7 @@ int vhost_client_set_memory(struct vhost_client *client, const struct vhost_clie
 
 	if (result < 0)
 		return result;
-	require(client->features && count == current->memory->count &&
+	PROMISE(client->features && count == current->memory->count &&
 		regions == current->memory->regions);
 	client->memory_told = true;
 	return 0;
@@ -272,7 +266,7 @@ int vhost_client_get_inflight(struct vhost_client *client, uint16_t queue_count,
 
 	if (result < 0)
 		return result;
-	require(client->features && queue_count == current->queues && queue_size > 0);
+	PROMISE(client->features && queue_count == current->queues && queue_size > 0);
 	*inflight = (struct vhost_inflight){.queue_count = queue_count, .queue_size = queue_size};
 	*fd = vhost_inflight_create(inflight, model_is_packed(current), error);
 	if (*fd < 0)
@@ -298,11 +292,11 @@ int vhost_client_set_inflight(struct vhost_client *client, const struct vhost_in
 
 	if (result < 0)
 		return result;
-	require(client->features && !device_runs(current));
+	PROMISE(client->features && !device_runs(current));
 	result = vhost_inflight_open(&client->area, inflight, model_is_packed(current), fd,
 				     &client->area_lost, error);
 	/* A process that has told nonsense takes it back. */
-	require(result == 0 || !device_has_record(current));
+	PROMISE(result == 0 || !device_has_record(current));
 	return 0;
 }
 
@@ -316,14 +310,14 @@ static void start_record(struct vhost_client *client, const struct vhost_client_
 
 	begin(current, queue);
 	if (packed && device_has_record(current))
-		require(ring->base == ((uint32_t)queue->used << 16 | queue->used));
+		PROMISE(ring->base == ((uint32_t)queue->used << 16 | queue->used));
 	else if (!packed)
-		require(ring->base == 0 || ring->base == model_used(current, queue));
+		PROMISE(ring->base == 0 || ring->base == model_used(current, queue));
 	if (!record)
 		return;
-	require(inflight_attach(&inflight, record, ring->size, packed) == 0);
+	PROMISE(inflight_attach(&inflight, record, ring->size, packed) == 0);
 	/* What was in flight in an earlier ring is not to be taken from this one. */
-	require(!queue->fresh || !inflight_is_open(&inflight));
+	PROMISE(!queue->fresh || !inflight_is_open(&inflight));
 	if (queue->fresh)
 		inflight_open(&inflight, queue->used & 0x7fff, queue->used >> 15);
 }
@@ -336,12 +330,12 @@ int vhost_client_start_ring(struct vhost_client *client, const struct vhost_clie
 
 	if (result < 0)
 		return result;
-	require(client->features && client->memory_told);
-	require(ring->index < current->queues && !client->running[ring->index]);
-	require(ring->kick_fd >= 0 && ring->call_fd >= 0 && ring->kick_fd != ring->call_fd);
+	PROMISE(client->features && client->memory_told);
+	PROMISE(ring->index < current->queues && !client->running[ring->index]);
+	PROMISE(ring->kick_fd >= 0 && ring->call_fd >= 0 && ring->kick_fd != ring->call_fd);
 
-	require(queue->ready && model_is_right(current, queue) && queue->size == ring->size);
-	require(queue->descriptors == ring->descriptors && queue->driver == ring->driver &&
+	PROMISE(queue->ready && model_is_right(current, queue) && queue->size == ring->size);
+	PROMISE(queue->descriptors == ring->descriptors && queue->driver == ring->driver &&
 		queue->device == ring->device);
 	start_record(client, ring);
 	queue->fresh = false;
@@ -358,7 +352,7 @@ int vhost_client_stop_ring(struct vhost_client *client, uint16_t index, uint32_t
 	void *record = vhost_inflight_record(&client->area, index, ring->size);
 	int result = answer(client, error);
 
-	require(index < current->queues);
+	PROMISE(index < current->queues);
 	if (!device_is_alive(current))
 		return result;
 	/* One that says no has stopped as well: there is nothing that the monitor could do. */
@@ -375,7 +369,7 @@ int vhost_client_read_config(struct vhost_client *client, uint32_t offset, void 
 
 	if (result < 0)
 		return result;
-	require(offset == 0 && length <= CONFIG_BYTES);
+	PROMISE(offset == 0 && length <= CONFIG_BYTES);
 	/* Some give no more than they have. */
 	if (length > current->choice.config_size)
 		return error_set(error, EIO, "too much");
@@ -390,7 +384,7 @@ int vhost_client_write_config(struct vhost_client *client, uint32_t offset, cons
 
 	if (result < 0)
 		return result;
-	require(length > 0 && offset <= CONFIG_BYTES && length <= CONFIG_BYTES - offset);
+	PROMISE(length > 0 && offset <= CONFIG_BYTES && length <= CONFIG_BYTES - offset);
 	memcpy(current->config + offset, buffer, length);
 	return 0;
 }
@@ -438,11 +432,11 @@ static int add_kick(struct hypervisor *hypervisor, const struct hypervisor_kick 
 	struct fuzz *fuzz = (struct fuzz *)hypervisor;
 	struct model_queue *queue = &fuzz->model.queues[kick->value];
 
-	require(kick->address == SLOT_ADDRESS + VIRTIO_MMIO_QUEUE_NOTIFY && kick->length == 4);
-	require(kick->value < fuzz->queues && kick->fd >= 0 && !queue->attached);
+	PROMISE(kick->address == SLOT_ADDRESS + VIRTIO_MMIO_QUEUE_NOTIFY && kick->length == 4);
+	PROMISE(kick->value < fuzz->queues && kick->fd >= 0 && !queue->attached);
 	/* The device has the ring before a kick can come. */
 	if (device_is_alive(fuzz))
-		require(fuzz->client->running[kick->value] &&
+		PROMISE(fuzz->client->running[kick->value] &&
 			fuzz->client->rings[kick->value].kick_fd == kick->fd);
 	if (hypervisor_fails(fuzz))
 		return error_set(error, ENOSPC, "no more kicks");
@@ -459,8 +453,8 @@ static int remove_kick(struct hypervisor *hypervisor, const struct hypervisor_ki
 	struct fuzz *fuzz = (struct fuzz *)hypervisor;
 	struct model_queue *queue = &fuzz->model.queues[kick->value];
 
-	require(kick->value < fuzz->queues);
-	require(queue->attached ? queue->kick_fd == kick->fd : fuzz->hypervisor_failed);
+	PROMISE(kick->value < fuzz->queues);
+	PROMISE(queue->attached ? queue->kick_fd == kick->fd : fuzz->hypervisor_failed);
 	queue->attached = false;
 	return 0;
 }
@@ -469,7 +463,7 @@ static int add_interrupt(struct hypervisor *hypervisor, uint32_t irq, int fd, st
 {
 	struct fuzz *fuzz = (struct fuzz *)hypervisor;
 
-	require(irq == SLOT_IRQ && fd >= 0);
+	PROMISE(irq == SLOT_IRQ && fd >= 0);
 	if (hypervisor_fails(fuzz))
 		return error_set(error, ENOSPC, "no more interrupts");
 	fuzz->interrupt_count++;
@@ -481,8 +475,8 @@ static int remove_interrupt(struct hypervisor *hypervisor, uint32_t irq, int fd,
 {
 	struct fuzz *fuzz = (struct fuzz *)hypervisor;
 
-	require(irq == SLOT_IRQ && fd >= 0);
-	require(fuzz->interrupt_count > 0 || fuzz->hypervisor_failed);
+	PROMISE(irq == SLOT_IRQ && fd >= 0);
+	PROMISE(fuzz->interrupt_count > 0 || fuzz->hypervisor_failed);
 	if (fuzz->interrupt_count > 0)
 		fuzz->interrupt_count--;
 	return 0;
@@ -492,7 +486,7 @@ static int set_interrupt(struct hypervisor *hypervisor, uint32_t irq, bool level
 {
 	struct fuzz *fuzz = (struct fuzz *)hypervisor;
 
-	require(irq == SLOT_IRQ);
+	PROMISE(irq == SLOT_IRQ);
 	if (level && !fuzz->level)
 		fuzz->edge = fuzz->model.config_interrupt = true;
 	fuzz->level = level;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "fuzz/hostile_driver.h"
 #include "monitor/remote_device.h"
 #include "monitor/virtio_mmio.h"
 
@@ -111,9 +112,6 @@ struct fuzz {
 	uint32_t generation;
 	uint8_t config_seen[CONFIG_SEEN];
 };
-
-/* Stops the program when a promise is broken; not inlined, so that a trace tells which. */
-void require(bool condition);
 
 /* From now on the functions of vhost/client.h are the device process of *fuzz. */
 void device_choose(struct fuzz *fuzz);
