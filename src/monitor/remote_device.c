@@ -139,6 +139,7 @@ static void take_messages(struct remote_device *remote)
 void remote_write_config(struct remote_device *remote, uint32_t offset, const void *data,
 			 uint32_t length)
 {
+	uint8_t before[REMOTE_CONFIG_MAX];
 	struct error error;
 
 	if (!remote->client || !vhost_client_has(remote->client, VHOST_PROTOCOL_CONFIG))
@@ -146,7 +147,12 @@ void remote_write_config(struct remote_device *remote, uint32_t offset, const vo
 	/* What the device refuses is not changed, and that is all. */
 	settle(remote, vhost_client_write_config(remote->client, offset, data, length, &error),
 	       &error);
+	/* What the device makes of it the driver finds when it reads; more, it has to be told. */
+	memcpy(before, remote->config, sizeof(before));
 	read_config(remote, remote->client, &error);
+	memcpy(before + offset, remote->config + offset, length);
+	if (memcmp(before, remote->config, sizeof(before)))
+		remote->events->config_changed(remote->context);
 	take_messages(remote);
 }
 

@@ -17,7 +17,7 @@
 /* The functions of vhost/client.h have no other way to it. */
 static struct fuzz *current;
 
-__attribute__((noinline)) bool model_is_packed(const struct fuzz *fuzz)
+bool model_is_packed(const struct fuzz *fuzz)
 {
 	return fuzz->model.driver_features & BIT(VIRTIO_F_RING_PACKED);
 }

@@ -146,6 +146,11 @@ static int load_bzimage(struct monitor_memory *memory, const struct file *file,
 				       "%s: is a kernel without the 64-bit boot protocol (version "
 				       "%u.%02u); give a 64-bit kernel of Linux 3.8 or newer",
 				       file->name, header->version >> 8, header->version & 0xff);
+	if (header_size < offsetof(struct setup_header, kernel_info_offset))
+		return error_set_usage(error,
+				       "%s: its setup header ends after %zu bytes: the kernel is "
+				       "damaged; give a sound one",
+				       file->name, header_size);
 	/* syssize counts whole paragraphs: the file may end within the last one. */
 	if (setup_size > file->size || payload > file->size - setup_size + PARAGRAPH - 1)
 		return truncated(file, error);
