@@ -379,7 +379,7 @@ bool vhost_ring_prepare(struct vhost_ring *ring, int *timeout_ms)
 		return false;
 	if (ring->kick.fd < 0 && (*timeout_ms < 0 || *timeout_ms > POLL_INTERVAL_MS))
 		*timeout_ms = POLL_INTERVAL_MS;
-	if (ring->kick.fd < 0 || still_declined(ring) || queue->kicks_enabled)
+	if (ring->kick.fd < 0 || still_declined(ring) || virtqueue_awaits_kick(queue))
 		return false;
 	return virtqueue_enable_kicks(queue);
 }

@@ -57,6 +57,7 @@ struct virtqueue {
 	bool event_index, in_order, indirect; /* negotiated */
 	bool used_wrap, available_wrap;	      /* packed */
 	bool kicks_enabled;
+	bool kicks_behind;  /* requests were taken since the driver was told what to kick for */
 	bool notify_anyway; /* the next notification is not suppressed: state was lost */
 	uint16_t size;
 	uint16_t available_index, used_index;
@@ -149,6 +150,16 @@ void virtqueue_notify(struct virtqueue *queue);
  */
 void virtqueue_disable_kicks(struct virtqueue *queue);
 bool virtqueue_enable_kicks(struct virtqueue *queue);
+
+/*
+ * Will the next buffer bring a kick? With EVENT_IDX the driver kicks at one position only (VIRTIO
+ * 1.4, 2.7.10 and 2.8.10): where the queue stood when kicks were enabled. A device that has taken
+ * more since then, for whatever reason, has to enable them again before it waits.
+ */
+static inline bool virtqueue_awaits_kick(const struct virtqueue *queue)
+{
+	return queue->kicks_enabled && !queue->kicks_behind;
+}
 
 /* Marks the queue broken: @reason is a string that lives for ever. Tells the device. */
 void virtqueue_break(struct virtqueue *queue, const char *reason);

@@ -260,6 +260,26 @@ static void test_full_stream_holds_up_the_guest(void **state)
 	}
 }
 
+/* One queue is emptied while another is handled: the driver was told of an older position. */
+static void test_kicks_are_asked_for_again(void **state)
+{
+	for (unsigned int packed = 0; packed < 2; packed++) {
+		struct fixture *f = start(1, BIT(VIRTIO_RING_F_EVENT_IDX) |
+						     (packed ? BIT(VIRTIO_F_RING_PACKED) : 0));
+		struct virtqueue *queue = &f->queues[TRANSMIT];
+
+		assert_false(virtqueue_enable_kicks(queue));
+		assert_true(virtqueue_awaits_kick(queue));
+		device_rig_add(&f->rig, TRANSMIT, "x", 1, 0, 1);
+		device_rig_kick(&f->rig, RECEIVE);
+		expect_output(f, 0, "x");
+		assert_false(virtqueue_awaits_kick(queue));
+		assert_false(virtqueue_enable_kicks(queue));
+		assert_true(virtqueue_awaits_kick(queue));
+		stop(f);
+	}
+}
+
 static void test_reset_forgets_what_was_half_written(void **state)
 {
 	struct fixture *f = start(1, 0);
@@ -455,6 +475,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bytes_both_ways),
 		cmocka_unit_test(test_full_stream_holds_up_the_guest),
+		cmocka_unit_test(test_kicks_are_asked_for_again),
 		cmocka_unit_test(test_reset_forgets_what_was_half_written),
 		cmocka_unit_test(test_size_in_configuration),
 		cmocka_unit_test(test_emergency_write),
