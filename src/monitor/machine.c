@@ -204,7 +204,8 @@ static void handle_outcome(void *context, uint32_t events)
 	if (eventfd_read(machine->outcome_source.fd, &count) < 0 || !machine->hypervisor)
 		return;
 	switch_off(machine);
-	/* No other thread is left. */
+	/* No other thread is left: what they told since then is of the machine that is off. */
+	eventfd_read(machine->outcome_source.fd, &count);
 	switch (machine->outcome) {
 	case OUTCOME_NONE:
 		break;

@@ -99,6 +99,8 @@ static bool read_config(struct remote_device *remote, struct vhost_client *clien
 		result = vhost_client_read_config(client, 0, config, shape->config_sizes[i], error);
 		if (result == -EIO)
 			continue;
+		if (result < 0 && client == remote->client)
+			give_up(remote, error);
 		if (result < 0 || (remote->config_size == shape->config_sizes[i] &&
 				   !memcmp(config, remote->config, sizeof(config))))
 			return false;
@@ -331,6 +333,9 @@ void remote_reset(struct remote_device *remote)
 		result = vhost_client_reset(remote->client, &error);
 	if (result < 0)
 		give_up(remote, &error);
+	else if (remote->client)
+		/* As the next driver finds it: the last one may have changed it. */
+		read_config(remote, remote->client, &error);
 	forget_inflight(remote);
 	remote->started = false;
 	remote->negotiated = 0;

@@ -44,12 +44,19 @@ static void *run_thread(void *argument)
 
 static int start_thread(struct vcpu_thread *thread, uint32_t index, struct error *error)
 {
+	static const int faults[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
 	sigset_t all, before;
 	char name[16];
 	int code;
 
-	/* Signals are for the thread of the event loop; the hypervisor takes its own out again. */
+	/*
+	 * Signals are for the thread of the event loop; the hypervisor takes its own out again. But
+	 * for those of faults: blocked they would end the process, and memory that a device process
+	 * shares may go away under our hands (vhost/guard.h).
+	 */
 	sigfillset(&all);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		sigdelset(&all, faults[i]);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	code = pthread_create(&thread->thread, NULL, run_thread, thread);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

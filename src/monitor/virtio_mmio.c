@@ -207,6 +207,8 @@ static bool prepare_queue(struct virtio_mmio *transport, uint16_t index, uint32_
 	ring->driver = queue->driver;
 	ring->device = queue->device;
 	ring->used_index = used_index(transport, queue);
+	/* Before the process is told of the ring: a driver may have filled it already. */
+	queue->seen = queue->acknowledged = remote_used_position(&transport->remote, index);
 	return true;
 }
 
@@ -228,7 +230,6 @@ static void attach_queue(struct virtio_mmio *transport, uint16_t index)
 	struct queue *queue = &transport->queues[index];
 	struct error error;
 
-	queue->seen = queue->acknowledged = remote_used_position(&transport->remote, index);
 	if (ops->add_interrupt(transport->hypervisor, transport->slot.irq,
 			       transport->remote.rings[index].call_fd, &error) < 0 ||
 	    ops->add_kick(transport->hypervisor, &kick, &error) < 0) {
