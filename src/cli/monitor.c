@@ -443,12 +443,16 @@ static int run_machine(struct monitor *monitor, const struct option_list *given,
 		return result;
 	monitor->setup = (struct machine_setup){
 		.loop = &monitor->loop,
-		.hypervisor = {.cpus = (uint32_t)options->cpus, .kvm_fd = kvm},
+		.hypervisor = {.cpus = (uint32_t)options->cpus,
+			       .memory = options->memory,
+			       .kvm_fd = kvm},
 		.create_hypervisor = kvm_create,
 		.boot =
 			{
 				.kernel_fd = kernel,
 				.kernel_name = options->kernel,
+				.firmware_fd = -1,
+				.tree_fd = -1,
 				.initrd_fd = initrd,
 				.initrd_name = options->initrd,
 				.command_line = options->append ? options->append : "",
@@ -462,7 +466,9 @@ static int run_machine(struct monitor *monitor, const struct option_list *given,
 		.context = monitor,
 	};
 	handle_mark(monitor, "monitor started");
-	result = machine_open(&monitor->machine, &monitor->setup, error);
+	result = kvm_choose_variant(&monitor->setup.hypervisor, error);
+	if (result == 0)
+		result = machine_open(&monitor->machine, &monitor->setup, error);
 	if (result == 0)
 		result = machine_start(monitor->machine, error);
 	if (result == 0)

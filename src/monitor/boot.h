@@ -27,36 +27,36 @@ struct virtio_slot {
 extern const unsigned int arch_virtio_slots;
 struct virtio_slot arch_virtio_slot(unsigned int index);
 
-/* The registers of the platform that are no virtio; see power.h and serial.h. */
-struct arch_platform {
-	bool ports; /* the addresses are ports, else memory-mapped */
-	uint64_t serial_address;
-	uint32_t serial_irq;
-	uint64_t power_address;
-	uint32_t power_irq;
-	uint64_t panic_address;
-};
-extern const struct arch_platform arch_platform;
-
-/* Lays @size bytes of memory out. Returns how many of @ranges there are. */
-size_t arch_memory_ranges(uint64_t size, struct memory_range ranges[MONITOR_MEMORY_RANGES]);
-
-/* What is to be started. Descriptors are regular files, the caller's, read with pread. */
+/*
+ * What is to be started: a kernel or, where the architecture has it, firmware, which finds one
+ * itself. Descriptors are regular files, the caller's, read with pread.
+ */
 struct boot_source {
-	int kernel_fd;
+	int kernel_fd;		 /* -1: firmware */
 	const char *kernel_name; /* for errors */
-	int initrd_fd;		 /* -1: none */
+	int firmware_fd;	 /* -1: a kernel */
+	const char *firmware_name;
+	int initrd_fd; /* -1: none */
 	const char *initrd_name;
 	const char *command_line; /* "" for none */
 	uint32_t cpus;
 	unsigned int virtio_devices; /* in the first slots */
+	uint32_t variant;	     /* of the hypervisor's hardware: hypervisor_setup's */
+	int tree_fd;		     /* gets the device tree, where there is one; -1: nobody asks */
 };
 
 /*
+ * Lays out @size bytes of memory, and what the source takes besides. Returns how many of @ranges
+ * there are.
+ */
+size_t arch_memory_ranges(uint64_t size, const struct boot_source *source,
+			  struct memory_range ranges[MONITOR_MEMORY_RANGES]);
+
+/*
  * Puts kernel, initrd, command line and the description of the machine (x86: boot_params or
- * start_info, e820, ACPI tables) into guest memory. May be called again for each reset: it writes
- * all it needs again. Errors about files are usage errors that name file and remedy: no kernel,
- * truncated, of another architecture, does not fit.
+ * start_info, e820, ACPI tables; arm64: the device tree) into guest memory. May be called again for
+ * each reset: it writes all it needs again. Errors about files are usage errors that name file and
+ * remedy: no kernel, truncated, of another architecture, does not fit.
  */
 int arch_boot_load(struct monitor_memory *memory, const struct boot_source *source,
 		   struct boot_entry *entry, struct error *error);

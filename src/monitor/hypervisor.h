@@ -26,12 +26,13 @@ struct vcpu;
 enum boot_protocol {
 	BOOT_LINUX64, /* x86: Documentation/arch/x86/boot.rst, "64-bit Boot Protocol" */
 	BOOT_PVH,     /* x86: Xen's "x86/HVM direct boot ABI", 32-bit */
+	BOOT_ARM64,   /* arm64: Documentation/arch/arm64/booting.rst; firmware starts likewise */
 };
 
 struct boot_entry {
 	enum boot_protocol protocol;
 	uint64_t address;  /* of the first instruction */
-	uint64_t argument; /* boot_params (rsi), hvm_start_info (ebx) */
+	uint64_t argument; /* boot_params (rsi), hvm_start_info (ebx), device tree or 0 (x0) */
 };
 
 /* A write of the guest that becomes a signal on an eventfd without an exit. */
@@ -105,12 +106,21 @@ struct hypervisor {
 /* What a machine is made from. */
 struct hypervisor_setup {
 	uint32_t cpus;
-	int kvm_fd; /* an open /dev/kvm, the caller's; unused by fakes */
+	uint64_t memory; /* bytes */
+	int kvm_fd;	 /* an open /dev/kvm, the caller's; unused by fakes */
+	/* Which of several kinds of hardware it makes; arm64: the version of the GIC; else 0. */
+	uint32_t variant;
 };
 
 /* Makes a virtual machine. The function is what is replaced in unit tests. */
 typedef int hypervisor_create_function(struct hypervisor **hypervisor,
 				       const struct hypervisor_setup *setup, struct error *error);
+
+/*
+ * The best variant that this KVM can make for a machine of @setup->cpus. 0 or a negative errno with
+ * *error set.
+ */
+int kvm_choose_variant(struct hypervisor_setup *setup, struct error *error);
 
 /* kvm.c: in-kernel interrupt controllers, no memory, no vCPUs yet. */
 hypervisor_create_function kvm_create;

@@ -165,7 +165,8 @@ static void enter_thread(struct vcpu *vcpu)
 	sigemptyset(&mask);
 	sigaddset(&mask, INTERRUPT_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
-	vcpu->entered = true;
+	vcpu->thread = pthread_self();
+	atomic_store(&vcpu->entered, true);
 }
 
 static void fail(struct vcpu *vcpu, struct vcpu_exit *exit, const char *what)
@@ -180,6 +181,8 @@ static void translate_exit(struct vcpu *vcpu, struct vcpu_exit *exit)
 	struct kvm_run *run = vcpu->run;
 	char text[KVM_EXIT_LENGTH];
 
+	if (kvm_arch_exit(vcpu, exit))
+		return;
 	switch (run->exit_reason) {
 	case KVM_EXIT_IO:
 		exit->kind = VCPU_EXIT_PORT;
@@ -221,7 +224,7 @@ static void vcpu_run(struct vcpu *vcpu, struct vcpu_exit *exit)
 {
 	exit->kind = VCPU_EXIT_NONE;
 	exit->fault = false;
-	if (!vcpu->entered)
+	if (!atomic_load(&vcpu->entered))
 		enter_thread(vcpu);
 	if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
 		translate_exit(vcpu, exit);
@@ -231,6 +234,7 @@ static void vcpu_run(struct vcpu *vcpu, struct vcpu_exit *exit)
 		fail(vcpu, exit, strerror(errno));
 		return;
 	}
+	kvm_arch_interrupted(vcpu);
 	/* This is the one run that was to return; an interrupt after this ends the next one. */
 	if (atomic_exchange(&vcpu->interrupted, false))
 		__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
@@ -244,6 +248,15 @@ static void vcpu_interrupt(struct vcpu *vcpu, unsigned long thread)
 	atomic_store(&vcpu->interrupted, true);
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	pthread_kill((pthread_t)thread, INTERRUPT_SIGNAL);
+}
+
+void kvm_interrupt(struct vcpu *vcpu)
+{
+	atomic_store(&vcpu->interrupted, true);
+	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	/* A thread that has not come to its first run yet sees the flag there. */
+	if (atomic_load(&vcpu->entered))
+		pthread_kill(vcpu->thread, INTERRUPT_SIGNAL);
 }
 
 static void machine_free(struct hypervisor *hypervisor)
@@ -288,15 +301,19 @@ static int take_signal(struct error *error)
 int kvm_create(struct hypervisor **out, const struct hypervisor_setup *setup, struct error *error)
 {
 	struct kvm_machine *machine = calloc(1, sizeof(*machine));
+	unsigned long type = 0;
 	int result, size;
 
 	if (!machine)
 		return error_set(error, ENOMEM, "out of memory");
 	machine->hypervisor.ops = &kvm_ops;
+	machine->variant = setup->variant;
 	machine->kvm_fd = setup->kvm_fd;
 	machine->cpus = setup->cpus;
 	result = take_signal(error);
-	machine->fd = result < 0 ? -1 : ioctl(setup->kvm_fd, KVM_CREATE_VM, 0);
+	if (result == 0)
+		result = kvm_arch_vm_type(setup, &type, error);
+	machine->fd = result < 0 ? -1 : ioctl(setup->kvm_fd, KVM_CREATE_VM, type);
 	if (result == 0 && machine->fd < 0)
 		result = error_set_errno(error, errno, "KVM: cannot make a virtual machine");
 	size = result < 0 ? 0 : ioctl(setup->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);

@@ -21,6 +21,7 @@ static const char *const exit_names[] = {
 	[KVM_EXIT_INTR] = "KVM_EXIT_INTR",
 	[KVM_EXIT_INTERNAL_ERROR] = "KVM_EXIT_INTERNAL_ERROR",
 	[KVM_EXIT_SYSTEM_EVENT] = "KVM_EXIT_SYSTEM_EVENT",
+	[KVM_EXIT_ARM_NISV] = "KVM_EXIT_ARM_NISV",
 };
 
 const char *kvm_exit_describe(char text[KVM_EXIT_LENGTH], const struct kvm_run *run)

@@ -6,6 +6,7 @@
 #define AVP_MONITOR_KVM_PRIVATE_H
 
 #include <linux/kvm.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +22,8 @@ struct kvm_machine {
 	int kvm_fd; /* the caller's */
 	int fd;
 	uint32_t cpus;
-	size_t run_size; /* of struct kvm_run and what follows it */
+	uint32_t variant; /* as in hypervisor_setup */
+	size_t run_size;  /* of struct kvm_run and what follows it */
 	struct {
 		uint64_t address, size;
 		uint8_t *host;
@@ -35,19 +37,35 @@ struct vcpu {
 	int fd;
 	uint32_t index;
 	struct kvm_run *run;
-	bool entered;		 /* its thread has run it before */
+	atomic_bool entered; /* its thread, the next, has run it before */
+	pthread_t thread;
 	atomic_bool interrupted; /* the next run is to return at once */
 };
 
+/*
+ * The machine type that KVM_CREATE_VM takes for this machine. 0 or a negative errno with *error set.
+ */
+int kvm_arch_vm_type(const struct hypervisor_setup *setup, unsigned long *type,
+		     struct error *error);
 /* Makes interrupt controllers and what else a new machine needs before memory and vCPUs. */
 int kvm_arch_create(struct kvm_machine *machine, struct error *error);
 void kvm_arch_free(struct kvm_machine *machine);
 /* Brings a new vCPU into the state in which it starts. */
 int kvm_arch_start(struct vcpu *vcpu, const struct boot_entry *entry, struct error *error);
+/*
+ * Deals with an exit that only this architecture has, or has its own way with: fills in *exit and
+ * returns true, or returns false for the rest. From the vCPU's own thread, as the next.
+ */
+bool kvm_arch_exit(struct vcpu *vcpu, struct vcpu_exit *exit);
+/* A KVM_RUN was interrupted, by whomever. */
+void kvm_arch_interrupted(struct vcpu *vcpu);
 /* The number of interrupt @irq as KVM_IRQ_LINE wants it. */
 uint32_t kvm_arch_irq_line(uint32_t irq);
 /* Where the vCPU is, for a message. */
 uint64_t kvm_arch_program_counter(const struct vcpu *vcpu);
+
+/* Has the KVM_RUN of another vCPU, or its next one, return; see kvm_arch_interrupted. */
+void kvm_interrupt(struct vcpu *vcpu);
 
 /* Host memory behind @size bytes at the guest's @address, or NULL. */
 void *kvm_memory(const struct kvm_machine *machine, uint64_t address, uint64_t size);

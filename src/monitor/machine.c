@@ -19,8 +19,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "monitor/memory.h"
-#include "monitor/power.h"
-#include "monitor/serial.h"
+#include "monitor/platform.h"
 #include "monitor/vcpus.h"
 #include "monitor/virtio_mmio.h"
 
@@ -37,6 +36,7 @@ enum outcome {
 	OUTCOME_RESET,
 	OUTCOME_FAULT,
 	OUTCOME_PANIC,
+	OUTCOME_WATCHDOG,
 	OUTCOME_FAILED
 };
 
@@ -45,8 +45,7 @@ struct machine {
 	struct boot_source boot;
 	struct monitor_memory memory;
 	struct bus addresses, ports;
-	struct serial *serial;
-	struct power power;
+	struct platform *platform;
 	struct virtio_mmio **transports;
 	size_t transport_count;
 	struct boot_entry entry;
@@ -76,7 +75,7 @@ static void mark(const struct machine *machine, const char *step)
 		machine->setup->events->mark(machine->setup->context, step);
 }
 
-/* In the thread of a vCPU: the guest has come to something. No vCPU goes on after it. */
+/* From any thread: the guest has come to something. No vCPU goes on after it. */
 static void tell(struct machine *machine, enum outcome outcome, const char *reason)
 {
 	pthread_mutex_lock(&machine->lock);
@@ -89,15 +88,39 @@ static void tell(struct machine *machine, enum outcome outcome, const char *reas
 	eventfd_write(machine->outcome_source.fd, 1);
 }
 
-static void handle_power(void *context, enum power_event event)
+/* A watchdog tells in the event loop's thread; whether anything comes of it is a matter of policy. */
+static void handle_watchdog(struct machine *machine, const char *what)
+{
+	const struct machine_setup *setup = machine->setup;
+
+	if (setup->watchdog == MACHINE_WATCHDOG_NONE)
+		return;
+	log_warning("%s expired", what);
+	if (setup->events->watchdog)
+		setup->events->watchdog(setup->context, what);
+	if (setup->watchdog != MACHINE_WATCHDOG_NOTIFY)
+		tell(machine, OUTCOME_WATCHDOG, what);
+}
+
+static void handle_platform(void *context, enum platform_event event, const char *what)
 {
 	static const enum outcome outcomes[] = {
-		[POWER_GUEST_OFF] = OUTCOME_OFF,
-		[POWER_GUEST_RESET] = OUTCOME_RESET,
-		[POWER_GUEST_PANICKED] = OUTCOME_PANIC,
+		[PLATFORM_OFF] = OUTCOME_OFF,
+		[PLATFORM_RESET] = OUTCOME_RESET,
+		[PLATFORM_PANICKED] = OUTCOME_PANIC,
 	};
 
-	tell(context, outcomes[event], "");
+	if (event == PLATFORM_WATCHDOG)
+		handle_watchdog(context, what);
+	else
+		tell(context, outcomes[event], "");
+}
+
+static uint64_t vcpu_time(void *context, uint32_t index)
+{
+	struct machine *machine = context;
+
+	return vcpus_time(&machine->vcpus, index);
 }
 
 static void handle_exited(void *context, const struct vcpu_exit *exit)
@@ -120,8 +143,7 @@ static void switch_off(struct machine *machine)
 	vcpus_stop(&machine->vcpus);
 	for (size_t i = 0; i < machine->transport_count; i++)
 		virtio_mmio_detach(machine->transports[i]);
-	serial_detach(machine->serial);
-	power_attach(&machine->power, NULL);
+	machine->platform->ops->detach(machine->platform);
 	machine->hypervisor->ops->free(machine->hypervisor);
 	machine->hypervisor = NULL;
 }
@@ -147,8 +169,7 @@ int machine_start(struct machine *machine, struct error *error)
 		return result;
 	mark(machine, "virtual machine made");
 	result = monitor_memory_attach(&machine->memory, machine->hypervisor, error);
-	serial_attach(machine->serial, machine->hypervisor);
-	power_attach(&machine->power, machine->hypervisor);
+	machine->platform->ops->attach(machine->platform, machine->hypervisor);
 	for (size_t i = 0; i < machine->transport_count; i++)
 		virtio_mmio_attach(machine->transports[i], machine->hypervisor);
 	machine->outcome = OUTCOME_NONE;
@@ -224,25 +245,30 @@ static void handle_outcome(void *context, uint32_t events)
 	case OUTCOME_FAULT:
 		handle_fault(machine);
 		break;
+	case OUTCOME_WATCHDOG:
+		if (machine->setup->watchdog == MACHINE_WATCHDOG_RESET)
+			restart(machine);
+		else
+			end(machine, MACHINE_FAILED, "was stopped: its watchdog expired");
+		break;
 	}
 }
 
 static int open_platform(struct machine *machine, struct error *error)
 {
 	const struct machine_setup *setup = machine->setup;
-	struct bus *bus = arch_platform.ports ? &machine->ports : &machine->addresses;
-	int result = serial_open(&machine->serial, setup->loop, setup->serial_fd, setup->serial_fd,
-				 arch_platform.serial_address, arch_platform.serial_irq, error);
+	const struct platform_setup platform = {
+		.loop = setup->loop,
+		.addresses = &machine->addresses,
+		.ports = &machine->ports,
+		.cpus = setup->hypervisor.cpus,
+		.serial_fd = setup->serial_fd,
+		.tell = handle_platform,
+		.vcpu_time = vcpu_time,
+		.context = machine,
+	};
 
-	power_init(&machine->power, arch_platform.power_address, arch_platform.panic_address,
-		   arch_platform.power_irq, handle_power, machine);
-	if (result == 0)
-		result = bus_add(bus, serial_registers(machine->serial), error);
-	if (result == 0)
-		result = bus_add(bus, &machine->power.registers, error);
-	if (result == 0)
-		result = bus_add(bus, &machine->power.panic, error);
-	return result;
+	return arch_platform_open(&machine->platform, &platform, error);
 }
 
 static int open_devices(struct machine *machine, struct error *error)
@@ -282,7 +308,7 @@ static int open_parts(struct machine *machine, struct error *error)
 {
 	const struct machine_setup *setup = machine->setup;
 	struct memory_range ranges[MONITOR_MEMORY_RANGES];
-	size_t count = arch_memory_ranges(setup->memory, ranges);
+	size_t count = arch_memory_ranges(setup->memory, &machine->boot, ranges);
 	int result = open_platform(machine, error);
 
 	if (result == 0)
@@ -318,6 +344,7 @@ int machine_open(struct machine **out, const struct machine_setup *setup, struct
 	machine->boot = setup->boot;
 	machine->boot.cpus = setup->hypervisor.cpus;
 	machine->boot.virtio_devices = (unsigned int)setup->device_count;
+	machine->boot.variant = setup->hypervisor.variant;
 	machine->addresses.name = "address";
 	machine->ports.name = "port";
 	pthread_mutex_init(&machine->lock, NULL);
@@ -339,7 +366,7 @@ int machine_open(struct machine **out, const struct machine_setup *setup, struct
 
 void machine_press_power_button(struct machine *machine)
 {
-	power_press_button(&machine->power);
+	machine->platform->ops->press_power_button(machine->platform);
 }
 
 void machine_close(struct machine *machine)
@@ -350,7 +377,8 @@ void machine_close(struct machine *machine)
 	for (size_t i = 0; i < machine->transport_count; i++)
 		virtio_mmio_free(machine->transports[i]);
 	free(machine->transports);
-	serial_close(machine->serial, OUTPUT_MS);
+	if (machine->platform)
+		machine->platform->ops->close(machine->platform, OUTPUT_MS);
 	monitor_memory_close(&machine->memory);
 	event_loop_remove(machine->setup->loop, &machine->outcome_source);
 	close_fd(&machine->outcome_source.fd);

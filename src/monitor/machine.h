@@ -30,7 +30,16 @@ struct machine_device {
 enum machine_end {
 	MACHINE_POWERED_OFF,
 	MACHINE_PANICKED,
-	MACHINE_FAILED, /* the hypervisor could not go on, or the guest triple-faults for ever */
+	/* The hypervisor could not go on, the guest triple-faults for ever, a watchdog stopped it. */
+	MACHINE_FAILED,
+};
+
+/* What happens when a watchdog of the machine expires. */
+enum machine_watchdog {
+	MACHINE_WATCHDOG_NONE,
+	MACHINE_WATCHDOG_NOTIFY, /* only the event */
+	MACHINE_WATCHDOG_RESET,
+	MACHINE_WATCHDOG_STOP, /* it ends, as failed */
 };
 
 /* What happens, told from the loop. */
@@ -39,6 +48,8 @@ struct machine_events {
 	void (*running)(void *context);
 	/* The guest resets; its vCPUs have stopped. */
 	void (*reset)(void *context);
+	/* A watchdog expired, @what; what it leads to follows. Not with MACHINE_WATCHDOG_NONE. */
+	void (*watchdog)(void *context, const char *what);
 	/* The guest is over, its vCPUs have stopped; nothing comes after. @why completes "it …". */
 	void (*ended)(void *context, enum machine_end end, const char *why);
 	/* A step of the start was done, now: for a timeline. NULL: of no interest. */
@@ -49,9 +60,10 @@ struct machine_setup {
 	struct event_loop *loop;
 	struct hypervisor_setup hypervisor;
 	hypervisor_create_function *create_hypervisor;
-	struct boot_source boot; /* cpus and virtio_devices are filled in from the others */
+	struct boot_source boot; /* cpus, devices and variant are filled in from the others */
 	uint64_t memory;	 /* bytes, a multiple of the page size */
 	bool huge_pages;
+	enum machine_watchdog watchdog;
 	int serial_fd; /* the far end of the serial port, owned from machine_open on; -1: none */
 	const struct machine_device *devices;
 	size_t device_count;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The power registers and pvpanic. They hold no state but the events that the guest has not
+ * The power registers. They hold no state but the events that the guest has not
  * fetched, so nothing needs a lock.
  */
 #include "monitor/power.h"
@@ -19,32 +19,19 @@ static void handle_registers(void *context, const struct bus_access *access)
 	} else if (access->write && access->length == 1) {
 		if (access->address == POWER_SLEEP_CONTROL && (value & SLEEP_ENABLE) &&
 		    SLEEP_TYPE(value) == POWER_SLEEP_TYPE_OFF)
-			power->tell(power->context, POWER_GUEST_OFF);
+			power->setup->tell(power->setup->context, PLATFORM_OFF, "");
 		else if (access->address == POWER_RESET && value == POWER_RESET_VALUE)
-			power->tell(power->context, POWER_GUEST_RESET);
+			power->setup->tell(power->setup->context, PLATFORM_RESET, "");
 	}
 }
 
-static void handle_panic(void *context, const struct bus_access *access)
-{
-	struct power *power = context;
-
-	if (!access->write)
-		bus_answer(access, PANIC_EVENT_PANICKED | PANIC_EVENT_CRASH_LOADED);
-	/* A guest with a crash kernel deals with its panic itself, and goes on. */
-	else if (bus_value(access) & PANIC_EVENT_PANICKED)
-		power->tell(power->context, POWER_GUEST_PANICKED);
-}
-
-void power_init(struct power *power, uint64_t address, uint64_t panic_address, uint32_t irq,
-		void (*tell)(void *context, enum power_event event), void *context)
+void power_init(struct power *power, uint64_t address, uint32_t irq,
+		const struct platform_setup *setup)
 {
 	*power = (struct power){
 		.registers = {address, POWER_SIZE, handle_registers, power, "power"},
-		.panic = {panic_address, PANIC_SIZE, handle_panic, power, "pvpanic"},
 		.irq = irq,
-		.tell = tell,
-		.context = context,
+		.setup = setup,
 	};
 }
 

@@ -2,7 +2,7 @@
 /*
  * The power registers: how the guest switches itself off and resets, and how it is told that its
  * power button was pressed (ACPI 6.5, 4.8.3.7 "Sleep Control and Status", 4.8.3.6 "Reset Register",
- * 5.6.9 "Generic Event Device"); and pvpanic, by which it tells that its kernel panicked.
+ * 5.6.9 "Generic Event Device").
  *
  *   offset 0, 1 byte   sleep control: SLP_EN (bit 5) with SLP_TYP (bits 2 to 4) 5 powers off
  *   offset 1, 1 byte   sleep status: WAK_STS (bit 7), written back to clear; reads as 0
@@ -17,6 +17,7 @@
 
 #include "monitor/bus.h"
 #include "monitor/hypervisor.h"
+#include "monitor/platform.h"
 
 #define POWER_SIZE	     8
 #define POWER_SLEEP_CONTROL  0
@@ -28,30 +29,17 @@
 #define POWER_RESET_VALUE    0x42
 #define POWER_EVENT_BUTTON   0x1
 
-/* pvpanic: one byte; reads tell the events understood, writes what happened (QEMU, pvpanic.rst). */
-#define PANIC_SIZE		 1
-#define PANIC_EVENT_PANICKED	 0x1
-#define PANIC_EVENT_CRASH_LOADED 0x2
-
-/* What the guest does with its power, told in the thread of the vCPU that did it. */
-enum power_event {
-	POWER_GUEST_OFF,
-	POWER_GUEST_RESET,
-	POWER_GUEST_PANICKED,
-};
-
 struct power {
-	struct bus_device registers, panic;
+	struct bus_device registers;
 	uint32_t irq;
-	struct hypervisor *hypervisor; /* NULL: no machine is there */
-	atomic_uint events;	       /* POWER_EVENT_* that the guest has not read yet */
-	void (*tell)(void *context, enum power_event event);
-	void *context;
+	struct hypervisor *hypervisor;	    /* NULL: no machine is there */
+	atomic_uint events;		    /* POWER_EVENT_* that the guest has not read yet */
+	const struct platform_setup *setup; /* whose tell gets what the guest does */
 };
 
-/* Prepares both register blocks; @tell gets what the guest does. */
-void power_init(struct power *power, uint64_t address, uint64_t panic_address, uint32_t irq,
-		void (*tell)(void *context, enum power_event event), void *context);
+/* Prepares the registers. *setup must outlive them. */
+void power_init(struct power *power, uint64_t address, uint32_t irq,
+		const struct platform_setup *setup);
 
 /* A virtual machine is there (before vCPUs run), or with NULL gone: no event is left from before. */
 void power_attach(struct power *power, struct hypervisor *hypervisor);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A 16550A serial port, for the earliest log and a simple console. What the guest writes is
- * gathered and passed on in large pieces from the event loop, so a log of megabytes costs few
- * system calls; when nobody takes it for a while the transmitter reports busy, as a slow line does.
+ * A 16550A serial port, for the earliest log and a simple console. Its far end is a line
+ * (serial_line.h): when nobody takes what the guest writes the transmitter reports busy.
  */
 #ifndef AVP_MONITOR_SERIAL_H
 #define AVP_MONITOR_SERIAL_H

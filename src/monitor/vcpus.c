@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* Does what an exit asks for. Returns whether the vCPU goes on. */
 static bool handle_exit(struct vcpus *vcpus, struct vcpu_exit *exit)
@@ -99,6 +100,18 @@ int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t cou
 void vcpus_halt(struct vcpus *vcpus)
 {
 	atomic_store(&vcpus->stopping, true);
+}
+
+uint64_t vcpus_time(const struct vcpus *vcpus, uint32_t index)
+{
+	const struct vcpu_thread *thread = &vcpus->threads[index];
+	struct timespec time = {0};
+	clockid_t clock;
+
+	if (index < vcpus->count && thread->running &&
+	    pthread_getcpuclockid(thread->thread, &clock) == 0)
+		clock_gettime(clock, &time);
+	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
 void vcpus_stop(struct vcpus *vcpus)

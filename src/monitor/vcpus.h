@@ -57,6 +57,9 @@ int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t cou
  */
 void vcpus_halt(struct vcpus *vcpus);
 
+/* How long the thread of vCPU @index has run, in nanoseconds. From the thread that starts them. */
+uint64_t vcpus_time(const struct vcpus *vcpus, uint32_t index);
+
 /* Ends all threads and frees the vCPUs. Not from a vCPU's thread. One that is zeroed is fine. */
 void vcpus_stop(struct vcpus *vcpus);
 

@@ -374,6 +374,8 @@ static void boot(struct monitor_memory *memory, const struct choice *choice,
 	struct boot_source source = {
 		.kernel_fd = choice->kinds & KIND_KERNEL_PIPE ? pipe_fd : kernel_fd,
 		.kernel_name = "KERNEL",
+		.firmware_fd = -1,
+		.tree_fd = -1,
 		.initrd_fd = -1,
 		.initrd_name = "INITRD",
 		.command_line = command_line + LINE_MAX - length,

@@ -12,7 +12,7 @@
 #include "monitor/hypervisor.h"
 
 #define FAKE_KICKS 64
-#define FAKE_IRQS  32
+#define FAKE_IRQS  64
 
 struct fake_hypervisor {
 	struct hypervisor hypervisor;

@@ -19,8 +19,14 @@
 #include <unistd.h>
 
 #include "monitor/machine.h"
-#include "monitor/power.h"
+#include "monitor/panic.h"
 #include "unit/fake_hypervisor.h"
+#if defined(__x86_64__)
+#include "monitor/power.h"
+#include "monitor/x86/layout.h"
+#else
+#include "monitor/arm64/layout.h"
+#endif
 
 #define CPUS 3
 
@@ -48,14 +54,65 @@ static void script(struct fake_hypervisor *fake, uint32_t index, unsigned int st
 		act(stage.made, step, exit);
 }
 
-static void out(struct vcpu_exit *exit, uint64_t port, uint8_t value)
+static void put(struct vcpu_exit *exit, enum vcpu_exit_kind kind, uint64_t address, uint8_t value)
 {
-	exit->kind = VCPU_EXIT_PORT;
-	exit->access.address = port;
+	exit->kind = kind;
+	exit->access.address = address;
 	exit->access.length = 1;
 	exit->access.write = true;
 	exit->access.data[0] = value;
 }
+
+#if defined(__x86_64__)
+#define KERNEL_MACHINE EM_X86_64
+#define KERNEL_ADDRESS 0x200000
+#define POWER_IRQ      X86_POWER_PIN
+
+static void put_serial(struct vcpu_exit *exit, uint8_t byte)
+{
+	put(exit, VCPU_EXIT_PORT, X86_SERIAL_PORT, byte);
+}
+
+static void put_panic(struct vcpu_exit *exit, uint8_t value)
+{
+	put(exit, VCPU_EXIT_PORT, X86_PANIC_PORT, value);
+}
+
+static void switch_off(struct vcpu_exit *exit)
+{
+	put(exit, VCPU_EXIT_PORT, X86_POWER_PORT + POWER_SLEEP_CONTROL,
+	    POWER_SLEEP_TYPE_OFF << 2 | 0x20);
+}
+
+static void reset(struct vcpu_exit *exit)
+{
+	put(exit, VCPU_EXIT_PORT, X86_POWER_PORT + POWER_RESET, POWER_RESET_VALUE);
+}
+#else
+#define KERNEL_MACHINE EM_AARCH64
+#define KERNEL_ADDRESS (ARM64_KERNEL_ADDRESS)
+#define POWER_IRQ      ARM64_GPIO_SPI
+
+static void put_serial(struct vcpu_exit *exit, uint8_t byte)
+{
+	put(exit, VCPU_EXIT_MMIO, ARM64_UART_ADDRESS, byte);
+}
+
+static void put_panic(struct vcpu_exit *exit, uint8_t value)
+{
+	put(exit, VCPU_EXIT_MMIO, ARM64_PANIC_ADDRESS, value);
+}
+
+static void switch_off(struct vcpu_exit *exit)
+{
+	exit->kind = VCPU_EXIT_POWER_OFF;
+}
+
+static void reset(struct vcpu_exit *exit)
+{
+	exit->kind = VCPU_EXIT_RESET;
+}
+#endif
 
 static int create(struct hypervisor **hypervisor, const struct hypervisor_setup *setup,
 		  struct error *error)
@@ -101,13 +158,13 @@ static int make_kernel(void)
 	} elf = {
 		{
 			.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
-			.e_machine = EM_X86_64,
-			.e_entry = 0x200000,
+			.e_machine = KERNEL_MACHINE,
+			.e_entry = KERNEL_ADDRESS,
 			.e_phoff = sizeof(Elf64_Ehdr),
 			.e_phentsize = sizeof(Elf64_Phdr),
 			.e_phnum = 1,
 		},
-		{.p_type = PT_LOAD, .p_paddr = 0x200000, .p_filesz = 64, .p_memsz = 4096},
+		{.p_type = PT_LOAD, .p_paddr = KERNEL_ADDRESS, .p_filesz = 64, .p_memsz = 4096},
 	};
 	int fd = memfd_create("kernel", MFD_CLOEXEC);
 
@@ -132,6 +189,8 @@ static int set_up(void **state)
 		.create_hypervisor = create,
 		.boot = {.kernel_fd = make_kernel(),
 			 .kernel_name = "KERNEL",
+			 .firmware_fd = -1,
+			 .tree_fd = -1,
 			 .initrd_fd = -1,
 			 .command_line = ""},
 		.memory = 64 << 20,
@@ -174,10 +233,9 @@ static void act_off(unsigned int life, unsigned int step, struct vcpu_exit *exit
 	static const char text[] = "bye\n";
 
 	if (step < strlen(text))
-		out(exit, arch_platform.serial_address, (uint8_t)text[step]);
+		put_serial(exit, (uint8_t)text[step]);
 	else if (step == strlen(text))
-		out(exit, arch_platform.power_address + POWER_SLEEP_CONTROL,
-		    POWER_SLEEP_TYPE_OFF << 2 | 0x20);
+		switch_off(exit);
 	/* It must not be asked again. */
 	else
 		abort();
@@ -191,7 +249,7 @@ static void test_power_off(void **state)
 	act = act_off;
 	start();
 	assert_int_equal(stage.running, 1);
-	assert_int_equal(stage.fake.entry.address, 0x200000);
+	assert_int_equal(stage.fake.entry.address, KERNEL_ADDRESS);
 	wait_for_end();
 	assert_int_equal(stage.end, MACHINE_POWERED_OFF);
 	assert_int_equal(stage.made, 1);
@@ -207,7 +265,7 @@ static void act_resets(unsigned int life, unsigned int step, struct vcpu_exit *e
 	if (life > 10)
 		act_off(life, step, exit);
 	else if (life % 2)
-		out(exit, arch_platform.power_address + POWER_RESET, POWER_RESET_VALUE);
+		reset(exit);
 	else
 		exit->kind = VCPU_EXIT_RESET;
 }
@@ -243,7 +301,7 @@ static void test_triple_faults_come_to_an_end(void **state)
 
 static void act_panic(unsigned int life, unsigned int step, struct vcpu_exit *exit)
 {
-	out(exit, arch_platform.panic_address, step ? PANIC_EVENT_PANICKED : 0x2);
+	put_panic(exit, step ? PANIC_EVENT_PANICKED : 0x2);
 }
 
 static void test_panic(void **state)
@@ -277,8 +335,10 @@ static void test_power_button(void **state)
 	act = NULL;
 	start();
 	machine_press_power_button(stage.machine);
-	assert_int_equal(stage.fake.edges[arch_platform.power_irq], 1);
-	assert_false(stage.fake.levels[arch_platform.power_irq]);
+	assert_int_equal(stage.fake.edges[POWER_IRQ], 1);
+#if defined(__x86_64__)
+	assert_false(stage.fake.levels[POWER_IRQ]);
+#endif
 	/* Its vCPUs sleep; it can be switched off all the same. */
 	machine_close(stage.machine);
 	stage.machine = NULL;

@@ -51,13 +51,15 @@ static int set_up(void **state)
 {
 	static struct machine machine;
 	struct memory_range ranges[MONITOR_MEMORY_RANGES];
-	size_t count = arch_memory_ranges(MEMORY, ranges);
+	size_t count = arch_memory_ranges(MEMORY, NULL, ranges);
 
 	memset(&machine, 0, sizeof(machine));
 	assert_int_equal(monitor_memory_open(&machine.memory, ranges, count, false, NULL), 0);
 	machine.source = (struct boot_source){
 		.kernel_fd = -1,
 		.kernel_name = "KERNEL",
+		.firmware_fd = -1,
+		.tree_fd = -1,
 		.initrd_fd = -1,
 		.initrd_name = "INITRD",
 		.command_line = "console=ttyS0 quiet",
@@ -159,8 +161,8 @@ static void test_memory_around_the_hole(void **state)
 	struct memory_range ranges[MONITOR_MEMORY_RANGES];
 
 	(void)state;
-	assert_int_equal(arch_memory_ranges(3072 * MIB, ranges), 1);
-	assert_int_equal(arch_memory_ranges(6144 * MIB, ranges), 2);
+	assert_int_equal(arch_memory_ranges(3072 * MIB, NULL, ranges), 1);
+	assert_int_equal(arch_memory_ranges(6144 * MIB, NULL, ranges), 2);
 	assert_int_equal(ranges[0].size, 3072 * MIB);
 	assert_int_equal(ranges[1].address, UINT64_C(1) << 32);
 	assert_int_equal(ranges[1].size, 3072 * MIB);
@@ -169,8 +171,8 @@ static void test_memory_around_the_hole(void **state)
 		struct virtio_slot slot = arch_virtio_slot(i);
 
 		assert_true(slot.address >= ranges[0].size);
-		assert_true(slot.irq < X86_IOAPIC_PINS && slot.irq != arch_platform.serial_irq &&
-			    slot.irq != arch_platform.power_irq);
+		assert_true(slot.irq < X86_IOAPIC_PINS && slot.irq != X86_SERIAL_PIN &&
+			    slot.irq != X86_POWER_PIN);
 		for (unsigned int j = 0; j < i; j++)
 			assert_int_not_equal(slot.irq, arch_virtio_slot(j).irq);
 	}

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "monitor/boot.h"
+#include "monitor/panic.h"
 #include "monitor/power.h"
 #include "monitor/x86/aml.h"
 #include "monitor/x86/layout.h"
@@ -110,8 +111,8 @@ static void add_serial_port(struct aml *aml)
 
 	add_identity(aml, "PNP0501", 0);
 	resources = aml_open_resources(aml);
-	aml_io_resource(aml, (uint16_t)arch_platform.serial_address, 8);
-	aml_interrupt_resource(aml, arch_platform.serial_irq);
+	aml_io_resource(aml, X86_SERIAL_PORT, 8);
+	aml_interrupt_resource(aml, X86_SERIAL_PIN);
 	aml_close_resources(aml, resources);
 	aml_close(aml, device);
 }
@@ -122,7 +123,7 @@ static void add_panic_device(struct aml *aml)
 
 	add_identity(aml, "QEMU0001", 0);
 	resources = aml_open_resources(aml);
-	aml_io_resource(aml, (uint16_t)arch_platform.panic_address, PANIC_SIZE);
+	aml_io_resource(aml, X86_PANIC_PORT, PANIC_SIZE);
 	aml_close_resources(aml, resources);
 	aml_close(aml, device);
 }
@@ -143,7 +144,7 @@ static void add_event_method(struct aml *aml)
 	aml_number(aml, OP_REGION, 1);
 	aml_text(aml, "EVTR");
 	aml_number(aml, SPACE_SYSTEM_IO, 1);
-	aml_integer(aml, arch_platform.power_address + POWER_EVENTS);
+	aml_integer(aml, X86_POWER_PORT + POWER_EVENTS);
 	aml_integer(aml, 4);
 
 	field = aml_open(aml, OP_FIELD, true);
@@ -180,7 +181,7 @@ static void add_power(struct aml *aml)
 	device = aml_open_device(aml, "GED_");
 	add_identity(aml, "ACPI0013", 0);
 	resources = aml_open_resources(aml);
-	aml_interrupt_resource(aml, arch_platform.power_irq);
+	aml_interrupt_resource(aml, X86_POWER_PIN);
 	aml_close_resources(aml, resources);
 	add_event_method(aml);
 	aml_close(aml, device);
@@ -232,7 +233,7 @@ static void add_register(struct aml *aml, unsigned int offset)
 	aml_number(aml, 8, 1); /* bits wide */
 	aml_number(aml, 0, 1); /* from bit */
 	aml_number(aml, 1, 1); /* byte accesses */
-	aml_number(aml, arch_platform.power_address + offset, 8);
+	aml_number(aml, X86_POWER_PORT + offset, 8);
 }
 
 /* Zeros up to byte @offset of the table. */

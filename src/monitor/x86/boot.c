@@ -9,14 +9,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "monitor/boot_file.h"
 #include "monitor/power.h"
 #include "monitor/x86/acpi.h"
 #include "monitor/x86/kernel.h"
 #include "monitor/x86/layout.h"
 
-#define PAGE_SIZE	 0x1000u
 #define LOADER_UNKNOWN	 0xff /* type_of_loader: one without a number of its own */
 
 #define E820_RAM	 1
@@ -75,39 +74,6 @@ static void make_memory_map(struct boot *boot)
 	add_memory(boot, X86_HIGH_MEMORY, ranges[0].size, E820_RAM);
 	if (boot->memory->count > 1)
 		add_memory(boot, ranges[1].address, ranges[1].address + ranges[1].size, E820_RAM);
-}
-
-/* As high as it may lie: there it is in nobody's way while the kernel unpacks itself. */
-static int load_initrd(struct boot *boot, const struct boot_source *source, struct error *error)
-{
-	uint64_t end = boot->memory->ranges[0].size, start, size;
-	struct stat status;
-	int result;
-
-	if (source->initrd_fd < 0)
-		return 0;
-	if (fstat(source->initrd_fd, &status) < 0)
-		return error_set_errno(error, errno, "%s", source->initrd_name);
-	if (!S_ISREG(status.st_mode))
-		return error_set_usage(error, "%s: is no regular file; give an initial file system",
-				       source->initrd_name);
-	size = (uint64_t)status.st_size;
-	if (end > boot->kernel.initrd_end)
-		end = boot->kernel.initrd_end;
-	start = size > end ? 0 : (end - size) & ~(uint64_t)(PAGE_SIZE - 1);
-	if (start < boot->kernel.end)
-		return error_set_usage(error,
-				       "%s: %" PRIu64 " bytes do not fit between the kernel, which "
-				       "needs memory up to %" PRIu64 " MiB, and %" PRIu64 " MiB; "
-				       "give more memory",
-				       source->initrd_name, size, (boot->kernel.end >> 20) + 1,
-				       end >> 20);
-	result = x86_read_file(boot->memory, source->initrd_fd, 0, start, size);
-	if (result < 0)
-		return error_set_errno(error, -result, "%s", source->initrd_name);
-	boot->initrd_address = start;
-	boot->initrd_size = size;
-	return 0;
 }
 
 static int write_command_line(struct boot *boot, const struct boot_source *source,
@@ -173,7 +139,7 @@ static void write_start_info(struct boot *boot)
  */
 static void write_reset_vector(struct boot *boot)
 {
-	const uint16_t port = (uint16_t)(arch_platform.power_address + POWER_RESET);
+	const uint16_t port = X86_POWER_PORT + POWER_RESET;
 	const uint8_t code[] = {
 		0xba,	   port & 0xff,
 		port >> 8,		      /* mov dx, port */
@@ -190,10 +156,26 @@ int arch_boot_load(struct monitor_memory *memory, const struct boot_source *sour
 		   struct boot_entry *entry, struct error *error)
 {
 	struct boot boot = {.memory = memory};
-	int result = x86_kernel_load(memory, source, &boot.kernel, error);
+	int result;
 
-	if (result == 0)
-		result = load_initrd(&boot, source, error);
+	if (source->kernel_fd < 0)
+		return error_set_usage(error,
+				       "%s: firmware boots on arm64 machines only; give a "
+				       "kernel instead",
+				       source->firmware_name);
+	if (source->tree_fd >= 0)
+		return error_set_usage(error, "--dump-dtb: a machine of this architecture is "
+					      "described by ACPI tables, not by a device tree; "
+					      "leave the option away");
+	result = x86_kernel_load(memory, source, &boot.kernel, error);
+	if (result == 0) {
+		uint64_t end = memory->ranges[0].size;
+
+		if (end > boot.kernel.initrd_end)
+			end = boot.kernel.initrd_end;
+		result = boot_file_load_initrd(memory, source, boot.kernel.end, end,
+					       &boot.initrd_address, &boot.initrd_size, error);
+	}
 	if (result == 0)
 		result = write_command_line(&boot, source, error);
 	if (result < 0)

@@ -9,11 +9,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "monitor/boot_file.h"
 #include "monitor/x86/layout.h"
+
+#define HERE		   "x86-64"
 
 #define SETUP_HEADER	   0x1f1 /* offset of struct setup_header in the file */
 #define BOOT_FLAG	   0xaa55
@@ -33,12 +34,6 @@
 #define NOTES_SIZE_MAX	 65536
 #define PVH_NOTE	 18 /* XEN_ELFNOTE_PHYS32_ENTRY */
 
-struct file {
-	int fd;
-	const char *name;
-	uint64_t size;
-};
-
 /* The first bytes, in which every format shows itself. */
 union head {
 	uint8_t bytes[1024];
@@ -49,79 +44,6 @@ union head {
 	} __attribute__((packed)) bzimage;
 };
 
-int x86_read_file(struct monitor_memory *memory, int fd, uint64_t offset, uint64_t address,
-		  uint64_t size)
-{
-	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	uint64_t before = offset % page, length = size + before;
-	uint8_t *host, *file, *from;
-	int result = 0;
-
-	if (size == 0)
-		return 0;
-	if (guest_memory_translate_all(&memory->guest, guest_addr(address), size,
-				       GUEST_MEMORY_WRITE, (void **)&host) < 0)
-		return -EFAULT;
-	/*
-	 * From the page cache to the memfd's pages in one copy: written so, they need not be zeroed
-	 * first, nor be mapped here. A file that is cut short meanwhile makes the write fail.
-	 */
-	file = mmap(NULL, length, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd,
-		    (off_t)(offset - before));
-	if (file == MAP_FAILED)
-		return -errno;
-	from = file + before;
-	while (size > 0) {
-		ssize_t put = pwrite(memory->fd, from, size, host - memory->host);
-
-		if (put < 0 && errno == EINTR)
-			continue;
-		if (put <= 0) {
-			result = put < 0 && errno != EFAULT ? -errno : -ENODATA;
-			break;
-		}
-		host += put;
-		from += put;
-		size -= (uint64_t)put;
-	}
-	munmap(file, length);
-	return result;
-}
-
-static int truncated(const struct file *file, struct error *error)
-{
-	return error_set_usage(error,
-			       "%s: is truncated: %" PRIu64 " bytes are not all of this "
-			       "kernel; give the whole file",
-			       file->name, file->size);
-}
-
-static int too_big(const struct monitor_memory *memory, const struct file *file, uint64_t end,
-		   struct error *error)
-{
-	return error_set_usage(error,
-			       "%s: does not fit into %" PRIu64 " MiB of memory: the kernel needs "
-			       "it up to %" PRIu64 " MiB; give more",
-			       file->name, memory->size >> 20, (end >> 20) + 1);
-}
-
-static int copy(struct monitor_memory *memory, const struct file *file, uint64_t offset,
-		uint64_t address, uint64_t size, struct error *error)
-{
-	int result;
-
-	if (offset > file->size || size > file->size - offset)
-		return truncated(file, error);
-	result = x86_read_file(memory, file->fd, offset, address, size);
-	if (result == -EFAULT)
-		return too_big(memory, file, address + size, error);
-	if (result == -ENODATA)
-		return truncated(file, error);
-	if (result < 0)
-		return error_set_errno(error, -result, "%s", file->name);
-	return 0;
-}
-
 /* Whether @size bytes from @address on are in the first range of memory and above its start. */
 static bool in_memory(const struct monitor_memory *memory, uint64_t address, uint64_t size)
 {
@@ -130,7 +52,7 @@ static bool in_memory(const struct monitor_memory *memory, uint64_t address, uin
 	return address >= X86_HIGH_MEMORY && address <= end && size <= end - address;
 }
 
-static int load_bzimage(struct monitor_memory *memory, const struct file *file,
+static int load_bzimage(struct monitor_memory *memory, const struct boot_file *file,
 			const union head *head, struct x86_kernel *kernel, struct error *error)
 {
 	const struct setup_header *header = &head->bzimage.setup;
@@ -153,13 +75,13 @@ static int load_bzimage(struct monitor_memory *memory, const struct file *file,
 				       file->name, header_size);
 	/* syssize counts whole paragraphs: the file may end within the last one. */
 	if (setup_size > file->size || payload > file->size - setup_size + PARAGRAPH - 1)
-		return truncated(file, error);
+		return boot_file_truncated(file, error);
 	if (payload > file->size - setup_size)
 		payload = file->size - setup_size;
 	if (payload <= ENTRY_64BIT)
-		return truncated(file, error);
+		return boot_file_truncated(file, error);
 	if (!in_memory(memory, address, header->init_size) || !in_memory(memory, address, payload))
-		return too_big(memory, file, address + header->init_size, error);
+		return boot_file_too_big(memory, file, address + header->init_size, error);
 	memset(&kernel->header, 0, sizeof(kernel->header));
 	memcpy(&kernel->header, header,
 	       header_size < sizeof(*header) ? header_size : sizeof(*header));
@@ -167,30 +89,7 @@ static int load_bzimage(struct monitor_memory *memory, const struct file *file,
 	kernel->entry = address + ENTRY_64BIT;
 	kernel->end = address + (header->init_size > payload ? header->init_size : payload);
 	kernel->initrd_end = (uint64_t)header->initrd_addr_max + 1;
-	return copy(memory, file, setup_size, address, payload, error);
-}
-
-static const char *machine_name(uint16_t machine)
-{
-	switch (machine) {
-	case EM_386:
-		return "32-bit x86";
-	case EM_AARCH64:
-		return "arm64";
-	case EM_ARM:
-		return "32-bit Arm";
-	case EM_RISCV:
-		return "RISC-V";
-	default:
-		return "another architecture";
-	}
-}
-
-static int wrong_architecture(const struct file *file, const char *name, struct error *error)
-{
-	return error_set_usage(error,
-			       "%s: is a kernel for %s; this machine is x86-64: give one for it",
-			       file->name, name);
+	return boot_file_load(memory, file, setup_size, address, payload, payload, error);
 }
 
 /* Looks for the PVH note in @size bytes of notes. Returns its address, or 0. */
@@ -220,19 +119,19 @@ static uint64_t find_pvh_note(const uint8_t *notes, size_t size)
 	return 0;
 }
 
-static int read_notes(const struct file *file, const Elf64_Phdr *segment, struct x86_kernel *kernel,
-		      struct error *error)
+static int read_notes(const struct boot_file *file, const Elf64_Phdr *segment,
+		      struct x86_kernel *kernel, struct error *error)
 {
 	uint8_t notes[NOTES_SIZE_MAX];
 	size_t size = segment->p_filesz < sizeof(notes) ? segment->p_filesz : sizeof(notes);
 	ssize_t got;
 
 	if (segment->p_offset > file->size || segment->p_filesz > file->size - segment->p_offset)
-		return truncated(file, error);
+		return boot_file_truncated(file, error);
 	got = pread(file->fd, notes, size, (off_t)segment->p_offset);
 	if (got != (ssize_t)size)
 		return got < 0 ? error_set_errno(error, errno, "%s", file->name) :
-				 truncated(file, error);
+				 boot_file_truncated(file, error);
 	if (kernel->protocol != BOOT_PVH)
 		kernel->entry = find_pvh_note(notes, size);
 	if (kernel->entry)
@@ -240,11 +139,10 @@ static int read_notes(const struct file *file, const Elf64_Phdr *segment, struct
 	return 0;
 }
 
-static int load_segment(struct monitor_memory *memory, const struct file *file,
+static int load_segment(struct monitor_memory *memory, const struct boot_file *file,
 			const Elf64_Phdr *segment, struct x86_kernel *kernel, struct error *error)
 {
 	uint64_t end = segment->p_paddr + segment->p_memsz;
-	void *rest;
 	int result;
 
 	if (segment->p_memsz == 0)
@@ -260,26 +158,18 @@ static int load_segment(struct monitor_memory *memory, const struct file *file,
 				       "the monitor's; link it higher",
 				       file->name, segment->p_paddr);
 	if (!in_memory(memory, segment->p_paddr, segment->p_memsz))
-		return too_big(memory, file, end, error);
-	result = copy(memory, file, segment->p_offset, segment->p_paddr, segment->p_filesz, error);
+		return boot_file_too_big(memory, file, end, error);
+	result = boot_file_load(memory, file, segment->p_offset, segment->p_paddr,
+				segment->p_filesz, segment->p_memsz, error);
 	if (result < 0)
 		return result;
-	if (segment->p_memsz > segment->p_filesz) {
-		uint64_t length = segment->p_memsz - segment->p_filesz;
-
-		/* After a reset it holds what the guest left there. */
-		if (guest_memory_translate_all(&memory->guest,
-					       guest_addr(segment->p_paddr + segment->p_filesz),
-					       length, GUEST_MEMORY_WRITE, &rest) == 0)
-			memset(rest, 0, length);
-	}
 	if (end > kernel->end)
 		kernel->end = end;
 	return 0;
 }
 
-static int load_elf(struct monitor_memory *memory, const struct file *file, const Elf64_Ehdr *elf,
-		    struct x86_kernel *kernel, struct error *error)
+static int load_elf(struct monitor_memory *memory, const struct boot_file *file,
+		    const Elf64_Ehdr *elf, struct x86_kernel *kernel, struct error *error)
 {
 	Elf64_Phdr segments[ELF_SEGMENTS_MAX];
 	size_t size = (size_t)elf->e_phnum * sizeof(segments[0]);
@@ -287,9 +177,10 @@ static int load_elf(struct monitor_memory *memory, const struct file *file, cons
 	int result = 0;
 
 	if (elf->e_machine != EM_X86_64)
-		return wrong_architecture(file, machine_name(elf->e_machine), error);
+		return boot_file_wrong_architecture(file, boot_file_machine(elf->e_machine), HERE,
+						    error);
 	if (elf->e_ident[EI_CLASS] != ELFCLASS64 || elf->e_ident[EI_DATA] != ELFDATA2LSB)
-		return wrong_architecture(file, "32-bit x86", error);
+		return boot_file_wrong_architecture(file, "32-bit x86", HERE, error);
 	if (elf->e_phnum == 0 || elf->e_phnum > ELF_SEGMENTS_MAX ||
 	    elf->e_phentsize != sizeof(segments[0]))
 		return error_set_usage(error,
@@ -298,7 +189,7 @@ static int load_elf(struct monitor_memory *memory, const struct file *file, cons
 				       file->name, elf->e_phnum);
 	if (elf->e_phoff > file->size || size > file->size - elf->e_phoff ||
 	    pread(file->fd, segments, size, (off_t)elf->e_phoff) != (ssize_t)size)
-		return truncated(file, error);
+		return boot_file_truncated(file, error);
 	kernel->protocol = BOOT_LINUX64;
 	kernel->entry = 0;
 	kernel->end = 0;
@@ -338,30 +229,28 @@ static int load_elf(struct monitor_memory *memory, const struct file *file, cons
 int x86_kernel_load(struct monitor_memory *memory, const struct boot_source *source,
 		    struct x86_kernel *kernel, struct error *error)
 {
-	struct file file = {.fd = source->kernel_fd, .name = source->kernel_name};
+	struct boot_file file;
 	union head head;
-	struct stat status;
 	ssize_t got;
+	int result =
+		boot_file_open(&file, source->kernel_fd, source->kernel_name, "a kernel", error);
 
+	if (result < 0)
+		return result;
 	memset(&head, 0, sizeof(head));
-	if (fstat(file.fd, &status) < 0)
-		return error_set_errno(error, errno, "%s", file.name);
-	if (!S_ISREG(status.st_mode))
-		return error_set_usage(error, "%s: is no regular file; give a kernel", file.name);
-	file.size = (uint64_t)status.st_size;
 	got = pread(file.fd, &head, sizeof(head), 0);
 	if (got < 0)
 		return error_set_errno(error, errno, "%s", file.name);
 	if (!memcmp(head.elf.e_ident, ELFMAG, SELFMAG))
 		return (size_t)got < sizeof(head.elf) ?
-			       truncated(&file, error) :
+			       boot_file_truncated(&file, error) :
 			       load_elf(memory, &file, &head.elf, kernel, error);
 	if (head.bzimage.setup.boot_flag == BOOT_FLAG && head.bzimage.setup.header == HEADER_MAGIC)
 		return (size_t)got < sizeof(head.bzimage) ?
-			       truncated(&file, error) :
+			       boot_file_truncated(&file, error) :
 			       load_bzimage(memory, &file, &head, kernel, error);
 	if (!memcmp(head.bytes + ARM64_MAGIC_OFFSET, ARM64_MAGIC, 4))
-		return wrong_architecture(&file, "arm64", error);
+		return boot_file_wrong_architecture(&file, "arm64", HERE, error);
 	return error_set_usage(error,
 			       "%s: is no kernel (bzImage or ELF); give a kernel file, such as "
 			       "/boot/vmlinuz",

@@ -28,11 +28,4 @@ struct x86_kernel {
 int x86_kernel_load(struct monitor_memory *memory, const struct boot_source *source,
 		    struct x86_kernel *kernel, struct error *error);
 
-/*
- * Reads @size bytes at @offset of file @fd to the guest's @address. -EFAULT: not in memory;
- * -ENODATA: the file ends before; or the errno of the failed read.
- */
-int x86_read_file(struct monitor_memory *memory, int fd, uint64_t offset, uint64_t address,
-		  uint64_t size);
-
 #endif

@@ -43,6 +43,27 @@ struct kvm_arch {
 	struct kvm_cpuid2 *cpuid;
 };
 
+int kvm_choose_variant(struct hypervisor_setup *setup, struct error *error)
+{
+	setup->variant = 0;
+	return 0;
+}
+
+int kvm_arch_vm_type(const struct hypervisor_setup *setup, unsigned long *type, struct error *error)
+{
+	*type = 0;
+	return 0;
+}
+
+bool kvm_arch_exit(struct vcpu *vcpu, struct vcpu_exit *exit)
+{
+	return false;
+}
+
+void kvm_arch_interrupted(struct vcpu *vcpu)
+{
+}
+
 static int create_interrupt_controllers(struct kvm_machine *machine, struct error *error)
 {
 	/* The head ends in an array without a size. */

@@ -7,34 +7,22 @@
 
 #include "monitor/boot.h"
 
-/* Pin 0 stays free: some kernels think that it is the timer's. */
-#define FIRST_PIN  1
-#define SERIAL_PIN 4
-#define POWER_PIN  5
-
-const struct arch_platform arch_platform = {
-	.ports = true,
-	.serial_address = 0x3f8,
-	.serial_irq = SERIAL_PIN,
-	.power_address = 0x600,
-	.power_irq = POWER_PIN,
-	.panic_address = 0x505,
-};
-
 /* Those above the power registers' first, then those below the serial port's. */
-const unsigned int arch_virtio_slots = X86_IOAPIC_PINS - POWER_PIN - 1 + SERIAL_PIN - FIRST_PIN;
+const unsigned int arch_virtio_slots =
+	X86_IOAPIC_PINS - X86_POWER_PIN - 1 + X86_SERIAL_PIN - X86_FIRST_PIN;
 
 struct virtio_slot arch_virtio_slot(unsigned int index)
 {
-	const unsigned int above = X86_IOAPIC_PINS - POWER_PIN - 1;
+	const unsigned int above = X86_IOAPIC_PINS - X86_POWER_PIN - 1;
 
 	return (struct virtio_slot){
 		.address = X86_VIRTIO_ADDRESS + (uint64_t)index * VIRTIO_SLOT_SIZE,
-		.irq = index < above ? POWER_PIN + 1 + index : FIRST_PIN + index - above,
+		.irq = index < above ? X86_POWER_PIN + 1 + index : X86_FIRST_PIN + index - above,
 	};
 }
 
-size_t arch_memory_ranges(uint64_t size, struct memory_range ranges[MONITOR_MEMORY_RANGES])
+size_t arch_memory_ranges(uint64_t size, const struct boot_source *source,
+			  struct memory_range ranges[MONITOR_MEMORY_RANGES])
 {
 	ranges[0] = (struct memory_range){0, size < X86_HOLE_START ? size : X86_HOLE_START};
 	ranges[1] = (struct memory_range){X86_HOLE_END, size - ranges[0].size};

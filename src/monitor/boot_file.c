@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Files on their way into guest memory. The bytes go from the page cache straight there.
+ */
+#include "monitor/boot_file.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PAGE_SIZE 0x1000u
+
+int boot_file_open(struct boot_file *file, int fd, const char *name, const char *what,
+		   struct error *error)
+{
+	struct stat status;
+
+	*file = (struct boot_file){.fd = fd, .name = name};
+	if (fstat(fd, &status) < 0)
+		return error_set_errno(error, errno, "%s", name);
+	if (!S_ISREG(status.st_mode))
+		return error_set_usage(error, "%s: is no regular file; give %s", name, what);
+	file->size = (uint64_t)status.st_size;
+	return 0;
+}
+
+int boot_file_truncated(const struct boot_file *file, struct error *error)
+{
+	return error_set_usage(error,
+			       "%s: is truncated: %" PRIu64 " bytes are not all of this "
+			       "kernel; give the whole file",
+			       file->name, file->size);
+}
+
+int boot_file_too_big(const struct monitor_memory *memory, const struct boot_file *file,
+		      uint64_t end, struct error *error)
+{
+	return error_set_usage(error,
+			       "%s: does not fit into %" PRIu64 " MiB of memory: the kernel needs "
+			       "it up to %" PRIu64 " MiB; give more",
+			       file->name, memory->size >> 20, (end >> 20) + 1);
+}
+
+int boot_file_wrong_architecture(const struct boot_file *file, const char *architecture,
+				 const char *here, struct error *error)
+{
+	return error_set_usage(error, "%s: is a kernel for %s; this machine is %s: give one for it",
+			       file->name, architecture, here);
+}
+
+const char *boot_file_machine(uint16_t machine)
+{
+	switch (machine) {
+	case EM_386:
+		return "32-bit x86";
+	case EM_X86_64:
+		return "x86-64";
+	case EM_AARCH64:
+		return "arm64";
+	case EM_ARM:
+		return "32-bit Arm";
+	case EM_RISCV:
+		return "RISC-V";
+	default:
+		return "another architecture";
+	}
+}
+
+/* -EFAULT: not in memory; -ENODATA: the file ends before; or the errno of what failed. */
+static int read_file(struct monitor_memory *memory, int fd, uint64_t offset, uint64_t address,
+		     uint64_t size)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t before = offset % page, length = size + before;
+	uint8_t *host, *file, *from;
+	int result = 0;
+
+	if (size == 0)
+		return 0;
+	if (guest_memory_translate_all(&memory->guest, guest_addr(address), size,
+				       GUEST_MEMORY_WRITE, (void **)&host) < 0)
+		return -EFAULT;
+	/*
+	 * From the page cache to the memfd's pages in one copy: written so, they need not be zeroed
+	 * first, nor be mapped here. A file that is cut short meanwhile makes the write fail.
+	 */
+	file = mmap(NULL, length, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd,
+		    (off_t)(offset - before));
+	if (file == MAP_FAILED)
+		return -errno;
+	from = file + before;
+	while (size > 0) {
+		ssize_t put = pwrite(memory->fd, from, size, host - memory->host);
+
+		if (put < 0 && errno == EINTR)
+			continue;
+		if (put <= 0) {
+			result = put < 0 && errno != EFAULT ? -errno : -ENODATA;
+			break;
+		}
+		host += put;
+		from += put;
+		size -= (uint64_t)put;
+	}
+	munmap(file, length);
+	return result;
+}
+
+int boot_file_load(struct monitor_memory *memory, const struct boot_file *file, uint64_t offset,
+		   uint64_t address, uint64_t size, uint64_t memory_size, struct error *error)
+{
+	void *rest;
+	int result;
+
+	if (offset > file->size || size > file->size - offset)
+		return boot_file_truncated(file, error);
+	result = read_file(memory, file->fd, offset, address, size);
+	if (result == -EFAULT)
+		return boot_file_too_big(memory, file, address + size, error);
+	if (result == -ENODATA)
+		return boot_file_truncated(file, error);
+	if (result < 0)
+		return error_set_errno(error, -result, "%s", file->name);
+	/* After a reset it holds what the guest left there. */
+	if (memory_size > size &&
+	    guest_memory_translate_all(&memory->guest, guest_addr(address + size),
+				       memory_size - size, GUEST_MEMORY_WRITE, &rest) == 0)
+		memset(rest, 0, memory_size - size);
+	return 0;
+}
+
+int boot_file_load_initrd(struct monitor_memory *memory, const struct boot_source *source,
+			  uint64_t start, uint64_t end, uint64_t *address, uint64_t *size,
+			  struct error *error)
+{
+	struct boot_file file;
+	int result;
+
+	*address = *size = 0;
+	if (source->initrd_fd < 0)
+		return 0;
+	result = boot_file_open(&file, source->initrd_fd, source->initrd_name,
+				"an initial file system", error);
+	if (result < 0)
+		return result;
+	*address = file.size > end ? 0 : (end - file.size) & ~(uint64_t)(PAGE_SIZE - 1);
+	if (*address < start)
+		return error_set_usage(error,
+				       "%s: %" PRIu64 " bytes do not fit between the kernel, which "
+				       "needs memory up to %" PRIu64 " MiB, and %" PRIu64 " MiB; "
+				       "give more memory",
+				       source->initrd_name, file.size, (start >> 20) + 1,
+				       end >> 20);
+	*size = file.size;
+	result = read_file(memory, file.fd, 0, *address, *size);
+	if (result < 0)
+		return error_set_errno(error, -result, "%s", source->initrd_name);
+	return 0;
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Files that are read into guest memory at a start: kernels, initial file systems, firmware. What
+ * each architecture's loader has in common.
+ */
+#ifndef AVP_MONITOR_BOOT_FILE_H
+#define AVP_MONITOR_BOOT_FILE_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "monitor/boot.h"
+#include "monitor/memory.h"
+
+struct boot_file {
+	int fd; /* the caller's */
+	const char *name;
+	uint64_t size;
+};
+
+/* Looks at the file behind @fd, which must be a regular one: @what, such as "a kernel". */
+int boot_file_open(struct boot_file *file, int fd, const char *name, const char *what,
+		   struct error *error);
+
+/*
+ * Reads @size bytes at @offset to the guest's @address, and makes zeros of what follows up to
+ * @memory_size. Usage errors when the file is too short or memory too small.
+ */
+int boot_file_load(struct monitor_memory *memory, const struct boot_file *file, uint64_t offset,
+		   uint64_t address, uint64_t size, uint64_t memory_size, struct error *error);
+
+/* The usage errors of a file that is cut short, and of one that needs memory up to @end. */
+int boot_file_truncated(const struct boot_file *file, struct error *error);
+int boot_file_too_big(const struct monitor_memory *memory, const struct boot_file *file,
+		      uint64_t end, struct error *error);
+/* That of a kernel made for @architecture, which this machine, @here, is not. */
+int boot_file_wrong_architecture(const struct boot_file *file, const char *architecture,
+				 const char *here, struct error *error);
+
+/* The architecture of an ELF file's e_machine, in words. */
+const char *boot_file_machine(uint16_t machine);
+
+/*
+ * Reads the initial file system of *source, if there is one, as high as it may lie below @end and
+ * not below @start, where the kernel ends: there it is in nobody's way while the kernel unpacks
+ * itself. *size is 0 when there is none.
+ */
+int boot_file_load_initrd(struct monitor_memory *memory, const struct boot_source *source,
+			  uint64_t start, uint64_t end, uint64_t *address, uint64_t *size,
+			  struct error *error);
+
+#endif

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * pvpanic: how the guest tells that its kernel panicked. One byte; reads tell the events understood,
+ * writes what happened (QEMU, docs/specs/pvpanic.rst).
+ */
+#ifndef AVP_MONITOR_PANIC_H
+#define AVP_MONITOR_PANIC_H
+
+#include "monitor/bus.h"
+#include "monitor/platform.h"
+
+#define PANIC_SIZE		 1
+#define PANIC_EVENT_PANICKED	 0x1
+#define PANIC_EVENT_CRASH_LOADED 0x2
+
+/* Prepares the register at @address. *setup, whose tell gets the event, must outlive it. */
+void panic_init(struct bus_device *panic, uint64_t address, const struct platform_setup *setup);
+
+#endif

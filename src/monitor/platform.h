@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The platform: what a machine has besides memory, processors and virtio: serial port, power, clock,
+ * watchdogs. Each architecture has its own (x86/platform.c, arm64/platform.c), behind one small
+ * interface; machine.c knows nothing else of it.
+ */
+#ifndef AVP_MONITOR_PLATFORM_H
+#define AVP_MONITOR_PLATFORM_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/event_loop.h"
+#include "monitor/bus.h"
+#include "monitor/hypervisor.h"
+
+enum platform_event {
+	PLATFORM_OFF,	   /* the guest switched itself off */
+	PLATFORM_RESET,	   /* it reset itself */
+	PLATFORM_PANICKED, /* its kernel panicked */
+	PLATFORM_WATCHDOG, /* a watchdog expired; told in the thread of the event loop */
+};
+
+struct platform_setup {
+	struct event_loop *loop;
+	struct bus *addresses, *ports; /* where its registers go */
+	uint32_t cpus;
+	int serial_fd; /* far end of the serial port, owned from arch_platform_open on; -1: none */
+	/*
+	 * What happens; in the thread of the vCPU that did it, where nothing else is said. @what:
+	 * which watchdog, for a person ("the stall detector of vCPU 1"); "" for other events.
+	 */
+	void (*tell)(void *context, enum platform_event event, const char *what);
+	/* How long the thread of vCPU @index has run so far, in nanoseconds; while attached. */
+	uint64_t (*vcpu_time)(void *context, uint32_t index);
+	void *context;
+};
+
+struct platform;
+
+struct platform_ops {
+	/* A virtual machine is there, before its vCPUs run: registers are as after power-on. */
+	void (*attach)(struct platform *platform, struct hypervisor *hypervisor);
+	/* It is about to go; no vCPU runs any more. Timers stop. */
+	void (*detach)(struct platform *platform);
+	/* From the thread that attaches; without a machine nothing happens. */
+	void (*press_power_button)(struct platform *platform);
+	/* Passes on what the guest wrote last, within @output_ms, and frees. */
+	void (*close)(struct platform *platform, int output_ms);
+};
+
+/* Embedded at the start of each architecture's own struct. */
+struct platform {
+	const struct platform_ops *ops;
+};
+
+/*
+ * Makes the platform and puts its registers on the buses. *setup is copied. Returns 0 or a negative
+ * errno with *error set.
+ */
+int arch_platform_open(struct platform **platform, const struct platform_setup *setup,
+		       struct error *error);
+
+#endif

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The line of a serial port: what is on its way between the port's registers, which the threads of
+ * the vCPUs use, and its far end, which the event loop serves. What the guest writes is gathered and
+ * passed on in large pieces, so a log of megabytes costs few system calls; when nobody takes it for
+ * a while there is no more room, as on a slow line.
+ *
+ * A port embeds a line and keeps its registers under the line's lock. Functions marked "locked" are
+ * called with it held.
+ */
+#ifndef AVP_MONITOR_SERIAL_LINE_H
+#define AVP_MONITOR_SERIAL_LINE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/event_loop.h"
+
+/* Bytes on their way out: enough for a kernel's early log while the event loop is busy. */
+#define SERIAL_OUTPUT_SIZE 65536u
+/* Bytes that have come in and that the guest has not read. */
+#define SERIAL_INPUT_SIZE 256u
+
+struct serial_line {
+	struct event_loop *loop;
+	pthread_mutex_t lock; /* of all below but the sources, and of the port's registers */
+	uint8_t input[SERIAL_INPUT_SIZE];
+	uint32_t input_start, input_count;
+	uint8_t output[SERIAL_OUTPUT_SIZE];
+	uint32_t output_start, output_count;
+	uint64_t lost; /* bytes that the guest wrote although there was no room */
+	bool cut;      /* the receiver is off the line, as in loopback: what comes is lost */
+	/* Locked: bytes came in or went out. */
+	void (*changed)(void *context);
+	void *context;
+	/* The event loop's side. */
+	struct event_source input_source, output_source;
+	struct event_source work; /* an eventfd: there is output, or room for input again */
+	int input_fd, output_fd;
+	bool input_watched, output_watched;
+};
+
+/*
+ * Prepares *line, which must not move, with the descriptors @input_fd and @output_fd as its far end.
+ * They may be the same socket; both are owned from now on, also on failure, and set to non-blocking;
+ * -1: nothing comes, what is sent is dropped. Returns 0 or a negative errno with *error set.
+ */
+int serial_line_open(struct serial_line *line, struct event_loop *loop, int input_fd, int output_fd,
+		     void (*changed)(void *context), void *context, struct error *error);
+/* Passes on what is left, within @limit_ms, and gives all back. No vCPU runs. */
+void serial_line_close(struct serial_line *line, int limit_ms);
+
+/* Locked: whether another byte can be sent; sends one, or loses it. */
+bool serial_line_has_room(const struct serial_line *line);
+void serial_line_send(struct serial_line *line, uint8_t byte);
+
+/* Locked: takes the first byte that has come in; 0 when there is none. */
+uint8_t serial_line_take(struct serial_line *line);
+/* Locked: the port hears itself; a byte for which there is no room is lost. */
+void serial_line_loop_back(struct serial_line *line, uint8_t byte);
+
+/* Locked: forgets what has come in, as at a reset. */
+void serial_line_reset(struct serial_line *line);
+
+#endif
