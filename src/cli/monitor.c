@@ -143,9 +143,12 @@ static void tell(struct monitor *monitor, const char *word, const char *text)
 		return;
 	length = snprintf(line, sizeof(line), "%s%s%.900s\n", word, text ? " " : "",
 			  text ? text : "");
-	/* Few and short lines: a reader that lets the socket run full has given the guest up. */
-	if (send(monitor->control_fd, line, (size_t)length, MSG_NOSIGNAL) != length)
-		event_loop_stop(&monitor->loop, 0);
+	/*
+	 * Few and short lines: a reader that lets the socket run full has given the guest up. The
+	 * loop, which may be another thread's, hears of that as of any end.
+	 */
+	if (send(monitor->control_fd, line, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT) != length)
+		shutdown(monitor->control_fd, SHUT_RDWR);
 }
 
 static void handle_running(void *context)
@@ -196,11 +199,18 @@ static void handle_mark(void *context, const char *step)
 	tell(context, CONTROL_STEP, text);
 }
 
+/* In any thread. */
+static void handle_device_given_up(void *context, const char *name)
+{
+	tell(context, CONTROL_GIVEN_UP, name);
+}
+
 static const struct machine_events machine_events = {
 	.running = handle_running,
 	.reset = handle_reset,
 	.ended = handle_ended,
 	.mark = handle_mark,
+	.device_given_up = handle_device_given_up,
 };
 
 static void end_now(struct monitor *monitor)
@@ -230,10 +240,7 @@ static void handle_command(void *context, char *line, size_t length, bool cut)
 
 static void handle_control_end(void *context)
 {
-	struct monitor *monitor = context;
-
-	monitor->control_fd = -1;
-	end_now(monitor);
+	end_now(context);
 }
 
 static void handle_signal(void *context, uint32_t events)

@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "monitor/loop_thread.h"
 #include "monitor/memory.h"
 #include "monitor/platform.h"
 #include "monitor/vcpus.h"
@@ -40,13 +41,19 @@ enum outcome {
 	OUTCOME_FAILED
 };
 
+/* A device's transport, and the thread in which its process is heard. */
+struct machine_transport {
+	struct virtio_mmio *transport;
+	struct loop_thread thread;
+};
+
 struct machine {
 	const struct machine_setup *setup;
 	struct boot_source boot;
 	struct monitor_memory memory;
 	struct bus addresses, ports;
 	struct platform *platform;
-	struct virtio_mmio **transports;
+	struct machine_transport *transports;
 	size_t transport_count;
 	struct boot_entry entry;
 	bool loaded;		       /* the kernel is in memory as it was on disk */
@@ -142,7 +149,7 @@ static void switch_off(struct machine *machine)
 		return;
 	vcpus_stop(&machine->vcpus);
 	for (size_t i = 0; i < machine->transport_count; i++)
-		virtio_mmio_detach(machine->transports[i]);
+		virtio_mmio_detach(machine->transports[i].transport);
 	machine->platform->ops->detach(machine->platform);
 	machine->hypervisor->ops->free(machine->hypervisor);
 	machine->hypervisor = NULL;
@@ -170,8 +177,9 @@ int machine_start(struct machine *machine, struct error *error)
 	mark(machine, "virtual machine made");
 	result = monitor_memory_attach(&machine->memory, machine->hypervisor, error);
 	machine->platform->ops->attach(machine->platform, machine->hypervisor);
-	for (size_t i = 0; i < machine->transport_count; i++)
-		virtio_mmio_attach(machine->transports[i], machine->hypervisor);
+	for (size_t i = 0; i < machine->transport_count && result == 0; i++)
+		result = virtio_mmio_attach(machine->transports[i].transport, machine->hypervisor,
+					    error);
 	machine->outcome = OUTCOME_NONE;
 	machine->loaded = false;
 	machine->started_ms = now_ms();
@@ -271,6 +279,52 @@ static int open_platform(struct machine *machine, struct error *error)
 	return arch_platform_open(&machine->platform, &platform, error);
 }
 
+static void handle_given_up(void *context, const char *name)
+{
+	struct machine *machine = context;
+
+	if (machine->setup->events->device_given_up)
+		machine->setup->events->device_given_up(machine->setup->context, name);
+}
+
+static int open_device(struct machine *machine, unsigned int index, struct error *error)
+{
+	const struct machine_device *device = &machine->setup->devices[index];
+	struct machine_transport *transport = &machine->transports[index];
+	const struct virtio_mmio_setup setup = {
+		.name = device->name,
+		.virtio_id = device->virtio_id,
+		.path = device->path,
+		.queue_size_max = device->queue_size_max,
+		.slot = arch_virtio_slot(index),
+		.memory = &machine->memory,
+		.loop = &transport->thread.loop,
+		.given_up = handle_given_up,
+		.context = machine,
+	};
+	int result = loop_thread_open(&transport->thread, error);
+
+	if (result < 0)
+		return result;
+	machine->transport_count++;
+	result = virtio_mmio_open(&transport->transport, &setup, error);
+	if (result == 0)
+		result = bus_add(&machine->addresses, virtio_mmio_registers(transport->transport),
+				 error);
+	if (result == 0)
+		result = loop_thread_start(&transport->thread, device->name, error);
+	return result;
+}
+
+static void close_device(struct machine_transport *transport)
+{
+	if (transport->transport)
+		virtio_mmio_hang_up(transport->transport);
+	loop_thread_stop(&transport->thread);
+	virtio_mmio_free(transport->transport);
+	loop_thread_close(&transport->thread);
+}
+
 static int open_devices(struct machine *machine, struct error *error)
 {
 	const struct machine_setup *setup = machine->setup;
@@ -282,25 +336,8 @@ static int open_devices(struct machine *machine, struct error *error)
 	machine->transports = calloc(setup->device_count + 1, sizeof(*machine->transports));
 	if (!machine->transports)
 		return error_set(error, ENOMEM, "out of memory");
-	for (size_t i = 0; i < setup->device_count && result == 0; i++) {
-		const struct machine_device *device = &setup->devices[i];
-		const struct virtio_mmio_setup transport = {
-			.name = device->name,
-			.virtio_id = device->virtio_id,
-			.path = device->path,
-			.queue_size_max = device->queue_size_max,
-			.slot = arch_virtio_slot(i),
-			.memory = &machine->memory,
-			.loop = setup->loop,
-		};
-
-		result = virtio_mmio_open(&machine->transports[i], &transport, error);
-		if (result < 0)
-			break;
-		machine->transport_count++;
-		result = bus_add(&machine->addresses, virtio_mmio_registers(machine->transports[i]),
-				 error);
-	}
+	for (unsigned int i = 0; i < setup->device_count && result == 0; i++)
+		result = open_device(machine, i, error);
 	return result;
 }
 
@@ -375,7 +412,7 @@ void machine_close(struct machine *machine)
 		return;
 	switch_off(machine);
 	for (size_t i = 0; i < machine->transport_count; i++)
-		virtio_mmio_free(machine->transports[i]);
+		close_device(&machine->transports[i]);
 	free(machine->transports);
 	if (machine->platform)
 		machine->platform->ops->close(machine->platform, OUTPUT_MS);

@@ -42,7 +42,7 @@ enum machine_watchdog {
 	MACHINE_WATCHDOG_STOP, /* it ends, as failed */
 };
 
-/* What happens, told from the loop. */
+/* What happens, told from the loop unless it says otherwise. */
 struct machine_events {
 	/* The guest's vCPUs run; the first time, and after each reset. */
 	void (*running)(void *context);
@@ -54,6 +54,11 @@ struct machine_events {
 	void (*ended)(void *context, enum machine_end end, const char *why);
 	/* A step of the start was done, now: for a timeline. NULL: of no interest. */
 	void (*mark)(void *context, const char *step);
+	/*
+	 * A device process does not answer or breaks the protocol: who has started it should end
+	 * it, and start another. From any thread. NULL: of no interest.
+	 */
+	void (*device_given_up)(void *context, const char *name);
 };
 
 struct machine_setup {

@@ -16,17 +16,23 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "virtio/inflight.h"
+#include "vhost/channel.h"
 
 #define COMPONENT	"monitor"
 #define CONNECT_WAIT_MS 10000
-/* Pauses between attempts to connect again: doubled from the first to the last. */
+/*
+ * Pauses between attempts to connect again: doubled from the first to the last. A process that
+ * stayed for as long as the last is given the first again.
+ */
 #define RETRY_FIRST_MS 20
 #define RETRY_LAST_MS  1000
+/* How long a process that was given up is waited for. */
+#define END_MS 1000
 /* Messages of the process that are handled before others get their turn. */
 #define MESSAGES_A_TURN 64
 
@@ -37,22 +43,25 @@
 
 /*
  * What vhost-user does not tell: how long configuration space is (the longest version first, as
- * some processes refuse to give more than they have), and how many queues there are at least.
+ * some processes refuse to give more than they have), how many queues there are at least, and which
+ * byte of configuration space is a setting of the driver's, that lasts until a reset.
  */
 static const struct device_shape {
 	uint32_t virtio_id;
 	uint16_t queues;
 	uint32_t config_sizes[4];
+	uint32_t setting; /* 0: there is none */
 } shapes[] = {
-	{VIRTIO_ID_NET, 2, {offsetof(struct virtio_net_config, speed), 12, 10, 8}},
+	{VIRTIO_ID_NET, 2, {offsetof(struct virtio_net_config, speed), 12, 10, 8}, 0},
 	{VIRTIO_ID_BLOCK,
 	 1,
 	 {sizeof(struct virtio_blk_config),
 	  offsetof(struct virtio_blk_config, max_secure_erase_sectors),
-	  offsetof(struct virtio_blk_config, max_discard_sectors), 8}},
-	{VIRTIO_ID_CONSOLE, 2, {sizeof(struct virtio_console_config), 8}},
-	{VIRTIO_ID_RNG, 1, {0}},
-	{0, 1, {0}},
+	  offsetof(struct virtio_blk_config, max_discard_sectors), 8},
+	 offsetof(struct virtio_blk_config, wce)},
+	{VIRTIO_ID_CONSOLE, 2, {sizeof(struct virtio_console_config), 8}, 0},
+	{VIRTIO_ID_RNG, 1, {0}, 0},
+	{0, 1, {0}, 0},
 };
 
 static const struct device_shape *find_shape(uint32_t virtio_id)
@@ -64,11 +73,30 @@ static const struct device_shape *find_shape(uint32_t virtio_id)
 	return shape;
 }
 
-/* The connection is of no use any more: the loop will see its end, and connect again. */
+/*
+ * The connection is of no use any more: the loop will see its end, and connect again. The process
+ * still has guest memory, to which it may write whatever it was asked for: so it is to end before
+ * the driver hears that this is over.
+ */
 static void give_up(struct remote_device *remote, const struct error *error)
 {
+	struct pollfd end = {.fd = vhost_client_fd(remote->client), .events = POLLRDHUP};
+
+	/* One that has gone by itself is not spoken of: its successor may already be there. */
+	if (poll(&end, 1, 0) > 0)
+		return;
 	log_line(LOG_WARNING, COMPONENT, "%s: %s", remote->name, error->message);
-	shutdown(vhost_client_fd(remote->client), SHUT_RDWR);
+	remote->events->given_up(remote->context);
+	poll(&end, 1, END_MS);
+	shutdown(end.fd, SHUT_RDWR);
+}
+
+/* Begins what may take several calls. Returns whether the process is there. */
+static bool begin(struct remote_device *remote)
+{
+	if (remote->client)
+		vhost_client_begin(remote->client);
+	return remote->client;
 }
 
 /*
@@ -141,10 +169,13 @@ static void take_messages(struct remote_device *remote)
 void remote_write_config(struct remote_device *remote, uint32_t offset, const void *data,
 			 uint32_t length)
 {
+	uint32_t setting = find_shape(remote->virtio_id)->setting;
 	uint8_t before[REMOTE_CONFIG_MAX];
 	struct error error;
 
-	if (!remote->client || !vhost_client_has(remote->client, VHOST_PROTOCOL_CONFIG))
+	if (setting && setting >= offset && setting - offset < length)
+		remote->config_written = true;
+	if (!begin(remote) || !vhost_client_has(remote->client, VHOST_PROTOCOL_CONFIG))
 		return;
 	/* What the device refuses is not changed, and that is all. */
 	settle(remote, vhost_client_write_config(remote->client, offset, data, length, &error),
@@ -165,36 +196,33 @@ static bool is_packed(const struct remote_device *remote)
 	return remote->negotiated & FEATURE(VIRTIO_F_RING_PACKED);
 }
 
-/* The record of one ring. Returns false when there is none, or none that fits. */
-static bool attach_record(const struct remote_device *remote, uint16_t index,
-			  struct virtqueue_inflight *inflight)
+/* The record of one ring, or NULL. */
+static void *ring_record(const struct remote_device *remote, uint16_t index)
 {
-	uint16_t size = remote->rings[index].size;
-	void *record = vhost_inflight_record(&remote->inflight_area, index, size);
-
-	return record && inflight_attach(inflight, record, size, is_packed(remote)) == 0;
+	return vhost_inflight_record(&remote->inflight_area, index, remote->rings[index].size);
 }
 
-uint16_t remote_used_position(const struct remote_device *remote, uint16_t index)
+struct inflight_progress remote_progress(const struct remote_device *remote, uint16_t index)
 {
 	const struct remote_ring *ring = &remote->rings[index];
-	struct virtqueue_inflight inflight;
+	const void *record = ring_record(remote, index);
+	struct inflight_progress progress = {.position = 0};
 
-	if (ring->used_index)
-		return *ring->used_index;
 	/* A process opens the record when it starts the ring: until then it is where rings start. */
-	if (is_packed(remote) && attach_record(remote, index, &inflight) &&
-	    inflight_is_open(&inflight))
-		return inflight_packed_used(
-			vhost_inflight_record(&remote->inflight_area, index, ring->size));
-	return is_packed(remote) ? (uint16_t)VHOST_PACKED_BASE : 0;
+	if ((!record || !inflight_read_progress(record, remote->inflight_area.queue_size,
+						is_packed(remote), &progress)) &&
+	    is_packed(remote))
+		progress.position = (uint16_t)VHOST_PACKED_BASE;
+	if (ring->used_index)
+		progress.position = *ring->used_index;
+	return progress;
 }
 
 static int send_ring(struct remote_device *remote, struct vhost_client *client, uint16_t index,
 		     bool fresh, struct error *error)
 {
 	const struct remote_ring *ring = &remote->rings[index];
-	uint32_t position = remote_used_position(remote, index);
+	uint32_t position = remote_progress(remote, index).position;
 	const struct vhost_client_ring message = {
 		.index = index,
 		.size = ring->size,
@@ -206,7 +234,7 @@ static int send_ring(struct remote_device *remote, struct vhost_client *client, 
 			fresh		  ? 0 :
 					    position,
 		.kick_fd = ring->kick_fd,
-		.call_fd = ring->call_fd,
+		.call_fd = remote->call_fd,
 		.err_fd = -1,
 	};
 
@@ -231,11 +259,32 @@ static int make_inflight(struct remote_device *remote, struct vhost_client *clie
 	/* With room for rings that a driver starts later, and that are larger. */
 	result = vhost_client_get_inflight(client, remote->queue_count, remote->queue_size_max,
 					   &remote->inflight, &remote->inflight_fd, error);
-	if (result == 0)
+	if (result < 0)
+		return result;
+	if (remote->inflight.queue_count == remote->queue_count &&
+	    remote->inflight.queue_size == remote->queue_size_max)
 		result = vhost_inflight_open(&remote->inflight_area, &remote->inflight,
 					     is_packed(remote), remote->inflight_fd,
 					     &remote->inflight_lost, error);
+	else
+		result = error_set(error, EPROTO, "its in-flight record is not what was asked for");
+	/* No process after this one is to get it. */
+	if (result < 0)
+		forget_inflight(remote);
 	return result;
+}
+
+/* Tells a new process what the driver has set in configuration space. */
+static int send_setting(struct remote_device *remote, struct vhost_client *client,
+			struct error *error)
+{
+	uint32_t setting = find_shape(remote->virtio_id)->setting;
+	int result;
+
+	if (!remote->config_written || !vhost_client_has(client, VHOST_PROTOCOL_CONFIG))
+		return 0;
+	result = vhost_client_write_config(client, setting, remote->config + setting, 1, error);
+	return result == -EIO ? 0 : result;
 }
 
 /* Tells a process all that the driver has set up; @fresh: the driver has just done so. */
@@ -247,6 +296,8 @@ static int send_all(struct remote_device *remote, struct vhost_client *client, b
 
 	if (result == 0 && status)
 		result = vhost_client_set_status(client, STATUS_CHOSEN, error);
+	if (result == 0 && !fresh)
+		result = send_setting(remote, client, error);
 	if (result == 0)
 		result = vhost_client_set_memory(client, remote->memory->regions,
 						 remote->memory->count, error);
@@ -270,7 +321,7 @@ bool remote_set_features(struct remote_device *remote, uint64_t features)
 	int result = 0;
 
 	remote->negotiated = features;
-	if (remote->client)
+	if (begin(remote))
 		result = settle(remote, vhost_client_set_features(remote->client, features, &error),
 				&error);
 	return result == 0;
@@ -282,7 +333,7 @@ int remote_start(struct remote_device *remote)
 	int result = 0;
 
 	remote->started = true;
-	if (remote->client)
+	if (begin(remote))
 		result = settle(remote, send_all(remote, remote->client, true, &error), &error);
 	take_messages(remote);
 	return result;
@@ -294,16 +345,16 @@ int remote_start_ring(struct remote_device *remote, uint16_t index)
 	int result = 0;
 
 	remote->rings[index].running = true;
-	if (remote->client)
+	if (begin(remote))
 		result = settle(remote, send_ring(remote, remote->client, index, true, &error),
 				&error);
 	take_messages(remote);
 	return result;
 }
 
-void remote_stop_ring(struct remote_device *remote, uint16_t index)
+static void stop_ring(struct remote_device *remote, uint16_t index)
 {
-	struct virtqueue_inflight inflight;
+	void *record = ring_record(remote, index);
 	struct error error;
 
 	if (!remote->rings[index].running)
@@ -314,10 +365,16 @@ void remote_stop_ring(struct remote_device *remote, uint16_t index)
 	 * What a process that died, or does not do so itself, leaves in the record is not to be
 	 * taken from the next ring in this place.
 	 */
-	if (attach_record(remote, index, &inflight))
-		inflight_close(&inflight);
+	if (record)
+		inflight_forget(record);
 	remote->rings[index].running = false;
 	remote->rings[index].used_index = NULL;
+}
+
+void remote_stop_ring(struct remote_device *remote, uint16_t index)
+{
+	begin(remote);
+	stop_ring(remote, index);
 	take_messages(remote);
 }
 
@@ -326,23 +383,44 @@ void remote_reset(struct remote_device *remote)
 	struct error error;
 	int result = 0;
 
+	begin(remote);
 	for (uint16_t i = 0; i < remote->queue_count; i++)
-		remote_stop_ring(remote, i);
+		stop_ring(remote, i);
 	if (remote->client && (vhost_client_has(remote->client, VHOST_PROTOCOL_STATUS) ||
 			       vhost_client_has(remote->client, VHOST_PROTOCOL_RESET_DEVICE)))
 		result = vhost_client_reset(remote->client, &error);
 	if (result < 0)
 		give_up(remote, &error);
-	else if (remote->client)
-		/* As the next driver finds it: the last one may have changed it. */
-		read_config(remote, remote->client, &error);
+	/* As the next driver finds it: the last one may have changed it. */
+	else if (remote->client && read_config(remote, remote->client, &error))
+		remote->events->config_changed(remote->context);
 	forget_inflight(remote);
-	remote->started = false;
+	remote->started = remote->config_written = false;
 	remote->negotiated = 0;
 	take_messages(remote);
 }
 
 /* The connection */
+
+/* Has remote_hang_up end what waits for the connection @fd; -1: there is none any more. */
+static void set_line(struct remote_device *remote, int fd)
+{
+	pthread_mutex_lock(&remote->line_lock);
+	close_fd(&remote->line_fd);
+	remote->line_fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (remote->closing && fd >= 0)
+		shutdown(fd, SHUT_RDWR);
+	pthread_mutex_unlock(&remote->line_lock);
+}
+
+void remote_hang_up(struct remote_device *remote)
+{
+	pthread_mutex_lock(&remote->line_lock);
+	remote->closing = true;
+	if (remote->line_fd >= 0)
+		shutdown(remote->line_fd, SHUT_RDWR);
+	pthread_mutex_unlock(&remote->line_lock);
+}
 
 static void watch(struct remote_device *remote)
 {
@@ -355,6 +433,7 @@ static void watch(struct remote_device *remote)
 	remote->backend.fd = backend < 0 ? -1 : fcntl(backend, F_DUPFD_CLOEXEC, 0);
 	if (remote->backend.fd >= 0)
 		event_loop_add(remote->loop, &remote->backend, EPOLLIN | EPOLLET, NULL);
+	remote->attached_ms = vhost_now_ms();
 }
 
 static void unwatch(struct remote_device *remote)
@@ -368,8 +447,12 @@ static void unwatch(struct remote_device *remote)
 /* Negotiates on a new connection and learns what is offered. */
 static struct vhost_client *introduce(struct remote_device *remote, int fd, struct error *error)
 {
-	struct vhost_client *client = vhost_client_new(fd, VHOST_CLIENT_TIMEOUT_MS, error);
+	struct vhost_client *client;
 
+	set_line(remote, fd);
+	client = vhost_client_new(fd, VHOST_CLIENT_TIMEOUT_MS, error);
+	if (client)
+		vhost_client_begin(client);
 	if (client && vhost_client_negotiate(client, &client_ops, remote, error) < 0) {
 		vhost_client_free(client);
 		client = NULL;
@@ -391,42 +474,59 @@ static bool replaces(const struct remote_device *remote, const struct vhost_clie
 	return true;
 }
 
-/* Has the rings looked at from both sides: nobody knows what was lost in between. */
-static void kick_all(struct remote_device *remote)
+static int make_event(int *fd, unsigned int count, struct error *error)
 {
-	for (uint16_t i = 0; i < remote->queue_count; i++) {
-		if (!remote->rings[i].running)
-			continue;
-		eventfd_write(remote->rings[i].kick_fd, 1);
-		eventfd_write(remote->rings[i].call_fd, 1);
-	}
+	close_fd(fd);
+	*fd = eventfd(count, EFD_CLOEXEC | EFD_NONBLOCK);
+	return *fd < 0 ? error_set_errno(error, errno, "cannot make an eventfd") : 0;
 }
 
-/* One attempt. Returns whether the process is back, or needed no more. */
+/* All eventfds, counting from @count. */
+static int make_events(struct remote_device *remote, unsigned int count, struct error *error)
+{
+	int result = make_event(&remote->call_fd, count, error);
+
+	for (uint16_t i = 0; i < remote->queue_count && result == 0; i++)
+		result = make_event(&remote->rings[i].kick_fd, count, error);
+	return result;
+}
+
+/*
+ * Tells a new process everything. The eventfds are connected before it knows them, so that no kick
+ * gets lost, and signalled, so that both sides look at the rings: nobody knows what was lost before.
+ */
+static int set_up_again(struct remote_device *remote, struct vhost_client *client,
+			struct error *error)
+{
+	int result;
+
+	remote->events->disconnect(remote->context);
+	result = make_events(remote, 1, error);
+	if (result == 0)
+		remote->events->connect(remote->context);
+	if (result == 0 && remote->started)
+		result = send_all(remote, client, false, error);
+	return result;
+}
+
+/* One attempt. Returns whether the process is back. */
 static bool connect_again(struct remote_device *remote, struct error *error)
 {
-	struct vhost_client *client;
-	bool back;
 	int fd = vhost_client_connect(remote->path, 0, error);
+	struct vhost_client *client = fd < 0 ? NULL : introduce(remote, fd, error);
+	bool back;
 
-	if (fd < 0)
+	if (!client)
 		return false;
 	pthread_mutex_lock(&remote->lock);
-	if (remote->closing)
-		shutdown(fd, SHUT_RDWR);
-	remote->pending_fd = fd;
-	pthread_mutex_unlock(&remote->lock);
-	client = introduce(remote, fd, error);
-
-	pthread_mutex_lock(&remote->lock);
-	remote->pending_fd = -1;
-	back = client && !remote->closing && replaces(remote, client, error) &&
-	       (!remote->started || send_all(remote, client, false, error) == 0);
+	back = replaces(remote, client, error) && set_up_again(remote, client, error) == 0;
 	if (back) {
 		remote->client = client;
+		log_line(LOG_INFO, COMPONENT, "%s: attached again", remote->name);
 		if (read_config(remote, client, error))
 			remote->events->config_changed(remote->context);
-		kick_all(remote);
+		watch(remote);
+		take_messages(remote);
 	} else {
 		vhost_client_free(client);
 	}
@@ -434,71 +534,63 @@ static bool connect_again(struct remote_device *remote, struct error *error)
 	return back;
 }
 
-static void *run_thread(void *argument)
+static void pause_before_retry(struct remote_device *remote)
 {
-	struct remote_device *remote = argument;
-	struct pollfd cancel = {.fd = remote->cancel_fd, .events = POLLIN};
-	int pause = RETRY_FIRST_MS;
-	bool told = false;
-	struct error error;
+	const struct itimerspec time = {
+		.it_value = {.tv_sec = remote->pause_ms / 1000,
+			     .tv_nsec = remote->pause_ms % 1000 * 1000000L},
+	};
 
-	while (!connect_again(remote, &error)) {
-		/* Said when it is not the short time that a restart takes. */
-		if (pause >= RETRY_LAST_MS && !told) {
-			log_line(LOG_WARNING, COMPONENT, "%s: %s", remote->name, error.message);
-			told = true;
-		}
-		if (poll(&cancel, 1, pause) > 0)
-			break;
-		pause = pause * 2 < RETRY_LAST_MS ? pause * 2 : RETRY_LAST_MS;
-	}
-	eventfd_write(remote->back.fd, 1);
-	return NULL;
+	timerfd_settime(remote->retry.fd, 0, &time, NULL);
+	remote->pause_ms = remote->pause_ms * 2 < RETRY_LAST_MS ? remote->pause_ms * 2 :
+								  RETRY_LAST_MS;
 }
 
-static void start_thread(struct remote_device *remote)
+static void retry(struct remote_device *remote)
 {
-	int code = pthread_create(&remote->thread, NULL, run_thread, remote);
+	struct error error;
 
-	remote->connecting = code == 0;
-	if (code)
-		log_line(LOG_ERROR, COMPONENT, "%s: cannot be connected to again: %s", remote->name,
-			 strerror(code));
+	if (connect_again(remote, &error))
+		return;
+	set_line(remote, -1);
+	/* Said when it is not the short time that a restart takes. */
+	if (remote->pause_ms >= RETRY_LAST_MS && !remote->told) {
+		log_line(LOG_WARNING, COMPONENT, "%s: %s", remote->name, error.message);
+		remote->told = true;
+	}
+	pause_before_retry(remote);
+}
+
+static void handle_retry(void *context, uint32_t events)
+{
+	struct remote_device *remote = context;
+	uint64_t expirations;
+
+	if (read(remote->retry.fd, &expirations, sizeof(expirations)) == sizeof(expirations))
+		retry(remote);
 }
 
 /* The process has gone. */
 static void handle_connection(void *context, uint32_t events)
 {
 	struct remote_device *remote = context;
+	bool stayed = vhost_now_ms() - remote->attached_ms >= RETRY_LAST_MS;
 
 	pthread_mutex_lock(&remote->lock);
 	unwatch(remote);
 	vhost_client_free(remote->client);
 	remote->client = NULL;
-	remote->losses++;
 	log_line(LOG_INFO, COMPONENT, "%s: the device process is gone; it is waited for",
 		 remote->name);
-	start_thread(remote);
 	pthread_mutex_unlock(&remote->lock);
-}
-
-/* It is back. */
-static void handle_back(void *context, uint32_t events)
-{
-	struct remote_device *remote = context;
-	eventfd_t count;
-
-	if (eventfd_read(remote->back.fd, &count) < 0 || !remote->connecting)
+	set_line(remote, -1);
+	if (!stayed) {
+		pause_before_retry(remote);
 		return;
-	pthread_join(remote->thread, NULL);
-	remote->connecting = false;
-	pthread_mutex_lock(&remote->lock);
-	if (remote->client) {
-		log_line(LOG_INFO, COMPONENT, "%s: attached again", remote->name);
-		watch(remote);
-		take_messages(remote);
 	}
-	pthread_mutex_unlock(&remote->lock);
+	remote->pause_ms = RETRY_FIRST_MS;
+	remote->told = false;
+	retry(remote);
 }
 
 static void handle_backend(void *context, uint32_t events)
@@ -506,6 +598,7 @@ static void handle_backend(void *context, uint32_t events)
 	struct remote_device *remote = context;
 
 	pthread_mutex_lock(&remote->lock);
+	begin(remote);
 	take_messages(remote);
 	pthread_mutex_unlock(&remote->lock);
 }
@@ -546,27 +639,26 @@ int remote_open(struct remote_device *remote, const char *name, const char *path
 		.inflight_fd = -1,
 		.connection = {-1, handle_connection, remote},
 		.backend = {-1, handle_backend, remote},
-		.back = {eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), handle_back, remote},
-		.pending_fd = -1,
-		.cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		.retry = {timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), handle_retry,
+			  remote},
+		.pause_ms = RETRY_FIRST_MS,
+		.line_fd = -1,
+		.call_fd = -1,
 	};
 	pthread_mutex_init(&remote->lock, NULL);
+	pthread_mutex_init(&remote->line_lock, NULL);
 	for (int i = 0; i < REMOTE_QUEUES_MAX; i++)
-		remote->rings[i].kick_fd = remote->rings[i].call_fd = -1;
-	if (remote->back.fd < 0 || remote->cancel_fd < 0)
-		result = error_set_errno(error, errno, "cannot make an eventfd");
+		remote->rings[i].kick_fd = -1;
+	if (remote->retry.fd < 0)
+		result = error_set_errno(error, errno, "cannot make a timer");
 	if (result == 0)
-		result = event_loop_add(loop, &remote->back, EPOLLIN, error);
+		result = event_loop_add(loop, &remote->retry, EPOLLIN, error);
 	fd = result < 0 ? result : vhost_client_connect(path, CONNECT_WAIT_MS, error);
 	if (fd >= 0)
 		remote->client = introduce(remote, fd, error);
 	result = fd < 0 ? fd : remote->client ? learn(remote, error) : -error->code;
-	for (uint16_t i = 0; i < remote->queue_count && result == 0; i++) {
-		remote->rings[i].kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		remote->rings[i].call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-		if (remote->rings[i].kick_fd < 0 || remote->rings[i].call_fd < 0)
-			result = error_set_errno(error, errno, "cannot make an eventfd");
-	}
+	if (result == 0)
+		result = make_events(remote, 0, error);
 	if (result < 0) {
 		error_prefix(error, "%s", name);
 		remote_close(remote);
@@ -578,24 +670,15 @@ int remote_open(struct remote_device *remote, const char *name, const char *path
 
 void remote_close(struct remote_device *remote)
 {
-	pthread_mutex_lock(&remote->lock);
-	remote->closing = true;
-	if (remote->pending_fd >= 0)
-		shutdown(remote->pending_fd, SHUT_RDWR);
-	pthread_mutex_unlock(&remote->lock);
-	if (remote->connecting) {
-		eventfd_write(remote->cancel_fd, 1);
-		pthread_join(remote->thread, NULL);
-	}
 	unwatch(remote);
-	event_loop_remove(remote->loop, &remote->back);
-	close_fd(&remote->back.fd);
-	close_fd(&remote->cancel_fd);
+	event_loop_remove(remote->loop, &remote->retry);
+	close_fd(&remote->retry.fd);
 	vhost_client_free(remote->client);
+	set_line(remote, -1);
 	forget_inflight(remote);
-	for (int i = 0; i < REMOTE_QUEUES_MAX; i++) {
+	close_fd(&remote->call_fd);
+	for (int i = 0; i < REMOTE_QUEUES_MAX; i++)
 		close_fd(&remote->rings[i].kick_fd);
-		close_fd(&remote->rings[i].call_fd);
-	}
+	pthread_mutex_destroy(&remote->line_lock);
 	pthread_mutex_destroy(&remote->lock);
 }

@@ -4,8 +4,13 @@
  * that goes away is connected to again, and gets everything back that the driver had set up.
  *
  * One lock guards it, which the functions below are called with, unless they say otherwise. While
- * it waits for the process, which it does for at most VHOST_CLIENT_TIMEOUT_MS, so does whoever
- * else wants the lock.
+ * it waits for the process, which it does for at most VHOST_CLIENT_TIMEOUT_MS in all, so does
+ * whoever else wants the lock. What comes from the process is handled by an event loop, which should
+ * be the device's own: a process that is slow to answer holds it up.
+ *
+ * Kicks of each ring and interrupts of the device pass through eventfds that are shared with one
+ * process; the next one gets new ones. A process can fill such a counter and so keep whoever writes
+ * waiting: nothing here writes, but to what the hypervisor takes out of at once.
  */
 #ifndef AVP_MONITOR_REMOTE_DEVICE_H
 #define AVP_MONITOR_REMOTE_DEVICE_H
@@ -19,6 +24,7 @@
 #include "monitor/memory.h"
 #include "vhost/client.h"
 #include "vhost/inflight_area.h"
+#include "virtio/inflight.h"
 
 #define REMOTE_QUEUES_MAX 64
 #define REMOTE_CONFIG_MAX 256
@@ -28,7 +34,7 @@ struct remote_ring {
 	bool running;
 	uint16_t size;
 	uint64_t descriptors, driver, device; /* guest addresses */
-	int kick_fd, call_fd;		      /* eventfds, -1: not made yet */
+	int kick_fd;			      /* an eventfd; -1: not made yet */
 	/*
 	 * How far the device has used buffers, in memory that it or the guest writes: the index of
 	 * the split used ring. NULL: see the record of requests in flight.
@@ -36,12 +42,20 @@ struct remote_ring {
 	const volatile uint16_t *used_index;
 };
 
-/* What the device process tells on its own; called with the lock. */
+/* What happens on the other side; called with the lock, in any thread. */
 struct remote_events {
 	/* Configuration space is another one than before. */
 	void (*config_changed)(void *context);
 	/* The device has met what no correct driver does. */
 	void (*needs_reset)(void *context);
+	/*
+	 * The process does not answer, or breaks the protocol: somebody should end it. It is waited
+	 * for a short while, as what it still writes to guest memory is nobody's.
+	 */
+	void (*given_up)(void *context);
+	/* The eventfds go; and new ones have come. */
+	void (*disconnect)(void *context);
+	void (*connect)(void *context);
 };
 
 struct remote_device {
@@ -64,30 +78,41 @@ struct remote_device {
 	bool started;
 	uint64_t negotiated;
 	struct remote_ring rings[REMOTE_QUEUES_MAX];
+	/*
+	 * An eventfd: the interrupt, one for all rings. Of two that lead to one edge-triggered pin
+	 * the second's edge would be lost while the first one's is on its way.
+	 */
+	int call_fd;
 	int inflight_fd; /* -1: none */
 	struct vhost_inflight inflight;
 	struct vhost_inflight_area inflight_area;
 	volatile bool inflight_lost;
 
+	bool config_written; /* the driver has set what a new process is to be told */
+
 	/* The event loop's side. */
 	struct event_source connection, backend;
-	struct event_source back; /* an eventfd: the thread below has ended */
-	/* The thread that connects again. */
-	pthread_t thread;
-	bool connecting, closing;
-	int pending_fd; /* its connection, to be shut down when it must end; -1: none */
-	int cancel_fd;	/* an eventfd: closing */
-	unsigned int losses;
+	struct event_source retry; /* a timerfd: the next attempt to connect again */
+	int pause_ms;		   /* before the attempt after that */
+	bool told;		   /* that it does not come back */
+	int64_t attached_ms;	   /* when it did last */
+
+	/* What ends a call that waits, from another thread. */
+	pthread_mutex_t line_lock; /* of the two below */
+	int line_fd;		   /* the connection, another descriptor of it; -1: none */
+	bool closing;
 };
 
 /*
- * Connects to the process at the socket @path and learns what the device offers. Without the lock.
- * -EPROTO: it is none that this monitor can use.
+ * Connects to the process at the socket @path and learns what the device offers. Without the lock;
+ * *loop does not run. -EPROTO: it is none that this monitor can use.
  */
 int remote_open(struct remote_device *remote, const char *name, const char *path,
 		uint32_t virtio_id, const struct monitor_memory *memory, struct event_loop *loop,
 		const struct remote_events *events, void *context, struct error *error);
-/* Without the lock; no vCPU runs. One that failed to open, or is zeroed with fds -1, is fine. */
+/* Ends the connection for good, with what waits for it. Without the lock, from any thread. */
+void remote_hang_up(struct remote_device *remote);
+/* Without the lock; no vCPU and no loop runs. One that failed to open is fine. */
 void remote_close(struct remote_device *remote);
 
 /* Offers the driver's choice of features. Returns whether the device takes it. */
@@ -104,8 +129,12 @@ void remote_stop_ring(struct remote_device *remote, uint16_t index);
 /* Back to the state after remote_open: all rings stop. */
 void remote_reset(struct remote_device *remote);
 
-/* How far the device has used buffers of a running ring: changes with each buffer. */
-uint16_t remote_used_position(const struct remote_device *remote, uint16_t index);
+/*
+ * How far the device has used buffers of a running ring: changes with each buffer, and now and then
+ * without one. Where the process keeps no record of requests in flight it is the used index alone,
+ * which repeats.
+ */
+struct inflight_progress remote_progress(const struct remote_device *remote, uint16_t index);
 
 /* Writes to configuration space, @offset + @length at most config_size. */
 void remote_write_config(struct remote_device *remote, uint32_t offset, const void *data,

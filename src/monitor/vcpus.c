@@ -5,10 +5,11 @@
 #include "monitor/vcpus.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+
+#include "monitor/loop_thread.h"
 
 /* Does what an exit asks for. Returns whether the vCPU goes on. */
 static bool handle_exit(struct vcpus *vcpus, struct vcpu_exit *exit)
@@ -45,28 +46,14 @@ static void *run_thread(void *argument)
 
 static int start_thread(struct vcpu_thread *thread, uint32_t index, struct error *error)
 {
-	static const int faults[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
-	sigset_t all, before;
 	char name[16];
 	int code;
 
-	/*
-	 * Signals are for the thread of the event loop; the hypervisor takes its own out again. But
-	 * for those of faults: blocked they would end the process, and memory that a device process
-	 * shares may go away under our hands (vhost/guard.h).
-	 */
-	sigfillset(&all);
-	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
-		sigdelset(&all, faults[i]);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	code = pthread_create(&thread->thread, NULL, run_thread, thread);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (code)
-		return error_set_errno(error, code, "cannot start the thread of vCPU %u", index);
-	thread->running = true;
 	snprintf(name, sizeof(name), "vcpu %u", index);
-	pthread_setname_np(thread->thread, name);
-	return 0;
+	/* The hypervisor takes the signal by which it is interrupted out of those that are blocked. */
+	code = monitor_thread_create(&thread->thread, name, run_thread, thread);
+	thread->running = code == 0;
+	return code ? error_set_errno(error, code, "cannot start the thread of vCPU %u", index) : 0;
 }
 
 int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t count,

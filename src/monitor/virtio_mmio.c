@@ -3,13 +3,14 @@
  * The registers of the virtio-mmio transport (VIRTIO 1.4, 4.2.2 and 4.2.3).
  *
  * InterruptStatus. Interrupts for used buffers go from the device process into the guest without
- * passing here, so bit 0 is not set by anybody: it is worked out when it is read. A ring tells how
- * far its buffers are used; `acknowledged` is how far they were when the driver last acknowledged.
- * Bit 0 is set while the two differ for any ring. Reading notes the position as `seen`, and
- * InterruptACK makes that, not the current position, the acknowledged one: a buffer that is used
- * between the two keeps the bit set for the interrupt that comes with it. A buffer is told as used
- * here only when the driver can see it in the ring, so a driver that finds the bit clear misses
- * nothing. Where a driver has asked for no interrupt the bit tells of buffers nonetheless.
+ * passing here, so bit 0 is not set by anybody: it is worked out when it is read. The ring, and the
+ * device's record of requests in flight, tell how far buffers are used; `acknowledged` is how far they
+ * were when the driver last acknowledged. Bit 0 is set while the two differ for any ring. Reading
+ * notes what it found as `seen`, and InterruptACK makes that, not what is by then, the acknowledged: a
+ * buffer that is used between the two keeps the bit set for the interrupt that comes with it. A
+ * buffer is told as used here only when the driver can see it in the ring, so a driver that finds the
+ * bit clear misses nothing. It may find it set and nothing used, where the device has taken requests
+ * since, or where it has asked for no interrupt itself.
  */
 #include "monitor/virtio_mmio.h"
 
@@ -20,6 +21,7 @@
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "base/log.h"
 #include "monitor/remote_device.h"
@@ -59,8 +61,9 @@ struct queue {
 	bool ready;
 	uint32_t size;
 	uint64_t descriptors, driver, device;
-	bool attached; /* kicks and interrupts go straight */
-	uint16_t seen, acknowledged;
+	bool attached; /* kicks go straight */
+	bool detached; /* for the moment, as the eventfds are replaced */
+	struct inflight_progress seen, acknowledged;
 };
 
 struct virtio_mmio {
@@ -68,6 +71,7 @@ struct virtio_mmio {
 	struct virtio_slot slot;
 	struct remote_device remote; /* its lock guards all of this */
 	struct hypervisor *hypervisor;
+	bool interrupt_attached;
 	uint64_t offered;
 	uint32_t features_select, driver_features_select, queue_select;
 	uint64_t driver_features;
@@ -77,17 +81,16 @@ struct virtio_mmio {
 	uint32_t generation;
 	unsigned int complaints;
 	struct queue queues[REMOTE_QUEUES_MAX];
+	void (*given_up)(void *context, const char *name);
+	void *context;
 };
 
-/* Sends the one interrupt that does not come from the device process. */
+/* Sends the one interrupt that does not come from the device process, on the same way. */
 static void interrupt_config(struct virtio_mmio *transport)
 {
 	transport->config_interrupt = true;
-	if (!transport->hypervisor)
-		return;
-	transport->hypervisor->ops->set_interrupt(transport->hypervisor, transport->slot.irq, true);
-	transport->hypervisor->ops->set_interrupt(transport->hypervisor, transport->slot.irq,
-						  false);
+	if (transport->interrupt_attached)
+		eventfd_write(transport->remote.call_fd, 1);
 }
 
 static void handle_config_changed(void *context)
@@ -113,11 +116,6 @@ static void handle_needs_reset(void *context)
 {
 	need_reset(context);
 }
-
-static const struct remote_events remote_events = {
-	.config_changed = handle_config_changed,
-	.needs_reset = handle_needs_reset,
-};
 
 static void complain(struct virtio_mmio *transport, const char *what)
 {
@@ -208,7 +206,7 @@ static bool prepare_queue(struct virtio_mmio *transport, uint16_t index, uint32_
 	ring->device = queue->device;
 	ring->used_index = used_index(transport, queue);
 	/* Before the process is told of the ring: a driver may have filled it already. */
-	queue->seen = queue->acknowledged = remote_used_position(&transport->remote, index);
+	queue->seen = queue->acknowledged = remote_progress(&transport->remote, index);
 	return true;
 }
 
@@ -222,7 +220,7 @@ static struct hypervisor_kick queue_kick(const struct virtio_mmio *transport, ui
 	};
 }
 
-/* The device has the ring: from now on guest and device process reach each other directly. */
+/* The device has the ring: from now on kicks reach its process directly. */
 static void attach_queue(struct virtio_mmio *transport, uint16_t index)
 {
 	const struct hypervisor_ops *ops = transport->hypervisor->ops;
@@ -230,9 +228,7 @@ static void attach_queue(struct virtio_mmio *transport, uint16_t index)
 	struct queue *queue = &transport->queues[index];
 	struct error error;
 
-	if (ops->add_interrupt(transport->hypervisor, transport->slot.irq,
-			       transport->remote.rings[index].call_fd, &error) < 0 ||
-	    ops->add_kick(transport->hypervisor, &kick, &error) < 0) {
+	if (ops->add_kick(transport->hypervisor, &kick, &error) < 0) {
 		log_line(LOG_ERROR, COMPONENT, "%s: %s", transport->remote.name, error.message);
 		need_reset(transport);
 	}
@@ -249,9 +245,73 @@ static void detach_queue(struct virtio_mmio *transport, uint16_t index)
 		return;
 	queue->attached = false;
 	ops->remove_kick(transport->hypervisor, &kick, NULL);
-	ops->remove_interrupt(transport->hypervisor, transport->slot.irq,
-			      transport->remote.rings[index].call_fd, NULL);
 }
+
+/* The interrupt comes directly from the process. */
+static int attach_interrupt(struct virtio_mmio *transport, struct error *error)
+{
+	int result = transport->hypervisor->ops->add_interrupt(
+		transport->hypervisor, transport->slot.irq, transport->remote.call_fd, error);
+
+	transport->interrupt_attached = result == 0;
+	return result;
+}
+
+static void detach_interrupt(struct virtio_mmio *transport)
+{
+	if (transport->interrupt_attached)
+		transport->hypervisor->ops->remove_interrupt(transport->hypervisor,
+							     transport->slot.irq,
+							     transport->remote.call_fd, NULL);
+	transport->interrupt_attached = false;
+}
+
+static void handle_given_up(void *context)
+{
+	struct virtio_mmio *transport = context;
+
+	transport->given_up(transport->context, transport->remote.name);
+}
+
+/* The eventfds are about to be replaced: queues that were attached are so again afterwards. */
+static void handle_disconnect(void *context)
+{
+	struct virtio_mmio *transport = context;
+
+	if (!transport->hypervisor)
+		return;
+	detach_interrupt(transport);
+	for (uint16_t i = 0; i < transport->remote.queue_count; i++) {
+		transport->queues[i].detached |= transport->queues[i].attached;
+		detach_queue(transport, i);
+	}
+}
+
+static void handle_connect(void *context)
+{
+	struct virtio_mmio *transport = context;
+	struct error error;
+
+	if (!transport->hypervisor)
+		return;
+	if (attach_interrupt(transport, &error) < 0) {
+		log_line(LOG_ERROR, COMPONENT, "%s: %s", transport->remote.name, error.message);
+		need_reset(transport);
+	}
+	for (uint16_t i = 0; i < transport->remote.queue_count; i++) {
+		if (transport->queues[i].detached)
+			attach_queue(transport, i);
+		transport->queues[i].detached = false;
+	}
+}
+
+static const struct remote_events remote_events = {
+	.config_changed = handle_config_changed,
+	.needs_reset = handle_needs_reset,
+	.given_up = handle_given_up,
+	.disconnect = handle_disconnect,
+	.connect = handle_connect,
+};
 
 static void stop_queue(struct virtio_mmio *transport, uint16_t index)
 {
@@ -300,18 +360,20 @@ static void reset_queue(struct virtio_mmio *transport)
 
 static void reset(struct virtio_mmio *transport)
 {
+	bool used = transport->status;
+
 	for (uint16_t i = 0; i < transport->remote.queue_count; i++) {
 		if (transport->hypervisor)
 			detach_queue(transport, i);
 		transport->queues[i] = (struct queue){.size = 0};
 	}
-	if (transport->status)
+	transport->status = 0;
+	if (used)
 		remote_reset(&transport->remote);
 	transport->features_select = transport->driver_features_select = 0;
 	transport->queue_select = 0;
 	transport->driver_features = 0;
 	transport->unknown_features = false;
-	transport->status = 0;
 	transport->config_interrupt = false;
 }
 
@@ -329,6 +391,7 @@ static bool accept_features(struct virtio_mmio *transport)
 static void start(struct virtio_mmio *transport)
 {
 	uint32_t selection = transport->queue_select;
+	struct error error;
 	bool good = true;
 
 	for (uint16_t i = 0; i < transport->remote.queue_count && good; i++) {
@@ -339,6 +402,11 @@ static void start(struct virtio_mmio *transport)
 		transport->remote.rings[i].running = good;
 	}
 	transport->queue_select = selection;
+	/* It may have failed when the last process was replaced. */
+	if (good && !transport->interrupt_attached && attach_interrupt(transport, &error) < 0) {
+		log_line(LOG_ERROR, COMPONENT, "%s: %s", transport->remote.name, error.message);
+		good = false;
+	}
 	if (good && remote_start(&transport->remote) < 0) {
 		complain(transport, "has set up what the device refuses");
 		good = false;
@@ -389,6 +457,11 @@ static void write_driver_features(struct virtio_mmio *transport, uint32_t value)
 
 /* Interrupts */
 
+static bool is_same_progress(const struct inflight_progress *a, const struct inflight_progress *b)
+{
+	return a->position == b->position && a->last == b->last && a->counter == b->counter;
+}
+
 static uint32_t read_interrupt_status(struct virtio_mmio *transport)
 {
 	uint32_t status = transport->config_interrupt ? VIRTIO_MMIO_INT_CONFIG : 0;
@@ -398,8 +471,8 @@ static uint32_t read_interrupt_status(struct virtio_mmio *transport)
 
 		if (!queue->attached)
 			continue;
-		queue->seen = remote_used_position(&transport->remote, i);
-		if (queue->seen != queue->acknowledged)
+		queue->seen = remote_progress(&transport->remote, i);
+		if (!is_same_progress(&queue->seen, &queue->acknowledged))
 			status |= VIRTIO_MMIO_INT_VRING;
 	}
 	return status;
@@ -572,6 +645,8 @@ int virtio_mmio_open(struct virtio_mmio **out, const struct virtio_mmio_setup *s
 	if (!transport)
 		return error_set(error, ENOMEM, "out of memory");
 	transport->slot = setup->slot;
+	transport->given_up = setup->given_up;
+	transport->context = setup->context;
 	transport->registers = (struct bus_device){setup->slot.address, VIRTIO_SLOT_SIZE,
 						   handle_access, transport, setup->name};
 	result = remote_open(&transport->remote, setup->name, setup->path, setup->virtio_id,
@@ -591,6 +666,11 @@ int virtio_mmio_open(struct virtio_mmio **out, const struct virtio_mmio_setup *s
 	return 0;
 }
 
+void virtio_mmio_hang_up(struct virtio_mmio *transport)
+{
+	remote_hang_up(&transport->remote);
+}
+
 void virtio_mmio_free(struct virtio_mmio *transport)
 {
 	if (!transport)
@@ -604,17 +684,24 @@ const struct bus_device *virtio_mmio_registers(const struct virtio_mmio *transpo
 	return &transport->registers;
 }
 
-void virtio_mmio_attach(struct virtio_mmio *transport, struct hypervisor *hypervisor)
+int virtio_mmio_attach(struct virtio_mmio *transport, struct hypervisor *hypervisor,
+		       struct error *error)
 {
+	int result;
+
 	pthread_mutex_lock(&transport->remote.lock);
 	transport->hypervisor = hypervisor;
+	result = attach_interrupt(transport, error);
 	pthread_mutex_unlock(&transport->remote.lock);
+	return result;
 }
 
 void virtio_mmio_detach(struct virtio_mmio *transport)
 {
 	pthread_mutex_lock(&transport->remote.lock);
 	reset(transport);
+	if (transport->hypervisor)
+		detach_interrupt(transport);
 	transport->hypervisor = NULL;
 	pthread_mutex_unlock(&transport->remote.lock);
 }

@@ -3,9 +3,10 @@
  * The virtio-mmio transport (VIRTIO 1.4, 4.2), with the device behind it in another process that is
  * reached by vhost-user. Kicks and interrupts pass between guest and device without this program.
  *
- * The registers are handled in the threads of the vCPUs, under a lock of the device. A device
- * process that goes away is connected to again, with everything that the driver had set up; the
- * guest does not notice.
+ * The registers are handled in the threads of the vCPUs, under a lock of the device; what the device
+ * process does on its own in the thread of an event loop, which should be the device's own, as a
+ * process that is slow to answer holds it up. One that goes away is connected to again, with
+ * everything that the driver had set up; the guest does not notice.
  */
 #ifndef AVP_MONITOR_VIRTIO_MMIO_H
 #define AVP_MONITOR_VIRTIO_MMIO_H
@@ -28,23 +29,32 @@ struct virtio_mmio_setup {
 	uint16_t queue_size_max; /* the largest ring that the process takes; 0: usual */
 	struct virtio_slot slot;
 	const struct monitor_memory *memory;
-	struct event_loop *loop; /* of the thread that calls the functions below */
+	struct event_loop *loop;
+	/* The device process is of no use as it is: somebody should end it. From any thread. */
+	void (*given_up)(void *context, const char *name);
+	void *context;
 };
 
 /*
- * Connects to the device process and learns what the device is. Returns 0 with *transport set, or a
- * negative errno with *error set.
+ * Connects to the device process and learns what the device is, before the loop runs. Returns 0 with
+ * *transport set, or a negative errno with *error set.
  */
 int virtio_mmio_open(struct virtio_mmio **transport, const struct virtio_mmio_setup *setup,
 		     struct error *error);
-/* NULL is fine. The transport is detached. */
+/* Ends the connection, with all that waits for it in other threads. From any thread. */
+void virtio_mmio_hang_up(struct virtio_mmio *transport);
+/* NULL is fine. The transport is detached and its loop does not run any more. */
 void virtio_mmio_free(struct virtio_mmio *transport);
 
 /* Its registers. */
 const struct bus_device *virtio_mmio_registers(const struct virtio_mmio *transport);
 
-/* The virtual machine that the guest runs in is there, no vCPU runs yet. It outlives the detach. */
-void virtio_mmio_attach(struct virtio_mmio *transport, struct hypervisor *hypervisor);
+/*
+ * The virtual machine that the guest runs in is there, no vCPU runs yet. It outlives the detach,
+ * which is needed after a failure too. 0 or a negative errno with *error set.
+ */
+int virtio_mmio_attach(struct virtio_mmio *transport, struct hypervisor *hypervisor,
+		       struct error *error);
 /* No vCPU runs any more: the device is reset. */
 void virtio_mmio_detach(struct virtio_mmio *transport);
 

@@ -112,6 +112,8 @@ static void handle_event(void *context, char *line, size_t length, bool cut)
 		log_relay_let_through(&guest->output);
 	} else if (!strcmp(line, CONTROL_RESET)) {
 		setup->events->reset(setup->context);
+	} else if (!strcmp(line, CONTROL_GIVEN_UP)) {
+		setup->events->device_given_up(setup->context, text);
 	} else if (!strcmp(line, CONTROL_OFF)) {
 		handle_end_told(guest, GUEST_POWERED_OFF, text);
 	} else if (!strcmp(line, CONTROL_PANICKED)) {

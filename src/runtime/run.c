@@ -235,6 +235,13 @@ static void handle_reset(void *context)
 	run->reset_ms = now;
 }
 
+static void handle_device_given_up(void *context, const char *name)
+{
+	struct run *run = context;
+
+	supervisor_kill_device(run->supervisor, name);
+}
+
 static void handle_ended(void *context, enum guest_end end, const char *how)
 {
 	struct run *run = context;
@@ -249,6 +256,7 @@ static const struct engine_events engine_events = {
 	.refused = handle_refused,
 	.running = handle_running,
 	.reset = handle_reset,
+	.device_given_up = handle_device_given_up,
 	.ended = handle_ended,
 };
 

@@ -372,6 +372,20 @@ struct supervisor_device supervisor_device(const struct supervisor *supervisor, 
 	};
 }
 
+void supervisor_kill_device(struct supervisor *supervisor, const char *name)
+{
+	for (size_t i = 0; i < supervisor->count; i++) {
+		struct supervised *device = &supervisor->devices[i];
+
+		/* Any other one is not the one that was given up. */
+		if (device->state != DEVICE_SERVING || strcmp(device->config->name, name))
+			continue;
+		log_line(LOG_WARNING, COMPONENT, "%s: device process %d does not do its part", name,
+			 (int)device->process.pid);
+		process_signal(&device->process, SIGKILL);
+	}
+}
+
 void supervisor_stop(struct supervisor *supervisor)
 {
 	int64_t deadline = now_ms() + SUPERVISOR_STOP_MS;

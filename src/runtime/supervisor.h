@@ -21,7 +21,7 @@
  * lived for SUPERVISOR_QUIET_MS, after a delay that doubles from SUPERVISOR_DELAY_MS to
  * SUPERVISOR_DELAY_MAXIMUM_MS. One that has died as often as the guest's restart limit says within
  * SUPERVISOR_DEATHS_MS has failed for good, and so has the guest. One that does not serve
- * SUPERVISOR_READY_MS after its start is killed, and has died.
+ * SUPERVISOR_READY_MS after its start, or that its user gives up, is killed, and has died.
  */
 #define SUPERVISOR_DELAY_MS	    100
 #define SUPERVISOR_DELAY_MAXIMUM_MS 5000
@@ -73,6 +73,9 @@ int supervisor_start(struct supervisor **supervisor, const struct supervisor_set
 
 /* Device @index, in the order of the configuration. */
 struct supervisor_device supervisor_device(const struct supervisor *supervisor, size_t index);
+
+/* Who uses device @name has given its process up: kills it, for another to be started. */
+void supervisor_kill_device(struct supervisor *supervisor, const char *name);
 
 /*
  * Ends all device processes, waiting for them, and closes their sockets and files; what is known

@@ -63,6 +63,17 @@ struct vhost_client *vhost_client_new(int fd, int timeout_ms, struct error *erro
 	return client;
 }
 
+void vhost_client_begin(struct vhost_client *client)
+{
+	client->deadline_ms = vhost_now_ms() + client->timeout_ms;
+}
+
+/* When the call that begins now must have ended. */
+static int64_t call_deadline(const struct vhost_client *client)
+{
+	return client->deadline_ms ? client->deadline_ms : vhost_now_ms() + client->timeout_ms;
+}
+
 void vhost_client_free(struct vhost_client *client)
 {
 	if (!client)
@@ -227,10 +238,10 @@ static int wait_for_message(struct vhost_client *client, int64_t deadline, struc
 
 /* Takes an answer with that id and payload; others break the connection. */
 static int take_answer(struct vhost_client *client, uint32_t id, enum vhost_shape shape,
-		       unsigned int fds, struct error *error)
+		       unsigned int fds, int64_t deadline, struct error *error)
 {
 	const struct vhost_message *answer = &client->channel.message;
-	int ret = wait_for_message(client, vhost_now_ms() + client->timeout_ms, error);
+	int ret = wait_for_message(client, deadline, error);
 
 	if (ret < 0)
 		return ret;
@@ -254,14 +265,15 @@ static int exchange(struct vhost_client *client, const struct vhost_message_row 
 	bool acknowledged = row->reply == VHOST_PAYLOAD_NOTHING &&
 			    vhost_client_has(client, VHOST_PROTOCOL_REPLY_ACK);
 	struct vhost_channel *channel = &client->channel;
+	int64_t deadline = call_deadline(client), left = deadline - vhost_now_ms();
 	int ret;
 
 	message->header.flags = VHOST_FLAG_VERSION | (acknowledged ? VHOST_FLAG_NEED_REPLY : 0);
-	ret = vhost_channel_send(channel, message, client->timeout_ms, error);
+	ret = vhost_channel_send(channel, message, left > 0 ? (int)left : 0, error);
 	if (ret < 0 || (!acknowledged && row->reply == VHOST_PAYLOAD_NOTHING))
 		return ret;
 	ret = take_answer(client, row->id, acknowledged ? VHOST_PAYLOAD_NUMBER : row->reply,
-			  fd ? 1 : 0, error);
+			  fd ? 1 : 0, deadline, error);
 	if (ret == 0 && fd)
 		*fd = vhost_message_take_fd(&channel->message, 0);
 	if (ret == 0 && reply)

@@ -49,6 +49,12 @@ int vhost_client_connect(const char *path, int wait_ms, struct error *error);
  */
 struct vhost_client *vhost_client_new(int fd, int timeout_ms, struct error *error);
 
+/*
+ * Begins an operation of several calls: from now on, until the next one begins, all calls together
+ * take no longer than the client's timeout. Without it each call has that time for itself.
+ */
+void vhost_client_begin(struct vhost_client *client);
+
 /* Closes the connection. NULL is fine. */
 void vhost_client_free(struct vhost_client *client);
 

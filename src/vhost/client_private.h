@@ -18,8 +18,9 @@
 struct vhost_client {
 	struct vhost_channel channel;
 	int timeout_ms;
-	bool broken;	   /* the other side is not where we think it is: no call can succeed */
-	uint64_t features; /* offered */
+	int64_t deadline_ms; /* of the operation at hand, see vhost_client_begin; 0: none */
+	bool broken;	     /* the other side is not where we think it is: no call can succeed */
+	uint64_t features;   /* offered */
 	uint64_t protocol_features; /* negotiated */
 	uint64_t queue_count;
 

@@ -90,13 +90,36 @@ int inflight_attach(struct virtqueue_inflight *inflight, void *region, uint16_t 
 	return 0;
 }
 
-uint16_t inflight_packed_used(const void *region)
+bool inflight_read_progress(const void *region, uint16_t size, bool packed,
+			    struct inflight_progress *progress)
 {
 	const struct packed_record *record = region;
+	const struct split_record *split = region;
 
+	*progress = (struct inflight_progress){.position = 0};
+	if (shared_read(&split->version) != RECORD_VERSION)
+		return false;
+	if (!packed) {
+		progress->last = shared_read(&split->last_batch_head);
+		if (progress->last < size)
+			progress->counter = shared_read(&split->entries[progress->last].counter);
+		return true;
+	}
 	/* The old position, as it moves only after the ring has been written. */
-	return shared_read(&record->old_used_index) |
-	       (uint16_t)(shared_read(&record->old_used_wrap) ? 1 << 15 : 0);
+	progress->position = shared_read(&record->old_used_index) |
+			     (uint16_t)(shared_read(&record->old_used_wrap) ? 1 << 15 : 0);
+	/* What was used last is what will be taken next. */
+	progress->last = shared_read(&record->old_free_head);
+	if (progress->last < size)
+		progress->counter = shared_read(&record->entries[progress->last].counter);
+	return true;
+}
+
+void inflight_forget(void *region)
+{
+	struct split_record *record = region;
+
+	record->version = 0;
 }
 
 bool inflight_is_open(const struct virtqueue_inflight *inflight)
@@ -127,7 +150,7 @@ void inflight_open(struct virtqueue_inflight *inflight, uint16_t used_index, boo
 
 void inflight_close(struct virtqueue_inflight *inflight)
 {
-	header(inflight)->version = 0;
+	inflight_forget(inflight->region);
 }
 
 /* The number by which a record's entry is sorted. */

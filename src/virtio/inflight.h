@@ -35,10 +35,25 @@ size_t inflight_region_size(uint16_t size, bool packed);
 int inflight_attach(struct virtqueue_inflight *inflight, void *region, uint16_t size, bool packed);
 
 /*
- * Packed: the position of the used ring in the record at @region as it stands now, the wrap counter
- * in bit 15. What it tells as used the driver can see in the ring.
+ * How far a device has used buffers, as its record tells it. A position repeats, after twice the
+ * size of a packed ring; with the number of the request that was used last it does not.
  */
-uint16_t inflight_packed_used(const void *region);
+struct inflight_progress {
+	uint16_t position; /* packed: of the used ring, the wrap counter in bit 15 */
+	uint16_t last;	   /* the entry that was used last */
+	uint64_t counter;  /* its number; another one as soon as that entry is taken again */
+};
+
+/*
+ * Reads how far it is from the record at @region, for rings of up to @size entries, which another
+ * process writes and which is not trusted. What it tells as used the driver can see in the ring.
+ * Returns false when no ring runs with the record.
+ */
+bool inflight_read_progress(const void *region, uint16_t size, bool packed,
+			    struct inflight_progress *progress);
+
+/* Nothing in the record at @region is of the next ring that starts with it. */
+void inflight_forget(void *region);
 
 /* What follows is for the rings. */
 

@@ -8,7 +8,6 @@
 #ifndef AVP_TESTS_FUZZ_MMIO_DEVICE_H
 #define AVP_TESTS_FUZZ_MMIO_DEVICE_H
 
-#include <semaphore.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -60,7 +59,8 @@ struct model_queue {
 	bool fresh;    /* made ready, and no device has run it since */
 	uint16_t used; /* packed: the device's position, the wrap counter in bit 15 */
 	uint16_t seen, acknowledged;
-	bool attached; /* its kicks come through */
+	bool attached;	   /* its kicks come through */
+	bool disconnected; /* its eventfd is being replaced */
 	int kick_fd;
 };
 
@@ -68,7 +68,8 @@ struct model {
 	uint32_t status, features_select, driver_features_select, queue_select;
 	uint64_t driver_features;
 	bool unknown_features;
-	bool config_interrupt;
+	/* A configuration interrupt has to be told of; one may be, as there was an interrupt. */
+	bool config_due, config_possible;
 	struct model_queue queues[REMOTE_QUEUES_MAX];
 };
 
@@ -94,12 +95,10 @@ struct fuzz {
 	unsigned int refuse_after; /* calls; 0: none is refused */
 	int peer;		   /* the other end of the connection that was made last */
 	bool away, watched;
-	sem_t back;
 
 	/* The hypervisor. */
-	unsigned int interrupt_count;
+	int interrupt_fd; /* -1: none */
 	unsigned int fail_after;
-	bool level;
 
 	/* What happened in this step. */
 	bool refused, told, needs_reset, edge, made_ready;
@@ -127,6 +126,9 @@ bool device_has_record(const struct fuzz *fuzz);
 void device_use(struct fuzz *fuzz, unsigned int index, unsigned int count);
 /* It tells that its configuration or status has changed. */
 void device_tell(struct fuzz *fuzz, bool needs_reset);
+
+/* Looks whether there was an interrupt. */
+void device_take_interrupt(struct fuzz *fuzz);
 
 extern const struct hypervisor_ops device_hypervisor;
 

@@ -185,6 +185,19 @@ void fake_close(struct fake_hypervisor *fake)
 	pthread_mutex_destroy(&fake->lock);
 }
 
+bool fake_take_interrupt(struct fake_hypervisor *fake, uint32_t irq)
+{
+	eventfd_t count;
+	bool found = false;
+
+	pthread_mutex_lock(&fake->lock);
+	for (unsigned int i = 0; i < fake->interrupt_count; i++)
+		if (fake->interrupts[i].irq == irq)
+			found |= eventfd_read(fake->interrupts[i].fd, &count) == 0;
+	pthread_mutex_unlock(&fake->lock);
+	return found;
+}
+
 bool fake_write(struct fake_hypervisor *fake, uint64_t address, uint32_t value)
 {
 	unsigned int i;

@@ -20,7 +20,7 @@ struct fake_hypervisor {
 	struct hypervisor_kick kicks[FAKE_KICKS];
 	struct fake_interrupt {
 		uint32_t irq;
-		int fd;
+		int fd; /* may be signalled when it is added, and is then one edge */
 	} interrupts[FAKE_KICKS];
 	unsigned int kick_count, interrupt_count, memory_count;
 	atomic_uint edges[FAKE_IRQS]; /* by set_interrupt */
@@ -39,6 +39,9 @@ struct fake_hypervisor {
 /* Makes one that outlives `free`, so that tests can look at it: give it back with fake_close. */
 void fake_open(struct fake_hypervisor *fake);
 void fake_close(struct fake_hypervisor *fake);
+
+/* Whether interrupt @irq has come through an eventfd since the last call. */
+bool fake_take_interrupt(struct fake_hypervisor *fake, uint32_t irq);
 
 /* The guest writes @value of 32 bits at @address: whether that was a kick, which it then was. */
 bool fake_write(struct fake_hypervisor *fake, uint64_t address, uint32_t value);

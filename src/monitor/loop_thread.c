@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Threads of the monitor, and event loops in them.
+ */
+#include "monitor/loop_thread.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include "base/cleanup.h"
+
+int monitor_thread_create(pthread_t *thread, const char *name, void *(*run)(void *argument),
+			  void *argument)
+{
+	static const int faults[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
+	sigset_t all, before;
+	char short_name[16];
+	int code;
+
+	/*
+	 * Signals are for the main thread. But for those of faults: blocked they would end the
+	 * process, and memory that a device process shares may go away under our hands
+	 * (vhost/guard.h).
+	 */
+	sigfillset(&all);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		sigdelset(&all, faults[i]);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	code = pthread_create(thread, NULL, run, argument);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	if (code)
+		return code;
+	snprintf(short_name, sizeof(short_name), "%s", name);
+	pthread_setname_np(*thread, short_name);
+	return 0;
+}
+
+static void handle_stop(void *context, uint32_t events)
+{
+	struct loop_thread *thread = context;
+
+	event_loop_stop(&thread->loop, 0);
+}
+
+int loop_thread_open(struct loop_thread *thread, struct error *error)
+{
+	int result;
+
+	*thread = (struct loop_thread){.stop = {-1, handle_stop, thread}};
+	result = event_loop_init(&thread->loop, 0, error);
+	if (result < 0)
+		return result;
+	thread->stop.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (thread->stop.fd < 0)
+		result = error_set_errno(error, errno, "cannot make an eventfd");
+	else
+		result = event_loop_add(&thread->loop, &thread->stop, EPOLLIN, error);
+	if (result < 0)
+		loop_thread_close(thread);
+	return result;
+}
+
+static void *run_loop(void *argument)
+{
+	struct loop_thread *thread = argument;
+
+	event_loop_run(&thread->loop);
+	return NULL;
+}
+
+int loop_thread_start(struct loop_thread *thread, const char *name, struct error *error)
+{
+	int code = monitor_thread_create(&thread->thread, name, run_loop, thread);
+
+	thread->runs = code == 0;
+	return code ? error_set_errno(error, code, "cannot start a thread for %s", name) : 0;
+}
+
+void loop_thread_stop(struct loop_thread *thread)
+{
+	if (!thread->runs)
+		return;
+	eventfd_write(thread->stop.fd, 1);
+	pthread_join(thread->thread, NULL);
+	thread->runs = false;
+}
+
+void loop_thread_close(struct loop_thread *thread)
+{
+	close_fd(&thread->stop.fd);
+	event_loop_close(&thread->loop);
+}
