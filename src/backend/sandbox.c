@@ -9,14 +9,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/kvm.h>
 #include <linux/landlock.h>
 #include <malloc.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -212,6 +215,31 @@ static const struct rule rules[] = {
 	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TIOCGWINSZ)},
 	{SANDBOX_TERMINAL, SCMP_SYS(sendto), ANY},
 
+	/* Virtual machines and processors; all of KVM's requests have its type. */
+	{SANDBOX_MONITOR, SCMP_SYS(ioctl), {1, SCMP_CMP_MASKED_EQ, 0xff00, KVMIO << 8}},
+	/* A reset: the kernel is loaded again, and the processors get new threads. */
+	{SANDBOX_MONITOR, SCMP_SYS(pread64), ANY},
+	{SANDBOX_MONITOR, SCMP_SYS(pwrite64), ANY},
+	{SANDBOX_MONITOR,
+	 SCMP_SYS(clone),
+	 {0, SCMP_CMP_MASKED_EQ, CLONE_THREAD | CLONE_VM, CLONE_THREAD | CLONE_VM}},
+	{SANDBOX_MONITOR, SCMP_SYS(set_robust_list), ANY},
+	{SANDBOX_MONITOR, SCMP_SYS(rseq), ANY},
+	{SANDBOX_MONITOR, SCMP_SYS(prctl), IS(0, PR_SET_NAME)},
+	{SANDBOX_MONITOR, SCMP_SYS(sched_getaffinity), ANY},
+	/* A device process that is back is connected to again, with new eventfds. */
+	{SANDBOX_MONITOR, SCMP_SYS(socket), IS(0, AF_UNIX)},
+	{SANDBOX_MONITOR, SCMP_SYS(connect), ANY},
+	{SANDBOX_MONITOR, SCMP_SYS(socketpair), IS(0, AF_UNIX)},
+	{SANDBOX_MONITOR, SCMP_SYS(eventfd2), ANY},
+	{SANDBOX_MONITOR, SCMP_SYS(timerfd_settime), ANY},
+	{SANDBOX_MONITOR, SCMP_SYS(shutdown), ANY},
+	/* The lines of the control socket. */
+	{SANDBOX_MONITOR, SCMP_SYS(sendto), ANY},
+	{SANDBOX_MONITOR, SCMP_SYS(recvfrom), ANY},
+	/* What the device tree is seeded with. */
+	{SANDBOX_MONITOR, SCMP_SYS(getrandom), ANY},
+
 	{SANDBOX_UNLINK, SCMP_SYS(unlink), ANY},
 	{SANDBOX_UNLINK, SCMP_SYS(unlinkat), ANY},
 	{SANDBOX_UNLINK, SCMP_SYS(newfstatat), ANY},
@@ -248,6 +276,9 @@ int sandbox_filter_calls(unsigned int needs, struct error *error)
 	for (size_t i = 0; result == 0 && i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (!rules[i].needs || (rules[i].needs & needs))
 			result = add_rule(filter, &rules[i]);
+	/* The filter is asked with each exit of a virtual processor: what that calls comes first. */
+	if (result == 0 && (needs & SANDBOX_MONITOR))
+		result = seccomp_syscall_priority(filter, SCMP_SYS(ioctl), UINT8_MAX);
 	/* The C library takes this as "not known here", and does without. */
 	if (result == 0)
 		result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);

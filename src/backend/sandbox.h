@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Locks a device process in once everything that it needs is open: the guest that it serves is
- * hostile, and may one day find a hole in it.
+ * Locks a process in once everything that it needs is open, a device process or the monitor: the
+ * guest that it serves is hostile, and may one day find a hole in it.
  *
  * In two steps, because some rights belong to threads and threads inherit them, while starting
  * threads is itself something that is forbidden in the end:
@@ -23,6 +23,7 @@ enum sandbox_need {
 	SANDBOX_RANDOM = 8,    /* random bytes */
 	SANDBOX_UNLINK = 16,   /* removing sockets that were listened on */
 	SANDBOX_TERMINAL = 32, /* the size and the mode of a terminal */
+	SANDBOX_MONITOR = 64,  /* virtual machines, threads, connections to device processes */
 };
 
 /*

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,10 +17,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backend/sandbox.h"
 #include "base/cleanup.h"
 #include "base/event_loop.h"
 #include "base/line_reader.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "cli/command.h"
 #include "monitor/control.h"
 #include "monitor/machine.h"
@@ -331,14 +334,35 @@ static int parse_devices(struct monitor *monitor, struct error *error)
 	return result;
 }
 
-static int open_boot_file(const char *path, const char *option, struct error *error)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+/* A file that is read at each start: its descriptor, and what a person calls it. */
+struct boot_file {
+	int fd;
+	char name[PATH_MAX];
+};
 
-	if (fd < 0)
+/* Opens @path, or takes the descriptor that was inherited under it. NULL: there is none. */
+static int open_boot_file(struct boot_file *file, const char *path, const char *option,
+			  struct error *error)
+{
+	int inherited = path ? text_inherited_fd(path) : -1;
+
+	file->fd = -1;
+	if (!path)
+		return 0;
+	file->fd = inherited >= 0 ? fcntl(inherited, F_DUPFD_CLOEXEC, 0) :
+				    open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (file->fd < 0)
 		return error_set_usage(error, "%s: %s: %s; check the path and its permissions",
 				       option, path, strerror(errno));
-	return fd;
+	/* A name that is cut has room for its end: it was zeroed. */
+	if (inherited < 0 || readlink(path, file->name, sizeof(file->name) - 1) < 0)
+		snprintf(file->name, sizeof(file->name), "%s", path);
+	return 0;
+}
+
+static void close_boot_file(struct boot_file *file)
+{
+	close_fd(&file->fd);
 }
 
 static int open_kvm(bool probe, struct error *error)
@@ -428,15 +452,16 @@ static int run_machine(struct monitor *monitor, const struct option_list *given,
 		       struct error *error)
 {
 	const struct monitor_options *options = monitor->options;
-	cleanup_fd int kernel = -1, initrd = -1, kvm = -1;
+	__attribute__((cleanup(close_boot_file))) struct boot_file kernel = {.fd = -1};
+	__attribute__((cleanup(close_boot_file))) struct boot_file initrd = {.fd = -1};
+	cleanup_fd int kvm = -1;
 	int result;
 
-	kernel = open_boot_file(options->kernel, "--kernel", error);
-	if (kernel >= 0 && options->initrd)
-		initrd = open_boot_file(options->initrd, "--initrd", error);
-	if (kernel < 0 || (options->initrd && initrd < 0))
-		return -EINVAL;
-	result = parse_devices(monitor, error);
+	result = open_boot_file(&kernel, options->kernel, "--kernel", error);
+	if (result == 0)
+		result = open_boot_file(&initrd, options->initrd, "--initrd", error);
+	if (result == 0)
+		result = parse_devices(monitor, error);
 	if (result == 0 && was_given(given, "control-fd"))
 		result = open_control(monitor, error);
 	if (result < 0)
@@ -456,12 +481,12 @@ static int run_machine(struct monitor *monitor, const struct option_list *given,
 		.create_hypervisor = kvm_create,
 		.boot =
 			{
-				.kernel_fd = kernel,
-				.kernel_name = options->kernel,
+				.kernel_fd = kernel.fd,
+				.kernel_name = kernel.name,
 				.firmware_fd = -1,
 				.tree_fd = -1,
-				.initrd_fd = initrd,
-				.initrd_name = options->initrd,
+				.initrd_fd = initrd.fd,
+				.initrd_name = initrd.name,
 				.command_line = options->append ? options->append : "",
 			},
 		.memory = options->memory,
@@ -476,6 +501,12 @@ static int run_machine(struct monitor *monitor, const struct option_list *given,
 	result = kvm_choose_variant(&monitor->setup.hypervisor, error);
 	if (result == 0)
 		result = machine_open(&monitor->machine, &monitor->setup, error);
+	/* All is open, no thread has been started, and the guest has not run. */
+	if (result == 0)
+		result = sandbox_drop_rights(NULL, NULL, error);
+	if (result == 0)
+		result = sandbox_filter_calls(
+			SANDBOX_MONITOR | (monitor->console ? SANDBOX_TERMINAL : 0), error);
 	if (result == 0)
 		result = machine_start(monitor->machine, error);
 	if (result == 0)

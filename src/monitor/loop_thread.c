@@ -6,18 +6,17 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 #include "base/cleanup.h"
 
-int monitor_thread_create(pthread_t *thread, const char *name, void *(*run)(void *argument),
-			  void *argument)
+int monitor_thread_create(pthread_t *thread, void *(*run)(void *argument), void *argument)
 {
 	static const int faults[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
 	sigset_t all, before;
-	char short_name[16];
 	int code;
 
 	/*
@@ -31,11 +30,19 @@ int monitor_thread_create(pthread_t *thread, const char *name, void *(*run)(void
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	code = pthread_create(thread, NULL, run, argument);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (code)
-		return code;
-	snprintf(short_name, sizeof(short_name), "%s", name);
-	pthread_setname_np(*thread, short_name);
-	return 0;
+	return code;
+}
+
+void monitor_thread_set_name(const char *format, ...)
+{
+	char name[16];
+	va_list values;
+
+	va_start(values, format);
+	vsnprintf(name, sizeof(name), format, values);
+	va_end(values);
+	/* Of another thread it would take a file. */
+	pthread_setname_np(pthread_self(), name);
 }
 
 static void handle_stop(void *context, uint32_t events)
@@ -67,14 +74,19 @@ static void *run_loop(void *argument)
 {
 	struct loop_thread *thread = argument;
 
+	monitor_thread_set_name("%s", thread->name);
 	event_loop_run(&thread->loop);
 	return NULL;
 }
 
 int loop_thread_start(struct loop_thread *thread, const char *name, struct error *error)
 {
-	int code = monitor_thread_create(&thread->thread, name, run_loop, thread);
+	int code;
 
+	if (thread->runs)
+		return 0;
+	thread->name = name;
+	code = monitor_thread_create(&thread->thread, run_loop, thread);
 	thread->runs = code == 0;
 	return code ? error_set_errno(error, code, "cannot start a thread for %s", name) : 0;
 }

@@ -14,6 +14,7 @@
 struct loop_thread {
 	struct event_loop loop;
 	struct event_source stop; /* an eventfd: the thread is to end */
+	const char *name;
 	pthread_t thread;
 	bool runs;
 };
@@ -22,8 +23,8 @@ struct loop_thread {
 int loop_thread_open(struct loop_thread *thread, struct error *error);
 
 /*
- * Starts the thread, which has all signals blocked but those of faults. From now on *loop is that
- * thread's. @name has at most 15 characters, or is cut.
+ * Starts the thread, unless it runs, which has all signals blocked but those of faults. From now on *loop is that
+ * thread's. @name outlives it.
  */
 int loop_thread_start(struct loop_thread *thread, const char *name, struct error *error);
 
@@ -34,10 +35,12 @@ void loop_thread_stop(struct loop_thread *thread);
 void loop_thread_close(struct loop_thread *thread);
 
 /*
- * Starts a thread that runs @run(@argument), with a name and signals as above, in *thread: what vCPUs
- * and loops have in common. Returns 0 or a positive errno.
+ * Starts a thread that runs @run(@argument), with signals as above, in *thread: what vCPUs and loops
+ * have in common. Returns 0 or a positive errno.
  */
-int monitor_thread_create(pthread_t *thread, const char *name, void *(*run)(void *argument),
-			  void *argument);
+int monitor_thread_create(pthread_t *thread, void *(*run)(void *argument), void *argument);
+
+/* Names the calling thread; the name is cut after 15 characters. */
+void monitor_thread_set_name(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

@@ -170,6 +170,9 @@ int machine_start(struct machine *machine, struct error *error)
 	const struct machine_setup *setup = machine->setup;
 	int result = load(machine, error);
 
+	for (size_t i = 0; i < machine->transport_count && result == 0; i++)
+		result = loop_thread_start(&machine->transports[i].thread, setup->devices[i].name,
+					   error);
 	if (result == 0)
 		result = setup->create_hypervisor(&machine->hypervisor, &setup->hypervisor, error);
 	if (result < 0)
@@ -311,8 +314,6 @@ static int open_device(struct machine *machine, unsigned int index, struct error
 	if (result == 0)
 		result = bus_add(&machine->addresses, virtio_mmio_registers(transport->transport),
 				 error);
-	if (result == 0)
-		result = loop_thread_start(&transport->thread, device->name, error);
 	return result;
 }
 

@@ -80,7 +80,7 @@ struct machine;
 
 /*
  * Makes the machine, with its power off: connects to all device processes, takes memory, loads the
- * kernel. *setup and all that it points to must outlive it. Returns 0 with *machine set, or a
+ * kernel. Starts no thread, so that rights can be given up afterwards. *setup and all that it points to must outlive it. Returns 0 with *machine set, or a
  * negative errno with *error set; errors about files and options are usage errors.
  */
 int machine_open(struct machine **machine, const struct machine_setup *setup, struct error *error);

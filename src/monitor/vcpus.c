@@ -5,7 +5,6 @@
 #include "monitor/vcpus.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -38,6 +37,7 @@ static void *run_thread(void *argument)
 	struct vcpus *vcpus = thread->vcpus;
 	struct vcpu_exit exit;
 
+	monitor_thread_set_name("vcpu %u", (unsigned int)(thread - vcpus->threads));
 	do
 		vcpus->hypervisor->ops->vcpu_run(thread->vcpu, &exit);
 	while (handle_exit(vcpus, &exit) && !atomic_load(&vcpus->stopping));
@@ -46,12 +46,9 @@ static void *run_thread(void *argument)
 
 static int start_thread(struct vcpu_thread *thread, uint32_t index, struct error *error)
 {
-	char name[16];
-	int code;
-
-	snprintf(name, sizeof(name), "vcpu %u", index);
 	/* The hypervisor takes the signal by which it is interrupted out of those that are blocked. */
-	code = monitor_thread_create(&thread->thread, name, run_thread, thread);
+	int code = monitor_thread_create(&thread->thread, run_thread, thread);
+
 	thread->running = code == 0;
 	return code ? error_set_errno(error, code, "cannot start the thread of vCPU %u", index) : 0;
 }

@@ -4,6 +4,7 @@
  * lines of monitor/control.h. What it says on standard error is passed on as it is.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -188,13 +189,27 @@ static void add_queue_size(struct arguments *arguments, const struct device_conf
 		arguments_extend(arguments, ":%" PRIu64, option_number(row, device->options));
 }
 
+/* Opens a file that the monitor reads, which is handed down as a descriptor. */
+static int open_file(const char *path, const char *option, struct arguments *arguments,
+		     struct error *error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+		return error_set_usage(error, "%s: %s; check the path and its permissions", path,
+				       strerror(errno));
+	arguments_add_format(arguments, "--%s=/dev/fd/%d", option, fd);
+	return fd;
+}
+
 static int execute(struct engine_guest *guest, int serial, int control, int output,
 		   struct error *error)
 {
 	const struct engine_setup *setup = guest->setup;
 	const struct guest_config *config = setup->config;
 	cleanup_arguments struct arguments arguments = {0};
-	cleanup_free int *kept = calloc(2 + setup->device_count, sizeof(*kept));
+	cleanup_free int *kept = calloc(4 + setup->device_count, sizeof(*kept));
+	cleanup_fd int kernel = -1, initrd = -1;
 	struct process_spawn spawn = {
 		.program = "/proc/self/exe",
 		.kept_fds = kept,
@@ -209,9 +224,16 @@ static int execute(struct engine_guest *guest, int serial, int control, int outp
 	arguments_add(&arguments, "avp");
 	arguments_add(&arguments, "monitor");
 	log_relay_add_arguments(&arguments);
-	arguments_add_format(&arguments, "--kernel=%s", config->kernel);
-	if (config->initrd)
-		arguments_add_format(&arguments, "--initrd=%s", config->initrd);
+	kernel = open_file(config->kernel, "kernel", &arguments, error);
+	if (kernel < 0)
+		return -error->code;
+	kept[spawn.kept_fd_count++] = kernel;
+	if (config->initrd) {
+		initrd = open_file(config->initrd, "initrd", &arguments, error);
+		if (initrd < 0)
+			return -error->code;
+		kept[spawn.kept_fd_count++] = initrd;
+	}
 	if (config->append)
 		arguments_add_format(&arguments, "--append=%s", config->append);
 	arguments_add_format(&arguments, "--cpus=%" PRIu64, config->cpus);
