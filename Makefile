@@ -34,7 +34,7 @@ fuzz:
 	@tools/fuzz '$(TIME)'
 
 lab:
-	@tools/setup run bench
+	@tools/setup run bench arm64
 	@tests/lab/run
 
 install: build
