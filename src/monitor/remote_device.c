@@ -413,6 +413,16 @@ static void set_line(struct remote_device *remote, int fd)
 	pthread_mutex_unlock(&remote->line_lock);
 }
 
+static bool is_closing(struct remote_device *remote)
+{
+	bool closing;
+
+	pthread_mutex_lock(&remote->line_lock);
+	closing = remote->closing;
+	pthread_mutex_unlock(&remote->line_lock);
+	return closing;
+}
+
 void remote_hang_up(struct remote_device *remote)
 {
 	pthread_mutex_lock(&remote->line_lock);
@@ -580,6 +590,10 @@ static void handle_connection(void *context, uint32_t events)
 	unwatch(remote);
 	vhost_client_free(remote->client);
 	remote->client = NULL;
+	if (is_closing(remote)) {
+		pthread_mutex_unlock(&remote->lock);
+		return;
+	}
 	log_line(LOG_INFO, COMPONENT, "%s: the device process is gone; it is waited for",
 		 remote->name);
 	pthread_mutex_unlock(&remote->lock);

@@ -339,8 +339,8 @@ static void kvm_stop(struct engine_guest *guest)
 
 static void kvm_kill(struct engine_guest *guest)
 {
-	/* It ends by itself and passes on what the guest said last, unless it hangs. */
-	if (guest->kill_asked || guest->control_fd < 0)
+	/* It ends by itself and passes on what the guest said last, unless it hangs or still starts. */
+	if (guest->kill_asked || guest->control_fd < 0 || !guest->running)
 		process_signal(&guest->process, SIGKILL);
 	else
 		command(guest, CONTROL_END);
@@ -350,6 +350,7 @@ static void kvm_kill(struct engine_guest *guest)
 const struct engine engine_kvm = {
 	.name = "kvm",
 	.kind = ENGINE_KVM,
+	.waits_for_devices = true,
 	.usable = kvm_usable,
 	.start = kvm_start,
 	.reattaches = kvm_reattaches,

@@ -54,7 +54,7 @@ struct run {
 	struct terminal terminal;
 	int terminal_fd; /* our side of it */
 	/* How far it has come. */
-	bool devices_ready, running, ended;
+	bool devices_ready, running, ended, timeline_printed;
 	bool stop_asked, kill_asked;
 	enum guest_end end;
 	char how[512]; /* completes "the guest …" */
@@ -269,14 +269,21 @@ static void handle_quit(void *context)
 	kill_guest(run);
 }
 
+/* Once: with the first output of the guest or, if there is none, in the end. */
+static void print_timeline(struct run *run)
+{
+	if (run->config->timeline && !run->timeline_printed)
+		timeline_print(&run->timeline);
+	run->timeline_printed = true;
+}
+
 static void handle_first_output(void *context)
 {
 	struct run *run = context;
 
 	run->output_ms = now_ms();
 	step_done(run, "first output of the guest");
-	if (run->config->timeline)
-		timeline_print(&run->timeline);
+	print_timeline(run);
 }
 
 static const struct console_events console_events = {
@@ -321,24 +328,6 @@ static void give_signals_back(struct run *run)
 	pthread_sigmask(SIG_SETMASK, &run->signals_before, NULL);
 }
 
-/* Chooses the engine and makes what the run itself needs. Starts nothing. */
-static int prepare(struct run *run, struct error *error)
-{
-	int result = kvm_probe(&run->kvm);
-
-	if (result < 0)
-		return error_set_errno(error, -result, "cannot find out whether KVM works");
-	step_done(run, "KVM probed");
-	run->engine = engine_choose(&run->plan, run->config, &run->kvm, error);
-	if (!run->engine)
-		return error ? -error->code : -ENOENT;
-	run->timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (run->timer.fd < 0)
-		return error_set_errno(error, errno, "cannot make a timer");
-	return event_loop_add(&run->loop, &run->timer, EPOLLIN, error);
-}
-
-/* Starts the device processes and waits until they serve, fail, or are no longer wanted. */
 static int start_devices(struct run *run, struct error *error)
 {
 	const struct supervisor_setup setup = {
@@ -350,12 +339,42 @@ static int start_devices(struct run *run, struct error *error)
 	};
 	int result = 0;
 
-	if (guest_config_terminal(run->config))
+	run->timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (run->timer.fd < 0)
+		return error_set_errno(error, errno, "cannot make a timer");
+	result = event_loop_add(&run->loop, &run->timer, EPOLLIN, error);
+	if (result == 0 && guest_config_terminal(run->config))
 		result = terminal_open(&run->terminal, &run->terminal_fd, error);
 	if (result == 0)
 		result = supervisor_start(&run->supervisor, &setup, error);
 	step_done(run, "device processes started");
-	while (result >= 0 && !run->devices_ready && !run->failed && !run->kill_asked)
+	return result;
+}
+
+/* Chooses the engine, while the device processes start. */
+static int choose_engine(struct run *run, struct error *error)
+{
+	int result = kvm_probe(&run->kvm);
+
+	if (result < 0)
+		return error_set_errno(error, -result, "cannot find out whether KVM works");
+	step_done(run, "KVM probed");
+	run->engine = engine_choose(&run->plan, run->config, &run->kvm, error);
+	if (!run->engine)
+		return error ? -error->code : -ENOENT;
+	return 0;
+}
+
+/*
+ * Waits until the device processes serve, fail, or are no longer wanted, where the engine does not do
+ * so itself.
+ */
+static int await_devices(struct run *run)
+{
+	int result = 0;
+
+	while (result >= 0 && !run->engine->waits_for_devices && !run->devices_ready &&
+	       !run->failed && !run->kill_asked)
 		result = event_loop_turn(&run->loop, -1);
 	return result < 0 ? result : 0;
 }
@@ -453,10 +472,12 @@ static void conclude(struct run *run)
 /* Runs from the first process to the end of the guest; what was made is left to the caller. */
 static int run_phases(struct run *run, struct error *error)
 {
-	int result = prepare(run, error);
+	int result = start_devices(run, error);
 
 	if (result == 0)
-		result = start_devices(run, error);
+		result = choose_engine(run, error);
+	if (result == 0)
+		result = await_devices(run);
 	if (result == 0 && !run->failed && !run->kill_asked)
 		result = start_engine(run, error);
 	while (result >= 0 && run->guest && !run->ended)
@@ -514,6 +535,7 @@ int guest_run(const struct guest_config *config, enum guest_end *end, struct err
 	supervisor_stop(run.supervisor);
 	terminal_close(&run.terminal);
 	console_close(run.console, OUTPUT_MS);
+	print_timeline(&run);
 	if (result == 0 && run.running)
 		conclude(&run);
 	supervisor_free(run.supervisor);
