@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Ports, registers, page tables beyond the first 4 GiB, other processors.
+ */
+#include "arch/arch.h"
+#include "arch/x86/x86.h"
+#include "pages.h"
+#include "test.h"
+#include "text.h"
+
+#define LARGE	    0x200000u
+#define PAGE_LEVELS 4
+#define STACK_SIZE  16384
+
+extern uint64_t tables[];
+extern uint8_t trampoline[], trampoline_end[];
+extern void x86_send_init(uint32_t id);
+extern void x86_send_startup(uint32_t id, uint32_t page);
+volatile uint32_t x86_started;
+uint8_t *x86_stacks[CPUS_MAX];
+void x86_secondary(uint32_t order);
+
+uint32_t arch_port_read(uint16_t port, unsigned int width)
+{
+	uint32_t value = 0;
+
+	if (width == 1)
+		__asm__ volatile("inb %w1, %b0" : "+a"(value) : "d"(port));
+	else if (width == 2)
+		__asm__ volatile("inw %w1, %w0" : "+a"(value) : "d"(port));
+	else
+		__asm__ volatile("inl %w1, %0" : "=a"(value) : "d"(port));
+	return value;
+}
+
+void arch_port_write(uint16_t port, uint32_t value, unsigned int width)
+{
+	if (width == 1)
+		__asm__ volatile("outb %b0, %w1" : : "a"(value), "d"(port));
+	else if (width == 2)
+		__asm__ volatile("outw %w0, %w1" : : "a"(value), "d"(port));
+	else
+		__asm__ volatile("outl %0, %w1" : : "a"(value), "d"(port));
+}
+
+uint64_t mmio_read(uint64_t address, unsigned int width)
+{
+	uint64_t value = 0;
+
+	if (width == 1)
+		__asm__ volatile("movb (%1), %b0" : "+q"(value) : "r"(address) : "memory");
+	else if (width == 2)
+		__asm__ volatile("movw (%1), %w0" : "+r"(value) : "r"(address) : "memory");
+	else if (width == 4)
+		__asm__ volatile("movl (%1), %k0" : "=r"(value) : "r"(address) : "memory");
+	else
+		__asm__ volatile("movq (%1), %0" : "=r"(value) : "r"(address) : "memory");
+	return value;
+}
+
+void mmio_write(uint64_t address, uint64_t value, unsigned int width)
+{
+	if (width == 1)
+		__asm__ volatile("movb %b0, (%1)" : : "q"(value), "r"(address) : "memory");
+	else if (width == 2)
+		__asm__ volatile("movw %w0, (%1)" : : "r"(value), "r"(address) : "memory");
+	else if (width == 4)
+		__asm__ volatile("movl %k0, (%1)" : : "r"(value), "r"(address) : "memory");
+	else
+		__asm__ volatile("movq %0, (%1)" : : "r"(value), "r"(address) : "memory");
+}
+
+static void map_large(uint64_t address)
+{
+	uint64_t *table = tables;
+
+	for (int level = PAGE_LEVELS; level > 2; level--) {
+		uint64_t *entry = &table[address >> (3 + 9 * level) & 511];
+
+		if (!(*entry & 1))
+			*entry = (uint64_t)pages_get(PAGE_SIZE) | 3;
+		table = (uint64_t *)(*entry & UINT64_C(0xffffffffff000));
+	}
+	/* Not cached unless it is memory; writable, large. */
+	table[address >> 21 & 511] = address | 0x83 | (machine_has_memory(address, LARGE) ? 0 : 0x18);
+}
+
+void arch_map(uint64_t start, uint64_t size)
+{
+	uint64_t end = start + size;
+
+	for (uint64_t at = start & ~(uint64_t)(LARGE - 1); at < end && at >= 0x100000000; at += LARGE)
+		map_large(at);
+	for (uint64_t at = 0x100000000; start < at && at < end; at += LARGE)
+		map_large(at);
+}
+
+void arch_interrupts_on(void)
+{
+	__asm__ volatile("sti" ::: "memory");
+}
+
+void arch_interrupts_off(void)
+{
+	__asm__ volatile("cli" ::: "memory");
+}
+
+void arch_wait(void)
+{
+	__asm__ volatile("sti; hlt" ::: "memory");
+}
+
+void arch_describe(void)
+{
+	uint64_t self = x86_cpuid(1, 0).ebx >> 24;
+	struct cpuid leaf;
+
+	if (x86_cpuid(0, 0).eax >= 0xb && x86_cpuid(0xb, 0).ebx)
+		self = x86_cpuid(0xb, 0).edx;
+	if (x86_cpuid(1, 0).ecx >> 31) {
+		leaf = x86_cpuid(0x40000000, 0);
+		memcpy(machine.hypervisor, &leaf.ebx, 12);
+	}
+	x86_read_acpi();
+	/* The first is the one that runs this. */
+	for (unsigned int i = 1; i < machine.cpu_count; i++)
+		if (machine.cpu_ids[i] == self) {
+			machine.cpu_ids[i] = machine.cpu_ids[0];
+			machine.cpu_ids[0] = self;
+		}
+	if (machine.cpu_count == 0) {
+		machine.cpu_ids[0] = self;
+		machine.cpu_count = 1;
+	}
+}
+
+unsigned int cpu_self(void)
+{
+	uint64_t id = x86_apic_id();
+
+	for (unsigned int i = 0; i < machine.cpu_count; i++)
+		if (machine.cpu_ids[i] == id)
+			return i;
+	return 0;
+}
+
+/* Other processors */
+
+static struct {
+	void (*function)(void *argument);
+	void *argument;
+	volatile bool entered, running;
+} processors[CPUS_MAX];
+
+void x86_secondary(uint32_t order)
+{
+	struct {
+		uint16_t limit;
+		uint64_t base;
+	} __attribute__((packed)) pointer;
+	unsigned int self;
+
+	(void)order;
+	__asm__ volatile("sidt %0" : "=m"(pointer));
+	x86_load_idt();
+	x86_enable_apic();
+	self = cpu_self();
+	processors[self].running = true;
+	processors[self].entered = true;
+	cpu_run(self, processors[self].function, processors[self].argument);
+	processors[self].running = false;
+	/* What it was left with must not come to life again. */
+	x86_apic_write(APIC_SPURIOUS, VECTOR_SPURIOUS);
+}
+
+/* A page below 640 KiB for the trampoline, away from what loaders put at its start and end. */
+static uint64_t trampoline_page(void)
+{
+	for (uint64_t page = 0x8000; page < 0x90000; page += PAGE_SIZE)
+		if (machine_has_memory(page, PAGE_SIZE))
+			return page;
+	return 0;
+}
+
+bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64_t *code)
+{
+	uint64_t page = trampoline_page();
+	uint32_t id = (uint32_t)machine.cpu_ids[cpu];
+	struct deadline deadline;
+
+	*code = 0;
+	if (!page)
+		return false;
+	processors[cpu].function = function;
+	processors[cpu].argument = argument;
+	processors[cpu].entered = processors[cpu].running = false;
+	memcpy((void *)page, trampoline, (size_t)(trampoline_end - trampoline));
+	*(volatile uint32_t *)(page + 0xff4) = 0;
+	x86_stacks[x86_started % CPUS_MAX] = (uint8_t *)pages_get(STACK_SIZE) + STACK_SIZE;
+	x86_send_init(id);
+	deadline = deadline_after_ms(10);
+	while (arch_ticks() < deadline.end)
+		arch_relax();
+	for (int attempt = 0; attempt < 2; attempt++) {
+		uint64_t until = arch_ticks() + ns_to_ticks(attempt ? UINT64_C(1000000000) : 100000000);
+
+		x86_send_startup(id, (uint32_t)(page >> 12));
+		while (arch_ticks() < until) {
+			/* It has its stack: the next one may start. */
+			if (processors[cpu].entered)
+				return true;
+			arch_relax();
+		}
+	}
+	return false;
+}
+
+void cpu_stop_all(void)
+{
+	for (unsigned int i = 1; i < machine.cpu_count; i++) {
+		if (!processors[i].function)
+			continue;
+		x86_send_init((uint32_t)machine.cpu_ids[i]);
+		processors[i].running = false;
+		processors[i].function = NULL;
+	}
+}
+
+bool cpu_is_off(unsigned int cpu)
+{
+	return !processors[cpu].running;
+}

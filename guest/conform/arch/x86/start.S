@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The ways in: by PVH (Xen, "x86/HVM direct boot ABI"), by the 32-bit and the 64-bit Linux boot
+ * protocol (Documentation/arch/x86/boot.rst). Each notes the state in which it was entered, then all go
+ * to the same page tables, the same stack and the same C code. Then stubs of exceptions, and the
+ * trampoline of the other processors.
+ */
+#define CODE32 0x08
+#define DATA   0x10
+#define CODE64 0x18
+
+	.section .head, "ax"
+	.globl linux32_start
+	.code32
+linux32_start:
+	mov %esp, start_state + 56
+	mov $stack_top, %esp
+	pushfl
+	popl start_state + 16
+	cli
+	cld
+	movl $1, start_state + 0
+	mov %esi, start_state + 8
+	jmp start32
+
+	.org 0x200
+	.globl linux64_start
+	.code64
+linux64_start:
+	mov %rsp, start_state + 56(%rip)
+	lea stack_top(%rip), %rsp
+	pushfq
+	popq start_state + 16(%rip)
+	cli
+	cld
+	movq $2, start_state + 0(%rip)
+	mov %rsi, start_state + 8(%rip)
+	mov %cr0, %rax
+	mov %rax, start_state + 24(%rip)
+	mov %cr4, %rax
+	mov %rax, start_state + 32(%rip)
+	mov %cs, %eax
+	mov %rax, start_state + 40(%rip)
+	mov %ds, %eax
+	mov %rax, start_state + 48(%rip)
+	call make_tables64
+	lea gdt_pointer(%rip), %rax
+	lgdt (%rax)
+	lea tables(%rip), %rax
+	mov %rax, %cr3
+	pushq $CODE64
+	lea start64(%rip), %rax
+	push %rax
+	lretq
+
+make_tables64:
+	lea tables(%rip), %rdi
+	lea 4096+3(%rdi), %rax
+	mov %rax, (%rdi)
+	lea 4096(%rdi), %rdx
+	mov $4, %ecx
+1:	add $4096, %rax
+	mov %rax, (%rdx)
+	add $8, %rdx
+	dec %ecx
+	jnz 1b
+	lea 8192(%rdi), %rdx
+	mov $0x83, %eax
+	mov $2048, %ecx
+2:	mov %rax, (%rdx)
+	add $0x200000, %rax
+	add $8, %rdx
+	dec %ecx
+	jnz 2b
+	ret
+
+	.globl pvh_start
+	.code32
+pvh_start:
+	mov %esp, start_state + 56
+	mov $stack_top, %esp
+	pushfl
+	popl start_state + 16
+	cli
+	cld
+	movl $0, start_state + 0
+	mov %ebx, start_state + 8
+start32:
+	mov %cr0, %eax
+	mov %eax, start_state + 24
+	mov %cr4, %eax
+	mov %eax, start_state + 32
+	mov %cs, %eax
+	mov %eax, start_state + 40
+	mov %ds, %eax
+	mov %eax, start_state + 48
+	lgdt gdt_pointer
+	mov $DATA, %eax
+	mov %eax, %ds
+	mov %eax, %es
+	mov %eax, %ss
+	/* One table each of the two upper levels, four of 2 MiB pages: the first 4 GiB. */
+	mov $tables, %edi
+	lea 4096+3(%edi), %eax
+	mov %eax, (%edi)
+	lea 4096(%edi), %edx
+	mov $4, %ecx
+1:	add $4096, %eax
+	mov %eax, (%edx)
+	add $8, %edx
+	dec %ecx
+	jnz 1b
+	lea 8192(%edi), %edx
+	mov $0x83, %eax
+	mov $2048, %ecx
+2:	mov %eax, (%edx)
+	add $0x200000, %eax
+	add $8, %edx
+	dec %ecx
+	jnz 2b
+	mov %cr4, %eax
+	or $0x20, %eax
+	mov %eax, %cr4
+	mov $tables, %eax
+	mov %eax, %cr3
+	mov $0xc0000080, %ecx
+	rdmsr
+	or $0x100, %eax
+	wrmsr
+	mov %cr0, %eax
+	or $0x80000001, %eax
+	mov %eax, %cr0
+	ljmp $CODE64, $start64
+
+	.code64
+start64:
+	mov $DATA, %eax
+	mov %eax, %ds
+	mov %eax, %es
+	mov %eax, %ss
+	xor %eax, %eax
+	mov %eax, %fs
+	mov %eax, %gs
+	lea stack_top(%rip), %rsp
+	/* SSE on, x87 errors by exception; write protection on. */
+	mov %cr0, %rax
+	and $~0x6000000c, %rax
+	or $0x10022, %rax
+	mov %rax, %cr0
+	mov %cr4, %rax
+	or $0x600, %rax
+	mov %rax, %cr4
+	call x86_start
+1:	hlt
+	jmp 1b
+
+/* int guarded_call(void **place, void (*function)(void *), void *argument) */
+	.text
+	.globl guarded_call
+guarded_call:
+	push %rbp
+	push %rbx
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	push (%rdi)
+	push %rdi
+	mov %rsp, (%rdi)
+	mov %rdx, %rdi
+	call *%rsi
+	xor %eax, %eax
+guarded_out:
+	pop %rdi
+	pop (%rdi)
+	pop %r15
+	pop %r14
+	pop %r13
+	pop %r12
+	pop %rbx
+	pop %rbp
+	ret
+
+/* void unwind(void **place, uint64_t value) */
+	.globl unwind
+unwind:
+	mov (%rdi), %rsp
+	mov %rsi, %rax
+	cld
+	jmp guarded_out
+
+/* Exceptions and interrupts: 256 stubs of 16 bytes. */
+	.balign 16
+	.globl vector_stubs
+vector_stubs:
+	.set vector, 0
+	.rept 256
+	.balign 16
+	.if (vector == 8) || (vector >= 10 && vector <= 14) || (vector == 17) || (vector == 21)
+	.else
+	push $0
+	.endif
+	push $vector
+	jmp take_vector
+	.set vector, vector + 1
+	.endr
+
+take_vector:
+	push %rax
+	push %rcx
+	push %rdx
+	push %rbx
+	push %rbp
+	push %rsi
+	push %rdi
+	push %r8
+	push %r9
+	push %r10
+	push %r11
+	push %r12
+	push %r13
+	push %r14
+	push %r15
+	cld
+	mov %rsp, %rdi
+	mov %rsp, %rbp
+	and $~15, %rsp
+	call x86_vector
+	mov %rbp, %rsp
+	pop %r15
+	pop %r14
+	pop %r13
+	pop %r12
+	pop %r11
+	pop %r10
+	pop %r9
+	pop %r8
+	pop %rdi
+	pop %rsi
+	pop %rbp
+	pop %rbx
+	pop %rdx
+	pop %rcx
+	pop %rax
+	add $16, %rsp
+	iretq
+
+/*
+ * What a processor runs that was started: copied to a page below 1 MiB. Words in the page, filled
+ * in before: 0xff0 what it found in CS, which it writes; then long mode as the first processor has it.
+ */
+	.globl trampoline, trampoline_end
+	.balign 16
+	.code16
+trampoline:
+	cli
+	mov %cs, %ax
+	mov %ax, %ds
+	mov %ax, 0xff0
+	movl $0x1234, 0xff4
+	lgdtl trampoline_gdt_pointer - trampoline
+	mov %cr0, %eax
+	or $1, %eax
+	mov %eax, %cr0
+	ljmpl $CODE32, $trampoline32
+	.balign 4
+trampoline_gdt_pointer:
+	.word gdt_end - gdt - 1
+	.long gdt
+trampoline_end:
+
+	.code32
+trampoline32:
+	mov $DATA, %eax
+	mov %eax, %ds
+	mov %eax, %es
+	mov %eax, %ss
+	mov %cr4, %eax
+	or $0x620, %eax
+	mov %eax, %cr4
+	mov $tables, %eax
+	mov %eax, %cr3
+	mov $0xc0000080, %ecx
+	rdmsr
+	or $0x100, %eax
+	wrmsr
+	mov %cr0, %eax
+	and $~0x6000000c, %eax
+	or $0x80010023, %eax
+	mov %eax, %cr0
+	ljmp $CODE64, $trampoline64
+	.code64
+trampoline64:
+	mov $DATA, %eax
+	mov %eax, %ds
+	mov %eax, %es
+	mov %eax, %ss
+	xor %eax, %eax
+	mov %eax, %fs
+	mov %eax, %gs
+	/* One after another, each with the stack meant for it. */
+	mov $1, %eax
+	lock xaddl %eax, x86_started
+	and $63, %eax
+	mov x86_stacks(, %rax, 8), %rsp
+	mov %eax, %edi
+	xor %ebp, %ebp
+	call x86_secondary
+1:	cli
+	hlt
+	jmp 1b
+
+	.section .rodata
+	.balign 8
+	.globl gdt
+gdt:	.quad 0
+	.quad 0x00cf9b000000ffff
+	.quad 0x00cf93000000ffff
+	.quad 0x00af9b000000ffff
+gdt_end:
+	.globl gdt_pointer
+gdt_pointer:
+	.word gdt_end - gdt - 1
+	.quad gdt
+
+/* Not in .bss, which C code looks through before it is used. */
+	.section .early, "aw"
+	.balign 8
+	.globl start_state
+start_state:
+	.fill 8, 8, 0
+	.section .unzeroed, "aw", @nobits
+	.balign 4096
+	.globl tables
+tables:	.skip 6 * 4096
+	.skip 32768
+	.globl stack_top
+stack_top:
+
+	.section .note.pvh, "a", @note
+	.balign 4
+	.long 4, 4, 18
+	.asciz "Xen"
+	.long pvh_start
+
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Virtio devices as tests see them, whatever their transport. A device is opened with features, gets
+ * its queues, is switched on, and is reset by the runner when the test has ended.
+ */
+#ifndef CONFORM_BUS_H
+#define CONFORM_BUS_H
+
+#include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_ring.h>
+
+#include "test.h"
+#include "virtio/driver_queue.h"
+
+#ifndef VIRTIO_F_NOTIFICATION_DATA
+#define VIRTIO_F_NOTIFICATION_DATA 38
+#endif
+#ifndef VIRTIO_F_NOTIF_CONFIG_DATA
+#define VIRTIO_F_NOTIF_CONFIG_DATA 39
+#endif
+#ifndef VIRTIO_F_RING_RESET
+#define VIRTIO_F_RING_RESET 40
+#endif
+#define VIRTIO_F_ADMIN_VQ 41
+#define VIRTIO_F_SUSPEND  42 /* VIRTIO 1.4, 6 */
+
+#define FEATURE(bit)	  (UINT64_C(1) << (bit))
+#define VERSION_1	  FEATURE(VIRTIO_F_VERSION_1)
+#define PACKED		  FEATURE(VIRTIO_F_RING_PACKED)
+#define INDIRECT	  FEATURE(VIRTIO_RING_F_INDIRECT_DESC)
+#define EVENT_INDEX	  FEATURE(VIRTIO_RING_F_EVENT_IDX)
+#define IN_ORDER	  FEATURE(VIRTIO_F_IN_ORDER)
+#define RING_RESET	  FEATURE(VIRTIO_F_RING_RESET)
+
+#define STATUS_DRIVER	  (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER)
+#define STATUS_FEATURES	  (STATUS_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK)
+#define STATUS_RUNNING	  (STATUS_FEATURES | VIRTIO_CONFIG_S_DRIVER_OK)
+#define NEEDS_RESET	  VIRTIO_CONFIG_S_NEEDS_RESET
+
+#define DEVICES_MAX	  64
+#define QUEUES_MAX	  16
+#define RING_MAX	  256 /* entries that a test uses at most unless it asks for more */
+#define CONFIG_INTERRUPT  0xffffu
+
+struct device;
+
+struct transport_ops {
+	uint8_t (*status)(struct device *device);
+	void (*set_status)(struct device *device, uint8_t status);
+	uint32_t (*features)(struct device *device, uint32_t word);
+	void (*set_features)(struct device *device, uint32_t word, uint32_t value);
+	uint32_t (*queue_size)(struct device *device, uint32_t queue); /* 0: not there */
+	void (*set_queue)(struct device *device, uint32_t queue, uint32_t size,
+			  const uint64_t addresses[3]);
+	void (*enable_queue)(struct device *device, uint32_t queue, uint32_t value);
+	uint32_t (*queue_enabled)(struct device *device, uint32_t queue);
+	void (*reset_queue)(struct device *device, uint32_t queue);
+	uint32_t (*queue_in_reset)(struct device *device, uint32_t queue);
+	void (*notify)(struct device *device, uint32_t queue, uint32_t value);
+	/* Address of the configuration, for accesses of any width; 0: there is none. */
+	uint64_t (*config)(struct device *device, uint32_t *size);
+	uint32_t (*generation)(struct device *device);
+	/* Connects interrupts of the queues and of the configuration; false: polling remains. */
+	bool (*connect)(struct device *device);
+};
+
+struct pci_function;
+
+struct device {
+	const struct transport_ops *ops;
+	enum transport transport;
+	uint32_t id;
+	unsigned int number;
+	/* virtio-mmio */
+	uint64_t base;
+	struct interrupt_line line;
+	int interrupt;
+	/* virtio-pci */
+	struct pci_function *pci;
+	/* what the running test has of it */
+	bool touched;
+	uint64_t negotiated;
+	bool connected;
+	volatile uint32_t queue_interrupts, config_interrupts;
+	volatile uint64_t interrupt_ticks;
+};
+
+struct queue {
+	struct driver_queue ring;
+	struct device *device;
+	uint16_t index, size;
+	uint64_t addresses[3]; /* descriptors, driver, device */
+	uint8_t *memory;
+	uint64_t features;
+};
+
+extern struct device devices[];
+extern unsigned int device_count;
+
+void devices_discover(void);
+void devices_report(void);
+void devices_reset_all(void);
+/* The first device of that type (0: any) and transport; the @nth one. */
+struct device *device_find(uint32_t id, enum transport transport);
+struct device *device_nth(uint32_t id, enum transport transport, unsigned int nth);
+const char *device_name(const struct device *device);
+
+uint64_t device_offered(struct device *device);
+/* Writes 0 and waits; false: the status never read 0. */
+bool device_reset(struct device *device);
+/* Reset, ACKNOWLEDGE, DRIVER, these features (those that are not offered are left out), FEATURES_OK. */
+bool device_negotiate(struct device *device, uint64_t features);
+/* The same, and a failed check where that does not work; connects the interrupts. */
+void device_open(struct device *device, uint64_t features);
+/* Sets up and enables a queue of at most @size entries (0: RING_MAX), with memory of its own. */
+struct queue *device_queue(struct device *device, uint32_t index, uint32_t size);
+/* As device_queue, with memory laid out but the device not told. */
+struct queue *queue_prepare(struct device *device, uint32_t index, uint32_t size);
+/* Tells the device (again) of the queue. */
+void queue_tell(struct queue *queue);
+void queue_restart(struct queue *queue); /* rings and bookkeeping as new */
+void device_run(struct device *device);
+void queue_kick(struct queue *queue);
+/* Kicks if the device asks for it. */
+void queue_kick_if_wanted(struct queue *queue);
+/* Adds, kicks, waits; false: it was not used within the time. A broken ring fails the test. */
+bool queue_do(struct queue *queue, const struct driver_buffer *buffers, unsigned int readable,
+	      unsigned int writable, uint32_t *written, unsigned int ms);
+/* Waits for the next used buffer: its token, or NULL. */
+void *queue_wait(struct queue *queue, uint32_t *written, unsigned int ms);
+static inline struct driver_buffer buffer_of(const void *memory, size_t size)
+{
+	return (struct driver_buffer){{(uint64_t)memory}, (uint32_t)size};
+}
+
+uint64_t config_read(struct device *device, uint32_t offset, unsigned int width);
+void config_write(struct device *device, uint32_t offset, uint64_t value, unsigned int width);
+
+/* virtio_mmio.c, virtio_pci.c */
+void mmio_discover(void);
+void pci_discover(void);
+struct device *device_add(const struct transport_ops *ops, enum transport transport, uint32_t id);
+
+#endif

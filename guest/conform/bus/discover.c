@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The devices of all transports, and what a driver of any device does (VIRTIO 1.4, 3.1).
+ */
+#include "bus/bus.h"
+
+#include "bus/pci.h"
+#include "pages.h"
+#include "report.h"
+
+#define RESET_MS 2000
+
+struct device devices[DEVICES_MAX];
+unsigned int device_count;
+
+struct device *device_add(const struct transport_ops *ops, enum transport transport, uint32_t id)
+{
+	struct device *device;
+
+	if (device_count == DEVICES_MAX)
+		return NULL;
+	device = &devices[device_count];
+	*device = (struct device){.ops = ops,
+				  .transport = transport,
+				  .id = id,
+				  .number = device_count,
+				  .interrupt = INTERRUPT_NONE};
+	device_count++;
+	return device;
+}
+
+void devices_discover(void)
+{
+	mmio_discover();
+	pci_discover();
+}
+
+void devices_report(void)
+{
+	for (unsigned int i = 0; i < device_count; i++) {
+		const struct device *device = &devices[i];
+
+		if (device->transport == TRANSPORT_MMIO)
+			report_line("device %u id %u transport mmio at 0x%lx irq %d", i, device->id,
+				    device->base,
+				    device->line.valid ? (int)device->line.number : -1);
+		else
+			report_line("device %u id %u transport pci at %x:%x.%x irq %d", i, device->id,
+				    device->pci->bus, device->pci->slot, device->pci->function,
+				    device->pci->intx.valid ? (int)device->pci->intx.number : -1);
+	}
+}
+
+struct device *device_nth(uint32_t id, enum transport transport, unsigned int nth)
+{
+	for (unsigned int i = 0; i < device_count; i++) {
+		struct device *device = &devices[i];
+
+		if ((!id || device->id == id) && (!transport || device->transport == transport) &&
+		    nth-- == 0)
+			return device;
+	}
+	return NULL;
+}
+
+struct device *device_find(uint32_t id, enum transport transport)
+{
+	return device_nth(id, transport, 0);
+}
+
+const char *device_name(const struct device *device)
+{
+	static char names[4][40];
+	static unsigned int next;
+	char *name = names[next++ % 4];
+	const char *type = device->id == VIRTIO_ID_BLOCK   ? "block" :
+			   device->id == VIRTIO_ID_NET	   ? "net" :
+			   device->id == VIRTIO_ID_CONSOLE ? "console" :
+			   device->id == VIRTIO_ID_RNG	   ? "entropy" :
+							     "other";
+
+	text_format(name, sizeof(names[0]), "%s device %u (%s)", type, device->number,
+		    device->transport == TRANSPORT_MMIO ? "mmio" : "pci");
+	return name;
+}
+
+uint64_t device_offered(struct device *device)
+{
+	uint64_t low = device->ops->features(device, 0);
+
+	device->touched = true;
+	return (uint64_t)device->ops->features(device, 1) << 32 | low;
+}
+
+bool device_reset(struct device *device)
+{
+	device->touched = true;
+	device->ops->set_status(device, 0);
+	device->negotiated = 0;
+	return wait_until(device->ops->status(device) == 0, RESET_MS);
+}
+
+void devices_reset_all(void)
+{
+	for (unsigned int i = 0; i < device_count; i++) {
+		struct device *device = &devices[i];
+
+		if (!device->touched)
+			continue;
+		device_reset(device);
+		device->touched = device->connected = false;
+		if (device->pci && device->pci->msix)
+			pci_write(device->pci, device->pci->msix + 2u, 0, 2);
+		device->interrupt = INTERRUPT_NONE;
+	}
+}
+
+bool device_negotiate(struct device *device, uint64_t features)
+{
+	if (!device_reset(device))
+		return false;
+	device->ops->set_status(device, VIRTIO_CONFIG_S_ACKNOWLEDGE);
+	device->ops->set_status(device, STATUS_DRIVER);
+	features = (features | VERSION_1) & device_offered(device);
+	device->ops->set_features(device, 0, (uint32_t)features);
+	device->ops->set_features(device, 1, (uint32_t)(features >> 32));
+	device->ops->set_status(device, STATUS_FEATURES);
+	device->negotiated = features;
+	return device->ops->status(device) & VIRTIO_CONFIG_S_FEATURES_OK;
+}
+
+void device_open(struct device *device, uint64_t features)
+{
+	check(device_reset(device), "%s: status is 0x%x two seconds after a reset",
+	      device_name(device), device->ops->status(device));
+	check(device_negotiate(device, features), "%s: features 0x%lx are not accepted",
+	      device_name(device), device->negotiated);
+	device->queue_interrupts = device->config_interrupts = 0;
+	if (!device->connected)
+		device->connected = device->ops->connect(device);
+	/* A reset has taken its vectors away. */
+	if (device->connected && device->pci && !device->pci->by_line)
+		common_write(device, COMMON_CONFIG_VECTOR, 0, 2);
+}
+
+struct queue *queue_prepare(struct device *device, uint32_t index, uint32_t size)
+{
+	bool packed = device->negotiated & PACKED;
+	uint32_t maximum = device->ops->queue_size(device, index);
+	struct driver_queue_layout layout;
+	struct driver_descriptor *descriptors;
+	struct queue *queue;
+
+	check(maximum > 0, "%s: queue %u is not there", device_name(device), index);
+	if (size == 0)
+		size = RING_MAX;
+	if (size > maximum)
+		size = maximum;
+	if (size > 32768)
+		size = 32768;
+	if (!packed)
+		while (size & (size - 1))
+			size &= size - 1;
+	driver_queue_layout((uint16_t)size, packed, &layout);
+	queue = pages_get(sizeof(*queue) + size * sizeof(*descriptors));
+	descriptors = (struct driver_descriptor *)(queue + 1);
+	queue->device = device;
+	queue->index = (uint16_t)index;
+	queue->size = (uint16_t)size;
+	queue->features = device->negotiated;
+	queue->memory = pages_get(layout.size);
+	queue->addresses[0] = (uint64_t)queue->memory + layout.descriptors;
+	queue->addresses[1] = (uint64_t)queue->memory + layout.driver;
+	queue->addresses[2] = (uint64_t)queue->memory + layout.device;
+	driver_queue_init(&queue->ring, (uint16_t)index, (uint16_t)size, device->negotiated,
+			  queue->memory, descriptors);
+	if (device->negotiated & INDIRECT) {
+		void *indirect = pages_get((size_t)size * DRIVER_INDIRECT_MAX * 16);
+
+		driver_queue_set_indirect(&queue->ring, indirect, guest_addr((uint64_t)indirect));
+	}
+	return queue;
+}
+
+void queue_restart(struct queue *queue)
+{
+	struct driver_descriptor *descriptors = queue->ring.descriptors;
+	void *indirect = queue->ring.indirect_tables;
+
+	memset(queue->memory, 0, queue->ring.layout.size);
+	memset(descriptors, 0, queue->size * sizeof(*descriptors));
+	driver_queue_init(&queue->ring, queue->index, queue->size, queue->features, queue->memory,
+			  descriptors);
+	if (indirect)
+		driver_queue_set_indirect(&queue->ring, indirect, guest_addr((uint64_t)indirect));
+}
+
+void queue_tell(struct queue *queue)
+{
+	struct device *device = queue->device;
+
+	device->ops->set_queue(device, queue->index, queue->size, queue->addresses);
+	if (device->connected && device->pci && !device->pci->by_line)
+		common_write(device, COMMON_QUEUE_VECTOR, device->pci->vectors > 1 ? 1 : 0, 2);
+	device->ops->enable_queue(device, queue->index, 1);
+}
+
+struct queue *device_queue(struct device *device, uint32_t index, uint32_t size)
+{
+	struct queue *queue = queue_prepare(device, index, size);
+
+	queue_tell(queue);
+	return queue;
+}
+
+void device_run(struct device *device)
+{
+	device->ops->set_status(device, STATUS_RUNNING);
+}
+
+void queue_kick(struct queue *queue)
+{
+	struct device *device = queue->device;
+
+	device->ops->notify(device, queue->index,
+			    device->negotiated & FEATURE(VIRTIO_F_NOTIFICATION_DATA) ?
+				    driver_queue_notification_data(&queue->ring) :
+				    queue->index);
+}
+
+void queue_kick_if_wanted(struct queue *queue)
+{
+	if (driver_queue_kick_wanted(&queue->ring))
+		queue_kick(queue);
+}
+
+void *queue_wait(struct queue *queue, uint32_t *written, unsigned int ms)
+{
+	int error = 0;
+	void *token;
+
+	if (!wait_until(driver_queue_has_used(&queue->ring), ms))
+		return NULL;
+	token = driver_queue_take(&queue->ring, written, &error);
+	check(error == 0, "%s: a used entry of queue %u names no buffer of ours, or more bytes than it has",
+	      device_name(queue->device), queue->index);
+	return token;
+}
+
+bool queue_do(struct queue *queue, const struct driver_buffer *buffers, unsigned int readable,
+	      unsigned int writable, uint32_t *written, unsigned int ms)
+{
+	uint32_t length;
+
+	check(driver_queue_add(&queue->ring, buffers, readable, writable, queue) == 0,
+	      "no room for a request of %u buffers", readable + writable);
+	queue_kick_if_wanted(queue);
+	return queue_wait(queue, written ? written : &length, ms) == queue;
+}
+
+uint64_t config_read(struct device *device, uint32_t offset, unsigned int width)
+{
+	uint32_t size;
+	uint64_t address = device->ops->config(device, &size);
+
+	return address && offset < size ? mmio_read(address + offset, width) : 0;
+}
+
+void config_write(struct device *device, uint32_t offset, uint64_t value, unsigned int width)
+{
+	uint32_t size;
+	uint64_t address = device->ops->config(device, &size);
+
+	if (address && offset < size)
+		mmio_write(address + offset, value, width);
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* PCI functions, as the virtio driver and the tests of that transport use them. */
+#ifndef CONFORM_PCI_H
+#define CONFORM_PCI_H
+
+#include "bus/bus.h"
+
+#define PCI_CAPABILITIES_MAX 48
+#define PCI_VECTORS_MAX	     32
+
+/* VIRTIO 1.4, 4.1.4 */
+enum {
+	CAP_COMMON = 1,
+	CAP_NOTIFY = 2,
+	CAP_ISR = 3,
+	CAP_DEVICE = 4,
+	CAP_PCI_CFG = 5,
+	CAP_SHARED_MEMORY = 8,
+	CAP_VENDOR = 9,
+};
+
+struct pci_bar {
+	uint64_t address, size; /* size 0: there is none */
+	bool port, wide;
+};
+
+struct pci_capability {
+	uint8_t place, length, type, bar, id;
+	uint32_t offset, size, extra; /* extra: notify_off_multiplier */
+	bool usable;
+};
+
+struct pci_function {
+	uint8_t bus, slot, function;
+	uint16_t vendor, product;
+	struct pci_bar bars[6];
+	struct pci_capability capabilities[PCI_CAPABILITIES_MAX]; /* virtio's */
+	unsigned int capability_count;
+	bool looped; /* the list has no end */
+	uint64_t common, notify, isr, device_config;
+	uint32_t notify_size, multiplier, device_config_size, common_size;
+	uint8_t msix; /* place of the capability, 0: none */
+	uint64_t msix_table, msix_pending;
+	uint32_t vectors;
+	uint32_t intx_line;
+	struct interrupt_line intx;
+	/* of the running test */
+	int interrupts[PCI_VECTORS_MAX];
+	bool by_line;
+};
+
+uint32_t pci_read(const struct pci_function *function, uint32_t offset, unsigned int width);
+void pci_write(const struct pci_function *function, uint32_t offset, uint32_t value,
+	       unsigned int width);
+#define PCI_COMMAND    0x04
+#define PCI_STATUS     0x06
+#define COMMAND_IO     1u
+#define COMMAND_MEMORY 2u
+#define COMMAND_MASTER 4u
+#define COMMAND_NO_INTX 0x400u
+#define MSIX_ENABLE    0x8000u
+#define MSIX_MASK_ALL  0x4000u
+#define NO_VECTOR      0xffffu
+
+/* Common configuration (VIRTIO 1.4, 4.1.4.3). */
+#define COMMON_DEVICE_SELECT 0
+#define COMMON_DEVICE	     4
+#define COMMON_DRIVER_SELECT 8
+#define COMMON_DRIVER	     12
+#define COMMON_CONFIG_VECTOR 16
+#define COMMON_QUEUES	     18
+#define COMMON_STATUS	     20
+#define COMMON_GENERATION    21
+#define COMMON_QUEUE_SELECT  22
+#define COMMON_QUEUE_SIZE    24
+#define COMMON_QUEUE_VECTOR  26
+#define COMMON_QUEUE_ENABLE  28
+#define COMMON_QUEUE_NOTIFY  30
+#define COMMON_QUEUE_DESC    32
+#define COMMON_QUEUE_DRIVER  40
+#define COMMON_QUEUE_DEVICE  48
+#define COMMON_NOTIFY_DATA   56
+#define COMMON_QUEUE_RESET   58
+
+uint32_t common_read(const struct device *device, uint32_t offset, unsigned int width);
+void common_write(const struct device *device, uint32_t offset, uint32_t value, unsigned int width);
+uint64_t pci_notify_address(const struct device *device, uint32_t queue);
+/* Gives each queue a vector of its own and the configuration one; false: no MSI-X. */
+bool pci_connect_msix(struct device *device);
+/* Without MSI-X, by the pin. */
+bool pci_connect_intx(struct device *device);
+void pci_msix_mask(const struct device *device, uint32_t vector, bool masked);
+
+#endif

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Registers of virtio-mmio by their names, for tests of that transport. */
+#ifndef CONFORM_VIRTIO_MMIO_H
+#define CONFORM_VIRTIO_MMIO_H
+
+#include <linux/virtio_mmio.h>
+
+#include "bus/bus.h"
+
+#define MMIO_MAGIC	 0x74726976u
+#define MMIO_QUEUE_RESET 0x0c0
+
+static inline uint32_t mmio_get(const struct device *device, uint32_t offset)
+{
+	return (uint32_t)mmio_read(device->base + offset, 4);
+}
+
+static inline void mmio_put(const struct device *device, uint32_t offset, uint32_t value)
+{
+	mmio_write(device->base + offset, value, 4);
+}
+
+#endif

@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * PCI (by its memory-mapped configuration space or by ports) and the driver of virtio over it (VIRTIO
+ * 1.4, 4.1). Where no firmware has given out addresses, they are given here.
+ */
+#include "bus/pci.h"
+#include "pages.h"
+#include "report.h"
+
+#define PCI_ADDRESS	    0xcf8
+#define PCI_DATA	    0xcfc
+#define CAPABILITY_VENDOR   0x09
+#define CAPABILITY_MSIX	    0x11
+#define VIRTIO_VENDOR	    0x1af4
+#define FUNCTIONS_MAX	    32
+
+static struct pci_function functions[FUNCTIONS_MAX];
+static unsigned int function_count;
+static bool has_ports;
+
+static uint64_t place_of(const struct pci_function *function, uint32_t offset)
+{
+	return machine.ecam + ((uint64_t)(function->bus - machine.first_bus) << 20 |
+			       (uint64_t)function->slot << 15 | (uint64_t)function->function << 12) +
+	       offset;
+}
+
+static void select(const struct pci_function *function, uint32_t offset)
+{
+	arch_port_write(PCI_ADDRESS,
+			1u << 31 | (uint32_t)function->bus << 16 | (uint32_t)function->slot << 11 |
+				(uint32_t)function->function << 8 | (offset & 0xfc),
+			4);
+}
+
+uint32_t pci_read(const struct pci_function *function, uint32_t offset, unsigned int width)
+{
+	if (machine.ecam)
+		return (uint32_t)mmio_read(place_of(function, offset), width);
+	select(function, offset);
+	return arch_port_read((uint16_t)(PCI_DATA + (offset & 3)), width);
+}
+
+void pci_write(const struct pci_function *function, uint32_t offset, uint32_t value,
+	       unsigned int width)
+{
+	if (machine.ecam) {
+		mmio_write(place_of(function, offset), value, width);
+		return;
+	}
+	select(function, offset);
+	arch_port_write((uint16_t)(PCI_DATA + (offset & 3)), value, width);
+}
+
+static uint64_t give_address(struct window *window, uint64_t size)
+{
+	uint64_t at = (window->next + size - 1) & ~(size - 1);
+
+	if (window->start == window->end || at > window->end || size > window->end - at)
+		return 0;
+	window->next = at + size;
+	return at;
+}
+
+static void read_bars(struct pci_function *function)
+{
+	uint32_t command = pci_read(function, PCI_COMMAND, 2);
+
+	pci_write(function, PCI_COMMAND, command & ~(COMMAND_IO | COMMAND_MEMORY), 2);
+	for (unsigned int i = 0; i < 6; i++) {
+		uint32_t place = 0x10 + 4 * i, old = pci_read(function, place, 4), ones;
+		struct pci_bar *bar = &function->bars[i];
+		uint64_t mask, address;
+
+		pci_write(function, place, UINT32_MAX, 4);
+		ones = pci_read(function, place, 4);
+		pci_write(function, place, old, 4);
+		if (ones == 0 || ones == UINT32_MAX)
+			continue;
+		if (old & 1) {
+			*bar = (struct pci_bar){old & ~3u, (uint16_t)(~(ones & ~3u) + 1), true, false};
+			continue;
+		}
+		mask = UINT64_C(0xffffffff00000000) | (ones & ~15u);
+		address = old & ~15u;
+		bar->wide = (old & 6) == 4 && i < 5;
+		if (bar->wide) {
+			uint32_t high = pci_read(function, place + 4, 4);
+
+			pci_write(function, place + 4, UINT32_MAX, 4);
+			mask = (uint64_t)pci_read(function, place + 4, 4) << 32 | (ones & ~15u);
+			pci_write(function, place + 4, high, 4);
+			address |= (uint64_t)high << 32;
+		}
+		bar->size = ~mask + 1;
+		if (bar->size == 0 || bar->size & (bar->size - 1)) {
+			bar->size = 0;
+			continue;
+		}
+		if (address == 0)
+			address = give_address(&machine.window32, bar->size);
+		if (address == 0 && bar->wide)
+			address = give_address(&machine.window64, bar->size);
+		bar->address = address;
+		if (address) {
+			pci_write(function, place, (uint32_t)address | (old & 15), 4);
+			if (bar->wide)
+				pci_write(function, place + 4, (uint32_t)(address >> 32), 4);
+			if (bar->size <= 1 << 24)
+				arch_map(address, bar->size);
+		}
+		if (bar->wide)
+			i++;
+	}
+	pci_write(function, PCI_COMMAND, command | COMMAND_MEMORY | COMMAND_MASTER, 2);
+}
+
+/* Where a structure is, or 0 when it is not inside of a memory BAR. */
+static uint64_t structure(const struct pci_function *function, uint8_t bar, uint32_t offset,
+			  uint32_t size)
+{
+	const struct pci_bar *where;
+
+	if (bar > 5)
+		return 0;
+	where = &function->bars[bar];
+	if (!where->address || where->port || offset > where->size || size > where->size - offset)
+		return 0;
+	return where->address + offset;
+}
+
+static void take_virtio(struct pci_function *function, uint8_t place)
+{
+	struct pci_capability *cap;
+	uint64_t address;
+
+	if (function->capability_count == PCI_CAPABILITIES_MAX)
+		return;
+	cap = &function->capabilities[function->capability_count++];
+	*cap = (struct pci_capability){
+		.place = place,
+		.length = (uint8_t)pci_read(function, place + 2u, 1),
+		.type = (uint8_t)pci_read(function, place + 3u, 1),
+		.bar = (uint8_t)pci_read(function, place + 4u, 1),
+		.id = (uint8_t)pci_read(function, place + 5u, 1),
+		.offset = pci_read(function, place + 8u, 4),
+		.size = pci_read(function, place + 12u, 4),
+	};
+	if (cap->length >= 20)
+		cap->extra = pci_read(function, place + 16u, 4);
+	address = structure(function, cap->bar, cap->offset, cap->size);
+	cap->usable = address != 0;
+	if (!address)
+		return;
+	/* The first of a type that can be used. */
+	if (cap->type == CAP_COMMON && !function->common && cap->size >= 56) {
+		function->common = address;
+		function->common_size = cap->size;
+	} else if (cap->type == CAP_NOTIFY && !function->notify) {
+		function->notify = address;
+		function->notify_size = cap->size;
+		function->multiplier = cap->extra;
+	} else if (cap->type == CAP_ISR && !function->isr) {
+		function->isr = address;
+	} else if (cap->type == CAP_DEVICE && !function->device_config) {
+		function->device_config = address;
+		function->device_config_size = cap->size;
+	}
+}
+
+static void read_capabilities(struct pci_function *function)
+{
+	uint8_t place = (uint8_t)pci_read(function, 0x34, 1) & 0xfc;
+	unsigned int turns = 0;
+
+	if (!(pci_read(function, PCI_STATUS, 2) & 0x10))
+		return;
+	for (; place >= 0x40; place = (uint8_t)pci_read(function, place + 1u, 1) & 0xfc) {
+		uint8_t id = (uint8_t)pci_read(function, place, 1);
+
+		if (++turns > PCI_CAPABILITIES_MAX) {
+			function->looped = true;
+			return;
+		}
+		if (id == CAPABILITY_VENDOR)
+			take_virtio(function, place);
+		if (id == CAPABILITY_MSIX) {
+			uint32_t table = pci_read(function, place + 4u, 4);
+			uint32_t pending = pci_read(function, place + 8u, 4);
+
+			function->msix = place;
+			function->vectors = (pci_read(function, place + 2u, 2) & 0x7ff) + 1;
+			function->msix_table = structure(function, table & 7, table & ~7u,
+							 function->vectors * 16);
+			function->msix_pending = structure(function, pending & 7, pending & ~7u, 8);
+			if (!function->msix_table)
+				function->msix = 0;
+		}
+	}
+}
+
+uint32_t common_read(const struct device *device, uint32_t offset, unsigned int width)
+{
+	return (uint32_t)mmio_read(device->pci->common + offset, width);
+}
+
+void common_write(const struct device *device, uint32_t offset, uint32_t value, unsigned int width)
+{
+	mmio_write(device->pci->common + offset, value, width);
+}
+
+static uint8_t get_status(struct device *device)
+{
+	return (uint8_t)common_read(device, COMMON_STATUS, 1);
+}
+
+static void set_status(struct device *device, uint8_t status)
+{
+	common_write(device, COMMON_STATUS, status, 1);
+}
+
+static uint32_t get_features(struct device *device, uint32_t word)
+{
+	common_write(device, COMMON_DEVICE_SELECT, word, 4);
+	return common_read(device, COMMON_DEVICE, 4);
+}
+
+static void set_features(struct device *device, uint32_t word, uint32_t value)
+{
+	common_write(device, COMMON_DRIVER_SELECT, word, 4);
+	common_write(device, COMMON_DRIVER, value, 4);
+}
+
+static void select_queue(struct device *device, uint32_t queue)
+{
+	common_write(device, COMMON_QUEUE_SELECT, queue, 2);
+}
+
+static uint32_t queue_size(struct device *device, uint32_t queue)
+{
+	select_queue(device, queue);
+	return common_read(device, COMMON_QUEUE_SIZE, 2);
+}
+
+static void set_queue(struct device *device, uint32_t queue, uint32_t size,
+		      const uint64_t addresses[3])
+{
+	static const uint32_t registers[] = {COMMON_QUEUE_DESC, COMMON_QUEUE_DRIVER,
+					     COMMON_QUEUE_DEVICE};
+
+	select_queue(device, queue);
+	common_write(device, COMMON_QUEUE_SIZE, size, 2);
+	for (int i = 0; i < 3; i++) {
+		common_write(device, registers[i], (uint32_t)addresses[i], 4);
+		common_write(device, registers[i] + 4, (uint32_t)(addresses[i] >> 32), 4);
+	}
+}
+
+static void enable_queue(struct device *device, uint32_t queue, uint32_t value)
+{
+	select_queue(device, queue);
+	common_write(device, COMMON_QUEUE_ENABLE, value, 2);
+}
+
+static uint32_t queue_enabled(struct device *device, uint32_t queue)
+{
+	select_queue(device, queue);
+	return common_read(device, COMMON_QUEUE_ENABLE, 2);
+}
+
+static void reset_queue(struct device *device, uint32_t queue)
+{
+	select_queue(device, queue);
+	common_write(device, COMMON_QUEUE_RESET, 1, 2);
+}
+
+static uint32_t queue_in_reset(struct device *device, uint32_t queue)
+{
+	select_queue(device, queue);
+	return common_read(device, COMMON_QUEUE_RESET, 2);
+}
+
+uint64_t pci_notify_address(const struct device *device, uint32_t queue)
+{
+	uint32_t offset;
+
+	common_write(device, COMMON_QUEUE_SELECT, queue, 2);
+	offset = common_read(device, COMMON_QUEUE_NOTIFY, 2) * device->pci->multiplier;
+	if (offset > device->pci->notify_size - 2)
+		return 0;
+	return device->pci->notify + offset;
+}
+
+static void notify(struct device *device, uint32_t queue, uint32_t value)
+{
+	uint64_t address = pci_notify_address(device, queue);
+
+	if (address)
+		mmio_write(address, value,
+			   device->negotiated & FEATURE(VIRTIO_F_NOTIFICATION_DATA) ? 4 : 2);
+}
+
+static uint64_t config(struct device *device, uint32_t *size)
+{
+	*size = device->pci->device_config_size;
+	return device->pci->device_config;
+}
+
+static uint32_t generation(struct device *device)
+{
+	return common_read(device, COMMON_GENERATION, 1);
+}
+
+/* Interrupts */
+
+static void handle_queue(void *context)
+{
+	struct device *device = context;
+
+	device->interrupt_ticks = arch_ticks();
+	device->queue_interrupts++;
+}
+
+static void handle_config(void *context)
+{
+	struct device *device = context;
+
+	device->config_interrupts++;
+}
+
+static void handle_intx(void *context)
+{
+	struct device *device = context;
+	uint32_t isr = (uint32_t)mmio_read(device->pci->isr, 1);
+
+	device->interrupt_ticks = arch_ticks();
+	if (isr & 1)
+		device->queue_interrupts++;
+	if (isr & 2)
+		device->config_interrupts++;
+}
+
+void pci_msix_mask(const struct device *device, uint32_t vector, bool masked)
+{
+	mmio_write(device->pci->msix_table + vector * 16 + 12, masked, 4);
+}
+
+static uint32_t requester(const struct pci_function *function)
+{
+	return (uint32_t)function->bus << 8 | (uint32_t)function->slot << 3 | function->function;
+}
+
+static bool set_vector(struct device *device, uint32_t vector, interrupt_handler *handler)
+{
+	struct pci_function *function = device->pci;
+	uint64_t entry = function->msix_table + vector * 16;
+	struct message message;
+	int number = interrupt_attach_message(requester(function), vector, handler, device, &message);
+
+	function->interrupts[vector] = number;
+	if (number == INTERRUPT_NONE)
+		return false;
+	mmio_write(entry, (uint32_t)message.address, 4);
+	mmio_write(entry + 4, (uint32_t)(message.address >> 32), 4);
+	mmio_write(entry + 8, message.data, 4);
+	mmio_write(entry + 12, 0, 4);
+	return true;
+}
+
+/* Vector 0 is the configuration's, 1 all queues' (each queue asks for it when it is set up). */
+bool pci_connect_msix(struct device *device)
+{
+	struct pci_function *function = device->pci;
+	uint32_t last = function->vectors > 1 ? 1 : 0;
+
+	if (!function->msix)
+		return false;
+	pci_write(function, function->msix + 2u, MSIX_ENABLE | MSIX_MASK_ALL, 2);
+	if (!set_vector(device, 0, last ? handle_config : handle_queue) ||
+	    (last && !set_vector(device, 1, handle_queue)))
+		return false;
+	pci_write(function, function->msix + 2u, MSIX_ENABLE, 2);
+	common_write(device, COMMON_CONFIG_VECTOR, 0, 2);
+	function->by_line = false;
+	return true;
+}
+
+bool pci_connect_intx(struct device *device)
+{
+	struct pci_function *function = device->pci;
+
+	if (function->msix)
+		pci_write(function, function->msix + 2u, 0, 2);
+	if (!function->intx.valid || !function->isr)
+		return false;
+	device->interrupt = interrupt_attach(function->intx, handle_intx, device);
+	function->by_line = true;
+	return device->interrupt != INTERRUPT_NONE;
+}
+
+static bool connect(struct device *device)
+{
+	return pci_connect_msix(device) || pci_connect_intx(device);
+}
+
+static const struct transport_ops pci_ops = {
+	.status = get_status,
+	.set_status = set_status,
+	.features = get_features,
+	.set_features = set_features,
+	.queue_size = queue_size,
+	.set_queue = set_queue,
+	.enable_queue = enable_queue,
+	.queue_enabled = queue_enabled,
+	.reset_queue = reset_queue,
+	.queue_in_reset = queue_in_reset,
+	.notify = notify,
+	.config = config,
+	.generation = generation,
+	.connect = connect,
+};
+
+static uint32_t virtio_id(const struct pci_function *function)
+{
+	if (function->product >= 0x1040 && function->product < 0x1080)
+		return function->product - 0x1040u;
+	/* A transitional device: its type is the subsystem's id. */
+	if (function->product >= 0x1000 && function->product < 0x1040)
+		return pci_read(function, 0x2e, 2);
+	return 0;
+}
+
+static void take_function(struct pci_function *function)
+{
+	struct device *device;
+
+	read_bars(function);
+	read_capabilities(function);
+	if (function->looped)
+		report_line("note: the capabilities of PCI function %x:%x.%x loop", function->bus,
+			    function->slot, function->function);
+	if (!function->common || !function->notify) {
+		report_line("note: PCI function %x:%x.%x lacks virtio's structures and is left alone",
+			    function->bus, function->slot, function->function);
+		return;
+	}
+	function->intx = arch_pci_line(function->slot,
+				       (unsigned int)pci_read(function, 0x3d, 1));
+	device = device_add(&pci_ops, TRANSPORT_PCI, virtio_id(function));
+	if (!device)
+		return;
+	device->pci = function;
+	device->base = requester(function);
+}
+
+static void look_at(unsigned int bus, unsigned int slot, unsigned int number)
+{
+	struct pci_function probe = {.bus = (uint8_t)bus, .slot = (uint8_t)slot, .function = (uint8_t)number};
+
+	probe.vendor = (uint16_t)pci_read(&probe, 0, 2);
+	probe.product = (uint16_t)pci_read(&probe, 2, 2);
+	if (probe.vendor != VIRTIO_VENDOR || !virtio_id(&probe) || function_count == FUNCTIONS_MAX)
+		return;
+	functions[function_count] = probe;
+	take_function(&functions[function_count++]);
+}
+
+void pci_discover(void)
+{
+	unsigned int last;
+
+	has_ports = ARCH_X86;
+	if (machine.ecam)
+		arch_map(machine.ecam, (uint64_t)(machine.last_bus - machine.first_bus + 1) << 20);
+	else if (!has_ports)
+		return;
+	else
+		machine.last_bus = 255;
+	/* Ports without a bridge behind them. */
+	if (!machine.ecam) {
+		arch_port_write(PCI_ADDRESS, 1u << 31, 4);
+		if (arch_port_read(PCI_ADDRESS, 4) != 1u << 31)
+			return;
+	}
+	/* Bridges that firmware has set up name their buses; beyond the last nothing is. */
+	last = machine.first_bus;
+	for (unsigned int bus = machine.first_bus; bus <= last && bus <= machine.last_bus; bus++)
+		for (unsigned int slot = 0; slot < 32; slot++) {
+			struct pci_function head = {.bus = (uint8_t)bus, .slot = (uint8_t)slot};
+			uint32_t kind;
+
+			if (pci_read(&head, 0, 2) == 0xffff)
+				continue;
+			kind = pci_read(&head, 0x0e, 1);
+			if ((kind & 0x7f) == 1) {
+				uint32_t subordinate = pci_read(&head, 0x1a, 1);
+
+				if (subordinate > last && subordinate != 0xff)
+					last = subordinate;
+			}
+			for (unsigned int f = 0; f < (kind & 0x80 ? 8u : 1u); f++)
+				look_at(bus, slot, f);
+		}
+}

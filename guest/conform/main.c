@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The runner: finds out what the machine is, runs each test on its own, unwinds one that hangs, says what
+ * came of it, and switches the machine off.
+ */
+#include "console.h"
+#include "bus/bus.h"
+#include "machine.h"
+#include "pages.h"
+#include "report.h"
+#include "test.h"
+
+#define CONTRACT_VERSION "0.1.0"
+#define WAKE_NS		 200000
+#define SPINS		 4000
+#define TURNS_MAX	 (UINT64_C(1) << 32)
+#define MESSAGE_SIZE	 480
+
+enum verdict { PASS, FAIL, WEDGED, SKIPPED };
+
+struct machine machine;
+
+static struct {
+	bool running;
+	void *place;
+	uint64_t deadline;
+	enum verdict verdict;
+	char message[MESSAGE_SIZE];
+	const char *file;
+	int line;
+} test;
+
+static struct {
+	uint64_t watchdog, wake, requested;
+	void (*handler)(void);
+	volatile uint64_t interrupts;
+} timer = {UINT64_MAX, UINT64_MAX, UINT64_MAX, NULL, 0};
+
+static struct {
+	void *place;
+	bool catching;
+	struct fault fault;
+	bool fault_noted;
+} processors[CPUS_MAX];
+
+static volatile bool reporting;
+static unsigned int slow = 1;
+static uint64_t seed;
+
+void conform_main(void);
+
+/* The machine's description */
+
+void machine_add_range(uint64_t start, uint64_t end, bool usable)
+{
+	if (machine.range_count < RANGES_MAX && start < end)
+		machine.ranges[machine.range_count++] = (struct range){start, end, usable};
+}
+
+void machine_add_slot(uint64_t address, uint64_t size, struct interrupt_line line)
+{
+	for (unsigned int i = 0; i < machine.slot_count; i++)
+		if (machine.slots[i].address == address)
+			return;
+	if (machine.slot_count < SLOTS_MAX)
+		machine.slots[machine.slot_count++] = (struct mmio_slot){address, size, line};
+}
+
+bool machine_has_memory(uint64_t start, uint64_t size)
+{
+	for (unsigned int i = 0; i < machine.range_count; i++)
+		if (machine.ranges[i].usable && start >= machine.ranges[i].start &&
+		    start < machine.ranges[i].end && size <= machine.ranges[i].end - start)
+			return true;
+	return false;
+}
+
+uint64_t machine_memory_size(void)
+{
+	uint64_t size = 0;
+
+	for (unsigned int i = 0; i < machine.range_count; i++)
+		if (machine.ranges[i].usable)
+			size += machine.ranges[i].end - machine.ranges[i].start;
+	return size;
+}
+
+void machine_end(void)
+{
+	arch_power_off();
+	for (;;)
+		arch_wait();
+}
+
+/* Time */
+
+uint64_t ticks_to_ns(uint64_t ticks)
+{
+	uint64_t frequency = arch_ticks_per_second();
+
+	return ticks / frequency * 1000000000 + ticks % frequency * 1000000000 / frequency;
+}
+
+uint64_t ns_to_ticks(uint64_t ns)
+{
+	uint64_t frequency = arch_ticks_per_second();
+
+	return ns / 1000000000 * frequency + ns % 1000000000 * frequency / 1000000000;
+}
+
+static void set_timer(void)
+{
+	uint64_t deadline = timer.watchdog;
+
+	if (timer.wake < deadline)
+		deadline = timer.wake;
+	if (timer.requested < deadline)
+		deadline = timer.requested;
+	arch_timer_set(deadline);
+}
+
+void timer_interrupt(void)
+{
+	uint64_t now = arch_ticks();
+
+	timer.interrupts++;
+	if (timer.wake <= now)
+		timer.wake = UINT64_MAX;
+	if (timer.requested <= now) {
+		void (*handler)(void) = timer.handler;
+
+		timer.requested = UINT64_MAX;
+		if (handler)
+			handler();
+	}
+	/* The test is being unwound, or it will be when its line is out. */
+	if (timer.watchdog <= now)
+		timer.watchdog = now + ns_to_ticks(1000000);
+	set_timer();
+}
+
+bool timer_wants_unwinding(struct unwinding *unwinding)
+{
+	if (!test.running || reporting || arch_ticks() < test.deadline)
+		return false;
+	test.verdict = WEDGED;
+	text_format(test.message, sizeof(test.message), "it did not end within its time");
+	*unwinding = (struct unwinding){&test.place, 1};
+	return true;
+}
+
+void timer_request(uint64_t deadline, void (*handler)(void))
+{
+	arch_interrupts_off();
+	timer.handler = handler;
+	timer.requested = deadline;
+	set_timer();
+	arch_interrupts_on();
+}
+
+bool timer_works(void)
+{
+	return timer.interrupts > 0;
+}
+
+struct deadline deadline_after_ms(unsigned int ms)
+{
+	return (struct deadline){arch_ticks() + ns_to_ticks((uint64_t)ms * slow * 1000000), 0};
+}
+
+/* Sleeps a moment: what we wait for may need this host processor. */
+static void doze(void)
+{
+	arch_interrupts_off();
+	timer.wake = arch_ticks() + ns_to_ticks(WAKE_NS);
+	set_timer();
+	arch_wait();
+}
+
+bool deadline_passed(struct deadline *deadline)
+{
+	deadline->turns++;
+	if (deadline->turns > TURNS_MAX)
+		return true;
+	if (deadline->turns % 64 == 0 && arch_ticks() >= deadline->end)
+		return true;
+	if (deadline->turns > SPINS && timer_works()) {
+		doze();
+		return arch_ticks() >= deadline->end;
+	}
+	arch_relax();
+	return false;
+}
+
+void sleep_ms(unsigned int ms)
+{
+	struct deadline deadline = {arch_ticks() + ns_to_ticks((uint64_t)ms * 1000000), SPINS};
+
+	while (!deadline_passed(&deadline))
+		;
+}
+
+/* Exceptions */
+
+bool fault_catch(void (*function)(void *), void *argument, struct fault *fault)
+{
+	unsigned int self = cpu_self();
+	int result;
+
+	processors[self].catching = true;
+	result = guarded_call(&processors[self].place, function, argument);
+	processors[self].catching = false;
+	if (result)
+		*fault = processors[self].fault;
+	return result;
+}
+
+struct unwinding fault_taken(const struct fault *fault)
+{
+	unsigned int self = cpu_self();
+
+	processors[self].fault = *fault;
+	if (processors[self].catching) {
+		processors[self].catching = false;
+		return (struct unwinding){&processors[self].place, 1};
+	}
+	if (self != 0) {
+		processors[self].fault_noted = true;
+		return (struct unwinding){&processors[self].place, 1};
+	}
+	if (test.running) {
+		test.verdict = FAIL;
+		text_format(test.message, sizeof(test.message),
+			    "exception 0x%lx (0x%lx) at 0x%lx, address 0x%lx", fault->kind,
+			    fault->detail, fault->place, fault->address);
+		return (struct unwinding){&test.place, 1};
+	}
+	report_line("exception 0x%lx (0x%lx) at 0x%lx, address 0x%lx, outside of a test", fault->kind,
+		    fault->detail, fault->place, fault->address);
+	machine_end();
+}
+
+void cpu_run(unsigned int cpu, void (*function)(void *), void *argument)
+{
+	guarded_call(&processors[cpu].place, function, argument);
+}
+
+/* Tests */
+
+void test_fail(const char *file, int line, const char *format, ...)
+{
+	va_list list;
+
+	va_start(list, format);
+	text_format_list(test.message, sizeof(test.message), format, list);
+	va_end(list);
+	test.file = file;
+	test.line = line;
+	test.verdict = FAIL;
+	unwind(&test.place, 1);
+}
+
+void test_skip(const char *format, ...)
+{
+	va_list list;
+
+	va_start(list, format);
+	text_format_list(test.message, sizeof(test.message), format, list);
+	va_end(list);
+	test.verdict = SKIPPED;
+	unwind(&test.place, 1);
+}
+
+static void call_test(void *argument)
+{
+	const struct test *entry = argument;
+
+	if (entry->device && !device_find(entry->device, entry->transport))
+		skip("no virtio device %u%s", entry->device,
+		     entry->transport == TRANSPORT_MMIO ? " on MMIO" :
+		     entry->transport == TRANSPORT_PCI	? " on PCI" :
+							  "");
+	if (!entry->device && entry->transport == TRANSPORT_MMIO && !device_find(0, TRANSPORT_MMIO))
+		skip("no virtio device on MMIO");
+	if (!entry->device && entry->transport == TRANSPORT_PCI && !device_find(0, TRANSPORT_PCI))
+		skip("no virtio device on PCI");
+	if (entry->cpus > machine.cpu_count)
+		skip("it needs %u processors, here are %u", entry->cpus, machine.cpu_count);
+	entry->run();
+}
+
+/* Everything as it was before the test. */
+static void clean_up(uint64_t mark)
+{
+	arch_interrupts_off();
+	timer.watchdog = timer.wake = timer.requested = UINT64_MAX;
+	set_timer();
+	arch_interrupts_on();
+	cpu_stop_all();
+	devices_reset_all();
+	interrupt_detach_all();
+	pages_release(mark);
+}
+
+static void run_guarded(const struct test *entry)
+{
+	uint64_t mark = pages_mark();
+	unsigned int limit = entry->limit_ms ? entry->limit_ms : LIMIT_MS;
+
+	for (unsigned int i = 0; i < CPUS_MAX; i++)
+		processors[i].catching = processors[i].fault_noted = false;
+	test.verdict = PASS;
+	test.file = NULL;
+	test.message[0] = 0;
+	test.deadline = arch_ticks() + ns_to_ticks((uint64_t)limit * slow * 1000000);
+	arch_interrupts_off();
+	timer.watchdog = test.deadline;
+	set_timer();
+	test.running = true;
+	arch_interrupts_on();
+	guarded_call(&test.place, call_test, (void *)entry);
+	test.running = false;
+	clean_up(mark);
+	for (unsigned int i = 1; i < CPUS_MAX && test.verdict == PASS; i++) {
+		const struct fault *fault = &processors[i].fault;
+
+		if (!processors[i].fault_noted)
+			continue;
+		test.verdict = FAIL;
+		text_format(test.message, sizeof(test.message),
+			    "exception 0x%lx (0x%lx) at 0x%lx, address 0x%lx, on processor %u",
+			    fault->kind, fault->detail, fault->place, fault->address, i);
+	}
+}
+
+static void report_verdict(const struct test *entry, unsigned int number)
+{
+	const char *path = test.file;
+
+	switch (test.verdict) {
+	case PASS:
+		report_raw("ok %u - %s # %s", number, entry->name, entry->requirements);
+		return;
+	case SKIPPED:
+		report_raw("ok %u - %s # SKIP %s", number, entry->name, test.message);
+		return;
+	default:
+		break;
+	}
+	for (char *c = test.message; *c; c++)
+		if (*c == '"' || *c == '\\')
+			*c = '\'';
+	report_raw("not ok %u - %s # %s", number, entry->name, entry->requirements);
+	report_raw("  ---");
+	report_raw("  verdict: %s", test.verdict == WEDGED ? "wedged" : "fail");
+	report_raw("  message: \"%s\"", test.message);
+	if (path)
+		report_raw("  at: \"%s:%d\"", path, test.line);
+	report_raw("  ...");
+}
+
+void report_busy(bool busy)
+{
+	reporting = busy;
+}
+
+static bool selected(const struct test *entry)
+{
+	char word[64];
+
+	if (text_option(machine.command_line, "only", word, sizeof(word)) &&
+	    !text_matches(word, entry->name))
+		return false;
+	if (text_option(machine.command_line, "profile", word, sizeof(word)) && entry->profile &&
+	    !text_is(entry->profile, "base") && !text_is(entry->profile, ARCH_NAME) &&
+	    !text_is(entry->profile, word))
+		return false;
+	return true;
+}
+
+uint64_t option_number(const char *name, uint64_t otherwise)
+{
+	char word[32];
+
+	return text_option(machine.command_line, name, word, sizeof(word)) ? text_number(word) :
+									      otherwise;
+}
+
+/* xorshift64. */
+uint64_t random_number(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed;
+}
+
+static void run_tests(void)
+{
+	unsigned int count = (unsigned int)(tests_end - tests_start);
+	unsigned int verdicts[4] = {0};
+	uint64_t first = option_number("start", 1);
+
+	report_raw("TAP version 14");
+	report_raw("1..%u", count);
+	for (unsigned int i = 0; i < count; i++) {
+		const struct test *entry = &tests_start[i];
+
+		/* A boot that goes on says nothing of what came before. */
+		if (i + 1 < first)
+			continue;
+		if (!selected(entry)) {
+			report_raw("ok %u - %s # SKIP not selected", i + 1, entry->name);
+			verdicts[SKIPPED]++;
+			continue;
+		}
+		report_line("begin %u %s", i + 1, entry->name);
+		run_guarded(entry);
+		report_verdict(entry, i + 1);
+		verdicts[test.verdict]++;
+	}
+	report_end(verdicts[PASS], verdicts[FAIL], verdicts[WEDGED], verdicts[SKIPPED]);
+}
+
+static void report_machine(void)
+{
+	report_line("boot %lu contract " CONTRACT_VERSION " arch " ARCH_NAME
+		    " entry %s cpus %u memory %lu MiB",
+		    option_number("boot", 1), machine.entry, machine.cpu_count,
+		    (machine_memory_size() + (1 << 19)) >> 20);
+	report_line("hypervisor \"%s\" model \"%s\"", machine.hypervisor, machine.model);
+	report_line("clock %lu kHz by %s", arch_ticks_per_second() / 1000, arch_clock_source());
+	devices_report();
+	if (!timer_works())
+		report_line("note: the timer's interrupt does not come: a test that hangs is not "
+			    "ended");
+}
+
+void conform_main(void)
+{
+	struct deadline deadline;
+
+	arch_init();
+	pages_init();
+	console_init();
+	arch_describe();
+	if (!console_works())
+		console_init();
+	arch_start_interrupts();
+	slow = (unsigned int)option_number("slow", 1);
+	if (slow == 0 || slow > 1000)
+		slow = 1;
+	seed = option_number("seed", 1) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	timer_request(arch_ticks() + ns_to_ticks(1000000), NULL);
+	deadline = deadline_after_ms(200);
+	while (!timer_works() && !deadline_passed(&deadline))
+		;
+	devices_discover();
+	report_machine();
+	run_tests();
+	machine_end();
+}
