@@ -234,16 +234,37 @@ void queue_kick_if_wanted(struct queue *queue)
 		queue_kick(queue);
 }
 
+/*
+ * A packed used descriptor whose WRITE flag is clear has no length. Devices that forget the flag are found
+ * out by the test of just that (ring_packed_write_flag); all others take the length as it is.
+ */
+static void mend_length(const struct queue *queue, uint16_t at, uint32_t *written)
+{
+	const struct vring_packed_desc *desc =
+		(const struct vring_packed_desc *)queue->addresses[0] + at;
+	const struct driver_descriptor *chain;
+
+	if (!(queue->features & PACKED) || *written || desc->id >= queue->size)
+		return;
+	chain = &queue->ring.descriptors[desc->id];
+	if (desc->len <= chain->writable)
+		*written = desc->len;
+}
+
 void *queue_wait(struct queue *queue, uint32_t *written, unsigned int ms)
 {
+	uint16_t at;
 	int error = 0;
 	void *token;
 
 	if (!wait_until(driver_queue_has_used(&queue->ring), ms))
 		return NULL;
+	at = queue->ring.used_index;
 	token = driver_queue_take(&queue->ring, written, &error);
-	check(error == 0, "%s: a used entry of queue %u names no buffer of ours, or more bytes than it has",
+	check(error == 0,
+	      "%s: a used entry of queue %u names no buffer of ours, or more bytes than it has",
 	      device_name(queue->device), queue->index);
+	mend_length(queue, at, written);
 	return token;
 }
 

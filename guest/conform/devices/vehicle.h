@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What ring, transport and life-cycle tests drive: a device of any type for which one well-formed
+ * request is known. Block: a read; entropy: a few bytes; net: a frame to send; console: a byte to print.
+ */
+#ifndef CONFORM_VEHICLE_H
+#define CONFORM_VEHICLE_H
+
+#include "bus/bus.h"
+
+#define ANSWER_MS   3000
+#define REQUEST_MAX 32 /* requests at once that one area has place for */
+
+struct vehicle {
+	struct device *device;
+	uint32_t queue_index;
+	uint8_t *area; /* REQUEST_SIZE bytes for each request at once */
+	unsigned int area_count;
+};
+
+#define REQUEST_SIZE 1024
+
+struct request {
+	struct driver_buffer buffers[4];
+	unsigned int readable, writable;
+	uint8_t *memory;
+};
+
+/* The nth device that can be one: of this transport, offering all of these features. */
+bool vehicle_get(unsigned int nth, enum transport transport, uint64_t features,
+		 struct vehicle *vehicle);
+/* The first whose request needs one descriptor; false: none. */
+bool vehicle_get_simple(uint64_t features, struct vehicle *vehicle);
+/* Opens it with these features, sets its queues up (that for requests is returned), runs it. */
+struct queue *vehicle_open(struct vehicle *vehicle, uint64_t features, uint32_t size);
+/* The same up to before DRIVER_OK. */
+struct queue *vehicle_set_up(struct vehicle *vehicle, uint64_t features, uint32_t size);
+/* Makes the well-formed request number @slot. */
+void vehicle_build(struct vehicle *vehicle, unsigned int slot, struct request *request);
+/* What is wrong with its result, or NULL. */
+const char *vehicle_verify(const struct vehicle *vehicle, const struct request *request,
+			   uint32_t written);
+/* One request from beginning to end; NULL or what is wrong. */
+const char *vehicle_do(struct vehicle *vehicle, struct queue *queue);
+/* A failed check where one does not succeed. */
+void vehicle_must_do(struct vehicle *vehicle, struct queue *queue, const char *when);
+/* After an attack: a reset, set-up anew, and a request, which must all work. */
+void vehicle_heal(struct vehicle *vehicle, const char *after);
+
+#define for_each_vehicle(vehicle, transport, features)                                           \
+	for (unsigned int vehicle_index = 0;                                                     \
+	     vehicle_index < 16 && (vehicle_get(vehicle_index, transport, features, &(vehicle)) || \
+				    ({                                                           \
+					    if (vehicle_index == 0)                              \
+						    skip("no device for it");                    \
+					    false;                                               \
+				    }));                                                         \
+	     vehicle_index++)
+
+#endif

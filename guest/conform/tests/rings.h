@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* What the files of chapter rings share: rings by their fields, and how an attack goes. */
+#ifndef CONFORM_RINGS_H
+#define CONFORM_RINGS_H
+
+#include "bus/bus.h"
+#include "devices/vehicle.h"
+#include "pages.h"
+#include "report.h"
+#include "virtio/ring.h"
+
+#define SPLIT 0 /* as the feature of a ring's format */
+
+static inline struct vring_desc *split_table_of(const struct queue *queue)
+{
+	return (struct vring_desc *)queue->addresses[0];
+}
+
+static inline volatile uint16_t *available_of(const struct queue *queue)
+{
+	return (volatile uint16_t *)queue->addresses[1]; /* flags, idx, ring, used_event */
+}
+
+static inline volatile uint16_t *used_of(const struct queue *queue)
+{
+	return (volatile uint16_t *)queue->addresses[2]; /* flags, idx */
+}
+
+static inline volatile struct vring_used_elem *used_ring_of(const struct queue *queue)
+{
+	return (volatile struct vring_used_elem *)(queue->addresses[2] + 4);
+}
+
+static inline struct vring_packed_desc *packed_ring_of(const struct queue *queue)
+{
+	return (struct vring_packed_desc *)queue->addresses[0];
+}
+
+/*
+ * An attack: open a vehicle with these features, let craft() put variant number n into the ring (false:
+ * there are no more), kick, give the device a moment; then the device must be healed by a reset.
+ */
+typedef bool craft_function(struct vehicle *vehicle, struct queue *queue, unsigned int variant);
+void attack_vehicles(uint64_t features, craft_function *craft, const char *what);
+
+/* Makes descriptor @head available in a split ring, without a driver's bookkeeping. */
+void split_offer(struct queue *queue, uint16_t head);
+
+#endif

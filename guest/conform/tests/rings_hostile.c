@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Chapter rings: what a driver must not do (VIRTIO 1.4, 2.7), done once each; afterwards a reset heals. */
+#include "tests/rings.h"
+
+#define MOMENT_MS 15
+
+static const uint64_t wild_addresses[] = {
+	0xfffffffffffffff8, 0xffffffffffffffff, 0x8000000000000000, 0x00ffffffffffff00,
+	0xfee00000,	    0xfec00000,		0x0a000000,	    0xd0000000,
+};
+#define WILD_COUNT (sizeof(wild_addresses) / sizeof(wild_addresses[0]))
+
+static uint32_t told, attacks;
+
+void attack_vehicles(uint64_t features, craft_function *craft, const char *what)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, features)
+	{
+		struct device *device = vehicle.device;
+		uint64_t mark = pages_mark();
+
+		for (unsigned int variant = 0; variant < 64; variant++) {
+			struct queue *queue;
+			char after[100];
+			/* What no device has to do with. */
+			uint64_t *canary;
+
+			pages_release(mark);
+			canary = pages_get(PAGE_SIZE);
+			for (unsigned int i = 0; i < PAGE_SIZE / 8; i++)
+				canary[i] = 0xc0ffee00 + i;
+			queue = vehicle_open(&vehicle, features, 16);
+			if (!craft(&vehicle, queue, variant))
+				break;
+			queue_kick(queue);
+			wait_until(device->ops->status(device) & NEEDS_RESET, MOMENT_MS);
+			attacks++;
+			if (device->ops->status(device) & NEEDS_RESET)
+				told++;
+			for (unsigned int i = 0; i < PAGE_SIZE / 8; i++)
+				check(canary[i] == 0xc0ffee00 + i,
+				      "%s: memory was overwritten by %s, variant %u",
+				      device_name(device), what, variant);
+			text_format(after, sizeof(after), "after %s, variant %u", what, variant);
+			vehicle_heal(&vehicle, after);
+		}
+		device_reset(device);
+	}
+}
+
+static uint16_t write_flag(const struct vehicle *vehicle)
+{
+	return vehicle->queue_index == 1 ? 0 : VRING_DESC_F_WRITE;
+}
+
+static bool craft_zero(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	struct vring_desc *table = split_table_of(queue);
+	struct request request;
+	unsigned int count;
+
+	if (variant > 2)
+		return false;
+	vehicle_build(vehicle, 0, &request);
+	count = request.readable + request.writable;
+	if (variant == 0) { /* one that is all there is */
+		table[0] = (struct vring_desc){(uint64_t)vehicle->area, 0, write_flag(vehicle), 0};
+	} else { /* before or after what would be well-formed */
+		unsigned int at = variant == 1 ? 0 : count;
+
+		for (unsigned int i = 0, from = 0; i <= count; i++) {
+			bool empty = i == at;
+			unsigned int which = empty ? (from ? from - 1 : 0) : from;
+			struct driver_buffer buffer = request.buffers[which];
+
+			table[i] = (struct vring_desc){
+				buffer.address.value, empty ? 0 : buffer.length,
+				(uint16_t)((which >= request.readable ? VRING_DESC_F_WRITE : 0) |
+					   (i < count ? VRING_DESC_F_NEXT : 0)),
+				(uint16_t)(i + 1)};
+			if (!empty)
+				from++;
+		}
+	}
+	split_offer(queue, 0);
+	return true;
+}
+
+TEST(ring_zero_length, "AVP-RING-035", .limit_ms = 20000)
+{
+	attack_vehicles(SPLIT, craft_zero, "a descriptor of length 0");
+}
+
+static bool craft_loop(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	struct vring_desc *table = split_table_of(queue);
+	unsigned int length = variant == 0 ? 1 : variant == 1 ? 2 : queue->size;
+
+	if (variant > 2)
+		return false;
+	for (unsigned int i = 0; i < length; i++)
+		table[i] = (struct vring_desc){(uint64_t)vehicle->area, 16,
+					       write_flag(vehicle) | VRING_DESC_F_NEXT,
+					       (uint16_t)((i + 1) % length)};
+	split_offer(queue, 0);
+	return true;
+}
+
+TEST(ring_split_loop, "AVP-RING-036", .limit_ms = 20000)
+{
+	attack_vehicles(SPLIT, craft_loop, "a chain that loops");
+}
+
+static bool craft_indirect_loop(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	struct vring_desc *inner = queue->ring.indirect_tables;
+
+	if (variant > 1)
+		return false;
+	inner[0] = (struct vring_desc){(uint64_t)vehicle->area, 16,
+				       write_flag(vehicle) | VRING_DESC_F_NEXT, 1};
+	inner[1] = (struct vring_desc){(uint64_t)vehicle->area, 16,
+				       write_flag(vehicle) | VRING_DESC_F_NEXT,
+				       variant == 0 ? 0 : 1};
+	split_table_of(queue)[0] =
+		(struct vring_desc){(uint64_t)inner, 32, VRING_DESC_F_INDIRECT, 0};
+	split_offer(queue, 0);
+	return true;
+}
+
+TEST(ring_split_indirect_loop, "AVP-RING-036", .limit_ms = 20000)
+{
+	attack_vehicles(INDIRECT, craft_indirect_loop, "an indirect table that loops");
+}
+
+static bool craft_overlong(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	struct vring_desc *table = split_table_of(queue);
+	uint64_t start, end;
+
+	if (variant > 1)
+		return false;
+	pages_free_range(&start, &end);
+	/* In sum more than 2^32: each piece as long as there is memory, or longer. */
+	for (unsigned int i = 0; i < queue->size; i++)
+		table[i] = (struct vring_desc){
+			variant ? (uint64_t)vehicle->area : end - PAGE_SIZE,
+			variant ? UINT32_MAX : PAGE_SIZE,
+			(uint16_t)(write_flag(vehicle) |
+				   (i + 1u < queue->size ? VRING_DESC_F_NEXT : 0)),
+			(uint16_t)(i + 1)};
+	if (variant == 0) /* longer than the queue, by a loop at its end */
+		table[queue->size - 1].flags |= VRING_DESC_F_NEXT;
+	split_offer(queue, 0);
+	return true;
+}
+
+TEST(ring_split_overlong, "AVP-RING-037", .limit_ms = 20000)
+{
+	attack_vehicles(SPLIT, craft_overlong, "a chain that is too long");
+}
+
+static bool craft_next_wild(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	static const uint16_t wild[] = {16, 17, 0x8000, 0xffff};
+	struct vring_desc *table = split_table_of(queue);
+
+	if (variant >= 8)
+		return false;
+	table[0] = (struct vring_desc){(uint64_t)vehicle->area, 16,
+				       write_flag(vehicle) | VRING_DESC_F_NEXT, wild[variant % 4]};
+	split_offer(queue, variant < 4 ? 0 : wild[variant % 4]);
+	return true;
+}
+
+TEST(ring_split_next_wild, "AVP-RING-038", .limit_ms = 20000)
+{
+	attack_vehicles(SPLIT, craft_next_wild, "a number that is not in the table");
+}
+
+static bool craft_address(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	struct request request;
+	unsigned int total, victim;
+
+	if (variant >= WILD_COUNT + 2)
+		return false;
+	vehicle_build(vehicle, 0, &request);
+	total = request.readable + request.writable;
+	victim = total > 1 ? 1 : 0; /* of a read the data */
+	if (variant < WILD_COUNT) {
+		request.buffers[victim].address.value = wild_addresses[variant];
+	} else { /* beyond the end of memory, and across it */
+		uint64_t end = 0;
+
+		for (unsigned int i = 0; i < machine.range_count; i++)
+			if (machine.ranges[i].usable && machine.ranges[i].end > end)
+				end = machine.ranges[i].end;
+		request.buffers[victim].address.value = end + (variant == WILD_COUNT ? 0x1000000 : 0);
+		if (variant > WILD_COUNT)
+			request.buffers[victim].address.value -= 1;
+		request.buffers[victim].length = 512;
+	}
+	driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable, queue);
+	return true;
+}
+
+TEST(ring_address_wild, "AVP-RING-039", .limit_ms = 30000)
+{
+	attack_vehicles(SPLIT, craft_address, "a buffer where there is no memory");
+}
+
+static bool craft_direction(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	struct vring_desc *table = split_table_of(queue);
+
+	if (variant > 1)
+		return false;
+	if (variant == 0) { /* readable after writable */
+		table[0] = (struct vring_desc){(uint64_t)vehicle->area, 16,
+					       VRING_DESC_F_WRITE | VRING_DESC_F_NEXT, 1};
+		table[1] = (struct vring_desc){(uint64_t)vehicle->area + 512, 16, 0, 0};
+	} else { /* the only buffer is of the wrong direction */
+		table[0] = (struct vring_desc){(uint64_t)vehicle->area, 64,
+					       write_flag(vehicle) ^ VRING_DESC_F_WRITE, 0};
+	}
+	split_offer(queue, 0);
+	return true;
+}
+
+TEST(ring_direction_order, "AVP-RING-040", .limit_ms = 20000)
+{
+	attack_vehicles(SPLIT, craft_direction, "a buffer of the wrong direction");
+}
+
+static bool craft_indirect(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	struct vring_desc *table = split_table_of(queue), *inner = queue->ring.indirect_tables;
+	uint32_t length = 16;
+	uint16_t flags = VRING_DESC_F_INDIRECT;
+
+	inner[0] = (struct vring_desc){(uint64_t)vehicle->area, 16, write_flag(vehicle), 0};
+	table[0].addr = (uint64_t)inner;
+	switch (variant) {
+	case 0:
+		length = 0;
+		break;
+	case 1:
+		length = 17;
+		break;
+	case 2:
+		length = 15;
+		break;
+	case 3:
+		table[0].addr = 0xfffffffffffffff0;
+		break;
+	case 4: /* a table in a table */
+		inner[0] = (struct vring_desc){(uint64_t)inner, 16, VRING_DESC_F_INDIRECT, 0};
+		break;
+	case 5:
+		flags |= VRING_DESC_F_NEXT;
+		break;
+	case 6:
+		length = UINT32_MAX & ~15u;
+		break;
+	case 7: /* next beyond the table */
+		inner[0].flags |= VRING_DESC_F_NEXT;
+		inner[0].next = 60000;
+		break;
+	default:
+		return false;
+	}
+	table[0].len = length;
+	table[0].flags = flags;
+	table[0].next = 0;
+	split_offer(queue, 0);
+	return true;
+}
+
+TEST(ring_split_indirect_wild, "AVP-RING-041", .limit_ms = 30000)
+{
+	attack_vehicles(INDIRECT, craft_indirect, "a wild indirect table");
+}
+
+static bool craft_indices(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	static const uint16_t jumps[] = {17, 0x7fff, 0x8000, 0xffff, 0xfff0};
+
+	if (variant >= 5)
+		return false;
+	split_table_of(queue)[0] =
+		(struct vring_desc){(uint64_t)vehicle->area, 16, write_flag(vehicle), 0};
+	available_of(queue)[1] = jumps[variant];
+	return true;
+}
+
+TEST(ring_split_idx_jump, "AVP-RING-042", .limit_ms = 20000)
+{
+	attack_vehicles(SPLIT, craft_indices, "a jump of the available index");
+}
+
+static bool craft_event(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	static const uint16_t values[] = {0xffff, 0x8000, 2, 0x5555};
+	struct request request;
+
+	if (variant >= 4)
+		return false;
+	vehicle_build(vehicle, 0, &request);
+	driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable, queue);
+	if (queue->features & PACKED) {
+		((volatile uint16_t *)queue->addresses[1])[0] = values[variant];
+		((volatile uint16_t *)queue->addresses[1])[1] = values[3 - variant];
+	} else {
+		available_of(queue)[0] = values[variant];
+		available_of(queue)[2 + queue->size] = values[3 - variant];
+	}
+	return true;
+}
+
+TEST(ring_event_wild, "AVP-RING-045", .limit_ms = 20000)
+{
+	struct vehicle vehicle;
+
+	attack_vehicles(SPLIT, craft_event, "wild suppression fields");
+	if (vehicle_get(0, TRANSPORT_ANY, EVENT_INDEX, &vehicle))
+		attack_vehicles(EVENT_INDEX, craft_event, "a wild event index");
+	if (vehicle_get(0, TRANSPORT_ANY, PACKED | EVENT_INDEX, &vehicle))
+		attack_vehicles(PACKED | EVENT_INDEX, craft_event, "a wild event suppression");
+}
+
+static bool craft_overlap(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	struct request request;
+
+	if (variant > 3)
+		return false;
+	vehicle_build(vehicle, 0, &request);
+	for (unsigned int i = request.readable; i < request.readable + request.writable; i++)
+		request.buffers[i].address.value =
+			variant == 3 ? (uint64_t)request.memory : queue->addresses[variant];
+	driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable, queue);
+	return true;
+}
+
+TEST(ring_used_overlap, "AVP-RING-048", .limit_ms = 20000)
+{
+	attack_vehicles(SPLIT, craft_overlap, "a buffer that is the ring itself");
+}
+
+static bool craft_changing(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	struct request request;
+	uint64_t until;
+
+	if (variant > 1)
+		return false;
+	for (int i = 0; i < 3; i++) {
+		vehicle_build(vehicle, (unsigned int)i, &request);
+		driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable,
+				 queue);
+	}
+	queue_kick(queue);
+	until = arch_ticks() + ns_to_ticks(3000000);
+	while (arch_ticks() < until) {
+		volatile struct vring_desc *table = split_table_of(queue);
+		unsigned int which = (unsigned int)random_number() % 8;
+
+		if (variant == 0)
+			table[which].len = (uint32_t)random_number() % 600;
+		else
+			table[which].flags = (uint16_t)random_number() & 3;
+	}
+	return true;
+}
+
+TEST(ring_exposed_changed, "AVP-RING-044", .limit_ms = 20000)
+{
+	attack_vehicles(SPLIT, craft_changing, "descriptors that change while they are used");
+}
+
+/* Where the parts of a queue must not be; the device is told of it before it runs. */
+static void attack_parts(bool unaligned)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		uint64_t mark = pages_mark();
+
+		for (unsigned int part = 0; part < 3; part++)
+			for (unsigned int variant = 0; variant < (unaligned ? 1 : WILD_COUNT + 1);
+			     variant++) {
+				struct queue *queue;
+				char after[80];
+
+				pages_release(mark);
+				device_open(device, SPLIT);
+				queue = queue_prepare(device, vehicle.queue_index, 16);
+				queue->addresses[part] = unaligned ? queue->addresses[part] + 1 :
+							 variant < WILD_COUNT ?
+								     wild_addresses[variant] :
+								     queue->addresses[(part + 1) % 3];
+				queue_tell(queue);
+				device_run(device);
+				queue_kick(queue);
+				sleep_ms(2);
+				text_format(after, sizeof(after), "after part %u at 0x%lx", part,
+					    queue->addresses[part]);
+				vehicle_heal(&vehicle, after);
+			}
+		device_reset(device);
+	}
+}
+
+TEST(ring_parts_wild, "AVP-RING-047", .limit_ms = 60000)
+{
+	attack_parts(false);
+}
+
+TEST(ring_parts_unaligned, "AVP-RING-047", .limit_ms = 20000)
+{
+	attack_parts(true);
+}
+
+TEST(ring_broken_told, "AVP-RING-049", .limit_ms = 20000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+
+		split_offer(queue, 0xffff);
+		queue_kick(queue);
+		check(wait_until(vehicle.device->ops->status(vehicle.device) & NEEDS_RESET, 1000),
+		      "SHOULD: %s: status 0x%x after a head that is not in the table",
+		      device_name(vehicle.device), vehicle.device->ops->status(vehicle.device));
+		vehicle_heal(&vehicle, "after a head that is not in the table");
+	}
+}

@@ -1,0 +1,607 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Chapter rings: what both formats must do (VIRTIO 1.4, 2.7 and 2.8), each test once for each. */
+#include "tests/rings.h"
+
+#include <linux/virtio_blk.h>
+
+#define MANY 100
+
+void split_offer(struct queue *queue, uint16_t head)
+{
+	volatile uint16_t *available = available_of(queue);
+
+	available[2 + available[1] % queue->size] = head;
+	shared_release(&available[1], (uint16_t)(available[1] + 1));
+}
+
+static void serve_one(uint64_t format)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, format)
+	{
+		struct queue *queue = vehicle_open(&vehicle, format, 0);
+
+		for (int i = 0; i < MANY; i++)
+			vehicle_must_do(&vehicle, queue, "of a hundred");
+		sleep_ms(2);
+		check(!driver_queue_has_used(&queue->ring), "%s: a request was used twice",
+		      device_name(vehicle.device));
+	}
+}
+
+TEST(ring_split_request, "AVP-RING-001", .limit_ms = 20000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		struct queue *queue = vehicle_open(&vehicle, SPLIT, 0);
+
+		vehicle_must_do(&vehicle, queue, "in a split ring");
+		check(used_of(queue)[1] == 1, "%s: used.idx is %u after one request",
+		      device_name(vehicle.device), used_of(queue)[1]);
+		check(used_ring_of(queue)[0].id == 0, "%s: used id %u for the head 0",
+		      device_name(vehicle.device), used_ring_of(queue)[0].id);
+	}
+	serve_one(SPLIT);
+}
+
+TEST(ring_packed_request, "AVP-RING-002", .limit_ms = 20000)
+{
+	serve_one(PACKED);
+}
+
+/* Requests of one descriptor, as many at once as the ring takes. */
+static void serve_full(struct vehicle *vehicle, struct queue *queue, uint64_t total)
+{
+	uint64_t added = 0, done = 0;
+
+	while (done < total) {
+		uint32_t written;
+		struct request request;
+		int error = 0;
+
+		vehicle_build(vehicle, 0, &request);
+		while (added < total && driver_queue_add(&queue->ring, request.buffers,
+							 request.readable, request.writable,
+							 vehicle) == 0)
+			added++;
+		queue_kick_if_wanted(queue);
+		check(wait_until(driver_queue_has_used(&queue->ring), ANSWER_MS),
+		      "%s: %lu of %lu requests were used, then no more", device_name(vehicle->device),
+		      done, added);
+		while (driver_queue_take(&queue->ring, &written, &error))
+			done++;
+		check(error == 0, "%s: a used entry after %lu requests is wrong",
+		      device_name(vehicle->device), done);
+	}
+}
+
+static void serve_wrap(uint64_t format, uint32_t size, uint64_t total)
+{
+	struct vehicle vehicle;
+	struct queue *queue;
+
+	if (!vehicle_get_simple(format, &vehicle))
+		skip("no device for it");
+	queue = vehicle_open(&vehicle, format, size);
+	serve_full(&vehicle, queue, total);
+}
+
+TEST(ring_split_wrap, "AVP-RING-003", .limit_ms = 60000)
+{
+	serve_wrap(SPLIT, RING_MAX, 3 * 65536 + 100);
+}
+
+TEST(ring_packed_wrap, "AVP-RING-003", .limit_ms = 30000)
+{
+	serve_wrap(PACKED, 16, 100 * 16 + 5);
+	serve_wrap(PACKED, RING_MAX, 100 * RING_MAX + 5);
+}
+
+static void serve_sizes(uint64_t format)
+{
+	struct vehicle vehicle;
+
+	for (uint32_t size = 1; size <= 1024; size *= 2) {
+		struct queue *queue;
+		uint64_t mark;
+
+		if (!vehicle_get_simple(format, &vehicle))
+			skip("no device for it");
+		mark = pages_mark();
+		if (size > vehicle.device->ops->queue_size(vehicle.device, vehicle.queue_index))
+			break;
+		queue = vehicle_open(&vehicle, format, size);
+		serve_full(&vehicle, queue, 3 * size);
+		check(device_reset(vehicle.device), "no reset");
+		pages_release(mark);
+	}
+}
+
+TEST(ring_split_full, "AVP-RING-004", .limit_ms = 20000)
+{
+	serve_sizes(SPLIT);
+}
+
+TEST(ring_packed_full, "AVP-RING-004", .limit_ms = 20000)
+{
+	serve_sizes(PACKED);
+}
+
+TEST(ring_packed_odd_size, "AVP-RING-005", .limit_ms = 20000)
+{
+	static const uint32_t sizes[] = {3, 7, 33, 63};
+
+	for (unsigned int i = 0; i < 4; i++)
+		serve_wrap(PACKED, sizes[i], 10 * sizes[i] + 1);
+}
+
+TEST(ring_packed_avail_flag, "AVP-RING-009")
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, PACKED)
+	{
+		struct queue *queue = vehicle_open(&vehicle, PACKED, 16);
+		struct vring_packed_desc *ring = packed_ring_of(queue), before;
+		struct request request;
+
+		vehicle_must_do(&vehicle, queue, "before");
+		vehicle_build(&vehicle, 1, &request);
+		/* Written, but with the flags that an entry has that was not made available. */
+		ring[queue->ring.available_index] = (struct vring_packed_desc){
+			.addr = request.buffers[0].address.value,
+			.len = request.buffers[0].length,
+			.id = 5,
+			.flags = request.readable ? 0 : VRING_DESC_F_WRITE,
+		};
+		before = ring[queue->ring.available_index];
+		for (int i = 0; i < 10; i++)
+			queue_kick(queue);
+		sleep_ms(20);
+		check(!memcmp(&before, &ring[queue->ring.available_index], sizeof(before)),
+		      "%s: an entry that was not available was used", device_name(vehicle.device));
+		memset(&ring[queue->ring.available_index], 0, sizeof(before));
+		vehicle_must_do(&vehicle, queue, "after kicks for nothing");
+	}
+}
+
+TEST(ring_packed_used_final, "AVP-RING-010")
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, PACKED)
+	{
+		struct queue *queue = vehicle_open(&vehicle, PACKED, 16);
+		struct vring_packed_desc first;
+
+		vehicle_must_do(&vehicle, queue, "before");
+		first = packed_ring_of(queue)[0];
+		check(first.id == 0, "%s: the used descriptor has id %u, not 0",
+		      device_name(vehicle.device), first.id);
+		vehicle_must_do(&vehicle, queue, "again");
+		check(!memcmp(&first, &packed_ring_of(queue)[0], sizeof(first)),
+		      "%s: a used descriptor was changed afterwards", device_name(vehicle.device));
+	}
+}
+
+TEST(ring_packed_write_flag, "AVP-RING-015")
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, PACKED)
+	{
+		struct queue *queue = vehicle_open(&vehicle, PACKED, 16);
+		bool writes = vehicle.device->id == VIRTIO_ID_BLOCK ||
+			      vehicle.device->id == VIRTIO_ID_RNG;
+		uint16_t flags;
+
+		vehicle_must_do(&vehicle, queue, "before");
+		flags = packed_ring_of(queue)[0].flags;
+		check(!!(flags & VRING_DESC_F_WRITE) == writes,
+		      "%s: flags 0x%x of the used descriptor, whose buffer was %swritten",
+		      device_name(vehicle.device), flags, writes ? "" : "not ");
+	}
+}
+
+TEST(ring_readonly_unwritten, "AVP-RING-011")
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct request request;
+		uint8_t before[256];
+		uint32_t written, size;
+
+		for (int i = 0; i < 20; i++) {
+			vehicle_build(&vehicle, 0, &request);
+			if (request.readable == 0)
+				break;
+			size = request.buffers[0].length;
+			memcpy(before, request.memory, size);
+			check(queue_do(queue, request.buffers, request.readable, request.writable,
+				       &written, ANSWER_MS),
+			      "%s: a request was not used", device_name(vehicle.device));
+			check(!memcmp(before, request.memory, size),
+			      "%s: a device-readable buffer was written to",
+			      device_name(vehicle.device));
+		}
+	}
+}
+
+TEST(ring_table_unwritten, "AVP-RING-012")
+{
+	struct vehicle vehicle;
+	static uint8_t before[16 * 16 + 64];
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct request request;
+		uint32_t written;
+		size_t size = (size_t)(queue->ring.layout.driver + 6 + 2 * queue->size);
+
+		vehicle_build(&vehicle, 0, &request);
+		check(driver_queue_add(&queue->ring, request.buffers, request.readable,
+				       request.writable, queue) == 0,
+		      "no room");
+		memcpy(before, queue->memory, size);
+		queue_kick(queue);
+		check(queue_wait(queue, &written, ANSWER_MS), "%s: a request was not used",
+		      device_name(vehicle.device));
+		check(!memcmp(before, queue->memory, size),
+		      "%s: descriptor table or available ring were written to",
+		      device_name(vehicle.device));
+	}
+}
+
+TEST(ring_used_length, "AVP-RING-014")
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct request request;
+		uint32_t written = 0, space = 0;
+
+		vehicle_build(&vehicle, 0, &request);
+		/* A byte that random bytes hardly all are: so one sees how far they go. */
+		if (vehicle.device->id == VIRTIO_ID_RNG)
+			memset(request.memory, 0xa5, REQUEST_SIZE);
+		for (unsigned int i = request.readable; i < request.readable + request.writable; i++)
+			space += request.buffers[i].length;
+		check(queue_do(queue, request.buffers, request.readable, request.writable, &written,
+			       ANSWER_MS),
+		      "%s: a request was not used", device_name(vehicle.device));
+		check(written <= space, "%s: used length %u of %u bytes",
+		      device_name(vehicle.device), written, space);
+		if (vehicle.device->id == VIRTIO_ID_RNG && written > 8) {
+			unsigned int same = 0;
+
+			for (uint32_t i = written - 8; i < written; i++)
+				same += request.memory[i] == 0xa5;
+			check(same < 8, "%s: used length %u, but the last bytes were not written",
+			      device_name(vehicle.device), written);
+		}
+	}
+}
+
+/* The same read, cut in every way. */
+static void cut_reads(uint64_t format)
+{
+	struct vehicle vehicle;
+	static const unsigned int cuts[] = {1, 3, 16, 100, 511};
+	struct queue *queue;
+	uint8_t *plain, *cut;
+
+	if (!device_find(VIRTIO_ID_BLOCK, TRANSPORT_ANY))
+		skip("no block device");
+	for_each_vehicle(vehicle, TRANSPORT_ANY, format)
+	{
+		if (vehicle.device->id != VIRTIO_ID_BLOCK)
+			continue;
+		queue = vehicle_open(&vehicle, format, RING_MAX);
+		vehicle_must_do(&vehicle, queue, "in one piece");
+		plain = vehicle.area + 256;
+		cut = pages_get(PAGE_SIZE);
+		for (unsigned int c = 0; c < 5; c++) {
+			struct driver_buffer buffers[64];
+			struct virtio_blk_outhdr *header = (struct virtio_blk_outhdr *)(cut + 1024);
+			unsigned int count = 0, readable;
+			uint32_t written = 0;
+
+			*header = (struct virtio_blk_outhdr){.type = VIRTIO_BLK_T_IN};
+			memset(cut, 0, 512);
+			cut[2048] = 0xee;
+			/* The header in single bytes, or at once with the largest cut. */
+			for (unsigned int i = 0; i < 16; i += c == 4 ? 16 : 4)
+				buffers[count++] =
+					buffer_of((uint8_t *)header + i, c == 4 ? 16 : 4);
+			readable = count;
+			for (unsigned int i = 0; i < 512 && count < 60;) {
+				unsigned int size = count == 59 || 512 - i < cuts[c] ? 512 - i : cuts[c];
+
+				buffers[count++] = buffer_of(cut + i, size);
+				i += size;
+			}
+			buffers[count++] = buffer_of(cut + 2048, 1);
+			if (count > queue->size)
+				continue;
+			check(queue_do(queue, buffers, readable, count - readable, &written,
+				       ANSWER_MS),
+			      "%s: a read in %u descriptors was not used", device_name(vehicle.device),
+			      count);
+			check(cut[2048] == 0 && written == 513,
+			      "%s: a read in %u descriptors has status %u and used length %u",
+			      device_name(vehicle.device), count, cut[2048], written);
+			check(!memcmp(plain, cut, 512), "%s: a read in %u descriptors gave other data",
+			      device_name(vehicle.device), count);
+		}
+	}
+}
+
+TEST(ring_split_framing, "AVP-RING-017")
+{
+	cut_reads(SPLIT);
+}
+
+TEST(ring_packed_framing, "AVP-RING-017")
+{
+	cut_reads(PACKED);
+}
+
+TEST(ring_chain_limit, "AVP-RING-018", .device = VIRTIO_ID_RNG)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		struct queue *queue;
+		struct driver_buffer *buffers;
+		uint32_t written = 0;
+
+		if (vehicle.device->id != VIRTIO_ID_RNG)
+			continue;
+		queue = vehicle_open(&vehicle, SPLIT, RING_MAX);
+		buffers = pages_get(queue->size * sizeof(*buffers));
+		for (unsigned int i = 0; i < queue->size; i++)
+			buffers[i] = buffer_of(vehicle.area + i, 1);
+		check(queue_do(queue, buffers, 0, queue->size, &written, ANSWER_MS),
+		      "%s: a chain of %u descriptors was not used", device_name(vehicle.device),
+		      queue->size);
+		check(written >= 1 && written <= queue->size, "used length %u", written);
+		vehicle_must_do(&vehicle, queue, "after it");
+	}
+}
+
+static void serve_indirect(uint64_t format)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, format | INDIRECT)
+	{
+		struct queue *queue = vehicle_open(&vehicle, format | INDIRECT, 16);
+
+		for (int i = 0; i < MANY; i++)
+			vehicle_must_do(&vehicle, queue, "by an indirect table");
+		/* With one buffer, too, which driver_queue_add would not make a table for. */
+		if (vehicle.device->id == VIRTIO_ID_RNG) {
+			struct driver_buffer parts[3];
+			uint32_t written = 0;
+
+			for (int i = 0; i < 3; i++)
+				parts[i] = buffer_of(vehicle.area + 100 * i, 8);
+			check(queue_do(queue, parts, 0, 3, &written, ANSWER_MS),
+			      "%s: an indirect table of three was not used",
+			      device_name(vehicle.device));
+			check(written >= 1 && written <= 24, "used length %u", written);
+		}
+	}
+}
+
+TEST(ring_split_indirect, "AVP-RING-019", .limit_ms = 10000)
+{
+	serve_indirect(SPLIT);
+}
+
+TEST(ring_packed_indirect, "AVP-RING-019", .limit_ms = 10000)
+{
+	serve_indirect(PACKED);
+}
+
+static void need_interrupts(const struct device *device)
+{
+	if (!device->connected)
+		skip("%s has no interrupt that this guest can find", device_name(device));
+}
+
+static void expect_notifications(uint64_t format)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, format)
+	{
+		struct queue *queue = vehicle_open(&vehicle, format, 16);
+		struct device *device = vehicle.device;
+
+		need_interrupts(device);
+		for (int i = 0; i < MANY; i++) {
+			uint32_t before = device->queue_interrupts;
+
+			vehicle_must_do(&vehicle, queue, "with notifications on");
+			check(wait_until(device->queue_interrupts != before, 1000),
+			      "%s: no interrupt for used buffer %d", device_name(device), i + 1);
+		}
+	}
+}
+
+TEST(ring_split_notify, "AVP-RING-023 AVP-IRQ-001", .limit_ms = 20000)
+{
+	expect_notifications(SPLIT);
+}
+
+TEST(ring_packed_notify, "AVP-RING-023", .limit_ms = 20000)
+{
+	expect_notifications(PACKED);
+}
+
+static void expect_none(uint64_t format)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, format)
+	{
+		struct queue *queue = vehicle_open(&vehicle, format, 16);
+		struct device *device = vehicle.device;
+		uint32_t before;
+
+		need_interrupts(device);
+		driver_queue_disable_interrupts(&queue->ring);
+		before = device->queue_interrupts;
+		for (int i = 0; i < 20; i++)
+			vehicle_must_do(&vehicle, queue, "with notifications off");
+		sleep_ms(5);
+		check(device->queue_interrupts == before,
+		      "SHOULD: %s: %u interrupts came though notifications were off",
+		      device_name(device), device->queue_interrupts - before);
+	}
+}
+
+TEST(ring_split_no_notify, "AVP-RING-024")
+{
+	expect_none(SPLIT);
+}
+
+TEST(ring_packed_no_notify, "AVP-RING-024")
+{
+	expect_none(PACKED);
+}
+
+/* Names a place three requests ahead; there an interrupt must come, over several rounds of the ring. */
+static void expect_at_event(uint64_t format)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, format | EVENT_INDEX)
+	{
+		/* A direct descriptor a request, so that places can be reckoned. */
+		struct queue *queue;
+		struct device *device = vehicle.device;
+
+		if (device->id == VIRTIO_ID_BLOCK)
+			continue;
+		queue = vehicle_open(&vehicle, format | EVENT_INDEX, 8);
+		need_interrupts(device);
+		for (int round = 0; round < 12; round++) {
+			uint32_t before;
+
+			if (format == PACKED) {
+				volatile uint16_t *event = (volatile uint16_t *)queue->addresses[1];
+				uint16_t place = queue->ring.used_index + 3;
+				bool wrap = queue->ring.used_wrap;
+
+				if (place >= queue->size) {
+					place -= queue->size;
+					wrap = !wrap;
+				}
+				event[0] = (uint16_t)(place | (wrap ? PACKED_WRAP : 0));
+				event[1] = VRING_PACKED_EVENT_FLAG_DESC;
+			} else {
+				available_of(queue)[2 + queue->size] =
+					(uint16_t)(queue->ring.used_index + 3);
+			}
+			shared_barrier();
+			before = device->queue_interrupts;
+			for (int i = 0; i < 4; i++)
+				vehicle_must_do(&vehicle, queue, "with an event index");
+			check(wait_until(device->queue_interrupts != before, 1000),
+			      "%s: no interrupt when the event index was passed, round %d",
+			      device_name(device), round);
+		}
+	}
+}
+
+TEST(ring_split_event_idx, "AVP-RING-025", .limit_ms = 15000)
+{
+	expect_at_event(SPLIT);
+}
+
+TEST(ring_packed_event_idx, "AVP-RING-025", .limit_ms = 15000)
+{
+	expect_at_event(PACKED);
+}
+
+TEST(ring_split_flags_ignored, "AVP-RING-026", .limit_ms = 15000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, EVENT_INDEX)
+	{
+		struct queue *queue = vehicle_open(&vehicle, EVENT_INDEX, 16);
+		struct device *device = vehicle.device;
+
+		need_interrupts(device);
+		/* NO_INTERRUPT in the flags means nothing now. */
+		available_of(queue)[0] = VRING_AVAIL_F_NO_INTERRUPT;
+		for (int i = 0; i < 10; i++) {
+			uint32_t before = device->queue_interrupts;
+
+			driver_queue_enable_interrupts(&queue->ring);
+			vehicle_must_do(&vehicle, queue, "with an event index");
+			check(wait_until(device->queue_interrupts != before, 1000),
+			      "%s: no interrupt, as if the flags counted", device_name(device));
+		}
+	}
+}
+
+TEST(ring_split_used_flags, "AVP-RING-027")
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+
+		for (int i = 0; i < 20; i++) {
+			vehicle_must_do(&vehicle, queue, "in a split ring");
+			check(used_of(queue)[0] <= 1, "%s: used flags are 0x%x",
+			      device_name(vehicle.device), used_of(queue)[0]);
+		}
+		if (!(device_offered(vehicle.device) & EVENT_INDEX))
+			continue;
+		queue = vehicle_open(&vehicle, EVENT_INDEX, 16);
+		for (int i = 0; i < 20; i++) {
+			vehicle_must_do(&vehicle, queue, "with an event index");
+			check(used_of(queue)[0] == 0,
+			      "%s: used flags are 0x%x though VIRTIO_F_EVENT_IDX was negotiated",
+			      device_name(vehicle.device), used_of(queue)[0]);
+		}
+	}
+}
+
+TEST(ring_packed_event_reserved, "AVP-RING-028")
+{
+	struct vehicle vehicle;
+
+	for (int with = 0; with < 2; with++)
+		for_each_vehicle(vehicle, TRANSPORT_ANY, PACKED | (with ? EVENT_INDEX : 0))
+		{
+			struct queue *queue =
+				vehicle_open(&vehicle, PACKED | (with ? EVENT_INDEX : 0), 16);
+			volatile uint16_t *event = (volatile uint16_t *)queue->addresses[2];
+
+			for (int i = 0; i < 40; i++) {
+				vehicle_must_do(&vehicle, queue, "in a packed ring");
+				check(event[1] <= (with ? 2 : 1), "%s: event flags are 0x%x",
+				      device_name(vehicle.device), event[1]);
+				check(event[1] != 2 || (event[0] & 0x7fff) < queue->size,
+				      "%s: the event's place is %u in a ring of %u",
+				      device_name(vehicle.device), event[0] & 0x7fff, queue->size);
+			}
+		}
+}
