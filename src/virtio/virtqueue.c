@@ -167,6 +167,7 @@ struct virtio_request *virtqueue_pop(struct virtqueue *queue)
 	queue->free = request->next;
 	request->next = NULL;
 	queue->in_flight++;
+	queue->handed_out++;
 	if (queue->in_order) {
 		if (queue->youngest)
 			queue->youngest->next = request;
@@ -201,6 +202,7 @@ void virtqueue_unpop(struct virtqueue *queue, struct virtio_request *request)
 		queue->replay_next--;
 	else
 		queue->format->untake(queue, request);
+	queue->handed_out--;
 	release(queue, request);
 }
 
