@@ -211,6 +211,7 @@ static const struct rule rules[] = {
 	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TIOCGPGRP)},
 	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TIOCGWINSZ)},
 	{SANDBOX_TERMINAL, SCMP_SYS(sendto), ANY},
+	{SANDBOX_TERMINAL, SCMP_SYS(recvfrom), ANY},
 
 	{SANDBOX_UNLINK, SCMP_SYS(unlink), ANY},
 	{SANDBOX_UNLINK, SCMP_SYS(unlinkat), ANY},

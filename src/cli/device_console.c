@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -61,7 +60,8 @@ static const struct option_row terminal_option_rows[] = {
 		.offset = offsetof(struct terminal_options, resized_fd),
 		.minimum = 3,
 		.maximum = INT_MAX,
-		.help = "the inherited eventfd N tells that the size has changed",
+		.help = "a byte comes through the inherited connected socket N when the size has "
+			"changed",
 	},
 	{.name = NULL},
 };
@@ -105,10 +105,11 @@ static void update_size(struct console_process *console)
 static void handle_resized(void *context, uint32_t events)
 {
 	struct console_process *console = context;
-	eventfd_t count;
 
-	if (eventfd_read(console->terminal.resized_fd, &count) == 0)
-		update_size(console);
+	/* Its end would be told for ever. */
+	if (!terminal_take_resized(&console->terminal))
+		event_loop_remove(&console->process.loop, &console->resized);
+	update_size(console);
 }
 
 static void handle_window_signal(void *context, uint32_t events)
@@ -169,6 +170,7 @@ static int open_terminal(struct console_process *console, const struct terminal_
 			.stream_fd = (int)options->stream_fd,
 			.size_fd = options->size_fd ? (int)options->size_fd : -1,
 			.resized_fd = options->resized_fd ? (int)options->resized_fd : -1,
+			.notify_fd = -1,
 		};
 	else
 		result = open_own_terminal(console, error);
