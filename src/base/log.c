@@ -5,7 +5,10 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -16,6 +19,10 @@
 #define MESSAGE_SIZE 1024
 /* A message byte can become six (\u001b); a pipe takes PIPE_BUF (4096) bytes in one piece. */
 #define LINE_SIZE 4096
+/* What a terminal takes without blocking once it says that it takes something. */
+#define TERMINAL_SIZE 128
+/* How long standard error may take to have room; after that it is not waited for until it has. */
+#define WAIT_MS 100
 
 static enum log_level log_level = LOG_INFO;
 static enum log_format log_format = LOG_FORMAT_TEXT;
@@ -146,6 +153,75 @@ static void format_text(struct line *line, enum log_level level, const char *com
 	line->length = length < 0 ? 0 : length;
 }
 
+static atomic_uint lost_lines;
+
+/* Has standard error room for a line? */
+static bool has_room(void)
+{
+	struct pollfd writable = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	/* What cannot be asked is asked by writing. */
+	return poll(&writable, 1, lost_lines ? 0 : WAIT_MS) != 0;
+}
+
+static bool write_text(const char *text, size_t length)
+{
+	bool terminal = length > TERMINAL_SIZE && isatty(STDERR_FILENO);
+
+	while (length) {
+		size_t piece = terminal && length > TERMINAL_SIZE ? TERMINAL_SIZE : length;
+		ssize_t written;
+
+		if (!has_room())
+			return false;
+		written = write(STDERR_FILENO, text, piece);
+		if (written < 0 && errno == EINTR)
+			continue;
+		/* There is nowhere to report that standard error is gone. */
+		if (written < 0)
+			return errno != EAGAIN;
+		text += written;
+		length -= written;
+	}
+	return true;
+}
+
+static void format_line(struct line *line, enum log_level level, const char *component,
+			char *message)
+{
+	if (log_format == LOG_FORMAT_JSON)
+		format_json(line, level, component, message);
+	else
+		format_text(line, level, component, message);
+}
+
+/* Says how many lines were left out, if any were and there is room to say so. */
+static void tell_lost(void)
+{
+	struct line line = {.length = 0};
+	char message[80];
+	unsigned int lost;
+
+	if (!lost_lines || !has_room())
+		return;
+	lost = atomic_exchange(&lost_lines, 0);
+	snprintf(message, sizeof(message), "%u lines are left out: standard error took no more",
+		 lost);
+	format_line(&line, LOG_WARNING, log_component, message);
+	if (!write_text(line.text, line.length))
+		lost_lines += lost;
+}
+
+void log_write(const char *text, size_t length)
+{
+	int saved_errno = errno;
+
+	tell_lost();
+	if (!write_text(text, length))
+		lost_lines++;
+	errno = saved_errno;
+}
+
 void log_line(enum log_level level, const char *component, const char *format, ...)
 {
 	int saved_errno = errno;
@@ -162,12 +238,7 @@ void log_line(enum log_level level, const char *component, const char *format, .
 
 	if (!component)
 		component = log_component;
-	if (log_format == LOG_FORMAT_JSON)
-		format_json(&line, level, component, message);
-	else
-		format_text(&line, level, component, message);
-	/* There is nowhere to report that standard error takes no more. */
-	while (write(STDERR_FILENO, line.text, line.length) < 0 && errno == EINTR)
-		;
+	format_line(&line, level, component, message);
 	errno = saved_errno;
+	log_write(line.text, line.length);
 }

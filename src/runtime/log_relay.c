@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -16,14 +16,9 @@
 
 static void pass_on(const char *line)
 {
-	struct iovec parts[] = {
-		{.iov_base = (void *)line, .iov_len = strlen(line)},
-		{.iov_base = (void *)"\n", .iov_len = 1},
-	};
+	char text[LOG_RELAY_LINE_SIZE + 1];
 
-	/* In one piece, so that lines of several processes do not mix. */
-	while (writev(STDERR_FILENO, parts, 2) < 0 && errno == EINTR)
-		;
+	log_write(text, snprintf(text, sizeof(text), "%s\n", line));
 }
 
 static void pass_on_held(struct log_relay *relay)
