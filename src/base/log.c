@@ -55,6 +55,19 @@ enum log_format log_get_format(void)
 	return log_format;
 }
 
+const char *log_level_name(enum log_level level)
+{
+	return level_names[level];
+}
+
+int log_level_find(const char *word, size_t length)
+{
+	for (int i = LOG_ERROR; i <= LOG_DEBUG; i++)
+		if (strlen(level_names[i]) == length && !strncmp(level_names[i], word, length))
+			return i;
+	return -1;
+}
+
 void log_set_component(const char *component)
 {
 	log_component = component;
@@ -100,6 +113,11 @@ static void line_append_json_string(struct line *line, const char *text, size_t 
 			piece_length =
 				snprintf(escaped, sizeof(escaped), "\\u%04x", (unsigned int)*text);
 			piece = escaped;
+		} else if (length == 2 && *text == '\xc2' && (unsigned char)text[1] < 0xa0) {
+			/* The controls above ASCII: U+0080 to U+009F. */
+			piece_length = snprintf(escaped, sizeof(escaped), "\\u%04x",
+						(unsigned int)(unsigned char)text[1]);
+			piece = escaped;
 		}
 		if (!line_append(line, piece, piece_length, limit))
 			break;
@@ -139,18 +157,14 @@ static void format_json(struct line *line, enum log_level level, const char *com
 }
 
 static void format_text(struct line *line, enum log_level level, const char *component,
-			char *message)
+			const char *message)
 {
-	int length;
-
-	text_make_printable(message);
-	length = snprintf(line->text, sizeof(line->text), "%s %s: %s\n", level_names[level],
-			  component, message);
-	if (length >= (int)sizeof(line->text)) {
-		length = sizeof(line->text);
-		line->text[length - 1] = '\n';
-	}
-	line->length = length < 0 ? 0 : length;
+	/* One byte stays for the end of the line. */
+	snprintf(line->text, sizeof(line->text) - 1, "%s %s: %s", level_names[level], component,
+		 message);
+	text_make_printable(line->text);
+	line->length = strlen(line->text);
+	line->text[line->length++] = '\n';
 }
 
 static atomic_uint lost_lines;
@@ -187,7 +201,7 @@ static bool write_text(const char *text, size_t length)
 }
 
 static void format_line(struct line *line, enum log_level level, const char *component,
-			char *message)
+			const char *message)
 {
 	if (log_format == LOG_FORMAT_JSON)
 		format_json(line, level, component, message);

@@ -20,6 +20,10 @@ void log_set_format(enum log_format format);
 enum log_level log_get_level(void);
 enum log_format log_get_format(void);
 
+/* The word for a level, and the level of a word of @length bytes; -1 for any other. */
+const char *log_level_name(enum log_level level);
+int log_level_find(const char *word, size_t length);
+
 /*
  * The name that log lines of this process carry as component when log_line is given NULL, such as
  * "block". Kept by reference.
