@@ -573,62 +573,6 @@ static void expect_look(struct vhost_rig *rig)
 	assert_int_equal(rig->test.looks, looks + 1);
 }
 
-static void take_and_keep(struct vhost_rig *rig, void *context)
-{
-	assert_non_null(virtqueue_pop(&rig->test.queues[2]));
-}
-
-/* Takes the request that was left, and the driver adds another before the loop looks. */
-static void take_replayed(struct vhost_rig *rig, void *context)
-{
-	struct virtqueue *queue = &rig->test.queues[2];
-
-	vhost_ring_poll(&rig->server->rings[2]);
-	assert_true(rig->server->rings[2].declined);
-	virtqueue_push(queue, virtqueue_pop(queue));
-	assert_false(virtqueue_has_request(queue));
-	guest_add(context, 2, 1, 1);
-	expect_look(rig);
-}
-
-/* What a process that died had taken is no position of the ring, but taking it again is progress. */
-static void a_replayed_request_is_taken_late(void **state)
-{
-	static const uint64_t features[] = {RIG_VERSION_1, RIG_VERSION_1 | RIG_PACKED};
-
-	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
-		struct rig_fixture *fixture = *state;
-		struct rig_guest *guest = &fixture->guest;
-		struct vhost_inflight description;
-		struct error error;
-		int record;
-
-		guest_connect(guest, &fixture->rig);
-		guest_set_up(guest, features[i] | RIG_DEVICE_FEATURE);
-		assert_done(vhost_client_get_inflight(guest->client, RIG_QUEUES, RIG_QUEUE_SIZE,
-						      &description, &record, &error),
-			    &error);
-		assert_done(vhost_client_set_inflight(guest->client, &description, record, &error),
-			    &error);
-		guest_start_ring(guest, 2, true);
-		guest_add(guest, 2, 0, 0);
-		rig_run(&fixture->rig, take_and_keep, NULL);
-		guest_disconnect(guest);
-		assert_true(rig_wait_idle(&fixture->rig));
-
-		guest_connect(guest, &fixture->rig);
-		guest_set_up(guest, features[i] | RIG_DEVICE_FEATURE);
-		assert_done(vhost_client_set_inflight(guest->client, &description, record, &error),
-			    &error);
-		guest->rings[2].base = guest_position(guest, 2);
-		guest_start_ring(guest, 2, false);
-		rig_run(&fixture->rig, take_replayed, guest);
-		guest_disconnect(guest);
-		assert_true(rig_wait_idle(&fixture->rig));
-		close(record);
-	}
-}
-
 /* Takes requests until the ring stands where the device left one, and leaves one again. */
 static void come_round(struct vhost_rig *rig, void *context)
 {
@@ -913,7 +857,6 @@ int main(void)
 		rig_test(ring_reset_is_not_offered),
 		rig_test(full_call_counter_blocks_nobody),
 		rig_test(requests_left_in_the_ring_cost_nothing),
-		rig_test(a_replayed_request_is_taken_late),
 		rig_test(a_ring_comes_round_to_what_was_left),
 		rig_test(kicks_are_wanted_from_where_the_ring_stands),
 		cmocka_unit_test(a_ring_at_the_end_is_touched),
