@@ -103,6 +103,8 @@ int virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup *setup
 	ret = queue->format->resume(queue);
 	if (ret < 0)
 		return ret;
+	/* A record of requests in flight knows better than who set the ring up. */
+	queue->format->positions(queue, &queue->setup.available_index, &queue->setup.used_index);
 	/* Buffers may have been used before, by a device process that died before it told. */
 	queue->notify_anyway = true;
 	queue->started = true;

@@ -52,7 +52,7 @@ struct virtqueue {
 
 	/* The rest is the queue's own; read it through functions. */
 	const struct virtqueue_format *format;
-	struct virtqueue_setup setup;
+	struct virtqueue_setup setup; /* with the positions at which it was really started */
 	bool started;
 	bool event_index, in_order, indirect; /* negotiated */
 	bool used_wrap, available_wrap;	      /* packed */
