@@ -5,6 +5,7 @@
  */
 #include "backend/sandbox.h"
 
+#include <asm/termbits.h>
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -208,6 +209,9 @@ static const struct rule rules[] = {
 	{SANDBOX_TERMINAL, SCMP_SYS(getpgrp), ANY},
 	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TCGETS)},
 	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TCSETS)},
+	/* For the same, in C libraries that know all speeds. */
+	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TCGETS2)},
+	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TCSETS2)},
 	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TIOCGPGRP)},
 	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TIOCGWINSZ)},
 	{SANDBOX_TERMINAL, SCMP_SYS(sendto), ANY},
