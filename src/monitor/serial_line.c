@@ -52,9 +52,14 @@ void serial_line_reset(struct serial_line *line)
 	wake_loop(line);
 }
 
+bool serial_line_has_room_for(const struct serial_line *line, uint32_t count)
+{
+	return count <= SERIAL_OUTPUT_SIZE - line->output_count;
+}
+
 bool serial_line_has_room(const struct serial_line *line)
 {
-	return line->output_count < SERIAL_OUTPUT_SIZE;
+	return serial_line_has_room_for(line, 1);
 }
 
 void serial_line_send(struct serial_line *line, uint8_t byte)

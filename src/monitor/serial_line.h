@@ -52,8 +52,9 @@ int serial_line_open(struct serial_line *line, struct event_loop *loop, int inpu
 /* Passes on what is left, within @limit_ms, and gives all back. No vCPU runs. */
 void serial_line_close(struct serial_line *line, int limit_ms);
 
-/* Locked: whether another byte can be sent; sends one, or loses it. */
+/* Locked: whether another byte can be sent, or @count of them; sends one, or loses it. */
 bool serial_line_has_room(const struct serial_line *line);
+bool serial_line_has_room_for(const struct serial_line *line, uint32_t count);
 void serial_line_send(struct serial_line *line, uint8_t byte);
 
 /* Locked: takes the first byte that has come in; 0 when there is none. */

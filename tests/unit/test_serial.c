@@ -219,6 +219,8 @@ static void test_nobody_reads(void **state)
 			turn(port);
 		assert_true(sent < 4 << 20);
 	}
+	for (int i = 0; i < 15; i++)
+		out(port, UART_TX, (uint8_t)(sent++ % 251));
 	for (int i = 0; i < 10; i++)
 		out(port, UART_TX, 0xff);
 	out(port, UART_IER, UART_IER_THRI);
@@ -235,6 +237,31 @@ static void test_nobody_reads(void **state)
 	assert_int_equal(recv(port->far, data, 1, MSG_DONTWAIT), -1);
 	/* There is room again, which the driver is told. */
 	assert_true(port->board.level);
+}
+
+/* What Linux does, which writes 16 bytes whenever it is told that the transmitter is empty. */
+static void test_whole_fifo_fits(void **state)
+{
+	struct port *port = *state;
+	size_t sent = 0, received = 0;
+	uint8_t data[4096];
+	ssize_t length;
+
+	/* Bytes that the loop has not passed on; an odd number, so that less than a FIFO is left. */
+	out(port, UART_TX, (uint8_t)(sent++ % 251));
+	while (in(port, UART_LSR) & UART_LSR_THRE)
+		for (int i = 0; i < 16; i++)
+			out(port, UART_TX, (uint8_t)(sent++ % 251));
+	assert_int_equal(in(port, UART_LSR) & UART_LSR_TEMT, 0);
+	out(port, UART_IER, UART_IER_THRI);
+	assert_false(port->board.level);
+	assert_int_equal(in(port, UART_IIR), UART_IIR_NO_INT);
+	turn(port);
+	assert_true(port->board.level);
+	while ((length = recv(port->far, data, sizeof(data), MSG_DONTWAIT)) > 0)
+		for (ssize_t i = 0; i < length; i++)
+			assert_int_equal(data[i], received++ % 251);
+	assert_int_equal(received, sent);
 }
 
 static void test_nobody_is_there(void **state)
@@ -296,6 +323,7 @@ int main(void)
 		PORT_TEST(test_divisor_and_scratch),
 		PORT_TEST(test_loopback),
 		PORT_TEST(test_nobody_reads),
+		PORT_TEST(test_whole_fifo_fits),
 		PORT_TEST(test_nobody_is_there),
 		PORT_TEST(test_reset),
 		PORT_TEST(test_wide_access),
