@@ -87,12 +87,20 @@ static void watch(struct serial_line *line, struct event_source *source, bool *w
 		event_loop_remove(line->loop, source);
 }
 
+enum passed {
+	PASSED_ALL,
+	PASSED_SOME,	/* more came meanwhile: others have their turn first */
+	PASSED_BLOCKED, /* the far end takes no more */
+};
+
 /*
- * Writes out what there is. Returns whether something is left because the far end takes no more.
- * The lock is not held over the system call, and only this thread takes bytes out.
+ * Writes out what there is, but no more than the line holds: guests may add faster than one thread
+ * takes out. The lock is not held over the system call, and only this thread takes bytes out.
  */
-static bool pass_on(struct serial_line *line)
+static enum passed pass_on(struct serial_line *line)
 {
+	uint32_t limit = SERIAL_OUTPUT_SIZE;
+
 	for (;;) {
 		uint32_t start, length;
 		ssize_t written;
@@ -102,17 +110,22 @@ static bool pass_on(struct serial_line *line)
 		length = line->output_count;
 		pthread_mutex_unlock(&line->lock);
 		if (length == 0)
-			return false;
+			return PASSED_ALL;
+		if (limit == 0)
+			return PASSED_SOME;
 		if (length > SERIAL_OUTPUT_SIZE - start)
 			length = SERIAL_OUTPUT_SIZE - start;
+		if (length > limit)
+			length = limit;
 		written = write(line->output_fd, line->output + start, length);
 		if (written < 0 && errno == EAGAIN)
-			return true;
+			return PASSED_BLOCKED;
 		if (written < 0 && errno == EINTR)
 			continue;
 		/* Nobody is there any more: what is sent is lost, as on a line. */
 		if (written <= 0)
 			written = length;
+		limit -= written;
 		pthread_mutex_lock(&line->lock);
 		line->output_start = (start + written) % SERIAL_OUTPUT_SIZE;
 		line->output_count -= written;
@@ -124,8 +137,12 @@ static bool pass_on(struct serial_line *line)
 static void handle_output(void *context, uint32_t events)
 {
 	struct serial_line *line = context;
+	enum passed passed = pass_on(line);
 
-	watch(line, &line->output_source, &line->output_watched, pass_on(line), EPOLLOUT);
+	if (passed == PASSED_SOME)
+		wake_loop(line);
+	watch(line, &line->output_source, &line->output_watched, passed == PASSED_BLOCKED,
+	      EPOLLOUT);
 }
 
 static void handle_input(void *context, uint32_t events)
@@ -207,7 +224,7 @@ void serial_line_close(struct serial_line *line, int limit_ms)
 	int left = limit_ms;
 
 	clock_gettime(CLOCK_MONOTONIC, &from);
-	while (line->output_fd >= 0 && pass_on(line) && left > 0) {
+	while (line->output_fd >= 0 && pass_on(line) != PASSED_ALL && left > 0) {
 		struct pollfd writable = {.fd = line->output_fd, .events = POLLOUT};
 
 		poll(&writable, 1, left);
