@@ -225,6 +225,11 @@ void serial_close(struct serial *serial, int limit_ms)
 	free(serial);
 }
 
+void serial_set_stall_limit(struct serial *serial, uint32_t limit_ms)
+{
+	serial->line.stall_ms = limit_ms;
+}
+
 const struct bus_device *serial_registers(const struct serial *serial)
 {
 	return &serial->registers;
