@@ -337,7 +337,8 @@ static void test_power_button(void **state)
 	machine_press_power_button(stage.machine);
 	assert_int_equal(stage.fake.edges[POWER_IRQ], 1);
 #if defined(__x86_64__)
-	assert_false(stage.fake.levels[POWER_IRQ]);
+	/* Until the guest has seen it. */
+	assert_true(stage.fake.levels[POWER_IRQ]);
 #endif
 	/* Its vCPUs sleep; it can be switched off all the same. */
 	machine_close(stage.machine);

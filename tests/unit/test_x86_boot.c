@@ -397,6 +397,36 @@ static void test_cpuid(void **state)
 	free(cpuid);
 }
 
+/* The flags of the extended interrupt descriptor for @pin, from the only place that has one. */
+static uint8_t interrupt_flags(const uint8_t *tables, size_t size, uint8_t pin)
+{
+	const uint8_t *found = NULL;
+
+	for (size_t i = 0; i + 9 <= size; i++)
+		if (!memcmp(tables + i, "\x89\x06", 3) && tables[i + 4] == 1 &&
+		    !memcmp(tables + i + 5, (uint8_t[]){pin, 0, 0, 0}, 4)) {
+			assert_null(found);
+			found = tables + i;
+		}
+	assert_non_null(found);
+	return found[3];
+}
+
+static void test_interrupt_triggers(void **state)
+{
+	static uint8_t tables[X86_ACPI_SIZE];
+	int size = acpi_write_tables(tables, sizeof(tables), X86_ACPI_ADDRESS, 1, 2);
+
+	(void)state;
+	assert_true(size > 0);
+	/* ACPI 6.5, 6.4.3.6: consumer, active high, exclusive; bit 1: edge. */
+	assert_int_equal(interrupt_flags(tables, size, X86_POWER_PIN), 0x1);
+	assert_int_equal(interrupt_flags(tables, size, X86_SERIAL_PIN), 0x3);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(interrupt_flags(tables, size, (uint8_t)arch_virtio_slot(i).irq),
+				 0x3);
+}
+
 /* iasl takes each table apart and puts it together again, and finds nothing to say. */
 static void test_acpi_tables(void **state)
 {
@@ -454,6 +484,7 @@ int main(void)
 		MACHINE_TEST(test_random_kernels),
 		MACHINE_TEST(test_initrd_and_command_line),
 		cmocka_unit_test(test_cpuid),
+		cmocka_unit_test(test_interrupt_triggers),
 		cmocka_unit_test(test_acpi_tables),
 	};
 
