@@ -112,7 +112,7 @@ static void add_serial_port(struct aml *aml)
 	add_identity(aml, "PNP0501", 0);
 	resources = aml_open_resources(aml);
 	aml_io_resource(aml, X86_SERIAL_PORT, 8);
-	aml_interrupt_resource(aml, X86_SERIAL_PIN, AML_EDGE);
+	aml_interrupt_resource(aml, X86_SERIAL_PIN, AML_LEVEL);
 	aml_close_resources(aml, resources);
 	aml_close(aml, device);
 }
