@@ -356,6 +356,7 @@ static void test_random_kernels(void **state)
 static void test_initrd_and_command_line(void **state)
 {
 	struct machine *machine = *state;
+	struct elf_file elf = make_elf();
 	char line[4200];
 
 	make_bzimage();
@@ -368,6 +369,11 @@ static void test_initrd_and_command_line(void **state)
 	line[2048] = 0;
 	machine->source.command_line = line;
 	expect_refusal(machine, bzimage, sizeof(bzimage), "2048 characters; it takes 2047");
+	/* An ELF file does not say. */
+	expect_refusal(machine, &elf, sizeof(elf), "2048 characters; it takes 2047");
+	line[2047] = 0;
+	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
+	assert_string_equal((char *)machine->memory.host + X86_COMMAND_LINE, line);
 }
 
 static void test_cpuid(void **state)
