@@ -403,6 +403,32 @@ static void test_cpuid(void **state)
 	free(cpuid);
 }
 
+/* Whether processors are cores of their own, or threads of one, which AMD's say by a bit. */
+static void test_cpuid_of_vendors(void **state)
+{
+	static const struct {
+		char name[13]; /* ebx, edx, ecx */
+		bool amd;
+	} vendors[] = {{"AuthenticAMD", true}, {"HygonGenuine", true}, {"GenuineIntel", false}};
+	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + 2 * sizeof(cpuid->entries[0]));
+	struct kvm_cpuid_entry2 *entries = cpuid->entries;
+
+	(void)state;
+	cpuid->nent = 2;
+	for (size_t i = 0; i < sizeof(vendors) / sizeof(vendors[0]); i++) {
+		entries[0] = (struct kvm_cpuid_entry2){.function = 0};
+		memcpy(&entries[0].ebx, vendors[i].name, 4);
+		memcpy(&entries[0].edx, vendors[i].name + 4, 4);
+		memcpy(&entries[0].ecx, vendors[i].name + 8, 4);
+		entries[1] = (struct kvm_cpuid_entry2){.function = 0x80000001, .ecx = 0x101};
+		cpuid_set_processor(cpuid, 1, 2);
+		assert_int_equal(entries[1].ecx, vendors[i].amd ? 0x103 : 0x101);
+		cpuid_set_processor(cpuid, 0, 1);
+		assert_int_equal(entries[1].ecx, 0x101);
+	}
+	free(cpuid);
+}
+
 /* The flags of the extended interrupt descriptor for @pin, from the only place that has one. */
 static uint8_t interrupt_flags(const uint8_t *tables, size_t size, uint8_t pin)
 {
@@ -490,6 +516,7 @@ int main(void)
 		MACHINE_TEST(test_random_kernels),
 		MACHINE_TEST(test_initrd_and_command_line),
 		cmocka_unit_test(test_cpuid),
+		cmocka_unit_test(test_cpuid_of_vendors),
 		cmocka_unit_test(test_interrupt_triggers),
 		cmocka_unit_test(test_acpi_tables),
 	};
