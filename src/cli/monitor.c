@@ -259,9 +259,10 @@ static void handle_signal(void *context, uint32_t events)
 	} else if (monitor->stop_asked) {
 		end_now(monitor);
 	} else {
+		/* First: the log may have to wait for its reader. */
+		press_button(monitor);
 		console_finish_line(monitor->console);
 		log_info("the guest's power button is pressed; once more ends it as it stands");
-		press_button(monitor);
 	}
 }
 

@@ -213,13 +213,15 @@ static void restart(struct machine *machine)
 		end(machine, MACHINE_FAILED, error.message);
 }
 
+static bool ran_shortly(const struct machine *machine)
+{
+	return now_ms() - machine->started_ms < FAULT_QUICK_MS;
+}
+
 /* What a processor does that faults while it handles a fault: it stops, and the board resets it. */
 static void handle_fault(struct machine *machine)
 {
-	bool quick = now_ms() - machine->started_ms < FAULT_QUICK_MS;
-
-	machine->quick_faults = quick ? machine->quick_faults + 1 : 0;
-	if (machine->quick_faults == FAULTS_MAX) {
+	if (ran_shortly(machine) && ++machine->quick_faults == FAULTS_MAX) {
 		end(machine, MACHINE_FAILED,
 		    "triple-faulted again and again right after its start");
 		return;
@@ -235,6 +237,9 @@ static void handle_outcome(void *context, uint32_t events)
 
 	if (eventfd_read(machine->outcome_source.fd, &count) < 0 || !machine->hypervisor)
 		return;
+	/* Whatever ended a longer run, it was a start that worked. */
+	if (!ran_shortly(machine))
+		machine->quick_faults = 0;
 	switch_off(machine);
 	/* No other thread is left: what they told since then is of the machine that is off. */
 	eventfd_read(machine->outcome_source.fd, &count);

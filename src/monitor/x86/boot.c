@@ -16,12 +16,15 @@
 #include "monitor/x86/kernel.h"
 #include "monitor/x86/layout.h"
 
-#define LOADER_UNKNOWN	 0xff /* type_of_loader: one without a number of its own */
+#define LOADER_UNKNOWN 0xff /* type_of_loader: one without a number of its own */
 
-#define E820_RAM	 1
-#define E820_RESERVED	 2
+#define E820_RAM       1
+#define E820_RESERVED  2
 
-#define START_INFO_MAGIC 0x336ec578
+/* Of kernels that do not say: Linux copies so much (COMMAND_LINE_SIZE), with the end. */
+#define COMMAND_LINE_DEFAULT 2047
+
+#define START_INFO_MAGIC     0x336ec578
 
 struct start_info {
 	uint32_t magic, version, flags, module_count;
@@ -81,7 +84,9 @@ static int write_command_line(struct boot *boot, const struct boot_source *sourc
 {
 	size_t limit = X86_COMMAND_LINE_SIZE - 1, length = strlen(source->command_line);
 
-	if (boot->kernel.header.cmdline_size && boot->kernel.header.cmdline_size < limit)
+	if (!boot->kernel.header.cmdline_size)
+		limit = COMMAND_LINE_DEFAULT;
+	else if (boot->kernel.header.cmdline_size < limit)
 		limit = boot->kernel.header.cmdline_size;
 	if (length > limit)
 		return error_set_usage(error,
