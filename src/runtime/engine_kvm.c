@@ -266,6 +266,7 @@ static int start_process(struct engine_guest *guest, int console_fd, struct erro
 	cleanup_fd int console = console_fd, control = -1, output = -1;
 	int control_ends[2], result;
 
+	guest->output.name = "monitor";
 	result = log_relay_open(&guest->output, setup->loop, &output, error);
 	if (result < 0)
 		return result;
