@@ -33,8 +33,8 @@
 #define OUTPUT_MS 1000
 
 struct monitor_options {
-	char *kernel, *initrd, *append;
-	uint64_t cpus, memory;
+	char *kernel, *firmware, *initrd, *append, *dump_dtb;
+	uint64_t cpus, memory, watchdog;
 	bool huge_pages;
 	struct option_list devices;
 	uint64_t serial_fd, control_fd;
@@ -46,8 +46,16 @@ static const struct option_row monitor_option_rows[] = {
 		.type = OPTION_PATH,
 		.argument = "FILE",
 		.offset = offsetof(struct monitor_options, kernel),
-		.required = true,
-		.help = "kernel of the guest: a bzImage, or an ELF file such as vmlinux",
+		.help = "kernel of the guest: a bzImage, an arm64 Image, or an ELF file such as "
+			"vmlinux; this or --firmware is needed",
+	},
+	{
+		.name = "firmware",
+		.type = OPTION_PATH,
+		.argument = "FILE",
+		.offset = offsetof(struct monitor_options, firmware),
+		.help = "arm64: firmware that the guest starts with instead of a kernel, such as "
+			"U-Boot for QEMU's machine virt",
 	},
 	{
 		.name = "initrd",
@@ -88,6 +96,23 @@ static const struct option_row monitor_option_rows[] = {
 		.type = OPTION_FLAG,
 		.offset = offsetof(struct monitor_options, huge_pages),
 		.help = "take the guest's memory from the host's huge pages",
+	},
+	{
+		.name = "watchdog",
+		.type = OPTION_CHOICE,
+		.argument = "POLICY",
+		.offset = offsetof(struct monitor_options, watchdog),
+		.choices = watchdog_policies,
+		.default_text = "reset",
+		.help = "what happens when a watchdog of the guest expires, where the machine has "
+			"one (arm64)",
+	},
+	{
+		.name = "dump-dtb",
+		.type = OPTION_PATH,
+		.argument = "FILE",
+		.offset = offsetof(struct monitor_options, dump_dtb),
+		.help = "arm64: write the device tree that the guest gets to FILE",
 	},
 	{
 		.name = "device",
@@ -162,6 +187,15 @@ static void handle_reset(void *context)
 	tell(monitor, CONTROL_RESET, NULL);
 }
 
+static void handle_watchdog(void *context, const char *what)
+{
+	struct monitor *monitor = context;
+
+	if (monitor->control_fd < 0)
+		log_warning("%s expired", what);
+	tell(monitor, CONTROL_WATCHDOG, what);
+}
+
 static void handle_ended(void *context, enum machine_end end, const char *why)
 {
 	static const struct {
@@ -199,6 +233,7 @@ static void handle_mark(void *context, const char *step)
 static const struct machine_events machine_events = {
 	.running = handle_running,
 	.reset = handle_reset,
+	.watchdog = handle_watchdog,
 	.ended = handle_ended,
 	.mark = handle_mark,
 };
@@ -417,19 +452,57 @@ static int open_serial(struct monitor *monitor, bool inherited, struct error *er
 	return result;
 }
 
-static int run_machine(struct monitor *monitor, const struct option_list *given,
-		       struct error *error)
+/* The files that a guest starts from, and the one that its device tree goes to; -1: none. */
+static int open_boot_files(const struct monitor_options *options, struct boot_source *source,
+			   struct error *error)
+{
+	if (!options->kernel && !options->firmware)
+		return error_set_usage(error, "--kernel is missing; add --kernel FILE");
+	if (options->firmware && (options->kernel || options->initrd || options->append))
+		return error_set_usage(error,
+				       "--firmware finds its kernel by itself; leave --kernel, "
+				       "--initrd and --append away");
+	if (options->kernel)
+		source->kernel_fd = open_boot_file(options->kernel, "--kernel", error);
+	else
+		source->firmware_fd = open_boot_file(options->firmware, "--firmware", error);
+	if (source->kernel_fd < 0 && source->firmware_fd < 0)
+		return -EINVAL;
+	source->kernel_name = options->kernel;
+	source->firmware_name = options->firmware;
+	if (options->initrd) {
+		source->initrd_fd = open_boot_file(options->initrd, "--initrd", error);
+		if (source->initrd_fd < 0)
+			return -EINVAL;
+	}
+	source->initrd_name = options->initrd;
+	source->command_line = options->append ? options->append : "";
+	if (options->dump_dtb) {
+		source->tree_fd = open(options->dump_dtb, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+		if (source->tree_fd < 0)
+			return error_set_usage(error,
+					       "--dump-dtb: %s: %s; check the path and its "
+					       "permissions",
+					       options->dump_dtb, strerror(errno));
+	}
+	return 0;
+}
+
+static void close_boot_files(struct boot_source *source)
+{
+	close_fd(&source->kernel_fd);
+	close_fd(&source->firmware_fd);
+	close_fd(&source->initrd_fd);
+	close_fd(&source->tree_fd);
+}
+
+static int run_machine(struct monitor *monitor, const struct boot_source *source,
+		       const struct option_list *given, struct error *error)
 {
 	const struct monitor_options *options = monitor->options;
-	cleanup_fd int kernel = -1, initrd = -1, kvm = -1;
-	int result;
+	cleanup_fd int kvm = -1;
+	int result = parse_devices(monitor, error);
 
-	kernel = open_boot_file(options->kernel, "--kernel", error);
-	if (kernel >= 0 && options->initrd)
-		initrd = open_boot_file(options->initrd, "--initrd", error);
-	if (kernel < 0 || (options->initrd && initrd < 0))
-		return -EINVAL;
-	result = parse_devices(monitor, error);
 	if (result == 0 && was_given(given, "control-fd"))
 		result = open_control(monitor, error);
 	if (result < 0)
@@ -447,18 +520,10 @@ static int run_machine(struct monitor *monitor, const struct option_list *given,
 			       .memory = options->memory,
 			       .kvm_fd = kvm},
 		.create_hypervisor = kvm_create,
-		.boot =
-			{
-				.kernel_fd = kernel,
-				.kernel_name = options->kernel,
-				.firmware_fd = -1,
-				.tree_fd = -1,
-				.initrd_fd = initrd,
-				.initrd_name = options->initrd,
-				.command_line = options->append ? options->append : "",
-			},
+		.boot = *source,
 		.memory = options->memory,
 		.huge_pages = options->huge_pages,
+		.watchdog = (enum machine_watchdog)options->watchdog,
 		.serial_fd = monitor->setup.serial_fd,
 		.devices = monitor->devices,
 		.device_count = options->devices.count,
@@ -487,6 +552,10 @@ static int run_monitor(void *const *options, char *const *operands, size_t count
 		.control_fd = -1,
 		.end = GUEST_FAILED,
 	};
+	struct boot_source source = {.kernel_fd = -1,
+				     .firmware_fd = -1,
+				     .initrd_fd = -1,
+				     .tree_fd = -1};
 	int result;
 
 	if (monitor.options->memory % 4096)
@@ -498,7 +567,10 @@ static int run_monitor(void *const *options, char *const *operands, size_t count
 		return result;
 	result = take_signals(&monitor, error);
 	if (result == 0)
-		result = run_machine(&monitor, options[1], error);
+		result = open_boot_files(options[0], &source, error);
+	if (result == 0)
+		result = run_machine(&monitor, &source, options[1], error);
+	close_boot_files(&source);
 	console_close(monitor.console, OUTPUT_MS);
 	line_reader_close(&monitor.control);
 	event_loop_remove(&monitor.loop, &monitor.signals);

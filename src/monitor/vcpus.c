@@ -63,7 +63,7 @@ static int start_thread(struct vcpu_thread *thread, uint32_t index, struct error
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (code)
 		return error_set_errno(error, code, "cannot start the thread of vCPU %u", index);
-	thread->running = true;
+	atomic_store(&thread->running, true);
 	snprintf(name, sizeof(name), "vcpu %u", index);
 	pthread_setname_np(thread->thread, name);
 	return 0;
@@ -108,7 +108,7 @@ uint64_t vcpus_time(const struct vcpus *vcpus, uint32_t index)
 	struct timespec time = {0};
 	clockid_t clock;
 
-	if (index < vcpus->count && thread->running &&
+	if (index < vcpus->count && atomic_load(&thread->running) &&
 	    pthread_getcpuclockid(thread->thread, &clock) == 0)
 		clock_gettime(clock, &time);
 	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;

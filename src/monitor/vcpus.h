@@ -30,7 +30,8 @@ struct vcpu_thread {
 	struct vcpus *vcpus;
 	struct vcpu *vcpu;
 	pthread_t thread;
-	bool created, running; /* as seen by the thread that starts and stops them */
+	bool created; /* as seen by the thread that starts and stops them */
+	atomic_bool running;
 };
 
 struct vcpus {
@@ -57,7 +58,10 @@ int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t cou
  */
 void vcpus_halt(struct vcpus *vcpus);
 
-/* How long the thread of vCPU @index has run, in nanoseconds. From the thread that starts them. */
+/*
+ * How long the thread of vCPU @index has run, in nanoseconds. From any thread
+ * while they run, else from the one that starts them.
+ */
 uint64_t vcpus_time(const struct vcpus *vcpus, uint32_t index);
 
 /* Ends all threads and frees the vCPUs. Not from a vCPU's thread. One that is zeroed is fine. */

@@ -37,6 +37,8 @@ struct engine_events {
 	void (*running)(void *context);
 	/* The guest restarts in place. */
 	void (*reset)(void *context);
+	/* A watchdog of the guest expired, @what; what the policy wants of it follows. */
+	void (*watchdog)(void *context, const char *what);
 	/*
 	 * The guest is over and the engine's process is gone; the last call. @how completes "the
 	 * guest …"; @end is GUEST_KILLED only when engine->stop or engine->kill had been called or

@@ -112,6 +112,8 @@ static void handle_event(void *context, char *line, size_t length, bool cut)
 		log_relay_let_through(&guest->output);
 	} else if (!strcmp(line, CONTROL_RESET)) {
 		setup->events->reset(setup->context);
+	} else if (!strcmp(line, CONTROL_WATCHDOG)) {
+		setup->events->watchdog(setup->context, text);
 	} else if (!strcmp(line, CONTROL_OFF)) {
 		handle_end_told(guest, GUEST_POWERED_OFF, text);
 	} else if (!strcmp(line, CONTROL_PANICKED)) {
@@ -207,7 +209,13 @@ static int execute(struct engine_guest *guest, int serial, int control, int outp
 	arguments_add(&arguments, "avp");
 	arguments_add(&arguments, "monitor");
 	log_relay_add_arguments(&arguments);
-	arguments_add_format(&arguments, "--kernel=%s", config->kernel);
+	if (config->kernel)
+		arguments_add_format(&arguments, "--kernel=%s", config->kernel);
+	if (config->firmware)
+		arguments_add_format(&arguments, "--firmware=%s", config->firmware);
+	if (config->dump_dtb)
+		arguments_add_format(&arguments, "--dump-dtb=%s", config->dump_dtb);
+	arguments_add_format(&arguments, "--watchdog=%s", watchdog_policies[config->watchdog]);
 	if (config->initrd)
 		arguments_add_format(&arguments, "--initrd=%s", config->initrd);
 	if (config->append)

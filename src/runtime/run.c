@@ -235,6 +235,14 @@ static void handle_reset(void *context)
 	run->reset_ms = now;
 }
 
+static void handle_watchdog(void *context, const char *what)
+{
+	const struct run *run = context;
+
+	log_line(LOG_WARNING, COMPONENT, "%s expired; policy %s", what,
+		 watchdog_policies[run->config->watchdog]);
+}
+
 static void handle_ended(void *context, enum guest_end end, const char *how)
 {
 	struct run *run = context;
@@ -249,6 +257,7 @@ static const struct engine_events engine_events = {
 	.refused = handle_refused,
 	.running = handle_running,
 	.reset = handle_reset,
+	.watchdog = handle_watchdog,
 	.ended = handle_ended,
 };
 
