@@ -235,6 +235,8 @@ static void write_primecells(struct writer *writer)
 	put(writer, "#gpio-cells", 2);
 	put_flag(writer, "interrupt-controller");
 	put(writer, "#interrupt-cells", 2);
+	/* The schema has no place for it, but dtc until 1.6.1 misses it. */
+	put(writer, "#address-cells", 0);
 	put(writer, "phandle", PHANDLE_GPIO);
 	end(writer);
 
