@@ -11,11 +11,11 @@
 #define CONTROL_END    "end"	/* end the guest as it stands */
 
 /* From the monitor. */
-#define CONTROL_STEP	 "step"	   /* NANOSECONDS TEXT: of the start, done at CLOCK_MONOTONIC */
-#define CONTROL_RUNNING	 "running" /* the vCPUs run; again after each reset */
-#define CONTROL_RESET	 "reset"   /* the guest resets */
+#define CONTROL_STEP	 "step"	    /* NANOSECONDS TEXT: of the start, done at CLOCK_MONOTONIC */
+#define CONTROL_RUNNING	 "running"  /* the vCPUs run; again after each reset */
+#define CONTROL_RESET	 "reset"    /* the guest resets */
 #define CONTROL_WATCHDOG "watchdog" /* TEXT: which watchdog expired; the policy is the monitor's */
-#define CONTROL_OFF	 "off"	   /* TEXT: it powered itself off. The last line, as the next two */
+#define CONTROL_OFF	 "off" /* TEXT: it powered itself off. The last line, as the next two */
 #define CONTROL_PANICKED "panicked" /* TEXT */
 #define CONTROL_FAILED	 "failed"   /* TEXT: why; completes "the guest …" */
 

@@ -5,10 +5,15 @@
 #include "monitor/vcpus.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
 
 /* Does what an exit asks for. Returns whether the vCPU goes on. */
 static bool handle_exit(struct vcpus *vcpus, struct vcpu_exit *exit)
@@ -37,6 +42,8 @@ static void *run_thread(void *argument)
 	struct vcpus *vcpus = thread->vcpus;
 	struct vcpu_exit exit;
 
+	atomic_store(&thread->schedule_fd,
+		     open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
 	do
 		vcpus->hypervisor->ops->vcpu_run(thread->vcpu, &exit);
 	while (handle_exit(vcpus, &exit) && !atomic_load(&vcpus->stopping));
@@ -87,6 +94,7 @@ int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t cou
 		struct vcpu_thread *thread = &vcpus->threads[i];
 
 		thread->vcpus = vcpus;
+		atomic_init(&thread->schedule_fd, -1);
 		result = hypervisor->ops->vcpu_create(hypervisor, i, entry, &thread->vcpu, error);
 		thread->created = result == 0;
 	}
@@ -102,16 +110,45 @@ void vcpus_halt(struct vcpus *vcpus)
 	atomic_store(&vcpus->stopping, true);
 }
 
+/* Linux, Documentation/scheduler/sched-stats.rst: time on a processor, time spent waiting for one. */
+static bool read_schedule(int fd, uint64_t *time)
+{
+	char text[64];
+	ssize_t length = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
+	uint64_t ran, waited;
+
+	if (length <= 0)
+		return false;
+	text[length] = 0;
+	if (sscanf(text, "%" SCNu64 " %" SCNu64, &ran, &waited) != 2)
+		return false;
+	*time = ran + waited;
+	return true;
+}
+
 uint64_t vcpus_time(const struct vcpus *vcpus, uint32_t index)
 {
 	const struct vcpu_thread *thread = &vcpus->threads[index];
-	struct timespec time = {0};
+	struct timespec ran = {0};
+	uint64_t time;
 	clockid_t clock;
 
-	if (index < vcpus->count && atomic_load(&thread->running) &&
-	    pthread_getcpuclockid(thread->thread, &clock) == 0)
-		clock_gettime(clock, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+	if (index >= vcpus->count || !atomic_load(&thread->running))
+		return 0;
+	if (read_schedule(atomic_load(&thread->schedule_fd), &time))
+		return time;
+	if (pthread_getcpuclockid(thread->thread, &clock) == 0)
+		clock_gettime(clock, &ran);
+	return (uint64_t)ran.tv_sec * 1000000000 + (uint64_t)ran.tv_nsec;
+}
+
+static void end_thread(struct vcpu_thread *thread)
+{
+	int fd;
+
+	pthread_join(thread->thread, NULL);
+	fd = atomic_exchange(&thread->schedule_fd, -1);
+	close_fd(&fd);
 }
 
 void vcpus_stop(struct vcpus *vcpus)
@@ -126,7 +163,7 @@ void vcpus_stop(struct vcpus *vcpus)
 	}
 	for (uint32_t i = 0; i < vcpus->count; i++)
 		if (vcpus->threads[i].running)
-			pthread_join(vcpus->threads[i].thread, NULL);
+			end_thread(&vcpus->threads[i]);
 	for (uint32_t i = 0; i < vcpus->count; i++)
 		if (vcpus->threads[i].created)
 			vcpus->hypervisor->ops->vcpu_free(vcpus->threads[i].vcpu);

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The vCPU stall detector. Its counters run in real time. When one comes to zero, it still counts as
- * stalled only a processor that has been running: one that sleeps, because the guest as a whole is
- * suspended (to idle, or by PSCI), has nobody to load its counter and misses nothing.
+ * The vCPU stall detector. A counter runs while its processor runs, or waits for a processor of the
+ * host: one that sleeps, because the guest as a whole is suspended (to idle, or by PSCI), has nobody
+ * to load its counter and misses nothing.
  */
 #include "monitor/arm64/stall_detector.h"
 
-#include <inttypes.h>
 #include <stdio.h>
-#include <time.h>
 
 #define STATUS	       0x0
 #define LOAD	       0x4
@@ -20,69 +18,49 @@
 #define FREQUENCY_MAX  100 /* the driver's */
 
 #define SECOND_NS      UINT64_C(1000000000)
-/*
- * A processor ran when its thread had at least one part in so many of the time: little enough for a
- * host whose own processors are shared by many, and far more than an idle one takes.
- */
-#define RAN_PART 10
+#define MS_NS	       UINT64_C(1000000)
+/* The host's account of a processor's time lags a little. */
+#define RECHECK_NS (10 * MS_NS)
 
-static uint64_t now_ns(void)
+/* What is left of a counter, in nanoseconds of its processor's time. */
+static uint64_t left(const struct stall_detector *detector, size_t index)
 {
-	struct timespec now;
+	const struct stall_counter *counter = &detector->counters[index];
+	uint64_t now = detector->setup->vcpu_time(detector->setup->context, (uint32_t)index);
+	uint64_t whole = counter->load * SECOND_NS / counter->frequency;
+	uint64_t gone = now > counter->vcpu_ns ? now - counter->vcpu_ns : 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
-}
-
-static uint64_t deadline(const struct stall_counter *counter)
-{
-	return counter->loaded_ns + counter->load * SECOND_NS / counter->frequency;
-}
-
-static uint64_t vcpu_time(const struct stall_detector *detector, size_t index)
-{
-	return detector->setup->vcpu_time(detector->setup->context, (uint32_t)index);
+	return gone < whole ? whole - gone : 0;
 }
 
 static void begin(struct stall_detector *detector, size_t index)
 {
 	struct stall_counter *counter = &detector->counters[index];
 
-	counter->loaded_ns = now_ns();
-	counter->vcpu_ns = vcpu_time(detector, index);
+	counter->vcpu_ns = detector->setup->vcpu_time(detector->setup->context, (uint32_t)index);
 	counter->expired = false;
 }
 
-/* Sets the timer for the counter that ends first. */
+/* Sets the timer for the counter that can be the first to end: no time of a processor's is faster. */
 static void set_timer(struct stall_detector *detector)
 {
-	uint64_t first = UINT64_MAX, now = now_ns();
+	uint64_t first = UINT64_MAX;
 
 	for (size_t i = 0; i < detector->setup->cpus; i++) {
 		const struct stall_counter *counter = &detector->counters[i];
 
-		if (counter->enabled && !counter->expired && deadline(counter) < first)
-			first = deadline(counter);
+		if (counter->enabled && !counter->expired && left(detector, i) < first)
+			first = left(detector, i);
 	}
 	if (first == UINT64_MAX)
 		timer_cancel(&detector->timer);
 	else
-		timer_set(&detector->timer, first > now ? first - now : 0);
-}
-
-/* Whether the processor did run while its counter went to zero. */
-static bool has_run(const struct stall_detector *detector, size_t index, uint64_t now)
-{
-	const struct stall_counter *counter = &detector->counters[index];
-	uint64_t ran = vcpu_time(detector, index) - counter->vcpu_ns;
-
-	return ran >= (now - counter->loaded_ns) / RAN_PART;
+		timer_set(&detector->timer, first > RECHECK_NS ? first : RECHECK_NS);
 }
 
 static void handle_timer(void *context)
 {
 	struct stall_detector *detector = context;
-	uint64_t now = now_ns();
 	bool stalled[VCPUS_MAX] = {false};
 	char what[48];
 
@@ -90,13 +68,8 @@ static void handle_timer(void *context)
 	for (size_t i = 0; i < detector->setup->cpus; i++) {
 		struct stall_counter *counter = &detector->counters[i];
 
-		if (!counter->enabled || counter->expired || deadline(counter) > now)
-			continue;
-		stalled[i] = has_run(detector, i, now);
-		if (stalled[i])
-			counter->expired = true;
-		else
-			begin(detector, i);
+		stalled[i] = counter->enabled && !counter->expired && left(detector, i) == 0;
+		counter->expired |= stalled[i];
 	}
 	set_timer(detector);
 	pthread_mutex_unlock(&detector->lock);
@@ -111,7 +84,6 @@ static void handle_timer(void *context)
 static uint32_t read_register(const struct stall_detector *detector, size_t index, uint64_t offset)
 {
 	const struct stall_counter *counter = &detector->counters[index];
-	uint64_t gone;
 
 	switch (offset) {
 	case STATUS:
@@ -121,8 +93,8 @@ static uint32_t read_register(const struct stall_detector *detector, size_t inde
 	case CURRENT:
 		if (!counter->enabled)
 			return counter->load;
-		gone = (now_ns() - counter->loaded_ns) / 1000 * counter->frequency / 1000000;
-		return gone < counter->load ? counter->load - (uint32_t)gone : 0;
+		/* No overflow: a frequency is small. */
+		return (uint32_t)(left(detector, index) / MS_NS * counter->frequency / 1000);
 	case FREQUENCY:
 		return counter->frequency;
 	default:

@@ -33,14 +33,13 @@
 struct stall_detector {
 	struct bus_device registers;
 	const struct platform_setup *setup;
-	struct timer timer;   /* for the counter that ends next */
+	struct timer timer;   /* for the counter that can end next */
 	pthread_mutex_t lock; /* of all below */
 	bool attached;
 	struct stall_counter {
 		bool enabled, expired;
 		uint32_t load, frequency;
-		uint64_t loaded_ns; /* when */
-		uint64_t vcpu_ns;   /* how long the vCPU had run by then */
+		uint64_t vcpu_ns; /* the vCPU's time when it was loaded */
 	} counters[VCPUS_MAX];
 };
 
