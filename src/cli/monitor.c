@@ -458,6 +458,13 @@ static int open_boot_files(const struct monitor_options *options, struct boot_so
 {
 	if (!options->kernel && !options->firmware)
 		return error_set_usage(error, "--kernel is missing; add --kernel FILE");
+	if (options->firmware && !arch_has_firmware)
+		return error_set_usage(error, "--firmware: only machines of arm64 boot firmware; "
+					      "give a kernel instead");
+	if (options->dump_dtb && !arch_has_tree)
+		return error_set_usage(error, "--dump-dtb: a machine of this architecture is "
+					      "described by ACPI tables, not by a device tree; "
+					      "leave the option away");
 	if (options->firmware && (options->kernel || options->initrd || options->append))
 		return error_set_usage(error,
 				       "--firmware finds its kernel by itself; leave --kernel, "

@@ -9,6 +9,8 @@
 
 const unsigned int arch_virtio_slots = ARM64_VIRTIO_SLOTS;
 
+const bool arch_has_tree = true, arch_has_firmware = true;
+
 struct virtio_slot arch_virtio_slot(unsigned int index)
 {
 	return arm64_virtio_slot(index);

@@ -279,7 +279,7 @@ static void write_watchdogs(struct writer *writer)
 	put_interrupt(writer, ARM64_WATCHDOG_SPI, LEVEL_HIGH);
 	end(writer);
 
-	begin_at(writer, "vmwdt", ARM64_STALL_ADDRESS);
+	begin_at(writer, "vcpu-stall-detector", ARM64_STALL_ADDRESS);
 	put_string(writer, "compatible", "qemu,vcpu-stall-detector");
 	put(writer, "reg", WIDE(ARM64_STALL_ADDRESS), WIDE(STALL_DETECTOR_SIZE));
 	put(writer, "clock-frequency", STALL_DETECTOR_FREQUENCY);
