@@ -272,6 +272,9 @@ static void test_elf(void **state)
 	elf = make_elf(ARM64_MEMORY_ADDRESS + 16 * MIB);
 	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
 	assert_int_equal(machine->entry.address, ARM64_MEMORY_ADDRESS + 16 * MIB + 0x10);
+	elf.segments[1].p_vaddr = 0;
+	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
+	assert_int_equal(machine->entry.address, ARM64_MEMORY_ADDRESS + 16 * MIB + 0x10);
 	/* It may run at other addresses than it is loaded to. */
 	elf.segments[1].p_vaddr = 0x1000;
 	elf.header.e_entry = 0x1020;

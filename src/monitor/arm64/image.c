@@ -177,9 +177,10 @@ static int load_elf(struct monitor_memory *memory, const struct boot_file *file,
 			continue;
 		result = load_segment(memory, file, segment, move, image, error);
 		/* The entry is told as a virtual address, which may be the physical one. */
-		if (elf->e_entry >= segment->p_vaddr &&
-		    elf->e_entry - segment->p_vaddr < segment->p_memsz)
+		if (elf->e_entry - segment->p_vaddr < segment->p_memsz)
 			image->entry = elf->e_entry - segment->p_vaddr + segment->p_paddr + move;
+		else if (!image->entry && elf->e_entry - segment->p_paddr < segment->p_memsz)
+			image->entry = elf->e_entry + move;
 	}
 	if (result < 0)
 		return result;
