@@ -242,6 +242,10 @@ static const struct rule rules[] = {
 	/* The lines of the control socket. */
 	{SANDBOX_MONITOR, SCMP_SYS(sendto), ANY},
 	{SANDBOX_MONITOR, SCMP_SYS(recvfrom), ANY},
+	/* How long a vCPU's thread has run: with Landlock nothing else can be read. */
+	{SANDBOX_MONITOR, SCMP_SYS(openat), {2, SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT, O_RDONLY}},
+	/* Memory of firmware is cleared at a reset; the device tree is written out, if asked for. */
+	{SANDBOX_MONITOR, SCMP_SYS(fallocate), ANY},
 	/* What the device tree is seeded with. */
 	{SANDBOX_MONITOR, SCMP_SYS(getrandom), ANY},
 

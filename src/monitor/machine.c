@@ -102,7 +102,6 @@ static void handle_watchdog(struct machine *machine, const char *what)
 
 	if (setup->watchdog == MACHINE_WATCHDOG_NONE)
 		return;
-	log_warning("%s expired", what);
 	if (setup->events->watchdog)
 		setup->events->watchdog(setup->context, what);
 	if (setup->watchdog != MACHINE_WATCHDOG_NOTIFY)

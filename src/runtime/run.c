@@ -246,6 +246,14 @@ static void handle_device_given_up(void *context, const char *name)
 	supervisor_kill_device(run->supervisor, name);
 }
 
+static void handle_watchdog(void *context, const char *what)
+{
+	const struct run *run = context;
+
+	log_line(LOG_WARNING, COMPONENT, "%s expired; policy %s", what,
+		 watchdog_policies[run->config->watchdog]);
+}
+
 static void handle_ended(void *context, enum guest_end end, const char *how)
 {
 	struct run *run = context;
@@ -261,6 +269,7 @@ static const struct engine_events engine_events = {
 	.running = handle_running,
 	.reset = handle_reset,
 	.device_given_up = handle_device_given_up,
+	.watchdog = handle_watchdog,
 	.ended = handle_ended,
 };
 

@@ -36,7 +36,7 @@ struct stage {
 	struct machine_setup setup;
 	struct machine *machine;
 	int far; /* end of the serial line */
-	unsigned int running, resets, made;
+	unsigned int running, resets, made, expiries;
 	bool ended;
 	enum machine_end end;
 	char why[200];
@@ -135,6 +135,12 @@ static void on_reset(void *context)
 	stage.resets++;
 }
 
+static void on_watchdog(void *context, const char *what)
+{
+	assert_string_equal(what, "the guest's watchdog");
+	stage.expiries++;
+}
+
 static void on_ended(void *context, enum machine_end end, const char *why)
 {
 	assert_false(stage.ended);
@@ -147,6 +153,7 @@ static void on_ended(void *context, enum machine_end end, const char *why)
 static const struct machine_events events = {
 	.running = on_running,
 	.reset = on_reset,
+	.watchdog = on_watchdog,
 	.ended = on_ended,
 };
 
@@ -391,6 +398,71 @@ static void test_wild_accesses(void **state)
 	assert_int_equal(stage.end, MACHINE_POWERED_OFF);
 }
 
+#if defined(__aarch64__)
+/* In its first life the guest sets its watchdog and hangs; in the next one it switches itself off. */
+static void act_watchdog(unsigned int life, unsigned int step, struct vcpu_exit *exit)
+{
+	if (life > 1)
+		switch_off(exit);
+	else if (step == 0)
+		put(exit, VCPU_EXIT_MMIO, ARM64_WATCHDOG_CONTROL + 8, 1);
+	else if (step == 1)
+		put(exit, VCPU_EXIT_MMIO, ARM64_WATCHDOG_CONTROL, 1);
+	exit->access.length = 4;
+}
+
+static void test_watchdog_resets(void **state)
+{
+	(void)state;
+	act = act_watchdog;
+	stage.setup.watchdog = MACHINE_WATCHDOG_RESET;
+	start();
+	wait_for_end();
+	assert_int_equal(stage.end, MACHINE_POWERED_OFF);
+	assert_int_equal(stage.resets, 1);
+	assert_int_equal(stage.expiries, 1);
+}
+
+static void test_watchdog_stops(void **state)
+{
+	(void)state;
+	act = act_watchdog;
+	stage.setup.watchdog = MACHINE_WATCHDOG_STOP;
+	start();
+	wait_for_end();
+	assert_int_equal(stage.end, MACHINE_FAILED);
+	assert_string_equal(stage.why, "was stopped: its watchdog expired");
+	assert_int_equal(stage.expiries, 1);
+}
+
+static void test_watchdog_that_is_only_told(void **state)
+{
+	(void)state;
+	act = act_watchdog;
+	stage.setup.watchdog = MACHINE_WATCHDOG_NOTIFY;
+	start();
+	for (int i = 0; i < 1000 && stage.expiries == 0; i++)
+		event_loop_turn(&stage.loop, 10);
+	assert_int_equal(stage.expiries, 1);
+	event_loop_turn(&stage.loop, 50);
+	assert_false(stage.ended);
+	assert_int_equal(stage.resets, 0);
+}
+
+static void test_watchdog_that_nobody_heeds(void **state)
+{
+	(void)state;
+	act = act_watchdog;
+	stage.setup.watchdog = MACHINE_WATCHDOG_NONE;
+	start();
+	for (int i = 0; i < 20; i++)
+		event_loop_turn(&stage.loop, 10);
+	assert_false(stage.ended);
+	assert_int_equal(stage.expiries, 0);
+	assert_int_equal(stage.resets, 0);
+}
+#endif
+
 static void test_what_cannot_start(void **state)
 {
 	struct error error;
@@ -415,6 +487,12 @@ int main(void)
 		STAGE_TEST(test_failure),
 		STAGE_TEST(test_power_button),
 		STAGE_TEST(test_wild_accesses),
+#if defined(__aarch64__)
+		STAGE_TEST(test_watchdog_resets),
+		STAGE_TEST(test_watchdog_stops),
+		STAGE_TEST(test_watchdog_that_is_only_told),
+		STAGE_TEST(test_watchdog_that_nobody_heeds),
+#endif
 		STAGE_TEST(test_what_cannot_start),
 	};
 

@@ -161,18 +161,7 @@ int arch_boot_load(struct monitor_memory *memory, const struct boot_source *sour
 		   struct boot_entry *entry, struct error *error)
 {
 	struct boot boot = {.memory = memory};
-	int result;
-
-	if (source->kernel_fd < 0)
-		return error_set_usage(error,
-				       "%s: firmware boots on arm64 machines only; give a "
-				       "kernel instead",
-				       source->firmware_name);
-	if (source->tree_fd >= 0)
-		return error_set_usage(error, "--dump-dtb: a machine of this architecture is "
-					      "described by ACPI tables, not by a device tree; "
-					      "leave the option away");
-	result = x86_kernel_load(memory, source, &boot.kernel, error);
+	int result = x86_kernel_load(memory, source, &boot.kernel, error);
 	if (result == 0) {
 		uint64_t end = memory->ranges[0].size;
 
