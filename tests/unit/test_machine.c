@@ -342,10 +342,11 @@ static void test_power_button(void **state)
 	act = NULL;
 	start();
 	machine_press_power_button(stage.machine);
-	assert_int_equal(stage.fake.edges[POWER_IRQ], 1);
+	/* The lines of arm64's GPIO controller interrupt only a guest that has asked for it. */
 #if defined(__x86_64__)
-	assert_false(stage.fake.levels[POWER_IRQ]);
+	assert_int_equal(stage.fake.edges[POWER_IRQ], 1);
 #endif
+	assert_false(stage.fake.levels[POWER_IRQ]);
 	/* Its vCPUs sleep; it can be switched off all the same. */
 	machine_close(stage.machine);
 	stage.machine = NULL;
