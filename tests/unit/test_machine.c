@@ -359,10 +359,11 @@ static void test_power_button(void **state)
 	act = NULL;
 	start();
 	machine_press_power_button(stage.machine);
-	assert_int_equal(stage.fake.edges[POWER_IRQ], 1);
+	/* Until the guest has seen it. The lines of arm64's GPIO controller interrupt only on request. */
 #if defined(__x86_64__)
-	/* Until the guest has seen it. */
 	assert_true(stage.fake.levels[POWER_IRQ]);
+#else
+	assert_false(stage.fake.levels[POWER_IRQ]);
 #endif
 	/* Its vCPUs sleep; it can be switched off all the same. */
 	machine_close(stage.machine);
