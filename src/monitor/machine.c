@@ -179,9 +179,8 @@ int machine_start(struct machine *machine, struct error *error)
 	mark(machine, "virtual machine made");
 	result = monitor_memory_attach(&machine->memory, machine->hypervisor, error);
 	machine->platform->ops->attach(machine->platform, machine->hypervisor);
-	for (size_t i = 0; i < machine->transport_count && result == 0; i++)
-		result = virtio_mmio_attach(machine->transports[i].transport, machine->hypervisor,
-					    error);
+	for (size_t i = 0; i < machine->transport_count; i++)
+		virtio_mmio_attach(machine->transports[i].transport, machine->hypervisor);
 	machine->outcome = OUTCOME_NONE;
 	machine->loaded = false;
 	machine->started_ms = now_ms();
