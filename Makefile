@@ -17,7 +17,7 @@ run:
 	@GUEST_SHELL='$(guest_shell)' examples/demo/run
 
 check:
-	@tools/setup check
+	@tools/setup check arm64
 	@tools/check
 
 bench: build
@@ -47,7 +47,7 @@ help:
 	@echo 'make             builds avp: build/release/avp'
 	@echo 'make run         boots a Linux guest on the devices of AVP and shows them at work'
 	@echo 'make run SHELL=1 the same, and leaves a shell in the guest'
-	@echo 'make check       formatting, both compilers, unit tests, sanitizers, corpora, one boot'
+	@echo 'make check       formatting, compilers, unit tests, sanitizers, corpora, boots on both architectures'
 	@echo 'make bench       measures against other device processes, side by side'
 	@echo 'make lint        static analysis'
 	@echo 'make fuzz        fuzzes each target for TIME=60 seconds'

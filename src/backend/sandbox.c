@@ -5,6 +5,7 @@
  */
 #include "backend/sandbox.h"
 
+#include <asm/termbits.h>
 #include <cap-ng.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -211,9 +212,13 @@ static const struct rule rules[] = {
 	{SANDBOX_TERMINAL, SCMP_SYS(getpgrp), ANY},
 	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TCGETS)},
 	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TCSETS)},
+	/* For the same, in C libraries that know all speeds. */
+	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TCGETS2)},
+	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TCSETS2)},
 	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TIOCGPGRP)},
 	{SANDBOX_TERMINAL, SCMP_SYS(ioctl), IS(1, TIOCGWINSZ)},
 	{SANDBOX_TERMINAL, SCMP_SYS(sendto), ANY},
+	{SANDBOX_TERMINAL, SCMP_SYS(recvfrom), ANY},
 
 	/* Virtual machines and processors; all of KVM's requests have its type. */
 	{SANDBOX_MONITOR, SCMP_SYS(ioctl), {1, SCMP_CMP_MASKED_EQ, 0xff00, KVMIO << 8}},
@@ -237,6 +242,10 @@ static const struct rule rules[] = {
 	/* The lines of the control socket. */
 	{SANDBOX_MONITOR, SCMP_SYS(sendto), ANY},
 	{SANDBOX_MONITOR, SCMP_SYS(recvfrom), ANY},
+	/* How long a vCPU's thread has run: with Landlock nothing else can be read. */
+	{SANDBOX_MONITOR, SCMP_SYS(openat), {2, SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT, O_RDONLY}},
+	/* Memory of firmware is cleared at a reset; the device tree is written out, if asked for. */
+	{SANDBOX_MONITOR, SCMP_SYS(fallocate), ANY},
 	/* What the device tree is seeded with. */
 	{SANDBOX_MONITOR, SCMP_SYS(getrandom), ANY},
 

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -59,10 +60,12 @@ static void update_watch(struct stream_backend *backend)
 	}
 }
 
-static void listen_again(struct stream_backend *backend)
+/* One that cannot be accepted, for want of a descriptor, is tried again when another one comes. */
+static int listen_again(struct stream_backend *backend, struct error *error)
 {
-	if (backend->listener.fd >= 0)
-		event_loop_add(backend->loop, &backend->listener, EPOLLIN, NULL);
+	if (backend->listener.fd < 0)
+		return 0;
+	return event_loop_add(backend->loop, &backend->listener, EPOLLIN | EPOLLET, error);
 }
 
 static void disconnect(struct stream_backend *backend)
@@ -70,8 +73,22 @@ static void disconnect(struct stream_backend *backend)
 	event_loop_remove(backend->loop, &backend->source);
 	close_fd(&backend->source.fd);
 	backend->watched = false;
-	listen_again(backend);
+	listen_again(backend, NULL);
 	console_stream_connected(&backend->stream, false);
+}
+
+/* Nobody is there any more; with nothing left to read, whether the guest reads does not matter. */
+static void hang_up(struct stream_backend *backend)
+{
+	char byte;
+	ssize_t left;
+
+	backend->hung_up = true;
+	if (!backend->socket)
+		return;
+	left = recv(backend->source.fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT);
+	if (left == 0 || (left < 0 && errno != EAGAIN))
+		backend->input_ended = true;
 }
 
 static void handle_source(void *context, uint32_t events)
@@ -79,7 +96,7 @@ static void handle_source(void *context, uint32_t events)
 	struct stream_backend *backend = context;
 
 	if (events & (EPOLLHUP | EPOLLERR))
-		backend->hung_up = true;
+		hang_up(backend);
 	console_stream_ready(&backend->stream);
 	if (backend->source.fd >= 0 && backend->hung_up && backend->input_ended)
 		disconnect(backend);
@@ -90,11 +107,14 @@ static void handle_source(void *context, uint32_t events)
 static void handle_listener(void *context, uint32_t events)
 {
 	struct stream_backend *backend = context;
-	int fd = accept4(backend->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd;
 
+	do {
+		fd = accept4(backend->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	} while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
 	if (fd < 0) {
-		/* Gone again, or no descriptors are left: the next one may have more luck. */
-		log_debug("a client could not be accepted: error %d", errno);
+		if (errno != EAGAIN)
+			log_warning("a client cannot be accepted: %s", strerror(errno));
 		return;
 	}
 	event_loop_remove(backend->loop, &backend->listener);
@@ -251,7 +271,7 @@ struct stream_backend *stream_backend_new_listening(struct event_loop *loop, int
 	backend->socket = true;
 	backend->stream.connected = false;
 	backend->listener.fd = take_fd(&owned);
-	if (event_loop_add(loop, &backend->listener, EPOLLIN, error) < 0) {
+	if (listen_again(backend, error) < 0) {
 		stream_backend_free(backend);
 		return NULL;
 	}

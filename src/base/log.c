@@ -5,7 +5,10 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -16,6 +19,10 @@
 #define MESSAGE_SIZE 1024
 /* A message byte can become six (\u001b); a pipe takes PIPE_BUF (4096) bytes in one piece. */
 #define LINE_SIZE 4096
+/* What a terminal takes without blocking once it says that it takes something. */
+#define TERMINAL_SIZE 128
+/* How long standard error may take to have room; after that it is not waited for until it has. */
+#define WAIT_MS 100
 
 static enum log_level log_level = LOG_INFO;
 static enum log_format log_format = LOG_FORMAT_TEXT;
@@ -46,6 +53,19 @@ enum log_level log_get_level(void)
 enum log_format log_get_format(void)
 {
 	return log_format;
+}
+
+const char *log_level_name(enum log_level level)
+{
+	return level_names[level];
+}
+
+int log_level_find(const char *word, size_t length)
+{
+	for (int i = LOG_ERROR; i <= LOG_DEBUG; i++)
+		if (strlen(level_names[i]) == length && !strncmp(level_names[i], word, length))
+			return i;
+	return -1;
 }
 
 void log_set_component(const char *component)
@@ -93,6 +113,11 @@ static void line_append_json_string(struct line *line, const char *text, size_t 
 			piece_length =
 				snprintf(escaped, sizeof(escaped), "\\u%04x", (unsigned int)*text);
 			piece = escaped;
+		} else if (length == 2 && *text == '\xc2' && (unsigned char)text[1] < 0xa0) {
+			/* The controls above ASCII: U+0080 to U+009F. */
+			piece_length = snprintf(escaped, sizeof(escaped), "\\u%04x",
+						(unsigned int)(unsigned char)text[1]);
+			piece = escaped;
 		}
 		if (!line_append(line, piece, piece_length, limit))
 			break;
@@ -132,18 +157,83 @@ static void format_json(struct line *line, enum log_level level, const char *com
 }
 
 static void format_text(struct line *line, enum log_level level, const char *component,
-			char *message)
+			const char *message)
 {
-	int length;
+	/* One byte stays for the end of the line. */
+	snprintf(line->text, sizeof(line->text) - 1, "%s %s: %s", level_names[level], component,
+		 message);
+	text_make_printable(line->text);
+	line->length = strlen(line->text);
+	line->text[line->length++] = '\n';
+}
 
-	text_make_printable(message);
-	length = snprintf(line->text, sizeof(line->text), "%s %s: %s\n", level_names[level],
-			  component, message);
-	if (length >= (int)sizeof(line->text)) {
-		length = sizeof(line->text);
-		line->text[length - 1] = '\n';
+static atomic_uint lost_lines;
+
+/* Has standard error room for a line? */
+static bool has_room(void)
+{
+	struct pollfd writable = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+	/* What cannot be asked is asked by writing. */
+	return poll(&writable, 1, lost_lines ? 0 : WAIT_MS) != 0;
+}
+
+static bool write_text(const char *text, size_t length)
+{
+	bool terminal = length > TERMINAL_SIZE && isatty(STDERR_FILENO);
+
+	while (length) {
+		size_t piece = terminal && length > TERMINAL_SIZE ? TERMINAL_SIZE : length;
+		ssize_t written;
+
+		if (!has_room())
+			return false;
+		written = write(STDERR_FILENO, text, piece);
+		if (written < 0 && errno == EINTR)
+			continue;
+		/* There is nowhere to report that standard error is gone. */
+		if (written < 0)
+			return errno != EAGAIN;
+		text += written;
+		length -= written;
 	}
-	line->length = length < 0 ? 0 : length;
+	return true;
+}
+
+static void format_line(struct line *line, enum log_level level, const char *component,
+			const char *message)
+{
+	if (log_format == LOG_FORMAT_JSON)
+		format_json(line, level, component, message);
+	else
+		format_text(line, level, component, message);
+}
+
+/* Says how many lines were left out, if any were and there is room to say so. */
+static void tell_lost(void)
+{
+	struct line line = {.length = 0};
+	char message[80];
+	unsigned int lost;
+
+	if (!lost_lines || !has_room())
+		return;
+	lost = atomic_exchange(&lost_lines, 0);
+	snprintf(message, sizeof(message), "%u lines are left out: standard error took no more",
+		 lost);
+	format_line(&line, LOG_WARNING, log_component, message);
+	if (!write_text(line.text, line.length))
+		lost_lines += lost;
+}
+
+void log_write(const char *text, size_t length)
+{
+	int saved_errno = errno;
+
+	tell_lost();
+	if (!write_text(text, length))
+		lost_lines++;
+	errno = saved_errno;
 }
 
 void log_line(enum log_level level, const char *component, const char *format, ...)
@@ -162,12 +252,7 @@ void log_line(enum log_level level, const char *component, const char *format, .
 
 	if (!component)
 		component = log_component;
-	if (log_format == LOG_FORMAT_JSON)
-		format_json(&line, level, component, message);
-	else
-		format_text(&line, level, component, message);
-	/* There is nowhere to report that standard error takes no more. */
-	while (write(STDERR_FILENO, line.text, line.length) < 0 && errno == EINTR)
-		;
+	format_line(&line, level, component, message);
 	errno = saved_errno;
+	log_write(line.text, line.length);
 }

@@ -46,10 +46,15 @@ int text_replace_format(char **target, struct error *error, const char *format, 
 void text_make_printable(char *text)
 {
 	for (; *text; text++) {
-		unsigned char byte = *text;
+		unsigned char byte = *text, next = text[1];
 
-		if (byte < 0x20 || byte == 0x7f)
+		if (byte < 0x20 || byte == 0x7f) {
 			*text = '?';
+		} else if (byte == 0xc2 && next >= 0x80 && next < 0xa0) {
+			/* In UTF-8: the controls of which some terminals take one for an escape. */
+			*text++ = '?';
+			*text = '?';
+		}
 	}
 }
 

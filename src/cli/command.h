@@ -85,6 +85,7 @@ struct command {
  */
 extern const struct command command_avp;
 
+extern const struct command command_conform;  /* conform.c */
 extern const struct command command_device;   /* device.c */
 extern const struct command command_doctor;   /* doctor.c */
 extern const struct command command_document; /* document.c */

@@ -5,8 +5,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "backend/sandbox.h"
@@ -61,7 +61,8 @@ static const struct option_row terminal_option_rows[] = {
 		.offset = offsetof(struct terminal_options, resized_fd),
 		.minimum = 3,
 		.maximum = INT_MAX,
-		.help = "the inherited eventfd N tells that the size has changed",
+		.help = "a byte comes through the inherited connected socket N when the size has "
+			"changed",
 	},
 	{.name = NULL},
 };
@@ -77,7 +78,7 @@ struct console_process {
 	struct event_source resized;
 	/* With the terminal our own. */
 	struct console *relay;
-	struct event_source window_signal;
+	struct event_source terminal_signals;
 };
 
 static void close_process(struct console_process *console)
@@ -87,8 +88,8 @@ static void close_process(struct console_process *console)
 	if (!console->process.options)
 		return;
 	event_loop_remove(&console->process.loop, &console->resized);
-	event_loop_remove(&console->process.loop, &console->window_signal);
-	close_fd(&console->window_signal.fd);
+	event_loop_remove(&console->process.loop, &console->terminal_signals);
+	close_fd(&console->terminal_signals.fd);
 	terminal_close(&console->terminal);
 	console_close(console->relay, OUTPUT_MS);
 	device_process_close(&console->process);
@@ -105,19 +106,23 @@ static void update_size(struct console_process *console)
 static void handle_resized(void *context, uint32_t events)
 {
 	struct console_process *console = context;
-	eventfd_t count;
 
-	if (eventfd_read(console->terminal.resized_fd, &count) == 0)
-		update_size(console);
+	/* Its end would be told for ever. */
+	if (!terminal_take_resized(&console->terminal))
+		event_loop_remove(&console->process.loop, &console->resized);
+	update_size(console);
 }
 
-static void handle_window_signal(void *context, uint32_t events)
+static void handle_terminal_signal(void *context, uint32_t events)
 {
 	struct console_process *console = context;
 	struct signalfd_siginfo info;
 
-	if (read(console->window_signal.fd, &info, sizeof(info)) == sizeof(info))
-		terminal_resized(&console->terminal);
+	if (read(console->terminal_signals.fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGCONT)
+		console_resume(console->relay);
+	terminal_resized(&console->terminal);
 }
 
 static void handle_quit(void *context)
@@ -152,26 +157,55 @@ static int open_own_terminal(struct console_process *console, struct error *erro
 		log_info("the guest's console follows; " CONSOLE_QUIT_KEYS " ends the device");
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGWINCH);
+	sigaddset(&signals, SIGCONT);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
-	console->window_signal.fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (console->window_signal.fd < 0)
+	console->terminal_signals.fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (console->terminal_signals.fd < 0)
 		return error_set_errno(error, errno, "cannot take signals");
-	return event_loop_add(loop, &console->window_signal, EPOLLIN, error);
+	return event_loop_add(loop, &console->terminal_signals, EPOLLIN, error);
+}
+
+static int inherit_socket(int *inherited, uint64_t fd, const char *option, struct error *error)
+{
+	int type;
+	socklen_t length = sizeof(type);
+
+	if (!fd)
+		return 0;
+	if (getsockopt((int)fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != SOCK_STREAM)
+		return error_set_usage(error,
+				       "%s: descriptor %d is no stream socket that was inherited",
+				       option, (int)fd);
+	*inherited = (int)fd;
+	return 0;
+}
+
+/* Takes the ends that the command line names, if they are what it says. */
+static int inherit_terminal(struct terminal *terminal, const struct terminal_options *options,
+			    struct error *error)
+{
+	struct terminal_size size;
+	int result = inherit_socket(&terminal->stream_fd, options->stream_fd, "stream-fd", error);
+
+	if (result == 0)
+		result = inherit_socket(&terminal->resized_fd, options->resized_fd, "resized-fd",
+					error);
+	if (result < 0 || !options->size_fd)
+		return result;
+	terminal->size_fd = (int)options->size_fd;
+	if (terminal_read_size(terminal, &size))
+		return 0;
+	terminal->size_fd = -1;
+	return error_set_usage(error, "size-fd: descriptor %d is no file with a size",
+			       (int)options->size_fd);
 }
 
 static int open_terminal(struct console_process *console, const struct terminal_options *options,
 			 struct error *error)
 {
-	int result = 0;
+	int result = options->stream_fd ? inherit_terminal(&console->terminal, options, error) :
+					  open_own_terminal(console, error);
 
-	if (options->stream_fd)
-		console->terminal = (struct terminal){
-			.stream_fd = (int)options->stream_fd,
-			.size_fd = options->size_fd ? (int)options->size_fd : -1,
-			.resized_fd = options->resized_fd ? (int)options->resized_fd : -1,
-		};
-	else
-		result = open_own_terminal(console, error);
 	console->resized.fd = console->terminal.resized_fd;
 	if (result == 0 && console->resized.fd >= 0)
 		result = event_loop_add(&console->process.loop, &console->resized, EPOLLIN, error);
@@ -254,7 +288,7 @@ static int run_console(void *const *options, char *const *operands, size_t count
 		return error_set(error, ENOMEM, "no memory for the console");
 	console->terminal = TERMINAL_NONE;
 	console->resized = (struct event_source){-1, handle_resized, console};
-	console->window_signal = (struct event_source){-1, handle_window_signal, console};
+	console->terminal_signals = (struct event_source){-1, handle_terminal_signal, console};
 	result =
 		device_option_error(console_ports_read(options[0], console->options, error), error);
 	if (result >= 0)

@@ -100,11 +100,14 @@ static int open_signals(struct device_process *process, struct error *error)
 {
 	sigset_t signals;
 
-	/* A peer that hangs up is an error of a call, and no reason to end. */
+	/* A peer that hangs up, or a file that may not grow, fails a call, and is no reason to end. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGQUIT);
 	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
 		return error_set_errno(error, errno, "cannot block signals");
 	process->signal_source = (struct event_source){

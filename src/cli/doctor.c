@@ -17,6 +17,13 @@
 #include "runtime/engine.h"
 #include "runtime/qemu.h"
 
+/* What makes /dev/kvm appear. */
+#if defined(__aarch64__)
+#define KVM_ADVICE "have the firmware start this system at EL2"
+#else
+#define KVM_ADVICE "switch virtualization on in the firmware and load kvm-intel or kvm-amd"
+#endif
+
 struct doctor_options {
 	bool json;
 };
@@ -91,9 +98,8 @@ static void check_kvm(const struct report *report, const struct kvm_probe_result
 		break;
 	case KVM_PROBE_MISSING:
 		doctor_advise(&finding,
-			      "switch virtualization on in the firmware and load kvm-intel or "
-			      "kvm-amd; in a virtual machine, have its host allow nesting. "
-			      "Without it guests run by emulation");
+			      KVM_ADVICE "; in a virtual machine, have its host allow nesting. "
+					 "Without it guests run by emulation");
 		break;
 	case KVM_PROBE_FORBIDDEN:
 		doctor_advise(

@@ -36,8 +36,8 @@
 #define OUTPUT_MS 1000
 
 struct monitor_options {
-	char *kernel, *initrd, *append;
-	uint64_t cpus, memory;
+	char *kernel, *firmware, *initrd, *append, *dump_dtb;
+	uint64_t cpus, memory, watchdog;
 	bool huge_pages;
 	struct option_list devices;
 	uint64_t serial_fd, control_fd;
@@ -49,8 +49,16 @@ static const struct option_row monitor_option_rows[] = {
 		.type = OPTION_PATH,
 		.argument = "FILE",
 		.offset = offsetof(struct monitor_options, kernel),
-		.required = true,
-		.help = "kernel of the guest: a bzImage, or an ELF file such as vmlinux",
+		.help = "kernel of the guest: a bzImage, an arm64 Image, or an ELF file such as "
+			"vmlinux; this or --firmware is needed",
+	},
+	{
+		.name = "firmware",
+		.type = OPTION_PATH,
+		.argument = "FILE",
+		.offset = offsetof(struct monitor_options, firmware),
+		.help = "arm64: firmware that the guest starts with instead of a kernel, such as "
+			"U-Boot for QEMU's machine virt",
 	},
 	{
 		.name = "initrd",
@@ -91,6 +99,23 @@ static const struct option_row monitor_option_rows[] = {
 		.type = OPTION_FLAG,
 		.offset = offsetof(struct monitor_options, huge_pages),
 		.help = "take the guest's memory from the host's huge pages",
+	},
+	{
+		.name = "watchdog",
+		.type = OPTION_CHOICE,
+		.argument = "POLICY",
+		.offset = offsetof(struct monitor_options, watchdog),
+		.choices = watchdog_policies,
+		.default_text = "reset",
+		.help = "what happens when a watchdog of the guest expires, where the machine has "
+			"one (arm64)",
+	},
+	{
+		.name = "dump-dtb",
+		.type = OPTION_PATH,
+		.argument = "FILE",
+		.offset = offsetof(struct monitor_options, dump_dtb),
+		.help = "arm64: write the device tree that the guest gets to FILE",
 	},
 	{
 		.name = "device",
@@ -168,6 +193,15 @@ static void handle_reset(void *context)
 	tell(monitor, CONTROL_RESET, NULL);
 }
 
+static void handle_watchdog(void *context, const char *what)
+{
+	struct monitor *monitor = context;
+
+	if (monitor->control_fd < 0)
+		log_warning("%s expired", what);
+	tell(monitor, CONTROL_WATCHDOG, what);
+}
+
 static void handle_ended(void *context, enum machine_end end, const char *why)
 {
 	static const struct {
@@ -211,6 +245,7 @@ static void handle_device_given_up(void *context, const char *name)
 static const struct machine_events machine_events = {
 	.running = handle_running,
 	.reset = handle_reset,
+	.watchdog = handle_watchdog,
 	.ended = handle_ended,
 	.mark = handle_mark,
 	.device_given_up = handle_device_given_up,
@@ -259,9 +294,10 @@ static void handle_signal(void *context, uint32_t events)
 	} else if (monitor->stop_asked) {
 		end_now(monitor);
 	} else {
+		/* First: the log may have to wait for its reader. */
+		press_button(monitor);
 		console_finish_line(monitor->console);
 		log_info("the guest's power button is pressed; once more ends it as it stands");
-		press_button(monitor);
 	}
 }
 
@@ -340,6 +376,12 @@ struct boot_file {
 	char name[PATH_MAX];
 };
 
+/* All that a guest is started from. */
+struct boot_files {
+	struct boot_file kernel, firmware, initrd;
+	struct boot_source source; /* of these, and the file for the device tree */
+};
+
 /* Opens @path, or takes the descriptor that was inherited under it. NULL: there is none. */
 static int open_boot_file(struct boot_file *file, const char *path, const char *option,
 			  struct error *error)
@@ -358,11 +400,6 @@ static int open_boot_file(struct boot_file *file, const char *path, const char *
 	if (inherited < 0 || readlink(path, file->name, sizeof(file->name) - 1) < 0)
 		snprintf(file->name, sizeof(file->name), "%s", path);
 	return 0;
-}
-
-static void close_boot_file(struct boot_file *file)
-{
-	close_fd(&file->fd);
 }
 
 static int open_kvm(bool probe, struct error *error)
@@ -448,20 +485,62 @@ static int open_serial(struct monitor *monitor, bool inherited, struct error *er
 	return result;
 }
 
-static int run_machine(struct monitor *monitor, const struct option_list *given,
-		       struct error *error)
+/* The files that a guest starts from, and the one that its device tree goes to; -1: none. */
+static int open_boot_files(struct boot_files *files, const struct monitor_options *options,
+			   struct error *error)
+{
+	struct boot_source *source = &files->source;
+
+	if (!options->kernel && !options->firmware)
+		return error_set_usage(error, "--kernel is missing; add --kernel FILE");
+	if (options->firmware && !arch_has_firmware)
+		return error_set_usage(error, "--firmware: only machines of arm64 boot firmware; "
+					      "give a kernel instead");
+	if (options->dump_dtb && !arch_has_tree)
+		return error_set_usage(error, "--dump-dtb: a machine of this architecture is "
+					      "described by ACPI tables, not by a device tree; "
+					      "leave the option away");
+	if (options->firmware && (options->kernel || options->initrd || options->append))
+		return error_set_usage(error,
+				       "--firmware finds its kernel by itself; leave --kernel, "
+				       "--initrd and --append away");
+	if (open_boot_file(&files->kernel, options->kernel, "--kernel", error) < 0 ||
+	    open_boot_file(&files->firmware, options->firmware, "--firmware", error) < 0 ||
+	    open_boot_file(&files->initrd, options->initrd, "--initrd", error) < 0)
+		return -error->code;
+	source->kernel_fd = files->kernel.fd;
+	source->kernel_name = files->kernel.name;
+	source->firmware_fd = files->firmware.fd;
+	source->firmware_name = files->firmware.name;
+	source->initrd_fd = files->initrd.fd;
+	source->initrd_name = files->initrd.name;
+	source->command_line = options->append ? options->append : "";
+	if (options->dump_dtb) {
+		source->tree_fd = open(options->dump_dtb, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+		if (source->tree_fd < 0)
+			return error_set_usage(error,
+					       "--dump-dtb: %s: %s; check the path and its "
+					       "permissions",
+					       options->dump_dtb, strerror(errno));
+	}
+	return 0;
+}
+
+static void close_boot_files(struct boot_files *files)
+{
+	close_fd(&files->kernel.fd);
+	close_fd(&files->firmware.fd);
+	close_fd(&files->initrd.fd);
+	close_fd(&files->source.tree_fd);
+}
+
+static int run_machine(struct monitor *monitor, const struct boot_source *source,
+		       const struct option_list *given, struct error *error)
 {
 	const struct monitor_options *options = monitor->options;
-	__attribute__((cleanup(close_boot_file))) struct boot_file kernel = {.fd = -1};
-	__attribute__((cleanup(close_boot_file))) struct boot_file initrd = {.fd = -1};
 	cleanup_fd int kvm = -1;
-	int result;
+	int result = parse_devices(monitor, error);
 
-	result = open_boot_file(&kernel, options->kernel, "--kernel", error);
-	if (result == 0)
-		result = open_boot_file(&initrd, options->initrd, "--initrd", error);
-	if (result == 0)
-		result = parse_devices(monitor, error);
 	if (result == 0 && was_given(given, "control-fd"))
 		result = open_control(monitor, error);
 	if (result < 0)
@@ -479,18 +558,10 @@ static int run_machine(struct monitor *monitor, const struct option_list *given,
 			       .memory = options->memory,
 			       .kvm_fd = kvm},
 		.create_hypervisor = kvm_create,
-		.boot =
-			{
-				.kernel_fd = kernel.fd,
-				.kernel_name = kernel.name,
-				.firmware_fd = -1,
-				.tree_fd = -1,
-				.initrd_fd = initrd.fd,
-				.initrd_name = initrd.name,
-				.command_line = options->append ? options->append : "",
-			},
+		.boot = *source,
 		.memory = options->memory,
 		.huge_pages = options->huge_pages,
+		.watchdog = (enum machine_watchdog)options->watchdog,
 		.serial_fd = monitor->setup.serial_fd,
 		.devices = monitor->devices,
 		.device_count = options->devices.count,
@@ -503,7 +574,7 @@ static int run_machine(struct monitor *monitor, const struct option_list *given,
 		result = machine_open(&monitor->machine, &monitor->setup, error);
 	/* All is open, no thread has been started, and the guest has not run. */
 	if (result == 0)
-		result = sandbox_drop_rights(NULL, NULL, error);
+		result = sandbox_drop_rights("/proc/self/task", NULL, error);
 	if (result == 0)
 		result = sandbox_filter_calls(
 			SANDBOX_MONITOR | (monitor->console ? SANDBOX_TERMINAL : 0), error);
@@ -525,6 +596,12 @@ static int run_monitor(void *const *options, char *const *operands, size_t count
 		.control_fd = -1,
 		.end = GUEST_FAILED,
 	};
+	struct boot_files files = {
+		.kernel.fd = -1,
+		.firmware.fd = -1,
+		.initrd.fd = -1,
+		.source.tree_fd = -1,
+	};
 	int result;
 
 	if (monitor.options->memory % 4096)
@@ -536,7 +613,10 @@ static int run_monitor(void *const *options, char *const *operands, size_t count
 		return result;
 	result = take_signals(&monitor, error);
 	if (result == 0)
-		result = run_machine(&monitor, options[1], error);
+		result = open_boot_files(&files, options[0], error);
+	if (result == 0)
+		result = run_machine(&monitor, &files.source, options[1], error);
+	close_boot_files(&files);
 	console_close(monitor.console, OUTPUT_MS);
 	line_reader_close(&monitor.control);
 	event_loop_remove(&monitor.loop, &monitor.signals);

@@ -84,7 +84,7 @@ static int run_run(void *const *options, char *const *operands, size_t count, st
 
 	if (count)
 		result = load_bundle(&config, operands[0], values, options[2], error);
-	else if (!values->kernel)
+	else if (!values->kernel && !values->firmware)
 		result = error_set_usage(
 			error, "--kernel is missing; add --kernel FILE, or give a bundle");
 	else

@@ -301,6 +301,9 @@ static void take_message(struct console_device *console,
 static void recover(struct console_device *console)
 {
 	console->driver_ready = true;
+	/* It may have changed while nobody was there to tell. */
+	if (virtio_has_feature(&console->device, VIRTIO_CONSOLE_F_SIZE))
+		console->ports[0].owed |= OWED_SIZE;
 	for (uint16_t i = 0; i < console->port_count; i++) {
 		console->ports[i].added = true;
 		console->ports[i].open = true;
@@ -309,18 +312,23 @@ static void recover(struct console_device *console)
 	}
 }
 
-static bool has_history(const struct console_device *console, const struct virtqueue *queue)
+/*
+ * Did the driver use any ring before this process started it? One alone may have come round to
+ * where it began.
+ */
+static bool has_history(const struct console_device *console)
 {
-	uint16_t start = virtio_has_feature(&console->device, VIRTIO_F_RING_PACKED) ? PACKED_START :
-										      0;
+	const struct virtio_device *device = &console->device;
+	uint16_t start = virtio_has_feature(device, VIRTIO_F_RING_PACKED) ? PACKED_START : 0;
 
-	return queue->setup.available_index != start;
+	for (uint16_t i = 0; i < device->queue_count; i++)
+		if (device->queues[i].started && device->queues[i].setup.available_index != start)
+			return true;
+	return false;
 }
 
 static void take_messages(struct console_device *console, struct virtqueue *queue)
 {
-	if (!console->driver_ready && has_history(console, queue))
-		recover(console);
 	for (uint32_t budget = queue->size; budget > 0; budget--) {
 		struct virtio_request *request = virtqueue_pop(queue);
 		struct virtio_console_control message;
@@ -352,6 +360,8 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 	struct console_device *console = to_console(device);
 
 	tell_first_size(console);
+	if (multiport(console) && !console->driver_ready && has_history(console))
+		recover(console);
 	if (queue->index < CONTROL_RECEIVE) {
 		serve_port(console, 0);
 	} else if (multiport(console)) {
@@ -443,11 +453,8 @@ void console_device_set_size(struct console_device *console, uint16_t columns, u
 		return;
 	console->config.cols = columns;
 	console->config.rows = rows;
-	if (!virtio_has_feature(&console->device, VIRTIO_CONSOLE_F_MULTIPORT)) {
-		virtio_device_config_changed(&console->device);
-		return;
-	}
-	if (console->ports[0].added &&
+	virtio_device_config_changed(&console->device);
+	if (multiport(console) && console->ports[0].added &&
 	    virtio_has_feature(&console->device, VIRTIO_CONSOLE_F_SIZE)) {
 		console->ports[0].owed |= OWED_SIZE;
 		send_messages(console);

@@ -6,7 +6,6 @@
 #ifndef AVP_MONITOR_BOOT_H
 #define AVP_MONITOR_BOOT_H
 
-#include <stddef.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +25,9 @@ struct virtio_slot {
 /* How many there are on this architecture, and the one at @index, below that. */
 extern const unsigned int arch_virtio_slots;
 struct virtio_slot arch_virtio_slot(unsigned int index);
+
+/* Whether machines of this architecture are described by a device tree and boot firmware. */
+extern const bool arch_has_tree, arch_has_firmware;
 
 /*
  * What is to be started: a kernel or, where the architecture has it, firmware, which finds one

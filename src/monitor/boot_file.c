@@ -70,24 +70,18 @@ const char *boot_file_machine(uint16_t machine)
 	}
 }
 
-/* -EFAULT: not in memory; -ENODATA: the file ends before; or the errno of what failed. */
-static int read_file(struct monitor_memory *memory, int fd, uint64_t offset, uint64_t address,
-		     uint64_t size)
+/*
+ * From the page cache to the memfd's pages in one copy: written so, they need not be zeroed first, nor
+ * be mapped here. A file that is cut short meanwhile makes the write fail.
+ */
+static int write_memory(const struct monitor_memory *memory, int fd, uint64_t offset,
+			const uint8_t *host, uint64_t size)
 {
 	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t before = offset % page, length = size + before;
-	uint8_t *host, *file, *from;
+	uint8_t *file, *from;
 	int result = 0;
 
-	if (size == 0)
-		return 0;
-	if (guest_memory_translate_all(&memory->guest, guest_addr(address), size,
-				       GUEST_MEMORY_WRITE, (void **)&host) < 0)
-		return -EFAULT;
-	/*
-	 * From the page cache to the memfd's pages in one copy: written so, they need not be zeroed
-	 * first, nor be mapped here. A file that is cut short meanwhile makes the write fail.
-	 */
 	file = mmap(NULL, length, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd,
 		    (off_t)(offset - before));
 	if (file == MAP_FAILED)
@@ -108,6 +102,38 @@ static int read_file(struct monitor_memory *memory, int fd, uint64_t offset, uin
 	}
 	munmap(file, length);
 	return result;
+}
+
+/* A memfd of huge pages has no write. */
+static int read_to_memory(int fd, uint64_t offset, uint8_t *host, uint64_t size)
+{
+	while (size > 0) {
+		ssize_t got = pread(fd, host, size, (off_t)offset);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return got < 0 ? -errno : -ENODATA;
+		host += got;
+		offset += (uint64_t)got;
+		size -= (uint64_t)got;
+	}
+	return 0;
+}
+
+/* -EFAULT: not in memory; -ENODATA: the file ends before; or the errno of what failed. */
+static int read_file(struct monitor_memory *memory, int fd, uint64_t offset, uint64_t address,
+		     uint64_t size)
+{
+	uint8_t *host;
+
+	if (size == 0)
+		return 0;
+	if (guest_memory_translate_all(&memory->guest, guest_addr(address), size,
+				       GUEST_MEMORY_WRITE, (void **)&host) < 0)
+		return -EFAULT;
+	return memory->huge_pages ? read_to_memory(fd, offset, host, size) :
+				    write_memory(memory, fd, offset, host, size);
 }
 
 int boot_file_load(struct monitor_memory *memory, const struct boot_file *file, uint64_t offset,

@@ -15,6 +15,7 @@
 #define CONTROL_RUNNING	 "running"  /* the vCPUs run; again after each reset */
 #define CONTROL_RESET	 "reset"    /* the guest resets */
 #define CONTROL_GIVEN_UP "given-up" /* NAME: that device's process should be ended */
+#define CONTROL_WATCHDOG "watchdog" /* TEXT: which watchdog expired; the policy is the monitor's */
 #define CONTROL_OFF	 "off" /* TEXT: it powered itself off. The last line, as the next two */
 #define CONTROL_PANICKED "panicked" /* TEXT */
 #define CONTROL_FAILED	 "failed"   /* TEXT: why; completes "the guest …" */

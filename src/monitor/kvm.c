@@ -165,7 +165,7 @@ static void enter_thread(struct vcpu *vcpu)
 	sigemptyset(&mask);
 	sigaddset(&mask, INTERRUPT_SIGNAL);
 	pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
-	vcpu->thread = pthread_self();
+	vcpu->thread = gettid();
 	atomic_store(&vcpu->entered, true);
 }
 
@@ -254,9 +254,12 @@ void kvm_interrupt(struct vcpu *vcpu)
 {
 	atomic_store(&vcpu->interrupted, true);
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	/* A thread that has not come to its first run yet sees the flag there. */
+	/*
+	 * A thread that has not come to its first run yet sees the flag there. One that has ended
+	 * must not be named by its pthread_t.
+	 */
 	if (atomic_load(&vcpu->entered))
-		pthread_kill(vcpu->thread, INTERRUPT_SIGNAL);
+		tgkill(getpid(), vcpu->thread, INTERRUPT_SIGNAL);
 }
 
 static void machine_free(struct hypervisor *hypervisor)

@@ -6,11 +6,11 @@
 #define AVP_MONITOR_KVM_PRIVATE_H
 
 #include <linux/kvm.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "monitor/hypervisor.h"
 #include "monitor/memory.h"
@@ -38,7 +38,7 @@ struct vcpu {
 	uint32_t index;
 	struct kvm_run *run;
 	atomic_bool entered; /* its thread, the next, has run it before */
-	pthread_t thread;
+	pid_t thread;
 	atomic_bool interrupted; /* the next run is to return at once */
 };
 

@@ -102,7 +102,6 @@ static void handle_watchdog(struct machine *machine, const char *what)
 
 	if (setup->watchdog == MACHINE_WATCHDOG_NONE)
 		return;
-	log_warning("%s expired", what);
 	if (setup->events->watchdog)
 		setup->events->watchdog(setup->context, what);
 	if (setup->watchdog != MACHINE_WATCHDOG_NOTIFY)
@@ -180,9 +179,8 @@ int machine_start(struct machine *machine, struct error *error)
 	mark(machine, "virtual machine made");
 	result = monitor_memory_attach(&machine->memory, machine->hypervisor, error);
 	machine->platform->ops->attach(machine->platform, machine->hypervisor);
-	for (size_t i = 0; i < machine->transport_count && result == 0; i++)
-		result = virtio_mmio_attach(machine->transports[i].transport, machine->hypervisor,
-					    error);
+	for (size_t i = 0; i < machine->transport_count; i++)
+		virtio_mmio_attach(machine->transports[i].transport, machine->hypervisor);
 	machine->outcome = OUTCOME_NONE;
 	machine->loaded = false;
 	machine->started_ms = now_ms();
@@ -213,13 +211,15 @@ static void restart(struct machine *machine)
 		end(machine, MACHINE_FAILED, error.message);
 }
 
+static bool ran_shortly(const struct machine *machine)
+{
+	return now_ms() - machine->started_ms < FAULT_QUICK_MS;
+}
+
 /* What a processor does that faults while it handles a fault: it stops, and the board resets it. */
 static void handle_fault(struct machine *machine)
 {
-	bool quick = now_ms() - machine->started_ms < FAULT_QUICK_MS;
-
-	machine->quick_faults = quick ? machine->quick_faults + 1 : 0;
-	if (machine->quick_faults == FAULTS_MAX) {
+	if (ran_shortly(machine) && ++machine->quick_faults == FAULTS_MAX) {
 		end(machine, MACHINE_FAILED,
 		    "triple-faulted again and again right after its start");
 		return;
@@ -235,6 +235,9 @@ static void handle_outcome(void *context, uint32_t events)
 
 	if (eventfd_read(machine->outcome_source.fd, &count) < 0 || !machine->hypervisor)
 		return;
+	/* Whatever ended a longer run, it was a start that worked. */
+	if (!ran_shortly(machine))
+		machine->quick_faults = 0;
 	switch_off(machine);
 	/* No other thread is left: what they told since then is of the machine that is off. */
 	eventfd_read(machine->outcome_source.fd, &count);

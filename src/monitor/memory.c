@@ -8,23 +8,52 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 
-static int map(struct monitor_memory *memory, bool huge_pages, struct error *error)
+static int check_sizes(const struct monitor_memory *memory, const struct memory_range *ranges,
+		       struct error *error)
 {
-	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge_pages ? MFD_HUGETLB : 0);
-	const char *advice = huge_pages ? "; are there so many huge pages? see "
-					  "/proc/sys/vm/nr_hugepages" :
-					  "";
+	struct statfs system;
+
+	if (fstatfs(memory->fd, &system) < 0)
+		return error_set_errno(error, errno, "cannot examine the guest's memory");
+	for (size_t i = 0; i < memory->count; i++)
+		if (ranges[i].size % (uint64_t)system.f_bsize)
+			return error_set_usage(
+				error,
+				"guest memory of %" PRIu64 " KiB at 0x%" PRIx64 " is no whole "
+				"number of the host's huge pages of %" PRIu64 " KiB: give a memory "
+				"size that is, or no huge pages",
+				ranges[i].size >> 10, ranges[i].address,
+				(uint64_t)system.f_bsize >> 10);
+	return 0;
+}
+
+static int map(struct monitor_memory *memory, const struct memory_range *ranges,
+	       struct error *error)
+{
+	bool huge = memory->huge_pages;
+	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB : 0);
+	const char *advice = huge ? "; are there so many huge pages? see "
+				    "/proc/sys/vm/nr_hugepages" :
+				    "";
+	int result;
 
 	memory->fd = memfd_create("guest memory", flags);
+	if (memory->fd >= 0 && huge) {
+		result = check_sizes(memory, ranges, error);
+		if (result < 0)
+			return result;
+	}
 	if (memory->fd < 0 || ftruncate(memory->fd, (off_t)memory->size) < 0)
 		return error_set(error, errno, "cannot make %" PRIu64 " bytes of guest memory%s",
 				 memory->size, advice);
-	memory->host = mmap(NULL, memory->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-			    memory->fd, 0);
+	/* Huge pages are reserved: too few of them would end this process when one is touched. */
+	memory->host = mmap(NULL, memory->size, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | (huge ? 0 : MAP_NORESERVE), memory->fd, 0);
 	if (memory->host == MAP_FAILED) {
 		memory->host = NULL;
 		return error_set(error, errno, "cannot map %" PRIu64 " bytes of guest memory%s",
@@ -43,11 +72,11 @@ int monitor_memory_open(struct monitor_memory *memory, const struct memory_range
 	uint64_t offset = 0;
 	int result;
 
-	*memory = (struct monitor_memory){.fd = -1, .count = count};
+	*memory = (struct monitor_memory){.fd = -1, .huge_pages = huge_pages, .count = count};
 	guest_memory_init(&memory->guest, NULL);
 	for (size_t i = 0; i < count; i++)
 		memory->size += ranges[i].size;
-	result = map(memory, huge_pages, error);
+	result = map(memory, ranges, error);
 	for (size_t i = 0; i < count && result == 0; i++) {
 		const struct memory_range *range = &ranges[i];
 

@@ -24,6 +24,7 @@ struct memory_range {
 
 struct monitor_memory {
 	int fd;
+	bool huge_pages; /* made of the host's: then it cannot be written by its descriptor */
 	uint8_t *host;
 	uint64_t size;
 	struct memory_range ranges[MONITOR_MEMORY_RANGES];
@@ -35,8 +36,9 @@ struct monitor_memory {
 };
 
 /*
- * Makes memory of the sizes in @ranges, in their order; @huge_pages: of huge pages of the host, or
- * it fails. Pages are taken when they are touched.
+ * Makes memory of the sizes in @ranges, in their order; @huge_pages: of huge pages of the host, which
+ * are set aside here, or it fails. Pages are taken when they are touched. A size that is no multiple
+ * of the page size is a usage error.
  */
 int monitor_memory_open(struct monitor_memory *memory, const struct memory_range *ranges,
 			size_t count, bool huge_pages, struct error *error);

@@ -31,7 +31,7 @@ struct platform_setup {
 	 * which watchdog, for a person ("the stall detector of vCPU 1"); "" for other events.
 	 */
 	void (*tell)(void *context, enum platform_event event, const char *what);
-	/* How long the thread of vCPU @index has run so far, in nanoseconds; while attached. */
+	/* How long vCPU @index was not asleep so far, in nanoseconds; while attached. Any thread. */
 	uint64_t (*vcpu_time)(void *context, uint32_t index);
 	void *context;
 };

@@ -1,12 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The power registers. They hold no state but the events that the guest has not
- * fetched, so nothing needs a lock.
+ * The power registers. They hold no state but the events that the guest has not fetched.
  */
 #include "monitor/power.h"
 
 #define SLEEP_ENABLE	 0x20
 #define SLEEP_TYPE(byte) ((byte) >> 2 & 7)
+
+static uint32_t fetch_events(struct power *power)
+{
+	uint32_t events;
+
+	pthread_mutex_lock(&power->lock);
+	events = power->events;
+	power->events = 0;
+	/* Under the lock: a button pressed meanwhile raises it after this, not before. */
+	if (events && power->hypervisor)
+		power->hypervisor->ops->set_interrupt(power->hypervisor, power->irq, false);
+	pthread_mutex_unlock(&power->lock);
+	return events;
+}
 
 static void handle_registers(void *context, const struct bus_access *access)
 {
@@ -15,7 +28,7 @@ static void handle_registers(void *context, const struct bus_access *access)
 
 	if (access->address == POWER_EVENTS && !access->write) {
 		if (access->length == 4)
-			bus_answer(access, atomic_exchange(&power->events, 0));
+			bus_answer(access, fetch_events(power));
 	} else if (access->write && access->length == 1) {
 		if (access->address == POWER_SLEEP_CONTROL && (value & SLEEP_ENABLE) &&
 		    SLEEP_TYPE(value) == POWER_SLEEP_TYPE_OFF)
@@ -33,19 +46,28 @@ void power_init(struct power *power, uint64_t address, uint32_t irq,
 		.irq = irq,
 		.setup = setup,
 	};
+	pthread_mutex_init(&power->lock, NULL);
+}
+
+void power_close(struct power *power)
+{
+	pthread_mutex_destroy(&power->lock);
 }
 
 void power_attach(struct power *power, struct hypervisor *hypervisor)
 {
+	pthread_mutex_lock(&power->lock);
 	power->hypervisor = hypervisor;
-	atomic_store(&power->events, 0);
+	power->events = 0;
+	pthread_mutex_unlock(&power->lock);
 }
 
 void power_press_button(struct power *power)
 {
-	if (!power->hypervisor)
-		return;
-	atomic_fetch_or(&power->events, POWER_EVENT_BUTTON);
-	power->hypervisor->ops->set_interrupt(power->hypervisor, power->irq, true);
-	power->hypervisor->ops->set_interrupt(power->hypervisor, power->irq, false);
+	pthread_mutex_lock(&power->lock);
+	if (power->hypervisor && !power->events) {
+		power->events = POWER_EVENT_BUTTON;
+		power->hypervisor->ops->set_interrupt(power->hypervisor, power->irq, true);
+	}
+	pthread_mutex_unlock(&power->lock);
 }

@@ -8,11 +8,14 @@
  *   offset 1, 1 byte   sleep status: WAK_STS (bit 7), written back to clear; reads as 0
  *   offset 2, 1 byte   reset: the value POWER_RESET_VALUE resets
  *   offset 4, 4 bytes  events since the last read, which clears them: POWER_EVENT_*
+ *
+ * The interrupt is level-triggered, high while there are events: one that comes while the guest has
+ * it masked, as all through its boot, is not lost.
  */
 #ifndef AVP_MONITOR_POWER_H
 #define AVP_MONITOR_POWER_H
 
-#include <stdatomic.h>
+#include <pthread.h>
 #include <stdint.h>
 
 #include "monitor/bus.h"
@@ -32,19 +35,22 @@
 struct power {
 	struct bus_device registers;
 	uint32_t irq;
+	pthread_mutex_t lock;		    /* of the two below, and of the interrupt's level */
 	struct hypervisor *hypervisor;	    /* NULL: no machine is there */
-	atomic_uint events;		    /* POWER_EVENT_* that the guest has not read yet */
+	uint32_t events;		    /* POWER_EVENT_* that the guest has not read yet */
 	const struct platform_setup *setup; /* whose tell gets what the guest does */
 };
 
 /* Prepares the registers. *setup must outlive them. */
 void power_init(struct power *power, uint64_t address, uint32_t irq,
 		const struct platform_setup *setup);
+/* Gives back what power_init took. */
+void power_close(struct power *power);
 
 /* A virtual machine is there (before vCPUs run), or with NULL gone: no event is left from before. */
 void power_attach(struct power *power, struct hypervisor *hypervisor);
 
-/* Presses the power button. From the thread that attaches. */
+/* Presses the power button. Any thread. */
 void power_press_button(struct power *power);
 
 #endif

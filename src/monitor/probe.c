@@ -47,7 +47,7 @@ void kvm_probe_wrong_exit(struct kvm_probe_result *result, const struct kvm_run 
 	kvm_probe_unable(result, "KVM_RUN returned %s", kvm_exit_describe(text, run));
 }
 
-#if !defined(__x86_64__)
+#if !defined(__x86_64__) && !defined(__aarch64__)
 void kvm_probe_machine(struct kvm_probe_result *result, int kvm_fd)
 {
 	result->verdict = KVM_PROBE_UNKNOWN;

@@ -8,7 +8,7 @@
 #define AVP_MONITOR_PROBE_H
 
 enum kvm_probe_verdict {
-	KVM_PROBE_WORKS,     /* 64-bit instructions were run to a HLT */
+	KVM_PROBE_WORKS,     /* 64-bit instructions were run, with the right results */
 	KVM_PROBE_MISSING,   /* there is no /dev/kvm */
 	KVM_PROBE_FORBIDDEN, /* this user may not open it */
 	KVM_PROBE_UNABLE,    /* it opens but cannot run 64-bit guests */

@@ -16,6 +16,8 @@
 
 /* Bits 6 and 7 of the interrupt identification: the FIFOs are on. */
 #define IDENTITY_16550A 0xc0
+/* The transmitter's FIFO. */
+#define FIFO_SIZE 16
 
 struct serial {
 	struct bus_device registers;
@@ -29,13 +31,19 @@ struct serial {
 	bool level;	       /* of the interrupt */
 };
 
+/* A driver that is told "empty" writes a whole FIFO and does not look in between. */
+static bool transmitter_is_empty(const struct serial *serial)
+{
+	return serial_line_has_room_for(&serial->line, FIFO_SIZE);
+}
+
 /* What interrupts, as the interrupt identification register has it. */
 static uint8_t identify_interrupt(const struct serial *serial)
 {
 	if ((serial->interrupt_enable & UART_IER_RDI) && serial->line.input_count > 0)
 		return UART_IIR_RDI;
 	if ((serial->interrupt_enable & UART_IER_THRI) && !serial->transmitter_told &&
-	    serial_line_has_room(&serial->line))
+	    transmitter_is_empty(serial))
 		return UART_IIR_THRI;
 	return UART_IIR_NO_INT;
 }
@@ -65,7 +73,7 @@ static uint8_t line_status(const struct serial *serial)
 	uint8_t status = serial->line.input_count > 0 ? UART_LSR_DR : 0;
 
 	/* As long as there is room a byte is as good as sent. */
-	if (serial_line_has_room(&serial->line))
+	if (transmitter_is_empty(serial))
 		status |= UART_LSR_THRE | UART_LSR_TEMT;
 	return status;
 }
@@ -215,6 +223,11 @@ void serial_close(struct serial *serial, int limit_ms)
 		return;
 	serial_line_close(&serial->line, limit_ms);
 	free(serial);
+}
+
+void serial_set_stall_limit(struct serial *serial, uint32_t limit_ms)
+{
+	serial->line.stall_ms = limit_ms;
 }
 
 const struct bus_device *serial_registers(const struct serial *serial)

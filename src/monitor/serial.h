@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * A 16550A serial port, for the earliest log and a simple console. Its far end is a line
- * (serial_line.h): when nobody takes what the guest writes the transmitter reports busy.
+ * (serial_line.h): when nobody takes what the guest writes the transmitter reports busy, but for no
+ * longer than the line waits for its far end.
  */
 #ifndef AVP_MONITOR_SERIAL_H
 #define AVP_MONITOR_SERIAL_H
@@ -24,6 +25,9 @@ int serial_open(struct serial **serial, struct event_loop *loop, int input_fd, i
 		uint64_t address, uint32_t irq, struct error *error);
 /* Passes on what is left, within @limit_ms, and frees. No vCPU runs. NULL is fine. */
 void serial_close(struct serial *serial, int limit_ms);
+
+/* Sets SERIAL_STALL_MS (serial_line.h) anew. Before anything is sent; for tests. */
+void serial_set_stall_limit(struct serial *serial, uint32_t limit_ms);
 
 const struct bus_device *serial_registers(const struct serial *serial);
 

@@ -6,14 +6,23 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
+
+/*
+ * Written at once: a socket takes no more before what it got in one piece is read in full, so
+ * that a slow far end would look like one that takes nothing.
+ */
+#define PIECE_MAX 8192u
 
 static void wake_loop(struct serial_line *line)
 {
@@ -52,16 +61,21 @@ void serial_line_reset(struct serial_line *line)
 	wake_loop(line);
 }
 
+bool serial_line_has_room_for(const struct serial_line *line, uint32_t count)
+{
+	return line->stalled || count <= SERIAL_OUTPUT_SIZE - line->output_count;
+}
+
 bool serial_line_has_room(const struct serial_line *line)
 {
-	return line->output_count < SERIAL_OUTPUT_SIZE;
+	return serial_line_has_room_for(line, 1);
 }
 
 void serial_line_send(struct serial_line *line, uint8_t byte)
 {
 	if (line->output_fd < 0)
 		return;
-	if (!serial_line_has_room(line)) {
+	if (line->output_count == SERIAL_OUTPUT_SIZE) {
 		line->lost++;
 		return;
 	}
@@ -82,12 +96,44 @@ static void watch(struct serial_line *line, struct event_source *source, bool *w
 		event_loop_remove(line->loop, source);
 }
 
-/*
- * Writes out what there is. Returns whether something is left because the far end takes no more.
- * The lock is not held over the system call, and only this thread takes bytes out.
- */
-static bool pass_on(struct serial_line *line)
+static void tell_lost(uint64_t count)
 {
+	if (count)
+		log_warning("serial port: %" PRIu64 " bytes were lost while nobody read", count);
+}
+
+/* Counts bytes that the far end has taken. */
+static void take_out(struct serial_line *line, uint32_t count)
+{
+	uint64_t lost = 0;
+
+	pthread_mutex_lock(&line->lock);
+	line->output_start = (line->output_start + count) % SERIAL_OUTPUT_SIZE;
+	line->output_count -= count;
+	if (line->stalled) {
+		lost = line->lost;
+		line->lost = 0;
+		line->stalled = false;
+	}
+	line->changed(line->context);
+	pthread_mutex_unlock(&line->lock);
+	tell_lost(lost);
+}
+
+enum passed {
+	PASSED_ALL,
+	PASSED_SOME,	/* more came meanwhile: others have their turn first */
+	PASSED_BLOCKED, /* the far end takes no more */
+};
+
+/*
+ * Writes out what there is, but no more than the line holds: guests may add faster than one thread
+ * takes out. *taken is how much. The lock is not held over the system call, and only this thread
+ * takes bytes out.
+ */
+static enum passed pass_on(struct serial_line *line, uint32_t *taken)
+{
+	*taken = 0;
 	for (;;) {
 		uint32_t start, length;
 		ssize_t written;
@@ -97,30 +143,69 @@ static bool pass_on(struct serial_line *line)
 		length = line->output_count;
 		pthread_mutex_unlock(&line->lock);
 		if (length == 0)
-			return false;
+			return PASSED_ALL;
+		if (*taken == SERIAL_OUTPUT_SIZE)
+			return PASSED_SOME;
 		if (length > SERIAL_OUTPUT_SIZE - start)
 			length = SERIAL_OUTPUT_SIZE - start;
+		if (length > SERIAL_OUTPUT_SIZE - *taken)
+			length = SERIAL_OUTPUT_SIZE - *taken;
+		if (length > PIECE_MAX)
+			length = PIECE_MAX;
 		written = write(line->output_fd, line->output + start, length);
 		if (written < 0 && errno == EAGAIN)
-			return true;
+			return PASSED_BLOCKED;
 		if (written < 0 && errno == EINTR)
 			continue;
 		/* Nobody is there any more: what is sent is lost, as on a line. */
 		if (written <= 0)
 			written = length;
-		pthread_mutex_lock(&line->lock);
-		line->output_start = (start + written) % SERIAL_OUTPUT_SIZE;
-		line->output_count -= written;
-		line->changed(line->context);
-		pthread_mutex_unlock(&line->lock);
+		*taken += (uint32_t)written;
+		take_out(line, (uint32_t)written);
 	}
+}
+
+/*
+ * Passes on what there is, and sees to it that this goes on. Returns whether the far end takes
+ * nothing. The timer runs from the last time that it took something.
+ */
+static bool serve(struct serial_line *line)
+{
+	struct timespec limit = {line->stall_ms / 1000, line->stall_ms % 1000 * 1000000L};
+	const struct itimerspec run = {.it_value = limit, .it_interval = limit}, stop = {0};
+	uint32_t taken = 0;
+	enum passed passed = pass_on(line, &taken);
+	bool blocked = passed == PASSED_BLOCKED;
+
+	if (passed == PASSED_SOME)
+		wake_loop(line);
+	if (blocked ? taken > 0 || !line->blocked : line->blocked)
+		timerfd_settime(line->stall.fd, 0, blocked ? &run : &stop, NULL);
+	line->blocked = blocked;
+	watch(line, &line->output_source, &line->output_watched, blocked, EPOLLOUT);
+	return blocked && taken == 0;
 }
 
 static void handle_output(void *context, uint32_t events)
 {
-	struct serial_line *line = context;
+	serve(context);
+}
 
-	watch(line, &line->output_source, &line->output_watched, pass_on(line), EPOLLOUT);
+static void handle_stall(void *context, uint32_t events)
+{
+	struct serial_line *line = context;
+	uint64_t count;
+
+	/*
+	 * It is tried once more: a socket says that it can be written to only when most of what it
+	 * holds was read.
+	 */
+	if (read(line->stall.fd, &count, sizeof(count)) < 0 || !serve(line))
+		return;
+	pthread_mutex_lock(&line->lock);
+	line->stalled = true;
+	line->changed(line->context);
+	pthread_mutex_unlock(&line->lock);
 }
 
 static void handle_input(void *context, uint32_t events)
@@ -153,7 +238,7 @@ static void handle_work(void *context, uint32_t events)
 	bool room;
 
 	eventfd_read(line->work.fd, &count);
-	handle_output(line, 0);
+	serve(line);
 	pthread_mutex_lock(&line->lock);
 	room = line->input_count == 0;
 	pthread_mutex_unlock(&line->lock);
@@ -171,6 +256,7 @@ int serial_line_open(struct serial_line *line, struct event_loop *loop, int inpu
 	line->context = context;
 	line->input_fd = input_fd;
 	line->output_fd = output_fd;
+	line->stall_ms = SERIAL_STALL_MS;
 	pthread_mutex_init(&line->lock, NULL);
 	/* Of two sources on one descriptor epoll would take only one. */
 	if (input_fd >= 0 && input_fd == output_fd)
@@ -183,10 +269,15 @@ int serial_line_open(struct serial_line *line, struct event_loop *loop, int inpu
 	line->output_source = (struct event_source){line->output_fd, handle_output, line};
 	line->work =
 		(struct event_source){eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), handle_work, line};
-	if (line->work.fd < 0 || (input_fd >= 0 && line->output_fd < 0 && output_fd >= 0)) {
+	line->stall = (struct event_source){
+		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), handle_stall, line};
+	if (line->work.fd < 0 || line->stall.fd < 0 ||
+	    (input_fd >= 0 && line->output_fd < 0 && output_fd >= 0)) {
 		result = error_set_errno(error, errno, "serial port");
 	} else {
 		result = event_loop_add(loop, &line->work, EPOLLIN, error);
+		if (result == 0)
+			result = event_loop_add(loop, &line->stall, EPOLLIN, error);
 	}
 	if (result < 0) {
 		serial_line_close(line, 0);
@@ -200,9 +291,10 @@ void serial_line_close(struct serial_line *line, int limit_ms)
 {
 	struct timespec from, now;
 	int left = limit_ms;
+	uint32_t taken;
 
 	clock_gettime(CLOCK_MONOTONIC, &from);
-	while (line->output_fd >= 0 && pass_on(line) && left > 0) {
+	while (line->output_fd >= 0 && pass_on(line, &taken) != PASSED_ALL && left > 0) {
 		struct pollfd writable = {.fd = line->output_fd, .events = POLLOUT};
 
 		poll(&writable, 1, left);
@@ -212,8 +304,11 @@ void serial_line_close(struct serial_line *line, int limit_ms)
 	}
 	watch(line, &line->input_source, &line->input_watched, false, 0);
 	watch(line, &line->output_source, &line->output_watched, false, 0);
+	tell_lost(line->stalled ? line->lost : 0);
 	event_loop_remove(line->loop, &line->work);
+	event_loop_remove(line->loop, &line->stall);
 	close_fd(&line->work.fd);
+	close_fd(&line->stall.fd);
 	close_fd(&line->input_fd);
 	close_fd(&line->output_fd);
 	pthread_mutex_destroy(&line->lock);

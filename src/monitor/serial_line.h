@@ -3,7 +3,9 @@
  * The line of a serial port: what is on its way between the port's registers, which the threads of
  * the vCPUs use, and its far end, which the event loop serves. What the guest writes is gathered and
  * passed on in large pieces, so a log of megabytes costs few system calls; when nobody takes it for
- * a while there is no more room, as on a slow line.
+ * a while there is no more room, as on a slow line. When nobody has taken anything for a second the
+ * line is stalled: there is room for all, and what is sent is lost and counted, until somebody takes
+ * again. So a kernel that waits for room with interrupts off is not held for ever.
  *
  * A port embeds a line and keeps its registers under the line's lock. Functions marked "locked" are
  * called with it held.
@@ -22,6 +24,8 @@
 #define SERIAL_OUTPUT_SIZE 65536u
 /* Bytes that have come in and that the guest has not read. */
 #define SERIAL_INPUT_SIZE 256u
+/* How long the far end may take nothing. */
+#define SERIAL_STALL_MS 1000u
 
 struct serial_line {
 	struct event_loop *loop;
@@ -30,16 +34,20 @@ struct serial_line {
 	uint32_t input_start, input_count;
 	uint8_t output[SERIAL_OUTPUT_SIZE];
 	uint32_t output_start, output_count;
-	uint64_t lost; /* bytes that the guest wrote although there was no room */
+	uint64_t lost; /* bytes for which there was no room, since this was logged last */
+	bool stalled;  /* the far end takes nothing: as if there were room */
 	bool cut;      /* the receiver is off the line, as in loopback: what comes is lost */
 	/* Locked: bytes came in or went out. */
 	void (*changed)(void *context);
 	void *context;
 	/* The event loop's side. */
 	struct event_source input_source, output_source;
-	struct event_source work; /* an eventfd: there is output, or room for input again */
+	struct event_source work;  /* an eventfd: there is output, or room for input again */
+	struct event_source stall; /* a timer: the far end has taken nothing for so long */
 	int input_fd, output_fd;
 	bool input_watched, output_watched;
+	bool blocked;	   /* the timer runs: the far end took nothing the last time */
+	uint32_t stall_ms; /* SERIAL_STALL_MS, but in tests; set before anything is sent */
 };
 
 /*
@@ -52,8 +60,12 @@ int serial_line_open(struct serial_line *line, struct event_loop *loop, int inpu
 /* Passes on what is left, within @limit_ms, and gives all back. No vCPU runs. */
 void serial_line_close(struct serial_line *line, int limit_ms);
 
-/* Locked: whether another byte can be sent; sends one, or loses it. */
+/*
+ * Locked: whether another byte can be sent, or @count of them; sends one, or loses it. On a line that
+ * is stalled any number can be sent, and is lost.
+ */
 bool serial_line_has_room(const struct serial_line *line);
+bool serial_line_has_room_for(const struct serial_line *line, uint32_t count);
 void serial_line_send(struct serial_line *line, uint8_t byte);
 
 /* Locked: takes the first byte that has come in; 0 when there is none. */

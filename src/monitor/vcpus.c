@@ -5,9 +5,14 @@
 #include "monitor/vcpus.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
 #include "monitor/loop_thread.h"
 
 /* Does what an exit asks for. Returns whether the vCPU goes on. */
@@ -38,6 +43,8 @@ static void *run_thread(void *argument)
 	struct vcpu_exit exit;
 
 	monitor_thread_set_name("vcpu %u", (unsigned int)(thread - vcpus->threads));
+	atomic_store(&thread->schedule_fd,
+		     open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
 	do
 		vcpus->hypervisor->ops->vcpu_run(thread->vcpu, &exit);
 	while (handle_exit(vcpus, &exit) && !atomic_load(&vcpus->stopping));
@@ -49,7 +56,7 @@ static int start_thread(struct vcpu_thread *thread, uint32_t index, struct error
 	/* The hypervisor takes the signal by which it is interrupted out of those that are blocked. */
 	int code = monitor_thread_create(&thread->thread, run_thread, thread);
 
-	thread->running = code == 0;
+	atomic_store(&thread->running, code == 0);
 	return code ? error_set_errno(error, code, "cannot start the thread of vCPU %u", index) : 0;
 }
 
@@ -71,6 +78,7 @@ int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t cou
 		struct vcpu_thread *thread = &vcpus->threads[i];
 
 		thread->vcpus = vcpus;
+		atomic_init(&thread->schedule_fd, -1);
 		result = hypervisor->ops->vcpu_create(hypervisor, i, entry, &thread->vcpu, error);
 		thread->created = result == 0;
 	}
@@ -86,16 +94,45 @@ void vcpus_halt(struct vcpus *vcpus)
 	atomic_store(&vcpus->stopping, true);
 }
 
+/* Linux, Documentation/scheduler/sched-stats.rst: time on a processor, time spent waiting for one. */
+static bool read_schedule(int fd, uint64_t *time)
+{
+	char text[64];
+	ssize_t length = fd < 0 ? -1 : pread(fd, text, sizeof(text) - 1, 0);
+	uint64_t ran, waited;
+
+	if (length <= 0)
+		return false;
+	text[length] = 0;
+	if (sscanf(text, "%" SCNu64 " %" SCNu64, &ran, &waited) != 2)
+		return false;
+	*time = ran + waited;
+	return true;
+}
+
 uint64_t vcpus_time(const struct vcpus *vcpus, uint32_t index)
 {
 	const struct vcpu_thread *thread = &vcpus->threads[index];
-	struct timespec time = {0};
+	struct timespec ran = {0};
+	uint64_t time;
 	clockid_t clock;
 
-	if (index < vcpus->count && thread->running &&
-	    pthread_getcpuclockid(thread->thread, &clock) == 0)
-		clock_gettime(clock, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+	if (index >= vcpus->count || !atomic_load(&thread->running))
+		return 0;
+	if (read_schedule(atomic_load(&thread->schedule_fd), &time))
+		return time;
+	if (pthread_getcpuclockid(thread->thread, &clock) == 0)
+		clock_gettime(clock, &ran);
+	return (uint64_t)ran.tv_sec * 1000000000 + (uint64_t)ran.tv_nsec;
+}
+
+static void end_thread(struct vcpu_thread *thread)
+{
+	int fd;
+
+	pthread_join(thread->thread, NULL);
+	fd = atomic_exchange(&thread->schedule_fd, -1);
+	close_fd(&fd);
 }
 
 void vcpus_stop(struct vcpus *vcpus)
@@ -110,7 +147,7 @@ void vcpus_stop(struct vcpus *vcpus)
 	}
 	for (uint32_t i = 0; i < vcpus->count; i++)
 		if (vcpus->threads[i].running)
-			pthread_join(vcpus->threads[i].thread, NULL);
+			end_thread(&vcpus->threads[i]);
 	for (uint32_t i = 0; i < vcpus->count; i++)
 		if (vcpus->threads[i].created)
 			vcpus->hypervisor->ops->vcpu_free(vcpus->threads[i].vcpu);

@@ -30,7 +30,9 @@ struct vcpu_thread {
 	struct vcpus *vcpus;
 	struct vcpu *vcpu;
 	pthread_t thread;
-	bool created, running; /* as seen by the thread that starts and stops them */
+	bool created; /* as seen by the thread that starts and stops them */
+	atomic_bool running;
+	atomic_int schedule_fd; /* what the host tells of the thread's time; -1: nothing */
 };
 
 struct vcpus {
@@ -57,7 +59,11 @@ int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t cou
  */
 void vcpus_halt(struct vcpus *vcpus);
 
-/* How long the thread of vCPU @index has run, in nanoseconds. From the thread that starts them. */
+/*
+ * How long the vCPU @index was not asleep, in nanoseconds: it ran, or had to wait for a processor
+ * of the host (where the host tells; else it is how long it ran). From any thread while they run,
+ * else from the one that starts them.
+ */
 uint64_t vcpus_time(const struct vcpus *vcpus, uint32_t index);
 
 /* Ends all threads and frees the vCPUs. Not from a vCPU's thread. One that is zeroed is fine. */

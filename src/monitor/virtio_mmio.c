@@ -72,6 +72,7 @@ struct virtio_mmio {
 	struct remote_device remote; /* its lock guards all of this */
 	struct hypervisor *hypervisor;
 	bool interrupt_attached;
+	bool interrupt_detached; /* for the moment, as the eventfds are replaced */
 	uint64_t offered;
 	uint32_t features_select, driver_features_select, queue_select;
 	uint64_t driver_features;
@@ -247,14 +248,23 @@ static void detach_queue(struct virtio_mmio *transport, uint16_t index)
 	ops->remove_kick(transport->hypervisor, &kick, NULL);
 }
 
-/* The interrupt comes directly from the process. */
-static int attach_interrupt(struct virtio_mmio *transport, struct error *error)
+/*
+ * The interrupt comes directly from the process, from the first DRIVER_OK on: on arm64 there is no
+ * interrupt controller before all vCPUs are there.
+ */
+static void attach_interrupt(struct virtio_mmio *transport)
 {
-	int result = transport->hypervisor->ops->add_interrupt(
-		transport->hypervisor, transport->slot.irq, transport->remote.call_fd, error);
+	struct error error;
 
-	transport->interrupt_attached = result == 0;
-	return result;
+	if (transport->interrupt_attached)
+		return;
+	transport->interrupt_attached = transport->hypervisor->ops->add_interrupt(
+						transport->hypervisor, transport->slot.irq,
+						transport->remote.call_fd, &error) == 0;
+	if (transport->interrupt_attached)
+		return;
+	log_line(LOG_ERROR, COMPONENT, "%s: %s", transport->remote.name, error.message);
+	need_reset(transport);
 }
 
 static void detach_interrupt(struct virtio_mmio *transport)
@@ -280,6 +290,7 @@ static void handle_disconnect(void *context)
 
 	if (!transport->hypervisor)
 		return;
+	transport->interrupt_detached = transport->interrupt_attached;
 	detach_interrupt(transport);
 	for (uint16_t i = 0; i < transport->remote.queue_count; i++) {
 		transport->queues[i].detached |= transport->queues[i].attached;
@@ -290,14 +301,11 @@ static void handle_disconnect(void *context)
 static void handle_connect(void *context)
 {
 	struct virtio_mmio *transport = context;
-	struct error error;
 
 	if (!transport->hypervisor)
 		return;
-	if (attach_interrupt(transport, &error) < 0) {
-		log_line(LOG_ERROR, COMPONENT, "%s: %s", transport->remote.name, error.message);
-		need_reset(transport);
-	}
+	if (transport->interrupt_detached)
+		attach_interrupt(transport);
 	for (uint16_t i = 0; i < transport->remote.queue_count; i++) {
 		if (transport->queues[i].detached)
 			attach_queue(transport, i);
@@ -391,7 +399,6 @@ static bool accept_features(struct virtio_mmio *transport)
 static void start(struct virtio_mmio *transport)
 {
 	uint32_t selection = transport->queue_select;
-	struct error error;
 	bool good = true;
 
 	for (uint16_t i = 0; i < transport->remote.queue_count && good; i++) {
@@ -402,11 +409,6 @@ static void start(struct virtio_mmio *transport)
 		transport->remote.rings[i].running = good;
 	}
 	transport->queue_select = selection;
-	/* It may have failed when the last process was replaced. */
-	if (good && !transport->interrupt_attached && attach_interrupt(transport, &error) < 0) {
-		log_line(LOG_ERROR, COMPONENT, "%s: %s", transport->remote.name, error.message);
-		good = false;
-	}
 	if (good && remote_start(&transport->remote) < 0) {
 		complain(transport, "has set up what the device refuses");
 		good = false;
@@ -433,6 +435,7 @@ static void write_status(struct virtio_mmio *transport, uint32_t value)
 	transport->status |= added;
 	if (!(added & VIRTIO_CONFIG_S_DRIVER_OK))
 		return;
+	attach_interrupt(transport);
 	if (transport->status & VIRTIO_CONFIG_S_FEATURES_OK) {
 		start(transport);
 	} else {
@@ -684,16 +687,11 @@ const struct bus_device *virtio_mmio_registers(const struct virtio_mmio *transpo
 	return &transport->registers;
 }
 
-int virtio_mmio_attach(struct virtio_mmio *transport, struct hypervisor *hypervisor,
-		       struct error *error)
+void virtio_mmio_attach(struct virtio_mmio *transport, struct hypervisor *hypervisor)
 {
-	int result;
-
 	pthread_mutex_lock(&transport->remote.lock);
 	transport->hypervisor = hypervisor;
-	result = attach_interrupt(transport, error);
 	pthread_mutex_unlock(&transport->remote.lock);
-	return result;
 }
 
 void virtio_mmio_detach(struct virtio_mmio *transport)

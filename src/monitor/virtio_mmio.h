@@ -49,12 +49,8 @@ void virtio_mmio_free(struct virtio_mmio *transport);
 /* Its registers. */
 const struct bus_device *virtio_mmio_registers(const struct virtio_mmio *transport);
 
-/*
- * The virtual machine that the guest runs in is there, no vCPU runs yet. It outlives the detach,
- * which is needed after a failure too. 0 or a negative errno with *error set.
- */
-int virtio_mmio_attach(struct virtio_mmio *transport, struct hypervisor *hypervisor,
-		       struct error *error);
+/* The virtual machine that the guest runs in is there, no vCPU runs yet. It outlives the detach. */
+void virtio_mmio_attach(struct virtio_mmio *transport, struct hypervisor *hypervisor);
 /* No vCPU runs any more: the device is reset. */
 void virtio_mmio_detach(struct virtio_mmio *transport);
 

@@ -135,12 +135,34 @@ static const char *option_place(const struct guest_config *config, const char *n
 	return buffer;
 }
 
+/* Firmware takes the place of kernel, initial file system and command line. */
+static int check_firmware(const struct guest_config *config, struct error *error)
+{
+	char place[200];
+	uint64_t size;
+	int result;
+
+	option_place(config, "firmware", place, sizeof(place));
+	if (config->kernel || config->initrd || config->append)
+		return error_set_usage(error,
+				       "%s: finds its kernel by itself; give it, or a kernel, an "
+				       "initial file system and a command line",
+				       place);
+	result = file_check(place, config->firmware, O_RDONLY, false, &size, error);
+	if (result == 0 && size == 0)
+		result = error_set_usage(error, "%s: %s: is empty; give firmware", place,
+					 config->firmware);
+	return result;
+}
+
 static int check_boot_files(const struct guest_config *config, struct error *error)
 {
 	char place[200];
 	uint64_t kernel_size, initrd_size = 0, needed;
 	int result;
 
+	if (config->firmware)
+		return check_firmware(config, error);
 	option_place(config, "kernel", place, sizeof(place));
 	if (!config->kernel)
 		return error_set_usage(error, "%s: is missing; give the guest's kernel", place);

@@ -94,13 +94,16 @@ extern const struct option_row device_option_rows[];
 
 struct guest_config {
 	char *name;
-	char *kernel;
+	char *kernel;	/* NULL: firmware */
+	char *firmware; /* NULL: a kernel */
+	char *dump_dtb; /* file that the device tree is written to, or NULL */
 	char *initrd;
 	char *append; /* kernel command line */
 	uint64_t cpus;
 	uint64_t memory; /* bytes */
 	bool huge_pages;
 	uint64_t engine;	/* enum engine_kind */
+	uint64_t watchdog;	/* enum machine_watchdog */
 	bool timeline;		/* print how long each step of the start took */
 	uint64_t restart_limit; /* deaths of a device process that end the guest; 0: any number */
 	struct device_config *devices;
@@ -108,6 +111,9 @@ struct guest_config {
 	char *source;	     /* the file that this came from; NULL: the command line */
 	uint32_t overridden; /* bits by index in guest_option_rows: given on the command line */
 };
+
+/* The words for enum machine_watchdog; ends with NULL. */
+extern const char *const watchdog_policies[];
 
 /* The options of a guest itself; they describe a struct guest_config. */
 extern const struct option_row guest_option_rows[];

@@ -114,14 +114,19 @@ static void make_raw(void)
 /* Switches the terminal to raw mode and has every end of the program switch it back. */
 static void take_terminal(void)
 {
-	static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
-	struct sigaction action = {.sa_handler = handle_crash, .sa_flags = SA_RESETHAND};
+	/* All that end a process by themselves, but those that nobody can handle. */
+	static const int fatal[] = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,	  SIGABRT, SIGTRAP,
+				    SIGSYS,  SIGHUP,  SIGINT,  SIGQUIT,	  SIGTERM, SIGUSR1,
+				    SIGUSR2, SIGALRM, SIGPROF, SIGVTALRM, SIGXCPU, SIGXFSZ,
+				    SIGIO,   SIGPWR,  SIGPIPE};
+	struct sigaction action = {.sa_handler = handle_crash, .sa_flags = SA_RESETHAND}, before;
 	static bool registered;
 
 	if (tcgetattr(STDIN_FILENO, &saved_terminal) < 0)
 		return;
 	for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
-		sigaction(fatal[i], &action, NULL);
+		if (sigaction(fatal[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
+			sigaction(fatal[i], &action, NULL);
 	if (!registered)
 		atexit(restore_terminal);
 	registered = true;
@@ -166,12 +171,9 @@ static size_t filter_keys(struct console *console, char *bytes, size_t length)
 	return kept;
 }
 
-/* One write of what the stream holds; as write(2). */
-static ssize_t write_some(const struct stream *stream)
+/* One write of bytes to where the stream leads; as write(2), but it never waits. */
+static ssize_t write_some(const struct stream *stream, const char *bytes, size_t length)
 {
-	const char *bytes = stream->bytes + stream->start;
-	size_t length = stream->length;
-
 	if (stream->to_socket)
 		return send(stream->to, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (stream->to_blocks) {
@@ -191,7 +193,7 @@ static ssize_t write_some(const struct stream *stream)
 static bool stream_write(struct stream *stream)
 {
 	while (stream->length) {
-		ssize_t written = write_some(stream);
+		ssize_t written = write_some(stream, stream->bytes + stream->start, stream->length);
 
 		if (written < 0 && errno == EINTR)
 			continue;
@@ -209,22 +211,24 @@ static bool stream_write(struct stream *stream)
 	return true;
 }
 
+/* One read of what comes to the stream. Returns 0 when there is nothing for now, or no more at all. */
+static size_t read_some(struct stream *stream, char *bytes, size_t size)
+{
+	ssize_t length;
+
+	do {
+		length = read(stream->from, bytes, size);
+	} while (length < 0 && errno == EINTR);
+	if (length == 0 || (length < 0 && errno != EAGAIN))
+		stream->ended = true;
+	return length > 0 ? (size_t)length : 0;
+}
+
 /* Reads into the empty stream. Returns false when there is nothing for now, or no more at all. */
 static bool stream_read(struct stream *stream)
 {
-	ssize_t bytes;
-
-	do {
-		bytes = read(stream->from, stream->bytes, sizeof(stream->bytes));
-	} while (bytes < 0 && errno == EINTR);
-	if (bytes < 0 && errno == EAGAIN)
-		return false;
-	if (bytes <= 0) {
-		stream->ended = true;
-		return false;
-	}
-	stream->length = bytes;
-	return true;
+	stream->length = read_some(stream, stream->bytes, sizeof(stream->bytes));
+	return stream->length > 0;
 }
 
 /* Passes on what there is from one side of the guest. */
@@ -254,11 +258,29 @@ static void transfer_in(struct console *console, bool ready)
 	for (int i = 0; i < TRANSFERS_PER_EVENT && stream_write(in) && !in->ended; i++) {
 		if (!ready || !stream_read(in))
 			break;
-		if (console->terminal)
-			in->length = filter_keys(console, in->bytes, in->length);
-		/* A terminal is ready once; what is no terminal but a file always is. */
+		/* A pipe is ready once; what the loop cannot watch, a file, always is. */
 		ready = !in->from_polled;
 	}
+	stream_write(in);
+}
+
+/*
+ * Reads from a terminal, also while the guest takes nothing: the quit keys are for then. Keys that
+ * there is no room for are dropped, as a terminal does.
+ */
+static void read_keys(struct console *console)
+{
+	struct stream *in = &console->in;
+	char keys[BUFFER_SIZE];
+	size_t length = filter_keys(console, keys, read_some(in, keys, sizeof(keys)));
+	size_t room = sizeof(in->bytes) - in->length;
+
+	if (length > room)
+		length = room;
+	memmove(in->bytes, in->bytes + in->start, in->length);
+	in->start = 0;
+	memcpy(in->bytes + in->length, keys, length);
+	in->length += length;
 	stream_write(in);
 }
 
@@ -295,7 +317,7 @@ static void update_watches(struct console *console)
 		output_full = output_full || end->out.length;
 	}
 	watch(console, &console->input_source, &console->input_events,
-	      in->from_polled && !in->ended && !in->length ? EPOLLIN : 0);
+	      in->from_polled && !in->ended && (console->terminal || !in->length) ? EPOLLIN : 0);
 	watch(console, &console->output_source, &console->output_events,
 	      output_full ? EPOLLOUT : 0);
 }
@@ -315,7 +337,10 @@ static void handle_input(void *context, uint32_t events)
 {
 	struct console *console = context;
 
-	transfer_in(console, true);
+	if (console->terminal)
+		read_keys(console);
+	else
+		transfer_in(console, true);
 	update_watches(console);
 }
 
@@ -439,8 +464,7 @@ void console_finish_line(struct console *console)
 		return;
 	console->last_byte = '\n';
 	/* A terminal that takes nothing now is no reason to wait. */
-	if (write(console->keys->out.to, "\r\n", 2) < 0)
-		return;
+	write_some(&console->keys->out, "\r\n", 2);
 }
 
 void console_resume(struct console *console)

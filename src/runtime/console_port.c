@@ -90,12 +90,34 @@ bool console_uses_terminal(const void *options)
 	return false;
 }
 
+/* A descriptor of our own of what was opened for us. */
+static int copy_writable(const struct console_port_option *port, int inherited, struct error *error)
+{
+	int flags = fcntl(inherited, F_GETFL), fd;
+
+	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+		return error_set_usage(error,
+				       "port: %s: is not open for writing; give a descriptor that "
+				       "this process inherits",
+				       port->path);
+	fd = fcntl(inherited, F_DUPFD_CLOEXEC, 0);
+	return fd < 0 ? error_set_errno(error, errno, "port: %s", port->path) : fd;
+}
+
 int console_port_open_file(const struct console_port_option *port, struct error *error)
 {
-	/* Without O_NONBLOCK a pipe that nobody reads would block for ever. */
-	int fd = open(port->path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-		      0666);
+	int inherited = text_inherited_fd(port->path), fd;
 
+	/* Opened again, a pipe would want a reader, which may have gone and come back meanwhile. */
+	if (inherited >= 0)
+		return copy_writable(port, inherited, error);
+	/* Without O_NONBLOCK a pipe that nobody reads would block for ever. */
+	fd = open(port->path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+		  0666);
+	if (fd < 0 && errno == ENXIO)
+		return error_set_usage(error,
+				       "port: %s: nobody reads this pipe; start its reader first",
+				       port->path);
 	if (fd < 0)
 		return error_set_usage(error, "port: %s: %s; check the path and its permissions",
 				       port->path, strerror(errno));

@@ -39,6 +39,8 @@ struct engine_events {
 	void (*reset)(void *context);
 	/* A device's process does not do its part: it should be ended, and another started. */
 	void (*device_given_up)(void *context, const char *name);
+	/* A watchdog of the guest expired, @what; what the policy wants of it follows. */
+	void (*watchdog)(void *context, const char *what);
 	/*
 	 * The guest is over and the engine's process is gone; the last call. @how completes "the
 	 * guest …"; @end is GUEST_KILLED only when engine->stop or engine->kill had been called or

@@ -115,6 +115,8 @@ static void handle_event(void *context, char *line, size_t length, bool cut)
 		setup->events->reset(setup->context);
 	} else if (!strcmp(line, CONTROL_GIVEN_UP)) {
 		setup->events->device_given_up(setup->context, text);
+	} else if (!strcmp(line, CONTROL_WATCHDOG)) {
+		setup->events->watchdog(setup->context, text);
 	} else if (!strcmp(line, CONTROL_OFF)) {
 		handle_end_told(guest, GUEST_POWERED_OFF, text);
 	} else if (!strcmp(line, CONTROL_PANICKED)) {
@@ -189,17 +191,27 @@ static void add_queue_size(struct arguments *arguments, const struct device_conf
 		arguments_extend(arguments, ":%" PRIu64, option_number(row, device->options));
 }
 
-/* Opens a file that the monitor reads, which is handed down as a descriptor. */
-static int open_file(const char *path, const char *option, struct arguments *arguments,
-		     struct error *error)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+#define FILES 3
 
-	if (fd < 0)
+static void close_files(int (*files)[FILES])
+{
+	for (size_t i = 0; i < FILES; i++)
+		close_fd(&(*files)[i]);
+}
+
+/* Opens a file that the monitor reads, unless @path is NULL, to be handed down as a descriptor. */
+static int add_file(struct arguments *arguments, struct process_spawn *spawn, int *kept,
+		    const char *option, const char *path, int *fd, struct error *error)
+{
+	if (!path)
+		return 0;
+	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (*fd < 0)
 		return error_set_usage(error, "%s: %s; check the path and its permissions", path,
 				       strerror(errno));
-	arguments_add_format(arguments, "--%s=/dev/fd/%d", option, fd);
-	return fd;
+	arguments_add_format(arguments, "--%s=/dev/fd/%d", option, *fd);
+	kept[spawn->kept_fd_count++] = *fd;
+	return 0;
 }
 
 static int execute(struct engine_guest *guest, int serial, int control, int output,
@@ -208,8 +220,8 @@ static int execute(struct engine_guest *guest, int serial, int control, int outp
 	const struct engine_setup *setup = guest->setup;
 	const struct guest_config *config = setup->config;
 	cleanup_arguments struct arguments arguments = {0};
-	cleanup_free int *kept = calloc(4 + setup->device_count, sizeof(*kept));
-	cleanup_fd int kernel = -1, initrd = -1;
+	cleanup_free int *kept = calloc(2 + FILES + setup->device_count, sizeof(*kept));
+	__attribute__((cleanup(close_files))) int files[FILES] = {-1, -1, -1};
 	struct process_spawn spawn = {
 		.program = "/proc/self/exe",
 		.kept_fds = kept,
@@ -224,16 +236,14 @@ static int execute(struct engine_guest *guest, int serial, int control, int outp
 	arguments_add(&arguments, "avp");
 	arguments_add(&arguments, "monitor");
 	log_relay_add_arguments(&arguments);
-	kernel = open_file(config->kernel, "kernel", &arguments, error);
-	if (kernel < 0)
+	if (add_file(&arguments, &spawn, kept, "kernel", config->kernel, &files[0], error) < 0 ||
+	    add_file(&arguments, &spawn, kept, "firmware", config->firmware, &files[1], error) <
+		    0 ||
+	    add_file(&arguments, &spawn, kept, "initrd", config->initrd, &files[2], error) < 0)
 		return -error->code;
-	kept[spawn.kept_fd_count++] = kernel;
-	if (config->initrd) {
-		initrd = open_file(config->initrd, "initrd", &arguments, error);
-		if (initrd < 0)
-			return -error->code;
-		kept[spawn.kept_fd_count++] = initrd;
-	}
+	if (config->dump_dtb)
+		arguments_add_format(&arguments, "--dump-dtb=%s", config->dump_dtb);
+	arguments_add_format(&arguments, "--watchdog=%s", watchdog_policies[config->watchdog]);
 	if (config->append)
 		arguments_add_format(&arguments, "--append=%s", config->append);
 	arguments_add_format(&arguments, "--cpus=%" PRIu64, config->cpus);
@@ -266,6 +276,7 @@ static int start_process(struct engine_guest *guest, int console_fd, struct erro
 	cleanup_fd int console = console_fd, control = -1, output = -1;
 	int control_ends[2], result;
 
+	guest->output.name = "monitor";
 	result = log_relay_open(&guest->output, setup->loop, &output, error);
 	if (result < 0)
 		return result;

@@ -74,6 +74,11 @@ static int qemu_usable(struct engine_plan **out, const struct guest_config *conf
 	if (!plan)
 		return error_set(error, ENOMEM, "out of memory");
 	version = &plan->program.version;
+	if (config && (config->firmware || config->dump_dtb))
+		return error_set_usage(error,
+				       "engine qemu: --%s is for engine kvm; take --engine kvm, or "
+				       "leave the option away",
+				       config->firmware ? "firmware" : "dump-dtb");
 	result = qemu_find(&plan->program, error);
 	if (result == 0 && config)
 		result = qemu_check_devices(config, *version, error);

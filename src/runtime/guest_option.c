@@ -4,6 +4,7 @@
  * on its command line; a bundle has them in the `vm` object of the OCI runtime specification 1.3
  * or, where that has no place for them, in `avp`.
  */
+#include "monitor/machine.h"
 #include "runtime/config.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -22,6 +23,14 @@ static const char *const engine_choices[] = {
 	NULL,
 };
 
+const char *const watchdog_policies[] = {
+	[MACHINE_WATCHDOG_NONE] = "none",
+	[MACHINE_WATCHDOG_NOTIFY] = "notify",
+	[MACHINE_WATCHDOG_RESET] = "reset",
+	[MACHINE_WATCHDOG_STOP] = "stop",
+	NULL,
+};
+
 const struct option_row guest_option_rows[] = {
 	{
 		.name = "kernel",
@@ -30,8 +39,15 @@ const struct option_row guest_option_rows[] = {
 		.offset = offsetof(struct guest_config, kernel),
 		.bundle_key = "vm.kernel.path",
 		.example = "/boot/vmlinuz",
-		.required = true,
-		.help = "kernel of the guest",
+		.help = "kernel of the guest; this or firmware is needed",
+	},
+	{
+		.name = "firmware",
+		.type = OPTION_PATH,
+		.argument = "FILE",
+		.offset = offsetof(struct guest_config, firmware),
+		.help = "firmware that the guest starts with instead of a kernel; engine kvm on "
+			"arm64, with U-Boot for QEMU's machine virt",
 	},
 	{
 		.name = "initrd",
@@ -90,6 +106,16 @@ const struct option_row guest_option_rows[] = {
 		.help = "hypervisor that runs the guest; auto takes the best that works here",
 	},
 	{
+		.name = "watchdog",
+		.type = OPTION_CHOICE,
+		.argument = "POLICY",
+		.offset = offsetof(struct guest_config, watchdog),
+		.choices = watchdog_policies,
+		.default_text = "reset",
+		.help = "what happens when a watchdog of the guest expires: nothing, a line in the "
+			"log, a reset, or the end of the guest; engine kvm on arm64 has watchdogs",
+	},
+	{
 		.name = "restart-limit",
 		.type = OPTION_NUMBER,
 		.argument = "N",
@@ -113,6 +139,14 @@ const struct option_row guest_option_rows[] = {
 		.offset = offsetof(struct guest_config, timeline),
 		.command_line_only = true,
 		.help = "print when each step of the start was done",
+	},
+	{
+		.name = "dump-dtb",
+		.type = OPTION_PATH,
+		.argument = "FILE",
+		.offset = offsetof(struct guest_config, dump_dtb),
+		.command_line_only = true,
+		.help = "write the device tree that the guest gets to FILE; engine kvm on arm64",
 	},
 	{.name = NULL},
 };

@@ -31,6 +31,9 @@ static const struct signature signatures[] = {
 	{0, "\x1f\x8b", 2}, /* a compressed arm64 Image */
 };
 
+/* arm64: Documentation/arch/arm64/booting.rst, "image_size" */
+#define ARM64_IMAGE_SIZE 0x10
+
 /* x86: Documentation/arch/x86/boot.rst, "version", "pref_address" and "init_size" */
 #define X86_VERSION	      0x206
 #define X86_PREFERRED_ADDRESS 0x258
@@ -56,6 +59,14 @@ static uint64_t x86_memory(const char *start)
 	       little_endian(start + X86_INIT_SIZE, 4);
 }
 
+/* What an arm64 Image takes in memory, as its header has it; 0 if that does not tell. */
+static uint64_t arm64_memory(const char *start)
+{
+	if (memcmp(start + signatures[1].offset, signatures[1].bytes, signatures[1].length))
+		return 0;
+	return little_endian(start + ARM64_IMAGE_SIZE, 8);
+}
+
 int kernel_image_check(const char *path, uint64_t *memory, struct error *error)
 {
 	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -68,6 +79,8 @@ int kernel_image_check(const char *path, uint64_t *memory, struct error *error)
 	if (length < 0)
 		return error_set_errno(error, errno, "cannot read it");
 	*memory = x86_memory(start);
+	if (!*memory)
+		*memory = arm64_memory(start);
 	for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++)
 		if (!memcmp(start + signatures[i].offset, signatures[i].bytes,
 			    signatures[i].length))

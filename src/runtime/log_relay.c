@@ -8,28 +8,84 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <string.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/text.h"
+#include "runtime/timeline.h"
 
-static void pass_on(const char *line)
+/* Lines at once, and how long it takes to earn another: room for those of a start with debug. */
+#define BURST	    1000
+#define INTERVAL_MS 50
+
+/* What a line says, in strings that are part of it or of *object. */
+struct said {
+	int level; /* enum log_level; -1: it is no line of a log */
+	const char *component, *message;
+	json_t *object;
+};
+
+static void release(struct said *said)
 {
-	struct iovec parts[] = {
-		{.iov_base = (void *)line, .iov_len = strlen(line)},
-		{.iov_base = (void *)"\n", .iov_len = 1},
-	};
+	json_decref(said->object);
+}
 
-	/* In one piece, so that lines of several processes do not mix. */
-	while (writev(STDERR_FILENO, parts, 2) < 0 && errno == EINTR)
-		;
+#define cleanup_said __attribute__((cleanup(release)))
+
+/* Reads a JSON line, or `level component: message`, of which the colon becomes a zero. */
+static struct said read_line(char *line)
+{
+	struct said said = {.level = -1, .message = line};
+	char *component = strchr(line, ' '), *message;
+	const char *level, *text;
+
+	said.object = json_loads(line, 0, NULL);
+	level = json_string_value(json_object_get(said.object, "level"));
+	text = json_string_value(json_object_get(said.object, "msg"));
+	if (level && text) {
+		said.level = log_level_find(level, strlen(level));
+		said.component = json_string_value(json_object_get(said.object, "component"));
+		said.message = text;
+		return said;
+	}
+	message = component ? strstr(component, ": ") : NULL;
+	if (!message)
+		return said;
+	said.level = log_level_find(line, (size_t)(component - line));
+	if (said.level < 0)
+		return said;
+	*message = 0;
+	said.component = component + 1;
+	said.message = message + 2;
+	return said;
+}
+
+/* Tells of lines that were left out. */
+static void tell_suppressed(struct log_relay *relay)
+{
+	if (relay->limit.suppressed)
+		log_line(LOG_WARNING, relay->name, "%u lines of its process are left out",
+			 relay->limit.suppressed);
+	relay->limit.suppressed = 0;
+}
+
+static void pass_on(struct log_relay *relay, char *line)
+{
+	cleanup_said struct said said = {.level = -1};
+
+	if (!log_limit_take(&relay->limit, (int64_t)(timeline_now() / 1000000)))
+		return;
+	tell_suppressed(relay);
+	said = read_line(line);
+	/* What else a process writes there, libraries write that are in trouble. */
+	log_line(said.level < 0 ? LOG_WARNING : (enum log_level)said.level,
+		 relay->name ? relay->name : said.component, "%s", said.message);
 }
 
 static void pass_on_held(struct log_relay *relay)
 {
 	if (relay->held[0])
-		pass_on(relay->held);
+		pass_on(relay, relay->held);
 	relay->held[0] = 0;
 }
 
@@ -37,9 +93,8 @@ static void handle_line(void *context, char *line, size_t length, bool cut)
 {
 	struct log_relay *relay = context;
 
-	text_make_printable(line);
 	if (relay->through) {
-		pass_on(line);
+		pass_on(relay, line);
 		return;
 	}
 	pass_on_held(relay);
@@ -54,6 +109,8 @@ int log_relay_open(struct log_relay *relay, struct event_loop *loop, int *writer
 
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return error_set_errno(error, errno, "cannot make a pipe");
+	relay->limit.burst = BURST;
+	relay->limit.interval_ms = INTERVAL_MS;
 	relay->through = false;
 	relay->held[0] = 0;
 	relay->reader.line = handle_line;
@@ -80,20 +137,12 @@ void log_relay_drain(struct log_relay *relay)
 
 void log_relay_take_message(struct log_relay *relay, char *message, size_t size)
 {
-	const char *line = relay->held;
-	json_t *object = json_loads(line, 0, NULL);
-	const char *text = json_string_value(json_object_get(object, "msg"));
-	size_t length;
+	cleanup_said struct said said = read_line(relay->held);
+	size_t length = strnlen(said.message, size - 1);
 
-	if (!text) {
-		const char *colon = strstr(line, ": ");
-
-		text = !strncmp(line, "error ", strlen("error ")) && colon ? colon + 2 : line;
-	}
-	length = strnlen(text, size - 1);
-	memcpy(message, text, length);
+	memcpy(message, said.message, length);
 	message[length] = 0;
-	json_decref(object);
+	text_make_printable(message);
 	relay->held[0] = 0;
 }
 
@@ -102,18 +151,12 @@ void log_relay_close(struct log_relay *relay)
 	line_reader_drain(&relay->reader);
 	line_reader_close(&relay->reader);
 	pass_on_held(relay);
+	tell_suppressed(relay);
 }
 
 void log_relay_add_arguments(struct arguments *arguments)
 {
-	static const char *const levels[] = {
-		[LOG_ERROR] = "error",
-		[LOG_WARNING] = "warning",
-		[LOG_INFO] = "info",
-		[LOG_DEBUG] = "debug",
-	};
-
-	arguments_add_format(arguments, "--log-level=%s", levels[log_get_level()]);
+	arguments_add_format(arguments, "--log-level=%s", log_level_name(log_get_level()));
 	arguments_add_format(arguments, "--log-format=%s",
 			     log_get_format() == LOG_FORMAT_JSON ? "json" : "text");
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The log lines of a child process of this same program, passed on as it wrote them. While it
- * starts, its last line is held back: if it ends, that line says why.
+ * The log lines of a child process of this same program, passed on as lines of this one. A child
+ * that goes wrong can write what it likes: its lines say who they are from, and there is a limit on
+ * how many come through. While it starts, its last line is held back: if it ends, that line says
+ * why.
  */
 #ifndef AVP_RUNTIME_LOG_RELAY_H
 #define AVP_RUNTIME_LOG_RELAY_H
@@ -13,11 +15,14 @@
 #include "base/error.h"
 #include "base/event_loop.h"
 #include "base/line_reader.h"
+#include "base/log_limit.h"
 
-/* What is kept of a line, its end included: a pipe takes that in one piece. */
+/* What is kept of a line, its end included. */
 #define LOG_RELAY_LINE_SIZE 4096
 
 struct log_relay {
+	const char *name; /* set by the owner, or NULL: the component of lines that are passed on */
+	struct log_limit limit;
 	struct line_reader reader;
 	bool through; /* no line is held back */
 	char held[LOG_RELAY_LINE_SIZE];

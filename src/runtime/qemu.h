@@ -15,6 +15,27 @@
 #include "runtime/config.h"
 #include "runtime/engine.h"
 
+/* The QEMU for guests of this program's architecture, and what its machine has. */
+#if defined(__aarch64__)
+#define QEMU_PROGRAM "qemu-system-aarch64"
+#define QEMU_PACKAGE "qemu-system-arm"
+/* `max` is what the host has where KVM runs the guest. */
+#define QEMU_MACHINE "virt,memory-backend=memory,usb=off,gic-version=max"
+/* Pointer authentication as Arm defines it takes most of the time when it is emulated. */
+#define QEMU_CPU     "max,pauth-impdef=on"
+#define QEMU_CONSOLE "ttyAMA0"
+#define QEMU_PANIC   "pvpanic-pci"
+#elif defined(__x86_64__)
+#define QEMU_PROGRAM "qemu-system-x86_64"
+#define QEMU_PACKAGE "qemu-system-x86"
+#define QEMU_MACHINE "q35,memory-backend=memory,usb=off,sata=off,smbus=off,vmport=off"
+#define QEMU_CPU     "max"
+#define QEMU_CONSOLE "ttyS0"
+#define QEMU_PANIC   "pvpanic"
+#else
+#error "engine qemu does not know this architecture's machine yet"
+#endif
+
 struct qemu_version {
 	unsigned int major, minor, micro;
 };

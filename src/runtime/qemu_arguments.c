@@ -116,7 +116,7 @@ static void add_machine(struct arguments *arguments, const struct guest_config *
 	arguments_add(arguments, "-accel");
 	arguments_add(arguments, kvm ? "kvm" : "tcg,thread=multi");
 	arguments_add(arguments, "-cpu");
-	arguments_add(arguments, kvm ? "host" : "max");
+	arguments_add(arguments, kvm ? "host" : QEMU_CPU);
 	arguments_add(arguments, "-smp");
 	arguments_add_format(arguments, "%" PRIu64, config->cpus);
 	arguments_add(arguments, "-m");
@@ -127,7 +127,7 @@ static void add_machine(struct arguments *arguments, const struct guest_config *
 			     "memory-backend-memfd,id=memory,size=%" PRIu64 "K,share=on%s",
 			     kibibytes, config->huge_pages ? ",hugetlb=on" : "");
 	arguments_add(arguments, "-machine");
-	arguments_add(arguments, "q35,memory-backend=memory,usb=off,sata=off,smbus=off,vmport=off");
+	arguments_add(arguments, QEMU_MACHINE);
 }
 
 static bool has_word_start(const char *text, const char *start)
@@ -154,7 +154,8 @@ static void add_kernel(struct arguments *arguments, const struct guest_config *c
 	if (has_word_start(append, "console="))
 		arguments_add(arguments, append);
 	else
-		arguments_add_format(arguments, "console=ttyS0%s%s", *append ? " " : "", append);
+		arguments_add_format(arguments, "console=" QEMU_CONSOLE "%s%s", *append ? " " : "",
+				     append);
 }
 
 void qemu_arguments(struct arguments *arguments, const struct engine_setup *setup,
@@ -181,7 +182,7 @@ void qemu_arguments(struct arguments *arguments, const struct engine_setup *setu
 	arguments_add(arguments, "-mon");
 	arguments_add(arguments, "chardev=control,mode=control");
 	arguments_add(arguments, "-device");
-	arguments_add(arguments, "pvpanic");
+	arguments_add(arguments, QEMU_PANIC);
 	arguments_add(arguments, "-action");
 	arguments_add(arguments, "panic=shutdown");
 

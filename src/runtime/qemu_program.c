@@ -18,15 +18,6 @@
 #include "base/text.h"
 #include "runtime/qemu.h"
 
-#if defined(__x86_64__)
-#define PROGRAM "qemu-system-x86_64"
-#define PACKAGE "qemu-system-x86"
-#else
-/* Engine qemu does not know this architecture's machine yet. */
-#define PROGRAM ""
-#define PACKAGE ""
-#endif
-
 #define PATH_DEFAULT   "/usr/local/bin:/usr/bin:/bin"
 #define VERSION_PREFIX "QEMU emulator version "
 #define ANSWER_SIZE    1024
@@ -73,8 +64,8 @@ static bool find_in_path(char path[PATH_MAX])
 		size_t length = strcspn(directories, ":");
 
 		/* An empty part means the current directory. */
-		if (length + sizeof("./" PROGRAM) < PATH_MAX) {
-			snprintf(path, PATH_MAX, "%.*s/" PROGRAM, length ? (int)length : 1,
+		if (length + sizeof("./" QEMU_PROGRAM) < PATH_MAX) {
+			snprintf(path, PATH_MAX, "%.*s/" QEMU_PROGRAM, length ? (int)length : 1,
 				 length ? directories : ".");
 			if (is_executable(path))
 				return true;
@@ -141,17 +132,15 @@ static int ask(const char *path, const char *const *argv, char *answer, size_t s
 int qemu_find(struct qemu_program *program, struct error *error)
 {
 	struct qemu_version oldest = QEMU_OLDEST;
-	const char *const argv[] = {PROGRAM, "--version", NULL};
+	const char *const argv[] = {QEMU_PROGRAM, "--version", NULL};
 	char answer[ANSWER_SIZE];
 	int result;
 
-	if (!PROGRAM[0])
-		return error_set(error, ENOTSUP,
-				 "engine qemu does not know this machine's architecture yet");
 	if (!find_in_path(program->path))
 		return error_set(error, ENOENT,
-				 PROGRAM
-				 " is not in PATH; install QEMU (Debian: apt install " PACKAGE ")");
+				 QEMU_PROGRAM
+				 " is not in PATH; install QEMU (Debian: apt install " QEMU_PACKAGE
+				 ")");
 	result = ask(program->path, argv, answer, sizeof(answer), error);
 	if (result < 0)
 		return result;
@@ -171,7 +160,7 @@ int qemu_find(struct qemu_program *program, struct error *error)
 
 bool qemu_carries(const struct qemu_program *program, const struct qemu_device *row)
 {
-	const char *const argv[] = {PROGRAM, "-device", "help", NULL};
+	const char *const argv[] = {QEMU_PROGRAM, "-device", "help", NULL};
 	cleanup_free char *answer = malloc(DEVICES_SIZE);
 	char line[64];
 

@@ -105,18 +105,22 @@ static void kill_guest(struct run *run)
 
 static void stop_guest(struct run *run, const char *why)
 {
-	console_finish_line(run->console);
-	if (run->stop_asked || run->kill_asked || !run->running) {
-		log_line(LOG_INFO, COMPONENT, "%s: the guest is ended as it stands", why);
-		run->stop_asked = true;
-		kill_guest(run);
-		return;
-	}
-	log_line(LOG_INFO, COMPONENT, "%s: the guest's power button is pressed; it has %d s", why,
-		 GUEST_GRACE_MS / 1000);
+	bool kill = run->stop_asked || run->kill_asked || !run->running;
+
 	run->stop_asked = true;
-	run->engine->stop(run->guest);
-	set_timer(run, GUEST_GRACE_MS);
+	if (kill) {
+		kill_guest(run);
+	} else {
+		run->engine->stop(run->guest);
+		set_timer(run, GUEST_GRACE_MS);
+	}
+	console_finish_line(run->console);
+	if (kill)
+		log_line(LOG_INFO, COMPONENT, "%s: the guest is ended as it stands", why);
+	else
+		log_line(LOG_INFO, COMPONENT,
+			 "%s: the guest's power button is pressed; it has %d s", why,
+			 GUEST_GRACE_MS / 1000);
 }
 
 static void handle_signal(void *context, uint32_t events)
@@ -242,6 +246,14 @@ static void handle_device_given_up(void *context, const char *name)
 	supervisor_kill_device(run->supervisor, name);
 }
 
+static void handle_watchdog(void *context, const char *what)
+{
+	const struct run *run = context;
+
+	log_line(LOG_WARNING, COMPONENT, "%s expired; policy %s", what,
+		 watchdog_policies[run->config->watchdog]);
+}
+
 static void handle_ended(void *context, enum guest_end end, const char *how)
 {
 	struct run *run = context;
@@ -257,6 +269,7 @@ static const struct engine_events engine_events = {
 	.running = handle_running,
 	.reset = handle_reset,
 	.device_given_up = handle_device_given_up,
+	.watchdog = handle_watchdog,
 	.ended = handle_ended,
 };
 
@@ -264,9 +277,9 @@ static void handle_quit(void *context)
 {
 	struct run *run = context;
 
+	kill_guest(run);
 	console_finish_line(run->console);
 	log_line(LOG_INFO, COMPONENT, CONSOLE_QUIT_KEYS ": the guest is ended as it stands");
-	kill_guest(run);
 }
 
 /* Once: with the first output of the guest or, if there is none, in the end. */

@@ -339,6 +339,7 @@ int supervisor_start(struct supervisor **out, const struct supervisor_setup *set
 			.supervisor = supervisor,
 			.config = &setup->config->devices[i],
 			.listener = LISTENER_NONE,
+			.output.name = setup->config->devices[i].name,
 			.process = PROCESS_NONE,
 			.exit_source = {.fd = -1},
 			.ready_source = {.fd = -1},

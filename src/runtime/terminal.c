@@ -3,7 +3,6 @@
 #include "runtime/terminal.h"
 
 #include <errno.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -25,13 +24,15 @@ static bool get_size(struct terminal_size *size)
 static int open_size(struct terminal *terminal, struct error *error)
 {
 	struct terminal_size size;
+	int ends[2];
 
 	if (!get_size(&size))
 		return 0;
 	terminal->size_fd = memfd_create("terminal size", MFD_CLOEXEC);
-	terminal->resized_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (terminal->size_fd < 0 || terminal->resized_fd < 0)
+	if (terminal->size_fd < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
 		return error_set_errno(error, errno, "cannot pass on the size of the terminal");
+	terminal->resized_fd = ends[0];
+	terminal->notify_fd = ends[1];
 	terminal_resized(terminal);
 	return 0;
 }
@@ -62,7 +63,8 @@ void terminal_resized(const struct terminal *terminal)
 	if (terminal->size_fd < 0 || !get_size(&size) ||
 	    pwrite(terminal->size_fd, &size, sizeof(size), 0) != sizeof(size))
 		return;
-	eventfd_write(terminal->resized_fd, 1);
+	/* Of one that is full the device process has news to read anyway. */
+	send(terminal->notify_fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 bool terminal_read_size(const struct terminal *terminal, struct terminal_size *size)
@@ -71,9 +73,18 @@ bool terminal_read_size(const struct terminal *terminal, struct terminal_size *s
 	       pread(terminal->size_fd, size, sizeof(*size), 0) == sizeof(*size);
 }
 
+bool terminal_take_resized(const struct terminal *terminal)
+{
+	char bytes[64];
+	ssize_t length = recv(terminal->resized_fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+	return length > 0 || (length < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
 void terminal_close(struct terminal *terminal)
 {
 	close_fd(&terminal->stream_fd);
 	close_fd(&terminal->size_fd);
 	close_fd(&terminal->resized_fd);
+	close_fd(&terminal->notify_fd);
 }

@@ -12,18 +12,19 @@
 
 #include "base/error.h"
 
-/* The device's ends; -1: none. */
+/* The device's ends, and one of our own; -1: none. */
 struct terminal {
 	int stream_fd;	/* a connected stream socket */
 	int size_fd;	/* a memory file that holds struct terminal_size */
-	int resized_fd; /* an eventfd, signalled when it changed */
+	int resized_fd; /* a connected stream socket: a byte comes when it changed */
+	int notify_fd;	/* ours: the other side of it */
 };
 
 struct terminal_size {
 	uint16_t columns, rows;
 };
 
-#define TERMINAL_NONE ((struct terminal){-1, -1, -1})
+#define TERMINAL_NONE ((struct terminal){-1, -1, -1, -1})
 
 /*
  * Makes the ends and the socket of the other side, *peer_fd; all are the caller's. With standard
@@ -32,11 +33,14 @@ struct terminal_size {
  */
 int terminal_open(struct terminal *terminal, int *peer_fd, struct error *error);
 
-/* The terminal may have another size: tells it to the device process. */
+/* The terminal may have another size: tells it to the device process, and never waits for it. */
 void terminal_resized(const struct terminal *terminal);
 
 /* For the device process: the size as it is. Returns false when there is none. */
 bool terminal_read_size(const struct terminal *terminal, struct terminal_size *size);
+
+/* For the device process: takes news from resized_fd. Returns false when none will come any more. */
+bool terminal_take_resized(const struct terminal *terminal);
 
 /* Closes the ends. */
 void terminal_close(struct terminal *terminal);

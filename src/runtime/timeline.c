@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/log.h"
+
 static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;
@@ -48,16 +50,17 @@ static int compare(const void *a, const void *b)
 void timeline_print(struct timeline *timeline)
 {
 	uint64_t before = timeline->start;
+	char line[128];
 
 	/* Other processes tell of theirs later than this one of its own. */
 	qsort(timeline->steps, timeline->count, sizeof(timeline->steps[0]), compare);
-	fprintf(stderr, "%12s %12s\n", "ms", "step");
+	log_write(line, snprintf(line, sizeof(line), "%12s %12s\n", "ms", "step"));
 	for (size_t i = 0; i < timeline->count; i++) {
 		const struct timeline_step *step = &timeline->steps[i];
 
-		fprintf(stderr, "%12.3f %+12.3f  %s\n",
-			(double)(int64_t)(step->time - timeline->start) / 1e6,
-			(double)(int64_t)(step->time - before) / 1e6, step->text);
+		log_write(line, snprintf(line, sizeof(line), "%12.3f %+12.3f  %s\n",
+					 (double)(int64_t)(step->time - timeline->start) / 1e6,
+					 (double)(int64_t)(step->time - before) / 1e6, step->text));
 		before = step->time;
 	}
 }

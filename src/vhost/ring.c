@@ -335,40 +335,23 @@ static bool still_declined(struct vhost_ring *ring)
 	struct virtqueue *queue = ring->queue;
 
 	if (ring->declined &&
-	    (ring->declined_index != queue->available_index ||
-	     ring->declined_wrap != queue->available_wrap || !virtqueue_has_request(queue)))
+	    (ring->declined_at != queue->handed_out || !virtqueue_has_request(queue)))
 		ring->declined = false;
 	return ring->declined;
-}
-
-/* Shows the device what is in the ring. Returns whether it seems to have taken something. */
-static bool show(struct vhost_ring *ring)
-{
-	struct virtqueue *queue = ring->queue;
-	uint16_t index = queue->available_index;
-	bool wrap = queue->available_wrap;
-	uint16_t replayed = queue->replay_next;
-
-	virtio_device_kick(queue->device, queue);
-	return !queue->started || queue->available_index != index ||
-	       queue->available_wrap != wrap || queue->replay_next != replayed;
 }
 
 bool vhost_ring_poll(struct vhost_ring *ring)
 {
 	struct virtqueue *queue = ring->queue;
+	uint64_t before = queue->handed_out;
 
 	if (!queue->started || still_declined(ring) || !virtqueue_has_request(queue))
 		return false;
 	virtqueue_disable_kicks(queue);
-	/* Twice: while a driver adds, a packed ring can come round to the very same place. */
-	for (int look = 0; look < 2; look++)
-		if (show(ring))
-			return true;
-	ring->declined = true;
-	ring->declined_index = queue->available_index;
-	ring->declined_wrap = queue->available_wrap;
-	return false;
+	virtio_device_kick(queue->device, queue);
+	ring->declined = queue->started && queue->handed_out == before;
+	ring->declined_at = before;
+	return !ring->declined;
 }
 
 bool vhost_ring_prepare(struct vhost_ring *ring, int *timeout_ms)

@@ -39,9 +39,9 @@ struct vhost_ring {
 	struct virtqueue_inflight inflight;
 	void *storage; /* for the queue; untouched pages cost nothing */
 	size_t storage_size;
-	/* The device was shown requests at this place and left them: it takes them when it can. */
-	bool declined, declined_wrap;
-	uint16_t declined_index;
+	/* The device was shown the request that is next and left it: it takes it when it can. */
+	bool declined;
+	uint64_t declined_at; /* handed_out of the queue */
 };
 
 void vhost_ring_init(struct vhost_ring *ring, struct vhost_server *server, struct virtqueue *queue);

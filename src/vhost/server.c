@@ -34,21 +34,12 @@ static void log_limited(struct vhost_server *server, const char *format, ...)
 
 static void log_limited(struct vhost_server *server, const char *format, ...)
 {
-	struct vhost_log_limit *limit = &server->log_limit;
-	int64_t earned = (vhost_now_ms() - limit->refilled_ms) / LOG_INTERVAL_MS;
+	struct log_limit *limit = &server->log_limit;
 	char text[640];
 	va_list arguments;
 
-	if (earned > 0) {
-		limit->refilled_ms += earned * LOG_INTERVAL_MS;
-		limit->tokens = earned > LOG_BURST - limit->tokens ? LOG_BURST :
-								     limit->tokens + earned;
-	}
-	if (limit->tokens == 0) {
-		limit->suppressed++;
+	if (!log_limit_take(limit, vhost_now_ms()))
 		return;
-	}
-	limit->tokens--;
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
@@ -409,7 +400,10 @@ struct vhost_server *vhost_server_new(struct event_loop *loop, struct virtio_dev
 	server->poller = (struct event_poller){.poll = poll_rings,
 					       .prepare = prepare_rings,
 					       .context = server};
-	server->log_limit = (struct vhost_log_limit){vhost_now_ms(), LOG_BURST, 0};
+	server->log_limit = (struct log_limit){
+		.burst = LOG_BURST,
+		.interval_ms = LOG_INTERVAL_MS,
+	};
 	vhost_memory_init(&server->memory);
 	server->memory.iotlb = &server->iotlb;
 

@@ -9,19 +9,13 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "base/log_limit.h"
 #include "vhost/channel.h"
 #include "vhost/inflight_area.h"
 #include "vhost/iotlb.h"
 #include "vhost/memory.h"
 #include "vhost/ring.h"
 #include "vhost/server.h"
-
-/* How often a line that a peer or a guest can cause is written. */
-struct vhost_log_limit {
-	int64_t refilled_ms;
-	unsigned int tokens;
-	unsigned int suppressed;
-};
 
 struct vhost_server {
 	struct event_loop *loop;
@@ -31,8 +25,8 @@ struct vhost_server {
 	bool listening;		      /* watched: no connection is being served */
 	struct sockaddr_un name;      /* of the socket that frontends connect to */
 	socklen_t name_length;
-	bool once; /* the loop is stopped when the connection ends */
-	struct vhost_log_limit log_limit;
+	bool once;		    /* the loop is stopped when the connection ends */
+	struct log_limit log_limit; /* of lines that a peer or a guest can cause */
 
 	/* Of the connection; channel.fd -1: there is none. */
 	struct vhost_channel channel;

@@ -103,6 +103,8 @@ int virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup *setup
 	ret = queue->format->resume(queue);
 	if (ret < 0)
 		return ret;
+	/* A record of requests in flight knows better than who set the ring up. */
+	queue->format->positions(queue, &queue->setup.available_index, &queue->setup.used_index);
 	/* Buffers may have been used before, by a device process that died before it told. */
 	queue->notify_anyway = true;
 	queue->started = true;
@@ -167,6 +169,7 @@ struct virtio_request *virtqueue_pop(struct virtqueue *queue)
 	queue->free = request->next;
 	request->next = NULL;
 	queue->in_flight++;
+	queue->handed_out++;
 	if (queue->in_order) {
 		if (queue->youngest)
 			queue->youngest->next = request;
@@ -201,6 +204,7 @@ void virtqueue_unpop(struct virtqueue *queue, struct virtio_request *request)
 		queue->replay_next--;
 	else
 		queue->format->untake(queue, request);
+	queue->handed_out--;
 	release(queue, request);
 }
 

@@ -52,7 +52,7 @@ struct virtqueue {
 
 	/* The rest is the queue's own; read it through functions. */
 	const struct virtqueue_format *format;
-	struct virtqueue_setup setup;
+	struct virtqueue_setup setup; /* with the positions at which it was really started */
 	bool started;
 	bool event_index, in_order, indirect; /* negotiated */
 	bool used_wrap, available_wrap;	      /* packed */
@@ -64,6 +64,7 @@ struct virtqueue {
 	uint16_t available_shadow; /* split: the driver's index as last read */
 	uint16_t unsignalled;	   /* used entries since the driver was last looked at */
 	uint16_t in_flight;	   /* requests popped and not pushed to the ring */
+	uint64_t handed_out;	   /* requests popped and not given back, ever */
 	const char *broken;	   /* why, or NULL */
 
 	void *descriptors; /* the three areas, in host memory */

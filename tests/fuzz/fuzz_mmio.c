@@ -523,18 +523,6 @@ static void go_away(struct fuzz *fuzz, bool stay_away)
 	turn(fuzz);
 }
 
-static void attach(struct fuzz *fuzz)
-{
-	struct error error;
-
-	/* A machine that cannot be made is given up, and this one tries once more. */
-	while (virtio_mmio_attach(fuzz->transport, &fuzz->hypervisor, &error) < 0) {
-		PROMISE(fuzz->hypervisor_failed && fuzz->fail_after == 0);
-		virtio_mmio_detach(fuzz->transport);
-		fuzz->hypervisor_failed = false;
-	}
-}
-
 static void restart(struct fuzz *fuzz, bool with_turn)
 {
 	virtio_mmio_detach(fuzz->transport);
@@ -542,7 +530,7 @@ static void restart(struct fuzz *fuzz, bool with_turn)
 	forget_device(fuzz);
 	if (with_turn)
 		turn(fuzz);
-	attach(fuzz);
+	virtio_mmio_attach(fuzz->transport, &fuzz->hypervisor);
 }
 
 static void take_step(struct fuzz *fuzz, struct input *input)
@@ -718,7 +706,7 @@ static bool open_device(struct fuzz *fuzz)
 
 static void run(struct fuzz *fuzz, struct input *input)
 {
-	attach(fuzz);
+	virtio_mmio_attach(fuzz->transport, &fuzz->hypervisor);
 	PROMISE(bus_add(&fuzz->bus, virtio_mmio_registers(fuzz->transport), NULL) == 0);
 	look_around(fuzz);
 	for (unsigned int i = 0; i < STEPS_MAX && input->left > 0; i++)

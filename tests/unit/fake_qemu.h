@@ -8,9 +8,10 @@
 
 #include <stdbool.h>
 
+#include "runtime/qemu.h"
 #include "scratch.h"
 
-#define FAKE_QEMU_NAME "qemu-system-x86_64"
+#define FAKE_QEMU_NAME QEMU_PROGRAM
 
 /* Puts this program into @scratch under QEMU's name and makes that the whole of PATH. */
 void fake_qemu_install(const struct scratch *scratch);

@@ -284,7 +284,7 @@ static void wrong_types_and_keys_in_avp_are_refused(void **state)
 		 "avp.engine: there is no choice 'xen'; give one of: auto, qemu, kvm"},
 		{AVP("\"enigne\": \"qemu\""),
 		 "avp.enigne: is an unknown key; did you mean 'engine'?"},
-		{AVP("\"watchdog\": 1"), "avp.watchdog: is an unknown key; remove it"},
+		{AVP("\"colours\": 1"), "avp.colours: is an unknown key; remove it"},
 		/* What stands in `vm` has no second place. */
 		{AVP("\"kernel\": \"/k\""), "avp.kernel: is an unknown key; remove it"},
 		{AVP("\"memory\": 1"), "avp.memory: is an unknown key; remove it"},

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/text.h"
 #include "runtime/config.h"
 #include "runtime/kernel_image.h"
@@ -280,6 +281,27 @@ static void wrong_boot_files_are_refused(void **state)
 	check_refused("is a directory; give a regular file");
 }
 
+static void firmware_takes_the_place_of_a_kernel(void **state)
+{
+	char path[200];
+
+	snprintf(path, sizeof(path), "%s", scratch_write(&scratch, "firmware", "F", 1));
+	text_replace(&config.firmware, path, strlen(path), &error);
+	check_refused("--firmware: finds its kernel by itself");
+	free(take_pointer(config.kernel));
+	assert_int_equal(check(), 0);
+	text_replace(&config.append, "quiet", 5, &error);
+	check_refused("--firmware: finds its kernel by itself");
+	free(take_pointer(config.append));
+	snprintf(path, sizeof(path), "%s", scratch_write(&scratch, "empty", "", 0));
+	text_replace(&config.firmware, path, strlen(path), &error);
+	check_refused("is empty; give firmware");
+	text_replace_format(&config.firmware, &error, "/nowhere/f");
+	check_refused("--firmware: /nowhere/f: No such file or directory");
+	free(take_pointer(config.firmware));
+	check_refused("--kernel: is missing");
+}
+
 static void memory_must_hold_the_guest(void **state)
 {
 	const char *path = scratch_write_zeros(&scratch, "initrd", 33 << 20);
@@ -308,6 +330,15 @@ static void memory_must_hold_the_unpacked_kernel(void **state)
 	check_refused("--memory: 67108864 bytes cannot hold the kernel");
 	config.memory = 72 << 20;
 	assert_int_equal(check(), 0);
+	/* An arm64 Image tells what it takes, too: 70 MiB. */
+	memset(bytes, 0, sizeof(bytes));
+	memcpy(bytes + 0x10, "\0\0\x60\x04", 4);
+	memcpy(bytes + 0x38, "ARM\x64", 4);
+	path = scratch_write(&scratch, "big", bytes, sizeof(bytes));
+	text_replace(&config.kernel, path, strlen(path), &error);
+	assert_int_equal(check(), 0);
+	config.memory = 64 << 20;
+	check_refused("--memory: 67108864 bytes cannot hold the kernel");
 }
 
 static void messages_name_the_place_that_was_wrong(void **state)
@@ -374,6 +405,7 @@ int main(void)
 		TEST(a_disk_is_written_by_one_device_only),
 		TEST(a_net_device_has_one_other_end),
 		TEST(wrong_boot_files_are_refused),
+		TEST(firmware_takes_the_place_of_a_kernel),
 		TEST(memory_must_hold_the_guest),
 		TEST(memory_must_hold_the_unpacked_kernel),
 		TEST(messages_name_the_place_that_was_wrong),

@@ -39,6 +39,9 @@ static volatile sig_atomic_t terminated;
 static void on_quit(void *context)
 {
 	quit = true;
+	/* For a test that must not wait for the end of the process. */
+	if (isatty(STDOUT_FILENO) && write(STDOUT_FILENO, "quit!", 5) < 0)
+		_exit(1);
 }
 
 static void on_first_output(void *context)
@@ -53,7 +56,7 @@ static void on_terminated(int number)
 static const struct console_events events = {on_quit, on_first_output};
 
 /* Runs a console until its quit keys or SIGTERM. */
-static _Noreturn void child(int input, int output, int guest, bool crash)
+static _Noreturn void child(int input, int output, int guest, int crash)
 {
 	struct sigaction action = {.sa_handler = on_terminated};
 	struct console *console;
@@ -68,6 +71,9 @@ static _Noreturn void child(int input, int output, int guest, bool crash)
 	sigprocmask(SIG_BLOCK, &term, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	/* The test program handles that one itself. */
+	signal(SIGSYS, SIG_DFL);
 	dup2(input, STDIN_FILENO);
 	dup2(output, STDOUT_FILENO);
 	if (isatty(STDIN_FILENO)) {
@@ -83,8 +89,10 @@ static _Noreturn void child(int input, int output, int guest, bool crash)
 	/* Ready: the guest's side is told so. */
 	if (write(guest, "!", 1) != 1)
 		_exit(1);
+	/* What was ignored before still is. */
+	raise(SIGXFSZ);
 	if (crash)
-		abort();
+		raise(crash);
 	while (!quit && !terminated) {
 		event_loop_turn(&loop, 0);
 		sigprocmask(SIG_SETMASK, &none, NULL);
@@ -106,13 +114,17 @@ struct user {
 	int guest; /* the guest's end of its console */
 };
 
-static struct user start(int input, int output, bool crash)
+/* @crash: a signal that the child is to die of, or 0. */
+static struct user start(int input, int output, int crash)
 {
+	const int small = 4096;
 	struct user user;
 	char byte;
 	int ends[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	/* What goes to the guest is full soon. */
+	setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	user.pid = fork();
 	if (user.pid == 0)
 		child(input, output, ends[0], crash);
@@ -163,7 +175,7 @@ static void test_pipes(void **state)
 	int in[2], out[2];
 
 	assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
-	user = start(in[0], out[1], false);
+	user = start(in[0], out[1], 0);
 	say(in[1], "to the guest");
 	expect_read(user.guest, "to the guest");
 	/* No terminal: every byte is the guest's. */
@@ -194,7 +206,7 @@ static void test_files(void **state)
 	scratch_make(&scratch);
 	in = open(scratch_write(&scratch, "in", "from a file\n", 12), O_RDONLY | O_CLOEXEC);
 	out = open(scratch_path(&scratch, "out"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	user = start(in, out, false);
+	user = start(in, out, 0);
 	expect_read(user.guest, "from a file\n");
 	say(user.guest, "to a file\n");
 	assert_int_equal(finish(&user), 0);
@@ -202,7 +214,7 @@ static void test_files(void **state)
 	assert_memory_equal(text, "to a file\n", 10);
 
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	user = start(null, null, false);
+	user = start(null, null, 0);
 	say(user.guest, "to nobody");
 	assert_int_equal(finish(&user), 0);
 	close(null);
@@ -220,7 +232,7 @@ static void test_slow_reader(void **state)
 	size_t sent = 0, received = 0;
 
 	assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
-	user = start(in[0], out[1], false);
+	user = start(in[0], out[1], 0);
 	for (int i = 0; i < 100; i++) {
 		ssize_t bytes;
 
@@ -260,7 +272,7 @@ static void test_slow_guest_and_gone_reader(void **state)
 
 	assert_int_equal(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
 	fcntl(in[1], F_SETFL, O_NONBLOCK);
-	user = start(in[0], out[1], false);
+	user = start(in[0], out[1], 0);
 	for (int i = 0; i < 20; i++) {
 		if (write(in[1], block, sizeof(block)) < 0)
 			assert_int_equal(errno, EAGAIN);
@@ -294,7 +306,7 @@ static void test_terminal(void **state)
 
 	assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
 	expect_flags(slave, ICANON | ECHO | ISIG, true);
-	user = start(slave, slave, false);
+	user = start(slave, slave, 0);
 	expect_flags(slave, ICANON | ECHO | ISIG, false);
 	/* Keys come one by one, those that would be signals too. */
 	say(master, "a\003\032");
@@ -316,20 +328,58 @@ static void test_terminal(void **state)
 	close(slave);
 }
 
-static void test_terminal_after_a_crash(void **state)
+/* The quit keys are for a guest that does nothing any more, such as to read. */
+static void test_quit_keys_of_a_guest_that_does_not_read(void **state)
 {
+	static char keys[64 << 10];
 	struct user user;
 	int master, slave, status;
+	size_t said = 0;
 
 	assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
-	user = start(slave, slave, true);
-	assert_int_equal(waitpid(user.pid, &status, 0), user.pid);
-	assert_true(WIFSIGNALED(status));
-	assert_int_equal(WTERMSIG(status), SIGABRT);
-	expect_flags(slave, ICANON | ECHO | ISIG, true);
+	user = start(slave, slave, 0);
+	memset(keys, 'k', sizeof(keys));
+	fcntl(master, F_SETFL, O_NONBLOCK);
+	for (int i = 0; i < LIMIT_MS && said < sizeof(keys); i++) {
+		ssize_t written = write(master, keys + said, sizeof(keys) - said);
+
+		if (written > 0)
+			said += (size_t)written;
+		else
+			usleep(1000);
+	}
+	assert_int_equal(said, sizeof(keys));
+	fcntl(master, F_SETFL, 0);
+	say(master, "\001x");
+	expect_read(master, "quit!");
+	/* The first keys are in order, and nothing else. */
+	expect_read(user.guest, "kkkkkkkk");
 	close(user.guest);
+	assert_int_equal(waitpid(user.pid, &status, 0), user.pid);
+	assert_int_equal(WEXITSTATUS(status), EXIT_QUIT);
 	close(master);
 	close(slave);
+}
+
+static void test_terminal_after_a_crash(void **state)
+{
+	static const int signals[] = {SIGABRT, SIGUSR1, SIGUSR2, SIGALRM, SIGXCPU,
+				      SIGSYS,  SIGTRAP, SIGPWR,	 SIGHUP};
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		struct user user;
+		int master, slave, status;
+
+		assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+		user = start(slave, slave, signals[i]);
+		assert_int_equal(waitpid(user.pid, &status, 0), user.pid);
+		assert_true(WIFSIGNALED(status));
+		assert_int_equal(WTERMSIG(status), signals[i]);
+		expect_flags(slave, ICANON | ECHO | ISIG, true);
+		close(user.guest);
+		close(master);
+		close(slave);
+	}
 }
 
 int main(void)
@@ -340,6 +390,7 @@ int main(void)
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_slow_guest_and_gone_reader),
 		cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_quit_keys_of_a_guest_that_does_not_read),
 		cmocka_unit_test(test_terminal_after_a_crash),
 	};
 

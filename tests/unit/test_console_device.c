@@ -378,7 +378,8 @@ static void test_ports_are_announced(void **state)
 	console_device_set_size(&f->console, 90, 30);
 	size = expect_told(f, 0, VIRTIO_CONSOLE_RESIZE, 0, 4);
 	assert_int_equal(size[0], 90);
-	assert_int_equal(f->rig.config_changes, 0);
+	/* VIRTIO 1.4, 5.3.6: a change of the configuration is told, whatever messages say. */
+	assert_int_equal(f->rig.config_changes, 2);
 	stop(f);
 }
 
@@ -452,17 +453,23 @@ static void test_hostile_messages(void **state)
 
 static void test_process_that_was_started_again(void **state)
 {
-	for (unsigned int packed = 0; packed < 2; packed++) {
-		uint64_t features = MULTIPORT | (packed ? BIT(VIRTIO_F_RING_PACKED) : 0);
-		struct fixture *f = start(2, features);
-		struct virtqueue *queue = &f->queues[CONTROL_TRANSMIT];
+	static const unsigned int used[] = {CONTROL_TRANSMIT, CONTROL_RECEIVE, TRANSMIT, 4};
 
+	for (unsigned int i = 0; i < 2 * sizeof(used) / sizeof(used[0]); i++) {
+		bool packed = i % 2;
+		uint64_t features = MULTIPORT | SIZE | (packed ? BIT(VIRTIO_F_RING_PACKED) : 0);
+		struct fixture *f = start(2, features);
+		const uint16_t *size;
+
+		console_device_set_size(&f->console, 90, 30);
 		/* As a ring that had been used; the process knows nothing of it. */
-		queue->setup.available_index = packed ? 0x8003 : 3;
+		f->queues[used[i / 2]].setup.available_index = packed ? 0x8003 : 3;
 		f->channels[1].input = "again";
 		offer(f, 4, 16);
 		offer_control(f, 4);
 		device_rig_kick(&f->rig, CONTROL_TRANSMIT);
+		size = expect_told(f, 0, VIRTIO_CONSOLE_RESIZE, 0, 4);
+		assert_int_equal(size[0], 90);
 		expect_told(f, 0, VIRTIO_CONSOLE_PORT_OPEN, 1, 0);
 		expect_told(f, 1, VIRTIO_CONSOLE_PORT_OPEN, 1, 0);
 		expect_input(f, 4, "again");

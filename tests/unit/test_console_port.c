@@ -150,12 +150,53 @@ static void test_opens_files_and_sockets(void **state)
 	scratch_remove(&scratch);
 }
 
+/* A device process that is started again has what the supervisor opened, and no more. */
+static void test_pipes_of_readers_that_come_and_go(void **state)
+{
+	struct console_port_option port = {"a", CONSOLE_PORT_FILE, NULL};
+	char path[128], inherited[32], byte;
+	struct scratch scratch;
+	struct error error;
+	int reader, fd, again;
+
+	scratch_make(&scratch);
+	snprintf(path, sizeof(path), "%s", scratch_path(&scratch, "pipe"));
+	assert_int_equal(mkfifo(path, 0600), 0);
+	port.path = path;
+	assert_true(console_port_open_file(&port, &error) < 0);
+	assert_true(error.usage);
+	assert_non_null(strstr(error.message, "nobody reads"));
+	reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	fd = console_port_open_file(&port, &error);
+	assert_true(fd >= 0);
+	close(reader);
+	snprintf(inherited, sizeof(inherited), "/dev/fd/%d", fd);
+	port.path = inherited;
+	again = console_port_open_file(&port, &error);
+	assert_true(again >= 0);
+	assert_int_not_equal(again, fd);
+	assert_true(fcntl(again, F_GETFL) & O_NONBLOCK);
+	reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_int_equal(write(again, "x", 1), 1);
+	assert_int_equal(read(reader, &byte, 1), 1);
+	/* What cannot be written to is refused. */
+	snprintf(inherited, sizeof(inherited), "/dev/fd/%d", reader);
+	assert_true(console_port_open_file(&port, &error) < 0);
+	assert_true(error.usage);
+	close(reader);
+	assert_true(console_port_open_file(&port, &error) < 0);
+	close(again);
+	close(fd);
+	scratch_remove(&scratch);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reads_ports),
 		cmocka_unit_test(test_refuses_what_is_no_port),
 		cmocka_unit_test(test_opens_files_and_sockets),
+		cmocka_unit_test(test_pipes_of_readers_that_come_and_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

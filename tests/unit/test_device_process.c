@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * `avp device block` as a process: sockets given and made, the sign that it is ready, signals,
+ * `avp device block`, and `console` on a terminal, as processes: sockets given and made, the sign that it is ready, signals,
  * what it leaves behind, and one line for each mistake in the call.
  */
 #include <setjmp.h>
@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pty.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,9 +21,12 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
+#include <utmp.h>
 
 #include "cli/command.h"
+#include "unit/capture.h"
 #include "unit/scratch.h"
 
 #define ARGUMENTS_MAX 12
@@ -169,13 +173,14 @@ static const char *number(int value)
 
 static void test_socket_path(void **state)
 {
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
 	const char *path = strdup(scratch_path(&scratch, "disk.sock"));
 	struct child child;
 	struct stat status;
 	int fd;
 
 	(void)state;
-	for (int i = 0; i < 2; i++) {
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
 		child = start("--socket-path", path, NULL);
 		/* One frontend after another. */
 		for (int j = 0; j < 2; j++) {
@@ -183,7 +188,7 @@ static void test_socket_path(void **state)
 			talk(fd);
 			close(fd);
 		}
-		assert_int_equal(kill(child.pid, i ? SIGINT : SIGTERM), 0);
+		assert_int_equal(kill(child.pid, signals[i]), 0);
 		assert_int_equal(finish(&child), 0);
 		assert_string_equal(child.output, "");
 		assert_int_equal(lstat(path, &status), -1);
@@ -385,6 +390,89 @@ static void test_locked_in(void **state)
 	free((char *)path);
 }
 
+/* A console on a terminal of its own: what the terminal is set to, and what it is given back as. */
+static void test_console_on_a_terminal(void **state)
+{
+	const char *path = strdup(scratch_path(&scratch, "console.sock"));
+	struct termios cooked, mode;
+	int master, slave, status;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+	assert_int_equal(tcgetattr(slave, &cooked), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		char *arguments[] = {(char *)"avp",	      (char *)"device", (char *)"console",
+				     (char *)"--socket-path", (char *)path,	NULL};
+		int result;
+
+		login_tty(slave);
+		result = command_main(&command_avp, 5, arguments);
+		for (;;)
+			syscall(SYS_exit_group, result);
+	}
+	close(connect_to(path));
+	assert_int_equal(tcgetattr(slave, &mode), 0);
+	assert_false(mode.c_lflag & ICANON);
+	/* Stopped, and set otherwise by a shell meanwhile. */
+	assert_int_equal(tcsetattr(slave, TCSANOW, &cooked), 0);
+	assert_int_equal(kill(pid, SIGCONT), 0);
+	for (int i = 0; i < 20000 && mode.c_lflag & ICANON; i++) {
+		usleep(1000);
+		assert_int_equal(tcgetattr(slave, &mode), 0);
+	}
+	assert_false(mode.c_lflag & ICANON);
+	assert_int_equal(kill(pid, SIGTERM), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(tcgetattr(slave, &mode), 0);
+	assert_int_equal(mode.c_lflag, cooked.c_lflag);
+	close(master);
+	close(slave);
+	free((char *)path);
+}
+
+/* Numbers of descriptors that are not what they are said to be. */
+static void test_console_with_wrong_descriptors(void **state)
+{
+	static const char *const options[] = {"--stream-fd", "--size-fd", "--resized-fd"};
+	int sockets[2], closed;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+	closed = dup(sockets[0]);
+	close(closed);
+	for (size_t i = 0; i < 3; i++) {
+		const char *stream = number(i == 0 ? closed : sockets[1]);
+		char *arguments[] = {
+			(char *)"avp",	(char *)"device",	    (char *)"console",
+			(char *)"--fd", (char *)number(sockets[0]), (char *)"--stream-fd",
+			(char *)stream, (char *)options[i],	    (char *)number(closed),
+			NULL,
+		};
+		int status, count = i == 0 ? 7 : 9;
+		struct capture capture;
+		pid_t pid;
+
+		arguments[count] = NULL;
+		capture_start(&capture, STDERR_FILENO);
+		pid = fork();
+		if (pid == 0)
+			_exit(command_main(&command_avp, count, arguments));
+		waitpid(pid, &status, 0);
+		capture_all(&capture);
+		capture_stop(&capture);
+		assert_int_equal(WEXITSTATUS(status), 2);
+		if (!strstr(capture.text, options[i]))
+			fail_msg("'%s' is not in '%s'", options[i], capture.text);
+	}
+	close(sockets[0]);
+	close(sockets[1]);
+}
+
 static void test_capabilities_are_printed(void **state)
 {
 	int pipes[2], status;
@@ -422,6 +510,8 @@ int main(void)
 		cmocka_unit_test(test_wrong_calls),
 		cmocka_unit_test(test_image_in_use),
 		cmocka_unit_test(test_locked_in),
+		cmocka_unit_test(test_console_on_a_terminal),
+		cmocka_unit_test(test_console_with_wrong_descriptors),
 		cmocka_unit_test(test_capabilities_are_printed),
 	};
 

@@ -55,7 +55,8 @@ static void man_pages_have_all_sections(void **state)
 	check_part(page, ".TH AVP-RUN 1 ");
 	check_part(page, ".SH \"NAME\"\navp\\-run \\- run a guest\n");
 	check_part(page, ".SH \"SYNOPSIS\"\n.B avp run\n[OPTION\\[u2026]] [BUNDLE]\n");
-	check_part(page, ".TP\n.B \\-\\-kernel FILE\nkernel of the guest (required)\n");
+	check_part(page,
+		   ".TP\n.B \\-\\-kernel FILE\nkernel of the guest; this or firmware is needed\n");
 	check_part(page, ".TP\n.B logical\\-block\\-size=BYTES\n");
 	check_part(page, ".TP\n.B \\-\\-log\\-format FORMAT\n");
 	check_part(page, ".TP\n.B 3\nthe guest\\(aqs kernel panicked\n");
@@ -160,7 +161,9 @@ static void the_bundle_s_keys_are_told_with_their_places(void **state)
 	struct error error = {0};
 	cleanup_free char *text = markdown("bundle", &error);
 
-	check_part(text, "| `vm.kernel.path` | string | required | kernel of the guest |\n");
+	check_part(
+		text,
+		"| `vm.kernel.path` | string | | kernel of the guest; this or firmware is needed |\n");
 	check_part(text, "| `vm.kernel.parameters` | array of strings | |");
 	check_part(text, "| `vm.hwConfig.vcpus` | number, 1 to 32 | `1` |");
 	check_part(text, "| `avp.engine` | string, one of auto, qemu, kvm | `auto` |");

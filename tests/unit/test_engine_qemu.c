@@ -129,26 +129,26 @@ static void test_arguments_of_the_machine(void **state)
 
 	expect_text(text, "\n-name\ncar\n");
 	expect_text(text, "\n-no-user-config\n-nodefaults\n");
-	expect_text(text, "\n-accel\ntcg,thread=multi\n-cpu\nmax\n-smp\n2\n-m\n262144K\n");
+	expect_text(text, "\n-accel\ntcg,thread=multi\n-cpu\n" QEMU_CPU "\n-smp\n2\n-m\n262144K\n");
 	expect_text(text, "\nmemory-backend-memfd,id=memory,size=262144K,share=on\n");
-	expect_text(text, "\nq35,memory-backend=memory,");
-	expect_text(text, "\n-kernel\n/proc/self/fd/10\n-append\nconsole=ttyS0\n");
+	expect_text(text, "\n" QEMU_MACHINE "\n");
+	expect_text(text, "\n-kernel\n/proc/self/fd/10\n-append\nconsole=" QEMU_CONSOLE "\n");
 	expect_text(text, "\nsocket,id=console,fd=12\n-serial\nchardev:console\n");
 	expect_text(text, "\n-S\n");
 	expect_text(text, "\nsocket,id=control,fd=13\n-mon\nchardev=control,mode=control\n");
-	expect_text(text, "\npvpanic\n-action\npanic=shutdown\n");
+	expect_text(text, "\n" QEMU_PANIC "\n-action\npanic=shutdown\n");
 
 	kvm.verdict = KVM_PROBE_WORKS;
 	config.initrd = (char *)"/initrd";
 	config.append = (char *)"quiet";
 	text = argument_text(VERSION(7, 2, 22));
 	expect_text(text, "\n-accel\nkvm\n-cpu\nhost\n");
-	expect_text(text, "\n-initrd\n/proc/self/fd/11\n-append\nconsole=ttyS0 quiet\n");
+	expect_text(text, "\n-initrd\n/proc/self/fd/11\n-append\nconsole=" QEMU_CONSOLE " quiet\n");
 	/* A console that was asked for is left as it is. */
 	config.append = (char *)"quiet console=tty0";
 	expect_text(argument_text(VERSION(7, 2, 22)), "\n-append\nquiet console=tty0\n");
 	config.append = (char *)"noconsole=1";
-	expect_text(argument_text(VERSION(7, 2, 22)), "\nconsole=ttyS0 noconsole=1\n");
+	expect_text(argument_text(VERSION(7, 2, 22)), "\nconsole=" QEMU_CONSOLE " noconsole=1\n");
 }
 
 static void test_arguments_of_devices(void **state)

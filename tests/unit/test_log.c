@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -150,6 +151,38 @@ static void long_lines_are_cut_but_whole(void **state)
 	assert_string_equal(next_line(), "");
 }
 
+/* A reader that does not read holds nobody up, and learns what it missed. */
+static void a_full_pipe_holds_nobody_up(void **state)
+{
+	char text[1 << 20];
+	unsigned int lines = 0, lost;
+	ssize_t length;
+	int ends[2];
+
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	dup2(ends[1], STDERR_FILENO);
+	close(ends[1]);
+	for (int i = 0; i < 5000; i++)
+		log_info("as long as a line of a log often is, so that a pipe is full soon");
+	length = read(ends[0], text, sizeof(text) - 1);
+	assert_true(length > 0);
+	text[length] = 0;
+	for (const char *at = text; (at = strchr(at, '\n')); at++)
+		lines++;
+	assert_in_range(lines, 100, 4000);
+	log_info("again");
+	length = read(ends[0], text, sizeof(text) - 1);
+	text[length] = 0;
+	assert_int_equal(sscanf(text, "warning avp: %u lines are left out", &lost), 1);
+	assert_int_equal(lines + lost, 5000);
+	assert_non_null(strstr(text, "info avp: again\n"));
+	log_info("once");
+	length = read(ends[0], text, sizeof(text) - 1);
+	text[length] = 0;
+	assert_string_equal(text, "info avp: once\n");
+	close(ends[0]);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, start, finish)
 
 int main(void)
@@ -162,6 +195,7 @@ int main(void)
 		TEST(json_lines_parse),
 		TEST(json_strings_are_escaped),
 		TEST(long_lines_are_cut_but_whole),
+		TEST(a_full_pipe_holds_nobody_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

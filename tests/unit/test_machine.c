@@ -36,7 +36,7 @@ struct stage {
 	struct machine_setup setup;
 	struct machine *machine;
 	int far; /* end of the serial line */
-	unsigned int running, resets, made;
+	unsigned int running, resets, made, expiries;
 	bool ended;
 	enum machine_end end;
 	char why[200];
@@ -135,6 +135,12 @@ static void on_reset(void *context)
 	stage.resets++;
 }
 
+static void on_watchdog(void *context, const char *what)
+{
+	assert_string_equal(what, "the guest's watchdog");
+	stage.expiries++;
+}
+
 static void on_ended(void *context, enum machine_end end, const char *why)
 {
 	assert_false(stage.ended);
@@ -147,6 +153,7 @@ static void on_ended(void *context, enum machine_end end, const char *why)
 static const struct machine_events events = {
 	.running = on_running,
 	.reset = on_reset,
+	.watchdog = on_watchdog,
 	.ended = on_ended,
 };
 
@@ -299,6 +306,23 @@ static void test_triple_faults_come_to_an_end(void **state)
 	assert_int_equal(stage.resets, 4);
 }
 
+/* Every other life ends by an ordinary reset, as quickly. */
+static void act_fault_or_reset(unsigned int life, unsigned int step, struct vcpu_exit *exit)
+{
+	exit->kind = VCPU_EXIT_RESET;
+	exit->fault = life % 2;
+}
+
+static void test_quick_resets_do_not_excuse_faults(void **state)
+{
+	(void)state;
+	act = act_fault_or_reset;
+	start();
+	wait_for_end();
+	assert_int_equal(stage.end, MACHINE_FAILED);
+	assert_int_equal(stage.resets, 8);
+}
+
 static void act_panic(unsigned int life, unsigned int step, struct vcpu_exit *exit)
 {
 	put_panic(exit, step ? PANIC_EVENT_PANICKED : 0x2);
@@ -335,8 +359,10 @@ static void test_power_button(void **state)
 	act = NULL;
 	start();
 	machine_press_power_button(stage.machine);
-	assert_int_equal(stage.fake.edges[POWER_IRQ], 1);
+	/* Until the guest has seen it. The lines of arm64's GPIO controller interrupt only on request. */
 #if defined(__x86_64__)
+	assert_true(stage.fake.levels[POWER_IRQ]);
+#else
 	assert_false(stage.fake.levels[POWER_IRQ]);
 #endif
 	/* Its vCPUs sleep; it can be switched off all the same. */
@@ -373,6 +399,71 @@ static void test_wild_accesses(void **state)
 	assert_int_equal(stage.end, MACHINE_POWERED_OFF);
 }
 
+#if defined(__aarch64__)
+/* In its first life the guest sets its watchdog and hangs; in the next one it switches itself off. */
+static void act_watchdog(unsigned int life, unsigned int step, struct vcpu_exit *exit)
+{
+	if (life > 1)
+		switch_off(exit);
+	else if (step == 0)
+		put(exit, VCPU_EXIT_MMIO, ARM64_WATCHDOG_CONTROL + 8, 1);
+	else if (step == 1)
+		put(exit, VCPU_EXIT_MMIO, ARM64_WATCHDOG_CONTROL, 1);
+	exit->access.length = 4;
+}
+
+static void test_watchdog_resets(void **state)
+{
+	(void)state;
+	act = act_watchdog;
+	stage.setup.watchdog = MACHINE_WATCHDOG_RESET;
+	start();
+	wait_for_end();
+	assert_int_equal(stage.end, MACHINE_POWERED_OFF);
+	assert_int_equal(stage.resets, 1);
+	assert_int_equal(stage.expiries, 1);
+}
+
+static void test_watchdog_stops(void **state)
+{
+	(void)state;
+	act = act_watchdog;
+	stage.setup.watchdog = MACHINE_WATCHDOG_STOP;
+	start();
+	wait_for_end();
+	assert_int_equal(stage.end, MACHINE_FAILED);
+	assert_string_equal(stage.why, "was stopped: its watchdog expired");
+	assert_int_equal(stage.expiries, 1);
+}
+
+static void test_watchdog_that_is_only_told(void **state)
+{
+	(void)state;
+	act = act_watchdog;
+	stage.setup.watchdog = MACHINE_WATCHDOG_NOTIFY;
+	start();
+	for (int i = 0; i < 1000 && stage.expiries == 0; i++)
+		event_loop_turn(&stage.loop, 10);
+	assert_int_equal(stage.expiries, 1);
+	event_loop_turn(&stage.loop, 50);
+	assert_false(stage.ended);
+	assert_int_equal(stage.resets, 0);
+}
+
+static void test_watchdog_that_nobody_heeds(void **state)
+{
+	(void)state;
+	act = act_watchdog;
+	stage.setup.watchdog = MACHINE_WATCHDOG_NONE;
+	start();
+	for (int i = 0; i < 20; i++)
+		event_loop_turn(&stage.loop, 10);
+	assert_false(stage.ended);
+	assert_int_equal(stage.expiries, 0);
+	assert_int_equal(stage.resets, 0);
+}
+#endif
+
 static void test_what_cannot_start(void **state)
 {
 	struct error error;
@@ -392,10 +483,17 @@ int main(void)
 		STAGE_TEST(test_power_off),
 		STAGE_TEST(test_resets),
 		STAGE_TEST(test_triple_faults_come_to_an_end),
+		STAGE_TEST(test_quick_resets_do_not_excuse_faults),
 		STAGE_TEST(test_panic),
 		STAGE_TEST(test_failure),
 		STAGE_TEST(test_power_button),
 		STAGE_TEST(test_wild_accesses),
+#if defined(__aarch64__)
+		STAGE_TEST(test_watchdog_resets),
+		STAGE_TEST(test_watchdog_stops),
+		STAGE_TEST(test_watchdog_that_is_only_told),
+		STAGE_TEST(test_watchdog_that_nobody_heeds),
+#endif
 		STAGE_TEST(test_what_cannot_start),
 	};
 

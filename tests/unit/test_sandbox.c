@@ -9,6 +9,7 @@
 #include <stdint.h>
 // cmocka needs the headers above
 #include <cmocka.h>
+#include <asm/termbits.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -136,6 +138,25 @@ static int get_random(void)
 	return syscall(SYS_getrandom, bytes, sizeof(bytes), 0) < 0 ? errno : 0;
 }
 
+/* What C libraries ask a terminal; nothing here is one. */
+static int ask_terminal(void)
+{
+	static const unsigned long requests[] = {TCGETS, TCSETS, TCGETS2, TCSETS2};
+
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
+		if (ioctl(-1, requests[i], NULL) < 0 && errno != EBADF)
+			return errno;
+	return 0;
+}
+
+/* What tells a console of a new size. */
+static int receive(void)
+{
+	char byte;
+
+	return recv(-1, &byte, 1, MSG_DONTWAIT) < 0 && errno != EBADF ? errno : 0;
+}
+
 static int map_code(void)
 {
 	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
@@ -237,6 +258,15 @@ static void test_random(void **state)
 	assert_int_equal(locked_in(SANDBOX_DISK, NULL, NULL, get_random), EPERM);
 }
 
+static void test_terminal(void **state)
+{
+	(void)state;
+	assert_int_equal(locked_in(SANDBOX_TERMINAL, NULL, NULL, ask_terminal), 0);
+	assert_int_equal(locked_in(SANDBOX_DISK, NULL, NULL, ask_terminal), EPERM);
+	assert_int_equal(locked_in(SANDBOX_TERMINAL, NULL, NULL, receive), 0);
+	assert_int_equal(locked_in(SANDBOX_DISK, NULL, NULL, receive), EPERM);
+}
+
 static void test_memory(void **state)
 {
 	(void)state;
@@ -321,7 +351,7 @@ int main(void)
 		cmocka_unit_test(test_sockets), cmocka_unit_test(test_processes),
 		cmocka_unit_test(test_random),	cmocka_unit_test(test_memory),
 		cmocka_unit_test(test_ioctls),	cmocka_unit_test(test_privileges),
-		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_threads), cmocka_unit_test(test_terminal),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

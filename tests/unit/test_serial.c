@@ -10,11 +10,13 @@
 #include <cmocka.h>
 #include <linux/serial_reg.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "monitor/serial.h"
+#include "unit/capture.h"
 
 #define ADDRESS 0x3f8
 #define IRQ	4
@@ -57,6 +59,8 @@ static int set_up(void **state)
 	port.board.hypervisor.ops = &board_ops;
 	assert_int_equal(
 		serial_open(&port.serial, &port.loop, ends[1], ends[1], ADDRESS, IRQ, NULL), 0);
+	/* Longer than any test takes. */
+	serial_set_stall_limit(port.serial, 3600 * 1000);
 	serial_attach(port.serial, &port.board.hypervisor);
 	*state = &port;
 	return 0;
@@ -219,6 +223,8 @@ static void test_nobody_reads(void **state)
 			turn(port);
 		assert_true(sent < 4 << 20);
 	}
+	for (int i = 0; i < 15; i++)
+		out(port, UART_TX, (uint8_t)(sent++ % 251));
 	for (int i = 0; i < 10; i++)
 		out(port, UART_TX, 0xff);
 	out(port, UART_IER, UART_IER_THRI);
@@ -235,6 +241,70 @@ static void test_nobody_reads(void **state)
 	assert_int_equal(recv(port->far, data, 1, MSG_DONTWAIT), -1);
 	/* There is room again, which the driver is told. */
 	assert_true(port->board.level);
+}
+
+/* What Linux does, which writes 16 bytes whenever it is told that the transmitter is empty. */
+static void test_whole_fifo_fits(void **state)
+{
+	struct port *port = *state;
+	size_t sent = 0, received = 0;
+	uint8_t data[4096];
+	ssize_t length;
+
+	/* Bytes that the loop has not passed on; an odd number, so that less than a FIFO is left. */
+	out(port, UART_TX, (uint8_t)(sent++ % 251));
+	while (in(port, UART_LSR) & UART_LSR_THRE)
+		for (int i = 0; i < 16; i++)
+			out(port, UART_TX, (uint8_t)(sent++ % 251));
+	assert_int_equal(in(port, UART_LSR) & UART_LSR_TEMT, 0);
+	out(port, UART_IER, UART_IER_THRI);
+	assert_false(port->board.level);
+	assert_int_equal(in(port, UART_IIR), UART_IIR_NO_INT);
+	turn(port);
+	assert_true(port->board.level);
+	while ((length = recv(port->far, data, sizeof(data), MSG_DONTWAIT)) > 0)
+		for (ssize_t i = 0; i < length; i++)
+			assert_int_equal(data[i], received++ % 251);
+	assert_int_equal(received, sent);
+}
+
+/*
+ * A kernel that waits for room with interrupts off is not held for ever, and one that waits for the
+ * interrupt gets it. What is lost is told once, when somebody reads again.
+ */
+static void test_nobody_reads_for_long(void **state)
+{
+	struct port *port = *state;
+	size_t sent = 0, received = 0;
+	static struct capture capture;
+	uint8_t data[4096];
+	ssize_t length;
+	char text[32];
+
+	serial_set_stall_limit(port->serial, 1);
+	out(port, UART_IER, UART_IER_THRI);
+	while (sent < 1 << 20) {
+		while (!(in(port, UART_LSR) & UART_LSR_THRE))
+			event_loop_turn(&port->loop, -1);
+		assert_true(port->board.level);
+		for (int i = 0; i < 16; i++)
+			out(port, UART_TX, (uint8_t)(sent++ % 251));
+	}
+	capture_start(&capture, STDERR_FILENO);
+	do {
+		length = recv(port->far, data, sizeof(data), MSG_DONTWAIT);
+		for (ssize_t i = 0; i < length; i++)
+			assert_int_equal(data[i], received++ % 251);
+		turn(port);
+	} while (length > 0);
+	out(port, UART_TX, 'x');
+	turn(port);
+	snprintf(text, sizeof(text), " %zu bytes were lost", sent - received);
+	assert_non_null(strstr(capture_next(&capture), text));
+	assert_string_equal(capture_next(&capture), "");
+	capture_stop(&capture);
+	assert_int_equal(recv(port->far, data, sizeof(data), MSG_DONTWAIT), 1);
+	assert_int_equal(data[0], 'x');
 }
 
 static void test_nobody_is_there(void **state)
@@ -296,6 +366,8 @@ int main(void)
 		PORT_TEST(test_divisor_and_scratch),
 		PORT_TEST(test_loopback),
 		PORT_TEST(test_nobody_reads),
+		PORT_TEST(test_whole_fifo_fits),
+		PORT_TEST(test_nobody_reads_for_long),
 		PORT_TEST(test_nobody_is_there),
 		PORT_TEST(test_reset),
 		PORT_TEST(test_wide_access),

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -197,6 +198,7 @@ static void test_clients_one_after_the_other(void **state)
 	struct scratch scratch;
 	struct fixture f;
 	struct error error;
+	struct rlimit limit, few;
 	int fd, first, second;
 
 	set_up(&f);
@@ -246,6 +248,59 @@ static void test_clients_one_after_the_other(void **state)
 		close(first);
 		turn(&f);
 	}
+	assert_false(connected(&f));
+	/* Without descriptors one waits until another one comes, and nobody spins. */
+	getrlimit(RLIMIT_NOFILE, &limit);
+	first = connect_to(made.path);
+	few = (struct rlimit){(rlim_t)first + 1, limit.rlim_max};
+	setrlimit(RLIMIT_NOFILE, &few);
+	turn(&f);
+	assert_false(connected(&f));
+	setrlimit(RLIMIT_NOFILE, &limit);
+	second = connect_to(made.path);
+	turn(&f);
+	assert_true(connected(&f));
+	send_bytes(&f, "first", 5);
+	expect_sent(&f);
+	expect_heard(first, "first");
+	close(first);
+	close(second);
+	turn(&f);
+	socket_path_remove(&made);
+	tear_down(&f);
+	scratch_remove(&scratch);
+}
+
+/* Who said nothing and went is gone, whether or not the guest reads; who said something is heard. */
+static void test_silent_client_leaves(void **state)
+{
+	struct socket_path made;
+	struct scratch scratch;
+	struct fixture f;
+	struct error error;
+	int fd, client;
+
+	set_up(&f);
+	scratch_make(&scratch);
+	fd = socket_path_listen(&made, scratch_path(&scratch, "port"), 4, "port", &error);
+	f.backend = stream_backend_new_listening(&f.loop, fd, &error);
+	serve(&f);
+	client = connect_to(made.path);
+	turn(&f);
+	assert_true(connected(&f));
+	close(client);
+	turn(&f);
+	assert_false(connected(&f));
+	client = connect_to(made.path);
+	assert_int_equal(write(client, "bye", 3), 3);
+	turn(&f);
+	close(client);
+	turn(&f);
+	assert_true(connected(&f));
+	offer(&f, 16);
+	expect_input(&f, "bye");
+	offer(&f, 16);
+	turn(&f);
 	assert_false(connected(&f));
 	socket_path_remove(&made);
 	tear_down(&f);
@@ -324,6 +379,7 @@ int main(void)
 		cmocka_unit_test(test_connected_socket),
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_clients_one_after_the_other),
+		cmocka_unit_test(test_silent_client_leaves),
 		cmocka_unit_test(test_files_and_pipes),
 		cmocka_unit_test(test_null),
 	};

@@ -109,6 +109,10 @@ static void control_characters_become_question_marks(void **state)
 
 	text_make_printable(text);
 	assert_string_equal(text, "a?b?c?[31m?\xc3\xa4");
+	strcpy(text, "\xc2\x9b"
+		     "31m\xc2\xa0\xc2");
+	text_make_printable(text);
+	assert_string_equal(text, "??31m\xc2\xa0\xc2");
 }
 
 static void replacing_frees_what_was_there(void **state)

@@ -24,6 +24,7 @@
 
 #include "unit/ring_pair.h"
 #include "unit/vhost_rig.h"
+#include "vhost/server_private.h"
 
 #define REQUESTS 20u
 
@@ -388,6 +389,65 @@ static void records_of_other_rings_are_refused(void **state)
 	assert_int_equal(vhost_client_start_ring(guest->client, &setup, &error), -EIO);
 }
 
+static void take_and_keep(struct vhost_rig *rig, void *context)
+{
+	assert_non_null(virtqueue_pop(&rig->test.queues[2]));
+}
+
+/* Takes the request that was left, and the driver adds another before the loop looks. */
+static void take_replayed(struct vhost_rig *rig, void *context)
+{
+	struct virtqueue *queue = &rig->test.queues[2];
+	unsigned int looks;
+
+	vhost_ring_poll(&rig->server->rings[2]);
+	assert_true(rig->server->rings[2].declined);
+	virtqueue_push(queue, virtqueue_pop(queue));
+	assert_false(virtqueue_has_request(queue));
+	guest_add(context, 2, 1, 1);
+	looks = rig->test.looks;
+	vhost_ring_poll(&rig->server->rings[2]);
+	assert_int_equal(rig->test.looks, looks + 1);
+}
+
+/* What a process that died had taken is no position of the ring, but taking it again is progress. */
+static void a_replayed_request_is_taken_late(void **state)
+{
+	static const uint64_t features[] = {RIG_VERSION_1, RIG_VERSION_1 | RIG_PACKED};
+
+	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+		struct rig_fixture *fixture = *state;
+		struct rig_guest *guest = &fixture->guest;
+		struct vhost_inflight description;
+		struct error error;
+		int record;
+
+		guest_connect(guest, &fixture->rig);
+		guest_set_up(guest, features[i] | RIG_DEVICE_FEATURE);
+		assert_done(vhost_client_get_inflight(guest->client, RIG_QUEUES, RIG_QUEUE_SIZE,
+						      &description, &record, &error),
+			    &error);
+		assert_done(vhost_client_set_inflight(guest->client, &description, record, &error),
+			    &error);
+		guest_start_ring(guest, 2, true);
+		guest_add(guest, 2, 0, 0);
+		rig_run(&fixture->rig, take_and_keep, NULL);
+		guest_disconnect(guest);
+		assert_true(rig_wait_idle(&fixture->rig));
+
+		guest_connect(guest, &fixture->rig);
+		guest_set_up(guest, features[i] | RIG_DEVICE_FEATURE);
+		assert_done(vhost_client_set_inflight(guest->client, &description, record, &error),
+			    &error);
+		guest->rings[2].base = guest_position(guest, 2);
+		guest_start_ring(guest, 2, false);
+		rig_run(&fixture->rig, take_replayed, guest);
+		guest_disconnect(guest);
+		assert_true(rig_wait_idle(&fixture->rig));
+		close(record);
+	}
+}
+
 #define crash_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -406,6 +466,7 @@ int main(void)
 		crash_test(reconnection_finds_the_record_of_a_packed_ring),
 		crash_test(the_driver_is_told_after_a_crash),
 		crash_test(records_of_other_rings_are_refused),
+		rig_test(a_replayed_request_is_taken_late),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

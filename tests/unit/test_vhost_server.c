@@ -564,6 +564,51 @@ static void restart_and_take(struct vhost_rig *rig, void *context)
 		virtqueue_push(queue, request);
 }
 
+/* The device is shown what is in ring 2 once more. */
+static void expect_look(struct vhost_rig *rig)
+{
+	unsigned int looks = rig->test.looks;
+
+	vhost_ring_poll(&rig->server->rings[2]);
+	assert_int_equal(rig->test.looks, looks + 1);
+}
+
+/* Takes requests until the ring stands where the device left one, and leaves one again. */
+static void come_round(struct vhost_rig *rig, void *context)
+{
+	struct virtqueue *queue = &rig->test.queues[2];
+	struct rig_guest *guest = context;
+	/* Two slots a request; a split ring's index is of 16 bits. */
+	unsigned int count = guest->features & RIG_PACKED ? RIG_QUEUE_SIZE : 1u << 16;
+	uint32_t written;
+	int broken = 0;
+
+	vhost_ring_poll(&rig->server->rings[2]);
+	assert_true(rig->server->rings[2].declined);
+	for (unsigned int i = 0; i < count; i++) {
+		virtqueue_push(queue, virtqueue_pop(queue));
+		assert_non_null(driver_queue_take(&guest->rings[2].driver, &written, &broken));
+		guest_add(guest, 2, 0, 0);
+	}
+	expect_look(rig);
+}
+
+static void a_ring_comes_round_to_what_was_left(void **state)
+{
+	static const uint64_t features[] = {RIG_VERSION_1, RIG_VERSION_1 | RIG_PACKED};
+
+	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+		struct rig_fixture *fixture = *state;
+		struct rig_guest *guest = &fixture->guest;
+
+		guest_boot(guest, &fixture->rig, features[i] | RIG_DEVICE_FEATURE);
+		guest_add(guest, 2, 0, 0);
+		rig_run(&fixture->rig, come_round, guest);
+		guest_disconnect(guest);
+		assert_true(rig_wait_idle(&fixture->rig));
+	}
+}
+
 static void kicks_are_wanted_from_where_the_ring_stands(void **state)
 {
 	struct rig_fixture *fixture = *state;
@@ -812,6 +857,7 @@ int main(void)
 		rig_test(ring_reset_is_not_offered),
 		rig_test(full_call_counter_blocks_nobody),
 		rig_test(requests_left_in_the_ring_cost_nothing),
+		rig_test(a_ring_comes_round_to_what_was_left),
 		rig_test(kicks_are_wanted_from_where_the_ring_stands),
 		cmocka_unit_test(a_ring_at_the_end_is_touched),
 		rig_test(requests_are_seen_before_sleep),

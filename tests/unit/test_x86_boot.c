@@ -356,6 +356,7 @@ static void test_random_kernels(void **state)
 static void test_initrd_and_command_line(void **state)
 {
 	struct machine *machine = *state;
+	struct elf_file elf = make_elf();
 	char line[4200];
 
 	make_bzimage();
@@ -368,6 +369,11 @@ static void test_initrd_and_command_line(void **state)
 	line[2048] = 0;
 	machine->source.command_line = line;
 	expect_refusal(machine, bzimage, sizeof(bzimage), "2048 characters; it takes 2047");
+	/* An ELF file does not say. */
+	expect_refusal(machine, &elf, sizeof(elf), "2048 characters; it takes 2047");
+	line[2047] = 0;
+	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
+	assert_string_equal((char *)machine->memory.host + X86_COMMAND_LINE, line);
 }
 
 static void test_cpuid(void **state)
@@ -395,6 +401,62 @@ static void test_cpuid(void **state)
 		assert_int_equal(entries[3].ecx, 3 << 12 | 5);
 	}
 	free(cpuid);
+}
+
+/* Whether processors are cores of their own, or threads of one, which AMD's say by a bit. */
+static void test_cpuid_of_vendors(void **state)
+{
+	static const struct {
+		char name[13]; /* ebx, edx, ecx */
+		bool amd;
+	} vendors[] = {{"AuthenticAMD", true}, {"HygonGenuine", true}, {"GenuineIntel", false}};
+	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + 2 * sizeof(cpuid->entries[0]));
+	struct kvm_cpuid_entry2 *entries = cpuid->entries;
+
+	(void)state;
+	cpuid->nent = 2;
+	for (size_t i = 0; i < sizeof(vendors) / sizeof(vendors[0]); i++) {
+		entries[0] = (struct kvm_cpuid_entry2){.function = 0};
+		memcpy(&entries[0].ebx, vendors[i].name, 4);
+		memcpy(&entries[0].edx, vendors[i].name + 4, 4);
+		memcpy(&entries[0].ecx, vendors[i].name + 8, 4);
+		entries[1] = (struct kvm_cpuid_entry2){.function = 0x80000001, .ecx = 0x101};
+		cpuid_set_processor(cpuid, 1, 2);
+		assert_int_equal(entries[1].ecx, vendors[i].amd ? 0x103 : 0x101);
+		cpuid_set_processor(cpuid, 0, 1);
+		assert_int_equal(entries[1].ecx, 0x101);
+	}
+	free(cpuid);
+}
+
+/* The flags of the extended interrupt descriptor for @pin, from the only place that has one. */
+static uint8_t interrupt_flags(const uint8_t *tables, size_t size, uint8_t pin)
+{
+	const uint8_t *found = NULL;
+
+	for (size_t i = 0; i + 9 <= size; i++)
+		if (!memcmp(tables + i, "\x89\x06", 3) && tables[i + 4] == 1 &&
+		    !memcmp(tables + i + 5, (uint8_t[]){pin, 0, 0, 0}, 4)) {
+			assert_null(found);
+			found = tables + i;
+		}
+	assert_non_null(found);
+	return found[3];
+}
+
+static void test_interrupt_triggers(void **state)
+{
+	static uint8_t tables[X86_ACPI_SIZE];
+	int size = acpi_write_tables(tables, sizeof(tables), X86_ACPI_ADDRESS, 1, 2);
+
+	(void)state;
+	assert_true(size > 0);
+	/* ACPI 6.5, 6.4.3.6: consumer, active high, exclusive; bit 1: edge. */
+	assert_int_equal(interrupt_flags(tables, size, X86_POWER_PIN), 0x1);
+	assert_int_equal(interrupt_flags(tables, size, X86_SERIAL_PIN), 0x1);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(interrupt_flags(tables, size, (uint8_t)arch_virtio_slot(i).irq),
+				 0x3);
 }
 
 /* iasl takes each table apart and puts it together again, and finds nothing to say. */
@@ -454,6 +516,8 @@ int main(void)
 		MACHINE_TEST(test_random_kernels),
 		MACHINE_TEST(test_initrd_and_command_line),
 		cmocka_unit_test(test_cpuid),
+		cmocka_unit_test(test_cpuid_of_vendors),
+		cmocka_unit_test(test_interrupt_triggers),
 		cmocka_unit_test(test_acpi_tables),
 	};
 

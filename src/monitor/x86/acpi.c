@@ -112,7 +112,7 @@ static void add_serial_port(struct aml *aml)
 	add_identity(aml, "PNP0501", 0);
 	resources = aml_open_resources(aml);
 	aml_io_resource(aml, X86_SERIAL_PORT, 8);
-	aml_interrupt_resource(aml, X86_SERIAL_PIN);
+	aml_interrupt_resource(aml, X86_SERIAL_PIN, AML_LEVEL);
 	aml_close_resources(aml, resources);
 	aml_close(aml, device);
 }
@@ -181,7 +181,7 @@ static void add_power(struct aml *aml)
 	device = aml_open_device(aml, "GED_");
 	add_identity(aml, "ACPI0013", 0);
 	resources = aml_open_resources(aml);
-	aml_interrupt_resource(aml, X86_POWER_PIN);
+	aml_interrupt_resource(aml, X86_POWER_PIN, AML_LEVEL);
 	aml_close_resources(aml, resources);
 	add_event_method(aml);
 	aml_close(aml, device);
@@ -198,7 +198,7 @@ static void add_virtio(struct aml *aml, unsigned int index)
 	add_identity(aml, "LNRO0005", index);
 	resources = aml_open_resources(aml);
 	aml_memory_resource(aml, (uint32_t)slot.address, VIRTIO_SLOT_SIZE);
-	aml_interrupt_resource(aml, slot.irq);
+	aml_interrupt_resource(aml, slot.irq, AML_EDGE);
 	aml_close_resources(aml, resources);
 	aml_close(aml, device);
 }

@@ -202,11 +202,12 @@ void aml_memory_resource(struct aml *aml, uint32_t address, uint32_t length)
 	aml_number(aml, length, 4);
 }
 
-void aml_interrupt_resource(struct aml *aml, uint32_t interrupt)
+void aml_interrupt_resource(struct aml *aml, uint32_t interrupt, enum aml_trigger trigger)
 {
 	aml_number(aml, 0x89, 1); /* extended interrupt descriptor */
 	aml_number(aml, 6, 2);
-	aml_number(aml, 0x3, 1); /* consumer, edge, active high, exclusive */
-	aml_number(aml, 1, 1);	 /* one interrupt */
+	/* Consumer, active high, exclusive. */
+	aml_number(aml, 0x1 | (trigger == AML_EDGE ? 0x2 : 0), 1);
+	aml_number(aml, 1, 1); /* one interrupt */
 	aml_number(aml, interrupt, 4);
 }

@@ -46,7 +46,8 @@ void aml_close(struct aml *aml, size_t opened);
 /* Resource descriptors (ACPI 6.5, 6.4). */
 void aml_io_resource(struct aml *aml, uint16_t port, uint8_t length);
 void aml_memory_resource(struct aml *aml, uint32_t address, uint32_t length);
-/* Edge-triggered, active high, of this device alone. */
-void aml_interrupt_resource(struct aml *aml, uint32_t interrupt);
+/* Active high, of this device alone. */
+enum aml_trigger { AML_LEVEL, AML_EDGE };
+void aml_interrupt_resource(struct aml *aml, uint32_t interrupt, enum aml_trigger trigger);
 
 #endif

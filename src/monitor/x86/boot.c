@@ -16,12 +16,15 @@
 #include "monitor/x86/kernel.h"
 #include "monitor/x86/layout.h"
 
-#define LOADER_UNKNOWN	 0xff /* type_of_loader: one without a number of its own */
+#define LOADER_UNKNOWN 0xff /* type_of_loader: one without a number of its own */
 
-#define E820_RAM	 1
-#define E820_RESERVED	 2
+#define E820_RAM       1
+#define E820_RESERVED  2
 
-#define START_INFO_MAGIC 0x336ec578
+/* Of kernels that do not say: Linux copies so much (COMMAND_LINE_SIZE), with the end. */
+#define COMMAND_LINE_DEFAULT 2047
+
+#define START_INFO_MAGIC     0x336ec578
 
 struct start_info {
 	uint32_t magic, version, flags, module_count;
@@ -81,7 +84,9 @@ static int write_command_line(struct boot *boot, const struct boot_source *sourc
 {
 	size_t limit = X86_COMMAND_LINE_SIZE - 1, length = strlen(source->command_line);
 
-	if (boot->kernel.header.cmdline_size && boot->kernel.header.cmdline_size < limit)
+	if (!boot->kernel.header.cmdline_size)
+		limit = COMMAND_LINE_DEFAULT;
+	else if (boot->kernel.header.cmdline_size < limit)
 		limit = boot->kernel.header.cmdline_size;
 	if (length > limit)
 		return error_set_usage(error,
@@ -156,18 +161,7 @@ int arch_boot_load(struct monitor_memory *memory, const struct boot_source *sour
 		   struct boot_entry *entry, struct error *error)
 {
 	struct boot boot = {.memory = memory};
-	int result;
-
-	if (source->kernel_fd < 0)
-		return error_set_usage(error,
-				       "%s: firmware boots on arm64 machines only; give a "
-				       "kernel instead",
-				       source->firmware_name);
-	if (source->tree_fd >= 0)
-		return error_set_usage(error, "--dump-dtb: a machine of this architecture is "
-					      "described by ACPI tables, not by a device tree; "
-					      "leave the option away");
-	result = x86_kernel_load(memory, source, &boot.kernel, error);
+	int result = x86_kernel_load(memory, source, &boot.kernel, error);
 	if (result == 0) {
 		uint64_t end = memory->ranges[0].size;
 

@@ -5,14 +5,17 @@
 #include "monitor/x86/cpuid.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
+#define LEAF_VENDOR	       0x0u
 #define LEAF_FEATURES	       0x1u
 #define LEAF_CACHES	       0x4u
 #define LEAF_TOPOLOGY	       0xbu
 #define LEAF_TOPOLOGY_V2       0x1fu
+#define LEAF_AMD_FEATURES      0x80000001u
 #define LEAF_AMD_SIZES	       0x80000008u
 #define LEAF_AMD_CACHES	       0x8000001du
 #define LEAF_AMD_TOPOLOGY      0x8000001eu
@@ -22,6 +25,8 @@
 #define FEATURE_OSXSAVE	       (1u << 27)
 #define FEATURE_HYPERVISOR     (1u << 31)
 #define FEATURE_HYPERTHREADING (1u << 28) /* leaf 1, edx: several processors in a package */
+
+#define FEATURE_CMP_LEGACY     (1u << 1) /* leaf 0x80000001, ecx: these are cores, not threads */
 
 /* Level types of leaf 0xb, in ecx. */
 #define LEVEL_SMT  0x100u
@@ -107,8 +112,28 @@ static uint32_t cache_shared(uint32_t level, uint32_t count)
 	return level >= 3 ? count - 1 : 0;
 }
 
+static bool is_amd(const struct kvm_cpuid2 *cpuid)
+{
+	char name[12];
+
+	for (uint32_t i = 0; i < cpuid->nent; i++) {
+		const struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
+
+		if (entry->function != LEAF_VENDOR)
+			continue;
+		memcpy(name, &entry->ebx, 4);
+		memcpy(name + 4, &entry->edx, 4);
+		memcpy(name + 8, &entry->ecx, 4);
+		return !memcmp(name, "AuthenticAMD", sizeof(name)) ||
+		       !memcmp(name, "HygonGenuine", sizeof(name));
+	}
+	return false;
+}
+
 void cpuid_set_processor(struct kvm_cpuid2 *cpuid, uint32_t index, uint32_t count)
 {
+	bool amd = is_amd(cpuid);
+
 	for (uint32_t i = 0; i < cpuid->nent; i++) {
 		struct kvm_cpuid_entry2 *entry = &cpuid->entries[i];
 		uint32_t level = entry->eax >> 5 & 7;
@@ -133,6 +158,12 @@ void cpuid_set_processor(struct kvm_cpuid2 *cpuid, uint32_t index, uint32_t coun
 			break;
 		case LEAF_TOPOLOGY:
 			set_topology(entry, index, count);
+			break;
+		case LEAF_AMD_FEATURES:
+			if (amd && count > 1)
+				entry->ecx |= FEATURE_CMP_LEGACY;
+			else
+				entry->ecx &= ~FEATURE_CMP_LEGACY;
 			break;
 		case LEAF_AMD_SIZES:
 			entry->ecx = with_bits(entry->ecx, 0, 8, count - 1);

@@ -218,25 +218,51 @@ static int start_first(struct vcpu *vcpu, const struct boot_entry *entry, struct
 	return 0;
 }
 
+/* Gets or sets an MSR by @request, KVM_GET_MSRS or KVM_SET_MSRS. */
+static int access_msr(struct vcpu *vcpu, unsigned long request, uint32_t index, uint64_t *value,
+		      struct error *error)
+{
+	/* The head ends in an array without a size. */
+	uint64_t storage[(sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)) /
+			 sizeof(uint64_t)] = {0};
+	struct kvm_msrs *msrs = (struct kvm_msrs *)storage;
+
+	msrs->nmsrs = 1;
+	msrs->entries[0] = (struct kvm_msr_entry){.index = index, .data = *value};
+	/* Returns how many it has got or set. */
+	if (ioctl(vcpu->fd, request, msrs) != 1)
+		return error_set(error, EINVAL, "KVM refuses MSR 0x%x of vCPU %u", index,
+				 vcpu->index);
+	*value = msrs->entries[0].data;
+	return 0;
+}
+
+/* What firmware leaves: strings are copied fast, all memory is cached. */
+static int set_msrs(struct vcpu *vcpu, struct error *error)
+{
+	uint64_t mtrr = MTRR_ENABLED | MTRR_WRITE_BACK, misc = 0;
+	/* KVM says there what it does not have. */
+	int result = access_msr(vcpu, KVM_GET_MSRS, MSR_MISC_ENABLE, &misc, error);
+
+	misc |= MISC_ENABLE_FAST_STRINGS;
+	if (result == 0)
+		result = access_msr(vcpu, KVM_SET_MSRS, MSR_MISC_ENABLE, &misc, error);
+	if (result == 0)
+		result = access_msr(vcpu, KVM_SET_MSRS, MSR_MTRR_DEFAULT, &mtrr, error);
+	return result;
+}
+
 int kvm_arch_start(struct vcpu *vcpu, const struct boot_entry *entry, struct error *error)
 {
 	struct kvm_cpuid2 *cpuid = vcpu->machine->arch->cpuid;
-	static const struct kvm_msr_entry initial[] = {
-		{.index = MSR_MISC_ENABLE, .data = MISC_ENABLE_FAST_STRINGS},
-		/* What firmware leaves: all memory is cached. */
-		{.index = MSR_MTRR_DEFAULT, .data = MTRR_ENABLED | MTRR_WRITE_BACK},
-	};
-	uint64_t storage[(sizeof(struct kvm_msrs) + sizeof(initial)) / sizeof(uint64_t)] = {0};
-	struct kvm_msrs *msrs = (struct kvm_msrs *)storage;
+	int result;
 
-	msrs->nmsrs = sizeof(initial) / sizeof(initial[0]);
-	memcpy(msrs->entries, initial, sizeof(initial));
 	cpuid_set_processor(cpuid, vcpu->index, vcpu->machine->cpus);
 	if (ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid) < 0)
 		return error_set_errno(error, errno, "KVM_SET_CPUID2 of vCPU %u", vcpu->index);
-	/* Returns how many it has set. */
-	if (ioctl(vcpu->fd, KVM_SET_MSRS, msrs) != (int)msrs->nmsrs)
-		return error_set(error, EINVAL, "KVM refuses an MSR of vCPU %u", vcpu->index);
+	result = set_msrs(vcpu, error);
+	if (result < 0)
+		return result;
 	/* The others wait for INIT and SIPI, as KVM makes them. */
 	return vcpu->index == 0 ? start_first(vcpu, entry, error) : 0;
 }

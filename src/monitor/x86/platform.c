@@ -46,6 +46,7 @@ static void press_power_button(struct platform *platform)
 static void close_platform(struct platform *platform, int output_ms)
 {
 	serial_close(to_x86(platform)->serial, output_ms);
+	power_close(&to_x86(platform)->power);
 	free(platform);
 }
 

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* A limit on lines: a bucket of tokens. */
+#include "base/log_limit.h"
+
+bool log_limit_take(struct log_limit *limit, int64_t now_ms)
+{
+	int64_t earned = (now_ms - limit->refilled_ms) / limit->interval_ms;
+
+	if (earned > 0) {
+		limit->refilled_ms += earned * limit->interval_ms;
+		limit->tokens = earned > limit->burst - limit->tokens ? limit->burst :
+									limit->tokens + earned;
+	}
+	if (limit->tokens == 0) {
+		limit->suppressed++;
+		return false;
+	}
+	limit->tokens--;
+	return true;
+}

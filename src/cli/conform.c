@@ -1,0 +1,588 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * `avp conform`: has the conformance guest prove an engine, or reads what it has said on another
+ * hypervisor, and tells the verdicts.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/sendfile.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/arguments.h"
+#include "base/cleanup.h"
+#include "base/event_loop.h"
+#include "base/line_reader.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "base/text.h"
+#include "cli/command.h"
+#include "runtime/conform_log.h"
+#include "runtime/conform_report.h"
+
+/* Boots of one run: each begins behind a test that hung. */
+#define BOOTS_MAX 100
+#define DISK_SIZE (64 << 20)
+
+#if defined(__aarch64__)
+#define NATIVE_IMAGE "conform-arm64.image"
+#define CONSOLE	     "ttyAMA0"
+#else
+#define NATIVE_IMAGE "conform-amd64.elf"
+#define CONSOLE	     "ttyS0"
+#endif
+
+enum image_format { IMAGE_NATIVE, IMAGE_ELF, IMAGE_BZIMAGE, IMAGE_ARM64 };
+
+static const char *const engine_choices[] = {"auto", "kvm", "qemu", NULL};
+static const char *const format_choices[] = {
+	[IMAGE_NATIVE] = "native",
+	[IMAGE_ELF] = "elf",
+	[IMAGE_BZIMAGE] = "bzimage",
+	[IMAGE_ARM64] = "arm64",
+	NULL,
+};
+static const char *const image_files[] = {
+	[IMAGE_NATIVE] = NATIVE_IMAGE,
+	[IMAGE_ELF] = "conform-amd64.elf",
+	[IMAGE_BZIMAGE] = "conform-amd64.bzimage",
+	[IMAGE_ARM64] = "conform-arm64.image",
+};
+
+struct conform_options {
+	uint64_t engine, cpus, memory, silence, slow, format;
+	char *profile, *only, *image, *junit, *json, *html, *log;
+	struct option_list from;
+};
+
+#define FILE_ROW(option, field, sentence)                                            \
+	{                                                                            \
+		.name = option, .type = OPTION_PATH, .argument = "FILE",             \
+		.offset = offsetof(struct conform_options, field), .help = sentence, \
+	}
+
+static const struct option_row conform_option_rows[] = {
+	{
+		.name = "engine",
+		.type = OPTION_CHOICE,
+		.argument = "ENGINE",
+		.offset = offsetof(struct conform_options, engine),
+		.choices = engine_choices,
+		.default_text = "auto",
+		.help = "hypervisor that is to be proved",
+	},
+	{
+		.name = "profile",
+		.type = OPTION_STRING,
+		.argument = "NAME",
+		.offset = offsetof(struct conform_options, profile),
+		.help = "only tests of requirements that bind in this profile, such as base",
+	},
+	{
+		.name = "only",
+		.type = OPTION_STRING,
+		.argument = "PATTERN",
+		.offset = offsetof(struct conform_options, only),
+		.help = "only tests whose names match, such as 'blk_*'",
+	},
+	{
+		.name = "cpus",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct conform_options, cpus),
+		.minimum = 1,
+		.maximum = 32,
+		.default_text = "2",
+		.help = "virtual CPUs of the guest",
+	},
+	{
+		.name = "memory",
+		.type = OPTION_SIZE,
+		.argument = "SIZE",
+		.offset = offsetof(struct conform_options, memory),
+		.minimum = 64 << 20,
+		.maximum = UINT64_C(1) << 40,
+		.default_text = "256M",
+		.help = "memory of the guest",
+	},
+	{
+		.name = "silence",
+		.type = OPTION_NUMBER,
+		.argument = "SECONDS",
+		.offset = offsetof(struct conform_options, silence),
+		.minimum = 1,
+		.maximum = 86400,
+		.default_text = "60",
+		.help = "a guest that says nothing for so long hangs: it is started again behind the "
+			"test that it was at",
+	},
+	{
+		.name = "slow",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct conform_options, slow),
+		.minimum = 1,
+		.maximum = 1000,
+		.default_text = "1",
+		.help = "multiply the tests' own time limits, as for an emulated machine",
+	},
+	{
+		.name = "from",
+		.type = OPTION_LIST,
+		.argument = "LOG",
+		.offset = offsetof(struct conform_options, from),
+		.help = "run nothing: read the console log of a guest that ran elsewhere, - is "
+			"standard input; several are the boots of one guest, in their order",
+	},
+	FILE_ROW("image", image, "run nothing: write the guest's image, to be booted elsewhere"),
+	{
+		.name = "image-format",
+		.type = OPTION_CHOICE,
+		.argument = "FORMAT",
+		.offset = offsetof(struct conform_options, format),
+		.choices = format_choices,
+		.default_text = "native",
+		.help = "form of --image: elf (x86-64, with a PVH note), bzimage (x86-64), arm64 "
+			"(as Linux's Image); native is elf or arm64",
+	},
+	FILE_ROW("log", log, "keep what the guest said"),
+	FILE_ROW("junit", junit, "write the verdicts as JUnit XML"),
+	FILE_ROW("json", json, "write the verdicts and measurements as JSON"),
+	FILE_ROW("html", html, "write one page for people"),
+	{.name = NULL},
+};
+
+/* A run of the guest. */
+struct conform {
+	const struct conform_options *options;
+	struct conform_log log;
+	struct event_loop loop;
+	struct event_source exit_source, signals, silence;
+	struct line_reader output;
+	struct process process;
+	FILE *kept; /* --log */
+	bool silent, interrupted, progress;
+	size_t told; /* the test that was last shown as being at work */
+	struct error failure;
+};
+
+/* The image lies beside the program: where it was built, or where it was installed. */
+static int find_image(char path[PATH_MAX], enum image_format format, struct error *error)
+{
+	static const char *const places[] = {"../guest", "../share/avp"};
+	char program[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	char *slash;
+
+	program[length < 0 ? 0 : length] = 0;
+	slash = strrchr(program, '/');
+	if (slash)
+		*slash = 0;
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		if (snprintf(path, PATH_MAX, "%.3800s/%s/%s", program, places[i],
+			     image_files[format]) < PATH_MAX &&
+		    access(path, R_OK) == 0)
+			return 0;
+	return error_set(error, ENOENT,
+			 "the conformance guest, %s, is not beside this program; build it with "
+			 "guest/conform/build",
+			 image_files[format]);
+}
+
+static int write_image(const struct conform_options *options, struct error *error)
+{
+	char path[PATH_MAX];
+	cleanup_fd int from = -1, to = -1;
+	struct stat status;
+	ssize_t sent;
+
+	if (find_image(path, (enum image_format)options->format, error) < 0)
+		return -error->code;
+	from = open(path, O_RDONLY | O_CLOEXEC);
+	if (from < 0 || fstat(from, &status) < 0)
+		return error_set_errno(error, errno, "%s", path);
+	to = open(options->image, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (to < 0)
+		return error_set_usage(error, "--image: %s: %s; check the path and its permissions",
+				       options->image, strerror(errno));
+	for (off_t left = status.st_size; left > 0; left -= sent) {
+		sent = sendfile(to, from, NULL, (size_t)left);
+		if (sent <= 0)
+			return error_set_errno(error, sent < 0 ? errno : EIO, "--image: %s",
+					       options->image);
+	}
+	return 0;
+}
+
+static void set_silence(struct conform *conform)
+{
+	struct itimerspec time = {.it_value.tv_sec = (time_t)conform->options->silence};
+
+	timerfd_settime(conform->silence.fd, 0, &time, NULL);
+}
+
+/* Shows what is at work, on a terminal. */
+static void show_progress(struct conform *conform)
+{
+	const struct conform_log *log = &conform->log;
+
+	if (!conform->progress || log->current == conform->told || log->current == 0)
+		return;
+	conform->told = log->current;
+	fprintf(stderr, "\r\033[K%zu/%zu %s", log->current, log->count,
+		log->tests[log->current - 1].name);
+}
+
+static void end_progress(struct conform *conform)
+{
+	if (conform->progress && conform->told)
+		fputs("\r\033[K", stderr);
+	conform->told = 0;
+}
+
+static void handle_line(void *context, char *line, size_t length, bool cut)
+{
+	struct conform *conform = context;
+
+	set_silence(conform);
+	if (conform->kept)
+		fprintf(conform->kept, "%s\n", line);
+	if (!conform->failure.code && conform_log_add(&conform->log, line, &conform->failure) < 0)
+		event_loop_stop(&conform->loop, 0);
+	show_progress(conform);
+}
+
+static void handle_exit(void *context, uint32_t events)
+{
+	struct conform *conform = context;
+
+	event_loop_stop(&conform->loop, 0);
+}
+
+static void handle_silence(void *context, uint32_t events)
+{
+	struct conform *conform = context;
+
+	conform->silent = true;
+	event_loop_stop(&conform->loop, 0);
+}
+
+static void handle_signal(void *context, uint32_t events)
+{
+	struct conform *conform = context;
+
+	conform->interrupted = true;
+	event_loop_stop(&conform->loop, 0);
+}
+
+static void add_words(struct arguments *arguments, const struct conform *conform, size_t start,
+		      unsigned int boot)
+{
+	const struct conform_options *options = conform->options;
+
+	arguments_add_format(arguments,
+			     "--append=console=" CONSOLE " boot=%u start=%zu slow=%" PRIu64, boot,
+			     start, options->slow);
+	if (options->profile)
+		arguments_extend(arguments, " profile=%s", options->profile);
+	if (options->only)
+		arguments_extend(arguments, " only=%s", options->only);
+}
+
+/* Starts `avp run` with the guest; its console comes through the pipe *output. */
+static int start_guest(struct conform *conform, const char *image, const char *disk, size_t start,
+		       unsigned int boot, int *output, struct error *error)
+{
+	const struct conform_options *options = conform->options;
+	cleanup_arguments struct arguments arguments = {0};
+	struct process_spawn spawn = {.program = "/proc/self/exe",
+				      .stdin_fd = -1,
+				      .stderr_fd = -1,
+				      .own_group = true};
+	cleanup_fd int writer = -1;
+	int ends[2], result;
+
+	arguments_add(&arguments, "avp");
+	arguments_add(&arguments, "--log-level=warning");
+	arguments_add(&arguments, "run");
+	arguments_add_format(&arguments, "--engine=%s", engine_choices[options->engine]);
+	arguments_add_format(&arguments, "--kernel=%s", image);
+	arguments_add_format(&arguments, "--cpus=%" PRIu64, options->cpus);
+	arguments_add_format(&arguments, "--memory=%" PRIu64, options->memory);
+	add_words(&arguments, conform, start, boot);
+	arguments_add_format(&arguments, "--block=%s", disk);
+	arguments_add(&arguments, "--net=user");
+	arguments_add(&arguments, "--entropy");
+	/* QEMU has no frontend for consoles. */
+	if (options->engine == 1)
+		arguments_add(&arguments, "--console=port=tty:null");
+	spawn.argv = arguments_finish(&arguments, error);
+	if (!spawn.argv)
+		return -ENOMEM;
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_set_errno(error, errno, "cannot make a pipe");
+	*output = ends[0];
+	writer = spawn.stdout_fd = ends[1];
+	result = process_spawn(&conform->process, &spawn, error);
+	if (result < 0)
+		close_fd(output);
+	return result;
+}
+
+/* One boot, from test number @start on, to its end or until it hangs. */
+static int run_boot(struct conform *conform, const char *image, const char *disk, size_t start,
+		    unsigned int boot, struct error *error)
+{
+	int output = -1, result = start_guest(conform, image, disk, start, boot, &output, error);
+
+	if (result < 0)
+		return result;
+	conform->output = (struct line_reader){.line = handle_line, .context = conform};
+	result = line_reader_open(&conform->output, &conform->loop, output, CONFORM_LINE_MAX * 2,
+				  error);
+	conform->exit_source = (struct event_source){conform->process.pidfd, handle_exit, conform};
+	if (result == 0)
+		result = event_loop_add(&conform->loop, &conform->exit_source, EPOLLIN, error);
+	conform->silent = false;
+	set_silence(conform);
+	if (result == 0)
+		result = event_loop_run(&conform->loop);
+	event_loop_remove(&conform->loop, &conform->exit_source);
+	/* Everything that avp run has started goes with it. */
+	process_end(&conform->process, 0);
+	line_reader_drain(&conform->output);
+	line_reader_close(&conform->output);
+	conform_log_finish(&conform->log);
+	end_progress(conform);
+	if (result >= 0 && conform->failure.code) {
+		*error = conform->failure;
+		result = -error->code;
+	}
+	return result < 0 ? result : 0;
+}
+
+static int run_boots(struct conform *conform, const char *image, const char *disk,
+		     struct error *error)
+{
+	size_t start = 1, before = SIZE_MAX;
+	int result = 0;
+
+	for (unsigned int boot = 1; boot <= BOOTS_MAX && start && result == 0; boot++) {
+		result = run_boot(conform, image, disk, start, boot, error);
+		if (result == 0 && conform->interrupted)
+			return error_set(error, EINTR, "ended by a signal");
+		if (result == 0 && conform->log.boots == 0)
+			return error_set(error, EIO, "the guest has said nothing");
+		start = conform_log_next(&conform->log);
+		/* A guest that ends without a verdict more would do so for ever. */
+		if (start == before)
+			break;
+		before = start;
+	}
+	return result;
+}
+
+static int open_sources(struct conform *conform, struct error *error)
+{
+	sigset_t mask;
+	int result = event_loop_init(&conform->loop, 0, error);
+
+	if (result < 0)
+		return result;
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGHUP);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	conform->signals = (struct event_source){signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK),
+						 handle_signal, conform};
+	conform->silence =
+		(struct event_source){timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
+				      handle_silence, conform};
+	if (conform->signals.fd < 0 || conform->silence.fd < 0)
+		return error_set_errno(error, errno, "cannot take signals");
+	result = event_loop_add(&conform->loop, &conform->signals, EPOLLIN, error);
+	if (result == 0)
+		result =
+			event_loop_add(&conform->loop, &conform->silence, EPOLLIN | EPOLLET, error);
+	return result;
+}
+
+static void close_sources(struct conform *conform)
+{
+	close_fd(&conform->signals.fd);
+	close_fd(&conform->silence.fd);
+	event_loop_close(&conform->loop);
+}
+
+/* Makes a disk that is the suite's own. */
+static int make_disk(char path[PATH_MAX], struct error *error)
+{
+	const char *directory = getenv("TMPDIR");
+	cleanup_fd int fd = -1;
+
+	snprintf(path, PATH_MAX, "%.3800s/avp-conform.XXXXXX", directory ? directory : "/tmp");
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0 || ftruncate(fd, DISK_SIZE) < 0)
+		return error_set_errno(error, errno, "%s", path);
+	return 0;
+}
+
+static int run_engine(struct conform *conform, struct error *error)
+{
+	char image[PATH_MAX], disk[PATH_MAX];
+	int result = find_image(image, IMAGE_NATIVE, error);
+
+	if (result == 0)
+		result = open_sources(conform, error);
+	if (result == 0)
+		result = make_disk(disk, error);
+	if (result == 0) {
+		result = run_boots(conform, image, disk, error);
+		unlink(disk);
+	}
+	close_sources(conform);
+	return result;
+}
+
+static int read_logs(struct conform *conform, struct error *error)
+{
+	const struct option_list *from = &conform->options->from;
+	int result = 0;
+
+	for (size_t i = 0; i < from->count && result == 0; i++)
+		result = conform_log_read(&conform->log, from->items[i], error);
+	conform_log_finish(&conform->log);
+	return result;
+}
+
+static void show_failures(const struct conform_log *log)
+{
+	for (size_t i = 0; i < log->count; i++) {
+		const struct conform_test *test = &log->tests[i];
+
+		if (test->verdict != CONFORM_FAIL && test->verdict != CONFORM_WEDGED &&
+		    test->verdict != CONFORM_UNKNOWN)
+			continue;
+		printf("%-8s%s%s%s%s%s\n", conform_verdict_name(test->verdict),
+		       test->name[0] ? test->name : "(a test that was not heard of)",
+		       test->message[0] ? ": " : "", test->message,
+		       test->requirements[0] ? "; breaks " : "", test->requirements);
+	}
+}
+
+/* The verdict on the whole: also what was not heard of counts against it. */
+static int conclude(const struct conform_log *log)
+{
+	enum conform_state state = conform_log_state(log);
+	size_t passed = conform_log_count(log, CONFORM_PASS);
+	size_t skipped = conform_log_count(log, CONFORM_SKIPPED), left_out = 0;
+
+	for (size_t i = 0; i < log->count; i++)
+		left_out += log->tests[i].left_out;
+	show_failures(log);
+	for (size_t i = 0; i < log->measure_count; i++) {
+		const struct conform_measure *measure = &log->measures[i];
+
+		printf("%-8s%s: median %" PRIu64 ", 99 %%: %" PRIu64 " %s\n", "measured",
+		       measure->name, measure->p50, measure->p99, measure->unit);
+	}
+	printf("%zu passed, %zu failed, %zu wedged, %zu skipped%s; the log is %s\n", passed,
+	       conform_log_count(log, CONFORM_FAIL), conform_log_count(log, CONFORM_WEDGED),
+	       skipped - left_out, left_out ? ", others left out" : "",
+	       conform_state_describe(state));
+	return state == CONFORM_COMPLETE && passed > 0 && passed + skipped == log->count ? 0 : 1;
+}
+
+static int write_reports(const struct conform *conform, struct error *error)
+{
+	const struct conform_options *options = conform->options;
+	int result = 0;
+
+	if (options->junit)
+		result = conform_report_junit(&conform->log, options->junit, error);
+	if (result == 0 && options->json)
+		result = conform_report_json(&conform->log, options->json, error);
+	if (result == 0 && options->html)
+		result = conform_report_html(&conform->log, options->html, error);
+	return result;
+}
+
+static void free_conform(struct conform *conform)
+{
+	conform_log_free(&conform->log);
+	if (conform->kept)
+		fclose(conform->kept);
+}
+
+static int run_conform(void *const *options, char *const *operands, size_t count,
+		       struct error *error)
+{
+	__attribute__((cleanup(free_conform))) struct conform conform = {
+		.options = options[0],
+		.process = PROCESS_NONE,
+		.signals.fd = -1,
+		.silence.fd = -1,
+		.loop.epoll_fd = -1,
+		.progress = isatty(STDERR_FILENO),
+	};
+	int result;
+
+	if (conform.options->image)
+		return write_image(conform.options, error);
+	if (conform.options->log) {
+		conform.kept = fopen(conform.options->log, "we");
+		if (!conform.kept)
+			return error_set_usage(error,
+					       "--log: %s: %s; check the path and its permissions",
+					       conform.options->log, strerror(errno));
+	}
+	result = conform.options->from.count ? read_logs(&conform, error) :
+					       run_engine(&conform, error);
+	if (result == 0)
+		result = write_reports(&conform, error);
+	return result < 0 ? result : conclude(&conform.log);
+}
+
+const struct command command_conform = {
+	.name = "conform",
+	.summary = "prove a hypervisor against the contract",
+	.description =
+		"Boots a bare-metal guest that tests its hypervisor, clause by clause, and tells the "
+		"verdicts: on an engine of this program, with a disk, a network, random numbers and, "
+		"on engine kvm, a console; or, for any other hypervisor, writes the image "
+		"(--image) and reads the console log of where it was booted (--from). A disk "
+		"that it is given there is written to.\n\n"
+		"A test that hangs is wedged; the guest is started again behind it. A log that is cut "
+		"or damaged never counts as passed.",
+	.groups =
+		(const struct option_group[]){
+			{"Options", conform_option_rows, sizeof(struct conform_options), false},
+			{NULL, NULL, 0, false},
+		},
+	.exit_statuses =
+		(const struct command_note[]){
+			{"0", "every test that could be made has passed, and the log is whole"},
+			{"1", "a test failed or hung, or the log is not whole"},
+			{NULL, NULL},
+		},
+	.examples =
+		(const struct command_note[]){
+			{"avp conform --engine kvm --html verdicts.html",
+			 "Proves AVP's own monitor."},
+			{"avp conform --image conform.elf && qemu-system-x86_64 -M microvm -kernel "
+			 "conform.elf -nographic | tee log && avp conform --from log",
+			 "Proves another hypervisor."},
+			{NULL, NULL},
+		},
+	.run = run_conform,
+};

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Arm's real-time clock PL031: the host's time in seconds, moved by what the guest has set, and an
+ * alarm.
+ */
+#ifndef AVP_MONITOR_ARM64_PL031_H
+#define AVP_MONITOR_ARM64_PL031_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/event_loop.h"
+#include "monitor/bus.h"
+#include "monitor/hypervisor.h"
+#include "monitor/timer.h"
+
+struct pl031 {
+	struct bus_device registers;
+	uint32_t irq;
+	struct timer alarm;
+	pthread_mutex_t lock; /* of all below */
+	struct hypervisor *hypervisor;
+	uint32_t offset;      /* of the guest's time from the host's; outlives a reset */
+	uint32_t match, load; /* as they were written */
+	bool enabled;	      /* the alarm's interrupt is let through */
+	bool rang;
+	bool level; /* of the interrupt */
+};
+
+/* Prepares *pl031, which must not move. 0 or a negative errno with *error set. */
+int pl031_open(struct pl031 *pl031, struct event_loop *loop, uint64_t address, uint32_t irq,
+	       struct error *error);
+void pl031_close(struct pl031 *pl031);
+
+/* As pl011_attach and pl011_detach. */
+void pl031_attach(struct pl031 *pl031, struct hypervisor *hypervisor);
+void pl031_detach(struct pl031 *pl031);
+
+#endif

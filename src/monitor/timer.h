@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * A timer of the event loop that registers set: any thread sets and cancels it, the loop's thread is
+ * told when its time is over.
+ */
+#ifndef AVP_MONITOR_TIMER_H
+#define AVP_MONITOR_TIMER_H
+
+#include <stdint.h>
+#include <time.h>
+
+#include "base/error.h"
+#include "base/event_loop.h"
+
+struct timer {
+	struct event_loop *loop;
+	struct event_source source;
+	/* In the loop's thread. What was set or cancelled before it began is not told any more. */
+	void (*expired)(void *context);
+	void *context;
+};
+
+#define TIMER_NONE ((struct timer){.source = {.fd = -1}})
+
+/* Makes a timer of @clock; *timer must not move. 0 or a negative errno with *error set. */
+int timer_open(struct timer *timer, struct event_loop *loop, clockid_t clock,
+	       void (*expired)(void *context), void *context, struct error *error);
+/* TIMER_NONE is fine. */
+void timer_close(struct timer *timer);
+
+/* Expires once, @ns nanoseconds from now, or at once for 0; a time set before is forgotten. */
+void timer_set(struct timer *timer, uint64_t ns);
+/* Expires at second @second of its clock, also when that is set meanwhile. */
+void timer_set_at(struct timer *timer, uint64_t second);
+void timer_cancel(struct timer *timer);
+
+#endif

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What the conformance guest said on its console, read back: TAP version 14 with lines of its own
+ * (docs/conform-log.md). A log may be of several boots, and stands among lines of others; it comes from
+ * a hypervisor that is being tested, so nothing in it is trusted.
+ */
+#ifndef AVP_RUNTIME_CONFORM_LOG_H
+#define AVP_RUNTIME_CONFORM_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* Tests and measurements of one guest: bounds, far above what there are. */
+#define CONFORM_TESTS_MAX    4096
+#define CONFORM_MEASURES_MAX 64
+#define CONFORM_DEVICES_MAX  64
+#define CONFORM_BUCKETS	     64
+#define CONFORM_LINE_MAX     512
+
+enum conform_verdict {
+	CONFORM_UNKNOWN, /* it has not been heard of */
+	CONFORM_BEGUN,	 /* and nothing more was heard */
+	CONFORM_PASS,
+	CONFORM_FAIL,
+	CONFORM_WEDGED, /* it hung */
+	CONFORM_SKIPPED,
+	CONFORM_VERDICTS,
+};
+
+/* "pass", "fail", … */
+const char *conform_verdict_name(enum conform_verdict verdict);
+
+struct conform_test {
+	enum conform_verdict verdict;
+	bool left_out; /* skipped because it was not asked for */
+	char name[64];
+	char requirements[192]; /* ids with blanks between */
+	char message[256];	/* why it failed, hung or was skipped; "" if unknown */
+	char at[64];		/* the place in the source */
+};
+
+/* A distribution that was measured. */
+struct conform_measure {
+	char name[64], unit[16];
+	uint64_t count, minimum, p50, p90, p99, maximum, sum;
+	uint64_t buckets[CONFORM_BUCKETS]; /* values below 2^i and not below 2^(i-1) */
+};
+
+enum conform_state {
+	CONFORM_COMPLETE,
+	CONFORM_INCOMPLETE, /* its end is missing */
+	CONFORM_DAMAGED,    /* lines are missing, or other ones than were sent */
+	CONFORM_EMPTY,	    /* no conformance guest spoke */
+};
+
+struct conform_log {
+	struct conform_test *tests; /* number 1 first; allocated */
+	size_t count, room;
+	struct conform_measure *measures; /* allocated */
+	size_t measure_count;
+	char devices[CONFORM_DEVICES_MAX][CONFORM_LINE_MAX];
+	size_t device_count;
+	/* Of the last boot. */
+	unsigned int boots;
+	char boot[CONFORM_LINE_MAX], hypervisor[CONFORM_LINE_MAX];
+	bool ended, damaged;
+	/* While lines come. */
+	bool in_boot;
+	size_t current; /* the test that what follows is about; 0: none */
+	bool in_details;
+	uint64_t lines;
+	uint32_t crc;
+};
+
+/* One that is zeroed is empty. */
+void conform_log_free(struct conform_log *log);
+
+/*
+ * Takes the next line, without its end. Lines of others are left alone. -ENOMEM, or -EPROTO with
+ * *error set: there are more tests than any conformance guest has.
+ */
+int conform_log_add(struct conform_log *log, const char *line, struct error *error);
+
+/* The whole file at @path, "-": standard input. Returns 0 or a negative errno with *error set. */
+int conform_log_read(struct conform_log *log, const char *path, struct error *error);
+
+/* No more lines come: a test that has begun and not ended hung. */
+void conform_log_finish(struct conform_log *log);
+
+/* How much of it can be believed. */
+enum conform_state conform_log_state(const struct conform_log *log);
+
+/* The number of the first test that has no verdict yet, or 0 when all have one. */
+size_t conform_log_next(const struct conform_log *log);
+
+/* How many tests have that verdict. */
+size_t conform_log_count(const struct conform_log *log, enum conform_verdict verdict);
+
+#endif

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The results of a conformance guest in the forms that others read: JUnit for build servers, JSON for
+ * programs, one page of HTML for people.
+ */
+#ifndef AVP_RUNTIME_CONFORM_REPORT_H
+#define AVP_RUNTIME_CONFORM_REPORT_H
+
+#include "base/error.h"
+#include "runtime/conform_log.h"
+
+/* Each writes the file at @path, which it replaces as a whole. 0 or a negative errno with *error set. */
+int conform_report_junit(const struct conform_log *log, const char *path, struct error *error);
+int conform_report_json(const struct conform_log *log, const char *path, struct error *error);
+int conform_report_html(const struct conform_log *log, const char *path, struct error *error);
+
+/*
+ * The chapter of a test: the letters of its first requirement's id ("BLK" of AVP-BLK-001), or of its
+ * name where it tells none. Returns @chapter.
+ */
+#define CONFORM_CHAPTER_LENGTH 16
+const char *conform_chapter(char chapter[CONFORM_CHAPTER_LENGTH], const struct conform_test *test);
+
+/* "complete", "incomplete: …": what a person has to know of the log. */
+const char *conform_state_describe(enum conform_state state);
+
+#endif

@@ -1,0 +1,594 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The registers of an arm64 machine's platform, as Linux' drivers and a careless guest use them: serial
+ * port, clock, power key, watchdog and stall detector.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "monitor/arm64/layout.h"
+#include "monitor/arm64/platform.h"
+#include "monitor/arm64/stall_detector.h"
+
+#define UART	  ARM64_UART_ADDRESS
+#define RTC	  ARM64_RTC_ADDRESS
+#define GPIO	  ARM64_GPIO_ADDRESS
+#define CONTROL	  ARM64_WATCHDOG_CONTROL
+#define REFRESH	  ARM64_WATCHDOG_REFRESH
+#define STALL	  ARM64_STALL_ADDRESS
+
+#define FREQUENCY 1000000 /* of the watchdog's counter */
+#define CPUS	  4
+#define MS	  UINT64_C(1000000)
+
+/* PL011 */
+#define DR   0x00
+#define FR   0x18
+#define CR   0x30
+#define IMSC 0x38
+#define RIS  0x3c
+#define MIS  0x40
+#define ICR  0x44
+#define RXFE 0x10
+#define TXFF 0x20
+#define RX   0x10
+#define TX   0x20
+#define RT   0x40
+
+/* Just what a platform asks of a hypervisor. */
+static struct board {
+	struct hypervisor hypervisor;
+	bool levels[64];
+	unsigned int edges[64];
+	struct event_loop loop;
+	struct bus addresses;
+	struct platform *platform;
+	int far; /* our end of the serial line */
+	unsigned int panics, expiries;
+	char what[64];
+	uint64_t vcpu_ns[CPUS];
+} board;
+
+static int set_interrupt(struct hypervisor *hypervisor, uint32_t irq, bool level)
+{
+	assert_ptr_equal(hypervisor, &board.hypervisor);
+	assert_true(irq < 64);
+	board.edges[irq] += level && !board.levels[irq];
+	board.levels[irq] = level;
+	return 0;
+}
+
+static const struct hypervisor_ops board_ops = {.set_interrupt = set_interrupt};
+
+static void tell(void *context, enum platform_event event, const char *what)
+{
+	if (event == PLATFORM_PANICKED) {
+		board.panics++;
+		return;
+	}
+	assert_int_equal(event, PLATFORM_WATCHDOG);
+	board.expiries++;
+	snprintf(board.what, sizeof(board.what), "%s", what);
+}
+
+static uint64_t vcpu_time(void *context, uint32_t index)
+{
+	assert_true(index < CPUS);
+	return board.vcpu_ns[index];
+}
+
+static int set_up(void **state)
+{
+	struct platform_setup setup = {
+		.loop = &board.loop,
+		.addresses = &board.addresses,
+		.cpus = CPUS,
+		.tell = tell,
+		.vcpu_time = vcpu_time,
+	};
+	int ends[2];
+
+	(void)state;
+	memset(&board, 0, sizeof(board));
+	board.hypervisor.ops = &board_ops;
+	board.addresses.name = "address";
+	assert_int_equal(event_loop_init(&board.loop, 0, NULL), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	board.far = ends[0];
+	setup.serial_fd = ends[1];
+	assert_int_equal(arm64_platform_open(&board.platform, &setup, FREQUENCY, NULL), 0);
+	board.platform->ops->attach(board.platform, &board.hypervisor);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	board.platform->ops->close(board.platform, 100);
+	close(board.far);
+	event_loop_close(&board.loop);
+	return 0;
+}
+
+static uint64_t read_bytes(uint64_t address, uint32_t length)
+{
+	uint8_t data[8] = {0};
+	struct bus_access access = {address, length, false, data};
+
+	bus_access(&board.addresses, &access);
+	return bus_value(&access);
+}
+
+static uint32_t get(uint64_t address)
+{
+	return (uint32_t)read_bytes(address, 4);
+}
+
+static void put(uint64_t address, uint32_t value)
+{
+	uint8_t data[4];
+	struct bus_access access = {address, 4, true, data};
+
+	memcpy(data, &value, sizeof(data));
+	bus_access(&board.addresses, &access);
+}
+
+static void turn(void)
+{
+	while (event_loop_turn(&board.loop, 0) > 0)
+		;
+}
+
+static void pass_ms(int ms)
+{
+	struct timespec from, now;
+	int gone = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	while (gone < ms) {
+		event_loop_turn(&board.loop, ms - gone);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		gone = (int)((now.tv_sec - from.tv_sec) * 1000 +
+			     (now.tv_nsec - from.tv_nsec) / 1000000);
+	}
+}
+
+/* Turns the loop until the condition holds, however slow this machine is. */
+#define until(condition)                                          \
+	do {                                                      \
+		for (int i_ = 0; i_ < 2000 && !(condition); i_++) \
+			event_loop_turn(&board.loop, 10);         \
+		assert_true(condition);                           \
+	} while (0)
+
+static void reset(void)
+{
+	board.platform->ops->detach(board.platform);
+	memset(board.levels, 0, sizeof(board.levels));
+	memset(board.edges, 0, sizeof(board.edges));
+	board.platform->ops->attach(board.platform, &board.hypervisor);
+}
+
+static uint32_t identity(uint64_t address, uint64_t offset)
+{
+	uint32_t id = 0;
+
+	for (uint64_t i = 0; i < 4; i++)
+		id |= get(address + offset + 4 * i) << 8 * i;
+	return id;
+}
+
+static void test_identities(void **state)
+{
+	(void)state;
+	/* What Linux' bus looks for (drivers/amba/bus.c), and its tables of drivers. */
+	assert_int_equal(identity(UART, 0xfe0) & 0xfffff, 0x41011);
+	assert_int_equal(identity(RTC, 0xfe0) & 0xfffff, 0x41031);
+	assert_int_equal(identity(GPIO, 0xfe0) & 0xfffff, 0x41061);
+	assert_int_equal(identity(UART, 0xff0), 0xb105f00d);
+	assert_int_equal(identity(RTC, 0xff0), 0xb105f00d);
+	assert_int_equal(identity(GPIO, 0xff0), 0xb105f00d);
+}
+
+static void test_output(void **state)
+{
+	char text[16] = "";
+
+	(void)state;
+	assert_int_equal(get(UART + FR) & TXFF, 0);
+	for (const char *c = "hello\n"; *c; c++)
+		put(UART + DR, (uint32_t)*c);
+	turn();
+	assert_int_equal(recv(board.far, text, sizeof(text) - 1, MSG_DONTWAIT), 6);
+	assert_string_equal(text, "hello\n");
+	assert_int_equal(board.edges[ARM64_UART_SPI], 0);
+}
+
+static void test_input_and_its_interrupt(void **state)
+{
+	(void)state;
+	put(UART + IMSC, RX | RT);
+	assert_int_equal(get(UART + FR) & RXFE, RXFE);
+	assert_int_equal(send(board.far, "ab", 2, 0), 2);
+	turn();
+	assert_true(board.levels[ARM64_UART_SPI]);
+	assert_int_equal(get(UART + MIS), RX | RT);
+	/* Acknowledged without having been read it comes back at once. */
+	put(UART + ICR, RX | RT);
+	assert_true(board.levels[ARM64_UART_SPI]);
+	assert_int_equal(get(UART + DR), 'a');
+	assert_int_equal(get(UART + DR), 'b');
+	assert_false(board.levels[ARM64_UART_SPI]);
+	assert_int_equal(get(UART + DR), 0);
+	assert_int_equal(get(UART + FR) & RXFE, RXFE);
+	assert_int_equal(get(UART + RIS) & (RX | RT), 0);
+	/* Only when it has been read is more taken from the line. */
+	assert_int_equal(send(board.far, "c", 1, 0), 1);
+	turn();
+	assert_int_equal(get(UART + DR), 'c');
+	assert_int_equal(board.edges[ARM64_UART_SPI], 2);
+}
+
+static void test_transmitter_interrupt(void **state)
+{
+	(void)state;
+	/* Not before something was sent: a driver sends first and then waits. */
+	put(UART + IMSC, TX);
+	assert_false(board.levels[ARM64_UART_SPI]);
+	put(UART + DR, 'x');
+	assert_true(board.levels[ARM64_UART_SPI]);
+	put(UART + ICR, TX);
+	assert_false(board.levels[ARM64_UART_SPI]);
+	put(UART + DR, 'x');
+	put(UART + IMSC, 0);
+	assert_false(board.levels[ARM64_UART_SPI]);
+	assert_int_equal(get(UART + RIS), TX);
+	assert_int_equal(get(UART + MIS), 0);
+}
+
+static void test_nobody_reads(void **state)
+{
+	unsigned int sent = 0;
+	char data[4096];
+
+	(void)state;
+	while (!(get(UART + FR) & TXFF)) {
+		put(UART + DR, 'x');
+		if (++sent % 1000 == 0)
+			turn();
+		assert_true(sent < 4 << 20);
+	}
+	put(UART + IMSC, TX);
+	assert_false(board.levels[ARM64_UART_SPI]);
+	while (recv(board.far, data, sizeof(data), MSG_DONTWAIT) > 0)
+		turn();
+	/* There is room again, which the driver is told. */
+	assert_true(board.levels[ARM64_UART_SPI]);
+}
+
+static void test_loopback_and_reset(void **state)
+{
+	(void)state;
+	put(UART + CR, 0x381);
+	put(UART + DR, 'l');
+	assert_int_equal(get(UART + DR), 'l');
+	put(UART + IMSC, RX);
+	put(UART + 0x24, 13);
+	assert_int_equal(get(UART + 0x24), 13);
+	reset();
+	assert_int_equal(get(UART + CR), 0x300);
+	assert_int_equal(get(UART + IMSC), 0);
+	assert_int_equal(get(UART + 0x24), 0);
+	turn();
+	assert_int_equal(recv(board.far, &(char){0}, 1, MSG_DONTWAIT), -1);
+}
+
+static void test_clock(void **state)
+{
+	uint32_t now = (uint32_t)time(NULL);
+
+	(void)state;
+	assert_in_range(get(RTC), now, now + 2);
+	assert_int_equal(get(RTC + 0x0c), 1);
+	/* The guest's time is its own, also after a reset, like a clock with a battery. */
+	put(RTC + 0x08, 1000);
+	assert_in_range(get(RTC), 1000, 1002);
+	reset();
+	assert_in_range(get(RTC), 1000, 1002);
+}
+
+static void test_alarm(void **state)
+{
+	(void)state;
+	put(RTC + 0x08, 5000);
+	put(RTC + 0x10, 1);
+	put(RTC + 0x04, 5001);
+	assert_false(board.levels[ARM64_RTC_SPI]);
+	until(board.levels[ARM64_RTC_SPI]);
+	assert_int_equal(get(RTC + 0x14), 1);
+	assert_int_equal(get(RTC + 0x18), 1);
+	put(RTC + 0x1c, 1);
+	assert_false(board.levels[ARM64_RTC_SPI]);
+	/* It rings once; and one that was set before a reset does not. */
+	put(RTC + 0x04, get(RTC) + 1);
+	reset();
+	pass_ms(1100);
+	assert_int_equal(board.edges[ARM64_RTC_SPI], 0);
+	assert_int_equal(get(RTC + 0x14), 0);
+}
+
+static void test_power_key(void **state)
+{
+	const uint32_t key = 1u << ARM64_GPIO_POWER_KEY;
+	const uint64_t data = GPIO + (key << 2);
+
+	(void)state;
+	put(GPIO + 0x408, key); /* both edges */
+	put(GPIO + 0x410, key);
+	board.platform->ops->press_power_button(board.platform);
+	assert_true(board.levels[ARM64_GPIO_SPI]);
+	assert_int_equal(get(GPIO + 0x418), key);
+	assert_int_equal(get(data), key);
+	/* An access to other lines does not show it. */
+	assert_int_equal(get(GPIO + (0xf7 << 2)), 0);
+	put(GPIO + 0x41c, key);
+	assert_false(board.levels[ARM64_GPIO_SPI]);
+	until(board.edges[ARM64_GPIO_SPI] == 2);
+	assert_int_equal(get(data), 0);
+	/* Without a machine it does nothing. */
+	board.platform->ops->detach(board.platform);
+	board.platform->ops->press_power_button(board.platform);
+	board.platform->ops->attach(board.platform, &board.hypervisor);
+	assert_int_equal(get(data), 0);
+}
+
+static void test_lines_that_the_guest_drives(void **state)
+{
+	(void)state;
+	put(GPIO + 0x400, 0x03);
+	put(GPIO + (0xff << 2), 0xff);
+	assert_int_equal(get(GPIO + (0xff << 2)), 0x03);
+	put(GPIO + (0x01 << 2), 0);
+	assert_int_equal(get(GPIO + (0xff << 2)), 0x02);
+	/* Interrupts by level: low on line 0, high on line 1. */
+	put(GPIO + 0x404, 0x03);
+	put(GPIO + 0x40c, 0x02);
+	put(GPIO + 0x410, 0x03);
+	assert_int_equal(get(GPIO + 0x414), 0x03);
+	assert_true(board.levels[ARM64_GPIO_SPI]);
+	/* Those are not acknowledged but end with their reason. */
+	put(GPIO + 0x41c, 0xff);
+	assert_int_equal(get(GPIO + 0x414), 0x03);
+	put(GPIO + (0xff << 2), 0x01);
+	assert_int_equal(get(GPIO + 0x414), 0);
+	assert_false(board.levels[ARM64_GPIO_SPI]);
+}
+
+static void test_panic(void **state)
+{
+	uint8_t event = 2;
+
+	(void)state;
+	assert_int_equal(read_bytes(ARM64_PANIC_ADDRESS, 1), 3);
+	bus_access(&board.addresses, &(struct bus_access){ARM64_PANIC_ADDRESS, 1, true, &event});
+	assert_int_equal(board.panics, 0);
+	event = 1;
+	bus_access(&board.addresses, &(struct bus_access){ARM64_PANIC_ADDRESS, 1, true, &event});
+	assert_int_equal(board.panics, 1);
+}
+
+/* The driver (drivers/watchdog/sbsa_gwdt.c): offset first, then the enable bit. */
+static void start_watchdog(uint64_t ms)
+{
+	put(CONTROL + 0x08, (uint32_t)(ms * FREQUENCY / 1000));
+	put(CONTROL + 0x0c, 0);
+	put(CONTROL, 1);
+}
+
+static void test_watchdog_expires_in_two_steps(void **state)
+{
+	(void)state;
+	assert_int_equal(get(CONTROL + 0xfcc) >> 16 & 0xf, 1);
+	assert_int_equal(get(REFRESH + 0xfcc), get(CONTROL + 0xfcc));
+	start_watchdog(100);
+	assert_int_equal(get(CONTROL), 1);
+	assert_in_range(read_bytes(CONTROL + 0x10, 8), FREQUENCY / 10 - 1, FREQUENCY);
+	until(board.levels[ARM64_WATCHDOG_SPI]);
+	assert_int_equal(get(CONTROL), 3);
+	assert_int_equal(board.expiries, 0);
+	until(board.expiries > 0);
+	assert_int_equal(get(CONTROL), 7);
+	assert_string_equal(board.what, "the guest's watchdog");
+	/* Told once. */
+	pass_ms(150);
+	assert_int_equal(board.expiries, 1);
+	put(REFRESH, 0);
+	assert_int_equal(get(CONTROL), 1);
+	assert_false(board.levels[ARM64_WATCHDOG_SPI]);
+	until(board.expiries == 2);
+}
+
+static void test_watchdog_that_is_refreshed(void **state)
+{
+	(void)state;
+	start_watchdog(1000);
+	for (int i = 0; i < 15; i++) {
+		pass_ms(100);
+		put(REFRESH, 0);
+	}
+	assert_int_equal(board.edges[ARM64_WATCHDOG_SPI], 0);
+	/* In the second half, too. */
+	until(board.edges[ARM64_WATCHDOG_SPI] == 1);
+	put(REFRESH, 0);
+	pass_ms(100);
+	assert_int_equal(get(CONTROL), 1);
+	/* Switched off, or in a machine that is reset, it never expires. */
+	put(CONTROL, 0);
+	pass_ms(500);
+	assert_int_equal(get(CONTROL), 0);
+	start_watchdog(100);
+	reset();
+	pass_ms(300);
+	assert_int_equal(board.expiries, 0);
+	assert_int_equal(board.edges[ARM64_WATCHDOG_SPI], 0);
+}
+
+static void test_watchdog_with_wild_values(void **state)
+{
+	(void)state;
+	/* No time at all: it expires at once, and only once. */
+	start_watchdog(0);
+	until(board.expiries > 0);
+	pass_ms(20);
+	assert_int_equal(board.expiries, 1);
+	/* The longest time. */
+	put(CONTROL + 0x08, UINT32_MAX);
+	put(CONTROL + 0x0c, UINT32_MAX);
+	assert_int_equal(read_bytes(CONTROL + 0x08, 8), 0xffffffffffff);
+	pass_ms(20);
+	assert_int_equal(get(CONTROL), 1);
+	put(CONTROL + 0x14, UINT32_MAX);
+	put(CONTROL + 0x10, UINT32_MAX);
+	pass_ms(20);
+	assert_int_equal(get(CONTROL), 1);
+	/* A time that is over. */
+	put(CONTROL + 0x14, 0);
+	put(CONTROL + 0x10, 0);
+	until(get(CONTROL) == 3);
+	assert_int_equal(board.expiries, 1);
+}
+
+/* The driver: frequency, load, enable. */
+static void start_stall_detector(unsigned int cpu, uint32_t hz, uint32_t ticks)
+{
+	uint64_t base = STALL + 16 * cpu;
+
+	put(base + 0xc, hz);
+	put(base + 0x4, ticks);
+	put(base + 0x0, 1);
+}
+
+static void test_stall_detector(void **state)
+{
+	(void)state;
+	assert_int_equal(get(STALL + 0xc), STALL_DETECTOR_FREQUENCY);
+	start_stall_detector(1, 100, 20);
+	start_stall_detector(2, 100, 20);
+	for (int i = 0; i < 4; i++) {
+		board.vcpu_ns[1] += 60 * MS;
+		board.vcpu_ns[2] += 60 * MS;
+		pass_ms(100);
+		assert_int_equal(get(STALL + 16 * 2 + 0x8), 14);
+		/* One of them takes no interrupts any more. */
+		put(STALL + 16 * 2 + 0x4, 20);
+		assert_int_equal(get(STALL + 16 * 2 + 0x8), 20);
+	}
+	until(board.expiries == 1);
+	assert_string_equal(board.what, "the stall detector of vCPU 1");
+	assert_int_equal(get(STALL + 16 * 1 + 0x8), 0);
+	/* It is told again when it recovers and stalls again. */
+	put(STALL + 16 * 1 + 0x4, 10);
+	board.vcpu_ns[1] += 100 * MS;
+	put(STALL + 16 * 2, 0);
+	until(board.expiries == 2);
+}
+
+static void test_a_processor_that_sleeps_does_not_stall(void **state)
+{
+	(void)state;
+	/* The guest is suspended, twice: nobody loads the counter, and nobody runs. */
+	start_stall_detector(0, 100, 20);
+	for (int i = 0; i < 2; i++) {
+		board.vcpu_ns[0] += 50 * MS;
+		pass_ms(300);
+	}
+	assert_int_equal(board.expiries, 0);
+	/* Nor does that keep this program busy. */
+	assert_true(board.loop.sleeps < 30);
+	/* It goes on, and hangs. */
+	board.vcpu_ns[0] += 150 * MS;
+	until(board.expiries == 1);
+}
+
+static void test_stall_detectors_of_a_reset_machine(void **state)
+{
+	(void)state;
+	start_stall_detector(3, 100, 10);
+	start_stall_detector(CPUS, 100, 1); /* there is no such processor */
+	assert_int_equal(get(STALL + 16 * CPUS + 0xc), 0);
+	reset();
+	board.vcpu_ns[3] += 1000 * MS;
+	pass_ms(200);
+	assert_int_equal(board.expiries, 0);
+	/* One that a guest sets as fast as it can does not keep this program busy. */
+	start_stall_detector(0, UINT32_MAX, 1);
+	assert_int_equal(get(STALL + 0xc), 100);
+	pass_ms(100);
+	assert_true(board.loop.sleeps < 100);
+}
+
+static void test_random_accesses(void **state)
+{
+	static const uint64_t bases[] = {
+		UART, RTC, GPIO, CONTROL, REFRESH, STALL, ARM64_PANIC_ADDRESS};
+	uint8_t data[8];
+
+	(void)state;
+	srand(7);
+	for (int i = 0; i < 200000; i++) {
+		uint64_t offset = (uint64_t)rand() % (rand() % 2 ? 0x80 : 0x1000);
+		struct bus_access access = {
+			.address = bases[(size_t)rand() % 7] + offset,
+			.length = 1u << rand() % 4,
+			.write = rand() % 2,
+			.data = data,
+		};
+
+		for (size_t j = 0; j < sizeof(data); j++)
+			data[j] = (uint8_t)rand();
+		bus_access(&board.addresses, &access);
+		if (i % 1000 == 0)
+			turn();
+	}
+	reset();
+	assert_int_equal(get(CONTROL), 0);
+}
+
+int main(void)
+{
+#define BOARD_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		BOARD_TEST(test_identities),
+		BOARD_TEST(test_output),
+		BOARD_TEST(test_input_and_its_interrupt),
+		BOARD_TEST(test_transmitter_interrupt),
+		BOARD_TEST(test_nobody_reads),
+		BOARD_TEST(test_loopback_and_reset),
+		BOARD_TEST(test_clock),
+		BOARD_TEST(test_alarm),
+		BOARD_TEST(test_power_key),
+		BOARD_TEST(test_lines_that_the_guest_drives),
+		BOARD_TEST(test_panic),
+		BOARD_TEST(test_watchdog_expires_in_two_steps),
+		BOARD_TEST(test_watchdog_that_is_refreshed),
+		BOARD_TEST(test_watchdog_with_wild_values),
+		BOARD_TEST(test_stall_detector),
+		BOARD_TEST(test_a_processor_that_sleeps_does_not_stall),
+		BOARD_TEST(test_stall_detectors_of_a_reset_machine),
+		BOARD_TEST(test_random_accesses),
+	};
+
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

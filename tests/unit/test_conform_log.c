@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The log of a conformance guest, whole and as bad consoles leave it, and the reports made from it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/crc32.h"
+#include "runtime/conform_log.h"
+#include "runtime/conform_report.h"
+#include "unit/scratch.h"
+
+/* A guest that writes a log: counts and sums up as the real one does. */
+struct writer {
+	struct conform_log log;
+	unsigned int lines;
+	uint32_t crc;
+};
+
+static void say(struct writer *writer, const char *line)
+{
+	struct error error;
+
+	writer->lines++;
+	writer->crc = crc32_add(crc32_add(writer->crc, line, strlen(line)), "\n", 1);
+	assert_int_equal(conform_log_add(&writer->log, line, &error), 0);
+}
+
+static void say_boot(struct writer *writer, unsigned int number)
+{
+	char line[100];
+
+	writer->lines = 0;
+	writer->crc = 0;
+	snprintf(line, sizeof(line),
+		 "avp-conform: boot %u contract 0.1.0 arch x86-64 entry pvh cpus 2 memory 512 MiB",
+		 number);
+	say(writer, line);
+	say(writer, "avp-conform: hypervisor \"KVMKVMKVM\" model \"\"");
+	say(writer, "avp-conform: device 0 id 2 transport mmio at 0xd0000000 irq 6");
+	say(writer, "TAP version 14");
+	say(writer, "1..4");
+}
+
+static void say_end(struct writer *writer)
+{
+	char line[100];
+	struct error error;
+
+	snprintf(line, sizeof(line),
+		 "avp-conform: end passed 1 failed 1 wedged 0 skipped 1 lines %u crc 0x%08x",
+		 writer->lines, writer->crc);
+	assert_int_equal(conform_log_add(&writer->log, line, &error), 0);
+	conform_log_finish(&writer->log);
+}
+
+static void say_tests(struct writer *writer)
+{
+	say(writer, "avp-conform: begin 1 boot_state");
+	say(writer, "ok 1 - boot_state # AVP-BOOT-001 AVP-BOOT-002");
+	say(writer, "avp-conform: begin 2 mmio_width");
+	say(writer, "not ok 2 - mmio_width # AVP-MMIO-004");
+	say(writer, "  ---");
+	say(writer, "  verdict: fail");
+	say(writer, "  message: \"read <0x3> & not 0x0\"");
+	say(writer, "  at: \"tests/mmio.c:123\"");
+	say(writer, "  ...");
+	say(writer, "ok 3 - pci_capabilities # SKIP no virtio device on PCI");
+	say(writer, "avp-conform: begin 4 blk_flush");
+	say(writer,
+	    "avp-conform: result timer_lateness ns n 3 min 1 p50 2 p90 3 p99 3 max 3 sum 6");
+	say(writer, "avp-conform: bucket timer_lateness 2 1");
+	say(writer, "avp-conform: bucket timer_lateness 4 2");
+	say(writer, "ok 4 - blk_flush # AVP-BLK-009");
+}
+
+static void test_a_whole_log(void **state)
+{
+	struct writer writer = {.lines = 0};
+	struct conform_log *log = &writer.log;
+	struct error error;
+
+	(void)state;
+	assert_int_equal(conform_log_state(log), CONFORM_EMPTY);
+	/* Firmware speaks first, and a kernel may in between. */
+	assert_int_equal(conform_log_add(log, "ok 1 - not ours", &error), 0);
+	say_boot(&writer, 1);
+	assert_int_equal(conform_log_add(log, "U-Boot 2023.01", &error), 0);
+	say_tests(&writer);
+	say_end(&writer);
+	assert_int_equal(conform_log_state(log), CONFORM_COMPLETE);
+	assert_int_equal(log->count, 4);
+	assert_int_equal(conform_log_count(log, CONFORM_PASS), 2);
+	assert_int_equal(conform_log_count(log, CONFORM_FAIL), 1);
+	assert_int_equal(conform_log_count(log, CONFORM_SKIPPED), 1);
+	assert_string_equal(log->tests[1].message, "read <0x3> & not 0x0");
+	assert_string_equal(log->tests[1].at, "tests/mmio.c:123");
+	assert_string_equal(log->tests[0].requirements, "AVP-BOOT-001 AVP-BOOT-002");
+	assert_string_equal(log->tests[2].message, "no virtio device on PCI");
+	assert_int_equal(log->measure_count, 1);
+	assert_int_equal(log->measures[0].buckets[2], 2);
+	assert_int_equal(log->device_count, 1);
+	conform_log_free(log);
+}
+
+static void test_a_log_that_is_cut(void **state)
+{
+	struct writer writer = {.lines = 0};
+
+	(void)state;
+	say_boot(&writer, 1);
+	say_tests(&writer);
+	conform_log_finish(&writer.log);
+	assert_int_equal(conform_log_state(&writer.log), CONFORM_INCOMPLETE);
+	assert_int_equal(conform_log_next(&writer.log), 0);
+	conform_log_free(&writer.log);
+}
+
+static void test_a_console_that_drops(void **state)
+{
+	struct writer writer = {.lines = 0};
+
+	(void)state;
+	/* Of the guest's lines one never arrives; and in another run one has lost a letter. */
+	say_boot(&writer, 1);
+	say_tests(&writer);
+	writer.lines++;
+	say_end(&writer);
+	assert_int_equal(conform_log_state(&writer.log), CONFORM_DAMAGED);
+	conform_log_free(&writer.log);
+	writer = (struct writer){.lines = 0};
+	say_boot(&writer, 1);
+	say_tests(&writer);
+	writer.crc ^= 1;
+	say_end(&writer);
+	assert_int_equal(conform_log_state(&writer.log), CONFORM_DAMAGED);
+	conform_log_free(&writer.log);
+}
+
+static void test_a_test_that_hangs(void **state)
+{
+	struct writer writer = {.lines = 0};
+	struct conform_log *log = &writer.log;
+
+	(void)state;
+	say_boot(&writer, 1);
+	say(&writer, "avp-conform: begin 1 boot_state");
+	say(&writer, "ok 1 - boot_state # AVP-BOOT-001");
+	say(&writer, "avp-conform: begin 2 mmio_width");
+	conform_log_finish(log);
+	assert_int_equal(log->tests[1].verdict, CONFORM_WEDGED);
+	assert_int_equal(conform_log_next(log), 3);
+	say_boot(&writer, 2);
+	say(&writer, "ok 1 - boot_state # SKIP not selected");
+	say(&writer, "ok 2 - mmio_width # SKIP not selected");
+	say(&writer, "avp-conform: begin 3 pci");
+	say(&writer, "not ok 3 - pci # AVP-PCI-001");
+	say(&writer, "  ---");
+	say(&writer, "  verdict: wedged");
+	say(&writer, "  ...");
+	say(&writer, "ok 4 - blk # SKIP not selected");
+	say_end(&writer);
+	assert_int_equal(conform_log_state(log), CONFORM_COMPLETE);
+	assert_int_equal(log->tests[0].verdict, CONFORM_PASS);
+	assert_int_equal(log->tests[1].verdict, CONFORM_WEDGED);
+	assert_int_equal(log->tests[2].verdict, CONFORM_WEDGED);
+	assert_int_equal(log->tests[3].verdict, CONFORM_SKIPPED);
+	assert_true(log->tests[3].left_out);
+	conform_log_free(log);
+}
+
+static void test_nonsense(void **state)
+{
+	static const char *const lines[] = {
+		"avp-conform: boot 1",
+		"1..",
+		"1..99999999999999999999x",
+		"ok",
+		"ok ",
+		"ok 0 - zero",
+		"ok -1 - minus",
+		"not ok 18446744073709551616 - big",
+		"ok 4097 - above",
+		"avp-conform: begin",
+		"avp-conform: begin 0 x",
+		"avp-conform: begin 5000 x",
+		"avp-conform: result",
+		"avp-conform: result a b n 1 min",
+		"avp-conform: bucket a 3 4",
+		"avp-conform: bucket",
+		"  ---",
+		"  message: \"",
+		"  at:",
+		"  ...",
+		"avp-conform: end",
+		"avp-conform: end lines crc",
+	};
+	struct conform_log log = {.tests = NULL};
+	struct error error;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		int result = conform_log_add(&log, lines[i], &error);
+
+		assert_true(result == 0 || result == -EPROTO);
+	}
+	conform_log_finish(&log);
+	assert_int_not_equal(conform_log_state(&log), CONFORM_COMPLETE);
+	conform_log_free(&log);
+}
+
+static char *read_file(const char *path)
+{
+	FILE *file = fopen(path, "re");
+	char *text = calloc(1, 65536);
+
+	assert_non_null(file);
+	assert_true(fread(text, 1, 65535, file) > 0);
+	fclose(file);
+	return text;
+}
+
+static void test_reports(void **state)
+{
+	struct scratch scratch;
+	struct writer writer = {.lines = 0};
+	struct error error = {0};
+	cleanup_free char *junit = NULL, *html = NULL;
+	json_t *root, *test;
+	char path[256];
+
+	(void)state;
+	scratch_make(&scratch);
+	say_boot(&writer, 1);
+	say_tests(&writer);
+	say_end(&writer);
+	snprintf(path, sizeof(path), "%s", scratch_path(&scratch, "out"));
+	assert_int_equal(conform_report_junit(&writer.log, path, &error), 0);
+	junit = read_file(path);
+	assert_non_null(strstr(junit, "tests=\"4\" failures=\"1\" errors=\"0\" skipped=\"1\""));
+	assert_non_null(strstr(junit, "read &lt;0x3&gt; &amp; not 0x0"));
+	assert_int_equal(conform_report_html(&writer.log, path, &error), 0);
+	html = read_file(path);
+	assert_non_null(strstr(html, "timer_lateness"));
+	assert_null(strstr(html, "<0x3>"));
+	assert_int_equal(conform_report_json(&writer.log, path, &error), 0);
+	root = json_load_file(path, 0, NULL);
+	assert_non_null(root);
+	test = json_array_get(json_object_get(root, "tests"), 3);
+	assert_string_equal(json_string_value(json_object_get(test, "chapter")), "BLK");
+	assert_string_equal(json_string_value(json_object_get(root, "log")), "complete");
+	json_decref(root);
+	/* A log that is not whole is an error in every build server. */
+	writer.log.ended = false;
+	assert_int_equal(conform_report_junit(&writer.log, path, &error), 0);
+	free(junit);
+	junit = read_file(path);
+	assert_non_null(strstr(junit, "errors=\"1\""));
+	assert_int_not_equal(conform_report_json(&writer.log, "/nowhere/x", &error), 0);
+	conform_log_free(&writer.log);
+	scratch_remove(&scratch);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_whole_log),
+		cmocka_unit_test(test_a_log_that_is_cut),
+		cmocka_unit_test(test_a_console_that_drops),
+		cmocka_unit_test(test_a_test_that_hangs),
+		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_reports),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * KVM behind the interface of a hypervisor. Guests are a few 32-bit instructions, started as by PVH:
+ * a KVM that runs no 64-bit guest may still run those. Skipped where /dev/kvm can't be opened.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "monitor/kvm_private.h"
+#include "monitor/loop_thread.h"
+
+#define MEMORY_SIZE	(UINT64_C(2) << 20)
+#define CODE_ADDRESS	0x100000
+#define PORT		0x123
+#define MMIO		0xd0000050
+#define IRQ		10
+#define MSR_MISC_ENABLE 0x1a0
+/* How long a vCPU may take to be interrupted: for ever, as far as a person is concerned. */
+#define LOST_S 60
+
+struct stage {
+	int kvm_fd;
+	uint8_t *memory;
+	struct hypervisor *hypervisor;
+	struct vcpu *vcpu;
+};
+
+static const struct hypervisor_ops *ops(const struct stage *stage)
+{
+	return stage->hypervisor->ops;
+}
+
+static int set_up(void **state)
+{
+	static struct stage stage;
+	struct hypervisor_setup setup = {.cpus = 1, .memory = MEMORY_SIZE};
+	struct error error;
+
+	stage = (struct stage){.kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC)};
+	*state = &stage;
+	if (stage.kvm_fd < 0) {
+		print_message("skipped: /dev/kvm: %s\n", strerror(errno));
+		return 0;
+	}
+	stage.memory =
+		mmap(NULL, MEMORY_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(stage.memory != MAP_FAILED);
+	setup.kvm_fd = stage.kvm_fd;
+	if (kvm_choose_variant(&setup, &error) < 0 ||
+	    kvm_create(&stage.hypervisor, &setup, &error) < 0 ||
+	    ops(&stage)->add_memory(stage.hypervisor, 0, MEMORY_SIZE, stage.memory, &error) < 0)
+		fail_msg("%s", error.message);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct stage *stage = *state;
+
+	if (stage->kvm_fd < 0)
+		return 0;
+	if (stage->vcpu)
+		ops(stage)->vcpu_free(stage->vcpu);
+	ops(stage)->free(stage->hypervisor);
+	munmap(stage->memory, MEMORY_SIZE);
+	close(stage->kvm_fd);
+	return 0;
+}
+
+/* The stage of a test, which is skipped when there is none. */
+static struct stage *get(void **state)
+{
+	struct stage *stage = *state;
+
+	if (stage->kvm_fd < 0)
+		skip();
+	return stage;
+}
+
+static void make_vcpu(struct stage *stage, const uint8_t *code, size_t size)
+{
+	const struct boot_entry entry = {.protocol = BOOT_PVH, .address = CODE_ADDRESS};
+	struct error error;
+
+	memcpy(stage->memory + CODE_ADDRESS, code, size);
+	if (ops(stage)->vcpu_create(stage->hypervisor, 0, &entry, &stage->vcpu, &error) < 0)
+		fail_msg("%s", error.message);
+}
+
+static void test_memory_has_its_limit(void **state)
+{
+	struct stage *stage = get(state);
+	struct error error;
+
+	assert_int_equal(ops(stage)->add_memory(stage->hypervisor, MEMORY_SIZE / 2, MEMORY_SIZE,
+						stage->memory, &error),
+			 -EEXIST);
+	for (int i = 1; i < MONITOR_MEMORY_RANGES; i++)
+		assert_int_equal(ops(stage)->add_memory(stage->hypervisor, i * MEMORY_SIZE, 4096,
+							stage->memory, &error),
+				 0);
+	assert_int_equal(ops(stage)->add_memory(stage->hypervisor, 64 * MEMORY_SIZE, 4096,
+						stage->memory, &error),
+			 -ENOSPC);
+}
+
+static void test_kicks(void **state)
+{
+	struct stage *stage = get(state);
+	struct hypervisor_kick kick = {MMIO, 4, 1, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	struct hypervisor_kick other = {MMIO, 4, 2, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	struct hypervisor_kick equal = {MMIO, 4, 1, other.fd};
+	struct hypervisor *hypervisor = stage->hypervisor;
+	struct error error;
+
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(ops(stage)->add_kick(hypervisor, &kick, &error), 0);
+		assert_int_equal(ops(stage)->add_kick(hypervisor, &equal, &error), -EEXIST);
+		assert_int_equal(ops(stage)->add_kick(hypervisor, &other, &error), 0);
+		assert_int_equal(ops(stage)->remove_kick(hypervisor, &equal, &error), -ENOENT);
+		assert_int_equal(ops(stage)->remove_kick(hypervisor, &kick, &error), 0);
+		assert_int_equal(ops(stage)->remove_kick(hypervisor, &other, &error), 0);
+		assert_int_equal(ops(stage)->remove_kick(hypervisor, &kick, &error), -ENOENT);
+	}
+	close(kick.fd);
+	close(other.fd);
+}
+
+static void test_interrupts(void **state)
+{
+	struct stage *stage = get(state);
+	struct hypervisor *hypervisor = stage->hypervisor;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	struct error error;
+
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(ops(stage)->add_interrupt(hypervisor, IRQ, fd, &error), 0);
+		assert_int_equal(ops(stage)->add_interrupt(hypervisor, IRQ, fd, &error), -EBUSY);
+		assert_int_equal(eventfd_write(fd, 1), 0);
+		assert_int_equal(ops(stage)->remove_interrupt(hypervisor, IRQ, fd, &error), 0);
+	}
+	assert_int_equal(ops(stage)->set_interrupt(hypervisor, IRQ, true), 0);
+	assert_int_equal(ops(stage)->set_interrupt(hypervisor, IRQ, false), 0);
+	close(fd);
+}
+
+static const uint8_t code_exits[] = {
+	0x66, 0xba, PORT & 0xff, PORT >> 8, /* mov dx, PORT */
+	0xb0, 0x5a,			    /* mov al, 0x5a */
+	0xee,				    /* out dx, al */
+	0xec,				    /* in al, dx */
+	0xee,				    /* out dx, al */
+	/* mov dword [MMIO], 1, and 2 */
+	0xc7, 0x05, 0x50, 0x00, 0x00, 0xd0, 0x01, 0x00, 0x00, 0x00, /* */
+	0xc7, 0x05, 0x50, 0x00, 0x00, 0xd0, 0x02, 0x00, 0x00, 0x00, /* */
+	0xa1, 0x50, 0x00, 0x00, 0xd0,				    /* mov eax, [MMIO] */
+	0x66, 0xef,						    /* out dx, ax */
+	0x0f, 0x0b, /* ud2: without an interrupt table a triple fault */
+};
+
+static void expect_access(struct stage *stage, struct vcpu_exit *exit, enum vcpu_exit_kind kind,
+			  uint64_t address, uint32_t length, bool write)
+{
+	ops(stage)->vcpu_run(stage->vcpu, exit);
+	if (exit->kind == VCPU_EXIT_FAILED)
+		fail_msg("%s", exit->reason);
+	assert_int_equal(exit->kind, kind);
+	assert_int_equal(exit->access.address, address);
+	assert_int_equal(exit->access.length, length);
+	assert_int_equal(exit->access.write, write);
+}
+
+static void test_exits(void **state)
+{
+	struct stage *stage = get(state);
+	struct hypervisor_kick kick = {MMIO, 4, 1, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	struct vcpu_exit exit;
+	struct error error;
+	eventfd_t count;
+
+	make_vcpu(stage, code_exits, sizeof(code_exits));
+	assert_int_equal(ops(stage)->add_kick(stage->hypervisor, &kick, &error), 0);
+	expect_access(stage, &exit, VCPU_EXIT_PORT, PORT, 1, true);
+	assert_int_equal(exit.count, 1);
+	assert_int_equal(bus_value(&exit.access), 0x5a);
+	expect_access(stage, &exit, VCPU_EXIT_PORT, PORT, 1, false);
+	bus_answer(&exit.access, 0xa5);
+	expect_access(stage, &exit, VCPU_EXIT_PORT, PORT, 1, true);
+	assert_int_equal(bus_value(&exit.access), 0xa5);
+	/* The write of 1 is a kick, that of 2 is none. */
+	expect_access(stage, &exit, VCPU_EXIT_MMIO, MMIO, 4, true);
+	assert_int_equal(bus_value(&exit.access), 2);
+	assert_int_equal(eventfd_read(kick.fd, &count), 0);
+	assert_int_equal(count, 1);
+	expect_access(stage, &exit, VCPU_EXIT_MMIO, MMIO, 4, false);
+	bus_answer(&exit.access, 0x12345678);
+	expect_access(stage, &exit, VCPU_EXIT_PORT, PORT, 2, true);
+	assert_int_equal(bus_value(&exit.access), 0x5678);
+	ops(stage)->vcpu_run(stage->vcpu, &exit);
+	assert_int_equal(exit.kind, VCPU_EXIT_RESET);
+	assert_true(exit.fault);
+	close(kick.fd);
+}
+
+static uint64_t read_msr(int vcpu_fd, uint32_t index)
+{
+	uint64_t storage[(sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)) / 8] = {0};
+	struct kvm_msrs *msrs = (struct kvm_msrs *)storage;
+
+	msrs->nmsrs = 1;
+	msrs->entries[0].index = index;
+	assert_int_equal(ioctl(vcpu_fd, KVM_GET_MSRS, msrs), 1);
+	return msrs->entries[0].data;
+}
+
+/* What KVM says there of its own is left as it is. */
+static void test_miscellaneous_features(void **state)
+{
+	struct stage *stage = get(state);
+	int machine = ioctl(stage->kvm_fd, KVM_CREATE_VM, 0);
+	int vcpu = ioctl(machine, KVM_CREATE_VCPU, 0);
+
+	make_vcpu(stage, code_exits, sizeof(code_exits));
+	assert_int_equal(read_msr(stage->vcpu->fd, MSR_MISC_ENABLE),
+			 read_msr(vcpu, MSR_MISC_ENABLE) | 1);
+	close(vcpu);
+	close(machine);
+}
+
+/*
+ * A vCPU in its thread, and who interrupts it again and again, each at times that are left to chance.
+ * Every call is answered by a run that returns after it.
+ */
+struct chase {
+	struct stage *stage;
+	pthread_t thread;
+	atomic_uint asked; /* how often it was interrupted */
+	atomic_uint seen;  /* what was asked when a run last returned for it */
+	atomic_bool stop;
+	sem_t start, ready, answered;
+	unsigned int seed, pause, ports;
+	char failure[250];
+};
+
+static void pause_for(unsigned int *seed, unsigned int limit)
+{
+	for (volatile unsigned int i = limit ? (unsigned int)rand_r(seed) % limit : 0; i > 0; i--)
+		;
+}
+
+static void *run_vcpu(void *context)
+{
+	struct chase *chase = context;
+	struct vcpu_exit exit;
+
+	sem_post(&chase->ready);
+	sem_wait(&chase->start);
+	while (!atomic_load(&chase->stop)) {
+		unsigned int asked;
+
+		ops(chase->stage)->vcpu_run(chase->stage->vcpu, &exit);
+		if (exit.kind == VCPU_EXIT_PORT) {
+			chase->ports++;
+		} else if (exit.kind != VCPU_EXIT_NONE) {
+			snprintf(chase->failure, sizeof(chase->failure), "exit %d: %s", exit.kind,
+				 exit.kind == VCPU_EXIT_FAILED ? exit.reason : "");
+			sem_post(&chase->answered);
+			return NULL;
+		}
+		asked = atomic_load(&chase->asked);
+		if (exit.kind == VCPU_EXIT_NONE && asked != atomic_load(&chase->seen)) {
+			atomic_store(&chase->seen, asked);
+			sem_post(&chase->answered);
+		}
+		pause_for(&chase->seed, chase->pause);
+	}
+	return NULL;
+}
+
+static void interrupt(struct chase *chase)
+{
+	atomic_fetch_add(&chase->asked, 1);
+	ops(chase->stage)->vcpu_interrupt(chase->stage->vcpu, (unsigned long)chase->thread);
+}
+
+static void expect_answer(struct chase *chase)
+{
+	struct timespec limit;
+	int result;
+
+	clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_sec += LOST_S;
+	do
+		result = sem_timedwait(&chase->answered, &limit);
+	while (result < 0 ? errno == EINTR :
+			    !chase->failure[0] &&
+				    atomic_load(&chase->seen) != atomic_load(&chase->asked));
+	if (result < 0 || chase->failure[0]) {
+		/* The thread may never end: there is nothing to go back to. */
+		fprintf(stderr, "interrupt %u: %s\n", atomic_load(&chase->asked),
+			result < 0 ? "lost" : chase->failure);
+		abort();
+	}
+}
+
+/* @pause, and @own_pause of the vCPU between its runs: turns of an empty loop, at most. */
+static void chase(struct stage *stage, const uint8_t *code, size_t size, unsigned int rounds,
+		  unsigned int pause, unsigned int own_pause)
+{
+	struct chase chase = {.stage = stage, .seed = 7, .pause = own_pause};
+	unsigned int seed = 3;
+
+	make_vcpu(stage, code, size);
+	sem_init(&chase.start, 0, 0);
+	sem_init(&chase.ready, 0, 0);
+	sem_init(&chase.answered, 0, 0);
+	assert_int_equal(monitor_thread_create(&chase.thread, run_vcpu, &chase), 0);
+	/* Before its first run, from which it would not return by itself. */
+	sem_wait(&chase.ready);
+	interrupt(&chase);
+	sem_post(&chase.start);
+	expect_answer(&chase);
+	for (unsigned int i = 0; i < rounds; i++) {
+		pause_for(&seed, i % 3 ? pause : 0);
+		interrupt(&chase);
+		/* Others while the first is on its way. */
+		for (unsigned int j = (unsigned int)rand_r(&seed) % 3; j > 0; j--) {
+			pause_for(&seed, 3000);
+			interrupt(&chase);
+		}
+		expect_answer(&chase);
+	}
+	atomic_store(&chase.stop, true);
+	interrupt(&chase);
+	assert_int_equal(pthread_join(chase.thread, NULL), 0);
+	sem_destroy(&chase.start);
+	sem_destroy(&chase.ready);
+	sem_destroy(&chase.answered);
+}
+
+static const uint8_t code_loop[] = {0xeb, 0xfe};	     /* jmp to itself */
+static const uint8_t code_halt[] = {0xfa, 0xf4, 0xeb, 0xfd}; /* cli; hlt; jmp to the hlt */
+static const uint8_t code_ports[] = {
+	0x66, 0xba, PORT & 0xff, PORT >> 8, /* mov dx, PORT */
+	0xee,				    /* out dx, al */
+	0xeb, 0xfd,			    /* jmp to the out */
+};
+
+static void test_interrupt_of_a_loop(void **state)
+{
+	chase(get(state), code_loop, sizeof(code_loop), 3000, 20000, 0);
+}
+
+static void test_interrupt_around_runs(void **state)
+{
+	chase(get(state), code_loop, sizeof(code_loop), 10000, 2000, 2000);
+}
+
+static void test_interrupt_of_a_halt(void **state)
+{
+	chase(get(state), code_halt, sizeof(code_halt), 3000, 20000, 200);
+}
+
+static void test_interrupt_among_exits(void **state)
+{
+	chase(get(state), code_ports, sizeof(code_ports), 3000, 5000, 100);
+}
+
+int main(void)
+{
+#define STAGE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		STAGE_TEST(test_memory_has_its_limit),
+		STAGE_TEST(test_kicks),
+		STAGE_TEST(test_interrupts),
+		STAGE_TEST(test_exits),
+		STAGE_TEST(test_miscellaneous_features),
+		STAGE_TEST(test_interrupt_of_a_loop),
+		STAGE_TEST(test_interrupt_around_runs),
+		STAGE_TEST(test_interrupt_of_a_halt),
+		STAGE_TEST(test_interrupt_among_exits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Log lines of a child, which the test plays, as they come out on standard error. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/log_limit.h"
+#include "runtime/log_relay.h"
+
+struct fixture {
+	struct event_loop loop;
+	struct log_relay relay;
+	int writer, log, saved;
+	char text[1 << 20];
+};
+
+static int set_up(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct error error;
+
+	log_set_level(LOG_INFO);
+	log_set_format(LOG_FORMAT_TEXT);
+	/* A file takes whatever is written. */
+	f->log = memfd_create("log", MFD_CLOEXEC);
+	f->saved = dup(STDERR_FILENO);
+	dup2(f->log, STDERR_FILENO);
+	f->relay.name = "disk0";
+	assert_int_equal(event_loop_init(&f->loop, 0, &error), 0);
+	assert_int_equal(log_relay_open(&f->relay, &f->loop, &f->writer, &error), 0);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	log_relay_close(&f->relay);
+	close(f->writer);
+	event_loop_close(&f->loop);
+	dup2(f->saved, STDERR_FILENO);
+	close(f->saved);
+	close(f->log);
+	free(f);
+	return 0;
+}
+
+/* The child writes this; what is logged since the last call must be that. */
+static void expect(struct fixture *f, const char *written, const char *logged)
+{
+	ssize_t length;
+
+	assert_int_equal(write(f->writer, written, strlen(written)), strlen(written));
+	log_relay_drain(&f->relay);
+	length = pread(f->log, f->text, sizeof(f->text) - 1, 0);
+	f->text[length] = 0;
+	assert_string_equal(f->text, logged);
+	assert_int_equal(ftruncate(f->log, 0), 0);
+	lseek(f->log, 0, SEEK_SET);
+}
+
+static void test_lines_are_the_childs(void **state)
+{
+	struct fixture *f = *state;
+
+	log_relay_let_through(&f->relay);
+	expect(f, "warning block: slow\n", "warning disk0: slow\n");
+	expect(f, "error run: the guest: gone\n", "error disk0: the guest: gone\n");
+	expect(f, "{\"level\":\"info\",\"component\":\"run\",\"msg\":\"x\\u009b\\ny\"}\n",
+	       "info disk0: x???y\n");
+	expect(f, "{\"level\":\"info\"}\n", "warning disk0: {\"level\":\"info\"}\n");
+	expect(f, "malloc(): corrupted\n", "warning disk0: malloc(): corrupted\n");
+	expect(f, "error\n", "warning disk0: error\n");
+	/* Also by the level of this process. */
+	expect(f, "debug block: detail\n", "");
+	log_set_format(LOG_FORMAT_JSON);
+	expect(f, "", "");
+	log_set_format(LOG_FORMAT_TEXT);
+	f->relay.name = NULL;
+	expect(f, "info monitor\x1b: up\n", "info monitor?: up\n");
+}
+
+static void test_last_line_is_held_back(void **state)
+{
+	struct fixture *f = *state;
+	char message[64];
+
+	expect(f, "info block: first\nerror block: file: is bad\n", "info disk0: first\n");
+	log_relay_take_message(&f->relay, message, sizeof(message));
+	assert_string_equal(message, "file: is bad");
+	log_relay_take_message(&f->relay, message, sizeof(message));
+	assert_string_equal(message, "");
+	expect(f, "{\"level\":\"error\",\"msg\":\"a\\nb\"}\n", "");
+	log_relay_take_message(&f->relay, message, sizeof(message));
+	assert_string_equal(message, "a?b");
+	expect(f, "info block: ready\n", "");
+	log_relay_let_through(&f->relay);
+	expect(f, "", "info disk0: ready\n");
+}
+
+static void test_flood_is_cut(void **state)
+{
+	struct fixture *f = *state;
+	unsigned int lines = 0, left_out;
+	char *last = f->text;
+	ssize_t length;
+
+	log_relay_let_through(&f->relay);
+	for (int i = 0; i < 100; i++) {
+		for (int j = 0; j < 100; j++)
+			assert_int_equal(write(f->writer, "info block: x\n", 14), 14);
+		log_relay_drain(&f->relay);
+	}
+	log_relay_close(&f->relay);
+	length = pread(f->log, f->text, sizeof(f->text) - 1, 0);
+	f->text[length] = 0;
+	for (char *at = f->text; (at = strstr(at, "info disk0: x\n")); last = at)
+		lines++, at += 14;
+	assert_in_range(lines, 1000, 9000);
+	assert_int_equal(
+		sscanf(last, "warning disk0: %u lines of its process are left out", &left_out), 1);
+	assert_in_range(lines + left_out, 1001, 10000);
+}
+
+static void test_limit_refills(void **state)
+{
+	struct log_limit limit = {.burst = 3, .interval_ms = 100};
+
+	for (int i = 0; i < 3; i++)
+		assert_true(log_limit_take(&limit, 5000));
+	assert_false(log_limit_take(&limit, 5000));
+	assert_false(log_limit_take(&limit, 5099));
+	assert_int_equal(limit.suppressed, 2);
+	assert_true(log_limit_take(&limit, 5100));
+	assert_false(log_limit_take(&limit, 5199));
+	/* No more than the burst, however long it was quiet. */
+	for (int i = 0; i < 3; i++)
+		assert_true(log_limit_take(&limit, 1000000));
+	assert_false(log_limit_take(&limit, 1000000));
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_lines_are_the_childs),
+		TEST(test_last_line_is_held_back),
+		TEST(test_flood_is_cut),
+		cmocka_unit_test(test_limit_refills),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The guest's memory, and files on their way into it; huge pages as far as a machine goes that has
+ * none set aside (tests/lab/amd64/huge-pages has some).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "monitor/boot_file.h"
+#include "monitor/memory.h"
+
+#define MIB (UINT64_C(1) << 20)
+
+static void load_file(struct monitor_memory *memory)
+{
+	struct boot_file file;
+	struct error error;
+	uint8_t data[10000];
+	int fd = memfd_create("file", MFD_CLOEXEC);
+
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (uint8_t)(i * 7);
+	assert_int_equal(pwrite(fd, data, sizeof(data), 0), sizeof(data));
+	assert_int_equal(boot_file_open(&file, fd, "FILE", "a file", &error), 0);
+	memset(memory->host + 0x1000, 0xff, 0x4000);
+	assert_int_equal(boot_file_load(memory, &file, 123, 0x1234, 8000, 9000, &error), 0);
+	assert_int_equal(memory->host[0x1233], 0xff);
+	assert_memory_equal(memory->host + 0x1234, data + 123, 8000);
+	for (size_t i = 8000; i < 9000; i++)
+		assert_int_equal(memory->host[0x1234 + i], 0);
+	assert_int_equal(memory->host[0x1234 + 9000], 0xff);
+	assert_int_equal(boot_file_load(memory, &file, 0, 2 * MIB - 100, 8000, 8000, &error),
+			 -EINVAL);
+	assert_non_null(strstr(error.message, "does not fit"));
+	/* It is cut short after it was looked at. */
+	assert_int_equal(ftruncate(fd, 4096), 0);
+	assert_int_equal(boot_file_load(memory, &file, 0, 0x1234, 9000, 9000, &error), -EINVAL);
+	assert_non_null(strstr(error.message, "is truncated"));
+	close(fd);
+}
+
+static void test_files(void **state)
+{
+	const struct memory_range range = {0, 2 * MIB};
+	struct monitor_memory memory;
+
+	(void)state;
+	assert_int_equal(monitor_memory_open(&memory, &range, 1, false, NULL), 0);
+	load_file(&memory);
+	/* As into huge pages, by the other way. */
+	memory.huge_pages = true;
+	load_file(&memory);
+	monitor_memory_close(&memory);
+}
+
+static void test_huge_pages(void **state)
+{
+	/* Multiples of any huge page; the second range, or the first, of none. */
+	const struct memory_range odd[][2] = {
+		{{0, 1024 * MIB}, {4096 * MIB, 1024 * MIB + 65536}},
+		{{0, 1024 * MIB - 65536}, {4096 * MIB, 65536}},
+	};
+	const struct memory_range vast = {0, UINT64_C(1) << 42};
+	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+	struct monitor_memory memory;
+	struct error error;
+
+	(void)state;
+	if (fd < 0)
+		skip();
+	close(fd);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(monitor_memory_open(&memory, odd[i], 2, true, &error), -EINVAL);
+		assert_true(error.usage);
+		assert_non_null(strstr(error.message, "huge pages of"));
+		assert_int_equal(memory.fd, -1);
+	}
+	/* Too few are told of here, not by the end of the process that touches them. */
+	assert_int_equal(monitor_memory_open(&memory, &vast, 1, true, &error), -ENOMEM);
+	assert_non_null(strstr(error.message, "nr_hugepages"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_huge_pages),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

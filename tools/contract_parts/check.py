@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""`tools/contract check`: the form of all chapters, and that tests and requirements know each other."""
+
+import re
+
+from . import schema
+
+COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|/\*.*?\*/|//[^\n]*', re.S)
+TEST = re.compile(r'\bTEST\(\s*(\w+)\s*,\s*((?:"[^"]*"\s*)+)')
+
+
+def registered(root):
+    """Tests of the conformance guest: (file, line, name, ids); None where there is no such guest."""
+    directory = root / "guest/conform/tests"
+    if not directory.is_dir():
+        return None
+    tests = []
+    for path in sorted(directory.rglob("*.c")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        # Comments go, their lines stay.
+        text = COMMENT.sub(
+            lambda found: found[0] if found[0][0] == '"' else "\n" * found[0].count("\n"), text
+        )
+        for found in TEST.finditer(text):
+            ids = " ".join(re.findall(r'"([^"]*)"', found[2])).split()
+            line = text.count("\n", 0, found.start()) + 1
+            tests.append((str(path.relative_to(root)), line, found[1], ids))
+    return tests
+
+
+def check_chapter(chapter, prefixes, orders, report):
+    """One chapter; (requirement id, line, kind, test) of each test that it names."""
+    place = f"contract/{chapter.name}.toml"
+    say = lambda key, what: report.add(place, chapter.top.get(key, 1), key, what)
+    good = schema.check_keys(chapter.data, schema.CHAPTER, set(), say)
+    prefix = chapter.data.get("prefix") if "prefix" in good else "PREFIX"
+    if "prefix" in good:
+        if not re.fullmatch(r"[A-Z][A-Z0-9]*", prefix):
+            say("prefix", f"'{prefix}' is no prefix; use capital letters and digits")
+        if prefixes[prefix] != chapter.name:
+            say("prefix", f"'{prefix}' belongs to {prefixes[prefix]}.toml; choose another one")
+    if "order" in good and orders.setdefault(chapter.data["order"], chapter.name) != chapter.name:
+        other = orders[chapter.data["order"]]
+        say("order", f"{chapter.data['order']} is the order of {other}.toml as well; choose another one")
+    if "requirement" not in good:
+        return
+    known = {name.lower() for name in prefixes}
+    last = 0
+    for index, requirement in enumerate(chapter.data["requirement"]):
+        if not isinstance(requirement, dict):
+            say("requirement", "each entry must be a table; write [[requirement]]")
+            continue
+        told = lambda key, what, at=index: report.add(
+            place, chapter.line("requirement", at, key), key, what
+        )
+        last, tests = schema.check_requirement(requirement, prefix, known, last, told)
+        for kind, test in tests:
+            yield requirement.get("id"), chapter.line("requirement", index, "verify"), kind, test
+
+
+def check_tests(root, chapters, named, report):
+    """Named tests exist; registered ones name requirements that name them."""
+    lab = {path.name for path in (root / "tests/lab").rglob("*") if path.is_file()}
+    guest = registered(root)
+    known = {name for _, _, name, _ in guest or []}
+    for place, line, _, kind, test in named:
+        if kind == "lab" and test not in lab:
+            report.add(place, line, "verify", f"there is no scenario '{test}' below tests/lab; correct the name")
+        elif kind == "unit" and not (root / f"tests/unit/{test}.c").is_file():
+            report.add(place, line, "verify", f"there is no tests/unit/{test}.c; correct the name")
+        elif kind == "conformance" and guest is not None and test not in known:
+            report.add(place, line, "verify", f"no test '{test}' is registered in guest/conform/tests; write it, or correct the name")
+    if guest is None:
+        return
+    ids = {entry.get("id") for chapter in chapters for entry in chapter.requirements}
+    pairs = {(owner, test) for _, _, owner, kind, test in named if kind == "conformance"}
+    first, covers = {}, set()
+    for place, line, name, covered in guest:
+        if name in first:
+            report.add(place, line, name, f"is registered in {first[name]} as well; choose another name")
+        first.setdefault(name, f"{place}:{line}")
+        if not covered:
+            report.add(place, line, name, "names no requirement; name at least one by its id")
+        for identity in covered:
+            covers.add((identity, name))
+            if identity not in ids:
+                report.add(place, line, name, f"there is no requirement {identity}; correct the id")
+            elif (identity, name) not in pairs:
+                report.add(place, line, name, f"{identity} does not name this test; add it to its verify, or drop the id here")
+    for place, line, owner, kind, test in named:
+        if kind == "conformance" and test in known and (owner, test) not in covers:
+            report.add(place, line, "verify", f"'{test}' is registered in {first[test]} without {owner}; add the id there")
+
+
+def check(root, chapters, version, report):
+    """Everything; the problems are in the report."""
+    unreadable = bool(report.problems)
+    prefixes, orders, named = {}, {}, []
+    for chapter in chapters:
+        prefix = chapter.data.get("prefix")
+        if isinstance(prefix, str):
+            prefixes.setdefault(prefix, chapter.name)
+    for chapter in chapters:
+        place = f"contract/{chapter.name}.toml"
+        for owner, line, kind, test in check_chapter(chapter, prefixes, orders, report):
+            named.append((place, line, owner, kind, test))
+    if version:
+        schema.check_version(version, report)
+    # Ids of a file that could not be read would all seem to be missing.
+    if not unreadable:
+        check_tests(root, chapters, named, report)
