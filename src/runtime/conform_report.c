@@ -217,10 +217,10 @@ static json_t *describe_test(const struct conform_test *test, size_t number)
 {
 	char chapter[CONFORM_CHAPTER_LENGTH];
 
-	return json_pack("{s:I,s:s,s:s,s:s,s:o,s:s,s:s}", "number", (json_int_t)number, "name",
+	return json_pack("{s:I,s:s,s:s,s:s,s:o,s:s,s:s}", "number", (json_int_t)number, "test",
 			 test->name, "chapter", conform_chapter(chapter, test), "verdict",
 			 conform_verdict_name(test->verdict), "requirements",
-			 list_requirements(test->requirements), "message", test->message, "at",
+			 list_requirements(test->requirements), "reason", test->message, "at",
 			 test->at);
 }
 
@@ -258,8 +258,8 @@ static json_t *describe_log(const struct conform_log *log)
 				    json_integer((json_int_t)conform_log_count(log, i)));
 	return json_pack("{s:s,s:s,s:s,s:I,s:o,s:o,s:o,s:o}", "log",
 			 conform_state_describe(conform_log_state(log)), "boot", log->boot,
-			 "hypervisor", log->hypervisor, "boots", (json_int_t)log->boots, "counts",
-			 counts, "devices", devices, "tests", tests, "measures", measures);
+			 "engine", log->hypervisor, "boots", (json_int_t)log->boots, "counts",
+			 counts, "devices", devices, "results", tests, "measures", measures);
 }
 
 int conform_report_json(const struct conform_log *log, const char *path, struct error *error)

@@ -256,7 +256,7 @@ static void test_reports(void **state)
 	assert_int_equal(conform_report_json(&writer.log, path, &error), 0);
 	root = json_load_file(path, 0, NULL);
 	assert_non_null(root);
-	test = json_array_get(json_object_get(root, "tests"), 3);
+	test = json_array_get(json_object_get(root, "results"), 3);
 	assert_string_equal(json_string_value(json_object_get(test, "chapter")), "BLK");
 	assert_string_equal(json_string_value(json_object_get(root, "log")), "complete");
 	json_decref(root);

@@ -440,7 +440,7 @@ static void expect_notifications(uint64_t format)
 	}
 }
 
-TEST(ring_split_notify, "AVP-RING-023 AVP-IRQ-001", .limit_ms = 20000)
+TEST(ring_split_notify, "AVP-RING-023", .limit_ms = 20000)
 {
 	expect_notifications(SPLIT);
 }
