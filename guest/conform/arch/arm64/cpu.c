@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Processors and power, by PSCI (Arm DEN 0022).
+ */
+#include "arch/arch.h"
+#include "arch/arm64/arm64.h"
+#include "pages.h"
+#include "test.h"
+
+#define STACK_SIZE 16384
+
+extern uint8_t secondary_start[];
+
+/* What secondary_start finds by its context: the stack first, then where the level goes. */
+struct context {
+	uint8_t *stack;
+	uint64_t level;
+	uint64_t cpu;
+};
+
+static struct {
+	struct context context;
+	void (*function)(void *argument);
+	void *argument;
+	volatile bool entered;
+} processors[CPUS_MAX];
+
+void arm64_secondary(struct context *context);
+
+int64_t arm64_call(uint64_t function, uint64_t a, uint64_t b, uint64_t c)
+{
+	register uint64_t x0 __asm__("x0") = function;
+	register uint64_t x1 __asm__("x1") = a;
+	register uint64_t x2 __asm__("x2") = b;
+	register uint64_t x3 __asm__("x3") = c;
+
+	if (arm64_platform.conduit == CONDUIT_SMC)
+		__asm__ volatile("smc #0"
+				 : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)
+				 :
+				 : "memory", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12",
+				   "x13", "x14", "x15", "x16", "x17");
+	else
+		__asm__ volatile("hvc #0"
+				 : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)
+				 :
+				 : "memory", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12",
+				   "x13", "x14", "x15", "x16", "x17");
+	/* Errors of functions of 32 bits fill the lower half only. */
+	return (int64_t)(int32_t)x0;
+}
+
+void arch_power_off(void)
+{
+	if (arm64_platform.conduit != CONDUIT_NONE)
+		arm64_call(PSCI_SYSTEM_OFF, 0, 0, 0);
+}
+
+unsigned int cpu_self(void)
+{
+	uint64_t id = read_register(mpidr_el1) & UINT64_C(0xff00ffffff);
+
+	for (unsigned int i = 0; i < machine.cpu_count; i++)
+		if (machine.cpu_ids[i] == id)
+			return i;
+	return 0;
+}
+
+void arm64_secondary(struct context *context)
+{
+	unsigned int cpu = (unsigned int)context->cpu;
+
+	arm64_start_gic_cpu();
+	processors[cpu].entered = true;
+	cpu_run(cpu, processors[cpu].function, processors[cpu].argument);
+	arch_timer_set(UINT64_MAX);
+	arch_interrupts_off();
+	arm64_call(PSCI_CPU_OFF, 0, 0, 0);
+}
+
+bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64_t *code)
+{
+	uint64_t until;
+
+	*code = -1;
+	if (!arm64_platform.has_psci)
+		return false;
+	processors[cpu].context = (struct context){
+		.stack = (uint8_t *)pages_get(STACK_SIZE) + STACK_SIZE, .cpu = cpu};
+	processors[cpu].function = function;
+	processors[cpu].argument = argument;
+	processors[cpu].entered = false;
+	/* The other one reads it with its caches off. */
+	__asm__ volatile("dc cvac, %0; dsb sy" : : "r"(&processors[cpu].context) : "memory");
+	*code = arm64_call(PSCI_CPU_ON, machine.cpu_ids[cpu], (uint64_t)secondary_start,
+			   (uint64_t)&processors[cpu].context);
+	if (*code != 0)
+		return false;
+	until = arch_ticks() + ns_to_ticks(UINT64_C(1000000000) * option_number("slow", 1));
+	while (!processors[cpu].entered && arch_ticks() < until)
+		arch_relax();
+	return processors[cpu].entered;
+}
+
+bool cpu_is_off(unsigned int cpu)
+{
+	return arm64_call(PSCI_AFFINITY_INFO, machine.cpu_ids[cpu], 0, 0) == 1;
+}
+
+void cpu_stop_all(void)
+{
+	for (unsigned int i = 1; i < machine.cpu_count; i++) {
+		struct deadline deadline = deadline_after_ms(200);
+
+		if (!processors[i].function)
+			continue;
+		while (!cpu_is_off(i) && !deadline_passed(&deadline))
+			;
+		processors[i].function = NULL;
+	}
+}
