@@ -1,0 +1,574 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Chapter life: status, features and configuration of any device (VIRTIO 1.4, 2.1 to 2.6, 3.1). */
+#include "tests/rings.h"
+
+#include "bus/pci.h"
+
+#define for_each_device(device)                                                           \
+	if (device_count == 0)                                                            \
+		skip("no virtio device");                                                 \
+	for (struct device *device = devices; device < devices + device_count; device++)
+
+TEST(life_reset_status, "AVP-LIFE-001", .limit_ms = 20000)
+{
+	for_each_device(device)
+	{
+		static const uint8_t states[] = {VIRTIO_CONFIG_S_ACKNOWLEDGE, STATUS_DRIVER,
+						 STATUS_FEATURES, STATUS_RUNNING, 0xff};
+
+		for (unsigned int i = 0; i < 5; i++) {
+			device_negotiate(device, 0);
+			device->ops->set_status(device, states[i]);
+			device->ops->set_status(device, 0);
+			check(wait_until(device->ops->status(device) == 0, 1000),
+			      "%s: status 0x%x a second after a reset from 0x%x", device_name(device),
+			      device->ops->status(device), states[i]);
+		}
+	}
+}
+
+TEST(life_reset_quiet, "AVP-LIFE-002", .limit_ms = 20000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct request request;
+		uint32_t interrupts;
+		uint16_t used;
+
+		vehicle_must_do(&vehicle, queue, "before a reset");
+		check(device_reset(device), "%s: no reset", device_name(device));
+		used = used_of(queue)[1];
+		interrupts = device->queue_interrupts;
+		vehicle_build(&vehicle, 1, &request);
+		driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable,
+				 queue);
+		for (int i = 0; i < 5; i++)
+			queue_kick(queue);
+		sleep_ms(20);
+		check(used_of(queue)[1] == used, "%s: its queue was served after a reset",
+		      device_name(device));
+		check(device->queue_interrupts == interrupts, "%s: an interrupt came after a reset",
+		      device_name(device));
+	}
+}
+
+TEST(life_reset_inflight, "AVP-LIFE-003", .limit_ms = 30000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		uint64_t mark = pages_mark();
+
+		for (int round = 0; round < 30; round++) {
+			struct queue *queue;
+			struct request request;
+			unsigned int count = 0;
+			uint16_t used;
+
+			pages_release(mark);
+			queue = vehicle_open(&vehicle, SPLIT, 64);
+			do
+				vehicle_build(&vehicle, count, &request);
+			while (count++ < 16 &&
+			       driver_queue_add(&queue->ring, request.buffers, request.readable,
+						request.writable, queue) == 0);
+			queue_kick(queue);
+			for (uint64_t pause = random_number() % 3000; pause > 0; pause--)
+				arch_relax();
+			check(device_reset(device), "%s: no reset with requests in flight",
+			      device_name(device));
+			used = used_of(queue)[1];
+			memset(vehicle.area, 0xa5, REQUEST_MAX * REQUEST_SIZE);
+			sleep_ms(3);
+			for (unsigned int i = 0; i < REQUEST_MAX * REQUEST_SIZE; i++)
+				check(vehicle.area[i] == 0xa5,
+				      "%s: a buffer was written to after the reset",
+				      device_name(device));
+			check(used_of(queue)[1] == used, "%s: used.idx moved after the reset",
+			      device_name(device));
+		}
+		vehicle_heal(&vehicle, "after resets with requests in flight");
+	}
+}
+
+TEST(life_reset_again, "AVP-LIFE-004", .limit_ms = 60000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		uint64_t mark = pages_mark();
+
+		for (int round = 0; round < 100; round++) {
+			struct queue *queue;
+
+			pages_release(mark);
+			/* A reset from each place on the way. */
+			if (round % 4 == 1)
+				device_negotiate(vehicle.device, 0);
+			if (round % 4 == 2)
+				vehicle_set_up(&vehicle, SPLIT, 16);
+			queue = vehicle_open(&vehicle, SPLIT, 16);
+			vehicle_must_do(&vehicle, queue, "after a reset");
+		}
+	}
+}
+
+TEST(life_reset_features, "AVP-LIFE-005")
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		uint64_t offered = device_offered(device);
+
+		vehicle_open(&vehicle, offered & (EVENT_INDEX | INDIRECT), 16);
+		device_reset(device);
+		check(device_offered(device) == offered, "%s: offers 0x%lx after a reset, 0x%lx before",
+		      device_name(device), device_offered(device), offered);
+		/* Without features now; those of before must be gone. */
+		vehicle_must_do(&vehicle, vehicle_open(&vehicle, SPLIT, 16), "without features");
+	}
+}
+
+TEST(life_before_driver_ok, "AVP-LIFE-006", .limit_ms = 10000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		struct queue *queue = vehicle_set_up(&vehicle, SPLIT, 16);
+		struct request request;
+		uint32_t interrupts = device->queue_interrupts, written;
+
+		vehicle_build(&vehicle, 0, &request);
+		driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable,
+				 queue);
+		for (int i = 0; i < 5; i++)
+			queue_kick(queue);
+		sleep_ms(20);
+		check(!driver_queue_has_used(&queue->ring), "%s: a buffer was used before DRIVER_OK",
+		      device_name(device));
+		check(device->queue_interrupts == interrupts, "%s: an interrupt before DRIVER_OK",
+		      device_name(device));
+		device_run(device);
+		queue_kick(queue);
+		check(queue_wait(queue, &written, ANSWER_MS),
+		      "%s: the buffer was not used after DRIVER_OK and a kick", device_name(device));
+	}
+}
+
+TEST(life_buffers_before_ok, "AVP-LIFE-007", .limit_ms = 10000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		struct queue *queue = vehicle_set_up(&vehicle, SPLIT, 16);
+		struct request request;
+		uint32_t written = 0;
+
+		vehicle_build(&vehicle, 0, &request);
+		driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable,
+				 queue);
+		device_run(vehicle.device);
+		queue_kick(queue);
+		check(queue_wait(queue, &written, ANSWER_MS),
+		      "%s: a buffer from before DRIVER_OK was not used",
+		      device_name(vehicle.device));
+	}
+}
+
+TEST(life_offer_version_1, "AVP-LIFE-008")
+{
+	for_each_device(device)
+		check(device_offered(device) & VERSION_1, "%s: offers 0x%lx", device_name(device),
+		      device_offered(device));
+}
+
+/* VIRTIO 1.4, 6: bits from 24 on by their place; 28 to 40 but what is reserved. */
+TEST(life_offer_known, "AVP-LIFE-010")
+{
+	const uint64_t reserved = FEATURE(24) | FEATURE(26) | FEATURE(27) | FEATURE(30) |
+				  FEATURE(31) | ~(FEATURE(43) - 1);
+
+	for_each_device(device)
+	{
+		uint64_t offered = device_offered(device), wrong = reserved;
+
+		/* Of the transitional ones what the specification gives to a type or to legacy. */
+		if (device->pci && device->pci->product < 0x1040)
+			wrong &= ~(FEATURE(24) | FEATURE(27) | FEATURE(30) | FEATURE(31));
+		/* From 50 on they belong to types again: only network devices have some. */
+		if (device->id == VIRTIO_ID_NET)
+			wrong &= FEATURE(50) - 1;
+		wrong &= offered;
+		check(!wrong, "%s: offers reserved bits 0x%lx", device_name(device), wrong);
+	}
+}
+
+TEST(life_offer_dependencies, "AVP-LIFE-009 AVP-NET-006")
+{
+	static const struct {
+		uint32_t id;
+		uint8_t bit, needs;
+	} rows[] = {
+		{VIRTIO_ID_NET, 7, 1},	 {VIRTIO_ID_NET, 8, 1},	  {VIRTIO_ID_NET, 10, 1},
+		{VIRTIO_ID_NET, 11, 0},	 {VIRTIO_ID_NET, 12, 0},  {VIRTIO_ID_NET, 14, 0},
+		{VIRTIO_ID_NET, 18, 17}, {VIRTIO_ID_NET, 19, 17}, {VIRTIO_ID_NET, 21, 17},
+		{VIRTIO_ID_NET, 22, 17}, {VIRTIO_ID_NET, 23, 17}, {VIRTIO_ID_NET, 60, 17},
+		{VIRTIO_ID_NET, 54, 1},	 {VIRTIO_ID_NET, 55, 1},  {VIRTIO_ID_NET, 56, 0},
+		{VIRTIO_ID_BLOCK, 11, 9},
+	};
+
+	for_each_device(device)
+	{
+		uint64_t offered = device_offered(device);
+
+		for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+			if (rows[i].id == device->id && offered & FEATURE(rows[i].bit))
+				check(offered & FEATURE(rows[i].needs),
+				      "%s: offers feature %u without %u, which it needs",
+				      device_name(device), rows[i].bit, rows[i].needs);
+	}
+}
+
+TEST(life_offer_works, "AVP-LIFE-011", .limit_ms = 60000)
+{
+	const uint64_t driven = PACKED | INDIRECT | EVENT_INDEX | IN_ORDER;
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		uint64_t offered = device_offered(vehicle.device) & driven, mark = pages_mark();
+
+		/* Every subset of what is offered of these. */
+		for (uint64_t subset = offered;; subset = (subset - 1) & offered) {
+			struct queue *queue;
+
+			pages_release(mark);
+			queue = vehicle_open(&vehicle, subset, 16);
+			for (int i = 0; i < 20; i++)
+				vehicle_must_do(&vehicle, queue, "with a subset of the features");
+			if (subset == 0)
+				break;
+		}
+	}
+}
+
+TEST(life_features_ok, "AVP-LIFE-012")
+{
+	for_each_device(device)
+	{
+		check(device_negotiate(device, VERSION_1), "%s: VERSION_1 alone is refused",
+		      device_name(device));
+		check(device->ops->status(device) == STATUS_FEATURES,
+		      "%s: status 0x%x after FEATURES_OK", device_name(device),
+		      device->ops->status(device));
+	}
+}
+
+TEST(life_features_subsets, "AVP-LIFE-013", .limit_ms = 20000)
+{
+	for_each_device(device)
+	{
+		uint64_t offered = device_offered(device);
+
+		/* Ring features one by one: none needs another. */
+		for (unsigned int bit = 28; bit < 41; bit++) {
+			const uint64_t some = INDIRECT | EVENT_INDEX | PACKED | IN_ORDER | RING_RESET;
+
+			if (!(offered & some & FEATURE(bit)))
+				continue;
+			check(device_negotiate(device, FEATURE(bit)),
+			      "SHOULD: %s: feature %u with VERSION_1 is refused", device_name(device),
+			      bit);
+		}
+	}
+}
+
+TEST(life_features_ok_refused, "AVP-LIFE-014", .limit_ms = 10000)
+{
+	for_each_device(device)
+	{
+		uint64_t offered = device_offered(device);
+
+		for (unsigned int bit = 0; bit < 64; bit++) {
+			uint64_t features = VERSION_1 | FEATURE(bit);
+
+			if (offered & FEATURE(bit))
+				continue;
+			device_reset(device);
+			device->ops->set_status(device, STATUS_DRIVER);
+			device->ops->set_features(device, 0, (uint32_t)features);
+			device->ops->set_features(device, 1, (uint32_t)(features >> 32));
+			device->ops->set_status(device, STATUS_FEATURES);
+			check(!(device->ops->status(device) & VIRTIO_CONFIG_S_FEATURES_OK),
+			      "%s: feature %u was accepted, which is not offered",
+			      device_name(device), bit);
+		}
+	}
+}
+
+TEST(life_features_same_again, "AVP-LIFE-015")
+{
+	for_each_device(device)
+	{
+		uint64_t offered = device_offered(device) & (INDIRECT | EVENT_INDEX);
+
+		for (int i = 0; i < 5; i++)
+			check(device_negotiate(device, offered),
+			      "SHOULD: %s: features 0x%lx are refused the %dth time",
+			      device_name(device), offered, i + 1);
+	}
+}
+
+TEST(life_features_frozen, "AVP-LIFE-016", .limit_ms = 10000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, PACKED)
+	{
+		struct device *device = vehicle.device;
+		struct queue *queue;
+
+		device_open(device, SPLIT);
+		/* The packed format now comes too late. */
+		device->ops->set_features(device, 1, (uint32_t)((VERSION_1 | PACKED) >> 32));
+		if (vehicle.queue_index == 1)
+			device_queue(device, 0, 16);
+		queue = device_queue(device, vehicle.queue_index, 16);
+		device_run(device);
+		vehicle_must_do(&vehicle, queue, "after features that were written too late");
+	}
+}
+
+TEST(life_config_early, "AVP-LIFE-017")
+{
+	for_each_device(device)
+	{
+		uint64_t early, late;
+
+		if (device->id != VIRTIO_ID_BLOCK && device->id != VIRTIO_ID_NET)
+			continue;
+		device_reset(device);
+		device->ops->set_status(device, STATUS_DRIVER);
+		early = config_read(device, 0, 4);
+		check(device_negotiate(device, device_offered(device) & FEATURE(5)),
+		      "%s: features are refused", device_name(device));
+		late = config_read(device, 0, 4);
+		check(early == late, "%s: the configuration begins with 0x%lx before FEATURES_OK, 0x%lx "
+				     "after",
+		      device_name(device), early, late);
+	}
+}
+
+TEST(life_config_stable, "AVP-LIFE-018")
+{
+	for_each_device(device)
+	{
+		uint32_t size = 0;
+
+		if (!device->ops->config(device, &size) || device->id == VIRTIO_ID_RNG)
+			continue;
+		device_negotiate(device, 0);
+		for (uint32_t offset = 0; offset + 4 <= size && offset < 8; offset += 4) {
+			uint32_t generation = device->ops->generation(device);
+			uint64_t first = config_read(device, offset, 4);
+			uint64_t second = config_read(device, offset, 4);
+
+			if (device->ops->generation(device) != generation)
+				continue;
+			check(first == second,
+			      "%s: configuration at %u reads 0x%lx, then 0x%lx in one generation",
+			      device_name(device), offset, first, second);
+		}
+	}
+}
+
+TEST(life_needs_reset, "AVP-LIFE-020", .limit_ms = 10000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		uint32_t before = device->config_interrupts;
+
+		split_offer(queue, 0xffff);
+		queue_kick(queue);
+		if (!wait_until(device->ops->status(device) & NEEDS_RESET, 1000) ||
+		    !device->connected || (device->pci && device->pci->vectors < 2))
+			continue;
+		check(wait_until(device->config_interrupts != before, 1000),
+		      "%s: DEVICE_NEEDS_RESET without a configuration change notification",
+		      device_name(device));
+	}
+}
+
+TEST(life_needs_reset_heals, "AVP-LIFE-021", .limit_ms = 20000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+		for (int i = 0; i < 5; i++) {
+			struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+
+			split_offer(queue, 0xffff);
+			queue_kick(queue);
+			wait_until(vehicle.device->ops->status(vehicle.device) & NEEDS_RESET, 100);
+			vehicle_heal(&vehicle, "after DEVICE_NEEDS_RESET");
+		}
+}
+
+TEST(life_status_order, "AVP-LIFE-027", .limit_ms = 30000)
+{
+	static const uint8_t orders[][4] = {
+		{VIRTIO_CONFIG_S_DRIVER_OK, 0, 0, 0},
+		{STATUS_RUNNING, 0, 0, 0},
+		{0xff, 0, 0, 0},
+		{STATUS_DRIVER, STATUS_DRIVER | VIRTIO_CONFIG_S_DRIVER_OK, 0, 0},
+		{STATUS_FEATURES, STATUS_DRIVER, VIRTIO_CONFIG_S_ACKNOWLEDGE, 0x10},
+		{0x20, 0x10, NEEDS_RESET, STATUS_RUNNING},
+	};
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+		for (unsigned int i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+			struct device *device = vehicle.device;
+			char after[60];
+
+			device_reset(device);
+			for (int step = 0; step < 4; step++) {
+				if (orders[i][step])
+					device->ops->set_status(device, orders[i][step]);
+				device->ops->notify(device, 0, 0);
+				device->ops->status(device);
+			}
+			text_format(after, sizeof(after), "after status 0x%x, 0x%x, 0x%x",
+				    orders[i][0], orders[i][1], orders[i][2]);
+			vehicle_heal(&vehicle, after);
+		}
+}
+
+TEST(life_failed, "AVP-LIFE-028", .limit_ms = 20000)
+{
+	static const uint8_t states[] = {0, VIRTIO_CONFIG_S_ACKNOWLEDGE, STATUS_DRIVER,
+					 STATUS_FEATURES, STATUS_RUNNING};
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+		for (unsigned int i = 0; i < 5; i++) {
+			struct device *device = vehicle.device;
+
+			device_reset(device);
+			if (states[i])
+				device->ops->set_status(device, states[i]);
+			device->ops->set_status(device, states[i] | VIRTIO_CONFIG_S_FAILED);
+			vehicle_heal(&vehicle, "after FAILED");
+		}
+}
+
+TEST(life_queues_unset, "AVP-LIFE-029", .limit_ms = 20000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		struct device *device = vehicle.device;
+
+		device_open(device, SPLIT);
+		device_run(device);
+		for (uint32_t i = 0; i < 4; i++)
+			device->ops->notify(device, i, i);
+		/* Now, which is too late. */
+		queue_kick(device_queue(device, vehicle.queue_index, 16));
+		sleep_ms(2);
+		vehicle_heal(&vehicle, "after DRIVER_OK without queues");
+	}
+}
+
+TEST(life_config_write_wild, "AVP-LIFE-030", .limit_ms = 20000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		uint32_t size = 0, limit;
+
+		if (!device->ops->config(device, &size))
+			continue;
+		limit = size < 64 ? size : 64;
+		for (int running = 0; running < 2; running++) {
+			if (running)
+				vehicle_open(&vehicle, SPLIT, 16);
+			else
+				device_negotiate(device, SPLIT);
+			for (uint32_t offset = 0; offset < limit; offset++) {
+				/* What a console writes there is shown. */
+				if (device->id == VIRTIO_ID_CONSOLE && offset >= 8 && offset < 12)
+					continue;
+				config_write(device, offset, random_number(), 1);
+				if (offset % 4 == 0 && offset + 4 <= limit &&
+				    !(device->id == VIRTIO_ID_CONSOLE && offset == 8))
+					config_write(device, offset, random_number(), 4);
+			}
+		}
+		vehicle_heal(&vehicle, "after writes to the configuration");
+	}
+}
+
+static struct distribution resets, starts;
+
+TEST(life_reset_time, "AVP-LIFE-034", .limit_ms = 30000)
+{
+	struct vehicle vehicle;
+
+	distribution_start(&resets);
+	distribution_start(&starts);
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	{
+		uint64_t mark = pages_mark();
+
+		for (int i = 0; i < 20; i++) {
+			uint64_t from;
+
+			pages_release(mark);
+			from = arch_ticks();
+			vehicle_open(&vehicle, SPLIT, 16);
+			distribution_add(&starts, ticks_to_ns(arch_ticks() - from) / 1000);
+			from = arch_ticks();
+			check(device_reset(vehicle.device), "no reset");
+			distribution_add(&resets, ticks_to_ns(arch_ticks() - from) / 1000);
+		}
+	}
+	distribution_report(&starts, "life_initialisation", "us");
+	distribution_report(&resets, "life_reset", "us");
+}
+
+TEST(life_access_platform, "AVP-LIFE-032")
+{
+	const uint64_t feature = FEATURE(VIRTIO_F_ACCESS_PLATFORM);
+	struct vehicle vehicle;
+	bool any = false;
+
+	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, feature, &vehicle); n++) {
+		any = true;
+		if (device_negotiate(vehicle.device, 0))
+			vehicle_must_do(&vehicle, vehicle_open(&vehicle, 0, 16), "without it");
+		if (device_negotiate(vehicle.device, feature))
+			vehicle_must_do(&vehicle, vehicle_open(&vehicle, feature, 16), "with it");
+	}
+	if (!any)
+		skip("no device offers VIRTIO_F_ACCESS_PLATFORM");
+}
