@@ -34,14 +34,14 @@ struct test {
 #define LIMIT_MS 5000
 
 #define TEST(test_name, test_requirements, ...)                                      \
-	static void test_name(void);                                                 \
+	static void test_run_##test_name(void);                                                \
 	static const struct test test_entry_##test_name                              \
 		__attribute__((used, section(".tests"), aligned(8))) = {             \
 			.name = #test_name,                                          \
 			.requirements = test_requirements,                           \
-			.run = test_name,                                            \
+			.run = test_run_##test_name,                                            \
 			##__VA_ARGS__};                                              \
-	static void test_name(void)
+	static void test_run_##test_name(void)
 
 extern const struct test tests_start[], tests_end[];
 

@@ -1,0 +1,705 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Chapter pci: virtio over PCI (VIRTIO 1.4, 4.1). */
+#include "bus/pci.h"
+#include "tests/rings.h"
+
+#define for_each_function(device)                                                        \
+	for (struct device *device = devices; device < devices + device_count; device++) \
+		if (device->transport == TRANSPORT_PCI)
+
+static const struct pci_capability *find_cap(const struct device *device, uint8_t type)
+{
+	for (unsigned int i = 0; i < device->pci->capability_count; i++)
+		if (device->pci->capabilities[i].type == type)
+			return &device->pci->capabilities[i];
+	return NULL;
+}
+
+TEST(pci_config_space, "AVP-PCI-001", .transport = TRANSPORT_PCI)
+{
+	for_each_function(device)
+	{
+		const struct pci_function *function = device->pci;
+
+		check(!function->looped, "%s: the list of capabilities loops", device_name(device));
+		check((pci_read(function, 0x0e, 1) & 0x7f) == 0, "%s: header type 0x%x",
+		      device_name(device), pci_read(function, 0x0e, 1));
+		/* Off, on: what is there afterwards answers. */
+		pci_write(function, PCI_COMMAND, 0, 2);
+		check((pci_read(function, PCI_COMMAND, 2) & 7) == 0, "%s: command stays 0x%x",
+		      device_name(device), pci_read(function, PCI_COMMAND, 2));
+		pci_write(function, PCI_COMMAND, COMMAND_MEMORY | COMMAND_MASTER, 2);
+		check((pci_read(function, PCI_COMMAND, 2) & 6) == 6, "%s: command is 0x%x, not 6",
+		      device_name(device), pci_read(function, PCI_COMMAND, 2));
+		check(device_reset(device), "%s: no reset", device_name(device));
+	}
+}
+
+TEST(pci_ids, "AVP-PCI-002", .transport = TRANSPORT_PCI)
+{
+	for_each_function(device)
+	{
+		uint16_t product = device->pci->product;
+		static const uint16_t old[] = {0x1000, 0x1001, 0x1002, 0x1003, 0x1004, 0x1005, 0x1009};
+		static const uint32_t types[] = {1, 2, 5, 3, 8, 4, 9};
+		bool good = product == 0x1040 + device->id;
+
+		for (unsigned int i = 0; i < 7; i++)
+			good |= product == old[i] && device->id == types[i];
+		check(good, "%s: PCI device id 0x%x for virtio id %u", device_name(device), product,
+		      device->id);
+	}
+}
+
+TEST(pci_ids_modern, "AVP-PCI-003", .transport = TRANSPORT_PCI)
+{
+	for_each_function(device)
+	{
+		check(device->pci->product >= 0x1040, "SHOULD: %s: a transitional id, 0x%x",
+		      device_name(device), device->pci->product);
+		check(pci_read(device->pci, 0x08, 1) >= 1, "SHOULD: %s: revision 0",
+		      device_name(device));
+		check(pci_read(device->pci, 0x2e, 2) >= 0x40, "SHOULD: %s: subsystem id 0x%x",
+		      device_name(device), pci_read(device->pci, 0x2e, 2));
+	}
+}
+
+TEST(pci_capabilities, "AVP-PCI-004", .transport = TRANSPORT_PCI)
+{
+	for_each_function(device)
+	{
+		check(find_cap(device, CAP_COMMON) && find_cap(device, CAP_NOTIFY) &&
+			      find_cap(device, CAP_ISR),
+		      "%s: common, notification or ISR structure is missing", device_name(device));
+		check(find_cap(device, CAP_PCI_CFG), "%s: no PCI configuration access capability",
+		      device_name(device));
+		if (device->id == VIRTIO_ID_BLOCK || device->id == VIRTIO_ID_NET)
+			check(find_cap(device, CAP_DEVICE), "%s: no device configuration",
+			      device_name(device));
+	}
+}
+
+TEST(pci_cap_bounds, "AVP-PCI-005", .transport = TRANSPORT_PCI)
+{
+	for_each_function(device)
+		for (unsigned int i = 0; i < device->pci->capability_count; i++) {
+			const struct pci_capability *cap = &device->pci->capabilities[i];
+			uint32_t alignment = cap->type == CAP_COMMON || cap->type == CAP_DEVICE ? 4 :
+					     cap->type == CAP_NOTIFY				? 2 :
+												  1;
+
+			check(cap->length >= (cap->type == CAP_NOTIFY || cap->type == CAP_PCI_CFG ? 20 :
+												    16),
+			      "%s: capability at 0x%x has length %u", device_name(device), cap->place,
+			      cap->length);
+			if (cap->type < CAP_COMMON || cap->type > CAP_DEVICE)
+				continue;
+			check(cap->usable, "%s: capability %u: bar %u, offset 0x%x, length 0x%x is "
+					   "outside of its BAR",
+			      device_name(device), cap->type, cap->bar, cap->offset, cap->size);
+			check(cap->offset % alignment == 0, "%s: capability %u has offset 0x%x",
+			      device_name(device), cap->type, cap->offset);
+		}
+}
+
+TEST(pci_notify_layout, "AVP-PCI-007", .transport = TRANSPORT_PCI)
+{
+	for_each_function(device)
+	{
+		uint32_t multiplier = device->pci->multiplier;
+
+		check(multiplier == 0 ||
+			      (multiplier % 2 == 0 && !(multiplier & (multiplier - 1))),
+		      "%s: notify_off_multiplier is %u", device_name(device), multiplier);
+		for (uint32_t i = 0; i < QUEUES_MAX && device->ops->queue_size(device, i); i++)
+			check(pci_notify_address(device, i),
+			      "%s: the place of queue %u's notification is outside of the capability",
+			      device_name(device), i);
+	}
+}
+
+TEST(pci_features_window, "AVP-PCI-008", .transport = TRANSPORT_PCI)
+{
+	for_each_function(device)
+	{
+		static const uint32_t beyond[] = {4, 100, 0x80000000, 0xffffffff};
+
+		device->touched = true;
+		for (unsigned int i = 0; i < 4; i++)
+			check(device->ops->features(device, beyond[i]) == 0,
+			      "%s: word %u of the features is 0x%x", device_name(device), beyond[i],
+			      device->ops->features(device, beyond[i]));
+		device_negotiate(device, VERSION_1);
+		common_write(device, COMMON_DRIVER_SELECT, 1, 4);
+		check(common_read(device, COMMON_DRIVER, 4) == 1,
+		      "%s: driver_feature reads 0x%x, 1 was accepted", device_name(device),
+		      common_read(device, COMMON_DRIVER, 4));
+	}
+}
+
+TEST(pci_config_halves, "AVP-PCI-010", .transport = TRANSPORT_PCI)
+{
+	for_each_function(device)
+	{
+		uint64_t place = device->pci->device_config, bytes = 0, halves;
+
+		if (device->id != VIRTIO_ID_BLOCK || !place)
+			continue;
+		halves = mmio_read(place, 4) | mmio_read(place + 4, 4) << 32;
+		for (unsigned int i = 0; i < 8; i++)
+			bytes |= mmio_read(place + i, 1) << 8 * i;
+		check(bytes == halves, "%s: capacity is 0x%lx in bytes, 0x%lx in halves",
+		      device_name(device), bytes, halves);
+	}
+}
+
+TEST(pci_reset, "AVP-PCI-011", .transport = TRANSPORT_PCI)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+
+		vehicle_must_do(&vehicle, queue, "before a reset");
+		check(device_reset(device), "%s: device_status does not read 0", device_name(device));
+		common_write(device, COMMON_QUEUE_SELECT, queue->index, 2);
+		check(common_read(device, COMMON_QUEUE_ENABLE, 2) == 0,
+		      "%s: queue_enable is 1 after a reset", device_name(device));
+		check(common_read(device, COMMON_CONFIG_VECTOR, 2) == NO_VECTOR &&
+			      common_read(device, COMMON_QUEUE_VECTOR, 2) == NO_VECTOR,
+		      "%s: vectors are 0x%x and 0x%x after a reset", device_name(device),
+		      common_read(device, COMMON_CONFIG_VECTOR, 2),
+		      common_read(device, COMMON_QUEUE_VECTOR, 2));
+	}
+}
+
+TEST(pci_queue_size, "AVP-PCI-012", .transport = TRANSPORT_PCI)
+{
+	for_each_function(device)
+	{
+		uint32_t count = common_read(device, COMMON_QUEUES, 2);
+
+		device->touched = true;
+		device_negotiate(device, VERSION_1);
+		for (uint32_t i = 0; i < count && i < 64; i++) {
+			uint32_t size = device->ops->queue_size(device, i);
+
+			check(!(size & (size - 1)), "%s: queue_size of queue %u is %u",
+			      device_name(device), i, size);
+		}
+		check(device->ops->queue_size(device, 0xfff0) == 0,
+		      "%s: queue_size of queue 0xfff0 is %u", device_name(device),
+		      device->ops->queue_size(device, 0xfff0));
+	}
+}
+
+TEST(pci_queue_enable, "AVP-PCI-013", .transport = TRANSPORT_PCI)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	{
+		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+
+		check(vehicle.device->ops->queue_enabled(vehicle.device, queue->index) == 1,
+		      "%s: queue_enable is not 1", device_name(vehicle.device));
+		vehicle_must_do(&vehicle, queue, "of an enabled queue");
+	}
+}
+
+TEST(pci_queue_reset, "AVP-PCI-014", .transport = TRANSPORT_PCI)
+{
+	struct vehicle vehicle;
+
+	if (!vehicle_get(0, TRANSPORT_PCI, RING_RESET, &vehicle))
+		skip("no device offers VIRTIO_F_RING_RESET");
+	for_each_vehicle(vehicle, TRANSPORT_PCI, RING_RESET)
+	{
+		struct device *device = vehicle.device;
+		struct queue *queue = vehicle_open(&vehicle, RING_RESET, 16);
+
+		check(device->ops->queue_in_reset(device, queue->index) == 0,
+		      "%s: queue_reset is not 0 at first", device_name(device));
+		device->ops->reset_queue(device, queue->index);
+		check(wait_until(device->ops->queue_in_reset(device, queue->index) == 0, 1000),
+		      "%s: queue_reset stays 1", device_name(device));
+		check(device->ops->queue_enabled(device, queue->index) == 0,
+		      "%s: queue_enable is 1 when queue_reset is 0 again", device_name(device));
+		queue = device_queue(device, queue->index, 16);
+		check(device->ops->queue_in_reset(device, queue->index) == 0,
+		      "%s: queue_reset is 1 after the queue is enabled again", device_name(device));
+		vehicle_must_do(&vehicle, queue, "after its queue was reset");
+	}
+}
+
+/* MSI-X off and no line attached: the ISR is looked at by hand. */
+TEST(pci_isr, "AVP-PCI-018", .transport = TRANSPORT_PCI)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		struct pci_function *function = device->pci;
+		struct queue *queue;
+		uint32_t isr;
+
+		device->connected = true;
+		function->by_line = true;
+		if (function->msix)
+			pci_write(function, function->msix + 2u, 0, 2);
+		queue = vehicle_open(&vehicle, SPLIT, 16);
+		mmio_read(function->isr, 1);
+		vehicle_must_do(&vehicle, queue, "with MSI-X off");
+		check(wait_until((isr = (uint32_t)mmio_read(function->isr, 1)) != 0, 1000),
+		      "%s: the ISR status stays 0 after a used buffer", device_name(device));
+		check(isr == 1, "%s: the ISR status is 0x%x after a used buffer",
+		      device_name(device), isr);
+		check(mmio_read(function->isr, 1) == 0, "%s: a read does not clear the ISR status",
+		      device_name(device));
+	}
+}
+
+TEST(pci_intx, "AVP-PCI-019", .transport = TRANSPORT_PCI)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		struct queue *queue;
+		uint32_t before, after;
+
+		device->touched = true;
+		device->connected = pci_connect_intx(device);
+		if (!device->connected)
+			skip("which interrupt the pin leads to is not known without an interpreter");
+		queue = vehicle_open(&vehicle, SPLIT, 16);
+		for (int i = 0; i < 10; i++) {
+			before = device->queue_interrupts;
+			vehicle_must_do(&vehicle, queue, "with MSI-X off");
+			check(wait_until(device->queue_interrupts != before, 1000),
+			      "%s: no interrupt by the line", device_name(device));
+		}
+		/* Off by the command register. */
+		pci_write(device->pci, PCI_COMMAND, COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX,
+			  2);
+		before = device->queue_interrupts;
+		vehicle_must_do(&vehicle, queue, "with the line off");
+		sleep_ms(5);
+		after = device->queue_interrupts;
+		pci_write(device->pci, PCI_COMMAND, COMMAND_MEMORY | COMMAND_MASTER, 2);
+		check(after == before, "%s: an interrupt by a line that is off", device_name(device));
+		check(wait_until(device->queue_interrupts != before, 1000),
+		      "%s: no interrupt when the line is on again", device_name(device));
+	}
+}
+
+TEST(pci_msix_table, "AVP-PCI-020", .transport = TRANSPORT_PCI)
+{
+	for_each_function(device)
+	{
+		if (!device->pci->msix)
+			continue;
+		device->touched = true;
+		pci_write(device->pci, device->pci->msix + 2u, MSIX_ENABLE | MSIX_MASK_ALL, 2);
+		for (uint32_t v = 0; v < device->pci->vectors; v++) {
+			common_write(device, COMMON_CONFIG_VECTOR, v, 2);
+			check(common_read(device, COMMON_CONFIG_VECTOR, 2) == v,
+			      "%s: vector %u of %u for the configuration reads back as 0x%x",
+			      device_name(device), v, device->pci->vectors,
+			      common_read(device, COMMON_CONFIG_VECTOR, 2));
+			common_write(device, COMMON_QUEUE_SELECT, 0, 2);
+			common_write(device, COMMON_QUEUE_VECTOR, v, 2);
+			check(common_read(device, COMMON_QUEUE_VECTOR, 2) == v,
+			      "%s: vector %u for queue 0 reads back as 0x%x", device_name(device), v,
+			      common_read(device, COMMON_QUEUE_VECTOR, 2));
+		}
+		common_write(device, COMMON_CONFIG_VECTOR, NO_VECTOR, 2);
+		check(common_read(device, COMMON_CONFIG_VECTOR, 2) == NO_VECTOR,
+		      "%s: the vector stays", device_name(device));
+	}
+}
+
+TEST(pci_msix_vectors, "AVP-PCI-021", .transport = TRANSPORT_PCI)
+{
+	for_each_function(device)
+		check(!device->pci->msix ||
+			      (device->pci->vectors >= 2 && device->pci->vectors <= 0x800),
+		      "SHOULD: %s: %u vectors", device_name(device), device->pci->vectors);
+}
+
+TEST(pci_msix_refused, "AVP-PCI-022", .transport = TRANSPORT_PCI)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		uint32_t beyond = device->pci->vectors;
+
+		if (!device->pci->msix)
+			continue;
+		device->touched = true;
+		pci_write(device->pci, device->pci->msix + 2u, MSIX_ENABLE | MSIX_MASK_ALL, 2);
+		common_write(device, COMMON_CONFIG_VECTOR, beyond, 2);
+		check(common_read(device, COMMON_CONFIG_VECTOR, 2) == NO_VECTOR,
+		      "%s: vector %u of %u reads back as 0x%x", device_name(device), beyond, beyond,
+		      common_read(device, COMMON_CONFIG_VECTOR, 2));
+		vehicle_heal(&vehicle, "after a vector outside of the table");
+	}
+}
+
+TEST(pci_msix_no_vector, "AVP-PCI-023", .transport = TRANSPORT_PCI)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		uint32_t before;
+
+		if (!device->connected || device->pci->by_line)
+			continue;
+		common_write(device, COMMON_QUEUE_SELECT, queue->index, 2);
+		common_write(device, COMMON_QUEUE_VECTOR, NO_VECTOR, 2);
+		before = device->queue_interrupts;
+		vehicle_must_do(&vehicle, queue, "without a vector");
+		sleep_ms(5);
+		check(device->queue_interrupts == before, "%s: an interrupt without a vector",
+		      device_name(device));
+	}
+}
+
+TEST(pci_msix_mask, "AVP-PCI-024 AVP-IRQ-002", .transport = TRANSPORT_PCI)
+{
+	struct vehicle vehicle;
+	bool any = false;
+
+	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		uint32_t vector = device->pci->vectors > 1, before;
+
+		if (!device->connected || device->pci->by_line)
+			continue;
+		any = true;
+		for (int whole = 0; whole < 2; whole++) {
+			if (whole)
+				pci_write(device->pci, device->pci->msix + 2u,
+					  MSIX_ENABLE | MSIX_MASK_ALL, 2);
+			else
+				pci_msix_mask(device, vector, true);
+			before = device->queue_interrupts;
+			vehicle_must_do(&vehicle, queue, "while its vector is masked");
+			sleep_ms(5);
+			check(device->queue_interrupts == before, "%s: a masked vector came",
+			      device_name(device));
+			if (whole)
+				pci_write(device->pci, device->pci->msix + 2u, MSIX_ENABLE, 2);
+			else
+				pci_msix_mask(device, vector, false);
+			check(wait_until(device->queue_interrupts != before, 1000),
+			      "%s: the pending vector did not come when it was unmasked",
+			      device_name(device));
+		}
+	}
+	if (!any)
+		skip("no device whose MSI-X this guest can use");
+}
+
+static uint32_t read_by_cfg(const struct device *device, const struct pci_capability *cap,
+			    uint8_t bar, uint32_t offset, uint32_t width)
+{
+	pci_write(device->pci, cap->place + 4u, bar, 1);
+	pci_write(device->pci, cap->place + 8u, offset, 4);
+	pci_write(device->pci, cap->place + 12u, width, 4);
+	return pci_read(device->pci, cap->place + 16u, width == 2 ? 2 : width == 1 ? 1 : 4);
+}
+
+TEST(pci_cfg_access, "AVP-PCI-025", .transport = TRANSPORT_PCI)
+{
+	for_each_function(device)
+	{
+		const struct pci_capability *cfg = find_cap(device, CAP_PCI_CFG);
+		const struct pci_capability *common = find_cap(device, CAP_COMMON);
+		uint32_t queues, found;
+
+		if (!cfg || !common)
+			continue;
+		device->touched = true;
+		queues = common_read(device, COMMON_QUEUES, 2);
+		found = read_by_cfg(device, cfg, common->bar, common->offset + COMMON_QUEUES, 2);
+		check(found == queues, "%s: num_queues is 0x%x, by pci_cfg_data 0x%x",
+		      device_name(device), queues, found);
+		/* And a write: the status. */
+		device_reset(device);
+		pci_write(device->pci, cfg->place + 8u, common->offset + COMMON_STATUS, 4);
+		pci_write(device->pci, cfg->place + 12u, 1, 4);
+		pci_write(device->pci, cfg->place + 16u, VIRTIO_CONFIG_S_ACKNOWLEDGE, 1);
+		check(device->ops->status(device) == VIRTIO_CONFIG_S_ACKNOWLEDGE,
+		      "%s: device_status is 0x%x after 1 was written by pci_cfg_data",
+		      device_name(device), device->ops->status(device));
+	}
+}
+
+TEST(pci_sr_iov, "AVP-PCI-028", .transport = TRANSPORT_PCI)
+{
+	for_each_function(device)
+	{
+		/* The extended capabilities, which only the memory-mapped space reaches. */
+		bool found = false;
+		uint32_t place = 0x100;
+
+		if (!(device_offered(device) & FEATURE(VIRTIO_F_SR_IOV)))
+			continue;
+		for (int i = 0; machine.ecam && i < 100 && place >= 0x100; i++) {
+			uint32_t head = pci_read(device->pci, place, 4);
+
+			found |= (head & 0xffff) == 0x10;
+			place = head >> 20;
+		}
+		check(found, "%s: offers VIRTIO_F_SR_IOV without the capability",
+		      device_name(device));
+	}
+}
+
+TEST(pci_notification_value, "AVP-PCI-029", .transport = TRANSPORT_PCI)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	{
+		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+
+		for (int i = 0; i < 20; i++)
+			vehicle_must_do(&vehicle, queue, "kicked by 16 bits");
+	}
+}
+
+TEST(pci_bus_master, "AVP-PCI-030", .transport = TRANSPORT_PCI, .limit_ms = 10000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct request request;
+
+		vehicle_must_do(&vehicle, queue, "with bus mastering on");
+		pci_write(device->pci, PCI_COMMAND, COMMAND_MEMORY, 2);
+		vehicle_build(&vehicle, 0, &request);
+		driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable,
+				 queue);
+		queue_kick(queue);
+		sleep_ms(20);
+		pci_write(device->pci, PCI_COMMAND, COMMAND_MEMORY | COMMAND_MASTER, 2);
+		check(!driver_queue_has_used(&queue->ring),
+		      "%s: memory was written while bus mastering was off", device_name(device));
+		vehicle_heal(&vehicle, "after bus mastering was off");
+	}
+}
+
+static void access_bar(void *argument)
+{
+	const uint64_t *words = argument;
+
+	if (words[2])
+		mmio_write(words[0], words[3], (unsigned int)words[1]);
+	else
+		mmio_read(words[0], (unsigned int)words[1]);
+}
+
+TEST(pci_width_registers, "AVP-PCI-031", .transport = TRANSPORT_PCI, .limit_ms = 60000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		struct fault fault;
+
+		vehicle_open(&vehicle, SPLIT, 16);
+		for (unsigned int b = 0; b < 6; b++) {
+			const struct pci_bar *bar = &device->pci->bars[b];
+
+			if (!bar->address || bar->port)
+				continue;
+			for (unsigned int i = 0; i < 1500; i++) {
+				unsigned int width = 1u << random_number() % 4;
+				uint64_t limit = bar->size < 0x4000 ? bar->size : 0x4000;
+				uint64_t words[4] = {bar->address + random_number() % (limit - 8), width,
+						     random_number() % 2, random_number()};
+
+				/* An MSI-X table with any message in it would raise any interrupt. */
+				if (words[2] && words[0] + 8 > device->pci->msix_table &&
+				    words[0] < device->pci->msix_table + 16 * device->pci->vectors)
+					continue;
+				fault_catch(access_bar, words, &fault);
+			}
+		}
+		vehicle_heal(&vehicle, "after accesses of any width to its BARs");
+	}
+}
+
+TEST(pci_cfg_access_wild, "AVP-PCI-032", .transport = TRANSPORT_PCI, .limit_ms = 20000)
+{
+	static const uint32_t offsets[] = {0, 1, 0x30, 0x38, 0xffc, 0x1000, 0x10000, 0xfffffffc, UINT32_MAX};
+	static const uint32_t widths[] = {0, 1, 2, 3, 4, 8, UINT32_MAX};
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		const struct pci_capability *cap = find_cap(device, CAP_PCI_CFG);
+
+		if (!cap)
+			continue;
+		for (unsigned int bar = 0; bar < 8; bar++)
+			for (unsigned int o = 0; o < 9; o++)
+				for (unsigned int w = 0; w < 7; w++)
+					read_by_cfg(device, cap, (uint8_t)bar, offsets[o], widths[w]);
+		vehicle_heal(&vehicle, "after wild accesses by pci_cfg_data");
+	}
+}
+
+TEST(pci_readonly_written, "AVP-PCI-033", .transport = TRANSPORT_PCI)
+{
+	for_each_function(device)
+	{
+		uint32_t queues = common_read(device, COMMON_QUEUES, 2);
+		uint32_t notify = common_read(device, COMMON_QUEUE_NOTIFY, 2);
+		uint64_t offered = device_offered(device);
+
+		common_write(device, COMMON_QUEUES, ~queues, 2);
+		common_write(device, COMMON_QUEUE_NOTIFY, ~notify, 2);
+		common_write(device, COMMON_DEVICE, 0, 4);
+		common_write(device, COMMON_GENERATION, 0x55, 1);
+		check(common_read(device, COMMON_QUEUES, 2) == queues &&
+			      common_read(device, COMMON_QUEUE_NOTIFY, 2) == notify &&
+			      device_offered(device) == offered,
+		      "%s: a read-only field was written", device_name(device));
+		for (unsigned int i = 0; i < device->pci->capability_count; i++) {
+			const struct pci_capability *cap = &device->pci->capabilities[i];
+			uint32_t before = pci_read(device->pci, cap->place, 4);
+			uint32_t offset = pci_read(device->pci, cap->place + 8u, 4);
+
+			pci_write(device->pci, cap->place, ~before, 4);
+			if (cap->type != CAP_PCI_CFG)
+				pci_write(device->pci, cap->place + 8u, ~offset, 4);
+			check(pci_read(device->pci, cap->place, 4) == before &&
+				      (cap->type == CAP_PCI_CFG ||
+				       pci_read(device->pci, cap->place + 8u, 4) == offset),
+			      "%s: the capability at 0x%x was written", device_name(device), cap->place);
+		}
+	}
+}
+
+TEST(pci_queue_wild, "AVP-PCI-034", .transport = TRANSPORT_PCI, .limit_ms = 30000)
+{
+	static const uint32_t sizes[] = {0, 3, 16384, 32767, 32768, 65535};
+	static const uint64_t nowhere[3];
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		struct queue *queue;
+		char after[60];
+
+		for (unsigned int i = 0; i < 6; i++) {
+			device_open(device, SPLIT);
+			queue = queue_prepare(device, vehicle.queue_index, 16);
+			device->ops->set_queue(device, queue->index, sizes[i], queue->addresses);
+			device->ops->enable_queue(device, queue->index, 1);
+			device_run(device);
+			split_offer(queue, 0);
+			queue_kick(queue);
+			sleep_ms(2);
+			text_format(after, sizeof(after), "after queue_size %u", sizes[i]);
+			vehicle_heal(&vehicle, after);
+		}
+		/* Enabled before there are addresses, then changed, then 0 written. */
+		device_open(device, SPLIT);
+		device->ops->set_queue(device, vehicle.queue_index, 16, nowhere);
+		device->ops->enable_queue(device, vehicle.queue_index, 1);
+		device_run(device);
+		queue = queue_prepare(device, vehicle.queue_index, 16);
+		device->ops->set_queue(device, queue->index, 8, queue->addresses);
+		queue_kick(queue);
+		device->ops->enable_queue(device, queue->index, 0);
+		queue_kick(queue);
+		vehicle_heal(&vehicle, "after a queue that was enabled without addresses");
+	}
+}
+
+TEST(pci_notify_wild, "AVP-PCI-035", .transport = TRANSPORT_PCI, .limit_ms = 20000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		uint64_t base = device->pci->notify;
+		uint32_t limit = device->pci->notify_size < 256 ? device->pci->notify_size : 256;
+
+		for (int state = 0; state < 3; state++) {
+			if (state == 0)
+				device_reset(device);
+			else if (state == 1)
+				device_open(device, SPLIT);
+			else
+				vehicle_open(&vehicle, SPLIT, 16);
+			for (uint32_t offset = 0; offset + 4 <= limit; offset += 2) {
+				mmio_write(base + offset, random_number(), 2);
+				if (offset % 4 == 0)
+					mmio_write(base + offset, random_number(), 4);
+				mmio_write(base + offset, random_number(), 1);
+			}
+		}
+		vehicle_heal(&vehicle, "after wild kicks");
+	}
+}
+
+static void move_bar(const struct pci_function *function, unsigned int bar, uint64_t address)
+{
+	uint32_t place = 0x10 + 4 * bar, low = pci_read(function, place, 4) & 15;
+
+	pci_write(function, PCI_COMMAND, 0, 2);
+	pci_write(function, place, (uint32_t)address | low, 4);
+	if (function->bars[bar].wide)
+		pci_write(function, place + 4, (uint32_t)(address >> 32), 4);
+	pci_write(function, PCI_COMMAND, COMMAND_MEMORY | COMMAND_MASTER, 2);
+}
+
+TEST(pci_bar_moved, "AVP-PCI-036", .transport = TRANSPORT_PCI, .limit_ms = 20000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	{
+		struct pci_function *function = vehicle.device->pci;
+
+		for (unsigned int b = 0; b < 6; b++) {
+			const struct pci_bar *bar = &function->bars[b];
+			uint64_t from, to;
+
+			if (!bar->address || bar->port || bar->size > 1 << 20)
+				continue;
+			vehicle_open(&vehicle, SPLIT, 16);
+			/* Onto memory that nothing is in, and where nothing is. */
+			pages_free_range(&from, &to);
+			to = (to - 0x200000) & ~UINT64_C(0xfffff);
+			if (to > from)
+				move_bar(function, b, to);
+			move_bar(function, b, 0xfffff000 & ~(bar->size - 1));
+			move_bar(function, b, bar->address);
+			vehicle_heal(&vehicle, "after its BAR was elsewhere");
+		}
+	}
+}
