@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Block requests: header, data, status, each a buffer of its own. */
+#include "devices/block.h"
+
+#include "devices/vehicle.h"
+#include "pages.h"
+
+uint64_t block_capacity(struct device *device)
+{
+	return config_read(device, 0, 4) | config_read(device, 4, 4) << 32;
+}
+
+uint8_t block_request_length(struct queue *queue, uint32_t type, uint64_t sector, void *data,
+			     uint32_t length, bool out, uint32_t *written)
+{
+	static struct virtio_blk_outhdr header __attribute__((aligned(16)));
+	static volatile uint8_t status;
+	struct driver_buffer buffers[3];
+	unsigned int count = 0, readable;
+
+	header = (struct virtio_blk_outhdr){.type = type, .sector = sector};
+	status = NO_STATUS;
+	buffers[count++] = buffer_of(&header, sizeof(header));
+	if (length > 0 && out)
+		buffers[count++] = buffer_of(data, length);
+	readable = count;
+	if (length > 0 && !out)
+		buffers[count++] = buffer_of(data, length);
+	buffers[count++] = buffer_of((void *)&status, 1);
+	check(queue_do(queue, buffers, readable, count - readable, written, 10000),
+	      "%s: a request of type %u for sector %lu was not used (status 0x%x)",
+	      device_name(queue->device), type, sector, queue->device->ops->status(queue->device));
+	return status;
+}
+
+uint8_t block_request(struct queue *queue, uint32_t type, uint64_t sector, void *data, uint32_t length,
+		      bool out)
+{
+	uint32_t written;
+
+	return block_request_length(queue, type, sector, data, length, out, &written);
+}
+
+void block_must(struct queue *queue, uint32_t type, uint64_t sector, void *data, uint32_t length,
+		bool out)
+{
+	uint8_t status = block_request(queue, type, sector, data, length, out);
+
+	check(status == VIRTIO_BLK_S_OK, "%s: a request of type %u for %u bytes at sector %lu has "
+					 "status %u",
+	      device_name(queue->device), type, length, sector, status);
+}
+
+struct queue *block_open(uint64_t features, uint32_t size)
+{
+	for (unsigned int n = 0; n < 16; n++) {
+		struct device *device = device_nth(VIRTIO_ID_BLOCK, TRANSPORT_ANY, n);
+		struct queue *queue;
+
+		if (!device)
+			break;
+		if (device_offered(device) & FEATURE(VIRTIO_BLK_F_RO) || block_capacity(device) < 4096)
+			continue;
+		device_open(device, features);
+		queue = device_queue(device, 0, size);
+		device_run(device);
+		return queue;
+	}
+	skip("no block device that can be written and has 2 MiB");
+}
