@@ -1,0 +1,507 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Chapter net (VIRTIO 1.4, 5.1). */
+#include "devices/net.h"
+#include "pages.h"
+#include "report.h"
+#include "tests/rings.h"
+
+#define NET .device = VIRTIO_ID_NET
+#define CTRL FEATURE(VIRTIO_NET_F_CTRL_VQ)
+
+TEST(net_transmit, "AVP-NET-001", NET, .limit_ms = 30000)
+{
+	static const uint32_t cuts[] = {0, 12, 1000, 3, 13, 20, 26, 40};
+	struct net net;
+	struct net_frame frame;
+	uint8_t gateway[6];
+
+	net_open(&net, 0, NET_BUFFERS, NET_BUFFER);
+	net_find_gateway(&net, gateway);
+	for (unsigned int i = 0; i < 8; i++) {
+		net_send(&net, net_form_arp(&net, 15, 2), cuts[i]);
+		check(net_wait_arp(&net, 15, gateway, &frame, ANSWER_MS),
+		      "a frame cut into pieces of %u bytes has not arrived", cuts[i]);
+	}
+}
+
+TEST(net_receive, "AVP-NET-002", NET, .limit_ms = 30000)
+{
+	static const uint64_t features[] = {0, FEATURE(VIRTIO_NET_F_MRG_RXBUF), PACKED};
+	struct net net;
+	struct net_frame frame;
+	uint8_t gateway[6];
+
+	for (unsigned int f = 0; f < 3; f++) {
+		net_open(&net, features[f], NET_BUFFERS, NET_BUFFER);
+		net_find_gateway(&net, gateway);
+		for (unsigned int size = 10; size < 1400; size = size * 3 / 2) {
+			uint32_t sent = net_form_echo(&net, gateway, (uint16_t)size, size), index;
+			bool came = false;
+
+			net_send(&net, sent, 0);
+			while (!came && net_wait(&net, &frame, &index, ANSWER_MS)) {
+				const uint8_t *icmp = frame.data + NET_HEADER + 34;
+
+				came = frame.length >= sent && icmp[-34 + 12] == 8 &&
+				       icmp[-34 + 13] == 0 && icmp[0] == 0 &&
+				       (icmp[6] << 8 | icmp[7]) == (int)size;
+				if (came)
+					check(frame.length == sent ||
+						      (sent < NET_HEADER + FRAME_MIN &&
+						       frame.length == NET_HEADER + FRAME_MIN),
+					      "an answer of %u bytes has the used length %u", sent,
+					      frame.length);
+				for (uint32_t i = 0; came && i < size; i++)
+					check(icmp[8 + i] == (uint8_t)(i * 7 + size),
+					      "byte %u of an answer is different", i);
+				net_offer(&net, index);
+				queue_kick(net.receive);
+			}
+			check(came, "no answer to an echo request of %u bytes", size);
+		}
+	}
+}
+
+TEST(net_order, "AVP-NET-003", NET, .limit_ms = 15000)
+{
+	struct net net;
+	struct net_frame frame;
+	uint8_t gateway[6], expected = 20;
+	uint32_t index;
+
+	net_open(&net, 0, NET_BUFFERS, NET_BUFFER);
+	net_find_gateway(&net, gateway);
+	for (uint8_t self = 20; self < 28; self++)
+		net_send(&net, net_form_arp(&net, self, 2), 0);
+	while (expected < 28 && net_wait(&net, &frame, &index, ANSWER_MS)) {
+		const uint8_t *arp = frame.data + NET_HEADER + 14;
+
+		if (arp[-2] == 8 && arp[-1] == 6 && arp[7] == 2) {
+			check(arp[27] == expected, "the answer for .%u came before that for .%u",
+			      arp[27], expected);
+			expected++;
+		}
+		net_offer(&net, index);
+	}
+	check(expected == 28, "%u of 8 answers came", expected - 20);
+}
+
+TEST(net_mac, "AVP-NET-004", NET)
+{
+	struct device *device = device_find(VIRTIO_ID_NET, TRANSPORT_ANY);
+	unsigned int sum = 0;
+
+	if (!(device_offered(device) & FEATURE(VIRTIO_NET_F_MAC)))
+		skip("%s does not offer VIRTIO_NET_F_MAC", device_name(device));
+	for (uint32_t i = 0; i < 6; i++)
+		sum += (unsigned int)config_read(device, i, 1);
+	check(sum > 0 && !(config_read(device, 0, 1) & 1), "the address begins with 0x%lx",
+	      config_read(device, 0, 1));
+}
+
+TEST(net_status, "AVP-NET-005", NET)
+{
+	struct net net;
+
+	net_open(&net, FEATURE(VIRTIO_NET_F_STATUS), 0, NET_BUFFER);
+	if (!(net.device->negotiated & FEATURE(VIRTIO_NET_F_STATUS)))
+		skip("%s does not offer VIRTIO_NET_F_STATUS", device_name(net.device));
+	check(config_read(net.device, 6, 2) == VIRTIO_NET_S_LINK_UP,
+	      "status is 0x%lx though the link is up", config_read(net.device, 6, 2));
+}
+
+TEST(net_feature_hints, "AVP-NET-007", NET)
+{
+	struct device *device = device_find(VIRTIO_ID_NET, TRANSPORT_ANY);
+	uint64_t offered = device_offered(device);
+
+	check(offered & CTRL || !(offered & (FEATURE(57) | FEATURE(20))),
+	      "SHOULD: HASH_REPORT or CTRL_RX_EXTRA without CTRL_VQ");
+}
+
+/* The header of a received frame; @count: also its num_buffers. */
+static void check_headers(uint64_t features, bool count)
+{
+	struct net net;
+	struct net_frame frame;
+	uint8_t gateway[6];
+
+	net_open(&net, features, NET_BUFFERS, NET_BUFFER);
+	for (uint32_t i = 0; i < NET_BUFFERS; i++)
+		memset(net.buffers + i * NET_BUFFER, 0xa5, NET_HEADER);
+	net_find_gateway(&net, gateway);
+	net_send(&net, net_form_arp(&net, 15, 2), 0);
+	check(net_wait_arp(&net, 15, gateway, &frame, ANSWER_MS), "no answer");
+	check(!count || (frame.data[10] == 1 && frame.data[11] == 0), "num_buffers is %u",
+	      frame.data[10] | frame.data[11] << 8);
+	check(frame.data[0] == 0, "flags of a received frame are 0x%x", frame.data[0]);
+	check(frame.data[1] == 0, "gso_type of a received frame is 0x%x", frame.data[1]);
+}
+
+TEST(net_num_buffers, "AVP-NET-008", NET, .limit_ms = 10000)
+{
+	check_headers(FEATURE(VIRTIO_NET_F_MRG_RXBUF), true);
+	check_headers(0, true);
+}
+
+TEST(net_checksum_receive, "AVP-NET-014", NET, .limit_ms = 10000)
+{
+	check_headers(0, false);
+}
+
+TEST(net_gso_receive, "AVP-NET-017", NET, .limit_ms = 10000)
+{
+	check_headers(0, false);
+}
+
+TEST(net_mergeable, "AVP-NET-009", NET, .limit_ms = 20000)
+{
+	const uint32_t size = 1000;
+	struct net net;
+	struct net_frame frame;
+	uint8_t gateway[6];
+	uint32_t index, total = 0, count = 0, expected = 0, sent;
+
+	net_open(&net, FEATURE(VIRTIO_NET_F_MRG_RXBUF), NET_BUFFERS, 256);
+	if (!(net.device->negotiated & FEATURE(VIRTIO_NET_F_MRG_RXBUF)))
+		skip("%s does not offer VIRTIO_NET_F_MRG_RXBUF", device_name(net.device));
+	net_find_gateway(&net, gateway);
+	sent = net_form_echo(&net, gateway, 1, size);
+	net_send(&net, sent, 0);
+	while ((count == 0 || count < expected) && net_wait(&net, &frame, &index, ANSWER_MS)) {
+		if (count == 0) {
+			if (frame.length < 256) {
+				net_offer(&net, index);
+				continue;
+			}
+			expected = frame.data[10] | (uint32_t)frame.data[11] << 8;
+			check(expected == (sent + 255) / 256, "num_buffers is %u for %u bytes",
+			      expected, sent);
+		}
+		count++;
+		total += frame.length;
+		check(count == expected || frame.length == 256,
+		      "buffer %u of %u has %u bytes, not all 256", count, expected, frame.length);
+	}
+	check(count == expected && total == sent, "%u bytes in %u buffers came, not %u in %u", total,
+	      count, sent, expected);
+}
+
+TEST(net_receive_small, "AVP-NET-010", NET, .limit_ms = 20000)
+{
+	struct net net;
+	struct net_frame frame;
+	uint8_t gateway[6];
+	uint32_t index;
+
+	net_open(&net, 0, NET_BUFFERS, 128);
+	net_find_gateway(&net, gateway);
+	/* An answer that no buffer has room for; each has 128 bytes, all in a row. */
+	net_send(&net, net_form_echo(&net, gateway, 1, 1000), 0);
+	while (net_wait(&net, &frame, &index, 100)) {
+		check(frame.length <= 128, "the used length of a buffer of 128 bytes is %u",
+		      frame.length);
+		net_offer(&net, index);
+	}
+	/* With mended buffers it goes on, if need be after a reset. */
+	net_open(&net, 0, NET_BUFFERS, NET_BUFFER);
+	net_send(&net, net_form_arp(&net, 15, 2), 0);
+	check(net_wait_arp(&net, 15, gateway, &frame, ANSWER_MS),
+	      "no frame came after one that was too long");
+}
+
+TEST(net_no_receive_buffers, "AVP-NET-011", NET, .limit_ms = 30000)
+{
+	struct net net;
+	struct net_frame frame;
+	uint8_t gateway[6];
+
+	net_open(&net, 0, NET_BUFFERS, NET_BUFFER);
+	net_find_gateway(&net, gateway);
+	net_open(&net, 0, 0, NET_BUFFER);
+	for (int i = 0; i < 100; i++)
+		net_send(&net, net_form_arp(&net, 15, 2), 0);
+	for (uint32_t i = 0; i < NET_BUFFERS; i++)
+		net_offer(&net, i);
+	queue_kick(net.receive);
+	net_send(&net, net_form_arp(&net, 16, 2), 0);
+	check(net_wait_arp(&net, 16, gateway, &frame, ANSWER_MS),
+	      "nothing came once there were buffers");
+}
+
+TEST(net_flags_unknown, "AVP-NET-012", NET, .limit_ms = 15000)
+{
+	static const uint8_t flags[] = {0x02, 0x04, 0x08, 0x10, 0x80};
+	struct net net;
+	struct net_frame frame;
+	uint8_t gateway[6];
+
+	net_open(&net, 0, NET_BUFFERS, NET_BUFFER);
+	net_find_gateway(&net, gateway);
+	for (unsigned int i = 0; i < 5; i++) {
+		uint32_t length = net_form_arp(&net, 15, 2);
+
+		net.out[0] = flags[i] & ~1u;
+		memset(net.out + 6, 0x33, 4); /* checksum fields that nothing asks for */
+		net_send(&net, length, 0);
+		check(net_wait_arp(&net, 15, gateway, &frame, ANSWER_MS),
+		      "a frame with the unknown flags 0x%x has not arrived", flags[i]);
+	}
+}
+
+TEST(net_header_hostile, "AVP-NET-019", NET, .limit_ms = 60000)
+{
+	const uint64_t features = FEATURE(VIRTIO_NET_F_CSUM) | FEATURE(VIRTIO_NET_F_HOST_TSO4) |
+				  FEATURE(VIRTIO_NET_F_HOST_TSO6) | FEATURE(VIRTIO_NET_F_HOST_UFO);
+	struct vehicle vehicle = {0};
+	struct net net;
+
+	net_open(&net, features, NET_BUFFERS, NET_BUFFER);
+	for (int i = 0; i < 300; i++) {
+		struct driver_buffer buffer;
+		/* Those shorter than a header come last: they are the ruin of some. */
+		uint32_t length = (uint32_t)(random_number() % 1600), written;
+
+		for (uint32_t b = 0; b < NET_HEADER; b++)
+			net.out[b] = (uint8_t)random_number();
+		length = i < 280 ? length + NET_HEADER : length % NET_HEADER;
+		if (i % 3)
+			net.out[0] &= 1;
+		if (i % 4)
+			net.out[1] = (uint8_t)(random_number() % 8);
+		buffer = buffer_of(net.out, length ? length : 1);
+		check(driver_queue_add(&net.transmit->ring, &buffer, 1, 0, &net) == 0, "no room");
+		queue_kick(net.transmit);
+		if (!wait_until(driver_queue_has_used(&net.transmit->ring) ||
+					net.device->ops->status(net.device) & NEEDS_RESET,
+				ANSWER_MS))
+			fail("a frame of %u bytes with header %02x %02x was neither used nor refused",
+			     length, net.out[0], net.out[1]);
+		if (net.device->ops->status(net.device) & NEEDS_RESET)
+			net_open(&net, features, NET_BUFFERS, NET_BUFFER);
+		else
+			queue_wait(net.transmit, &written, 1);
+	}
+	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, SPLIT, &vehicle); n++)
+		if (vehicle.device == net.device)
+			vehicle_heal(&vehicle, "after hostile headers");
+}
+
+TEST(net_mtu, "AVP-NET-022", NET)
+{
+	struct net net;
+
+	net_open(&net, FEATURE(VIRTIO_NET_F_MTU), 0, NET_BUFFER);
+	if (!(net.device->negotiated & FEATURE(VIRTIO_NET_F_MTU)))
+		skip("%s does not offer VIRTIO_NET_F_MTU", device_name(net.device));
+	check(config_read(net.device, 10, 2) >= 68, "mtu is %lu", config_read(net.device, 10, 2));
+}
+
+TEST(net_mtu_minimum, "AVP-NET-023", NET)
+{
+	struct net net;
+
+	net_open(&net, FEATURE(VIRTIO_NET_F_MTU), 0, NET_BUFFER);
+	if (!(net.device->negotiated & FEATURE(VIRTIO_NET_F_MTU)))
+		skip("%s does not offer VIRTIO_NET_F_MTU", device_name(net.device));
+	check(config_read(net.device, 10, 2) >= 1280, "SHOULD: mtu is %lu",
+	      config_read(net.device, 10, 2));
+}
+
+TEST(net_speed_duplex, "AVP-NET-024", NET)
+{
+	struct net net;
+	uint64_t speed, duplex;
+
+	net_open(&net, FEATURE(63), 0, NET_BUFFER);
+	if (!(net.device->negotiated & FEATURE(63)))
+		skip("%s does not offer VIRTIO_NET_F_SPEED_DUPLEX", device_name(net.device));
+	speed = config_read(net.device, 12, 4);
+	duplex = config_read(net.device, 16, 1);
+	check(speed <= 0x7fffffff || speed == UINT32_MAX, "speed is 0x%lx", speed);
+	check(duplex <= 1 || duplex == 0xff, "duplex is 0x%lx", duplex);
+}
+
+TEST(net_config_limits, "AVP-NET-025", NET)
+{
+	struct device *device = device_find(VIRTIO_ID_NET, TRANSPORT_ANY);
+	uint64_t offered = device_offered(device);
+
+	if (!(offered & (FEATURE(VIRTIO_NET_F_MQ) | FEATURE(60))))
+		skip("%s offers neither VIRTIO_NET_F_MQ nor RSS", device_name(device));
+	check(config_read(device, 8, 2) >= 1 && config_read(device, 8, 2) <= 0x8000,
+	      "max_virtqueue_pairs is %lu", config_read(device, 8, 2));
+	if (offered & FEATURE(60)) {
+		check(config_read(device, 17, 1) >= 40, "rss_max_key_size is %lu",
+		      config_read(device, 17, 1));
+		check(config_read(device, 18, 2) >= 128, "rss_max_indirection_table_length is %lu",
+		      config_read(device, 18, 2));
+	}
+}
+
+/* The control queue, after the pairs that there are. */
+static struct queue *open_control(struct net *net, uint64_t features)
+{
+	struct queue *queue;
+
+	net_open(net, 0, 0, NET_BUFFER);
+	device_open(net->device, features | CTRL);
+	if (!(net->device->negotiated & CTRL))
+		skip("%s does not offer VIRTIO_NET_F_CTRL_VQ", device_name(net->device));
+	net->receive = device_queue(net->device, 0, 64);
+	net->transmit = device_queue(net->device, 1, 64);
+	queue = device_queue(net->device,
+			     net->device->negotiated & FEATURE(VIRTIO_NET_F_MQ) ?
+				     2 * (uint32_t)config_read(net->device, 8, 2) :
+				     2,
+			     16);
+	device_run(net->device);
+	return queue;
+}
+
+/* One command; its answer, or 0xee without one. */
+static uint8_t control(struct queue *queue, uint8_t class, uint8_t command, const void *data,
+		       uint32_t size)
+{
+	static uint8_t head[2], body[64];
+	static volatile uint8_t answer;
+	struct driver_buffer buffers[3] = {buffer_of(head, 2), buffer_of(body, size),
+					   buffer_of((void *)&answer, 1)};
+
+	head[0] = class;
+	head[1] = command;
+	memcpy(body, data, size);
+	answer = 0xee;
+	if (size == 0)
+		buffers[1] = buffers[2];
+	check(queue_do(queue, buffers, size ? 2 : 1, 1, NULL, ANSWER_MS),
+	      "command %u of class %u was not used", command, class);
+	return answer;
+}
+
+TEST(net_control, "AVP-NET-026", NET)
+{
+	struct net net;
+	struct queue *queue = open_control(&net, 0);
+	uint8_t one = 1;
+
+	check(control(queue, 99, 0, &one, 1) == VIRTIO_NET_ERR, "an unknown class is not refused");
+	check(control(queue, VIRTIO_NET_CTRL_RX, 99, &one, 1) == VIRTIO_NET_ERR,
+	      "an unknown command is not refused");
+	check(control(queue, VIRTIO_NET_CTRL_MQ, 0, "\x01\x00", 2) == VIRTIO_NET_ERR,
+	      "VQ_PAIRS_SET is not refused though VIRTIO_NET_F_MQ was not negotiated");
+	check(control(queue, VIRTIO_NET_CTRL_RX, 0, &one, 1) == VIRTIO_NET_ERR,
+	      "PROMISC is not refused though VIRTIO_NET_F_CTRL_RX was not negotiated");
+}
+
+static bool craft_control(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	struct queue *commands;
+	struct vring_desc *table;
+	uint8_t *memory = vehicle->area;
+
+	if (vehicle->device->id != VIRTIO_ID_NET || variant > 5 ||
+	    !(device_offered(vehicle->device) & CTRL))
+		return false;
+	device_open(vehicle->device, CTRL | FEATURE(VIRTIO_NET_F_CTRL_RX) |
+					     FEATURE(VIRTIO_NET_F_CTRL_MAC_ADDR));
+	device_queue(vehicle->device, 0, 16);
+	queue_restart(queue);
+	queue_tell(queue);
+	commands = device_queue(vehicle->device, 2, 16);
+	device_run(vehicle->device);
+	table = split_table_of(commands);
+	memset(memory, 0, 512);
+	memory[0] = VIRTIO_NET_CTRL_MAC;
+	/* A MAC table whose count is far beyond the buffer. */
+	memset(memory + 2, 0xff, 8);
+	table[0] = (struct vring_desc){(uint64_t)memory, 2, VRING_DESC_F_NEXT, 1};
+	table[1] = (struct vring_desc){(uint64_t)memory + 2, 4, VRING_DESC_F_NEXT, 2};
+	table[2] = (struct vring_desc){(uint64_t)memory + 256, 1, VRING_DESC_F_WRITE, 0};
+	if (variant == 0)
+		table[0].len = 1;
+	else if (variant == 1)
+		table[0].flags = 0; /* no answer */
+	else if (variant == 2)
+		table[2].len = 0;
+	else if (variant == 3)
+		table[1].len = 0xfffff;
+	else if (variant == 4)
+		table[0] = (struct vring_desc){(uint64_t)memory + 256, 1, VRING_DESC_F_WRITE, 0};
+	split_offer(commands, 0);
+	queue_kick(commands);
+	return true;
+}
+
+TEST(net_control_hostile, "AVP-NET-027", NET, .limit_ms = 20000)
+{
+	attack_vehicles(SPLIT, craft_control, "a wrong control command");
+}
+
+TEST(net_rx_modes, "AVP-NET-028", NET)
+{
+	struct net net;
+	struct queue *queue = open_control(&net, FEATURE(VIRTIO_NET_F_CTRL_RX) | FEATURE(20));
+	uint8_t on;
+
+	if (!(net.device->negotiated & FEATURE(VIRTIO_NET_F_CTRL_RX)))
+		skip("%s does not offer VIRTIO_NET_F_CTRL_RX", device_name(net.device));
+	for (uint8_t command = 0; command < (net.device->negotiated & FEATURE(20) ? 6 : 2); command++)
+		for (on = 0; on < 2; on++)
+			check(control(queue, VIRTIO_NET_CTRL_RX, command, &on, 1) == VIRTIO_NET_OK,
+			      "command %u with %u is refused", command, on);
+}
+
+TEST(net_multiqueue, "AVP-NET-033", NET)
+{
+	struct net net;
+	struct queue *queue = open_control(&net, FEATURE(VIRTIO_NET_F_MQ));
+	uint16_t pairs = 0;
+
+	if (!(net.device->negotiated & FEATURE(VIRTIO_NET_F_MQ)))
+		skip("%s does not offer VIRTIO_NET_F_MQ", device_name(net.device));
+	check(control(queue, VIRTIO_NET_CTRL_MQ, 0, &pairs, 2) == VIRTIO_NET_ERR,
+	      "0 pairs are not refused");
+	pairs = (uint16_t)(config_read(net.device, 8, 2) + 1);
+	check(control(queue, VIRTIO_NET_CTRL_MQ, 0, &pairs, 2) == VIRTIO_NET_ERR,
+	      "%u pairs are not refused", pairs);
+	pairs = 1;
+	check(control(queue, VIRTIO_NET_CTRL_MQ, 0, &pairs, 2) == VIRTIO_NET_OK, "1 pair is refused");
+}
+
+TEST(net_transmit_flood, "AVP-NET-042", NET, .limit_ms = 30000)
+{
+	struct net net;
+	struct net_frame frame;
+	uint8_t gateway[6];
+
+	net_open(&net, 0, NET_BUFFERS, NET_BUFFER);
+	net_find_gateway(&net, gateway);
+	for (int round = 0; round < 5; round++) {
+		for (int i = 0; i < 200; i++)
+			net_send(&net, net_form_arp(&net, 15, 200), 0);
+		net_send(&net, net_form_arp(&net, 16, 2), 0);
+		check(net_wait_arp(&net, 16, gateway, &frame, ANSWER_MS),
+		      "no answer comes behind many frames");
+	}
+}
+
+TEST(net_round_trip, "AVP-NET-044", NET, .limit_ms = 30000)
+{
+	static struct distribution distribution;
+	struct net net;
+	struct net_frame frame;
+	uint8_t gateway[6];
+
+	net_open(&net, 0, NET_BUFFERS, NET_BUFFER);
+	net_find_gateway(&net, gateway);
+	distribution_start(&distribution);
+	for (int i = 0; i < 100; i++) {
+		uint64_t from = arch_ticks();
+
+		net_send(&net, net_form_arp(&net, 15, 2), 0);
+		check(net_wait_arp(&net, 15, gateway, &frame, ANSWER_MS), "no answer");
+		distribution_add(&distribution, ticks_to_ns(arch_ticks() - from));
+	}
+	distribution_report(&distribution, "net_round_trip", "ns");
+}
