@@ -72,6 +72,7 @@ struct device {
 	enum transport transport;
 	uint32_t id;
 	unsigned int number;
+	uint8_t first_status; /* before anything was done to it */
 	/* virtio-mmio */
 	uint64_t base;
 	struct interrupt_line line;

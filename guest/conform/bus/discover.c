@@ -33,6 +33,8 @@ void devices_discover(void)
 {
 	mmio_discover();
 	pci_discover();
+	for (unsigned int i = 0; i < device_count; i++)
+		devices[i].first_status = devices[i].ops->status(&devices[i]);
 }
 
 void devices_report(void)
