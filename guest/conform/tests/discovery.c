@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Chapter discovery: the description, and that what it names is there. */
+#include "bus/pci.h"
+#include "bus/virtio_mmio.h"
+#include "console.h"
+#include "test.h"
+
+#ifdef __x86_64__
+#include "arch/x86/x86.h"
+
+TEST(disc_acpi_tables, "AVP-DISC-001", .profile = "x86-64")
+{
+	check(x86_platform.xsdt, "neither an XSDT nor an RSDT");
+	for (unsigned int i = 0; i < x86_platform.table_count; i++) {
+		const struct acpi_table *table = &x86_platform.tables[i];
+
+		check(table->sound, "table %s at 0x%lx: length %u, or a wrong sum", table->signature,
+		      table->address, table->length);
+	}
+}
+
+TEST(disc_acpi_fadt, "AVP-DISC-002", .profile = "x86-64")
+{
+	static const uint16_t lengths[] = {0, 116, 116, 244, 244, 268, 276};
+	uint32_t revision;
+
+	check(x86_platform.fadt, "no FADT");
+	revision = *(const uint8_t *)(x86_platform.fadt + 8);
+	check(revision >= 1 && (revision > 6 || x86_platform.fadt_length >= lengths[revision]),
+	      "revision %u with a length of %u", revision, x86_platform.fadt_length);
+}
+
+TEST(disc_acpi_reduced, "AVP-DISC-003", .profile = "x86-64")
+{
+	check(x86_platform.fadt_flags & 1 << 20, "SHOULD: it is not hardware-reduced");
+}
+
+TEST(disc_acpi_madt, "AVP-DISC-004", .profile = "x86-64")
+{
+	check(x86_platform.io_apic_count > 0, "no I/O APIC is listed");
+	for (unsigned int i = 0; i < x86_platform.io_apic_count; i++)
+		for (unsigned int j = 0; j < i; j++) {
+			const struct io_apic *a = &x86_platform.io_apics[i];
+			const struct io_apic *b = &x86_platform.io_apics[j];
+
+			check(a->base >= b->base + b->count || b->base >= a->base + a->count,
+			      "I/O APICs %u and %u have the same interrupts", j, i);
+		}
+	for (unsigned int i = 0; i < x86_platform.override_count; i++)
+		check(x86_platform.overrides[i].interrupt < 1024, "override %u leads to %u", i,
+		      x86_platform.overrides[i].interrupt);
+}
+
+TEST(disc_acpi_mmio, "AVP-DISC-005", .profile = "x86-64", .transport = TRANSPORT_MMIO)
+{
+	for (unsigned int i = 0; i < machine.slot_count; i++)
+		check(machine.slots[i].size >= 0x200 && machine.slots[i].line.valid,
+		      "the window at 0x%lx: size 0x%lx, %s interrupt", machine.slots[i].address,
+		      machine.slots[i].size, machine.slots[i].line.valid ? "an" : "no");
+}
+#else
+#include "arch/arm64/arm64.h"
+#include "arch/image.h"
+
+TEST(disc_dt_valid, "AVP-DISC-007", .profile = "arm64")
+{
+	check(start_copy.version >= 17 && start_copy.loader <= 17, "version %lu, compatible with %lu",
+	      start_copy.version, start_copy.loader);
+	check(arm64_platform.tree_sound, "its structure is not well-formed");
+}
+
+TEST(disc_dt_root, "AVP-DISC-008", .profile = "arm64")
+{
+	check(arm64_platform.root_properties == 7,
+	      "the root lacks compatible, #address-cells or #size-cells (0x%x)",
+	      arm64_platform.root_properties);
+}
+
+TEST(disc_dt_cpus, "AVP-DISC-009", .profile = "arm64")
+{
+	check(arm64_platform.cpu_nodes > 0, "no processor has a node");
+	check(arm64_platform.cpu_nodes == 1 ||
+		      arm64_platform.cpu_nodes_with_psci == arm64_platform.cpu_nodes,
+	      "%u of %u processors have the enable-method psci", arm64_platform.cpu_nodes_with_psci,
+	      arm64_platform.cpu_nodes);
+}
+
+TEST(disc_dt_core, "AVP-DISC-010", .profile = "arm64")
+{
+	check(arm64_platform.gic_version && arm64_platform.distributor, "no interrupt controller");
+	check(arm64_platform.virtual_timer, "no generic timer");
+	check(arm64_platform.has_psci, "no PSCI");
+}
+
+TEST(disc_dt_mmio, "AVP-DISC-011", .profile = "arm64", .transport = TRANSPORT_MMIO)
+{
+	check(arm64_platform.mmio_coherent == arm64_platform.mmio_nodes,
+	      "%u of %u windows are said to be coherent", arm64_platform.mmio_coherent,
+	      arm64_platform.mmio_nodes);
+	for (unsigned int i = 0; i < machine.slot_count; i++)
+		check(machine.slots[i].line.valid, "the window at 0x%lx has no interrupt",
+		      machine.slots[i].address);
+}
+
+TEST(disc_dt_pci, "AVP-DISC-012", .profile = "arm64")
+{
+	if (!machine.ecam)
+		skip("no PCI host bridge");
+	check(machine.window32.end > machine.window32.start ||
+		      machine.window64.end > machine.window64.start,
+	      "no window for memory BARs in ranges");
+	check(arm64_platform.pci_map || arm64_platform.its || arm64_platform.message_frame,
+	      "neither interrupt-map nor a way for messages");
+}
+#endif
+
+TEST(disc_pci_mcfg, "AVP-DISC-006", .transport = TRANSPORT_PCI)
+{
+	check(machine.ecam, "no memory-mapped configuration space is described");
+	check(machine.last_bus >= machine.first_bus, "its buses are %u to %u", machine.first_bus,
+	      machine.last_bus);
+	for (unsigned int bus = machine.first_bus; bus <= machine.last_bus; bus += 17) {
+		struct pci_function function = {.bus = (uint8_t)bus};
+
+		pci_read(&function, 0, 4);
+	}
+}
+
+TEST(disc_answers, "AVP-DISC-013")
+{
+	for (unsigned int i = 0; i < machine.slot_count; i++)
+		check(mmio_read(machine.slots[i].address, 4) == MMIO_MAGIC,
+		      "what is described at 0x%lx reads 0x%lx", machine.slots[i].address,
+		      mmio_read(machine.slots[i].address, 4));
+}
+
+TEST(disc_console, "AVP-DISC-016")
+{
+	char word[32];
+
+	check(console_works(), "no console was found");
+#ifdef __x86_64__
+	for (unsigned int i = 0; i < x86_platform.table_count; i++)
+		if (text_is(x86_platform.tables[i].signature, "SPCR"))
+			return;
+#else
+	if (arm64_platform.stdout_path[0])
+		return;
+#endif
+	check(text_option(machine.command_line, "console", word, sizeof(word)),
+	      "neither SPCR, stdout-path nor console= names it");
+}
+
+TEST(disc_base_devices, "AVP-DISC-017")
+{
+	static const struct {
+		uint32_t id;
+		const char *name;
+	} rows[] = {{VIRTIO_ID_BLOCK, "block"}, {VIRTIO_ID_NET, "net"}, {VIRTIO_ID_CONSOLE, "console"},
+		    {VIRTIO_ID_RNG, "entropy"}};
+
+	for (unsigned int i = 0; i < 4; i++)
+		if (!device_find(rows[i].id, TRANSPORT_ANY))
+			skip("no %s device: was the machine configured with one?", rows[i].name);
+}
+
+TEST(disc_contract_version, "AVP-DISC-019")
+{
+	char word[32];
+
+	check(text_option(machine.command_line, "avp.contract", word, sizeof(word)),
+	      "SHOULD: avp.contract= is not on the command line");
+}
+
+TEST(disc_empty, "AVP-DISC-020")
+{
+	/* Here it runs. Whether it does without devices shows in a run without devices. */
+	if (device_count > 0)
+		skip("there are %u devices: start the guest without any", device_count);
+}

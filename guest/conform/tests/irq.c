@@ -1,0 +1,618 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Chapter irq: interrupts of devices and between processors. */
+#include "bus/pci.h"
+#include "devices/vehicle.h"
+#include "pages.h"
+#include "report.h"
+#include "test.h"
+
+#ifdef __x86_64__
+#include "arch/x86/x86.h"
+#else
+#include "arch/arm64/arm64.h"
+#endif
+
+static struct queue *open_connected(struct vehicle *vehicle)
+{
+	struct queue *queue = vehicle_open(vehicle, 0, 16);
+
+	if (!vehicle->device->connected)
+		skip("%s has no interrupt that this guest can find", device_name(vehicle->device));
+	return queue;
+}
+
+TEST(irq_deliver, "AVP-IRQ-001", .limit_ms = 20000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, 0)
+	{
+		struct queue *queue = open_connected(&vehicle);
+		uint32_t before = vehicle.device->queue_interrupts;
+
+		vehicle_must_do(&vehicle, queue, "with its interrupt");
+		check(wait_until(vehicle.device->queue_interrupts != before, 1000),
+		      "%s: its interrupt does not come", device_name(vehicle.device));
+	}
+}
+
+TEST(irq_edge_not_lost, "AVP-IRQ-002", .transport = TRANSPORT_MMIO, .limit_ms = 20000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_MMIO, 0)
+	{
+		struct device *device = vehicle.device;
+		struct queue *queue = open_connected(&vehicle);
+
+		for (int i = 0; i < 20; i++) {
+			uint32_t before;
+
+			interrupt_mask(device->interrupt, true);
+			before = device->queue_interrupts;
+			vehicle_must_do(&vehicle, queue, "while its interrupt is masked");
+			sleep_ms(1);
+			check(device->queue_interrupts == before, "%s: a masked interrupt came",
+			      device_name(device));
+			interrupt_mask(device->interrupt, false);
+			check(wait_until(device->queue_interrupts != before, 1000),
+			      "%s: what came while it was masked was lost (%s)", device_name(device),
+			      device->line.level ? "level" : "edge");
+		}
+	}
+}
+
+TEST(irq_no_spurious, "AVP-IRQ-004", .limit_ms = 10000)
+{
+	uint64_t before = interrupts_unexpected;
+	struct vehicle vehicle;
+	uint32_t counts[16];
+
+	for (unsigned int n = 0; n < 16 && vehicle_get(n, TRANSPORT_ANY, 0, &vehicle); n++) {
+		vehicle_open(&vehicle, 0, 16);
+	}
+	/* One for nothing is allowed to a device that starts (VIRTIO 1.4, 2.7.7.1). */
+	sleep_ms(50);
+	for (unsigned int n = 0; n < 16 && vehicle_get(n, TRANSPORT_ANY, 0, &vehicle); n++)
+		counts[n] = vehicle.device->queue_interrupts;
+	sleep_ms(50);
+	for (unsigned int n = 0; n < 16 && vehicle_get(n, TRANSPORT_ANY, 0, &vehicle); n++)
+		check(vehicle.device->queue_interrupts == counts[n],
+		      "%s: an interrupt without a cause", device_name(vehicle.device));
+	check(interrupts_unexpected == before, "interrupts that nobody asked for came");
+}
+
+TEST(irq_disabled, "AVP-IRQ-005", .transport = TRANSPORT_MMIO, .limit_ms = 10000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_MMIO, 0)
+	{
+		struct device *device = vehicle.device;
+		struct queue *queue = open_connected(&vehicle);
+		uint32_t before;
+
+		interrupt_mask(device->interrupt, true);
+		before = device->queue_interrupts;
+		for (int i = 0; i < 10; i++)
+			vehicle_must_do(&vehicle, queue, "while its interrupt is off");
+		sleep_ms(5);
+		check(device->queue_interrupts == before, "%s: an interrupt that is off came",
+		      device_name(device));
+		interrupt_mask(device->interrupt, false);
+	}
+}
+
+static volatile bool stop, ready;
+
+static void wait_for_interrupts(void *argument)
+{
+	(void)argument;
+	arch_interrupts_on();
+	ready = true;
+	while (!stop)
+		arch_relax();
+	arch_interrupts_off();
+}
+
+/* Starts a processor that takes interrupts until stop is set. */
+static void start_listener(unsigned int cpu)
+{
+	int64_t code;
+
+	stop = ready = false;
+	check(cpu_start(cpu, wait_for_interrupts, NULL, &code), "processor %u does not start: %ld", cpu,
+	      code);
+	check(wait_until(ready, 1000), "processor %u does not arrive", cpu);
+}
+
+TEST(irq_affinity, "AVP-IRQ-006", .transport = TRANSPORT_MMIO, .cpus = 2, .limit_ms = 20000)
+{
+	struct vehicle vehicle;
+	struct queue *queue;
+	struct device *device;
+
+	if (!vehicle_get(0, TRANSPORT_MMIO, 0, &vehicle))
+		skip("no device for it");
+	device = vehicle.device;
+	queue = open_connected(&vehicle);
+	start_listener(1);
+	for (int i = 0; i < 20; i++) {
+		unsigned int target = (unsigned int)i % 2;
+		uint64_t before = interrupt_count(device->interrupt);
+
+		interrupt_route(device->interrupt, target);
+		vehicle_must_do(&vehicle, queue, "whose interrupt is moved");
+		check(wait_until(interrupt_count(device->interrupt) != before, 1000),
+		      "the interrupt was lost when it was moved to processor %u", target);
+		check(interrupt_cpu(device->interrupt) == target,
+		      "the interrupt came to processor %u, not %u", interrupt_cpu(device->interrupt),
+		      target);
+	}
+	stop = true;
+}
+
+TEST(irq_eoi, "AVP-IRQ-008", .limit_ms = 20000)
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, 0)
+	{
+		struct queue *queue = open_connected(&vehicle);
+
+		for (int i = 0; i < 50; i++) {
+			uint32_t before = vehicle.device->queue_interrupts;
+
+			vehicle_must_do(&vehicle, queue, "after an end of interrupt");
+			check(wait_until(vehicle.device->queue_interrupts != before, 1000),
+			      "%s: interrupt %d does not come", device_name(vehicle.device), i + 1);
+		}
+	}
+}
+
+TEST(irq_ipi, "AVP-IRQ-009", .limit_ms = 20000)
+{
+	for (int i = 0; i < 20; i++) {
+		uint64_t before = ipi_counts[0];
+
+		ipi_send(0);
+		check(wait_until(ipi_counts[0] != before, 1000), "none comes to the sender itself");
+	}
+	for (unsigned int cpu = 1; cpu < machine.cpu_count; cpu++) {
+		start_listener(cpu);
+		for (int i = 0; i < 20; i++) {
+			uint64_t before = ipi_counts[cpu];
+			bool came;
+
+			ipi_send(cpu);
+			came = wait_until(ipi_counts[cpu] != before, 1000);
+			if (!came)
+				stop = true;
+			check(came, "none comes to processor %u", cpu);
+		}
+		stop = true;
+		wait_until(cpu_is_off(cpu), 1000);
+	}
+}
+
+TEST(irq_ipi_broadcast, "AVP-IRQ-010", .cpus = 2, .limit_ms = 20000)
+{
+	int64_t code;
+
+	stop = false;
+	for (unsigned int cpu = 1; cpu < machine.cpu_count; cpu++) {
+		ready = false;
+		check(cpu_start(cpu, wait_for_interrupts, NULL, &code), "processor %u does not start",
+		      cpu);
+		check(wait_until(ready, 1000), "processor %u does not arrive", cpu);
+	}
+	for (int i = 0; i < 20; i++) {
+		bool self = i % 2, good = true;
+		uint64_t before[CPUS_MAX];
+		unsigned int cpu;
+
+		for (cpu = 0; cpu < machine.cpu_count; cpu++)
+			before[cpu] = ipi_counts[cpu];
+		ipi_send_all(self);
+		for (cpu = self ? 0 : 1; cpu < machine.cpu_count && good; cpu++)
+			good = wait_until(ipi_counts[cpu] != before[cpu], 1000);
+		sleep_ms(1);
+		for (cpu = 0; cpu < machine.cpu_count && good; cpu++)
+			good = ipi_counts[cpu] - before[cpu] == (cpu || self);
+		if (!good)
+			stop = true;
+		check(good, "one to all %s came %lu times to processor %u", self ? "with self" : "but self",
+		      ipi_counts[cpu - 1] - before[cpu - 1], cpu - 1);
+	}
+	stop = true;
+}
+
+static volatile uint64_t wakes;
+
+static void sleep_and_wake(void *argument)
+{
+	(void)argument;
+	arch_interrupts_on();
+	ready = true;
+	while (!stop) {
+		arch_interrupts_off();
+		/* Between this look and the wait it may come. */
+		if (ipi_counts[1] == wakes)
+			arch_wait();
+		arch_interrupts_on();
+		wakes = ipi_counts[1];
+	}
+}
+
+TEST(irq_wake, "AVP-IRQ-011", .cpus = 2, .limit_ms = 20000)
+{
+	int64_t code;
+	bool good = true;
+	int i;
+
+	stop = ready = false;
+	wakes = ipi_counts[1];
+	check(cpu_start(1, sleep_and_wake, NULL, &code), "processor 1 does not start");
+	check(wait_until(ready, 1000), "processor 1 does not arrive");
+	for (i = 0; i < 1000 && good; i++) {
+		uint64_t before = wakes;
+
+		ipi_send(1);
+		good = wait_until(wakes != before, 1000);
+		for (uint64_t pause = random_number() % 300; pause > 0; pause--)
+			arch_relax();
+	}
+	stop = true;
+	ipi_send(1);
+	check(good, "processor 1 sleeps on after interrupt %d", i);
+}
+
+TEST(irq_storm, "AVP-IRQ-012", .limit_ms = 30000)
+{
+	struct vehicle loud, other;
+	struct queue *noisy, *queue;
+
+	if (!vehicle_get(0, TRANSPORT_ANY, 0, &loud) || !vehicle_get(1, TRANSPORT_ANY, 0, &other))
+		skip("it needs two devices");
+	noisy = open_connected(&loud);
+	queue = open_connected(&other);
+	for (int i = 0; i < 20; i++) {
+		uint32_t before = other.device->queue_interrupts, written;
+		struct request request;
+
+		for (int n = 0; n < 4; n++) {
+			vehicle_build(&loud, (unsigned int)n, &request);
+			driver_queue_add(&noisy->ring, request.buffers, request.readable,
+					 request.writable, noisy);
+			queue_kick(noisy);
+		}
+		vehicle_must_do(&other, queue, "while another device raises interrupts");
+		check(wait_until(other.device->queue_interrupts != before, 1000),
+		      "%s: no interrupt within a second", device_name(other.device));
+		for (int n = 0; n < 4; n++)
+			check(queue_wait(noisy, &written, ANSWER_MS), "a request was not used");
+	}
+}
+
+TEST(irq_many, "AVP-IRQ-013")
+{
+	for (unsigned int i = 0; i < machine.slot_count; i++)
+		for (unsigned int j = 0; j < i; j++)
+			check(!machine.slots[i].line.valid || !machine.slots[j].line.valid ||
+				      machine.slots[i].line.number != machine.slots[j].line.number,
+			      "the windows at 0x%lx and 0x%lx share interrupt %u",
+			      machine.slots[i].address, machine.slots[j].address,
+			      machine.slots[i].line.number);
+}
+
+TEST(irq_msi, "AVP-IRQ-024", .transport = TRANSPORT_PCI, .limit_ms = 20000)
+{
+	struct vehicle vehicle;
+	bool any = false;
+
+	for_each_vehicle(vehicle, TRANSPORT_PCI, 0)
+	{
+		struct device *device = vehicle.device;
+		struct queue *queue = vehicle_open(&vehicle, 0, 16);
+		int number;
+
+		if (!device->connected || device->pci->by_line)
+			continue;
+		any = true;
+		number = device->pci->interrupts[device->pci->vectors > 1];
+		for (int i = 0; i < 50; i++) {
+			uint64_t before = interrupt_count(number);
+
+			vehicle_must_do(&vehicle, queue, "with a message");
+			check(wait_until(interrupt_count(number) != before, 1000),
+			      "%s: no message", device_name(device));
+			check(interrupt_count(number) == before + 1, "%s: %lu messages for one buffer",
+			      device_name(device), interrupt_count(number) - before);
+		}
+	}
+	if (!any)
+		skip("no device whose messages this guest can take");
+}
+
+TEST(irq_latency, "AVP-IRQ-027", .limit_ms = 20000)
+{
+	static struct distribution distribution;
+
+	distribution_start(&distribution);
+	for (int i = 0; i < 500; i++) {
+		uint64_t before = ipi_counts[0], from = arch_ticks();
+
+		ipi_send(0);
+		check(wait_until(ipi_counts[0] != before, 1000), "none comes to the sender itself");
+		distribution_add(&distribution, ticks_to_ns(ipi_ticks[0] - from));
+	}
+	distribution_report(&distribution, "irq_to_self", "ns");
+	if (machine.cpu_count < 2)
+		return;
+	start_listener(1);
+	distribution_start(&distribution);
+	for (int i = 0; i < 500; i++) {
+		uint64_t before = ipi_counts[1], from = arch_ticks();
+		bool came;
+
+		ipi_send(1);
+		came = wait_until(ipi_counts[1] != before, 1000);
+		if (!came)
+			stop = true;
+		check(came, "none comes to processor 1");
+		if (ipi_ticks[1] > from)
+			distribution_add(&distribution, ticks_to_ns(ipi_ticks[1] - from));
+	}
+	stop = true;
+	distribution_report(&distribution, "irq_to_processor", "ns");
+}
+
+TEST(irq_kick_latency, "AVP-IRQ-028", .limit_ms = 20000)
+{
+	static struct distribution distribution;
+	struct vehicle vehicle;
+	struct queue *queue;
+
+	if (!vehicle_get_simple(0, &vehicle))
+		skip("no device for it");
+	queue = open_connected(&vehicle);
+	distribution_start(&distribution);
+	for (int i = 0; i < 500; i++) {
+		struct request request;
+		uint32_t before = vehicle.device->queue_interrupts, written;
+		uint64_t from;
+
+		vehicle_build(&vehicle, 0, &request);
+		driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable,
+				 queue);
+		from = arch_ticks();
+		queue_kick(queue);
+		check(wait_until(vehicle.device->queue_interrupts != before, ANSWER_MS),
+		      "no interrupt");
+		distribution_add(&distribution,
+				 ticks_to_ns(vehicle.device->interrupt_ticks - from));
+		check(queue_wait(queue, &written, ANSWER_MS), "not used");
+	}
+	distribution_report(&distribution, "irq_kick_to_interrupt", "ns");
+}
+
+#ifdef __x86_64__
+TEST(irq_x2apic, "AVP-IRQ-014", .profile = "x86-64")
+{
+	check(x86_cpuid(1, 0).ecx & 1 << 21, "CPUID does not report x2APIC");
+	check(x86_read_msr(0x1b) & 1 << 10, "x2APIC mode cannot be switched on");
+}
+
+TEST(irq_apic_version, "AVP-IRQ-015", .profile = "x86-64")
+{
+	uint32_t version = x86_apic_read(APIC_VERSION);
+
+	check((version & 0xff) >= 0x10, "version 0x%x", version & 0xff);
+	check(x86_platform.io_apic_count > 0, "no I/O APIC is described");
+	for (unsigned int i = 0; i < x86_platform.io_apic_count; i++)
+		check(x86_platform.io_apics[i].count >= 16 && x86_platform.io_apics[i].count <= 240,
+		      "I/O APIC %u has %u entries", i, x86_platform.io_apics[i].count);
+}
+
+TEST(irq_ioapic_readback, "AVP-IRQ-016", .profile = "x86-64")
+{
+	for (unsigned int i = 0; i < x86_platform.io_apic_count; i++) {
+		const struct io_apic *apic = &x86_platform.io_apics[i];
+
+		for (uint32_t pin = 0; pin < apic->count; pin++) {
+			uint32_t low = 0x10000 | 0x40 | (pin & 7);
+
+			x86_io_apic_write(apic, 0x11 + 2 * pin, 0x01000000);
+			x86_io_apic_write(apic, 0x10 + 2 * pin, low);
+			check((x86_io_apic_read(apic, 0x10 + 2 * pin) & ~0x5000u) == low &&
+				      x86_io_apic_read(apic, 0x11 + 2 * pin) >> 24 == 1,
+			      "entry %u reads 0x%x after 0x%x", pin,
+			      x86_io_apic_read(apic, 0x10 + 2 * pin), low);
+			x86_io_apic_write(apic, 0x10 + 2 * pin, 0x10000);
+		}
+	}
+}
+
+static void touch_apic(void *argument)
+{
+	uint32_t offset = *(const uint32_t *)argument;
+
+	x86_apic_read(offset);
+	x86_apic_write(offset, 0);
+}
+
+TEST(irq_apic_reserved, "AVP-IRQ-017", .profile = "x86-64")
+{
+	static const uint32_t offsets[] = {0x000, 0x010, 0x040, 0x070, 0x290, 0x3a0, 0x3f0};
+	struct fault fault;
+
+	for (unsigned int i = 0; i < 7; i++)
+		fault_catch(touch_apic, (void *)&offsets[i], &fault);
+	for (unsigned int i = 0; i < x86_platform.io_apic_count; i++)
+		for (uint32_t index = 3; index < 256; index += index == 0xf ? 0xb0 : 1) {
+			const struct io_apic *apic = &x86_platform.io_apics[i];
+
+			if (index >= 0x10 && index < 0x10 + 2 * apic->count)
+				continue;
+			x86_io_apic_read(apic, index);
+			x86_io_apic_write(apic, index, UINT32_MAX);
+		}
+	sleep_ms(2);
+}
+
+TEST(irq_no_pic, "AVP-IRQ-018", .profile = "x86-64")
+{
+	/* Both are masked since the start, and the timer's interrupt comes all the same. */
+	check(timer_works(), "no interrupt without the 8259");
+}
+
+TEST(irq_wrong_vector, "AVP-IRQ-026")
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_MMIO, 0)
+	{
+		struct device *device = vehicle.device;
+		struct queue *queue = open_connected(&vehicle);
+		const struct io_apic *apic = NULL;
+		uint32_t low, high, pin = 0, before;
+
+		for (unsigned int i = 0; i < x86_platform.io_apic_count; i++)
+			if (device->line.number >= x86_platform.io_apics[i].base &&
+			    device->line.number - x86_platform.io_apics[i].base <
+				    x86_platform.io_apics[i].count) {
+				apic = &x86_platform.io_apics[i];
+				pin = device->line.number - apic->base;
+			}
+		if (!apic)
+			continue;
+		low = x86_io_apic_read(apic, 0x10 + 2 * pin);
+		high = x86_io_apic_read(apic, 0x11 + 2 * pin);
+		/* To a processor that is not there, then with a vector that is not allowed. */
+		x86_io_apic_write(apic, 0x11 + 2 * pin, 0xf0000000);
+		vehicle_must_do(&vehicle, queue, "whose interrupt goes nowhere");
+		x86_io_apic_write(apic, 0x11 + 2 * pin, high);
+		x86_io_apic_write(apic, 0x10 + 2 * pin, low & ~0xffu);
+		vehicle_must_do(&vehicle, queue, "whose vector is 0");
+		x86_io_apic_write(apic, 0x10 + 2 * pin, low & ~0x5000u);
+		/* What was raised meanwhile is taken away at the device. */
+		mmio_write(device->base + 0x64, 3, 4);
+		before = device->queue_interrupts;
+		vehicle_must_do(&vehicle, queue, "whose route is right again");
+		check(wait_until(device->queue_interrupts != before, 1000),
+		      "%s: no interrupt comes once its route is right again", device_name(device));
+	}
+}
+#else
+TEST(irq_gic_version, "AVP-IRQ-019", .profile = "arm64")
+{
+	uint64_t base = arm64_platform.distributor;
+	/* The peripheral id is at the end of a frame of 64 KiB (v3) or 4 KiB (v2). */
+	uint32_t offset = arm64_platform.gic_version == 3 ? 0xffe8 : 0xfe8;
+	uint32_t revision = (uint32_t)mmio_read(base + offset, 4) >> 4 & 0xf;
+
+	check(arm64_platform.gic_version, "no GIC is described");
+	check(revision == arm64_platform.gic_version || (arm64_platform.gic_version == 3 && revision == 4),
+	      "GICD_PIDR2 says version %u, the description %u", revision, arm64_platform.gic_version);
+}
+
+TEST(irq_gic_redistributors, "AVP-IRQ-020", .profile = "arm64")
+{
+	unsigned int found = 0;
+	bool last = false;
+
+	if (arm64_platform.gic_version != 3)
+		skip("no GICv3");
+	for (uint64_t at = 0; at < arm64_platform.redistributors_size && !last; at += 0x20000) {
+		uint64_t type = mmio_read(arm64_platform.redistributors + at + 8, 8);
+
+		for (unsigned int i = 0; i < machine.cpu_count; i++) {
+			uint64_t id = machine.cpu_ids[i];
+
+			found += type >> 32 == ((id & 0xffffff) | (id >> 8 & 0xff000000));
+		}
+		last = type & 0x10;
+	}
+	check(last, "none is marked as the last");
+	check(found == machine.cpu_count, "%u of %u processors have one", found, machine.cpu_count);
+}
+
+TEST(irq_gic_lines, "AVP-IRQ-021", .profile = "arm64")
+{
+	check(arm64_platform.lines > arm64_platform.highest_interrupt, "%u lines, interrupt %u is described",
+	      arm64_platform.lines, arm64_platform.highest_interrupt);
+}
+
+TEST(irq_gic_config, "AVP-IRQ-022", .profile = "arm64")
+{
+	uint64_t base = arm64_platform.distributor;
+
+	for (unsigned int i = 0; i < machine.slot_count; i++) {
+		uint32_t number = machine.slots[i].line.number, value;
+		uint64_t place = base + 0xc00 + number / 16 * 4;
+
+		if (!machine.slots[i].line.valid)
+			continue;
+		for (int edge = 0; edge < 2; edge++) {
+			uint32_t bit = 2u << number % 16 * 2;
+
+			value = (uint32_t)mmio_read(place, 4);
+			mmio_write(place, edge ? value | bit : value & ~bit, 4);
+			check(!!(mmio_read(place, 4) & bit) == edge,
+			      "interrupt %u: the trigger type is not kept", number);
+		}
+		mmio_write(base + 0x400 + number, 0x50, 1);
+		check(mmio_read(base + 0x400 + number, 1) == 0x50,
+		      "interrupt %u: priority reads 0x%lx after 0x50", number,
+		      mmio_read(base + 0x400 + number, 1));
+		mmio_write(base + 0x400 + number, 0xa0, 1);
+		mmio_write(base + 0x100 + number / 32 * 4, 1u << number % 32, 4);
+		check(mmio_read(base + 0x100 + number / 32 * 4, 4) & 1u << number % 32,
+		      "interrupt %u is not enabled", number);
+		mmio_write(base + 0x180 + number / 32 * 4, 1u << number % 32, 4);
+		check(!(mmio_read(base + 0x100 + number / 32 * 4, 4) & 1u << number % 32),
+		      "interrupt %u is not disabled", number);
+	}
+}
+
+static void touch_gic(void *argument)
+{
+	const uint64_t *words = argument;
+
+	if (words[2])
+		mmio_write(words[0], 0, (unsigned int)words[1]);
+	else
+		mmio_read(words[0], (unsigned int)words[1]);
+}
+
+TEST(irq_gic_reserved, "AVP-IRQ-023", .profile = "arm64", .limit_ms = 20000)
+{
+	struct fault fault;
+
+	for (uint64_t offset = 0x40; offset < 0x1000; offset += 36)
+		for (uint64_t width = 1; width <= 8; width *= 2) {
+			uint64_t words[3] = {arm64_platform.distributor + (offset & ~(width - 1)), width,
+					     false};
+
+			fault_catch(touch_gic, words, &fault);
+		}
+	for (uint64_t offset = 0x30; offset < 0x80; offset += 4)
+		for (uint64_t width = 1; width <= 8; width *= 2) {
+			uint64_t words[3] = {arm64_platform.distributor + (offset & ~(width - 1)), width,
+					     true};
+
+			/* Reserved and implementation-defined places only. */
+			if (offset < 0x60)
+				fault_catch(touch_gic, words, &fault);
+		}
+	check(timer_works(), "no interrupt comes");
+}
+
+TEST(irq_its, "AVP-IRQ-025", .profile = "arm64")
+{
+	if (!machine.ecam || arm64_platform.gic_version != 3)
+		skip("no PCI with a GICv3");
+	check(arm64_platform.its || arm64_platform.message_frame,
+	      "neither an ITS nor message-based SPIs are described");
+}
+#endif

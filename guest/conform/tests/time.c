@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Chapter time: counter and timers. */
+#include "report.h"
+#include "test.h"
+
+#ifdef __x86_64__
+#include "arch/x86/x86.h"
+#else
+#include "arch/arm64/arm64.h"
+#endif
+
+static volatile uint64_t fired_at, fired;
+static volatile bool stop, ready;
+static volatile uint64_t shared;
+
+static void note(void)
+{
+	fired_at = arch_ticks();
+	fired++;
+}
+
+TEST(time_monotonic, "AVP-TIME-001", .limit_ms = 15000)
+{
+	uint64_t last = arch_ticks(), until = last + ns_to_ticks(300000000);
+
+	while (last < until) {
+		uint64_t now = arch_ticks();
+
+		check(now >= last, "the counter went back from %lu to %lu", last, now);
+		last = now;
+	}
+	for (int i = 0; i < 50; i++) {
+		uint64_t now;
+
+		sleep_ms(1);
+		now = arch_ticks();
+		check(now >= last, "the counter went back from %lu to %lu over a wait", last, now);
+		last = now;
+	}
+}
+
+/* Each takes its turn: reads the counter, which must not be before what the other wrote. */
+static void take_turns(void *argument)
+{
+	(void)argument;
+	ready = true;
+	while (!stop) {
+		uint64_t seen = shared, now;
+
+		if (!(seen & 1))
+			continue;
+		now = arch_ticks();
+		shared = now < seen >> 1 ? UINT64_MAX - 1 : now << 1;
+	}
+}
+
+TEST(time_cpus_agree, "AVP-TIME-002", .cpus = 2, .limit_ms = 20000)
+{
+	for (unsigned int cpu = 1; cpu < machine.cpu_count; cpu++) {
+		int64_t code;
+		bool good = true, alive = true;
+		uint64_t ahead = 0;
+
+		stop = ready = false;
+		shared = 0;
+		check(cpu_start(cpu, take_turns, NULL, &code), "processor %u does not start", cpu);
+		check(wait_until(ready, 1000), "processor %u does not arrive", cpu);
+		for (int i = 0; i < 2000 && good && alive; i++) {
+			uint64_t now = arch_ticks(), answer;
+
+			shared = now << 1 | 1;
+			alive = wait_until(!(shared & 1), 1000);
+			answer = shared;
+			now = arch_ticks();
+			good = answer != UINT64_MAX - 1 && answer >> 1 <= now;
+			ahead = answer >> 1;
+		}
+		stop = true;
+		check(alive, "processor %u gives no answer", cpu);
+		check(good, "processor %u has %lu when the first has %lu", cpu, ahead, arch_ticks());
+		wait_until(cpu_is_off(cpu), 1000);
+		cpu_stop_all();
+	}
+}
+
+TEST(time_timer_fires, "AVP-TIME-006", .limit_ms = 15000)
+{
+	for (int i = 0; i < 50; i++) {
+		uint64_t deadline = arch_ticks() + ns_to_ticks(100000 + random_number() % 2000000);
+		uint64_t before = fired;
+
+		timer_request(deadline, note);
+		check(wait_until(fired != before, 1000), "timer %d does not fire", i + 1);
+		check(fired_at >= deadline, "timer %d fired %lu ns early", i + 1,
+		      ticks_to_ns(deadline - fired_at));
+	}
+}
+
+TEST(time_timer_past, "AVP-TIME-007")
+{
+	for (int i = 0; i < 20; i++) {
+		uint64_t before = fired;
+
+		timer_request(arch_ticks() - ns_to_ticks(1000000), note);
+		check(wait_until(fired != before, 1000), "a timer in the past does not fire");
+	}
+}
+
+TEST(time_timer_cancel, "AVP-TIME-008")
+{
+	for (int i = 0; i < 10; i++) {
+		uint64_t before = fired, later;
+
+		timer_request(arch_ticks() + ns_to_ticks(5000000), note);
+		timer_request(UINT64_MAX, NULL);
+		sleep_ms(8);
+		check(fired == before, "a timer that was cancelled fired");
+		timer_request(arch_ticks() + ns_to_ticks(2000000), note);
+		later = arch_ticks() + ns_to_ticks(6000000);
+		timer_request(later, note);
+		check(wait_until(fired != before, 1000), "a timer that was set again does not fire");
+		check(fired_at >= later && fired == before + 1,
+		      "a timer that was set again fired at its old time");
+	}
+}
+
+TEST(time_timer_far, "AVP-TIME-009")
+{
+	uint64_t before = fired;
+
+	timer_request(UINT64_MAX - 1, note);
+	sleep_ms(20);
+	check(fired == before, "a timer at the end of time fired");
+	timer_request(arch_ticks() + ns_to_ticks(1000000), note);
+	check(wait_until(fired != before, 1000), "the timer does not fire any more");
+}
+
+TEST(time_periodic_drift, "AVP-TIME-014", .limit_ms = 30000)
+{
+	uint64_t spacing = ns_to_ticks(1000000), next = arch_ticks() + spacing, before = fired;
+
+	for (int i = 0; i < 1000; i++) {
+		timer_request(next, note);
+		check(wait_until(fired == before + (uint64_t)i + 1, 1000), "timer %d of 1000 is lost",
+		      i + 1);
+		next += spacing;
+	}
+	sleep_ms(3);
+	check(fired == before + 1000, "%lu timers of 1000 fired", fired - before);
+}
+
+TEST(time_lateness, "AVP-TIME-015", .limit_ms = 30000)
+{
+	static struct distribution distribution;
+
+	distribution_start(&distribution);
+	for (int i = 0; i < 1000; i++) {
+		uint64_t deadline = arch_ticks() + ns_to_ticks(500000), before = fired;
+
+		timer_request(deadline, note);
+		check(wait_until(fired != before, 1000), "a timer is lost");
+		distribution_add(&distribution,
+				 fired_at > deadline ? ticks_to_ns(fired_at - deadline) : 0);
+	}
+	distribution_report(&distribution, "time_lateness", "ns");
+}
+
+TEST(time_read_cost, "AVP-TIME-016")
+{
+	static struct distribution distribution;
+
+	distribution_start(&distribution);
+	for (int i = 0; i < 500; i++) {
+		uint64_t from = arch_ticks();
+
+		for (int n = 0; n < 100; n++)
+			arch_ticks();
+		distribution_add(&distribution, ticks_to_ns(arch_ticks() - from) / 100);
+	}
+	distribution_report(&distribution, "time_read_cost", "ns");
+}
+
+#ifdef __x86_64__
+#define PM_TIMER_HZ 3579545u
+
+TEST(time_frequency, "AVP-TIME-003", .limit_ms = 20000)
+{
+	uint16_t port = (uint16_t)x86_platform.timer.address;
+	uint64_t from, to, expected, difference;
+	uint32_t now, last, total = 0;
+
+	if (!port)
+		skip("no second time source is described");
+	last = arch_port_read(port, 4) & 0xffffff;
+	from = arch_ticks();
+	while (total < PM_TIMER_HZ) {
+		now = arch_port_read(port, 4) & 0xffffff;
+		total += (now - last) & 0xffffff;
+		last = now;
+	}
+	to = arch_ticks();
+	expected = (uint64_t)total * 1000000000 / PM_TIMER_HZ;
+	difference = ticks_to_ns(to - from);
+	difference = difference > expected ? difference - expected : expected - difference;
+	/* A processor that is taken away between two reads adds up: a thousandth more is allowed. */
+	check(difference < expected / 2000 + 1000000, "%lu ns by the ACPI timer are %lu by the counter",
+	      expected, ticks_to_ns(to - from));
+}
+
+TEST(time_frequency_known, "AVP-TIME-004", .profile = "x86-64")
+{
+	check(text_starts(arch_clock_source(), "CPUID") || text_starts(arch_clock_source(), "kvm"),
+	      "SHOULD: the frequency had to be found by measuring (%s)", arch_clock_source());
+}
+
+TEST(time_invariant, "AVP-TIME-005", .profile = "x86-64")
+{
+	check(x86_cpuid(0x80000000, 0).eax >= 0x80000007 && x86_cpuid(0x80000007, 0).edx & 1 << 8,
+	      "CPUID does not report an invariant time stamp counter");
+}
+
+TEST(time_tsc_deadline, "AVP-TIME-012", .profile = "x86-64")
+{
+	uint64_t before = fired;
+
+	check(x86_cpuid(1, 0).ecx & 1 << 24, "CPUID does not report TSC-deadline mode");
+	timer_request(arch_ticks() + ns_to_ticks(1000000), note);
+	check(wait_until(fired != before, 1000), "the timer does not fire in TSC-deadline mode");
+}
+#else
+TEST(time_timer_mask, "AVP-TIME-010", .profile = "arm64")
+{
+	uint64_t value;
+
+	arch_interrupts_off();
+	write_register(cntv_cval_el0, arch_ticks());
+	write_register(cntv_ctl_el0, 3); /* on, masked */
+	__asm__ volatile("isb");
+	for (int i = 0; i < 100000 && !(read_register(cntv_ctl_el0) & 4); i++)
+		arch_relax();
+	value = read_register(cntv_ctl_el0);
+	arch_timer_set(arch_ticks());
+	arch_interrupts_on();
+	check(value & 4, "CNTV_CTL_EL0 is 0x%lx though the time has come", value);
+	value = fired;
+	timer_request(arch_ticks(), note);
+	check(wait_until(fired != value, 1000), "unmasking does not raise what is pending");
+}
+
+TEST(time_timer_ppi, "AVP-TIME-011", .profile = "arm64")
+{
+	uint64_t before = fired;
+
+	check(arm64_platform.virtual_timer >= 16 && arm64_platform.virtual_timer < 32,
+	      "the description names interrupt %u for the virtual timer", arm64_platform.virtual_timer);
+	timer_request(arch_ticks() + ns_to_ticks(1000000), note);
+	check(wait_until(fired != before, 1000), "it does not come");
+}
+#endif
