@@ -14,6 +14,7 @@
 #define WAKE_NS		 200000
 #define SPINS		 4000
 #define TURNS_MAX	 (UINT64_C(1) << 32)
+#define LONG_MS		 1000 /* such tests are noted */
 #define MESSAGE_SIZE	 480
 
 enum verdict { PASS, FAIL, WEDGED, SKIPPED };
@@ -235,8 +236,8 @@ struct unwinding fault_taken(const struct fault *fault)
 			    fault->detail, fault->place, fault->address);
 		return (struct unwinding){&test.place, 1};
 	}
-	report_line("exception 0x%lx (0x%lx) at 0x%lx, address 0x%lx, outside of a test", fault->kind,
-		    fault->detail, fault->place, fault->address);
+	report_line("exception 0x%lx (0x%lx) at 0x%lx, address 0x%lx, outside of a test",
+		    fault->kind, fault->detail, fault->place, fault->address);
 	machine_end();
 }
 
@@ -383,7 +384,7 @@ uint64_t option_number(const char *name, uint64_t otherwise)
 	char word[32];
 
 	return text_option(machine.command_line, name, word, sizeof(word)) ? text_number(word) :
-									      otherwise;
+									     otherwise;
 }
 
 /* xorshift64. */
@@ -399,7 +400,7 @@ static void run_tests(void)
 {
 	unsigned int count = (unsigned int)(tests_end - tests_start);
 	unsigned int verdicts[4] = {0};
-	uint64_t first = option_number("start", 1);
+	uint64_t first = option_number("start", 1), from, took;
 
 	report_raw("TAP version 14");
 	report_raw("1..%u", count);
@@ -415,7 +416,11 @@ static void run_tests(void)
 			continue;
 		}
 		report_line("begin %u %s", i + 1, entry->name);
+		from = arch_ticks();
 		run_guarded(entry);
+		took = ticks_to_ns(arch_ticks() - from) / 1000000;
+		if (took >= LONG_MS)
+			report_line("note: %s took %lu ms", entry->name, took);
 		report_verdict(entry, i + 1);
 		verdicts[test.verdict]++;
 	}

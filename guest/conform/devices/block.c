@@ -33,8 +33,8 @@ uint8_t block_request_length(struct queue *queue, uint32_t type, uint64_t sector
 	return status;
 }
 
-uint8_t block_request(struct queue *queue, uint32_t type, uint64_t sector, void *data, uint32_t length,
-		      bool out)
+uint8_t block_request(struct queue *queue, uint32_t type, uint64_t sector, void *data,
+		      uint32_t length, bool out)
 {
 	uint32_t written;
 
@@ -46,8 +46,9 @@ void block_must(struct queue *queue, uint32_t type, uint64_t sector, void *data,
 {
 	uint8_t status = block_request(queue, type, sector, data, length, out);
 
-	check(status == VIRTIO_BLK_S_OK, "%s: a request of type %u for %u bytes at sector %lu has "
-					 "status %u",
+	check(status == VIRTIO_BLK_S_OK,
+	      "%s: a request of type %u for %u bytes at sector %lu has "
+	      "status %u",
 	      device_name(queue->device), type, length, sector, status);
 }
 
@@ -59,7 +60,8 @@ struct queue *block_open(uint64_t features, uint32_t size)
 
 		if (!device)
 			break;
-		if (device_offered(device) & FEATURE(VIRTIO_BLK_F_RO) || block_capacity(device) < 4096)
+		if (device_offered(device) & FEATURE(VIRTIO_BLK_F_RO) ||
+		    block_capacity(device) < 4096)
 			continue;
 		device_open(device, features);
 		queue = device_queue(device, 0, size);

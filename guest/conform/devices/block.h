@@ -7,15 +7,15 @@
 
 #include "bus/bus.h"
 
-#define SECTOR 512u
+#define SECTOR	  512u
 #define NO_STATUS 0xee
 
 /*
  * One request with @length bytes of @data (to the device when @out), to its end: the status, or
  * NO_STATUS when it was used without one. One that is not used fails the test.
  */
-uint8_t block_request(struct queue *queue, uint32_t type, uint64_t sector, void *data, uint32_t length,
-		      bool out);
+uint8_t block_request(struct queue *queue, uint32_t type, uint64_t sector, void *data,
+		      uint32_t length, bool out);
 /* The same, telling the used length. */
 uint8_t block_request_length(struct queue *queue, uint32_t type, uint64_t sector, void *data,
 			     uint32_t length, bool out, uint32_t *written);

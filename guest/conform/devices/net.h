@@ -7,10 +7,10 @@
 
 #include "bus/bus.h"
 
-#define NET_HEADER   12u
-#define FRAME_MIN    60u
-#define NET_BUFFERS  16u
-#define NET_BUFFER   2048u
+#define NET_HEADER  12u
+#define FRAME_MIN   60u
+#define NET_BUFFERS 16u
+#define NET_BUFFER  2048u
 
 struct net {
 	struct device *device;
@@ -23,7 +23,7 @@ struct net {
 
 /* A frame that came. */
 struct net_frame {
-	uint8_t *data; /* header, then frame */
+	uint8_t *data;	 /* header, then frame */
 	uint32_t length; /* of both, as the device told */
 };
 

@@ -52,13 +52,13 @@ TEST(blk_write_read, "AVP-BLK-001", BLOCK, .limit_ms = 20000)
 		block_must(queue, VIRTIO_BLK_T_OUT, sector, data, size, true);
 		memset(data, 0, size);
 		block_must(queue, VIRTIO_BLK_T_IN, sector, data, size, false);
-		check(is_filled(data, size, sector), "%u bytes at sector %lu came back different", size,
-		      sector);
+		check(is_filled(data, size, sector), "%u bytes at sector %lu came back different",
+		      size, sector);
 		fill(data, SECTOR, round);
 		block_must(queue, VIRTIO_BLK_T_OUT, sector, data, SECTOR, true);
 		block_must(queue, VIRTIO_BLK_T_IN, sector, data, SECTOR, false);
-		check(is_filled(data, SECTOR, round), "what was written over sector %lu is not read",
-		      sector);
+		check(is_filled(data, SECTOR, round),
+		      "what was written over sector %lu is not read", sector);
 	}
 }
 
@@ -95,8 +95,8 @@ TEST(blk_beyond_capacity, "AVP-BLK-004", BLOCK)
 {
 	struct queue *queue = block_open(0, 64);
 	uint64_t capacity = block_capacity(queue->device);
-	const uint64_t sectors[] = {capacity, capacity - 1, capacity + 1000, UINT64_MAX,
-				    UINT64_MAX / 512, UINT64_MAX / 512 + 1};
+	const uint64_t sectors[] = {capacity,	capacity - 1,	  capacity + 1000,
+				    UINT64_MAX, UINT64_MAX / 512, UINT64_MAX / 512 + 1};
 	uint8_t *data = pages_get(2 * SECTOR), *last = pages_get(SECTOR);
 
 	fill(last, SECTOR, 11);
@@ -109,8 +109,8 @@ TEST(blk_beyond_capacity, "AVP-BLK-004", BLOCK)
 			status = block_request(queue, type, sectors[i], data, 2 * SECTOR,
 					       type == VIRTIO_BLK_T_OUT);
 			check(status == VIRTIO_BLK_S_IOERR,
-			      "type %u for two sectors at %lu of %lu has status %u", type, sectors[i],
-			      capacity, status);
+			      "type %u for two sectors at %lu of %lu has status %u", type,
+			      sectors[i], capacity, status);
 		}
 	memset(last, 0, SECTOR);
 	block_must(queue, VIRTIO_BLK_T_IN, capacity - 1, last, SECTOR, false);
@@ -202,11 +202,12 @@ TEST(blk_unknown_type, "AVP-BLK-007", BLOCK)
 
 	for (unsigned int i = 0; i < 7; i++) {
 		status = block_request(queue, types[i], PLACE, data, SECTOR, false);
-		check(status == VIRTIO_BLK_S_UNSUPP, "a request of type 0x%x has status %u", types[i],
-		      status);
+		check(status == VIRTIO_BLK_S_UNSUPP, "a request of type 0x%x has status %u",
+		      types[i], status);
 	}
 	status = block_request(queue, VIRTIO_BLK_T_DISCARD, 0, data, 16, true);
-	check(status == VIRTIO_BLK_S_UNSUPP, "a discard that was not negotiated has status %u", status);
+	check(status == VIRTIO_BLK_S_UNSUPP, "a discard that was not negotiated has status %u",
+	      status);
 	status = block_request(queue, VIRTIO_BLK_T_WRITE_ZEROES, 0, data, 16, true);
 	check(status == VIRTIO_BLK_S_UNSUPP,
 	      "a write-zeroes request that was not negotiated has status %u", status);
@@ -312,7 +313,8 @@ TEST(blk_wce_switch, "AVP-BLK-015", BLOCK)
 	for (unsigned int i = 0; i < 4; i++) {
 		config_write(queue->device, WRITEBACK, i & 1, 1);
 		check(config_read(queue->device, WRITEBACK, 1) == (i & 1),
-		      "writeback reads %lu after %u", config_read(queue->device, WRITEBACK, 1), i & 1);
+		      "writeback reads %lu after %u", config_read(queue->device, WRITEBACK, 1),
+		      i & 1);
 		block_must(queue, VIRTIO_BLK_T_OUT, PLACE, data, SECTOR, true);
 	}
 	config_write(queue->device, WRITEBACK, 0x5a, 1);
@@ -483,7 +485,7 @@ TEST(blk_segments_wild, "AVP-BLK-023", BLOCK, .limit_ms = 15000)
 		uint64_t sector;
 		uint32_t count, length;
 	} rows[] = {
-		{capacity, 1, 16},	{capacity - 1, 2, 16}, {UINT64_MAX, 8, 16},
+		{capacity, 1, 16},	 {capacity - 1, 2, 16},	  {UINT64_MAX, 8, 16},
 		{UINT64_MAX - 3, 8, 16}, {PLACE, UINT32_MAX, 16},
 	};
 
@@ -491,12 +493,13 @@ TEST(blk_segments_wild, "AVP-BLK-023", BLOCK, .limit_ms = 15000)
 		status = segment_request(queue, VIRTIO_BLK_T_WRITE_ZEROES, rows[i].sector,
 					 rows[i].count, 0, rows[i].length);
 		check(status == VIRTIO_BLK_S_IOERR || status == VIRTIO_BLK_S_UNSUPP,
-		      "write-zeroes of %u sectors at %lu (in %u bytes) has status %u", rows[i].count,
-		      rows[i].sector, rows[i].length, status);
+		      "write-zeroes of %u sectors at %lu (in %u bytes) has status %u",
+		      rows[i].count, rows[i].sector, rows[i].length, status);
 	}
 	if (limit && limit < capacity - PLACE && limit < UINT32_MAX) {
 		status = segment_request(queue, VIRTIO_BLK_T_WRITE_ZEROES, PLACE, limit + 1, 0, 16);
-		check(status != VIRTIO_BLK_S_OK, "write-zeroes of more sectors than allowed succeeds");
+		check(status != VIRTIO_BLK_S_OK,
+		      "write-zeroes of more sectors than allowed succeeds");
 	}
 	/* A segment that is cut: an error, or a device that needs a reset. */
 	for (unsigned int length = 8; length < 24; length += 7) {
@@ -513,7 +516,8 @@ TEST(blk_segments_wild, "AVP-BLK-023", BLOCK, .limit_ms = 15000)
 		check(wait_until(driver_queue_has_used(&queue->ring) ||
 					 device->ops->status(device) & NEEDS_RESET,
 				 ANSWER_MS),
-		      "a request with a segment of %u bytes is neither answered nor refused", length);
+		      "a request with a segment of %u bytes is neither answered nor refused",
+		      length);
 		check(!driver_queue_has_used(&queue->ring) || answer != VIRTIO_BLK_S_OK,
 		      "a request with a segment of %u bytes succeeds", length);
 		queue = open_with(ZEROES, "VIRTIO_BLK_F_WRITE_ZEROES");
@@ -539,7 +543,8 @@ TEST(blk_lifetime, "AVP-BLK-025", BLOCK)
 	uint8_t status = block_request(queue, 10, 0, life, sizeof(*life), false);
 
 	check(status == VIRTIO_BLK_S_OK, "GET_LIFETIME has status %u", status);
-	check(life->a <= 11 && life->b <= 11, "lifetime estimates are 0x%x and 0x%x", life->a, life->b);
+	check(life->a <= 11 && life->b <= 11, "lifetime estimates are 0x%x and 0x%x", life->a,
+	      life->b);
 }
 
 TEST(blk_zoned_refused, "AVP-BLK-026", BLOCK)
@@ -551,7 +556,8 @@ TEST(blk_zoned_refused, "AVP-BLK-026", BLOCK)
 	for (unsigned int i = 0; i < 7; i++) {
 		uint8_t status = block_request(queue, types[i], 0, data, SECTOR, false);
 
-		check(status == VIRTIO_BLK_S_UNSUPP, "zone request %u has status %u", types[i], status);
+		check(status == VIRTIO_BLK_S_UNSUPP, "zone request %u has status %u", types[i],
+		      status);
 	}
 }
 
@@ -581,11 +587,11 @@ TEST(blk_parallel, "AVP-BLK-033", BLOCK, .limit_ms = 30000)
 			struct driver_buffer buffers[3];
 			bool flush = flushes && i % 8 == 7;
 
-			slots[i].header = (struct virtio_blk_outhdr){
-				.type = flush	  ? VIRTIO_BLK_T_FLUSH :
-					round % 2 ? VIRTIO_BLK_T_IN :
-						    VIRTIO_BLK_T_OUT,
-				.sector = flush ? 0 : PLACE + i};
+			slots[i].header =
+				(struct virtio_blk_outhdr){.type = flush     ? VIRTIO_BLK_T_FLUSH :
+								   round % 2 ? VIRTIO_BLK_T_IN :
+									       VIRTIO_BLK_T_OUT,
+							   .sector = flush ? 0 : PLACE + i};
 			slots[i].status = NO_STATUS;
 			if (round % 2 == 0)
 				fill(slots[i].data, SECTOR, round + i);
@@ -596,9 +602,11 @@ TEST(blk_parallel, "AVP-BLK-033", BLOCK, .limit_ms = 30000)
 			buffers[2] = buffer_of(&slots[i].status, 1);
 			if (flush)
 				buffers[1] = buffers[2];
-			check(driver_queue_add(&queue->ring, buffers,
-					       flush || round % 2 ? 1 : 2,
-					       flush ? 1 : round % 2 ? 2 : 1, &slots[i]) == 0,
+			check(driver_queue_add(&queue->ring, buffers, flush || round % 2 ? 1 : 2,
+					       flush	 ? 1 :
+					       round % 2 ? 2 :
+							   1,
+					       &slots[i]) == 0,
 			      "no room");
 		}
 		queue_kick_if_wanted(queue);
@@ -610,8 +618,8 @@ TEST(blk_parallel, "AVP-BLK-033", BLOCK, .limit_ms = 30000)
 			done++;
 		}
 		for (unsigned int i = 0; i < 16; i++) {
-			check(slots[i].status == VIRTIO_BLK_S_OK, "request %u of 16 has status %u", i,
-			      slots[i].status);
+			check(slots[i].status == VIRTIO_BLK_S_OK, "request %u of 16 has status %u",
+			      i, slots[i].status);
 			check(round % 2 == 0 || (flushes && i % 8 == 7) ||
 				      is_filled(slots[i].data, SECTOR, round - 1 + i),
 			      "sector %u has other data than was written", PLACE + i);

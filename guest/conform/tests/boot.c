@@ -25,8 +25,9 @@ static void check_map(void)
 		for (unsigned int j = 0; j < i; j++) {
 			const struct range *a = &machine.ranges[j], *b = &machine.ranges[i];
 
-			check(a->start <= b->start, "the memory map is not sorted: 0x%lx after 0x%lx",
-			      b->start, a->start);
+			check(a->start <= b->start,
+			      "the memory map is not sorted: 0x%lx after 0x%lx", b->start,
+			      a->start);
 			check(a->end <= b->start, "0x%lx to 0x%lx overlaps 0x%lx", a->start, a->end,
 			      b->start);
 		}
@@ -104,7 +105,8 @@ TEST(boot_arm64_el, "AVP-BOOT-008", .profile = "arm64")
 
 TEST(boot_arm64_registers, "AVP-BOOT-009", .profile = "arm64")
 {
-	check(start_copy.magic == 0xd00dfeed, "x0 is 0x%lx, where no device tree is", start_state.x0);
+	check(start_copy.magic == 0xd00dfeed, "x0 is 0x%lx, where no device tree is",
+	      start_state.x0);
 	check(!start_state.x1 && !start_state.x2 && !start_state.x3,
 	      "x1 to x3 are 0x%lx, 0x%lx, 0x%lx", start_state.x1, start_state.x2, start_state.x3);
 }
@@ -116,7 +118,8 @@ TEST(boot_arm64_dtb, "AVP-BOOT-010", .profile = "arm64")
 	check(!(start & 7), "it is at 0x%lx", start);
 	check(arm64_platform.tree_size <= 2 << 20, "it has %u bytes", arm64_platform.tree_size);
 	check(machine_has_memory(start, arm64_platform.tree_size), "it is not in memory");
-	check(end <= (uint64_t)image_start || start >= (uint64_t)image_end, "it overlaps the image");
+	check(end <= (uint64_t)image_start || start >= (uint64_t)image_end,
+	      "it overlaps the image");
 	check(end <= machine.initrd_start || start >= machine.initrd_end,
 	      "it overlaps the initial RAM disk");
 }
@@ -129,7 +132,8 @@ TEST(boot_arm64_masked, "AVP-BOOT-011", .profile = "arm64")
 
 TEST(boot_arm64_placement, "AVP-BOOT-012", .profile = "arm64")
 {
-	check(((uint64_t)image_start & 0x1fffff) == 0, "the image is at 0x%lx", (uint64_t)image_start);
+	check(((uint64_t)image_start & 0x1fffff) == 0, "the image is at 0x%lx",
+	      (uint64_t)image_start);
 }
 
 static void read_frequency(void *argument)

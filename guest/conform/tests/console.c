@@ -37,7 +37,8 @@ TEST(con_write, "AVP-CON-001", CONSOLE)
 	char *text = pages_get(PAGE_SIZE);
 
 	for (unsigned int i = 0; i < 20; i++) {
-		size_t size = text_format(text, PAGE_SIZE, "conform: line %u on the console\r\n", i);
+		size_t size =
+			text_format(text, PAGE_SIZE, "conform: line %u on the console\r\n", i);
 
 		write_text(queue, text, (uint32_t)size);
 	}

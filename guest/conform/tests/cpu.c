@@ -31,7 +31,8 @@ static void start(unsigned int cpu, void (*function)(void *), void *argument)
 {
 	int64_t code;
 
-	check(cpu_start(cpu, function, argument, &code), "processor %u does not start: %ld", cpu, code);
+	check(cpu_start(cpu, function, argument, &code), "processor %u does not start: %ld", cpu,
+	      code);
 }
 
 static void start_each(void)
@@ -133,8 +134,9 @@ TEST(cpu_same_features, "AVP-CPU-012", .cpus = 2, .limit_ms = 30000)
 		start(i, read_features_elsewhere, there);
 		check(wait_until(arrived[0] == 1, SECOND_MS), "processor %u does not arrive", i);
 		for (unsigned int w = 0; w < FEATURE_WORDS; w++)
-			check(here[w] == there[w], "word %u of the features is 0x%x on processor %u, "
-						   "0x%x on the first",
+			check(here[w] == there[w],
+			      "word %u of the features is 0x%x on processor %u, "
+			      "0x%x on the first",
 			      w, there[w], i, here[w]);
 	}
 }
@@ -164,7 +166,9 @@ TEST(cpu_features_work, "AVP-CPU-013", .limit_ms = 20000)
 		make_exit();
 		__asm__ volatile("movq %%xmm15, %0" : "=r"(found));
 #else
-		__asm__ volatile(".arch_extension fp\n fmov d0, %0\n fmov d31, %0" : : "r"(pattern));
+		__asm__ volatile(".arch_extension fp\n fmov d0, %0\n fmov d31, %0"
+				 :
+				 : "r"(pattern));
 		make_exit();
 		__asm__ volatile(".arch_extension fp\n fmov %0, d31" : "=r"(found));
 #endif
@@ -195,8 +199,8 @@ TEST(cpu_registers_kept, "AVP-CPU-014", .limit_ms = 30000)
 				 "2:\n"
 				 : "+m"(wrong)
 				 : "m"(i)
-				 : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11",
-				   "r12", "r13", "r14", "r15", "cc");
+				 : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10",
+				   "r11", "r12", "r13", "r14", "r15", "cc");
 		flagged += wrong;
 #else
 		register uint64_t x19 __asm__("x19") = i;
@@ -255,15 +259,18 @@ TEST(cpu_exceptions, "AVP-CPU-018")
 {
 	struct fault fault;
 
-	check(fault_catch(cause_undefined, NULL, &fault), "an undefined instruction raises nothing");
+	check(fault_catch(cause_undefined, NULL, &fault),
+	      "an undefined instruction raises nothing");
 	check(arch_fault_cause(&fault) == FAULT_UNDEFINED, "an undefined instruction raises 0x%lx",
 	      fault.kind);
 	check(fault_catch(cause_breakpoint, NULL, &fault), "a breakpoint raises nothing");
-	check(arch_fault_cause(&fault) == FAULT_BREAKPOINT, "a breakpoint raises 0x%lx", fault.kind);
+	check(arch_fault_cause(&fault) == FAULT_BREAKPOINT, "a breakpoint raises 0x%lx",
+	      fault.kind);
 	check(fault_catch(cause_memory, (void *)UNMAPPED, &fault),
 	      "a write to an unmapped address raises nothing");
 	check(arch_fault_cause(&fault) == FAULT_MEMORY && fault.address == UNMAPPED,
-	      "a write to 0x%lx raises 0x%lx with address 0x%lx", UNMAPPED, fault.kind, fault.address);
+	      "a write to 0x%lx raises 0x%lx with address 0x%lx", UNMAPPED, fault.kind,
+	      fault.address);
 	if (ARCH_X86) {
 		check(fault_catch(cause_divide, NULL, &fault), "a division by zero raises nothing");
 		check(arch_fault_cause(&fault) == FAULT_DIVIDE, "a division by zero raises 0x%lx",
@@ -278,7 +285,7 @@ static void wake(void)
 	woken = true;
 }
 
-TEST(cpu_halt_wakes, "AVP-CPU-023 AVP-TIME-006", .limit_ms = 20000)
+TEST(cpu_halt_wakes, "AVP-CPU-023", .limit_ms = 20000)
 {
 	for (int i = 0; i < 50; i++) {
 		uint64_t deadline = arch_ticks() + ns_to_ticks(500000 + random_number() % 500000);
@@ -365,7 +372,8 @@ TEST(cpu_exit_cost, "AVP-CPU-030", .limit_ms = 20000)
 #endif
 		distribution_add(&distribution, ticks_to_ns(arch_ticks() - from));
 	}
-	distribution_report(&distribution, ARCH_X86 ? "cpu_exit_cpuid" : "cpu_exit_hypercall", "ns");
+	distribution_report(&distribution, ARCH_X86 ? "cpu_exit_cpuid" : "cpu_exit_hypercall",
+			    "ns");
 	if (device_count == 0)
 		return;
 	distribution_start(&distribution);
@@ -387,8 +395,8 @@ TEST(cpu_sipi_state, "AVP-CPU-005", .profile = "x86-64", .cpus = 2)
 	for (uint64_t page = 0x8000; page < 0x90000; page += PAGE_SIZE)
 		if (*(volatile uint32_t *)(page + 0xff4) == 0x1234) {
 			check(*(volatile uint16_t *)(page + 0xff0) == page >> 4,
-			      "entered with CS 0x%x at page 0x%lx", *(volatile uint16_t *)(page + 0xff0),
-			      page);
+			      "entered with CS 0x%x at page 0x%lx",
+			      *(volatile uint16_t *)(page + 0xff0), page);
 			return;
 		}
 	fail("the trampoline was not entered in real mode");
@@ -419,7 +427,8 @@ TEST(cpu_unknown_msr, "AVP-CPU-016", .profile = "x86-64")
 			uint32_t argument[2] = {numbers[i], write};
 
 			if (fault_catch(touch_msr, argument, &fault))
-				check(fault.kind == 13, "MSR 0x%x raises 0x%lx", numbers[i], fault.kind);
+				check(fault.kind == 13, "MSR 0x%x raises 0x%lx", numbers[i],
+				      fault.kind);
 		}
 }
 
@@ -539,8 +548,8 @@ TEST(cpu_psci_version, "AVP-CPU-021", .profile = "arm64")
 
 TEST(cpu_psci_features, "AVP-CPU-022", .profile = "arm64")
 {
-	static const uint32_t mandatory[] = {PSCI_VERSION,    PSCI_CPU_SUSPEND,	 PSCI_CPU_OFF,
-					     PSCI_CPU_ON,     PSCI_AFFINITY_INFO, PSCI_SYSTEM_OFF,
+	static const uint32_t mandatory[] = {PSCI_VERSION,	PSCI_CPU_SUSPEND,   PSCI_CPU_OFF,
+					     PSCI_CPU_ON,	PSCI_AFFINITY_INFO, PSCI_SYSTEM_OFF,
 					     PSCI_SYSTEM_RESET, PSCI_FEATURES};
 
 	if (!arm64_platform.has_psci)

@@ -14,8 +14,8 @@ TEST(disc_acpi_tables, "AVP-DISC-001", .profile = "x86-64")
 	for (unsigned int i = 0; i < x86_platform.table_count; i++) {
 		const struct acpi_table *table = &x86_platform.tables[i];
 
-		check(table->sound, "table %s at 0x%lx: length %u, or a wrong sum", table->signature,
-		      table->address, table->length);
+		check(table->sound, "table %s at 0x%lx: length %u, or a wrong sum",
+		      table->signature, table->address, table->length);
 	}
 }
 
@@ -64,8 +64,8 @@ TEST(disc_acpi_mmio, "AVP-DISC-005", .profile = "x86-64", .transport = TRANSPORT
 
 TEST(disc_dt_valid, "AVP-DISC-007", .profile = "arm64")
 {
-	check(start_copy.version >= 17 && start_copy.loader <= 17, "version %lu, compatible with %lu",
-	      start_copy.version, start_copy.loader);
+	check(start_copy.version >= 17 && start_copy.loader <= 17,
+	      "version %lu, compatible with %lu", start_copy.version, start_copy.loader);
 	check(arm64_platform.tree_sound, "its structure is not well-formed");
 }
 
@@ -114,6 +114,22 @@ TEST(disc_dt_pci, "AVP-DISC-012", .profile = "arm64")
 }
 #endif
 
+static void peek(void *argument)
+{
+	uint64_t *words = argument;
+
+	words[1] = mmio_read(words[0], 4);
+}
+
+/* What is there, or 0 where an access is an exception. */
+static uint32_t disc_peek(uint64_t address)
+{
+	uint64_t words[2] = {address, 0};
+	struct fault fault;
+
+	return fault_catch(peek, words, &fault) ? 0 : (uint32_t)words[1];
+}
+
 TEST(disc_pci_mcfg, "AVP-DISC-006", .transport = TRANSPORT_PCI)
 {
 	check(machine.ecam, "no memory-mapped configuration space is described");
@@ -132,6 +148,26 @@ TEST(disc_answers, "AVP-DISC-013")
 		check(mmio_read(machine.slots[i].address, 4) == MMIO_MAGIC,
 		      "what is described at 0x%lx reads 0x%lx", machine.slots[i].address,
 		      mmio_read(machine.slots[i].address, 4));
+}
+
+TEST(disc_complete, "AVP-DISC-014")
+{
+	/* What answers beside a described window, where the next one would be. */
+	for (unsigned int i = 0; i < machine.slot_count; i++) {
+		uint64_t next = machine.slots[i].address + machine.slots[i].size;
+		bool described = false;
+
+		for (unsigned int j = 0; j < machine.slot_count; j++)
+			described |= next >= machine.slots[j].address &&
+				     next < machine.slots[j].address + machine.slots[j].size;
+		if (described || machine_has_memory(next, 1) || next == machine.ecam)
+			continue;
+		arch_map(next, 0x200);
+		if (disc_peek(next) == MMIO_MAGIC)
+			check(disc_peek(next + 8) == 0,
+			      "a device with id %u answers at 0x%lx and is not described",
+			      disc_peek(next + 8), next);
+	}
 }
 
 TEST(disc_console, "AVP-DISC-016")
@@ -156,7 +192,9 @@ TEST(disc_base_devices, "AVP-DISC-017")
 	static const struct {
 		uint32_t id;
 		const char *name;
-	} rows[] = {{VIRTIO_ID_BLOCK, "block"}, {VIRTIO_ID_NET, "net"}, {VIRTIO_ID_CONSOLE, "console"},
+	} rows[] = {{VIRTIO_ID_BLOCK, "block"},
+		    {VIRTIO_ID_NET, "net"},
+		    {VIRTIO_ID_CONSOLE, "console"},
 		    {VIRTIO_ID_RNG, "entropy"}};
 
 	for (unsigned int i = 0; i < 4; i++)

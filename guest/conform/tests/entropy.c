@@ -23,8 +23,8 @@ static uint32_t get_some(struct queue *queue, void *memory, uint32_t size)
 	struct driver_buffer buffer = buffer_of(memory, size);
 	uint32_t written = 0;
 
-	check(queue_do(queue, &buffer, 0, 1, &written, ANSWER_MS), "a buffer of %u bytes was not used",
-	      size);
+	check(queue_do(queue, &buffer, 0, 1, &written, ANSWER_MS),
+	      "a buffer of %u bytes was not used", size);
 	check(written >= 1 && written <= size, "%u bytes came into a buffer of %u", written, size);
 	return written;
 }
@@ -100,8 +100,8 @@ TEST(rng_plausible, "AVP-RNG-004", ENTROPY, .limit_ms = 60000)
 		chi += (uint64_t)(difference * difference / 256);
 	}
 	chi /= total;
-	check(chi > 30 && chi < 500, "SHOULD: the distribution of %u bytes is improbable (%lu)", total,
-	      chi);
+	check(chi > 30 && chi < 500, "SHOULD: the distribution of %u bytes is improbable (%lu)",
+	      total, chi);
 	check(ones > total * 4 - total / 16 && ones < total * 4 + total / 16,
 	      "SHOULD: %u of %u bits are ones", ones, total * 8);
 	check(runs > total / 2 - total / 32 && runs < total / 2 + total / 32,

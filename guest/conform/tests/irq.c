@@ -56,8 +56,8 @@ TEST(irq_edge_not_lost, "AVP-IRQ-002", .transport = TRANSPORT_MMIO, .limit_ms = 
 			      device_name(device));
 			interrupt_mask(device->interrupt, false);
 			check(wait_until(device->queue_interrupts != before, 1000),
-			      "%s: what came while it was masked was lost (%s)", device_name(device),
-			      device->line.level ? "level" : "edge");
+			      "%s: what came while it was masked was lost (%s)",
+			      device_name(device), device->line.level ? "level" : "edge");
 		}
 	}
 }
@@ -121,8 +121,8 @@ static void start_listener(unsigned int cpu)
 	int64_t code;
 
 	stop = ready = false;
-	check(cpu_start(cpu, wait_for_interrupts, NULL, &code), "processor %u does not start: %ld", cpu,
-	      code);
+	check(cpu_start(cpu, wait_for_interrupts, NULL, &code), "processor %u does not start: %ld",
+	      cpu, code);
 	check(wait_until(ready, 1000), "processor %u does not arrive", cpu);
 }
 
@@ -146,8 +146,8 @@ TEST(irq_affinity, "AVP-IRQ-006", .transport = TRANSPORT_MMIO, .cpus = 2, .limit
 		check(wait_until(interrupt_count(device->interrupt) != before, 1000),
 		      "the interrupt was lost when it was moved to processor %u", target);
 		check(interrupt_cpu(device->interrupt) == target,
-		      "the interrupt came to processor %u, not %u", interrupt_cpu(device->interrupt),
-		      target);
+		      "the interrupt came to processor %u, not %u",
+		      interrupt_cpu(device->interrupt), target);
 	}
 	stop = true;
 }
@@ -202,8 +202,8 @@ TEST(irq_ipi_broadcast, "AVP-IRQ-010", .cpus = 2, .limit_ms = 20000)
 	stop = false;
 	for (unsigned int cpu = 1; cpu < machine.cpu_count; cpu++) {
 		ready = false;
-		check(cpu_start(cpu, wait_for_interrupts, NULL, &code), "processor %u does not start",
-		      cpu);
+		check(cpu_start(cpu, wait_for_interrupts, NULL, &code),
+		      "processor %u does not start", cpu);
 		check(wait_until(ready, 1000), "processor %u does not arrive", cpu);
 	}
 	for (int i = 0; i < 20; i++) {
@@ -221,8 +221,9 @@ TEST(irq_ipi_broadcast, "AVP-IRQ-010", .cpus = 2, .limit_ms = 20000)
 			good = ipi_counts[cpu] - before[cpu] == (cpu || self);
 		if (!good)
 			stop = true;
-		check(good, "one to all %s came %lu times to processor %u", self ? "with self" : "but self",
-		      ipi_counts[cpu - 1] - before[cpu - 1], cpu - 1);
+		check(good, "one to all %s came %lu times to processor %u",
+		      self ? "with self" : "but self", ipi_counts[cpu - 1] - before[cpu - 1],
+		      cpu - 1);
 	}
 	stop = true;
 }
@@ -324,10 +325,11 @@ TEST(irq_msi, "AVP-IRQ-024", .transport = TRANSPORT_PCI, .limit_ms = 20000)
 			uint64_t before = interrupt_count(number);
 
 			vehicle_must_do(&vehicle, queue, "with a message");
-			check(wait_until(interrupt_count(number) != before, 1000),
-			      "%s: no message", device_name(device));
-			check(interrupt_count(number) == before + 1, "%s: %lu messages for one buffer",
-			      device_name(device), interrupt_count(number) - before);
+			check(wait_until(interrupt_count(number) != before, 1000), "%s: no message",
+			      device_name(device));
+			check(interrupt_count(number) == before + 1,
+			      "%s: %lu messages for one buffer", device_name(device),
+			      interrupt_count(number) - before);
 		}
 	}
 	if (!any)
@@ -512,8 +514,10 @@ TEST(irq_gic_version, "AVP-IRQ-019", .profile = "arm64")
 	uint32_t revision = (uint32_t)mmio_read(base + offset, 4) >> 4 & 0xf;
 
 	check(arm64_platform.gic_version, "no GIC is described");
-	check(revision == arm64_platform.gic_version || (arm64_platform.gic_version == 3 && revision == 4),
-	      "GICD_PIDR2 says version %u, the description %u", revision, arm64_platform.gic_version);
+	check(revision == arm64_platform.gic_version ||
+		      (arm64_platform.gic_version == 3 && revision == 4),
+	      "GICD_PIDR2 says version %u, the description %u", revision,
+	      arm64_platform.gic_version);
 }
 
 TEST(irq_gic_redistributors, "AVP-IRQ-020", .profile = "arm64")
@@ -539,8 +543,9 @@ TEST(irq_gic_redistributors, "AVP-IRQ-020", .profile = "arm64")
 
 TEST(irq_gic_lines, "AVP-IRQ-021", .profile = "arm64")
 {
-	check(arm64_platform.lines > arm64_platform.highest_interrupt, "%u lines, interrupt %u is described",
-	      arm64_platform.lines, arm64_platform.highest_interrupt);
+	check(arm64_platform.lines > arm64_platform.highest_interrupt,
+	      "%u lines, interrupt %u is described", arm64_platform.lines,
+	      arm64_platform.highest_interrupt);
 }
 
 TEST(irq_gic_config, "AVP-IRQ-022", .profile = "arm64")
@@ -591,15 +596,15 @@ TEST(irq_gic_reserved, "AVP-IRQ-023", .profile = "arm64", .limit_ms = 20000)
 
 	for (uint64_t offset = 0x40; offset < 0x1000; offset += 36)
 		for (uint64_t width = 1; width <= 8; width *= 2) {
-			uint64_t words[3] = {arm64_platform.distributor + (offset & ~(width - 1)), width,
-					     false};
+			uint64_t words[3] = {arm64_platform.distributor + (offset & ~(width - 1)),
+					     width, false};
 
 			fault_catch(touch_gic, words, &fault);
 		}
 	for (uint64_t offset = 0x30; offset < 0x80; offset += 4)
 		for (uint64_t width = 1; width <= 8; width *= 2) {
-			uint64_t words[3] = {arm64_platform.distributor + (offset & ~(width - 1)), width,
-					     true};
+			uint64_t words[3] = {arm64_platform.distributor + (offset & ~(width - 1)),
+					     width, true};
 
 			/* Reserved and implementation-defined places only. */
 			if (offset < 0x60)

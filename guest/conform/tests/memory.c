@@ -49,7 +49,8 @@ static void write_and_read(void)
 		for (unsigned int part = 0; nth_part(part, &start, &end); part++) {
 			uint64_t step = (end - start) / PAGE_SIZE / PAGES_MAX + 1;
 
-			for (uint64_t page = start; page + PAGE_SIZE <= end; page += step * PAGE_SIZE) {
+			for (uint64_t page = start; page + PAGE_SIZE <= end;
+			     page += step * PAGE_SIZE) {
 				volatile uint64_t *word = (volatile uint64_t *)page;
 
 				if (!reading) {
@@ -57,7 +58,8 @@ static void write_and_read(void)
 					word[511] = ~sign(page);
 				} else {
 					check(word[0] == sign(page) && word[511] == ~sign(page),
-					      "the page at 0x%lx has not kept what was written", page);
+					      "the page at 0x%lx has not kept what was written",
+					      page);
 				}
 			}
 		}
@@ -232,10 +234,7 @@ static void access_wide(void *argument)
 	__asm__ volatile("movups (%0), %%xmm0" : : "r"(address) : "memory");
 	__asm__ volatile("movups %%xmm0, (%0)" : : "r"(address + 0x40) : "memory");
 	__asm__ volatile("lock addl $0, (%0)" : : "r"(address + 0x10) : "memory");
-	__asm__ volatile("rep movsb"
-			 :
-			 : "S"(address), "D"(address + 0x18), "c"(3)
-			 : "memory");
+	__asm__ volatile("rep movsb" : : "S"(address), "D"(address + 0x18), "c"(3) : "memory");
 #else
 	__asm__ volatile("ldrb w9, [%0]\n strb w9, [%0]" : : "r"(address) : "x9", "memory");
 #endif

@@ -50,7 +50,8 @@ TEST(mmio_features_window, "AVP-MMIO-003", .transport = TRANSPORT_MMIO)
 			check(device->ops->features(device, beyond[i]) == 0,
 			      "%s: word %u of the features is 0x%x", device_name(device), beyond[i],
 			      device->ops->features(device, beyond[i]));
-		check(device_offered(device) == offered, "%s: features changed", device_name(device));
+		check(device_offered(device) == offered, "%s: features changed",
+		      device_name(device));
 	}
 }
 
@@ -147,6 +148,37 @@ TEST(mmio_queue_select, "AVP-MMIO-008", .transport = TRANSPORT_MMIO)
 		check(mmio_get(device, VIRTIO_MMIO_QUEUE_READY) == 0,
 		      "%s: a queue that is not there is ready", device_name(device));
 		vehicle_must_do(&vehicle, queue, "after another queue was selected");
+	}
+}
+
+TEST(mmio_queue_address_high, "AVP-MMIO-009", .transport = TRANSPORT_MMIO)
+{
+	struct vehicle vehicle;
+	uint64_t high = 0;
+
+	for (unsigned int i = 0; i < machine.range_count; i++)
+		if (machine.ranges[i].usable && machine.ranges[i].end > 0x100200000)
+			high = machine.ranges[i].end - 0x100000;
+	if (!high)
+		skip("no memory above 4 GiB");
+	arch_map(high, 0x100000);
+	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
+	{
+		struct device *device = vehicle.device;
+		struct queue *queue;
+
+		device_open(device, SPLIT);
+		if (vehicle.queue_index == 1)
+			device_queue(device, 0, 16);
+		queue = queue_prepare(device, vehicle.queue_index, 16);
+		memset((void *)high, 0, queue->ring.layout.size);
+		queue->ring.ring = queue->memory = (uint8_t *)high;
+		queue->addresses[0] = high + queue->ring.layout.descriptors;
+		queue->addresses[1] = high + queue->ring.layout.driver;
+		queue->addresses[2] = high + queue->ring.layout.device;
+		queue_tell(queue);
+		device_run(device);
+		vehicle_must_do(&vehicle, queue, "in a ring above 4 GiB");
 	}
 }
 
@@ -312,28 +344,27 @@ TEST(mmio_config_width, "AVP-MMIO-016", .transport = TRANSPORT_MMIO)
 
 TEST(mmio_shared_memory, "AVP-MMIO-017", .transport = TRANSPORT_MMIO)
 {
-	for_each_mmio(device)
-		for (uint32_t id = 0; id < 256; id += 17) {
-			uint64_t base, length;
+	for_each_mmio(device) for (uint32_t id = 0; id < 256; id += 17)
+	{
+		uint64_t base, length;
 
-			mmio_put(device, VIRTIO_MMIO_SHM_SEL, id);
-			length = (uint64_t)mmio_get(device, VIRTIO_MMIO_SHM_LEN_HIGH) << 32 |
-				 mmio_get(device, VIRTIO_MMIO_SHM_LEN_LOW);
-			base = (uint64_t)mmio_get(device, VIRTIO_MMIO_SHM_BASE_HIGH) << 32 |
-			       mmio_get(device, VIRTIO_MMIO_SHM_BASE_LOW);
-			if (device->id == VIRTIO_ID_BLOCK || device->id == VIRTIO_ID_NET ||
-			    device->id == VIRTIO_ID_RNG || device->id == VIRTIO_ID_CONSOLE)
-				check(length == UINT64_MAX && base == UINT64_MAX,
-				      "%s: region %u has base 0x%lx and length 0x%lx",
-				      device_name(device), id, base, length);
-		}
+		mmio_put(device, VIRTIO_MMIO_SHM_SEL, id);
+		length = (uint64_t)mmio_get(device, VIRTIO_MMIO_SHM_LEN_HIGH) << 32 |
+			 mmio_get(device, VIRTIO_MMIO_SHM_LEN_LOW);
+		base = (uint64_t)mmio_get(device, VIRTIO_MMIO_SHM_BASE_HIGH) << 32 |
+		       mmio_get(device, VIRTIO_MMIO_SHM_BASE_LOW);
+		if (device->id == VIRTIO_ID_BLOCK || device->id == VIRTIO_ID_NET ||
+		    device->id == VIRTIO_ID_RNG || device->id == VIRTIO_ID_CONSOLE)
+			check(length == UINT64_MAX && base == UINT64_MAX,
+			      "%s: region %u has base 0x%lx and length 0x%lx", device_name(device),
+			      id, base, length);
+	}
 }
 
 TEST(mmio_no_admin, "AVP-MMIO-018", .transport = TRANSPORT_MMIO)
 {
-	for_each_mmio(device)
-		check(!(device_offered(device) & FEATURE(VIRTIO_F_ADMIN_VQ)),
-		      "%s: offers VIRTIO_F_ADMIN_VQ", device_name(device));
+	for_each_mmio(device) check(!(device_offered(device) & FEATURE(VIRTIO_F_ADMIN_VQ)),
+				    "%s: offers VIRTIO_F_ADMIN_VQ", device_name(device));
 }
 
 TEST(mmio_status_readback, "AVP-MMIO-019", .transport = TRANSPORT_MMIO)
@@ -390,8 +421,9 @@ TEST(mmio_width_registers, "AVP-MMIO-020", .transport = TRANSPORT_MMIO, .limit_m
 			for (unsigned int w = 0; w < 3; w++) {
 				access_register(device->base + offset, widths[w], true,
 						random_number());
-				access_register(device->base + offset + 2, widths[w] == 8 ? 4 : widths[w],
-						true, random_number());
+				access_register(device->base + offset + 2,
+						widths[w] == 8 ? 4 : widths[w], true,
+						random_number());
 			}
 		check(mmio_get(device, VIRTIO_MMIO_MAGIC_VALUE) == MMIO_MAGIC, "%s: another magic",
 		      device_name(device));

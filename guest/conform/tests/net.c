@@ -5,7 +5,7 @@
 #include "report.h"
 #include "tests/rings.h"
 
-#define NET .device = VIRTIO_ID_NET
+#define NET  .device = VIRTIO_ID_NET
 #define CTRL FEATURE(VIRTIO_NET_F_CTRL_VQ)
 
 TEST(net_transmit, "AVP-NET-001", NET, .limit_ms = 30000)
@@ -110,6 +110,20 @@ TEST(net_status, "AVP-NET-005", NET)
 	      "status is 0x%lx though the link is up", config_read(net.device, 6, 2));
 }
 
+TEST(net_feature_dependencies, "AVP-NET-006", NET)
+{
+	static const uint8_t rows[][2] = {
+		{7, 1},	  {8, 1},   {10, 1},  {11, 0},	{12, 0}, {14, 0}, {18, 17}, {19, 17},
+		{21, 17}, {22, 17}, {23, 17}, {60, 17}, {54, 1}, {55, 1}, {56, 0},
+	};
+	struct device *device = device_find(VIRTIO_ID_NET, TRANSPORT_ANY);
+	uint64_t offered = device_offered(device);
+
+	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		check(!(offered & FEATURE(rows[i][0])) || offered & FEATURE(rows[i][1]),
+		      "feature %u is offered without %u, which it needs", rows[i][0], rows[i][1]);
+}
+
 TEST(net_feature_hints, "AVP-NET-007", NET)
 {
 	struct device *device = device_find(VIRTIO_ID_NET, TRANSPORT_ANY);
@@ -183,8 +197,8 @@ TEST(net_mergeable, "AVP-NET-009", NET, .limit_ms = 20000)
 		check(count == expected || frame.length == 256,
 		      "buffer %u of %u has %u bytes, not all 256", count, expected, frame.length);
 	}
-	check(count == expected && total == sent, "%u bytes in %u buffers came, not %u in %u", total,
-	      count, sent, expected);
+	check(count == expected && total == sent, "%u bytes in %u buffers came, not %u in %u",
+	      total, count, sent, expected);
 }
 
 TEST(net_receive_small, "AVP-NET-010", NET, .limit_ms = 20000)
@@ -403,8 +417,8 @@ static bool craft_control(struct vehicle *vehicle, struct queue *queue, unsigned
 	if (vehicle->device->id != VIRTIO_ID_NET || variant > 5 ||
 	    !(device_offered(vehicle->device) & CTRL))
 		return false;
-	device_open(vehicle->device, CTRL | FEATURE(VIRTIO_NET_F_CTRL_RX) |
-					     FEATURE(VIRTIO_NET_F_CTRL_MAC_ADDR));
+	device_open(vehicle->device,
+		    CTRL | FEATURE(VIRTIO_NET_F_CTRL_RX) | FEATURE(VIRTIO_NET_F_CTRL_MAC_ADDR));
 	device_queue(vehicle->device, 0, 16);
 	queue_restart(queue);
 	queue_tell(queue);
@@ -446,7 +460,8 @@ TEST(net_rx_modes, "AVP-NET-028", NET)
 
 	if (!(net.device->negotiated & FEATURE(VIRTIO_NET_F_CTRL_RX)))
 		skip("%s does not offer VIRTIO_NET_F_CTRL_RX", device_name(net.device));
-	for (uint8_t command = 0; command < (net.device->negotiated & FEATURE(20) ? 6 : 2); command++)
+	for (uint8_t command = 0; command < (net.device->negotiated & FEATURE(20) ? 6 : 2);
+	     command++)
 		for (on = 0; on < 2; on++)
 			check(control(queue, VIRTIO_NET_CTRL_RX, command, &on, 1) == VIRTIO_NET_OK,
 			      "command %u with %u is refused", command, on);
@@ -466,7 +481,8 @@ TEST(net_multiqueue, "AVP-NET-033", NET)
 	check(control(queue, VIRTIO_NET_CTRL_MQ, 0, &pairs, 2) == VIRTIO_NET_ERR,
 	      "%u pairs are not refused", pairs);
 	pairs = 1;
-	check(control(queue, VIRTIO_NET_CTRL_MQ, 0, &pairs, 2) == VIRTIO_NET_OK, "1 pair is refused");
+	check(control(queue, VIRTIO_NET_CTRL_MQ, 0, &pairs, 2) == VIRTIO_NET_OK,
+	      "1 pair is refused");
 }
 
 TEST(net_transmit_flood, "AVP-NET-042", NET, .limit_ms = 30000)

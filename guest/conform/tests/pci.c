@@ -40,7 +40,8 @@ TEST(pci_ids, "AVP-PCI-002", .transport = TRANSPORT_PCI)
 	for_each_function(device)
 	{
 		uint16_t product = device->pci->product;
-		static const uint16_t old[] = {0x1000, 0x1001, 0x1002, 0x1003, 0x1004, 0x1005, 0x1009};
+		static const uint16_t old[] = {0x1000, 0x1001, 0x1002, 0x1003,
+					       0x1004, 0x1005, 0x1009};
 		static const uint32_t types[] = {1, 2, 5, 3, 8, 4, 9};
 		bool good = product == 0x1040 + device->id;
 
@@ -81,25 +82,26 @@ TEST(pci_capabilities, "AVP-PCI-004", .transport = TRANSPORT_PCI)
 
 TEST(pci_cap_bounds, "AVP-PCI-005", .transport = TRANSPORT_PCI)
 {
-	for_each_function(device)
-		for (unsigned int i = 0; i < device->pci->capability_count; i++) {
-			const struct pci_capability *cap = &device->pci->capabilities[i];
-			uint32_t alignment = cap->type == CAP_COMMON || cap->type == CAP_DEVICE ? 4 :
-					     cap->type == CAP_NOTIFY				? 2 :
-												  1;
+	for_each_function(device) for (unsigned int i = 0; i < device->pci->capability_count; i++)
+	{
+		const struct pci_capability *cap = &device->pci->capabilities[i];
+		uint32_t alignment = cap->type == CAP_COMMON || cap->type == CAP_DEVICE ? 4 :
+				     cap->type == CAP_NOTIFY				? 2 :
+											  1;
 
-			check(cap->length >= (cap->type == CAP_NOTIFY || cap->type == CAP_PCI_CFG ? 20 :
-												    16),
-			      "%s: capability at 0x%x has length %u", device_name(device), cap->place,
-			      cap->length);
-			if (cap->type < CAP_COMMON || cap->type > CAP_DEVICE)
-				continue;
-			check(cap->usable, "%s: capability %u: bar %u, offset 0x%x, length 0x%x is "
-					   "outside of its BAR",
-			      device_name(device), cap->type, cap->bar, cap->offset, cap->size);
-			check(cap->offset % alignment == 0, "%s: capability %u has offset 0x%x",
-			      device_name(device), cap->type, cap->offset);
-		}
+		check(cap->length >=
+			      (cap->type == CAP_NOTIFY || cap->type == CAP_PCI_CFG ? 20 : 16),
+		      "%s: capability at 0x%x has length %u", device_name(device), cap->place,
+		      cap->length);
+		if (cap->type < CAP_COMMON || cap->type > CAP_DEVICE)
+			continue;
+		check(cap->usable,
+		      "%s: capability %u: bar %u, offset 0x%x, length 0x%x is "
+		      "outside of its BAR",
+		      device_name(device), cap->type, cap->bar, cap->offset, cap->size);
+		check(cap->offset % alignment == 0, "%s: capability %u has offset 0x%x",
+		      device_name(device), cap->type, cap->offset);
+	}
 }
 
 TEST(pci_notify_layout, "AVP-PCI-007", .transport = TRANSPORT_PCI)
@@ -108,8 +110,7 @@ TEST(pci_notify_layout, "AVP-PCI-007", .transport = TRANSPORT_PCI)
 	{
 		uint32_t multiplier = device->pci->multiplier;
 
-		check(multiplier == 0 ||
-			      (multiplier % 2 == 0 && !(multiplier & (multiplier - 1))),
+		check(multiplier == 0 || (multiplier % 2 == 0 && !(multiplier & (multiplier - 1))),
 		      "%s: notify_off_multiplier is %u", device_name(device), multiplier);
 		for (uint32_t i = 0; i < QUEUES_MAX && device->ops->queue_size(device, i); i++)
 			check(pci_notify_address(device, i),
@@ -163,7 +164,8 @@ TEST(pci_reset, "AVP-PCI-011", .transport = TRANSPORT_PCI)
 		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
 
 		vehicle_must_do(&vehicle, queue, "before a reset");
-		check(device_reset(device), "%s: device_status does not read 0", device_name(device));
+		check(device_reset(device), "%s: device_status does not read 0",
+		      device_name(device));
 		common_write(device, COMMON_QUEUE_SELECT, queue->index, 2);
 		check(common_read(device, COMMON_QUEUE_ENABLE, 2) == 0,
 		      "%s: queue_enable is 1 after a reset", device_name(device));
@@ -284,14 +286,15 @@ TEST(pci_intx, "AVP-PCI-019", .transport = TRANSPORT_PCI)
 			      "%s: no interrupt by the line", device_name(device));
 		}
 		/* Off by the command register. */
-		pci_write(device->pci, PCI_COMMAND, COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX,
-			  2);
+		pci_write(device->pci, PCI_COMMAND,
+			  COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX, 2);
 		before = device->queue_interrupts;
 		vehicle_must_do(&vehicle, queue, "with the line off");
 		sleep_ms(5);
 		after = device->queue_interrupts;
 		pci_write(device->pci, PCI_COMMAND, COMMAND_MEMORY | COMMAND_MASTER, 2);
-		check(after == before, "%s: an interrupt by a line that is off", device_name(device));
+		check(after == before, "%s: an interrupt by a line that is off",
+		      device_name(device));
 		check(wait_until(device->queue_interrupts != before, 1000),
 		      "%s: no interrupt when the line is on again", device_name(device));
 	}
@@ -314,8 +317,8 @@ TEST(pci_msix_table, "AVP-PCI-020", .transport = TRANSPORT_PCI)
 			common_write(device, COMMON_QUEUE_SELECT, 0, 2);
 			common_write(device, COMMON_QUEUE_VECTOR, v, 2);
 			check(common_read(device, COMMON_QUEUE_VECTOR, 2) == v,
-			      "%s: vector %u for queue 0 reads back as 0x%x", device_name(device), v,
-			      common_read(device, COMMON_QUEUE_VECTOR, 2));
+			      "%s: vector %u for queue 0 reads back as 0x%x", device_name(device),
+			      v, common_read(device, COMMON_QUEUE_VECTOR, 2));
 		}
 		common_write(device, COMMON_CONFIG_VECTOR, NO_VECTOR, 2);
 		check(common_read(device, COMMON_CONFIG_VECTOR, 2) == NO_VECTOR,
@@ -325,10 +328,9 @@ TEST(pci_msix_table, "AVP-PCI-020", .transport = TRANSPORT_PCI)
 
 TEST(pci_msix_vectors, "AVP-PCI-021", .transport = TRANSPORT_PCI)
 {
-	for_each_function(device)
-		check(!device->pci->msix ||
-			      (device->pci->vectors >= 2 && device->pci->vectors <= 0x800),
-		      "SHOULD: %s: %u vectors", device_name(device), device->pci->vectors);
+	for_each_function(device) check(
+		!device->pci->msix || (device->pci->vectors >= 2 && device->pci->vectors <= 0x800),
+		"SHOULD: %s: %u vectors", device_name(device), device->pci->vectors);
 }
 
 TEST(pci_msix_refused, "AVP-PCI-022", .transport = TRANSPORT_PCI)
@@ -374,7 +376,7 @@ TEST(pci_msix_no_vector, "AVP-PCI-023", .transport = TRANSPORT_PCI)
 	}
 }
 
-TEST(pci_msix_mask, "AVP-PCI-024 AVP-IRQ-002", .transport = TRANSPORT_PCI)
+TEST(pci_msix_mask, "AVP-PCI-024", .transport = TRANSPORT_PCI)
 {
 	struct vehicle vehicle;
 	bool any = false;
@@ -445,6 +447,46 @@ TEST(pci_cfg_access, "AVP-PCI-025", .transport = TRANSPORT_PCI)
 		      "%s: device_status is 0x%x after 1 was written by pci_cfg_data",
 		      device_name(device), device->ops->status(device));
 	}
+}
+
+TEST(pci_shared_memory, "AVP-PCI-026", .transport = TRANSPORT_PCI)
+{
+	bool any = false;
+
+	for_each_function(device) for (unsigned int i = 0; i < device->pci->capability_count; i++)
+	{
+		const struct pci_capability *cap = &device->pci->capabilities[i];
+
+		if (cap->type != CAP_SHARED_MEMORY)
+			continue;
+		any = true;
+		for (unsigned int j = 0; j < i; j++)
+			check(device->pci->capabilities[j].type != CAP_SHARED_MEMORY ||
+				      device->pci->capabilities[j].id != cap->id,
+			      "%s: two regions have the id %u", device_name(device), cap->id);
+	}
+	if (!any)
+		skip("no device has a shared memory region");
+}
+
+TEST(pci_vendor_data, "AVP-PCI-027", .transport = TRANSPORT_PCI)
+{
+	bool any = false;
+
+	for_each_function(device) for (unsigned int i = 0; i < device->pci->capability_count; i++)
+	{
+		const struct pci_capability *cap = &device->pci->capabilities[i];
+
+		if (cap->type != CAP_VENDOR)
+			continue;
+		any = true;
+		check(cap->length % 4 == 0, "%s: its length is %u", device_name(device),
+		      cap->length);
+		check(pci_read(device->pci, cap->place + 4u, 2) != 0x1af4,
+		      "%s: its vendor is virtio's", device_name(device));
+	}
+	if (!any)
+		skip("no device has vendor data");
 }
 
 TEST(pci_sr_iov, "AVP-PCI-028", .transport = TRANSPORT_PCI)
@@ -533,8 +575,8 @@ TEST(pci_width_registers, "AVP-PCI-031", .transport = TRANSPORT_PCI, .limit_ms =
 			for (unsigned int i = 0; i < 1500; i++) {
 				unsigned int width = 1u << random_number() % 4;
 				uint64_t limit = bar->size < 0x4000 ? bar->size : 0x4000;
-				uint64_t words[4] = {bar->address + random_number() % (limit - 8), width,
-						     random_number() % 2, random_number()};
+				uint64_t words[4] = {bar->address + random_number() % (limit - 8),
+						     width, random_number() % 2, random_number()};
 
 				/* An MSI-X table with any message in it would raise any interrupt. */
 				if (words[2] && words[0] + 8 > device->pci->msix_table &&
@@ -549,7 +591,8 @@ TEST(pci_width_registers, "AVP-PCI-031", .transport = TRANSPORT_PCI, .limit_ms =
 
 TEST(pci_cfg_access_wild, "AVP-PCI-032", .transport = TRANSPORT_PCI, .limit_ms = 20000)
 {
-	static const uint32_t offsets[] = {0, 1, 0x30, 0x38, 0xffc, 0x1000, 0x10000, 0xfffffffc, UINT32_MAX};
+	static const uint32_t offsets[] = {0,	   1,	    0x30,	0x38,	   0xffc,
+					   0x1000, 0x10000, 0xfffffffc, UINT32_MAX};
 	static const uint32_t widths[] = {0, 1, 2, 3, 4, 8, UINT32_MAX};
 	struct vehicle vehicle;
 
@@ -563,7 +606,8 @@ TEST(pci_cfg_access_wild, "AVP-PCI-032", .transport = TRANSPORT_PCI, .limit_ms =
 		for (unsigned int bar = 0; bar < 8; bar++)
 			for (unsigned int o = 0; o < 9; o++)
 				for (unsigned int w = 0; w < 7; w++)
-					read_by_cfg(device, cap, (uint8_t)bar, offsets[o], widths[w]);
+					read_by_cfg(device, cap, (uint8_t)bar, offsets[o],
+						    widths[w]);
 		vehicle_heal(&vehicle, "after wild accesses by pci_cfg_data");
 	}
 }
@@ -595,7 +639,8 @@ TEST(pci_readonly_written, "AVP-PCI-033", .transport = TRANSPORT_PCI)
 			check(pci_read(device->pci, cap->place, 4) == before &&
 				      (cap->type == CAP_PCI_CFG ||
 				       pci_read(device->pci, cap->place + 8u, 4) == offset),
-			      "%s: the capability at 0x%x was written", device_name(device), cap->place);
+			      "%s: the capability at 0x%x was written", device_name(device),
+			      cap->place);
 		}
 	}
 }

@@ -68,7 +68,8 @@ TEST(pwr_cpu_suspend, "AVP-PWR-015", .profile = "arm64")
 	for (int i = 0; i < 10; i++) {
 		timer_request(arch_ticks() + ns_to_ticks(2000000), nothing);
 		code = arm64_call(PSCI_CPU_SUSPEND, 0, 0, 0);
-		check(code == 0 || code == -2 || code == -3, "CPU_SUSPEND to standby returns %ld", code);
+		check(code == 0 || code == -2 || code == -3, "CPU_SUSPEND to standby returns %ld",
+		      code);
 	}
 }
 #endif

@@ -77,7 +77,8 @@ TEST(time_cpus_agree, "AVP-TIME-002", .cpus = 2, .limit_ms = 20000)
 		}
 		stop = true;
 		check(alive, "processor %u gives no answer", cpu);
-		check(good, "processor %u has %lu when the first has %lu", cpu, ahead, arch_ticks());
+		check(good, "processor %u has %lu when the first has %lu", cpu, ahead,
+		      arch_ticks());
 		wait_until(cpu_is_off(cpu), 1000);
 		cpu_stop_all();
 	}
@@ -118,7 +119,8 @@ TEST(time_timer_cancel, "AVP-TIME-008")
 		timer_request(arch_ticks() + ns_to_ticks(2000000), note);
 		later = arch_ticks() + ns_to_ticks(6000000);
 		timer_request(later, note);
-		check(wait_until(fired != before, 1000), "a timer that was set again does not fire");
+		check(wait_until(fired != before, 1000),
+		      "a timer that was set again does not fire");
 		check(fired_at >= later && fired == before + 1,
 		      "a timer that was set again fired at its old time");
 	}
@@ -141,8 +143,8 @@ TEST(time_periodic_drift, "AVP-TIME-014", .limit_ms = 30000)
 
 	for (int i = 0; i < 1000; i++) {
 		timer_request(next, note);
-		check(wait_until(fired == before + (uint64_t)i + 1, 1000), "timer %d of 1000 is lost",
-		      i + 1);
+		check(wait_until(fired == before + (uint64_t)i + 1, 1000),
+		      "timer %d of 1000 is lost", i + 1);
 		next += spacing;
 	}
 	sleep_ms(3);
@@ -180,6 +182,44 @@ TEST(time_read_cost, "AVP-TIME-016")
 	distribution_report(&distribution, "time_read_cost", "ns");
 }
 
+static volatile uint64_t others;
+
+/* Waits by its own timer alone, some times, on a processor of its own. */
+static void use_own_timer(void *argument)
+{
+	(void)argument;
+	for (int i = 0; i < 20; i++) {
+		uint64_t deadline = arch_ticks() + ns_to_ticks(1000000);
+
+		arch_interrupts_off();
+		arch_timer_set(deadline);
+		arch_wait();
+		arch_interrupts_on();
+		if (arch_ticks() < deadline)
+			return;
+	}
+	__atomic_add_fetch(&others, 1, __ATOMIC_SEQ_CST);
+}
+
+TEST(time_all_timers, "AVP-TIME-013", .cpus = 2, .limit_ms = 20000)
+{
+	int64_t code;
+
+	others = 0;
+	for (unsigned int cpu = 1; cpu < machine.cpu_count; cpu++)
+		check(cpu_start(cpu, use_own_timer, NULL, &code), "processor %u does not start",
+		      cpu);
+	for (int i = 0; i < 20; i++) {
+		uint64_t before = fired;
+
+		timer_request(arch_ticks() + ns_to_ticks(700000), note);
+		check(wait_until(fired != before, 1000), "the first processor's timer is lost");
+	}
+	check(wait_until(others == machine.cpu_count - 1, 5000),
+	      "%lu of %u other processors were woken by their timers in time", others,
+	      machine.cpu_count - 1);
+}
+
 #ifdef __x86_64__
 #define PM_TIMER_HZ 3579545u
 
@@ -203,8 +243,8 @@ TEST(time_frequency, "AVP-TIME-003", .limit_ms = 20000)
 	difference = ticks_to_ns(to - from);
 	difference = difference > expected ? difference - expected : expected - difference;
 	/* A processor that is taken away between two reads adds up: a thousandth more is allowed. */
-	check(difference < expected / 2000 + 1000000, "%lu ns by the ACPI timer are %lu by the counter",
-	      expected, ticks_to_ns(to - from));
+	check(difference < expected / 2000 + 1000000,
+	      "%lu ns by the ACPI timer are %lu by the counter", expected, ticks_to_ns(to - from));
 }
 
 TEST(time_frequency_known, "AVP-TIME-004", .profile = "x86-64")
@@ -252,7 +292,8 @@ TEST(time_timer_ppi, "AVP-TIME-011", .profile = "arm64")
 	uint64_t before = fired;
 
 	check(arm64_platform.virtual_timer >= 16 && arm64_platform.virtual_timer < 32,
-	      "the description names interrupt %u for the virtual timer", arm64_platform.virtual_timer);
+	      "the description names interrupt %u for the virtual timer",
+	      arm64_platform.virtual_timer);
 	timer_request(arch_ticks() + ns_to_ticks(1000000), note);
 	check(wait_until(fired != before, 1000), "it does not come");
 }

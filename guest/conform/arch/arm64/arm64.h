@@ -56,11 +56,11 @@ int64_t arm64_call(uint64_t function, uint64_t a, uint64_t b, uint64_t c);
 #define PSCI_SYSTEM_RESET  0x84000009u
 #define PSCI_FEATURES	   0x8400000au
 
-#define read_register(name)                                               \
-	({                                                                \
-		uint64_t register_value;                                  \
+#define read_register(name)                                                \
+	({                                                                 \
+		uint64_t register_value;                                   \
 		__asm__ volatile("mrs %0, " #name : "=r"(register_value)); \
-		register_value;                                           \
+		register_value;                                            \
 	})
 #define write_register(name, value) \
 	__asm__ volatile("msr " #name ", %0" : : "r"((uint64_t)(value)) : "memory")

@@ -38,14 +38,14 @@ int64_t arm64_call(uint64_t function, uint64_t a, uint64_t b, uint64_t c)
 		__asm__ volatile("smc #0"
 				 : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)
 				 :
-				 : "memory", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12",
-				   "x13", "x14", "x15", "x16", "x17");
+				 : "memory", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11",
+				   "x12", "x13", "x14", "x15", "x16", "x17");
 	else
 		__asm__ volatile("hvc #0"
 				 : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)
 				 :
-				 : "memory", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12",
-				   "x13", "x14", "x15", "x16", "x17");
+				 : "memory", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11",
+				   "x12", "x13", "x14", "x15", "x16", "x17");
 	/* Errors of functions of 32 bits fill the lower half only. */
 	return (int64_t)(int32_t)x0;
 }
@@ -85,8 +85,9 @@ bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64
 	*code = -1;
 	if (!arm64_platform.has_psci)
 		return false;
-	processors[cpu].context = (struct context){
-		.stack = (uint8_t *)pages_get(STACK_SIZE) + STACK_SIZE, .cpu = cpu};
+	processors[cpu].context =
+		(struct context){.stack = (uint8_t *)pages_get(STACK_SIZE) + STACK_SIZE,
+				 .cpu = cpu};
 	processors[cpu].function = function;
 	processors[cpu].argument = argument;
 	processors[cpu].entered = false;

@@ -124,7 +124,8 @@ static void copy_text(const struct property *property, char *to, size_t size, bo
 {
 	size_t length = 0;
 
-	while (property && length < property->length && property->data[length] && length < size - 1) {
+	while (property && length < property->length && property->data[length] &&
+	       length < size - 1) {
 		to[length] = (char)property->data[length];
 		length++;
 	}
@@ -340,9 +341,8 @@ static bool walk_nodes(const struct walk *walk)
 			    !bounded(walk->strings + name, walk->strings_size - name))
 				return false;
 			if (open && node.count < PROPERTIES_MAX)
-				node.properties[node.count++] =
-					(struct property){(const char *)walk->strings + name,
-							  place + 12, length};
+				node.properties[node.count++] = (struct property){
+					(const char *)walk->strings + name, place + 12, length};
 			at += 8 + ((length + 3) & ~3u);
 			break;
 		case NOTHING:

@@ -198,7 +198,8 @@ static void route(uint32_t number, unsigned int cpu)
 		mmio_write(distributor + GICD_IROUTER + 8 * (uint64_t)number,
 			   machine.cpu_ids[cpu] & UINT64_C(0xff00ffffff), 8);
 	else
-		mmio_write(distributor + GICD_ITARGETSR + number, 1u << (machine.cpu_ids[cpu] & 7), 1);
+		mmio_write(distributor + GICD_ITARGETSR + number, 1u << (machine.cpu_ids[cpu] & 7),
+			   1);
 }
 
 static void enable(uint32_t number, bool enabled)
@@ -214,8 +215,9 @@ int interrupt_attach(struct interrupt_line line, interrupt_handler *handler, voi
 	for (int i = 0; i < INTERRUPTS_MAX; i++) {
 		if (attached[i].handler)
 			continue;
-		attached[i] = (struct attached){
-			.handler = handler, .context = context, .number = line.number};
+		attached[i] = (struct attached){.handler = handler,
+						.context = context,
+						.number = line.number};
 		enable(line.number, false);
 		set_level(line.number, line.level);
 		route(line.number, 0);

@@ -8,8 +8,8 @@
 #include "test.h"
 #include "text.h"
 
-#define NORMAL UINT64_C(0x705)
-#define GIB    UINT64_C(0x40000000)
+#define NORMAL		UINT64_C(0x705)
+#define GIB		UINT64_C(0x40000000)
 
 #define ALIGNMENT_FAULT 0x21
 #define CLASS_UNKNOWN	0x00

@@ -318,12 +318,15 @@ void x86_vector(struct frame *frame)
 		attached[number].cpu = cpu_self();
 		attached[number].handler(attached[number].context);
 	} else if (frame->vector == VECTOR_TIMER) {
-		timer_interrupt();
+		if (cpu_self() == 0)
+			timer_interrupt();
+		else
+			arch_timer_set(UINT64_MAX);
 	} else {
 		interrupts_unexpected++;
 	}
 	x86_apic_write(APIC_EOI, 0);
-	if (frame->vector == VECTOR_TIMER && timer_wants_unwinding(&unwinding))
+	if (frame->vector == VECTOR_TIMER && cpu_self() == 0 && timer_wants_unwinding(&unwinding))
 		redirect(frame, unwinding);
 }
 

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Chapter rings: orders that a device keeps; then packed rings and indirect tables as a driver must not make
+ * them (VIRTIO 1.4, 2.8), and what a device must ignore.
+ */
+#include "tests/rings.h"
+
+/* Several at once, of one descriptor each: the used entries of a device that goes on in order. */
+static void expect_order(uint64_t format)
+{
+	struct vehicle vehicle;
+	struct queue *queue;
+
+	/* The bytes of a console leave in the order in which they were given. */
+	if (!device_find(VIRTIO_ID_CONSOLE, TRANSPORT_ANY))
+		skip("no console: of other devices no order can be seen");
+	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, format, &vehicle); n++) {
+		if (vehicle.device->id != VIRTIO_ID_CONSOLE)
+			continue;
+		queue = vehicle_open(&vehicle, format, 16);
+		for (int round = 0; round < 20; round++) {
+			uint32_t written;
+
+			for (uintptr_t i = 1; i <= 8; i++) {
+				struct request request;
+
+				vehicle_build(&vehicle, (unsigned int)i, &request);
+				check(driver_queue_add(&queue->ring, request.buffers,
+						       request.readable, request.writable,
+						       (void *)i) == 0,
+				      "no room");
+			}
+			queue_kick_if_wanted(queue);
+			for (uintptr_t i = 1; i <= 8; i++)
+				check(queue_wait(queue, &written, ANSWER_MS) == (void *)i,
+				      "%s: buffer %lu is not used in its turn",
+				      device_name(vehicle.device), (uint64_t)i);
+		}
+		return;
+	}
+	skip("no console with this format");
+}
+
+TEST(ring_split_order, "AVP-RING-006", .limit_ms = 10000)
+{
+	expect_order(SPLIT);
+}
+
+TEST(ring_packed_order, "AVP-RING-006", .limit_ms = 10000)
+{
+	expect_order(PACKED);
+}
+
+TEST(ring_packed_complete_order, "AVP-RING-008", .limit_ms = 10000)
+{
+	struct vehicle vehicle;
+
+	/* Whatever order requests complete in, used entries leave no gap: the driver finds each. */
+	for_each_vehicle(vehicle, TRANSPORT_ANY, PACKED)
+	{
+		struct queue *queue = vehicle_open(&vehicle, PACKED, 16);
+
+		for (int round = 0; round < 30; round++) {
+			uint32_t written, seen = 0;
+
+			for (uintptr_t i = 1; i <= 4; i++) {
+				struct request request;
+
+				vehicle_build(&vehicle, (unsigned int)i, &request);
+				check(driver_queue_add(&queue->ring, request.buffers,
+						       request.readable, request.writable,
+						       (void *)i) == 0,
+				      "no room");
+			}
+			queue_kick_if_wanted(queue);
+			for (int i = 0; i < 4; i++) {
+				uintptr_t token = (uintptr_t)queue_wait(queue, &written, ANSWER_MS);
+
+				check(token && !(seen & 1u << token),
+				      "%s: a buffer is missing or comes twice",
+				      device_name(vehicle.device));
+				seen |= 1u << token;
+			}
+		}
+	}
+}
+
+TEST(ring_data_before_used, "AVP-RING-016", .device = VIRTIO_ID_RNG, .limit_ms = 10000)
+{
+	struct vehicle vehicle;
+
+	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, SPLIT, &vehicle); n++) {
+		struct queue *queue;
+
+		if (vehicle.device->id != VIRTIO_ID_RNG)
+			continue;
+		queue = vehicle_open(&vehicle, SPLIT, 16);
+		driver_queue_disable_interrupts(&queue->ring);
+		for (int i = 0; i < 200; i++) {
+			struct request request;
+			uint32_t written;
+			uint64_t sum = 0;
+
+			vehicle_build(&vehicle, 0, &request);
+			driver_queue_add(&queue->ring, request.buffers, 0, 1, queue);
+			queue_kick(queue);
+			/* At the very moment at which it is seen as used. */
+			check(queue_wait(queue, &written, ANSWER_MS), "not used");
+			for (uint32_t b = 0; b < written; b++)
+				sum += request.memory[b];
+			check(written < 8 || sum > 0,
+			      "the data is not there when the buffer is used");
+		}
+	}
+}
+
+/* One request by a table of our own, which @shape then changes. */
+static void serve_shaped(uint64_t format, void (*shape)(struct queue *queue, void *table))
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, format | INDIRECT)
+	{
+		struct queue *queue;
+		struct request request;
+		uint32_t written = 0;
+		const char *wrong;
+
+		if (vehicle.device->id != VIRTIO_ID_BLOCK)
+			continue;
+		queue = vehicle_open(&vehicle, format | INDIRECT, 16);
+		vehicle_build(&vehicle, 0, &request);
+		check(driver_queue_add(&queue->ring, request.buffers, request.readable,
+				       request.writable, queue) == 0,
+		      "no room");
+		shape(queue, queue->ring.indirect_tables);
+		queue_kick(queue);
+		check(queue_wait(queue, &written, ANSWER_MS), "%s: it was not used (status 0x%x)",
+		      device_name(vehicle.device), vehicle.device->ops->status(vehicle.device));
+		wrong = vehicle_verify(&vehicle, &request, written);
+		check(!wrong, "%s: %s", device_name(vehicle.device), wrong);
+		return;
+	}
+	skip("no block device with indirect descriptors");
+}
+
+static void shape_write_flag(struct queue *queue, void *table)
+{
+	(void)table;
+	if (queue->features & PACKED)
+		packed_ring_of(queue)[0].flags |= VRING_DESC_F_WRITE;
+	else
+		split_table_of(queue)[0].flags |= VRING_DESC_F_WRITE;
+}
+
+TEST(ring_indirect_write_flag, "AVP-RING-020")
+{
+	struct vehicle vehicle;
+
+	serve_shaped(SPLIT, shape_write_flag);
+	if (vehicle_get(0, TRANSPORT_ANY, PACKED | INDIRECT, &vehicle))
+		serve_shaped(PACKED, shape_write_flag);
+}
+
+static void shape_reserved(struct queue *queue, void *table)
+{
+	struct vring_packed_desc *inner = table;
+
+	(void)queue;
+	for (unsigned int i = 0; i < 3; i++) {
+		inner[i].id = (uint16_t)(0xff00 + i);
+		inner[i].flags |= VRING_DESC_F_NEXT | 0x8080;
+	}
+}
+
+TEST(ring_packed_indirect_reserved, "AVP-RING-022")
+{
+	serve_shaped(PACKED, shape_reserved);
+}
+
+TEST(ring_split_indirect_mixed, "AVP-RING-021")
+{
+	struct vehicle vehicle;
+
+	for_each_vehicle(vehicle, TRANSPORT_ANY, INDIRECT)
+	{
+		struct queue *queue;
+		struct request request;
+		struct vring_desc *table, *inner;
+		const char *wrong;
+
+		if (vehicle.device->id != VIRTIO_ID_BLOCK)
+			continue;
+		queue = vehicle_open(&vehicle, INDIRECT, 16);
+		vehicle_build(&vehicle, 0, &request);
+		table = split_table_of(queue);
+		inner = queue->ring.indirect_tables;
+		/* The header directly, data and status by a table. */
+		table[0] = (struct vring_desc){request.buffers[0].address.value,
+					       request.buffers[0].length, VRING_DESC_F_NEXT, 1};
+		inner[0] = (struct vring_desc){request.buffers[1].address.value,
+					       request.buffers[1].length,
+					       VRING_DESC_F_WRITE | VRING_DESC_F_NEXT, 1};
+		inner[1] = (struct vring_desc){request.buffers[2].address.value,
+					       request.buffers[2].length, VRING_DESC_F_WRITE, 0};
+		table[1] = (struct vring_desc){(uint64_t)inner, 32, VRING_DESC_F_INDIRECT, 0};
+		split_offer(queue, 0);
+		queue_kick(queue);
+		check(wait_until(used_of(queue)[1] == 1, ANSWER_MS),
+		      "%s: a chain that ends in an indirect table was not used (status 0x%x)",
+		      device_name(vehicle.device), vehicle.device->ops->status(vehicle.device));
+		wrong = vehicle_verify(&vehicle, &request, used_ring_of(queue)[0].len);
+		check(!wrong, "%s: %s", device_name(vehicle.device), wrong);
+	}
+}
+
+/* Hostile */
+
+static uint16_t write_flag(const struct vehicle *vehicle)
+{
+	return vehicle->queue_index == 1 ? 0 : VRING_DESC_F_WRITE;
+}
+
+static bool craft_overlong(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	struct vring_packed_desc *ring = packed_ring_of(queue);
+
+	if (variant > 1)
+		return false;
+	for (unsigned int i = 0; i < queue->size; i++)
+		ring[i] = (struct vring_packed_desc){
+			(uint64_t)vehicle->area, variant ? 0x10000010 : 16, 0,
+			(uint16_t)(write_flag(vehicle) | VRING_DESC_F_NEXT | PACKED_AVAILABLE)};
+	/* Without an end, or with one, then in sum more than 2^32. */
+	if (variant)
+		ring[queue->size - 1].flags &= (uint16_t)~VRING_DESC_F_NEXT;
+	return true;
+}
+
+TEST(ring_packed_overlong, "AVP-RING-037", .limit_ms = 60000)
+{
+	attack_vehicles(PACKED, craft_overlong, "a list that is too long");
+}
+
+static bool craft_flags(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	static const struct {
+		uint16_t id, flags;
+	} rows[] = {
+		{0xffff, PACKED_AVAILABLE},
+		{16, PACKED_AVAILABLE},
+		{0, PACKED_USED},
+		{0, PACKED_AVAILABLE | PACKED_USED},
+		{0, 0xffff},
+		{0, 0x7f7f | PACKED_AVAILABLE},
+		{0x8000, PACKED_AVAILABLE | VRING_DESC_F_NEXT},
+	};
+
+	if (variant >= sizeof(rows) / sizeof(rows[0]))
+		return false;
+	packed_ring_of(queue)[0] =
+		(struct vring_packed_desc){(uint64_t)vehicle->area, 16, rows[variant].id,
+					   (uint16_t)(rows[variant].flags | write_flag(vehicle))};
+	return true;
+}
+
+TEST(ring_packed_wrap_wild, "AVP-RING-043", .limit_ms = 30000)
+{
+	attack_vehicles(PACKED, craft_flags, "wild flags and ids");
+}
+
+static bool craft_tables(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	struct vring_packed_desc *ring = packed_ring_of(queue),
+				 *inner = queue->ring.indirect_tables;
+	static const uint32_t lengths[] = {0, 15, 17, UINT32_MAX & ~15u, 16, 16};
+
+	if (variant > 5)
+		return false;
+	inner[0] = (struct vring_packed_desc){(uint64_t)vehicle->area, 16, 0, write_flag(vehicle)};
+	if (variant == 5)
+		inner[0] =
+			(struct vring_packed_desc){(uint64_t)inner, 16, 0, VRING_DESC_F_INDIRECT};
+	ring[0] = (struct vring_packed_desc){variant == 4 ? 0xfffffffffffffff0 : (uint64_t)inner,
+					     lengths[variant], 0,
+					     VRING_DESC_F_INDIRECT | PACKED_AVAILABLE};
+	return true;
+}
+
+TEST(ring_packed_indirect_wild, "AVP-RING-041", .limit_ms = 30000)
+{
+	attack_vehicles(PACKED | INDIRECT, craft_tables, "a wild indirect table");
+}
+
+static bool craft_unordered(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	struct vring_desc *table = split_table_of(queue);
+
+	if (variant > 1)
+		return false;
+	/* From 5 to 2, and beginning at neither's turn. */
+	table[5] = (struct vring_desc){(uint64_t)vehicle->area, 16,
+				       (uint16_t)(write_flag(vehicle) | VRING_DESC_F_NEXT), 2};
+	table[2] = (struct vring_desc){(uint64_t)vehicle->area + 64, 16, write_flag(vehicle), 0};
+	split_offer(queue, variant ? 2 : 5);
+	return true;
+}
+
+TEST(ring_in_order_broken, "AVP-RING-046", .limit_ms = 20000)
+{
+	struct vehicle vehicle;
+
+	if (!vehicle_get(0, TRANSPORT_ANY, IN_ORDER, &vehicle))
+		skip("no device offers VIRTIO_F_IN_ORDER");
+	attack_vehicles(IN_ORDER, craft_unordered, "chains out of order");
+}
