@@ -195,7 +195,7 @@ TEST(cpu_registers_kept, "AVP-CPU-014", .limit_ms = 30000)
 				 "cmp %%r10, %%rax\n jne 1f\n cmp %%r11, %%rax\n jne 1f\n"
 				 "cmp %%r12, %%rax\n jne 1f\n cmp %%r13, %%rax\n jne 1f\n"
 				 "cmp %%r14, %%rax\n jne 1f\n cmp %%r15, %%rax\n je 2f\n"
-				 "1: inc %0\n"
+				 "1: incq %0\n"
 				 "2:\n"
 				 : "+m"(wrong)
 				 : "m"(i)
