@@ -65,7 +65,7 @@ TEST(life_reset_inflight, "AVP-LIFE-003", .limit_ms = 30000)
 		struct device *device = vehicle.device;
 		uint64_t mark = pages_mark();
 
-		for (int round = 0; round < 30; round++) {
+		for (int round = 0; round < 10; round++) {
 			struct queue *queue;
 			struct request request;
 			unsigned int count = 0;
@@ -105,7 +105,7 @@ TEST(life_reset_again, "AVP-LIFE-004", .limit_ms = 60000)
 	{
 		uint64_t mark = pages_mark();
 
-		for (int round = 0; round < 100; round++) {
+		for (int round = 0; round < 32; round++) {
 			struct queue *queue;
 
 			pages_release(mark);
@@ -252,7 +252,7 @@ TEST(life_offer_works, "AVP-LIFE-011", .limit_ms = 60000)
 
 			pages_release(mark);
 			queue = vehicle_open(&vehicle, subset, 16);
-			for (int i = 0; i < 20; i++)
+			for (int i = 0; i < 5; i++)
 				vehicle_must_do(&vehicle, queue, "with a subset of the features");
 			if (subset == 0)
 				break;
@@ -417,7 +417,7 @@ TEST(life_needs_reset_heals, "AVP-LIFE-021", .limit_ms = 20000)
 {
 	struct vehicle vehicle;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT) for (int i = 0; i < 5; i++)
+	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT) for (int i = 0; i < 2; i++)
 	{
 		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
 
@@ -540,7 +540,7 @@ TEST(life_reset_time, "AVP-LIFE-034", .limit_ms = 30000)
 	{
 		uint64_t mark = pages_mark();
 
-		for (int i = 0; i < 20; i++) {
+		for (int i = 0; i < 10; i++) {
 			uint64_t from;
 
 			pages_release(mark);

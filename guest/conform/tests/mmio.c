@@ -244,7 +244,7 @@ TEST(mmio_interrupt_race, "AVP-MMIO-012", .transport = TRANSPORT_MMIO, .limit_ms
 
 		if (!device->connected)
 			skip("%s has no interrupt", device_name(device));
-		for (int i = 0; i < 200; i++) {
+		for (int i = 0; i < 50; i++) {
 			struct request request;
 			unsigned int done = 0;
 			uint32_t seen = device->queue_interrupts - 1, written;

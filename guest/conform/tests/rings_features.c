@@ -12,7 +12,7 @@ TEST(ring_kick_needed, "AVP-RING-029", .limit_ms = 30000)
 		for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, formats[f], &vehicle); n++) {
 			struct queue *queue = vehicle_open(&vehicle, formats[f], 16);
 
-			for (int i = 0; i < 200; i++) {
+			for (int i = 0; i < 40; i++) {
 				/* Pauses of all lengths around those at which a device goes to sleep. */
 				for (uint64_t pause = random_number() % 2000; pause > 0; pause--)
 					arch_relax();
@@ -35,11 +35,11 @@ TEST(ring_kick_race, "AVP-RING-029", .limit_ms = 30000)
 			struct deadline deadline = deadline_after_ms(ANSWER_MS);
 
 			vehicle_build(&vehicle, 0, &request);
-			while (started < 500 || pending > 0) {
+			while (started < 100 || pending > 0) {
 				uint32_t written;
 				int error = 0;
 
-				if (started < 500 && pending < 3 && random_number() % 2) {
+				if (started < 100 && pending < 3 && random_number() % 2) {
 					check(driver_queue_add(&queue->ring, request.buffers,
 							       request.readable, request.writable,
 							       queue) == 0,
@@ -93,7 +93,7 @@ TEST(ring_in_order, "AVP-RING-031", .limit_ms = 15000)
 			struct request request;
 
 			any = true;
-			for (int round = 0; round < 50; round++) {
+			for (int round = 0; round < 20; round++) {
 				for (uintptr_t i = 1; i <= 4; i++) {
 					vehicle_build(&vehicle, (unsigned int)i, &request);
 					check(driver_queue_add(&queue->ring, request.buffers,
@@ -273,7 +273,7 @@ static void measure(uint64_t format, const char *single, const char *full)
 		return;
 	queue = vehicle_open(&vehicle, format, RING_MAX);
 	distribution_start(&distribution);
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 300; i++) {
 		uint64_t from = arch_ticks();
 
 		vehicle_must_do(&vehicle, queue, "that is measured");
