@@ -4,6 +4,7 @@
  * came of it, and switches the machine off.
  */
 #include "console.h"
+#include "devices/console_log.h"
 #include "bus/bus.h"
 #include "machine.h"
 #include "pages.h"
@@ -461,6 +462,8 @@ void conform_main(void)
 	while (!timer_works() && !deadline_passed(&deadline))
 		;
 	devices_discover();
+	if (!console_works())
+		console_log_start();
 	report_machine();
 	run_tests();
 	machine_end();
