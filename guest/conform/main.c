@@ -15,6 +15,8 @@
 #define WAKE_NS		 200000
 #define SPINS		 4000
 #define TURNS_MAX	 (UINT64_C(1) << 32)
+#define STORM_NS	 100000000
+#define STORM_COUNT	 40000
 #define LONG_MS		 1000 /* such tests are noted */
 #define MESSAGE_SIZE	 480
 
@@ -46,6 +48,7 @@ static struct {
 } processors[CPUS_MAX];
 
 static volatile bool reporting;
+static volatile unsigned int storms; /* in the running test */
 static unsigned int slow = 1;
 static uint64_t seed;
 
@@ -202,6 +205,20 @@ void sleep_ms(unsigned int ms)
 		;
 }
 
+bool storm_rages(struct storm *storm)
+{
+	uint64_t now = arch_ticks();
+
+	if (now - storm->start > ns_to_ticks(STORM_NS)) {
+		storm->start = now;
+		storm->count = 0;
+	}
+	if (++storm->count < STORM_COUNT)
+		return false;
+	storms++;
+	return true;
+}
+
 /* Exceptions */
 
 bool fault_catch(void (*function)(void *), void *argument, struct fault *fault)
@@ -311,6 +328,7 @@ static void run_guarded(const struct test *entry)
 
 	for (unsigned int i = 0; i < CPUS_MAX; i++)
 		processors[i].catching = processors[i].fault_noted = false;
+	storms = 0;
 	test.verdict = PASS;
 	test.file = NULL;
 	test.message[0] = 0;
@@ -323,6 +341,8 @@ static void run_guarded(const struct test *entry)
 	guarded_call(&test.place, call_test, (void *)entry);
 	test.running = false;
 	clean_up(mark);
+	if (storms)
+		report_line("note: an interrupt came without end and was masked");
 	for (unsigned int i = 1; i < CPUS_MAX && test.verdict == PASS; i++) {
 		const struct fault *fault = &processors[i].fault;
 

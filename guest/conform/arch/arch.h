@@ -128,6 +128,11 @@ void cpu_stop_all(void);
 bool cpu_is_off(unsigned int cpu);
 
 /* From the architecture's code into common code. */
+/* An interrupt that comes again at once, without end, lets nothing else run: it is masked then. */
+struct storm {
+	uint64_t start, count;
+};
+bool storm_rages(struct storm *storm);
 /* What a started processor does: the function, whose exceptions end it and are noted. */
 void cpu_run(unsigned int cpu, void (*function)(void *), void *argument);
 void timer_interrupt(void);

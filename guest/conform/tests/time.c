@@ -230,6 +230,8 @@ TEST(time_frequency, "AVP-TIME-003", .limit_ms = 20000)
 
 	if (!port)
 		skip("no second time source is described");
+	if (!text_starts(arch_clock_source(), "CPUID") && !text_starts(arch_clock_source(), "kvm"))
+		skip("no frequency is told: it was measured, by this source or another one");
 	last = arch_port_read(port, 4) & 0xffffff;
 	from = arch_ticks();
 	while (total < PM_TIMER_HZ) {

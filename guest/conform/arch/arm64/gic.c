@@ -36,6 +36,7 @@ static struct attached {
 	uint32_t number;
 	volatile uint64_t count;
 	volatile unsigned int cpu;
+	struct storm storm;
 } attached[INTERRUPTS_MAX];
 
 volatile uint64_t interrupts_unexpected;
@@ -156,6 +157,8 @@ static void dispatch(uint32_t number)
 			attached[i].count++;
 			attached[i].cpu = self;
 			attached[i].handler(attached[i].context);
+			if (storm_rages(&attached[i].storm))
+				interrupt_mask(i, true);
 			return;
 		}
 	interrupts_unexpected++;

@@ -39,6 +39,7 @@ static struct attached {
 	bool level;
 	volatile uint64_t count;
 	volatile unsigned int cpu;
+	struct storm storm;
 } attached[INTERRUPTS_MAX];
 
 volatile uint64_t interrupts_unexpected;
@@ -317,6 +318,8 @@ void x86_vector(struct frame *frame)
 		attached[number].count++;
 		attached[number].cpu = cpu_self();
 		attached[number].handler(attached[number].context);
+		if (storm_rages(&attached[number].storm))
+			interrupt_mask((int)number, true);
 	} else if (frame->vector == VECTOR_TIMER) {
 		if (cpu_self() == 0)
 			timer_interrupt();
