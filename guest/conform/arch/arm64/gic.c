@@ -154,8 +154,8 @@ static void dispatch(uint32_t number)
 	}
 	for (int i = 0; i < INTERRUPTS_MAX; i++)
 		if (attached[i].handler && attached[i].number == number) {
-			attached[i].count++;
 			attached[i].cpu = self;
+			attached[i].count++;
 			attached[i].handler(attached[i].context);
 			if (storm_rages(&attached[i].storm))
 				interrupt_mask(i, true);

@@ -315,8 +315,8 @@ void x86_vector(struct frame *frame)
 		ipi_ticks[cpu] = arch_ticks();
 		ipi_counts[cpu]++;
 	} else if (number < INTERRUPTS_MAX && attached[number].handler) {
-		attached[number].count++;
 		attached[number].cpu = cpu_self();
+		attached[number].count++;
 		attached[number].handler(attached[number].context);
 		if (storm_rages(&attached[number].storm))
 			interrupt_mask((int)number, true);
