@@ -56,7 +56,8 @@ struct machine {
 
 	uint64_t ecam; /* 0: none */
 	unsigned int first_bus, last_bus;
-	struct window window32, window64; /* start == end: firmware has assigned, or there is none */
+	struct window window32,
+		window64; /* start == end: firmware has assigned, or there is none */
 
 	enum serial_kind serial;
 	uint64_t serial_address;

@@ -235,8 +235,8 @@ struct unwinding fault_taken(const struct fault *fault)
 			    fault->detail, fault->place, fault->address);
 		return (struct unwinding){&test.place, 1};
 	}
-	report_line("exception 0x%lx (0x%lx) at 0x%lx, address 0x%lx, outside of a test", fault->kind,
-		    fault->detail, fault->place, fault->address);
+	report_line("exception 0x%lx (0x%lx) at 0x%lx, address 0x%lx, outside of a test",
+		    fault->kind, fault->detail, fault->place, fault->address);
 	machine_end();
 }
 
@@ -383,7 +383,7 @@ uint64_t option_number(const char *name, uint64_t otherwise)
 	char word[32];
 
 	return text_option(machine.command_line, name, word, sizeof(word)) ? text_number(word) :
-									      otherwise;
+									     otherwise;
 }
 
 /* xorshift64. */

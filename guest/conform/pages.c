@@ -21,9 +21,9 @@ static unsigned int cut_count;
 static void cut(uint64_t from, uint64_t to)
 {
 	if (from < to && cut_count < CUTS_MAX)
-		cuts[cut_count++] = (struct range){from & ~(uint64_t)(PAGE_SIZE - 1),
-						   (to + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1),
-						   false};
+		cuts[cut_count++] =
+			(struct range){from & ~(uint64_t)(PAGE_SIZE - 1),
+				       (to + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1), false};
 }
 
 /* Takes what of [from, to) is larger than what there is, going over the cuts. */

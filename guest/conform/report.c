@@ -134,10 +134,10 @@ void distribution_report(struct distribution *distribution, const char *name, co
 	if (count == 0)
 		return;
 	sort(distribution->samples, count);
-	report_line("result %s %s n %lu min %lu p50 %lu p90 %lu p99 %lu max %lu sum %lu", name, unit,
-		    distribution->count, distribution->minimum, samples[(count - 1) * 50 / 100],
-		    samples[(count - 1) * 90 / 100], samples[(count - 1) * 99 / 100],
-		    distribution->maximum, distribution->sum);
+	report_line("result %s %s n %lu min %lu p50 %lu p90 %lu p99 %lu max %lu sum %lu", name,
+		    unit, distribution->count, distribution->minimum,
+		    samples[(count - 1) * 50 / 100], samples[(count - 1) * 90 / 100],
+		    samples[(count - 1) * 99 / 100], distribution->maximum, distribution->sum);
 	for (unsigned int i = 0; i < 64; i++)
 		if (distribution->buckets[i])
 			report_line("bucket %s %lu %lu", name, UINT64_C(1) << i,

@@ -33,14 +33,14 @@ struct test {
 
 #define LIMIT_MS 5000
 
-#define TEST(test_name, test_requirements, ...)                                      \
-	static void test_name(void);                                                 \
-	static const struct test test_entry_##test_name                              \
-		__attribute__((used, section(".tests"), aligned(8))) = {             \
-			.name = #test_name,                                          \
-			.requirements = test_requirements,                           \
-			.run = test_name,                                            \
-			##__VA_ARGS__};                                              \
+#define TEST(test_name, test_requirements, ...)                                                    \
+	static void test_name(void);                                                               \
+	static const struct test test_entry_##test_name                                            \
+		__attribute__((used, section(".tests"), aligned(8))) = {.name = #test_name,        \
+									.requirements =            \
+										test_requirements, \
+									.run = test_name,          \
+									##__VA_ARGS__};            \
 	static void test_name(void)
 
 extern const struct test tests_start[], tests_end[];
@@ -68,13 +68,13 @@ struct deadline deadline_after_ms(unsigned int ms);
 bool deadline_passed(struct deadline *deadline);
 void sleep_ms(unsigned int ms);
 
-#define wait_until(condition, ms)                                                 \
-	({                                                                        \
-		struct deadline wait_deadline = deadline_after_ms(ms);            \
-		bool wait_result;                                                 \
+#define wait_until(condition, ms)                                                        \
+	({                                                                               \
+		struct deadline wait_deadline = deadline_after_ms(ms);                   \
+		bool wait_result;                                                        \
 		while (!(wait_result = (condition)) && !deadline_passed(&wait_deadline)) \
-			;                                                         \
-		wait_result || (condition);                                       \
+			;                                                                \
+		wait_result || (condition);                                              \
 	})
 
 /* Calls function(argument); true: it caused an exception, which is told. */

@@ -75,7 +75,14 @@ struct fault {
 	uint64_t place;	  /* of the instruction */
 };
 
-enum fault_cause { FAULT_OTHER, FAULT_MEMORY, FAULT_UNDEFINED, FAULT_BREAKPOINT, FAULT_DIVIDE, FAULT_ALIGNMENT };
+enum fault_cause {
+	FAULT_OTHER,
+	FAULT_MEMORY,
+	FAULT_UNDEFINED,
+	FAULT_BREAKPOINT,
+	FAULT_DIVIDE,
+	FAULT_ALIGNMENT
+};
 enum fault_cause arch_fault_cause(const struct fault *fault);
 
 /* Interrupts: a number of ours for each that is attached, INTERRUPT_NONE when there is no place left. */

@@ -45,8 +45,9 @@ void devices_report(void)
 				    device->base,
 				    device->line.valid ? (int)device->line.number : -1);
 		else
-			report_line("device %u id %u transport pci at %x:%x.%x irq %d", i, device->id,
-				    device->pci->bus, device->pci->slot, device->pci->function,
+			report_line("device %u id %u transport pci at %x:%x.%x irq %d", i,
+				    device->id, device->pci->bus, device->pci->slot,
+				    device->pci->function,
 				    device->pci->intx.valid ? (int)device->pci->intx.number : -1);
 	}
 }

@@ -52,15 +52,15 @@ struct pci_function {
 uint32_t pci_read(const struct pci_function *function, uint32_t offset, unsigned int width);
 void pci_write(const struct pci_function *function, uint32_t offset, uint32_t value,
 	       unsigned int width);
-#define PCI_COMMAND    0x04
-#define PCI_STATUS     0x06
-#define COMMAND_IO     1u
-#define COMMAND_MEMORY 2u
-#define COMMAND_MASTER 4u
+#define PCI_COMMAND	0x04
+#define PCI_STATUS	0x06
+#define COMMAND_IO	1u
+#define COMMAND_MEMORY	2u
+#define COMMAND_MASTER	4u
 #define COMMAND_NO_INTX 0x400u
-#define MSIX_ENABLE    0x8000u
-#define MSIX_MASK_ALL  0x4000u
-#define NO_VECTOR      0xffffu
+#define MSIX_ENABLE	0x8000u
+#define MSIX_MASK_ALL	0x4000u
+#define NO_VECTOR	0xffffu
 
 /* Common configuration (VIRTIO 1.4, 4.1.4.3). */
 #define COMMON_DEVICE_SELECT 0

@@ -146,9 +146,10 @@ void mmio_discover(void)
 		if (id == 0)
 			continue;
 		if (version == 1) {
-			report_line("note: the device with id %u at 0x%lx is a legacy one, which is "
-				    "left alone",
-				    id, slot->address);
+			report_line(
+				"note: the device with id %u at 0x%lx is a legacy one, which is "
+				"left alone",
+				id, slot->address);
 			continue;
 		}
 		device = device_add(&mmio_ops, TRANSPORT_MMIO, id);

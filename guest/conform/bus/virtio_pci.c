@@ -7,12 +7,12 @@
 #include "pages.h"
 #include "report.h"
 
-#define PCI_ADDRESS	    0xcf8
-#define PCI_DATA	    0xcfc
-#define CAPABILITY_VENDOR   0x09
-#define CAPABILITY_MSIX	    0x11
-#define VIRTIO_VENDOR	    0x1af4
-#define FUNCTIONS_MAX	    32
+#define PCI_ADDRESS	  0xcf8
+#define PCI_DATA	  0xcfc
+#define CAPABILITY_VENDOR 0x09
+#define CAPABILITY_MSIX	  0x11
+#define VIRTIO_VENDOR	  0x1af4
+#define FUNCTIONS_MAX	  32
 
 static struct pci_function functions[FUNCTIONS_MAX];
 static unsigned int function_count;
@@ -20,8 +20,9 @@ static bool has_ports;
 
 static uint64_t place_of(const struct pci_function *function, uint32_t offset)
 {
-	return machine.ecam + ((uint64_t)(function->bus - machine.first_bus) << 20 |
-			       (uint64_t)function->slot << 15 | (uint64_t)function->function << 12) +
+	return machine.ecam +
+	       ((uint64_t)(function->bus - machine.first_bus) << 20 |
+		(uint64_t)function->slot << 15 | (uint64_t)function->function << 12) +
 	       offset;
 }
 
@@ -78,7 +79,8 @@ static void read_bars(struct pci_function *function)
 		if (ones == 0 || ones == UINT32_MAX)
 			continue;
 		if (old & 1) {
-			*bar = (struct pci_bar){old & ~3u, (uint16_t)(~(ones & ~3u) + 1), true, false};
+			*bar = (struct pci_bar){old & ~3u, (uint16_t)(~(ones & ~3u) + 1), true,
+						false};
 			continue;
 		}
 		mask = UINT64_C(0xffffffff00000000) | (ones & ~15u);
@@ -190,8 +192,8 @@ static void read_capabilities(struct pci_function *function)
 
 			function->msix = place;
 			function->vectors = (pci_read(function, place + 2u, 2) & 0x7ff) + 1;
-			function->msix_table = structure(function, table & 7, table & ~7u,
-							 function->vectors * 16);
+			function->msix_table =
+				structure(function, table & 7, table & ~7u, function->vectors * 16);
 			function->msix_pending = structure(function, pending & 7, pending & ~7u, 8);
 			if (!function->msix_table)
 				function->msix = 0;
@@ -355,7 +357,8 @@ static bool set_vector(struct device *device, uint32_t vector, interrupt_handler
 	struct pci_function *function = device->pci;
 	uint64_t entry = function->msix_table + vector * 16;
 	struct message message;
-	int number = interrupt_attach_message(requester(function), vector, handler, device, &message);
+	int number =
+		interrupt_attach_message(requester(function), vector, handler, device, &message);
 
 	function->interrupts[vector] = number;
 	if (number == INTERRUPT_NONE)
@@ -440,12 +443,12 @@ static void take_function(struct pci_function *function)
 		report_line("note: the capabilities of PCI function %x:%x.%x loop", function->bus,
 			    function->slot, function->function);
 	if (!function->common || !function->notify) {
-		report_line("note: PCI function %x:%x.%x lacks virtio's structures and is left alone",
-			    function->bus, function->slot, function->function);
+		report_line(
+			"note: PCI function %x:%x.%x lacks virtio's structures and is left alone",
+			function->bus, function->slot, function->function);
 		return;
 	}
-	function->intx = arch_pci_line(function->slot,
-				       (unsigned int)pci_read(function, 0x3d, 1));
+	function->intx = arch_pci_line(function->slot, (unsigned int)pci_read(function, 0x3d, 1));
 	device = device_add(&pci_ops, TRANSPORT_PCI, virtio_id(function));
 	if (!device)
 		return;
@@ -455,7 +458,9 @@ static void take_function(struct pci_function *function)
 
 static void look_at(unsigned int bus, unsigned int slot, unsigned int number)
 {
-	struct pci_function probe = {.bus = (uint8_t)bus, .slot = (uint8_t)slot, .function = (uint8_t)number};
+	struct pci_function probe = {.bus = (uint8_t)bus,
+				     .slot = (uint8_t)slot,
+				     .function = (uint8_t)number};
 
 	probe.vendor = (uint16_t)pci_read(&probe, 0, 2);
 	probe.product = (uint16_t)pci_read(&probe, 2, 2);

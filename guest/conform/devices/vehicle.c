@@ -8,8 +8,8 @@
 
 #include "pages.h"
 
-#define NET_HEADER 12
-#define FRAME_SIZE 60
+#define NET_HEADER   12
+#define FRAME_SIZE   60
 #define ENTROPY_SIZE 64
 
 static const uint32_t types[] = {VIRTIO_ID_BLOCK, VIRTIO_ID_RNG, VIRTIO_ID_NET, VIRTIO_ID_CONSOLE};
@@ -141,7 +141,7 @@ const char *vehicle_verify(const struct vehicle *vehicle, const struct request *
 		return written == 513 ? NULL : "the used length of a read is not data and status";
 	case VIRTIO_ID_RNG:
 		return written >= 1 && written <= ENTROPY_SIZE ? NULL :
-								  "no random byte came, or too many";
+								 "no random byte came, or too many";
 	default:
 		return written == 0 ? NULL : "a buffer that is only read has a used length";
 	}

@@ -47,14 +47,14 @@ void vehicle_must_do(struct vehicle *vehicle, struct queue *queue, const char *w
 /* After an attack: a reset, set-up anew, and a request, which must all work. */
 void vehicle_heal(struct vehicle *vehicle, const char *after);
 
-#define for_each_vehicle(vehicle, transport, features)                                           \
-	for (unsigned int vehicle_index = 0;                                                     \
-	     vehicle_index < 16 && (vehicle_get(vehicle_index, transport, features, &(vehicle)) || \
-				    ({                                                           \
-					    if (vehicle_index == 0)                              \
-						    skip("no device for it");                    \
-					    false;                                               \
-				    }));                                                         \
+#define for_each_vehicle(vehicle, transport, features)                          \
+	for (unsigned int vehicle_index = 0;                                    \
+	     vehicle_index < 16 &&                                              \
+	     (vehicle_get(vehicle_index, transport, features, &(vehicle)) || ({ \
+		      if (vehicle_index == 0)                                   \
+			      skip("no device for it");                         \
+		      false;                                                    \
+	      }));                                                              \
 	     vehicle_index++)
 
 #endif

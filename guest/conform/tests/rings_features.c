@@ -4,7 +4,8 @@
 
 TEST(ring_kick_needed, "AVP-RING-029", .limit_ms = 30000)
 {
-	static const uint64_t formats[] = {SPLIT, SPLIT | EVENT_INDEX, PACKED, PACKED | EVENT_INDEX};
+	static const uint64_t formats[] = {SPLIT, SPLIT | EVENT_INDEX, PACKED,
+					   PACKED | EVENT_INDEX};
 	struct vehicle vehicle;
 
 	for (unsigned int f = 0; f < 4; f++)
@@ -22,7 +23,8 @@ TEST(ring_kick_needed, "AVP-RING-029", .limit_ms = 30000)
 
 TEST(ring_kick_race, "AVP-RING-029", .limit_ms = 30000)
 {
-	static const uint64_t formats[] = {SPLIT, SPLIT | EVENT_INDEX, PACKED, PACKED | EVENT_INDEX};
+	static const uint64_t formats[] = {SPLIT, SPLIT | EVENT_INDEX, PACKED,
+					   PACKED | EVENT_INDEX};
 	struct vehicle vehicle;
 
 	for (unsigned int f = 0; f < 4; f++)
@@ -55,7 +57,8 @@ TEST(ring_kick_race, "AVP-RING-029", .limit_ms = 30000)
 					      "asked (features 0x%lx)",
 					      device_name(vehicle.device), pending, formats[f]);
 				}
-				check(error == 0, "%s: a wrong used entry", device_name(vehicle.device));
+				check(error == 0, "%s: a wrong used entry",
+				      device_name(vehicle.device));
 			}
 		}
 }
@@ -213,7 +216,8 @@ TEST(ring_broken_others, "AVP-RING-050", .limit_ms = 15000)
 			queue = vehicle_open(&other, SPLIT, 16);
 			from = arch_ticks();
 			vehicle_must_do(&other, queue, "while another device is broken");
-			check(arch_ticks() - from < ns_to_ticks(1000000000) * option_number("slow", 1),
+			check(arch_ticks() - from <
+				      ns_to_ticks(1000000000) * option_number("slow", 1),
 			      "%s: more than a second for a request", device_name(other.device));
 		}
 		vehicle_heal(&broken, "a wild descriptor");

@@ -198,7 +198,8 @@ static bool craft_address(struct vehicle *vehicle, struct queue *queue, unsigned
 		for (unsigned int i = 0; i < machine.range_count; i++)
 			if (machine.ranges[i].usable && machine.ranges[i].end > end)
 				end = machine.ranges[i].end;
-		request.buffers[victim].address.value = end + (variant == WILD_COUNT ? 0x1000000 : 0);
+		request.buffers[victim].address.value =
+			end + (variant == WILD_COUNT ? 0x1000000 : 0);
 		if (variant > WILD_COUNT)
 			request.buffers[victim].address.value -= 1;
 		request.buffers[victim].length = 512;
@@ -339,8 +340,8 @@ static bool craft_overlap(struct vehicle *vehicle, struct queue *queue, unsigned
 		return false;
 	vehicle_build(vehicle, 0, &request);
 	for (unsigned int i = request.readable; i < request.readable + request.writable; i++)
-		request.buffers[i].address.value =
-			variant == 3 ? (uint64_t)request.memory : queue->addresses[variant];
+		request.buffers[i].address.value = variant == 3 ? (uint64_t)request.memory :
+								  queue->addresses[variant];
 	driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable, queue);
 	return true;
 }
@@ -400,10 +401,10 @@ static void attack_parts(bool unaligned)
 				pages_release(mark);
 				device_open(device, SPLIT);
 				queue = queue_prepare(device, vehicle.queue_index, 16);
-				queue->addresses[part] = unaligned ? queue->addresses[part] + 1 :
-							 variant < WILD_COUNT ?
-								     wild_addresses[variant] :
-								     queue->addresses[(part + 1) % 3];
+				queue->addresses[part] =
+					unaligned	     ? queue->addresses[part] + 1 :
+					variant < WILD_COUNT ? wild_addresses[variant] :
+							       queue->addresses[(part + 1) % 3];
 				queue_tell(queue);
 				device_run(device);
 				queue_kick(queue);

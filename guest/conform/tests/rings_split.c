@@ -63,14 +63,14 @@ static void serve_full(struct vehicle *vehicle, struct queue *queue, uint64_t to
 		int error = 0;
 
 		vehicle_build(vehicle, 0, &request);
-		while (added < total && driver_queue_add(&queue->ring, request.buffers,
-							 request.readable, request.writable,
-							 vehicle) == 0)
+		while (added < total &&
+		       driver_queue_add(&queue->ring, request.buffers, request.readable,
+					request.writable, vehicle) == 0)
 			added++;
 		queue_kick_if_wanted(queue);
 		check(wait_until(driver_queue_has_used(&queue->ring), ANSWER_MS),
-		      "%s: %lu of %lu requests were used, then no more", device_name(vehicle->device),
-		      done, added);
+		      "%s: %lu of %lu requests were used, then no more",
+		      device_name(vehicle->device), done, added);
 		while (driver_queue_take(&queue->ring, &written, &error))
 			done++;
 		check(error == 0, "%s: a used entry after %lu requests is wrong",
@@ -273,7 +273,8 @@ TEST(ring_used_length, "AVP-RING-014")
 		/* A byte that random bytes hardly all are: so one sees how far they go. */
 		if (vehicle.device->id == VIRTIO_ID_RNG)
 			memset(request.memory, 0xa5, REQUEST_SIZE);
-		for (unsigned int i = request.readable; i < request.readable + request.writable; i++)
+		for (unsigned int i = request.readable; i < request.readable + request.writable;
+		     i++)
 			space += request.buffers[i].length;
 		check(queue_do(queue, request.buffers, request.readable, request.writable, &written,
 			       ANSWER_MS),
@@ -324,7 +325,8 @@ static void cut_reads(uint64_t format)
 					buffer_of((uint8_t *)header + i, c == 4 ? 16 : 4);
 			readable = count;
 			for (unsigned int i = 0; i < 512 && count < 60;) {
-				unsigned int size = count == 59 || 512 - i < cuts[c] ? 512 - i : cuts[c];
+				unsigned int size = count == 59 || 512 - i < cuts[c] ? 512 - i :
+										       cuts[c];
 
 				buffers[count++] = buffer_of(cut + i, size);
 				i += size;
@@ -334,12 +336,13 @@ static void cut_reads(uint64_t format)
 				continue;
 			check(queue_do(queue, buffers, readable, count - readable, &written,
 				       ANSWER_MS),
-			      "%s: a read in %u descriptors was not used", device_name(vehicle.device),
-			      count);
+			      "%s: a read in %u descriptors was not used",
+			      device_name(vehicle.device), count);
 			check(cut[2048] == 0 && written == 513,
 			      "%s: a read in %u descriptors has status %u and used length %u",
 			      device_name(vehicle.device), count, cut[2048], written);
-			check(!memcmp(plain, cut, 512), "%s: a read in %u descriptors gave other data",
+			check(!memcmp(plain, cut, 512),
+			      "%s: a read in %u descriptors gave other data",
 			      device_name(vehicle.device), count);
 		}
 	}

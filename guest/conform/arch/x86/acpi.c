@@ -8,10 +8,10 @@
 #include "arch/x86/x86.h"
 #include "text.h"
 
-#define HEADER_SIZE   36
-#define TABLE_MAX     (1u << 20)
-#define ENTRIES_MAX   64
-#define DEVICE_SPAN   256 /* bytes after a device's name in which its resources must be */
+#define HEADER_SIZE 36
+#define TABLE_MAX   (1u << 20)
+#define ENTRIES_MAX 64
+#define DEVICE_SPAN 256 /* bytes after a device's name in which its resources must be */
 
 struct x86_platform x86_platform = {.sleep_type = -1, .local_apic = 0xfee00000};
 
@@ -42,7 +42,8 @@ static bool is_plausible(uint64_t address)
 
 static uint64_t find_rsdp(void)
 {
-	if (is_plausible(machine.description) && !memcmp((void *)machine.description, "RSD PTR ", 8))
+	if (is_plausible(machine.description) &&
+	    !memcmp((void *)machine.description, "RSD PTR ", 8))
 		return machine.description;
 	for (uint64_t address = 0xe0000; address < 0x100000; address += 16)
 		if (!memcmp((void *)address, "RSD PTR ", 8) && sums_to_zero(address, 20))
@@ -277,8 +278,8 @@ void x86_read_acpi(void)
 	if (!list)
 		return;
 	length = get(list + 4, 4);
-	for (uint64_t at = list + HEADER_SIZE, i = 0; at + width <= list + length && i < ENTRIES_MAX;
-	     at += width, i++)
+	for (uint64_t at = list + HEADER_SIZE, i = 0;
+	     at + width <= list + length && i < ENTRIES_MAX; at += width, i++)
 		read_table(add_table(get(at, width)));
 	if (x86_platform.dsdt) {
 		uint64_t end = x86_platform.dsdt + get(x86_platform.dsdt + 4, 4);
@@ -293,14 +294,15 @@ void x86_read_acpi(void)
 			find_virtio(x86_platform.tables[i].address + HEADER_SIZE,
 				    x86_platform.tables[i].address + x86_platform.tables[i].length);
 	if (x86_platform.fadt)
-		text_format(machine.model, sizeof(machine.model), "%c%c%c%c%c%c %c%c%c%c%c%c%c%c",
-			    (char)get(x86_platform.fadt + 10, 1), (char)get(x86_platform.fadt + 11, 1),
-			    (char)get(x86_platform.fadt + 12, 1), (char)get(x86_platform.fadt + 13, 1),
-			    (char)get(x86_platform.fadt + 14, 1), (char)get(x86_platform.fadt + 15, 1),
-			    (char)get(x86_platform.fadt + 16, 1), (char)get(x86_platform.fadt + 17, 1),
-			    (char)get(x86_platform.fadt + 18, 1), (char)get(x86_platform.fadt + 19, 1),
-			    (char)get(x86_platform.fadt + 20, 1), (char)get(x86_platform.fadt + 21, 1),
-			    (char)get(x86_platform.fadt + 22, 1), (char)get(x86_platform.fadt + 23, 1));
+		text_format(
+			machine.model, sizeof(machine.model), "%c%c%c%c%c%c %c%c%c%c%c%c%c%c",
+			(char)get(x86_platform.fadt + 10, 1), (char)get(x86_platform.fadt + 11, 1),
+			(char)get(x86_platform.fadt + 12, 1), (char)get(x86_platform.fadt + 13, 1),
+			(char)get(x86_platform.fadt + 14, 1), (char)get(x86_platform.fadt + 15, 1),
+			(char)get(x86_platform.fadt + 16, 1), (char)get(x86_platform.fadt + 17, 1),
+			(char)get(x86_platform.fadt + 18, 1), (char)get(x86_platform.fadt + 19, 1),
+			(char)get(x86_platform.fadt + 20, 1), (char)get(x86_platform.fadt + 21, 1),
+			(char)get(x86_platform.fadt + 22, 1), (char)get(x86_platform.fadt + 23, 1));
 }
 
 void x86_write_register(const struct acpi_register *where, uint32_t value)

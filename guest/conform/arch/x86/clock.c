@@ -73,7 +73,8 @@ static uint64_t from_kvm_clock(void)
 {
 	uint64_t scaled;
 
-	if (!text_starts(machine.hypervisor, "KVMKVMKVM") || !(x86_cpuid(0x40000001, 0).eax & 1 << 3))
+	if (!text_starts(machine.hypervisor, "KVMKVMKVM") ||
+	    !(x86_cpuid(0x40000001, 0).eax & 1 << 3))
 		return 0;
 	x86_write_msr(MSR_KVM_CLOCK, (uint64_t)&kvm_clock | 1);
 	for (int i = 0; i < 1000 && !*(volatile uint32_t *)&kvm_clock.multiplier; i++)
@@ -149,8 +150,10 @@ void x86_init_clock(void)
 		uint64_t (*find)(void);
 		const char *name;
 	} ways[] = {
-		{from_cpuid, "CPUID 0x15"},	 {from_hypervisor, "CPUID 0x40000010"},
-		{from_kvm_clock, "kvm-clock"},	 {from_pm_timer, "ACPI timer"},
+		{from_cpuid, "CPUID 0x15"},
+		{from_hypervisor, "CPUID 0x40000010"},
+		{from_kvm_clock, "kvm-clock"},
+		{from_pm_timer, "ACPI timer"},
 		{from_pit, "8254"},
 	};
 	uint32_t start;
@@ -186,7 +189,9 @@ void arch_timer_set(uint64_t deadline)
 	if (deadlines) {
 		x86_apic_write(APIC_TIMER, TIMER_DEADLINE | VECTOR_TIMER);
 		__asm__ volatile("mfence" ::: "memory");
-		x86_write_msr(MSR_TSC_DEADLINE, deadline == UINT64_MAX ? 0 : deadline ? deadline : 1);
+		x86_write_msr(MSR_TSC_DEADLINE, deadline == UINT64_MAX ? 0 :
+						deadline	       ? deadline :
+									 1);
 		return;
 	}
 	x86_apic_write(APIC_TIMER, VECTOR_TIMER);

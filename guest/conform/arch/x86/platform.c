@@ -82,14 +82,16 @@ static void map_large(uint64_t address)
 		table = (uint64_t *)(*entry & UINT64_C(0xffffffffff000));
 	}
 	/* Not cached unless it is memory; writable, large. */
-	table[address >> 21 & 511] = address | 0x83 | (machine_has_memory(address, LARGE) ? 0 : 0x18);
+	table[address >> 21 & 511] = address | 0x83 |
+				     (machine_has_memory(address, LARGE) ? 0 : 0x18);
 }
 
 void arch_map(uint64_t start, uint64_t size)
 {
 	uint64_t end = start + size;
 
-	for (uint64_t at = start & ~(uint64_t)(LARGE - 1); at < end && at >= 0x100000000; at += LARGE)
+	for (uint64_t at = start & ~(uint64_t)(LARGE - 1); at < end && at >= 0x100000000;
+	     at += LARGE)
 		map_large(at);
 	for (uint64_t at = 0x100000000; start < at && at < end; at += LARGE)
 		map_large(at);
@@ -202,7 +204,8 @@ bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64
 	while (arch_ticks() < deadline.end)
 		arch_relax();
 	for (int attempt = 0; attempt < 2; attempt++) {
-		uint64_t until = arch_ticks() + ns_to_ticks(attempt ? UINT64_C(1000000000) : 100000000);
+		uint64_t until =
+			arch_ticks() + ns_to_ticks(attempt ? UINT64_C(1000000000) : 100000000);
 
 		x86_send_startup(id, (uint32_t)(page >> 12));
 		while (arch_ticks() < until) {

@@ -65,8 +65,8 @@ static void read_start_info(uint64_t address)
 	copy_command_line(info->command_line);
 	machine.description = info->rsdp;
 	map = (const struct memory_map_entry *)info->memory_map;
-	for (uint32_t i = 0; info->version >= 1 && info->memory_map && i < info->memory_map_count &&
-			     i < RANGES_MAX;
+	for (uint32_t i = 0;
+	     info->version >= 1 && info->memory_map && i < info->memory_map_count && i < RANGES_MAX;
 	     i++)
 		machine_add_range(map[i].address, map[i].address + map[i].size,
 				  map[i].type == TYPE_RAM);

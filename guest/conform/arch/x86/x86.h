@@ -77,28 +77,28 @@ void x86_io_apic_write(const struct io_apic *apic, uint32_t index, uint32_t valu
 void x86_load_idt(void);
 void x86_write_register(const struct acpi_register *where, uint32_t value);
 
-#define APIC_ID		 0x020
-#define APIC_VERSION	 0x030
-#define APIC_PRIORITY	 0x080
-#define APIC_EOI	 0x0b0
-#define APIC_SPURIOUS	 0x0f0
-#define APIC_ISR	 0x100
-#define APIC_IRR	 0x200
-#define APIC_ERROR	 0x280
-#define APIC_COMMAND	 0x300
+#define APIC_ID		  0x020
+#define APIC_VERSION	  0x030
+#define APIC_PRIORITY	  0x080
+#define APIC_EOI	  0x0b0
+#define APIC_SPURIOUS	  0x0f0
+#define APIC_ISR	  0x100
+#define APIC_IRR	  0x200
+#define APIC_ERROR	  0x280
+#define APIC_COMMAND	  0x300
 #define APIC_COMMAND_HIGH 0x310
-#define APIC_TIMER	 0x320
-#define APIC_LINT0	 0x350
-#define APIC_LINT1	 0x360
-#define APIC_LVT_ERROR	 0x370
-#define APIC_INITIAL	 0x380
-#define APIC_CURRENT	 0x390
-#define APIC_DIVIDE	 0x3e0
+#define APIC_TIMER	  0x320
+#define APIC_LINT0	  0x350
+#define APIC_LINT1	  0x360
+#define APIC_LVT_ERROR	  0x370
+#define APIC_INITIAL	  0x380
+#define APIC_CURRENT	  0x390
+#define APIC_DIVIDE	  0x3e0
 
-#define VECTOR_FIRST	 0x30 /* of devices */
-#define VECTOR_IPI	 0xe0
-#define VECTOR_TIMER	 0xf0
-#define VECTOR_SPURIOUS	 0xff
+#define VECTOR_FIRST	  0x30 /* of devices */
+#define VECTOR_IPI	  0xe0
+#define VECTOR_TIMER	  0xf0
+#define VECTOR_SPURIOUS	  0xff
 
 struct cpuid {
 	uint32_t eax, ebx, ecx, edx;
