@@ -4,6 +4,7 @@
  * came of it, and switches the machine off.
  */
 #include "console.h"
+#include "base/contract_version.h"
 #include "devices/console_log.h"
 #include "bus/bus.h"
 #include "machine.h"
@@ -11,7 +12,6 @@
 #include "report.h"
 #include "test.h"
 
-#define CONTRACT_VERSION "0.1.0"
 #define WAKE_NS		 200000
 #define SPINS		 4000
 #define TURNS_MAX	 (UINT64_C(1) << 32)
