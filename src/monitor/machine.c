@@ -178,6 +178,9 @@ int machine_start(struct machine *machine, struct error *error)
 		return result;
 	mark(machine, "virtual machine made");
 	result = monitor_memory_attach(&machine->memory, machine->hypervisor, error);
+	if (result == 0)
+		result = machine->hypervisor->ops->add_interrupt_controllers(machine->hypervisor,
+									     error);
 	machine->platform->ops->attach(machine->platform, machine->hypervisor);
 	for (size_t i = 0; i < machine->transport_count; i++)
 		virtio_mmio_attach(machine->transports[i].transport, machine->hypervisor);
