@@ -118,8 +118,7 @@ static int begin(struct kvm_probe *probe, const char *path)
 	if (probe->child < 0) {
 		int code = errno;
 
-		*probe = KVM_PROBE_NONE;
-		close(ends[0]);
+		close_fd(&probe->report);
 		return -code;
 	}
 	if (probe->child == 0) {
@@ -130,18 +129,22 @@ static int begin(struct kvm_probe *probe, const char *path)
 	return 0;
 }
 
-void kvm_probe_end(struct kvm_probe *probe, struct kvm_probe_result *result)
+void kvm_probe_wait(struct kvm_probe *probe, struct kvm_probe_result *result)
+{
+	if (probe->child <= 0)
+		*result = probe->result;
+	else if (!read_report(result, probe->report))
+		kvm_probe_unable(result, "the probe did not end within %d s",
+				 KVM_PROBE_LIMIT_MS / 1000);
+}
+
+void kvm_probe_end(struct kvm_probe *probe)
 {
 	int status;
 
-	if (result)
-		*result = probe->result;
+	close_fd(&probe->report);
 	if (probe->child <= 0)
 		return;
-	if (result && !read_report(result, probe->report))
-		kvm_probe_unable(result, "the probe did not end within %d s",
-				 KVM_PROBE_LIMIT_MS / 1000);
-	close_fd(&probe->report);
 	kill(probe->child, SIGKILL);
 	while (waitpid(probe->child, &status, 0) < 0 && errno == EINTR)
 		;
@@ -158,9 +161,11 @@ int kvm_probe_path(struct kvm_probe_result *result, const char *path)
 	struct kvm_probe probe;
 	int code = begin(&probe, path);
 
-	if (code == 0)
-		kvm_probe_end(&probe, result);
-	return code;
+	if (code < 0)
+		return code;
+	kvm_probe_wait(&probe, result);
+	kvm_probe_end(&probe);
+	return 0;
 }
 
 int kvm_probe(struct kvm_probe_result *result)

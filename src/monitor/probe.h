@@ -27,8 +27,8 @@ struct kvm_probe_result {
 
 /* A probe that runs. */
 struct kvm_probe {
-	pid_t child;			/* 0: it runs no more */
-	int report;			/* the child's comes here; -1: none will */
+	pid_t child;			/* 0: there is none */
+	int report;			/* the child's comes here */
 	struct kvm_probe_result result; /* without a child */
 };
 
@@ -41,12 +41,13 @@ struct kvm_probe {
 int kvm_probe(struct kvm_probe_result *result);
 
 /*
- * The same in two halves, with time for other work in between. kvm_probe_begin returns 0 or a
- * negative errno; after it kvm_probe_end has to come: it waits for the outcome or, with @result
- * NULL, gives it up. A probe that has ended, or never began (KVM_PROBE_NONE), may be given up.
+ * The same in steps, with time for other work in between. kvm_probe_begin returns 0 or a negative
+ * errno; kvm_probe_wait waits for the outcome; kvm_probe_end gives the child up or, after that, takes
+ * its end, which lasts a good part of that time again. KVM_PROBE_NONE may be ended.
  */
 int kvm_probe_begin(struct kvm_probe *probe);
-void kvm_probe_end(struct kvm_probe *probe, struct kvm_probe_result *result);
+void kvm_probe_wait(struct kvm_probe *probe, struct kvm_probe_result *result);
+void kvm_probe_end(struct kvm_probe *probe);
 
 /* The same for another device file; for tests. */
 int kvm_probe_path(struct kvm_probe_result *result, const char *path);

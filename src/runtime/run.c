@@ -376,7 +376,7 @@ static int start_devices(struct run *run, struct error *error)
 /* Chooses the engine by what the probe has found. */
 static int choose_engine(struct run *run, struct error *error)
 {
-	kvm_probe_end(&run->probe, &run->kvm);
+	kvm_probe_wait(&run->probe, &run->kvm);
 	step_done(run, "KVM probed");
 	run->engine = engine_choose(&run->plan, run->config, &run->kvm, error);
 	if (!run->engine)
@@ -462,6 +462,8 @@ static int start_guest(struct run *run, struct error *error)
 
 	if (result == 0)
 		result = start_devices(run, error);
+	/* Not before: the end of a virtual machine takes its time. */
+	kvm_probe_end(&run->probe);
 	if (result < 0 || first)
 		return result;
 	result = await_devices(run);
@@ -561,7 +563,7 @@ int guest_run(const struct guest_config *config, enum guest_end *end, struct err
 	if (result == 0)
 		result = run_phases(&run, error);
 
-	kvm_probe_end(&run.probe, NULL);
+	kvm_probe_end(&run.probe);
 	if (run.guest)
 		run.engine->free(run.guest);
 	/* With its last writers gone the console comes to its end. */

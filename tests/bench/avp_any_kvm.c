@@ -8,15 +8,13 @@
 #include "cli/command.h"
 #include "monitor/probe.h"
 
-void __wrap_kvm_probe_end(struct kvm_probe *probe, struct kvm_probe_result *result);
-void __real_kvm_probe_end(struct kvm_probe *probe, struct kvm_probe_result *result);
+void __wrap_kvm_probe_wait(struct kvm_probe *probe, struct kvm_probe_result *result);
+void __real_kvm_probe_wait(struct kvm_probe *probe, struct kvm_probe_result *result);
 
-void __wrap_kvm_probe_end(struct kvm_probe *probe, struct kvm_probe_result *result)
+void __wrap_kvm_probe_wait(struct kvm_probe *probe, struct kvm_probe_result *result)
 {
 	/* The time that it takes is part of what is measured. */
-	__real_kvm_probe_end(probe, result);
-	if (!result)
-		return;
+	__real_kvm_probe_wait(probe, result);
 	result->verdict = KVM_PROBE_WORKS;
 	snprintf(result->reason, sizeof(result->reason), "not asked");
 }
