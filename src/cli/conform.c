@@ -290,8 +290,8 @@ static void add_words(struct arguments *arguments, const struct conform *conform
 	const struct conform_options *options = conform->options;
 
 	arguments_add_format(arguments,
-			     "--append=console=" CONSOLE " boot=%u start=%zu slow=%" PRIu64, boot,
-			     start, options->slow);
+			     "--append=console=" CONSOLE " reset=1 boot=%u start=%zu slow=%" PRIu64,
+			     boot, start, options->slow);
 	if (options->profile)
 		arguments_extend(arguments, " profile=%s", options->profile);
 	if (options->only)

@@ -31,6 +31,9 @@ void arch_start_interrupts(void);
 void arch_map(uint64_t start, uint64_t size);
 /* Tries every way to power off. */
 void arch_power_off(void);
+/* Resets the machine by the way described, which there may not be. */
+bool arch_can_reset(void);
+void arch_reset(void);
 
 /* Registers, by one access of exactly @width (1, 2, 4, 8) bytes. */
 uint64_t mmio_read(uint64_t address, unsigned int width);
@@ -43,6 +46,8 @@ void arch_port_write(uint16_t port, uint32_t value, unsigned int width);
 uint64_t arch_ticks(void);
 uint64_t arch_ticks_per_second(void);
 const char *arch_clock_source(void);
+/* The time of day in milliseconds, which goes on over a reset, 0: there is none; by steps of *step_ms. */
+uint64_t arch_wall_ms(unsigned int *step_ms);
 
 /* The timer's one interrupt at @deadline (ticks), at once if that is past; UINT64_MAX: none. */
 void arch_timer_set(uint64_t deadline);

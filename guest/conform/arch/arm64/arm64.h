@@ -26,6 +26,8 @@ struct arm64_platform {
 	uint64_t distributor, cpu_interface, redistributors, redistributors_size;
 	uint64_t its;		/* 0: none */
 	uint64_t message_frame; /* GICv2m */
+	uint64_t clock;		/* PL031 */
+	struct interrupt_line clock_line;
 	uint32_t message_first, message_count;
 	uint32_t lines; /* interrupts that the distributor has */
 	uint32_t virtual_timer, physical_timer;
@@ -35,6 +37,7 @@ struct arm64_platform {
 	uint32_t pci_map_cells, gic_address_cells;
 	uint32_t pci_mask[4];
 	uint32_t tree_size, highest_interrupt;
+	uint32_t tree_sum; /* of all its nodes and properties but seeds, which are new each time */
 	unsigned int cpu_nodes, cpu_nodes_with_psci, mmio_nodes, mmio_coherent, root_properties;
 	bool tree_sound;
 	char stdout_path[64];

@@ -56,6 +56,16 @@ void arch_power_off(void)
 		arm64_call(PSCI_SYSTEM_OFF, 0, 0, 0);
 }
 
+bool arch_can_reset(void)
+{
+	return arm64_platform.conduit != CONDUIT_NONE;
+}
+
+void arch_reset(void)
+{
+	arm64_call(PSCI_SYSTEM_RESET, 0, 0, 0);
+}
+
 unsigned int cpu_self(void)
 {
 	uint64_t id = read_register(mpidr_el1) & UINT64_C(0xff00ffffff);

@@ -329,3 +329,13 @@ void arch_power_off(void)
 		x86_write_register(&x86_platform.pm1b_control, type << 10 | enable);
 	}
 }
+
+bool arch_can_reset(void)
+{
+	return x86_platform.fadt_flags & 1 << 10 && x86_platform.reset.address;
+}
+
+void arch_reset(void)
+{
+	x86_write_register(&x86_platform.reset, x86_platform.reset_value);
+}
