@@ -32,7 +32,7 @@ struct node {
 	bool reserved;			    /* below /reserved-memory */
 };
 
-struct arm64_platform arm64_platform = {.pci_mask = {0x1800, 0, 0, 7}};
+struct arm64_platform arm64_platform = {.pci_mask = {0x1800, 0, 0, 7}, .reserved_sound = true};
 
 static uint32_t get(const void *place)
 {
@@ -230,6 +230,10 @@ static void take_node(const struct node *node)
 		copy_text(find(node, "model"), machine.model, sizeof(machine.model), NULL);
 	if (node->depth == 1 && !find(node, "model"))
 		copy_text(find(node, "compatible"), machine.model, sizeof(machine.model), NULL);
+	/* Devicetree Specification 0.4, 3.5.1 */
+	if (text_is(node->name, "reserved-memory") && node->depth == 2)
+		arm64_platform.reserved_sound = find(node, "#address-cells") &&
+						find(node, "#size-cells") && find(node, "ranges");
 	if (text_is(node->name, "chosen") && node->depth == 2)
 		take_chosen(node);
 	if (has_string(find(node, "device_type"), "cpu"))
@@ -263,6 +267,8 @@ static void take_node(const struct node *node)
 			arm64_platform.mmio_coherent++;
 		machine_add_slot(address, size, find_line(node, 0));
 	}
+	if (is_compatible(node, "mtd-rom"))
+		find_range(node, 0, &arm64_platform.rom, &size);
 	if (is_compatible(node, "arm,pl031") && find_range(node, 0, &arm64_platform.clock, &size))
 		arm64_platform.clock_line = find_line(node, 0);
 	if (is_compatible(node, "pci-host-ecam-generic"))
