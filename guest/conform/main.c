@@ -5,6 +5,7 @@
  */
 #include "console.h"
 #include "devices/console_log.h"
+#include "devices/watchdog.h"
 #include "bus/bus.h"
 #include "machine.h"
 #include "pages.h"
@@ -317,6 +318,7 @@ static void clean_up(uint64_t mark)
 	set_timer();
 	arch_interrupts_on();
 	cpu_stop_all();
+	watchdog_clean_up();
 	devices_reset_all();
 	interrupt_detach_all();
 	pages_release(mark);
@@ -500,6 +502,7 @@ void conform_main(void)
 	while (!timer_works() && !deadline_passed(&deadline))
 		;
 	devices_discover();
+	watchdog_discover();
 	if (!console_works())
 		console_log_start();
 	reboot_find();

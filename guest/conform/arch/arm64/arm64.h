@@ -28,6 +28,8 @@ struct arm64_platform {
 	uint64_t message_frame; /* GICv2m */
 	uint64_t clock;		/* PL031 */
 	struct interrupt_line clock_line;
+	uint64_t watchdog_control, watchdog_refresh; /* Arm's generic one */
+	struct interrupt_line watchdog_line;
 	uint64_t rom;	     /* memory that is described as read-only; 0: none */
 	bool reserved_sound; /* /reserved-memory has what it must have, or is not there */
 	uint32_t message_first, message_count;

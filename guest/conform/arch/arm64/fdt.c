@@ -267,6 +267,10 @@ static void take_node(const struct node *node)
 			arm64_platform.mmio_coherent++;
 		machine_add_slot(address, size, find_line(node, 0));
 	}
+	if (is_compatible(node, "arm,sbsa-gwdt") &&
+	    find_range(node, 0, &arm64_platform.watchdog_control, &size) &&
+	    find_range(node, 1, &arm64_platform.watchdog_refresh, &size))
+		arm64_platform.watchdog_line = find_line(node, 0);
 	if (is_compatible(node, "mtd-rom"))
 		find_range(node, 0, &arm64_platform.rom, &size);
 	if (is_compatible(node, "arm,pl031") && find_range(node, 0, &arm64_platform.clock, &size))
