@@ -95,13 +95,14 @@ static void end_boot(struct conform_log *log)
 			KEEP(test->message, "the guest was not heard of again",
 			     sizeof(test->message));
 	}
-	log->in_boot = log->in_details = false;
+	log->in_boot = log->in_details = log->reset_announced = false;
 	log->current = 0;
 }
 
 /* "boot 1 contract …" */
 static void take_boot(struct conform_log *log, const char *text)
 {
+	log->unannounced = log->in_boot && !log->reset_announced;
 	end_boot(log);
 	log->in_boot = true;
 	log->ended = false;
@@ -243,6 +244,7 @@ static int take_verdict(struct conform_log *log, const char *text, bool passed, 
 		KEEP(test->requirements, note + 3, strlen(note + 3));
 	}
 	log->current = number;
+	log->reset_announced = false;
 	return 0;
 }
 
@@ -305,7 +307,7 @@ int conform_log_add(struct conform_log *log, const char *line, struct error *err
 		return 0;
 	/* The boot may end here, in the reset of a test that begins again in the next one. */
 	if (begins(line, OWN "reset ", &rest))
-		take_sums(log, rest);
+		log->reset_announced = take_sums(log, rest);
 	log->lines++;
 	log->crc = crc32_add(crc32_add(log->crc, line, strlen(line)), "\n", 1);
 	if (begins(line, OWN, &rest))

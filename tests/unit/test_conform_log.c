@@ -209,7 +209,16 @@ static void test_a_test_that_resets(void **state)
 	say_end(&writer);
 	assert_int_equal(conform_log_state(log), CONFORM_COMPLETE);
 	assert_int_equal(log->boots, 2);
+	assert_false(log->unannounced);
 	assert_int_equal(conform_log_count(log, CONFORM_PASS), 3);
+	conform_log_free(log);
+	/* One that nobody had announced. */
+	say_boot(&writer, 1);
+	say(&writer, "avp-conform: begin 1 boot_state");
+	assert_false(log->unannounced);
+	say_boot(&writer, 1);
+	assert_true(log->unannounced);
+	assert_int_equal(log->tests[0].verdict, CONFORM_WEDGED);
 	conform_log_free(log);
 	/* Behind the reset nothing came. */
 	say_reset(&writer, 0);
