@@ -123,6 +123,13 @@ void ipi_send_all(bool self);
 
 /* Processors */
 unsigned int cpu_self(void);
+/* Why the machine cannot be suspended to memory by this guest, NULL: it can. */
+const char *arch_no_suspend(void);
+/*
+ * Suspends it, with an alarm of its clock in @seconds as what wakes it up. Returns 0 when it is awake,
+ * else the answer of a hypervisor that has not suspended it.
+ */
+int64_t arch_suspend(unsigned int seconds);
 /*
  * Starts processor @cpu, which calls function(argument) on a stack of its own with interrupts off and
  * then is switched off. False: it was refused, *code has the answer.

@@ -235,7 +235,7 @@ static void raise_vector(unsigned int which)
 	x86_send_self(vectors[which]);
 }
 
-TEST(irq_priority, "AVP-IRQ-007", .limit_ms = 20000)
+static void check_priority(void)
 {
 	struct message message;
 
@@ -263,7 +263,7 @@ static void raise_line(unsigned int which)
 		   1u << lines[which] % 32, 4);
 }
 
-TEST(irq_priority, "AVP-IRQ-007", .limit_ms = 20000)
+static void check_priority(void)
 {
 	uint64_t priorities = arm64_platform.distributor + DISTRIBUTOR_PRIORITY;
 
@@ -286,6 +286,11 @@ TEST(irq_priority, "AVP-IRQ-007", .limit_ms = 20000)
 	}
 }
 #endif
+
+TEST(irq_priority, "AVP-IRQ-007", .limit_ms = 20000)
+{
+	check_priority();
+}
 
 TEST(irq_eoi, "AVP-IRQ-008", .limit_ms = 20000)
 {

@@ -2,6 +2,7 @@
 /* Chapter power: what of it can be seen by a guest that goes on. The end of each run is an off by itself. */
 #include "arch/image.h"
 #include "devices/block.h"
+#include "devices/vehicle.h"
 #include "pages.h"
 #include "picture.h"
 #include "reboot.h"
@@ -49,8 +50,6 @@ TEST(pwr_conduit, "AVP-PWR-008", .profile = "arm64")
 	check(arm64_call(PSCI_VERSION, 0, 0, 0) >= 0x10000, "the conduit does not work");
 }
 
-#define PSCI_SYSTEM_SUSPEND 0xc400000eu
-
 TEST(pwr_suspend_invalid, "AVP-PWR-014", .profile = "arm64")
 {
 	int64_t code;
@@ -83,6 +82,11 @@ static void need_fatal(void)
 {
 	if (!option_number("fatal", 0))
 		skip("it ends the guest: ask for it with fatal=1");
+}
+
+static void off_again(void *argument)
+{
+	(void)argument;
 }
 
 TEST(pwr_off, "AVP-PWR-001")
@@ -255,6 +259,45 @@ static void fill(uint64_t *words, uint64_t from)
 {
 	for (uint64_t i = 0; i < DURABLE_SIZE / sizeof(*words); i++)
 		words[i] = (from + i) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+#define SUSPEND_SECONDS 2
+#define SUSPEND_SIZE	(4 << 20)
+
+TEST(pwr_suspend, "AVP-PWR-012", .limit_ms = 60000)
+{
+	uint64_t *words = pages_get(SUSPEND_SIZE);
+	struct wall_time before, after;
+	struct queue *queue = NULL;
+	struct vehicle vehicle;
+	int64_t code;
+
+	if (arch_no_suspend())
+		skip("%s", arch_no_suspend());
+	for (uint64_t i = 0; i < SUSPEND_SIZE / sizeof(*words); i++)
+		words[i] = i * UINT64_C(0x9e3779b97f4a7c15);
+	if (vehicle_get(0, TRANSPORT_ANY, 0, &vehicle))
+		queue = vehicle_open(&vehicle, 0, 16);
+	before = read_wall();
+	code = arch_suspend(SUSPEND_SECONDS);
+	check(code == 0, "it was not suspended: %ld", code);
+	after = read_wall();
+	check(after.ms - before.ms + after.step >= SUSPEND_SECONDS * 1000,
+	      "awake after %lu ms, the alarm was to come after %u s", after.ms - before.ms,
+	      SUSPEND_SECONDS);
+	for (uint64_t i = 0; i < SUSPEND_SIZE / sizeof(*words); i++)
+		check(words[i] == i * UINT64_C(0x9e3779b97f4a7c15),
+		      "memory at 0x%lx is not as it was", (uint64_t)&words[i]);
+	/* Neither reset nor set up anew: the queue goes on where it was. */
+	if (queue) {
+		check(vehicle.device->ops->status(vehicle.device) == STATUS_RUNNING,
+		      "%s: its status is 0x%x", device_name(vehicle.device),
+		      vehicle.device->ops->status(vehicle.device));
+		vehicle_must_do(&vehicle, queue, "after a suspend");
+	}
+	for (unsigned int i = 1; i < machine.cpu_count; i++)
+		check(cpu_start(i, off_again, NULL, &code),
+		      "processor %u does not start after a suspend: %ld", i, code);
 }
 
 TEST(pwr_reset_durable, "AVP-PWR-006", .device = VIRTIO_ID_BLOCK, .limit_ms = 60000)

@@ -54,14 +54,15 @@ void arm64_start_gic_cpu(void);
 void arm64_gic_interrupt(void);
 
 int64_t arm64_call(uint64_t function, uint64_t a, uint64_t b, uint64_t c);
-#define PSCI_VERSION	   0x84000000u
-#define PSCI_CPU_SUSPEND   0xc4000001u
-#define PSCI_CPU_OFF	   0x84000002u
-#define PSCI_CPU_ON	   0xc4000003u
-#define PSCI_AFFINITY_INFO 0xc4000004u
-#define PSCI_SYSTEM_OFF	   0x84000008u
-#define PSCI_SYSTEM_RESET  0x84000009u
-#define PSCI_FEATURES	   0x8400000au
+#define PSCI_VERSION	    0x84000000u
+#define PSCI_CPU_SUSPEND    0xc4000001u
+#define PSCI_CPU_OFF	    0x84000002u
+#define PSCI_CPU_ON	    0xc4000003u
+#define PSCI_AFFINITY_INFO  0xc4000004u
+#define PSCI_SYSTEM_OFF	    0x84000008u
+#define PSCI_SYSTEM_RESET   0x84000009u
+#define PSCI_FEATURES	    0x8400000au
+#define PSCI_SYSTEM_SUSPEND 0xc400000eu
 
 #define read_register(name)                                                \
 	({                                                                 \
