@@ -63,6 +63,11 @@ static uint64_t give_address(struct window *window, uint64_t size)
 	return at;
 }
 
+uint64_t pci_give_address(uint64_t size)
+{
+	return give_address(&machine.window32, size);
+}
+
 static void read_bars(struct pci_function *function)
 {
 	uint32_t command = pci_read(function, PCI_COMMAND, 2);
