@@ -27,7 +27,8 @@ struct pci_bar {
 struct pci_capability {
 	uint8_t place, length, type, bar, id;
 	uint32_t offset, size, extra; /* extra: notify_off_multiplier */
-	bool usable;
+	bool inside;		      /* of a BAR, of memory or ports */
+	bool usable;		      /* of one of memory that has an address */
 };
 
 struct pci_function {

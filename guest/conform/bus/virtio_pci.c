@@ -155,6 +155,8 @@ static void take_virtio(struct pci_function *function, uint8_t place)
 	};
 	if (cap->length >= 20)
 		cap->extra = pci_read(function, place + 16u, 4);
+	cap->inside = cap->bar <= 5 && cap->offset <= function->bars[cap->bar].size &&
+		      cap->size <= function->bars[cap->bar].size - cap->offset;
 	address = structure(function, cap->bar, cap->offset, cap->size);
 	cap->usable = address != 0;
 	if (!address)
