@@ -11,6 +11,7 @@ TIME ?= 60
 build:
 	@tools/setup build
 	@tools/build release
+	@guest/conform/build >/dev/null
 
 run:
 	@tools/setup run

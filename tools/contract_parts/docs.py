@@ -93,12 +93,17 @@ def contents(chapters, version):
     return "\n".join(lines) + "\n"
 
 
-def write(root, chapters, version, only_check):
-    """Writes the pages, or compares them; the exit status."""
+def write(root, chapters, version, conformance, only_check):
+    """Writes the pages, or compares them; the exit status. @conformance is docs/conformance.md, or None."""
     directory = root / "docs/contract"
     pages = {f"{chapter.name}.md": page(chapter) for chapter in chapters}
     pages["README.md"] = contents(chapters, version)
     old = {path.name: path for path in directory.glob("*.md")}
+    if conformance:
+        beside = "../conformance.md"
+        pages[beside] = conformance
+        if (directory / beside).is_file():
+            old[beside] = directory / beside
     stale = []
     for name, text in pages.items():
         if name not in old or old[name].read_text(encoding="utf-8") != text:

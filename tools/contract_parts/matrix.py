@@ -3,7 +3,7 @@
 
 A file of results is `{"engine": NAME, "results": [{"test": NAME, "verdict": WORD, "reason": TEXT}]}`
 with the words pass, fail, wedged, skipped; "by" names the kind of a test that is not of the
-conformance guest. The last result of a test counts, in the order of the files.
+conformance guest. The last result of a test counts, in the order of the files; one that was skipped only if there is no other.
 """
 
 import csv
@@ -74,7 +74,11 @@ def read_results(paths):
             if not isinstance(test, str) or entry.get("verdict") not in VERDICTS:
                 raise Mistake(f"{path}: results: {entry!r:.60}: needs test, and verdict as one of {', '.join(VERDICTS)}")
             where = str(data.get("engine") or path.name)
-            last[entry.get("by", "conformance"), test] = (entry["verdict"], where, str(entry.get("reason") or ""))
+            key = entry.get("by", "conformance"), test
+            # What another host has no device for, it says nothing of.
+            if key in last and entry["verdict"] == "skipped":
+                continue
+            last[key] = (entry["verdict"], where, str(entry.get("reason") or ""))
     return last
 
 
