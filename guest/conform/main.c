@@ -436,7 +436,7 @@ static void run_tests(void)
 			verdicts[SKIPPED]++;
 			continue;
 		}
-		report_line("begin %u %s", i + 1, entry->name);
+		report_line("begin %u %s # %s", i + 1, entry->name, entry->requirements);
 		from = arch_ticks();
 		run_guarded(entry);
 		took = ticks_to_ns(arch_ticks() - from) / 1000000;
