@@ -274,6 +274,52 @@ TEST(ring_table_unwritten, "AVP-RING-012")
 	}
 }
 
+/* Whether a byte of memory is one that the device may write. */
+static bool is_writable(const struct request *request, const uint8_t *byte)
+{
+	for (unsigned int i = request->readable; i < request->readable + request->writable; i++)
+		if ((uint64_t)byte - request->buffers[i].address.value < request->buffers[i].length)
+			return true;
+	return false;
+}
+
+static void expect_bounds(uint64_t format)
+{
+	static uint8_t before[3 * REQUEST_SIZE];
+	struct vehicle vehicle;
+
+	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, format, &vehicle); n++) {
+		struct queue *queue = vehicle_open(&vehicle, format, 16);
+		struct request request;
+		uint32_t written;
+
+		for (int i = 0; i < 10; i++) {
+			memset(vehicle.area, 0xa5, sizeof(before));
+			/* The one in the middle. */
+			vehicle_build(&vehicle, 1, &request);
+			memcpy(before, vehicle.area, sizeof(before));
+			check(queue_do(queue, request.buffers, request.readable, request.writable,
+				       &written, ANSWER_MS),
+			      "%s: a request was not used", device_name(vehicle.device));
+			for (unsigned int b = 0; b < sizeof(before); b++)
+				check(vehicle.area[b] == before[b] ||
+					      is_writable(&request, &vehicle.area[b]),
+				      "%s: a byte was written that is in no device-writable buffer",
+				      device_name(vehicle.device));
+		}
+	}
+}
+
+TEST(ring_write_bounds, "AVP-RING-053", .limit_ms = 10000)
+{
+	struct vehicle vehicle;
+
+	if (!vehicle_get(0, TRANSPORT_ANY, SPLIT, &vehicle))
+		skip("no device for it");
+	expect_bounds(SPLIT);
+	expect_bounds(PACKED);
+}
+
 TEST(ring_used_length, "AVP-RING-014")
 {
 	struct vehicle vehicle;
