@@ -47,11 +47,20 @@ static bool begins(const char *line, const char *prefix, const char **rest)
 	return true;
 }
 
-/* Copies the first @length bytes of @text, printable and cut to what fits. */
+/* The guest says nothing but ASCII: another byte is damage, and may be no UTF-8, as reports need it. */
+static void make_plain(char *text)
+{
+	text_make_printable(text);
+	for (; *text; text++)
+		if ((unsigned char)*text >= 0x80)
+			*text = '?';
+}
+
+/* Copies the first @length bytes of @text, made plain and cut to what fits. */
 static void keep(char *to, size_t size, const char *text, size_t length)
 {
 	snprintf(to, size, "%.*s", (int)(length < size ? length : size - 1), text);
-	text_make_printable(to);
+	make_plain(to);
 }
 
 #define KEEP(to, text, length) keep(to, sizeof(to), text, length)
@@ -146,8 +155,8 @@ static int take_measure(struct conform_log *log, const char *text, struct error 
 		   measure.name, measure.unit, &measure.count, &measure.minimum, &measure.p50,
 		   &measure.p90, &measure.p99, &measure.maximum, &measure.sum) != 9)
 		return 0;
-	text_make_printable(measure.name);
-	text_make_printable(measure.unit);
+	make_plain(measure.name);
+	make_plain(measure.unit);
 	place = find_measure(log, measure.name, strlen(measure.name));
 	if (!place && log->measure_count == CONFORM_MEASURES_MAX)
 		return 0;

@@ -316,6 +316,35 @@ static char *read_file(const char *path)
 	return text;
 }
 
+static void test_a_report_of_other_bytes(void **state)
+{
+	struct scratch scratch;
+	struct writer writer = {.lines = 0};
+	struct error error = {0};
+	json_t *root, *test;
+	const char *path;
+
+	(void)state;
+	scratch_make(&scratch);
+	path = scratch_path(&scratch, "out");
+	say_boot(&writer, 1);
+	say(&writer, "not ok 1 - boot\xff\xe2\x82 # AVP-BOOT-001");
+	say(&writer, "avp-conform: result a\xff ns n 3 min 1 p50 2 p90 3 p99 3 max 3 sum 6");
+	say(&writer, "avp-conform: device \x80");
+	conform_log_finish(&writer.log);
+	assert_int_equal(conform_report_json(&writer.log, path, &error), 0);
+	root = json_load_file(path, 0, NULL);
+	assert_non_null(root);
+	assert_int_equal(json_array_size(json_object_get(root, "results")), 4);
+	assert_int_equal(json_array_size(json_object_get(root, "measures")), 1);
+	assert_int_equal(json_array_size(json_object_get(root, "devices")), 2);
+	test = json_array_get(json_object_get(root, "results"), 0);
+	assert_string_equal(json_string_value(json_object_get(test, "test")), "boot???");
+	json_decref(root);
+	conform_log_free(&writer.log);
+	scratch_remove(&scratch);
+}
+
 static void test_reports(void **state)
 {
 	struct scratch scratch;
@@ -367,6 +396,7 @@ int main(void)
 		cmocka_unit_test(test_a_console_that_drops_any),
 		cmocka_unit_test(test_a_test_that_hangs),
 		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_a_report_of_other_bytes),
 		cmocka_unit_test(test_reports),
 	};
 
