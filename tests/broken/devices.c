@@ -212,10 +212,6 @@ static void offer_segmentation(struct virtio_device *device)
 
 /* Entropy */
 
-static void do_nothing(struct virtio_device *device, struct virtqueue *queue)
-{
-}
-
 static size_t fill_nothing(struct entropy_backend *backend, void *buffer, size_t length)
 {
 	return 0;
@@ -293,7 +289,5 @@ const struct fault device_faults[] = {
 	 .device = "entropy", .fill = fill_the_same},
 	{"entropy-zeroes", "all bytes are zero", "rng_plausible", "AVP-RNG-004",
 	 .device = "entropy", .fill = fill_with_zeroes},
-	{"entropy-never", "no request is ever completed", "rng_progress", "AVP-RNG-007",
-	 .device = "entropy", .handle = do_nothing},
 	{.name = NULL},
 };

@@ -276,6 +276,10 @@ static void refuse_kicks(struct virtqueue *queue, bool enabled)
 	fault_real_format(queue)->set_kicks(queue, false);
 }
 
+static void do_nothing(struct virtio_device *device, struct virtqueue *queue)
+{
+}
+
 static void go_on(struct virtqueue *queue, uint16_t *available_index, uint16_t *used_index)
 {
 	uint16_t available = 0, used = 0;
@@ -344,6 +348,8 @@ const struct fault ring_faults[] = {
 	 "AVP-RING-029", .set_kicks = refuse_kicks},
 	{"loop-followed", "the device follows a chain that loops for ever", "ring_split_loop",
 	 "AVP-RING-036", .hangs = true, .take = take_uncounted},
+	{"never-completed", "no device completes any request", "rng_progress", "AVP-RNG-007",
+	 .handle = do_nothing},
 	{"reset-ignored", "a reset does not stop the queues", "life_reset_quiet", "AVP-LIFE-002",
 	 .stop_queue = go_on},
 	{"feature-unhonoured", "indirect descriptors are offered and then refused",
