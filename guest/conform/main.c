@@ -4,14 +4,16 @@
  * came of it, and switches the machine off.
  */
 #include "console.h"
+#include "base/contract_version.h"
 #include "devices/console_log.h"
+#include "devices/watchdog.h"
 #include "bus/bus.h"
 #include "machine.h"
 #include "pages.h"
+#include "reboot.h"
 #include "report.h"
 #include "test.h"
 
-#define CONTRACT_VERSION "0.1.0"
 #define WAKE_NS		 200000
 #define SPINS		 4000
 #define TURNS_MAX	 (UINT64_C(1) << 32)
@@ -316,9 +318,23 @@ static void clean_up(uint64_t mark)
 	set_timer();
 	arch_interrupts_on();
 	cpu_stop_all();
+	watchdog_clean_up();
 	devices_reset_all();
 	interrupt_detach_all();
 	pages_release(mark);
+}
+
+void outside_of_tests(void (*function)(void *))
+{
+	typeof(test) before = test;
+	uint64_t mark = pages_mark();
+
+	timer.watchdog = test.deadline =
+		arch_ticks() + ns_to_ticks(UINT64_C(1000000) * LIMIT_MS * slow);
+	test.running = true;
+	guarded_call(&test.place, function, NULL);
+	clean_up(mark);
+	test = before;
 }
 
 static void run_guarded(const struct test *entry)
@@ -421,8 +437,10 @@ static void run_tests(void)
 {
 	unsigned int count = (unsigned int)(tests_end - tests_start);
 	unsigned int verdicts[4] = {0};
-	uint64_t first = option_number("start", 1), from, took;
+	uint64_t first = reboot_test(verdicts), from, took;
 
+	if (!first)
+		first = option_number("start", 1);
 	report_raw("TAP version 14");
 	report_raw("1..%u", count);
 	for (unsigned int i = 0; i < count; i++) {
@@ -438,7 +456,9 @@ static void run_tests(void)
 		}
 		report_line("begin %u %s # %s", i + 1, entry->name, entry->requirements);
 		from = arch_ticks();
+		reboot_begin(i + 1, entry->name, verdicts);
 		run_guarded(entry);
+		reboot_cancel();
 		took = ticks_to_ns(arch_ticks() - from) / 1000000;
 		if (took >= LONG_MS)
 			report_line("note: %s took %lu ms", entry->name, took);
@@ -452,7 +472,7 @@ static void report_machine(void)
 {
 	report_line("boot %lu contract " CONTRACT_VERSION " arch " ARCH_NAME
 		    " entry %s cpus %u memory %lu MiB",
-		    option_number("boot", 1), machine.entry, machine.cpu_count,
+		    option_number("boot", 1) + reboot_count(), machine.entry, machine.cpu_count,
 		    (machine_memory_size() + (1 << 19)) >> 20);
 	report_line("hypervisor \"%s\" model \"%s\"", machine.hypervisor, machine.model);
 	report_line("clock %lu kHz by %s", arch_ticks_per_second() / 1000, arch_clock_source());
@@ -482,8 +502,10 @@ void conform_main(void)
 	while (!timer_works() && !deadline_passed(&deadline))
 		;
 	devices_discover();
+	watchdog_discover();
 	if (!console_works())
 		console_log_start();
+	reboot_find();
 	report_machine();
 	run_tests();
 	machine_end();

@@ -10,17 +10,7 @@
 #define LINE_SIZE 700
 
 static uint32_t line_count;
-static uint32_t sum = UINT32_MAX;
-
-/* CRC-32 of IEEE 802.3, bit by bit: there is little of it. */
-static void add_to_sum(const char *text, size_t length)
-{
-	for (size_t i = 0; i < length; i++) {
-		sum ^= (uint8_t)text[i];
-		for (int bit = 0; bit < 8; bit++)
-			sum = sum >> 1 ^ (sum & 1 ? 0xedb88320 : 0);
-	}
-}
+static uint32_t sum;
 
 static void finish_line(char *line, size_t length, bool counted)
 {
@@ -33,7 +23,7 @@ static void finish_line(char *line, size_t length, bool counted)
 			line[i] = '?';
 	line[length] = '\n';
 	if (counted) {
-		add_to_sum(line, length + 1);
+		sum = text_sum(sum, line, length + 1);
 		line_count++;
 	}
 	line[length] = '\r';
@@ -72,9 +62,14 @@ void report_end(unsigned int passed, unsigned int failed, unsigned int wedged, u
 	size_t length = text_format(line, sizeof(line),
 				    "avp-conform: end passed %u failed %u wedged %u skipped %u "
 				    "lines %u crc 0x%08x",
-				    passed, failed, wedged, skipped, line_count, ~sum);
+				    passed, failed, wedged, skipped, line_count, sum);
 
 	finish_line(line, length, false);
+}
+
+void report_reset(unsigned int number, const char *name)
+{
+	report_line("reset %u %s lines %u crc 0x%08x", number, name, line_count, sum);
 }
 
 void distribution_start(struct distribution *distribution)

@@ -17,6 +17,9 @@ void report_raw(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void report_end(unsigned int passed, unsigned int failed, unsigned int wedged,
 		unsigned int skipped);
 
+/* The test with that number resets the machine: what came before is counted and summed. */
+void report_reset(unsigned int number, const char *name);
+
 /* While a line is on its way the test that sends it is not unwound. */
 void report_busy(bool busy);
 

@@ -84,6 +84,9 @@ void timer_request(uint64_t deadline, void (*handler)(void));
 /* The timer's interrupt has come at least once. */
 bool timer_works(void);
 
+/* Calls function(NULL), which may check and skip as a test does, and cleans up behind it. */
+void outside_of_tests(void (*function)(void *));
+
 /* Numbers from the seed that the command line names (seed=N). */
 uint64_t random_number(void);
 

@@ -237,3 +237,26 @@ size_t text_format(char *buffer, size_t size, const char *format, ...)
 	va_end(list);
 	return used;
 }
+
+size_t text_length(const char *text)
+{
+	size_t length = 0;
+
+	while (text[length])
+		length++;
+	return length;
+}
+
+/* Bit by bit: there is little of it. */
+uint32_t text_sum(uint32_t before, const void *data, size_t size)
+{
+	const uint8_t *bytes = data;
+	uint32_t sum = ~before;
+
+	for (size_t i = 0; i < size; i++) {
+		sum ^= bytes[i];
+		for (int bit = 0; bit < 8; bit++)
+			sum = sum >> 1 ^ (sum & 1 ? 0xedb88320 : 0);
+	}
+	return ~sum;
+}

@@ -31,4 +31,8 @@ bool text_option(const char *line, const char *name, char *value, size_t size);
 /* A decimal number, or one with 0x before it; what follows is not looked at. */
 uint64_t text_number(const char *text);
 
+size_t text_length(const char *text);
+/* CRC-32 (IEEE 802.3) of what had the sum @before and @data behind it; 0: of @data alone. */
+uint32_t text_sum(uint32_t before, const void *data, size_t size);
+
 #endif

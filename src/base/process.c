@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Child processes by fork and exec. Between the two only async-signal-safe calls are made, so that
- * a parent with threads may start children too.
+ * Child processes by vfork and exec. Between the two only async-signal-safe calls are made, and no
+ * variable of the parent's is written to, whose memory the child has until then.
  */
 #include "base/process.h"
 
@@ -159,12 +159,30 @@ static int read_report(int fd)
 	return bytes == sizeof(code) ? code : 0;
 }
 
+/* Returns the child's pid or a negative errno. */
+static pid_t start_child(const struct process_spawn *spawn, int report)
+{
+	sigset_t all, before;
+	pid_t parent = getpid(), pid;
+
+	/* A handler of the parent's must not run in the child. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	/* Not fork: most of its time would go into a copy of this process that is thrown away. */
+	pid = vfork();
+	if (pid == 0)
+		become_program(spawn, parent, report);
+	if (pid < 0)
+		pid = -errno;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return pid;
+}
+
 int process_spawn(struct process *process, const struct process_spawn *spawn, struct error *error)
 {
 	cleanup_fd int report_in = -1, report_out = -1;
 	int ends[2], result, status;
-	sigset_t all, before;
-	pid_t parent = getpid();
+	pid_t pid;
 
 	*process = PROCESS_NONE;
 	result = make_report_pipe(ends);
@@ -173,19 +191,10 @@ int process_spawn(struct process *process, const struct process_spawn *spawn, st
 	report_in = ends[0];
 	report_out = ends[1];
 
-	/* A handler of the parent's must not run in the child. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	process->pid = fork();
-	if (process->pid == 0)
-		become_program(spawn, parent, report_out);
-	result = errno;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (process->pid < 0) {
-		*process = PROCESS_NONE;
-		return error_set_errno(error, result, "cannot start %s", spawn->program);
-	}
-
+	pid = start_child(spawn, report_out);
+	if (pid < 0)
+		return error_set_errno(error, -pid, "cannot start %s", spawn->program);
+	process->pid = pid;
 	close_fd(&report_out);
 	result = read_report(report_in);
 	if (!result) {

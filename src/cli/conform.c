@@ -33,15 +33,13 @@
 #define BOOTS_MAX 100
 #define DISK_SIZE (64 << 20)
 
-#if defined(__aarch64__)
-#define NATIVE_IMAGE "conform-arm64.image"
-#define CONSOLE	     "ttyAMA0"
-#else
-#define NATIVE_IMAGE "conform-amd64.elf"
-#define CONSOLE	     "ttyS0"
-#endif
-
 enum image_format { IMAGE_NATIVE, IMAGE_ELF, IMAGE_BZIMAGE, IMAGE_ARM64 };
+
+#if defined(__aarch64__)
+#define NATIVE_FORMAT IMAGE_ARM64
+#else
+#define NATIVE_FORMAT IMAGE_ELF
+#endif
 
 static const char *const engine_choices[] = {"auto", "kvm", "qemu", NULL};
 static const char *const format_choices[] = {
@@ -52,7 +50,6 @@ static const char *const format_choices[] = {
 	NULL,
 };
 static const char *const image_files[] = {
-	[IMAGE_NATIVE] = NATIVE_IMAGE,
 	[IMAGE_ELF] = "conform-amd64.elf",
 	[IMAGE_BZIMAGE] = "conform-amd64.bzimage",
 	[IMAGE_ARM64] = "conform-arm64.image",
@@ -60,7 +57,7 @@ static const char *const image_files[] = {
 
 struct conform_options {
 	uint64_t engine, cpus, memory, silence, slow, format;
-	char *profile, *only, *image, *junit, *json, *html, *log;
+	char *profile, *only, *command, *image, *junit, *json, *html, *log;
 	struct option_list from;
 };
 
@@ -143,6 +140,16 @@ static const struct option_row conform_option_rows[] = {
 		.help = "run nothing: read the console log of a guest that ran elsewhere, - is "
 			"standard input; several are the boots of one guest, in their order",
 	},
+	{
+		.name = "command",
+		.type = OPTION_STRING,
+		.argument = "COMMAND",
+		.offset = offsetof(struct conform_options, command),
+		.help = "boot the guest with this command of the shell instead of an engine: it "
+			"finds the image, the guest's command line and a disk for the suite in "
+			"$AVP_IMAGE, $AVP_APPEND and $AVP_DISK, has the guest's console as its "
+			"standard output, and ends with the guest",
+	},
 	FILE_ROW("image", image, "run nothing: write the guest's image, to be booted elsewhere"),
 	{
 		.name = "image-format",
@@ -151,7 +158,7 @@ static const struct option_row conform_option_rows[] = {
 		.offset = offsetof(struct conform_options, format),
 		.choices = format_choices,
 		.default_text = "native",
-		.help = "form of --image: elf (x86-64, with a PVH note), bzimage (x86-64), arm64 "
+		.help = "form of --image or of --command's image: elf (x86-64, with a PVH note), bzimage (x86-64), arm64 "
 			"(as Linux's Image); native is elf or arm64",
 	},
 	FILE_ROW("log", log, "keep what the guest said"),
@@ -171,13 +178,21 @@ struct conform {
 	struct process process;
 	FILE *kept; /* --log */
 	bool silent, interrupted, progress;
+	bool over;   /* what else this boot says does not count */
 	size_t told; /* the test that was last shown as being at work */
 	struct error failure;
 };
 
-/* The image lies beside the program: where it was built, or where it was installed. */
-static int find_image(char path[PATH_MAX], enum image_format format, struct error *error)
+static enum image_format image_format(const struct conform_options *options)
 {
+	return options->format == IMAGE_NATIVE ? NATIVE_FORMAT : (enum image_format)options->format;
+}
+
+/* The image lies beside the program: where it was built, or where it was installed. */
+static int find_image(char path[PATH_MAX], const struct conform_options *options,
+		      struct error *error)
+{
+	const char *file = image_files[image_format(options)];
 	static const char *const places[] = {"../guest", "../share/avp"};
 	char program[PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
@@ -188,14 +203,14 @@ static int find_image(char path[PATH_MAX], enum image_format format, struct erro
 	if (slash)
 		*slash = 0;
 	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-		if (snprintf(path, PATH_MAX, "%.3800s/%s/%s", program, places[i],
-			     image_files[format]) < PATH_MAX &&
+		if (snprintf(path, PATH_MAX, "%.3800s/%s/%s", program, places[i], file) <
+			    PATH_MAX &&
 		    access(path, R_OK) == 0)
 			return 0;
 	return error_set(error, ENOENT,
 			 "the conformance guest, %s, is not beside this program; build it with "
 			 "guest/conform/build",
-			 image_files[format]);
+			 file);
 }
 
 static int write_image(const struct conform_options *options, struct error *error)
@@ -205,7 +220,7 @@ static int write_image(const struct conform_options *options, struct error *erro
 	struct stat status;
 	ssize_t sent;
 
-	if (find_image(path, (enum image_format)options->format, error) < 0)
+	if (find_image(path, options, error) < 0)
 		return -error->code;
 	from = open(path, O_RDONLY | O_CLOEXEC);
 	if (from < 0 || fstat(from, &status) < 0)
@@ -256,8 +271,15 @@ static void handle_line(void *context, char *line, size_t length, bool cut)
 	set_silence(conform);
 	if (conform->kept)
 		fprintf(conform->kept, "%s\n", line);
+	if (conform->over)
+		return;
 	if (!conform->failure.code && conform_log_add(&conform->log, line, &conform->failure) < 0)
 		event_loop_stop(&conform->loop, 0);
+	/* A guest that resets where it must not would do so again: the next boot begins behind that test. */
+	if (conform->log.unannounced) {
+		conform->over = true;
+		event_loop_stop(&conform->loop, 0);
+	}
 	show_progress(conform);
 }
 
@@ -284,13 +306,14 @@ static void handle_signal(void *context, uint32_t events)
 	event_loop_stop(&conform->loop, 0);
 }
 
+/* The guest's command line. */
 static void add_words(struct arguments *arguments, const struct conform *conform, size_t start,
 		      unsigned int boot)
 {
 	const struct conform_options *options = conform->options;
 
-	arguments_add_format(arguments,
-			     "--append=console=" CONSOLE " boot=%u start=%zu slow=%" PRIu64, boot,
+	arguments_add_format(arguments, "console=%s reset=1 boot=%u start=%zu slow=%" PRIu64,
+			     image_format(options) == IMAGE_ARM64 ? "ttyAMA0" : "ttyS0", boot,
 			     start, options->slow);
 	if (options->profile)
 		arguments_extend(arguments, " profile=%s", options->profile);
@@ -298,33 +321,65 @@ static void add_words(struct arguments *arguments, const struct conform *conform
 		arguments_extend(arguments, " only=%s", options->only);
 }
 
-/* Starts `avp run` with the guest; its console comes through the pipe *output. */
+/* `avp run` with the guest. */
+static void add_run(struct arguments *arguments, const struct conform_options *options,
+		    const char *image, const char *disk)
+{
+	arguments_add(arguments, "avp");
+	arguments_add(arguments, "--log-level=warning");
+	arguments_add(arguments, "run");
+	arguments_add_format(arguments, "--engine=%s", engine_choices[options->engine]);
+	arguments_add_format(arguments, "--kernel=%s", image);
+	arguments_add_format(arguments, "--cpus=%" PRIu64, options->cpus);
+	arguments_add_format(arguments, "--memory=%" PRIu64, options->memory);
+	arguments_add_format(arguments, "--block=%s", disk);
+	arguments_add(arguments, "--net=user");
+	arguments_add(arguments, "--entropy");
+	/* QEMU has no frontend for consoles. */
+	if (options->engine == 1)
+		arguments_add(arguments, "--console=port=tty:null");
+	arguments_add(arguments, "--append");
+}
+
+/* The command of the user, who knows how to boot on a hypervisor of his. */
+static int add_command(struct arguments *arguments, const struct conform_options *options,
+		       const char *image, const char *disk, const char *words, struct error *error)
+{
+	arguments_add(arguments, "sh");
+	arguments_add(arguments, "-c");
+	arguments_add(arguments, options->command);
+	if (setenv("AVP_IMAGE", image, 1) < 0 || setenv("AVP_DISK", disk, 1) < 0 ||
+	    setenv("AVP_APPEND", words, 1) < 0)
+		return error_set_errno(error, errno, "cannot set the command's environment");
+	return 0;
+}
+
+/* Starts what boots the guest; its console comes through the pipe *output. */
 static int start_guest(struct conform *conform, const char *image, const char *disk, size_t start,
 		       unsigned int boot, int *output, struct error *error)
 {
 	const struct conform_options *options = conform->options;
-	cleanup_arguments struct arguments arguments = {0};
-	struct process_spawn spawn = {.program = "/proc/self/exe",
+	cleanup_arguments struct arguments arguments = {0}, words = {0};
+	struct process_spawn spawn = {.program = options->command ? "/bin/sh" : "/proc/self/exe",
 				      .stdin_fd = -1,
 				      .stderr_fd = -1,
 				      .own_group = true};
+	const char *const *list;
 	cleanup_fd int writer = -1;
-	int ends[2], result;
+	int ends[2], result = 0;
 
-	arguments_add(&arguments, "avp");
-	arguments_add(&arguments, "--log-level=warning");
-	arguments_add(&arguments, "run");
-	arguments_add_format(&arguments, "--engine=%s", engine_choices[options->engine]);
-	arguments_add_format(&arguments, "--kernel=%s", image);
-	arguments_add_format(&arguments, "--cpus=%" PRIu64, options->cpus);
-	arguments_add_format(&arguments, "--memory=%" PRIu64, options->memory);
-	add_words(&arguments, conform, start, boot);
-	arguments_add_format(&arguments, "--block=%s", disk);
-	arguments_add(&arguments, "--net=user");
-	arguments_add(&arguments, "--entropy");
-	/* QEMU has no frontend for consoles. */
-	if (options->engine == 1)
-		arguments_add(&arguments, "--console=port=tty:null");
+	add_words(&words, conform, start, boot);
+	list = arguments_finish(&words, error);
+	if (!list)
+		return -ENOMEM;
+	if (options->command) {
+		result = add_command(&arguments, options, image, disk, list[0], error);
+	} else {
+		add_run(&arguments, options, image, disk);
+		arguments_add(&arguments, list[0]);
+	}
+	if (result < 0)
+		return result;
 	spawn.argv = arguments_finish(&arguments, error);
 	if (!spawn.argv)
 		return -ENOMEM;
@@ -352,12 +407,14 @@ static int run_boot(struct conform *conform, const char *image, const char *disk
 	conform->exit_source = (struct event_source){conform->process.pidfd, handle_exit, conform};
 	if (result == 0)
 		result = event_loop_add(&conform->loop, &conform->exit_source, EPOLLIN, error);
-	conform->silent = false;
+	conform->silent = conform->over = false;
 	set_silence(conform);
 	if (result == 0)
 		result = event_loop_run(&conform->loop);
 	event_loop_remove(&conform->loop, &conform->exit_source);
-	/* Everything that avp run has started goes with it. */
+	/* Everything that avp run has started goes with it; of a command, what stayed in its group. */
+	if (conform->options->command)
+		kill(-conform->process.pid, SIGKILL);
 	process_end(&conform->process, 0);
 	line_reader_drain(&conform->output);
 	line_reader_close(&conform->output);
@@ -440,7 +497,7 @@ static int make_disk(char path[PATH_MAX], struct error *error)
 static int run_engine(struct conform *conform, struct error *error)
 {
 	char image[PATH_MAX], disk[PATH_MAX];
-	int result = find_image(image, IMAGE_NATIVE, error);
+	int result = find_image(image, conform->options, error);
 
 	if (result == 0)
 		result = open_sources(conform, error);
@@ -473,7 +530,7 @@ static void show_failures(const struct conform_log *log)
 		if (test->verdict != CONFORM_FAIL && test->verdict != CONFORM_WEDGED &&
 		    test->verdict != CONFORM_UNKNOWN)
 			continue;
-		printf("%-8s%s%s%s%s%s\n", conform_verdict_name(test->verdict),
+		printf("%-9s%s%s%s%s%s\n", conform_verdict_name(test->verdict),
 		       test->name[0] ? test->name : "(a test that was not heard of)",
 		       test->message[0] ? ": " : "", test->message,
 		       test->requirements[0] ? "; breaks " : "", test->requirements);
@@ -493,7 +550,7 @@ static int conclude(const struct conform_log *log)
 	for (size_t i = 0; i < log->measure_count; i++) {
 		const struct conform_measure *measure = &log->measures[i];
 
-		printf("%-8s%s: median %" PRIu64 ", 99 %%: %" PRIu64 " %s\n", "measured",
+		printf("%-9s%s: median %" PRIu64 ", 99 %%: %" PRIu64 " %s\n", "measured",
 		       measure->name, measure->p50, measure->p99, measure->unit);
 	}
 	printf("%zu passed, %zu failed, %zu wedged, %zu skipped%s; the log is %s\n", passed,
@@ -559,9 +616,10 @@ const struct command command_conform = {
 	.description =
 		"Boots a bare-metal guest that tests its hypervisor, clause by clause, and tells the "
 		"verdicts: on an engine of this program, with a disk, a network, random numbers and, "
-		"on engine kvm, a console; or, for any other hypervisor, writes the image "
-		"(--image) and reads the console log of where it was booted (--from). A disk "
-		"that it is given there is written to.\n\n"
+		"on engine kvm, a console; on any other hypervisor that a command boots "
+		"(--command); or by hand: it writes the image (--image) and reads the console "
+		"log of where it was booted (--from). A disk that it is given there is written "
+		"to.\n\n"
 		"A test that hangs is wedged; the guest is started again behind it. A log that is cut "
 		"or damaged never counts as passed.",
 	.groups =
@@ -579,6 +637,11 @@ const struct command command_conform = {
 		(const struct command_note[]){
 			{"avp conform --engine kvm --html verdicts.html",
 			 "Proves AVP's own monitor."},
+			{"avp conform --command 'qemu-system-x86_64 -M q35 -cpu max -m 256 -smp 2 "
+			 "-display none -serial stdio -no-reboot -nodefaults -kernel $AVP_IMAGE "
+			 "-append \"$AVP_APPEND\" -drive if=none,id=d,format=raw,file=$AVP_DISK "
+			 "-device virtio-blk-pci,drive=d'",
+			 "Proves QEMU's own devices."},
 			{"avp conform --image conform.elf && qemu-system-x86_64 -M microvm -kernel "
 			 "conform.elf -nographic | tee log && avp conform --from log",
 			 "Proves another hypervisor."},

@@ -42,7 +42,7 @@ static bool segmentation_allowed(uint8_t gso_type, uint64_t allowed, unsigned in
 
 /*
  * Checks what the driver says of a packet of @length bytes and leaves in *header only what the
- * backend may use (VIRTIO 1.4, 5.1.6.2.1 and 5.1.6.2.2). False: no driver may send this.
+ * backend may use (VIRTIO 1.4, 5.1.9.2.1 and 5.1.9.2.2). False: no driver may send this.
  */
 static bool check_header(const struct net_device *net, struct virtio_net_hdr_v1 *header,
 			 uint64_t length)
@@ -112,7 +112,7 @@ static void transmit(struct net_device *net, uint16_t pair, struct virtqueue *qu
 static bool pair_in_use(const struct net_device *net, uint16_t pair)
 {
 	/*
-	 * VIRTIO 1.4, 5.1.6.5.6.2: not beyond the number that the driver set. Without a control
+	 * VIRTIO 1.4, 5.1.9.5.6.2: not beyond the number that the driver set. Without a control
 	 * queue here the frontend has it, and starts the queues that are to be used.
 	 */
 	return pair < net->pairs || !virtio_has_feature(&net->device, VIRTIO_NET_F_CTRL_VQ);
@@ -152,7 +152,7 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 }
 
 /*
- * Leaves in *header only what the driver agreed to get (VIRTIO 1.4, 5.1.6.4.1). False: the frame
+ * Leaves in *header only what the driver agreed to get (VIRTIO 1.4, 5.1.9.4.1). False: the frame
  * cannot be given to it. The backend was told the offloads, yet frames may be under way that were
  * made before they changed.
  */
@@ -185,7 +185,7 @@ static enum net_received take_buffers(struct net_device *net, struct virtqueue *
 				      uint64_t bytes, uint16_t *count)
 {
 	bool mergeable = virtio_has_feature(&net->device, VIRTIO_NET_F_MRG_RXBUF);
-	/* VIRTIO 1.4, 5.1.6.3.2: without MRG_RXBUF one buffer has to do. */
+	/* VIRTIO 1.4, 5.1.9.3.2: without MRG_RXBUF one buffer has to do. */
 	uint16_t limit = mergeable ? queue->size : 1;
 	uint64_t room = 0;
 
@@ -200,7 +200,7 @@ static enum net_received take_buffers(struct net_device *net, struct virtqueue *
 	}
 	if (*count == 0)
 		return virtqueue_broken(queue) ? NET_RECEIVED : NET_FULL;
-	/* VIRTIO 1.4, 5.1.6.3.1: the first buffer has room for the header at least. */
+	/* VIRTIO 1.4, 5.1.9.3.1: the first buffer has room for the header at least. */
 	if (net->buffers[0]->writable.left < HEADER_LENGTH) {
 		virtio_device_fault(&net->device, queue,
 				    "receive buffer smaller than the packet header");
@@ -216,7 +216,7 @@ static enum net_received take_buffers(struct net_device *net, struct virtqueue *
 	return limit == 0 || virtqueue_broken(queue) ? NET_RECEIVED : NET_SHORT;
 }
 
-/* Copies a frame into the buffers taken, each full but the last (VIRTIO 1.4, 5.1.6.4.1). */
+/* Copies a frame into the buffers taken, each full but the last (VIRTIO 1.4, 5.1.9.4.1). */
 static void fill_buffers(struct net_device *net, struct virtqueue *queue, uint16_t count,
 			 const struct virtio_net_hdr_v1 *header, const uint8_t *frame,
 			 size_t length)
@@ -312,7 +312,7 @@ static int features_chosen(struct virtio_device *device)
 		    !virtio_has_feature(device, needs[i][1]) &&
 		    !virtio_has_feature(device, needs[i][2]))
 			return -EINVAL;
-	/* VIRTIO 1.4, 5.1.6.5.7.1: what was negotiated is in force until the driver says else. */
+	/* VIRTIO 1.4, 5.1.9.5.9.1: what was negotiated is in force until the driver says else. */
 	net_set_offloads(net, guest_offloads(net));
 	return 0;
 }

@@ -64,7 +64,7 @@ struct net_settings {
 	uint16_t queue_size_max;
 };
 
-/* What the driver wants to receive (VIRTIO 1.4, 5.1.6.5.1 and 5.1.6.5.2). */
+/* What the driver wants to receive (VIRTIO 1.4, 5.1.9.5.1 and 5.1.9.5.2). */
 struct net_filter {
 	bool promiscuous, all_multicast, all_unicast;
 	bool no_multicast, no_unicast, no_broadcast;

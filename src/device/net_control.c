@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The control queue of the network device and what it controls: the receive filter, the number of
- * queue pairs, the offloads (VIRTIO 1.4, 5.1.6.5).
+ * queue pairs, the offloads (VIRTIO 1.4, 5.1.9.5).
  */
 #include <string.h>
 
@@ -100,7 +100,7 @@ static uint8_t set_mac(struct net_device *net, struct virtio_request *request)
 	if (request_read(request, address, sizeof(address)) != sizeof(address) ||
 	    is_multicast(address))
 		return VIRTIO_NET_ERR;
-	/* VIRTIO 1.4, 5.1.6.5.2.1: in configuration space before the command is used. */
+	/* VIRTIO 1.4, 5.1.9.5.2.1: in configuration space before the command is used. */
 	memcpy(net->config.mac, address, sizeof(address));
 	return VIRTIO_NET_OK;
 }
@@ -109,7 +109,7 @@ static uint8_t set_pairs(struct net_device *net, struct virtio_request *request)
 {
 	uint16_t pairs;
 
-	/* VIRTIO 1.4, 5.1.6.5.6.1: 1 to max_virtqueue_pairs. */
+	/* VIRTIO 1.4, 5.1.9.5.6.1: 1 to max_virtqueue_pairs. */
 	if (request_read(request, &pairs, sizeof(pairs)) != sizeof(pairs) || pairs == 0 ||
 	    pairs > net->settings.pairs)
 		return VIRTIO_NET_ERR;
@@ -127,7 +127,7 @@ static uint8_t set_offloads(struct net_device *net, struct virtio_request *reque
 {
 	uint64_t offloads;
 
-	/* VIRTIO 1.4, 5.1.6.5.7.1: none that was not negotiated. */
+	/* VIRTIO 1.4, 5.1.9.5.9.2: none that was not negotiated. */
 	if (request_read(request, &offloads, sizeof(offloads)) != sizeof(offloads) ||
 	    (offloads & ~net->device.negotiated))
 		return VIRTIO_NET_ERR;
@@ -187,7 +187,7 @@ void net_control_handle(struct net_device *net, struct virtqueue *queue)
 
 void net_control_reset(struct net_device *net)
 {
-	/* VIRTIO 1.4, 5.1.6.5.2.1 and 5.1.6.5.6.2: an empty table, and one pair. */
+	/* VIRTIO 1.4, 5.1.9.5.2.1 and 5.1.9.5.6.2: an empty table, and one pair. */
 	net->filter = (struct net_filter){0};
 	net->pairs = 1;
 	memcpy(net->config.mac, net->settings.mac, sizeof(net->config.mac));

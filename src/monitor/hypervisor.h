@@ -64,6 +64,12 @@ struct hypervisor_ops {
 	/* Maps @size bytes at @host at the guest's @address. Before the first vCPU is made. */
 	int (*add_memory)(struct hypervisor *hypervisor, uint64_t address, uint64_t size,
 			  void *host, struct error *error);
+	/*
+	 * Makes the interrupt controllers: after memory, before all that follows. The other way round
+	 * KVM would let each range of memory wait until no reader of its tables is left from before,
+	 * for up to 10 ms.
+	 */
+	int (*add_interrupt_controllers)(struct hypervisor *hypervisor, struct error *error);
 	/* Notifications: -EEXIST when one equal in address, length and value is there. */
 	int (*add_kick)(struct hypervisor *hypervisor, const struct hypervisor_kick *kick,
 			struct error *error);
@@ -122,7 +128,7 @@ typedef int hypervisor_create_function(struct hypervisor **hypervisor,
  */
 int kvm_choose_variant(struct hypervisor_setup *setup, struct error *error);
 
-/* kvm.c: in-kernel interrupt controllers, no memory, no vCPUs yet. */
+/* kvm.c: no memory, no interrupt controllers, no vCPUs yet. */
 hypervisor_create_function kvm_create;
 
 #endif

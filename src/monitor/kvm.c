@@ -61,6 +61,11 @@ static int add_memory(struct hypervisor *hypervisor, uint64_t address, uint64_t 
 	return 0;
 }
 
+static int add_interrupt_controllers(struct hypervisor *hypervisor, struct error *error)
+{
+	return kvm_arch_add_interrupt_controllers(to_machine(hypervisor), error);
+}
+
 static int set_kick(struct hypervisor *hypervisor, const struct hypervisor_kick *kick,
 		    uint32_t flags, struct error *error)
 {
@@ -275,6 +280,7 @@ static void machine_free(struct hypervisor *hypervisor)
 
 static const struct hypervisor_ops kvm_ops = {
 	.add_memory = add_memory,
+	.add_interrupt_controllers = add_interrupt_controllers,
 	.add_kick = add_kick,
 	.remove_kick = remove_kick,
 	.add_interrupt = add_interrupt,

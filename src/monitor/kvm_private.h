@@ -47,8 +47,10 @@ struct vcpu {
  */
 int kvm_arch_vm_type(const struct hypervisor_setup *setup, unsigned long *type,
 		     struct error *error);
-/* Makes interrupt controllers and what else a new machine needs before memory and vCPUs. */
+/* Makes what a new machine needs before all else. */
 int kvm_arch_create(struct kvm_machine *machine, struct error *error);
+/* Makes interrupt controllers: after memory, before vCPUs. */
+int kvm_arch_add_interrupt_controllers(struct kvm_machine *machine, struct error *error);
 void kvm_arch_free(struct kvm_machine *machine);
 /* Brings a new vCPU into the state in which it starts. */
 int kvm_arch_start(struct vcpu *vcpu, const struct boot_entry *entry, struct error *error);

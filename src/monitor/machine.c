@@ -47,6 +47,17 @@ struct machine_transport {
 	struct loop_thread thread;
 };
 
+/*
+ * The thread that loads the kernel while the rest of the machine is opened: copying it takes as long
+ * as all of that.
+ */
+struct loader {
+	pthread_t thread;
+	bool runs;
+	int result;
+	struct error error;
+};
+
 struct machine {
 	const struct machine_setup *setup;
 	struct boot_source boot;
@@ -57,6 +68,7 @@ struct machine {
 	size_t transport_count;
 	struct boot_entry entry;
 	bool loaded;		       /* the kernel is in memory as it was on disk */
+	struct loader loader;	       /* the owner of the two above while it runs */
 	struct hypervisor *hypervisor; /* NULL: the power is off */
 	struct vcpus vcpus;
 	int64_t started_ms;
@@ -164,6 +176,60 @@ static int load(struct machine *machine, struct error *error)
 	return result;
 }
 
+static void *run_loader(void *argument)
+{
+	struct machine *machine = argument;
+
+	monitor_thread_set_name("loader");
+	machine->loader.result = load(machine, &machine->loader.error);
+	if (machine->loaded)
+		mark(machine, "kernel loaded");
+	return NULL;
+}
+
+static int start_loader(struct machine *machine, struct error *error)
+{
+	struct loader *loader = &machine->loader;
+	int code = monitor_thread_create(&loader->thread, run_loader, machine);
+
+	loader->runs = code == 0;
+	return code ? error_set_errno(error, code, "cannot start the thread of the loader") : 0;
+}
+
+/* Waits for the loader, if it runs. What was wrong with the kernel goes before all other errors. */
+static int finish_loader(struct machine *machine, struct error *error)
+{
+	struct loader *loader = &machine->loader;
+
+	if (!loader->runs)
+		return 0;
+	pthread_join(loader->thread, NULL);
+	loader->runs = false;
+	if (loader->result < 0 && error)
+		*error = loader->error;
+	return loader->result;
+}
+
+/* The power goes on: all that belongs to the virtual machine but the vCPUs. */
+static int switch_on(struct machine *machine, struct error *error)
+{
+	const struct machine_setup *setup = machine->setup;
+	int result = setup->create_hypervisor(&machine->hypervisor, &setup->hypervisor, error);
+
+	if (result < 0)
+		return result;
+	result = monitor_memory_attach(&machine->memory, machine->hypervisor, error);
+	if (result == 0)
+		result = machine->hypervisor->ops->add_interrupt_controllers(machine->hypervisor,
+									     error);
+	machine->platform->ops->attach(machine->platform, machine->hypervisor);
+	for (size_t i = 0; i < machine->transport_count; i++)
+		virtio_mmio_attach(machine->transports[i].transport, machine->hypervisor);
+	if (result == 0)
+		mark(machine, "virtual machine made");
+	return result;
+}
+
 int machine_start(struct machine *machine, struct error *error)
 {
 	const struct machine_setup *setup = machine->setup;
@@ -172,15 +238,8 @@ int machine_start(struct machine *machine, struct error *error)
 	for (size_t i = 0; i < machine->transport_count && result == 0; i++)
 		result = loop_thread_start(&machine->transports[i].thread, setup->devices[i].name,
 					   error);
-	if (result == 0)
-		result = setup->create_hypervisor(&machine->hypervisor, &setup->hypervisor, error);
-	if (result < 0)
-		return result;
-	mark(machine, "virtual machine made");
-	result = monitor_memory_attach(&machine->memory, machine->hypervisor, error);
-	machine->platform->ops->attach(machine->platform, machine->hypervisor);
-	for (size_t i = 0; i < machine->transport_count; i++)
-		virtio_mmio_attach(machine->transports[i].transport, machine->hypervisor);
+	if (result == 0 && !machine->hypervisor)
+		result = switch_on(machine, error);
 	machine->outcome = OUTCOME_NONE;
 	machine->loaded = false;
 	machine->started_ms = now_ms();
@@ -359,14 +418,16 @@ static int open_parts(struct machine *machine, struct error *error)
 					     error);
 	if (result == 0) {
 		mark(machine, "memory mapped");
-		result = load(machine, error);
-	}
-	if (result == 0) {
-		mark(machine, "kernel loaded");
-		result = open_devices(machine, error);
+		result = start_loader(machine, error);
 	}
 	if (result == 0)
+		result = open_devices(machine, error);
+	if (result == 0) {
 		mark(machine, "devices attached");
+		result = switch_on(machine, error);
+	}
+	if (finish_loader(machine, error) < 0)
+		result = machine->loader.result;
 	return result;
 }
 

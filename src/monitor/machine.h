@@ -52,7 +52,9 @@ struct machine_events {
 	void (*watchdog)(void *context, const char *what);
 	/* The guest is over, its vCPUs have stopped; nothing comes after. @why completes "it …". */
 	void (*ended)(void *context, enum machine_end end, const char *why);
-	/* A step of the start was done, now: for a timeline. NULL: of no interest. */
+	/*
+	 * A step of the start was done, now: for a timeline. From any thread. NULL: of no interest.
+	 */
 	void (*mark)(void *context, const char *step);
 	/*
 	 * A device process does not answer or breaks the protocol: who has started it should end
@@ -79,13 +81,14 @@ struct machine_setup {
 struct machine;
 
 /*
- * Makes the machine, with its power off: connects to all device processes, takes memory, loads the
- * kernel. Starts no thread, so that rights can be given up afterwards. *setup and all that it points to must outlive it. Returns 0 with *machine set, or a
- * negative errno with *error set; errors about files and options are usage errors.
+ * Makes the machine, up to where vCPUs would run: connects to all device processes, takes memory,
+ * loads the kernel. Leaves no thread, so that rights can be given up afterwards. *setup and all that
+ * it points to must outlive it. Returns 0 with *machine set, or a negative errno with *error set;
+ * errors about files and options are usage errors.
  */
 int machine_open(struct machine **machine, const struct machine_setup *setup, struct error *error);
 
-/* Switches the power on. 0 or a negative errno with *error set. */
+/* Has the vCPUs run. 0 or a negative errno with *error set. */
 int machine_start(struct machine *machine, struct error *error);
 
 /* Presses the power button: the guest powers itself off, if it wants to. */

@@ -94,13 +94,15 @@ static bool read_report(struct kvm_probe_result *result, int report)
 	       read(report, result, sizeof(*result)) == sizeof(*result);
 }
 
-int kvm_probe_path(struct kvm_probe_result *result, const char *path)
+static int begin(struct kvm_probe *probe, const char *path)
 {
 	cleanup_fd int kvm_fd = open(path, O_RDWR | O_CLOEXEC);
-	cleanup_fd int report_in = -1, report_out = -1;
-	pid_t parent = getpid(), pid;
-	int ends[2], status;
+	struct kvm_probe_result *result = &probe->result;
+	cleanup_fd int report = -1;
+	pid_t parent = getpid();
+	int ends[2];
 
+	*probe = KVM_PROBE_NONE;
 	if (kvm_fd < 0) {
 		bool forbidden = errno == EACCES || errno == EPERM;
 
@@ -110,23 +112,59 @@ int kvm_probe_path(struct kvm_probe_result *result, const char *path)
 	}
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return -errno;
-	report_in = ends[0];
-	report_out = ends[1];
-	pid = fork();
-	if (pid < 0)
-		return -errno;
-	if (pid == 0) {
+	probe->report = ends[0];
+	report = ends[1];
+	probe->child = fork();
+	if (probe->child < 0) {
+		int code = errno;
+
+		close_fd(&probe->report);
+		return -code;
+	}
+	if (probe->child == 0) {
 		process_die_with_parent(parent);
-		run_child(kvm_fd, report_out);
+		run_child(kvm_fd, report);
 		_exit(0);
 	}
-	close_fd(&report_out);
-	if (!read_report(result, report_in))
+	return 0;
+}
+
+void kvm_probe_wait(struct kvm_probe *probe, struct kvm_probe_result *result)
+{
+	if (probe->child <= 0)
+		*result = probe->result;
+	else if (!read_report(result, probe->report))
 		kvm_probe_unable(result, "the probe did not end within %d s",
 				 KVM_PROBE_LIMIT_MS / 1000);
-	kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+}
+
+void kvm_probe_end(struct kvm_probe *probe)
+{
+	int status;
+
+	close_fd(&probe->report);
+	if (probe->child <= 0)
+		return;
+	kill(probe->child, SIGKILL);
+	while (waitpid(probe->child, &status, 0) < 0 && errno == EINTR)
 		;
+	probe->child = 0;
+}
+
+int kvm_probe_begin(struct kvm_probe *probe)
+{
+	return begin(probe, DEVICE);
+}
+
+int kvm_probe_path(struct kvm_probe_result *result, const char *path)
+{
+	struct kvm_probe probe;
+	int code = begin(&probe, path);
+
+	if (code < 0)
+		return code;
+	kvm_probe_wait(&probe, result);
+	kvm_probe_end(&probe);
 	return 0;
 }
 

@@ -324,6 +324,9 @@ bool remote_set_features(struct remote_device *remote, uint64_t features)
 	if (begin(remote))
 		result = settle(remote, vhost_client_set_features(remote->client, features, &error),
 				&error);
+	/* Some fields begin as the features say: a disk's writeback (VIRTIO 1.4, 5.2.5.2). */
+	if (result == 0 && remote->client && read_config(remote, remote->client, &error))
+		remote->events->config_changed(remote->context);
 	return result == 0;
 }
 

@@ -15,7 +15,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/contract_version.h"
+#include "base/log.h"
 #include "base/text.h"
+#include "runtime/contract.h"
 #include "runtime/device_check.h"
 #include "runtime/kernel_image.h"
 
@@ -197,6 +200,22 @@ static int check_boot_files(const struct guest_config *config, struct error *err
 	return 0;
 }
 
+static int check_contract(const struct guest_config *config, struct error *error)
+{
+	char place[200];
+	int result = contract_compare(config->contract, CONTRACT_VERSION, CONTRACT_PROFILES, error);
+
+	option_place(config, "contract", place, sizeof(place));
+	if (result < 0)
+		error_prefix(error, "%s", place);
+	else if (result > 0)
+		log_warning(
+			"%s: the guest knows version %s of the contract and this is " CONTRACT_VERSION
+			": it may miss something",
+			place, config->contract);
+	return result < 0 ? result : 0;
+}
+
 static int check_memory(const struct guest_config *config, struct error *error)
 {
 	char place[200];
@@ -351,6 +370,8 @@ int guest_config_check(struct guest_config *config, struct error *error)
 
 	if (!config->name)
 		result = text_replace(&config->name, GUEST_NAME, strlen(GUEST_NAME), error);
+	if (result == 0)
+		result = check_contract(config, error);
 	if (result == 0)
 		result = check_memory(config, error);
 	if (result == 0)

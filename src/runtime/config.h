@@ -99,6 +99,7 @@ struct guest_config {
 	char *dump_dtb; /* file that the device tree is written to, or NULL */
 	char *initrd;
 	char *append; /* kernel command line */
+	char *contract; /* that it needs: runtime/contract.h */
 	uint64_t cpus;
 	uint64_t memory; /* bytes */
 	bool huge_pages;

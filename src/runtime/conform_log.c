@@ -106,13 +106,14 @@ static void end_boot(struct conform_log *log)
 			KEEP(test->message, "the guest was not heard of again",
 			     sizeof(test->message));
 	}
-	log->in_boot = log->in_details = false;
+	log->in_boot = log->in_details = log->reset_announced = false;
 	log->current = 0;
 }
 
 /* "boot 1 contract …" */
 static void take_boot(struct conform_log *log, const char *text)
 {
+	log->unannounced = log->in_boot && !log->reset_announced;
 	end_boot(log);
 	log->in_boot = true;
 	log->ended = false;
@@ -123,15 +124,23 @@ static void take_boot(struct conform_log *log, const char *text)
 	KEEP(log->boot, text, strlen(text));
 }
 
-/* "end passed 80 … lines 312 crc 0x…" */
-static void take_end(struct conform_log *log, const char *text)
+/* "… lines 312 crc 0x…": compares with what came before. False: they are not in it. */
+static bool take_sums(struct conform_log *log, const char *text)
 {
 	const char *lines = strstr(text, "lines "), *crc = strstr(text, "crc ");
 
-	log->ended = lines && crc;
-	if (log->ended && (strtoull(lines + strlen("lines "), NULL, 10) != log->lines ||
-			   strtoull(crc + strlen("crc "), NULL, 16) != log->crc))
+	if (!lines || !crc)
+		return false;
+	if (strtoull(lines + strlen("lines "), NULL, 10) != log->lines ||
+	    strtoull(crc + strlen("crc "), NULL, 16) != log->crc)
 		log->damaged = true;
+	return true;
+}
+
+/* "end passed 80 … lines 312 crc 0x…" */
+static void take_end(struct conform_log *log, const char *text)
+{
+	log->ended = take_sums(log, text);
 	end_boot(log);
 }
 
@@ -252,6 +261,7 @@ static int take_verdict(struct conform_log *log, const char *text, bool passed, 
 		KEEP(test->requirements, note + 3, strlen(note + 3));
 	}
 	log->current = number;
+	log->reset_announced = false;
 	return 0;
 }
 
@@ -313,6 +323,9 @@ int conform_log_add(struct conform_log *log, const char *line, struct error *err
 	    strncmp(line, "1..", 3) && strcmp(line, "  ---") &&
 	    !(log->in_details && !strncmp(line, "  ", 2)))
 		return 0;
+	/* The boot may end here, in the reset of a test that begins again in the next one. */
+	if (begins(line, OWN "reset ", &rest))
+		log->reset_announced = take_sums(log, rest);
 	log->lines++;
 	log->crc = crc32_add(crc32_add(log->crc, line, strlen(line)), "\n", 1);
 	if (begins(line, OWN, &rest))

@@ -67,8 +67,9 @@ struct conform_log {
 	unsigned int boots;
 	char boot[CONFORM_LINE_MAX], hypervisor[CONFORM_LINE_MAX];
 	bool ended, damaged;
+	bool unannounced; /* it began though the one before had neither ended nor said so */
 	/* While lines come. */
-	bool in_boot;
+	bool in_boot, reset_announced;
 	size_t current; /* the test that what follows is about; 0: none */
 	bool in_details;
 	uint64_t lines;

@@ -17,6 +17,7 @@
 
 #include "base/arguments.h"
 #include "base/cleanup.h"
+#include "base/contract_version.h"
 #include "base/line_reader.h"
 #include "base/log.h"
 #include "base/process.h"
@@ -244,8 +245,12 @@ static int execute(struct engine_guest *guest, int serial, int control, int outp
 	if (config->dump_dtb)
 		arguments_add_format(&arguments, "--dump-dtb=%s", config->dump_dtb);
 	arguments_add_format(&arguments, "--watchdog=%s", watchdog_policies[config->watchdog]);
-	if (config->append)
-		arguments_add_format(&arguments, "--append=%s", config->append);
+	if (config->kernel)
+		arguments_add_format(&arguments,
+				     "--append=%s%savp.contract=" CONTRACT_VERSION
+				     " avp.profiles=" CONTRACT_PROFILES,
+				     config->append ? config->append : "",
+				     config->append ? " " : "");
 	arguments_add_format(&arguments, "--cpus=%" PRIu64, config->cpus);
 	arguments_add_format(&arguments, "--memory=%" PRIu64, config->memory);
 	if (config->huge_pages)

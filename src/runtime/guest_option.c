@@ -4,6 +4,7 @@
  * on its command line; a bundle has them in the `vm` object of the OCI runtime specification 1.3
  * or, where that has no place for them, in `avp`.
  */
+#include "base/contract_version.h"
 #include "monitor/machine.h"
 #include "runtime/config.h"
 
@@ -104,6 +105,15 @@ const struct option_row guest_option_rows[] = {
 		.choices = engine_choices,
 		.default_text = "auto",
 		.help = "hypervisor that runs the guest; auto takes the best that works here",
+	},
+	{
+		.name = "contract",
+		.type = OPTION_STRING,
+		.argument = "VERSION",
+		.offset = offsetof(struct guest_config, contract),
+		.default_text = "any",
+		.help = "version of the contract that the guest needs, with profiles, such as " CONTRACT_VERSION
+			",base; one that does not fit is not started",
 	},
 	{
 		.name = "watchdog",

@@ -40,6 +40,7 @@ struct run {
 	const struct guest_config *config;
 	struct event_loop loop;
 	struct event_source signals, timer;
+	struct kvm_probe probe;
 	sigset_t signals_before;
 	struct sigaction pipe_before, child_before;
 	struct kvm_probe_result kvm;
@@ -341,7 +342,8 @@ static void give_signals_back(struct run *run)
 	pthread_sigmask(SIG_SETMASK, &run->signals_before, NULL);
 }
 
-static int start_devices(struct run *run, struct error *error)
+/* What the devices stand on: what is wrong with their files shows before anything is started. */
+static int open_devices(struct run *run, struct error *error)
 {
 	const struct supervisor_setup setup = {
 		.loop = &run->loop,
@@ -359,18 +361,22 @@ static int start_devices(struct run *run, struct error *error)
 	if (result == 0 && guest_config_terminal(run->config))
 		result = terminal_open(&run->terminal, &run->terminal_fd, error);
 	if (result == 0)
-		result = supervisor_start(&run->supervisor, &setup, error);
+		result = supervisor_open(&run->supervisor, &setup, error);
+	return result;
+}
+
+static int start_devices(struct run *run, struct error *error)
+{
+	int result = supervisor_start(run->supervisor, error);
+
 	step_done(run, "device processes started");
 	return result;
 }
 
-/* Chooses the engine, while the device processes start. */
+/* Chooses the engine by what the probe has found. */
 static int choose_engine(struct run *run, struct error *error)
 {
-	int result = kvm_probe(&run->kvm);
-
-	if (result < 0)
-		return error_set_errno(error, -result, "cannot find out whether KVM works");
+	kvm_probe_wait(&run->probe, &run->kvm);
 	step_done(run, "KVM probed");
 	run->engine = engine_choose(&run->plan, run->config, &run->kvm, error);
 	if (!run->engine)
@@ -378,16 +384,12 @@ static int choose_engine(struct run *run, struct error *error)
 	return 0;
 }
 
-/*
- * Waits until the device processes serve, fail, or are no longer wanted, where the engine does not do
- * so itself.
- */
+/* Waits until the device processes serve, fail, or are no longer wanted. */
 static int await_devices(struct run *run)
 {
 	int result = 0;
 
-	while (result >= 0 && !run->engine->waits_for_devices && !run->devices_ready &&
-	       !run->failed && !run->kill_asked)
+	while (result >= 0 && !run->devices_ready && !run->failed && !run->kill_asked)
 		result = event_loop_turn(&run->loop, -1);
 	return result < 0 ? result : 0;
 }
@@ -449,10 +451,25 @@ static int start_engine(struct run *run, struct error *error)
 	if (result < 0)
 		return result;
 	set_timer(run, GUEST_START_MS);
-	result = open_console(run, take_fd(&console), error);
+	return open_console(run, take_fd(&console), error);
+}
+
+/* Starts the engine and the device processes, in the order that gets the guest to run soonest. */
+static int start_guest(struct run *run, struct error *error)
+{
+	bool first = run->engine->waits_for_devices;
+	int result = first ? start_engine(run, error) : 0;
+
 	if (result == 0)
-		introduce(run);
-	return result;
+		result = start_devices(run, error);
+	/* Not before: the end of a virtual machine takes its time. */
+	kvm_probe_end(&run->probe);
+	if (result < 0 || first)
+		return result;
+	result = await_devices(run);
+	if (result < 0 || run->failed || run->kill_asked)
+		return result;
+	return start_engine(run, error);
 }
 
 /* Says how the guest ended, and what can be told of its time. */
@@ -485,14 +502,17 @@ static void conclude(struct run *run)
 /* Runs from the first process to the end of the guest; what was made is left to the caller. */
 static int run_phases(struct run *run, struct error *error)
 {
-	int result = start_devices(run, error);
+	int result = kvm_probe_begin(&run->probe);
 
+	if (result < 0)
+		return error_set_errno(error, -result, "cannot find out whether KVM works");
+	result = open_devices(run, error);
 	if (result == 0)
 		result = choose_engine(run, error);
 	if (result == 0)
-		result = await_devices(run);
-	if (result == 0 && !run->failed && !run->kill_asked)
-		result = start_engine(run, error);
+		result = start_guest(run, error);
+	if (result == 0 && run->guest)
+		introduce(run);
 	while (result >= 0 && run->guest && !run->ended)
 		result = event_loop_turn(&run->loop, -1);
 	return result < 0 ? result : 0;
@@ -524,6 +544,7 @@ int guest_run(const struct guest_config *config, enum guest_end *end, struct err
 {
 	struct run run = {
 		.config = config,
+		.probe = KVM_PROBE_NONE,
 		.signals = {.fd = -1, .handle = handle_signal},
 		.timer = {.fd = -1, .handle = handle_timer},
 		.start_ms = now_ms(),
@@ -542,6 +563,7 @@ int guest_run(const struct guest_config *config, enum guest_end *end, struct err
 	if (result == 0)
 		result = run_phases(&run, error);
 
+	kvm_probe_end(&run.probe);
 	if (run.guest)
 		run.engine->free(run.guest);
 	/* With its last writers gone the console comes to its end. */

@@ -318,8 +318,8 @@ static int device_prepare(struct supervised *device, struct error *error)
 			      error);
 }
 
-int supervisor_start(struct supervisor **out, const struct supervisor_setup *setup,
-		     struct error *error)
+int supervisor_open(struct supervisor **out, const struct supervisor_setup *setup,
+		    struct error *error)
 {
 	size_t count = setup->config->device_count;
 	struct supervisor *supervisor = calloc(1, sizeof(*supervisor));
@@ -349,16 +349,23 @@ int supervisor_start(struct supervisor **out, const struct supervisor_setup *set
 	/* Everything that can be wrong with the files before the first process. */
 	for (size_t i = 0; i < count && result == 0; i++)
 		result = device_prepare(&supervisor->devices[i], error);
-	for (size_t i = 0; i < count && result == 0; i++)
-		result = start_process(&supervisor->devices[i], error);
 	if (result < 0) {
 		supervisor_free(supervisor);
 		return result;
 	}
 	*out = supervisor;
-	if (!count)
-		setup->events->ready(setup->context);
 	return 0;
+}
+
+int supervisor_start(struct supervisor *supervisor, struct error *error)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < supervisor->count && result == 0; i++)
+		result = start_process(&supervisor->devices[i], error);
+	if (result == 0 && !supervisor->count)
+		supervisor->setup.events->ready(supervisor->setup.context);
+	return result;
 }
 
 struct supervisor_device supervisor_device(const struct supervisor *supervisor, size_t index)

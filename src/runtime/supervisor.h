@@ -64,12 +64,18 @@ struct supervisor_device {
 };
 
 /*
- * Opens the files of all devices and starts their processes; ready and failed come from the loop,
- * but ready before the return when there are no devices.
- * Returns 0 with *supervisor set, or a negative errno with *error set and nothing started.
+ * Opens the files of all devices and makes their sockets: engines may connect from now on, and wait.
+ * Returns 0 with *supervisor set, or a negative errno with *error set.
  */
-int supervisor_start(struct supervisor **supervisor, const struct supervisor_setup *setup,
-		     struct error *error);
+int supervisor_open(struct supervisor **supervisor, const struct supervisor_setup *setup,
+		    struct error *error);
+
+/*
+ * Starts the processes of all devices; ready and failed come from the loop, but ready before the
+ * return when there are no devices. Returns 0, or a negative errno with *error set when the program
+ * cannot be executed: then the supervisor is only good to be freed.
+ */
+int supervisor_start(struct supervisor *supervisor, struct error *error);
 
 /* Device @index, in the order of the configuration. */
 struct supervisor_device supervisor_device(const struct supervisor *supervisor, size_t index);

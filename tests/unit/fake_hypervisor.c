@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "unit/fake_hypervisor.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -25,6 +26,14 @@ static int add_memory(struct hypervisor *hypervisor, uint64_t address, uint64_t 
 		      struct error *error)
 {
 	to_fake(hypervisor)->memory_count++;
+	return 0;
+}
+
+static int add_interrupt_controllers(struct hypervisor *hypervisor, struct error *error)
+{
+	/* Once, and after memory. */
+	assert(to_fake(hypervisor)->memory_count && !to_fake(hypervisor)->controllers);
+	to_fake(hypervisor)->controllers = true;
 	return 0;
 }
 
@@ -157,10 +166,12 @@ static void fake_free(struct hypervisor *hypervisor)
 	/* Nothing may be left of what was added: a real one would have it dangle. */
 	if (to_fake(hypervisor)->vcpus)
 		abort();
+	to_fake(hypervisor)->controllers = false;
 }
 
 static const struct hypervisor_ops fake_ops = {
 	.add_memory = add_memory,
+	.add_interrupt_controllers = add_interrupt_controllers,
 	.add_kick = add_kick,
 	.remove_kick = remove_kick,
 	.add_interrupt = add_interrupt,

@@ -25,7 +25,8 @@ struct fake_hypervisor {
 	unsigned int kick_count, interrupt_count, memory_count;
 	atomic_uint edges[FAKE_IRQS]; /* by set_interrupt */
 	bool levels[FAKE_IRQS];
-	uint32_t vcpus; /* alive */
+	bool controllers; /* there are interrupt controllers */
+	uint32_t vcpus;	  /* alive */
 	struct boot_entry entry;
 	/*
 	 * What vCPU @index does next; called in its thread, @step counting from 0. NULL, or a

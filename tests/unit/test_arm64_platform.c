@@ -444,6 +444,53 @@ static void test_watchdog_that_is_refreshed(void **state)
 	assert_int_equal(board.edges[ARM64_WATCHDOG_SPI], 0);
 }
 
+/* Each access that no register defines leaves it running, with its time. */
+static void test_watchdog_with_wild_accesses(void **state)
+{
+	static const struct {
+		uint64_t address;
+		uint32_t length;
+	} rows[] = {
+		{CONTROL, 1},	     {CONTROL, 2},	  {CONTROL, 8},		{CONTROL + 4, 4},
+		{CONTROL + 4, 8},    {CONTROL + 0x08, 1}, {CONTROL + 0x08, 2},	{CONTROL + 0x0c, 8},
+		{CONTROL + 0x10, 1}, {CONTROL + 0x18, 8}, {CONTROL + 0xfcc, 4}, {REFRESH + 8, 4},
+	};
+
+	(void)state;
+	start_watchdog(60000);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint8_t zeros[8] = {0};
+
+		bus_access(&board.addresses,
+			   &(struct bus_access){rows[i].address, rows[i].length, true, zeros});
+		assert_int_equal(get(CONTROL), 1);
+		assert_int_equal(read_bytes(CONTROL + 0x08, 8), 60 * FREQUENCY);
+	}
+	assert_int_equal(read_bytes(CONTROL, 1), 0);
+	assert_int_equal(read_bytes(CONTROL, 8), 0);
+}
+
+/* As the driver asks for at its start: whether the reset was by the watchdog. */
+static void test_watchdog_that_tells_why(void **state)
+{
+	(void)state;
+	start_watchdog(50);
+	until(board.expiries > 0);
+	reset();
+	assert_int_equal(get(CONTROL), 4);
+	assert_false(board.levels[ARM64_WATCHDOG_SPI]);
+	pass_ms(150);
+	assert_int_equal(board.expiries, 1);
+	/* Behind a reset that it did not make, and once it is used again, it does not. */
+	reset();
+	assert_int_equal(get(CONTROL), 0);
+	start_watchdog(50);
+	until(board.expiries == 2);
+	reset();
+	put(CONTROL, 1);
+	assert_int_equal(get(CONTROL), 1);
+}
+
 static void test_watchdog_with_wild_values(void **state)
 {
 	(void)state;
@@ -583,6 +630,8 @@ int main(void)
 		BOARD_TEST(test_watchdog_expires_in_two_steps),
 		BOARD_TEST(test_watchdog_that_is_refreshed),
 		BOARD_TEST(test_watchdog_with_wild_values),
+		BOARD_TEST(test_watchdog_with_wild_accesses),
+		BOARD_TEST(test_watchdog_that_tells_why),
 		BOARD_TEST(test_stall_detector),
 		BOARD_TEST(test_a_processor_that_sleeps_does_not_stall),
 		BOARD_TEST(test_stall_detectors_of_a_reset_machine),

@@ -267,6 +267,63 @@ static void test_a_test_that_hangs(void **state)
 	conform_log_free(log);
 }
 
+/* A boot that ends in the reset of test 2; @missing lines are lost on the way. */
+static void say_reset(struct writer *writer, unsigned int missing)
+{
+	char line[100];
+
+	say_boot(writer, 1);
+	say(writer, "avp-conform: begin 1 boot_state");
+	say(writer, "ok 1 - boot_state # AVP-BOOT-001 AVP-BOOT-002");
+	say(writer, "avp-conform: begin 2 boot_repeat");
+	snprintf(line, sizeof(line), "avp-conform: reset 2 boot_repeat lines %u crc 0x%08x",
+		 writer->lines + missing, writer->crc);
+	say(writer, line);
+}
+
+static void test_a_test_that_resets(void **state)
+{
+	struct writer writer = {.lines = 0};
+	struct conform_log *log = &writer.log;
+
+	(void)state;
+	/* It goes on in the next boot, which has the end of both. */
+	say_reset(&writer, 0);
+	say_boot(&writer, 2);
+	say(&writer, "avp-conform: begin 2 boot_repeat");
+	say(&writer, "ok 2 - boot_repeat # AVP-BOOT-021");
+	say(&writer, "ok 3 - pci_capabilities # SKIP no virtio device on PCI");
+	say(&writer, "ok 4 - blk_flush # AVP-BLK-009");
+	say_end(&writer);
+	assert_int_equal(conform_log_state(log), CONFORM_COMPLETE);
+	assert_int_equal(log->boots, 2);
+	assert_false(log->unannounced);
+	assert_int_equal(conform_log_count(log, CONFORM_PASS), 3);
+	conform_log_free(log);
+	/* One that nobody had announced. */
+	say_boot(&writer, 1);
+	say(&writer, "avp-conform: begin 1 boot_state");
+	assert_false(log->unannounced);
+	say_boot(&writer, 1);
+	assert_true(log->unannounced);
+	assert_int_equal(log->tests[0].verdict, CONFORM_WEDGED);
+	conform_log_free(log);
+	/* Behind the reset nothing came. */
+	say_reset(&writer, 0);
+	conform_log_finish(log);
+	assert_int_equal(conform_log_state(log), CONFORM_INCOMPLETE);
+	assert_int_equal(log->tests[1].verdict, CONFORM_WEDGED);
+	assert_int_equal(conform_log_next(log), 3);
+	conform_log_free(log);
+	/* The boot before it is not whole. */
+	say_reset(&writer, 1);
+	say_boot(&writer, 2);
+	say_tests(&writer);
+	say_end(&writer);
+	assert_int_equal(conform_log_state(log), CONFORM_DAMAGED);
+	conform_log_free(log);
+}
+
 static void test_nonsense(void **state)
 {
 	static const char *const lines[] = {
@@ -395,6 +452,7 @@ int main(void)
 		cmocka_unit_test(test_a_log_that_is_cut_anywhere),
 		cmocka_unit_test(test_a_console_that_drops_any),
 		cmocka_unit_test(test_a_test_that_hangs),
+		cmocka_unit_test(test_a_test_that_resets),
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_a_report_of_other_bytes),
 		cmocka_unit_test(test_reports),

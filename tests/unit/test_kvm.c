@@ -65,7 +65,8 @@ static int set_up(void **state)
 	setup.kvm_fd = stage.kvm_fd;
 	if (kvm_choose_variant(&setup, &error) < 0 ||
 	    kvm_create(&stage.hypervisor, &setup, &error) < 0 ||
-	    ops(&stage)->add_memory(stage.hypervisor, 0, MEMORY_SIZE, stage.memory, &error) < 0)
+	    ops(&stage)->add_memory(stage.hypervisor, 0, MEMORY_SIZE, stage.memory, &error) < 0 ||
+	    ops(&stage)->add_interrupt_controllers(stage.hypervisor, &error) < 0)
 		fail_msg("%s", error.message);
 	return 0;
 }

@@ -434,7 +434,7 @@ static void test_receive(void **state)
 	stop(f);
 }
 
-/* VIRTIO 1.4, 5.1.6.4.1 */
+/* VIRTIO 1.4, 5.1.9.4.1 */
 static void test_receive_merged(void **state)
 {
 	static const uint64_t rings[] = {
@@ -755,7 +755,7 @@ static void test_mac_address(void **state)
 	stop(f);
 }
 
-/* VIRTIO 1.4, 5.1.6.5.6.2 */
+/* VIRTIO 1.4, 5.1.9.5.6.2 */
 static void test_queue_pairs(void **state)
 {
 	struct fixture *f = start(CONTROL | BIT(VIRTIO_NET_F_MQ));

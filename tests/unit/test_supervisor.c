@@ -186,11 +186,17 @@ static void run_until(const bool *flag)
 	assert_true(*flag);
 }
 
-static void start(void)
+static void open_and_start(void)
 {
 	struct error error;
 
-	assert_int_equal(supervisor_start(&supervisor, &setup, &error), 0);
+	assert_int_equal(supervisor_open(&supervisor, &setup, &error), 0);
+	assert_int_equal(supervisor_start(supervisor, &error), 0);
+}
+
+static void start(void)
+{
+	open_and_start();
 	run_until(&ready);
 	assert_false(failed);
 }
@@ -319,10 +325,8 @@ static void test_dead_process_is_started_again(void **state)
 
 static void test_failed_start_tells_why(void **state)
 {
-	struct error error;
-
 	describe("one", "usage");
-	assert_int_equal(supervisor_start(&supervisor, &setup, &error), 0);
+	open_and_start();
 	run_until(&failed);
 	assert_true(failure.usage);
 	assert_string_equal(failure.message, "--block: serial: is bad; change it");
@@ -331,10 +335,8 @@ static void test_failed_start_tells_why(void **state)
 
 static void test_failed_start_in_json(void **state)
 {
-	struct error error;
-
 	describe("json", NULL);
-	assert_int_equal(supervisor_start(&supervisor, &setup, &error), 0);
+	open_and_start();
 	run_until(&failed);
 	assert_false(failure.usage);
 	assert_string_equal(failure.message, "block0: no room: make some");
@@ -342,17 +344,15 @@ static void test_failed_start_in_json(void **state)
 
 static void test_failed_start_without_a_word(void **state)
 {
-	struct error error;
-
 	describe("crash", NULL);
-	assert_int_equal(supervisor_start(&supervisor, &setup, &error), 0);
+	open_and_start();
 	run_until(&failed);
 	assert_string_equal(failure.message, "block0: its device process ended before it served: "
 					     "signal 9 (Killed)");
 	supervisor_free(supervisor);
 	failed = false;
 	describe("close", NULL);
-	assert_int_equal(supervisor_start(&supervisor, &setup, &error), 0);
+	open_and_start();
 	run_until(&failed);
 	assert_string_equal(failure.message, "block0: its device process ended before it served: "
 					     "exit status 1");
@@ -381,12 +381,12 @@ static void test_missing_file(void **state)
 
 	describe("one", "two");
 	options[1].file = (char *)"/nonexistent/disk";
-	assert_int_equal(supervisor_start(&supervisor, &setup, &error), -EINVAL);
+	assert_int_equal(supervisor_open(&supervisor, &setup, &error), -EINVAL);
 	assert_true(error.usage);
 	assert_non_null(strstr(error.message, "--block: file: /nonexistent/disk: No such file"));
 	assert_null(supervisor);
 	options[1].file = (char *)"/dev/null";
-	assert_int_equal(supervisor_start(&supervisor, &setup, &error), -EINVAL);
+	assert_int_equal(supervisor_open(&supervisor, &setup, &error), -EINVAL);
 	assert_non_null(strstr(error.message, "no regular file"));
 }
 
@@ -397,17 +397,15 @@ static void test_program_cannot_be_executed(void **state)
 
 	describe("one", NULL);
 	wrong.program = "/nonexistent/avp";
-	assert_int_equal(supervisor_start(&supervisor, &wrong, &error), -ENOENT);
+	assert_int_equal(supervisor_open(&supervisor, &wrong, &error), 0);
+	assert_int_equal(supervisor_start(supervisor, &error), -ENOENT);
 	assert_non_null(strstr(error.message, "/nonexistent/avp"));
-	assert_null(supervisor);
 }
 
 static void test_no_devices(void **state)
 {
-	struct error error;
-
 	describe(NULL, NULL);
-	assert_int_equal(supervisor_start(&supervisor, &setup, &error), 0);
+	open_and_start();
 	assert_true(ready);
 }
 

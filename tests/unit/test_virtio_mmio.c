@@ -461,6 +461,25 @@ static void test_configuration_changes(void **state)
 	assert_int_equal(get(board, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
 }
 
+/* VIRTIO 1.4, 5.2.5.2, say: a field that begins as the negotiated features want it. */
+static void test_configuration_of_features(void **state)
+{
+	struct board *board = *state;
+	uint8_t value = 0;
+
+	negotiate(board, RIG_VERSION_1);
+	access_register(board, VIRTIO_MMIO_CONFIG + RIG_CHOSEN, &value, 1, false);
+	assert_int_equal(value, RIG_CHOSEN);
+	negotiate(board, RIG_VERSION_1 | RIG_DEVICE_FEATURE);
+	access_register(board, VIRTIO_MMIO_CONFIG + RIG_CHOSEN, &value, 1, false);
+	assert_int_equal(value, 1);
+	/* Nobody is told of it before DRIVER_OK. */
+	assert_int_equal(get(board, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+	put(board, VIRTIO_MMIO_STATUS, 0);
+	access_register(board, VIRTIO_MMIO_CONFIG + RIG_CHOSEN, &value, 1, false);
+	assert_int_equal(value, RIG_CHOSEN);
+}
+
 static void test_queue_reset(void **state)
 {
 	struct board *board = *state;
@@ -642,6 +661,7 @@ int main(void)
 		BOARD_TEST(test_a_position_that_repeats),
 		BOARD_TEST(test_used_between_read_and_acknowledgement),
 		BOARD_TEST(test_configuration_changes),
+		BOARD_TEST(test_configuration_of_features),
 		BOARD_TEST(test_queue_reset),
 		BOARD_TEST(test_wrong_queues),
 		BOARD_TEST(test_on_before_its_queues),

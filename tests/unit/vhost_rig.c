@@ -97,7 +97,16 @@ static void reset(struct virtio_device *device)
 	struct rig_device *test = (struct rig_device *)device;
 
 	test->resets++;
+	test->config[RIG_CHOSEN] = RIG_CHOSEN;
 	assert_int_equal(test->held_count, 0);
+}
+
+static int features_chosen(struct virtio_device *device)
+{
+	struct rig_device *test = (struct rig_device *)device;
+
+	test->config[RIG_CHOSEN] = virtio_has_feature(device, 3) ? 1 : RIG_CHOSEN;
+	return 0;
 }
 
 static void config_read(struct virtio_device *device, size_t offset, void *buffer, size_t length)
@@ -119,6 +128,7 @@ static const struct virtio_device_class rig_class = {
 	.id = 42,
 	.config_read = config_read,
 	.config_write = config_write,
+	.features_chosen = features_chosen,
 	.handle = handle,
 	.quiesce = quiesce,
 	.reset = reset,

@@ -22,7 +22,8 @@
 #define RIG_QUEUES	3
 #define RIG_QUEUE_SIZE	64
 #define RIG_CONFIG_SIZE 40
-#define RIG_WRITABLE	8 /* bytes at the start of configuration space that can be written */
+#define RIG_WRITABLE	8  /* bytes at the start of configuration space that can be written */
+#define RIG_CHOSEN	39 /* a byte of it that is 1 while RIG_DEVICE_FEATURE is negotiated */
 
 /* Ring features by name, for readable tests. */
 #define RIG_VERSION_1	(UINT64_C(1) << 32)

@@ -95,6 +95,18 @@ def check_tests(root, chapters, named, complete, report):
             report.add(place, line, "verify", f"'{test}' is registered in {first[test]} without {owner}; add the id there")
 
 
+def check_stated_version(root, version, report):
+    """The version that guest and hypervisor state, where there is such a source."""
+    place = "src/base/contract_version.h"
+    path = root / place
+    if not path.is_file():
+        return
+    for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        found = re.match(r'#define CONTRACT_VERSION\s+"([^"]*)"', text)
+        if found and found[1] != version:
+            report.add(place, line, "CONTRACT_VERSION", f"'{found[1]}' is not '{version}' of contract/version.toml")
+
+
 def check(root, chapters, version, complete, report):
     """Everything; the problems are in the report."""
     unreadable = bool(report.problems)
@@ -109,6 +121,7 @@ def check(root, chapters, version, complete, report):
             named.append((place, line, owner, kind, test))
     if version:
         schema.check_version(version, report)
+        check_stated_version(root, version.data.get("version"), report)
     # Ids of a file that could not be read would all seem to be missing.
     if not unreadable:
         check_tests(root, chapters, named, complete, report)

@@ -31,6 +31,9 @@ void arch_start_interrupts(void);
 void arch_map(uint64_t start, uint64_t size);
 /* Tries every way to power off. */
 void arch_power_off(void);
+/* Resets the machine by the way described, which there may not be. */
+bool arch_can_reset(void);
+void arch_reset(void);
 
 /* Registers, by one access of exactly @width (1, 2, 4, 8) bytes. */
 uint64_t mmio_read(uint64_t address, unsigned int width);
@@ -43,6 +46,8 @@ void arch_port_write(uint16_t port, uint32_t value, unsigned int width);
 uint64_t arch_ticks(void);
 uint64_t arch_ticks_per_second(void);
 const char *arch_clock_source(void);
+/* The time of day in milliseconds, which goes on over a reset, 0: there is none; by steps of *step_ms. */
+uint64_t arch_wall_ms(unsigned int *step_ms);
 
 /* The timer's one interrupt at @deadline (ticks), at once if that is past; UINT64_MAX: none. */
 void arch_timer_set(uint64_t deadline);
@@ -118,6 +123,13 @@ void ipi_send_all(bool self);
 
 /* Processors */
 unsigned int cpu_self(void);
+/* Why the machine cannot be suspended to memory by this guest, NULL: it can. */
+const char *arch_no_suspend(void);
+/*
+ * Suspends it, with an alarm of its clock in @seconds as what wakes it up. Returns 0 when it is awake,
+ * else the answer of a hypervisor that has not suspended it.
+ */
+int64_t arch_suspend(unsigned int seconds);
 /*
  * Starts processor @cpu, which calls function(argument) on a stack of its own with interrupts off and
  * then is switched off. False: it was refused, *code has the answer.

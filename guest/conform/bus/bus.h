@@ -23,7 +23,7 @@
 #define VIRTIO_F_RING_RESET 40
 #endif
 #define VIRTIO_F_ADMIN_VQ 41
-#define VIRTIO_F_SUSPEND  42 /* VIRTIO 1.4, 6 */
+#define VIRTIO_F_SUSPEND  43 /* VIRTIO 1.4, 6 */
 
 #define FEATURE(bit)	  (UINT64_C(1) << (bit))
 #define VERSION_1	  FEATURE(VIRTIO_F_VERSION_1)
@@ -36,6 +36,7 @@
 #define STATUS_DRIVER	  (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER)
 #define STATUS_FEATURES	  (STATUS_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK)
 #define STATUS_RUNNING	  (STATUS_FEATURES | VIRTIO_CONFIG_S_DRIVER_OK)
+#define STATUS_SUSPEND	  16
 #define NEEDS_RESET	  VIRTIO_CONFIG_S_NEEDS_RESET
 
 #define DEVICES_MAX	  64
@@ -82,6 +83,7 @@ struct device {
 	/* what the running test has of it */
 	bool touched;
 	uint64_t negotiated;
+	uint32_t negotiated_high; /* bits 64 to 95 */
 	bool connected;
 	volatile uint32_t queue_interrupts, config_interrupts;
 	volatile uint64_t interrupt_ticks;
@@ -114,6 +116,9 @@ bool device_reset(struct device *device);
 bool device_negotiate(struct device *device, uint64_t features);
 /* The same, and a failed check where that does not work; connects the interrupts. */
 void device_open(struct device *device, uint64_t features);
+/* Both with bits of the third word, of which all that are offered are accepted. */
+bool device_negotiate_wide(struct device *device, uint64_t features, uint32_t high);
+void device_open_wide(struct device *device, uint64_t features, uint32_t high);
 /* Sets up and enables a queue of at most @size entries (0: RING_MAX), with memory of its own. */
 struct queue *device_queue(struct device *device, uint32_t index, uint32_t size);
 /* As device_queue, with memory laid out but the device not told. */

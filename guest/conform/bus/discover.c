@@ -99,7 +99,7 @@ bool device_reset(struct device *device)
 {
 	device->touched = true;
 	device->ops->set_status(device, 0);
-	device->negotiated = 0;
+	device->negotiated = device->negotiated_high = 0;
 	return wait_until(device->ops->status(device) == 0, RESET_MS);
 }
 
@@ -118,7 +118,7 @@ void devices_reset_all(void)
 	}
 }
 
-bool device_negotiate(struct device *device, uint64_t features)
+bool device_negotiate_wide(struct device *device, uint64_t features, uint32_t high)
 {
 	if (!device_reset(device))
 		return false;
@@ -127,16 +127,31 @@ bool device_negotiate(struct device *device, uint64_t features)
 	features = (features | VERSION_1) & device_offered(device);
 	device->ops->set_features(device, 0, (uint32_t)features);
 	device->ops->set_features(device, 1, (uint32_t)(features >> 32));
+	if (high)
+		high &= device->ops->features(device, 2);
+	if (high)
+		device->ops->set_features(device, 2, high);
 	device->ops->set_status(device, STATUS_FEATURES);
 	device->negotiated = features;
+	device->negotiated_high = high;
 	return device->ops->status(device) & VIRTIO_CONFIG_S_FEATURES_OK;
+}
+
+bool device_negotiate(struct device *device, uint64_t features)
+{
+	return device_negotiate_wide(device, features, 0);
 }
 
 void device_open(struct device *device, uint64_t features)
 {
+	device_open_wide(device, features, 0);
+}
+
+void device_open_wide(struct device *device, uint64_t features, uint32_t high)
+{
 	check(device_reset(device), "%s: status is 0x%x two seconds after a reset",
 	      device_name(device), device->ops->status(device));
-	check(device_negotiate(device, features), "%s: features 0x%lx are not accepted",
+	check(device_negotiate_wide(device, features, high), "%s: features 0x%lx are not accepted",
 	      device_name(device), device->negotiated);
 	device->queue_interrupts = device->config_interrupts = 0;
 	if (!device->connected)

@@ -27,7 +27,8 @@ struct pci_bar {
 struct pci_capability {
 	uint8_t place, length, type, bar, id;
 	uint32_t offset, size, extra; /* extra: notify_off_multiplier */
-	bool usable;
+	bool inside;		      /* of a BAR, of memory or ports */
+	bool usable;		      /* of one of memory that has an address */
 };
 
 struct pci_function {
@@ -52,6 +53,8 @@ struct pci_function {
 uint32_t pci_read(const struct pci_function *function, uint32_t offset, unsigned int width);
 void pci_write(const struct pci_function *function, uint32_t offset, uint32_t value,
 	       unsigned int width);
+/* An unused address below 4 GiB for a BAR of that size; 0: firmware gave them all out, or none is left. */
+uint64_t pci_give_address(uint64_t size);
 #define PCI_COMMAND	0x04
 #define PCI_STATUS	0x06
 #define COMMAND_IO	1u

@@ -63,6 +63,11 @@ static uint64_t give_address(struct window *window, uint64_t size)
 	return at;
 }
 
+uint64_t pci_give_address(uint64_t size)
+{
+	return give_address(&machine.window32, size);
+}
+
 static void read_bars(struct pci_function *function)
 {
 	uint32_t command = pci_read(function, PCI_COMMAND, 2);
@@ -150,6 +155,8 @@ static void take_virtio(struct pci_function *function, uint8_t place)
 	};
 	if (cap->length >= 20)
 		cap->extra = pci_read(function, place + 16u, 4);
+	cap->inside = cap->bar <= 5 && cap->offset <= function->bars[cap->bar].size &&
+		      cap->size <= function->bars[cap->bar].size - cap->offset;
 	address = structure(function, cap->bar, cap->offset, cap->size);
 	cap->usable = address != 0;
 	if (!address)

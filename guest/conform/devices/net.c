@@ -14,33 +14,147 @@ static void put16(uint8_t *place, uint32_t value)
 	place[1] = (uint8_t)value;
 }
 
+static uint16_t get16(const uint8_t *place)
+{
+	return (uint16_t)(place[0] << 8 | place[1]);
+}
+
+static uint32_t get32(const uint8_t *place)
+{
+	return (uint32_t)get16(place) << 16 | get16(place + 2);
+}
+
 void net_offer(struct net *net, uint32_t index)
 {
 	struct driver_buffer buffer =
 		buffer_of(net->buffers + index * net->buffer_size, net->buffer_size);
+	struct queue *queue = net->receives[index / NET_BUFFERS];
 
-	driver_queue_add(&net->receive->ring, &buffer, 0, 1, (void *)(uintptr_t)(index + 1));
+	driver_queue_add(&queue->ring, &buffer, 0, 1, (void *)(uintptr_t)(index + 1));
+	if (index >= NET_BUFFERS)
+		queue_kick(queue);
 }
 
-void net_open(struct net *net, uint64_t features, uint32_t buffers, uint32_t size)
+/* VIRTIO 1.4, 5.1.9.3: how long the header is. */
+static uint32_t header_size(const struct device *device)
 {
-	struct device *device = device_find(VIRTIO_ID_NET, TRANSPORT_ANY);
+	if (device->negotiated_high & (NET_HIGH_OUTER_HEADER | NET_HIGH_IPSEC))
+		return 32;
+	if (device->negotiated_high & NET_HIGH_HOST_TUNNEL)
+		return 24;
+	return device->negotiated & FEATURE(NET_F_HASH_REPORT) ? 20 : NET_HEADER;
+}
 
-	*net = (struct net){.device = device, .buffer_size = size};
-	device_open(device, features | FEATURE(VIRTIO_NET_F_MAC));
-	net->receive = device_queue(device, 0, 64);
-	net->transmit = device_queue(device, 1, 64);
-	net->buffers = pages_get(NET_BUFFERS * size);
-	net->out = pages_get(PAGE_SIZE);
+/* What it has once its features are negotiated. */
+static void take_memory(struct net *net, uint32_t size)
+{
+	struct device *device = net->device;
+
+	net->buffer_size = size;
+	net->header = header_size(device);
+	net->buffers = pages_get(net->pairs * NET_BUFFERS * size);
+	net->out = pages_get(NET_OUT);
 	if (device->negotiated & FEATURE(VIRTIO_NET_F_MAC))
 		for (uint32_t i = 0; i < 6; i++)
 			net->mac[i] = (uint8_t)config_read(device, i, 1);
 	else
 		memcpy(net->mac, "\x02\x41\x56\x50\x00\x02", 6);
-	device_run(device);
-	for (uint32_t i = 0; i < buffers; i++)
-		net_offer(net, i);
+}
+
+static void set_up_pairs(struct net *net)
+{
+	for (uint32_t i = 0; i < net->pairs; i++) {
+		struct queue *transmit;
+
+		net->receives[i] = device_queue(net->device, 2 * i, 64);
+		transmit = device_queue(net->device, 2 * i + 1, 64);
+		if (i == 0)
+			net->transmit = transmit;
+	}
+	net->receive = net->receives[0];
+}
+
+static void fill_queues(struct net *net, uint32_t buffers)
+{
+	for (uint32_t pair = 0; pair < net->pairs; pair++)
+		for (uint32_t i = 0; i < buffers; i++)
+			net_offer(net, pair * NET_BUFFERS + i);
 	queue_kick(net->receive);
+}
+
+bool net_open_nth(struct net *net, unsigned int nth, uint64_t features, uint32_t high,
+		  uint32_t buffers, uint32_t size)
+{
+	*net = (struct net){.device = device_nth(VIRTIO_ID_NET, TRANSPORT_ANY, nth), .pairs = 1};
+	if (!net->device)
+		return false;
+	device_open_wide(net->device, features | FEATURE(VIRTIO_NET_F_MAC), high);
+	set_up_pairs(net);
+	take_memory(net, size);
+	device_run(net->device);
+	fill_queues(net, buffers);
+	return true;
+}
+
+void net_open(struct net *net, uint64_t features, uint32_t buffers, uint32_t size)
+{
+	net_open_nth(net, 0, features, 0, buffers, size);
+}
+
+struct queue *net_open_control(struct net *net, uint64_t features, uint32_t high, uint32_t buffers)
+{
+	const uint64_t several = FEATURE(VIRTIO_NET_F_MQ) | FEATURE(NET_F_RSS);
+	struct device *device = device_find(VIRTIO_ID_NET, TRANSPORT_ANY);
+	uint32_t pairs = 1;
+	struct queue *queue;
+
+	if (!(device_offered(device) & FEATURE(VIRTIO_NET_F_CTRL_VQ)))
+		skip("%s does not offer VIRTIO_NET_F_CTRL_VQ", device_name(device));
+	device_open_wide(
+		device, features | FEATURE(VIRTIO_NET_F_MAC) | FEATURE(VIRTIO_NET_F_CTRL_VQ), high);
+	/* VIRTIO 1.4, 5.1.2: the control queue is behind all pairs that can be. */
+	if (device->negotiated & several)
+		pairs = (uint32_t)config_read(device, 8, 2);
+	*net = (struct net){.device = device, .pairs = pairs < NET_PAIRS ? pairs : NET_PAIRS};
+	set_up_pairs(net);
+	queue = device_queue(device, 2 * pairs, 16);
+	take_memory(net, NET_BUFFER);
+	device_run(device);
+	fill_queues(net, buffers);
+	return queue;
+}
+
+uint8_t net_control_result(struct queue *queue, uint8_t class, uint8_t command, const void *data,
+			   uint32_t size, void *result, uint32_t result_size, uint32_t *written)
+{
+	static uint8_t head[2], body[1024];
+	static volatile uint8_t answer;
+	struct driver_buffer buffers[4];
+	unsigned int count = 0, readable;
+
+	head[0] = class;
+	head[1] = command;
+	memcpy(body, data, size);
+	answer = NET_NO_ANSWER;
+	buffers[count++] = buffer_of(head, sizeof(head));
+	if (size)
+		buffers[count++] = buffer_of(body, size);
+	readable = count;
+	buffers[count++] = buffer_of((void *)&answer, 1);
+	if (result_size)
+		buffers[count++] = buffer_of(result, result_size);
+	check(queue_do(queue, buffers, readable, count - readable, written, ANSWER_MS),
+	      "command %u of class %u was not used (status 0x%x)", command, class,
+	      queue->device->ops->status(queue->device));
+	return answer;
+}
+
+uint8_t net_control(struct queue *queue, uint8_t class, uint8_t command, const void *data,
+		    uint32_t size)
+{
+	uint32_t written;
+
+	return net_control_result(queue, class, command, data, size, NULL, 0, &written);
 }
 
 void net_send(struct net *net, uint32_t length, uint32_t cut)
@@ -61,9 +175,9 @@ void net_send(struct net *net, uint32_t length, uint32_t cut)
 
 static void form_head(struct net *net, const uint8_t to[6], uint32_t type)
 {
-	uint8_t *frame = net->out + NET_HEADER;
+	uint8_t *frame = net->out + net->header;
 
-	memset(net->out, 0, NET_HEADER);
+	memset(net->out, 0, net->header);
 	memcpy(frame, to, 6);
 	memcpy(frame + 6, net->mac, 6);
 	put16(frame + 12, type);
@@ -72,9 +186,9 @@ static void form_head(struct net *net, const uint8_t to[6], uint32_t type)
 uint32_t net_form_arp(struct net *net, uint8_t self, uint8_t last)
 {
 	static const uint8_t everyone[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-	uint8_t *arp = net->out + NET_HEADER + 14;
+	uint8_t *arp = net->out + net->header + 14;
 
-	memset(net->out, 0, NET_HEADER + FRAME_MIN);
+	memset(net->out, 0, net->header + FRAME_MIN);
 	form_head(net, everyone, 0x0806);
 	memcpy(arp, "\x00\x01\x08\x00\x06\x04\x00\x01", 8);
 	memcpy(arp + 8, net->mac, 6);
@@ -82,15 +196,15 @@ uint32_t net_form_arp(struct net *net, uint8_t self, uint8_t last)
 	arp[17] = self;
 	memcpy(arp + 24, "\x0a\x00\x02", 3);
 	arp[27] = last;
-	return NET_HEADER + FRAME_MIN;
+	return net->header + FRAME_MIN;
 }
 
-static uint16_t internet_sum(const uint8_t *data, uint32_t size)
+uint16_t net_sum(const uint8_t *data, uint32_t size, uint32_t start)
 {
-	uint32_t sum = 0;
+	uint32_t sum = start;
 
 	for (uint32_t i = 0; i + 1 < size; i += 2)
-		sum += (uint32_t)data[i] << 8 | data[i + 1];
+		sum += get16(data + i);
 	if (size & 1)
 		sum += (uint32_t)data[size - 1] << 8;
 	while (sum >> 16)
@@ -98,58 +212,147 @@ static uint16_t internet_sum(const uint8_t *data, uint32_t size)
 	return (uint16_t)~sum;
 }
 
-uint32_t net_form_echo(struct net *net, const uint8_t gateway[6], uint16_t sequence, uint32_t size)
+uint32_t net_pseudo_sum(const uint8_t *ip, uint32_t size)
 {
-	uint8_t *ip = net->out + NET_HEADER + 14, *icmp = ip + 20;
+	uint32_t sum = ip[9] + size;
+
+	for (int i = 12; i < 20; i += 2)
+		sum += get16(ip + i);
+	return sum;
+}
+
+static uint8_t *form_ip(struct net *net, const uint8_t gateway[6], uint8_t protocol, uint32_t size)
+{
+	uint8_t *ip = net->out + net->header + 14;
 
 	form_head(net, gateway, 0x0800);
-	memset(ip, 0, 28);
+	memset(ip, 0, 40);
 	ip[0] = 0x45;
-	put16(ip + 2, 28 + size);
+	put16(ip + 2, 20 + size);
 	ip[8] = 64;
-	ip[9] = 1;
+	ip[9] = protocol;
 	memcpy(ip + 12, "\x0a\x00\x02\x0f\x0a\x00\x02\x02", 8);
-	put16(ip + 10, internet_sum(ip, 20));
+	put16(ip + 10, net_sum(ip, 20, 0));
+	return ip + 20;
+}
+
+uint32_t net_form_echo(struct net *net, const uint8_t gateway[6], uint16_t sequence, uint32_t size)
+{
+	uint8_t *icmp = form_ip(net, gateway, 1, 8 + size);
+
 	icmp[0] = 8;
 	put16(icmp + 4, 0x4156);
 	put16(icmp + 6, sequence);
 	for (uint32_t i = 0; i < size; i++)
 		icmp[8 + i] = (uint8_t)(i * 7 + sequence);
-	put16(icmp + 2, internet_sum(icmp, 8 + size));
-	return NET_HEADER + 14 + 28 + size;
+	put16(icmp + 2, net_sum(icmp, 8 + size, 0));
+	return net->header + 14 + 28 + size;
+}
+
+uint32_t net_form_tcp(struct net *net, const uint8_t gateway[6], uint16_t port, uint32_t sequence,
+		      uint32_t size)
+{
+	uint8_t *tcp = form_ip(net, gateway, 6, 20 + size);
+
+	memset(tcp, 0, 20);
+	put16(tcp, port);
+	put16(tcp + 2, 9); /* discard */
+	put16(tcp + 4, sequence >> 16);
+	put16(tcp + 6, sequence);
+	tcp[12] = 5 << 4;
+	tcp[13] = 8; /* push, and neither SYN nor ACK */
+	put16(tcp + 14, 1024);
+	for (uint32_t i = 0; i < size; i++)
+		tcp[20 + i] = (uint8_t)(i * 5 + sequence);
+	put16(tcp + 16, net_sum(tcp, 20 + size, net_pseudo_sum(tcp - 20, 20 + size)));
+	return net->header + 14 + 40 + size;
+}
+
+static struct queue *used_queue(const struct net *net)
+{
+	for (uint32_t i = 0; i < net->pairs; i++)
+		if (driver_queue_has_used(&net->receives[i]->ring))
+			return net->receives[i];
+	return NULL;
 }
 
 bool net_wait(struct net *net, struct net_frame *frame, uint32_t *index, unsigned int ms)
 {
 	uint32_t written = 0;
-	void *token = queue_wait(net->receive, &written, ms);
+	struct queue *queue = NULL;
+	void *token;
 
+	if (!wait_until((queue = used_queue(net)) != NULL, ms))
+		return false;
+	token = queue_wait(queue, &written, ms);
 	if (!token)
 		return false;
 	*index = (uint32_t)(uintptr_t)token - 1;
 	frame->data = net->buffers + *index * net->buffer_size;
 	frame->length = written;
+	frame->pair = *index / NET_BUFFERS;
 	return true;
 }
 
-bool net_wait_arp(struct net *net, uint8_t self, uint8_t gateway[6], struct net_frame *frame,
-		  unsigned int ms)
+/* What a frame is compared with. */
+struct wanted {
+	uint32_t protocol; /* of IPv4; 0: ARP */
+	uint32_t number;
+};
+
+static bool is_wanted(const struct net *net, const struct net_frame *frame, struct wanted wanted)
+{
+	const uint8_t *ether = frame->data + net->header, *ip = ether + 14, *payload = ip + 20;
+
+	if (wanted.protocol == 0)
+		return frame->length >= net->header + 42 && get16(ether + 12) == 0x0806 &&
+		       ip[7] == 2 && ip[27] == wanted.number;
+	if (frame->length < net->header + 42 || get16(ether + 12) != 0x0800 || ip[0] != 0x45 ||
+	    ip[9] != wanted.protocol)
+		return false;
+	if (wanted.protocol == 1)
+		return payload[0] == 0 && get16(payload + 6) == wanted.number;
+	return frame->length >= net->header + 54 && get16(payload + 2) == wanted.number &&
+	       payload[13] & 4;
+}
+
+static bool wait_for(struct net *net, struct wanted wanted, struct net_frame *frame,
+		     unsigned int ms)
 {
 	uint32_t index;
 
 	for (int i = 0; i < 1000 && net_wait(net, frame, &index, ms); i++) {
-		const uint8_t *arp = frame->data + NET_HEADER + 14;
-		bool ours = frame->length >= NET_HEADER + 42 && arp[-2] == 8 && arp[-1] == 6 &&
-			    arp[7] == 2 && arp[27] == self;
+		bool ours = is_wanted(net, frame, wanted);
 
-		if (ours)
-			memcpy(gateway, arp + 8, 6);
 		net_offer(net, index);
 		queue_kick(net->receive);
 		if (ours)
 			return true;
 	}
 	return false;
+}
+
+bool net_wait_arp(struct net *net, uint8_t self, uint8_t gateway[6], struct net_frame *frame,
+		  unsigned int ms)
+{
+	if (!wait_for(net, (struct wanted){0, self}, frame, ms))
+		return false;
+	memcpy(gateway, frame->data + net->header + 14 + 8, 6);
+	return true;
+}
+
+bool net_wait_echo(struct net *net, uint16_t sequence, struct net_frame *frame, unsigned int ms)
+{
+	return wait_for(net, (struct wanted){1, sequence}, frame, ms);
+}
+
+bool net_wait_reset(struct net *net, uint16_t port, uint32_t *acknowledged, struct net_frame *frame,
+		    unsigned int ms)
+{
+	if (!wait_for(net, (struct wanted){6, port}, frame, ms))
+		return false;
+	*acknowledged = get32(frame->data + net->header + 14 + 20 + 8);
+	return true;
 }
 
 void net_find_gateway(struct net *net, uint8_t gateway[6])

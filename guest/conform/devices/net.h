@@ -9,26 +9,59 @@
 
 #define NET_HEADER  12u
 #define FRAME_MIN   60u
-#define NET_BUFFERS 16u
+#define NET_BUFFERS 16u /* for each receive queue */
 #define NET_BUFFER  2048u
+#define NET_PAIRS   4u /* at most, that are set up */
+
+/* Features and values that the headers of the kernel may lack (VIRTIO 1.4, 5.1.3, 5.1.9). */
+#define NET_F_STATISTICS       UINT64_C(50)
+#define NET_F_HASH_TUNNEL      UINT64_C(51)
+#define NET_F_QUEUE_COALESCING UINT64_C(52)
+#define NET_F_COALESCING       UINT64_C(53)
+#define NET_F_HOST_USO	       UINT64_C(56)
+#define NET_F_HASH_REPORT      UINT64_C(57)
+#define NET_F_GUEST_HDRLEN     UINT64_C(59)
+#define NET_F_RSS	       UINT64_C(60)
+#define NET_F_RSC_EXT	       UINT64_C(61)
+#define NET_FLAG_RSC_INFO      4
+#define NET_FLAG_TUNNEL_CSUM   8
+#define NET_FLAGS_SECURITY     0x70
+#define NET_GSO_UDP_L4	       5
+#define NET_GSO_TUNNELS	       0x60
+#define NET_NO_ANSWER	       0xee
+
+/* Bits of the third word of features. */
+#define NET_HIGH_RSS_CONTEXT  (1u << 0)
+#define NET_HIGH_HOST_TUNNEL  (1u << 3)
+#define NET_HIGH_OUTER_HEADER (1u << 5)
+#define NET_HIGH_IPSEC	      (1u << 6)
 
 struct net {
 	struct device *device;
-	struct queue *receive, *transmit;
-	uint8_t *buffers; /* NET_BUFFERS of buffer_size bytes each */
+	struct queue *receive, *transmit; /* of the first pair */
+	struct queue *receives[NET_PAIRS];
+	uint32_t pairs;
+	uint32_t header;  /* bytes before a frame */
+	uint8_t *buffers; /* NET_BUFFERS of buffer_size bytes each, for each pair */
 	uint32_t buffer_size;
 	uint8_t mac[6];
 	uint8_t *out; /* place for a frame to be sent, with its header */
 };
 
+#define NET_OUT 65536u
+
 /* A frame that came. */
 struct net_frame {
 	uint8_t *data;	 /* header, then frame */
 	uint32_t length; /* of both, as the device told */
+	uint32_t pair;
 };
 
-/* Opens it; with @buffers receive buffers of @size bytes. */
+/* Opens the first one; with @buffers receive buffers of @size bytes. */
 void net_open(struct net *net, uint64_t features, uint32_t buffers, uint32_t size);
+/* The same with the device @nth and bits of the third word of features; false: no such device. */
+bool net_open_nth(struct net *net, unsigned int nth, uint64_t features, uint32_t high,
+		  uint32_t buffers, uint32_t size);
 void net_offer(struct net *net, uint32_t index);
 /* Sends out[0 .. length), cut into pieces of @cut bytes (0: whole); waits until it was used. */
 void net_send(struct net *net, uint32_t length, uint32_t cut);
@@ -36,12 +69,39 @@ void net_send(struct net *net, uint32_t length, uint32_t cut);
 uint32_t net_form_arp(struct net *net, uint8_t self, uint8_t last);
 /* Forms an echo request with @size bytes of data to the gateway, whose MAC is @gateway. */
 uint32_t net_form_echo(struct net *net, const uint8_t gateway[6], uint16_t sequence, uint32_t size);
+/*
+ * Forms a segment of TCP with @size bytes from @port to a port of the gateway that nobody listens at,
+ * of no connection: who gets it, and finds its checksum right, answers with a reset that acknowledges
+ * @sequence + @size (RFC 9293, 3.10.7.1).
+ */
+uint32_t net_form_tcp(struct net *net, const uint8_t gateway[6], uint16_t port, uint32_t sequence,
+		      uint32_t size);
 /* Waits for a frame that came, gives its buffer's number in *token. False: none. */
 bool net_wait(struct net *net, struct net_frame *frame, uint32_t *index, unsigned int ms);
 /* Waits for the answer to the question of @self, giving buffers back. */
 bool net_wait_arp(struct net *net, uint8_t self, uint8_t gateway[6], struct net_frame *frame,
 		  unsigned int ms);
+/* The same for the answer to an echo request, and for a reset to @port: *acknowledged is its number. */
+bool net_wait_echo(struct net *net, uint16_t sequence, struct net_frame *frame, unsigned int ms);
+bool net_wait_reset(struct net *net, uint16_t port, uint32_t *acknowledged, struct net_frame *frame,
+		    unsigned int ms);
 /* Asks until the gateway answers; skips when nobody does. */
 void net_find_gateway(struct net *net, uint8_t gateway[6]);
+/* The checksum of the internet over @size bytes, beginning with the sum @start. */
+uint16_t net_sum(const uint8_t *data, uint32_t size, uint32_t start);
+/* The sum over the pseudo header of the IPv4 packet @ip and its payload of @size bytes. */
+uint32_t net_pseudo_sum(const uint8_t *ip, uint32_t size);
+
+/*
+ * Opens it with a control queue, which is returned, and with as many pairs as it has and we take where
+ * VIRTIO_NET_F_MQ or RSS is negotiated; skips where it has none.
+ */
+struct queue *net_open_control(struct net *net, uint64_t features, uint32_t high, uint32_t buffers);
+/* One command with at most 1024 bytes of data; its answer, or NET_NO_ANSWER. */
+uint8_t net_control(struct queue *queue, uint8_t class, uint8_t command, const void *data,
+		    uint32_t size);
+/* The same, with a result of at most @result_size bytes behind the answer; *written counts both. */
+uint8_t net_control_result(struct queue *queue, uint8_t class, uint8_t command, const void *data,
+			   uint32_t size, void *result, uint32_t result_size, uint32_t *written);
 
 #endif

@@ -3,6 +3,8 @@
 #include "arch/image.h"
 #include "bus/bus.h"
 #include "machine.h"
+#include "picture.h"
+#include "reboot.h"
 #include "report.h"
 #include "test.h"
 
@@ -167,21 +169,9 @@ TEST(boot_arm64_gic_sysregs, "AVP-BOOT-014", .profile = "arm64")
 }
 #endif
 
-static uint32_t sum_of(const uint8_t *start, const uint8_t *end)
-{
-	uint32_t sum = UINT32_MAX;
-
-	for (const uint8_t *byte = start; byte < end; byte++) {
-		sum ^= *byte;
-		for (int bit = 0; bit < 8; bit++)
-			sum = sum >> 1 ^ (sum & 1 ? 0xedb88320 : 0);
-	}
-	return ~sum;
-}
-
 TEST(boot_image_intact, "AVP-BOOT-015")
 {
-	uint32_t sum = sum_of(image_start, image_checked_end);
+	uint32_t sum = text_sum(0, image_start, (size_t)(image_checked_end - image_start));
 
 	check(sum == image_sum[0], "code and constants have the sum 0x%x, not 0x%x", sum,
 	      image_sum[0]);
@@ -233,6 +223,17 @@ TEST(boot_devices_quiet, "AVP-BOOT-020")
 		      devices[i].first_status);
 	check(interrupts_unexpected == 0, "%lu interrupts came that nobody had asked for",
 	      interrupts_unexpected);
+}
+
+TEST(boot_repeat, "AVP-BOOT-021", .limit_ms = 60000)
+{
+	static struct picture before, now;
+
+	picture_take(&now);
+	if (!reboot_resume(&before, sizeof(before)))
+		reboot_now(&now, sizeof(now));
+	picture_check_start(&before, &now);
+	picture_check_devices(&before, &now);
 }
 
 TEST(boot_early_output, "AVP-BOOT-022", .limit_ms = 600000)

@@ -7,7 +7,6 @@
 #include "tests/rings.h"
 
 #define CONSOLE	  .device = VIRTIO_ID_CONSOLE
-#define MULTIPORT FEATURE(VIRTIO_CONSOLE_F_MULTIPORT)
 #define EMERGENCY FEATURE(VIRTIO_CONSOLE_F_EMERG_WRITE)
 
 static struct queue *open_console(uint64_t features)
@@ -96,116 +95,116 @@ TEST(con_size, "AVP-CON-008", CONSOLE)
 	      "columns or rows change from read to read");
 }
 
-/* Control messages: the queues are 2 (from the device) and 3 (to it). */
-struct control {
-	struct queue *from, *to;
-	struct virtio_console_control *in;
+/* Receive buffers of a size that is no divisor of anything. */
+#define INPUT_BUFFERS 16u
+#define INPUT_SIZE    61u
+
+struct input {
+	struct queue *receive, *transmit;
+	uint8_t *buffers, *text;
+	uint8_t pending[INPUT_SIZE]; /* of the last buffer, what was not looked at */
+	uint32_t pending_count, pending_at;
 };
 
-#define MESSAGE_SIZE 128
+static void offer_input(struct input *input, uintptr_t index)
+{
+	struct driver_buffer buffer = buffer_of(input->buffers + index * INPUT_SIZE, INPUT_SIZE);
 
-static void open_ports(struct control *control)
+	driver_queue_add(&input->receive->ring, &buffer, 0, 1, (void *)(index + 1));
+	queue_kick(input->receive);
+}
+
+/* The next byte that comes from the host; false: none within the time. */
+static bool get_byte(struct input *input, uint8_t *byte, unsigned int ms)
+{
+	while (input->pending_at == input->pending_count) {
+		uint32_t written = 0;
+		void *token = queue_wait(input->receive, &written, ms);
+		uintptr_t index = (uintptr_t)token - 1;
+
+		if (!token)
+			return false;
+		check(written > 0 && written <= INPUT_SIZE,
+		      "a receive buffer of %u bytes was used with the length %u", INPUT_SIZE,
+		      written);
+		memcpy(input->pending, input->buffers + index * INPUT_SIZE, written);
+		input->pending_count = written;
+		input->pending_at = 0;
+		offer_input(input, index);
+	}
+	*byte = input->pending[input->pending_at++];
+	return true;
+}
+
+static void fill_text(uint8_t *text, uint32_t size, uint32_t seed)
+{
+	for (uint32_t i = 0; i < size; i++)
+		text[i] = (uint8_t)('a' + (i * 7 + i / 26 + seed) % 26);
+}
+
+/* Opens it with an ear for what comes back; skips where nothing does. */
+static void open_echo(struct input *input, uint64_t features)
 {
 	struct device *device = device_find(VIRTIO_ID_CONSOLE, TRANSPORT_ANY);
+	uint8_t byte;
 
-	device_open(device, MULTIPORT);
-	if (!(device->negotiated & MULTIPORT))
-		skip("%s does not offer VIRTIO_CONSOLE_F_MULTIPORT", device_name(device));
-	device_queue(device, 0, 16);
-	device_queue(device, 1, 16);
-	control->from = device_queue(device, 2, 32);
-	control->to = device_queue(device, 3, 32);
-	control->in = pages_get(32 * MESSAGE_SIZE);
+	*input = (struct input){.buffers = pages_get(INPUT_BUFFERS * INPUT_SIZE),
+				.text = pages_get(2 * PAGE_SIZE)};
+	device_open(device, features);
+	input->receive = device_queue(device, 0, 32);
+	input->transmit = device_queue(device, 1, 64);
 	device_run(device);
-	for (uintptr_t i = 0; i < 16 && i < control->from->size; i++) {
-		struct driver_buffer buffer =
-			buffer_of((uint8_t *)control->in + i * MESSAGE_SIZE, MESSAGE_SIZE);
-
-		driver_queue_add(&control->from->ring, &buffer, 0, 1, (void *)(i + 1));
+	for (uintptr_t i = 0; i < INPUT_BUFFERS; i++)
+		offer_input(input, i);
+	/* What other tests have sent comes first. */
+	while (get_byte(input, &byte, 50))
+		;
+	fill_text(input->text, 8, 0);
+	write_text(input->transmit, input->text, 8);
+	for (uint32_t i = 0; i < 8; i++) {
+		if (!get_byte(input, &byte, 500))
+			skip("the host's side of %s does not send back what it gets",
+			     device_name(device));
+		check(byte == input->text[i], "byte %u came back as 0x%x, not 0x%x", i, byte,
+		      input->text[i]);
 	}
-	queue_kick(control->from);
 }
 
-static void send_message(struct control *control, uint32_t id, uint16_t event, uint16_t value,
-			 uint32_t size)
+TEST(con_read, "AVP-CON-002", CONSOLE, .limit_ms = 30000)
 {
-	static struct virtio_console_control message[2];
-	struct driver_buffer buffer = buffer_of(message, size);
+	static const uint32_t sizes[] = {1, 2, 60, 61, 62, 500, 5000};
+	struct input input;
+	uint8_t byte;
 
-	message[0] = (struct virtio_console_control){id, event, value};
-	check(queue_do(control->to, &buffer, 1, 0, NULL, ANSWER_MS),
-	      "a control message of %u bytes was not taken", size);
-}
-
-static struct virtio_console_control *get_message(struct control *control, uint32_t *size,
-						  unsigned int ms)
-{
-	void *token = queue_wait(control->from, size, ms);
-
-	return token ? (struct virtio_console_control *)((uint8_t *)control->in +
-							 ((uintptr_t)token - 1) * MESSAGE_SIZE) :
-		       NULL;
-}
-
-TEST(con_ports_added, "AVP-CON-009", CONSOLE)
-{
-	struct control control;
-	struct virtio_console_control *message;
-	uint32_t size, limit, seen = 0;
-
-	open_ports(&control);
-	limit = (uint32_t)config_read(control.to->device, 4, 4);
-	send_message(&control, 0, VIRTIO_CONSOLE_DEVICE_READY, 1, 8);
-	while ((message = get_message(&control, &size, 500)) != NULL) {
-		if (message->event != VIRTIO_CONSOLE_PORT_ADD)
-			continue;
-		check(message->id < limit, "port %u of at most %u", message->id, limit);
-		check(message->id >= 32 || !(seen & 1u << message->id), "port %u is added twice",
-		      message->id);
-		if (message->id < 32)
-			seen |= 1u << message->id;
+	open_echo(&input, 0);
+	for (unsigned int s = 0; s < 7; s++) {
+		fill_text(input.text, sizes[s], s);
+		write_text(input.transmit, input.text, sizes[s]);
+		for (uint32_t i = 0; i < sizes[s]; i++) {
+			check(get_byte(&input, &byte, ANSWER_MS), "%u of %u bytes came", i,
+			      sizes[s]);
+			check(byte == input.text[i], "byte %u of %u is 0x%x, not 0x%x", i, sizes[s],
+			      byte, input.text[i]);
+		}
+		check(!get_byte(&input, &byte, 20), "a byte came that was not sent: 0x%x", byte);
 	}
-	check(seen, "no port was added after DEVICE_READY");
 }
 
-TEST(con_ports_control, "AVP-CON-011", CONSOLE)
+TEST(con_emergency_shown, "AVP-CON-007", CONSOLE)
 {
-	struct control control;
-	struct virtio_console_control *message;
-	uint32_t size, port = UINT32_MAX;
-	bool answered = false;
+	struct input input;
+	uint8_t byte;
 
-	open_ports(&control);
-	send_message(&control, 0, VIRTIO_CONSOLE_DEVICE_READY, 1, 8);
-	while ((message = get_message(&control, &size, 500)) != NULL) {
-		check(size >= 8 && size <= MESSAGE_SIZE, "a message of %u bytes", size);
-		if (message->event == VIRTIO_CONSOLE_PORT_ADD)
-			port = message->id;
+	if (!(device_offered(device_find(VIRTIO_ID_CONSOLE, TRANSPORT_ANY)) & EMERGENCY))
+		skip("the first console does not offer VIRTIO_CONSOLE_F_EMERG_WRITE");
+	open_echo(&input, EMERGENCY);
+	for (uint32_t i = 0; i < 5; i++) {
+		config_write(input.receive->device, 8, 0x41424300 | ('A' + i), 4);
+		check(get_byte(&input, &byte, 500),
+		      "SHOULD: what is written to emerg_wr does not reach the host");
+		check(byte == 'A' + i, "SHOULD: 0x%x was written to emerg_wr, 0x%x came", 'A' + i,
+		      byte);
 	}
-	check(port != UINT32_MAX, "no port was added after DEVICE_READY");
-	send_message(&control, port, VIRTIO_CONSOLE_PORT_READY, 1, 8);
-	while ((message = get_message(&control, &size, 500)) != NULL)
-		answered |= message->id == port && (message->event == VIRTIO_CONSOLE_CONSOLE_PORT ||
-						    message->event == VIRTIO_CONSOLE_PORT_NAME ||
-						    message->event == VIRTIO_CONSOLE_PORT_OPEN);
-	check(answered, "nothing is said of port %u after PORT_READY", port);
-}
-
-TEST(con_control_hostile, "AVP-CON-013", CONSOLE, .limit_ms = 15000)
-{
-	struct control control;
-	struct vehicle vehicle;
-
-	open_ports(&control);
-	send_message(&control, 0, VIRTIO_CONSOLE_DEVICE_READY, 1, 1);
-	send_message(&control, 0, VIRTIO_CONSOLE_DEVICE_READY, 1, 7);
-	send_message(&control, 5000, VIRTIO_CONSOLE_PORT_READY, 1, 8);
-	send_message(&control, UINT32_MAX, VIRTIO_CONSOLE_PORT_OPEN, 1, 8);
-	send_message(&control, 0, 999, 1, 8);
-	send_message(&control, 0, VIRTIO_CONSOLE_PORT_REMOVE, 1, 8);
-	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, SPLIT, &vehicle); n++)
-		if (vehicle.device == control.to->device)
-			vehicle_heal(&vehicle, "after hostile control messages");
 }
 
 static bool craft_wrong(struct vehicle *vehicle, struct queue *queue, unsigned int variant)

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Chapter cpu: processors on and off, exceptions, registers over exits. */
 #include "bus/bus.h"
+#include "devices/vehicle.h"
 #include "pages.h"
+#include "reboot.h"
 #include "report.h"
 #include "test.h"
 
@@ -11,7 +13,8 @@
 #include "arch/arm64/arm64.h"
 #endif
 
-#define SECOND_MS 1000
+#define SECOND_MS  1000
+#define WORK_TURNS 10000
 
 static volatile uint64_t arrived[CPUS_MAX], identities[CPUS_MAX];
 
@@ -357,6 +360,162 @@ TEST(cpu_spin_progress, "AVP-CPU-026", .cpus = 2, .limit_ms = 30000)
 	stop = true;
 }
 
+/* Work that takes some instructions, whatever the processor. */
+static void work(void)
+{
+	for (volatile uint32_t i = 0; i < WORK_TURNS; i++)
+		;
+}
+
+#ifdef __x86_64__
+#define PERFORMANCE_LEAF   10
+#define MSR_COUNTER	   0xc1
+#define MSR_EVENT	   0x186
+#define MSR_GLOBAL_CONTROL 0x38f
+#define AMD_EXTENDED	   (1u << 23)
+#define MSR_AMD_EVENT	   0xc0010200
+#define MSR_AMD_COUNTER	   0xc0010201
+#define COUNT_INSTRUCTIONS (UINT64_C(0xc0) | 1 << 16 | 1 << 17 | 1 << 22)
+
+static uint64_t count_instructions(void)
+{
+	struct cpuid leaf = {0};
+	uint32_t event = MSR_EVENT, result = MSR_COUNTER;
+	uint64_t before;
+
+	if (x86_cpuid(0, 0).eax >= PERFORMANCE_LEAF)
+		leaf = x86_cpuid(PERFORMANCE_LEAF, 0);
+	if ((leaf.eax & 0xff) == 0 || leaf.ebx & 2) {
+		if (x86_cpuid(0x80000000, 0).eax < 0x80000001 ||
+		    !(x86_cpuid(0x80000001, 0).ecx & AMD_EXTENDED))
+			skip("CPUID reports no counters");
+		event = MSR_AMD_EVENT;
+		result = MSR_AMD_COUNTER;
+	} else if ((leaf.eax & 0xff) >= 2) {
+		x86_write_msr(MSR_GLOBAL_CONTROL, 1);
+	}
+	x86_write_msr(result, 0);
+	x86_write_msr(event, COUNT_INSTRUCTIONS);
+	before = x86_read_msr(result);
+	work();
+	before = x86_read_msr(result) - before;
+	x86_write_msr(event, 0);
+	return before;
+}
+#else
+#define COUNT_CYCLES (UINT64_C(1) << 31)
+
+/* Of cycles, of which each instruction takes some. */
+static uint64_t count_instructions(void)
+{
+	uint64_t version = read_register(id_aa64dfr0_el1) >> 8 & 0xf, before;
+
+	if (version == 0 || version == 0xf)
+		skip("ID_AA64DFR0_EL1 reports no counters");
+	write_register(pmccfiltr_el0, 0);
+	write_register(pmcntenset_el0, COUNT_CYCLES);
+	write_register(pmcr_el0, read_register(pmcr_el0) | 0x45); /* long, reset, enabled */
+	__asm__ volatile("isb" ::: "memory");
+	before = read_register(pmccntr_el0);
+	work();
+	__asm__ volatile("isb" ::: "memory");
+	before = read_register(pmccntr_el0) - before;
+	write_register(pmcr_el0, read_register(pmcr_el0) & ~UINT64_C(1));
+	return before;
+}
+#endif
+
+TEST(cpu_performance_counters, "AVP-CPU-027", .limit_ms = 20000)
+{
+	for (int i = 0; i < 10; i++)
+		check(count_instructions() > 0, "a counter stands still");
+}
+
+static volatile uint64_t marks;
+
+/* A function of its own, at whose first instruction the breakpoint is. */
+static __attribute__((noinline, noipa)) void leave_mark(void *argument)
+{
+	(void)argument;
+	__atomic_add_fetch(&marks, 1, __ATOMIC_SEQ_CST);
+}
+
+#ifdef __x86_64__
+#define BREAKPOINT_KIND 1 /* #DB */
+#define BREAKPOINT_ON	0x401
+#define BREAKPOINT_OFF	0x400
+
+static void set_breakpoint(uint64_t address, bool on)
+{
+	__asm__ volatile("mov %0, %%dr0\n mov %1, %%dr6\n mov %2, %%dr7"
+			 :
+			 : "r"(address), "r"(UINT64_C(0)),
+			   "r"(on ? UINT64_C(BREAKPOINT_ON) : UINT64_C(BREAKPOINT_OFF)));
+}
+
+static bool breakpoint_kept(uint64_t address)
+{
+	uint64_t place, control;
+
+	__asm__ volatile("mov %%dr0, %0\n mov %%dr7, %1" : "=r"(place), "=r"(control));
+	return place == address && control == BREAKPOINT_ON;
+}
+#else
+#define BREAKPOINT_KIND 0x31  /* from the same exception level */
+#define BREAKPOINT_ON	0x1e3 /* four bytes, at EL1 */
+#define MONITOR_DEBUG	(UINT64_C(1) << 15)
+#define KERNEL_DEBUG	(UINT64_C(1) << 13)
+
+static void set_breakpoint(uint64_t address, bool on)
+{
+	write_register(oslar_el1, 0);
+	write_register(dbgbvr0_el1, address);
+	write_register(dbgbcr0_el1, on ? BREAKPOINT_ON : 0);
+	write_register(mdscr_el1, on ? MONITOR_DEBUG | KERNEL_DEBUG : 0);
+	if (on)
+		__asm__ volatile("isb; msr daifclr, 8" ::: "memory");
+	else
+		__asm__ volatile("isb; msr daifset, 8" ::: "memory");
+}
+
+static bool breakpoint_kept(uint64_t address)
+{
+	return read_register(dbgbvr0_el1) == address && read_register(dbgbcr0_el1) == BREAKPOINT_ON;
+}
+#endif
+
+TEST(cpu_debug, "AVP-CPU-028", .limit_ms = 20000)
+{
+	uint64_t address = (uint64_t)leave_mark;
+	bool stopped = false, kept = false;
+	struct fault fault = {0};
+
+	marks = 0;
+	for (int i = 0; i < 50; i++) {
+		set_breakpoint(address, true);
+		for (int exits = 0; exits < 20; exits++)
+			make_exit();
+		kept = breakpoint_kept(address);
+		stopped = fault_catch(leave_mark, NULL, &fault);
+		set_breakpoint(address, false);
+		check(kept, "the breakpoint's registers changed over an exit, the %dth time",
+		      i + 1);
+		check(stopped, "the breakpoint does not stop, the %dth time", i + 1);
+		check(fault.kind == BREAKPOINT_KIND && fault.place == address,
+		      "it raises 0x%lx at 0x%lx", fault.kind, fault.place);
+	}
+	check(marks == 0, "the instruction at the breakpoint was executed");
+	/* Where it was not set nothing stops: an exception there would be noted as a failure. */
+	for (unsigned int i = 1; i < machine.cpu_count; i++) {
+		set_breakpoint(address, true);
+		marks = 0;
+		start(i, leave_mark, NULL);
+		stopped = !wait_until(marks == 1, SECOND_MS);
+		set_breakpoint(address, false);
+		check(!stopped, "processor %u was stopped by the first one's breakpoint", i);
+	}
+}
+
 TEST(cpu_exit_cost, "AVP-CPU-030", .limit_ms = 20000)
 {
 	static struct distribution distribution;
@@ -586,4 +745,72 @@ TEST(cpu_triple_fault, "AVP-CPU-029")
 	__asm__ volatile("isb; brk #0");
 #endif
 	fail("the guest went on");
+}
+
+/* A processor that takes an exception in the handler of that exception, for ever. */
+#ifdef __x86_64__
+static void loop_in_exceptions(void *argument)
+{
+	static struct {
+		uint32_t reserved;
+		uint64_t stacks[3], reserved2, other_stacks[7];
+		uint8_t rest[12];
+	} __attribute__((packed)) task;
+	static uint64_t descriptors[6], gates[32][2];
+	static uint8_t stack[512] __attribute__((aligned(16)));
+	struct {
+		uint16_t limit;
+		uint64_t base;
+	} __attribute__((packed)) table = {sizeof(descriptors) - 1, (uint64_t)descriptors},
+				  vectors = {sizeof(gates) - 1, (uint64_t)gates};
+	extern const uint64_t gdt[4];
+	uint64_t base = (uint64_t)&task, handler;
+
+	(void)argument;
+	for (unsigned int i = 0; i < 4; i++)
+		descriptors[i] = gdt[i];
+	descriptors[4] = (sizeof(task) - 1) | (base & 0xffffff) << 16 | UINT64_C(0x89) << 40 |
+			 (base >> 24 & 0xff) << 56;
+	descriptors[5] = base >> 32;
+	/* On a stack that begins anew each time, so that it never ends. */
+	task.other_stacks[0] = (uint64_t)(stack + sizeof(stack));
+	__asm__ volatile("lea 1f(%%rip), %0\n jmp 2f\n1: ud2\n2:" : "=r"(handler));
+	gates[6][0] = (handler & 0xffff) | 0x18 << 16 | UINT64_C(0x8e01) << 32 |
+		      (handler >> 16 & 0xffff) << 48;
+	gates[6][1] = handler >> 32;
+	__asm__ volatile("lgdt %0\n ltr %w1\n lidt %2"
+			 :
+			 : "m"(table), "r"(0x20), "m"(vectors)
+			 : "memory");
+	marks = 1;
+	__asm__ volatile("ud2");
+}
+#else
+static void loop_in_exceptions(void *argument)
+{
+	(void)argument;
+	write_register(vbar_el1, UNMAPPED);
+	__asm__ volatile("isb" ::: "memory");
+	marks = 1;
+	__asm__ volatile("brk #0");
+}
+#endif
+
+TEST(cpu_exception_loop, "AVP-CPU-029", .cpus = 2, .limit_ms = 60000)
+{
+	struct vehicle vehicle;
+	uint32_t nothing = 0;
+
+	/* It cannot be had back but by a reset, which must work all the same. */
+	if (reboot_resume(&nothing, sizeof(nothing)))
+		return;
+	reboot_keep(&nothing, sizeof(nothing));
+	marks = 0;
+	start(1, loop_in_exceptions, NULL);
+	check(wait_until(marks == 1, SECOND_MS), "processor 1 does not arrive");
+	for (int i = 0; i < 20; i++)
+		sleep_ms(10);
+	for (unsigned int n = 0; n < 16 && vehicle_get(n, TRANSPORT_ANY, 0, &vehicle); n++)
+		vehicle_heal(&vehicle, "while a processor loops in exceptions");
+	reboot_reset();
 }

@@ -3,6 +3,8 @@
 #include "bus/pci.h"
 #include "bus/virtio_mmio.h"
 #include "console.h"
+#include "picture.h"
+#include "reboot.h"
 #include "test.h"
 
 #ifdef __x86_64__
@@ -170,6 +172,18 @@ TEST(disc_complete, "AVP-DISC-014")
 	}
 }
 
+TEST(disc_stable, "AVP-DISC-015", .limit_ms = 60000)
+{
+	static struct picture before, now;
+
+	if (device_count == 0)
+		skip("no virtio device");
+	picture_take(&now);
+	if (!reboot_resume(&before, sizeof(before)))
+		reboot_now(&now, sizeof(now));
+	picture_check_devices(&before, &now);
+}
+
 TEST(disc_console, "AVP-DISC-016")
 {
 	char word[32];
@@ -200,6 +214,21 @@ TEST(disc_base_devices, "AVP-DISC-017")
 	for (unsigned int i = 0; i < 4; i++)
 		if (!device_find(rows[i].id, TRANSPORT_ANY))
 			skip("no %s device: was the machine configured with one?", rows[i].name);
+}
+
+#define CAPACITY  16
+#define PCI_SLOTS 32
+
+TEST(disc_capacity, "AVP-DISC-018")
+{
+	unsigned int places = machine.slot_count;
+
+	/* Each slot of the first bus may have a device. */
+	if (machine.ecam || device_find(0, TRANSPORT_PCI))
+		places += PCI_SLOTS;
+	if (places < CAPACITY && places == device_count)
+		skip("only devices that are there are described: start the guest with sixteen");
+	check(places >= CAPACITY, "SHOULD: there are places for %u devices", places);
 }
 
 TEST(disc_contract_version, "AVP-DISC-019")

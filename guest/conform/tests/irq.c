@@ -203,6 +203,101 @@ TEST(irq_affinity, "AVP-IRQ-006", .transport = TRANSPORT_MMIO, .cpus = 2, .limit
 	stop = true;
 }
 
+static volatile unsigned int order[2], orders;
+
+static void note_order(void *context)
+{
+	if (orders < 2)
+		order[orders] = (unsigned int)(uintptr_t)context;
+	orders++;
+}
+
+/* Both pend while interrupts are off, the one or the other first. */
+static void raise_both(void (*raise)(unsigned int which))
+{
+	for (unsigned int i = 0; i < 20; i++) {
+		arch_interrupts_off();
+		orders = 0;
+		raise(i % 2);
+		raise(1 - i % 2);
+		for (uint64_t until = arch_ticks() + ns_to_ticks(1000000); arch_ticks() < until;)
+			arch_relax();
+		arch_interrupts_on();
+		check(wait_until(orders >= 2, 1000), "%u of two pending interrupts came", orders);
+		check(order[0] == 1 && order[1] == 0,
+		      "the one of higher priority came second, raised %s",
+		      i % 2 ? "first" : "last");
+	}
+}
+
+#ifdef __x86_64__
+/* The priority is the upper half of the vector. */
+#define PRIORITY_STEP 16
+
+static uint32_t vectors[2];
+
+static void raise_vector(unsigned int which)
+{
+	x86_send_self(vectors[which]);
+}
+
+static void check_priority(void)
+{
+	struct message message;
+
+	for (uintptr_t i = 0; i <= PRIORITY_STEP; i++) {
+		check(interrupt_attach_message(0, 0, note_order, (void *)(i / PRIORITY_STEP),
+					       &message) != INTERRUPT_NONE,
+		      "no vector is left");
+		vectors[i / PRIORITY_STEP] = message.data;
+	}
+	/* Those between are not raised. */
+	vectors[0] = vectors[1] - PRIORITY_STEP;
+	raise_both(raise_vector);
+}
+#else
+#define DISTRIBUTOR_PENDING  0x200
+#define DISTRIBUTOR_PRIORITY 0x400
+#define URGENT		     0x40
+#define USUAL		     0xa0
+
+static uint32_t lines[2];
+
+static void raise_line(unsigned int which)
+{
+	mmio_write(arm64_platform.distributor + DISTRIBUTOR_PENDING + lines[which] / 32 * 4,
+		   1u << lines[which] % 32, 4);
+}
+
+static void check_priority(void)
+{
+	uint64_t priorities = arm64_platform.distributor + DISTRIBUTOR_PRIORITY;
+
+	if (!arm64_platform.gic_version || arm64_platform.lines < 36)
+		skip("no GIC with lines for it");
+	/* Of two of the same priority the lower number would come first: each is the urgent one once. */
+	for (unsigned int lower = 0; lower < 2; lower++) {
+		lines[0] = arm64_platform.lines - 2 + lower;
+		lines[1] = arm64_platform.lines - 1 - lower;
+		for (uintptr_t i = 0; i < 2; i++) {
+			struct interrupt_line line = {lines[i], false, true};
+
+			check(interrupt_attach(line, note_order, (void *)i) != INTERRUPT_NONE,
+			      "interrupt %u cannot be used", lines[i]);
+		}
+		mmio_write(priorities + lines[1], URGENT, 1);
+		raise_both(raise_line);
+		mmio_write(priorities + lines[1], USUAL, 1);
+		interrupt_detach_all();
+	}
+}
+#endif
+
+TEST(irq_priority, "AVP-IRQ-007", .limit_ms = 20000)
+{
+	check_priority();
+}
+
 TEST(irq_eoi, "AVP-IRQ-008", .limit_ms = 20000)
 {
 	struct vehicle vehicle;

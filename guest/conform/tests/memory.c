@@ -1,10 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Chapter memory: what the description lists is there; what it does not list does no harm. */
+#include "arch/image.h"
 #include "bus/pci.h"
+#include "devices/block.h"
 #include "devices/vehicle.h"
 #include "pages.h"
+#include "picture.h"
+#include "reboot.h"
 #include "report.h"
 #include "test.h"
+
+#ifdef __x86_64__
+#include "arch/x86/x86.h"
+#else
+#include "arch/arm64/arm64.h"
+#endif
 
 /* The part of a range that neither the image nor what the loader left uses; one at a time. */
 static bool nth_part(unsigned int nth, uint64_t *start, uint64_t *end)
@@ -114,6 +124,68 @@ TEST(mem_size, "AVP-MEM-003")
 	if (!wanted)
 		skip("how much was configured is not told: add memory=MIB to the command line");
 	check(size <= wanted && wanted - size <= 1 << 20, "%lu bytes of %lu", size, wanted);
+}
+
+static bool overlaps(uint64_t start, uint64_t end, uint64_t other, uint64_t other_end)
+{
+	return start < other_end && other < end;
+}
+
+#ifdef __x86_64__
+/* The memory map and ACPI are two descriptions: what the one has of the other is not free in it. */
+static bool is_free(uint64_t start, uint64_t size)
+{
+	for (unsigned int i = 0; i < machine.range_count; i++)
+		if (machine.ranges[i].usable &&
+		    overlaps(start, start + size, machine.ranges[i].start, machine.ranges[i].end))
+			return true;
+	return false;
+}
+
+#define RSDP_SIZE 36
+
+static void check_reserved(void)
+{
+	check(!machine.description || !is_free(machine.description, RSDP_SIZE),
+	      "the RSDP at 0x%lx is in memory that the map lists as usable", machine.description);
+	for (unsigned int i = 0; i < x86_platform.table_count; i++) {
+		const struct acpi_table *table = &x86_platform.tables[i];
+
+		check(!table->sound || !is_free(table->address, table->length),
+		      "table %s at 0x%lx is in memory that the map lists as usable",
+		      table->signature, table->address);
+	}
+	for (unsigned int i = 0; i < machine.range_count; i++)
+		check(machine.ranges[i].usable ||
+			      !is_free(machine.ranges[i].start,
+				       machine.ranges[i].end - machine.ranges[i].start),
+		      "0x%lx to 0x%lx is both usable and reserved", machine.ranges[i].start,
+		      machine.ranges[i].end);
+}
+#else
+static void check_reserved(void)
+{
+	check(arm64_platform.reserved_sound,
+	      "/reserved-memory lacks #address-cells, #size-cells or ranges: it cannot be read");
+	for (unsigned int i = 0; i < machine.range_count; i++) {
+		const struct range *range = &machine.ranges[i];
+
+		if (range->usable)
+			continue;
+		/* What the loader was to leave alone it has left alone. */
+		check(!overlaps(range->start, range->end, (uint64_t)image_start,
+				(uint64_t)image_end),
+		      "the image lies in memory that is reserved from 0x%lx on", range->start);
+		check(!overlaps(range->start, range->end, machine.initrd_start, machine.initrd_end),
+		      "the initial RAM disk lies in memory that is reserved from 0x%lx on",
+		      range->start);
+	}
+}
+#endif
+
+TEST(mem_reserved, "AVP-MEM-005")
+{
+	check_reserved();
 }
 
 TEST(mem_no_residue, "AVP-MEM-006", .limit_ms = 60000)
@@ -268,6 +340,154 @@ TEST(mem_high, "AVP-MEM-012", .limit_ms = 30000)
 	      "memory above 4 GiB does not keep what is written");
 }
 
+/* Maps the page at @physical anew, by a page or block of @size; gives it back by its new address. */
+#ifdef __x86_64__
+#define ALIAS	  UINT64_C(0x500000000000)
+#define LARGE	  0x80
+#define WRITABLE  3
+#define GIB_PAGES (1u << 26)
+
+extern uint64_t tables[];
+
+static uint64_t sizes[4] = {PAGE_SIZE, 2 << 20};
+
+static unsigned int find_sizes(void)
+{
+	if (x86_cpuid(0x80000000, 0).eax < 0x80000001 ||
+	    !(x86_cpuid(0x80000001, 0).edx & GIB_PAGES))
+		return 2;
+	sizes[2] = 1 << 30;
+	return 3;
+}
+
+static void flush_alias(void)
+{
+	uint64_t root;
+
+	__asm__ volatile("mov %%cr3, %0\n mov %0, %%cr3" : "=r"(root) : : "memory");
+}
+
+static volatile uint64_t *map_alias(uint64_t physical, uint64_t size)
+{
+	uint64_t *table = &tables[ALIAS >> 39 & 511];
+
+	for (uint64_t reach = 1 << 30; reach >= size; reach >>= 9) {
+		uint64_t *next = pages_get(PAGE_SIZE);
+
+		*table = (uint64_t)next | WRITABLE;
+		table = next;
+	}
+	*table = (physical & ~(size - 1)) | WRITABLE | (size > PAGE_SIZE ? LARGE : 0);
+	flush_alias();
+	return (volatile uint64_t *)(ALIAS | (physical & (size - 1)));
+}
+
+static void unmap_alias(void)
+{
+	tables[ALIAS >> 39 & 511] = 0;
+	flush_alias();
+}
+#else
+/* The upper half of the address space has tables, and pages, of its own. */
+#define ALIAS	     UINT64_C(0xffffff8000000000)
+#define BLOCK	     0x705
+#define PAGE	     0x707
+#define TABLE	     3
+#define UPPER_FIELD  UINT64_C(0xffff0000)
+/* 39 bits, cached, inner shareable. */
+#define UPPER_TABLES UINT64_C(0x3f190000)
+
+static uint64_t sizes[8];
+static unsigned int granule_bits[8];
+
+static unsigned int add_sizes(unsigned int count, unsigned int bits, unsigned int levels)
+{
+	for (unsigned int i = 0; i < levels; i++, count++) {
+		sizes[count] = UINT64_C(1) << (bits + i * (bits - 3));
+		granule_bits[count] = bits;
+	}
+	return count;
+}
+
+/* Pages and blocks of each granule that ID_AA64MMFR0_EL1 reports. */
+static unsigned int find_sizes(void)
+{
+	uint64_t features = read_register(id_aa64mmfr0_el1);
+	unsigned int count = 0;
+
+	if ((features >> 28 & 0xf) != 0xf)
+		count = add_sizes(count, 12, 3);
+	if (features >> 20 & 0xf)
+		count = add_sizes(count, 14, 2);
+	if ((features >> 24 & 0xf) != 0xf)
+		count = add_sizes(count, 16, 2);
+	return count;
+}
+
+static void set_upper(uint64_t field)
+{
+	write_register(tcr_el1, (read_register(tcr_el1) & ~UPPER_FIELD) | field);
+	__asm__ volatile("isb; tlbi vmalle1; dsb sy; isb" ::: "memory");
+}
+
+static volatile uint64_t *map_alias(uint64_t physical, uint64_t size)
+{
+	unsigned int bits = 0;
+	uint64_t granule, *table;
+
+	for (unsigned int i = 0; i < 8; i++)
+		if (sizes[i] == size)
+			bits = granule_bits[i];
+	granule = UINT64_C(1) << bits;
+	table = pages_get_aligned(granule, granule);
+	write_register(ttbr1_el1, table);
+	/* From the first table for 39 bits down to the one whose entries have that size. */
+	for (unsigned int reach = bits < 16 ? bits + 2 * (bits - 3) : bits + bits - 3;
+	     UINT64_C(1) << reach > size; reach -= bits - 3) {
+		uint64_t *next = pages_get_aligned(granule, granule);
+
+		*table = (uint64_t)next | TABLE;
+		table = next;
+	}
+	*table = (physical & ~(size - 1)) | (size == granule ? PAGE : BLOCK);
+	__asm__ volatile("dsb sy" ::: "memory");
+	set_upper(UPPER_TABLES | (bits == 12 ? UINT64_C(2) : bits == 14 ? 1 : 3) << 30);
+	return (volatile uint64_t *)(ALIAS | (physical & (size - 1)));
+}
+
+static void unmap_alias(void)
+{
+	set_upper(1 << 23); /* EPD1 */
+}
+#endif
+
+static void touch_alias(void *argument)
+{
+	volatile uint64_t **words = argument;
+
+	(*words)[0] += 1;
+}
+
+TEST(mem_large_pages, "AVP-MEM-013", .limit_ms = 20000)
+{
+	volatile uint64_t *page = pages_get_aligned(64 << 10, 64 << 10);
+	unsigned int count = find_sizes();
+
+	for (unsigned int i = 0; i < count; i++) {
+		volatile uint64_t *alias = map_alias((uint64_t)page, sizes[i]);
+		struct fault fault;
+		bool faulted;
+
+		page[0] = i * 100;
+		faulted = fault_catch(touch_alias, &alias, &fault);
+		unmap_alias();
+		check(!faulted, "memory mapped by %lu KiB raises 0x%lx (0x%lx)", sizes[i] >> 10,
+		      fault.kind, fault.detail);
+		check(page[0] == i * 100 + 1, "memory mapped by %lu KiB is not that memory",
+		      sizes[i] >> 10);
+	}
+}
+
 TEST(mem_execute, "AVP-MEM-014", .limit_ms = 30000)
 {
 	uint64_t start, end;
@@ -330,6 +550,179 @@ TEST(mem_device_reach, "AVP-MEM-016", .device = VIRTIO_ID_RNG, .limit_ms = 20000
 			check(queue_do(queue, &buffer, 0, 1, &written, ANSWER_MS),
 			      "a buffer at 0x%lx is not served", page);
 		}
+}
+
+#define ACROSS_SIZE 4096u
+
+/* Where one usable range ends, another begins, and nothing of the guest's is. */
+static uint64_t find_border(void)
+{
+	for (unsigned int i = 0; i < machine.range_count; i++)
+		for (unsigned int j = 0; j < machine.range_count; j++) {
+			uint64_t border = machine.ranges[i].end;
+			uint64_t start = border - ACROSS_SIZE, end = border + ACROSS_SIZE;
+
+			if (!machine.ranges[i].usable || !machine.ranges[j].usable ||
+			    machine.ranges[j].start != border ||
+			    overlaps(start, end, (uint64_t)image_start, (uint64_t)image_end) ||
+			    overlaps(start, end, machine.initrd_start, machine.initrd_end) ||
+			    (machine.description && overlaps(start, end, machine.description,
+							     machine.description + (2 << 20))))
+				continue;
+			return border;
+		}
+	return 0;
+}
+
+TEST(mem_across_ranges, "AVP-MEM-017", .device = VIRTIO_ID_BLOCK, .limit_ms = 20000)
+{
+	uint64_t border = find_border();
+	uint8_t *data, *across;
+	struct queue *queue;
+
+	if (!border)
+		skip("no two ranges of memory are adjacent");
+	arch_map(border - ACROSS_SIZE, 2 * ACROSS_SIZE);
+	data = pages_get(ACROSS_SIZE);
+	across = (uint8_t *)(border - ACROSS_SIZE / 2);
+	queue = block_open(0, 16);
+	for (unsigned int i = 0; i < ACROSS_SIZE; i++)
+		across[i] = (uint8_t)(i * 7 + i / 256);
+	block_must(queue, VIRTIO_BLK_T_OUT, 0, across, ACROSS_SIZE, true);
+	block_must(queue, VIRTIO_BLK_T_IN, 0, data, ACROSS_SIZE, false);
+	for (unsigned int i = 0; i < ACROSS_SIZE; i++)
+		check(data[i] == (uint8_t)(i * 7 + i / 256),
+		      "byte %u of what was written from both sides of 0x%lx is 0x%x", i, border,
+		      data[i]);
+	memset(across, 0, ACROSS_SIZE);
+	block_must(queue, VIRTIO_BLK_T_IN, 0, across, ACROSS_SIZE, false);
+	for (unsigned int i = 0; i < ACROSS_SIZE; i++)
+		check(across[i] == data[i],
+		      "byte %u of what was read to both sides of 0x%lx is 0x%x", i, border,
+		      across[i]);
+}
+
+#define PCI_ROM	      0x30
+#define PCI_ROM_ON    1u
+#define PCI_ROM_PLACE (~UINT32_C(0x7ff))
+#define PCI_HEADER    0x0e
+#define PCI_SLOTS     32
+
+/* Writes each width over @address and checks that it stays. */
+static void check_read_only(uint64_t address, const char *what)
+{
+	struct fault fault;
+
+	for (unsigned int width = 1; width <= 8; width *= 2) {
+		uint64_t before = mmio_read(address, width);
+		uint64_t words[4] = {address, width, true, ~before};
+
+		fault_catch(access_hole, words, &fault);
+		check(mmio_read(address, width) == before, "%s at 0x%lx was written to", what,
+		      address);
+	}
+}
+
+/* True: the function has an expansion ROM, which was looked at. */
+static bool try_pci_rom(const struct pci_function *function)
+{
+	uint32_t old = pci_read(function, PCI_ROM, 4), size, command;
+	uint64_t address;
+
+	pci_write(function, PCI_ROM, PCI_ROM_PLACE, 4);
+	size = ~(pci_read(function, PCI_ROM, 4) & PCI_ROM_PLACE) + 1;
+	pci_write(function, PCI_ROM, old, 4);
+	if (size == 0)
+		return false;
+	address = old & PCI_ROM_PLACE ? old & PCI_ROM_PLACE : pci_give_address(size);
+	if (!address)
+		return false;
+	command = pci_read(function, PCI_COMMAND, 2);
+	pci_write(function, PCI_COMMAND, command | COMMAND_MEMORY, 2);
+	pci_write(function, PCI_ROM, (uint32_t)address | PCI_ROM_ON, 4);
+	check_read_only(address, "an expansion ROM");
+	pci_write(function, PCI_ROM, (uint32_t)address, 4);
+	pci_write(function, PCI_COMMAND, command, 2);
+	return true;
+}
+
+TEST(mem_rom, "AVP-MEM-018")
+{
+	bool any = false;
+
+#ifndef __x86_64__
+	if (arm64_platform.rom) {
+		check_read_only(arm64_platform.rom, "read-only memory");
+		any = true;
+	}
+#endif
+	for (unsigned int slot = 0; slot < PCI_SLOTS && device_find(0, TRANSPORT_PCI); slot++) {
+		struct pci_function function = {.bus = (uint8_t)machine.first_bus,
+						.slot = (uint8_t)slot};
+
+		if (pci_read(&function, 0, 2) != 0xffff &&
+		    (pci_read(&function, PCI_HEADER, 1) & 0x7f) == 0)
+			any |= try_pci_rom(&function);
+	}
+	if (!any)
+		skip("nothing is described as read-only");
+}
+
+#define TRACES	    64
+#define TRACE_STEP  (64 << 10)
+#define OVERWRITTEN 64 /* bytes of the image's entry, which no one needs any more */
+
+/* What was kept of the memory that nobody loads. */
+static unsigned int count_traces(uint64_t end)
+{
+	unsigned int kept = 0;
+
+	for (uint64_t i = 1; i <= TRACES; i++)
+		kept += *(volatile uint64_t *)(end - i * TRACE_STEP) == sign(end - i);
+	return kept;
+}
+
+static void overwrite(uint64_t address, uint64_t size)
+{
+	for (uint64_t i = 0; address && i < size; i++)
+		((volatile uint8_t *)address)[i] = 0xa5;
+}
+
+TEST(mem_dirty_reset, "AVP-MEM-019", .limit_ms = 60000)
+{
+	static struct {
+		struct picture picture;
+		uint64_t end;
+	} before;
+	static struct picture now;
+	uint64_t start;
+
+	picture_take(&now);
+	if (reboot_resume(&before, sizeof(before))) {
+		report_line("note: of %u traces in memory %u were kept over the reset", TRACES,
+			    count_traces(before.end));
+		picture_check_start(&before.picture, &now);
+		return;
+	}
+	if (!arch_can_reset())
+		skip("no way to reset is described");
+	before.picture = now;
+	pages_free_range(&start, &before.end);
+	if (before.end - start < 2 * TRACES * TRACE_STEP)
+		skip("no memory for traces");
+	reboot_keep(&before, sizeof(before));
+	for (uint64_t i = 1; i <= TRACES; i++)
+		*(volatile uint64_t *)(before.end - i * TRACE_STEP) = sign(before.end - i);
+	/* The entry, the command line, and what tells of the machine. */
+	overwrite((uint64_t)image_start, OVERWRITTEN);
+#ifdef __x86_64__
+	overwrite(start_copy.command_line, 16);
+	overwrite(start_copy.map, 64);
+	overwrite(start_copy.address, 16);
+#else
+	overwrite(machine.description, arm64_platform.tree_size);
+#endif
+	reboot_reset();
 }
 
 TEST(mem_first_touch, "AVP-MEM-020", .limit_ms = 30000)

@@ -2,6 +2,7 @@
 /* Chapter mmio: registers of virtio-mmio (VIRTIO 1.4, 4.2). */
 #include "bus/virtio_mmio.h"
 #include "tests/rings.h"
+#include "tests/watch.h"
 
 #define for_each_mmio(device)                                                            \
 	for (struct device *device = devices; device < devices + device_count; device++) \
@@ -322,6 +323,17 @@ TEST(mmio_queue_reset, "AVP-MMIO-014", .transport = TRANSPORT_MMIO)
 		      "%s: QueueReset is 1 after the queue is enabled again", device_name(device));
 		vehicle_must_do(&vehicle, queue, "after its queue was reset");
 	}
+}
+
+TEST(mmio_config_generation, "AVP-MMIO-015", .transport = TRANSPORT_MMIO, .limit_ms = 10000)
+{
+	struct config_change change;
+
+	if (!watch_configurations(TRANSPORT_MMIO, &change))
+		skip(NOTHING_CHANGED);
+	check(change.generation_after != change.generation_before,
+	      "%s: byte %u of the configuration changed, ConfigGeneration is %u as before",
+	      device_name(change.device), change.offset, change.generation_before);
 }
 
 TEST(mmio_config_width, "AVP-MMIO-016", .transport = TRANSPORT_MMIO)

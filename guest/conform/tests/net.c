@@ -158,11 +158,6 @@ TEST(net_num_buffers, "AVP-NET-008", NET, .limit_ms = 10000)
 	check_headers(0, true);
 }
 
-TEST(net_checksum_receive, "AVP-NET-014", NET, .limit_ms = 10000)
-{
-	check_headers(0, false);
-}
-
 TEST(net_gso_receive, "AVP-NET-017", NET, .limit_ms = 10000)
 {
 	check_headers(0, false);
@@ -353,58 +348,19 @@ TEST(net_config_limits, "AVP-NET-025", NET)
 	}
 }
 
-/* The control queue, after the pairs that there are. */
-static struct queue *open_control(struct net *net, uint64_t features)
-{
-	struct queue *queue;
-
-	net_open(net, 0, 0, NET_BUFFER);
-	device_open(net->device, features | CTRL);
-	if (!(net->device->negotiated & CTRL))
-		skip("%s does not offer VIRTIO_NET_F_CTRL_VQ", device_name(net->device));
-	net->receive = device_queue(net->device, 0, 64);
-	net->transmit = device_queue(net->device, 1, 64);
-	queue = device_queue(net->device,
-			     net->device->negotiated & FEATURE(VIRTIO_NET_F_MQ) ?
-				     2 * (uint32_t)config_read(net->device, 8, 2) :
-				     2,
-			     16);
-	device_run(net->device);
-	return queue;
-}
-
-/* One command; its answer, or 0xee without one. */
-static uint8_t control(struct queue *queue, uint8_t class, uint8_t command, const void *data,
-		       uint32_t size)
-{
-	static uint8_t head[2], body[64];
-	static volatile uint8_t answer;
-	struct driver_buffer buffers[3] = {buffer_of(head, 2), buffer_of(body, size),
-					   buffer_of((void *)&answer, 1)};
-
-	head[0] = class;
-	head[1] = command;
-	memcpy(body, data, size);
-	answer = 0xee;
-	if (size == 0)
-		buffers[1] = buffers[2];
-	check(queue_do(queue, buffers, size ? 2 : 1, 1, NULL, ANSWER_MS),
-	      "command %u of class %u was not used", command, class);
-	return answer;
-}
-
 TEST(net_control, "AVP-NET-026", NET)
 {
 	struct net net;
-	struct queue *queue = open_control(&net, 0);
+	struct queue *queue = net_open_control(&net, 0, 0, 0);
 	uint8_t one = 1;
 
-	check(control(queue, 99, 0, &one, 1) == VIRTIO_NET_ERR, "an unknown class is not refused");
-	check(control(queue, VIRTIO_NET_CTRL_RX, 99, &one, 1) == VIRTIO_NET_ERR,
+	check(net_control(queue, 99, 0, &one, 1) == VIRTIO_NET_ERR,
+	      "an unknown class is not refused");
+	check(net_control(queue, VIRTIO_NET_CTRL_RX, 99, &one, 1) == VIRTIO_NET_ERR,
 	      "an unknown command is not refused");
-	check(control(queue, VIRTIO_NET_CTRL_MQ, 0, "\x01\x00", 2) == VIRTIO_NET_ERR,
+	check(net_control(queue, VIRTIO_NET_CTRL_MQ, 0, "\x01\x00", 2) == VIRTIO_NET_ERR,
 	      "VQ_PAIRS_SET is not refused though VIRTIO_NET_F_MQ was not negotiated");
-	check(control(queue, VIRTIO_NET_CTRL_RX, 0, &one, 1) == VIRTIO_NET_ERR,
+	check(net_control(queue, VIRTIO_NET_CTRL_RX, 0, &one, 1) == VIRTIO_NET_ERR,
 	      "PROMISC is not refused though VIRTIO_NET_F_CTRL_RX was not negotiated");
 }
 
@@ -455,7 +411,8 @@ TEST(net_control_hostile, "AVP-NET-027", NET, .limit_ms = 20000)
 TEST(net_rx_modes, "AVP-NET-028", NET)
 {
 	struct net net;
-	struct queue *queue = open_control(&net, FEATURE(VIRTIO_NET_F_CTRL_RX) | FEATURE(20));
+	struct queue *queue =
+		net_open_control(&net, FEATURE(VIRTIO_NET_F_CTRL_RX) | FEATURE(20), 0, 0);
 	uint8_t on;
 
 	if (!(net.device->negotiated & FEATURE(VIRTIO_NET_F_CTRL_RX)))
@@ -463,26 +420,9 @@ TEST(net_rx_modes, "AVP-NET-028", NET)
 	for (uint8_t command = 0; command < (net.device->negotiated & FEATURE(20) ? 6 : 2);
 	     command++)
 		for (on = 0; on < 2; on++)
-			check(control(queue, VIRTIO_NET_CTRL_RX, command, &on, 1) == VIRTIO_NET_OK,
+			check(net_control(queue, VIRTIO_NET_CTRL_RX, command, &on, 1) ==
+				      VIRTIO_NET_OK,
 			      "command %u with %u is refused", command, on);
-}
-
-TEST(net_multiqueue, "AVP-NET-033", NET)
-{
-	struct net net;
-	struct queue *queue = open_control(&net, FEATURE(VIRTIO_NET_F_MQ));
-	uint16_t pairs = 0;
-
-	if (!(net.device->negotiated & FEATURE(VIRTIO_NET_F_MQ)))
-		skip("%s does not offer VIRTIO_NET_F_MQ", device_name(net.device));
-	check(control(queue, VIRTIO_NET_CTRL_MQ, 0, &pairs, 2) == VIRTIO_NET_ERR,
-	      "0 pairs are not refused");
-	pairs = (uint16_t)(config_read(net.device, 8, 2) + 1);
-	check(control(queue, VIRTIO_NET_CTRL_MQ, 0, &pairs, 2) == VIRTIO_NET_ERR,
-	      "%u pairs are not refused", pairs);
-	pairs = 1;
-	check(control(queue, VIRTIO_NET_CTRL_MQ, 0, &pairs, 2) == VIRTIO_NET_OK,
-	      "1 pair is refused");
 }
 
 TEST(net_transmit_flood, "AVP-NET-042", NET, .limit_ms = 30000)

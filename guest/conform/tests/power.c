@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Chapter power: what of it can be seen by a guest that goes on. The end of each run is an off by itself. */
-#include "bus/bus.h"
+#include "arch/image.h"
+#include "devices/block.h"
+#include "devices/vehicle.h"
+#include "pages.h"
+#include "picture.h"
+#include "reboot.h"
+#include "report.h"
 #include "test.h"
 
 #ifdef __x86_64__
@@ -44,8 +50,6 @@ TEST(pwr_conduit, "AVP-PWR-008", .profile = "arm64")
 	check(arm64_call(PSCI_VERSION, 0, 0, 0) >= 0x10000, "the conduit does not work");
 }
 
-#define PSCI_SYSTEM_SUSPEND 0xc400000eu
-
 TEST(pwr_suspend_invalid, "AVP-PWR-014", .profile = "arm64")
 {
 	int64_t code;
@@ -80,6 +84,11 @@ static void need_fatal(void)
 		skip("it ends the guest: ask for it with fatal=1");
 }
 
+static void off_again(void *argument)
+{
+	(void)argument;
+}
+
 TEST(pwr_off, "AVP-PWR-001")
 {
 	need_fatal();
@@ -104,15 +113,243 @@ TEST(pwr_off_secondary, "AVP-PWR-002", .cpus = 2)
 	fail("the guest goes on");
 }
 
-TEST(pwr_reset, "AVP-PWR-003")
+/* Requests that devices work at when the machine is reset: as many as a queue takes, of what costs them time. */
+#define IN_FLIGHT_MAX  64
+#define IN_FLIGHT_EACH (64 << 10)
+
+static uint8_t *in_flight_area;
+
+/* Keeps the devices that write memory busy with buffers in the area; returns how many requests there are. */
+static unsigned int start_requests(void)
 {
-	if (!option_number("fatal", 0) || option_number("boot", 1) != 1)
-		skip("it resets the guest: ask for it with fatal=1");
-#ifdef __x86_64__
-	x86_write_register(&x86_platform.reset, x86_platform.reset_value);
-#else
-	arm64_call(PSCI_SYSTEM_RESET, 0, 0, 0);
-#endif
+	static const uint32_t types[] = {VIRTIO_ID_RNG, VIRTIO_ID_NET, VIRTIO_ID_BLOCK};
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < 3; i++) {
+		struct device *device = device_find(types[i], TRANSPORT_ANY);
+		struct queue *queue;
+
+		if (!device)
+			continue;
+		device_open(device, 0);
+		queue = device_queue(device, 0, IN_FLIGHT_MAX);
+		device_run(device);
+		for (unsigned int n = 0; n < IN_FLIGHT_MAX / 4; n++, count++) {
+			uint8_t *place = in_flight_area + count * IN_FLIGHT_EACH;
+			struct virtio_blk_outhdr *header = (struct virtio_blk_outhdr *)place;
+			struct driver_buffer buffers[3] = {
+				buffer_of(header, sizeof(*header)),
+				buffer_of(place + SECTOR, IN_FLIGHT_EACH - 2 * SECTOR),
+				buffer_of(place + IN_FLIGHT_EACH - 1, 1),
+			};
+			bool block = device->id == VIRTIO_ID_BLOCK;
+
+			header->type = VIRTIO_BLK_T_IN;
+			if (driver_queue_add(&queue->ring, block ? buffers : buffers + 1, block,
+					     block ? 2 : 1, queue) < 0)
+				break;
+		}
+		queue_kick(queue);
+	}
+	return count;
+}
+
+/* The end of what pages are taken from: the guest behind the reset starts at the other one. */
+static void choose_area(void)
+{
+	uint64_t start, end;
+
+	pages_free_range(&start, &end);
+	if (end - start < 16 << 20)
+		skip("no 16 MiB are free");
+	in_flight_area = (uint8_t *)(end - (8 << 20));
+}
+
+TEST(pwr_reset, "AVP-PWR-003", .limit_ms = 60000)
+{
+	static struct picture before, now;
+
+	picture_take(&now);
+	if (!reboot_resume(&before, sizeof(before)))
+		reboot_now(&now, sizeof(now));
+	picture_check_start(&before, &now);
+	for (unsigned int i = 1; i < machine.cpu_count; i++)
+		check(cpu_is_off(i), "processor %u is on", i);
+}
+
+TEST(pwr_reset_devices, "AVP-PWR-004", .limit_ms = 60000)
+{
+	static struct picture now;
+	volatile uint64_t *words;
+	uint64_t area;
+
+	if (device_count == 0)
+		skip("no virtio device");
+	if (!reboot_resume(&area, sizeof(area))) {
+		choose_area();
+		area = (uint64_t)in_flight_area;
+		reboot_keep(&area, sizeof(area));
+		start_requests();
+		reboot_reset();
+	}
+	picture_take(&now);
+	picture_check_rest(&now);
+	/* What still came would change what is written here now. */
+	words = (volatile uint64_t *)area;
+	for (uint64_t i = 0; i < (8 << 20) / sizeof(*words); i++)
+		words[i] = UINT64_C(0x5245534554) ^ i;
 	sleep_ms(1000);
-	fail("the guest goes on");
+	for (uint64_t i = 0; i < (8 << 20) / sizeof(*words); i++)
+		check(words[i] == (UINT64_C(0x5245534554) ^ i),
+		      "memory at 0x%lx was written by a request of before the reset",
+		      (uint64_t)&words[i]);
+}
+
+static volatile uint32_t busy;
+
+static void be_busy(void *argument)
+{
+	(void)argument;
+	__atomic_add_fetch(&busy, 1, __ATOMIC_SEQ_CST);
+	for (;;)
+		arch_relax();
+}
+
+#define RESET_LIMIT_MS 10000
+
+struct wall_time {
+	uint64_t ms;
+	unsigned int step;
+};
+
+static struct wall_time read_wall(void)
+{
+	struct wall_time wall = {0, 0};
+
+	wall.ms = arch_wall_ms(&wall.step);
+	return wall;
+}
+
+TEST(pwr_reset_inflight, "AVP-PWR-005", .limit_ms = 60000)
+{
+	struct wall_time before, now = read_wall();
+	int64_t code;
+
+	if (reboot_resume(&before, sizeof(before))) {
+		/* Without a clock that goes on, that it came back at all. */
+		check(!before.ms || now.ms - before.ms <= RESET_LIMIT_MS + now.step,
+		      "%lu ms from the reset to this test", now.ms - before.ms);
+		return;
+	}
+	choose_area();
+	reboot_keep(&now, sizeof(now));
+	busy = 0;
+	for (unsigned int i = 1; i < machine.cpu_count; i++)
+		check(cpu_start(i, be_busy, NULL, &code), "processor %u does not start: %ld", i,
+		      code);
+	check(wait_until(busy == machine.cpu_count - 1, 1000), "not all processors are busy");
+	start_requests();
+	reboot_reset();
+}
+
+#define DURABLE_SECTOR 64
+#define DURABLE_SIZE   (64 << 10)
+
+static void fill(uint64_t *words, uint64_t from)
+{
+	for (uint64_t i = 0; i < DURABLE_SIZE / sizeof(*words); i++)
+		words[i] = (from + i) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+#define SUSPEND_SECONDS 2
+#define SUSPEND_SIZE	(4 << 20)
+
+TEST(pwr_suspend, "AVP-PWR-012", .limit_ms = 60000)
+{
+	uint64_t *words = pages_get(SUSPEND_SIZE);
+	struct wall_time before, after;
+	struct queue *queue = NULL;
+	struct vehicle vehicle;
+	int64_t code;
+
+	if (arch_no_suspend())
+		skip("%s", arch_no_suspend());
+	for (uint64_t i = 0; i < SUSPEND_SIZE / sizeof(*words); i++)
+		words[i] = i * UINT64_C(0x9e3779b97f4a7c15);
+	if (vehicle_get(0, TRANSPORT_ANY, 0, &vehicle))
+		queue = vehicle_open(&vehicle, 0, 16);
+	before = read_wall();
+	code = arch_suspend(SUSPEND_SECONDS);
+	check(code == 0, "it was not suspended: %ld", code);
+	after = read_wall();
+	check(after.ms - before.ms + after.step >= SUSPEND_SECONDS * 1000,
+	      "awake after %lu ms, the alarm was to come after %u s", after.ms - before.ms,
+	      SUSPEND_SECONDS);
+	for (uint64_t i = 0; i < SUSPEND_SIZE / sizeof(*words); i++)
+		check(words[i] == i * UINT64_C(0x9e3779b97f4a7c15),
+		      "memory at 0x%lx is not as it was", (uint64_t)&words[i]);
+	/* Neither reset nor set up anew: the queue goes on where it was. */
+	if (queue) {
+		check(vehicle.device->ops->status(vehicle.device) == STATUS_RUNNING,
+		      "%s: its status is 0x%x", device_name(vehicle.device),
+		      vehicle.device->ops->status(vehicle.device));
+		vehicle_must_do(&vehicle, queue, "after a suspend");
+	}
+	for (unsigned int i = 1; i < machine.cpu_count; i++)
+		check(cpu_start(i, off_again, NULL, &code),
+		      "processor %u does not start after a suspend: %ld", i, code);
+}
+
+TEST(pwr_reset_durable, "AVP-PWR-006", .device = VIRTIO_ID_BLOCK, .limit_ms = 60000)
+{
+	uint64_t *data = pages_get(DURABLE_SIZE), *expected = pages_get(DURABLE_SIZE), from;
+	struct queue *queue;
+
+	if (reboot_resume(&from, sizeof(from))) {
+		fill(expected, from);
+		queue = block_open(0, 16);
+		block_must(queue, VIRTIO_BLK_T_IN, DURABLE_SECTOR, data, DURABLE_SIZE, false);
+		for (uint64_t i = 0; i < DURABLE_SIZE / sizeof(*data); i++)
+			check(data[i] == expected[i],
+			      "sector %lu has not what was stable before the reset",
+			      DURABLE_SECTOR + i * sizeof(*data) / SECTOR);
+		return;
+	}
+	/* Other data each time: those of a run before do not pass for it. */
+	from = arch_ticks();
+	reboot_keep(&from, sizeof(from));
+	fill(data, from);
+	queue = block_open(FEATURE(VIRTIO_BLK_F_FLUSH), 16);
+	block_must(queue, VIRTIO_BLK_T_OUT, DURABLE_SECTOR, data, DURABLE_SIZE, true);
+	if (queue->features & FEATURE(VIRTIO_BLK_F_FLUSH))
+		block_must(queue, VIRTIO_BLK_T_FLUSH, 0, NULL, 0, false);
+	reboot_reset();
+}
+
+TEST(pwr_reset_time, "AVP-PWR-017", .limit_ms = 60000)
+{
+	static struct distribution distribution;
+	struct {
+		uint64_t ticks;
+		struct wall_time wall;
+	} before, now = {arch_ticks(), read_wall()};
+	uint64_t first = image_state.entry_ticks, ms;
+
+	if (!reboot_resume(&before, sizeof(before))) {
+		reboot_keep(&now, sizeof(now));
+		/* Once more, as late as can be. */
+		now.wall = read_wall();
+		now.ticks = arch_ticks();
+		reboot_now(&now, sizeof(now));
+	}
+	/* A counter that began anew knows the time since then, another clock that since the reset. */
+	if (first > before.ticks)
+		ms = ticks_to_ns(first - before.ticks) / 1000000;
+	else if (before.wall.ms && before.wall.step == 1)
+		ms = now.wall.ms - before.wall.ms - ticks_to_ns(now.ticks - first) / 1000000;
+	else
+		ms = ticks_to_ns(first) / 1000000;
+	distribution_start(&distribution);
+	distribution_add(&distribution, ms);
+	distribution_report(&distribution, "pwr_reset_time", "ms");
 }

@@ -111,8 +111,6 @@ static int choose_processor(struct kvm_machine *machine, struct error *error)
 
 int kvm_arch_create(struct kvm_machine *machine, struct error *error)
 {
-	int result;
-
 	if (machine->cpus > VCPUS_MAX)
 		return error_set(error, EINVAL, "more than %d vCPUs", VCPUS_MAX);
 	machine->arch = calloc(1, sizeof(*machine->arch));
@@ -122,10 +120,12 @@ int kvm_arch_create(struct kvm_machine *machine, struct error *error)
 	suspend_init(&machine->arch->suspend);
 	enable(machine, KVM_CAP_ARM_NISV_TO_USER);
 	enable(machine, KVM_CAP_ARM_SYSTEM_SUSPEND);
-	result = choose_processor(machine, error);
-	if (result == 0)
-		result = gic_create(machine, &machine->arch->gic_fd, error);
-	return result;
+	return choose_processor(machine, error);
+}
+
+int kvm_arch_add_interrupt_controllers(struct kvm_machine *machine, struct error *error)
+{
+	return gic_create(machine, &machine->arch->gic_fd, error);
 }
 
 void kvm_arch_free(struct kvm_machine *machine)

@@ -164,13 +164,28 @@ static void write_control(struct watchdog *watchdog, uint64_t offset, uint32_t v
 	}
 }
 
+/*
+ * Registers are of four bytes; offset and value may be taken in one access of eight as well. Any other
+ * access is no one's: a stray store of one byte must not disarm the watchdog.
+ */
+static bool is_defined(const struct bus_access *access)
+{
+	if (access->length == 4)
+		return true;
+	return access->length == 8 && (access->address == WOR_LOW || access->address == WCV_LOW);
+}
+
 static void handle_control(void *context, const struct bus_access *access)
 {
 	struct watchdog *watchdog = context;
 	uint64_t value = bus_value(access);
 
+	if (!is_defined(access)) {
+		if (!access->write)
+			bus_answer(access, 0);
+		return;
+	}
 	pthread_mutex_lock(&watchdog->lock);
-	/* Offset and value may be taken in one access of eight bytes, or in two of four. */
 	if (access->write) {
 		write_control(watchdog, access->address, (uint32_t)value);
 		if (access->length == 8)
@@ -189,8 +204,8 @@ static void handle_refresh(void *context, const struct bus_access *access)
 	struct watchdog *watchdog = context;
 
 	if (!access->write) {
-		bus_answer(access, access->address == W_IIDR ? IDENTITY : 0);
-	} else if (access->address == WRR) {
+		bus_answer(access, access->address == W_IIDR && access->length == 4 ? IDENTITY : 0);
+	} else if (access->address == WRR && access->length == 4) {
 		pthread_mutex_lock(&watchdog->lock);
 		refresh(watchdog);
 		pthread_mutex_unlock(&watchdog->lock);
@@ -233,7 +248,9 @@ void watchdog_detach(struct watchdog *watchdog)
 {
 	pthread_mutex_lock(&watchdog->lock);
 	watchdog->hypervisor = NULL;
-	watchdog->status = 0;
+	/* One that has expired while it ran tells so at the next start (WS1), until it is refreshed. */
+	watchdog->status = watchdog->status & STATUS_ENABLED ? watchdog->status & STATUS_EXPIRED :
+							       0;
 	watchdog->offset = watchdog->deadline = 0;
 	timer_cancel(&watchdog->timer);
 	pthread_mutex_unlock(&watchdog->lock);

@@ -44,7 +44,7 @@ int watchdog_open(struct watchdog *watchdog, const struct platform_setup *setup,
 		  uint64_t frequency, struct error *error);
 void watchdog_close(struct watchdog *watchdog);
 
-/* As pl011_attach and pl011_detach; detached it is off. */
+/* As pl011_attach and pl011_detach; detached it is off, and only keeps that it had expired. */
 void watchdog_attach(struct watchdog *watchdog, struct hypervisor *hypervisor);
 void watchdog_detach(struct watchdog *watchdog);
 

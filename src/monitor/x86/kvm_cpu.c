@@ -64,18 +64,14 @@ void kvm_arch_interrupted(struct vcpu *vcpu)
 {
 }
 
-static int create_interrupt_controllers(struct kvm_machine *machine, struct error *error)
+int kvm_arch_add_interrupt_controllers(struct kvm_machine *machine, struct error *error)
 {
 	/* The head ends in an array without a size. */
 	uint64_t storage[(sizeof(struct kvm_irq_routing) +
 			  X86_IOAPIC_PINS * sizeof(struct kvm_irq_routing_entry)) /
 			 sizeof(uint64_t)] = {0};
 	struct kvm_irq_routing *routing = (struct kvm_irq_routing *)storage;
-	uint64_t identity_map = X86_IDENTITY_MAP;
 
-	if (ioctl(machine->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) < 0 ||
-	    ioctl(machine->fd, KVM_SET_TSS_ADDR, (unsigned long)X86_TSS) < 0)
-		return error_set_errno(error, errno, "KVM: cannot place the processors' own pages");
 	if (ioctl(machine->fd, KVM_CREATE_IRQCHIP, 0) < 0)
 		return error_set_errno(error, errno, "KVM: cannot make interrupt controllers");
 	/* An interrupt is a pin of the I/O APIC and nothing else: no PIC has a part in it. */
@@ -93,13 +89,18 @@ static int create_interrupt_controllers(struct kvm_machine *machine, struct erro
 
 int kvm_arch_create(struct kvm_machine *machine, struct error *error)
 {
+	uint64_t identity_map = X86_IDENTITY_MAP;
+
 	machine->arch = calloc(1, sizeof(*machine->arch));
 	if (!machine->arch)
 		return error_set(error, ENOMEM, "out of memory");
 	machine->arch->cpuid = cpuid_supported(machine->kvm_fd, error);
 	if (!machine->arch->cpuid)
 		return error ? -error->code : -ENOMEM;
-	return create_interrupt_controllers(machine, error);
+	if (ioctl(machine->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) < 0 ||
+	    ioctl(machine->fd, KVM_SET_TSS_ADDR, (unsigned long)X86_TSS) < 0)
+		return error_set_errno(error, errno, "KVM: cannot place the processors' own pages");
+	return 0;
 }
 
 void kvm_arch_free(struct kvm_machine *machine)

@@ -26,6 +26,12 @@ struct arm64_platform {
 	uint64_t distributor, cpu_interface, redistributors, redistributors_size;
 	uint64_t its;		/* 0: none */
 	uint64_t message_frame; /* GICv2m */
+	uint64_t clock;		/* PL031 */
+	struct interrupt_line clock_line;
+	uint64_t watchdog_control, watchdog_refresh; /* Arm's generic one */
+	struct interrupt_line watchdog_line;
+	uint64_t rom;	     /* memory that is described as read-only; 0: none */
+	bool reserved_sound; /* /reserved-memory has what it must have, or is not there */
 	uint32_t message_first, message_count;
 	uint32_t lines; /* interrupts that the distributor has */
 	uint32_t virtual_timer, physical_timer;
@@ -35,6 +41,7 @@ struct arm64_platform {
 	uint32_t pci_map_cells, gic_address_cells;
 	uint32_t pci_mask[4];
 	uint32_t tree_size, highest_interrupt;
+	uint32_t tree_sum; /* of all its nodes and properties but seeds, which are new each time */
 	unsigned int cpu_nodes, cpu_nodes_with_psci, mmio_nodes, mmio_coherent, root_properties;
 	bool tree_sound;
 	char stdout_path[64];
@@ -47,14 +54,15 @@ void arm64_start_gic_cpu(void);
 void arm64_gic_interrupt(void);
 
 int64_t arm64_call(uint64_t function, uint64_t a, uint64_t b, uint64_t c);
-#define PSCI_VERSION	   0x84000000u
-#define PSCI_CPU_SUSPEND   0xc4000001u
-#define PSCI_CPU_OFF	   0x84000002u
-#define PSCI_CPU_ON	   0xc4000003u
-#define PSCI_AFFINITY_INFO 0xc4000004u
-#define PSCI_SYSTEM_OFF	   0x84000008u
-#define PSCI_SYSTEM_RESET  0x84000009u
-#define PSCI_FEATURES	   0x8400000au
+#define PSCI_VERSION	    0x84000000u
+#define PSCI_CPU_SUSPEND    0xc4000001u
+#define PSCI_CPU_OFF	    0x84000002u
+#define PSCI_CPU_ON	    0xc4000003u
+#define PSCI_AFFINITY_INFO  0xc4000004u
+#define PSCI_SYSTEM_OFF	    0x84000008u
+#define PSCI_SYSTEM_RESET   0x84000009u
+#define PSCI_FEATURES	    0x8400000au
+#define PSCI_SYSTEM_SUSPEND 0xc400000eu
 
 #define read_register(name)                                                \
 	({                                                                 \

@@ -25,6 +25,10 @@ static struct {
 	volatile bool entered;
 } processors[CPUS_MAX];
 
+/* Where the first processor goes on when it wakes up. */
+static void *suspended;
+static uint64_t alarm;
+
 void arm64_secondary(struct context *context);
 
 int64_t arm64_call(uint64_t function, uint64_t a, uint64_t b, uint64_t c)
@@ -56,6 +60,16 @@ void arch_power_off(void)
 		arm64_call(PSCI_SYSTEM_OFF, 0, 0, 0);
 }
 
+bool arch_can_reset(void)
+{
+	return arm64_platform.conduit != CONDUIT_NONE;
+}
+
+void arch_reset(void)
+{
+	arm64_call(PSCI_SYSTEM_RESET, 0, 0, 0);
+}
+
 unsigned int cpu_self(void)
 {
 	uint64_t id = read_register(mpidr_el1) & UINT64_C(0xff00ffffff);
@@ -71,6 +85,9 @@ void arm64_secondary(struct context *context)
 	unsigned int cpu = (unsigned int)context->cpu;
 
 	arm64_start_gic_cpu();
+	/* The first one never starts so, but it wakes up here. */
+	if (cpu == 0)
+		unwind(&suspended, 1);
 	processors[cpu].entered = true;
 	cpu_run(cpu, processors[cpu].function, processors[cpu].argument);
 	arch_timer_set(UINT64_MAX);
@@ -119,4 +136,54 @@ void cpu_stop_all(void)
 			;
 		processors[i].function = NULL;
 	}
+}
+
+/* Suspend */
+
+#define CLOCK_NOW    0x00 /* PL031 */
+#define CLOCK_ALARM  0x04
+#define CLOCK_ENABLE 0x10
+#define CLOCK_CLEAR  0x1c
+
+static void take_alarm(void *context)
+{
+	(void)context;
+	mmio_write(arm64_platform.clock + CLOCK_ENABLE, 0, 4);
+	mmio_write(arm64_platform.clock + CLOCK_CLEAR, 1, 4);
+}
+
+static void call_suspend(void *argument)
+{
+	struct context *context = &processors[0].context;
+
+	*context = (struct context){.stack = (uint8_t *)pages_get(STACK_SIZE) + STACK_SIZE};
+	__asm__ volatile("dc cvac, %0; dsb sy" : : "r"(context) : "memory");
+	arch_timer_set(UINT64_MAX);
+	mmio_write(arm64_platform.clock + CLOCK_ALARM, alarm, 4);
+	mmio_write(arm64_platform.clock + CLOCK_ENABLE, 1, 4);
+	*(int64_t *)argument =
+		arm64_call(PSCI_SYSTEM_SUSPEND, (uint64_t)secondary_start, (uint64_t)context, 0);
+}
+
+const char *arch_no_suspend(void)
+{
+	if (!arm64_platform.has_psci || arm64_call(PSCI_FEATURES, PSCI_SYSTEM_SUSPEND, 0, 0) < 0)
+		return "SYSTEM_SUSPEND is not reported";
+	if (!arm64_platform.clock || !arm64_platform.clock_line.valid)
+		return "no clock whose alarm can wake it up is described";
+	return NULL;
+}
+
+int64_t arch_suspend(unsigned int seconds)
+{
+	int64_t code = 0;
+	int awake;
+
+	if (interrupt_attach(arm64_platform.clock_line, take_alarm, NULL) == INTERRUPT_NONE)
+		fail("the interrupt of the clock cannot be used");
+	arch_interrupts_off();
+	alarm = mmio_read(arm64_platform.clock + CLOCK_NOW, 4) + seconds;
+	awake = guarded_call(&suspended, call_suspend, &code);
+	arch_interrupts_on();
+	return awake ? 0 : code;
 }

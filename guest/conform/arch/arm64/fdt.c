@@ -32,7 +32,7 @@ struct node {
 	bool reserved;			    /* below /reserved-memory */
 };
 
-struct arm64_platform arm64_platform = {.pci_mask = {0x1800, 0, 0, 7}};
+struct arm64_platform arm64_platform = {.pci_mask = {0x1800, 0, 0, 7}, .reserved_sound = true};
 
 static uint32_t get(const void *place)
 {
@@ -230,6 +230,10 @@ static void take_node(const struct node *node)
 		copy_text(find(node, "model"), machine.model, sizeof(machine.model), NULL);
 	if (node->depth == 1 && !find(node, "model"))
 		copy_text(find(node, "compatible"), machine.model, sizeof(machine.model), NULL);
+	/* Devicetree Specification 0.4, 3.5.1 */
+	if (text_is(node->name, "reserved-memory") && node->depth == 2)
+		arm64_platform.reserved_sound = find(node, "#address-cells") &&
+						find(node, "#size-cells") && find(node, "ranges");
 	if (text_is(node->name, "chosen") && node->depth == 2)
 		take_chosen(node);
 	if (has_string(find(node, "device_type"), "cpu"))
@@ -263,6 +267,14 @@ static void take_node(const struct node *node)
 			arm64_platform.mmio_coherent++;
 		machine_add_slot(address, size, find_line(node, 0));
 	}
+	if (is_compatible(node, "arm,sbsa-gwdt") &&
+	    find_range(node, 0, &arm64_platform.watchdog_control, &size) &&
+	    find_range(node, 1, &arm64_platform.watchdog_refresh, &size))
+		arm64_platform.watchdog_line = find_line(node, 0);
+	if (is_compatible(node, "mtd-rom"))
+		find_range(node, 0, &arm64_platform.rom, &size);
+	if (is_compatible(node, "arm,pl031") && find_range(node, 0, &arm64_platform.clock, &size))
+		arm64_platform.clock_line = find_line(node, 0);
 	if (is_compatible(node, "pci-host-ecam-generic"))
 		take_pci(node);
 	if (is_compatible(node, "arm,pl011") && machine.serial == SERIAL_NONE &&
@@ -287,6 +299,16 @@ static uint32_t bounded(const uint8_t *text, uint32_t limit)
 		if (!text[i])
 			return i + 1;
 	return 0;
+}
+
+static void add_to_sum(const char *name, const uint8_t *data, uint32_t length)
+{
+	uint32_t sum = arm64_platform.tree_sum;
+
+	if (text_is(name, "kaslr-seed") || text_is(name, "rng-seed"))
+		return;
+	sum = text_sum(sum, name, text_length(name) + 1);
+	arm64_platform.tree_sum = text_sum(sum, data, length);
 }
 
 static bool walk_nodes(const struct walk *walk)
@@ -318,6 +340,7 @@ static bool walk_nodes(const struct walk *walk)
 			if (!length || depth == DEPTH_MAX)
 				return false;
 			node.name = (const char *)place + 4;
+			add_to_sum(node.name, NULL, 0);
 			node.count = 0;
 			node.depth = depth + 1;
 			node.address_cells = depth ? above[depth].address_cells : 2;
@@ -340,6 +363,7 @@ static bool walk_nodes(const struct walk *walk)
 			if (length > walk->structure_size - at - 8 || name >= walk->strings_size ||
 			    !bounded(walk->strings + name, walk->strings_size - name))
 				return false;
+			add_to_sum((const char *)walk->strings + name, place + 12, length);
 			if (open && node.count < PROPERTIES_MAX)
 				node.properties[node.count++] = (struct property){
 					(const char *)walk->strings + name, place + 12, length};

@@ -181,6 +181,13 @@ const char *arch_clock_source(void)
 	return read_register(cntfrq_el0) >= 1000 ? "CNTFRQ_EL0" : "guess";
 }
 
+/* The PL031 counts seconds of the epoch in its first register. */
+uint64_t arch_wall_ms(unsigned int *step_ms)
+{
+	*step_ms = 1000;
+	return arm64_platform.clock ? mmio_read(arm64_platform.clock, 4) * 1000 : 0;
+}
+
 void arch_timer_set(uint64_t deadline)
 {
 	if (deadline == UINT64_MAX) {

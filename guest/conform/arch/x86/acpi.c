@@ -329,3 +329,25 @@ void arch_power_off(void)
 		x86_write_register(&x86_platform.pm1b_control, type << 10 | enable);
 	}
 }
+
+bool arch_can_reset(void)
+{
+	return x86_platform.fadt_flags & 1 << 10 && x86_platform.reset.address;
+}
+
+void arch_reset(void)
+{
+	x86_write_register(&x86_platform.reset, x86_platform.reset_value);
+}
+
+/* The way back from S3 leads through firmware, which resets devices first: a guest of its own has to test it. */
+const char *arch_no_suspend(void)
+{
+	return "this guest suspends by PSCI alone, not to S3";
+}
+
+int64_t arch_suspend(unsigned int seconds)
+{
+	(void)seconds;
+	return -1;
+}

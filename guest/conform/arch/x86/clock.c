@@ -206,3 +206,76 @@ void arch_timer_set(uint64_t deadline)
 	count = wait * (apic_frequency / 1000 + 1) / (frequency / 1000) + 1;
 	x86_apic_write(APIC_INITIAL, count > UINT32_MAX ? UINT32_MAX : (uint32_t)count);
 }
+
+/* The time of day */
+
+#define CMOS_INDEX	0x70
+#define CMOS_DATA	0x71
+#define CMOS_UPDATING	0x80
+#define KVM_FEATURES	0x40000001
+#define KVM_CLOCK	(1u << 3)
+#define MSR_KVM_WALL	0x4b564d00
+#define FADT_BOOT_FLAGS 109
+#define FADT_NO_CMOS	(1u << 5)
+
+static uint32_t read_cmos(uint8_t index)
+{
+	uint32_t value;
+
+	arch_port_write(CMOS_INDEX, index, 1);
+	value = arch_port_read(CMOS_DATA, 1);
+	return index >= 0xa ? value : (value >> 4) * 10 + (value & 0xf);
+}
+
+/* Seconds of a calendar in which each month has 31 days: for differences of a few seconds. */
+static uint64_t read_cmos_ms(void)
+{
+	uint64_t seconds[2] = {0, 1};
+
+	if (x86_platform.fadt && x86_platform.fadt_length > FADT_BOOT_FLAGS + 1 &&
+	    *(const uint8_t *)(x86_platform.fadt + FADT_BOOT_FLAGS) & FADT_NO_CMOS)
+		return 0;
+	/* Twice the same: no update came in between. */
+	for (int i = 0; i < 1000 && seconds[0] != seconds[1]; i++) {
+		if (read_cmos(0xa) & CMOS_UPDATING)
+			continue;
+		seconds[i & 1] =
+			(((read_cmos(9) * UINT64_C(12) + read_cmos(8)) * 31 + read_cmos(7)) * 24 +
+			 read_cmos(4)) *
+				3600 +
+			read_cmos(2) * 60 + read_cmos(0);
+	}
+	if (read_cmos(8) < 1 || read_cmos(8) > 12)
+		return 0;
+	return seconds[0] * 1000;
+}
+
+/* KVM's clock (Documentation/virt/kvm/x86/msr.rst): the time of the machine's start, and that since. */
+static uint64_t read_kvm_ms(void)
+{
+	static volatile struct {
+		uint32_t version, seconds, nanoseconds;
+	} wall __attribute__((aligned(16)));
+	uint64_t delta, ns;
+
+	x86_write_msr(MSR_KVM_WALL, (uint64_t)&wall);
+	x86_write_msr(MSR_KVM_CLOCK, (uint64_t)&kvm_clock | 1);
+	/* Both are written before the guest runs on. */
+	__asm__ volatile("" ::: "memory");
+	delta = arch_ticks() - kvm_clock.tsc;
+	delta = kvm_clock.shift < 0 ? delta >> -kvm_clock.shift : delta << kvm_clock.shift;
+	ns = kvm_clock.system + (uint64_t)((unsigned __int128)delta * kvm_clock.multiplier >> 32);
+	x86_write_msr(MSR_KVM_CLOCK, 0);
+	return wall.seconds ? wall.seconds * UINT64_C(1000) + (wall.nanoseconds + ns) / 1000000 : 0;
+}
+
+uint64_t arch_wall_ms(unsigned int *step_ms)
+{
+	if (text_starts(machine.hypervisor, "KVMKVMKVM") &&
+	    x86_cpuid(KVM_FEATURES, 0).eax & KVM_CLOCK) {
+		*step_ms = 1;
+		return read_kvm_ms();
+	}
+	*step_ms = 1000;
+	return read_cmos_ms();
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Sums stand for what is too long to keep: when one differs, the message says of what it is. */
+#include "picture.h"
+
+#include "arch/image.h"
+#include "bus/pci.h"
+#include "devices/block.h"
+#include "pages.h"
+#include "reboot.h"
+
+#ifdef __x86_64__
+#include "arch/x86/x86.h"
+#else
+#include "arch/arm64/arm64.h"
+#endif
+
+#define NET_ADDRESS_SIZE 6
+
+_Static_assert(sizeof(struct picture) <= KEPT_MAX, "a picture can be kept");
+
+static const char *const entry_names[8] = {
+#ifdef __x86_64__
+	"the protocol", "the address of the start information", "RFLAGS", "CR0", "CR4", "CS", "DS",
+#else
+	"x0", "x1", "x2", "x3", "the exception level", "DAIF", "SCTLR",
+#endif
+};
+
+static void take_entry(uint64_t entry[8])
+{
+#ifdef __x86_64__
+	entry[0] = start_state.kind;
+	entry[1] = start_state.information;
+	/* Trap, interrupts, direction, virtual 8086: the others are left by whatever ran last. */
+	entry[2] = start_state.flags & 0x20700;
+	entry[3] = start_state.cr0;
+	entry[4] = start_state.cr4;
+	entry[5] = start_state.cs;
+	entry[6] = start_state.ds;
+#else
+	entry[0] = start_state.x0;
+	entry[1] = start_state.x1;
+	entry[2] = start_state.x2;
+	entry[3] = start_state.x3;
+	entry[4] = start_state.level;
+	entry[5] = start_state.daif;
+	entry[6] = start_state.sctlr;
+#endif
+}
+
+static uint32_t sum_of_description(void)
+{
+#ifdef __x86_64__
+	uint32_t sum = 0;
+
+	for (unsigned int i = 0; i < x86_platform.table_count; i++)
+		if (x86_platform.tables[i].sound)
+			sum = text_sum(sum, (void *)x86_platform.tables[i].address,
+				       x86_platform.tables[i].length);
+	return sum;
+#else
+	return arm64_platform.tree_sum;
+#endif
+}
+
+static uint32_t sum_of_identity(struct device *device)
+{
+	static uint8_t serial[VIRTIO_BLK_ID_BYTES] __attribute__((aligned(16)));
+	uint64_t bytes[NET_ADDRESS_SIZE];
+	struct queue *queue;
+
+	switch (device->id) {
+	case VIRTIO_ID_NET:
+		for (unsigned int i = 0; i < NET_ADDRESS_SIZE; i++)
+			bytes[i] = config_read(device, i, 1);
+		return text_sum(0, bytes, sizeof(bytes));
+	case VIRTIO_ID_BLOCK:
+		device_open(device, 0);
+		queue = device_queue(device, 0, 16);
+		device_run(device);
+		memset(serial, 0, sizeof(serial));
+		bytes[0] = block_capacity(device);
+		bytes[1] =
+			block_request(queue, VIRTIO_BLK_T_GET_ID, 0, serial, sizeof(serial), false);
+		return text_sum(text_sum(0, bytes, 2 * sizeof(bytes[0])), serial, sizeof(serial));
+	default:
+		return 0;
+	}
+}
+
+void picture_take(struct picture *picture)
+{
+	memset(picture, 0, sizeof(*picture));
+	take_entry(picture->entry);
+	picture->command_line =
+		text_sum(0, machine.command_line, text_length(machine.command_line));
+	for (unsigned int i = 0; i < machine.range_count; i++) {
+		uint64_t words[3] = {machine.ranges[i].start, machine.ranges[i].end,
+				     machine.ranges[i].usable};
+
+		picture->map = text_sum(picture->map, words, sizeof(words));
+	}
+	picture->description = sum_of_description();
+	picture->image = text_sum(0, image_start, (size_t)(image_checked_end - image_start));
+	picture->cpu_count = machine.cpu_count;
+	picture->bss_nonzero = image_state.bss_promised && image_state.bss_nonzero;
+	picture->device_count = device_count;
+	for (unsigned int i = 0; i < device_count && i < PICTURE_DEVICES; i++) {
+		struct device *device = &devices[i];
+		struct picture_device *entry = &picture->devices[i];
+
+		entry->id = device->id;
+		entry->transport = device->transport;
+		entry->first_status = device->first_status;
+		entry->features = device_offered(device);
+		entry->identity = sum_of_identity(device);
+		if (device->pci) {
+			entry->place = (uint64_t)device->pci->bus << 16 |
+				       (uint64_t)device->pci->slot << 8 | device->pci->function;
+			entry->interrupt = device->pci->intx.number;
+		} else {
+			entry->place = device->base;
+			entry->interrupt = device->line.number;
+		}
+	}
+}
+
+void picture_check_start(const struct picture *before, const struct picture *now)
+{
+	for (unsigned int i = 0; i < 7; i++)
+		check(before->entry[i] == now->entry[i],
+		      "%s is 0x%lx, and was 0x%lx before the reset", entry_names[i], now->entry[i],
+		      before->entry[i]);
+	check(before->map == now->map, "the memory map is another one than before the reset");
+	check(before->command_line == now->command_line,
+	      "the command line is another one than before the reset");
+	check(before->description == now->description,
+	      "the description is another one than before the reset");
+	check(before->cpu_count == now->cpu_count, "%u processors, and %u before the reset",
+	      now->cpu_count, before->cpu_count);
+	check(now->image == image_sum[0], "code and constants have the sum 0x%x, not 0x%x",
+	      now->image, image_sum[0]);
+	check(!now->bss_nonzero, "what was promised to be zero is not, behind the reset");
+}
+
+void picture_check_devices(const struct picture *before, const struct picture *now)
+{
+	check(before->device_count == now->device_count, "%u devices, and %u before the reset",
+	      now->device_count, before->device_count);
+	for (unsigned int i = 0; i < now->device_count && i < PICTURE_DEVICES; i++) {
+		const struct picture_device *old = &before->devices[i], *new = &now->devices[i];
+
+		check(old->id == new->id && old->transport == new->transport,
+		      "device %u has id %u, and had id %u before the reset", i, new->id, old->id);
+		check(old->place == new->place, "device %u is at 0x%lx, and was at 0x%lx", i,
+		      new->place, old->place);
+		check(old->interrupt == new->interrupt, "device %u has interrupt %u, and had %u", i,
+		      new->interrupt, old->interrupt);
+		check(old->features == new->features, "device %u offers 0x%lx, and offered 0x%lx",
+		      i, new->features, old->features);
+		check(old->identity == new->identity,
+		      "device %u (id %u) has another address, capacity or serial than before", i,
+		      new->id);
+	}
+}
+
+void picture_check_rest(const struct picture *now)
+{
+	for (unsigned int i = 0; i < now->device_count && i < PICTURE_DEVICES; i++)
+		check(now->devices[i].first_status == 0,
+		      "device %u had status 0x%x at the start behind the reset", i,
+		      now->devices[i].first_status);
+}

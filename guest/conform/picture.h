@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* What a start of the guest found, in a form that can be kept and compared with that of the next start. */
+#ifndef CONFORM_PICTURE_H
+#define CONFORM_PICTURE_H
+
+#include "bus/bus.h"
+
+#define PICTURE_DEVICES 32
+
+struct picture {
+	uint64_t entry[8]; /* registers that the protocol of the start defines */
+	uint32_t command_line, map, description, image; /* sums */
+	uint32_t cpu_count, device_count, bss_nonzero;
+	struct picture_device {
+		uint64_t place; /* of its registers, or bus, slot and function */
+		uint64_t features;
+		uint32_t id, transport, interrupt, first_status;
+		uint32_t identity; /* a sum of what names it: a MAC address, a capacity and a serial */
+	} devices[PICTURE_DEVICES];
+};
+
+void picture_take(struct picture *picture);
+/* Checks that registers, memory map, description, command line and image are the same. */
+void picture_check_start(const struct picture *before, const struct picture *now);
+/* Checks that the devices are: order, places, interrupts, identities. */
+void picture_check_devices(const struct picture *before, const struct picture *now);
+/* Checks that each device was at rest at this start. */
+void picture_check_rest(const struct picture *now);
+
+#endif

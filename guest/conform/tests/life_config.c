@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Chapter life: changes of a configuration that come from the host (VIRTIO 1.4, 2.5 and 3.2.1). */
+#include "tests/watch.h"
+
+#include <linux/virtio_console.h>
+#include <linux/virtio_net.h>
+
+#include "bus/pci.h"
+#include "tests/rings.h"
+
+#define WATCHED	 8u
+#define BYTES	 60u
+#define WATCH_MS 1500
+
+struct watched {
+	struct device *device;
+	uint32_t size, generation, interrupts;
+	uint8_t bytes[BYTES];
+};
+
+static uint64_t features_of(const struct device *device)
+{
+	return device->id == VIRTIO_ID_NET     ? FEATURE(VIRTIO_NET_F_STATUS) :
+	       device->id == VIRTIO_ID_CONSOLE ? FEATURE(VIRTIO_CONSOLE_F_SIZE) :
+						 SPLIT;
+}
+
+/* Bytes of the configuration that exist whatever was negotiated, but for what is written only. */
+static uint32_t size_of(const struct device *device)
+{
+	switch (device->id) {
+	case VIRTIO_ID_BLOCK:
+		return 8;
+	case VIRTIO_ID_NET:
+		return 8;
+	case VIRTIO_ID_CONSOLE:
+		return device->negotiated & FEATURE(VIRTIO_CONSOLE_F_SIZE) ? 4 : 0;
+	default:
+		return 0;
+	}
+}
+
+static bool start_watch(struct vehicle *vehicle, struct watched *watched)
+{
+	struct device *device = vehicle->device;
+
+	if (device->id == VIRTIO_ID_RNG)
+		return false;
+	vehicle_open(vehicle, features_of(device), 16);
+	if (!device->connected || size_of(device) == 0)
+		return false;
+	*watched = (struct watched){.device = device, .size = size_of(device)};
+	watched->interrupts = device->config_interrupts;
+	watched->generation = device->ops->generation(device);
+	for (uint32_t i = 0; i < watched->size; i++)
+		watched->bytes[i] = (uint8_t)config_read(device, i, 1);
+	return true;
+}
+
+static bool has_changed(const struct watched *watched, uint32_t *offset)
+{
+	for (*offset = 0; *offset < watched->size; ++*offset)
+		if ((uint8_t)config_read(watched->device, *offset, 1) != watched->bytes[*offset])
+			return true;
+	return false;
+}
+
+bool watch_configurations(enum transport transport, struct config_change *change)
+{
+	struct deadline deadline = deadline_after_ms(WATCH_MS);
+	struct watched watched[WATCHED];
+	struct vehicle vehicle;
+	unsigned int count = 0;
+
+	for (unsigned int n = 0; count < WATCHED && vehicle_get(n, transport, SPLIT, &vehicle); n++)
+		count += start_watch(&vehicle, &watched[count]);
+	if (count == 0)
+		skip("no device with a configuration and an interrupt that this guest can find");
+	while (!deadline_passed(&deadline))
+		for (unsigned int i = 0; i < count; i++) {
+			struct device *device = watched[i].device;
+
+			if (!has_changed(&watched[i], &change->offset))
+				continue;
+			change->device = device;
+			change->generation_before = watched[i].generation;
+			change->generation_after = device->ops->generation(device);
+			change->notified = wait_until(
+				device->config_interrupts != watched[i].interrupts, 1000);
+			return true;
+		}
+	return false;
+}
+
+TEST(life_config_notify, "AVP-LIFE-019", .limit_ms = 10000)
+{
+	struct config_change change;
+
+	if (!watch_configurations(TRANSPORT_ANY, &change))
+		skip(NOTHING_CHANGED);
+	check(change.notified,
+	      "%s: byte %u of the configuration changed, without a notification of it",
+	      device_name(change.device), change.offset);
+}

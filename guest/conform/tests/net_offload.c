@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Chapter net: checksums, segmentation and the other fields of a frame's header (VIRTIO 1.4, 5.1.9.2
+ * and 5.1.9.4). Who checks is the gateway: it answers a segment of TCP only when its checksum is right.
+ */
+#include "devices/net.h"
+#include "pages.h"
+#include "tests/rings.h"
+
+#define NET	     .device = VIRTIO_ID_NET
+#define CSUM	     FEATURE(VIRTIO_NET_F_CSUM)
+#define TCP_AT	     34 /* in a frame without options */
+#define HEADERS	     54
+#define CHECKSUM_AT  16 /* in a header of TCP */
+#define SEGMENT_SIZE 1000u
+
+static uint8_t *frame_of(struct net *net)
+{
+	return net->out + net->header;
+}
+
+static void put16_net(uint8_t *place, uint32_t value)
+{
+	place[0] = (uint8_t)(value >> 8);
+	place[1] = (uint8_t)value;
+}
+
+/* Leaves the checksum of the segment in out[] to the device: in its place is the pseudo header's. */
+static void leave_checksum(struct net *net, uint32_t length)
+{
+	struct virtio_net_hdr_v1 *header = (struct virtio_net_hdr_v1 *)net->out;
+	uint8_t *ip = frame_of(net) + 14;
+	uint32_t size = length - net->header - TCP_AT;
+
+	header->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	header->csum_start = TCP_AT;
+	header->csum_offset = CHECKSUM_AT;
+	put16_net(ip + 20 + CHECKSUM_AT, (uint16_t)~net_sum(NULL, 0, net_pseudo_sum(ip, size)));
+}
+
+static void open_with(struct net *net, uint64_t features, const char *name)
+{
+	net_open(net, features, NET_BUFFERS, NET_BUFFER);
+	if ((net->device->negotiated & features) != features)
+		skip("%s does not offer %s", device_name(net->device), name);
+}
+
+TEST(net_checksum_transmit, "AVP-NET-013", NET, .limit_ms = 30000)
+{
+	struct net net;
+	struct net_frame frame;
+	uint8_t gateway[6];
+	uint32_t acknowledged = 0;
+	uint16_t port = 40000;
+
+	open_with(&net, CSUM, "VIRTIO_NET_F_CSUM");
+	net_find_gateway(&net, gateway);
+	for (uint32_t size = 0; size < 1400; size = size * 2 + 7, port++) {
+		uint32_t length = net_form_tcp(&net, gateway, port, 5000, size);
+
+		leave_checksum(&net, length);
+		net_send(&net, length, 0);
+		check(net_wait_reset(&net, port, &acknowledged, &frame, ANSWER_MS),
+		      "no answer to a segment of %u bytes whose checksum was left to the device",
+		      size);
+		check(acknowledged == 5000 + size, "%u bytes of %u arrived", acknowledged - 5000,
+		      size);
+	}
+	/* That its checksum counts: a wrong one, which is not left to the device. */
+	net_form_tcp(&net, gateway, port, 5000, 100);
+	frame_of(&net)[TCP_AT + CHECKSUM_AT] ^= 0x55;
+	net_send(&net, net.header + HEADERS + 100, 0);
+	if (net_wait_reset(&net, port, &acknowledged, &frame, 200))
+		skip("who answers does not look at checksums");
+}
+
+/* What came of TCP must have a right checksum, or with @partial one that the header leads to. */
+static void check_checksum(struct net *net, const struct net_frame *frame, bool partial)
+{
+	const struct virtio_net_hdr_v1 *header = (const struct virtio_net_hdr_v1 *)frame->data;
+	uint8_t *ether = frame->data + net->header, *ip = ether + 14;
+	uint32_t size = ((uint32_t)ip[2] << 8 | ip[3]) - 20;
+
+	check(net_sum(ip, 20, 0) == 0, "the checksum of the header of IPv4 is wrong");
+	if (!partial) {
+		check(net_sum(ip + 20, size, net_pseudo_sum(ip, size)) == 0,
+		      "SHOULD: a received frame is not fully checksummed");
+		return;
+	}
+	if (header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
+		uint32_t start = header->csum_start, at = start + header->csum_offset;
+		uint32_t end = 14 + 20 + size;
+		uint16_t sum;
+
+		check(start >= TCP_AT && at + 2 <= end,
+		      "csum_start %u and csum_offset %u lead out of a frame of %u bytes", start,
+		      at - start, end);
+		sum = net_sum(ether + start, end - start, 0);
+		put16_net(ether + at, sum);
+	} else if (!(header->flags & VIRTIO_NET_HDR_F_DATA_VALID)) {
+		return; /* nothing is said of it */
+	}
+	check(net_sum(ip + 20, size, net_pseudo_sum(ip, size)) == 0,
+	      "flags 0x%x, csum_start %u and csum_offset %u do not lead to a right checksum",
+	      header->flags, header->csum_start, header->csum_offset);
+}
+
+static void receive_checked(uint64_t features)
+{
+	struct net net;
+	struct net_frame frame;
+	uint8_t gateway[6];
+	uint32_t acknowledged;
+
+	net_open(&net, features, NET_BUFFERS, NET_BUFFER);
+	net_find_gateway(&net, gateway);
+	for (uint16_t i = 0; i < 8; i++) {
+		uint16_t port = (uint16_t)(40100 + i);
+
+		net_send(&net, net_form_tcp(&net, gateway, port, 5000, 100), 0);
+		check(net_wait_reset(&net, port, &acknowledged, &frame, ANSWER_MS), "no answer");
+		if (!(net.device->negotiated & FEATURE(VIRTIO_NET_F_GUEST_CSUM)))
+			check(frame.data[0] == 0, "flags of a received frame are 0x%x",
+			      frame.data[0]);
+		check_checksum(&net, &frame, features != 0);
+	}
+}
+
+TEST(net_checksum_receive, "AVP-NET-014", NET, .limit_ms = 20000)
+{
+	/* Without it what matters here are the flags; the checksum is net_checksum_complete's. */
+	receive_checked(FEATURE(VIRTIO_NET_F_GUEST_CSUM));
+	receive_checked(0);
+}
+
+TEST(net_checksum_complete, "AVP-NET-015", NET, .limit_ms = 15000)
+{
+	receive_checked(0);
+}
+
+/* A segment of @size bytes, to be cut to SEGMENT_SIZE by who gets it, with @hdr_len in its header. */
+static void send_large(struct net *net, const uint8_t gateway[6], uint16_t port, uint32_t size,
+		       uint16_t hdr_len)
+{
+	struct virtio_net_hdr_v1 *header = (struct virtio_net_hdr_v1 *)net->out;
+	uint32_t length = net_form_tcp(net, gateway, port, 5000, size);
+
+	leave_checksum(net, length);
+	header->gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
+	header->gso_size = SEGMENT_SIZE;
+	header->hdr_len = hdr_len;
+	net_send(net, length, 0);
+}
+
+/* Each byte must be acknowledged: by a reset for each segment, or by one for the whole. */
+static void expect_large(struct net *net, uint16_t port, uint32_t size, const char *what)
+{
+	struct net_frame frame;
+	uint32_t acknowledged = 0, done = 0;
+
+	while (done < size && net_wait_reset(net, port, &acknowledged, &frame, ANSWER_MS)) {
+		uint32_t next = done + SEGMENT_SIZE < size ? done + SEGMENT_SIZE : size;
+
+		check(acknowledged == 5000 + next || (done == 0 && acknowledged == 5000 + size),
+		      "%s: byte %u of %u was acknowledged after byte %u, with segments of %u", what,
+		      acknowledged - 5000, size, done, SEGMENT_SIZE);
+		done = acknowledged - 5000;
+	}
+	check(done == size, "%s: %u of %u bytes arrived", what, done, size);
+}
+
+TEST(net_gso_transmit, "AVP-NET-016", NET, .limit_ms = 40000)
+{
+	static const uint32_t sizes[] = {1001, 2000, 3500, 16000, 60000};
+	struct net net;
+	uint8_t gateway[6];
+
+	open_with(&net, CSUM | FEATURE(VIRTIO_NET_F_HOST_TSO4), "VIRTIO_NET_F_HOST_TSO4");
+	net_find_gateway(&net, gateway);
+	for (uint16_t i = 0; i < 5; i++) {
+		send_large(&net, gateway, (uint16_t)(40200 + i), sizes[i], HEADERS);
+		expect_large(&net, (uint16_t)(40200 + i), sizes[i], "a large frame");
+	}
+}
+
+TEST(net_gso_hdr_len, "AVP-NET-018", NET, .limit_ms = 40000)
+{
+	static const uint16_t wrong[] = {0, 1, 40, 53, 55, 1000, 20000, 65535};
+	const uint64_t large = CSUM | FEATURE(VIRTIO_NET_F_HOST_TSO4);
+	struct virtio_net_hdr_v1 *header;
+	struct vehicle vehicle;
+	struct net_frame frame;
+	struct net net;
+	uint8_t gateway[6];
+
+	net_open(&net, large, NET_BUFFERS, NET_BUFFER);
+	header = (struct virtio_net_hdr_v1 *)net.out;
+	net_find_gateway(&net, gateway);
+	for (uint8_t i = 0; i < 8; i++) {
+		uint16_t port = (uint16_t)(40300 + i);
+		uint32_t length = net_form_arp(&net, (uint8_t)(30 + i), 2);
+
+		header->hdr_len = wrong[i];
+		net_send(&net, length, 0);
+		check(net_wait_arp(&net, (uint8_t)(30 + i), gateway, &frame, ANSWER_MS),
+		      "a frame with hdr_len %u has not arrived", wrong[i]);
+		if ((net.device->negotiated & large) != large)
+			continue;
+		send_large(&net, gateway, port, 3000, wrong[i]);
+		expect_large(&net, port, 3000, "a large frame with a wrong hdr_len");
+	}
+	if (!(device_offered(net.device) & FEATURE(NET_F_GUEST_HDRLEN)))
+		return;
+	/* Now it may be believed, which must do no harm. */
+	net_open(&net, large | FEATURE(NET_F_GUEST_HDRLEN), NET_BUFFERS, NET_BUFFER);
+	for (uint8_t i = 0; i < 8; i++)
+		send_large(&net, gateway, (uint16_t)(40400 + i), 3000, wrong[i]);
+	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, SPLIT, &vehicle); n++)
+		if (vehicle.device == net.device)
+			vehicle_heal(&vehicle, "after wrong lengths of headers");
+}
+
+/* Frames of each kind that the gateway answers with, each looked at by @look. */
+static void look_at_frames(struct net *net, void (*look)(const struct net_frame *frame))
+{
+	struct net_frame frame;
+	uint8_t gateway[6];
+	uint32_t acknowledged;
+
+	net_find_gateway(net, gateway);
+	net_send(net, net_form_arp(net, 40, 2), 0);
+	check(net_wait_arp(net, 40, gateway, &frame, ANSWER_MS), "no answer of ARP");
+	look(&frame);
+	net_send(net, net_form_echo(net, gateway, 77, 1000), 0);
+	check(net_wait_echo(net, 77, &frame, ANSWER_MS), "no answer to an echo request");
+	look(&frame);
+	net_send(net, net_form_tcp(net, gateway, 40500, 5000, 100), 0);
+	check(net_wait_reset(net, 40500, &acknowledged, &frame, ANSWER_MS), "no answer of TCP");
+	look(&frame);
+}
+
+static void has_no_tunnel(const struct net_frame *frame)
+{
+	check(!(frame->data[1] & NET_GSO_TUNNELS) && !(frame->data[0] & NET_FLAG_TUNNEL_CSUM),
+	      "a received frame has flags 0x%x and gso_type 0x%x: bits of a tunnel", frame->data[0],
+	      frame->data[1]);
+}
+
+TEST(net_tunnel, "AVP-NET-020", NET, .limit_ms = 30000)
+{
+	/* VIRTIO 1.4, 5.1.9.2.2: flags and gso_type of what must not be accepted. */
+	static const uint8_t refused[][2] = {{1, 0x61}, {0, 0x21}, {3, 0x21}, {1, 0x20}, {9, 0x01}};
+	struct net_frame frame;
+	struct net net;
+	uint8_t gateway[6];
+
+	net_open(&net, FEATURE(VIRTIO_NET_F_GUEST_CSUM), NET_BUFFERS, NET_BUFFER);
+	look_at_frames(&net, has_no_tunnel);
+	net_open_nth(&net, 0,
+		     CSUM | FEATURE(VIRTIO_NET_F_HOST_TSO4) | FEATURE(VIRTIO_NET_F_HOST_TSO6) |
+			     FEATURE(NET_F_HOST_USO),
+		     NET_HIGH_HOST_TUNNEL, NET_BUFFERS, NET_BUFFER);
+	if (!(net.device->negotiated_high & NET_HIGH_HOST_TUNNEL))
+		return; /* who does not offer it is asked for no more than the above */
+	net_find_gateway(&net, gateway);
+	/* Offsets that lead out of the frame, which without a tunnel's bit mean nothing. */
+	net_form_arp(&net, 50, 2);
+	memset(net.out + 20, 0xff, 4);
+	net_send(&net, net.header + FRAME_MIN, 0);
+	check(net_wait_arp(&net, 50, gateway, &frame, ANSWER_MS),
+	      "a frame with offsets of a tunnel and none of its bits has not arrived");
+	for (uint8_t i = 0; i < 5; i++) {
+		net_form_arp(&net, (uint8_t)(60 + i), 2);
+		net.out[0] = refused[i][0];
+		net.out[1] = refused[i][1];
+		net.out[4] = 100; /* gso_size */
+		net.out[6] = TCP_AT;
+		net_send(&net, net.header + FRAME_MIN, 0);
+		check(!net_wait_arp(&net, (uint8_t)(60 + i), gateway, &frame, 200),
+		      "a frame with flags 0x%x and gso_type 0x%x was accepted", refused[i][0],
+		      refused[i][1]);
+	}
+}
+
+static void has_no_coalescing(const struct net_frame *frame)
+{
+	check(!(frame->data[0] & NET_FLAG_RSC_INFO),
+	      "RSC_INFO is set though VIRTIO_NET_F_RSC_EXT was not negotiated");
+}
+
+static void has_coalescing_when_large(const struct net_frame *frame)
+{
+	const struct virtio_net_hdr_v1 *header = (const struct virtio_net_hdr_v1 *)frame->data;
+
+	if (header->gso_type == VIRTIO_NET_HDR_GSO_NONE)
+		return;
+	check(header->flags & NET_FLAG_RSC_INFO, "gso_type 0x%x without RSC_INFO",
+	      header->gso_type);
+	check(header->csum_start > 0, "RSC_INFO with a count of 0 segments");
+}
+
+TEST(net_rsc, "AVP-NET-021", NET, .limit_ms = 20000)
+{
+	const uint64_t large = FEATURE(VIRTIO_NET_F_GUEST_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_TSO4);
+	struct net net;
+
+	net_open(&net, large, NET_BUFFERS, NET_BUFFER);
+	look_at_frames(&net, has_no_coalescing);
+	if (!(device_offered(net.device) & FEATURE(NET_F_RSC_EXT)))
+		return;
+	net_open(&net, large | FEATURE(NET_F_RSC_EXT), NET_BUFFERS, NET_BUFFER);
+	look_at_frames(&net, has_coalescing_when_large);
+}
+
+static void has_no_security(const struct net_frame *frame)
+{
+	check(!(frame->data[0] & NET_FLAGS_SECURITY), "flags of a received frame are 0x%x",
+	      frame->data[0]);
+}
+
+TEST(net_ipsec_flags, "AVP-NET-040", NET, .limit_ms = 20000)
+{
+	struct net_frame frame;
+	struct net net;
+	uint8_t gateway[6];
+
+	net_open_nth(&net, 0, FEATURE(VIRTIO_NET_F_GUEST_CSUM),
+		     NET_HIGH_OUTER_HEADER | NET_HIGH_IPSEC, NET_BUFFERS, NET_BUFFER);
+	look_at_frames(&net, has_no_security);
+	if (net.header < 32)
+		return; /* its header ends before the fields */
+	net_find_gateway(&net, gateway);
+	net_form_arp(&net, 50, 2);
+	memset(net.out + 26, 0xff, 6); /* resource_id and resource_type */
+	net_send(&net, net.header + FRAME_MIN, 0);
+	check(net_wait_arp(&net, 50, gateway, &frame, ANSWER_MS),
+	      "a frame with a resource and without SECURITY has not arrived");
+}
