@@ -130,6 +130,19 @@ static bool send_beginning(struct net_backend *backend, uint16_t pair,
 	return fault_real_net->send(backend, pair, segments, count < 2 ? count : 2);
 }
 
+static bool send_nothing(struct net_backend *backend, uint16_t pair,
+			 const struct virtio_segment *segments, uint32_t count)
+{
+	return true;
+}
+
+static enum net_received receive_nothing(struct net_device *net, uint16_t pair,
+					 const struct virtio_net_hdr_v1 *header, const void *frame,
+					 size_t length)
+{
+	return NET_RECEIVED;
+}
+
 static enum net_received receive_cut(struct net_device *net, uint16_t pair,
 				     const struct virtio_net_hdr_v1 *header, const void *frame,
 				     size_t length)
@@ -265,6 +278,10 @@ const struct fault device_faults[] = {
 	 "AVP-BLK-023", .device = "block", .use = use_wild_range},
 	{"net-transmit", "of a frame in several descriptors only the first ones are sent",
 	 "net_transmit", "AVP-NET-001", .device = "net", .send = send_beginning},
+	{"net-transmit-nothing", "frames are used and never sent", "net_transmit", "AVP-NET-001",
+	 .device = "net", .send = send_nothing},
+	{"net-receive-nothing", "no frame is ever received", "net_receive", "AVP-NET-002",
+	 .device = "net", .receive = receive_nothing},
 	{"net-receive", "received frames lack their last byte", "net_receive", "AVP-NET-002",
 	 .device = "net", .receive = receive_cut},
 	{"net-order", "received frames come in another order", "net_order", "AVP-NET-003",
