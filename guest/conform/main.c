@@ -454,7 +454,7 @@ static void run_tests(void)
 			verdicts[SKIPPED]++;
 			continue;
 		}
-		report_line("begin %u %s", i + 1, entry->name);
+		report_line("begin %u %s # %s", i + 1, entry->name, entry->requirements);
 		from = arch_ticks();
 		reboot_begin(i + 1, entry->name, verdicts);
 		run_guarded(entry);

@@ -315,6 +315,9 @@ static void add_words(struct arguments *arguments, const struct conform *conform
 	arguments_add_format(arguments, "console=%s reset=1 boot=%u start=%zu slow=%" PRIu64,
 			     image_format(options) == IMAGE_ARM64 ? "ttyAMA0" : "ttyS0", boot,
 			     start, options->slow);
+	/* Who answers in the user-mode network. */
+	if (!options->command)
+		arguments_extend(arguments, " gateway=1");
 	if (options->profile)
 		arguments_extend(arguments, " profile=%s", options->profile);
 	if (options->only)

@@ -47,39 +47,50 @@ static bool begins(const char *line, const char *prefix, const char **rest)
 	return true;
 }
 
-/* Copies the first @length bytes of @text, printable and cut to what fits. */
+/* The guest says nothing but ASCII: another byte is damage, and may be no UTF-8, as reports need it. */
+static void make_plain(char *text)
+{
+	text_make_printable(text);
+	for (; *text; text++)
+		if ((unsigned char)*text >= 0x80)
+			*text = '?';
+}
+
+/* Copies the first @length bytes of @text, made plain and cut to what fits. */
 static void keep(char *to, size_t size, const char *text, size_t length)
 {
 	snprintf(to, size, "%.*s", (int)(length < size ? length : size - 1), text);
-	text_make_printable(to);
+	make_plain(to);
 }
 
 #define KEEP(to, text, length) keep(to, sizeof(to), text, length)
 
-/* The test with that number, made room for. NULL with *error set. */
-static struct conform_test *get_test(struct conform_log *log, unsigned long number,
-				     struct error *error)
+/*
+ * The test with that number, made room for: *test, NULL when no guest says such a number, so that the
+ * line came otherwise than it was sent. Returns 0 or -ENOMEM.
+ */
+static int get_test(struct conform_log *log, unsigned long number, struct conform_test **test,
+		    struct error *error)
 {
+	*test = NULL;
 	if (number == 0 || number > CONFORM_TESTS_MAX) {
-		error_set(error, EPROTO, "test number %lu: a conformance guest has 1 to %d", number,
-			  CONFORM_TESTS_MAX);
-		return NULL;
+		log->damaged = true;
+		return 0;
 	}
 	if (number > log->room) {
 		size_t room = number < 128 ? 128 : number * 2;
 		struct conform_test *tests = realloc(log->tests, room * sizeof(*tests));
 
-		if (!tests) {
-			error_set(error, ENOMEM, "out of memory");
-			return NULL;
-		}
+		if (!tests)
+			return error_set(error, ENOMEM, "out of memory");
 		memset(tests + log->room, 0, (room - log->room) * sizeof(*tests));
 		log->tests = tests;
 		log->room = room;
 	}
 	if (number > log->count)
 		log->count = number;
-	return &log->tests[number - 1];
+	*test = &log->tests[number - 1];
+	return 0;
 }
 
 /* A boot is over, by its end or as another one begins. */
@@ -153,8 +164,8 @@ static int take_measure(struct conform_log *log, const char *text, struct error 
 		   measure.name, measure.unit, &measure.count, &measure.minimum, &measure.p50,
 		   &measure.p90, &measure.p99, &measure.maximum, &measure.sum) != 9)
 		return 0;
-	text_make_printable(measure.name);
-	text_make_printable(measure.unit);
+	make_plain(measure.name);
+	make_plain(measure.unit);
 	place = find_measure(log, measure.name, strlen(measure.name));
 	if (!place && log->measure_count == CONFORM_MEASURES_MAX)
 		return 0;
@@ -181,18 +192,23 @@ static void take_bucket(struct conform_log *log, const char *text)
 	measure->buckets[__builtin_ctzll(limit)] = count;
 }
 
-/* "begin NUMBER NAME" */
+/* "begin NUMBER NAME # REQUIREMENTS": of one that hangs, nothing else will be heard. */
 static int take_begin(struct conform_log *log, const char *text, struct error *error)
 {
 	char *name;
 	unsigned long number = strtoul(text, &name, 10);
-	struct conform_test *test = get_test(log, number, error);
+	struct conform_test *test;
+	int result = get_test(log, number, &test, error);
+	const char *note;
 
 	if (!test)
-		return -error->code;
+		return result;
 	*test = (struct conform_test){.verdict = CONFORM_BEGUN};
 	name += strspn(name, " ");
-	KEEP(test->name, name, strlen(name));
+	note = strstr(name, " # ");
+	KEEP(test->name, name, note ? (size_t)(note - name) : strlen(name));
+	if (note)
+		KEEP(test->requirements, note + 3, strlen(note + 3));
 	log->current = number;
 	return 0;
 }
@@ -219,12 +235,13 @@ static int take_verdict(struct conform_log *log, const char *text, bool passed, 
 {
 	char *name;
 	unsigned long number = strtoul(text, &name, 10);
-	struct conform_test *test = get_test(log, number, error);
+	struct conform_test *test;
+	int result = get_test(log, number, &test, error);
 	const char *note, *reason;
 	bool left_out;
 
 	if (!test)
-		return -error->code;
+		return result;
 	if (!strncmp(name, " - ", 3))
 		name += 3;
 	note = strstr(name, " # ");
@@ -290,6 +307,7 @@ static void take_detail(struct conform_log *log, const char *line)
 
 int conform_log_add(struct conform_log *log, const char *line, struct error *error)
 {
+	struct conform_test *test;
 	const char *rest;
 
 	if (begins(line, OWN "boot ", &rest))
@@ -318,7 +336,7 @@ int conform_log_add(struct conform_log *log, const char *line, struct error *err
 		return take_verdict(log, rest, false, error);
 	/* The plan makes those known of which nothing will be heard. */
 	if (begins(line, "1..", &rest) && isdigit((unsigned char)*rest) && strtoul(rest, NULL, 10))
-		return get_test(log, strtoul(rest, NULL, 10), error) ? 0 : -error->code;
+		return get_test(log, strtoul(rest, NULL, 10), &test, error);
 	if (!strcmp(line, "  ---"))
 		log->in_details = true;
 	else if (log->in_details)

@@ -80,8 +80,8 @@ struct conform_log {
 void conform_log_free(struct conform_log *log);
 
 /*
- * Takes the next line, without its end. Lines of others are left alone. -ENOMEM, or -EPROTO with
- * *error set: there are more tests than any conformance guest has.
+ * Takes the next line, without its end. Lines of others are left alone; ones that no guest says make
+ * the log a damaged one. Returns 0, or -ENOMEM with *error set.
  */
 int conform_log_add(struct conform_log *log, const char *line, struct error *error);
 

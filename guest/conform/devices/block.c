@@ -5,6 +5,9 @@
 #include "devices/vehicle.h"
 #include "pages.h"
 
+/* Less than a test has, so that it can say which request it was. */
+#define REQUEST_MS 4000
+
 uint64_t block_capacity(struct device *device)
 {
 	return config_read(device, 0, 4) | config_read(device, 4, 4) << 32;
@@ -27,7 +30,7 @@ uint8_t block_request_length(struct queue *queue, uint32_t type, uint64_t sector
 	if (length > 0 && !out)
 		buffers[count++] = buffer_of(data, length);
 	buffers[count++] = buffer_of((void *)&status, 1);
-	check(queue_do(queue, buffers, readable, count - readable, written, 10000),
+	check(queue_do(queue, buffers, readable, count - readable, written, REQUEST_MS),
 	      "%s: a request of type %u for sector %lu was not used (status 0x%x)",
 	      device_name(queue->device), type, sector, queue->device->ops->status(queue->device));
 	return status;

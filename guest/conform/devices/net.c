@@ -364,5 +364,7 @@ void net_find_gateway(struct net *net, uint8_t gateway[6])
 		if (net_wait_arp(net, 15, gateway, &frame, 700))
 			return;
 	}
+	check(!option_number("gateway", 0),
+	      "nobody answers for 10.0.2.2, though gateway=1 says that it is there");
 	skip("nobody on the network answers for 10.0.2.2: give the guest a user-mode network");
 }

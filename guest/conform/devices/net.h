@@ -85,7 +85,7 @@ bool net_wait_arp(struct net *net, uint8_t self, uint8_t gateway[6], struct net_
 bool net_wait_echo(struct net *net, uint16_t sequence, struct net_frame *frame, unsigned int ms);
 bool net_wait_reset(struct net *net, uint16_t port, uint32_t *acknowledged, struct net_frame *frame,
 		    unsigned int ms);
-/* Asks until the gateway answers; skips when nobody does. */
+/* Asks until the gateway answers; skips when nobody does, or fails where gateway=1 says that it is there. */
 void net_find_gateway(struct net *net, uint8_t gateway[6]);
 /* The checksum of the internet over @size bytes, beginning with the sum @start. */
 uint16_t net_sum(const uint8_t *data, uint32_t size, uint32_t start);

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Faults of block, network and entropy devices (VIRTIO 1.4, 5.1, 5.2 and 5.4). */
+#include <errno.h>
+#include <string.h>
+
+#include "broken/fault.h"
+
+#define FEATURE(bit) (UINT64_C(1) << (bit))
+
+/* Block */
+
+static struct block_device *to_block(struct virtio_device *device)
+{
+	return (struct block_device *)device;
+}
+
+static struct block_request *block_request_of(const struct virtio_request *request)
+{
+	struct block_device *block = to_block(request->queue->device);
+
+	return &block->requests[(size_t)request->queue->index * block->settings.queue_size_max +
+				request->index];
+}
+
+/* The header has been read, and lies in the first segment. */
+static uint32_t type_of(const struct virtio_request *request)
+{
+	const struct virtio_blk_outhdr *header =
+		(struct virtio_blk_outhdr *)request->segments[0].base - 1;
+
+	return header->type;
+}
+
+static void use_really(struct virtqueue *queue, struct virtio_request *const *requests,
+		       uint16_t count)
+{
+	fault_real_format(queue)->use(queue, requests, count);
+}
+
+static void use_unknown_status(struct virtqueue *queue, struct virtio_request *const *requests,
+			       uint16_t count)
+{
+	uint8_t *status = block_request_of(requests[0])->status;
+
+	if (*status != VIRTIO_BLK_S_OK)
+		*status = 7;
+	use_really(queue, requests, count);
+}
+
+static void use_unknown_type(struct virtqueue *queue, struct virtio_request *const *requests,
+			     uint16_t count)
+{
+	uint8_t *status = block_request_of(requests[0])->status;
+
+	if (*status == VIRTIO_BLK_S_UNSUPP)
+		*status = VIRTIO_BLK_S_OK;
+	use_really(queue, requests, count);
+}
+
+static void use_wild_range(struct virtqueue *queue, struct virtio_request *const *requests,
+			   uint16_t count)
+{
+	uint8_t *status = block_request_of(requests[0])->status;
+
+	if (*status == VIRTIO_BLK_S_IOERR && type_of(requests[0]) == VIRTIO_BLK_T_WRITE_ZEROES)
+		*status = VIRTIO_BLK_S_OK;
+	use_really(queue, requests, count);
+}
+
+static void read_next_sector(struct block_backend *backend, struct block_operation *operation)
+{
+	if (operation->action == BLOCK_READ)
+		operation->offset += BLOCK_SECTOR;
+	fault_real_block->submit(backend, operation);
+}
+
+static void fail_flush(struct block_backend *backend, struct block_operation *operation)
+{
+	if (operation->action == BLOCK_FLUSH)
+		operation->complete(operation, -EIO);
+	else
+		fault_real_block->submit(backend, operation);
+}
+
+static void range_too_long(struct block_backend *backend, struct block_operation *operation)
+{
+	if (operation->action == BLOCK_ZERO || operation->action == BLOCK_DISCARD)
+		operation->length += BLOCK_SECTOR;
+	fault_real_block->submit(backend, operation);
+}
+
+static void zero_nothing(struct block_backend *backend, struct block_operation *operation)
+{
+	if (operation->action == BLOCK_ZERO)
+		operation->complete(operation, 0);
+	else
+		fault_real_block->submit(backend, operation);
+}
+
+static void tell_bytes(struct virtio_device *device)
+{
+	to_block(device)->config.capacity = to_block(device)->settings.capacity;
+}
+
+static void forget_capacity(struct virtio_device *device)
+{
+	to_block(device)->settings.capacity = UINT64_MAX / BLOCK_SECTOR * BLOCK_SECTOR;
+}
+
+static void leave_old_serial(struct virtio_device *device)
+{
+	memcpy(to_block(device)->settings.serial, "AVP\0left from before", VIRTIO_BLK_ID_BYTES);
+}
+
+static void offer_read_only(struct virtio_device *device)
+{
+	device->offered |= FEATURE(VIRTIO_BLK_F_RO);
+}
+
+static void hide_flush(struct virtio_device *device)
+{
+	device->offered &= ~FEATURE(VIRTIO_BLK_F_FLUSH);
+}
+
+/* Network */
+
+static bool send_beginning(struct net_backend *backend, uint16_t pair,
+			   const struct virtio_segment *segments, uint32_t count)
+{
+	return fault_real_net->send(backend, pair, segments, count < 2 ? count : 2);
+}
+
+static bool send_nothing(struct net_backend *backend, uint16_t pair,
+			 const struct virtio_segment *segments, uint32_t count)
+{
+	return true;
+}
+
+static enum net_received receive_nothing(struct net_device *net, uint16_t pair,
+					 const struct virtio_net_hdr_v1 *header, const void *frame,
+					 size_t length)
+{
+	return NET_RECEIVED;
+}
+
+static enum net_received receive_cut(struct net_device *net, uint16_t pair,
+				     const struct virtio_net_hdr_v1 *header, const void *frame,
+				     size_t length)
+{
+	return __real_net_device_receive(net, pair, header, frame,
+					 length > ETH_ZLEN ? length - 1 : length);
+}
+
+/* Each frame waits for the next one, and comes after it. */
+static enum net_received receive_swapped(struct net_device *net, uint16_t pair,
+					 const struct virtio_net_hdr_v1 *header, const void *frame,
+					 size_t length)
+{
+	static uint8_t held[NET_FRAME_MAX];
+	static size_t held_length;
+
+	if (held_length == 0) {
+		memcpy(held, frame, length);
+		held_length = length;
+		return NET_RECEIVED;
+	}
+	__real_net_device_receive(net, pair, header, frame, length);
+	length = held_length;
+	held_length = 0;
+	return __real_net_device_receive(net, pair, header, held, length);
+}
+
+static enum net_received receive_until_full(struct net_device *net, uint16_t pair,
+					    const struct virtio_net_hdr_v1 *header,
+					    const void *frame, size_t length)
+{
+	static bool stalled;
+
+	if (!stalled && __real_net_device_receive(net, pair, header, frame, length) == NET_FULL)
+		stalled = true;
+	return NET_RECEIVED;
+}
+
+static size_t write_header(struct virtio_request *request, const void *buffer, size_t length,
+			   uint8_t flags, uint8_t gso_type, uint16_t more_buffers)
+{
+	struct virtio_net_hdr_v1 header;
+
+	if (length != sizeof(header))
+		return __real_request_write(request, buffer, length);
+	memcpy(&header, buffer, sizeof(header));
+	header.flags |= flags;
+	header.gso_type |= gso_type;
+	header.num_buffers += more_buffers;
+	return __real_request_write(request, &header, sizeof(header));
+}
+
+static size_t count_wrongly(struct virtio_request *request, const void *buffer, size_t length)
+{
+	return write_header(request, buffer, length, 0, 0, 1);
+}
+
+static size_t need_checksum(struct virtio_request *request, const void *buffer, size_t length)
+{
+	return write_header(request, buffer, length, VIRTIO_NET_HDR_F_NEEDS_CSUM, 0, 0);
+}
+
+static size_t claim_segments(struct virtio_request *request, const void *buffer, size_t length)
+{
+	return write_header(request, buffer, length, 0, VIRTIO_NET_HDR_GSO_TCPV4, 0);
+}
+
+/* Leaves room at the end of each buffer that is to be filled; the first one has the header already. */
+static size_t fill_loosely(struct virtio_request *request, const void *buffer, size_t length)
+{
+	if (request->written == 0 && length > request->writable.left)
+		length = request->writable.left - 1;
+	return __real_request_write(request, buffer, length);
+}
+
+static void offer_segmentation(struct virtio_device *device)
+{
+	device->offered |= FEATURE(VIRTIO_NET_F_HOST_TSO4);
+}
+
+/* Entropy */
+
+static size_t fill_nothing(struct entropy_backend *backend, void *buffer, size_t length)
+{
+	return 0;
+}
+
+static size_t fill_half(struct entropy_backend *backend, void *buffer, size_t length)
+{
+	fault_real_fill(backend, buffer, (length + 1) / 2);
+	return length;
+}
+
+static size_t fill_the_same(struct entropy_backend *backend, void *buffer, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		((uint8_t *)buffer)[i] = (uint8_t)(i * 0x9e3779b9u >> 13);
+	return length;
+}
+
+static size_t fill_with_zeroes(struct entropy_backend *backend, void *buffer, size_t length)
+{
+	memset(buffer, 0, length);
+	return length;
+}
+
+const struct fault device_faults[] = {
+	{"block-sector", "a read gives the sector behind", "blk_write_read", "AVP-BLK-001",
+	 .device = "block", .submit = read_next_sector},
+	{"block-capacity", "the capacity is told in bytes", "blk_capacity", "AVP-BLK-002",
+	 .device = "block", .serve = tell_bytes},
+	{"block-status", "a request ends with an undefined status", "blk_status", "AVP-BLK-003",
+	 .device = "block", .use = use_unknown_status},
+	{"block-beyond", "requests beyond the capacity are served", "blk_beyond_capacity",
+	 "AVP-BLK-004", .device = "block", .serve = forget_capacity},
+	{"block-unknown-type", "a request of an unknown type succeeds", "blk_unknown_type",
+	 "AVP-BLK-007", .device = "block", .use = use_unknown_type},
+	{"block-id", "GET_ID has something behind the end of its text", "blk_get_id", "AVP-BLK-008",
+	 .device = "block", .serve = leave_old_serial},
+	{"block-read-only", "a disk that says that it is read-only is written to", "blk_read_only",
+	 "AVP-BLK-009", .device = "block", .serve = offer_read_only},
+	{"block-flush", "a flush fails", "blk_flush", "AVP-BLK-010", .device = "block",
+	 .submit = fail_flush},
+	{"block-writeback", "CONFIG_WCE is offered without FLUSH", "blk_wce_dependency",
+	 "AVP-BLK-013", .device = "block", .serve = hide_flush},
+	{"block-discard", "a discard takes a sector too many", "blk_discard", "AVP-BLK-019",
+	 .device = "block", .submit = range_too_long},
+	{"block-zeroes", "write zeroes does nothing", "blk_write_zeroes", "AVP-BLK-020",
+	 .device = "block", .submit = zero_nothing},
+	{"block-flags", "write zeroes and discard ignore unknown flags", "blk_unknown_flags",
+	 "AVP-BLK-022", .device = "block", .use = use_unknown_type},
+	{"block-ranges", "write zeroes beyond the limits succeeds", "blk_segments_wild",
+	 "AVP-BLK-023", .device = "block", .use = use_wild_range},
+	{"net-transmit", "of a frame in several descriptors only the first ones are sent",
+	 "net_transmit", "AVP-NET-001", .device = "net", .send = send_beginning},
+	{"net-transmit-nothing", "frames are used and never sent", "net_transmit", "AVP-NET-001",
+	 .device = "net", .send = send_nothing},
+	{"net-receive-nothing", "no frame is ever received", "net_receive", "AVP-NET-002",
+	 .device = "net", .receive = receive_nothing},
+	{"net-receive", "received frames lack their last byte", "net_receive", "AVP-NET-002",
+	 .device = "net", .receive = receive_cut},
+	{"net-order", "received frames come in another order", "net_order", "AVP-NET-003",
+	 .device = "net", .receive = receive_swapped},
+	{"net-features", "segmentation is offered without checksums", "net_feature_dependencies",
+	 "AVP-NET-006", .device = "net", .serve = offer_segmentation},
+	{"net-num-buffers", "num_buffers is one more than there are", "net_num_buffers",
+	 "AVP-NET-008", .device = "net", .write = count_wrongly},
+	{"net-mergeable", "buffers of one frame are not filled", "net_mergeable", "AVP-NET-009",
+	 .device = "net", .write = fill_loosely},
+	{"net-stall", "reception ends when there once was no buffer", "net_no_receive_buffers",
+	 "AVP-NET-011", .device = "net", .receive = receive_until_full},
+	{"net-checksum", "received frames ask for a checksum", "net_checksum_receive",
+	 "AVP-NET-014", .device = "net", .write = need_checksum},
+	{"net-gso", "received frames claim to be segmented later", "net_gso_receive", "AVP-NET-017",
+	 .device = "net", .write = claim_segments},
+	{"entropy-nothing", "buffers come back empty", "rng_fills", "AVP-RNG-001",
+	 .device = "entropy", .fill = fill_nothing},
+	{"entropy-half", "the used length counts bytes that were not written", "rng_used_length",
+	 "AVP-RNG-002", .device = "entropy", .fill = fill_half},
+	{"entropy-same", "the same bytes come each time", "rng_fresh", "AVP-RNG-003",
+	 .device = "entropy", .fill = fill_the_same},
+	{"entropy-zeroes", "all bytes are zero", "rng_plausible", "AVP-RNG-004",
+	 .device = "entropy", .fill = fill_with_zeroes},
+	{.name = NULL},
+};

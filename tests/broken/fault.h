@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Faults that a device can have, made from outside: functions that stand in for those of the core,
+ * of a device or of a backend. The product knows nothing of them.
+ */
+#ifndef AVP_BROKEN_FAULT_H
+#define AVP_BROKEN_FAULT_H
+
+#include "device/block.h"
+#include "device/entropy.h"
+#include "device/net.h"
+#include "virtio/ring.h"
+
+struct fault {
+	const char *name;
+	const char *what; /* is broken */
+	/* Of the conformance guest: the test that must find it, and the requirement that it breaks. */
+	const char *test, *requirement;
+	bool hangs;	    /* the guest, and not just a request */
+	const char *device; /* name of the only class of devices that have it; NULL: all of them */
+
+	/* What stands in for the real one, and may call it. NULL: the real one does. */
+	int (*take)(struct virtqueue *queue, struct virtio_request *request);
+	void (*use)(struct virtqueue *queue, struct virtio_request *const *requests,
+		    uint16_t count);
+	bool (*notification_wanted)(struct virtqueue *queue, uint16_t unsignalled);
+	void (*set_kicks)(struct virtqueue *queue, bool enabled);
+	void (*stop_queue)(struct virtqueue *queue, uint16_t *available_index,
+			   uint16_t *used_index);
+	void (*handle)(struct virtio_device *device, struct virtqueue *queue);
+	size_t (*write)(struct virtio_request *request, const void *buffer, size_t length);
+	void (*submit)(struct block_backend *backend, struct block_operation *operation);
+	size_t (*fill)(struct entropy_backend *backend, void *buffer, size_t length);
+	bool (*send)(struct net_backend *backend, uint16_t pair,
+		     const struct virtio_segment *segments, uint32_t count);
+	enum net_received (*receive)(struct net_device *net, uint16_t pair,
+				     const struct virtio_net_hdr_v1 *header, const void *frame,
+				     size_t length);
+
+	/* Called besides: when a queue has started, and before a device is served. */
+	void (*started)(struct virtqueue *queue);
+	void (*serve)(struct virtio_device *device);
+};
+
+/* Of rings.c, then of devices.c; each ends with an empty row. */
+extern const struct fault ring_faults[], device_faults[];
+
+/* The real ones. */
+const struct virtqueue_format *fault_real_format(const struct virtqueue *queue);
+extern const struct block_backend_ops *fault_real_block;
+extern const struct net_backend_ops *fault_real_net;
+extern size_t (*fault_real_fill)(struct entropy_backend *backend, void *buffer, size_t length);
+size_t __real_request_write(struct virtio_request *request, const void *buffer, size_t length);
+enum net_received __real_net_device_receive(struct net_device *net, uint16_t pair,
+					    const struct virtio_net_hdr_v1 *header,
+					    const void *frame, size_t length);
+
+#endif

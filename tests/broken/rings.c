@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Faults in rings and in the life of a device (VIRTIO 1.4, 2.1 to 2.8). */
+#include <string.h>
+#include <time.h>
+
+#include "broken/fault.h"
+
+/* For how long a guest that polls can see a buffer used before its data is there. */
+#define EARLY_NS 3000000
+
+static bool is_packed(const struct virtqueue *queue)
+{
+	return fault_real_format(queue) == &packed_format;
+}
+
+static struct vring_packed_desc *packed_ring(const struct virtqueue *queue)
+{
+	return queue->descriptors;
+}
+
+static void use_really(struct virtqueue *queue, struct virtio_request *const *requests,
+		       uint16_t count)
+{
+	fault_real_format(queue)->use(queue, requests, count);
+}
+
+static void use_too_long(struct virtqueue *queue, struct virtio_request *const *requests,
+			 uint16_t count)
+{
+	for (uint16_t i = 0; i < count; i++)
+		requests[i]->written++;
+	use_really(queue, requests, count);
+}
+
+static void use_other_id(struct virtqueue *queue, struct virtio_request *const *requests,
+			 uint16_t count)
+{
+	for (uint16_t i = 0; i < count; i++)
+		requests[i]->id = (requests[i]->id + 1) % queue->size;
+	use_really(queue, requests, count);
+}
+
+static void use_jumping(struct virtqueue *queue, struct virtio_request *const *requests,
+			uint16_t count)
+{
+	if (!is_packed(queue))
+		queue->used_index++;
+	use_really(queue, requests, count);
+}
+
+static void use_twice(struct virtqueue *queue, struct virtio_request *const *requests,
+		      uint16_t count)
+{
+	use_really(queue, requests, count);
+	use_really(queue, requests, count);
+}
+
+/* Also of a list of several descriptors. */
+static void use_one_slot(struct virtqueue *queue, struct virtio_request *const *requests,
+			 uint16_t count)
+{
+	for (uint16_t i = 0; i < count; i++)
+		requests[i]->slots = 1;
+	use_really(queue, requests, count);
+}
+
+static void use_first_round(struct virtqueue *queue, struct virtio_request *const *requests,
+			    uint16_t count)
+{
+	queue->used_wrap = true;
+	use_really(queue, requests, count);
+}
+
+/* The used entries go to a ring aside, then to the real one, each without its WRITE flag. */
+static void use_unflagged(struct virtqueue *queue, struct virtio_request *const *requests,
+			  uint16_t count)
+{
+	static struct vring_packed_desc aside[VIRTQUEUE_SIZE_MAX];
+	struct vring_packed_desc *ring = packed_ring(queue);
+
+	if (!is_packed(queue)) {
+		use_really(queue, requests, count);
+		return;
+	}
+	for (uint16_t i = 0; i < count; i++) {
+		uint16_t at = queue->used_index;
+
+		queue->descriptors = aside;
+		use_really(queue, &requests[i], 1);
+		queue->descriptors = ring;
+		ring[at].id = aside[at].id;
+		ring[at].len = aside[at].len;
+		shared_release(&ring[at].flags, aside[at].flags & (uint16_t)~VRING_DESC_F_WRITE);
+	}
+}
+
+static void use_and_change_first(struct virtqueue *queue, struct virtio_request *const *requests,
+				 uint16_t count)
+{
+	if (is_packed(queue) && queue->used_index > 0)
+		packed_ring(queue)[0].len++;
+	use_really(queue, requests, count);
+}
+
+/* The driver sees the buffer used, and its data comes a little later. */
+static void use_early(struct virtqueue *queue, struct virtio_request *const *requests,
+		      uint16_t count)
+{
+	static uint8_t data[ENTROPY_REQUEST_MAX];
+	struct virtio_request *request = requests[0];
+	uint8_t *place = (uint8_t *)request->segments[0].base - request->written;
+	struct timespec now;
+	int64_t until;
+
+	memcpy(data, place, request->written);
+	memset(place, 0, request->written);
+	use_really(queue, requests, count);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	until = now.tv_sec * INT64_C(1000000000) + now.tv_nsec + EARLY_NS;
+	do
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	while (now.tv_sec * INT64_C(1000000000) + now.tv_nsec < until);
+	memcpy(place, data, request->written);
+}
+
+/* Segments are consumed as they are written: what is left of a full one begins behind it. */
+static void use_and_write_beyond(struct virtqueue *queue, struct virtio_request *const *requests,
+				 uint16_t count)
+{
+	for (uint16_t i = 0; i < count; i++)
+		*(uint8_t *)requests[i]->segments[requests[i]->segment_count - 1].base = 0x5a;
+	use_really(queue, requests, count);
+}
+
+static int take_really(struct virtqueue *queue, struct virtio_request *request)
+{
+	return fault_real_format(queue)->take(queue, request);
+}
+
+/* Byte 4 is one that neither the disk nor the interface looks at: ioprio, and gso_size. */
+static int take_and_write(struct virtqueue *queue, struct virtio_request *request)
+{
+	int result = take_really(queue, request);
+
+	if (result == 0 && request->readable.count > 0 && request->segments[0].length > 4)
+		((uint8_t *)request->segments[0].base)[4] ^= 0xff;
+	return result;
+}
+
+static int take_and_clear(struct virtqueue *queue, struct virtio_request *request)
+{
+	struct vring_desc *table = queue->descriptors;
+	int result = take_really(queue, request);
+
+	if (result == 0 && !is_packed(queue))
+		table[request->id].len = 0;
+	return result;
+}
+
+static bool next_is_indirect(const struct virtqueue *queue)
+{
+	const struct vring_avail *available = queue->driver_area;
+	const struct vring_desc *table = queue->descriptors;
+
+	if (is_packed(queue))
+		return packed_ring(queue)[queue->available_index].flags & VRING_DESC_F_INDIRECT;
+	return table[available->ring[queue->available_index % queue->size] % queue->size].flags &
+	       VRING_DESC_F_INDIRECT;
+}
+
+static void drop_last(struct virtio_request *request)
+{
+	struct virtio_stream *stream = request->writable.count > 0 ? &request->writable :
+								     &request->readable;
+
+	stream->count--;
+	stream->left -= request->segments[--request->segment_count].length;
+}
+
+static int take_without_last(struct virtqueue *queue, struct virtio_request *request)
+{
+	bool indirect = next_is_indirect(queue);
+	int result = take_really(queue, request);
+
+	if (result == 0 && indirect && request->segment_count > 1)
+		drop_last(request);
+	return result;
+}
+
+/* What is to be read is taken to be in the first descriptor. */
+static int take_first_readable(struct virtqueue *queue, struct virtio_request *request)
+{
+	struct virtio_stream *readable = &request->readable;
+	int result = take_really(queue, request);
+	uint32_t dropped;
+
+	if (result < 0 || readable->count < 2)
+		return result;
+	dropped = readable->count - 1;
+	readable->count = 1;
+	readable->left = request->segments[0].length;
+	request->segment_count -= (uint16_t)dropped;
+	memmove(&request->segments[1], &request->segments[1 + dropped],
+		request->writable.count * sizeof(request->segments[0]));
+	return 0;
+}
+
+/* Follows a chain without counting. */
+static int take_uncounted(struct virtqueue *queue, struct virtio_request *request)
+{
+	const struct vring_avail *available = queue->driver_area;
+	const struct vring_desc *table = queue->descriptors;
+	uint16_t at;
+
+	if (!is_packed(queue)) {
+		at = available->ring[queue->available_index % queue->size] % queue->size;
+		while (shared_read(&table[at].flags) & VRING_DESC_F_NEXT)
+			at = shared_read(&table[at].next) % queue->size;
+	}
+	return take_really(queue, request);
+}
+
+static bool never_wanted(struct virtqueue *queue, uint16_t unsignalled)
+{
+	return false;
+}
+
+static bool always_wanted(struct virtqueue *queue, uint16_t unsignalled)
+{
+	return true;
+}
+
+/* Compares with the place before. */
+static bool wanted_late(struct virtqueue *queue, uint16_t unsignalled)
+{
+	bool wanted;
+
+	if (!queue->event_index || is_packed(queue))
+		return fault_real_format(queue)->notification_wanted(queue, unsignalled);
+	queue->used_index--;
+	wanted = fault_real_format(queue)->notification_wanted(queue, unsignalled);
+	queue->used_index++;
+	return wanted;
+}
+
+static bool wanted_by_flags(struct virtqueue *queue, uint16_t unsignalled)
+{
+	bool event_index = queue->event_index, wanted;
+
+	queue->event_index = false;
+	wanted = fault_real_format(queue)->notification_wanted(queue, unsignalled);
+	queue->event_index = event_index;
+	return wanted;
+}
+
+static void set_undefined_flags(struct virtqueue *queue, bool enabled)
+{
+	struct vring_used *used = queue->device_area;
+
+	fault_real_format(queue)->set_kicks(queue, enabled);
+	if (!is_packed(queue))
+		shared_write(&used->flags, used->flags | 0x10);
+}
+
+static void set_reserved_event(struct virtqueue *queue, bool enabled)
+{
+	struct vring_packed_desc_event *event = queue->device_area;
+
+	fault_real_format(queue)->set_kicks(queue, enabled);
+	if (is_packed(queue))
+		shared_write(&event->flags, 3);
+}
+
+static void refuse_kicks(struct virtqueue *queue, bool enabled)
+{
+	fault_real_format(queue)->set_kicks(queue, false);
+}
+
+static void do_nothing(struct virtio_device *device, struct virtqueue *queue)
+{
+}
+
+static void go_on(struct virtqueue *queue, uint16_t *available_index, uint16_t *used_index)
+{
+	uint16_t available = 0, used = 0;
+
+	if (queue->started)
+		queue->format->positions(queue, &available, &used);
+	if (available_index)
+		*available_index = available;
+	if (used_index)
+		*used_index = used;
+}
+
+static void refuse_tables(struct virtqueue *queue)
+{
+	queue->indirect = false;
+}
+
+static void stay_broken(struct virtqueue *queue)
+{
+	if (queue->device->faults > 0)
+		queue->broken = "it broke in an earlier life";
+}
+
+const struct fault ring_faults[] = {
+	{"used-length", "the used length is one byte more than there is", "ring_used_length",
+	 "AVP-RING-014", .use = use_too_long},
+	{"used-id", "the used entry names another chain", "ring_split_request", "AVP-RING-001",
+	 .use = use_other_id},
+	{"used-index-jumps", "the used index moves by two", "ring_split_request", "AVP-RING-001",
+	 .use = use_jumping},
+	{"used-twice", "a buffer is used twice", "ring_split_request", "AVP-RING-001",
+	 .device = "entropy", .use = use_twice},
+	{"packed-one-slot", "a list of descriptors is passed over as if it were one",
+	 "ring_packed_request", "AVP-RING-002", .use = use_one_slot},
+	{"packed-wrap", "the wrap counter of used descriptors never changes", "ring_packed_wrap",
+	 "AVP-RING-003", .use = use_first_round},
+	{"packed-used-changed", "a descriptor is changed after it was used",
+	 "ring_packed_used_final", "AVP-RING-010", .use = use_and_change_first},
+	{"packed-write-flag", "a used descriptor lacks the WRITE flag", "ring_packed_write_flag",
+	 "AVP-RING-015", .use = use_unflagged},
+	{"readable-written", "a device-readable buffer is written to", "ring_readonly_unwritten",
+	 "AVP-RING-011", .take = take_and_write},
+	{"table-written", "the descriptor table is written to", "ring_table_unwritten",
+	 "AVP-RING-012", .take = take_and_clear},
+	{"write-beyond", "a byte behind a device-writable buffer is written", "ring_write_bounds",
+	 "AVP-RING-053", .device = "entropy", .use = use_and_write_beyond},
+	{"used-early", "a buffer is used before its data is there", "ring_data_before_used",
+	 "AVP-RING-016", .device = "entropy", .use = use_early},
+	{"framing", "a request's header is taken to be in one descriptor", "ring_split_framing",
+	 "AVP-RING-017", .device = "block", .take = take_first_readable},
+	{"indirect-last", "the last entry of an indirect table is ignored", "ring_split_indirect",
+	 "AVP-RING-019", .take = take_without_last},
+	{"interrupt-missing", "no interrupt ever comes for a used buffer", "ring_split_notify",
+	 "AVP-RING-023", .notification_wanted = never_wanted},
+	{"interrupt-unasked", "an interrupt comes though the driver wants none",
+	 "ring_split_no_notify", "AVP-RING-024", .notification_wanted = always_wanted},
+	{"event-index-late", "an interrupt comes one buffer behind the event index",
+	 "ring_split_event_idx", "AVP-RING-025", .notification_wanted = wanted_late},
+	{"event-index-ignored", "with an event index, the flags decide on interrupts",
+	 "ring_split_flags_ignored", "AVP-RING-026", .notification_wanted = wanted_by_flags},
+	{"used-flags", "the used ring has an undefined flag", "ring_split_used_flags",
+	 "AVP-RING-027", .set_kicks = set_undefined_flags},
+	{"packed-event", "the device's event suppression is a reserved value",
+	 "ring_packed_event_reserved", "AVP-RING-028", .set_kicks = set_reserved_event},
+	{"kicks-refused", "the device wants no kicks, and sleeps", "ring_kick_needed",
+	 "AVP-RING-029", .set_kicks = refuse_kicks},
+	{"loop-followed", "the device follows a chain that loops for ever", "ring_split_loop",
+	 "AVP-RING-036", .hangs = true, .take = take_uncounted},
+	{"never-completed", "no device completes any request", "rng_progress", "AVP-RNG-007",
+	 .handle = do_nothing},
+	{"reset-ignored", "a reset does not stop the queues", "life_reset_quiet", "AVP-LIFE-002",
+	 .stop_queue = go_on},
+	{"feature-unhonoured", "indirect descriptors are offered and then refused",
+	 "life_offer_works", "AVP-LIFE-011", .started = refuse_tables},
+	{"broken-for-ever", "a reset does not heal a device that a driver broke",
+	 "life_needs_reset_heals", "AVP-LIFE-021", .started = stay_broken},
+	{.name = NULL},
+};
