@@ -5,15 +5,16 @@
 #include "report.h"
 #include "tests/rings.h"
 
-#define BLOCK	  .device = VIRTIO_ID_BLOCK
-#define FLUSH	  FEATURE(VIRTIO_BLK_F_FLUSH)
-#define WCE	  FEATURE(VIRTIO_BLK_F_CONFIG_WCE)
-#define DISCARD	  FEATURE(VIRTIO_BLK_F_DISCARD)
-#define ZEROES	  FEATURE(VIRTIO_BLK_F_WRITE_ZEROES)
-#define ZONED	  FEATURE(17)
-#define LIFETIME  FEATURE(15)
-#define WRITEBACK 32
-#define PLACE	  1000 /* a sector that tests write to */
+#define BLOCK	     .device = VIRTIO_ID_BLOCK
+#define FLUSH	     FEATURE(VIRTIO_BLK_F_FLUSH)
+#define WCE	     FEATURE(VIRTIO_BLK_F_CONFIG_WCE)
+#define DISCARD	     FEATURE(VIRTIO_BLK_F_DISCARD)
+#define ZEROES	     FEATURE(VIRTIO_BLK_F_WRITE_ZEROES)
+#define ZONED	     FEATURE(17)
+#define SECURE_ERASE FEATURE(16)
+#define LIFETIME     FEATURE(15)
+#define WRITEBACK    32
+#define PLACE	     1000 /* a sector that tests write to */
 
 static void fill(uint8_t *data, size_t size, uint64_t seed)
 {
@@ -431,6 +432,37 @@ TEST(blk_discard, "AVP-BLK-019", BLOCK)
 		status = segment_request(queue, VIRTIO_BLK_T_DISCARD, PLACE, 8, 0, 32);
 		check(status == VIRTIO_BLK_S_OK, "a discard of two segments has status %u", status);
 	}
+}
+
+TEST(blk_secure_erase, "AVP-BLK-021", BLOCK, .limit_ms = 20000)
+{
+	struct queue *queue = open_with(SECURE_ERASE, "VIRTIO_BLK_F_SECURE_ERASE");
+	uint32_t largest = (uint32_t)config_read(queue->device, 60, 4);
+	uint32_t segments = (uint32_t)config_read(queue->device, 64, 4);
+	uint32_t alignment = (uint32_t)config_read(queue->device, 68, 4), count;
+	uint64_t first;
+	uint8_t *data = pages_get(SECTOR), status;
+
+	check(largest > 0 && segments > 0,
+	      "max_secure_erase_sectors is %u, max_secure_erase_seg %u", largest, segments);
+	alignment = alignment ? alignment : 1;
+	first = (PLACE / alignment + 1) * alignment;
+	count = largest < alignment ? largest : largest / alignment * alignment;
+	count = count > 64 && alignment <= 64 ? 64 / alignment * alignment : count;
+	if (first + count >= block_capacity(queue->device))
+		skip("the disk is too small for its own alignment of %u sectors", alignment);
+	fill(data, SECTOR, 1);
+	block_must(queue, VIRTIO_BLK_T_OUT, first - 1, data, SECTOR, true);
+	block_must(queue, VIRTIO_BLK_T_OUT, first + count, data, SECTOR, true);
+	for (uint32_t length = 16; length <= 32 && length / 16 <= segments; length += 16) {
+		status = segment_request(queue, 14, first, count, 0, length);
+		check(status == VIRTIO_BLK_S_OK,
+		      "a secure erase of %u sectors at %lu has status %u", count, first, status);
+	}
+	block_must(queue, VIRTIO_BLK_T_IN, first - 1, data, SECTOR, false);
+	check(is_filled(data, SECTOR, 1), "the sector before the range was changed");
+	block_must(queue, VIRTIO_BLK_T_IN, first + count, data, SECTOR, false);
+	check(is_filled(data, SECTOR, 1), "the sector behind the range was changed");
 }
 
 TEST(blk_write_zeroes, "AVP-BLK-020", BLOCK)
