@@ -13,6 +13,7 @@
 #define ZONED	     FEATURE(17)
 #define SECURE_ERASE FEATURE(16)
 #define LIFETIME     FEATURE(15)
+#define MODEL	     92 /* of a zoned disk */
 #define WRITEBACK    32
 #define PLACE	     1000 /* a sector that tests write to */
 
@@ -582,9 +583,17 @@ TEST(blk_lifetime, "AVP-BLK-025", BLOCK)
 TEST(blk_zoned_refused, "AVP-BLK-026", BLOCK)
 {
 	static const uint32_t types[] = {15, 16, 18, 20, 22, 24, 26};
-	struct queue *queue = block_open(0, 64);
+	struct device *device;
+	struct queue *queue;
 	uint8_t *data = pages_get(SECTOR);
 
+	/* A host-managed disk is none for a driver that does not know zones. */
+	for (unsigned int n = 0; (device = device_nth(VIRTIO_ID_BLOCK, TRANSPORT_ANY, n)); n++)
+		if (device_offered(device) & ZONED && config_read(device, MODEL, 1) == 1)
+			check(!device_negotiate(device, 0),
+			      "%s: host-managed, and took FEATURES_OK without VIRTIO_BLK_F_ZONED",
+			      device_name(device));
+	queue = block_open(0, 64);
 	for (unsigned int i = 0; i < 7; i++) {
 		uint8_t status = block_request(queue, types[i], 0, data, SECTOR, false);
 
@@ -595,11 +604,20 @@ TEST(blk_zoned_refused, "AVP-BLK-026", BLOCK)
 
 TEST(blk_zoned_offer, "AVP-BLK-031", BLOCK)
 {
-	struct device *device = device_find(VIRTIO_ID_BLOCK, TRANSPORT_ANY);
+	struct device *device;
 
-	/* 92: the model, 0 of none. */
-	check(!(device_offered(device) & ZONED) || config_read(device, 92, 1) != 0,
-	      "SHOULD: %s offers VIRTIO_BLK_F_ZONED and has no zones", device_name(device));
+	for (unsigned int n = 0; (device = device_nth(VIRTIO_ID_BLOCK, TRANSPORT_ANY, n)); n++) {
+		if (!(device_offered(device) & ZONED))
+			continue;
+		check(device_negotiate(device, ZONED) && config_read(device, MODEL, 1) != 0,
+		      "SHOULD: %s offers VIRTIO_BLK_F_ZONED and has no zones", device_name(device));
+		if (!device_negotiate(device, 0))
+			continue;
+		for (uint32_t i = 72; i < MODEL + 4; i++)
+			check(config_read(device, i, 1) == 0,
+			      "SHOULD: %s: byte %u, of zones, is 0x%lx without VIRTIO_BLK_F_ZONED",
+			      device_name(device), i, config_read(device, i, 1));
+	}
 }
 
 TEST(blk_parallel, "AVP-BLK-033", BLOCK, .limit_ms = 30000)
