@@ -5,15 +5,17 @@
 #include "report.h"
 #include "tests/rings.h"
 
-#define BLOCK	  .device = VIRTIO_ID_BLOCK
-#define FLUSH	  FEATURE(VIRTIO_BLK_F_FLUSH)
-#define WCE	  FEATURE(VIRTIO_BLK_F_CONFIG_WCE)
-#define DISCARD	  FEATURE(VIRTIO_BLK_F_DISCARD)
-#define ZEROES	  FEATURE(VIRTIO_BLK_F_WRITE_ZEROES)
-#define ZONED	  FEATURE(17)
-#define LIFETIME  FEATURE(15)
-#define WRITEBACK 32
-#define PLACE	  1000 /* a sector that tests write to */
+#define BLOCK	     .device = VIRTIO_ID_BLOCK
+#define FLUSH	     FEATURE(VIRTIO_BLK_F_FLUSH)
+#define WCE	     FEATURE(VIRTIO_BLK_F_CONFIG_WCE)
+#define DISCARD	     FEATURE(VIRTIO_BLK_F_DISCARD)
+#define ZEROES	     FEATURE(VIRTIO_BLK_F_WRITE_ZEROES)
+#define ZONED	     FEATURE(17)
+#define SECURE_ERASE FEATURE(16)
+#define LIFETIME     FEATURE(15)
+#define MODEL	     92 /* of a zoned disk */
+#define WRITEBACK    32
+#define PLACE	     1000 /* a sector that tests write to */
 
 static void fill(uint8_t *data, size_t size, uint64_t seed)
 {
@@ -433,6 +435,37 @@ TEST(blk_discard, "AVP-BLK-019", BLOCK)
 	}
 }
 
+TEST(blk_secure_erase, "AVP-BLK-021", BLOCK, .limit_ms = 20000)
+{
+	struct queue *queue = open_with(SECURE_ERASE, "VIRTIO_BLK_F_SECURE_ERASE");
+	uint32_t largest = (uint32_t)config_read(queue->device, 60, 4);
+	uint32_t segments = (uint32_t)config_read(queue->device, 64, 4);
+	uint32_t alignment = (uint32_t)config_read(queue->device, 68, 4), count;
+	uint64_t first;
+	uint8_t *data = pages_get(SECTOR), status;
+
+	check(largest > 0 && segments > 0,
+	      "max_secure_erase_sectors is %u, max_secure_erase_seg %u", largest, segments);
+	alignment = alignment ? alignment : 1;
+	first = (PLACE / alignment + 1) * alignment;
+	count = largest < alignment ? largest : largest / alignment * alignment;
+	count = count > 64 && alignment <= 64 ? 64 / alignment * alignment : count;
+	if (first + count >= block_capacity(queue->device))
+		skip("the disk is too small for its own alignment of %u sectors", alignment);
+	fill(data, SECTOR, 1);
+	block_must(queue, VIRTIO_BLK_T_OUT, first - 1, data, SECTOR, true);
+	block_must(queue, VIRTIO_BLK_T_OUT, first + count, data, SECTOR, true);
+	for (uint32_t length = 16; length <= 32 && length / 16 <= segments; length += 16) {
+		status = segment_request(queue, 14, first, count, 0, length);
+		check(status == VIRTIO_BLK_S_OK,
+		      "a secure erase of %u sectors at %lu has status %u", count, first, status);
+	}
+	block_must(queue, VIRTIO_BLK_T_IN, first - 1, data, SECTOR, false);
+	check(is_filled(data, SECTOR, 1), "the sector before the range was changed");
+	block_must(queue, VIRTIO_BLK_T_IN, first + count, data, SECTOR, false);
+	check(is_filled(data, SECTOR, 1), "the sector behind the range was changed");
+}
+
 TEST(blk_write_zeroes, "AVP-BLK-020", BLOCK)
 {
 	uint8_t *data;
@@ -550,9 +583,17 @@ TEST(blk_lifetime, "AVP-BLK-025", BLOCK)
 TEST(blk_zoned_refused, "AVP-BLK-026", BLOCK)
 {
 	static const uint32_t types[] = {15, 16, 18, 20, 22, 24, 26};
-	struct queue *queue = block_open(0, 64);
+	struct device *device;
+	struct queue *queue;
 	uint8_t *data = pages_get(SECTOR);
 
+	/* A host-managed disk is none for a driver that does not know zones. */
+	for (unsigned int n = 0; (device = device_nth(VIRTIO_ID_BLOCK, TRANSPORT_ANY, n)); n++)
+		if (device_offered(device) & ZONED && config_read(device, MODEL, 1) == 1)
+			check(!device_negotiate(device, 0),
+			      "%s: host-managed, and took FEATURES_OK without VIRTIO_BLK_F_ZONED",
+			      device_name(device));
+	queue = block_open(0, 64);
 	for (unsigned int i = 0; i < 7; i++) {
 		uint8_t status = block_request(queue, types[i], 0, data, SECTOR, false);
 
@@ -563,11 +604,20 @@ TEST(blk_zoned_refused, "AVP-BLK-026", BLOCK)
 
 TEST(blk_zoned_offer, "AVP-BLK-031", BLOCK)
 {
-	struct device *device = device_find(VIRTIO_ID_BLOCK, TRANSPORT_ANY);
+	struct device *device;
 
-	/* 92: the model, 0 of none. */
-	check(!(device_offered(device) & ZONED) || config_read(device, 92, 1) != 0,
-	      "SHOULD: %s offers VIRTIO_BLK_F_ZONED and has no zones", device_name(device));
+	for (unsigned int n = 0; (device = device_nth(VIRTIO_ID_BLOCK, TRANSPORT_ANY, n)); n++) {
+		if (!(device_offered(device) & ZONED))
+			continue;
+		check(device_negotiate(device, ZONED) && config_read(device, MODEL, 1) != 0,
+		      "SHOULD: %s offers VIRTIO_BLK_F_ZONED and has no zones", device_name(device));
+		if (!device_negotiate(device, 0))
+			continue;
+		for (uint32_t i = 72; i < MODEL + 4; i++)
+			check(config_read(device, i, 1) == 0,
+			      "SHOULD: %s: byte %u, of zones, is 0x%lx without VIRTIO_BLK_F_ZONED",
+			      device_name(device), i, config_read(device, i, 1));
+	}
 }
 
 TEST(blk_parallel, "AVP-BLK-033", BLOCK, .limit_ms = 30000)
