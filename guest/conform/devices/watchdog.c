@@ -22,7 +22,6 @@ static void write_stray(void *argument)
 	const struct stray *stray = argument;
 
 	mmio_write(stray->address, stray->value, stray->width);
-	mmio_read(stray->address, stray->width);
 }
 
 /* Zeros and ones in each width that divides the address, up to @limit bytes. */
@@ -228,10 +227,13 @@ static void generic_harass(void)
 	for (uint64_t offset = WOR; offset < WCV + 8; offset++)
 		harass_place(control + offset, 1, 2);
 	harass_place(control + 4, 1, 4);
-	for (uint64_t offset = WCV + 8; offset < FRAME_SIZE; offset += 4)
+	/* Each access is an exit: not all of the two frames. */
+	for (uint64_t offset = WCV + 8; offset < FRAME_SIZE; offset += offset < 0x40 ? 8 : offset) {
 		harass_place(control + offset, 1, 8);
-	for (uint64_t offset = 4; offset < FRAME_SIZE; offset += 4)
 		harass_place(refresh + offset, 1, 8);
+	}
+	harass_place(control + W_IIDR, 1, 4);
+	harass_place(refresh + WRR, 8, 8);
 }
 
 static const struct watchdog_ops generic_ops = {
