@@ -75,7 +75,7 @@ struct engine_guest;
 struct engine {
 	const char *name;
 	enum engine_kind kind;
-	/* It waits by itself for device processes that do not serve yet, so it can start with them. */
+	/* It waits by itself for device processes that do not serve yet, so it is started before them. */
 	bool waits_for_devices;
 	/*
 	 * Whether this engine can run a guest of this configuration here. Returns 0 with *plan

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Runs one guest to its end: device processes first, then the engine and the console; signals,
- * failures and time limits on the way; and everything back at the end.
+ * Runs one guest to its end: its engine and device processes, then the console; signals, failures and
+ * time limits on the way; and everything back at the end.
  */
 #include "runtime/run.h"
 
