@@ -14,14 +14,14 @@
 #include "report.h"
 #include "test.h"
 
-#define WAKE_NS		 200000
-#define WAKE_AGAIN_NS	 10000000
-#define SPINS		 4000
-#define TURNS_MAX	 (UINT64_C(1) << 32)
-#define STORM_NS	 100000000
-#define STORM_COUNT	 40000
-#define LONG_MS		 1000 /* such tests are noted */
-#define MESSAGE_SIZE	 480
+#define WAKE_NS	      200000
+#define WAKE_AGAIN_NS 10000000
+#define SPINS	      4000
+#define TURNS_MAX     (UINT64_C(1) << 32)
+#define STORM_NS      100000000
+#define STORM_COUNT   40000
+#define LONG_MS	      1000 /* such tests are noted */
+#define MESSAGE_SIZE  480
 
 enum verdict { PASS, FAIL, WEDGED, SKIPPED };
 

@@ -98,7 +98,7 @@ struct guest_config {
 	char *firmware; /* NULL: a kernel */
 	char *dump_dtb; /* file that the device tree is written to, or NULL */
 	char *initrd;
-	char *append; /* kernel command line */
+	char *append;	/* kernel command line */
 	char *contract; /* that it needs: runtime/contract.h */
 	uint64_t cpus;
 	uint64_t memory; /* bytes */
