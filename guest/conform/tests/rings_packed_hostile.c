@@ -308,6 +308,29 @@ TEST(ring_packed_overlong, "AVP-RING-037", .limit_ms = 60000)
 	attack_vehicles(PACKED, craft_overlong, "a list that is too long");
 }
 
+static bool craft_empty(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+{
+	struct vring_packed_desc *ring = packed_ring_of(queue);
+	uint64_t memory = (uint64_t)vehicle->area;
+	uint16_t flags = write_flag(vehicle) | PACKED_AVAILABLE;
+
+	if (variant > 2)
+		return false;
+	/* Alone; before a descriptor of some length; and behind one. */
+	ring[0] = (struct vring_packed_desc){memory, variant == 2 ? 16 : 0, 0, flags};
+	ring[1] = (struct vring_packed_desc){memory + 64, variant == 1 ? 16 : 0, 0, flags};
+	if (variant > 0)
+		ring[0].flags |= VRING_DESC_F_NEXT;
+	else
+		ring[1].flags = 0;
+	return true;
+}
+
+TEST(ring_packed_zero_length, "AVP-RING-035", .limit_ms = 30000)
+{
+	attack_vehicles(PACKED, craft_empty, "a descriptor of length zero");
+}
+
 static bool craft_flags(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
 {
 	static const struct {
