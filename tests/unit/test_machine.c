@@ -477,6 +477,26 @@ static void test_what_cannot_start(void **state)
 	stage.machine = NULL;
 }
 
+static void test_what_cannot_be_opened(void **state)
+{
+	static const struct machine_device device = {.name = "disk",
+						     .virtio_id = 2,
+						     .path = "/dev/null/x"};
+	struct error error;
+
+	(void)state;
+	stage.setup.devices = &device;
+	stage.setup.device_count = 1;
+	assert_true(machine_open(&stage.machine, &stage.setup, &error) < 0);
+	assert_non_null(strstr(error.message, "disk"));
+	/* A kernel that is wrong is told of first. */
+	stage.setup.serial_fd = -1;
+	assert_int_equal(ftruncate(stage.setup.boot.kernel_fd, 10), 0);
+	assert_int_equal(machine_open(&stage.machine, &stage.setup, &error), -EINVAL);
+	assert_non_null(strstr(error.message, "KERNEL"));
+	stage.machine = NULL;
+}
+
 int main(void)
 {
 #define STAGE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -496,6 +516,7 @@ int main(void)
 		STAGE_TEST(test_watchdog_that_nobody_heeds),
 #endif
 		STAGE_TEST(test_what_cannot_start),
+		STAGE_TEST(test_what_cannot_be_opened),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
