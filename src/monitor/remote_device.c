@@ -166,6 +166,13 @@ static void take_messages(struct remote_device *remote)
 			return;
 }
 
+bool remote_refresh_config(struct remote_device *remote)
+{
+	struct error error;
+
+	return remote->started && begin(remote) && read_config(remote, remote->client, &error);
+}
+
 void remote_write_config(struct remote_device *remote, uint32_t offset, const void *data,
 			 uint32_t length)
 {

@@ -136,6 +136,12 @@ void remote_reset(struct remote_device *remote);
  */
 struct inflight_progress remote_progress(const struct remote_device *remote, uint16_t index);
 
+/*
+ * Asks a running device for its configuration space, which it may change by what a queue told it, without
+ * a word: as the MAC address (VIRTIO 1.4, 5.1.9.5.2). Returns whether it has changed.
+ */
+bool remote_refresh_config(struct remote_device *remote);
+
 /* Writes to configuration space, @offset + @length at most config_size. */
 void remote_write_config(struct remote_device *remote, uint32_t offset, const void *data,
 			 uint32_t length);

@@ -616,10 +616,12 @@ static void handle_config(struct virtio_mmio *transport, const struct bus_access
 
 	if (offset > remote->config_size || access->length > remote->config_size - offset)
 		return;
-	if (access->write)
+	if (access->write) {
 		remote_write_config(remote, (uint32_t)offset, access->data, access->length);
-	else
-		memcpy(access->data, remote->config + offset, access->length);
+		return;
+	}
+	transport->generation += remote_refresh_config(remote);
+	memcpy(access->data, remote->config + offset, access->length);
 }
 
 static void handle_access(void *context, const struct bus_access *access)

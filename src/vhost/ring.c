@@ -243,12 +243,14 @@ int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *
 		ret = virtqueue_start(ring->queue, &setup, device->negotiated, ring->storage);
 	if (ret == -EAGAIN || (ret == -EFAULT && (memory_comes || ring->server->memory.count == 0)))
 		return 0;
-	if (ret == -EFAULT)
-		return error_set(error, EFAULT, "ring %u lies outside guest memory",
-				 ring->queue->index);
-	if (ret < 0)
-		return error_set(error, -ret, "ring %u: size, position or alignment is not allowed",
-				 ring->queue->index);
+	/* Where a ring lies the driver has chosen: it is the driver's fault, and no end of a connection. */
+	if (ret < 0) {
+		virtio_device_fault(device, ring->queue,
+				    ret == -EFAULT ? "the ring lies outside guest memory" :
+						     "size, position or alignment of the ring is "
+						     "not allowed");
+		return 0;
+	}
 	/* Frontends without the STATUS feature never say so themselves. */
 	virtio_device_set_status(device, device->status | VIRTIO_CONFIG_S_DRIVER_OK);
 	ring->declined = false;

@@ -54,8 +54,9 @@ void vhost_ring_reset(struct vhost_ring *ring);
 
 /*
  * Starts the ring if all that is needed is there; fine when it is not, or runs already.
- * A negative errno with *error set: the frontend set it up wrongly. An address outside memory is
- * such a fault, unless @memory_comes: then the ring waits for memory to be added.
+ * A negative errno with *error set: the frontend set it up wrongly. Where a ring lies is the driver's
+ * choice: outside memory, or not as it may be, the device needs a reset. Before that a ring outside memory
+ * waits for memory to be added, with @memory_comes.
  */
 int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *error);
 

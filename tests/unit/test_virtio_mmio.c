@@ -461,6 +461,28 @@ static void test_configuration_changes(void **state)
 	assert_int_equal(get(board, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
 }
 
+static void change_config_silently(struct vhost_rig *rig, void *context)
+{
+	rig->test.config[RIG_WRITABLE]++;
+}
+
+/* What a command on a queue changes is there when the command is used, and nobody is interrupted for it. */
+static void test_configuration_that_changes_silently(void **state)
+{
+	struct board *board = *state;
+	uint32_t generation;
+	uint8_t before = 0, after = 0;
+
+	boot(board, RIG_VERSION_1);
+	access_register(board, VIRTIO_MMIO_CONFIG + RIG_WRITABLE, &before, 1, false);
+	generation = get(board, VIRTIO_MMIO_CONFIG_GENERATION);
+	rig_run(&board->rig, change_config_silently, NULL);
+	access_register(board, VIRTIO_MMIO_CONFIG + RIG_WRITABLE, &after, 1, false);
+	assert_int_equal(after, before + 1);
+	assert_int_not_equal(get(board, VIRTIO_MMIO_CONFIG_GENERATION), generation);
+	assert_false(get(board, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_CONFIG);
+}
+
 /* VIRTIO 1.4, 5.2.5.2, say: a field that begins as the negotiated features want it. */
 static void test_configuration_of_features(void **state)
 {
@@ -661,6 +683,7 @@ int main(void)
 		BOARD_TEST(test_a_position_that_repeats),
 		BOARD_TEST(test_used_between_read_and_acknowledgement),
 		BOARD_TEST(test_configuration_changes),
+		BOARD_TEST(test_configuration_that_changes_silently),
 		BOARD_TEST(test_configuration_of_features),
 		BOARD_TEST(test_queue_reset),
 		BOARD_TEST(test_wrong_queues),

@@ -69,12 +69,17 @@ static uint64_t from_hypervisor(void)
 	return (uint64_t)x86_cpuid(0x40000010, 0).eax * 1000;
 }
 
+bool x86_has_kvm_clock(void)
+{
+	return text_starts(machine.hypervisor, "KVMKVMKVM") &&
+	       x86_cpuid(0x40000001, 0).eax & 1 << 3;
+}
+
 static uint64_t from_kvm_clock(void)
 {
 	uint64_t scaled;
 
-	if (!text_starts(machine.hypervisor, "KVMKVMKVM") ||
-	    !(x86_cpuid(0x40000001, 0).eax & 1 << 3))
+	if (!x86_has_kvm_clock())
 		return 0;
 	x86_write_msr(MSR_KVM_CLOCK, (uint64_t)&kvm_clock | 1);
 	for (int i = 0; i < 1000 && !*(volatile uint32_t *)&kvm_clock.multiplier; i++)

@@ -66,6 +66,8 @@ extern struct x86_platform x86_platform;
 
 void x86_read_acpi(void);
 void x86_init_clock(void);
+/* The hypervisor offers a clock that mends the counter. */
+bool x86_has_kvm_clock(void);
 /* Of each processor. */
 void x86_enable_apic(void);
 uint32_t x86_apic_read(unsigned int offset);
