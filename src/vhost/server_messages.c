@@ -364,16 +364,9 @@ static int set_vring_addr(struct vhost_server *server, struct vhost_message *req
 {
 	const struct vhost_vring_addr *address = &request->payload.address;
 	struct vhost_ring *ring = find_ring(server, address->index, error);
-	struct guest_addr unused;
 
 	if (!ring)
 		return -EINVAL;
-	if (server->memory.count > 0 && !vhost_server_uses_iommu(server) &&
-	    (vhost_memory_user_to_guest(&server->memory, address->desc_user_addr, &unused) < 0 ||
-	     vhost_memory_user_to_guest(&server->memory, address->avail_user_addr, &unused) < 0 ||
-	     vhost_memory_user_to_guest(&server->memory, address->used_user_addr, &unused) < 0))
-		return error_set(error, EFAULT, "ring %u lies outside guest memory",
-				 address->index);
 	vhost_ring_pause(ring);
 	ring->address = *address;
 	ring->address_set = true;
