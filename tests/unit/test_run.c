@@ -397,9 +397,9 @@ static void test_children_die_with_a_killed_run(void **state)
 	close(run.output);
 	close(run.errors);
 
-	/* While it is starting. */
+	/* While it is starting: its probes have ended, and it waits for the device process. */
 	start(&run, "mute", "slow");
-	usleep(300000);
+	sleep(1);
 	kill(run.pid, SIGKILL);
 	assert_int_equal(reap_all(), 2);
 	close(run.input);
