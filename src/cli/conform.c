@@ -727,7 +727,7 @@ const struct command command_conform = {
 			{"avp conform --engine kvm --html verdicts.html",
 			 "Proves AVP's own monitor."},
 			{"avp conform --command 'qemu-system-x86_64 -M q35 -cpu max -m 256 -smp 2 "
-			 "-display none -serial stdio -no-reboot -nodefaults -kernel $AVP_IMAGE "
+			 "-display none -serial stdio -nodefaults -kernel $AVP_IMAGE "
 			 "-append \"$AVP_APPEND\" -drive if=none,id=d,format=raw,file=$AVP_DISK "
 			 "-device virtio-blk-pci,drive=d'",
 			 "Proves QEMU's own devices."},
