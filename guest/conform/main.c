@@ -461,7 +461,7 @@ static void run_tests(void)
 			verdicts[SKIPPED]++;
 			continue;
 		}
-		report_line("begin %u %s # %s", i + 1, entry->name, entry->requirements);
+		report_begin(i + 1, entry->name, entry->requirements);
 		from = arch_ticks();
 		reboot_begin(i + 1, entry->name, verdicts);
 		run_guarded(entry);

@@ -67,6 +67,12 @@ void report_end(unsigned int passed, unsigned int failed, unsigned int wedged, u
 	finish_line(line, length, false);
 }
 
+void report_begin(unsigned int number, const char *name, const char *requirements)
+{
+	report_line("begin %u %s lines %u crc 0x%08x # %s", number, name, line_count, sum,
+		    requirements);
+}
+
 void report_reset(unsigned int number, const char *name)
 {
 	report_line("reset %u %s lines %u crc 0x%08x", number, name, line_count, sum);

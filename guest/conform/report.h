@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What the guest says: TAP and lines of its own, counted and summed, see docs/conformance.md.
+ * What the guest says: TAP and lines of its own, counted and summed, see docs/conform-log.md.
  */
 #ifndef CONFORM_REPORT_H
 #define CONFORM_REPORT_H
@@ -17,6 +17,8 @@ void report_raw(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void report_end(unsigned int passed, unsigned int failed, unsigned int wedged,
 		unsigned int skipped);
 
+/* The test with that number begins: what came before is counted and summed. */
+void report_begin(unsigned int number, const char *name, const char *requirements);
 /* The test with that number resets the machine: what came before is counted and summed. */
 void report_reset(unsigned int number, const char *name);
 

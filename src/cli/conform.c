@@ -30,8 +30,10 @@
 #include "runtime/conform_report.h"
 
 /* Boots of one run: each begins behind a test that hung. */
-#define BOOTS_MAX 100
-#define DISK_SIZE (64 << 20)
+#define BOOTS_MAX   100
+#define DISK_SIZE   (64 << 20)
+#define MEMORY_SIZE (UINT64_C(256) << 20)
+#define OFF_SECONDS 10 /* from the guest's off to the end of its hypervisor */
 
 enum image_format { IMAGE_NATIVE, IMAGE_ELF, IMAGE_BZIMAGE, IMAGE_ARM64 };
 
@@ -49,6 +51,12 @@ static const char *const format_choices[] = {
 	[IMAGE_ARM64] = "arm64",
 	NULL,
 };
+/* Those of tools/contract_parts/schema.py; tests/tools/contract compares. */
+static const char *const profile_choices[] = {
+	"all", "base", "cockpit", "gateway", "safety", "arm64", "x86-64", NULL,
+};
+/* Tests that switch the guest off: each has a boot of its own, and its verdict is ours. */
+static const char *const off_tests[] = {"pwr_off", "pwr_off_secondary"};
 static const char *const image_files[] = {
 	[IMAGE_ELF] = "conform-amd64.elf",
 	[IMAGE_BZIMAGE] = "conform-amd64.bzimage",
@@ -56,8 +64,8 @@ static const char *const image_files[] = {
 };
 
 struct conform_options {
-	uint64_t engine, cpus, memory, silence, slow, format;
-	char *profile, *only, *command, *image, *junit, *json, *html, *log;
+	uint64_t engine, cpus, memory, silence, slow, format, profile;
+	char *only, *command, *image, *junit, *json, *html, *log;
 	struct option_list from;
 };
 
@@ -79,10 +87,12 @@ static const struct option_row conform_option_rows[] = {
 	},
 	{
 		.name = "profile",
-		.type = OPTION_STRING,
+		.type = OPTION_CHOICE,
 		.argument = "NAME",
 		.offset = offsetof(struct conform_options, profile),
-		.help = "only tests of requirements that bind in this profile, such as base",
+		.choices = profile_choices,
+		.default_text = "all",
+		.help = "only tests of requirements that bind in this profile of the contract",
 	},
 	{
 		.name = "only",
@@ -108,8 +118,8 @@ static const struct option_row conform_option_rows[] = {
 		.offset = offsetof(struct conform_options, memory),
 		.minimum = 64 << 20,
 		.maximum = UINT64_C(1) << 40,
-		.default_text = "256M",
-		.help = "memory of the guest",
+		.help = "memory of the guest, 256M unless given; of --command, what it gives the "
+			"guest, which is compared only if given here",
 	},
 	{
 		.name = "silence",
@@ -148,7 +158,9 @@ static const struct option_row conform_option_rows[] = {
 		.help = "boot the guest with this command of the shell instead of an engine: it "
 			"finds the image, the guest's command line and a disk for the suite in "
 			"$AVP_IMAGE, $AVP_APPEND and $AVP_DISK, has the guest's console as its "
-			"standard output, and ends with the guest",
+			"standard output, and ends with the guest, with status 0 when that has "
+			"switched itself off; a child that leaves the command's process group "
+			"outlives the run",
 	},
 	FILE_ROW("image", image, "run nothing: write the guest's image, to be booted elsewhere"),
 	{
@@ -177,9 +189,11 @@ struct conform {
 	struct line_reader output;
 	struct process process;
 	FILE *kept; /* --log */
-	bool silent, interrupted, progress;
-	bool over;   /* what else this boot says does not count */
-	size_t told; /* the test that was last shown as being at work */
+	bool interrupted, progress;
+	bool exited;	    /* the hypervisor, by itself */
+	bool over;	    /* what else this boot says does not count */
+	const char *ending; /* the one test of this boot, which ends the guest, or NULL */
+	size_t told;	    /* the test that was last shown as being at work */
 	struct error failure;
 };
 
@@ -238,9 +252,9 @@ static int write_image(const struct conform_options *options, struct error *erro
 	return 0;
 }
 
-static void set_silence(struct conform *conform)
+static void set_silence(struct conform *conform, uint64_t seconds)
 {
-	struct itimerspec time = {.it_value.tv_sec = (time_t)conform->options->silence};
+	struct itimerspec time = {.it_value.tv_sec = (time_t)seconds};
 
 	timerfd_settime(conform->silence.fd, 0, &time, NULL);
 }
@@ -267,14 +281,18 @@ static void end_progress(struct conform *conform)
 static void handle_line(void *context, char *line, size_t length, bool cut)
 {
 	struct conform *conform = context;
+	uint64_t taken = conform->log.taken;
 
-	set_silence(conform);
 	if (conform->kept)
 		fprintf(conform->kept, "%s\n", line);
 	if (conform->over)
 		return;
 	if (!conform->failure.code && conform_log_add(&conform->log, line, &conform->failure) < 0)
 		event_loop_stop(&conform->loop, 0);
+	/* What others say is no sign that the guest lives. */
+	if (conform->log.taken != taken)
+		set_silence(conform, conform->log.said_end ? OFF_SECONDS * conform->options->slow :
+							     conform->options->silence);
 	/* A guest that resets where it must not would do so again: the next boot begins behind that test. */
 	if (conform->log.unannounced) {
 		conform->over = true;
@@ -287,6 +305,7 @@ static void handle_exit(void *context, uint32_t events)
 {
 	struct conform *conform = context;
 
+	conform->exited = true;
 	event_loop_stop(&conform->loop, 0);
 }
 
@@ -294,7 +313,6 @@ static void handle_silence(void *context, uint32_t events)
 {
 	struct conform *conform = context;
 
-	conform->silent = true;
 	event_loop_stop(&conform->loop, 0);
 }
 
@@ -306,6 +324,17 @@ static void handle_signal(void *context, uint32_t events)
 	event_loop_stop(&conform->loop, 0);
 }
 
+static uint64_t memory_size(const struct conform_options *options)
+{
+	return options->memory ? options->memory : MEMORY_SIZE;
+}
+
+/* QEMU has no frontend for consoles, and auto may be QEMU. */
+static bool has_console(const struct conform_options *options)
+{
+	return options->engine == 1;
+}
+
 /* The guest's command line. */
 static void add_words(struct arguments *arguments, const struct conform *conform, size_t start,
 		      unsigned int boot)
@@ -315,11 +344,18 @@ static void add_words(struct arguments *arguments, const struct conform *conform
 	arguments_add_format(arguments, "console=%s reset=1 boot=%u start=%zu slow=%" PRIu64,
 			     image_format(options) == IMAGE_ARM64 ? "ttyAMA0" : "ttyS0", boot,
 			     start, options->slow);
-	/* Who answers in the user-mode network. */
+	/* What add_run gives it: the user-mode network has someone who answers. */
 	if (!options->command)
-		arguments_extend(arguments, " gateway=1");
+		arguments_extend(arguments, " gateway=1 devices=block,net,entropy%s",
+				 has_console(options) ? ",console" : "");
+	if (!options->command || options->memory)
+		arguments_extend(arguments, " memory=%" PRIu64, memory_size(options) >> 20);
+	if (conform->ending) {
+		arguments_extend(arguments, " fatal=1 only=%s", conform->ending);
+		return;
+	}
 	if (options->profile)
-		arguments_extend(arguments, " profile=%s", options->profile);
+		arguments_extend(arguments, " profile=%s", profile_choices[options->profile]);
 	if (options->only)
 		arguments_extend(arguments, " only=%s", options->only);
 }
@@ -334,12 +370,11 @@ static void add_run(struct arguments *arguments, const struct conform_options *o
 	arguments_add_format(arguments, "--engine=%s", engine_choices[options->engine]);
 	arguments_add_format(arguments, "--kernel=%s", image);
 	arguments_add_format(arguments, "--cpus=%" PRIu64, options->cpus);
-	arguments_add_format(arguments, "--memory=%" PRIu64, options->memory);
+	arguments_add_format(arguments, "--memory=%" PRIu64, memory_size(options));
 	arguments_add_format(arguments, "--block=%s", disk);
 	arguments_add(arguments, "--net=user");
 	arguments_add(arguments, "--entropy");
-	/* QEMU has no frontend for consoles. */
-	if (options->engine == 1)
+	if (has_console(options))
 		arguments_add(arguments, "--console=port=tty:null");
 	arguments_add(arguments, "--append");
 }
@@ -396,11 +431,40 @@ static int start_guest(struct conform *conform, const char *image, const char *d
 	return result;
 }
 
+/*
+ * What the hypervisor's end, with @status or by force, says of power: behind the guest's end, and in a test
+ * that is nothing but its off.
+ */
+static int judge_end(struct conform *conform, int status, struct error *error)
+{
+	struct conform_log *log = &conform->log;
+	char how[PROCESS_STATUS_LENGTH], message[PROCESS_STATUS_LENGTH + 80];
+
+	if (conform->exited && status == 0) {
+		if (conform->ending && log->current &&
+		    !strcmp(log->tests[log->current - 1].name, conform->ending))
+			conform_log_off(log);
+		return 0;
+	}
+	if (!log->said_end)
+		return 0;
+	if (conform->exited)
+		snprintf(message, sizeof(message),
+			 "the guest went off, and the hypervisor ended by %s",
+			 process_describe(how, status));
+	else
+		snprintf(message, sizeof(message),
+			 "the hypervisor did not end within %" PRIu64 " s of the guest's off",
+			 OFF_SECONDS * conform->options->slow);
+	return conform_log_fail(log, off_tests[0], "AVP-PWR-001", message, error);
+}
+
 /* One boot, from test number @start on, to its end or until it hangs. */
 static int run_boot(struct conform *conform, const char *image, const char *disk, size_t start,
 		    unsigned int boot, struct error *error)
 {
 	int output = -1, result = start_guest(conform, image, disk, start, boot, &output, error);
+	int status = 0;
 
 	if (result < 0)
 		return result;
@@ -410,43 +474,62 @@ static int run_boot(struct conform *conform, const char *image, const char *disk
 	conform->exit_source = (struct event_source){conform->process.pidfd, handle_exit, conform};
 	if (result == 0)
 		result = event_loop_add(&conform->loop, &conform->exit_source, EPOLLIN, error);
-	conform->silent = conform->over = false;
-	set_silence(conform);
+	conform->exited = conform->over = false;
+	set_silence(conform, conform->options->silence);
 	if (result == 0)
 		result = event_loop_run(&conform->loop);
 	event_loop_remove(&conform->loop, &conform->exit_source);
 	/* Everything that avp run has started goes with it; of a command, what stayed in its group. */
 	if (conform->options->command)
 		kill(-conform->process.pid, SIGKILL);
-	process_end(&conform->process, 0);
+	process_signal(&conform->process, SIGKILL);
+	process_wait(&conform->process, -1, &status);
 	line_reader_drain(&conform->output);
 	line_reader_close(&conform->output);
+	if (result >= 0 && !conform->interrupted && !conform->over)
+		result = judge_end(conform, status, error);
 	conform_log_finish(&conform->log);
 	end_progress(conform);
 	if (result >= 0 && conform->failure.code) {
 		*error = conform->failure;
 		result = -error->code;
 	}
+	if (result >= 0 && conform->interrupted)
+		result = error_set(error, EINTR, "ended by a signal");
 	return result < 0 ? result : 0;
+}
+
+/* The number of a test that the guest makes only when it is asked for with fatal=1, else 0. */
+static size_t number_of_fatal(const struct conform_log *log, const char *name)
+{
+	for (size_t i = 0; i < log->count; i++)
+		if (!strcmp(log->tests[i].name, name) && log->tests[i].verdict == CONFORM_SKIPPED &&
+		    strstr(log->tests[i].message, "fatal=1"))
+			return i + 1;
+	return 0;
 }
 
 static int run_boots(struct conform *conform, const char *image, const char *disk,
 		     struct error *error)
 {
-	size_t start = 1, before = SIZE_MAX;
-	int result = 0;
+	size_t start = 1, before;
+	unsigned int boot = 1;
+	int result;
 
-	for (unsigned int boot = 1; boot <= BOOTS_MAX && start && result == 0; boot++) {
+	do {
+		before = start;
 		result = run_boot(conform, image, disk, start, boot, error);
-		if (result == 0 && conform->interrupted)
-			return error_set(error, EINTR, "ended by a signal");
-		if (result == 0 && conform->log.boots == 0)
-			return error_set(error, EIO, "the guest has said nothing");
 		start = conform_log_next(&conform->log);
 		/* A guest that ends without a verdict more would do so for ever. */
-		if (start == before)
-			break;
-		before = start;
+	} while (result == 0 && start && start != before && boot++ < BOOTS_MAX);
+	for (size_t i = 0; i < sizeof(off_tests) / sizeof(off_tests[0]) && !start && result == 0;
+	     i++) {
+		start = number_of_fatal(&conform->log, off_tests[i]);
+		if (!start)
+			continue;
+		conform->ending = off_tests[i];
+		result = run_boot(conform, image, disk, start, ++boot, error);
+		start = 0;
 	}
 	return result;
 }
@@ -492,9 +575,12 @@ static int make_disk(char path[PATH_MAX], struct error *error)
 
 	snprintf(path, PATH_MAX, "%.3800s/avp-conform.XXXXXX", directory ? directory : "/tmp");
 	fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0 || ftruncate(fd, DISK_SIZE) < 0)
-		return error_set_errno(error, errno, "%s", path);
-	return 0;
+	if (fd >= 0 && ftruncate(fd, DISK_SIZE) == 0)
+		return 0;
+	error_set_errno(error, errno, "%s", path);
+	if (fd >= 0)
+		unlink(path);
+	return -error->code;
 }
 
 static int run_engine(struct conform *conform, struct error *error)
@@ -641,7 +727,7 @@ const struct command command_conform = {
 			{"avp conform --engine kvm --html verdicts.html",
 			 "Proves AVP's own monitor."},
 			{"avp conform --command 'qemu-system-x86_64 -M q35 -cpu max -m 256 -smp 2 "
-			 "-display none -serial stdio -no-reboot -nodefaults -kernel $AVP_IMAGE "
+			 "-display none -serial stdio -nodefaults -kernel $AVP_IMAGE "
 			 "-append \"$AVP_APPEND\" -drive if=none,id=d,format=raw,file=$AVP_DISK "
 			 "-device virtio-blk-pci,drive=d'",
 			 "Proves QEMU's own devices."},

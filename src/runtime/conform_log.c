@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The log of the conformance guest. Each boot counts its lines and sums them up, and says both in its
- * last line: what a console dropped or changed shows there.
+ * The log of the conformance guest. Each boot counts its lines and sums them up, and says both where a test
+ * begins and in its last line: what a console dropped or changed shows there.
  */
 #include "runtime/conform_log.h"
 
@@ -13,8 +13,10 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/contract_version.h"
 #include "base/crc32.h"
 #include "base/text.h"
+#include "runtime/contract.h"
 
 #define OWN	 "avp-conform: "
 #define LEFT_OUT "not selected"
@@ -93,46 +95,79 @@ static int get_test(struct conform_log *log, unsigned long number, struct confor
 	return 0;
 }
 
-/* A boot is over, by its end or as another one begins. */
-static void end_boot(struct conform_log *log)
+/* What failed or hung does not get better. */
+static bool is_bad(const struct conform_test *test)
 {
-	for (size_t i = 0; i < log->count; i++) {
-		struct conform_test *test = &log->tests[i];
-
-		if (test->verdict != CONFORM_BEGUN)
-			continue;
-		test->verdict = CONFORM_WEDGED;
-		if (!test->message[0])
-			KEEP(test->message, "the guest was not heard of again",
-			     sizeof(test->message));
-	}
-	log->in_boot = log->in_details = log->reset_announced = false;
-	log->current = 0;
+	return test->verdict == CONFORM_FAIL || test->verdict == CONFORM_WEDGED;
 }
 
-/* "boot 1 contract …" */
-static void take_boot(struct conform_log *log, const char *text)
+static void wedge(struct conform_test *test, const char *message)
 {
-	log->unannounced = log->in_boot && !log->reset_announced;
-	end_boot(log);
+	if (is_bad(test))
+		return;
+	test->verdict = CONFORM_WEDGED;
+	test->left_out = false;
+	KEEP(test->message, message, strlen(message));
+}
+
+/* A boot is over, whether or not it has said so: who is to blame if not? */
+static void end_boot(struct conform_log *log)
+{
+	bool begun = false;
+
+	for (size_t i = 0; i < log->count; i++) {
+		if (log->tests[i].verdict != CONFORM_BEGUN)
+			continue;
+		wedge(&log->tests[i], "the guest was not heard of again");
+		begun = true;
+	}
+	if (log->in_boot && !begun && log->last)
+		wedge(&log->tests[log->last - 1], "the hypervisor ended behind it");
+	log->lost |= log->in_boot && !begun && !log->last;
+	log->in_boot = log->in_details = log->reset_announced = false;
+	log->current = log->last = 0;
+}
+
+/* "boot 1 contract 0.1.0 …" */
+static int take_boot(struct conform_log *log, const char *text, struct error *error)
+{
+	unsigned long number = strtoul(text, NULL, 10);
+	/* A guest that has lost what it had kept over its reset counts anew: it would reset for ever. */
+	bool resumes = log->reset_announced && (!log->in_boot || number > log->number);
+	char version[20] = "";
+	struct error mismatch;
+
+	log->unannounced = log->said_end || (log->in_boot && !resumes);
+	/* Off was a reset. What this one says does not count: it would come to its end again and again. */
+	if (log->said_end)
+		return conform_log_fail(log, "pwr_off", "AVP-PWR-001",
+					"the guest was started again behind its end", error);
+	if (!resumes)
+		end_boot(log);
 	log->in_boot = true;
-	log->ended = false;
+	log->ended = log->reset_announced = log->in_details = false;
+	log->current = log->last = 0;
+	log->number = number;
 	log->boots++;
 	log->lines = 0;
 	log->crc = 0;
 	log->device_count = 0;
 	KEEP(log->boot, text, strlen(text));
+	sscanf(text, "%*u contract %19s", version);
+	log->other_contract |=
+		contract_compare(version, CONTRACT_VERSION, CONTRACT_PROFILES, &mismatch) != 0;
+	return 0;
 }
 
 /* "… lines 312 crc 0x…": compares with what came before. False: they are not in it. */
 static bool take_sums(struct conform_log *log, const char *text)
 {
-	const char *lines = strstr(text, "lines "), *crc = strstr(text, "crc ");
+	const char *lines = strstr(text, " lines "), *crc = strstr(text, " crc ");
 
 	if (!lines || !crc)
 		return false;
-	if (strtoull(lines + strlen("lines "), NULL, 10) != log->lines ||
-	    strtoull(crc + strlen("crc "), NULL, 16) != log->crc)
+	if (strtoull(lines + strlen(" lines "), NULL, 10) != log->lines ||
+	    strtoull(crc + strlen(" crc "), NULL, 16) != log->crc)
 		log->damaged = true;
 	return true;
 }
@@ -141,6 +176,9 @@ static bool take_sums(struct conform_log *log, const char *text)
 static void take_end(struct conform_log *log, const char *text)
 {
 	log->ended = take_sums(log, text);
+	log->said_end = true;
+	log->in_boot = false;
+	log->taken++;
 	end_boot(log);
 }
 
@@ -192,7 +230,7 @@ static void take_bucket(struct conform_log *log, const char *text)
 	measure->buckets[__builtin_ctzll(limit)] = count;
 }
 
-/* "begin NUMBER NAME # REQUIREMENTS": of one that hangs, nothing else will be heard. */
+/* "begin NUMBER NAME lines … crc … # REQUIREMENTS": of one that hangs, nothing else will be heard. */
 static int take_begin(struct conform_log *log, const char *text, struct error *error)
 {
 	char *name;
@@ -203,13 +241,16 @@ static int take_begin(struct conform_log *log, const char *text, struct error *e
 
 	if (!test)
 		return result;
+	log->last = number;
+	log->current = is_bad(test) ? 0 : number;
+	if (is_bad(test))
+		return 0;
 	*test = (struct conform_test){.verdict = CONFORM_BEGUN};
 	name += strspn(name, " ");
 	note = strstr(name, " # ");
-	KEEP(test->name, name, note ? (size_t)(note - name) : strlen(name));
+	KEEP(test->name, name, strcspn(name, " "));
 	if (note)
 		KEEP(test->requirements, note + 3, strlen(note + 3));
-	log->current = number;
 	return 0;
 }
 
@@ -246,8 +287,12 @@ static int take_verdict(struct conform_log *log, const char *text, bool passed, 
 		name += 3;
 	note = strstr(name, " # ");
 	left_out = passed && note && begins(note, " # SKIP " LEFT_OUT, &reason);
+	log->reset_announced = false;
+	if (!left_out || !log->last)
+		log->last = number;
+	log->current = 0;
 	/* In a boot that begins later, those before it are left out, and have their verdicts. */
-	if (left_out && test->verdict != CONFORM_UNKNOWN)
+	if (is_bad(test) || (left_out && test->verdict != CONFORM_UNKNOWN))
 		return 0;
 	KEEP(test->name, name, note ? (size_t)(note - name) : strlen(name));
 	test->message[0] = test->at[0] = test->requirements[0] = 0;
@@ -261,7 +306,6 @@ static int take_verdict(struct conform_log *log, const char *text, bool passed, 
 		KEEP(test->requirements, note + 3, strlen(note + 3));
 	}
 	log->current = number;
-	log->reset_announced = false;
 	return 0;
 }
 
@@ -305,15 +349,16 @@ static void take_detail(struct conform_log *log, const char *line)
 		KEEP(test->at, value, length);
 }
 
-int conform_log_add(struct conform_log *log, const char *line, struct error *error)
+static int take_line(struct conform_log *log, const char *line, struct error *error)
 {
 	struct conform_test *test;
 	const char *rest;
+	int result = 0;
 
 	if (begins(line, OWN "boot ", &rest))
-		take_boot(log, rest);
-	if (!log->in_boot)
-		return 0;
+		result = take_boot(log, rest, error);
+	if (!log->in_boot || result < 0)
+		return result;
 	if (begins(line, OWN "end ", &rest)) {
 		take_end(log, rest);
 		return 0;
@@ -326,6 +371,10 @@ int conform_log_add(struct conform_log *log, const char *line, struct error *err
 	/* The boot may end here, in the reset of a test that begins again in the next one. */
 	if (begins(line, OWN "reset ", &rest))
 		log->reset_announced = take_sums(log, rest);
+	/* What came before a test that hangs is summed up nowhere else. */
+	if (begins(line, OWN "begin ", &rest) && !take_sums(log, rest))
+		log->damaged = true;
+	log->taken++;
 	log->lines++;
 	log->crc = crc32_add(crc32_add(log->crc, line, strlen(line)), "\n", 1);
 	if (begins(line, OWN, &rest))
@@ -342,6 +391,24 @@ int conform_log_add(struct conform_log *log, const char *line, struct error *err
 	else if (log->in_details)
 		take_detail(log, line + 2);
 	return 0;
+}
+
+int conform_log_add(struct conform_log *log, const char *line, struct error *error)
+{
+	char copy[CONFORM_LINE_MAX * 2];
+	size_t length;
+
+	/* A console may give each line a start and an end of its own. */
+	line += strspn(line, "\r");
+	length = strlen(line);
+	while (length && line[length - 1] == '\r')
+		length--;
+	/* What is longer is no line of the guest's, or a damaged one. */
+	if (length >= sizeof(copy))
+		length = sizeof(copy) - 1;
+	memcpy(copy, line, length);
+	copy[length] = 0;
+	return take_line(log, copy, error);
 }
 
 static void close_file(FILE **file)
@@ -361,12 +428,14 @@ int conform_log_read(struct conform_log *log, const char *path, struct error *er
 	if (!file)
 		return error_set_usage(error, "%s: %s; check the path and its permissions", path,
 				       strerror(errno));
+	/* What a guest kept over its reset is on its disk, wherever it is started again. */
+	if (log->reset_announced)
+		log->in_boot = false;
+	else
+		conform_log_finish(log);
 	while (result == 0 && getline(&line, &room, file) >= 0) {
-		/* A console may give each line a start and an end of its own. */
-		char *start = line + strspn(line, "\r");
-
-		start[strcspn(start, "\r\n")] = 0;
-		result = conform_log_add(log, start, error);
+		line[strcspn(line, "\n")] = 0;
+		result = conform_log_add(log, line, error);
 	}
 	if (result == 0 && ferror(file))
 		result = error_set_errno(error, errno, "%s", path);
@@ -378,6 +447,35 @@ int conform_log_read(struct conform_log *log, const char *path, struct error *er
 void conform_log_finish(struct conform_log *log)
 {
 	end_boot(log);
+	log->said_end = false;
+}
+
+void conform_log_off(struct conform_log *log)
+{
+	if (!log->in_boot || !log->current || log->tests[log->current - 1].verdict != CONFORM_BEGUN)
+		return;
+	log->tests[log->current - 1].verdict = CONFORM_PASS;
+	log->ended = true;
+	log->in_boot = false;
+}
+
+int conform_log_fail(struct conform_log *log, const char *name, const char *requirements,
+		     const char *message, struct error *error)
+{
+	struct conform_test *test;
+	size_t number = 1;
+	int result;
+
+	while (number <= log->count && strcmp(log->tests[number - 1].name, name))
+		number++;
+	result = get_test(log, number, &test, error);
+	if (!test || is_bad(test))
+		return result;
+	*test = (struct conform_test){.verdict = CONFORM_FAIL};
+	KEEP(test->name, name, strlen(name));
+	KEEP(test->requirements, requirements, strlen(requirements));
+	KEEP(test->message, message, strlen(message));
+	return 0;
 }
 
 size_t conform_log_next(const struct conform_log *log)
@@ -394,8 +492,11 @@ enum conform_state conform_log_state(const struct conform_log *log)
 		return CONFORM_EMPTY;
 	if (log->damaged)
 		return CONFORM_DAMAGED;
-	return log->ended && log->count > 0 && conform_log_next(log) == 0 ? CONFORM_COMPLETE :
-									    CONFORM_INCOMPLETE;
+	if (log->other_contract)
+		return CONFORM_OTHER;
+	return log->ended && !log->lost && log->count > 0 && conform_log_next(log) == 0 ?
+		       CONFORM_COMPLETE :
+		       CONFORM_INCOMPLETE;
 }
 
 size_t conform_log_count(const struct conform_log *log, enum conform_verdict verdict)

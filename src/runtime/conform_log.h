@@ -53,6 +53,7 @@ enum conform_state {
 	CONFORM_COMPLETE,
 	CONFORM_INCOMPLETE, /* its end is missing */
 	CONFORM_DAMAGED,    /* lines are missing, or other ones than were sent */
+	CONFORM_OTHER,	    /* its guest is of another version of the contract */
 	CONFORM_EMPTY,	    /* no conformance guest spoke */
 };
 
@@ -66,11 +67,18 @@ struct conform_log {
 	/* Of the last boot. */
 	unsigned int boots;
 	char boot[CONFORM_LINE_MAX], hypervisor[CONFORM_LINE_MAX];
-	bool ended, damaged;
-	bool unannounced; /* it began though the one before had neither ended nor said so */
+	bool ended;
+	bool unannounced; /* nothing had said that it would come: the one before did not end in order */
+	/* Of all. */
+	bool damaged, other_contract;
+	bool lost;	/* a boot ended before its first test */
+	uint64_t taken; /* lines of the guest */
 	/* While lines come. */
 	bool in_boot, reset_announced;
-	size_t current; /* the test that what follows is about; 0: none */
+	bool said_end;	      /* a boot behind it is none that the guest asked for */
+	unsigned long number; /* of the boot, as it says */
+	size_t current;	      /* the test that what follows is about; 0: none */
+	size_t last;	      /* that this boot spoke of */
 	bool in_details;
 	uint64_t lines;
 	uint32_t crc;
@@ -80,16 +88,30 @@ struct conform_log {
 void conform_log_free(struct conform_log *log);
 
 /*
- * Takes the next line, without its end. Lines of others are left alone; ones that no guest says make
- * the log a damaged one. Returns 0, or -ENOMEM with *error set.
+ * Takes the next line, without its end but for \r. Lines of others are left alone; ones that no guest says
+ * make the log a damaged one. What failed or hung stays so, whatever is said later. Returns 0, or -ENOMEM
+ * with *error set.
  */
 int conform_log_add(struct conform_log *log, const char *line, struct error *error);
 
-/* The whole file at @path, "-": standard input. Returns 0 or a negative errno with *error set. */
+/*
+ * The whole file at @path, "-": standard input; it begins with a boot that somebody started. Returns 0 or
+ * a negative errno with *error set.
+ */
 int conform_log_read(struct conform_log *log, const char *path, struct error *error);
 
-/* No more lines come: a test that has begun and not ended hung. */
+/*
+ * No more lines come, or of another boot that was started by itself: a test that has begun and not ended
+ * hung; behind the last one the hypervisor ended, where neither end nor reset was announced.
+ */
 void conform_log_finish(struct conform_log *log);
+
+/* The guest went off in the test that has begun, as it was to: that passes, and ends the boot. */
+void conform_log_off(struct conform_log *log);
+
+/* The host's own verdict on a test, known to the guest or not. Returns 0, or -ENOMEM with *error set. */
+int conform_log_fail(struct conform_log *log, const char *name, const char *requirements,
+		     const char *message, struct error *error);
 
 /* How much of it can be believed. */
 enum conform_state conform_log_state(const struct conform_log *log);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/contract_version.h"
 #include "base/text.h"
 
 #define CHAPTERS_MAX 64
@@ -23,6 +24,8 @@ static const char *const state_texts[] = {
 	[CONFORM_COMPLETE] = "complete",
 	[CONFORM_INCOMPLETE] = "incomplete: the guest's last word is missing",
 	[CONFORM_DAMAGED] = "damaged: the console dropped or changed something",
+	[CONFORM_OTHER] = "of a guest of another contract than " CONTRACT_VERSION
+			  ", this program's",
 	[CONFORM_EMPTY] = "empty: no conformance guest spoke",
 };
 

@@ -37,6 +37,16 @@ static void say(struct writer *writer, const char *line)
 	assert_int_equal(conform_log_add(&writer->log, line, &error), 0);
 }
 
+static void say_begin(struct writer *writer, unsigned int number, const char *name,
+		      const char *requirements)
+{
+	char line[200];
+
+	snprintf(line, sizeof(line), "avp-conform: begin %u %s lines %u crc 0x%08x # %s", number,
+		 name, writer->lines, writer->crc, requirements);
+	say(writer, line);
+}
+
 static void say_boot(struct writer *writer, unsigned int number)
 {
 	char line[100];
@@ -53,7 +63,7 @@ static void say_boot(struct writer *writer, unsigned int number)
 	say(writer, "1..4");
 }
 
-static void say_end(struct writer *writer)
+static void say_last(struct writer *writer)
 {
 	char line[100];
 	struct error error;
@@ -62,14 +72,19 @@ static void say_end(struct writer *writer)
 		 "avp-conform: end passed 1 failed 1 wedged 0 skipped 1 lines %u crc 0x%08x",
 		 writer->lines, writer->crc);
 	assert_int_equal(conform_log_add(&writer->log, line, &error), 0);
+}
+
+static void say_end(struct writer *writer)
+{
+	say_last(writer);
 	conform_log_finish(&writer->log);
 }
 
 static void say_tests(struct writer *writer)
 {
-	say(writer, "avp-conform: begin 1 boot_state # AVP-BOOT-001 AVP-BOOT-002");
+	say_begin(writer, 1, "boot_state", "AVP-BOOT-001 AVP-BOOT-002");
 	say(writer, "ok 1 - boot_state # AVP-BOOT-001 AVP-BOOT-002");
-	say(writer, "avp-conform: begin 2 mmio_width");
+	say_begin(writer, 2, "mmio_width", "AVP-X-001");
 	say(writer, "not ok 2 - mmio_width # AVP-MMIO-004");
 	say(writer, "  ---");
 	say(writer, "  verdict: fail");
@@ -77,7 +92,7 @@ static void say_tests(struct writer *writer)
 	say(writer, "  at: \"tests/mmio.c:123\"");
 	say(writer, "  ...");
 	say(writer, "ok 3 - pci_capabilities # SKIP no virtio device on PCI");
-	say(writer, "avp-conform: begin 4 blk_flush");
+	say_begin(writer, 4, "blk_flush", "AVP-X-001");
 	say(writer,
 	    "avp-conform: result timer_lateness ns n 3 min 1 p50 2 p90 3 p99 3 max 3 sum 6");
 	say(writer, "avp-conform: bucket timer_lateness 2 1");
@@ -155,9 +170,9 @@ static size_t write_text(char text[TEXT_MAX])
 		"avp-conform: boot 1 contract 0.1.0 arch x86-64 entry pvh cpus 2 memory 512 MiB",
 		"TAP version 14",
 		"1..2",
-		"avp-conform: begin 1 boot_state # AVP-BOOT-001",
+		"avp-conform: begin 1 boot_state",
 		"ok 1 - boot_state # AVP-BOOT-001",
-		"avp-conform: begin 2 blk_flush # AVP-BLK-010",
+		"avp-conform: begin 2 blk_flush",
 		"not ok 2 - blk_flush # AVP-BLK-010",
 		"  ---",
 		"  verdict: fail",
@@ -168,9 +183,14 @@ static size_t write_text(char text[TEXT_MAX])
 	uint32_t crc = 0;
 	size_t length = 0;
 
-	for (unsigned int i = 0; i < count; i++)
-		length += (size_t)snprintf(text + length, TEXT_MAX - length, "%s\n", lines[i]);
-	crc = crc32_add(0, text, length);
+	for (unsigned int i = 0; i < count; i++) {
+		length += (size_t)snprintf(text + length, TEXT_MAX - length, "%s", lines[i]);
+		if (strstr(lines[i], "begin"))
+			length += (size_t)snprintf(text + length, TEXT_MAX - length,
+						   " lines %u crc 0x%08x # AVP-X-001", i, crc);
+		text[length++] = '\n';
+		crc = crc32_add(0, text, length);
+	}
 	return length + (size_t)snprintf(text + length, TEXT_MAX - length,
 					 "avp-conform: end passed 1 failed 1 wedged 0 skipped 0 "
 					 "lines %u crc 0x%08x\n",
@@ -240,9 +260,9 @@ static void test_a_test_that_hangs(void **state)
 
 	(void)state;
 	say_boot(&writer, 1);
-	say(&writer, "avp-conform: begin 1 boot_state");
+	say_begin(&writer, 1, "boot_state", "AVP-X-001");
 	say(&writer, "ok 1 - boot_state # AVP-BOOT-001");
-	say(&writer, "avp-conform: begin 2 mmio_width # AVP-MMIO-004");
+	say_begin(&writer, 2, "mmio_width", "AVP-MMIO-004");
 	conform_log_finish(log);
 	assert_int_equal(log->tests[1].verdict, CONFORM_WEDGED);
 	assert_string_equal(log->tests[1].name, "mmio_width");
@@ -251,7 +271,7 @@ static void test_a_test_that_hangs(void **state)
 	say_boot(&writer, 2);
 	say(&writer, "ok 1 - boot_state # SKIP not selected");
 	say(&writer, "ok 2 - mmio_width # SKIP not selected");
-	say(&writer, "avp-conform: begin 3 pci");
+	say_begin(&writer, 3, "pci", "AVP-X-001");
 	say(&writer, "not ok 3 - pci # AVP-PCI-001");
 	say(&writer, "  ---");
 	say(&writer, "  verdict: wedged");
@@ -267,18 +287,24 @@ static void test_a_test_that_hangs(void **state)
 	conform_log_free(log);
 }
 
-/* A boot that ends in the reset of test 2; @missing lines are lost on the way. */
-static void say_reset(struct writer *writer, unsigned int missing)
+/* The reset of test 2; @missing lines are lost on the way. */
+static void say_reset_line(struct writer *writer, unsigned int missing)
 {
 	char line[100];
 
-	say_boot(writer, 1);
-	say(writer, "avp-conform: begin 1 boot_state");
-	say(writer, "ok 1 - boot_state # AVP-BOOT-001 AVP-BOOT-002");
-	say(writer, "avp-conform: begin 2 boot_repeat");
 	snprintf(line, sizeof(line), "avp-conform: reset 2 boot_repeat lines %u crc 0x%08x",
 		 writer->lines + missing, writer->crc);
 	say(writer, line);
+}
+
+/* A boot that ends in it. */
+static void say_reset(struct writer *writer, unsigned int missing)
+{
+	say_boot(writer, 1);
+	say_begin(writer, 1, "boot_state", "AVP-X-001");
+	say(writer, "ok 1 - boot_state # AVP-BOOT-001 AVP-BOOT-002");
+	say_begin(writer, 2, "boot_repeat", "AVP-X-001");
+	say_reset_line(writer, missing);
 }
 
 static void test_a_test_that_resets(void **state)
@@ -290,7 +316,7 @@ static void test_a_test_that_resets(void **state)
 	/* It goes on in the next boot, which has the end of both. */
 	say_reset(&writer, 0);
 	say_boot(&writer, 2);
-	say(&writer, "avp-conform: begin 2 boot_repeat");
+	say_begin(&writer, 2, "boot_repeat", "AVP-X-001");
 	say(&writer, "ok 2 - boot_repeat # AVP-BOOT-021");
 	say(&writer, "ok 3 - pci_capabilities # SKIP no virtio device on PCI");
 	say(&writer, "ok 4 - blk_flush # AVP-BLK-009");
@@ -302,7 +328,7 @@ static void test_a_test_that_resets(void **state)
 	conform_log_free(log);
 	/* One that nobody had announced. */
 	say_boot(&writer, 1);
-	say(&writer, "avp-conform: begin 1 boot_state");
+	say_begin(&writer, 1, "boot_state", "AVP-X-001");
 	assert_false(log->unannounced);
 	say_boot(&writer, 1);
 	assert_true(log->unannounced);
@@ -322,6 +348,230 @@ static void test_a_test_that_resets(void **state)
 	say_end(&writer);
 	assert_int_equal(conform_log_state(log), CONFORM_DAMAGED);
 	conform_log_free(log);
+}
+
+static void test_what_failed_stays_so(void **state)
+{
+	struct writer writer = {.lines = 0};
+	struct conform_log *log = &writer.log;
+
+	(void)state;
+	/* The guest began anew, as after a triple fault, and then all was well. */
+	say_boot(&writer, 1);
+	say_begin(&writer, 1, "boot_state", "AVP-BOOT-001");
+	say(&writer, "not ok 1 - boot_state # AVP-BOOT-001");
+	say(&writer, "  ---");
+	say(&writer, "  message: \"the first\"");
+	say(&writer, "  ...");
+	say_begin(&writer, 2, "mmio_width", "AVP-MMIO-004");
+	say_boot(&writer, 1);
+	assert_true(log->unannounced);
+	for (unsigned int i = 1; i <= 4; i++) {
+		char line[100];
+
+		say_begin(&writer, i, "again", "AVP-X-001");
+		snprintf(line, sizeof(line), "%s %u - again # AVP-X-001", i == 1 ? "not ok" : "ok",
+			 i);
+		say(&writer, line);
+		if (i > 1)
+			continue;
+		say(&writer, "  ---");
+		say(&writer, "  verdict: wedged");
+		say(&writer, "  message: \"the second\"");
+		say(&writer, "  ...");
+	}
+	say_end(&writer);
+	assert_int_equal(conform_log_state(log), CONFORM_COMPLETE);
+	assert_int_equal(log->tests[0].verdict, CONFORM_FAIL);
+	assert_string_equal(log->tests[0].message, "the first");
+	assert_int_equal(log->tests[1].verdict, CONFORM_WEDGED);
+	assert_string_equal(log->tests[1].name, "mmio_width");
+	assert_int_equal(conform_log_count(log, CONFORM_PASS), 2);
+	conform_log_free(log);
+}
+
+static void test_an_end_between_two_tests(void **state)
+{
+	struct writer writer = {.lines = 0};
+	struct conform_log *log = &writer.log;
+
+	(void)state;
+	/* By a reset, or by the end of the hypervisor. */
+	for (int reset = 0; reset < 2; reset++) {
+		say_boot(&writer, 1);
+		say_begin(&writer, 1, "boot_state", "AVP-BOOT-001");
+		say(&writer, "ok 1 - boot_state # AVP-BOOT-001");
+		if (!reset)
+			conform_log_finish(log);
+		assert_int_equal(conform_log_next(log), 2);
+		say_boot(&writer, 2);
+		assert_int_equal(log->unannounced, reset);
+		say_begin(&writer, 2, "mmio_width", "AVP-MMIO-004");
+		say(&writer, "ok 2 - mmio_width # AVP-MMIO-004");
+		say(&writer, "ok 3 - pci # SKIP not selected");
+		say(&writer, "ok 4 - blk # SKIP not selected");
+		say_end(&writer);
+		assert_int_equal(conform_log_state(log), CONFORM_COMPLETE);
+		assert_int_equal(log->tests[0].verdict, CONFORM_WEDGED);
+		assert_string_equal(log->tests[0].message, "the hypervisor ended behind it");
+		conform_log_free(log);
+	}
+	/* Behind what was left out, and behind nothing. */
+	say_boot(&writer, 1);
+	say(&writer, "ok 1 - boot_state # SKIP not selected");
+	conform_log_finish(log);
+	assert_int_equal(log->tests[0].verdict, CONFORM_WEDGED);
+	conform_log_free(log);
+	say_boot(&writer, 1);
+	say_boot(&writer, 2);
+	say_tests(&writer);
+	say_end(&writer);
+	assert_int_equal(conform_log_state(log), CONFORM_INCOMPLETE);
+	conform_log_free(log);
+}
+
+static void test_damage_before_a_test_that_hangs(void **state)
+{
+	struct writer writer = {.lines = 0};
+
+	(void)state;
+	say_boot(&writer, 1);
+	writer.lines++;
+	say_begin(&writer, 1, "boot_state", "AVP-BOOT-001");
+	conform_log_finish(&writer.log);
+	say_boot(&writer, 2);
+	say_tests(&writer);
+	say_end(&writer);
+	assert_int_equal(conform_log_state(&writer.log), CONFORM_DAMAGED);
+	conform_log_free(&writer.log);
+	/* A begin without its sum. */
+	say_boot(&writer, 1);
+	say(&writer, "avp-conform: begin 1 boot_state # AVP-BOOT-001");
+	say_tests(&writer);
+	say_end(&writer);
+	assert_int_equal(conform_log_state(&writer.log), CONFORM_DAMAGED);
+	conform_log_free(&writer.log);
+}
+
+static void test_a_note_that_is_lost(void **state)
+{
+	struct writer writer = {.lines = 0};
+	struct conform_log *log = &writer.log;
+
+	(void)state;
+	/* Behind its reset the guest counts anew. */
+	say_reset(&writer, 0);
+	say_boot(&writer, 1);
+	assert_true(log->unannounced);
+	assert_int_equal(log->tests[1].verdict, CONFORM_WEDGED);
+	conform_log_free(log);
+	/* A test may reset twice. */
+	say_reset(&writer, 0);
+	say_boot(&writer, 2);
+	say_begin(&writer, 2, "boot_repeat", "AVP-BOOT-021");
+	say_reset_line(&writer, 0);
+	say_boot(&writer, 3);
+	assert_false(log->unannounced);
+	say_begin(&writer, 2, "boot_repeat", "AVP-BOOT-021");
+	say(&writer, "ok 2 - boot_repeat # AVP-BOOT-021");
+	assert_int_equal(log->tests[1].verdict, CONFORM_PASS);
+	conform_log_free(log);
+}
+
+static void test_power_off(void **state)
+{
+	struct writer writer = {.lines = 0};
+	struct conform_log *log = &writer.log;
+	uint64_t taken;
+	struct error error;
+
+	(void)state;
+	/* A guest that comes again behind its end says nothing that counts. */
+	say_boot(&writer, 1);
+	say_tests(&writer);
+	say_last(&writer);
+	taken = log->taken;
+	say_boot(&writer, 1);
+	assert_true(log->unannounced);
+	assert_int_equal(log->taken, taken);
+	assert_int_equal(log->count, 5);
+	assert_string_equal(log->tests[4].name, "pwr_off");
+	assert_int_equal(log->tests[4].verdict, CONFORM_FAIL);
+	assert_int_equal(conform_log_state(log), CONFORM_COMPLETE);
+	/* One that was started for it goes off in its test. */
+	conform_log_finish(log);
+	say_boot(&writer, 2);
+	say_begin(&writer, 4, "pwr_off_secondary", "AVP-PWR-002");
+	conform_log_off(log);
+	conform_log_finish(log);
+	assert_int_equal(log->tests[3].verdict, CONFORM_PASS);
+	assert_string_equal(log->tests[3].requirements, "AVP-PWR-002");
+	assert_int_equal(conform_log_state(log), CONFORM_COMPLETE);
+	/* No verdict is made better by the host's. */
+	assert_int_equal(conform_log_fail(log, "mmio_width", "AVP-X-001", "", &error), 0);
+	assert_string_equal(log->tests[1].message, "read <0x3> & not 0x0");
+	conform_log_free(log);
+}
+
+static void test_other_ends_of_lines(void **state)
+{
+	struct conform_log log = {.tests = NULL};
+	char text[TEXT_MAX], *next = text, line[TEXT_MAX];
+	struct error error;
+
+	(void)state;
+	text[write_text(text)] = 0;
+	for (char *one; (one = strsep(&next, "\n")) && *one;) {
+		snprintf(line, sizeof(line), "\r%s\r\r", one);
+		assert_int_equal(conform_log_add(&log, line, &error), 0);
+	}
+	assert_int_equal(conform_log_state(&log), CONFORM_COMPLETE);
+	conform_log_free(&log);
+}
+
+static void test_another_contract(void **state)
+{
+	struct writer writer = {.lines = 0};
+
+	(void)state;
+	say(&writer, "avp-conform: boot 1 contract 9.9.9 arch x86-64");
+	say_tests(&writer);
+	say_end(&writer);
+	assert_int_equal(conform_log_state(&writer.log), CONFORM_OTHER);
+	conform_log_free(&writer.log);
+}
+
+/* A boot in each of two files, as somebody started them. */
+static void test_files(void **state)
+{
+	struct scratch scratch;
+	struct conform_log log = {.tests = NULL};
+	char text[TEXT_MAX];
+	size_t cuts[2] = {write_text(text)};
+	struct error error;
+	const char *path;
+
+	(void)state;
+	scratch_make(&scratch);
+	path = scratch_path(&scratch, "log");
+	text[cuts[0]] = 0;
+	cuts[1] = (size_t)(strstr(text, "avp-conform: begin 2") - text);
+	for (int i = 0; i < 2; i++) {
+		FILE *file = fopen(path, "we");
+
+		assert_non_null(file);
+		assert_int_equal(fwrite(text, 1, cuts[i], file), cuts[i]);
+		fclose(file);
+		assert_int_equal(conform_log_read(&log, path, &error), 0);
+	}
+	conform_log_finish(&log);
+	assert_int_equal(log.boots, 2);
+	assert_int_equal(log.count, 2);
+	/* The second ended behind its first test. */
+	assert_int_equal(log.tests[0].verdict, CONFORM_WEDGED);
+	assert_int_equal(log.tests[1].verdict, CONFORM_FAIL);
+	conform_log_free(&log);
+	scratch_remove(&scratch);
 }
 
 static void test_nonsense(void **state)
@@ -453,6 +703,14 @@ int main(void)
 		cmocka_unit_test(test_a_console_that_drops_any),
 		cmocka_unit_test(test_a_test_that_hangs),
 		cmocka_unit_test(test_a_test_that_resets),
+		cmocka_unit_test(test_what_failed_stays_so),
+		cmocka_unit_test(test_an_end_between_two_tests),
+		cmocka_unit_test(test_damage_before_a_test_that_hangs),
+		cmocka_unit_test(test_a_note_that_is_lost),
+		cmocka_unit_test(test_power_off),
+		cmocka_unit_test(test_other_ends_of_lines),
+		cmocka_unit_test(test_another_contract),
+		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_a_report_of_other_bytes),
 		cmocka_unit_test(test_reports),

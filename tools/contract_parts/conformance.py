@@ -48,6 +48,9 @@ def keep(root, name, path):
     if data.get("log") != "complete":
         print(f"{path}: the log is {data.get('log')}: run it again", file=sys.stderr)
         return 1
+    if any(entry["reason"] == "not selected" for entry in data["results"]):
+        print(f"{path}: some tests were not selected: run it without --only and --profile", file=sys.stderr)
+        return 1
     rows = [json.dumps({key: entry[key] for key in WANTED}, ensure_ascii=False) for entry in data["results"]]
     measures = [json.dumps({key: entry[key] for key in MEASURED}) for entry in data["measures"]]
     text = (

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`tools/contract matrix`: requirement, source, code, test and last result, as HTML and CSV.
+"""`tools/contract matrix`: requirement, source, code, test and worst result, as HTML and CSV.
 
 A file of results is `{"engine": NAME, "results": [{"test": NAME, "verdict": WORD, "reason": TEXT}]}`
 with the words pass, fail, wedged, skipped; "by" names the kind of a test that is not of the
-conformance guest. The last result of a test counts, in the order of the files; one that was skipped only if there is no other.
+conformance guest. The worst result of a test counts; one that was skipped only if there is no other.
 """
 
 import csv
@@ -17,6 +17,8 @@ from collections import Counter
 from . import schema
 
 VERDICTS = ["fail", "wedged", "skipped", "pass"]
+# What another host has no device for, it says nothing of.
+WORST = ["fail", "wedged", "pass", "skipped"]
 CITED = re.compile(r"AVP-[A-Z][A-Z0-9]*-\d{3}|VIRTIO 1\.4, (\d+(?:\.\d+)*)")
 CODE = {".c", ".h", ".S", ".s", ".ld", ".py", ".sh"}
 COLUMNS = ["id", "level", "profile", "chapter", "requirement", "source", "code", "tests", "result", "status"]
@@ -55,8 +57,8 @@ def code_lines(requirement, cited):
 
 
 def read_results(paths):
-    """(kind, test) -> (verdict, where, reason), the last one of each."""
-    last = {}
+    """(kind, test) -> (verdict, where, reason), the worst one of each."""
+    worst = {}
     for path in paths:
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
@@ -75,21 +77,20 @@ def read_results(paths):
                 raise Mistake(f"{path}: results: {entry!r:.60}: needs test, and verdict as one of {', '.join(VERDICTS)}")
             where = str(data.get("engine") or path.name)
             key = entry.get("by", "conformance"), test
-            # What another host has no device for, it says nothing of.
-            if key in last and entry["verdict"] == "skipped":
+            if key in worst and WORST.index(worst[key][0]) <= WORST.index(entry["verdict"]):
                 continue
-            last[key] = (entry["verdict"], where, str(entry.get("reason") or ""))
-    return last
+            worst[key] = (entry["verdict"], where, str(entry.get("reason") or ""))
+    return worst
 
 
-def status(requirement, last):
+def status(requirement, worst):
     """One word for a requirement: its worst result, or why there is none."""
     if "verify" not in requirement:
         return "unverified"
     tests = [(entry["by"], entry["test"]) for entry in requirement["verify"] if "test" in entry]
     if not tests:
         return "inspection"
-    verdicts = {last[test][0] for test in tests if test in last}
+    verdicts = {worst[test][0] for test in tests if test in worst}
     for verdict in VERDICTS[:3]:
         if verdict in verdicts:
             return verdict
@@ -97,10 +98,10 @@ def status(requirement, last):
     must_run = [test for test in tests if test[0] == "conformance"] or tests
     if not verdicts:
         return "not run"
-    return "pass" if all(test in last for test in must_run) else "partly run"
+    return "pass" if all(test in worst for test in must_run) else "partly run"
 
 
-def rows(root, chapters, last):
+def rows(root, chapters, worst):
     cited = citations(root)
     for chapter in chapters:
         for entry in chapter.requirements:
@@ -110,13 +111,13 @@ def rows(root, chapters, last):
                     tests.append(f"inspection: {by['how']}")
                     continue
                 tests.append(f"{by['by']}: {by['test']}")
-                if (by["by"], by["test"]) in last:
-                    verdict, where, reason = last[by["by"], by["test"]]
+                if (by["by"], by["test"]) in worst:
+                    verdict, where, reason = worst[by["by"], by["test"]]
                     results.append(f"{by['test']}: {verdict} ({where}{': ' + reason if reason else ''})")
             if "unverified" in entry:
                 tests.append(f"not yet: {entry['unverified']}")
             values = [entry["id"], entry["level"], entry["profile"], chapter.data["title"], entry["text"]]
-            values += [entry["source"], code_lines(entry, cited), tests, results, status(entry, last)]
+            values += [entry["source"], code_lines(entry, cited), tests, results, status(entry, worst)]
             yield values
 
 
@@ -186,8 +187,8 @@ def as_html(table, version, names):
 def write(root, chapters, version, paths, out):
     """Writes both forms to `out`; the exit status."""
     try:
-        last = read_results(paths)
-        table = list(rows(root, chapters, last))
+        worst = read_results(paths)
+        table = list(rows(root, chapters, worst))
         out.mkdir(parents=True, exist_ok=True)
         names = [str(path) for path in paths]
         (out / "matrix.html").write_text(as_html(table, version.data["version"], names), encoding="utf-8")
@@ -196,7 +197,7 @@ def write(root, chapters, version, paths, out):
         print(mistake, file=sys.stderr)
         return 2
     known = {(by["by"], by.get("test")) for chapter in chapters for entry in chapter.requirements for by in entry.get("verify", [])}
-    for kind, test in sorted(set(last) - known):
+    for kind, test in sorted(set(worst) - known):
         print(f"{kind} test '{test}' has a result, but no requirement names it", file=sys.stderr)
     print(f"{out}/matrix.html, {out}/matrix.csv: {len(table)} requirements")
     return 0
