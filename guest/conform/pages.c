@@ -20,6 +20,8 @@ static unsigned int cut_count;
 
 static void cut(uint64_t from, uint64_t to)
 {
+	if (to > HIGH_END)
+		to = HIGH_END;
 	if (from < to && cut_count < CUTS_MAX)
 		cuts[cut_count++] =
 			(struct range){from & ~(uint64_t)(PAGE_SIZE - 1),
@@ -85,6 +87,16 @@ void *pages_get_aligned(size_t size, size_t alignment)
 	for (uint64_t *word = (uint64_t *)at; word < (uint64_t *)(at + size); word++)
 		*word = 0;
 	return (void *)at;
+}
+
+void *pages_keep(void)
+{
+	if (end - next < PAGE_SIZE)
+		return NULL;
+	end -= PAGE_SIZE;
+	for (uint64_t *word = (uint64_t *)end; word < (uint64_t *)(end + PAGE_SIZE); word++)
+		*word = 0;
+	return (void *)end;
 }
 
 void *pages_get(size_t size)

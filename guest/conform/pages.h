@@ -14,6 +14,8 @@ void pages_init(void);
 /* Zeroed memory aligned to @alignment, a power of two. The running test is skipped when there is none. */
 void *pages_get_aligned(size_t size, size_t alignment);
 void *pages_get(size_t size);
+/* A zeroed page for good, which no release gives back; NULL: there is none. */
+void *pages_keep(void);
 /* What was taken after the mark is free again; no device may still use it. */
 uint64_t pages_mark(void);
 void pages_release(uint64_t mark);

@@ -27,7 +27,10 @@ void arch_init(void);
 /* Reads tables or tree; then interrupt controllers, clock and timer work. */
 void arch_describe(void);
 void arch_start_interrupts(void);
-/* Makes these addresses usable, as registers unless they are memory. */
+/*
+ * Makes these addresses usable, as registers unless they are memory. Where that cannot be an access to them
+ * is an exception.
+ */
 void arch_map(uint64_t start, uint64_t size);
 /* Tries every way to power off. */
 void arch_power_off(void);

@@ -466,7 +466,7 @@ TEST(irq_msi, "AVP-IRQ-024", .transport = TRANSPORT_PCI, .limit_ms = 20000)
 		if (!device->connected || device->pci->by_line)
 			continue;
 		any = true;
-		number = device->pci->interrupts[device->pci->vectors > 1];
+		number = device->pci->interrupts[pci_queue_vector(device, queue->index)];
 		for (int i = 0; i < 50; i++) {
 			uint64_t before = interrupt_count(number);
 

@@ -455,7 +455,7 @@ TEST(pci_msix_mask, "AVP-PCI-024", .transport = TRANSPORT_PCI)
 	{
 		struct device *device = vehicle.device;
 		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
-		uint32_t vector = device->pci->vectors > 1, before;
+		uint32_t vector = pci_queue_vector(device, queue->index), before;
 
 		if (!device->connected || device->pci->by_line)
 			continue;
