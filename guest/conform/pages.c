@@ -114,6 +114,27 @@ void pages_release(uint64_t mark)
 	next = mark;
 }
 
+bool pages_part(unsigned int nth, uint64_t *from, uint64_t *to)
+{
+	if (nth == 0) {
+		pages_free_range(from, to);
+		return *to > *from;
+	}
+	for (unsigned int i = 0; i < machine.range_count; i++) {
+		const struct range *range = &machine.ranges[i];
+
+		if (!range->usable || range->start < HIGH_END || --nth > 0)
+			continue;
+		if (ARCH_ARM && range->start >= UINT64_C(1) << 39)
+			continue;
+		arch_map(range->start, range->end - range->start);
+		*from = range->start;
+		*to = range->end;
+		return true;
+	}
+	return false;
+}
+
 void pages_free_range(uint64_t *from, uint64_t *to)
 {
 	*from = next;

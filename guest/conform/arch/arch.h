@@ -141,6 +141,12 @@ bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64
 /* Waits until all but this are off, or switches them off. */
 void cpu_stop_all(void);
 bool cpu_is_off(unsigned int cpu);
+/*
+ * Before this guest has started one, did no other processor run? x86: none came to the entry, where each that
+ * runs by itself would; arm64: PSCI says so of each.
+ */
+bool cpu_alone_at_start(void);
+#define CPU_NOT_ALONE "another processor than the first runs, which nobody has started"
 
 /* From the architecture's code into common code. */
 /* An interrupt that comes again at once, without end, lets nothing else run: it is masked then. */

@@ -237,6 +237,11 @@ void cpu_stop_all(void)
 	}
 }
 
+bool cpu_alone_at_start(void)
+{
+	return start_entries == 1;
+}
+
 bool cpu_is_off(unsigned int cpu)
 {
 	return !processors[cpu].running;
