@@ -19,8 +19,16 @@
 const volatile uint32_t image_sum[4] __attribute__((section(".sum"), used)) = {1, 0, 0, 0};
 
 #define SUITE_SIZE    (1 << 20) /* more than what a look for devices takes */
-#define FIRMWARE_SIZE (4 << 20) /* at the end of a PC's memory, more than what firmware works in */
-#define SAMPLED	      64	/* of so many pages one is looked at */
+#define RESET_VECTOR  UINT64_C(0xffff0)
+#define FAR_JUMP      0xea
+#define FIRMWARE_SIZE (32 << 20) /* at the end of a PC's memory, in which its firmware has worked */
+#define SAMPLED	      64	 /* of so many pages one is looked at */
+
+/* Firmware of a PC has a far jump where its processor starts. */
+static bool has_firmware(void)
+{
+	return ARCH_X86 && *(volatile uint8_t *)RESET_VECTOR == FAR_JUMP;
+}
 
 /* The first test of all, since others reset the machine or leave something in its memory. */
 TEST(mem_no_residue, "AVP-MEM-006", .limit_ms = 60000)
@@ -32,7 +40,7 @@ TEST(mem_no_residue, "AVP-MEM-006", .limit_ms = 60000)
 	for (unsigned int part = 0; pages_part(part, &start, &end); part++) {
 		if (part == 0)
 			start += SUITE_SIZE;
-		if (part == 0 && ARCH_X86)
+		if (part == 0 && has_firmware())
 			end -= FIRMWARE_SIZE;
 		for (uint64_t page = start; page < end; page += SAMPLED * PAGE_SIZE)
 			for (unsigned int i = 0; i < PAGE_SIZE / 8; i++) {

@@ -22,7 +22,7 @@ static uint64_t sign(uint64_t address)
 }
 
 /* Pages of at most this much are touched, evenly spread: emulation is slow. */
-#define PAGES_MAX 262144u
+#define PAGES_MAX 65536u
 
 /* Each page's words are made of its address: two that are one would show it. */
 TEST(mem_all_usable, "AVP-MEM-001 AVP-MEM-002", .limit_ms = 60000)
