@@ -20,6 +20,8 @@ static unsigned int cut_count;
 
 static void cut(uint64_t from, uint64_t to)
 {
+	if (to > HIGH_END)
+		to = HIGH_END;
 	if (from < to && cut_count < CUTS_MAX)
 		cuts[cut_count++] =
 			(struct range){from & ~(uint64_t)(PAGE_SIZE - 1),
@@ -87,6 +89,16 @@ void *pages_get_aligned(size_t size, size_t alignment)
 	return (void *)at;
 }
 
+void *pages_keep(void)
+{
+	if (end - next < PAGE_SIZE)
+		return NULL;
+	end -= PAGE_SIZE;
+	for (uint64_t *word = (uint64_t *)end; word < (uint64_t *)(end + PAGE_SIZE); word++)
+		*word = 0;
+	return (void *)end;
+}
+
 void *pages_get(size_t size)
 {
 	return pages_get_aligned(size, PAGE_SIZE);
@@ -100,6 +112,27 @@ uint64_t pages_mark(void)
 void pages_release(uint64_t mark)
 {
 	next = mark;
+}
+
+bool pages_part(unsigned int nth, uint64_t *from, uint64_t *to)
+{
+	if (nth == 0) {
+		pages_free_range(from, to);
+		return *to > *from;
+	}
+	for (unsigned int i = 0; i < machine.range_count; i++) {
+		const struct range *range = &machine.ranges[i];
+
+		if (!range->usable || range->start < HIGH_END || --nth > 0)
+			continue;
+		if (ARCH_ARM && range->start >= UINT64_C(1) << 39)
+			continue;
+		arch_map(range->start, range->end - range->start);
+		*from = range->start;
+		*to = range->end;
+		return true;
+	}
+	return false;
 }
 
 void pages_free_range(uint64_t *from, uint64_t *to)

@@ -27,7 +27,10 @@ void arch_init(void);
 /* Reads tables or tree; then interrupt controllers, clock and timer work. */
 void arch_describe(void);
 void arch_start_interrupts(void);
-/* Makes these addresses usable, as registers unless they are memory. */
+/*
+ * Makes these addresses usable, as registers unless they are memory. Where that cannot be an access to them
+ * is an exception.
+ */
 void arch_map(uint64_t start, uint64_t size);
 /* Tries every way to power off. */
 void arch_power_off(void);
@@ -138,6 +141,12 @@ bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64
 /* Waits until all but this are off, or switches them off. */
 void cpu_stop_all(void);
 bool cpu_is_off(unsigned int cpu);
+/*
+ * Before this guest has started one, did no other processor run? x86: none came to the entry, where each that
+ * runs by itself would; arm64: PSCI says so of each.
+ */
+bool cpu_alone_at_start(void);
+#define CPU_NOT_ALONE "another processor than the first runs, which nobody has started"
 
 /* From the architecture's code into common code. */
 /* An interrupt that comes again at once, without end, lets nothing else run: it is masked then. */

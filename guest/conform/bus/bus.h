@@ -147,5 +147,7 @@ void config_write(struct device *device, uint32_t offset, uint64_t value, unsign
 void mmio_discover(void);
 void pci_discover(void);
 struct device *device_add(const struct transport_ops *ops, enum transport transport, uint32_t id);
+/* Calls function(argument); false: it caused an exception, which is noted, and what it added is gone. */
+bool device_probe(void (*function)(void *), void *argument);
 
 #endif

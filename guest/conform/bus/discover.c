@@ -29,12 +29,24 @@ struct device *device_add(const struct transport_ops *ops, enum transport transp
 	return device;
 }
 
+bool device_probe(void (*function)(void *), void *argument)
+{
+	unsigned int before = device_count;
+	struct fault fault;
+
+	if (!fault_catch(function, argument, &fault))
+		return true;
+	device_count = before;
+	report_line(
+		"note: exception 0x%lx (0x%lx) at 0x%lx, address 0x%lx, from a look for devices",
+		fault.kind, fault.detail, fault.place, fault.address);
+	return false;
+}
+
 void devices_discover(void)
 {
 	mmio_discover();
 	pci_discover();
-	for (unsigned int i = 0; i < device_count; i++)
-		devices[i].first_status = devices[i].ops->status(&devices[i]);
 }
 
 void devices_report(void)
@@ -219,7 +231,8 @@ void queue_tell(struct queue *queue)
 
 	device->ops->set_queue(device, queue->index, queue->size, queue->addresses);
 	if (device->connected && device->pci && !device->pci->by_line)
-		common_write(device, COMMON_QUEUE_VECTOR, device->pci->vectors > 1 ? 1 : 0, 2);
+		common_write(device, COMMON_QUEUE_VECTOR, pci_queue_vector(device, queue->index),
+			     2);
 	device->ops->enable_queue(device, queue->index, 1);
 }
 

@@ -34,6 +34,7 @@ struct pci_capability {
 struct pci_function {
 	uint8_t bus, slot, function;
 	uint16_t vendor, product;
+	uint8_t header, subordinate; /* the last bus behind a bridge */
 	struct pci_bar bars[6];
 	struct pci_capability capabilities[PCI_CAPABILITIES_MAX]; /* virtio's */
 	unsigned int capability_count;
@@ -43,12 +44,16 @@ struct pci_function {
 	uint8_t msix; /* place of the capability, 0: none */
 	uint64_t msix_table, msix_pending;
 	uint32_t vectors;
-	uint32_t intx_line;
 	struct interrupt_line intx;
 	/* of the running test */
+	uint32_t queue_vectors; /* of which vectors 1 and up are the queues' */
 	int interrupts[PCI_VECTORS_MAX];
 	bool by_line;
 };
+
+/* All functions with the ids of a virtio device, also those that no driver could use. */
+extern struct pci_function pci_functions[];
+extern unsigned int pci_function_count;
 
 uint32_t pci_read(const struct pci_function *function, uint32_t offset, unsigned int width);
 void pci_write(const struct pci_function *function, uint32_t offset, uint32_t value,
@@ -88,10 +93,15 @@ uint64_t pci_give_address(uint64_t size);
 uint32_t common_read(const struct device *device, uint32_t offset, unsigned int width);
 void common_write(const struct device *device, uint32_t offset, uint32_t value, unsigned int width);
 uint64_t pci_notify_address(const struct device *device, uint32_t queue);
-/* Gives each queue a vector of its own and the configuration one; false: no MSI-X. */
+/*
+ * Vector 0 for the configuration, and those behind it for the queues: one each, by turns where there are
+ * more queues than vectors. A device with one vector has it for its queues. False: no MSI-X.
+ */
 bool pci_connect_msix(struct device *device);
 /* Without MSI-X, by the pin. */
 bool pci_connect_intx(struct device *device);
+/* The vector of that queue. */
+uint32_t pci_queue_vector(const struct device *device, uint32_t queue);
 void pci_msix_mask(const struct device *device, uint32_t vector, bool masked);
 
 #endif

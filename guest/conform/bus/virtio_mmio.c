@@ -81,7 +81,7 @@ static void notify(struct device *device, uint32_t queue, uint32_t value)
 
 static uint64_t config(struct device *device, uint32_t *size)
 {
-	*size = 0xf00;
+	*size = MMIO_SIZE - VIRTIO_MMIO_CONFIG;
 	return device->base + VIRTIO_MMIO_CONFIG;
 }
 
@@ -126,36 +126,43 @@ static const struct transport_ops mmio_ops = {
 	.connect = connect,
 };
 
+static void probe(void *argument)
+{
+	const struct mmio_slot *slot = argument;
+	struct device window = {.base = slot->address};
+	struct device *device;
+	uint32_t magic, version, id;
+
+	/* Registers and configuration, whatever size is described. */
+	arch_map(slot->address, MMIO_SIZE);
+	magic = mmio_get(&window, VIRTIO_MMIO_MAGIC_VALUE);
+	version = mmio_get(&window, VIRTIO_MMIO_VERSION);
+	if (magic != MMIO_MAGIC || (version != 2 && version != 1)) {
+		report_line("note: magic 0x%x version %u at 0x%lx is no virtio-mmio device", magic,
+			    version, slot->address);
+		return;
+	}
+	id = mmio_get(&window, VIRTIO_MMIO_DEVICE_ID);
+	if (id == 0)
+		return;
+	if (version == 1) {
+		report_line("note: the device with id %u at 0x%lx is a legacy one, which is left "
+			    "alone",
+			    id, slot->address);
+		return;
+	}
+	device = device_add(&mmio_ops, TRANSPORT_MMIO, id);
+	if (!device)
+		return;
+	device->base = slot->address;
+	device->line = slot->line;
+	device->first_status = get_status(device);
+}
+
 void mmio_discover(void)
 {
-	for (unsigned int i = 0; i < machine.slot_count; i++) {
-		const struct mmio_slot *slot = &machine.slots[i];
-		struct device probe = {.base = slot->address};
-		struct device *device;
-		uint32_t magic, version, id;
-
-		arch_map(slot->address, slot->size);
-		magic = mmio_get(&probe, VIRTIO_MMIO_MAGIC_VALUE);
-		version = mmio_get(&probe, VIRTIO_MMIO_VERSION);
-		if (magic != MMIO_MAGIC || (version != 2 && version != 1)) {
-			report_line("note: magic 0x%x version %u at 0x%lx is no virtio-mmio device",
-				    magic, version, slot->address);
-			continue;
-		}
-		id = mmio_get(&probe, VIRTIO_MMIO_DEVICE_ID);
-		if (id == 0)
-			continue;
-		if (version == 1) {
-			report_line(
-				"note: the device with id %u at 0x%lx is a legacy one, which is "
-				"left alone",
-				id, slot->address);
-			continue;
-		}
-		device = device_add(&mmio_ops, TRANSPORT_MMIO, id);
-		if (!device)
-			return;
-		device->base = slot->address;
-		device->line = slot->line;
-	}
+	for (unsigned int i = 0; i < machine.slot_count; i++)
+		if (!device_probe(probe, &machine.slots[i]))
+			report_line("note: the window at 0x%lx is left alone",
+				    machine.slots[i].address);
 }

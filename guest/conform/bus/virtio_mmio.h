@@ -9,6 +9,7 @@
 
 #define MMIO_MAGIC	 0x74726976u
 #define MMIO_QUEUE_RESET 0x0c0
+#define MMIO_SIZE	 0x1000u /* of a window: registers, then configuration */
 
 static inline uint32_t mmio_get(const struct device *device, uint32_t offset)
 {

@@ -14,8 +14,11 @@
 #define VIRTIO_VENDOR	  0x1af4
 #define FUNCTIONS_MAX	  32
 
-static struct pci_function functions[FUNCTIONS_MAX];
-static unsigned int function_count;
+#define QUEUE_VECTORS	  4u /* that a device is given at most */
+#define BUS_MAX		  255u
+
+struct pci_function pci_functions[FUNCTIONS_MAX];
+unsigned int pci_function_count;
 static bool has_ports;
 
 static uint64_t place_of(const struct pci_function *function, uint32_t offset)
@@ -113,8 +116,6 @@ static void read_bars(struct pci_function *function)
 			pci_write(function, place, (uint32_t)address | (old & 15), 4);
 			if (bar->wide)
 				pci_write(function, place + 4, (uint32_t)(address >> 32), 4);
-			if (bar->size <= 1 << 24)
-				arch_map(address, bar->size);
 		}
 		if (bar->wide)
 			i++;
@@ -122,7 +123,7 @@ static void read_bars(struct pci_function *function)
 	pci_write(function, PCI_COMMAND, command | COMMAND_MEMORY | COMMAND_MASTER, 2);
 }
 
-/* Where a structure is, or 0 when it is not inside of a memory BAR. */
+/* Where a structure is, which is mapped then; 0 when it is not inside of a memory BAR. */
 static uint64_t structure(const struct pci_function *function, uint8_t bar, uint32_t offset,
 			  uint32_t size)
 {
@@ -133,6 +134,7 @@ static uint64_t structure(const struct pci_function *function, uint8_t bar, uint
 	where = &function->bars[bar];
 	if (!where->address || where->port || offset > where->size || size > where->size - offset)
 		return 0;
+	arch_map(where->address + offset, size);
 	return where->address + offset;
 }
 
@@ -289,13 +291,19 @@ static uint32_t queue_in_reset(struct device *device, uint32_t queue)
 	return common_read(device, COMMON_QUEUE_RESET, 2);
 }
 
+static uint32_t notify_width(const struct device *device)
+{
+	return device->negotiated & FEATURE(VIRTIO_F_NOTIFICATION_DATA) ? 4 : 2;
+}
+
 uint64_t pci_notify_address(const struct device *device, uint32_t queue)
 {
-	uint32_t offset;
+	uint32_t width = notify_width(device);
+	uint64_t offset;
 
 	common_write(device, COMMON_QUEUE_SELECT, queue, 2);
-	offset = common_read(device, COMMON_QUEUE_NOTIFY, 2) * device->pci->multiplier;
-	if (offset > device->pci->notify_size - 2)
+	offset = (uint64_t)common_read(device, COMMON_QUEUE_NOTIFY, 2) * device->pci->multiplier;
+	if (device->pci->notify_size < width || offset > device->pci->notify_size - width)
 		return 0;
 	return device->pci->notify + offset;
 }
@@ -305,8 +313,7 @@ static void notify(struct device *device, uint32_t queue, uint32_t value)
 	uint64_t address = pci_notify_address(device, queue);
 
 	if (address)
-		mmio_write(address, value,
-			   device->negotiated & FEATURE(VIRTIO_F_NOTIFICATION_DATA) ? 4 : 2);
+		mmio_write(address, value, notify_width(device));
 }
 
 static uint64_t config(struct device *device, uint32_t *size)
@@ -377,17 +384,28 @@ static bool set_vector(struct device *device, uint32_t vector, interrupt_handler
 	return true;
 }
 
-/* Vector 0 is the configuration's, 1 all queues' (each queue asks for it when it is set up). */
+uint32_t pci_queue_vector(const struct device *device, uint32_t queue)
+{
+	return device->pci->queue_vectors ? 1 + queue % device->pci->queue_vectors : 0;
+}
+
 bool pci_connect_msix(struct device *device)
 {
 	struct pci_function *function = device->pci;
-	uint32_t last = function->vectors > 1 ? 1 : 0;
+	uint32_t limit = function->vectors - 1;
 
 	if (!function->msix)
 		return false;
 	pci_write(function, function->msix + 2u, MSIX_ENABLE | MSIX_MASK_ALL, 2);
-	if (!set_vector(device, 0, last ? handle_config : handle_queue) ||
-	    (last && !set_vector(device, 1, handle_queue)))
+	if (limit > QUEUE_VECTORS)
+		limit = QUEUE_VECTORS;
+	if (!set_vector(device, 0, limit ? handle_config : handle_queue))
+		return false;
+	function->queue_vectors = 0;
+	while (function->queue_vectors < limit &&
+	       set_vector(device, 1 + function->queue_vectors, handle_queue))
+		function->queue_vectors++;
+	if (limit && !function->queue_vectors)
 		return false;
 	pci_write(function, function->msix + 2u, MSIX_ENABLE, 2);
 	common_write(device, COMMON_CONFIG_VECTOR, 0, 2);
@@ -440,8 +458,9 @@ static uint32_t virtio_id(const struct pci_function *function)
 	return 0;
 }
 
-static void take_function(struct pci_function *function)
+static void take_function(void *argument)
 {
+	struct pci_function *function = argument;
 	struct device *device;
 
 	read_bars(function);
@@ -461,33 +480,52 @@ static void take_function(struct pci_function *function)
 		return;
 	device->pci = function;
 	device->base = requester(function);
+	device->first_status = get_status(device);
 }
 
-static void look_at(unsigned int bus, unsigned int slot, unsigned int number)
+static void identify(void *argument)
 {
-	struct pci_function probe = {.bus = (uint8_t)bus,
-				     .slot = (uint8_t)slot,
-				     .function = (uint8_t)number};
+	struct pci_function *function = argument;
 
-	probe.vendor = (uint16_t)pci_read(&probe, 0, 2);
-	probe.product = (uint16_t)pci_read(&probe, 2, 2);
-	if (probe.vendor != VIRTIO_VENDOR || !virtio_id(&probe) || function_count == FUNCTIONS_MAX)
+	function->vendor = (uint16_t)pci_read(function, 0, 2);
+	function->product = (uint16_t)pci_read(function, 2, 2);
+	function->header = (uint8_t)pci_read(function, 0x0e, 1);
+	if ((function->header & 0x7f) == 1)
+		function->subordinate = (uint8_t)pci_read(function, 0x1a, 1);
+}
+
+static void look_at(struct pci_function *probe)
+{
+	struct pci_function *function = &pci_functions[pci_function_count];
+
+	if (probe->vendor != VIRTIO_VENDOR || !virtio_id(probe) ||
+	    pci_function_count == FUNCTIONS_MAX)
 		return;
-	functions[function_count] = probe;
-	take_function(&functions[function_count++]);
+	*function = *probe;
+	pci_function_count++;
+	if (device_probe(take_function, function))
+		return;
+	report_line("note: PCI function %x:%x.%x is left alone", function->bus, function->slot,
+		    function->function);
+	function->common = 0;
 }
 
 void pci_discover(void)
 {
-	unsigned int last;
+	unsigned int last = machine.first_bus;
 
 	has_ports = ARCH_X86;
+	if (machine.ecam && (machine.last_bus > BUS_MAX || machine.first_bus > machine.last_bus)) {
+		report_line("note: PCI with buses %u to %u is left alone", machine.first_bus,
+			    machine.last_bus);
+		return;
+	}
 	if (machine.ecam)
 		arch_map(machine.ecam, (uint64_t)(machine.last_bus - machine.first_bus + 1) << 20);
 	else if (!has_ports)
 		return;
 	else
-		machine.last_bus = 255;
+		machine.last_bus = BUS_MAX;
 	/* Ports without a bridge behind them. */
 	if (!machine.ecam) {
 		arch_port_write(PCI_ADDRESS, 1u << 31, 4);
@@ -495,22 +533,25 @@ void pci_discover(void)
 			return;
 	}
 	/* Bridges that firmware has set up name their buses; beyond the last nothing is. */
-	last = machine.first_bus;
 	for (unsigned int bus = machine.first_bus; bus <= last && bus <= machine.last_bus; bus++)
 		for (unsigned int slot = 0; slot < 32; slot++) {
-			struct pci_function head = {.bus = (uint8_t)bus, .slot = (uint8_t)slot};
-			uint32_t kind;
+			unsigned int count = 1;
 
-			if (pci_read(&head, 0, 2) == 0xffff)
-				continue;
-			kind = pci_read(&head, 0x0e, 1);
-			if ((kind & 0x7f) == 1) {
-				uint32_t subordinate = pci_read(&head, 0x1a, 1);
+			for (unsigned int f = 0; f < count; f++) {
+				struct pci_function probe = {.bus = (uint8_t)bus,
+							     .slot = (uint8_t)slot,
+							     .function = (uint8_t)f};
 
-				if (subordinate > last && subordinate != 0xff)
-					last = subordinate;
+				/* Where one cannot be read the others are not there either. */
+				if (!device_probe(identify, &probe))
+					return;
+				if (f == 0 && probe.vendor == 0xffff)
+					break;
+				if (f == 0 && probe.header & 0x80)
+					count = 8;
+				if (f == 0 && probe.subordinate > last && probe.subordinate != 0xff)
+					last = probe.subordinate;
+				look_at(&probe);
 			}
-			for (unsigned int f = 0; f < (kind & 0x80 ? 8u : 1u); f++)
-				look_at(bus, slot, f);
 		}
 }

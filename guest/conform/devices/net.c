@@ -160,10 +160,12 @@ uint8_t net_control(struct queue *queue, uint8_t class, uint8_t command, const v
 void net_send(struct net *net, uint32_t length, uint32_t cut)
 {
 	struct driver_buffer buffers[40];
-	uint32_t count = 0, written;
+	uint32_t count = 0, most = 40, written;
 
+	if (net->transmit->size < most)
+		most = net->transmit->size;
 	for (uint32_t at = 0; at < length; count++) {
-		uint32_t size = cut && cut < length - at && count < 39 ? cut : length - at;
+		uint32_t size = cut && cut < length - at && count + 1 < most ? cut : length - at;
 
 		buffers[count] = buffer_of(net->out + at, size);
 		at += size;

@@ -132,8 +132,9 @@ static const struct watchdog_ops esb_ops = {
 	.harass = esb_harass,
 };
 
-void watchdog_discover(void)
+static void look(void *argument)
 {
+	(void)argument;
 	for (unsigned int slot = 0; slot < PCI_SLOTS; slot++) {
 		struct pci_function function = {.bus = (uint8_t)machine.first_bus,
 						.slot = (uint8_t)slot};
@@ -247,10 +248,11 @@ static const struct watchdog_ops generic_ops = {
 	.harass = generic_harass,
 };
 
-void watchdog_discover(void)
+static void look(void *argument)
 {
 	uint64_t status;
 
+	(void)argument;
 	control = arm64_platform.watchdog_control;
 	refresh = arm64_platform.watchdog_refresh;
 	if (!control || !refresh)
@@ -262,6 +264,12 @@ void watchdog_discover(void)
 	watchdog.first_expired = status & STATUS_EXPIRED;
 }
 #endif
+
+void watchdog_discover(void)
+{
+	if (!device_probe(look, NULL))
+		watchdog.ops = NULL;
+}
 
 void watchdog_clean_up(void)
 {

@@ -328,6 +328,8 @@ TEST(blk_config_padding, "AVP-BLK-016", BLOCK)
 	struct device *device = device_find(VIRTIO_ID_BLOCK, TRANSPORT_ANY);
 	uint64_t offered = device_offered(device);
 
+	if (!(offered & (WCE | ZEROES)))
+		skip("%s offers no feature whose fields have padding", device_name(device));
 	if (offered & WCE)
 		check(config_read(device, 33, 1) == 0, "byte 33 of the configuration is 0x%lx",
 		      config_read(device, 33, 1));
@@ -605,10 +607,12 @@ TEST(blk_zoned_refused, "AVP-BLK-026", BLOCK)
 TEST(blk_zoned_offer, "AVP-BLK-031", BLOCK)
 {
 	struct device *device;
+	bool any = false;
 
 	for (unsigned int n = 0; (device = device_nth(VIRTIO_ID_BLOCK, TRANSPORT_ANY, n)); n++) {
 		if (!(device_offered(device) & ZONED))
 			continue;
+		any = true;
 		check(device_negotiate(device, ZONED) && config_read(device, MODEL, 1) != 0,
 		      "SHOULD: %s offers VIRTIO_BLK_F_ZONED and has no zones", device_name(device));
 		if (!device_negotiate(device, 0))
@@ -618,6 +622,8 @@ TEST(blk_zoned_offer, "AVP-BLK-031", BLOCK)
 			      "SHOULD: %s: byte %u, of zones, is 0x%lx without VIRTIO_BLK_F_ZONED",
 			      device_name(device), i, config_read(device, i, 1));
 	}
+	if (!any)
+		skip("no disk offers VIRTIO_BLK_F_ZONED");
 }
 
 TEST(blk_parallel, "AVP-BLK-033", BLOCK, .limit_ms = 30000)
@@ -629,11 +635,12 @@ TEST(blk_parallel, "AVP-BLK-033", BLOCK, .limit_ms = 30000)
 		uint8_t data[SECTOR] __attribute__((aligned(16)));
 	} *slots = pages_get(16 * 1024);
 	bool flushes = queue->device->negotiated & FLUSH;
+	unsigned int count = queue->features & INDIRECT || queue->size >= 48 ? 16 : queue->size / 3;
 
 	for (unsigned int round = 0; round < 12; round++) {
 		unsigned int done = 0;
 
-		for (unsigned int i = 0; i < 16; i++) {
+		for (unsigned int i = 0; i < count; i++) {
 			struct driver_buffer buffers[3];
 			bool flush = flushes && i % 8 == 7;
 
@@ -660,16 +667,16 @@ TEST(blk_parallel, "AVP-BLK-033", BLOCK, .limit_ms = 30000)
 			      "no room");
 		}
 		queue_kick_if_wanted(queue);
-		while (done < 16) {
+		while (done < count) {
 			uint32_t written;
 
-			check(queue_wait(queue, &written, ANSWER_MS), "%u of 16 requests came back",
-			      done);
+			check(queue_wait(queue, &written, ANSWER_MS), "%u of %u requests came back",
+			      done, count);
 			done++;
 		}
-		for (unsigned int i = 0; i < 16; i++) {
-			check(slots[i].status == VIRTIO_BLK_S_OK, "request %u of 16 has status %u",
-			      i, slots[i].status);
+		for (unsigned int i = 0; i < count; i++) {
+			check(slots[i].status == VIRTIO_BLK_S_OK, "request %u of %u has status %u",
+			      i, count, slots[i].status);
 			check(round % 2 == 0 || (flushes && i % 8 == 7) ||
 				      is_filled(slots[i].data, SECTOR, round - 1 + i),
 			      "sector %u has other data than was written", PLACE + i);

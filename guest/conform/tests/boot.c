@@ -3,6 +3,7 @@
 #include "arch/image.h"
 #include "bus/bus.h"
 #include "machine.h"
+#include "pages.h"
 #include "picture.h"
 #include "reboot.h"
 #include "report.h"
@@ -16,6 +17,42 @@
 
 /* Words that guest/conform/build writes over: not zero, so that they are in the file. */
 const volatile uint32_t image_sum[4] __attribute__((section(".sum"), used)) = {1, 0, 0, 0};
+
+#define SUITE_SIZE    (1 << 20) /* more than what a look for devices takes */
+#define RESET_VECTOR  UINT64_C(0xffff0)
+#define FAR_JUMP      0xea
+#define FIRMWARE_SIZE (32 << 20) /* at the end of a PC's memory, in which its firmware has worked */
+#define SAMPLED	      64	 /* of so many pages one is looked at */
+
+/* Firmware of a PC has a far jump where its processor starts. */
+static bool has_firmware(void)
+{
+	return ARCH_X86 && *(volatile uint8_t *)RESET_VECTOR == FAR_JUMP;
+}
+
+/* The first test of all, since others reset the machine or leave something in its memory. */
+TEST(mem_no_residue, "AVP-MEM-006", .limit_ms = 60000)
+{
+	uint64_t start, end, found = 0, first = 0;
+
+	if (option_number("start", 1) != 1 || option_number("boot", 1) + reboot_count() != 1)
+		skip("not the first start");
+	for (unsigned int part = 0; pages_part(part, &start, &end); part++) {
+		if (part == 0)
+			start += SUITE_SIZE;
+		if (part == 0 && has_firmware())
+			end -= FIRMWARE_SIZE;
+		for (uint64_t page = start; page < end; page += SAMPLED * PAGE_SIZE)
+			for (unsigned int i = 0; i < PAGE_SIZE / 8; i++) {
+				if (!((volatile uint64_t *)page)[i])
+					continue;
+				first = first ? first : page;
+				found++;
+				break;
+			}
+	}
+	check(found == 0, "SHOULD: %lu pages, one of them at 0x%lx, were not zero", found, first);
+}
 
 #ifdef __x86_64__
 #define BY_PVH (start_state.kind == 0)
@@ -210,10 +247,9 @@ TEST(boot_initrd, "AVP-BOOT-018")
 	      "it overlaps the image");
 }
 
-TEST(boot_one_cpu, "AVP-BOOT-019")
+TEST(boot_one_cpu, "AVP-BOOT-019", .cpus = 2)
 {
-	for (unsigned int i = 1; i < machine.cpu_count; i++)
-		check(cpu_is_off(i), "processor %u is on", i);
+	check(cpu_alone_at_start(), CPU_NOT_ALONE);
 }
 
 TEST(boot_devices_quiet, "AVP-BOOT-020")

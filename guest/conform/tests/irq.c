@@ -116,6 +116,8 @@ TEST(irq_no_spurious, "AVP-IRQ-004", .limit_ms = 10000)
 	struct vehicle vehicle;
 	uint32_t counts[16];
 
+	if (!vehicle_get(0, TRANSPORT_ANY, 0, &vehicle))
+		skip("no device for it");
 	for (unsigned int n = 0; n < 16 && vehicle_get(n, TRANSPORT_ANY, 0, &vehicle); n++) {
 		vehicle_open(&vehicle, 0, 16);
 	}
@@ -418,17 +420,21 @@ TEST(irq_storm, "AVP-IRQ-012", .limit_ms = 30000)
 {
 	struct vehicle loud, other;
 	struct queue *noisy, *queue;
+	struct request request;
+	unsigned int count;
 
 	if (!vehicle_get(0, TRANSPORT_ANY, 0, &loud) || !vehicle_get(1, TRANSPORT_ANY, 0, &other))
 		skip("it needs two devices");
 	noisy = open_connected(&loud);
+	vehicle_build(&loud, 0, &request);
+	count = noisy->size / (request.readable + request.writable);
+	count = count < 4 ? count : 4;
 	queue = open_connected(&other);
 	for (int i = 0; i < 20; i++) {
 		uint32_t before = other.device->queue_interrupts, written;
-		struct request request;
 
-		for (int n = 0; n < 4; n++) {
-			vehicle_build(&loud, (unsigned int)n, &request);
+		for (unsigned int n = 0; n < count; n++) {
+			vehicle_build(&loud, n, &request);
 			driver_queue_add(&noisy->ring, request.buffers, request.readable,
 					 request.writable, noisy);
 			queue_kick(noisy);
@@ -436,13 +442,15 @@ TEST(irq_storm, "AVP-IRQ-012", .limit_ms = 30000)
 		vehicle_must_do(&other, queue, "while another device raises interrupts");
 		check(wait_until(other.device->queue_interrupts != before, 1000),
 		      "%s: no interrupt within a second", device_name(other.device));
-		for (int n = 0; n < 4; n++)
+		for (unsigned int n = 0; n < count; n++)
 			check(queue_wait(noisy, &written, ANSWER_MS), "a request was not used");
 	}
 }
 
 TEST(irq_many, "AVP-IRQ-013")
 {
+	if (machine.slot_count < 2)
+		skip("no two windows of virtio-mmio are described");
 	for (unsigned int i = 0; i < machine.slot_count; i++)
 		for (unsigned int j = 0; j < i; j++)
 			check(!machine.slots[i].line.valid || !machine.slots[j].line.valid ||
@@ -466,7 +474,10 @@ TEST(irq_msi, "AVP-IRQ-024", .transport = TRANSPORT_PCI, .limit_ms = 20000)
 		if (!device->connected || device->pci->by_line)
 			continue;
 		any = true;
-		number = device->pci->interrupts[device->pci->vectors > 1];
+		number = device->pci->interrupts[pci_queue_vector(device, queue->index)];
+		/* One for nothing is allowed to a device that starts (VIRTIO 1.4, 2.7.7.1). */
+		vehicle_must_do(&vehicle, queue, "with a message");
+		sleep_ms(20);
 		for (int i = 0; i < 50; i++) {
 			uint64_t before = interrupt_count(number);
 
@@ -564,6 +575,7 @@ TEST(irq_apic_version, "AVP-IRQ-015", .profile = "x86-64")
 
 TEST(irq_ioapic_readback, "AVP-IRQ-016", .profile = "x86-64")
 {
+	check(x86_platform.io_apic_count > 0, "no I/O APIC is described");
 	for (unsigned int i = 0; i < x86_platform.io_apic_count; i++) {
 		const struct io_apic *apic = &x86_platform.io_apics[i];
 
@@ -617,6 +629,7 @@ TEST(irq_no_pic, "AVP-IRQ-018", .profile = "x86-64")
 TEST(irq_wrong_vector, "AVP-IRQ-026")
 {
 	struct vehicle vehicle;
+	bool any = false;
 
 	for_each_vehicle(vehicle, TRANSPORT_MMIO, 0)
 	{
@@ -634,6 +647,7 @@ TEST(irq_wrong_vector, "AVP-IRQ-026")
 			}
 		if (!apic)
 			continue;
+		any = true;
 		low = x86_io_apic_read(apic, 0x10 + 2 * pin);
 		high = x86_io_apic_read(apic, 0x11 + 2 * pin);
 		/* To a processor that is not there, then with a vector that is not allowed. */
@@ -652,6 +666,8 @@ TEST(irq_wrong_vector, "AVP-IRQ-026")
 		check(wait_until(device->queue_interrupts != before, 1000),
 		      "%s: no interrupt comes once its route is right again", device_name(device));
 	}
+	if (!any)
+		skip("no device is wired to an I/O APIC");
 }
 #else
 TEST(irq_gic_version, "AVP-IRQ-019", .profile = "arm64")
@@ -699,6 +715,7 @@ TEST(irq_gic_lines, "AVP-IRQ-021", .profile = "arm64")
 TEST(irq_gic_config, "AVP-IRQ-022", .profile = "arm64")
 {
 	uint64_t base = arm64_platform.distributor;
+	bool any = false;
 
 	for (unsigned int i = 0; i < machine.slot_count; i++) {
 		uint32_t number = machine.slots[i].line.number, value;
@@ -706,6 +723,7 @@ TEST(irq_gic_config, "AVP-IRQ-022", .profile = "arm64")
 
 		if (!machine.slots[i].line.valid)
 			continue;
+		any = true;
 		for (int edge = 0; edge < 2; edge++) {
 			uint32_t bit = 2u << number % 16 * 2;
 
@@ -726,6 +744,8 @@ TEST(irq_gic_config, "AVP-IRQ-022", .profile = "arm64")
 		check(!(mmio_read(base + 0x100 + number / 32 * 4, 4) & 1u << number % 32),
 		      "interrupt %u is not disabled", number);
 	}
+	if (!any)
+		skip("no window with an interrupt is described");
 }
 
 static void touch_gic(void *argument)

@@ -8,15 +8,29 @@
 	for (struct device *device = devices; device < devices + device_count; device++) \
 		if (device->transport == TRANSPORT_MMIO)
 
-TEST(mmio_identity, "AVP-MMIO-001", .transport = TRANSPORT_MMIO)
+/* Of each window that is described: who drives devices leaves the wrong ones alone. */
+TEST(mmio_identity, "AVP-MMIO-001")
 {
-	for_each_mmio(device)
-	{
-		check(mmio_get(device, VIRTIO_MMIO_MAGIC_VALUE) == MMIO_MAGIC, "MagicValue is 0x%x",
-		      mmio_get(device, VIRTIO_MMIO_MAGIC_VALUE));
-		check(mmio_get(device, VIRTIO_MMIO_VERSION) == 2, "Version is %u",
-		      mmio_get(device, VIRTIO_MMIO_VERSION));
+	bool any = false;
+
+	if (machine.slot_count == 0)
+		skip("no window of virtio-mmio is described");
+	for (unsigned int i = 0; i < machine.slot_count; i++) {
+		struct device window = {.base = machine.slots[i].address};
+		uint32_t magic = mmio_get(&window, VIRTIO_MMIO_MAGIC_VALUE);
+		uint32_t version = mmio_get(&window, VIRTIO_MMIO_VERSION);
+		uint32_t id = mmio_get(&window, VIRTIO_MMIO_DEVICE_ID);
+
+		/* Nothing is there. */
+		if ((magic & version & id) == UINT32_MAX || id == 0)
+			continue;
+		any = true;
+		check(magic == MMIO_MAGIC, "MagicValue at 0x%lx is 0x%x", window.base, magic);
+		check(version == 2, "Version at 0x%lx is %u%s", window.base, version,
+		      version == 1 ? ", of a legacy device, which the contract does not have" : "");
 	}
+	if (!any)
+		skip("no window has a device");
 }
 
 TEST(mmio_placeholder, "AVP-MMIO-002")
@@ -37,7 +51,7 @@ TEST(mmio_placeholder, "AVP-MMIO-002")
 		      "a window without a device has changed");
 	}
 	if (!any)
-		skip("each window has a device");
+		skip("no window is without a device");
 }
 
 TEST(mmio_features_window, "AVP-MMIO-003", .transport = TRANSPORT_MMIO)
@@ -47,7 +61,8 @@ TEST(mmio_features_window, "AVP-MMIO-003", .transport = TRANSPORT_MMIO)
 		uint64_t offered = device_offered(device);
 		static const uint32_t beyond[] = {2, 3, 4, 100, 0x80000000, 0xffffffff};
 
-		for (unsigned int i = 0; i < 6; i++)
+		/* VIRTIO 1.4, 2.2: bits 50 to 127 are of types, of which net has some there (5.1.3). */
+		for (unsigned int i = device->id == VIRTIO_ID_NET ? 2 : 0; i < 6; i++)
 			check(device->ops->features(device, beyond[i]) == 0,
 			      "%s: word %u of the features is 0x%x", device_name(device), beyond[i],
 			      device->ops->features(device, beyond[i]));
@@ -338,12 +353,15 @@ TEST(mmio_config_generation, "AVP-MMIO-015", .transport = TRANSPORT_MMIO, .limit
 
 TEST(mmio_config_width, "AVP-MMIO-016", .transport = TRANSPORT_MMIO)
 {
+	bool any = false;
+
 	for_each_mmio(device)
 	{
 		uint64_t low, high, bytes = 0;
 
 		if (device->id != VIRTIO_ID_BLOCK)
 			continue;
+		any = true;
 		low = mmio_read(device->base + VIRTIO_MMIO_CONFIG, 4);
 		high = mmio_read(device->base + VIRTIO_MMIO_CONFIG + 4, 4);
 		for (unsigned int i = 0; i < 8; i++)
@@ -352,10 +370,14 @@ TEST(mmio_config_width, "AVP-MMIO-016", .transport = TRANSPORT_MMIO)
 		      "%s: capacity is 0x%lx in bytes, 0x%lx in halves", device_name(device), bytes,
 		      high << 32 | low);
 	}
+	if (!any)
+		skip("no disk: of other configurations no field is 64 bits wide");
 }
 
 TEST(mmio_shared_memory, "AVP-MMIO-017", .transport = TRANSPORT_MMIO)
 {
+	bool any = false;
+
 	for_each_mmio(device) for (uint32_t id = 0; id < 256; id += 17)
 	{
 		uint64_t base, length;
@@ -365,12 +387,16 @@ TEST(mmio_shared_memory, "AVP-MMIO-017", .transport = TRANSPORT_MMIO)
 			 mmio_get(device, VIRTIO_MMIO_SHM_LEN_LOW);
 		base = (uint64_t)mmio_get(device, VIRTIO_MMIO_SHM_BASE_HIGH) << 32 |
 		       mmio_get(device, VIRTIO_MMIO_SHM_BASE_LOW);
-		if (device->id == VIRTIO_ID_BLOCK || device->id == VIRTIO_ID_NET ||
-		    device->id == VIRTIO_ID_RNG || device->id == VIRTIO_ID_CONSOLE)
-			check(length == UINT64_MAX && base == UINT64_MAX,
-			      "%s: region %u has base 0x%lx and length 0x%lx", device_name(device),
-			      id, base, length);
+		if (device->id != VIRTIO_ID_BLOCK && device->id != VIRTIO_ID_NET &&
+		    device->id != VIRTIO_ID_RNG && device->id != VIRTIO_ID_CONSOLE)
+			continue;
+		any = true;
+		check(length == UINT64_MAX && base == UINT64_MAX,
+		      "%s: region %u has base 0x%lx and length 0x%lx", device_name(device), id,
+		      base, length);
 	}
+	if (!any)
+		skip("no device of a type that has no shared memory");
 }
 
 TEST(mmio_no_admin, "AVP-MMIO-018", .transport = TRANSPORT_MMIO)

@@ -18,8 +18,9 @@ TEST(net_transmit, "AVP-NET-001", NET, .limit_ms = 30000)
 	net_open(&net, 0, NET_BUFFERS, NET_BUFFER);
 	net_find_gateway(&net, gateway);
 	for (unsigned int i = 0; i < 8; i++) {
-		net_send(&net, net_form_arp(&net, 15, 2), cuts[i]);
-		check(net_wait_arp(&net, 15, gateway, &frame, ANSWER_MS),
+		/* A question of its own each: a late answer is not taken for another's. */
+		net_send(&net, net_form_arp(&net, (uint8_t)(20 + i), 2), cuts[i]);
+		check(net_wait_arp(&net, (uint8_t)(20 + i), gateway, &frame, ANSWER_MS),
 		      "a frame cut into pieces of %u bytes has not arrived", cuts[i]);
 	}
 }
@@ -144,8 +145,8 @@ static void check_headers(uint64_t features, bool count)
 	for (uint32_t i = 0; i < NET_BUFFERS; i++)
 		memset(net.buffers + i * NET_BUFFER, 0xa5, NET_HEADER);
 	net_find_gateway(&net, gateway);
-	net_send(&net, net_form_arp(&net, 15, 2), 0);
-	check(net_wait_arp(&net, 15, gateway, &frame, ANSWER_MS), "no answer");
+	net_send(&net, net_form_arp(&net, 16, 2), 0);
+	check(net_wait_arp(&net, 16, gateway, &frame, ANSWER_MS), "no answer");
 	check(!count || (frame.data[10] == 1 && frame.data[11] == 0), "num_buffers is %u",
 	      frame.data[10] | frame.data[11] << 8);
 	check(frame.data[0] == 0, "flags of a received frame are 0x%x", frame.data[0]);
@@ -214,8 +215,8 @@ TEST(net_receive_small, "AVP-NET-010", NET, .limit_ms = 20000)
 	}
 	/* With mended buffers it goes on, if need be after a reset. */
 	net_open(&net, 0, NET_BUFFERS, NET_BUFFER);
-	net_send(&net, net_form_arp(&net, 15, 2), 0);
-	check(net_wait_arp(&net, 15, gateway, &frame, ANSWER_MS),
+	net_send(&net, net_form_arp(&net, 16, 2), 0);
+	check(net_wait_arp(&net, 16, gateway, &frame, ANSWER_MS),
 	      "no frame came after one that was too long");
 }
 
@@ -248,12 +249,12 @@ TEST(net_flags_unknown, "AVP-NET-012", NET, .limit_ms = 15000)
 	net_open(&net, 0, NET_BUFFERS, NET_BUFFER);
 	net_find_gateway(&net, gateway);
 	for (unsigned int i = 0; i < 5; i++) {
-		uint32_t length = net_form_arp(&net, 15, 2);
+		uint32_t length = net_form_arp(&net, (uint8_t)(20 + i), 2);
 
 		net.out[0] = flags[i] & ~1u;
 		memset(net.out + 6, 0x33, 4); /* checksum fields that nothing asks for */
 		net_send(&net, length, 0);
-		check(net_wait_arp(&net, 15, gateway, &frame, ANSWER_MS),
+		check(net_wait_arp(&net, (uint8_t)(20 + i), gateway, &frame, ANSWER_MS),
 		      "a frame with the unknown flags 0x%x has not arrived", flags[i]);
 	}
 }
@@ -405,6 +406,13 @@ static bool craft_control(struct vehicle *vehicle, struct queue *queue, unsigned
 
 TEST(net_control_hostile, "AVP-NET-027", NET, .limit_ms = 20000)
 {
+	struct vehicle vehicle;
+	bool any = false;
+
+	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, SPLIT, &vehicle); n++)
+		any |= vehicle.device->id == VIRTIO_ID_NET && device_offered(vehicle.device) & CTRL;
+	if (!any)
+		skip("no device offers VIRTIO_NET_F_CTRL_VQ");
 	attack_vehicles(SPLIT, craft_control, "a wrong control command");
 }
 

@@ -173,8 +173,7 @@ TEST(pwr_reset, "AVP-PWR-003", .limit_ms = 60000)
 	if (!reboot_resume(&before, sizeof(before)))
 		reboot_now(&now, sizeof(now));
 	picture_check_start(&before, &now);
-	for (unsigned int i = 1; i < machine.cpu_count; i++)
-		check(cpu_is_off(i), "processor %u is on", i);
+	check(cpu_alone_at_start(), CPU_NOT_ALONE);
 }
 
 TEST(pwr_reset_devices, "AVP-PWR-004", .limit_ms = 60000)

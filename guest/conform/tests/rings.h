@@ -43,6 +43,15 @@ static inline struct vring_packed_desc *packed_ring_of(const struct queue *queue
 typedef bool craft_function(struct vehicle *vehicle, struct queue *queue, unsigned int variant);
 void attack_vehicles(uint64_t features, craft_function *craft, const char *what);
 
+/* How many of at most @count requests like this fit in the queue at once. */
+static inline unsigned int fitting(const struct queue *queue, const struct request *request,
+				   unsigned int count)
+{
+	unsigned int each = queue->features & INDIRECT ? 1 : request->readable + request->writable;
+
+	return count * each <= queue->size ? count : queue->size / each;
+}
+
 /* Makes descriptor @head available in a split ring, without a driver's bookkeeping. */
 void split_offer(struct queue *queue, uint16_t head);
 

@@ -12,8 +12,6 @@ static const uint64_t wild_addresses[] = {
 };
 #define WILD_COUNT (sizeof(wild_addresses) / sizeof(wild_addresses[0]))
 
-static uint32_t told, attacks;
-
 void attack_vehicles(uint64_t features, craft_function *craft, const char *what)
 {
 	struct vehicle vehicle;
@@ -25,6 +23,7 @@ void attack_vehicles(uint64_t features, craft_function *craft, const char *what)
 
 		for (unsigned int variant = 0; variant < 64; variant++) {
 			struct queue *queue;
+			bool looks_used;
 			char after[100];
 			/* What no device has to do with. */
 			uint64_t *canary;
@@ -36,11 +35,12 @@ void attack_vehicles(uint64_t features, craft_function *craft, const char *what)
 			queue = vehicle_open(&vehicle, features, 16);
 			if (!craft(&vehicle, queue, variant))
 				break;
+			looks_used = driver_queue_has_used(&queue->ring);
 			queue_kick(queue);
-			wait_until(device->ops->status(device) & NEEDS_RESET, MOMENT_MS);
-			attacks++;
-			if (device->ops->status(device) & NEEDS_RESET)
-				told++;
+			/* Used, or told of: it is through with it. */
+			wait_until(driver_queue_has_used(&queue->ring) != looks_used ||
+					   device->ops->status(device) & NEEDS_RESET,
+				   MOMENT_MS);
 			for (unsigned int i = 0; i < PAGE_SIZE / 8; i++)
 				check(canary[i] == 0xc0ffee00 + i,
 				      "%s: memory was overwritten by %s, variant %u",

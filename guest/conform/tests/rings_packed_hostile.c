@@ -21,9 +21,10 @@ static void expect_order(uint64_t format)
 			continue;
 		queue = vehicle_open(&vehicle, format, 16);
 		for (int round = 0; round < 20; round++) {
+			uintptr_t count = queue->size < 8 ? queue->size : 8;
 			uint32_t written;
 
-			for (uintptr_t i = 1; i <= 8; i++) {
+			for (uintptr_t i = 1; i <= count; i++) {
 				struct request request;
 
 				vehicle_build(&vehicle, (unsigned int)i, &request);
@@ -33,7 +34,7 @@ static void expect_order(uint64_t format)
 				      "no room");
 			}
 			queue_kick_if_wanted(queue);
-			for (uintptr_t i = 1; i <= 8; i++)
+			for (uintptr_t i = 1; i <= count; i++)
 				check(queue_wait(queue, &written, ANSWER_MS) == (void *)i,
 				      "%s: buffer %lu is not used in its turn",
 				      device_name(vehicle.device), (uint64_t)i);
@@ -69,8 +70,10 @@ static bool serve_pieces(uint64_t format)
 		if (vehicle.device->id != VIRTIO_ID_BLOCK ||
 		    device_offered(vehicle.device) & FEATURE(VIRTIO_BLK_F_RO))
 			continue;
-		any = true;
 		queue = vehicle_open(&vehicle, format, 16);
+		if (!(format & INDIRECT) && queue->size < pieces + 2)
+			continue;
+		any = true;
 		header = pages_get(PAGE_SIZE);
 		status = (uint8_t *)header + 64;
 		data = (uint8_t *)header + 1024;
@@ -128,10 +131,12 @@ TEST(ring_packed_complete_order, "AVP-RING-008", .limit_ms = 10000)
 
 		for (int round = 0; round < 30; round++) {
 			uint32_t written, seen = 0;
+			struct request request;
+			unsigned int count;
 
-			for (uintptr_t i = 1; i <= 4; i++) {
-				struct request request;
-
+			vehicle_build(&vehicle, 0, &request);
+			count = fitting(queue, &request, 4);
+			for (uintptr_t i = 1; i <= count; i++) {
 				vehicle_build(&vehicle, (unsigned int)i, &request);
 				check(driver_queue_add(&queue->ring, request.buffers,
 						       request.readable, request.writable,
@@ -139,7 +144,7 @@ TEST(ring_packed_complete_order, "AVP-RING-008", .limit_ms = 10000)
 				      "no room");
 			}
 			queue_kick_if_wanted(queue);
-			for (int i = 0; i < 4; i++) {
+			for (unsigned int i = 0; i < count; i++) {
 				uintptr_t token = (uintptr_t)queue_wait(queue, &written, ANSWER_MS);
 
 				check(token && !(seen & 1u << token),
@@ -247,6 +252,7 @@ TEST(ring_packed_indirect_reserved, "AVP-RING-022")
 TEST(ring_split_indirect_mixed, "AVP-RING-021")
 {
 	struct vehicle vehicle;
+	bool any = false;
 
 	for_each_vehicle(vehicle, TRANSPORT_ANY, INDIRECT)
 	{
@@ -257,6 +263,7 @@ TEST(ring_split_indirect_mixed, "AVP-RING-021")
 
 		if (vehicle.device->id != VIRTIO_ID_BLOCK)
 			continue;
+		any = true;
 		queue = vehicle_open(&vehicle, INDIRECT, 16);
 		vehicle_build(&vehicle, 0, &request);
 		table = split_table_of(queue);
@@ -278,6 +285,8 @@ TEST(ring_split_indirect_mixed, "AVP-RING-021")
 		wrong = vehicle_verify(&vehicle, &request, used_ring_of(queue)[0].len);
 		check(!wrong, "%s: %s", device_name(vehicle.device), wrong);
 	}
+	if (!any)
+		skip("no block device with indirect descriptors");
 }
 
 /* Hostile */

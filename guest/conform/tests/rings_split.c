@@ -224,6 +224,7 @@ TEST(ring_packed_write_flag, "AVP-RING-015")
 TEST(ring_readonly_unwritten, "AVP-RING-011")
 {
 	struct vehicle vehicle;
+	bool any = false;
 
 	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
 	{
@@ -236,6 +237,7 @@ TEST(ring_readonly_unwritten, "AVP-RING-011")
 			vehicle_build(&vehicle, 0, &request);
 			if (request.readable == 0)
 				break;
+			any = true;
 			size = request.buffers[0].length;
 			memcpy(before, request.memory, size);
 			check(queue_do(queue, request.buffers, request.readable, request.writable,
@@ -246,6 +248,8 @@ TEST(ring_readonly_unwritten, "AVP-RING-011")
 			      device_name(vehicle.device));
 		}
 	}
+	if (!any)
+		skip("no device that reads a buffer");
 }
 
 TEST(ring_table_unwritten, "AVP-RING-012")

@@ -125,6 +125,14 @@ bool cpu_is_off(unsigned int cpu)
 	return arm64_call(PSCI_AFFINITY_INFO, machine.cpu_ids[cpu], 0, 0) == 1;
 }
 
+bool cpu_alone_at_start(void)
+{
+	for (unsigned int i = 1; i < machine.cpu_count; i++)
+		if (!cpu_is_off(i))
+			return false;
+	return true;
+}
+
 void cpu_stop_all(void)
 {
 	for (unsigned int i = 1; i < machine.cpu_count; i++) {

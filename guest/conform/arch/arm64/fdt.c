@@ -17,6 +17,8 @@
 #define SIZE_MAX_TREE  (2u << 20)
 #define PROPERTIES_MAX 32
 #define DEPTH_MAX      16
+#define CELLS_MAX      4 /* of an address or a size */
+#define SHIFT_MAX      3
 
 struct property {
 	const char *name;
@@ -96,7 +98,8 @@ static bool find_range(const struct node *node, unsigned int nth, uint64_t *addr
 	const struct property *reg = find(node, "reg");
 	uint32_t width = node->address_cells + node->size_cells;
 
-	if (!reg || width == 0 || (nth + 1) * width * 4 > reg->length)
+	if (!reg || node->address_cells > CELLS_MAX || node->size_cells > CELLS_MAX || width == 0 ||
+	    (uint64_t)(nth + 1) * width * 4 > reg->length)
 		return false;
 	*address = cells(reg, nth * width, node->address_cells);
 	*size = cells(reg, nth * width + node->address_cells, node->size_cells);
@@ -202,7 +205,7 @@ static void take_memory(const struct node *node)
 {
 	uint64_t address, size;
 
-	for (unsigned int i = 0; find_range(node, i, &address, &size); i++)
+	for (unsigned int i = 0; i < RANGES_MAX && find_range(node, i, &address, &size); i++)
 		machine_add_range(address, address + size, true);
 }
 
@@ -284,6 +287,8 @@ static void take_node(const struct node *node)
 	    machine.serial == SERIAL_NONE && find_range(node, 0, &machine.serial_address, &size)) {
 		machine.serial = SERIAL_16550;
 		machine.serial_shift = cell(node, "reg-shift", 0);
+		if (machine.serial_shift > SHIFT_MAX)
+			machine.serial = SERIAL_NONE;
 	}
 }
 

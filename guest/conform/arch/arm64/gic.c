@@ -254,6 +254,8 @@ struct interrupt_line arch_pci_line(unsigned int slot, unsigned int pin)
 	uint32_t width = 4 + 1 + arm64_platform.gic_address_cells + 3;
 	struct interrupt_line line = {.valid = false};
 
+	if (arm64_platform.gic_address_cells > 4)
+		return line;
 	for (uint32_t i = 0; map && pin && (i + 1) * width <= arm64_platform.pci_map_cells; i++) {
 		const uint8_t *entry = map + i * width * 4;
 		uint32_t words[16];

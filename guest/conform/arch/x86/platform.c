@@ -10,6 +10,7 @@
 
 #define LARGE	    0x200000u
 #define PAGE_LEVELS 4
+#define MAP_END	    (UINT64_C(1) << 47) /* beyond, addresses are not canonical */
 #define STACK_SIZE  16384
 
 extern uint64_t tables[];
@@ -78,7 +79,11 @@ static void map_large(uint64_t address)
 		uint64_t *entry = &table[address >> (3 + 9 * level) & 511];
 
 		if (!(*entry & 1))
-			*entry = (uint64_t)pages_get(PAGE_SIZE) | 3;
+			*entry = (uint64_t)pages_keep() | 3;
+		if (*entry == 3) {
+			*entry = 0;
+			return;
+		}
 		table = (uint64_t *)(*entry & UINT64_C(0xffffffffff000));
 	}
 	/* Not cached unless it is memory; writable, large. */
@@ -90,6 +95,8 @@ void arch_map(uint64_t start, uint64_t size)
 {
 	uint64_t end = start + size;
 
+	if (end < start || end > MAP_END)
+		return;
 	for (uint64_t at = start & ~(uint64_t)(LARGE - 1); at < end && at >= 0x100000000;
 	     at += LARGE)
 		map_large(at);
@@ -228,6 +235,11 @@ void cpu_stop_all(void)
 		processors[i].running = false;
 		processors[i].function = NULL;
 	}
+}
+
+bool cpu_alone_at_start(void)
+{
+	return start_entries == 1;
 }
 
 bool cpu_is_off(unsigned int cpu)

@@ -9,10 +9,27 @@
 #define DATA   0x10
 #define CODE64 0x18
 
+/* Who comes second, and is not the one that boots (IA32_APIC_BASE, bit 8), was not started by us: it stops. */
+	.macro ENTER_ONCE base
+	mov $1, %eax
+	lock xadd %eax, start_entries\base
+	test %eax, %eax
+	jz 2f
+	mov $0x1b, %ecx
+	rdmsr
+	test $0x100, %eax
+	jnz 2f
+1:	cli
+	hlt
+	jmp 1b
+2:
+	.endm
+
 	.section .head, "ax"
 	.globl linux32_start
 	.code32
 linux32_start:
+	ENTER_ONCE
 	mov %esp, start_state + 56
 	mov $stack_top, %esp
 	pushfl
@@ -27,6 +44,7 @@ linux32_start:
 	.globl linux64_start
 	.code64
 linux64_start:
+	ENTER_ONCE (%rip)
 	mov %rsp, start_state + 56(%rip)
 	lea stack_top(%rip), %rsp
 	pushfq
@@ -77,6 +95,7 @@ make_tables64:
 	.globl pvh_start
 	.code32
 pvh_start:
+	ENTER_ONCE
 	mov %esp, start_state + 56
 	mov $stack_top, %esp
 	pushfl
@@ -329,6 +348,9 @@ gdt_pointer:
 	.globl start_state
 start_state:
 	.fill 8, 8, 0
+	.globl start_entries
+start_entries:
+	.long 0
 	.section .unzeroed, "aw", @nobits
 	.balign 4096
 	.globl tables

@@ -15,6 +15,7 @@ struct start_state {
 	uint64_t flags, cr0, cr4, cs, ds, sp;
 };
 extern struct start_state start_state;
+extern volatile uint32_t start_entries; /* how many processors came in by the image's entries */
 
 /* Registers as take_vector pushes them. */
 struct frame {
