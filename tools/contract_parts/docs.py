@@ -3,7 +3,7 @@
 
 from . import schema
 
-MADE = "<!-- Written by tools/contract docs from contract/{}.toml: change it there. -->"
+MADE = "<!-- Written by tools/contract docs from contract/{}: change it there. -->"
 
 
 def cell(text):
@@ -33,7 +33,7 @@ def page(chapter):
     data = chapter.data
     levels, verified = counts(chapter.requirements)
     lines = [
-        MADE.format(chapter.name),
+        MADE.format(f"{chapter.name}.toml"),
         f"# {data['title']}",
         "",
         data["scope"].strip(),
@@ -60,7 +60,7 @@ def page(chapter):
 def contents(chapters, version):
     data = version.data
     lines = [
-        MADE.format("*"),
+        MADE.format("*.toml"),
         f"# The contract, version {data['version']}",
         "",
         "What a car's virtual platform owes to a guest, chapter by chapter. How to read it stands in the"

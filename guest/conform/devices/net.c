@@ -8,7 +8,7 @@
 #include "devices/vehicle.h"
 #include "pages.h"
 
-static void put16(uint8_t *place, uint32_t value)
+void net_put16(uint8_t *place, uint32_t value)
 {
 	place[0] = (uint8_t)(value >> 8);
 	place[1] = (uint8_t)value;
@@ -182,7 +182,7 @@ static void form_head(struct net *net, const uint8_t to[6], uint32_t type)
 	memset(net->out, 0, net->header);
 	memcpy(frame, to, 6);
 	memcpy(frame + 6, net->mac, 6);
-	put16(frame + 12, type);
+	net_put16(frame + 12, type);
 }
 
 uint32_t net_form_arp(struct net *net, uint8_t self, uint8_t last)
@@ -230,11 +230,11 @@ static uint8_t *form_ip(struct net *net, const uint8_t gateway[6], uint8_t proto
 	form_head(net, gateway, 0x0800);
 	memset(ip, 0, 40);
 	ip[0] = 0x45;
-	put16(ip + 2, 20 + size);
+	net_put16(ip + 2, 20 + size);
 	ip[8] = 64;
 	ip[9] = protocol;
 	memcpy(ip + 12, "\x0a\x00\x02\x0f\x0a\x00\x02\x02", 8);
-	put16(ip + 10, net_sum(ip, 20, 0));
+	net_put16(ip + 10, net_sum(ip, 20, 0));
 	return ip + 20;
 }
 
@@ -243,11 +243,11 @@ uint32_t net_form_echo(struct net *net, const uint8_t gateway[6], uint16_t seque
 	uint8_t *icmp = form_ip(net, gateway, 1, 8 + size);
 
 	icmp[0] = 8;
-	put16(icmp + 4, 0x4156);
-	put16(icmp + 6, sequence);
+	net_put16(icmp + 4, 0x4156);
+	net_put16(icmp + 6, sequence);
 	for (uint32_t i = 0; i < size; i++)
 		icmp[8 + i] = (uint8_t)(i * 7 + sequence);
-	put16(icmp + 2, net_sum(icmp, 8 + size, 0));
+	net_put16(icmp + 2, net_sum(icmp, 8 + size, 0));
 	return net->header + 14 + 28 + size;
 }
 
@@ -257,16 +257,16 @@ uint32_t net_form_tcp(struct net *net, const uint8_t gateway[6], uint16_t port, 
 	uint8_t *tcp = form_ip(net, gateway, 6, 20 + size);
 
 	memset(tcp, 0, 20);
-	put16(tcp, port);
-	put16(tcp + 2, 9); /* discard */
-	put16(tcp + 4, sequence >> 16);
-	put16(tcp + 6, sequence);
+	net_put16(tcp, port);
+	net_put16(tcp + 2, 9); /* discard */
+	net_put16(tcp + 4, sequence >> 16);
+	net_put16(tcp + 6, sequence);
 	tcp[12] = 5 << 4;
 	tcp[13] = 8; /* push, and neither SYN nor ACK */
-	put16(tcp + 14, 1024);
+	net_put16(tcp + 14, 1024);
 	for (uint32_t i = 0; i < size; i++)
 		tcp[20 + i] = (uint8_t)(i * 5 + sequence);
-	put16(tcp + 16, net_sum(tcp, 20 + size, net_pseudo_sum(tcp - 20, 20 + size)));
+	net_put16(tcp + 16, net_sum(tcp, 20 + size, net_pseudo_sum(tcp - 20, 20 + size)));
 	return net->header + 14 + 40 + size;
 }
 

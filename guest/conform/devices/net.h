@@ -87,6 +87,8 @@ bool net_wait_reset(struct net *net, uint16_t port, uint32_t *acknowledged, stru
 		    unsigned int ms);
 /* Asks until the gateway answers; skips when nobody does, or fails where gateway=1 says that it is there. */
 void net_find_gateway(struct net *net, uint8_t gateway[6]);
+/* Puts 16 bits in the order of the network. */
+void net_put16(uint8_t *place, uint32_t value);
 /* The checksum of the internet over @size bytes, beginning with the sum @start. */
 uint16_t net_sum(const uint8_t *data, uint32_t size, uint32_t start);
 /* The sum over the pseudo header of the IPv4 packet @ip and its payload of @size bytes. */

@@ -92,6 +92,17 @@ bool watch_configurations(enum transport transport, struct config_change *change
 	return false;
 }
 
+void expect_generation(enum transport transport, const char *name)
+{
+	struct config_change change;
+
+	if (!watch_configurations(transport, &change))
+		skip(NOTHING_CHANGED);
+	check(change.generation_after != change.generation_before,
+	      "%s: byte %u of the configuration changed, %s is %u as before",
+	      device_name(change.device), change.offset, name, change.generation_before);
+}
+
 TEST(life_config_notify, "AVP-LIFE-019", .limit_ms = 10000)
 {
 	struct config_change change;

@@ -11,30 +11,27 @@
 		skip("no device offers VIRTIO_F_SUSPEND");       \
 	for_each_vehicle(vehicle, TRANSPORT_ANY, SUSPEND)
 
-/* True: suspended. False: it needs a reset, which it may say too. */
-static bool suspend(struct device *device)
+/* Writes SUSPEND, until one of the two bits says what is wanted. False: it needs a reset, which it may say too. */
+static bool change_to(struct device *device, uint8_t wanted, const char *name)
 {
 	device->ops->set_status(device, STATUS_RUNNING | STATUS_SUSPEND);
 	check(wait_until((device->ops->status(device) &
-			  (STATUS_SUSPEND | VIRTIO_CONFIG_S_DRIVER_OK)) == STATUS_SUSPEND ||
+			  (STATUS_SUSPEND | VIRTIO_CONFIG_S_DRIVER_OK)) == wanted ||
 				 device->ops->status(device) & NEEDS_RESET,
 			 2000),
-	      "%s: status 0x%x two seconds after SUSPEND", device_name(device),
-	      device->ops->status(device));
+	      "%s: status 0x%x two seconds after %s", device_name(device),
+	      device->ops->status(device), name);
 	return !(device->ops->status(device) & NEEDS_RESET);
+}
+
+static bool suspend(struct device *device)
+{
+	return change_to(device, STATUS_SUSPEND, "SUSPEND");
 }
 
 static bool resume(struct device *device)
 {
-	device->ops->set_status(device, STATUS_RUNNING | STATUS_SUSPEND);
-	check(wait_until((device->ops->status(device) &
-			  (STATUS_SUSPEND | VIRTIO_CONFIG_S_DRIVER_OK)) ==
-					 VIRTIO_CONFIG_S_DRIVER_OK ||
-				 device->ops->status(device) & NEEDS_RESET,
-			 2000),
-	      "%s: status 0x%x two seconds after DRIVER_OK", device_name(device),
-	      device->ops->status(device));
-	return !(device->ops->status(device) & NEEDS_RESET);
+	return change_to(device, VIRTIO_CONFIG_S_DRIVER_OK, "DRIVER_OK");
 }
 
 static uint32_t read_config(struct device *device, uint8_t bytes[CONFIG_MAX])

@@ -19,12 +19,6 @@ static uint8_t *frame_of(struct net *net)
 	return net->out + net->header;
 }
 
-static void put16_net(uint8_t *place, uint32_t value)
-{
-	place[0] = (uint8_t)(value >> 8);
-	place[1] = (uint8_t)value;
-}
-
 /* Leaves the checksum of the segment in out[] to the device: in its place is the pseudo header's. */
 static void leave_checksum(struct net *net, uint32_t length)
 {
@@ -35,7 +29,7 @@ static void leave_checksum(struct net *net, uint32_t length)
 	header->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	header->csum_start = TCP_AT;
 	header->csum_offset = CHECKSUM_AT;
-	put16_net(ip + 20 + CHECKSUM_AT, (uint16_t)~net_sum(NULL, 0, net_pseudo_sum(ip, size)));
+	net_put16(ip + 20 + CHECKSUM_AT, (uint16_t)~net_sum(NULL, 0, net_pseudo_sum(ip, size)));
 }
 
 static void open_with(struct net *net, uint64_t features, const char *name)
@@ -96,7 +90,7 @@ static void check_checksum(struct net *net, const struct net_frame *frame, bool 
 		      "csum_start %u and csum_offset %u lead out of a frame of %u bytes", start,
 		      at - start, end);
 		sum = net_sum(ether + start, end - start, 0);
-		put16_net(ether + at, sum);
+		net_put16(ether + at, sum);
 	} else if (!(header->flags & VIRTIO_NET_HDR_F_DATA_VALID)) {
 		return; /* nothing is said of it */
 	}

@@ -52,6 +52,12 @@ static inline unsigned int fitting(const struct queue *queue, const struct reque
 	return count * each <= queue->size ? count : queue->size / each;
 }
 
+/*
+ * 20 rounds of @count well-formed requests at once, of which the device must use each in its turn; they fit
+ * in the queue.
+ */
+void serve_in_turn(struct vehicle *vehicle, struct queue *queue, unsigned int count);
+
 /* Makes descriptor @head available in a split ring, without a driver's bookkeeping. */
 void split_offer(struct queue *queue, uint16_t head);
 

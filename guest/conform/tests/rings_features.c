@@ -85,6 +85,26 @@ TEST(ring_spurious_kick, "AVP-RING-030")
 	}
 }
 
+void serve_in_turn(struct vehicle *vehicle, struct queue *queue, unsigned int count)
+{
+	struct request request;
+	uint32_t written;
+
+	for (int round = 0; round < 20; round++) {
+		for (uintptr_t i = 1; i <= count; i++) {
+			vehicle_build(vehicle, (unsigned int)i, &request);
+			check(driver_queue_add(&queue->ring, request.buffers, request.readable,
+					       request.writable, (void *)i) == 0,
+			      "no room");
+		}
+		queue_kick_if_wanted(queue);
+		for (uintptr_t i = 1; i <= count; i++)
+			check(queue_wait(queue, &written, ANSWER_MS) == (void *)i,
+			      "%s: buffer %lu was not used in its turn",
+			      device_name(vehicle->device), (uint64_t)i);
+	}
+}
+
 TEST(ring_in_order, "AVP-RING-031", .limit_ms = 15000)
 {
 	static const uint64_t formats[] = {IN_ORDER, IN_ORDER | PACKED};
@@ -95,26 +115,10 @@ TEST(ring_in_order, "AVP-RING-031", .limit_ms = 15000)
 		for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, formats[f], &vehicle); n++) {
 			struct queue *queue = vehicle_open(&vehicle, formats[f], 16);
 			struct request request;
-			unsigned int count;
-			uint32_t written;
 
 			any = true;
 			vehicle_build(&vehicle, 0, &request);
-			count = fitting(queue, &request, 4);
-			for (int round = 0; round < 20; round++) {
-				for (uintptr_t i = 1; i <= count; i++) {
-					vehicle_build(&vehicle, (unsigned int)i, &request);
-					check(driver_queue_add(&queue->ring, request.buffers,
-							       request.readable, request.writable,
-							       (void *)i) == 0,
-					      "no room");
-				}
-				queue_kick_if_wanted(queue);
-				for (uintptr_t i = 1; i <= count; i++)
-					check(queue_wait(queue, &written, ANSWER_MS) == (void *)i,
-					      "%s: buffer %lu was not used in its turn",
-					      device_name(vehicle.device), (uint64_t)i);
-			}
+			serve_in_turn(&vehicle, queue, fitting(queue, &request, 4));
 		}
 	if (!any)
 		skip("no device offers VIRTIO_F_IN_ORDER");

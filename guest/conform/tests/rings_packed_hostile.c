@@ -20,25 +20,7 @@ static void expect_order(uint64_t format)
 		if (vehicle.device->id != VIRTIO_ID_CONSOLE)
 			continue;
 		queue = vehicle_open(&vehicle, format, 16);
-		for (int round = 0; round < 20; round++) {
-			uintptr_t count = queue->size < 8 ? queue->size : 8;
-			uint32_t written;
-
-			for (uintptr_t i = 1; i <= count; i++) {
-				struct request request;
-
-				vehicle_build(&vehicle, (unsigned int)i, &request);
-				check(driver_queue_add(&queue->ring, request.buffers,
-						       request.readable, request.writable,
-						       (void *)i) == 0,
-				      "no room");
-			}
-			queue_kick_if_wanted(queue);
-			for (uintptr_t i = 1; i <= count; i++)
-				check(queue_wait(queue, &written, ANSWER_MS) == (void *)i,
-				      "%s: buffer %lu is not used in its turn",
-				      device_name(vehicle.device), (uint64_t)i);
-		}
+		serve_in_turn(&vehicle, queue, queue->size < 8 ? queue->size : 8);
 		return;
 	}
 	skip("no console with this format");
