@@ -71,17 +71,32 @@ const char *boot_file_machine(uint16_t machine)
 }
 
 /*
+ * A write to a memfd gets small pages. Where there may be huge ones, the first small one of each brings it
+ * before. What goes wrong with memory is for the write to say.
+ */
+static void populate_huge_pages(uint8_t *host, uint64_t size)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint8_t *end = host + size;
+
+	for (host -= (uintptr_t)host % page; host < end;
+	     host += MONITOR_HUGE_PAGE - (uintptr_t)host % MONITOR_HUGE_PAGE)
+		madvise(host, page, MADV_POPULATE_READ);
+}
+
+/*
  * From the page cache to the memfd's pages in one copy: written so, they need not be zeroed first, nor
  * be mapped here. A file that is cut short meanwhile makes the write fail.
  */
-static int write_memory(const struct monitor_memory *memory, int fd, uint64_t offset,
-			const uint8_t *host, uint64_t size)
+static int write_memory(const struct monitor_memory *memory, int fd, uint64_t offset, uint8_t *host,
+			uint64_t size)
 {
 	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
 	uint64_t before = offset % page, length = size + before;
 	uint8_t *file, *from;
 	int result = 0;
 
+	populate_huge_pages(host, size);
 	file = mmap(NULL, length, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd,
 		    (off_t)(offset - before));
 	if (file == MAP_FAILED)

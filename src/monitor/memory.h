@@ -17,6 +17,9 @@
 
 #define MONITOR_MEMORY_RANGES 2
 
+/* Of pages that the kernel makes huge by itself, where it can. */
+#define MONITOR_HUGE_PAGE 0x200000u
+
 /* A range of guest addresses that is memory. */
 struct memory_range {
 	uint64_t address, size;
@@ -24,7 +27,7 @@ struct memory_range {
 
 struct monitor_memory {
 	int fd;
-	bool huge_pages; /* made of the host's: then it cannot be written by its descriptor */
+	bool huge_pages; /* set aside by the host: then it cannot be written by its descriptor */
 	uint8_t *host;
 	uint64_t size;
 	struct memory_range ranges[MONITOR_MEMORY_RANGES];
@@ -37,8 +40,8 @@ struct monitor_memory {
 
 /*
  * Makes memory of the sizes in @ranges, in their order; @huge_pages: of huge pages of the host, which
- * are set aside here, or it fails. Pages are taken when they are touched. A size that is no multiple
- * of the page size is a usage error.
+ * are set aside here, or it fails. Pages are taken when they are touched, huge ones where the host has
+ * them for shared memory on advice. A size that is no multiple of the page size is a usage error.
  */
 int monitor_memory_open(struct monitor_memory *memory, const struct memory_range *ranges,
 			size_t count, bool huge_pages, struct error *error);
