@@ -70,6 +70,33 @@ static void check_memfd(struct doctor_finding *finding)
 	doctor_advise(finding, "take a kernel with CONFIG_MEMFD_CREATE; a container may forbid it");
 }
 
+/* Linux, Documentation/admin-guide/mm/transhuge.rst: the word in brackets is the one that holds. */
+static void check_huge_pages(struct doctor_finding *finding)
+{
+	static const char path[] = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
+	cleanup_file FILE *file = fopen(path, "re");
+	char words[128] = "", *word = NULL;
+
+	if (file && fgets(words, sizeof(words), file) && (word = strchr(words, '[')))
+		word = strtok(word, "[]");
+	if (!word) {
+		doctor_report(finding, DOCTOR_WARN,
+			      "this kernel has none for shared memory; guests on engine kvm start "
+			      "more slowly");
+		doctor_advise(finding, "take a kernel with CONFIG_TRANSPARENT_HUGEPAGE");
+		return;
+	}
+	if (!strcmp(word, "never") || !strcmp(word, "deny")) {
+		doctor_report(
+			finding, DOCTOR_WARN,
+			"shared memory gets none (%s); guests on engine kvm start more slowly",
+			word);
+		doctor_advise(finding, "echo advise >%s", path);
+		return;
+	}
+	doctor_report(finding, DOCTOR_OK, "guest memory gets them as it is touched (%s)", word);
+}
+
 static void check_io_uring(struct doctor_finding *finding)
 {
 	int disabled = read_number("/proc/sys/kernel/io_uring_disabled");
@@ -170,8 +197,13 @@ static void check_tap(struct doctor_finding *finding)
 }
 
 const struct doctor_check doctor_host_checks[] = {
-	{"sockets", check_sockets},   {"shared memory", check_memfd},
-	{"io_uring", check_io_uring}, {"seccomp", check_seccomp},
-	{"landlock", check_landlock}, {"user network", check_user_network},
-	{"tap", check_tap},	      {.name = NULL},
+	{"sockets", check_sockets},
+	{"shared memory", check_memfd},
+	{"huge pages", check_huge_pages},
+	{"io_uring", check_io_uring},
+	{"seccomp", check_seccomp},
+	{"landlock", check_landlock},
+	{"user network", check_user_network},
+	{"tap", check_tap},
+	{.name = NULL},
 };
