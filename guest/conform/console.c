@@ -12,7 +12,7 @@
 /* 16550: registers and bits. */
 #define UART_DATA	 0
 #define UART_INTERRUPTS	 1
-#define UART_FIFO	 2
+#define UART_FIFO	 2 /* written: control; read: what interrupts, and whether there are FIFOs */
 #define UART_LINE	 3
 #define UART_MODEM	 4
 #define UART_LINE_STATUS 5
@@ -20,6 +20,7 @@
 #define LINE_8N1	 0x03
 #define MODEM_DTR_RTS	 0x03
 #define STATUS_EMPTY	 0x20
+#define FIFO_ON		 0xc0
 
 /* PL011. */
 #define PL011_DATA    0x00
@@ -28,9 +29,11 @@
 #define PL011_CONTROL 0x30
 #define PL011_MASK    0x38
 #define FLAG_FULL     0x20
+#define FLAG_EMPTY    0x80
 #define LINE_8_FIFO   0x70
 #define CONTROL_ON    0x301
 
+#define FIFO_SIZE     16 /* of both, or more */
 #define PATIENCE      2000000u
 #define GIVEN_UP      100u
 
@@ -38,6 +41,7 @@ static char early[8192];
 static size_t early_used;
 static void (*way_out)(const char *text, size_t length);
 static unsigned int disappointments;
+static size_t fifo_size = 1; /* places in the transmitter's */
 
 static uint8_t uart_read(unsigned int offset)
 {
@@ -54,27 +58,47 @@ static void uart_write(unsigned int offset, uint8_t value)
 		mmio_write(machine.serial_address + (offset << machine.serial_shift), value, 1);
 }
 
-static bool ready(void)
+/* How many bytes the port takes now: an empty transmitter's FIFO takes as many as it has places. */
+static size_t room(void)
 {
-	if (machine.serial == SERIAL_PL011)
-		return !(mmio_read(machine.serial_address + PL011_FLAGS, 4) & FLAG_FULL);
-	return uart_read(UART_LINE_STATUS) & STATUS_EMPTY;
+	uint32_t flags;
+
+	if (machine.serial != SERIAL_PL011)
+		return uart_read(UART_LINE_STATUS) & STATUS_EMPTY ? fifo_size : 0;
+	flags = (uint32_t)mmio_read(machine.serial_address + PL011_FLAGS, 4);
+	if (flags & FLAG_EMPTY)
+		return fifo_size;
+	return flags & FLAG_FULL ? 0 : 1;
+}
+
+static size_t wait_for_room(void)
+{
+	for (unsigned int turns = 0; disappointments < GIVEN_UP; turns++) {
+		size_t free = room();
+
+		if (free)
+			return free;
+		if (turns == PATIENCE) {
+			disappointments++;
+			break;
+		}
+	}
+	return 1;
 }
 
 static void write_serial(const char *text, size_t length)
 {
-	for (size_t i = 0; i < length; i++) {
-		unsigned int turns = 0;
+	while (length > 0) {
+		size_t burst = wait_for_room();
 
-		while (disappointments < GIVEN_UP && !ready())
-			if (++turns == PATIENCE) {
-				disappointments++;
-				break;
-			}
-		if (machine.serial == SERIAL_PL011)
-			mmio_write(machine.serial_address + PL011_DATA, (uint8_t)text[i], 4);
-		else
-			uart_write(UART_DATA, (uint8_t)text[i]);
+		if (burst > length)
+			burst = length;
+		length -= burst;
+		for (; burst > 0; burst--, text++)
+			if (machine.serial == SERIAL_PL011)
+				mmio_write(machine.serial_address + PL011_DATA, (uint8_t)*text, 4);
+			else
+				uart_write(UART_DATA, (uint8_t)*text);
 	}
 }
 
@@ -92,6 +116,7 @@ void console_init(void)
 		mmio_write(machine.serial_address + PL011_MASK, 0, 4);
 		mmio_write(machine.serial_address + PL011_LINE, LINE_8_FIFO, 4);
 		mmio_write(machine.serial_address + PL011_CONTROL, CONTROL_ON, 4);
+		fifo_size = FIFO_SIZE;
 		break;
 	case SERIAL_16550:
 	case SERIAL_16550_PORT:
@@ -102,6 +127,9 @@ void console_init(void)
 		uart_write(UART_INTERRUPTS, 0);
 		uart_write(UART_LINE, LINE_8N1);
 		uart_write(UART_FIFO, 1);
+		/* A 16450 has none. */
+		if ((uart_read(UART_FIFO) & FIFO_ON) == FIFO_ON)
+			fifo_size = FIFO_SIZE;
 		uart_write(UART_MODEM, MODEM_DTR_RTS);
 		break;
 	default:
