@@ -477,6 +477,7 @@ static void run_tests(void)
 
 static void report_machine(void)
 {
+	report_start();
 	report_line("boot %lu contract " CONTRACT_VERSION " arch " ARCH_NAME
 		    " entry %s cpus %u memory %lu MiB",
 		    option_number("boot", 1) + reboot_count(), machine.entry, machine.cpu_count,

@@ -32,6 +32,11 @@ static void finish_line(char *line, size_t length, bool counted)
 	report_busy(false);
 }
 
+void report_start(void)
+{
+	line_count = sum = 0;
+}
+
 void report_line(const char *format, ...)
 {
 	char line[LINE_SIZE];

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The line that begins a boot comes next: what was said before, as devices were found, does not count. */
+void report_start(void);
 /* A line that begins with "avp-conform: ". */
 void report_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A line as it is: TAP. */

@@ -172,10 +172,19 @@ static bool take_sums(struct conform_log *log, const char *text)
 	return true;
 }
 
-/* "end passed 80 … lines 312 crc 0x…" */
+/* "end passed 80 … lines 312 crc 0x…". Of a single boot every verdict has been heard. */
 static void take_end(struct conform_log *log, const char *text)
 {
+	unsigned long passed = 0, failed = 0, wedged = 0, skipped = 0;
+
 	log->ended = take_sums(log, text);
+	sscanf(text, "passed %lu failed %lu wedged %lu skipped %lu", &passed, &failed, &wedged,
+	       &skipped);
+	if (log->boots == 1 && (passed != conform_log_count(log, CONFORM_PASS) ||
+				failed != conform_log_count(log, CONFORM_FAIL) ||
+				wedged != conform_log_count(log, CONFORM_WEDGED) ||
+				skipped != conform_log_count(log, CONFORM_SKIPPED)))
+		log->damaged = true;
 	log->said_end = true;
 	log->in_boot = false;
 	log->taken++;

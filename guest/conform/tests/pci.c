@@ -4,7 +4,8 @@
 #include "tests/rings.h"
 #include "tests/watch.h"
 
-#define NO_MSIX "no device has MSI-X"
+#define NO_FUNCTION "no virtio device on PCI"
+#define NO_MSIX	    "no device has MSI-X"
 
 #define for_each_function(device)                                                        \
 	for (struct device *device = devices; device < devices + device_count; device++) \
@@ -18,13 +19,22 @@ static const struct pci_capability *find_cap(const struct pci_function *function
 	return NULL;
 }
 
+TEST(pci_capability_list, "AVP-PCI-001")
+{
+	if (pci_function_count == 0)
+		skip(NO_FUNCTION);
+	for (unsigned int i = 0; i < pci_function_count; i++)
+		check(!pci_functions[i].looped,
+		      "PCI function %x:%x.%x: the list of capabilities loops", pci_functions[i].bus,
+		      pci_functions[i].slot, pci_functions[i].function);
+}
+
 TEST(pci_config_space, "AVP-PCI-001", .transport = TRANSPORT_PCI)
 {
 	for_each_function(device)
 	{
 		const struct pci_function *function = device->pci;
 
-		check(!function->looped, "%s: the list of capabilities loops", device_name(device));
 		check((pci_read(function, 0x0e, 1) & 0x7f) == 0, "%s: header type 0x%x",
 		      device_name(device), pci_read(function, 0x0e, 1));
 		/* Off, on: what is there afterwards answers. */
@@ -80,7 +90,7 @@ TEST(pci_capabilities, "AVP-PCI-004")
 		    {CAP_PCI_CFG, "PCI configuration access"}};
 
 	if (pci_function_count == 0)
-		skip("no virtio device on PCI");
+		skip(NO_FUNCTION);
 	for (unsigned int i = 0; i < pci_function_count; i++) {
 		const struct pci_function *function = &pci_functions[i];
 
