@@ -41,6 +41,8 @@
 #define STATUS_CHOSEN \
 	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK)
 
+#define CONFIG_SIZES 4
+
 /*
  * What vhost-user does not tell: how long configuration space is (the longest version first, as
  * some processes refuse to give more than they have), how many queues there are at least, and which
@@ -49,7 +51,7 @@
 static const struct device_shape {
 	uint32_t virtio_id;
 	uint16_t queues;
-	uint32_t config_sizes[4];
+	uint32_t config_sizes[CONFIG_SIZES];
 	uint32_t setting; /* 0: there is none */
 } shapes[] = {
 	{VIRTIO_ID_NET, 2, {offsetof(struct virtio_net_config, speed), 12, 10, 8}, 0},
@@ -99,12 +101,22 @@ static bool begin(struct remote_device *remote)
 	return remote->client;
 }
 
-/*
- * What a call came to. A refusal (-EIO) is the driver's fault; anything else ends the connection,
- * and the next one will be told everything again, so for the driver it is a success.
- */
-static int settle(struct remote_device *remote, int result, const struct error *error)
+/* Ends what was begun, and of which the last call gave @result. */
+static int finish(struct vhost_client *client, int result, struct error *error)
 {
+	struct error other;
+	int finished = vhost_client_finish(client, result < 0 ? &other : error);
+
+	return result < 0 ? result : finished;
+}
+
+/*
+ * Ends what was begun, and what came of it. A refusal (-EIO) is the driver's fault; anything else ends the
+ * connection, and the next one will be told everything again, so for the driver it is a success.
+ */
+static int settle(struct remote_device *remote, int result, struct error *error)
+{
+	result = finish(remote->client, result, error);
 	if (result == -EIO)
 		return -EINVAL;
 	if (result < 0)
@@ -114,29 +126,32 @@ static int settle(struct remote_device *remote, int result, const struct error *
 
 /* Configuration space */
 
-static bool read_config(struct remote_device *remote, struct vhost_client *client,
-			struct error *error)
+/* Returns 1 when it is another one than before, 0, or what broke the connection. */
+static int read_config(struct remote_device *remote, struct vhost_client *client,
+		       struct error *error)
 {
-	const struct device_shape *shape = find_shape(remote->virtio_id);
+	const uint32_t *sizes = find_shape(remote->virtio_id)->config_sizes;
 	uint8_t config[REMOTE_CONFIG_MAX] = {0};
-	int result = 0;
+	int result = -EIO;
 
 	if (!vhost_client_has(client, VHOST_PROTOCOL_CONFIG))
-		return false;
-	for (size_t i = 0; i < 4 && shape->config_sizes[i]; i++) {
-		result = vhost_client_read_config(client, 0, config, shape->config_sizes[i], error);
-		if (result == -EIO)
-			continue;
-		if (result < 0 && client == remote->client)
-			give_up(remote, error);
-		if (result < 0 || (remote->config_size == shape->config_sizes[i] &&
-				   !memcmp(config, remote->config, sizeof(config))))
-			return false;
-		memcpy(remote->config, config, sizeof(config));
-		remote->config_size = shape->config_sizes[i];
-		return true;
+		return 0;
+	/* What the process has refused once it is not asked for again. */
+	for (; remote->config_try < CONFIG_SIZES && sizes[remote->config_try];
+	     remote->config_try++) {
+		result = vhost_client_read_config(client, 0, config, sizes[remote->config_try],
+						  error);
+		if (result != -EIO)
+			break;
 	}
-	return false;
+	if (result < 0)
+		return result == -EIO ? 0 : result;
+	if (remote->config_size == sizes[remote->config_try] &&
+	    !memcmp(config, remote->config, sizeof(config)))
+		return 0;
+	memcpy(remote->config, config, sizeof(config));
+	remote->config_size = sizes[remote->config_try];
+	return 1;
 }
 
 static void handle_config_changed(void *context)
@@ -150,7 +165,8 @@ static void handle_config_changed(void *context)
 	    (status & VIRTIO_CONFIG_S_NEEDS_RESET))
 		remote->events->needs_reset(remote->context);
 	/* Also when it reads as before: a console has its size heard of that way. */
-	read_config(remote, remote->client, &error);
+	if (read_config(remote, remote->client, &error) < 0)
+		give_up(remote, &error);
 	remote->events->config_changed(remote->context);
 }
 
@@ -160,17 +176,30 @@ static const struct vhost_client_ops client_ops = {.config_changed = handle_conf
 static void take_messages(struct remote_device *remote)
 {
 	struct error error;
+	int result = 1;
 
-	for (int i = 0; i < MESSAGES_A_TURN; i++)
-		if (!remote->client || vhost_client_handle_backend(remote->client, &error) <= 0)
-			return;
+	if (!begin(remote))
+		return;
+	for (int i = 0; i < MESSAGES_A_TURN && result > 0; i++)
+		result = vhost_client_handle_backend(remote->client, &error);
+	settle(remote, result < 0 ? result : 0, &error);
+}
+
+static bool refresh_config(struct remote_device *remote)
+{
+	struct error error;
+	int result;
+
+	if (!begin(remote))
+		return false;
+	result = read_config(remote, remote->client, &error);
+	settle(remote, result < 0 ? result : 0, &error);
+	return result > 0;
 }
 
 bool remote_refresh_config(struct remote_device *remote)
 {
-	struct error error;
-
-	return remote->started && begin(remote) && read_config(remote, remote->client, &error);
+	return remote->started && refresh_config(remote);
 }
 
 void remote_write_config(struct remote_device *remote, uint32_t offset, const void *data,
@@ -179,17 +208,20 @@ void remote_write_config(struct remote_device *remote, uint32_t offset, const vo
 	uint32_t setting = find_shape(remote->virtio_id)->setting;
 	uint8_t before[REMOTE_CONFIG_MAX];
 	struct error error;
+	int result;
 
 	if (setting && setting >= offset && setting - offset < length)
 		remote->config_written = true;
-	if (!begin(remote) || !vhost_client_has(remote->client, VHOST_PROTOCOL_CONFIG))
+	if (!remote->client || !vhost_client_has(remote->client, VHOST_PROTOCOL_CONFIG))
 		return;
+	begin(remote);
 	/* What the device refuses is not changed, and that is all. */
-	settle(remote, vhost_client_write_config(remote->client, offset, data, length, &error),
-	       &error);
+	result = vhost_client_write_config(remote->client, offset, data, length, &error);
 	/* What the device makes of it the driver finds when it reads; more, it has to be told. */
 	memcpy(before, remote->config, sizeof(before));
-	read_config(remote, remote->client, &error);
+	if (result == 0)
+		result = read_config(remote, remote->client, &error);
+	settle(remote, result < 0 ? result : 0, &error);
 	memcpy(before + offset, remote->config + offset, length);
 	if (memcmp(before, remote->config, sizeof(before)))
 		remote->events->config_changed(remote->context);
@@ -305,7 +337,7 @@ static int send_all(struct remote_device *remote, struct vhost_client *client, b
 		result = vhost_client_set_status(client, STATUS_CHOSEN, error);
 	if (result == 0 && !fresh)
 		result = send_setting(remote, client, error);
-	if (result == 0)
+	if (result == 0 && !remote->memory_told)
 		result = vhost_client_set_memory(client, remote->memory->regions,
 						 remote->memory->count, error);
 	if (result == 0 && remote->inflight_fd < 0)
@@ -325,14 +357,17 @@ static int send_all(struct remote_device *remote, struct vhost_client *client, b
 bool remote_set_features(struct remote_device *remote, uint64_t features)
 {
 	struct error error;
-	int result = 0;
+	int result = 0, changed = 0;
 
 	remote->negotiated = features;
-	if (begin(remote))
-		result = settle(remote, vhost_client_set_features(remote->client, features, &error),
-				&error);
-	/* Some fields begin as the features say: a disk's writeback (VIRTIO 1.4, 5.2.5.2). */
-	if (result == 0 && remote->client && read_config(remote, remote->client, &error))
+	if (begin(remote)) {
+		result = vhost_client_set_features(remote->client, features, &error);
+		/* Some fields begin as the features say: a disk's writeback (VIRTIO 1.4, 5.2.5.2). */
+		if (result == 0)
+			changed = read_config(remote, remote->client, &error);
+		result = settle(remote, changed < 0 ? changed : result, &error);
+	}
+	if (changed > 0)
 		remote->events->config_changed(remote->context);
 	return result == 0;
 }
@@ -345,6 +380,7 @@ int remote_start(struct remote_device *remote)
 	remote->started = true;
 	if (begin(remote))
 		result = settle(remote, send_all(remote, remote->client, true, &error), &error);
+	remote->memory_told |= result == 0;
 	take_messages(remote);
 	return result;
 }
@@ -362,15 +398,19 @@ int remote_start_ring(struct remote_device *remote, uint16_t index)
 	return result;
 }
 
-static void stop_ring(struct remote_device *remote, uint16_t index)
+static int stop_ring(struct remote_device *remote, uint16_t index, struct error *error)
+{
+	if (!remote->rings[index].running || !remote->started)
+		return 0;
+	return vhost_client_stop_ring(remote->client, index, NULL, error);
+}
+
+static void forget_ring(struct remote_device *remote, uint16_t index)
 {
 	void *record = ring_record(remote, index);
-	struct error error;
 
 	if (!remote->rings[index].running)
 		return;
-	if (remote->client && remote->started)
-		settle(remote, vhost_client_stop_ring(remote->client, index, NULL, &error), &error);
 	/*
 	 * What a process that died, or does not do so itself, leaves in the record is not to be
 	 * taken from the next ring in this place.
@@ -383,26 +423,44 @@ static void stop_ring(struct remote_device *remote, uint16_t index)
 
 void remote_stop_ring(struct remote_device *remote, uint16_t index)
 {
-	begin(remote);
-	stop_ring(remote, index);
+	struct error error;
+
+	if (begin(remote))
+		settle(remote, stop_ring(remote, index, &error), &error);
+	forget_ring(remote, index);
 	take_messages(remote);
+}
+
+/* Stops what runs, and resets the device where it offers a way. */
+static int stop_all(struct remote_device *remote, struct error *error)
+{
+	int result = 0;
+
+	for (uint16_t i = 0; i < remote->queue_count && result == 0; i++)
+		result = stop_ring(remote, i, error);
+	if (result == 0 && (vhost_client_has(remote->client, VHOST_PROTOCOL_STATUS) ||
+			    vhost_client_has(remote->client, VHOST_PROTOCOL_RESET_DEVICE)))
+		result = vhost_client_reset(remote->client, error);
+	return result;
 }
 
 void remote_reset(struct remote_device *remote)
 {
 	struct error error;
-	int result = 0;
+	int result = 0, changed = 0;
 
-	begin(remote);
+	if (begin(remote)) {
+		result = stop_all(remote, &error);
+		/* As the next driver finds it: the last one may have changed it. */
+		if (result == 0)
+			changed = read_config(remote, remote->client, &error);
+		/* One that does not do this is of no use. */
+		if (settle(remote, changed < 0 ? changed : result, &error) < 0)
+			give_up(remote, &error);
+	}
 	for (uint16_t i = 0; i < remote->queue_count; i++)
-		stop_ring(remote, i);
-	if (remote->client && (vhost_client_has(remote->client, VHOST_PROTOCOL_STATUS) ||
-			       vhost_client_has(remote->client, VHOST_PROTOCOL_RESET_DEVICE)))
-		result = vhost_client_reset(remote->client, &error);
-	if (result < 0)
-		give_up(remote, &error);
-	/* As the next driver finds it: the last one may have changed it. */
-	else if (remote->client && read_config(remote, remote->client, &error))
+		forget_ring(remote, i);
+	if (changed > 0)
 		remote->events->config_changed(remote->context);
 	forget_inflight(remote);
 	remote->started = remote->config_written = false;
@@ -471,11 +529,12 @@ static struct vhost_client *introduce(struct remote_device *remote, int fd, stru
 
 	set_line(remote, fd);
 	client = vhost_client_new(fd, VHOST_CLIENT_TIMEOUT_MS, error);
-	if (client)
-		vhost_client_begin(client);
-	if (client && vhost_client_negotiate(client, &client_ops, remote, error) < 0) {
+	if (!client)
+		return NULL;
+	vhost_client_begin(client);
+	if (finish(client, vhost_client_negotiate(client, &client_ops, remote, error), error) < 0) {
 		vhost_client_free(client);
-		client = NULL;
+		return NULL;
 	}
 	return client;
 }
@@ -520,12 +579,16 @@ static int set_up_again(struct remote_device *remote, struct vhost_client *clien
 {
 	int result;
 
+	remote->memory_told = false;
 	remote->events->disconnect(remote->context);
 	result = make_events(remote, 1, error);
 	if (result == 0)
 		remote->events->connect(remote->context);
+	vhost_client_begin(client);
 	if (result == 0 && remote->started)
 		result = send_all(remote, client, false, error);
+	result = finish(client, result, error);
+	remote->memory_told = result == 0 && remote->started;
 	return result;
 }
 
@@ -543,9 +606,10 @@ static bool connect_again(struct remote_device *remote, struct error *error)
 	if (back) {
 		remote->client = client;
 		log_line(LOG_INFO, COMPONENT, "%s: attached again", remote->name);
-		if (read_config(remote, client, error))
-			remote->events->config_changed(remote->context);
 		watch(remote);
+		remote->config_try = 0;
+		if (refresh_config(remote))
+			remote->events->config_changed(remote->context);
 		take_messages(remote);
 	} else {
 		vhost_client_free(client);
@@ -622,7 +686,6 @@ static void handle_backend(void *context, uint32_t events)
 	struct remote_device *remote = context;
 
 	pthread_mutex_lock(&remote->lock);
-	begin(remote);
 	take_messages(remote);
 	pthread_mutex_unlock(&remote->lock);
 }
@@ -641,9 +704,7 @@ static int learn(struct remote_device *remote, struct error *error)
 	if (queues == 0)
 		queues = shape->queues;
 	remote->queue_count = queues < REMOTE_QUEUES_MAX ? (uint16_t)queues : REMOTE_QUEUES_MAX;
-	error_set(error, 0, "%s", "");
-	read_config(remote, remote->client, error);
-	return 0;
+	return read_config(remote, remote->client, error) < 0 ? -error->code : 0;
 }
 
 int remote_open(struct remote_device *remote, const char *name, const char *path,

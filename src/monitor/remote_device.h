@@ -72,7 +72,9 @@ struct remote_device {
 	uint16_t queue_count;
 	uint16_t queue_size_max; /* set by the transport: vhost-user does not tell */
 	uint32_t config_size;
+	unsigned int config_try; /* the first length that this process has not refused */
 	uint8_t config[REMOTE_CONFIG_MAX];
+	bool memory_told; /* this process has guest memory */
 
 	/* What the driver has set up. */
 	bool started;

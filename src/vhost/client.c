@@ -65,13 +65,14 @@ struct vhost_client *vhost_client_new(int fd, int timeout_ms, struct error *erro
 
 void vhost_client_begin(struct vhost_client *client)
 {
+	client->in_operation = true;
 	client->deadline_ms = vhost_now_ms() + client->timeout_ms;
 }
 
 /* When the call that begins now must have ended. */
 static int64_t call_deadline(const struct vhost_client *client)
 {
-	return client->deadline_ms ? client->deadline_ms : vhost_now_ms() + client->timeout_ms;
+	return client->in_operation ? client->deadline_ms : vhost_now_ms() + client->timeout_ms;
 }
 
 void vhost_client_free(struct vhost_client *client)
@@ -258,30 +259,89 @@ static int take_answer(struct vhost_client *client, uint32_t id, enum vhost_shap
 	return 0;
 }
 
+/* Takes the acknowledgements that are to come, up to @deadline, and remembers the first refusal. */
+static int take_owed(struct vhost_client *client, int64_t deadline, struct error *error)
+{
+	for (size_t i = 0; i < client->owed_count; i++) {
+		const char *name = vhost_find_frontend_message(client->owed[i])->name;
+		int ret = take_answer(client, client->owed[i], VHOST_PAYLOAD_NUMBER, 0, deadline,
+				      error);
+
+		if (ret < 0) {
+			error_prefix(error, "%s", name);
+			return ret;
+		}
+		if (client->channel.message.payload.number != 0 && !client->refusal.code)
+			error_set(&client->refusal, EIO, "%s: refused", name);
+		vhost_channel_release(&client->channel);
+	}
+	client->owed_count = 0;
+	return 0;
+}
+
+static int send_message(struct vhost_client *client, const struct vhost_message_row *row,
+			struct vhost_message *message, int64_t deadline, struct error *error)
+{
+	bool acknowledged = row->reply == VHOST_PAYLOAD_NOTHING &&
+			    vhost_client_has(client, VHOST_PROTOCOL_REPLY_ACK);
+	int64_t left = deadline - vhost_now_ms();
+	int ret = 0;
+
+	/* Answers come in the order of the questions. */
+	if (row->reply != VHOST_PAYLOAD_NOTHING || client->owed_count == VHOST_CLIENT_OWED)
+		ret = take_owed(client, deadline, error);
+	message->header.flags = VHOST_FLAG_VERSION | (acknowledged ? VHOST_FLAG_NEED_REPLY : 0);
+	if (ret == 0)
+		ret = vhost_channel_send(&client->channel, message, left > 0 ? (int)left : 0,
+					 error);
+	if (ret == 0 && acknowledged)
+		client->owed[client->owed_count++] = row->id;
+	client->unanswered = row->reply == VHOST_PAYLOAD_NOTHING && !acknowledged;
+	return ret;
+}
+
 static int exchange(struct vhost_client *client, const struct vhost_message_row *row,
 		    struct vhost_message *message, struct vhost_message *reply, int *fd,
 		    struct error *error)
 {
-	bool acknowledged = row->reply == VHOST_PAYLOAD_NOTHING &&
-			    vhost_client_has(client, VHOST_PROTOCOL_REPLY_ACK);
 	struct vhost_channel *channel = &client->channel;
-	int64_t deadline = call_deadline(client), left = deadline - vhost_now_ms();
-	int ret;
+	int64_t deadline = call_deadline(client);
+	int ret = send_message(client, row, message, deadline, error);
 
-	message->header.flags = VHOST_FLAG_VERSION | (acknowledged ? VHOST_FLAG_NEED_REPLY : 0);
-	ret = vhost_channel_send(channel, message, left > 0 ? (int)left : 0, error);
-	if (ret < 0 || (!acknowledged && row->reply == VHOST_PAYLOAD_NOTHING))
+	if (ret < 0 || row->reply == VHOST_PAYLOAD_NOTHING)
 		return ret;
-	ret = take_answer(client, row->id, acknowledged ? VHOST_PAYLOAD_NUMBER : row->reply,
-			  fd ? 1 : 0, deadline, error);
+	ret = take_answer(client, row->id, row->reply, fd ? 1 : 0, deadline, error);
 	if (ret == 0 && fd)
 		*fd = vhost_message_take_fd(&channel->message, 0);
 	if (ret == 0 && reply)
 		*reply = channel->message;
-	if (ret == 0 && acknowledged && channel->message.payload.number != 0)
-		ret = error_set(error, EIO, "refused");
 	vhost_channel_release(channel);
 	return ret;
+}
+
+/* Whatever ends a call but a refusal leaves the two sides apart. */
+static int end_call(struct vhost_client *client, int ret)
+{
+	if (ret < 0 && ret != -EIO)
+		client->broken = true;
+	return ret;
+}
+
+/* Tells, once, what was refused. */
+static int tell_refusal(struct vhost_client *client, struct error *error)
+{
+	if (!client->refusal.code)
+		return 0;
+	*error = client->refusal;
+	client->refusal.code = 0;
+	return -EIO;
+}
+
+int vhost_client_confirm(struct vhost_client *client, struct error *error)
+{
+	int ret = take_owed(client, call_deadline(client), error);
+
+	return end_call(client, ret < 0 ? ret : tell_refusal(client, error));
 }
 
 int vhost_client_call(struct vhost_client *client, struct vhost_message *message,
@@ -300,23 +360,36 @@ int vhost_client_call(struct vhost_client *client, struct vhost_message *message
 	if (message->header.size == 0)
 		message->header.size = largest;
 	ret = exchange(client, row, message, reply, fd, error);
-	if (ret < 0) {
+	if (ret < 0)
 		error_prefix(error, "%s", row->name);
-		/* After a refusal both sides still agree on what was said. */
-		if (ret != -EIO)
-			client->broken = true;
-	}
-	return ret;
+	else if (!client->in_operation)
+		ret = vhost_client_confirm(client, error);
+	return end_call(client, ret);
 }
 
-int vhost_client_synchronize(struct vhost_client *client, struct error *error)
+/* Without acknowledgements, an answer to anything tells that all before it is done. */
+static int ask_anything(struct vhost_client *client, struct error *error)
 {
 	struct vhost_message message = {.header.request = VHOST_USER_GET_FEATURES};
 	struct vhost_message reply;
 
-	if (vhost_client_has(client, VHOST_PROTOCOL_REPLY_ACK))
-		return 0;
-	return vhost_client_call(client, &message, &reply, NULL, error);
+	return client->unanswered ? vhost_client_call(client, &message, &reply, NULL, error) : 0;
+}
+
+int vhost_client_synchronize(struct vhost_client *client, struct error *error)
+{
+	return client->in_operation ? 0 : ask_anything(client, error);
+}
+
+int vhost_client_finish(struct vhost_client *client, struct error *error)
+{
+	int ret = client->broken ? error_set(error, EPIPE, "the connection broke before") :
+				   vhost_client_confirm(client, error);
+
+	if (ret == 0)
+		ret = ask_anything(client, error);
+	client->in_operation = false;
+	return ret;
 }
 
 /* Negotiation */

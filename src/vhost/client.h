@@ -4,7 +4,7 @@
  *
  * Calls block until the other side has done what was asked, at most for the time limit given to
  * vhost_client_new: where it offers acknowledgements, one is asked for each message, so that a
- * guest may kick as soon as a call returned. The device process is not trusted: what it answers is
+ * guest may kick as soon as a call returned. Several may be made an operation, with one wait at its end. The device process is not trusted: what it answers is
  * checked, and after the first breach of protocol every call fails.
  *
  * Functions return 0 or a negative errno with *error set, unless they say otherwise. -EOPNOTSUPP:
@@ -50,10 +50,13 @@ int vhost_client_connect(const char *path, int wait_ms, struct error *error);
 struct vhost_client *vhost_client_new(int fd, int timeout_ms, struct error *error);
 
 /*
- * Begins an operation of several calls: from now on, until the next one begins, all calls together
- * take no longer than the client's timeout. Without it each call has that time for itself.
+ * Begins an operation of several calls, which together take no longer than the client's timeout. Calls that
+ * get no answer but an acknowledgement return when they are sent: vhost_client_finish waits for all of
+ * them at once. Calls that get an answer wait for it as ever.
  */
 void vhost_client_begin(struct vhost_client *client);
+/* Ends it, with all done that was asked since. -EIO: some of it was refused, *error tells what first. */
+int vhost_client_finish(struct vhost_client *client, struct error *error);
 
 /* Closes the connection. NULL is fine. */
 void vhost_client_free(struct vhost_client *client);

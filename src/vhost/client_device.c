@@ -24,7 +24,10 @@ int vhost_client_add_memory(struct vhost_client *client, const struct vhost_clie
 	if (client->region_count == VHOST_CLIENT_REGIONS)
 		return error_set(error, ENOSPC, "more than %d memory regions",
 				 VHOST_CLIENT_REGIONS);
+	/* Which ones are shared must be known. */
 	ret = vhost_client_call(client, &message, NULL, NULL, error);
+	if (ret == 0)
+		ret = vhost_client_confirm(client, error);
 	if (ret == 0)
 		client->regions[client->region_count++] = region->region;
 	return ret < 0 ? ret : vhost_client_synchronize(client, error);
@@ -39,6 +42,8 @@ int vhost_client_remove_memory(struct vhost_client *client, const struct vhost_r
 	};
 	int ret = vhost_client_call(client, &message, NULL, NULL, error);
 
+	if (ret == 0)
+		ret = vhost_client_confirm(client, error);
 	for (size_t i = 0; ret == 0 && i < client->region_count; i++) {
 		if (memcmp(&client->regions[i], region, sizeof(*region)) != 0)
 			continue;

@@ -12,17 +12,27 @@
 /* Translations that the device process may ask for before the first is answered. */
 #define VHOST_CLIENT_MISSES 64
 
+/* Messages that are sent before the first is acknowledged: few enough for the acknowledgements to fit the socket. */
+#define VHOST_CLIENT_OWED 64
+
 /* Regions that are kept track of with memory slots. */
 #define VHOST_CLIENT_REGIONS 64
 
 struct vhost_client {
 	struct vhost_channel channel;
 	int timeout_ms;
-	int64_t deadline_ms; /* of the operation at hand, see vhost_client_begin; 0: none */
-	bool broken;	     /* the other side is not where we think it is: no call can succeed */
-	uint64_t features;   /* offered */
+	bool broken;	   /* the other side is not where we think it is: no call can succeed */
+	uint64_t features; /* offered */
 	uint64_t protocol_features; /* negotiated */
 	uint64_t queue_count;
+
+	/* The operation at hand, see vhost_client_begin. */
+	bool in_operation;
+	int64_t deadline_ms;
+	bool unanswered; /* something was sent since the last answer, and no acknowledgements are offered */
+	size_t owed_count;
+	uint32_t owed[VHOST_CLIENT_OWED]; /* messages whose acknowledgements are to come, oldest first */
+	struct error refusal;		  /* the first of them; code 0: none */
 
 	struct vhost_channel backend; /* from the device process; fd -1: none */
 	const struct vhost_client_ops *ops;
@@ -41,13 +51,20 @@ struct vhost_client {
 /*
  * Sends a message (header.request and the payload are the caller's, header.size too where the
  * table leaves it open) and takes the answer that the table announces into *reply, else an
- * acknowledgement if those were negotiated. @reply may be NULL when no answer is announced. A
- * descriptor that must come with the answer is put in *fd; with @fd NULL none may come.
+ * acknowledgement if those were negotiated, which in an operation comes later. @reply may be NULL
+ * when no answer is announced. A descriptor that must come with the answer is put in *fd; with @fd
+ * NULL none may come.
  */
 int vhost_client_call(struct vhost_client *client, struct vhost_message *message,
 		      struct vhost_message *reply, int *fd, struct error *error);
 
-/* The other side has done all that was sent so far, also when it offers no acknowledgements. */
+/* Takes all acknowledgements that are to come. -EIO: something was refused, *error tells what first. */
+int vhost_client_confirm(struct vhost_client *client, struct error *error);
+
+/*
+ * The other side has done all that was sent so far, also when it offers no acknowledgements. In an operation
+ * that is left to its end.
+ */
 int vhost_client_synchronize(struct vhost_client *client, struct error *error);
 
 #endif

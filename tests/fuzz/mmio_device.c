@@ -172,8 +172,14 @@ void vhost_client_free(struct vhost_client *client)
 	current->watched = false;
 }
 
+/* Each call has its answer at once, which is one of the ways that acknowledgements may come. */
 void vhost_client_begin(struct vhost_client *client)
 {
+}
+
+int vhost_client_finish(struct vhost_client *client, struct error *error)
+{
+	return client->broken ? error_set(error, EPIPE, "the connection broke before") : 0;
 }
 
 int timerfd_settime(int fd, int flags, const struct itimerspec *value, struct itimerspec *old)
@@ -254,7 +260,6 @@ int vhost_client_reset(struct vhost_client *client, struct error *error)
 		return result;
 	PROMISE(!device_runs(current));
 	client->features = 0;
-	client->memory_told = false;
 	current->device_status = 0;
 	return 0;
 }

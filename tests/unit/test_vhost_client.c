@@ -539,6 +539,92 @@ static void plain_device_processes_are_enough(void **state)
 	assert_done(do_features(fixture->client, &error), &error);
 }
 
+static void an_operation_has_one_wait(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error;
+
+	run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
+	/* More than are let wait for their acknowledgements at once. */
+	vhost_client_begin(fixture->client);
+	for (unsigned int i = 0; i < 100; i++)
+		assert_done(vhost_client_set_call(fixture->client, 0, -1, &error), &error);
+	assert_done(vhost_client_finish(fixture->client, &error), &error);
+	assert_int_equal(fixture->fake.received[VHOST_USER_SET_VRING_CALL], 100);
+	/* One that asks nothing. */
+	vhost_client_begin(fixture->client);
+	assert_done(vhost_client_finish(fixture->client, &error), &error);
+	/* A refusal is told at the end, and once; what comes behind it is sent and answered all the same. */
+	fixture->fake.spoil = SPOIL_REFUSE;
+	fixture->fake.spoil_id = VHOST_USER_SET_VRING_ADDR;
+	vhost_client_begin(fixture->client);
+	assert_done(do_ring(fixture->client, &error), &error);
+	assert_done(do_stop(fixture->client, &error), &error);
+	assert_int_equal(vhost_client_finish(fixture->client, &error), -EIO);
+	assert_non_null(strstr(error.message, "SET_VRING_ADDR: refused"));
+	assert_int_equal(fixture->fake.received[VHOST_USER_SET_VRING_ENABLE], 1);
+	fixture->fake.spoil = SPOIL_NOTHING;
+	vhost_client_begin(fixture->client);
+	assert_done(do_ring(fixture->client, &error), &error);
+	assert_done(vhost_client_finish(fixture->client, &error), &error);
+	/* What memory is shared is known at once. */
+	fixture->fake.spoil = SPOIL_REFUSE;
+	fixture->fake.spoil_id = VHOST_USER_ADD_MEM_REG;
+	vhost_client_begin(fixture->client);
+	assert_int_equal(do_memory(fixture->client, &error), -EIO);
+	assert_done(vhost_client_finish(fixture->client, &error), &error);
+}
+
+static void an_operation_ends_in_time(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error;
+
+	run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
+	fixture->fake.spoil = SPOIL_SILENCE;
+	fixture->fake.spoil_id = VHOST_USER_SET_VRING_BASE;
+	vhost_client_begin(fixture->client);
+	assert_done(do_ring(fixture->client, &error), &error);
+	assert_int_equal(vhost_client_finish(fixture->client, &error), -EPROTO);
+	assert_int_equal(vhost_client_finish(fixture->client, &error), -EPIPE);
+	stop_fake(fixture);
+	start_fake(fixture, TIMEOUT_MS);
+	run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
+	fixture->fake.spoil = SPOIL_SILENCE;
+	fixture->fake.spoil_id = VHOST_USER_SET_VRING_ENABLE;
+	vhost_client_begin(fixture->client);
+	assert_done(do_ring(fixture->client, &error), &error);
+	assert_int_equal(vhost_client_finish(fixture->client, &error), -ETIMEDOUT);
+	assert_non_null(strstr(error.message, "SET_VRING_ENABLE"));
+}
+
+/* Without acknowledgements one question at its end is enough for all of it. */
+static void an_operation_of_a_plain_process(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error;
+	unsigned int questions;
+
+	fixture->fake.features = RIG_VERSION_1;
+	run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
+	questions = fixture->fake.received[VHOST_USER_GET_FEATURES];
+	vhost_client_begin(fixture->client);
+	assert_done(do_features(fixture->client, &error), &error);
+	assert_done(do_memory(fixture->client, &error), &error);
+	assert_done(do_ring(fixture->client, &error), &error);
+	assert_done(vhost_client_finish(fixture->client, &error), &error);
+	assert_int_equal(fixture->fake.received[VHOST_USER_GET_FEATURES], questions + 1);
+	/* What was answered last needs none. */
+	vhost_client_begin(fixture->client);
+	assert_done(do_stop(fixture->client, &error), &error);
+	assert_done(vhost_client_finish(fixture->client, &error), &error);
+	assert_int_equal(fixture->fake.received[VHOST_USER_GET_FEATURES], questions + 1);
+}
+
 static void too_much_memory_is_refused_here(void **state)
 {
 	struct fixture *fixture = *state;
@@ -735,6 +821,9 @@ int main(void)
 		fake_test(answers_that_say_something_else),
 		fake_test(refused_configuration),
 		fake_test(plain_device_processes_are_enough),
+		fake_test(an_operation_has_one_wait),
+		fake_test(an_operation_ends_in_time),
+		fake_test(an_operation_of_a_plain_process),
 		fake_test(too_much_memory_is_refused_here),
 		fake_test(backend_messages_arrive),
 		fake_test(broken_backend_messages_break_the_connection),
