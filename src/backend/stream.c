@@ -23,6 +23,7 @@ struct stream_backend {
 	struct event_loop *loop;
 	struct event_source source;   /* what bytes go through; fd -1: nothing at the moment */
 	struct event_source listener; /* fd -1: none */
+	int echo_fd;		      /* the other end of the source; -1: somebody else has it */
 	bool socket;		      /* else only the guest's output goes there */
 	bool watched;		      /* the loop knows the source */
 	bool hung_up;		      /* nobody is there, but what was sent may still be read */
@@ -196,6 +197,23 @@ static void watch(struct console_stream *stream, bool read, bool write)
 	update_watch(backend);
 }
 
+static size_t write_echo(struct console_stream *stream, const struct virtio_segment *segments,
+			 uint32_t count)
+{
+	struct stream_backend *backend = to_backend(stream);
+	struct msghdr message = {
+		.msg_iov = (struct iovec *)segments,
+		.msg_iovlen = count < IOV_MAX ? count : IOV_MAX,
+	};
+	ssize_t written;
+
+	do {
+		written = sendmsg(backend->echo_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	} while (written < 0 && errno == EINTR);
+	/* A guest that waited for room here would wait for itself. */
+	return written < 0 ? total(segments, count) : (size_t)written;
+}
+
 static size_t write_null(struct console_stream *stream, const struct virtio_segment *segments,
 			 uint32_t count)
 {
@@ -213,6 +231,7 @@ static void watch_null(struct console_stream *stream, bool read, bool write)
 }
 
 static const struct console_stream_ops descriptor_ops = {write_stream, read_stream, watch};
+static const struct console_stream_ops echo_ops = {write_echo, read_stream, watch};
 static const struct console_stream_ops null_ops = {write_null, read_null, watch_null};
 
 static struct stream_backend *new_backend(struct event_loop *loop,
@@ -229,6 +248,7 @@ static struct stream_backend *new_backend(struct event_loop *loop,
 	backend->loop = loop;
 	backend->source = (struct event_source){-1, handle_source, backend};
 	backend->listener = (struct event_source){-1, handle_listener, backend};
+	backend->echo_fd = -1;
 	return backend;
 }
 
@@ -292,6 +312,25 @@ struct stream_backend *stream_backend_new_output(struct event_loop *loop, int fd
 	return backend;
 }
 
+struct stream_backend *stream_backend_new_echo(struct event_loop *loop, struct error *error)
+{
+	struct stream_backend *backend;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
+		error_set_errno(error, errno, "cannot make a socket");
+		return NULL;
+	}
+	backend = stream_backend_new_connected(loop, pair[0], error);
+	if (!backend) {
+		close(pair[1]);
+		return NULL;
+	}
+	backend->stream.ops = &echo_ops;
+	backend->echo_fd = pair[1];
+	return backend;
+}
+
 struct stream_backend *stream_backend_new_null(struct error *error)
 {
 	return new_backend(NULL, &null_ops, error);
@@ -307,6 +346,7 @@ void stream_backend_free(struct stream_backend *backend)
 	}
 	close_fd(&backend->source.fd);
 	close_fd(&backend->listener.fd);
+	close_fd(&backend->echo_fd);
 	free(backend);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * What a port of the console device leads to on the host: a socket, the clients of a listening
- * socket one after the other, a file, or nothing.
+ * socket one after the other, a file, back to the guest, or nothing.
  */
 #ifndef AVP_BACKEND_STREAM_H
 #define AVP_BACKEND_STREAM_H
@@ -24,6 +24,8 @@ struct stream_backend *stream_backend_new_listening(struct event_loop *loop, int
 /* The guest's bytes are written to @fd: a file, a pipe, a character device. None come from it. */
 struct stream_backend *stream_backend_new_output(struct event_loop *loop, int fd,
 						 struct error *error);
+/* The guest's bytes come back to it. What it does not take, beyond what a socket holds, is lost. */
+struct stream_backend *stream_backend_new_echo(struct event_loop *loop, struct error *error);
 /* The guest's bytes vanish, and none come. */
 struct stream_backend *stream_backend_new_null(struct error *error);
 

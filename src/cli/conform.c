@@ -375,7 +375,7 @@ static void add_run(struct arguments *arguments, const struct conform_options *o
 	arguments_add(arguments, "--net=user");
 	arguments_add(arguments, "--entropy");
 	if (has_console(options))
-		arguments_add(arguments, "--console=port=tty:null");
+		arguments_add(arguments, "--console=port=tty:echo,port=agent:echo,port=log:null");
 	arguments_add(arguments, "--append");
 }
 

@@ -225,6 +225,8 @@ static struct stream_backend *open_stream(struct console_process *console,
 	switch (port->kind) {
 	case CONSOLE_PORT_NULL:
 		return stream_backend_new_null(error);
+	case CONSOLE_PORT_ECHO:
+		return stream_backend_new_echo(loop, error);
 	case CONSOLE_PORT_FILE:
 		fd = console_port_open_file(port, error);
 		return fd < 0 ? NULL : stream_backend_new_output(loop, fd, error);

@@ -13,9 +13,8 @@ static const struct {
 	const char *name;
 	bool has_path;
 } kinds[] = {
-	[CONSOLE_PORT_TERMINAL] = {"terminal", false},
-	[CONSOLE_PORT_SOCKET] = {"socket", true},
-	[CONSOLE_PORT_FILE] = {"file", true},
+	[CONSOLE_PORT_TERMINAL] = {"terminal", false}, [CONSOLE_PORT_SOCKET] = {"socket", true},
+	[CONSOLE_PORT_FILE] = {"file", true},	       [CONSOLE_PORT_ECHO] = {"echo", false},
 	[CONSOLE_PORT_NULL] = {"null", false},
 };
 
@@ -64,7 +63,7 @@ int console_ports_read(const struct console_options *options,
 			return error_set_usage(
 				error,
 				"port: '%s' is no port; give NAME:terminal, NAME:socket:PATH, "
-				"NAME:file:PATH or NAME:null",
+				"NAME:file:PATH, NAME:echo or NAME:null",
 				text);
 		if (ports[i].kind == CONSOLE_PORT_TERMINAL && terminal)
 			return error_set_usage(

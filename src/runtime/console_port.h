@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The ports of a console device as text: NAME:terminal, NAME:socket:PATH, NAME:file:PATH and
- * NAME:null.
+ * The ports of a console device as text: NAME:terminal, NAME:socket:PATH, NAME:file:PATH,
+ * NAME:echo and NAME:null.
  */
 #ifndef AVP_RUNTIME_CONSOLE_PORT_H
 #define AVP_RUNTIME_CONSOLE_PORT_H
@@ -21,6 +21,7 @@ enum console_port_kind {
 	CONSOLE_PORT_TERMINAL, /* the standard input and output of who runs the guest */
 	CONSOLE_PORT_SOCKET,   /* clients of a Unix stream socket, one at a time */
 	CONSOLE_PORT_FILE,     /* what the guest writes is appended to a file */
+	CONSOLE_PORT_ECHO,     /* what the guest writes comes back to it */
 	CONSOLE_PORT_NULL,
 };
 

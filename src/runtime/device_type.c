@@ -165,9 +165,9 @@ const struct option_row console_option_rows[] = {
 		.type = OPTION_LIST,
 		.argument = "PORT",
 		.offset = offsetof(struct console_options, ports),
-		.help = "where a port leads: NAME:terminal, NAME:socket:PATH, NAME:file:PATH or "
-			"NAME:null; may be repeated, and the first one is the guest's console; "
-			"without it one port, the terminal",
+		.help = "where a port leads: NAME:terminal, NAME:socket:PATH, NAME:file:PATH, "
+			"NAME:echo or NAME:null; may be repeated, and the first one is the guest's "
+			"console; without it one port, the terminal",
 	},
 	{.name = NULL},
 };

@@ -29,12 +29,12 @@ static int read_ports(const char *const *items, size_t count, struct console_por
 static void test_reads_ports(void **state)
 {
 	const char *const items[] = {"tty:terminal", "agent:socket:/run/a:b", "log:file:x,y",
-				     "a.b_c-d:null"};
+				     "a.b_c-d:null", "loop:echo"};
 	struct console_port_option ports[CONSOLE_PORTS_MAXIMUM];
-	struct console_options options = {.ports = {.items = (char **)items, .count = 4}};
+	struct console_options options = {.ports = {.items = (char **)items, .count = 5}};
 	struct error error;
 
-	assert_int_equal(read_ports(items, 4, ports, &error), 4);
+	assert_int_equal(read_ports(items, 5, ports, &error), 5);
 	assert_string_equal(ports[0].name, "tty");
 	assert_int_equal(ports[0].kind, CONSOLE_PORT_TERMINAL);
 	assert_null(ports[0].path);
@@ -43,9 +43,10 @@ static void test_reads_ports(void **state)
 	assert_int_equal(ports[2].kind, CONSOLE_PORT_FILE);
 	assert_string_equal(ports[2].path, "x,y");
 	assert_int_equal(ports[3].kind, CONSOLE_PORT_NULL);
+	assert_int_equal(ports[4].kind, CONSOLE_PORT_ECHO);
 	assert_true(console_uses_terminal(&options));
 	options.ports.items = (char **)items + 1;
-	options.ports.count = 3;
+	options.ports.count = 4;
 	assert_false(console_uses_terminal(&options));
 	/* Without any: the terminal. */
 	options.ports.count = 0;
@@ -56,9 +57,9 @@ static void test_reads_ports(void **state)
 static void test_refuses_what_is_no_port(void **state)
 {
 	static const char *const wrong[] = {
-		"",	    "tty",	 "tty:",    ":terminal",     "tty:terminal:", "tty:socket",
-		"a/b:null", "a:socket:", "a:file",  "a b:null",	     "a:null:x",      "a:tty:x",
-		"a:nullx",  "a:nul",	 "..:null", "\xc3\xa4:null",
+		"",	    "tty",	 "tty:",   ":terminal", "tty:terminal:", "tty:socket",
+		"a/b:null", "a:socket:", "a:file", "a b:null",	"a:null:x",	 "a:echo:x",
+		"a:tty:x",  "a:nullx",	 "a:nul",  "..:null",	"\xc3\xa4:null",
 	};
 	struct console_port_option ports[CONSOLE_PORTS_MAXIMUM];
 	const char *many[CONSOLE_PORTS_MAXIMUM + 1];

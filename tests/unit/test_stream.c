@@ -373,6 +373,36 @@ static void test_null(void **state)
 	tear_down(&f);
 }
 
+static void test_echo(void **state)
+{
+	static char chunk[4096];
+	struct fixture f;
+	struct error error;
+
+	set_up(&f);
+	f.backend = stream_backend_new_echo(&f.loop, &error);
+	serve(&f);
+	assert_true(connected(&f));
+	offer(&f, 16);
+	send_bytes(&f, "hello", 5);
+	turn(&f);
+	expect_sent(&f);
+	expect_input(&f, "hello");
+	/* Without a buffer it waits, and wakes nobody up. */
+	send_bytes(&f, "first", 5);
+	expect_sent(&f);
+	turn(&f);
+	/* A guest that does not read can write on. */
+	for (int i = 0; i < 1000; i++) {
+		send_bytes(&f, chunk, sizeof(chunk));
+		expect_sent(&f);
+	}
+	offer(&f, 5);
+	turn(&f);
+	expect_input(&f, "first");
+	tear_down(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -381,6 +411,7 @@ int main(void)
 		cmocka_unit_test(test_clients_one_after_the_other),
 		cmocka_unit_test(test_silent_client_leaves),
 		cmocka_unit_test(test_files_and_pipes),
+		cmocka_unit_test(test_echo),
 		cmocka_unit_test(test_null),
 	};
 
