@@ -296,6 +296,14 @@ bool net_wait(struct net *net, struct net_frame *frame, uint32_t *index, unsigne
 	return true;
 }
 
+bool net_is_arp(const struct net *net, const struct net_frame *frame, uint8_t self)
+{
+	const uint8_t *ether = frame->data + net->header, *arp = ether + 14;
+
+	return frame->length >= net->header + 42 && get16(ether + 12) == 0x0806 && arp[7] == 2 &&
+	       arp[27] == self;
+}
+
 /* What a frame is compared with. */
 struct wanted {
 	uint32_t protocol; /* of IPv4; 0: ARP */
@@ -307,8 +315,7 @@ static bool is_wanted(const struct net *net, const struct net_frame *frame, stru
 	const uint8_t *ether = frame->data + net->header, *ip = ether + 14, *payload = ip + 20;
 
 	if (wanted.protocol == 0)
-		return frame->length >= net->header + 42 && get16(ether + 12) == 0x0806 &&
-		       ip[7] == 2 && ip[27] == wanted.number;
+		return net_is_arp(net, frame, (uint8_t)wanted.number);
 	if (frame->length < net->header + 42 || get16(ether + 12) != 0x0800 || ip[0] != 0x45 ||
 	    ip[9] != wanted.protocol)
 		return false;

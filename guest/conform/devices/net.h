@@ -78,6 +78,8 @@ uint32_t net_form_tcp(struct net *net, const uint8_t gateway[6], uint16_t port, 
 		      uint32_t size);
 /* Waits for a frame that came, gives its buffer's number in *token. False: none. */
 bool net_wait(struct net *net, struct net_frame *frame, uint32_t *index, unsigned int ms);
+/* Is it the answer to the question of @self? */
+bool net_is_arp(const struct net *net, const struct net_frame *frame, uint8_t self);
 /* Waits for the answer to the question of @self, giving buffers back. */
 bool net_wait_arp(struct net *net, uint8_t self, uint8_t gateway[6], struct net_frame *frame,
 		  unsigned int ms);

@@ -15,6 +15,7 @@
 
 #define SECOND_MS  1000
 #define WORK_TURNS 10000
+#define EXITS	   4000u
 
 static volatile uint64_t arrived[CPUS_MAX], identities[CPUS_MAX];
 
@@ -179,7 +180,7 @@ TEST(cpu_registers_kept, "AVP-CPU-014", .limit_ms = 30000)
 {
 	uint64_t flagged = 0;
 
-	for (uint64_t i = 0; i < 10000; i++) {
+	for (uint64_t i = 0; i < EXITS; i++) {
 #ifdef __x86_64__
 		uint64_t wrong = 0;
 
@@ -212,7 +213,7 @@ TEST(cpu_registers_kept, "AVP-CPU-014", .limit_ms = 30000)
 		flagged += x19 != i || x22 != ~i || x28 != i * 3;
 #endif
 	}
-	check(flagged == 0, "registers changed over %lu of 10000 exits", flagged);
+	check(flagged == 0, "registers changed over %lu of %u exits", flagged, EXITS);
 }
 
 static void cause_undefined(void *argument)

@@ -14,7 +14,7 @@ struct config_change {
 
 /*
  * Runs each device of this transport that has a configuration and an interrupt for it, and waits a
- * while. False: nothing has changed.
+ * while. False: nothing has changed, now or when it was watched before.
  */
 bool watch_configurations(enum transport transport, struct config_change *change);
 /* What to say of that. */
