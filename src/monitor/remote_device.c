@@ -210,6 +210,7 @@ void remote_write_config(struct remote_device *remote, uint32_t offset, const vo
 	struct error error;
 	int result;
 
+	remote->as_new = false;
 	if (setting && setting >= offset && setting - offset < length)
 		remote->config_written = true;
 	if (!remote->client || !vhost_client_has(remote->client, VHOST_PROTOCOL_CONFIG))
@@ -359,6 +360,7 @@ bool remote_set_features(struct remote_device *remote, uint64_t features)
 	struct error error;
 	int result = 0, changed = 0;
 
+	remote->as_new = false;
 	remote->negotiated = features;
 	if (begin(remote)) {
 		result = vhost_client_set_features(remote->client, features, &error);
@@ -377,6 +379,7 @@ int remote_start(struct remote_device *remote)
 	struct error error;
 	int result = 0;
 
+	remote->as_new = false;
 	remote->started = true;
 	if (begin(remote))
 		result = settle(remote, send_all(remote, remote->client, true, &error), &error);
@@ -449,7 +452,8 @@ void remote_reset(struct remote_device *remote)
 	struct error error;
 	int result = 0, changed = 0;
 
-	if (begin(remote)) {
+	/* Drivers reset a device before they use it, and once more behind it. */
+	if (!remote->as_new && begin(remote)) {
 		result = stop_all(remote, &error);
 		/* As the next driver finds it: the last one may have changed it. */
 		if (result == 0)
@@ -457,6 +461,7 @@ void remote_reset(struct remote_device *remote)
 		/* One that does not do this is of no use. */
 		if (settle(remote, changed < 0 ? changed : result, &error) < 0)
 			give_up(remote, &error);
+		remote->as_new = result == 0;
 	}
 	for (uint16_t i = 0; i < remote->queue_count; i++)
 		forget_ring(remote, i);
@@ -579,7 +584,7 @@ static int set_up_again(struct remote_device *remote, struct vhost_client *clien
 {
 	int result;
 
-	remote->memory_told = false;
+	remote->memory_told = remote->as_new = false;
 	remote->events->disconnect(remote->context);
 	result = make_events(remote, 1, error);
 	if (result == 0)

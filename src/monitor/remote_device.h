@@ -75,6 +75,7 @@ struct remote_device {
 	unsigned int config_try; /* the first length that this process has not refused */
 	uint8_t config[REMOTE_CONFIG_MAX];
 	bool memory_told; /* this process has guest memory */
+	bool as_new;	  /* it was reset, and told nothing of a driver's since */
 
 	/* What the driver has set up. */
 	bool started;

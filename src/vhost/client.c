@@ -259,21 +259,30 @@ static int take_answer(struct vhost_client *client, uint32_t id, enum vhost_shap
 	return 0;
 }
 
-/* Takes the acknowledgements that are to come, up to @deadline, and remembers the first refusal. */
+/* Takes the answers that are to come, up to @deadline, and remembers the first refusal. */
 static int take_owed(struct vhost_client *client, int64_t deadline, struct error *error)
 {
-	for (size_t i = 0; i < client->owed_count; i++) {
-		const char *name = vhost_find_frontend_message(client->owed[i])->name;
-		int ret = take_answer(client, client->owed[i], VHOST_PAYLOAD_NUMBER, 0, deadline,
-				      error);
+	const struct vhost_message *answer = &client->channel.message;
 
+	for (size_t i = 0; i < client->owed_count; i++) {
+		const struct vhost_owed *owed = &client->owed[i];
+		bool acknowledged = owed->row->reply == VHOST_PAYLOAD_NOTHING;
+		int ret = take_answer(client, owed->row->id,
+				      acknowledged ? VHOST_PAYLOAD_NUMBER : owed->row->reply, 0,
+				      deadline, error);
+
+		if (ret == 0 && acknowledged && answer->payload.number != 0 &&
+		    !client->refusal.code)
+			error_set(&client->refusal, EIO, "%s: refused", owed->row->name);
+		if (ret == 0 && owed->row->id == VHOST_USER_GET_VRING_BASE &&
+		    answer->payload.state.index != owed->ring)
+			ret = error_set(error, EPROTO, "asked for ring %u, got %u", owed->ring,
+					answer->payload.state.index);
+		vhost_channel_release(&client->channel);
 		if (ret < 0) {
-			error_prefix(error, "%s", name);
+			error_prefix(error, "%s", owed->row->name);
 			return ret;
 		}
-		if (client->channel.message.payload.number != 0 && !client->refusal.code)
-			error_set(&client->refusal, EIO, "%s: refused", name);
-		vhost_channel_release(&client->channel);
 	}
 	client->owed_count = 0;
 	return 0;
@@ -284,18 +293,13 @@ static int send_message(struct vhost_client *client, const struct vhost_message_
 {
 	bool acknowledged = row->reply == VHOST_PAYLOAD_NOTHING &&
 			    vhost_client_has(client, VHOST_PROTOCOL_REPLY_ACK);
+	int ret = client->owed_count == VHOST_CLIENT_OWED ? take_owed(client, deadline, error) : 0;
 	int64_t left = deadline - vhost_now_ms();
-	int ret = 0;
 
-	/* Answers come in the order of the questions. */
-	if (row->reply != VHOST_PAYLOAD_NOTHING || client->owed_count == VHOST_CLIENT_OWED)
-		ret = take_owed(client, deadline, error);
 	message->header.flags = VHOST_FLAG_VERSION | (acknowledged ? VHOST_FLAG_NEED_REPLY : 0);
 	if (ret == 0)
 		ret = vhost_channel_send(&client->channel, message, left > 0 ? (int)left : 0,
 					 error);
-	if (ret == 0 && acknowledged)
-		client->owed[client->owed_count++] = row->id;
 	client->unanswered = row->reply == VHOST_PAYLOAD_NOTHING && !acknowledged;
 	return ret;
 }
@@ -308,12 +312,21 @@ static int exchange(struct vhost_client *client, const struct vhost_message_row 
 	int64_t deadline = call_deadline(client);
 	int ret = send_message(client, row, message, deadline, error);
 
-	if (ret < 0 || row->reply == VHOST_PAYLOAD_NOTHING)
+	if (ret < 0 || client->unanswered)
+		return ret;
+	if (!reply) {
+		client->owed[client->owed_count++] =
+			(struct vhost_owed){row, message->payload.state.index};
+		return 0;
+	}
+	/* Answers come in the order of the questions. */
+	ret = take_owed(client, deadline, error);
+	if (ret < 0)
 		return ret;
 	ret = take_answer(client, row->id, row->reply, fd ? 1 : 0, deadline, error);
 	if (ret == 0 && fd)
 		*fd = vhost_message_take_fd(&channel->message, 0);
-	if (ret == 0 && reply)
+	if (ret == 0)
 		*reply = channel->message;
 	vhost_channel_release(channel);
 	return ret;

@@ -51,8 +51,7 @@ struct vhost_client *vhost_client_new(int fd, int timeout_ms, struct error *erro
 
 /*
  * Begins an operation of several calls, which together take no longer than the client's timeout. Calls that
- * get no answer but an acknowledgement return when they are sent: vhost_client_finish waits for all of
- * them at once. Calls that get an answer wait for it as ever.
+ * give back nothing return when their messages are sent: vhost_client_finish waits for all of them at once.
  */
 void vhost_client_begin(struct vhost_client *client);
 /* Ends it, with all done that was asked since. -EIO: some of it was refused, *error tells what first. */

@@ -184,17 +184,16 @@ int vhost_client_stop_ring(struct vhost_client *client, uint16_t index, uint32_t
 		.payload.state.index = index,
 	};
 	struct vhost_message reply;
-	int ret = vhost_client_call(client, &message, &reply, NULL, error);
+	int ret = vhost_client_call(client, &message, base ? &reply : NULL, NULL, error);
 
-	if (ret < 0)
+	if (ret < 0 || !base)
 		return ret;
 	if (reply.payload.state.index != index) {
 		client->broken = true;
 		return error_set(error, EPROTO, "GET_VRING_BASE: asked for ring %u, got %u", index,
 				 reply.payload.state.index);
 	}
-	if (base)
-		*base = reply.payload.state.num;
+	*base = reply.payload.state.num;
 	return 0;
 }
 

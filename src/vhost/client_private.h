@@ -12,8 +12,14 @@
 /* Translations that the device process may ask for before the first is answered. */
 #define VHOST_CLIENT_MISSES 64
 
-/* Messages that are sent before the first is acknowledged: few enough for the acknowledgements to fit the socket. */
+/* Messages that are sent before the first is answered: few enough for the answers to fit the socket. */
 #define VHOST_CLIENT_OWED 64
+
+/* A message whose answer or acknowledgement is to come. */
+struct vhost_owed {
+	const struct vhost_message_row *row;
+	uint32_t ring; /* that it is about, if it is about one */
+};
 
 /* Regions that are kept track of with memory slots. */
 #define VHOST_CLIENT_REGIONS 64
@@ -31,8 +37,8 @@ struct vhost_client {
 	int64_t deadline_ms;
 	bool unanswered; /* something was sent since the last answer, and no acknowledgements are offered */
 	size_t owed_count;
-	uint32_t owed[VHOST_CLIENT_OWED]; /* messages whose acknowledgements are to come, oldest first */
-	struct error refusal;		  /* the first of them; code 0: none */
+	struct vhost_owed owed[VHOST_CLIENT_OWED]; /* oldest first */
+	struct error refusal;			   /* the first of them; code 0: none */
 
 	struct vhost_channel backend; /* from the device process; fd -1: none */
 	const struct vhost_client_ops *ops;
@@ -50,9 +56,9 @@ struct vhost_client {
 
 /*
  * Sends a message (header.request and the payload are the caller's, header.size too where the
- * table leaves it open) and takes the answer that the table announces into *reply, else an
- * acknowledgement if those were negotiated, which in an operation comes later. @reply may be NULL
- * when no answer is announced. A descriptor that must come with the answer is put in *fd; with @fd
+ * table leaves it open) and takes the answer that the table announces into *reply. With @reply NULL
+ * nobody wants the answer, or there is none but an acknowledgement: in an operation it comes later. A
+ * descriptor that must come with the answer is put in *fd; with @fd
  * NULL none may come.
  */
 int vhost_client_call(struct vhost_client *client, struct vhost_message *message,

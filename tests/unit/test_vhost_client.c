@@ -568,6 +568,11 @@ static void an_operation_has_one_wait(void **state)
 	vhost_client_begin(fixture->client);
 	assert_done(do_ring(fixture->client, &error), &error);
 	assert_done(vhost_client_finish(fixture->client, &error), &error);
+	/* An answer that nobody wants is taken with the others, and checked. */
+	vhost_client_begin(fixture->client);
+	assert_done(vhost_client_stop_ring(fixture->client, 1, NULL, &error), &error);
+	assert_done(do_read_config(fixture->client, &error), &error);
+	assert_done(vhost_client_finish(fixture->client, &error), &error);
 	/* What memory is shared is known at once. */
 	fixture->fake.spoil = SPOIL_REFUSE;
 	fixture->fake.spoil_id = VHOST_USER_ADD_MEM_REG;
