@@ -323,7 +323,16 @@ static int send_setting(struct remote_device *remote, struct vhost_client *clien
 
 	if (!remote->config_written || !vhost_client_has(client, VHOST_PROTOCOL_CONFIG))
 		return 0;
-	result = vhost_client_write_config(client, setting, remote->config + setting, 1, error);
+	/* An operation of its own, as a refusal of it does not matter. */
+	result = vhost_client_finish(client, error);
+	vhost_client_begin(client);
+	if (result < 0)
+		return result;
+	result = finish(client,
+			vhost_client_write_config(client, setting, remote->config + setting, 1,
+						  error),
+			error);
+	vhost_client_begin(client);
 	return result == -EIO ? 0 : result;
 }
 

@@ -10,6 +10,16 @@
 
 /* Memory */
 
+/* Which regions are shared must be known: a refusal of it is told from one of what came before. */
+static int share(struct vhost_client *client, struct vhost_message *message, struct error *error)
+{
+	int ret = vhost_client_confirm(client, error);
+
+	if (ret == 0)
+		ret = vhost_client_call(client, message, NULL, NULL, error);
+	return ret < 0 ? ret : vhost_client_confirm(client, error);
+}
+
 int vhost_client_add_memory(struct vhost_client *client, const struct vhost_client_region *region,
 			    struct error *error)
 {
@@ -24,10 +34,7 @@ int vhost_client_add_memory(struct vhost_client *client, const struct vhost_clie
 	if (client->region_count == VHOST_CLIENT_REGIONS)
 		return error_set(error, ENOSPC, "more than %d memory regions",
 				 VHOST_CLIENT_REGIONS);
-	/* Which ones are shared must be known. */
-	ret = vhost_client_call(client, &message, NULL, NULL, error);
-	if (ret == 0)
-		ret = vhost_client_confirm(client, error);
+	ret = share(client, &message, error);
 	if (ret == 0)
 		client->regions[client->region_count++] = region->region;
 	return ret < 0 ? ret : vhost_client_synchronize(client, error);
@@ -40,10 +47,8 @@ int vhost_client_remove_memory(struct vhost_client *client, const struct vhost_r
 		.header.request = VHOST_USER_REM_MEM_REG,
 		.payload.slot.region = *region,
 	};
-	int ret = vhost_client_call(client, &message, NULL, NULL, error);
+	int ret = share(client, &message, error);
 
-	if (ret == 0)
-		ret = vhost_client_confirm(client, error);
 	for (size_t i = 0; ret == 0 && i < client->region_count; i++) {
 		if (memcmp(&client->regions[i], region, sizeof(*region)) != 0)
 			continue;

@@ -543,6 +543,7 @@ static void an_operation_has_one_wait(void **state)
 {
 	struct fixture *fixture = *state;
 	struct error error;
+	unsigned int added;
 
 	run(fixture);
 	assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
@@ -579,6 +580,14 @@ static void an_operation_has_one_wait(void **state)
 	vhost_client_begin(fixture->client);
 	assert_int_equal(do_memory(fixture->client, &error), -EIO);
 	assert_done(vhost_client_finish(fixture->client, &error), &error);
+	/* Nor is it touched when something before it was refused. */
+	fixture->fake.spoil_id = VHOST_USER_SET_FEATURES;
+	added = fixture->fake.received[VHOST_USER_ADD_MEM_REG];
+	vhost_client_begin(fixture->client);
+	assert_done(do_features(fixture->client, &error), &error);
+	assert_int_equal(do_memory(fixture->client, &error), -EIO);
+	assert_done(vhost_client_finish(fixture->client, &error), &error);
+	assert_int_equal(fixture->fake.received[VHOST_USER_ADD_MEM_REG], added);
 }
 
 static void an_operation_ends_in_time(void **state)
