@@ -576,6 +576,7 @@ static void take_step(struct fuzz *fuzz, struct input *input)
 		break;
 	case STEP_REFUSE:
 		fuzz->refuse_errno = a & 1 ? EPROTO : EIO;
+		fuzz->refuse_late = a & 2;
 		fuzz->refuse_after = take_byte(input) % 32;
 		break;
 	case STEP_HYPERVISOR:

@@ -129,6 +129,20 @@ static int answer(struct vhost_client *client, struct error *error)
 	return error_set(error, fuzz->refuse_errno, "refused");
 }
 
+/*
+ * The same for a message that is only acknowledged. In an operation the refusal may come when that is
+ * finished: until then the call counts as a success. Returns 1 for such a one, and for all that it is
+ * told behind that, of which it does nothing.
+ */
+static int acknowledge(struct vhost_client *client, struct error *error)
+{
+	int result = client->refusing ? 0 : answer(client, error);
+
+	if (result == -EIO && current->refuse_late && client->in_operation)
+		client->refusing = true;
+	return client->refusing && !client->broken ? 1 : result;
+}
+
 int vhost_client_connect(const char *path, int wait_ms, struct error *error)
 {
 	int pair[2];
@@ -172,14 +186,26 @@ void vhost_client_free(struct vhost_client *client)
 	current->watched = false;
 }
 
-/* Each call has its answer at once, which is one of the ways that acknowledgements may come. */
 void vhost_client_begin(struct vhost_client *client)
 {
+	PROMISE(!client->in_operation);
+	client->in_operation = true;
+}
+
+static int confirm(struct vhost_client *client, struct error *error)
+{
+	bool refusing = client->refusing;
+
+	client->refusing = false;
+	return refusing ? error_set(error, EIO, "refused") : 0;
 }
 
 int vhost_client_finish(struct vhost_client *client, struct error *error)
 {
-	return client->broken ? error_set(error, EPIPE, "the connection broke before") : 0;
+	client->in_operation = false;
+	if (client->broken)
+		return error_set(error, EPIPE, "the connection broke before");
+	return confirm(client, error);
 }
 
 int timerfd_settime(int fd, int flags, const struct itimerspec *value, struct itimerspec *old)
@@ -217,10 +243,10 @@ uint64_t vhost_client_queue_count(const struct vhost_client *client)
 
 int vhost_client_set_features(struct vhost_client *client, uint64_t features, struct error *error)
 {
-	int result = answer(client, error);
+	int result = acknowledge(client, error);
 
-	if (result < 0)
-		return result;
+	if (result)
+		return result < 0 ? result : 0;
 	PROMISE((features & ~current->offered) == 0 && (features & BIT(VIRTIO_F_VERSION_1)));
 	PROMISE(!device_runs(current));
 	client->features = features;
@@ -241,10 +267,10 @@ int vhost_client_get_status(struct vhost_client *client, uint8_t *status, struct
 
 int vhost_client_set_status(struct vhost_client *client, uint8_t status, struct error *error)
 {
-	int result = answer(client, error);
+	int result = acknowledge(client, error);
 
-	if (result < 0)
-		return result;
+	if (result)
+		return result < 0 ? result : 0;
 	PROMISE(client->features && !(status & VIRTIO_CONFIG_S_NEEDS_RESET));
 	if (status & VIRTIO_CONFIG_S_DRIVER_OK)
 		PROMISE(client->memory_told);
@@ -254,10 +280,10 @@ int vhost_client_set_status(struct vhost_client *client, uint8_t status, struct 
 
 int vhost_client_reset(struct vhost_client *client, struct error *error)
 {
-	int result = answer(client, error);
+	int result = acknowledge(client, error);
 
-	if (result < 0)
-		return result;
+	if (result)
+		return result < 0 ? result : 0;
 	PROMISE(!device_runs(current));
 	client->features = 0;
 	current->device_status = 0;
@@ -267,8 +293,11 @@ int vhost_client_reset(struct vhost_client *client, struct error *error)
 int vhost_client_set_memory(struct vhost_client *client, const struct vhost_client_region *regions,
 			    size_t count, struct error *error)
 {
-	int result = answer(client, error);
+	int result = confirm(client, error);
 
+	/* It waits for its own answers, and with them for those before. */
+	if (result == 0)
+		result = answer(client, error);
 	if (result < 0)
 		return result;
 	PROMISE(client->features && count == current->memory->count &&
@@ -285,7 +314,8 @@ int vhost_client_get_inflight(struct vhost_client *client, uint16_t queue_count,
 
 	if (result < 0)
 		return result;
-	PROMISE(client->features && queue_count == current->queues && queue_size > 0);
+	PROMISE(client->features || client->refusing);
+	PROMISE(queue_count == current->queues && queue_size > 0);
 	*inflight = (struct vhost_inflight){.queue_count = queue_count, .queue_size = queue_size};
 	*fd = vhost_inflight_create(inflight, model_is_packed(current), error);
 	if (*fd < 0)
@@ -309,10 +339,10 @@ int vhost_client_get_inflight(struct vhost_client *client, uint16_t queue_count,
 int vhost_client_set_inflight(struct vhost_client *client, const struct vhost_inflight *inflight,
 			      int fd, struct error *error)
 {
-	int result = answer(client, error);
+	int result = acknowledge(client, error);
 
-	if (result < 0)
-		return result;
+	if (result)
+		return result < 0 ? result : 0;
 	PROMISE(client->features && !device_runs(current));
 	result = vhost_inflight_open(&client->area, inflight, model_is_packed(current), fd,
 				     &client->area_lost, error);
@@ -346,10 +376,10 @@ int vhost_client_start_ring(struct vhost_client *client, const struct vhost_clie
 			    struct error *error)
 {
 	struct model_queue *queue = &current->model.queues[ring->index];
-	int result = answer(client, error);
+	int result = acknowledge(client, error);
 
-	if (result < 0)
-		return result;
+	if (result)
+		return result < 0 ? result : 0;
 	PROMISE(client->features && client->memory_told);
 	PROMISE(ring->index < current->queues && !client->running[ring->index]);
 	PROMISE(ring->kick_fd >= 0 && ring->call_fd >= 0 && ring->kick_fd != ring->call_fd);
@@ -402,10 +432,10 @@ int vhost_client_read_config(struct vhost_client *client, uint32_t offset, void 
 int vhost_client_write_config(struct vhost_client *client, uint32_t offset, const void *buffer,
 			      uint32_t length, struct error *error)
 {
-	int result = answer(client, error);
+	int result = acknowledge(client, error);
 
-	if (result < 0)
-		return result;
+	if (result)
+		return result < 0 ? result : 0;
 	PROMISE(length > 0 && offset <= CONFIG_BYTES && length <= CONFIG_BYTES - offset);
 	memcpy(current->config + offset, buffer, length);
 	return 0;
@@ -528,8 +558,10 @@ void device_use(struct fuzz *fuzz, unsigned int index, unsigned int count)
 	struct model_queue *queue = &fuzz->model.queues[index];
 	struct vhost_client *client = fuzz->client;
 	uint16_t position = model_used(fuzz, queue);
+	const struct vring_packed_desc descriptor = {.addr = 0};
 	struct virtqueue_inflight inflight;
 	unsigned int end;
+	uint16_t head;
 	void *record;
 
 	if (!model_is_packed(fuzz)) {
@@ -542,8 +574,15 @@ void device_use(struct fuzz *fuzz, unsigned int index, unsigned int count)
 	if (end / queue->size % 2)
 		queue->used ^= 0x8000;
 	record = vhost_inflight_record(&client->area, (uint16_t)index, (uint16_t)queue->size);
-	if (record && inflight_attach(&inflight, record, (uint16_t)queue->size, true) == 0)
-		inflight_open(&inflight, queue->used & 0x7fff, queue->used >> 15);
+	if (!record || inflight_attach(&inflight, record, (uint16_t)queue->size, true) < 0)
+		return;
+	inflight_open(&inflight, queue->used & 0x7fff, queue->used >> 15);
+	/* The last one leaves its number, without which a position that comes again is the same. */
+	inflight.counter = ++fuzz->uses;
+	PROMISE(inflight_add_packed(&inflight, &descriptor) == 0);
+	head = inflight_commit_packed(&inflight);
+	inflight_using_packed(&inflight, head, queue->used & 0x7fff, queue->used >> 15);
+	inflight_used_packed(&inflight, head);
 }
 
 void device_tell(struct fuzz *fuzz, bool needs_reset)

@@ -40,7 +40,9 @@ struct choice {
 /* One connection to the device process. */
 struct vhost_client {
 	int fd, peer, backend_fd;
-	bool broken; /* the connection has failed: every call does */
+	bool broken;   /* the connection has failed: every call does */
+	bool refusing; /* it has refused something of the operation, and that is not told yet */
+	bool in_operation;
 	const struct vhost_client_ops *ops;
 	void *context;
 	uint64_t features; /* the driver's choice; 0: not told */
@@ -90,8 +92,10 @@ struct fuzz {
 	uint64_t offered, protocol;
 	uint8_t config[CONFIG_BYTES];
 	uint8_t device_status;
+	uint64_t uses;	     /* calls of device_use */
 	unsigned int untold; /* messages on the backend channel */
 	int refuse_errno;
+	bool refuse_late;
 	unsigned int refuse_after; /* calls; 0: none is refused */
 	int peer;		   /* the other end of the connection that was made last */
 	bool away, watched;
