@@ -130,17 +130,23 @@ static int answer(struct vhost_client *client, struct error *error)
 }
 
 /*
- * The same for a message that is only acknowledged. In an operation the refusal may come when that is
- * finished: until then the call counts as a success. Returns 1 for such a one, and for all that it is
- * told behind that, of which it does nothing.
+ * The same for a message that is only acknowledged: whether it is carried out, and what the call
+ * returns. In an operation the refusal may come when that is finished: until then the call is a
+ * success, and so are those behind it, of which none is carried out.
  */
-static int acknowledge(struct vhost_client *client, struct error *error)
+static bool carries_out(struct vhost_client *client, int *result, struct error *error)
 {
-	int result = client->refusing ? 0 : answer(client, error);
-
-	if (result == -EIO && current->refuse_late && client->in_operation)
+	if (client->refusing && device_is_alive(current)) {
+		*result = 0;
+		return false;
+	}
+	*result = answer(client, error);
+	if (*result == -EIO && current->refuse_late && client->in_operation) {
 		client->refusing = true;
-	return client->refusing && !client->broken ? 1 : result;
+		*result = 0;
+		return false;
+	}
+	return *result == 0;
 }
 
 int vhost_client_connect(const char *path, int wait_ms, struct error *error)
@@ -243,10 +249,10 @@ uint64_t vhost_client_queue_count(const struct vhost_client *client)
 
 int vhost_client_set_features(struct vhost_client *client, uint64_t features, struct error *error)
 {
-	int result = acknowledge(client, error);
+	int result;
 
-	if (result)
-		return result < 0 ? result : 0;
+	if (!carries_out(client, &result, error))
+		return result;
 	PROMISE((features & ~current->offered) == 0 && (features & BIT(VIRTIO_F_VERSION_1)));
 	PROMISE(!device_runs(current));
 	client->features = features;
@@ -267,10 +273,10 @@ int vhost_client_get_status(struct vhost_client *client, uint8_t *status, struct
 
 int vhost_client_set_status(struct vhost_client *client, uint8_t status, struct error *error)
 {
-	int result = acknowledge(client, error);
+	int result;
 
-	if (result)
-		return result < 0 ? result : 0;
+	if (!carries_out(client, &result, error))
+		return result;
 	PROMISE(client->features && !(status & VIRTIO_CONFIG_S_NEEDS_RESET));
 	if (status & VIRTIO_CONFIG_S_DRIVER_OK)
 		PROMISE(client->memory_told);
@@ -280,10 +286,10 @@ int vhost_client_set_status(struct vhost_client *client, uint8_t status, struct 
 
 int vhost_client_reset(struct vhost_client *client, struct error *error)
 {
-	int result = acknowledge(client, error);
+	int result;
 
-	if (result)
-		return result < 0 ? result : 0;
+	if (!carries_out(client, &result, error))
+		return result;
 	PROMISE(!device_runs(current));
 	client->features = 0;
 	current->device_status = 0;
@@ -339,10 +345,10 @@ int vhost_client_get_inflight(struct vhost_client *client, uint16_t queue_count,
 int vhost_client_set_inflight(struct vhost_client *client, const struct vhost_inflight *inflight,
 			      int fd, struct error *error)
 {
-	int result = acknowledge(client, error);
+	int result;
 
-	if (result)
-		return result < 0 ? result : 0;
+	if (!carries_out(client, &result, error))
+		return result;
 	PROMISE(client->features && !device_runs(current));
 	result = vhost_inflight_open(&client->area, inflight, model_is_packed(current), fd,
 				     &client->area_lost, error);
@@ -376,10 +382,10 @@ int vhost_client_start_ring(struct vhost_client *client, const struct vhost_clie
 			    struct error *error)
 {
 	struct model_queue *queue = &current->model.queues[ring->index];
-	int result = acknowledge(client, error);
+	int result;
 
-	if (result)
-		return result < 0 ? result : 0;
+	if (!carries_out(client, &result, error))
+		return result;
 	PROMISE(client->features && client->memory_told);
 	PROMISE(ring->index < current->queues && !client->running[ring->index]);
 	PROMISE(ring->kick_fd >= 0 && ring->call_fd >= 0 && ring->kick_fd != ring->call_fd);
@@ -432,10 +438,10 @@ int vhost_client_read_config(struct vhost_client *client, uint32_t offset, void 
 int vhost_client_write_config(struct vhost_client *client, uint32_t offset, const void *buffer,
 			      uint32_t length, struct error *error)
 {
-	int result = acknowledge(client, error);
+	int result;
 
-	if (result)
-		return result < 0 ? result : 0;
+	if (!carries_out(client, &result, error))
+		return result;
 	PROMISE(length > 0 && offset <= CONFIG_BYTES && length <= CONFIG_BYTES - offset);
 	memcpy(current->config + offset, buffer, length);
 	return 0;
