@@ -104,24 +104,26 @@ static bool begin(struct remote_device *remote)
 /* Ends what was begun, and of which the last call gave @result. */
 static int finish(struct vhost_client *client, int result, struct error *error)
 {
-	struct error other;
-	int finished = vhost_client_finish(client, result < 0 ? &other : error);
+	struct error last;
+	int finished = vhost_client_finish(client, &last);
 
-	return result < 0 ? result : finished;
+	/* What broke the connection is known from the call that it broke in. */
+	if (finished < 0 && (result == 0 || result == -EIO))
+		*error = last;
+	return result == 0 || finished == -EIO ? finished : result;
 }
 
 /*
- * Ends what was begun, and what came of it. A refusal (-EIO) is the driver's fault; anything else ends the
- * connection, and the next one will be told everything again, so for the driver it is a success.
+ * Ends what was begun, and what came of it. A refusal (-EIO) is the driver's fault, whether the connection
+ * lasts or not. Where that only broke, the next one will be told everything again, so for the driver
+ * it is a success.
  */
 static int settle(struct remote_device *remote, int result, struct error *error)
 {
 	result = finish(remote->client, result, error);
-	if (result == -EIO)
-		return -EINVAL;
-	if (result < 0)
+	if ((result < 0 && result != -EIO) || vhost_client_is_broken(remote->client))
 		give_up(remote, error);
-	return 0;
+	return result == -EIO ? -EINVAL : 0;
 }
 
 /* Configuration space */
@@ -132,25 +134,25 @@ static int read_config(struct remote_device *remote, struct vhost_client *client
 {
 	const uint32_t *sizes = find_shape(remote->virtio_id)->config_sizes;
 	uint8_t config[REMOTE_CONFIG_MAX] = {0};
+	uint32_t length = remote->config_length;
 	int result = -EIO;
 
 	if (!vhost_client_has(client, VHOST_PROTOCOL_CONFIG))
 		return 0;
-	/* What the process has refused once it is not asked for again. */
-	for (; remote->config_try < CONFIG_SIZES && sizes[remote->config_try];
-	     remote->config_try++) {
-		result = vhost_client_read_config(client, 0, config, sizes[remote->config_try],
-						  error);
-		if (result != -EIO)
-			break;
+	if (length)
+		result = vhost_client_read_config(client, 0, config, length, error);
+	for (int i = 0; !remote->config_length && i < CONFIG_SIZES && sizes[i] && result == -EIO;
+	     i++) {
+		length = sizes[i];
+		result = vhost_client_read_config(client, 0, config, length, error);
 	}
 	if (result < 0)
 		return result == -EIO ? 0 : result;
-	if (remote->config_size == sizes[remote->config_try] &&
-	    !memcmp(config, remote->config, sizeof(config)))
+	remote->config_length = length;
+	if (remote->config_size == length && !memcmp(config, remote->config, sizeof(config)))
 		return 0;
 	memcpy(remote->config, config, sizeof(config));
-	remote->config_size = sizes[remote->config_try];
+	remote->config_size = length;
 	return 1;
 }
 
@@ -162,8 +164,10 @@ static void handle_config_changed(void *context)
 
 	if (vhost_client_has(remote->client, VHOST_PROTOCOL_STATUS) &&
 	    vhost_client_get_status(remote->client, &status, &error) == 0 &&
-	    (status & VIRTIO_CONFIG_S_NEEDS_RESET))
+	    (status & VIRTIO_CONFIG_S_NEEDS_RESET)) {
+		remote->as_new = false;
 		remote->events->needs_reset(remote->context);
+	}
 	/* Also when it reads as before: a console has its size heard of that way. */
 	if (read_config(remote, remote->client, &error) < 0)
 		give_up(remote, &error);
@@ -323,16 +327,13 @@ static int send_setting(struct remote_device *remote, struct vhost_client *clien
 
 	if (!remote->config_written || !vhost_client_has(client, VHOST_PROTOCOL_CONFIG))
 		return 0;
-	/* An operation of its own, as a refusal of it does not matter. */
-	result = vhost_client_finish(client, error);
-	vhost_client_begin(client);
+	/* A refusal of this does not matter; one of what came before it does. */
+	result = vhost_client_confirm(client, error);
 	if (result < 0)
 		return result;
-	result = finish(client,
-			vhost_client_write_config(client, setting, remote->config + setting, 1,
-						  error),
-			error);
-	vhost_client_begin(client);
+	result = vhost_client_write_config(client, setting, remote->config + setting, 1, error);
+	if (result == 0)
+		result = vhost_client_confirm(client, error);
 	return result == -EIO ? 0 : result;
 }
 
@@ -621,7 +622,7 @@ static bool connect_again(struct remote_device *remote, struct error *error)
 		remote->client = client;
 		log_line(LOG_INFO, COMPONENT, "%s: attached again", remote->name);
 		watch(remote);
-		remote->config_try = 0;
+		remote->config_length = 0;
 		if (refresh_config(remote))
 			remote->events->config_changed(remote->context);
 		take_messages(remote);

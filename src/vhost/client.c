@@ -296,10 +296,15 @@ static int send_message(struct vhost_client *client, const struct vhost_message_
 	int ret = client->owed_count == VHOST_CLIENT_OWED ? take_owed(client, deadline, error) : 0;
 	int64_t left = deadline - vhost_now_ms();
 
+	struct error ignored;
+
+	if (ret < 0)
+		return ret;
 	message->header.flags = VHOST_FLAG_VERSION | (acknowledged ? VHOST_FLAG_NEED_REPLY : 0);
-	if (ret == 0)
-		ret = vhost_channel_send(&client->channel, message, left > 0 ? (int)left : 0,
-					 error);
+	ret = vhost_channel_send(&client->channel, message, left > 0 ? (int)left : 0, error);
+	/* Who hangs up may have said before that it refuses. */
+	if (ret < 0)
+		take_owed(client, 0, &ignored);
 	client->unanswered = row->reply == VHOST_PAYLOAD_NOTHING && !acknowledged;
 	return ret;
 }
@@ -343,8 +348,6 @@ static int end_call(struct vhost_client *client, int ret)
 /* Tells, once, what was refused. */
 static int tell_refusal(struct vhost_client *client, struct error *error)
 {
-	if (!client->refusal.code)
-		return 0;
 	*error = client->refusal;
 	client->refusal.code = 0;
 	return -EIO;
@@ -352,9 +355,12 @@ static int tell_refusal(struct vhost_client *client, struct error *error)
 
 int vhost_client_confirm(struct vhost_client *client, struct error *error)
 {
-	int ret = take_owed(client, call_deadline(client), error);
+	int ret = client->broken ?
+			  error_set(error, EPIPE, "the connection broke before") :
+			  end_call(client, take_owed(client, call_deadline(client), error));
 
-	return end_call(client, ret < 0 ? ret : tell_refusal(client, error));
+	/* Also one that came before the connection broke. */
+	return client->refusal.code ? tell_refusal(client, error) : ret;
 }
 
 int vhost_client_call(struct vhost_client *client, struct vhost_message *message,
@@ -366,6 +372,10 @@ int vhost_client_call(struct vhost_client *client, struct vhost_message *message
 
 	if (client->broken)
 		return error_set(error, EPIPE, "%s: the connection broke before", row->name);
+	/* Told by vhost_client_finish or _confirm: here it only keeps more from being asked. */
+	if (client->refusal.code)
+		return error_set(error, EIO, "%s: not sent, as a message before it was refused",
+				 row->name);
 	if (!vhost_client_has(client, row->feature))
 		return error_set(error, EOPNOTSUPP, "%s: the device process does not offer it",
 				 row->name);
@@ -396,13 +406,17 @@ int vhost_client_synchronize(struct vhost_client *client, struct error *error)
 
 int vhost_client_finish(struct vhost_client *client, struct error *error)
 {
-	int ret = client->broken ? error_set(error, EPIPE, "the connection broke before") :
-				   vhost_client_confirm(client, error);
+	int ret = vhost_client_confirm(client, error);
 
 	if (ret == 0)
 		ret = ask_anything(client, error);
 	client->in_operation = false;
 	return ret;
+}
+
+bool vhost_client_is_broken(const struct vhost_client *client)
+{
+	return client->broken;
 }
 
 /* Negotiation */

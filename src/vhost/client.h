@@ -54,8 +54,15 @@ struct vhost_client *vhost_client_new(int fd, int timeout_ms, struct error *erro
  * give back nothing return when their messages are sent: vhost_client_finish waits for all of them at once.
  */
 void vhost_client_begin(struct vhost_client *client);
-/* Ends it, with all done that was asked since. -EIO: some of it was refused, *error tells what first. */
+/*
+ * Within it: waits until all is done that was asked so far. -EIO: some of it was refused, *error tells
+ * what first. Calls also fail like this, without sending anything, once a refusal has come.
+ */
+int vhost_client_confirm(struct vhost_client *client, struct error *error);
+/* Ends it like this. A refusal is told even when the connection broke behind it. */
 int vhost_client_finish(struct vhost_client *client, struct error *error);
+/* The connection is of no use any more: every call fails. */
+bool vhost_client_is_broken(const struct vhost_client *client);
 
 /* Closes the connection. NULL is fine. */
 void vhost_client_free(struct vhost_client *client);

@@ -64,9 +64,6 @@ struct vhost_client {
 int vhost_client_call(struct vhost_client *client, struct vhost_message *message,
 		      struct vhost_message *reply, int *fd, struct error *error);
 
-/* Takes all acknowledgements that are to come. -EIO: something was refused, *error tells what first. */
-int vhost_client_confirm(struct vhost_client *client, struct error *error);
-
 /*
  * The other side has done all that was sent so far, also when it offers no acknowledgements. In an operation
  * that is left to its end.

@@ -115,13 +115,23 @@ bool device_runs(const struct fuzz *fuzz)
 	return false;
 }
 
+static int fail(struct vhost_client *client, struct error *error)
+{
+	client->broken = true;
+	return error_set(error, EPROTO, "the connection has failed");
+}
+
 /* Whether a call succeeds: as the input wants it. */
 static int answer(struct vhost_client *client, struct error *error)
 {
 	struct fuzz *fuzz = current;
 
 	if (!device_is_alive(fuzz))
-		return error_set(error, EPROTO, "the connection has failed");
+		return fail(client, error);
+	/* The first answer behind a refusal brings it along: then nothing is sent any more. */
+	if (client->refusal_known)
+		return error_set(error, EIO, "refused");
+	client->refusal_known = client->refusing;
 	if (fuzz->refuse_after == 0 || --fuzz->refuse_after > 0)
 		return 0;
 	fuzz->refused = true;
@@ -136,12 +146,12 @@ static int answer(struct vhost_client *client, struct error *error)
  */
 static bool carries_out(struct vhost_client *client, int *result, struct error *error)
 {
-	if (client->refusing && device_is_alive(current)) {
+	if (client->refusing && !client->refusal_known && device_is_alive(current)) {
 		*result = 0;
 		return false;
 	}
 	*result = answer(client, error);
-	if (*result == -EIO && current->refuse_late && client->in_operation) {
+	if (*result == -EIO && !client->refusing && current->refuse_late && client->in_operation) {
 		client->refusing = true;
 		*result = 0;
 		return false;
@@ -198,20 +208,25 @@ void vhost_client_begin(struct vhost_client *client)
 	client->in_operation = true;
 }
 
-static int confirm(struct vhost_client *client, struct error *error)
+int vhost_client_confirm(struct vhost_client *client, struct error *error)
 {
 	bool refusing = client->refusing;
 
-	client->refusing = false;
-	return refusing ? error_set(error, EIO, "refused") : 0;
+	client->refusing = client->refusal_known = false;
+	if (refusing)
+		return error_set(error, EIO, "refused");
+	return client->broken ? error_set(error, EPIPE, "the connection broke before") : 0;
 }
 
 int vhost_client_finish(struct vhost_client *client, struct error *error)
 {
 	client->in_operation = false;
-	if (client->broken)
-		return error_set(error, EPIPE, "the connection broke before");
-	return confirm(client, error);
+	return vhost_client_confirm(client, error);
+}
+
+bool vhost_client_is_broken(const struct vhost_client *client)
+{
+	return client->broken;
 }
 
 int timerfd_settime(int fd, int flags, const struct itimerspec *value, struct itimerspec *old)
@@ -299,7 +314,7 @@ int vhost_client_reset(struct vhost_client *client, struct error *error)
 int vhost_client_set_memory(struct vhost_client *client, const struct vhost_client_region *regions,
 			    size_t count, struct error *error)
 {
-	int result = confirm(client, error);
+	int result = vhost_client_confirm(client, error);
 
 	/* It waits for its own answers, and with them for those before. */
 	if (result == 0)
@@ -464,7 +479,7 @@ int vhost_client_handle_backend(struct vhost_client *client, struct error *error
 	eventfd_t count;
 
 	if (!device_is_alive(current))
-		return error_set(error, EPROTO, "the connection has failed");
+		return fail(client, error);
 	if (current->untold == 0)
 		return 0;
 	if (--current->untold == 0)

@@ -42,6 +42,7 @@ struct vhost_client {
 	int fd, peer, backend_fd;
 	bool broken;   /* the connection has failed: every call does */
 	bool refusing; /* it has refused something of the operation, and that is not told yet */
+	bool refusal_known; /* an answer behind it has come */
 	bool in_operation;
 	const struct vhost_client_ops *ops;
 	void *context;

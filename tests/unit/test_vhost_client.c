@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,7 @@ enum spoil {
 	SPOIL_SILENCE,
 	SPOIL_REFUSE, /* only acknowledgements */
 	SPOIL_KINDS,
+	SPOIL_REFUSE_AND_HANG_UP, /* what it is depends on what else was sent */
 };
 
 /* A device process in a thread. */
@@ -146,6 +148,10 @@ static bool send_spoiled(struct fake *fake, struct raw_message *reply)
 	case SPOIL_REFUSE:
 		reply->payload.number = 1;
 		break;
+	case SPOIL_REFUSE_AND_HANG_UP:
+		reply->payload.number = 1;
+		raw_send(fake->socket, reply);
+		return false;
 	default:
 		break;
 	}
@@ -556,12 +562,17 @@ static void an_operation_has_one_wait(void **state)
 	/* One that asks nothing. */
 	vhost_client_begin(fixture->client);
 	assert_done(vhost_client_finish(fixture->client, &error), &error);
-	/* A refusal is told at the end, and once; what comes behind it is sent and answered all the same. */
+	/*
+	 * A refusal is told at the end, and once. What was sent behind it is answered all the same; once an answer
+	 * has brought it along, nothing is sent any more.
+	 */
 	fixture->fake.spoil = SPOIL_REFUSE;
 	fixture->fake.spoil_id = VHOST_USER_SET_VRING_ADDR;
 	vhost_client_begin(fixture->client);
 	assert_done(do_ring(fixture->client, &error), &error);
 	assert_done(do_stop(fixture->client, &error), &error);
+	assert_int_equal(do_features(fixture->client, &error), -EIO);
+	assert_int_equal(fixture->fake.received[VHOST_USER_SET_FEATURES], 0);
 	assert_int_equal(vhost_client_finish(fixture->client, &error), -EIO);
 	assert_non_null(strstr(error.message, "SET_VRING_ADDR: refused"));
 	assert_int_equal(fixture->fake.received[VHOST_USER_SET_VRING_ENABLE], 1);
@@ -588,6 +599,34 @@ static void an_operation_has_one_wait(void **state)
 	assert_int_equal(do_memory(fixture->client, &error), -EIO);
 	assert_done(vhost_client_finish(fixture->client, &error), &error);
 	assert_int_equal(fixture->fake.received[VHOST_USER_ADD_MEM_REG], added);
+}
+
+/* A refusal is not lost with the connection, whether that breaks before or after the next message. */
+static void a_refusal_outlives_the_connection(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error;
+
+	run(fixture);
+	for (int sent_behind = 0; sent_behind < 2; sent_behind++) {
+		struct pollfd end = {.events = POLLRDHUP};
+
+		stop_fake(fixture);
+		start_fake(fixture, PATIENCE_MS);
+		fixture->fake.spoil = SPOIL_REFUSE_AND_HANG_UP;
+		fixture->fake.spoil_id = VHOST_USER_SET_FEATURES;
+		run(fixture);
+		assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
+		vhost_client_begin(fixture->client);
+		assert_done(do_features(fixture->client, &error), &error);
+		end.fd = vhost_client_fd(fixture->client);
+		assert_int_equal(sent_behind ? 1 : poll(&end, 1, PATIENCE_MS), 1);
+		assert_true(do_read_config(fixture->client, &error) < 0);
+		assert_true(vhost_client_is_broken(fixture->client));
+		assert_int_equal(vhost_client_finish(fixture->client, &error), -EIO);
+		assert_non_null(strstr(error.message, "SET_FEATURES: refused"));
+		assert_int_equal(vhost_client_finish(fixture->client, &error), -EPIPE);
+	}
 }
 
 static void an_operation_ends_in_time(void **state)
@@ -836,6 +875,7 @@ int main(void)
 		fake_test(refused_configuration),
 		fake_test(plain_device_processes_are_enough),
 		fake_test(an_operation_has_one_wait),
+		fake_test(a_refusal_outlives_the_connection),
 		fake_test(an_operation_ends_in_time),
 		fake_test(an_operation_of_a_plain_process),
 		fake_test(too_much_memory_is_refused_here),

@@ -570,6 +570,21 @@ static void test_on_before_its_queues(void **state)
 	echo(board, 1);
 }
 
+/* The server hangs up behind its refusal, before or after it is asked for the configuration. */
+static void test_the_device_refuses_features(void **state)
+{
+	struct board *board = *state;
+
+	for (int i = 0; i < 10; i++) {
+		board->rig.test.refuses_features = true;
+		assert_false(negotiate(board, RIG_VERSION_1) & VIRTIO_CONFIG_S_FEATURES_OK);
+		board->rig.test.refuses_features = false;
+		/* The next driver finds a process, or has what it sets up told to the next one. */
+		boot(board, RIG_VERSION_1);
+		echo(board, 0);
+	}
+}
+
 /* The server's process is replaced in the middle; the next one has another socket. */
 static void replace_server(struct board *board)
 {
@@ -688,6 +703,7 @@ int main(void)
 		BOARD_TEST(test_queue_reset),
 		BOARD_TEST(test_wrong_queues),
 		BOARD_TEST(test_on_before_its_queues),
+		BOARD_TEST(test_the_device_refuses_features),
 		BOARD_TEST(test_the_process_is_replaced),
 		BOARD_TEST(test_the_process_hangs),
 		BOARD_TEST(test_register_storm),

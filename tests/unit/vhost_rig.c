@@ -106,7 +106,7 @@ static int features_chosen(struct virtio_device *device)
 	struct rig_device *test = (struct rig_device *)device;
 
 	test->config[RIG_CHOSEN] = virtio_has_feature(device, 3) ? 1 : RIG_CHOSEN;
-	return 0;
+	return test->refuses_features ? -EINVAL : 0;
 }
 
 static void config_read(struct virtio_device *device, size_t offset, void *buffer, size_t length)

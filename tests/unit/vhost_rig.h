@@ -45,6 +45,7 @@ struct rig_device {
 	struct virtqueue queues[RIG_QUEUES];
 	uint8_t config[RIG_CONFIG_SIZE];
 	_Atomic enum rig_hold hold;
+	atomic_bool refuses_features;
 	struct virtio_request *held[RIG_QUEUE_SIZE * RIG_QUEUES];
 	unsigned int held_count;
 	atomic_uint handled; /* requests */
