@@ -391,9 +391,11 @@ int remote_start(struct remote_device *remote)
 
 	remote->as_new = false;
 	remote->started = true;
-	if (begin(remote))
+	remote->rings_told = begin(remote);
+	if (remote->rings_told)
 		result = settle(remote, send_all(remote, remote->client, true, &error), &error);
 	remote->memory_told |= result == 0;
+	remote->refused = result < 0;
 	take_messages(remote);
 	return result;
 }
@@ -401,19 +403,20 @@ int remote_start(struct remote_device *remote)
 int remote_start_ring(struct remote_device *remote, uint16_t index)
 {
 	struct error error;
-	int result = 0;
+	int result = remote->refused ? -EINVAL : 0;
 
 	remote->rings[index].running = true;
-	if (begin(remote))
+	if (result == 0 && begin(remote))
 		result = settle(remote, send_ring(remote, remote->client, index, true, &error),
 				&error);
+	remote->refused |= result < 0;
 	take_messages(remote);
 	return result;
 }
 
 static int stop_ring(struct remote_device *remote, uint16_t index, struct error *error)
 {
-	if (!remote->rings[index].running || !remote->started)
+	if (!remote->rings[index].running || !remote->rings_told)
 		return 0;
 	return vhost_client_stop_ring(remote->client, index, NULL, error);
 }
@@ -478,7 +481,8 @@ void remote_reset(struct remote_device *remote)
 	if (changed > 0)
 		remote->events->config_changed(remote->context);
 	forget_inflight(remote);
-	remote->started = remote->config_written = false;
+	remote->started = remote->rings_told = false;
+	remote->refused = remote->config_written = false;
 	remote->negotiated = 0;
 	take_messages(remote);
 }
@@ -595,15 +599,21 @@ static int set_up_again(struct remote_device *remote, struct vhost_client *clien
 	int result;
 
 	remote->memory_told = remote->as_new = false;
+	remote->rings_told = remote->started && !remote->refused;
 	remote->events->disconnect(remote->context);
 	result = make_events(remote, 1, error);
 	if (result == 0)
 		remote->events->connect(remote->context);
 	vhost_client_begin(client);
-	if (result == 0 && remote->started)
+	if (result == 0 && remote->rings_told)
 		result = send_all(remote, client, false, error);
 	result = finish(client, result, error);
-	remote->memory_told = result == 0 && remote->started;
+	remote->memory_told = result == 0 && remote->rings_told;
+	/* The next one would refuse it, too. */
+	if (result == -EIO) {
+		remote->refused = true;
+		remote->events->needs_reset(remote->context);
+	}
 	return result;
 }
 

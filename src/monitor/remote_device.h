@@ -4,8 +4,8 @@
  * that goes away is connected to again, and gets everything back that the driver had set up.
  *
  * One lock guards it, which the functions below are called with, unless they say otherwise. While
- * it waits for the process, so does whoever else wants the lock: for at most VHOST_CLIENT_TIMEOUT_MS,
- * and as long again for what a process that answered has told meanwhile. What comes from the process is handled by an event loop, which should
+ * it waits for the process, so does whoever else wants the lock: for at most VHOST_CLIENT_TIMEOUT_MS in
+ * an operation, of which a process that comes back is asked three. What comes from the process is handled by an event loop, which should
  * be the device's own: a process that is slow to answer holds it up.
  *
  * Kicks of each ring and interrupts of the device pass through eventfds that are shared with one
@@ -75,10 +75,12 @@ struct remote_device {
 	uint32_t config_length; /* that this process gives; 0: not known yet */
 	uint8_t config[REMOTE_CONFIG_MAX];
 	bool memory_told; /* this process has guest memory */
+	bool rings_told;  /* it was told to start rings */
 	bool as_new;	  /* it was reset, and told nothing of a driver's since */
 
 	/* What the driver has set up. */
 	bool started;
+	bool refused; /* some of it, by a process: none is told again before the driver resets */
 	uint64_t negotiated;
 	struct remote_ring rings[REMOTE_QUEUES_MAX];
 	/*

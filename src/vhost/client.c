@@ -298,6 +298,9 @@ static int send_message(struct vhost_client *client, const struct vhost_message_
 
 	struct error ignored;
 
+	/* Told by vhost_client_finish or _confirm: here it only keeps more from being asked. */
+	if (ret == 0 && client->refusal.code)
+		ret = error_set(error, EIO, "not sent, as a message before it was refused");
 	if (ret < 0)
 		return ret;
 	message->header.flags = VHOST_FLAG_VERSION | (acknowledged ? VHOST_FLAG_NEED_REPLY : 0);
@@ -372,10 +375,6 @@ int vhost_client_call(struct vhost_client *client, struct vhost_message *message
 
 	if (client->broken)
 		return error_set(error, EPIPE, "%s: the connection broke before", row->name);
-	/* Told by vhost_client_finish or _confirm: here it only keeps more from being asked. */
-	if (client->refusal.code)
-		return error_set(error, EIO, "%s: not sent, as a message before it was refused",
-				 row->name);
 	if (!vhost_client_has(client, row->feature))
 		return error_set(error, EOPNOTSUPP, "%s: the device process does not offer it",
 				 row->name);

@@ -55,11 +55,11 @@ struct vhost_client *vhost_client_new(int fd, int timeout_ms, struct error *erro
  */
 void vhost_client_begin(struct vhost_client *client);
 /*
- * Within it: waits until all is done that was asked so far. -EIO: some of it was refused, *error tells
+ * Within it: waits for what is still to be answered. -EIO: some of it was refused, *error tells
  * what first. Calls also fail like this, without sending anything, once a refusal has come.
  */
 int vhost_client_confirm(struct vhost_client *client, struct error *error);
-/* Ends it like this. A refusal is told even when the connection broke behind it. */
+/* Ends it like this, with all done that was asked. A refusal is told even when the connection broke behind it. */
 int vhost_client_finish(struct vhost_client *client, struct error *error);
 /* The connection is of no use any more: every call fails. */
 bool vhost_client_is_broken(const struct vhost_client *client);

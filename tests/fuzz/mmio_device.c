@@ -314,13 +314,18 @@ int vhost_client_reset(struct vhost_client *client, struct error *error)
 int vhost_client_set_memory(struct vhost_client *client, const struct vhost_client_region *regions,
 			    size_t count, struct error *error)
 {
-	int result = vhost_client_confirm(client, error);
+	int result;
 
-	/* It waits for its own answers, and with them for those before. */
-	if (result == 0)
-		result = answer(client, error);
-	if (result < 0)
+	/* In pieces it waits for its own answers, and with them for those before. */
+	if (vhost_client_has(client, VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS)) {
+		result = vhost_client_confirm(client, error);
+		if (result == 0)
+			result = answer(client, error);
+		if (result < 0)
+			return result;
+	} else if (!carries_out(client, &result, error)) {
 		return result;
+	}
 	PROMISE(client->features && count == current->memory->count &&
 		regions == current->memory->regions);
 	client->memory_told = true;

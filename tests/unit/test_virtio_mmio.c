@@ -593,6 +593,26 @@ static void replace_server(struct board *board)
 	lead_to_server(board);
 }
 
+/* What the driver was let set up while the process was away, the next one refuses. */
+static void test_the_next_process_refuses(void **state)
+{
+	struct board *board = *state;
+
+	rig_stop(&board->rig);
+	boot(board, RIG_VERSION_1);
+	rig_start(&board->rig, -1);
+	board->rig.test.refuses_features = true;
+	lead_to_server(board);
+	for (int i = 0; i < 1000 && !(get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	     i++)
+		usleep(10000);
+	assert_true(get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	assert_int_equal(get(board, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_CONFIG);
+	board->rig.test.refuses_features = false;
+	boot(board, RIG_VERSION_1);
+	echo(board, 0);
+}
+
 static void test_the_process_is_replaced(void **state)
 {
 	struct board *board = *state;
@@ -704,6 +724,7 @@ int main(void)
 		BOARD_TEST(test_wrong_queues),
 		BOARD_TEST(test_on_before_its_queues),
 		BOARD_TEST(test_the_device_refuses_features),
+		BOARD_TEST(test_the_next_process_refuses),
 		BOARD_TEST(test_the_process_is_replaced),
 		BOARD_TEST(test_the_process_hangs),
 		BOARD_TEST(test_register_storm),
