@@ -156,8 +156,9 @@ static const struct option_row conform_option_rows[] = {
 		.argument = "COMMAND",
 		.offset = offsetof(struct conform_options, command),
 		.help = "boot the guest with this command of the shell instead of an engine: it "
-			"finds the image, the guest's command line and a disk for the suite in "
-			"$AVP_IMAGE, $AVP_APPEND and $AVP_DISK, has the guest's console as its "
+			"finds the image, the guest's command line, a disk for the suite and one "
+			"that the guest is only to read in $AVP_IMAGE, $AVP_APPEND, $AVP_DISK and "
+			"$AVP_READ_ONLY_DISK, has the guest's console as its "
 			"standard output, and ends with the guest, with status 0 when that has "
 			"switched itself off; a child that leaves the command's process group "
 			"outlives the run",
@@ -188,6 +189,7 @@ struct conform {
 	struct event_source exit_source, signals, silence;
 	struct line_reader output;
 	struct process process;
+	char image[PATH_MAX], disk[PATH_MAX], read_only_disk[PATH_MAX];
 	FILE *kept; /* --log */
 	bool interrupted, progress;
 	bool exited;	    /* the hypervisor, by itself */
@@ -361,17 +363,19 @@ static void add_words(struct arguments *arguments, const struct conform *conform
 }
 
 /* `avp run` with the guest. */
-static void add_run(struct arguments *arguments, const struct conform_options *options,
-		    const char *image, const char *disk)
+static void add_run(struct arguments *arguments, const struct conform *conform)
 {
+	const struct conform_options *options = conform->options;
+
 	arguments_add(arguments, "avp");
 	arguments_add(arguments, "--log-level=warning");
 	arguments_add(arguments, "run");
 	arguments_add_format(arguments, "--engine=%s", engine_choices[options->engine]);
-	arguments_add_format(arguments, "--kernel=%s", image);
+	arguments_add_format(arguments, "--kernel=%s", conform->image);
 	arguments_add_format(arguments, "--cpus=%" PRIu64, options->cpus);
 	arguments_add_format(arguments, "--memory=%" PRIu64, memory_size(options));
-	arguments_add_format(arguments, "--block=%s", disk);
+	arguments_add_format(arguments, "--block=%s", conform->disk);
+	arguments_add_format(arguments, "--block=%s,readonly", conform->read_only_disk);
 	arguments_add(arguments, "--net=user");
 	arguments_add(arguments, "--entropy");
 	if (has_console(options))
@@ -380,21 +384,23 @@ static void add_run(struct arguments *arguments, const struct conform_options *o
 }
 
 /* The command of the user, who knows how to boot on a hypervisor of his. */
-static int add_command(struct arguments *arguments, const struct conform_options *options,
-		       const char *image, const char *disk, const char *words, struct error *error)
+static int add_command(struct arguments *arguments, const struct conform *conform,
+		       const char *words, struct error *error)
 {
 	arguments_add(arguments, "sh");
 	arguments_add(arguments, "-c");
-	arguments_add(arguments, options->command);
-	if (setenv("AVP_IMAGE", image, 1) < 0 || setenv("AVP_DISK", disk, 1) < 0 ||
+	arguments_add(arguments, conform->options->command);
+	if (setenv("AVP_IMAGE", conform->image, 1) < 0 ||
+	    setenv("AVP_DISK", conform->disk, 1) < 0 ||
+	    setenv("AVP_READ_ONLY_DISK", conform->read_only_disk, 1) < 0 ||
 	    setenv("AVP_APPEND", words, 1) < 0)
 		return error_set_errno(error, errno, "cannot set the command's environment");
 	return 0;
 }
 
 /* Starts what boots the guest; its console comes through the pipe *output. */
-static int start_guest(struct conform *conform, const char *image, const char *disk, size_t start,
-		       unsigned int boot, int *output, struct error *error)
+static int start_guest(struct conform *conform, size_t start, unsigned int boot, int *output,
+		       struct error *error)
 {
 	const struct conform_options *options = conform->options;
 	cleanup_arguments struct arguments arguments = {0}, words = {0};
@@ -411,9 +417,9 @@ static int start_guest(struct conform *conform, const char *image, const char *d
 	if (!list)
 		return -ENOMEM;
 	if (options->command) {
-		result = add_command(&arguments, options, image, disk, list[0], error);
+		result = add_command(&arguments, conform, list[0], error);
 	} else {
-		add_run(&arguments, options, image, disk);
+		add_run(&arguments, conform);
 		arguments_add(&arguments, list[0]);
 	}
 	if (result < 0)
@@ -460,10 +466,9 @@ static int judge_end(struct conform *conform, int status, struct error *error)
 }
 
 /* One boot, from test number @start on, to its end or until it hangs. */
-static int run_boot(struct conform *conform, const char *image, const char *disk, size_t start,
-		    unsigned int boot, struct error *error)
+static int run_boot(struct conform *conform, size_t start, unsigned int boot, struct error *error)
 {
-	int output = -1, result = start_guest(conform, image, disk, start, boot, &output, error);
+	int output = -1, result = start_guest(conform, start, boot, &output, error);
 	int status = 0;
 
 	if (result < 0)
@@ -509,8 +514,7 @@ static size_t number_of_fatal(const struct conform_log *log, const char *name)
 	return 0;
 }
 
-static int run_boots(struct conform *conform, const char *image, const char *disk,
-		     struct error *error)
+static int run_boots(struct conform *conform, struct error *error)
 {
 	size_t start = 1, before;
 	unsigned int boot = 1;
@@ -518,7 +522,7 @@ static int run_boots(struct conform *conform, const char *image, const char *dis
 
 	do {
 		before = start;
-		result = run_boot(conform, image, disk, start, boot, error);
+		result = run_boot(conform, start, boot, error);
 		start = conform_log_next(&conform->log);
 		/* A guest that ends without a verdict more would do so for ever. */
 	} while (result == 0 && start && start != before && boot++ < BOOTS_MAX);
@@ -528,7 +532,7 @@ static int run_boots(struct conform *conform, const char *image, const char *dis
 		if (!start)
 			continue;
 		conform->ending = off_tests[i];
-		result = run_boot(conform, image, disk, start, ++boot, error);
+		result = run_boot(conform, start, ++boot, error);
 		start = 0;
 	}
 	return result;
@@ -578,24 +582,26 @@ static int make_disk(char path[PATH_MAX], struct error *error)
 	if (fd >= 0 && ftruncate(fd, DISK_SIZE) == 0)
 		return 0;
 	error_set_errno(error, errno, "%s", path);
-	if (fd >= 0)
-		unlink(path);
+	if (fd < 0)
+		*path = 0;
 	return -error->code;
 }
 
 static int run_engine(struct conform *conform, struct error *error)
 {
-	char image[PATH_MAX], disk[PATH_MAX];
-	int result = find_image(image, conform->options, error);
+	int result = find_image(conform->image, conform->options, error);
 
 	if (result == 0)
 		result = open_sources(conform, error);
 	if (result == 0)
-		result = make_disk(disk, error);
-	if (result == 0) {
-		result = run_boots(conform, image, disk, error);
-		unlink(disk);
-	}
+		result = make_disk(conform->disk, error);
+	if (result == 0)
+		result = make_disk(conform->read_only_disk, error);
+	if (result == 0)
+		result = run_boots(conform, error);
+	/* An empty path: it was not made. */
+	unlink(conform->disk);
+	unlink(conform->read_only_disk);
 	close_sources(conform);
 	return result;
 }
@@ -704,7 +710,7 @@ const struct command command_conform = {
 	.summary = "prove a hypervisor against the contract",
 	.description =
 		"Boots a bare-metal guest that tests its hypervisor, clause by clause, and tells the "
-		"verdicts: on an engine of this program, with a disk, a network, random numbers and, "
+		"verdicts: on an engine of this program, with two disks, a network, random numbers and, "
 		"on engine kvm, a console; on any other hypervisor that a command boots "
 		"(--command); or by hand: it writes the image (--image) and reads the console "
 		"log of where it was booted (--from). A disk that it is given there is written "
