@@ -37,9 +37,15 @@ bool vehicle_get(unsigned int nth, enum transport transport, uint64_t features,
 {
 	for (unsigned int i = 0; i < device_count; i++) {
 		struct device *device = &devices[i];
+		uint64_t offered;
 
-		if (!is_type(device->id) || (transport && device->transport != transport) ||
-		    (device_offered(device) & features) != features || nth-- > 0)
+		if (!is_type(device->id) || (transport && device->transport != transport))
+			continue;
+		offered = device_offered(device);
+		/* A disk that can only be read has the rings of one that can be written. */
+		if (device->id == VIRTIO_ID_BLOCK && (offered & FEATURE(VIRTIO_BLK_F_RO)))
+			continue;
+		if ((offered & features) != features || nth-- > 0)
 			continue;
 		choose(device, vehicle);
 		return true;

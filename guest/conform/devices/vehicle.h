@@ -26,7 +26,7 @@ struct request {
 	uint8_t *memory;
 };
 
-/* The nth device that can be one: of this transport, offering all of these features. */
+/* The nth device that can be one: of this transport, offering all of these features, no read-only disk. */
 bool vehicle_get(unsigned int nth, enum transport transport, uint64_t features,
 		 struct vehicle *vehicle);
 /* The first whose request needs one descriptor; false: none. */

@@ -49,8 +49,7 @@ static bool serve_pieces(uint64_t format)
 		struct queue *queue;
 		uint8_t *data, *status;
 
-		if (vehicle.device->id != VIRTIO_ID_BLOCK ||
-		    device_offered(vehicle.device) & FEATURE(VIRTIO_BLK_F_RO))
+		if (vehicle.device->id != VIRTIO_ID_BLOCK)
 			continue;
 		queue = vehicle_open(&vehicle, format, 16);
 		if (!(format & INDIRECT) && queue->size < pieces + 2)
