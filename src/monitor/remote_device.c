@@ -134,15 +134,14 @@ static int read_config(struct remote_device *remote, struct vhost_client *client
 {
 	const uint32_t *sizes = find_shape(remote->virtio_id)->config_sizes;
 	uint8_t config[REMOTE_CONFIG_MAX] = {0};
-	uint32_t length = remote->config_length;
+	uint32_t length = 0;
 	int result = -EIO;
 
 	if (!vhost_client_has(client, VHOST_PROTOCOL_CONFIG))
 		return 0;
-	if (length)
-		result = vhost_client_read_config(client, 0, config, length, error);
-	for (int i = 0; !remote->config_length && i < CONFIG_SIZES && sizes[i] && result == -EIO;
-	     i++) {
+	for (int i = 0; i < CONFIG_SIZES && sizes[i] && result == -EIO; i++) {
+		if (remote->config_length && sizes[i] != remote->config_length)
+			continue;
 		length = sizes[i];
 		result = vhost_client_read_config(client, 0, config, length, error);
 	}

@@ -295,7 +295,6 @@ static int send_message(struct vhost_client *client, const struct vhost_message_
 			    vhost_client_has(client, VHOST_PROTOCOL_REPLY_ACK);
 	int ret = client->owed_count == VHOST_CLIENT_OWED ? take_owed(client, deadline, error) : 0;
 	int64_t left = deadline - vhost_now_ms();
-
 	struct error ignored;
 
 	/* Told by vhost_client_finish or _confirm: here it only keeps more from being asked. */
@@ -348,22 +347,18 @@ static int end_call(struct vhost_client *client, int ret)
 	return ret;
 }
 
-/* Tells, once, what was refused. */
-static int tell_refusal(struct vhost_client *client, struct error *error)
-{
-	*error = client->refusal;
-	client->refusal.code = 0;
-	return -EIO;
-}
-
 int vhost_client_confirm(struct vhost_client *client, struct error *error)
 {
 	int ret = client->broken ?
 			  error_set(error, EPIPE, "the connection broke before") :
 			  end_call(client, take_owed(client, call_deadline(client), error));
 
-	/* Also one that came before the connection broke. */
-	return client->refusal.code ? tell_refusal(client, error) : ret;
+	if (!client->refusal.code)
+		return ret;
+	/* Told once, and also if the connection broke behind it. */
+	*error = client->refusal;
+	client->refusal.code = 0;
+	return -EIO;
 }
 
 int vhost_client_call(struct vhost_client *client, struct vhost_message *message,
