@@ -47,23 +47,38 @@ struct packed_entry {
 	uint64_t address;
 };
 
+/*
+ * Where the used ring stands, and where it stood before the batch that is being used. Stored and
+ * read as one: an index without its wrap counter is another place in the ring.
+ */
+struct packed_position {
+	uint16_t used_index;
+	uint16_t old_used_index;
+	uint8_t used_wrap;
+	uint8_t old_used_wrap;
+	uint8_t padding[2];
+};
+
 struct packed_record {
 	uint64_t features;
 	uint16_t version;
 	uint16_t size;
 	uint16_t free_head;
 	uint16_t old_free_head;
-	uint16_t used_index;
-	uint16_t old_used_index;
-	uint8_t used_wrap;
-	uint8_t old_used_wrap;
-	uint8_t padding[7];
+	union {
+		struct packed_position position;
+		uint64_t whole_position;
+	};
+	uint8_t padding[8];
 	struct packed_entry entries[];
 };
 
 _Static_assert(sizeof(struct split_entry) == 16 && sizeof(struct split_record) == 16,
 	       "layout of the vhost-user specification");
 _Static_assert(sizeof(struct packed_entry) == 32 && sizeof(struct packed_record) == 32,
+	       "layout of the vhost-user specification");
+_Static_assert(offsetof(struct packed_record, position) == 16 &&
+		       sizeof(struct packed_position) == sizeof(uint64_t),
 	       "layout of the vhost-user specification");
 
 size_t inflight_region_size(uint16_t size, bool packed)
@@ -72,6 +87,28 @@ size_t inflight_region_size(uint16_t size, bool packed)
 				sizeof(struct split_record) + size * sizeof(struct split_entry);
 
 	return (bytes + RECORD_ALIGNMENT - 1) / RECORD_ALIGNMENT * RECORD_ALIGNMENT;
+}
+
+static struct packed_position read_position(const struct packed_record *record)
+{
+	union {
+		uint64_t whole;
+		struct packed_position position;
+	} copy = {.whole = shared_read(&record->whole_position)};
+
+	return copy.position;
+}
+
+static void write_position(struct packed_record *record, struct packed_position position)
+{
+	union {
+		struct packed_position position;
+		uint64_t whole;
+	} copy = {.position = position};
+
+	ordered();
+	shared_write(&record->whole_position, copy.whole);
+	ordered();
 }
 
 /* Both records begin alike. */
@@ -95,6 +132,7 @@ bool inflight_read_progress(const void *region, uint16_t size, bool packed,
 {
 	const struct packed_record *record = region;
 	const struct split_record *split = region;
+	struct packed_position at;
 
 	*progress = (struct inflight_progress){.position = 0};
 	if (shared_read(&split->version) != RECORD_VERSION)
@@ -106,8 +144,8 @@ bool inflight_read_progress(const void *region, uint16_t size, bool packed,
 		return true;
 	}
 	/* The old position, as it moves only after the ring has been written. */
-	progress->position = shared_read(&record->old_used_index) |
-			     (uint16_t)(shared_read(&record->old_used_wrap) ? 1 << 15 : 0);
+	at = read_position(record);
+	progress->position = at.old_used_index | (uint16_t)(at.old_used_wrap ? 1 << 15 : 0);
 	/* What was used last is what will be taken next. */
 	progress->last = shared_read(&record->old_free_head);
 	if (progress->last < size)
@@ -122,6 +160,13 @@ void inflight_forget(void *region)
 	record->version = 0;
 }
 
+static bool is_in_flight(const struct virtqueue_inflight *inflight, uint16_t entry)
+{
+	return inflight->packed ?
+		       ((struct packed_record *)inflight->region)->entries[entry].inflight :
+		       ((struct split_record *)inflight->region)->entries[entry].inflight;
+}
+
 bool inflight_is_open(const struct virtqueue_inflight *inflight)
 {
 	return header(inflight)->version == RECORD_VERSION;
@@ -134,8 +179,12 @@ void inflight_open(struct virtqueue_inflight *inflight, uint16_t used_index, boo
 	if (inflight->packed) {
 		struct packed_record *record = inflight->region;
 
-		record->used_index = record->old_used_index = used_index;
-		record->used_wrap = record->old_used_wrap = used_wrap;
+		record->position = (struct packed_position){
+			.used_index = used_index,
+			.old_used_index = used_index,
+			.used_wrap = used_wrap,
+			.old_used_wrap = used_wrap,
+		};
 		for (uint16_t i = 0; i < inflight->size; i++)
 			record->entries[i].next = i + 1;
 	} else {
@@ -146,6 +195,14 @@ void inflight_open(struct virtqueue_inflight *inflight, uint16_t used_index, boo
 	header(inflight)->size = inflight->size;
 	ordered();
 	header(inflight)->version = RECORD_VERSION;
+}
+
+bool inflight_is_empty(const struct virtqueue_inflight *inflight)
+{
+	for (uint16_t i = 0; i < inflight->size; i++)
+		if (is_in_flight(inflight, i))
+			return false;
+	return true;
 }
 
 void inflight_close(struct virtqueue_inflight *inflight)
@@ -170,29 +227,43 @@ static void insert_by_counter(struct virtqueue_inflight *inflight, uint16_t *rep
 	for (; count > 0 && counter_of(inflight, replay[count - 1]) > counter; count--)
 		replay[count] = replay[count - 1];
 	replay[count] = entry;
-	if (counter >= inflight->counter)
-		inflight->counter = counter + 1;
+}
+
+/* Numbers go on where they were, also when nothing is in flight: see struct inflight_progress. */
+static void go_on_counting(struct virtqueue_inflight *inflight)
+{
+	for (uint16_t i = 0; i < inflight->size; i++)
+		if (counter_of(inflight, i) >= inflight->counter)
+			inflight->counter = counter_of(inflight, i) + 1;
 }
 
 int inflight_resume_split(struct virtqueue_inflight *inflight, uint16_t used_index,
 			  uint16_t *replay, struct inflight_position *position)
 {
 	struct split_record *record = inflight->region;
+	uint16_t batch = used_index - record->used_index;
 	int count = 0;
 
-	/* Killed between the update of the used ring and of the record: that one was completed. */
-	if (record->used_index != used_index) {
+	/* No batch is that large: the used ring is of another run, and nothing is known of it. */
+	if (batch > inflight->size && !inflight_is_empty(inflight))
+		return -EINVAL;
+	/* Killed between the update of the used ring and of the record: the batch was used. */
+	if (batch <= inflight->size) {
 		uint16_t last = shared_read(&record->last_batch_head);
 
-		if (last >= inflight->size)
-			return -EINVAL;
-		record->entries[last].inflight = 0;
-		ordered();
-		record->used_index = used_index;
+		for (; batch > 0; batch--) {
+			if (last >= inflight->size)
+				return -EINVAL;
+			record->entries[last].inflight = 0;
+			last = shared_read(&record->entries[last].next);
+		}
 	}
+	ordered();
+	record->used_index = used_index;
 	for (uint16_t i = 0; i < inflight->size; i++)
 		if (record->entries[i].inflight)
 			insert_by_counter(inflight, replay, count++, i);
+	go_on_counting(inflight);
 	position->used_index = used_index;
 	position->slots = (uint16_t)count;
 	return count;
@@ -208,38 +279,36 @@ void inflight_take_split(struct virtqueue_inflight *inflight, uint16_t head)
 	ordered();
 }
 
-void inflight_using_split(struct virtqueue_inflight *inflight, uint16_t head)
+void inflight_untake_split(struct virtqueue_inflight *inflight, uint16_t head)
+{
+	inflight_clear_split(inflight, head);
+}
+
+void inflight_link_split(struct virtqueue_inflight *inflight, uint16_t head)
 {
 	struct split_record *record = inflight->region;
 
 	record->entries[head].next = record->last_batch_head;
+	ordered();
 	record->last_batch_head = head;
 	ordered();
 }
 
-void inflight_used_split(struct virtqueue_inflight *inflight, uint16_t head, uint16_t used_index)
+void inflight_clear_split(struct virtqueue_inflight *inflight, uint16_t head)
 {
 	struct split_record *record = inflight->region;
 
 	ordered();
 	record->entries[head].inflight = 0;
 	ordered();
-	record->used_index = used_index;
-	ordered();
 }
 
-/* Makes the state before the last use the current one, or the other way round. */
-static void roll(struct packed_record *record, bool forward)
+void inflight_end_batch_split(struct virtqueue_inflight *inflight, uint16_t used_index)
 {
-	if (forward) {
-		record->old_free_head = record->free_head;
-		record->old_used_index = record->used_index;
-		record->old_used_wrap = record->used_wrap;
-	} else {
-		record->free_head = record->old_free_head;
-		record->used_index = record->old_used_index;
-		record->used_wrap = record->old_used_wrap;
-	}
+	struct split_record *record = inflight->region;
+
+	ordered();
+	record->used_index = used_index;
 	ordered();
 }
 
@@ -259,28 +328,86 @@ static bool chain_is_sound(const struct virtqueue_inflight *inflight, uint16_t h
 	return true;
 }
 
-int inflight_resume_packed(struct virtqueue_inflight *inflight,
-			   const struct vring_packed_desc *ring, uint16_t *replay,
-			   struct inflight_position *position)
+/* Slots of the ring from the old position to the new one; 0 when the two make no sense. */
+static uint32_t batch_slots(const struct packed_position *at, uint16_t size)
+{
+	uint32_t end = at->used_index;
+
+	if (!at->used_wrap != !at->old_used_wrap)
+		end += size;
+	return end > at->old_used_index && end <= at->old_used_index + (uint32_t)size ?
+		       end - at->old_used_index :
+		       0;
+}
+
+static bool is_at_wrap(uint16_t flags, bool available_wrap, bool used_wrap)
+{
+	return !!(flags & PACKED_AVAILABLE) == available_wrap &&
+	       !!(flags & PACKED_USED) == used_wrap;
+}
+
+/*
+ * Takes back the used entries of a batch whose first one was never written: the driver sees none
+ * of them yet, but would, as soon as another request is used in the first one's place.
+ */
+static void take_batch_back(struct vring_packed_desc *ring, const struct packed_position *at,
+			    uint32_t slots, uint16_t size)
+{
+	uint16_t index = at->old_used_index;
+	bool wrap = at->old_used_wrap;
+
+	for (; slots > 0; slots--) {
+		uint16_t flags = shared_read(&ring[index].flags);
+
+		if (is_at_wrap(flags, wrap, wrap))
+			shared_write(&ring[index].flags, flags ^ PACKED_USED);
+		if (++index == size) {
+			index = 0;
+			wrap = !wrap;
+		}
+	}
+	ordered();
+}
+
+/* A batch was being used: it was used if the driver can see the first entry of it. */
+static int finish_batch(struct virtqueue_inflight *inflight, struct vring_packed_desc *ring)
 {
 	struct packed_record *record = inflight->region;
-	uint16_t old_used = shared_read(&record->old_used_index);
+	struct packed_position at = read_position(record);
+	uint32_t slots;
+
+	if (at.used_index >= inflight->size || at.old_used_index >= inflight->size)
+		return -EINVAL;
+	if (at.used_index != at.old_used_index || !at.used_wrap != !at.old_used_wrap) {
+		slots = batch_slots(&at, inflight->size);
+		if (slots == 0)
+			return -EINVAL;
+		/* Before it is used, the first slot has what the driver made available there. */
+		if (!is_at_wrap(shared_read(&ring[at.old_used_index].flags), at.old_used_wrap,
+				!at.old_used_wrap)) {
+			inflight_end_batch_packed(inflight);
+			return 0;
+		}
+		take_batch_back(ring, &at, slots, inflight->size);
+	}
+	record->free_head = shared_read(&record->old_free_head);
+	at.used_index = at.old_used_index;
+	at.used_wrap = at.old_used_wrap;
+	write_position(record, at);
+	return 0;
+}
+
+int inflight_resume_packed(struct virtqueue_inflight *inflight, struct vring_packed_desc *ring,
+			   uint16_t *replay, struct inflight_position *position)
+{
+	struct packed_record *record = inflight->region;
 	uint16_t size = inflight->size, free;
+	struct packed_position at;
 	uint32_t slots = 0;
 	int count = 0;
 
-	if (record->used_index >= size || old_used >= size)
+	if (finish_batch(inflight, ring) < 0)
 		return -EINVAL;
-	if (record->used_index != record->old_used_index ||
-	    record->used_wrap != record->old_used_wrap) {
-		uint16_t flags = shared_read(&ring[old_used].flags);
-		bool available = flags & PACKED_AVAILABLE, used = flags & PACKED_USED;
-
-		/* Killed around the update of the ring: did the driver's descriptor give way? */
-		if (!(available == record->old_used_wrap && used != record->old_used_wrap))
-			roll(record, true);
-	}
-	roll(record, false);
 	free = shared_read(&record->free_head);
 	for (uint16_t i = 0; i < size && free < size; i++) {
 		record->entries[free].inflight = 0;
@@ -296,8 +423,12 @@ int inflight_resume_packed(struct virtqueue_inflight *inflight,
 	}
 	if (slots > size)
 		return -EINVAL;
-	position->used_index = record->used_index;
-	position->used_wrap = record->used_wrap;
+	go_on_counting(inflight);
+	at = read_position(record);
+	if (at.used_index >= size)
+		return -EINVAL;
+	position->used_index = at.used_index;
+	position->used_wrap = at.used_wrap;
 	position->slots = (uint16_t)slots;
 	return count;
 }
@@ -375,8 +506,7 @@ uint16_t inflight_count_packed(const struct virtqueue_inflight *inflight, uint16
 	return count < inflight->size ? count : inflight->size;
 }
 
-void inflight_using_packed(struct virtqueue_inflight *inflight, uint16_t head, uint16_t used_index,
-			   bool used_wrap)
+void inflight_link_packed(struct virtqueue_inflight *inflight, uint16_t head)
 {
 	struct packed_record *record = inflight->region;
 	uint16_t last = shared_read(&record->entries[head].last);
@@ -385,17 +515,45 @@ void inflight_using_packed(struct virtqueue_inflight *inflight, uint16_t head, u
 		record->entries[last].next = record->free_head;
 	ordered();
 	record->free_head = head;
-	record->used_index = used_index;
-	record->used_wrap = used_wrap;
 	ordered();
 }
 
-void inflight_used_packed(struct virtqueue_inflight *inflight, uint16_t head)
+void inflight_begin_batch_packed(struct virtqueue_inflight *inflight, uint16_t used_index,
+				 bool used_wrap)
+{
+	struct packed_position at = read_position(inflight->region);
+
+	at.used_index = used_index;
+	at.used_wrap = used_wrap;
+	write_position(inflight->region, at);
+}
+
+void inflight_clear_packed(struct virtqueue_inflight *inflight, uint16_t head)
 {
 	struct packed_record *record = inflight->region;
 
 	ordered();
 	record->entries[head].inflight = 0;
 	ordered();
-	roll(record, true);
+}
+
+void inflight_end_batch_packed(struct virtqueue_inflight *inflight)
+{
+	struct packed_record *record = inflight->region;
+	struct packed_position at = read_position(record);
+
+	record->old_free_head = record->free_head;
+	at.old_used_index = at.used_index;
+	at.old_used_wrap = at.used_wrap;
+	write_position(record, at);
+}
+
+void inflight_untake_packed(struct virtqueue_inflight *inflight, uint16_t head)
+{
+	struct packed_record *record = inflight->region;
+
+	inflight_link_packed(inflight, head);
+	/* From here on it is free, whatever its entry says: resume clears what the free list has. */
+	record->old_free_head = record->free_head;
+	inflight_clear_packed(inflight, head);
 }

@@ -70,25 +70,39 @@ bool inflight_is_open(const struct virtqueue_inflight *inflight);
 /* Opens an empty record at a position of the used ring. */
 void inflight_open(struct virtqueue_inflight *inflight, uint16_t used_index, bool used_wrap);
 
-/* Nothing is in flight, and whoever starts the ring again knows where: zeroes the record. */
+/*
+ * Closes the record: nothing of it is taken again, and whoever starts the ring next says where it
+ * stands. Only a reset, and the end of a run with nothing in flight, may do so.
+ */
 void inflight_close(struct virtqueue_inflight *inflight);
 
 /*
  * Repairs what a crash left half-done and puts the heads of what was in flight, oldest first, in
  * @replay (size entries). Split: @used_index is what the used ring says. Packed: @ring is the
- * descriptor ring. Returns how many, or -EINVAL when the record makes no sense.
+ * descriptor ring, in which a batch that was being written is taken back. Returns how many, or
+ * -EINVAL when the record makes no sense.
  */
 int inflight_resume_split(struct virtqueue_inflight *inflight, uint16_t used_index,
 			  uint16_t *replay, struct inflight_position *position);
-int inflight_resume_packed(struct virtqueue_inflight *inflight,
-			   const struct vring_packed_desc *ring, uint16_t *replay,
-			   struct inflight_position *position);
+int inflight_resume_packed(struct virtqueue_inflight *inflight, struct vring_packed_desc *ring,
+			   uint16_t *replay, struct inflight_position *position);
 
-/* A request was taken from the ring. */
+/* Is no request in flight? */
+bool inflight_is_empty(const struct virtqueue_inflight *inflight);
+
+/*
+ * Requests complete in batches of one or more, of which the driver sees all or none, whenever the
+ * process dies: each request is linked, packed rings say where the batch ends, the ring is
+ * written, each request is cleared, and the batch is ended.
+ */
+
+/* A request was taken from the ring, or is given back to it as if it had not been. */
 void inflight_take_split(struct virtqueue_inflight *inflight, uint16_t head);
-/* Around the used ring's update. */
-void inflight_using_split(struct virtqueue_inflight *inflight, uint16_t head);
-void inflight_used_split(struct virtqueue_inflight *inflight, uint16_t head, uint16_t used_index);
+void inflight_untake_split(struct virtqueue_inflight *inflight, uint16_t head);
+
+void inflight_link_split(struct virtqueue_inflight *inflight, uint16_t head);
+void inflight_clear_split(struct virtqueue_inflight *inflight, uint16_t head);
+void inflight_end_batch_split(struct virtqueue_inflight *inflight, uint16_t used_index);
 
 /*
  * Packed: each descriptor of a chain as it is read, then either commit, which returns the entry
@@ -98,12 +112,17 @@ int inflight_add_packed(struct virtqueue_inflight *inflight,
 			const struct vring_packed_desc *descriptor);
 uint16_t inflight_commit_packed(struct virtqueue_inflight *inflight);
 void inflight_cancel_packed(struct virtqueue_inflight *inflight);
+void inflight_untake_packed(struct virtqueue_inflight *inflight, uint16_t head);
 /* Entries of a recorded chain, for replay: the head, then as *entry becomes. -EINVAL: broken. */
 int inflight_read_packed(const struct virtqueue_inflight *inflight, uint16_t *entry,
 			 struct vring_packed_desc *descriptor);
 uint16_t inflight_count_packed(const struct virtqueue_inflight *inflight, uint16_t head);
-void inflight_using_packed(struct virtqueue_inflight *inflight, uint16_t head, uint16_t used_index,
-			   bool used_wrap);
-void inflight_used_packed(struct virtqueue_inflight *inflight, uint16_t head);
+
+void inflight_link_packed(struct virtqueue_inflight *inflight, uint16_t head);
+/* @used_index and @used_wrap: where the used ring will stand after the batch. */
+void inflight_begin_batch_packed(struct virtqueue_inflight *inflight, uint16_t used_index,
+				 bool used_wrap);
+void inflight_clear_packed(struct virtqueue_inflight *inflight, uint16_t head);
+void inflight_end_batch_packed(struct virtqueue_inflight *inflight);
 
 #endif

@@ -199,39 +199,56 @@ static void untake(struct virtqueue *queue, const struct virtio_request *request
 		queue->available_wrap = !queue->available_wrap;
 	}
 	queue->available_index -= slots;
-	if (queue->inflight) {
-		inflight_using_packed(queue->inflight, request->record, queue->used_index,
-				      queue->used_wrap);
-		inflight_used_packed(queue->inflight, request->record);
-	}
+	if (queue->inflight)
+		inflight_untake_packed(queue->inflight, request->record);
 }
 
-static void use(struct virtqueue *queue, struct virtio_request *const *requests, uint16_t count)
+/* The record is told of the whole batch before the ring is: see inflight_resume_packed. */
+static void open_batch(const struct virtqueue *queue, const struct virtio_request *batch)
+{
+	uint16_t index = queue->used_index;
+	bool wrap = queue->used_wrap;
+
+	for (const struct virtio_request *request = batch; request; request = request->next) {
+		inflight_link_packed(queue->inflight, request->record);
+		advance(queue, &index, &wrap, request->slots);
+	}
+	inflight_begin_batch_packed(queue->inflight, index, wrap);
+}
+
+static void close_batch(const struct virtqueue *queue, const struct virtio_request *batch)
+{
+	for (const struct virtio_request *request = batch; request; request = request->next)
+		inflight_clear_packed(queue->inflight, request->record);
+	inflight_end_batch_packed(queue->inflight);
+}
+
+static void use(struct virtqueue *queue, struct virtio_request *batch)
 {
 	struct vring_packed_desc *first = descriptor_at(queue, queue->used_index);
 	uint16_t first_flags = 0;
 
-	for (uint16_t i = 0; i < count; i++) {
+	if (queue->inflight)
+		open_batch(queue, batch);
+	for (const struct virtio_request *request = batch; request; request = request->next) {
 		struct vring_packed_desc *shared = descriptor_at(queue, queue->used_index);
 		uint16_t flags = queue->used_wrap ? PACKED_AVAILABLE | PACKED_USED : 0;
 
-		if (requests[i]->written > 0) /* else the length is not valid (2.8.5) */
+		/* "any data [...] into any parts of the buffer" (2.8.5), else the length is not valid. */
+		if (request->written > 0 || request->last_byte_taken)
 			flags |= VRING_DESC_F_WRITE;
-		shared_write(&shared->id, requests[i]->id);
-		shared_write(&shared->len, requests[i]->written);
-		if (i == 0)
+		shared_write(&shared->id, request->id);
+		shared_write(&shared->len, request->written);
+		if (request == batch)
 			first_flags = flags;
 		else
 			shared_release(&shared->flags, flags);
-		advance(queue, &queue->used_index, &queue->used_wrap, requests[i]->slots);
+		advance(queue, &queue->used_index, &queue->used_wrap, request->slots);
 	}
-	if (queue->inflight)
-		inflight_using_packed(queue->inflight, requests[0]->record, queue->used_index,
-				      queue->used_wrap);
 	/* The driver looks at no other entry before it has seen this one. */
 	shared_release(&first->flags, first_flags);
 	if (queue->inflight)
-		inflight_used_packed(queue->inflight, requests[0]->record);
+		close_batch(queue, batch);
 }
 
 static bool notification_wanted(struct virtqueue *queue, uint16_t unsignalled)

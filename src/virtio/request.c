@@ -65,6 +65,7 @@ uint8_t *request_take_last_byte(struct virtio_request *request)
 	if (stream->count == 0)
 		return NULL;
 	last = &stream->segments[stream->count - 1];
+	request->last_byte_taken = true;
 	last->length--;
 	stream->left--;
 	if (last->length == 0)

@@ -43,6 +43,7 @@ struct virtio_request {
 	uint16_t slots;	 /* descriptors taken from a packed ring */
 	uint16_t record; /* entry in the record of requests in flight (packed) */
 	uint16_t segment_count;
+	bool last_byte_taken;	     /* the device writes it, which no length tells */
 	bool replayed;		     /* it had been taken before, by a device process that died */
 	bool done;		     /* pushed, and waiting for its turn in the order of the ring */
 	struct virtio_request *next; /* in the free list, or the next younger one in flight */
@@ -60,7 +61,8 @@ size_t request_skip(struct virtio_request *request, size_t length);
 
 /*
  * Takes the last writable byte out of the stream: where block devices put their status.
- * NULL when nothing writable is left. Writing to it is not counted in request->written.
+ * NULL when nothing writable is left. The device has to write it; that is not counted in
+ * request->written.
  */
 uint8_t *request_take_last_byte(struct virtio_request *request);
 

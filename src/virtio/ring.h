@@ -46,11 +46,10 @@ struct virtqueue_format {
 	/* Undoes the last take; not called for replayed requests. */
 	void (*untake)(struct virtqueue *queue, const struct virtio_request *request);
 	/*
-	 * Writes used entries for @count requests so that the driver sees all or none of them. One
-	 * at a time when requests in flight are tracked.
+	 * Writes used entries for @batch and those that follow it (request->next), so that the
+	 * driver sees all or none of them, also when the process dies and another resumes.
 	 */
-	void (*use)(struct virtqueue *queue, struct virtio_request *const *requests,
-		    uint16_t count);
+	void (*use)(struct virtqueue *queue, struct virtio_request *batch);
 	/* Does the driver want to hear of the last @unsignalled entries? */
 	bool (*notification_wanted)(struct virtqueue *queue, uint16_t unsignalled);
 	void (*set_kicks)(struct virtqueue *queue, bool enabled);

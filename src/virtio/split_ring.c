@@ -147,24 +147,27 @@ static void untake(struct virtqueue *queue, const struct virtio_request *request
 {
 	queue->available_index--;
 	if (queue->inflight)
-		inflight_used_split(queue->inflight, request->id, queue->used_index);
+		inflight_untake_split(queue->inflight, request->id);
 }
 
-static void use(struct virtqueue *queue, struct virtio_request *const *requests, uint16_t count)
+static void use(struct virtqueue *queue, struct virtio_request *batch)
 {
 	struct vring_used *used = queue->device_area;
 
-	if (queue->inflight)
-		inflight_using_split(queue->inflight, requests[0]->id);
-	for (uint16_t i = 0; i < count; i++) {
+	for (const struct virtio_request *request = batch; request; request = request->next) {
 		uint16_t at = queue->used_index++ & mask(queue);
 
-		shared_write(&used->ring[at].id, requests[i]->id);
-		shared_write(&used->ring[at].len, requests[i]->written);
+		if (queue->inflight)
+			inflight_link_split(queue->inflight, request->id);
+		shared_write(&used->ring[at].id, request->id);
+		shared_write(&used->ring[at].len, request->written);
 	}
 	shared_release(&used->idx, queue->used_index);
-	if (queue->inflight)
-		inflight_used_split(queue->inflight, requests[0]->id, queue->used_index);
+	if (!queue->inflight)
+		return;
+	for (const struct virtio_request *request = batch; request; request = request->next)
+		inflight_clear_split(queue->inflight, request->id);
+	inflight_end_batch_split(queue->inflight, queue->used_index);
 }
 
 static bool notification_wanted(struct virtqueue *queue, uint16_t unsignalled)

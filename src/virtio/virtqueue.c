@@ -116,7 +116,6 @@ int virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup *setup
 
 void virtqueue_stop(struct virtqueue *queue, uint16_t *available_index, uint16_t *used_index)
 {
-	bool replaying = virtqueue_replaying(queue);
 	uint16_t available = 0, used = 0;
 
 	if (queue->started)
@@ -129,9 +128,6 @@ void virtqueue_stop(struct virtqueue *queue, uint16_t *available_index, uint16_t
 		*available_index = available;
 	if (used_index)
 		*used_index = used;
-	/* Only the record still knows of requests that were to be taken again. */
-	if (queue->inflight && (available_index || used_index) && !replaying)
-		inflight_close(queue->inflight);
 }
 
 bool virtqueue_has_request(struct virtqueue *queue)
@@ -153,6 +149,7 @@ struct virtio_request *virtqueue_pop(struct virtqueue *queue)
 	}
 	request->segment_count = 0;
 	request->written = 0;
+	request->last_byte_taken = false;
 	request->done = false;
 	request->replayed = queue->replay_next < queue->replay_count;
 	request->slots = 1;
@@ -208,74 +205,61 @@ void virtqueue_unpop(struct virtqueue *queue, struct virtio_request *request)
 	release(queue, request);
 }
 
-/* Tells the ring of requests that need not wait for others, and frees them. */
-static void complete(struct virtqueue *queue, struct virtio_request *const *requests,
-		     uint16_t count)
+/* Tells the ring of @batch and those that follow it, and frees them. */
+static void complete(struct virtqueue *queue, struct virtio_request *batch)
 {
 	if (!queue->broken)
-		queue->format->use(queue, requests, count);
-	for (uint16_t i = 0; i < count; i++) {
+		queue->format->use(queue, batch);
+	while (batch) {
+		struct virtio_request *next = batch->next;
+
 		if (queue->unsignalled < queue->size)
-			queue->unsignalled += requests[i]->slots;
+			queue->unsignalled += batch->slots;
 		else
 			queue->notify_anyway = true;
-		release(queue, requests[i]);
+		release(queue, batch);
+		batch = next;
 	}
 }
 
-/* Takes the oldest request out of the order of the ring. */
-static struct virtio_request *take_oldest(struct virtqueue *queue)
+/* With IN_ORDER: takes the oldest requests out of the ring's order, as far as they are done. */
+static struct virtio_request *take_done(struct virtqueue *queue)
 {
-	struct virtio_request *oldest = queue->oldest;
+	struct virtio_request *first = queue->oldest, *last = NULL;
 
-	queue->oldest = oldest->next;
+	while (queue->oldest && queue->oldest->done) {
+		last = queue->oldest;
+		queue->oldest = last->next;
+	}
+	if (!last)
+		return NULL;
+	last->next = NULL;
 	if (!queue->oldest)
 		queue->youngest = NULL;
-	return oldest;
+	return first;
 }
 
 void virtqueue_push(struct virtqueue *queue, struct virtio_request *request)
 {
-	if (!queue->in_order) {
-		complete(queue, &request, 1);
-		return;
-	}
-	request->done = true;
-	while (queue->oldest && queue->oldest->done) {
-		struct virtio_request *oldest = take_oldest(queue);
-
-		complete(queue, &oldest, 1);
-	}
-}
-
-/* With IN_ORDER: are these the oldest requests, in this order? */
-static bool are_oldest(const struct virtqueue *queue, struct virtio_request *const *requests,
-		       uint16_t count)
-{
-	const struct virtio_request *oldest = queue->oldest;
-
-	for (uint16_t i = 0; i < count; i++, oldest = oldest->next)
-		if (!oldest || oldest != requests[i])
-			return false;
-	return true;
+	virtqueue_push_batch(queue, &request, 1);
 }
 
 void virtqueue_push_batch(struct virtqueue *queue, struct virtio_request *const *requests,
 			  uint16_t count)
 {
-	/*
-	 * The record of requests in flight accounts for one completion at a time: a batch cut in
-	 * two by a crash could not be told from entries that the driver was shown.
-	 */
-	if (queue->inflight || (queue->in_order && !are_oldest(queue, requests, count))) {
-		for (uint16_t i = 0; i < count; i++)
-			virtqueue_push(queue, requests[i]);
-		return;
+	struct virtio_request *batch = NULL;
+
+	for (uint16_t i = count; i-- > 0;) {
+		requests[i]->done = true;
+		if (queue->in_order)
+			continue;
+		requests[i]->next = batch;
+		batch = requests[i];
 	}
-	for (uint16_t i = 0; i < count && queue->in_order; i++)
-		take_oldest(queue);
-	if (count > 0)
-		complete(queue, requests, count);
+	if (queue->in_order)
+		batch = take_done(queue);
+	if (batch)
+		complete(queue, batch);
 }
 
 void virtqueue_notify(struct virtqueue *queue)

@@ -107,10 +107,9 @@ int virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup *setup
 
 /*
  * Stops the queue and forgets its requests: nothing may be in flight at the host any more.
- * *available_index and *used_index get the positions, as in struct virtqueue_setup; who takes
- * them restarts the ring from them, so the record of requests in flight is closed. With both
- * NULL, or while requests of a process that died are still to be taken again, it stays open, and
- * a restarted ring goes on where the record says.
+ * *available_index and *used_index get the positions, as in struct virtqueue_setup, unless NULL.
+ * The record of requests in flight stays as it is: a queue that is started with it again goes on
+ * where the record says, and hands out what was not completed once more.
  */
 void virtqueue_stop(struct virtqueue *queue, uint16_t *available_index, uint16_t *used_index);
 
@@ -137,7 +136,8 @@ void virtqueue_push(struct virtqueue *queue, struct virtio_request *request);
 
 /*
  * Completes @count requests, popped in this order, so that the driver sees all of them used or
- * none: for a network frame that is spread over several buffers.
+ * none, even when the process dies meanwhile: for a network frame that is spread over several
+ * buffers. With IN_ORDER they wait for older ones, as in virtqueue_push.
  */
 void virtqueue_push_batch(struct virtqueue *queue, struct virtio_request *const *requests,
 			  uint16_t count);

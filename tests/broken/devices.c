@@ -31,40 +31,36 @@ static uint32_t type_of(const struct virtio_request *request)
 	return header->type;
 }
 
-static void use_really(struct virtqueue *queue, struct virtio_request *const *requests,
-		       uint16_t count)
+static void use_really(struct virtqueue *queue, struct virtio_request *batch)
 {
-	fault_real_format(queue)->use(queue, requests, count);
+	fault_real_format(queue)->use(queue, batch);
 }
 
-static void use_unknown_status(struct virtqueue *queue, struct virtio_request *const *requests,
-			       uint16_t count)
+static void use_unknown_status(struct virtqueue *queue, struct virtio_request *batch)
 {
-	uint8_t *status = block_request_of(requests[0])->status;
+	uint8_t *status = block_request_of(batch)->status;
 
 	if (*status != VIRTIO_BLK_S_OK)
 		*status = 7;
-	use_really(queue, requests, count);
+	use_really(queue, batch);
 }
 
-static void use_unknown_type(struct virtqueue *queue, struct virtio_request *const *requests,
-			     uint16_t count)
+static void use_unknown_type(struct virtqueue *queue, struct virtio_request *batch)
 {
-	uint8_t *status = block_request_of(requests[0])->status;
+	uint8_t *status = block_request_of(batch)->status;
 
 	if (*status == VIRTIO_BLK_S_UNSUPP)
 		*status = VIRTIO_BLK_S_OK;
-	use_really(queue, requests, count);
+	use_really(queue, batch);
 }
 
-static void use_wild_range(struct virtqueue *queue, struct virtio_request *const *requests,
-			   uint16_t count)
+static void use_wild_range(struct virtqueue *queue, struct virtio_request *batch)
 {
-	uint8_t *status = block_request_of(requests[0])->status;
+	uint8_t *status = block_request_of(batch)->status;
 
-	if (*status == VIRTIO_BLK_S_IOERR && type_of(requests[0]) == VIRTIO_BLK_T_WRITE_ZEROES)
+	if (*status == VIRTIO_BLK_S_IOERR && type_of(batch) == VIRTIO_BLK_T_WRITE_ZEROES)
 		*status = VIRTIO_BLK_S_OK;
-	use_really(queue, requests, count);
+	use_really(queue, batch);
 }
 
 static void read_next_sector(struct block_backend *backend, struct block_operation *operation)

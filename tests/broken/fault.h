@@ -21,8 +21,7 @@ struct fault {
 
 	/* What stands in for the real one, and may call it. NULL: the real one does. */
 	int (*take)(struct virtqueue *queue, struct virtio_request *request);
-	void (*use)(struct virtqueue *queue, struct virtio_request *const *requests,
-		    uint16_t count);
+	void (*use)(struct virtqueue *queue, struct virtio_request *batch);
 	bool (*notification_wanted)(struct virtqueue *queue, uint16_t unsignalled);
 	void (*set_kicks)(struct virtqueue *queue, bool enabled);
 	void (*stop_queue)(struct virtqueue *queue, uint16_t *available_index,

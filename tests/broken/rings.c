@@ -18,75 +18,70 @@ static struct vring_packed_desc *packed_ring(const struct virtqueue *queue)
 	return queue->descriptors;
 }
 
-static void use_really(struct virtqueue *queue, struct virtio_request *const *requests,
-		       uint16_t count)
+static void use_really(struct virtqueue *queue, struct virtio_request *batch)
 {
-	fault_real_format(queue)->use(queue, requests, count);
+	fault_real_format(queue)->use(queue, batch);
 }
 
-static void use_too_long(struct virtqueue *queue, struct virtio_request *const *requests,
-			 uint16_t count)
+static void use_too_long(struct virtqueue *queue, struct virtio_request *batch)
 {
-	for (uint16_t i = 0; i < count; i++)
-		requests[i]->written++;
-	use_really(queue, requests, count);
+	for (struct virtio_request *r = batch; r; r = r->next)
+		r->written++;
+	use_really(queue, batch);
 }
 
-static void use_other_id(struct virtqueue *queue, struct virtio_request *const *requests,
-			 uint16_t count)
+static void use_other_id(struct virtqueue *queue, struct virtio_request *batch)
 {
-	for (uint16_t i = 0; i < count; i++)
-		requests[i]->id = (requests[i]->id + 1) % queue->size;
-	use_really(queue, requests, count);
+	for (struct virtio_request *r = batch; r; r = r->next)
+		r->id = (r->id + 1) % queue->size;
+	use_really(queue, batch);
 }
 
-static void use_jumping(struct virtqueue *queue, struct virtio_request *const *requests,
-			uint16_t count)
+static void use_jumping(struct virtqueue *queue, struct virtio_request *batch)
 {
 	if (!is_packed(queue))
 		queue->used_index++;
-	use_really(queue, requests, count);
+	use_really(queue, batch);
 }
 
-static void use_twice(struct virtqueue *queue, struct virtio_request *const *requests,
-		      uint16_t count)
+static void use_twice(struct virtqueue *queue, struct virtio_request *batch)
 {
-	use_really(queue, requests, count);
-	use_really(queue, requests, count);
+	use_really(queue, batch);
+	use_really(queue, batch);
 }
 
 /* Also of a list of several descriptors. */
-static void use_one_slot(struct virtqueue *queue, struct virtio_request *const *requests,
-			 uint16_t count)
+static void use_one_slot(struct virtqueue *queue, struct virtio_request *batch)
 {
-	for (uint16_t i = 0; i < count; i++)
-		requests[i]->slots = 1;
-	use_really(queue, requests, count);
+	for (struct virtio_request *r = batch; r; r = r->next)
+		r->slots = 1;
+	use_really(queue, batch);
 }
 
-static void use_first_round(struct virtqueue *queue, struct virtio_request *const *requests,
-			    uint16_t count)
+static void use_first_round(struct virtqueue *queue, struct virtio_request *batch)
 {
 	queue->used_wrap = true;
-	use_really(queue, requests, count);
+	use_really(queue, batch);
 }
 
 /* The used entries go to a ring aside, then to the real one, each without its WRITE flag. */
-static void use_unflagged(struct virtqueue *queue, struct virtio_request *const *requests,
-			  uint16_t count)
+static void use_unflagged(struct virtqueue *queue, struct virtio_request *batch)
 {
 	static struct vring_packed_desc aside[VIRTQUEUE_SIZE_MAX];
 	struct vring_packed_desc *ring = packed_ring(queue);
 
 	if (!is_packed(queue)) {
-		use_really(queue, requests, count);
+		use_really(queue, batch);
 		return;
 	}
-	for (uint16_t i = 0; i < count; i++) {
+	for (struct virtio_request *next; batch; batch = next) {
 		uint16_t at = queue->used_index;
 
+		next = batch->next;
+		batch->next = NULL;
 		queue->descriptors = aside;
-		use_really(queue, &requests[i], 1);
+		use_really(queue, batch);
+		batch->next = next;
 		queue->descriptors = ring;
 		ring[at].id = aside[at].id;
 		ring[at].len = aside[at].len;
@@ -94,27 +89,25 @@ static void use_unflagged(struct virtqueue *queue, struct virtio_request *const 
 	}
 }
 
-static void use_and_change_first(struct virtqueue *queue, struct virtio_request *const *requests,
-				 uint16_t count)
+static void use_and_change_first(struct virtqueue *queue, struct virtio_request *batch)
 {
 	if (is_packed(queue) && queue->used_index > 0)
 		packed_ring(queue)[0].len++;
-	use_really(queue, requests, count);
+	use_really(queue, batch);
 }
 
 /* The driver sees the buffer used, and its data comes a little later. */
-static void use_early(struct virtqueue *queue, struct virtio_request *const *requests,
-		      uint16_t count)
+static void use_early(struct virtqueue *queue, struct virtio_request *batch)
 {
 	static uint8_t data[ENTROPY_REQUEST_MAX];
-	struct virtio_request *request = requests[0];
+	struct virtio_request *request = batch;
 	uint8_t *place = (uint8_t *)request->segments[0].base - request->written;
 	struct timespec now;
 	int64_t until;
 
 	memcpy(data, place, request->written);
 	memset(place, 0, request->written);
-	use_really(queue, requests, count);
+	use_really(queue, batch);
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	until = now.tv_sec * INT64_C(1000000000) + now.tv_nsec + EARLY_NS;
 	do
@@ -124,12 +117,11 @@ static void use_early(struct virtqueue *queue, struct virtio_request *const *req
 }
 
 /* Segments are consumed as they are written: what is left of a full one begins behind it. */
-static void use_and_write_beyond(struct virtqueue *queue, struct virtio_request *const *requests,
-				 uint16_t count)
+static void use_and_write_beyond(struct virtqueue *queue, struct virtio_request *batch)
 {
-	for (uint16_t i = 0; i < count; i++)
-		*(uint8_t *)requests[i]->segments[requests[i]->segment_count - 1].base = 0x5a;
-	use_really(queue, requests, count);
+	for (struct virtio_request *r = batch; r; r = r->next)
+		*(uint8_t *)r->segments[r->segment_count - 1].base = 0x5a;
+	use_really(queue, batch);
 }
 
 static int take_really(struct virtqueue *queue, struct virtio_request *request)

@@ -607,8 +607,10 @@ void device_use(struct fuzz *fuzz, unsigned int index, unsigned int count)
 	inflight.counter = ++fuzz->uses;
 	PROMISE(inflight_add_packed(&inflight, &descriptor) == 0);
 	head = inflight_commit_packed(&inflight);
-	inflight_using_packed(&inflight, head, queue->used & 0x7fff, queue->used >> 15);
-	inflight_used_packed(&inflight, head);
+	inflight_link_packed(&inflight, head);
+	inflight_begin_batch_packed(&inflight, queue->used & 0x7fff, queue->used >> 15);
+	inflight_clear_packed(&inflight, head);
+	inflight_end_batch_packed(&inflight);
 }
 
 void device_tell(struct fuzz *fuzz, bool needs_reset)

@@ -346,6 +346,26 @@ static void test_streams(void **state)
 	ring_pair_stop(&pair);
 }
 
+/* Status bytes behind data that was not written: no length tells of them (VIRTIO 1.4, 2.8.5). */
+static void test_last_byte_is_told(void **state)
+{
+	const struct vring_packed_desc *used;
+	struct virtio_request *request;
+	struct ring_pair pair;
+
+	(void)state;
+	ring_pair_start(&pair, SIZE, PAIR_PACKED, false);
+	put_packed(&pair, (struct descriptor[]){{DATA, 4, N, 0}, {DATA + 8, 513, W, 0}}, 2);
+	used = ring_pair_at(&pair, pair.setup.descriptors.value);
+	request = virtqueue_pop(&pair.device);
+	assert_non_null(request);
+	*request_take_last_byte(request) = 1;
+	virtqueue_push(&pair.device, request);
+	assert_int_equal(used->len, 0);
+	assert_true(used->flags & W);
+	ring_pair_stop(&pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -358,6 +378,7 @@ int main(void)
 		cmocka_unit_test(test_direct_then_indirect),
 		cmocka_unit_test(test_packed_table_flags_ignored),
 		cmocka_unit_test(test_streams),
+		cmocka_unit_test(test_last_byte_is_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

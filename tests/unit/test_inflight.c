@@ -10,6 +10,7 @@
 // cmocka needs the headers above
 #include <cmocka.h>
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -65,23 +66,31 @@ static void run_device(struct ring_pair *pair, uint64_t random)
 	}
 }
 
-static void add(struct ring_pair *pair, unsigned int slot, uint32_t *sequence, bool *busy)
+/* A request in @pieces descriptors, the last one of which is for the answer. */
+static void add_pieces(struct ring_pair *pair, unsigned int slot, unsigned int pieces,
+		       uint32_t *sequence, bool *busy)
 {
 	uint64_t address = PAIR_BASE + slot * 64;
-	/* The request in two pieces, so that chains take several descriptors. */
-	struct driver_buffer buffers[] = {{guest_addr(address), 1},
-					  {guest_addr(address + 1), 3},
-					  {guest_addr(address + 4), 4}};
+	struct driver_buffer whole[] = {{guest_addr(address), 4}, {guest_addr(address + 4), 4}};
+	struct driver_buffer cut[] = {{guest_addr(address), 1},
+				      {guest_addr(address + 1), 3},
+				      {guest_addr(address + 4), 4}};
 	struct answer *answer = answer_of(pair, slot);
 
 	if (busy[slot])
 		return;
 	answer->request = *sequence;
 	answer->reply = 0;
-	if (driver_queue_add(&pair->driver, buffers, 2, 1, answer) == 0) {
+	if (driver_queue_add(&pair->driver, pieces == 2 ? whole : cut, pieces - 1, 1, answer) ==
+	    0) {
 		busy[slot] = true;
 		++*sequence;
 	}
+}
+
+static void add(struct ring_pair *pair, unsigned int slot, uint32_t *sequence, bool *busy)
+{
+	add_pieces(pair, slot, 3, sequence, busy);
 }
 
 /* Takes what is used; lets the device have the processor when nothing is. */
@@ -180,28 +189,36 @@ static void test_kills_in_order(void **state)
 	survive_kills(PAIR_IN_ORDER | PAIR_PACKED, 33);
 }
 
-/* Takes, completes and takes again, between two stops that the tracer sees. */
+static void answer_one(struct virtio_request *request)
+{
+	uint32_t value;
+
+	if (!request || request_read(request, &value, 4) != 4)
+		_exit(2);
+	value = ~value;
+	if (request_write(request, &value, 4) != 4)
+		_exit(3);
+}
+
+/*
+ * Takes, completes two as one, takes one and gives it back, takes and completes again, between two
+ * stops that the tracer sees.
+ */
 static void run_traced_device(struct ring_pair *pair)
 {
 	struct virtio_request *requests[4];
 
 	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0 || ring_pair_start_device(pair) < 0)
 		_exit(1);
-	for (unsigned int i = 0; i < 3; i++)
-		requests[i] = virtqueue_pop(&pair->device);
-	for (unsigned int i = 0; i < 3; i++) {
-		uint32_t value;
-
-		if (!requests[i] || request_read(requests[i], &value, 4) != 4)
-			_exit(2);
-		value = ~value;
-		if (request_write(requests[i], &value, 4) != 4)
-			_exit(3);
-	}
+	for (unsigned int i = 0; i < 2; i++)
+		answer_one(requests[i] = virtqueue_pop(&pair->device));
 	raise(SIGSTOP);
-	virtqueue_push(&pair->device, requests[1]);
-	requests[3] = virtqueue_pop(&pair->device);
-	virtqueue_push(&pair->device, requests[0]);
+	virtqueue_push_batch(&pair->device, requests, 2);
+	for (unsigned int i = 2; i < 4 && virtqueue_has_request(&pair->device); i++) {
+		virtqueue_unpop(&pair->device, virtqueue_pop(&pair->device));
+		answer_one(requests[i] = virtqueue_pop(&pair->device));
+		virtqueue_push(&pair->device, requests[i]);
+	}
 	raise(SIGSTOP);
 	_exit(4);
 }
@@ -239,11 +256,45 @@ static void restore(struct ring_pair *pair, size_t record_bytes, struct snapshot
 	free(snapshot->record);
 }
 
+/* Each entry of a packed record is either of a request in flight or free, and none is lost. */
+static void assert_nothing_leaked(const struct ring_pair *pair)
+{
+	const uint16_t *header = pair->record;
+	const uint8_t *entries = (const uint8_t *)pair->record + 32;
+	unsigned int found = 0;
+	uint16_t free = header[6];
+
+	if (!(pair->features & PAIR_PACKED))
+		return;
+	for (; free < pair->size && found <= pair->size; found++)
+		memcpy(&free, entries + free * 32 + 2, sizeof(free));
+	assert_int_equal(found, pair->size);
+}
+
+/*
+ * Fills and empties the ring until it has gone round, so that its slots hold what was there before,
+ * and used and available positions stand in the middle of it.
+ */
+static void go_round(struct ring_pair *pair, unsigned int requests, uint32_t *sequence, bool *busy)
+{
+	for (unsigned int i = 0; i < requests; i++) {
+		struct virtio_request *request;
+
+		add(pair, 0, sequence, busy);
+		request = virtqueue_pop(&pair->device);
+		answer_one(request);
+		virtqueue_push(&pair->device, request);
+		assert_int_equal(take_all(pair, busy), 1);
+	}
+}
+
 /*
  * Steps through the device's work one instruction at a time and keeps each different state of
  * shared memory: all that a kill can leave behind. From each, another device finishes the work.
+ * The first two of @count requests, of @pieces descriptors each, complete as one.
  */
-static void survive_kill_at_each_instruction(uint64_t features)
+static void survive_kill_at_each_instruction(uint64_t features, unsigned int rounds,
+					     const unsigned int *pieces, unsigned int count)
 {
 	size_t record_bytes = inflight_region_size(16, features & PAIR_PACKED);
 	struct driver_descriptor descriptors[16];
@@ -251,15 +302,16 @@ static void survive_kill_at_each_instruction(uint64_t features)
 	struct driver_queue driver;
 	struct ring_pair pair;
 	bool busy[TRANSFERS] = {false};
-	unsigned int count = 0;
+	unsigned int states = 0;
 	uint32_t sequence = 0;
 	int status;
 	pid_t pid;
 
 	ring_pair_start(&pair, 16, features, true);
+	go_round(&pair, rounds, &sequence, busy);
 	virtqueue_stop(&pair.device, NULL, NULL);
-	for (unsigned int i = 0; i < 5; i++)
-		add(&pair, i, &sequence, busy);
+	for (unsigned int i = 0; i < count; i++)
+		add_pieces(&pair, i, pieces[i], &sequence, busy);
 	driver = pair.driver;
 	memcpy(descriptors, pair.descriptors, sizeof(descriptors));
 	pid = fork();
@@ -269,9 +321,9 @@ static void survive_kill_at_each_instruction(uint64_t features)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP);
 	do {
-		if (count == 0 || !unchanged(&pair, record_bytes, &snapshots[count - 1])) {
-			assert_true(count < SNAPSHOTS_MAX);
-			save(&pair, record_bytes, &snapshots[count++]);
+		if (states == 0 || !unchanged(&pair, record_bytes, &snapshots[states - 1])) {
+			assert_true(states < SNAPSHOTS_MAX);
+			save(&pair, record_bytes, &snapshots[states++]);
 		}
 		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
 		assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -279,33 +331,148 @@ static void survive_kill_at_each_instruction(uint64_t features)
 	} while (WSTOPSIG(status) != SIGSTOP);
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
-	/* Two requests used and one taken cannot be done in a handful of stores. */
-	assert_true(count > 8);
+	/* Two requests used cannot be done in a handful of stores. */
+	assert_true(states > 8);
 
-	for (unsigned int i = 0; i < count; i++) {
+	for (unsigned int i = 0; i < states; i++) {
 		uint32_t taken = 0;
 
 		restore(&pair, record_bytes, &snapshots[i]);
 		pair.driver = driver;
 		memcpy(pair.descriptors, descriptors, sizeof(descriptors));
-		for (unsigned int slot = 0; slot < 5; slot++)
+		for (unsigned int slot = 0; slot < count; slot++)
 			busy[slot] = true;
 		taken += take_all(&pair, busy);
+		/* Of what completes as one, the driver sees all or nothing. */
+		assert_int_not_equal(taken, 1);
+		/* To be sure of it with the next device, too, which completes one by one. */
+		assert_int_equal(ring_pair_start_device(&pair), 0);
+		assert_int_equal(take_all(&pair, busy), 0);
+		virtqueue_stop(&pair.device, NULL, NULL);
 		pid = start_device_process(&pair, i);
-		for (time_t end = time(NULL) + 60; taken < 5 && time(NULL) < end;)
+		for (time_t end = time(NULL) + 60; taken < count && time(NULL) < end;)
 			taken += take_all(&pair, busy);
+		assert_int_equal(taken, count);
+		/* The driver sees a request used before the record is up to date: once more round. */
 		kill_device_process(pid);
-		assert_int_equal(taken, 5);
+		assert_int_equal(ring_pair_start_device(&pair), 0);
+		assert_int_equal(take_all(&pair, busy), 0);
+		assert_nothing_leaked(&pair);
+		virtqueue_stop(&pair.device, NULL, NULL);
 	}
 	ring_pair_stop(&pair);
 }
 
 static void test_kill_at_each_instruction(void **state)
 {
-	survive_kill_at_each_instruction(0);
-	survive_kill_at_each_instruction(PAIR_EVENT_INDEX | PAIR_IN_ORDER);
-	survive_kill_at_each_instruction(PAIR_PACKED);
-	survive_kill_at_each_instruction(PAIR_PACKED | PAIR_EVENT_INDEX);
+	static const unsigned int pieces[] = {3, 3, 3, 3};
+
+	(void)state;
+	survive_kill_at_each_instruction(0, 0, pieces, 4);
+	survive_kill_at_each_instruction(PAIR_EVENT_INDEX | PAIR_IN_ORDER, 0, pieces, 4);
+	survive_kill_at_each_instruction(PAIR_PACKED, 0, pieces, 4);
+	survive_kill_at_each_instruction(PAIR_PACKED | PAIR_EVENT_INDEX, 0, pieces, 4);
+	survive_kill_at_each_instruction(PAIR_PACKED | PAIR_IN_ORDER, 0, pieces, 4);
+}
+
+/* The batch goes over the end of the ring, or ends just there. */
+static void test_kill_at_the_end_of_the_ring(void **state)
+{
+	static const unsigned int over[] = {3, 3, 3}, up_to[] = {3, 2};
+
+	(void)state;
+	/* 9 requests of 3 in a ring of 16: the next one begins at 11. */
+	survive_kill_at_each_instruction(0, 9, over, 3);
+	survive_kill_at_each_instruction(PAIR_PACKED, 9, over, 3);
+	/* Slot 0 is not the first of its chain: it still says what the driver wrote there. */
+	survive_kill_at_each_instruction(PAIR_PACKED, 9, up_to, 2);
+}
+
+#define BATCH_MAX 6
+#define BATCHES	  5000
+
+/* Completes batches of random sizes, each with one answer in all of its requests. */
+static void *push_batches(void *context)
+{
+	struct ring_pair *pair = context;
+	struct virtio_request *batch[BATCH_MAX];
+	uint64_t random = pair->features;
+
+	for (uint32_t number = 1; number <= BATCHES; number++) {
+		uint32_t want = 1 + test_random_below(&random, BATCH_MAX);
+		uint32_t answer[2] = {number, want};
+
+		for (uint32_t i = 0; i < want;) {
+			batch[i] = virtqueue_pop(&pair->device);
+			if (batch[i])
+				i++;
+			else
+				sched_yield();
+		}
+		for (uint32_t i = 0; i < want; i++)
+			request_write(batch[i], answer, sizeof(answer));
+		virtqueue_push_batch(&pair->device, batch, (uint16_t)want);
+	}
+	return NULL;
+}
+
+static void take_whole_batches(uint64_t features, bool track)
+{
+	unsigned int cut[] = {8, 4}; /* chains of one descriptor, and of two */
+	struct ring_pair pair;
+	pthread_t thread;
+	uint64_t added = 0;
+	uint32_t slots = 0;
+
+	ring_pair_start(&pair, 32, features, track);
+	assert_int_equal(pthread_create(&thread, NULL, push_batches, &pair), 0);
+	for (uint32_t number = 1; number <= BATCHES;) {
+		uint32_t *answer, written;
+		int error = 0;
+
+		while (slots < 16) {
+			uint64_t address = PAIR_BASE + added % 16 * 8;
+			uint32_t first = cut[added % 2];
+			struct driver_buffer buffers[] = {
+				{guest_addr(address), first},
+				{guest_addr(address + first), 8 - first},
+			};
+
+			assert_int_equal(driver_queue_add(&pair.driver, buffers, 0,
+							  first < 8 ? 2 : 1,
+							  ring_pair_at(&pair, address)),
+					 0);
+			added++;
+			slots++;
+		}
+		answer = driver_queue_take(&pair.driver, &written, &error);
+		assert_int_equal(error, 0);
+		if (!answer)
+			continue;
+		slots--;
+		assert_int_equal(answer[0], number++);
+		/* Its first request has been seen: a driver takes the others without a wait. */
+		for (uint32_t i = 1, want = answer[1]; i < want; i++) {
+			answer = driver_queue_take(&pair.driver, &written, &error);
+			assert_non_null(answer);
+			assert_int_equal(answer[0], number - 1);
+			slots--;
+		}
+	}
+	pthread_join(thread, NULL);
+	ring_pair_stop(&pair);
+}
+
+/* A driver on another processor looks all the time, and requests in flight are tracked. */
+static void test_batches_stay_whole(void **state)
+{
+	(void)state;
+	for (unsigned int track = 0; track < 2; track++) {
+		take_whole_batches(0, track);
+		take_whole_batches(PAIR_PACKED, track);
+		take_whole_batches(PAIR_IN_ORDER | PAIR_EVENT_INDEX, track);
+		take_whole_batches(PAIR_PACKED | PAIR_IN_ORDER, track);
+	}
 }
 
 /* Replay keeps the order in which requests were first taken. */
@@ -346,22 +513,8 @@ static void test_replay_order(void **state)
 	}
 }
 
-/* Whoever takes the positions restarts from them; the record must not interfere. */
-static void test_clean_stop_closes_record(void **state)
-{
-	struct ring_pair pair;
-	uint16_t available, used;
-
-	(void)state;
-	ring_pair_start(&pair, 8, 0, true);
-	assert_true(inflight_is_open(&pair.inflight));
-	virtqueue_stop(&pair.device, &available, &used);
-	assert_false(inflight_is_open(&pair.inflight));
-	ring_pair_stop(&pair);
-}
-
-/* Stopped before all was replayed, by a change of memory say: the rest is replayed later. */
-static void test_stop_keeps_what_is_not_replayed(void **state)
+/* Stopped with requests in flight, by a change of memory say: they are taken again later. */
+static void test_stop_keeps_what_is_in_flight(void **state)
 {
 	static const uint64_t features[] = {0, PAIR_PACKED};
 
@@ -476,9 +629,10 @@ int main(void)
 		cmocka_unit_test(test_kills_packed),
 		cmocka_unit_test(test_kills_in_order),
 		cmocka_unit_test(test_kill_at_each_instruction),
+		cmocka_unit_test(test_kill_at_the_end_of_the_ring),
+		cmocka_unit_test(test_batches_stay_whole),
 		cmocka_unit_test(test_replay_order),
-		cmocka_unit_test(test_clean_stop_closes_record),
-		cmocka_unit_test(test_stop_keeps_what_is_not_replayed),
+		cmocka_unit_test(test_stop_keeps_what_is_in_flight),
 		cmocka_unit_test(test_record_changed_in_the_middle),
 		cmocka_unit_test(test_damaged_record),
 		cmocka_unit_test(test_wrong_record_is_refused),
