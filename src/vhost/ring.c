@@ -107,29 +107,22 @@ static void forget(struct vhost_ring *ring)
 	ring->size = 0;
 	ring->address_set = false;
 	ring->declined = false;
+	ring->undone = false;
 }
 
-/* Pauses a ring that nobody may go on with: nothing of it is left to be taken again. */
+/* Pauses a ring that may not go on, once what a process that died had taken is done, if it can be. */
 static void end_run(struct vhost_ring *ring)
 {
-	bool ran = ring->queue->started;
-
-	/* The position is behind what a process that died had taken: it has to be done now. */
 	if (virtqueue_replaying(ring->queue))
 		virtio_device_kick(ring->queue->device, ring->queue);
 	vhost_ring_pause(ring);
-	if (ran && ring->queue->inflight)
-		inflight_close(ring->queue->inflight);
 }
 
 void vhost_ring_reset(struct vhost_ring *ring)
 {
-	/*
-	 * Takes the position, which closes the record: after a reset nothing was in flight. It is
-	 * kept, for QEMU up to 7.2 pauses a guest by status 0 and asks for positions after that.
-	 */
+	/* The position is kept: QEMU up to 7.2 pauses a guest by status 0 and asks for it then. */
 	end_run(ring);
-	if (ring->queue->inflight) /* also that of a ring that was paused */
+	if (ring->queue->inflight) /* after a reset nothing was in flight */
 		inflight_close(ring->queue->inflight);
 	forget(ring);
 }
@@ -217,6 +210,15 @@ static bool may_run(const struct vhost_ring *ring)
 	       ring->size > 0 && !(server->device->status & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
+/* What was left undone is of a run that goes on, and not of another one in the same record. */
+static void check_undone(struct vhost_ring *ring)
+{
+	if (ring->undone && ring->queue->inflight &&
+	    (ring->available_index != ring->undone_available ||
+	     (ring->packed && ring->used_index != ring->undone_used)))
+		inflight_close(ring->queue->inflight);
+}
+
 int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *error)
 {
 	struct virtio_device *device = ring->server->device;
@@ -238,6 +240,7 @@ int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *
 		ret = attach_record(ring, error);
 	if (ret < 0)
 		return ret;
+	check_undone(ring);
 	ret = translate_addresses(ring, &setup);
 	if (ret == 0)
 		ret = virtqueue_start(ring->queue, &setup, device->negotiated, ring->storage);
@@ -254,6 +257,7 @@ int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *
 	/* Frontends without the STATUS feature never say so themselves. */
 	virtio_device_set_status(device, device->status | VIRTIO_CONFIG_S_DRIVER_OK);
 	ring->declined = false;
+	ring->undone = false;
 	watch_kick(ring, true);
 	/* Until the loop is about to sleep: buffers may be taken before, and a kick asked for anew. */
 	virtqueue_disable_kicks(ring->queue);
@@ -268,6 +272,13 @@ uint32_t vhost_ring_stop(struct vhost_ring *ring)
 	watch_kick(ring, false);
 	vhost_event_close(&ring->kick);
 	ring->kick_set = false;
+	if (ring->queue->inflight && inflight_is_empty(&ring->inflight)) {
+		inflight_close(&ring->inflight);
+	} else if (ring->queue->inflight) {
+		ring->undone = true;
+		ring->undone_available = ring->available_index;
+		ring->undone_used = ring->used_index;
+	}
 	if (ring->packed)
 		return (uint32_t)ring->used_index << 16 | ring->available_index;
 	return ring->available_index;
@@ -277,6 +288,16 @@ void vhost_ring_set_base(struct vhost_ring *ring, uint32_t base)
 {
 	ring->available_index = (uint16_t)base;
 	ring->used_index = (uint16_t)(base >> 16);
+}
+
+int vhost_ring_set_enable(struct vhost_ring *ring, bool enabled, struct error *error)
+{
+	enum vhost_ring_enable enable = enabled ? VHOST_RING_ENABLED : VHOST_RING_DISABLED;
+
+	if (ring->enable != enable)
+		vhost_ring_pause(ring);
+	ring->enable = enable;
+	return vhost_ring_update(ring, false, error);
 }
 
 int vhost_ring_set_kick(struct vhost_ring *ring, int fd, struct error *error)

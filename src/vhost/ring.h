@@ -42,6 +42,9 @@ struct vhost_ring {
 	/* The device was shown the request that is next and left it: it takes it when it can. */
 	bool declined;
 	uint64_t declined_at; /* handed_out of the queue */
+	/* GET_VRING_BASE left requests in the record, for a run that goes on from that position. */
+	bool undone;
+	uint16_t undone_available, undone_used;
 };
 
 void vhost_ring_init(struct vhost_ring *ring, struct vhost_server *server, struct virtqueue *queue);
@@ -60,11 +63,21 @@ void vhost_ring_reset(struct vhost_ring *ring);
  */
 int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *error);
 
-/* Stops the ring, if it runs, in a way that vhost_ring_update starts it where it was. */
+/*
+ * Stops the ring, if it runs, in a way that vhost_ring_update starts it where it was. The record
+ * of requests in flight stays open: the process may die before it goes on.
+ */
 void vhost_ring_pause(struct vhost_ring *ring);
 
-/* GET_VRING_BASE: stops the ring until the next SET_VRING_KICK; returns its position. */
+/*
+ * GET_VRING_BASE: stops the ring until the next SET_VRING_KICK; returns its position. Closes the
+ * record of requests in flight unless the device left some of it undone, which a run that goes on
+ * from that position takes again.
+ */
 uint32_t vhost_ring_stop(struct vhost_ring *ring);
+
+/* SET_VRING_ENABLE. As vhost_ring_update. */
+int vhost_ring_set_enable(struct vhost_ring *ring, bool enabled, struct error *error);
 
 /* SET_VRING_BASE: the position, in the form that vhost_ring_stop returns. The ring is paused. */
 void vhost_ring_set_base(struct vhost_ring *ring, uint32_t base);

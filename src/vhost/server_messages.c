@@ -407,10 +407,7 @@ static int set_vring_enable(struct vhost_server *server, struct vhost_message *r
 		return -EINVAL;
 	if (state->num > 1)
 		return error_set(error, EINVAL, "%u is neither 0 nor 1", state->num);
-	ring->enable = state->num ? VHOST_RING_ENABLED : VHOST_RING_DISABLED;
-	if (ring->enable == VHOST_RING_DISABLED)
-		vhost_ring_pause(ring);
-	return vhost_ring_update(ring, false, error);
+	return vhost_ring_set_enable(ring, state->num, error);
 }
 
 /* The ring and the descriptor (-1: none) of SET_VRING_KICK, _CALL and _ERR. */

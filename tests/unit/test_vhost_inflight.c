@@ -389,6 +389,79 @@ static void records_of_other_rings_are_refused(void **state)
 	assert_int_equal(vhost_client_start_ring(guest->client, &setup, &error), -EIO);
 }
 
+/* What stops ring 0 of a device that goes on, for a while. */
+static void remove_memory(struct rig_guest *guest)
+{
+	struct error error;
+
+	assert_done(vhost_client_remove_memory(guest->client, &guest->regions[0].region, &error),
+		    &error);
+}
+
+static void disable(struct rig_guest *guest)
+{
+	struct error error;
+
+	assert_done(vhost_client_enable_ring(guest->client, 0, false, &error), &error);
+}
+
+/*
+ * Killed while its ring rests: the record alone tells the next process where that stands, and
+ * what the frontend says after a crash is not where.
+ */
+static void a_crash_between_changes(struct fixture *fixture, uint64_t features,
+				    void (*stop)(struct rig_guest *guest))
+{
+	struct rig_guest *guest = &fixture->guest;
+	struct error error;
+
+	start_process(&fixture->process, fixture->path, HOLD_EVERY_SECOND);
+	begin(fixture, features, true);
+	for (unsigned int i = 0; i < REQUESTS; i++)
+		send_request(fixture, i);
+	take_answers(fixture, REQUESTS / 2);
+	/* The process has to give back what it holds before the memory goes away. */
+	stop(guest);
+	take_answers(fixture, 0);
+	kill_process(&fixture->process);
+	vhost_client_free(guest->client);
+	for (unsigned int i = REQUESTS; i < REQUESTS + 5; i++)
+		send_request(fixture, i);
+
+	start_process(&fixture->process, fixture->path, HOLD_NONE);
+	guest_connect(guest, &fixture->address);
+	guest_set_up(guest, features);
+	assert_done(vhost_client_set_inflight(guest->client, &fixture->description, fixture->record,
+					      &error),
+		    &error);
+	guest->rings[0].base = features & RIG_PACKED ? VHOST_PACKED_BASE : 0;
+	guest_start_ring(guest, 0, false);
+	take_answers(fixture, 0);
+	for (unsigned int i = 0; i < REQUESTS + 5; i++)
+		assert_int_equal(fixture->answers[i], 1);
+	guest_echo(guest, 0);
+}
+
+static void a_crash_between_removing_and_adding_memory_split(void **state)
+{
+	a_crash_between_changes(*state, RIG_VERSION_1, remove_memory);
+}
+
+static void a_crash_between_removing_and_adding_memory_packed(void **state)
+{
+	a_crash_between_changes(*state, RIG_VERSION_1 | RIG_PACKED, remove_memory);
+}
+
+static void a_crash_of_a_disabled_split_ring(void **state)
+{
+	a_crash_between_changes(*state, RIG_VERSION_1, disable);
+}
+
+static void a_crash_of_a_disabled_packed_ring(void **state)
+{
+	a_crash_between_changes(*state, RIG_VERSION_1 | RIG_PACKED, disable);
+}
+
 static void take_and_keep(struct vhost_rig *rig, void *context)
 {
 	assert_non_null(virtqueue_pop(&rig->test.queues[2]));
@@ -448,6 +521,92 @@ static void a_replayed_request_is_taken_late(void **state)
 	}
 }
 
+/* A process died with a request of queue 2 in its hands, which the next one is not ready for. */
+static void start_with_undone(struct rig_fixture *fixture, uint64_t features,
+			      struct vhost_inflight *description, int *record)
+{
+	struct rig_guest *guest = &fixture->guest;
+	struct error error;
+
+	guest_connect(guest, &fixture->rig);
+	guest_set_up(guest, features | RIG_DEVICE_FEATURE);
+	assert_done(vhost_client_get_inflight(guest->client, RIG_QUEUES, RIG_QUEUE_SIZE,
+					      description, record, &error),
+		    &error);
+	assert_done(vhost_client_set_inflight(guest->client, description, *record, &error), &error);
+	guest_start_ring(guest, 2, true);
+	guest_add(guest, 2, 0, 10);
+	rig_run(&fixture->rig, take_and_keep, NULL);
+	guest_disconnect(guest);
+	assert_true(rig_wait_idle(&fixture->rig));
+
+	guest_connect(guest, &fixture->rig);
+	guest_set_up(guest, features | RIG_DEVICE_FEATURE);
+	assert_done(vhost_client_set_inflight(guest->client, description, *record, &error), &error);
+	guest->rings[2].base = guest_position(guest, 2);
+	guest_start_ring(guest, 2, false);
+}
+
+/* A pause (GET_VRING_BASE) skips nothing of it: the run that goes on takes it first. */
+static void a_stop_keeps_what_is_undone(void **state)
+{
+	static const uint64_t features[] = {RIG_VERSION_1, RIG_VERSION_1 | RIG_PACKED};
+
+	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+		struct rig_fixture *fixture = *state;
+		struct rig_guest *guest = &fixture->guest;
+		struct vhost_inflight description;
+		struct error error;
+		int record;
+
+		start_with_undone(fixture, features[i], &description, &record);
+		assert_done(vhost_client_stop_ring(guest->client, 2, &guest->rings[2].base, &error),
+			    &error);
+		guest_add(guest, 2, 1, 20);
+		guest_start_ring(guest, 2, false);
+		rig_nudge(&fixture->rig);
+		guest_expect(guest, 2, 0, 10);
+		rig_nudge(&fixture->rig);
+		guest_expect(guest, 2, 1, 20);
+		/* Nothing is left: the next stop closes the record. */
+		assert_done(vhost_client_stop_ring(guest->client, 2, &guest->rings[2].base, &error),
+			    &error);
+		guest_start_ring(guest, 2, true);
+		guest_add(guest, 2, 2, 30);
+		rig_nudge(&fixture->rig);
+		guest_expect(guest, 2, 2, 30);
+		guest_disconnect(guest);
+		assert_true(rig_wait_idle(&fixture->rig));
+		close(record);
+	}
+}
+
+/* Another driver sets the ring up: what is undone was the business of the one before. */
+static void a_new_ring_takes_nothing_undone(void **state)
+{
+	static const uint64_t features[] = {RIG_VERSION_1, RIG_VERSION_1 | RIG_PACKED};
+
+	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
+		struct rig_fixture *fixture = *state;
+		struct rig_guest *guest = &fixture->guest;
+		struct vhost_inflight description;
+		struct error error;
+		int record;
+
+		start_with_undone(fixture, features[i], &description, &record);
+		assert_done(vhost_client_stop_ring(guest->client, 2, NULL, &error), &error);
+		guest_start_ring(guest, 2, true);
+		rig_nudge(&fixture->rig);
+		guest_expect_nothing(guest, 2);
+		guest_add(guest, 2, 3, 40);
+		rig_nudge(&fixture->rig);
+		guest_expect(guest, 2, 3, 40);
+		guest_disconnect(guest);
+		assert_true(rig_wait_idle(&fixture->rig));
+		close(record);
+	}
+}
+
 #define crash_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -466,7 +625,13 @@ int main(void)
 		crash_test(reconnection_finds_the_record_of_a_packed_ring),
 		crash_test(the_driver_is_told_after_a_crash),
 		crash_test(records_of_other_rings_are_refused),
+		crash_test(a_crash_between_removing_and_adding_memory_split),
+		crash_test(a_crash_between_removing_and_adding_memory_packed),
+		crash_test(a_crash_of_a_disabled_split_ring),
+		crash_test(a_crash_of_a_disabled_packed_ring),
 		rig_test(a_replayed_request_is_taken_late),
+		rig_test(a_stop_keeps_what_is_undone),
+		rig_test(a_new_ring_takes_nothing_undone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
