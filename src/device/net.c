@@ -81,7 +81,8 @@ static void send_packet(struct net_device *net, uint16_t pair, struct virtio_req
 	const struct virtio_stream *packet = &request->readable;
 	struct virtio_net_hdr_v1 header;
 
-	if (request_read(request, &header, HEADER_LENGTH) != HEADER_LENGTH ||
+	if (request->queue->disabled ||
+	    request_read(request, &header, HEADER_LENGTH) != HEADER_LENGTH ||
 	    !check_header(net, &header, packet->left)) {
 		net->counts.send_dropped++;
 		return;
@@ -375,4 +376,6 @@ void net_device_init(struct net_device *net, const struct net_settings *settings
 	virtio_device_init(&net->device, &net_class, features(settings, backend->features),
 			   offsetof(struct virtio_net_config, speed), queues,
 			   net_queue_count(settings), settings->queue_size_max);
+	for (uint16_t pair = 0; pair < settings->pairs; pair++)
+		queues[2 * pair + 1].discards = true;
 }

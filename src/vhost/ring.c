@@ -200,14 +200,25 @@ static int attach_record(struct vhost_ring *ring, struct error *error)
 	return 0;
 }
 
+/*
+ * "In the disabled state the back-end must not supply any new RX packets, but must process and
+ * discard any TX packets" (vhost-user, "Ring states"). Not before the frontend has said something:
+ * a ring that is about to be enabled, after a crash of this process say, has packets to be sent.
+ */
+static bool discards(const struct vhost_ring *ring)
+{
+	return ring->queue->discards && ring->enable == VHOST_RING_DISABLED;
+}
+
 static bool may_run(const struct vhost_ring *ring)
 {
 	const struct vhost_server *server = ring->server;
 	bool enabled = ring->enable == VHOST_RING_UNSAID ? !server->protocol_bit :
 							   ring->enable == VHOST_RING_ENABLED;
 
-	return server->features_set && enabled && ring->kick_set && ring->address_set &&
-	       ring->size > 0 && !(server->device->status & VIRTIO_CONFIG_S_NEEDS_RESET);
+	return server->features_set && (enabled || discards(ring)) && ring->kick_set &&
+	       ring->address_set && ring->size > 0 &&
+	       !(server->device->status & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
 
 /* What was left undone is of a run that goes on, and not of another one in the same record. */
@@ -241,6 +252,7 @@ int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *
 	if (ret < 0)
 		return ret;
 	check_undone(ring);
+	ring->queue->disabled = discards(ring);
 	ret = translate_addresses(ring, &setup);
 	if (ret == 0)
 		ret = virtqueue_start(ring->queue, &setup, device->negotiated, ring->storage);

@@ -5,8 +5,10 @@
  * kick are set, it is enabled, its memory is there, and the device needs no reset.
  *
  * What the specification calls started (kick set, not stopped by GET_VRING_BASE) but disabled is
- * a ring that does not run here: nothing is taken from it until it is enabled. Whenever it starts
- * to run it is looked at, so a kick that came too early is not lost.
+ * a ring that does not run here: nothing is taken from it until it is enabled. A queue that
+ * discards (struct virtqueue) is the exception: disabled by SET_VRING_ENABLE it runs on, and what
+ * the driver sends is completed undone. Whenever a ring starts to run it is looked at, so a kick
+ * that came too early is not lost.
  *
  * Rings belong to the thread of their server.
  */
@@ -78,6 +80,12 @@ uint32_t vhost_ring_stop(struct vhost_ring *ring);
 
 /* SET_VRING_ENABLE. As vhost_ring_update. */
 int vhost_ring_set_enable(struct vhost_ring *ring, bool enabled, struct error *error);
+
+/* Does it run, and is not just emptied while it is disabled? */
+static inline bool vhost_ring_works(const struct vhost_ring *ring)
+{
+	return ring->queue->started && !ring->queue->disabled;
+}
 
 /* SET_VRING_BASE: the position, in the form that vhost_ring_stop returns. The ring is paused. */
 void vhost_ring_set_base(struct vhost_ring *ring, uint32_t base);

@@ -38,10 +38,10 @@ static int update_rings(struct vhost_server *server, bool memory_comes, struct e
 	return ret;
 }
 
-static bool any_ring_runs(const struct vhost_server *server)
+static bool any_ring_works(const struct vhost_server *server)
 {
 	for (uint16_t i = 0; i < server->device->queue_count; i++)
-		if (server->device->queues[i].started)
+		if (vhost_ring_works(&server->rings[i]))
 			return true;
 	return false;
 }
@@ -98,7 +98,7 @@ static int set_features(struct vhost_server *server, struct vhost_message *reque
 		    (device->status & VIRTIO_CONFIG_S_NEEDS_RESET) || !server->features_set;
 	int ret;
 
-	if (anew && any_ring_runs(server))
+	if (anew && any_ring_works(server))
 		return error_set(error, EINVAL, "features change while rings run");
 	server->protocol_bit = request->payload.number & PROTOCOL_BIT;
 	if (anew) {
@@ -106,6 +106,7 @@ static int set_features(struct vhost_server *server, struct vhost_message *reque
 				 (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
 
 		/* All rings stopped and features written again: the driver has begun anew. */
+		pause_rings(server);
 		if (server->features_set)
 			virtio_device_reset(device);
 		server->features_set = false;

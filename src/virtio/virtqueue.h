@@ -49,6 +49,8 @@ struct virtqueue {
 	struct guest_memory *memory;
 	const struct virtqueue_ops *ops;
 	struct virtqueue_inflight *inflight; /* NULL: requests in flight are not tracked */
+	bool discards; /* by the device type: completes requests undone while it is disabled */
+	bool disabled; /* by the transport, of a queue that discards */
 
 	/* The rest is the queue's own; read it through functions. */
 	const struct virtqueue_format *format;

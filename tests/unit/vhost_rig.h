@@ -36,7 +36,8 @@
 /*
  * The test device answers each request with its readable bytes plus one. Requests that @hold
  * selects are kept until it is quiesced or hold ends. Queue 2 leaves requests in the ring until
- * rig_nudge lets it take one, as a network card leaves its receive buffers.
+ * rig_nudge lets it take one, as a network card leaves its receive buffers. A queue that a test
+ * has discard, as that card's transmit queues do, answers nothing while it is disabled.
  */
 enum rig_hold { HOLD_NONE, HOLD_ALL, HOLD_EVERY_SECOND };
 
