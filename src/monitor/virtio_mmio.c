@@ -283,7 +283,7 @@ static void handle_given_up(void *context)
 	transport->given_up(transport->context, transport->remote.name);
 }
 
-/* The eventfds are about to be replaced: queues that were attached are so again afterwards. */
+/* The eventfds are about to be replaced: what was attached is so again afterwards. */
 static void handle_disconnect(void *context)
 {
 	struct virtio_mmio *transport = context;
@@ -306,8 +306,9 @@ static void handle_connect(void *context)
 		return;
 	if (transport->interrupt_detached)
 		attach_interrupt(transport);
+	/* A process that is told of no ring, as one was refused, runs none. */
 	for (uint16_t i = 0; i < transport->remote.queue_count; i++) {
-		if (transport->queues[i].detached)
+		if (transport->queues[i].detached && transport->remote.rings_told)
 			attach_queue(transport, i);
 		transport->queues[i].detached = false;
 	}

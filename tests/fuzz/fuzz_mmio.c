@@ -43,7 +43,7 @@ enum step {
 	STEP_USE,	 /* queue, count: the device uses buffers */
 	STEP_CONFIG,	 /* offset, value: the device changes its configuration space */
 	STEP_TELL,	 /* status: the device tells of that, and of its status */
-	STEP_REFUSE,	 /* how, when: the device process does not do what it is asked for */
+	STEP_REFUSE,	 /* how, when: the device process, or the next one, refuses */
 	STEP_HYPERVISOR, /* when: the hypervisor does not */
 	STEP_GONE,	 /* whether it stays away: the device process dies */
 	STEP_BACK,	 /* - */
@@ -577,7 +577,7 @@ static void take_step(struct fuzz *fuzz, struct input *input)
 	case STEP_REFUSE:
 		fuzz->refuse_errno = a & 1 ? EPROTO : EIO;
 		fuzz->refuse_late = a & 2;
-		fuzz->refuse_after = take_byte(input) % 32;
+		*(a & 4 ? &fuzz->next_refuse_after : &fuzz->refuse_after) = take_byte(input) % 32;
 		break;
 	case STEP_HYPERVISOR:
 		fuzz->fail_after = a % 8;
@@ -607,7 +607,7 @@ static void take_step(struct fuzz *fuzz, struct input *input)
 static void check_next(struct fuzz *fuzz)
 {
 	fuzz->away = false;
-	fuzz->refuse_after = fuzz->fail_after = 0;
+	fuzz->refuse_after = fuzz->next_refuse_after = fuzz->fail_after = 0;
 	turn(fuzz);
 	negotiate(fuzz, BIT(VIRTIO_F_VERSION_1));
 	check(fuzz);

@@ -184,7 +184,8 @@ struct vhost_client *vhost_client_new(int fd, int timeout_ms, struct error *erro
 				     -1;
 	current->client = client;
 	current->untold = 0;
-	current->refuse_after = 0;
+	current->refuse_after = current->next_refuse_after;
+	current->next_refuse_after = 0;
 	current->device_status = 0;
 	return client;
 }

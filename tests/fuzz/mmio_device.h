@@ -97,8 +97,9 @@ struct fuzz {
 	unsigned int untold; /* messages on the backend channel */
 	int refuse_errno;
 	bool refuse_late;
-	unsigned int refuse_after; /* calls; 0: none is refused */
-	int peer;		   /* the other end of the connection that was made last */
+	unsigned int refuse_after;	/* calls; 0: none is refused */
+	unsigned int next_refuse_after; /* the same of the next connection */
+	int peer;			/* the other end of the connection that was made last */
 	bool away, watched;
 
 	/* The hypervisor. */

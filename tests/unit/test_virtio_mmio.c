@@ -613,6 +613,66 @@ static void test_the_next_process_refuses(void **state)
 	echo(board, 0);
 }
 
+/* Waits until a process is attached: it alone can take what is written to configuration space. */
+static void wait_attached(struct board *board)
+{
+	uint8_t value = (uint8_t)(board->rig.test.config[0] + 1);
+
+	for (int i = 0; i < 3000 && board->rig.test.config[0] != value; i++) {
+		usleep(10000);
+		access_register(board, VIRTIO_MMIO_CONFIG, &value, 1, true);
+	}
+	assert_int_equal(board->rig.test.config[0], value);
+}
+
+/* A device process that was told of no rings gets no kicks, whatever ran in the one before. */
+static void expect_no_kicks(struct board *board)
+{
+	wait_attached(board);
+	assert_true(get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	for (unsigned int i = 0; i < RIG_QUEUES; i++)
+		assert_false(fake_write(&board->fake, SLOT_ADDRESS + VIRTIO_MMIO_QUEUE_NOTIFY, i));
+	assert_int_equal(board->fake.kick_count, 0);
+	boot(board, RIG_VERSION_1);
+	for (unsigned int i = 0; i < RIG_QUEUES; i++)
+		echo(board, i);
+}
+
+/* The other queues run when the process refuses one, and hangs up. */
+static void test_a_queue_is_refused(void **state)
+{
+	struct board *board = *state;
+
+	boot(board, RIG_VERSION_1 | FEATURE_RESET);
+	echo(board, 1);
+	put(board, VIRTIO_MMIO_QUEUE_SEL, 0);
+	put(board, QUEUE_RESET, 1);
+	put(board, VIRTIO_MMIO_QUEUE_NUM, 2 * RIG_QUEUE_SIZE);
+	set_address(board, VIRTIO_MMIO_QUEUE_DESC_LOW, 0x4000);
+	set_address(board, VIRTIO_MMIO_QUEUE_AVAIL_LOW, 0x5000);
+	set_address(board, VIRTIO_MMIO_QUEUE_USED_LOW, 0x6000);
+	put(board, VIRTIO_MMIO_QUEUE_READY, 1);
+	expect_no_kicks(board);
+}
+
+/* All queues run when the process is replaced by one that refuses them. */
+static void test_the_queues_are_refused_by_the_next_process(void **state)
+{
+	struct board *board = *state;
+
+	boot(board, RIG_VERSION_1);
+	echo(board, 1);
+	rig_stop(&board->rig);
+	rig_start(&board->rig, -1);
+	board->rig.test.refuses_features = true;
+	lead_to_server(board);
+	for (int i = 0; i < 3000 && !(get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	     i++)
+		usleep(10000);
+	board->rig.test.refuses_features = false;
+	expect_no_kicks(board);
+}
+
 static void test_the_process_is_replaced(void **state)
 {
 	struct board *board = *state;
@@ -725,6 +785,8 @@ int main(void)
 		BOARD_TEST(test_on_before_its_queues),
 		BOARD_TEST(test_the_device_refuses_features),
 		BOARD_TEST(test_the_next_process_refuses),
+		BOARD_TEST(test_a_queue_is_refused),
+		BOARD_TEST(test_the_queues_are_refused_by_the_next_process),
 		BOARD_TEST(test_the_process_is_replaced),
 		BOARD_TEST(test_the_process_hangs),
 		BOARD_TEST(test_register_storm),
