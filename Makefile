@@ -35,7 +35,7 @@ fuzz:
 	@tools/fuzz '$(TIME)'
 
 lab:
-	@tools/setup run bench arm64
+	@tools/setup lab
 	@tests/lab/run
 
 install: build

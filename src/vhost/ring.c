@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -87,13 +88,20 @@ static void watch_kick(struct vhost_ring *ring, bool watch)
 	}
 }
 
+static bool is_packed(const struct vhost_ring *ring)
+{
+	return virtio_has_feature(ring->queue->device, VIRTIO_F_RING_PACKED);
+}
+
 void vhost_ring_pause(struct vhost_ring *ring)
 {
+	uint16_t available, used;
+
 	if (!ring->queue->started)
 		return;
 	watch_kick(ring, false);
-	virtio_device_stop_queue(ring->queue->device, ring->queue, &ring->available_index,
-				 &ring->used_index);
+	virtio_device_stop_queue(ring->queue->device, ring->queue, &available, &used);
+	ring->base = is_packed(ring) ? (uint32_t)used << 16 | available : available;
 }
 
 /* Forgets what belongs to one life of the device; call and err are the connection's. */
@@ -136,8 +144,7 @@ void vhost_ring_close(struct vhost_ring *ring)
 	if (ring->queue->started)
 		virtio_device_stop_queue(ring->queue->device, ring->queue, NULL, NULL);
 	forget(ring);
-	ring->available_index = ring->used_index = 0;
-	ring->packed = false;
+	ring->base = 0;
 	vhost_event_close(&ring->call);
 	vhost_event_close(&ring->err);
 	if (ring->storage)
@@ -191,8 +198,8 @@ static int attach_record(struct vhost_ring *ring, struct error *error)
 	ring->queue->inflight = NULL;
 	if (!record)
 		return 0;
-	if (server->inflight.packed != ring->packed ||
-	    inflight_attach(&ring->inflight, record, ring->size, ring->packed) < 0)
+	if (server->inflight.packed != is_packed(ring) ||
+	    inflight_attach(&ring->inflight, record, ring->size, is_packed(ring)) < 0)
 		return error_set(error, EINVAL,
 				 "ring %u: its record of requests in flight is of another ring",
 				 ring->queue->index);
@@ -224,10 +231,27 @@ static bool may_run(const struct vhost_ring *ring)
 /* What was left undone is of a run that goes on, and not of another one in the same record. */
 static void check_undone(struct vhost_ring *ring)
 {
-	if (ring->undone && ring->queue->inflight &&
-	    (ring->available_index != ring->undone_available ||
-	     (ring->packed && ring->used_index != ring->undone_used)))
+	uint32_t changed = ring->base ^ ring->undone_base;
+
+	/* Some leave the used part out: see used_index. */
+	if (ring->base >> 16 == 0)
+		changed &= UINT16_MAX;
+	if (ring->undone && ring->queue->inflight && changed)
 		inflight_close(ring->queue->inflight);
+}
+
+/*
+ * Where the device stands in the used part of a packed ring. Some frontends tell where it stands in
+ * the available part alone, as DPDK's virtio-user, whose rings start at 0x8000. A used part of zero is
+ * taken for left out when the wrap counter of the available part is 1: as a position it would say
+ * that a whole ring or more is in flight. Nothing is at a start, but for what is in the record of
+ * requests in flight, and that has a position of its own.
+ */
+static uint16_t used_index(uint32_t base)
+{
+	uint16_t available = (uint16_t)base, used = (uint16_t)(base >> 16);
+
+	return used == 0 && available & 1 << VRING_PACKED_EVENT_F_WRAP_CTR ? available : used;
 }
 
 int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *error)
@@ -235,8 +259,8 @@ int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *
 	struct virtio_device *device = ring->server->device;
 	struct virtqueue_setup setup = {
 		.size = ring->size,
-		.available_index = ring->available_index,
-		.used_index = ring->used_index,
+		.available_index = (uint16_t)ring->base,
+		.used_index = used_index(ring->base),
 	};
 	int ret;
 
@@ -245,7 +269,6 @@ int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *
 	if (!virtio_has_feature(device, VIRTIO_F_VERSION_1))
 		return error_set(error, ENOTSUP,
 				 "the guest's driver is of before VIRTIO 1.0 (no VERSION_1)");
-	ring->packed = virtio_has_feature(device, VIRTIO_F_RING_PACKED);
 	ret = make_storage(ring, error);
 	if (ret == 0)
 		ret = attach_record(ring, error);
@@ -288,18 +311,14 @@ uint32_t vhost_ring_stop(struct vhost_ring *ring)
 		inflight_close(&ring->inflight);
 	} else if (ring->queue->inflight) {
 		ring->undone = true;
-		ring->undone_available = ring->available_index;
-		ring->undone_used = ring->used_index;
+		ring->undone_base = ring->base;
 	}
-	if (ring->packed)
-		return (uint32_t)ring->used_index << 16 | ring->available_index;
-	return ring->available_index;
+	return ring->base;
 }
 
 void vhost_ring_set_base(struct vhost_ring *ring, uint32_t base)
 {
-	ring->available_index = (uint16_t)base;
-	ring->used_index = (uint16_t)(base >> 16);
+	ring->base = base;
 }
 
 int vhost_ring_set_enable(struct vhost_ring *ring, bool enabled, struct error *error)

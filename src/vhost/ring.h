@@ -36,8 +36,7 @@ struct vhost_ring {
 	uint16_t size; /* 0: not set */
 	bool address_set;
 	struct vhost_vring_addr address;
-	bool packed;			      /* when it last ran */
-	uint16_t available_index, used_index; /* where to go on, while it does not run */
+	uint32_t base; /* where to go on, while it does not run, as SET_VRING_BASE has it */
 	struct virtqueue_inflight inflight;
 	void *storage; /* for the queue; untouched pages cost nothing */
 	size_t storage_size;
@@ -46,7 +45,7 @@ struct vhost_ring {
 	uint64_t declined_at; /* handed_out of the queue */
 	/* GET_VRING_BASE left requests in the record, for a run that goes on from that position. */
 	bool undone;
-	uint16_t undone_available, undone_used;
+	uint32_t undone_base;
 };
 
 void vhost_ring_init(struct vhost_ring *ring, struct vhost_server *server, struct virtqueue *queue);
