@@ -207,8 +207,13 @@ bool net_filter_accepts(const struct net_device *net, const uint8_t *frame)
 	static const uint8_t broadcast[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	const struct net_filter *filter = &net->filter;
 
-	/* Without these commands here the driver, or the frontend, does its own filtering. */
-	if (!virtio_has_feature(&net->device, VIRTIO_NET_F_CTRL_RX) || filter->promiscuous)
+	/*
+	 * Without these commands here the driver, or the frontend, does its own filtering. DPDK's
+	 * virtio-user has the control queue itself and still passes on CTRL_RX, which needs it (VIRTIO
+	 * 1.4, 5.1.3.1).
+	 */
+	if (!virtio_has_feature(&net->device, VIRTIO_NET_F_CTRL_VQ) ||
+	    !virtio_has_feature(&net->device, VIRTIO_NET_F_CTRL_RX) || filter->promiscuous)
 		return true;
 	if (!memcmp(frame, broadcast, sizeof(broadcast)))
 		return !filter->no_broadcast;

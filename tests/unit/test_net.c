@@ -631,6 +631,11 @@ static void test_filter_default(void **state)
 	assert_true(gets_through(f, other_mac));
 	assert_true(gets_through(f, group_mac));
 	stop(f);
+	/* Nor where the frontend keeps the control queue to itself and passes the rest on, as DPDK. */
+	f = start(CONTROL & ~BIT(VIRTIO_NET_F_CTRL_VQ));
+	assert_true(gets_through(f, other_mac));
+	assert_true(gets_through(f, group_mac));
+	stop(f);
 	f = start(CONTROL);
 	assert_true(gets_through(f, own_mac));
 	assert_true(gets_through(f, broadcast_mac));
