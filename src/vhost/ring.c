@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <linux/virtio_config.h>
-#include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -241,17 +240,17 @@ static void check_undone(struct vhost_ring *ring)
 }
 
 /*
- * Where the device stands in the used part of a packed ring. Some frontends tell where it stands in
- * the available part alone, as DPDK's virtio-user, whose rings start at 0x8000. A used part of zero is
- * taken for left out when the wrap counter of the available part is 1: as a position it would say
- * that a whole ring or more is in flight. Nothing is at a start, but for what is in the record of
- * requests in flight, and that has a position of its own.
+ * Where the device stands in the used part of a packed ring. Many tell the available part alone:
+ * DPDK's virtio-user, whose rings start at 0x8000, and those that keep 16 bits of what GET_VRING_BASE
+ * gave. A used part of zero is taken for left out. As a position it would say that what was taken in
+ * between is in flight, a whole ring in the case of 0x8000; but a ring that is stopped has nothing in
+ * flight, and what a process left that died is in a record, which has a position of its own.
  */
 static uint16_t used_index(uint32_t base)
 {
-	uint16_t available = (uint16_t)base, used = (uint16_t)(base >> 16);
+	uint16_t used = (uint16_t)(base >> 16);
 
-	return used == 0 && available & 1 << VRING_PACKED_EVENT_F_WRAP_CTR ? available : used;
+	return used ? used : (uint16_t)base;
 }
 
 int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *error)

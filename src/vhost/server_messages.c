@@ -46,6 +46,15 @@ static bool any_ring_works(const struct vhost_server *server)
 	return false;
 }
 
+/* Has SET_VRING_KICK come for any, with no GET_VRING_BASE behind it? */
+static bool any_ring_set(const struct vhost_server *server)
+{
+	for (uint16_t i = 0; i < server->device->queue_count; i++)
+		if (server->rings[i].kick_set)
+			return true;
+	return false;
+}
+
 /* Features and the life of the device */
 
 bool vhost_server_uses_iommu(const struct vhost_server *server)
@@ -89,6 +98,29 @@ static int get_features(struct vhost_server *server, struct vhost_message *reque
 	return 0;
 }
 
+/* A driver begins, with these features; no ring works. */
+static int begin(struct vhost_server *server, uint64_t features, struct error *error)
+{
+	struct virtio_device *device = server->device;
+	uint8_t status = device->status & (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
+
+	pause_rings(server);
+	if (server->features_set)
+		virtio_device_reset(device);
+	server->features_set = false;
+	if (virtio_device_set_features(device, features) < 0)
+		return error_set(error, EINVAL,
+				 "features 0x%" PRIx64 " are not possible of 0x%" PRIx64, features,
+				 device->offered);
+	server->features_set = true;
+	if (!vhost_server_has(server, VHOST_PROTOCOL_STATUS))
+		status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+			 VIRTIO_CONFIG_S_FEATURES_OK;
+	if (status)
+		virtio_device_set_status(device, status);
+	return 0;
+}
+
 static int set_features(struct vhost_server *server, struct vhost_message *request,
 			struct vhost_message *reply, struct error *error)
 {
@@ -101,27 +133,10 @@ static int set_features(struct vhost_server *server, struct vhost_message *reque
 	if (anew && any_ring_works(server))
 		return error_set(error, EINVAL, "features change while rings run");
 	server->protocol_bit = request->payload.number & PROTOCOL_BIT;
-	if (anew) {
-		uint8_t status = device->status &
-				 (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
-
-		/* All rings stopped and features written again: the driver has begun anew. */
-		pause_rings(server);
-		if (server->features_set)
-			virtio_device_reset(device);
-		server->features_set = false;
-		if (virtio_device_set_features(device, features) < 0)
-			return error_set(error, EINVAL,
-					 "features 0x%" PRIx64 " are not possible of 0x%" PRIx64,
-					 features, device->offered);
-		server->features_set = true;
-		if (!vhost_server_has(server, VHOST_PROTOCOL_STATUS))
-			status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
-				 VIRTIO_CONFIG_S_FEATURES_OK;
-		if (status)
-			virtio_device_set_status(device, status);
-	}
-	ret = choose_addressing(server, error);
+	/* All rings stopped and features written again: the driver has begun anew. */
+	ret = anew ? begin(server, features, error) : 0;
+	if (ret == 0)
+		ret = choose_addressing(server, error);
 	return ret < 0 ? ret : update_rings(server, false, error);
 }
 
@@ -203,11 +218,13 @@ static int get_status(struct vhost_server *server, struct vhost_message *request
 
 /* Configuration space */
 
+/* SPDK sends the largest payload whatever size it announces: the rest means nothing. */
 static int check_config(const struct vhost_message *request, struct error *error)
 {
 	uint32_t announced = request->payload.config.size;
 
-	if (request->header.size == offsetof(struct vhost_config, data) + announced)
+	if (announced <= VHOST_CONFIG_MAX &&
+	    request->header.size >= offsetof(struct vhost_config, data) + announced)
 		return 0;
 	return error_set(error, EPROTO, "%u bytes were announced, %u came", announced,
 			 request->header.size - (uint32_t)offsetof(struct vhost_config, data));
@@ -222,7 +239,7 @@ static int get_config(struct vhost_server *server, struct vhost_message *request
 
 	if (ret < 0)
 		return ret;
-	reply->header.size = request->header.size;
+	reply->header.size = offsetof(struct vhost_config, data) + asked->size;
 	answer->offset = asked->offset;
 	answer->size = asked->size;
 	answer->flags = asked->flags;
@@ -395,7 +412,14 @@ static int get_vring_base(struct vhost_server *server, struct vhost_message *req
 		return -EINVAL;
 	reply->payload.state.index = request->payload.state.index;
 	reply->payload.state.num = vhost_ring_stop(ring);
-	return 0;
+	/*
+	 * Without STATUS nothing else tells of a driver's reset: crosvm does not even write the
+	 * features again. A device that asked for one gets it, and keeps the features.
+	 */
+	if (vhost_server_has(server, VHOST_PROTOCOL_STATUS) || any_ring_set(server) ||
+	    !(server->device->status & VIRTIO_CONFIG_S_NEEDS_RESET))
+		return 0;
+	return begin(server, server->device->negotiated, error);
 }
 
 static int set_vring_enable(struct vhost_server *server, struct vhost_message *request,

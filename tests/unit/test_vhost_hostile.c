@@ -699,7 +699,7 @@ static void config_messages_must_be_as_long_as_they_say(void **state)
 
 	message = raw_message(VHOST_USER_SET_CONFIG, &config, 12 + 3);
 	expect_breach_of_guest(fixture, RIG_VERSION_1, &message, "announced");
-	message = raw_message(VHOST_USER_GET_CONFIG, &config, 12 + 5);
+	message = raw_message(VHOST_USER_GET_CONFIG, &config, 12 + 3);
 	expect_breach_of_guest(fixture, RIG_VERSION_1, &message, "announced");
 	config.size = 0xffffffff;
 	message = raw_message(VHOST_USER_GET_CONFIG, &config, 12 + 256);
