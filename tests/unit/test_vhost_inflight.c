@@ -550,7 +550,9 @@ static void start_with_undone(struct rig_fixture *fixture, uint64_t features,
 /* A pause (GET_VRING_BASE) skips nothing of it: the run that goes on takes it first. */
 static void a_stop_keeps_what_is_undone(void **state)
 {
-	static const uint64_t features[] = {RIG_VERSION_1, RIG_VERSION_1 | RIG_PACKED};
+	/* The last time the frontend gives back the available part alone. */
+	static const uint64_t features[] = {RIG_VERSION_1, RIG_VERSION_1 | RIG_PACKED,
+					    RIG_VERSION_1 | RIG_PACKED};
 
 	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
 		struct rig_fixture *fixture = *state;
@@ -562,6 +564,8 @@ static void a_stop_keeps_what_is_undone(void **state)
 		start_with_undone(fixture, features[i], &description, &record);
 		assert_done(vhost_client_stop_ring(guest->client, 2, &guest->rings[2].base, &error),
 			    &error);
+		if (i == 2)
+			guest->rings[2].base &= UINT16_MAX;
 		guest_add(guest, 2, 1, 20);
 		guest_start_ring(guest, 2, false);
 		rig_nudge(&fixture->rig);
