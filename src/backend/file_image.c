@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/inherited_fd.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -29,17 +30,23 @@
 /* Takes over descriptor @fd, when it allows what is needed. Opening it by path would lose its lock. */
 static int use_inherited(int fd, const char *path, bool readonly, struct error *error)
 {
-	int flags = fcntl(fd, F_GETFL);
+	int flags = fcntl(fd, F_GETFL), own;
 
 	if (flags < 0)
 		return error_set_usage(error, "file: %s: no such descriptor was inherited", path);
 	if ((flags & O_ACCMODE) == O_WRONLY || (!readonly && (flags & O_ACCMODE) != O_RDWR))
 		return error_set_usage(error, "file: %s: is not open for %s; open it so", path,
 				       readonly ? "reading" : "reading and writing");
+	own = inherited_fd_take(fd);
+	if (own < 0)
+		return error_set_errno(error, -own, "file: %s", path);
 	/* With O_NONBLOCK io_uring fails reads that have to wait for the medium. */
-	if (fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-		return error_set_errno(error, errno, "file: %s", path);
-	return fd;
+	if (fcntl(own, F_SETFL, flags & ~O_NONBLOCK) < 0) {
+		error_set_errno(error, errno, "file: %s", path);
+		close(own);
+		return error ? -error->code : -EIO;
+	}
+	return own;
 }
 
 static int open_path(const char *path, bool readonly, struct error *error)

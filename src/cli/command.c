@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/inherited_fd.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/help.h"
@@ -306,8 +307,13 @@ int command_main(const struct command *root, int argc, char **argv)
 {
 	struct parser parser = {.root = root, .command = root};
 	struct error error = {0};
-	int status;
+	int status = inherited_fd_fill_standard();
 
+	if (status < 0) {
+		log_line(LOG_ERROR, root->name, "standard descriptors: /dev/null: %s",
+			 strerror(-status));
+		return 1;
+	}
 	snprintf(parser.path, sizeof(parser.path), "%s", root->name);
 	parser.operands = calloc(argc + 1, sizeof(*parser.operands));
 	if (!parser.operands)

@@ -97,7 +97,8 @@ extern const struct command command_spec;     /* spec.c */
 /*
  * Parses @argv (with the program's name first) against @root, and runs the subcommand. The groups
  * of @root are accepted before and after the subcommand's name, as are --help everywhere and
- * --version. Errors are logged. Returns the exit status.
+ * --version. Errors are logged. Standard descriptors that are closed are occupied first: call it
+ * before anything is opened. Returns the exit status.
  */
 int command_main(const struct command *root, int argc, char **argv);
 

@@ -23,6 +23,7 @@
 
 #include "backend/sandbox.h"
 #include "base/cleanup.h"
+#include "base/inherited_fd.h"
 #include "base/log.h"
 #include "vhost/server.h"
 
@@ -122,7 +123,7 @@ static int open_signals(struct device_process *process, struct error *error)
 
 static int inherit_socket(struct device_process *process, uint64_t fd, struct error *error)
 {
-	int domain = 0, type = 0, accepting = 0;
+	int domain = 0, type = 0, accepting = 0, own;
 	socklen_t length = sizeof(int);
 
 	if (getsockopt((int)fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0 ||
@@ -135,7 +136,10 @@ static int inherit_socket(struct device_process *process, uint64_t fd, struct er
 	if (domain != AF_UNIX || type != SOCK_STREAM)
 		return error_set_usage(
 			error, "--fd: descriptor %d is no Unix stream socket; give one", (int)fd);
-	process->socket_fd = (int)fd;
+	own = inherited_fd_take((int)fd);
+	if (own < 0)
+		return error_set_errno(error, -own, "--fd: descriptor %d", (int)fd);
+	process->socket_fd = own;
 	process->listening = accepting;
 	return 0;
 }
@@ -162,32 +166,34 @@ static int open_socket(struct device_process *process, const struct option_list 
 			       "neither --socket-path nor --fd is given: where is the frontend?");
 }
 
-static int check_ready(const struct device_process *process, struct error *error)
+static int inherit_ready(struct device_process *process, struct error *error)
 {
-	int fd = (int)process->options->ready_fd;
+	int fd = inherited_fd_take((int)process->options->ready_fd);
 
-	if (process->ready_wanted && fcntl(fd, F_GETFD) < 0)
+	if (fd < 0)
 		return error_set_usage(error,
 				       "--ready-fd: descriptor %d: %s; give the number of one that "
 				       "this process inherits",
-				       fd, strerror(errno));
+				       (int)process->options->ready_fd, strerror(-fd));
+	process->ready_fd = fd;
 	return 0;
 }
 
 int device_process_open(struct device_process *process, const struct serve_options *options,
 			const struct option_list *given, const char *name, struct error *error)
 {
-	int result;
+	int result = 0;
 
 	*process = (struct device_process){
 		.options = options,
 		.loop.epoll_fd = -1,
 		.signal_source.fd = -1,
 		.socket_fd = -1,
-		.ready_wanted = was_given(given, "ready-fd"),
+		.ready_fd = -1,
 	};
 	log_set_component(name);
-	result = check_ready(process, error);
+	if (was_given(given, "ready-fd"))
+		result = inherit_ready(process, error);
 	if (result == 0)
 		result = event_loop_init(&process->loop, EVENT_LOOP_POLL_LIMIT_NS, error);
 	if (result == 0)
@@ -216,18 +222,16 @@ int device_process_drop_rights(const struct device_process *process, const char 
 
 static int tell_ready(struct device_process *process, struct error *error)
 {
-	int fd = (int)process->options->ready_fd;
 	ssize_t written;
 
-	if (!process->ready_wanted)
+	if (process->ready_fd < 0)
 		return 0;
-	written = write(fd, "", 1);
-	close(fd);
-	process->ready_wanted = false;
+	written = write(process->ready_fd, "", 1);
 	/* Who asked and went away is nobody to wait for. */
 	if (written < 0 && errno != EPIPE)
 		return error_set_errno(error, errno, "--ready-fd: cannot write to descriptor %d",
-				       fd);
+				       (int)process->options->ready_fd);
+	close_fd(&process->ready_fd);
 	return 0;
 }
 
@@ -300,6 +304,7 @@ void device_process_close(struct device_process *process)
 		close_fd(&process->signal_source.fd);
 	}
 	close_fd(&process->socket_fd);
+	close_fd(&process->ready_fd);
 	while (process->bound_count > 0)
 		socket_path_remove(&process->bound[--process->bound_count]);
 	event_loop_close(&process->loop);

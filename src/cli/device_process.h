@@ -37,7 +37,7 @@ struct device_process {
 	struct event_source signal_source; /* fd -1: not open */
 	int socket_fd;			   /* -1: none, or given to the server */
 	bool listening;			   /* socket_fd is to be accepted from */
-	bool ready_wanted;
+	int ready_fd;			   /* -1: none, or told already */
 	/* Sockets of our own, to be removed in the end. */
 	struct socket_path bound[DEVICE_PROCESS_SOCKETS];
 	size_t bound_count;

@@ -20,6 +20,7 @@
 #include "backend/sandbox.h"
 #include "base/cleanup.h"
 #include "base/event_loop.h"
+#include "base/inherited_fd.h"
 #include "base/line_reader.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -438,15 +439,15 @@ static int take_signals(struct monitor *monitor, struct error *error)
 /* Checks a descriptor that was named on the command line and keeps it from children. */
 static int inherit(uint64_t fd, const char *option, struct error *error)
 {
-	int type;
+	int type, own;
 	socklen_t length = sizeof(type);
 
 	if (getsockopt((int)fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != SOCK_STREAM)
 		return error_set_usage(error,
 				       "%s: descriptor %d is no stream socket that was inherited",
 				       option, (int)fd);
-	fcntl((int)fd, F_SETFD, FD_CLOEXEC);
-	return (int)fd;
+	own = inherited_fd_take((int)fd);
+	return own < 0 ? error_set_errno(error, -own, "%s: descriptor %d", option, (int)fd) : own;
 }
 
 static int open_control(struct monitor *monitor, struct error *error)

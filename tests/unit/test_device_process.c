@@ -338,6 +338,168 @@ static void test_wrong_calls(void **state)
 	free((char *)path);
 }
 
+/* Is the image as it was made, without a log line in it? */
+static void expect_clean_image(void)
+{
+	static char bytes[(1 << 20) + 1], zeros[1 << 20];
+	int fd = open(scratch_path(&scratch, "disk.img"), O_RDONLY | O_CLOEXEC);
+
+	assert_int_equal(read(fd, bytes, sizeof(bytes)), sizeof(zeros));
+	close(fd);
+	assert_memory_equal(bytes, zeros, sizeof(zeros));
+}
+
+/* Runs `avp device block` with @arguments in a child that has just the descriptors below. */
+static pid_t start_with(int input, int output, int error, int socket, const char *first, ...)
+{
+	char *arguments[ARGUMENTS_MAX] = {(char *)"avp", (char *)"device", (char *)"block"};
+	const int standard[] = {input, output, error};
+	int count = 3;
+	va_list list;
+	pid_t pid;
+
+	va_start(list, first);
+	for (const char *argument = first; argument; argument = va_arg(list, const char *))
+		arguments[count++] = (char *)argument;
+	va_end(list);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid > 0)
+		return pid;
+	for (int fd = 0; fd < 3; fd++)
+		if (standard[fd] < 0)
+			close(fd);
+		else
+			dup2(standard[fd], fd);
+	if (socket >= 0)
+		dup2(socket, 9);
+	close_range(3, 8, 0);
+	close_range(10, ~0U, 0);
+	count = command_main(&command_avp, count, arguments);
+	for (;;)
+		syscall(SYS_exit_group, count);
+}
+
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* What a frontend says that makes the process log a line. */
+static void talk_nonsense(int fd)
+{
+	const uint32_t message[3] = {200, 1, 0};
+
+	assert_int_equal(send(fd, message, sizeof(message), MSG_NOSIGNAL), sizeof(message));
+}
+
+/* Descriptors 0 to 2 that are closed are not the next ones to be opened, such as the image. */
+static void test_closed_standard_descriptors(void **state)
+{
+	const char *image = scratch_path(&scratch, "disk.img");
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), pair[2];
+
+	(void)state;
+	for (int closed = 1; closed < 8; closed++) {
+		pid_t pid;
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+		pid = start_with(closed & 1 ? -1 : null, closed & 2 ? -1 : null,
+				 closed & 4 ? -1 : null, pair[1], "--file", image, "--fd", "9",
+				 NULL);
+		close(pair[1]);
+		talk(pair[0]);
+		talk_nonsense(pair[0]);
+		wait_for(pid);
+		close(pair[0]);
+		expect_clean_image();
+	}
+	close(null);
+}
+
+/* One that is closed is not inherited, whatever took its number. */
+static void test_closed_descriptors_named(void **state)
+{
+	static const char *const options[][4] = {
+		{"--fd", "0"},
+		{"--fd", "9", "--ready-fd", "1"},
+		{"--fd", "9", "--file", "/dev/fd/0"},
+	};
+	const char *image = scratch_path(&scratch, "disk.img");
+	int pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	/* A process that does start to serve ends at once. */
+	close(pair[0]);
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		struct capture capture;
+		pid_t pid;
+
+		capture_start(&capture, STDERR_FILENO);
+		pid = start_with(-1, -1, STDERR_FILENO, pair[1], "--file", image, options[i][0],
+				 options[i][1], options[i][2], options[i][3], NULL);
+		assert_int_equal(wait_for(pid), 2);
+		capture_all(&capture);
+		capture_stop(&capture);
+		if (!strstr(capture.text, options[i][2] ? options[i][2] : options[i][0]))
+			fail_msg("%zu: '%s'", i, capture.text);
+	}
+	close(pair[1]);
+}
+
+/* What was named under the number of standard error gets no log lines. */
+static void test_named_standard_descriptors(void **state)
+{
+	const char *image = scratch_path(&scratch, "disk.img");
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), pair[2], ready[2];
+	int disk = open(image, O_RDWR | O_CLOEXEC);
+	char bytes[256];
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	pid = start_with(null, null, disk, pair[1], "--file", "/dev/fd/2", "--fd", "9", NULL);
+	close(pair[1]);
+	/* With it goes the lock, once the process has ended. */
+	close(disk);
+	talk(pair[0]);
+	talk_nonsense(pair[0]);
+	wait_for(pid);
+	close(pair[0]);
+	expect_clean_image();
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	pid = start_with(null, null, pair[1], -1, "--file", image, "--fd", "2", NULL);
+	close(pair[1]);
+	talk(pair[0]);
+	talk_nonsense(pair[0]);
+	wait_for(pid);
+	assert_int_equal(recv(pair[0], bytes, sizeof(bytes), 0), 0);
+	close(pair[0]);
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	pid = start_with(null, null, ready[1], pair[1], "--file", image, "--fd", "9", "--ready-fd",
+			 "2", NULL);
+	close(pair[1]);
+	close(ready[1]);
+	/* The sign and the end of the pipe: nothing keeps it, and no later descriptor is 2. */
+	assert_int_equal(read(ready[0], bytes, sizeof(bytes)), 1);
+	assert_int_equal(bytes[0], 0);
+	assert_int_equal(read(ready[0], bytes, sizeof(bytes)), 0);
+	talk(pair[0]);
+	talk_nonsense(pair[0]);
+	wait_for(pid);
+	assert_int_equal(recv(pair[0], bytes, sizeof(bytes), 0), 0);
+	close(pair[0]);
+	close(ready[0]);
+	close(null);
+}
+
 /* Two processes never write one image; the second says so and leaves nothing behind. */
 static void test_image_in_use(void **state)
 {
@@ -508,6 +670,9 @@ int main(void)
 		cmocka_unit_test(test_listening_descriptor),
 		cmocka_unit_test(test_taken_paths),
 		cmocka_unit_test(test_wrong_calls),
+		cmocka_unit_test(test_closed_standard_descriptors),
+		cmocka_unit_test(test_closed_descriptors_named),
+		cmocka_unit_test(test_named_standard_descriptors),
 		cmocka_unit_test(test_image_in_use),
 		cmocka_unit_test(test_locked_in),
 		cmocka_unit_test(test_console_on_a_terminal),

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Descriptors that a program was started with. A closed standard descriptor is occupied by
+ * /dev/null opened with O_PATH: the number is taken, and yet what uses it gets EBADF, so that
+ * output that cannot be printed is still an error and not silence.
+ */
+#include "base/inherited_fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+static int open_placeholder(void)
+{
+	int fd = open("/dev/null", O_PATH);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int inherited_fd_fill_standard(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		int opened;
+
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		/* It becomes the lowest free descriptor, which is this one. */
+		opened = open_placeholder();
+		if (opened < 0)
+			return opened;
+	}
+	return 0;
+}
+
+int inherited_fd_take(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+	cleanup_fd int own = -1, placeholder = -1;
+
+	if (flags < 0 || flags & O_PATH)
+		return -EBADF;
+	if (fd > STDERR_FILENO)
+		return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : fd;
+	own = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (own < 0)
+		return -errno;
+	placeholder = open_placeholder();
+	if (placeholder < 0)
+		return placeholder;
+	if (dup2(placeholder, fd) < 0)
+		return -errno;
+	return take_fd(&own);
+}
