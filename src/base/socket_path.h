@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* A listening Unix stream socket that others find by its path. */
+/*
+ * A listening Unix stream socket that others find by its path.
+ *
+ * Whoever listens holds a lock on the file PATH.lock (flock(2)) from before it binds until it ends,
+ * however it ends. So a socket without a listener that a killed process left behind can be told
+ * from one that is about to be listened on, and is replaced.
+ */
 #ifndef AVP_BASE_SOCKET_PATH_H
 #define AVP_BASE_SOCKET_PATH_H
 
@@ -11,20 +17,23 @@ struct socket_path {
 	char *path; /* absolute; NULL: none */
 	dev_t device;
 	ino_t inode;
+	int lock_fd; /* meaningful with a path only */
 };
 
 /*
  * Makes a socket that listens at @path with room for @backlog connections, not blocking and closed
- * on exec. Returns it, owned by the caller, with *made set for socket_path_remove; or a negative
- * errno with *error set, a usage error that starts with @option when it is the path's fault:
- * something is there, or it cannot be.
+ * on exec. A socket of this user that is there and that nobody listens on is replaced, unless
+ * everybody may replace files in its directory. Of several processes that call this at the same
+ * time one succeeds. Returns the socket, owned by the caller, with *made set for
+ * socket_path_remove; or a negative errno with *error set, a usage error that starts with @option
+ * when it is the path's fault: something else is there, or it cannot be.
  */
 int socket_path_listen(struct socket_path *made, const char *path, int backlog, const char *option,
 		       struct error *error);
 
 /*
- * Removes the socket from the file system, unless another one has taken its place, and frees what
- * *made owns. Safe on one that is zeroed.
+ * Removes the socket and its lock from the file system, unless others have taken their places, and
+ * frees what *made owns. Safe on one that is zeroed.
  */
 void socket_path_remove(struct socket_path *made);
 

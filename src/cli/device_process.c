@@ -39,8 +39,9 @@ const struct option_row serve_option_rows[] = {
 		.type = OPTION_PATH,
 		.argument = "PATH",
 		.offset = offsetof(struct serve_options, socket_path),
-		.help = "make a socket there, serve one frontend after another, and remove it in "
-			"the end",
+		.help = "make a socket there, with a lock file PATH.lock beside it, serve one "
+			"frontend after another, and remove both in the end; replace a socket that "
+			"a killed process left behind",
 	},
 	{
 		.name = "fd",
