@@ -229,21 +229,28 @@ static bool send_frame(struct net_backend *backend, uint16_t pair,
 	return false;
 }
 
-/* Has the kernel put frames into this queue, or leave it out. */
-static void attach(struct tap_pair *pair, bool attached)
+/* Has the kernel put frames into this queue, or leave it out. Returns whether that is so now. */
+static bool attach(struct tap_pair *pair, bool attached)
 {
 	struct ifreq request = {
 		.ifr_flags = attached ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE,
 	};
 
 	if (pair->attached == attached)
-		return;
+		return true;
 	if (ioctl(pair->source.fd, TUNSETQUEUE, &request) < 0) {
 		log_warning("%s: cannot %s queue %u: %s", pair->tap->name,
 			    attached ? "use" : "leave", number_of(pair), strerror(errno));
-		return;
+		return false;
 	}
 	pair->attached = attached;
+	return true;
+}
+
+static bool use_pair(struct net_backend *backend, uint16_t number, bool use)
+{
+	/* Without any queue the interface would lose its carrier, and its addresses with it. */
+	return number == 0 || attach(&to_tap(backend)->pairs[number], use);
 }
 
 static void resume(struct net_backend *backend, uint16_t number)
@@ -275,13 +282,11 @@ static void stop(struct net_backend *backend, uint16_t number)
 	pair->wanted = false;
 	pair->kept = 0;
 	pair->short_since_ns = 0;
-	/* Without any queue the interface would lose its carrier, and its addresses with it. */
-	if (number > 0)
-		attach(pair, false);
+	use_pair(backend, number, false);
 	update_watch(pair);
 }
 
-static void set_offloads(struct net_backend *backend, uint64_t offloads)
+static bool set_offloads(struct net_backend *backend, uint64_t offloads)
 {
 	static const struct {
 		unsigned int feature, flag;
@@ -297,17 +302,25 @@ static void set_offloads(struct net_backend *backend, uint64_t offloads)
 	for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
 		if (offloads & FEATURE(pairs[i].feature))
 			flags |= pairs[i].flag;
-	/* A driver may ask for segmentation without checksums; the kernel does not know that. */
+	/*
+	 * A driver may ask for any combination. The kernel takes no segmentation without checksums
+	 * and no ECN without segmentation, where these allow nothing: they are left out.
+	 */
 	if (!(flags & TUN_F_CSUM))
 		flags = 0;
-	if (!tap->gone && ioctl(tap->pairs[0].source.fd, TUNSETOFFLOAD, flags) < 0)
-		log_warning("%s: cannot set its offloads: %s", tap->name, strerror(errno));
+	if (!(flags & (TUN_F_TSO4 | TUN_F_TSO6)))
+		flags &= ~(unsigned int)TUN_F_TSO_ECN;
+	if (tap->gone || ioctl(tap->pairs[0].source.fd, TUNSETOFFLOAD, flags) == 0)
+		return true;
+	log_warning("%s: cannot set its offloads: %s", tap->name, strerror(errno));
+	return false;
 }
 
 static const struct net_backend_ops tap_ops = {
 	.send = send_frame,
 	.resume = resume,
 	.stop = stop,
+	.use_pair = use_pair,
 	.set_offloads = set_offloads,
 };
 
@@ -378,8 +391,11 @@ static int open_queues(struct tap_backend *tap, struct error *error)
 	return 0;
 }
 
-/* What the kernel can be left to do, and can leave to the guest. */
-static uint64_t find_features(const struct tap_backend *tap)
+/*
+ * Finds what the kernel can be left to do, and can leave to the guest. Until a guest wants it, it
+ * leaves nothing.
+ */
+static int find_features(struct tap_backend *tap, struct error *error)
 {
 	uint64_t features = FEATURE(VIRTIO_NET_F_CSUM) | FEATURE(VIRTIO_NET_F_HOST_TSO4) |
 			    FEATURE(VIRTIO_NET_F_HOST_TSO6) | FEATURE(VIRTIO_NET_F_HOST_ECN);
@@ -388,8 +404,10 @@ static uint64_t find_features(const struct tap_backend *tap)
 	if (ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN) == 0)
 		features |= FEATURE(VIRTIO_NET_F_GUEST_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_TSO4) |
 			    FEATURE(VIRTIO_NET_F_GUEST_TSO6) | FEATURE(VIRTIO_NET_F_GUEST_ECN);
-	ioctl(fd, TUNSETOFFLOAD, 0);
-	return features;
+	if (ioctl(fd, TUNSETOFFLOAD, 0) < 0)
+		return error_set_errno(error, errno, "tap: %s: cannot set its offloads", tap->name);
+	tap->net.features = features;
+	return 0;
 }
 
 struct tap_backend *tap_backend_new(struct event_loop *loop, const char *name, uint16_t pairs,
@@ -420,12 +438,12 @@ struct tap_backend *tap_backend_new(struct event_loop *loop, const char *name, u
 	tap->poller = (struct event_poller){.poll = poll_tap,
 					    .prepare = prepare_to_sleep,
 					    .context = tap};
+	tap->net.ops = &tap_ops;
 	event_loop_add_poller(loop, &tap->poller);
-	if (open_queues(tap, error) < 0) {
+	if (open_queues(tap, error) < 0 || find_features(tap, error) < 0) {
 		tap_backend_free(tap);
 		return NULL;
 	}
-	tap->net = (struct net_backend){.ops = &tap_ops, .features = find_features(tap)};
 	return tap;
 }
 

@@ -281,18 +281,21 @@ void net_device_set_link(struct net_device *net, bool up)
 	virtio_device_config_changed(&net->device);
 }
 
-static uint64_t guest_offloads(const struct net_device *net)
+uint64_t net_guest_offloads(const struct net_device *net)
 {
 	return net->device.negotiated & net->backend->features &
 	       (FEATURE(VIRTIO_NET_F_GUEST_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_ECN) |
 		GUEST_SEGMENTATION);
 }
 
-void net_set_offloads(struct net_device *net, uint64_t offloads)
+bool net_set_offloads(struct net_device *net, uint64_t offloads)
 {
-	net->offloads = offloads & guest_offloads(net);
-	if (net->backend->ops->set_offloads)
-		net->backend->ops->set_offloads(net->backend, net->offloads);
+	const struct net_backend_ops *ops = net->backend->ops;
+
+	if (ops->set_offloads && !ops->set_offloads(net->backend, offloads))
+		return false;
+	net->offloads = offloads;
+	return true;
 }
 
 /* Segmentation needs the checksum to be left to the other side (VIRTIO 1.4, 5.1.3.1). */
@@ -313,9 +316,11 @@ static int features_chosen(struct virtio_device *device)
 		    !virtio_has_feature(device, needs[i][1]) &&
 		    !virtio_has_feature(device, needs[i][2]))
 			return -EINVAL;
-	/* VIRTIO 1.4, 5.1.9.5.9.1: what was negotiated is in force until the driver says else. */
-	net_set_offloads(net, guest_offloads(net));
-	return 0;
+	/*
+	 * VIRTIO 1.4, 5.1.9.5.9.1: what was negotiated is in force until the driver says else. What
+	 * cannot be in force must not be negotiated.
+	 */
+	return net_set_offloads(net, net_guest_offloads(net)) ? 0 : -EINVAL;
 }
 
 static void reset(struct virtio_device *device)
@@ -325,6 +330,7 @@ static void reset(struct virtio_device *device)
 	for (uint16_t pair = 0; pair < net->settings.pairs; pair++)
 		net->backend->ops->stop(net->backend, pair);
 	net_control_reset(net);
+	/* Where this fails, so does the next negotiation: until then no frames are received. */
 	net_set_offloads(net, 0);
 }
 

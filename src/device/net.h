@@ -44,10 +44,16 @@ struct net_backend_ops {
 	/* No frames are wanted on @pair until the next resume. */
 	void (*stop)(struct net_backend *backend, uint16_t pair);
 	/*
-	 * What received frames may leave undone: bits of VIRTIO_NET_F_GUEST_*, a part of
-	 * backend->features. NULL when there are none in it.
+	 * The driver wants frames on @pair, whose receive queue runs, or no more of them. Returns
+	 * false when the host does not allow it: then nothing has changed. NULL: always possible.
 	 */
-	void (*set_offloads)(struct net_backend *backend, uint64_t offloads);
+	bool (*use_pair)(struct net_backend *backend, uint16_t pair, bool use);
+	/*
+	 * What received frames may leave undone: bits of VIRTIO_NET_F_GUEST_*, a part of
+	 * backend->features, in any combination. Returns false when the host does not allow it:
+	 * then what was set before stays. NULL when there are none in backend->features.
+	 */
+	bool (*set_offloads)(struct net_backend *backend, uint64_t offloads);
 };
 
 struct net_backend {
@@ -130,7 +136,9 @@ void net_control_handle(struct net_device *net, struct virtqueue *queue);
 void net_control_reset(struct net_device *net);
 /* Does the driver want this frame, of at least ETH_HLEN bytes? */
 bool net_filter_accepts(const struct net_device *net, const uint8_t *frame);
-/* Sets which offloads are in force: of those negotiated. */
-void net_set_offloads(struct net_device *net, uint64_t offloads);
+/* The offloads that the driver may have in force. */
+uint64_t net_guest_offloads(const struct net_device *net);
+/* Has @offloads in force, a part of those. Returns false, with nothing changed, when it cannot be. */
+bool net_set_offloads(struct net_device *net, uint64_t offloads);
 
 #endif

@@ -105,6 +105,21 @@ static uint8_t set_mac(struct net_device *net, struct virtio_request *request)
 	return VIRTIO_NET_OK;
 }
 
+/*
+ * Has the backend put frames on the pairs below @pairs whose queues run, and on no others. Returns
+ * false when it cannot have them all so.
+ */
+static bool use_pairs(struct net_device *net, uint16_t pairs)
+{
+	const struct net_backend_ops *ops = net->backend->ops;
+	bool done = true;
+
+	for (uint16_t pair = 0; ops->use_pair && pair < net->settings.pairs; pair++)
+		if (pair >= pairs || net->device.queues[2 * pair].started)
+			done = ops->use_pair(net->backend, pair, pair < pairs) && done;
+	return done;
+}
+
 static uint8_t set_pairs(struct net_device *net, struct virtio_request *request)
 {
 	uint16_t pairs;
@@ -113,6 +128,10 @@ static uint8_t set_pairs(struct net_device *net, struct virtio_request *request)
 	if (request_read(request, &pairs, sizeof(pairs)) != sizeof(pairs) || pairs == 0 ||
 	    pairs > net->settings.pairs)
 		return VIRTIO_NET_ERR;
+	if (!use_pairs(net, pairs)) {
+		use_pairs(net, net->pairs);
+		return VIRTIO_NET_ERR;
+	}
 	net->pairs = pairs;
 	for (uint16_t pair = 0; pair < net->settings.pairs; pair++) {
 		if (pair >= pairs)
@@ -129,10 +148,9 @@ static uint8_t set_offloads(struct net_device *net, struct virtio_request *reque
 
 	/* VIRTIO 1.4, 5.1.9.5.9.2: none that was not negotiated. */
 	if (request_read(request, &offloads, sizeof(offloads)) != sizeof(offloads) ||
-	    (offloads & ~net->device.negotiated))
+	    (offloads & ~net_guest_offloads(net)))
 		return VIRTIO_NET_ERR;
-	net_set_offloads(net, offloads);
-	return VIRTIO_NET_OK;
+	return net_set_offloads(net, offloads) ? VIRTIO_NET_OK : VIRTIO_NET_ERR;
 }
 
 static const struct command commands[] = {

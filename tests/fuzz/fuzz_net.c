@@ -20,6 +20,8 @@
 struct wire {
 	struct net_backend backend;
 	uint64_t bytes; /* read of what was sent, so that a sanitizer sees the access */
+	uint64_t offloads;
+	bool refuses; /* what the host side is asked to change */
 };
 
 /* What a kernel would refuse, or worse, must not get here. */
@@ -57,16 +59,29 @@ static void ignore_pair(struct net_backend *backend, uint16_t pair)
 	PROMISE(pair < PAIRS);
 }
 
-static void set_offloads(struct net_backend *backend, uint64_t offloads)
+static bool set_offloads(struct net_backend *backend, uint64_t offloads)
 {
-	(void)backend;
+	struct wire *wire = (struct wire *)backend;
+
 	PROMISE(!(offloads & ~OFFLOADS));
+	if (wire->refuses)
+		return false;
+	wire->offloads = offloads;
+	return true;
+}
+
+static bool use_pair(struct net_backend *backend, uint16_t pair, bool use)
+{
+	(void)use;
+	PROMISE(pair < PAIRS);
+	return !((struct wire *)backend)->refuses;
 }
 
 static const struct net_backend_ops wire_ops = {
 	.send = send_frame,
 	.resume = ignore_pair,
 	.stop = ignore_pair,
+	.use_pair = use_pair,
 	.set_offloads = set_offloads,
 };
 
@@ -76,6 +91,11 @@ static void happening(struct hostile_driver *driver, uint8_t what)
 	struct net_device *net = driver->context;
 	struct virtio_net_hdr_v1 header;
 	uint16_t length, pair = what & 1;
+	struct wire *wire = (struct wire *)net->backend;
+
+	/* What the driver was told is so, whatever the host refused. */
+	PROMISE(net->offloads == wire->offloads);
+	wire->refuses = (what & 0x30) == 0x30;
 
 	if (what & 2) {
 		net_device_set_link(net, what & 4);
