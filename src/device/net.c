@@ -135,6 +135,12 @@ static uint16_t control_index(const struct net_device *net)
 	return (uint16_t)(2 * (multiqueue ? net->settings.pairs : 1));
 }
 
+bool net_control_runs(const struct net_device *net)
+{
+	return virtio_has_feature(&net->device, VIRTIO_NET_F_CTRL_VQ) &&
+	       net->device.queues[control_index(net)].started;
+}
+
 static void handle(struct virtio_device *device, struct virtqueue *queue)
 {
 	struct net_device *net = to_net(device);

@@ -94,6 +94,7 @@ struct net_device {
 	struct net_counts counts;
 	uint16_t pairs;	   /* in use, when the driver has a control queue */
 	uint64_t offloads; /* VIRTIO_NET_F_GUEST_* in force */
+	bool mac_set;	   /* by the driver */
 	/* The buffers of the frame being received. */
 	struct virtio_request *buffers[VIRTQUEUE_SIZE_MAX];
 };
@@ -140,5 +141,7 @@ bool net_filter_accepts(const struct net_device *net, const uint8_t *frame);
 uint64_t net_guest_offloads(const struct net_device *net);
 /* Has @offloads in force, a part of those. Returns false, with nothing changed, when it cannot be. */
 bool net_set_offloads(struct net_device *net, uint64_t offloads);
+/* Does the driver have a control queue, and does it run? */
+bool net_control_runs(const struct net_device *net);
 
 #endif

@@ -102,6 +102,7 @@ static uint8_t set_mac(struct net_device *net, struct virtio_request *request)
 		return VIRTIO_NET_ERR;
 	/* VIRTIO 1.4, 5.1.9.5.2.1: in configuration space before the command is used. */
 	memcpy(net->config.mac, address, sizeof(address));
+	net->mac_set = true;
 	return VIRTIO_NET_OK;
 }
 
@@ -208,6 +209,7 @@ void net_control_reset(struct net_device *net)
 	/* VIRTIO 1.4, 5.1.9.5.2.1 and 5.1.9.5.6.2: an empty table, and one pair. */
 	net->filter = (struct net_filter){0};
 	net->pairs = 1;
+	net->mac_set = false;
 	memcpy(net->config.mac, net->settings.mac, sizeof(net->config.mac));
 }
 
@@ -220,26 +222,36 @@ static bool in_table(const uint8_t table[NET_FILTER_MAX][ETH_ALEN], uint8_t coun
 	return false;
 }
 
+/* Is this, of one station, an address of the driver's? */
+static bool is_own_address(const struct net_device *net, const uint8_t *address)
+{
+	const struct net_filter *filter = &net->filter;
+
+	/* VIRTIO 1.4, 5.1.4.2: without MAC the driver chooses an address, and may never tell. */
+	if (!virtio_has_feature(&net->device, VIRTIO_NET_F_MAC) && !net->mac_set)
+		return true;
+	return !memcmp(address, net->config.mac, ETH_ALEN) ||
+	       in_table(filter->unicast, filter->unicast_count, address);
+}
+
 bool net_filter_accepts(const struct net_device *net, const uint8_t *frame)
 {
 	static const uint8_t broadcast[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 	const struct net_filter *filter = &net->filter;
+	bool listed = virtio_has_feature(&net->device, VIRTIO_NET_F_CTRL_RX);
 
 	/*
-	 * Without these commands here the driver, or the frontend, does its own filtering. DPDK's
-	 * virtio-user has the control queue itself and still passes on CTRL_RX, which needs it (VIRTIO
-	 * 1.4, 5.1.3.1).
+	 * CTRL_RX needs CTRL_VQ (VIRTIO 1.4, 5.1.3.1). Without commands here the driver, or the
+	 * frontend, does its own filtering, also for addresses that are not known here.
 	 */
-	if (!virtio_has_feature(&net->device, VIRTIO_NET_F_CTRL_VQ) ||
-	    !virtio_has_feature(&net->device, VIRTIO_NET_F_CTRL_RX) || filter->promiscuous)
+	if (!net_control_runs(net) || filter->promiscuous)
 		return true;
 	if (!memcmp(frame, broadcast, sizeof(broadcast)))
 		return !filter->no_broadcast;
 	if (is_multicast(frame))
 		return !filter->no_multicast &&
-		       (filter->all_multicast || filter->multicast_overflow ||
+		       (!listed || filter->all_multicast || filter->multicast_overflow ||
 			in_table(filter->multicast, filter->multicast_count, frame));
-	return !filter->no_unicast && (filter->all_unicast || filter->unicast_overflow ||
-				       !memcmp(frame, net->config.mac, ETH_ALEN) ||
-				       in_table(filter->unicast, filter->unicast_count, frame));
+	return !filter->no_unicast && (!listed || filter->all_unicast || filter->unicast_overflow ||
+				       is_own_address(net, frame));
 }

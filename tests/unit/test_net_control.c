@@ -80,6 +80,63 @@ static void test_filter_default(void **state)
 	net_rig_stop(f);
 }
 
+/* VIRTIO 1.4, 5.1.3.1: CTRL_RX needs CTRL_VQ, and a queue that does not run is of no use. */
+static void test_filter_without_control_queue(void **state)
+{
+	struct net_rig *f = net_rig_start(BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_MAC));
+
+	(void)state;
+	/* The frontend may have given the driver another address. */
+	assert_true(gets_through(f, own_mac));
+	assert_true(gets_through(f, other_mac));
+	assert_true(gets_through(f, group_mac));
+	net_rig_stop(f);
+	f = net_rig_start(CONTROL);
+	virtio_device_stop_queue(&f->net.device, &f->queues[2], NULL, NULL);
+	assert_true(gets_through(f, own_mac));
+	assert_true(gets_through(f, other_mac));
+	assert_true(gets_through(f, group_mac));
+	assert_int_equal(f->net.counts.filtered, 0);
+	net_rig_stop(f);
+}
+
+/* A driver without MAC has an address that the device learns from a command, if at all. */
+static void test_filter_without_address(void **state)
+{
+	struct net_rig *f = net_rig_start(CONTROL & ~BIT(VIRTIO_NET_F_MAC));
+
+	(void)state;
+	assert_true(gets_through(f, other_mac));
+	assert_false(gets_through(f, group_mac));
+	assert_int_equal(command(f, 2, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, other_mac,
+				 ETH_ALEN, 100),
+			 VIRTIO_NET_OK);
+	assert_true(gets_through(f, other_mac));
+	assert_false(gets_through(f, own_mac));
+	net_rig_stop(f);
+}
+
+/* CTRL_RX_EXTRA does not need CTRL_RX: what it can switch off is off, and nothing else. */
+static void test_extra_modes_alone(void **state)
+{
+	struct net_rig *f = net_rig_start(BIT(VIRTIO_NET_F_CTRL_VQ) |
+					  BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) | BIT(VIRTIO_NET_F_MAC));
+	const uint8_t on = 1;
+
+	(void)state;
+	assert_true(gets_through(f, other_mac));
+	assert_true(gets_through(f, group_mac));
+	assert_int_equal(command(f, 2, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_NOBCAST, &on, 1, 9),
+			 VIRTIO_NET_OK);
+	assert_false(gets_through(f, broadcast_mac));
+	assert_true(gets_through(f, group_mac));
+	assert_int_equal(command(f, 2, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_NOMULTI, &on, 1, 9),
+			 VIRTIO_NET_OK);
+	assert_false(gets_through(f, group_mac));
+	assert_true(gets_through(f, other_mac));
+	net_rig_stop(f);
+}
+
 static void test_receive_modes(void **state)
 {
 	static const struct {
@@ -388,6 +445,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_filter_default),
+		cmocka_unit_test(test_filter_without_control_queue),
+		cmocka_unit_test(test_filter_without_address),
+		cmocka_unit_test(test_extra_modes_alone),
 		cmocka_unit_test(test_receive_modes),
 		cmocka_unit_test(test_mac_table),
 		cmocka_unit_test(test_mac_address),
