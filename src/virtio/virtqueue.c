@@ -60,11 +60,18 @@ int virtqueue_translate(struct virtqueue *queue)
 	return ret;
 }
 
-/* Queue size and alignment of the areas (VIRTIO 1.4, 2.6, 2.7 and 2.8.10). */
-static bool setup_allowed(const struct virtqueue_format *format,
-			  const struct virtqueue_setup *setup)
+/*
+ * Queue size and alignment of the areas (VIRTIO 1.4, 2.6, 2.7 and 2.8.10). A device keeps what
+ * belongs to a request by its index, so the device's limit is checked here, whatever the transport
+ * has checked.
+ */
+static bool setup_allowed(const struct virtqueue *queue, const struct virtqueue_setup *setup)
 {
+	const struct virtqueue_format *format = queue->format;
+
 	if (setup->size == 0 || setup->size > VIRTQUEUE_SIZE_MAX)
+		return false;
+	if (queue->device && setup->size > queue->device->queue_size_max)
 		return false;
 	if (format->size_is_power_of_two && (setup->size & (setup->size - 1)) != 0)
 		return false;
@@ -84,7 +91,7 @@ int virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup *setup
 	int ret;
 
 	queue->format = chosen(features, VIRTIO_F_RING_PACKED) ? &packed_format : &split_format;
-	if (!setup_allowed(queue->format, setup))
+	if (!setup_allowed(queue, setup))
 		return -EINVAL;
 	queue->setup = *setup;
 	queue->size = setup->size;

@@ -214,13 +214,38 @@ static void test_fault_and_reset(void **state)
 	ring_pair_stop(&pair);
 }
 
+/* Devices index by a request's place in its ring: no transport starts a ring that is too large. */
+static void test_queue_size(void **state)
+{
+	struct test_device test;
+	struct ring_pair pair;
+
+	(void)state;
+	set_up(&test);
+	for (unsigned int packed = 0; packed < 2; packed++) {
+		const uint64_t features = (uint64_t)packed << VIRTIO_F_RING_PACKED;
+		struct virtqueue *queue = &test.queues[0];
+
+		ring_pair_start(&pair, 16, features, false);
+		queue->memory = &pair.memory;
+		queue->ops = pair.device.ops;
+		test.device.queue_size_max = 8;
+		assert_int_equal(virtqueue_start(queue, &pair.setup, features, pair.storage),
+				 -EINVAL);
+		assert_false(queue->started);
+		test.device.queue_size_max = 16;
+		assert_int_equal(virtqueue_start(queue, &pair.setup, features, pair.storage), 0);
+		virtqueue_stop(queue, NULL, NULL);
+		ring_pair_stop(&pair);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_features),
-		cmocka_unit_test(test_status),
-		cmocka_unit_test(test_config),
-		cmocka_unit_test(test_fault_and_reset),
+		cmocka_unit_test(test_features),   cmocka_unit_test(test_status),
+		cmocka_unit_test(test_config),	   cmocka_unit_test(test_fault_and_reset),
+		cmocka_unit_test(test_queue_size),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
