@@ -21,14 +21,14 @@
 struct stream_backend {
 	struct console_stream stream;
 	struct event_loop *loop;
-	struct event_source source;   /* what bytes go through; fd -1: nothing at the moment */
-	struct event_source listener; /* fd -1: none */
-	int echo_fd;		      /* the other end of the source; -1: somebody else has it */
-	bool socket;		      /* else only the guest's output goes there */
-	bool watched;		      /* the loop knows the source */
-	bool hung_up;		      /* nobody is there, but what was sent may still be read */
+	struct event_watch source;   /* what bytes go through; fd -1: nothing at the moment */
+	struct event_watch listener; /* fd -1: none */
+	int echo_fd;		     /* the other end of the source; -1: somebody else has it */
+	bool socket;		     /* else only the guest's output goes there */
+	bool hung_up;		     /* nobody is there, but what was sent may still be read */
 	bool input_ended;
 	bool want_read, want_write;
+	bool told; /* that what the guest sends is lost */
 };
 
 static struct stream_backend *to_backend(struct console_stream *stream)
@@ -39,42 +39,32 @@ static struct stream_backend *to_backend(struct console_stream *stream)
 static void update_watch(struct stream_backend *backend)
 {
 	uint32_t events = 0;
-	bool wanted;
 
+	if (backend->source.source.fd < 0)
+		return;
 	if (backend->socket && backend->want_read && !backend->input_ended)
 		events |= EPOLLIN;
 	if (backend->want_write)
 		events |= EPOLLOUT;
 	/* Once it has hung up the loop would tell so for ever. */
-	wanted = events || (backend->socket && !backend->hung_up);
-	if (backend->source.fd < 0)
-		return;
-	if (wanted && backend->watched)
-		event_loop_modify(backend->loop, &backend->source, events);
-	else if (wanted)
-		/* A regular file takes everything at once, and is not watched. */
-		backend->watched = event_loop_add(backend->loop, &backend->source, events, NULL) ==
-				   0;
-	else if (backend->watched) {
-		event_loop_remove(backend->loop, &backend->source);
-		backend->watched = false;
-	}
+	if (backend->socket && !backend->hung_up)
+		events |= EPOLLHUP;
+	/* A regular file takes everything at once, and is not watched. */
+	event_watch_set(backend->loop, &backend->source, events);
 }
 
 /* One that cannot be accepted, for want of a descriptor, is tried again when another one comes. */
-static int listen_again(struct stream_backend *backend, struct error *error)
+static void listen_again(struct stream_backend *backend)
 {
-	if (backend->listener.fd < 0)
-		return 0;
-	return event_loop_add(backend->loop, &backend->listener, EPOLLIN | EPOLLET, error);
+	if (backend->listener.source.fd >= 0)
+		event_watch_set(backend->loop, &backend->listener, EPOLLIN | EPOLLET);
 }
 
 static void disconnect(struct stream_backend *backend)
 {
-	event_loop_remove(backend->loop, &backend->source);
-	close_fd(&backend->source.fd);
-	backend->watched = false;
-	listen_again(backend, NULL);
+	event_watch_set(backend->loop, &backend->source, 0);
+	close_fd(&backend->source.source.fd);
+	listen_again(backend);
 	console_stream_connected(&backend->stream, false);
 }
 
@@ -87,7 +77,7 @@ static void hang_up(struct stream_backend *backend)
 	backend->hung_up = true;
 	if (!backend->socket)
 		return;
-	left = recv(backend->source.fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT);
+	left = recv(backend->source.source.fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT);
 	if (left == 0 || (left < 0 && errno != EAGAIN))
 		backend->input_ended = true;
 }
@@ -99,7 +89,7 @@ static void handle_source(void *context, uint32_t events)
 	if (events & (EPOLLHUP | EPOLLERR))
 		hang_up(backend);
 	console_stream_ready(&backend->stream);
-	if (backend->source.fd >= 0 && backend->hung_up && backend->input_ended)
+	if (backend->source.source.fd >= 0 && backend->hung_up && backend->input_ended)
 		disconnect(backend);
 	else
 		update_watch(backend);
@@ -111,15 +101,15 @@ static void handle_listener(void *context, uint32_t events)
 	int fd;
 
 	do {
-		fd = accept4(backend->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		fd = accept4(backend->listener.source.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	} while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
 	if (fd < 0) {
 		if (errno != EAGAIN)
 			log_warning("a client cannot be accepted: %s", strerror(errno));
 		return;
 	}
-	event_loop_remove(backend->loop, &backend->listener);
-	backend->source.fd = fd;
+	event_watch_set(backend->loop, &backend->listener, 0);
+	backend->source.source.fd = fd;
 	backend->hung_up = false;
 	backend->input_ended = false;
 	update_watch(backend);
@@ -150,18 +140,25 @@ static size_t write_stream(struct console_stream *stream, const struct virtio_se
 
 	do {
 		if (backend->socket)
-			written =
-				sendmsg(backend->source.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+			written = sendmsg(backend->source.source.fd, &message,
+					  MSG_DONTWAIT | MSG_NOSIGNAL);
 		else
-			written = writev(backend->source.fd, vector, (int)message.msg_iovlen);
+			written =
+				writev(backend->source.source.fd, vector, (int)message.msg_iovlen);
 	} while (written < 0 && errno == EINTR);
 	if (written >= 0)
 		return (size_t)written;
+	if (errno == EAGAIN)
+		return 0;
 	/*
-	 * Any other error: nobody takes it, or the disk is full. A guest's console must not stand
-	 * still for that.
+	 * Nobody takes it, or the disk is full. A guest's console must not stand still for that. A
+	 * client of a socket that has gone is nothing to tell.
 	 */
-	return errno == EAGAIN ? 0 : total(segments, count);
+	if (!backend->socket && !backend->told) {
+		backend->told = true;
+		log_warning("what the guest writes to a port is lost: %s", strerror(errno));
+	}
+	return total(segments, count);
 }
 
 static size_t read_stream(struct console_stream *stream, const struct virtio_segment *segments,
@@ -174,10 +171,10 @@ static size_t read_stream(struct console_stream *stream, const struct virtio_seg
 	};
 	ssize_t bytes;
 
-	if (!backend->socket || backend->source.fd < 0 || backend->input_ended)
+	if (!backend->socket || backend->source.source.fd < 0 || backend->input_ended)
 		return 0;
 	do {
-		bytes = recvmsg(backend->source.fd, &message, MSG_DONTWAIT);
+		bytes = recvmsg(backend->source.source.fd, &message, MSG_DONTWAIT);
 	} while (bytes < 0 && errno == EINTR);
 	if (bytes > 0)
 		return (size_t)bytes;
@@ -246,8 +243,8 @@ static struct stream_backend *new_backend(struct event_loop *loop,
 	backend->stream.ops = ops;
 	backend->stream.connected = true;
 	backend->loop = loop;
-	backend->source = (struct event_source){-1, handle_source, backend};
-	backend->listener = (struct event_source){-1, handle_listener, backend};
+	backend->source.source = (struct event_source){-1, handle_source, backend};
+	backend->listener.source = (struct event_source){-1, handle_listener, backend};
 	backend->echo_fd = -1;
 	return backend;
 }
@@ -272,7 +269,7 @@ struct stream_backend *stream_backend_new_connected(struct event_loop *loop, int
 	if (!backend)
 		return NULL;
 	backend->socket = true;
-	backend->source.fd = take_fd(&owned);
+	backend->source.source.fd = take_fd(&owned);
 	update_watch(backend);
 	return backend;
 }
@@ -290,11 +287,8 @@ struct stream_backend *stream_backend_new_listening(struct event_loop *loop, int
 		return NULL;
 	backend->socket = true;
 	backend->stream.connected = false;
-	backend->listener.fd = take_fd(&owned);
-	if (listen_again(backend, error) < 0) {
-		stream_backend_free(backend);
-		return NULL;
-	}
+	backend->listener.source.fd = take_fd(&owned);
+	listen_again(backend);
 	return backend;
 }
 
@@ -308,7 +302,7 @@ struct stream_backend *stream_backend_new_output(struct event_loop *loop, int fd
 		return NULL;
 	backend = new_backend(loop, &descriptor_ops, error);
 	if (backend)
-		backend->source.fd = take_fd(&owned);
+		backend->source.source.fd = take_fd(&owned);
 	return backend;
 }
 
@@ -341,11 +335,11 @@ void stream_backend_free(struct stream_backend *backend)
 	if (!backend)
 		return;
 	if (backend->loop) {
-		event_loop_remove(backend->loop, &backend->source);
-		event_loop_remove(backend->loop, &backend->listener);
+		event_watch_set(backend->loop, &backend->source, 0);
+		event_watch_set(backend->loop, &backend->listener, 0);
 	}
-	close_fd(&backend->source.fd);
-	close_fd(&backend->listener.fd);
+	close_fd(&backend->source.source.fd);
+	close_fd(&backend->listener.source.fd);
 	close_fd(&backend->echo_fd);
 	free(backend);
 }

@@ -42,10 +42,9 @@
 
 struct tap_pair {
 	struct tap_backend *tap;
-	struct event_source source; /* fd -1: not open */
-	uint32_t watched;	    /* EPOLL* bits */
-	bool attached;		    /* the kernel puts frames into this queue */
-	bool wanted;		    /* the guest takes frames */
+	struct event_watch watch; /* fd -1: not open */
+	bool attached;		  /* the kernel puts frames into this queue */
+	bool wanted;		  /* the guest takes frames */
 	size_t kept; /* length of the frame in the buffer that waits for room; 0: none */
 	uint64_t short_since_ns; /* it waits without being told; 0: not so */
 	uint8_t *buffer;	 /* HEADER_LENGTH + NET_FRAME_MAX bytes */
@@ -86,15 +85,7 @@ static void update_watch(struct tap_pair *pair)
 		wish |= EPOLLOUT;
 	if (tap->gone)
 		wish = 0;
-	if (wish == pair->watched)
-		return;
-	if (wish && pair->watched)
-		event_loop_modify(tap->loop, &pair->source, wish);
-	else if (!wish)
-		event_loop_remove(tap->loop, &pair->source);
-	else if (event_loop_add(tap->loop, &pair->source, wish, NULL) < 0)
-		wish = 0;
-	pair->watched = wish;
+	event_watch_set(tap->loop, &pair->watch, wish);
 }
 
 static void update_watches(struct tap_backend *tap)
@@ -130,6 +121,14 @@ static uint64_t clock_now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
+/* Drops the frame that waits for room, if there is one. */
+static void drop_kept(struct tap_pair *pair)
+{
+	if (pair->kept)
+		net_device_count_dropped(pair->tap->net.net);
+	pair->kept = 0;
+}
+
 /* Offers the frame in the buffer to the guest; keeps it when there is no room. */
 static void deliver(struct tap_pair *pair, size_t length)
 {
@@ -149,7 +148,8 @@ static void deliver(struct tap_pair *pair, size_t length)
 static void receive_frames(struct tap_pair *pair)
 {
 	for (int i = 0; i < FRAMES_AT_ONCE && pair->wanted && !pair->kept; i++) {
-		ssize_t length = read(pair->source.fd, pair->buffer, HEADER_LENGTH + NET_FRAME_MAX);
+		ssize_t length =
+			read(pair->watch.source.fd, pair->buffer, HEADER_LENGTH + NET_FRAME_MAX);
 
 		if (length < 0) {
 			note_failure(pair->tap);
@@ -193,7 +193,7 @@ static bool poll_tap(void *context)
 			continue;
 		deliver(pair, pair->kept);
 		if (pair->kept && clock_now_ns() - pair->short_since_ns > SHORT_WAIT_NS)
-			pair->kept = 0;
+			drop_kept(pair);
 		if (pair->kept)
 			continue;
 		pair->short_since_ns = 0;
@@ -220,7 +220,7 @@ static bool send_frame(struct net_backend *backend, uint16_t pair,
 {
 	struct tap_backend *tap = to_tap(backend);
 	/* A guest may send on a pair on which it does not receive. */
-	int fd = tap->pairs[tap->pairs[pair].attached ? pair : 0].source.fd;
+	int fd = tap->pairs[tap->pairs[pair].attached ? pair : 0].watch.source.fd;
 
 	_Static_assert(sizeof(struct virtio_segment) == sizeof(struct iovec), "same layout");
 	if (writev(fd, (const struct iovec *)segments, (int)count) >= 0)
@@ -238,7 +238,7 @@ static bool attach(struct tap_pair *pair, bool attached)
 
 	if (pair->attached == attached)
 		return true;
-	if (ioctl(pair->source.fd, TUNSETQUEUE, &request) < 0) {
+	if (ioctl(pair->watch.source.fd, TUNSETQUEUE, &request) < 0) {
 		log_warning("%s: cannot %s queue %u: %s", pair->tap->name,
 			    attached ? "use" : "leave", number_of(pair), strerror(errno));
 		return false;
@@ -264,7 +264,7 @@ static void resume(struct net_backend *backend, uint16_t number)
 		attach(pair, true);
 		/* What came while the guest was not there is not for it. */
 		for (int i = 0; i < STALE_FRAMES_MAX; i++)
-			if (read(pair->source.fd, pair->buffer, HEADER_LENGTH) < 0)
+			if (read(pair->watch.source.fd, pair->buffer, HEADER_LENGTH) < 0)
 				break;
 		pair->wanted = true;
 	}
@@ -280,7 +280,7 @@ static void stop(struct net_backend *backend, uint16_t number)
 	struct tap_pair *pair = &to_tap(backend)->pairs[number];
 
 	pair->wanted = false;
-	pair->kept = 0;
+	drop_kept(pair);
 	pair->short_since_ns = 0;
 	use_pair(backend, number, false);
 	update_watch(pair);
@@ -310,7 +310,7 @@ static bool set_offloads(struct net_backend *backend, uint64_t offloads)
 		flags = 0;
 	if (!(flags & (TUN_F_TSO4 | TUN_F_TSO6)))
 		flags &= ~(unsigned int)TUN_F_TSO_ECN;
-	if (tap->gone || ioctl(tap->pairs[0].source.fd, TUNSETOFFLOAD, flags) == 0)
+	if (tap->gone || ioctl(tap->pairs[0].watch.source.fd, TUNSETOFFLOAD, flags) == 0)
 		return true;
 	log_warning("%s: cannot set its offloads: %s", tap->name, strerror(errno));
 	return false;
@@ -380,7 +380,7 @@ static int open_queues(struct tap_backend *tap, struct error *error)
 		}
 		if (fd < 0)
 			return explain(error, tap->name, tap->pair_count, -fd);
-		pair->source.fd = fd;
+		pair->watch.source.fd = fd;
 		pair->attached = true;
 		pair->buffer = malloc(HEADER_LENGTH + NET_FRAME_MAX);
 		if (!pair->buffer)
@@ -399,7 +399,7 @@ static int find_features(struct tap_backend *tap, struct error *error)
 {
 	uint64_t features = FEATURE(VIRTIO_NET_F_CSUM) | FEATURE(VIRTIO_NET_F_HOST_TSO4) |
 			    FEATURE(VIRTIO_NET_F_HOST_TSO6) | FEATURE(VIRTIO_NET_F_HOST_ECN);
-	int fd = tap->pairs[0].source.fd;
+	int fd = tap->pairs[0].watch.source.fd;
 
 	if (ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN) == 0)
 		features |= FEATURE(VIRTIO_NET_F_GUEST_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_TSO4) |
@@ -433,7 +433,9 @@ struct tap_backend *tap_backend_new(struct event_loop *loop, const char *name, u
 	for (uint16_t i = 0; i < pairs; i++)
 		tap->pairs[i] = (struct tap_pair){
 			.tap = tap,
-			.source = {.fd = -1, .handle = handle_event, .context = &tap->pairs[i]},
+			.watch.source = {.fd = -1,
+					 .handle = handle_event,
+					 .context = &tap->pairs[i]},
 		};
 	tap->poller = (struct event_poller){.poll = poll_tap,
 					    .prepare = prepare_to_sleep,
@@ -455,9 +457,8 @@ void tap_backend_free(struct tap_backend *tap)
 	for (uint16_t i = 0; i < tap->pair_count; i++) {
 		struct tap_pair *pair = &tap->pairs[i];
 
-		if (pair->watched)
-			event_loop_remove(tap->loop, &pair->source);
-		close_fd(&pair->source.fd);
+		event_watch_set(tap->loop, &pair->watch, 0);
+		close_fd(&pair->watch.source.fd);
 		free(pair->buffer);
 	}
 	free(tap);
@@ -470,7 +471,7 @@ struct net_backend *tap_backend_net(struct tap_backend *tap)
 
 void tap_backend_start(struct tap_backend *tap)
 {
-	struct pollfd probe = {.fd = tap->pairs[0].source.fd, .events = POLLOUT};
+	struct pollfd probe = {.fd = tap->pairs[0].watch.source.fd, .events = POLLOUT};
 
 	tap->started = true;
 	/* A tap that is down takes no frames. */

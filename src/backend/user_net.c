@@ -89,6 +89,8 @@ static ssize_t take_frame(const void *frame, size_t length, void *opaque)
 
 	if (net_device_receive(user->net.net, 0, &header, frame, length) == NET_RECEIVED)
 		user->delivered = true;
+	else
+		net_device_count_dropped(user->net.net);
 	return (ssize_t)length;
 }
 

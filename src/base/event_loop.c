@@ -6,9 +6,12 @@
 #include "base/event_loop.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/log.h"
 
 #define BATCH_SIZE 64
 
@@ -92,6 +95,76 @@ void event_loop_remove(struct event_loop *loop, struct event_source *source)
 		if (loop->batch[i].data.ptr == source)
 			loop->batch[i].data.ptr = NULL;
 	}
+}
+
+/* Has the kernel watch as wanted. Returns 0 or a negative errno. */
+static int apply_watch(struct event_loop *loop, struct event_watch *watch)
+{
+	struct epoll_event event = {.events = watch->wanted, .data.ptr = &watch->source};
+	int operation = watch->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
+	if (!watch->wanted) {
+		event_loop_remove(loop, &watch->source);
+		watch->watched = 0;
+		return 0;
+	}
+	if (epoll_ctl(loop->epoll_fd, operation, watch->source.fd, &event) == 0) {
+		watch->watched = watch->wanted;
+		return 0;
+	}
+	return errno == EPERM ? 0 : -errno;
+}
+
+/* Takes the watch off the list of those that failed. Returns whether it was there. */
+static bool forget_failed(struct event_loop *loop, struct event_watch *watch)
+{
+	for (struct event_watch **link = &loop->failed; *link; link = &(*link)->next_failed) {
+		if (*link != watch)
+			continue;
+		*link = watch->next_failed;
+		watch->next_failed = NULL;
+		return true;
+	}
+	return false;
+}
+
+void event_watch_set(struct event_loop *loop, struct event_watch *watch, uint32_t events)
+{
+	bool had_failed;
+	int result;
+
+	if (watch->wanted == events)
+		return;
+	watch->wanted = events;
+	had_failed = forget_failed(loop, watch);
+	result = apply_watch(loop, watch);
+	if (result == 0)
+		return;
+	watch->next_failed = loop->failed;
+	loop->failed = watch;
+	if (!had_failed)
+		log_error("descriptor %d cannot be watched: %s; this is tried again until it works",
+			  watch->source.fd, strerror(-result));
+}
+
+/* Tries again what failed, and sees to it that the loop does so in time. */
+static void retry_failed(struct event_loop *loop, int *timeout_ms)
+{
+	struct event_watch **link = &loop->failed;
+
+	while (*link) {
+		struct event_watch *watch = *link;
+
+		if (apply_watch(loop, watch) < 0) {
+			link = &watch->next_failed;
+			continue;
+		}
+		*link = watch->next_failed;
+		watch->next_failed = NULL;
+		log_info("descriptor %d is watched now", watch->source.fd);
+	}
+	if (loop->failed && (*timeout_ms < 0 || *timeout_ms > EVENT_LOOP_RETRY_MS))
+		*timeout_ms = EVENT_LOOP_RETRY_MS;
 }
 
 void event_loop_add_poller(struct event_loop *loop, struct event_poller *poller)
@@ -254,6 +327,8 @@ static int take_turn(struct event_loop *loop, int timeout_ms)
 		poll_once(loop);
 		return 1;
 	}
+	if (loop->failed)
+		retry_failed(loop, &timeout_ms);
 	/* Nothing would end the sleep of a loop that one of its pollers has stopped. */
 	return handle_events(loop, loop->stopped ? 0 : timeout_ms);
 }

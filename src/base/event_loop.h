@@ -30,6 +30,16 @@ struct event_source {
 	void *context;
 };
 
+/*
+ * A source that is watched now for one thing, now for another, and at times for nothing. Owned by
+ * the caller, who fills in the source and zeroes the rest; it must live until it is set to nothing.
+ */
+struct event_watch {
+	struct event_source source;
+	uint32_t wanted, watched; /* EPOLL* bits: as it was set, and as the kernel knows it */
+	struct event_watch *next_failed;
+};
+
 /* Something that can be looked at without a system call, such as a ring in shared memory. */
 struct event_poller {
 	/*
@@ -62,6 +72,7 @@ struct event_loop {
 	uint64_t sleeps;	 /* how often the loop went to sleep: for tests and statistics */
 	struct event_poller *pollers;
 	struct event_poller *next_poller; /* where the walk over the pollers stands */
+	struct event_watch *failed;	  /* watches that the kernel had no room for */
 	struct epoll_event *batch;	  /* the events being handled: a removed source gets none */
 	int batch_count;
 };
@@ -72,6 +83,8 @@ struct event_loop {
 #define EVENT_LOOP_POLL_START_NS 10000
 #define EVENT_LOOP_POLL_VAIN	 4
 #define EVENT_LOOP_POLL_PAUSE	 64
+/* How long a watch that failed waits for the next try. */
+#define EVENT_LOOP_RETRY_MS 100
 
 /* Makes an empty loop. Returns 0 or a negative errno with *error set. */
 int event_loop_init(struct event_loop *loop, uint64_t poll_limit_ns, struct error *error);
@@ -91,6 +104,14 @@ int event_loop_modify(struct event_loop *loop, struct event_source *source, uint
  * further event, not even one that had arrived. One that is not watched is left alone.
  */
 void event_loop_remove(struct event_loop *loop, struct event_source *source);
+
+/*
+ * Has the source watched for @events, or, with 0, not at all; EPOLLHUP stands for its end alone.
+ * Free when that is how it is watched already. What the kernel has no room for is logged and tried
+ * again every EVENT_LOOP_RETRY_MS until it works. What is always ready, such as a regular file, is
+ * never watched. Safe inside any handler, as event_loop_remove.
+ */
+void event_watch_set(struct event_loop *loop, struct event_watch *watch, uint32_t events);
 
 /* Adds a poller after those that are there. It is not owned and must live until removed. */
 void event_loop_add_poller(struct event_loop *loop, struct event_poller *poller);

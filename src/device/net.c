@@ -236,9 +236,14 @@ static void fill_buffers(struct net_device *net, struct virtqueue *queue, uint16
 	virtqueue_push_batch(queue, net->buffers, count);
 }
 
-static enum net_received drop(struct net_device *net)
+void net_device_count_dropped(struct net_device *net)
 {
 	net->counts.receive_dropped++;
+}
+
+static enum net_received drop(struct net_device *net)
+{
+	net_device_count_dropped(net);
 	return NET_RECEIVED;
 }
 

@@ -123,6 +123,9 @@ enum net_received net_device_receive(struct net_device *net, uint16_t pair,
 				     const struct virtio_net_hdr_v1 *header, const void *frame,
 				     size_t length);
 
+/* The backend has dropped a received frame that the guest had no room for. */
+void net_device_count_dropped(struct net_device *net);
+
 /* After a batch of net_device_receive: notifies the guest. */
 void net_device_received(struct net_device *net, uint16_t pair);
 

@@ -521,14 +521,21 @@ void remote_hang_up(struct remote_device *remote)
 static void watch(struct remote_device *remote)
 {
 	int backend = vhost_client_backend_fd(remote->client);
+	struct error error;
 
 	/* Only its end: answers are waited for where the questions are asked. */
 	remote->connection.fd = vhost_client_fd(remote->client);
-	event_loop_add(remote->loop, &remote->connection, EPOLLRDHUP, NULL);
+	if (event_loop_add(remote->loop, &remote->connection, EPOLLRDHUP, &error) < 0)
+		log_error("%s: %s: the end of its process is noticed late", remote->name,
+			  error.message);
 	/* A copy, as the client may close its own at any time and in any thread. */
 	remote->backend.fd = backend < 0 ? -1 : fcntl(backend, F_DUPFD_CLOEXEC, 0);
-	if (remote->backend.fd >= 0)
-		event_loop_add(remote->loop, &remote->backend, EPOLLIN | EPOLLET, NULL);
+	if (backend >= 0 &&
+	    (remote->backend.fd < 0 ||
+	     event_loop_add(remote->loop, &remote->backend, EPOLLIN | EPOLLET, NULL) < 0))
+		log_error("%s: no descriptor or watch is left: what its process asks for is not "
+			  "answered",
+			  remote->name);
 	remote->attached_ms = vhost_now_ms();
 }
 

@@ -86,14 +86,10 @@ void serial_line_send(struct serial_line *line, uint8_t byte)
 
 /* The event loop's side */
 
-static void watch(struct serial_line *line, struct event_source *source, bool *watched, bool wanted,
-		  uint32_t events)
+static void watch(struct serial_line *line, struct event_watch *watch, uint32_t events)
 {
-	if (source->fd < 0 || *watched == wanted)
-		return;
-	*watched = wanted && event_loop_add(line->loop, source, events, NULL) == 0;
-	if (!wanted)
-		event_loop_remove(line->loop, source);
+	if (watch->source.fd >= 0)
+		event_watch_set(line->loop, watch, events);
 }
 
 static void tell_lost(uint64_t count)
@@ -182,7 +178,7 @@ static bool serve(struct serial_line *line)
 	if (blocked ? taken > 0 || !line->blocked : line->blocked)
 		timerfd_settime(line->stall.fd, 0, blocked ? &run : &stop, NULL);
 	line->blocked = blocked;
-	watch(line, &line->output_source, &line->output_watched, blocked, EPOLLOUT);
+	watch(line, &line->output_watch, blocked ? EPOLLOUT : 0);
 	return blocked && taken == 0;
 }
 
@@ -218,8 +214,8 @@ static void handle_input(void *context, uint32_t events)
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (length <= 0) {
-		watch(line, &line->input_source, &line->input_watched, false, 0);
-		line->input_source.fd = -1;
+		watch(line, &line->input_watch, 0);
+		line->input_watch.source.fd = -1;
 		return;
 	}
 	pthread_mutex_lock(&line->lock);
@@ -228,7 +224,7 @@ static void handle_input(void *context, uint32_t events)
 	room = line->input_count == 0;
 	line->changed(line->context);
 	pthread_mutex_unlock(&line->lock);
-	watch(line, &line->input_source, &line->input_watched, room, EPOLLIN);
+	watch(line, &line->input_watch, room ? EPOLLIN : 0);
 }
 
 static void handle_work(void *context, uint32_t events)
@@ -242,7 +238,7 @@ static void handle_work(void *context, uint32_t events)
 	pthread_mutex_lock(&line->lock);
 	room = line->input_count == 0;
 	pthread_mutex_unlock(&line->lock);
-	watch(line, &line->input_source, &line->input_watched, room, EPOLLIN);
+	watch(line, &line->input_watch, room ? EPOLLIN : 0);
 }
 
 int serial_line_open(struct serial_line *line, struct event_loop *loop, int input_fd, int output_fd,
@@ -265,8 +261,8 @@ int serial_line_open(struct serial_line *line, struct event_loop *loop, int inpu
 		fcntl(input_fd, F_SETFL, fcntl(input_fd, F_GETFL) | O_NONBLOCK);
 	if (line->output_fd >= 0)
 		fcntl(line->output_fd, F_SETFL, fcntl(line->output_fd, F_GETFL) | O_NONBLOCK);
-	line->input_source = (struct event_source){input_fd, handle_input, line};
-	line->output_source = (struct event_source){line->output_fd, handle_output, line};
+	line->input_watch.source = (struct event_source){input_fd, handle_input, line};
+	line->output_watch.source = (struct event_source){line->output_fd, handle_output, line};
 	line->work =
 		(struct event_source){eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), handle_work, line};
 	line->stall = (struct event_source){
@@ -283,7 +279,7 @@ int serial_line_open(struct serial_line *line, struct event_loop *loop, int inpu
 		serial_line_close(line, 0);
 		return result;
 	}
-	watch(line, &line->input_source, &line->input_watched, true, EPOLLIN);
+	watch(line, &line->input_watch, EPOLLIN);
 	return 0;
 }
 
@@ -302,8 +298,8 @@ void serial_line_close(struct serial_line *line, int limit_ms)
 		left = limit_ms - (int)((now.tv_sec - from.tv_sec) * 1000 +
 					(now.tv_nsec - from.tv_nsec) / 1000000);
 	}
-	watch(line, &line->input_source, &line->input_watched, false, 0);
-	watch(line, &line->output_source, &line->output_watched, false, 0);
+	watch(line, &line->input_watch, 0);
+	watch(line, &line->output_watch, 0);
 	tell_lost(line->stalled ? line->lost : 0);
 	event_loop_remove(line->loop, &line->work);
 	event_loop_remove(line->loop, &line->stall);

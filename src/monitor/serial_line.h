@@ -41,11 +41,10 @@ struct serial_line {
 	void (*changed)(void *context);
 	void *context;
 	/* The event loop's side. */
-	struct event_source input_source, output_source;
+	struct event_watch input_watch, output_watch;
 	struct event_source work;  /* an eventfd: there is output, or room for input again */
 	struct event_source stall; /* a timer: the far end has taken nothing for so long */
 	int input_fd, output_fd;
-	bool input_watched, output_watched;
 	bool blocked;	   /* the timer runs: the far end took nothing the last time */
 	uint32_t stall_ms; /* SERIAL_STALL_MS, but in tests; set before anything is sent */
 };

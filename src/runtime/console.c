@@ -46,8 +46,7 @@ struct stream {
 /* One of the guest's sides. */
 struct guest_end {
 	struct console *console;
-	struct event_source source;
-	uint32_t events; /* as watched; 0: not at all */
+	struct event_watch watch;
 	struct stream out;
 };
 
@@ -58,8 +57,7 @@ struct console {
 	struct guest_end ends[CONSOLE_ENDS];
 	size_t end_count;
 	struct guest_end *keys; /* the end that keys go to: the last one */
-	struct event_source input_source, output_source;
-	uint32_t input_events, output_events; /* likewise */
+	struct event_watch input_watch, output_watch;
 	struct stream in;
 	int output_fd; /* standard output opened again so that it does not block; -1: could not be */
 	bool terminal;
@@ -284,21 +282,6 @@ static void read_keys(struct console *console)
 	stream_write(in);
 }
 
-/* Has the loop watch @source for @wanted; for nothing means not even for its end. */
-static void watch(struct console *console, struct event_source *source, uint32_t *current,
-		  uint32_t wanted)
-{
-	if (wanted == *current)
-		return;
-	if (!wanted)
-		event_loop_remove(console->loop, source);
-	else if (*current)
-		event_loop_modify(console->loop, source, wanted);
-	else if (event_loop_add(console->loop, source, wanted, NULL) < 0)
-		return;
-	*current = wanted;
-}
-
 /* Watches what the streams wait for, and nothing else: an idle console makes no wake-ups. */
 static void update_watches(struct console *console)
 {
@@ -313,13 +296,13 @@ static void update_watches(struct console *console)
 			wanted |= EPOLLIN;
 		if (end == console->keys && (in->length || (!in->ended && !in->from_polled)))
 			wanted |= EPOLLOUT;
-		watch(console, &end->source, &end->events, wanted);
+		event_watch_set(console->loop, &end->watch, wanted);
 		output_full = output_full || end->out.length;
 	}
-	watch(console, &console->input_source, &console->input_events,
-	      in->from_polled && !in->ended && (console->terminal || !in->length) ? EPOLLIN : 0);
-	watch(console, &console->output_source, &console->output_events,
-	      output_full ? EPOLLOUT : 0);
+	event_watch_set(
+		console->loop, &console->input_watch,
+		in->from_polled && !in->ended && (console->terminal || !in->length) ? EPOLLIN : 0);
+	event_watch_set(console->loop, &console->output_watch, output_full ? EPOLLOUT : 0);
 }
 
 static void handle_guest(void *context, uint32_t events)
@@ -393,20 +376,20 @@ static int add_end(struct console *console, int fd, struct error *error)
 	struct guest_end *end = &console->ends[console->end_count++];
 
 	end->console = console;
-	end->source = (struct event_source){fd, handle_guest, end};
+	end->watch.source = (struct event_source){fd, handle_guest, end};
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
 		return error_set_errno(error, errno, "cannot use the guest's console");
 	end->out.from = fd;
 	end->out.from_polled = true;
 	open_output(console, &end->out);
-	console->output_source = (struct event_source){end->out.to, handle_output, console};
+	console->output_watch.source = (struct event_source){end->out.to, handle_output, console};
 	return 0;
 }
 
 static void free_console(struct console *console)
 {
 	for (size_t i = 0; i < console->end_count; i++)
-		close_fd(&console->ends[i].source.fd);
+		close_fd(&console->ends[i].watch.source.fd);
 	close_fd(&console->output_fd);
 	free(console);
 }
@@ -444,7 +427,7 @@ int console_open(struct console **out, struct event_loop *loop, const int *guest
 	console->terminal = is_foreground_terminal();
 	console->in.ended = isatty(STDIN_FILENO) && !console->terminal;
 	console->in.from_polled = can_be_watched(console, STDIN_FILENO);
-	console->input_source = (struct event_source){STDIN_FILENO, handle_input, console};
+	console->input_watch.source = (struct event_source){STDIN_FILENO, handle_input, console};
 	if (console->terminal)
 		take_terminal();
 	update_watches(console);
@@ -508,9 +491,9 @@ void console_close(struct console *console, int limit_ms)
 	for (size_t i = 0; i < console->end_count; i++)
 		drain(&console->ends[i], deadline);
 	for (size_t i = 0; i < console->end_count; i++)
-		watch(console, &console->ends[i].source, &console->ends[i].events, 0);
-	watch(console, &console->input_source, &console->input_events, 0);
-	watch(console, &console->output_source, &console->output_events, 0);
+		event_watch_set(console->loop, &console->ends[i].watch, 0);
+	event_watch_set(console->loop, &console->input_watch, 0);
+	event_watch_set(console->loop, &console->output_watch, 0);
 	console_finish_line(console);
 	restore_terminal();
 	free_console(console);

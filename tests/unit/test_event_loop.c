@@ -11,15 +11,32 @@
 #include <cmocka.h>
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/event_loop.h"
+
+/* How many calls of epoll_ctl that add or change something fail, and how many have. */
+static int failing_watches, failed_watches;
+
+/* In the place of the C library's. */
+int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
+{
+	if (operation != EPOLL_CTL_DEL && failing_watches > 0) {
+		failing_watches--;
+		failed_watches++;
+		errno = ENOSPC;
+		return -1;
+	}
+	return (int)syscall(SYS_epoll_ctl, epoll, operation, fd, event);
+}
 
 struct fixture {
 	struct event_loop loop;
@@ -111,6 +128,65 @@ static void test_run_returns_the_status(void **state)
 	kick(fixture.sources[1].fd);
 	assert_int_equal(event_loop_run(&fixture.loop), 7);
 	assert_int_equal(fixture.handled[1], 2);
+}
+
+static unsigned int watch_events;
+
+static void note_events(void *context, uint32_t events)
+{
+	watch_events |= events;
+}
+
+/* What the kernel has no room for is watched as soon as it has, without anything else happening. */
+static void test_watch_that_fails_is_tried_again(void **state)
+{
+	struct event_watch watch = {.source = {eventfd(1, EFD_CLOEXEC), note_events, NULL}};
+	struct event_watch other = {.source = {eventfd(1, EFD_CLOEXEC), note_events, NULL}};
+	const int timeout_ms = 2000;
+
+	start(0);
+	watch_events = 0;
+	failing_watches = 4;
+	failed_watches = 0;
+	event_watch_set(&fixture.loop, &watch, EPOLLIN);
+	event_watch_set(&fixture.loop, &other, EPOLLIN);
+	/* Nobody waits for this one any more. */
+	event_watch_set(&fixture.loop, &other, 0);
+	assert_int_equal(failed_watches, 2);
+	for (int turns = 0; watch_events == 0 && turns < 10; turns++)
+		assert_true(event_loop_turn(&fixture.loop, timeout_ms) >= 0);
+	assert_int_equal(failed_watches, 4);
+	assert_int_equal(watch_events, EPOLLIN);
+	assert_int_equal(other.watched, 0);
+	/* A change that fails, too. */
+	watch_events = 0;
+	failing_watches = 1;
+	event_watch_set(&fixture.loop, &watch, EPOLLOUT);
+	for (int turns = 0; !(watch_events & EPOLLOUT) && turns < 10; turns++)
+		assert_true(event_loop_turn(&fixture.loop, timeout_ms) >= 0);
+	assert_int_equal(failed_watches, 5);
+	assert_int_equal(watch.watched, EPOLLOUT);
+	/* One that is gone is not. */
+	failing_watches = 1;
+	event_watch_set(&fixture.loop, &watch, EPOLLIN);
+	event_watch_set(&fixture.loop, &watch, 0);
+	assert_null(fixture.loop.failed);
+	close(watch.source.fd);
+	close(other.source.fd);
+}
+
+/* A regular file is always ready, and no reason for a line in the log. */
+static void test_watch_of_a_file(void **state)
+{
+	FILE *file = tmpfile();
+	struct event_watch watch = {.source = {fileno(file), note_events, NULL}};
+
+	start(0);
+	event_watch_set(&fixture.loop, &watch, EPOLLIN);
+	assert_int_equal(watch.watched, 0);
+	assert_null(fixture.loop.failed);
+	event_watch_set(&fixture.loop, &watch, 0);
+	fclose(file);
 }
 
 /* Whichever of two ready sources comes first removes the other, whose event has arrived already. */
@@ -436,6 +512,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(test_events_reach_handlers, finish),
 		cmocka_unit_test_teardown(test_run_returns_the_status, finish),
+		cmocka_unit_test_teardown(test_watch_that_fails_is_tried_again, finish),
+		cmocka_unit_test_teardown(test_watch_of_a_file, finish),
 		cmocka_unit_test_teardown(test_removed_source_gets_no_event, finish),
 		cmocka_unit_test_teardown(test_remove_is_tolerant, finish),
 		cmocka_unit_test_teardown(test_modify, finish),

@@ -6,14 +6,17 @@
 #include <stdint.h>
 // cmocka needs the headers above
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -23,6 +26,21 @@
 #include "scratch.h"
 
 enum { RECEIVE = 0, TRANSMIT = 1, RING = 16 };
+
+/* How many calls of epoll_ctl that add or change something fail, and how many have. */
+static int failing_watches, failed_watches;
+
+/* In the place of the C library's. */
+int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
+{
+	if (operation != EPOLL_CTL_DEL && failing_watches > 0) {
+		failing_watches--;
+		failed_watches++;
+		errno = ENOSPC;
+		return -1;
+	}
+	return (int)syscall(SYS_epoll_ctl, epoll, operation, fd, event);
+}
 
 struct fixture {
 	struct event_loop loop;
@@ -271,6 +289,37 @@ static void test_clients_one_after_the_other(void **state)
 	scratch_remove(&scratch);
 }
 
+/* A client that the loop cannot watch at first is heard nonetheless. */
+static void test_client_that_cannot_be_watched(void **state)
+{
+	struct socket_path made;
+	struct scratch scratch;
+	struct fixture f;
+	struct error error;
+	int fd, client;
+
+	set_up(&f);
+	scratch_make(&scratch);
+	fd = socket_path_listen(&made, scratch_path(&scratch, "port"), 4, "port", &error);
+	f.backend = stream_backend_new_listening(&f.loop, fd, &error);
+	serve(&f);
+	offer(&f, 16);
+	client = connect_to(made.path);
+	failing_watches = 1000;
+	turn(&f);
+	assert_true(connected(&f));
+	assert_true(failed_watches > 0);
+	failing_watches = 0;
+	assert_int_equal(write(client, "one", 3), 3);
+	for (int turns = 0; !device_rig_has_used(&f.rig, RECEIVE) && turns < 10; turns++)
+		assert_true(event_loop_turn(&f.loop, 2000) >= 0);
+	expect_input(&f, "one");
+	close(client);
+	socket_path_remove(&made);
+	tear_down(&f);
+	scratch_remove(&scratch);
+}
+
 /* Who said nothing and went is gone, whether or not the guest reads; who said something is heard. */
 static void test_silent_client_leaves(void **state)
 {
@@ -409,6 +458,7 @@ int main(void)
 		cmocka_unit_test(test_connected_socket),
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_clients_one_after_the_other),
+		cmocka_unit_test(test_client_that_cannot_be_watched),
 		cmocka_unit_test(test_silent_client_leaves),
 		cmocka_unit_test(test_files_and_pipes),
 		cmocka_unit_test(test_echo),

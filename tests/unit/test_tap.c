@@ -15,9 +15,11 @@
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <netpacket/packet.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -25,15 +27,14 @@
 
 #include "backend/tap.h"
 #include "base/event_loop.h"
+#include "net_rig.h"
 
-#define BIT(n) (UINT64_C(1) << (n))
-#define NAME   "test0"
-#define PAIRS  2
+#define NAME "test0"
 
-#define CSUM   BIT(VIRTIO_NET_F_GUEST_CSUM)
-#define TSO4   BIT(VIRTIO_NET_F_GUEST_TSO4)
-#define TSO6   BIT(VIRTIO_NET_F_GUEST_TSO6)
-#define ECN    BIT(VIRTIO_NET_F_GUEST_ECN)
+#define CSUM BIT(VIRTIO_NET_F_GUEST_CSUM)
+#define TSO4 BIT(VIRTIO_NET_F_GUEST_TSO4)
+#define TSO6 BIT(VIRTIO_NET_F_GUEST_TSO6)
+#define ECN  BIT(VIRTIO_NET_F_GUEST_ECN)
 
 /* The request that ioctl fails, as often as it is made; 0: none. */
 static unsigned long failing;
@@ -52,6 +53,19 @@ int ioctl(int fd, unsigned long request, ...)
 		return -1;
 	}
 	return (int)syscall(SYS_ioctl, fd, request, argument);
+}
+
+/* Whether each epoll_ctl that adds or changes something fails. */
+static bool failing_watches;
+
+/* In the place of the C library's. */
+int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
+{
+	if (failing_watches && operation != EPOLL_CTL_DEL) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return (int)syscall(SYS_epoll_ctl, epoll, operation, fd, event);
 }
 
 static void write_file(const char *path, const char *text)
@@ -105,6 +119,7 @@ static int set_up(void **state)
 	struct error error = {0};
 
 	failing = 0;
+	failing_watches = false;
 	if (!possible)
 		return 0;
 	assert_int_equal(event_loop_init(&f.loop, 0, NULL), 0);
@@ -121,6 +136,7 @@ static int tear_down(void **state)
 	struct fixture *f = *state;
 
 	failing = 0;
+	failing_watches = false;
 	if (!f)
 		return 0;
 	tap_backend_free(f->tap);
@@ -216,6 +232,82 @@ static void test_pairs_that_the_kernel_refuses(void **state)
 	assert_false(f->net->ops->use_pair(f->net, 1, false));
 }
 
+/* A device on the tap, which is up, with one receive buffer of @length bytes. */
+static struct net_rig *start_device(struct fixture *f, uint64_t features, size_t length)
+{
+	struct ifreq request = {.ifr_flags = IFF_UP};
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct net_rig *rig = net_rig_make();
+
+	/* The kernel says nothing of its own accord. */
+	write_file("/proc/sys/net/ipv6/conf/" NAME "/disable_ipv6", "1");
+	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", NAME);
+	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
+	close(fd);
+	net_device_init(&rig->net, &rig->settings, f->net, rig->queues);
+	tap_backend_start(f->tap);
+	device_rig_start(&rig->rig, &rig->net.device, features, QUEUE_SIZE);
+	net_rig_add_buffers(rig, 0, 1, length);
+	return rig;
+}
+
+/* The host sends a frame to the guest. */
+static void send_to_guest(size_t length)
+{
+	struct sockaddr_ll address = {
+		.sll_family = AF_PACKET,
+		.sll_ifindex = (int)if_nametoindex(NAME),
+	};
+	int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+	uint8_t frame[1514];
+
+	net_rig_make_frame(frame, length, own_mac);
+	assert_int_equal(sendto(fd, frame, length, 0, (struct sockaddr *)&address, sizeof(address)),
+			 length);
+	close(fd);
+}
+
+/* A tap that the loop cannot watch at first is not deaf for ever. */
+static void test_tap_that_cannot_be_watched(void **state)
+{
+	struct fixture *f = *state;
+	struct net_rig *rig;
+
+	need(state);
+	failing_watches = true;
+	rig = start_device(f, 0, 2000);
+	send_to_guest(100);
+	for (int turns = 0; turns < 3; turns++)
+		assert_true(event_loop_turn(&f->loop, 0) >= 0);
+	assert_false(device_rig_has_used(&rig->rig, 0));
+	failing_watches = false;
+	for (int turns = 0; turns < 10 && !device_rig_has_used(&rig->rig, 0); turns++)
+		assert_true(event_loop_turn(&f->loop, 2000) >= 0);
+	assert_true(device_rig_has_used(&rig->rig, 0));
+	net_rig_stop(rig);
+}
+
+/* Frames that wait for buffers in vain are counted. */
+static void test_frames_that_wait_in_vain(void **state)
+{
+	struct fixture *f = *state;
+	struct net_rig *rig;
+
+	need(state);
+	rig = start_device(f, BIT(VIRTIO_NET_F_MRG_RXBUF), 100);
+	send_to_guest(1000);
+	for (int turns = 0; turns < 20000 && !rig->net.counts.receive_dropped; turns++)
+		assert_true(event_loop_turn(&f->loop, 1) >= 0);
+	assert_int_equal(rig->net.counts.receive_dropped, 1);
+	/* One that waits while the device is reset. */
+	send_to_guest(1000);
+	for (int turns = 0; turns < 3; turns++)
+		assert_true(event_loop_turn(&f->loop, 0) >= 0);
+	virtio_device_reset(&rig->net.device);
+	assert_int_equal(rig->net.counts.receive_dropped, 2);
+	net_rig_stop(rig);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -225,6 +317,8 @@ int main(void)
 		TEST(test_offloads_that_the_kernel_refuses),
 		TEST(test_a_tap_that_refuses_all),
 		TEST(test_pairs_that_the_kernel_refuses),
+		TEST(test_tap_that_cannot_be_watched),
+		TEST(test_frames_that_wait_in_vain),
 	};
 
 	possible = make_tap();

@@ -31,6 +31,8 @@
 #define HEADER	sizeof(struct virtio_net_hdr_v1)
 #define GUEST	"10.0.2.15"
 #define GATEWAY "10.0.2.2"
+/* That the guest gives for frames. */
+#define BUFFERS 30
 
 static const uint8_t guest_mac[ETH_ALEN] = {2, 0, 0, 0, 0, 1};
 static const uint8_t everybody[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
@@ -63,7 +65,7 @@ static struct fixture *start(const struct port_forward *forwards, size_t count)
 	assert_non_null(f->user);
 	net_device_init(&f->net, &net_settings, user_net_net(f->user), f->queues);
 	device_rig_start(&f->rig, &f->net.device, 0, 64);
-	for (int i = 0; i < 30; i++)
+	for (int i = 0; i < BUFFERS; i++)
 		device_rig_add(&f->rig, 0, NULL, 0, 2048, 4096);
 	device_rig_kick(&f->rig, 0);
 	f->rig.rings_end = f->rig.placed;
@@ -250,25 +252,30 @@ static void test_arp(void **state)
 	struct __attribute__((packed)) {
 		struct ether_header ethernet;
 		struct ether_arp arp;
-	} frame = {
-		.ethernet.ether_type = htons(ETHERTYPE_ARP),
-		.arp.ea_hdr = {htons(ARPHRD_ETHER), htons(ETHERTYPE_IP), ETH_ALEN, 4,
-			       htons(ARPOP_REQUEST)},
-	};
+	} frame, request = {
+			 .ethernet.ether_type = htons(ETHERTYPE_ARP),
+			 .arp.ea_hdr = {htons(ARPHRD_ETHER), htons(ETHERTYPE_IP), ETH_ALEN, 4,
+					htons(ARPOP_REQUEST)},
+		 };
 
 	(void)state;
-	memcpy(frame.ethernet.ether_dhost, everybody, ETH_ALEN);
-	memcpy(frame.ethernet.ether_shost, guest_mac, ETH_ALEN);
-	memcpy(frame.arp.arp_sha, guest_mac, ETH_ALEN);
-	memcpy(frame.arp.arp_spa, &(in_addr_t){inet_addr(GUEST)}, 4);
-	memcpy(frame.arp.arp_tpa, &(in_addr_t){inet_addr(GATEWAY)}, 4);
-	send_frame(f, &frame, sizeof(frame));
+	memcpy(request.ethernet.ether_dhost, everybody, ETH_ALEN);
+	memcpy(request.ethernet.ether_shost, guest_mac, ETH_ALEN);
+	memcpy(request.arp.arp_sha, guest_mac, ETH_ALEN);
+	memcpy(request.arp.arp_spa, &(in_addr_t){inet_addr(GUEST)}, 4);
+	memcpy(request.arp.arp_tpa, &(in_addr_t){inet_addr(GATEWAY)}, 4);
+	send_frame(f, &request, sizeof(request));
 	wait_for_frame(f);
 	memcpy(&frame, f->frame, sizeof(frame));
 	assert_int_equal(frame.arp.arp_op, htons(ARPOP_REPLY));
 	assert_memory_equal(frame.arp.arp_spa, &(in_addr_t){inet_addr(GATEWAY)}, 4);
 	/* Only a guest that waits is notified: once for this. */
 	assert_true(f->rig.queues[0].notifications > 0);
+	/* Answers that the guest has no buffers for are counted. */
+	for (int i = 0; i < BUFFERS + 5; i++)
+		send_frame(f, &request, sizeof(request));
+	assert_int_equal(f->net.counts.received, BUFFERS);
+	assert_int_equal(f->net.counts.receive_dropped, 6);
 	stop(f);
 }
 
