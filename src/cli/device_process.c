@@ -8,13 +8,11 @@
 #include <fcntl.h>
 #include <libgen.h>
 #include <limits.h>
-#include <link.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -236,33 +234,6 @@ static int tell_ready(struct device_process *process, struct error *error)
 	return 0;
 }
 
-/*
- * Unmaps the pages of one library, or of the program, that are never written to: code, names,
- * constants. What is needed from now on comes back from the page cache at the next touch.
- */
-static int unmap_clean_pages(struct dl_phdr_info *info, size_t size, void *context)
-{
-	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-
-	(void)size;
-	(void)context;
-	for (size_t i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *header = &info->dlpi_phdr[i];
-		uintptr_t start = (info->dlpi_addr + header->p_vaddr) & ~(page - 1);
-		uintptr_t end = info->dlpi_addr + header->p_vaddr + header->p_memsz;
-
-		if (header->p_type == PT_LOAD && !(header->p_flags & PF_W))
-			madvise((void *)start, end - start, MADV_DONTNEED);
-	}
-	return 0;
-}
-
-/* Starting takes far more code than serving: an idle device process should not keep it. */
-static void forget_start(void)
-{
-	dl_iterate_phdr(unmap_clean_pages, NULL);
-}
-
 static void free_server(struct vhost_server **server)
 {
 	vhost_server_free(*server);
@@ -289,7 +260,6 @@ int device_process_serve(struct device_process *process, struct virtio_device *d
 		result = sandbox_filter_calls(needs, error);
 	if (result < 0)
 		return result;
-	forget_start();
 	result = event_loop_run(&process->loop);
 	if (result < 0)
 		return error_set_errno(error, -result, "cannot wait for events");
