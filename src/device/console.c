@@ -224,11 +224,30 @@ static bool receive(struct console_device *console, uint16_t port)
 	return room;
 }
 
+/* Writes the bytes of emergency writes that wait. Returns true when the stream has no room for all. */
+static bool write_emergency(struct console_device *console)
+{
+	struct console_stream *stream = console->ports[0].setup.stream;
+
+	while (console->emergency_count > 0 && stream->connected) {
+		struct virtio_segment segment = {console->emergency, console->emergency_count};
+		size_t written = stream->ops->write(stream, &segment, 1);
+
+		if (written == 0 && stream->connected)
+			return true;
+		console->emergency_count -= (uint16_t)written;
+		memmove(console->emergency, console->emergency + written, console->emergency_count);
+	}
+	console->emergency_count = 0;
+	return false;
+}
+
 /* Moves bytes both ways, and has the stream tell when there are more. */
 static void serve_port(struct console_device *console, uint16_t port)
 {
 	struct console_stream *stream = console->ports[port].setup.stream;
-	bool full = transmit_queue(console, port)->started && transmit(console, port);
+	bool full = (port == 0 && write_emergency(console)) ||
+		    (transmit_queue(console, port)->started && transmit(console, port));
 	bool room = receive_queue(console, port)->started && receive(console, port);
 
 	stream->ops->watch(stream, room, full);
@@ -392,7 +411,9 @@ static void reset(struct virtio_device *device)
 		struct console_port *port = &console->ports[i];
 
 		*port = (struct console_port){.setup = port->setup};
-		port->setup.stream->ops->watch(port->setup.stream, false, false);
+		/* A kernel that panics resets its devices soon after its last words. */
+		port->setup.stream->ops->watch(port->setup.stream, false,
+					       i == 0 && console->emergency_count > 0);
 	}
 }
 
@@ -401,18 +422,22 @@ static void config_read(struct virtio_device *device, size_t offset, void *buffe
 	memcpy(buffer, (const char *)&to_console(device)->config + offset, length);
 }
 
-/* Emergency write: one byte, also of a driver that has not negotiated anything. */
+/*
+ * Emergency write: one byte, also of a driver that has not negotiated anything (VIRTIO 1.4,
+ * 5.3.5.1). One that can be kept no longer, the stream taking nothing, is refused.
+ */
 static int config_write(struct virtio_device *device, size_t offset, const void *buffer,
 			size_t length)
 {
-	struct console_stream *stream = to_console(device)->ports[0].setup.stream;
-	uint8_t byte = *(const uint8_t *)buffer;
-	struct virtio_segment segment = {&byte, sizeof(byte)};
+	struct console_device *console = to_console(device);
 
 	if (offset != offsetof(struct virtio_console_config, emerg_wr))
 		return -EPERM;
-	if (stream->connected)
-		stream->ops->write(stream, &segment, 1);
+	if (console->emergency_count == CONSOLE_EMERGENCY_MAX && write_emergency(console))
+		return -EAGAIN;
+	console->emergency[console->emergency_count++] = *(const uint8_t *)buffer;
+	if (write_emergency(console))
+		serve_port(console, 0);
 	return 0;
 }
 

@@ -64,8 +64,13 @@ struct console_port {
 	uint8_t owed;  /* messages to the driver, enum owed in console.c */
 };
 
+/* Bytes of emergency writes that wait for a stream with room: some lines of a kernel's last words. */
+#define CONSOLE_EMERGENCY_MAX 1024
+
 struct console_device {
 	struct virtio_device device;
+	uint8_t emergency[CONSOLE_EMERGENCY_MAX];
+	uint16_t emergency_count;
 	struct virtio_console_config config;
 	bool driver_ready; /* it takes control messages */
 	bool size_told;	   /* the driver was notified of the size at least once */

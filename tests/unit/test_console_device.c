@@ -339,6 +339,41 @@ static void test_emergency_write(void **state)
 	free(f);
 }
 
+/* Last words that the stream has no room for are not lost, not even by the reset that follows. */
+static void test_emergency_write_waits(void **state)
+{
+	struct fixture *f = start(1, 0);
+	struct channel *channel = &f->channels[0];
+	uint8_t byte = 'a';
+
+	channel->room = 0;
+	for (; byte < 'd'; byte++)
+		assert_int_equal(virtio_device_config_write(&f->console.device, 8, &byte, 1), 0);
+	assert_true(channel->watch_write);
+	/* What is written to the ring later comes later. */
+	send(f, 1, "ring", 100);
+	channel->room = 2;
+	console_stream_ready(&channel->stream);
+	expect_output(f, 0, "ab");
+	assert_false(device_rig_has_used(&f->rig, 1));
+	assert_true(channel->watch_write);
+	virtio_device_reset(&f->console.device);
+	assert_true(channel->watch_write);
+	channel->room = 10;
+	console_stream_ready(&channel->stream);
+	expect_output(f, 0, "c");
+	assert_false(channel->watch_write);
+	/* There is an end to what can wait, and the driver's side learns of it. */
+	channel->room = 0;
+	for (int i = 0; i < CONSOLE_EMERGENCY_MAX; i++)
+		assert_int_equal(virtio_device_config_write(&f->console.device, 8, &byte, 1), 0);
+	assert_int_equal(virtio_device_config_write(&f->console.device, 8, &byte, 1), -EAGAIN);
+	channel->room = CAPACITY;
+	console_stream_ready(&channel->stream);
+	assert_int_equal(channel->output_length, CONSOLE_EMERGENCY_MAX);
+	stop(f);
+}
+
 static void test_ports_are_announced(void **state)
 {
 	struct fixture *f = start(3, MULTIPORT | SIZE);
@@ -486,6 +521,7 @@ int main(void)
 		cmocka_unit_test(test_reset_forgets_what_was_half_written),
 		cmocka_unit_test(test_size_in_configuration),
 		cmocka_unit_test(test_emergency_write),
+		cmocka_unit_test(test_emergency_write_waits),
 		cmocka_unit_test(test_ports_are_announced),
 		cmocka_unit_test(test_ports_carry_bytes_when_open),
 		cmocka_unit_test(test_hostile_messages),
