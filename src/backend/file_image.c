@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/disk_format.h"
 #include "base/inherited_fd.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -130,9 +131,10 @@ static uint32_t find_discard_granularity(const struct file_image *image, const s
 	return (uint32_t)status->st_blksize;
 }
 
-static int look_at(struct file_image *image, const char *path, uint32_t block_size,
+static int look_at(struct file_image *image, const char *path, const struct file_image_wish *wish,
 		   struct error *error)
 {
+	const uint32_t block_size = wish->block_size;
 	struct stat status;
 	off_t end;
 
@@ -150,6 +152,13 @@ static int look_at(struct file_image *image, const char *path, uint32_t block_si
 		return error_set_usage(
 			error, "file: %s: is empty; give it a size: truncate -s 1G FILE", path);
 	image->size = (uint64_t)end;
+	/* Before its size: an image of another format may have an odd one. */
+	if (!wish->any_format) {
+		int result = disk_format_check("file", path, image->fd, image->size, error);
+
+		if (result < 0)
+			return result;
+	}
 	if (image->size % block_size)
 		return error_set_usage(error,
 				       "file: %s: its size, %" PRIu64 " bytes, is no multiple of "
@@ -159,16 +168,17 @@ static int look_at(struct file_image *image, const char *path, uint32_t block_si
 	return 0;
 }
 
-int file_image_open(struct file_image *image, const char *path, bool readonly, uint32_t block_size,
+int file_image_open(struct file_image *image, const char *path, const struct file_image_wish *wish,
 		    struct error *error)
 {
+	const bool readonly = wish->readonly;
 	int fd = open_path(path, readonly, error);
 	int result;
 
 	*image = (struct file_image){.fd = fd < 0 ? -1 : fd, .readonly = readonly};
 	if (fd < 0)
 		return fd;
-	result = look_at(image, path, block_size, error);
+	result = look_at(image, path, wish, error);
 	if (result == 0)
 		result = lock(image->fd, path, readonly, error);
 	if (result < 0)

@@ -18,8 +18,15 @@ struct file_image {
 	uint32_t discard_granularity; /* bytes; 0: storage cannot be given back */
 };
 
+/* What is wanted of an image. */
+struct file_image_wish {
+	bool readonly;
+	bool any_format;     /* raw, even if it begins like an image of another format */
+	uint32_t block_size; /* bytes; its size has to be a multiple of this */
+};
+
 /*
- * Opens @path for reading and, unless @readonly, for writing. `/dev/fd/N` means the inherited
+ * Opens @path for reading and, unless wish->readonly, for writing. `/dev/fd/N` means the inherited
  * descriptor N itself, which is owned from now on, with its lock if it has one; any other path is
  * opened anew.
  *
@@ -27,10 +34,10 @@ struct file_image {
  * that no two devices write one image. The lock goes with the last copy of the descriptor, so one
  * held by a process that was killed is gone a moment later, and is waited for that long.
  *
- * Errors: usage errors for a path that does not open, is no image, is empty or has a size that is
- * no multiple of @block_size; -EBUSY when another process has the image.
+ * Errors: usage errors for a path that does not open, is no image, is one of another format, is
+ * empty or has a size that does not fit; -EBUSY when another process has the image.
  */
-int file_image_open(struct file_image *image, const char *path, bool readonly, uint32_t block_size,
+int file_image_open(struct file_image *image, const char *path, const struct file_image_wish *wish,
 		    struct error *error);
 
 void file_image_close(struct file_image *image);

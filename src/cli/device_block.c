@@ -107,6 +107,11 @@ static int run_block(void *const *options, char *const *operands, size_t count, 
 	const struct serve_options *serve_options = options[2];
 	__attribute__((cleanup(close_image))) struct file_image image = {.fd = -1};
 	cleanup_device_process struct device_process process = {0};
+	const struct file_image_wish wish = {
+		.readonly = block->readonly,
+		.any_format = block->format == BLOCK_FORMAT_RAW,
+		.block_size = (uint32_t)block->logical_block_size,
+	};
 	int result;
 
 	(void)operands;
@@ -117,9 +122,7 @@ static int run_block(void *const *options, char *const *operands, size_t count, 
 	if (result == 0)
 		result = device_process_open(&process, serve_options, options[3], "block", error);
 	if (result == 0)
-		result = device_option_error(file_image_open(&image, block->file, block->readonly,
-							     (uint32_t)block->logical_block_size,
-							     error),
+		result = device_option_error(file_image_open(&image, block->file, &wish, error),
 					     error);
 	if (result == 0)
 		result = device_process_drop_rights(&process, NULL, error);

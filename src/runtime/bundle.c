@@ -172,6 +172,8 @@ static int read_vm_image(const struct bundle *bundle, struct error *error)
 	if (!device)
 		return -ENOMEM;
 	block = device->options;
+	if (format)
+		block->format = BLOCK_FORMAT_RAW;
 	result = text_replace(&block->file, path, strlen(path), error);
 	if (result == 0)
 		result = text_replace(&device->name, IMAGE_DEVICE_NAME, strlen(IMAGE_DEVICE_NAME),

@@ -364,6 +364,18 @@ static int check_devices(const struct guest_config *config, struct error *error)
 	return 0;
 }
 
+/*
+ * The disks have been found to be raw. A device process that is started again must not probe them
+ * anew: the guest may have written the signature of another format meanwhile.
+ */
+static void keep_disk_formats(struct guest_config *config)
+{
+	for (size_t i = 0; i < config->device_count; i++)
+		if (config->devices[i].type->options == block_option_rows)
+			((struct block_options *)config->devices[i].options)->format =
+				BLOCK_FORMAT_RAW;
+}
+
 int guest_config_check(struct guest_config *config, struct error *error)
 {
 	int result = 0;
@@ -382,5 +394,7 @@ int guest_config_check(struct guest_config *config, struct error *error)
 		result = guest_config_name_devices(config, error);
 	if (result == 0)
 		result = check_devices(config, error);
+	if (result == 0)
+		keep_disk_formats(config);
 	return result;
 }

@@ -19,6 +19,7 @@ enum engine_kind { ENGINE_AUTO, ENGINE_QEMU, ENGINE_KVM };
 /* The options of each device type; the members' meaning is in the tables in device_type.c. */
 struct block_options {
 	char *file;
+	uint64_t format; /* enum block_format */
 	bool readonly;
 	char *serial;
 	uint64_t queues;
@@ -27,6 +28,9 @@ struct block_options {
 	uint64_t logical_block_size;
 	uint64_t physical_block_size; /* 0: as the logical one */
 };
+
+/* Raw because the user says so, whatever it looks like; or raw unless it looks like another one. */
+enum block_format { BLOCK_FORMAT_AUTO, BLOCK_FORMAT_RAW };
 
 enum block_cache_choice { BLOCK_CACHE_WRITEBACK, BLOCK_CACHE_WRITETHROUGH };
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/disk_format.h"
 #include "base/port_forward.h"
 #include "runtime/config.h"
 #include "runtime/console_port.h"
@@ -60,8 +61,8 @@ static int open_kind(const char *path, int flags, bool block_device, struct stat
 	return is_kind(status, block_device) ? take_fd(&fd) : -EMEDIUMTYPE;
 }
 
-int file_check(const char *option, const char *path, int flags, bool block_device, uint64_t *size,
-	       struct error *error)
+int file_open_checked(const char *option, const char *path, int flags, bool block_device,
+		      uint64_t *size, struct error *error)
 {
 	struct stat status;
 	cleanup_fd int fd = open_kind(path, flags, block_device, &status);
@@ -79,22 +80,47 @@ int file_check(const char *option, const char *path, int flags, bool block_devic
 	if (end < 0)
 		return error_set_errno(error, errno, "%s: %s: cannot find its size", option, path);
 	*size = end;
+	return take_fd(&fd);
+}
+
+int file_check(const char *option, const char *path, int flags, bool block_device, uint64_t *size,
+	       struct error *error)
+{
+	int fd = file_open_checked(option, path, flags, block_device, size, error);
+
+	if (fd < 0)
+		return fd;
+	close(fd);
 	return 0;
+}
+
+/* Opens the disk as the device will, and says so when it could be opened for reading only. */
+static int open_disk(const struct block_options *block, uint64_t *size, struct error *error)
+{
+	int fd = file_open_checked("file", block->file, block->readonly ? O_RDONLY : O_RDWR, true,
+				   size, error);
+
+	if (fd == -EINVAL && error && !block->readonly &&
+	    file_check("file", block->file, O_RDONLY, true, size, NULL) == 0)
+		return error_set_usage(error, "%s, or add readonly", error->message);
+	return fd;
 }
 
 int block_options_check(const void *options, struct error *error)
 {
 	const struct block_options *block = options;
 	uint64_t size = 0;
+	cleanup_fd int fd = open_disk(block, &size, error);
 	int result;
 
-	result = file_check("file", block->file, block->readonly ? O_RDONLY : O_RDWR, true, &size,
-			    error);
-	if (result == -EINVAL && error && !block->readonly &&
-	    file_check("file", block->file, O_RDONLY, true, &size, NULL) == 0)
-		return error_set_usage(error, "%s, or add readonly", error->message);
-	if (result < 0)
-		return result;
+	if (fd < 0)
+		return fd;
+	/* Before its size: an image of another format may have an odd one. */
+	if (block->format != BLOCK_FORMAT_RAW) {
+		result = disk_format_check("file", block->file, fd, size, error);
+		if (result < 0)
+			return result;
+	}
 	if (!size)
 		return error_set_usage(error,
 				       "file: %s: is empty; give it a size: truncate -s 1G FILE",

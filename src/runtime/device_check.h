@@ -21,9 +21,14 @@ int net_options_check(const void *options, struct error *error);
 int console_options_check(const void *options, struct error *error);
 
 /*
- * Opens @path with @flags and closes it: 0 when it is a regular file, or a block device where
- * @block_device allows one, with its size in *size; else a usage error that starts with @option.
+ * Opens @path with @flags: its descriptor, the caller's, when it is a regular file, or a block
+ * device where @block_device allows one, with its size in *size; else a usage error that starts
+ * with @option.
  */
+int file_open_checked(const char *option, const char *path, int flags, bool block_device,
+		      uint64_t *size, struct error *error);
+
+/* As file_open_checked, and closes the file: 0 or a usage error. */
 int file_check(const char *option, const char *path, int flags, bool block_device, uint64_t *size,
 	       struct error *error);
 

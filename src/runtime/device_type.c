@@ -17,6 +17,12 @@ static const char *const block_cache_choices[] = {
 	NULL,
 };
 
+static const char *const block_format_choices[] = {
+	[BLOCK_FORMAT_AUTO] = "auto",
+	[BLOCK_FORMAT_RAW] = "raw",
+	NULL,
+};
+
 const struct option_row block_option_rows[] = {
 	{
 		.name = "file",
@@ -25,6 +31,16 @@ const struct option_row block_option_rows[] = {
 		.offset = offsetof(struct block_options, file),
 		.required = true,
 		.help = "raw disk image or block device that holds the disk",
+	},
+	{
+		.name = "format",
+		.type = OPTION_CHOICE,
+		.argument = "FORMAT",
+		.offset = offsetof(struct block_options, format),
+		.choices = block_format_choices,
+		.default_text = "auto",
+		.help = "what the image is: auto, raw, and refused if it begins like another "
+			"format; raw, whatever it begins like",
 	},
 	{
 		.name = "readonly",

@@ -273,6 +273,13 @@ static void the_image_must_be_raw(void **state)
 	/* The specification says that an absent format means raw. */
 	assert_int_equal(parse(IMAGE("\"path\": \"/x\"")), 0);
 	assert_int_equal(config.device_count, 1);
+	assert_int_equal(((struct block_options *)config.devices[0].options)->format,
+			 BLOCK_FORMAT_AUTO);
+	guest_config_clear(&config);
+	/* Said, it holds whatever the image begins like. */
+	assert_int_equal(parse(IMAGE("\"path\": \"/x\", \"format\": \"raw\"")), 0);
+	assert_int_equal(((struct block_options *)config.devices[0].options)->format,
+			 BLOCK_FORMAT_RAW);
 }
 
 static void wrong_types_and_keys_in_avp_are_refused(void **state)

@@ -8,12 +8,14 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/disk_format.h"
 #include "base/text.h"
 #include "runtime/config.h"
 #include "runtime/kernel_image.h"
@@ -222,6 +224,68 @@ static void a_file_without_permission_says_what_to_do(void **state)
 	assert_int_equal(root ? seteuid(0) : 0, 0);
 }
 
+static void an_image_of_another_format_is_refused(void **state)
+{
+	static const char qcow2[1025] = "QFI\xfb\0\0\0\3";
+	struct block_options *block;
+	char line[300];
+
+	/* Of an odd size: how to fill it up would be the wrong remedy. */
+	scratch_write(&scratch, "a disk.qcow2", qcow2, sizeof(qcow2));
+	assert_int_equal(add_disk("a disk.qcow2", ""), 0);
+	block = config.devices[0].options;
+	snprintf(line, sizeof(line), "qemu-img convert -f qcow2 -O raw '%s' '%s.raw'", block->file,
+		 block->file);
+	check_refused(line);
+	check_refused("file: ");
+	block->readonly = true;
+	check_refused(line);
+	scratch_write(&scratch, "a disk.qcow2", qcow2, 1024);
+	check_refused(line);
+	/* The user knows better. */
+	block->format = BLOCK_FORMAT_RAW;
+	assert_int_equal(check(), 0);
+}
+
+/* A guest may write what another format begins with, and then its device process dies. */
+static void a_disk_that_was_raw_at_the_start_stays_raw(void **state)
+{
+	scratch_write_zeros(&scratch, "disk", 512);
+	assert_int_equal(add_disk("disk", ""), 0);
+	assert_int_equal(check(), 0);
+	assert_int_equal(((struct block_options *)config.devices[0].options)->format,
+			 BLOCK_FORMAT_RAW);
+}
+
+static void what_converts_an_image_can_be_pasted(void **state)
+{
+	static const struct {
+		const char *path, *words;
+	} rows[] = {
+		{"a.qcow2", " -O raw a.qcow2 a.qcow2.raw "},
+		{"-a", " -O raw ./-a ./-a.raw "},
+		{"nbd:a", " -O raw ./nbd:a ./nbd:a.raw "},
+		{"/a:b", " -O raw /a:b /a:b.raw "},
+		{"a b$c", " -O raw 'a b$c' 'a b$c.raw' "},
+		{"it's", " -O raw FILE FILE.raw "},
+		{"a\nb", " -O raw FILE FILE.raw "},
+		{"a234567890a234567890a234567890a234567890a234567890a234567890a234567890a234567890"
+		 "a234567890a234567890",
+		 " -O raw FILE FILE.raw "},
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(disk_format_refuse("file", rows[i].path, "qcow2", &error),
+				 -EINVAL);
+		if (!strstr(error.message, rows[i].words))
+			fail_msg("\"%s\" is not in: %s", rows[i].words, error.message);
+	}
+	/* What is to be done is not cut off. */
+	disk_format_refuse("file", rows[4].path, "luks", &error);
+	assert_non_null(strstr(error.message, "add format=raw if the guest encrypts this disk"));
+	assert_non_null(strstr(error.message, " -O raw 'a b$c.raw'"));
+}
+
 static void a_disk_is_written_by_one_device_only(void **state)
 {
 	scratch_write_zeros(&scratch, "disk", 512);
@@ -402,6 +466,9 @@ int main(void)
 		TEST(wrong_disk_images_are_refused),
 		TEST(a_pipe_is_no_disk_and_no_kernel),
 		TEST(a_file_without_permission_says_what_to_do),
+		TEST(an_image_of_another_format_is_refused),
+		TEST(a_disk_that_was_raw_at_the_start_stays_raw),
+		TEST(what_converts_an_image_can_be_pasted),
 		TEST(a_disk_is_written_by_one_device_only),
 		TEST(a_net_device_has_one_other_end),
 		TEST(wrong_boot_files_are_refused),

@@ -63,12 +63,20 @@ static void job_complete(struct block_operation *operation, int result)
 		++*job->counter;
 }
 
+static int open_image(struct file_image *image, const char *path, bool readonly,
+		      struct error *error)
+{
+	const struct file_image_wish wish = {.readonly = readonly, .block_size = 512};
+
+	return file_image_open(image, path, &wish, error);
+}
+
 static void open_backend(struct fixture *f, const char *path, bool readonly,
 			 enum file_engine_kind kind)
 {
 	struct error error = {0};
 
-	assert_int_equal(file_image_open(&f->image, path, readonly, 512, &error), 0);
+	assert_int_equal(open_image(&f->image, path, readonly, &error), 0);
 	assert_int_equal(event_loop_init(&f->loop, 0, &error), 0);
 	f->backend = file_backend_new(&f->loop, &f->image, kind, &error);
 	if (!f->backend && kind == FILE_ENGINE_IO_URING) {
@@ -302,7 +310,7 @@ static void test_zero_by_writing(void **state)
 		fill(out, SIZE, i);
 		assert_int_equal(write(fd, out, SIZE), SIZE);
 		snprintf(path, sizeof(path), "/dev/fd/%d", fd);
-		assert_int_equal(file_image_open(&f->image, path, false, 512, &error), 0);
+		assert_int_equal(open_image(&f->image, path, false, &error), 0);
 		/* Memory has no zeroed ranges, and it has holes: pretend that it has not. */
 		f->image.discard_granularity = 0;
 		assert_int_equal(event_loop_init(&f->loop, 0, &error), 0);
@@ -432,7 +440,9 @@ static void expect_refused(const char *path, bool readonly, uint32_t block_size,
 	struct file_image image;
 	struct error error = {0};
 
-	assert_int_equal(file_image_open(&image, path, readonly, block_size, &error), -code);
+	const struct file_image_wish wish = {.readonly = readonly, .block_size = block_size};
+
+	assert_int_equal(file_image_open(&image, path, &wish, &error), -code);
 	assert_int_equal(image.fd, -1);
 	if (!strstr(error.message, text))
 		fail_msg("'%s' is not in '%s'", text, error.message);
@@ -468,6 +478,70 @@ static void test_bad_images(void **state)
 	scratch_remove(&scratch);
 }
 
+/* What another format begins or ends with is not served as raw, unless the user says that it is. */
+static void test_other_formats(void **state)
+{
+	static const struct {
+		const char *format, *bytes;
+		size_t length, offset, size;
+	} rows[] = {
+		{"qcow2", "QFI\xfb\0\0\0\3", 8, 0, 196616}, /* an odd size */
+		{"qcow2", "QFI\xfb\0\0\0\2", 8, 0, 65536},
+		{"qcow,", "QFI\xfb\0\0\0\1", 8, 0, 65536},
+		{"qed", "QED\0", 4, 0, 65536},
+		{"vmdk", "KDMV", 4, 0, 65536},
+		{"vmdk", "COWD", 4, 0, 512},
+		{"vmdk", "# Disk DescriptorFile\nversion=1\n", 32, 0, 343},
+		{"vdi", "\x7f\x10\xda\xbe", 4, 0x40, 2 << 20},
+		{"vpc (VHD)", "conectix", 8, 0, 65536},
+		{"vpc (VHD)", "conectix", 8, 65536, 65536 + 512},
+		{"vpc (VHD)", "conectix", 8, 65536, 65536 + 511},
+		{"vhdx", "vhdxfile", 8, 0, 4 << 20},
+		{"parallels", "WithoutFreeSpace", 16, 0, 65536},
+		{"parallels", "WithouFreSpacExt", 16, 0, 65536},
+		{"luks", "LUKS\xba\xbe\0\2", 8, 0, 1 << 20},
+		/* Shorter than most signatures. */
+		{"qed", "QED\0", 4, 0, 4},
+	};
+	const struct file_image_wish any = {.any_format = true, .block_size = 512};
+	struct scratch scratch;
+	struct file_image image;
+	struct error error = {0};
+
+	(void)state;
+	scratch_make(&scratch);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char *path = strdup(scratch_write_zeros(&scratch, "disk", rows[i].size));
+		char text[40], fd_path[32];
+		int fd = open(path, O_RDWR | O_CLOEXEC);
+
+		assert_int_equal(pwrite(fd, rows[i].bytes, rows[i].length, (off_t)rows[i].offset),
+				 rows[i].length);
+		snprintf(text, sizeof(text), "in format %s", rows[i].format);
+		expect_refused(path, false, 512, EINVAL, text);
+		expect_refused(path, true, 4096, EINVAL, "qemu-img convert");
+		expect_refused(path, true, 4096, EINVAL, "format=raw");
+		snprintf(fd_path, sizeof(fd_path), "/dev/fd/%d", fd);
+		expect_refused(fd_path, false, 512, EINVAL, text);
+		if (rows[i].size % 512 == 0) {
+			assert_int_equal(file_image_open(&image, path, &any, &error), 0);
+			file_image_close(&image);
+		}
+		free(path);
+	}
+	/* One byte off is none. */
+	for (size_t i = 0; i < 8; i++) {
+		char bytes[8] = "vhdxfile";
+
+		bytes[i] ^= 1;
+		assert_int_equal(open_image(&image, scratch_write(&scratch, "disk", bytes, 8), true,
+					    &error),
+				 -EINVAL);
+		assert_non_null(strstr(error.message, "its size"));
+	}
+	scratch_remove(&scratch);
+}
+
 static void test_inherited_descriptor(void **state)
 {
 	struct scratch scratch;
@@ -480,7 +554,7 @@ static void test_inherited_descriptor(void **state)
 	scratch_make(&scratch);
 	fd = open(scratch_write_zeros(&scratch, "disk", 1 << 16), O_RDWR | O_NONBLOCK);
 	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
-	assert_int_equal(file_image_open(&image, path, false, 512, &error), 0);
+	assert_int_equal(open_image(&image, path, false, &error), 0);
 	assert_int_equal(image.fd, fd);
 	assert_int_equal(image.size, 1 << 16);
 	assert_false(fcntl(fd, F_GETFL) & O_NONBLOCK);
@@ -500,17 +574,17 @@ static void test_locks(void **state)
 	(void)state;
 	scratch_make(&scratch);
 	path = scratch_write_zeros(&scratch, "disk", 1 << 16);
-	assert_int_equal(file_image_open(&first, path, false, 512, &error), 0);
+	assert_int_equal(open_image(&first, path, false, &error), 0);
 	expect_refused(path, false, 512, EBUSY, "another process has it open");
 	expect_refused(path, true, 512, EBUSY, "another process has it open");
 	file_image_close(&first);
 	/* Any number of readers. */
-	assert_int_equal(file_image_open(&first, path, true, 512, &error), 0);
-	assert_int_equal(file_image_open(&second, path, true, 512, &error), 0);
+	assert_int_equal(open_image(&first, path, true, &error), 0);
+	assert_int_equal(open_image(&second, path, true, &error), 0);
 	expect_refused(path, false, 512, EBUSY, "another process has it open");
 	file_image_close(&first);
 	file_image_close(&second);
-	assert_int_equal(file_image_open(&first, path, false, 512, &error), 0);
+	assert_int_equal(open_image(&first, path, false, &error), 0);
 	file_image_close(&first);
 	scratch_remove(&scratch);
 }
@@ -556,7 +630,7 @@ static void test_restart_after_kill(void **state)
 			close(ready[1]);
 			assert_int_equal(kill(child, SIGKILL), 0);
 			assert_int_equal(waitpid(child, NULL, 0), child);
-			assert_int_equal(file_image_open(&f.image, path, false, 512, &error), 0);
+			assert_int_equal(open_image(&f.image, path, false, &error), 0);
 			file_image_close(&f.image);
 		}
 	}
@@ -578,6 +652,7 @@ int main(void)
 		cmocka_unit_test(test_memory_that_is_gone),
 		cmocka_unit_test(test_idle_is_quiet),
 		cmocka_unit_test(test_bad_images),
+		cmocka_unit_test(test_other_formats),
 		cmocka_unit_test(test_inherited_descriptor),
 		cmocka_unit_test(test_locks),
 		cmocka_unit_test(test_restart_after_kill),
