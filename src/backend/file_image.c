@@ -7,26 +7,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "backend/file_lock.h"
 #include "base/cleanup.h"
 #include "base/disk_format.h"
 #include "base/inherited_fd.h"
-#include "base/log.h"
 #include "base/text.h"
-
-/*
- * How long a killed process may hold its lock: its requests in flight hold the file until the
- * kernel has ended them, after the process is gone for everybody else.
- */
-#define LOCK_WAIT_MS  3000
-#define LOCK_RETRY_MS 10
 
 /* Takes over descriptor @fd, when it allows what is needed. Opening it by path would lose its lock. */
 static int use_inherited(int fd, const char *path, bool readonly, struct error *error)
@@ -66,35 +59,6 @@ static int open_path(const char *path, bool readonly, struct error *error)
 	return fd;
 }
 
-static int lock(int fd, const char *path, bool readonly, struct error *error)
-{
-	const struct timespec pause = {.tv_nsec = LOCK_RETRY_MS * 1000000};
-	int code = 0;
-
-	for (int waited = 0; waited <= LOCK_WAIT_MS; waited += LOCK_RETRY_MS) {
-		struct flock whole = {
-			.l_type = readonly ? F_RDLCK : F_WRLCK,
-			.l_whence = SEEK_SET,
-		};
-
-		if (fcntl(fd, F_OFD_SETLK, &whole) == 0)
-			return 0;
-		code = errno;
-		if (code != EAGAIN && code != EACCES)
-			break;
-		nanosleep(&pause, NULL);
-	}
-	if (code == EAGAIN || code == EACCES)
-		return error_set(error, EBUSY,
-				 "file: %s: another process has it open for %s; end that process%s",
-				 path, readonly ? "writing" : "use",
-				 readonly ? "" : ", or use the file read-only in both");
-	/* File systems without locks exist, and a disk on one is still a disk. */
-	log_warning("%s cannot be locked (%s): make sure that nothing else uses it", path,
-		    strerror(code));
-	return 0;
-}
-
 /* One number in the directory of the block device @device below /sys, or 0. */
 static uint32_t read_queue_limit(dev_t device, const char *limit)
 {
@@ -131,6 +95,20 @@ static uint32_t find_discard_granularity(const struct file_image *image, const s
 	return (uint32_t)status->st_blksize;
 }
 
+/* Refuses what is neither kind of image, before anything is done to it. */
+static int check_kind(struct file_image *image, const char *path, struct error *error)
+{
+	struct stat status;
+
+	if (fstat(image->fd, &status) < 0)
+		return error_set_errno(error, errno, "file: %s", path);
+	image->block_device = S_ISBLK(status.st_mode);
+	if (!S_ISREG(status.st_mode) && !image->block_device)
+		return error_set_usage(
+			error, "file: %s: is neither a regular file nor a block device", path);
+	return 0;
+}
+
 static int look_at(struct file_image *image, const char *path, const struct file_image_wish *wish,
 		   struct error *error)
 {
@@ -140,10 +118,6 @@ static int look_at(struct file_image *image, const char *path, const struct file
 
 	if (fstat(image->fd, &status) < 0)
 		return error_set_errno(error, errno, "file: %s", path);
-	image->block_device = S_ISBLK(status.st_mode);
-	if (!S_ISREG(status.st_mode) && !image->block_device)
-		return error_set_usage(
-			error, "file: %s: is neither a regular file nor a block device", path);
 	/* The end of a block device is not in its status. */
 	end = lseek(image->fd, 0, SEEK_END);
 	if (end < 0)
@@ -168,19 +142,40 @@ static int look_at(struct file_image *image, const char *path, const struct file
 	return 0;
 }
 
+/* What an inherited descriptor is called in messages: by its path, where it has one. */
+static const char *name_of(const struct file_image *image, const char *path, char name[PATH_MAX])
+{
+	char link[64];
+	ssize_t length;
+
+	if (text_inherited_fd(path) < 0)
+		return path;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", image->fd);
+	length = readlink(link, name, PATH_MAX - 1);
+	if (length <= 0 || name[0] != '/')
+		return path;
+	name[length] = 0;
+	return name;
+}
+
 int file_image_open(struct file_image *image, const char *path, const struct file_image_wish *wish,
 		    struct error *error)
 {
-	const bool readonly = wish->readonly;
-	int fd = open_path(path, readonly, error);
+	int fd = open_path(path, wish->readonly, error);
+	char name[PATH_MAX];
 	int result;
 
-	*image = (struct file_image){.fd = fd < 0 ? -1 : fd, .readonly = readonly};
+	*image = (struct file_image){.fd = fd < 0 ? -1 : fd, .readonly = wish->readonly};
 	if (fd < 0)
 		return fd;
-	result = look_at(image, path, wish, error);
+	path = name_of(image, path, name);
+	result = check_kind(image, path, error);
+	/* What it is like holds for as long as no other process may change it. */
 	if (result == 0)
-		result = lock(image->fd, path, readonly, error);
+		result = file_lock(image->fd, path, wish->readonly, error);
+	image->locked = result == 0;
+	if (result == 0)
+		result = look_at(image, path, wish, error);
 	if (result < 0)
 		file_image_close(image);
 	return result;
@@ -188,5 +183,9 @@ int file_image_open(struct file_image *image, const char *path, const struct fil
 
 void file_image_close(struct file_image *image)
 {
+	/* What was not locked may be locked by another process that has the same descriptor. */
+	if (image->locked)
+		file_unlock(image->fd);
+	image->locked = false;
 	close_fd(&image->fd);
 }

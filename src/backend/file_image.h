@@ -15,6 +15,7 @@ struct file_image {
 	uint64_t size; /* bytes, a multiple of the block size asked for */
 	bool readonly;
 	bool block_device;
+	bool locked;
 	uint32_t discard_granularity; /* bytes; 0: storage cannot be given back */
 };
 
@@ -30,16 +31,17 @@ struct file_image_wish {
  * descriptor N itself, which is owned from now on, with its lock if it has one; any other path is
  * opened anew.
  *
- * The image is locked with an open file description lock: shared for reading, else exclusive, so
- * that no two devices write one image. The lock goes with the last copy of the descriptor, so one
- * held by a process that was killed is gone a moment later, and is waited for that long.
+ * The image is locked (backend/file_lock.h), shared for reading, else exclusive, so that no two
+ * devices write one image. The process must not open the same file elsewhere.
  *
  * Errors: usage errors for a path that does not open, is no image, is one of another format, is
- * empty or has a size that does not fit; -EBUSY when another process has the image.
+ * empty or has a size that does not fit; -EBUSY when another process has the image; -EINTR when told
+ * to end while waiting for it.
  */
 int file_image_open(struct file_image *image, const char *path, const struct file_image_wish *wish,
 		    struct error *error);
 
+/* To be called when the image is not used any more. Safe on one that is closed. */
 void file_image_close(struct file_image *image);
 
 #endif

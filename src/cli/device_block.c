@@ -124,6 +124,9 @@ static int run_block(void *const *options, char *const *operands, size_t count, 
 	if (result == 0)
 		result = device_option_error(file_image_open(&image, block->file, &wish, error),
 					     error);
+	/* Told to end while another process had the image: an orderly end. */
+	if (result == -EINTR)
+		return 0;
 	if (result == 0)
 		result = device_process_drop_rights(&process, NULL, error);
 	if (result < 0)

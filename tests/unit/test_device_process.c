@@ -517,6 +517,7 @@ static void test_image_in_use(void **state)
 	const char *second = strdup(scratch_path(&scratch, "second.sock"));
 	struct child holder = start("--socket-path", first, NULL), child;
 	struct stat status;
+	char text[64];
 	int fd = connect_to(first);
 
 	(void)state;
@@ -525,7 +526,8 @@ static void test_image_in_use(void **state)
 	close(fd);
 	child = start("--socket-path", second, NULL);
 	assert_int_equal(finish(&child), 1);
-	expect_one_line(&child, "another process has it open");
+	snprintf(text, sizeof(text), "process %d has it open", (int)holder.pid);
+	expect_one_line(&child, text);
 	assert_int_equal(lstat(second, &status), -1);
 	assert_int_equal(kill(holder.pid, SIGTERM), 0);
 	assert_int_equal(finish(&holder), 0);

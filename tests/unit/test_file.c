@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -564,28 +565,213 @@ static void test_inherited_descriptor(void **state)
 	scratch_remove(&scratch);
 }
 
+/* A process of its own that opens the image: only there is its lock another's. */
+struct opener {
+	pid_t pid;
+	int log; /* its standard error */
+};
+
+static struct opener opener_start(const char *path, bool readonly)
+{
+	struct opener opener;
+	int log[2];
+
+	assert_int_equal(pipe(log), 0);
+	opener = (struct opener){fork(), log[0]};
+	assert_true(opener.pid >= 0);
+	if (opener.pid == 0) {
+		struct file_image image;
+		struct error error = {0};
+		sigset_t signals;
+		int result;
+
+		/* Also when the test fails in between. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* As a device process does, which takes its signals from a descriptor. */
+		sigemptyset(&signals);
+		sigaddset(&signals, SIGTERM);
+		sigprocmask(SIG_BLOCK, &signals, NULL);
+		dup2(log[1], STDERR_FILENO);
+		close(log[1]);
+		result = open_image(&image, path, readonly, &error);
+		fprintf(stderr, "%s\n", result == 0 ? "open" : error.message);
+		pause();
+		_exit(0);
+	}
+	close(log[1]);
+	return opener;
+}
+
+/* What it says next: a line of its log, "open", or why it failed. */
+static void opener_expect(const struct opener *opener, const char *text)
+{
+	char line[1024];
+	size_t length = 0;
+
+	while (length < sizeof(line) - 1 && read(opener->log, line + length, 1) == 1 &&
+	       line[length] != '\n')
+		length++;
+	line[length] = 0;
+	if (!strstr(line, text))
+		fail_msg("'%s' is not in '%s'", text, line);
+}
+
+static void opener_stop(struct opener *opener)
+{
+	assert_int_equal(kill(opener->pid, SIGKILL), 0);
+	assert_int_equal(waitpid(opener->pid, NULL, 0), opener->pid);
+	close(opener->log);
+}
+
+static void opener_run(const char *path, bool readonly, const char *text)
+{
+	struct opener opener = opener_start(path, readonly);
+
+	opener_expect(&opener, text);
+	opener_stop(&opener);
+}
+
 static void test_locks(void **state)
 {
 	struct scratch scratch;
-	struct file_image first, second;
-	struct error error = {0};
+	struct opener first, second;
 	const char *path;
+	char text[64];
 
 	(void)state;
 	scratch_make(&scratch);
 	path = scratch_write_zeros(&scratch, "disk", 1 << 16);
-	assert_int_equal(open_image(&first, path, false, &error), 0);
-	expect_refused(path, false, 512, EBUSY, "another process has it open");
-	expect_refused(path, true, 512, EBUSY, "another process has it open");
-	file_image_close(&first);
+	first = opener_start(path, false);
+	opener_expect(&first, "open");
+	snprintf(text, sizeof(text), "process %d has it open for use", (int)first.pid);
+	opener_run(path, false, text);
+	snprintf(text, sizeof(text), "process %d has it open for writing", (int)first.pid);
+	opener_run(path, true, text);
+	opener_stop(&first);
 	/* Any number of readers. */
-	assert_int_equal(open_image(&first, path, true, &error), 0);
-	assert_int_equal(open_image(&second, path, true, &error), 0);
-	expect_refused(path, false, 512, EBUSY, "another process has it open");
-	file_image_close(&first);
-	file_image_close(&second);
-	assert_int_equal(open_image(&first, path, false, &error), 0);
-	file_image_close(&first);
+	first = opener_start(path, true);
+	opener_expect(&first, "open");
+	second = opener_start(path, true);
+	opener_expect(&second, "open");
+	opener_run(path, false, "has it open for use");
+	opener_stop(&first);
+	opener_stop(&second);
+	opener_run(path, false, "open");
+	scratch_remove(&scratch);
+}
+
+/* One descriptor that two processes inherited: the lock proper is the same one for both. */
+static void test_lock_of_one_descriptor(void **state)
+{
+	struct scratch scratch;
+	struct opener first;
+	char path[32];
+	int fd;
+
+	(void)state;
+	scratch_make(&scratch);
+	fd = open(scratch_write_zeros(&scratch, "disk", 1 << 16), O_RDWR);
+	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+	first = opener_start(path, false);
+	opener_expect(&first, "open");
+	/* And the message has its real name. */
+	opener_run(path, false, "/disk: process ");
+	opener_stop(&first);
+	opener_run(path, false, "open");
+	close(fd);
+	scratch_remove(&scratch);
+}
+
+static int lock_range(const char *path, int command, short type, off_t start, off_t length)
+{
+	struct flock lock = {.l_type = type, .l_start = start, .l_len = length};
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, command, &lock), 0);
+	return fd;
+}
+
+/* Other programs' locks are theirs for as long as they live. */
+static void test_locks_of_others(void **state)
+{
+	static const struct {
+		int command;
+		short type;
+		off_t start, length;
+		const char *text;
+	} rows[] = {
+		{F_OFD_SETLK, F_WRLCK, 0, 0, "another process has it open for use"},
+		{F_OFD_SETLK, F_RDLCK, 101, 1, "another process has it open for use"},
+		{F_SETLK, F_WRLCK, 0, 0, NULL}, /* its process is known */
+	};
+	struct scratch scratch;
+	const char *path;
+	char text[64];
+
+	(void)state;
+	scratch_make(&scratch);
+	path = scratch_write_zeros(&scratch, "disk", 1 << 16);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int fd = lock_range(path, rows[i].command, rows[i].type, rows[i].start,
+				    rows[i].length);
+
+		snprintf(text, sizeof(text), "process %d has it open for use", (int)getpid());
+		opener_run(path, false, rows[i].text ? rows[i].text : text);
+		close(fd);
+	}
+	opener_run(path, false, "open");
+	scratch_remove(&scratch);
+}
+
+/* By itself, for children have inherited the descriptor. */
+static void unlock(int fd)
+{
+	struct flock lock = {.l_type = F_UNLCK};
+
+	assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
+	close(fd);
+}
+
+/* The lock as the kernel keeps it for a process that has ended: the lock proper alone. */
+static int lock_as_ended(const char *path, short type)
+{
+	return lock_range(path, F_OFD_SETLK, type, 0, INT64_MAX - 1);
+}
+
+static void test_lock_of_an_ended_process(void **state)
+{
+	const struct timespec longer_than_the_living = {.tv_sec = 4};
+	struct scratch scratch;
+	struct opener opener, late;
+	const char *path;
+	int fd;
+
+	(void)state;
+	scratch_make(&scratch);
+	path = scratch_write_zeros(&scratch, "disk", 1 << 16);
+	fd = lock_as_ended(path, F_WRLCK);
+	opener = opener_start(path, false);
+	opener_expect(&opener, "still locked for a process that has ended; waiting");
+	/* Who waits lives, and will have the image. */
+	late = opener_start(path, true);
+	nanosleep(&longer_than_the_living, NULL);
+	unlock(fd);
+	opener_expect(&opener, "open");
+	opener_expect(&late, "has it open for writing");
+	opener_stop(&opener);
+	opener_stop(&late);
+	/* Readers that ended do not keep readers out. */
+	fd = lock_as_ended(path, F_RDLCK);
+	opener_run(path, true, "open");
+	opener = opener_start(path, false);
+	opener_expect(&opener, "still locked for a process that has ended; waiting");
+	/* The wait has no end of its own, but it has one. */
+	assert_int_equal(kill(opener.pid, SIGTERM), 0);
+	opener_expect(&opener, "told to end");
+	opener_stop(&opener);
+	unlock(fd);
+	opener_run(path, false, "open");
 	scratch_remove(&scratch);
 }
 
@@ -655,6 +841,9 @@ int main(void)
 		cmocka_unit_test(test_other_formats),
 		cmocka_unit_test(test_inherited_descriptor),
 		cmocka_unit_test(test_locks),
+		cmocka_unit_test(test_lock_of_one_descriptor),
+		cmocka_unit_test(test_locks_of_others),
+		cmocka_unit_test(test_lock_of_an_ended_process),
 		cmocka_unit_test(test_restart_after_kill),
 	};
 

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The lock on a disk image. */
+#include "backend/file_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+
+/* How long a living process is waited for: it may be the one before, about to end. */
+#define LIVING_WAIT_MS 3000
+#define RETRY_MS       10
+
+/*
+ * The byte whose lock says that the holder lives, and the bytes before it, which are the lock
+ * proper. No file reaches that byte, and other programs' locks are known by their range: QEMU
+ * locks single bytes, others the file as a whole.
+ */
+#define LIFE_BYTE (INT64_MAX - 1)
+_Static_assert(sizeof(off_t) == sizeof(int64_t), "file offsets");
+
+static struct flock life(short type)
+{
+	return (struct flock){.l_type = type,
+			      .l_whence = SEEK_SET,
+			      .l_start = LIFE_BYTE,
+			      .l_len = 1};
+}
+
+static struct flock proper(short type)
+{
+	return (struct flock){.l_type = type, .l_whence = SEEK_SET, .l_len = LIFE_BYTE};
+}
+
+static bool is_conflict(int code)
+{
+	return code == EAGAIN || code == EACCES;
+}
+
+/* Who has the lock, as far as the kernel tells. */
+struct holder {
+	bool ended;
+	pid_t pid; /* 0: not known, such as one of another container */
+};
+
+/*
+ * Tries once. 0: locked; 1: *holder has it; else a negative errno. The sign of life comes first:
+ * who is seen to hold the lock proper without it has ended.
+ */
+static int try_lock(int fd, short type, struct holder *holder)
+{
+	struct flock lock = life(type);
+
+	*holder = (struct holder){.pid = 0};
+	if (fcntl(fd, F_SETLK, &lock) < 0 && is_conflict(errno)) {
+		lock = life(type);
+		if (fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0)
+			holder->pid = lock.l_pid;
+		return 1;
+	}
+	lock = proper(type);
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return 0;
+	if (!is_conflict(errno))
+		return -errno;
+	lock = proper(type);
+	/* Free by now: the next attempt will tell. */
+	if (fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
+		return 1;
+	if (lock.l_pid > 0)
+		holder->pid = lock.l_pid;
+	holder->ended = lock.l_start == 0 && lock.l_len == LIFE_BYTE;
+	return 1;
+}
+
+/* The signals that end a device process wait until it serves. */
+static bool told_to_end(void)
+{
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+	sigset_t pending;
+
+	if (sigpending(&pending) < 0)
+		return false;
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		if (sigismember(&pending, signals[i]) == 1)
+			return true;
+	return false;
+}
+
+static int refuse(const struct holder *holder, const char *path, bool readonly, struct error *error)
+{
+	char who[32] = "another process";
+
+	if (holder->pid)
+		snprintf(who, sizeof(who), "process %d", (int)holder->pid);
+	return error_set(error, EBUSY, "file: %s: %s has it open for %s; end that process%s", path,
+			 who, readonly ? "writing" : "use",
+			 readonly ? "" : ", or use the file read-only in both");
+}
+
+int file_lock(int fd, const char *path, bool readonly, struct error *error)
+{
+	const struct timespec pause = {.tv_nsec = RETRY_MS * 1000000};
+	struct holder holder;
+	int living_ms = 0, result;
+	bool said = false;
+
+	while ((result = try_lock(fd, readonly ? F_RDLCK : F_WRLCK, &holder)) > 0) {
+		if (!holder.ended && living_ms >= LIVING_WAIT_MS)
+			return refuse(&holder, path, readonly, error);
+		if (holder.ended && !said)
+			log_info(
+				"%s is still locked for a process that has ended; waiting until the "
+				"kernel lets go of it",
+				path);
+		said |= holder.ended;
+		living_ms += holder.ended ? 0 : RETRY_MS;
+		if (told_to_end())
+			return error_set(error, EINTR, "file: %s: told to end while it was locked",
+					 path);
+		nanosleep(&pause, NULL);
+	}
+	/* File systems without locks exist, and a disk on one is still a disk. */
+	if (result < 0)
+		log_warning("%s cannot be locked (%s): make sure that nothing else uses it", path,
+			    strerror(-result));
+	return 0;
+}
+
+void file_unlock(int fd)
+{
+	struct flock locks[] = {proper(F_UNLCK), life(F_UNLCK)};
+
+	/* The sign of life last: without it the rest would be that of a process that has ended. */
+	fcntl(fd, F_OFD_SETLK, &locks[0]);
+	fcntl(fd, F_SETLK, &locks[1]);
+}
