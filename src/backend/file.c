@@ -23,6 +23,12 @@
 #define IMMEDIATE_READ_MAX  (1u << 20)
 #define IMMEDIATE_WRITE_MAX (1u << 16)
 
+/*
+ * The most that one call moves: io_uring copies what the page cache has while the call is
+ * submitted, in the loop's thread. A driver without limits asks for up to 4 GiB at once.
+ */
+#define PIECE_MAX (16u << 20)
+
 /* Writes of whole pages never have to read the rest of a page from the medium first. */
 #define PAGE 4096u
 
@@ -77,10 +83,30 @@ static const struct iovec *data_vector(const struct block_operation *operation)
 	return (const struct iovec *)operation->data.segments;
 }
 
-/* More is not taken by the kernel in one call: the rest follows in the next. */
+/* More is not taken by the kernel in one call. */
 static unsigned int data_count(const struct block_operation *operation)
 {
 	return operation->data.count < UIO_MAXIOV ? operation->data.count : UIO_MAXIOV;
+}
+
+/* What the next call of the engine moves, of the data that is left; the rest follows later. */
+static void describe_piece(const struct block_operation *operation, struct file_call *call)
+{
+	const unsigned int most = data_count(operation);
+	uint64_t length = 0;
+
+	call->vector = data_vector(operation);
+	while (call->vector_count < most) {
+		length += call->vector[call->vector_count].iov_len;
+		if (length > PIECE_MAX)
+			break;
+		call->vector_count++;
+	}
+	if (call->vector_count > 0 || most == 0)
+		return;
+	/* Not even the first segment as a whole. */
+	call->vector = (const struct iovec *)&operation->piece;
+	call->vector_count = 1;
 }
 
 /* Bytes done so far. */
@@ -122,8 +148,7 @@ void file_backend_describe(const struct file_backend *backend,
 	case STEP_TRANSFER:
 		call->kind = operation->action == BLOCK_READ ? FILE_CALL_READ : FILE_CALL_WRITE;
 		call->flags = operation->durable ? RWF_DSYNC : 0;
-		call->vector = data_vector(operation);
-		call->vector_count = data_count(operation);
+		describe_piece(operation, call);
 		break;
 	case STEP_SYNC:
 		call->kind = FILE_CALL_SYNC;
@@ -173,6 +198,9 @@ static void complete(struct file_backend *backend, struct block_operation *opera
 static void defer(struct file_backend *backend, struct block_operation *operation, enum step step)
 {
 	operation->step = (uint8_t)step;
+	if (step == STEP_TRANSFER)
+		operation->piece =
+			(struct virtio_segment){operation->data.segments[0].base, PIECE_MAX};
 	backend->engine->ops->add(backend->engine, operation);
 }
 

@@ -113,6 +113,17 @@ static bool within_capacity(const struct block_device *block, uint64_t sector, u
 	return sector <= sectors && bytes / BLOCK_SECTOR <= sectors - sector;
 }
 
+/*
+ * VIRTIO 1.4, 5.2.4: size_max and seg_max bound the requests of a driver that negotiated them.
+ * Either alone bounds no sum.
+ */
+static bool beyond_limits(const struct block_device *block, uint64_t bytes)
+{
+	return virtio_has_feature(&block->device, VIRTIO_BLK_F_SIZE_MAX) &&
+	       virtio_has_feature(&block->device, VIRTIO_BLK_F_SEG_MAX) &&
+	       bytes > (uint64_t)block->config.seg_max * block->config.size_max;
+}
+
 static void start_transfer(struct block_request *block_request, enum block_action action,
 			   uint64_t sector)
 {
@@ -127,8 +138,8 @@ static void start_transfer(struct block_request *block_request, enum block_actio
 		finish(block_request, VIRTIO_BLK_S_IOERR);
 		return;
 	}
-	/* VIRTIO 1.4, 5.2.6.1: whole sectors within capacity; and what seg_max and size_max say. */
-	if (data->left % BLOCK_SECTOR != 0 || data->left > block->data_max ||
+	/* VIRTIO 1.4, 5.2.6.1: whole sectors within capacity. */
+	if (data->left % BLOCK_SECTOR != 0 || beyond_limits(block, data->left) ||
 	    !within_capacity(block, sector, data->left)) {
 		finish(block_request, VIRTIO_BLK_S_IOERR);
 		return;
@@ -416,7 +427,6 @@ void block_device_init(struct block_device *block, const struct block_settings *
 	backend->completed = completed;
 	backend->context = block;
 	make_config(&block->config, settings);
-	block->data_max = (uint64_t)block->config.seg_max * BLOCK_SEGMENT_MAX;
 	virtio_device_init(&block->device, &block_class, features(settings),
 			   offsetof(struct virtio_blk_config, unused1) +
 				   sizeof(block->config.unused1),

@@ -44,7 +44,10 @@ struct block_operation {
 	bool may_unmap;
 	uint64_t offset; /* bytes */
 	uint64_t length; /* bytes */
-	/* Read, write: where from or to; of length bytes. The backend may consume it. */
+	/*
+	 * Read, write: where from or to; of length bytes, which may be up to 4 GiB. The backend
+	 * may consume it.
+	 */
 	struct virtio_stream data;
 	/*
 	 * Called once, by the device's thread, inside submit or later, with 0 or a negative
@@ -53,6 +56,7 @@ struct block_operation {
 	void (*complete)(struct block_operation *operation, int result);
 	/* The backend's own. */
 	struct block_operation *next;
+	struct virtio_segment piece;
 	uint8_t step, retries;
 	int result;
 };
@@ -107,7 +111,6 @@ struct block_device {
 	struct block_backend *backend;
 	struct block_settings settings;
 	struct virtio_blk_config config; /* as the driver sees it */
-	uint64_t data_max;		 /* bytes of data in one request */
 	struct block_request *requests;	 /* queue_size_max for each queue */
 };
 

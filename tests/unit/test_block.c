@@ -30,6 +30,7 @@ struct disk {
 	struct block_backend backend;
 	uint8_t data[DISK_SIZE];
 	bool hold;	/* finish nothing until release */
+	bool blank;	/* of any size, and nothing on it */
 	int fail;	/* errno of the operations to come; 0: none */
 	int fail_after; /* only from that operation on */
 	struct block_operation *held[64];
@@ -74,7 +75,7 @@ static void perform(struct disk *disk, struct block_operation *operation)
 
 	if (disk->fail && disk->fail_after-- <= 0)
 		result = -disk->fail;
-	if (operation->action != BLOCK_FLUSH) {
+	if (operation->action != BLOCK_FLUSH && !disk->blank) {
 		assert_true(operation->length <= DISK_SIZE);
 		assert_true(operation->offset <= DISK_SIZE - operation->length);
 	}
@@ -97,7 +98,7 @@ static void perform(struct disk *disk, struct block_operation *operation)
 		disk->unmaps += operation->may_unmap;
 		break;
 	}
-	if (result == 0 && operation->action <= BLOCK_WRITE)
+	if (result == 0 && operation->action <= BLOCK_WRITE && !disk->blank)
 		transfer(disk, operation);
 	if (result == 0 && operation->action == BLOCK_ZERO)
 		memset(disk->data + operation->offset, 0, operation->length);
@@ -149,14 +150,19 @@ static const struct block_backend_ops disk_ops = {
 	.drain = drain,
 };
 
-static void start_with(struct fixture *f, uint64_t features)
+static void start_sized(struct fixture *f, uint64_t features, uint16_t queue_size)
 {
 	f->disk.backend.ops = &disk_ops;
 	for (size_t i = 0; i < DISK_SIZE; i++)
 		f->disk.data[i] = (uint8_t)(i * 7 + i / 512);
 	f->requests = calloc(block_request_count(&f->settings), sizeof(*f->requests));
 	block_device_init(&f->block, &f->settings, &f->disk.backend, f->queues, f->requests);
-	device_rig_start(&f->rig, &f->block.device, features, QUEUE_SIZE);
+	device_rig_start(&f->rig, &f->block.device, features, queue_size);
+}
+
+static void start_with(struct fixture *f, uint64_t features)
+{
+	start_sized(f, features, QUEUE_SIZE);
 }
 
 static struct fixture *make(void)
@@ -426,7 +432,7 @@ static void test_out_of_range(void **state)
 	stop(f);
 }
 
-static void test_unaligned_and_too_long(void **state)
+static void test_unaligned(void **state)
 {
 	struct fixture *f = start();
 	uint8_t out[1024] = {0};
@@ -436,12 +442,45 @@ static void test_unaligned_and_too_long(void **state)
 	assert_int_equal(request(f, VIRTIO_BLK_T_OUT, 0, out, 513, 0), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(request(f, VIRTIO_BLK_T_IN, 0, NULL, 0, 100), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(request(f, VIRTIO_BLK_T_OUT, 0, out, 0, 0), VIRTIO_BLK_S_OK);
-	/* More than seg_max segments of size_max bytes. */
-	f->block.data_max = 512;
-	assert_int_equal(request(f, VIRTIO_BLK_T_OUT, 0, out, 1024, 0), VIRTIO_BLK_S_IOERR);
-	assert_int_equal(request(f, VIRTIO_BLK_T_OUT, 0, out, 512, 0), VIRTIO_BLK_S_OK);
-	assert_int_equal(f->disk.writes, 1);
+	assert_int_equal(f->disk.writes, 0);
 	stop(f);
+}
+
+/*
+ * seg_max and size_max bind a driver that negotiated both: with one of them alone there is no
+ * bound on the product. Firmware negotiates neither.
+ */
+static void test_limits_that_were_negotiated(void **state)
+{
+	const uint64_t size = BIT(VIRTIO_BLK_F_SIZE_MAX), segments = BIT(VIRTIO_BLK_F_SEG_MAX);
+	const uint64_t cases[] = {0, size, segments, size | segments};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fixture *f = make();
+		bool bound = cases[i] == (size | segments);
+		/* One segment of 1 MiB is what two entries have room for. */
+		const size_t fits = BLOCK_SEGMENT_MAX, more = BLOCK_SEGMENT_MAX + 512;
+		struct message message;
+		uint32_t written;
+
+		f->settings.queue_size_max = 2;
+		f->settings.capacity = 4 * BLOCK_SEGMENT_MAX;
+		f->disk.blank = true;
+		start_sized(f, (offered(f) & ~(size | segments)) | cases[i], 2);
+		compose(&message, VIRTIO_BLK_T_IN, 0, NULL, 0);
+		assert_int_equal(exchange(f, &message, fits, 2 * more, NULL, &written),
+				 VIRTIO_BLK_S_OK);
+		assert_int_equal(written, fits + 1);
+		assert_int_equal(exchange(f, &message, more, 2 * more, NULL, &written),
+				 bound ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK);
+		assert_int_equal(written, bound ? 0 : more + 1);
+		/* The disk's end still holds. */
+		compose(&message, VIRTIO_BLK_T_IN, f->settings.capacity / 512 - 1, NULL, 0);
+		assert_int_equal(exchange(f, &message, fits, 2 * more, NULL, NULL),
+				 VIRTIO_BLK_S_IOERR);
+		stop(f);
+	}
 }
 
 static void test_short_header(void **state)
@@ -813,7 +852,8 @@ int main(void)
 		cmocka_unit_test(test_read_and_write),
 		cmocka_unit_test(test_any_framing),
 		cmocka_unit_test(test_out_of_range),
-		cmocka_unit_test(test_unaligned_and_too_long),
+		cmocka_unit_test(test_unaligned),
+		cmocka_unit_test(test_limits_that_were_negotiated),
 		cmocka_unit_test(test_short_header),
 		cmocka_unit_test(test_no_room_for_status),
 		cmocka_unit_test(test_read_only),

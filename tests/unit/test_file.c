@@ -205,6 +205,45 @@ static void test_read_and_write_threads(void **state)
 	read_and_write(FILE_ENGINE_THREADS);
 }
 
+/* A driver without limits may ask for more than one call should move, in segments of any size. */
+static void test_pieces(void **state)
+{
+	const size_t piece = 16u << 20, length = 6 * piece + 512;
+	uint8_t *out = malloc(length), *in = malloc(length);
+
+	(void)state;
+	fill(out, 4096, 1);
+	for (size_t i = 4096; i < length; i++)
+		out[i] = (uint8_t)(out[i - 4096] + 1);
+	for (size_t i = 0; i < 2; i++) {
+		struct fixture *f = start(kinds[i]);
+		struct job job = {0};
+		struct file_call call;
+
+		assert_int_equal(ftruncate(f->image.fd, (off_t)length + 512), 0);
+		/* Segments of two pieces, of one, and of three with something more. */
+		submit(f, &job, BLOCK_WRITE, 512, out, length);
+		file_backend_describe(f->backend, &job.operation, &call);
+		assert_int_equal(call.vector_count, 1);
+		assert_int_equal(call.vector->iov_len, piece);
+		assert_int_equal(finish(f, &job), 0);
+		assert_int_equal(perform(f, BLOCK_READ, 512, in, length), 0);
+		assert_memory_equal(in, out, length);
+		/* Small segments go together. */
+		submit(f, &job, BLOCK_WRITE, 0, out, piece);
+		file_backend_describe(f->backend, &job.operation, &call);
+		assert_int_equal(call.vector_count, 3);
+		assert_int_equal(finish(f, &job), 0);
+		memset(in, 0, length);
+		assert_int_equal(pread(f->image.fd, in, length, 512), length);
+		assert_memory_equal(in, out + 512, piece - 512);
+		assert_memory_equal(in + piece - 512, out + piece - 512, length - piece + 512);
+		stop(f);
+	}
+	free(out);
+	free(in);
+}
+
 static void test_durable_writes(void **state)
 {
 	(void)state;
@@ -828,6 +867,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read_and_write_ring),
 		cmocka_unit_test(test_read_and_write_threads),
+		cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_durable_writes),
 		cmocka_unit_test(test_durable_calls),
 		cmocka_unit_test(test_discard_and_zero),
