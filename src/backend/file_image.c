@@ -15,6 +15,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "backend/file_claim.h"
 #include "backend/file_lock.h"
 #include "base/cleanup.h"
 #include "base/disk_format.h"
@@ -88,10 +89,7 @@ static uint32_t find_discard_granularity(const struct file_image *image, const s
 			return 0;
 		return read_queue_limit(status->st_rdev, "discard_granularity");
 	}
-	/* Beyond the end there is nothing to lose: this only tells whether it is possible. */
-	if (fallocate(image->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)image->size,
-		      status->st_blksize) < 0)
-		return 0;
+	/* Whether it can is found out by the first discard: no probe leaves a file as it was. */
 	return (uint32_t)status->st_blksize;
 }
 
@@ -165,7 +163,11 @@ int file_image_open(struct file_image *image, const char *path, const struct fil
 	char name[PATH_MAX];
 	int result;
 
-	*image = (struct file_image){.fd = fd < 0 ? -1 : fd, .readonly = wish->readonly};
+	*image = (struct file_image){
+		.fd = fd < 0 ? -1 : fd,
+		.readonly = wish->readonly,
+		.claim_fd = -1,
+	};
 	if (fd < 0)
 		return fd;
 	path = name_of(image, path, name);
@@ -174,6 +176,8 @@ int file_image_open(struct file_image *image, const char *path, const struct fil
 	if (result == 0)
 		result = file_lock(image->fd, path, wish->readonly, error);
 	image->locked = result == 0;
+	if (result == 0 && !wish->readonly)
+		result = file_claim(image->fd, path, &image->claim_fd, error);
 	if (result == 0)
 		result = look_at(image, path, wish, error);
 	if (result < 0)
@@ -183,6 +187,8 @@ int file_image_open(struct file_image *image, const char *path, const struct fil
 
 void file_image_close(struct file_image *image)
 {
+	/* Before the lock, for the next process claims what it has locked. */
+	close_fd(&image->claim_fd);
 	/* What was not locked may be locked by another process that has the same descriptor. */
 	if (image->locked)
 		file_unlock(image->fd);

@@ -16,6 +16,7 @@ struct file_image {
 	bool readonly;
 	bool block_device;
 	bool locked;
+	int claim_fd;		      /* keeps others off a block device; -1: none */
 	uint32_t discard_granularity; /* bytes; 0: storage cannot be given back */
 };
 
@@ -32,11 +33,12 @@ struct file_image_wish {
  * opened anew.
  *
  * The image is locked (backend/file_lock.h), shared for reading, else exclusive, so that no two
- * devices write one image. The process must not open the same file elsewhere.
+ * devices write one image. One to be written is claimed, too (backend/file_claim.h). The process must
+ * not open the same file elsewhere.
  *
  * Errors: usage errors for a path that does not open, is no image, is one of another format, is
- * empty or has a size that does not fit; -EBUSY when another process has the image; -EINTR when told
- * to end while waiting for it.
+ * empty or has a size that does not fit; -EBUSY when it is in use; -EINTR when told to end while
+ * waiting for it.
  */
 int file_image_open(struct file_image *image, const char *path, const struct file_image_wish *wish,
 		    struct error *error);

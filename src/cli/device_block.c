@@ -105,7 +105,10 @@ static int run_block(void *const *options, char *const *operands, size_t count, 
 	const struct block_options *block = options[0];
 	const struct block_host_options *host = options[1];
 	const struct serve_options *serve_options = options[2];
-	__attribute__((cleanup(close_image))) struct file_image image = {.fd = -1};
+	__attribute__((cleanup(close_image))) struct file_image image = {
+		.fd = -1,
+		.claim_fd = -1,
+	};
 	cleanup_device_process struct device_process process = {0};
 	const struct file_image_wish wish = {
 		.readonly = block->readonly,

@@ -10,10 +10,12 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/loop.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -23,6 +25,7 @@
 
 #include "backend/file.h"
 #include "backend/file_engine.h"
+#include "base/cleanup.h"
 #include "ring_pair.h"
 #include "scratch.h"
 
@@ -862,6 +865,134 @@ static void test_restart_after_kill(void **state)
 	scratch_remove(&scratch);
 }
 
+/* To look at an image leaves it as it was. */
+static void test_opening_changes_nothing(void **state)
+{
+	const struct timespec old[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+	struct scratch scratch;
+	struct file_image image;
+	struct error error = {0};
+	struct stat before, after;
+	const char *path;
+
+	(void)state;
+	scratch_make(&scratch);
+	path = scratch_write_zeros(&scratch, "disk", 1 << 16);
+	assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+	assert_int_equal(stat(path, &before), 0);
+	assert_int_equal(open_image(&image, path, false, &error), 0);
+	assert_true(image.discard_granularity > 0);
+	file_image_close(&image);
+	assert_int_equal(stat(path, &after), 0);
+	assert_int_equal(after.st_mtim.tv_sec, before.st_mtim.tv_sec);
+	assert_int_equal(after.st_size, before.st_size);
+	assert_int_equal(after.st_blocks, before.st_blocks);
+	scratch_remove(&scratch);
+}
+
+/*
+ * Attaches @backing to a loop device, which is detached when nobody has it open any more. Returns
+ * its descriptor, with its path in @path, or skips the test.
+ */
+static int attach_loop(const char *backing, bool readonly, char path[32])
+{
+	int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+	int file = open(backing, readonly ? O_RDONLY : O_RDWR | O_CLOEXEC);
+	struct loop_config config = {
+		.fd = (uint32_t)file,
+		.info.lo_flags = LO_FLAGS_AUTOCLEAR | (readonly ? LO_FLAGS_READ_ONLY : 0),
+	};
+	int device = -1;
+
+	assert_true(file >= 0);
+	/* Another process may take the free one first. */
+	for (int attempt = 0; control >= 0 && device < 0 && attempt < 100; attempt++) {
+		int number = ioctl(control, LOOP_CTL_GET_FREE);
+
+		snprintf(path, 32, "/dev/loop%d", number);
+		device = number < 0 ? -1 : open(path, O_RDWR | O_CLOEXEC);
+		if (device >= 0 && ioctl(device, LOOP_CONFIGURE, &config) < 0)
+			close_fd(&device);
+	}
+	close(control);
+	close(file);
+	return device;
+}
+
+static void test_loop_devices(void **state)
+{
+	struct scratch scratch;
+	struct file_image image = {0};
+	struct error error = {0};
+	const char *backing;
+	char path[32], text[100];
+	struct opener opener;
+	int loop, holder;
+
+	(void)state;
+	scratch_make(&scratch);
+	backing = scratch_write_zeros(&scratch, "disk", 1 << 20);
+	loop = attach_loop(backing, false, path);
+	if (loop < 0) {
+		scratch_remove(&scratch);
+		print_message("no loop device can be had here\n");
+		skip();
+	}
+	assert_int_equal(open_image(&image, path, false, &error), 0);
+	assert_true(image.block_device);
+	/* Its claim keeps mounts and the like away, and those keep it away. */
+	assert_int_equal(open(path, O_RDONLY | O_EXCL | O_CLOEXEC), -1);
+	assert_int_equal(errno, EBUSY);
+	opener_run(path, false, "has it open for use");
+	file_image_close(&image);
+	holder = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
+	assert_true(holder >= 0);
+	expect_refused(path, false, 512, EBUSY, "is mounted or otherwise in use");
+	assert_int_equal(open_image(&image, path, true, &error), 0);
+	file_image_close(&image);
+	close(holder);
+	/* The file below it. */
+	snprintf(text, sizeof(text), "is the backing file of %s; detach that: losetup -d", path);
+	expect_refused(backing, false, 512, EBUSY, text);
+	assert_int_equal(open_image(&image, backing, true, &error), 0);
+	file_image_close(&image);
+	close(loop);
+	/* Taken by a process before it got a loop device. */
+	opener = opener_start(backing, false);
+	opener_expect(&opener, "open");
+	loop = attach_loop(backing, false, path);
+	assert_true(loop >= 0);
+	expect_refused(path, false, 512, EBUSY, "another process has its backing file");
+	opener_stop(&opener);
+	assert_int_equal(open_image(&image, path, false, &error), 0);
+	file_image_close(&image);
+	close(loop);
+	scratch_remove(&scratch);
+}
+
+static void test_read_only_device(void **state)
+{
+	struct scratch scratch;
+	struct file_image image = {0};
+	struct error error = {0};
+	char path[32];
+	int loop;
+
+	(void)state;
+	scratch_make(&scratch);
+	loop = attach_loop(scratch_write_zeros(&scratch, "disk", 1 << 20), true, path);
+	if (loop < 0) {
+		scratch_remove(&scratch);
+		print_message("no loop device can be had here\n");
+		skip();
+	}
+	expect_refused(path, false, 512, EINVAL, "is a read-only device; add readonly");
+	assert_int_equal(open_image(&image, path, true, &error), 0);
+	file_image_close(&image);
+	close(loop);
+	scratch_remove(&scratch);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -885,6 +1016,9 @@ int main(void)
 		cmocka_unit_test(test_locks_of_others),
 		cmocka_unit_test(test_lock_of_an_ended_process),
 		cmocka_unit_test(test_restart_after_kill),
+		cmocka_unit_test(test_opening_changes_nothing),
+		cmocka_unit_test(test_loop_devices),
+		cmocka_unit_test(test_read_only_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

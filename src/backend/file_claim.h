@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What else of the host may stand on a disk image that is to be written: a mounted file system, a
+ * loop device, a part of another block device. Locks on files do not show these.
+ */
+#ifndef AVP_BACKEND_FILE_CLAIM_H
+#define AVP_BACKEND_FILE_CLAIM_H
+
+#include "base/error.h"
+
+/*
+ * Claims @fd, open for reading and writing, for this process alone: refuses a block device that is
+ * read-only or in use, and what is the backing file of a loop device, or a loop device whose
+ * backing file another process has locked. @path is for messages.
+ *
+ * Returns 0 with *claim a descriptor to be kept open while the image is used, or -1 where there is
+ * none to keep, which may be for want of rights, with a warning; else a negative errno with *error
+ * set, a usage error for a read-only device.
+ */
+int file_claim(int fd, const char *path, int *claim, struct error *error);
+
+#endif
