@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The filter before the user-mode network: what passes is whole and sane. */
+#include "backend/frame_filter.h"
+
+#include <string.h>
+
+#define ARP_LENGTH	 28
+#define ARP_SENDER	 14
+#define ARP_REQUEST	 1
+#define ARP_REPLY	 2
+#define ARP_OPERATION	 6
+#define ARP_ETHERNET	 1
+#define TCP_OPTION_END	 0
+#define TCP_OPTION_NOP	 1
+#define ICMP_HEADER	 8
+#define ICMP_ECHO	 8
+#define ICMP_UNREACHABLE 3
+#define ICMP_PROHIBITED	 13
+#define PORT_DNS	 53
+#define PORT_DHCP	 67
+#define PORT_TFTP	 69
+#define BROADCAST	 UINT32_MAX
+
+void frame_filter_init(struct frame_filter *filter, const struct frame_filter_settings *settings)
+{
+	filter->settings = *settings;
+}
+
+static bool in_network(const struct frame_filter *filter, uint32_t address)
+{
+	return (address & filter->settings.mask) == filter->settings.network;
+}
+
+/* An address that a guest can have: neither a service, nor the network's or all hosts'. */
+static bool is_guest(const struct frame_filter *filter, uint32_t address)
+{
+	const struct frame_filter_settings *settings = &filter->settings;
+
+	return in_network(filter, address) && address != settings->gateway &&
+	       address != settings->name_server && (address & ~settings->mask) != 0 &&
+	       (address & ~settings->mask) != ~settings->mask;
+}
+
+/*
+ * Addresses that a router does not pass on (RFC 1812, 5.3.7; RFC 6890): this network, the host
+ * itself, groups, reserved ones. A socket of the host would take the first two for its own.
+ */
+static bool is_routed(uint32_t address)
+{
+	uint8_t first = address >> 24;
+
+	return first != 0 && first != 127 && first < 224;
+}
+
+/* RFC 826, for IPv4 on Ethernet. */
+static enum frame_verdict check_arp(const struct frame_filter *filter, const uint8_t *frame,
+				    size_t *length)
+{
+	static const uint8_t kind[] = {0, ARP_ETHERNET, ETH_P_IP >> 8, ETH_P_IP & 0xff, ETH_ALEN,
+				       4};
+	const uint8_t *arp = frame + ETH_HLEN;
+	uint16_t operation;
+	uint32_t sender;
+
+	if (*length < ETH_HLEN + ARP_LENGTH || memcmp(arp, kind, sizeof(kind)))
+		return FRAME_DROPPED;
+	operation = packet_get16(arp + ARP_OPERATION);
+	sender = packet_get32(arp + ARP_SENDER);
+	/* A probe (RFC 5227) has no sender yet. */
+	if ((operation != ARP_REQUEST && operation != ARP_REPLY) ||
+	    (sender && !is_guest(filter, sender)))
+		return FRAME_DROPPED;
+	*length = ETH_HLEN + ARP_LENGTH;
+	return FRAME_PASSED;
+}
+
+static bool tcp_options_fit(const uint8_t *option, size_t length)
+{
+	while (length > 0 && *option != TCP_OPTION_END) {
+		size_t size = 1;
+
+		if (*option != TCP_OPTION_NOP) {
+			if (length < 2 || option[1] < 2 || option[1] > length)
+				return false;
+			size = option[1];
+		}
+		option += size;
+		length -= size;
+	}
+	return true;
+}
+
+/*
+ * Clears the urgent pointer: what it points at stays in the stream, where RFC 6093 wants it. The
+ * checksum changes by what was cleared (RFC 1624), and stays wrong if it was.
+ */
+static void clear_urgent(uint8_t *tcp)
+{
+	uint32_t sum = (uint16_t)~packet_get16(tcp + TCP_CHECKSUM);
+
+	sum += (uint16_t)~packet_get16(tcp + TCP_URGENT);
+	sum += (uint16_t)~packet_get16(tcp + TCP_DATA_OFFSET);
+	tcp[TCP_FLAGS] &= (uint8_t)~TCP_FLAG_URG;
+	packet_put16(tcp + TCP_URGENT, 0);
+	packet_put16(tcp + TCP_CHECKSUM, packet_checksum(tcp + TCP_DATA_OFFSET, 2, sum));
+}
+
+/* RFC 9293, 3.1 and 3.10.7: what a segment of @length bytes can look like. */
+static bool tcp_is_sane(const uint8_t *tcp, size_t length)
+{
+	size_t header;
+	uint8_t flags;
+
+	if (length < TCP_HEADER)
+		return false;
+	header = (size_t)(tcp[TCP_DATA_OFFSET] >> 4) * 4;
+	flags = tcp[TCP_FLAGS];
+	if (header < TCP_HEADER || header > length ||
+	    !tcp_options_fit(tcp + TCP_HEADER, header - TCP_HEADER))
+		return false;
+	if (!packet_get16(tcp + PORT_SOURCE) || !packet_get16(tcp + PORT_DESTINATION))
+		return false;
+	/* All but the first segment of a connection acknowledge, or reset. */
+	if (flags & TCP_FLAG_SYN)
+		return !(flags & (TCP_FLAG_FIN | TCP_FLAG_RST));
+	return flags & (TCP_FLAG_ACK | TCP_FLAG_RST);
+}
+
+static enum frame_verdict check_tcp(const struct frame_filter *filter, uint8_t *ip, size_t length)
+{
+	const struct frame_filter_settings *settings = &filter->settings;
+	uint32_t to = packet_get32(ip + IPV4_DESTINATION);
+	uint8_t *tcp = ip + IPV4_HEADER;
+	bool opens, allowed;
+
+	if (!tcp_is_sane(tcp, length))
+		return FRAME_DROPPED;
+	if (tcp[TCP_FLAGS] & TCP_FLAG_URG || packet_get16(tcp + TCP_URGENT))
+		clear_urgent(tcp);
+	opens = (tcp[TCP_FLAGS] & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
+	if (to == settings->gateway)
+		allowed = settings->host_loopback;
+	else if (to == settings->name_server)
+		allowed = packet_get16(tcp + PORT_DESTINATION) == PORT_DNS;
+	else
+		return in_network(filter, to) || !is_routed(to) ? FRAME_DROPPED : FRAME_PASSED;
+	/* Segments of a connection that a forwarded port has opened pass. */
+	return allowed || !opens ? FRAME_PASSED : FRAME_REFUSED;
+}
+
+static size_t peer_index(uint16_t host_port, uint16_t guest_port)
+{
+	return (host_port ^ guest_port * 31U) % FRAME_FILTER_PEERS;
+}
+
+static bool is_peer(const struct frame_filter *filter, uint16_t host_port, uint16_t guest_port)
+{
+	size_t index = peer_index(host_port, guest_port);
+
+	return filter->peers[index].host_port == host_port &&
+	       filter->peers[index].guest_port == guest_port;
+}
+
+static bool udp_checksum_fits(const uint8_t *ip, size_t length)
+{
+	const uint8_t *udp = ip + IPV4_HEADER;
+
+	return !packet_get16(udp + UDP_CHECKSUM) ||
+	       !packet_checksum(udp, length, packet_pseudo_sum(ip, PROTOCOL_UDP, (uint16_t)length));
+}
+
+static enum frame_verdict check_udp(const struct frame_filter *filter, const uint8_t *ip,
+				    size_t length)
+{
+	const struct frame_filter_settings *settings = &filter->settings;
+	const uint8_t *udp = ip + IPV4_HEADER;
+	uint32_t to = packet_get32(ip + IPV4_DESTINATION);
+	uint16_t from_port, to_port;
+
+	if (length < UDP_HEADER || packet_get16(udp + UDP_LENGTH) != length)
+		return FRAME_DROPPED;
+	from_port = packet_get16(udp + PORT_SOURCE);
+	to_port = packet_get16(udp + PORT_DESTINATION);
+	if (!from_port || !to_port)
+		return FRAME_DROPPED;
+	if (to_port == PORT_DHCP && (to == BROADCAST || to == settings->gateway))
+		return udp_checksum_fits(ip, length) ? FRAME_FOR_DHCP : FRAME_DROPPED;
+	if (!packet_get32(ip + IPV4_SOURCE))
+		return FRAME_DROPPED;
+	/* The library has a TFTP server of its own there. */
+	if (to == settings->gateway)
+		return to_port != PORT_TFTP && (settings->host_loopback ||
+						is_peer(filter, to_port, from_port)) ?
+			       FRAME_PASSED :
+			       FRAME_REFUSED;
+	if (to == settings->name_server)
+		return to_port == PORT_DNS ? FRAME_PASSED : FRAME_REFUSED;
+	return in_network(filter, to) || !is_routed(to) ? FRAME_DROPPED : FRAME_PASSED;
+}
+
+/* Pings are all that a guest has to send; of the rest the library makes nothing. */
+static enum frame_verdict check_icmp(const struct frame_filter *filter, const uint8_t *ip,
+				     size_t length)
+{
+	const struct frame_filter_settings *settings = &filter->settings;
+	const uint8_t *icmp = ip + IPV4_HEADER;
+	uint32_t to = packet_get32(ip + IPV4_DESTINATION);
+
+	if (length < ICMP_HEADER || icmp[0] != ICMP_ECHO || icmp[1] != 0)
+		return FRAME_DROPPED;
+	if (to == settings->gateway || to == settings->name_server)
+		return FRAME_PASSED;
+	return in_network(filter, to) || !is_routed(to) ? FRAME_DROPPED : FRAME_PASSED;
+}
+
+/*
+ * Brings a packet of at most *@total bytes into the form that passes: its header checked, cut to
+ * its length, without options, whole.
+ */
+static enum frame_verdict make_whole(struct frame_filter *filter, uint8_t *ip, size_t *total,
+				     int64_t now_ms)
+{
+	size_t header, length;
+	uint16_t field;
+
+	if (*total < IPV4_HEADER)
+		return FRAME_DROPPED;
+	header = (size_t)(ip[0] & 0xf) * 4;
+	length = packet_get16(ip + IPV4_TOTAL_LENGTH);
+	field = packet_get16(ip + IPV4_FRAGMENT);
+	if (ip[0] >> 4 != 4 || header < IPV4_HEADER || header > length || length > *total ||
+	    !ip[IPV4_TTL] || field & IPV4_RESERVED_FLAG || packet_checksum(ip, header, 0))
+		return FRAME_DROPPED;
+	if (header > IPV4_HEADER)
+		memmove(ip + IPV4_HEADER, ip + header, length - header);
+	*total = length - (header - IPV4_HEADER);
+	if (field & (IPV4_MORE | IPV4_OFFSET_MASK) &&
+	    !ip_reassembly_add(&filter->reassembly, ip, total, now_ms))
+		return FRAME_KEPT;
+	packet_finish_ip(ip, (uint16_t)*total);
+	return FRAME_PASSED;
+}
+
+static enum frame_verdict check_ip(struct frame_filter *filter, uint8_t *frame, size_t *length,
+				   int64_t now_ms)
+{
+	size_t total = *length - ETH_HLEN;
+	uint8_t *ip = frame + PACKET_IP;
+	enum frame_verdict verdict = make_whole(filter, ip, &total, now_ms);
+	uint32_t source;
+
+	if (verdict != FRAME_PASSED)
+		return verdict;
+	*length = ETH_HLEN + total;
+	source = packet_get32(ip + IPV4_SOURCE);
+	/* Without an address yet, a guest talks to the DHCP server alone: see check_udp. */
+	if (!is_guest(filter, source) && (source || ip[IPV4_PROTOCOL] != PROTOCOL_UDP))
+		return FRAME_DROPPED;
+	switch (ip[IPV4_PROTOCOL]) {
+	case PROTOCOL_TCP:
+		return check_tcp(filter, ip, total - IPV4_HEADER);
+	case PROTOCOL_UDP:
+		return check_udp(filter, ip, total - IPV4_HEADER);
+	case PROTOCOL_ICMP:
+		return check_icmp(filter, ip, total - IPV4_HEADER);
+	}
+	return FRAME_DROPPED;
+}
+
+enum frame_verdict frame_filter_check(struct frame_filter *filter, uint8_t *frame, size_t *length,
+				      int64_t now_ms)
+{
+	if (*length < ETH_HLEN || *length > PACKET_FRAME_MAX)
+		return FRAME_DROPPED;
+	switch (packet_get16(frame + 2 * ETH_ALEN)) {
+	case ETH_P_ARP:
+		return check_arp(filter, frame, length);
+	case ETH_P_IP:
+		return check_ip(filter, frame, length, now_ms);
+	}
+	return FRAME_DROPPED;
+}
+
+void frame_filter_note_received(struct frame_filter *filter, const uint8_t *frame, size_t length)
+{
+	const uint8_t *ip = frame + PACKET_IP, *udp = ip + IPV4_HEADER;
+	uint16_t host_port, guest_port;
+	size_t index;
+
+	if (length < PACKET_UDP_DATA || packet_get16(frame + 2 * ETH_ALEN) != ETH_P_IP ||
+	    ip[IPV4_PROTOCOL] != PROTOCOL_UDP ||
+	    packet_get32(ip + IPV4_SOURCE) != filter->settings.gateway ||
+	    packet_get16(ip + IPV4_FRAGMENT) & IPV4_OFFSET_MASK)
+		return;
+	host_port = packet_get16(udp + PORT_SOURCE);
+	guest_port = packet_get16(udp + PORT_DESTINATION);
+	index = peer_index(host_port, guest_port);
+	filter->peers[index].host_port = host_port;
+	filter->peers[index].guest_port = guest_port;
+}
+
+size_t frame_filter_refuse(const struct frame_filter *filter, const uint8_t *frame,
+			   uint8_t answer[FRAME_REFUSAL_LENGTH])
+{
+	const uint8_t *refused = frame + PACKET_IP;
+	uint8_t *ip = answer + PACKET_IP, *icmp = ip + IPV4_HEADER;
+
+	memset(answer, 0, FRAME_REFUSAL_LENGTH);
+	memcpy(answer, frame + ETH_ALEN, ETH_ALEN);
+	packet_host_mac(answer + ETH_ALEN, filter->settings.gateway);
+	packet_put16(answer + 2 * ETH_ALEN, ETH_P_IP);
+	ip[IPV4_TTL] = 64;
+	ip[IPV4_PROTOCOL] = PROTOCOL_ICMP;
+	packet_put32(ip + IPV4_SOURCE, filter->settings.gateway);
+	memcpy(ip + IPV4_DESTINATION, refused + IPV4_SOURCE, 4);
+	packet_finish_ip(ip, FRAME_REFUSAL_LENGTH - PACKET_IP);
+	icmp[0] = ICMP_UNREACHABLE;
+	icmp[1] = ICMP_PROHIBITED;
+	/* RFC 792: the header of what was refused and 8 bytes of its data. */
+	memcpy(icmp + ICMP_HEADER, refused, IPV4_HEADER + 8);
+	packet_put16(icmp + 2,
+		     packet_checksum(icmp, FRAME_REFUSAL_LENGTH - PACKET_IP - IPV4_HEADER, 0));
+	return FRAME_REFUSAL_LENGTH;
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What stands between the guest's frames and the library behind the user-mode network. Whatever
+ * that library does with frames that are not whole: it gets none. A frame that passes is an ARP
+ * packet, or an IPv4 packet of the guest to somebody it may talk to, which is
+ *	- exactly as long as its header says, without padding behind it, IP options or fragments;
+ *	- TCP with a header and options that fit, flags that belong together and no urgent data;
+ *	- UDP whose length is that of the packet, or a ping.
+ * Freestanding: bytes in, verdict out.
+ */
+#ifndef AVP_BACKEND_FRAME_FILTER_H
+#define AVP_BACKEND_FRAME_FILTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend/ip_reassembly.h"
+#include "backend/packet.h"
+
+/* Addresses are in host byte order. */
+struct frame_filter_settings {
+	uint32_t network, mask;
+	uint32_t gateway, name_server; /* in it */
+	bool host_loopback;	       /* the gateway stands for the host's 127.0.0.1 */
+};
+
+/* Programs of the host that use forwarded UDP ports, as many as the guest can answer at a time. */
+#define FRAME_FILTER_PEERS 256
+
+struct frame_filter {
+	struct frame_filter_settings settings;
+	struct {
+		uint16_t host_port, guest_port;
+	} peers[FRAME_FILTER_PEERS];
+	struct ip_reassembly reassembly;
+};
+
+enum frame_verdict {
+	FRAME_DROPPED,	/* damaged, or for nobody */
+	FRAME_KEPT,	/* a fragment, until the rest is there */
+	FRAME_PASSED,	/* is whole and may go on */
+	FRAME_REFUSED,	/* is whole, to a place that the guest may not reach: frame_filter_refuse */
+	FRAME_FOR_DHCP, /* a whole UDP packet for the DHCP server */
+};
+
+/* @filter: zeroed. */
+void frame_filter_init(struct frame_filter *filter, const struct frame_filter_settings *settings);
+
+/*
+ * Judges the guest's frame of *@length bytes, in a buffer of PACKET_FRAME_MAX bytes. A frame that
+ * is not dropped or kept may have been changed, *length too.
+ */
+enum frame_verdict frame_filter_check(struct frame_filter *filter, uint8_t *frame, size_t *length,
+				      int64_t now_ms);
+
+/* A frame goes to the guest: what it may answer to is noted. */
+void frame_filter_note_received(struct frame_filter *filter, const uint8_t *frame, size_t length);
+
+/*
+ * Makes the answer to a refused @frame: ICMP "administratively prohibited" (RFC 1812, 5.2.7.1).
+ * Returns its length.
+ */
+#define FRAME_REFUSAL_LENGTH (PACKET_IP + IPV4_HEADER + 8 + IPV4_HEADER + 8)
+size_t frame_filter_refuse(const struct frame_filter *filter, const uint8_t *frame,
+			   uint8_t answer[FRAME_REFUSAL_LENGTH]);
+
+#endif

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Puts fragments of IPv4 datagrams together (RFC 791, 3.2) in a fixed amount of memory: so many
+ * datagrams at a time, each of any size. Freestanding.
+ */
+#ifndef AVP_BACKEND_IP_REASSEMBLY_H
+#define AVP_BACKEND_IP_REASSEMBLY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend/packet.h"
+
+/* Datagrams under way at a time. One more takes the place of the oldest. */
+#define IP_REASSEMBLY_SLOTS 8
+
+/* How long the fragments of a datagram may take, in ms. */
+#define IP_REASSEMBLY_TIME  30000
+
+#define IP_REASSEMBLY_UNIT  8
+#define IP_REASSEMBLY_UNITS (65536 / IP_REASSEMBLY_UNIT)
+
+struct ip_reassembly_slot {
+	bool used;
+	uint8_t key[11]; /* addresses, identification, protocol */
+	int64_t started_ms;
+	uint32_t total;	  /* bytes of the datagram's data; 0: not known yet */
+	uint32_t highest; /* end of the data that came */
+	uint32_t units;	  /* that came */
+	uint8_t came[IP_REASSEMBLY_UNITS / 8];
+	uint8_t data[IPV4_LENGTH_MAX];
+};
+
+/* Starts as zeroes. */
+struct ip_reassembly {
+	struct ip_reassembly_slot slots[IP_REASSEMBLY_SLOTS];
+};
+
+/*
+ * Takes a fragment: a whole packet of *@total bytes whose header at @ip was checked and has no
+ * options. Returns true when it was the last one missing: then the packet, of *total bytes, is at
+ * @ip, which has room for IPV4_LENGTH_MAX bytes, and only the header's checksum is left to do.
+ * Fragments that overlap, or that contradict each other, end their datagram (as in RFC 5722).
+ */
+bool ip_reassembly_add(struct ip_reassembly *reassembly, uint8_t *ip, size_t *total,
+		       int64_t now_ms);
+
+#endif

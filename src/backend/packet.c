@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Checksums and headers of packets. */
+#include "backend/packet.h"
+
+#include <string.h>
+
+#define TTL_DEFAULT 64
+
+uint16_t packet_checksum(const uint8_t *data, size_t length, uint32_t sum)
+{
+	uint64_t total = sum;
+
+	for (; length >= 2; data += 2, length -= 2)
+		total += packet_get16(data);
+	if (length)
+		total += (uint32_t)data[0] << 8;
+	while (total >> 16)
+		total = (total & 0xffff) + (total >> 16);
+	return (uint16_t)~total;
+}
+
+uint32_t packet_pseudo_sum(const uint8_t *ip, uint8_t protocol, uint16_t length)
+{
+	uint32_t sum = (uint32_t)protocol + length;
+
+	for (size_t i = IPV4_SOURCE; i < IPV4_HEADER; i += 2)
+		sum += packet_get16(ip + i);
+	return sum;
+}
+
+void packet_finish_ip(uint8_t *ip, uint16_t total)
+{
+	ip[0] = 4 << 4 | IPV4_HEADER / 4;
+	packet_put16(ip + IPV4_TOTAL_LENGTH, total);
+	packet_put16(ip + IPV4_CHECKSUM, 0);
+	packet_put16(ip + IPV4_CHECKSUM, packet_checksum(ip, IPV4_HEADER, 0));
+}
+
+void packet_host_mac(uint8_t mac[ETH_ALEN], uint32_t address)
+{
+	mac[0] = 0x52;
+	mac[1] = 0x55;
+	packet_put32(mac + 2, address);
+}
+
+size_t packet_wrap_udp(uint8_t *frame, const struct packet_flow *flow, uint16_t length)
+{
+	uint8_t *ip = frame + PACKET_IP, *udp = ip + IPV4_HEADER;
+	uint16_t sum, udp_length = (uint16_t)(UDP_HEADER + length);
+
+	memset(frame, 0, PACKET_UDP_DATA);
+	memcpy(frame, flow->mac, ETH_ALEN);
+	packet_host_mac(frame + ETH_ALEN, flow->source);
+	packet_put16(frame + 2 * ETH_ALEN, ETH_P_IP);
+	ip[IPV4_TTL] = TTL_DEFAULT;
+	ip[IPV4_PROTOCOL] = PROTOCOL_UDP;
+	packet_put32(ip + IPV4_SOURCE, flow->source);
+	packet_put32(ip + IPV4_DESTINATION, flow->destination);
+	packet_finish_ip(ip, (uint16_t)(IPV4_HEADER + udp_length));
+	packet_put16(udp + PORT_SOURCE, flow->source_port);
+	packet_put16(udp + PORT_DESTINATION, flow->destination_port);
+	packet_put16(udp + UDP_LENGTH, udp_length);
+	sum = packet_checksum(udp, udp_length, packet_pseudo_sum(ip, PROTOCOL_UDP, udp_length));
+	/* RFC 768: 0 would say that there is no checksum. */
+	packet_put16(udp + UDP_CHECKSUM, sum ? sum : 0xffff);
+	return PACKET_IP + IPV4_HEADER + udp_length;
+}

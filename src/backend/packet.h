@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Fields of packets as bytes: offsets, numbers in network byte order and the checksum of the
+ * internet protocols. Freestanding.
+ */
+#ifndef AVP_BACKEND_PACKET_H
+#define AVP_BACKEND_PACKET_H
+
+#include <linux/if_ether.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The IP header begins behind the Ethernet header. */
+#define PACKET_IP ETH_HLEN
+
+/* IPv4 (RFC 791, 3.1). Headers of ours have no options. */
+#define IPV4_HEADER	   20
+#define IPV4_TOTAL_LENGTH  2
+#define IPV4_ID		   4
+#define IPV4_FRAGMENT	   6
+#define IPV4_TTL	   8
+#define IPV4_PROTOCOL	   9
+#define IPV4_CHECKSUM	   10
+#define IPV4_SOURCE	   12
+#define IPV4_DESTINATION   16
+#define IPV4_RESERVED_FLAG 0x8000
+#define IPV4_DONT_FRAGMENT 0x4000
+#define IPV4_MORE	   0x2000
+#define IPV4_OFFSET_MASK   0x1fff /* in units of 8 bytes */
+#define IPV4_LENGTH_MAX	   65535
+
+/* The longest frame that holds a packet: a datagram put together from fragments. */
+#define PACKET_FRAME_MAX (ETH_HLEN + IPV4_LENGTH_MAX)
+
+#define PROTOCOL_ICMP	 1
+#define PROTOCOL_TCP	 6
+#define PROTOCOL_UDP	 17
+
+/* TCP (RFC 9293, 3.1) and UDP (RFC 768). */
+#define PORT_SOURCE	 0
+#define PORT_DESTINATION 2
+#define TCP_HEADER	 20
+#define TCP_DATA_OFFSET	 12
+#define TCP_FLAGS	 13
+#define TCP_CHECKSUM	 16
+#define TCP_URGENT	 18
+#define TCP_FLAG_FIN	 0x01
+#define TCP_FLAG_SYN	 0x02
+#define TCP_FLAG_RST	 0x04
+#define TCP_FLAG_ACK	 0x10
+#define TCP_FLAG_URG	 0x20
+#define UDP_HEADER	 8
+#define UDP_LENGTH	 4
+#define UDP_CHECKSUM	 6
+
+static inline uint16_t packet_get16(const uint8_t *at)
+{
+	return (uint16_t)(at[0] << 8 | at[1]);
+}
+
+static inline uint32_t packet_get32(const uint8_t *at)
+{
+	return (uint32_t)packet_get16(at) << 16 | packet_get16(at + 2);
+}
+
+static inline void packet_put16(uint8_t *at, uint16_t value)
+{
+	at[0] = (uint8_t)(value >> 8);
+	at[1] = (uint8_t)value;
+}
+
+static inline void packet_put32(uint8_t *at, uint32_t value)
+{
+	packet_put16(at, (uint16_t)(value >> 16));
+	packet_put16(at + 2, (uint16_t)value);
+}
+
+/*
+ * The checksum (RFC 1071) of @length bytes, beginning with @sum of what was added up before. Over
+ * data that has its own checksum in it the result is 0.
+ */
+uint16_t packet_checksum(const uint8_t *data, size_t length, uint32_t sum);
+
+/* The sum of the pseudo header (RFC 9293, 3.1) that goes into packet_checksum. */
+uint32_t packet_pseudo_sum(const uint8_t *ip, uint8_t protocol, uint16_t length);
+
+/* Completes an IPv4 header without options: version, length of header and packet, checksum. */
+void packet_finish_ip(uint8_t *ip, uint16_t total);
+
+/* The Ethernet address that stands for @address, in host byte order, of the user network. */
+void packet_host_mac(uint8_t mac[ETH_ALEN], uint32_t address);
+
+/*
+ * Puts Ethernet, IPv4 and UDP headers before the @length bytes of data that are in @frame behind
+ * the room for them (PACKET_UDP_DATA). Addresses and ports are in host byte order; the Ethernet
+ * source is packet_host_mac of @source. Returns the length of the frame.
+ */
+#define PACKET_UDP_DATA (PACKET_IP + IPV4_HEADER + UDP_HEADER)
+struct packet_flow {
+	uint8_t mac[ETH_ALEN]; /* of the receiver */
+	uint32_t source, destination;
+	uint16_t source_port, destination_port;
+};
+size_t packet_wrap_udp(uint8_t *frame, const struct packet_flow *flow, uint16_t length);
+
+#endif
