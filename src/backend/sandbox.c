@@ -199,6 +199,8 @@ static const struct rule rules[] = {
 	{SANDBOX_SOCKETS, SCMP_SYS(shutdown), ANY},
 	{SANDBOX_SOCKETS, SCMP_SYS(ioctl), IS(1, FIONREAD)},
 	{SANDBOX_SOCKETS, SCMP_SYS(ioctl), IS(1, FIONBIO)},
+	/* Descriptors for connections of the guest, or none for a while: slirp_sockets.c. */
+	{SANDBOX_SOCKETS, SCMP_SYS(prlimit64), IS(0, 0)},
 	/* The host's name servers, which change while we run: reading only. */
 	{SANDBOX_SOCKETS, SCMP_SYS(newfstatat), ANY},
 	{SANDBOX_SOCKETS, SCMP_SYS(stat), ANY},

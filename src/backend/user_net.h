@@ -1,30 +1,37 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The network device's backend without privileges: a network inside this process, by libslirp. The
- * guest's connections become connections of this process.
+ * guest's connections become connections of this process. In the network, of 10.0.2.0/24 say, are
  *
- *	10.0.2.0/24	the network; the guest gets 10.0.2.15 by DHCP
- *	10.0.2.2	gateway, and the host itself: its 127.0.0.1
- *	10.0.2.3	name server, which asks those of the host
+ *	10.0.2.2	the gateway, and, if asked for, the host itself: its 127.0.0.1
+ *	10.0.2.3	a name server, which asks those of the host
+ *	10.0.2.15	the guest, by DHCP
  *
- * libslirp is loaded when the first such backend is made, so that other device processes do not
- * pay for it and what stands on it. IPv6 is off: it would wake the process up time and again.
+ * IPv6 is off: it would wake the process up time and again.
  */
 #ifndef AVP_BACKEND_USER_NET_H
 #define AVP_BACKEND_USER_NET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
 #include "base/event_loop.h"
 #include "base/port_forward.h"
+#include "base/subnet.h"
 #include "device/net.h"
 
 struct user_net;
 
+/* RFC 2131, 2: a DHCP client need not take more than a packet of this size, nor less. */
+#define USER_NET_MTU_MIN 576
+
 struct user_net_settings {
-	uint16_t mtu; /* 0: 1500 */
+	struct subnet subnet;
+	bool host_loopback;    /* the gateway stands for the host's 127.0.0.1 */
+	uint16_t mtu;	       /* 0: 1500, else at least USER_NET_MTU_MIN */
+	const char *host_name; /* that DHCP tells the guest; NULL: none */
 	const struct port_forward *forwards;
 	size_t forward_count;
 };

@@ -376,7 +376,7 @@ static void add_run(struct arguments *arguments, const struct conform *conform)
 	arguments_add_format(arguments, "--memory=%" PRIu64, memory_size(options));
 	arguments_add_format(arguments, "--block=%s", conform->disk);
 	arguments_add_format(arguments, "--block=%s,readonly", conform->read_only_disk);
-	arguments_add(arguments, "--net=user");
+	arguments_add(arguments, "--net=user,host-loopback");
 	arguments_add(arguments, "--entropy");
 	if (has_console(options))
 		arguments_add(arguments, "--console=port=tty:echo,port=agent:echo,port=log:null");

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/port_forward.h"
+#include "base/subnet.h"
 #include "cli/device_process.h"
 #include "cli/device_types.h"
 #include "device/net.h"
@@ -40,6 +41,9 @@ static int open_user_net(struct backends *backends, struct event_loop *loop,
 	cleanup_free struct port_forward *forwards =
 		calloc(options->forwards.count + 1, sizeof(*forwards));
 	struct user_net_settings settings = {
+		.subnet = subnet_default(0),
+		.host_loopback = options->host_loopback,
+		.host_name = options->host_name,
 		.mtu = (uint16_t)options->mtu,
 		.forwards = forwards,
 		.forward_count = options->forwards.count,
@@ -50,6 +54,11 @@ static int open_user_net(struct backends *backends, struct event_loop *loop,
 		return error_set(error, ENOMEM, "no memory for the network");
 	for (size_t i = 0; i < settings.forward_count; i++) {
 		result = port_forward_parse(options->forwards.items[i], &forwards[i], error);
+		if (result < 0)
+			return result;
+	}
+	if (options->subnet) {
+		result = subnet_parse(options->subnet, &settings.subnet, error);
 		if (result < 0)
 			return result;
 	}

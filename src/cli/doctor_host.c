@@ -153,7 +153,7 @@ static void check_seccomp(struct doctor_finding *finding)
 
 static void check_user_network(struct doctor_finding *finding)
 {
-	const struct user_net_settings settings = {.mtu = 0};
+	const struct user_net_settings settings = {.subnet = subnet_default(0)};
 	struct user_net *user = NULL;
 	struct event_loop loop;
 	struct error error;

@@ -343,6 +343,8 @@ static void reset(struct virtio_device *device)
 	net_control_reset(net);
 	/* Where this fails, so does the next negotiation: until then no frames are received. */
 	net_set_offloads(net, 0);
+	if (net->backend->ops->reset)
+		net->backend->ops->reset(net->backend);
 }
 
 static void config_read(struct virtio_device *device, size_t offset, void *buffer, size_t length)

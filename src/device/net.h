@@ -54,6 +54,8 @@ struct net_backend_ops {
 	 * then what was set before stays. NULL when there are none in backend->features.
 	 */
 	bool (*set_offloads)(struct net_backend *backend, uint64_t offloads);
+	/* The device was reset, by its driver or because its frontend is gone. NULL: no matter. */
+	void (*reset)(struct net_backend *backend);
 };
 
 struct net_backend {

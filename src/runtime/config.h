@@ -40,7 +40,11 @@ struct net_options {
 	uint8_t mac[6]; /* all zero: made from the guest's and the device's name */
 	uint64_t mtu;	/* 0: not offered */
 	uint64_t queue_pairs;
-	struct option_list forwards; /* user mode; base/port_forward.h reads them */
+	/* User mode: */
+	struct option_list forwards; /* base/port_forward.h reads them */
+	char *subnet;	    /* base/subnet.h reads it; NULL: the first of those by default */
+	bool host_loopback; /* the gateway leads to the host's 127.0.0.1 */
+	char *host_name;    /* that DHCP tells the guest; NULL: none */
 };
 
 struct entropy_options {

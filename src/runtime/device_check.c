@@ -4,6 +4,7 @@
  */
 #include "runtime/device_check.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,8 +15,12 @@
 #include "base/cleanup.h"
 #include "base/disk_format.h"
 #include "base/port_forward.h"
+#include "base/subnet.h"
 #include "runtime/config.h"
 #include "runtime/console_port.h"
+
+/* The smallest MTU of a user-mode network. */
+#define USER_MTU_MIN 576
 
 /* VIRTIO 1.4, 5.2.4: capacity counts sectors of this size, whatever the block size. */
 #define SECTOR_SIZE 512
@@ -152,9 +157,66 @@ static bool is_interface_name(const char *name)
 	return strcmp(name, ".") && strcmp(name, "..") && !strpbrk(name, "/: ");
 }
 
+/* RFC 1123, 2.1: letters, digits, hyphens in between. */
+static bool is_host_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	for (size_t i = 0; i < length; i++)
+		if (!isalnum((unsigned char)name[i]) &&
+		    (name[i] != '-' || i == 0 || i == length - 1))
+			return false;
+	return length > 0;
+}
+
+/* What a tap has nothing of: the host's administrator makes that network. */
+static int refuse_user_options(const struct net_options *net, struct error *error)
+{
+	const struct {
+		const char *name;
+		bool given;
+	} options[] = {
+		{"forward", net->forwards.count > 0},
+		{"subnet", net->subnet},
+		{"host-loopback", net->host_loopback},
+		{"host-name", net->host_name},
+	};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		if (options[i].given)
+			return error_set_usage(error,
+					       "%s: works with user only; the network of a tap is "
+					       "made by the host",
+					       options[i].name);
+	return 0;
+}
+
+static int check_user_network(const struct net_options *net, struct error *error)
+{
+	struct subnet subnet;
+
+	/* RFC 2131, 2: DHCP needs packets of that size. */
+	if (net->mtu && net->mtu < USER_MTU_MIN)
+		return error_set_usage(error,
+				       "mtu: a user network needs at least %d bytes, for DHCP; "
+				       "give that or more",
+				       USER_MTU_MIN);
+	if (net->host_name && !is_host_name(net->host_name))
+		return error_set_usage(error,
+				       "host-name: '%s' is not a host name; use letters, digits "
+				       "and hyphens",
+				       net->host_name);
+	if (net->subnet && subnet_parse(net->subnet, &subnet, error) < 0) {
+		error_prefix(error, "subnet");
+		return error ? -error->code : -EINVAL;
+	}
+	return 0;
+}
+
 int net_options_check(const void *options, struct error *error)
 {
 	const struct net_options *net = options;
+	int result;
 
 	if (net->user && net->tap)
 		return error_set_usage(error, "user: excludes tap; give one of them");
@@ -165,14 +227,13 @@ int net_options_check(const void *options, struct error *error)
 			error,
 			"tap: '%s' is no name of an interface; give one that `ip link` shows",
 			net->tap);
-	if (net->tap && net->forwards.count)
-		return error_set_usage(
-			error, "forward: works with user only; the tap's network has no ports to "
-			       "forward");
+	result = net->tap ? refuse_user_options(net, error) : check_user_network(net, error);
+	if (result < 0)
+		return result;
 	for (size_t i = 0; i < net->forwards.count; i++) {
 		struct port_forward forward;
-		int result = port_forward_parse(net->forwards.items[i], &forward, error);
 
+		result = port_forward_parse(net->forwards.items[i], &forward, error);
 		if (result < 0) {
 			error_prefix(error, "forward");
 			return result;

@@ -168,6 +168,37 @@ const struct option_row net_option_rows[] = {
 			"tcp:[ADDRESS:]PORT:GUESTPORT or udp:…, on 127.0.0.1 unless an address "
 			"is given; may be repeated",
 	},
+	{
+		.name = "subnet",
+		.type = OPTION_STRING,
+		.argument = "NETWORK",
+		.offset = offsetof(struct net_options, subnet),
+		.minimum = 1,
+		.maximum = 18, /* of 255.255.255.255/27 */
+		.ascii = true,
+		.help = "the addresses of the network, with user only: ADDRESS/PREFIX, whose "
+			"second host is the gateway, the third the name server and the 15th the "
+			"guest; without it 10.0.2.0/24, then 10.0.3.0/24 and so on for further "
+			"interfaces of a guest",
+	},
+	{
+		.name = "host-loopback",
+		.type = OPTION_FLAG,
+		.offset = offsetof(struct net_options, host_loopback),
+		.help = "let the guest reach the services on the host's 127.0.0.1, at the address "
+			"of the gateway; with user only",
+	},
+	{
+		.name = "host-name",
+		.type = OPTION_STRING,
+		.argument = "NAME",
+		.offset = offsetof(struct net_options, host_name),
+		.minimum = 1,
+		.maximum = 63, /* RFC 1035, 2.3.4 */
+		.ascii = true,
+		.help = "the name that DHCP tells the guest, with user only; without it the "
+			"guest's own name",
+	},
 	{.name = NULL},
 };
 

@@ -309,7 +309,21 @@ static void a_net_device_has_one_other_end(void **state)
 		{"tap=a/b", "--net: tap: 'a/b' is no name of an interface"},
 		{"tap=..", "--net: tap: '..' is no name of an interface"},
 		{"tap=tap0,forward=tcp:80:80", "--net: forward: works with user only"},
+		{"tap=tap0,subnet=10.0.2.0/24", "--net: subnet: works with user only"},
+		{"tap=tap0,host-loopback", "--net: host-loopback: works with user only"},
+		{"tap=tap0,host-name=a", "--net: host-name: works with user only"},
 		{"user,forward=tcp:80", "--net: forward: 'tcp:80' is no forward; write tcp:"},
+		{"user,mtu=575", "--net: mtu: a user network needs at least 576 bytes"},
+		{"user,host-name=a_b", "--net: host-name: 'a_b' is not a host name"},
+		{"user,host-name=-a", "--net: host-name: '-a' is not a host name"},
+		{"user,subnet=10.0.2.0", "--net: subnet: '10.0.2.0' is not a network"},
+		{"user,subnet=10.0.2.1/24", "--net: subnet: '10.0.2.1/24' is not a network"},
+		{"user,subnet=10.0.2.0/28", "--net: subnet: '10.0.2.0/28' is not a network"},
+		{"user,subnet=0.0.0.0/7", "--net: subnet: '0.0.0.0/7' is not a network"},
+		{"user,subnet=127.0.0.0/8", "--net: subnet: '127.0.0.0/8' is not a network"},
+		{"user,subnet=224.0.0.0/24", "--net: subnet: '224.0.0.0/24' is not a network"},
+		{"user,subnet=10.0.2.0/240", "--net: subnet: '10.0.2.0/240' is not a network"},
+		{"user,subnet=a/24", "--net: subnet: 'a/24' is not a network"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

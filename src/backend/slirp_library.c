@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Loads libslirp, and leads what GLib has to say on its behalf to our log. */
+#include "backend/slirp_library.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/log.h"
+#include "base/log_limit.h"
+
+#define LIBRARY "libslirp.so.0"
+
+/* GLib's: a message, how bad it is and who says it. */
+typedef void log_handler(const char *domain, int level, const char *message, void *context);
+typedef log_handler *set_log_handler(log_handler *handler, void *context);
+
+/* A guest can cause these. */
+static void relay_message(const char *domain, int level, const char *message, void *context)
+{
+	static struct log_limit limit = {.burst = 5, .interval_ms = 10000};
+	struct timespec now;
+
+	(void)level;
+	(void)context;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (log_limit_take(&limit, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000))
+		log_warning("%s: %s", domain ? domain : "libslirp", message);
+}
+
+int slirp_library_load(struct slirp_library *library, struct error *error)
+{
+	void *handle = dlopen(LIBRARY, RTLD_LAZY | RTLD_LOCAL);
+	set_log_handler *set_handler;
+	const struct {
+		const char *name;
+		void *pointer;
+	} functions[] = {
+		{"slirp_new", &library->new},
+		{"slirp_cleanup", &library->cleanup},
+		{"slirp_input", &library->input},
+		{"slirp_pollfds_fill", &library->fill},
+		{"slirp_pollfds_poll", &library->poll},
+		{"slirp_add_hostfwd", &library->add_forward},
+		{"slirp_connection_info", &library->connection_info},
+		/* Of GLib, on which it stands. */
+		{"g_log_set_default_handler", &set_handler},
+	};
+
+	if (!handle)
+		return error_set(error, ENOENT,
+				 "user: the library %s cannot be loaded; install it: apt install "
+				 "libslirp0",
+				 LIBRARY);
+	for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+		void *function = dlsym(handle, functions[i].name);
+
+		if (!function)
+			return error_set(error, ENOSYS,
+					 "user: %s has no %s; install version 4.1 or later",
+					 LIBRARY, functions[i].name);
+		memcpy(functions[i].pointer, &function, sizeof(function));
+	}
+	set_handler(relay_message, NULL);
+	return 0;
+}

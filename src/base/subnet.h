@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* An IPv4 network, as text: 10.0.2.0/24. */
+#ifndef AVP_BASE_SUBNET_H
+#define AVP_BASE_SUBNET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* In host byte order. */
+struct subnet {
+	uint32_t address, mask;
+};
+
+/* The longest prefix of a user-mode network: it has places for the guest's interfaces. */
+#define SUBNET_PREFIX_MAX 27
+
+/* Room for a network as text. */
+#define SUBNET_TEXT 20
+
+/*
+ * Reads ADDRESS/PREFIX: a network that hosts can have, with 8 to SUBNET_PREFIX_MAX bits. Errors
+ * are usage errors and quote the text.
+ */
+int subnet_parse(const char *text, struct subnet *subnet, struct error *error);
+
+/* The user-mode network of the interface that is @index among those of a guest. */
+struct subnet subnet_default(unsigned int index);
+
+void subnet_print(const struct subnet *subnet, char text[SUBNET_TEXT]);
+
+bool subnet_overlaps(const struct subnet *one, const struct subnet *other);
+
+#endif

@@ -1,0 +1,538 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Frames of a hostile guest on their way through the filter into libslirp, and what programs of a
+ * host do meanwhile: answer, send urgent data, hang up, connect to forwarded ports. It all happens
+ * in a network namespace with nothing in it but a loopback interface; where that cannot be had,
+ * frames end at the filter. The clock goes as the input says.
+ *
+ * The library finds its own faults when it is one built with sanitizers (LD_LIBRARY_PATH).
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "backend/dhcp.h"
+#include "backend/frame_filter.h"
+#include "backend/slirp_library.h"
+#include "fuzz/hostile_driver.h"
+
+#define NETWORK		   0x0a000200U
+#define GUEST		   (NETWORK + 15)
+#define GATEWAY		   (NETWORK + 2)
+#define NAME_SERVER	   (NETWORK + 3)
+#define SERVER		   0xc0000201U /* 192.0.2.1, of the loopback interface */
+#define SERVER_PORT	   80
+#define FORWARDED	   8080
+#define SOCKETS_MAX	   64
+#define PEERS_MAX	   8
+
+static struct slirp_library library;
+static bool isolated; /* in a namespace of our own */
+static int server_tcp = -1, server_udp = -1;
+
+struct harness {
+	const uint8_t *input;
+	size_t left;
+	struct frame_filter filter;
+	struct dhcp_server dhcp;
+	Slirp *slirp;
+	int64_t now_ms;
+	uint8_t frame[PACKET_FRAME_MAX];
+	uint32_t their_sequence, our_sequence; /* of the connection that was heard of last */
+	uint16_t their_port, our_port;
+	struct pollfd sockets[SOCKETS_MAX];
+	int socket_count;
+	int peers[PEERS_MAX];
+	int peer_count;
+};
+
+static uint8_t take(struct harness *h)
+{
+	if (!h->left)
+		return 0;
+	h->left--;
+	return *h->input++;
+}
+
+static uint16_t take16(struct harness *h)
+{
+	uint16_t high = take(h);
+
+	return (uint16_t)(high << 8 | take(h));
+}
+
+/* What the input can know of nothing else than from the frames that come. */
+static ssize_t hear(const void *frame, size_t length, void *opaque)
+{
+	struct harness *h = opaque;
+	const uint8_t *ip = (const uint8_t *)frame + PACKET_IP, *tcp = ip + IPV4_HEADER;
+	size_t data;
+
+	PROMISE(length >= ETH_HLEN && length <= PACKET_FRAME_MAX);
+	frame_filter_note_received(&h->filter, frame, length);
+	if (length < PACKET_IP + IPV4_HEADER + TCP_HEADER || ip[IPV4_PROTOCOL] != PROTOCOL_TCP)
+		return (ssize_t)length;
+	data = packet_get16(ip + IPV4_TOTAL_LENGTH) - IPV4_HEADER -
+	       (size_t)(tcp[TCP_DATA_OFFSET] >> 4) * 4;
+	h->their_port = packet_get16(tcp + PORT_SOURCE);
+	h->our_port = packet_get16(tcp + PORT_DESTINATION);
+	h->their_sequence = packet_get32(tcp + 4) + (uint32_t)data +
+			    !!(tcp[TCP_FLAGS] & (TCP_FLAG_SYN | TCP_FLAG_FIN));
+	if (tcp[TCP_FLAGS] & TCP_FLAG_ACK)
+		h->our_sequence = packet_get32(tcp + 8);
+	return (ssize_t)length;
+}
+
+static int64_t read_clock(void *opaque)
+{
+	return ((struct harness *)opaque)->now_ms * 1000000;
+}
+
+static void ignore_message(const char *message, void *opaque)
+{
+	(void)message;
+	(void)opaque;
+}
+
+static void ignore_descriptor(int fd, void *opaque)
+{
+	(void)fd;
+	(void)opaque;
+}
+
+static void ignore_notice(void *opaque)
+{
+	(void)opaque;
+}
+
+static const SlirpCb callbacks = {
+	.send_packet = hear,
+	.guest_error = ignore_message,
+	.clock_get_ns = read_clock,
+	.register_poll_fd = ignore_descriptor,
+	.unregister_poll_fd = ignore_descriptor,
+	.notify = ignore_notice,
+};
+
+static int add_poll(int fd, int events, void *opaque)
+{
+	struct harness *h = opaque;
+
+	if (h->socket_count == SOCKETS_MAX)
+		return -1;
+	h->sockets[h->socket_count] = (struct pollfd){
+		.fd = fd,
+		.events = (short)((events & SLIRP_POLL_IN ? POLLIN : 0) |
+				  (events & SLIRP_POLL_OUT ? POLLOUT : 0) |
+				  (events & SLIRP_POLL_PRI ? POLLPRI : 0)),
+	};
+	return h->socket_count++;
+}
+
+static int get_events(int index, void *opaque)
+{
+	const struct harness *h = opaque;
+	short events = index < 0 ? 0 : h->sockets[index].revents;
+
+	return (events & POLLIN ? SLIRP_POLL_IN : 0) | (events & POLLOUT ? SLIRP_POLL_OUT : 0) |
+	       (events & POLLPRI ? SLIRP_POLL_PRI : 0) | (events & POLLERR ? SLIRP_POLL_ERR : 0) |
+	       (events & POLLHUP ? SLIRP_POLL_HUP : 0);
+}
+
+static void run_library(struct harness *h)
+{
+	uint32_t wait_ms = UINT32_MAX;
+
+	if (!h->slirp)
+		return;
+	h->socket_count = 0;
+	library.fill(h->slirp, &wait_ms, add_poll, h);
+	poll(h->sockets, (nfds_t)h->socket_count, 0);
+	library.poll(h->slirp, 0, get_events, h);
+}
+
+/* Everything that the filter promises, looked at anew. */
+static void check_passed(const struct harness *h, size_t length)
+{
+	const uint8_t *ip = h->frame + PACKET_IP, *data = ip + IPV4_HEADER;
+	size_t size = length - PACKET_IP - IPV4_HEADER;
+	uint32_t to;
+
+	if (packet_get16(h->frame + 12) == ETH_P_ARP) {
+		PROMISE(length == ETH_HLEN + 28);
+		return;
+	}
+	PROMISE(packet_get16(h->frame + 12) == ETH_P_IP && length >= PACKET_IP + IPV4_HEADER + 8);
+	PROMISE(ip[0] == 0x45 && packet_get16(ip + IPV4_TOTAL_LENGTH) == length - PACKET_IP);
+	PROMISE(!packet_checksum(ip, IPV4_HEADER, 0) && ip[IPV4_TTL]);
+	PROMISE(!(packet_get16(ip + IPV4_FRAGMENT) & ~IPV4_DONT_FRAGMENT));
+	to = packet_get32(ip + IPV4_DESTINATION);
+	PROMISE(packet_get32(ip + IPV4_SOURCE) >> 8 == NETWORK >> 8);
+	PROMISE(to == GATEWAY || to == NAME_SERVER || to >> 8 != NETWORK >> 8);
+	PROMISE(to >> 24 != 127 && to >> 24 != 0 && to >> 24 < 224);
+	if (ip[IPV4_PROTOCOL] == PROTOCOL_TCP) {
+		PROMISE(size >= (size_t)(data[TCP_DATA_OFFSET] >> 4) * 4);
+		PROMISE(data[TCP_DATA_OFFSET] >> 4 >= 5);
+		PROMISE(!(data[TCP_FLAGS] & TCP_FLAG_URG) && !packet_get16(data + TCP_URGENT));
+	} else if (ip[IPV4_PROTOCOL] == PROTOCOL_UDP) {
+		PROMISE(packet_get16(data + UDP_LENGTH) == size);
+		PROMISE(packet_get16(data + PORT_DESTINATION) != 69 || to != GATEWAY);
+	} else {
+		PROMISE(ip[IPV4_PROTOCOL] == PROTOCOL_ICMP && data[0] == 8);
+	}
+}
+
+static void send_frame(struct harness *h, size_t length)
+{
+	uint8_t answer[DHCP_ANSWER_MAX], refusal[FRAME_REFUSAL_LENGTH];
+	size_t size;
+	uint32_t to;
+
+	switch (frame_filter_check(&h->filter, h->frame, &length, h->now_ms)) {
+	case FRAME_PASSED:
+		check_passed(h, length);
+		if (h->slirp)
+			library.input(h->slirp, h->frame, (int)length);
+		break;
+	case FRAME_REFUSED:
+		frame_filter_refuse(&h->filter, h->frame, refusal);
+		break;
+	case FRAME_FOR_DHCP:
+		size = dhcp_answer(&h->dhcp, h->frame + PACKET_UDP_DATA, length - PACKET_UDP_DATA,
+				   answer, &to);
+		PROMISE(size == 0 || (size >= 300 && size <= sizeof(answer)));
+		break;
+	case FRAME_KEPT:
+	case FRAME_DROPPED:
+		break;
+	}
+}
+
+/* Overwrites some bytes of a frame as the input says, and makes good some checksums. */
+static void finish(struct harness *h, size_t length, uint8_t how)
+{
+	uint8_t *ip = h->frame + PACKET_IP, *data = ip + IPV4_HEADER;
+	size_t size = length > PACKET_IP + IPV4_HEADER ? length - PACKET_IP - IPV4_HEADER : 0;
+
+	for (uint8_t patches = how & 3; patches > 0; patches--) {
+		size_t at = take(h) % 80;
+
+		h->frame[at] = take(h);
+	}
+	if (!(how & 4)) {
+		size_t header = (size_t)(ip[0] & 0xf) * 4;
+
+		packet_put16(ip + IPV4_CHECKSUM, 0);
+		packet_put16(ip + IPV4_CHECKSUM, packet_checksum(ip, header, 0));
+	}
+	if (!(how & 8) && ip[IPV4_PROTOCOL] == PROTOCOL_TCP && size >= TCP_HEADER) {
+		packet_put16(data + TCP_CHECKSUM, 0);
+		packet_put16(data + TCP_CHECKSUM,
+			     packet_checksum(data, size,
+					     packet_pseudo_sum(ip, PROTOCOL_TCP, (uint16_t)size)));
+	}
+	if (!(how & 8) && ip[IPV4_PROTOCOL] == PROTOCOL_ICMP && size >= 8) {
+		packet_put16(data + 2, 0);
+		packet_put16(data + 2, packet_checksum(data, size, 0));
+	}
+	send_frame(h, length);
+}
+
+/* Headers of a packet of @protocol whose data, of @length bytes, is there. Returns its length. */
+static size_t wrap(struct harness *h, uint8_t protocol, size_t length)
+{
+	static const uint32_t hosts[] = {GATEWAY,    NAME_SERVER,   SERVER,    UINT32_MAX,
+					 0x7f000001, NETWORK + 255, GUEST + 1, SERVER};
+	uint8_t *ip = h->frame + PACKET_IP, where = take(h);
+
+	memset(h->frame, 2, 12);
+	packet_put16(h->frame + 12, ETH_P_IP);
+	memset(ip, 0, IPV4_HEADER);
+	ip[IPV4_TTL] = (where & 8) ? 1 : 64;
+	ip[IPV4_PROTOCOL] = protocol;
+	packet_put16(ip + IPV4_ID, where >> 5);
+	packet_put32(ip + IPV4_SOURCE, where & 16 ? GUEST + 1 : GUEST);
+	packet_put32(ip + IPV4_DESTINATION, hosts[where % 8]);
+	packet_finish_ip(ip, (uint16_t)(IPV4_HEADER + length));
+	return PACKET_IP + IPV4_HEADER + length;
+}
+
+static void send_raw(struct harness *h, uint8_t how)
+{
+	size_t length = take(h);
+
+	for (size_t i = 0; i < length; i++)
+		h->frame[i] = take(h);
+	finish(h, length, how);
+}
+
+static void send_arp(struct harness *h, uint8_t how)
+{
+	static const uint8_t arp[] = {0,  1, 8, 0,  6, 4, 0, 1, 2, 2, 2,  2, 2, 2,
+				      10, 0, 2, 15, 0, 0, 0, 0, 0, 0, 10, 0, 2, 2};
+
+	memset(h->frame, 2, 12);
+	packet_put16(h->frame + 12, ETH_P_ARP);
+	memcpy(h->frame + ETH_HLEN, arp, sizeof(arp));
+	h->frame[ETH_HLEN + 7] = 1 + (how >> 7);
+	finish(h, ETH_HLEN + sizeof(arp), how | 12);
+}
+
+static void send_udp(struct harness *h, uint8_t how)
+{
+	static const uint16_t ports[] = {53, 67, 68, 69, 7, 1000, SERVER_PORT, FORWARDED};
+	uint8_t *udp = h->frame + PACKET_IP + IPV4_HEADER, which = take(h);
+	size_t length = take16(h) % (which & 64 ? 9000 : 64);
+
+	memset(udp, take(h), UDP_HEADER + length);
+	packet_put16(udp + PORT_SOURCE, ports[which % 8]);
+	packet_put16(udp + PORT_DESTINATION, ports[which / 8 % 8]);
+	packet_put16(udp + UDP_LENGTH, (uint16_t)(UDP_HEADER + length));
+	packet_put16(udp + UDP_CHECKSUM, 0);
+	finish(h, wrap(h, PROTOCOL_UDP, UDP_HEADER + length), how);
+}
+
+/* A segment of the connection that was heard of last, or of a new one. */
+static void send_tcp(struct harness *h, uint8_t how)
+{
+	uint8_t *tcp = h->frame + PACKET_IP + IPV4_HEADER, which = take(h);
+	size_t options = which % 4 * 4, length = take16(h) % (which & 64 ? 2000 : 8);
+	bool known = h->their_port && !(which & 128);
+
+	memset(tcp, 0, TCP_HEADER);
+	packet_put16(tcp + PORT_SOURCE, known ? h->our_port : 1000 + take(h) % 4);
+	packet_put16(tcp + PORT_DESTINATION, known ? h->their_port : SERVER_PORT);
+	packet_put32(tcp + 4, h->our_sequence + (which & 4 ? (uint32_t)(int8_t)take(h) : 0));
+	packet_put32(tcp + 8, h->their_sequence + (which & 8 ? (uint32_t)(int8_t)take(h) : 0));
+	tcp[TCP_DATA_OFFSET] = (uint8_t)((TCP_HEADER + options) / 4 << 4);
+	tcp[TCP_FLAGS] = known ? take(h) : TCP_FLAG_SYN;
+	packet_put16(tcp + 14, which & 16 ? take16(h) : 0xffff);
+	if (which & 32)
+		packet_put16(tcp + TCP_URGENT, take16(h));
+	for (size_t i = 0; i < options; i++)
+		tcp[TCP_HEADER + i] = take(h);
+	memset(tcp + TCP_HEADER + options, 't', length);
+	finish(h, wrap(h, PROTOCOL_TCP, TCP_HEADER + options + length), how);
+}
+
+static void send_icmp(struct harness *h, uint8_t how)
+{
+	uint8_t *icmp = h->frame + PACKET_IP + IPV4_HEADER;
+	size_t length = 8 + take16(h) % 3000;
+
+	memset(icmp, 0, length);
+	icmp[0] = how & 16 ? take(h) : 8;
+	finish(h, wrap(h, PROTOCOL_ICMP, length), how);
+}
+
+static void send_fragment(struct harness *h, uint8_t how)
+{
+	uint8_t *ip = h->frame + PACKET_IP, *data = ip + IPV4_HEADER;
+	uint16_t field = take16(h);
+	size_t length = (size_t)take(h) * (how & 16 ? 8 : 1), whole;
+
+	memset(data, 0, length + UDP_HEADER);
+	packet_put16(data + PORT_SOURCE, 1000);
+	packet_put16(data + PORT_DESTINATION, 1000);
+	packet_put16(data + UDP_LENGTH, take16(h));
+	whole = wrap(h, how & 32 ? PROTOCOL_TCP : PROTOCOL_UDP, length);
+	packet_put16(ip + IPV4_FRAGMENT, field & 0x20ff);
+	finish(h, whole, how | 8);
+}
+
+static void send_dhcp(struct harness *h, uint8_t how)
+{
+	uint8_t *udp = h->frame + PACKET_IP + IPV4_HEADER, *message = udp + UDP_HEADER;
+	size_t length = 240, options = take(h) % 64;
+
+	memset(udp, 0, UDP_HEADER + 340);
+	packet_put16(udp + PORT_SOURCE, 68);
+	packet_put16(udp + PORT_DESTINATION, 67);
+	message[0] = message[1] = 1;
+	message[2] = 6;
+	message[33] = take(h);
+	packet_put32(message + 236, 0x63825363);
+	for (size_t i = 0; i < options; i++)
+		message[length++] = take(h);
+	packet_put16(udp + UDP_LENGTH, (uint16_t)(UDP_HEADER + length));
+	finish(h, wrap(h, PROTOCOL_UDP, UDP_HEADER + length), how);
+}
+
+/* A program of the host takes what waits for it and does something with it. */
+static void act_on_host(struct harness *h, uint8_t how)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(FORWARDED)};
+	struct sockaddr_storage from;
+	socklen_t from_size = sizeof(from);
+	uint8_t bytes[4096] = {0};
+	size_t length = take16(h) % sizeof(bytes);
+	ssize_t got;
+	int fd;
+
+	if (!isolated)
+		return;
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	got = recvfrom(server_udp, bytes, sizeof(bytes), MSG_DONTWAIT, (struct sockaddr *)&from,
+		       &from_size);
+	if (got >= 0)
+		sendto(server_udp, bytes, length, MSG_DONTWAIT, (struct sockaddr *)&from,
+		       from_size);
+	fd = accept4(server_tcp, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0 && how & 16) {
+		fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+		connect(fd, (struct sockaddr *)&to, sizeof(to));
+	}
+	if (how & 32)
+		sendto(server_udp, bytes, length, MSG_DONTWAIT, (struct sockaddr *)&to, sizeof(to));
+	if (fd >= 0 && h->peer_count < PEERS_MAX)
+		h->peers[h->peer_count++] = fd;
+	else if (fd >= 0)
+		close(fd);
+	if (!h->peer_count)
+		return;
+	fd = h->peers[h->peer_count - 1];
+	while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+	send(fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL | (how & 64 ? MSG_OOB : 0));
+	if (how & 128)
+		shutdown(fd, SHUT_WR);
+	if (how & 4)
+		close(h->peers[--h->peer_count]);
+}
+
+static void pass_time(struct harness *h, uint8_t how)
+{
+	int64_t step = how & 128 ? 500 : 7;
+
+	for (unsigned int i = take(h); i > 0; i--) {
+		h->now_ms += step;
+		run_library(h);
+	}
+}
+
+static void take_step(struct harness *h)
+{
+	static void (*const steps[])(struct harness *, uint8_t) = {
+		send_raw,      send_arp,  send_udp,  send_tcp,	  send_icmp,
+		send_fragment, send_dhcp, pass_time, act_on_host, send_tcp,
+	};
+	uint8_t step = take(h), how = take(h);
+
+	steps[step % (sizeof(steps) / sizeof(steps[0]))](h, how);
+	run_library(h);
+}
+
+static void start(struct harness *h)
+{
+	const struct frame_filter_settings settings = {
+		.network = NETWORK,
+		.mask = 0xffffff00,
+		.gateway = GATEWAY,
+		.name_server = NAME_SERVER,
+		.host_loopback = take(h) & 1,
+	};
+	const SlirpConfig config = {
+		.version = 1,
+		.in_enabled = true,
+		.vnetwork.s_addr = htonl(NETWORK),
+		.vnetmask.s_addr = htonl(0xffffff00),
+		.vhost.s_addr = htonl(GATEWAY),
+		.vdhcp_start.s_addr = htonl(GUEST),
+		.vnameserver.s_addr = htonl(NAME_SERVER),
+		.if_mtu = 576,
+	};
+	const struct in_addr any = {0}, guest = {htonl(GUEST)};
+
+	frame_filter_init(&h->filter, &settings);
+	h->dhcp.settings = (struct dhcp_settings){
+		.gateway = GATEWAY,
+		.mask = 0xffffff00,
+		.name_server = NAME_SERVER,
+		.first_address = GUEST,
+		.mtu = 576,
+		.host_name = "guest",
+	};
+	h->now_ms = 1000;
+	if (!isolated)
+		return;
+	h->slirp = library.new(&config, &callbacks, h);
+	PROMISE(h->slirp);
+	library.add_forward(h->slirp, 0, any, FORWARDED, guest, SERVER_PORT);
+	library.add_forward(h->slirp, 1, any, FORWARDED, guest, 7);
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static int bind_server(int type)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(SERVER_PORT)};
+	int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
+
+	address.sin_addr.s_addr = htonl(INADDR_ANY);
+	PROMISE(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0);
+	PROMISE(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+	return fd;
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+	struct ifreq request = {.ifr_name = "lo"};
+	struct sockaddr_in *address = (struct sockaddr_in *)&request.ifr_addr;
+	struct error error = {0};
+	int fd;
+
+	(void)argc;
+	(void)argv;
+	/* As in device processes. */
+	signal(SIGPIPE, SIG_IGN);
+	if (slirp_library_load(&library, &error) < 0 ||
+	    (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)) {
+		fprintf(stderr, "no library or no network namespace: only the filter is tested\n");
+		return 0;
+	}
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	request.ifr_flags = IFF_UP;
+	PROMISE(ioctl(fd, SIOCSIFFLAGS, &request) == 0);
+	strcpy(request.ifr_name, "lo:1");
+	*address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(SERVER)};
+	PROMISE(ioctl(fd, SIOCSIFADDR, &request) == 0);
+	close(fd);
+	server_tcp = bind_server(SOCK_STREAM);
+	PROMISE(listen(server_tcp, 64) == 0);
+	server_udp = bind_server(SOCK_DGRAM);
+	isolated = true;
+	return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct harness *h = calloc(1, sizeof(*h));
+	int fd;
+
+	PROMISE(h);
+	h->input = data;
+	h->left = size;
+	start(h);
+	while (h->left)
+		take_step(h);
+	while (h->peer_count > 0)
+		close(h->peers[--h->peer_count]);
+	if (h->slirp)
+		library.cleanup(h->slirp);
+	while (isolated && (fd = accept4(server_tcp, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+		close(fd);
+	free(h);
+	return 0;
+}
