@@ -21,6 +21,7 @@
 #include "runtime/contract.h"
 #include "runtime/device_check.h"
 #include "runtime/kernel_image.h"
+#include "runtime/user_networks.h"
 
 #define GUEST_NAME	   "guest"
 #define PAGE_SIZE_SMALLEST 4096
@@ -394,6 +395,8 @@ int guest_config_check(struct guest_config *config, struct error *error)
 		result = guest_config_name_devices(config, error);
 	if (result == 0)
 		result = check_devices(config, error);
+	if (result == 0)
+		result = user_networks_complete(config, error);
 	if (result == 0)
 		keep_disk_formats(config);
 	return result;

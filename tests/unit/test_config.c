@@ -337,6 +337,43 @@ static void a_net_device_has_one_other_end(void **state)
 	assert_true(add("net", "user,queue-pairs=9") < 0);
 }
 
+static const struct net_options *net_options(size_t index)
+{
+	return config.devices[index].options;
+}
+
+static void user_networks_of_a_guest_differ(void **state)
+{
+	assert_int_equal(add("net", "user,subnet=10.0.3.0/26,host-name=first"), 0);
+	assert_int_equal(add("net", "user"), 0);
+	assert_int_equal(add("net", "tap=tap0"), 0);
+	assert_int_equal(add("net", "user,host-loopback"), 0);
+	assert_int_equal(check(), 0);
+	assert_string_equal(net_options(0)->subnet, "10.0.3.0/26");
+	assert_string_equal(net_options(1)->subnet, "10.0.2.0/24");
+	assert_null(net_options(2)->subnet);
+	assert_string_equal(net_options(3)->subnet, "10.0.4.0/24");
+	assert_false(net_options(1)->host_loopback);
+	assert_true(net_options(3)->host_loopback);
+	assert_string_equal(net_options(0)->host_name, "first");
+	assert_string_equal(net_options(1)->host_name, "guest");
+	assert_null(net_options(2)->host_name);
+	finish(NULL);
+	assert_int_equal(start(NULL), 0);
+	assert_int_equal(add("net", "user,subnet=10.0.0.0/16"), 0);
+	assert_int_equal(add("net", "user,subnet=10.0.2.0/24"), 0);
+	check_refused("--net: subnet: 10.0.2.0/24 overlaps the network of net0");
+}
+
+static void dhcp_tells_a_name_that_hosts_can_have(void **state)
+{
+	assert_int_equal(add("net", "user"), 0);
+	free(config.name);
+	config.name = strdup("left_cluster.7.");
+	assert_int_equal(check(), 0);
+	assert_string_equal(net_options(0)->host_name, "left-cluster-7");
+}
+
 static void wrong_boot_files_are_refused(void **state)
 {
 	char path[200];
@@ -485,6 +522,8 @@ int main(void)
 		TEST(what_converts_an_image_can_be_pasted),
 		TEST(a_disk_is_written_by_one_device_only),
 		TEST(a_net_device_has_one_other_end),
+		TEST(user_networks_of_a_guest_differ),
+		TEST(dhcp_tells_a_name_that_hosts_can_have),
 		TEST(wrong_boot_files_are_refused),
 		TEST(firmware_takes_the_place_of_a_kernel),
 		TEST(memory_must_hold_the_guest),
