@@ -27,15 +27,15 @@
 #include "backend/slirp_library.h"
 #include "fuzz/hostile_driver.h"
 
-#define NETWORK		   0x0a000200U
-#define GUEST		   (NETWORK + 15)
-#define GATEWAY		   (NETWORK + 2)
-#define NAME_SERVER	   (NETWORK + 3)
-#define SERVER		   0xc0000201U /* 192.0.2.1, of the loopback interface */
-#define SERVER_PORT	   80
-#define FORWARDED	   8080
-#define SOCKETS_MAX	   64
-#define PEERS_MAX	   8
+#define NETWORK	    0x0a000200U
+#define GUEST	    (NETWORK + 15)
+#define GATEWAY	    (NETWORK + 2)
+#define NAME_SERVER (NETWORK + 3)
+#define SERVER	    0xc0000201U /* 192.0.2.1, of the loopback interface */
+#define SERVER_PORT 80
+#define FORWARDED   8080
+#define SOCKETS_MAX 64
+#define PEERS_MAX   8
 
 static struct slirp_library library;
 static bool isolated; /* in a namespace of our own */

@@ -240,7 +240,8 @@ static void bash_completes_by_the_tables(void **state)
 	assert_string_equal(complete(&scratch, "avp --log-format json run --log-format \"\""),
 			    "json text ");
 	assert_string_equal(complete(&scratch, "avp run --block di"), "disk.img ");
-	check_part(complete(&scratch, "avp run --net \"\""), "mtu= queue-pairs= subnet= tap= user ");
+	check_part(complete(&scratch, "avp run --net \"\""),
+		   "mtu= queue-pairs= subnet= tap= user ");
 	/* A number is the user's own. */
 	assert_string_equal(complete(&scratch, "avp run --cpus \"\""), " ");
 	assert_string_equal(complete(&scratch, "avp help de"), "device ");
