@@ -15,6 +15,7 @@
 
 #include "backend/file_engine.h"
 #include "base/log.h"
+#include "base/log_limit.h"
 
 /*
  * Larger transfers are not done in the loop's thread, which other queues wait for: copying a
@@ -50,6 +51,16 @@
 #define ZEROES_LENGTH 65536
 #define ZEROES_PIECES 16
 
+/* How often it is tried whether there is room again, while something waits for it. */
+#define FULL_RETRY_NS UINT64_C(500000000)
+
+/* Lines about that at once, and how long it takes to earn another: the guest can cause them. */
+#define FULL_LINES	 4
+#define FULL_INTERVAL_MS 60000
+
+/* One counter for each error number of each action; 0 is a file that became shorter. */
+#define ERROR_NUMBERS 134
+
 enum step { STEP_TRANSFER, STEP_SYNC, STEP_PUNCH, STEP_ZERO_RANGE, STEP_WRITE_ZEROES };
 
 struct file_backend {
@@ -60,7 +71,18 @@ struct file_backend {
 	bool can_punch, can_zero_range;
 	uint32_t writes_deferred;      /* still to come */
 	uint32_t writes_deferred_next; /* how many after the next slow one */
-	uint64_t errors;
+	uint64_t errors[BLOCK_ZERO + 1][ERROR_NUMBERS];
+	/* Operations that wait for room on the host, and the one that tries whether there is. */
+	struct event_loop *loop;
+	struct event_poller full_poller;
+	struct operation_list stopped;
+	struct block_operation *trying;
+	struct log_limit full_limit;
+	uint64_t retry_at_ns;
+	bool stop_when_full;
+	bool full_said;
+	bool draining; /* queue drained_queue, whose operations do not wait */
+	uint16_t drained_queue;
 	struct file_backend_counts counts;
 };
 
@@ -167,6 +189,14 @@ void file_backend_describe(const struct file_backend *backend,
 	}
 }
 
+static uint64_t clock_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 static const char *action_name(enum block_action action)
 {
 	static const char *const names[] = {
@@ -177,21 +207,25 @@ static const char *action_name(enum block_action action)
 	return names[action];
 }
 
-/* A failing disk fails often: the first errors are told, then ever fewer. */
-static void report(struct file_backend *backend, const struct block_operation *operation,
-		   int result)
+/*
+ * A failing disk fails often: of each kind the first errors are told, then ever fewer. @code: an
+ * error number, or 0 for a file that became shorter.
+ */
+static void report(struct file_backend *backend, const struct block_operation *operation, int code)
 {
-	backend->errors++;
-	if ((backend->errors & (backend->errors - 1)) == 0)
+	const unsigned int kind = code < ERROR_NUMBERS ? (unsigned int)code : ERROR_NUMBERS - 1;
+	uint64_t count = ++backend->errors[operation->action][kind];
+
+	if ((count & (count - 1)) == 0)
 		log_error("%s of %" PRIu64 " bytes at %" PRIu64 " failed: %s (error %" PRIu64 ")",
 			  action_name(operation->action), operation->length, operation->offset,
-			  strerror(-result), backend->errors);
+			  code ? strerror(code) : "the file became shorter", count);
 }
 
 static void complete(struct file_backend *backend, struct block_operation *operation, int result)
 {
 	if (result < 0)
-		report(backend, operation, result);
+		report(backend, operation, -result);
 	operation->complete(operation, result);
 }
 
@@ -208,9 +242,14 @@ static void defer(struct file_backend *backend, struct block_operation *operatio
 static void transfer_done(struct file_backend *backend, struct block_operation *operation,
 			  int result)
 {
-	if (result <= 0) {
-		/* Nothing moved and no error: the file was cut short behind our back. */
-		complete(backend, operation, result < 0 ? result : -EIO);
+	if (result < 0) {
+		complete(backend, operation, result);
+		return;
+	}
+	if (result == 0) {
+		/* Nothing moved and no error. */
+		report(backend, operation, 0);
+		operation->complete(operation, -EIO);
 		return;
 	}
 	operation->retries = 0;
@@ -267,11 +306,118 @@ static void allocate_done(struct file_backend *backend, struct block_operation *
 		complete(backend, operation, result);
 }
 
+static bool is_full(int result)
+{
+	return result == -ENOSPC || result == -EDQUOT;
+}
+
+/*
+ * Whether an operation that met @result waits for room. A flush does not: what could not be written
+ * back is gone from the page cache with the error, and a second flush would find nothing to
+ * complain about.
+ */
+static bool waits_for_room(const struct file_backend *backend,
+			   const struct block_operation *operation, int result)
+{
+	if (!backend->stop_when_full || !is_full(result) || operation->action == BLOCK_READ ||
+	    operation->action == BLOCK_FLUSH)
+		return false;
+	return !backend->draining || (backend->drained_queue != BLOCK_ALL_QUEUES &&
+				      backend->drained_queue != operation->queue);
+}
+
+static void stop_operation(struct file_backend *backend, struct block_operation *operation,
+			   int result)
+{
+	const uint64_t now_ns = clock_now_ns();
+
+	/* As with a flush: the zeroes have to be made again, not only synchronized. */
+	if (operation->step == STEP_SYNC) {
+		operation->data.left = operation->length;
+		operation->step = (uint8_t)first_zero_step(backend, operation);
+	}
+	operation->retries = 0;
+	if (!backend->stopped.first || operation == backend->trying)
+		backend->retry_at_ns = now_ns + FULL_RETRY_NS;
+	if (operation == backend->trying)
+		backend->trying = NULL;
+	operation_list_append(&backend->stopped, operation);
+	if (backend->full_said ||
+	    !log_limit_take(&backend->full_limit, (int64_t)(now_ns / 1000000)))
+		return;
+	backend->full_said = true;
+	log_warning("no room on the host for a %s of %" PRIu64 " bytes at %" PRIu64
+		    " (%s): it waits until there is; make some",
+		    action_name(operation->action), operation->length, operation->offset,
+		    strerror(-result));
+}
+
+/* Tries the operations of @queue, or of all, again that wait for room. */
+static void resume(struct file_backend *backend, uint16_t queue)
+{
+	struct operation_list stopped = backend->stopped;
+	struct block_operation *operation;
+
+	backend->stopped = (struct operation_list){0};
+	while ((operation = operation_list_take(&stopped)))
+		if (queue == BLOCK_ALL_QUEUES || queue == operation->queue)
+			defer(backend, operation, operation->step);
+		else
+			operation_list_append(&backend->stopped, operation);
+}
+
+/* One that waited for room met none of those errors. */
+static void found_room(struct file_backend *backend)
+{
+	if (backend->full_said && !backend->draining)
+		log_info("there is room on the host again");
+	backend->full_said = false;
+	resume(backend, BLOCK_ALL_QUEUES);
+}
+
+static bool poll_full(void *context)
+{
+	struct file_backend *backend = context;
+
+	if (!backend->stopped.first || backend->trying || clock_now_ns() < backend->retry_at_ns)
+		return false;
+	backend->trying = operation_list_take(&backend->stopped);
+	defer(backend, backend->trying, backend->trying->step);
+	backend->engine->ops->commit(backend->engine);
+	return true;
+}
+
+/* Nothing tells when there is room: while something waits for it, and only then, we wake up. */
+static bool prepare_full(void *context, int *timeout_ms)
+{
+	const struct file_backend *backend = context;
+	uint64_t now_ns;
+	int left_ms = 0;
+
+	if (!backend->stopped.first || backend->trying)
+		return false;
+	now_ns = clock_now_ns();
+	if (now_ns < backend->retry_at_ns)
+		left_ms = (int)((backend->retry_at_ns - now_ns) / 1000000 + 1);
+	if (*timeout_ms < 0 || *timeout_ms > left_ms)
+		*timeout_ms = left_ms;
+	return false;
+}
+
 void file_backend_done(struct file_backend *backend, struct block_operation *operation, int result)
 {
+	if (waits_for_room(backend, operation, result)) {
+		stop_operation(backend, operation, result);
+		return;
+	}
 	if ((result == -EAGAIN || result == -EINTR) && operation->retries++ < RETRIES_MAX) {
 		defer(backend, operation, operation->step);
 		return;
+	}
+	if (operation == backend->trying) {
+		backend->trying = NULL;
+		if (!is_full(result))
+			found_room(backend);
 	}
 	switch ((enum step)operation->step) {
 	case STEP_TRANSFER:
@@ -317,14 +463,6 @@ static bool read_at_once(struct file_backend *backend, struct block_operation *o
 	if (result < 0 && (errno == EOPNOTSUPP || errno == ENOSYS))
 		backend->no_wait_reads = false;
 	return immediate_done(backend, operation, result);
-}
-
-static uint64_t clock_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 /* Learns from how long a write took. */
@@ -406,12 +544,18 @@ static void commit(struct block_backend *block)
 	engine->ops->commit(engine);
 }
 
-static void drain(struct block_backend *block)
+static void drain(struct block_backend *block, uint16_t queue)
 {
-	struct file_engine *engine = to_file(block)->engine;
+	struct file_backend *backend = to_file(block);
 
-	while (engine->in_flight > 0)
-		engine->ops->wait(engine);
+	backend->draining = true;
+	backend->drained_queue = queue;
+	resume(backend, queue);
+	while (backend->engine->in_flight > 0)
+		backend->engine->ops->wait(backend->engine);
+	backend->draining = false;
+	if (!backend->stopped.first)
+		backend->full_said = false;
 }
 
 static const struct block_backend_ops file_ops = {
@@ -441,7 +585,8 @@ static struct file_engine *make_engine(struct file_backend *backend, struct even
 }
 
 struct file_backend *file_backend_new(struct event_loop *loop, const struct file_image *image,
-				      enum file_engine_kind kind, struct error *error)
+				      const struct file_backend_options *options,
+				      struct error *error)
 {
 	struct file_backend *backend = calloc(1, sizeof(*backend));
 
@@ -455,11 +600,22 @@ struct file_backend *file_backend_new(struct event_loop *loop, const struct file
 	backend->can_punch = image->discard_granularity > 0;
 	backend->can_zero_range = true;
 	backend->writes_deferred_next = WRITES_DEFERRED_MIN;
-	backend->engine = make_engine(backend, loop, kind, error);
+	backend->engine = make_engine(backend, loop, options->engine, error);
 	if (!backend->engine) {
 		free(backend);
 		return NULL;
 	}
+	backend->loop = loop;
+	backend->stop_when_full = options->stop_when_full;
+	backend->full_limit = (struct log_limit){
+		.burst = FULL_LINES,
+		.tokens = FULL_LINES,
+		.interval_ms = FULL_INTERVAL_MS,
+	};
+	backend->full_poller = (struct event_poller){.poll = poll_full,
+						     .prepare = prepare_full,
+						     .context = backend};
+	event_loop_add_poller(loop, &backend->full_poller);
 	return backend;
 }
 
@@ -467,7 +623,8 @@ void file_backend_free(struct file_backend *backend)
 {
 	if (!backend)
 		return;
-	drain(&backend->block);
+	drain(&backend->block, BLOCK_ALL_QUEUES);
+	event_loop_remove_poller(backend->loop, &backend->full_poller);
 	backend->engine->ops->free(backend->engine);
 	free(backend);
 }

@@ -9,6 +9,7 @@
 #ifndef AVP_BACKEND_FILE_H
 #define AVP_BACKEND_FILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "backend/file_image.h"
@@ -21,13 +22,23 @@ enum file_engine_kind { FILE_ENGINE_AUTO, FILE_ENGINE_IO_URING, FILE_ENGINE_THRE
 
 struct file_backend;
 
+struct file_backend_options {
+	enum file_engine_kind engine;
+	/*
+	 * What needs room where there is none (ENOSPC, EDQUOT) waits until there is, with a line in
+	 * the log; else it fails. A flush fails either way: see file.c.
+	 */
+	bool stop_when_full;
+};
+
 /*
  * Makes a backend on *image, which stays the caller's and open until file_backend_free. Everything
  * happens on @loop, and all memory is allocated here. FILE_ENGINE_AUTO falls back to threads;
  * FILE_ENGINE_IO_URING fails where io_uring cannot be had.
  */
 struct file_backend *file_backend_new(struct event_loop *loop, const struct file_image *image,
-				      enum file_engine_kind kind, struct error *error);
+				      const struct file_backend_options *options,
+				      struct error *error);
 
 /* Waits for what is in flight and frees the backend. NULL is fine. */
 void file_backend_free(struct file_backend *backend);

@@ -82,8 +82,12 @@ static void make_settings(struct block_settings *settings, const struct block_op
 static int serve(struct device_process *process, const struct block_options *options,
 		 const struct file_image *image, enum file_engine_kind engine, struct error *error)
 {
+	const struct file_backend_options backend_options = {
+		.engine = engine,
+		.stop_when_full = options->on_full == BLOCK_ON_FULL_STOP,
+	};
 	__attribute__((cleanup(free_backend))) struct file_backend *backend =
-		file_backend_new(&process->loop, image, engine, error);
+		file_backend_new(&process->loop, image, &backend_options, error);
 	cleanup_free struct block_request *requests = NULL;
 	cleanup_free struct virtqueue *queues = NULL;
 	struct block_device block;

@@ -43,6 +43,9 @@ static void finish_operation(struct block_request *block_request, int result)
 {
 	struct virtio_request *request = block_request->request;
 
+	/* Who takes over may find room. */
+	if ((result == -ENOSPC || result == -EDQUOT) && request->queue->leaving)
+		return;
 	if (result == 0 && block_request->operation.action == BLOCK_READ) {
 		request->written = (uint32_t)block_request->operation.length;
 		request->writable.left = 0;
@@ -235,7 +238,10 @@ static void start(struct block_device *block, struct virtio_request *request)
 	block_request->block = block;
 	block_request->request = request;
 	block_request->range_count = block_request->range_next = 0;
-	block_request->operation = (struct block_operation){.complete = operation_complete};
+	block_request->operation = (struct block_operation){
+		.queue = request->queue->index,
+		.complete = operation_complete,
+	};
 	block_request->status = request_take_last_byte(request);
 	if (!block_request->status) {
 		virtio_device_fault(&block->device, request->queue,
@@ -303,7 +309,7 @@ static void quiesce(struct virtio_device *device, struct virtqueue *queue)
 	struct block_device *block = to_block(device);
 
 	if (queue->in_flight > 0)
-		block->backend->ops->drain(block->backend);
+		block->backend->ops->drain(block->backend, queue->index);
 }
 
 /*

@@ -31,6 +31,8 @@
 /* Segments in one read or write, where the queue allows that many. */
 #define BLOCK_SEGMENTS_MAX 126
 
+#define BLOCK_ALL_QUEUES   UINT16_MAX
+
 enum block_action { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_ZERO };
 
 struct block_operation;
@@ -38,6 +40,7 @@ struct block_operation;
 /* What a backend is asked to do. */
 struct block_operation {
 	enum block_action action;
+	uint16_t queue; /* that it came from */
 	/* Write, zero: be on stable storage before completion. */
 	bool durable;
 	/* Zero: the storage may be given back. */
@@ -68,8 +71,11 @@ struct block_backend_ops {
 	void (*submit)(struct block_backend *backend, struct block_operation *operation);
 	/* After a batch of submit: what was held back to save system calls goes to the host. */
 	void (*commit)(struct block_backend *backend);
-	/* Returns when every operation is complete. */
-	void (*drain)(struct block_backend *backend);
+	/*
+	 * Returns when every operation of @queue, or of all with BLOCK_ALL_QUEUES, is complete: what
+	 * waits for room on the host is tried once more, and then fails.
+	 */
+	void (*drain)(struct block_backend *backend, uint16_t queue);
 };
 
 struct block_backend {

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -217,12 +218,32 @@ static int check_contract(const struct guest_config *config, struct error *error
 	return result < 0 ? result : 0;
 }
 
+/* More than there is can be promised, and a guest that takes it at its word is killed. */
+static void warn_of_small_host(const struct guest_config *config)
+{
+	char place[200], wanted[TEXT_SIZE_LENGTH], there[TEXT_SIZE_LENGTH];
+	struct sysinfo host;
+	uint64_t bytes;
+
+	if (sysinfo(&host) < 0)
+		return;
+	bytes = ((uint64_t)host.totalram + host.totalswap) * host.mem_unit;
+	if (config->memory > bytes)
+		log_warning("%s: %s is more than this host has, %s with swap: a guest that uses "
+			    "it will be killed",
+			    option_place(config, "memory", place, sizeof(place)),
+			    text_format_size(wanted, config->memory),
+			    text_format_size(there, bytes & ~UINT64_C(0xfffff)));
+}
+
 static int check_memory(const struct guest_config *config, struct error *error)
 {
 	char place[200];
 
-	if (config->memory % PAGE_SIZE_SMALLEST == 0)
+	if (config->memory % PAGE_SIZE_SMALLEST == 0) {
+		warn_of_small_host(config);
 		return 0;
+	}
 	return error_set_usage(error, "%s: %" PRIu64 " bytes is no multiple of %d; round it",
 			       option_place(config, "memory", place, sizeof(place)), config->memory,
 			       PAGE_SIZE_SMALLEST);

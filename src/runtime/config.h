@@ -25,12 +25,15 @@ struct block_options {
 	uint64_t queues;
 	uint64_t queue_size; /* largest ring that is accepted */
 	uint64_t cache;	     /* enum block_cache_choice */
+	uint64_t on_full;    /* enum block_on_full */
 	uint64_t logical_block_size;
 	uint64_t physical_block_size; /* 0: as the logical one */
 };
 
 /* Raw because the user says so, whatever it looks like; or raw unless it looks like another one. */
 enum block_format { BLOCK_FORMAT_AUTO, BLOCK_FORMAT_RAW };
+
+enum block_on_full { BLOCK_ON_FULL_STOP, BLOCK_ON_FULL_ERROR };
 
 enum block_cache_choice { BLOCK_CACHE_WRITEBACK, BLOCK_CACHE_WRITETHROUGH };
 

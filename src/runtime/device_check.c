@@ -10,12 +10,15 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/disk_format.h"
+#include "base/log.h"
 #include "base/port_forward.h"
 #include "base/subnet.h"
+#include "base/text.h"
 #include "runtime/config.h"
 #include "runtime/console_port.h"
 
@@ -111,6 +114,26 @@ static int open_disk(const struct block_options *block, uint64_t *size, struct e
 	return fd;
 }
 
+/* A sparse image may promise the guest more than can ever be kept. */
+static void warn_of_small_file_system(const char *path, int fd, uint64_t size)
+{
+	char image[TEXT_SIZE_LENGTH], whole[TEXT_SIZE_LENGTH];
+	struct statvfs system;
+	struct stat status;
+	uint64_t bytes;
+
+	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || fstatvfs(fd, &system) < 0)
+		return;
+	bytes = (uint64_t)system.f_blocks * system.f_frsize;
+	/* 0: of a size that is not limited, or not known. */
+	if (bytes == 0 || size <= bytes)
+		return;
+	log_warning("file: %s: is %s long, and its file system holds %s: the guest's writes will "
+		    "find no room",
+		    path, text_format_size(image, size),
+		    text_format_size(whole, bytes & ~UINT64_C(0xfffff)));
+}
+
 int block_options_check(const void *options, struct error *error)
 {
 	const struct block_options *block = options;
@@ -126,6 +149,8 @@ int block_options_check(const void *options, struct error *error)
 		if (result < 0)
 			return result;
 	}
+	if (!block->readonly)
+		warn_of_small_file_system(block->file, fd, size);
 	if (!size)
 		return error_set_usage(error,
 				       "file: %s: is empty; give it a size: truncate -s 1G FILE",

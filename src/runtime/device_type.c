@@ -23,6 +23,12 @@ static const char *const block_format_choices[] = {
 	NULL,
 };
 
+static const char *const block_on_full_choices[] = {
+	[BLOCK_ON_FULL_STOP] = "stop",
+	[BLOCK_ON_FULL_ERROR] = "error",
+	NULL,
+};
+
 const struct option_row block_option_rows[] = {
 	{
 		.name = "file",
@@ -87,6 +93,16 @@ const struct option_row block_option_rows[] = {
 		.default_text = "writeback",
 		.help = "when a write is complete: writeback, once the host has it and safe after "
 			"the guest's flush; writethrough, once it is on the medium",
+	},
+	{
+		.name = "on-full",
+		.type = OPTION_CHOICE,
+		.argument = "WHAT",
+		.offset = offsetof(struct block_options, on_full),
+		.choices = block_on_full_choices,
+		.default_text = "stop",
+		.help = "when the host has no room for a write: stop, the write waits until there "
+			"is; error, it fails",
 	},
 	{
 		.name = "logical-block-size",

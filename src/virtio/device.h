@@ -39,7 +39,8 @@ struct virtio_device_class {
 	void (*handle)(struct virtio_device *device, struct virtqueue *queue);
 	/*
 	 * The queue is about to be stopped or guest memory to change: on return no request of
-	 * this queue is in the host's hands any more. NULL: none ever is after handle returns.
+	 * this queue is in the host's hands any more. NULL: none ever is after handle returns. What
+	 * cannot be completed now need not be when queue->leaving is set.
 	 */
 	void (*quiesce)(struct virtio_device *device, struct virtqueue *queue);
 	/* Back to the state after creation. All queues are stopped. NULL: nothing to do. */

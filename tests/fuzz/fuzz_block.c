@@ -83,7 +83,7 @@ static void commit(struct block_backend *backend)
 	(void)backend;
 }
 
-static void drain(struct block_backend *backend)
+static void drain(struct block_backend *backend, uint16_t queue)
 {
 	struct disk *disk = (struct disk *)backend;
 

@@ -17,6 +17,7 @@
 
 #include "device/block.h"
 #include "device_rig.h"
+#include "virtio/inflight.h"
 
 #define BIT(n)	     (UINT64_C(1) << (n))
 
@@ -135,7 +136,7 @@ static void release(struct disk *disk)
 	disk->backend.completed(disk->backend.context);
 }
 
-static void drain(struct block_backend *backend)
+static void drain(struct block_backend *backend, uint16_t queue)
 {
 	struct disk *disk = to_disk(backend);
 
@@ -843,6 +844,70 @@ static void test_stop_waits_for_the_backend(void **state)
 	stop(f);
 }
 
+/* Holds a write, which finds no room when its queue is stopped. Returns where its status is. */
+static uint8_t *hold_write(struct fixture *f)
+{
+	struct message message;
+	uint8_t data[512] = {0};
+	uint64_t in;
+
+	f->disk.hold = true;
+	f->disk.fail = ENOSPC;
+	device_rig_clear(&f->rig);
+	compose(&message, VIRTIO_BLK_T_OUT, 0, data, sizeof(data));
+	in = device_rig_add(&f->rig, 0, message.bytes, message.length, 1, 4096);
+	device_rig_kick(&f->rig, 0);
+	return device_rig_at(&f->rig, in);
+}
+
+/*
+ * What waits for room stays in flight when somebody else takes the queue over, as told by the
+ * record. Who asks for the position of the queue may not be left with anything in flight.
+ */
+static void test_no_room_at_the_stop(void **state)
+{
+	struct fixture *f = make();
+	struct virtqueue *queue = &f->queues[0];
+	struct virtqueue_inflight inflight;
+	void *record = calloc(1, inflight_region_size(QUEUE_SIZE, false));
+	uint16_t available, used;
+	uint8_t *status;
+	uint32_t written;
+
+	(void)state;
+	assert_int_equal(inflight_attach(&inflight, record, QUEUE_SIZE, false), 0);
+	queue->inflight = &inflight;
+	start_with(f, offered(f));
+	status = hold_write(f);
+	virtio_device_stop_queue(&f->block.device, queue, NULL, NULL);
+	assert_int_equal(f->disk.drains, 1);
+	assert_false(device_rig_has_used(&f->rig, 0));
+	assert_int_equal(*status, 0xee);
+	/* The next one finds room. */
+	f->disk.hold = false;
+	f->disk.fail = 0;
+	f->disk.writes = 0;
+	assert_int_equal(virtqueue_start(queue, &queue->setup, f->block.device.negotiated,
+					 f->rig.queues[0].storage),
+			 0);
+	device_rig_kick(&f->rig, 0);
+	assert_int_equal(f->disk.writes, 1);
+	device_rig_take(&f->rig, 0, &written);
+	assert_int_equal(*status, VIRTIO_BLK_S_OK);
+	/* Memory may change while the queue goes on: nothing may get lost. */
+	status = hold_write(f);
+	virtio_device_quiesce(&f->block.device);
+	device_rig_take(&f->rig, 0, &written);
+	assert_int_equal(*status, VIRTIO_BLK_S_IOERR);
+	status = hold_write(f);
+	virtio_device_stop_queue(&f->block.device, queue, &available, &used);
+	device_rig_take(&f->rig, 0, &written);
+	assert_int_equal(*status, VIRTIO_BLK_S_IOERR);
+	assert_int_equal(available, used);
+	stop(f);
+	free(record);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -868,6 +933,7 @@ int main(void)
 		cmocka_unit_test(test_errors_of_the_backend),
 		cmocka_unit_test(test_completion_out_of_order),
 		cmocka_unit_test(test_stop_waits_for_the_backend),
+		cmocka_unit_test(test_no_room_at_the_stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

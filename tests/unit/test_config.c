@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -19,6 +20,7 @@
 #include "base/text.h"
 #include "runtime/config.h"
 #include "runtime/kernel_image.h"
+#include "unit/capture.h"
 #include "unit/scratch.h"
 
 static struct scratch scratch;
@@ -255,6 +257,33 @@ static void a_disk_that_was_raw_at_the_start_stays_raw(void **state)
 	assert_int_equal(check(), 0);
 	assert_int_equal(((struct block_options *)config.devices[0].options)->format,
 			 BLOCK_FORMAT_RAW);
+}
+
+static void what_can_never_be_kept_is_warned_of(void **state)
+{
+	const char *path = scratch_write_zeros(&scratch, "disk", 512);
+	struct capture capture;
+	struct statvfs system;
+	const char *text;
+
+	assert_int_equal(add_disk("disk", ""), 0);
+	capture_start(&capture, STDERR_FILENO);
+	assert_int_equal(check(), 0);
+	assert_string_equal(capture_all(&capture), "");
+	config.memory = UINT64_C(900) << 40;
+	assert_int_equal(check(), 0);
+	text = capture_all(&capture);
+	assert_non_null(strstr(text, "memory: 900T is more than this host has, "));
+	config.memory = 64 << 20;
+	assert_int_equal(statvfs(path, &system), 0);
+	if (truncate(path, (off_t)(system.f_blocks * system.f_frsize / 4096 * 4096 + 8192)) == 0) {
+		assert_int_equal(check(), 0);
+		assert_non_null(strstr(capture_all(&capture), "long, and its file system holds "));
+		((struct block_options *)config.devices[0].options)->readonly = true;
+		assert_int_equal(check(), 0);
+		assert_string_equal(capture_all(&capture), "");
+	}
+	capture_stop(&capture);
 }
 
 static void what_converts_an_image_can_be_pasted(void **state)
@@ -519,6 +548,7 @@ int main(void)
 		TEST(a_file_without_permission_says_what_to_do),
 		TEST(an_image_of_another_format_is_refused),
 		TEST(a_disk_that_was_raw_at_the_start_stays_raw),
+		TEST(what_can_never_be_kept_is_warned_of),
 		TEST(what_converts_an_image_can_be_pasted),
 		TEST(a_disk_is_written_by_one_device_only),
 		TEST(a_net_device_has_one_other_end),

@@ -11,14 +11,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/loop.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +30,7 @@
 #include "backend/file.h"
 #include "backend/file_engine.h"
 #include "base/cleanup.h"
+#include "capture.h"
 #include "ring_pair.h"
 #include "scratch.h"
 
@@ -75,14 +80,15 @@ static int open_image(struct file_image *image, const char *path, bool readonly,
 	return file_image_open(image, path, &wish, error);
 }
 
-static void open_backend(struct fixture *f, const char *path, bool readonly,
-			 enum file_engine_kind kind)
+static void open_backend_with(struct fixture *f, const char *path, bool readonly,
+			      enum file_engine_kind kind, bool stop_when_full)
 {
+	const struct file_backend_options options = {kind, stop_when_full};
 	struct error error = {0};
 
 	assert_int_equal(open_image(&f->image, path, readonly, &error), 0);
 	assert_int_equal(event_loop_init(&f->loop, 0, &error), 0);
-	f->backend = file_backend_new(&f->loop, &f->image, kind, &error);
+	f->backend = file_backend_new(&f->loop, &f->image, &options, &error);
 	if (!f->backend && kind == FILE_ENGINE_IO_URING) {
 		print_message("%s\n", error.message);
 		skip();
@@ -92,6 +98,12 @@ static void open_backend(struct fixture *f, const char *path, bool readonly,
 	f->block = file_backend_block(f->backend);
 	f->block->completed = count_batch;
 	f->block->context = f;
+}
+
+static void open_backend(struct fixture *f, const char *path, bool readonly,
+			 enum file_engine_kind kind)
+{
+	open_backend_with(f, path, readonly, kind, false);
 }
 
 static void close_backend(struct fixture *f)
@@ -357,7 +369,9 @@ static void test_zero_by_writing(void **state)
 		/* Memory has no zeroed ranges, and it has holes: pretend that it has not. */
 		f->image.discard_granularity = 0;
 		assert_int_equal(event_loop_init(&f->loop, 0, &error), 0);
-		f->backend = file_backend_new(&f->loop, &f->image, kinds[i], &error);
+		f->backend = file_backend_new(&f->loop, &f->image,
+					      &(struct file_backend_options){.engine = kinds[i]},
+					      &error);
 		assert_non_null(f->backend);
 		f->block = file_backend_block(f->backend);
 		f->block->completed = count_batch;
@@ -423,10 +437,10 @@ static void test_drain_waits(void **state)
 			submit(f, &jobs[j], BLOCK_WRITE, (uint64_t)j * 512, data, 512);
 		}
 		/* Not even committed. */
-		f->block->ops->drain(f->block);
+		f->block->ops->drain(f->block, BLOCK_ALL_QUEUES);
 		for (int j = 0; j < 20; j++)
 			assert_true(jobs[j].complete);
-		f->block->ops->drain(f->block);
+		f->block->ops->drain(f->block, BLOCK_ALL_QUEUES);
 		stop(f);
 	}
 }
@@ -442,6 +456,335 @@ static void test_file_cut_short(void **state)
 		assert_int_equal(perform(f, BLOCK_READ, SIZE - 2 * BLOCK, data, 2 * BLOCK), -EIO);
 		assert_int_equal(perform(f, BLOCK_READ, SIZE - BLOCK, data, BLOCK), -EIO);
 		assert_int_equal(perform(f, BLOCK_READ, SIZE - 2 * BLOCK, data, BLOCK), 0);
+		stop(f);
+	}
+}
+
+/* Errors of one kind do not hide the first of another. */
+static void test_errors_are_counted_by_kind(void **state)
+{
+	struct fixture *f = start(FILE_ENGINE_THREADS);
+	struct capture capture;
+	uint8_t data[BLOCK] = {0};
+	const char *text;
+
+	(void)state;
+	assert_int_equal(ftruncate(f->image.fd, SIZE - BLOCK), 0);
+	capture_start(&capture, STDERR_FILENO);
+	for (int i = 0; i < 3; i++)
+		perform(f, BLOCK_READ, 0, (void *)8, BLOCK);
+	perform(f, BLOCK_READ, SIZE - BLOCK, data, BLOCK);
+	perform(f, BLOCK_WRITE, 0, (void *)8, BLOCK);
+	for (int i = 0; i < 2; i++)
+		perform(f, BLOCK_READ, SIZE - BLOCK, data, BLOCK);
+	text = capture_all(&capture);
+	capture_stop(&capture);
+	assert_non_null(strstr(text, "read of 4096 bytes at 0 failed: Bad address (error 1)"));
+	assert_non_null(strstr(text, "read of 4096 bytes at 0 failed: Bad address (error 2)"));
+	assert_null(strstr(text, "read of 4096 bytes at 0 failed: Bad address (error 3)"));
+	assert_non_null(strstr(text, "failed: the file became shorter (error 1)"));
+	assert_non_null(strstr(text, "failed: the file became shorter (error 2)"));
+	assert_null(strstr(text, "failed: the file became shorter (error 3)"));
+	assert_non_null(strstr(text, "write of 4096 bytes at 0 failed: Bad address (error 1)"));
+	stop(f);
+}
+
+/* A file system of 4 MiB, and a process in whose namespace it is mounted, for as long as it lives. */
+struct small_system {
+	struct scratch scratch;
+	pid_t pid;
+	char image[128], filler[128];
+};
+
+static void write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		_exit(1);
+	close(fd);
+}
+
+static void mount_small(const char *directory)
+{
+	char map[64];
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (unshare(CLONE_NEWNS) < 0) {
+		snprintf(map, sizeof(map), "0 %d 1", (int)geteuid());
+		if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+			_exit(1);
+		write_file("/proc/self/uid_map", map);
+	}
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("small", directory, "tmpfs", 0, "size=4M") < 0)
+		_exit(1);
+}
+
+static bool small_system_make(struct small_system *small)
+{
+	int ready[2];
+	char byte;
+	bool made;
+	int fd;
+
+	scratch_make(&small->scratch);
+	assert_int_equal(pipe(ready), 0);
+	small->pid = fork();
+	assert_true(small->pid >= 0);
+	if (small->pid == 0) {
+		close(ready[0]);
+		mount_small(small->scratch.directory);
+		if (write(ready[1], "x", 1) != 1)
+			_exit(1);
+		pause();
+		_exit(0);
+	}
+	close(ready[1]);
+	made = read(ready[0], &byte, 1) == 1;
+	close(ready[0]);
+	snprintf(small->image, sizeof(small->image), "/proc/%d/root%s/disk", (int)small->pid,
+		 small->scratch.directory);
+	snprintf(small->filler, sizeof(small->filler), "/proc/%d/root%s/filler", (int)small->pid,
+		 small->scratch.directory);
+	fd = made ? open(small->image, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+	if (fd >= 0)
+		assert_int_equal(ftruncate(fd, SIZE), 0);
+	close(fd);
+	return fd >= 0;
+}
+
+static void small_system_remove(struct small_system *small)
+{
+	kill(small->pid, SIGKILL);
+	assert_int_equal(waitpid(small->pid, NULL, 0), small->pid);
+	scratch_remove(&small->scratch);
+}
+
+/* Takes all the room there is, or @leave bytes less. */
+static void fill_up(const struct small_system *small, size_t leave)
+{
+	int fd = open(small->filler, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	struct statvfs system;
+
+	assert_int_equal(fstatvfs(fd, &system), 0);
+	assert_int_equal(posix_fallocate(fd, 0, (off_t)(system.f_bavail * system.f_bsize - leave)),
+			 0);
+	close(fd);
+}
+
+static struct fixture *start_full(struct small_system *small, enum file_engine_kind kind,
+				  bool stop_when_full)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	if (!small_system_make(small)) {
+		small_system_remove(small);
+		free(f);
+		print_message("no file system can be mounted here\n");
+		skip();
+	}
+	open_backend_with(f, small->image, false, kind, stop_when_full);
+	return f;
+}
+
+static void stop_full(struct fixture *f, struct small_system *small)
+{
+	close_backend(f);
+	free(f);
+	small_system_remove(small);
+}
+
+/* Runs the loop until the capture has @text. */
+static void run_until_said(struct fixture *f, struct capture *capture, const char *text)
+{
+	const time_t limit = time(NULL) + 60;
+
+	while (!strstr(capture_all(capture), text)) {
+		assert_true(event_loop_turn(&f->loop, 100) >= 0);
+		assert_true(time(NULL) < limit);
+	}
+}
+
+static void test_full_waits(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct small_system small;
+		struct fixture *f = start_full(&small, kinds[i], true);
+		struct job jobs[8] = {0}, durable = {.operation.durable = true};
+		struct job zero = {.operation.durable = true};
+		uint8_t *out = malloc(SIZE), *in = malloc(SIZE), *zeroes = calloc(1, 1 << 20);
+		struct capture capture;
+
+		fill(out, SIZE, i);
+		assert_int_equal(perform(f, BLOCK_WRITE, 0, out, 1 << 20), 0);
+		fill_up(&small, 65536);
+		capture_start(&capture, STDERR_FILENO);
+		/* There is room for a part of the first one. */
+		for (size_t j = 0; j < 8; j++)
+			submit(f, &jobs[j], BLOCK_WRITE, (1u << 20) + j * 131072,
+			       out + (1u << 20) + j * 131072, 131072);
+		submit(f, &durable, BLOCK_WRITE, 2u << 20, out + (2u << 20), 131072);
+		submit(f, &zero, BLOCK_ZERO, 3u << 20, NULL, 1u << 20);
+		f->block->ops->commit(f->block);
+		run_until_said(f, &capture, "no room on the host for a write of 131072 bytes");
+		/* What needs no room goes on: reads, other flushes, writes where there is storage. */
+		assert_int_equal(perform(f, BLOCK_READ, 0, in, 1 << 20), 0);
+		assert_memory_equal(in, out, 1 << 20);
+		assert_int_equal(perform(f, BLOCK_FLUSH, 0, NULL, 0), 0);
+		assert_int_equal(perform(f, BLOCK_WRITE, 0, out + 512, 131072), 0);
+		for (size_t j = 0; j < 8; j++)
+			assert_false(jobs[j].complete);
+		assert_false(durable.complete);
+		/* It has been said, and is not said with each attempt. */
+		for (int turn = 0; turn < 20; turn++)
+			event_loop_turn(&f->loop, 100);
+		assert_string_equal(capture_all(&capture), "");
+		assert_int_equal(unlink(small.filler), 0);
+		for (size_t j = 0; j < 8; j++)
+			run_until(f, &jobs[j].complete);
+		run_until(f, &durable.complete);
+		run_until(f, &zero.complete);
+		run_until_said(f, &capture, "there is room on the host again");
+		capture_stop(&capture);
+		for (size_t j = 0; j < 8; j++)
+			assert_int_equal(jobs[j].result, 0);
+		assert_int_equal(durable.result, 0);
+		assert_int_equal(zero.result, 0);
+		assert_int_equal(perform(f, BLOCK_READ, 0, in, SIZE), 0);
+		assert_memory_equal(in, out + 512, 131072);
+		assert_memory_equal(in + (1u << 20), out + (1u << 20), 1u << 20);
+		assert_memory_equal(in + (2u << 20), out + (2u << 20), 131072);
+		assert_memory_equal(in + (3u << 20), zeroes, 1 << 20);
+		free(out);
+		free(in);
+		free(zeroes);
+		stop_full(f, &small);
+	}
+}
+
+/* What waits does not hold up the end of its queue; that of another queue goes on waiting. */
+static void test_full_drains(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct small_system small;
+		struct fixture *f = start_full(&small, kinds[i], true);
+		struct job first = {.operation.queue = 0}, other = {.operation.queue = 1};
+		struct capture capture;
+		uint8_t data[BLOCK] = {1};
+
+		fill_up(&small, 0);
+		capture_start(&capture, STDERR_FILENO);
+		submit(f, &first, BLOCK_WRITE, 0, data, BLOCK);
+		submit(f, &other, BLOCK_WRITE, 1u << 20, data, BLOCK);
+		f->block->ops->commit(f->block);
+		run_until_said(f, &capture, "no room on the host");
+		f->block->ops->drain(f->block, 0);
+		assert_true(first.complete);
+		assert_int_equal(first.result, -ENOSPC);
+		assert_false(other.complete);
+		assert_int_equal(unlink(small.filler), 0);
+		/* Room is looked for once more. */
+		submit(f, &first, BLOCK_WRITE, 0, data, BLOCK);
+		f->block->ops->drain(f->block, 1);
+		assert_true(other.complete);
+		assert_int_equal(other.result, 0);
+		assert_int_equal(finish(f, &first), 0);
+		/* And then there is nothing left that wakes anybody. */
+		fill_up(&small, 0);
+		submit(f, &first, BLOCK_WRITE, 2u << 20, data, BLOCK);
+		f->block->ops->drain(f->block, BLOCK_ALL_QUEUES);
+		assert_int_equal(first.result, -ENOSPC);
+		submit(f, &first, BLOCK_WRITE, 2u << 20, data, BLOCK);
+		f->block->ops->commit(f->block);
+		run_until_said(f, &capture, "no room on the host");
+		capture_stop(&capture);
+		/* The backend is freed with one that waits. */
+		close_backend(f);
+		assert_true(first.complete);
+		free(f);
+		small_system_remove(&small);
+	}
+}
+
+/*
+ * Found out only when it is written back: the page cache has lost it, and a second flush would find
+ * nothing wrong. So a flush fails, and zeroes that were to be durable are made again.
+ */
+static void test_full_when_written_back(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct fixture *f = calloc(1, sizeof(*f));
+		struct job flush = {0}, zero = {.operation.durable = true};
+		struct file_call call;
+
+		scratch_make(&f->scratch);
+		open_backend_with(f, scratch_write_zeros(&f->scratch, "disk.img", SIZE), false,
+				  kinds[i], true);
+		submit(f, &flush, BLOCK_FLUSH, 0, NULL, 0);
+		assert_int_equal(finish(f, &flush), 0);
+		submit(f, &zero, BLOCK_ZERO, 0, NULL, BLOCK);
+		assert_int_equal(finish(f, &zero), 0);
+		file_backend_describe(f->backend, &zero.operation, &call);
+		assert_int_equal(call.kind, FILE_CALL_SYNC);
+		/* As if the engine said so. */
+		flush.complete = zero.complete = false;
+		file_backend_done(f->backend, &flush.operation, -ENOSPC);
+		assert_true(flush.complete);
+		assert_int_equal(flush.result, -ENOSPC);
+		file_backend_done(f->backend, &zero.operation, -EDQUOT);
+		assert_false(zero.complete);
+		file_backend_describe(f->backend, &zero.operation, &call);
+		assert_int_not_equal(call.kind, FILE_CALL_SYNC);
+		assert_int_equal(call.length, BLOCK);
+		run_until(f, &zero.complete);
+		assert_int_equal(zero.result, 0);
+		stop(f);
+	}
+}
+
+static void test_full_is_an_error(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct small_system small;
+		struct fixture *f = start_full(&small, kinds[i], false);
+		uint8_t data[BLOCK] = {1};
+
+		fill_up(&small, 0);
+		assert_int_equal(perform(f, BLOCK_WRITE, 0, data, BLOCK), -ENOSPC);
+		assert_int_equal(perform(f, BLOCK_ZERO, 1u << 20, NULL, 1u << 20), -ENOSPC);
+		stop_full(f, &small);
+	}
+}
+
+/* A file that must not grow is an error of its own, which room does not help. */
+static void test_size_limit_is_an_error(void **state)
+{
+	struct rlimit before, limit;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	limit = before;
+	limit.rlim_cur = 1u << 20;
+	signal(SIGXFSZ, SIG_IGN);
+	for (size_t i = 0; i < 2; i++) {
+		struct fixture *f = calloc(1, sizeof(*f));
+		struct job job = {0};
+		uint8_t data[BLOCK] = {1};
+
+		scratch_make(&f->scratch);
+		open_backend_with(f, scratch_write_zeros(&f->scratch, "disk.img", SIZE), false,
+				  kinds[i], true);
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+		submit(f, &job, BLOCK_WRITE, 2u << 20, data, BLOCK);
+		f->block->ops->commit(f->block);
+		run_until(f, &job.complete);
+		assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+		assert_int_equal(job.result, -EFBIG);
 		stop(f);
 	}
 }
@@ -1006,6 +1349,12 @@ int main(void)
 		cmocka_unit_test(test_many_in_flight),
 		cmocka_unit_test(test_drain_waits),
 		cmocka_unit_test(test_file_cut_short),
+		cmocka_unit_test(test_errors_are_counted_by_kind),
+		cmocka_unit_test(test_full_waits),
+		cmocka_unit_test(test_full_drains),
+		cmocka_unit_test(test_full_when_written_back),
+		cmocka_unit_test(test_full_is_an_error),
+		cmocka_unit_test(test_size_limit_is_an_error),
 		cmocka_unit_test(test_memory_that_is_gone),
 		cmocka_unit_test(test_idle_is_quiet),
 		cmocka_unit_test(test_bad_images),
