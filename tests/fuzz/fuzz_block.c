@@ -18,7 +18,8 @@ struct disk {
 	struct block_backend backend;
 	struct block_operation *held[HELD_MAX];
 	unsigned int held_count;
-	bool hold, fail;
+	bool hold;
+	int fail; /* errno of the operations to come; 0: none */
 	uint8_t data[DISK_SIZE];
 };
 
@@ -51,7 +52,7 @@ static void perform(struct disk *disk, struct block_operation *operation)
 		transfer(disk, operation);
 	if (operation->action == BLOCK_ZERO)
 		memset(disk->data + operation->offset, 0, operation->length);
-	operation->complete(operation, disk->fail ? -EIO : 0);
+	operation->complete(operation, -disk->fail);
 }
 
 static void submit(struct block_backend *backend, struct block_operation *operation)
@@ -100,7 +101,7 @@ static void happening(struct hostile_driver *driver, uint8_t what)
 	struct disk *disk = driver->context;
 
 	disk->hold = what & 1;
-	disk->fail = what & 2;
+	disk->fail = what & 2 ? EIO : what & 8 ? ENOSPC : 0;
 	if (what & 4)
 		release(disk);
 }
