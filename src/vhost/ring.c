@@ -117,26 +117,20 @@ static void forget(struct vhost_ring *ring)
 	ring->undone = false;
 }
 
-/* What a process that died had taken is done now, if it can be: the ring may not go on. */
-static void finish_replay(struct vhost_ring *ring)
+/* Pauses a ring that may not go on, once what a process that died had taken is done, if it can be. */
+static void end_run(struct vhost_ring *ring)
 {
 	if (virtqueue_replaying(ring->queue))
 		virtio_device_kick(ring->queue->device, ring->queue);
+	vhost_ring_pause(ring);
 }
 
 void vhost_ring_reset(struct vhost_ring *ring)
 {
-	struct virtqueue *queue = ring->queue;
-
-	/*
-	 * After a reset nothing was in flight: what cannot be completed now fails. The position is
-	 * kept, for QEMU up to 7.2 pauses a guest by status 0 and asks for it then.
-	 */
-	finish_replay(ring);
-	if (queue->inflight)
-		inflight_close(queue->inflight);
-	queue->inflight = NULL;
-	vhost_ring_pause(ring);
+	/* The position is kept: QEMU up to 7.2 pauses a guest by status 0 and asks for it then. */
+	end_run(ring);
+	if (ring->queue->inflight) /* after a reset nothing was in flight */
+		inflight_close(ring->queue->inflight);
 	forget(ring);
 }
 
@@ -308,14 +302,14 @@ int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *
 
 uint32_t vhost_ring_stop(struct vhost_ring *ring)
 {
-	finish_replay(ring);
-	vhost_ring_pause(ring);
+	end_run(ring);
 	watch_kick(ring, false);
 	vhost_event_close(&ring->kick);
 	ring->kick_set = false;
 	if (ring->queue->inflight && inflight_is_empty(&ring->inflight)) {
 		inflight_close(&ring->inflight);
-	} else if (ring->queue->inflight) {
+	} else if (ring->queue->inflight && !ring->undone) {
+		/* A ring that has not run since tells nothing new: its base may be another driver's. */
 		ring->undone = true;
 		ring->undone_base = ring->base;
 	}
