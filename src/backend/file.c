@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
-#include <time.h>
 
 #include "backend/file_engine.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/log_limit.h"
 
@@ -187,14 +187,6 @@ void file_backend_describe(const struct file_backend *backend,
 		describe_zeroes(operation, call);
 		break;
 	}
-}
-
-static uint64_t clock_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 static const char *action_name(enum block_action action)

@@ -5,8 +5,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/log_limit.h"
 
@@ -20,12 +20,9 @@ typedef log_handler *set_log_handler(log_handler *handler, void *context);
 static void relay_message(const char *domain, int level, const char *message, void *context)
 {
 	static struct log_limit limit = {.burst = 5, .interval_ms = 10000};
-	struct timespec now;
-
 	(void)level;
 	(void)context;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	if (log_limit_take(&limit, (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000))
+	if (log_limit_take(&limit, clock_now_ms()))
 		log_warning("%s: %s", domain ? domain : "libslirp", message);
 }
 

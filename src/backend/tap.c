@@ -17,10 +17,10 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #define FEATURE(bit)  (UINT64_C(1) << (bit))
@@ -111,14 +111,6 @@ static void note_failure(struct tap_backend *tap)
 {
 	if (errno == EIO)
 		set_down(tap, true);
-}
-
-static uint64_t clock_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 /* Drops the frame that waits for room, if there is one. */

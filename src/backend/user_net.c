@@ -11,12 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "backend/dhcp.h"
 #include "backend/frame_filter.h"
 #include "backend/slirp_library.h"
 #include "backend/slirp_sockets.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 /* Where things are in the network. */
@@ -51,24 +51,11 @@ static struct user_net *to_user(struct net_backend *backend)
 	return (struct user_net *)((char *)backend - offsetof(struct user_net, net));
 }
 
-static int64_t clock_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
-static int64_t clock_now_ms(void)
-{
-	return clock_now_ns() / 1000000;
-}
-
 static int64_t read_clock(void *opaque)
 {
 	const struct user_net *user = opaque;
 
-	return clock_now_ns() + user->skipped_ns;
+	return (int64_t)clock_now_ns() + user->skipped_ns;
 }
 
 static void deliver(struct user_net *user, const void *frame, size_t length)

@@ -8,9 +8,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #define BATCH_SIZE 64
@@ -29,14 +29,6 @@
 
 /* What comes within this many poll limits came soon. */
 #define SOON_FACTOR 2
-
-static uint64_t clock_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* Tells the processor that this is a spin: saves power and yields to the sibling thread. */
 static void cpu_relax(void)

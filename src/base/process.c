@@ -18,10 +18,10 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 /* The exit status of a child that could not execute its program; nobody sees it. */
 #define EXIT_NOT_EXECUTED 127
@@ -235,23 +235,15 @@ bool process_reap(struct process *process, int *status)
 	return true;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 bool process_wait(struct process *process, int timeout_ms, int *status)
 {
-	int64_t deadline = now_ms() + timeout_ms;
+	int64_t deadline = clock_now_ms() + timeout_ms;
 	struct pollfd ended = {.fd = process->pidfd, .events = POLLIN};
 
 	if (process->pid <= 0)
 		return false;
 	for (;;) {
-		int64_t left = timeout_ms < 0 ? -1 : deadline - now_ms();
+		int64_t left = timeout_ms < 0 ? -1 : deadline - clock_now_ms();
 
 		if (timeout_ms >= 0 && left < 0)
 			left = 0;

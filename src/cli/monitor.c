@@ -14,11 +14,11 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "backend/sandbox.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/event_loop.h"
 #include "base/inherited_fd.h"
 #include "base/line_reader.h"
@@ -229,11 +229,8 @@ static void handle_ended(void *context, enum machine_end end, const char *why)
 static void handle_mark(void *context, const char *step)
 {
 	char text[200];
-	struct timespec now;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	snprintf(text, sizeof(text), "%" PRIu64 " %s",
-		 (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec, step);
+	snprintf(text, sizeof(text), "%" PRIu64 " %s", clock_now_ns(), step);
 	tell(context, CONTROL_STEP, text);
 }
 

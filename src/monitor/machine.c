@@ -14,9 +14,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "monitor/loop_thread.h"
 #include "monitor/memory.h"
@@ -79,14 +79,6 @@ struct machine {
 	enum outcome outcome;
 	char reason[200];
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void mark(const struct machine *machine, const char *step)
 {
@@ -242,7 +234,7 @@ int machine_start(struct machine *machine, struct error *error)
 		result = switch_on(machine, error);
 	machine->outcome = OUTCOME_NONE;
 	machine->loaded = false;
-	machine->started_ms = now_ms();
+	machine->started_ms = clock_now_ms();
 	if (result == 0)
 		result = vcpus_start(&machine->vcpus, machine->hypervisor, setup->hypervisor.cpus,
 				     &machine->entry, &machine->addresses, &machine->ports,
@@ -272,7 +264,7 @@ static void restart(struct machine *machine)
 
 static bool ran_shortly(const struct machine *machine)
 {
-	return now_ms() - machine->started_ms < FAULT_QUICK_MS;
+	return clock_now_ms() - machine->started_ms < FAULT_QUICK_MS;
 }
 
 /* What a processor does that faults while it handles a fault: it stops, and the board resets it. */

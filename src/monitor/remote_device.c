@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "vhost/channel.h"
 
@@ -536,7 +537,7 @@ static void watch(struct remote_device *remote)
 		log_error("%s: no descriptor or watch is left: what its process asks for is not "
 			  "answered",
 			  remote->name);
-	remote->attached_ms = vhost_now_ms();
+	remote->attached_ms = clock_now_ms();
 }
 
 static void unwatch(struct remote_device *remote)
@@ -689,7 +690,7 @@ static void handle_retry(void *context, uint32_t events)
 static void handle_connection(void *context, uint32_t events)
 {
 	struct remote_device *remote = context;
-	bool stayed = vhost_now_ms() - remote->attached_ms >= RETRY_LAST_MS;
+	bool stayed = clock_now_ms() - remote->attached_ms >= RETRY_LAST_MS;
 
 	pthread_mutex_lock(&remote->lock);
 	unwatch(remote);

@@ -15,10 +15,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #define COMPONENT   "console"
@@ -456,14 +456,6 @@ void console_resume(struct console *console)
 		make_raw();
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Writes the rest of what one side of the guest says, until it is closed or the time is over. */
 static void drain(struct guest_end *end, int64_t deadline)
 {
@@ -471,7 +463,7 @@ static void drain(struct guest_end *end, int64_t deadline)
 
 	for (;;) {
 		struct pollfd wait = {.fd = out->from, .events = POLLIN};
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_now_ms();
 
 		transfer_out(end);
 		if (left <= 0 || (out->ended && !out->length))
@@ -484,7 +476,7 @@ static void drain(struct guest_end *end, int64_t deadline)
 
 void console_close(struct console *console, int limit_ms)
 {
-	int64_t deadline = now_ms() + limit_ms;
+	int64_t deadline = clock_now_ms() + limit_ms;
 
 	if (!console)
 		return;

@@ -10,10 +10,10 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/process.h"
 #include "base/text.h"
 #include "runtime/qemu.h"
@@ -76,23 +76,15 @@ static bool find_in_path(char path[PATH_MAX])
 	}
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Reads what a child writes until it closes @fd, there is no more room or the time is over. */
 static void read_answer(int fd, char *answer, size_t size)
 {
 	struct pollfd readable = {.fd = fd, .events = POLLIN};
-	int64_t deadline = now_ms() + ANSWER_MS;
+	int64_t deadline = clock_now_ms() + ANSWER_MS;
 	size_t length = 0;
 
 	while (length < size - 1) {
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_now_ms();
 		ssize_t bytes;
 
 		if (left <= 0 || (poll(&readable, 1, (int)left) <= 0 && errno != EINTR))

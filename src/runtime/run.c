@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/event_loop.h"
 #include "base/log.h"
 #include "monitor/probe.h"
@@ -69,14 +70,6 @@ struct run {
 static void step_done(struct run *run, const char *step)
 {
 	timeline_add(&run->timeline, timeline_now(), step);
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
 /* Seconds since the start, for a line. */
@@ -180,7 +173,7 @@ static void handle_devices_ready(void *context)
 	struct run *run = context;
 
 	run->devices_ready = true;
-	run->devices_ms = now_ms();
+	run->devices_ms = clock_now_ms();
 	step_done(run, "device processes serve");
 }
 
@@ -223,7 +216,7 @@ static void handle_running(void *context)
 	struct run *run = context;
 
 	run->running = true;
-	run->running_ms = now_ms();
+	run->running_ms = clock_now_ms();
 	step_done(run, "guest runs");
 	if (!run->stop_asked && !run->kill_asked)
 		set_timer(run, 0);
@@ -232,7 +225,7 @@ static void handle_running(void *context)
 static void handle_reset(void *context)
 {
 	struct run *run = context;
-	int64_t now = now_ms();
+	int64_t now = clock_now_ms();
 
 	/* A kernel tries several ways to reset; each that works is told. */
 	if (now - run->reset_ms >= RESET_MS)
@@ -295,7 +288,7 @@ static void handle_first_output(void *context)
 {
 	struct run *run = context;
 
-	run->output_ms = now_ms();
+	run->output_ms = clock_now_ms();
 	step_done(run, "first output of the guest");
 	print_timeline(run);
 }
@@ -485,7 +478,7 @@ static void conclude(struct run *run)
 	log_line(run->end == GUEST_FAILED && !run->failed ? LOG_ERROR : LOG_INFO, COMPONENT,
 		 "the guest %s after %.2f s; devices served at %.2f s, its processors ran at "
 		 "%.2f s%s",
-		 run->how, since_start(run, now_ms()), since_start(run, run->devices_ms),
+		 run->how, since_start(run, clock_now_ms()), since_start(run, run->devices_ms),
 		 since_start(run, run->running_ms), output);
 	for (size_t i = 0; i < run->config->device_count; i++) {
 		struct supervisor_device device = supervisor_device(run->supervisor, i);
@@ -547,7 +540,7 @@ int guest_run(const struct guest_config *config, enum guest_end *end, struct err
 		.probe = KVM_PROBE_NONE,
 		.signals = {.fd = -1, .handle = handle_signal},
 		.timer = {.fd = -1, .handle = handle_timer},
-		.start_ms = now_ms(),
+		.start_ms = clock_now_ms(),
 		.terminal = TERMINAL_NONE,
 		.terminal_fd = -1,
 	};

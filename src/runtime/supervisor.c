@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "runtime/device_command.h"
@@ -52,14 +53,6 @@ struct supervisor {
 	size_t count;
 	bool failed, stopped;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* Arms the timer of a device; 0 disarms it. */
 static void set_timer(struct supervised *device, int ms)
@@ -111,7 +104,7 @@ static void fail_first_start(struct supervised *device, int status)
 static bool count_death(struct supervised *device)
 {
 	unsigned int limit = (unsigned int)device->supervisor->setup.config->restart_limit;
-	int64_t now = now_ms();
+	int64_t now = clock_now_ms();
 
 	device->deaths_ms[device->deaths++ % RESTART_LIMIT_MAXIMUM] = now;
 	if (limit == 0 || device->deaths < limit)
@@ -134,7 +127,7 @@ static void plan_restart(struct supervised *device, pid_t pid, int status)
 		fail(device, &error);
 		return;
 	}
-	if (now_ms() - device->started_ms >= SUPERVISOR_QUIET_MS)
+	if (clock_now_ms() - device->started_ms >= SUPERVISOR_QUIET_MS)
 		device->delay_ms = 0;
 	log_line(LOG_WARNING, COMPONENT, "%s: device process %d ended: %s; it is started again%s",
 		 device->config->name, (int)pid, text, device->delay_ms ? " after a pause" : "");
@@ -269,7 +262,7 @@ static int start_process(struct supervised *device, struct error *error)
 	if (result < 0)
 		return result;
 	device->state = DEVICE_STARTING;
-	device->started_ms = now_ms();
+	device->started_ms = clock_now_ms();
 	device->exit_source = (struct event_source){device->process.pidfd, handle_exit, device};
 	device->ready_source = (struct event_source){take_fd(&ready), handle_ready, device};
 	result = event_loop_add(loop, &device->exit_source, EPOLLIN, error);
@@ -396,7 +389,7 @@ void supervisor_kill_device(struct supervisor *supervisor, const char *name)
 
 void supervisor_stop(struct supervisor *supervisor)
 {
-	int64_t deadline = now_ms() + SUPERVISOR_STOP_MS;
+	int64_t deadline = clock_now_ms() + SUPERVISOR_STOP_MS;
 
 	if (!supervisor || supervisor->stopped)
 		return;
@@ -405,7 +398,7 @@ void supervisor_stop(struct supervisor *supervisor)
 		process_signal(&supervisor->devices[i].process, SIGTERM);
 	for (size_t i = 0; i < supervisor->count; i++) {
 		struct supervised *device = &supervisor->devices[i];
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - clock_now_ms();
 		int status;
 
 		event_loop_remove(supervisor->setup.loop, &device->exit_source);

@@ -7,23 +7,15 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 /* Room for as many descriptors as a message may bring; the kernel reports what did not fit. */
 union control {
 	char bytes[CMSG_SPACE(sizeof(int) * VHOST_FDS_MAX)];
 	struct cmsghdr alignment;
 };
-
-int64_t vhost_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static void clear_message(struct vhost_message *message)
 {
@@ -197,7 +189,7 @@ int vhost_channel_receive(struct vhost_channel *channel, struct error *error)
 static int wait_for_room(const struct vhost_channel *channel, int64_t deadline)
 {
 	struct pollfd wanted = {.fd = channel->fd, .events = POLLOUT};
-	int64_t left = deadline - vhost_now_ms();
+	int64_t left = deadline - clock_now_ms();
 
 	if (left <= 0)
 		return -ETIMEDOUT;
@@ -209,7 +201,7 @@ static int wait_for_room(const struct vhost_channel *channel, int64_t deadline)
 int vhost_channel_send(struct vhost_channel *channel, const struct vhost_message *message,
 		       int timeout_ms, struct error *error)
 {
-	int64_t deadline = vhost_now_ms() + timeout_ms;
+	int64_t deadline = clock_now_ms() + timeout_ms;
 	size_t total = sizeof(message->header) + message->header.size;
 	size_t sent = 0;
 	union control control = {0};

@@ -69,7 +69,4 @@ int vhost_message_take_fd(struct vhost_message *message, unsigned int at);
 int vhost_channel_send(struct vhost_channel *channel, const struct vhost_message *message,
 		       int timeout_ms, struct error *error);
 
-/* Milliseconds of CLOCK_MONOTONIC: what deadlines are made of. */
-int64_t vhost_now_ms(void);
-
 #endif

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "vhost/client_private.h"
 
 #define PROTOCOL_BIT	    (UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES)
@@ -27,7 +28,7 @@
 int vhost_client_connect(const char *path, int wait_ms, struct error *error)
 {
 	const struct timespec pause = {.tv_nsec = CONNECT_INTERVAL_MS * 1000000};
-	int64_t deadline = vhost_now_ms() + wait_ms;
+	int64_t deadline = clock_now_ms() + wait_ms;
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
@@ -41,7 +42,7 @@ int vhost_client_connect(const char *path, int wait_ms, struct error *error)
 		int code = errno;
 
 		if ((code != ENOENT && code != ECONNREFUSED && code != EAGAIN && code != EINTR) ||
-		    vhost_now_ms() >= deadline)
+		    clock_now_ms() >= deadline)
 			return error_set_errno(error, code, "cannot connect to %s", path);
 		nanosleep(&pause, NULL);
 	}
@@ -66,13 +67,13 @@ struct vhost_client *vhost_client_new(int fd, int timeout_ms, struct error *erro
 void vhost_client_begin(struct vhost_client *client)
 {
 	client->in_operation = true;
-	client->deadline_ms = vhost_now_ms() + client->timeout_ms;
+	client->deadline_ms = clock_now_ms() + client->timeout_ms;
 }
 
 /* When the call that begins now must have ended. */
 static int64_t call_deadline(const struct vhost_client *client)
 {
-	return client->in_operation ? client->deadline_ms : vhost_now_ms() + client->timeout_ms;
+	return client->in_operation ? client->deadline_ms : clock_now_ms() + client->timeout_ms;
 }
 
 void vhost_client_free(struct vhost_client *client)
@@ -215,7 +216,7 @@ static int wait_for_message(struct vhost_client *client, int64_t deadline, struc
 			{.fd = client->backend.fd, .events = POLLIN},
 		};
 		bool room = client->miss_count < VHOST_CLIENT_MISSES;
-		int64_t left = deadline - vhost_now_ms();
+		int64_t left = deadline - clock_now_ms();
 		int ret = vhost_channel_receive(&client->channel, error);
 
 		if (ret == VHOST_RECEIVE_MESSAGE)
@@ -294,7 +295,7 @@ static int send_message(struct vhost_client *client, const struct vhost_message_
 	bool acknowledged = row->reply == VHOST_PAYLOAD_NOTHING &&
 			    vhost_client_has(client, VHOST_PROTOCOL_REPLY_ACK);
 	int ret = client->owed_count == VHOST_CLIENT_OWED ? take_owed(client, deadline, error) : 0;
-	int64_t left = deadline - vhost_now_ms();
+	int64_t left = deadline - clock_now_ms();
 	struct error ignored;
 
 	/* Told by vhost_client_finish or _confirm: here it only keeps more from being asked. */

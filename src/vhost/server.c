@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "vhost/server_private.h"
 
@@ -38,7 +39,7 @@ static void log_limited(struct vhost_server *server, const char *format, ...)
 	char text[640];
 	va_list arguments;
 
-	if (!log_limit_take(limit, vhost_now_ms()))
+	if (!log_limit_take(limit, clock_now_ms()))
 		return;
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "vhost/client.h"
 #include "virtio/driver_queue.h"
 
@@ -59,14 +60,6 @@ static _Noreturn void fail(const char *what, const struct error *error)
 {
 	fprintf(stderr, "block_load: %s: %s\n", what, error ? error->message : strerror(errno));
 	exit(1);
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 /* xorshift: the same blocks in each run */
@@ -151,7 +144,7 @@ static void submit(struct load *load, struct slot *slot)
 		.sector = next_random(load) % blocks * (BLOCK_BYTES / 512),
 	};
 	slot->status = 0xff;
-	slot->started_ns = now_ns();
+	slot->started_ns = clock_now_ns();
 	if (driver_queue_add(&load->queue, buffers, load->write ? 2 : 1, load->write ? 1 : 2,
 			     slot) < 0)
 		fail("ring is full", NULL);
@@ -175,7 +168,7 @@ static unsigned int reap(struct load *load, uint64_t end_ns)
 	int error = 0;
 
 	while ((slot = driver_queue_take(&load->queue, &written, &error))) {
-		uint64_t now = now_ns();
+		uint64_t now = clock_now_ns();
 
 		if (slot->status != VIRTIO_BLK_S_OK) {
 			fprintf(stderr, "block_load: request failed with status %u\n",
@@ -217,7 +210,7 @@ static int compare(const void *a, const void *b)
 static void run(struct load *load)
 {
 	unsigned int in_flight = load->depth;
-	uint64_t start = now_ns(), end = start + (uint64_t)(load->seconds * 1e9), stop;
+	uint64_t start = clock_now_ns(), end = start + (uint64_t)(load->seconds * 1e9), stop;
 
 	for (unsigned int i = 0; i < load->depth; i++)
 		submit(load, (struct slot *)(load->memory + RINGS_BYTES + i * SLOT_BYTES));
@@ -228,7 +221,7 @@ static void run(struct load *load)
 		in_flight -= reap(load, end);
 		kick(load);
 	}
-	stop = now_ns();
+	stop = clock_now_ns();
 	if (load->completed == 0)
 		fail("nothing was completed", NULL);
 	qsort(load->samples, load->completed, sizeof(load->samples[0]), compare);

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/event_loop.h"
 #include "fake_qemu.h"
 #include "runtime/engine.h"
@@ -338,19 +339,11 @@ static const struct engine_events events = {
 	.ended = on_ended,
 };
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void turn_until(const bool *flag)
 {
-	int64_t limit = now_ms() + LIMIT_MS;
+	int64_t limit = clock_now_ms() + LIMIT_MS;
 
-	while (!*flag && now_ms() < limit)
+	while (!*flag && clock_now_ms() < limit)
 		assert_true(event_loop_turn(&loop, 100) >= 0);
 	assert_true(*flag);
 }
@@ -451,7 +444,7 @@ static void kill_once(struct engine_guest *guest)
 static void kill_twice(struct engine_guest *guest)
 {
 	engine_qemu.kill(guest);
-	for (int64_t limit = now_ms() + 200; now_ms() < limit;)
+	for (int64_t limit = clock_now_ms() + 200; clock_now_ms() < limit;)
 		event_loop_turn(&loop, 50);
 	assert_false(ended);
 	engine_qemu.kill(guest);

@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "fake_qemu.h"
 #include "runtime/run.h"
 #include "scratch.h"
@@ -185,14 +186,6 @@ static int finish(struct process_run *run)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void test_power_off(void **state)
 {
 	struct process_run run;
@@ -322,7 +315,7 @@ static void test_orderly_stop(void **state)
 static void test_second_signal_does_not_wait(void **state)
 {
 	struct process_run run;
-	int64_t before = now_ms();
+	int64_t before = clock_now_ms();
 
 	start(&run, "deaf", "normal");
 	expect_output(&run, "hello\r\n");
@@ -331,7 +324,7 @@ static void test_second_signal_does_not_wait(void **state)
 	kill(run.pid, SIGTERM);
 	assert_int_equal(finish(&run), GUEST_KILLED);
 	assert_non_null(strstr(run.text, "the guest was ended as it stood after "));
-	assert_true(now_ms() - before < GUEST_GRACE_MS);
+	assert_true(clock_now_ms() - before < GUEST_GRACE_MS);
 }
 
 static void test_engine_that_ignores_its_end(void **state)
@@ -368,11 +361,11 @@ static void test_signal_before_the_guest_runs(void **state)
 /* Waits until all processes that have become ours have ended. */
 static unsigned int reap_all(void)
 {
-	int64_t limit = now_ms() + LIMIT_MS;
+	int64_t limit = clock_now_ms() + LIMIT_MS;
 	unsigned int count = 0;
 	pid_t pid;
 
-	while (now_ms() < limit) {
+	while (clock_now_ms() < limit) {
 		pid = waitpid(-1, NULL, WNOHANG);
 		if (pid < 0)
 			return count;

@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/event_loop.h"
 #include "runtime/device_command.h"
 #include "runtime/supervisor.h"
@@ -168,20 +169,12 @@ static void describe(const char *mode_a, const char *mode_b)
 	}
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Runs the loop until *flag, or something unexpected. */
 static void run_until(const bool *flag)
 {
-	int64_t limit = now_ms() + LIMIT_MS;
+	int64_t limit = clock_now_ms() + LIMIT_MS;
 
-	while (!*flag && now_ms() < limit)
+	while (!*flag && clock_now_ms() < limit)
 		assert_true(event_loop_turn(&loop, TURN_MS) >= 0);
 	assert_true(*flag);
 }
@@ -313,7 +306,7 @@ static void test_dead_process_is_started_again(void **state)
 	before = supervisor_device(supervisor, 0).pid;
 	kill(before, SIGKILL);
 	/* The socket outlives the process: a connection waits for the next one. */
-	for (int64_t limit = now_ms() + LIMIT_MS; !restarted && now_ms() < limit;)
+	for (int64_t limit = clock_now_ms() + LIMIT_MS; !restarted && clock_now_ms() < limit;)
 		event_loop_turn(&loop, TURN_MS);
 	assert_ptr_equal(restarted, &devices[0]);
 	ask(0, text, sizeof(text));
@@ -360,7 +353,7 @@ static void test_failed_start_without_a_word(void **state)
 
 static void test_dying_again_and_again(void **state)
 {
-	int64_t before = now_ms();
+	int64_t before = clock_now_ms();
 
 	describe("one", "brief");
 	start();
@@ -370,7 +363,7 @@ static void test_dying_again_and_again(void **state)
 	assert_int_equal(supervisor_device(supervisor, 1).restarts, RESTART_LIMIT - 1);
 	assert_int_equal(supervisor_device(supervisor, 0).restarts, 0);
 	/* At once, then 100, 200 and 400 ms. */
-	assert_in_range(now_ms() - before, 700, LIMIT_MS);
+	assert_in_range(clock_now_ms() - before, 700, LIMIT_MS);
 	/* The others are let go on until the supervisor is freed. */
 	assert_int_not_equal(supervisor_device(supervisor, 0).pid, 0);
 }
@@ -415,11 +408,12 @@ static void test_stubborn_process_is_ended(void **state)
 
 	describe("stubborn", "stubborn");
 	start();
-	before = now_ms();
+	before = clock_now_ms();
 	supervisor_free(supervisor);
 	supervisor = NULL;
 	/* One time limit for all of them. */
-	assert_in_range(now_ms() - before, SUPERVISOR_STOP_MS - 100, 2 * SUPERVISOR_STOP_MS - 200);
+	assert_in_range(clock_now_ms() - before, SUPERVISOR_STOP_MS - 100,
+			2 * SUPERVISOR_STOP_MS - 200);
 }
 
 static void test_derived_mac(void **state)

@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "user_net_rig.h"
 
 #define GUEST	USER_NET_GUEST
@@ -355,14 +356,6 @@ static void test_port_in_use(void **state)
 	close(fd);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* libslirp asks to be woken once a second; without connections that is not done. */
 static void test_idle_is_quiet(void **state)
 {
@@ -382,9 +375,9 @@ static void test_idle_is_quiet(void **state)
 	assert_int_equal(user_net_rig_dhcp(f, 1, &address), 2);
 	while (event_loop_turn(&f->loop, 0) > 0)
 		;
-	before = now_ms();
+	before = clock_now_ms();
 	assert_int_equal(event_loop_turn(&f->loop, 2500), 0);
-	assert_true(now_ms() - before >= 2400);
+	assert_true(clock_now_ms() - before >= 2400);
 	user_net_rig_stop(f);
 }
 

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "monitor/arm64/kvm_register.h"
+#include "base/clock.h"
 #include "monitor/probe_machine.h"
 
 /* The guest's memory; a multiple of every page size. */
@@ -49,23 +49,15 @@ static int set_registers(int vcpu)
 	return kvm_set_register(vcpu, KVM_PC, MEMORY_ADDRESS);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Runs the virtual CPU to its exit and looks at what it has computed. */
 static void run_guest(struct kvm_probe_result *result, int vcpu, const struct kvm_run *run)
 {
-	int64_t start = now_ms(), took;
+	int64_t start = clock_now_ms(), took;
 	uint64_t sum;
 
 	if (ioctl(vcpu, KVM_RUN, 0) < 0)
 		return kvm_probe_failed(result, "KVM_RUN", errno);
-	took = now_ms() - start;
+	took = clock_now_ms() - start;
 	if (run->exit_reason != KVM_EXIT_MMIO)
 		return kvm_probe_wrong_exit(result, run);
 	memcpy(&sum, run->mmio.data, sizeof(sum));

@@ -5,7 +5,7 @@
  */
 #include "monitor/arm64/watchdog.h"
 
-#include <time.h>
+#include "base/clock.h"
 
 #define WRR		 0x000 /* refresh frame */
 #define WCS		 0x000 /* control frame, as all below */
@@ -25,14 +25,6 @@
 #define SECOND_NS   UINT64_C(1000000000)
 #define LOW_MASK    UINT64_C(0xffffffff)
 #define OFFSET_HIGH UINT64_C(0xffff)
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
-}
 
 /* Whole seconds apart, as the products would not fit. */
 static uint64_t to_counts(const struct watchdog *watchdog, uint64_t ns)
@@ -57,7 +49,7 @@ static uint64_t to_ns(const struct watchdog *watchdog, uint64_t counts)
  */
 static uint64_t counter(const struct watchdog *watchdog)
 {
-	return to_counts(watchdog, now_ns() - watchdog->start_ns);
+	return to_counts(watchdog, clock_now_ns() - watchdog->start_ns);
 }
 
 static void update_interrupt(struct watchdog *watchdog)
@@ -240,7 +232,7 @@ void watchdog_attach(struct watchdog *watchdog, struct hypervisor *hypervisor)
 {
 	pthread_mutex_lock(&watchdog->lock);
 	watchdog->hypervisor = hypervisor;
-	watchdog->start_ns = now_ns();
+	watchdog->start_ns = clock_now_ns();
 	pthread_mutex_unlock(&watchdog->lock);
 }
 
