@@ -157,16 +157,6 @@ static struct vring_packed_desc *packed_ring(const struct driver_queue *queue)
 	return (struct vring_packed_desc *)(queue->ring + queue->layout.descriptors);
 }
 
-static void packed_advance(const struct driver_queue *queue, uint16_t *index, bool *wrap,
-			   uint16_t slots)
-{
-	*index += slots;
-	if (*index >= queue->size) {
-		*index -= queue->size;
-		*wrap = !*wrap;
-	}
-}
-
 static void packed_add(struct driver_queue *queue, uint16_t id, const struct driver_buffer *buffers,
 		       unsigned int readable, unsigned int total, bool indirect)
 {
@@ -200,7 +190,7 @@ static void packed_add(struct driver_queue *queue, uint16_t id, const struct dri
 			first_flags = flags;
 		else
 			shared_write(&desc->flags, flags);
-		packed_advance(queue, &queue->available_index, &queue->available_wrap, 1);
+		packed_advance(queue->size, &queue->available_index, &queue->available_wrap, 1);
 	}
 	/* The list becomes available with its first descriptor (2.8.6). */
 	shared_release(&ring[first].flags, first_flags);
@@ -226,8 +216,7 @@ static bool packed_has_used(const struct driver_queue *queue)
 {
 	uint16_t flags = shared_acquire(&packed_ring(queue)[queue->used_index].flags);
 
-	return !!(flags & PACKED_AVAILABLE) == queue->used_wrap &&
-	       !!(flags & PACKED_USED) == queue->used_wrap;
+	return packed_is_used(flags, queue->used_wrap);
 }
 
 static int packed_read_used(struct driver_queue *queue, uint16_t *id, uint32_t *written)
@@ -243,7 +232,7 @@ static int packed_read_used(struct driver_queue *queue, uint16_t *id, uint32_t *
 
 static void packed_pass_used(struct driver_queue *queue, uint16_t slots)
 {
-	packed_advance(queue, &queue->used_index, &queue->used_wrap, slots);
+	packed_advance(queue->size, &queue->used_index, &queue->used_wrap, slots);
 }
 
 static void packed_set_interrupts(struct driver_queue *queue, bool enabled)

@@ -279,11 +279,6 @@ void inflight_take_split(struct virtqueue_inflight *inflight, uint16_t head)
 	ordered();
 }
 
-void inflight_untake_split(struct virtqueue_inflight *inflight, uint16_t head)
-{
-	inflight_clear_split(inflight, head);
-}
-
 void inflight_link_split(struct virtqueue_inflight *inflight, uint16_t head)
 {
 	struct split_record *record = inflight->region;
@@ -340,12 +335,6 @@ static uint32_t batch_slots(const struct packed_position *at, uint16_t size)
 		       0;
 }
 
-static bool is_at_wrap(uint16_t flags, bool available_wrap, bool used_wrap)
-{
-	return !!(flags & PACKED_AVAILABLE) == available_wrap &&
-	       !!(flags & PACKED_USED) == used_wrap;
-}
-
 /*
  * Takes back the used entries of a batch whose first one was never written: the driver sees none
  * of them yet, but would, as soon as another request is used in the first one's place.
@@ -359,18 +348,19 @@ static void take_batch_back(struct vring_packed_desc *ring, const struct packed_
 	for (; slots > 0; slots--) {
 		uint16_t flags = shared_read(&ring[index].flags);
 
-		if (is_at_wrap(flags, wrap, wrap))
+		if (packed_is_used(flags, wrap))
 			shared_write(&ring[index].flags, flags ^ PACKED_USED);
-		if (++index == size) {
-			index = 0;
-			wrap = !wrap;
-		}
+		packed_advance(size, &index, &wrap, 1);
 	}
 	ordered();
 }
 
-/* A batch was being used: it was used if the driver can see the first entry of it. */
-static int finish_batch(struct virtqueue_inflight *inflight, struct vring_packed_desc *ring)
+/*
+ * If a batch was being used: it was used if the driver can see the first entry of it. Leaves in *used
+ * where the used ring stands now.
+ */
+static int finish_batch(struct virtqueue_inflight *inflight, struct vring_packed_desc *ring,
+			struct inflight_position *used)
 {
 	struct packed_record *record = inflight->region;
 	struct packed_position at = read_position(record);
@@ -383,17 +373,21 @@ static int finish_batch(struct virtqueue_inflight *inflight, struct vring_packed
 		if (slots == 0)
 			return -EINVAL;
 		/* Before it is used, the first slot has what the driver made available there. */
-		if (!is_at_wrap(shared_read(&ring[at.old_used_index].flags), at.old_used_wrap,
-				!at.old_used_wrap)) {
+		if (packed_is_available(shared_read(&ring[at.old_used_index].flags),
+					at.old_used_wrap)) {
+			take_batch_back(ring, &at, slots, inflight->size);
+		} else {
 			inflight_end_batch_packed(inflight);
-			return 0;
+			at.old_used_index = at.used_index;
+			at.old_used_wrap = at.used_wrap;
 		}
-		take_batch_back(ring, &at, slots, inflight->size);
 	}
 	record->free_head = shared_read(&record->old_free_head);
 	at.used_index = at.old_used_index;
 	at.used_wrap = at.old_used_wrap;
 	write_position(record, at);
+	used->used_index = at.used_index;
+	used->used_wrap = at.used_wrap;
 	return 0;
 }
 
@@ -402,11 +396,10 @@ int inflight_resume_packed(struct virtqueue_inflight *inflight, struct vring_pac
 {
 	struct packed_record *record = inflight->region;
 	uint16_t size = inflight->size, free;
-	struct packed_position at;
 	uint32_t slots = 0;
 	int count = 0;
 
-	if (finish_batch(inflight, ring) < 0)
+	if (finish_batch(inflight, ring, position) < 0)
 		return -EINVAL;
 	free = shared_read(&record->free_head);
 	for (uint16_t i = 0; i < size && free < size; i++) {
@@ -424,11 +417,6 @@ int inflight_resume_packed(struct virtqueue_inflight *inflight, struct vring_pac
 	if (slots > size)
 		return -EINVAL;
 	go_on_counting(inflight);
-	at = read_position(record);
-	if (at.used_index >= size)
-		return -EINVAL;
-	position->used_index = at.used_index;
-	position->used_wrap = at.used_wrap;
 	position->slots = (uint16_t)slots;
 	return count;
 }

@@ -96,11 +96,11 @@ bool inflight_is_empty(const struct virtqueue_inflight *inflight);
  * written, each request is cleared, and the batch is ended.
  */
 
-/* A request was taken from the ring, or is given back to it as if it had not been. */
+/* A request was taken from the ring. */
 void inflight_take_split(struct virtqueue_inflight *inflight, uint16_t head);
-void inflight_untake_split(struct virtqueue_inflight *inflight, uint16_t head);
 
 void inflight_link_split(struct virtqueue_inflight *inflight, uint16_t head);
+/* Also of a request that is given back to the ring as if it had not been taken. */
 void inflight_clear_split(struct virtqueue_inflight *inflight, uint16_t head);
 void inflight_end_batch_split(struct virtqueue_inflight *inflight, uint16_t used_index);
 

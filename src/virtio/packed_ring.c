@@ -15,18 +15,6 @@ static uint64_t suppression_bytes(uint16_t size)
 	return sizeof(struct vring_packed_desc_event);
 }
 
-/* Moves a position in the ring forward by up to a whole ring. */
-static void advance(const struct virtqueue *queue, uint16_t *index, bool *wrap, uint16_t slots)
-{
-	uint32_t next = (uint32_t)*index + slots;
-
-	if (next >= queue->size) {
-		next -= queue->size;
-		*wrap = !*wrap;
-	}
-	*index = (uint16_t)next;
-}
-
 static void split_position(uint16_t position, uint16_t *index, bool *wrap)
 {
 	*index = position & (PACKED_WRAP - 1);
@@ -55,7 +43,8 @@ static int resume(struct virtqueue *queue)
 		queue->used_index = queue->available_index = position.used_index;
 		queue->used_wrap = queue->available_wrap = position.used_wrap;
 		/* All that was taken has either been used or is in the record. */
-		advance(queue, &queue->available_index, &queue->available_wrap, position.slots);
+		packed_advance(queue->size, &queue->available_index, &queue->available_wrap,
+			       position.slots);
 	}
 	if (queue->available_index >= queue->size || queue->used_index >= queue->size)
 		return -EINVAL;
@@ -73,8 +62,7 @@ static bool has_request(struct virtqueue *queue)
 {
 	uint16_t flags = shared_acquire(&descriptor_at(queue, queue->available_index)->flags);
 
-	return !!(flags & PACKED_AVAILABLE) == queue->available_wrap &&
-	       !!(flags & PACKED_USED) != queue->available_wrap;
+	return packed_is_available(flags, queue->available_wrap);
 }
 
 static int follow_indirect(struct chain *chain, uint64_t address, uint32_t bytes)
@@ -166,7 +154,7 @@ static int take_from_ring(struct chain *chain)
 		if (ret < 0)
 			return ret;
 		slots++;
-		advance(queue, &index, &wrap, 1);
+		packed_advance(queue->size, &index, &wrap, 1);
 	} while (desc.flags & VRING_DESC_F_NEXT);
 	request->id = desc.id; /* of the last descriptor in the list (2.8.6) */
 	request->slots = slots;
@@ -203,7 +191,7 @@ static void untake(struct virtqueue *queue, const struct virtio_request *request
 		inflight_untake_packed(queue->inflight, request->record);
 }
 
-/* The record is told of the whole batch before the ring is: see inflight_resume_packed. */
+/* Records the whole batch before the ring is written: see inflight_resume_packed. */
 static void open_batch(const struct virtqueue *queue, const struct virtio_request *batch)
 {
 	uint16_t index = queue->used_index;
@@ -211,7 +199,7 @@ static void open_batch(const struct virtqueue *queue, const struct virtio_reques
 
 	for (const struct virtio_request *request = batch; request; request = request->next) {
 		inflight_link_packed(queue->inflight, request->record);
-		advance(queue, &index, &wrap, request->slots);
+		packed_advance(queue->size, &index, &wrap, request->slots);
 	}
 	inflight_begin_batch_packed(queue->inflight, index, wrap);
 }
@@ -243,7 +231,7 @@ static void use(struct virtqueue *queue, struct virtio_request *batch)
 			first_flags = flags;
 		else
 			shared_release(&shared->flags, flags);
-		advance(queue, &queue->used_index, &queue->used_wrap, request->slots);
+		packed_advance(queue->size, &queue->used_index, &queue->used_wrap, request->slots);
 	}
 	/* The driver looks at no other entry before it has seen this one. */
 	shared_release(&first->flags, first_flags);

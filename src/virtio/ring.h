@@ -26,6 +26,29 @@
 /* Orders our write of one field before our read of another: suppression needs this everywhere. */
 #define shared_barrier() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
+/* Do these flags make a packed descriptor available, or used, in the round of @wrap (2.8.1)? */
+static inline bool packed_is_available(uint16_t flags, bool wrap)
+{
+	return !!(flags & PACKED_AVAILABLE) == wrap && !!(flags & PACKED_USED) != wrap;
+}
+
+static inline bool packed_is_used(uint16_t flags, bool wrap)
+{
+	return !!(flags & PACKED_AVAILABLE) == wrap && !!(flags & PACKED_USED) == wrap;
+}
+
+/* Moves a position in a packed ring of @size entries forward by up to a whole ring. */
+static inline void packed_advance(uint16_t size, uint16_t *index, bool *wrap, uint16_t slots)
+{
+	uint32_t next = (uint32_t)*index + slots;
+
+	if (next >= size) {
+		next -= size;
+		*wrap = !*wrap;
+	}
+	*index = (uint16_t)next;
+}
+
 /* The two formats of a virtqueue, on the device side. */
 struct virtqueue_format {
 	bool size_is_power_of_two;

@@ -147,7 +147,7 @@ static void untake(struct virtqueue *queue, const struct virtio_request *request
 {
 	queue->available_index--;
 	if (queue->inflight)
-		inflight_untake_split(queue->inflight, request->id);
+		inflight_clear_split(queue->inflight, request->id);
 }
 
 static void use(struct virtqueue *queue, struct virtio_request *batch)

@@ -103,8 +103,8 @@ size_t virtqueue_memory_size(uint16_t size);
 /*
  * Starts a queue with the negotiated @features and @storage of virtqueue_memory_size(setup->size)
  * bytes, which the caller keeps until virtqueue_stop. The members above "the rest" must be set.
- * -EINVAL: the size, also by the limit of the device, or an address is not allowed; -EFAULT: an area is not in guest memory;
- * -EAGAIN: an address is not translated yet.
+ * -EINVAL: the size, which the device may limit, or an address is not allowed; -EFAULT: an area is
+ * not in guest memory; -EAGAIN: an address is not translated yet.
  */
 int virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup *setup, uint64_t features,
 		    void *storage);
