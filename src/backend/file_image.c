@@ -25,7 +25,8 @@
 /* Takes over descriptor @fd, when it allows what is needed. Opening it by path would lose its lock. */
 static int use_inherited(int fd, const char *path, bool readonly, struct error *error)
 {
-	int flags = fcntl(fd, F_GETFL), own;
+	int flags = fcntl(fd, F_GETFL);
+	cleanup_fd int own = -1;
 
 	if (flags < 0)
 		return error_set_usage(error, "file: %s: no such descriptor was inherited", path);
@@ -36,12 +37,9 @@ static int use_inherited(int fd, const char *path, bool readonly, struct error *
 	if (own < 0)
 		return error_set_errno(error, -own, "file: %s", path);
 	/* With O_NONBLOCK io_uring fails reads that have to wait for the medium. */
-	if (fcntl(own, F_SETFL, flags & ~O_NONBLOCK) < 0) {
-		error_set_errno(error, errno, "file: %s", path);
-		close(own);
-		return error ? -error->code : -EIO;
-	}
-	return own;
+	if (fcntl(own, F_SETFL, flags & ~O_NONBLOCK) < 0)
+		return error_set_errno(error, errno, "file: %s", path);
+	return take_fd(&own);
 }
 
 static int open_path(const char *path, bool readonly, struct error *error)

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/subnet.h"
+
 #define ARP_LENGTH	 28
 #define ARP_SENDER	 14
 #define ARP_REQUEST	 1
@@ -42,14 +44,13 @@ static bool is_guest(const struct frame_filter *filter, uint32_t address)
 }
 
 /*
- * Addresses that a router does not pass on (RFC 1812, 5.3.7; RFC 6890): this network, the host
- * itself, groups, reserved ones. A socket of the host would take the first two for its own.
+ * To @address beyond the network: whether a router would pass it on. A socket of the host would take
+ * some other ones for its own.
  */
-static bool is_routed(uint32_t address)
+static enum frame_verdict check_route(const struct frame_filter *filter, uint32_t address)
 {
-	uint8_t first = address >> 24;
-
-	return first != 0 && first != 127 && first < 224;
+	return in_network(filter, address) || !subnet_is_unicast(address) ? FRAME_DROPPED :
+									    FRAME_PASSED;
 }
 
 /* RFC 826, for IPv4 on Ethernet. */
@@ -143,7 +144,7 @@ static enum frame_verdict check_tcp(const struct frame_filter *filter, uint8_t *
 	else if (to == settings->name_server)
 		allowed = packet_get16(tcp + PORT_DESTINATION) == PORT_DNS;
 	else
-		return in_network(filter, to) || !is_routed(to) ? FRAME_DROPPED : FRAME_PASSED;
+		return check_route(filter, to);
 	/* Segments of a connection that a forwarded port has opened pass. */
 	return allowed || !opens ? FRAME_PASSED : FRAME_REFUSED;
 }
@@ -195,7 +196,7 @@ static enum frame_verdict check_udp(const struct frame_filter *filter, const uin
 			       FRAME_REFUSED;
 	if (to == settings->name_server)
 		return to_port == PORT_DNS ? FRAME_PASSED : FRAME_REFUSED;
-	return in_network(filter, to) || !is_routed(to) ? FRAME_DROPPED : FRAME_PASSED;
+	return check_route(filter, to);
 }
 
 /* Pings are all that a guest has to send; of the rest the library makes nothing. */
@@ -210,7 +211,7 @@ static enum frame_verdict check_icmp(const struct frame_filter *filter, const ui
 		return FRAME_DROPPED;
 	if (to == settings->gateway || to == settings->name_server)
 		return FRAME_PASSED;
-	return in_network(filter, to) || !is_routed(to) ? FRAME_DROPPED : FRAME_PASSED;
+	return check_route(filter, to);
 }
 
 /*
@@ -303,17 +304,12 @@ size_t frame_filter_refuse(const struct frame_filter *filter, const uint8_t *fra
 			   uint8_t answer[FRAME_REFUSAL_LENGTH])
 {
 	const uint8_t *refused = frame + PACKET_IP;
-	uint8_t *ip = answer + PACKET_IP, *icmp = ip + IPV4_HEADER;
+	uint8_t *icmp = answer + PACKET_IP + IPV4_HEADER;
 
-	memset(answer, 0, FRAME_REFUSAL_LENGTH);
-	memcpy(answer, frame + ETH_ALEN, ETH_ALEN);
-	packet_host_mac(answer + ETH_ALEN, filter->settings.gateway);
-	packet_put16(answer + 2 * ETH_ALEN, ETH_P_IP);
-	ip[IPV4_TTL] = 64;
-	ip[IPV4_PROTOCOL] = PROTOCOL_ICMP;
-	packet_put32(ip + IPV4_SOURCE, filter->settings.gateway);
-	memcpy(ip + IPV4_DESTINATION, refused + IPV4_SOURCE, 4);
-	packet_finish_ip(ip, FRAME_REFUSAL_LENGTH - PACKET_IP);
+	memset(icmp, 0, ICMP_HEADER);
+	packet_wrap_ip(answer, frame + ETH_ALEN, filter->settings.gateway,
+		       packet_get32(refused + IPV4_SOURCE), PROTOCOL_ICMP,
+		       FRAME_REFUSAL_LENGTH - PACKET_IP);
 	icmp[0] = ICMP_UNREACHABLE;
 	icmp[1] = ICMP_PROHIBITED;
 	/* RFC 792: the header of what was refused and 8 bytes of its data. */

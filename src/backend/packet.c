@@ -43,20 +43,30 @@ void packet_host_mac(uint8_t mac[ETH_ALEN], uint32_t address)
 	packet_put32(mac + 2, address);
 }
 
+void packet_wrap_ip(uint8_t *frame, const uint8_t mac[ETH_ALEN], uint32_t source,
+		    uint32_t destination, uint8_t protocol, uint16_t total)
+{
+	uint8_t *ip = frame + PACKET_IP;
+
+	memset(frame, 0, PACKET_IP + IPV4_HEADER);
+	memcpy(frame, mac, ETH_ALEN);
+	packet_host_mac(frame + ETH_ALEN, source);
+	packet_put16(frame + 2 * ETH_ALEN, ETH_P_IP);
+	ip[IPV4_TTL] = TTL_DEFAULT;
+	ip[IPV4_PROTOCOL] = protocol;
+	packet_put32(ip + IPV4_SOURCE, source);
+	packet_put32(ip + IPV4_DESTINATION, destination);
+	packet_finish_ip(ip, total);
+}
+
 size_t packet_wrap_udp(uint8_t *frame, const struct packet_flow *flow, uint16_t length)
 {
 	uint8_t *ip = frame + PACKET_IP, *udp = ip + IPV4_HEADER;
 	uint16_t sum, udp_length = (uint16_t)(UDP_HEADER + length);
 
-	memset(frame, 0, PACKET_UDP_DATA);
-	memcpy(frame, flow->mac, ETH_ALEN);
-	packet_host_mac(frame + ETH_ALEN, flow->source);
-	packet_put16(frame + 2 * ETH_ALEN, ETH_P_IP);
-	ip[IPV4_TTL] = TTL_DEFAULT;
-	ip[IPV4_PROTOCOL] = PROTOCOL_UDP;
-	packet_put32(ip + IPV4_SOURCE, flow->source);
-	packet_put32(ip + IPV4_DESTINATION, flow->destination);
-	packet_finish_ip(ip, (uint16_t)(IPV4_HEADER + udp_length));
+	packet_wrap_ip(frame, flow->mac, flow->source, flow->destination, PROTOCOL_UDP,
+		       (uint16_t)(IPV4_HEADER + udp_length));
+	packet_put16(udp + UDP_CHECKSUM, 0);
 	packet_put16(udp + PORT_SOURCE, flow->source_port);
 	packet_put16(udp + PORT_DESTINATION, flow->destination_port);
 	packet_put16(udp + UDP_LENGTH, udp_length);

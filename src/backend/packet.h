@@ -91,6 +91,13 @@ void packet_finish_ip(uint8_t *ip, uint16_t total);
 void packet_host_mac(uint8_t mac[ETH_ALEN], uint32_t address);
 
 /*
+ * Writes Ethernet and IPv4 headers, of a packet of @total bytes, at @frame; @mac is the receiver's.
+ * Addresses are in host byte order; the Ethernet source is packet_host_mac of @source.
+ */
+void packet_wrap_ip(uint8_t *frame, const uint8_t mac[ETH_ALEN], uint32_t source,
+		    uint32_t destination, uint8_t protocol, uint16_t total);
+
+/*
  * Puts Ethernet, IPv4 and UDP headers before the @length bytes of data that are in @frame behind
  * the room for them (PACKET_UDP_DATA). Addresses and ports are in host byte order; the Ethernet
  * source is packet_host_mac of @source. Returns the length of the frame.

@@ -401,7 +401,7 @@ static int start_library(struct user_net *user, const struct user_net_settings *
 	if (!user->slirp)
 		return error_set_usage(error,
 				       "user: libslirp refuses an MTU of %u; choose %d to 65521",
-				       settings->mtu, USER_NET_MTU_MIN);
+				       settings->mtu, SUBNET_MTU_MIN);
 	return add_forwards(user, settings, error);
 }
 

@@ -24,13 +24,10 @@
 
 struct user_net;
 
-/* RFC 2131, 2: a DHCP client need not take more than a packet of this size, nor less. */
-#define USER_NET_MTU_MIN 576
-
 struct user_net_settings {
 	struct subnet subnet;
 	bool host_loopback;    /* the gateway stands for the host's 127.0.0.1 */
-	uint16_t mtu;	       /* 0: 1500, else at least USER_NET_MTU_MIN */
+	uint16_t mtu;	       /* 0: 1500, else at least SUBNET_MTU_MIN */
 	const char *host_name; /* that DHCP tells the guest; NULL: none */
 	const struct port_forward *forwards;
 	size_t forward_count;

@@ -13,6 +13,9 @@
 /* A longer path is not quoted in a message that has to hold it three times. */
 #define QUOTED_LENGTH 100
 
+/* All signatures are that near to the beginning or the end. */
+#define PART_LENGTH 512
+
 struct signature {
 	const char *format;
 	const char *bytes;
@@ -46,29 +49,55 @@ static const struct signature signatures[] = {
 	SIGNATURE("vpc", 0, 511, "conectix"),
 };
 
+/* A part of an image that has signatures in it. */
+struct part {
+	uint64_t start;
+	size_t length;
+	char bytes[PART_LENGTH];
+};
+
+static int read_part(struct part *part, int fd, uint64_t start)
+{
+	ssize_t count;
+
+	do
+		count = pread(fd, part->bytes, sizeof(part->bytes), (off_t)start);
+	while (count < 0 && errno == EINTR);
+	if (count < 0)
+		return -errno;
+	part->start = start;
+	part->length = (size_t)count;
+	return 0;
+}
+
+static bool is_signed(const struct part *part, const struct signature *signature, uint64_t size)
+{
+	uint64_t offset = signature->from_end ? size - signature->from_end : signature->offset;
+
+	if (size < signature->from_end || offset < part->start)
+		return false;
+	offset -= part->start;
+	return offset <= part->length && signature->length <= part->length - offset &&
+	       !memcmp(part->bytes + offset, signature->bytes, signature->length);
+}
+
 int disk_format_find(int fd, uint64_t size, const char **format)
 {
-	*format = NULL;
-	for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++) {
-		const struct signature *signature = &signatures[i];
-		uint64_t offset = signature->from_end ? size - signature->from_end :
-							signature->offset;
-		char bytes[32];
-		ssize_t count;
+	struct part head, tail;
+	int result = read_part(&head, fd, 0);
 
-		if (size < signature->from_end)
-			continue;
-		do
-			count = pread(fd, bytes, signature->length, (off_t)offset);
-		while (count < 0 && errno == EINTR);
-		if (count < 0)
-			return -errno;
-		if (count != signature->length || memcmp(bytes, signature->bytes, (size_t)count))
-			continue;
-		*format = signature->format;
-		return 0;
+	if (result == 0)
+		result = read_part(&tail, fd, size > PART_LENGTH ? size - PART_LENGTH : 0);
+	*format = NULL;
+	for (size_t i = 0; result == 0 && i < sizeof(signatures) / sizeof(signatures[0]); i++) {
+		const struct signature *signature = &signatures[i];
+
+		if (is_signed(signature->from_end ? &tail : &head, signature, size)) {
+			*format = signature->format;
+			break;
+		}
 	}
-	return 0;
+	return result;
 }
 
 /*

@@ -20,6 +20,9 @@
 
 #define LOCK_SUFFIX ".lock"
 
+/* With its end. */
+#define PATH_ROOM sizeof(((struct sockaddr_un *)0)->sun_path)
+
 /* How often a lock file may vanish while it is being locked; each time its holder has ended. */
 #define LOCK_ATTEMPTS 100
 
@@ -59,16 +62,11 @@ static int take_lock(const char *lock, const char *path, const char *option, str
 			0600);
 		struct stat status;
 
-		if (fd < 0 && (errno == ELOOP || errno == EISDIR))
-			return error_set_usage(error,
-					       "%s: %s: is in the way of a lock file; remove it or "
-					       "choose another path",
-					       option, lock);
-		if (fd < 0)
+		if (fd < 0 && errno != ELOOP && errno != EISDIR)
 			return refuse_directory(path, option, errno, error);
-		if (fstat(fd, &status) < 0)
+		if (fd >= 0 && fstat(fd, &status) < 0)
 			return error_set_errno(error, errno, "%s: %s", option, lock);
-		if (!S_ISREG(status.st_mode) || status.st_uid != geteuid())
+		if (fd < 0 || !S_ISREG(status.st_mode) || status.st_uid != geteuid())
 			return error_set_usage(error,
 					       "%s: %s: is in the way of a lock file; remove it or "
 					       "choose another path",
@@ -166,17 +164,16 @@ static int listen_bound(struct socket_path *made, int fd, const char *path, int 
 int socket_path_listen(struct socket_path *made, const char *path, int backlog, const char *option,
 		       struct error *error)
 {
-	char lock[sizeof(((struct sockaddr_un *)0)->sun_path) + sizeof(LOCK_SUFFIX)];
+	char lock[PATH_ROOM + sizeof(LOCK_SUFFIX)];
 	cleanup_fd int fd = -1, lock_fd = -1;
 	int result;
 
 	*made = (struct socket_path){.path = NULL};
-	if (strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+	if (strlen(path) >= PATH_ROOM)
 		return error_set_usage(error,
 				       "%s: %s: is longer than the %zu bytes that a socket may "
 				       "have; choose a shorter path",
-				       option, path,
-				       sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+				       option, path, PATH_ROOM - 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return error_set_errno(error, errno, "cannot make a socket");

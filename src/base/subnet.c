@@ -41,12 +41,9 @@ static bool read_subnet(const char *text, struct subnet *subnet)
 	return true;
 }
 
-/* Neither this network, nor the host itself, nor groups and reserved addresses (RFC 6890). */
 static bool is_usable(const struct subnet *subnet)
 {
-	uint8_t first = subnet->address >> 24;
-
-	return first != 0 && first != 127 && first < 224 && !(subnet->address & ~subnet->mask);
+	return subnet_is_unicast(subnet->address) && !(subnet->address & ~subnet->mask);
 }
 
 int subnet_parse(const char *text, struct subnet *subnet, struct error *error)

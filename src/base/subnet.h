@@ -16,8 +16,22 @@ struct subnet {
 /* The longest prefix of a user-mode network: it has places for the guest's interfaces. */
 #define SUBNET_PREFIX_MAX 27
 
+/* The smallest MTU of one: DHCP needs packets of that size (RFC 2131, 2). */
+#define SUBNET_MTU_MIN 576
+
 /* Room for a network as text. */
 #define SUBNET_TEXT 20
+
+/*
+ * Is it an address that a router passes on (RFC 1812, 5.3.7; RFC 6890)? Not those of this network,
+ * of the host itself, of groups, and reserved ones.
+ */
+static inline bool subnet_is_unicast(uint32_t address)
+{
+	uint8_t first = address >> 24;
+
+	return first != 0 && first != 127 && first < 224;
+}
 
 /*
  * Reads ADDRESS/PREFIX: a network that hosts can have, with 8 to SUBNET_PREFIX_MAX bits. Errors

@@ -22,9 +22,6 @@
 #include "runtime/config.h"
 #include "runtime/console_port.h"
 
-/* The smallest MTU of a user-mode network. */
-#define USER_MTU_MIN 576
-
 /* VIRTIO 1.4, 5.2.4: capacity counts sectors of this size, whatever the block size. */
 #define SECTOR_SIZE 512
 
@@ -220,12 +217,11 @@ static int check_user_network(const struct net_options *net, struct error *error
 {
 	struct subnet subnet;
 
-	/* RFC 2131, 2: DHCP needs packets of that size. */
-	if (net->mtu && net->mtu < USER_MTU_MIN)
+	if (net->mtu && net->mtu < SUBNET_MTU_MIN)
 		return error_set_usage(error,
 				       "mtu: a user network needs at least %d bytes, for DHCP; "
 				       "give that or more",
-				       USER_MTU_MIN);
+				       SUBNET_MTU_MIN);
 	if (net->host_name && !is_host_name(net->host_name))
 		return error_set_usage(error,
 				       "host-name: '%s' is not a host name; use letters, digits "
