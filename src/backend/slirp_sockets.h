@@ -3,9 +3,9 @@
  * The host's sockets that libslirp uses for the guest's connections: on the event loop, counted,
  * and closed when their guest is gone.
  *
- * libslirp wants to be asked before each sleep which sockets to watch (slirp_pollfds_fill); the
- * loop is told what is different from last time, which mostly is nothing. A descriptor is an index
- * into the table of watches, which has as many as the process may have descriptors.
+ * libslirp has to be asked before each sleep which sockets to watch (slirp_pollfds_fill). Only
+ * changes are passed on to the event loop, and mostly there are none. The table of watches is
+ * indexed by descriptor and has an entry for each that the process may open.
  */
 #ifndef AVP_BACKEND_SLIRP_SOCKETS_H
 #define AVP_BACKEND_SLIRP_SOCKETS_H

@@ -75,7 +75,7 @@ struct remote_device {
 	uint32_t config_length; /* that this process gives; 0: not known yet */
 	uint8_t config[REMOTE_CONFIG_MAX];
 	bool memory_told; /* this process has guest memory */
-	bool rings_told;  /* it was told to start rings, or is about to be */
+	bool rings_told;  /* it was told to start rings, or will be next */
 	bool as_new;	  /* it was reset, and told nothing of a driver's since */
 
 	/* What the driver has set up. */

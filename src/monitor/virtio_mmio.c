@@ -306,7 +306,7 @@ static void handle_connect(void *context)
 		return;
 	if (transport->interrupt_detached)
 		attach_interrupt(transport);
-	/* A process that is told of no ring, as one was refused, runs none. */
+	/* A process whose rings were refused runs none: leave its queues detached. */
 	for (uint16_t i = 0; i < transport->remote.queue_count; i++) {
 		if (transport->queues[i].detached && transport->remote.rings_told)
 			attach_queue(transport, i);

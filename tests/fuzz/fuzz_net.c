@@ -93,7 +93,7 @@ static void happening(struct hostile_driver *driver, uint8_t what)
 	uint16_t length, pair = what & 1;
 	struct wire *wire = (struct wire *)net->backend;
 
-	/* What the driver was told is so, whatever the host refused. */
+	/* What was acknowledged is in force, whatever the host refused. */
 	PROMISE(net->offloads == wire->offloads);
 	wire->refuses = (what & 0x30) == 0x30;
 

@@ -16,27 +16,12 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/event_loop.h"
-
-/* How many calls of epoll_ctl that add or change something fail, and how many have. */
-static int failing_watches, failed_watches;
-
-/* In the place of the C library's. */
-int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
-{
-	if (operation != EPOLL_CTL_DEL && failing_watches > 0) {
-		failing_watches--;
-		failed_watches++;
-		errno = ENOSPC;
-		return -1;
-	}
-	return (int)syscall(SYS_epoll_ctl, epoll, operation, fd, event);
-}
+#include "failing_epoll.h"
 
 struct fixture {
 	struct event_loop loop;

@@ -61,15 +61,20 @@ static const uint8_t other_mac[ETH_ALEN] = {2, 0, 0, 0, 0, 9};
 static const uint8_t group_mac[ETH_ALEN] = {0x33, 0x33, 0, 0, 0, 1};
 static const uint8_t broadcast_mac[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
+static void expect_unfiltered(struct net_rig *f)
+{
+	assert_true(gets_through(f, own_mac));
+	assert_true(gets_through(f, other_mac));
+	assert_true(gets_through(f, group_mac));
+}
+
 static void test_filter_default(void **state)
 {
 	struct net_rig *f = net_rig_start(0);
 
 	(void)state;
 	/* Without the commands the device does not filter. */
-	assert_true(gets_through(f, own_mac));
-	assert_true(gets_through(f, other_mac));
-	assert_true(gets_through(f, group_mac));
+	expect_unfiltered(f);
 	net_rig_stop(f);
 	f = net_rig_start(CONTROL);
 	assert_true(gets_through(f, own_mac));
@@ -87,15 +92,11 @@ static void test_filter_without_control_queue(void **state)
 
 	(void)state;
 	/* The frontend may have given the driver another address. */
-	assert_true(gets_through(f, own_mac));
-	assert_true(gets_through(f, other_mac));
-	assert_true(gets_through(f, group_mac));
+	expect_unfiltered(f);
 	net_rig_stop(f);
 	f = net_rig_start(CONTROL);
 	virtio_device_stop_queue(&f->net.device, &f->queues[2], NULL, NULL);
-	assert_true(gets_through(f, own_mac));
-	assert_true(gets_through(f, other_mac));
-	assert_true(gets_through(f, group_mac));
+	expect_unfiltered(f);
 	assert_int_equal(f->net.counts.filtered, 0);
 	net_rig_stop(f);
 }

@@ -414,7 +414,7 @@ static void test_several_at_the_same_time(void **state)
 	free(path);
 }
 
-/* Whoever is told that it listens is reached at the path until it gives it up. */
+/* Once a process listens, clients reach it at the path until it gives that up. */
 static void test_taking_turns(void **state)
 {
 	char *path = strdup(scratch_path(&scratch, "s"));

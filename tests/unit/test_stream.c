@@ -16,31 +16,16 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "backend/stream.h"
 #include "base/socket_path.h"
 #include "device_rig.h"
+#include "failing_epoll.h"
 #include "scratch.h"
 
 enum { RECEIVE = 0, TRANSMIT = 1, RING = 16 };
-
-/* How many calls of epoll_ctl that add or change something fail, and how many have. */
-static int failing_watches, failed_watches;
-
-/* In the place of the C library's. */
-int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
-{
-	if (operation != EPOLL_CTL_DEL && failing_watches > 0) {
-		failing_watches--;
-		failed_watches++;
-		errno = ENOSPC;
-		return -1;
-	}
-	return (int)syscall(SYS_epoll_ctl, epoll, operation, fd, event);
-}
 
 struct fixture {
 	struct event_loop loop;
@@ -210,20 +195,36 @@ static int connect_to(const char *path)
 	return fd;
 }
 
+/* A port that listens in @scratch, as a client finds it at made->path. */
+static void set_up_listening(struct fixture *f, struct scratch *scratch, struct socket_path *made)
+{
+	struct error error;
+	int fd;
+
+	set_up(f);
+	scratch_make(scratch);
+	fd = socket_path_listen(made, scratch_path(scratch, "port"), 4, "port", &error);
+	f->backend = stream_backend_new_listening(&f->loop, fd, &error);
+	serve(f);
+}
+
+static void tear_down_listening(struct fixture *f, struct scratch *scratch,
+				struct socket_path *made)
+{
+	socket_path_remove(made);
+	tear_down(f);
+	scratch_remove(scratch);
+}
+
 static void test_clients_one_after_the_other(void **state)
 {
 	struct socket_path made;
 	struct scratch scratch;
 	struct fixture f;
-	struct error error;
 	struct rlimit limit, few;
-	int fd, first, second;
+	int first, second;
 
-	set_up(&f);
-	scratch_make(&scratch);
-	fd = socket_path_listen(&made, scratch_path(&scratch, "port"), 4, "port", &error);
-	f.backend = stream_backend_new_listening(&f.loop, fd, &error);
-	serve(&f);
+	set_up_listening(&f, &scratch, &made);
 	/* With nobody there the guest's bytes are dropped. */
 	assert_false(connected(&f));
 	send_bytes(&f, "void", 4);
@@ -284,9 +285,7 @@ static void test_clients_one_after_the_other(void **state)
 	close(first);
 	close(second);
 	turn(&f);
-	socket_path_remove(&made);
-	tear_down(&f);
-	scratch_remove(&scratch);
+	tear_down_listening(&f, &scratch, &made);
 }
 
 /* A client that the loop cannot watch at first is heard nonetheless. */
@@ -295,14 +294,9 @@ static void test_client_that_cannot_be_watched(void **state)
 	struct socket_path made;
 	struct scratch scratch;
 	struct fixture f;
-	struct error error;
-	int fd, client;
+	int client;
 
-	set_up(&f);
-	scratch_make(&scratch);
-	fd = socket_path_listen(&made, scratch_path(&scratch, "port"), 4, "port", &error);
-	f.backend = stream_backend_new_listening(&f.loop, fd, &error);
-	serve(&f);
+	set_up_listening(&f, &scratch, &made);
 	offer(&f, 16);
 	client = connect_to(made.path);
 	failing_watches = 1000;
@@ -315,9 +309,7 @@ static void test_client_that_cannot_be_watched(void **state)
 		assert_true(event_loop_turn(&f.loop, 2000) >= 0);
 	expect_input(&f, "one");
 	close(client);
-	socket_path_remove(&made);
-	tear_down(&f);
-	scratch_remove(&scratch);
+	tear_down_listening(&f, &scratch, &made);
 }
 
 /* Who said nothing and went is gone, whether or not the guest reads; who said something is heard. */
@@ -326,14 +318,9 @@ static void test_silent_client_leaves(void **state)
 	struct socket_path made;
 	struct scratch scratch;
 	struct fixture f;
-	struct error error;
-	int fd, client;
+	int client;
 
-	set_up(&f);
-	scratch_make(&scratch);
-	fd = socket_path_listen(&made, scratch_path(&scratch, "port"), 4, "port", &error);
-	f.backend = stream_backend_new_listening(&f.loop, fd, &error);
-	serve(&f);
+	set_up_listening(&f, &scratch, &made);
 	client = connect_to(made.path);
 	turn(&f);
 	assert_true(connected(&f));
@@ -351,9 +338,7 @@ static void test_silent_client_leaves(void **state)
 	offer(&f, 16);
 	turn(&f);
 	assert_false(connected(&f));
-	socket_path_remove(&made);
-	tear_down(&f);
-	scratch_remove(&scratch);
+	tear_down_listening(&f, &scratch, &made);
 }
 
 static void test_files_and_pipes(void **state)

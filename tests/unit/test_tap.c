@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/ethtool.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
@@ -27,6 +28,7 @@
 
 #include "backend/tap.h"
 #include "base/event_loop.h"
+#include "failing_epoll.h"
 #include "net_rig.h"
 
 #define NAME "test0"
@@ -53,19 +55,6 @@ int ioctl(int fd, unsigned long request, ...)
 		return -1;
 	}
 	return (int)syscall(SYS_ioctl, fd, request, argument);
-}
-
-/* Whether each epoll_ctl that adds or changes something fails. */
-static bool failing_watches;
-
-/* In the place of the C library's. */
-int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
-{
-	if (failing_watches && operation != EPOLL_CTL_DEL) {
-		errno = ENOSPC;
-		return -1;
-	}
-	return (int)syscall(SYS_epoll_ctl, epoll, operation, fd, event);
 }
 
 static void write_file(const char *path, const char *text)
@@ -119,7 +108,7 @@ static int set_up(void **state)
 	struct error error = {0};
 
 	failing = 0;
-	failing_watches = false;
+	failing_watches = 0;
 	if (!possible)
 		return 0;
 	assert_int_equal(event_loop_init(&f.loop, 0, NULL), 0);
@@ -136,7 +125,7 @@ static int tear_down(void **state)
 	struct fixture *f = *state;
 
 	failing = 0;
-	failing_watches = false;
+	failing_watches = 0;
 	if (!f)
 		return 0;
 	tap_backend_free(f->tap);
@@ -201,7 +190,7 @@ static void test_offloads_that_the_kernel_refuses(void **state)
 	assert_false(kernel_leaves(ETHTOOL_GTSO));
 }
 
-/* Without knowing what the kernel leaves to the guest there is no interface. */
+/* If the offloads of a tap cannot be set, opening it fails. */
 static void test_a_tap_that_refuses_all(void **state)
 {
 	struct fixture *f = *state;
@@ -274,13 +263,13 @@ static void test_tap_that_cannot_be_watched(void **state)
 	struct net_rig *rig;
 
 	need(state);
-	failing_watches = true;
+	failing_watches = INT_MAX;
 	rig = start_device(f, 0, 2000);
 	send_to_guest(100);
 	for (int turns = 0; turns < 3; turns++)
 		assert_true(event_loop_turn(&f->loop, 0) >= 0);
 	assert_false(device_rig_has_used(&rig->rig, 0));
-	failing_watches = false;
+	failing_watches = 0;
 	for (int turns = 0; turns < 10 && !device_rig_has_used(&rig->rig, 0); turns++)
 		assert_true(event_loop_turn(&f->loop, 2000) >= 0);
 	assert_true(device_rig_has_used(&rig->rig, 0));

@@ -457,7 +457,7 @@ static void crosvm(void **state)
 	tell(&frontend, config(VHOST_USER_SET_CONFIG, 5, 1, 0, 1));
 	message = ask(&frontend, config(VHOST_USER_GET_CONFIG, 5, 1, 1, 1));
 	assert_int_equal(message.payload.config.data[0], 0x77);
-	/* The features are told once, and not again as long as the driver chooses the same. */
+	/* It sends the features once, and not again while the driver chooses the same. */
 	tell(&frontend, features(&frontend));
 	for (unsigned int round = 0; round < 3; round++) {
 		start_rings_of_crosvm(&frontend);

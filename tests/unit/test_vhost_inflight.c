@@ -467,6 +467,32 @@ static void take_and_keep(struct vhost_rig *rig, void *context)
 	assert_non_null(virtqueue_pop(&rig->test.queues[2]));
 }
 
+/* A process died with a request of queue 2 in its hands, which the next one is not ready for. */
+static void start_with_undone(struct rig_fixture *fixture, uint64_t features,
+			      struct vhost_inflight *description, int *record)
+{
+	struct rig_guest *guest = &fixture->guest;
+	struct error error;
+
+	guest_connect(guest, &fixture->rig);
+	guest_set_up(guest, features | RIG_DEVICE_FEATURE);
+	assert_done(vhost_client_get_inflight(guest->client, RIG_QUEUES, RIG_QUEUE_SIZE,
+					      description, record, &error),
+		    &error);
+	assert_done(vhost_client_set_inflight(guest->client, description, *record, &error), &error);
+	guest_start_ring(guest, 2, true);
+	guest_add(guest, 2, 0, 10);
+	rig_run(&fixture->rig, take_and_keep, NULL);
+	guest_disconnect(guest);
+	assert_true(rig_wait_idle(&fixture->rig));
+
+	guest_connect(guest, &fixture->rig);
+	guest_set_up(guest, features | RIG_DEVICE_FEATURE);
+	assert_done(vhost_client_set_inflight(guest->client, description, *record, &error), &error);
+	guest->rings[2].base = guest_position(guest, 2);
+	guest_start_ring(guest, 2, false);
+}
+
 /* Takes the request that was left, and the driver adds another before the loop looks. */
 static void take_replayed(struct vhost_rig *rig, void *context)
 {
@@ -492,59 +518,14 @@ static void a_replayed_request_is_taken_late(void **state)
 		struct rig_fixture *fixture = *state;
 		struct rig_guest *guest = &fixture->guest;
 		struct vhost_inflight description;
-		struct error error;
 		int record;
 
-		guest_connect(guest, &fixture->rig);
-		guest_set_up(guest, features[i] | RIG_DEVICE_FEATURE);
-		assert_done(vhost_client_get_inflight(guest->client, RIG_QUEUES, RIG_QUEUE_SIZE,
-						      &description, &record, &error),
-			    &error);
-		assert_done(vhost_client_set_inflight(guest->client, &description, record, &error),
-			    &error);
-		guest_start_ring(guest, 2, true);
-		guest_add(guest, 2, 0, 0);
-		rig_run(&fixture->rig, take_and_keep, NULL);
-		guest_disconnect(guest);
-		assert_true(rig_wait_idle(&fixture->rig));
-
-		guest_connect(guest, &fixture->rig);
-		guest_set_up(guest, features[i] | RIG_DEVICE_FEATURE);
-		assert_done(vhost_client_set_inflight(guest->client, &description, record, &error),
-			    &error);
-		guest->rings[2].base = guest_position(guest, 2);
-		guest_start_ring(guest, 2, false);
+		start_with_undone(fixture, features[i], &description, &record);
 		rig_run(&fixture->rig, take_replayed, guest);
 		guest_disconnect(guest);
 		assert_true(rig_wait_idle(&fixture->rig));
 		close(record);
 	}
-}
-
-/* A process died with a request of queue 2 in its hands, which the next one is not ready for. */
-static void start_with_undone(struct rig_fixture *fixture, uint64_t features,
-			      struct vhost_inflight *description, int *record)
-{
-	struct rig_guest *guest = &fixture->guest;
-	struct error error;
-
-	guest_connect(guest, &fixture->rig);
-	guest_set_up(guest, features | RIG_DEVICE_FEATURE);
-	assert_done(vhost_client_get_inflight(guest->client, RIG_QUEUES, RIG_QUEUE_SIZE,
-					      description, record, &error),
-		    &error);
-	assert_done(vhost_client_set_inflight(guest->client, description, *record, &error), &error);
-	guest_start_ring(guest, 2, true);
-	guest_add(guest, 2, 0, 10);
-	rig_run(&fixture->rig, take_and_keep, NULL);
-	guest_disconnect(guest);
-	assert_true(rig_wait_idle(&fixture->rig));
-
-	guest_connect(guest, &fixture->rig);
-	guest_set_up(guest, features | RIG_DEVICE_FEATURE);
-	assert_done(vhost_client_set_inflight(guest->client, description, *record, &error), &error);
-	guest->rings[2].base = guest_position(guest, 2);
-	guest_start_ring(guest, 2, false);
 }
 
 /* A pause (GET_VRING_BASE) skips nothing of it: the run that goes on takes it first. */

@@ -625,7 +625,7 @@ static void wait_attached(struct board *board)
 	assert_int_equal(board->rig.test.config[0], value);
 }
 
-/* A device process that was told of no rings gets no kicks, whatever ran in the one before. */
+/* A device process without rings gets no kicks, whatever ran in its predecessor. */
 static void expect_no_kicks(struct board *board)
 {
 	wait_attached(board);
