@@ -101,6 +101,20 @@ void vhost_ring_pause(struct vhost_ring *ring)
 	watch_kick(ring, false);
 	virtio_device_stop_queue(ring->queue->device, ring->queue, &available, &used);
 	ring->base = is_packed(ring) ? (uint32_t)used << 16 | available : available;
+	ring->ran = true;
+	ring->ended_at = ring->base;
+}
+
+/* The record that the frontend keeps for this ring, of whatever run; NULL: none. */
+static void *find_record(const struct vhost_ring *ring)
+{
+	return vhost_inflight_record(&ring->server->inflight, ring->queue->index, ring->size);
+}
+
+/* Requests of the run that ended last, and of no other, are in the record. */
+static bool left_undone(const struct vhost_ring *ring)
+{
+	return ring->ran && ring->queue->inflight && !inflight_is_empty(&ring->inflight);
 }
 
 /* Forgets what belongs to one life of the device; call and err are the connection's. */
@@ -114,7 +128,6 @@ static void forget(struct vhost_ring *ring)
 	ring->size = 0;
 	ring->address_set = false;
 	ring->declined = false;
-	ring->undone = false;
 }
 
 /* Pauses a ring that may not go on, once what a process that died had taken is done, if it can be. */
@@ -127,11 +140,29 @@ static void end_run(struct vhost_ring *ring)
 
 void vhost_ring_reset(struct vhost_ring *ring)
 {
-	/* The position is kept: QEMU up to 7.2 pauses a guest by status 0 and asks for it then. */
+	void *record = find_record(ring);
+
+	/*
+	 * QEMU writes status 0 when it pauses a guest, too: up to 7.2 before it asks for the position,
+	 * later behind that. So position and what is undone are kept until a ring starts.
+	 */
 	end_run(ring);
-	if (ring->queue->inflight) /* after a reset nothing was in flight */
-		inflight_close(ring->queue->inflight);
+	if (record && !left_undone(ring))
+		inflight_forget(record);
 	forget(ring);
+}
+
+void vhost_ring_begin(struct vhost_ring *ring)
+{
+	void *record = find_record(ring);
+
+	vhost_ring_pause(ring);
+	if (record)
+		inflight_forget(record);
+	ring->ran = false;
+	/* A ring that was only being emptied is the driver's before: it has to be said again. */
+	if (ring->enable == VHOST_RING_DISABLED && ring->server->protocol_bit)
+		ring->enable = VHOST_RING_UNSAID;
 }
 
 void vhost_ring_close(struct vhost_ring *ring)
@@ -144,6 +175,7 @@ void vhost_ring_close(struct vhost_ring *ring)
 		virtio_device_stop_queue(ring->queue->device, ring->queue, NULL, NULL);
 	forget(ring);
 	ring->base = 0;
+	ring->ran = false;
 	vhost_event_close(&ring->call);
 	vhost_event_close(&ring->err);
 	if (ring->storage)
@@ -189,14 +221,28 @@ static int translate_addresses(const struct vhost_ring *ring, struct virtqueue_s
 	return 0;
 }
 
+/* Does it start where its last run ended? A driver that begins anew starts elsewhere. */
+static bool goes_on(const struct vhost_ring *ring)
+{
+	uint32_t changed = ring->base ^ ring->ended_at;
+
+	/* Some leave the used part out: see used_index. */
+	if (ring->base >> 16 == 0)
+		changed &= UINT16_MAX;
+	return !changed;
+}
+
 static int attach_record(struct vhost_ring *ring, struct error *error)
 {
 	struct vhost_server *server = ring->server;
-	void *record = vhost_inflight_record(&server->inflight, ring->queue->index, ring->size);
+	void *record = find_record(ring);
 
 	ring->queue->inflight = NULL;
 	if (!record)
 		return 0;
+	/* Before a first run the record alone knows the position: what it says counts. */
+	if (ring->ran && !goes_on(ring))
+		inflight_forget(record);
 	if (server->inflight.packed != is_packed(ring) ||
 	    inflight_attach(&ring->inflight, record, ring->size, is_packed(ring)) < 0)
 		return error_set(error, EINVAL,
@@ -225,18 +271,6 @@ static bool may_run(const struct vhost_ring *ring)
 	return server->features_set && (enabled || discards(ring)) && ring->kick_set &&
 	       ring->address_set && ring->size > 0 &&
 	       !(server->device->status & VIRTIO_CONFIG_S_NEEDS_RESET);
-}
-
-/* What was left undone is of a run that goes on, and not of another one in the same record. */
-static void check_undone(struct vhost_ring *ring)
-{
-	uint32_t changed = ring->base ^ ring->undone_base;
-
-	/* Some leave the used part out: see used_index. */
-	if (ring->base >> 16 == 0)
-		changed &= UINT16_MAX;
-	if (ring->undone && ring->queue->inflight && changed)
-		inflight_close(ring->queue->inflight);
 }
 
 /*
@@ -273,11 +307,17 @@ int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *
 		ret = attach_record(ring, error);
 	if (ret < 0)
 		return ret;
-	check_undone(ring);
 	ring->queue->disabled = discards(ring);
 	ret = translate_addresses(ring, &setup);
 	if (ret == 0)
 		ret = virtqueue_start(ring->queue, &setup, device->negotiated, ring->storage);
+	if (ret == -ESTALE) {
+		vhost_server_warn(ring->server,
+				  "ring %u: the requests in its record are of another driver",
+				  ring->queue->index);
+		inflight_close(&ring->inflight);
+		ret = virtqueue_start(ring->queue, &setup, device->negotiated, ring->storage);
+	}
 	if (ret == -EAGAIN || (ret == -EFAULT && (memory_comes || ring->server->memory.count == 0)))
 		return 0;
 	/* Where a ring lies the driver has chosen: it is the driver's fault, and no end of a connection. */
@@ -291,7 +331,6 @@ int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *
 	/* Frontends without the STATUS feature never say so themselves. */
 	virtio_device_set_status(device, device->status | VIRTIO_CONFIG_S_DRIVER_OK);
 	ring->declined = false;
-	ring->undone = false;
 	watch_kick(ring, true);
 	/* Until the loop is about to sleep: buffers may be taken before, and a kick asked for anew. */
 	virtqueue_disable_kicks(ring->queue);
@@ -306,13 +345,9 @@ uint32_t vhost_ring_stop(struct vhost_ring *ring)
 	watch_kick(ring, false);
 	vhost_event_close(&ring->kick);
 	ring->kick_set = false;
-	if (ring->queue->inflight && inflight_is_empty(&ring->inflight)) {
+	/* A ring that did not run has nothing to tell that its record does not know better. */
+	if (ring->ran && ring->queue->inflight && !left_undone(ring))
 		inflight_close(&ring->inflight);
-	} else if (ring->queue->inflight && !ring->undone) {
-		/* A ring that has not run since tells nothing new: its base may be another driver's. */
-		ring->undone = true;
-		ring->undone_base = ring->base;
-	}
 	return ring->base;
 }
 

@@ -43,9 +43,9 @@ struct vhost_ring {
 	/* The device was shown the request that is next and left it: it takes it when it can. */
 	bool declined;
 	uint64_t declined_at; /* handed_out of the queue */
-	/* GET_VRING_BASE left requests in the record, for a run that goes on from that position. */
-	bool undone;
-	uint32_t undone_base;
+	/* It ran in this connection; what its record holds is for a ring that goes on from there. */
+	bool ran;
+	uint32_t ended_at; /* in the form of base */
 };
 
 void vhost_ring_init(struct vhost_ring *ring, struct vhost_server *server, struct virtqueue *queue);
@@ -53,8 +53,15 @@ void vhost_ring_init(struct vhost_ring *ring, struct vhost_server *server, struc
 /* Stops the ring, closes what the frontend gave and forgets the set-up. */
 void vhost_ring_close(struct vhost_ring *ring);
 
-/* As vhost_ring_close, but call, err and position stay: for a reset within one connection. */
+/*
+ * As vhost_ring_close, but call, err and position stay: for a reset within one connection. Nothing
+ * of the record of requests in flight remains but what this ring itself left undone, which counts
+ * only if the next start goes on from its position.
+ */
 void vhost_ring_reset(struct vhost_ring *ring);
+
+/* Another driver begins: pauses the ring and forgets what is of the one before, its record too. */
+void vhost_ring_begin(struct vhost_ring *ring);
 
 /*
  * Starts the ring if all that is needed is there; fine when it is not, or runs already.

@@ -29,11 +29,7 @@
 
 static void end_connection(struct vhost_server *server);
 
-/* Writes a line that a peer or a guest can cause, but not too many of them. */
-static void log_limited(struct vhost_server *server, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void log_limited(struct vhost_server *server, const char *format, ...)
+void vhost_server_warn(struct vhost_server *server, const char *format, ...)
 {
 	struct log_limit *limit = &server->log_limit;
 	char text[640];
@@ -98,9 +94,10 @@ static void report_fault(struct virtio_device *device, const struct virtqueue *q
 	struct vhost_server *server = device->transport_context;
 
 	if (queue)
-		log_limited(server, "queue %u: %s; the device needs a reset", queue->index, reason);
+		vhost_server_warn(server, "queue %u: %s; the device needs a reset", queue->index,
+				  reason);
 	else
-		log_limited(server, "%s; the device needs a reset", reason);
+		vhost_server_warn(server, "%s; the device needs a reset", reason);
 	for (uint16_t i = 0; i < device->queue_count; i++)
 		if (!queue || queue->index == i)
 			vhost_event_signal(&server->rings[i].err);
@@ -127,7 +124,7 @@ void vhost_server_tell_frontend(struct vhost_server *server, uint32_t id,
 	if (vhost_server_uses_iommu(server))
 		vhost_server_doom(server, &error);
 	else
-		log_limited(server, "%s", error.message);
+		vhost_server_warn(server, "%s", error.message);
 }
 
 /* Messages */
@@ -238,7 +235,7 @@ static void end_connection(struct vhost_server *server)
 	bool broken = server->doomed;
 
 	if (broken)
-		log_limited(server, "connection ended: %s", server->doom.message);
+		vhost_server_warn(server, "connection ended: %s", server->doom.message);
 	else
 		log_debug("the frontend hung up");
 	event_loop_remove(server->loop, &server->channel_source);
@@ -289,7 +286,7 @@ static void on_connection(void *context, uint32_t events)
 	}
 	log_debug("a frontend connected");
 	if (start_connection(server, fd, &error) < 0) {
-		log_limited(server, "%s", error.message);
+		vhost_server_warn(server, "%s", error.message);
 		return;
 	}
 	/* Others wait in the backlog until this connection ends. */

@@ -104,13 +104,11 @@ static int begin(struct vhost_server *server, uint64_t features, struct error *e
 	struct virtio_device *device = server->device;
 	uint8_t status = device->status & (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
 
-	pause_rings(server);
-	/* A ring that was only being emptied is the driver's before: it has to be said again. */
-	for (uint16_t i = 0; i < device->queue_count && server->protocol_bit; i++)
-		if (server->rings[i].enable == VHOST_RING_DISABLED)
-			server->rings[i].enable = VHOST_RING_UNSAID;
-	if (server->features_set)
+	if (server->features_set) {
+		for (uint16_t i = 0; i < device->queue_count; i++)
+			vhost_ring_begin(&server->rings[i]);
 		virtio_device_reset(device);
+	}
 	server->features_set = false;
 	if (virtio_device_set_features(device, features) < 0)
 		return error_set(error, EINVAL,

@@ -66,6 +66,10 @@ static inline bool vhost_server_has(const struct vhost_server *server,
 /* Addresses of the guest go through the frontend's IOMMU. */
 bool vhost_server_uses_iommu(const struct vhost_server *server);
 
+/* Writes a line that a peer or a guest can cause, but not too many of them. */
+void vhost_server_warn(struct vhost_server *server, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /* Ends the connection at the next safe place. The first reason counts. */
 void vhost_server_doom(struct vhost_server *server, const struct error *error);
 

@@ -120,10 +120,11 @@ static struct split_record *header(const struct virtqueue_inflight *inflight)
 int inflight_attach(struct virtqueue_inflight *inflight, void *region, uint16_t size, bool packed)
 {
 	*inflight = (struct virtqueue_inflight){.region = region, .size = size, .packed = packed};
-	if (header(inflight)->version == 0)
-		return 0;
-	if (header(inflight)->version != RECORD_VERSION || header(inflight)->size != size)
+	if (header(inflight)->version > RECORD_VERSION)
 		return -EINVAL;
+	/* No driver changes the size of a ring that runs. */
+	if (header(inflight)->size != size)
+		inflight_forget(region);
 	return 0;
 }
 
@@ -246,7 +247,7 @@ int inflight_resume_split(struct virtqueue_inflight *inflight, uint16_t used_ind
 
 	/* No batch is that large: the used ring is of another run, and nothing is known of it. */
 	if (batch > inflight->size && !inflight_is_empty(inflight))
-		return -EINVAL;
+		return -ESTALE;
 	/* Killed between the update of the used ring and of the record: the batch was used. */
 	if (batch <= inflight->size) {
 		uint16_t last = shared_read(&record->last_batch_head);

@@ -30,7 +30,8 @@ size_t inflight_region_size(uint16_t size, bool packed);
 
 /*
  * Attaches @region to *inflight. A zeroed region is a valid, empty record; its first ring to start
- * sets it up. -EINVAL: it is no record for a ring of that size and format.
+ * sets it up, and what was left by a ring of another size is forgotten. -EINVAL: it is no record of
+ * a version that is known.
  */
 int inflight_attach(struct virtqueue_inflight *inflight, void *region, uint16_t size, bool packed);
 
@@ -79,8 +80,8 @@ void inflight_close(struct virtqueue_inflight *inflight);
 /*
  * Repairs what a crash left half-done and puts the heads of what was in flight, oldest first, in
  * @replay (size entries). Split: @used_index is what the used ring says. Packed: @ring is the
- * descriptor ring, in which a batch that was being written is taken back. Returns how many, or
- * -EINVAL when the record makes no sense.
+ * descriptor ring, in which a batch that was being written is taken back. Returns how many, -EINVAL
+ * when the record makes no sense, or -ESTALE when it is not of what the ring holds.
  */
 int inflight_resume_split(struct virtqueue_inflight *inflight, uint16_t used_index,
 			  uint16_t *replay, struct inflight_position *position);

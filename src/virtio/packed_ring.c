@@ -26,6 +26,32 @@ static uint16_t join_position(uint16_t index, bool wrap)
 	return index | (wrap ? PACKED_WRAP : 0);
 }
 
+static struct vring_packed_desc *descriptor_at(const struct virtqueue *queue, uint16_t index)
+{
+	return (struct vring_packed_desc *)queue->descriptors + index;
+}
+
+static bool is_available(const struct virtqueue *queue, uint16_t index, bool wrap)
+{
+	return packed_is_available(shared_acquire(&descriptor_at(queue, index)->flags), wrap);
+}
+
+/*
+ * Goes on behind what was taken and not used, @slots of the ring from used_index: there the driver
+ * made something available, and what is used is written before them. False: it is not so.
+ */
+static bool skip_taken(struct virtqueue *queue, uint16_t slots)
+{
+	queue->available_index = queue->used_index;
+	queue->available_wrap = queue->used_wrap;
+	for (; slots > 0; slots--) {
+		if (!is_available(queue, queue->available_index, queue->available_wrap))
+			return false;
+		packed_advance(queue->size, &queue->available_index, &queue->available_wrap, 1);
+	}
+	return true;
+}
+
 static int resume(struct virtqueue *queue)
 {
 	struct inflight_position position = {0};
@@ -40,11 +66,11 @@ static int resume(struct virtqueue *queue)
 		if (count < 0)
 			return count;
 		queue->replay_count = (uint16_t)count;
-		queue->used_index = queue->available_index = position.used_index;
-		queue->used_wrap = queue->available_wrap = position.used_wrap;
+		queue->used_index = position.used_index;
+		queue->used_wrap = position.used_wrap;
 		/* All that was taken has either been used or is in the record. */
-		packed_advance(queue->size, &queue->available_index, &queue->available_wrap,
-			       position.slots);
+		if (!skip_taken(queue, position.slots))
+			return -ESTALE;
 	}
 	if (queue->available_index >= queue->size || queue->used_index >= queue->size)
 		return -EINVAL;
@@ -53,16 +79,9 @@ static int resume(struct virtqueue *queue)
 	return 0;
 }
 
-static struct vring_packed_desc *descriptor_at(const struct virtqueue *queue, uint16_t index)
-{
-	return (struct vring_packed_desc *)queue->descriptors + index;
-}
-
 static bool has_request(struct virtqueue *queue)
 {
-	uint16_t flags = shared_acquire(&descriptor_at(queue, queue->available_index)->flags);
-
-	return packed_is_available(flags, queue->available_wrap);
+	return is_available(queue, queue->available_index, queue->available_wrap);
 }
 
 static int follow_indirect(struct chain *chain, uint64_t address, uint32_t bytes)

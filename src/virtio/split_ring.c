@@ -25,6 +25,15 @@ static uint16_t mask(const struct virtqueue *queue)
 	return queue->size - 1;
 }
 
+/* Has the driver made @slots heads available before available_index, and no more than there can be? */
+static bool has_taken(const struct virtqueue *queue, uint16_t slots)
+{
+	const struct vring_avail *available = queue->driver_area;
+	uint16_t next = shared_read(&available->idx) - queue->available_index;
+
+	return next <= queue->size - slots;
+}
+
 static int resume(struct virtqueue *queue)
 {
 	const struct vring_used *used = queue->device_area;
@@ -41,6 +50,8 @@ static int resume(struct virtqueue *queue)
 		queue->replay_count = (uint16_t)count;
 		/* All that was taken has either been used or is in the record. */
 		queue->available_index = queue->used_index + position.slots;
+		if (count > 0 && !has_taken(queue, position.slots))
+			return -ESTALE;
 	} else if (queue->inflight) {
 		inflight_open(queue->inflight, queue->used_index, false);
 	}

@@ -14,35 +14,148 @@
 #include "unit/vhost_rig.h"
 #include "vhost/server_private.h"
 
+/* A guest whose ring 2 is of one format, and the record that it keeps. */
+struct scene {
+	struct vhost_rig *rig;
+	struct rig_guest *guest;
+	uint64_t features;
+	struct vhost_inflight description;
+	int record;
+};
+
+/* What the first driver's undone request has its answer written to: see guest_add. */
+#define UNDONE_ANSWER (GUEST_HIGH + 0x2000)
+
+static void give_record(struct scene *scene)
+{
+	struct error error;
+
+	assert_done(vhost_client_set_inflight(scene->guest->client, &scene->description,
+					      scene->record, &error),
+		    &error);
+}
+
+static void connect_again(struct scene *scene)
+{
+	guest_disconnect(scene->guest);
+	assert_true(rig_wait_idle(scene->rig));
+	guest_connect(scene->guest, scene->rig);
+	guest_set_up(scene->guest, scene->features);
+	give_record(scene);
+}
+
 static void take_and_keep(struct vhost_rig *rig, void *context)
 {
 	assert_non_null(virtqueue_pop(&rig->test.queues[2]));
 }
 
-/* A process died with a request of queue 2 in its hands, which the next one is not ready for. */
-static void start_with_undone(struct rig_fixture *fixture, uint64_t features,
-			      struct vhost_inflight *description, int *record)
+static void connect_first(struct scene *scene)
 {
-	struct rig_guest *guest = &fixture->guest;
 	struct error error;
 
-	guest_connect(guest, &fixture->rig);
-	guest_set_up(guest, features | RIG_DEVICE_FEATURE);
-	assert_done(vhost_client_get_inflight(guest->client, RIG_QUEUES, RIG_QUEUE_SIZE,
-					      description, record, &error),
+	guest_connect(scene->guest, scene->rig);
+	guest_set_up(scene->guest, scene->features);
+	assert_done(vhost_client_get_inflight(scene->guest->client, RIG_QUEUES, RIG_QUEUE_SIZE,
+					      &scene->description, &scene->record, &error),
 		    &error);
-	assert_done(vhost_client_set_inflight(guest->client, description, *record, &error), &error);
-	guest_start_ring(guest, 2, true);
-	guest_add(guest, 2, 0, 10);
-	rig_run(&fixture->rig, take_and_keep, NULL);
-	guest_disconnect(guest);
-	assert_true(rig_wait_idle(&fixture->rig));
+	give_record(scene);
+}
 
-	guest_connect(guest, &fixture->rig);
-	guest_set_up(guest, features | RIG_DEVICE_FEATURE);
-	assert_done(vhost_client_set_inflight(guest->client, description, *record, &error), &error);
-	guest->rings[2].base = guest_position(guest, 2);
-	guest_start_ring(guest, 2, false);
+/* A process died with a request of ring 2 in its hands; the next one has the record. */
+static void leave_undone(struct scene *scene)
+{
+	connect_first(scene);
+	guest_start_ring(scene->guest, 2, true);
+	guest_add(scene->guest, 2, 0, 10);
+	rig_run(scene->rig, take_and_keep, NULL);
+	connect_again(scene);
+}
+
+/* The same, and the ring runs; the device is not ready for the request. */
+static void start_with_undone(struct scene *scene)
+{
+	leave_undone(scene);
+	scene->guest->rings[2].base = guest_position(scene->guest, 2);
+	guest_start_ring(scene->guest, 2, false);
+}
+
+static void stop_ring(struct scene *scene, uint16_t index)
+{
+	struct error error;
+
+	assert_done(vhost_client_stop_ring(scene->guest->client, index,
+					   &scene->guest->rings[index].base, &error),
+		    &error);
+}
+
+static void set_status_0(struct scene *scene)
+{
+	struct error error;
+
+	assert_done(vhost_client_set_status(scene->guest->client, 0, &error), &error);
+}
+
+static void remove_memory(struct scene *scene)
+{
+	struct error error;
+
+	for (int i = 0; i < 2; i++)
+		assert_done(vhost_client_remove_memory(scene->guest->client,
+						       &scene->guest->regions[i].region, &error),
+			    &error);
+}
+
+static void add_memory(struct scene *scene)
+{
+	struct error error;
+
+	assert_done(vhost_client_set_memory(scene->guest->client, scene->guest->regions, 2, &error),
+		    &error);
+}
+
+static void answer_next(struct scene *scene, unsigned int number, uint8_t value)
+{
+	rig_nudge(scene->rig);
+	guest_expect(scene->guest, 2, number, value);
+}
+
+/* The driver is the one before: what was undone is done, and then what comes. */
+static void expect_all(struct scene *scene)
+{
+	answer_next(scene, 0, 10);
+	guest_add(scene->guest, 2, 1, 20);
+	answer_next(scene, 1, 20);
+}
+
+/* The driver is another one: nothing is done but what it asks for. */
+static void expect_own_alone(struct scene *scene)
+{
+	*(uint8_t *)guest_at(scene->guest, UNDONE_ANSWER) = 0xee;
+	rig_nudge(scene->rig);
+	guest_expect_nothing(scene->guest, 2);
+	guest_add(scene->guest, 2, 3, 40);
+	answer_next(scene, 3, 40);
+	assert_int_equal(*(uint8_t *)guest_at(scene->guest, UNDONE_ANSWER), 0xee);
+}
+
+/* With split and packed rings, each on a connection of its own. */
+static void play(void **state, void (*act)(struct scene *scene))
+{
+	static const uint64_t formats[] = {RIG_VERSION_1, RIG_VERSION_1 | RIG_PACKED};
+	struct rig_fixture *fixture = *state;
+
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+		struct scene scene = {
+			.rig = &fixture->rig,
+			.guest = &fixture->guest,
+			.features = formats[i] | RIG_DEVICE_FEATURE,
+		};
+
+		act(&scene);
+		guest_disconnect(scene.guest);
+		assert_true(rig_wait_idle(scene.rig));
+		close(scene.record);
+	}
 }
 
 /* Takes the request that was left, and the driver adds another before the loop looks. */
@@ -61,87 +174,237 @@ static void take_replayed(struct vhost_rig *rig, void *context)
 	assert_int_equal(rig->test.looks, looks + 1);
 }
 
+static void take_late(struct scene *scene)
+{
+	start_with_undone(scene);
+	rig_run(scene->rig, take_replayed, scene->guest);
+}
+
 /* What a process that died had taken is no position of the ring, but taking it again is progress. */
 static void a_replayed_request_is_taken_late(void **state)
 {
-	static const uint64_t features[] = {RIG_VERSION_1, RIG_VERSION_1 | RIG_PACKED};
+	play(state, take_late);
+}
 
-	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
-		struct rig_fixture *fixture = *state;
-		struct rig_guest *guest = &fixture->guest;
-		struct vhost_inflight description;
-		int record;
-
-		start_with_undone(fixture, features[i], &description, &record);
-		rig_run(&fixture->rig, take_replayed, guest);
-		guest_disconnect(guest);
-		assert_true(rig_wait_idle(&fixture->rig));
-		close(record);
-	}
+static void stop_and_go_on(struct scene *scene)
+{
+	start_with_undone(scene);
+	stop_ring(scene, 2);
+	guest_start_ring(scene->guest, 2, false);
+	expect_all(scene);
+	/* Nothing is left: another driver may start anywhere. */
+	stop_ring(scene, 2);
+	guest_start_ring(scene->guest, 2, true);
+	expect_own_alone(scene);
 }
 
 /* A pause (GET_VRING_BASE) skips nothing of it: the run that goes on takes it first. */
 static void a_stop_keeps_what_is_undone(void **state)
 {
-	/* The last time the frontend gives back the available part alone. */
-	static const uint64_t features[] = {RIG_VERSION_1, RIG_VERSION_1 | RIG_PACKED,
-					    RIG_VERSION_1 | RIG_PACKED};
+	play(state, stop_and_go_on);
+}
 
-	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
-		struct rig_fixture *fixture = *state;
-		struct rig_guest *guest = &fixture->guest;
-		struct vhost_inflight description;
-		struct error error;
-		int record;
+static void go_on_from_the_available_part(struct scene *scene)
+{
+	start_with_undone(scene);
+	stop_ring(scene, 2);
+	scene->guest->rings[2].base &= UINT16_MAX;
+	guest_start_ring(scene->guest, 2, false);
+	expect_all(scene);
+}
 
-		start_with_undone(fixture, features[i], &description, &record);
-		assert_done(vhost_client_stop_ring(guest->client, 2, &guest->rings[2].base, &error),
-			    &error);
-		if (i == 2)
-			guest->rings[2].base &= UINT16_MAX;
-		guest_add(guest, 2, 1, 20);
-		guest_start_ring(guest, 2, false);
-		rig_nudge(&fixture->rig);
-		guest_expect(guest, 2, 0, 10);
-		rig_nudge(&fixture->rig);
-		guest_expect(guest, 2, 1, 20);
-		/* Nothing is left: the next stop closes the record. */
-		assert_done(vhost_client_stop_ring(guest->client, 2, &guest->rings[2].base, &error),
-			    &error);
-		guest_start_ring(guest, 2, true);
-		guest_add(guest, 2, 2, 30);
-		rig_nudge(&fixture->rig);
-		guest_expect(guest, 2, 2, 30);
-		guest_disconnect(guest);
-		assert_true(rig_wait_idle(&fixture->rig));
-		close(record);
+/* Some frontends give back the available part of the position alone. */
+static void a_position_without_its_used_part_goes_on(void **state)
+{
+	play(state, go_on_from_the_available_part);
+}
+
+static void pause_by_status(struct scene *scene)
+{
+	start_with_undone(scene);
+	for (unsigned int old = 0; old < 2; old++) {
+		if (old)
+			set_status_0(scene);
+		stop_ring(scene, 2);
+		if (!old)
+			set_status_0(scene);
+		guest_set_up(scene->guest, scene->features);
+		give_record(scene);
+		guest_start_ring(scene->guest, 2, false);
 	}
+	expect_all(scene);
+}
+
+/* QEMU pauses a guest by both: up to 7.2 in one order, and since 8.0 in the other. */
+static void status_0_may_be_a_pause(void **state)
+{
+	play(state, pause_by_status);
+}
+
+static void begin_after_a_stop(struct scene *scene)
+{
+	start_with_undone(scene);
+	stop_ring(scene, 2);
+	guest_start_ring(scene->guest, 2, true);
+	expect_own_alone(scene);
 }
 
 /* Another driver sets the ring up: what is undone was the business of the one before. */
-static void a_new_ring_takes_nothing_undone(void **state)
+static void another_driver_takes_nothing_undone(void **state)
 {
-	static const uint64_t features[] = {RIG_VERSION_1, RIG_VERSION_1 | RIG_PACKED};
+	play(state, begin_after_a_stop);
+}
 
-	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
-		struct rig_fixture *fixture = *state;
-		struct rig_guest *guest = &fixture->guest;
-		struct vhost_inflight description;
-		struct error error;
-		int record;
+static void begin_after_status_0(struct scene *scene)
+{
+	start_with_undone(scene);
+	stop_ring(scene, 2);
+	set_status_0(scene);
+	guest_set_up(scene->guest, scene->features);
+	give_record(scene);
+	guest_start_ring(scene->guest, 2, true);
+	expect_own_alone(scene);
+}
 
-		start_with_undone(fixture, features[i], &description, &record);
-		assert_done(vhost_client_stop_ring(guest->client, 2, NULL, &error), &error);
-		guest_start_ring(guest, 2, true);
-		rig_nudge(&fixture->rig);
-		guest_expect_nothing(guest, 2);
-		guest_add(guest, 2, 3, 40);
-		rig_nudge(&fixture->rig);
-		guest_expect(guest, 2, 3, 40);
-		guest_disconnect(guest);
-		assert_true(rig_wait_idle(&fixture->rig));
-		close(record);
-	}
+static void another_driver_after_status_0_takes_nothing_undone(void **state)
+{
+	play(state, begin_after_status_0);
+}
+
+static void begin_twice(struct scene *scene)
+{
+	start_with_undone(scene);
+	stop_ring(scene, 2);
+	remove_memory(scene);
+	guest_start_ring(scene->guest, 2, true);
+	stop_ring(scene, 2);
+	add_memory(scene);
+	guest_start_ring(scene->guest, 2, true);
+	expect_own_alone(scene);
+}
+
+/* A second position is asked for, of a driver whose ring never ran. */
+static void a_driver_that_was_not_started_takes_nothing_undone(void **state)
+{
+	play(state, begin_twice);
+}
+
+static void make_it_smaller(struct scene *scene)
+{
+	struct vhost_client_ring setup;
+	struct error error;
+
+	start_with_undone(scene);
+	stop_ring(scene, 2);
+	guest_clear_ring(scene->guest, 2);
+	setup = guest_ring_setup(scene->guest, 2);
+	setup.size /= 2;
+	assert_done(vhost_client_start_ring(scene->guest->client, &setup, &error), &error);
+	expect_own_alone(scene);
+	/* Or larger, while it rests. */
+	assert_done(vhost_client_enable_ring(scene->guest->client, 2, false, &error), &error);
+	guest_start_ring(scene->guest, 2, true);
+	expect_own_alone(scene);
+}
+
+/* Another driver, or the same after a reset, makes its ring smaller. */
+static void a_ring_of_another_size_takes_nothing_undone(void **state)
+{
+	play(state, make_it_smaller);
+}
+
+static void change_features(struct scene *scene)
+{
+	struct error error;
+
+	start_with_undone(scene);
+	assert_done(vhost_client_enable_ring(scene->guest->client, 2, false, &error), &error);
+	guest_set_up(scene->guest, scene->features | RIG_EVENT_INDEX);
+	guest_start_ring(scene->guest, 2, true);
+	expect_own_alone(scene);
+}
+
+/* Features that change tell of another driver, whatever position it starts at. */
+static void other_features_are_of_another_driver(void **state)
+{
+	play(state, change_features);
+}
+
+static void change_features_of_an_idle_ring(struct scene *scene)
+{
+	struct error error;
+
+	connect_first(scene);
+	guest_start_ring(scene->guest, 0, true);
+	guest_request(scene->guest, 0, 1, 1);
+	guest_expect(scene->guest, 0, 1, 1);
+	assert_done(vhost_client_enable_ring(scene->guest->client, 0, false, &error), &error);
+	guest_set_up(scene->guest, scene->features | RIG_EVENT_INDEX);
+	guest_start_ring(scene->guest, 0, true);
+	guest_echo(scene->guest, 0);
+}
+
+/* Nor is the position of a record in which nothing is in flight. */
+static void an_empty_record_is_not_of_another_driver(void **state)
+{
+	play(state, change_features_of_an_idle_ring);
+}
+
+static void reset_before_the_start(struct scene *scene)
+{
+	leave_undone(scene);
+	set_status_0(scene);
+	guest_set_up(scene->guest, scene->features);
+	give_record(scene);
+	guest_start_ring(scene->guest, 2, true);
+	expect_own_alone(scene);
+}
+
+/* Reset before any ring started, with a record that a process left which died. */
+static void a_reset_before_the_start_forgets(void **state)
+{
+	play(state, reset_before_the_start);
+}
+
+static void ask_before_the_first_run(struct scene *scene)
+{
+	connect_first(scene);
+	guest_start_ring(scene->guest, 0, true);
+	guest_request(scene->guest, 0, 1, 1);
+	guest_expect(scene->guest, 0, 1, 1);
+	connect_again(scene);
+	remove_memory(scene);
+	scene->guest->rings[0].base = scene->features & RIG_PACKED ? VHOST_PACKED_BASE : 0;
+	guest_start_ring(scene->guest, 0, false);
+	stop_ring(scene, 0);
+	add_memory(scene);
+	guest_start_ring(scene->guest, 0, false);
+	guest_echo(scene->guest, 0);
+}
+
+/* The record knows where the ring stands, and what the frontend takes for it does not count. */
+static void a_position_before_the_first_run_tells_nothing(void **state)
+{
+	play(state, ask_before_the_first_run);
+}
+
+static void die_before_another_driver(struct scene *scene)
+{
+	start_with_undone(scene);
+	stop_ring(scene, 2);
+	connect_again(scene);
+	guest_start_ring(scene->guest, 2, true);
+	assert_true(rig_logged(scene->rig, "of another driver"));
+	expect_own_alone(scene);
+}
+
+/*
+ * The process dies again before another driver starts: the next one knows nothing of any run, but
+ * sees that the ring has never had these requests.
+ */
+static void a_ring_that_shows_another_driver_takes_nothing_undone(void **state)
+{
+	play(state, die_before_another_driver);
 }
 
 int main(void)
@@ -149,7 +412,17 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		rig_test(a_replayed_request_is_taken_late),
 		rig_test(a_stop_keeps_what_is_undone),
-		rig_test(a_new_ring_takes_nothing_undone),
+		rig_test(a_position_without_its_used_part_goes_on),
+		rig_test(status_0_may_be_a_pause),
+		rig_test(another_driver_takes_nothing_undone),
+		rig_test(another_driver_after_status_0_takes_nothing_undone),
+		rig_test(a_driver_that_was_not_started_takes_nothing_undone),
+		rig_test(a_ring_of_another_size_takes_nothing_undone),
+		rig_test(other_features_are_of_another_driver),
+		rig_test(an_empty_record_is_not_of_another_driver),
+		rig_test(a_reset_before_the_start_forgets),
+		rig_test(a_position_before_the_first_run_tells_nothing),
+		rig_test(a_ring_that_shows_another_driver_takes_nothing_undone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
