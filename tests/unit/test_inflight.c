@@ -513,6 +513,45 @@ static void test_replay_order(void **state)
 	}
 }
 
+/* Takes @count requests, which must be those that begin with @numbers. */
+static void take_these(struct ring_pair *pair, const uint32_t *numbers, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		struct virtio_request *request = virtqueue_pop(&pair->device);
+		uint32_t number;
+
+		assert_non_null(request);
+		assert_int_equal(request_read(request, &number, 4), 4);
+		assert_int_equal(number, numbers[i]);
+	}
+}
+
+/* What is taken after a restart comes behind what was taken before, for the restart after that. */
+static void test_replay_order_of_two_restarts(void **state)
+{
+	static const uint32_t first[] = {0, 1, 2}, second[] = {0, 1, 2, 3, 4};
+
+	(void)state;
+	for (unsigned int packed = 0; packed < 2; packed++) {
+		struct ring_pair pair;
+		bool busy[TRANSFERS] = {false};
+		uint32_t sequence = 0;
+
+		ring_pair_start(&pair, 32, packed ? PAIR_PACKED : 0, true);
+		for (unsigned int i = 0; i < 3; i++)
+			add(&pair, i, &sequence, busy);
+		take_these(&pair, first, 3);
+		assert_int_equal(ring_pair_start_device(&pair), 0);
+		for (unsigned int i = 3; i < 5; i++)
+			add(&pair, i, &sequence, busy);
+		take_these(&pair, second, 5);
+		assert_int_equal(ring_pair_start_device(&pair), 0);
+		take_these(&pair, second, 5);
+		assert_null(virtqueue_pop(&pair.device));
+		ring_pair_stop(&pair);
+	}
+}
+
 /* Stopped with requests in flight, by a change of memory say: they are taken again later. */
 static void test_stop_keeps_what_is_in_flight(void **state)
 {
@@ -634,6 +673,7 @@ int main(void)
 		cmocka_unit_test(test_kill_at_the_end_of_the_ring),
 		cmocka_unit_test(test_batches_stay_whole),
 		cmocka_unit_test(test_replay_order),
+		cmocka_unit_test(test_replay_order_of_two_restarts),
 		cmocka_unit_test(test_stop_keeps_what_is_in_flight),
 		cmocka_unit_test(test_record_changed_in_the_middle),
 		cmocka_unit_test(test_damaged_record),
