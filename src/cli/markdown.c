@@ -4,10 +4,13 @@
  */
 #include "cli/document.h"
 
+#include <inttypes.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "cli/option_text.h"
 #include "runtime/config.h"
+#include "runtime/engine_limits.h"
 
 /* Prints text for a cell: a bar would end it, and < could start a tag. */
 static void print_cell(FILE *stream, const char *text)
@@ -101,6 +104,36 @@ static void print_bundle_keys(FILE *stream)
 	}
 }
 
+static void print_limit_cells(FILE *stream, const struct engine_limit *limit,
+			      const uint64_t values[LIMIT_ARCHITECTURES])
+{
+	for (unsigned int i = 0; i < LIMIT_ARCHITECTURES; i++) {
+		char size[TEXT_SIZE_LENGTH];
+
+		if (limit->kind == LIMIT_SUPPORT)
+			fprintf(stream, " %s |", values[i] ? "yes" : "no");
+		else if (limit->bytes)
+			fprintf(stream, " %s |", text_format_size(size, values[i]));
+		else
+			fprintf(stream, " %" PRIu64 " |", values[i]);
+	}
+}
+
+/* What the engines' machines take. */
+static void print_limits(FILE *stream)
+{
+	fputs("| what | kvm, x86-64 | kvm, arm64 | qemu, x86-64 | qemu, arm64 |\n"
+	      "| --- | --- | --- | --- | --- |\n",
+	      stream);
+	for (const struct engine_limit *limit = engine_limits; limit->what; limit++) {
+		fprintf(stream, "| %s%s |", limit->kind == LIMIT_MOST ? "at most: " : "",
+			limit->what);
+		print_limit_cells(stream, limit, limit->kvm);
+		print_limit_cells(stream, limit, limit->qemu);
+		fputc('\n', stream);
+	}
+}
+
 struct search {
 	const char *section;
 	const struct command *found;
@@ -138,12 +171,17 @@ int markdown_print(const char *section, FILE *stream, struct error *error)
 		print_bundle_keys(stream);
 		return 0;
 	}
+	if (!strcmp(section, "limits")) {
+		print_limits(stream);
+		return 0;
+	}
 	command_walk(&command_avp, compare_path, &search);
 	if (!search.found)
-		return error_set_usage(error,
-				       "there is no section '%.60s'; give bundle, the type of a "
-				       "device, or a subcommand such as run",
-				       section);
+		return error_set_usage(
+			error,
+			"there is no section '%.60s'; give bundle, limits, the type of a "
+			"device, or a subcommand such as run",
+			section);
 	for (const struct option_group *group = search.found->groups; group && group->title;
 	     group++) {
 		if (!group->rows->name)

@@ -32,7 +32,6 @@
 #include "runtime/console.h"
 #include "runtime/run.h"
 
-#define MIB (UINT64_C(1) << 20)
 /* How long the rest of the guest's output may take to be written. */
 #define OUTPUT_MS 1000
 
@@ -81,7 +80,7 @@ static const struct option_row monitor_option_rows[] = {
 		.argument = "N",
 		.offset = offsetof(struct monitor_options, cpus),
 		.minimum = 1,
-		.maximum = 32,
+		.maximum = GUEST_CPUS_MAXIMUM,
 		.default_text = "1",
 		.help = "virtual CPUs",
 	},
@@ -90,8 +89,8 @@ static const struct option_row monitor_option_rows[] = {
 		.type = OPTION_SIZE,
 		.argument = "SIZE",
 		.offset = offsetof(struct monitor_options, memory),
-		.minimum = 32 * MIB,
-		.maximum = 1024 * 1024 * MIB,
+		.minimum = GUEST_MEMORY_MINIMUM,
+		.maximum = GUEST_MEMORY_MAXIMUM,
 		.default_text = "512M",
 		.help = "memory of the guest, such as 512M or 2G",
 	},
@@ -584,6 +583,25 @@ static int run_machine(struct monitor *monitor, const struct boot_source *source
 	return result;
 }
 
+/* What the machine does not have, or KVM does not take. */
+static int check_machine(const struct monitor_options *options, const struct option_list *given,
+			 struct error *error)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	if (options->memory % page)
+		return error_set_usage(error,
+				       "--memory: %" PRIu64 " bytes is no multiple of %" PRIu64
+				       ", this host's pages; round it",
+				       options->memory, page);
+	if (was_given(given, "watchdog") && options->watchdog != MACHINE_WATCHDOG_NONE &&
+	    !arch_has_watchdogs)
+		return error_set_usage(error, "--watchdog: a machine of this architecture has no "
+					      "watchdog, nothing would ever expire; leave the "
+					      "option away");
+	return 0;
+}
+
 static int run_monitor(void *const *options, char *const *operands, size_t count,
 		       struct error *error)
 {
@@ -602,9 +620,9 @@ static int run_monitor(void *const *options, char *const *operands, size_t count
 	};
 	int result;
 
-	if (monitor.options->memory % 4096)
-		return error_set_usage(error, "--memory: %" PRIu64 " bytes is no multiple of 4096",
-				       monitor.options->memory);
+	result = check_machine(options[0], options[1], error);
+	if (result < 0)
+		return result;
 	log_set_component("monitor");
 	result = event_loop_init(&monitor.loop, 0, error);
 	if (result < 0)

@@ -6,8 +6,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/text.h"
+#include "runtime/engine_limits.h"
 
 const char *option_text_term(const struct option_row *row, const char *dashes,
 			     char buffer[OPTION_TEXT_LENGTH])
@@ -45,21 +47,35 @@ static const char *number_text(char buffer[TEXT_SIZE_LENGTH], const struct optio
 	return buffer;
 }
 
-const char *option_text_values(const struct option_row *row, char buffer[OPTION_TEXT_LENGTH])
+/* What the row itself says of its values. */
+static void own_values_text(const struct option_row *row, char buffer[OPTION_TEXT_LENGTH])
 {
 	char minimum[TEXT_SIZE_LENGTH], maximum[TEXT_SIZE_LENGTH];
 
 	buffer[0] = 0;
 	if (row->type == OPTION_CHOICE)
-		return choices_text(row, buffer);
+		choices_text(row, buffer);
 	if (row->type != OPTION_NUMBER && row->type != OPTION_SIZE)
-		return buffer;
+		return;
 	number_text(minimum, row, row->minimum);
 	number_text(maximum, row, row->maximum);
 	if (row->maximum)
 		snprintf(buffer, OPTION_TEXT_LENGTH, "%s to %s", minimum, maximum);
 	else if (row->minimum)
 		snprintf(buffer, OPTION_TEXT_LENGTH, "at least %s", minimum);
+}
+
+const char *option_text_values(const struct option_row *row, char buffer[OPTION_TEXT_LENGTH])
+{
+	char limits[OPTION_TEXT_LENGTH];
+	size_t length;
+
+	own_values_text(row, buffer);
+	engine_limits_text(row, limits, sizeof(limits));
+	length = strlen(buffer);
+	if (limits[0])
+		snprintf(buffer + length, OPTION_TEXT_LENGTH - length, "%s%s", length ? "; " : "",
+			 limits);
 	return buffer;
 }
 

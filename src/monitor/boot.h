@@ -26,8 +26,9 @@ struct virtio_slot {
 extern const unsigned int arch_virtio_slots;
 struct virtio_slot arch_virtio_slot(unsigned int index);
 
-/* Whether machines of this architecture are described by a device tree and boot firmware. */
-extern const bool arch_has_tree, arch_has_firmware;
+/* Whether machines of this architecture are described by a device tree, boot firmware, and have
+ * watchdogs. */
+extern const bool arch_has_tree, arch_has_firmware, arch_has_watchdogs;
 
 /*
  * What is to be started: a kernel or, where the architecture has it, firmware, which finds one

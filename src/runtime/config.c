@@ -24,8 +24,7 @@
 #include "runtime/kernel_image.h"
 #include "runtime/user_networks.h"
 
-#define GUEST_NAME	   "guest"
-#define PAGE_SIZE_SMALLEST 4096
+#define GUEST_NAME "guest"
 
 int guest_config_init(struct guest_config *config, struct error *error)
 {
@@ -124,9 +123,8 @@ int guest_config_parse_device(struct guest_config *config, const struct device_t
 	return option_check_required(type->options, device->options, where, error);
 }
 
-/* What an error calls one of the guest's own options: as it was given. */
-static const char *option_place(const struct guest_config *config, const char *name, char *buffer,
-				size_t size)
+const char *guest_config_place(const struct guest_config *config, const char *name, char *buffer,
+			       size_t size)
 {
 	const struct option_row *row = option_find(guest_option_rows, name, strlen(name));
 	bool overridden = config->overridden & 1U << (row - guest_option_rows);
@@ -140,6 +138,13 @@ static const char *option_place(const struct guest_config *config, const char *n
 	return buffer;
 }
 
+const char *guest_config_watchdog(const struct guest_config *config)
+{
+	if (config->watchdog == GUEST_WATCHDOG_AUTO)
+		return guest_watchdog_choices[GUEST_WATCHDOG_RESET];
+	return guest_watchdog_choices[config->watchdog];
+}
+
 /* Firmware takes the place of kernel, initial file system and command line. */
 static int check_firmware(const struct guest_config *config, struct error *error)
 {
@@ -147,7 +152,7 @@ static int check_firmware(const struct guest_config *config, struct error *error
 	uint64_t size;
 	int result;
 
-	option_place(config, "firmware", place, sizeof(place));
+	guest_config_place(config, "firmware", place, sizeof(place));
 	if (config->kernel || config->initrd || config->append)
 		return error_set_usage(error,
 				       "%s: finds its kernel by itself; give it, or a kernel, an "
@@ -160,27 +165,30 @@ static int check_firmware(const struct guest_config *config, struct error *error
 	return result;
 }
 
-static int check_boot_files(const struct guest_config *config, struct error *error)
+static int check_boot_files(struct guest_config *config, struct error *error)
 {
 	char place[200];
+	struct kernel_image image;
 	uint64_t kernel_size, initrd_size = 0, needed;
 	int result;
 
 	if (config->firmware)
 		return check_firmware(config, error);
-	option_place(config, "kernel", place, sizeof(place));
+	guest_config_place(config, "kernel", place, sizeof(place));
 	if (!config->kernel)
 		return error_set_usage(error, "%s: is missing; give the guest's kernel", place);
 	result = file_check(place, config->kernel, O_RDONLY, false, &kernel_size, error);
 	if (result < 0)
 		return result;
-	result = kernel_image_check(config->kernel, &needed, error);
+	result = kernel_image_check(config->kernel, &image, error);
 	if (result < 0) {
 		error_prefix(error, "%s: %s", place, config->kernel);
 		return result;
 	}
+	needed = image.memory;
+	config->command_line_maximum = image.command_line;
 	if (config->initrd) {
-		option_place(config, "initrd", place, sizeof(place));
+		guest_config_place(config, "initrd", place, sizeof(place));
 		result = file_check(place, config->initrd, O_RDONLY, false, &initrd_size, error);
 		if (result < 0)
 			return result;
@@ -197,7 +205,7 @@ static int check_boot_files(const struct guest_config *config, struct error *err
 		return error_set_usage(error,
 				       "%s: %" PRIu64 " bytes cannot hold the kernel and the "
 				       "initial file system; give more",
-				       option_place(config, "memory", place, sizeof(place)),
+				       guest_config_place(config, "memory", place, sizeof(place)),
 				       config->memory);
 	return 0;
 }
@@ -207,7 +215,7 @@ static int check_contract(const struct guest_config *config, struct error *error
 	char place[200];
 	int result = contract_compare(config->contract, CONTRACT_VERSION, CONTRACT_PROFILES, error);
 
-	option_place(config, "contract", place, sizeof(place));
+	guest_config_place(config, "contract", place, sizeof(place));
 	if (result < 0)
 		error_prefix(error, "%s", place);
 	else if (result > 0)
@@ -231,22 +239,9 @@ static void warn_of_small_host(const struct guest_config *config)
 	if (config->memory > bytes)
 		log_warning("%s: %s is more than this host has, %s with swap: a guest that uses "
 			    "it will be killed",
-			    option_place(config, "memory", place, sizeof(place)),
+			    guest_config_place(config, "memory", place, sizeof(place)),
 			    text_format_size(wanted, config->memory),
 			    text_format_size(there, bytes & ~UINT64_C(0xfffff)));
-}
-
-static int check_memory(const struct guest_config *config, struct error *error)
-{
-	char place[200];
-
-	if (config->memory % PAGE_SIZE_SMALLEST == 0) {
-		warn_of_small_host(config);
-		return 0;
-	}
-	return error_set_usage(error, "%s: %" PRIu64 " bytes is no multiple of %d; round it",
-			       option_place(config, "memory", place, sizeof(place)), config->memory,
-			       PAGE_SIZE_SMALLEST);
 }
 
 static const struct device_config *find_device(const struct guest_config *config, const char *name)
@@ -407,7 +402,7 @@ int guest_config_check(struct guest_config *config, struct error *error)
 	if (result == 0)
 		result = check_contract(config, error);
 	if (result == 0)
-		result = check_memory(config, error);
+		warn_of_small_host(config);
 	if (result == 0)
 		result = check_boot_files(config, error);
 	if (result == 0)

@@ -16,6 +16,15 @@
 
 enum engine_kind { ENGINE_AUTO, ENGINE_QEMU, ENGINE_KVM };
 
+/* What a guest wants of its watchdogs: auto is a reset where the machine has any. */
+enum guest_watchdog {
+	GUEST_WATCHDOG_AUTO,
+	GUEST_WATCHDOG_NONE,
+	GUEST_WATCHDOG_NOTIFY,
+	GUEST_WATCHDOG_RESET,
+	GUEST_WATCHDOG_STOP,
+};
+
 /* The options of each device type; the members' meaning is in the tables in device_type.c. */
 struct block_options {
 	char *file;
@@ -115,23 +124,29 @@ struct guest_config {
 	uint64_t memory; /* bytes */
 	bool huge_pages;
 	uint64_t engine;	/* enum engine_kind */
-	uint64_t watchdog;	/* enum machine_watchdog */
+	uint64_t watchdog;	/* enum guest_watchdog */
 	bool timeline;		/* print how long each step of the start took */
 	uint64_t restart_limit; /* deaths of a device process that end the guest; 0: any number */
 	struct device_config *devices;
 	size_t device_count;
+	/* Characters of a command line that the kernel says it takes; 0: it does not say. */
+	uint64_t command_line_maximum;
 	char *source;	     /* the file that this came from; NULL: the command line */
 	uint32_t overridden; /* bits by index in guest_option_rows: given on the command line */
 };
 
-/* The words for enum machine_watchdog; ends with NULL. */
-extern const char *const watchdog_policies[];
+/* The words for enum machine_watchdog, and for enum guest_watchdog; they end with NULL. */
+extern const char *const watchdog_policies[], *const guest_watchdog_choices[];
 
 /* The options of a guest itself; they describe a struct guest_config. */
 extern const struct option_row guest_option_rows[];
 
-/* More devices do not fit on the first bus of every engine. */
-#define GUEST_DEVICES_MAXIMUM 24
+/* What the widest engine takes; engine_limits.c has the table of all. */
+#define GUEST_DEVICES_MAXIMUM	   24
+#define GUEST_CPUS_MAXIMUM	   32
+#define GUEST_MEMORY_MINIMUM	   (UINT64_C(32) << 20)
+#define GUEST_MEMORY_MAXIMUM	   (UINT64_C(1) << 40)
+#define GUEST_COMMAND_LINE_MAXIMUM 2047
 
 /* Sets the defaults; *config is overwritten. */
 int guest_config_init(struct guest_config *config, struct error *error);
@@ -157,6 +172,13 @@ int guest_config_parse_device(struct guest_config *config, const struct device_t
 
 /* Names the devices that have no name after their type: block0, block1, net0. */
 int guest_config_name_devices(struct guest_config *config, struct error *error);
+
+/* Writes what an error calls one of the guest's own options: as it was given. Returns @buffer. */
+const char *guest_config_place(const struct guest_config *config, const char *name, char *buffer,
+			       size_t size);
+
+/* What becomes of a watchdog that expires: a word of watchdog_policies. */
+const char *guest_config_watchdog(const struct guest_config *config);
 
 /* The device that talks to the terminal, or NULL. Its options must have been checked. */
 const struct device_config *guest_config_terminal(const struct guest_config *config);

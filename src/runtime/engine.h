@@ -55,6 +55,8 @@ struct engine_events {
  */
 struct engine_plan {
 	char summary[256]; /* what it is and what it runs on: "QEMU 7.2.22 with KVM" */
+	/* By engine_choose: "engine kvm is passed over: WHY", for the one tried before, or "". */
+	char passed_over[512];
 };
 
 struct engine_setup {
@@ -77,6 +79,11 @@ struct engine {
 	enum engine_kind kind;
 	/* It waits by itself for device processes that do not serve yet, so it is started before them. */
 	bool waits_for_devices;
+	/*
+	 * Writes the command line that a guest's kernel gets, *line, the caller's to free: the
+	 * guest's own with what the engine adds. Returns 0 or -ENOMEM with *error set.
+	 */
+	int (*command_line)(char **line, const struct guest_config *config, struct error *error);
 	/*
 	 * Whether this engine can run a guest of this configuration here. Returns 0 with *plan
 	 * set, or a negative errno with *error saying what is missing and what to do. @config
@@ -108,8 +115,9 @@ extern const struct engine engine_qemu;
 extern const struct engine *const engines[];
 
 /*
- * Chooses the engine that *config asks for: for `auto` the first that is usable. Returns it with
- * *plan set, or NULL with *error set.
+ * Chooses the engine that *config asks for: for `auto` the first that is usable and takes such a
+ * guest. Returns it with *plan set, or NULL with *error set: to ask for an engine that is not
+ * usable is a mistake of the call, and `auto` tells the reasons of all.
  */
 const struct engine *engine_choose(struct engine_plan **plan, const struct guest_config *config,
 				   const struct kvm_probe_result *kvm, struct error *error);

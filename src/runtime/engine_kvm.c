@@ -51,21 +51,21 @@ static int kvm_usable(struct engine_plan **out, const struct guest_config *confi
 	struct engine_plan *plan;
 
 	if (kvm->verdict != KVM_PROBE_WORKS)
-		return error_set(error, ENODEV,
-				 "engine kvm: %s; `--engine auto` takes another engine then, and "
-				 "`avp doctor` says what can be done",
-				 kvm->reason);
-	if (config && config->device_count > arch_virtio_slots)
-		return error_set_usage(error,
-				       "engine kvm: %zu devices: its machine has room for %u; give "
-				       "fewer, or take --engine qemu",
-				       config->device_count, arch_virtio_slots);
+		return error_set(error, ENODEV, "%s", kvm->reason);
 	plan = calloc(1, sizeof(*plan));
 	if (!plan)
 		return error_set(error, ENOMEM, "out of memory");
 	snprintf(plan->summary, sizeof(plan->summary), "AVP's monitor on KVM");
 	*out = plan;
 	return 0;
+}
+
+static int kvm_command_line(char **line, const struct guest_config *config, struct error *error)
+{
+	return text_replace_format(line, error,
+				   "%s%savp.contract=" CONTRACT_VERSION
+				   " avp.profiles=" CONTRACT_PROFILES,
+				   config->append ? config->append : "", config->append ? " " : "");
 }
 
 static void command(struct engine_guest *guest, const char *word)
@@ -221,6 +221,7 @@ static int execute(struct engine_guest *guest, int serial, int control, int outp
 	const struct engine_setup *setup = guest->setup;
 	const struct guest_config *config = setup->config;
 	cleanup_arguments struct arguments arguments = {0};
+	cleanup_free char *line = NULL;
 	cleanup_free int *kept = calloc(2 + FILES + setup->device_count, sizeof(*kept));
 	__attribute__((cleanup(close_files))) int files[FILES] = {-1, -1, -1};
 	struct process_spawn spawn = {
@@ -244,13 +245,13 @@ static int execute(struct engine_guest *guest, int serial, int control, int outp
 		return -error->code;
 	if (config->dump_dtb)
 		arguments_add_format(&arguments, "--dump-dtb=%s", config->dump_dtb);
-	arguments_add_format(&arguments, "--watchdog=%s", watchdog_policies[config->watchdog]);
-	if (config->kernel)
-		arguments_add_format(&arguments,
-				     "--append=%s%savp.contract=" CONTRACT_VERSION
-				     " avp.profiles=" CONTRACT_PROFILES,
-				     config->append ? config->append : "",
-				     config->append ? " " : "");
+	if (arch_has_watchdogs)
+		arguments_add_format(&arguments, "--watchdog=%s", guest_config_watchdog(config));
+	if (config->kernel) {
+		if (kvm_command_line(&line, config, error) < 0)
+			return -ENOMEM;
+		arguments_add_format(&arguments, "--append=%s", line);
+	}
 	arguments_add_format(&arguments, "--cpus=%" PRIu64, config->cpus);
 	arguments_add_format(&arguments, "--memory=%" PRIu64, config->memory);
 	if (config->huge_pages)
@@ -367,6 +368,7 @@ const struct engine engine_kvm = {
 	.name = "kvm",
 	.kind = ENGINE_KVM,
 	.waits_for_devices = true,
+	.command_line = kvm_command_line,
 	.usable = kvm_usable,
 	.start = kvm_start,
 	.reattaches = kvm_reattaches,

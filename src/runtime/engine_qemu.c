@@ -74,11 +74,6 @@ static int qemu_usable(struct engine_plan **out, const struct guest_config *conf
 	if (!plan)
 		return error_set(error, ENOMEM, "out of memory");
 	version = &plan->program.version;
-	if (config && (config->firmware || config->dump_dtb))
-		return error_set_usage(error,
-				       "engine qemu: --%s is for engine kvm; take --engine kvm, or "
-				       "leave the option away",
-				       config->firmware ? "firmware" : "dump-dtb");
 	result = qemu_find(&plan->program, error);
 	if (result == 0 && config)
 		result = qemu_check_devices(config, *version, error);
@@ -87,10 +82,15 @@ static int qemu_usable(struct engine_plan **out, const struct guest_config *conf
 	if (kvm->verdict == KVM_PROBE_WORKS)
 		snprintf(plan->plan.summary, sizeof(plan->plan.summary), "QEMU %u.%u.%u with KVM",
 			 version->major, version->minor, version->micro);
-	else
+	else if (config && config->engine == ENGINE_QEMU)
 		snprintf(plan->plan.summary, sizeof(plan->plan.summary),
 			 "QEMU %u.%u.%u by emulation (%s)", version->major, version->minor,
 			 version->micro, kvm->reason);
+	else
+		/* Why KVM is not used was told with the engine that was passed over for it. */
+		snprintf(plan->plan.summary, sizeof(plan->plan.summary),
+			 "QEMU %u.%u.%u by emulation", version->major, version->minor,
+			 version->micro);
 	*out = &take_pointer(plan)->plan;
 	return 0;
 }
@@ -308,6 +308,7 @@ static int execute(struct engine_guest *guest, const struct inherited *inherited
 	const struct engine_setup *setup = guest->setup;
 	cleanup_arguments struct arguments arguments = {0};
 	cleanup_free int *kept = NULL;
+	cleanup_free char *line = NULL;
 	const struct qemu_program *program = plan_program(setup->plan);
 	struct process_spawn spawn = {
 		.program = program->path,
@@ -317,8 +318,10 @@ static int execute(struct engine_guest *guest, const struct inherited *inherited
 		.own_group = true, /* so that keys of the terminal reach only this program */
 	};
 
+	if (qemu_command_line(&line, setup->config, error) < 0)
+		return -ENOMEM;
 	arguments_add(&arguments, program->path);
-	qemu_arguments(&arguments, setup, program->version, &inherited->numbers);
+	qemu_arguments(&arguments, setup, program->version, &inherited->numbers, line);
 	spawn.argv = arguments_finish(&arguments, error);
 	kept = calloc(4 + setup->device_count, sizeof(*kept));
 	if (!spawn.argv || !kept)
@@ -433,6 +436,7 @@ static void qemu_kill(struct engine_guest *guest)
 const struct engine engine_qemu = {
 	.name = "qemu",
 	.kind = ENGINE_QEMU,
+	.command_line = qemu_command_line,
 	.usable = qemu_usable,
 	.start = qemu_start,
 	.reattaches = qemu_reattaches,

@@ -8,8 +8,6 @@
 #include "monitor/machine.h"
 #include "runtime/config.h"
 
-#define MIB (UINT64_C(1) << 20)
-
 /* What Linux calls the first serial port of a virtual machine of this architecture. */
 #ifdef __aarch64__
 #define CONSOLE "ttyAMA0"
@@ -32,6 +30,12 @@ const char *const watchdog_policies[] = {
 	NULL,
 };
 
+const char *const guest_watchdog_choices[] = {
+	[GUEST_WATCHDOG_AUTO] = "auto",	    [GUEST_WATCHDOG_NONE] = "none",
+	[GUEST_WATCHDOG_NOTIFY] = "notify", [GUEST_WATCHDOG_RESET] = "reset",
+	[GUEST_WATCHDOG_STOP] = "stop",	    NULL,
+};
+
 const struct option_row guest_option_rows[] = {
 	{
 		.name = "kernel",
@@ -47,8 +51,8 @@ const struct option_row guest_option_rows[] = {
 		.type = OPTION_PATH,
 		.argument = "FILE",
 		.offset = offsetof(struct guest_config, firmware),
-		.help = "firmware that the guest starts with instead of a kernel; engine kvm on "
-			"arm64, with U-Boot for QEMU's machine virt",
+		.help = "firmware that the guest starts with instead of a kernel, such as "
+			"U-Boot for QEMU's machine virt",
 	},
 	{
 		.name = "initrd",
@@ -75,7 +79,7 @@ const struct option_row guest_option_rows[] = {
 		.argument = "N",
 		.offset = offsetof(struct guest_config, cpus),
 		.minimum = 1,
-		.maximum = 32,
+		.maximum = GUEST_CPUS_MAXIMUM,
 		.default_text = "1",
 		.bundle_key = "vm.hwConfig.vcpus",
 		.help = "virtual CPUs",
@@ -85,8 +89,8 @@ const struct option_row guest_option_rows[] = {
 		.type = OPTION_SIZE,
 		.argument = "SIZE",
 		.offset = offsetof(struct guest_config, memory),
-		.minimum = 32 * MIB,
-		.maximum = 1024 * 1024 * MIB,
+		.minimum = GUEST_MEMORY_MINIMUM,
+		.maximum = GUEST_MEMORY_MAXIMUM,
 		.default_text = "512M",
 		.bundle_key = "vm.hwConfig.memory",
 		.help = "memory of the guest, such as 512M or 2G",
@@ -120,10 +124,11 @@ const struct option_row guest_option_rows[] = {
 		.type = OPTION_CHOICE,
 		.argument = "POLICY",
 		.offset = offsetof(struct guest_config, watchdog),
-		.choices = watchdog_policies,
-		.default_text = "reset",
+		.choices = guest_watchdog_choices,
+		.default_text = "auto",
 		.help = "what happens when a watchdog of the guest expires: nothing, a line in the "
-			"log, a reset, or the end of the guest; engine kvm on arm64 has watchdogs",
+			"log, a reset, or the end of the guest; auto is a reset, where there is "
+			"a watchdog",
 	},
 	{
 		.name = "restart-limit",
@@ -156,7 +161,7 @@ const struct option_row guest_option_rows[] = {
 		.argument = "FILE",
 		.offset = offsetof(struct guest_config, dump_dtb),
 		.command_line_only = true,
-		.help = "write the device tree that the guest gets to FILE; engine kvm on arm64",
+		.help = "write the device tree that the guest gets to FILE",
 	},
 	{.name = NULL},
 };

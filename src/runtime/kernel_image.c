@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,11 +35,13 @@ static const struct signature signatures[] = {
 /* arm64: Documentation/arch/arm64/booting.rst, "image_size" */
 #define ARM64_IMAGE_SIZE 0x10
 
-/* x86: Documentation/arch/x86/boot.rst, "version", "pref_address" and "init_size" */
-#define X86_VERSION	      0x206
-#define X86_PREFERRED_ADDRESS 0x258
-#define X86_INIT_SIZE	      0x260
-#define X86_INIT_SIZE_SINCE   0x20a
+/* x86: Documentation/arch/x86/boot.rst, "version", "cmdline_size", "pref_address", "init_size" */
+#define X86_VERSION	       0x206
+#define X86_COMMAND_LINE       0x238
+#define X86_COMMAND_LINE_SINCE 0x206
+#define X86_PREFERRED_ADDRESS  0x258
+#define X86_INIT_SIZE	       0x260
+#define X86_INIT_SIZE_SINCE    0x20a
 
 static uint64_t little_endian(const char *bytes, size_t length)
 {
@@ -49,25 +52,24 @@ static uint64_t little_endian(const char *bytes, size_t length)
 	return value;
 }
 
-/* Where an x86 kernel ends once it is unpacked, as its header has it; 0 if that does not tell. */
-static uint64_t x86_memory(const char *start)
+static bool has_signature(const char *start, const struct signature *signature)
 {
-	if (memcmp(start + signatures[0].offset, signatures[0].bytes, signatures[0].length) ||
-	    little_endian(start + X86_VERSION, 2) < X86_INIT_SIZE_SINCE)
-		return 0;
-	return little_endian(start + X86_PREFERRED_ADDRESS, 8) +
-	       little_endian(start + X86_INIT_SIZE, 4);
+	return !memcmp(start + signature->offset, signature->bytes, signature->length);
 }
 
-/* What an arm64 Image takes in memory, as its header has it; 0 if that does not tell. */
-static uint64_t arm64_memory(const char *start)
+/* What the header of an x86 kernel says: where it ends once it is unpacked, among others. */
+static void read_x86(const char *start, struct kernel_image *image)
 {
-	if (memcmp(start + signatures[1].offset, signatures[1].bytes, signatures[1].length))
-		return 0;
-	return little_endian(start + ARM64_IMAGE_SIZE, 8);
+	uint64_t version = little_endian(start + X86_VERSION, 2);
+
+	if (version >= X86_INIT_SIZE_SINCE)
+		image->memory = little_endian(start + X86_PREFERRED_ADDRESS, 8) +
+				little_endian(start + X86_INIT_SIZE, 4);
+	if (version >= X86_COMMAND_LINE_SINCE)
+		image->command_line = little_endian(start + X86_COMMAND_LINE, 4);
 }
 
-int kernel_image_check(const char *path, uint64_t *memory, struct error *error)
+int kernel_image_check(const char *path, struct kernel_image *image, struct error *error)
 {
 	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	char start[1024] = {0};
@@ -78,12 +80,13 @@ int kernel_image_check(const char *path, uint64_t *memory, struct error *error)
 	length = pread(fd, start, sizeof(start), 0);
 	if (length < 0)
 		return error_set_errno(error, errno, "cannot read it");
-	*memory = x86_memory(start);
-	if (!*memory)
-		*memory = arm64_memory(start);
+	*image = (struct kernel_image){0};
+	if (has_signature(start, &signatures[0]))
+		read_x86(start, image);
+	else if (has_signature(start, &signatures[1]))
+		image->memory = little_endian(start + ARM64_IMAGE_SIZE, 8);
 	for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++)
-		if (!memcmp(start + signatures[i].offset, signatures[i].bytes,
-			    signatures[i].length))
+		if (has_signature(start, &signatures[i]))
 			return 0;
 	return error_set_usage(error, "is no kernel (bzImage, Image or ELF); give a kernel file, "
 				      "such as /boot/vmlinuz");

@@ -9,12 +9,16 @@
 
 #include "base/error.h"
 
+/* What the header of a kernel says of it; 0 where it does not. */
+struct kernel_image {
+	uint64_t memory;       /* the end, in the guest's memory, of what it unpacks itself into */
+	uint64_t command_line; /* characters that it takes */
+};
+
 /*
- * Returns 0 when the file at @path starts like a kernel that an engine may be able to boot, else a
+ * Returns 0 with *image set when the file at @path starts like a kernel that an engine may be able to boot, else a
  * usage error whose message leaves the path to the caller.
- * On success *memory is the end, in the guest's memory, of what the kernel needs to unpack itself; 0
- * where its header does not tell.
  */
-int kernel_image_check(const char *path, uint64_t *memory, struct error *error);
+int kernel_image_check(const char *path, struct kernel_image *image, struct error *error);
 
 #endif

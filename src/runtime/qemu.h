@@ -32,6 +32,12 @@
 #define QEMU_CPU     "max"
 #define QEMU_CONSOLE "ttyS0"
 #define QEMU_PANIC   "pvpanic"
+/*
+ * The machine's TCO timer cannot restart it, which is how chips are strapped whose board has no
+ * use for one: Linux' driver then says that it is disabled, instead of a watchdog that no policy
+ * of ours stands behind.
+ */
+#define QEMU_GLOBAL  "ICH9-LPC.noreboot=on"
 #else
 #error "engine qemu does not know this architecture's machine yet"
 #endif
@@ -103,8 +109,15 @@ struct qemu_descriptors {
 	int console, control; /* sockets */
 };
 
-/* Appends all arguments after the program's name, for devices that qemu_check_devices accepts. */
+/* The engine's command_line: a console is added, unless one is there. */
+int qemu_command_line(char **line, const struct guest_config *config, struct error *error);
+
+/*
+ * Appends all arguments after the program's name, for devices that qemu_check_devices accepts.
+ * @command_line: the kernel's, of qemu_command_line.
+ */
 void qemu_arguments(struct arguments *arguments, const struct engine_setup *setup,
-		    struct qemu_version version, const struct qemu_descriptors *descriptors);
+		    struct qemu_version version, const struct qemu_descriptors *descriptors,
+		    const char *command_line);
 
 #endif

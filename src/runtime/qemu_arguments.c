@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "runtime/device_command.h"
 #include "runtime/qemu.h"
 
@@ -128,6 +129,10 @@ static void add_machine(struct arguments *arguments, const struct guest_config *
 			     kibibytes, config->huge_pages ? ",hugetlb=on" : "");
 	arguments_add(arguments, "-machine");
 	arguments_add(arguments, QEMU_MACHINE);
+#ifdef QEMU_GLOBAL
+	arguments_add(arguments, "-global");
+	arguments_add(arguments, QEMU_GLOBAL);
+#endif
 }
 
 static bool has_word_start(const char *text, const char *start)
@@ -138,28 +143,33 @@ static bool has_word_start(const char *text, const char *start)
 	return false;
 }
 
-static void add_kernel(struct arguments *arguments, const struct guest_config *config,
-		       const struct qemu_descriptors *descriptors)
+int qemu_command_line(char **line, const struct guest_config *config, struct error *error)
 {
 	const char *append = config->append ? config->append : "";
 
+	/* A bundle need not know which console its engine has. */
+	if (has_word_start(append, "console="))
+		return text_replace(line, append, strlen(append), error);
+	return text_replace_format(line, error, "console=" QEMU_CONSOLE "%s%s", *append ? " " : "",
+				   append);
+}
+
+static void add_kernel(struct arguments *arguments, const struct qemu_descriptors *descriptors,
+		       const char *command_line)
+{
 	arguments_add(arguments, "-kernel");
 	arguments_add_format(arguments, "/proc/self/fd/%d", descriptors->kernel);
 	if (descriptors->initrd >= 0) {
 		arguments_add(arguments, "-initrd");
 		arguments_add_format(arguments, "/proc/self/fd/%d", descriptors->initrd);
 	}
-	/* A bundle need not know which console its engine has. */
 	arguments_add(arguments, "-append");
-	if (has_word_start(append, "console="))
-		arguments_add(arguments, append);
-	else
-		arguments_add_format(arguments, "console=" QEMU_CONSOLE "%s%s", *append ? " " : "",
-				     append);
+	arguments_add(arguments, command_line);
 }
 
 void qemu_arguments(struct arguments *arguments, const struct engine_setup *setup,
-		    struct qemu_version version, const struct qemu_descriptors *descriptors)
+		    struct qemu_version version, const struct qemu_descriptors *descriptors,
+		    const char *command_line)
 {
 	const struct qemu_context context = {
 		.version = version,
@@ -168,7 +178,7 @@ void qemu_arguments(struct arguments *arguments, const struct engine_setup *setu
 	};
 
 	add_machine(arguments, setup->config, context.kvm);
-	add_kernel(arguments, setup->config, descriptors);
+	add_kernel(arguments, descriptors, command_line);
 
 	arguments_add(arguments, "-chardev");
 	arguments_add_format(arguments, "socket,id=console,fd=%d", descriptors->console);

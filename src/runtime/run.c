@@ -245,7 +245,7 @@ static void handle_watchdog(void *context, const char *what)
 	const struct run *run = context;
 
 	log_line(LOG_WARNING, COMPONENT, "%s expired; policy %s", what,
-		 watchdog_policies[run->config->watchdog]);
+		 guest_config_watchdog(run->config));
 }
 
 static void handle_ended(void *context, enum guest_end end, const char *how)
@@ -390,6 +390,8 @@ static int await_devices(struct run *run)
 /* Says what runs where, before the guest's console does. */
 static void introduce(struct run *run)
 {
+	if (run->plan->passed_over[0])
+		log_line(LOG_INFO, COMPONENT, "%s", run->plan->passed_over);
 	log_line(LOG_INFO, COMPONENT, "engine %s: %s; process %d", run->engine->name,
 		 run->plan->summary, (int)run->engine->pid(run->guest));
 	for (size_t i = 0; i < run->config->device_count; i++) {

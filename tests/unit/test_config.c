@@ -455,8 +455,6 @@ static void memory_must_hold_the_guest(void **state)
 	check_refused("--memory: 33554432 bytes cannot hold the kernel");
 	config.memory = 64 << 20;
 	assert_int_equal(check(), 0);
-	config.memory++;
-	check_refused("--memory: 67108865 bytes is no multiple of 4096");
 }
 
 static void memory_must_hold_the_unpacked_kernel(void **state)
@@ -517,7 +515,7 @@ static void kernels_are_known_by_their_signature(void **state)
 		{0x200, "HdrS", -1},
 	};
 
-	uint64_t memory;
+	struct kernel_image kernel;
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		char bytes[1024] = {0};
@@ -525,10 +523,10 @@ static void kernels_are_known_by_their_signature(void **state)
 
 		memcpy(bytes + rows[i].offset, rows[i].bytes, strlen(rows[i].bytes));
 		path = scratch_write(&scratch, "image", bytes, sizeof(bytes));
-		assert_int_equal(kernel_image_check(path, &memory, &error) < 0, rows[i].result < 0);
+		assert_int_equal(kernel_image_check(path, &kernel, &error) < 0, rows[i].result < 0);
 	}
 	/* A file that ends before the signature could stand. */
-	assert_true(kernel_image_check(scratch_write(&scratch, "image", "Hdr", 3), &memory,
+	assert_true(kernel_image_check(scratch_write(&scratch, "image", "Hdr", 3), &kernel,
 				       &error) < 0);
 }
 

@@ -164,7 +164,9 @@ static void the_bundle_s_keys_are_told_with_their_places(void **state)
 	check_part(
 		text,
 		"| `vm.kernel.path` | string | | kernel of the guest; this or firmware is needed |\n");
-	check_part(text, "| `vm.kernel.parameters` | array of strings | |");
+	check_part(
+		text,
+		"| `vm.kernel.parameters` | array of strings, at most 2047 characters with those");
 	check_part(text, "| `vm.hwConfig.vcpus` | number, 1 to 32 | `1` |");
 	check_part(text, "| `avp.engine` | string, one of auto, qemu, kvm | `auto` |");
 	check_part(text, "| `avp.devices[].name` | string | |");

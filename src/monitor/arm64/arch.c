@@ -9,7 +9,7 @@
 
 const unsigned int arch_virtio_slots = ARM64_VIRTIO_SLOTS;
 
-const bool arch_has_tree = true, arch_has_firmware = true;
+const bool arch_has_tree = true, arch_has_firmware = true, arch_has_watchdogs = true;
 
 struct virtio_slot arch_virtio_slot(unsigned int index)
 {

@@ -11,7 +11,7 @@
 const unsigned int arch_virtio_slots =
 	X86_IOAPIC_PINS - X86_POWER_PIN - 1 + X86_SERIAL_PIN - X86_FIRST_PIN;
 
-const bool arch_has_tree = false, arch_has_firmware = false;
+const bool arch_has_tree = false, arch_has_firmware = false, arch_has_watchdogs = false;
 
 struct virtio_slot arch_virtio_slot(unsigned int index)
 {

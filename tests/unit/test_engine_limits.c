@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What the machines of engines take: one table, which the option rows, the monitor and the help
+ * agree with; guests beyond it are refused before anything is started, and `auto` tells why each
+ * engine was passed over. QEMU is a fake.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "cli/command.h"
+#include "fake_qemu.h"
+#include "monitor/boot.h"
+#include "runtime/engine.h"
+#include "runtime/engine_limits.h"
+#include "unit/capture.h"
+#include "unit/scratch.h"
+
+#define DEBIAN_VERSION "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)\nCopyright (c) 2003"
+
+static struct scratch scratch;
+static struct guest_config config;
+static struct error error;
+static struct kvm_probe_result kvm;
+static char *path_before;
+
+static int set_up(void **state)
+{
+	const char *kernel;
+
+	path_before = strdup(getenv("PATH"));
+	scratch_make(&scratch);
+	fake_qemu_install(&scratch);
+	fake_qemu_set("poweroff", DEBIAN_VERSION);
+	kernel = scratch_write_kernel(&scratch, "kernel");
+	kvm = (struct kvm_probe_result){KVM_PROBE_WORKS, "it works"};
+	error = (struct error){0};
+	if (guest_config_init(&config, &error) < 0)
+		return -1;
+	return text_replace(&config.kernel, kernel, strlen(kernel), &error);
+}
+
+static int tear_down(void **state)
+{
+	guest_config_clear(&config);
+	setenv("PATH", path_before, 1);
+	free(path_before);
+	scratch_remove(&scratch);
+	return 0;
+}
+
+static char passed_over[sizeof(((struct engine_plan *)0)->passed_over)];
+
+/* Whether a guest is started at all: by guest_config_check and an engine's own limits. */
+static const struct engine *choose(uint64_t kind)
+{
+	struct engine_plan *plan = NULL;
+	const struct engine *engine;
+
+	config.engine = kind;
+	error = (struct error){0};
+	if (guest_config_check(&config, &error) < 0)
+		return NULL;
+	engine = engine_choose(&plan, &config, &kvm, &error);
+	assert_true(!engine == !plan);
+	snprintf(passed_over, sizeof(passed_over), "%s", plan ? plan->passed_over : "");
+	free(plan);
+	return engine;
+}
+
+static void expect_refusal(uint64_t kind, const char *text)
+{
+	assert_null(choose(kind));
+	assert_true(error.usage);
+	if (!strstr(error.message, text))
+		fail_msg("'%s' is not in '%s'", text, error.message);
+}
+
+static const struct engine_limit *find(const char *option, enum limit_kind kind)
+{
+	for (const struct engine_limit *limit = engine_limits; limit->what; limit++)
+		if (!strcmp(limit->option, option) && limit->kind == kind)
+			return limit;
+	fail_msg("no limit of '%s'", option);
+	return NULL;
+}
+
+/* The rows say what the widest engine takes, and the monitor's machine has what the table says. */
+static void test_the_table_agrees_with_the_rest(void **state)
+{
+	for (const struct engine_limit *limit = engine_limits; limit->what; limit++) {
+		const struct option_row *row =
+			option_find(guest_option_rows, limit->option, strlen(limit->option));
+		uint64_t most = 0;
+
+		assert_int_equal(!*limit->option, !row);
+		if (limit->kind != LIMIT_MOST || !row || !row->maximum)
+			continue;
+		for (int i = 0; i < LIMIT_ARCHITECTURES; i++) {
+			most = limit->kvm[i] > most ? limit->kvm[i] : most;
+			most = limit->qemu[i] > most ? limit->qemu[i] : most;
+		}
+		assert_int_equal(row->maximum, most);
+	}
+	assert_int_equal(engine_limit_value(find("", LIMIT_MOST), ENGINE_KVM),
+			 arch_virtio_slots < GUEST_DEVICES_MAXIMUM ? arch_virtio_slots :
+								     GUEST_DEVICES_MAXIMUM);
+	assert_int_equal(engine_limit_value(find("firmware", LIMIT_SUPPORT), ENGINE_KVM),
+			 arch_has_firmware);
+	assert_int_equal(engine_limit_value(find("watchdog", LIMIT_SUPPORT), ENGINE_KVM),
+			 arch_has_watchdogs);
+	assert_int_equal(engine_limit_value(find("dump-dtb", LIMIT_SUPPORT), ENGINE_KVM),
+			 arch_has_tree);
+}
+
+static void set_append(size_t length)
+{
+	free(config.append);
+	config.append = malloc(length + 1);
+	memset(config.append, 'x', length);
+	config.append[length] = 0;
+}
+
+static void test_long_command_lines(void **state)
+{
+	static const uint64_t kinds[] = {ENGINE_KVM, ENGINE_QEMU};
+	char header[1024] = {0};
+	const char *path;
+
+	for (size_t i = 0; i < 2; i++) {
+		cleanup_free char *line = NULL;
+		const struct engine *engine;
+		size_t added;
+
+		set_append(10);
+		engine = choose(kinds[i]);
+		assert_non_null(engine);
+		assert_int_equal(engine->command_line(&line, &config, &error), 0);
+		added = strlen(line) - 10;
+		assert_true(added > 0);
+		set_append(2047 - added);
+		assert_non_null(choose(kinds[i]));
+		set_append(2048 - added);
+		expect_refusal(kinds[i], "--append: the kernel's command line has 2048 characters");
+		expect_refusal(kinds[i], "and the kernel takes 2047; shorten it");
+	}
+	/* Where the line has a console, engine qemu adds nothing. */
+	set_append(2047);
+	memcpy(config.append, "console=a ", 10);
+	assert_non_null(choose(ENGINE_QEMU));
+	/* A kernel of version 2.06 that takes 255. */
+	memcpy(header + 0x202, "HdrS\x06\x02", 6);
+	header[0x238] = (char)255;
+	path = scratch_write(&scratch, "old", header, sizeof(header));
+	text_replace(&config.kernel, path, strlen(path), &error);
+	set_append(256);
+	expect_refusal(ENGINE_QEMU, "and the kernel takes 255; shorten it");
+	set_append(200);
+	assert_non_null(choose(ENGINE_QEMU));
+}
+
+static void test_memory_in_steps(void **state)
+{
+	static const char *const sizes[] = {"131072K", "131076K", "131080K", "200001K"};
+	static const bool on_kvm[] = {true, true, true, false};
+	static const bool on_qemu[] = {true, false, true, false};
+	const struct option_row *row = option_find(guest_option_rows, "memory", 6);
+
+	if (sysconf(_SC_PAGESIZE) != 4096)
+		skip();
+	for (size_t i = 0; i < 4; i++) {
+		assert_int_equal(option_set(row, &config, sizes[i], NULL, &error), 0);
+		assert_int_equal(choose(ENGINE_KVM) != NULL, on_kvm[i]);
+		assert_int_equal(choose(ENGINE_QEMU) != NULL, on_qemu[i]);
+	}
+	config.memory = (UINT64_C(128) << 20) + 4096;
+	expect_refusal(ENGINE_QEMU, "--memory: 134221824 bytes is no multiple of 8K, which engine "
+				    "qemu needs; round it to 131080K");
+	/* The monitor takes it, so auto does. */
+	assert_ptr_equal(choose(ENGINE_AUTO), &engine_kvm);
+	config.memory = 67108865;
+	expect_refusal(ENGINE_KVM, "--memory: 67108865 bytes is no multiple of 4K");
+	config.huge_pages = true;
+	config.memory = (UINT64_C(128) << 20) + 8192;
+	/* On a kernel without huge pages nothing is known of their size. */
+	if (access("/sys/kernel/mm/hugepages", F_OK) == 0)
+		expect_refusal(ENGINE_QEMU, "which engine qemu needs with huge pages; round it");
+	config.huge_pages = false;
+#ifdef __x86_64__
+	config.memory = UINT64_C(961) << 30;
+	expect_refusal(ENGINE_QEMU, "--memory: 961G is more than engine qemu takes, which is 960G");
+#endif
+}
+
+static void test_watchdogs_that_never_expire(void **state)
+{
+	const struct option_row *row = option_find(guest_option_rows, "watchdog", 8);
+
+	/* Not given, it is no reason to refuse; nor is it when nothing is wanted. */
+	assert_non_null(choose(ENGINE_QEMU));
+	assert_string_equal(guest_config_watchdog(&config), "reset");
+	assert_int_equal(option_set(row, &config, "none", NULL, &error), 0);
+	assert_non_null(choose(ENGINE_QEMU));
+	for (int i = 0; i < 3; i++) {
+		static const char *const policies[] = {"notify", "reset", "stop"};
+
+		assert_int_equal(option_set(row, &config, policies[i], NULL, &error), 0);
+		assert_string_equal(guest_config_watchdog(&config), policies[i]);
+		expect_refusal(ENGINE_QEMU,
+			       "--watchdog: engine qemu has no watchdogs that expire here; omit "
+			       "it, or take another engine");
+		assert_int_equal(choose(ENGINE_KVM) != NULL, arch_has_watchdogs);
+	}
+	text_replace_format(&config.source, &error, "dir/config.json");
+	expect_refusal(ENGINE_QEMU, "dir/config.json: avp.watchdog: engine qemu has no");
+}
+
+static void test_auto_tells_all_reasons(void **state)
+{
+	kvm = (struct kvm_probe_result){KVM_PROBE_UNABLE, "it is broken"};
+	/* One that is passed over is told of, although another one is taken. */
+	assert_ptr_equal(choose(ENGINE_AUTO), &engine_qemu);
+	assert_string_equal(passed_over, "engine kvm is passed over: it is broken");
+	assert_ptr_equal(choose(ENGINE_QEMU), &engine_qemu);
+	assert_string_equal(passed_over, "");
+	fake_qemu_set("poweroff", "QEMU emulator version 5.2.0");
+	assert_null(choose(ENGINE_AUTO));
+	assert_false(error.usage);
+	assert_non_null(strstr(error.message, "engine kvm: it is broken; engine qemu: "));
+	assert_non_null(strstr(error.message, "has version 5.2.0; engine qemu needs 6.0 or newer"));
+	/* What the guest asks for is among the reasons: it is a mistake of the call. */
+	fake_qemu_set("poweroff", DEBIAN_VERSION);
+	config.watchdog = GUEST_WATCHDOG_STOP;
+	expect_refusal(ENGINE_AUTO, "engine kvm: it is broken; engine qemu: --watchdog: ");
+	/* To ask for an engine that is not usable is one, too. */
+	config.watchdog = GUEST_WATCHDOG_AUTO;
+	expect_refusal(ENGINE_KVM, "--engine: engine kvm: it is broken; `avp doctor` says");
+	setenv("PATH", "/nowhere", 1);
+	expect_refusal(ENGINE_QEMU, "--engine: engine qemu: " FAKE_QEMU_NAME " is not in PATH");
+	text_replace_format(&config.source, &error, "dir/config.json");
+	expect_refusal(ENGINE_KVM, "dir/config.json: avp.engine: engine kvm: it is broken");
+	/* However long the reasons are, each is told. */
+	memset(kvm.reason, 'k', sizeof(kvm.reason) - 1);
+	assert_null(choose(ENGINE_AUTO));
+	assert_non_null(strstr(error.message, "engine kvm: kkk"));
+	assert_non_null(strstr(error.message, "; engine qemu: " FAKE_QEMU_NAME " is not in PATH"));
+}
+
+static void test_help_has_the_limits(void **state)
+{
+	char *argv[] = {(char *)"avp", (char *)"run", (char *)"--help", NULL};
+	struct capture capture;
+	char *text, *to;
+
+	capture_start(&capture, STDOUT_FILENO);
+	assert_int_equal(command_main(&command_avp, 3, argv), 0);
+	text = strdup(capture_all(&capture));
+	capture_stop(&capture);
+	/* However it is broken into lines. */
+	to = text;
+	for (const char *from = text; *from; from++)
+		if ((*from != ' ' && *from != '\n') || (to > text && to[-1] != ' '))
+			*to++ = *from == '\n' ? ' ' : *from;
+	*to = 0;
+	if (!strstr(text, "(32M to 1T; at most 960G with engine qemu on x86-64; a multiple of 4K, "
+			  "of 8K with engine qemu; default 512M)") ||
+	    !strstr(text, "(at most 2047 characters with those that the engine adds)") ||
+	    !strstr(text, "(one of auto, none, notify, reset, stop; engine kvm on arm64 only; "
+			  "default auto)"))
+		fail_msg("%s", text);
+	free(text);
+}
+
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_the_table_agrees_with_the_rest),
+		TEST(test_long_command_lines),
+		TEST(test_memory_in_steps),
+		TEST(test_watchdogs_that_never_expire),
+		TEST(test_auto_tells_all_reasons),
+		TEST(test_help_has_the_limits),
+	};
+
+	if (fake_qemu_called(argv))
+		return fake_qemu_main(argv);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
