@@ -157,7 +157,8 @@ int boot_file_load(struct monitor_memory *memory, const struct boot_file *file, 
 	void *rest;
 	int result;
 
-	if (offset > file->size || size > file->size - offset)
+	/* Where nothing is read from, linkers put a place that need not be in the file. */
+	if (size > 0 && (offset > file->size || size > file->size - offset))
 		return boot_file_truncated(file, error);
 	result = read_file(memory, file->fd, offset, address, size);
 	if (result == -EFAULT)

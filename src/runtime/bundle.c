@@ -112,6 +112,12 @@ static int require_absolute(const struct bundle *bundle, const char *key, const 
 			       bundle->source, key, path);
 }
 
+/* An empty text asks for nothing: some programs write every key that the specification has. */
+static bool is_empty(const json_t *value)
+{
+	return json_is_string(value) && !json_string_length(value);
+}
+
 /* The guest's own options that have a place in the `vm` object. */
 static int read_vm_options(const struct bundle *bundle, struct error *error)
 {
@@ -123,6 +129,8 @@ static int read_vm_options(const struct bundle *bundle, struct error *error)
 		if (!row->bundle_key)
 			continue;
 		result = find_value(bundle, row->bundle_key, &value, error);
+		if (result == 0 && is_empty(value))
+			continue;
 		if (result == 0 && value)
 			result = option_set_json(row, bundle->config, value, &place, error);
 		if (result == 0 && value && row->type == OPTION_PATH)
@@ -152,7 +160,9 @@ static int read_vm_image(const struct bundle *bundle, struct error *error)
 		result = find_string(bundle, "vm.image.format", &format, error);
 	if (result < 0)
 		return result;
-	if (!path)
+	if (path && !*path && (!format || !*format))
+		return 0;
+	if (!path || !*path)
 		return error_set_usage(error,
 				       "%s: vm.image.path: is missing; give the guest's disk, or "
 				       "remove vm.image",
@@ -160,6 +170,8 @@ static int read_vm_image(const struct bundle *bundle, struct error *error)
 	result = require_absolute(bundle, "vm.image.path", path, error);
 	if (result < 0)
 		return result;
+	if (format && !*format)
+		format = NULL;
 	if (format && strcmp(format, "raw"))
 		return error_set_usage(error,
 				       "%s: vm.image.format: '%.40s' is not supported; convert the "
@@ -203,12 +215,12 @@ static int refuse_vm_keys(const struct bundle *bundle, struct error *error)
 		result = find_value(bundle, refused[i].key, &value, error);
 		if (result < 0)
 			return result;
-		if (value && !(json_is_array(value) && !json_array_size(value)))
+		if (value && !is_empty(value) && !(json_is_array(value) && !json_array_size(value)))
 			return error_set_usage(error, "%s: %s: is not supported: %s; remove it",
 					       bundle->source, refused[i].key, refused[i].reason);
 	}
 	result = find_string(bundle, "vm.hypervisor.path", &hypervisor, error);
-	if (result == 0 && hypervisor)
+	if (result == 0 && hypervisor && *hypervisor)
 		log_warning("%s: vm.hypervisor.path: is not used; avp.engine chooses the "
 			    "hypervisor",
 			    bundle->source);

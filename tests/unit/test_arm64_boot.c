@@ -282,6 +282,28 @@ static void test_elf(void **state)
 	assert_int_equal(machine->entry.address, ARM64_MEMORY_ADDRESS + 16 * MIB + 0x20);
 }
 
+/* What lld and strip make of a segment that is all zeros: it begins beyond the file's end. */
+static void test_elf_with_zeros_beyond_its_end(void **state)
+{
+	struct machine *machine = *state;
+	struct elf_file elf = make_elf(VIRTUAL_BASE);
+
+	elf.segments[0] = (Elf64_Phdr){
+		.p_type = PT_LOAD,
+		.p_offset = sizeof(elf) + 0x1000,
+		.p_paddr = VIRTUAL_BASE + 0x4000,
+		.p_vaddr = VIRTUAL_BASE + 0x4000,
+		.p_memsz = 0x3000,
+	};
+	memset(at(machine, ARM64_KERNEL_ADDRESS + 0x4000), 0xff, 0x3001);
+	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
+	for (size_t i = 0; i < 0x3000; i++)
+		assert_int_equal(at(machine, ARM64_KERNEL_ADDRESS + 0x4000)[i], 0);
+	assert_int_equal(*at(machine, ARM64_KERNEL_ADDRESS + 0x7000), 0xff);
+	elf.segments[0].p_filesz = 1;
+	expect_refusal(machine, &elf, sizeof(elf), "is truncated");
+}
+
 static void test_faulty_elf_files(void **state)
 {
 	struct machine *machine = *state;
@@ -492,6 +514,7 @@ int main(void)
 		MACHINE_TEST(test_faulty_images),
 		MACHINE_TEST(test_no_kernels),
 		MACHINE_TEST(test_elf),
+		MACHINE_TEST(test_elf_with_zeros_beyond_its_end),
 		MACHINE_TEST(test_faulty_elf_files),
 		MACHINE_TEST(test_random_kernels),
 		MACHINE_TEST(test_initrd_and_command_line),

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "runtime/bundle.h"
+#include "unit/capture.h"
 #include "unit/scratch.h"
 
 #define VM "\"vm\": {\"kernel\": {\"path\": \"/k\"}}"
@@ -194,8 +195,6 @@ static void wrong_types_in_vm_are_refused(void **state)
 		 "vm.kernel.path: must be a string, not a number"},
 		{"{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"k\"}}}",
 		 "vm.kernel.path: 'k' must be an absolute path, as OCI has it; start it with /"},
-		{"{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"\"}}}",
-		 "vm.kernel.path: is empty; give FILE"},
 		{"{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"/k\","
 		 " \"parameters\": \"quiet\"}}}",
 		 "vm.kernel.parameters: must be an array of strings, not a string"},
@@ -250,6 +249,40 @@ static void what_avp_does_not_do_is_refused(void **state)
 		0);
 }
 
+/* What programs write that always write all keys: Go's for example, which containers come from. */
+static void empty_values_ask_for_nothing(void **state)
+{
+	struct capture capture;
+
+	capture_start(&capture, STDERR_FILENO);
+	assert_int_equal(
+		parse("{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"/k\","
+		      " \"initrd\": \"\", \"parameters\": []},"
+		      " \"hypervisor\": {\"path\": \"\", \"parameters\": []},"
+		      " \"image\": {\"path\": \"\", \"format\": \"\"},"
+		      " \"hwConfig\": {\"deviceTree\": \"\", \"dtdevs\": [], \"iomems\": [],"
+		      " \"irqs\": []}}}"),
+		0);
+	assert_string_equal(capture_all(&capture), "");
+	capture_stop(&capture);
+	assert_string_equal(config.kernel, "/k");
+	assert_null(config.initrd);
+	assert_int_equal(config.device_count, 0);
+	guest_config_clear(&config);
+	/* One that starts with firmware has no kernel, which the specification wants all the same. */
+	assert_int_equal(parse("{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"\"}},"
+			       " \"avp\": {\"firmware\": \"/f\"}}"),
+			 0);
+	assert_null(config.kernel);
+	assert_string_equal(config.firmware, "/f");
+	guest_config_clear(&config);
+	assert_int_equal(
+		parse("{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"\"}}}"), 0);
+	assert_true(guest_config_check(&config, &error) < 0);
+	assert_string_equal(error.message, "dir/config.json: vm.kernel.path: is missing; give the "
+					   "guest's kernel");
+}
+
 #define IMAGE(members)                                                                              \
 	"{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"/k\"}, \"image\": {" members \
 	"}}}"
@@ -258,6 +291,8 @@ static void the_image_must_be_raw(void **state)
 {
 	static const struct mistake mistakes[] = {
 		{IMAGE(""), "vm.image.path: is missing; give the guest's disk, or remove vm.image"},
+		{IMAGE("\"path\": \"\", \"format\": \"raw\""),
+		 "vm.image.path: is missing; give the guest's disk, or remove vm.image"},
 		{IMAGE("\"path\": 1"), "vm.image.path: must be a string, not a number"},
 		{IMAGE("\"path\": \"x.img\""),
 		 "vm.image.path: 'x.img' must be an absolute path, as "
@@ -488,6 +523,7 @@ int main(void)
 		TEST(the_version_is_checked),
 		TEST(wrong_types_in_vm_are_refused),
 		TEST(what_avp_does_not_do_is_refused),
+		TEST(empty_values_ask_for_nothing),
 		TEST(the_image_must_be_raw),
 		TEST(wrong_types_and_keys_in_avp_are_refused),
 		TEST(unknown_keys_elsewhere_are_ignored),

@@ -298,6 +298,107 @@ static void test_elf(void **state)
 	assert_int_equal(machine->entry.address, 0x200018);
 }
 
+/* What lld and strip make of a segment that is all zeros: it begins beyond the file's end. */
+static void test_elf_with_zeros_beyond_its_end(void **state)
+{
+	struct machine *machine = *state;
+	struct {
+		struct elf_file file;
+		Elf64_Phdr segments[4];
+	} elf = {.file = make_elf()};
+
+	elf.file.header.e_phoff = offsetof(__typeof__(elf), segments);
+	elf.file.header.e_phnum = 4;
+	memcpy(elf.segments, elf.file.segments, sizeof(elf.file.segments));
+	elf.segments[2] = (Elf64_Phdr){
+		.p_type = PT_LOAD,
+		.p_offset = sizeof(elf) + 0x1000,
+		.p_paddr = 0x300000,
+		.p_vaddr = 0x300000,
+		.p_memsz = 0x3000,
+	};
+	elf.segments[3] = (Elf64_Phdr){.p_type = PT_NOTE, .p_offset = sizeof(elf) + 0x1000};
+	memset(machine->memory.host + 0x300000, 0xff, 0x3001);
+	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
+	assert_int_equal(machine->entry.address, 0x200020);
+	for (size_t i = 0; i < 0x3000; i++)
+		assert_int_equal(machine->memory.host[0x300000 + i], 0);
+	assert_int_equal(machine->memory.host[0x303000], 0xff);
+	/* A byte of it would have to be there. */
+	elf.segments[2].p_filesz = 1;
+	expect_refusal(machine, &elf, sizeof(elf), "is truncated");
+}
+
+/* Notes as linkers lay them out. */
+struct notes {
+	uint8_t bytes[256];
+	size_t size;
+};
+
+static void put(struct notes *notes, const void *bytes, size_t size, size_t alignment)
+{
+	memcpy(notes->bytes + notes->size, bytes, size);
+	notes->size += size;
+	notes->size += -notes->size % alignment;
+}
+
+/* A note whose value and end are aligned. */
+static void put_note(struct notes *notes, const char *name, uint32_t type, const void *value,
+		     uint32_t size, size_t alignment)
+{
+	const Elf64_Nhdr head = {(uint32_t)strlen(name) + 1, size, type};
+
+	put(notes, &head, sizeof(head), 1);
+	put(notes, name, head.n_namesz, alignment);
+	put(notes, value, size, alignment);
+}
+
+static void test_pvh_notes(void **state)
+{
+	struct machine *machine = *state;
+	static const uint8_t build_id[20] = {1, 2, 3}, property[16] = {4, 5, 6};
+	const uint64_t entry = 0x200020;
+	struct notes rows[9] = {0};
+	uint64_t alignments[] = {4, 4, 4, 8, 8, 8, 8, 4, 8};
+
+	/* On its own, with both lengths of its value, behind one that is not a multiple of 8. */
+	put_note(&rows[0], "Xen", 18, &entry, 4, 4);
+	put_note(&rows[1], "Xen", 18, &entry, 8, 4);
+	put_note(&rows[2], "GNU", 3, build_id, sizeof(build_id), 4);
+	put_note(&rows[2], "Xen", 18, &entry, 4, 4);
+	/* A segment with alignment 8, because one of its notes has it. */
+	put_note(&rows[3], "GNU", 5, property, sizeof(property), 8);
+	put_note(&rows[3], "Xen", 18, &entry, 8, 8);
+	put_note(&rows[4], "GNU", 3, build_id, sizeof(build_id), 8);
+	put_note(&rows[4], "Xen", 18, &entry, 4, 8);
+	put_note(&rows[5], "Linux", 257, build_id, 4, 8);
+	put_note(&rows[5], "Xen", 18, &entry, 4, 8);
+	/* Of which the others have alignment 4 all the same. */
+	put_note(&rows[6], "GNU", 5, property, sizeof(property), 8);
+	put_note(&rows[6], "GNU", 3, build_id, sizeof(build_id), 4);
+	put_note(&rows[6], "Xen", 18, &entry, 4, 4);
+	put_note(&rows[7], "Linux", 257, build_id, 4, 4);
+	put_note(&rows[7], "Xen", 18, &entry, 4, 4);
+	/* Padding that reads as a note without name and value. */
+	put(&rows[8], (uint8_t[16]){0}, 16, 8);
+	put_note(&rows[8], "Xen", 18, &entry, 4, 8);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct {
+			struct elf_file file;
+			uint8_t notes[256];
+		} elf = {.file = make_elf()};
+
+		memcpy(elf.notes, rows[i].bytes, sizeof(elf.notes));
+		elf.file.segments[1].p_offset = offsetof(__typeof__(elf), notes);
+		elf.file.segments[1].p_filesz = rows[i].size;
+		elf.file.segments[1].p_align = alignments[i];
+		assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
+		if (machine->entry.protocol != BOOT_PVH || machine->entry.address != entry)
+			fail_msg("notes %zu: entry at %#lx", i,
+				 (unsigned long)machine->entry.address);
+	}
+}
+
 static void test_faulty_elf_files(void **state)
 {
 	struct machine *machine = *state;
@@ -512,6 +613,8 @@ int main(void)
 		MACHINE_TEST(test_faulty_bzimages),
 		MACHINE_TEST(test_no_kernels),
 		MACHINE_TEST(test_elf),
+		MACHINE_TEST(test_elf_with_zeros_beyond_its_end),
+		MACHINE_TEST(test_pvh_notes),
 		MACHINE_TEST(test_faulty_elf_files),
 		MACHINE_TEST(test_random_kernels),
 		MACHINE_TEST(test_initrd_and_command_line),

@@ -30,9 +30,11 @@
 #define ARM64_MAGIC_OFFSET 56
 
 /* More than any kernel has; bounds for the loops over a file's tables. */
-#define ELF_SEGMENTS_MAX 64
-#define NOTES_SIZE_MAX	 65536
-#define PVH_NOTE	 18 /* XEN_ELFNOTE_PHYS32_ENTRY */
+#define ELF_SEGMENTS_MAX   64
+#define NOTES_SIZE_MAX	   65536
+#define PVH_NOTE	   18 /* XEN_ELFNOTE_PHYS32_ENTRY */
+#define NOTE_ALIGNMENT	   4
+#define NOTE_ALIGNMENT_MAX 8
 
 /* The first bytes, in which every format shows itself. */
 union head {
@@ -92,29 +94,30 @@ static int load_bzimage(struct monitor_memory *memory, const struct boot_file *f
 	return boot_file_load(memory, file, setup_size, address, payload, payload, error);
 }
 
-/* Looks for the PVH note in @size bytes of notes. Returns its address, or 0. */
-static uint64_t find_pvh_note(const uint8_t *notes, size_t size)
+/*
+ * Looks for the PVH note in @size bytes of notes, of which each value and each next note begins at
+ * a multiple of @alignment. Returns its address, or 0.
+ */
+static uint64_t find_pvh_note(const uint8_t *notes, size_t size, uint64_t alignment)
 {
-	size_t place = 0;
+	uint64_t place = 0;
 
-	while (size - place >= sizeof(Elf64_Nhdr)) {
+	while (place <= size && size - place >= sizeof(Elf64_Nhdr)) {
 		Elf64_Nhdr note;
-		uint64_t name_size, value_size, value = 0;
-		const uint8_t *name;
+		uint64_t name, value, end, entry = 0;
 
 		memcpy(&note, notes + place, sizeof(note));
-		place += sizeof(note);
-		name_size = ((uint64_t)note.n_namesz + 3) & ~UINT64_C(3);
-		value_size = ((uint64_t)note.n_descsz + 3) & ~UINT64_C(3);
-		if (name_size > size - place || value_size > size - place - name_size)
+		name = place + sizeof(note);
+		value = (name + note.n_namesz + alignment - 1) & ~(alignment - 1);
+		end = value + note.n_descsz;
+		if (end > size)
 			return 0;
-		name = notes + place;
-		if (note.n_type == PVH_NOTE && note.n_namesz == 4 && !memcmp(name, "Xen", 4) &&
-		    (note.n_descsz == 4 || note.n_descsz == 8)) {
-			memcpy(&value, name + name_size, note.n_descsz);
-			return value;
+		if (note.n_type == PVH_NOTE && note.n_namesz == 4 &&
+		    !memcmp(notes + name, "Xen", 4) && (note.n_descsz == 4 || note.n_descsz == 8)) {
+			memcpy(&entry, notes + value, note.n_descsz);
+			return entry;
 		}
-		place += name_size + value_size;
+		place = (end + alignment - 1) & ~(alignment - 1);
 	}
 	return 0;
 }
@@ -126,14 +129,22 @@ static int read_notes(const struct boot_file *file, const Elf64_Phdr *segment,
 	size_t size = segment->p_filesz < sizeof(notes) ? segment->p_filesz : sizeof(notes);
 	ssize_t got;
 
+	if (size == 0)
+		return 0;
 	if (segment->p_offset > file->size || segment->p_filesz > file->size - segment->p_offset)
 		return boot_file_truncated(file, error);
 	got = pread(file->fd, notes, size, (off_t)segment->p_offset);
 	if (got != (ssize_t)size)
 		return got < 0 ? error_set_errno(error, errno, "%s", file->name) :
 				 boot_file_truncated(file, error);
-	if (kernel->protocol != BOOT_PVH)
-		kernel->entry = find_pvh_note(notes, size);
+	/*
+	 * gABI, "Note Section": 64-bit files have words of 8 bytes. In practice the segment's alignment
+	 * says which they have, but a segment that gets 8 from one of its sections holds others of 4.
+	 */
+	if (kernel->protocol != BOOT_PVH && segment->p_align == NOTE_ALIGNMENT_MAX)
+		kernel->entry = find_pvh_note(notes, size, NOTE_ALIGNMENT_MAX);
+	if (kernel->protocol != BOOT_PVH && !kernel->entry)
+		kernel->entry = find_pvh_note(notes, size, NOTE_ALIGNMENT);
 	if (kernel->entry)
 		kernel->protocol = BOOT_PVH;
 	return 0;
