@@ -182,9 +182,9 @@ static int register_with_ring(const struct io_uring *ring, unsigned int what, co
 
 /*
  * The ring could otherwise open files and connect sockets behind the back of seccomp: only these
- * operations, and only on the image. Kernels before 5.10 cannot restrict a ring.
+ * operations, and only on the image. 0 or a negative errno.
  */
-static void restrict_ring(struct io_uring *ring)
+static int restrict_ring(struct io_uring *ring)
 {
 	static const unsigned char operations[] = {IORING_OP_READV, IORING_OP_WRITEV,
 						   IORING_OP_FSYNC, IORING_OP_FALLOCATE};
@@ -197,30 +197,36 @@ static void restrict_ring(struct io_uring *ring)
 	}
 	restrictions[count].opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED;
 	restrictions[count++].sqe_flags = IOSQE_FIXED_FILE;
-	register_with_ring(ring, IORING_REGISTER_RESTRICTIONS, restrictions, count);
+	return register_with_ring(ring, IORING_REGISTER_RESTRICTIONS, restrictions, count);
 }
 
-/* Makes a ring for this one thread and file. 0 or a negative errno. */
-static int make_ring(struct io_uring *ring, int fd)
+/*
+ * Makes a ring for this one thread and file, of which *restricted says whether it takes nothing but
+ * transfers on that. 0 or a negative errno.
+ */
+static int make_ring(struct io_uring *ring, int fd, bool *restricted)
 {
 	/* Completions then wait until this thread enters the kernel or sees a flag: no interrupts. */
 	static const unsigned int wishes[] = {
 		IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN |
 			IORING_SETUP_TASKRUN_FLAG,
 		IORING_SETUP_R_DISABLED,
-		0,
 	};
 	int result = -EINVAL;
 
 	for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]) && result == -EINVAL; i++) {
 		result = io_uring_queue_init(RING_ENTRIES, ring, wishes[i]);
+		/* Kernels before 5.10 do not know the first flag. */
+		*restricted = result != -EINVAL;
 		if (result < 0)
 			continue;
 		result = io_uring_register_files(ring, &fd, 1);
-		if (result == 0 && (wishes[i] & IORING_SETUP_R_DISABLED)) {
-			restrict_ring(ring);
-			result = register_with_ring(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
+		if (result == 0) {
+			result = restrict_ring(ring);
+			*restricted = result == 0;
 		}
+		if (result == 0)
+			result = register_with_ring(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 		if (result < 0)
 			io_uring_queue_exit(ring);
 	}
@@ -231,15 +237,20 @@ struct file_engine *file_ring_new(struct file_backend *backend, struct event_loo
 				  struct error *error)
 {
 	struct file_ring *ring = calloc(1, sizeof(*ring));
+	bool restricted;
 	int result;
 
 	if (!ring) {
 		error_set(error, ENOMEM, "no memory for the disk");
 		return NULL;
 	}
-	result = make_ring(&ring->ring, fd);
+	result = make_ring(&ring->ring, fd, &restricted);
 	if (result < 0) {
-		error_set_errno(error, -result, "io_uring cannot be used");
+		error_set_errno(error, -result,
+				restricted ?
+					"io_uring cannot be used" :
+					"io_uring cannot be restricted to the image, which takes a "
+					"kernel of version 5.10 or newer");
 		free(ring);
 		return NULL;
 	}

@@ -9,11 +9,15 @@
 // cmocka needs the headers above
 #include <cmocka.h>
 #include <errno.h>
+#include <liburing.h>
+#include <seccomp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "backend/file_engine.h"
@@ -364,11 +368,73 @@ static void test_idle_is_quiet(void **state)
 	}
 }
 
+/* Has the kernel refuse to restrict a ring, for the calling process and for good. */
+static void refuse_restrictions(void)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+	assert_non_null(filter);
+	assert_int_equal(seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINVAL),
+					  SCMP_SYS(io_uring_register), 1,
+					  SCMP_A1(SCMP_CMP_EQ, IORING_REGISTER_RESTRICTIONS)),
+			 0);
+	assert_int_equal(seccomp_load(filter), 0);
+	seccomp_release(filter);
+}
+
+/* What the engines come to with a ring that could open files: 0 for what is right. */
+static int use_unrestricted(const struct file_image *image)
+{
+	struct file_backend_options options = {.engine = FILE_ENGINE_IO_URING};
+	struct file_backend *backend;
+	struct event_loop loop;
+	struct error error = {0};
+	struct capture capture;
+	int result = 0;
+
+	refuse_restrictions();
+	if (event_loop_init(&loop, 0, &error) < 0)
+		return 1;
+	if (file_backend_new(&loop, image, &options, &error) ||
+	    !strstr(error.message, "restricted to the image"))
+		return 2;
+	options.engine = FILE_ENGINE_AUTO;
+	capture_start(&capture, STDERR_FILENO);
+	backend = file_backend_new(&loop, image, &options, &error);
+	capture_all(&capture);
+	capture_stop(&capture);
+	if (!backend || file_backend_engine(backend) != FILE_ENGINE_THREADS)
+		result = 3;
+	else if (!strstr(capture.text, "using threads"))
+		result = 4;
+	file_backend_free(backend);
+	event_loop_close(&loop);
+	return result;
+}
+
+/* A ring that cannot be restricted would be a way out of the sandbox: there is none then. */
+static void test_ring_that_cannot_be_restricted(void **state)
+{
+	struct file_rig *f = file_rig_start(FILE_ENGINE_THREADS);
+	int status;
+	pid_t child = fork();
+
+	(void)state;
+	assert_true(child >= 0);
+	if (child == 0)
+		for (int result = use_unrestricted(&f->image);;)
+			syscall(SYS_exit_group, result);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	file_rig_stop(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read_and_write_ring),
 		cmocka_unit_test(test_read_and_write_threads),
+		cmocka_unit_test(test_ring_that_cannot_be_restricted),
 		cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_durable_writes),
 		cmocka_unit_test(test_durable_calls),
