@@ -101,20 +101,26 @@ void vhost_ring_pause(struct vhost_ring *ring)
 	watch_kick(ring, false);
 	virtio_device_stop_queue(ring->queue->device, ring->queue, &available, &used);
 	ring->base = is_packed(ring) ? (uint32_t)used << 16 | available : available;
-	ring->ran = true;
+	ring->record = ring->queue->inflight ? VHOST_RECORD_OWN : VHOST_RECORD_STALE;
 	ring->ended_at = ring->base;
+	ring->ended_features = ring->queue->device->negotiated;
 }
 
-/* The record that the frontend keeps for this ring, of whatever run; NULL: none. */
-static void *find_record(const struct vhost_ring *ring)
+/* The record that the frontend keeps for a ring of @size entries, whosever it is; NULL: none. */
+static void *find_record(const struct vhost_ring *ring, uint16_t size)
 {
-	return vhost_inflight_record(&ring->server->inflight, ring->queue->index, ring->size);
+	return vhost_inflight_record(&ring->server->inflight, ring->queue->index, size);
 }
 
-/* Requests of the run that ended last, and of no other, are in the record. */
-static bool left_undone(const struct vhost_ring *ring)
+/* Forgets what is in the record, unless the run that ended last left something undone. */
+static void forget_what_is_done(struct vhost_ring *ring)
 {
-	return ring->ran && ring->queue->inflight && !inflight_is_empty(&ring->inflight);
+	const struct vhost_inflight_area *area = &ring->server->inflight;
+	void *record = find_record(ring, 0);
+
+	if (record && (ring->record != VHOST_RECORD_OWN ||
+		       !inflight_holds_requests(record, area->queue_size, area->packed)))
+		inflight_forget(record);
 }
 
 /* Forgets what belongs to one life of the device; call and err are the connection's. */
@@ -140,26 +146,22 @@ static void end_run(struct vhost_ring *ring)
 
 void vhost_ring_reset(struct vhost_ring *ring)
 {
-	void *record = find_record(ring);
-
 	/*
 	 * QEMU writes status 0 when it pauses a guest, too: up to 7.2 before it asks for the position,
 	 * later behind that. So position and what is undone are kept until a ring starts.
 	 */
 	end_run(ring);
-	if (record && !left_undone(ring))
-		inflight_forget(record);
+	/* A ring that only waits for its memory stands where its record says. */
+	if (ring->record != VHOST_RECORD_INHERITED || !ring->address_set)
+		forget_what_is_done(ring);
 	forget(ring);
 }
 
 void vhost_ring_begin(struct vhost_ring *ring)
 {
-	void *record = find_record(ring);
-
 	vhost_ring_pause(ring);
-	if (record)
-		inflight_forget(record);
-	ring->ran = false;
+	ring->record = VHOST_RECORD_STALE;
+	forget_what_is_done(ring);
 	/* A ring that was only being emptied is the driver's before: it has to be said again. */
 	if (ring->enable == VHOST_RING_DISABLED && ring->server->protocol_bit)
 		ring->enable = VHOST_RING_UNSAID;
@@ -175,7 +177,7 @@ void vhost_ring_close(struct vhost_ring *ring)
 		virtio_device_stop_queue(ring->queue->device, ring->queue, NULL, NULL);
 	forget(ring);
 	ring->base = 0;
-	ring->ran = false;
+	ring->record = VHOST_RECORD_INHERITED;
 	vhost_event_close(&ring->call);
 	vhost_event_close(&ring->err);
 	if (ring->storage)
@@ -221,7 +223,7 @@ static int translate_addresses(const struct vhost_ring *ring, struct virtqueue_s
 	return 0;
 }
 
-/* Does it start where its last run ended? A driver that begins anew starts elsewhere. */
+/* Does its last run go on? A driver that begins anew starts elsewhere, or chooses other features. */
 static bool goes_on(const struct vhost_ring *ring)
 {
 	uint32_t changed = ring->base ^ ring->ended_at;
@@ -229,19 +231,19 @@ static bool goes_on(const struct vhost_ring *ring)
 	/* Some leave the used part out: see used_index. */
 	if (ring->base >> 16 == 0)
 		changed &= UINT16_MAX;
-	return !changed;
+	return !changed && ring->ended_features == ring->queue->device->negotiated;
 }
 
 static int attach_record(struct vhost_ring *ring, struct error *error)
 {
 	struct vhost_server *server = ring->server;
-	void *record = find_record(ring);
+	void *record = find_record(ring, ring->size);
 
 	ring->queue->inflight = NULL;
 	if (!record)
 		return 0;
-	/* Before a first run the record alone knows the position: what it says counts. */
-	if (ring->ran && !goes_on(ring))
+	if (ring->record == VHOST_RECORD_STALE ||
+	    (ring->record == VHOST_RECORD_OWN && !goes_on(ring)))
 		inflight_forget(record);
 	if (server->inflight.packed != is_packed(ring) ||
 	    inflight_attach(&ring->inflight, record, ring->size, is_packed(ring)) < 0)
@@ -346,8 +348,8 @@ uint32_t vhost_ring_stop(struct vhost_ring *ring)
 	vhost_event_close(&ring->kick);
 	ring->kick_set = false;
 	/* A ring that did not run has nothing to tell that its record does not know better. */
-	if (ring->ran && ring->queue->inflight && !left_undone(ring))
-		inflight_close(&ring->inflight);
+	if (ring->record == VHOST_RECORD_OWN)
+		forget_what_is_done(ring);
 	return ring->base;
 }
 

@@ -26,6 +26,13 @@ struct vhost_server;
 /* What the frontend said with SET_VRING_ENABLE. Unsaid: as protocol features were negotiated. */
 enum vhost_ring_enable { VHOST_RING_UNSAID, VHOST_RING_DISABLED, VHOST_RING_ENABLED };
 
+/* Whose requests in flight are in the ring's record? */
+enum vhost_ring_record {
+	VHOST_RECORD_INHERITED, /* of a process before, or connection; it knows where the ring stands */
+	VHOST_RECORD_OWN,	/* of the ring's last run: for a ring that goes on from there */
+	VHOST_RECORD_STALE,	/* of another run: the last one had no record */
+};
+
 struct vhost_ring {
 	struct vhost_server *server;
 	struct virtqueue *queue; /* of the device; queue->started: the ring runs */
@@ -43,9 +50,10 @@ struct vhost_ring {
 	/* The device was shown the request that is next and left it: it takes it when it can. */
 	bool declined;
 	uint64_t declined_at; /* handed_out of the queue */
-	/* It ran in this connection; what its record holds is for a ring that goes on from there. */
-	bool ran;
-	uint32_t ended_at; /* in the form of base */
+	enum vhost_ring_record record;
+	/* Where the run that it is of ended, in the form of base, and of a driver with which features. */
+	uint32_t ended_at;
+	uint64_t ended_features;
 };
 
 void vhost_ring_init(struct vhost_ring *ring, struct vhost_server *server, struct virtqueue *queue);

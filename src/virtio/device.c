@@ -61,7 +61,7 @@ void virtio_device_set_status(struct virtio_device *device, uint8_t status)
 void virtio_device_stop_queue(struct virtio_device *device, struct virtqueue *queue,
 			      uint16_t *available_index, uint16_t *used_index)
 {
-	queue->leaving = queue->inflight;
+	queue->leaving = queue->inflight && !available_index && !used_index;
 	if (queue->started && device->class->quiesce)
 		device->class->quiesce(device, queue);
 	virtqueue_stop(queue, available_index, used_index);

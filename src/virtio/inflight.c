@@ -161,11 +161,17 @@ void inflight_forget(void *region)
 	record->version = 0;
 }
 
-static bool is_in_flight(const struct virtqueue_inflight *inflight, uint16_t entry)
+bool inflight_holds_requests(const void *region, uint16_t size, bool packed)
 {
-	return inflight->packed ?
-		       ((struct packed_record *)inflight->region)->entries[entry].inflight :
-		       ((struct split_record *)inflight->region)->entries[entry].inflight;
+	const struct packed_record *record = region;
+	const struct split_record *split = region;
+
+	if (shared_read(&split->version) != RECORD_VERSION)
+		return false;
+	for (uint16_t i = 0; i < size; i++)
+		if (packed ? record->entries[i].inflight : split->entries[i].inflight)
+			return true;
+	return false;
 }
 
 bool inflight_is_open(const struct virtqueue_inflight *inflight)
@@ -196,14 +202,6 @@ void inflight_open(struct virtqueue_inflight *inflight, uint16_t used_index, boo
 	header(inflight)->size = inflight->size;
 	ordered();
 	header(inflight)->version = RECORD_VERSION;
-}
-
-bool inflight_is_empty(const struct virtqueue_inflight *inflight)
-{
-	for (uint16_t i = 0; i < inflight->size; i++)
-		if (is_in_flight(inflight, i))
-			return false;
-	return true;
 }
 
 void inflight_close(struct virtqueue_inflight *inflight)
@@ -246,7 +244,7 @@ int inflight_resume_split(struct virtqueue_inflight *inflight, uint16_t used_ind
 	int count = 0;
 
 	/* No batch is that large: the used ring is of another run, and nothing is known of it. */
-	if (batch > inflight->size && !inflight_is_empty(inflight))
+	if (batch > inflight->size && inflight_holds_requests(record, inflight->size, false))
 		return -ESTALE;
 	/* Killed between the update of the used ring and of the record: the batch was used. */
 	if (batch <= inflight->size) {

@@ -53,6 +53,9 @@ struct inflight_progress {
 bool inflight_read_progress(const void *region, uint16_t size, bool packed,
 			    struct inflight_progress *progress);
 
+/* Is a request in flight in the record at @region, for rings of up to @size entries? */
+bool inflight_holds_requests(const void *region, uint16_t size, bool packed);
+
 /* Nothing in the record at @region is of the next ring that starts with it. */
 void inflight_forget(void *region);
 
@@ -87,9 +90,6 @@ int inflight_resume_split(struct virtqueue_inflight *inflight, uint16_t used_ind
 			  uint16_t *replay, struct inflight_position *position);
 int inflight_resume_packed(struct virtqueue_inflight *inflight, struct vring_packed_desc *ring,
 			   uint16_t *replay, struct inflight_position *position);
-
-/* Is no request in flight? */
-bool inflight_is_empty(const struct virtqueue_inflight *inflight);
 
 /*
  * Requests complete in batches of one or more, of which the driver sees all or none, whenever the

@@ -56,7 +56,7 @@ struct virtqueue {
 	const struct virtqueue_format *format;
 	struct virtqueue_setup setup; /* with the positions at which it was really started */
 	bool started;
-	/* Being stopped, with a record from which the next run learns what was not completed. */
+	/* Being stopped for a successor, who learns from the record what was not completed. */
 	bool leaving;
 	bool event_index, in_order, indirect; /* negotiated */
 	bool used_wrap, available_wrap;	      /* packed */

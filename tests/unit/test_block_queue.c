@@ -144,16 +144,7 @@ static void test_no_room_at_the_stop(void **state)
 	virtio_device_quiesce(&f->block.device);
 	device_rig_take(&f->rig, 0, &written);
 	assert_int_equal(*status, VIRTIO_BLK_S_IOERR);
-	/* A pause leaves it in the record as well; without one it fails. */
 	status = hold_write(f);
-	virtio_device_stop_queue(&f->block.device, queue, &available, &used);
-	assert_false(device_rig_has_used(&f->rig, 0));
-	assert_false(inflight_is_empty(&inflight));
-	assert_int_equal(virtqueue_start(queue, &queue->setup, f->block.device.negotiated,
-					 f->rig.queues[0].storage),
-			 0);
-	device_rig_kick(&f->rig, 0);
-	queue->inflight = NULL;
 	virtio_device_stop_queue(&f->block.device, queue, &available, &used);
 	device_rig_take(&f->rig, 0, &written);
 	assert_int_equal(*status, VIRTIO_BLK_S_IOERR);

@@ -155,6 +155,12 @@ static void start_another(struct scene *scene)
 	expect_own_alone(scene);
 }
 
+static void expect_nothing_undone(struct scene *scene)
+{
+	rig_nudge(scene->rig);
+	guest_expect_nothing(scene->guest, 2);
+}
+
 /* With split and packed rings, each on a connection of its own. */
 static void play(void **state, void (*act)(struct scene *scene))
 {
@@ -367,7 +373,10 @@ static void reset_before_the_start(struct scene *scene)
 	set_status_0(scene);
 	guest_set_up(scene->guest, scene->features);
 	give_record(scene);
-	start_another(scene);
+	/* Behind the two requests, of two descriptors each, and with the ring as it was. */
+	scene->guest->rings[2].base = scene->features & RIG_PACKED ? 0x80048004 : 2;
+	guest_start_ring(scene->guest, 2, false);
+	expect_nothing_undone(scene);
 }
 
 /* Reset before any ring started, with a record that a process left which died. */
@@ -418,6 +427,116 @@ static void a_ring_that_shows_another_driver_takes_nothing_undone(void **state)
 	play(state, die_before_another_driver);
 }
 
+static void change_features_after_status_0(struct scene *scene)
+{
+	start_with_undone(scene);
+	stop_ring(scene, 2);
+	set_status_0(scene);
+	guest_set_up(scene->guest, scene->features | RIG_EVENT_INDEX);
+	give_record(scene);
+	guest_start_ring(scene->guest, 2, false);
+	expect_nothing_undone(scene);
+}
+
+/* Features may change behind status 0, too, and ring and position be the same by chance. */
+static void features_after_status_0_are_of_another_driver(void **state)
+{
+	play(state, change_features_after_status_0);
+}
+
+static void run_without_record(struct scene *scene)
+{
+	struct rig_guest *guest = scene->guest;
+
+	start_with_undone(scene);
+	stop_ring(scene, 2);
+	set_status_0(scene);
+	guest_set_up(guest, scene->features);
+	guest_start_ring(guest, 2, true);
+	guest_add(guest, 2, 3, 40);
+	answer_next(scene, 3, 40);
+	*(uint8_t *)guest_at(guest, UNDONE_ANSWER) = 0xee;
+	guest_add(guest, 2, 4, 41);
+	give_record(scene);
+	answer_next(scene, 4, 41);
+	assert_int_equal(*(uint8_t *)guest_at(guest, UNDONE_ANSWER), 0xee);
+}
+
+/* The record comes back behind a run that it knows nothing of. */
+static void a_run_without_a_record_makes_it_stale(void **state)
+{
+	play(state, run_without_record);
+}
+
+static void pause_twice(struct scene *scene)
+{
+	start_with_undone(scene);
+	stop_ring(scene, 2);
+	set_status_0(scene);
+	guest_set_up(scene->guest, scene->features);
+	give_record(scene);
+	set_status_0(scene);
+	guest_set_up(scene->guest, scene->features);
+	give_record(scene);
+	guest_start_ring(scene->guest, 2, false);
+	expect_all(scene);
+}
+
+/* The set-up between two pauses does not come to an end. */
+static void two_pauses_keep_what_is_undone(void **state)
+{
+	play(state, pause_twice);
+}
+
+static void pause_before_the_first_run(struct scene *scene)
+{
+	leave_undone(scene);
+	remove_memory(scene);
+	scene->guest->rings[2].base = guest_position(scene->guest, 2);
+	guest_start_ring(scene->guest, 2, false);
+	set_status_0(scene);
+	stop_ring(scene, 2);
+	guest_set_up(scene->guest, scene->features);
+	give_record(scene);
+	guest_start_ring(scene->guest, 2, false);
+	expect_all(scene);
+}
+
+/* Set up and waiting for memory, or for what an IOMMU translates, when it is paused. */
+static void a_pause_before_the_first_run_keeps_what_is_undone(void **state)
+{
+	play(state, pause_before_the_first_run);
+}
+
+static void expect_closed(struct vhost_rig *rig, void *context)
+{
+	const struct vhost_inflight_area *area = &rig->server->inflight;
+	struct inflight_progress progress;
+
+	assert_false(inflight_read_progress(vhost_inflight_record(area, 0, RIG_QUEUE_SIZE),
+					    RIG_QUEUE_SIZE, area->packed, &progress));
+}
+
+static void give_record_and_stop(struct scene *scene)
+{
+	struct error error;
+
+	connect_first(scene);
+	guest_start_ring(scene->guest, 0, true);
+	guest_request(scene->guest, 0, 1, 1);
+	guest_expect(scene->guest, 0, 1, 1);
+	assert_done(vhost_client_enable_ring(scene->guest->client, 0, false, &error), &error);
+	give_record(scene);
+	stop_ring(scene, 0);
+	rig_run(scene->rig, expect_closed, NULL);
+}
+
+/* Given anew while the ring rests, so that no ring is attached to it at the stop. */
+static void a_stop_closes_an_empty_record(void **state)
+{
+	play(state, give_record_and_stop);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -433,6 +552,11 @@ int main(void)
 		rig_test(an_empty_record_is_not_of_another_driver),
 		rig_test(a_reset_before_the_start_forgets),
 		rig_test(a_position_before_the_first_run_tells_nothing),
+		rig_test(features_after_status_0_are_of_another_driver),
+		rig_test(a_run_without_a_record_makes_it_stale),
+		rig_test(two_pauses_keep_what_is_undone),
+		rig_test(a_pause_before_the_first_run_keeps_what_is_undone),
+		rig_test(a_stop_closes_an_empty_record),
 		rig_test(a_ring_that_shows_another_driver_takes_nothing_undone),
 	};
 
