@@ -116,17 +116,6 @@ static bool within_capacity(const struct block_device *block, uint64_t sector, u
 	return sector <= sectors && bytes / BLOCK_SECTOR <= sectors - sector;
 }
 
-/*
- * VIRTIO 1.4, 5.2.4: size_max and seg_max bound the requests of a driver that negotiated them.
- * Either alone bounds no sum.
- */
-static bool beyond_limits(const struct block_device *block, uint64_t bytes)
-{
-	return virtio_has_feature(&block->device, VIRTIO_BLK_F_SIZE_MAX) &&
-	       virtio_has_feature(&block->device, VIRTIO_BLK_F_SEG_MAX) &&
-	       bytes > (uint64_t)block->config.seg_max * block->config.size_max;
-}
-
 static void start_transfer(struct block_request *block_request, enum block_action action,
 			   uint64_t sector)
 {
@@ -142,8 +131,7 @@ static void start_transfer(struct block_request *block_request, enum block_actio
 		return;
 	}
 	/* VIRTIO 1.4, 5.2.6.1: whole sectors within capacity. */
-	if (data->left % BLOCK_SECTOR != 0 || beyond_limits(block, data->left) ||
-	    !within_capacity(block, sector, data->left)) {
+	if (data->left % BLOCK_SECTOR != 0 || !within_capacity(block, sector, data->left)) {
 		finish(block_request, VIRTIO_BLK_S_IOERR);
 		return;
 	}
@@ -367,11 +355,14 @@ static const struct virtio_device_class block_class = {
 	.reset = reset,
 };
 
+/*
+ * Segments may be of any size. A limit for them (SIZE_MAX) that is a power of two is what SeaBIOS, up to
+ * 1.16.2, cannot read a sector with: it computes with the lower 16 bits of seg_max times size_max.
+ */
 static uint64_t features(const struct block_settings *settings)
 {
-	uint64_t bits = FEATURE(VIRTIO_BLK_F_SIZE_MAX) | FEATURE(VIRTIO_BLK_F_SEG_MAX) |
-			FEATURE(VIRTIO_BLK_F_BLK_SIZE) | FEATURE(VIRTIO_BLK_F_TOPOLOGY) |
-			FEATURE(VIRTIO_BLK_F_FLUSH);
+	uint64_t bits = FEATURE(VIRTIO_BLK_F_SEG_MAX) | FEATURE(VIRTIO_BLK_F_BLK_SIZE) |
+			FEATURE(VIRTIO_BLK_F_TOPOLOGY) | FEATURE(VIRTIO_BLK_F_FLUSH);
 
 	if (settings->queue_count > 1)
 		bits |= FEATURE(VIRTIO_BLK_F_MQ);
@@ -403,7 +394,6 @@ static void make_config(struct virtio_blk_config *config, const struct block_set
 
 	memset(config, 0, sizeof(*config));
 	config->capacity = settings->capacity / BLOCK_SECTOR;
-	config->size_max = BLOCK_SEGMENT_MAX;
 	config->seg_max = segments_max(settings);
 	config->blk_size = settings->logical_block_size;
 	config->physical_block_exp = (uint8_t)__builtin_ctz(blocks);

@@ -25,9 +25,6 @@
 /* Sectors in one range of these: 2 GiB. */
 #define BLOCK_RANGE_SECTORS_MAX (1u << 22)
 
-/* Bytes in one segment of a read or write. */
-#define BLOCK_SEGMENT_MAX (1u << 20)
-
 /* Segments in one read or write, where the queue allows that many. */
 #define BLOCK_SEGMENTS_MAX 126
 
