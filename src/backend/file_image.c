@@ -176,6 +176,9 @@ int file_image_open(struct file_image *image, const char *path, const struct fil
 	image->locked = result == 0;
 	if (result == 0 && !wish->readonly)
 		result = file_claim(image->fd, path, &image->claim_fd, error);
+	/* What the image is used for besides is for the caller to know. */
+	if (result == -EBUSY && error)
+		error->usage = true;
 	if (result == 0)
 		result = look_at(image, path, wish, error);
 	if (result < 0)

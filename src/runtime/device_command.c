@@ -75,6 +75,7 @@ static int open_ports(struct device_files *files, const struct device_config *de
 			error_place(device->origin ? device->origin : "", error);
 			return fd;
 		}
+		files->paths[files->count] = ports[i].path;
 		files->fds[files->count++] = fd;
 	}
 	return count < 0 ? count : 0;
@@ -99,6 +100,7 @@ static int open_files(struct device_files *files, const struct device_config *de
 			       row->name, error);
 		if (fd < 0)
 			return error ? -error->code : -EINVAL;
+		files->paths[files->count] = path;
 		files->fds[files->count++] = fd;
 	}
 	return 0;

@@ -20,6 +20,7 @@
 /* The files of one device, in the order of its option table and the ports. Starts as {0}. */
 struct device_files {
 	int fds[DEVICE_FILES_MAXIMUM];
+	const char *paths[DEVICE_FILES_MAXIMUM]; /* as the options have them; part of these */
 	size_t count;
 	struct socket_path sockets[DEVICE_FILES_MAXIMUM]; /* to be removed */
 	size_t socket_count;

@@ -201,8 +201,9 @@ static void close_files(int (*files)[FILES])
 }
 
 /* Opens a file that the monitor reads, unless @path is NULL, to be handed down as a descriptor. */
-static int add_file(struct arguments *arguments, struct process_spawn *spawn, int *kept,
-		    const char *option, const char *path, int *fd, struct error *error)
+static int add_file(struct engine_guest *guest, struct arguments *arguments,
+		    struct process_spawn *spawn, int *kept, const char *option, const char *path,
+		    int *fd, struct error *error)
 {
 	if (!path)
 		return 0;
@@ -211,6 +212,7 @@ static int add_file(struct arguments *arguments, struct process_spawn *spawn, in
 		return error_set_usage(error, "%s: %s; check the path and its permissions", path,
 				       strerror(errno));
 	arguments_add_format(arguments, "--%s=/dev/fd/%d", option, *fd);
+	fd_names_add(&guest->output.files, *fd, path);
 	kept[spawn->kept_fd_count++] = *fd;
 	return 0;
 }
@@ -220,6 +222,13 @@ static int execute(struct engine_guest *guest, int serial, int control, int outp
 {
 	const struct engine_setup *setup = guest->setup;
 	const struct guest_config *config = setup->config;
+	const struct {
+		const char *option, *path;
+	} boot_files[FILES] = {
+		{"kernel", config->kernel},
+		{"firmware", config->firmware},
+		{"initrd", config->initrd},
+	};
 	cleanup_arguments struct arguments arguments = {0};
 	cleanup_free char *line = NULL;
 	cleanup_free int *kept = calloc(2 + FILES + setup->device_count, sizeof(*kept));
@@ -238,11 +247,13 @@ static int execute(struct engine_guest *guest, int serial, int control, int outp
 	arguments_add(&arguments, "avp");
 	arguments_add(&arguments, "monitor");
 	log_relay_add_arguments(&arguments);
-	if (add_file(&arguments, &spawn, kept, "kernel", config->kernel, &files[0], error) < 0 ||
-	    add_file(&arguments, &spawn, kept, "firmware", config->firmware, &files[1], error) <
-		    0 ||
-	    add_file(&arguments, &spawn, kept, "initrd", config->initrd, &files[2], error) < 0)
-		return -error->code;
+	for (size_t i = 0; i < FILES; i++) {
+		int result = add_file(guest, &arguments, &spawn, kept, boot_files[i].option,
+				      boot_files[i].path, &files[i], error);
+
+		if (result < 0)
+			return result;
+	}
 	if (config->dump_dtb)
 		arguments_add_format(&arguments, "--dump-dtb=%s", config->dump_dtb);
 	if (arch_has_watchdogs)

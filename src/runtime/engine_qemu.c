@@ -21,6 +21,7 @@
 #include "base/process.h"
 #include "base/text.h"
 #include "runtime/engine.h"
+#include "runtime/fd_names.h"
 #include "runtime/qemu.h"
 #include "runtime/qmp.h"
 
@@ -42,6 +43,7 @@ struct engine_guest {
 	struct event_source exit_source;
 	struct line_reader output; /* standard output and error of QEMU */
 	struct qmp qmp;
+	struct fd_names files;
 	/* What QEMU said last: before the guest runs this is held back, as it may be the reason. */
 	char last_line[LINE_SIZE];
 	unsigned int lines_allowed, lines_left_out;
@@ -160,8 +162,7 @@ static void handle_output(void *context, char *line, size_t length, bool cut)
 	if (!text[0])
 		return;
 	pass_on_last_line(guest);
-	/* The reader's lines are no longer than that. */
-	memmove(guest->last_line, text, strlen(text) + 1);
+	fd_names_replace(&guest->files, text, guest->last_line, sizeof(guest->last_line));
 	text_make_printable(guest->last_line);
 	if (guest->running)
 		pass_on_last_line(guest);
@@ -352,6 +353,9 @@ static int start_process(struct engine_guest *guest, int console_fd, struct erro
 		if (initrd < 0)
 			return -EINVAL;
 	}
+	fd_names_add(&guest->files, kernel, setup->config->kernel);
+	if (initrd >= 0)
+		fd_names_add(&guest->files, initrd, setup->config->initrd);
 	if (pipe2(output_ends, O_CLOEXEC) < 0)
 		return error_set_errno(error, errno, "cannot make a pipe");
 	output = output_ends[1];

@@ -72,6 +72,7 @@ static void tell_suppressed(struct log_relay *relay)
 static void pass_on(struct log_relay *relay, char *line)
 {
 	cleanup_said struct said said = {.level = -1};
+	char message[LOG_RELAY_LINE_SIZE];
 
 	if (!log_limit_take(&relay->limit, (int64_t)(timeline_now() / 1000000)))
 		return;
@@ -79,7 +80,8 @@ static void pass_on(struct log_relay *relay, char *line)
 	said = read_line(line);
 	/* What else a process writes there, libraries write that are in trouble. */
 	log_line(said.level < 0 ? LOG_WARNING : (enum log_level)said.level,
-		 relay->name ? relay->name : said.component, "%s", said.message);
+		 relay->name ? relay->name : said.component, "%s",
+		 fd_names_replace(&relay->files, said.message, message, sizeof(message)));
 }
 
 static void pass_on_held(struct log_relay *relay)
@@ -138,10 +140,8 @@ void log_relay_drain(struct log_relay *relay)
 void log_relay_take_message(struct log_relay *relay, char *message, size_t size)
 {
 	cleanup_said struct said said = read_line(relay->held);
-	size_t length = strnlen(said.message, size - 1);
 
-	memcpy(message, said.message, length);
-	message[length] = 0;
+	fd_names_replace(&relay->files, said.message, message, size);
 	text_make_printable(message);
 	relay->held[0] = 0;
 }

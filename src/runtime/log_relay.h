@@ -16,12 +16,14 @@
 #include "base/event_loop.h"
 #include "base/line_reader.h"
 #include "base/log_limit.h"
+#include "runtime/fd_names.h"
 
 /* What is kept of a line, its end included. */
 #define LOG_RELAY_LINE_SIZE 4096
 
 struct log_relay {
 	const char *name; /* set by the owner, or NULL: the component of lines that are passed on */
+	struct fd_names files; /* set by the owner: what its descriptors are */
 	struct log_limit limit;
 	struct line_reader reader;
 	bool through; /* no line is held back */

@@ -304,6 +304,8 @@ static int device_prepare(struct supervised *device, struct error *error)
 		result = listener_open(&device->listener, error);
 	if (result < 0)
 		return result;
+	for (size_t i = 0; i < device->files.count; i++)
+		fd_names_add(&device->output.files, device->files.fds[i], device->files.paths[i]);
 	device->timer_source.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (device->timer_source.fd < 0)
 		return error_set_errno(error, errno, "cannot make a timer");

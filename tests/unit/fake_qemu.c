@@ -11,6 +11,7 @@
  *	halt		QEMU stops the guest because of an error
  *	crash, exit	QEMU dies of a signal; ends with status 1 and a line, while the guest runs
  *	refuse		QEMU ends with status 1 and a line before it runs the guest
+ *	unloadable	as refuse, with a line about the file of the kernel
  *	mute		QEMU neither runs the guest nor ends
  *	quit		someone ends QEMU by SIGTERM
  *	devices, bare	-device help lists the devices of AVP; lists none of them
@@ -177,6 +178,12 @@ int fake_qemu_main(char **argv)
 	if (!strcmp(mode, "refuse")) {
 		dprintf(STDERR_FILENO, FAKE_QEMU_NAME ": warning: it is late\n" FAKE_QEMU_NAME
 						      ": no room for memory\n");
+		return 1;
+	}
+	if (!strcmp(mode, "unloadable")) {
+		while (strcmp(*argv, "-kernel"))
+			argv++;
+		dprintf(STDERR_FILENO, FAKE_QEMU_NAME ": could not load kernel '%s'\n", argv[1]);
 		return 1;
 	}
 	control = chardev_fd(argv, "control");

@@ -525,8 +525,8 @@ static void test_image_in_use(void **state)
 	talk(fd);
 	close(fd);
 	child = start("--socket-path", second, NULL);
-	assert_int_equal(finish(&child), 1);
-	snprintf(text, sizeof(text), "process %d has it open", (int)holder.pid);
+	assert_int_equal(finish(&child), 2);
+	snprintf(text, sizeof(text), "/disk.img: process %d has it open", (int)holder.pid);
 	expect_one_line(&child, text);
 	assert_int_equal(lstat(second, &status), -1);
 	assert_int_equal(kill(holder.pid, SIGTERM), 0);

@@ -35,6 +35,7 @@ static void expect_refused(const char *path, bool readonly, uint32_t block_size,
 
 	assert_int_equal(file_image_open(&image, path, &wish, &error), -code);
 	assert_int_equal(image.fd, -1);
+	assert_true(error.usage);
 	if (!strstr(error.message, text))
 		fail_msg("'%s' is not in '%s'", text, error.message);
 }

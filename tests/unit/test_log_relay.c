@@ -90,6 +90,25 @@ static void test_lines_are_the_childs(void **state)
 	expect(f, "info monitor\x1b: up\n", "info monitor?: up\n");
 }
 
+/* A child knows its files by the descriptors that it got. */
+static void test_files_have_their_paths(void **state)
+{
+	struct fixture *f = *state;
+	char message[40];
+
+	fd_names_add(&f->relay.files, 7, "/disks/a.img");
+	fd_names_add(&f->relay.files, 12, "b");
+	expect(f, "error block: /dev/fd/7: in use, not /dev/fd/71 or /dev/fd/\n", "");
+	log_relay_take_message(&f->relay, message, sizeof(message));
+	assert_string_equal(message, "/disks/a.img: in use, not /dev/fd/71 or");
+	log_relay_let_through(&f->relay);
+	expect(f, "warning block: /proc/self/fd/12/dev/fd/7\n", "warning disk0: b/disks/a.img\n");
+	for (int i = 0; i < 2 * FD_NAMES_MAXIMUM; i++)
+		fd_names_add(&f->relay.files, 100 + i, "c");
+	expect(f, "warning block: /dev/fd/100 /dev/fd/9999999999999\n",
+	       "warning disk0: c /dev/fd/9999999999999\n");
+}
+
 static void test_last_line_is_held_back(void **state)
 {
 	struct fixture *f = *state;
@@ -154,9 +173,8 @@ static void test_limit_refills(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_lines_are_the_childs),
-		TEST(test_last_line_is_held_back),
-		TEST(test_flood_is_cut),
+		TEST(test_lines_are_the_childs),      TEST(test_files_have_their_paths),
+		TEST(test_last_line_is_held_back),    TEST(test_flood_is_cut),
 		cmocka_unit_test(test_limit_refills),
 	};
 

@@ -38,17 +38,23 @@
 /* The fake device process. */
 static int fake_device(char **argv)
 {
-	const char *mode = "";
+	const char *mode = "", *file = "";
 	int ready = -1;
 
 	for (; *argv; argv++) {
 		if (!strncmp(*argv, "--serial=", strlen("--serial=")))
 			mode = *argv + strlen("--serial=");
+		if (!strncmp(*argv, "--file=", strlen("--file=")))
+			file = *argv + strlen("--file=");
 		if (!strncmp(*argv, "--ready-fd=", strlen("--ready-fd=")))
 			ready = atoi(*argv + strlen("--ready-fd="));
 	}
 	if (!strcmp(mode, "usage")) {
 		dprintf(STDERR_FILENO, "error block: file: is no disk; give one\n");
+		return 2;
+	}
+	if (!strcmp(mode, "file")) {
+		dprintf(STDERR_FILENO, "error block: --file: %s: is no disk; give one\n", file);
 		return 2;
 	}
 	if (!strcmp(mode, "slow"))
@@ -237,6 +243,22 @@ static void test_engine_that_does_not_start(void **state)
 					 "status 1): no room for memory\n"));
 }
 
+static void test_files_have_their_paths(void **state)
+{
+	struct process_run run;
+	char line[300];
+
+	start(&run, "unloadable", NULL);
+	assert_int_equal(finish(&run), EXIT_ERROR);
+	snprintf(line, sizeof(line), "could not load kernel '%s'", config.kernel);
+	assert_non_null(strstr(run.text, line));
+	start(&run, "poweroff", "file");
+	assert_int_equal(finish(&run), EXIT_USAGE);
+	snprintf(line, sizeof(line), "error: --block: file: %s: is no disk; give one\n",
+		 block_options.file);
+	assert_string_equal(run.text, line);
+}
+
 static void test_device_that_does_not_start(void **state)
 {
 	struct process_run run;
@@ -407,6 +429,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_console_reaches_the_guest),
 		cmocka_unit_test(test_panic_and_crash),
 		cmocka_unit_test(test_engine_that_does_not_start),
+		cmocka_unit_test(test_files_have_their_paths),
 		cmocka_unit_test(test_device_that_does_not_start),
 		cmocka_unit_test(test_missing_engine),
 		cmocka_unit_test(test_device_that_dies_again_and_again),
