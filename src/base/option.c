@@ -189,22 +189,32 @@ static const char *describe_range(char *buffer, size_t size, const struct option
 	return buffer;
 }
 
+bool option_meant_mebibytes(const struct option_row *row, uint64_t value)
+{
+	const unsigned int shift = 20;
+
+	return row->type == OPTION_SIZE && value < row->minimum && value <= UINT64_MAX >> shift &&
+	       value << shift >= row->minimum && (!row->maximum || value << shift <= row->maximum);
+}
+
 int option_set_number(const struct option_row *row, void *options, uint64_t value,
 		      const char *where, struct error *error)
 {
 	bool range_wrong = value < row->minimum || (row->maximum && value > row->maximum);
 	bool power_wrong = row->power_of_two && (!value || (value & (value - 1)));
-	char name[PLACE_LENGTH], number[TEXT_SIZE_LENGTH], range[120];
+	char name[PLACE_LENGTH], number[TEXT_SIZE_LENGTH], range[120], meant[40] = "";
 
 	if (range_wrong || power_wrong) {
 		const char *fault = "is not a power of two";
 
 		if (range_wrong)
 			fault = value < row->minimum ? "is too small" : "is too large";
-		return error_set_usage(error, "%s: %s%s %s; %s", place(name, row, where),
+		if (option_meant_mebibytes(row, value))
+			snprintf(meant, sizeof(meant), "; did you mean %" PRIu64 "M?", value);
+		return error_set_usage(error, "%s: %s%s %s; %s%s", place(name, row, where),
 				       format_number(number, row, value),
 				       row->type == OPTION_SIZE && value % 1024 ? " bytes" : "",
-				       fault, describe_range(range, sizeof(range), row));
+				       fault, describe_range(range, sizeof(range), row), meant);
 	}
 	*(uint64_t *)member(row, options) = value;
 	return 0;

@@ -87,6 +87,9 @@ int option_set_flag(const struct option_row *row, void *options, bool value);
 int option_set_number(const struct option_row *row, void *options, uint64_t value,
 		      const char *where, struct error *error);
 
+/* Whether a size that is too small would be right in mebibytes: someone wrote 512 for 512M. */
+bool option_meant_mebibytes(const struct option_row *row, uint64_t value);
+
 /* A row's value out of an options struct, for OPTION_NUMBER, OPTION_SIZE and OPTION_CHOICE. */
 uint64_t option_number(const struct option_row *row, const void *options);
 

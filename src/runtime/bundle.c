@@ -227,6 +227,16 @@ static int refuse_vm_keys(const struct bundle *bundle, struct error *error)
 	return result;
 }
 
+static const char *list_device_types(char *buffer, size_t size)
+{
+	size_t length = 0;
+
+	for (const struct device_type *type = device_types; type->name && length < size; type++)
+		length += (size_t)snprintf(buffer + length, size - length, "%s%s",
+					   type == device_types ? "" : ", ", type->name);
+	return buffer;
+}
+
 static int read_device_type(const json_t *object, const struct json_place *place,
 			    const struct device_type **type, struct error *error)
 {
@@ -234,11 +244,13 @@ static int read_device_type(const json_t *object, const struct json_place *place
 	char key[KEY_LENGTH];
 	struct json_place type_place = {.source = place->source, .key = key};
 	struct text_match match = {0};
+	char types[160];
 
 	snprintf(key, sizeof(key), "%s.type", place->key);
 	if (!value)
-		return error_set_usage(error, "%s: %s: is missing; add the type of the device",
-				       place->source, key);
+		return error_set_usage(error,
+				       "%s: %s: is missing; add the type of the device, one of: %s",
+				       place->source, key, list_device_types(types, sizeof(types)));
 	if (!json_is_string(value))
 		return json_refuse_type(value, &type_place, "a string", error);
 	*type = device_type_find(json_string_value(value));
@@ -254,10 +266,9 @@ static int read_device_type(const json_t *object, const struct json_place *place
 				       "%s: %s: there is no device type '%.40s'; did you mean "
 				       "'%s'?",
 				       place->source, key, match.word, match.nearest);
-	return error_set_usage(error,
-			       "%s: %s: there is no device type '%.40s'; `avp device --help` lists "
-			       "them",
-			       place->source, key, match.word);
+	return error_set_usage(error, "%s: %s: there is no device type '%.40s'; give one of: %s",
+			       place->source, key, match.word,
+			       list_device_types(types, sizeof(types)));
 }
 
 static int read_device(const struct bundle *bundle, json_t *object, const struct json_place *place,
@@ -391,6 +402,85 @@ static int set_default_name(const struct bundle *bundle, struct error *error)
 	return result;
 }
 
+/* The most unknown keys that are told of one by one. */
+#define WARNINGS_MAXIMUM 10
+/* The most keys that an object of the specification has. */
+#define KNOWN_KEYS 20
+
+/* What the specification has keys for, and which (config.md, config-vm.md). */
+static const struct known_keys {
+	const char *object;
+	const char *const keys[KNOWN_KEYS];
+	/* Others are for other programs: only those that look like a mistake are told of. */
+	bool open;
+} known_keys[] = {
+	{"",
+	 {"ociVersion", "root", "mounts", "process", "hostname", "domainname", "hooks",
+	  "annotations", "linux", "solaris", "windows", "zos", "freebsd", "vm", "avp"},
+	 true},
+	{"annotations", {ANNOTATION}, true},
+	{"vm", {"hypervisor", "kernel", "image", "hwConfig"}, false},
+	{"vm.hypervisor", {"path", "parameters"}, false},
+	{"vm.kernel", {"path", "parameters", "initrd"}, false},
+	{"vm.image", {"path", "format"}, false},
+	{"vm.hwConfig", {"deviceTree", "vcpus", "memory", "dtdevs", "iomems", "irqs"}, false},
+};
+
+static void warn_of_key(const struct bundle *bundle, const char *key, const char *nearest,
+			unsigned int *count)
+{
+	if (++*count == WARNINGS_MAXIMUM + 1)
+		log_warning("%s: has more unknown keys, which are ignored", bundle->source);
+	if (*count > WARNINGS_MAXIMUM)
+		return;
+	if (nearest)
+		log_warning("%s: %s: is an unknown key and ignored; did you mean '%s'?",
+			    bundle->source, key, nearest);
+	else
+		log_warning("%s: %s: is an unknown key and ignored", bundle->source, key);
+}
+
+/*
+ * Warns of the keys of one object that the specification does not have. It wants them ignored, but
+ * most of them are mistakes. @count: of warnings so far.
+ */
+static void check_keys(const struct bundle *bundle, const struct known_keys *known, json_t *object,
+		       unsigned int *count)
+{
+	const char *name;
+	json_t *member;
+
+	json_object_foreach(object, name, member) {
+		struct text_match match = {.word = name, .length = strlen(name)};
+		char key[KEY_LENGTH];
+		bool found = false;
+
+		for (size_t i = 0; i < KNOWN_KEYS && known->keys[i]; i++) {
+			found |= !strcmp(known->keys[i], name);
+			text_match_offer(&match, known->keys[i]);
+		}
+		snprintf(key, sizeof(key), "%s%s%.80s", known->object, *known->object ? "." : "",
+			 name);
+		if (!found && (match.nearest || !known->open))
+			warn_of_key(bundle, key, match.nearest, count);
+	}
+}
+
+static void warn_of_unknown_keys(const struct bundle *bundle)
+{
+	unsigned int count = 0;
+
+	for (size_t i = 0; i < sizeof(known_keys) / sizeof(known_keys[0]); i++) {
+		json_t *object = bundle->root;
+
+		/* What is not an object is told of where it is read. */
+		if (*known_keys[i].object &&
+		    find_value(bundle, known_keys[i].object, &object, NULL) < 0)
+			continue;
+		check_keys(bundle, &known_keys[i], object, &count);
+	}
+}
+
 static int read_bundle(const struct bundle *bundle, struct error *error)
 {
 	int result;
@@ -399,6 +489,8 @@ static int read_bundle(const struct bundle *bundle, struct error *error)
 		return error_set_usage(error, "%s: must be an object, not %s", bundle->source,
 				       json_type_name(bundle->root));
 	result = check_oci_version(bundle, error);
+	if (result == 0)
+		warn_of_unknown_keys(bundle);
 	if (result == 0)
 		result = read_vm_options(bundle, error);
 	if (result == 0)

@@ -6,16 +6,55 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 
+static bool is_space(char letter)
+{
+	return letter == ' ' || letter == '\t' || letter == '\n' || letter == '\r';
+}
+
+/*
+ * Finds the comma behind the last member of what the bracket before @position ends, where other
+ * languages allow one. Returns its place, or -1.
+ */
+static ssize_t find_last_comma(const char *text, size_t length, int position)
+{
+	ssize_t at = position - 1;
+
+	if (position < 1 || (size_t)position > length || (text[at] != '}' && text[at] != ']'))
+		return -1;
+	do {
+		at--;
+	} while (at >= 0 && is_space(text[at]));
+	return at >= 0 && text[at] == ',' ? at : -1;
+}
+
+/* Line and column of a place in a text, as jansson counts them: columns are characters. */
+static void find_line(const char *text, size_t place, int *line, int *column)
+{
+	*line = 1;
+	*column = 1;
+	for (size_t i = 0; i < place; i++) {
+		if (text[i] == '\n') {
+			++*line;
+			*column = 1;
+		} else if (((unsigned char)text[i] & 0xc0) != 0x80) {
+			++*column;
+		}
+	}
+}
+
 int json_text_load(const char *text, size_t length, const char *source, json_t **json,
 		   struct error *error)
 {
 	json_error_t json_error;
+	int line, column;
+	ssize_t comma;
 
 	/* jansson itself limits the depth (JSON_PARSER_MAX_DEPTH). */
 	*json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &json_error);
@@ -23,6 +62,14 @@ int json_text_load(const char *text, size_t length, const char *source, json_t *
 		return 0;
 	if (json_error_code(&json_error) == json_error_out_of_memory)
 		return error_set(error, ENOMEM, "%s: out of memory", source);
+	comma = find_last_comma(text, length, json_error.position);
+	if (comma >= 0) {
+		find_line(text, (size_t)comma, &line, &column);
+		return error_set_usage(error,
+				       "%s: line %d, column %d: there is a comma before the '%c'; "
+				       "remove it",
+				       source, line, column, text[json_error.position - 1]);
+	}
 	return error_set_usage(error, "%s: line %d, column %d: %s", source, json_error.line,
 			       json_error.column, json_error.text);
 }

@@ -6,6 +6,7 @@
 #include "runtime/option_json.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -111,14 +112,52 @@ static int set_list(const struct option_row *row, void *options, const json_t *v
 	return 0;
 }
 
+/* A size is a number of bytes: what the command line takes, with a letter, JSON does not. */
+static int check_size(const struct option_row *row, uint64_t value, const struct json_place *place,
+		      struct error *error)
+{
+	char number[TEXT_SIZE_LENGTH], meant[80] = "";
+
+	if (value >= row->minimum && (!row->maximum || value <= row->maximum))
+		return 0;
+	if (option_meant_mebibytes(row, value))
+		snprintf(meant, sizeof(meant), "; %" PRIu64 "M is %" PRIu64, value, value << 20);
+	return error_set_usage(error,
+			       "%s: %s: %s%s is too %s; give a number of bytes, from %" PRIu64
+			       " to %" PRIu64 "%s",
+			       place->source, place->key, text_format_size(number, value),
+			       value % 1024 ? " bytes" : "",
+			       value < row->minimum ? "small" : "large", row->minimum,
+			       row->maximum ? row->maximum : UINT64_MAX, meant);
+}
+
+/* Refuses a size that is no number, with the number that it would be. */
+static int refuse_size(const struct option_row *row, void *options, const json_t *value,
+		       const struct json_place *place, struct error *error)
+{
+	const char *text = json_string_value(value);
+
+	/* What is set does not matter any more. */
+	if (!text || option_set(row, options, text, place->key, NULL) < 0)
+		return json_refuse_type(value, place, "a number of bytes", error);
+	return error_set_usage(error,
+			       "%s: %s: must be a number of bytes, not a string; write %" PRIu64
+			       " for \"%s\"",
+			       place->source, place->key, option_number(row, options), text);
+}
+
 static int set_number(const struct option_row *row, void *options, const json_t *value,
 		      const struct json_place *place, struct error *error)
 {
-	int result;
+	int result = 0;
 
 	if (json_integer_value(value) < 0)
 		return error_set_usage(error, "%s: %s: must not be negative", place->source,
 				       place->key);
+	if (row->type == OPTION_SIZE)
+		result = check_size(row, (uint64_t)json_integer_value(value), place, error);
+	if (result < 0)
+		return result;
 	result = option_set_number(row, options, json_integer_value(value), place->key, error);
 	if (result < 0)
 		error_prefix(error, "%s", place->source);
@@ -135,10 +174,10 @@ int option_set_json(const struct option_row *row, void *options, const json_t *v
 		return option_set_flag(row, options, json_is_true(value));
 	case OPTION_NUMBER:
 	case OPTION_SIZE:
+		if (!json_is_integer(value) && row->type == OPTION_SIZE)
+			return refuse_size(row, options, value, place, error);
 		if (!json_is_integer(value))
-			return json_refuse_type(
-				value, place,
-				row->type == OPTION_SIZE ? "a number of bytes" : "a number", error);
+			return json_refuse_type(value, place, "a number", error);
 		return set_number(row, options, value, place, error);
 	case OPTION_LIST:
 		if (!json_is_array(value))

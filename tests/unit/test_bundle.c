@@ -151,6 +151,14 @@ static void bad_json_gives_line_and_column(void **state)
 		 "line 1, column 14: \\u0000 is not allowed without JSON_ALLOW_NUL near "
 		 "'\"\\u0000\"'"},
 		{"[]", "must be an object, not an array"},
+		/* What is taken for granted elsewhere, and what jansson says nothing helpful of. */
+		{"{\n  \"a\": 1,\n}\n",
+		 "line 2, column 9: there is a comma before the '}'; remove it"},
+		{"{\"a\": [1, 2 , ]}",
+		 "line 1, column 13: there is a comma before the ']'; remove it"},
+		{"{\"a\": \"\u00e4\",}",
+		 "line 1, column 10: there is a comma before the '}'; remove it"},
+		{"{\"a\": 1,, }", "line 1, column 9: string or '}' expected near ','"},
 	};
 
 	CHECK_MISTAKES(mistakes);
@@ -210,9 +218,23 @@ static void wrong_types_in_vm_are_refused(void **state)
 		 "vm.hwConfig.vcpus: 33 is too large; give a number, from 1 to 32"},
 		{HARDWARE("\"memory\": true"),
 		 "vm.hwConfig.memory: must be a number of bytes, not true or false"},
+		/* Neither of these sends to the other. */
+		{HARDWARE("\"memory\": 512"),
+		 "vm.hwConfig.memory: 512 bytes is too small; give a number of bytes, from 33554432 "
+		 "to 1099511627776; 512M is 536870912"},
+		{HARDWARE("\"memory\": \"512M\""),
+		 "vm.hwConfig.memory: must be a number of bytes, not a string; write 536870912 for "
+		 "\"512M\""},
+		{HARDWARE("\"memory\": \"512 M\""),
+		 "vm.hwConfig.memory: must be a number of bytes, not a string"},
+		{HARDWARE("\"memory\": \"1M\""),
+		 "vm.hwConfig.memory: must be a number of bytes, not a string"},
+		{HARDWARE("\"memory\": 2199023255552"),
+		 "vm.hwConfig.memory: 2T is too large; give a number of bytes, from 33554432 to "
+		 "1099511627776"},
 		{HARDWARE("\"memory\": 16777216"),
-		 "vm.hwConfig.memory: 16M is too small; give bytes, or a number with K, M, G or T, "
-		 "from 32M to 1T"},
+		 "vm.hwConfig.memory: 16M is too small; give a number of bytes, from 33554432 to "
+		 "1099511627776"},
 	};
 
 	CHECK_MISTAKES(mistakes);
@@ -336,12 +358,14 @@ static void wrong_types_and_keys_in_avp_are_refused(void **state)
 		{AVP("\"devices\": {}"), "avp.devices: must be an array of objects, not an object"},
 		{AVP("\"devices\": [1]"), "avp.devices[0]: must be an object, not a number"},
 		{AVP("\"devices\": [{}]"),
-		 "avp.devices[0].type: is missing; add the type of the device"},
+		 "avp.devices[0].type: is missing; add the type of the device, one of: block, net, "
+		 "entropy, console"},
 		{DEVICE("\"type\": 1"), "avp.devices[1].type: must be a string, not a number"},
 		{DEVICE("\"type\": \"blok\""),
 		 "avp.devices[1].type: there is no device type 'blok'; did you mean 'block'?"},
-		{DEVICE("\"type\": \"xyz\""), "avp.devices[1].type: there is no device type 'xyz'; "
-					      "`avp device --help` lists them"},
+		{DEVICE("\"type\": \"disk\""),
+		 "avp.devices[1].type: there is no device type 'disk'; give one of: block, net, "
+		 "entropy, console"},
 		{DEVICE("\"type\": \"block\", \"file\": \"/x\", \"serial\": 1"),
 		 "avp.devices[1].serial: must be a string, not a number"},
 		{DEVICE("\"type\": \"block\", \"file\": \"/x\", \"serail\": \"1\""),
@@ -375,8 +399,53 @@ static void wrong_types_and_keys_in_avp_are_refused(void **state)
 	CHECK_MISTAKES(mistakes);
 }
 
+static void unknown_keys_of_vm_are_warned_of(void **state)
+{
+	static const char *const lines[] = {
+		"vm.kernal: is an unknown key and ignored; did you mean 'kernel'?",
+		"vm.kernel.paramaters: is an unknown key and ignored; did you mean 'parameters'?",
+		"vm.hwConfig.vpcus: is an unknown key and ignored; did you mean 'vcpus'?",
+		"vm.hwConfig.future: is an unknown key and ignored\n",
+		"vm.image.pth: is an unknown key and ignored; did you mean 'path'?",
+		"annotations.org.avp.conifg: is an unknown key and ignored; did you mean",
+		"apv: is an unknown key and ignored; did you mean 'avp'?",
+	};
+	struct capture capture;
+	const char *text;
+	char many[4096] = "{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"/k\"";
+
+	log_set_level(LOG_INFO);
+	capture_start(&capture, STDERR_FILENO);
+	assert_int_equal(
+		parse("{\"ociVersion\": \"1.3.0\", \"x\": 1, \"apv\": {}, \"process\": {\"pth\": 1},"
+		      " \"vm\": {\"kernal\": {\"path\": \"/x\"}, \"kernel\": {\"path\": \"/k\","
+		      " \"paramaters\": []}, \"image\": {\"path\": \"/i\", \"pth\": 1},"
+		      " \"hwConfig\": {\"vpcus\": 2, \"future\": 1}},"
+		      " \"annotations\": {\"org.avp.conifg\": \"{}\", \"a\": \"b\"}}"),
+		0);
+	text = capture_all(&capture);
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+		if (!strstr(text, lines[i]))
+			fail_msg("'%s' is not in: %s", lines[i], text);
+	assert_null(strstr(text, "process"));
+	assert_null(strstr(text, " x:"));
+	assert_null(strstr(text, "annotations.a:"));
+	guest_config_clear(&config);
+	/* A file full of them does not become a log full of them. */
+	for (int i = 0; i < 50; i++)
+		snprintf(many + strlen(many), sizeof(many) - strlen(many), ", \"k%d\": 1", i);
+	strcat(many, "}}}");
+	assert_int_equal(parse(many), 0);
+	text = capture_all(&capture);
+	assert_non_null(strstr(text, "vm.kernel.k9: "));
+	assert_null(strstr(text, "vm.kernel.k20: "));
+	assert_non_null(strstr(text, "has more unknown keys"));
+	capture_stop(&capture);
+}
+
 static void unknown_keys_elsewhere_are_ignored(void **state)
 {
+	log_set_level(LOG_ERROR);
 	assert_int_equal(parse("{\"ociVersion\": \"1.3.0\", \"x\": {\"y\": [1]},"
 			       " \"vm\": {\"kernel\": {\"path\": \"/k\", \"z\": 1}, \"w\": {},"
 			       " \"hwConfig\": {\"future\": 1}}, \"annotations\": {\"a\": \"b\"}}"),
@@ -526,6 +595,7 @@ int main(void)
 		TEST(empty_values_ask_for_nothing),
 		TEST(the_image_must_be_raw),
 		TEST(wrong_types_and_keys_in_avp_are_refused),
+		TEST(unknown_keys_of_vm_are_warned_of),
 		TEST(unknown_keys_elsewhere_are_ignored),
 		TEST(too_many_devices_are_refused),
 		TEST(the_annotation_gives_the_same_object),

@@ -200,6 +200,10 @@ static void nothing_is_started_when_something_is_wrong(void **state)
 	check_refused("avp run --kernel @/missing", "missing: No such file or directory");
 	check_refused("avp run --kernel @/a.img", "is no kernel");
 	check_refused("avp run --kernel @/kernel --memory 31M", "--memory: 31M is too small");
+	check_refused(
+		"avp run --kernel @/kernel --memory 512",
+		"--memory: 512 bytes is too small; give bytes, or a number with K, M, G or T, from "
+		"32M to 1T; did you mean 512M?");
 	check_refused("avp run --kernel @/kernel --memory 1x", "--memory: '1x' is not a size");
 	check_refused("avp run --kernel @/kernel --cpus 33", "--cpus: 33 is too large");
 	check_refused("avp run --kernel @/kernel --engine xen",
