@@ -5,6 +5,8 @@
  */
 #include "cli/document.h"
 
+#include <string.h>
+
 #include "runtime/config.h"
 
 /* Everything up to where the tables' parts come in. */
@@ -38,10 +40,22 @@ static const char tail[] =
 	"}\n"
 	"complete -F _avp avp\n";
 
+/* What `avp help` takes for a command, after it; NULL for avp itself and for help. */
+static const char *help_operands(const struct command *command, const char *path)
+{
+	return command == &command_avp || command == &command_help ?
+		       NULL :
+		       path + strlen(command_avp.name) + 1;
+}
+
 static int print_path(const struct command *command, const char *path, void *context)
 {
+	const char *operands = help_operands(command, path);
+
 	if (command != &command_avp)
 		fprintf(context, "\t\t\"%s\") path=$path\\ $word ;;\n", path);
+	if (operands)
+		fprintf(context, "\t\t\"avp help %s\") path=$path\\ $word ;;\n", operands);
 	return 0;
 }
 
@@ -110,6 +124,13 @@ static void print_names(FILE *stream, const struct option_group *groups)
 			fprintf(stream, " --%s", row->name);
 }
 
+static void print_subcommands(FILE *stream, const struct command *command)
+{
+	for (size_t i = 0; command->subcommands && command->subcommands[i]; i++)
+		if (!command->subcommands[i]->hidden)
+			fprintf(stream, "%s ", command->subcommands[i]->name);
+}
+
 /* The words that can stand at the place of an option, a subcommand or an operand. */
 static int print_words(const struct command *command, const char *path, void *context)
 {
@@ -118,14 +139,17 @@ static int print_words(const struct command *command, const char *path, void *co
 
 	fprintf(stream, "\t\t\"%s\")%s words=(", path,
 		command->operands_maximum && parent == command ? " files=yes" : "");
-	for (size_t i = 0; parent->subcommands && parent->subcommands[i]; i++)
-		if (!parent->subcommands[i]->hidden)
-			fprintf(stream, "%s ", parent->subcommands[i]->name);
+	print_subcommands(stream, parent);
 	fputs("--help --version", stream);
 	print_names(stream, command->groups);
 	if (command != &command_avp)
 		print_names(stream, command_avp.groups);
 	fputs(") ;;\n", stream);
+	if (help_operands(command, path)) {
+		fprintf(stream, "\t\t\"avp help %s\") words=(", help_operands(command, path));
+		print_subcommands(stream, command);
+		fputs(") ;;\n", stream);
+	}
 	return 0;
 }
 

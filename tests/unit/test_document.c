@@ -247,6 +247,14 @@ static void bash_completes_by_the_tables(void **state)
 	/* A number is the user's own. */
 	assert_string_equal(complete(&scratch, "avp run --cpus \"\""), " ");
 	assert_string_equal(complete(&scratch, "avp help de"), "device ");
+	/* After help come the names of subcommands, at every depth, and nothing else of theirs. */
+	check_part(complete(&scratch, "avp help \"\""),
+		   "conform device doctor help monitor run spec ");
+	assert_string_equal(complete(&scratch, "avp help device bl"), "block ");
+	check_part(complete(&scratch, "avp help device \"\""), "block console entropy net ");
+	assert_string_equal(complete(&scratch, "avp help run d"), " ");
+	assert_string_equal(complete(&scratch, "avp help run --ker"), " ");
+	assert_string_equal(complete(&scratch, "avp help device block --fi"), " ");
 	scratch_remove(&scratch);
 }
 
