@@ -7,6 +7,8 @@ guest_shell := $(if $(filter command,$(firstword $(origin SHELL))),$(SHELL))
 override SHELL := /bin/sh
 
 TIME ?= 60
+PREFIX ?= /usr/local
+prefix ?= $(PREFIX)
 
 build:
 	@tools/setup build
@@ -38,7 +40,10 @@ lab:
 	@tools/setup lab
 	@tests/lab/run
 
+# What is installed names the places of the rest: another prefix is another build.
 install: build
+	@meson configure build/release --prefix='$(prefix)' >/dev/null
+	@tools/build release
 	@meson install --no-rebuild -C build/release
 
 clean:
@@ -53,7 +58,7 @@ help:
 	@echo 'make lint        static analysis'
 	@echo 'make fuzz        fuzzes each target for TIME=60 seconds'
 	@echo 'make lab         whole guests: every script under tests/lab'
-	@echo 'make install     installs; DESTDIR is honoured'
+	@echo 'make install     installs below prefix=/usr/local; DESTDIR is honoured'
 	@echo 'make clean       removes build/'
 
 .PHONY: build run check bench lint fuzz lab install clean help
