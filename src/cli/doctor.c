@@ -67,7 +67,32 @@ void doctor_advise(struct doctor_finding *finding, const char *format, ...)
 /* Where the findings go: lines on standard output, or an object. */
 struct report {
 	json_t *checks; /* NULL: lines */
+	/* What was found in the way of engines; a thing is said once. */
+	struct {
+		const char *name;
+		char text[sizeof(((struct doctor_finding *)0)->text)];
+	} told[2];
+	size_t told_count;
 };
+
+/* Keeps what was found, for engines that would say the same. */
+static void remember(struct report *report, const char *name, const struct doctor_finding *finding)
+{
+	if (finding->status == DOCTOR_OK ||
+	    report->told_count == sizeof(report->told) / sizeof(report->told[0]))
+		return;
+	report->told[report->told_count].name = name;
+	memcpy(report->told[report->told_count++].text, finding->text, sizeof(finding->text));
+}
+
+/* The check that has said @text, or NULL. */
+static const char *who_told(const struct report *report, const char *text)
+{
+	for (size_t i = 0; i < report->told_count; i++)
+		if (!strncmp(report->told[i].text, text, strlen(report->told[i].text)))
+			return report->told[i].name;
+	return NULL;
+}
 
 static void show(const struct report *report, const char *name,
 		 const struct doctor_finding *finding)
@@ -87,7 +112,7 @@ static void show(const struct report *report, const char *name,
 	json_array_append_new(report->checks, check);
 }
 
-static void check_kvm(const struct report *report, const struct kvm_probe_result *kvm)
+static void check_kvm(struct report *report, const struct kvm_probe_result *kvm)
 {
 	struct doctor_finding finding = {.remedy = ""};
 
@@ -117,6 +142,7 @@ static void check_kvm(const struct report *report, const struct kvm_probe_result
 		break;
 	}
 	show(report, "KVM", &finding);
+	remember(report, "KVM", &finding);
 }
 
 /* Appends a word to a list in a line. */
@@ -128,7 +154,7 @@ static void append_word(char *list, size_t size, const char *word)
 }
 
 /* The installed QEMU, and which of our devices it carries. */
-static void check_qemu(const struct report *report)
+static void check_qemu(struct report *report)
 {
 	struct doctor_finding finding = {.remedy = ""};
 	char carried[128] = "", newer[128] = "";
@@ -138,6 +164,7 @@ static void check_qemu(const struct report *report)
 	if (qemu_find(&program, &error) < 0) {
 		doctor_report(&finding, DOCTOR_MISSING, "%s", error.message);
 		show(report, "QEMU", &finding);
+		remember(report, "QEMU", &finding);
 		return;
 	}
 	for (const struct qemu_device *row = qemu_devices; row->type; row++) {
@@ -169,11 +196,14 @@ static bool check_engines(const struct report *report, const struct kvm_probe_re
 		struct doctor_finding finding = {.remedy = ""};
 		cleanup_free struct engine_plan *plan = NULL;
 		struct error error;
+		const char *told;
 		char name[32];
 
 		snprintf(name, sizeof(name), "engine %s", (*engine)->name);
 		if ((*engine)->usable(&plan, NULL, kvm, &error) < 0) {
-			doctor_report(&finding, DOCTOR_MISSING, "%s", error.message);
+			told = who_told(report, error.message);
+			doctor_report(&finding, DOCTOR_MISSING, "%s%s", told ? "see " : "",
+				      told ? told : error.message);
 		} else {
 			usable = true;
 			doctor_report(&finding, DOCTOR_OK, "%s", plan->summary);

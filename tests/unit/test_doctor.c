@@ -82,6 +82,17 @@ static const char *member(const json_t *check, const char *name)
 	return text ? text : "";
 }
 
+/* No two checks find the same. */
+static void expect_different_findings(const json_t *object)
+{
+	const json_t *checks = json_object_get(object, "checks");
+
+	for (size_t i = 0; i < json_array_size(checks); i++)
+		for (size_t j = 0; j < i; j++)
+			assert_string_not_equal(member(json_array_get(checks, i), "finding"),
+						member(json_array_get(checks, j), "finding"));
+}
+
 static void test_every_finding_is_complete(void **state)
 {
 	json_t *object;
@@ -112,6 +123,10 @@ static void test_every_finding_is_complete(void **state)
 	assert_non_null(
 		strstr(member(find_check(object, "engine qemu"), "finding"), "QEMU 7.2.22"));
 	assert_int_equal(status, json_is_true(json_object_get(object, "usable")) ? 0 : 1);
+	expect_different_findings(object);
+	/* Why there is no KVM stands with KVM. */
+	if (strcmp(member(find_check(object, "KVM"), "status"), "ok"))
+		assert_string_equal(member(find_check(object, "engine kvm"), "finding"), "see KVM");
 	json_decref(object);
 }
 
@@ -164,8 +179,9 @@ static void test_no_qemu(void **state)
 	assert_true(json_is_false(json_object_get(object, "usable")));
 	assert_string_equal(member(find_check(object, "QEMU"), "status"), "missing");
 	assert_string_equal(member(find_check(object, "engine qemu"), "status"), "missing");
-	assert_non_null(
-		strstr(member(find_check(object, "engine qemu"), "finding"), "install QEMU"));
+	assert_non_null(strstr(member(find_check(object, "QEMU"), "finding"), "install QEMU"));
+	assert_string_equal(member(find_check(object, "engine qemu"), "finding"), "see QEMU");
+	expect_different_findings(object);
 	json_decref(object);
 }
 
