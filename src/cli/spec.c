@@ -13,9 +13,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "runtime/bundle.h"
 #include "runtime/bundle_example.h"
+#include "runtime/host_kernel.h"
 #include "runtime/json_file.h"
 #include "runtime/schema.h"
 
@@ -71,12 +73,27 @@ static int write_text(int fd, const json_t *json, const char *name, struct error
 	return result < 0 ? error_set_errno(error, -result, "%s", name) : 0;
 }
 
+/* What the user still has to do before the bundle runs. */
+static void advise(const struct host_kernel *kernel, bool found, const char *path)
+{
+	if (!found)
+		log_warning("%s: there is no kernel with an initial file system in / or /boot; put "
+			    "the paths of one into vm.kernel",
+			    path);
+	else if (!kernel->readable)
+		log_warning("%s: this user may not read %s and %s; run the guest as root, or put "
+			    "copies that it may read into vm.kernel",
+			    path, kernel->kernel, kernel->initrd);
+}
+
 static int write_bundle(const char *directory, struct error *error)
 {
+	struct host_kernel kernel;
+	bool found = host_kernel_find(&kernel, "");
 	cleanup_json json_t *bundle = NULL;
 	cleanup_free char *path = NULL;
 	cleanup_fd int fd = -1;
-	int result = bundle_example(&bundle, error);
+	int result = bundle_example(&bundle, found ? &kernel : NULL, error);
 
 	if (result == 0)
 		result = text_replace_format(&path, error, "%s/" BUNDLE_FILE, directory);
@@ -106,6 +123,8 @@ static int write_bundle(const char *directory, struct error *error)
 	/* Half a file would only be in the way of the next try. */
 	if (result < 0)
 		unlink(path);
+	else
+		advise(&kernel, found, path);
 	return result;
 }
 
@@ -124,9 +143,10 @@ const struct command command_spec = {
 	.name = "spec",
 	.summary = "write a bundle to start from",
 	.description =
-		"Writes config.json of an OCI bundle with the defaults spelled out, a network and "
-		"a source of random numbers. With the paths of a kernel and an initial file "
-		"system put in, `avp run` takes it. A file that is there is never overwritten.",
+		"Writes config.json of an OCI bundle with the defaults spelled out, a network, a "
+		"source of random numbers, and the kernel of this machine with its initial file "
+		"system, if / or /boot has one: `avp run` takes it as it is. A file that is there is "
+		"never overwritten.",
 	.groups =
 		(const struct option_group[]){
 			{"Options", spec_option_rows, sizeof(struct spec_options), false},

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "runtime/bundle.h"
 #include "runtime/config.h"
 #include "runtime/json_file.h"
@@ -52,19 +53,18 @@ static int put_value(json_t *object, const char *key, json_t *value)
 	return json_object_set_new(object, key, value);
 }
 
-/* The guest's own options: the examples of their rows, else their defaults. */
+/* The guest's own options: what they are, their defaults included, else the examples of their rows. */
 static int put_guest(json_t *bundle, json_t *avp, const struct guest_config *config)
 {
 	for (const struct option_row *row = guest_option_rows; row->name; row++) {
 		json_t *value;
 		int result;
 
-		if (row->words && row->example)
+		value = row->words ? NULL : option_to_json(row, config);
+		if (!value && row->words && row->example)
 			value = split_words(row->example);
-		else if (row->example)
+		else if (!value && row->example)
 			value = json_string(row->example);
-		else
-			value = option_to_json(row, config);
 		if (!value)
 			continue;
 		result = row->bundle_key ? put_value(bundle, row->bundle_key, value) :
@@ -110,7 +110,18 @@ static int add_devices(struct guest_config *config, struct error *error)
 	return guest_config_name_devices(config, error);
 }
 
-int bundle_example(json_t **bundle, struct error *error)
+static int set_kernel(struct guest_config *config, const struct host_kernel *kernel,
+		      struct error *error)
+{
+	int result = text_replace(&config->kernel, kernel->kernel, strlen(kernel->kernel), error);
+
+	if (result == 0)
+		result = text_replace(&config->initrd, kernel->initrd, strlen(kernel->initrd),
+				      error);
+	return result;
+}
+
+int bundle_example(json_t **bundle, const struct host_kernel *kernel, struct error *error)
 {
 	cleanup_guest_config struct guest_config config = {0};
 	cleanup_json json_t *root = json_pack("{s:s}", "ociVersion", BUNDLE_OCI_VERSION);
@@ -120,6 +131,8 @@ int bundle_example(json_t **bundle, struct error *error)
 
 	if (result == 0)
 		result = add_devices(&config, error);
+	if (result == 0 && kernel)
+		result = set_kernel(&config, kernel, error);
 	if (result < 0)
 		return result;
 

@@ -155,7 +155,7 @@ static void the_starting_bundle_is_read_by_the_parser(void **state)
 	struct error error;
 	char *text;
 
-	assert_int_equal(bundle_example(&bundle, &error), 0);
+	assert_int_equal(bundle_example(&bundle, NULL, &error), 0);
 	text = json_dumps(bundle, 0);
 	assert_non_null(text);
 	if (bundle_parse(text, strlen(text), "dir", &config, &error) < 0)
