@@ -20,6 +20,7 @@
 #include "base/contract_version.h"
 #include "base/line_reader.h"
 #include "base/log.h"
+#include "base/oom.h"
 #include "base/process.h"
 #include "base/text.h"
 #include "monitor/boot.h"
@@ -34,6 +35,7 @@
 struct engine_guest {
 	const struct engine_setup *setup;
 	struct process process;
+	struct oom_counts oom_before;
 	struct event_source exit_source;
 	struct log_relay output;    /* its standard error */
 	struct line_reader control; /* its events */
@@ -137,7 +139,7 @@ static void handle_control_end(void *context)
 /* What the end of the monitor's process means, when it did not tell by itself. */
 static void judge(struct engine_guest *guest, int status)
 {
-	char text[PROCESS_STATUS_LENGTH];
+	char text[OOM_STATUS_LENGTH];
 
 	if (guest->told)
 		return;
@@ -147,7 +149,7 @@ static void judge(struct engine_guest *guest, int status)
 	}
 	guest->end = GUEST_FAILED;
 	snprintf(guest->how, sizeof(guest->how), "ended with its monitor (%s)",
-		 process_describe(text, status));
+		 oom_describe(text, status, &guest->oom_before, ""));
 }
 
 /* The guest never ran: what the monitor said last is why, and its exit status whose fault. */
@@ -338,6 +340,7 @@ static int kvm_start(struct engine_guest **out, const struct engine_setup *setup
 		return error_set(error, ENOMEM, "out of memory");
 	guest->setup = setup;
 	guest->process = PROCESS_NONE;
+	guest->oom_before = oom_counts_read("");
 	guest->exit_source.fd = -1;
 	guest->control_fd = -1;
 	result = start_process(guest, take_fd(&console), error);

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/line_reader.h"
 #include "base/log.h"
+#include "base/oom.h"
 #include "base/process.h"
 #include "base/text.h"
 #include "runtime/engine.h"
@@ -40,6 +41,7 @@
 struct engine_guest {
 	const struct engine_setup *setup;
 	struct process process;
+	struct oom_counts oom_before;
 	struct event_source exit_source;
 	struct line_reader output; /* standard output and error of QEMU */
 	struct qmp qmp;
@@ -234,10 +236,10 @@ static const struct qmp_handlers qmp_handlers = {
 /* What QEMU's exit status and its events mean for the guest; @how completes "the guest …". */
 static enum guest_end judge(const struct engine_guest *guest, int status, char how[HOW_LENGTH])
 {
-	char text[PROCESS_STATUS_LENGTH];
+	char text[OOM_STATUS_LENGTH];
 	bool asked = guest->stop_asked || guest->kill_asked;
 
-	process_describe(text, status);
+	oom_describe(text, status, &guest->oom_before, "");
 	if (guest->panicked || !strcmp(guest->reason, "guest-panic")) {
 		snprintf(how, HOW_LENGTH, "panicked");
 		return GUEST_PANICKED;
@@ -401,6 +403,7 @@ static int qemu_start(struct engine_guest **out, const struct engine_setup *setu
 		return error_set(error, ENOMEM, "out of memory");
 	guest->setup = setup;
 	guest->process = PROCESS_NONE;
+	guest->oom_before = oom_counts_read("");
 	guest->exit_source.fd = -1;
 	result = start_process(guest, take_fd(&console), error);
 	if (result < 0) {

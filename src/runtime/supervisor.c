@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/oom.h"
 #include "base/process.h"
 #include "runtime/device_command.h"
 #include "runtime/listener.h"
@@ -42,6 +43,7 @@ struct supervised {
 	bool served;			  /* at least once */
 	unsigned int restarts;
 	int64_t started_ms;
+	struct oom_counts oom_before;
 	int64_t deaths_ms[RESTART_LIMIT_MAXIMUM]; /* a ring */
 	unsigned int deaths;
 	int delay_ms; /* before the next start */
@@ -84,13 +86,14 @@ static void fail(struct supervised *device, const struct error *error)
 /* The first start failed: what the process said last, and whose fault it was. */
 static void fail_first_start(struct supervised *device, int status)
 {
-	char message[sizeof(((struct error *)0)->message)], text[PROCESS_STATUS_LENGTH];
+	char message[sizeof(((struct error *)0)->message)], text[OOM_STATUS_LENGTH];
 	struct error error;
 
 	log_relay_take_message(&device->output, message, sizeof(message));
 	if (!message[0])
 		error_set(&error, EIO, "%s: its device process ended before it served: %s",
-			  device->config->name, process_describe(text, status));
+			  device->config->name,
+			  oom_describe(text, status, &device->oom_before, ""));
 	else if (WIFEXITED(status) && WEXITSTATUS(status) == ERROR_EXIT_USAGE)
 		/* It speaks of its own options: here they are keys of where the device stands. */
 		error_set_usage(&error, "%s%s", device->config->origin,
@@ -115,10 +118,10 @@ static bool count_death(struct supervised *device)
 
 static void plan_restart(struct supervised *device, pid_t pid, int status)
 {
-	char text[PROCESS_STATUS_LENGTH];
+	char text[OOM_STATUS_LENGTH];
 	struct error error;
 
-	process_describe(text, status);
+	oom_describe(text, status, &device->oom_before, "");
 	if (count_death(device)) {
 		error_set(&error, EIO, "%s: its device process died %d times within %d s: %s",
 			  device->config->name,
@@ -254,6 +257,7 @@ static int start_process(struct supervised *device, struct error *error)
 	cleanup_fd int output = -1, ready = -1, ready_writer = -1;
 	int result;
 
+	device->oom_before = oom_counts_read("");
 	result = make_pipe(&ready, &ready_writer, error);
 	if (result == 0)
 		result = log_relay_open(&device->output, loop, &output, error);

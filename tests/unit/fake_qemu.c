@@ -12,6 +12,7 @@
  *	crash, exit	QEMU dies of a signal; ends with status 1 and a line, while the guest runs
  *	refuse		QEMU ends with status 1 and a line before it runs the guest
  *	unloadable	as refuse, with a line about the file of the kernel
+ *	eat		QEMU takes memory until it is killed for it, while the guest runs
  *	mute		QEMU neither runs the guest nor ends
  *	quit		someone ends QEMU by SIGTERM
  *	devices, bare	-device help lists the devices of AVP; lists none of them
@@ -24,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static const char *mode;
@@ -49,6 +51,24 @@ bool fake_qemu_called(char **argv)
 	const char *slash = strrchr(argv[0], '/');
 
 	return !strcmp(slash ? slash + 1 : argv[0], FAKE_QEMU_NAME);
+}
+
+void fake_eater(void)
+{
+	const size_t piece = 16 << 20;
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, "1000", 4) != 4)
+		_exit(1);
+	for (int i = 0; i < 100; i++) {
+		void *memory = mmap(NULL, piece, PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (memory == MAP_FAILED)
+			_exit(2);
+		memset(memory, 1, piece);
+	}
+	_exit(3); /* nobody stopped it */
 }
 
 /* The descriptor of the chardev that is called @id. */
@@ -120,6 +140,8 @@ static void run_guest(int control, int console)
 		signal(SIGSEGV, SIG_DFL);
 		raise(SIGSEGV);
 	}
+	if (!strcmp(mode, "eat"))
+		fake_eater();
 	if (!strcmp(mode, "exit")) {
 		dprintf(STDERR_FILENO, FAKE_QEMU_NAME ": out of paper\n");
 		exit(1);

@@ -19,6 +19,9 @@ void fake_qemu_install(const struct scratch *scratch);
 /* What the next one does, and which version it says it is; the modes are in fake_qemu.c. */
 void fake_qemu_set(const char *mode, const char *version);
 
+/* Takes memory for ever, as the first one that the OOM killer should end. */
+_Noreturn void fake_eater(void);
+
 /* For main(): whether the program was called as QEMU, and what it then does. */
 bool fake_qemu_called(char **argv);
 int fake_qemu_main(char **argv);

@@ -13,6 +13,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -62,6 +64,8 @@ static int fake_device(char **argv)
 	if (write(ready, "r", 1) != 1)
 		return 1;
 	close(ready);
+	if (!strcmp(mode, "eat"))
+		fake_eater();
 	if (!strcmp(mode, "brief")) {
 		usleep(20000);
 		return 1;
@@ -292,6 +296,76 @@ static void test_device_that_dies_again_and_again(void **state)
 	assert_non_null(strstr(run.text, "restarts of device processes: block0 4"));
 }
 
+#define MEMORY_LIMIT (UINT64_C(256) << 20)
+
+static bool write_text(const char *directory, const char *name, const char *text)
+{
+	char path[600];
+	int fd;
+	bool done;
+
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+/* Moves this process to a control group of its own with a limit on memory; "" when it may not. */
+static void make_group(char directory[400])
+{
+	static const char *const places[] = {"/sys/fs/cgroup/memory", "/sys/fs/cgroup"};
+	static const char *const limits[] = {"memory.limit_in_bytes", "memory.max"};
+	char number[32];
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(directory, 400, "%s/avp-test-%d", places[i], (int)getpid());
+		if (mkdir(directory, 0755) < 0)
+			continue;
+		snprintf(number, sizeof(number), "%" PRIu64, MEMORY_LIMIT);
+		if (write_text(directory, limits[i], number)) {
+			/* What is swapped out would not count. */
+			write_text(directory, "memory.swap.max", "0");
+			write_text(directory, "memory.swappiness", "0");
+			if (write_text(directory, "cgroup.procs", "0"))
+				return;
+		}
+		rmdir(directory);
+	}
+	directory[0] = 0;
+}
+
+static void leave_group(const char *directory)
+{
+	char above[400];
+
+	snprintf(above, sizeof(above), "%s/..", directory);
+	assert_true(write_text(above, "cgroup.procs", "0"));
+	assert_int_equal(rmdir(directory), 0);
+}
+
+static void test_out_of_memory(void **state)
+{
+	struct process_run run;
+	char group[400];
+
+	make_group(group);
+	if (!group[0])
+		skip();
+	start(&run, "eat", NULL);
+	assert_int_equal(finish(&run), GUEST_FAILED);
+	if (!strstr(run.text, "ended with QEMU (signal 9 (Killed) by the kernel's OOM killer: "))
+		fail_msg("%s", run.text);
+	config.restart_limit = 1;
+	start(&run, "deaf", "eat");
+	assert_int_equal(finish(&run), GUEST_FAILED);
+	if (!strstr(run.text, "30 s: signal 9 (Killed) by the kernel's OOM killer: "))
+		fail_msg("%s", run.text);
+	config.restart_limit = 5;
+	leave_group(group);
+}
+
 /* The pid of a line that ends in "process N". */
 static pid_t pid_after(const char *text, const char *start)
 {
@@ -433,6 +507,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_device_that_does_not_start),
 		cmocka_unit_test(test_missing_engine),
 		cmocka_unit_test(test_device_that_dies_again_and_again),
+		cmocka_unit_test(test_out_of_memory),
 		cmocka_unit_test(test_device_that_dies_once),
 		cmocka_unit_test(test_orderly_stop),
 		cmocka_unit_test(test_second_signal_does_not_wait),
