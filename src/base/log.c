@@ -5,18 +5,22 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/text.h"
 
 #define MESSAGE_SIZE 1024
+#define GUEST_SIZE   65
 /* A message byte can become six (\u001b); a pipe takes PIPE_BUF (4096) bytes in one piece. */
 #define LINE_SIZE 4096
 /* What a terminal takes without blocking once it says that it takes something. */
@@ -27,6 +31,7 @@
 static enum log_level log_level = LOG_INFO;
 static enum log_format log_format = LOG_FORMAT_TEXT;
 static const char *log_component = "avp";
+static char log_guest[GUEST_SIZE];
 
 static const char *const level_names[] = {
 	[LOG_ERROR] = "error",
@@ -71,6 +76,11 @@ int log_level_find(const char *word, size_t length)
 void log_set_component(const char *component)
 {
 	log_component = component;
+}
+
+void log_set_guest(const char *name)
+{
+	snprintf(log_guest, sizeof(log_guest), "%s", name);
 }
 
 /* A line being put together; what does not fit is left out. */
@@ -127,13 +137,16 @@ static void line_append_json_string(struct line *line, const char *text, size_t 
 	line_append(line, "\"", 1, limit + 1);
 }
 
+static void log_list(enum log_level level, const char *component, const struct log_field *fields,
+		     const char *format, va_list arguments) __attribute__((format(printf, 4, 0)));
+
 static void line_append_text(struct line *line, const char *text)
 {
 	line_append(line, text, strlen(text), sizeof(line->text));
 }
 
-static void format_json(struct line *line, enum log_level level, const char *component,
-			const char *message)
+/* Appends the time as RFC 3339 has it, in UTC. */
+static void line_append_time(struct line *line)
 {
 	struct timespec now;
 	struct tm calendar;
@@ -143,25 +156,78 @@ static void format_json(struct line *line, enum log_level level, const char *com
 	gmtime_r(&now.tv_sec, &calendar);
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &calendar);
 	snprintf(fraction, sizeof(fraction), ".%03uZ", (unsigned int)(now.tv_nsec / 1000000));
-
-	line_append_text(line, "{\"time\":\"");
 	line_append_text(line, date);
 	line_append_text(line, fraction);
+}
+
+/* Appends `,"NAME":` and the value, unless there is no room for it and @reserve bytes after it. */
+static void line_append_field(struct line *line, const struct log_field *field, size_t reserve)
+{
+	const size_t before = line->length, limit = sizeof(line->text) - reserve;
+	char number[24];
+	bool fits = line_append(line, ",\"", 2, limit) &&
+		    line_append(line, field->name, strlen(field->name), limit) &&
+		    line_append(line, "\":", 2, limit);
+
+	if (fits && field->text) {
+		/* A byte can become six; with its quotes. */
+		fits = 6 * strlen(field->text) + 2 <= limit - line->length;
+		if (fits)
+			line_append_json_string(line, field->text, reserve);
+	} else if (fits) {
+		snprintf(number, sizeof(number), "%" PRId64, field->number);
+		fits = line_append(line, number, strlen(number), limit);
+	}
+	if (!fits)
+		line->length = before;
+}
+
+static void format_json(struct line *line, enum log_level level, const char *component,
+			const struct log_field *fields, const char *message)
+{
+	const struct log_field guest = LOG_TEXT("guest", log_guest);
+
+	line_append_text(line, "{\"time\":\"");
+	line_append_time(line);
 	line_append_text(line, "\",\"level\":\"");
 	line_append_text(line, level_names[level]);
-	line_append_text(line, "\",\"component\":");
+	line_append_text(line, "\"");
+	if (log_guest[0])
+		line_append_field(line, &guest, LINE_SIZE / 2);
+	line_append_text(line, ",\"component\":");
 	line_append_json_string(line, component, LINE_SIZE / 2);
+	for (; fields && fields->name; fields++)
+		line_append_field(line, fields, LINE_SIZE / 2);
 	line_append_text(line, ",\"msg\":");
 	line_append_json_string(line, message, sizeof("}\n"));
 	line_append_text(line, "}\n");
 }
 
+/* Whether standard error leads to systemd's journal (systemd.exec(5), "$JOURNAL_STREAM"). */
+static bool is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat status;
+
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &status) == 0 && status.st_dev == device &&
+	       status.st_ino == inode;
+}
+
 static void format_text(struct line *line, enum log_level level, const char *component,
 			const char *message)
 {
+	bool terminal = isatty(STDERR_FILENO);
+
+	if (!terminal && !is_journal()) {
+		line_append_time(line);
+		line_append_text(line, " ");
+	}
 	/* One byte stays for the end of the line. */
-	snprintf(line->text, sizeof(line->text) - 1, "%s %s: %s", level_names[level], component,
-		 message);
+	snprintf(line->text + line->length, sizeof(line->text) - 1 - line->length, "%s %s%s%s: %s",
+		 level_names[level], terminal ? "" : log_guest,
+		 terminal || !log_guest[0] ? "" : "/", component, message);
 	text_make_printable(line->text);
 	line->length = strlen(line->text);
 	line->text[line->length++] = '\n';
@@ -201,10 +267,10 @@ static bool write_text(const char *text, size_t length)
 }
 
 static void format_line(struct line *line, enum log_level level, const char *component,
-			const char *message)
+			const struct log_field *fields, const char *message)
 {
 	if (log_format == LOG_FORMAT_JSON)
-		format_json(line, level, component, message);
+		format_json(line, level, component, fields, message);
 	else
 		format_text(line, level, component, message);
 }
@@ -221,7 +287,7 @@ static void tell_lost(void)
 	lost = atomic_exchange(&lost_lines, 0);
 	snprintf(message, sizeof(message), "%u lines are left out: standard error took no more",
 		 lost);
-	format_line(&line, LOG_WARNING, log_component, message);
+	format_line(&line, LOG_WARNING, log_component, NULL, message);
 	if (!write_text(line.text, line.length))
 		lost_lines += lost;
 }
@@ -236,23 +302,39 @@ void log_write(const char *text, size_t length)
 	errno = saved_errno;
 }
 
-void log_line(enum log_level level, const char *component, const char *format, ...)
+static void log_list(enum log_level level, const char *component, const struct log_field *fields,
+		     const char *format, va_list arguments)
 {
 	int saved_errno = errno;
 	char message[MESSAGE_SIZE];
 	struct line line = {.length = 0};
-	va_list arguments;
 
 	if (level > log_level)
 		return;
-	va_start(arguments, format);
 	if (vsnprintf(message, sizeof(message), format, arguments) < 0)
 		message[0] = 0;
-	va_end(arguments);
-
 	if (!component)
 		component = log_component;
-	format_line(&line, level, component, message);
+	format_line(&line, level, component, fields, message);
 	errno = saved_errno;
 	log_write(line.text, line.length);
+}
+
+void log_line(enum log_level level, const char *component, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	log_list(level, component, NULL, format, arguments);
+	va_end(arguments);
+}
+
+void log_fields(enum log_level level, const char *component, const struct log_field *fields,
+		const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	log_list(level, component, fields, format, arguments);
+	va_end(arguments);
 }

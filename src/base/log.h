@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Log lines on standard error: `level component: message`, or JSON lines. A line is written with
+ * Log lines on standard error, as text or as JSON. On a terminal a line is `level component: message`;
+ * elsewhere the time stands before it, unless the journal is there, which has its own, and the
+ * guest before the component: `2026-01-02T03:04:05.678Z level guest/component: message`. A line is written with
  * one write(2), so lines of several processes do not mix. Nothing here allocates, and nothing
  * waits for a reader that does not read: lines that standard error does not take are left out, and
  * a line tells how many as soon as it takes some again.
@@ -9,6 +11,7 @@
 #define AVP_BASE_LOG_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
@@ -30,9 +33,41 @@ int log_level_find(const char *word, size_t length);
  */
 void log_set_component(const char *component);
 
+/* The guest that this process is about, for each line; copied, cut to 64 bytes. "": none. */
+void log_set_guest(const char *name);
+
 /* Any thread. Lines longer than about a kilobyte are cut. Keeps errno. */
 void log_line(enum log_level level, const char *component, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* What a message is about, for programs: a member of a JSON line. */
+struct log_field {
+	const char *name; /* NULL ends a list; of letters and '_' */
+	const char *text; /* NULL: the number */
+	int64_t number;
+};
+
+/* A list of fields for log_fields. */
+#define LOG_FIELDS(...)              \
+	((const struct log_field[]){ \
+		__VA_ARGS__,         \
+		{NULL, NULL, 0},     \
+	})
+#define LOG_TEXT(name, text)      \
+	{                         \
+		(name), (text), 0 \
+	}
+#define LOG_NUMBER(name, number)                \
+	{                                       \
+		(name), NULL, (int64_t)(number) \
+	}
+
+/*
+ * As log_line, with fields, which lines of text leave out: the message must say it all. Those that
+ * do not fit into the line are left out, too. docs/logs.md lists their names.
+ */
+void log_fields(enum log_level level, const char *component, const struct log_field *fields,
+		const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /*
  * Any thread. Writes @length bytes of text, whole lines with their ends, as they are, unless

@@ -309,6 +309,7 @@ int command_main(const struct command *root, int argc, char **argv)
 	struct error error = {0};
 	int status = inherited_fd_fill_standard();
 
+	log_set_guest("");
 	if (status < 0) {
 		log_line(LOG_ERROR, root->name, "standard descriptors: /dev/null: %s",
 			 strerror(-status));

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/log.h"
 #include "runtime/bundle.h"
 #include "runtime/config.h"
 #include "runtime/run.h"
@@ -92,8 +93,12 @@ static int run_run(void *const *options, char *const *operands, size_t count, st
 			option_move(row, values, &config);
 	if (result == 0)
 		result = add_devices(&config, &devices->devices, error);
+	if (result == 0 && config.name)
+		log_set_guest(config.name);
 	if (result == 0)
 		result = guest_config_check(&config, error);
+	if (result == 0)
+		log_set_guest(config.name);
 	if (result == 0)
 		result = guest_run(&config, &end, error);
 	return result < 0 ? result : (int)end;

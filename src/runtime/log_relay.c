@@ -17,6 +17,8 @@
 /* Lines at once, and how long it takes to earn another: room for those of a start with debug. */
 #define BURST	    1000
 #define INTERVAL_MS 50
+/* The most fields of a line that are passed on. */
+#define FIELDS_MAXIMUM 8
 
 /* What a line says, in strings that are part of it or of *object. */
 struct said {
@@ -60,6 +62,33 @@ static struct said read_line(char *line)
 	return said;
 }
 
+static bool is_field_name(const char *name)
+{
+	static const char *const own[] = {"time", "level", "guest", "component", "msg"};
+
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (!strcmp(own[i], name))
+			return false;
+	return name[0] && name[strspn(name, "abcdefghijklmnopqrstuvwxyz_")] == 0;
+}
+
+/* The fields of a child's line, strings of *object; @fields has room for the end of the list. */
+static void find_fields(json_t *object, struct log_field fields[FIELDS_MAXIMUM + 1])
+{
+	size_t count = 0;
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(object, name, value) {
+		if (count == FIELDS_MAXIMUM || !is_field_name(name) ||
+		    (!json_is_string(value) && !json_is_integer(value)))
+			continue;
+		fields[count++] = (struct log_field){name, json_string_value(value),
+						     json_integer_value(value)};
+	}
+	fields[count].name = NULL;
+}
+
 /* Tells of lines that were left out. */
 static void tell_suppressed(struct log_relay *relay)
 {
@@ -72,16 +101,18 @@ static void tell_suppressed(struct log_relay *relay)
 static void pass_on(struct log_relay *relay, char *line)
 {
 	cleanup_said struct said said = {.level = -1};
+	struct log_field fields[FIELDS_MAXIMUM + 1];
 	char message[LOG_RELAY_LINE_SIZE];
 
 	if (!log_limit_take(&relay->limit, (int64_t)(timeline_now() / 1000000)))
 		return;
 	tell_suppressed(relay);
 	said = read_line(line);
+	find_fields(said.object, fields);
 	/* What else a process writes there, libraries write that are in trouble. */
-	log_line(said.level < 0 ? LOG_WARNING : (enum log_level)said.level,
-		 relay->name ? relay->name : said.component, "%s",
-		 fd_names_replace(&relay->files, said.message, message, sizeof(message)));
+	log_fields(said.level < 0 ? LOG_WARNING : (enum log_level)said.level,
+		   relay->name ? relay->name : said.component, fields, "%s",
+		   fd_names_replace(&relay->files, said.message, message, sizeof(message)));
 }
 
 static void pass_on_held(struct log_relay *relay)
@@ -157,6 +188,5 @@ void log_relay_close(struct log_relay *relay)
 void log_relay_add_arguments(struct arguments *arguments)
 {
 	arguments_add_format(arguments, "--log-level=%s", log_level_name(log_get_level()));
-	arguments_add_format(arguments, "--log-format=%s",
-			     log_get_format() == LOG_FORMAT_JSON ? "json" : "text");
+	arguments_add(arguments, "--log-format=json");
 }

@@ -52,7 +52,7 @@ void log_relay_take_message(struct log_relay *relay, char *message, size_t size)
 /* Drains, passes on what is held back and closes the pipe; one that is zeroed is left alone. */
 void log_relay_close(struct log_relay *relay);
 
-/* Appends the options that have a child log as this process does. */
+/* Appends the options that have a child log what this process does, in JSON, which keeps fields. */
 void log_relay_add_arguments(struct arguments *arguments);
 
 #endif

@@ -229,7 +229,8 @@ static void handle_reset(void *context)
 
 	/* A kernel tries several ways to reset; each that works is told. */
 	if (now - run->reset_ms >= RESET_MS)
-		log_line(LOG_INFO, COMPONENT, "the guest restarts");
+		log_fields(LOG_INFO, COMPONENT, LOG_FIELDS(LOG_TEXT("event", "guest-restarts")),
+			   "the guest restarts");
 	run->reset_ms = now;
 }
 
@@ -244,8 +245,10 @@ static void handle_watchdog(void *context, const char *what)
 {
 	const struct run *run = context;
 
-	log_line(LOG_WARNING, COMPONENT, "%s expired; policy %s", what,
-		 guest_config_watchdog(run->config));
+	log_fields(LOG_WARNING, COMPONENT,
+		   LOG_FIELDS(LOG_TEXT("event", "watchdog-expired"), LOG_TEXT("watchdog", what),
+			      LOG_TEXT("policy", guest_config_watchdog(run->config))),
+		   "%s expired; policy %s", what, guest_config_watchdog(run->config));
 }
 
 static void handle_ended(void *context, enum guest_end end, const char *how)
@@ -392,13 +395,22 @@ static void introduce(struct run *run)
 {
 	if (run->plan->passed_over[0])
 		log_line(LOG_INFO, COMPONENT, "%s", run->plan->passed_over);
-	log_line(LOG_INFO, COMPONENT, "engine %s: %s; process %d", run->engine->name,
-		 run->plan->summary, (int)run->engine->pid(run->guest));
+	log_fields(LOG_INFO, COMPONENT,
+		   LOG_FIELDS(LOG_TEXT("event", "engine-started"),
+			      LOG_TEXT("engine", run->engine->name),
+			      LOG_NUMBER("process", run->engine->pid(run->guest))),
+		   "engine %s: %s; process %d", run->engine->name, run->plan->summary,
+		   (int)run->engine->pid(run->guest));
 	for (size_t i = 0; i < run->config->device_count; i++) {
 		struct supervisor_device device = supervisor_device(run->supervisor, i);
 
-		log_line(LOG_INFO, COMPONENT, "device %s (%s): process %d", device.config->name,
-			 device.config->type->name, (int)device.pid);
+		log_fields(LOG_INFO, COMPONENT,
+			   LOG_FIELDS(LOG_TEXT("event", "device-started"),
+				      LOG_TEXT("device", device.config->name),
+				      LOG_TEXT("type", device.config->type->name),
+				      LOG_NUMBER("process", device.pid)),
+			   "device %s (%s): process %d", device.config->name,
+			   device.config->type->name, (int)device.pid);
 	}
 	if (console_is_terminal(run->console))
 		log_line(LOG_INFO, COMPONENT,
@@ -470,6 +482,12 @@ static int start_guest(struct run *run, struct error *error)
 /* Says how the guest ended, and what can be told of its time. */
 static void conclude(struct run *run)
 {
+	static const char *const ends[] = {
+		[GUEST_POWERED_OFF] = "powered-off",
+		[GUEST_FAILED] = "failed",
+		[GUEST_PANICKED] = "panicked",
+		[GUEST_KILLED] = "killed",
+	};
 	char output[64] = "", restarts[256] = "";
 	size_t length = 0;
 
@@ -477,11 +495,14 @@ static void conclude(struct run *run)
 		snprintf(output, sizeof(output), ", its first output came at %.2f s",
 			 since_start(run, run->output_ms));
 	/* The only line that tells why, unless a failure does; see judge. */
-	log_line(run->end == GUEST_FAILED && !run->failed ? LOG_ERROR : LOG_INFO, COMPONENT,
-		 "the guest %s after %.2f s; devices served at %.2f s, its processors ran at "
-		 "%.2f s%s",
-		 run->how, since_start(run, clock_now_ms()), since_start(run, run->devices_ms),
-		 since_start(run, run->running_ms), output);
+	log_fields(run->end == GUEST_FAILED && !run->failed ? LOG_ERROR : LOG_INFO, COMPONENT,
+		   LOG_FIELDS(LOG_TEXT("event", "guest-ended"),
+			      LOG_TEXT("end", ends[run->failed ? GUEST_FAILED : run->end]),
+			      LOG_NUMBER("milliseconds", clock_now_ms() - run->start_ms)),
+		   "the guest %s after %.2f s; devices served at %.2f s, its processors ran at "
+		   "%.2f s%s",
+		   run->how, since_start(run, clock_now_ms()), since_start(run, run->devices_ms),
+		   since_start(run, run->running_ms), output);
 	for (size_t i = 0; i < run->config->device_count; i++) {
 		struct supervisor_device device = supervisor_device(run->supervisor, i);
 

@@ -132,8 +132,12 @@ static void plan_restart(struct supervised *device, pid_t pid, int status)
 	}
 	if (clock_now_ms() - device->started_ms >= SUPERVISOR_QUIET_MS)
 		device->delay_ms = 0;
-	log_line(LOG_WARNING, COMPONENT, "%s: device process %d ended: %s; it is started again%s",
-		 device->config->name, (int)pid, text, device->delay_ms ? " after a pause" : "");
+	log_fields(LOG_WARNING, COMPONENT,
+		   LOG_FIELDS(LOG_TEXT("event", "device-ended"),
+			      LOG_TEXT("device", device->config->name), LOG_NUMBER("process", pid),
+			      LOG_TEXT("status", text), LOG_NUMBER("deaths", device->deaths)),
+		   "%s: device process %d ended: %s; it is started again%s", device->config->name,
+		   (int)pid, text, device->delay_ms ? " after a pause" : "");
 	/* 0 would disarm the timer. */
 	set_timer(device, device->delay_ms ? device->delay_ms : 1);
 	device->delay_ms *= 2;
@@ -195,8 +199,11 @@ static void handle_ready(void *context, uint32_t events)
 		report_when_all_serve(device->supervisor);
 		return;
 	}
-	log_line(LOG_INFO, COMPONENT, "%s: device process %d serves", device->config->name,
-		 (int)device->process.pid);
+	log_fields(LOG_INFO, COMPONENT,
+		   LOG_FIELDS(LOG_TEXT("event", "device-serves"),
+			      LOG_TEXT("device", device->config->name),
+			      LOG_NUMBER("process", device->process.pid)),
+		   "%s: device process %d serves", device->config->name, (int)device->process.pid);
 	setup->events->restarted(setup->context, device->config);
 }
 
@@ -286,9 +293,12 @@ static void handle_timer(void *context, uint32_t events)
 	if (read(device->timer_source.fd, &expirations, sizeof(expirations)) < 0)
 		return; /* disarmed in the meantime */
 	if (device->state == DEVICE_STARTING) {
-		log_line(LOG_WARNING, COMPONENT, "%s: device process %d does not serve after %d s",
-			 device->config->name, (int)device->process.pid,
-			 SUPERVISOR_READY_MS / 1000);
+		log_fields(LOG_WARNING, COMPONENT,
+			   LOG_FIELDS(LOG_TEXT("event", "device-hangs"),
+				      LOG_TEXT("device", device->config->name),
+				      LOG_NUMBER("process", device->process.pid)),
+			   "%s: device process %d does not serve after %d s", device->config->name,
+			   (int)device->process.pid, SUPERVISOR_READY_MS / 1000);
 		process_signal(&device->process, SIGKILL);
 		return;
 	}
@@ -387,8 +397,11 @@ void supervisor_kill_device(struct supervisor *supervisor, const char *name)
 		/* Any other one is not the one that was given up. */
 		if (device->state != DEVICE_SERVING || strcmp(device->config->name, name))
 			continue;
-		log_line(LOG_WARNING, COMPONENT, "%s: device process %d does not do its part", name,
-			 (int)device->process.pid);
+		log_fields(LOG_WARNING, COMPONENT,
+			   LOG_FIELDS(LOG_TEXT("event", "device-hangs"), LOG_TEXT("device", name),
+				      LOG_NUMBER("process", device->process.pid)),
+			   "%s: device process %d does not do its part", name,
+			   (int)device->process.pid);
 		process_signal(&device->process, SIGKILL);
 	}
 }

@@ -11,6 +11,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -37,6 +38,36 @@ void capture_stop(struct capture *capture)
 	close(capture->reader);
 }
 
+/* The length of "2026-01-02T03:04:05.678Z " at the start of @text, or 0. */
+static size_t time_length(const char *text)
+{
+	static const char form[] = "dddd-dd-ddTdd:dd:dd.dddZ ";
+
+	for (size_t i = 0; form[i]; i++)
+		if (form[i] == 'd' ? text[i] < '0' || text[i] > '9' : text[i] != form[i])
+			return 0;
+	return sizeof(form) - 1;
+}
+
+bool capture_take_times(char *text)
+{
+	char *to = text;
+	bool all = *text;
+
+	for (const char *from = text; *from;) {
+		size_t taken = time_length(from), length = strcspn(from + taken, "\n");
+
+		all &= taken > 0;
+		from += taken;
+		length += from[length] == '\n';
+		memmove(to, from, length);
+		to += length;
+		from += length;
+	}
+	*to = 0;
+	return all;
+}
+
 const char *capture_next(struct capture *capture)
 {
 	ssize_t length;
@@ -44,6 +75,7 @@ const char *capture_next(struct capture *capture)
 	fflush(NULL);
 	length = read(capture->reader, capture->text, sizeof(capture->text) - 1);
 	capture->text[length > 0 ? length : 0] = 0;
+	capture->timed = capture_take_times(capture->text);
 	return capture->text;
 }
 
@@ -57,5 +89,6 @@ const char *capture_all(struct capture *capture)
 			      sizeof(capture->text) - 1 - total)) > 0)
 		total += length;
 	capture->text[total] = 0;
+	capture->timed = capture_take_times(capture->text);
 	return capture->text;
 }

@@ -5,10 +5,13 @@
 #ifndef AVP_TESTS_UNIT_CAPTURE_H
 #define AVP_TESTS_UNIT_CAPTURE_H
 
+#include <stdbool.h>
+
 struct capture {
 	int fd; /* whose output is captured */
 	int saved;
 	int reader;
+	bool timed; /* lines of the last text had a time, which is taken out */
 	char text[65536];
 };
 
@@ -18,6 +21,9 @@ void capture_stop(struct capture *capture);
 
 /* The text of the next write(2); "" when there is none. Valid until the next call. */
 const char *capture_next(struct capture *capture);
+
+/* Takes the times out of the lines of a log. Returns whether all lines had one. */
+bool capture_take_times(char *text);
 
 /* The text of all writes since the last call. */
 const char *capture_all(struct capture *capture);

@@ -11,7 +11,9 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -25,6 +27,7 @@ static int start(void **state)
 	log_set_level(LOG_INFO);
 	log_set_format(LOG_FORMAT_TEXT);
 	log_set_component("avp");
+	log_set_guest("");
 	return 0;
 }
 
@@ -43,12 +46,69 @@ static void text_lines_say_level_and_component(void **state)
 {
 	log_error("no %s", "disk");
 	assert_string_equal(next_line(), "error avp: no disk\n");
+	assert_true(capture.timed);
 	log_set_component("block");
 	log_warning("slow");
 	assert_string_equal(next_line(), "warning block: slow\n");
 	log_line(LOG_INFO, "net", "up");
 	assert_string_equal(next_line(), "info net: up\n");
 	assert_string_equal(next_line(), "");
+}
+
+static void the_guest_is_told_with_each_line(void **state)
+{
+	char name[100];
+
+	log_set_guest("car");
+	log_line(LOG_INFO, "run", "x");
+	assert_string_equal(next_line(), "info car/run: x\n");
+	memset(name, 'n', sizeof(name) - 1);
+	name[sizeof(name) - 1] = 0;
+	log_set_guest(name);
+	memset(name, 'm', sizeof(name) - 1);
+	log_line(LOG_INFO, "run", "x");
+	assert_int_equal(strspn(next_line() + 5, "n"), 64);
+}
+
+/* On a terminal nobody needs to be told the time, or which guest was just started there. */
+static void terminals_get_short_lines(void **state)
+{
+	int pty = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), terminal;
+	char line[200];
+	ssize_t length;
+
+	assert_true(pty >= 0);
+	assert_int_equal(grantpt(pty) | unlockpt(pty), 0);
+	terminal = open(ptsname(pty), O_RDWR | O_NOCTTY | O_CLOEXEC);
+	dup2(terminal, STDERR_FILENO);
+	log_set_guest("car");
+	log_line(LOG_INFO, "run", "x");
+	length = read(pty, line, sizeof(line) - 1);
+	line[length > 0 ? length : 0] = 0;
+	assert_string_equal(line, "info run: x\r\n");
+	close(terminal);
+	close(pty);
+}
+
+static void the_journal_has_the_time(void **state)
+{
+	char stream[64];
+	struct stat status;
+
+	assert_int_equal(fstat(STDERR_FILENO, &status), 0);
+	snprintf(stream, sizeof(stream), "%llu:%llu", (unsigned long long)status.st_dev,
+		 (unsigned long long)status.st_ino);
+	setenv("JOURNAL_STREAM", stream, 1);
+	log_set_guest("car");
+	log_info("x");
+	assert_string_equal(next_line(), "info car/avp: x\n");
+	assert_false(capture.timed);
+	/* What a service starts may have its standard error elsewhere. */
+	setenv("JOURNAL_STREAM", "1:2", 1);
+	log_info("x");
+	assert_string_equal(next_line(), "info car/avp: x\n");
+	assert_true(capture.timed);
+	unsetenv("JOURNAL_STREAM");
 }
 
 static void lines_below_the_level_are_not_written(void **state)
@@ -120,6 +180,38 @@ static void json_lines_parse(void **state)
 	json_decref(json);
 }
 
+static void json_lines_have_fields(void **state)
+{
+	char name[400];
+	json_t *json;
+
+	log_set_guest("car");
+	log_fields(LOG_WARNING, "run",
+		   LOG_FIELDS(LOG_TEXT("device", "disk\"0"), LOG_NUMBER("process", -7)), "%s ended",
+		   "it");
+	assert_string_equal(next_line(), "warning car/run: it ended\n");
+	log_set_format(LOG_FORMAT_JSON);
+	log_fields(LOG_WARNING, "run",
+		   LOG_FIELDS(LOG_TEXT("device", "disk\"0"), LOG_NUMBER("process", -7)), "%s ended",
+		   "it");
+	json = next_json();
+	assert_string_equal(json_string_value(json_object_get(json, "guest")), "car");
+	assert_string_equal(json_string_value(json_object_get(json, "device")), "disk\"0");
+	assert_int_equal(json_integer_value(json_object_get(json, "process")), -7);
+	assert_true(json_is_integer(json_object_get(json, "process")));
+	assert_string_equal(json_string_value(json_object_get(json, "msg")), "it ended");
+	json_decref(json);
+	/* What does not fit is left out as a whole. */
+	memset(name, 1, sizeof(name) - 1);
+	name[sizeof(name) - 1] = 0;
+	log_fields(LOG_WARNING, "run",
+		   LOG_FIELDS(LOG_TEXT("device", name), LOG_NUMBER("process", 5)), "x");
+	json = next_json();
+	assert_null(json_object_get(json, "device"));
+	assert_int_equal(json_integer_value(json_object_get(json, "process")), 5);
+	json_decref(json);
+}
+
 static void json_strings_are_escaped(void **state)
 {
 	log_set_format(LOG_FORMAT_JSON);
@@ -173,12 +265,14 @@ static void a_full_pipe_holds_nobody_up(void **state)
 	log_info("again");
 	length = read(ends[0], text, sizeof(text) - 1);
 	text[length] = 0;
+	assert_true(capture_take_times(text));
 	assert_int_equal(sscanf(text, "warning avp: %u lines are left out", &lost), 1);
 	assert_int_equal(lines + lost, 5000);
 	assert_non_null(strstr(text, "info avp: again\n"));
 	log_info("once");
 	length = read(ends[0], text, sizeof(text) - 1);
 	text[length] = 0;
+	assert_true(capture_take_times(text));
 	assert_string_equal(text, "info avp: once\n");
 	close(ends[0]);
 }
@@ -189,10 +283,14 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(text_lines_say_level_and_component),
+		TEST(the_guest_is_told_with_each_line),
+		TEST(terminals_get_short_lines),
+		TEST(the_journal_has_the_time),
 		TEST(lines_below_the_level_are_not_written),
 		TEST(errno_is_kept),
 		TEST(a_message_cannot_forge_a_line),
 		TEST(json_lines_parse),
+		TEST(json_lines_have_fields),
 		TEST(json_strings_are_escaped),
 		TEST(long_lines_are_cut_but_whole),
 		TEST(a_full_pipe_holds_nobody_up),

@@ -6,6 +6,7 @@
 #include <stdint.h>
 // cmocka needs the headers above
 #include <cmocka.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "base/log.h"
 #include "base/log_limit.h"
 #include "runtime/log_relay.h"
+#include "unit/capture.h"
 
 struct fixture {
 	struct event_loop loop;
@@ -64,6 +66,7 @@ static void expect(struct fixture *f, const char *written, const char *logged)
 	log_relay_drain(&f->relay);
 	length = pread(f->log, f->text, sizeof(f->text) - 1, 0);
 	f->text[length] = 0;
+	capture_take_times(f->text);
 	assert_string_equal(f->text, logged);
 	assert_int_equal(ftruncate(f->log, 0), 0);
 	lseek(f->log, 0, SEEK_SET);
@@ -83,11 +86,40 @@ static void test_lines_are_the_childs(void **state)
 	expect(f, "error\n", "warning disk0: error\n");
 	/* Also by the level of this process. */
 	expect(f, "debug block: detail\n", "");
-	log_set_format(LOG_FORMAT_JSON);
-	expect(f, "", "");
-	log_set_format(LOG_FORMAT_TEXT);
 	f->relay.name = NULL;
 	expect(f, "info monitor\x1b: up\n", "info monitor?: up\n");
+}
+
+static void test_fields_are_passed_on(void **state)
+{
+	static const char line[] =
+		"{\"time\":\"x\",\"level\":\"warning\",\"guest\":\"forged\",\"component\":\"block\","
+		"\"event\":\"slow\",\"ms\":12,\"list\":[1],\"BAD\":1,\"a\":1,\"b\":1,\"c\":1,\"d\":1,"
+		"\"e\":1,\"f\":1,\"g\":1,\"msg\":\"slow\"}\n";
+	struct fixture *f = *state;
+	ssize_t length;
+	json_t *json;
+
+	log_relay_let_through(&f->relay);
+	expect(f, line, "warning disk0: slow\n");
+	log_set_format(LOG_FORMAT_JSON);
+	assert_int_equal(write(f->writer, line, strlen(line)), strlen(line));
+	log_relay_drain(&f->relay);
+	log_set_format(LOG_FORMAT_TEXT);
+	length = pread(f->log, f->text, sizeof(f->text) - 1, 0);
+	f->text[length] = 0;
+	assert_int_equal(ftruncate(f->log, 0), 0);
+	lseek(f->log, 0, SEEK_SET);
+	json = json_loads(f->text, JSON_REJECT_DUPLICATES, NULL);
+	assert_string_equal(json_string_value(json_object_get(json, "event")), "slow");
+	assert_int_equal(json_integer_value(json_object_get(json, "ms")), 12);
+	assert_string_equal(json_string_value(json_object_get(json, "component")), "disk0");
+	assert_null(json_object_get(json, "guest"));
+	assert_null(json_object_get(json, "list"));
+	assert_null(json_object_get(json, "BAD"));
+	/* Time, level, component, msg, and as many as are passed on. */
+	assert_int_equal(json_object_size(json), 4 + 8);
+	json_decref(json);
 }
 
 /* A child knows its files by the descriptors that it got. */
@@ -143,6 +175,7 @@ static void test_flood_is_cut(void **state)
 	log_relay_close(&f->relay);
 	length = pread(f->log, f->text, sizeof(f->text) - 1, 0);
 	f->text[length] = 0;
+	assert_true(capture_take_times(f->text));
 	for (char *at = f->text; (at = strstr(at, "info disk0: x\n")); last = at)
 		lines++, at += 14;
 	assert_in_range(lines, 1000, 9000);
@@ -173,9 +206,9 @@ static void test_limit_refills(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_lines_are_the_childs),      TEST(test_files_have_their_paths),
-		TEST(test_last_line_is_held_back),    TEST(test_flood_is_cut),
-		cmocka_unit_test(test_limit_refills),
+		TEST(test_lines_are_the_childs),   TEST(test_fields_are_passed_on),
+		TEST(test_files_have_their_paths), TEST(test_last_line_is_held_back),
+		TEST(test_flood_is_cut),	   cmocka_unit_test(test_limit_refills),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

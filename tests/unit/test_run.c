@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "fake_qemu.h"
 #include "runtime/run.h"
 #include "scratch.h"
@@ -209,6 +211,53 @@ static void test_power_off(void **state)
 	assert_non_null(strstr(run.text, "its first output came at "));
 	assert_non_null(strstr(run.text, "restarts of device processes: none"));
 	assert_null(strstr(run.text, "warning"));
+}
+
+/* The fields of the line about @event, which is in a log of JSON lines. */
+static json_t *find_event(char *log, const char *event)
+{
+	for (char *line = strtok(log, "\n"); line; line = strtok(NULL, "\n")) {
+		json_t *json = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+		const char *found = json_string_value(json_object_get(json, "event"));
+
+		if (found && !strcmp(found, event))
+			return json;
+		json_decref(json);
+	}
+	fail_msg("no %s", event);
+	return NULL;
+}
+
+static void test_events_have_fields(void **state)
+{
+	struct process_run run;
+	char text[sizeof(run.text)];
+	json_t *json;
+
+	log_set_format(LOG_FORMAT_JSON);
+	log_set_guest("car");
+	start(&run, "reset", "normal");
+	log_set_format(LOG_FORMAT_TEXT);
+	log_set_guest("");
+	assert_int_equal(finish(&run), GUEST_POWERED_OFF);
+	memcpy(text, run.text, sizeof(text));
+	json = find_event(text, "engine-started");
+	assert_string_equal(json_string_value(json_object_get(json, "guest")), "car");
+	assert_string_equal(json_string_value(json_object_get(json, "engine")), "qemu");
+	assert_true(json_integer_value(json_object_get(json, "process")) > 0);
+	json_decref(json);
+	memcpy(text, run.text, sizeof(text));
+	json = find_event(text, "device-started");
+	assert_string_equal(json_string_value(json_object_get(json, "device")), "block0");
+	assert_string_equal(json_string_value(json_object_get(json, "type")), "block");
+	json_decref(json);
+	memcpy(text, run.text, sizeof(text));
+	json_decref(find_event(text, "guest-restarts"));
+	memcpy(text, run.text, sizeof(text));
+	json = find_event(text, "guest-ended");
+	assert_string_equal(json_string_value(json_object_get(json, "end")), "powered-off");
+	assert_true(json_is_integer(json_object_get(json, "milliseconds")));
+	json_decref(json);
 }
 
 static void test_console_reaches_the_guest(void **state)
@@ -500,6 +549,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_power_off),
+		cmocka_unit_test(test_events_have_fields),
 		cmocka_unit_test(test_console_reaches_the_guest),
 		cmocka_unit_test(test_panic_and_crash),
 		cmocka_unit_test(test_engine_that_does_not_start),

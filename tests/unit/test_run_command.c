@@ -191,7 +191,7 @@ static void how_the_guest_ended_is_the_exit_status(void **state)
 	}
 	ran.error = "no engine";
 	assert_int_equal(call("avp run --kernel @/kernel"), 1);
-	assert_string_equal(capture_next(&capture), "error run: no engine\n");
+	assert_string_equal(capture_next(&capture), "error guest/run: no engine\n");
 }
 
 static void nothing_is_started_when_something_is_wrong(void **state)
@@ -232,17 +232,18 @@ static void nothing_is_started_when_something_is_wrong(void **state)
 	check_refused("avp run @",
 		      "/config.json: avp.devices[0].user: neither it nor tap is given");
 	write_bundle("");
-	check_refused("avp run @ --initrd @/missing", "error run: --initrd: ");
+	check_refused("avp run @ --initrd @/missing", "/run: --initrd: ");
 }
 
 static void errors_are_json_when_asked_for(void **state)
 {
 	json_t *json;
 
-	assert_int_equal(call("avp --log-format json run --kernel @/missing"), 2);
+	assert_int_equal(call("avp --log-format json run --name car --kernel @/missing"), 2);
 	json = json_loads(capture_next(&capture), 0, NULL);
 	assert_string_equal(json_string_value(json_object_get(json, "level")), "error");
 	assert_string_equal(json_string_value(json_object_get(json, "component")), "run");
+	assert_string_equal(json_string_value(json_object_get(json, "guest")), "car");
 	json_decref(json);
 }
 

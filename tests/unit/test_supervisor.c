@@ -276,7 +276,7 @@ static void test_processes_get_what_they_need(void **state)
 	assert_non_null(strstr(text, "\n--queues=3\n"));
 	assert_non_null(strstr(text, "\n--cache=writeback\n"));
 	assert_non_null(strstr(text, "\n--log-level=info\n"));
-	assert_non_null(strstr(text, "\n--log-format=text\n"));
+	assert_non_null(strstr(text, "\n--log-format=json\n"));
 	assert_null(strstr(text, "--readonly"));
 	assert_null(strstr(text, "--physical-block-size"));
 	assert_int_equal(number_after(text, "pid="), supervisor_device(supervisor, 0).pid);
