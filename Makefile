@@ -20,7 +20,7 @@ run:
 	@GUEST_SHELL='$(guest_shell)' examples/demo/run
 
 check:
-	@tools/setup check arm64
+	@tools/setup check arm64 lint
 	@tools/check
 
 bench: build
@@ -53,7 +53,7 @@ help:
 	@echo 'make             builds avp: build/release/avp'
 	@echo 'make run         boots a Linux guest on the devices of AVP and shows them at work'
 	@echo 'make run SHELL=1 the same, and leaves a shell in the guest'
-	@echo 'make check       formatting, compilers, unit tests, sanitizers, corpora, boots on both architectures'
+	@echo 'make check       formatting, compilers, unit tests, sanitizers, corpora, static analysis, boots'
 	@echo 'make bench       measures against other device processes, side by side'
 	@echo 'make lint        static analysis'
 	@echo 'make fuzz        fuzzes each target for TIME=60 seconds'

@@ -430,7 +430,8 @@ static int start_guest(struct conform *conform, size_t start, unsigned int boot,
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return error_set_errno(error, errno, "cannot make a pipe");
 	*output = ends[0];
-	writer = spawn.stdout_fd = ends[1];
+	writer = ends[1];
+	spawn.stdout_fd = writer;
 	result = process_spawn(&conform->process, &spawn, error);
 	if (result < 0)
 		close_fd(output);

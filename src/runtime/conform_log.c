@@ -271,12 +271,14 @@ static int take_own(struct conform_log *log, const char *text, struct error *err
 		return take_begin(log, rest, error);
 	if (begins(text, "result ", &rest))
 		return take_measure(log, rest, error);
-	if (begins(text, "bucket ", &rest))
+	if (begins(text, "bucket ", &rest)) {
 		take_bucket(log, rest);
-	else if (begins(text, "hypervisor ", &rest))
+	} else if (begins(text, "hypervisor ", &rest)) {
 		KEEP(log->hypervisor, rest, strlen(rest));
-	else if (begins(text, "device ", &rest) && log->device_count < CONFORM_DEVICES_MAX)
-		KEEP(log->devices[log->device_count++], rest, strlen(rest));
+	} else if (begins(text, "device ", &rest) && log->device_count < CONFORM_DEVICES_MAX) {
+		KEEP(log->devices[log->device_count], rest, strlen(rest));
+		log->device_count++;
+	}
 	return 0;
 }
 

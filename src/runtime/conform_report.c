@@ -20,12 +20,14 @@
 
 #define CHAPTERS_MAX 64
 
+static const char other_contract_text[] = "of a guest of another contract than " CONTRACT_VERSION
+					  ", this program's";
+
 static const char *const state_texts[] = {
 	[CONFORM_COMPLETE] = "complete",
 	[CONFORM_INCOMPLETE] = "incomplete: the guest's last word is missing",
 	[CONFORM_DAMAGED] = "damaged: the console dropped or changed something",
-	[CONFORM_OTHER] = "of a guest of another contract than " CONTRACT_VERSION
-			  ", this program's",
+	[CONFORM_OTHER] = other_contract_text,
 	[CONFORM_EMPTY] = "empty: no conformance guest spoke",
 };
 
