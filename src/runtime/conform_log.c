@@ -497,6 +497,16 @@ size_t conform_log_next(const struct conform_log *log)
 	return 0;
 }
 
+bool conform_is_bad(const struct conform_test *test)
+{
+	return test->verdict != CONFORM_PASS && test->verdict != CONFORM_SKIPPED;
+}
+
+bool conform_is_known(const struct conform_test *test)
+{
+	return test->known && conform_is_bad(test);
+}
+
 enum conform_state conform_log_state(const struct conform_log *log)
 {
 	if (log->boots == 0)

@@ -36,6 +36,8 @@ const char *conform_verdict_name(enum conform_verdict verdict);
 struct conform_test {
 	enum conform_verdict verdict;
 	bool left_out; /* skipped because it was not asked for */
+	const char *
+		known; /* it may fail, for this reason or ""; NULL: it may not (conform_expect.h) */
 	char name[64];
 	char requirements[192]; /* ids with blanks between */
 	char message[256];	/* why it failed, hung or was skipped; "" if unknown */
@@ -112,6 +114,12 @@ void conform_log_off(struct conform_log *log);
 /* The host's own verdict on a test, known to the guest or not. Returns 0, or -ENOMEM with *error set. */
 int conform_log_fail(struct conform_log *log, const char *name, const char *requirements,
 		     const char *message, struct error *error);
+
+/* It failed, hung or was not heard of, as --expect has it. */
+bool conform_is_known(const struct conform_test *test);
+
+/* Anything but a pass or a skip. */
+bool conform_is_bad(const struct conform_test *test);
 
 /* How much of it can be believed. */
 enum conform_state conform_log_state(const struct conform_log *log);

@@ -1,0 +1,564 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The runs of the conformance guest: its boots on an engine of this program or by a command, one after
+ * another until each test has a verdict.
+ */
+#include "cli/conform.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/arguments.h"
+#include "base/cleanup.h"
+#include "base/event_loop.h"
+#include "base/line_reader.h"
+#include "base/log.h"
+#include "base/process.h"
+#include "base/text.h"
+
+/* Boots of one run: each begins behind a test that hung. */
+#define BOOTS_MAX	100
+#define DISK_SIZE	(64 << 20)
+#define OFF_SECONDS	10 /* from the guest's off to the end of its hypervisor */
+#define MESSAGES_SHOWN	8  /* of the hypervisor, where the guest says nothing */
+#define MESSAGE_LENGTH	256
+#define SHELL_NOT_FOUND 127 /* of a shell (POSIX, Shell Command Language, 2.8.2) */
+#define SHELL_NO_START	126
+
+#if defined(__aarch64__)
+#define NATIVE_FORMAT IMAGE_ARM64
+#else
+#define NATIVE_FORMAT IMAGE_ELF
+#endif
+
+/* Tests that switch the guest off: each has a boot of its own, and its verdict is ours. */
+static const char *const off_tests[] = {"pwr_off", "pwr_off_secondary"};
+static const char *const image_files[] = {
+	[IMAGE_ELF] = "conform-amd64.elf",
+	[IMAGE_BZIMAGE] = "conform-amd64.bzimage",
+	[IMAGE_ARM64] = "conform-arm64.image",
+};
+
+/* A run of the guest. */
+struct conform {
+	const struct conform_options *options;
+	struct conform_log *log;
+	struct event_loop loop;
+	struct event_source exit_source, signals, silence;
+	struct line_reader output, messages;
+	struct process process;
+	char image[PATH_MAX], disk[PATH_MAX], read_only_disk[PATH_MAX];
+	FILE *kept; /* --log, or NULL */
+	/* Of the hypervisor: how many, and the last ones. */
+	uint64_t message_count, messages_before; /* in this boot, in those before it */
+	char last_messages[MESSAGES_SHOWN][MESSAGE_LENGTH];
+	bool interrupted, progress;
+	bool exited;	    /* the hypervisor, by itself */
+	bool over;	    /* what else this boot says does not count */
+	const char *ending; /* the one test of this boot, which ends the guest, or NULL */
+	size_t told;	    /* the test that was last shown as being at work */
+	struct error failure;
+};
+
+static enum image_format image_format(const struct conform_options *options)
+{
+	return options->format == IMAGE_NATIVE ? NATIVE_FORMAT : (enum image_format)options->format;
+}
+
+int conform_find_image(char path[PATH_MAX], const struct conform_options *options,
+		       struct error *error)
+{
+	const char *file = image_files[image_format(options)];
+	static const char *const places[] = {"../guest", "../share/avp"};
+	char program[PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	char *slash;
+
+	program[length < 0 ? 0 : length] = 0;
+	slash = strrchr(program, '/');
+	if (slash)
+		*slash = 0;
+	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+		if (snprintf(path, PATH_MAX, "%.3800s/%s/%s", program, places[i], file) <
+			    PATH_MAX &&
+		    access(path, R_OK) == 0)
+			return 0;
+	return error_set(error, ENOENT,
+			 "the conformance guest, %s, is not beside this program; build it with "
+			 "guest/conform/build",
+			 file);
+}
+
+static void set_silence(struct conform *conform, uint64_t seconds)
+{
+	struct itimerspec time = {.it_value.tv_sec = (time_t)seconds};
+
+	timerfd_settime(conform->silence.fd, 0, &time, NULL);
+}
+
+/* Shows what is at work, on a terminal. */
+static void show_progress(struct conform *conform)
+{
+	const struct conform_log *log = conform->log;
+
+	if (!conform->progress || log->current == conform->told || log->current == 0)
+		return;
+	conform->told = log->current;
+	fprintf(stderr, "\r\033[K%zu/%zu %s", log->current, log->count,
+		log->tests[log->current - 1].name);
+}
+
+static void end_progress(struct conform *conform)
+{
+	if (conform->progress && conform->told)
+		fputs("\r\033[K", stderr);
+	conform->told = 0;
+}
+
+static void handle_line(void *context, char *line, size_t length, bool cut)
+{
+	struct conform *conform = context;
+	uint64_t taken = conform->log->taken;
+
+	if (conform->kept)
+		fprintf(conform->kept, "%s\n", line);
+	if (conform->over)
+		return;
+	if (!conform->failure.code && conform_log_add(conform->log, line, &conform->failure) < 0)
+		event_loop_stop(&conform->loop, 0);
+	/* What others say is no sign that the guest lives. */
+	if (conform->log->taken != taken)
+		set_silence(conform, conform->log->said_end ? OFF_SECONDS * conform->options->slow :
+							      conform->options->silence);
+	/* A guest that resets where it must not would do so again: the next boot begins behind that test. */
+	if (conform->log->unannounced) {
+		conform->over = true;
+		event_loop_stop(&conform->loop, 0);
+	}
+	show_progress(conform);
+}
+
+/* A line of the hypervisor's standard error. */
+static void handle_message(void *context, char *line, size_t length, bool cut)
+{
+	struct conform *conform = context;
+
+	/* A log that is read back has it among the lines of others. */
+	if (conform->kept)
+		fprintf(conform->kept, "stderr: %s\n", line);
+	snprintf(conform->last_messages[conform->message_count++ % MESSAGES_SHOWN], MESSAGE_LENGTH,
+		 "%.*s", MESSAGE_LENGTH - 1, line);
+}
+
+/* The guest said nothing: what the hypervisor said may tell why. */
+static void show_messages(const struct conform *conform)
+{
+	uint64_t count = conform->message_count;
+
+	for (uint64_t i = count > MESSAGES_SHOWN ? count - MESSAGES_SHOWN : 0; i < count; i++) {
+		char line[MESSAGE_LENGTH];
+
+		snprintf(line, sizeof(line), "%s", conform->last_messages[i % MESSAGES_SHOWN]);
+		text_make_printable(line);
+		fprintf(stderr, "%s\n", line);
+	}
+}
+
+static void handle_exit(void *context, uint32_t events)
+{
+	struct conform *conform = context;
+
+	conform->exited = true;
+	event_loop_stop(&conform->loop, 0);
+}
+
+static void handle_silence(void *context, uint32_t events)
+{
+	struct conform *conform = context;
+
+	event_loop_stop(&conform->loop, 0);
+}
+
+static void handle_signal(void *context, uint32_t events)
+{
+	struct conform *conform = context;
+
+	conform->interrupted = true;
+	event_loop_stop(&conform->loop, 0);
+}
+
+static uint64_t memory_size(const struct conform_options *options)
+{
+	return options->memory ? options->memory : CONFORM_MEMORY;
+}
+
+/* QEMU has no frontend for consoles, and auto may be QEMU. */
+static bool has_console(const struct conform_options *options)
+{
+	return options->engine == CONFORM_KVM;
+}
+
+/* The guest's command line. */
+static void add_words(struct arguments *arguments, const struct conform *conform, size_t start,
+		      unsigned int boot)
+{
+	const struct conform_options *options = conform->options;
+
+	arguments_add_format(arguments, "console=%s reset=1 boot=%u start=%zu slow=%" PRIu64,
+			     image_format(options) == IMAGE_ARM64 ? "ttyAMA0" : "ttyS0", boot,
+			     start, options->slow);
+	/* What add_run gives it: the user-mode network has someone who answers. */
+	if (!options->command)
+		arguments_extend(arguments, " gateway=1 devices=block,net,entropy%s",
+				 has_console(options) ? ",console" : "");
+	if (!options->command || options->memory)
+		arguments_extend(arguments, " memory=%" PRIu64, memory_size(options) >> 20);
+	if (conform->ending) {
+		arguments_extend(arguments, " fatal=1 only=%s", conform->ending);
+		return;
+	}
+	if (options->profile)
+		arguments_extend(arguments, " profile=%s", conform_profiles[options->profile]);
+	if (options->only)
+		arguments_extend(arguments, " only=%s", options->only);
+}
+
+/* `avp run` with the guest. */
+static void add_run(struct arguments *arguments, const struct conform *conform)
+{
+	const struct conform_options *options = conform->options;
+
+	arguments_add(arguments, "avp");
+	arguments_add(arguments, "--log-level=warning");
+	arguments_add(arguments, "run");
+	arguments_add_format(arguments, "--engine=%s", conform_engines[options->engine]);
+	arguments_add_format(arguments, "--kernel=%s", conform->image);
+	arguments_add_format(arguments, "--cpus=%" PRIu64, options->cpus);
+	arguments_add_format(arguments, "--memory=%" PRIu64, memory_size(options));
+	arguments_add_format(arguments, "--block=%s", conform->disk);
+	arguments_add_format(arguments, "--block=%s,readonly", conform->read_only_disk);
+	arguments_add(arguments, "--net=user,host-loopback");
+	arguments_add(arguments, "--entropy");
+	if (has_console(options))
+		arguments_add(arguments, "--console=port=tty:echo,port=agent:echo,port=log:null");
+	arguments_add(arguments, "--append");
+}
+
+/* The command of the user, who knows how to boot on a hypervisor of his. */
+static int add_command(struct arguments *arguments, const struct conform *conform,
+		       const char *words, struct error *error)
+{
+	arguments_add(arguments, "sh");
+	arguments_add(arguments, "-c");
+	arguments_add(arguments, conform->options->command);
+	if (setenv("AVP_IMAGE", conform->image, 1) < 0 ||
+	    setenv("AVP_DISK", conform->disk, 1) < 0 ||
+	    setenv("AVP_READ_ONLY_DISK", conform->read_only_disk, 1) < 0 ||
+	    setenv("AVP_APPEND", words, 1) < 0)
+		return error_set_errno(error, errno, "cannot set the command's environment");
+	return 0;
+}
+
+/* Makes a pipe that the event loop reads by lines, and gives its other end. */
+static int open_lines(struct conform *conform, struct line_reader *reader, size_t size, int *writer,
+		      struct error *error)
+{
+	int ends[2];
+
+	reader->context = conform;
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_set_errno(error, errno, "cannot make a pipe");
+	*writer = ends[1];
+	return line_reader_open(reader, &conform->loop, ends[0], size, error);
+}
+
+/* Starts what boots the guest, with its console and its messages in the readers. */
+static int start_guest(struct conform *conform, size_t start, unsigned int boot,
+		       struct error *error)
+{
+	const struct conform_options *options = conform->options;
+	cleanup_arguments struct arguments arguments = {0}, words = {0};
+	struct process_spawn spawn = {.program = options->command ? "/bin/sh" : "/proc/self/exe",
+				      .stdin_fd = -1,
+				      .own_group = true};
+	cleanup_fd int output = -1, messages = -1;
+	const char *const *list;
+	int result = 0;
+
+	add_words(&words, conform, start, boot);
+	list = arguments_finish(&words, error);
+	if (!list)
+		return -ENOMEM;
+	if (options->command) {
+		result = add_command(&arguments, conform, list[0], error);
+	} else {
+		add_run(&arguments, conform);
+		arguments_add(&arguments, list[0]);
+	}
+	if (result < 0)
+		return result;
+	spawn.argv = arguments_finish(&arguments, error);
+	if (!spawn.argv)
+		return -ENOMEM;
+	conform->output = (struct line_reader){.line = handle_line};
+	conform->messages = (struct line_reader){.line = handle_message};
+	result = open_lines(conform, &conform->output, CONFORM_LINE_MAX * 2, &output, error);
+	if (result == 0)
+		result = open_lines(conform, &conform->messages, CONFORM_LINE_MAX * 2, &messages,
+				    error);
+	if (result < 0)
+		return result;
+	spawn.stdout_fd = output;
+	spawn.stderr_fd = messages;
+	return process_spawn(&conform->process, &spawn, error);
+}
+
+/*
+ * The hypervisor has ended by itself, with @status, before the guest said anything in this boot: sets
+ * *error and returns a negative errno.
+ */
+static int explain_silence(const struct conform *conform, int status, struct error *error)
+{
+	const struct conform_options *options = conform->options;
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
+	char how[PROCESS_STATUS_LENGTH];
+
+	process_describe(how, status);
+	if (options->command && (code == SHELL_NOT_FOUND || code == SHELL_NO_START))
+		return error_set_usage(error,
+				       "--command: it cannot be started, the shell ended with %s; "
+				       "check the program's name and its permissions",
+				       how);
+	if (options->command)
+		return error_set(error, EIO,
+				 "the guest said nothing: --command ended with %s before; it has "
+				 "to show the guest's console on its standard output",
+				 how);
+	if (code == ERROR_EXIT_USAGE)
+		return error_set_usage(error, "engine %s could not start the guest",
+				       conform_engines[options->engine]);
+	return error_set(error, EIO, "the guest said nothing before its engine ended with %s", how);
+}
+
+/*
+ * What the hypervisor's end, with @status or by force, says of power: behind the guest's end, and in a test
+ * that is nothing but its off.
+ */
+static int judge_end(struct conform *conform, int status, struct error *error)
+{
+	struct conform_log *log = conform->log;
+	char how[PROCESS_STATUS_LENGTH], message[PROCESS_STATUS_LENGTH + 80];
+
+	if (conform->exited && status == 0) {
+		if (conform->ending && log->current &&
+		    !strcmp(log->tests[log->current - 1].name, conform->ending))
+			conform_log_off(log);
+		return 0;
+	}
+	if (!log->said_end)
+		return 0;
+	if (conform->exited)
+		snprintf(message, sizeof(message),
+			 "the guest went off, and the hypervisor ended by %s",
+			 process_describe(how, status));
+	else
+		snprintf(message, sizeof(message),
+			 "the hypervisor did not end within %" PRIu64 " s of the guest's off",
+			 OFF_SECONDS * conform->options->slow);
+	return conform_log_fail(log, off_tests[0], "AVP-PWR-001", message, error);
+}
+
+/* The guest said nothing in this boot. What it said in others is worth a report all the same. */
+static int judge_silence(struct conform *conform, int status, unsigned int boot,
+			 struct error *error)
+{
+	struct error why;
+
+	show_messages(conform);
+	conform->message_count = 0;
+	if (!conform->exited)
+		return 0;
+	if (boot == 1)
+		return explain_silence(conform, status, error);
+	explain_silence(conform, status, &why);
+	log_warning("boot %u: %s", boot, why.message);
+	return 0;
+}
+
+/* Takes what was written last, and closes the pipes. */
+static void close_lines(struct conform *conform)
+{
+	line_reader_drain(&conform->output);
+	line_reader_close(&conform->output);
+	line_reader_drain(&conform->messages);
+	line_reader_close(&conform->messages);
+}
+
+/* One boot, from test number @start on, to its end or until it hangs. */
+static int run_boot(struct conform *conform, size_t start, unsigned int boot, struct error *error)
+{
+	uint64_t taken = conform->log->taken;
+	int result, status = 0;
+
+	conform->messages_before += conform->message_count;
+	conform->message_count = 0;
+	result = start_guest(conform, start, boot, error);
+	if (result < 0) {
+		close_lines(conform);
+		return result;
+	}
+	conform->exit_source = (struct event_source){conform->process.pidfd, handle_exit, conform};
+	result = event_loop_add(&conform->loop, &conform->exit_source, EPOLLIN, error);
+	conform->exited = conform->over = false;
+	set_silence(conform, conform->options->silence);
+	if (result == 0)
+		result = event_loop_run(&conform->loop);
+	event_loop_remove(&conform->loop, &conform->exit_source);
+	/* Everything that avp run has started goes with it; of a command, what stayed in its group. */
+	if (conform->options->command)
+		kill(-conform->process.pid, SIGKILL);
+	process_signal(&conform->process, SIGKILL);
+	process_wait(&conform->process, -1, &status);
+	close_lines(conform);
+	if (result >= 0 && !conform->interrupted && !conform->over)
+		result = judge_end(conform, status, error);
+	conform_log_finish(conform->log);
+	end_progress(conform);
+	if (result >= 0 && !conform->interrupted && conform->log->taken == taken)
+		result = judge_silence(conform, status, boot, error);
+	if (result >= 0 && conform->failure.code) {
+		*error = conform->failure;
+		result = -error->code;
+	}
+	if (result >= 0 && conform->interrupted)
+		result = error_set(error, EINTR, "ended by a signal");
+	return result < 0 ? result : 0;
+}
+
+/* The number of a test that the guest makes only when it is asked for with fatal=1, else 0. */
+static size_t number_of_fatal(const struct conform_log *log, const char *name)
+{
+	for (size_t i = 0; i < log->count; i++)
+		if (!strcmp(log->tests[i].name, name) && log->tests[i].verdict == CONFORM_SKIPPED &&
+		    strstr(log->tests[i].message, "fatal=1"))
+			return i + 1;
+	return 0;
+}
+
+static int run_boots(struct conform *conform, struct error *error)
+{
+	size_t start = 1, before;
+	unsigned int boot = 1;
+	int result;
+
+	do {
+		before = start;
+		result = run_boot(conform, start, boot, error);
+		start = conform_log_next(conform->log);
+		/* A guest that ends without a verdict more would do so for ever. */
+	} while (result == 0 && start && start != before && boot++ < BOOTS_MAX);
+	for (size_t i = 0; i < sizeof(off_tests) / sizeof(off_tests[0]) && !start && result == 0;
+	     i++) {
+		start = number_of_fatal(conform->log, off_tests[i]);
+		if (!start)
+			continue;
+		conform->ending = off_tests[i];
+		result = run_boot(conform, start, ++boot, error);
+		start = 0;
+	}
+	return result;
+}
+
+static int open_sources(struct conform *conform, struct error *error)
+{
+	sigset_t mask;
+	int result = event_loop_init(&conform->loop, 0, error);
+
+	if (result < 0)
+		return result;
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGTERM);
+	sigaddset(&mask, SIGHUP);
+	sigprocmask(SIG_BLOCK, &mask, NULL);
+	conform->signals = (struct event_source){signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK),
+						 handle_signal, conform};
+	conform->silence =
+		(struct event_source){timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
+				      handle_silence, conform};
+	if (conform->signals.fd < 0 || conform->silence.fd < 0)
+		return error_set_errno(error, errno, "cannot take signals");
+	result = event_loop_add(&conform->loop, &conform->signals, EPOLLIN, error);
+	if (result == 0)
+		result =
+			event_loop_add(&conform->loop, &conform->silence, EPOLLIN | EPOLLET, error);
+	return result;
+}
+
+static void close_sources(struct conform *conform)
+{
+	close_fd(&conform->signals.fd);
+	close_fd(&conform->silence.fd);
+	event_loop_close(&conform->loop);
+}
+
+/* Makes a disk that is the suite's own. */
+static int make_disk(char path[PATH_MAX], struct error *error)
+{
+	const char *directory = getenv("TMPDIR");
+	cleanup_fd int fd = -1;
+
+	snprintf(path, PATH_MAX, "%.3800s/avp-conform.XXXXXX", directory ? directory : "/tmp");
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd >= 0 && ftruncate(fd, DISK_SIZE) == 0)
+		return 0;
+	error_set_errno(error, errno, "%s", path);
+	if (fd < 0)
+		*path = 0;
+	return -error->code;
+}
+
+int conform_run(const struct conform_options *options, struct conform_log *log, FILE *kept,
+		struct error *error)
+{
+	struct conform conform = {
+		.options = options,
+		.log = log,
+		.kept = kept,
+		.process = PROCESS_NONE,
+		.signals.fd = -1,
+		.silence.fd = -1,
+		.loop.epoll_fd = -1,
+		.progress = isatty(STDERR_FILENO),
+	};
+	int result = conform_find_image(conform.image, options, error);
+	uint64_t count;
+
+	if (result == 0)
+		result = open_sources(&conform, error);
+	if (result == 0)
+		result = make_disk(conform.disk, error);
+	if (result == 0)
+		result = make_disk(conform.read_only_disk, error);
+	if (result == 0)
+		result = run_boots(&conform, error);
+	/* An empty path: it was not made. */
+	unlink(conform.disk);
+	unlink(conform.read_only_disk);
+	close_sources(&conform);
+	count = conform.messages_before + conform.message_count;
+	if (count && !kept)
+		log_info("%" PRIu64 " line%s of the hypervisor's standard error %s not shown; "
+			 "--log FILE keeps them",
+			 count, count == 1 ? "" : "s", count == 1 ? "is" : "are");
+	return result;
+}

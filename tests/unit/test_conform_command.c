@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * `avp conform` as it is called: with logs of guests (--from) and with commands that play the hypervisor
+ * (--command); what it says and its exit status.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/crc32.h"
+#include "base/log.h"
+#include "cli/command.h"
+#include "unit/capture.h"
+#include "unit/scratch.h"
+
+#define WHOLE "ok boot_state\nnot ok mmio_width\nok blk_flush\n"
+
+static struct scratch scratch;
+static struct capture output, errors;
+
+/* The image lies beside the program: any will do, nobody boots it. */
+static void make_image(void)
+{
+	static const char *const names[] = {"", "/conform-amd64.elf", "/conform-arm64.image"};
+	char program[3000], path[4000];
+	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+
+	assert_true(length > 0);
+	program[length] = 0;
+	*strrchr(program, '/') = 0;
+	for (size_t i = 0; i < 3; i++) {
+		cleanup_file FILE *file = NULL;
+
+		snprintf(path, sizeof(path), "%s/../guest%s", program, names[i]);
+		if (i == 0) {
+			assert_true(mkdir(path, 0777) == 0 || errno == EEXIST);
+			continue;
+		}
+		file = fopen(path, "ae");
+		assert_non_null(file);
+	}
+}
+
+/* Writes the log of a guest that made these tests, each "ok NAME", "not ok NAME" or "skip NAME". */
+static void write_log(const char *name, const char *tests)
+{
+	cleanup_file FILE *file = fopen(scratch_path(&scratch, name), "we");
+	unsigned int lines = 0, number = 0, counts[3] = {0}, total = 0;
+	uint32_t crc = 0;
+	char copy[1000], line[300], *next = copy;
+
+	assert_non_null(file);
+	snprintf(copy, sizeof(copy), "%s", tests);
+	for (const char *c = tests; *c; c++)
+		total += *c == '\n';
+#define SAY(...)                                                              \
+	do {                                                                  \
+		snprintf(line, sizeof(line), __VA_ARGS__);                    \
+		fprintf(file, "%s\n", line);                                  \
+		crc = crc32_add(crc32_add(crc, line, strlen(line)), "\n", 1); \
+		lines++;                                                      \
+	} while (0)
+	SAY("avp-conform: boot 1 contract 0.1.0 arch x86-64 entry pvh cpus 2 memory 512 MiB");
+	SAY("1..%u", total);
+	for (char *test; (test = strsep(&next, "\n")) && *test;) {
+		char *word = strrchr(test, ' ') + 1;
+
+		word[-1] = 0;
+		number++;
+		if (!strcmp(test, "skip")) {
+			counts[2]++;
+			SAY("ok %u - %s # SKIP not selected", number, word);
+			continue;
+		}
+		counts[*test == 'n']++;
+		SAY("avp-conform: begin %u %s lines %u crc 0x%08x # AVP-X-001", number, word, lines,
+		    crc);
+		SAY("%s %u - %s # AVP-X-001", test, number, word);
+	}
+	fprintf(file,
+		"avp-conform: end passed %u failed %u wedged 0 skipped %u lines %u crc 0x%08x\n",
+		counts[0], counts[1], counts[2], lines, crc);
+}
+
+static void write_text(const char *name, const char *text)
+{
+	scratch_write(&scratch, name, text, strlen(text));
+}
+
+static char *read_text(const char *name)
+{
+	static char text[8192];
+	cleanup_file FILE *file = fopen(scratch_path(&scratch, name), "re");
+
+	assert_non_null(file);
+	text[fread(text, 1, sizeof(text) - 1, file)] = 0;
+	return text;
+}
+
+/* Calls avp conform with these words, NULL behind the last; @ in them is the scratch directory. */
+static int call(const char *const *given)
+{
+	static char texts[16][500];
+	char *words[20] = {(char *)"avp", (char *)"conform"};
+	int status, count = 2;
+
+	for (size_t i = 0; given[i]; i++) {
+		const char *at = strchr(given[i], '@');
+
+		assert_true(i < 16);
+		if (at)
+			snprintf(texts[i], sizeof(texts[i]), "%.*s%s%s", (int)(at - given[i]),
+				 given[i], scratch.directory, at + 1);
+		else
+			snprintf(texts[i], sizeof(texts[i]), "%s", given[i]);
+		words[count++] = texts[i];
+	}
+	status = command_main(&command_avp, count, words);
+	fflush(stdout);
+	return status;
+}
+#define CALL(...) call((const char *const[]){__VA_ARGS__, NULL})
+
+static void check_said(struct capture *capture, const char *part)
+{
+	const char *text = capture_all(capture);
+
+	if (!strstr(text, part))
+		fail_msg("\"%s\" is not in: %s", part, text);
+}
+
+static int start(void **state)
+{
+	log_set_format(LOG_FORMAT_TEXT);
+	scratch_make(&scratch);
+	make_image();
+	write_log("log", WHOLE);
+	capture_start(&output, STDOUT_FILENO);
+	capture_start(&errors, STDERR_FILENO);
+	return 0;
+}
+
+static int finish(void **state)
+{
+	capture_stop(&errors);
+	capture_stop(&output);
+	scratch_remove(&scratch);
+	return 0;
+}
+
+static void test_an_only_that_matches_nothing(void **state)
+{
+	write_log("none", "skip boot_state\nskip mmio_width\n");
+	assert_int_equal(CALL("--only", "pxi_*", "--command", "cat @/none"), 2);
+	check_said(&errors, "--only: no test has a name that matches 'pxi_*'");
+	assert_int_equal(CALL("--only", "pxi_*", "--profile", "safety", "--command", "cat @/none"),
+			 2);
+	check_said(&errors, "--only: no test of profile safety has a name that matches 'pxi_*'");
+	assert_int_equal(CALL("--from", "@/none"), 2);
+	check_said(&errors, "no test was selected");
+	/* What matches, and fails, is another thing. */
+	assert_int_equal(CALL("--only", "mmio_*", "--command", "cat @/log"), 1);
+	check_said(&output, "fail     mmio_width");
+}
+
+static void test_an_only_that_can_match_nothing(void **state)
+{
+	static const char *const patterns[] = {"", "a b", "a start=3", "Blk_*", "blk-*", "a/b"};
+
+	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
+		assert_int_equal(CALL("--only", patterns[i], "--command", "cat @/log"), 2);
+		check_said(&errors, "--only: '");
+	}
+}
+
+static void test_a_command_that_cannot_be_started(void **state)
+{
+	assert_int_equal(
+		CALL("--command", "@/no-such-monitor --kernel $AVP_IMAGE", "--json", "@/json"), 2);
+	check_said(&errors,
+		   "--command: it cannot be started, the shell ended with exit status 127");
+	/* A program that checks the reports finds no verdicts of an earlier run. */
+	assert_non_null(strstr(read_text("json"), "empty: no conformance guest spoke"));
+	write_text("file", "no program");
+	assert_int_equal(CALL("--command", "@/file"), 2);
+	check_said(&errors, "the shell ended with exit status 126");
+}
+
+static void test_a_command_that_ends_before_the_guest(void **state)
+{
+	const char *said;
+
+	assert_int_equal(CALL("--command", "echo 'no such machine' >&2; exit 1"), 1);
+	said = capture_all(&errors);
+	assert_non_null(strstr(said, "no such machine\n"));
+	assert_non_null(strstr(said, "the guest said nothing: --command ended with exit status 1"));
+	assert_int_equal(CALL("--command", "true"), 1);
+	check_said(&errors, "the guest said nothing: --command ended with exit status 0");
+	/* An exit status of the shell is one only where the guest said nothing. */
+	assert_int_equal(CALL("--command", "cat @/log; exit 127", "--expect", "/dev/null"), 1);
+	check_said(&output, "the log is complete");
+}
+
+static void test_messages_of_the_hypervisor(void **state)
+{
+	const char *noise = "i=0; while [ $i -lt 119 ]; do echo warning $i >&2; i=$((i+1)); done; "
+			    "cat @/log";
+	const char *said;
+
+	assert_int_equal(CALL("--command", noise, "--log", "@/kept"), 1);
+	assert_string_equal(capture_all(&errors), "");
+	said = read_text("kept");
+	assert_non_null(strstr(said, "stderr: warning 118\n"));
+	assert_non_null(strstr(said, "\navp-conform: end "));
+	/* It can be read back. */
+	assert_int_equal(CALL("--from", "@/kept"), 1);
+	check_said(&output, "2 passed, 1 failed, 0 wedged, 0 skipped; the log is complete");
+	/* Without a log to keep them in there is one line for all. */
+	assert_int_equal(CALL("--command", noise), 1);
+	said = capture_all(&errors);
+	assert_non_null(strstr(said, "119 lines of the hypervisor's standard error are"));
+	assert_null(strstr(said, "warning 118"));
+}
+
+static void test_known_failures(void **state)
+{
+	const char *said;
+
+	write_text("known", "# of this board\n\n  mmio_width  the bus is narrow # since 2021\r\n");
+	assert_int_equal(CALL("--from", "@/log", "--expect", "@/known", "--junit", "@/junit",
+			      "--json", "@/json"),
+			 0);
+	said = capture_all(&output);
+	assert_non_null(
+		strstr(said, "known    mmio_width; breaks AVP-X-001 (the bus is narrow)\n"));
+	assert_non_null(strstr(said, "2 passed, 1 failed, 0 wedged, 1 of these known, 0 skipped"));
+	said = read_text("junit");
+	assert_non_null(strstr(said, "failures=\"0\" errors=\"0\" skipped=\"1\""));
+	assert_non_null(strstr(said, "<skipped message=\"known failure: the bus is narrow\"/>"));
+	assert_non_null(strstr(read_text("json"), "\"known\": \"the bus is narrow\""));
+	/* One that is not listed fails the run as ever. */
+	write_log("two", "ok boot_state\nnot ok mmio_width\nnot ok blk_flush\n");
+	assert_int_equal(CALL("--from", "@/two", "--expect", "@/known"), 1);
+	check_said(&output, "fail     blk_flush");
+	/* Nothing but known failures is no failure. */
+	write_log("one", "not ok mmio_width\n");
+	assert_int_equal(CALL("--from", "@/one", "--expect", "@/known"), 0);
+}
+
+static void test_a_known_failure_that_passes(void **state)
+{
+	write_text("known", "mmio_width\nboot_state it was so\n");
+	assert_int_equal(CALL("--from", "@/log", "--expect", "@/known"), 0);
+	check_said(&output, "mended   boot_state: it passes, and /");
+}
+
+static void test_known_failures_of_a_log_that_is_cut(void **state)
+{
+	char *text = read_text("log");
+
+	*strstr(text, "avp-conform: end ") = 0;
+	write_text("cut", text);
+	write_text("known", "mmio_width\npci_isr\n");
+	/* The test that was not heard of may be in the part that is missing. */
+	assert_int_equal(CALL("--from", "@/cut", "--expect", "@/known"), 1);
+	check_said(&output, "the log is incomplete");
+}
+
+static void check_list(const char *list, const char *said)
+{
+	write_text("known", list);
+	assert_int_equal(CALL("--from", "@/log", "--expect", "@/known"), 2);
+	check_said(&errors, said);
+}
+
+static void test_a_list_that_is_wrong(void **state)
+{
+	char many[70 * 100] = "";
+
+	check_list("mmio_width\n\npci_isr\n", "/known:3: there is no test 'pci_isr'");
+	check_list("mmio_width\nmmio_width again\n",
+		   "/known:2: mmio_width stands in line 1 already");
+	check_list("mmio_*\n", "/known:1: 'mmio_*' is not the name of a test");
+	check_list("\x1b[31m\n", "/known:1: '?[31m' is not the name of a test");
+	memset(many, 'a', sizeof(many) - 1);
+	check_list(many, "is not the name of a test");
+	assert_int_equal(CALL("--from", "@/log", "--expect", "@/nowhere"), 2);
+	check_said(&errors, "--expect: ");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, start, finish)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_an_only_that_matches_nothing),
+		TEST(test_an_only_that_can_match_nothing),
+		TEST(test_a_command_that_cannot_be_started),
+		TEST(test_a_command_that_ends_before_the_guest),
+		TEST(test_messages_of_the_hypervisor),
+		TEST(test_known_failures),
+		TEST(test_a_known_failure_that_passes),
+		TEST(test_known_failures_of_a_log_that_is_cut),
+		TEST(test_a_list_that_is_wrong),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
