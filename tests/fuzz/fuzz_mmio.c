@@ -397,9 +397,14 @@ static void check_status(struct fuzz *fuzz)
 /* An access that goes beyond the end reads nothing, so in pieces that no type's end cuts in two. */
 static void read_config(struct fuzz *fuzz, uint8_t config[CONFIG_SEEN])
 {
-	for (unsigned int i = 0; i < CONFIG_SEEN; i += 2)
+	bool network = fuzz->virtio_id == VIRTIO_ID_NET;
+	unsigned int seen = fuzz->virtio_id == VIRTIO_ID_BLOCK ? CONFIG_SEEN : 16;
+	unsigned int width = network ? 2 : 4;
+
+	memset(config, 0, CONFIG_SEEN);
+	for (unsigned int i = 0; i < seen; i += width)
 		bus_access(&fuzz->bus, &(struct bus_access){SLOT_ADDRESS + VIRTIO_MMIO_CONFIG + i,
-							    2, false, config + i});
+							    width, false, config + i});
 }
 
 /* A driver that reads twice and finds the same generation has read one version (VIRTIO 1.4, 2.5). */
