@@ -6,11 +6,6 @@
 
 #include "base/subnet.h"
 
-#define ARP_LENGTH	 28
-#define ARP_SENDER	 14
-#define ARP_REQUEST	 1
-#define ARP_REPLY	 2
-#define ARP_OPERATION	 6
 #define ARP_ETHERNET	 1
 #define TCP_OPTION_END	 0
 #define TCP_OPTION_NOP	 1
@@ -63,7 +58,7 @@ static enum frame_verdict check_arp(const struct frame_filter *filter, const uin
 	uint16_t operation;
 	uint32_t sender;
 
-	if (*length < ETH_HLEN + ARP_LENGTH || memcmp(arp, kind, sizeof(kind)))
+	if (*length < ARP_FRAME || memcmp(arp, kind, sizeof(kind)))
 		return FRAME_DROPPED;
 	operation = packet_get16(arp + ARP_OPERATION);
 	sender = packet_get32(arp + ARP_SENDER);
@@ -71,7 +66,7 @@ static enum frame_verdict check_arp(const struct frame_filter *filter, const uin
 	if ((operation != ARP_REQUEST && operation != ARP_REPLY) ||
 	    (sender && !is_guest(filter, sender)))
 		return FRAME_DROPPED;
-	*length = ETH_HLEN + ARP_LENGTH;
+	*length = ARP_FRAME;
 	return FRAME_PASSED;
 }
 
@@ -93,7 +88,7 @@ static bool tcp_options_fit(const uint8_t *option, size_t length)
 
 /*
  * Clears the urgent pointer: what it points at stays in the stream, where RFC 6093 wants it. The
- * checksum changes by what was cleared (RFC 1624), and stays wrong if it was.
+ * checksum changes by what was cleared (RFC 1624).
  */
 static void clear_urgent(uint8_t *tcp)
 {
@@ -104,6 +99,14 @@ static void clear_urgent(uint8_t *tcp)
 	tcp[TCP_FLAGS] &= (uint8_t)~TCP_FLAG_URG;
 	packet_put16(tcp + TCP_URGENT, 0);
 	packet_put16(tcp + TCP_CHECKSUM, packet_checksum(tcp + TCP_DATA_OFFSET, 2, sum));
+}
+
+/* Whether the checksum of a TCP segment or UDP datagram of @length bytes is right. */
+static bool checksum_fits(const uint8_t *ip, size_t length)
+{
+	uint32_t sum = packet_pseudo_sum(ip, ip[IPV4_PROTOCOL], (uint16_t)length);
+
+	return !packet_checksum(ip + IPV4_HEADER, length, sum);
 }
 
 /* RFC 9293, 3.1 and 3.10.7: what a segment of @length bytes can look like. */
@@ -134,7 +137,7 @@ static enum frame_verdict check_tcp(const struct frame_filter *filter, uint8_t *
 	uint8_t *tcp = ip + IPV4_HEADER;
 	bool opens, allowed;
 
-	if (!tcp_is_sane(tcp, length))
+	if (!tcp_is_sane(tcp, length) || !checksum_fits(ip, length))
 		return FRAME_DROPPED;
 	if (tcp[TCP_FLAGS] & TCP_FLAG_URG || packet_get16(tcp + TCP_URGENT))
 		clear_urgent(tcp);
@@ -162,14 +165,6 @@ static bool is_peer(const struct frame_filter *filter, uint16_t host_port, uint1
 	       filter->peers[index].guest_port == guest_port;
 }
 
-static bool udp_checksum_fits(const uint8_t *ip, size_t length)
-{
-	const uint8_t *udp = ip + IPV4_HEADER;
-
-	return !packet_get16(udp + UDP_CHECKSUM) ||
-	       !packet_checksum(udp, length, packet_pseudo_sum(ip, PROTOCOL_UDP, (uint16_t)length));
-}
-
 static enum frame_verdict check_udp(const struct frame_filter *filter, const uint8_t *ip,
 				    size_t length)
 {
@@ -185,7 +180,9 @@ static enum frame_verdict check_udp(const struct frame_filter *filter, const uin
 	if (!from_port || !to_port)
 		return FRAME_DROPPED;
 	if (to_port == PORT_DHCP && (to == BROADCAST || to == settings->gateway))
-		return udp_checksum_fits(ip, length) ? FRAME_FOR_DHCP : FRAME_DROPPED;
+		return !packet_get16(udp + UDP_CHECKSUM) || checksum_fits(ip, length) ?
+			       FRAME_FOR_DHCP :
+			       FRAME_DROPPED;
 	if (!packet_get32(ip + IPV4_SOURCE))
 		return FRAME_DROPPED;
 	/* The library has a TFTP server of its own there. */
@@ -242,18 +239,11 @@ static enum frame_verdict make_whole(struct frame_filter *filter, uint8_t *ip, s
 	return FRAME_PASSED;
 }
 
-static enum frame_verdict check_ip(struct frame_filter *filter, uint8_t *frame, size_t *length,
-				   int64_t now_ms)
+/* A packet of @total bytes that is whole. */
+static enum frame_verdict check_whole(struct frame_filter *filter, uint8_t *ip, size_t total)
 {
-	size_t total = *length - ETH_HLEN;
-	uint8_t *ip = frame + PACKET_IP;
-	enum frame_verdict verdict = make_whole(filter, ip, &total, now_ms);
-	uint32_t source;
+	uint32_t source = packet_get32(ip + IPV4_SOURCE);
 
-	if (verdict != FRAME_PASSED)
-		return verdict;
-	*length = ETH_HLEN + total;
-	source = packet_get32(ip + IPV4_SOURCE);
 	/* Without an address yet, a guest talks to the DHCP server alone: see check_udp. */
 	if (!is_guest(filter, source) && (source || ip[IPV4_PROTOCOL] != PROTOCOL_UDP))
 		return FRAME_DROPPED;
@@ -266,6 +256,26 @@ static enum frame_verdict check_ip(struct frame_filter *filter, uint8_t *frame, 
 		return check_icmp(filter, ip, total - IPV4_HEADER);
 	}
 	return FRAME_DROPPED;
+}
+
+static enum frame_verdict check_ip(struct frame_filter *filter, uint8_t *frame, size_t *length,
+				   int64_t now_ms)
+{
+	size_t total = *length - ETH_HLEN;
+	uint8_t *ip = frame + PACKET_IP;
+	enum frame_verdict verdict = make_whole(filter, ip, &total, now_ms);
+
+	if (verdict != FRAME_PASSED)
+		return verdict;
+	verdict = check_whole(filter, ip, total);
+	if (verdict == FRAME_PASSED) {
+		neighbours_learn(&filter->neighbours, packet_get32(ip + IPV4_SOURCE),
+				 frame + ETH_ALEN);
+		if (ip[IPV4_PROTOCOL] == PROTOCOL_TCP)
+			tcp_order_send(&filter->order, ip, &total);
+	}
+	*length = ETH_HLEN + total;
+	return verdict;
 }
 
 enum frame_verdict frame_filter_check(struct frame_filter *filter, uint8_t *frame, size_t *length,
@@ -282,22 +292,32 @@ enum frame_verdict frame_filter_check(struct frame_filter *filter, uint8_t *fram
 	return FRAME_DROPPED;
 }
 
-void frame_filter_note_received(struct frame_filter *filter, const uint8_t *frame, size_t length)
+/* A program of the host at the gateway's address, to which the guest may answer. */
+static void note_peer(struct frame_filter *filter, const uint8_t *udp)
 {
-	const uint8_t *ip = frame + PACKET_IP, *udp = ip + IPV4_HEADER;
-	uint16_t host_port, guest_port;
-	size_t index;
+	uint16_t host_port = packet_get16(udp + PORT_SOURCE);
+	uint16_t guest_port = packet_get16(udp + PORT_DESTINATION);
+	size_t index = peer_index(host_port, guest_port);
 
-	if (length < PACKET_UDP_DATA || packet_get16(frame + 2 * ETH_ALEN) != ETH_P_IP ||
-	    ip[IPV4_PROTOCOL] != PROTOCOL_UDP ||
-	    packet_get32(ip + IPV4_SOURCE) != filter->settings.gateway ||
-	    packet_get16(ip + IPV4_FRAGMENT) & IPV4_OFFSET_MASK)
-		return;
-	host_port = packet_get16(udp + PORT_SOURCE);
-	guest_port = packet_get16(udp + PORT_DESTINATION);
-	index = peer_index(host_port, guest_port);
 	filter->peers[index].host_port = host_port;
 	filter->peers[index].guest_port = guest_port;
+}
+
+bool frame_filter_receive(struct frame_filter *filter, const uint8_t *frame, size_t length)
+{
+	const uint8_t *ip = frame + PACKET_IP;
+
+	if (neighbours_answer(&filter->neighbours, frame, length))
+		return false;
+	if (length < PACKET_UDP_DATA || packet_get16(frame + 2 * ETH_ALEN) != ETH_P_IP ||
+	    packet_get16(ip + IPV4_FRAGMENT) & IPV4_OFFSET_MASK)
+		return true;
+	if (ip[IPV4_PROTOCOL] == PROTOCOL_TCP)
+		tcp_order_receive(&filter->order, ip, length - PACKET_IP);
+	else if (ip[IPV4_PROTOCOL] == PROTOCOL_UDP &&
+		 packet_get32(ip + IPV4_SOURCE) == filter->settings.gateway)
+		note_peer(filter, ip + IPV4_HEADER);
+	return true;
 }
 
 size_t frame_filter_refuse(const struct frame_filter *filter, const uint8_t *frame,

@@ -4,7 +4,8 @@
  * that library does with frames that are not whole: it gets none. A frame that passes is an ARP
  * packet, or an IPv4 packet of the guest to somebody it may talk to, which is
  *	- exactly as long as its header says, without padding behind it, IP options or fragments;
- *	- TCP with a header and options that fit, flags that belong together and no urgent data;
+ *	- TCP with a header and options that fit, a right checksum, flags that belong together and
+ *	  no urgent data, not too much before its turn (tcp_order.h);
  *	- UDP whose length is that of the packet, or a ping.
  * Freestanding: bytes in, verdict out.
  */
@@ -16,7 +17,9 @@
 #include <stdint.h>
 
 #include "backend/ip_reassembly.h"
+#include "backend/neighbours.h"
 #include "backend/packet.h"
+#include "backend/tcp_order.h"
 
 /* Addresses are in host byte order. */
 struct frame_filter_settings {
@@ -34,6 +37,8 @@ struct frame_filter {
 		uint16_t host_port, guest_port;
 	} peers[FRAME_FILTER_PEERS];
 	struct ip_reassembly reassembly;
+	struct neighbours neighbours;
+	struct tcp_order order;
 };
 
 enum frame_verdict {
@@ -54,8 +59,11 @@ void frame_filter_init(struct frame_filter *filter, const struct frame_filter_se
 enum frame_verdict frame_filter_check(struct frame_filter *filter, uint8_t *frame, size_t *length,
 				      int64_t now_ms);
 
-/* A frame goes to the guest: what it may answer to is noted. */
-void frame_filter_note_received(struct frame_filter *filter, const uint8_t *frame, size_t length);
+/*
+ * The library has a frame for the guest: what the guest may answer to is noted. Returns whether the
+ * guest gets it; the answer to one that it does not get is in filter->neighbours, for the library.
+ */
+bool frame_filter_receive(struct frame_filter *filter, const uint8_t *frame, size_t length);
 
 /*
  * Makes the answer to a refused @frame: ICMP "administratively prohibited" (RFC 1812, 5.2.7.1).

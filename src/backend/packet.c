@@ -6,17 +6,28 @@
 
 #define TTL_DEFAULT 64
 
-uint16_t packet_checksum(const uint8_t *data, size_t length, uint32_t sum)
+static uint16_t fold(uint64_t total)
 {
-	uint64_t total = sum;
-
-	for (; length >= 2; data += 2, length -= 2)
-		total += packet_get16(data);
-	if (length)
-		total += (uint32_t)data[0] << 8;
 	while (total >> 16)
 		total = (total & 0xffff) + (total >> 16);
-	return (uint16_t)~total;
+	return (uint16_t)total;
+}
+
+/* In any byte order the sum is the same but for its own (RFC 1071, 2 (B)). */
+uint16_t packet_checksum(const uint8_t *data, size_t length, uint32_t sum)
+{
+	uint64_t total = 0;
+	uint32_t word;
+	uint16_t folded;
+
+	for (; length >= sizeof(word); data += sizeof(word), length -= sizeof(word)) {
+		memcpy(&word, data, sizeof(word));
+		total += word;
+	}
+	word = 0;
+	memcpy(&word, data, length);
+	folded = fold(total + word);
+	return (uint16_t)~fold((uint64_t)sum + packet_get16((const uint8_t *)&folded));
 }
 
 uint32_t packet_pseudo_sum(const uint8_t *ip, uint8_t protocol, uint16_t length)

@@ -32,14 +32,27 @@
 /* The longest frame that holds a packet: a datagram put together from fragments. */
 #define PACKET_FRAME_MAX (ETH_HLEN + IPV4_LENGTH_MAX)
 
-#define PROTOCOL_ICMP	 1
-#define PROTOCOL_TCP	 6
-#define PROTOCOL_UDP	 17
+/* ARP for IPv4 on Ethernet (RFC 826), behind the Ethernet header. */
+#define ARP_LENGTH     28
+#define ARP_FRAME      (ETH_HLEN + ARP_LENGTH)
+#define ARP_OPERATION  6
+#define ARP_SENDER_MAC 8
+#define ARP_SENDER     14
+#define ARP_TARGET_MAC 18
+#define ARP_TARGET     24
+#define ARP_REQUEST    1
+#define ARP_REPLY      2
+
+#define PROTOCOL_ICMP  1
+#define PROTOCOL_TCP   6
+#define PROTOCOL_UDP   17
 
 /* TCP (RFC 9293, 3.1) and UDP (RFC 768). */
 #define PORT_SOURCE	 0
 #define PORT_DESTINATION 2
 #define TCP_HEADER	 20
+#define TCP_SEQUENCE	 4
+#define TCP_ACKNOWLEDGED 8
 #define TCP_DATA_OFFSET	 12
 #define TCP_FLAGS	 13
 #define TCP_CHECKSUM	 16
@@ -47,6 +60,7 @@
 #define TCP_FLAG_FIN	 0x01
 #define TCP_FLAG_SYN	 0x02
 #define TCP_FLAG_RST	 0x04
+#define TCP_FLAG_PSH	 0x08
 #define TCP_FLAG_ACK	 0x10
 #define TCP_FLAG_URG	 0x20
 #define UDP_HEADER	 8

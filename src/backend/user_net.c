@@ -73,8 +73,8 @@ static ssize_t take_frame(const void *frame, size_t length, void *opaque)
 {
 	struct user_net *user = opaque;
 
-	frame_filter_note_received(&user->filter, frame, length);
-	deliver(user, frame, length);
+	if (frame_filter_receive(&user->filter, frame, length))
+		deliver(user, frame, length);
 	return (ssize_t)length;
 }
 
@@ -104,6 +104,20 @@ static void unregister_descriptor(int fd, void *opaque)
 	struct user_net *user = opaque;
 
 	slirp_sockets_closing(&user->sockets, fd);
+}
+
+/*
+ * Answers what libslirp asked in a call that has returned. What waits for the answer leaves in the
+ * next one.
+ */
+static void answer_arp(struct user_net *user)
+{
+	uint8_t answer[ARP_FRAME];
+
+	while (neighbours_take_answer(&user->filter.neighbours, answer)) {
+		user->library.input(user->slirp, answer, sizeof(answer));
+		user->events = true;
+	}
 }
 
 /* libslirp may have more to do: it is asked before each sleep anyway. */
@@ -227,6 +241,7 @@ static bool poll_user(void *context)
 	slirp_sockets_enter(&user->sockets);
 	user->library.poll(user->slirp, 0, slirp_sockets_happened, &user->sockets);
 	slirp_sockets_leave(&user->sockets);
+	answer_arp(user);
 	notify_guest(user);
 	return true;
 }
@@ -270,6 +285,7 @@ static void pass_on(struct user_net *user, size_t length)
 	slirp_sockets_enter(&user->sockets);
 	user->library.input(user->slirp, user->frame, (int)length);
 	slirp_sockets_leave(&user->sockets);
+	answer_arp(user);
 	/* What the frame sets free, such as packets that waited for an address, leaves in poll. */
 	user->events = true;
 }

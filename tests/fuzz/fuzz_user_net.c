@@ -36,6 +36,14 @@
 #define FORWARDED   8080
 #define SOCKETS_MAX 64
 #define PEERS_MAX   8
+/*
+ * What the library may take: for each socket two buffers of 128 KiB and a packet; segments before
+ * their turn, and the rest.
+ */
+#define SOCKET_BYTES (400 << 10)
+#define OTHER_BYTES  ((1 << 20) + TCP_ORDER_EARLY * 2048)
+
+size_t __sanitizer_get_current_allocated_bytes(void);
 
 static struct slirp_library library;
 static bool isolated; /* in a namespace of our own */
@@ -47,6 +55,8 @@ struct harness {
 	struct frame_filter filter;
 	struct dhcp_server dhcp;
 	Slirp *slirp;
+	size_t bytes_before, descriptors;
+	unsigned int heard; /* frames for the guest */
 	int64_t now_ms;
 	uint8_t frame[PACKET_FRAME_MAX];
 	uint32_t their_sequence, our_sequence; /* of the connection that was heard of last */
@@ -80,8 +90,9 @@ static ssize_t hear(const void *frame, size_t length, void *opaque)
 	size_t data;
 
 	PROMISE(length >= ETH_HLEN && length <= PACKET_FRAME_MAX);
-	frame_filter_note_received(&h->filter, frame, length);
-	if (length < PACKET_IP + IPV4_HEADER + TCP_HEADER || ip[IPV4_PROTOCOL] != PROTOCOL_TCP)
+	h->heard++;
+	if (!frame_filter_receive(&h->filter, frame, length) ||
+	    length < PACKET_IP + IPV4_HEADER + TCP_HEADER || ip[IPV4_PROTOCOL] != PROTOCOL_TCP)
 		return (ssize_t)length;
 	data = packet_get16(ip + IPV4_TOTAL_LENGTH) - IPV4_HEADER -
 	       (size_t)(tcp[TCP_DATA_OFFSET] >> 4) * 4;
@@ -105,6 +116,11 @@ static void ignore_message(const char *message, void *opaque)
 	(void)opaque;
 }
 
+static void count_descriptor(int fd, void *opaque)
+{
+	((struct harness *)opaque)->descriptors += fd >= 0;
+}
+
 static void ignore_descriptor(int fd, void *opaque)
 {
 	(void)fd;
@@ -120,7 +136,7 @@ static const SlirpCb callbacks = {
 	.send_packet = hear,
 	.guest_error = ignore_message,
 	.clock_get_ns = read_clock,
-	.register_poll_fd = ignore_descriptor,
+	.register_poll_fd = count_descriptor,
 	.unregister_poll_fd = ignore_descriptor,
 	.notify = ignore_notice,
 };
@@ -150,6 +166,15 @@ static int get_events(int index, void *opaque)
 	       (events & POLLHUP ? SLIRP_POLL_HUP : 0);
 }
 
+/* As user_net.c does it. */
+static void answer_arp(struct harness *h)
+{
+	uint8_t answer[ARP_FRAME];
+
+	while (neighbours_take_answer(&h->filter.neighbours, answer))
+		library.input(h->slirp, answer, sizeof(answer));
+}
+
 static void run_library(struct harness *h)
 {
 	uint32_t wait_ms = UINT32_MAX;
@@ -160,6 +185,9 @@ static void run_library(struct harness *h)
 	library.fill(h->slirp, &wait_ms, add_poll, h);
 	poll(h->sockets, (nfds_t)h->socket_count, 0);
 	library.poll(h->slirp, 0, get_events, h);
+	answer_arp(h);
+	PROMISE(__sanitizer_get_current_allocated_bytes() <
+		h->bytes_before + OTHER_BYTES + h->descriptors * SOCKET_BYTES);
 }
 
 /* Everything that the filter promises, looked at anew. */
@@ -170,7 +198,7 @@ static void check_passed(const struct harness *h, size_t length)
 	uint32_t to;
 
 	if (packet_get16(h->frame + 12) == ETH_P_ARP) {
-		PROMISE(length == ETH_HLEN + 28);
+		PROMISE(length == ARP_FRAME);
 		return;
 	}
 	PROMISE(packet_get16(h->frame + 12) == ETH_P_IP && length >= PACKET_IP + IPV4_HEADER + 8);
@@ -183,6 +211,8 @@ static void check_passed(const struct harness *h, size_t length)
 	PROMISE(to >> 24 != 127 && to >> 24 != 0 && to >> 24 < 224);
 	if (ip[IPV4_PROTOCOL] == PROTOCOL_TCP) {
 		PROMISE(size >= (size_t)(data[TCP_DATA_OFFSET] >> 4) * 4);
+		PROMISE(!packet_checksum(data, size,
+					 packet_pseudo_sum(ip, PROTOCOL_TCP, (uint16_t)size)));
 		PROMISE(data[TCP_DATA_OFFSET] >> 4 >= 5);
 		PROMISE(!(data[TCP_FLAGS] & TCP_FLAG_URG) && !packet_get16(data + TCP_URGENT));
 	} else if (ip[IPV4_PROTOCOL] == PROTOCOL_UDP) {
@@ -202,8 +232,10 @@ static void send_frame(struct harness *h, size_t length)
 	switch (frame_filter_check(&h->filter, h->frame, &length, h->now_ms)) {
 	case FRAME_PASSED:
 		check_passed(h, length);
-		if (h->slirp)
-			library.input(h->slirp, h->frame, (int)length);
+		if (!h->slirp)
+			break;
+		library.input(h->slirp, h->frame, (int)length);
+		answer_arp(h);
 		break;
 	case FRAME_REFUSED:
 		frame_filter_refuse(&h->filter, h->frame, refusal);
@@ -277,6 +309,7 @@ static void send_raw(struct harness *h, uint8_t how)
 	finish(h, length, how);
 }
 
+#define ARP_ANSWERS 128
 static void send_arp(struct harness *h, uint8_t how)
 {
 	static const uint8_t arp[] = {0,  1, 8, 0,  6, 4, 0, 1, 2, 2, 2,  2, 2, 2,
@@ -285,7 +318,7 @@ static void send_arp(struct harness *h, uint8_t how)
 	memset(h->frame, 2, 12);
 	packet_put16(h->frame + 12, ETH_P_ARP);
 	memcpy(h->frame + ETH_HLEN, arp, sizeof(arp));
-	h->frame[ETH_HLEN + 7] = 1 + (how >> 7);
+	h->frame[ETH_HLEN + ARP_OPERATION + 1] = how & ARP_ANSWERS ? ARP_REPLY : ARP_REQUEST;
 	finish(h, ETH_HLEN + sizeof(arp), how | 12);
 }
 
@@ -466,6 +499,7 @@ static void start(struct harness *h)
 	h->now_ms = 1000;
 	if (!isolated)
 		return;
+	h->bytes_before = __sanitizer_get_current_allocated_bytes();
 	h->slirp = library.new(&config, &callbacks, h);
 	PROMISE(h->slirp);
 	library.add_forward(h->slirp, 0, any, FORWARDED, guest, SERVER_PORT);
@@ -516,6 +550,24 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
+static void finish_library(struct harness *h)
+{
+	unsigned int heard;
+
+	if (!h->slirp)
+		return;
+	/*
+	 * The guest answers at last, and what waited for that leaves packet by packet: libslirp
+	 * forgets to free what is left of it.
+	 */
+	send_arp(h, ARP_ANSWERS);
+	do {
+		heard = h->heard;
+		run_library(h);
+	} while (h->heard != heard);
+	library.cleanup(h->slirp);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct harness *h = calloc(1, sizeof(*h));
@@ -529,8 +581,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		take_step(h);
 	while (h->peer_count > 0)
 		close(h->peers[--h->peer_count]);
-	if (h->slirp)
-		library.cleanup(h->slirp);
+	finish_library(h);
 	while (isolated && (fd = accept4(server_tcp, NULL, NULL, SOCK_CLOEXEC)) >= 0)
 		close(fd);
 	free(h);

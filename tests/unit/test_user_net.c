@@ -31,7 +31,6 @@
 #define GATEWAY USER_NET_GATEWAY
 
 static const uint8_t everybody[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
-static const uint8_t gateway_mac[ETH_ALEN] = {0x52, 0x55, 10, 0, 2, 2};
 
 static struct user_net_rig *start(const struct port_forward *forwards, size_t count)
 {
@@ -101,7 +100,6 @@ static void test_udp_forward(void **state)
 	to.sin_port = htons(forward.port);
 	f = start(&forward, 1);
 	assert_int_equal(sendto(fd, "ping", 4, 0, (struct sockaddr *)&to, sizeof(to)), 4);
-	user_net_rig_answer_arp(f);
 	user_net_rig_wait(f);
 	assert_int_equal(user_net_rig_received(f)->ip.protocol, IPPROTO_UDP);
 	assert_int_equal(user_net_rig_received(f)->udp.uh_dport, htons(7));
@@ -124,26 +122,20 @@ static void test_udp_forward(void **state)
 static void test_tcp_connection(void **state)
 {
 	struct user_net_rig *f = user_net_rig_start(NULL, 0, true);
-	uint32_t theirs, ours = 1000;
+	uint32_t theirs, ours = 1001;
 	uint16_t port;
 	int listener = user_net_rig_socket(SOCK_STREAM, &port), fd;
 	char got[64] = {0};
 
 	(void)state;
 	assert_int_equal(listen(listener, 1), 0);
-	user_net_rig_send_tcp(f, gateway_mac, 5000, GATEWAY, port, TH_SYN, ours, 0, "");
-	user_net_rig_answer_arp(f);
-	user_net_rig_wait_tcp(f, TH_SYN | TH_ACK);
-	theirs = ntohl(user_net_rig_received(f)->tcp.th_seq) + 1;
-	user_net_rig_send_tcp(f, gateway_mac, 5000, GATEWAY, port, TH_ACK, ++ours, theirs, "");
-	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	assert_true(fd >= 0);
+	fd = user_net_rig_connect(f, listener, port, &theirs);
 	for (int round = 0; round < 5; round++) {
 		/* Turns in which nothing happens, and such in which the loop only polls. */
 		for (int i = 0; i < 20; i++)
 			event_loop_turn(&f->loop, i % 3);
-		user_net_rig_send_tcp(f, gateway_mac, 5000, GATEWAY, port, TH_ACK | TH_PUSH, ours,
-				      theirs, "hello");
+		user_net_rig_send_tcp(f, user_net_gateway_mac, 5000, GATEWAY, port,
+				      TH_ACK | TH_PUSH, ours, theirs, "hello");
 		ours += 5;
 		memset(got, 0, sizeof(got));
 		while (recv(fd, got, sizeof(got), MSG_DONTWAIT) < 0 && errno == EAGAIN)
@@ -154,11 +146,11 @@ static void test_tcp_connection(void **state)
 		assert_memory_equal((const uint8_t *)&user_net_rig_received(f)->tcp + 20, "world",
 				    5);
 		theirs += 5;
-		user_net_rig_send_tcp(f, gateway_mac, 5000, GATEWAY, port, TH_ACK, ours, theirs,
-				      "");
+		user_net_rig_send_tcp(f, user_net_gateway_mac, 5000, GATEWAY, port, TH_ACK, ours,
+				      theirs, "");
 	}
-	user_net_rig_send_tcp(f, gateway_mac, 5000, GATEWAY, port, TH_RST | TH_ACK, ours, theirs,
-			      "");
+	user_net_rig_send_tcp(f, user_net_gateway_mac, 5000, GATEWAY, port, TH_RST | TH_ACK, ours,
+			      theirs, "");
 	while (recv(fd, got, sizeof(got), MSG_DONTWAIT) < 0 && errno == EAGAIN)
 		assert_true(event_loop_turn(&f->loop, 100) >= 0);
 	close(fd);
@@ -179,7 +171,6 @@ static void test_tcp_forward(void **state)
 	to.sin_port = htons(forward.port);
 	f = start(&forward, 1);
 	assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
-	user_net_rig_answer_arp(f);
 	user_net_rig_wait_tcp(f, TH_SYN);
 	assert_int_equal(user_net_rig_received(f)->tcp.th_dport, htons(80));
 	/* Nobody listens there in this guest. */
@@ -197,8 +188,8 @@ static void send_fragment(struct user_net_rig *f, const uint8_t *datagram, size_
 			  size_t end, size_t total)
 {
 	struct user_net_packet packet = {0};
-	size_t length =
-		user_net_rig_wrap(&packet, gateway_mac, IPPROTO_UDP, GUEST, GATEWAY, end - offset);
+	size_t length = user_net_rig_wrap(&packet, user_net_gateway_mac, IPPROTO_UDP, GUEST,
+					  GATEWAY, end - offset);
 
 	memcpy(&packet.udp, datagram + offset, end - offset);
 	packet.ip.id = htons(77);
@@ -233,21 +224,6 @@ static void test_big_datagram(void **state)
 	user_net_rig_stop(f);
 }
 
-/* Opens a connection of the guest to a listening socket of the host. */
-static int open_connection(struct user_net_rig *f, int listener, uint16_t port, uint32_t *theirs)
-{
-	int fd;
-
-	user_net_rig_send_tcp(f, gateway_mac, 5000, GATEWAY, port, TH_SYN, 1000, 0, "");
-	user_net_rig_answer_arp(f);
-	user_net_rig_wait_tcp(f, TH_SYN | TH_ACK);
-	*theirs = ntohl(user_net_rig_received(f)->tcp.th_seq) + 1;
-	user_net_rig_send_tcp(f, gateway_mac, 5000, GATEWAY, port, TH_ACK, 1001, *theirs, "");
-	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	assert_true(fd >= 0);
-	return fd;
-}
-
 /* Urgent pointers behind the data, after which libslirp sent without end what nobody had sent. */
 static void test_urgent_data(void **state)
 {
@@ -260,16 +236,16 @@ static void test_urgent_data(void **state)
 
 	(void)state;
 	assert_int_equal(listen(listener, 1), 0);
-	fd = open_connection(f, listener, port, &theirs);
+	fd = user_net_rig_connect(f, listener, port, &theirs);
 	f->urgent = 1000;
-	user_net_rig_send_tcp(f, gateway_mac, 5000, GATEWAY, port, TH_ACK | TH_URG, ours, theirs,
-			      "abcd");
+	user_net_rig_send_tcp(f, user_net_gateway_mac, 5000, GATEWAY, port, TH_ACK | TH_URG, ours,
+			      theirs, "abcd");
 	f->urgent = 2048;
-	user_net_rig_send_tcp(f, gateway_mac, 5000, GATEWAY, port, TH_ACK | TH_URG, ours + 4,
-			      theirs, "efgh");
+	user_net_rig_send_tcp(f, user_net_gateway_mac, 5000, GATEWAY, port, TH_ACK | TH_URG,
+			      ours + 4, theirs, "efgh");
 	f->urgent = 0;
-	user_net_rig_send_tcp(f, gateway_mac, 5000, GATEWAY, port, TH_ACK | TH_FIN, ours + 8,
-			      theirs, "end");
+	user_net_rig_send_tcp(f, user_net_gateway_mac, 5000, GATEWAY, port, TH_ACK | TH_FIN,
+			      ours + 8, theirs, "end");
 	for (;;) {
 		ssize_t count = recv(fd, got + length, sizeof(got) - length, MSG_DONTWAIT);
 
@@ -312,17 +288,18 @@ static void test_host_loopback_is_off(void **state)
 
 	(void)state;
 	assert_int_equal(listen(listener, 1), 0);
-	user_net_rig_send_tcp(f, gateway_mac, 5000, GATEWAY, port, TH_SYN, 1000, 0, "");
+	user_net_rig_send_tcp(f, user_net_gateway_mac, 5000, GATEWAY, port, TH_SYN, 1000, 0, "");
 	expect_refusal(f);
 	packet.udp.uh_sport = htons(5000);
 	packet.udp.uh_dport = htons(udp_port);
 	packet.udp.uh_ulen = htons(sizeof(packet.udp));
 	user_net_rig_send(f, &packet,
-			  user_net_rig_wrap(&packet, gateway_mac, IPPROTO_UDP, GUEST, GATEWAY,
-					    sizeof(packet.udp)));
+			  user_net_rig_wrap(&packet, user_net_gateway_mac, IPPROTO_UDP, GUEST,
+					    GATEWAY, sizeof(packet.udp)));
 	expect_refusal(f);
-	user_net_rig_send_tcp(f, gateway_mac, 5000, "127.0.0.1", port, TH_SYN, 1000, 0, "");
-	user_net_rig_send_tcp(f, gateway_mac, 5001, "0.0.0.0", port, TH_SYN, 1000, 0, "");
+	user_net_rig_send_tcp(f, user_net_gateway_mac, 5000, "127.0.0.1", port, TH_SYN, 1000, 0,
+			      "");
+	user_net_rig_send_tcp(f, user_net_gateway_mac, 5001, "0.0.0.0", port, TH_SYN, 1000, 0, "");
 	for (int i = 0; i < 10; i++)
 		event_loop_turn(&f->loop, 0);
 	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), -1);

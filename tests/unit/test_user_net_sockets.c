@@ -28,8 +28,6 @@
 #define CONNECTIONS (DESCRIPTORS - SLIRP_SOCKETS_RESERVE)
 #define FIRST_PORT  5000
 
-static const uint8_t gateway_mac[ETH_ALEN] = {0x52, 0x55, 10, 0, 2, 2};
-
 struct fixture {
 	struct user_net_rig *rig;
 	struct sockaddr_in forward; /* where programs of the host reach the guest */
@@ -88,21 +86,19 @@ static bool is_segment(const struct fixture *f, uint8_t flags)
 }
 
 /* Opens a connection of the guest from @port. False: it was refused. */
-static bool open_connection(struct fixture *f, uint16_t port, bool first)
+static bool open_connection(struct fixture *f, uint16_t port)
 {
 	const struct user_net_packet *packet = user_net_rig_received(f->rig);
 
-	user_net_rig_send_tcp(f->rig, gateway_mac, port, USER_NET_GATEWAY, f->port, TH_SYN, 1000, 0,
-			      "");
-	if (first)
-		user_net_rig_answer_arp(f->rig);
+	user_net_rig_send_tcp(f->rig, user_net_gateway_mac, port, USER_NET_GATEWAY, f->port, TH_SYN,
+			      1000, 0, "");
 	do
 		user_net_rig_wait(f->rig);
 	while (packet->ip.protocol != IPPROTO_ICMP && !is_segment(f, TH_SYN | TH_ACK));
 	if (packet->ip.protocol == IPPROTO_ICMP)
 		return false;
-	user_net_rig_send_tcp(f->rig, gateway_mac, port, USER_NET_GATEWAY, f->port, TH_ACK, 1001,
-			      ntohl(packet->tcp.th_seq) + 1, "");
+	user_net_rig_send_tcp(f->rig, user_net_gateway_mac, port, USER_NET_GATEWAY, f->port, TH_ACK,
+			      1001, ntohl(packet->tcp.th_seq) + 1, "");
 	return true;
 }
 
@@ -140,13 +136,13 @@ static void test_no_more_sockets(void **state)
 	int client;
 
 	for (uint16_t i = 0; i < CONNECTIONS; i++)
-		assert_true(open_connection(f, FIRST_PORT + i, i == 0));
-	assert_false(open_connection(f, FIRST_PORT - 1, false));
+		assert_true(open_connection(f, FIRST_PORT + i));
+	assert_false(open_connection(f, FIRST_PORT - 1));
 	client = connect_forward(f);
 	settle(f);
 	assert_false(user_net_rig_take(f->rig));
 	/* A connection ends, and there is a socket for the one that waits. */
-	user_net_rig_send_tcp(f->rig, gateway_mac, FIRST_PORT, USER_NET_GATEWAY, f->port,
+	user_net_rig_send_tcp(f->rig, user_net_gateway_mac, FIRST_PORT, USER_NET_GATEWAY, f->port,
 			      TH_RST | TH_ACK, 1001, 0, "");
 	assert_int_equal(wait_for_forward(f)->tcp.th_dport, htons(80));
 	close(client);
@@ -165,7 +161,6 @@ static void test_connection_that_cannot_be_taken(void **state)
 	settle(f);
 	assert_false(user_net_rig_take(f->rig));
 	limit_descriptors(DESCRIPTORS);
-	user_net_rig_answer_arp(f->rig);
 	wait_for_forward(f);
 	close(client);
 }
@@ -179,7 +174,6 @@ static void test_forward_is_sent_again(void **state)
 	int client = connect_forward(f);
 
 	/* A first one makes the guest's address known, and is refused. */
-	user_net_rig_answer_arp(f->rig);
 	packet = wait_for_forward(f);
 	user_net_rig_send_tcp(f->rig, packet->ethernet.ether_shost, 80, USER_NET_GATEWAY,
 			      ntohs(packet->tcp.th_sport), TH_RST | TH_ACK, 0,
@@ -220,7 +214,7 @@ static void test_frontend_gone(void **state)
 	size_t regions = rig->memory.region_count;
 	int fd;
 
-	assert_true(open_connection(f, FIRST_PORT, true));
+	assert_true(open_connection(f, FIRST_PORT));
 	fd = accept_connection(f);
 	assert_false(has_ended(f, fd));
 	virtio_device_reset(rig->device);
@@ -236,7 +230,7 @@ static void test_reset_alone(void **state)
 	struct fixture *f = *state;
 	int fd;
 
-	assert_true(open_connection(f, FIRST_PORT, true));
+	assert_true(open_connection(f, FIRST_PORT));
 	fd = accept_connection(f);
 	virtio_device_reset(f->rig->rig.device);
 	assert_false(has_ended(f, fd));
@@ -250,7 +244,7 @@ static void test_guest_starts_again(void **state)
 	in_addr_t address;
 	int fd;
 
-	assert_true(open_connection(f, FIRST_PORT, true));
+	assert_true(open_connection(f, FIRST_PORT));
 	fd = accept_connection(f);
 	assert_int_equal(user_net_rig_dhcp(f->rig, 1, &address), 2);
 	assert_false(has_ended(f, fd));
@@ -270,7 +264,7 @@ static void test_old_connections_make_way(void **state)
 		uint16_t first = (uint16_t)(FIRST_PORT + life * 1000);
 
 		for (uint16_t i = 0; i < CONNECTIONS / 2 + 10; i++)
-			assert_true(open_connection(f, first + i, life == 0 && i == 0));
+			assert_true(open_connection(f, first + i));
 		user_net_rig_restart(f->rig);
 	}
 }

@@ -22,6 +22,7 @@
 #define HEADER	   sizeof(struct virtio_net_hdr_v1)
 
 const uint8_t user_net_mac[ETH_ALEN] = {2, 0, 0, 0, 0, 1};
+const uint8_t user_net_gateway_mac[ETH_ALEN] = {0x52, 0x55, 10, 0, 2, 2};
 static const uint8_t everybody[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
 static void start_driver(struct user_net_rig *f)
@@ -105,12 +106,35 @@ bool user_net_rig_take(struct user_net_rig *f)
 	return true;
 }
 
-/* Runs the loop until a frame for the guest comes. */
+/* If the frame that was received last asks for the guest's Ethernet address: answers it. */
+static bool answer_arp(struct user_net_rig *f)
+{
+	struct __attribute__((packed)) {
+		struct ether_header ethernet;
+		struct ether_arp arp;
+	} frame;
+
+	memcpy(&frame, f->frame, sizeof(frame));
+	if (f->length < sizeof(frame) || frame.ethernet.ether_type != htons(ETHERTYPE_ARP) ||
+	    frame.arp.arp_op != htons(ARPOP_REQUEST))
+		return false;
+	assert_memory_equal(frame.arp.arp_tpa, &(in_addr_t){inet_addr(USER_NET_GUEST)}, 4);
+	memcpy(frame.ethernet.ether_dhost, frame.ethernet.ether_shost, ETH_ALEN);
+	memcpy(frame.ethernet.ether_shost, user_net_mac, ETH_ALEN);
+	frame.arp.arp_op = htons(ARPOP_REPLY);
+	memcpy(frame.arp.arp_tha, frame.arp.arp_sha, ETH_ALEN);
+	memcpy(frame.arp.arp_tpa, frame.arp.arp_spa, 4);
+	memcpy(frame.arp.arp_sha, user_net_mac, ETH_ALEN);
+	memcpy(frame.arp.arp_spa, &(in_addr_t){inet_addr(USER_NET_GUEST)}, 4);
+	user_net_rig_send(f, &frame, sizeof(frame));
+	return true;
+}
+
 void user_net_rig_wait(struct user_net_rig *f)
 {
 	const time_t limit = time(NULL) + 20;
 
-	while (!user_net_rig_take(f)) {
+	while (!user_net_rig_take(f) || answer_arp(f)) {
 		assert_true(event_loop_turn(&f->loop, 30000) >= 0);
 		assert_true(time(NULL) < limit);
 	}
@@ -150,29 +174,6 @@ size_t user_net_rig_wrap(struct user_net_packet *packet, const uint8_t *destinat
 const struct user_net_packet *user_net_rig_received(const struct user_net_rig *f)
 {
 	return (const struct user_net_packet *)f->frame;
-}
-
-/* Answers the request for the guest's Ethernet address that comes before any packet. */
-void user_net_rig_answer_arp(struct user_net_rig *f)
-{
-	struct __attribute__((packed)) {
-		struct ether_header ethernet;
-		struct ether_arp arp;
-	} frame;
-
-	user_net_rig_wait(f);
-	assert_int_equal(user_net_rig_received(f)->ethernet.ether_type, htons(ETHERTYPE_ARP));
-	memcpy(&frame, f->frame, sizeof(frame));
-	assert_int_equal(frame.arp.arp_op, htons(ARPOP_REQUEST));
-	assert_memory_equal(frame.arp.arp_tpa, &(in_addr_t){inet_addr(USER_NET_GUEST)}, 4);
-	memcpy(frame.ethernet.ether_dhost, frame.ethernet.ether_shost, ETH_ALEN);
-	memcpy(frame.ethernet.ether_shost, user_net_mac, ETH_ALEN);
-	frame.arp.arp_op = htons(ARPOP_REPLY);
-	memcpy(frame.arp.arp_tha, frame.arp.arp_sha, ETH_ALEN);
-	memcpy(frame.arp.arp_tpa, frame.arp.arp_spa, 4);
-	memcpy(frame.arp.arp_sha, user_net_mac, ETH_ALEN);
-	memcpy(frame.arp.arp_spa, &(in_addr_t){inet_addr(USER_NET_GUEST)}, 4);
-	user_net_rig_send(f, &frame, sizeof(frame));
 }
 
 /* Sends DHCP message @type; the answer's type is returned and the address offered put in *address. */
@@ -270,7 +271,7 @@ void user_net_rig_send_tcp(struct user_net_rig *f, const uint8_t *mac, uint16_t 
 	memcpy(pseudo + 4, &(in_addr_t){inet_addr(to)}, 4);
 	for (size_t i = 0; i < sizeof(pseudo); i++)
 		sum += i % 2 ? pseudo[i] : (uint32_t)pseudo[i] << 8;
-	packet.tcp.th_sum = user_net_rig_checksum(&packet.tcp, length, sum);
+	packet.tcp.th_sum = user_net_rig_checksum(&packet.tcp, length, sum) ^ f->damage;
 	user_net_rig_send(f, &packet,
 			  user_net_rig_wrap(&packet, mac, IPPROTO_TCP, USER_NET_GUEST, to, length));
 }
@@ -282,4 +283,19 @@ void user_net_rig_wait_tcp(struct user_net_rig *f, uint8_t flags)
 		user_net_rig_wait(f);
 	while (user_net_rig_received(f)->ip.protocol != IPPROTO_TCP ||
 	       (user_net_rig_received(f)->tcp.th_flags & flags) != flags);
+}
+
+int user_net_rig_connect(struct user_net_rig *f, int listener, uint16_t port, uint32_t *theirs)
+{
+	int fd;
+
+	user_net_rig_send_tcp(f, user_net_gateway_mac, 5000, USER_NET_GATEWAY, port, TH_SYN, 1000,
+			      0, "");
+	user_net_rig_wait_tcp(f, TH_SYN | TH_ACK);
+	*theirs = ntohl(user_net_rig_received(f)->tcp.th_seq) + 1;
+	user_net_rig_send_tcp(f, user_net_gateway_mac, 5000, USER_NET_GATEWAY, port, TH_ACK, 1001,
+			      *theirs, "");
+	fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
 }

@@ -23,6 +23,7 @@
 #define USER_NET_GATEWAY "10.0.2.2"
 
 extern const uint8_t user_net_mac[ETH_ALEN]; /* of the guest */
+extern const uint8_t user_net_gateway_mac[ETH_ALEN];
 
 struct user_net_rig {
 	struct event_loop loop;
@@ -33,6 +34,7 @@ struct user_net_rig {
 	uint8_t frame[2048]; /* the last received */
 	size_t length;
 	uint16_t urgent; /* the urgent pointer of segments that the guest sends */
+	bool damage;	 /* their checksum */
 };
 
 struct __attribute__((packed)) user_net_packet {
@@ -59,7 +61,10 @@ void user_net_rig_send(struct user_net_rig *f, const void *frame, size_t length)
 
 /* Takes the next frame for the guest into f->frame; false when there is none. */
 bool user_net_rig_take(struct user_net_rig *f);
-/* Runs the loop until a frame for the guest comes. */
+/*
+ * Runs the loop until a frame for the guest comes, other than a request for its Ethernet address: it
+ * answers that.
+ */
 void user_net_rig_wait(struct user_net_rig *f);
 const struct user_net_packet *user_net_rig_received(const struct user_net_rig *f);
 
@@ -73,9 +78,6 @@ size_t user_net_rig_wrap(struct user_net_packet *packet, const uint8_t *destinat
 /* As it is in headers. @sum: what was added up before. */
 uint16_t user_net_rig_checksum(const void *data, size_t length, uint32_t sum);
 
-/* Answers the request for the guest's Ethernet address that comes before any packet. */
-void user_net_rig_answer_arp(struct user_net_rig *f);
-
 /* Sends DHCP message @type; the answer's type is returned, its address put in *address. */
 uint8_t user_net_rig_dhcp(struct user_net_rig *f, uint8_t type, in_addr_t *address);
 
@@ -85,6 +87,12 @@ void user_net_rig_send_tcp(struct user_net_rig *f, const uint8_t *mac, uint16_t 
 			   uint32_t acknowledged, const char *text);
 /* Waits for a TCP segment with these flags. */
 void user_net_rig_wait_tcp(struct user_net_rig *f, uint8_t flags);
+
+/*
+ * Opens a connection of the guest, from port 5000 with sequence number 1001 next, to a listening
+ * socket of the host at @port. Returns the host's end.
+ */
+int user_net_rig_connect(struct user_net_rig *f, int listener, uint16_t port, uint32_t *theirs);
 
 /* A socket of the host, bound to a port of its own on 127.0.0.1; *port in host byte order. */
 int user_net_rig_socket(int type, uint16_t *port);

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The Ethernet addresses of a guest, learnt from what it sends, and answers (RFC 826) in its name.
+ * The library behind the user-mode network keeps each packet for an address whose owner it does not
+ * know until an answer comes or a second has passed: a guest that sends from addresses for which it
+ * does not answer could fill its memory. Freestanding.
+ */
+#ifndef AVP_BACKEND_NEIGHBOURS_H
+#define AVP_BACKEND_NEIGHBOURS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend/packet.h"
+
+/* Addresses known at a time; those of a network of 24 bits do not displace each other. */
+#define NEIGHBOURS 256
+
+/* Answers that wait to be taken. A request beyond that is asked again for the next packet. */
+#define NEIGHBOURS_ANSWERS 16
+
+/* Starts as zeroes. */
+struct neighbours {
+	struct {
+		uint32_t address; /* 0: none */
+		uint8_t mac[ETH_ALEN];
+	} known[NEIGHBOURS];
+	uint8_t answers[NEIGHBOURS_ANSWERS][ARP_FRAME];
+	unsigned int answer_count;
+};
+
+/* The guest has sent a packet from @address (in host byte order, not 0) and @mac. */
+void neighbours_learn(struct neighbours *neighbours, uint32_t address, const uint8_t mac[ETH_ALEN]);
+
+/*
+ * A frame goes to the guest. Returns whether it asks for the owner of an address that is known: then
+ * the answer is kept for neighbours_take_answer, and the guest does not have to be asked.
+ */
+bool neighbours_answer(struct neighbours *neighbours, const uint8_t *frame, size_t length);
+
+/* Takes an answer, a frame of ARP_FRAME bytes. Returns false when there is none. */
+bool neighbours_take_answer(struct neighbours *neighbours, uint8_t answer[ARP_FRAME]);
+
+#endif

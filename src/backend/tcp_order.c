@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Bounds how many segments of a guest's TCP connections arrive before their turn. */
+#include "backend/tcp_order.h"
+
+#include <stdbool.h>
+
+static size_t set_of(const struct tcp_order_flow *key)
+{
+	uint32_t mixed = (key->guest ^ key->host) * 0x9e3779b1U;
+
+	mixed = (mixed ^ ((uint32_t)key->guest_port << 16 | key->host_port)) * 0x85ebca6bU;
+	return (mixed >> 16) % TCP_ORDER_SETS;
+}
+
+static struct tcp_order_flow *find(struct tcp_order *order, const struct tcp_order_flow *key)
+{
+	struct tcp_order_flow *flow = order->flows[set_of(key)];
+
+	for (int i = 0; i < TCP_ORDER_WAYS; i++, flow++)
+		if (flow->guest == key->guest && flow->host == key->host &&
+		    flow->guest_port == key->guest_port && flow->host_port == key->host_port)
+			return flow;
+	return NULL;
+}
+
+/* NULL: each of the set has segments that the library keeps, which must not be forgotten. */
+static struct tcp_order_flow *find_or_add(struct tcp_order *order, const struct tcp_order_flow *key)
+{
+	struct tcp_order_flow *flow = find(order, key);
+	size_t set = set_of(key);
+
+	for (int i = 0; !flow && i < TCP_ORDER_WAYS; i++) {
+		flow = &order->flows[set][order->victims[set]++ % TCP_ORDER_WAYS];
+		if (!flow->early)
+			*flow = *key;
+		else
+			flow = NULL;
+	}
+	return flow;
+}
+
+static bool comes_after(uint32_t sequence, uint32_t other)
+{
+	return (int32_t)(sequence - other) > 0;
+}
+
+/* The library has given up those early segments of @flow that end at @sequence or before. */
+static void forget_early(struct tcp_order *order, struct tcp_order_flow *flow, uint32_t sequence)
+{
+	for (size_t i = 0; flow->early && i < TCP_ORDER_EARLY; i++) {
+		if (order->early[i].flow != flow || comes_after(order->early[i].end, sequence))
+			continue;
+		order->early[i].flow = NULL;
+		flow->early--;
+	}
+}
+
+/* The library has given up all of them, with its connection. */
+static void forget_all(struct tcp_order *order, struct tcp_order_flow *flow)
+{
+	for (size_t i = 0; flow->early && i < TCP_ORDER_EARLY; i++) {
+		if (order->early[i].flow != flow)
+			continue;
+		order->early[i].flow = NULL;
+		flow->early--;
+	}
+}
+
+/*
+ * Whether the library may get a segment from @start to @end before its turn. Not one that it has: it
+ * keeps copies of an end of the stream that comes without data.
+ */
+static bool add_early(struct tcp_order *order, struct tcp_order_flow *flow, uint32_t start,
+		      uint32_t end)
+{
+	size_t room = TCP_ORDER_EARLY;
+
+	for (size_t i = 0; i < TCP_ORDER_EARLY; i++) {
+		if (!order->early[i].flow)
+			room = i;
+		else if (order->early[i].flow == flow && order->early[i].start == start)
+			return false;
+	}
+	if (room == TCP_ORDER_EARLY)
+		return false;
+	order->early[room].flow = flow;
+	order->early[room].start = start;
+	order->early[room].end = end;
+	flow->early++;
+	return true;
+}
+
+static size_t tcp_header_length(const uint8_t *tcp)
+{
+	return (size_t)(tcp[TCP_DATA_OFFSET] >> 4) * 4;
+}
+
+/* Cuts off the data and has the segment begin at @sequence. */
+static void cut(uint8_t *ip, size_t *total, uint32_t sequence)
+{
+	uint8_t *tcp = ip + IPV4_HEADER;
+	uint16_t length = (uint16_t)tcp_header_length(tcp);
+
+	packet_put32(tcp + TCP_SEQUENCE, sequence);
+	tcp[TCP_FLAGS] &= (uint8_t) ~(TCP_FLAG_FIN | TCP_FLAG_PSH);
+	packet_put16(tcp + TCP_CHECKSUM, 0);
+	packet_put16(tcp + TCP_CHECKSUM,
+		     packet_checksum(tcp, length, packet_pseudo_sum(ip, PROTOCOL_TCP, length)));
+	*total = IPV4_HEADER + (size_t)length;
+	packet_finish_ip(ip, (uint16_t)*total);
+}
+
+void tcp_order_send(struct tcp_order *order, uint8_t *ip, size_t *total)
+{
+	uint8_t *tcp = ip + IPV4_HEADER, flags = tcp[TCP_FLAGS];
+	const struct tcp_order_flow key = {
+		.guest = packet_get32(ip + IPV4_SOURCE),
+		.host = packet_get32(ip + IPV4_DESTINATION),
+		.guest_port = packet_get16(tcp + PORT_SOURCE),
+		.host_port = packet_get16(tcp + PORT_DESTINATION),
+	};
+	size_t length = *total - IPV4_HEADER - tcp_header_length(tcp);
+	uint32_t sequence = packet_get32(tcp + TCP_SEQUENCE), end;
+	struct tcp_order_flow *flow;
+
+	end = sequence + (uint32_t)length + !!(flags & TCP_FLAG_FIN);
+	flow = flags & TCP_FLAG_SYN ? find_or_add(order, &key) : find(order, &key);
+	if (flags & TCP_FLAG_SYN) {
+		if (!flow)
+			return;
+		flow->expected = sequence + 1;
+		if (!flow->early)
+			flow->acknowledged = sequence + 1;
+	} else if (flags & TCP_FLAG_RST) {
+		if (!flow || !flow->early)
+			return;
+		/* Where the library takes it for certain, and does not answer it. */
+		cut(ip, total, flow->acknowledged);
+		forget_all(order, flow);
+	} else if (end == sequence) {
+		return;
+	} else if (!flow) {
+		cut(ip, total, sequence - 1);
+	} else if (!comes_after(sequence, flow->expected)) {
+		if (comes_after(end, flow->expected))
+			flow->expected = end;
+	} else if (!add_early(order, flow, sequence, end)) {
+		/* A byte that the library has makes it acknowledge. */
+		cut(ip, total, flow->expected - 1);
+	}
+}
+
+void tcp_order_receive(struct tcp_order *order, const uint8_t *ip, size_t total)
+{
+	const uint8_t *tcp = ip + IPV4_HEADER;
+	struct tcp_order_flow key, *flow;
+	uint8_t flags;
+
+	if (total < IPV4_HEADER + TCP_HEADER)
+		return;
+	flags = tcp[TCP_FLAGS];
+	key = (struct tcp_order_flow){
+		.guest = packet_get32(ip + IPV4_DESTINATION),
+		.host = packet_get32(ip + IPV4_SOURCE),
+		.guest_port = packet_get16(tcp + PORT_DESTINATION),
+		.host_port = packet_get16(tcp + PORT_SOURCE),
+	};
+	flow = flags & TCP_FLAG_RST ? find(order, &key) : find_or_add(order, &key);
+	if (!flow)
+		return;
+	/* A connection that ends, or another one that begins. */
+	if (flags & (TCP_FLAG_RST | TCP_FLAG_SYN))
+		forget_all(order, flow);
+	if ((flags & (TCP_FLAG_RST | TCP_FLAG_ACK)) != TCP_FLAG_ACK)
+		return;
+	flow->expected = flow->acknowledged = packet_get32(tcp + TCP_ACKNOWLEDGED);
+	forget_early(order, flow, flow->acknowledged);
+}

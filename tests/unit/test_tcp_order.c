@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The segments of a guest's TCP connections: which pass as they are, and which lose their data. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <string.h>
+
+#include "backend/tcp_order.h"
+
+#define GUEST 0x0a00020fU
+#define HOST  0xc0000201U /* 192.0.2.1 */
+/* All that a segment has: an option and "hello". */
+#define HEADER (TCP_HEADER + 4)
+#define WHOLE  (IPV4_HEADER + HEADER + 5)
+
+struct fixture {
+	struct tcp_order order;
+	uint8_t ip[WHOLE];
+	size_t total;
+};
+
+static int set_up(void **state)
+{
+	*state = test_calloc(1, sizeof(struct fixture));
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	test_free(*state);
+	return 0;
+}
+
+static uint8_t *tcp_of(struct fixture *f)
+{
+	return f->ip + IPV4_HEADER;
+}
+
+static uint16_t checksum(struct fixture *f)
+{
+	size_t length = f->total - IPV4_HEADER;
+
+	return packet_checksum(tcp_of(f), length,
+			       packet_pseudo_sum(f->ip, PROTOCOL_TCP, (uint16_t)length));
+}
+
+static void make(struct fixture *f, uint8_t flags, uint32_t sequence, uint32_t acknowledged)
+{
+	static const uint8_t option[] = {2, 4, 5, 180};
+
+	memset(f->ip, 0, sizeof(f->ip));
+	f->ip[IPV4_PROTOCOL] = PROTOCOL_TCP;
+	packet_put32(tcp_of(f) + TCP_SEQUENCE, sequence);
+	packet_put32(tcp_of(f) + TCP_ACKNOWLEDGED, acknowledged);
+	tcp_of(f)[TCP_DATA_OFFSET] = HEADER / 4 << 4;
+	tcp_of(f)[TCP_FLAGS] = flags;
+	memcpy(tcp_of(f) + TCP_HEADER, option, sizeof(option));
+	memcpy(tcp_of(f) + HEADER, "hello", 5);
+	f->total = WHOLE;
+}
+
+/* The guest sends "hello", of which the first byte has the number @sequence. */
+static void send_segment(struct fixture *f, uint8_t flags, uint32_t sequence, uint16_t port)
+{
+	make(f, flags, sequence, 1);
+	packet_put32(f->ip + IPV4_SOURCE, GUEST);
+	packet_put32(f->ip + IPV4_DESTINATION, HOST);
+	packet_put16(tcp_of(f) + PORT_SOURCE, port);
+	packet_put16(tcp_of(f) + PORT_DESTINATION, 80);
+	packet_finish_ip(f->ip, WHOLE);
+	packet_put16(tcp_of(f) + TCP_CHECKSUM, checksum(f));
+	tcp_order_send(&f->order, f->ip, &f->total);
+	assert_int_equal(packet_get16(f->ip + IPV4_TOTAL_LENGTH), f->total);
+	assert_int_equal(packet_checksum(f->ip, IPV4_HEADER, 0), 0);
+	assert_int_equal(checksum(f), 0);
+}
+
+static void expect_whole(struct fixture *f, uint32_t sequence)
+{
+	assert_int_equal(f->total, WHOLE);
+	assert_int_equal(packet_get32(tcp_of(f) + TCP_SEQUENCE), sequence);
+}
+
+/* Without its data, before byte @expected. */
+static void expect_probe(struct fixture *f, uint32_t expected)
+{
+	assert_int_equal(f->total, IPV4_HEADER + HEADER);
+	assert_int_equal(packet_get32(tcp_of(f) + TCP_SEQUENCE), expected - 1);
+	assert_int_equal(tcp_of(f)[TCP_FLAGS], TCP_FLAG_ACK);
+}
+
+/* The library acknowledges all before byte @expected. */
+static void acknowledge(struct fixture *f, uint8_t flags, uint32_t expected, uint16_t port)
+{
+	make(f, flags, 1, expected);
+	packet_put32(f->ip + IPV4_SOURCE, HOST);
+	packet_put32(f->ip + IPV4_DESTINATION, GUEST);
+	packet_put16(tcp_of(f) + PORT_SOURCE, 80);
+	packet_put16(tcp_of(f) + PORT_DESTINATION, port);
+	tcp_order_receive(&f->order, f->ip, f->total);
+}
+
+static void test_segments_in_order(void **state)
+{
+	static const uint32_t starts[] = {1000, 0xfffffffc};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+		const uint32_t start = starts[i];
+
+		send_segment(f, TCP_FLAG_SYN, start - 1, 1000);
+		send_segment(f, TCP_FLAG_ACK, start, 1000);
+		expect_whole(f, start);
+		send_segment(f, TCP_FLAG_ACK | TCP_FLAG_PSH, start + 5, 1000);
+		expect_whole(f, start + 5);
+		/* Once more, and one that is old in part. */
+		send_segment(f, TCP_FLAG_ACK, start, 1000);
+		expect_whole(f, start);
+		send_segment(f, TCP_FLAG_ACK, start + 8, 1000);
+		expect_whole(f, start + 8);
+		/* The end takes a number, too. */
+		send_segment(f, TCP_FLAG_ACK | TCP_FLAG_FIN, start + 13, 1000);
+		expect_whole(f, start + 13);
+		send_segment(f, TCP_FLAG_ACK, start + 19, 1000);
+		expect_whole(f, start + 19);
+	}
+}
+
+/* Early segments, from @first on and each with a gap before it, until no more pass. */
+static uint32_t fill_with_early(struct fixture *f, uint32_t expected, uint32_t first, uint16_t port)
+{
+	uint32_t count = 0;
+
+	for (;; count++) {
+		send_segment(f, TCP_FLAG_ACK | TCP_FLAG_PSH, first + 6 * count, port);
+		if (f->total < WHOLE)
+			break;
+		expect_whole(f, first + 6 * count);
+	}
+	expect_probe(f, expected);
+	return count;
+}
+
+static void test_early_segments(void **state)
+{
+	struct fixture *f = *state;
+
+	send_segment(f, TCP_FLAG_SYN, 999, 1000);
+	send_segment(f, TCP_FLAG_SYN, 999, 1001);
+	send_segment(f, TCP_FLAG_ACK, 1001, 1000);
+	expect_whole(f, 1001);
+	/* The same again, as the end of the stream and not. */
+	send_segment(f, TCP_FLAG_ACK | TCP_FLAG_FIN, 1001, 1000);
+	expect_probe(f, 1000);
+	send_segment(f, TCP_FLAG_ACK | TCP_FLAG_PSH, 1001, 1000);
+	expect_probe(f, 1000);
+	/* All connections together. */
+	assert_int_equal(fill_with_early(f, 1000, 2000, 1000), TCP_ORDER_EARLY - 1);
+	assert_int_equal(fill_with_early(f, 1000, 2000, 1001), 0);
+	/* Those in order pass, and what the library has is kept no more. */
+	send_segment(f, TCP_FLAG_ACK, 1000, 1000);
+	expect_whole(f, 1000);
+	acknowledge(f, TCP_FLAG_ACK, 1006, 1000);
+	assert_int_equal(fill_with_early(f, 1000, 2000, 1001), 1);
+	acknowledge(f, TCP_FLAG_ACK, 2000 + 6 * 100 - 2, 1000);
+	assert_int_equal(fill_with_early(f, 1000, 3000, 1001), 99);
+	acknowledge(f, TCP_FLAG_ACK, 2000 + 6 * 100 - 1, 1000);
+	assert_int_equal(fill_with_early(f, 1000, 4000, 1001), 1);
+}
+
+/* With their connections all of them are gone; a segment that the library may ignore ends none. */
+static void test_early_segments_of_ended_connections(void **state)
+{
+	struct fixture *f = *state;
+
+	send_segment(f, TCP_FLAG_SYN, 999, 1000);
+	assert_int_equal(fill_with_early(f, 1000, 2000, 1000), TCP_ORDER_EARLY);
+	acknowledge(f, TCP_FLAG_RST, 0, 1000);
+	assert_int_equal(fill_with_early(f, 1000, 2000, 1000), TCP_ORDER_EARLY);
+	acknowledge(f, TCP_FLAG_RST | TCP_FLAG_ACK, 5000, 1000);
+	assert_int_equal(fill_with_early(f, 1000, 2000, 1000), TCP_ORDER_EARLY);
+	send_segment(f, TCP_FLAG_SYN, 4999, 1000);
+	assert_int_equal(fill_with_early(f, 5000, 6000, 1000), 0);
+	acknowledge(f, TCP_FLAG_SYN | TCP_FLAG_ACK, 5000, 1000);
+	assert_int_equal(fill_with_early(f, 5000, 6000, 1000), TCP_ORDER_EARLY);
+	/* The library heeds an end that begins where it is. */
+	send_segment(f, TCP_FLAG_RST | TCP_FLAG_ACK, 7000, 1000);
+	assert_int_equal(f->total, IPV4_HEADER + HEADER);
+	assert_int_equal(packet_get32(tcp_of(f) + TCP_SEQUENCE), 5000);
+	assert_int_equal(tcp_of(f)[TCP_FLAGS], TCP_FLAG_RST | TCP_FLAG_ACK);
+	assert_int_equal(fill_with_early(f, 5000, 6000, 1000), TCP_ORDER_EARLY);
+	/* None of these is one more that the library keeps. */
+	send_segment(f, TCP_FLAG_SYN, 999, 1000);
+	send_segment(f, TCP_FLAG_RST, 1000, 1000);
+	assert_int_equal(packet_get32(tcp_of(f) + TCP_SEQUENCE), 5000);
+}
+
+/* The library has taken less than what passed. */
+static void test_acknowledgement_goes_back(void **state)
+{
+	struct fixture *f = *state;
+
+	send_segment(f, TCP_FLAG_SYN, 999, 1000);
+	send_segment(f, TCP_FLAG_ACK, 1000, 1000);
+	expect_whole(f, 1000);
+	acknowledge(f, TCP_FLAG_ACK, 1003, 1000);
+	assert_int_equal(fill_with_early(f, 1003, 1005, 1000), TCP_ORDER_EARLY);
+	/* What ends a connection tells of no order. */
+	acknowledge(f, TCP_FLAG_RST | TCP_FLAG_ACK, 2000, 1000);
+	assert_int_equal(fill_with_early(f, 1003, 1005, 1000), TCP_ORDER_EARLY);
+	send_segment(f, TCP_FLAG_ACK, 1003, 1000);
+	expect_whole(f, 1003);
+}
+
+/* A connection that nothing is known of, until the library tells. */
+static void test_unknown_connection(void **state)
+{
+	struct fixture *f = *state;
+
+	send_segment(f, TCP_FLAG_ACK, 5000, 1000);
+	expect_probe(f, 5000);
+	send_segment(f, TCP_FLAG_ACK, 5000, 1000);
+	expect_probe(f, 5000);
+	acknowledge(f, TCP_FLAG_ACK, 5000, 1000);
+	send_segment(f, TCP_FLAG_ACK, 5000, 1000);
+	expect_whole(f, 5000);
+	/* One is not like the other. */
+	send_segment(f, TCP_FLAG_ACK, 5005, 1001);
+	expect_probe(f, 5005);
+}
+
+/*
+ * More connections than there is room for: those that are used go on, and none is forgotten of which
+ * the library keeps something.
+ */
+static void test_many_connections(void **state)
+{
+	struct fixture *f = *state;
+
+	send_segment(f, TCP_FLAG_SYN, 999, 0xffff);
+	assert_int_equal(fill_with_early(f, 1000, 2000, 0xffff), TCP_ORDER_EARLY);
+	for (uint32_t port = 1; port < 65535; port++) {
+		send_segment(f, TCP_FLAG_SYN, port, (uint16_t)port);
+		send_segment(f, TCP_FLAG_ACK, port + 1, (uint16_t)port);
+		expect_whole(f, port + 1);
+	}
+	send_segment(f, TCP_FLAG_ACK, 7, 1);
+	expect_probe(f, 7);
+	acknowledge(f, TCP_FLAG_ACK, 7, 1);
+	send_segment(f, TCP_FLAG_ACK, 7, 1);
+	expect_whole(f, 7);
+	assert_int_equal(fill_with_early(f, 7 + 5, 2000, 1), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_segments_in_order, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_early_segments, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_early_segments_of_ended_connections, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_acknowledgement_goes_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_unknown_connection, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_many_connections, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
