@@ -34,16 +34,21 @@ void process_die_with_parent(pid_t parent)
 		_exit(EXIT_NOT_EXECUTED);
 }
 
-static void reset_signals(void)
+static void reset_signals(bool shielded)
 {
-	struct sigaction action = {.sa_handler = SIG_DFL};
-	sigset_t none;
+	static const int shield[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+	struct sigaction standard = {.sa_handler = SIG_DFL}, ignore = {.sa_handler = SIG_IGN};
+	sigset_t mask;
 
-	/* exec resets handlers but keeps ignored signals ignored. */
+	/* exec resets handlers but keeps ignored signals ignored, and the mask. */
 	for (int i = 1; i < NSIG; i++)
-		sigaction(i, &action, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+		sigaction(i, &standard, NULL);
+	sigemptyset(&mask);
+	for (size_t i = 0; shielded && i < sizeof(shield) / sizeof(shield[0]); i++) {
+		sigaction(shield[i], &ignore, NULL);
+		sigaddset(&mask, shield[i]);
+	}
+	sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
 static void set_cloexec(int fd, bool on)
@@ -113,7 +118,7 @@ static _Noreturn void become_program(const struct process_spawn *spawn, pid_t pa
 	    (spawn->stdout_fd < 0 || dup2(spawn->stdout_fd, STDOUT_FILENO) >= 0) &&
 	    (spawn->stderr_fd < 0 || dup2(spawn->stderr_fd, STDERR_FILENO) >= 0)) {
 		keep_only(spawn);
-		reset_signals();
+		reset_signals(spawn->shielded);
 		execvp(spawn->program, (char *const *)spawn->argv);
 	}
 	code = errno;
@@ -264,11 +269,8 @@ void process_end(struct process *process, int grace_ms)
 {
 	int status;
 
-	if (grace_ms > 0) {
-		process_signal(process, SIGTERM);
-		if (process_wait(process, grace_ms, &status))
-			return;
-	}
+	if (grace_ms > 0 && process_wait(process, grace_ms, &status))
+		return;
 	process_signal(process, SIGKILL);
 	process_wait(process, -1, &status);
 }

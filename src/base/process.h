@@ -38,11 +38,19 @@ struct process_spawn {
 	int stderr_fd; /* becomes standard error; -1: the parent's */
 	/* Start a process group of its own, so that keys of the terminal do not signal it. */
 	bool own_group;
+	/*
+	 * SIGTERM, SIGINT, SIGHUP and SIGQUIT do not end it, whoever sends them: `systemctl stop`
+	 * sends one to every process of a unit, while only the caller knows when a child is to end.
+	 * They are ignored and blocked: a program that takes what is ignored would lack the first,
+	 * and one that installs handlers whatever it finds, as QEMU does, the second.
+	 */
+	bool shielded;
 };
 
 /*
  * Starts a child. It dies (SIGKILL) when the calling thread ends: call from a thread that lives as
- * long as the program. Signal handlers, ignored signals and the signal mask are reset in it.
+ * long as the program. Signal handlers, ignored signals and the signal mask are reset in it, but for
+ * what @shielded says.
  * Returns 0 with *process set, or a negative errno with *error set, also when the program could
  * not be executed: then no process is left.
  */
@@ -69,7 +77,10 @@ bool process_reap(struct process *process, int *status);
  */
 bool process_wait(struct process *process, int timeout_ms, int *status);
 
-/* Ends the child if it runs: @grace_ms after SIGTERM (0: at once) by SIGKILL. Blocks. */
+/*
+ * Waits for the end of a child that was asked for it, and after @grace_ms (0: at once) ends it by
+ * SIGKILL. Blocks.
+ */
 void process_end(struct process *process, int grace_ms);
 
 /* Long enough for any status that process_describe writes. */

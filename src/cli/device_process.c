@@ -23,6 +23,7 @@
 #include "base/cleanup.h"
 #include "base/inherited_fd.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "vhost/server.h"
 
 static const char *const sandbox_choices[] = {
@@ -58,6 +59,15 @@ const struct option_row serve_option_rows[] = {
 		.maximum = INT_MAX,
 		.help = "write a byte to the inherited descriptor N, and close it, once frontends "
 			"are served",
+	},
+	{
+		.name = "control-fd",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct serve_options, control_fd),
+		.maximum = INT_MAX,
+		.help = "end when the other end of the inherited socket N is closed, which is how "
+			"`avp run` ends a device",
 	},
 	{
 		.name = "print-capabilities",
@@ -98,26 +108,49 @@ static void handle_signal(void *context, uint32_t events)
 
 static int open_signals(struct device_process *process, struct error *error)
 {
-	sigset_t signals;
+	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT, 0};
+	sigset_t before;
+	int fd;
 
 	/* A peer that hangs up, or a file that may not grow, fails a call, and is no reason to end. */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGHUP);
-	sigaddset(&signals, SIGQUIT);
-	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
-		return error_set_errno(error, errno, "cannot block signals");
-	process->signal_source = (struct event_source){
-		.fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK),
-		.handle = handle_signal,
-		.context = process,
-	};
-	if (process->signal_source.fd < 0)
-		return error_set_errno(error, errno, "cannot take signals");
+	fd = signals_open(numbers, &before, error);
+	if (fd < 0)
+		return fd;
+	process->signal_source = (struct event_source){fd, handle_signal, process};
 	return event_loop_add(&process->loop, &process->signal_source, EPOLLIN, error);
+}
+
+/* Who started this process says nothing: the socket comes to its end. */
+static void handle_control(void *context, uint32_t events)
+{
+	struct device_process *process = context;
+	char bytes[64];
+	ssize_t length = read(process->control_source.fd, bytes, sizeof(bytes));
+
+	if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR))
+		event_loop_stop(&process->loop, 0);
+}
+
+static int open_control(struct device_process *process, struct error *error)
+{
+	int number = (int)process->options->control_fd, type = 0, fd;
+	socklen_t length = sizeof(type);
+
+	if (getsockopt(number, SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != SOCK_STREAM)
+		return error_set_usage(
+			error,
+			"--control-fd: descriptor %d is not a stream socket; give the "
+			"number of one that this process inherits",
+			number);
+	fd = inherited_fd_take(number);
+	if (fd < 0)
+		return error_set_errno(error, -fd, "--control-fd: descriptor %d", number);
+	process->control_source = (struct event_source){fd, handle_control, process};
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return error_set_errno(error, errno, "--control-fd: descriptor %d", number);
+	return event_loop_add(&process->loop, &process->control_source, EPOLLIN, error);
 }
 
 static int inherit_socket(struct device_process *process, uint64_t fd, struct error *error)
@@ -187,6 +220,7 @@ int device_process_open(struct device_process *process, const struct serve_optio
 		.options = options,
 		.loop.epoll_fd = -1,
 		.signal_source.fd = -1,
+		.control_source.fd = -1,
 		.socket_fd = -1,
 		.ready_fd = -1,
 	};
@@ -197,6 +231,8 @@ int device_process_open(struct device_process *process, const struct serve_optio
 		result = event_loop_init(&process->loop, EVENT_LOOP_POLL_LIMIT_NS, error);
 	if (result == 0)
 		result = open_signals(process, error);
+	if (result == 0 && was_given(given, "control-fd"))
+		result = open_control(process, error);
 	if (result == 0)
 		result = open_socket(process, given, error);
 	if (result < 0)
@@ -270,10 +306,10 @@ void device_process_close(struct device_process *process)
 {
 	if (!process->options)
 		return;
-	if (process->signal_source.fd >= 0) {
-		event_loop_remove(&process->loop, &process->signal_source);
-		close_fd(&process->signal_source.fd);
-	}
+	event_loop_remove(&process->loop, &process->signal_source);
+	close_fd(&process->signal_source.fd);
+	event_loop_remove(&process->loop, &process->control_source);
+	close_fd(&process->control_source.fd);
 	close_fd(&process->socket_fd);
 	close_fd(&process->ready_fd);
 	while (process->bound_count > 0)

@@ -20,6 +20,7 @@ struct serve_options {
 	char *socket_path;
 	uint64_t fd;
 	uint64_t ready_fd;
+	uint64_t control_fd;
 	bool print_capabilities;
 	uint64_t sandbox; /* enum serve_sandbox */
 };
@@ -34,10 +35,11 @@ extern const struct option_row serve_option_rows[];
 struct device_process {
 	const struct serve_options *options;
 	struct event_loop loop;
-	struct event_source signal_source; /* fd -1: not open */
-	int socket_fd;			   /* -1: none, or given to the server */
-	bool listening;			   /* socket_fd is to be accepted from */
-	int ready_fd;			   /* -1: none, or told already */
+	struct event_source signal_source;  /* fd -1: not open, as the next */
+	struct event_source control_source; /* whoever started it */
+	int socket_fd;			    /* -1: none, or given to the server */
+	bool listening;			    /* socket_fd is to be accepted from */
+	int ready_fd;			    /* -1: none, or told already */
 	/* Sockets of our own, to be removed in the end. */
 	struct socket_path bound[DEVICE_PROCESS_SOCKETS];
 	size_t bound_count;

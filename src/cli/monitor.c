@@ -23,6 +23,7 @@
 #include "base/inherited_fd.h"
 #include "base/line_reader.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "base/text.h"
 #include "cli/command.h"
 #include "monitor/control.h"
@@ -215,8 +216,6 @@ static void handle_ended(void *context, enum machine_end end, const char *why)
 	struct monitor *monitor = context;
 
 	monitor->end = ends[end].end;
-	if (end == MACHINE_POWERED_OFF && monitor->stop_asked)
-		monitor->end = GUEST_KILLED;
 	if (monitor->control_fd < 0) {
 		console_finish_line(monitor->console);
 		log_line(end == MACHINE_FAILED ? LOG_ERROR : LOG_INFO, NULL, "the guest %s", why);
@@ -307,9 +306,15 @@ static void handle_first_output(void *context)
 {
 }
 
+static void handle_foreground(void *context)
+{
+	log_info("the guest's console follows; " CONSOLE_QUIT_KEYS " ends the guest");
+}
+
 static const struct console_events console_events = {
 	.quit = handle_quit,
 	.first_output = handle_first_output,
+	.foreground = handle_foreground,
 };
 
 static bool was_given(const struct option_list *given, const char *name)
@@ -415,20 +420,17 @@ static int open_kvm(bool probe, struct error *error)
 
 static int take_signals(struct monitor *monitor, struct error *error)
 {
-	sigset_t mask;
+	static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGCONT, 0};
+	sigset_t before;
+	int fd = signals_open(numbers, &before, error);
 
-	sigemptyset(&mask);
-	sigaddset(&mask, SIGTERM);
-	sigaddset(&mask, SIGINT);
-	sigaddset(&mask, SIGQUIT);
-	sigaddset(&mask, SIGHUP);
-	sigaddset(&mask, SIGCONT);
-	sigprocmask(SIG_BLOCK, &mask, NULL);
+	if (fd < 0)
+		return fd;
 	signal(SIGPIPE, SIG_IGN);
-	monitor->signals = (struct event_source){signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK),
-						 handle_signal, monitor};
-	if (monitor->signals.fd < 0)
-		return error_set_errno(error, errno, "cannot take signals");
+	/* A terminal in whose background this runs does not stop it: see console.h. */
+	signal(SIGTTIN, SIG_IGN);
+	signal(SIGTTOU, SIG_IGN);
+	monitor->signals = (struct event_source){fd, handle_signal, monitor};
 	return event_loop_add(&monitor->loop, &monitor->signals, EPOLLIN, error);
 }
 
@@ -478,7 +480,7 @@ static int open_serial(struct monitor *monitor, bool inherited, struct error *er
 			      monitor, error);
 	monitor->setup.serial_fd = ends[1];
 	if (result == 0 && console_is_terminal(monitor->console))
-		log_info("the guest's console follows; " CONSOLE_QUIT_KEYS " ends the guest");
+		handle_foreground(monitor);
 	return result;
 }
 
@@ -659,10 +661,10 @@ const struct command command_monitor = {
 		},
 	.exit_statuses =
 		(const struct command_note[]){
-			{"0", "the guest switched itself off"},
+			{"0", "the guest switched itself off, by itself or when it was asked to"},
 			{"1", "KVM or a device failed"},
 			{"3", "the guest's kernel panicked"},
-			{"4", "the guest was ended from outside, by a signal or at the console"},
+			{"4", "the guest was ended as it stood, by a signal or at the console"},
 			{NULL, NULL},
 		},
 	.examples =

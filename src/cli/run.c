@@ -136,10 +136,12 @@ const struct command command_run = {
 	.operands_maximum = 1,
 	.exit_statuses =
 		(const struct command_note[]){
-			{"0", "the guest switched itself off"},
+			{"0",
+			 "the guest switched itself off, by itself or when it was asked to, or was "
+			 "asked to before it ran"},
 			{"1", "the engine or a device process failed for good"},
 			{"3", "the guest's kernel panicked"},
-			{"4", "the guest was ended from outside, by a signal or at the console"},
+			{"4", "the guest was ended as it stood, by signals or at the console"},
 			{NULL, NULL},
 		},
 	.examples =

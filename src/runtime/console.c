@@ -14,6 +14,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -25,6 +26,11 @@
 #define BUFFER_SIZE 4096
 /* Chunks of the loop's attention, so that a flood does not starve other sources. */
 #define TRANSFERS_PER_EVENT 16
+/*
+ * How often a console in the background of its terminal looks whether it has come to the foreground,
+ * which a shell does not say of a job that was running all the time.
+ */
+#define FOREGROUND_CHECK_MS 500
 /* What a terminal takes without blocking once it says that it takes something. */
 #define CAUTIOUS_SIZE 256
 
@@ -60,8 +66,11 @@ struct console {
 	struct event_watch input_watch, output_watch;
 	struct stream in;
 	int output_fd; /* standard output opened again so that it does not block; -1: could not be */
-	bool terminal;
-	bool escaped; /* the escape key was pressed */
+	bool terminal;	 /* keys are read from a terminal: this is its foreground */
+	bool background; /* standard input is a terminal, and this is its background */
+	struct event_source
+		foreground_check; /* a timerfd; -1: standard input is no terminal of ours */
+	bool escaped;		  /* the escape key was pressed */
 	bool had_output;
 	bool output_terminal;
 	char last_byte; /* of the guest's output */
@@ -72,6 +81,7 @@ struct console {
  * restored.
  */
 static struct termios saved_terminal;
+static bool terminal_saved;
 static volatile sig_atomic_t terminal_changed;
 
 static bool is_foreground_terminal(void)
@@ -120,8 +130,10 @@ static void take_terminal(void)
 	struct sigaction action = {.sa_handler = handle_crash, .sa_flags = SA_RESETHAND}, before;
 	static bool registered;
 
-	if (tcgetattr(STDIN_FILENO, &saved_terminal) < 0)
+	/* Once: a shell may give a job the terminal back as the job had made it. */
+	if (!terminal_saved && tcgetattr(STDIN_FILENO, &saved_terminal) < 0)
 		return;
+	terminal_saved = true;
 	for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
 		if (sigaction(fatal[i], NULL, &before) == 0 && before.sa_handler == SIG_DFL)
 			sigaction(fatal[i], &action, NULL);
@@ -129,6 +141,37 @@ static void take_terminal(void)
 		atexit(restore_terminal);
 	registered = true;
 	make_raw();
+}
+
+static void update_watches(struct console *console);
+
+/* Goes by whether this is the foreground of the terminal now. */
+static void follow_foreground(struct console *console)
+{
+	bool foreground = is_foreground_terminal();
+	const long ns = foreground ? 0 : FOREGROUND_CHECK_MS * 1000000L;
+	const struct itimerspec period = {.it_value.tv_nsec = ns, .it_interval.tv_nsec = ns};
+
+	if (console->foreground_check.fd < 0)
+		return;
+	if (foreground && !console->terminal)
+		take_terminal();
+	if (!foreground)
+		terminal_changed = 0; /* the shell has made it as it likes */
+	if (foreground != console->terminal || !foreground)
+		timerfd_settime(console->foreground_check.fd, 0, &period, NULL);
+	console->terminal = foreground;
+	console->background = !foreground;
+	update_watches(console);
+}
+
+static void handle_foreground_check(void *context, uint32_t events)
+{
+	struct console *console = context;
+	uint64_t expirations;
+
+	if (read(console->foreground_check.fd, &expirations, sizeof(expirations)) > 0)
+		console_resume(console);
 }
 
 static void show_help(struct console *console)
@@ -270,9 +313,16 @@ static void read_keys(struct console *console)
 {
 	struct stream *in = &console->in;
 	char keys[BUFFER_SIZE];
-	size_t length = filter_keys(console, keys, read_some(in, keys, sizeof(keys)));
-	size_t room = sizeof(in->bytes) - in->length;
+	size_t length, room = sizeof(in->bytes) - in->length;
 
+	/* In the background they are the shell's. */
+	follow_foreground(console);
+	if (!console->terminal)
+		return;
+	length = filter_keys(console, keys, read_some(in, keys, sizeof(keys)));
+	/* It went to the background just now: EIO, with SIGTTIN ignored. */
+	if (in->ended && !is_foreground_terminal())
+		in->ended = false;
 	if (length > room)
 		length = room;
 	memmove(in->bytes, in->bytes + in->start, in->length);
@@ -299,9 +349,11 @@ static void update_watches(struct console *console)
 		event_watch_set(console->loop, &end->watch, wanted);
 		output_full = output_full || end->out.length;
 	}
-	event_watch_set(
-		console->loop, &console->input_watch,
-		in->from_polled && !in->ended && (console->terminal || !in->length) ? EPOLLIN : 0);
+	event_watch_set(console->loop, &console->input_watch,
+			in->from_polled && !in->ended && !console->background &&
+					(console->terminal || !in->length) ?
+				EPOLLIN :
+				0);
 	event_watch_set(console->loop, &console->output_watch, output_full ? EPOLLOUT : 0);
 }
 
@@ -386,8 +438,31 @@ static int add_end(struct console *console, int fd, struct error *error)
 	return 0;
 }
 
+/* From the background a terminal must not be read; one that is not ours will never be. */
+static int open_input(struct console *console, struct error *error)
+{
+	struct event_source *check = &console->foreground_check;
+
+	console->in.from = STDIN_FILENO;
+	console->in.from_polled = can_be_watched(console, STDIN_FILENO);
+	console->input_watch.source = (struct event_source){STDIN_FILENO, handle_input, console};
+	if (!isatty(STDIN_FILENO))
+		return 0;
+	console->background = true;
+	console->in.ended = tcgetpgrp(STDIN_FILENO) < 0;
+	if (console->in.ended)
+		return 0;
+	*check = (struct event_source){timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
+				       handle_foreground_check, console};
+	if (check->fd < 0)
+		return error_set_errno(error, errno, "cannot make a timer");
+	return event_loop_add(console->loop, check, EPOLLIN, error);
+}
+
 static void free_console(struct console *console)
 {
+	event_loop_remove(console->loop, &console->foreground_check);
+	close_fd(&console->foreground_check.fd);
 	for (size_t i = 0; i < console->end_count; i++)
 		close_fd(&console->ends[i].watch.source.fd);
 	close_fd(&console->output_fd);
@@ -410,26 +485,22 @@ int console_open(struct console **out, struct event_loop *loop, const int *guest
 	console->events = events;
 	console->context = context;
 	console->output_fd = -1;
+	console->foreground_check.fd = -1;
 	for (size_t i = 0; i < count; i++) {
 		int added = add_end(console, guest_fds[i], error);
 
 		result = result < 0 ? result : added;
 	}
+	if (result == 0)
+		result = open_input(console, error);
 	if (result < 0) {
 		free_console(console);
 		return result;
 	}
-	console->in.from = STDIN_FILENO;
 	console->keys = &console->ends[count - 1];
 	console->in.to = guest_fds[count - 1];
 	console->in.to_socket = true;
-	/* From the background a terminal must not be read. */
-	console->terminal = is_foreground_terminal();
-	console->in.ended = isatty(STDIN_FILENO) && !console->terminal;
-	console->in.from_polled = can_be_watched(console, STDIN_FILENO);
-	console->input_watch.source = (struct event_source){STDIN_FILENO, handle_input, console};
-	if (console->terminal)
-		take_terminal();
+	follow_foreground(console);
 	update_watches(console);
 	*out = console;
 	return 0;
@@ -452,8 +523,15 @@ void console_finish_line(struct console *console)
 
 void console_resume(struct console *console)
 {
-	if (console->terminal && is_foreground_terminal())
+	bool before = console->terminal;
+
+	follow_foreground(console);
+	if (!console->terminal)
+		return;
+	if (before)
 		make_raw();
+	else if (console->events->foreground)
+		console->events->foreground(console->context);
 }
 
 /* Writes the rest of what one side of the guest says, until it is closed or the time is over. */

@@ -3,7 +3,8 @@
  * The guest's console on this program's standard input and output. Standard input that is a
  * terminal in whose foreground this program runs is switched to raw mode, so that every key
  * reaches the guest, and back on every way out, crashes included; what ends a guest from there is
- * Ctrl-A x.
+ * Ctrl-A x. In the background the keys are the shell's, and the terminal is taken when this program
+ * comes to the foreground. The program must ignore SIGTTIN and SIGTTOU, or the terminal may stop it.
  */
 #ifndef AVP_RUNTIME_CONSOLE_H
 #define AVP_RUNTIME_CONSOLE_H
@@ -25,6 +26,8 @@ struct console_events {
 	void (*quit)(void *context);
 	/* The guest's first output arrived. Called once. */
 	void (*first_output)(void *context);
+	/* The program has come to the foreground: keys reach the guest from now on. May be NULL. */
+	void (*foreground)(void *context);
 };
 
 /* The sides that a guest can have: its serial port, and a console device. */
@@ -50,7 +53,10 @@ bool console_is_terminal(const struct console *console);
  */
 void console_finish_line(struct console *console);
 
-/* This program was stopped and goes on (SIGCONT): the terminal may have been changed. */
+/*
+ * This program was stopped and goes on (SIGCONT): the terminal may have been changed, and this be
+ * another of foreground and background.
+ */
 void console_resume(struct console *console);
 
 /*

@@ -29,7 +29,7 @@
 #include "runtime/log_relay.h"
 
 #define COMPONENT "kvm"
-/* How long the monitor gets to end after SIGTERM when the guest is given up. */
+/* How long the monitor gets to end when the guest is given up. */
 #define FREE_MS 2000
 
 struct engine_guest {
@@ -92,10 +92,8 @@ static void handle_end_told(struct engine_guest *guest, enum guest_end end, cons
 	guest->told = true;
 	guest->end = end;
 	snprintf(guest->how, sizeof(guest->how), "%s", how);
-	if (end == GUEST_POWERED_OFF && (guest->stop_asked || guest->kill_asked)) {
-		guest->end = GUEST_KILLED;
+	if (end == GUEST_POWERED_OFF && guest->stop_asked)
 		snprintf(guest->how, sizeof(guest->how), "powered off on request");
-	}
 }
 
 static void handle_event(void *context, char *line, size_t length, bool cut)
@@ -242,6 +240,7 @@ static int execute(struct engine_guest *guest, int serial, int control, int outp
 		.stdout_fd = output,
 		.stderr_fd = output,
 		.own_group = true, /* so that keys of the terminal reach only this program */
+		.shielded = true,
 	};
 
 	if (!kept)
@@ -322,8 +321,9 @@ static void kvm_free(struct engine_guest *guest)
 	if (!guest)
 		return;
 	event_loop_remove(guest->setup->loop, &guest->exit_source);
-	process_end(&guest->process, FREE_MS);
+	/* Its end is the monitor's. */
 	line_reader_close(&guest->control);
+	process_end(&guest->process, FREE_MS);
 	log_relay_close(&guest->output);
 	free(guest);
 }

@@ -35,7 +35,7 @@
  */
 #define LINES_IN_A_ROW 20
 #define LINES_SECONDS  10
-/* How long QEMU gets to end after SIGTERM when the guest is given up. */
+/* How long QEMU gets to end when the guest is given up. */
 #define FREE_MS 2000
 
 struct engine_guest {
@@ -54,7 +54,7 @@ struct engine_guest {
 	bool running;	    /* at least once */
 	bool panicked;
 	bool halted; /* QEMU has stopped the guest by itself, for good */
-	bool stop_asked, kill_asked;
+	bool stop_asked, kill_asked, quit_asked;
 };
 
 /* An engine_plan. */
@@ -103,8 +103,6 @@ static int qemu_usable(struct engine_plan **out, const struct guest_config *conf
 static const char *const harmless[] = {
 	/* Its network device takes no configuration from a backend; other frontends do. */
 	"backend supports VHOST_USER_PROTOCOL_F_CONFIG but QEMU does not",
-	/* How it confirms that it was asked to end. */
-	"terminating on signal ",
 };
 
 static enum log_level line_level(const char *line)
@@ -170,6 +168,17 @@ static void handle_output(void *context, char *line, size_t length, bool cut)
 		pass_on_last_line(guest);
 }
 
+/*
+ * Has QEMU end the guest as it stands. SIGTERM would not: see process_spawn.shielded. One that hangs,
+ * takes no commands yet or was asked before is killed.
+ */
+static void quit(struct engine_guest *guest)
+{
+	if (guest->quit_asked || qmp_execute(&guest->qmp, "quit", NULL) < 0)
+		process_signal(&guest->process, SIGKILL);
+	guest->quit_asked = true;
+}
+
 static void handle_qmp_ready(void *context)
 {
 	struct engine_guest *guest = context;
@@ -185,7 +194,7 @@ static void handle_halt(struct engine_guest *guest)
 	if (!guest->running || guest->panicked || guest->reason[0])
 		return;
 	guest->halted = true;
-	process_signal(&guest->process, SIGTERM);
+	quit(guest);
 }
 
 static void handle_event(void *context, const char *name, const json_t *data)
@@ -237,7 +246,6 @@ static const struct qmp_handlers qmp_handlers = {
 static enum guest_end judge(const struct engine_guest *guest, int status, char how[HOW_LENGTH])
 {
 	char text[OOM_STATUS_LENGTH];
-	bool asked = guest->stop_asked || guest->kill_asked;
 
 	oom_describe(text, status, &guest->oom_before, "");
 	if (guest->panicked || !strcmp(guest->reason, "guest-panic")) {
@@ -248,6 +256,11 @@ static enum guest_end judge(const struct engine_guest *guest, int status, char h
 		snprintf(how, HOW_LENGTH, "was stopped by QEMU after an error");
 		return GUEST_FAILED;
 	}
+	if (!strcmp(guest->reason, "guest-shutdown") && WIFEXITED(status) && !WEXITSTATUS(status)) {
+		snprintf(how, HOW_LENGTH,
+			 guest->stop_asked ? "powered off on request" : "powered off");
+		return GUEST_POWERED_OFF;
+	}
 	if (guest->kill_asked) {
 		snprintf(how, HOW_LENGTH, "was ended as it stood");
 		return GUEST_KILLED;
@@ -256,10 +269,6 @@ static enum guest_end judge(const struct engine_guest *guest, int status, char h
 		snprintf(how, HOW_LENGTH, "ended with QEMU (%s)%s%.300s", text,
 			 guest->last_line[0] ? ": " : "", guest->last_line);
 		return GUEST_FAILED;
-	}
-	if (!strcmp(guest->reason, "guest-shutdown")) {
-		snprintf(how, HOW_LENGTH, asked ? "powered off on request" : "powered off");
-		return asked ? GUEST_KILLED : GUEST_POWERED_OFF;
 	}
 	if (!strcmp(guest->reason, "host-signal") || !strcmp(guest->reason, "host-qmp-quit") ||
 	    !strcmp(guest->reason, "host-ui")) {
@@ -319,6 +328,7 @@ static int execute(struct engine_guest *guest, const struct inherited *inherited
 		.stdout_fd = inherited->output,
 		.stderr_fd = inherited->output,
 		.own_group = true, /* so that keys of the terminal reach only this program */
+		.shielded = true,
 	};
 
 	if (qemu_command_line(&line, setup->config, error) < 0)
@@ -385,6 +395,8 @@ static void qemu_free(struct engine_guest *guest)
 	if (!guest)
 		return;
 	event_loop_remove(guest->setup->loop, &guest->exit_source);
+	if (guest->process.pid)
+		quit(guest);
 	process_end(&guest->process, FREE_MS);
 	qmp_close(&guest->qmp);
 	line_reader_close(&guest->output);
@@ -435,8 +447,7 @@ static void qemu_stop(struct engine_guest *guest)
 
 static void qemu_kill(struct engine_guest *guest)
 {
-	/* QEMU ends by itself after SIGTERM, unless it hangs. */
-	process_signal(&guest->process, guest->kill_asked ? SIGKILL : SIGTERM);
+	quit(guest);
 	guest->kill_asked = true;
 }
 

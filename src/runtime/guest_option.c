@@ -141,6 +141,16 @@ const struct option_row guest_option_rows[] = {
 			"seconds; 0: start it again for ever",
 	},
 	{
+		.name = "stop-timeout",
+		.type = OPTION_NUMBER,
+		.argument = "SECONDS",
+		.offset = offsetof(struct guest_config, stop_timeout),
+		.maximum = 24 * 60 * 60,
+		.default_text = "10",
+		.help = "how long a guest gets to shut down when it is asked to stop, before it "
+			"is ended as it stands; 0: it is not asked",
+	},
+	{
 		.name = "name",
 		.type = OPTION_NAME,
 		.argument = "NAME",

@@ -22,9 +22,11 @@
 #include "base/clock.h"
 #include "base/event_loop.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "monitor/probe.h"
 #include "runtime/console.h"
 #include "runtime/engine.h"
+#include "runtime/service_manager.h"
 #include "runtime/supervisor.h"
 #include "runtime/terminal.h"
 #include "runtime/timeline.h"
@@ -36,6 +38,24 @@
 #define OUTPUT_MS 2000
 /* Resets within this time of each other are one restart of the guest. */
 #define RESET_MS 1000
+/* What a service manager allows for beyond the time limits of a stop. */
+#define STOP_SPARE_MS 10000
+
+/* What becomes of signals that do not come through the loop while a guest runs. */
+static const struct {
+	int number;
+	void (*handler)(int);
+} actions[] = {
+	/* A reader of the console that goes away is no reason to end. */
+	{SIGPIPE, SIG_IGN},
+	/* Ignored, as some parents leave it, it would hide how children end. */
+	{SIGCHLD, SIG_DFL},
+	/* Nor does a terminal stop who supervises a guest, only because this is its background. */
+	{SIGTTIN, SIG_IGN},
+	{SIGTTOU, SIG_IGN},
+};
+
+#define HANDLED_ACTIONS (sizeof(actions) / sizeof(actions[0]))
 
 struct run {
 	const struct guest_config *config;
@@ -43,7 +63,8 @@ struct run {
 	struct event_source signals, timer;
 	struct kvm_probe probe;
 	sigset_t signals_before;
-	struct sigaction pipe_before, child_before;
+	struct sigaction actions_before[HANDLED_ACTIONS];
+	struct service_manager manager;
 	struct kvm_probe_result kvm;
 	const struct engine *engine;
 	struct engine_plan *plan;
@@ -91,30 +112,44 @@ static void set_timer(struct run *run, int ms)
 static void kill_guest(struct run *run)
 {
 	run->kill_asked = true;
+	service_manager_tell(&run->manager, "STOPPING=1\nSTATUS=the guest is being ended");
 	if (!run->guest)
 		return;
 	run->engine->kill(run->guest);
 	set_timer(run, KILL_MS);
 }
 
+/* Has the service manager wait for as long as the guest may take, and what comes after it. */
+static void tell_stopping(struct run *run)
+{
+	uint64_t ms = run->config->stop_timeout * 1000 + 2 * KILL_MS + OUTPUT_MS +
+		      SUPERVISOR_STOP_MS + STOP_SPARE_MS;
+
+	service_manager_tell(&run->manager,
+			     "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64
+			     "\nSTATUS=the guest was asked to shut down",
+			     ms * 1000);
+}
+
 static void stop_guest(struct run *run, const char *why)
 {
-	bool kill = run->stop_asked || run->kill_asked || !run->running;
+	uint64_t seconds = run->config->stop_timeout;
+	bool kill = run->stop_asked || run->kill_asked || !run->running || !seconds;
 
 	run->stop_asked = true;
 	if (kill) {
 		kill_guest(run);
 	} else {
 		run->engine->stop(run->guest);
-		set_timer(run, GUEST_GRACE_MS);
+		set_timer(run, (int)seconds * 1000);
+		tell_stopping(run);
 	}
 	console_finish_line(run->console);
 	if (kill)
 		log_line(LOG_INFO, COMPONENT, "%s: the guest is ended as it stands", why);
 	else
 		log_line(LOG_INFO, COMPONENT,
-			 "%s: the guest's power button is pressed; it has %d s", why,
-			 GUEST_GRACE_MS / 1000);
+			 "%s: the guest's power button is pressed; it has %d s", why, (int)seconds);
 }
 
 static void handle_signal(void *context, uint32_t events)
@@ -168,6 +203,14 @@ static void handle_timer(void *context, uint32_t events)
 	}
 }
 
+/* The guest runs, and all its devices are served. */
+static void tell_ready(struct run *run)
+{
+	if (run->running && run->devices_ready)
+		service_manager_tell(&run->manager, "READY=1\nSTATUS=guest %s runs on engine %s",
+				     run->config->name, run->engine->name);
+}
+
 static void handle_devices_ready(void *context)
 {
 	struct run *run = context;
@@ -175,6 +218,7 @@ static void handle_devices_ready(void *context)
 	run->devices_ready = true;
 	run->devices_ms = clock_now_ms();
 	step_done(run, "device processes serve");
+	tell_ready(run);
 }
 
 static void handle_device_restarted(void *context, const struct device_config *device)
@@ -218,6 +262,7 @@ static void handle_running(void *context)
 	run->running = true;
 	run->running_ms = clock_now_ms();
 	step_done(run, "guest runs");
+	tell_ready(run);
 	if (!run->stop_asked && !run->kill_asked)
 		set_timer(run, 0);
 }
@@ -296,30 +341,40 @@ static void handle_first_output(void *context)
 	print_timeline(run);
 }
 
+static void say_console_follows(void)
+{
+	log_line(LOG_INFO, COMPONENT,
+		 "the guest's console follows; " CONSOLE_QUIT_KEYS " ends the guest");
+}
+
+static void handle_foreground(void *context)
+{
+	const struct run *run = context;
+
+	say_console_follows();
+	/* In the background nobody said what its size became. */
+	terminal_resized(&run->terminal);
+}
+
 static const struct console_events console_events = {
 	.quit = handle_quit,
 	.first_output = handle_first_output,
+	.foreground = handle_foreground,
 };
 
 /* Has the signals that end a guest come through the loop. */
 static int take_signals(struct run *run, struct error *error)
 {
-	struct sigaction ignore = {.sa_handler = SIG_IGN}, standard = {.sa_handler = SIG_DFL};
-	static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGCONT, SIGWINCH};
-	sigset_t mask;
+	static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGCONT, SIGWINCH, 0};
 
-	sigemptyset(&mask);
-	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
-		sigaddset(&mask, numbers[i]);
-	pthread_sigmask(SIG_BLOCK, &mask, &run->signals_before);
-	/* A reader of the console that goes away is no reason to end. */
-	sigaction(SIGPIPE, &ignore, &run->pipe_before);
-	/* Ignored, as some parents leave it, it would hide how children end. */
-	sigaction(SIGCHLD, &standard, &run->child_before);
+	for (size_t i = 0; i < HANDLED_ACTIONS; i++) {
+		const struct sigaction action = {.sa_handler = actions[i].handler};
 
-	run->signals.fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+		sigaction(actions[i].number, &action, &run->actions_before[i]);
+	}
+	run->signals.fd = signals_open(numbers, &run->signals_before, error);
 	if (run->signals.fd < 0)
-		return error_set_errno(error, errno, "cannot take signals");
+		return run->signals.fd;
 	return event_loop_add(&run->loop, &run->signals, EPOLLIN, error);
 }
 
@@ -333,8 +388,8 @@ static void give_signals_back(struct run *run)
 			;
 	event_loop_remove(&run->loop, &run->signals);
 	close_fd(&run->signals.fd);
-	sigaction(SIGPIPE, &run->pipe_before, NULL);
-	sigaction(SIGCHLD, &run->child_before, NULL);
+	for (size_t i = 0; i < HANDLED_ACTIONS; i++)
+		sigaction(actions[i].number, &run->actions_before[i], NULL);
 	pthread_sigmask(SIG_SETMASK, &run->signals_before, NULL);
 }
 
@@ -413,8 +468,7 @@ static void introduce(struct run *run)
 			   device.config->type->name, (int)device.pid);
 	}
 	if (console_is_terminal(run->console))
-		log_line(LOG_INFO, COMPONENT,
-			 "the guest's console follows; " CONSOLE_QUIT_KEYS " ends the guest");
+		say_console_follows();
 }
 
 /* Takes over the socket of the guest's serial port. */
@@ -550,7 +604,7 @@ static int judge(struct run *run, enum guest_end *end, struct error *error)
 	}
 	if (run->kill_asked) {
 		log_line(LOG_INFO, COMPONENT, "the guest was ended before it ran");
-		*end = GUEST_KILLED;
+		*end = run->stop_asked ? GUEST_POWERED_OFF : GUEST_KILLED;
 		return 0;
 	}
 	return error_set(error, EIO, "the guest did not start: it %s", run->how);
@@ -561,6 +615,7 @@ int guest_run(const struct guest_config *config, enum guest_end *end, struct err
 	struct run run = {
 		.config = config,
 		.probe = KVM_PROBE_NONE,
+		.manager = SERVICE_MANAGER_NONE,
 		.signals = {.fd = -1, .handle = handle_signal},
 		.timer = {.fd = -1, .handle = handle_timer},
 		.start_ms = clock_now_ms(),
@@ -576,10 +631,14 @@ int guest_run(const struct guest_config *config, enum guest_end *end, struct err
 	run.signals.context = &run;
 	run.timer.context = &run;
 	result = take_signals(&run, error);
+	service_manager_open(&run.manager, &run.loop);
+	service_manager_tell(&run.manager, "STATUS=starting guest %s", config->name);
 	if (result == 0)
 		result = run_phases(&run, error);
 
 	kvm_probe_end(&run.probe);
+	service_manager_tell(&run.manager, "STOPPING=1\nSTATUS=the guest %s",
+			     run.ended ? run.how : "does not run");
 	if (run.guest)
 		run.engine->free(run.guest);
 	/* With its last writers gone the console comes to its end. */
@@ -592,6 +651,7 @@ int guest_run(const struct guest_config *config, enum guest_end *end, struct err
 	supervisor_free(run.supervisor);
 	event_loop_remove(&run.loop, &run.timer);
 	close_fd(&run.timer.fd);
+	service_manager_close(&run.manager, &run.loop);
 	give_signals_back(&run);
 	event_loop_close(&run.loop);
 	close_fd(&run.terminal_fd);

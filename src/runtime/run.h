@@ -11,22 +11,22 @@
 
 /* How a guest ended; the values are the exit statuses of `avp run`. */
 enum guest_end {
-	GUEST_POWERED_OFF = 0, /* the guest switched itself off */
-	GUEST_FAILED = 1,      /* the engine or a device process failed for good */
-	GUEST_PANICKED = 3,    /* the guest's kernel reported a panic */
 	/*
-	 * Ended from outside: a signal to avp run or the console's quit key. It says on whose
-	 * account the guest ended, so it also stands for a guest that shut down by itself when the
-	 * signal made its power button be pressed.
+	 * The guest switched itself off: by itself, or because a signal had its power button pressed.
+	 * Also one that was asked to stop before it ran.
 	 */
+	GUEST_POWERED_OFF = 0,
+	GUEST_FAILED = 1,   /* the engine or a device process failed for good */
+	GUEST_PANICKED = 3, /* the guest's kernel reported a panic */
+	/* Ended as it stood: it did not shut down in time, a second signal, the console's quit keys. */
 	GUEST_KILLED = 4,
 };
 
 /*
- * SIGTERM, SIGINT, SIGQUIT and SIGHUP press the guest's power button. A guest that still runs
- * after this time, or at a second signal, is ended as it stands.
+ * SIGTERM, SIGINT, SIGQUIT and SIGHUP, but those that were ignored at the start, press the guest's
+ * power button. A guest that still runs after the configured time, or at a second signal, is ended as
+ * it stands.
  */
-#define GUEST_GRACE_MS 10000
 /* An engine that does not have the guest's processors run after this time has failed. */
 #define GUEST_START_MS 60000
 

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -38,6 +39,7 @@ struct supervised {
 	struct process process;
 	struct event_source exit_source;  /* the pidfd */
 	struct event_source ready_source; /* the pipe that the process reports through */
+	int control_fd;			  /* a socket: the process ends when it is closed */
 	struct event_source timer_source; /* until the next start, or for the process to serve */
 	struct log_relay output;	  /* standard output and error of the process */
 	bool served;			  /* at least once */
@@ -159,6 +161,7 @@ static void handle_exit(void *context, uint32_t events)
 	/* Its last words are in the pipe. */
 	log_relay_drain(&device->output);
 	close_source(device, &device->ready_source);
+	close_fd(&device->control_fd);
 	set_timer(device, 0);
 	device->state = DEVICE_WAITING;
 	if (!device->served) {
@@ -207,36 +210,45 @@ static void handle_ready(void *context, uint32_t events)
 	setup->events->restarted(setup->context, device->config);
 }
 
-/* Executes the program of a device; @output and @ready are the writing ends of its pipes. */
-static int execute(struct supervised *device, int output, int ready, struct error *error)
+/* The process's ends of what joins it to this one. */
+struct process_ends {
+	int output; /* standard output and error */
+	int ready, control;
+};
+
+/* Executes the program of a device. */
+static int execute(struct supervised *device, const struct process_ends *ends, struct error *error)
 {
 	const struct supervisor_setup *setup = &device->supervisor->setup;
 	cleanup_arguments struct arguments arguments = {0};
 	const struct terminal *terminal =
 		device->config == guest_config_terminal(setup->config) ? setup->terminal : NULL;
-	int kept[2 + 3 + DEVICE_FILES_MAXIMUM] = {device->listener.listen_fd, ready};
+	int kept[3 + 3 + DEVICE_FILES_MAXIMUM] = {device->listener.listen_fd, ends->ready,
+						  ends->control};
 	struct process_spawn spawn = {
 		.program = setup->program ? setup->program : "/proc/self/exe",
 		.kept_fds = kept,
-		.kept_fd_count = 2 + device->files.count,
+		.kept_fd_count = 3 + device->files.count,
 		.stdin_fd = -1,
-		.stdout_fd = output,
-		.stderr_fd = output,
+		.stdout_fd = ends->output,
+		.stderr_fd = ends->output,
 		.own_group = true,
+		.shielded = true,
 	};
 
-	memcpy(kept + 2, device->files.fds, device->files.count * sizeof(kept[0]));
+	memcpy(kept + 3, device->files.fds, device->files.count * sizeof(kept[0]));
 	if (terminal) {
-		const int ends[] = {terminal->stream_fd, terminal->size_fd, terminal->resized_fd};
+		const int fds[] = {terminal->stream_fd, terminal->size_fd, terminal->resized_fd};
 
-		for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]) && ends[i] >= 0; i++)
-			kept[spawn.kept_fd_count++] = ends[i];
+		for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]) && fds[i] >= 0; i++)
+			kept[spawn.kept_fd_count++] = fds[i];
 	}
 	arguments_add(&arguments, "avp");
 	device_command_add(&arguments, device->config, &device->files, terminal,
 			   setup->config->name);
 	arguments_add_format(&arguments, "--fd=%d", device->listener.listen_fd);
-	arguments_add_format(&arguments, "--ready-fd=%d", ready);
+	arguments_add_format(&arguments, "--ready-fd=%d", ends->ready);
+	arguments_add_format(&arguments, "--control-fd=%d", ends->control);
 	log_relay_add_arguments(&arguments);
 	spawn.argv = arguments_finish(&arguments, error);
 	if (!spawn.argv)
@@ -261,15 +273,20 @@ static int make_pipe(int *reader, int *writer, struct error *error)
 static int start_process(struct supervised *device, struct error *error)
 {
 	struct event_loop *loop = device->supervisor->setup.loop;
-	cleanup_fd int output = -1, ready = -1, ready_writer = -1;
-	int result;
+	cleanup_fd int output = -1, ready = -1, ready_writer = -1, control = -1;
+	int sockets[2], result;
 
 	device->oom_before = oom_counts_read("");
 	result = make_pipe(&ready, &ready_writer, error);
 	if (result == 0)
 		result = log_relay_open(&device->output, loop, &output, error);
-	if (result == 0)
-		result = execute(device, output, ready_writer, error);
+	if (result < 0)
+		return result;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) < 0)
+		return error_set_errno(error, errno, "cannot make a pair of sockets");
+	device->control_fd = sockets[0];
+	control = sockets[1];
+	result = execute(device, &(struct process_ends){output, ready_writer, control}, error);
 	if (result < 0)
 		return result;
 	device->state = DEVICE_STARTING;
@@ -352,6 +369,7 @@ int supervisor_open(struct supervisor **out, const struct supervisor_setup *setu
 			.process = PROCESS_NONE,
 			.exit_source = {.fd = -1},
 			.ready_source = {.fd = -1},
+			.control_fd = -1,
 			.timer_source = {-1, handle_timer, &supervisor->devices[i]},
 		};
 	}
@@ -413,16 +431,20 @@ void supervisor_stop(struct supervisor *supervisor)
 	if (!supervisor || supervisor->stopped)
 		return;
 	supervisor->stopped = true;
-	for (size_t i = 0; i < supervisor->count; i++)
-		process_signal(&supervisor->devices[i].process, SIGTERM);
+	for (size_t i = 0; i < supervisor->count; i++) {
+		struct supervised *device = &supervisor->devices[i];
+
+		close_fd(&device->control_fd);
+		/* One that does not serve yet has nothing to finish. */
+		if (device->state == DEVICE_STARTING)
+			process_signal(&device->process, SIGKILL);
+	}
 	for (size_t i = 0; i < supervisor->count; i++) {
 		struct supervised *device = &supervisor->devices[i];
 		int64_t left = deadline - clock_now_ms();
-		int status;
 
 		event_loop_remove(supervisor->setup.loop, &device->exit_source);
-		if (!process_wait(&device->process, left > 0 ? (int)left : 0, &status))
-			process_end(&device->process, 0);
+		process_end(&device->process, left > 0 ? (int)left : 0);
 		log_relay_close(&device->output);
 		close_source(device, &device->ready_source);
 		close_source(device, &device->timer_source);

@@ -28,7 +28,7 @@
 #define SUPERVISOR_QUIET_MS	    30000
 #define SUPERVISOR_DEATHS_MS	    30000
 #define SUPERVISOR_READY_MS	    10000
-/* How long device processes get to end after SIGTERM, all of them together. */
+/* How long device processes get to end when they are asked to, all of them together. */
 #define SUPERVISOR_STOP_MS 2000
 
 struct supervisor;

@@ -7,14 +7,14 @@
  *	panic, reset	the guest panics; restarts and then powers off
  *	powerdown	the guest powers off when its power button is pressed
  *	deaf		the guest does not care for its power button
- *	stubborn	as deaf, and QEMU ignores SIGTERM
+ *	stubborn	as deaf, and QEMU does not quit when it is asked to
  *	halt		QEMU stops the guest because of an error
  *	crash, exit	QEMU dies of a signal; ends with status 1 and a line, while the guest runs
  *	refuse		QEMU ends with status 1 and a line before it runs the guest
  *	unloadable	as refuse, with a line about the file of the kernel
  *	eat		QEMU takes memory until it is killed for it, while the guest runs
  *	mute		QEMU neither runs the guest nor ends
- *	quit		someone ends QEMU by SIGTERM
+ *	quit		someone has QEMU quit
  *	devices, bare	-device help lists the devices of AVP; lists none of them
  */
 #include "fake_qemu.h"
@@ -135,7 +135,7 @@ static void run_guest(int control, int console)
 	if (!strcmp(mode, "halt"))
 		say(control, "{\"event\": \"STOP\"}");
 	if (!strcmp(mode, "quit"))
-		raise(SIGTERM);
+		shut_down(control, "false", "host-qmp-quit");
 	if (!strcmp(mode, "crash")) {
 		signal(SIGSEGV, SIG_DFL);
 		raise(SIGSEGV);
@@ -160,6 +160,9 @@ static void obey(const char *command, int control, int console)
 		say(control, "{\"event\": \"POWERDOWN\"}");
 		if (!strcmp(mode, "powerdown"))
 			shut_down(control, "true", "guest-shutdown");
+	} else if (strstr(command, "\"quit\"") && strcmp(mode, "stubborn")) {
+		say(control, "{\"return\": {}, \"id\": \"quit\"}");
+		shut_down(control, "false", "host-qmp-quit");
 	}
 }
 
@@ -211,7 +214,10 @@ int fake_qemu_main(char **argv)
 	control = chardev_fd(argv, "control");
 	console = chardev_fd(argv, "console");
 	terminated_control = control;
-	signal(SIGTERM, strcmp(mode, "stubborn") ? on_terminated : SIG_IGN);
+	/* As os_setup_signal_handling in QEMU's os-posix.c, whatever they were before. */
+	signal(SIGTERM, on_terminated);
+	signal(SIGINT, on_terminated);
+	signal(SIGHUP, on_terminated);
 	if (strcmp(mode, "mute"))
 		serve(control, console);
 	for (;;)

@@ -53,7 +53,23 @@ static void on_terminated(int number)
 	terminated = 1;
 }
 
-static const struct console_events events = {on_quit, on_first_output};
+static volatile sig_atomic_t continued;
+
+static void on_continued(int number)
+{
+	continued = 1;
+}
+
+static void on_foreground(void *context)
+{
+	if (write(STDOUT_FILENO, "taken!", 6) < 0)
+		_exit(1);
+}
+
+static const struct console_events events = {on_quit, on_first_output, on_foreground};
+
+/* The next child is a job in the background of a terminal that is its session's already. */
+static bool background;
 
 /* Runs a console until its quit keys or SIGTERM. */
 static _Noreturn void child(int input, int output, int guest, int crash)
@@ -70,16 +86,20 @@ static _Noreturn void child(int input, int output, int guest, int crash)
 	sigaddset(&term, SIGTERM);
 	sigprocmask(SIG_BLOCK, &term, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	signal(SIGCONT, on_continued);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
 	/* The test program handles that one itself. */
 	signal(SIGSYS, SIG_DFL);
 	dup2(input, STDIN_FILENO);
 	dup2(output, STDOUT_FILENO);
-	if (isatty(STDIN_FILENO)) {
+	if (isatty(STDIN_FILENO) && !background) {
 		setsid();
 		ioctl(STDIN_FILENO, TIOCSCTTY, 0);
 	}
+	/* As the users of a console do. */
+	signal(SIGTTIN, SIG_IGN);
+	signal(SIGTTOU, SIG_IGN);
 	for (int fd = 3; fd < 64; fd++)
 		if (fd != guest)
 			close(fd);
@@ -94,6 +114,9 @@ static _Noreturn void child(int input, int output, int guest, int crash)
 	if (crash)
 		raise(crash);
 	while (!quit && !terminated) {
+		if (continued)
+			console_resume(console);
+		continued = 0;
 		event_loop_turn(&loop, 0);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		if (!quit && !terminated)
@@ -382,6 +405,127 @@ static void test_terminal_after_a_crash(void **state)
 	}
 }
 
+/*
+ * The shell of a session, in a process of its own: has a job with a console, makes the job (f) or itself
+ * (b) the foreground, and reads a key (k), as @commands says.
+ */
+static _Noreturn void shell(int terminal, int guest, const int command_ends[2], int answers)
+{
+	int commands = command_ends[0], status;
+	char command, key;
+	pid_t job;
+
+	/* Its end is the end of this. */
+	close(command_ends[1]);
+	setsid();
+	ioctl(terminal, TIOCSCTTY, 0);
+	signal(SIGTTOU, SIG_IGN);
+	background = true;
+	job = fork();
+	if (job == 0) {
+		setpgid(0, 0);
+		child(terminal, terminal, guest, 0);
+	}
+	setpgid(job, job);
+	close(guest);
+	while (read(commands, &command, 1) == 1) {
+		key = command;
+		/* Only what was stopped can go to the background again. */
+		if (command == 'b') {
+			kill(job, SIGSTOP);
+			waitpid(job, &status, WUNTRACED);
+		}
+		if (command == 'k' ? read(terminal, &key, 1) != 1 :
+				     tcsetpgrp(terminal, command == 'f' ? job : getpgrp()) < 0)
+			_exit(1);
+		if (command == 'b')
+			kill(job, SIGCONT);
+		if (write(answers, &key, 1) != 1)
+			_exit(1);
+	}
+	kill(job, SIGTERM);
+	_exit(0);
+}
+
+static void order(int commands, int answers, char command, char answer)
+{
+	const char text[] = {answer, 0};
+
+	assert_int_equal(write(commands, &command, 1), 1);
+	expect_read(answers, text);
+}
+
+/* Waits until keys are not signals any more. */
+static void await_raw(int terminal)
+{
+	struct termios mode;
+
+	for (int i = 0; i < LIMIT_MS; i++) {
+		assert_int_equal(tcgetattr(terminal, &mode), 0);
+		if (!(mode.c_lflag & ISIG))
+			return;
+		usleep(1000);
+	}
+	fail_msg("the terminal was not taken");
+}
+
+/* Started with `&` and brought to the foreground, which nobody says: its keys are the guest's then. */
+static void test_background(void **state)
+{
+	int master, slave, guest[2], commands[2], answers[2], status;
+	struct termios mode;
+	pid_t session;
+	char byte;
+
+	assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, guest), 0);
+	assert_int_equal(pipe2(commands, O_CLOEXEC) | pipe2(answers, O_CLOEXEC), 0);
+	/* A key at a time, as a shell's line editor has it; and output from the background stops. */
+	assert_int_equal(tcgetattr(slave, &mode), 0);
+	mode.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
+	mode.c_lflag |= TOSTOP;
+	assert_int_equal(tcsetattr(slave, TCSANOW, &mode), 0);
+	session = fork();
+	if (session == 0)
+		shell(slave, guest[0], commands, answers[1]);
+	close(guest[0]);
+	assert_int_equal(read(guest[1], &byte, 1), 1);
+	for (int i = 0; i < 2; i++) {
+		say(guest[1], "says");
+		expect_read(master, "says");
+		order(commands[1], answers[0], 'b', 'b');
+		say(master, "s");
+		order(commands[1], answers[0], 'k', 's');
+		order(commands[1], answers[0], 'f', 'f');
+		if (i == 0)
+			expect_read(master, "taken!");
+		await_raw(slave);
+		say(master, "g\003");
+		expect_read(guest[1], "g\003");
+		/* To the background again, without a word. */
+		mode.c_lflag |= ISIG;
+		assert_int_equal(tcsetattr(slave, TCSANOW, &mode), 0);
+	}
+	order(commands[1], answers[0], 'b', 'b');
+	say(master, "s");
+	order(commands[1], answers[0], 'k', 's');
+	assert_int_equal(tcsetattr(slave, TCSANOW, &mode), 0);
+	/* The guest got nothing that was the shell's. */
+	shutdown(guest[1], SHUT_WR);
+	close(commands[1]);
+	assert_int_equal(waitpid(session, &status, 0), session);
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(read(guest[1], &byte, 1), 0);
+	/* And the terminal is as the shell left it. */
+	expect_flags(slave, ISIG, true);
+	close(guest[1]);
+	close(commands[0]);
+	close(answers[0]);
+	close(answers[1]);
+	close(master);
+	close(slave);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -392,6 +536,7 @@ int main(void)
 		cmocka_unit_test(test_terminal),
 		cmocka_unit_test(test_quit_keys_of_a_guest_that_does_not_read),
 		cmocka_unit_test(test_terminal_after_a_crash),
+		cmocka_unit_test(test_background),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

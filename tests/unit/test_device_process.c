@@ -56,6 +56,11 @@ struct child {
 
 /* Our ends of what the next child gets; -1: none. */
 static int not_for_child[2] = {-1, -1};
+/* The next child starts with the signals that end a process ignored, as under a supervisor. */
+static bool ignore_signals;
+
+static const int ending_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+#define ENDING_SIGNALS (sizeof(ending_signals) / sizeof(ending_signals[0]))
 
 /* Starts `avp device block --file disk.img` with more arguments, up to a NULL. */
 static struct child start(const char *first, ...)
@@ -84,6 +89,8 @@ static struct child start(const char *first, ...)
 		for (int i = 0; i < 2; i++)
 			if (not_for_child[i] >= 0)
 				close(not_for_child[i]);
+		for (size_t i = 0; ignore_signals && i < ENDING_SIGNALS; i++)
+			signal(ending_signals[i], SIG_IGN);
 		count = command_main(&command_avp, count, arguments);
 		/* Past what sanitizers do at the end, which the sandbox does not let through. */
 		for (;;)
@@ -91,6 +98,7 @@ static struct child start(const char *first, ...)
 	}
 	close(pipes[1]);
 	not_for_child[0] = not_for_child[1] = -1;
+	ignore_signals = false;
 	for (int i = 4; i < count; i++)
 		free(arguments[i]);
 	return child;
@@ -173,14 +181,13 @@ static const char *number(int value)
 
 static void test_socket_path(void **state)
 {
-	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
 	const char *path = strdup(scratch_path(&scratch, "disk.sock"));
 	struct child child;
 	struct stat status;
 	int fd;
 
 	(void)state;
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+	for (size_t i = 0; i < ENDING_SIGNALS; i++) {
 		child = start("--socket-path", path, NULL);
 		/* One frontend after another. */
 		for (int j = 0; j < 2; j++) {
@@ -188,7 +195,7 @@ static void test_socket_path(void **state)
 			talk(fd);
 			close(fd);
 		}
-		assert_int_equal(kill(child.pid, signals[i]), 0);
+		assert_int_equal(kill(child.pid, ending_signals[i]), 0);
 		assert_int_equal(finish(&child), 0);
 		assert_string_equal(child.output, "");
 		assert_int_equal(lstat(path, &status), -1);
@@ -234,6 +241,36 @@ static void test_connected_descriptor(void **state)
 	close(ready[0]);
 	/* It ends with the connection. */
 	assert_int_equal(finish(&child), 0);
+}
+
+/* What was ignored at the start stays so; the end of the control socket ends the process. */
+static void test_control_descriptor(void **state)
+{
+	struct child child;
+	int control[2], pair[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, control), 0);
+	not_for_child[0] = pair[0];
+	not_for_child[1] = control[0];
+	ignore_signals = true;
+	child = start("--fd", number(pair[1]), "--control-fd", number(control[1]), NULL);
+	close(pair[1]);
+	close(control[1]);
+	talk(pair[0]);
+	for (size_t i = 0; i < ENDING_SIGNALS; i++)
+		assert_int_equal(kill(child.pid, ending_signals[i]), 0);
+	for (int i = 0; i < 100; i++)
+		talk(pair[0]);
+	close(control[0]);
+	assert_int_equal(finish(&child), 0);
+	assert_string_equal(child.output, "");
+	close(pair[0]);
+
+	child = start("--fd", "0", "--control-fd", "63", NULL);
+	assert_int_equal(finish(&child), 2);
+	expect_one_line(&child, "--control-fd: descriptor 63 is not a stream socket");
 }
 
 static void test_listening_descriptor(void **state)
@@ -679,6 +716,7 @@ int main(void)
 		cmocka_unit_test(test_socket_path),
 		cmocka_unit_test(test_socket_of_another),
 		cmocka_unit_test(test_connected_descriptor),
+		cmocka_unit_test(test_control_descriptor),
 		cmocka_unit_test(test_listening_descriptor),
 		cmocka_unit_test(test_taken_paths),
 		cmocka_unit_test(test_wrong_calls),

@@ -428,7 +428,7 @@ static void test_ends(void **state)
 	assert_true(reset);
 	expect_end("crash", NULL, GUEST_FAILED, "ended with QEMU (signal 11 (Segmentation fault))");
 	expect_end("halt", NULL, GUEST_FAILED, "was stopped by QEMU after an error");
-	expect_end("quit", NULL, GUEST_KILLED, "was ended from outside (host-signal)");
+	expect_end("quit", NULL, GUEST_KILLED, "was ended from outside (host-qmp-quit)");
 	expect_end("exit", NULL, GUEST_FAILED, "ended with QEMU (exit status 1)");
 }
 
@@ -465,7 +465,7 @@ static void kill_twice(struct engine_guest *guest)
 static void test_ends_from_outside(void **state)
 {
 	fake_qemu_install(&scratch);
-	expect_end("powerdown", stop, GUEST_KILLED, "powered off on request");
+	expect_end("powerdown", stop, GUEST_POWERED_OFF, "powered off on request");
 	expect_end("deaf", kill_once, GUEST_KILLED, "was ended as it stood");
 	expect_end("stubborn", kill_twice, GUEST_KILLED, "was ended as it stood");
 }

@@ -315,8 +315,25 @@ static void test_own_group(void **state)
 	spawn.own_group = true;
 	assert_int_equal(process_spawn(&process, &spawn, &error), 0);
 	assert_int_equal(getpgid(process.pid), process.pid);
+	process_signal(&process, SIGTERM);
 	process_end(&process, WAIT_MS);
 	expect_no_children();
+}
+
+/* Ignored and blocked: what a program does with signals by itself must not matter. */
+static void test_shielded_child(void **state)
+{
+	static const int shield[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+	const char *argv[] = {"child", "signals", NULL};
+	struct process_spawn spawn = spawn_self(argv);
+	char text[256], expected[256] = "";
+
+	spawn.shielded = true;
+	assert_int_equal(run_and_read(&spawn, text, sizeof(text)), 0);
+	for (size_t i = 0; i < sizeof(shield) / sizeof(shield[0]); i++)
+		snprintf(expected + strlen(expected), sizeof(expected) - strlen(expected),
+			 "blocked %d handled %d ", shield[i], shield[i]);
+	assert_string_equal(text, expected);
 }
 
 static void test_end_of_a_stubborn_child(void **state)
@@ -404,6 +421,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_signals_are_reset),
 		cmocka_unit_test(test_standard_streams),
 		cmocka_unit_test(test_own_group),
+		cmocka_unit_test(test_shielded_child),
 		cmocka_unit_test(test_end_of_a_stubborn_child),
 		cmocka_unit_test(test_child_dies_with_its_parent),
 		cmocka_unit_test(test_child_whose_parent_is_gone_already),

@@ -12,6 +12,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,19 +44,25 @@ static const char *fake_option(char **argv, const char *name)
 	return "";
 }
 
-/* Answers each connection with what this process is and has. */
-static void fake_serve(int listener, char **argv)
+/* Answers each connection with what this process is and has, until the supervisor hangs up. */
+static void fake_serve(int listener, int control, int disk, char **argv)
 {
-	for (;;) {
-		int connection = accept(listener, NULL, NULL);
+	struct pollfd ends[] = {{.fd = control, .events = POLLIN},
+				{.fd = listener, .events = POLLIN}};
 
+	for (;;) {
+		int connection;
+
+		if (poll(ends, 2, -1) < 0 || ends[0].revents)
+			_exit(pwrite(disk, "was asked", 9, 8) == 9 ? 0 : 1);
+		connection = accept(listener, NULL, NULL);
 		if (connection < 0)
 			_exit(1);
 		dprintf(connection, "pid=%d\n", (int)getpid());
 		for (char **argument = argv; *argument; argument++)
 			dprintf(connection, "%s\n", *argument);
 		for (int fd = 0; fd < 256; fd++)
-			if (fcntl(fd, F_GETFD) >= 0 && fd != connection)
+			if (fcntl(fd, F_GETFD) >= 0 && fd != connection && fd != disk)
 				dprintf(connection, "fd=%d\n", fd);
 		close(connection);
 	}
@@ -66,12 +73,11 @@ static int fake_device(char **argv)
 	const char *mode = fake_option(argv, "serial");
 	int listener = atoi(fake_option(argv, "fd")), ready = atoi(fake_option(argv, "ready-fd"));
 	char content[8] = "";
-	int file = open(fake_option(argv, "file"), O_RDWR);
+	int disk = open(fake_option(argv, "file"), O_RDWR);
 
-	if (read(file, content, sizeof(content)) != sizeof(content) ||
+	if (read(disk, content, sizeof(content)) != sizeof(content) ||
 	    memcmp(content, "content", 8))
 		dprintf(STDERR_FILENO, "error block: the file is not the one\n");
-	close(file);
 	if (!strcmp(mode, "usage")) {
 		dprintf(STDERR_FILENO,
 			"info block: before\nerror block: serial: is bad; change it\n");
@@ -87,8 +93,6 @@ static int fake_device(char **argv)
 		close(ready);
 		return 1;
 	}
-	if (!strcmp(mode, "stubborn"))
-		signal(SIGTERM, SIG_IGN);
 	if (write(ready, "r", 1) != 1)
 		return 1;
 	close(ready);
@@ -96,7 +100,9 @@ static int fake_device(char **argv)
 		usleep(10000);
 		return 3;
 	}
-	fake_serve(listener, argv);
+	while (!strcmp(mode, "stubborn"))
+		pause();
+	fake_serve(listener, atoi(fake_option(argv, "control-fd")), disk, argv);
 	return 0;
 }
 
@@ -236,6 +242,7 @@ static int tear_down(void **state)
 static void ask(size_t index, char *text, size_t size)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	const struct timeval limit = {.tv_sec = LIMIT_MS / 1000};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	size_t length = 0;
 	ssize_t bytes;
@@ -243,6 +250,8 @@ static void ask(size_t index, char *text, size_t size)
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d",
 		 supervisor_device(supervisor, index).connect_fd);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	/* Nobody answers when the process is gone. */
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	while ((bytes = read(fd, text + length, size - 1 - length)) > 0)
 		length += bytes;
 	text[length] = 0;
@@ -280,12 +289,12 @@ static void test_processes_get_what_they_need(void **state)
 	assert_null(strstr(text, "--readonly"));
 	assert_null(strstr(text, "--physical-block-size"));
 	assert_int_equal(number_after(text, "pid="), supervisor_device(supervisor, 0).pid);
-	/* Its socket and its file; not those of the other, nor anything of the supervisor's. */
+	/* Its sockets and its file; not those of the other, nor anything of the supervisor's. */
 	listener = number_after(text, "--fd=");
 	opened = number_after(text, "--file=/dev/fd/");
 	for (char *at = text; (at = strstr(at, "\nfd=")); at++)
 		count++;
-	assert_int_equal(count, 5);
+	assert_int_equal(count, 6);
 	snprintf(line, sizeof(line), "\nfd=%d\n", listener);
 	assert_non_null(strstr(text, line));
 	snprintf(line, sizeof(line), "\nfd=%d\n", opened);
@@ -402,6 +411,30 @@ static void test_no_devices(void **state)
 	assert_true(ready);
 }
 
+/* A signal that reaches the whole of a unit or session is the supervisor's business. */
+static void test_processes_obey_the_supervisor_alone(void **state)
+{
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
+	char text[2048];
+	pid_t pid;
+	int disk;
+
+	describe("one", NULL);
+	start();
+	pid = supervisor_device(supervisor, 0).pid;
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		kill(pid, signals[i]);
+		ask(0, text, sizeof(text));
+		assert_int_equal(number_after(text, "pid="), pid);
+	}
+	supervisor_free(supervisor);
+	supervisor = NULL;
+	disk = open(file, O_RDONLY | O_CLOEXEC);
+	assert_int_equal(pread(disk, text, 9, 8), 9);
+	assert_memory_equal(text, "was asked", 9);
+	close(disk);
+}
+
 static void test_stubborn_process_is_ended(void **state)
 {
 	int64_t before;
@@ -450,6 +483,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_missing_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_program_cannot_be_executed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_devices, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_processes_obey_the_supervisor_alone, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_stubborn_process_is_ended, set_up, tear_down),
 		cmocka_unit_test(test_derived_mac),
 	};

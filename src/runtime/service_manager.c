@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The sending side of sd_notify(3), and the watchdog of a unit (sd_watchdog_enabled(3)).
+ */
+#include "runtime/service_manager.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+
+#define COMPONENT "run"
+#define TEXT_SIZE 1024
+/* A service manager that takes nothing for so long does not hold the guest up any longer. */
+#define SEND_MS 1000
+
+static int connect_to(const char *name, struct error *error)
+{
+	const struct timeval limit = {.tv_sec = SEND_MS / 1000};
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	size_t length = strlen(name);
+	cleanup_fd int fd = -1;
+
+	if ((name[0] != '/' && name[0] != '@') || !name[1] || length >= sizeof(address.sun_path))
+		return error_set(error, EINVAL,
+				 "NOTIFY_SOCKET: '%s' is not the address of a Unix socket", name);
+	memcpy(address.sun_path, name, length);
+	/* An abstract one has a zero byte in its first place, and no other. */
+	if (name[0] == '@')
+		address.sun_path[0] = 0;
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 ||
+	    connect(fd, (const struct sockaddr *)&address,
+		    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)) < 0)
+		return error_set_errno(error, errno, "NOTIFY_SOCKET: %s", name);
+	return take_fd(&fd);
+}
+
+static void handle_watchdog(void *context, uint32_t events)
+{
+	struct service_manager *manager = context;
+	uint64_t expirations;
+
+	if (read(manager->watchdog.fd, &expirations, sizeof(expirations)) > 0)
+		service_manager_tell(manager, "WATCHDOG=1");
+}
+
+static int start_watchdog(struct service_manager *manager, struct event_loop *loop,
+			  const char *period, const char *pid, struct error *error)
+{
+	uint64_t us = period ? strtoull(period, NULL, 10) / 2 : 0;
+	const struct timespec time = {
+		.tv_sec = (time_t)(us / 1000000),
+		.tv_nsec = (long)(us % 1000000) * 1000,
+	};
+	const struct itimerspec timer = {.it_value = time, .it_interval = time};
+
+	/* Another process of the unit is the one that is watched. */
+	if (!us || (pid && strtoll(pid, NULL, 10) != getpid()))
+		return 0;
+	manager->watchdog =
+		(struct event_source){timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
+				      handle_watchdog, manager};
+	if (manager->watchdog.fd < 0 || timerfd_settime(manager->watchdog.fd, 0, &timer, NULL) < 0)
+		return error_set_errno(error, errno, "WATCHDOG_USEC: %s", period);
+	return event_loop_add(loop, &manager->watchdog, EPOLLIN, error);
+}
+
+void service_manager_open(struct service_manager *manager, struct event_loop *loop)
+{
+	const char *name = getenv("NOTIFY_SOCKET");
+	struct error error;
+
+	*manager = SERVICE_MANAGER_NONE;
+	if (name)
+		manager->fd = connect_to(name, &error);
+	if (name && (manager->fd < 0 || start_watchdog(manager, loop, getenv("WATCHDOG_USEC"),
+						       getenv("WATCHDOG_PID"), &error) < 0))
+		log_line(LOG_WARNING, COMPONENT, "%s: the service manager is told less, or nothing",
+			 error.message);
+	if (manager->fd < 0)
+		manager->fd = -1;
+	unsetenv("NOTIFY_SOCKET");
+	unsetenv("WATCHDOG_USEC");
+	unsetenv("WATCHDOG_PID");
+}
+
+void service_manager_tell(struct service_manager *manager, const char *format, ...)
+{
+	char text[TEXT_SIZE];
+	va_list arguments;
+	ssize_t sent;
+
+	if (manager->fd < 0)
+		return;
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	do
+		sent = send(manager->fd, text, strlen(text), MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0 && !manager->complained) {
+		log_line(LOG_WARNING, COMPONENT, "the service manager does not hear '%.*s': %s",
+			 (int)strcspn(text, "\n"), text, strerror(errno));
+		manager->complained = true;
+	}
+}
+
+void service_manager_close(struct service_manager *manager, struct event_loop *loop)
+{
+	event_loop_remove(loop, &manager->watchdog);
+	close_fd(&manager->watchdog.fd);
+	close_fd(&manager->fd);
+}
