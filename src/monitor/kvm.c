@@ -239,25 +239,23 @@ static void vcpu_run(struct vcpu *vcpu, struct vcpu_exit *exit)
 		fail(vcpu, exit, strerror(errno));
 		return;
 	}
+	/*
+	 * This is the run that was to return. Whatever interrupts it: the flag is cleared, as one that
+	 * stayed would end every run from now on, and exchanged, so that what came with a flag that is
+	 * taken back here is seen behind it. One that is set later ends the next run.
+	 */
+	__atomic_exchange_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	kvm_arch_interrupted(vcpu);
-	/* This is the one run that was to return; an interrupt after this ends the next one. */
-	if (atomic_exchange(&vcpu->interrupted, false))
-		__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-	/* One that came between these two has set the flag again, and its signal with it. */
-	if (atomic_load(&vcpu->interrupted))
-		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 }
 
 static void vcpu_interrupt(struct vcpu *vcpu, unsigned long thread)
 {
-	atomic_store(&vcpu->interrupted, true);
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	pthread_kill((pthread_t)thread, INTERRUPT_SIGNAL);
 }
 
 void kvm_interrupt(struct vcpu *vcpu)
 {
-	atomic_store(&vcpu->interrupted, true);
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	/*
 	 * A thread that has not come to its first run yet sees the flag there. One that has ended

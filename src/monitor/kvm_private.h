@@ -39,7 +39,6 @@ struct vcpu {
 	struct kvm_run *run;
 	atomic_bool entered; /* its thread, the next, has run it before */
 	pid_t thread;
-	atomic_bool interrupted; /* the next run is to return at once */
 };
 
 /*
@@ -59,7 +58,7 @@ int kvm_arch_start(struct vcpu *vcpu, const struct boot_entry *entry, struct err
  * returns true, or returns false for the rest. From the vCPU's own thread, as the next.
  */
 bool kvm_arch_exit(struct vcpu *vcpu, struct vcpu_exit *exit);
-/* A KVM_RUN was interrupted, by whomever. */
+/* A KVM_RUN was interrupted, by whomever. What comes after this call interrupts another one. */
 void kvm_arch_interrupted(struct vcpu *vcpu);
 /* The number of interrupt @irq as KVM_IRQ_LINE wants it. */
 uint32_t kvm_arch_irq_line(uint32_t irq);

@@ -384,6 +384,25 @@ static void test_interrupt_among_exits(void **state)
 	chase(get(state), code_ports, sizeof(code_ports), 3000, 5000, 100);
 }
 
+/*
+ * What an interrupter leaves whose first half was answered by a run that was interrupted anyway: the
+ * flag is set, and no call that it is for is left. It ends one run, not all of them.
+ */
+static void test_interrupt_ends_one_run(void **state)
+{
+	struct stage *stage = get(state);
+	struct vcpu_exit exit;
+
+	make_vcpu(stage, code_ports, sizeof(code_ports));
+	for (int i = 0; i < 3; i++) {
+		__atomic_store_n(&stage->vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+		ops(stage)->vcpu_run(stage->vcpu, &exit);
+		assert_int_equal(exit.kind, VCPU_EXIT_NONE);
+		/* The write that was going on may be completed by the run that returned. */
+		expect_access(stage, &exit, VCPU_EXIT_PORT, PORT, 1, true);
+	}
+}
+
 int main(void)
 {
 #define STAGE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -397,6 +416,7 @@ int main(void)
 		STAGE_TEST(test_interrupt_around_runs),
 		STAGE_TEST(test_interrupt_of_a_halt),
 		STAGE_TEST(test_interrupt_among_exits),
+		STAGE_TEST(test_interrupt_ends_one_run),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
