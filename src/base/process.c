@@ -187,12 +187,27 @@ static pid_t start_child(const struct process_spawn *spawn, int report)
 	return pid;
 }
 
+/* With SIGCHLD ignored, as some parents leave it, the kernel throws exit statuses away. */
+static void keep_exit_statuses(void)
+{
+	struct sigaction action;
+
+	if (sigaction(SIGCHLD, NULL, &action) < 0 ||
+	    (action.sa_handler != SIG_IGN && !(action.sa_flags & SA_NOCLDWAIT)))
+		return;
+	if (action.sa_handler == SIG_IGN)
+		action.sa_handler = SIG_DFL;
+	action.sa_flags &= ~SA_NOCLDWAIT;
+	sigaction(SIGCHLD, &action, NULL);
+}
+
 int process_spawn(struct process *process, const struct process_spawn *spawn, struct error *error)
 {
 	cleanup_fd int report_in = -1, report_out = -1;
 	int ends[2], result, status;
 	pid_t pid;
 
+	keep_exit_statuses();
 	*process = PROCESS_NONE;
 	result = make_report_pipe(ends);
 	if (result < 0)
@@ -238,7 +253,7 @@ bool process_reap(struct process *process, int *status)
 	if (pid == 0)
 		return false;
 	if (pid < 0)
-		*status = 0; /* someone else took it: all that is known is that it has ended */
+		*status = PROCESS_STATUS_UNKNOWN; /* taken by someone else, or thrown away */
 	close_fd(&process->pidfd);
 	process->pid = 0;
 	return true;
@@ -277,7 +292,9 @@ void process_end(struct process *process, int grace_ms)
 
 const char *process_describe(char buffer[PROCESS_STATUS_LENGTH], int status)
 {
-	if (WIFSIGNALED(status))
+	if (!WIFEXITED(status) && !WIFSIGNALED(status))
+		snprintf(buffer, PROCESS_STATUS_LENGTH, "an exit status that could not be had");
+	else if (WIFSIGNALED(status))
 		snprintf(buffer, PROCESS_STATUS_LENGTH, "signal %d (%s)", WTERMSIG(status),
 			 strsignal(WTERMSIG(status)));
 	else

@@ -50,7 +50,8 @@ struct process_spawn {
 /*
  * Starts a child. It dies (SIGKILL) when the calling thread ends: call from a thread that lives as
  * long as the program. Signal handlers, ignored signals and the signal mask are reset in it, but for
- * what @shielded says.
+ * what @shielded says. SIGCHLD is no longer ignored in the caller, whose children's exit statuses it
+ * would cost.
  * Returns 0 with *process set, or a negative errno with *error set, also when the program could
  * not be executed: then no process is left.
  */
@@ -66,9 +67,13 @@ void process_die_with_parent(pid_t parent);
 /* Sends @signal_number. A process that has ended is left alone. */
 void process_signal(const struct process *process, int signal_number);
 
+/* A status that could not be had: neither WIFEXITED nor WIFSIGNALED, and so no success. */
+#define PROCESS_STATUS_UNKNOWN (-1)
+
 /*
- * Takes the exit status of a child that has ended, in the form of waitpid. Returns false while it
- * runs. After true the child is gone and *process is PROCESS_NONE.
+ * Takes the exit status of a child that has ended, in the form of waitpid, or
+ * PROCESS_STATUS_UNKNOWN. Returns false while it runs. After true the child is gone and *process is
+ * PROCESS_NONE.
  */
 bool process_reap(struct process *process, int *status);
 
@@ -86,7 +91,7 @@ void process_end(struct process *process, int grace_ms);
 /* Long enough for any status that process_describe writes. */
 #define PROCESS_STATUS_LENGTH 64
 
-/* Writes what a status of process_reap means: "exit status 1", "signal 9 (Killed)". */
+/* Writes what a status of process_reap means: "exit status 1", "signal 9 (Killed)", or not known. */
 const char *process_describe(char buffer[PROCESS_STATUS_LENGTH], int status);
 
 #endif

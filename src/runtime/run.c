@@ -48,8 +48,6 @@ static const struct {
 } actions[] = {
 	/* A reader of the console that goes away is no reason to end. */
 	{SIGPIPE, SIG_IGN},
-	/* Ignored, as some parents leave it, it would hide how children end. */
-	{SIGCHLD, SIG_DFL},
 	/* Nor does a terminal stop who supervises a guest, only because this is its background. */
 	{SIGTTIN, SIG_IGN},
 	{SIGTTOU, SIG_IGN},

@@ -336,6 +336,42 @@ static void test_shielded_child(void **state)
 	assert_string_equal(text, expected);
 }
 
+static void test_ignored_sigchld(void **state)
+{
+	const char *argv[] = {"child", "exit", "7", NULL};
+	struct process_spawn spawn = spawn_self(argv);
+	struct sigaction action = {.sa_handler = SIG_IGN};
+	struct process process;
+	struct error error;
+
+	/* As a parent may leave it; and the other way to have exit statuses thrown away. */
+	for (int i = 0; i < 2; i++) {
+		sigaction(SIGCHLD, &action, NULL);
+		assert_int_equal(process_spawn(&process, &spawn, &error), 0);
+		assert_int_equal(WEXITSTATUS(wait_status(&process)), 7);
+		action = (struct sigaction){.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDWAIT};
+	}
+	expect_no_children();
+}
+
+/* What is not known is no success. */
+static void test_status_that_cannot_be_had(void **state)
+{
+	const char *argv[] = {"child", "exit", "0", NULL};
+	struct process_spawn spawn = spawn_self(argv);
+	char text[PROCESS_STATUS_LENGTH];
+	struct process process;
+	struct error error;
+	int status;
+
+	assert_int_equal(process_spawn(&process, &spawn, &error), 0);
+	assert_int_equal(waitpid(process.pid, &status, 0), process.pid);
+	assert_true(process_reap(&process, &status));
+	assert_false(WIFEXITED(status) || WIFSIGNALED(status));
+	assert_int_not_equal(status, 0);
+	assert_string_equal(process_describe(text, status), "an exit status that could not be had");
+}
+
 static void test_end_of_a_stubborn_child(void **state)
 {
 	const char *argv[] = {"child", "stubborn", NULL};
@@ -422,6 +458,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_standard_streams),
 		cmocka_unit_test(test_own_group),
 		cmocka_unit_test(test_shielded_child),
+		cmocka_unit_test(test_ignored_sigchld),
+		cmocka_unit_test(test_status_that_cannot_be_had),
 		cmocka_unit_test(test_end_of_a_stubborn_child),
 		cmocka_unit_test(test_child_dies_with_its_parent),
 		cmocka_unit_test(test_child_whose_parent_is_gone_already),
