@@ -75,9 +75,10 @@ struct machine {
 	unsigned int quick_faults;
 	/* Told by the vCPUs' threads through this eventfd. */
 	struct event_source outcome_source;
-	pthread_mutex_t lock; /* of the two below */
+	pthread_mutex_t lock; /* of those below */
 	enum outcome outcome;
 	char reason[200];
+	char outlived[200]; /* why this memory must not be used any more; "": it may */
 };
 
 static void mark(const struct machine *machine, const char *step)
@@ -279,6 +280,14 @@ static void handle_fault(struct machine *machine)
 	restart(machine);
 }
 
+/* Whether the guest would get another life. */
+static bool goes_on(const struct machine *machine)
+{
+	return machine->outcome == OUTCOME_RESET || machine->outcome == OUTCOME_FAULT ||
+	       (machine->outcome == OUTCOME_WATCHDOG &&
+		machine->setup->watchdog == MACHINE_WATCHDOG_RESET);
+}
+
 static void handle_outcome(void *context, uint32_t events)
 {
 	struct machine *machine = context;
@@ -292,6 +301,10 @@ static void handle_outcome(void *context, uint32_t events)
 	switch_off(machine);
 	/* No other thread is left: what they told since then is of the machine that is off. */
 	eventfd_read(machine->outcome_source.fd, &count);
+	if (machine->outlived[0] && goes_on(machine)) {
+		end(machine, MACHINE_FAILED, machine->outlived);
+		return;
+	}
 	switch (machine->outcome) {
 	case OUTCOME_NONE:
 		break;
@@ -344,6 +357,21 @@ static void handle_given_up(void *context, const char *name)
 		machine->setup->events->device_given_up(machine->setup->context, name);
 }
 
+static void handle_outlived(void *context, const char *name)
+{
+	struct machine *machine = context;
+	char why[sizeof(machine->outlived)];
+
+	snprintf(why, sizeof(why),
+		 "was stopped: the process of device %.60s was given up and did not end: it could "
+		 "write to memory that the guest has taken back",
+		 name);
+	pthread_mutex_lock(&machine->lock);
+	memcpy(machine->outlived, why, sizeof(why));
+	pthread_mutex_unlock(&machine->lock);
+	tell(machine, OUTCOME_FAILED, why);
+}
+
 static int open_device(struct machine *machine, unsigned int index, struct error *error)
 {
 	const struct machine_device *device = &machine->setup->devices[index];
@@ -357,6 +385,7 @@ static int open_device(struct machine *machine, unsigned int index, struct error
 		.memory = &machine->memory,
 		.loop = &transport->thread.loop,
 		.given_up = handle_given_up,
+		.outlived = handle_outlived,
 		.context = machine,
 	};
 	int result = loop_thread_open(&transport->thread, error);

@@ -32,8 +32,11 @@
  */
 #define RETRY_FIRST_MS 20
 #define RETRY_LAST_MS  1000
-/* How long a process that was given up is waited for. */
-#define END_MS 1000
+/*
+ * How long a process that was given up is waited for: for ever, as far as SIGKILL is concerned, also on a
+ * busy host.
+ */
+#define END_MS 5000
 /* Messages of the process that are handled before others get their turn. */
 #define MESSAGES_A_TURN 64
 
@@ -79,7 +82,8 @@ static const struct device_shape *find_shape(uint32_t virtio_id)
 /*
  * The connection is of no use any more: the loop will see its end, and connect again. The process
  * still has guest memory, to which it may write whatever it was asked for: so it is to end before
- * the driver hears that this is over.
+ * the driver hears that this is over. One that does not, as nobody ends it or its host call never
+ * returns, would write to memory that is somebody else's by then.
  */
 static void give_up(struct remote_device *remote, const struct error *error)
 {
@@ -90,7 +94,8 @@ static void give_up(struct remote_device *remote, const struct error *error)
 		return;
 	log_line(LOG_WARNING, COMPONENT, "%s: %s", remote->name, error->message);
 	remote->events->given_up(remote->context);
-	poll(&end, 1, END_MS);
+	if (poll(&end, 1, END_MS) == 0 && remote->memory_told)
+		remote->events->outlived(remote->context);
 	shutdown(end.fd, SHUT_RDWR);
 }
 

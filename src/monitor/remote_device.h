@@ -53,6 +53,8 @@ struct remote_events {
 	 * for a short while, as what it still writes to guest memory is nobody's.
 	 */
 	void (*given_up)(void *context);
+	/* It was waited for in vain: guest memory is not safe from it, whatever the guest does. */
+	void (*outlived)(void *context);
 	/* The eventfds go; and new ones have come. */
 	void (*disconnect)(void *context);
 	void (*connect)(void *context);

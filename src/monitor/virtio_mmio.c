@@ -83,6 +83,7 @@ struct virtio_mmio {
 	unsigned int complaints;
 	struct queue queues[REMOTE_QUEUES_MAX];
 	void (*given_up)(void *context, const char *name);
+	void (*outlived)(void *context, const char *name);
 	void *context;
 };
 
@@ -283,6 +284,13 @@ static void handle_given_up(void *context)
 	transport->given_up(transport->context, transport->remote.name);
 }
 
+static void handle_outlived(void *context)
+{
+	struct virtio_mmio *transport = context;
+
+	transport->outlived(transport->context, transport->remote.name);
+}
+
 /* The eventfds are about to be replaced: what was attached is so again afterwards. */
 static void handle_disconnect(void *context)
 {
@@ -318,6 +326,7 @@ static const struct remote_events remote_events = {
 	.config_changed = handle_config_changed,
 	.needs_reset = handle_needs_reset,
 	.given_up = handle_given_up,
+	.outlived = handle_outlived,
 	.disconnect = handle_disconnect,
 	.connect = handle_connect,
 };
@@ -652,6 +661,7 @@ int virtio_mmio_open(struct virtio_mmio **out, const struct virtio_mmio_setup *s
 		return error_set(error, ENOMEM, "out of memory");
 	transport->slot = setup->slot;
 	transport->given_up = setup->given_up;
+	transport->outlived = setup->outlived;
 	transport->context = setup->context;
 	transport->registers = (struct bus_device){setup->slot.address, VIRTIO_SLOT_SIZE,
 						   handle_access, transport, setup->name};

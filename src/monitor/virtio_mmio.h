@@ -32,6 +32,8 @@ struct virtio_mmio_setup {
 	struct event_loop *loop;
 	/* The device process is of no use as it is: somebody should end it. From any thread. */
 	void (*given_up)(void *context, const char *name);
+	/* It was not ended in time: it can write to guest memory still. From any thread. */
+	void (*outlived)(void *context, const char *name);
 	void *context;
 };
 

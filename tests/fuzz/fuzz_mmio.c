@@ -682,6 +682,12 @@ static void end_process(void *context, const char *name)
 		shutdown(fuzz->client->peer, SHUT_RDWR);
 }
 
+/* It was ended: none stays. */
+static void process_stays(void *context, const char *name)
+{
+	abort();
+}
+
 static bool open_device(struct fuzz *fuzz)
 {
 	fuzz->virtio_id = types[fuzz->choice.type % TYPES];
@@ -693,6 +699,7 @@ static bool open_device(struct fuzz *fuzz)
 		.memory = &memory,
 		.loop = &fuzz->loop,
 		.given_up = end_process,
+		.outlived = process_stays,
 		.context = fuzz,
 	};
 	unsigned int fault = fuzz->choice.faults & FAULT_OPEN;

@@ -11,6 +11,11 @@
 #include <cmocka.h>
 #include <elf.h>
 #include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_mmio.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +26,7 @@
 #include "monitor/machine.h"
 #include "monitor/panic.h"
 #include "unit/fake_hypervisor.h"
+#include "unit/vhost_rig.h"
 #if defined(__x86_64__)
 #include "monitor/power.h"
 #include "monitor/x86/layout.h"
@@ -497,6 +503,88 @@ static void test_what_cannot_be_opened(void **state)
 	stage.machine = NULL;
 }
 
+/* A device has its driver, and its process hangs as the machine resets. */
+static struct vhost_rig rig;
+static pthread_t holder;
+static sem_t rig_held, rig_go_on;
+
+static void hold_rig(struct vhost_rig *held, void *context)
+{
+	sem_post(&rig_held);
+	sem_wait(&rig_go_on);
+}
+
+static void *run_hold(void *context)
+{
+	rig_run(&rig, hold_rig, NULL);
+	return NULL;
+}
+
+static void act_drives_and_resets(unsigned int life, unsigned int step, struct vcpu_exit *exit)
+{
+	static const struct {
+		uint32_t address;
+		uint8_t value;
+	} writes[] = {
+		{VIRTIO_MMIO_STATUS, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER},
+		{VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1},
+		{VIRTIO_MMIO_DRIVER_FEATURES, 1 << (VIRTIO_F_VERSION_1 - 32)},
+		{VIRTIO_MMIO_STATUS, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+					     VIRTIO_CONFIG_S_FEATURES_OK},
+		{VIRTIO_MMIO_STATUS, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+					     VIRTIO_CONFIG_S_FEATURES_OK |
+					     VIRTIO_CONFIG_S_DRIVER_OK},
+	};
+	const size_t count = sizeof(writes) / sizeof(writes[0]);
+
+	if (life > 1) {
+		switch_off(exit);
+		return;
+	}
+	if (step < count) {
+		put(exit, VCPU_EXIT_MMIO, arch_virtio_slot(0).address + writes[step].address,
+		    writes[step].value);
+		exit->access.length = 4;
+		memset(exit->access.data + 1, 0, 3);
+		return;
+	}
+	/* From now on its process hangs. */
+	if (step == count) {
+		pthread_create(&holder, NULL, run_hold, NULL);
+		sem_wait(&rig_held);
+	}
+	reset(exit);
+}
+
+/* Memory that a process may still write to is given to no next life of the guest. */
+static void test_a_process_outlives_the_reset(void **state)
+{
+	struct machine_device device = {.name = "rng0", .virtio_id = VIRTIO_ID_RNG};
+
+	(void)state;
+	sem_init(&rig_held, 0, 0);
+	sem_init(&rig_go_on, 0, 0);
+	rig_start(&rig, -1);
+	device.path = rig.path;
+	stage.setup.devices = &device;
+	stage.setup.device_count = 1;
+	act = act_drives_and_resets;
+	start();
+	for (int i = 0; i < 6000 && !stage.ended; i++)
+		event_loop_turn(&stage.loop, 10);
+	sem_post(&rig_go_on);
+	pthread_join(holder, NULL);
+	machine_close(stage.machine);
+	stage.machine = NULL;
+	rig_stop(&rig);
+	assert_true(stage.ended);
+	assert_int_equal(stage.end, MACHINE_FAILED);
+	assert_non_null(
+		strstr(stage.why, "the process of device rng0 was given up and did not end"));
+	assert_int_equal(stage.resets, 0);
+	assert_int_equal(stage.running, 1);
+}
+
 int main(void)
 {
 #define STAGE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -515,6 +603,7 @@ int main(void)
 		STAGE_TEST(test_watchdog_that_is_only_told),
 		STAGE_TEST(test_watchdog_that_nobody_heeds),
 #endif
+		STAGE_TEST(test_a_process_outlives_the_reset),
 		STAGE_TEST(test_what_cannot_start),
 		STAGE_TEST(test_what_cannot_be_opened),
 	};

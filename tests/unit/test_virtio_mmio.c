@@ -39,7 +39,7 @@ struct board {
 	struct fake_hypervisor fake;
 	struct monitor_memory memory;
 	struct loop_thread thread; /* hears the device process */
-	atomic_uint given_up;
+	atomic_uint given_up, outlived;
 	sem_t go_on;
 	struct virtio_mmio *transport;
 	const struct bus_device *device;
@@ -55,6 +55,15 @@ static void on_given_up(void *context, const char *name)
 
 	assert_string_equal(name, "test0");
 	board->given_up++;
+}
+
+static void on_outlived(void *context, const char *name)
+{
+	struct board *board = context;
+
+	/* It had its time to end. */
+	assert_int_equal(board->given_up, 1);
+	board->outlived++;
 }
 
 /* Has the path that the transport knows lead to the server's socket. */
@@ -77,6 +86,7 @@ static int set_up(void **state)
 		.memory = &board.memory,
 		.loop = &board.thread.loop,
 		.given_up = on_given_up,
+		.outlived = on_outlived,
 		.context = &board,
 	};
 	struct error error;
@@ -726,6 +736,7 @@ static void test_the_process_hangs(void **state)
 	put(board, VIRTIO_MMIO_STATUS, 0);
 	assert_int_equal(get(board, VIRTIO_MMIO_STATUS), 0);
 	assert_int_equal(board->given_up, 1);
+	assert_int_equal(board->outlived, 1);
 	sem_post(&board->go_on);
 	pthread_join(holder, NULL);
 	sem_destroy(&board->go_on);
