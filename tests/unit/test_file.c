@@ -371,12 +371,12 @@ static void test_idle_is_quiet(void **state)
 /* Has the kernel refuse to restrict a ring, for the calling process and for good. */
 static void refuse_restrictions(void)
 {
+	const struct scmp_arg_cmp what = {1, SCMP_CMP_EQ, IORING_REGISTER_RESTRICTIONS, 0};
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
 
 	assert_non_null(filter);
-	assert_int_equal(seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINVAL),
-					  SCMP_SYS(io_uring_register), 1,
-					  SCMP_A1(SCMP_CMP_EQ, IORING_REGISTER_RESTRICTIONS)),
+	assert_int_equal(seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EINVAL),
+						SCMP_SYS(io_uring_register), 1, &what),
 			 0);
 	assert_int_equal(seccomp_load(filter), 0);
 	seccomp_release(filter);
