@@ -13,9 +13,11 @@
 #ifndef AVP_BACKEND_SANDBOX_H
 #define AVP_BACKEND_SANDBOX_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
-/* What a device does beyond serving vhost-user; the reasons are in sandbox.c. */
+/* What a process does beyond serving vhost-user; the reasons are in sandbox_filter.c. */
 enum sandbox_need {
 	SANDBOX_DISK = 1,      /* transfers on an image that is open */
 	SANDBOX_TAP = 2,       /* frames on a tap that is open */
@@ -23,20 +25,37 @@ enum sandbox_need {
 	SANDBOX_RANDOM = 8,    /* random bytes */
 	SANDBOX_UNLINK = 16,   /* removing sockets that were listened on */
 	SANDBOX_TERMINAL = 32, /* the size and the mode of a terminal */
-	SANDBOX_MONITOR = 64,  /* virtual machines, threads, connections to device processes */
+	SANDBOX_MONITOR = 64,  /* virtual machines, threads, other ends of vhost-user */
+	SANDBOX_BROKER = 128,  /* connections to device processes, for the monitor */
+	SANDBOX_RING = 256,    /* an io_uring that is restricted to transfers on the image */
+};
+
+/* What a process may still do with what has a name. */
+struct sandbox_rights {
+	unsigned int needs;   /* of enum sandbox_need */
+	const char *readable; /* a file, or all files below a directory; NULL: none */
+	/* Directories in which files may be removed, which NULL ends; NULL: none. */
+	const char *const *removable;
 };
 
 /*
- * Gives up rights of the calling thread and those it starts: privileges, and all access to files
- * by name, but for reading @readable, unless NULL, and removing files in the directories @removable,
- * which NULL ends (or there are none: NULL). Where the kernel has no Landlock, names are only kept out by sandbox_filter_calls.
+ * Gives up rights of the calling thread and those it starts: privileges, all access to files by
+ * name but for those of @rights, signals and abstract sockets of others, and TCP for who does not
+ * have SANDBOX_SOCKETS. Where the kernel has no Landlock, names are kept out by
+ * sandbox_filter_calls alone, and a warning says what that leaves.
  */
-int sandbox_drop_rights(const char *readable, const char *const *removable, struct error *error);
+int sandbox_drop_rights(const struct sandbox_rights *rights, struct error *error);
 
 /*
  * From now on all threads may make only the system calls that serving vhost-user and @needs (of
- * enum sandbox_need) take; others fail with EPERM.
+ * enum sandbox_need) take; others fail with EPERM. For this process: not for its children.
  */
 int sandbox_filter_calls(unsigned int needs, struct error *error);
+
+/* The version of the kernel's Landlock; 0: it has none, and errno says why. */
+int sandbox_landlock_version(void);
+
+/* Whether this process may make the namespaces that hide files where there is no Landlock. */
+bool sandbox_can_hide_files(void);
 
 #endif

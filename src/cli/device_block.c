@@ -32,7 +32,7 @@ static const struct option_row host_option_rows[] = {
 		.choices = engine_choices,
 		.default_text = "auto",
 		.help = "how transfers that have to wait are made; auto takes io_uring, or "
-			"threads where the host forbids it",
+			"threads where the host forbids it or cannot restrict it to the image",
 	},
 	{.name = NULL},
 };
@@ -101,7 +101,11 @@ static int serve(struct device_process *process, const struct block_options *opt
 	if (!queues || !requests)
 		return error_set(error, ENOMEM, "no memory for the disk");
 	block_device_init(&block, &settings, file_backend_block(backend), queues, requests);
-	return device_process_serve(process, &block.device, SANDBOX_DISK, error);
+	return device_process_serve(process, &block.device,
+				    file_backend_engine(backend) == FILE_ENGINE_IO_URING ?
+					    SANDBOX_DISK | SANDBOX_RING :
+					    SANDBOX_DISK,
+				    error);
 }
 
 static int run_block(void *const *options, char *const *operands, size_t count, struct error *error)
@@ -135,7 +139,7 @@ static int run_block(void *const *options, char *const *operands, size_t count, 
 	if (result == -EINTR)
 		return 0;
 	if (result == 0)
-		result = device_process_drop_rights(&process, NULL, error);
+		result = device_process_drop_rights(&process, SANDBOX_DISK, NULL, error);
 	if (result < 0)
 		return result;
 	return serve(&process, block, &image, (enum file_engine_kind)host->engine, error);

@@ -144,8 +144,9 @@ static int run_net(void *const *options, char *const *operands, size_t count, st
 		result = device_option_error(open_backend(&backends, &process.loop, net, error),
 					     error);
 	if (result == 0)
-		result = device_process_drop_rights(&process, net->user ? NAME_SERVERS : NULL,
-						    error);
+		result = device_process_drop_rights(&process,
+						    net->user ? SANDBOX_SOCKETS : SANDBOX_TAP,
+						    net->user ? NAME_SERVERS : NULL, error);
 	return result < 0 ? result : serve(&process, net, &backends, error);
 }
 

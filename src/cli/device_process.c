@@ -240,11 +240,16 @@ int device_process_open(struct device_process *process, const struct serve_optio
 	return result;
 }
 
-int device_process_drop_rights(const struct device_process *process, const char *readable,
-			       struct error *error)
+int device_process_drop_rights(const struct device_process *process, unsigned int needs,
+			       const char *readable, struct error *error)
 {
 	char directories[DEVICE_PROCESS_SOCKETS][PATH_MAX];
 	const char *removable[DEVICE_PROCESS_SOCKETS + 1] = {NULL};
+	const struct sandbox_rights rights = {
+		.needs = needs,
+		.readable = readable,
+		.removable = removable,
+	};
 
 	if (process->options->sandbox == SERVE_SANDBOX_OFF)
 		return 0;
@@ -252,7 +257,7 @@ int device_process_drop_rights(const struct device_process *process, const char 
 		snprintf(directories[i], sizeof(directories[i]), "%s", process->bound[i].path);
 		removable[i] = dirname(directories[i]);
 	}
-	return sandbox_drop_rights(readable, removable, error);
+	return sandbox_drop_rights(&rights, error);
 }
 
 static int tell_ready(struct device_process *process, struct error *error)

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
-#include <linux/landlock.h>
 #include <linux/seccomp.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 
 #include <cap-ng.h>
 
+#include "backend/sandbox.h"
 #include "backend/user_net.h"
 #include "base/cleanup.h"
 #include "base/event_loop.h"
@@ -124,15 +124,18 @@ static void check_io_uring(struct doctor_finding *finding)
 
 static void check_landlock(struct doctor_finding *finding)
 {
-	long version =
-		syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	int version = sandbox_landlock_version();
 
 	if (version > 0) {
-		doctor_report(finding, DOCTOR_OK, "version %ld", version);
+		doctor_report(finding, DOCTOR_OK, "version %d", version);
 		return;
 	}
-	doctor_report(finding, DOCTOR_WARN, "%s; device processes are locked in by seccomp alone",
-		      strerror(errno));
+	doctor_report(finding, DOCTOR_WARN, "%s; processes are locked in by seccomp alone, %s",
+		      strerror(errno),
+		      sandbox_can_hide_files() ?
+			      "and the user network by a namespace" :
+			      "and a user network that is taken over can read every file that its "
+			      "user can");
 	doctor_advise(finding,
 		      "take a kernel of version 5.13 or newer with CONFIG_SECURITY_LANDLOCK, and "
 		      "landlock in its lsm= parameter");

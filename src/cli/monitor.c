@@ -26,6 +26,7 @@
 #include "base/signals.h"
 #include "base/text.h"
 #include "cli/command.h"
+#include "cli/monitor_broker.h"
 #include "monitor/control.h"
 #include "monitor/machine.h"
 #include "monitor/probe.h"
@@ -41,7 +42,7 @@ struct monitor_options {
 	uint64_t cpus, memory, watchdog;
 	bool huge_pages;
 	struct option_list devices;
-	uint64_t serial_fd, control_fd;
+	uint64_t serial_fd, control_fd, broker_fd;
 };
 
 static const struct option_row monitor_option_rows[] = {
@@ -146,6 +147,16 @@ static const struct option_row monitor_option_rows[] = {
 		.help = "inherited descriptor of a socket for commands and events, as `avp run` "
 			"uses it",
 	},
+	{
+		.name = "broker-fd",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct monitor_options, broker_fd),
+		.maximum = INT32_MAX,
+		.help = "inherited descriptor of a socket of packets through which `avp run` hands "
+			"down connections to new device processes; without it a child of the "
+			"monitor makes them",
+	},
 	{.name = NULL},
 };
 
@@ -154,6 +165,8 @@ struct monitor {
 	struct event_loop loop;
 	struct machine_setup setup;
 	struct machine_device *devices;
+	const char **paths; /* of the devices' sockets */
+	struct broker broker;
 	struct machine *machine;
 	struct event_source signals;
 	struct line_reader control;
@@ -325,8 +338,24 @@ static bool was_given(const struct option_list *given, const char *name)
 	return false;
 }
 
+/* Checks a descriptor that was named on the command line and keeps it from children. */
+static int inherit(uint64_t fd, int wanted, const char *option, struct error *error)
+{
+	int type, own;
+	socklen_t length = sizeof(type);
+
+	if (getsockopt((int)fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != wanted)
+		return error_set_usage(error,
+				       "%s: descriptor %d is not a %s socket that was inherited",
+				       option, (int)fd,
+				       wanted == SOCK_STREAM ? "stream" : "packet");
+	own = inherited_fd_take((int)fd);
+	return own < 0 ? error_set_errno(error, -own, "%s: descriptor %d", option, (int)fd) : own;
+}
+
 /* Reads TYPE[:NAME[:QUEUESIZE]]=SOCKET, which is cut into its parts. */
-static int parse_device(struct machine_device *device, char *text, struct error *error)
+static int parse_device(struct machine_device *device, const char **path, char *text,
+			struct error *error)
 {
 	char *socket = strchr(text, '='), *name, *size;
 	const struct device_type *type;
@@ -354,9 +383,21 @@ static int parse_device(struct machine_device *device, char *text, struct error 
 	id = type ? type->virtio_id : strtoul(text, &end, 10);
 	if (!type && (end == text || *end || id == 0 || id > UINT16_MAX))
 		return error_set_usage(error, "--device: there is no device type '%s'", text);
-	*device = (struct machine_device){name && *name ? name : text, (uint32_t)id, socket,
+	*device = (struct machine_device){name && *name ? name : text, (uint32_t)id, -1,
 					  (uint16_t)queue_size};
+	*path = socket;
 	return 0;
+}
+
+/* A device whose process somebody has connected to already. */
+static int inherit_connection(struct machine_device *device, const char *path, struct error *error)
+{
+	int fd = text_inherited_fd(path);
+
+	if (fd < 0)
+		return 0;
+	device->fd = inherit((uint64_t)fd, SOCK_STREAM, "--device", error);
+	return device->fd < 0 ? device->fd : 0;
 }
 
 static int parse_devices(struct monitor *monitor, struct error *error)
@@ -365,10 +406,17 @@ static int parse_devices(struct monitor *monitor, struct error *error)
 	int result = 0;
 
 	monitor->devices = calloc(list->count + 1, sizeof(*monitor->devices));
-	if (!monitor->devices)
+	monitor->paths = calloc(list->count + 1, sizeof(*monitor->paths));
+	if (!monitor->devices || !monitor->paths)
 		return error_set(error, ENOMEM, "out of memory");
-	for (size_t i = 0; i < list->count && result == 0; i++)
-		result = parse_device(&monitor->devices[i], list->items[i], error);
+	for (size_t i = 0; i < list->count; i++)
+		monitor->devices[i].fd = -1;
+	for (size_t i = 0; i < list->count && result == 0; i++) {
+		result = parse_device(&monitor->devices[i], &monitor->paths[i], list->items[i],
+				      error);
+		if (result == 0)
+			result = inherit_connection(&monitor->devices[i], monitor->paths[i], error);
+	}
 	return result;
 }
 
@@ -434,23 +482,9 @@ static int take_signals(struct monitor *monitor, struct error *error)
 	return event_loop_add(&monitor->loop, &monitor->signals, EPOLLIN, error);
 }
 
-/* Checks a descriptor that was named on the command line and keeps it from children. */
-static int inherit(uint64_t fd, const char *option, struct error *error)
-{
-	int type, own;
-	socklen_t length = sizeof(type);
-
-	if (getsockopt((int)fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != SOCK_STREAM)
-		return error_set_usage(error,
-				       "%s: descriptor %d is no stream socket that was inherited",
-				       option, (int)fd);
-	own = inherited_fd_take((int)fd);
-	return own < 0 ? error_set_errno(error, -own, "%s: descriptor %d", option, (int)fd) : own;
-}
-
 static int open_control(struct monitor *monitor, struct error *error)
 {
-	int fd = inherit(monitor->options->control_fd, "--control-fd", error);
+	int fd = inherit(monitor->options->control_fd, SOCK_STREAM, "--control-fd", error);
 	int result;
 
 	if (fd < 0)
@@ -471,7 +505,7 @@ static int open_serial(struct monitor *monitor, bool inherited, struct error *er
 
 	if (inherited) {
 		monitor->setup.serial_fd =
-			inherit(monitor->options->serial_fd, "--serial-fd", error);
+			inherit(monitor->options->serial_fd, SOCK_STREAM, "--serial-fd", error);
 		return monitor->setup.serial_fd < 0 ? monitor->setup.serial_fd : 0;
 	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
@@ -533,6 +567,27 @@ static void close_boot_files(struct boot_files *files)
 	close_fd(&files->source.tree_fd);
 }
 
+static int open_broker(struct monitor *monitor, bool inherited, struct error *error)
+{
+	if (!inherited)
+		return monitor_broker_start(&monitor->broker, monitor->paths,
+					    monitor->options->devices.count, error);
+	monitor->broker.fd =
+		inherit(monitor->options->broker_fd, SOCK_SEQPACKET, "--broker-fd", error);
+	return monitor->broker.fd < 0 ? monitor->broker.fd : 0;
+}
+
+/* From now on this process can open and connect nothing, and every thread that it starts. */
+static int lock_in(const struct monitor *monitor, struct error *error)
+{
+	const struct sandbox_rights rights = {
+		.needs = SANDBOX_MONITOR | (monitor->console ? SANDBOX_TERMINAL : 0),
+	};
+	int result = sandbox_drop_rights(&rights, error);
+
+	return result < 0 ? result : sandbox_filter_calls(rights.needs, error);
+}
+
 static int run_machine(struct monitor *monitor, const struct boot_source *source,
 		       const struct option_list *given, struct error *error)
 {
@@ -548,7 +603,9 @@ static int run_machine(struct monitor *monitor, const struct boot_source *source
 	kvm = open_kvm(monitor->control_fd < 0, error);
 	if (kvm < 0)
 		return kvm;
-	result = open_serial(monitor, was_given(given, "serial-fd"), error);
+	result = open_broker(monitor, was_given(given, "broker-fd"), error);
+	if (result == 0)
+		result = open_serial(monitor, was_given(given, "serial-fd"), error);
 	if (result < 0)
 		return result;
 	monitor->setup = (struct machine_setup){
@@ -564,19 +621,17 @@ static int run_machine(struct monitor *monitor, const struct boot_source *source
 		.serial_fd = monitor->setup.serial_fd,
 		.devices = monitor->devices,
 		.device_count = options->devices.count,
+		.broker = &monitor->broker,
 		.events = &machine_events,
 		.context = monitor,
 	};
 	handle_mark(monitor, "monitor started");
-	result = kvm_choose_variant(&monitor->setup.hypervisor, error);
+	/* Before a byte of the kernel's is looked at, or a device process spoken to. */
+	result = lock_in(monitor, error);
+	if (result == 0)
+		result = kvm_choose_variant(&monitor->setup.hypervisor, error);
 	if (result == 0)
 		result = machine_open(&monitor->machine, &monitor->setup, error);
-	/* All is open, no thread has been started, and the guest has not run. */
-	if (result == 0)
-		result = sandbox_drop_rights("/proc/self/task", NULL, error);
-	if (result == 0)
-		result = sandbox_filter_calls(
-			SANDBOX_MONITOR | (monitor->console ? SANDBOX_TERMINAL : 0), error);
 	if (result == 0)
 		result = machine_start(monitor->machine, error);
 	if (result == 0)
@@ -612,6 +667,7 @@ static int run_monitor(void *const *options, char *const *operands, size_t count
 		.signals.fd = -1,
 		.setup.serial_fd = -1,
 		.control_fd = -1,
+		.broker = BROKER_NONE,
 		.end = GUEST_FAILED,
 	};
 	struct boot_files files = {
@@ -640,7 +696,11 @@ static int run_monitor(void *const *options, char *const *operands, size_t count
 	event_loop_remove(&monitor.loop, &monitor.signals);
 	close_fd(&monitor.signals.fd);
 	event_loop_close(&monitor.loop);
+	broker_close(&monitor.broker);
+	for (size_t i = 0; monitor.devices && i < monitor.options->devices.count; i++)
+		close_fd(&monitor.devices[i].fd);
 	free(monitor.devices);
+	free(monitor.paths);
 	return result < 0 ? result : (int)monitor.end;
 }
 

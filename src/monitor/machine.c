@@ -239,7 +239,7 @@ int machine_start(struct machine *machine, struct error *error)
 	if (result == 0)
 		result = vcpus_start(&machine->vcpus, machine->hypervisor, setup->hypervisor.cpus,
 				     &machine->entry, &machine->addresses, &machine->ports,
-				     &vcpus_events, machine, error);
+				     setup->broker, &vcpus_events, machine, error);
 	if (result < 0) {
 		switch_off(machine);
 		return result;
@@ -374,12 +374,12 @@ static void handle_outlived(void *context, const char *name)
 
 static int open_device(struct machine *machine, unsigned int index, struct error *error)
 {
-	const struct machine_device *device = &machine->setup->devices[index];
+	struct machine_device *device = &machine->setup->devices[index];
 	struct machine_transport *transport = &machine->transports[index];
-	const struct virtio_mmio_setup setup = {
+	struct virtio_mmio_setup setup = {
 		.name = device->name,
 		.virtio_id = device->virtio_id,
-		.path = device->path,
+		.peer = {-1, machine->setup->broker, index},
 		.queue_size_max = device->queue_size_max,
 		.slot = arch_virtio_slot(index),
 		.memory = &machine->memory,
@@ -393,6 +393,7 @@ static int open_device(struct machine *machine, unsigned int index, struct error
 	if (result < 0)
 		return result;
 	machine->transport_count++;
+	setup.peer.fd = take_fd(&device->fd);
 	result = virtio_mmio_open(&transport->transport, &setup, error);
 	if (result == 0)
 		result = bus_add(&machine->addresses, virtio_mmio_registers(transport->transport),

@@ -16,13 +16,14 @@
 #include "base/error.h"
 #include "base/event_loop.h"
 #include "monitor/boot.h"
+#include "monitor/broker.h"
 #include "monitor/hypervisor.h"
 
 /* A device and the process that serves it. */
 struct machine_device {
 	const char *name;
 	uint32_t virtio_id; /* VIRTIO 1.4, chapter 5 */
-	const char *path;   /* of the process's socket */
+	int fd;		    /* connected to the process; -1: taken, or the broker is to connect */
 	/* The largest ring that the process takes, which vhost-user does not tell; 0: usual. */
 	uint16_t queue_size_max;
 };
@@ -72,8 +73,11 @@ struct machine_setup {
 	bool huge_pages;
 	enum machine_watchdog watchdog;
 	int serial_fd; /* the far end of the serial port, owned from machine_open on; -1: none */
-	const struct machine_device *devices;
+	/* machine_open takes their descriptors; what it leaves is still the caller's. */
+	struct machine_device *devices;
 	size_t device_count;
+	/* Connects to the processes of the devices, by their place in @devices. NULL: nobody does. */
+	struct broker *broker;
 	const struct machine_events *events;
 	void *context;
 };
@@ -82,8 +86,8 @@ struct machine;
 
 /*
  * Makes the machine, up to where vCPUs would run: connects to all device processes, takes memory,
- * loads the kernel. Leaves no thread, so that rights can be given up afterwards. *setup and all that
- * it points to must outlive it. Returns 0 with *machine set, or a negative errno with *error set;
+ * loads the kernel. Needs no right that a monitor which is locked in has not. *setup and all that it
+ * points to must outlive it. Returns 0 with *machine set, or a negative errno with *error set;
  * errors about files and options are usage errors.
  */
 int machine_open(struct machine **machine, const struct machine_setup *setup, struct error *error);

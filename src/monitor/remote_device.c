@@ -632,7 +632,7 @@ static int set_up_again(struct remote_device *remote, struct vhost_client *clien
 /* One attempt. Returns whether the process is back. */
 static bool connect_again(struct remote_device *remote, struct error *error)
 {
-	int fd = vhost_client_connect(remote->path, 0, error);
+	int fd = broker_connect(remote->peer.broker, remote->peer.device, 0, error);
 	struct vhost_client *client = fd < 0 ? NULL : introduce(remote, fd, error);
 	bool back;
 
@@ -744,15 +744,16 @@ static int learn(struct remote_device *remote, struct error *error)
 	return read_config(remote, remote->client, error) < 0 ? -error->code : 0;
 }
 
-int remote_open(struct remote_device *remote, const char *name, const char *path,
+int remote_open(struct remote_device *remote, const char *name, const struct remote_peer *peer,
 		uint32_t virtio_id, const struct monitor_memory *memory, struct event_loop *loop,
 		const struct remote_events *events, void *context, struct error *error)
 {
-	int fd, result = 0;
+	cleanup_fd int fd = peer->fd;
+	int result = 0;
 
 	*remote = (struct remote_device){
 		.name = name,
-		.path = path,
+		.peer = *peer,
 		.virtio_id = virtio_id,
 		.memory = memory,
 		.loop = loop,
@@ -775,10 +776,14 @@ int remote_open(struct remote_device *remote, const char *name, const char *path
 		result = error_set_errno(error, errno, "cannot make a timer");
 	if (result == 0)
 		result = event_loop_add(loop, &remote->retry, EPOLLIN, error);
-	fd = result < 0 ? result : vhost_client_connect(path, CONNECT_WAIT_MS, error);
-	if (fd >= 0)
-		remote->client = introduce(remote, fd, error);
-	result = fd < 0 ? fd : remote->client ? learn(remote, error) : -error->code;
+	if (result == 0 && fd < 0) {
+		fd = broker_connect(peer->broker, peer->device, CONNECT_WAIT_MS, error);
+		result = fd < 0 ? fd : 0;
+	}
+	if (result == 0) {
+		remote->client = introduce(remote, take_fd(&fd), error);
+		result = remote->client ? learn(remote, error) : -error->code;
+	}
 	if (result == 0)
 		result = make_events(remote, 0, error);
 	if (result < 0) {

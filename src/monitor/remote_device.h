@@ -21,6 +21,7 @@
 
 #include "base/error.h"
 #include "base/event_loop.h"
+#include "monitor/broker.h"
 #include "monitor/memory.h"
 #include "vhost/client.h"
 #include "vhost/inflight_area.h"
@@ -60,8 +61,16 @@ struct remote_events {
 	void (*connect)(void *context);
 };
 
+/* How the process is reached. */
+struct remote_peer {
+	int fd; /* connected already, owned from remote_open on; -1: the broker is asked */
+	struct broker *broker; /* for later connections, and the first without fd; NULL: none */
+	uint32_t device;       /* its number there */
+};
+
 struct remote_device {
-	const char *name, *path;
+	const char *name;
+	struct remote_peer peer; /* fd is not used any more */
 	uint32_t virtio_id;
 	const struct monitor_memory *memory;
 	struct event_loop *loop;
@@ -111,10 +120,10 @@ struct remote_device {
 };
 
 /*
- * Connects to the process at the socket @path and learns what the device offers. Without the lock;
+ * Connects to the process that *peer leads to and learns what the device offers. Without the lock;
  * *loop does not run. -EPROTO: it is none that this monitor can use.
  */
-int remote_open(struct remote_device *remote, const char *name, const char *path,
+int remote_open(struct remote_device *remote, const char *name, const struct remote_peer *peer,
 		uint32_t virtio_id, const struct monitor_memory *memory, struct event_loop *loop,
 		const struct remote_events *events, void *context, struct error *error);
 /* Ends the connection for good, with what waits for it. Without the lock, from any thread. */

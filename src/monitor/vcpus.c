@@ -5,7 +5,6 @@
 #include "monitor/vcpus.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -43,8 +42,7 @@ static void *run_thread(void *argument)
 	struct vcpu_exit exit;
 
 	monitor_thread_set_name("vcpu %u", (unsigned int)(thread - vcpus->threads));
-	atomic_store(&thread->schedule_fd,
-		     open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC));
+	atomic_store(&thread->id, gettid());
 	do
 		vcpus->hypervisor->ops->vcpu_run(thread->vcpu, &exit);
 	while (handle_exit(vcpus, &exit) && !atomic_load(&vcpus->stopping));
@@ -62,7 +60,8 @@ static int start_thread(struct vcpu_thread *thread, uint32_t index, struct error
 
 int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t count,
 		const struct boot_entry *entry, struct bus *addresses, struct bus *ports,
-		const struct vcpus_events *events, void *context, struct error *error)
+		struct broker *broker, const struct vcpus_events *events, void *context,
+		struct error *error)
 {
 	int result = 0;
 
@@ -72,13 +71,14 @@ int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t cou
 	vcpus->ports = ports;
 	vcpus->events = events;
 	vcpus->context = context;
+	vcpus->broker = broker;
 	vcpus->count = count;
 	/* All of them first: the first one may start the others as soon as it runs. */
 	for (uint32_t i = 0; i < count && result == 0; i++) {
 		struct vcpu_thread *thread = &vcpus->threads[i];
 
 		thread->vcpus = vcpus;
-		atomic_init(&thread->schedule_fd, -1);
+		atomic_init(&thread->schedule_fd, SCHEDULE_NOT_ASKED);
 		result = hypervisor->ops->vcpu_create(hypervisor, i, entry, &thread->vcpu, error);
 		thread->created = result == 0;
 	}
@@ -92,6 +92,25 @@ int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t cou
 void vcpus_halt(struct vcpus *vcpus)
 {
 	atomic_store(&vcpus->stopping, true);
+}
+
+/* A descriptor, asked for when it is first needed: most guests have no use for it. */
+static int schedule_fd(struct vcpus *vcpus, struct vcpu_thread *thread)
+{
+	int fd = atomic_load(&thread->schedule_fd), before = SCHEDULE_NOT_ASKED;
+	int id = atomic_load(&thread->id);
+
+	if (fd != SCHEDULE_NOT_ASKED || !id)
+		return fd;
+	fd = broker_open_schedule(vcpus->broker, id);
+	if (fd < 0)
+		fd = SCHEDULE_NONE;
+	/* Another thread may have been faster. */
+	if (!atomic_compare_exchange_strong(&thread->schedule_fd, &before, fd)) {
+		close_fd(&fd);
+		fd = before;
+	}
+	return fd;
 }
 
 /* Linux, Documentation/scheduler/sched-stats.rst: time on a processor, time spent waiting for one. */
@@ -110,16 +129,16 @@ static bool read_schedule(int fd, uint64_t *time)
 	return true;
 }
 
-uint64_t vcpus_time(const struct vcpus *vcpus, uint32_t index)
+uint64_t vcpus_time(struct vcpus *vcpus, uint32_t index)
 {
-	const struct vcpu_thread *thread = &vcpus->threads[index];
+	struct vcpu_thread *thread = &vcpus->threads[index];
 	struct timespec ran = {0};
 	uint64_t time;
 	clockid_t clock;
 
 	if (index >= vcpus->count || !atomic_load(&thread->running))
 		return 0;
-	if (read_schedule(atomic_load(&thread->schedule_fd), &time))
+	if (read_schedule(schedule_fd(vcpus, thread), &time))
 		return time;
 	if (pthread_getcpuclockid(thread->thread, &clock) == 0)
 		clock_gettime(clock, &ran);
@@ -131,7 +150,7 @@ static void end_thread(struct vcpu_thread *thread)
 	int fd;
 
 	pthread_join(thread->thread, NULL);
-	fd = atomic_exchange(&thread->schedule_fd, -1);
+	fd = atomic_exchange(&thread->schedule_fd, SCHEDULE_NONE);
 	close_fd(&fd);
 }
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "monitor/broker.h"
 #include "monitor/bus.h"
 #include "monitor/hypervisor.h"
 
@@ -32,14 +33,19 @@ struct vcpu_thread {
 	pthread_t thread;
 	bool created; /* as seen by the thread that starts and stops them */
 	atomic_bool running;
-	atomic_int schedule_fd; /* what the host tells of the thread's time; -1: nothing */
+	atomic_int id;		/* of the thread, for the host; 0: it has not begun */
+	atomic_int schedule_fd; /* what the host tells of the thread's time, or one of these */
 };
+
+#define SCHEDULE_NOT_ASKED (-1)
+#define SCHEDULE_NONE	   (-2)
 
 struct vcpus {
 	struct hypervisor *hypervisor;
 	struct bus *addresses, *ports;
 	const struct vcpus_events *events;
 	void *context;
+	struct broker *broker; /* opens what the host tells of threads; NULL: nobody does */
 	atomic_bool stopping;
 	uint32_t count;
 	struct vcpu_thread threads[VCPUS_MAX];
@@ -51,7 +57,8 @@ struct vcpus {
  */
 int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t count,
 		const struct boot_entry *entry, struct bus *addresses, struct bus *ports,
-		const struct vcpus_events *events, void *context, struct error *error);
+		struct broker *broker, const struct vcpus_events *events, void *context,
+		struct error *error);
 
 /*
  * Has the vCPU of the calling thread, or all of them, run no more guest code after the exit at
@@ -64,7 +71,7 @@ void vcpus_halt(struct vcpus *vcpus);
  * of the host (where the host tells; else it is how long it ran). From any thread while they run,
  * else from the one that starts them.
  */
-uint64_t vcpus_time(const struct vcpus *vcpus, uint32_t index);
+uint64_t vcpus_time(struct vcpus *vcpus, uint32_t index);
 
 /* Ends all threads and frees the vCPUs. Not from a vCPU's thread. One that is zeroed is fine. */
 void vcpus_stop(struct vcpus *vcpus);

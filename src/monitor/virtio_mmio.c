@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "monitor/remote_device.h"
 
@@ -655,17 +656,19 @@ int virtio_mmio_open(struct virtio_mmio **out, const struct virtio_mmio_setup *s
 		     struct error *error)
 {
 	struct virtio_mmio *transport = calloc(1, sizeof(*transport));
-	int result;
+	int result, fd = setup->peer.fd;
 
-	if (!transport)
+	if (!transport) {
+		close_fd(&fd);
 		return error_set(error, ENOMEM, "out of memory");
+	}
 	transport->slot = setup->slot;
 	transport->given_up = setup->given_up;
 	transport->outlived = setup->outlived;
 	transport->context = setup->context;
 	transport->registers = (struct bus_device){setup->slot.address, VIRTIO_SLOT_SIZE,
 						   handle_access, transport, setup->name};
-	result = remote_open(&transport->remote, setup->name, setup->path, setup->virtio_id,
+	result = remote_open(&transport->remote, setup->name, &setup->peer, setup->virtio_id,
 			     setup->memory, setup->loop, &remote_events, transport, error);
 	if (result < 0) {
 		free(transport);

@@ -19,13 +19,14 @@
 #include "monitor/bus.h"
 #include "monitor/hypervisor.h"
 #include "monitor/memory.h"
+#include "monitor/remote_device.h"
 
 struct virtio_mmio;
 
 struct virtio_mmio_setup {
 	const char *name;	 /* of the device, for the log; outlives the transport */
 	uint32_t virtio_id;	 /* VIRTIO 1.4, chapter 5 */
-	const char *path;	 /* of the device process's socket; outlives the transport */
+	struct remote_peer peer; /* its fd is taken over, also on failure */
 	uint16_t queue_size_max; /* the largest ring that the process takes; 0: usual */
 	struct virtio_slot slot;
 	const struct monitor_memory *memory;

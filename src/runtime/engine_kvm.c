@@ -24,13 +24,18 @@
 #include "base/process.h"
 #include "base/text.h"
 #include "monitor/boot.h"
+#include "monitor/broker.h"
 #include "monitor/control.h"
 #include "runtime/engine.h"
 #include "runtime/log_relay.h"
+#include "vhost/client.h"
 
 #define COMPONENT "kvm"
 /* How long the monitor gets to end when the guest is given up. */
 #define FREE_MS 2000
+
+/* "/proc/self/fd/" and a number. */
+#define PATH_LENGTH 32
 
 struct engine_guest {
 	const struct engine_setup *setup;
@@ -40,8 +45,12 @@ struct engine_guest {
 	struct log_relay output;    /* its standard error */
 	struct line_reader control; /* its events */
 	int control_fd;		    /* for commands; the reader's; -1: it hung up */
-	bool running;		    /* at least once */
-	bool told;		    /* how the guest ended, in the next two */
+	/* The monitor asks here for connections to device processes that were started again. */
+	struct event_source broker;
+	char (*paths)[PATH_LENGTH]; /* of the devices' sockets */
+	const char **path_list;
+	bool running; /* at least once */
+	bool told;    /* how the guest ended, in the next two */
 	enum guest_end end;
 	char how[CONTROL_LINE_MAX];
 	bool stop_asked, kill_asked;
@@ -134,6 +143,20 @@ static void handle_control_end(void *context)
 	guest->control_fd = -1;
 }
 
+/* A request of the monitor's, which may be hostile: it gets one answer a turn of the loop. */
+static void handle_broker(void *context, uint32_t events)
+{
+	struct engine_guest *guest = context;
+	const struct broker_service service = {
+		.monitor = guest->process.pid,
+		.paths = guest->path_list,
+		.count = guest->setup->device_count,
+	};
+
+	if (broker_answer(guest->broker.fd, &service) == 0)
+		event_loop_remove(guest->setup->loop, &guest->broker);
+}
+
 /* What the end of the monitor's process means, when it did not tell by itself. */
 static void judge(struct engine_guest *guest, int status)
 {
@@ -194,12 +217,6 @@ static void add_queue_size(struct arguments *arguments, const struct device_conf
 
 #define FILES 3
 
-static void close_files(int (*files)[FILES])
-{
-	for (size_t i = 0; i < FILES; i++)
-		close_fd(&(*files)[i]);
-}
-
 /* Opens a file that the monitor reads, unless @path is NULL, to be handed down as a descriptor. */
 static int add_file(struct engine_guest *guest, struct arguments *arguments,
 		    struct process_spawn *spawn, int *kept, const char *option, const char *path,
@@ -217,8 +234,74 @@ static int add_file(struct engine_guest *guest, struct arguments *arguments,
 	return 0;
 }
 
-static int execute(struct engine_guest *guest, int serial, int control, int output,
-		   struct error *error)
+/* The paths of the devices' sockets, which work for as long as the supervisor has them open. */
+static int note_paths(struct engine_guest *guest, struct error *error)
+{
+	const struct engine_setup *setup = guest->setup;
+
+	guest->paths = calloc(setup->device_count + 1, sizeof(*guest->paths));
+	guest->path_list = calloc(setup->device_count + 1, sizeof(*guest->path_list));
+	if (!guest->paths || !guest->path_list)
+		return error_set(error, ENOMEM, "out of memory");
+	for (size_t i = 0; i < setup->device_count; i++) {
+		snprintf(guest->paths[i], sizeof(guest->paths[i]), "/proc/self/fd/%d",
+			 setup->devices[i].connect_fd);
+		guest->path_list[i] = guest->paths[i];
+	}
+	return 0;
+}
+
+/* What the monitor inherits, and what is closed here when it has done so. */
+struct inherited {
+	int serial, control, broker, output;
+	int files[FILES];
+	int *connections;
+	size_t connection_count;
+};
+
+static void close_inherited(struct inherited *inherited)
+{
+	close_fd(&inherited->serial);
+	close_fd(&inherited->control);
+	close_fd(&inherited->broker);
+	close_fd(&inherited->output);
+	for (size_t i = 0; i < FILES; i++)
+		close_fd(&inherited->files[i]);
+	for (size_t i = 0; i < inherited->connection_count; i++)
+		close_fd(&inherited->connections[i]);
+	free(inherited->connections);
+}
+
+/*
+ * Connects to the devices' sockets for the monitor: a process that has not started yet finds the
+ * connection waiting.
+ */
+static int add_devices(const struct engine_guest *guest, struct arguments *arguments,
+		       struct process_spawn *spawn, int *kept, struct inherited *inherited,
+		       struct error *error)
+{
+	const struct engine_setup *setup = guest->setup;
+
+	inherited->connections = calloc(setup->device_count + 1, sizeof(int));
+	if (!inherited->connections)
+		return error_set(error, ENOMEM, "out of memory");
+	for (size_t i = 0; i < setup->device_count; i++) {
+		const struct engine_device *device = &setup->devices[i];
+		int fd = vhost_client_connect(guest->path_list[i], 0, error);
+
+		if (fd < 0)
+			return fd;
+		inherited->connections[inherited->connection_count++] = fd;
+		arguments_add_format(arguments, "--device=%s:%s", device->config->type->name,
+				     device->config->name);
+		add_queue_size(arguments, device->config);
+		arguments_extend(arguments, "=/dev/fd/%d", fd);
+		kept[spawn->kept_fd_count++] = fd;
+	}
+	return 0;
+}
+
+static int execute(struct engine_guest *guest, struct inherited *inherited, struct error *error)
 {
 	const struct engine_setup *setup = guest->setup;
 	const struct guest_config *config = setup->config;
@@ -231,14 +314,14 @@ static int execute(struct engine_guest *guest, int serial, int control, int outp
 	};
 	cleanup_arguments struct arguments arguments = {0};
 	cleanup_free char *line = NULL;
-	cleanup_free int *kept = calloc(2 + FILES + setup->device_count, sizeof(*kept));
-	__attribute__((cleanup(close_files))) int files[FILES] = {-1, -1, -1};
+	cleanup_free int *kept = calloc(3 + FILES + setup->device_count, sizeof(*kept));
+	int *files = inherited->files;
 	struct process_spawn spawn = {
 		.program = "/proc/self/exe",
 		.kept_fds = kept,
 		.stdin_fd = -1,
-		.stdout_fd = output,
-		.stderr_fd = output,
+		.stdout_fd = inherited->output,
+		.stderr_fd = inherited->output,
 		.own_group = true, /* so that keys of the terminal reach only this program */
 		.shielded = true,
 	};
@@ -268,19 +351,14 @@ static int execute(struct engine_guest *guest, int serial, int control, int outp
 	arguments_add_format(&arguments, "--memory=%" PRIu64, config->memory);
 	if (config->huge_pages)
 		arguments_add(&arguments, "--huge-pages");
-	arguments_add_format(&arguments, "--serial-fd=%d", serial);
-	arguments_add_format(&arguments, "--control-fd=%d", control);
-	kept[spawn.kept_fd_count++] = serial;
-	kept[spawn.kept_fd_count++] = control;
-	for (size_t i = 0; i < setup->device_count; i++) {
-		const struct engine_device *device = &setup->devices[i];
-
-		arguments_add_format(&arguments, "--device=%s:%s", device->config->type->name,
-				     device->config->name);
-		add_queue_size(&arguments, device->config);
-		arguments_extend(&arguments, "=/proc/self/fd/%d", device->connect_fd);
-		kept[spawn.kept_fd_count++] = device->connect_fd;
-	}
+	arguments_add_format(&arguments, "--serial-fd=%d", inherited->serial);
+	arguments_add_format(&arguments, "--control-fd=%d", inherited->control);
+	arguments_add_format(&arguments, "--broker-fd=%d", inherited->broker);
+	kept[spawn.kept_fd_count++] = inherited->serial;
+	kept[spawn.kept_fd_count++] = inherited->control;
+	kept[spawn.kept_fd_count++] = inherited->broker;
+	if (add_devices(guest, &arguments, &spawn, kept, inherited, error) < 0)
+		return -error->code;
 	spawn.argv = arguments_finish(&arguments, error);
 	if (!spawn.argv)
 		return -ENOMEM;
@@ -291,16 +369,31 @@ static int execute(struct engine_guest *guest, int serial, int control, int outp
 static int start_process(struct engine_guest *guest, int console_fd, struct error *error)
 {
 	const struct engine_setup *setup = guest->setup;
-	cleanup_fd int console = console_fd, control = -1, output = -1;
-	int control_ends[2], result;
+	__attribute__((cleanup(close_inherited))) struct inherited inherited = {
+		.serial = console_fd,
+		.control = -1,
+		.broker = -1,
+		.output = -1,
+		.files = {-1, -1, -1},
+	};
+	int control_ends[2], broker_ends[2], result;
 
 	guest->output.name = "monitor";
-	result = log_relay_open(&guest->output, setup->loop, &output, error);
+	result = log_relay_open(&guest->output, setup->loop, &inherited.output, error);
+	if (result == 0)
+		result = note_paths(guest, error);
+	if (result == 0)
+		result = broker_make_pair(broker_ends, error);
+	if (result < 0)
+		return result;
+	guest->broker = (struct event_source){broker_ends[0], handle_broker, guest};
+	inherited.broker = broker_ends[1];
+	result = event_loop_add(setup->loop, &guest->broker, EPOLLIN, error);
 	if (result < 0)
 		return result;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control_ends) < 0)
 		return error_set_errno(error, errno, "cannot make a pair of sockets");
-	control = control_ends[1];
+	inherited.control = control_ends[1];
 	guest->control.line = handle_event;
 	guest->control.ended = handle_control_end;
 	guest->control.context = guest;
@@ -309,7 +402,7 @@ static int start_process(struct engine_guest *guest, int console_fd, struct erro
 	if (result < 0)
 		return result;
 	guest->control_fd = control_ends[0];
-	result = execute(guest, console, control, output, error);
+	result = execute(guest, &inherited, error);
 	if (result < 0)
 		return result;
 	guest->exit_source = (struct event_source){guest->process.pidfd, handle_exit, guest};
@@ -324,7 +417,11 @@ static void kvm_free(struct engine_guest *guest)
 	/* Its end is the monitor's. */
 	line_reader_close(&guest->control);
 	process_end(&guest->process, FREE_MS);
+	event_loop_remove(guest->setup->loop, &guest->broker);
+	close_fd(&guest->broker.fd);
 	log_relay_close(&guest->output);
+	free(guest->paths);
+	free(guest->path_list);
 	free(guest);
 }
 
@@ -342,6 +439,7 @@ static int kvm_start(struct engine_guest **out, const struct engine_setup *setup
 	guest->process = PROCESS_NONE;
 	guest->oom_before = oom_counts_read("");
 	guest->exit_source.fd = -1;
+	guest->broker.fd = -1;
 	guest->control_fd = -1;
 	result = start_process(guest, take_fd(&console), error);
 	if (result < 0) {

@@ -694,7 +694,7 @@ static bool open_device(struct fuzz *fuzz)
 	const struct virtio_mmio_setup setup = {
 		.name = "fuzz",
 		.virtio_id = fuzz->virtio_id,
-		.path = "nowhere",
+		.peer = {.fd = -1},
 		.slot = {SLOT_ADDRESS, SLOT_IRQ},
 		.memory = &memory,
 		.loop = &fuzz->loop,

@@ -159,7 +159,7 @@ static bool carries_out(struct vhost_client *client, int *result, struct error *
 	return *result == 0;
 }
 
-int vhost_client_connect(const char *path, int wait_ms, struct error *error)
+int broker_connect(struct broker *broker, uint32_t device, int wait_ms, struct error *error)
 {
 	int pair[2];
 

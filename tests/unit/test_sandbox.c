@@ -75,9 +75,10 @@ static int locked_in(unsigned int needs, const char *readable, const char *remov
 	assert_true(child >= 0);
 	if (child == 0) {
 		const char *const directories[] = {removable, NULL};
+		const struct sandbox_rights rights = {needs, readable, directories};
 		struct error error = {0};
 
-		if (sandbox_drop_rights(readable, directories, &error) < 0 ||
+		if (sandbox_drop_rights(&rights, &error) < 0 ||
 		    sandbox_filter_calls(needs, &error) < 0) {
 			fprintf(stderr, "%s\n", error.message);
 			leave(255);
@@ -291,10 +292,11 @@ static void test_privileges(void **state)
 	(void)state;
 	assert_true(child >= 0);
 	if (child == 0) {
+		const struct sandbox_rights rights = {.needs = 0};
 		struct error error = {0};
 		int fd = open("/proc/self/status", O_RDONLY);
 
-		if (fd < 0 || dup2(fd, 9) < 0 || sandbox_drop_rights(NULL, NULL, &error) < 0)
+		if (fd < 0 || dup2(fd, 9) < 0 || sandbox_drop_rights(&rights, &error) < 0)
 			leave(255);
 		leave(look_at_privileges());
 	}
@@ -324,12 +326,13 @@ static void test_threads(void **state)
 	(void)state;
 	assert_true(child >= 0);
 	if (child == 0) {
+		const struct sandbox_rights rights = {.needs = SANDBOX_DISK};
 		struct error error = {0};
 		pthread_barrier_t barrier;
 		pthread_t thread = 0;
 
 		pthread_barrier_init(&barrier, NULL, 2);
-		if (sandbox_drop_rights(NULL, NULL, &error) < 0 ||
+		if (sandbox_drop_rights(&rights, &error) < 0 ||
 		    pthread_create(&thread, NULL, socket_in_thread, &barrier))
 			leave(255);
 		pthread_barrier_wait(&barrier);

@@ -39,6 +39,10 @@ struct board {
 	struct fake_hypervisor fake;
 	struct monitor_memory memory;
 	struct loop_thread thread; /* hears the device process */
+	/* Whom the transport asks for connections. */
+	struct broker broker;
+	int service_fd;
+	pthread_t service;
 	atomic_uint given_up, outlived;
 	sem_t go_on;
 	struct virtio_mmio *transport;
@@ -66,7 +70,36 @@ static void on_outlived(void *context, const char *name)
 	board->outlived++;
 }
 
-/* Has the path that the transport knows lead to the server's socket. */
+static void *serve_broker(void *argument)
+{
+	struct board *board = argument;
+	const char *const path = board->path;
+	const struct broker_service service = {getpid(), &path, 1};
+
+	while (broker_answer(board->service_fd, &service))
+		;
+	return NULL;
+}
+
+static void start_broker(struct board *board)
+{
+	int ends[2];
+
+	assert_int_equal(broker_make_pair(ends, NULL), 0);
+	board->broker = (struct broker)BROKER_NONE;
+	board->broker.fd = ends[0];
+	board->service_fd = ends[1];
+	assert_int_equal(pthread_create(&board->service, NULL, serve_broker, board), 0);
+}
+
+static void stop_broker(struct board *board)
+{
+	broker_close(&board->broker);
+	pthread_join(board->service, NULL);
+	close(board->service_fd);
+}
+
+/* Has the path that the broker knows lead to the server's socket. */
 static void lead_to_server(struct board *board)
 {
 	const char *path = scratch_path(&board->scratch, "device");
@@ -96,7 +129,8 @@ static int set_up(void **state)
 	scratch_make(&board.scratch);
 	lead_to_server(&board);
 	snprintf(board.path, sizeof(board.path), "%s", scratch_path(&board.scratch, "device"));
-	setup.path = board.path;
+	start_broker(&board);
+	setup.peer = (struct remote_peer){-1, &board.broker, 0};
 	fake_open(&board.fake);
 	assert_int_equal(loop_thread_open(&board.thread, NULL), 0);
 	assert_int_equal(monitor_memory_open(&board.memory, &range, 1, false, NULL), 0);
@@ -120,6 +154,7 @@ static int tear_down(void **state)
 	virtio_mmio_free(board->transport);
 	monitor_memory_close(&board->memory);
 	loop_thread_close(&board->thread);
+	stop_broker(board);
 	fake_close(&board->fake);
 	rig_stop(&board->rig);
 	unlink(board->path);

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The broker of a monitor that nobody supervises. It serves a process that may be taken over one day
+ * and locks itself in, too, with the right to connect.
+ */
+#include "cli/monitor_broker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "backend/sandbox.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/process.h"
+
+static _Noreturn void serve(int fd, const struct broker_service *service)
+{
+	struct sandbox_rights rights = {.needs = SANDBOX_BROKER};
+	struct error error;
+	char threads[32];
+
+	process_die_with_parent(service->monitor);
+	snprintf(threads, sizeof(threads), "/proc/%d/task", (int)service->monitor);
+	rights.readable = threads;
+	/* The other end among them: its end is the end of the monitor. */
+	if (fd > STDERR_FILENO + 1)
+		close_range(STDERR_FILENO + 1, (unsigned int)fd - 1, 0);
+	close_range((unsigned int)fd + 1, ~0U, 0);
+	if (sandbox_drop_rights(&rights, &error) < 0 ||
+	    sandbox_filter_calls(rights.needs, &error) < 0) {
+		log_error("%s", error.message);
+		_exit(1);
+	}
+	while (broker_answer(fd, service) > 0)
+		;
+	_exit(0);
+}
+
+int monitor_broker_start(struct broker *broker, const char *const *paths, size_t count,
+			 struct error *error)
+{
+	const struct broker_service service = {getpid(), paths, count};
+	int ends[2], result = broker_make_pair(ends, error);
+	pid_t child;
+
+	if (result < 0)
+		return result;
+	broker->fd = ends[0];
+	child = fork();
+	if (child == 0)
+		serve(ends[1], &service);
+	close(ends[1]);
+	if (child > 0)
+		return 0;
+	result = error_set_errno(error, errno, "cannot start a process that connects to devices");
+	broker_close(broker);
+	return result;
+}

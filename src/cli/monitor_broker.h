@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The broker of a monitor that nobody supervises: a child process that connects for it. */
+#ifndef AVP_CLI_MONITOR_BROKER_H
+#define AVP_CLI_MONITOR_BROKER_H
+
+#include <stddef.h>
+
+#include "monitor/broker.h"
+
+/*
+ * Starts the child, which connects to the sockets at @paths and ends with this process. Before any
+ * thread. Returns 0 with *broker usable, or a negative errno with *error set.
+ */
+int monitor_broker_start(struct broker *broker, const char *const *paths, size_t count,
+			 struct error *error);
+
+#endif

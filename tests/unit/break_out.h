@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What code would try that runs in a process that was taken over: ways to a file, a peer, another
+ * process or more rights.
+ */
+#ifndef AVP_TESTS_UNIT_BREAK_OUT_H
+#define AVP_TESTS_UNIT_BREAK_OUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct attempt {
+	const char *name;
+	/* Returns 0 when it got through, else why not: an errno. */
+	int (*try)(void);
+	/* Any process may do that: without a sandbox it must get through, or the attempt is broken. */
+	bool ordinary;
+};
+
+extern const struct attempt attempts[];
+extern const size_t attempt_count;
+
+/* Makes what is to be reached: a file, sockets, a process. Before the processes that try. */
+void break_out_open(void);
+void break_out_close(void);
+
+/* Before each process that tries: what the one before it may have removed is there again. */
+void break_out_renew(void);
+
+/*
+ * Makes all attempts in this process and writes their results to @report, an int each; then ends the
+ * process.
+ */
+_Noreturn void break_out(int report);
+
+#endif

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The broker (monitor/broker.c): what a monitor gets from it, and what it does not. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "monitor/broker.h"
+#include "unit/scratch.h"
+
+static struct {
+	struct scratch scratch;
+	struct sockaddr_un address;
+	const char *paths[2];
+	int listener;
+	struct broker broker;
+	int service_fd;
+	pthread_t service;
+} stage;
+
+static void *serve(void *argument)
+{
+	const struct broker_service service = {getpid(), stage.paths, 2};
+
+	while (broker_answer(stage.service_fd, &service))
+		;
+	return NULL;
+}
+
+static int set_up(void **state)
+{
+	int ends[2];
+
+	scratch_make(&stage.scratch);
+	stage.address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	strcpy(stage.address.sun_path, scratch_path(&stage.scratch, "device.sock"));
+	stage.paths[0] = "/nowhere/at/all";
+	stage.paths[1] = stage.address.sun_path;
+	stage.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(
+		bind(stage.listener, (struct sockaddr *)&stage.address, sizeof(stage.address)), 0);
+	assert_int_equal(listen(stage.listener, 1), 0);
+	assert_int_equal(broker_make_pair(ends, NULL), 0);
+	stage.broker = (struct broker)BROKER_NONE;
+	stage.broker.fd = ends[0];
+	stage.service_fd = ends[1];
+	assert_int_equal(pthread_create(&stage.service, NULL, serve, NULL), 0);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	broker_close(&stage.broker);
+	pthread_join(stage.service, NULL);
+	close(stage.service_fd);
+	close(stage.listener);
+	scratch_remove(&stage.scratch);
+	return 0;
+}
+
+static void test_connection(void **state)
+{
+	struct error error;
+	char byte = 0;
+	int fd = broker_connect(&stage.broker, 1, 0, &error);
+	int peer = accept(stage.listener, NULL, NULL);
+
+	assert_true(fd >= 0);
+	assert_true(peer >= 0);
+	assert_int_equal(write(fd, "x", 1), 1);
+	assert_int_equal(read(peer, &byte, 1), 1);
+	assert_int_equal(byte, 'x');
+	close(fd);
+	close(peer);
+}
+
+/* What is not a device of this guest cannot be named. */
+static void test_refusals(void **state)
+{
+	struct error error;
+
+	assert_int_equal(broker_connect(&stage.broker, 0, 30, &error), -ENOENT);
+	assert_non_null(strstr(error.message, "/nowhere/at/all"));
+	assert_int_equal(broker_connect(&stage.broker, 2, 0, &error), -EINVAL);
+	assert_int_equal(broker_connect(&stage.broker, UINT32_MAX, 0, &error), -EINVAL);
+	assert_int_equal(broker_connect(NULL, 0, 0, &error), -ENOTCONN);
+	assert_non_null(strstr(error.message, "cannot ask"));
+}
+
+static void test_times_of_threads(void **state)
+{
+	char text[64] = "";
+	int fd = broker_open_schedule(&stage.broker, gettid());
+
+	if (fd == -ENOENT)
+		skip();
+	assert_true(fd >= 0);
+	assert_true(read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	/* Another process is not a thread of the monitor. */
+	assert_int_equal(broker_open_schedule(&stage.broker, getppid()), -ENOENT);
+	assert_int_equal(broker_open_schedule(&stage.broker, -1), -ENOENT);
+}
+
+/* Packets that no monitor sends are passed over, and an answer to another request is not taken. */
+static void test_wrong_packets(void **state)
+{
+	const uint32_t unknown[3] = {77, 9, 1};
+	struct error error;
+	int fd;
+
+	assert_int_equal(send(stage.broker.fd, "x", 1, 0), 1);
+	assert_int_equal(send(stage.broker.fd, unknown, sizeof(unknown), 0), sizeof(unknown));
+	fd = broker_connect(&stage.broker, 1, 0, &error);
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+static void test_broker_that_is_gone(void **state)
+{
+	struct error error;
+
+	shutdown(stage.service_fd, SHUT_RDWR);
+	assert_int_equal(broker_connect(&stage.broker, 1, 0, &error), -EPIPE);
+}
+
+int main(void)
+{
+#define STAGE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		STAGE_TEST(test_connection),	      STAGE_TEST(test_refusals),
+		STAGE_TEST(test_times_of_threads),    STAGE_TEST(test_wrong_packets),
+		STAGE_TEST(test_broker_that_is_gone),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
