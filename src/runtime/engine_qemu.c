@@ -334,6 +334,16 @@ static int execute(struct engine_guest *guest, const struct inherited *inherited
 	if (qemu_command_line(&line, setup->config, error) < 0)
 		return -ENOMEM;
 	arguments_add(&arguments, program->path);
+	if (program->sandbox) {
+		arguments_add(&arguments, "-sandbox");
+		arguments_add(&arguments, QEMU_SANDBOX);
+	} else {
+		log_line(
+			LOG_WARNING, COMPONENT,
+			"%s was built without its sandbox: if the guest takes it over it can start "
+			"programs",
+			program->path);
+	}
 	qemu_arguments(&arguments, setup, program->version, &inherited->numbers, line);
 	spawn.argv = arguments_finish(&arguments, error);
 	kept = calloc(4 + setup->device_count, sizeof(*kept));

@@ -50,7 +50,11 @@ struct qemu_version {
 struct qemu_program {
 	char path[PATH_MAX];
 	struct qemu_version version;
+	bool sandbox; /* it was built with one that knows QEMU_SANDBOX */
 };
+
+/* The value of its option -sandbox: no process is started, and no right gained. */
+#define QEMU_SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 /* The oldest QEMU that engine qemu works with: it needs the option -action. */
 #define QEMU_OLDEST ((struct qemu_version){6, 0, 0})

@@ -121,10 +121,22 @@ static int ask(const char *path, const char *const *argv, char *answer, size_t s
 	return 0;
 }
 
+/* A build without a sandbox complains about the option instead of telling its version. */
+static int ask_version(struct qemu_program *program, char answer[ANSWER_SIZE], struct error *error)
+{
+	const char *const sandboxed[] = {QEMU_PROGRAM, "-sandbox", QEMU_SANDBOX, "--version", NULL};
+	const char *const bare[] = {QEMU_PROGRAM, "--version", NULL};
+	int result = ask(program->path, sandboxed, answer, ANSWER_SIZE, error);
+
+	program->sandbox = result == 0 && qemu_parse_version(answer, &program->version);
+	if (result == 0 && !program->sandbox)
+		result = ask(program->path, bare, answer, ANSWER_SIZE, error);
+	return result;
+}
+
 int qemu_find(struct qemu_program *program, struct error *error)
 {
 	struct qemu_version oldest = QEMU_OLDEST;
-	const char *const argv[] = {QEMU_PROGRAM, "--version", NULL};
 	char answer[ANSWER_SIZE];
 	int result;
 
@@ -133,7 +145,7 @@ int qemu_find(struct qemu_program *program, struct error *error)
 				 QEMU_PROGRAM
 				 " is not in PATH; install QEMU (Debian: apt install " QEMU_PACKAGE
 				 ")");
-	result = ask(program->path, argv, answer, sizeof(answer), error);
+	result = ask_version(program, answer, error);
 	if (result < 0)
 		return result;
 	if (!qemu_parse_version(answer, &program->version)) {

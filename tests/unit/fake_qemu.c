@@ -28,6 +28,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define NO_SANDBOX "FAKE_QEMU_NO_SANDBOX"
+
 static const char *mode;
 
 void fake_qemu_install(const struct scratch *scratch)
@@ -44,6 +46,14 @@ void fake_qemu_set(const char *new_mode, const char *version)
 {
 	setenv("FAKE_QEMU_MODE", new_mode, 1);
 	setenv("FAKE_QEMU_VERSION", version, 1);
+}
+
+void fake_qemu_build_sandbox(bool built)
+{
+	if (built)
+		unsetenv(NO_SANDBOX);
+	else
+		setenv(NO_SANDBOX, "1", 1);
 }
 
 bool fake_qemu_called(char **argv)
@@ -185,9 +195,18 @@ static void serve(int control, int console)
 
 int fake_qemu_main(char **argv)
 {
+	bool sandboxed = false;
 	int control, console;
 
 	mode = getenv("FAKE_QEMU_MODE");
+	if (argv[1] && !strcmp(argv[1], "-sandbox")) {
+		if (getenv(NO_SANDBOX) || !argv[2] || strncmp(argv[2], "on,", 3)) {
+			dprintf(STDERR_FILENO, FAKE_QEMU_NAME ": -sandbox: not built in\n");
+			return 1;
+		}
+		sandboxed = true;
+		argv += 2;
+	}
 	if (argv[1] && !strcmp(argv[1], "--version")) {
 		printf("%s\n", getenv("FAKE_QEMU_VERSION"));
 		return 0;
@@ -199,6 +218,11 @@ int fake_qemu_main(char **argv)
 			       "name \"vhost-user-blk-pci\", bus PCI\n"
 			       "name \"vhost-user-rng-pci\", bus PCI\n");
 		return 0;
+	}
+	/* Whoever has a sandbox is to be put into it. */
+	if (!sandboxed && !getenv(NO_SANDBOX)) {
+		dprintf(STDERR_FILENO, FAKE_QEMU_NAME ": started without its sandbox\n");
+		return 1;
 	}
 	if (!strcmp(mode, "refuse")) {
 		dprintf(STDERR_FILENO, FAKE_QEMU_NAME ": warning: it is late\n" FAKE_QEMU_NAME

@@ -22,6 +22,9 @@ void fake_qemu_set(const char *mode, const char *version);
 /* Takes memory for ever, as the first one that the OOM killer should end. */
 _Noreturn void fake_eater(void);
 
+/* Whether the fake one was built with QEMU's sandbox; it was unless this says otherwise. */
+void fake_qemu_build_sandbox(bool built);
+
 /* For main(): whether the program was called as QEMU, and what it then does. */
 bool fake_qemu_called(char **argv);
 int fake_qemu_main(char **argv);

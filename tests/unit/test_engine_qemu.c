@@ -23,6 +23,7 @@
 
 #include "base/clock.h"
 #include "base/event_loop.h"
+#include "capture.h"
 #include "fake_qemu.h"
 #include "runtime/engine.h"
 #include "runtime/qemu.h"
@@ -443,6 +444,29 @@ static void test_qemu_that_does_not_start(void **state)
 	assert_string_equal(how, "ended with QEMU (exit status 1): no room for memory");
 }
 
+/* The fake one refuses to start a guest outside of a sandbox that it has: so do all tests of ends. */
+static void test_sandbox_of_qemu(void **state)
+{
+	struct qemu_program program;
+	struct capture capture;
+	struct error error;
+
+	fake_qemu_install(&scratch);
+	fake_qemu_set("poweroff", DEBIAN_VERSION);
+	assert_int_equal(qemu_find(&program, &error), 0);
+	assert_true(program.sandbox);
+	fake_qemu_build_sandbox(false);
+	assert_int_equal(qemu_find(&program, &error), 0);
+	assert_false(program.sandbox);
+	assert_int_equal(program.version.micro, 22);
+	capture_start(&capture, STDERR_FILENO);
+	expect_end("poweroff", NULL, GUEST_POWERED_OFF, "powered off");
+	capture_all(&capture);
+	capture_stop(&capture);
+	fake_qemu_build_sandbox(true);
+	assert_non_null(strstr(capture.text, "built without its sandbox"));
+}
+
 static void stop(struct engine_guest *guest)
 {
 	engine_qemu.stop(guest);
@@ -510,6 +534,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_arguments_of_the_machine, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_arguments_of_devices, set_up, tear_down),
 		cmocka_unit_test(test_versions),
+		cmocka_unit_test_setup_teardown(test_sandbox_of_qemu, set_up, tear_down),
 		cmocka_unit_test(test_every_device_type_is_in_the_table),
 		cmocka_unit_test_setup_teardown(test_summary_says_what_it_runs_on, set_up,
 						tear_down),
