@@ -52,6 +52,12 @@ int sandbox_drop_rights(const struct sandbox_rights *rights, struct error *error
  */
 int sandbox_filter_calls(unsigned int needs, struct error *error);
 
+/*
+ * For a process that starts and ends others, and for them: gives up new privileges, capabilities that
+ * none of them needs, and the system calls of administration. In the one thread that there is.
+ */
+int sandbox_limit_supervisor(struct error *error);
+
 /* The version of the kernel's Landlock; 0: it has none, and errno says why. */
 int sandbox_landlock_version(void);
 

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "backend/sandbox.h"
 #include "base/log.h"
 #include "runtime/bundle.h"
 #include "runtime/config.h"
@@ -99,6 +100,8 @@ static int run_run(void *const *options, char *const *operands, size_t count, st
 		result = guest_config_check(&config, error);
 	if (result == 0)
 		log_set_guest(config.name);
+	if (result == 0)
+		result = sandbox_limit_supervisor(error);
 	if (result == 0)
 		result = guest_run(&config, &end, error);
 	return result < 0 ? result : (int)end;

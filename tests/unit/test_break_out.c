@@ -34,6 +34,7 @@
 #include "cli/command.h"
 #include "monitor/broker.h"
 #include "monitor/machine.h"
+#include "runtime/run.h"
 #include "unit/break_out.h"
 #include "unit/capture.h"
 #include "unit/scratch.h"
@@ -41,7 +42,7 @@
 #define ARGUMENTS_MAX 12
 
 /* Where code gets to run that is not the program's. */
-enum place { NOWHERE, IN_DEVICE, IN_MONITOR, IN_BROKER };
+enum place { NOWHERE, IN_DEVICE, IN_MONITOR, IN_BROKER, IN_SUPERVISOR };
 
 static struct scratch scratch;
 static enum place place;
@@ -98,6 +99,14 @@ int __wrap_broker_answer(int fd, const struct broker_service *service)
 {
 	take_over(IN_BROKER);
 	return __real_broker_answer(fd, service);
+}
+
+int __real_guest_run(const struct guest_config *config, enum guest_end *end, struct error *error);
+int __wrap_guest_run(const struct guest_config *config, enum guest_end *end, struct error *error);
+int __wrap_guest_run(const struct guest_config *config, enum guest_end *end, struct error *error)
+{
+	take_over(IN_SUPERVISOR);
+	return __real_guest_run(config, end, error);
 }
 
 static int set_up(void **state)
@@ -386,6 +395,53 @@ static void test_broker(void **state)
 			IN_BROKER, WITH_LANDLOCK, granted);
 }
 
+/* A supervisor starts programs; what none of them does it cannot do. */
+static void check_supervisor(enum kernel kernel, const char *const *refused)
+{
+	int *results = calloc(attempt_count, sizeof(*results)), wrong = 0, found = 0;
+
+	assert_non_null(results);
+	assert_true(attack("avp run --kernel @/kernel", IN_SUPERVISOR, kernel, results));
+	for (size_t i = 0; i < attempt_count; i++) {
+		if (!contains(refused, attempts[i].name))
+			continue;
+		found++;
+		if (results[i])
+			continue;
+		wrong++;
+		print_error("supervisor: %s got through\n", attempts[i].name);
+	}
+	free(results);
+	assert_true(found > 0);
+	assert_int_equal(wrong, 0);
+}
+
+static void test_supervisor(void **state)
+{
+	static const char *const always[] = {
+		"leave_namespace",
+		"trace",
+		"read_another",
+		"add_key",
+		"join_keyring",
+		"load_program",
+		"handle_faults",
+		"count_events",
+		"load_module",
+		"make_readable_executable",
+		NULL,
+	};
+	static const char *const with_landlock[] = {
+		"mount_something", "change_root", "make_namespace", "make_namespace_of_files", NULL,
+	};
+
+	check_supervisor(WITHOUT_LANDLOCK, always);
+	if (sandbox_landlock_version() < 1)
+		return;
+	check_supervisor(WITH_LANDLOCK, always);
+	check_supervisor(WITH_LANDLOCK, with_landlock);
+}
+
 /* Says what is left open, or nothing when nothing is. */
 static void check_warning(const char *line, enum kernel kernel, const char *warning)
 {
@@ -436,6 +492,7 @@ int main(void)
 		cmocka_unit_test(test_own_sockets),
 		cmocka_unit_test(test_monitor),
 		cmocka_unit_test(test_broker),
+		cmocka_unit_test(test_supervisor),
 		cmocka_unit_test(test_warnings),
 	};
 
