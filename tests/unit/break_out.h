@@ -29,8 +29,8 @@ void break_out_renew(void);
 
 /*
  * Makes all attempts in this process and writes their results to @report, an int each; then ends the
- * process.
+ * process. Not _Noreturn: sanitizers make a call before such a one.
  */
-_Noreturn void break_out(int report);
+void break_out(int report);
 
 #endif

@@ -49,7 +49,7 @@ static enum place place;
 static int report = -1;
 
 /* Ends the process by the bare system call: sanitizers want others at _exit. */
-static _Noreturn void leave(int status)
+static void leave(int status)
 {
 	for (;;)
 		syscall(SYS_exit_group, status);
@@ -70,7 +70,7 @@ int __wrap_event_loop_run(struct event_loop *loop)
 }
 
 /* Stays until the broker has tried everything: it ends with its monitor. */
-static _Noreturn void outlive_broker(const struct broker *broker)
+static void outlive_broker(const struct broker *broker)
 {
 	struct pollfd end = {.fd = broker->fd, .events = POLLRDHUP};
 
