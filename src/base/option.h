@@ -44,6 +44,8 @@ struct option_row {
 	const char *help;	/* one sentence without the full stop */
 	bool power_of_two;	/* numbers: no other is accepted */
 	bool ascii;		/* strings: printable ASCII only */
+	/* OPTION_LIST: the path in an item, which starts at the bundle like that of OPTION_PATH, or NULL. */
+	const char *(*item_path)(const char *item);
 	bool tagged; /* OPTION_LIST: items are kept as NAME=VALUE, so that rows may share a list */
 	bool words;  /* OPTION_STRING: an array of strings in JSON, joined by spaces */
 	const char *bundle_key; /* where a bundle has it when not in `avp`: "vm.kernel.path" */

@@ -43,6 +43,13 @@ static bool read_port(const char *text, struct console_port_option *port)
 	return false;
 }
 
+const char *console_port_path(const char *text)
+{
+	struct console_port_option port = {.path = NULL};
+
+	return read_port(text, &port) ? port.path : NULL;
+}
+
 int console_ports_read(const struct console_options *options,
 		       struct console_port_option ports[CONSOLE_PORTS_MAXIMUM], struct error *error)
 {

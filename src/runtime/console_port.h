@@ -39,6 +39,9 @@ int console_ports_read(const struct console_options *options,
 		       struct console_port_option ports[CONSOLE_PORTS_MAXIMUM],
 		       struct error *error);
 
+/* The path in the text of a port, a part of it; NULL when there is none, or it is not a port. */
+const char *console_port_path(const char *text);
+
 /* Does one of the ports lead to the terminal? @options: struct console_options, checked. */
 bool console_uses_terminal(const void *options);
 

@@ -228,6 +228,7 @@ const struct option_row console_option_rows[] = {
 		.type = OPTION_LIST,
 		.argument = "PORT",
 		.offset = offsetof(struct console_options, ports),
+		.item_path = console_port_path,
 		.help = "where a port leads: NAME:terminal, NAME:socket:PATH, NAME:file:PATH, "
 			"NAME:echo or NAME:null; may be repeated, and the first one is the guest's "
 			"console; without it one port, the terminal",

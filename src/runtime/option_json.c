@@ -68,6 +68,22 @@ static int set_path(const struct option_row *row, void *options, const char *pat
 	return set_from_text(row, options, path, place, error);
 }
 
+/* An item of a list, which may have a path in it. */
+static int set_item(const struct option_row *row, void *options, const char *item,
+		    const struct json_place *place, struct error *error)
+{
+	const char *path = row->item_path ? row->item_path(item) : NULL;
+	cleanup_free char *joined = NULL;
+
+	if (path && *path != '/' && place->directory) {
+		if (text_replace_format(&joined, error, "%.*s%s/%s", (int)(path - item), item,
+					place->directory, path) < 0)
+			return -ENOMEM;
+		item = joined;
+	}
+	return set_from_text(row, options, item, place, error);
+}
+
 /* An array of words becomes one text with spaces between them. */
 static int set_words(const struct option_row *row, void *options, const json_t *value,
 		     const struct json_place *place, struct error *error)
@@ -105,7 +121,7 @@ static int set_list(const struct option_row *row, void *options, const json_t *v
 		item_place.key = key;
 		if (!json_is_string(item))
 			return json_refuse_type(item, &item_place, "a string", error);
-		result = set_from_text(row, options, json_string_value(item), &item_place, error);
+		result = set_item(row, options, json_string_value(item), &item_place, error);
 		if (result < 0)
 			return result;
 	}

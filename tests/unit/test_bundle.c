@@ -452,6 +452,32 @@ static void unknown_keys_elsewhere_are_ignored(void **state)
 			 0);
 }
 
+static void paths_of_ports_start_at_the_bundle(void **state)
+{
+	static const char *const expected[] = {
+		"a:terminal",		"b:socket:dir/b.sock", "c:file:dir/log/c",
+		"d:socket:/run/d.sock", "e:file:/dev/fd/3",    "f:echo",
+	};
+	const struct option_list *ports;
+
+	assert_int_equal(
+		parse(BUNDLE("\"avp\": {\"devices\": [{\"type\": \"console\", \"port\": ["
+			     "\"a:terminal\", \"b:socket:b.sock\", \"c:file:log/c\", "
+			     "\"d:socket:/run/d.sock\", \"e:file:/dev/fd/3\", \"f:echo\"]}]}")),
+		0);
+	ports = &((struct console_options *)config.devices[0].options)->ports;
+	assert_int_equal(ports->count, sizeof(expected) / sizeof(expected[0]));
+	for (size_t i = 0; i < ports->count; i++)
+		assert_string_equal(ports->items[i], expected[i]);
+	guest_config_clear(&config);
+	/* What is not a port is refused where ports are read. */
+	assert_int_equal(parse(BUNDLE("\"avp\": {\"devices\": [{\"type\": \"console\", "
+				      "\"port\": [\"b:sockets:b.sock\"]}]}")),
+			 0);
+	ports = &((struct console_options *)config.devices[0].options)->ports;
+	assert_string_equal(ports->items[0], "b:sockets:b.sock");
+}
+
 static void too_many_devices_are_refused(void **state)
 {
 	char text[4096] = "{\"ociVersion\": \"1.3.0\", " VM ", \"avp\": {\"devices\": [";
@@ -597,6 +623,7 @@ int main(void)
 		TEST(wrong_types_and_keys_in_avp_are_refused),
 		TEST(unknown_keys_of_vm_are_warned_of),
 		TEST(unknown_keys_elsewhere_are_ignored),
+		TEST(paths_of_ports_start_at_the_bundle),
 		TEST(too_many_devices_are_refused),
 		TEST(the_annotation_gives_the_same_object),
 		TEST(mistakes_in_the_annotation_are_refused),
