@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "runtime/confined_file.h"
 #include "runtime/json_file.h"
 #include "runtime/option_json.h"
 
@@ -349,16 +350,20 @@ static int read_annotation(const struct bundle *bundle, const char *value, struc
 	cleanup_free char *source = NULL;
 	struct json_place place = {.key = "", .directory = bundle->directory};
 	cleanup_json json_t *avp = NULL;
-	int result;
+	cleanup_fd int fd = -1;
+	int result =
+		text_replace_format(&source, error, "%s: annotations." ANNOTATION, bundle->source);
 
+	if (result < 0)
+		return result;
 	if (*value == '/') {
+		fd = confined_file_open(value, bundle->directory, ADMINISTRATOR_FILE, source,
+					error);
+		if (fd < 0)
+			return fd;
 		place.source = value;
-		result = json_file_load(value, BUNDLE_SIZE_MAXIMUM, &avp, error);
+		result = json_descriptor_load(fd, value, BUNDLE_SIZE_MAXIMUM, &avp, error);
 	} else {
-		result = text_replace_format(&source, error, "%s: annotations." ANNOTATION,
-					     bundle->source);
-		if (result < 0)
-			return result;
 		place.source = source;
 		result = json_text_load(value, strlen(value), source, &avp, error);
 	}

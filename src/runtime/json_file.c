@@ -112,19 +112,17 @@ static int open_regular_file(const char *path, struct stat *status)
 	return S_ISREG(status->st_mode) ? take_fd(&fd) : -EMEDIUMTYPE;
 }
 
-int json_file_load(const char *path, size_t size_maximum, json_t **json, struct error *error)
+int json_descriptor_load(int fd, const char *path, size_t size_maximum, json_t **json,
+			 struct error *error)
 {
-	struct stat status;
-	cleanup_fd int fd = open_regular_file(path, &status);
 	cleanup_free char *text = NULL;
+	struct stat status;
 	ssize_t length;
 
-	if (fd == -EMEDIUMTYPE)
+	if (fstat(fd, &status) < 0)
+		return error_set_errno(error, errno, "%s", path);
+	if (!S_ISREG(status.st_mode))
 		return error_set_usage(error, "%s: is no regular file; give a JSON file", path);
-	if (fd < 0)
-		return error_set_usage(error, "%s: %s; %s", path, strerror(-fd),
-				       fd == -EACCES ? "make it readable for this user" :
-						       "check the path");
 	if (status.st_size > (off_t)size_maximum)
 		return error_set_usage(error, "%s: is larger than %zu bytes; shorten it", path,
 				       size_maximum);
@@ -136,4 +134,18 @@ int json_file_load(const char *path, size_t size_maximum, json_t **json, struct 
 	if (length < 0)
 		return error_set_errno(error, -length, "%s", path);
 	return json_text_load(text, length, path, json, error);
+}
+
+int json_file_load(const char *path, size_t size_maximum, json_t **json, struct error *error)
+{
+	struct stat status;
+	cleanup_fd int fd = open_regular_file(path, &status);
+
+	if (fd == -EMEDIUMTYPE)
+		return error_set_usage(error, "%s: is no regular file; give a JSON file", path);
+	if (fd < 0)
+		return error_set_usage(error, "%s: %s; %s", path, strerror(-fd),
+				       fd == -EACCES ? "make it readable for this user" :
+						       "check the path");
+	return json_descriptor_load(fd, path, size_maximum, json, error);
 }

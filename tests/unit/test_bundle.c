@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "runtime/bundle.h"
+#include "runtime/confined_file.h"
 #include "unit/capture.h"
 #include "unit/scratch.h"
 
@@ -524,28 +525,99 @@ static void mistakes_in_the_annotation_are_refused(void **state)
 	CHECK_MISTAKES(mistakes);
 }
 
+static int parse_in(const struct scratch *scratch, const char *annotation)
+{
+	char text[600], directory[160];
+
+	memset(&error, 0, sizeof(error));
+	snprintf(directory, sizeof(directory), "%s", scratch_path(scratch, "bundle"));
+	snprintf(text, sizeof(text), ANNOTATION("\"%s\""), annotation);
+	return bundle_parse(text, strlen(text), directory, &config, &error);
+}
+
+static void make_bundle(struct scratch *scratch)
+{
+	scratch_make(scratch);
+	assert_int_equal(mkdir(scratch_path(scratch, "bundle"), 0700), 0);
+}
+
 static void the_annotation_may_name_a_file(void **state)
 {
 	struct scratch scratch;
 	const char *path;
-	char text[600];
 
-	scratch_make(&scratch);
-	path = scratch_write(&scratch, "avp.json", "{\"engine\": \"qemu\"}", 18);
-	snprintf(text, sizeof(text), ANNOTATION("\"%s\""), path);
-	assert_int_equal(parse(text), 0);
+	make_bundle(&scratch);
+	path = scratch_write(&scratch, "bundle/avp.json", "{\"engine\": \"qemu\"}", 18);
+	assert_int_equal(parse_in(&scratch, path), 0);
 	assert_int_equal(config.engine, ENGINE_QEMU);
 	guest_config_clear(&config);
 
-	path = scratch_write(&scratch, "avp.json", "{\"engine\": 1}", 13);
-	assert_true(parse(text) < 0);
+	path = scratch_write(&scratch, "bundle/avp.json", "{\"engine\": 1}", 13);
+	assert_true(parse_in(&scratch, path) < 0);
 	assert_non_null(strstr(error.message, "avp.json: engine: must be a string, not a number"));
 
-	path = scratch_path(&scratch, "missing.json");
-	snprintf(text, sizeof(text), ANNOTATION("\"%s\""), path);
-	assert_true(parse(text) < 0);
-	assert_non_null(strstr(error.message, "missing.json: No such file or directory"));
+	assert_true(parse_in(&scratch, scratch_path(&scratch, "bundle/missing.json")) < 0);
+	assert_non_null(strstr(error.message, "missing.json: there is no such file in the bundle"));
 	assert_true(error.usage);
+	scratch_remove(&scratch);
+}
+
+/* A caller that can set annotations is not to read the files of a runtime that is root. */
+static void the_annotation_names_no_file_outside(void **state)
+{
+	struct scratch scratch;
+	const char *outside;
+	char path[200];
+
+	make_bundle(&scratch);
+	outside = scratch_write(&scratch, "secret.json", "{\"engine\": \"qemu\"}", 18);
+	assert_true(parse_in(&scratch, outside) < 0);
+	assert_non_null(strstr(error.message, "secret.json: there is no such file in the bundle"));
+	snprintf(path, sizeof(path), "%s/bundle/../secret.json", scratch.directory);
+	assert_true(parse_in(&scratch, path) < 0);
+	assert_int_equal(symlink(outside, scratch_path(&scratch, "bundle/link.json")), 0);
+	assert_true(parse_in(&scratch, scratch_path(&scratch, "bundle/link.json")) < 0);
+	/* One that has the bundle's name at its start. */
+	assert_int_equal(mkdir(scratch_path(&scratch, "bundle2"), 0700), 0);
+	scratch_write(&scratch, "bundle2/avp.json", "{}", 2);
+	assert_true(parse_in(&scratch, scratch_path(&scratch, "bundle2/avp.json")) < 0);
+	/* What is no file is not opened. */
+	assert_true(parse_in(&scratch, scratch_path(&scratch, "bundle")) < 0);
+	scratch_remove(&scratch);
+}
+
+static void the_administrator_allows_more(void **state)
+{
+	struct scratch scratch;
+	char administrator[160], inside[160], text[300];
+	int fd;
+
+	make_bundle(&scratch);
+	assert_int_equal(mkdir(scratch_path(&scratch, "more"), 0700), 0);
+	snprintf(inside, sizeof(inside), "%s", scratch_write(&scratch, "more/avp.json", "{}", 2));
+	snprintf(administrator, sizeof(administrator), "%s",
+		 scratch_path(&scratch, "runtime.json"));
+	assert_true(confined_file_open(inside, scratch_path(&scratch, "bundle"), administrator, "x",
+				       &error) < 0);
+	assert_non_null(strstr(error.message, administrator));
+	snprintf(text, sizeof(text), "{\"annotation-directories\": [\"/nowhere\", \"%s/more\"]}",
+		 scratch.directory);
+	scratch_write(&scratch, "runtime.json", text, strlen(text));
+	assert_int_equal(chmod(administrator, 0644), 0);
+	fd = confined_file_open(inside, scratch_path(&scratch, "bundle"), administrator, "x",
+				&error);
+	assert_true(fd >= 0);
+	close(fd);
+	/* Who else could write to it could allow everything. */
+	assert_int_equal(chmod(administrator, 0666), 0);
+	assert_true(confined_file_open(inside, scratch_path(&scratch, "bundle"), administrator, "x",
+				       &error) < 0);
+	assert_non_null(strstr(error.message, "others than its owner may write to it"));
+	scratch_write(&scratch, "runtime.json", "{\"annotation-directory\": []}", 28);
+	assert_int_equal(chmod(administrator, 0644), 0);
+	assert_true(confined_file_open(inside, scratch_path(&scratch, "bundle"), administrator, "x",
+				       &error) < 0);
+	assert_non_null(strstr(error.message, "is an unknown key"));
 	scratch_remove(&scratch);
 }
 
@@ -628,6 +700,8 @@ int main(void)
 		TEST(the_annotation_gives_the_same_object),
 		TEST(mistakes_in_the_annotation_are_refused),
 		TEST(the_annotation_may_name_a_file),
+		TEST(the_annotation_names_no_file_outside),
+		TEST(the_administrator_allows_more),
 		TEST(a_bundle_is_loaded_from_its_directory),
 		TEST(files_that_are_no_bundle_are_refused),
 		TEST(a_bundle_without_permission_says_what_to_do),
