@@ -558,12 +558,14 @@ static void act_drives_and_resets(unsigned int life, unsigned int step, struct v
 static void test_a_process_outlives_the_reset(void **state)
 {
 	struct machine_device device = {.name = "rng0", .virtio_id = VIRTIO_ID_RNG};
+	struct error error;
 
 	(void)state;
 	sem_init(&rig_held, 0, 0);
 	sem_init(&rig_go_on, 0, 0);
 	rig_start(&rig, -1);
-	device.path = rig.path;
+	device.fd = vhost_client_connect(rig.path, 1000, &error);
+	assert_done(device.fd, &error);
 	stage.setup.devices = &device;
 	stage.setup.device_count = 1;
 	act = act_drives_and_resets;
