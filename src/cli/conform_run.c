@@ -241,6 +241,8 @@ static void add_run(struct arguments *arguments, const struct conform *conform)
 	arguments_add(arguments, "--log-level=warning");
 	arguments_add(arguments, "run");
 	arguments_add_format(arguments, "--engine=%s", conform_engines[options->engine]);
+	/* Tests reset the machine again and again; that a boot gets nowhere is seen here. */
+	arguments_add(arguments, "--restart-limit=0");
 	arguments_add_format(arguments, "--kernel=%s", conform->image);
 	arguments_add_format(arguments, "--cpus=%" PRIu64, options->cpus);
 	arguments_add_format(arguments, "--memory=%" PRIu64, memory_size(options));

@@ -123,11 +123,11 @@ struct guest_config {
 	uint64_t cpus;
 	uint64_t memory; /* bytes */
 	bool huge_pages;
-	uint64_t engine;	/* enum engine_kind */
-	uint64_t watchdog;	/* enum guest_watchdog */
-	bool timeline;		/* print how long each step of the start took */
-	uint64_t stop_timeout;	/* seconds for the guest to shut down in; 0: none */
-	uint64_t restart_limit; /* deaths of a device process that end the guest; 0: any number */
+	uint64_t engine;       /* enum engine_kind */
+	uint64_t watchdog;     /* enum guest_watchdog */
+	bool timeline;	       /* print how long each step of the start took */
+	uint64_t stop_timeout; /* seconds for the guest to shut down in; 0: none */
+	uint64_t restart_limit; /* in restart_policy.h, for device processes and the guest; 0: none */
 	struct device_config *devices;
 	size_t device_count;
 	/* Characters of a command line that the kernel says it takes; 0: it does not say. */

@@ -137,8 +137,8 @@ const struct option_row guest_option_rows[] = {
 		.offset = offsetof(struct guest_config, restart_limit),
 		.maximum = RESTART_LIMIT_MAXIMUM,
 		.default_text = "5",
-		.help = "end the guest when a device process has died so often within 30 "
-			"seconds; 0: start it again for ever",
+		.help = "end the guest when a device process has died, or the guest has reset, so "
+			"often in a row without having run for 30 seconds; 0: go on for ever",
 	},
 	{
 		.name = "stop-timeout",

@@ -26,6 +26,7 @@
 #include "monitor/probe.h"
 #include "runtime/console.h"
 #include "runtime/engine.h"
+#include "runtime/restart_policy.h"
 #include "runtime/service_manager.h"
 #include "runtime/supervisor.h"
 #include "runtime/terminal.h"
@@ -81,6 +82,7 @@ struct run {
 	char how[512]; /* completes "the guest …" */
 	bool failed;   /* *failure says why the guest is given up */
 	struct error failure;
+	struct restart_policy resets;
 	struct timeline timeline;
 	/* When things happened, in milliseconds; 0: not yet. */
 	int64_t start_ms, devices_ms, running_ms, output_ms, reset_ms;
@@ -268,13 +270,22 @@ static void handle_running(void *context)
 static void handle_reset(void *context)
 {
 	struct run *run = context;
-	int64_t now = clock_now_ms();
+	int64_t now = clock_now_ms(), lived_ms = now - run->reset_ms;
+	struct error error;
 
 	/* A kernel tries several ways to reset; each that works is told. */
-	if (now - run->reset_ms >= RESET_MS)
-		log_fields(LOG_INFO, COMPONENT, LOG_FIELDS(LOG_TEXT("event", "guest-restarts")),
-			   "the guest restarts");
+	if (lived_ms < RESET_MS)
+		return;
 	run->reset_ms = now;
+	log_fields(LOG_INFO, COMPONENT, LOG_FIELDS(LOG_TEXT("event", "guest-restarts")),
+		   "the guest restarts");
+	if (!restart_policy_count(&run->resets, lived_ms, run->config->restart_limit))
+		return;
+	error_set(&error, EIO,
+		  "the guest restarted %d times in a row, each within %d s of the time before; "
+		  "--restart-limit allows more",
+		  (int)run->config->restart_limit, RESTART_QUIET_MS / 1000);
+	fail(run, &error);
 }
 
 static void handle_device_given_up(void *context, const char *name)

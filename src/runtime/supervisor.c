@@ -25,6 +25,7 @@
 #include "runtime/device_command.h"
 #include "runtime/listener.h"
 #include "runtime/log_relay.h"
+#include "runtime/restart_policy.h"
 
 #define COMPONENT "supervisor"
 
@@ -46,8 +47,7 @@ struct supervised {
 	unsigned int restarts;
 	int64_t started_ms;
 	struct oom_counts oom_before;
-	int64_t deaths_ms[RESTART_LIMIT_MAXIMUM]; /* a ring */
-	unsigned int deaths;
+	struct restart_policy policy;
 	int delay_ms; /* before the next start */
 };
 
@@ -105,39 +105,29 @@ static void fail_first_start(struct supervised *device, int status)
 	fail(device, &error);
 }
 
-/* Counts a death. Returns whether it was one too many. */
-static bool count_death(struct supervised *device)
-{
-	unsigned int limit = (unsigned int)device->supervisor->setup.config->restart_limit;
-	int64_t now = clock_now_ms();
-
-	device->deaths_ms[device->deaths++ % RESTART_LIMIT_MAXIMUM] = now;
-	if (limit == 0 || device->deaths < limit)
-		return false;
-	return now - device->deaths_ms[(device->deaths - limit) % RESTART_LIMIT_MAXIMUM] <=
-	       SUPERVISOR_DEATHS_MS;
-}
-
 static void plan_restart(struct supervised *device, pid_t pid, int status)
 {
+	const struct guest_config *config = device->supervisor->setup.config;
+	int64_t lived_ms = clock_now_ms() - device->started_ms;
 	char text[OOM_STATUS_LENGTH];
 	struct error error;
 
 	oom_describe(text, status, &device->oom_before, "");
-	if (count_death(device)) {
-		error_set(&error, EIO, "%s: its device process died %d times within %d s: %s",
-			  device->config->name,
-			  (int)device->supervisor->setup.config->restart_limit,
-			  SUPERVISOR_DEATHS_MS / 1000, text);
+	if (restart_policy_count(&device->policy, lived_ms, config->restart_limit)) {
+		error_set(&error, EIO,
+			  "%s: its device process died %d times in a row, each within %d s of its "
+			  "start: %s",
+			  device->config->name, (int)config->restart_limit, RESTART_QUIET_MS / 1000,
+			  text);
 		fail(device, &error);
 		return;
 	}
-	if (clock_now_ms() - device->started_ms >= SUPERVISOR_QUIET_MS)
+	if (lived_ms >= RESTART_QUIET_MS)
 		device->delay_ms = 0;
 	log_fields(LOG_WARNING, COMPONENT,
 		   LOG_FIELDS(LOG_TEXT("event", "device-ended"),
 			      LOG_TEXT("device", device->config->name), LOG_NUMBER("process", pid),
-			      LOG_TEXT("status", text), LOG_NUMBER("deaths", device->deaths)),
+			      LOG_TEXT("status", text), LOG_NUMBER("deaths", device->restarts + 1)),
 		   "%s: device process %d ended: %s; it is started again%s", device->config->name,
 		   (int)pid, text, device->delay_ms ? " after a pause" : "");
 	/* 0 would disarm the timer. */

@@ -18,15 +18,13 @@
 
 /*
  * The policy. A process that dies is started again at once; when it dies again before it has
- * lived for SUPERVISOR_QUIET_MS, after a delay that doubles from SUPERVISOR_DELAY_MS to
- * SUPERVISOR_DELAY_MAXIMUM_MS. One that has died as often as the guest's restart limit says within
- * SUPERVISOR_DEATHS_MS has failed for good, and so has the guest. One that does not serve
+ * lived for RESTART_QUIET_MS, after a delay that doubles from SUPERVISOR_DELAY_MS to
+ * SUPERVISOR_DELAY_MAXIMUM_MS. One that has died as often in a row as the guest's restart limit says
+ * (restart_policy.h) has failed for good, and so has the guest. One that does not serve
  * SUPERVISOR_READY_MS after its start, or that its user gives up, is killed, and has died.
  */
 #define SUPERVISOR_DELAY_MS	    100
 #define SUPERVISOR_DELAY_MAXIMUM_MS 5000
-#define SUPERVISOR_QUIET_MS	    30000
-#define SUPERVISOR_DEATHS_MS	    30000
 #define SUPERVISOR_READY_MS	    10000
 /* How long device processes get to end when they are asked to, all of them together. */
 #define SUPERVISOR_STOP_MS 2000

@@ -5,6 +5,7 @@
  *	poweroff	runs the guest, which says "hello" and powers off
  *	echo		runs the guest, which repeats one line of its console and powers off
  *	panic, reset	the guest panics; restarts and then powers off
+ *	resets		the guest restarts again and again
  *	powerdown	the guest powers off when its power button is pressed
  *	deaf		the guest does not care for its power button
  *	stubborn	as deaf, and QEMU does not quit when it is asked to
@@ -141,6 +142,11 @@ static void run_guest(int control, int console)
 		say(control, "{\"event\": \"RESET\", \"data\": {\"guest\": true, \"reason\": "
 			     "\"guest-reset\"}}");
 		shut_down(control, "true", "guest-shutdown");
+	}
+	while (!strcmp(mode, "resets")) {
+		say(control, "{\"event\": \"RESET\", \"data\": {\"guest\": true, \"reason\": "
+			     "\"guest-reset\"}}");
+		usleep(10000);
 	}
 	if (!strcmp(mode, "halt"))
 		say(control, "{\"event\": \"STOP\"}");

@@ -36,6 +36,7 @@
 
 #define LIMIT_MS       20000
 #define STOP_TIMEOUT_S 10
+#define RESTART_LIMIT  5
 /* Exit statuses of a run beyond enum guest_end. */
 #define EXIT_ERROR 20
 #define EXIT_USAGE 21
@@ -422,10 +423,22 @@ static void test_out_of_memory(void **state)
 	config.restart_limit = 1;
 	start(&run, "deaf", "eat");
 	assert_int_equal(finish(&run), GUEST_FAILED);
-	if (!strstr(run.text, "30 s: signal 9 (Killed) by the kernel's OOM killer: "))
+	if (!strstr(run.text, "30 s of its start: signal 9 (Killed) by the kernel's OOM killer: "))
 		fail_msg("%s", run.text);
-	config.restart_limit = 5;
+	config.restart_limit = RESTART_LIMIT;
 	leave_group(group);
+}
+
+/* However quick it is: many resets within a second are one restart, and there are many seconds. */
+static void test_guest_that_resets_again_and_again(void **state)
+{
+	struct process_run run;
+
+	config.restart_limit = 2;
+	start(&run, "resets", NULL);
+	assert_int_equal(finish(&run), GUEST_FAILED);
+	assert_non_null(strstr(run.text, "error run: the guest restarted 2 times in a row"));
+	config.restart_limit = RESTART_LIMIT;
 }
 
 /* The pid of a line that ends in "process N". */
@@ -719,6 +732,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_missing_engine),
 		cmocka_unit_test(test_device_that_dies_again_and_again),
 		cmocka_unit_test(test_out_of_memory),
+		cmocka_unit_test(test_guest_that_resets_again_and_again),
 		cmocka_unit_test(test_device_that_dies_once),
 		cmocka_unit_test(test_orderly_stop),
 		cmocka_unit_test(test_signal_to_all_processes),
@@ -759,7 +773,7 @@ int main(int argc, char **argv)
 		.cpus = 1,
 		.memory = 64 << 20,
 		.devices = &device,
-		.restart_limit = 5,
+		.restart_limit = RESTART_LIMIT,
 		.stop_timeout = STOP_TIMEOUT_S,
 	};
 	result = cmocka_run_group_tests(tests, NULL, NULL);

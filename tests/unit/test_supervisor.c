@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/event_loop.h"
 #include "runtime/device_command.h"
+#include "runtime/restart_policy.h"
 #include "runtime/supervisor.h"
 
 #define TURN_MS	 100
@@ -367,14 +368,32 @@ static void test_dying_again_and_again(void **state)
 	describe("one", "brief");
 	start();
 	run_until(&failed);
-	assert_string_equal(failure.message, "block1: its device process died 5 times within 30 s: "
-					     "exit status 3");
+	assert_string_equal(failure.message,
+			    "block1: its device process died 5 times in a row, each "
+			    "within 30 s of its start: exit status 3");
 	assert_int_equal(supervisor_device(supervisor, 1).restarts, RESTART_LIMIT - 1);
 	assert_int_equal(supervisor_device(supervisor, 0).restarts, 0);
 	/* At once, then 100, 200 and 400 ms. */
 	assert_in_range(clock_now_ms() - before, 700, LIMIT_MS);
 	/* The others are let go on until the supervisor is freed. */
 	assert_int_not_equal(supervisor_device(supervisor, 0).pid, 0);
+}
+
+/* What counts is whether it ever lived, not how long it takes to fail. */
+static void test_restart_policy(void **state)
+{
+	struct restart_policy policy = {0};
+
+	/* A device that is given up after ten seconds each time. */
+	for (int i = 1; i < RESTART_LIMIT; i++)
+		assert_false(restart_policy_count(&policy, 10000, RESTART_LIMIT));
+	assert_true(restart_policy_count(&policy, 10000, RESTART_LIMIT));
+	policy = (struct restart_policy){0};
+	for (int i = 0; i < 100; i++)
+		assert_false(
+			restart_policy_count(&policy, i % 3 ? 0 : RESTART_QUIET_MS, RESTART_LIMIT));
+	for (int i = 0; i < 100; i++)
+		assert_false(restart_policy_count(&policy, 0, 0));
 }
 
 static void test_missing_file(void **state)
@@ -486,6 +505,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_processes_obey_the_supervisor_alone, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_stubborn_process_is_ended, set_up, tear_down),
+		cmocka_unit_test(test_restart_policy),
 		cmocka_unit_test(test_derived_mac),
 	};
 	int result, fd;
