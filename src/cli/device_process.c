@@ -66,8 +66,8 @@ const struct option_row serve_option_rows[] = {
 		.argument = "N",
 		.offset = offsetof(struct serve_options, control_fd),
 		.maximum = INT_MAX,
-		.help = "end when the other end of the inherited socket N is closed, which is how "
-			"`avp run` ends a device",
+		.help = "send back what comes through the inherited socket N, and end when its "
+			"other end is closed, which is how `avp run` looks after a device",
 	},
 	{
 		.name = "print-capabilities",
@@ -122,13 +122,20 @@ static int open_signals(struct device_process *process, struct error *error)
 	return event_loop_add(&process->loop, &process->signal_source, EPOLLIN, error);
 }
 
-/* Who started this process says nothing: the socket comes to its end. */
+/*
+ * Who started this process asks whether it still works, a byte each time, which comes back; and has it
+ * end when the socket comes to its end.
+ */
 static void handle_control(void *context, uint32_t events)
 {
 	struct device_process *process = context;
 	char bytes[64];
 	ssize_t length = read(process->control_source.fd, bytes, sizeof(bytes));
 
+	/* Who does not read the answers gets no more of them. */
+	if (length > 0 && write(process->control_source.fd, bytes, (size_t)length) < 0 &&
+	    errno != EAGAIN && errno != EINTR)
+		length = 0;
 	if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR))
 		event_loop_stop(&process->loop, 0);
 }

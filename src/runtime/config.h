@@ -101,9 +101,10 @@ const struct device_type *device_type_find(const char *name);
 
 struct device_config {
 	const struct device_type *type;
-	char *name;    /* unique in the guest; given, or TYPE plus a number: block0 */
-	void *options; /* of type->options_size bytes, described by type->options */
-	char *origin;  /* what errors put before an option: "--block: ", "FILE: avp.devices[0]." */
+	char *name;	    /* unique in the guest; given, or TYPE plus a number: block0 */
+	uint64_t heartbeat; /* ms between two questions whether its process still works; 0: none */
+	void *options;	    /* of type->options_size bytes, described by type->options */
+	char *origin; /* what errors put before an option: "--block: ", "FILE: avp.devices[0]." */
 };
 
 /* Puts the origin of a device before the message that is there. */

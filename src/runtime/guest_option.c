@@ -185,5 +185,16 @@ const struct option_row device_option_rows[] = {
 		.help = "name of the device, unique in the guest; without it the type and a "
 			"number, such as block0",
 	},
+	{
+		.name = "heartbeat",
+		.type = OPTION_NUMBER,
+		.argument = "MS",
+		.offset = offsetof(struct device_config, heartbeat),
+		.minimum = 100,
+		.maximum = 60 * 60 * 1000,
+		.help = "ask the device's process every MS milliseconds whether it still works, "
+			"and start it again when it has left two questions unanswered; without it "
+			"one that hangs is noticed when the guest wants something of it",
+	},
 	{.name = NULL},
 };

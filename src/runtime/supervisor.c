@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +41,9 @@ struct supervised {
 	struct process process;
 	struct event_source exit_source;  /* the pidfd */
 	struct event_source ready_source; /* the pipe that the process reports through */
-	int control_fd;			  /* a socket: the process ends when it is closed */
+	int control_fd; /* a socket: the process sends back what comes, and ends when it is closed */
+	struct event_source heartbeat_source; /* a timerfd; -1: it is not asked whether it works */
+	unsigned int unanswered;	      /* questions */
 	struct event_source timer_source; /* until the next start, or for the process to serve */
 	struct log_relay output;	  /* standard output and error of the process */
 	bool served;			  /* at least once */
@@ -66,6 +69,50 @@ static void set_timer(struct supervised *device, int ms)
 	};
 
 	timerfd_settime(device->timer_source.fd, 0, &time, NULL);
+}
+
+/* Asks a process that serves from now on whether it works, or no longer. */
+static void set_heartbeat(struct supervised *device, bool on)
+{
+	uint64_t ms = on ? device->config->heartbeat : 0;
+	const struct timespec time = {
+		.tv_sec = (time_t)(ms / 1000),
+		.tv_nsec = (long)(ms % 1000) * 1000000,
+	};
+	const struct itimerspec period = {.it_value = time, .it_interval = time};
+
+	device->unanswered = 0;
+	if (device->heartbeat_source.fd >= 0)
+		timerfd_settime(device->heartbeat_source.fd, 0, &period, NULL);
+}
+
+static void handle_heartbeat(void *context, uint32_t events)
+{
+	struct supervised *device = context;
+	uint64_t expirations;
+	char answers[64];
+
+	if (read(device->heartbeat_source.fd, &expirations, sizeof(expirations)) < 0)
+		return; /* disarmed in the meantime */
+	while (recv(device->control_fd, answers, sizeof(answers), MSG_DONTWAIT) > 0)
+		device->unanswered = 0;
+	/*
+	 * However late this comes, it is one look after one question: a supervisor that was stopped
+	 * for a while, or has no processor, does not blame its devices.
+	 */
+	if (device->unanswered >= SUPERVISOR_UNANSWERED) {
+		log_line(LOG_WARNING, COMPONENT,
+			 "%s: device process %d hangs: it has not answered %u heartbeats, %" PRIu64
+			 " ms apart",
+			 device->config->name, (int)device->process.pid, device->unanswered,
+			 device->config->heartbeat);
+		set_heartbeat(device, false);
+		process_signal(&device->process, SIGKILL);
+		return;
+	}
+	/* A socket that is full is a process that reads nothing. */
+	send(device->control_fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	device->unanswered++;
 }
 
 /* Stops watching a descriptor of the device and closes it. */
@@ -151,6 +198,7 @@ static void handle_exit(void *context, uint32_t events)
 	/* Its last words are in the pipe. */
 	log_relay_drain(&device->output);
 	close_source(device, &device->ready_source);
+	set_heartbeat(device, false);
 	close_fd(&device->control_fd);
 	set_timer(device, 0);
 	device->state = DEVICE_WAITING;
@@ -187,6 +235,7 @@ static void handle_ready(void *context, uint32_t events)
 	set_timer(device, 0);
 	device->state = DEVICE_SERVING;
 	device->served = true;
+	set_heartbeat(device, true);
 	log_relay_let_through(&device->output);
 	if (first) {
 		report_when_all_serve(device->supervisor);
@@ -330,7 +379,14 @@ static int device_prepare(struct supervised *device, struct error *error)
 	device->timer_source.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (device->timer_source.fd < 0)
 		return error_set_errno(error, errno, "cannot make a timer");
-	return event_loop_add(device->supervisor->setup.loop, &device->timer_source, EPOLLIN,
+	result = event_loop_add(device->supervisor->setup.loop, &device->timer_source, EPOLLIN,
+				error);
+	if (result < 0 || !device->config->heartbeat)
+		return result;
+	device->heartbeat_source.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (device->heartbeat_source.fd < 0)
+		return error_set_errno(error, errno, "cannot make a timer");
+	return event_loop_add(device->supervisor->setup.loop, &device->heartbeat_source, EPOLLIN,
 			      error);
 }
 
@@ -360,6 +416,7 @@ int supervisor_open(struct supervisor **out, const struct supervisor_setup *setu
 			.exit_source = {.fd = -1},
 			.ready_source = {.fd = -1},
 			.control_fd = -1,
+			.heartbeat_source = {-1, handle_heartbeat, &supervisor->devices[i]},
 			.timer_source = {-1, handle_timer, &supervisor->devices[i]},
 		};
 	}
@@ -438,6 +495,7 @@ void supervisor_stop(struct supervisor *supervisor)
 		log_relay_close(&device->output);
 		close_source(device, &device->ready_source);
 		close_source(device, &device->timer_source);
+		close_source(device, &device->heartbeat_source);
 		listener_close(&device->listener);
 		device_files_close(&device->files);
 	}

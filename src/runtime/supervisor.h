@@ -26,6 +26,8 @@
 #define SUPERVISOR_DELAY_MS	    100
 #define SUPERVISOR_DELAY_MAXIMUM_MS 5000
 #define SUPERVISOR_READY_MS	    10000
+/* A process that has left so many heartbeats in a row unanswered hangs: it is killed, and has died. */
+#define SUPERVISOR_UNANSWERED 2
 /* How long device processes get to end when they are asked to, all of them together. */
 #define SUPERVISOR_STOP_MS 2000
 

@@ -248,6 +248,7 @@ static void test_control_descriptor(void **state)
 {
 	struct child child;
 	int control[2], pair[2];
+	char byte;
 
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
@@ -263,6 +264,10 @@ static void test_control_descriptor(void **state)
 		assert_int_equal(kill(child.pid, ending_signals[i]), 0);
 	for (int i = 0; i < 100; i++)
 		talk(pair[0]);
+	/* A heartbeat. */
+	assert_int_equal(write(control[0], "h", 1), 1);
+	assert_int_equal(read(control[0], &byte, 1), 1);
+	assert_int_equal(byte, 'h');
 	close(control[0]);
 	assert_int_equal(finish(&child), 0);
 	assert_string_equal(child.output, "");

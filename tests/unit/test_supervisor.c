@@ -50,16 +50,27 @@ static void fake_serve(int listener, int control, int disk, char **argv)
 {
 	struct pollfd ends[] = {{.fd = control, .events = POLLIN},
 				{.fd = listener, .events = POLLIN}};
+	unsigned int heartbeats = 0;
+	char byte;
 
 	for (;;) {
 		int connection;
 
-		if (poll(ends, 2, -1) < 0 || ends[0].revents)
+		if (poll(ends, 2, -1) < 0)
+			_exit(1);
+		if (ends[0].revents && read(control, &byte, 1) != 1)
 			_exit(pwrite(disk, "was asked", 9, 8) == 9 ? 0 : 1);
+		if (ends[0].revents) {
+			heartbeats++;
+			if (strcmp(fake_option(argv, "serial"), "deaf") &&
+			    write(control, &byte, 1) != 1)
+				_exit(1);
+			continue;
+		}
 		connection = accept(listener, NULL, NULL);
 		if (connection < 0)
 			_exit(1);
-		dprintf(connection, "pid=%d\n", (int)getpid());
+		dprintf(connection, "pid=%d\nheartbeats=%u\n", (int)getpid(), heartbeats);
 		for (char **argument = argv; *argument; argument++)
 			dprintf(connection, "%s\n", *argument);
 		for (int fd = 0; fd < 256; fd++)
@@ -379,6 +390,38 @@ static void test_dying_again_and_again(void **state)
 	assert_int_not_equal(supervisor_device(supervisor, 0).pid, 0);
 }
 
+static void test_heartbeat(void **state)
+{
+	char text[2048] = "heartbeats=0";
+	pid_t before;
+
+	/* One that is not asked, and one that does not answer. */
+	describe("one", "deaf");
+	devices[1].heartbeat = 100;
+	start();
+	before = supervisor_device(supervisor, 1).pid;
+	for (int64_t limit = clock_now_ms() + LIMIT_MS; !restarted && clock_now_ms() < limit;)
+		event_loop_turn(&loop, TURN_MS);
+	assert_ptr_equal(restarted, &devices[1]);
+	assert_int_not_equal(supervisor_device(supervisor, 1).pid, before);
+	assert_int_equal(supervisor_device(supervisor, 0).restarts, 0);
+	ask(0, text, sizeof(text));
+	assert_int_equal(number_after(text, "heartbeats="), 0);
+	supervisor_free(supervisor);
+
+	/* One that answers is asked again, more often than it could have left unanswered. */
+	devices[1].heartbeat = 0;
+	ready = false;
+	describe("one", NULL);
+	devices[0].heartbeat = 100;
+	start();
+	for (int64_t limit = clock_now_ms() + LIMIT_MS;
+	     number_after(text, "heartbeats=") <= SUPERVISOR_UNANSWERED && clock_now_ms() < limit;
+	     ask(0, text, sizeof(text)))
+		event_loop_turn(&loop, TURN_MS);
+	assert_true(number_after(text, "heartbeats=") > SUPERVISOR_UNANSWERED);
+}
+
 /* What counts is whether it ever lived, not how long it takes to fail. */
 static void test_restart_policy(void **state)
 {
@@ -505,6 +548,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_processes_obey_the_supervisor_alone, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_stubborn_process_is_ended, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_heartbeat, set_up, tear_down),
 		cmocka_unit_test(test_restart_policy),
 		cmocka_unit_test(test_derived_mac),
 	};
