@@ -8,8 +8,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
+#include "promise.h"
 #include "virtio/device.h"
 
 #define HOSTILE_QUEUES	   8
@@ -40,14 +40,5 @@ void hostile_bytes(struct hostile_driver *driver, void *buffer, size_t length);
  */
 void hostile_driver_run(struct hostile_driver *driver, struct virtio_device *device,
 			const uint8_t *input, size_t length);
-
-/* Stops the program, as sanitizers do, when a promise is broken. */
-#define PROMISE(condition)                                                                      \
-	do {                                                                                    \
-		if (!(condition)) {                                                             \
-			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #condition); \
-			__builtin_trap();                                                       \
-		}                                                                               \
-	} while (0)
 
 #endif

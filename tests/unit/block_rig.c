@@ -14,112 +14,10 @@
 
 #define BIT(n) (UINT64_C(1) << (n))
 
-static struct block_rig_disk *to_disk(struct block_backend *backend)
-{
-	return (struct block_rig_disk *)backend; /* its first member */
-}
-
-static void transfer(struct block_rig_disk *disk, struct block_operation *operation)
-{
-	uint8_t *at = disk->data + operation->offset;
-
-	assert_int_equal(operation->data.left, operation->length);
-	for (uint32_t i = 0; i < operation->data.count; i++) {
-		struct virtio_segment *segment = &operation->data.segments[i];
-
-		if (operation->action == BLOCK_READ)
-			memcpy(segment->base, at, segment->length);
-		else
-			memcpy(at, segment->base, segment->length);
-		at += segment->length;
-	}
-	assert_ptr_equal(at, disk->data + operation->offset + operation->length);
-}
-
-static void perform(struct block_rig_disk *disk, struct block_operation *operation)
-{
-	int result = 0;
-
-	if (disk->fail && disk->fail_after-- <= 0)
-		result = -disk->fail;
-	if (operation->action != BLOCK_FLUSH && !disk->blank) {
-		assert_true(operation->length <= BLOCK_RIG_DISK_SIZE);
-		assert_true(operation->offset <= BLOCK_RIG_DISK_SIZE - operation->length);
-	}
-	disk->durable += operation->durable;
-	switch (operation->action) {
-	case BLOCK_READ:
-		disk->reads++;
-		break;
-	case BLOCK_WRITE:
-		disk->writes++;
-		break;
-	case BLOCK_FLUSH:
-		disk->flushes++;
-		break;
-	case BLOCK_DISCARD:
-		disk->discards++;
-		break;
-	case BLOCK_ZERO:
-		disk->zeroes++;
-		disk->unmaps += operation->may_unmap;
-		break;
-	}
-	if (result == 0 && operation->action <= BLOCK_WRITE && !disk->blank)
-		transfer(disk, operation);
-	if (result == 0 && operation->action == BLOCK_ZERO)
-		memset(disk->data + operation->offset, 0, operation->length);
-	operation->complete(operation, result);
-}
-
-static void submit(struct block_backend *backend, struct block_operation *operation)
-{
-	struct block_rig_disk *disk = to_disk(backend);
-
-	if (!disk->hold) {
-		perform(disk, operation);
-		return;
-	}
-	assert_true(disk->held_count < 64);
-	disk->held[disk->held_count++] = operation;
-}
-
-static void commit(struct block_backend *backend)
-{
-	to_disk(backend)->commits++;
-}
-
-void block_rig_release(struct block_rig_disk *disk)
-{
-	struct block_operation *held[64];
-	unsigned int count = disk->held_count;
-
-	memcpy(held, disk->held, sizeof(held));
-	disk->held_count = 0;
-	while (count > 0)
-		perform(disk, held[--count]);
-	disk->backend.completed(disk->backend.context);
-}
-
-static void drain(struct block_backend *backend, uint16_t queue)
-{
-	struct block_rig_disk *disk = to_disk(backend);
-
-	disk->drains++;
-	while (disk->held_count > 0)
-		block_rig_release(disk);
-}
-
-static const struct block_backend_ops disk_ops = {
-	.submit = submit,
-	.commit = commit,
-	.drain = drain,
-};
-
 void block_rig_start_sized(struct block_rig *f, uint64_t features, uint16_t queue_size)
 {
-	f->disk.backend.ops = &disk_ops;
-	for (size_t i = 0; i < BLOCK_RIG_DISK_SIZE; i++)
+	memory_disk_init(&f->disk);
+	for (size_t i = 0; i < MEMORY_DISK_SIZE; i++)
 		f->disk.data[i] = (uint8_t)(i * 7 + i / 512);
 	f->requests = calloc(block_request_count(&f->settings), sizeof(*f->requests));
 	block_device_init(&f->block, &f->settings, &f->disk.backend, f->queues, f->requests);
@@ -136,7 +34,7 @@ struct block_rig *block_rig_make(void)
 	struct block_rig *f = calloc(1, sizeof(*f));
 
 	f->settings = (struct block_settings){
-		.capacity = BLOCK_RIG_DISK_SIZE,
+		.capacity = MEMORY_DISK_SIZE,
 		.logical_block_size = 512,
 		.physical_block_size = 4096,
 		.discard_granularity = 4096,
@@ -151,7 +49,7 @@ uint64_t block_rig_offered(const struct block_rig *f)
 {
 	struct block_device probe = {0};
 	struct virtqueue queues[BLOCK_RIG_QUEUES] = {0};
-	struct block_rig_disk disk = {0};
+	struct memory_disk disk = {0};
 
 	block_device_init(&probe, &f->settings, &disk.backend, queues, NULL);
 	return probe.device.offered & ~(BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_IN_ORDER));

@@ -12,27 +12,14 @@
 
 #include "device/block.h"
 #include "device_rig.h"
+#include "memory_disk.h"
 
-#define BLOCK_RIG_DISK_SECTORS 64
-#define BLOCK_RIG_DISK_SIZE    (BLOCK_RIG_DISK_SECTORS * BLOCK_SECTOR)
-#define BLOCK_RIG_QUEUE_SIZE   64
-#define BLOCK_RIG_QUEUES       2
-#define BLOCK_RIG_HEADER       16
-
-struct block_rig_disk {
-	struct block_backend backend;
-	uint8_t data[BLOCK_RIG_DISK_SIZE];
-	bool hold;	/* finish nothing until release */
-	bool blank;	/* of any size, and nothing on it */
-	int fail;	/* errno of the operations to come; 0: none */
-	int fail_after; /* only from that operation on */
-	struct block_operation *held[64];
-	unsigned int held_count;
-	unsigned int reads, writes, durable, flushes, discards, zeroes, unmaps, commits, drains;
-};
+#define BLOCK_RIG_QUEUE_SIZE 64
+#define BLOCK_RIG_QUEUES     2
+#define BLOCK_RIG_HEADER     16
 
 struct block_rig {
-	struct block_rig_disk disk;
+	struct memory_disk disk;
 	struct block_settings settings;
 	struct block_device block;
 	struct virtqueue queues[BLOCK_RIG_QUEUES];
@@ -50,9 +37,6 @@ void block_rig_start_sized(struct block_rig *f, uint64_t features, uint16_t queu
 /* One that is started with all it offers. */
 struct block_rig *block_rig_start(void);
 void block_rig_stop(struct block_rig *f);
-
-/* Finishes what is held, the last first; operations that follow from it are held in turn. */
-void block_rig_release(struct block_rig_disk *disk);
 
 /* The readable part of a request: header and data. */
 struct block_rig_message {

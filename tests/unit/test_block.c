@@ -26,7 +26,7 @@ static void test_configuration(void **state)
 
 	(void)state;
 	virtio_device_config_read(&f->block.device, 0, &config, sizeof(config));
-	assert_int_equal(config.capacity, BLOCK_RIG_DISK_SECTORS);
+	assert_int_equal(config.capacity, MEMORY_DISK_SECTORS);
 	assert_int_equal(config.blk_size, 512);
 	assert_int_equal(config.physical_block_exp, 3);
 	assert_int_equal(config.alignment_offset, 0);
@@ -170,14 +170,9 @@ static void test_out_of_range(void **state)
 		uint64_t sector;
 		size_t length;
 	} cases[] = {
-		{BLOCK_RIG_DISK_SECTORS, 512},
-		{BLOCK_RIG_DISK_SECTORS - 1, 1024},
-		{UINT64_MAX, 512},
-		{UINT64_MAX / 512, 512},
-		{UINT64_MAX / 512 + 1, 512},
-		{UINT64_MAX - 1, 1536},
-		{(uint64_t)1 << 55, 1024},
-		{BLOCK_RIG_DISK_SECTORS + 1, 0},
+		{MEMORY_DISK_SECTORS, 512}, {MEMORY_DISK_SECTORS - 1, 1024}, {UINT64_MAX, 512},
+		{UINT64_MAX / 512, 512},    {UINT64_MAX / 512 + 1, 512},     {UINT64_MAX - 1, 1536},
+		{(uint64_t)1 << 55, 1024},  {MEMORY_DISK_SECTORS + 1, 0},
 	};
 	struct block_rig *f = block_rig_start();
 	uint8_t out[2048] = {0};
@@ -198,8 +193,8 @@ static void test_out_of_range(void **state)
 		assert_int_equal(written, cases[i].length == 0 ? 1 : 0);
 	}
 	/* The last sector is there. */
-	assert_int_equal(block_rig_request(f, VIRTIO_BLK_T_OUT, BLOCK_RIG_DISK_SECTORS - 1, out,
-					   512, 0),
+	assert_int_equal(block_rig_request(f, VIRTIO_BLK_T_OUT, MEMORY_DISK_SECTORS - 1, out, 512,
+					   0),
 			 VIRTIO_BLK_S_OK);
 	assert_int_equal(f->disk.writes, 1);
 	assert_int_equal(f->disk.reads, 0);
@@ -297,7 +292,7 @@ static void test_read_only(void **state)
 	struct block_rig *f = block_rig_make();
 	struct virtio_blk_discard_write_zeroes range = {.sector = 0, .num_sectors = 1};
 	uint8_t out[512] = {0};
-	uint8_t before[BLOCK_RIG_DISK_SIZE];
+	uint8_t before[MEMORY_DISK_SIZE];
 
 	(void)state;
 	f->settings.readonly = true;
@@ -353,7 +348,7 @@ static void test_discard_and_write_zeroes(void **state)
 	struct virtio_blk_discard_write_zeroes ranges[] = {
 		{.sector = 1, .num_sectors = 2},
 		{.sector = 5, .num_sectors = 0}, /* empty: nothing to do */
-		{.sector = BLOCK_RIG_DISK_SECTORS - 1, .num_sectors = 1},
+		{.sector = MEMORY_DISK_SECTORS - 1, .num_sectors = 1},
 	};
 	uint8_t zeroes[1024] = {0}, kept[512];
 
@@ -365,7 +360,7 @@ static void test_discard_and_write_zeroes(void **state)
 	assert_int_equal(f->disk.zeroes, 2);
 	assert_int_equal(f->disk.unmaps, 0);
 	assert_memory_equal(f->disk.data + 512, zeroes, 1024);
-	assert_memory_equal(f->disk.data + BLOCK_RIG_DISK_SIZE - 512, zeroes, 512);
+	assert_memory_equal(f->disk.data + MEMORY_DISK_SIZE - 512, zeroes, 512);
 	assert_memory_equal(f->disk.data, kept, 512);
 	assert_int_equal(block_rig_request(f, VIRTIO_BLK_T_DISCARD, 0, ranges, sizeof(ranges), 0),
 			 VIRTIO_BLK_S_OK);
@@ -403,7 +398,7 @@ static void test_range_errors(void **state)
 				 VIRTIO_BLK_S_IOERR);
 		assert_int_equal(block_rig_request(f, types[i], 0, many, sizeof(many) - 16, 0),
 				 VIRTIO_BLK_S_OK);
-		range.sector = BLOCK_RIG_DISK_SECTORS;
+		range.sector = MEMORY_DISK_SECTORS;
 		assert_int_equal(block_rig_request(f, types[i], 0, &range, 16, 0),
 				 VIRTIO_BLK_S_IOERR);
 		range.sector = UINT64_MAX;

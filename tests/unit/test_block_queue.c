@@ -44,13 +44,13 @@ static void test_completion_out_of_order(void **state)
 	assert_int_equal(f->disk.held_count, 11);
 	/* A queue that starts notifies once without need: start counting. */
 	f->rig.queues[0].notifications = f->rig.queues[1].notifications = 0;
-	block_rig_release(&f->disk);
+	memory_disk_release(&f->disk);
 	assert_int_equal(f->rig.queues[0].notifications, 1);
 	assert_int_equal(f->rig.queues[1].notifications, 1);
 	/* The second range waits for its turn. */
 	assert_int_equal(f->disk.zeroes, 1);
 	assert_int_equal(f->disk.held_count, 1);
-	block_rig_release(&f->disk);
+	memory_disk_release(&f->disk);
 	assert_int_equal(f->disk.zeroes, 2);
 	for (unsigned int queue = 0; queue < BLOCK_RIG_QUEUES; queue++) {
 		for (unsigned int i = 0; i < 5; i++) {
