@@ -50,6 +50,7 @@ static struct {
 	bool fault_noted;
 } processors[CPUS_MAX];
 
+volatile bool cpus_stop;
 static volatile bool reporting, dozing;
 static volatile unsigned int storms; /* in the running test */
 static unsigned int slow = 1;

@@ -17,6 +17,7 @@ struct fault {
 	/* Of the conformance guest: the test that must find it, and the requirement that it breaks. */
 	const char *test, *requirement;
 	bool hangs;	    /* the guest, and not just a request */
+	bool allowed;	    /* it is no fault: the test must pass */
 	const char *device; /* name of the only class of devices that have it; NULL: all of them */
 
 	/* What stands in for the real one, and may call it. NULL: the real one does. */

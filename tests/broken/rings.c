@@ -7,6 +7,9 @@
 
 /* For how long a guest that polls can see a buffer used before its data is there. */
 #define EARLY_NS 3000000
+/* How late a busy host has a device tell of its start, longer than a guest waits for it. */
+#define LATE_NS	 60000000
+#define OFTEN_NS 3000000
 
 static bool is_packed(const struct virtqueue *queue)
 {
@@ -97,23 +100,63 @@ static void use_and_change_first(struct virtqueue *queue, struct virtio_request 
 }
 
 /* The driver sees the buffer used, and its data comes a little later. */
+static int64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
 static void use_early(struct virtqueue *queue, struct virtio_request *batch)
 {
 	static uint8_t data[ENTROPY_REQUEST_MAX];
 	struct virtio_request *request = batch;
 	uint8_t *place = (uint8_t *)request->segments[0].base - request->written;
-	struct timespec now;
 	int64_t until;
 
 	memcpy(data, place, request->written);
 	memset(place, 0, request->written);
 	use_really(queue, batch);
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	until = now.tv_sec * INT64_C(1000000000) + now.tv_nsec + EARLY_NS;
-	do
-		clock_gettime(CLOCK_MONOTONIC, &now);
-	while (now.tv_sec * INT64_C(1000000000) + now.tv_nsec < until);
+	until = now_ns() + EARLY_NS;
+	while (now_ns() < until)
+		;
 	memcpy(place, data, request->written);
+}
+
+/* The queue that has started and used nothing yet. */
+static const struct virtqueue *fresh;
+
+static void note_start(struct virtqueue *queue)
+{
+	fresh = queue;
+}
+
+/* What tells of the start comes when the first buffer was used long ago, and before what tells of that. */
+static void use_and_tell_late(struct virtqueue *queue, struct virtio_request *batch)
+{
+	int64_t until = now_ns() + LATE_NS;
+
+	use_really(queue, batch);
+	if (fresh != queue)
+		return;
+	fresh = NULL;
+	while (now_ns() < until)
+		;
+	queue->ops->notify(queue);
+}
+
+/* A driver that looks twice sees an interrupt each time. */
+static void use_and_tell_often(struct virtqueue *queue, struct virtio_request *batch)
+{
+	int64_t until = now_ns() + OFTEN_NS;
+
+	use_really(queue, batch);
+	if (fresh != queue)
+		return;
+	fresh = NULL;
+	while (now_ns() < until)
+		queue->ops->notify(queue);
 }
 
 /* Segments are consumed as they are written: what is left of a full one begins behind it. */
@@ -348,5 +391,12 @@ const struct fault ring_faults[] = {
 	 "life_offer_works", "AVP-LIFE-011", .started = refuse_tables},
 	{"broken-for-ever", "a reset does not heal a device that a driver broke",
 	 "life_needs_reset_heals", "AVP-LIFE-021", .started = stay_broken},
+	{"start-told-late", "what tells of a start comes behind the first buffer",
+	 "ring_split_no_notify", "AVP-RING-024", .allowed = true, .started = note_start,
+	 .use = use_and_tell_late},
+	{"start-told-late-msi", "what tells of a start comes behind the first buffer", "irq_msi",
+	 "AVP-IRQ-024", .allowed = true, .started = note_start, .use = use_and_tell_late},
+	{"start-told-often", "a start is told while a driver looks", "pci_isr", "AVP-PCI-018",
+	 .allowed = true, .started = note_start, .use = use_and_tell_often},
 	{.name = NULL},
 };

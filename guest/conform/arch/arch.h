@@ -138,8 +138,13 @@ int64_t arch_suspend(unsigned int seconds);
  * then is switched off. False: it was refused, *code has the answer.
  */
 bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64_t *code);
-/* Waits until all but this are off, or switches them off. */
+/* Sets cpus_stop, waits until all but this are off, or switches them off. */
 void cpu_stop_all(void);
+/*
+ * What another processor does without an end of its own, it does until this is set: by the test that
+ * started it, or by cpu_stop_all behind a test that failed. Clear it before such a processor is started.
+ */
+extern volatile bool cpus_stop;
 bool cpu_is_off(unsigned int cpu);
 /*
  * Before this guest has started one, did no other processor run? x86: none came to the entry, where each that

@@ -305,7 +305,6 @@ TEST(cpu_halt_wakes, "AVP-CPU-023", .limit_ms = 20000)
 }
 
 static volatile uint64_t counter;
-static volatile bool stop;
 
 static void count_up(void *argument)
 {
@@ -330,13 +329,13 @@ TEST(cpu_atomics, "AVP-CPU-025", .cpus = 2, .limit_ms = 30000)
 
 static void spin(void *argument)
 {
-	while (!stop)
+	while (!cpus_stop)
 		arrived[(uintptr_t)argument]++;
 }
 
 TEST(cpu_spin_progress, "AVP-CPU-026", .cpus = 2, .limit_ms = 30000)
 {
-	stop = false;
+	cpus_stop = false;
 	for (unsigned int i = 1; i < machine.cpu_count; i++) {
 		arrived[i] = 0;
 		start(i, spin, (void *)(uintptr_t)i);
@@ -346,15 +345,11 @@ TEST(cpu_spin_progress, "AVP-CPU-026", .cpus = 2, .limit_ms = 30000)
 
 		for (unsigned int i = 1; i < machine.cpu_count; i++)
 			before[i] = arrived[i];
-		for (unsigned int i = 1; i < machine.cpu_count; i++) {
-			bool moved = wait_until(arrived[i] != before[i], SECOND_MS);
-
-			if (!moved)
-				stop = true;
-			check(moved, "processor %u makes no progress in a second", i);
-		}
+		for (unsigned int i = 1; i < machine.cpu_count; i++)
+			check(wait_until(arrived[i] != before[i], SECOND_MS),
+			      "processor %u makes no progress in a second", i);
 	}
-	stop = true;
+	cpus_stop = true;
 }
 
 /* Work that takes some instructions, whatever the processor. */
@@ -629,10 +624,10 @@ TEST(cpu_on_already, "AVP-CPU-006", .profile = "arm64")
 	check(code == ALREADY_ON, "CPU_ON of the running processor returns %ld", code);
 	if (machine.cpu_count < 2)
 		return;
-	stop = false;
+	cpus_stop = false;
 	start(1, spin, (void *)1);
 	code = arm64_call(PSCI_CPU_ON, machine.cpu_ids[1], 0x40000000, 0);
-	stop = true;
+	cpus_stop = true;
 	check(code == ALREADY_ON || code == ON_PENDING, "CPU_ON of a started processor returns %ld",
 	      code);
 }
@@ -649,10 +644,10 @@ TEST(cpu_affinity_info, "AVP-CPU-009", .profile = "arm64", .cpus = 2)
 	int64_t code = arm64_call(PSCI_AFFINITY_INFO, machine.cpu_ids[0], 0, 0);
 
 	check(code == 0, "AFFINITY_INFO of the running processor is %ld", code);
-	stop = false;
+	cpus_stop = false;
 	start(1, spin, (void *)1);
 	code = arm64_call(PSCI_AFFINITY_INFO, machine.cpu_ids[1], 0, 0);
-	stop = true;
+	cpus_stop = true;
 	check(code == 0, "AFFINITY_INFO of a started processor is %ld", code);
 	check(wait_until(cpu_is_off(1), SECOND_MS), "AFFINITY_INFO does not become OFF");
 }

@@ -110,25 +110,27 @@ TEST(irq_level_held, "AVP-IRQ-003", .transport = TRANSPORT_MMIO, .limit_ms = 200
 		skip("no interrupt of a device is level-triggered");
 }
 
+/*
+ * One for nothing is allowed to each queue that starts (VIRTIO 1.4, 2.7.7.1), and may come at any time; a
+ * vehicle has two queues at most.
+ */
+#define START_INTERRUPTS 2
+
 TEST(irq_no_spurious, "AVP-IRQ-004", .limit_ms = 10000)
 {
 	uint64_t before = interrupts_unexpected;
 	struct vehicle vehicle;
-	uint32_t counts[16];
 
 	if (!vehicle_get(0, TRANSPORT_ANY, 0, &vehicle))
 		skip("no device for it");
-	for (unsigned int n = 0; n < 16 && vehicle_get(n, TRANSPORT_ANY, 0, &vehicle); n++) {
+	for (unsigned int n = 0; n < 16 && vehicle_get(n, TRANSPORT_ANY, 0, &vehicle); n++)
 		vehicle_open(&vehicle, 0, 16);
-	}
-	/* One for nothing is allowed to a device that starts (VIRTIO 1.4, 2.7.7.1). */
-	sleep_ms(50);
+	sleep_ms(100);
+	/* Counted from the start of the device. */
 	for (unsigned int n = 0; n < 16 && vehicle_get(n, TRANSPORT_ANY, 0, &vehicle); n++)
-		counts[n] = vehicle.device->queue_interrupts;
-	sleep_ms(50);
-	for (unsigned int n = 0; n < 16 && vehicle_get(n, TRANSPORT_ANY, 0, &vehicle); n++)
-		check(vehicle.device->queue_interrupts == counts[n],
-		      "%s: an interrupt without a cause", device_name(vehicle.device));
+		check(vehicle.device->queue_interrupts <= START_INTERRUPTS,
+		      "%s: %u interrupts without a cause", device_name(vehicle.device),
+		      vehicle.device->queue_interrupts);
 	check(interrupts_unexpected == before, "interrupts that nobody asked for came");
 }
 
@@ -153,14 +155,14 @@ TEST(irq_disabled, "AVP-IRQ-005", .transport = TRANSPORT_MMIO, .limit_ms = 10000
 	}
 }
 
-static volatile bool stop, ready;
+static volatile bool ready;
 
 static void wait_for_interrupts(void *argument)
 {
 	(void)argument;
 	arch_interrupts_on();
 	ready = true;
-	while (!stop)
+	while (!cpus_stop)
 		arch_relax();
 	arch_interrupts_off();
 }
@@ -170,39 +172,59 @@ static void start_listener(unsigned int cpu)
 {
 	int64_t code;
 
-	stop = ready = false;
+	cpus_stop = ready = false;
 	check(cpu_start(cpu, wait_for_interrupts, NULL, &code), "processor %u does not start: %ld",
 	      cpu, code);
 	check(wait_until(ready, 1000), "processor %u does not arrive", cpu);
 }
 
+static void await_moved(struct vehicle *vehicle, struct queue *queue, unsigned int target)
+{
+	struct device *device = vehicle->device;
+	uint64_t before = interrupt_count(device->interrupt);
+
+	vehicle_must_do(vehicle, queue, "whose interrupt is moved");
+	check(wait_until(interrupt_count(device->interrupt) != before, 1000),
+	      "the interrupt was lost when it was moved to processor %u", target);
+}
+
+#define MOVES 20
+
+/*
+ * One interrupt for nothing is allowed to a device that starts (VIRTIO 1.4, 2.7.7.1), and each request here
+ * waits for one: one more may have been raised before a move, and come behind it to the processor before,
+ * however long that, or the device, has not been run. The next one was raised behind the move. A
+ * hypervisor that is always late by one is late each time.
+ */
 TEST(irq_affinity, "AVP-IRQ-006", .transport = TRANSPORT_MMIO, .cpus = 2, .limit_ms = 20000)
 {
 	struct vehicle vehicle;
 	struct queue *queue;
 	struct device *device;
+	unsigned int at_once = 0;
 
 	if (!vehicle_get(0, TRANSPORT_MMIO, 0, &vehicle))
 		skip("no device for it");
 	device = vehicle.device;
 	queue = open_connected(&vehicle);
 	start_listener(1);
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < MOVES; i++) {
 		unsigned int target = (unsigned int)i % 2;
-		uint64_t before;
 
-		/* What was raised by the request before has come. */
-		sleep_ms(2);
 		interrupt_route(device->interrupt, target);
-		before = interrupt_count(device->interrupt);
-		vehicle_must_do(&vehicle, queue, "whose interrupt is moved");
-		check(wait_until(interrupt_count(device->interrupt) != before, 1000),
-		      "the interrupt was lost when it was moved to processor %u", target);
+		await_moved(&vehicle, queue, target);
+		if (interrupt_cpu(device->interrupt) == target) {
+			at_once++;
+			continue;
+		}
+		await_moved(&vehicle, queue, target);
 		check(interrupt_cpu(device->interrupt) == target,
-		      "the interrupt came to processor %u, not %u",
+		      "the second interrupt behind a move came to processor %u, not %u",
 		      interrupt_cpu(device->interrupt), target);
 	}
-	stop = true;
+	cpus_stop = true;
+	check(at_once, "the first interrupt behind each of %d moves came to the processor before",
+	      MOVES);
 }
 
 static volatile unsigned int order[2], orders;
@@ -330,15 +352,12 @@ TEST(irq_ipi, "AVP-IRQ-009", .limit_ms = 20000)
 		start_listener(cpu);
 		for (int i = 0; i < 20; i++) {
 			uint64_t before = ipi_counts[cpu];
-			bool came;
 
 			ipi_send(cpu);
-			came = wait_until(ipi_counts[cpu] != before, 1000);
-			if (!came)
-				stop = true;
-			check(came, "none comes to processor %u", cpu);
+			check(wait_until(ipi_counts[cpu] != before, 1000),
+			      "none comes to processor %u", cpu);
 		}
-		stop = true;
+		cpus_stop = true;
 		wait_until(cpu_is_off(cpu), 1000);
 	}
 }
@@ -347,7 +366,7 @@ TEST(irq_ipi_broadcast, "AVP-IRQ-010", .cpus = 2, .limit_ms = 20000)
 {
 	int64_t code;
 
-	stop = false;
+	cpus_stop = false;
 	for (unsigned int cpu = 1; cpu < machine.cpu_count; cpu++) {
 		ready = false;
 		check(cpu_start(cpu, wait_for_interrupts, NULL, &code),
@@ -367,13 +386,11 @@ TEST(irq_ipi_broadcast, "AVP-IRQ-010", .cpus = 2, .limit_ms = 20000)
 		sleep_ms(1);
 		for (cpu = 0; cpu < machine.cpu_count && good; cpu++)
 			good = ipi_counts[cpu] - before[cpu] == (cpu || self);
-		if (!good)
-			stop = true;
 		check(good, "one to all %s came %lu times to processor %u",
 		      self ? "with self" : "but self", ipi_counts[cpu - 1] - before[cpu - 1],
 		      cpu - 1);
 	}
-	stop = true;
+	cpus_stop = true;
 }
 
 static volatile uint64_t wakes;
@@ -383,7 +400,7 @@ static void sleep_and_wake(void *argument)
 	(void)argument;
 	arch_interrupts_on();
 	ready = true;
-	while (!stop) {
+	while (!cpus_stop) {
 		arch_interrupts_off();
 		/* Between this look and the wait it may come. */
 		if (ipi_counts[1] == wakes)
@@ -399,7 +416,7 @@ TEST(irq_wake, "AVP-IRQ-011", .cpus = 2, .limit_ms = 20000)
 	bool good = true;
 	int i;
 
-	stop = ready = false;
+	cpus_stop = ready = false;
 	wakes = ipi_counts[1];
 	check(cpu_start(1, sleep_and_wake, NULL, &code), "processor 1 does not start");
 	check(wait_until(ready, 1000), "processor 1 does not arrive");
@@ -411,7 +428,7 @@ TEST(irq_wake, "AVP-IRQ-011", .cpus = 2, .limit_ms = 20000)
 		for (uint64_t pause = random_number() % 300; pause > 0; pause--)
 			arch_relax();
 	}
-	stop = true;
+	cpus_stop = true;
 	ipi_send(1);
 	check(good, "processor 1 sleeps on after interrupt %d", i);
 }
@@ -460,6 +477,8 @@ TEST(irq_many, "AVP-IRQ-013")
 			      machine.slots[i].line.number);
 }
 
+#define MESSAGES 50
+
 TEST(irq_msi, "AVP-IRQ-024", .transport = TRANSPORT_PCI, .limit_ms = 20000)
 {
 	struct vehicle vehicle;
@@ -475,19 +494,17 @@ TEST(irq_msi, "AVP-IRQ-024", .transport = TRANSPORT_PCI, .limit_ms = 20000)
 			continue;
 		any = true;
 		number = device->pci->interrupts[pci_queue_vector(device, queue->index)];
-		/* One for nothing is allowed to a device that starts (VIRTIO 1.4, 2.7.7.1). */
-		vehicle_must_do(&vehicle, queue, "with a message");
-		sleep_ms(20);
-		for (int i = 0; i < 50; i++) {
+		for (int i = 0; i < MESSAGES; i++) {
 			uint64_t before = interrupt_count(number);
 
 			vehicle_must_do(&vehicle, queue, "with a message");
 			check(wait_until(interrupt_count(number) != before, 1000), "%s: no message",
 			      device_name(device));
-			check(interrupt_count(number) == before + 1,
-			      "%s: %lu messages for one buffer", device_name(device),
-			      interrupt_count(number) - before);
 		}
+		sleep_ms(20);
+		check(interrupt_count(number) <= MESSAGES + START_INTERRUPTS,
+		      "%s: %lu messages for %d buffers", device_name(device),
+		      interrupt_count(number), MESSAGES);
 	}
 	if (!any)
 		skip("no device whose messages this guest can take");
@@ -512,17 +529,13 @@ TEST(irq_latency, "AVP-IRQ-027", .limit_ms = 20000)
 	distribution_start(&distribution);
 	for (int i = 0; i < 200; i++) {
 		uint64_t before = ipi_counts[1], from = arch_ticks();
-		bool came;
 
 		ipi_send(1);
-		came = wait_until(ipi_counts[1] != before, 1000);
-		if (!came)
-			stop = true;
-		check(came, "none comes to processor 1");
+		check(wait_until(ipi_counts[1] != before, 1000), "none comes to processor 1");
 		if (ipi_ticks[1] > from)
 			distribution_add(&distribution, ticks_to_ns(ipi_ticks[1] - from));
 	}
-	stop = true;
+	cpus_stop = true;
 	distribution_report(&distribution, "irq_to_processor", "ns");
 }
 

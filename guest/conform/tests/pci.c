@@ -341,7 +341,27 @@ TEST(pci_queue_reset, "AVP-PCI-014", .transport = TRANSPORT_PCI)
 	}
 }
 
-/* MSI-X off and no line attached: the ISR is looked at by hand. */
+#define ISR_ROUNDS 20
+
+/* A request, and what the ISR status is behind it: it is set, and the second of two reads is returned. */
+static uint32_t read_isr_twice(struct vehicle *vehicle, struct queue *queue)
+{
+	struct device *device = vehicle->device;
+	uint64_t place = device->pci->isr;
+	uint32_t isr;
+
+	vehicle_must_do(vehicle, queue, "with MSI-X off");
+	check(wait_until((isr = (uint32_t)mmio_read(place, 1)) != 0, 1000),
+	      "%s: the ISR status stays 0 after a used buffer", device_name(device));
+	check(isr == 1, "%s: the ISR status is 0x%x after a used buffer", device_name(device), isr);
+	return (uint32_t)mmio_read(place, 1);
+}
+
+/*
+ * MSI-X off and no line attached: the ISR is looked at by hand. One interrupt for nothing is allowed to a
+ * device that starts (VIRTIO 1.4, 2.7.7.1): where that comes late, the one for a buffer may come between two
+ * reads. It does so no twenty times.
+ */
 TEST(pci_isr, "AVP-PCI-018", .transport = TRANSPORT_PCI)
 {
 	struct vehicle vehicle;
@@ -351,7 +371,7 @@ TEST(pci_isr, "AVP-PCI-018", .transport = TRANSPORT_PCI)
 		struct device *device = vehicle.device;
 		struct pci_function *function = device->pci;
 		struct queue *queue;
-		uint32_t isr;
+		bool cleared = false;
 
 		check(function->isr, "%s: no ISR structure that can be used", device_name(device));
 		device->connected = true;
@@ -360,13 +380,9 @@ TEST(pci_isr, "AVP-PCI-018", .transport = TRANSPORT_PCI)
 			pci_write(function, function->msix + 2u, 0, 2);
 		queue = vehicle_open(&vehicle, SPLIT, 16);
 		mmio_read(function->isr, 1);
-		vehicle_must_do(&vehicle, queue, "with MSI-X off");
-		check(wait_until((isr = (uint32_t)mmio_read(function->isr, 1)) != 0, 1000),
-		      "%s: the ISR status stays 0 after a used buffer", device_name(device));
-		check(isr == 1, "%s: the ISR status is 0x%x after a used buffer",
-		      device_name(device), isr);
-		check(mmio_read(function->isr, 1) == 0, "%s: a read does not clear the ISR status",
-		      device_name(device));
+		for (int i = 0; i < ISR_ROUNDS && !cleared; i++)
+			cleared = read_isr_twice(&vehicle, queue) == 0;
+		check(cleared, "%s: a read does not clear the ISR status", device_name(device));
 	}
 }
 

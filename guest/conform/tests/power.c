@@ -210,7 +210,7 @@ static void be_busy(void *argument)
 {
 	(void)argument;
 	__atomic_add_fetch(&busy, 1, __ATOMIC_SEQ_CST);
-	for (;;)
+	while (!cpus_stop)
 		arch_relax();
 }
 
@@ -243,6 +243,7 @@ TEST(pwr_reset_inflight, "AVP-PWR-005", .limit_ms = 60000)
 	choose_area();
 	reboot_keep(&now, sizeof(now));
 	busy = 0;
+	cpus_stop = false;
 	for (unsigned int i = 1; i < machine.cpu_count; i++)
 		check(cpu_start(i, be_busy, NULL, &code), "processor %u does not start: %ld", i,
 		      code);

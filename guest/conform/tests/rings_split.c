@@ -537,14 +537,15 @@ static void expect_none(uint64_t format)
 			continue;
 		any = true;
 		driver_queue_disable_interrupts(&queue->ring);
-		/* One for nothing is allowed to a device that starts (VIRTIO 1.4, 2.7.7.1). */
-		vehicle_must_do(&vehicle, queue, "with notifications off");
-		sleep_ms(20);
 		before = device->queue_interrupts;
 		for (int i = 0; i < 20; i++)
 			vehicle_must_do(&vehicle, queue, "with notifications off");
-		sleep_ms(5);
-		check(device->queue_interrupts == before,
+		sleep_ms(20);
+		/*
+		 * One for nothing is allowed to each queue that starts (VIRTIO 1.4, 2.7.7.1), and may come
+		 * at any time; a vehicle has two at most.
+		 */
+		check(device->queue_interrupts - before <= 2,
 		      "SHOULD: %s: %u interrupts came though notifications were off",
 		      device_name(device), device->queue_interrupts - before);
 	}

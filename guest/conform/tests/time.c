@@ -10,7 +10,7 @@
 #endif
 
 static volatile uint64_t fired_at, fired;
-static volatile bool stop, ready;
+static volatile bool ready;
 static volatile uint64_t shared;
 
 static void note(void)
@@ -44,7 +44,7 @@ static void take_turns(void *argument)
 {
 	(void)argument;
 	ready = true;
-	while (!stop) {
+	while (!cpus_stop) {
 		uint64_t seen = shared, now;
 
 		if (!(seen & 1))
@@ -61,7 +61,7 @@ TEST(time_cpus_agree, "AVP-TIME-002", .cpus = 2, .limit_ms = 20000)
 		bool good = true, alive = true;
 		uint64_t answer = 0, now = 0;
 
-		stop = ready = false;
+		cpus_stop = ready = false;
 		shared = 0;
 		check(cpu_start(cpu, take_turns, NULL, &code), "processor %u does not start", cpu);
 		check(wait_until(ready, 1000), "processor %u does not arrive", cpu);
@@ -73,7 +73,7 @@ TEST(time_cpus_agree, "AVP-TIME-002", .cpus = 2, .limit_ms = 20000)
 			now = arch_ticks();
 			good = answer != UINT64_MAX - 1 && answer >> 1 <= now;
 		}
-		stop = true;
+		cpus_stop = true;
 		check(alive, "processor %u gives no answer", cpu);
 		check(answer != UINT64_MAX - 1, "processor %u is behind the first", cpu);
 		check(good, "processor %u is ahead of the first by %lu ns or more", cpu,

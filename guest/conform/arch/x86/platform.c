@@ -228,6 +228,7 @@ bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64
 
 void cpu_stop_all(void)
 {
+	cpus_stop = true;
 	for (unsigned int i = 1; i < machine.cpu_count; i++) {
 		if (!processors[i].function)
 			continue;
