@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "cli/command.h"
 #include "runtime/conform_expect.h"
 #include "runtime/conform_report.h"
@@ -279,17 +280,56 @@ static int conclude(const struct conform_options *options, const struct conform_
 		       1;
 }
 
+/* What booted the guest, for reports. */
+static int describe_command(char **text, const struct conform_options *options, struct error *error)
+{
+	char size[TEXT_SIZE_LENGTH];
+	int result;
+
+	if (options->command)
+		return text_replace(text, options->command, strlen(options->command), error);
+	if (!options->from.count)
+		return text_replace_format(
+			text, error,
+			"avp conform --engine %s --cpus %" PRIu64 " --memory %s --slow %" PRIu64,
+			conform_engines[options->engine], options->cpus,
+			text_format_size(size, options->memory ? options->memory : CONFORM_MEMORY),
+			options->slow);
+	result = text_replace_format(text, error, "avp conform");
+	for (size_t i = 0; i < options->from.count && result == 0; i++)
+		result = text_replace_format(text, error, "%s --from %s", *text,
+					     options->from.items[i]);
+	return result;
+}
+
+/* Which tests were to be made; who read a log does not know. */
+static int describe_filter(char **text, const struct conform_options *options, struct error *error)
+{
+	if (options->from.count)
+		return text_replace_format(text, error, "as the guest's log has it");
+	return text_replace_format(text, error, "profile %s, %s%s",
+				   conform_profiles[options->profile],
+				   options->only ? "only " : "every name",
+				   options->only ? options->only : "");
+}
+
 static int write_reports(const struct conform_options *options, const struct conform_log *log,
 			 struct error *error)
 {
-	int result = 0;
+	cleanup_free char *command = NULL, *filter = NULL;
+	struct conform_about about = {.when = time(NULL)};
+	int result = describe_command(&command, options, error);
 
-	if (options->junit)
+	if (result == 0)
+		result = describe_filter(&filter, options, error);
+	about.command = command;
+	about.filter = filter;
+	if (result == 0 && options->junit)
 		result = conform_report_junit(log, options->junit, error);
 	if (result == 0 && options->json)
-		result = conform_report_json(log, options->json, error);
+		result = conform_report_json(log, &about, options->json, error);
 	if (result == 0 && options->html)
-		result = conform_report_html(log, options->html, error);
+		result = conform_report_html(log, &about, options->html, error);
 	return result;
 }
 

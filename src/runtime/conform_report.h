@@ -6,13 +6,28 @@
 #ifndef AVP_RUNTIME_CONFORM_REPORT_H
 #define AVP_RUNTIME_CONFORM_REPORT_H
 
+#include <time.h>
+
 #include "base/error.h"
 #include "runtime/conform_log.h"
 
+/* How a log came to be. */
+struct conform_about {
+	time_t when;	     /* the report was written */
+	const char *command; /* what booted the guest, or which logs were read */
+	const char *filter;  /* which tests were to be made */
+};
+
 /* Each writes the file at @path, which it replaces as a whole. 0 or a negative errno with *error set. */
 int conform_report_junit(const struct conform_log *log, const char *path, struct error *error);
-int conform_report_json(const struct conform_log *log, const char *path, struct error *error);
-int conform_report_html(const struct conform_log *log, const char *path, struct error *error);
+int conform_report_json(const struct conform_log *log, const struct conform_about *about,
+			const char *path, struct error *error);
+int conform_report_html(const struct conform_log *log, const struct conform_about *about,
+			const char *path, struct error *error);
+
+/* Writes a time as 2026-11-30T08:15:00Z. Returns @date. */
+#define CONFORM_DATE_LENGTH 32
+const char *conform_date(char date[CONFORM_DATE_LENGTH], time_t when);
 
 /*
  * The chapter of a test: the letters of its first requirement's id ("BLK" of AVP-BLK-001), or of its

@@ -69,17 +69,18 @@ static void check_tests(const struct conform_log *log)
 
 static void check_report(const struct conform_log *log)
 {
+	static const struct conform_about about = {0, "fuzz", "every test"};
 	struct error error;
 	json_t *root;
 
-	require(conform_report_json(log, report, &error) == 0);
+	require(conform_report_json(log, &about, report, &error) == 0);
 	root = json_load_file(report, 0, NULL);
 	require(root && json_array_size(json_object_get(root, "results")) == log->count &&
 		json_array_size(json_object_get(root, "measures")) == log->measure_count &&
 		json_array_size(json_object_get(root, "devices")) == log->device_count);
 	json_decref(root);
 	require(conform_report_junit(log, report, &error) == 0);
-	require(conform_report_html(log, report, &error) == 0);
+	require(conform_report_html(log, &about, report, &error) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

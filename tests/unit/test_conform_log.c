@@ -21,6 +21,9 @@
 
 #define TEXT_MAX 2048
 
+static const struct conform_about about = {1796026500, "any-vmm <fast>",
+					   "profile base, only blk_*"};
+
 /* A guest that writes a log: counts and sums up as the real one does. */
 struct writer {
 	struct conform_log log;
@@ -657,7 +660,7 @@ static void test_a_report_of_other_bytes(void **state)
 	say(&writer, "avp-conform: result a\xff ns n 3 min 1 p50 2 p90 3 p99 3 max 3 sum 6");
 	say(&writer, "avp-conform: device \x80");
 	conform_log_finish(&writer.log);
-	assert_int_equal(conform_report_json(&writer.log, path, &error), 0);
+	assert_int_equal(conform_report_json(&writer.log, &about, path, &error), 0);
 	root = json_load_file(path, 0, NULL);
 	assert_non_null(root);
 	assert_int_equal(json_array_size(json_object_get(root, "results")), 4);
@@ -689,11 +692,11 @@ static void test_reports(void **state)
 	junit = read_file(path);
 	assert_non_null(strstr(junit, "tests=\"4\" failures=\"1\" errors=\"0\" skipped=\"1\""));
 	assert_non_null(strstr(junit, "read &lt;0x3&gt; &amp; not 0x0"));
-	assert_int_equal(conform_report_html(&writer.log, path, &error), 0);
+	assert_int_equal(conform_report_html(&writer.log, &about, path, &error), 0);
 	html = read_file(path);
 	assert_non_null(strstr(html, "timer_lateness"));
 	assert_null(strstr(html, "<0x3>"));
-	assert_int_equal(conform_report_json(&writer.log, path, &error), 0);
+	assert_int_equal(conform_report_json(&writer.log, &about, path, &error), 0);
 	root = json_load_file(path, 0, NULL);
 	assert_non_null(root);
 	test = json_array_get(json_object_get(root, "results"), 3);
@@ -706,7 +709,102 @@ static void test_reports(void **state)
 	free(junit);
 	junit = read_file(path);
 	assert_non_null(strstr(junit, "errors=\"1\""));
-	assert_int_not_equal(conform_report_json(&writer.log, "/nowhere/x", &error), 0);
+	assert_int_not_equal(conform_report_json(&writer.log, &about, "/nowhere/x", &error), 0);
+	conform_log_free(&writer.log);
+	scratch_remove(&scratch);
+}
+
+static size_t count_text(const char *text, const char *part)
+{
+	size_t count = 0;
+
+	while ((text = strstr(text, part))) {
+		text += strlen(part);
+		count++;
+	}
+	return count;
+}
+
+static void check_order(const char *text, const char *first, const char *second)
+{
+	const char *a = strstr(text, first), *b = strstr(text, second);
+
+	if (!a || !b || a > b)
+		fail_msg("%s is not before %s", first, second);
+}
+
+/* What a browser needs for it to be read, also on a phone: checked by its structure. */
+static void check_page(const char *page)
+{
+	static const char *const tags[] = {"table", "tr", "td",	  "th", "dl",
+					   "dd",    "a",  "code", "h2"};
+	const char *link = page;
+	char text[100];
+
+	assert_non_null(strstr(page, "<meta name=\"viewport\" content=\"width=device-width, "
+				     "initial-scale=1\">"));
+	/* Long words break, rows become blocks, and nothing is as wide as it likes. */
+	assert_non_null(strstr(page, "overflow-wrap:anywhere"));
+	assert_non_null(strstr(page, "@media(max-width:40em)"));
+	assert_null(strstr(page, "<svg"));
+	assert_null(strstr(page, " width=\""));
+	for (size_t i = 0; i < sizeof(tags) / sizeof(tags[0]); i++) {
+		size_t opened;
+
+		snprintf(text, sizeof(text), "<%s>", tags[i]);
+		opened = count_text(page, text);
+		snprintf(text, sizeof(text), "<%s ", tags[i]);
+		opened += count_text(page, text);
+		snprintf(text, sizeof(text), "</%s>", tags[i]);
+		assert_int_equal(count_text(page, text), opened);
+	}
+	/* Each link leads to one place. */
+	while ((link = strstr(link, "href=\"#"))) {
+		link += strlen("href=\"#");
+		snprintf(text, sizeof(text), "<tr id=\"%.*s\">", (int)strcspn(link, "\""), link);
+		assert_int_equal(count_text(page, text), 1);
+	}
+}
+
+static void test_the_page(void **state)
+{
+	struct scratch scratch;
+	struct writer writer = {.lines = 0};
+	struct error error = {0};
+	cleanup_free char *page = NULL;
+	const char *path;
+
+	scratch_make(&scratch);
+	path = scratch_path(&scratch, "page");
+	say_boot(&writer, 1);
+	say_tests(&writer);
+	say_end(&writer);
+	/* Labels of bars do not lie over each other, however large the numbers are. */
+	writer.log.measures[0].buckets[40] = 7;
+	assert_int_equal(conform_report_html(&writer.log, &about, path, &error), 0);
+	page = read_file(path);
+	check_page(page);
+	assert_non_null(strstr(page, "<td>below 1099511627776</td>"));
+	assert_non_null(strstr(page, "2026-11-30T08:15:00Z"));
+	assert_non_null(strstr(page, "avp " AVP_VERSION ", contract "));
+	assert_non_null(strstr(page, "any-vmm &lt;fast&gt;"));
+	assert_non_null(strstr(page, "profile base, only blk_*"));
+	assert_non_null(strstr(page, "<a href=\"#AVP-BOOT-001\">AVP-BOOT-001</a>"));
+	check_order(page, "mmio_width</code>", "boot_state</code>");
+	check_order(page, "Failed: 1", "Passed: 2");
+	/* A known failure stands behind the others, and says so. */
+	writer.log.tests[1].known = "<narrow>";
+	writer.log.tests[3].known = "";
+	writer.log.tests[2].left_out = true;
+	assert_int_equal(conform_report_html(&writer.log, &about, path, &error), 0);
+	free(page);
+	page = read_file(path);
+	check_page(page);
+	assert_null(strstr(page, "Failed: "));
+	assert_non_null(strstr(page, "Known failures: 1"));
+	assert_non_null(strstr(page, "Known failures that pass: 1"));
+	assert_non_null(strstr(page, "(known: &lt;narrow&gt;)"));
+	assert_non_null(strstr(page, "(1 of these left out)"));
 	conform_log_free(&writer.log);
 	scratch_remove(&scratch);
 }
@@ -732,6 +830,7 @@ int main(void)
 		cmocka_unit_test(test_nonsense),
 		cmocka_unit_test(test_a_report_of_other_bytes),
 		cmocka_unit_test(test_reports),
+		cmocka_unit_test(test_the_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
