@@ -397,7 +397,8 @@ int guest_config_check(struct guest_config *config, struct error *error)
 {
 	int result = 0;
 
-	if (!config->name)
+	config->unnamed = !config->name;
+	if (config->unnamed)
 		result = text_replace(&config->name, GUEST_NAME, strlen(GUEST_NAME), error);
 	if (result == 0)
 		result = check_contract(config, error);

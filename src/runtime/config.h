@@ -49,7 +49,7 @@ enum block_cache_choice { BLOCK_CACHE_WRITEBACK, BLOCK_CACHE_WRITETHROUGH };
 struct net_options {
 	bool user;	/* libslirp */
 	char *tap;	/* interface name */
-	uint8_t mac[6]; /* all zero: made from the guest's and the device's name */
+	uint8_t mac[6]; /* all zero: see device_mac */
 	uint64_t mtu;	/* 0: not offered */
 	uint64_t queue_pairs;
 	/* User mode: */
@@ -115,6 +115,7 @@ extern const struct option_row device_option_rows[];
 
 struct guest_config {
 	char *name;
+	bool unnamed;	/* nobody gave the name */
 	char *kernel;	/* NULL: firmware */
 	char *firmware; /* NULL: a kernel */
 	char *dump_dtb; /* file that the device tree is written to, or NULL */

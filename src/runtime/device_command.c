@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "runtime/console_port.h"
+#include "runtime/host_identity.h"
 
 static const void *member(const struct option_row *row, const struct device_config *device)
 {
@@ -130,11 +131,11 @@ void device_files_close(struct device_files *files)
 	files->count = files->socket_count = 0;
 }
 
-void device_mac(uint8_t mac[6], const uint8_t given[6], const char *guest_name,
+void device_mac(uint8_t mac[6], const uint8_t given[6], const char *host, const char *guest_name,
 		const char *device_name)
 {
 	static const uint8_t none[6];
-	const char *const names[] = {guest_name ? guest_name : "", device_name};
+	const char *const names[] = {host, guest_name ? guest_name : "", device_name};
 	uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
 	if (memcmp(given, none, sizeof(none))) {
@@ -142,7 +143,7 @@ void device_mac(uint8_t mac[6], const uint8_t given[6], const char *guest_name,
 		return;
 	}
 	/* FNV-1a, with the zero between the names so that "a","bc" differs from "ab","c". */
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		size_t length = strlen(names[i]) + 1;
 
 		for (size_t j = 0; j < length; j++)
@@ -166,6 +167,7 @@ static void add_option(struct arguments *arguments, const struct option_row *row
 {
 	const void *value = member(row, device);
 	const struct option_list *list = value;
+	char host[HOST_IDENTITY_LENGTH];
 	uint8_t mac[6];
 
 	switch (row->type) {
@@ -188,7 +190,7 @@ static void add_option(struct arguments *arguments, const struct option_row *row
 				     row->choices[option_number(row, device->options)]);
 		return;
 	case OPTION_MAC:
-		device_mac(mac, value, guest_name, device->name);
+		device_mac(mac, value, host_identity_read(host), guest_name, device->name);
 		arguments_add_format(arguments, "--%s=%02x:%02x:%02x:%02x:%02x:%02x", row->name,
 				     mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 		return;

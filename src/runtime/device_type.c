@@ -152,8 +152,8 @@ const struct option_row net_option_rows[] = {
 		.type = OPTION_MAC,
 		.argument = "ADDRESS",
 		.offset = offsetof(struct net_options, mac),
-		.help = "MAC address of the guest; without it one made from the guest's and the "
-			"device's name",
+		.help = "MAC address of the guest; without it one made from the host's machine-id "
+			"and the guest's and the device's name",
 	},
 	{
 		.name = "mtu",

@@ -155,8 +155,10 @@ const struct option_row guest_option_rows[] = {
 		.type = OPTION_NAME,
 		.argument = "NAME",
 		.offset = offsetof(struct guest_config, name),
-		.help = "name of the guest, for logs and for what is made from it; without it "
-			"\"guest\" or, from a bundle, the directory's name",
+		.help = "name of the guest, for logs and for what is made from it, such as MAC "
+			"addresses; one of this user's guests at a time has it; without it "
+			"\"guest\", or guest1 and so on if that runs, or, from a bundle, the "
+			"directory's name",
 	},
 	{
 		.name = "timeline",

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "runtime/device_command.h"
+#include "runtime/host_identity.h"
 #include "runtime/qemu.h"
 
 /* From here on a lost connection can be made again after less than a second. */
@@ -49,9 +50,10 @@ static void add_net(struct arguments *arguments, const struct device_config *dev
 {
 	const struct net_options *net = device->options;
 	const char *name = device->name;
+	char host[HOST_IDENTITY_LENGTH];
 	uint8_t mac[6];
 
-	device_mac(mac, net->mac, context->guest_name, name);
+	device_mac(mac, net->mac, host_identity_read(host), context->guest_name, name);
 	arguments_add(arguments, "-netdev");
 	arguments_add_format(arguments, "vhost-user,id=net-%s,chardev=socket-%s,queues=%" PRIu64,
 			     name, name, net->queue_pairs);

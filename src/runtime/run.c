@@ -26,6 +26,7 @@
 #include "monitor/probe.h"
 #include "runtime/console.h"
 #include "runtime/engine.h"
+#include "runtime/host_identity.h"
 #include "runtime/restart_policy.h"
 #include "runtime/service_manager.h"
 #include "runtime/supervisor.h"
@@ -619,7 +620,7 @@ static int judge(struct run *run, enum guest_end *end, struct error *error)
 	return error_set(error, EIO, "the guest did not start: it %s", run->how);
 }
 
-int guest_run(const struct guest_config *config, enum guest_end *end, struct error *error)
+int guest_run(struct guest_config *config, enum guest_end *end, struct error *error)
 {
 	struct run run = {
 		.config = config,
@@ -631,10 +632,13 @@ int guest_run(const struct guest_config *config, enum guest_end *end, struct err
 		.terminal = TERMINAL_NONE,
 		.terminal_fd = -1,
 	};
-	int result = event_loop_init(&run.loop, 0, error);
+	cleanup_fd int name = host_take_guest_name(config, error);
+	int result = name < 0 ? name : event_loop_init(&run.loop, 0, error);
 
 	if (result < 0)
 		return result;
+	if (config->unnamed)
+		log_set_guest(config->name); /* it may be another one */
 	timeline_start(&run.timeline);
 	step_done(&run, "program loaded, options read");
 	run.signals.context = &run;

@@ -32,11 +32,12 @@ enum guest_end {
 
 /*
  * Runs the guest that *config describes, which guest_config_check has accepted, and blocks until it
- * has ended. Its console is standard input and output; what runs where and how it ended is logged.
+ * has ended. Its name is its own meanwhile: a given one that is taken is a usage error, and *config
+ * gets another one when none was given. Its console is standard input and output; what runs where and how it ended is logged.
  * On return every process and socket that was started or made is gone, and none has ever had a
  * name in the file system. Returns 0 with *end set, or a negative errno with *error set when the
  * guest never ran. Call from the main thread; it takes over the signals named above meanwhile.
  */
-int guest_run(const struct guest_config *config, enum guest_end *end, struct error *error);
+int guest_run(struct guest_config *config, enum guest_end *end, struct error *error);
 
 #endif

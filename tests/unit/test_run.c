@@ -87,6 +87,7 @@ static struct scratch scratch;
 static struct block_options block_options;
 static struct device_config device;
 static struct guest_config config;
+static char guest_name[32];
 
 /* A run of the guest, and what it says. */
 struct process_run {
@@ -197,8 +198,8 @@ static void expect_output(struct process_run *run, const char *text)
 	assert_true(read_until(run->output, buffer, sizeof(buffer), &length, text));
 }
 
-/* Waits for the end, which has the whole text in run->text. */
-static int finish(struct process_run *run)
+/* Waits for the end of one run of several, which has the whole text in run->text. */
+static int finish_one(struct process_run *run)
 {
 	int status;
 
@@ -207,9 +208,16 @@ static int finish(struct process_run *run)
 	close(run->input);
 	close(run->output);
 	close(run->errors);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static int finish(struct process_run *run)
+{
+	int status = finish_one(run);
+
 	/* Children of the run would be ours now. */
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
-	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+	return status;
 }
 
 static void test_power_off(void **state)
@@ -484,6 +492,36 @@ static void test_orderly_stop(void **state)
 	}
 }
 
+/* Two guests of one name would have the same MAC addresses, and be taken for each other. */
+static void test_name_that_is_taken(void **state)
+{
+	struct process_run run, second;
+	char taken[120];
+
+	start(&run, "powerdown", NULL);
+	expect_output(&run, "hello\r\n");
+	start(&second, "poweroff", NULL);
+	assert_int_equal(finish_one(&second), EXIT_USAGE);
+	snprintf(
+		taken, sizeof(taken),
+		"error: --name: a guest named '%s' runs already, in process %d; give another name\n",
+		guest_name, (int)run.pid);
+	assert_string_equal(second.text, taken);
+	/* One that nobody gave is made another one. */
+	config.name = strdup(guest_name);
+	config.unnamed = true;
+	start(&second, "poweroff", NULL);
+	free(config.name);
+	config.name = guest_name;
+	config.unnamed = false;
+	assert_int_equal(finish_one(&second), GUEST_POWERED_OFF);
+	kill(run.pid, SIGTERM);
+	assert_int_equal(finish(&run), GUEST_POWERED_OFF);
+	/* And it is free again. */
+	start(&second, "poweroff", NULL);
+	assert_int_equal(finish(&second), GUEST_POWERED_OFF);
+}
+
 /* As `systemctl stop` without KillMode=mixed: every process of the unit gets the signal. */
 static void test_signal_to_all_processes(void **state)
 {
@@ -598,6 +636,10 @@ static void expect_no_environment(pid_t pid)
 static void test_service_manager_is_told(void **state)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char starting[64], ready[80];
+
+	snprintf(starting, sizeof(starting), "STATUS=starting guest %s", guest_name);
+	snprintf(ready, sizeof(ready), "READY=1\nSTATUS=guest %s runs on engine qemu", guest_name);
 	/* An abstract name as well as one in the file system. */
 	for (unsigned int abstract = 0; abstract < 2; abstract++) {
 		int manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -615,8 +657,8 @@ static void test_service_manager_is_told(void **state)
 				      offsetof(struct sockaddr_un, sun_path) + length),
 				 0);
 		start(&run, "powerdown", "normal");
-		expect_told(manager, "STATUS=starting guest guest");
-		expect_told(manager, "READY=1\nSTATUS=guest guest runs on engine qemu");
+		expect_told(manager, starting);
+		expect_told(manager, ready);
 		for (int i = 0; i < 3; i++)
 			expect_told(manager, "WATCHDOG=1");
 		expect_line(&run, "device block0 (block): process ");
@@ -735,6 +777,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_guest_that_resets_again_and_again),
 		cmocka_unit_test(test_device_that_dies_once),
 		cmocka_unit_test(test_orderly_stop),
+		cmocka_unit_test(test_name_that_is_taken),
 		cmocka_unit_test(test_signal_to_all_processes),
 		cmocka_unit_test(test_ignored_signal_stays_ignored),
 		cmocka_unit_test(test_second_signal_does_not_wait),
@@ -767,8 +810,10 @@ int main(int argc, char **argv)
 		.options = &block_options,
 		.origin = (char *)"--block: ",
 	};
+	/* One of its own, whatever else runs on this host. */
+	snprintf(guest_name, sizeof(guest_name), "guest-%d", (int)getpid());
 	config = (struct guest_config){
-		.name = (char *)"guest",
+		.name = guest_name,
 		.kernel = strdup(scratch_write_kernel(&scratch, "vmlinuz")),
 		.cpus = 1,
 		.memory = 64 << 20,

@@ -35,7 +35,7 @@ static struct {
 } ran;
 
 /* Takes the place of the one in runtime/run.c. */
-int guest_run(const struct guest_config *config, enum guest_end *end, struct error *error)
+int guest_run(struct guest_config *config, enum guest_end *end, struct error *error)
 {
 	int length = snprintf(ran.text, sizeof(ran.text), "%s %s '%s' %d %d %d;",
 			      strrchr(config->kernel, '/') + 1, config->name,

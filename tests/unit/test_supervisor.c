@@ -516,17 +516,19 @@ static void test_derived_mac(void **state)
 	const uint8_t given[6] = {0x02, 0, 0, 0, 0, 1}, none[6] = {0};
 	uint8_t a[6], b[6];
 
-	device_mac(a, given, "car", "net0");
+	device_mac(a, given, "host", "car", "net0");
 	assert_memory_equal(a, given, 6);
-	device_mac(a, none, "car", "net0");
-	device_mac(b, none, "car", "net0");
+	device_mac(a, none, "host", "car", "net0");
+	device_mac(b, none, "host", "car", "net0");
 	assert_memory_equal(a, b, 6);
 	assert_int_equal(a[0] & 3, 2);
-	device_mac(b, none, "car", "net1");
+	device_mac(b, none, "host", "car", "net1");
 	assert_memory_not_equal(a, b, 6);
-	device_mac(b, none, "carn", "et0");
+	device_mac(b, none, "host", "carn", "et0");
 	assert_memory_not_equal(a, b, 6);
-	device_mac(b, none, NULL, "net0");
+	device_mac(b, none, "host", NULL, "net0");
+	assert_memory_not_equal(a, b, 6);
+	device_mac(b, none, "other", "car", "net0");
 	assert_memory_not_equal(a, b, 6);
 }
 
