@@ -22,7 +22,7 @@
 
 #define GATEWAY USER_NET_GATEWAY
 
-#define FRAMES	20000
+#define FRAMES	10000
 /* What the library may keep: far less than FRAMES of its buffers, of 1.6 KiB each. */
 #define BOUND (2 << 20)
 /* Of a socket: what is on its way in either direction, 128 KiB each, and a packet. */
