@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "backend/dns_message.h"
 #include "base/subnet.h"
 
 #define ARP_ETHERNET	 1
@@ -13,7 +14,6 @@
 #define ICMP_ECHO	 8
 #define ICMP_UNREACHABLE 3
 #define ICMP_PROHIBITED	 13
-#define PORT_DNS	 53
 #define PORT_DHCP	 67
 #define PORT_TFTP	 69
 #define BROADCAST	 UINT32_MAX
@@ -144,10 +144,12 @@ static enum frame_verdict check_tcp(const struct frame_filter *filter, uint8_t *
 	opens = (tcp[TCP_FLAGS] & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
 	if (to == settings->gateway)
 		allowed = settings->host_loopback;
-	else if (to == settings->name_server)
-		allowed = packet_get16(tcp + PORT_DESTINATION) == PORT_DNS;
-	else
+	else if (to != settings->name_server)
 		return check_route(filter, to);
+	else if (packet_get16(tcp + PORT_DESTINATION) == DNS_PORT)
+		return FRAME_FOR_DNS;
+	else
+		allowed = false;
 	/* Segments of a connection that a forwarded port has opened pass. */
 	return allowed || !opens ? FRAME_PASSED : FRAME_REFUSED;
 }
@@ -165,6 +167,12 @@ static bool is_peer(const struct frame_filter *filter, uint16_t host_port, uint1
 	       filter->peers[index].guest_port == guest_port;
 }
 
+/* RFC 768: 0 says that there is none. */
+static bool udp_checksum_fits(const uint8_t *ip, size_t length)
+{
+	return !packet_get16(ip + IPV4_HEADER + UDP_CHECKSUM) || checksum_fits(ip, length);
+}
+
 static enum frame_verdict check_udp(const struct frame_filter *filter, const uint8_t *ip,
 				    size_t length)
 {
@@ -180,9 +188,7 @@ static enum frame_verdict check_udp(const struct frame_filter *filter, const uin
 	if (!from_port || !to_port)
 		return FRAME_DROPPED;
 	if (to_port == PORT_DHCP && (to == BROADCAST || to == settings->gateway))
-		return !packet_get16(udp + UDP_CHECKSUM) || checksum_fits(ip, length) ?
-			       FRAME_FOR_DHCP :
-			       FRAME_DROPPED;
+		return udp_checksum_fits(ip, length) ? FRAME_FOR_DHCP : FRAME_DROPPED;
 	if (!packet_get32(ip + IPV4_SOURCE))
 		return FRAME_DROPPED;
 	/* The library has a TFTP server of its own there. */
@@ -191,8 +197,10 @@ static enum frame_verdict check_udp(const struct frame_filter *filter, const uin
 						is_peer(filter, to_port, from_port)) ?
 			       FRAME_PASSED :
 			       FRAME_REFUSED;
+	if (to == settings->name_server && to_port != DNS_PORT)
+		return FRAME_REFUSED;
 	if (to == settings->name_server)
-		return to_port == PORT_DNS ? FRAME_PASSED : FRAME_REFUSED;
+		return udp_checksum_fits(ip, length) ? FRAME_FOR_DNS : FRAME_DROPPED;
 	return check_route(filter, to);
 }
 

@@ -47,6 +47,7 @@ enum frame_verdict {
 	FRAME_PASSED,	/* is whole and may go on */
 	FRAME_REFUSED,	/* is whole, to a place that the guest may not reach: frame_filter_refuse */
 	FRAME_FOR_DHCP, /* a whole UDP packet for the DHCP server */
+	FRAME_FOR_DNS,	/* a whole UDP or TCP packet for the name server, with the right checksum */
 };
 
 /* @filter: zeroed. */

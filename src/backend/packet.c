@@ -70,6 +70,18 @@ void packet_wrap_ip(uint8_t *frame, const uint8_t mac[ETH_ALEN], uint32_t source
 	packet_finish_ip(ip, total);
 }
 
+size_t packet_wrap_tcp(uint8_t *frame, const struct packet_flow *flow, uint16_t length)
+{
+	uint8_t *ip = frame + PACKET_IP, *tcp = ip + IPV4_HEADER;
+
+	packet_wrap_ip(frame, flow->mac, flow->source, flow->destination, PROTOCOL_TCP,
+		       (uint16_t)(IPV4_HEADER + length));
+	packet_put16(tcp + TCP_CHECKSUM, 0);
+	packet_put16(tcp + TCP_CHECKSUM,
+		     packet_checksum(tcp, length, packet_pseudo_sum(ip, PROTOCOL_TCP, length)));
+	return PACKET_IP + IPV4_HEADER + length;
+}
+
 size_t packet_wrap_udp(uint8_t *frame, const struct packet_flow *flow, uint16_t length)
 {
 	uint8_t *ip = frame + PACKET_IP, *udp = ip + IPV4_HEADER;

@@ -124,4 +124,10 @@ struct packet_flow {
 };
 size_t packet_wrap_udp(uint8_t *frame, const struct packet_flow *flow, uint16_t length);
 
+/*
+ * The same for the @length bytes of a TCP segment behind the room for Ethernet and IPv4 headers; its
+ * ports are in it.
+ */
+size_t packet_wrap_tcp(uint8_t *frame, const struct packet_flow *flow, uint16_t length);
+
 #endif

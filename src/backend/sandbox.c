@@ -79,6 +79,11 @@ static bool removes_files(const struct sandbox_rights *rights)
 	return rights->removable && *rights->removable;
 }
 
+static bool reads_files(const struct sandbox_rights *rights)
+{
+	return rights->readable && *rights->readable;
+}
+
 /*
  * Without Landlock the system call filter keeps names out of most processes. Those that it has to let
  * read or remove files get a root directory of their own, or say what they could do.
@@ -87,12 +92,12 @@ static void do_without_landlock(const struct sandbox_rights *rights)
 {
 	int result = -EBUSY;
 
-	if (!rights->readable && !removes_files(rights)) {
+	if (!reads_files(rights) && !removes_files(rights)) {
 		log_debug("sandbox: this kernel has no Landlock");
 		return;
 	}
-	/* The sockets to be removed in the end are not in that root. */
-	if (!removes_files(rights))
+	/* Others have use for more than what they read: sockets to connect to, or to be removed. */
+	if (rights->needs & SANDBOX_READER)
 		result = sandbox_hide_files(rights->readable);
 	if (result == 0)
 		log_debug("sandbox: this kernel has no Landlock; a namespace hides files");
@@ -102,7 +107,7 @@ static void do_without_landlock(const struct sandbox_rights *rights)
 			"this process is taken over it can %s every file that its user can; "
 			"`avp doctor` says what to do",
 			!removes_files(rights) ? "read" :
-			rights->readable       ? "read and remove" :
+			reads_files(rights)    ? "read and remove" :
 						 "remove");
 }
 
@@ -112,7 +117,7 @@ static int restrict_names(const struct sandbox_rights *rights, struct error *err
 	int version = sandbox_landlock_version();
 	struct ruleset handled;
 	cleanup_fd int ruleset = -1;
-	const char *const *path = rights->removable;
+	const char *const *path;
 
 	if (version < 1) {
 		do_without_landlock(rights);
@@ -126,10 +131,10 @@ static int restrict_names(const struct sandbox_rights *rights, struct error *err
 		(int)syscall(SYS_landlock_create_ruleset, &handled, versions[version - 1].size, 0);
 	if (ruleset < 0)
 		return error_set_errno(error, errno, "sandbox: Landlock");
-	if (rights->readable &&
-	    allow_path(ruleset, rights->readable, LANDLOCK_ACCESS_FS_READ_FILE, error) < 0)
-		return -error->code;
-	for (; path && *path; path++)
+	for (path = rights->readable; path && *path; path++)
+		if (allow_path(ruleset, *path, LANDLOCK_ACCESS_FS_READ_FILE, error) < 0)
+			return -error->code;
+	for (path = rights->removable; path && *path; path++)
 		if (allow_path(ruleset, *path, LANDLOCK_ACCESS_FS_REMOVE_FILE, error) < 0)
 			return -error->code;
 	if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)

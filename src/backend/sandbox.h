@@ -28,12 +28,14 @@ enum sandbox_need {
 	SANDBOX_MONITOR = 64,  /* virtual machines, threads, other ends of vhost-user */
 	SANDBOX_BROKER = 128,  /* connections to device processes, for the monitor */
 	SANDBOX_RING = 256,    /* an io_uring that is restricted to transfers on the image */
+	SANDBOX_READER = 512,  /* follows a file, and serves nobody: nothing else is left to it */
 };
 
 /* What a process may still do with what has a name. */
 struct sandbox_rights {
-	unsigned int needs;   /* of enum sandbox_need */
-	const char *readable; /* a file, or all files below a directory; NULL: none */
+	unsigned int needs; /* of enum sandbox_need */
+	/* Files, or directories below which all files may be read, which NULL ends; NULL: none. */
+	const char *const *readable;
 	/* Directories in which files may be removed, which NULL ends; NULL: none. */
 	const char *const *removable;
 };

@@ -8,11 +8,13 @@
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
+#include <linux/sockios.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
@@ -34,7 +36,7 @@ struct condition {
 #define CONDITIONS 3
 
 struct rule {
-	unsigned int needs; /* 0: always, else for any of these */
+	unsigned int needs; /* 0: for all that serve, else for any of these */
 	int call;
 	struct condition conditions[CONDITIONS];
 };
@@ -182,10 +184,6 @@ static const struct rule rules[] = {
 	FOR(SANDBOX_SOCKETS, fcntl, IS(1, F_SETFD)),
 	/* Descriptors for connections of the guest, or none for a while: slirp_sockets.c. */
 	FOR(SANDBOX_SOCKETS, prlimit64, IS(0, 0), IS(1, RLIMIT_NOFILE)),
-	/* The host's name servers, which change while we run: reading only, and cutting nothing. */
-	FOR(SANDBOX_SOCKETS, newfstatat),
-	FOR(SANDBOX_SOCKETS, stat),
-	FOR(SANDBOX_SOCKETS, openat, ONLY(2, O_CLOEXEC)),
 	/* libslirp and GLib want random numbers. */
 	FOR(SANDBOX_SOCKETS | SANDBOX_RANDOM, getrandom),
 
@@ -237,6 +235,27 @@ static const struct rule rules[] = {
 	FOR(SANDBOX_UNLINK, unlink),
 	FOR(SANDBOX_UNLINK, unlinkat, IS(2, 0)),
 	FOR(SANDBOX_UNLINK, newfstatat),
+
+	/* A file and the way to it, over and over; one socket, on which it says what is there. */
+	FOR(SANDBOX_READER, openat, ONLY(2, O_CLOEXEC | O_NONBLOCK | O_NOCTTY)),
+	FOR(SANDBOX_READER, read),
+	FOR(SANDBOX_READER, write),
+	FOR(SANDBOX_READER, close),
+	FOR(SANDBOX_READER, readlink),
+	FOR(SANDBOX_READER, readlinkat),
+	FOR(SANDBOX_READER, inotify_add_watch),
+	FOR(SANDBOX_READER, inotify_rm_watch),
+	FOR(SANDBOX_READER, poll),
+	FOR(SANDBOX_READER, ppoll),
+	FOR(SANDBOX_READER, sendto, IS_NULL(4)),
+	/* The number of an interface that an address names. */
+	FOR(SANDBOX_READER, ioctl, IS(1, SIOCGIFINDEX)),
+	/* What making this filter leaves behind is given back. */
+	FOR(SANDBOX_READER, munmap),
+	FOR(SANDBOX_READER, madvise),
+	FOR(SANDBOX_READER, brk),
+	FOR(SANDBOX_READER, restart_syscall),
+	FOR(SANDBOX_READER, exit_group),
 };
 
 static int allow(scmp_filter_ctx filter, int call, const struct condition *conditions)
@@ -251,13 +270,18 @@ static int allow(scmp_filter_ctx filter, int call, const struct condition *condi
 	return seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, call, count, compare);
 }
 
+static bool applies(const struct rule *rule, unsigned int needs)
+{
+	return rule->needs ? rule->needs & needs : !(needs & SANDBOX_READER);
+}
+
 static int add_rules(scmp_filter_ctx filter, unsigned int needs)
 {
 	int result = 0;
 
 	for (size_t i = 0; result == 0 && i < sizeof(rules) / sizeof(rules[0]); i++)
 		/* A negative number is a call that this architecture does not have. */
-		if (rules[i].call >= 0 && (!rules[i].needs || (rules[i].needs & needs)))
+		if (rules[i].call >= 0 && applies(&rules[i], needs))
 			result = allow(filter, rules[i].call, rules[i].conditions);
 	return result;
 }
@@ -287,7 +311,7 @@ int sandbox_filter_calls(unsigned int needs, struct error *error)
 	result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (result == 0)
 		result = add_rules(filter, needs);
-	if (result == 0)
+	if (result == 0 && !(needs & SANDBOX_READER))
 		result = add_own_signals(filter);
 	/* The filter is asked with each exit of a virtual processor: what that calls comes first. */
 	if (result == 0 && (needs & SANDBOX_MONITOR))

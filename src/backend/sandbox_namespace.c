@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A root directory with nothing in it but one file, for kernels without Landlock: in a mount namespace
+ * A root directory with nothing in it but some directories, for kernels without Landlock: in a mount namespace
  * of the process's own, and in a user namespace where that needs one.
  */
 #include <errno.h>
@@ -32,24 +32,41 @@ static int make_parents(char *path)
 	return 0;
 }
 
-/* Shows the file at @path in the new root, under the same path. One that does not exist is left out. */
+/* Makes something that @path can be mounted on. */
+static int make_target(const char *path, const char *target)
+{
+	cleanup_fd int fd = -1;
+	struct stat status;
+
+	if (stat(path, &status) < 0)
+		return -errno;
+	if (S_ISDIR(status.st_mode))
+		return mkdir(target, 0755) < 0 ? -errno : 0;
+	fd = open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	return fd < 0 ? -errno : 0;
+}
+
+/*
+ * Shows what is at @path in the new root, under the same path, with what is mounted below it. What does
+ * not exist is left out, and what is in a directory that is shown is there already.
+ */
 static int show(const char *path)
 {
 	char target[PATH_MAX];
-	cleanup_fd int fd = -1;
 	int result;
 
 	if (access(path, R_OK) < 0)
 		return 0;
 	if (snprintf(target, sizeof(target), NEW_ROOT "%s", path) >= (int)sizeof(target))
 		return -ENAMETOOLONG;
+	if (access(target, F_OK) == 0)
+		return 0;
 	result = make_parents(target);
+	if (result == 0)
+		result = make_target(path, target);
 	if (result < 0)
 		return result;
-	fd = open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (fd < 0 || mount(path, target, NULL, MS_BIND, NULL) < 0)
-		return -errno;
-	return 0;
+	return mount(path, target, NULL, MS_BIND | MS_REC, NULL) < 0 ? -errno : 0;
 }
 
 static int write_text(const char *path, const char *text)
@@ -86,9 +103,9 @@ static int make_namespace(void)
 		       0;
 }
 
-int sandbox_hide_files(const char *path)
+int sandbox_hide_files(const char *const *paths)
 {
-	int result;
+	int result = 0;
 
 	if (make_namespace() < 0)
 		return -errno;
@@ -97,7 +114,8 @@ int sandbox_hide_files(const char *path)
 	    mount("sandbox", NEW_ROOT, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
 		  "size=64k,mode=0755") < 0)
 		return -errno;
-	result = show(path);
+	for (; result == 0 && *paths; paths++)
+		result = show(*paths);
 	/* Without capabilities nothing leads out again: no directory is open. */
 	if (result == 0 && (chroot(NEW_ROOT) < 0 || chdir("/") < 0))
 		result = -errno;
@@ -106,11 +124,12 @@ int sandbox_hide_files(const char *path)
 
 bool sandbox_can_hide_files(void)
 {
+	static const char *const nothing[] = {NULL};
 	pid_t child = fork();
 	int status;
 
 	if (child == 0)
-		_exit(sandbox_hide_files("/nowhere/at/all") < 0);
+		_exit(sandbox_hide_files(nothing) < 0);
 	if (child < 0)
 		return false;
 	while (waitpid(child, &status, 0) < 0)

@@ -5,9 +5,9 @@
 
 /*
  * Takes the calling process, which has one thread, to a root directory in which there is nothing but
- * the absolute path @path. To be called while capabilities are still there. Returns 0 or a negative
+ * the absolute paths @paths, files or directories, which NULL ends. To be called while capabilities are still there. Returns 0 or a negative
  * errno, and then the process may be in a mount namespace in which /proc is hidden.
  */
-int sandbox_hide_files(const char *path);
+int sandbox_hide_files(const char *const *paths);
 
 #endif

@@ -22,8 +22,11 @@
 /* Descriptors that the process takes at most, if it may have so many. */
 #define SLIRP_SOCKETS_MAX 4096
 
-/* Of them, what is left to the rest of the process: a frontend's memory and eventfds. */
-#define SLIRP_SOCKETS_RESERVE 128
+/*
+ * Of them, what is left to the rest of the process: a frontend's memory and eventfds, and questions
+ * to name servers.
+ */
+#define SLIRP_SOCKETS_RESERVE 192
 
 /* How long a port is not listened on after a connection could not be taken, in ms. */
 #define SLIRP_SOCKETS_PAUSE 1000

@@ -16,6 +16,7 @@
 #include "backend/frame_filter.h"
 #include "backend/slirp_library.h"
 #include "backend/slirp_sockets.h"
+#include "backend/user_dns.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -36,6 +37,7 @@ struct user_net {
 	struct slirp_sockets sockets;
 	struct frame_filter filter;
 	struct dhcp_server dhcp;
+	struct user_dns dns;
 	char host_name[DHCP_HOST_NAME_MAX + 1];
 	bool events;	     /* the guest sent something */
 	bool active;	     /* since it was last known that there are no connections */
@@ -216,6 +218,8 @@ static bool prepare_to_sleep(void *context, int *timeout_ms)
 	until_ms = slirp_sockets_resume_ms(&user->sockets);
 	if (user->deadline_ms < until_ms)
 		until_ms = user->deadline_ms;
+	if (user_dns_deadline_ms(&user->dns) < until_ms)
+		until_ms = user_dns_deadline_ms(&user->dns);
 	if (until_ms == INT64_MAX)
 		return user->events;
 	until_ms = until_ms > now_ms ? until_ms - now_ms : 0;
@@ -229,6 +233,8 @@ static bool poll_user(void *context)
 {
 	struct user_net *user = context;
 
+	if (user_dns_is_active(&user->dns))
+		user_dns_expire(&user->dns, clock_now_ms());
 	if (!user->events && !user->sockets.events &&
 	    (user->deadline_ms == INT64_MAX || clock_now_ms() < user->deadline_ms))
 		return false;
@@ -268,6 +274,15 @@ static void answer_dhcp(struct user_net *user, size_t length)
 	else
 		memcpy(flow.mac, user->frame + ETH_ALEN, sizeof(flow.mac));
 	deliver(user, answer, packet_wrap_udp(answer, &flow, (uint16_t)size));
+}
+
+/* An answer of the name server, which may come at any time. */
+static void deliver_at_once(void *context, const void *frame, size_t length)
+{
+	struct user_net *user = context;
+
+	deliver(user, frame, length);
+	notify_guest(user);
 }
 
 static void refuse(struct user_net *user)
@@ -320,6 +335,10 @@ static bool send_frame(struct net_backend *backend, uint16_t pair,
 	case FRAME_FOR_DHCP:
 		answer_dhcp(user, length);
 		break;
+	case FRAME_FOR_DNS:
+		if (!user_dns_take(&user->dns, user->frame, length, clock_now_ms()))
+			return false;
+		break;
 	}
 	notify_guest(user);
 	return verdict != FRAME_REFUSED;
@@ -341,6 +360,7 @@ static void note_reset(struct net_backend *backend)
 	struct user_net *user = to_user(backend);
 
 	slirp_sockets_next_life(&user->sockets);
+	user_dns_reset(&user->dns);
 	user->reset = true;
 }
 
@@ -373,7 +393,8 @@ static int add_forwards(struct user_net *user, const struct user_net_settings *s
 	return 0;
 }
 
-static void set_up_network(struct user_net *user, const struct user_net_settings *settings)
+static int set_up_network(struct user_net *user, const struct user_net_settings *settings,
+			  struct error *error)
 {
 	const struct frame_filter_settings filter = {
 		.network = settings->subnet.address,
@@ -384,6 +405,7 @@ static void set_up_network(struct user_net *user, const struct user_net_settings
 	};
 
 	frame_filter_init(&user->filter, &filter);
+	user_dns_init(&user->dns, filter.name_server, settings->mtu, deliver_at_once, user);
 	snprintf(user->host_name, sizeof(user->host_name), "%s",
 		 settings->host_name ? settings->host_name : "");
 	user->dhcp.settings = (struct dhcp_settings){
@@ -394,12 +416,13 @@ static void set_up_network(struct user_net *user, const struct user_net_settings
 		.mtu = settings->mtu,
 		.host_name = *user->host_name ? user->host_name : NULL,
 	};
+	return user_dns_start(&user->dns, user->loop, settings->name_servers, error);
 }
 
 static int start_library(struct user_net *user, const struct user_net_settings *settings,
 			 struct error *error)
 {
-	/* Neither its DHCP server nor its TFTP server get anything: frame_filter.c. */
+	/* Its servers for DHCP, TFTP and DNS get nothing: frame_filter.c. */
 	const SlirpConfig config = {
 		.version = 1,
 		.in_enabled = true,
@@ -437,8 +460,9 @@ struct user_net *user_net_new(struct event_loop *loop, const struct user_net_set
 					     .prepare = prepare_to_sleep,
 					     .context = user};
 	event_loop_add_poller(loop, &user->poller);
-	set_up_network(user, settings);
-	if (slirp_sockets_init(&user->sockets, loop, error) < 0 ||
+	/* Before the library: the process that reads name servers needs none of it. */
+	if (set_up_network(user, settings, error) < 0 ||
+	    slirp_sockets_init(&user->sockets, loop, error) < 0 ||
 	    start_library(user, settings, error) < 0) {
 		user_net_free(user);
 		return NULL;
@@ -451,6 +475,7 @@ void user_net_free(struct user_net *user)
 	if (!user)
 		return;
 	event_loop_remove_poller(user->loop, &user->poller);
+	user_dns_stop(&user->dns);
 	if (user->slirp)
 		user->library.cleanup(user->slirp);
 	slirp_sockets_close(&user->sockets);

@@ -4,7 +4,7 @@
  * guest's connections become connections of this process. In the network, of 10.0.2.0/24 say, are
  *
  *	10.0.2.2	the gateway, and, if asked for, the host itself: its 127.0.0.1
- *	10.0.2.3	a name server, which asks those of the host
+ *	10.0.2.3	a name server, which asks those of the host: user_dns.h
  *	10.0.2.15	the guest, by DHCP
  *
  * IPv6 is off: it would wake the process up time and again.
@@ -29,13 +29,18 @@ struct user_net_settings {
 	bool host_loopback;    /* the gateway stands for the host's 127.0.0.1 */
 	uint16_t mtu;	       /* 0: 1500, else at least SUBNET_MTU_MIN */
 	const char *host_name; /* that DHCP tells the guest; NULL: none */
+	/*
+	 * The file that lists the host's name servers, read by a process of its own that is started
+	 * here; NULL: there is none, and no name server. Stays the caller's.
+	 */
+	const char *name_servers;
 	const struct port_forward *forwards;
 	size_t forward_count;
 };
 
 /*
- * Makes the network. Errors: libslirp is not installed (-ENOENT); a usage error for a port that
- * cannot be listened on.
+ * Makes the network, in a program that has no threads. Errors: libslirp is not installed (-ENOENT);
+ * a usage error for a port that cannot be listened on.
  */
 struct user_net *user_net_new(struct event_loop *loop, const struct user_net_settings *settings,
 			      struct error *error);

@@ -139,7 +139,7 @@ static int run_block(void *const *options, char *const *operands, size_t count, 
 	if (result == -EINTR)
 		return 0;
 	if (result == 0)
-		result = device_process_drop_rights(&process, SANDBOX_DISK, NULL, error);
+		result = device_process_drop_rights(&process, SANDBOX_DISK, error);
 	if (result < 0)
 		return result;
 	return serve(&process, block, &image, (enum file_engine_kind)host->engine, error);

@@ -300,8 +300,7 @@ static int run_console(void *const *options, char *const *operands, size_t count
 		result = device_option_error(open_ports(console, options[0], terminal, error),
 					     error);
 	if (result == 0)
-		result = device_process_drop_rights(&console->process, SANDBOX_TERMINAL, NULL,
-						    error);
+		result = device_process_drop_rights(&console->process, SANDBOX_TERMINAL, error);
 	if (result == 0)
 		result = serve(console, error);
 	close_process(console);

@@ -22,7 +22,7 @@ static int run_entropy(void *const *options, char *const *operands, size_t count
 		return device_print_capabilities("rng");
 	result = device_process_open(&process, serve_options, options[2], "entropy", error);
 	if (result == 0)
-		result = device_process_drop_rights(&process, SANDBOX_RANDOM, NULL, error);
+		result = device_process_drop_rights(&process, SANDBOX_RANDOM, error);
 	if (result < 0)
 		return result;
 	random_backend_init(&backend);

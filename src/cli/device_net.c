@@ -20,7 +20,7 @@
 
 #define QUEUE_SIZE_MAX 1024
 
-/* The name servers of the host; libslirp asks for them as they change. */
+/* The name servers of the host. */
 #define NAME_SERVERS "/etc/resolv.conf"
 
 /* One of the two. */
@@ -45,6 +45,7 @@ static int open_user_net(struct backends *backends, struct event_loop *loop,
 		.host_loopback = options->host_loopback,
 		.host_name = options->host_name,
 		.mtu = (uint16_t)options->mtu,
+		.name_servers = NAME_SERVERS,
 		.forwards = forwards,
 		.forward_count = options->forwards.count,
 	};
@@ -144,9 +145,8 @@ static int run_net(void *const *options, char *const *operands, size_t count, st
 		result = device_option_error(open_backend(&backends, &process.loop, net, error),
 					     error);
 	if (result == 0)
-		result = device_process_drop_rights(&process,
-						    net->user ? SANDBOX_SOCKETS : SANDBOX_TAP,
-						    net->user ? NAME_SERVERS : NULL, error);
+		result = device_process_drop_rights(
+			&process, net->user ? SANDBOX_SOCKETS : SANDBOX_TAP, error);
 	return result < 0 ? result : serve(&process, net, &backends, error);
 }
 

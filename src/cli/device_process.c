@@ -248,13 +248,12 @@ int device_process_open(struct device_process *process, const struct serve_optio
 }
 
 int device_process_drop_rights(const struct device_process *process, unsigned int needs,
-			       const char *readable, struct error *error)
+			       struct error *error)
 {
 	char directories[DEVICE_PROCESS_SOCKETS][PATH_MAX];
 	const char *removable[DEVICE_PROCESS_SOCKETS + 1] = {NULL};
 	const struct sandbox_rights rights = {
 		.needs = needs,
-		.readable = readable,
 		.removable = removable,
 	};
 

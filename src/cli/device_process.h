@@ -54,10 +54,10 @@ int device_process_open(struct device_process *process, const struct serve_optio
 
 /*
  * To be called when everything is open and before threads are started. @needs as for
- * device_process_serve; @readable is a file that may still be read later, or NULL.
+ * device_process_serve.
  */
 int device_process_drop_rights(const struct device_process *process, unsigned int needs,
-			       const char *readable, struct error *error);
+			       struct error *error);
 
 /*
  * Locks the process in, with @needs of enum sandbox_need, and serves @device until a signal, or

@@ -133,9 +133,9 @@ static void check_landlock(struct doctor_finding *finding)
 	doctor_report(finding, DOCTOR_WARN, "%s; processes are locked in by seccomp alone, %s",
 		      strerror(errno),
 		      sandbox_can_hide_files() ?
-			      "and the user network by a namespace" :
-			      "and a user network that is taken over can read every file that its "
-			      "user can");
+			      "and what reads resolv.conf for user networks by a namespace" :
+			      "and what reads resolv.conf for user networks could read every "
+			      "file that its user can");
 	doctor_advise(finding,
 		      "take a kernel of version 5.13 or newer with CONFIG_SECURITY_LANDLOCK, and "
 		      "landlock in its lsm= parameter");

@@ -16,13 +16,13 @@
 
 static _Noreturn void serve(int fd, const struct broker_service *service)
 {
-	struct sandbox_rights rights = {.needs = SANDBOX_BROKER};
-	struct error error;
 	char threads[32];
+	const char *const readable[] = {threads, NULL};
+	const struct sandbox_rights rights = {.needs = SANDBOX_BROKER, .readable = readable};
+	struct error error;
 
 	process_die_with_parent(service->monitor);
 	snprintf(threads, sizeof(threads), "/proc/%d/task", (int)service->monitor);
-	rights.readable = threads;
 	/* The other end among them: its end is the end of the monitor. */
 	if (fd > STDERR_FILENO + 1)
 		close_range(STDERR_FILENO + 1, (unsigned int)fd - 1, 0);

@@ -26,6 +26,8 @@
 #include "backend/dhcp.h"
 #include "backend/frame_filter.h"
 #include "backend/slirp_library.h"
+#include "backend/user_dns.h"
+#include "base/clock.h"
 #include "fuzz/hostile_driver.h"
 
 #define NETWORK	    0x0a000200U
@@ -34,6 +36,8 @@
 #define NAME_SERVER (NETWORK + 3)
 #define SERVER	    0xc0000201U /* 192.0.2.1, of the loopback interface */
 #define SERVER_PORT 80
+#define DNS_SERVER  "127.0.0.2" /* that answers, and one that is not there */
+#define DNS_NOBODY  "127.0.0.3"
 #define FORWARDED   8080
 #define SOCKETS_MAX 64
 #define PEERS_MAX   8
@@ -49,12 +53,16 @@ size_t __sanitizer_get_current_allocated_bytes(void);
 static struct slirp_library library;
 static bool isolated; /* in a namespace of our own */
 static int server_tcp = -1, server_udp = -1;
+static int dns_tcp = -1, dns_udp = -1;
 
 struct harness {
 	const uint8_t *input;
 	size_t left;
 	struct frame_filter filter;
 	struct dhcp_server dhcp;
+	struct event_loop loop;
+	struct user_dns dns;
+	int64_t start_ms; /* on the real clock, which the relay's sockets are handled by */
 	Slirp *slirp;
 	size_t bytes_before, descriptors;
 	unsigned int heard; /* frames for the guest */
@@ -104,6 +112,20 @@ static ssize_t hear(const void *frame, size_t length, void *opaque)
 	if (tcp[TCP_FLAGS] & TCP_FLAG_ACK)
 		h->our_sequence = packet_get32(tcp + 8);
 	return (ssize_t)length;
+}
+
+static void hear_name_server(void *context, const void *frame, size_t length)
+{
+	struct harness *h = context;
+	const uint8_t *ip = (const uint8_t *)frame + PACKET_IP;
+
+	PROMISE(packet_get16(ip + IPV4_TOTAL_LENGTH) == length - PACKET_IP && length <= 1500);
+	PROMISE(!packet_checksum(ip, IPV4_HEADER, 0));
+	PROMISE(!packet_checksum(ip + IPV4_HEADER, length - PACKET_IP - IPV4_HEADER,
+				 packet_pseudo_sum(ip, ip[IPV4_PROTOCOL],
+						   (uint16_t)(length - PACKET_IP - IPV4_HEADER))));
+	PROMISE(packet_get32(ip + IPV4_SOURCE) == NAME_SERVER);
+	hear(frame, length, h);
 }
 
 static int64_t read_clock(void *opaque)
@@ -180,6 +202,8 @@ static void run_library(struct harness *h)
 {
 	uint32_t wait_ms = UINT32_MAX;
 
+	event_loop_turn(&h->loop, 0);
+	user_dns_expire(&h->dns, h->start_ms + h->now_ms);
 	if (!h->slirp)
 		return;
 	h->socket_count = 0;
@@ -209,6 +233,9 @@ static void check_passed(const struct harness *h, size_t length)
 	to = packet_get32(ip + IPV4_DESTINATION);
 	PROMISE(packet_get32(ip + IPV4_SOURCE) >> 8 == NETWORK >> 8);
 	PROMISE(to == GATEWAY || to == NAME_SERVER || to >> 8 != NETWORK >> 8);
+	/* The library has a name server of its own. */
+	PROMISE(to != NAME_SERVER || ip[IPV4_PROTOCOL] == PROTOCOL_ICMP ||
+		packet_get16(data + PORT_DESTINATION) != DNS_PORT);
 	PROMISE(to >> 24 != 127 && to >> 24 != 0 && to >> 24 < 224);
 	if (ip[IPV4_PROTOCOL] == PROTOCOL_TCP) {
 		PROMISE(size >= (size_t)(data[TCP_DATA_OFFSET] >> 4) * 4);
@@ -245,6 +272,9 @@ static void send_frame(struct harness *h, size_t length)
 		size = dhcp_answer(&h->dhcp, h->frame + PACKET_UDP_DATA, length - PACKET_UDP_DATA,
 				   answer, &to);
 		PROMISE(size == 0 || (size >= 300 && size <= sizeof(answer)));
+		break;
+	case FRAME_FOR_DNS:
+		user_dns_take(&h->dns, h->frame, length, h->start_ms + h->now_ms);
 		break;
 	case FRAME_KEPT:
 	case FRAME_DROPPED:
@@ -445,6 +475,119 @@ static void act_on_host(struct harness *h, uint8_t how)
 		close(h->peers[--h->peer_count]);
 }
 
+/* A question, or something like one, to the name server. Returns its length. */
+static size_t make_question(struct harness *h, uint8_t *message)
+{
+	uint8_t label = take(h) % 64;
+
+	memset(message, 0, DNS_HEADER);
+	message[DNS_ID] = take(h) & 3;
+	message[DNS_FLAGS] = 1;
+	message[DNS_QUESTION_COUNT + 1] = 1;
+	message[DNS_HEADER] = label;
+	memset(message + DNS_HEADER + 1, 'n', label);
+	packet_put32(message + DNS_HEADER + 1 + label, 0x000001);
+	message[DNS_HEADER + 5 + label] = 1;
+	return DNS_HEADER + (size_t)label + 6;
+}
+
+static void send_to_name_server(struct harness *h, uint8_t protocol, size_t length, uint8_t how)
+{
+	uint8_t *ip = h->frame + PACKET_IP;
+
+	memset(h->frame, 2, 12);
+	packet_put16(h->frame + 12, ETH_P_IP);
+	memset(ip, 0, IPV4_HEADER);
+	ip[IPV4_TTL] = 64;
+	ip[IPV4_PROTOCOL] = protocol;
+	packet_put32(ip + IPV4_SOURCE, GUEST);
+	packet_put32(ip + IPV4_DESTINATION, NAME_SERVER);
+	packet_finish_ip(ip, (uint16_t)(IPV4_HEADER + length));
+	finish(h, PACKET_IP + IPV4_HEADER + length, how);
+}
+
+static void send_dns_udp(struct harness *h, uint8_t how)
+{
+	uint8_t *udp = h->frame + PACKET_IP + IPV4_HEADER;
+	size_t length = UDP_HEADER + make_question(h, udp + UDP_HEADER);
+
+	packet_put16(udp + PORT_SOURCE, 1000 + (how >> 6));
+	packet_put16(udp + PORT_DESTINATION, DNS_PORT);
+	packet_put16(udp + UDP_LENGTH, (uint16_t)length);
+	packet_put16(udp + UDP_CHECKSUM, 0);
+	send_to_name_server(h, PROTOCOL_UDP, length, how);
+}
+
+/* A segment of a connection to the name server: one that opens it, with a question, or any. */
+static void send_dns_tcp(struct harness *h, uint8_t how)
+{
+	uint8_t *tcp = h->frame + PACKET_IP + IPV4_HEADER, which = take(h);
+	size_t length = 0;
+
+	memset(tcp, 0, TCP_HEADER);
+	packet_put16(tcp + PORT_SOURCE, which & 1 ? 1000 + (which >> 3) : h->our_port);
+	packet_put16(tcp + PORT_DESTINATION, DNS_PORT);
+	packet_put32(tcp + 4, h->our_sequence + (which & 4 ? (uint32_t)(int8_t)take(h) : 0));
+	packet_put32(tcp + 8, h->their_sequence - (which & 2 ? take16(h) : 0));
+	tcp[TCP_DATA_OFFSET] = TCP_HEADER / 4 << 4;
+	tcp[TCP_FLAGS] = which & 1 ? TCP_FLAG_SYN : TCP_FLAG_ACK;
+	packet_put16(tcp + 14, how & 16 ? take16(h) : 0xffff);
+	if (how & 32) {
+		length = make_question(h, tcp + TCP_HEADER + 2);
+		packet_put16(tcp + TCP_HEADER, (uint16_t)length);
+		length += 2;
+	}
+	if (how & 64)
+		tcp[TCP_FLAGS] = take(h);
+	if (how & 128)
+		length = take16(h) % 1400;
+	send_to_name_server(h, PROTOCOL_TCP, TCP_HEADER + length, how);
+}
+
+/* Makes an answer of a question, or something like one. Returns its length. */
+static size_t make_answer(struct harness *h, uint8_t *message, size_t length, uint8_t how)
+{
+	message[DNS_FLAGS] |= 0x80;
+	message[DNS_FLAGS + 1] = how & 4 ? take(h) : 0;
+	length += how & 8 ? take16(h) : 0;
+	for (uint8_t patches = how & 3; patches > 0; patches--) {
+		size_t at = take(h);
+
+		message[at] = take(h);
+	}
+	return length < 65000 ? length : 65000;
+}
+
+/* A name server of the host takes what waits for it, and answers. */
+static void act_on_name_server(struct harness *h, uint8_t how)
+{
+	static uint8_t bytes[2 + 70000];
+	struct sockaddr_storage from;
+	socklen_t from_size = sizeof(from);
+	ssize_t got;
+	int fd;
+
+	if (!isolated)
+		return;
+	got = recvfrom(dns_udp, bytes, 4096, MSG_DONTWAIT, (struct sockaddr *)&from, &from_size);
+	if (got >= 0)
+		sendto(dns_udp, bytes, make_answer(h, bytes, (size_t)got, how), MSG_DONTWAIT,
+		       (struct sockaddr *)&from, from_size);
+	fd = accept4(dns_tcp, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd < 0)
+		return;
+	got = recv(fd, bytes, 4096, MSG_DONTWAIT);
+	if (got >= 2) {
+		size_t length = make_answer(h, bytes + 2, (size_t)got - 2, how);
+
+		packet_put16(bytes, (uint16_t)(length + (how & 16 ? take(h) : 0)));
+		send(fd, bytes, how & 32 ? take(h) : length + 2, MSG_DONTWAIT | MSG_NOSIGNAL);
+	}
+	if (how & 64)
+		dns_relay_set_servers(&h->dns.relay, &(struct name_servers){0});
+	close(fd);
+}
+
 static void pass_time(struct harness *h, uint8_t how)
 {
 	int64_t step = how & 128 ? 500 : 7;
@@ -461,9 +604,18 @@ static void take_step(struct harness *h)
 		send_raw,      send_arp,  send_udp,  send_tcp,	  send_icmp,
 		send_fragment, send_dhcp, pass_time, act_on_host, send_tcp,
 	};
+	static void (*const dns_steps[])(struct harness *, uint8_t) = {
+		send_dns_udp,
+		send_dns_tcp,
+		act_on_name_server,
+		send_dns_tcp,
+	};
 	uint8_t step = take(h), how = take(h);
 
-	steps[step % (sizeof(steps) / sizeof(steps[0]))](h, how);
+	if (step >= 240)
+		dns_steps[step % 4](h, how);
+	else
+		steps[step % (sizeof(steps) / sizeof(steps[0]))](h, how);
 	run_library(h);
 }
 
@@ -486,7 +638,10 @@ static void start(struct harness *h)
 		.vnameserver.s_addr = htonl(NAME_SERVER),
 		.if_mtu = 576,
 	};
+	static const char list[] = "nameserver " DNS_SERVER "\nnameserver " DNS_NOBODY "\n";
 	const struct in_addr any = {0}, guest = {htonl(GUEST)};
+	struct name_servers servers;
+	struct error error = {0};
 
 	frame_filter_init(&h->filter, &settings);
 	h->dhcp.settings = (struct dhcp_settings){
@@ -498,8 +653,14 @@ static void start(struct harness *h)
 		.host_name = "guest",
 	};
 	h->now_ms = 1000;
+	h->start_ms = clock_now_ms() - h->now_ms;
+	PROMISE(event_loop_init(&h->loop, 0, &error) == 0);
+	user_dns_init(&h->dns, NAME_SERVER, 576, hear_name_server, h);
+	PROMISE(user_dns_start(&h->dns, &h->loop, NULL, &error) == 0);
 	if (!isolated)
 		return;
+	name_servers_parse(&servers, list, strlen(list), NULL, NULL);
+	dns_relay_set_servers(&h->dns.relay, &servers);
 	h->bytes_before = __sanitizer_get_current_allocated_bytes();
 	h->slirp = library.new(&config, &callbacks, h);
 	PROMISE(h->slirp);
@@ -510,12 +671,13 @@ static void start(struct harness *h)
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static int bind_server(int type)
+static int bind_server(const char *where, uint16_t port, int type)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(SERVER_PORT)};
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = inet_addr(where),
+				      .sin_port = htons(port)};
 	int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), on = 1;
 
-	address.sin_addr.s_addr = htonl(INADDR_ANY);
 	PROMISE(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0);
 	PROMISE(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
 	return fd;
@@ -544,9 +706,12 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	*address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(SERVER)};
 	PROMISE(ioctl(fd, SIOCSIFADDR, &request) == 0);
 	close(fd);
-	server_tcp = bind_server(SOCK_STREAM);
+	server_tcp = bind_server("0.0.0.0", SERVER_PORT, SOCK_STREAM);
 	PROMISE(listen(server_tcp, 64) == 0);
-	server_udp = bind_server(SOCK_DGRAM);
+	server_udp = bind_server("0.0.0.0", SERVER_PORT, SOCK_DGRAM);
+	dns_tcp = bind_server(DNS_SERVER, DNS_PORT, SOCK_STREAM);
+	PROMISE(listen(dns_tcp, 64) == 0);
+	dns_udp = bind_server(DNS_SERVER, DNS_PORT, SOCK_DGRAM);
 	isolated = true;
 	return 0;
 }
@@ -583,6 +748,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (h->peer_count > 0)
 		close(h->peers[--h->peer_count]);
 	finish_library(h);
+	user_dns_stop(&h->dns);
+	event_loop_close(&h->loop);
+	while (isolated && (fd = accept4(dns_tcp, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+		close(fd);
+	while (isolated && recv(dns_udp, NULL, 0, MSG_DONTWAIT) >= 0)
+		;
 	while (isolated && (fd = accept4(server_tcp, NULL, NULL, SOCK_CLOEXEC)) >= 0)
 		close(fd);
 	free(h);

@@ -29,6 +29,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "backend/name_servers.h"
 #include "backend/sandbox.h"
 #include "base/event_loop.h"
 #include "cli/command.h"
@@ -42,7 +43,7 @@
 #define ARGUMENTS_MAX 12
 
 /* Where code gets to run that is not the program's. */
-enum place { NOWHERE, IN_DEVICE, IN_MONITOR, IN_BROKER, IN_SUPERVISOR };
+enum place { NOWHERE, IN_DEVICE, IN_MONITOR, IN_BROKER, IN_READER, IN_SUPERVISOR };
 
 static struct scratch scratch;
 static enum place place;
@@ -99,6 +100,17 @@ int __wrap_broker_answer(int fd, const struct broker_service *service)
 {
 	take_over(IN_BROKER);
 	return __real_broker_answer(fd, service);
+}
+
+void __real_name_servers_parse(struct name_servers *servers, const char *text, size_t length,
+			       name_servers_find_interface *find_interface, void *context);
+void __wrap_name_servers_parse(struct name_servers *servers, const char *text, size_t length,
+			       name_servers_find_interface *find_interface, void *context);
+void __wrap_name_servers_parse(struct name_servers *servers, const char *text, size_t length,
+			       name_servers_find_interface *find_interface, void *context)
+{
+	take_over(IN_READER);
+	__real_name_servers_parse(servers, text, length, find_interface, context);
 }
 
 int __real_guest_run(const struct guest_config *config, enum guest_end *end, struct error *error);
@@ -225,8 +237,9 @@ static bool attack(const char *line, enum place where, enum kernel kernel, int r
 		for (int signal_number = 1; signal_number < SIGRTMIN; signal_number++)
 			signal(signal_number, SIG_DFL);
 		close(ends[0]);
-		/* The broker keeps no other descriptors than the standard ones. */
-		report = at(where == IN_BROKER ? STDOUT_FILENO : REPORT, ends[1]);
+		/* Some keep no other descriptors than the standard ones. */
+		report = at(where == IN_BROKER || where == IN_READER ? STDOUT_FILENO : REPORT,
+			    ends[1]);
 		place = where;
 		make_descriptors();
 		if (line && strstr(line, TAP) && !make_tap())
@@ -240,8 +253,11 @@ static bool attack(const char *line, enum place where, enum kernel kernel, int r
 	while ((got = read(ends[0], (char *)results + length, size - length)) > 0)
 		length += (size_t)got;
 	close(ends[0]);
+	/* The device process goes on without its reader. */
+	if (where == IN_READER)
+		kill(child, SIGKILL);
 	assert_int_equal(waitpid(child, &status, 0), child);
-	if (WIFSIGNALED(status))
+	if (WIFSIGNALED(status) && where != IN_READER)
 		print_error("'%s' was ended by signal %d\n", line ? line : "", WTERMSIG(status));
 	return length == size;
 }
@@ -358,11 +374,19 @@ static void test_user_network(void **state)
 	static const char *const granted[] = {"connect_internet", NULL};
 	static const char line[] = "avp device net --user --fd 40";
 
+	check_both(line, IN_DEVICE, granted);
+}
+
+/* What reads the host's resolv.conf for it, and hears from nobody. */
+static void test_reader(void **state)
+{
+	static const char line[] = "avp device net --user --fd 40";
+
 	if (sandbox_landlock_version() > 0)
-		check_locked_in(line, IN_DEVICE, WITH_LANDLOCK, granted);
+		check_locked_in(line, IN_READER, WITH_LANDLOCK, NULL);
 	/* Without either it says what is left open, see test_warnings. */
 	if (sandbox_can_hide_files())
-		check_locked_in(line, IN_DEVICE, WITHOUT_LANDLOCK, granted);
+		check_locked_in(line, IN_READER, WITHOUT_LANDLOCK, NULL);
 }
 
 /* Its own sockets are removed by the process itself, for which Landlock keeps it to their directories. */
@@ -489,6 +513,7 @@ int main(void)
 		cmocka_unit_test(test_console_on_terminal),
 		cmocka_unit_test(test_tap),
 		cmocka_unit_test(test_user_network),
+		cmocka_unit_test(test_reader),
 		cmocka_unit_test(test_own_sockets),
 		cmocka_unit_test(test_monitor),
 		cmocka_unit_test(test_broker),

@@ -500,12 +500,29 @@ static void test_name_server(void **state)
 {
 	struct fixture *f = *state;
 
+	uint8_t *data = data_of(f);
+
+	for (uint16_t damage = 0; damage < 2; damage++) {
+		make_udp(f, NAME_SERVER, 1000, 53, 5);
+		packet_put16(
+			data + UDP_CHECKSUM,
+			packet_checksum(data, UDP_HEADER + 5,
+					packet_pseudo_sum(ip_of(f), PROTOCOL_UDP, UDP_HEADER + 5)) ^
+				damage);
+		assert_int_equal(check(f), damage ? FRAME_DROPPED : FRAME_FOR_DNS);
+		make_tcp(f, NAME_SERVER, TCP_FLAG_SYN, 5);
+		packet_put16(data + PORT_DESTINATION, 53);
+		packet_put16(data + TCP_CHECKSUM, 0);
+		packet_put16(data + TCP_CHECKSUM, tcp_checksum(f) ^ damage);
+		assert_int_equal(check(f), damage ? FRAME_DROPPED : FRAME_FOR_DNS);
+	}
+	/* Without a checksum, and from somebody who has no address. */
 	make_udp(f, NAME_SERVER, 1000, 53, 4);
-	assert_int_equal(check(f), FRAME_PASSED);
-	make_tcp(f, NAME_SERVER, TCP_FLAG_SYN, 5);
-	packet_put16(data_of(f) + PORT_DESTINATION, 53);
-	sum_tcp(f);
-	assert_int_equal(check(f), FRAME_PASSED);
+	assert_int_equal(check(f), FRAME_FOR_DNS);
+	make_udp(f, NAME_SERVER, 1000, 53, 4);
+	packet_put32(ip_of(f) + IPV4_SOURCE, 0);
+	packet_finish_ip(ip_of(f), IPV4_HEADER + UDP_HEADER + 4);
+	assert_int_equal(check(f), FRAME_DROPPED);
 }
 
 /* The library's TFTP server, which is not to be reached. */

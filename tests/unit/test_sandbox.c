@@ -75,7 +75,8 @@ static int locked_in(unsigned int needs, const char *readable, const char *remov
 	assert_true(child >= 0);
 	if (child == 0) {
 		const char *const directories[] = {removable, NULL};
-		const struct sandbox_rights rights = {needs, readable, directories};
+		const char *const readables[] = {readable, NULL};
+		const struct sandbox_rights rights = {needs, readables, directories};
 		struct error error = {0};
 
 		if (sandbox_drop_rights(&rights, &error) < 0 ||
@@ -213,13 +214,15 @@ static void test_files(void **state)
 
 	(void)state;
 	assert_int_equal(locked_in(0, NULL, NULL, open_readable), EPERM);
-	/* With sockets comes the right to look at name servers, and nothing else where Landlock is. */
-	assert_int_equal(locked_in(SANDBOX_SOCKETS, readable, NULL, open_readable), 0);
-	assert_int_equal(locked_in(SANDBOX_SOCKETS, readable, NULL, write_readable), EPERM);
+	/* Another process looks at name servers for the one that has sockets. */
+	assert_int_equal(locked_in(SANDBOX_SOCKETS, readable, NULL, open_readable), EPERM);
+	assert_int_equal(locked_in(SANDBOX_READER, readable, NULL, open_readable), 0);
+	assert_int_equal(locked_in(SANDBOX_READER, readable, NULL, write_readable), EPERM);
 	if (!has_landlock())
 		skip();
-	assert_int_equal(locked_in(SANDBOX_SOCKETS, readable, NULL, open_other), EACCES);
-	assert_int_equal(locked_in(SANDBOX_SOCKETS, NULL, NULL, open_readable), EACCES);
+	assert_int_equal(locked_in(SANDBOX_READER, readable, NULL, open_other), EACCES);
+	assert_int_equal(locked_in(SANDBOX_READER, NULL, NULL, open_readable), EACCES);
+	assert_int_equal(locked_in(SANDBOX_READER, scratch.directory, NULL, open_other), 0);
 }
 
 static void test_removal(void **state)
@@ -241,6 +244,7 @@ static void test_sockets(void **state)
 	assert_int_equal(locked_in(SANDBOX_DISK, NULL, NULL, make_socket), EPERM);
 	assert_int_equal(locked_in(SANDBOX_TAP, NULL, NULL, make_socket), EPERM);
 	assert_int_equal(locked_in(SANDBOX_SOCKETS, NULL, NULL, make_socket), 0);
+	assert_int_equal(locked_in(SANDBOX_READER, NULL, NULL, make_socket), EPERM);
 }
 
 static void test_processes(void **state)

@@ -43,6 +43,12 @@ struct user_net_rig *user_net_rig_start(const struct port_forward *forwards, siz
 		.forwards = forwards,
 		.forward_count = count,
 	};
+
+	return user_net_rig_start_with(&settings);
+}
+
+struct user_net_rig *user_net_rig_start_with(const struct user_net_settings *settings)
+{
 	const struct net_settings net_settings = {.mac = {2, 0, 0, 0, 0, 1},
 						  .pairs = 1,
 						  .queue_size_max = QUEUE_SIZE};
@@ -50,7 +56,7 @@ struct user_net_rig *user_net_rig_start(const struct port_forward *forwards, siz
 	struct error error = {0};
 
 	assert_int_equal(event_loop_init(&f->loop, EVENT_LOOP_POLL_LIMIT_NS, &error), 0);
-	f->user = user_net_new(&f->loop, &settings, &error);
+	f->user = user_net_new(&f->loop, settings, &error);
 	if (!f->user && error.code == ENOENT) {
 		print_message("%s\n", error.message);
 		skip();
@@ -248,15 +254,42 @@ uint16_t user_net_rig_free_port(int type)
 	return port;
 }
 
-/* Sends a TCP segment of the guest to @to. */
+/* The checksum of a TCP segment between two addresses. */
+static uint16_t tcp_checksum(const void *segment, size_t length, in_addr_t from, in_addr_t to)
+{
+	uint8_t pseudo[12] =
+		{[9] = IPPROTO_TCP, [10] = (uint8_t)(length >> 8), [11] = (uint8_t)length};
+	uint32_t sum = 0;
+
+	memcpy(pseudo, &from, 4);
+	memcpy(pseudo + 4, &to, 4);
+	for (size_t i = 0; i < sizeof(pseudo); i++)
+		sum += i % 2 ? pseudo[i] : (uint32_t)pseudo[i] << 8;
+	return user_net_rig_checksum(segment, length, sum);
+}
+
+uint16_t user_net_rig_tcp_checksum(const struct user_net_rig *f)
+{
+	const struct user_net_packet *packet = user_net_rig_received(f);
+
+	return tcp_checksum(&packet->tcp, ntohs(packet->ip.tot_len) - sizeof(packet->ip),
+			    packet->ip.saddr, packet->ip.daddr);
+}
+
 void user_net_rig_send_tcp(struct user_net_rig *f, const uint8_t *mac, uint16_t from_port,
 			   const char *to, uint16_t to_port, uint8_t flags, uint32_t sequence,
 			   uint32_t acknowledged, const char *text)
 {
+	user_net_rig_send_segment(f, mac, from_port, to, to_port, flags, sequence, acknowledged,
+				  text, strlen(text));
+}
+
+void user_net_rig_send_segment(struct user_net_rig *f, const uint8_t *mac, uint16_t from_port,
+			       const char *to, uint16_t to_port, uint8_t flags, uint32_t sequence,
+			       uint32_t acknowledged, const void *data, size_t data_length)
+{
 	struct user_net_packet packet = {0};
-	size_t length = sizeof(packet.tcp) + strlen(text);
-	uint8_t pseudo[12] = {[9] = IPPROTO_TCP, [11] = (uint8_t)length};
-	uint32_t sum = 0;
+	size_t length = sizeof(packet.tcp) + data_length;
 
 	packet.tcp.th_sport = htons(from_port);
 	packet.tcp.th_dport = htons(to_port);
@@ -266,12 +299,10 @@ void user_net_rig_send_tcp(struct user_net_rig *f, const uint8_t *mac, uint16_t 
 	packet.tcp.th_flags = flags;
 	packet.tcp.th_win = htons(8192);
 	packet.tcp.th_urp = htons(f->urgent);
-	memcpy((uint8_t *)&packet.tcp + sizeof(packet.tcp), text, strlen(text));
-	memcpy(pseudo, &(in_addr_t){inet_addr(USER_NET_GUEST)}, 4);
-	memcpy(pseudo + 4, &(in_addr_t){inet_addr(to)}, 4);
-	for (size_t i = 0; i < sizeof(pseudo); i++)
-		sum += i % 2 ? pseudo[i] : (uint32_t)pseudo[i] << 8;
-	packet.tcp.th_sum = user_net_rig_checksum(&packet.tcp, length, sum) ^ f->damage;
+	memcpy((uint8_t *)&packet.tcp + sizeof(packet.tcp), data, data_length);
+	packet.tcp.th_sum =
+		tcp_checksum(&packet.tcp, length, inet_addr(USER_NET_GUEST), inet_addr(to)) ^
+		f->damage;
 	user_net_rig_send(f, &packet,
 			  user_net_rig_wrap(&packet, mac, IPPROTO_TCP, USER_NET_GUEST, to, length));
 }

@@ -52,6 +52,7 @@ struct __attribute__((packed)) user_net_packet {
 /* Starts the device and gives it buffers. Skips the test where libslirp is not installed. */
 struct user_net_rig *user_net_rig_start(const struct port_forward *forwards, size_t count,
 					bool host_loopback);
+struct user_net_rig *user_net_rig_start_with(const struct user_net_settings *settings);
 void user_net_rig_stop(struct user_net_rig *f);
 /* The driver resets the device and starts it anew. */
 void user_net_rig_restart(struct user_net_rig *f);
@@ -85,6 +86,12 @@ uint8_t user_net_rig_dhcp(struct user_net_rig *f, uint8_t type, in_addr_t *addre
 void user_net_rig_send_tcp(struct user_net_rig *f, const uint8_t *mac, uint16_t from_port,
 			   const char *to, uint16_t to_port, uint8_t flags, uint32_t sequence,
 			   uint32_t acknowledged, const char *text);
+/* The same with any data. */
+void user_net_rig_send_segment(struct user_net_rig *f, const uint8_t *mac, uint16_t from_port,
+			       const char *to, uint16_t to_port, uint8_t flags, uint32_t sequence,
+			       uint32_t acknowledged, const void *data, size_t length);
+/* The checksum of the TCP segment that was received last, over itself too: 0. */
+uint16_t user_net_rig_tcp_checksum(const struct user_net_rig *f);
 /* Waits for a TCP segment with these flags. */
 void user_net_rig_wait_tcp(struct user_net_rig *f, uint8_t flags);
 

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What has to be known of DNS messages (RFC 1035, 4) to pass them on: where the question ends, and
+ * whether a message answers another one. Freestanding: bytes in, verdict out.
+ */
+#ifndef AVP_BACKEND_DNS_MESSAGE_H
+#define AVP_BACKEND_DNS_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define DNS_PORT 53
+
+/* The header (RFC 1035, 4.1.1). */
+#define DNS_HEADER	   12
+#define DNS_ID		   0
+#define DNS_FLAGS	   2
+#define DNS_QUESTION_COUNT 4
+#define DNS_FLAG_ANSWER	   0x8000
+#define DNS_OPCODE_MASK	   0x7800
+#define DNS_FLAG_TRUNCATED 0x0200
+#define DNS_RCODE_MASK	   0x000f
+
+/* The longest message: its length is 16 bits before it over TCP (RFC 1035, 4.2.2). */
+#define DNS_MESSAGE_MAX 65535
+
+/* The longest head: a header, a name (RFC 1035, 2.3.4), type and class. */
+#define DNS_HEAD_MAX (DNS_HEADER + 255 + 4)
+
+enum dns_rcode {
+	DNS_NO_ERROR = 0,
+	DNS_SERVER_FAILURE = 2,
+	DNS_NOT_IMPLEMENTED = 4,
+	DNS_REFUSED = 5,
+};
+
+/* Length of the header and the one question behind it; 0: the message has not just one, or none that is whole. */
+size_t dns_head_length(const uint8_t *message, size_t length);
+
+/* Whether a message asks something: is no answer itself, and has one question. */
+bool dns_is_question(const uint8_t *message, size_t length);
+
+/*
+ * Whether a message of @length bytes answers a question, of which the head is given: the same id,
+ * kind and question (RFC 5452, 9.1). An error may leave out the question.
+ */
+bool dns_is_answer(const uint8_t *head, size_t head_length, const uint8_t *message, size_t length);
+
+/* The answer code of a message that dns_is_answer takes. */
+enum dns_rcode dns_rcode(const uint8_t *message);
+
+/*
+ * Makes an answer that has no records: the head of @message, whose length dns_head_length gave, as
+ * one that answers with @rcode. @flags: further flags. Returns its length. Both may be one.
+ */
+size_t dns_make_empty(const uint8_t *message, size_t head_length, uint8_t answer[DNS_HEAD_MAX],
+		      uint16_t flags, enum dns_rcode rcode);
+
+#endif

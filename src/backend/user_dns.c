@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Packets of the guest to its name server, and answers to them. */
+#include "backend/user_dns.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "backend/packet.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#define MTU_DEFAULT 1500
+
+static void list_servers(const struct name_servers *servers, char *text, size_t size)
+{
+	size_t length = 0;
+
+	text[0] = 0;
+	for (uint32_t i = 0; i < servers->count && length < size; i++) {
+		char server[NAME_SERVER_TEXT];
+
+		length += (size_t)snprintf(text + length, size - length, "%s%s", i ? ", " : "",
+					   name_server_print(&servers->servers[i], server));
+	}
+}
+
+static void change_servers(void *context, const struct name_servers *servers)
+{
+	struct user_dns *dns = context;
+	char text[NAME_SERVERS_MAX * (NAME_SERVER_TEXT + 2)];
+
+	if (dns->known && name_servers_are_equal(servers, &dns->relay.servers))
+		return;
+	dns_relay_set_servers(&dns->relay, servers);
+	list_servers(servers, text, sizeof(text));
+	if (!servers->count)
+		log_warning("%s names no name server: the guest cannot look up names",
+			    dns->reader.path);
+	else if (dns->known)
+		log_info("name servers of the host are now %s", text);
+	else
+		log_debug("name servers of the host are %s", text);
+	dns->known = true;
+}
+
+static struct packet_flow make_flow(const struct user_dns *dns, const struct dns_asker *asker)
+{
+	struct packet_flow flow = {
+		.source = dns->address,
+		.destination = asker->address,
+		.source_port = DNS_PORT,
+		.destination_port = asker->port,
+	};
+
+	memcpy(flow.mac, asker->mac, sizeof(flow.mac));
+	return flow;
+}
+
+static void send_segment(void *context, const struct dns_asker *guest, uint8_t *segment,
+			 size_t length)
+{
+	struct user_dns *dns = context;
+	const struct packet_flow flow = make_flow(dns, guest);
+	uint8_t *frame = segment - PACKET_IP - IPV4_HEADER;
+
+	dns->deliver(dns->context, frame, packet_wrap_tcp(frame, &flow, (uint16_t)length));
+}
+
+/* The guest gets what fits into a packet; what does not it gets by TCP (RFC 2181, 9). */
+static void send_datagram(struct user_dns *dns, const struct dns_asker *asker,
+			  const uint8_t *message, size_t length)
+{
+	const struct packet_flow flow = make_flow(dns, asker);
+	uint8_t *data = dns->frame + PACKET_UDP_DATA;
+
+	if (length + IPV4_HEADER + UDP_HEADER <= dns->mtu)
+		memcpy(data, message, length);
+	else
+		length = dns_make_empty(message, dns_head_length(message, length), data,
+					DNS_FLAG_TRUNCATED, dns_rcode(message));
+	dns->deliver(dns->context, dns->frame,
+		     packet_wrap_udp(dns->frame, &flow, (uint16_t)length));
+}
+
+static void take_answer(void *context, const struct dns_asker *asker, const uint8_t *message,
+			size_t length)
+{
+	struct user_dns *dns = context;
+
+	if (asker->connection < 0)
+		send_datagram(dns, asker, message, length);
+	else
+		dns_tcp_answer(&dns->tcp, asker->connection, length, clock_now_ms());
+}
+
+void user_dns_init(struct user_dns *dns, uint32_t address, uint16_t mtu, user_dns_deliver *deliver,
+		   void *context)
+{
+	dns->reader = RESOLV_READER_NONE;
+	dns->address = address;
+	dns->mtu = mtu ? mtu : MTU_DEFAULT;
+	dns->deliver = deliver;
+	dns->context = context;
+	dns_tcp_init(&dns->tcp, &dns->relay, dns->mtu, send_segment, dns);
+}
+
+int user_dns_start(struct user_dns *dns, struct event_loop *loop, const char *path,
+		   struct error *error)
+{
+	dns_relay_init(&dns->relay, loop, take_answer, dns);
+	return path ? resolv_reader_start(&dns->reader, loop, path, change_servers, dns, error) : 0;
+}
+
+void user_dns_stop(struct user_dns *dns)
+{
+	user_dns_reset(dns);
+	resolv_reader_stop(&dns->reader);
+}
+
+bool user_dns_take(struct user_dns *dns, const uint8_t *frame, size_t length, int64_t now_ms)
+{
+	const uint8_t *ip = frame + PACKET_IP, *data = ip + IPV4_HEADER;
+	struct dns_asker asker = {
+		.port = packet_get16(data + PORT_SOURCE),
+		.address = packet_get32(ip + IPV4_SOURCE),
+		.connection = -1,
+	};
+
+	memcpy(asker.mac, frame + ETH_ALEN, sizeof(asker.mac));
+	length -= PACKET_IP + IPV4_HEADER;
+	if (ip[IPV4_PROTOCOL] == PROTOCOL_UDP)
+		return dns_relay_ask(&dns->relay, &asker, data + UDP_HEADER, length - UDP_HEADER,
+				     NULL, now_ms);
+	dns_tcp_take(&dns->tcp, &asker, data, length, now_ms);
+	return true;
+}
+
+void user_dns_reset(struct user_dns *dns)
+{
+	dns_tcp_forget_all(&dns->tcp);
+	dns_relay_forget_all(&dns->relay);
+}
+
+int64_t user_dns_deadline_ms(const struct user_dns *dns)
+{
+	int64_t relay_ms = dns_relay_deadline_ms(&dns->relay);
+	int64_t tcp_ms = dns_tcp_deadline_ms(&dns->tcp);
+
+	return relay_ms < tcp_ms ? relay_ms : tcp_ms;
+}
+
+void user_dns_expire(struct user_dns *dns, int64_t now_ms)
+{
+	dns_relay_expire(&dns->relay, now_ms);
+	dns_tcp_expire(&dns->tcp, now_ms);
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The name server of the user-mode network: takes the guest's packets to it, over UDP and TCP, and
+ * asks the name servers that the host has at the time.
+ */
+#ifndef AVP_BACKEND_USER_DNS_H
+#define AVP_BACKEND_USER_DNS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend/dns_relay.h"
+#include "backend/dns_tcp.h"
+#include "backend/resolv_reader.h"
+#include "base/error.h"
+#include "base/event_loop.h"
+
+/* A frame for the guest. */
+typedef void user_dns_deliver(void *context, const void *frame, size_t length);
+
+struct user_dns {
+	struct dns_relay relay;
+	struct dns_tcp tcp;
+	struct resolv_reader reader;
+	bool known; /* it is known which name servers the host has, if any */
+	uint32_t address;
+	uint16_t mtu;
+	user_dns_deliver *deliver;
+	void *context;
+	uint8_t frame[PACKET_FRAME_MAX];
+};
+
+/*
+ * @dns: zeroed. @address is the name server's, @mtu that of the link, 0 for 1500. No question may
+ * come before user_dns_start.
+ */
+void user_dns_init(struct user_dns *dns, uint32_t address, uint16_t mtu, user_dns_deliver *deliver,
+		   void *context);
+
+/*
+ * Starts to follow the file @path, which lists the host's name servers; NULL: there are none. Forks:
+ * see resolv_reader_start.
+ */
+int user_dns_start(struct user_dns *dns, struct event_loop *loop, const char *path,
+		   struct error *error);
+
+/* Safe after user_dns_init. */
+void user_dns_stop(struct user_dns *dns);
+
+/* Takes a frame that frame_filter.h says is for the name server. False: it asks nothing. */
+bool user_dns_take(struct user_dns *dns, const uint8_t *frame, size_t length, int64_t now_ms);
+
+/* The guest has been reset: forgets what it asked and its connections. */
+void user_dns_reset(struct user_dns *dns);
+
+/* When user_dns_expire has something to do; INT64_MAX: never. */
+int64_t user_dns_deadline_ms(const struct user_dns *dns);
+void user_dns_expire(struct user_dns *dns, int64_t now_ms);
+
+/* Whether there is anything that could expire. */
+static inline bool user_dns_is_active(const struct user_dns *dns)
+{
+	return dns->relay.active || dns->tcp.active;
+}
+
+#endif

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Names in the user-mode network: a guest that is a few frames asks the network's name server, and
+ * servers of a host answer, whose resolv.conf changes meanwhile. All in a network namespace.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "capture.h"
+#include "fake_dns.h"
+#include "scratch.h"
+#include "user_net_rig.h"
+
+#define NAME_SERVER "10.0.2.3"
+#define GUEST_PORT  4000
+#define SERVERS	    3
+
+static const uint8_t server_mac[ETH_ALEN] = {0x52, 0x55, 10, 0, 2, 3};
+static bool isolated;
+
+struct fixture {
+	struct scratch scratch;
+	struct user_net_rig *rig;
+	struct fake_dns servers[SERVERS]; /* 127.0.0.1, 127.0.0.2 and ::1 */
+	uint16_t id;			  /* of the last question */
+	uint8_t question[512];
+	size_t length;
+};
+
+static int enter_namespace(void **state)
+{
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	int fd;
+
+	(void)state;
+	if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) {
+		print_message("no network namespaces\n");
+		return 0;
+	}
+	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
+	close(fd);
+	isolated = true;
+	return 0;
+}
+
+/* Puts another file into the place of resolv.conf. */
+static void replace_servers(struct fixture *f, const char *text)
+{
+	scratch_write(&f->scratch, "new", text, strlen(text));
+	assert_int_equal(rename(scratch_path(&f->scratch, "new"),
+				scratch_path(&f->scratch, "resolv.conf")),
+			 0);
+}
+
+static int set_up(void **state)
+{
+	static const char *const addresses[SERVERS] = {"127.0.0.1", "127.0.0.2", "::1"};
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct user_net_settings settings = {.subnet = subnet_default(0)};
+	static char path[256];
+
+	assert_non_null(f);
+	*state = f;
+	if (!isolated)
+		return 0;
+	scratch_make(&f->scratch);
+	replace_servers(f, "nameserver 127.0.0.1\n");
+	snprintf(path, sizeof(path), "%s", scratch_path(&f->scratch, "resolv.conf"));
+	settings.name_servers = path;
+	f->rig = user_net_rig_start_with(&settings);
+	for (uint8_t i = 0; i < SERVERS; i++)
+		fake_dns_start(&f->servers[i], &f->rig->loop, addresses[i], 53, i + 1);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	if (f->rig) {
+		for (size_t i = 0; i < SERVERS; i++)
+			fake_dns_stop(&f->servers[i]);
+		user_net_rig_stop(f->rig);
+		scratch_remove(&f->scratch);
+	}
+	free(f);
+	return 0;
+}
+
+static void send_question(struct fixture *f, const char *name)
+{
+	struct user_net_packet packet = {0};
+	size_t length;
+
+	f->length = fake_dns_question(f->question, name, ++f->id);
+	length = sizeof(packet.udp) + f->length;
+	memcpy(packet.data, f->question, f->length);
+	packet.udp.uh_sport = htons(GUEST_PORT);
+	packet.udp.uh_dport = htons(53);
+	packet.udp.uh_ulen = htons((uint16_t)length);
+	user_net_rig_send(f->rig, &packet,
+			  user_net_rig_wrap(&packet, server_mac, IPPROTO_UDP, USER_NET_GUEST,
+					    NAME_SERVER, length));
+}
+
+/* Asks, and waits for the answer. Returns the mark of the server that it is from. */
+static int ask(struct fixture *f, const char *name)
+{
+	const struct user_net_packet *answer = user_net_rig_received(f->rig);
+	size_t length;
+
+	send_question(f, name);
+	user_net_rig_wait(f->rig);
+	assert_memory_equal(answer->ethernet.ether_dhost, user_net_mac, ETH_ALEN);
+	assert_memory_equal(answer->ethernet.ether_shost, server_mac, ETH_ALEN);
+	assert_int_equal(answer->ip.protocol, IPPROTO_UDP);
+	assert_int_equal(answer->ip.saddr, inet_addr(NAME_SERVER));
+	assert_int_equal(answer->ip.daddr, inet_addr(USER_NET_GUEST));
+	assert_int_equal(answer->udp.uh_sport, htons(53));
+	assert_int_equal(answer->udp.uh_dport, htons(GUEST_PORT));
+	length = ntohs(answer->udp.uh_ulen) - sizeof(answer->udp);
+	assert_int_equal(f->rig->length, sizeof(answer->ethernet) + sizeof(answer->ip) +
+						 sizeof(answer->udp) + length);
+	return fake_dns_mark(f->question, f->length, answer->data, length);
+}
+
+/* Asks until the answer is from server @mark, as it is once the host's file has been read. */
+static void ask_until(struct fixture *f, int mark)
+{
+	const time_t limit = time(NULL) + 60;
+
+	while (ask(f, "until") != mark) {
+		assert_true(time(NULL) < limit);
+		event_loop_turn(&f->rig->loop, 100);
+	}
+}
+
+#define ISOLATED_ONLY           \
+	do {                    \
+		if (!isolated)  \
+			skip(); \
+	} while (0)
+
+static void test_name(void **state)
+{
+	struct fixture *f = *state;
+
+	ISOLATED_ONLY;
+	ask_until(f, 1);
+	assert_int_equal(ask(f, "one"), 1);
+	assert_int_equal(f->servers[1].asked + f->servers[2].asked, 0);
+}
+
+/* All servers of the list, of both families: the first is not there, the second is silent. */
+static void test_all_servers(void **state)
+{
+	struct fixture *f = *state;
+
+	ISOLATED_ONLY;
+	replace_servers(f, "nameserver 127.0.0.9\nnameserver 127.0.0.2\nnameserver ::1\n");
+	f->servers[1].manner = FAKE_DNS_IS_SILENT;
+	ask_until(f, 3);
+	assert_true(f->servers[1].asked > 0);
+}
+
+/* The file is replaced while the guest runs, and so is what a link to it leads to. */
+static void test_file_is_replaced(void **state)
+{
+	struct fixture *f = *state;
+
+	ISOLATED_ONLY;
+	ask_until(f, 1);
+	replace_servers(f, "nameserver 127.0.0.2\n");
+	ask_until(f, 2);
+	replace_servers(f, "nameserver ::1\n");
+	ask_until(f, 3);
+	assert_int_equal(unlink(scratch_path(&f->scratch, "resolv.conf")), 0);
+	scratch_write(&f->scratch, "target", "nameserver 127.0.0.1\n", 21);
+	assert_int_equal(symlink("target", scratch_path(&f->scratch, "resolv.conf")), 0);
+	ask_until(f, 1);
+	scratch_write(&f->scratch, "other", "nameserver 127.0.0.2\n", 21);
+	assert_int_equal(
+		rename(scratch_path(&f->scratch, "other"), scratch_path(&f->scratch, "target")), 0);
+	ask_until(f, 2);
+}
+
+/* One line when there is no server any more, and one when there is one again. */
+static void test_none(void **state)
+{
+	struct fixture *f = *state;
+	struct capture capture;
+	const char *log;
+
+	ISOLATED_ONLY;
+	ask_until(f, 1);
+	capture_start(&capture, STDERR_FILENO);
+	replace_servers(f, "search example\n");
+	ask_until(f, -2);
+	replace_servers(f, "search another.example\n");
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(ask(f, "none"), -2);
+	replace_servers(f, "nameserver 127.0.0.2\n");
+	ask_until(f, 2);
+	log = strdup(capture_all(&capture));
+	capture_stop(&capture);
+	assert_non_null(strstr(log, "names no name server"));
+	assert_null(strstr(strstr(log, "names no name server") + 1, "names no name server"));
+	assert_non_null(strstr(log, "are now 127.0.0.2"));
+	free((void *)log);
+}
+
+/* What does not fit into a packet is cut, and says so; TCP gives all of it. */
+static void test_long_answer(void **state)
+{
+	struct fixture *f = *state;
+	const struct user_net_packet *packet = user_net_rig_received(f->rig);
+	uint8_t bytes[514], answer[8192];
+	uint32_t theirs, ours = 1000;
+	size_t got = 0;
+
+	ISOLATED_ONLY;
+	ask_until(f, 1);
+	f->servers[0].padding = 1500 - 28 - 16 - f->length;
+	assert_int_equal(ask(f, "until"), 1);
+	f->servers[0].padding++;
+	assert_int_equal(ask(f, "until"), 0);
+	assert_true(packet->data[2] & 2);
+	f->servers[0].padding = 5000;
+	user_net_rig_send_tcp(f->rig, server_mac, 5000, NAME_SERVER, 53, TH_SYN, ours, 0, "");
+	user_net_rig_wait_tcp(f->rig, TH_SYN | TH_ACK);
+	theirs = ntohl(packet->tcp.th_seq) + 1;
+	user_net_rig_send_tcp(f->rig, server_mac, 5000, NAME_SERVER, 53, TH_ACK, ++ours, theirs,
+			      "");
+	bytes[0] = 0;
+	bytes[1] = (uint8_t)f->length;
+	memcpy(bytes + 2, f->question, f->length);
+	user_net_rig_send_segment(f->rig, server_mac, 5000, NAME_SERVER, 53, TH_ACK | TH_PUSH, ours,
+				  theirs, bytes, f->length + 2);
+	ours += (uint32_t)f->length + 2;
+	while (got < f->length + 2 + 16 + 5000) {
+		size_t length;
+
+		user_net_rig_wait_tcp(f->rig, TH_ACK);
+		assert_int_equal(packet->ip.saddr, inet_addr(NAME_SERVER));
+		assert_int_equal(user_net_rig_checksum(&packet->ip, sizeof(packet->ip), 0), 0);
+		assert_int_equal(user_net_rig_tcp_checksum(f->rig), 0);
+		length = ntohs(packet->ip.tot_len) - 40U;
+		if (!length)
+			continue;
+		assert_int_equal(ntohl(packet->tcp.th_seq), theirs);
+		assert_true(got + length <= sizeof(answer));
+		memcpy(answer + got, (const uint8_t *)&packet->tcp + 20, length);
+		got += length;
+		theirs += (uint32_t)length;
+		user_net_rig_send_tcp(f->rig, server_mac, 5000, NAME_SERVER, 53, TH_ACK, ours,
+				      theirs, "");
+	}
+	assert_int_equal(fake_dns_mark(f->question, f->length, answer + 2, got - 2), 1);
+}
+
+/* A reset forgets what was asked; nothing is answered to the next driver. */
+static void test_reset(void **state)
+{
+	struct fixture *f = *state;
+
+	ISOLATED_ONLY;
+	ask_until(f, 1);
+	f->servers[0].manner = FAKE_DNS_IS_SILENT;
+	send_question(f, "one");
+	user_net_rig_restart(f->rig);
+	f->servers[0].manner = FAKE_DNS_ANSWERS;
+	for (int i = 0; i < 20; i++)
+		event_loop_turn(&f->rig->loop, 0);
+	assert_false(user_net_rig_take(f->rig));
+	assert_int_equal(ask(f, "two"), 1);
+}
+
+/* Once everything is answered, nothing wakes the process up. */
+static void test_idle(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t sleeps;
+
+	ISOLATED_ONLY;
+	ask_until(f, 1);
+	while (event_loop_turn(&f->rig->loop, 0) > 0)
+		;
+	sleeps = f->rig->loop.sleeps;
+	assert_int_equal(event_loop_turn(&f->rig->loop, 2500), 0);
+	assert_int_equal(f->rig->loop.sleeps, sleeps + 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_name), TEST(test_all_servers), TEST(test_file_is_replaced),
+		TEST(test_none), TEST(test_long_answer), TEST(test_reset),
+		TEST(test_idle),
+	};
+
+	return cmocka_run_group_tests(tests, enter_namespace, NULL);
+}
