@@ -304,10 +304,16 @@ static void handle_server(void *context, uint32_t events)
 		receive_datagrams(question);
 }
 
+bool dns_asker_is(const struct dns_asker *one, const struct dns_asker *other)
+{
+	return one->port == other->port && one->is_ipv6 == other->is_ipv6 &&
+	       !memcmp(one->address, other->address, sizeof(one->address));
+}
+
 static bool is_asker(const struct dns_question *question, const struct dns_asker *asker)
 {
 	return question->asker.connection == asker->connection &&
-	       question->asker.address == asker->address && question->asker.port == asker->port;
+	       dns_asker_is(&question->asker, asker);
 }
 
 /* The question that the guest has sent before, or a free place; NULL: there is none. */

@@ -37,13 +37,17 @@
 /* How long the first server is left out after another one had to answer for it. */
 #define DNS_RELAY_PREFER_MS 60000
 
-/* Who asks. */
+/* Who asks: all zero but for what is known. */
 struct dns_asker {
 	uint8_t mac[ETH_ALEN];
 	uint16_t port;
-	uint32_t address; /* in host byte order */
-	int connection;	  /* of dns_tcp.h; -1: by UDP */
+	bool is_ipv6;
+	uint8_t address[16]; /* of which IPv4 takes the first 4 bytes; the rest is 0 */
+	int connection;	     /* of dns_tcp.h; -1: by UDP */
 };
+
+/* Whether two are the same address and port. */
+bool dns_asker_is(const struct dns_asker *one, const struct dns_asker *other);
 
 struct dns_relay;
 

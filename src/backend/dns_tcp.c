@@ -391,9 +391,7 @@ void dns_tcp_take(struct dns_tcp *tcp, const struct dns_asker *guest, const uint
 	for (size_t i = 0; i < DNS_TCP_CONNECTIONS; i++) {
 		struct dns_tcp_connection *connection = &tcp->connections[i];
 
-		if (connection->state == DNS_TCP_FREE ||
-		    connection->guest.address != guest->address ||
-		    connection->guest.port != guest->port)
+		if (connection->state == DNS_TCP_FREE || !dns_asker_is(&connection->guest, guest))
 			continue;
 		take_segment(tcp, connection, &read, now_ms);
 		return;

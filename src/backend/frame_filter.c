@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "backend/dns_message.h"
+#include "backend/frame_filter_ipv6.h"
+#include "backend/tcp_segment.h"
 #include "base/subnet.h"
 
 #define ARP_ETHERNET	 1
-#define TCP_OPTION_END	 0
-#define TCP_OPTION_NOP	 1
 #define ICMP_HEADER	 8
 #define ICMP_ECHO	 8
 #define ICMP_UNREACHABLE 3
@@ -17,6 +17,9 @@
 #define PORT_DHCP	 67
 #define PORT_TFTP	 69
 #define BROADCAST	 UINT32_MAX
+
+/* RFC 792: the header of what was refused and 8 bytes of its data. */
+#define REFUSAL_LENGTH (PACKET_IP + IPV4_HEADER + ICMP_HEADER + IPV4_HEADER + 8)
 
 void frame_filter_init(struct frame_filter *filter, const struct frame_filter_settings *settings)
 {
@@ -70,64 +73,12 @@ static enum frame_verdict check_arp(const struct frame_filter *filter, const uin
 	return FRAME_PASSED;
 }
 
-static bool tcp_options_fit(const uint8_t *option, size_t length)
-{
-	while (length > 0 && *option != TCP_OPTION_END) {
-		size_t size = 1;
-
-		if (*option != TCP_OPTION_NOP) {
-			if (length < 2 || option[1] < 2 || option[1] > length)
-				return false;
-			size = option[1];
-		}
-		option += size;
-		length -= size;
-	}
-	return true;
-}
-
-/*
- * Clears the urgent pointer: what it points at stays in the stream, where RFC 6093 wants it. The
- * checksum changes by what was cleared (RFC 1624).
- */
-static void clear_urgent(uint8_t *tcp)
-{
-	uint32_t sum = (uint16_t)~packet_get16(tcp + TCP_CHECKSUM);
-
-	sum += (uint16_t)~packet_get16(tcp + TCP_URGENT);
-	sum += (uint16_t)~packet_get16(tcp + TCP_DATA_OFFSET);
-	tcp[TCP_FLAGS] &= (uint8_t)~TCP_FLAG_URG;
-	packet_put16(tcp + TCP_URGENT, 0);
-	packet_put16(tcp + TCP_CHECKSUM, packet_checksum(tcp + TCP_DATA_OFFSET, 2, sum));
-}
-
 /* Whether the checksum of a TCP segment or UDP datagram of @length bytes is right. */
 static bool checksum_fits(const uint8_t *ip, size_t length)
 {
 	uint32_t sum = packet_pseudo_sum(ip, ip[IPV4_PROTOCOL], (uint16_t)length);
 
 	return !packet_checksum(ip + IPV4_HEADER, length, sum);
-}
-
-/* RFC 9293, 3.1 and 3.10.7: what a segment of @length bytes can look like. */
-static bool tcp_is_sane(const uint8_t *tcp, size_t length)
-{
-	size_t header;
-	uint8_t flags;
-
-	if (length < TCP_HEADER)
-		return false;
-	header = (size_t)(tcp[TCP_DATA_OFFSET] >> 4) * 4;
-	flags = tcp[TCP_FLAGS];
-	if (header < TCP_HEADER || header > length ||
-	    !tcp_options_fit(tcp + TCP_HEADER, header - TCP_HEADER))
-		return false;
-	if (!packet_get16(tcp + PORT_SOURCE) || !packet_get16(tcp + PORT_DESTINATION))
-		return false;
-	/* All but the first segment of a connection acknowledge, or reset. */
-	if (flags & TCP_FLAG_SYN)
-		return !(flags & (TCP_FLAG_FIN | TCP_FLAG_RST));
-	return flags & (TCP_FLAG_ACK | TCP_FLAG_RST);
 }
 
 static enum frame_verdict check_tcp(const struct frame_filter *filter, uint8_t *ip, size_t length)
@@ -137,10 +88,9 @@ static enum frame_verdict check_tcp(const struct frame_filter *filter, uint8_t *
 	uint8_t *tcp = ip + IPV4_HEADER;
 	bool opens, allowed;
 
-	if (!tcp_is_sane(tcp, length) || !checksum_fits(ip, length))
+	if (!tcp_segment_is_sane(tcp, length) || !checksum_fits(ip, length))
 		return FRAME_DROPPED;
-	if (tcp[TCP_FLAGS] & TCP_FLAG_URG || packet_get16(tcp + TCP_URGENT))
-		clear_urgent(tcp);
+	tcp_segment_clear_urgent(tcp);
 	opens = (tcp[TCP_FLAGS] & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
 	if (to == settings->gateway)
 		allowed = settings->host_loopback;
@@ -296,6 +246,8 @@ enum frame_verdict frame_filter_check(struct frame_filter *filter, uint8_t *fram
 		return check_arp(filter, frame, length);
 	case ETH_P_IP:
 		return check_ip(filter, frame, length, now_ms);
+	case ETH_P_IPV6:
+		return frame_filter_check_ipv6(filter, frame, length);
 	}
 	return FRAME_DROPPED;
 }
@@ -317,6 +269,9 @@ bool frame_filter_receive(struct frame_filter *filter, const uint8_t *frame, siz
 
 	if (neighbours_answer(&filter->neighbours, frame, length))
 		return false;
+	if (length >= PACKET_IP + IPV6_HEADER && packet_get16(frame + 2 * ETH_ALEN) == ETH_P_IPV6 &&
+	    ip[IPV6_NEXT] == PROTOCOL_TCP)
+		tcp_order_receive(&filter->order, ip, length - PACKET_IP);
 	if (length < PACKET_UDP_DATA || packet_get16(frame + 2 * ETH_ALEN) != ETH_P_IP ||
 	    packet_get16(ip + IPV4_FRAGMENT) & IPV4_OFFSET_MASK)
 		return true;
@@ -328,21 +283,21 @@ bool frame_filter_receive(struct frame_filter *filter, const uint8_t *frame, siz
 	return true;
 }
 
-size_t frame_filter_refuse(const struct frame_filter *filter, const uint8_t *frame,
-			   uint8_t answer[FRAME_REFUSAL_LENGTH])
+size_t frame_filter_refuse(const struct frame_filter *filter, const uint8_t *frame, size_t length,
+			   uint8_t answer[FRAME_REFUSAL_MAX])
 {
 	const uint8_t *refused = frame + PACKET_IP;
 	uint8_t *icmp = answer + PACKET_IP + IPV4_HEADER;
 
+	if (packet_get16(frame + 2 * ETH_ALEN) == ETH_P_IPV6)
+		return frame_filter_refuse_ipv6(filter, frame, length, answer);
 	memset(icmp, 0, ICMP_HEADER);
 	packet_wrap_ip(answer, frame + ETH_ALEN, filter->settings.gateway,
 		       packet_get32(refused + IPV4_SOURCE), PROTOCOL_ICMP,
-		       FRAME_REFUSAL_LENGTH - PACKET_IP);
+		       REFUSAL_LENGTH - PACKET_IP);
 	icmp[0] = ICMP_UNREACHABLE;
 	icmp[1] = ICMP_PROHIBITED;
-	/* RFC 792: the header of what was refused and 8 bytes of its data. */
 	memcpy(icmp + ICMP_HEADER, refused, IPV4_HEADER + 8);
-	packet_put16(icmp + 2,
-		     packet_checksum(icmp, FRAME_REFUSAL_LENGTH - PACKET_IP - IPV4_HEADER, 0));
-	return FRAME_REFUSAL_LENGTH;
+	packet_put16(icmp + 2, packet_checksum(icmp, REFUSAL_LENGTH - PACKET_IP - IPV4_HEADER, 0));
+	return REFUSAL_LENGTH;
 }

@@ -2,11 +2,12 @@
 /*
  * What stands between the guest's frames and the library behind the user-mode network. Whatever
  * that library does with frames that are not whole: it gets none. A frame that passes is an ARP
- * packet, or an IPv4 packet of the guest to somebody it may talk to, which is
- *	- exactly as long as its header says, without padding behind it, IP options or fragments;
+ * packet, or an IPv4 or IPv6 packet of the guest to somebody it may talk to, which is
+ *	- exactly as long as its header says, without padding behind it, IP options, extension
+ *	  headers or fragments;
  *	- TCP with a header and options that fit, a right checksum, flags that belong together and
  *	  no urgent data, not too much before its turn (tcp_order.h);
- *	- UDP whose length is that of the packet, or a ping.
+ *	- UDP whose length is that of the packet, a ping, or what neighbour discovery needs.
  * Freestanding: bytes in, verdict out.
  */
 #ifndef AVP_BACKEND_FRAME_FILTER_H
@@ -25,7 +26,12 @@
 struct frame_filter_settings {
 	uint32_t network, mask;
 	uint32_t gateway, name_server; /* in it */
-	bool host_loopback;	       /* the gateway stands for the host's 127.0.0.1 */
+	bool host_loopback;	       /* the gateway stands for the host's 127.0.0.1 and ::1 */
+	struct {
+		bool on; /* else no packet of it passes */
+		uint16_t mtu;
+		uint8_t prefix[IPV6_PREFIX];
+	} ipv6;
 };
 
 /* Programs of the host that use forwarded UDP ports, as many as the guest can answer at a time. */
@@ -48,6 +54,7 @@ enum frame_verdict {
 	FRAME_REFUSED,	/* is whole, to a place that the guest may not reach: frame_filter_refuse */
 	FRAME_FOR_DHCP, /* a whole UDP packet for the DHCP server */
 	FRAME_FOR_DNS,	/* a whole UDP or TCP packet for the name server, with the right checksum */
+	FRAME_FOR_ROUTER, /* a whole router solicitation: router.h */
 };
 
 /* @filter: zeroed. */
@@ -67,11 +74,11 @@ enum frame_verdict frame_filter_check(struct frame_filter *filter, uint8_t *fram
 bool frame_filter_receive(struct frame_filter *filter, const uint8_t *frame, size_t length);
 
 /*
- * Makes the answer to a refused @frame: ICMP "administratively prohibited" (RFC 1812, 5.2.7.1).
- * Returns its length.
+ * Makes the answer to a refused @frame of @length bytes: ICMP "administratively prohibited" (RFC 1812,
+ * 5.2.7.1; RFC 4443, 3.1). Returns its length.
  */
-#define FRAME_REFUSAL_LENGTH (PACKET_IP + IPV4_HEADER + 8 + IPV4_HEADER + 8)
-size_t frame_filter_refuse(const struct frame_filter *filter, const uint8_t *frame,
-			   uint8_t answer[FRAME_REFUSAL_LENGTH]);
+#define FRAME_REFUSAL_MAX (PACKET_IP + IPV6_MTU_MIN)
+size_t frame_filter_refuse(const struct frame_filter *filter, const uint8_t *frame, size_t length,
+			   uint8_t answer[FRAME_REFUSAL_MAX]);
 
 #endif

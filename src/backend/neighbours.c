@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The Ethernet addresses of a guest, and ARP answers in its name. */
+/* The Ethernet addresses of a guest, and answers of ARP and neighbour discovery in its name. */
 #include "backend/neighbours.h"
 
 #include <string.h>
@@ -17,22 +17,47 @@ void neighbours_learn(struct neighbours *neighbours, uint32_t address, const uin
 	memcpy(neighbours->known[index].mac, mac, ETH_ALEN);
 }
 
-bool neighbours_answer(struct neighbours *neighbours, const uint8_t *frame, size_t length)
+/* Multiplies so that addresses that differ in their last bytes, or their middle ones, are spread. */
+static size_t index_of_ipv6(const uint8_t *address)
+{
+	uint32_t mixed = packet_get32(address + 8) * 0x9e3779b1U ^ packet_get32(address + 12);
+
+	return (mixed ^ mixed >> 8 ^ mixed >> 16) % NEIGHBOURS;
+}
+
+void neighbours_learn_ipv6(struct neighbours *neighbours, const uint8_t address[IPV6_ADDRESS],
+			   const uint8_t mac[ETH_ALEN])
+{
+	size_t index = index_of_ipv6(address);
+
+	memcpy(neighbours->known_ipv6[index].address, address, IPV6_ADDRESS);
+	memcpy(neighbours->known_ipv6[index].mac, mac, ETH_ALEN);
+}
+
+/* Room for an answer of @length bytes; NULL: there is none. */
+static uint8_t *add_answer(struct neighbours *neighbours, size_t length)
+{
+	if (neighbours->answer_count == NEIGHBOURS_ANSWERS)
+		return NULL;
+	neighbours->answers[neighbours->answer_count].length = length;
+	return neighbours->answers[neighbours->answer_count++].frame;
+}
+
+static bool answer_arp(struct neighbours *neighbours, const uint8_t *frame, size_t length)
 {
 	const uint8_t *request = frame + ETH_HLEN, *mac;
 	uint8_t *answer, *reply;
 	uint32_t address;
 
-	if (length < ARP_FRAME || packet_get16(frame + 2 * ETH_ALEN) != ETH_P_ARP ||
-	    packet_get16(request + ARP_OPERATION) != ARP_REQUEST)
+	if (length < ARP_FRAME || packet_get16(request + ARP_OPERATION) != ARP_REQUEST)
 		return false;
 	address = packet_get32(request + ARP_TARGET);
 	if (!address || neighbours->known[index_of(address)].address != address)
 		return false;
-	if (neighbours->answer_count == NEIGHBOURS_ANSWERS)
+	answer = add_answer(neighbours, ARP_FRAME);
+	if (!answer)
 		return true;
 	mac = neighbours->known[index_of(address)].mac;
-	answer = neighbours->answers[neighbours->answer_count++];
 	reply = answer + ETH_HLEN;
 	memcpy(answer, frame + ETH_ALEN, ETH_ALEN);
 	memcpy(answer + ETH_ALEN, mac, ETH_ALEN);
@@ -46,10 +71,59 @@ bool neighbours_answer(struct neighbours *neighbours, const uint8_t *frame, size
 	return true;
 }
 
-bool neighbours_take_answer(struct neighbours *neighbours, uint8_t answer[ARP_FRAME])
+static bool answer_solicitation(struct neighbours *neighbours, const uint8_t *frame, size_t length)
 {
-	if (!neighbours->answer_count)
+	const uint8_t *ip = frame + PACKET_IP, *target = ip + IPV6_HEADER + ND_TARGET, *mac;
+	struct packet_route_ipv6 route = {.hop_limit = ND_HOP_LIMIT};
+	uint8_t *answer, *message;
+	size_t index;
+
+	if (length < PACKET_IP + IPV6_HEADER + ND_LENGTH || ip[IPV6_NEXT] != PROTOCOL_ICMPV6 ||
+	    ip[IPV6_HEADER] != ND_SOLICIT)
 		return false;
-	memcpy(answer, neighbours->answers[--neighbours->answer_count], ARP_FRAME);
+	index = index_of_ipv6(target);
+	if (memcmp(neighbours->known_ipv6[index].address, target, IPV6_ADDRESS))
+		return false;
+	answer = add_answer(neighbours, NEIGHBOURS_ANSWER_MAX);
+	if (!answer)
+		return true;
+	mac = neighbours->known_ipv6[index].mac;
+	message = answer + PACKET_IP + IPV6_HEADER;
+	memset(message, 0, ND_LENGTH);
+	message[0] = ND_ADVERTISE;
+	message[ND_FLAGS] = ND_FLAG_SOLICITED | ND_FLAG_OVERRIDE;
+	memcpy(message + ND_TARGET, target, IPV6_ADDRESS);
+	message[ND_LENGTH] = ND_OPTION_TARGET;
+	message[ND_LENGTH + 1] = 1;
+	memcpy(message + ND_LENGTH + 2, mac, ETH_ALEN);
+	memcpy(route.mac, frame + ETH_ALEN, ETH_ALEN);
+	memcpy(route.source, target, IPV6_ADDRESS);
+	memcpy(route.destination, ip + IPV6_SOURCE, IPV6_ADDRESS);
+	packet_wrap_ipv6(message, &route, PROTOCOL_ICMPV6, ND_LENGTH + ND_OPTION_UNIT);
+	/* It is the guest's, and not one that stands for something in the network. */
+	memcpy(answer + ETH_ALEN, mac, ETH_ALEN);
 	return true;
+}
+
+bool neighbours_answer(struct neighbours *neighbours, const uint8_t *frame, size_t length)
+{
+	switch (length < ETH_HLEN ? 0 : packet_get16(frame + 2 * ETH_ALEN)) {
+	case ETH_P_ARP:
+		return answer_arp(neighbours, frame, length);
+	case ETH_P_IPV6:
+		return answer_solicitation(neighbours, frame, length);
+	}
+	return false;
+}
+
+size_t neighbours_take_answer(struct neighbours *neighbours, uint8_t answer[NEIGHBOURS_ANSWER_MAX])
+{
+	size_t length;
+
+	if (!neighbours->answer_count)
+		return 0;
+	neighbours->answer_count--;
+	length = neighbours->answers[neighbours->answer_count].length;
+	memcpy(answer, neighbours->answers[neighbours->answer_count].frame, length);
+	return length;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The Ethernet addresses of a guest, learnt from what it sends, and answers (RFC 826) in its name.
+ * The Ethernet addresses of a guest, learnt from what it sends, and answers (RFC 826, RFC 4861) in its
+ * name.
  * The library behind the user-mode network keeps each packet for an address whose owner it does not
  * know until an answer comes or a second has passed: a guest that sends from addresses for which it
  * does not answer could fill its memory. Freestanding.
@@ -20,18 +21,30 @@
 /* Answers that wait to be taken. A request beyond that is asked again for the next packet. */
 #define NEIGHBOURS_ANSWERS 16
 
+/* An answer: a neighbour advertisement with one option, which is longer than one of ARP. */
+#define NEIGHBOURS_ANSWER_MAX (PACKET_IP + IPV6_HEADER + ND_LENGTH + ND_OPTION_UNIT)
+
 /* Starts as zeroes. */
 struct neighbours {
 	struct {
 		uint32_t address; /* 0: none */
 		uint8_t mac[ETH_ALEN];
 	} known[NEIGHBOURS];
-	uint8_t answers[NEIGHBOURS_ANSWERS][ARP_FRAME];
+	struct {
+		uint8_t address[IPV6_ADDRESS]; /* all 0: none */
+		uint8_t mac[ETH_ALEN];
+	} known_ipv6[NEIGHBOURS];
+	struct {
+		size_t length;
+		uint8_t frame[NEIGHBOURS_ANSWER_MAX];
+	} answers[NEIGHBOURS_ANSWERS];
 	unsigned int answer_count;
 };
 
 /* The guest has sent a packet from @address (in host byte order, not 0) and @mac. */
 void neighbours_learn(struct neighbours *neighbours, uint32_t address, const uint8_t mac[ETH_ALEN]);
+void neighbours_learn_ipv6(struct neighbours *neighbours, const uint8_t address[IPV6_ADDRESS],
+			   const uint8_t mac[ETH_ALEN]);
 
 /*
  * A frame goes to the guest. Returns whether it asks for the owner of an address that is known: then
@@ -39,7 +52,7 @@ void neighbours_learn(struct neighbours *neighbours, uint32_t address, const uin
  */
 bool neighbours_answer(struct neighbours *neighbours, const uint8_t *frame, size_t length);
 
-/* Takes an answer, a frame of ARP_FRAME bytes. Returns false when there is none. */
-bool neighbours_take_answer(struct neighbours *neighbours, uint8_t answer[ARP_FRAME]);
+/* Takes an answer, a frame. Returns its length, 0 when there is none. */
+size_t neighbours_take_answer(struct neighbours *neighbours, uint8_t answer[NEIGHBOURS_ANSWER_MAX]);
 
 #endif

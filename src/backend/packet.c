@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#define TTL_DEFAULT 64
+#define TTL_DEFAULT	64
+#define ICMPV6_CHECKSUM 2
 
 static uint16_t fold(uint64_t total)
 {
@@ -97,4 +98,63 @@ size_t packet_wrap_udp(uint8_t *frame, const struct packet_flow *flow, uint16_t 
 	/* RFC 768: 0 would say that there is no checksum. */
 	packet_put16(udp + UDP_CHECKSUM, sum ? sum : 0xffff);
 	return PACKET_IP + IPV4_HEADER + udp_length;
+}
+
+void packet_service_ipv6(uint8_t address[IPV6_ADDRESS], const uint8_t prefix[IPV6_PREFIX],
+			 enum ipv6_service service)
+{
+	memset(address, 0, IPV6_ADDRESS);
+	memcpy(address, prefix, IPV6_PREFIX);
+	address[IPV6_ADDRESS - 1] = (uint8_t)service;
+}
+
+void packet_host_mac_ipv6(uint8_t mac[ETH_ALEN], const uint8_t address[IPV6_ADDRESS])
+{
+	mac[0] = 0x52;
+	mac[1] = 0x56;
+	memcpy(mac + 2, address + IPV6_ADDRESS - 4, 4);
+}
+
+uint32_t packet_pseudo_sum_ipv6(const uint8_t *ip, uint8_t protocol, uint32_t length)
+{
+	uint32_t sum = protocol + (length >> 16) + (length & 0xffff);
+
+	for (size_t i = IPV6_SOURCE; i < IPV6_HEADER; i += 2)
+		sum += packet_get16(ip + i);
+	return sum;
+}
+
+static size_t checksum_offset(uint8_t protocol)
+{
+	switch (protocol) {
+	case PROTOCOL_TCP:
+		return TCP_CHECKSUM;
+	case PROTOCOL_UDP:
+		return UDP_CHECKSUM;
+	}
+	return ICMPV6_CHECKSUM;
+}
+
+void packet_wrap_ipv6(uint8_t *payload, const struct packet_route_ipv6 *route, uint8_t protocol,
+		      uint16_t length)
+{
+	uint8_t *ip = payload - IPV6_HEADER, *frame = ip - PACKET_IP;
+	uint8_t *checksum = payload + checksum_offset(protocol);
+	uint16_t sum;
+
+	memset(frame, 0, PACKET_IP + IPV6_HEADER);
+	memcpy(frame, route->mac, ETH_ALEN);
+	packet_host_mac_ipv6(frame + ETH_ALEN, route->source);
+	packet_put16(frame + 2 * ETH_ALEN, ETH_P_IPV6);
+	ip[0] = 6 << 4;
+	packet_put16(ip + IPV6_LENGTH, length);
+	ip[IPV6_NEXT] = protocol;
+	ip[IPV6_HOP_LIMIT] = route->hop_limit;
+	memcpy(ip + IPV6_SOURCE, route->source, IPV6_ADDRESS);
+	memcpy(ip + IPV6_DESTINATION, route->destination, IPV6_ADDRESS);
+	if (protocol == PROTOCOL_UDP)
+		packet_put16(payload + UDP_LENGTH, length);
+	packet_put16(checksum, 0);
+	sum = packet_checksum(payload, length, packet_pseudo_sum_ipv6(ip, protocol, length));
+	packet_put16(checksum, sum || protocol != PROTOCOL_UDP ? sum : 0xffff);
 }

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/subnet.h"
+
 /* The IP header begins behind the Ethernet header. */
 #define PACKET_IP ETH_HLEN
 
@@ -29,23 +31,48 @@
 #define IPV4_OFFSET_MASK   0x1fff /* in units of 8 bytes */
 #define IPV4_LENGTH_MAX	   65535
 
+/* IPv6 (RFC 8200, 3). Headers of ours have no extensions. */
+#define IPV6_HEADER	 40
+#define IPV6_LENGTH	 4
+#define IPV6_NEXT	 6
+#define IPV6_HOP_LIMIT	 7
+#define IPV6_SOURCE	 8
+#define IPV6_DESTINATION 24
+#define IPV6_ADDRESS	 16
+#define IPV6_PREFIX	 SUBNET_IPV6_PREFIX
+#define IPV6_MTU_MIN	 SUBNET_IPV6_MTU_MIN
+
+/* Neighbour discovery (RFC 4861, 4) in ICMPv6, behind the IPv6 header. */
+#define ND_SOLICIT	  135
+#define ND_ADVERTISE	  136
+#define ND_HOP_LIMIT	  255
+#define ND_FLAGS	  4
+#define ND_FLAG_SOLICITED 0x40
+#define ND_FLAG_OVERRIDE  0x20
+#define ND_TARGET	  8
+#define ND_LENGTH	  24 /* without options */
+#define ND_OPTION_SOURCE  1
+#define ND_OPTION_TARGET  2
+#define ND_OPTION_UNIT	  8
+
 /* The longest frame that holds a packet: a datagram put together from fragments. */
 #define PACKET_FRAME_MAX (ETH_HLEN + IPV4_LENGTH_MAX)
 
 /* ARP for IPv4 on Ethernet (RFC 826), behind the Ethernet header. */
-#define ARP_LENGTH     28
-#define ARP_FRAME      (ETH_HLEN + ARP_LENGTH)
-#define ARP_OPERATION  6
-#define ARP_SENDER_MAC 8
-#define ARP_SENDER     14
-#define ARP_TARGET_MAC 18
-#define ARP_TARGET     24
-#define ARP_REQUEST    1
-#define ARP_REPLY      2
+#define ARP_LENGTH	28
+#define ARP_FRAME	(ETH_HLEN + ARP_LENGTH)
+#define ARP_OPERATION	6
+#define ARP_SENDER_MAC	8
+#define ARP_SENDER	14
+#define ARP_TARGET_MAC	18
+#define ARP_TARGET	24
+#define ARP_REQUEST	1
+#define ARP_REPLY	2
 
-#define PROTOCOL_ICMP  1
-#define PROTOCOL_TCP   6
-#define PROTOCOL_UDP   17
+#define PROTOCOL_ICMP	1
+#define PROTOCOL_TCP	6
+#define PROTOCOL_UDP	17
+#define PROTOCOL_ICMPV6 58
 
 /* TCP (RFC 9293, 3.1) and UDP (RFC 768). */
 #define PORT_SOURCE	 0
@@ -129,5 +156,29 @@ size_t packet_wrap_udp(uint8_t *frame, const struct packet_flow *flow, uint16_t 
  * ports are in it.
  */
 size_t packet_wrap_tcp(uint8_t *frame, const struct packet_flow *flow, uint16_t length);
+
+/* What is there of an IPv6 network of ours: the last byte of its address, those before it being 0. */
+enum ipv6_service { IPV6_NONE = 0, IPV6_GATEWAY = 2, IPV6_NAME_SERVER = 3 };
+
+void packet_service_ipv6(uint8_t address[IPV6_ADDRESS], const uint8_t prefix[IPV6_PREFIX],
+			 enum ipv6_service service);
+
+/* The Ethernet address that stands for an IPv6 address of the user network. */
+void packet_host_mac_ipv6(uint8_t mac[ETH_ALEN], const uint8_t address[IPV6_ADDRESS]);
+
+/* The sum of the pseudo header of IPv6 (RFC 8200, 8.1). */
+uint32_t packet_pseudo_sum_ipv6(const uint8_t *ip, uint8_t protocol, uint32_t length);
+
+/*
+ * Puts Ethernet and IPv6 headers before the @length bytes at @payload: a UDP datagram, a TCP segment
+ * or an ICMPv6 message, whose checksum, and length if it has one, are done here.
+ */
+struct packet_route_ipv6 {
+	uint8_t mac[ETH_ALEN]; /* of the receiver */
+	uint8_t hop_limit;
+	uint8_t source[IPV6_ADDRESS], destination[IPV6_ADDRESS];
+};
+void packet_wrap_ipv6(uint8_t *payload, const struct packet_route_ipv6 *route, uint8_t protocol,
+		      uint16_t length);
 
 #endif

@@ -3,11 +3,15 @@
 #include "backend/tcp_order.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 static size_t set_of(const struct tcp_order_flow *key)
 {
-	uint32_t mixed = (key->guest ^ key->host) * 0x9e3779b1U;
+	uint32_t mixed = 0;
 
+	for (size_t i = 0; i < IPV6_ADDRESS; i += 4)
+		mixed = (mixed ^ packet_get32(key->guest + i) ^ packet_get32(key->host + i)) *
+			0x9e3779b1U;
 	mixed = (mixed ^ ((uint32_t)key->guest_port << 16 | key->host_port)) * 0x85ebca6bU;
 	return (mixed >> 16) % TCP_ORDER_SETS;
 }
@@ -17,8 +21,9 @@ static struct tcp_order_flow *find(struct tcp_order *order, const struct tcp_ord
 	struct tcp_order_flow *flow = order->flows[set_of(key)];
 
 	for (int i = 0; i < TCP_ORDER_WAYS; i++, flow++)
-		if (flow->guest == key->guest && flow->host == key->host &&
-		    flow->guest_port == key->guest_port && flow->host_port == key->host_port)
+		if (flow->guest_port == key->guest_port && flow->host_port == key->host_port &&
+		    !memcmp(flow->guest, key->guest, IPV6_ADDRESS) &&
+		    !memcmp(flow->host, key->host, IPV6_ADDRESS))
 			return flow;
 	return NULL;
 }
@@ -90,6 +95,24 @@ static bool add_early(struct tcp_order *order, struct tcp_order_flow *flow, uint
 	return true;
 }
 
+static bool is_ipv6(const uint8_t *ip)
+{
+	return ip[0] >> 4 == 6;
+}
+
+static size_t ip_header_length(const uint8_t *ip)
+{
+	return is_ipv6(ip) ? IPV6_HEADER : IPV4_HEADER;
+}
+
+static void take_address(uint8_t address[IPV6_ADDRESS], const uint8_t *ip, bool source)
+{
+	if (is_ipv6(ip))
+		memcpy(address, ip + (source ? IPV6_SOURCE : IPV6_DESTINATION), IPV6_ADDRESS);
+	else
+		memcpy(address, ip + (source ? IPV4_SOURCE : IPV4_DESTINATION), 4);
+}
+
 static size_t tcp_header_length(const uint8_t *tcp)
 {
 	return (size_t)(tcp[TCP_DATA_OFFSET] >> 4) * 4;
@@ -98,31 +121,36 @@ static size_t tcp_header_length(const uint8_t *tcp)
 /* Cuts off the data and has the segment begin at @sequence. */
 static void cut(uint8_t *ip, size_t *total, uint32_t sequence)
 {
-	uint8_t *tcp = ip + IPV4_HEADER;
+	size_t header = ip_header_length(ip);
+	uint8_t *tcp = ip + header;
 	uint16_t length = (uint16_t)tcp_header_length(tcp);
+	uint32_t sum = is_ipv6(ip) ? packet_pseudo_sum_ipv6(ip, PROTOCOL_TCP, length) :
+				     packet_pseudo_sum(ip, PROTOCOL_TCP, length);
 
 	packet_put32(tcp + TCP_SEQUENCE, sequence);
 	tcp[TCP_FLAGS] &= (uint8_t) ~(TCP_FLAG_FIN | TCP_FLAG_PSH);
 	packet_put16(tcp + TCP_CHECKSUM, 0);
-	packet_put16(tcp + TCP_CHECKSUM,
-		     packet_checksum(tcp, length, packet_pseudo_sum(ip, PROTOCOL_TCP, length)));
-	*total = IPV4_HEADER + (size_t)length;
-	packet_finish_ip(ip, (uint16_t)*total);
+	packet_put16(tcp + TCP_CHECKSUM, packet_checksum(tcp, length, sum));
+	*total = header + length;
+	if (is_ipv6(ip))
+		packet_put16(ip + IPV6_LENGTH, length);
+	else
+		packet_finish_ip(ip, (uint16_t)*total);
 }
 
 void tcp_order_send(struct tcp_order *order, uint8_t *ip, size_t *total)
 {
-	uint8_t *tcp = ip + IPV4_HEADER, flags = tcp[TCP_FLAGS];
-	const struct tcp_order_flow key = {
-		.guest = packet_get32(ip + IPV4_SOURCE),
-		.host = packet_get32(ip + IPV4_DESTINATION),
+	uint8_t *tcp = ip + ip_header_length(ip), flags = tcp[TCP_FLAGS];
+	struct tcp_order_flow key = {
 		.guest_port = packet_get16(tcp + PORT_SOURCE),
 		.host_port = packet_get16(tcp + PORT_DESTINATION),
 	};
-	size_t length = *total - IPV4_HEADER - tcp_header_length(tcp);
+	size_t length = *total - ip_header_length(ip) - tcp_header_length(tcp);
 	uint32_t sequence = packet_get32(tcp + TCP_SEQUENCE), end;
 	struct tcp_order_flow *flow;
 
+	take_address(key.guest, ip, true);
+	take_address(key.host, ip, false);
 	end = sequence + (uint32_t)length + !!(flags & TCP_FLAG_FIN);
 	flow = flags & TCP_FLAG_SYN ? find_or_add(order, &key) : find(order, &key);
 	if (flags & TCP_FLAG_SYN) {
@@ -152,19 +180,19 @@ void tcp_order_send(struct tcp_order *order, uint8_t *ip, size_t *total)
 
 void tcp_order_receive(struct tcp_order *order, const uint8_t *ip, size_t total)
 {
-	const uint8_t *tcp = ip + IPV4_HEADER;
+	const uint8_t *tcp = ip + ip_header_length(ip);
 	struct tcp_order_flow key, *flow;
 	uint8_t flags;
 
-	if (total < IPV4_HEADER + TCP_HEADER)
+	if (total < ip_header_length(ip) + TCP_HEADER)
 		return;
 	flags = tcp[TCP_FLAGS];
 	key = (struct tcp_order_flow){
-		.guest = packet_get32(ip + IPV4_DESTINATION),
-		.host = packet_get32(ip + IPV4_SOURCE),
 		.guest_port = packet_get16(tcp + PORT_DESTINATION),
 		.host_port = packet_get16(tcp + PORT_SOURCE),
 	};
+	take_address(key.guest, ip, false);
+	take_address(key.host, ip, true);
 	flow = flags & TCP_FLAG_RST ? find(order, &key) : find_or_add(order, &key);
 	if (!flow)
 		return;

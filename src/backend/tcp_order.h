@@ -24,7 +24,8 @@
 #define TCP_ORDER_EARLY 512
 
 struct tcp_order_flow {
-	uint32_t guest, host; /* addresses; 0: not in use */
+	/* Addresses, of which IPv4 takes the first 4 bytes; all 0: not in use. */
+	uint8_t guest[IPV6_ADDRESS], host[IPV6_ADDRESS];
 	uint16_t guest_port, host_port;
 	uint32_t expected;     /* sequence number of the guest's next byte */
 	uint32_t acknowledged; /* the same, as the library has told: it has all before that */
@@ -42,8 +43,8 @@ struct tcp_order {
 };
 
 /*
- * The guest sends a packet of *@total bytes: an IPv4 header without options at @ip, and a segment
- * whose header and checksum are right. One that comes too early loses its data: *total changes, and
+ * The guest sends a packet of *@total bytes: an IPv4 or IPv6 header without options at @ip, and a
+ * segment whose header and checksum are right. One that comes too early loses its data: *total changes, and
  * what goes with it.
  */
 void tcp_order_send(struct tcp_order *order, uint8_t *ip, size_t *total);

@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define MTU_DEFAULT 1500
+#define HOP_LIMIT 64
 
 static void list_servers(const struct name_servers *servers, char *text, size_t size)
 {
@@ -43,43 +43,68 @@ static void change_servers(void *context, const struct name_servers *servers)
 	dns->known = true;
 }
 
-static struct packet_flow make_flow(const struct user_dns *dns, const struct dns_asker *asker)
+static void send_ipv4(struct user_dns *dns, const struct dns_asker *asker, uint8_t *payload,
+		      uint8_t protocol, size_t length)
 {
+	uint8_t *frame = payload - PACKET_IP - IPV4_HEADER;
 	struct packet_flow flow = {
 		.source = dns->address,
-		.destination = asker->address,
+		.destination = packet_get32(asker->address),
 		.source_port = DNS_PORT,
 		.destination_port = asker->port,
 	};
 
 	memcpy(flow.mac, asker->mac, sizeof(flow.mac));
-	return flow;
+	length = protocol == PROTOCOL_TCP ?
+			 packet_wrap_tcp(frame, &flow, (uint16_t)length) :
+			 packet_wrap_udp(frame, &flow, (uint16_t)(length - UDP_HEADER));
+	dns->deliver(dns->context, frame, length);
+}
+
+static void send_ipv6(struct user_dns *dns, const struct dns_asker *asker, uint8_t *payload,
+		      uint8_t protocol, size_t length)
+{
+	struct packet_route_ipv6 route = {.hop_limit = HOP_LIMIT};
+
+	memcpy(route.mac, asker->mac, sizeof(route.mac));
+	memcpy(route.destination, asker->address, sizeof(route.destination));
+	packet_service_ipv6(route.source, dns->prefix, IPV6_NAME_SERVER);
+	packet_put16(payload + PORT_SOURCE, DNS_PORT);
+	packet_put16(payload + PORT_DESTINATION, asker->port);
+	packet_wrap_ipv6(payload, &route, protocol, (uint16_t)length);
+	dns->deliver(dns->context, payload - IPV6_HEADER - PACKET_IP,
+		     PACKET_IP + IPV6_HEADER + length);
+}
+
+/* Sends the guest @length bytes at @payload, before which there is room for headers. */
+static void send_payload(struct user_dns *dns, const struct dns_asker *asker, uint8_t *payload,
+			 uint8_t protocol, size_t length)
+{
+	if (asker->is_ipv6)
+		send_ipv6(dns, asker, payload, protocol, length);
+	else
+		send_ipv4(dns, asker, payload, protocol, length);
 }
 
 static void send_segment(void *context, const struct dns_asker *guest, uint8_t *segment,
 			 size_t length)
 {
-	struct user_dns *dns = context;
-	const struct packet_flow flow = make_flow(dns, guest);
-	uint8_t *frame = segment - PACKET_IP - IPV4_HEADER;
-
-	dns->deliver(dns->context, frame, packet_wrap_tcp(frame, &flow, (uint16_t)length));
+	send_payload(context, guest, segment, PROTOCOL_TCP, length);
 }
 
 /* The guest gets what fits into a packet; what does not it gets by TCP (RFC 2181, 9). */
 static void send_datagram(struct user_dns *dns, const struct dns_asker *asker,
 			  const uint8_t *message, size_t length)
 {
-	const struct packet_flow flow = make_flow(dns, asker);
-	uint8_t *data = dns->frame + PACKET_UDP_DATA;
+	size_t headers = (asker->is_ipv6 ? IPV6_HEADER : IPV4_HEADER) + UDP_HEADER;
+	uint8_t *udp = dns->frame + DNS_TCP_ROOM;
 
-	if (length + IPV4_HEADER + UDP_HEADER <= dns->mtu)
-		memcpy(data, message, length);
+	if (headers + length <= dns->mtu)
+		memcpy(udp + UDP_HEADER, message, length);
 	else
-		length = dns_make_empty(message, dns_head_length(message, length), data,
+		length = dns_make_empty(message, dns_head_length(message, length), udp + UDP_HEADER,
 					DNS_FLAG_TRUNCATED, dns_rcode(message));
-	dns->deliver(dns->context, dns->frame,
-		     packet_wrap_udp(dns->frame, &flow, (uint16_t)length));
+	send_payload(dns, asker, udp, PROTOCOL_UDP, UDP_HEADER + length);
 }
 
 static void take_answer(void *context, const struct dns_asker *asker, const uint8_t *message,
@@ -93,12 +118,13 @@ static void take_answer(void *context, const struct dns_asker *asker, const uint
 		dns_tcp_answer(&dns->tcp, asker->connection, length, clock_now_ms());
 }
 
-void user_dns_init(struct user_dns *dns, uint32_t address, uint16_t mtu, user_dns_deliver *deliver,
-		   void *context)
+void user_dns_init(struct user_dns *dns, uint32_t address, const uint8_t prefix[IPV6_PREFIX],
+		   uint16_t mtu, user_dns_deliver *deliver, void *context)
 {
 	dns->reader = RESOLV_READER_NONE;
 	dns->address = address;
-	dns->mtu = mtu ? mtu : MTU_DEFAULT;
+	memcpy(dns->prefix, prefix, IPV6_PREFIX);
+	dns->mtu = mtu;
 	dns->deliver = deliver;
 	dns->context = context;
 	dns_tcp_init(&dns->tcp, &dns->relay, dns->mtu, send_segment, dns);
@@ -119,16 +145,24 @@ void user_dns_stop(struct user_dns *dns)
 
 bool user_dns_take(struct user_dns *dns, const uint8_t *frame, size_t length, int64_t now_ms)
 {
-	const uint8_t *ip = frame + PACKET_IP, *data = ip + IPV4_HEADER;
-	struct dns_asker asker = {
-		.port = packet_get16(data + PORT_SOURCE),
-		.address = packet_get32(ip + IPV4_SOURCE),
-		.connection = -1,
-	};
+	const uint8_t *ip = frame + PACKET_IP, *data;
+	struct dns_asker asker = {.connection = -1};
+	uint8_t protocol;
 
 	memcpy(asker.mac, frame + ETH_ALEN, sizeof(asker.mac));
-	length -= PACKET_IP + IPV4_HEADER;
-	if (ip[IPV4_PROTOCOL] == PROTOCOL_UDP)
+	asker.is_ipv6 = packet_get16(frame + 2 * ETH_ALEN) == ETH_P_IPV6;
+	if (asker.is_ipv6) {
+		data = ip + IPV6_HEADER;
+		protocol = ip[IPV6_NEXT];
+		memcpy(asker.address, ip + IPV6_SOURCE, IPV6_ADDRESS);
+	} else {
+		data = ip + IPV4_HEADER;
+		protocol = ip[IPV4_PROTOCOL];
+		memcpy(asker.address, ip + IPV4_SOURCE, 4);
+	}
+	asker.port = packet_get16(data + PORT_SOURCE);
+	length -= (size_t)(data - frame);
+	if (protocol == PROTOCOL_UDP)
 		return dns_relay_ask(&dns->relay, &asker, data + UDP_HEADER, length - UDP_HEADER,
 				     NULL, now_ms);
 	dns_tcp_take(&dns->tcp, &asker, data, length, now_ms);

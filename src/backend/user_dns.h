@@ -25,6 +25,7 @@ struct user_dns {
 	struct resolv_reader reader;
 	bool known; /* it is known which name servers the host has, if any */
 	uint32_t address;
+	uint8_t prefix[IPV6_PREFIX];
 	uint16_t mtu;
 	user_dns_deliver *deliver;
 	void *context;
@@ -32,11 +33,11 @@ struct user_dns {
 };
 
 /*
- * @dns: zeroed. @address is the name server's, @mtu that of the link, 0 for 1500. No question may
- * come before user_dns_start.
+ * @dns: zeroed. @address is the name server's, @prefix its network's in IPv6, @mtu that of the link.
+ * No question may come before user_dns_start.
  */
-void user_dns_init(struct user_dns *dns, uint32_t address, uint16_t mtu, user_dns_deliver *deliver,
-		   void *context);
+void user_dns_init(struct user_dns *dns, uint32_t address, const uint8_t prefix[IPV6_PREFIX],
+		   uint16_t mtu, user_dns_deliver *deliver, void *context);
 
 /*
  * Starts to follow the file @path, which lists the host's name servers; NULL: there are none. Forks:

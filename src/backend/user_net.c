@@ -11,12 +11,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "backend/dhcp.h"
 #include "backend/frame_filter.h"
+#include "backend/router.h"
 #include "backend/slirp_library.h"
 #include "backend/slirp_sockets.h"
 #include "backend/user_dns.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -24,6 +27,8 @@
 #define HOST_GATEWAY	 2
 #define HOST_NAME_SERVER 3
 #define HOST_GUEST	 15
+
+#define MTU_DEFAULT	 1500
 
 /* libslirp forgets a UDP socket or a ping that was not used for 240 seconds. */
 #define FORGET_MS 241000
@@ -39,12 +44,14 @@ struct user_net {
 	struct dhcp_server dhcp;
 	struct user_dns dns;
 	char host_name[DHCP_HOST_NAME_MAX + 1];
-	bool events;	     /* the guest sent something */
-	bool active;	     /* since it was last known that there are no connections */
-	bool delivered;	     /* a frame, and the guest was not notified yet */
-	bool reset;	     /* the device was, and its guest may be gone */
-	int64_t deadline_ms; /* when libslirp wants to look at its timers; INT64_MAX: never */
-	int64_t skipped_ns;  /* that libslirp's clock is ahead */
+	uint16_t mtu;	      /* that the guest is told; 0: none */
+	int64_t advertise_ms; /* when guests hear of the IPv6 router next; INT64_MAX: never */
+	bool events;	      /* the guest sent something */
+	bool active;	      /* since it was last known that there are no connections */
+	bool delivered;	      /* a frame, and the guest was not notified yet */
+	bool reset;	      /* the device was, and its guest may be gone */
+	int64_t deadline_ms;  /* when libslirp wants to look at its timers; INT64_MAX: never */
+	int64_t skipped_ns;   /* that libslirp's clock is ahead */
 	uint8_t frame[PACKET_FRAME_MAX]; /* being sent, in one piece */
 };
 
@@ -112,12 +119,13 @@ static void unregister_descriptor(int fd, void *opaque)
  * Answers what libslirp asked in a call that has returned. What waits for the answer leaves in the
  * next one.
  */
-static void answer_arp(struct user_net *user)
+static void answer_for_guest(struct user_net *user)
 {
-	uint8_t answer[ARP_FRAME];
+	uint8_t answer[NEIGHBOURS_ANSWER_MAX];
+	size_t length;
 
-	while (neighbours_take_answer(&user->filter.neighbours, answer)) {
-		user->library.input(user->slirp, answer, sizeof(answer));
+	while ((length = neighbours_take_answer(&user->filter.neighbours, answer)) > 0) {
+		user->library.input(user->slirp, answer, (int)length);
 		user->events = true;
 	}
 }
@@ -128,11 +136,34 @@ static void note_change(void *opaque)
 	(void)opaque;
 }
 
-/* Timers are for IPv6 alone, which is off. */
+/* Its one timer is for router advertisements, which are ours. */
+static void *make_timer(SlirpTimerCb function, void *argument, void *opaque)
+{
+	(void)function;
+	(void)argument;
+	return opaque;
+}
+
+static void free_timer(void *timer, void *opaque)
+{
+	(void)timer;
+	(void)opaque;
+}
+
+static void set_timer(void *timer, int64_t expire_ms, void *opaque)
+{
+	(void)timer;
+	(void)expire_ms;
+	(void)opaque;
+}
+
 static const SlirpCb callbacks = {
 	.send_packet = take_frame,
 	.guest_error = report_guest_error,
 	.clock_get_ns = read_clock,
+	.timer_new = make_timer,
+	.timer_free = free_timer,
+	.timer_mod = set_timer,
 	.register_poll_fd = register_descriptor,
 	.unregister_poll_fd = unregister_descriptor,
 	.notify = note_change,
@@ -204,6 +235,18 @@ static void look_for_guest(struct user_net *user)
 	end_old_connections(user);
 }
 
+/* Tells the guest that sent @solicitation, or, with NULL, all guests of the IPv6 router. */
+static void advertise_router(struct user_net *user, const uint8_t *solicitation)
+{
+	uint8_t frame[ROUTER_FRAME_MAX];
+
+	deliver(user, frame,
+		router_advertise(frame, user->filter.settings.ipv6.prefix, user->mtu,
+				 solicitation));
+	notify_guest(user);
+	user->advertise_ms = clock_now_ms() + ROUTER_INTERVAL_MS;
+}
+
 static bool prepare_to_sleep(void *context, int *timeout_ms)
 {
 	struct user_net *user = context;
@@ -220,6 +263,10 @@ static bool prepare_to_sleep(void *context, int *timeout_ms)
 		until_ms = user->deadline_ms;
 	if (user_dns_deadline_ms(&user->dns) < until_ms)
 		until_ms = user_dns_deadline_ms(&user->dns);
+	if (user->advertise_ms <= now_ms)
+		advertise_router(user, NULL);
+	if (user->advertise_ms < until_ms)
+		until_ms = user->advertise_ms;
 	if (until_ms == INT64_MAX)
 		return user->events;
 	until_ms = until_ms > now_ms ? until_ms - now_ms : 0;
@@ -247,7 +294,7 @@ static bool poll_user(void *context)
 	slirp_sockets_enter(&user->sockets);
 	user->library.poll(user->slirp, 0, slirp_sockets_happened, &user->sockets);
 	slirp_sockets_leave(&user->sockets);
-	answer_arp(user);
+	answer_for_guest(user);
 	notify_guest(user);
 	return true;
 }
@@ -285,11 +332,11 @@ static void deliver_at_once(void *context, const void *frame, size_t length)
 	notify_guest(user);
 }
 
-static void refuse(struct user_net *user)
+static void refuse(struct user_net *user, size_t length)
 {
-	uint8_t answer[FRAME_REFUSAL_LENGTH];
+	uint8_t answer[FRAME_REFUSAL_MAX];
 
-	deliver(user, answer, frame_filter_refuse(&user->filter, user->frame, answer));
+	deliver(user, answer, frame_filter_refuse(&user->filter, user->frame, length, answer));
 }
 
 static void pass_on(struct user_net *user, size_t length)
@@ -300,7 +347,7 @@ static void pass_on(struct user_net *user, size_t length)
 	slirp_sockets_enter(&user->sockets);
 	user->library.input(user->slirp, user->frame, (int)length);
 	slirp_sockets_leave(&user->sockets);
-	answer_arp(user);
+	answer_for_guest(user);
 	/* What the frame sets free, such as packets that waited for an address, leaves in poll. */
 	user->events = true;
 }
@@ -330,7 +377,7 @@ static bool send_frame(struct net_backend *backend, uint16_t pair,
 		pass_on(user, length);
 		break;
 	case FRAME_REFUSED:
-		refuse(user);
+		refuse(user, length);
 		break;
 	case FRAME_FOR_DHCP:
 		answer_dhcp(user, length);
@@ -338,6 +385,9 @@ static bool send_frame(struct net_backend *backend, uint16_t pair,
 	case FRAME_FOR_DNS:
 		if (!user_dns_take(&user->dns, user->frame, length, clock_now_ms()))
 			return false;
+		break;
+	case FRAME_FOR_ROUTER:
+		advertise_router(user, user->frame);
 		break;
 	}
 	notify_guest(user);
@@ -396,16 +446,21 @@ static int add_forwards(struct user_net *user, const struct user_net_settings *s
 static int set_up_network(struct user_net *user, const struct user_net_settings *settings,
 			  struct error *error)
 {
-	const struct frame_filter_settings filter = {
+	struct frame_filter_settings filter = {
 		.network = settings->subnet.address,
 		.mask = settings->subnet.mask,
 		.gateway = settings->subnet.address + HOST_GATEWAY,
 		.name_server = settings->subnet.address + HOST_NAME_SERVER,
 		.host_loopback = settings->host_loopback,
+		.ipv6 = {.on = settings->ipv6, .mtu = settings->mtu ? settings->mtu : MTU_DEFAULT},
 	};
 
+	subnet_ipv6(&settings->subnet, filter.ipv6.prefix);
+	user->mtu = settings->mtu;
+	user->advertise_ms = settings->ipv6 ? clock_now_ms() + ROUTER_INTERVAL_MS : INT64_MAX;
 	frame_filter_init(&user->filter, &filter);
-	user_dns_init(&user->dns, filter.name_server, settings->mtu, deliver_at_once, user);
+	user_dns_init(&user->dns, filter.name_server, filter.ipv6.prefix, filter.ipv6.mtu,
+		      deliver_at_once, user);
 	snprintf(user->host_name, sizeof(user->host_name), "%s",
 		 settings->host_name ? settings->host_name : "");
 	user->dhcp.settings = (struct dhcp_settings){
@@ -423,7 +478,7 @@ static int start_library(struct user_net *user, const struct user_net_settings *
 			 struct error *error)
 {
 	/* Its servers for DHCP, TFTP and DNS get nothing: frame_filter.c. */
-	const SlirpConfig config = {
+	SlirpConfig config = {
 		.version = 1,
 		.in_enabled = true,
 		.vnetwork.s_addr = htonl(settings->subnet.address),
@@ -432,8 +487,14 @@ static int start_library(struct user_net *user, const struct user_net_settings *
 		.vdhcp_start.s_addr = htonl(settings->subnet.address + HOST_GUEST),
 		.vnameserver.s_addr = htonl(settings->subnet.address + HOST_NAME_SERVER),
 		.if_mtu = settings->mtu,
+		.in6_enabled = settings->ipv6,
+		.vprefix_len = IPV6_PREFIX * 8,
 	};
+	const uint8_t *prefix = user->filter.settings.ipv6.prefix;
 
+	memcpy(config.vprefix_addr6.s6_addr, prefix, IPV6_PREFIX);
+	packet_service_ipv6(config.vhost6.s6_addr, prefix, IPV6_GATEWAY);
+	packet_service_ipv6(config.vnameserver6.s6_addr, prefix, IPV6_NAME_SERVER);
 	if (slirp_library_load(&user->library, error) < 0)
 		return -error->code;
 	user->slirp = user->library.new(&config, &callbacks, user);
@@ -480,6 +541,19 @@ void user_net_free(struct user_net *user)
 		user->library.cleanup(user->slirp);
 	slirp_sockets_close(&user->sockets);
 	free(user);
+}
+
+bool user_net_host_has_ipv6(void)
+{
+	/* A global unicast address (RFC 4291, 2.4): no packet is sent there. */
+	const struct sockaddr_in6 somebody = {
+		.sin6_family = AF_INET6,
+		.sin6_addr.s6_addr = {0x20, [15] = 1},
+		.sin6_port = htons(DNS_PORT),
+	};
+	cleanup_fd int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	return fd >= 0 && connect(fd, (const struct sockaddr *)&somebody, sizeof(somebody)) == 0;
 }
 
 struct net_backend *user_net_net(struct user_net *user)

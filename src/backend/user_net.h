@@ -7,7 +7,8 @@
  *	10.0.2.3	a name server, which asks those of the host: user_dns.h
  *	10.0.2.15	the guest, by DHCP
  *
- * IPv6 is off: it would wake the process up time and again.
+ * With IPv6 the network also has a prefix of its own, of which the guest makes addresses: subnet_ipv6.
+ * There ::2 and ::3 are the gateway, with the host's ::1 behind it, and the name server: router.h.
  */
 #ifndef AVP_BACKEND_USER_NET_H
 #define AVP_BACKEND_USER_NET_H
@@ -26,7 +27,8 @@ struct user_net;
 
 struct user_net_settings {
 	struct subnet subnet;
-	bool host_loopback;    /* the gateway stands for the host's 127.0.0.1 */
+	bool ipv6;	       /* needs an mtu of at least SUBNET_IPV6_MTU_MIN */
+	bool host_loopback;    /* the gateway stands for the host's 127.0.0.1 and ::1 */
 	uint16_t mtu;	       /* 0: 1500, else at least SUBNET_MTU_MIN */
 	const char *host_name; /* that DHCP tells the guest; NULL: none */
 	/*
@@ -44,6 +46,9 @@ struct user_net_settings {
  */
 struct user_net *user_net_new(struct event_loop *loop, const struct user_net_settings *settings,
 			      struct error *error);
+
+/* Whether the host has a way to the IPv6 internet, as its routes are now. */
+bool user_net_host_has_ipv6(void);
 
 /* Ends all connections. NULL is fine. */
 void user_net_free(struct user_net *user);

@@ -64,6 +64,14 @@ struct subnet subnet_default(unsigned int index)
 	return subnet;
 }
 
+void subnet_ipv6(const struct subnet *subnet, uint8_t prefix[SUBNET_IPV6_PREFIX])
+{
+	const uint32_t address = htonl(subnet->address);
+
+	memcpy(prefix, (const uint8_t[]){0xfd, 'a', 'v', 'p'}, 4);
+	memcpy(prefix + 4, &address, sizeof(address));
+}
+
 void subnet_print(const struct subnet *subnet, char text[SUBNET_TEXT])
 {
 	snprintf(text, SUBNET_TEXT, "%u.%u.%u.%u/%d", subnet->address >> 24,

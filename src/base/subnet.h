@@ -13,11 +13,17 @@ struct subnet {
 	uint32_t address, mask;
 };
 
+/* Bytes of an IPv6 address that name its network, of 64 bits. */
+#define SUBNET_IPV6_PREFIX 8
+
 /* The longest prefix of a user-mode network: it has places for the guest's interfaces. */
 #define SUBNET_PREFIX_MAX 27
 
 /* The smallest MTU of one: DHCP needs packets of that size (RFC 2131, 2). */
 #define SUBNET_MTU_MIN 576
+
+/* The smallest one for IPv6 (RFC 8200, 5). */
+#define SUBNET_IPV6_MTU_MIN 1280
 
 /* Room for a network as text. */
 #define SUBNET_TEXT 20
@@ -41,6 +47,12 @@ int subnet_parse(const char *text, struct subnet *subnet, struct error *error);
 
 /* The user-mode network of the interface that is @index among those of a guest. */
 struct subnet subnet_default(unsigned int index);
+
+/*
+ * The IPv6 network beside an IPv4 one: a unique local one (RFC 4193), which has the other's address
+ * in it, so that they differ when those do: 10.0.2.0/24 and fd61:7670:a00:200::/64.
+ */
+void subnet_ipv6(const struct subnet *subnet, uint8_t prefix[SUBNET_IPV6_PREFIX]);
 
 void subnet_print(const struct subnet *subnet, char text[SUBNET_TEXT]);
 

@@ -35,6 +35,13 @@ static void free_backends(struct backends *backends)
 	user_net_free(backends->user);
 }
 
+static bool wants_ipv6(const struct net_options *options)
+{
+	if (options->ipv6 != NET_IPV6_AUTO)
+		return options->ipv6 == NET_IPV6_ON;
+	return (!options->mtu || options->mtu >= SUBNET_IPV6_MTU_MIN) && user_net_host_has_ipv6();
+}
+
 static int open_user_net(struct backends *backends, struct event_loop *loop,
 			 const struct net_options *options, struct error *error)
 {
@@ -42,6 +49,7 @@ static int open_user_net(struct backends *backends, struct event_loop *loop,
 		calloc(options->forwards.count + 1, sizeof(*forwards));
 	struct user_net_settings settings = {
 		.subnet = subnet_default(0),
+		.ipv6 = wants_ipv6(options),
 		.host_loopback = options->host_loopback,
 		.host_name = options->host_name,
 		.mtu = (uint16_t)options->mtu,

@@ -55,9 +55,13 @@ struct net_options {
 	/* User mode: */
 	struct option_list forwards; /* base/port_forward.h reads them */
 	char *subnet;	    /* base/subnet.h reads it; NULL: the first of those by default */
-	bool host_loopback; /* the gateway leads to the host's 127.0.0.1 */
+	bool host_loopback; /* the gateway leads to the host's 127.0.0.1 and ::1 */
+	uint64_t ipv6;	    /* enum net_ipv6 */
 	char *host_name;    /* that DHCP tells the guest; NULL: none */
 };
+
+/* Auto: when the host has a way to the IPv6 internet as the device starts. */
+enum net_ipv6 { NET_IPV6_AUTO, NET_IPV6_ON, NET_IPV6_OFF };
 
 struct entropy_options {
 	uint64_t unused; /* no options yet */

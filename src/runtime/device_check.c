@@ -198,10 +198,9 @@ static int refuse_user_options(const struct net_options *net, struct error *erro
 		const char *name;
 		bool given;
 	} options[] = {
-		{"forward", net->forwards.count > 0},
-		{"subnet", net->subnet},
-		{"host-loopback", net->host_loopback},
-		{"host-name", net->host_name},
+		{"forward", net->forwards.count > 0},  {"subnet", net->subnet},
+		{"host-loopback", net->host_loopback}, {"host-name", net->host_name},
+		{"ipv6", net->ipv6 != NET_IPV6_AUTO},
 	};
 
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
@@ -222,6 +221,11 @@ static int check_user_network(const struct net_options *net, struct error *error
 				       "mtu: a user network needs at least %d bytes, for DHCP; "
 				       "give that or more",
 				       SUBNET_MTU_MIN);
+	if (net->mtu && net->mtu < SUBNET_IPV6_MTU_MIN && net->ipv6 == NET_IPV6_ON)
+		return error_set_usage(error,
+				       "mtu: IPv6 needs at least %d bytes; give that or more, or "
+				       "ipv6=off",
+				       SUBNET_IPV6_MTU_MIN);
 	if (net->host_name && !is_host_name(net->host_name))
 		return error_set_usage(error,
 				       "host-name: '%s' is not a host name; use letters, digits "

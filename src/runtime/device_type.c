@@ -23,6 +23,13 @@ static const char *const block_format_choices[] = {
 	NULL,
 };
 
+static const char *const net_ipv6_choices[] = {
+	[NET_IPV6_AUTO] = "auto",
+	[NET_IPV6_ON] = "on",
+	[NET_IPV6_OFF] = "off",
+	NULL,
+};
+
 static const char *const block_on_full_choices[] = {
 	[BLOCK_ON_FULL_STOP] = "stop",
 	[BLOCK_ON_FULL_ERROR] = "error",
@@ -201,8 +208,18 @@ const struct option_row net_option_rows[] = {
 		.name = "host-loopback",
 		.type = OPTION_FLAG,
 		.offset = offsetof(struct net_options, host_loopback),
-		.help = "let the guest reach the services on the host's 127.0.0.1, at the address "
-			"of the gateway; with user only",
+		.help = "let the guest reach the services on the host's 127.0.0.1 and ::1, at the "
+			"addresses of the gateway; with user only",
+	},
+	{
+		.name = "ipv6",
+		.type = OPTION_CHOICE,
+		.argument = "WHETHER",
+		.offset = offsetof(struct net_options, ipv6),
+		.choices = net_ipv6_choices,
+		.default_text = "auto",
+		.help = "IPv6, with user only: auto, when the host has a way to the IPv6 internet "
+			"as the device starts",
 	},
 	{
 		.name = "host-name",

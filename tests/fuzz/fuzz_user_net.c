@@ -23,24 +23,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "backend/dhcp.h"
-#include "backend/frame_filter.h"
+#include "backend/router.h"
 #include "backend/slirp_library.h"
-#include "backend/user_dns.h"
 #include "base/clock.h"
 #include "fuzz/hostile_driver.h"
+#include "fuzz/user_net_harness.h"
 
-#define NETWORK	    0x0a000200U
-#define GUEST	    (NETWORK + 15)
-#define GATEWAY	    (NETWORK + 2)
-#define NAME_SERVER (NETWORK + 3)
-#define SERVER	    0xc0000201U /* 192.0.2.1, of the loopback interface */
-#define SERVER_PORT 80
-#define DNS_SERVER  "127.0.0.2" /* that answers, and one that is not there */
-#define DNS_NOBODY  "127.0.0.3"
-#define FORWARDED   8080
-#define SOCKETS_MAX 64
-#define PEERS_MAX   8
 /*
  * What the library may take: for each socket two buffers of 128 KiB and a packet; segments before
  * their turn, and the rest.
@@ -55,56 +43,25 @@ static bool isolated; /* in a namespace of our own */
 static int server_tcp = -1, server_udp = -1;
 static int dns_tcp = -1, dns_udp = -1;
 
-struct harness {
-	const uint8_t *input;
-	size_t left;
-	struct frame_filter filter;
-	struct dhcp_server dhcp;
-	struct event_loop loop;
-	struct user_dns dns;
-	int64_t start_ms; /* on the real clock, which the relay's sockets are handled by */
-	Slirp *slirp;
-	size_t bytes_before, descriptors;
-	unsigned int heard; /* frames for the guest */
-	int64_t now_ms;
-	uint8_t frame[PACKET_FRAME_MAX];
-	uint32_t their_sequence, our_sequence; /* of the connection that was heard of last */
-	uint16_t their_port, our_port;
-	struct pollfd sockets[SOCKETS_MAX];
-	int socket_count;
-	int peers[PEERS_MAX];
-	int peer_count;
-};
-
-static uint8_t take(struct harness *h)
-{
-	if (!h->left)
-		return 0;
-	h->left--;
-	return *h->input++;
-}
-
-static uint16_t take16(struct harness *h)
-{
-	uint16_t high = take(h);
-
-	return (uint16_t)(high << 8 | take(h));
-}
-
 /* What the input can know of nothing else than from the frames that come. */
 static ssize_t hear(const void *frame, size_t length, void *opaque)
 {
 	struct harness *h = opaque;
 	const uint8_t *ip = (const uint8_t *)frame + PACKET_IP, *tcp = ip + IPV4_HEADER;
+	bool ipv6 = packet_get16((const uint8_t *)frame + 12) == ETH_P_IPV6;
 	size_t data;
 
 	PROMISE(length >= ETH_HLEN && length <= PACKET_FRAME_MAX);
 	h->heard++;
 	if (!frame_filter_receive(&h->filter, frame, length) ||
-	    length < PACKET_IP + IPV4_HEADER + TCP_HEADER || ip[IPV4_PROTOCOL] != PROTOCOL_TCP)
+	    length < PACKET_IP + IPV6_HEADER + TCP_HEADER ||
+	    ip[ipv6 ? IPV6_NEXT : IPV4_PROTOCOL] != PROTOCOL_TCP)
 		return (ssize_t)length;
-	data = packet_get16(ip + IPV4_TOTAL_LENGTH) - IPV4_HEADER -
+	if (ipv6)
+		tcp = ip + IPV6_HEADER;
+	data = length - (size_t)(tcp - (const uint8_t *)frame) -
 	       (size_t)(tcp[TCP_DATA_OFFSET] >> 4) * 4;
+	h->their_ipv6 = ipv6;
 	h->their_port = packet_get16(tcp + PORT_SOURCE);
 	h->our_port = packet_get16(tcp + PORT_DESTINATION);
 	h->their_sequence = packet_get32(tcp + 4) + (uint32_t)data +
@@ -118,8 +75,18 @@ static void hear_name_server(void *context, const void *frame, size_t length)
 {
 	struct harness *h = context;
 	const uint8_t *ip = (const uint8_t *)frame + PACKET_IP;
+	size_t payload = length - PACKET_IP - IPV6_HEADER;
 
-	PROMISE(packet_get16(ip + IPV4_TOTAL_LENGTH) == length - PACKET_IP && length <= 1500);
+	if (packet_get16((const uint8_t *)frame + 12) == ETH_P_IPV6) {
+		PROMISE(packet_get16(ip + IPV6_LENGTH) == payload && length <= ETH_HLEN + h->mtu);
+		PROMISE(!packet_checksum(ip + IPV6_HEADER, payload,
+					 packet_pseudo_sum_ipv6(ip, ip[IPV6_NEXT],
+								(uint32_t)payload)));
+		hear(frame, length, h);
+		return;
+	}
+	PROMISE(packet_get16(ip + IPV4_TOTAL_LENGTH) == length - PACKET_IP &&
+		length <= ETH_HLEN + h->mtu);
 	PROMISE(!packet_checksum(ip, IPV4_HEADER, 0));
 	PROMISE(!packet_checksum(ip + IPV4_HEADER, length - PACKET_IP - IPV4_HEADER,
 				 packet_pseudo_sum(ip, ip[IPV4_PROTOCOL],
@@ -150,6 +117,26 @@ static void ignore_descriptor(int fd, void *opaque)
 	(void)opaque;
 }
 
+static void *make_timer(SlirpTimerCb function, void *argument, void *opaque)
+{
+	(void)function;
+	(void)argument;
+	return opaque;
+}
+
+static void free_timer(void *timer, void *opaque)
+{
+	(void)timer;
+	(void)opaque;
+}
+
+static void set_timer(void *timer, int64_t expire_ms, void *opaque)
+{
+	(void)timer;
+	(void)expire_ms;
+	(void)opaque;
+}
+
 static void ignore_notice(void *opaque)
 {
 	(void)opaque;
@@ -159,6 +146,9 @@ static const SlirpCb callbacks = {
 	.send_packet = hear,
 	.guest_error = ignore_message,
 	.clock_get_ns = read_clock,
+	.timer_new = make_timer,
+	.timer_free = free_timer,
+	.timer_mod = set_timer,
 	.register_poll_fd = count_descriptor,
 	.unregister_poll_fd = ignore_descriptor,
 	.notify = ignore_notice,
@@ -190,12 +180,13 @@ static int get_events(int index, void *opaque)
 }
 
 /* As user_net.c does it. */
-static void answer_arp(struct harness *h)
+static void answer_for_guest(struct harness *h)
 {
-	uint8_t answer[ARP_FRAME];
+	uint8_t answer[NEIGHBOURS_ANSWER_MAX];
+	size_t length;
 
-	while (neighbours_take_answer(&h->filter.neighbours, answer))
-		library.input(h->slirp, answer, sizeof(answer));
+	while ((length = neighbours_take_answer(&h->filter.neighbours, answer)) > 0)
+		library.input(h->slirp, answer, (int)length);
 }
 
 static void run_library(struct harness *h)
@@ -210,7 +201,7 @@ static void run_library(struct harness *h)
 	library.fill(h->slirp, &wait_ms, add_poll, h);
 	poll(h->sockets, (nfds_t)h->socket_count, 0);
 	library.poll(h->slirp, 0, get_events, h);
-	answer_arp(h);
+	answer_for_guest(h);
 	PROMISE(__sanitizer_get_current_allocated_bytes() <
 		h->bytes_before + OTHER_BYTES + h->descriptors * SOCKET_BYTES);
 }
@@ -224,6 +215,10 @@ static void check_passed(const struct harness *h, size_t length)
 
 	if (packet_get16(h->frame + 12) == ETH_P_ARP) {
 		PROMISE(length == ARP_FRAME);
+		return;
+	}
+	if (packet_get16(h->frame + 12) == ETH_P_IPV6) {
+		user_net_check_ipv6(h, length);
 		return;
 	}
 	PROMISE(packet_get16(h->frame + 12) == ETH_P_IP && length >= PACKET_IP + IPV4_HEADER + 8);
@@ -251,9 +246,10 @@ static void check_passed(const struct harness *h, size_t length)
 	}
 }
 
-static void send_frame(struct harness *h, size_t length)
+void user_net_send(struct harness *h, size_t length)
 {
-	uint8_t answer[DHCP_ANSWER_MAX], refusal[FRAME_REFUSAL_LENGTH];
+	uint8_t answer[DHCP_ANSWER_MAX], advertisement[ROUTER_FRAME_MAX],
+		refusal[FRAME_REFUSAL_MAX];
 	size_t size;
 	uint32_t to;
 
@@ -263,10 +259,10 @@ static void send_frame(struct harness *h, size_t length)
 		if (!h->slirp)
 			break;
 		library.input(h->slirp, h->frame, (int)length);
-		answer_arp(h);
+		answer_for_guest(h);
 		break;
 	case FRAME_REFUSED:
-		frame_filter_refuse(&h->filter, h->frame, refusal);
+		frame_filter_refuse(&h->filter, h->frame, length, refusal);
 		break;
 	case FRAME_FOR_DHCP:
 		size = dhcp_answer(&h->dhcp, h->frame + PACKET_UDP_DATA, length - PACKET_UDP_DATA,
@@ -275,6 +271,10 @@ static void send_frame(struct harness *h, size_t length)
 		break;
 	case FRAME_FOR_DNS:
 		user_dns_take(&h->dns, h->frame, length, h->start_ms + h->now_ms);
+		break;
+	case FRAME_FOR_ROUTER:
+		PROMISE(router_advertise(advertisement, user_net_prefix, h->mtu, h->frame) <=
+			sizeof(advertisement));
 		break;
 	case FRAME_KEPT:
 	case FRAME_DROPPED:
@@ -309,7 +309,7 @@ static void finish(struct harness *h, size_t length, uint8_t how)
 		packet_put16(data + 2, 0);
 		packet_put16(data + 2, packet_checksum(data, size, 0));
 	}
-	send_frame(h, length);
+	user_net_send(h, length);
 }
 
 /* Headers of a packet of @protocol whose data, of @length bytes, is there. Returns its length. */
@@ -475,8 +475,7 @@ static void act_on_host(struct harness *h, uint8_t how)
 		close(h->peers[--h->peer_count]);
 }
 
-/* A question, or something like one, to the name server. Returns its length. */
-static size_t make_question(struct harness *h, uint8_t *message)
+size_t user_net_make_question(struct harness *h, uint8_t *message)
 {
 	uint8_t label = take(h) % 64;
 
@@ -509,7 +508,7 @@ static void send_to_name_server(struct harness *h, uint8_t protocol, size_t leng
 static void send_dns_udp(struct harness *h, uint8_t how)
 {
 	uint8_t *udp = h->frame + PACKET_IP + IPV4_HEADER;
-	size_t length = UDP_HEADER + make_question(h, udp + UDP_HEADER);
+	size_t length = UDP_HEADER + user_net_make_question(h, udp + UDP_HEADER);
 
 	packet_put16(udp + PORT_SOURCE, 1000 + (how >> 6));
 	packet_put16(udp + PORT_DESTINATION, DNS_PORT);
@@ -533,7 +532,7 @@ static void send_dns_tcp(struct harness *h, uint8_t how)
 	tcp[TCP_FLAGS] = which & 1 ? TCP_FLAG_SYN : TCP_FLAG_ACK;
 	packet_put16(tcp + 14, how & 16 ? take16(h) : 0xffff);
 	if (how & 32) {
-		length = make_question(h, tcp + TCP_HEADER + 2);
+		length = user_net_make_question(h, tcp + TCP_HEADER + 2);
 		packet_put16(tcp + TCP_HEADER, (uint16_t)length);
 		length += 2;
 	}
@@ -614,6 +613,8 @@ static void take_step(struct harness *h)
 
 	if (step >= 240)
 		dns_steps[step % 4](h, how);
+	else if (step >= 200)
+		user_net_step_ipv6(h, step, how);
 	else
 		steps[step % (sizeof(steps) / sizeof(steps[0]))](h, how);
 	run_library(h);
@@ -621,14 +622,16 @@ static void take_step(struct harness *h)
 
 static void start(struct harness *h)
 {
-	const struct frame_filter_settings settings = {
+	uint8_t kind = take(h);
+	struct frame_filter_settings settings = {
 		.network = NETWORK,
 		.mask = 0xffffff00,
 		.gateway = GATEWAY,
 		.name_server = NAME_SERVER,
-		.host_loopback = take(h) & 1,
+		.host_loopback = kind & 1,
+		.ipv6 = {.on = kind & 2, .mtu = kind & 2 ? 1280 : 576},
 	};
-	const SlirpConfig config = {
+	SlirpConfig config = {
 		.version = 1,
 		.in_enabled = true,
 		.vnetwork.s_addr = htonl(NETWORK),
@@ -636,13 +639,20 @@ static void start(struct harness *h)
 		.vhost.s_addr = htonl(GATEWAY),
 		.vdhcp_start.s_addr = htonl(GUEST),
 		.vnameserver.s_addr = htonl(NAME_SERVER),
-		.if_mtu = 576,
+		.if_mtu = settings.ipv6.mtu,
+		.in6_enabled = settings.ipv6.on,
+		.vprefix_len = IPV6_PREFIX * 8,
 	};
 	static const char list[] = "nameserver " DNS_SERVER "\nnameserver " DNS_NOBODY "\n";
 	const struct in_addr any = {0}, guest = {htonl(GUEST)};
 	struct name_servers servers;
 	struct error error = {0};
 
+	memcpy(settings.ipv6.prefix, user_net_prefix, IPV6_PREFIX);
+	memcpy(config.vprefix_addr6.s6_addr, user_net_prefix, IPV6_PREFIX);
+	packet_service_ipv6(config.vhost6.s6_addr, user_net_prefix, IPV6_GATEWAY);
+	packet_service_ipv6(config.vnameserver6.s6_addr, user_net_prefix, IPV6_NAME_SERVER);
+	h->mtu = settings.ipv6.mtu;
 	frame_filter_init(&h->filter, &settings);
 	h->dhcp.settings = (struct dhcp_settings){
 		.gateway = GATEWAY,
@@ -655,7 +665,7 @@ static void start(struct harness *h)
 	h->now_ms = 1000;
 	h->start_ms = clock_now_ms() - h->now_ms;
 	PROMISE(event_loop_init(&h->loop, 0, &error) == 0);
-	user_dns_init(&h->dns, NAME_SERVER, 576, hear_name_server, h);
+	user_dns_init(&h->dns, NAME_SERVER, user_net_prefix, h->mtu, hear_name_server, h);
 	PROMISE(user_dns_start(&h->dns, &h->loop, NULL, &error) == 0);
 	if (!isolated)
 		return;
@@ -712,6 +722,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	dns_tcp = bind_server(DNS_SERVER, DNS_PORT, SOCK_STREAM);
 	PROMISE(listen(dns_tcp, 64) == 0);
 	dns_udp = bind_server(DNS_SERVER, DNS_PORT, SOCK_DGRAM);
+	user_net_start_ipv6();
 	isolated = true;
 	return 0;
 }
@@ -752,6 +763,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	event_loop_close(&h->loop);
 	while (isolated && (fd = accept4(dns_tcp, NULL, NULL, SOCK_CLOEXEC)) >= 0)
 		close(fd);
+	user_net_drain_ipv6();
 	while (isolated && recv(dns_udp, NULL, 0, MSG_DONTWAIT) >= 0)
 		;
 	while (isolated && (fd = accept4(server_tcp, NULL, NULL, SOCK_CLOEXEC)) >= 0)

@@ -343,6 +343,8 @@ static void a_net_device_has_one_other_end(void **state)
 		{"tap=tap0,host-name=a", "--net: host-name: works with user only"},
 		{"user,forward=tcp:80", "--net: forward: 'tcp:80' is no forward; write tcp:"},
 		{"user,mtu=575", "--net: mtu: a user network needs at least 576 bytes"},
+		{"tap=tap0,ipv6=off", "--net: ipv6: works with user only"},
+		{"user,mtu=1279,ipv6=on", "--net: mtu: IPv6 needs at least 1280 bytes"},
 		{"user,host-name=a_b", "--net: host-name: 'a_b' is not a host name"},
 		{"user,host-name=-a", "--net: host-name: '-a' is not a host name"},
 		{"user,subnet=10.0.2.0", "--net: subnet: '10.0.2.0' is not a network"},
@@ -374,9 +376,9 @@ static const struct net_options *net_options(size_t index)
 static void user_networks_of_a_guest_differ(void **state)
 {
 	assert_int_equal(add("net", "user,subnet=10.0.3.0/26,host-name=first"), 0);
-	assert_int_equal(add("net", "user"), 0);
+	assert_int_equal(add("net", "user,mtu=1279"), 0);
 	assert_int_equal(add("net", "tap=tap0"), 0);
-	assert_int_equal(add("net", "user,host-loopback"), 0);
+	assert_int_equal(add("net", "user,host-loopback,ipv6=on,mtu=1280"), 0);
 	assert_int_equal(check(), 0);
 	assert_string_equal(net_options(0)->subnet, "10.0.3.0/26");
 	assert_string_equal(net_options(1)->subnet, "10.0.2.0/24");
@@ -384,6 +386,8 @@ static void user_networks_of_a_guest_differ(void **state)
 	assert_string_equal(net_options(3)->subnet, "10.0.4.0/24");
 	assert_false(net_options(1)->host_loopback);
 	assert_true(net_options(3)->host_loopback);
+	assert_int_equal(net_options(1)->ipv6, NET_IPV6_AUTO);
+	assert_int_equal(net_options(3)->ipv6, NET_IPV6_ON);
 	assert_string_equal(net_options(0)->host_name, "first");
 	assert_string_equal(net_options(1)->host_name, "guest");
 	assert_null(net_options(2)->host_name);

@@ -69,7 +69,7 @@ static int set_up(void **state)
 	fake_dns_start(&f->servers[2], &f->loop, "127.0.0.3", f->relay.port, 3);
 	set_servers(f, "nameserver 127.0.0.1\nnameserver 127.0.0.2\nnameserver 127.0.0.3\n");
 	f->now_ms = clock_now_ms();
-	f->asker = (struct dns_asker){.address = 0x0a00020f, .port = 4000, .connection = -1};
+	f->asker = (struct dns_asker){.address = {10, 0, 2, 15}, .port = 4000, .connection = -1};
 	*state = f;
 	return 0;
 }

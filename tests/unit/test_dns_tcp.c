@@ -91,7 +91,7 @@ static int set_up(void **state)
 	name_servers_parse(&servers, "nameserver 127.0.0.1", 20, NULL, NULL);
 	dns_relay_set_servers(&f->relay, &servers);
 	f->now_ms = clock_now_ms();
-	f->guest = (struct dns_asker){.address = 0x0a00020f, .port = 4000};
+	f->guest = (struct dns_asker){.address = {10, 0, 2, 15}, .port = 4000};
 	f->next = 0xfffffff0;
 	f->window = 60000;
 	*state = f;

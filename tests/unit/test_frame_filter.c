@@ -400,10 +400,10 @@ static void show_address(struct fixture *f, uint32_t address, uint8_t mac)
 static void expect_answer(struct fixture *f, uint32_t address, uint8_t mac)
 {
 	static const uint8_t kind[] = {0, 1, 8, 0, 6, 4, 0, ARP_REPLY};
-	uint8_t answer[ARP_FRAME], macs[2 * ETH_ALEN];
+	uint8_t answer[NEIGHBOURS_ANSWER_MAX], macs[2 * ETH_ALEN];
 	const uint8_t *arp = answer + ETH_HLEN;
 
-	assert_true(neighbours_take_answer(&f->filter.neighbours, answer));
+	assert_int_equal(neighbours_take_answer(&f->filter.neighbours, answer), ARP_FRAME);
 	memset(macs, 0x52, ETH_ALEN);
 	memset(macs + ETH_ALEN, mac, ETH_ALEN);
 	assert_memory_equal(answer, macs, sizeof(macs));
@@ -419,7 +419,7 @@ static void expect_answer(struct fixture *f, uint32_t address, uint8_t mac)
 static void test_answers_for_the_guest(void **state)
 {
 	struct fixture *f = *state;
-	uint8_t answer[ARP_FRAME];
+	uint8_t answer[NEIGHBOURS_ANSWER_MAX];
 
 	assert_true(ask(f, GUEST));
 	assert_true(ask(f, 0));
@@ -442,7 +442,7 @@ static void test_answers_for_the_guest(void **state)
 	assert_true(frame_filter_receive(&f->filter, f->frame, ARP_FRAME));
 	for (int i = 0; i < NEIGHBOURS_ANSWERS; i++)
 		expect_answer(f, GUEST, 3);
-	assert_false(neighbours_take_answer(&f->filter.neighbours, answer));
+	assert_int_equal(neighbours_take_answer(&f->filter.neighbours, answer), 0);
 }
 
 static void test_other_frames(void **state)
@@ -570,12 +570,13 @@ static void test_forwarded_peers(void **state)
 static void test_refusal(void **state)
 {
 	struct fixture *f = *state;
-	uint8_t answer[FRAME_REFUSAL_LENGTH], *ip = answer + PACKET_IP;
+	uint8_t answer[FRAME_REFUSAL_MAX], *ip = answer + PACKET_IP;
 
 	make_tcp(f, GATEWAY, TCP_FLAG_SYN, 5);
 	memcpy(f->frame + 6, "guest!", 6);
 	assert_int_equal(check(f), FRAME_REFUSED);
-	assert_int_equal(frame_filter_refuse(&f->filter, f->frame, answer), sizeof(answer));
+	assert_int_equal(frame_filter_refuse(&f->filter, f->frame, f->length, answer),
+			 PACKET_IP + 2 * IPV4_HEADER + 16);
 	assert_memory_equal(answer, "guest!", 6);
 	assert_int_equal(packet_checksum(ip, IPV4_HEADER, 0), 0);
 	assert_int_equal(packet_get32(ip + IPV4_SOURCE), GATEWAY);

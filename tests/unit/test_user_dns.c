@@ -10,18 +10,15 @@
 // cmocka needs the headers above
 #include <cmocka.h>
 #include <arpa/inet.h>
-#include <net/if.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "capture.h"
 #include "fake_dns.h"
+#include "net_namespace.h"
 #include "scratch.h"
 #include "user_net_rig.h"
 
@@ -43,18 +40,8 @@ struct fixture {
 
 static int enter_namespace(void **state)
 {
-	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-	int fd;
-
 	(void)state;
-	if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) {
-		print_message("no network namespaces\n");
-		return 0;
-	}
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
-	close(fd);
-	isolated = true;
+	isolated = net_namespace_enter();
 	return 0;
 }
 

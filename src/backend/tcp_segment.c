@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Segments of TCP on their way through the filter. */
+#include "backend/tcp_segment.h"
+
+#include "backend/packet.h"
+
+#define TCP_OPTION_END 0
+#define TCP_OPTION_NOP 1
+
+static bool tcp_options_fit(const uint8_t *option, size_t length)
+{
+	while (length > 0 && *option != TCP_OPTION_END) {
+		size_t size = 1;
+
+		if (*option != TCP_OPTION_NOP) {
+			if (length < 2 || option[1] < 2 || option[1] > length)
+				return false;
+			size = option[1];
+		}
+		option += size;
+		length -= size;
+	}
+	return true;
+}
+
+/* The checksum changes by what is cleared (RFC 1624), and stays wrong if it was. */
+void tcp_segment_clear_urgent(uint8_t *tcp)
+{
+	uint32_t sum = (uint16_t)~packet_get16(tcp + TCP_CHECKSUM);
+
+	if (!(tcp[TCP_FLAGS] & TCP_FLAG_URG) && !packet_get16(tcp + TCP_URGENT))
+		return;
+	sum += (uint16_t)~packet_get16(tcp + TCP_URGENT);
+	sum += (uint16_t)~packet_get16(tcp + TCP_DATA_OFFSET);
+	tcp[TCP_FLAGS] &= (uint8_t)~TCP_FLAG_URG;
+	packet_put16(tcp + TCP_URGENT, 0);
+	packet_put16(tcp + TCP_CHECKSUM, packet_checksum(tcp + TCP_DATA_OFFSET, 2, sum));
+}
+
+bool tcp_segment_is_sane(const uint8_t *tcp, size_t length)
+{
+	size_t header;
+	uint8_t flags;
+
+	if (length < TCP_HEADER)
+		return false;
+	header = (size_t)(tcp[TCP_DATA_OFFSET] >> 4) * 4;
+	flags = tcp[TCP_FLAGS];
+	if (header < TCP_HEADER || header > length ||
+	    !tcp_options_fit(tcp + TCP_HEADER, header - TCP_HEADER))
+		return false;
+	if (!packet_get16(tcp + PORT_SOURCE) || !packet_get16(tcp + PORT_DESTINATION))
+		return false;
+	/* All but the first segment of a connection acknowledge, or reset. */
+	if (flags & TCP_FLAG_SYN)
+		return !(flags & (TCP_FLAG_FIN | TCP_FLAG_RST));
+	return flags & (TCP_FLAG_ACK | TCP_FLAG_RST);
+}
