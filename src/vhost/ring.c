@@ -302,8 +302,10 @@ int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *
 	if (ring->queue->started || !may_run(ring))
 		return 0;
 	if (!virtio_has_feature(device, VIRTIO_F_VERSION_1))
-		return error_set(error, ENOTSUP,
-				 "the guest's driver is of before VIRTIO 1.0 (no VERSION_1)");
+		return error_set(
+			error, ENOTSUP,
+			"the guest's driver is of before VIRTIO 1.0 (no VERSION_1), or takes the "
+			"device for a transitional one: on QEMU add disable-legacy=on to it");
 	ret = make_storage(ring, error);
 	if (ret == 0)
 		ret = attach_record(ring, error);

@@ -23,9 +23,12 @@
 /* Messages handled before others get their turn. */
 #define MESSAGES_PER_TURN 32
 
-/* Lines at once, and how long it takes to earn another. */
+/*
+ * Lines at once, and how long it takes to earn another: more than the second after which QEMU
+ * connects again, or what it is refused for would be told for ever.
+ */
 #define LOG_BURST	10
-#define LOG_INTERVAL_MS 1000
+#define LOG_INTERVAL_MS 30000
 
 static void end_connection(struct vhost_server *server);
 
