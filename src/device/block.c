@@ -356,8 +356,8 @@ static const struct virtio_device_class block_class = {
 };
 
 /*
- * Segments may be of any size. A limit for them (SIZE_MAX) that is a power of two is what SeaBIOS, up to
- * 1.16.2, cannot read a sector with: it computes with the lower 16 bits of seg_max times size_max.
+ * Segments may be of any size. SeaBIOS before 1.17 computes from a limit for them (SIZE_MAX) how much it
+ * may read at once, with the lower 16 bits of the bytes (1.16.0) or sectors; those are 0 for many a limit.
  */
 static uint64_t features(const struct block_settings *settings)
 {

@@ -219,10 +219,7 @@ static void test_unaligned(void **state)
 	block_rig_stop(f);
 }
 
-/*
- * A segment has no limit, whatever the driver negotiated: SeaBIOS takes size_max times seg_max modulo
- * 65536 for how much a request may be, and reads nothing when that is 0.
- */
+/* A segment has no limit, whatever the driver negotiated: see features() in block.c. */
 static void test_segments_of_any_size(void **state)
 {
 	const uint64_t segments = BIT(VIRTIO_BLK_F_SEG_MAX);
