@@ -76,13 +76,11 @@ static bool next_name(char *rest, char name[NAME_MAX + 1])
 /* Puts the target of a symbolic link before what is left of the way. */
 static int take_link(char *found, char *directory_end, char *rest, const char *target)
 {
-	size_t length = strlen(target), left = strlen(rest);
+	char way[PATH_MAX];
 
-	if (length + 1 + left >= PATH_MAX)
+	if (snprintf(way, sizeof(way), "%s/%s", target, rest) >= (int)sizeof(way))
 		return -ENAMETOOLONG;
-	memmove(rest + length + 1, rest, left + 1);
-	memcpy(rest, target, length);
-	rest[length] = '/';
+	strcpy(rest, way);
 	if (*target == '/')
 		found[0] = 0;
 	else
