@@ -165,7 +165,8 @@ void tcp_order_send(struct tcp_order *order, uint8_t *ip, size_t *total)
 		/* Where the library takes it for certain, and does not answer it. */
 		cut(ip, total, flow->acknowledged);
 		forget_all(order, flow);
-	} else if (end == sequence) {
+	} else if (end == sequence || !(flags & TCP_FLAG_ACK)) {
+		/* Without data that is kept: a connection takes none without ACK (RFC 9293, 3.10.7). */
 		return;
 	} else if (!flow) {
 		cut(ip, total, sequence - 1);

@@ -229,8 +229,9 @@ static void test_tcp_header(void **state)
 		{TCP_FLAG_ACK, true},
 		{TCP_FLAG_RST, true},
 		{TCP_FLAG_FIN | TCP_FLAG_ACK, true},
-		{0, false},
-		{TCP_FLAG_FIN, false},
+		/* Who is asked of no connection answers by a reset (RFC 9293, 3.10.7.1). */
+		{0, true},
+		{TCP_FLAG_FIN, true},
 		{TCP_FLAG_SYN | TCP_FLAG_FIN, false},
 		{TCP_FLAG_SYN | TCP_FLAG_RST, false},
 		{0xff, false},

@@ -230,6 +230,9 @@ static void test_unknown_connection(void **state)
 	/* One is not like the other. */
 	send_segment(f, TCP_FLAG_ACK, 5005, 1001);
 	expect_probe(f, 5005);
+	/* Without ACK the library keeps nothing of it, and its reset counts the bytes. */
+	send_segment(f, 0, 5006, 1000);
+	expect_whole(f, 5006);
 }
 
 /*
