@@ -17,9 +17,14 @@ const struct engine *const engines[] = {
 	NULL,
 };
 
+#define ENGINE_COUNT (sizeof(engines) / sizeof(engines[0]) - 1)
+
 /* The engines that were passed over, and why. */
 struct refusals {
-	struct error list[sizeof(engines) / sizeof(engines[0])];
+	struct {
+		const struct engine *engine;
+		struct error reason;
+	} list[ENGINE_COUNT];
 	size_t count;
 };
 
@@ -62,21 +67,22 @@ static void refuse_engine(const struct engine *engine, const struct guest_config
 static void refuse_all(const struct refusals *refusals, struct error *error)
 {
 	char text[sizeof(error->message)] = "";
-	size_t length = 0, each = sizeof(text) / refusals->count - sizeof("engine qemu: ; ");
+	size_t length = 0, each = sizeof(text) / ENGINE_COUNT - sizeof("engine qemu: ; ");
 	bool usage = false;
 
 	for (size_t i = 0; i < refusals->count && length < sizeof(text); i++) {
-		const char *message = refusals->list[i].message;
+		const char *message = refusals->list[i].reason.message;
 
 		length += (size_t)snprintf(text + length, sizeof(text) - length,
-					   "%sengine %s: %.*s%s", i ? "; " : "", engines[i]->name,
-					   (int)each, message, strlen(message) > each ? "…" : "");
-		usage |= refusals->list[i].usage;
+					   "%sengine %s: %.*s%s", i ? "; " : "",
+					   refusals->list[i].engine->name, (int)each, message,
+					   strlen(message) > each ? "…" : "");
+		usage |= refusals->list[i].reason.usage;
 	}
 	if (usage)
 		error_set_usage(error, "%s", text);
 	else
-		error_set(error, refusals->list[refusals->count - 1].code, "%s", text);
+		error_set(error, refusals->list[refusals->count - 1].reason.code, "%s", text);
 }
 
 static void tell_passed_over(struct engine_plan *plan, const struct refusals *refusals)
@@ -88,7 +94,8 @@ static void tell_passed_over(struct engine_plan *plan, const struct refusals *re
 		length += (size_t)snprintf(plan->passed_over + length,
 					   sizeof(plan->passed_over) - length,
 					   "%sengine %s is passed over: %s", i ? "; " : "",
-					   engines[i]->name, refusals->list[i].message);
+					   refusals->list[i].engine->name,
+					   refusals->list[i].reason.message);
 }
 
 const struct engine *engine_choose(struct engine_plan **plan, const struct guest_config *config,
@@ -96,20 +103,22 @@ const struct engine *engine_choose(struct engine_plan **plan, const struct guest
 {
 	struct refusals refusals = {.count = 0};
 
-	for (const struct engine *const *engine = engines; *engine; engine++) {
-		struct error *reason = &refusals.list[refusals.count];
+	for (size_t i = 0; i < ENGINE_COUNT; i++) {
+		const struct engine *engine = engines[i];
+		struct error reason;
 
-		if (config->engine != ENGINE_AUTO && config->engine != (*engine)->kind)
+		if (config->engine != ENGINE_AUTO && config->engine != engine->kind)
 			continue;
-		if (try_engine(*engine, plan, config, kvm, reason) < 0) {
-			refusals.count++;
+		if (try_engine(engine, plan, config, kvm, &reason) < 0) {
+			refusals.list[refusals.count].engine = engine;
+			refusals.list[refusals.count++].reason = reason;
 			if (config->engine == ENGINE_AUTO)
 				continue;
-			refuse_engine(*engine, config, reason, error);
+			refuse_engine(engine, config, &reason, error);
 			return NULL;
 		}
 		tell_passed_over(*plan, &refusals);
-		return *engine;
+		return engine;
 	}
 	refuse_all(&refusals, error);
 	return NULL;
