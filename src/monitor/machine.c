@@ -226,14 +226,18 @@ static int switch_on(struct machine *machine, struct error *error)
 int machine_start(struct machine *machine, struct error *error)
 {
 	const struct machine_setup *setup = machine->setup;
-	int result = load(machine, error);
+	int result;
 
+	/* What is told from here on is of the life that begins. */
+	pthread_mutex_lock(&machine->lock);
+	machine->outcome = OUTCOME_NONE;
+	pthread_mutex_unlock(&machine->lock);
+	result = load(machine, error);
 	for (size_t i = 0; i < machine->transport_count && result == 0; i++)
 		result = loop_thread_start(&machine->transports[i].thread, setup->devices[i].name,
 					   error);
 	if (result == 0 && !machine->hypervisor)
 		result = switch_on(machine, error);
-	machine->outcome = OUTCOME_NONE;
 	machine->loaded = false;
 	machine->started_ms = clock_now_ms();
 	if (result == 0)

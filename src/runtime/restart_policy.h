@@ -23,8 +23,10 @@ struct restart_policy {
 static inline bool restart_policy_count(struct restart_policy *policy, int64_t lived_ms,
 					uint64_t limit)
 {
-	if (lived_ms >= RESTART_QUIET_MS)
+	if (lived_ms >= RESTART_QUIET_MS) {
 		policy->in_a_row = 0;
+		return false;
+	}
 	policy->in_a_row++;
 	return limit && policy->in_a_row >= limit;
 }

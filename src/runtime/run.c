@@ -271,11 +271,12 @@ static void handle_running(void *context)
 static void handle_reset(void *context)
 {
 	struct run *run = context;
-	int64_t now = clock_now_ms(), lived_ms = now - run->reset_ms;
+	int64_t now = clock_now_ms();
+	int64_t lived_ms = now - (run->reset_ms ? run->reset_ms : run->running_ms);
 	struct error error;
 
 	/* A kernel tries several ways to reset; each that works is told. */
-	if (lived_ms < RESET_MS)
+	if (run->reset_ms && lived_ms < RESET_MS)
 		return;
 	run->reset_ms = now;
 	log_fields(LOG_INFO, COMPONENT, LOG_FIELDS(LOG_TEXT("event", "guest-restarts")),

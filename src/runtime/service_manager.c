@@ -24,6 +24,8 @@
 #define TEXT_SIZE 1024
 /* A service manager that takes nothing for so long does not hold the guest up any longer. */
 #define SEND_MS 1000
+/* No watchdog is told that one lives more often than this. */
+#define WATCHDOG_MIN_US 10000
 
 static int connect_to(const char *name, struct error *error)
 {
@@ -59,7 +61,8 @@ static void handle_watchdog(void *context, uint32_t events)
 static int start_watchdog(struct service_manager *manager, struct event_loop *loop,
 			  const char *period, const char *pid, struct error *error)
 {
-	uint64_t us = period ? strtoull(period, NULL, 10) / 2 : 0;
+	uint64_t asked_us = period ? strtoull(period, NULL, 10) / 2 : 0;
+	uint64_t us = asked_us > WATCHDOG_MIN_US ? asked_us : WATCHDOG_MIN_US;
 	const struct timespec time = {
 		.tv_sec = (time_t)(us / 1000000),
 		.tv_nsec = (long)(us % 1000000) * 1000,
@@ -67,7 +70,7 @@ static int start_watchdog(struct service_manager *manager, struct event_loop *lo
 	const struct itimerspec timer = {.it_value = time, .it_interval = time};
 
 	/* Another process of the unit is the one that is watched. */
-	if (!us || (pid && strtoll(pid, NULL, 10) != getpid()))
+	if (!asked_us || (pid && strtoll(pid, NULL, 10) != getpid()))
 		return 0;
 	manager->watchdog =
 		(struct event_source){timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
@@ -83,6 +86,8 @@ void service_manager_open(struct service_manager *manager, struct event_loop *lo
 	struct error error;
 
 	*manager = SERVICE_MANAGER_NONE;
+	if (name && !*name)
+		name = NULL;
 	if (name)
 		manager->fd = connect_to(name, &error);
 	if (name && (manager->fd < 0 || start_watchdog(manager, loop, getenv("WATCHDOG_USEC"),
@@ -108,7 +113,9 @@ void service_manager_tell(struct service_manager *manager, const char *format, .
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	do
-		sent = send(manager->fd, text, strlen(text), MSG_NOSIGNAL);
+		/* One that has not heard once is not waited for again. */
+		sent = send(manager->fd, text, strlen(text),
+			    MSG_NOSIGNAL | (manager->complained ? MSG_DONTWAIT : 0));
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0 && !manager->complained) {
 		log_line(LOG_WARNING, COMPONENT, "the service manager does not hear '%.*s': %s",

@@ -90,12 +90,23 @@ static void handle_heartbeat(void *context, uint32_t events)
 {
 	struct supervised *device = context;
 	uint64_t expirations;
-	char answers[64];
+	char answers[SUPERVISOR_UNANSWERED + 1];
+	ssize_t count;
 
 	if (read(device->heartbeat_source.fd, &expirations, sizeof(expirations)) < 0)
 		return; /* disarmed in the meantime */
-	while (recv(device->control_fd, answers, sizeof(answers), MSG_DONTWAIT) > 0)
-		device->unanswered = 0;
+	/* Once, for a process that was taken over could answer for ever. */
+	count = recv(device->control_fd, answers, sizeof(answers), MSG_DONTWAIT);
+	if (count > (ssize_t)device->unanswered) {
+		log_line(LOG_WARNING, COMPONENT,
+			 "%s: device process %d answers heartbeats that nobody asked for",
+			 device->config->name, (int)device->process.pid);
+		set_heartbeat(device, false);
+		process_signal(&device->process, SIGKILL);
+		return;
+	}
+	if (count > 0)
+		device->unanswered -= (unsigned int)count;
 	/*
 	 * However late this comes, it is one look after one question: a supervisor that was stopped
 	 * for a while, or has no processor, does not blame its devices.

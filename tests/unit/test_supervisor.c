@@ -62,8 +62,10 @@ static void fake_serve(int listener, int control, int disk, char **argv)
 			_exit(pwrite(disk, "was asked", 9, 8) == 9 ? 0 : 1);
 		if (ends[0].revents) {
 			heartbeats++;
-			if (strcmp(fake_option(argv, "serial"), "deaf") &&
-			    write(control, &byte, 1) != 1)
+			if (!strcmp(fake_option(argv, "serial"), "chatty"))
+				dprintf(control, "nobody asked");
+			else if (strcmp(fake_option(argv, "serial"), "deaf") &&
+				 write(control, &byte, 1) != 1)
 				_exit(1);
 			continue;
 		}
@@ -395,19 +397,25 @@ static void test_heartbeat(void **state)
 	char text[2048] = "heartbeats=0";
 	pid_t before;
 
-	/* One that is not asked, and one that does not answer. */
-	describe("one", "deaf");
-	devices[1].heartbeat = 100;
-	start();
-	before = supervisor_device(supervisor, 1).pid;
-	for (int64_t limit = clock_now_ms() + LIMIT_MS; !restarted && clock_now_ms() < limit;)
-		event_loop_turn(&loop, TURN_MS);
-	assert_ptr_equal(restarted, &devices[1]);
-	assert_int_not_equal(supervisor_device(supervisor, 1).pid, before);
-	assert_int_equal(supervisor_device(supervisor, 0).restarts, 0);
-	ask(0, text, sizeof(text));
-	assert_int_equal(number_after(text, "heartbeats="), 0);
-	supervisor_free(supervisor);
+	/* One that is not asked, and one that does not answer, or more than it was asked for. */
+	for (int chatty = 0; chatty < 2; chatty++) {
+		describe("one", chatty ? "chatty" : "deaf");
+		devices[1].heartbeat = 100;
+		restarted = NULL;
+		ready = false;
+		start();
+		before = supervisor_device(supervisor, 1).pid;
+		for (int64_t limit = clock_now_ms() + LIMIT_MS;
+		     !restarted && clock_now_ms() < limit;)
+			event_loop_turn(&loop, TURN_MS);
+		assert_ptr_equal(restarted, &devices[1]);
+		assert_int_not_equal(supervisor_device(supervisor, 1).pid, before);
+		assert_int_equal(supervisor_device(supervisor, 0).restarts, 0);
+		ask(0, text, sizeof(text));
+		assert_int_equal(number_after(text, "heartbeats="), 0);
+		supervisor_free(supervisor);
+		devices[1].heartbeat = 0;
+	}
 
 	/* One that answers is asked again, more often than it could have left unanswered. */
 	devices[1].heartbeat = 0;
@@ -437,6 +445,12 @@ static void test_restart_policy(void **state)
 			restart_policy_count(&policy, i % 3 ? 0 : RESTART_QUIET_MS, RESTART_LIMIT));
 	for (int i = 0; i < 100; i++)
 		assert_false(restart_policy_count(&policy, 0, 0));
+	/* The end of a long life is no failure, however few are allowed. */
+	policy = (struct restart_policy){0};
+	assert_false(restart_policy_count(&policy, RESTART_QUIET_MS, 1));
+	for (int i = 1; i < RESTART_LIMIT; i++)
+		assert_false(restart_policy_count(&policy, 0, RESTART_LIMIT));
+	assert_true(restart_policy_count(&policy, 0, RESTART_LIMIT));
 }
 
 static void test_missing_file(void **state)
