@@ -54,7 +54,7 @@ const struct engine_limit engine_limits[] = {
 	 LIMIT_UNIT, true, BOTH(4 * KIB), BOTH(8 * KIB)},
 	{"append", "characters of the kernel's command line, with what the engine adds", LIMIT_MOST,
 	 false, BOTH(GUEST_COMMAND_LINE_MAXIMUM), BOTH(GUEST_COMMAND_LINE_MAXIMUM)},
-	{"", "devices", LIMIT_MOST, false, {21, GUEST_DEVICES_MAXIMUM}, BOTH(GUEST_DEVICES_MAXIMUM)},
+	{"", "devices", LIMIT_MOST, false, {20, GUEST_DEVICES_MAXIMUM}, BOTH(GUEST_DEVICES_MAXIMUM)},
 	{"firmware", "firmware", LIMIT_SUPPORT, false, ON_ARM64_ONLY, NOWHERE},
 	{"watchdog", "watchdogs that expire", LIMIT_SUPPORT, false, ON_ARM64_ONLY, NOWHERE},
 	{"dump-dtb", "a device tree to write", LIMIT_SUPPORT, false, ON_ARM64_ONLY, NOWHERE},

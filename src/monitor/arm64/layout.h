@@ -48,6 +48,9 @@
 #define ARM64_FIRST_SPI	 32
 #define ARM64_INTERRUPTS 96
 
+_Static_assert(ARM64_FIRST_SPI + ARM64_VIRTIO_SPI + ARM64_VIRTIO_SLOTS <= ARM64_INTERRUPTS,
+	       "each slot has an interrupt");
+
 /* Memory: the device tree in the first 2 MiB, a kernel in the next. */
 #define ARM64_MEMORY_ADDRESS UINT64_C(0x40000000)
 #define ARM64_TREE_ADDRESS   ARM64_MEMORY_ADDRESS

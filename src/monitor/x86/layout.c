@@ -7,19 +7,23 @@
 
 #include "monitor/boot.h"
 
-/* Those above the power registers' first, then those below the serial port's. */
-const unsigned int arch_virtio_slots =
-	X86_IOAPIC_PINS - X86_POWER_PIN - 1 + X86_SERIAL_PIN - X86_FIRST_PIN;
+/*
+ * The pins of the slots: 0 stays free, as some kernels think that it is the timer's, and 2, where an
+ * IBM PC has its second interrupt controller: Linux gives no interrupt there (arch/x86/kernel/apic/
+ * io_apic.c, mp_map_pin_to_irq). 4 is the serial port's, 5 the power registers'.
+ */
+static const uint8_t pins[] = {6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+			       16, 17, 18, 19, 20, 21, 22, 23, 1,  3};
+
+const unsigned int arch_virtio_slots = sizeof(pins);
 
 const bool arch_has_tree = false, arch_has_firmware = false, arch_has_watchdogs = false;
 
 struct virtio_slot arch_virtio_slot(unsigned int index)
 {
-	const unsigned int above = X86_IOAPIC_PINS - X86_POWER_PIN - 1;
-
 	return (struct virtio_slot){
 		.address = X86_VIRTIO_ADDRESS + (uint64_t)index * VIRTIO_SLOT_SIZE,
-		.irq = index < above ? X86_POWER_PIN + 1 + index : X86_FIRST_PIN + index - above,
+		.irq = pins[index],
 	};
 }
 

@@ -32,12 +32,11 @@
 
 #define X86_IOAPIC_PINS	 24
 
-/* Ports and pins of the platform; pin 0 stays free: some kernels think that it is the timer's. */
+/* Ports and pins of the platform; layout.c has the pins of the devices. */
 #define X86_SERIAL_PORT 0x3f8
 #define X86_SERIAL_PIN	4
 #define X86_POWER_PORT	0x600
 #define X86_POWER_PIN	5
 #define X86_PANIC_PORT	0x505
-#define X86_FIRST_PIN	1
 
 #endif
