@@ -27,6 +27,7 @@
 #include "monitor/broker.h"
 #include "monitor/control.h"
 #include "runtime/engine.h"
+#include "runtime/kernel_parameters.h"
 #include "runtime/log_relay.h"
 #include "vhost/client.h"
 
@@ -73,10 +74,10 @@ static int kvm_usable(struct engine_plan **out, const struct guest_config *confi
 
 static int kvm_command_line(char **line, const struct guest_config *config, struct error *error)
 {
-	return text_replace_format(line, error,
-				   "%s%savp.contract=" CONTRACT_VERSION
-				   " avp.profiles=" CONTRACT_PROFILES,
-				   config->append ? config->append : "", config->append ? " " : "");
+	return kernel_parameters_add(line, config->append,
+				     "avp.contract=" CONTRACT_VERSION
+				     " avp.profiles=" CONTRACT_PROFILES,
+				     error);
 }
 
 static void command(struct engine_guest *guest, const char *word)

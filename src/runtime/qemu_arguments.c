@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "runtime/device_command.h"
 #include "runtime/host_identity.h"
+#include "runtime/kernel_parameters.h"
 #include "runtime/qemu.h"
 
 /* From here on a lost connection can be made again after less than a second. */
@@ -137,20 +138,12 @@ static void add_machine(struct arguments *arguments, const struct guest_config *
 #endif
 }
 
-static bool has_word_start(const char *text, const char *start)
-{
-	for (const char *at = text; (at = strstr(at, start)); at++)
-		if (at == text || at[-1] == ' ')
-			return true;
-	return false;
-}
-
 int qemu_command_line(char **line, const struct guest_config *config, struct error *error)
 {
 	const char *append = config->append ? config->append : "";
 
 	/* A bundle need not know which console its engine has. */
-	if (has_word_start(append, "console="))
+	if (kernel_parameters_have(append, "console="))
 		return text_replace(line, append, strlen(append), error);
 	return text_replace_format(line, error, "console=" QEMU_CONSOLE "%s%s", *append ? " " : "",
 				   append);

@@ -383,7 +383,9 @@ static void test_initrd_and_command_line(void **state)
 	assert_int_equal(load(machine, &image, sizeof(image)), 0);
 	line[2047] = 'x';
 	line[2048] = 0;
-	expect_refusal(machine, &image, sizeof(image), "2048 characters; it takes 2047");
+	expect_refusal(
+		machine, &image, sizeof(image),
+		"--append: the kernel's command line has 2048 characters, and the kernel takes 2047");
 }
 
 static void test_seeds(void **state)

@@ -169,6 +169,43 @@ static void test_long_command_lines(void **state)
 	assert_non_null(choose(ENGINE_QEMU));
 }
 
+/* What engine kvm adds is the kernel's, not init's, whatever the line is like. */
+static void test_words_that_engines_add(void **state)
+{
+	static const struct {
+		const char *append, *before, *after;
+	} lines[] = {
+		{NULL, "", ""},
+		{"quiet", "quiet ", ""},
+		{"-- one", "", " -- one"},
+		{"quiet -- one --", "quiet ", " -- one --"},
+		{"quiet\t--\none", "quiet\t", " --\none"},
+		{"quiet \"--\" one", "quiet ", " \"--\" one"},
+		{"quiet --", "quiet ", " --"},
+		/* Those do not stand alone. */
+		{"--quiet a-- --=1 a=-- --- -", "--quiet a-- --=1 a=-- --- - ", ""},
+		{"a=\"b -- c\" d", "a=\"b -- c\" d ", ""},
+		{"\"a -- b\" -- c", "\"a -- b\" ", " -- c"},
+		/* A word that takes in whatever follows it. */
+		{"quiet a=\"b", "quiet ", " a=\"b"},
+		{"quiet \"a -- b", "quiet ", " \"a -- b"},
+		{"\"", "", " \""},
+	};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		cleanup_free char *line = NULL;
+		size_t before = strlen(lines[i].before), after = strlen(lines[i].after);
+
+		free(config.append);
+		config.append = lines[i].append ? strdup(lines[i].append) : NULL;
+		assert_int_equal(engine_kvm.command_line(&line, &config, &error), 0);
+		if (strncmp(line, lines[i].before, before) ||
+		    strncmp(line + before, "avp.contract=", strlen("avp.contract=")) ||
+		    strcmp(line + strlen(line) - after, lines[i].after))
+			fail_msg("'%s' became '%s'", lines[i].append, line);
+	}
+}
+
 static void test_memory_in_steps(void **state)
 {
 	static const char *const sizes[] = {"131072K", "131076K", "131080K", "200001K"};
@@ -288,6 +325,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(test_the_table_agrees_with_the_rest),
 		TEST(test_long_command_lines),
+		TEST(test_words_that_engines_add),
 		TEST(test_memory_in_steps),
 		TEST(test_watchdogs_that_never_expire),
 		TEST(test_auto_tells_all_reasons),

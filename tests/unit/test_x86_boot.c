@@ -471,9 +471,13 @@ static void test_initrd_and_command_line(void **state)
 	memset(line, 'x', sizeof(line));
 	line[2048] = 0;
 	machine->source.command_line = line;
-	expect_refusal(machine, bzimage, sizeof(bzimage), "2048 characters; it takes 2047");
+	expect_refusal(
+		machine, bzimage, sizeof(bzimage),
+		"--append: the kernel's command line has 2048 characters, and the kernel takes 2047");
 	/* An ELF file does not say. */
-	expect_refusal(machine, &elf, sizeof(elf), "2048 characters; it takes 2047");
+	expect_refusal(
+		machine, &elf, sizeof(elf),
+		"--append: the kernel's command line has 2048 characters, and the kernel takes 2047");
 	line[2047] = 0;
 	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
 	assert_string_equal((char *)machine->memory.host + X86_COMMAND_LINE, line);

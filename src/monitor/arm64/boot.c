@@ -125,9 +125,11 @@ int arm64_boot_load(struct monitor_memory *memory, const struct boot_source *sou
 	int result;
 
 	if (length >= COMMAND_LINE_SIZE)
-		return error_set_usage(error,
-				       "the kernel's command line has %zu characters; it takes %d",
-				       length, COMMAND_LINE_SIZE - 1);
+		return error_set_usage(
+			error,
+			"--append: the kernel's command line has %zu characters, and "
+			"the kernel takes %d; shorten it",
+			length, COMMAND_LINE_SIZE - 1);
 	result = source->firmware_fd >= 0 ? load_firmware(memory, source, entry, error) :
 					    load_kernel(memory, source, &tree, entry, error);
 	if (result == 0)

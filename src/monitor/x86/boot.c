@@ -89,10 +89,11 @@ static int write_command_line(struct boot *boot, const struct boot_source *sourc
 	else if (boot->kernel.header.cmdline_size < limit)
 		limit = boot->kernel.header.cmdline_size;
 	if (length > limit)
-		return error_set_usage(error,
-				       "the kernel's command line has %zu characters; it takes "
-				       "%zu",
-				       length, limit);
+		return error_set_usage(
+			error,
+			"--append: the kernel's command line has %zu characters, and "
+			"the kernel takes %zu; shorten it",
+			length, limit);
 	memcpy(low_memory(boot, X86_COMMAND_LINE, length + 1), source->command_line, length + 1);
 	return 0;
 }
