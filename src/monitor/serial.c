@@ -16,8 +16,9 @@
 
 /* Bits 6 and 7 of the interrupt identification: the FIFOs are on. */
 #define IDENTITY_16550A 0xc0
-/* The transmitter's FIFO. */
+/* Of the transmitter, and of the receiver while the FIFOs are on. */
 #define FIFO_SIZE 16
+#define FIFO_BITS (UART_FCR_ENABLE_FIFO | UART_FCR_DMA_SELECT | UART_FCR_TRIGGER_MASK)
 
 struct serial {
 	struct bus_device registers;
@@ -27,24 +28,45 @@ struct serial {
 	struct hypervisor *hypervisor;
 	uint8_t interrupt_enable, fifo_control, line_control, modem_control, scratch;
 	uint8_t divisor[2];
+	uint8_t modem_deltas;  /* of the modem status: what changed since it was read */
+	bool overrun;	       /* of the line status: a byte was lost since it was read */
 	bool transmitter_told; /* the "transmitter empty" interrupt was taken or is not due */
 	bool level;	       /* of the interrupt */
 };
 
-/* A driver that is told "empty" writes a whole FIFO and does not look in between. */
+/*
+ * A driver that is told "empty" writes a whole FIFO and does not look in between. Neither in loopback
+ * nor in a break does a byte go to the far end, which may be slow.
+ */
 static bool transmitter_is_empty(const struct serial *serial)
 {
-	return serial_line_has_room_for(&serial->line, FIFO_SIZE);
+	return serial->modem_control & UART_MCR_LOOP || serial->line_control & UART_LCR_SBC ||
+	       serial_line_has_room_for(&serial->line, FIFO_SIZE);
 }
 
-/* What interrupts, as the interrupt identification register has it. */
+/* Data sheet, 8.6.4: how many bytes are there before a driver is told of them as such. */
+static uint32_t trigger_level(const struct serial *serial)
+{
+	static const uint8_t levels[] = {1, 4, 8, 14};
+
+	return levels[UART_FCR_R_TRIG_BITS(serial->fifo_control)];
+}
+
+/* What interrupts, as the interrupt identification register has it: the first of table V. */
 static uint8_t identify_interrupt(const struct serial *serial)
 {
-	if ((serial->interrupt_enable & UART_IER_RDI) && serial->line.input_count > 0)
-		return UART_IIR_RDI;
-	if ((serial->interrupt_enable & UART_IER_THRI) && !serial->transmitter_told &&
-	    transmitter_is_empty(serial))
+	uint8_t enabled = serial->interrupt_enable;
+
+	if ((enabled & UART_IER_RLSI) && serial->overrun)
+		return UART_IIR_RLSI;
+	/* Fewer bytes have waited for long enough: there is no waiting here. */
+	if ((enabled & UART_IER_RDI) && serial->line.input_count > 0)
+		return serial->line.input_count >= trigger_level(serial) ? UART_IIR_RDI :
+									   UART_IIR_RX_TIMEOUT;
+	if ((enabled & UART_IER_THRI) && !serial->transmitter_told && transmitter_is_empty(serial))
 		return UART_IIR_THRI;
+	if ((enabled & UART_IER_MSI) && serial->modem_deltas)
+		return UART_IIR_MSI;
 	return UART_IIR_NO_INT;
 }
 
@@ -59,26 +81,55 @@ static void update_interrupt(void *context)
 	serial->hypervisor->ops->set_interrupt(serial->hypervisor, serial->irq, level);
 }
 
+static bool fifos_are_on(const struct serial *serial)
+{
+	return serial->fifo_control & UART_FCR_ENABLE_FIFO;
+}
+
+static void empty_receiver(struct serial *serial)
+{
+	serial_line_empty(&serial->line, fifos_are_on(serial) ? FIFO_SIZE : 1);
+}
+
+/*
+ * Data sheet, 8.6.3: a byte for which the FIFO has no room is lost; without FIFOs it is the one that is
+ * there. What comes from the far end waits there instead.
+ */
+static void loop_back(struct serial *serial, uint8_t byte)
+{
+	if (serial_line_loop_back(&serial->line, byte))
+		return;
+	serial->overrun = true;
+	if (fifos_are_on(serial))
+		return;
+	empty_receiver(serial);
+	serial_line_loop_back(&serial->line, byte);
+}
+
 static void transmit(struct serial *serial, uint8_t byte)
 {
 	serial->transmitter_told = false;
 	if (serial->modem_control & UART_MCR_LOOP)
-		serial_line_loop_back(&serial->line, byte);
-	else
+		loop_back(serial, byte);
+	else if (!(serial->line_control & UART_LCR_SBC)) /* else the line is held (8.6.1) */
 		serial_line_send(&serial->line, byte);
 }
 
-static uint8_t line_status(const struct serial *serial)
+static uint8_t read_line_status(struct serial *serial)
 {
 	uint8_t status = serial->line.input_count > 0 ? UART_LSR_DR : 0;
 
+	if (serial->overrun)
+		status |= UART_LSR_OE;
+	serial->overrun = false;
 	/* As long as there is room a byte is as good as sent. */
 	if (transmitter_is_empty(serial))
 		status |= UART_LSR_THRE | UART_LSR_TEMT;
 	return status;
 }
 
-static uint8_t modem_status(const struct serial *serial)
+/* The modem lines; the ones outside do not change. */
+static uint8_t modem_lines(const struct serial *serial)
 {
 	uint8_t control = serial->modem_control, status = 0;
 
@@ -96,6 +147,43 @@ static uint8_t modem_status(const struct serial *serial)
 	return status;
 }
 
+/* Data sheet, 8.6.8: of the ring indicator only its end is a change. */
+static void write_modem_control(struct serial *serial, uint8_t value)
+{
+	uint8_t before = modem_lines(serial), changed;
+
+	serial->modem_control = value & 0x1f;
+	changed = before ^ modem_lines(serial);
+	if (changed & UART_MSR_DCD)
+		serial->modem_deltas |= UART_MSR_DDCD;
+	if (changed & before & UART_MSR_RI)
+		serial->modem_deltas |= UART_MSR_TERI;
+	if (changed & UART_MSR_DSR)
+		serial->modem_deltas |= UART_MSR_DDSR;
+	if (changed & UART_MSR_CTS)
+		serial->modem_deltas |= UART_MSR_DCTS;
+	serial_line_cut(&serial->line, value & UART_MCR_LOOP);
+}
+
+static uint8_t read_modem_status(struct serial *serial)
+{
+	uint8_t status = modem_lines(serial) | serial->modem_deltas;
+
+	serial->modem_deltas = 0;
+	return status;
+}
+
+/* Data sheet, 8.6.4: without FCR0 no other bit is written, and its change empties the FIFOs. */
+static void write_fifo_control(struct serial *serial, uint8_t value)
+{
+	bool were_on = fifos_are_on(serial);
+
+	serial->fifo_control = value & UART_FCR_ENABLE_FIFO ? value & FIFO_BITS : 0;
+	if (fifos_are_on(serial) != were_on ||
+	    (fifos_are_on(serial) && value & UART_FCR_CLEAR_RCVR))
+		empty_receiver(serial);
+}
+
 static uint8_t read_register(struct serial *serial, uint64_t offset)
 {
 	bool divisor = serial->line_control & UART_LCR_DLAB;
@@ -110,16 +198,15 @@ static uint8_t read_register(struct serial *serial, uint64_t offset)
 		identity = identify_interrupt(serial);
 		if (identity == UART_IIR_THRI)
 			serial->transmitter_told = true;
-		return identity |
-		       (serial->fifo_control & UART_FCR_ENABLE_FIFO ? IDENTITY_16550A : 0);
+		return identity | (fifos_are_on(serial) ? IDENTITY_16550A : 0);
 	case UART_LCR:
 		return serial->line_control;
 	case UART_MCR:
 		return serial->modem_control;
 	case UART_LSR:
-		return line_status(serial);
+		return read_line_status(serial);
 	case UART_MSR:
-		return modem_status(serial);
+		return read_modem_status(serial);
 	default:
 		return serial->scratch;
 	}
@@ -147,17 +234,13 @@ static void write_register(struct serial *serial, uint64_t offset, uint8_t value
 		serial->interrupt_enable = value & 0x0f;
 		break;
 	case UART_FCR:
-		if (value & UART_FCR_CLEAR_RCVR)
-			while (serial->line.input_count > 0)
-				serial_line_take(&serial->line);
-		serial->fifo_control = value;
+		write_fifo_control(serial, value);
 		break;
 	case UART_LCR:
 		serial->line_control = value;
 		break;
 	case UART_MCR:
-		serial->modem_control = value & 0x1f;
-		serial->line.cut = value & UART_MCR_LOOP;
+		write_modem_control(serial, value);
 		break;
 	case UART_SCR:
 		serial->scratch = value;
@@ -186,11 +269,11 @@ static void handle_access(void *context, const struct bus_access *access)
 static void set_registers(struct serial *serial)
 {
 	serial->interrupt_enable = serial->fifo_control = serial->line_control = 0;
-	serial->modem_control = serial->scratch = 0;
+	serial->modem_control = serial->modem_deltas = serial->scratch = 0;
 	memset(serial->divisor, 0, sizeof(serial->divisor));
-	serial->transmitter_told = false;
-	serial->level = false;
-	serial_line_reset(&serial->line);
+	serial->overrun = serial->transmitter_told = serial->level = false;
+	empty_receiver(serial);
+	serial_line_cut(&serial->line, false);
 }
 
 int serial_open(struct serial **out, struct event_loop *loop, int input_fd, int output_fd,

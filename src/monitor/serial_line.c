@@ -29,10 +29,18 @@ static void wake_loop(struct serial_line *line)
 	eventfd_write(line->work.fd, 1);
 }
 
-static void put_input(struct serial_line *line, uint8_t byte)
+static bool put_input(struct serial_line *line, uint8_t byte)
 {
-	if (line->input_count < SERIAL_INPUT_SIZE)
-		line->input[(line->input_start + line->input_count++) % SERIAL_INPUT_SIZE] = byte;
+	if (line->input_count >= line->input_size)
+		return false;
+	line->input[(line->input_start + line->input_count++) % SERIAL_INPUT_SIZE] = byte;
+	return true;
+}
+
+/* Not for each byte that was read: a reader takes all, and the loop fills the receiver at once. */
+static bool wants_input(const struct serial_line *line)
+{
+	return line->input_count == 0 && !line->cut;
 }
 
 uint8_t serial_line_take(struct serial_line *line)
@@ -43,22 +51,30 @@ uint8_t serial_line_take(struct serial_line *line)
 		return 0;
 	byte = line->input[line->input_start];
 	line->input_start = (line->input_start + 1) % SERIAL_INPUT_SIZE;
-	/* The loop stops reading while there is something, and is told when there is nothing. */
-	if (--line->input_count == 0)
+	line->input_count--;
+	if (wants_input(line))
 		wake_loop(line);
 	return byte;
 }
 
-void serial_line_loop_back(struct serial_line *line, uint8_t byte)
+bool serial_line_loop_back(struct serial_line *line, uint8_t byte)
 {
-	put_input(line, byte);
+	return put_input(line, byte);
 }
 
-void serial_line_reset(struct serial_line *line)
+void serial_line_cut(struct serial_line *line, bool cut)
+{
+	line->cut = cut;
+	if (wants_input(line))
+		wake_loop(line);
+}
+
+void serial_line_empty(struct serial_line *line, uint32_t size)
 {
 	line->input_count = 0;
-	line->cut = false;
-	wake_loop(line);
+	line->input_size = size;
+	if (wants_input(line))
+		wake_loop(line);
 }
 
 bool serial_line_has_room_for(const struct serial_line *line, uint32_t count)
@@ -208,37 +224,37 @@ static void handle_input(void *context, uint32_t events)
 {
 	struct serial_line *line = context;
 	uint8_t bytes[SERIAL_INPUT_SIZE];
-	ssize_t length = read(line->input_fd, bytes, sizeof(bytes));
-	bool room;
+	bool wants, ended = false;
+	ssize_t length;
 
-	if (length < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (length <= 0) {
-		watch(line, &line->input_watch, 0);
-		line->input_watch.source.fd = -1;
-		return;
-	}
+	/* Read under the lock: the guest may take the receiver off the line at any time. */
 	pthread_mutex_lock(&line->lock);
-	for (ssize_t i = 0; i < length && !line->cut; i++)
-		put_input(line, bytes[i]);
-	room = line->input_count == 0;
-	line->changed(line->context);
+	if (wants_input(line)) {
+		length = read(line->input_fd, bytes, line->input_size);
+		ended = length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR);
+		for (ssize_t i = 0; i < length; i++)
+			put_input(line, bytes[i]);
+		line->changed(line->context);
+	}
+	wants = wants_input(line) && !ended;
 	pthread_mutex_unlock(&line->lock);
-	watch(line, &line->input_watch, room ? EPOLLIN : 0);
+	watch(line, &line->input_watch, wants ? EPOLLIN : 0);
+	if (ended)
+		line->input_watch.source.fd = -1;
 }
 
 static void handle_work(void *context, uint32_t events)
 {
 	struct serial_line *line = context;
 	eventfd_t count;
-	bool room;
+	bool wants;
 
 	eventfd_read(line->work.fd, &count);
 	serve(line);
 	pthread_mutex_lock(&line->lock);
-	room = line->input_count == 0;
+	wants = wants_input(line);
 	pthread_mutex_unlock(&line->lock);
-	watch(line, &line->input_watch, room ? EPOLLIN : 0);
+	watch(line, &line->input_watch, wants ? EPOLLIN : 0);
 }
 
 int serial_line_open(struct serial_line *line, struct event_loop *loop, int input_fd, int output_fd,
@@ -252,6 +268,7 @@ int serial_line_open(struct serial_line *line, struct event_loop *loop, int inpu
 	line->context = context;
 	line->input_fd = input_fd;
 	line->output_fd = output_fd;
+	line->input_size = 1;
 	line->stall_ms = SERIAL_STALL_MS;
 	pthread_mutex_init(&line->lock, NULL);
 	/* Of two sources on one descriptor epoll would take only one. */

@@ -7,6 +7,9 @@
  * line is stalled: there is room for all, and what is sent is lost and counted, until somebody takes
  * again. So a kernel that waits for room with interrupts off is not held for ever.
  *
+ * What comes from the far end stays there until the receiver of the port has nothing more that the
+ * guest could read: a driver that empties the receiver loses no more than that held.
+ *
  * A port embeds a line and keeps its registers under the line's lock. Functions marked "locked" are
  * called with it held.
  */
@@ -22,21 +25,22 @@
 
 /* Bytes on their way out: enough for a kernel's early log while the event loop is busy. */
 #define SERIAL_OUTPUT_SIZE 65536u
-/* Bytes that have come in and that the guest has not read. */
-#define SERIAL_INPUT_SIZE 256u
+/* The longest FIFO of a receiver. */
+#define SERIAL_INPUT_SIZE 32u
 /* How long the far end may take nothing. */
 #define SERIAL_STALL_MS 1000u
 
 struct serial_line {
 	struct event_loop *loop;
 	pthread_mutex_t lock; /* of all below but the sources, and of the port's registers */
-	uint8_t input[SERIAL_INPUT_SIZE];
+	uint8_t input[SERIAL_INPUT_SIZE]; /* the receiver */
+	uint32_t input_size;		  /* how many bytes it holds: FIFOs can be switched off */
 	uint32_t input_start, input_count;
 	uint8_t output[SERIAL_OUTPUT_SIZE];
 	uint32_t output_start, output_count;
 	uint64_t lost; /* bytes for which there was no room, since this was logged last */
 	bool stalled;  /* the far end takes nothing: as if there were room */
-	bool cut;      /* the receiver is off the line, as in loopback: what comes is lost */
+	bool cut;      /* the receiver is off the line, as in loopback: what comes waits */
 	/* Locked: bytes came in or went out. */
 	void (*changed)(void *context);
 	void *context;
@@ -52,7 +56,8 @@ struct serial_line {
 /*
  * Prepares *line, which must not move, with the descriptors @input_fd and @output_fd as its far end.
  * They may be the same socket; both are owned from now on, also on failure, and set to non-blocking;
- * -1: nothing comes, what is sent is dropped. Returns 0 or a negative errno with *error set.
+ * -1: nothing comes, what is sent is dropped. The receiver holds one byte. Returns 0 or a negative
+ * errno with *error set.
  */
 int serial_line_open(struct serial_line *line, struct event_loop *loop, int input_fd, int output_fd,
 		     void (*changed)(void *context), void *context, struct error *error);
@@ -69,10 +74,11 @@ void serial_line_send(struct serial_line *line, uint8_t byte);
 
 /* Locked: takes the first byte that has come in; 0 when there is none. */
 uint8_t serial_line_take(struct serial_line *line);
-/* Locked: the port hears itself; a byte for which there is no room is lost. */
-void serial_line_loop_back(struct serial_line *line, uint8_t byte);
-
-/* Locked: forgets what has come in, as at a reset. */
-void serial_line_reset(struct serial_line *line);
+/* Locked: the port hears itself. Returns whether the receiver had room; else the byte is lost. */
+bool serial_line_loop_back(struct serial_line *line, uint8_t byte);
+/* Locked: takes the receiver off the line, where what comes waits, or puts it back. */
+void serial_line_cut(struct serial_line *line, bool cut);
+/* Locked: forgets what the receiver holds, which is @size bytes at most from now on. */
+void serial_line_empty(struct serial_line *line, uint32_t size);
 
 #endif

@@ -33,18 +33,22 @@
 #define MS	  UINT64_C(1000000)
 
 /* PL011 */
-#define DR   0x00
-#define FR   0x18
-#define CR   0x30
-#define IMSC 0x38
-#define RIS  0x3c
-#define MIS  0x40
-#define ICR  0x44
-#define RXFE 0x10
-#define TXFF 0x20
-#define RX   0x10
-#define TX   0x20
-#define RT   0x40
+#define DR    0x00
+#define RSR   0x04
+#define FR    0x18
+#define LCR_H 0x2c
+#define CR    0x30
+#define IMSC  0x38
+#define RIS   0x3c
+#define MIS   0x40
+#define ICR   0x44
+#define RXFE  0x10
+#define TXFF  0x20
+#define RXFF  0x40
+#define RX    0x10
+#define TX    0x20
+#define RT    0x40
+#define OE    0x400
 
 /* Just what a platform asks of a hypervisor. */
 static struct board {
@@ -218,6 +222,7 @@ static void test_output(void **state)
 static void test_input_and_its_interrupt(void **state)
 {
 	(void)state;
+	put(UART + LCR_H, 0x70);
 	put(UART + IMSC, RX | RT);
 	assert_int_equal(get(UART + FR) & RXFE, RXFE);
 	assert_int_equal(send(board.far, "ab", 2, 0), 2);
@@ -292,6 +297,110 @@ static void test_loopback_and_reset(void **state)
 	assert_int_equal(get(UART + 0x24), 0);
 	turn();
 	assert_int_equal(recv(board.far, &(char){0}, 1, MSG_DONTWAIT), -1);
+}
+
+/* Reads what the port has until it is empty; only a turn of the loop fills it. */
+static size_t drain(char *text)
+{
+	size_t count = 0;
+
+	while (!(get(UART + FR) & RXFE)) {
+		assert_true(count < 32);
+		text[count++] = (char)get(UART + DR);
+	}
+	text[count] = 0;
+	return count;
+}
+
+/* What the receiver does not hold waits where it came from: at its start, in loopback, at a reset. */
+static void test_input_waits_on_the_line(void **state)
+{
+	char line[256], text[33];
+	size_t at = 0;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(line); i++)
+		line[i] = (char)('a' + i % 26);
+	assert_int_equal(send(board.far, line, sizeof(line), 0), sizeof(line));
+	/* FIFOs off: one byte; the change empties the receiver. */
+	turn();
+	assert_int_equal(get(UART + FR) & RXFF, RXFF);
+	put(UART + LCR_H, 0x70);
+	assert_int_equal(get(UART + FR) & (RXFE | RXFF), RXFE);
+	at += 1;
+	turn();
+	assert_int_equal(get(UART + FR) & (RXFE | RXFF), RXFF);
+	assert_int_equal(drain(text), 32);
+	assert_memory_equal(text, line + at, 32);
+	at += 32;
+	/* Read dry in loopback: nothing comes in. */
+	put(UART + CR, 0x381);
+	turn();
+	assert_int_equal(get(UART + FR) & RXFE, RXFE);
+	put(UART + CR, 0x301);
+	turn();
+	reset();
+	at += 32;
+	put(UART + LCR_H, 0x70);
+	turn();
+	while (at < sizeof(line)) {
+		size_t count = drain(text);
+
+		assert_true(count > 0 && count <= sizeof(line) - at);
+		assert_memory_equal(text, line + at, count);
+		at += count;
+		turn();
+	}
+	assert_int_equal(get(UART + FR) & RXFE, RXFE);
+}
+
+/* DDI 0183, 3.3.2 and 3.3.11: what is sent to a receiver that is full is lost, and told. */
+static void test_overrun_in_loopback(void **state)
+{
+	char text[33];
+
+	(void)state;
+	put(UART + LCR_H, 0x70);
+	put(UART + CR, 0x381);
+	put(UART + IMSC, OE);
+	for (int i = 0; i < 32; i++)
+		put(UART + DR, (uint32_t)('A' + i));
+	assert_int_equal(get(UART + RIS) & OE, 0);
+	put(UART + DR, 'z');
+	assert_true(board.levels[ARM64_UART_SPI]);
+	assert_int_equal(get(UART + RSR), 0x8);
+	assert_int_equal(get(UART + DR), 0x800 | 'A');
+	/* Until there was room and another byte came. */
+	put(UART + DR, 'a');
+	assert_int_equal(get(UART + DR), 'B');
+	assert_int_equal(drain(text), 31);
+	assert_string_equal(text, "CDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`a");
+	put(UART + RSR, 0);
+	assert_int_equal(get(UART + RSR), 0);
+	put(UART + ICR, OE);
+	assert_false(board.levels[ARM64_UART_SPI]);
+}
+
+/* DDI 0183, 3.3.8: in loopback the modem's outputs lead to its inputs, whose changes interrupt. */
+static void test_modem_lines_in_loopback(void **state)
+{
+	(void)state;
+	assert_int_equal(get(UART + FR) & 0x107, 0x7);
+	put(UART + CR, 0x380);
+	assert_int_equal(get(UART + FR) & 0x107, 0);
+	assert_int_equal(get(UART + RIS) & 0xf, 0xe);
+	put(UART + ICR, 0xf);
+	put(UART + IMSC, 0xf);
+	assert_false(board.levels[ARM64_UART_SPI]);
+	put(UART + CR, 0x380 | 0x2000 | 0x800);
+	assert_true(board.levels[ARM64_UART_SPI]);
+	assert_int_equal(get(UART + FR) & 0x107, 0x101);
+	assert_int_equal(get(UART + MIS), 0x3);
+	put(UART + CR, 0x380 | 0x1000 | 0x400);
+	assert_int_equal(get(UART + FR) & 0x107, 0x6);
+	assert_int_equal(get(UART + MIS), 0xf);
+	reset();
+	assert_int_equal(get(UART + RIS), 0);
 }
 
 static void test_clock(void **state)
@@ -622,6 +731,9 @@ int main(void)
 		BOARD_TEST(test_transmitter_interrupt),
 		BOARD_TEST(test_nobody_reads),
 		BOARD_TEST(test_loopback_and_reset),
+		BOARD_TEST(test_input_waits_on_the_line),
+		BOARD_TEST(test_overrun_in_loopback),
+		BOARD_TEST(test_modem_lines_in_loopback),
 		BOARD_TEST(test_clock),
 		BOARD_TEST(test_alarm),
 		BOARD_TEST(test_power_key),

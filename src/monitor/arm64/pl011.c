@@ -28,6 +28,10 @@
 #define UARTICR	  0x44
 #define UARTDMACR 0x48
 
+/* Data and receive status register: the receiver was full */
+#define DATA_OVERRUN   0x800
+#define STATUS_OVERRUN 0x8
+
 /* Flag register */
 #define FLAG_CTS	   0x01
 #define FLAG_DSR	   0x02
@@ -36,15 +40,29 @@
 #define FLAG_SEND_FULL	   0x20
 #define FLAG_RECEIVE_FULL  0x40
 #define FLAG_SEND_EMPTY	   0x80
+#define FLAG_RI		   0x100
 
-#define CONTROL_LOOPBACK   0x80
-#define CONTROL_RESET	   0x300 /* transmitter and receiver enabled, the port itself not yet */
-#define LEVELS_RESET	   0x12
+/* Of the receiver, while the FIFOs are on */
+#define FIFO_SIZE	 32
+#define FORMAT_FIFO	 0x10
+
+#define CONTROL_LOOPBACK 0x80
+#define CONTROL_DTR	 0x400
+#define CONTROL_RTS	 0x800
+#define CONTROL_OUT1	 0x1000
+#define CONTROL_OUT2	 0x2000
+#define CONTROL_RESET	 0x300 /* transmitter and receiver enabled, the port itself not yet */
+#define LEVELS_RESET	 0x12
 
 /* Interrupts */
+#define INTERRUPT_RI	  0x1
+#define INTERRUPT_CTS	  0x2
+#define INTERRUPT_DCD	  0x4
+#define INTERRUPT_DSR	  0x8
 #define INTERRUPT_RECEIVE 0x10
 #define INTERRUPT_SEND	  0x20
 #define INTERRUPT_TIMEOUT 0x40 /* something has been waiting to be read */
+#define INTERRUPT_OVERRUN 0x400
 #define INTERRUPTS	  0x7ff
 
 struct pl011 {
@@ -55,19 +73,28 @@ struct pl011 {
 	struct hypervisor *hypervisor;
 	uint32_t control, levels, mask;
 	uint32_t divisor[2], format, low_power, dma;
-	bool sent;  /* the "transmitter" interrupt: bytes have gone and there is room for more */
-	bool level; /* of the interrupt */
+	uint32_t events; /* interrupts until they are cleared: modem lines, overrun */
+	bool sent;    /* the "transmitter" interrupt: bytes have gone and there is room for more */
+	bool overrun; /* of the receive status */
+	bool overran; /* of the data register: a byte was lost, and none has come since */
+	bool level;   /* of the interrupt */
 };
+
+/* Loopback has no far end that could be slow. */
+static bool has_room(const struct pl011 *pl011)
+{
+	return pl011->control & CONTROL_LOOPBACK || serial_line_has_room(&pl011->line);
+}
 
 /* What has happened, masked or not. */
 static uint32_t raw_status(const struct pl011 *pl011)
 {
-	uint32_t status = 0;
+	uint32_t status = pl011->events;
 
 	/* A reader may wait for the FIFO's level or for the timeout: there is no waiting here. */
 	if (pl011->line.input_count > 0)
 		status |= INTERRUPT_RECEIVE | INTERRUPT_TIMEOUT;
-	if (pl011->sent && serial_line_has_room(&pl011->line))
+	if (pl011->sent && has_room(pl011))
 		status |= INTERRUPT_SEND;
 	return status;
 }
@@ -83,23 +110,54 @@ static void update_interrupt(void *context)
 	pl011->hypervisor->ops->set_interrupt(pl011->hypervisor, pl011->irq, level);
 }
 
+/* The modem lines: the ones outside do not change; in loopback the outputs lead to them (3.3.8). */
+static uint32_t modem_lines(const struct pl011 *pl011)
+{
+	uint32_t control = pl011->control, lines = 0;
+
+	if (!(control & CONTROL_LOOPBACK))
+		return FLAG_CTS | FLAG_DSR | FLAG_DCD;
+	if (control & CONTROL_RTS)
+		lines |= FLAG_CTS;
+	if (control & CONTROL_DTR)
+		lines |= FLAG_DSR;
+	if (control & CONTROL_OUT1)
+		lines |= FLAG_DCD;
+	if (control & CONTROL_OUT2)
+		lines |= FLAG_RI;
+	return lines;
+}
+
 static uint32_t flags(const struct pl011 *pl011)
 {
 	/* As long as there is room a byte is as good as sent. */
-	uint32_t status = serial_line_has_room(&pl011->line) ? FLAG_SEND_EMPTY : FLAG_SEND_FULL;
+	uint32_t status = has_room(pl011) ? FLAG_SEND_EMPTY : FLAG_SEND_FULL;
 
 	if (pl011->line.input_count == 0)
 		status |= FLAG_RECEIVE_EMPTY;
-	else if (pl011->line.input_count == SERIAL_INPUT_SIZE)
+	else if (pl011->line.input_count == pl011->line.input_size)
 		status |= FLAG_RECEIVE_FULL;
-	return status | FLAG_CTS | FLAG_DSR | FLAG_DCD;
+	return status | modem_lines(pl011);
+}
+
+static uint32_t read_data(struct pl011 *pl011)
+{
+	uint32_t data = serial_line_take(&pl011->line);
+
+	if (pl011->overran)
+		data |= DATA_OVERRUN;
+	/* What comes from the far end has had room. */
+	pl011->overran = pl011->overran && pl011->line.input_count > 0;
+	return data;
 }
 
 static uint32_t read_register(struct pl011 *pl011, uint64_t offset)
 {
 	switch (offset) {
 	case UARTDR:
-		return serial_line_take(&pl011->line);
+		return read_data(pl011);
+	case UARTRSR:
+		return pl011->overrun ? STATUS_OVERRUN : 0;
 	case UARTFR:
 		return flags(pl011);
 	case UARTILPR:
@@ -122,17 +180,59 @@ static uint32_t read_register(struct pl011 *pl011, uint64_t offset)
 		return raw_status(pl011) & pl011->mask;
 	case UARTDMACR:
 		return pl011->dma;
-	default: /* UARTRSR among them: there is no error on this line */
+	default:
 		/* Revision r1p5: FIFOs of 32 bytes, which is what a driver takes for granted. */
 		return primecell_read_id(offset, PRIMECELL_PART(0x011, 3));
 	}
+}
+
+/* 3.3.1 and 3.3.2: a byte for which the receiver has no room is lost. */
+static void loop_back(struct pl011 *pl011, uint8_t byte)
+{
+	pl011->overran = !serial_line_loop_back(&pl011->line, byte);
+	if (!pl011->overran)
+		return;
+	pl011->overrun = true;
+	pl011->events |= INTERRUPT_OVERRUN;
+}
+
+static void empty_receiver(struct pl011 *pl011)
+{
+	serial_line_empty(&pl011->line, pl011->format & FORMAT_FIFO ? FIFO_SIZE : 1);
+	pl011->overran = false;
+}
+
+static void write_format(struct pl011 *pl011, uint32_t value)
+{
+	uint32_t changed = pl011->format ^ value;
+
+	pl011->format = value & 0xff;
+	if (changed & FORMAT_FIFO)
+		empty_receiver(pl011);
+}
+
+static void write_control(struct pl011 *pl011, uint32_t value)
+{
+	uint32_t before = modem_lines(pl011), changed;
+
+	pl011->control = value & 0xffff;
+	changed = before ^ modem_lines(pl011);
+	if (changed & FLAG_RI)
+		pl011->events |= INTERRUPT_RI;
+	if (changed & FLAG_CTS)
+		pl011->events |= INTERRUPT_CTS;
+	if (changed & FLAG_DCD)
+		pl011->events |= INTERRUPT_DCD;
+	if (changed & FLAG_DSR)
+		pl011->events |= INTERRUPT_DSR;
+	serial_line_cut(&pl011->line, value & CONTROL_LOOPBACK);
 }
 
 static void transmit(struct pl011 *pl011, uint8_t byte)
 {
 	/* A driver need not have enabled the port for its earliest words. */
 	if (pl011->control & CONTROL_LOOPBACK)
-		serial_line_loop_back(&pl011->line, byte);
+		loop_back(pl011, byte);
 	else
 		serial_line_send(&pl011->line, byte);
 	pl011->sent = true;
@@ -144,6 +244,9 @@ static void write_register(struct pl011 *pl011, uint64_t offset, uint32_t value)
 	case UARTDR:
 		transmit(pl011, (uint8_t)value);
 		break;
+	case UARTRSR: /* any value clears the errors */
+		pl011->overrun = false;
+		break;
 	case UARTILPR:
 		pl011->low_power = value & 0xff;
 		break;
@@ -154,11 +257,10 @@ static void write_register(struct pl011 *pl011, uint64_t offset, uint32_t value)
 		pl011->divisor[1] = value & 0x3f;
 		break;
 	case UARTLCR_H:
-		pl011->format = value & 0xff;
+		write_format(pl011, value);
 		break;
 	case UARTCR:
-		pl011->control = value & 0xffff;
-		pl011->line.cut = value & CONTROL_LOOPBACK;
+		write_control(pl011, value);
 		break;
 	case UARTIFLS:
 		pl011->levels = value & 0x3f;
@@ -167,6 +269,7 @@ static void write_register(struct pl011 *pl011, uint64_t offset, uint32_t value)
 		pl011->mask = value & INTERRUPTS;
 		break;
 	case UARTICR:
+		pl011->events &= ~value;
 		if (value & INTERRUPT_SEND)
 			pl011->sent = false;
 		break;
@@ -197,9 +300,10 @@ static void set_registers(struct pl011 *pl011)
 	pl011->levels = LEVELS_RESET;
 	pl011->mask = pl011->format = pl011->low_power = pl011->dma = 0;
 	memset(pl011->divisor, 0, sizeof(pl011->divisor));
-	pl011->sent = false;
-	pl011->level = false;
-	serial_line_reset(&pl011->line);
+	pl011->events = 0;
+	pl011->sent = pl011->overrun = pl011->level = false;
+	empty_receiver(pl011);
+	serial_line_cut(&pl011->line, false);
 }
 
 int pl011_open(struct pl011 **out, struct event_loop *loop, int fd, uint64_t address, uint32_t irq,
