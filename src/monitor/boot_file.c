@@ -14,6 +14,28 @@
 
 #define PAGE_SIZE 0x1000u
 
+int boot_file_check_stamp(struct boot_file_stamp *stamp, int fd, const char *name,
+			  struct error *error)
+{
+	struct stat status;
+
+	if (fd < 0)
+		return 0;
+	if (fstat(fd, &status) < 0)
+		return error_set_errno(error, errno, "%s", name);
+	if (!stamp->known)
+		*stamp = (struct boot_file_stamp){true, (uint64_t)status.st_size, status.st_mtim};
+	if (stamp->size == (uint64_t)status.st_size &&
+	    stamp->written.tv_sec == status.st_mtim.tv_sec &&
+	    stamp->written.tv_nsec == status.st_mtim.tv_nsec)
+		return 0;
+	return error_set(error, ESTALE,
+			 "%s: was changed since the guest's first start (%" PRIu64
+			 " bytes then, %" PRIu64 " now), and a reset would load it; start the "
+			 "guest anew, and replace files rather than write into them",
+			 name, stamp->size, (uint64_t)status.st_size);
+}
+
 int boot_file_open(struct boot_file *file, int fd, const char *name, const char *what,
 		   struct error *error)
 {
@@ -189,6 +211,9 @@ int boot_file_load_initrd(struct monitor_memory *memory, const struct boot_sourc
 				"an initial file system", error);
 	if (result < 0)
 		return result;
+	if (file.size == 0)
+		return error_set_usage(error, "%s: is empty; give an initial file system",
+				       source->initrd_name);
 	*address = file.size > end ? 0 : (end - file.size) & ~(uint64_t)(PAGE_SIZE - 1);
 	if (*address < start)
 		return error_set_usage(error,

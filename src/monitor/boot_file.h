@@ -6,7 +6,9 @@
 #ifndef AVP_MONITOR_BOOT_FILE_H
 #define AVP_MONITOR_BOOT_FILE_H
 
+#include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/error.h"
 #include "monitor/boot.h"
@@ -17,6 +19,21 @@ struct boot_file {
 	const char *name;
 	uint64_t size;
 };
+
+/* What a file was when it was looked at first; zeroed before. */
+struct boot_file_stamp {
+	bool known;
+	uint64_t size;
+	struct timespec written;
+};
+
+/*
+ * Whether the file behind @fd, -1: none, is what it was at the first call with this stamp, by its size
+ * and the time of its last write. Another file under the same name does not matter. Returns 0 or, with
+ * *error set, a negative errno.
+ */
+int boot_file_check_stamp(struct boot_file_stamp *stamp, int fd, const char *name,
+			  struct error *error);
 
 /* Looks at the file behind @fd, which must be a regular one: @what, such as "a kernel". */
 int boot_file_open(struct boot_file *file, int fd, const char *name, const char *what,

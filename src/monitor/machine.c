@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "monitor/boot_file.h"
 #include "monitor/loop_thread.h"
 #include "monitor/memory.h"
 #include "monitor/platform.h"
@@ -67,8 +68,11 @@ struct machine {
 	struct machine_transport *transports;
 	size_t transport_count;
 	struct boot_entry entry;
+	struct {
+		struct boot_file_stamp kernel, firmware, initrd;
+	} stamps;
 	bool loaded;		       /* the kernel is in memory as it was on disk */
-	struct loader loader;	       /* the owner of the two above while it runs */
+	struct loader loader;	       /* the owner of the three above while it runs */
 	struct hypervisor *hypervisor; /* NULL: the power is off */
 	struct vcpus vcpus;
 	int64_t started_ms;
@@ -159,14 +163,36 @@ static void switch_off(struct machine *machine)
 	machine->hypervisor = NULL;
 }
 
+/* Each start is from what the first one was from. */
+static int check_files(struct machine *machine, struct error *error)
+{
+	const struct boot_source *boot = &machine->boot;
+	int result = boot_file_check_stamp(&machine->stamps.kernel, boot->kernel_fd,
+					   boot->kernel_name, error);
+
+	if (result == 0)
+		result = boot_file_check_stamp(&machine->stamps.firmware, boot->firmware_fd,
+					       boot->firmware_name, error);
+	if (result == 0)
+		result = boot_file_check_stamp(&machine->stamps.initrd, boot->initrd_fd,
+					       boot->initrd_name, error);
+	return result;
+}
+
 static int load(struct machine *machine, struct error *error)
 {
-	int result = 0;
+	int result, changed;
 
-	if (!machine->loaded)
-		result = arch_boot_load(&machine->memory, &machine->boot, &machine->entry, error);
-	machine->loaded = result == 0;
-	return result;
+	if (machine->loaded)
+		return 0;
+	result = check_files(machine, error);
+	if (result < 0)
+		return result;
+	result = arch_boot_load(&machine->memory, &machine->boot, &machine->entry, error);
+	/* Again, as files change while they are read: what else was wrong with them came of that. */
+	changed = check_files(machine, error);
+	machine->loaded = result == 0 && changed == 0;
+	return changed < 0 ? changed : result;
 }
 
 static void *run_loader(void *argument)
@@ -263,8 +289,10 @@ static void restart(struct machine *machine)
 	struct error error;
 
 	machine->setup->events->reset(machine->setup->context);
-	if (machine_start(machine, &error) < 0)
-		end(machine, MACHINE_FAILED, error.message);
+	if (machine_start(machine, &error) == 0)
+		return;
+	error_prefix(&error, "could not be restarted");
+	end(machine, MACHINE_FAILED, error.message);
 }
 
 static bool ran_shortly(const struct machine *machine)

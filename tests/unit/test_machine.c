@@ -21,6 +21,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "monitor/machine.h"
@@ -45,7 +47,8 @@ struct stage {
 	unsigned int running, resets, made, expiries;
 	bool ended;
 	enum machine_end end;
-	char why[200];
+	char why[600];
+	void (*change)(void); /* what becomes of the files at a reset; NULL: nothing */
 };
 
 static struct stage stage;
@@ -139,6 +142,8 @@ static void on_reset(void *context)
 	/* No vCPU is left of the life before. */
 	assert_int_equal(stage.fake.vcpus, 0);
 	stage.resets++;
+	if (stage.change)
+		stage.change();
 }
 
 static void on_watchdog(void *context, const char *what)
@@ -470,6 +475,108 @@ static void test_watchdog_that_nobody_heeds(void **state)
 }
 #endif
 
+/* As long after the start as a person takes to do it: clocks of file systems are coarse. */
+static void change_later(int fd)
+{
+	struct timespec times[2];
+
+	clock_gettime(CLOCK_REALTIME, &times[0]);
+	times[0].tv_sec += 60;
+	times[1] = times[0];
+	assert_int_equal(futimens(fd, times), 0);
+}
+
+static void cut_initrd(void)
+{
+	assert_int_equal(ftruncate(stage.setup.boot.initrd_fd, 0), 0);
+	change_later(stage.setup.boot.initrd_fd);
+}
+
+static void shorten_initrd(void)
+{
+	assert_int_equal(ftruncate(stage.setup.boot.initrd_fd, 5000), 0);
+	change_later(stage.setup.boot.initrd_fd);
+}
+
+static void cut_kernel(void)
+{
+	assert_int_equal(ftruncate(stage.setup.boot.kernel_fd, 70), 0);
+	change_later(stage.setup.boot.kernel_fd);
+}
+
+static void grow_kernel(void)
+{
+	assert_int_equal(ftruncate(stage.setup.boot.kernel_fd, 8000), 0);
+	change_later(stage.setup.boot.kernel_fd);
+}
+
+static void overwrite_kernel(void)
+{
+	assert_int_equal(pwrite(stage.setup.boot.kernel_fd, "x", 1, 130), 1);
+	change_later(stage.setup.boot.kernel_fd);
+}
+
+/* As a package manager does that puts another file under the name: this one stays what it is. */
+static void change_owner(void)
+{
+	assert_int_equal(fchmod(stage.setup.boot.kernel_fd, 0600), 0);
+}
+
+/* A guest that resets is not started from anything but what it was started from at first. */
+static void test_files_that_change_under_a_guest(void **state)
+{
+	static const struct {
+		void (*change)(void);
+		const char *why;
+	} cases[] = {
+		{cut_initrd, "could not be restarted: INITRD: was changed since the guest's "
+			     "first start (6000 bytes then, 0 now)"},
+		{shorten_initrd, "could not be restarted: INITRD: was changed since the guest's "
+				 "first start (6000 bytes then, 5000 now)"},
+		{cut_kernel, "could not be restarted: KERNEL: was changed since the guest's "
+			     "first start ("},
+		{grow_kernel, "could not be restarted: KERNEL: was changed since "},
+		{overwrite_kernel, "could not be restarted: KERNEL: was changed since "},
+		{change_owner, NULL},
+	};
+
+	act = act_resets;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		stage.change = cases[i].change;
+		stage.setup.boot.initrd_name = "INITRD";
+		stage.setup.boot.initrd_fd = memfd_create("initrd", MFD_CLOEXEC);
+		assert_int_equal(ftruncate(stage.setup.boot.initrd_fd, 6000), 0);
+		start();
+		wait_for_end();
+		if (cases[i].why) {
+			assert_int_equal(stage.end, MACHINE_FAILED);
+			assert_int_equal(stage.running, 1);
+			if (strncmp(stage.why, cases[i].why, strlen(cases[i].why)))
+				fail_msg("case %zu: %s", i, stage.why);
+			assert_non_null(strstr(stage.why, "; start the guest anew"));
+		} else {
+			assert_int_equal(stage.end, MACHINE_POWERED_OFF);
+		}
+		close(stage.setup.boot.initrd_fd);
+		tear_down(state);
+		set_up(state);
+	}
+}
+
+static void test_an_empty_initrd(void **state)
+{
+	struct error error;
+
+	(void)state;
+	stage.setup.boot.initrd_name = "INITRD";
+	stage.setup.boot.initrd_fd = memfd_create("initrd", MFD_CLOEXEC);
+	assert_int_equal(machine_open(&stage.machine, &stage.setup, &error), -EINVAL);
+	stage.machine = NULL;
+	assert_true(error.usage);
+	assert_non_null(strstr(error.message, "INITRD: is empty"));
+	close(stage.setup.boot.initrd_fd);
+}
+
 static void test_what_cannot_start(void **state)
 {
 	struct error error;
@@ -604,6 +711,8 @@ int main(void)
 		STAGE_TEST(test_watchdog_that_nobody_heeds),
 #endif
 		STAGE_TEST(test_a_process_outlives_the_reset),
+		STAGE_TEST(test_files_that_change_under_a_guest),
+		STAGE_TEST(test_an_empty_initrd),
 		STAGE_TEST(test_what_cannot_start),
 		STAGE_TEST(test_what_cannot_be_opened),
 	};
