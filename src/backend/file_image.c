@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -105,6 +106,21 @@ static int check_kind(struct file_image *image, const char *path, struct error *
 	return 0;
 }
 
+/* A guest that came upon it would see writes to the end of its disk fail. */
+static int check_limit(const struct file_image *image, const char *path, struct error *error)
+{
+	struct rlimit limit;
+
+	if (image->readonly || image->block_device || getrlimit(RLIMIT_FSIZE, &limit) < 0 ||
+	    limit.rlim_cur >= image->size)
+		return 0;
+	return error_set(error, EFBIG,
+			 "file: %s: has %" PRIu64 " bytes, and this process may write a file up to "
+			 "%" PRIu64 " alone; raise the limit (RLIMIT_FSIZE, `ulimit -f`), or make "
+			 "the disk readonly",
+			 path, image->size, (uint64_t)limit.rlim_cur);
+}
+
 static int look_at(struct file_image *image, const char *path, const struct file_image_wish *wish,
 		   struct error *error)
 {
@@ -135,7 +151,7 @@ static int look_at(struct file_image *image, const char *path, const struct file
 				       "the block size of %u; fill it up: truncate -s %%%u FILE",
 				       path, image->size, block_size, block_size);
 	image->discard_granularity = find_discard_granularity(image, &status);
-	return 0;
+	return check_limit(image, path, error);
 }
 
 /* What an inherited descriptor is called in messages: by its path, where it has one. */

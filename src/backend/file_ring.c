@@ -247,6 +247,9 @@ struct file_engine *file_ring_new(struct file_backend *backend, struct event_loo
 	result = make_ring(&ring->ring, fd, &restricted);
 	if (result < 0) {
 		error_set_errno(error, -result,
+				restricted && result == -ENOMEM ?
+					"io_uring cannot be used: RLIMIT_MEMLOCK (`ulimit -l`) may "
+					"be too low" :
 				restricted ?
 					"io_uring cannot be used" :
 					"io_uring cannot be restricted to the image, which takes a "

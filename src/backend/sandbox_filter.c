@@ -115,6 +115,8 @@ static const struct rule rules[] = {
 	ALWAYS(write),
 	ALWAYS(preadv2),
 	ALWAYS(writev),
+	/* To say which limit a call ran into: its own limits are read, not set. */
+	ALWAYS(prlimit64, IS(0, 0), IS_NULL(2)),
 	/* Waiting; arm64 has only the calls with a p. */
 	ALWAYS(epoll_wait),
 	ALWAYS(epoll_pwait),

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/resource_limit.h"
 #include "base/text.h"
 
 static void error_format(struct error *error, const char *format, va_list arguments)
@@ -71,12 +72,13 @@ int error_set_usage(struct error *error, const char *format, ...)
 int error_set_errno(struct error *error, int code, const char *format, ...)
 {
 	va_list arguments;
-	char text[sizeof(error->message)];
+	char text[sizeof(error->message)], limit[RESOURCE_LIMIT_TEXT];
 
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	return error_set(error, code, "%s: %s", text, strerrordesc_np(code) ?: "unknown error");
+	return error_set(error, code, "%s: %s%s", text, strerrordesc_np(code) ?: "unknown error",
+			 resource_limit_describe(limit, code));
 }
 
 static void error_format_list(struct error *error, const char *format, ...)

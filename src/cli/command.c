@@ -12,6 +12,7 @@
 
 #include "base/inherited_fd.h"
 #include "base/log.h"
+#include "base/resource_limit.h"
 #include "base/text.h"
 #include "cli/help.h"
 
@@ -307,13 +308,17 @@ int command_main(const struct command *root, int argc, char **argv)
 {
 	struct parser parser = {.root = root, .command = root};
 	struct error error = {0};
-	int status = inherited_fd_fill_standard();
+	int limits = resource_limit_prepare(&error), status = inherited_fd_fill_standard();
 
 	log_set_guest("");
 	if (status < 0) {
 		log_line(LOG_ERROR, root->name, "standard descriptors: /dev/null: %s",
 			 strerror(-status));
 		return 1;
+	}
+	if (limits < 0) {
+		log_line(LOG_ERROR, root->name, "%s", error.message);
+		return error_exit_status(&error);
 	}
 	snprintf(parser.path, sizeof(parser.path), "%s", root->name);
 	parser.operands = calloc(argc + 1, sizeof(*parser.operands));

@@ -112,9 +112,8 @@ static int open_signals(struct device_process *process, struct error *error)
 	sigset_t before;
 	int fd;
 
-	/* A peer that hangs up, or a file that may not grow, fails a call, and is no reason to end. */
+	/* A peer that hangs up fails a call, and is no reason to end. */
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN);
 	fd = signals_open(numbers, &before, error);
 	if (fd < 0)
 		return fd;

@@ -12,10 +12,12 @@
 #include <sys/eventfd.h>
 
 #include "base/cleanup.h"
+#include "base/resource_limit.h"
 
 int monitor_thread_create(pthread_t *thread, void *(*run)(void *argument), void *argument)
 {
 	static const int faults[] = {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGSYS};
+	pthread_attr_t attributes;
 	sigset_t all, before;
 	int code;
 
@@ -28,7 +30,11 @@ int monitor_thread_create(pthread_t *thread, void *(*run)(void *argument), void 
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
 		sigdelset(&all, faults[i]);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	code = pthread_create(thread, NULL, run, argument);
+	pthread_attr_init(&attributes);
+	/* What RLIMIT_STACK was at the start would be what it gets by itself. */
+	pthread_attr_setstacksize(&attributes, RESOURCE_LIMIT_STACK);
+	code = pthread_create(thread, &attributes, run, argument);
+	pthread_attr_destroy(&attributes);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return code;
 }

@@ -37,9 +37,7 @@ static int map(struct monitor_memory *memory, const struct memory_range *ranges,
 {
 	bool huge = memory->huge_pages;
 	unsigned int flags = MFD_CLOEXEC | MFD_ALLOW_SEALING | (huge ? MFD_HUGETLB : 0);
-	const char *advice = huge ? "; are there so many huge pages? see "
-				    "/proc/sys/vm/nr_hugepages" :
-				    "";
+	const char *advice = huge ? " in huge pages (see /proc/sys/vm/nr_hugepages)" : "";
 	int result;
 
 	memory->fd = memfd_create("guest memory", flags);
@@ -49,15 +47,17 @@ static int map(struct monitor_memory *memory, const struct memory_range *ranges,
 			return result;
 	}
 	if (memory->fd < 0 || ftruncate(memory->fd, (off_t)memory->size) < 0)
-		return error_set(error, errno, "cannot make %" PRIu64 " bytes of guest memory%s",
-				 memory->size, advice);
+		return error_set_errno(error, errno,
+				       "cannot make %" PRIu64 " bytes of guest memory%s",
+				       memory->size, advice);
 	/* Huge pages are reserved: too few of them would end this process when one is touched. */
 	memory->host = mmap(NULL, memory->size, PROT_READ | PROT_WRITE,
 			    MAP_SHARED | (huge ? 0 : MAP_NORESERVE), memory->fd, 0);
 	if (memory->host == MAP_FAILED) {
 		memory->host = NULL;
-		return error_set(error, errno, "cannot map %" PRIu64 " bytes of guest memory%s",
-				 memory->size, advice);
+		return error_set_errno(error, errno,
+				       "cannot map %" PRIu64 " bytes of guest memory%s",
+				       memory->size, advice);
 	}
 	if (fcntl(memory->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return error_set_errno(error, errno, "cannot seal the guest's memory");

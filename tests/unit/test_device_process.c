@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -56,6 +57,11 @@ struct child {
 
 /* Our ends of what the next child gets; -1: none. */
 static int not_for_child[2] = {-1, -1};
+/* The next child starts with this limit, where @value is not RLIM_INFINITY. */
+static struct {
+	int resource;
+	rlim_t value, hard;
+} limit = {.value = RLIM_INFINITY};
 /* The next child starts with the signals that end a process ignored, as under a supervisor. */
 static bool ignore_signals;
 
@@ -91,6 +97,8 @@ static struct child start(const char *first, ...)
 				close(not_for_child[i]);
 		for (size_t i = 0; ignore_signals && i < ENDING_SIGNALS; i++)
 			signal(ending_signals[i], SIG_IGN);
+		if (limit.value != RLIM_INFINITY)
+			setrlimit(limit.resource, &(struct rlimit){limit.value, limit.hard});
 		count = command_main(&command_avp, count, arguments);
 		/* Past what sanitizers do at the end, which the sandbox does not let through. */
 		for (;;)
@@ -99,6 +107,7 @@ static struct child start(const char *first, ...)
 	close(pipes[1]);
 	not_for_child[0] = not_for_child[1] = -1;
 	ignore_signals = false;
+	limit.value = RLIM_INFINITY;
 	for (int i = 4; i < count; i++)
 		free(arguments[i]);
 	return child;
@@ -177,6 +186,60 @@ static const char *number(int value)
 	next = (next + 1) % 4;
 	snprintf(texts[next], sizeof(texts[next]), "%d", value);
 	return texts[next];
+}
+
+static void limit_next(int resource, rlim_t value, rlim_t hard)
+{
+	limit.resource = resource;
+	limit.value = value;
+	limit.hard = hard;
+}
+
+/* Limits that are too low are told by name. */
+static void test_limits(void **state)
+{
+	struct rlimit own, stack;
+	struct child child;
+	int fd;
+
+	(void)state;
+	limit_next(RLIMIT_STACK, 64 << 10, 64 << 10);
+	child = start("--no-such-option", NULL);
+	assert_int_equal(finish(&child), 1);
+	expect_one_line(&child, "the stack may have 64 KiB here, and needs 512; raise the limit "
+				"(RLIMIT_STACK, `ulimit -s`)");
+
+	limit_next(RLIMIT_FSIZE, 1 << 19, 1 << 19);
+	child = start("--socket-path", scratch_path(&scratch, "short"), NULL);
+	assert_int_equal(finish(&child), 1);
+	expect_one_line(&child, "disk.img: has 1048576 bytes, and this process may write a file up "
+				"to 524288 alone; raise the limit (RLIMIT_FSIZE, `ulimit -f`), or "
+				"make the disk readonly");
+	/* A disk that is only read is not concerned. */
+	limit_next(RLIMIT_FSIZE, 1 << 19, 1 << 19);
+	child = start("--readonly", "--socket-path", scratch_path(&scratch, "read"), NULL);
+	fd = connect_to(scratch_path(&scratch, "read"));
+	talk(fd);
+	close(fd);
+	kill(child.pid, SIGTERM);
+	assert_int_equal(finish(&child), 0);
+
+	limit_next(RLIMIT_NOFILE, 5, 5);
+	child = start("--socket-path", scratch_path(&scratch, "few"), NULL);
+	assert_int_equal(finish(&child), 1);
+	expect_one_line(&child, "RLIMIT_NOFILE is 5, `ulimit -n`");
+
+	/* A stack that may be had is taken. */
+	assert_int_equal(getrlimit(RLIMIT_STACK, &own), 0);
+	limit_next(RLIMIT_STACK, 64 << 10, own.rlim_max);
+	child = start("--socket-path", scratch_path(&scratch, "stack"), NULL);
+	fd = connect_to(scratch_path(&scratch, "stack"));
+	talk(fd);
+	assert_int_equal(prlimit(child.pid, RLIMIT_STACK, NULL, &stack), 0);
+	assert_true(stack.rlim_cur >= 512 << 10);
+	close(fd);
+	kill(child.pid, SIGTERM);
+	assert_int_equal(finish(&child), 0);
 }
 
 static void test_socket_path(void **state)
@@ -719,6 +782,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_socket_path),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_socket_of_another),
 		cmocka_unit_test(test_connected_descriptor),
 		cmocka_unit_test(test_control_descriptor),

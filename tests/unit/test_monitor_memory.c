@@ -11,8 +11,11 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "monitor/boot_file.h"
@@ -62,6 +65,46 @@ static void test_files(void **state)
 	monitor_memory_close(&memory);
 }
 
+/* In a child, as limits that were lowered stay so. */
+static void expect_limit(int resource, rlim_t value, const char *text)
+{
+	const struct memory_range range = {0, 64 * MIB};
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		const struct rlimit limit = {value, value};
+		struct monitor_memory memory;
+		struct error error;
+
+		signal(SIGXFSZ, SIG_IGN);
+		if (setrlimit(resource, &limit) < 0)
+			_exit(2);
+		if (monitor_memory_open(&memory, &range, 1, false, &error) == 0)
+			_exit(3);
+		_exit(strstr(error.message, text) ? 0 : 4);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* What the limit is that forbids it, and which. */
+static void test_limits(void **state)
+{
+	(void)state;
+	expect_limit(RLIMIT_FSIZE, MIB,
+		     "cannot make 67108864 bytes of guest memory: File too large (perhaps a limit: "
+		     "RLIMIT_FSIZE is 1048576, `ulimit -f`)");
+	expect_limit(RLIMIT_AS, MIB,
+		     "cannot map 67108864 bytes of guest memory: Cannot allocate memory (perhaps a "
+		     "limit: RLIMIT_AS is 1048576, `ulimit -v`)");
+	expect_limit(RLIMIT_NOFILE, 0,
+		     "cannot make 67108864 bytes of guest memory: Too many open files (perhaps a "
+		     "limit: RLIMIT_NOFILE is 0, `ulimit -n`)");
+}
+
 static void test_huge_pages(void **state)
 {
 	/* Multiples of any huge page; the second range, or the first, of none. */
@@ -93,6 +136,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_huge_pages),
 	};
 

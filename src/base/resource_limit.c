@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Resource limits. What a limit forbids shows as the errno of some call; the text says which it was.
+ */
+#include "base/resource_limit.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+/* What the main thread gets where a higher limit permits it: the usual one of Linux. */
+#define STACK_WANTED (8u << 20)
+
+/* Units are those of getrlimit: bytes, but for descriptors. */
+static const struct {
+	int code, resource;
+	const char *name, *option;
+} limits[] = {
+	{EFBIG, RLIMIT_FSIZE, "RLIMIT_FSIZE", "f"},  {EMFILE, RLIMIT_NOFILE, "RLIMIT_NOFILE", "n"},
+	{ENOMEM, RLIMIT_AS, "RLIMIT_AS", "v"},	     {ENOMEM, RLIMIT_DATA, "RLIMIT_DATA", "d"},
+	{EAGAIN, RLIMIT_NPROC, "RLIMIT_NPROC", "u"},
+};
+
+static int prepare_stack(struct error *error)
+{
+	struct rlimit stack;
+
+	if (getrlimit(RLIMIT_STACK, &stack) < 0)
+		return error_set_errno(error, errno, "cannot find out how large the stack may be");
+	if (stack.rlim_cur >= STACK_WANTED)
+		return 0;
+	if (stack.rlim_max < RESOURCE_LIMIT_STACK)
+		return error_set(error, ENOMEM,
+				 "the stack may have %" PRIu64 " KiB here, and needs %u; raise the "
+				 "limit (RLIMIT_STACK, `ulimit -s`)",
+				 (uint64_t)stack.rlim_max >> 10, RESOURCE_LIMIT_STACK >> 10);
+	/* It holds for the stack that there is as well: the kernel asks when it has to grow. */
+	stack.rlim_cur = stack.rlim_max < STACK_WANTED ? stack.rlim_max : STACK_WANTED;
+	if (setrlimit(RLIMIT_STACK, &stack) < 0)
+		return error_set_errno(error, errno, "cannot have a larger stack");
+	return 0;
+}
+
+int resource_limit_prepare(struct error *error)
+{
+	signal(SIGXFSZ, SIG_IGN);
+	return prepare_stack(error);
+}
+
+const char *resource_limit_describe(char buffer[RESOURCE_LIMIT_TEXT], int code)
+{
+	struct rlimit limit;
+
+	buffer[0] = 0;
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]) && !buffer[0]; i++)
+		if (limits[i].code == code && getrlimit(limits[i].resource, &limit) == 0 &&
+		    limit.rlim_cur != RLIM_INFINITY)
+			snprintf(buffer, RESOURCE_LIMIT_TEXT,
+				 " (perhaps a limit: %s is %" PRIu64 ", `ulimit -%s`)",
+				 limits[i].name, (uint64_t)limit.rlim_cur, limits[i].option);
+	return buffer;
+}
