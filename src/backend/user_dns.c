@@ -11,6 +11,13 @@
 
 #define HOP_LIMIT 64
 
+/* The payload of any packet that the MTU, 16 bits, allows has room behind DNS_TCP_ROOM. */
+_Static_assert(sizeof(((struct user_dns *)0)->frame) >= DNS_TCP_ROOM + UINT16_MAX - IPV4_HEADER,
+	       "an IPv4 packet is longer than the frame");
+_Static_assert(DNS_TCP_ROOM >= PACKET_IP + IPV6_HEADER, "IPv6 headers are longer than their room");
+_Static_assert(sizeof(((struct dns_tcp *)0)->frame) >= DNS_TCP_ROOM + UINT16_MAX - IPV6_HEADER,
+	       "a segment is longer than the frame");
+
 static void list_servers(const struct name_servers *servers, char *text, size_t size)
 {
 	size_t length = 0;
@@ -92,7 +99,10 @@ static void send_segment(void *context, const struct dns_asker *guest, uint8_t *
 	send_payload(context, guest, segment, PROTOCOL_TCP, length);
 }
 
-/* The guest gets what fits into a packet; what does not it gets by TCP (RFC 2181, 9). */
+/*
+ * The guest gets what fits into a packet; what does not it gets by TCP (RFC 2181, 9). This is the
+ * one check of a datagram's length.
+ */
 static void send_datagram(struct user_dns *dns, const struct dns_asker *asker,
 			  const uint8_t *message, size_t length)
 {

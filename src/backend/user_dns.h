@@ -16,6 +16,9 @@
 #include "base/error.h"
 #include "base/event_loop.h"
 
+/* A packet's payload begins behind room for the longest headers, however short its own are. */
+#define USER_DNS_FRAME_MAX (DNS_TCP_ROOM + IPV4_LENGTH_MAX - IPV4_HEADER)
+
 /* A frame for the guest. */
 typedef void user_dns_deliver(void *context, const void *frame, size_t length);
 
@@ -29,7 +32,7 @@ struct user_dns {
 	uint16_t mtu;
 	user_dns_deliver *deliver;
 	void *context;
-	uint8_t frame[PACKET_FRAME_MAX];
+	uint8_t frame[USER_DNS_FRAME_MAX];
 };
 
 /*

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backend/user_dns.h"
 #include "capture.h"
 #include "fake_dns.h"
 #include "net_namespace.h"
@@ -292,14 +293,97 @@ static void test_idle(void **state)
 	assert_int_equal(f->rig->loop.sleeps, sleeps + 1);
 }
 
+/* A name server of a link with some MTU, without a host: it gets answers by hand. */
+struct bare {
+	struct user_dns dns;
+	uint8_t behind[64];
+	struct event_loop loop;
+	uint8_t frame[PACKET_FRAME_MAX];
+	size_t length;
+	uint8_t message[DNS_MESSAGE_MAX];
+};
+
+static void keep_frame(void *context, const void *frame, size_t length)
+{
+	struct bare *bare = context;
+
+	assert_in_range(length, 1, sizeof(bare->frame));
+	memcpy(bare->frame, frame, length);
+	bare->length = length;
+}
+
+static struct bare *start_bare(uint16_t mtu)
+{
+	static const uint8_t prefix[IPV6_PREFIX] = {0xfd};
+	struct bare *bare = calloc(1, sizeof(*bare));
+	struct error error = {0};
+
+	assert_non_null(bare);
+	assert_int_equal(event_loop_init(&bare->loop, 0, &error), 0);
+	user_dns_init(&bare->dns, 0x0a000203, prefix, mtu, keep_frame, bare);
+	assert_int_equal(user_dns_start(&bare->dns, &bare->loop, NULL, &error), 0);
+	memset(bare->behind, 0xa5, sizeof(bare->behind));
+	memset(bare->message, 0xee, sizeof(bare->message));
+	return bare;
+}
+
+static void stop_bare(struct bare *bare)
+{
+	user_dns_stop(&bare->dns);
+	event_loop_close(&bare->loop);
+	free(bare);
+}
+
+/* The relay's answer of @length bytes to a question over UDP. */
+static void answer_bare(struct bare *bare, bool is_ipv6, size_t length)
+{
+	const struct dns_asker asker = {
+		.is_ipv6 = is_ipv6,
+		.address = {10, 0, 2, 15},
+		.port = GUEST_PORT,
+		.connection = -1,
+	};
+
+	bare->length = 0;
+	bare->dns.relay.answer(&bare->dns, &asker, bare->message, length);
+}
+
+/* The longest datagram of each MTU stays in its buffer, up to the largest one. */
+static void test_longest_datagram(void **state)
+{
+	static const uint16_t mtus[] = {1500, 65515, 65521, 65535};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(mtus) / sizeof(mtus[0]); i++) {
+		struct bare *bare = start_bare(mtus[i]);
+
+		for (int is_ipv6 = 0; is_ipv6 < 2; is_ipv6++) {
+			size_t headers = (is_ipv6 ? IPV6_HEADER : IPV4_HEADER) + UDP_HEADER;
+
+			answer_bare(bare, is_ipv6, mtus[i] - headers);
+			assert_int_equal(bare->length, PACKET_IP + mtus[i]);
+			assert_memory_equal(bare->frame + PACKET_IP + headers, bare->message,
+					    mtus[i] - headers);
+			for (size_t at = 0; at < sizeof(bare->behind); at++)
+				assert_int_equal(bare->behind[at], 0xa5);
+		}
+		stop_bare(bare);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_name), TEST(test_all_servers), TEST(test_file_is_replaced),
-		TEST(test_none), TEST(test_long_answer), TEST(test_reset),
+		TEST(test_name),
+		TEST(test_all_servers),
+		TEST(test_file_is_replaced),
+		TEST(test_none),
+		TEST(test_long_answer),
+		TEST(test_reset),
 		TEST(test_idle),
+		cmocka_unit_test(test_longest_datagram),
 	};
 
 	return cmocka_run_group_tests(tests, enter_namespace, NULL);
