@@ -30,12 +30,15 @@
 #include "monitor/control.h"
 #include "monitor/machine.h"
 #include "monitor/probe.h"
+#include "monitor/timer.h"
 #include "runtime/config.h"
 #include "runtime/console.h"
 #include "runtime/run.h"
 
 /* How long the rest of the guest's output may take to be written. */
 #define OUTPUT_MS 1000
+/* How often the power button is pressed for a guest that was asked to stop by a signal. */
+#define PRESS_NS UINT64_C(1000000000)
 
 struct monitor_options {
 	char *kernel, *firmware, *initrd, *append, *dump_dtb;
@@ -169,6 +172,7 @@ struct monitor {
 	struct broker broker;
 	struct machine *machine;
 	struct event_source signals;
+	struct timer button; /* its next press, once a signal has asked for the first */
 	struct line_reader control;
 	int control_fd;		 /* for writing; the reader's; -1: none */
 	struct console *console; /* stand-alone: the terminal */
@@ -273,6 +277,15 @@ static void press_button(struct monitor *monitor)
 		machine_press_power_button(monitor->machine);
 }
 
+/* A guest that is starting does not hear it; until it ends, or is ended, it is pressed again. */
+static void press_button_again(void *context)
+{
+	struct monitor *monitor = context;
+
+	press_button(monitor);
+	timer_set(&monitor->button, PRESS_NS);
+}
+
 static void handle_command(void *context, char *line, size_t length, bool cut)
 {
 	struct monitor *monitor = context;
@@ -304,7 +317,7 @@ static void handle_signal(void *context, uint32_t events)
 		end_now(monitor);
 	} else {
 		/* First: the log may have to wait for its reader. */
-		press_button(monitor);
+		press_button_again(monitor);
 		console_finish_line(monitor->console);
 		log_info("the guest's power button is pressed; once more ends it as it stands");
 	}
@@ -665,6 +678,7 @@ static int run_monitor(void *const *options, char *const *operands, size_t count
 	struct monitor monitor = {
 		.options = options[0],
 		.signals.fd = -1,
+		.button = TIMER_NONE,
 		.setup.serial_fd = -1,
 		.control_fd = -1,
 		.broker = BROKER_NONE,
@@ -687,6 +701,9 @@ static int run_monitor(void *const *options, char *const *operands, size_t count
 		return result;
 	result = take_signals(&monitor, error);
 	if (result == 0)
+		result = timer_open(&monitor.button, &monitor.loop, CLOCK_MONOTONIC,
+				    press_button_again, &monitor, error);
+	if (result == 0)
 		result = open_boot_files(&files, options[0], error);
 	if (result == 0)
 		result = run_machine(&monitor, &files.source, options[1], error);
@@ -695,6 +712,7 @@ static int run_monitor(void *const *options, char *const *operands, size_t count
 	line_reader_close(&monitor.control);
 	event_loop_remove(&monitor.loop, &monitor.signals);
 	close_fd(&monitor.signals.fd);
+	timer_close(&monitor.button);
 	event_loop_close(&monitor.loop);
 	broker_close(&monitor.broker);
 	for (size_t i = 0; monitor.devices && i < monitor.options->devices.count; i++)

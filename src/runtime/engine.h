@@ -100,7 +100,10 @@ struct engine {
 	/* Whether a device of this type gets a process that was started again. */
 	bool (*reattaches)(const struct device_type *type);
 	pid_t (*pid)(const struct engine_guest *guest);
-	/* Presses the power button: the guest shuts down by itself, if it wants to. */
+	/*
+	 * Presses the power button: the guest shuts down by itself, if it wants to. May be called
+	 * again and again: a guest that is starting does not hear it.
+	 */
 	void (*stop)(struct engine_guest *guest);
 	/* Ends the guest as it stands; ended comes soon. */
 	void (*kill)(struct engine_guest *guest);

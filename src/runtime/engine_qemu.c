@@ -450,9 +450,10 @@ static void qemu_stop(struct engine_guest *guest)
 {
 	struct error error;
 
-	guest->stop_asked = true;
-	if (qmp_execute(&guest->qmp, "system_powerdown", &error) < 0)
+	/* Once told, what hinders it need not be told each time. */
+	if (qmp_execute(&guest->qmp, "system_powerdown", &error) < 0 && !guest->stop_asked)
 		log_line(LOG_WARNING, COMPONENT, "%s", error.message);
+	guest->stop_asked = true;
 }
 
 static void qemu_kill(struct engine_guest *guest)

@@ -36,6 +36,11 @@
 #define COMPONENT "run"
 /* How long an engine gets to end when its guest is ended as it stands. */
 #define KILL_MS 3000
+/*
+ * How often the power button is pressed while a guest has time to shut down: one that starts or resets
+ * hears nothing, and its kernel takes the button before anything in it waits for that.
+ */
+#define PRESS_MS 1000
 /* How long the rest of the guest's output may take to be read. */
 #define OUTPUT_MS 2000
 /* Resets within this time of each other are one restart of the guest. */
@@ -87,6 +92,7 @@ struct run {
 	struct timeline timeline;
 	/* When things happened, in milliseconds; 0: not yet. */
 	int64_t start_ms, devices_ms, running_ms, output_ms, reset_ms;
+	int64_t stop_end_ms; /* when the guest that was asked to stop is ended as it stands */
 };
 
 static void step_done(struct run *run, const char *step)
@@ -132,6 +138,17 @@ static void tell_stopping(struct run *run)
 			     ms * 1000);
 }
 
+/* Presses the power button, and again soon, for as long as the guest has time. */
+static void press_power_button(struct run *run)
+{
+	int64_t left_ms = run->stop_end_ms - clock_now_ms();
+
+	run->engine->stop(run->guest);
+	if (left_ms < 1)
+		left_ms = 1;
+	set_timer(run, left_ms < PRESS_MS ? (int)left_ms : PRESS_MS);
+}
+
 static void stop_guest(struct run *run, const char *why)
 {
 	uint64_t seconds = run->config->stop_timeout;
@@ -141,8 +158,8 @@ static void stop_guest(struct run *run, const char *why)
 	if (kill) {
 		kill_guest(run);
 	} else {
-		run->engine->stop(run->guest);
-		set_timer(run, (int)seconds * 1000);
+		run->stop_end_ms = clock_now_ms() + (int64_t)seconds * 1000;
+		press_power_button(run);
 		tell_stopping(run);
 	}
 	console_finish_line(run->console);
@@ -195,6 +212,8 @@ static void handle_timer(void *context, uint32_t events)
 		return;
 	if (run->kill_asked) {
 		kill_guest(run);
+	} else if (run->stop_asked && clock_now_ms() < run->stop_end_ms) {
+		press_power_button(run);
 	} else if (run->stop_asked) {
 		stop_guest(run, "it still runs");
 	} else if (!run->running) {

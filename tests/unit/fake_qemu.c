@@ -7,6 +7,7 @@
  *	panic, reset	the guest panics; restarts and then powers off
  *	resets		the guest restarts again and again
  *	powerdown	the guest powers off when its power button is pressed
+ *	drowsy		the same, when it is pressed for the third time
  *	deaf		the guest does not care for its power button
  *	stubborn	as deaf, and QEMU does not quit when it is asked to
  *	halt		QEMU stops the guest because of an error
@@ -164,6 +165,9 @@ static void run_guest(int control, int console)
 	}
 }
 
+/* How often the power button was pressed. */
+static unsigned int presses;
+
 static void obey(const char *command, int control, int console)
 {
 	if (strstr(command, "\"qmp_capabilities\"")) {
@@ -174,7 +178,8 @@ static void obey(const char *command, int control, int console)
 	} else if (strstr(command, "\"system_powerdown\"")) {
 		say(control, "{\"return\": {}, \"id\": \"system_powerdown\"}");
 		say(control, "{\"event\": \"POWERDOWN\"}");
-		if (!strcmp(mode, "powerdown"))
+		presses++;
+		if (!strcmp(mode, "powerdown") || (!strcmp(mode, "drowsy") && presses == 3))
 			shut_down(control, "true", "guest-shutdown");
 	} else if (strstr(command, "\"quit\"") && strcmp(mode, "stubborn")) {
 		say(control, "{\"return\": {}, \"id\": \"quit\"}");

@@ -492,6 +492,20 @@ static void test_orderly_stop(void **state)
 	}
 }
 
+/* A guest that starts or resets does not hear its button: it is pressed until the time is over. */
+static void test_power_button_is_pressed_again(void **state)
+{
+	struct process_run run;
+
+	config.stop_timeout = 24 * 60 * 60;
+	start(&run, "drowsy", "normal");
+	expect_output(&run, "hello\r\n");
+	kill(run.pid, SIGTERM);
+	assert_int_equal(finish(&run), GUEST_POWERED_OFF);
+	assert_non_null(strstr(run.text, "the guest powered off on request after "));
+	config.stop_timeout = STOP_TIMEOUT_S;
+}
+
 /* Two guests of one name would have the same MAC addresses, and be taken for each other. */
 static void test_name_that_is_taken(void **state)
 {
@@ -777,6 +791,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_guest_that_resets_again_and_again),
 		cmocka_unit_test(test_device_that_dies_once),
 		cmocka_unit_test(test_orderly_stop),
+		cmocka_unit_test(test_power_button_is_pressed_again),
 		cmocka_unit_test(test_name_that_is_taken),
 		cmocka_unit_test(test_signal_to_all_processes),
 		cmocka_unit_test(test_ignored_signal_stays_ignored),
