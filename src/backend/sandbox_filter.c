@@ -202,6 +202,8 @@ static const struct rule rules[] = {
 	FOR(SANDBOX_TERMINAL, ioctl, IS(1, TIOCGWINSZ)),
 	FOR(SANDBOX_TERMINAL, sendto, IS_NULL(4)),
 	FOR(SANDBOX_TERMINAL, recvfrom),
+	/* In the background it is looked at now and then. */
+	FOR(SANDBOX_TERMINAL, timerfd_settime),
 
 	/* Virtual machines and processors; all of KVM's requests have its type. */
 	FOR(SANDBOX_MONITOR, ioctl, MASKED(1, 0xff00, KVMIO << 8)),

@@ -148,6 +148,9 @@ static int open_own_terminal(struct console_process *console, struct error *erro
 	int peer, result = terminal_open(&console->terminal, &peer, error);
 	sigset_t signals;
 
+	/* A terminal in whose background this runs does not stop it: see console.h. */
+	signal(SIGTTIN, SIG_IGN);
+	signal(SIGTTOU, SIG_IGN);
 	if (result == 0)
 		result = console_open(&console->relay, loop, &peer, 1, &relay_events, console,
 				      error);

@@ -320,8 +320,12 @@ static void read_keys(struct console *console)
 	if (!console->terminal)
 		return;
 	length = filter_keys(console, keys, read_some(in, keys, sizeof(keys)));
-	/* It went to the background just now: EIO, with SIGTTIN ignored. */
-	if (in->ended && !is_foreground_terminal())
+	/*
+	 * A terminal ends when it is gone, and then has no foreground. Else it went to the background just
+	 * now (EIO, with SIGTTIN ignored), or somebody gave it its lines back and typed the key for the end
+	 * of one, which is none of it.
+	 */
+	if (in->ended && tcgetpgrp(STDIN_FILENO) >= 0)
 		in->ended = false;
 	if (length > room)
 		length = room;

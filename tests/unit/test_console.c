@@ -23,6 +23,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "backend/sandbox.h"
 #include "base/event_loop.h"
 #include "runtime/console.h"
 #include "scratch.h"
@@ -71,6 +72,14 @@ static const struct console_events events = {on_quit, on_first_output, on_foregr
 /* The next child is a job in the background of a terminal that is its session's already. */
 static bool background;
 
+/*
+ * How the next child is locked in: as `avp monitor` by hand and `avp device console` at a terminal, which
+ * have the console in their own process. 0: not at all.
+ */
+static unsigned int locked;
+/* The next job of a shell is started without `&`. */
+static bool begins_in_foreground;
+
 /* Runs a console until its quit keys or SIGTERM. */
 static _Noreturn void child(int input, int output, int guest, int crash)
 {
@@ -105,6 +114,8 @@ static _Noreturn void child(int input, int output, int guest, int crash)
 			close(fd);
 	if (event_loop_init(&loop, 0, &error) < 0 ||
 	    console_open(&console, &loop, &guest, 1, &events, NULL, &error) < 0)
+		_exit(1);
+	if (locked && sandbox_filter_calls(locked, &error) < 0)
 		_exit(1);
 	/* Ready: the guest's side is told so. */
 	if (write(guest, "!", 1) != 1)
@@ -322,6 +333,20 @@ static void expect_flags(int terminal, tcflag_t mask, bool set)
 	assert_true(mode.c_oflag & OPOST);
 }
 
+/* Waits until keys are not signals any more. */
+static void await_raw(int terminal)
+{
+	struct termios mode;
+
+	for (int i = 0; i < LIMIT_MS; i++) {
+		assert_int_equal(tcgetattr(terminal, &mode), 0);
+		if (!(mode.c_lflag & ISIG))
+			return;
+		usleep(1000);
+	}
+	fail_msg("the terminal was not taken");
+}
+
 static void test_terminal(void **state)
 {
 	struct user user;
@@ -347,6 +372,46 @@ static void test_terminal(void **state)
 	assert_int_equal(waitpid(user.pid, &status, 0), user.pid);
 	assert_int_equal(WEXITSTATUS(status), EXIT_QUIT);
 	expect_flags(slave, ICANON | ECHO | ISIG, true);
+	close(master);
+	close(slave);
+}
+
+/*
+ * The key for the end of input is one where somebody has given the terminal its lines back: a shell to
+ * which the job was stopped, or stty. It is no end of the terminal, whose next keys are the guest's.
+ */
+static void test_end_of_input_key(void **state)
+{
+	struct termios lines, raw;
+	struct user user;
+	int master, slave;
+
+	assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+	assert_int_equal(tcgetattr(slave, &lines), 0);
+	for (int i = 0; i < 2; i++) {
+		locked = i == 1 ? SANDBOX_MONITOR | SANDBOX_TERMINAL : 0;
+		user = start(slave, slave, 0);
+		assert_int_equal(tcgetattr(slave, &raw), 0);
+		say(master, "a");
+		expect_read(user.guest, "a");
+		assert_int_equal(tcsetattr(slave, TCSANOW, &lines), 0);
+		say(master, "\004");
+		say(master, "line\n");
+		expect_read(user.guest, "line\n");
+		say(master, "\004\004x\n");
+		expect_read(user.guest, "x\n");
+		/* As `fg` does: what it made of the terminal is made anew. */
+		assert_int_equal(kill(user.pid, SIGCONT), 0);
+		await_raw(slave);
+		say(master, "b\004");
+		expect_read(user.guest, "b\004");
+		assert_int_equal(finish(&user), 0);
+		/* The session that had it is over. */
+		close(master);
+		close(slave);
+		assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
+	}
+	locked = 0;
 	close(master);
 	close(slave);
 }
@@ -424,6 +489,8 @@ static _Noreturn void shell(int terminal, int guest, const int command_ends[2], 
 	job = fork();
 	if (job == 0) {
 		setpgid(0, 0);
+		if (begins_in_foreground)
+			tcsetpgrp(terminal, getpgrp());
 		child(terminal, terminal, guest, 0);
 	}
 	setpgid(job, job);
@@ -455,22 +522,8 @@ static void order(int commands, int answers, char command, char answer)
 	expect_read(answers, text);
 }
 
-/* Waits until keys are not signals any more. */
-static void await_raw(int terminal)
-{
-	struct termios mode;
-
-	for (int i = 0; i < LIMIT_MS; i++) {
-		assert_int_equal(tcgetattr(terminal, &mode), 0);
-		if (!(mode.c_lflag & ISIG))
-			return;
-		usleep(1000);
-	}
-	fail_msg("the terminal was not taken");
-}
-
 /* Started with `&` and brought to the foreground, which nobody says: its keys are the guest's then. */
-static void test_background(void **state)
+static void check_background(void)
 {
 	int master, slave, guest[2], commands[2], answers[2], status;
 	struct termios mode;
@@ -526,6 +579,30 @@ static void test_background(void **state)
 	close(slave);
 }
 
+static void test_background(void **state)
+{
+	check_background();
+}
+
+static void test_background_of_a_monitor(void **state)
+{
+	locked = SANDBOX_MONITOR | SANDBOX_TERMINAL;
+	check_background();
+	locked = 0;
+}
+
+static void test_background_of_a_device(void **state)
+{
+	locked = SANDBOX_TERMINAL;
+	check_background();
+	/* It has to begin to look. */
+	begins_in_foreground = true;
+	check_background();
+	locked = 0;
+	check_background();
+	begins_in_foreground = false;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -534,9 +611,12 @@ int main(void)
 		cmocka_unit_test(test_slow_reader),
 		cmocka_unit_test(test_slow_guest_and_gone_reader),
 		cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_end_of_input_key),
 		cmocka_unit_test(test_quit_keys_of_a_guest_that_does_not_read),
 		cmocka_unit_test(test_terminal_after_a_crash),
 		cmocka_unit_test(test_background),
+		cmocka_unit_test(test_background_of_a_monitor),
+		cmocka_unit_test(test_background_of_a_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdio.h>
@@ -669,12 +670,30 @@ static void test_locked_in(void **state)
 	free((char *)path);
 }
 
+/* A mask, as in /proc/PID/status. */
+static uint64_t ignored_signals(pid_t pid)
+{
+	uint64_t mask = 0;
+	char line[256];
+	FILE *file;
+
+	snprintf(line, sizeof(line), "/proc/%d/status", (int)pid);
+	file = fopen(line, "r");
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "SigIgn: %" SCNx64, &mask) == 1)
+			break;
+	fclose(file);
+	return mask;
+}
+
 /* A console on a terminal of its own: what the terminal is set to, and what it is given back as. */
 static void test_console_on_a_terminal(void **state)
 {
 	const char *path = strdup(scratch_path(&scratch, "console.sock"));
 	struct termios cooked, mode;
 	int master, slave, status;
+	uint64_t ignored;
 	pid_t pid;
 
 	(void)state;
@@ -695,6 +714,10 @@ static void test_console_on_a_terminal(void **state)
 	close(connect_to(path));
 	assert_int_equal(tcgetattr(slave, &mode), 0);
 	assert_false(mode.c_lflag & ICANON);
+	/* A terminal in whose background it is does not stop it: see console.h. */
+	ignored = ignored_signals(pid);
+	assert_true(ignored >> (SIGTTIN - 1) & 1);
+	assert_true(ignored >> (SIGTTOU - 1) & 1);
 	/* Stopped, and set otherwise by a shell meanwhile. */
 	assert_int_equal(tcsetattr(slave, TCSANOW, &cooked), 0);
 	assert_int_equal(kill(pid, SIGCONT), 0);
