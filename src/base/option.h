@@ -25,6 +25,13 @@ enum option_type {
 	OPTION_LIST, /* struct option_list: may be given several times; an array in JSON */
 };
 
+/* What becomes of a file that an option names. */
+enum option_path_use {
+	OPTION_PATH_OPENED,   /* it is there and is opened */
+	OPTION_PATH_APPENDED, /* it is written to, and made when it is not there */
+	OPTION_PATH_BOUND,    /* a socket is made there */
+};
+
 struct option_list {
 	char **items; /* allocated */
 	size_t count;
@@ -44,8 +51,9 @@ struct option_row {
 	const char *help;	/* one sentence without the full stop */
 	bool power_of_two;	/* numbers: no other is accepted */
 	bool ascii;		/* strings: printable ASCII only */
-	/* OPTION_LIST: the path in an item, which starts at the bundle like that of OPTION_PATH, or NULL. */
-	const char *(*item_path)(const char *item);
+	/* OPTION_LIST: the path in an item, which starts at the bundle like that of OPTION_PATH, or NULL;
+	 * *use, what becomes of it, is set with one. */
+	const char *(*item_path)(const char *item, enum option_path_use *use);
 	bool tagged; /* OPTION_LIST: items are kept as NAME=VALUE, so that rows may share a list */
 	bool words;  /* OPTION_STRING: an array of strings in JSON, joined by spaces */
 	const char *bundle_key; /* where a bundle has it when not in `avp`: "vm.kernel.path" */

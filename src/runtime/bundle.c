@@ -10,6 +10,7 @@
 #include "runtime/bundle.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,7 @@
 /* What is known while a bundle is read. */
 struct bundle {
 	const char *directory;
+	int directory_fd;   /* the same, whatever its path leads to meanwhile; -1: there is none */
 	const char *source; /* the config.json */
 	json_t *root;
 	struct guest_config *config;
@@ -344,11 +346,23 @@ static int read_avp(const struct bundle *bundle, json_t *avp, const struct json_
 	return 0;
 }
 
-/* Reads the annotation's value: the object as JSON text, or the absolute path of a file with it. */
+/*
+ * Reads the annotation's value: the object as JSON text, or the absolute path of a file with it. Who
+ * wrote it may have fewer rights than this process: neither it nor what it names leads out of the bundle.
+ */
 static int read_annotation(const struct bundle *bundle, const char *value, struct error *error)
 {
 	cleanup_free char *source = NULL;
-	struct json_place place = {.key = "", .directory = bundle->directory};
+	const struct confinement confinement = {
+		.directory = bundle->directory_fd,
+		.administrator = ADMINISTRATOR_FILE,
+		.pinned = &bundle->config->pinned,
+	};
+	struct json_place place = {
+		.key = "",
+		.directory = bundle->directory,
+		.confinement = &confinement,
+	};
 	cleanup_json json_t *avp = NULL;
 	cleanup_fd int fd = -1;
 	int result =
@@ -357,8 +371,7 @@ static int read_annotation(const struct bundle *bundle, const char *value, struc
 	if (result < 0)
 		return result;
 	if (*value == '/') {
-		fd = confined_file_open(value, bundle->directory, ADMINISTRATOR_FILE, source,
-					error);
+		fd = confined_file_open(value, &confinement, source, error);
 		if (fd < 0)
 			return fd;
 		place.source = value;
@@ -510,10 +523,11 @@ static int read_bundle(const struct bundle *bundle, struct error *error)
 }
 
 /* Reads the parsed config.json; takes over @source. */
-static int fill_config(json_t *root, const char *directory, char *source,
+static int fill_config(json_t *root, const char *directory, int directory_fd, char *source,
 		       struct guest_config *config, struct error *error)
 {
 	struct bundle bundle = {.directory = directory,
+				.directory_fd = directory_fd,
 				.source = source,
 				.root = root,
 				.config = config};
@@ -532,6 +546,7 @@ int bundle_parse(const char *text, size_t length, const char *directory,
 {
 	cleanup_free char *source = NULL;
 	cleanup_json json_t *root = NULL;
+	cleanup_fd int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int result;
 
 	*config = (struct guest_config){0};
@@ -539,19 +554,21 @@ int bundle_parse(const char *text, size_t length, const char *directory,
 	if (result == 0)
 		result = json_text_load(text, length, source, &root, error);
 	return result < 0 ? result :
-			    fill_config(root, directory, take_pointer(source), config, error);
+			    fill_config(root, directory, fd, take_pointer(source), config, error);
 }
 
 int bundle_load(const char *directory, struct guest_config *config, struct error *error)
 {
 	cleanup_free char *source = NULL;
 	cleanup_json json_t *root = NULL;
+	cleanup_fd int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int result;
 
 	*config = (struct guest_config){0};
 	result = text_replace_format(&source, error, "%s/" BUNDLE_FILE, directory);
 	if (result == 0)
-		result = json_file_load(source, BUNDLE_SIZE_MAXIMUM, &root, error);
+		result = json_file_load_at(fd < 0 ? AT_FDCWD : fd, fd < 0 ? source : BUNDLE_FILE,
+					   source, BUNDLE_SIZE_MAXIMUM, &root, error);
 	return result < 0 ? result :
-			    fill_config(root, directory, take_pointer(source), config, error);
+			    fill_config(root, directory, fd, take_pointer(source), config, error);
 }

@@ -19,7 +19,8 @@
 
 /*
  * Reads @directory/config.json into *config, which is overwritten. Files that it names are not
- * looked at: that is guest_config_check. On failure *config is empty, and a mistake in the file is
+ * looked at: that is guest_config_check; but those that its annotation describes are opened, and files
+ * of ports made (runtime/confined_file.h). On failure *config is empty, and a mistake in the file is
  * a usage error with file, key and remedy.
  */
 int bundle_load(const char *directory, struct guest_config *config, struct error *error);

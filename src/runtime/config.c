@@ -49,6 +49,9 @@ void guest_config_clear(struct guest_config *config)
 		device_clear(&config->devices[i]);
 	free(config->devices);
 	free(config->source);
+	for (size_t i = 0; i < config->pinned.count; i++)
+		close(config->pinned.fds[i]);
+	free(config->pinned.fds);
 	*config = (struct guest_config){0};
 }
 

@@ -117,6 +117,12 @@ void error_place(const char *origin, struct error *error);
 /* The options that every device of a guest has; they describe a struct device_config. */
 extern const struct option_row device_option_rows[];
 
+/* Descriptors that paths of the form /dev/fd/N lead through: runtime/confined_file.h. */
+struct pinned_files {
+	int *fds; /* allocated */
+	size_t count;
+};
+
 struct guest_config {
 	char *name;
 	bool unnamed;	/* nobody gave the name */
@@ -138,7 +144,8 @@ struct guest_config {
 	size_t device_count;
 	/* Characters of a command line that the kernel says it takes; 0: it does not say. */
 	uint64_t command_line_maximum;
-	char *source;	     /* the file that this came from; NULL: the command line */
+	char *source; /* the file that this came from; NULL: the command line */
+	struct pinned_files pinned;
 	uint32_t overridden; /* bits by index in guest_option_rows: given on the command line */
 };
 

@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,37 +14,54 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "runtime/json_file.h"
-#include "runtime/option_json.h"
 
 #define DIRECTORIES  "annotation-directories"
 #define SIZE_MAXIMUM 65536
 
+static int open_as(int directory, const char *path, const struct open_how *how)
+{
+	long fd = syscall(SYS_openat2, directory, path, how, sizeof(*how));
+
+	return fd < 0 ? -errno : (int)fd;
+}
+
 /*
- * Opens @path, which is free of links, below @directory. A link that somebody puts there meanwhile is
+ * Opens @real, which is free of links, below @directory. A link that somebody puts there meanwhile is
  * not followed. -ENOENT: it does not lie there.
  */
-static int open_below(const char *directory, const char *path)
+static int open_below(int directory, const char *real, const struct open_how *how)
 {
-	cleanup_free char *real = realpath(directory, NULL);
-	size_t length = real ? strlen(real) : 0;
-	struct open_how how = {
-		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
-	};
-	cleanup_fd int base = -1;
-	long fd;
+	char link[40], base[PATH_MAX];
+	size_t length;
+	ssize_t count;
 
-	/* Of the root directory everything is below. */
-	if (length == 1)
-		length = 0;
-	if (!real || strncmp(path, real, length) || path[length] != '/')
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", directory);
+	count = readlink(link, base, sizeof(base));
+	if (count <= 0 || (size_t)count == sizeof(base))
 		return -ENOENT;
-	base = open(real, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (base < 0)
-		return -errno;
-	fd = syscall(SYS_openat2, base, path + length + 1, &how, sizeof(how));
-	return fd < 0 ? -errno : (int)fd;
+	/* Of the root directory everything is below. */
+	length = count == 1 ? 0 : (size_t)count;
+	if (strncmp(real, base, length) || (real[length] && real[length] != '/'))
+		return -ENOENT;
+	real += length;
+	while (*real == '/')
+		real++;
+	return open_as(directory, *real ? real : ".", how);
+}
+
+/* The same for a directory that the administrator names, which may be a link. */
+static int open_below_path(const char *path, const char *real, const struct open_how *how)
+{
+	static const struct open_how directory_how = {
+		.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+		.resolve = RESOLVE_NO_SYMLINKS,
+	};
+	cleanup_free char *base = realpath(path, NULL);
+	cleanup_fd int directory = base ? open_as(AT_FDCWD, base, &directory_how) : -ENOENT;
+
+	return directory < 0 ? -ENOENT : open_below(directory, real, how);
 }
 
 /* Nobody but root may say what others are to read. */
@@ -100,31 +119,140 @@ static int read_directories(const char *administrator, json_t **root, json_t **l
 	return 0;
 }
 
-int confined_file_open(const char *path, const char *directory, const char *administrator,
-		       const char *source, struct error *error)
+/* Not there, or no longer where it was found: whether it exists elsewhere is not told. */
+static bool is_absent(int result)
 {
-	cleanup_free char *real = realpath(path, NULL);
+	return result == -ENOENT || result == -ENOTDIR || result == -ELOOP || result == -EXDEV ||
+	       result == -EAGAIN;
+}
+
+/* Opens @real, NULL if there is none; @path is what it was named. */
+static int open_confined(const struct confinement *confinement, const char *real,
+			 const struct open_how *how, const char *source, const char *path,
+			 struct error *error)
+{
 	cleanup_json json_t *root = NULL;
 	json_t *list, *item;
 	size_t i;
-	int fd = real ? open_below(directory, real) : -errno, result;
+	int fd = real ? open_below(confinement->directory, real, how) : -ENOENT, result;
 
+	if (is_absent(fd)) {
+		result = read_directories(confinement->administrator, &root, &list, error);
+		if (result < 0)
+			return result;
+		json_array_foreach(list, i, item) {
+			if (!real || !is_absent(fd))
+				break;
+			fd = open_below_path(json_string_value(item), real, how);
+		}
+	}
 	if (fd >= 0)
 		return fd;
-	result = read_directories(administrator, &root, &list, error);
-	if (result < 0)
-		return result;
-	json_array_foreach(list, i, item) {
-		if (!real)
-			break;
-		fd = open_below(json_string_value(item), real);
-		if (fd >= 0)
-			return fd;
-	}
-	/* Whether it exists elsewhere is not told. */
+	if (!is_absent(fd))
+		return error_set_usage(error, "%s: %s: %s; check the path and its permissions",
+				       source, path, strerror(-fd));
 	return error_set_usage(
 		error,
 		"%s: %s: there is no such file in the bundle; put it there, or have the "
 		"administrator name its directory: " DIRECTORIES " in %s",
-		source, path, administrator);
+		source, path, confinement->administrator);
+}
+
+int confined_file_open(const char *path, const struct confinement *confinement, const char *source,
+		       struct error *error)
+{
+	static const struct open_how how = {
+		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+	};
+	cleanup_free char *real = realpath(path, NULL);
+
+	return open_confined(confinement, real, &how, source, path, error);
+}
+
+/*
+ * Splits @path into its directory, free of links, and its last part, which is in @path. NULL: there is
+ * no such directory, or no last part that could be made.
+ */
+static char *split_path(const char *path, const char **name)
+{
+	const char *slash = strrchr(path, '/');
+	cleanup_free char *parent = NULL;
+
+	*name = slash ? slash + 1 : path;
+	if (!**name || !strcmp(*name, ".") || !strcmp(*name, ".."))
+		return NULL;
+	if (!slash)
+		return realpath(".", NULL);
+	parent = strndup(path, (size_t)(slash + 1 - path));
+	return parent ? realpath(parent, NULL) : NULL;
+}
+
+/* The path of a file that may not be there yet, free of links but in its last part. */
+static char *find_new(const char *path)
+{
+	const char *name;
+	char *real = realpath(path, NULL);
+	cleanup_free char *parent = real ? NULL : split_path(path, &name);
+
+	if (parent && text_replace_format(&real, NULL, "%s/%s", parent, name) < 0)
+		return NULL;
+	return real;
+}
+
+static int keep(struct pinned_files *pinned, int fd, struct error *error)
+{
+	int *fds = realloc(pinned->fds, (pinned->count + 1) * sizeof(*fds));
+
+	if (!fds)
+		return error_set(error, ENOMEM, "out of memory");
+	pinned->fds = fds;
+	fds[pinned->count++] = fd;
+	return 0;
+}
+
+int confined_path_pin(const char *path, enum option_path_use use, const struct json_place *place,
+		      char **pinned, struct error *error)
+{
+	static const struct open_how hows[] = {
+		/* Opening what is no file may already do something: that is left to who checks it. */
+		[OPTION_PATH_OPENED] =
+			{
+				.flags = O_PATH | O_CLOEXEC,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+			},
+		/* Without O_NONBLOCK a pipe that nobody reads would block for ever. */
+		[OPTION_PATH_APPENDED] =
+			{
+				.flags = O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY |
+					 O_CLOEXEC,
+				.mode = 0666,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+			},
+		[OPTION_PATH_BOUND] =
+			{
+				.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+			},
+	};
+	cleanup_free char *source = NULL, *real = NULL;
+	const char *name = "";
+	cleanup_fd int fd = -1;
+	int result = text_replace_format(&source, error, "%s: %s", place->source, place->key);
+
+	if (result < 0)
+		return result;
+	if (use == OPTION_PATH_BOUND)
+		real = split_path(path, &name);
+	else
+		real = use == OPTION_PATH_APPENDED ? find_new(path) : realpath(path, NULL);
+	fd = open_confined(place->confinement, real, &hows[use], source, path, error);
+	if (fd < 0)
+		return error ? -error->code : -EINVAL;
+	result = text_replace_format(pinned, error, "/dev/fd/%d%s%s", fd, *name ? "/" : "", name);
+	if (result == 0)
+		result = keep(place->confinement->pinned, fd, error);
+	if (result == 0)
+		take_fd(&fd);
+	return result;
 }

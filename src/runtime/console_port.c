@@ -43,11 +43,14 @@ static bool read_port(const char *text, struct console_port_option *port)
 	return false;
 }
 
-const char *console_port_path(const char *text)
+const char *console_port_path(const char *text, enum option_path_use *use)
 {
 	struct console_port_option port = {.path = NULL};
 
-	return read_port(text, &port) ? port.path : NULL;
+	if (!read_port(text, &port))
+		return NULL;
+	*use = port.kind == CONSOLE_PORT_SOCKET ? OPTION_PATH_BOUND : OPTION_PATH_APPENDED;
+	return port.path;
 }
 
 int console_ports_read(const struct console_options *options,

@@ -40,7 +40,7 @@ int console_ports_read(const struct console_options *options,
 		       struct error *error);
 
 /* The path in the text of a port, a part of it; NULL when there is none, or it is not a port. */
-const char *console_port_path(const char *text);
+const char *console_port_path(const char *text, enum option_path_use *use);
 
 /* Does one of the ports lead to the terminal? @options: struct console_options, checked. */
 bool console_uses_terminal(const void *options);

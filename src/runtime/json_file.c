@@ -97,16 +97,16 @@ static ssize_t read_all(int fd, char *buffer, size_t size)
  * Opens a regular file, or returns a negative errno: -EMEDIUMTYPE for anything else, which is not
  * opened, because that could already do something.
  */
-static int open_regular_file(const char *path, struct stat *status)
+static int open_regular_file(int directory, const char *path, struct stat *status)
 {
 	cleanup_fd int fd = -1;
 
-	if (stat(path, status) < 0)
+	if (fstatat(directory, path, status, 0) < 0)
 		return -errno;
 	if (!S_ISREG(status->st_mode))
 		return -EMEDIUMTYPE;
 	/* Another file may have taken its place meanwhile: not to hang if that is a FIFO. */
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	fd = openat(directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 || fstat(fd, status) < 0)
 		return -errno;
 	return S_ISREG(status->st_mode) ? take_fd(&fd) : -EMEDIUMTYPE;
@@ -136,10 +136,11 @@ int json_descriptor_load(int fd, const char *path, size_t size_maximum, json_t *
 	return json_text_load(text, length, path, json, error);
 }
 
-int json_file_load(const char *path, size_t size_maximum, json_t **json, struct error *error)
+int json_file_load_at(int directory, const char *name, const char *path, size_t size_maximum,
+		      json_t **json, struct error *error)
 {
 	struct stat status;
-	cleanup_fd int fd = open_regular_file(path, &status);
+	cleanup_fd int fd = open_regular_file(directory, name, &status);
 
 	if (fd == -EMEDIUMTYPE)
 		return error_set_usage(error, "%s: is no regular file; give a JSON file", path);
@@ -148,4 +149,9 @@ int json_file_load(const char *path, size_t size_maximum, json_t **json, struct 
 				       fd == -EACCES ? "make it readable for this user" :
 						       "check the path");
 	return json_descriptor_load(fd, path, size_maximum, json, error);
+}
+
+int json_file_load(const char *path, size_t size_maximum, json_t **json, struct error *error)
+{
+	return json_file_load_at(AT_FDCWD, path, path, size_maximum, json, error);
 }

@@ -26,6 +26,10 @@ int json_text_load(const char *text, size_t length, const char *source, json_t *
 /* Parses a regular file of at most @size_maximum bytes. The caller owns *json. */
 int json_file_load(const char *path, size_t size_maximum, json_t **json, struct error *error);
 
+/* As json_file_load, of @name in the open @directory, or AT_FDCWD; @path names it in errors. */
+int json_file_load_at(int directory, const char *name, const char *path, size_t size_maximum,
+		      json_t **json, struct error *error);
+
 /* As json_file_load, of a file that is open; @path names it in errors. @fd stays the caller's. */
 int json_descriptor_load(int fd, const char *path, size_t size_maximum, json_t **json,
 			 struct error *error);

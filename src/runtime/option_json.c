@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "runtime/confined_file.h"
 
 /* Keys are cut here in errors. */
 #define KEY_LENGTH 200
@@ -55,33 +56,47 @@ static int set_from_text(const struct option_row *row, void *options, const char
 	return result;
 }
 
-static int set_path(const struct option_row *row, void *options, const char *path,
-		    const struct json_place *place, struct error *error)
+/* Has a path start at the bundle, and keeps it in there; *resolved NULL: it stays as it is. */
+static int resolve_path(const char *path, enum option_path_use use, const struct json_place *place,
+			char **resolved, struct error *error)
 {
 	cleanup_free char *joined = NULL;
 
-	if (*path && *path != '/' && place->directory) {
+	if (*path != '/' && place->directory) {
 		if (text_replace_format(&joined, error, "%s/%s", place->directory, path) < 0)
 			return -ENOMEM;
 		path = joined;
 	}
-	return set_from_text(row, options, path, place, error);
+	if (place->confinement)
+		return confined_path_pin(path, use, place, resolved, error);
+	*resolved = take_pointer(joined);
+	return 0;
+}
+
+static int set_path(const struct option_row *row, void *options, const char *path,
+		    const struct json_place *place, struct error *error)
+{
+	cleanup_free char *resolved = NULL;
+	int result = *path ? resolve_path(path, OPTION_PATH_OPENED, place, &resolved, error) : 0;
+
+	return result < 0 ? result :
+			    set_from_text(row, options, resolved ? resolved : path, place, error);
 }
 
 /* An item of a list, which may have a path in it. */
 static int set_item(const struct option_row *row, void *options, const char *item,
 		    const struct json_place *place, struct error *error)
 {
-	const char *path = row->item_path ? row->item_path(item) : NULL;
-	cleanup_free char *joined = NULL;
+	enum option_path_use use = OPTION_PATH_OPENED;
+	const char *path = row->item_path ? row->item_path(item, &use) : NULL;
+	cleanup_free char *resolved = NULL, *whole = NULL;
+	int result = path ? resolve_path(path, use, place, &resolved, error) : 0;
 
-	if (path && *path != '/' && place->directory) {
-		if (text_replace_format(&joined, error, "%.*s%s/%s", (int)(path - item), item,
-					place->directory, path) < 0)
-			return -ENOMEM;
-		item = joined;
-	}
-	return set_from_text(row, options, item, place, error);
+	if (result == 0 && resolved)
+		result = text_replace_format(&whole, error, "%.*s%s", (int)(path - item), item,
+					     resolved);
+	return result < 0 ? result :
+			    set_from_text(row, options, whole ? whole : item, place, error);
 }
 
 /* An array of words becomes one text with spaces between them. */

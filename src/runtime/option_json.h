@@ -11,11 +11,15 @@
 #include "base/error.h"
 #include "base/option.h"
 
+struct confinement;
+
 /* Where a JSON value stands, for errors and for relative paths. */
 struct json_place {
 	const char *source;    /* the file: "DIR/config.json" */
 	const char *key;       /* of the value: "avp.devices[1].serial"; "" for the whole */
 	const char *directory; /* that relative paths start at; NULL: they stay as they are */
+	/* What the paths may not lead out of (runtime/confined_file.h); NULL: they lead anywhere. */
+	const struct confinement *confinement;
 };
 
 /* The name of a value's type with its article, for errors: "a string". */

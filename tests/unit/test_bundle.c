@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,8 @@
 #include "base/log.h"
 #include "runtime/bundle.h"
 #include "runtime/confined_file.h"
+#include "runtime/console_port.h"
+#include "runtime/device_check.h"
 #include "unit/capture.h"
 #include "unit/scratch.h"
 
@@ -494,13 +497,10 @@ static void too_many_devices_are_refused(void **state)
 static void the_annotation_gives_the_same_object(void **state)
 {
 	assert_int_equal(parse(ANNOTATION("\"{\\\"engine\\\": \\\"qemu\\\", \\\"devices\\\": "
-					  "[{\\\"type\\\": \\\"block\\\", "
-					  "\\\"file\\\": \\\"d.img\\\"}]}\"")),
+					  "[{\\\"type\\\": \\\"entropy\\\"}]}\"")),
 			 0);
 	assert_int_equal(config.engine, ENGINE_QEMU);
 	assert_int_equal(config.device_count, 1);
-	/* Its relative paths start at the bundle too. */
-	assert_string_equal(((struct block_options *)config.devices[0].options)->file, "dir/d.img");
 	assert_string_equal(config.devices[0].origin,
 			    "dir/config.json: annotations.org.avp.config: devices[0].");
 }
@@ -527,7 +527,7 @@ static void mistakes_in_the_annotation_are_refused(void **state)
 
 static int parse_in(const struct scratch *scratch, const char *annotation)
 {
-	char text[600], directory[160];
+	char text[1000], directory[160];
 
 	memset(&error, 0, sizeof(error));
 	snprintf(directory, sizeof(directory), "%s", scratch_path(scratch, "bundle"));
@@ -586,8 +586,144 @@ static void the_annotation_names_no_file_outside(void **state)
 	scratch_remove(&scratch);
 }
 
+/* What a device of the annotation can name, with a place for the path. */
+#define DISK	  "{\"devices\": [{\"type\": \"block\", \"file\": \"@\"}]}"
+#define PORT_FILE "{\"devices\": [{\"type\": \"console\", \"port\": [\"a:file:@\"]}]}"
+#define SOCKET	  "{\"devices\": [{\"type\": \"console\", \"port\": [\"a:socket:@\"]}]}"
+#define FIRMWARE  "{\"firmware\": \"@\"}"
+
+/* As inline text, or in a file of the bundle that the annotation names. */
+static int parse_object(const struct scratch *scratch, bool in_file, const char *form,
+			const char *path)
+{
+	char object[300], escaped[500];
+	size_t length = 0, place = strcspn(form, "@");
+
+	guest_config_clear(&config);
+	snprintf(object, sizeof(object), "%.*s%s%s", (int)place, form, path, form + place + 1);
+	if (in_file) {
+		scratch_write(scratch, "bundle/avp.json", object, strlen(object));
+		return parse_in(scratch, scratch_path(scratch, "bundle/avp.json"));
+	}
+	for (const char *letter = object; *letter; letter++) {
+		if (*letter == '"')
+			escaped[length++] = '\\';
+		escaped[length++] = *letter;
+	}
+	escaped[length] = 0;
+	return parse_in(scratch, escaped);
+}
+
+/* Nor is it to have them written, made or booted. */
+static void what_the_annotation_describes_stays_in_the_bundle(void **state)
+{
+	static const char *const forms[] = {DISK, PORT_FILE, SOCKET, FIRMWARE};
+	static const char *const names[] = {"secret",	     "new",	    "bundle/../secret",
+					    "bundle/../new", "bundle/link", "bundle/dangling",
+					    "bundle/out/new"};
+	struct scratch scratch;
+	char path[200];
+
+	make_bundle(&scratch);
+	scratch_write(&scratch, "secret", "x", 1);
+	snprintf(path, sizeof(path), "%s", scratch_path(&scratch, "secret"));
+	assert_int_equal(symlink(path, scratch_path(&scratch, "bundle/link")), 0);
+	assert_int_equal(symlink("../new", scratch_path(&scratch, "bundle/dangling")), 0);
+	assert_int_equal(symlink("..", scratch_path(&scratch, "bundle/out")), 0);
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]) * 2; i++) {
+		const char *form = forms[i / 2];
+
+		for (size_t j = 0; j < sizeof(names) / sizeof(names[0]); j++) {
+			/* A socket takes the place of no link. */
+			if (!strcmp(form, SOCKET) && j >= 4 && j <= 5)
+				continue;
+			snprintf(path, sizeof(path), "%s", scratch_path(&scratch, names[j]));
+			assert_true(parse_object(&scratch, i % 2, form, path) < 0);
+			assert_true(error.usage);
+			assert_non_null(strstr(error.message, "no such file in the bundle"));
+		}
+		assert_true(parse_object(&scratch, i % 2, form, "../secret") < 0);
+		assert_true(parse_object(&scratch, i % 2, form, "/dev/fd/1") < 0);
+	}
+	assert_int_equal(access(scratch_path(&scratch, "new"), F_OK), -1);
+	scratch_remove(&scratch);
+}
+
+/* What was found in the bundle is what is used, though others put a link in its place. */
+static void what_the_annotation_describes_is_held_fast(void **state)
+{
+	const struct block_options *block;
+	struct console_port_option ports[CONSOLE_PORTS_MAXIMUM];
+	struct socket_path made;
+	struct stat before, after;
+	struct scratch scratch;
+	uint64_t size;
+	char path[200];
+	int fd;
+
+	make_bundle(&scratch);
+	scratch_write(&scratch, "secret", "x", 1);
+	scratch_write(&scratch, "bundle/d.img", "y", 1);
+	assert_int_equal(stat(scratch_path(&scratch, "bundle/d.img"), &before), 0);
+	assert_int_equal(parse_object(&scratch, false, DISK, "d.img"), 0);
+	assert_int_equal(unlink(scratch_path(&scratch, "bundle/d.img")), 0);
+	assert_int_equal(symlink("../secret", scratch_path(&scratch, "bundle/d.img")), 0);
+	block = config.devices[0].options;
+	assert_int_equal(stat(block->file, &after), 0);
+	assert_int_equal(after.st_ino, before.st_ino);
+	assert_int_equal(file_check("file", block->file, O_RDWR, true, &size, &error), 0);
+	assert_int_equal(size, 1);
+
+	/* A port's file is made; the name of a socket is not. */
+	assert_int_equal(parse_object(&scratch, false, PORT_FILE, "log"), 0);
+	assert_int_equal(access(scratch_path(&scratch, "bundle/log"), F_OK), 0);
+	assert_int_equal(console_ports_read(config.devices[0].options, ports, &error), 1);
+	fd = console_port_open_file(&ports[0], &error);
+	assert_int_equal(write(fd, "line", 4), 4);
+	close(fd);
+	assert_int_equal(parse_object(&scratch, false, SOCKET, "port"), 0);
+	assert_int_equal(access(scratch_path(&scratch, "bundle/port"), F_OK), -1);
+	snprintf(path, sizeof(path), "%s", scratch_path(&scratch, "elsewhere"));
+	assert_int_equal(rename(scratch_path(&scratch, "bundle"), path), 0);
+	assert_int_equal(symlink("/", scratch_path(&scratch, "bundle")), 0);
+	assert_int_equal(console_ports_read(config.devices[0].options, ports, &error), 1);
+	fd = console_port_listen(&ports[0], &made, &error);
+	assert_true(fd >= 0);
+	assert_int_equal(access(scratch_path(&scratch, "elsewhere/port"), F_OK), 0);
+	socket_path_remove(&made);
+	close(fd);
+	assert_int_equal(access(scratch_path(&scratch, "elsewhere/port"), F_OK), -1);
+	scratch_remove(&scratch);
+}
+
+/* The bundle is the directory that was opened, wherever its name leads to meanwhile. */
+static void the_bundle_is_not_exchanged(void **state)
+{
+	struct pinned_files pinned = {0};
+	struct confinement confinement = {.administrator = "/nonexistent", .pinned = &pinned};
+	struct scratch scratch;
+	char path[200];
+
+	make_bundle(&scratch);
+	assert_int_equal(mkdir(scratch_path(&scratch, "secrets"), 0700), 0);
+	scratch_write(&scratch, "secrets/avp.json", "{}", 2);
+	confinement.directory = open(scratch_path(&scratch, "bundle"), O_PATH | O_CLOEXEC);
+	snprintf(path, sizeof(path), "%s", scratch_path(&scratch, "elsewhere"));
+	assert_int_equal(rename(scratch_path(&scratch, "bundle"), path), 0);
+	assert_int_equal(symlink("secrets", scratch_path(&scratch, "bundle")), 0);
+	snprintf(path, sizeof(path), "%s", scratch_path(&scratch, "bundle/avp.json"));
+	assert_true(confined_file_open(path, &confinement, "x", &error) < 0);
+	assert_non_null(strstr(error.message, "there is no such file in the bundle"));
+	close(confinement.directory);
+	scratch_remove(&scratch);
+}
+
 static void the_administrator_allows_more(void **state)
 {
+	struct pinned_files pinned = {0};
+	struct confinement confinement = {.pinned = &pinned};
+	const struct json_place place = {.source = "x", .key = "file", .confinement = &confinement};
+	cleanup_free char *held = NULL;
 	struct scratch scratch;
 	char administrator[160], inside[160], text[300];
 	int fd;
@@ -597,28 +733,31 @@ static void the_administrator_allows_more(void **state)
 	snprintf(inside, sizeof(inside), "%s", scratch_write(&scratch, "more/avp.json", "{}", 2));
 	snprintf(administrator, sizeof(administrator), "%s",
 		 scratch_path(&scratch, "runtime.json"));
-	assert_true(confined_file_open(inside, scratch_path(&scratch, "bundle"), administrator, "x",
-				       &error) < 0);
+	confinement.directory = open(scratch_path(&scratch, "bundle"), O_PATH | O_CLOEXEC);
+	confinement.administrator = administrator;
+	assert_true(confined_file_open(inside, &confinement, "x", &error) < 0);
 	assert_non_null(strstr(error.message, administrator));
 	snprintf(text, sizeof(text), "{\"annotation-directories\": [\"/nowhere\", \"%s/more\"]}",
 		 scratch.directory);
 	scratch_write(&scratch, "runtime.json", text, strlen(text));
 	assert_int_equal(chmod(administrator, 0644), 0);
-	fd = confined_file_open(inside, scratch_path(&scratch, "bundle"), administrator, "x",
-				&error);
+	fd = confined_file_open(inside, &confinement, "x", &error);
 	assert_true(fd >= 0);
 	close(fd);
+	assert_int_equal(confined_path_pin(inside, OPTION_PATH_OPENED, &place, &held, &error), 0);
+	assert_int_equal(access(held, F_OK), 0);
+	close(pinned.fds[0]);
+	free(pinned.fds);
 	/* Who else could write to it could allow everything. */
 	assert_int_equal(chmod(administrator, 0666), 0);
-	assert_true(confined_file_open(inside, scratch_path(&scratch, "bundle"), administrator, "x",
-				       &error) < 0);
+	assert_true(confined_file_open(inside, &confinement, "x", &error) < 0);
 	assert_non_null(strstr(error.message, "others than its owner may write to it"));
 	scratch_write(&scratch, "runtime.json", "{\"annotation-directory\": []}", 28);
 	assert_int_equal(chmod(administrator, 0644), 0);
-	assert_true(confined_file_open(inside, scratch_path(&scratch, "bundle"), administrator, "x",
-				       &error) < 0);
+	assert_true(confined_file_open(inside, &confinement, "x", &error) < 0);
 	assert_non_null(strstr(error.message, "is an unknown key"));
 	scratch_remove(&scratch);
+	close(confinement.directory);
 }
 
 static void a_bundle_is_loaded_from_its_directory(void **state)
@@ -701,6 +840,9 @@ int main(void)
 		TEST(mistakes_in_the_annotation_are_refused),
 		TEST(the_annotation_may_name_a_file),
 		TEST(the_annotation_names_no_file_outside),
+		TEST(what_the_annotation_describes_stays_in_the_bundle),
+		TEST(what_the_annotation_describes_is_held_fast),
+		TEST(the_bundle_is_not_exchanged),
 		TEST(the_administrator_allows_more),
 		TEST(a_bundle_is_loaded_from_its_directory),
 		TEST(files_that_are_no_bundle_are_refused),
