@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The host's identity, and the names of the guests that run on it. A name is taken by an abstract
- * socket (unix(7)): it leaves nothing behind, however the program ends, and tells who has it.
+ * The host's identity, and the names of the guests that run on it. A name is taken by a lock on
+ * a file, which the kernel takes back however the program ends, in a directory where nobody else can.
  */
 #include "runtime/host_identity.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/text.h"
 
 /* More guests without a name are refused one. */
 #define NUMBERS 1000
+#define SUFFIX	".name"
+/* How often a file may vanish while it is being locked; each time its holder has ended. */
+#define ATTEMPTS 100
 
 const char *host_identity_read(char identity[HOST_IDENTITY_LENGTH])
 {
@@ -42,43 +47,94 @@ const char *host_identity_read(char identity[HOST_IDENTITY_LENGTH])
 	return identity;
 }
 
-/* Who listens there; 0: not known. */
-static pid_t find_holder(const struct sockaddr_un *address, socklen_t length)
+/* May nobody but this user make and remove files in the open @directory? */
+static bool is_own(int directory)
 {
-	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	socklen_t size = sizeof(struct ucred);
-	struct ucred holder = {0};
+	struct stat status;
 
-	if (fd < 0 || connect(fd, (const struct sockaddr *)address, length) < 0 ||
-	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &holder, &size) < 0)
-		return 0;
-	return holder.pid;
+	return fstat(directory, &status) == 0 && status.st_uid == geteuid() &&
+	       !(status.st_mode & (S_IWGRP | S_IWOTH)) &&
+	       faccessat(directory, ".", W_OK | X_OK, AT_EACCESS) == 0;
 }
 
-/* Returns a descriptor, or -EADDRINUSE with *holder set, or another negative errno. */
-static int take(const char *name, pid_t *holder)
+/* Opens the directory @path, which is made when it is not there; -1: it is not this user's own. */
+static int open_own(const char *path)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	/* Behind the zero byte of an abstract name. Two users may have guests of one name. */
-	int length = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "avp/guest/%u/%s",
-			      (unsigned int)getuid(), name);
-	socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
+	cleanup_fd int fd = -1;
 
-	if (length >= (int)sizeof(address.sun_path) - 1)
-		return -ENAMETOOLONG;
-	if (fd < 0)
-		return -errno;
-	if (bind(fd, (const struct sockaddr *)&address, size) < 0) {
-		int code = errno;
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return -1;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd >= 0 && is_own(fd) ? take_fd(&fd) : -1;
+}
 
-		*holder = code == EADDRINUSE ? find_holder(&address, size) : 0;
-		return -code;
+/*
+ * Opens the directory of this user's names: a service of root's and a shell of root's have the same
+ * one, whatever their environment. -1: there is none that nobody else could take names in.
+ */
+static int open_names(void)
+{
+	const char *runtime = getenv("XDG_RUNTIME_DIR");
+	unsigned int user = geteuid();
+	char paths[3][PATH_MAX] = {""};
+
+	if (!user)
+		snprintf(paths[0], sizeof(paths[0]), "/run/avp");
+	if (runtime && *runtime == '/' && strlen(runtime) < sizeof(paths[1]) - sizeof("/avp"))
+		snprintf(paths[1], sizeof(paths[1]), "%.*s/avp",
+			 (int)(sizeof(paths[1]) - sizeof("/avp")), runtime);
+	snprintf(paths[2], sizeof(paths[2]), "/tmp/avp-%u", user);
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+		int fd = *paths[i] ? open_own(paths[i]) : -1;
+
+		if (fd >= 0)
+			return fd;
 	}
-	/* Only so that whoever wants the name learns who has it; nothing is ever accepted. */
-	if (listen(fd, 0) < 0)
-		return -errno;
-	return take_fd(&fd);
+	return -1;
+}
+
+/* Who has locked the file; 0: not known, as for a process of another PID namespace. */
+static pid_t find_holder(int fd)
+{
+	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	return fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK && lock.l_pid > 0 ?
+		       lock.l_pid :
+		       0;
+}
+
+/*
+ * Locks the name's file. The lock is this process's alone (fcntl(2)): children that outlive it don't
+ * have it. Returns a descriptor, or -EADDRINUSE with *holder set, or another negative errno.
+ */
+static int take(int names, const char *name, pid_t *holder)
+{
+	char file[NAME_MAX + 1];
+
+	if (snprintf(file, sizeof(file), "%s" SUFFIX, name) >= (int)sizeof(file))
+		return -ENAMETOOLONG;
+	/* Its holder removes the file before it gives up the lock: then there may be another one. */
+	for (int i = 0; i < ATTEMPTS; i++) {
+		const struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+		cleanup_fd int fd =
+			openat(names, file, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+		struct stat status, there;
+
+		if (fd < 0)
+			return -errno;
+		if (fcntl(fd, F_SETLK, &lock) < 0) {
+			if (errno != EAGAIN && errno != EACCES)
+				return -errno;
+			*holder = find_holder(fd);
+			return -EADDRINUSE;
+		}
+		if (fstat(fd, &status) < 0)
+			return -errno;
+		if (fstatat(names, file, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    there.st_dev == status.st_dev && there.st_ino == status.st_ino)
+			return take_fd(&fd);
+	}
+	return -EADDRINUSE;
 }
 
 static int refuse(const char *name, int code, pid_t holder, struct error *error)
@@ -93,22 +149,41 @@ static int refuse(const char *name, int code, pid_t holder, struct error *error)
 		name, (int)holder);
 }
 
-int host_take_guest_name(struct guest_config *config, struct error *error)
+int host_take_guest_name(struct guest_name *taken, struct guest_config *config, struct error *error)
 {
 	cleanup_free char *name = NULL;
+	cleanup_fd int names = open_names(), fd = -1;
 	pid_t holder = 0;
-	int fd = take(config->name, &holder);
 
+	*taken = GUEST_NAME_NONE;
+	if (names < 0) {
+		log_warning("no directory is this user's alone, so whether another guest is named "
+			    "'%s' is not seen; set XDG_RUNTIME_DIR to one",
+			    config->name);
+		return 0;
+	}
+	fd = take(names, config->name, &holder);
 	for (int number = 1; config->unnamed && fd == -EADDRINUSE && number < NUMBERS; number++) {
 		if (text_replace_format(&name, error, "%s%d", config->name, number) < 0)
 			return -ENOMEM;
-		fd = take(name, &holder);
+		fd = take(names, name, &holder);
 	}
 	if (fd < 0)
 		return refuse(config->name, fd, holder, error);
-	if (name && text_replace(&config->name, name, strlen(name), error) < 0) {
-		close(fd);
+	if (name && text_replace(&config->name, name, strlen(name), error) < 0)
 		return -ENOMEM;
-	}
-	return fd;
+	*taken = (struct guest_name){take_fd(&names), take_fd(&fd)};
+	return 0;
+}
+
+void host_give_guest_name(struct guest_name *taken, const char *name)
+{
+	char file[NAME_MAX + 1];
+
+	snprintf(file, sizeof(file), "%s" SUFFIX, name);
+	/* Before the lock is given up: see take. */
+	if (taken->lock >= 0)
+		unlinkat(taken->names, file, 0);
+	close_fd(&taken->lock);
+	close_fd(&taken->names);
 }

@@ -16,12 +16,24 @@
  */
 const char *host_identity_read(char identity[HOST_IDENTITY_LENGTH]);
 
+/* A name that is taken. */
+struct guest_name {
+	int names; /* the directory of this user's names; -1: nothing is taken */
+	int lock;  /* the file that is locked */
+};
+
+#define GUEST_NAME_NONE ((struct guest_name){-1, -1})
+
 /*
- * Takes the guest's name for as long as the descriptor that is returned, the caller's, is open in this
- * process: no other guest of this user gets it. A name that was not given (config->unnamed) is made one
- * that is free: guest, guest1 and so on. Returns a negative errno with *error set when a given name is
- * taken.
+ * Takes the guest's name until host_give_guest_name, or the end of this process however it ends: no
+ * other guest of this user gets it. A name that was not given (config->unnamed) is made one that is
+ * free: guest, guest1 and so on. Where no directory is this user's alone nothing is taken, with a
+ * warning. Returns 0, or a negative errno with *error set when a given name is taken.
  */
-int host_take_guest_name(struct guest_config *config, struct error *error);
+int host_take_guest_name(struct guest_name *taken, struct guest_config *config,
+			 struct error *error);
+
+/* Gives back what was taken for @name; safe on GUEST_NAME_NONE. */
+void host_give_guest_name(struct guest_name *taken, const char *name);
 
 #endif

@@ -652,11 +652,15 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 		.terminal = TERMINAL_NONE,
 		.terminal_fd = -1,
 	};
-	cleanup_fd int name = host_take_guest_name(config, error);
-	int result = name < 0 ? name : event_loop_init(&run.loop, 0, error);
+	struct guest_name name;
+	int result = host_take_guest_name(&name, config, error);
 
-	if (result < 0)
+	if (result == 0)
+		result = event_loop_init(&run.loop, 0, error);
+	if (result < 0) {
+		host_give_guest_name(&name, config->name);
 		return result;
+	}
 	if (config->unnamed)
 		log_set_guest(config->name); /* it may be another one */
 	timeline_start(&run.timeline);
@@ -690,5 +694,6 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 	close_fd(&run.terminal_fd);
 	free(run.devices);
 	free(run.plan);
+	host_give_guest_name(&name, config->name);
 	return result < 0 ? result : judge(&run, end, error);
 }

@@ -534,6 +534,33 @@ static void test_name_that_is_taken(void **state)
 	/* And it is free again. */
 	start(&second, "poweroff", NULL);
 	assert_int_equal(finish(&second), GUEST_POWERED_OFF);
+	/* As it is when its holder was killed. */
+	start(&run, "powerdown", NULL);
+	expect_output(&run, "hello\r\n");
+	kill(run.pid, SIGKILL);
+	assert_int_equal(finish_one(&run), -SIGKILL);
+	start(&second, "poweroff", NULL);
+	assert_int_equal(finish_one(&second), GUEST_POWERED_OFF);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+}
+
+/* Names that every user of the host can take do not keep a guest from its own. */
+static void test_name_that_others_want(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int length = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "avp/guest/%u/%s",
+			      getuid(), guest_name);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct process_run run;
+
+	assert_int_equal(bind(fd, (const struct sockaddr *)&address,
+			      offsetof(struct sockaddr_un, sun_path) + 1 + (socklen_t)length),
+			 0);
+	assert_int_equal(listen(fd, 1), 0);
+	start(&run, "poweroff", NULL);
+	assert_int_equal(finish(&run), GUEST_POWERED_OFF);
+	close(fd);
 }
 
 /* As `systemctl stop` without KillMode=mixed: every process of the unit gets the signal. */
@@ -793,6 +820,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_orderly_stop),
 		cmocka_unit_test(test_power_button_is_pressed_again),
 		cmocka_unit_test(test_name_that_is_taken),
+		cmocka_unit_test(test_name_that_others_want),
 		cmocka_unit_test(test_signal_to_all_processes),
 		cmocka_unit_test(test_ignored_signal_stays_ignored),
 		cmocka_unit_test(test_second_signal_does_not_wait),
@@ -802,6 +830,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_signal_before_the_guest_runs),
 		cmocka_unit_test(test_children_die_with_a_killed_run),
 	};
+	char name_file[64];
 	int result;
 
 	if (fake_qemu_called(argv))
@@ -837,6 +866,9 @@ int main(int argc, char **argv)
 		.stop_timeout = STOP_TIMEOUT_S,
 	};
 	result = cmocka_run_group_tests(tests, NULL, NULL);
+	/* Of runs that were killed, where root's names are. */
+	snprintf(name_file, sizeof(name_file), "/run/avp/%s.name", guest_name);
+	unlink(name_file);
 	free(config.kernel);
 	free(block_options.file);
 	scratch_remove(&scratch);
