@@ -72,14 +72,19 @@ enum dns_rcode dns_rcode(const uint8_t *message)
 	return packet_get16(message + DNS_FLAGS) & DNS_RCODE_MASK;
 }
 
-size_t dns_make_empty(const uint8_t *message, size_t head_length, uint8_t answer[DNS_HEAD_MAX],
+size_t dns_make_empty(const uint8_t *message, size_t length, uint8_t answer[DNS_HEAD_MAX],
 		      uint16_t flags, enum dns_rcode rcode)
 {
 	uint16_t kept = packet_get16(message + DNS_FLAGS) & (DNS_OPCODE_MASK | FLAG_DESIRED);
+	size_t head = dns_head_length(message, length);
+	bool asks = head;
 
-	memmove(answer, message, head_length);
+	if (!asks)
+		head = DNS_HEADER;
+	memmove(answer, message, head);
 	packet_put16(answer + DNS_FLAGS,
 		     (uint16_t)(kept | DNS_FLAG_ANSWER | FLAG_OFFERED | flags | rcode));
+	packet_put16(answer + DNS_QUESTION_COUNT, asks);
 	memset(answer + RECORDS, 0, RECORDS_SIZE);
-	return head_length;
+	return head;
 }

@@ -51,10 +51,11 @@ bool dns_is_answer(const uint8_t *head, size_t head_length, const uint8_t *messa
 enum dns_rcode dns_rcode(const uint8_t *message);
 
 /*
- * Makes an answer that has no records: the head of @message, whose length dns_head_length gave, as
- * one that answers with @rcode. @flags: further flags. Returns its length. Both may be one.
+ * Makes an answer that has no records, with @rcode and further @flags: the header and the question
+ * of @message, of @length bytes, or only the header where there is no question, as in an error that
+ * dns_is_answer takes. Returns its length. Both may be one.
  */
-size_t dns_make_empty(const uint8_t *message, size_t head_length, uint8_t answer[DNS_HEAD_MAX],
+size_t dns_make_empty(const uint8_t *message, size_t length, uint8_t answer[DNS_HEAD_MAX],
 		      uint16_t flags, enum dns_rcode rcode);
 
 #endif

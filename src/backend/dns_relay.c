@@ -91,7 +91,7 @@ static void give_up(struct dns_question *question)
 						 question->relay->message;
 
 	answer(question, message,
-	       dns_make_empty(message_of(question), question->head, message, 0,
+	       dns_make_empty(message_of(question), question->length, message, 0,
 			      DNS_SERVER_FAILURE));
 }
 
@@ -338,12 +338,12 @@ static struct dns_question *find_question(struct dns_relay *relay, const struct 
 }
 
 static void refuse(struct dns_relay *relay, const struct dns_asker *asker, const uint8_t *message,
-		   size_t head, uint8_t *stream)
+		   size_t length, uint8_t *stream)
 {
 	uint8_t *empty = stream ? stream + DNS_PREFIX : relay->message;
 
 	relay->answer(relay->context, asker, empty,
-		      dns_make_empty(message, head, empty, 0, DNS_SERVER_FAILURE));
+		      dns_make_empty(message, length, empty, 0, DNS_SERVER_FAILURE));
 }
 
 bool dns_relay_ask(struct dns_relay *relay, const struct dns_asker *asker, const uint8_t *message,
@@ -356,7 +356,7 @@ bool dns_relay_ask(struct dns_relay *relay, const struct dns_asker *asker, const
 		return false;
 	question = find_question(relay, asker, message, head);
 	if (!question) {
-		refuse(relay, asker, message, head, stream);
+		refuse(relay, asker, message, length, stream);
 		return true;
 	}
 	/* Asked again by a guest that has waited for too long: the answer is for both. */

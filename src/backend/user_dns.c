@@ -112,8 +112,8 @@ static void send_datagram(struct user_dns *dns, const struct dns_asker *asker,
 	if (headers + length <= dns->mtu)
 		memcpy(udp + UDP_HEADER, message, length);
 	else
-		length = dns_make_empty(message, dns_head_length(message, length), udp + UDP_HEADER,
-					DNS_FLAG_TRUNCATED, dns_rcode(message));
+		length = dns_make_empty(message, length, udp + UDP_HEADER, DNS_FLAG_TRUNCATED,
+					dns_rcode(message));
 	send_payload(dns, asker, udp, PROTOCOL_UDP, UDP_HEADER + length);
 }
 

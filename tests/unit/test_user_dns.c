@@ -371,6 +371,25 @@ static void test_longest_datagram(void **state)
 	}
 }
 
+/* An error may come without a question (dns_is_answer): one that is too long keeps its header. */
+static void test_long_error_without_question(void **state)
+{
+	struct bare *bare = start_bare(1500);
+	const uint8_t *udp = bare->frame + PACKET_IP + IPV4_HEADER, *message = udp + UDP_HEADER;
+
+	(void)state;
+	memset(bare->message, 0, DNS_HEADER);
+	packet_put16(bare->message + DNS_ID, 7);
+	packet_put16(bare->message + DNS_FLAGS, DNS_FLAG_ANSWER | DNS_REFUSED);
+	answer_bare(bare, false, 1473);
+	assert_int_equal(packet_get16(udp + UDP_LENGTH), UDP_HEADER + DNS_HEADER);
+	assert_int_equal(packet_get16(message + DNS_ID), 7);
+	assert_int_equal(packet_get16(message + DNS_QUESTION_COUNT), 0);
+	assert_int_equal(packet_get16(message + DNS_FLAGS) & (DNS_FLAG_TRUNCATED | DNS_RCODE_MASK),
+			 DNS_FLAG_TRUNCATED | DNS_REFUSED);
+	stop_bare(bare);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -384,6 +403,7 @@ int main(void)
 		TEST(test_reset),
 		TEST(test_idle),
 		cmocka_unit_test(test_longest_datagram),
+		cmocka_unit_test(test_long_error_without_question),
 	};
 
 	return cmocka_run_group_tests(tests, enter_namespace, NULL);
