@@ -63,6 +63,7 @@ static void forget_early(struct tcp_order *order, struct tcp_order_flow *flow, u
 /* The library has given up all of them, with its connection. */
 static void forget_all(struct tcp_order *order, struct tcp_order_flow *flow)
 {
+	flow->ended = false;
 	for (size_t i = 0; flow->early && i < TCP_ORDER_EARLY; i++) {
 		if (order->early[i].flow != flow)
 			continue;
@@ -92,6 +93,37 @@ static bool add_early(struct tcp_order *order, struct tcp_order_flow *flow, uint
 	order->early[room].start = start;
 	order->early[room].end = end;
 	flow->early++;
+	return true;
+}
+
+/* Whether the library keeps something of @flow from beyond @end. */
+static bool keeps_beyond(const struct tcp_order *order, const struct tcp_order_flow *flow,
+			 uint32_t end)
+{
+	for (size_t i = 0; flow->early && i < TCP_ORDER_EARLY; i++)
+		if (order->early[i].flow == flow && comes_after(order->early[i].end, end))
+			return true;
+	return false;
+}
+
+/* Whether the library may get a segment from @start to @end, the stream's with @is_last. */
+static bool may_pass(struct tcp_order *order, struct tcp_order_flow *flow, uint32_t start,
+		     uint32_t end, bool is_last)
+{
+	bool early = comes_after(start, flow->expected);
+
+	if (early && flow->ended && comes_after(end, flow->end))
+		return false;
+	if (is_last && keeps_beyond(order, flow, end))
+		return false;
+	if (early && !add_early(order, flow, start, end))
+		return false;
+	if (!early && comes_after(end, flow->expected))
+		flow->expected = end;
+	if (is_last) {
+		flow->ended = true;
+		flow->end = end;
+	}
 	return true;
 }
 
@@ -152,13 +184,11 @@ void tcp_order_send(struct tcp_order *order, uint8_t *ip, size_t *total)
 	take_address(key.guest, ip, true);
 	take_address(key.host, ip, false);
 	end = sequence + (uint32_t)length + !!(flags & TCP_FLAG_FIN);
-	flow = flags & TCP_FLAG_SYN ? find_or_add(order, &key) : find(order, &key);
+	flow = find(order, &key);
 	if (flags & TCP_FLAG_SYN) {
-		if (!flow)
-			return;
-		flow->expected = sequence + 1;
-		if (!flow->early)
-			flow->acknowledged = sequence + 1;
+		/* It begins a connection, or the library drops it: its acknowledgement tells. */
+		if (flow)
+			flow->known = false;
 	} else if (flags & TCP_FLAG_RST) {
 		if (!flow || !flow->early)
 			return;
@@ -168,14 +198,20 @@ void tcp_order_send(struct tcp_order *order, uint8_t *ip, size_t *total)
 	} else if (end == sequence || !(flags & TCP_FLAG_ACK)) {
 		/* Without data that is kept: a connection takes none without ACK (RFC 9293, 3.10.7). */
 		return;
-	} else if (!flow) {
+	} else if (!flow || !flow->known) {
 		cut(ip, total, sequence - 1);
-	} else if (!comes_after(sequence, flow->expected)) {
-		if (comes_after(end, flow->expected))
-			flow->expected = end;
-	} else if (!add_early(order, flow, sequence, end)) {
+	} else if (!may_pass(order, flow, sequence, end, flags & TCP_FLAG_FIN)) {
 		/* A byte that the library has makes it acknowledge. */
 		cut(ip, total, flow->expected - 1);
+	}
+}
+
+void tcp_order_forget(struct tcp_order *order)
+{
+	for (size_t i = 0; i < TCP_ORDER_EARLY; i++) {
+		if (order->early[i].flow)
+			order->early[i].flow->early--;
+		order->early[i].flow = NULL;
 	}
 }
 
@@ -184,6 +220,7 @@ void tcp_order_receive(struct tcp_order *order, const uint8_t *ip, size_t total)
 	const uint8_t *tcp = ip + ip_header_length(ip);
 	struct tcp_order_flow key, *flow;
 	uint8_t flags;
+	bool tells;
 
 	if (total < ip_header_length(ip) + TCP_HEADER)
 		return;
@@ -194,14 +231,18 @@ void tcp_order_receive(struct tcp_order *order, const uint8_t *ip, size_t total)
 	};
 	take_address(key.guest, ip, false);
 	take_address(key.host, ip, true);
-	flow = flags & TCP_FLAG_RST ? find(order, &key) : find_or_add(order, &key);
+	tells = (flags & (TCP_FLAG_RST | TCP_FLAG_ACK)) == TCP_FLAG_ACK;
+	flow = tells ? find_or_add(order, &key) : find(order, &key);
 	if (!flow)
 		return;
 	/* A connection that ends, or another one that begins. */
 	if (flags & (TCP_FLAG_RST | TCP_FLAG_SYN))
 		forget_all(order, flow);
-	if ((flags & (TCP_FLAG_RST | TCP_FLAG_ACK)) != TCP_FLAG_ACK)
+	if (flags & TCP_FLAG_SYN)
+		flow->known = false;
+	if (!tells)
 		return;
+	flow->known = true;
 	flow->expected = flow->acknowledged = packet_get32(tcp + TCP_ACKNOWLEDGED);
 	forget_early(order, flow, flow->acknowledged);
 }

@@ -5,12 +5,15 @@
  * are. So it gets a number of them, enough for what real guests lose; one more becomes a segment
  * without data, which the library answers with what it has (RFC 9293, 3.10.7.4).
  *
- * What the library has of a connection is known from its acknowledgements. A connection that is not
- * in the table, because too many others are, gets into it by the next one. Freestanding.
+ * What the library has of a connection is known from its acknowledgements, of which the first is
+ * that of the SYN. A connection that is not in the table, because too many others are, gets into it
+ * by the next one. One that ends in order takes with it, without a word, what the library keeps from
+ * beyond its end: so the library gets nothing from there before its turn. Freestanding.
  */
 #ifndef AVP_BACKEND_TCP_ORDER_H
 #define AVP_BACKEND_TCP_ORDER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +33,9 @@ struct tcp_order_flow {
 	uint32_t expected;     /* sequence number of the guest's next byte */
 	uint32_t acknowledged; /* the same, as the library has told: it has all before that */
 	uint32_t early;	       /* segments that the library keeps, or fewer */
+	bool known;	       /* the library has told of it since the guest's last SYN */
+	bool ended;   /* the guest's stream has an end, which the library may have yet to reach */
+	uint32_t end; /* behind it */
 };
 
 /* Starts as zeroes. */
@@ -48,6 +54,12 @@ struct tcp_order {
  * what goes with it.
  */
 void tcp_order_send(struct tcp_order *order, uint8_t *ip, size_t *total);
+
+/*
+ * The library has no connection any more, and so keeps no segment. It does not tell of one that it
+ * gives up after a long time.
+ */
+void tcp_order_forget(struct tcp_order *order);
 
 /* The library sends such a packet, of @total bytes that came from it, to the guest. */
 void tcp_order_receive(struct tcp_order *order, const uint8_t *ip, size_t total);

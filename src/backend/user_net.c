@@ -193,6 +193,8 @@ static bool is_quiet(struct user_net *user)
 	free(list);
 	/* A heading, then a line for each. */
 	user->active = lines > 1 + sockets->forwards;
+	if (!user->active)
+		tcp_order_forget(&user->filter.order);
 	return !user->active;
 }
 

@@ -103,6 +103,13 @@ static void acknowledge(struct fixture *f, uint8_t flags, uint32_t expected, uin
 	tcp_order_receive(&f->order, f->ip, f->total);
 }
 
+/* A connection that begins: the guest's first byte is @start. */
+static void open_connection(struct fixture *f, uint32_t start, uint16_t port)
+{
+	send_segment(f, TCP_FLAG_SYN, start - 1, port);
+	acknowledge(f, TCP_FLAG_SYN | TCP_FLAG_ACK, start, port);
+}
+
 static void test_segments_in_order(void **state)
 {
 	static const uint32_t starts[] = {1000, 0xfffffffc};
@@ -111,7 +118,7 @@ static void test_segments_in_order(void **state)
 	for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
 		const uint32_t start = starts[i];
 
-		send_segment(f, TCP_FLAG_SYN, start - 1, 1000);
+		open_connection(f, start, 1000);
 		send_segment(f, TCP_FLAG_ACK, start, 1000);
 		expect_whole(f, start);
 		send_segment(f, TCP_FLAG_ACK | TCP_FLAG_PSH, start + 5, 1000);
@@ -148,8 +155,8 @@ static void test_early_segments(void **state)
 {
 	struct fixture *f = *state;
 
-	send_segment(f, TCP_FLAG_SYN, 999, 1000);
-	send_segment(f, TCP_FLAG_SYN, 999, 1001);
+	open_connection(f, 1000, 1000);
+	open_connection(f, 1000, 1001);
 	send_segment(f, TCP_FLAG_ACK, 1001, 1000);
 	expect_whole(f, 1001);
 	/* The same again, as the end of the stream and not. */
@@ -176,14 +183,14 @@ static void test_early_segments_of_ended_connections(void **state)
 {
 	struct fixture *f = *state;
 
-	send_segment(f, TCP_FLAG_SYN, 999, 1000);
+	open_connection(f, 1000, 1000);
 	assert_int_equal(fill_with_early(f, 1000, 2000, 1000), TCP_ORDER_EARLY);
 	acknowledge(f, TCP_FLAG_RST, 0, 1000);
 	assert_int_equal(fill_with_early(f, 1000, 2000, 1000), TCP_ORDER_EARLY);
 	acknowledge(f, TCP_FLAG_RST | TCP_FLAG_ACK, 5000, 1000);
 	assert_int_equal(fill_with_early(f, 1000, 2000, 1000), TCP_ORDER_EARLY);
 	send_segment(f, TCP_FLAG_SYN, 4999, 1000);
-	assert_int_equal(fill_with_early(f, 5000, 6000, 1000), 0);
+	assert_int_equal(fill_with_early(f, 6000, 6000, 1000), 0);
 	acknowledge(f, TCP_FLAG_SYN | TCP_FLAG_ACK, 5000, 1000);
 	assert_int_equal(fill_with_early(f, 5000, 6000, 1000), TCP_ORDER_EARLY);
 	/* The library heeds an end that begins where it is. */
@@ -203,7 +210,7 @@ static void test_acknowledgement_goes_back(void **state)
 {
 	struct fixture *f = *state;
 
-	send_segment(f, TCP_FLAG_SYN, 999, 1000);
+	open_connection(f, 1000, 1000);
 	send_segment(f, TCP_FLAG_ACK, 1000, 1000);
 	expect_whole(f, 1000);
 	acknowledge(f, TCP_FLAG_ACK, 1003, 1000);
@@ -213,6 +220,83 @@ static void test_acknowledgement_goes_back(void **state)
 	assert_int_equal(fill_with_early(f, 1003, 1005, 1000), TCP_ORDER_EARLY);
 	send_segment(f, TCP_FLAG_ACK, 1003, 1000);
 	expect_whole(f, 1003);
+}
+
+static size_t early_in_use(const struct fixture *f)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < TCP_ORDER_EARLY; i++)
+		count += !!f->order.early[i].flow;
+	return count;
+}
+
+/*
+ * A connection that ends in order ends without a word of what the library keeps from beyond its
+ * end. So it gets nothing from there, whichever comes first.
+ */
+static void test_segments_beyond_the_end(void **state)
+{
+	struct fixture *f = *state;
+
+	for (uint16_t port = 1; port <= 2 * TCP_ORDER_EARLY; port++) {
+		open_connection(f, 1000, port);
+		/* First the segment beyond it. */
+		send_segment(f, TCP_FLAG_ACK, 1011, port);
+		expect_whole(f, 1011);
+		send_segment(f, TCP_FLAG_ACK | TCP_FLAG_FIN, 1000, port);
+		expect_probe(f, 1000);
+		send_segment(f, TCP_FLAG_ACK | TCP_FLAG_FIN, 1005, port);
+		expect_probe(f, 1000);
+		/* The end may come where the stream ends. */
+		send_segment(f, TCP_FLAG_ACK | TCP_FLAG_FIN, 1016, port);
+		expect_whole(f, 1016);
+		send_segment(f, TCP_FLAG_ACK, 1021, port);
+		expect_probe(f, 1000);
+		send_segment(f, TCP_FLAG_ACK, 1005, port);
+		expect_whole(f, 1005);
+		assert_int_equal(early_in_use(f), 3);
+		send_segment(f, TCP_FLAG_ACK, 1000, port);
+		expect_whole(f, 1000);
+		acknowledge(f, TCP_FLAG_ACK, 1022, port);
+		assert_int_equal(early_in_use(f), 0);
+		/* It has ended. */
+		send_segment(f, TCP_FLAG_ACK, 1030, port);
+		expect_probe(f, 1022);
+		assert_int_equal(early_in_use(f), 0);
+	}
+	/* The next one on the same port is not bound by that. */
+	open_connection(f, 1000, 1);
+	assert_int_equal(fill_with_early(f, 1000, 2000, 1), TCP_ORDER_EARLY);
+}
+
+/* The library has no connection any more: those that it gave up without a word are forgotten. */
+static void test_no_connection_left(void **state)
+{
+	struct fixture *f = *state;
+
+	open_connection(f, 1000, 1000);
+	assert_int_equal(fill_with_early(f, 1000, 2000, 1000), TCP_ORDER_EARLY);
+	tcp_order_forget(&f->order);
+	open_connection(f, 1000, 1001);
+	assert_int_equal(fill_with_early(f, 1000, 2000, 1001), TCP_ORDER_EARLY);
+}
+
+/* A SYN that the library may ignore does not tell where a connection is. */
+static void test_connection_after_a_syn(void **state)
+{
+	struct fixture *f = *state;
+
+	open_connection(f, 1000, 1000);
+	send_segment(f, TCP_FLAG_SYN, 1000U - 0x7fffffffU, 1000);
+	send_segment(f, TCP_FLAG_ACK, 1002, 1000);
+	expect_probe(f, 1002);
+	acknowledge(f, TCP_FLAG_ACK, 1000, 1000);
+	assert_int_equal(fill_with_early(f, 1000, 2000, 1000), TCP_ORDER_EARLY);
+	/* One of the host's that begins. */
+	acknowledge(f, TCP_FLAG_SYN, 0, 1002);
+	send_segment(f, TCP_FLAG_ACK, 0xf0000000, 1002);
+	expect_probe(f, 0xf0000000);
 }
 
 /* A connection that nothing is known of, until the library tells. */
@@ -243,10 +327,10 @@ static void test_many_connections(void **state)
 {
 	struct fixture *f = *state;
 
-	send_segment(f, TCP_FLAG_SYN, 999, 0xffff);
+	open_connection(f, 1000, 0xffff);
 	assert_int_equal(fill_with_early(f, 1000, 2000, 0xffff), TCP_ORDER_EARLY);
 	for (uint32_t port = 1; port < 65535; port++) {
-		send_segment(f, TCP_FLAG_SYN, port, (uint16_t)port);
+		open_connection(f, port + 1, (uint16_t)port);
 		send_segment(f, TCP_FLAG_ACK, port + 1, (uint16_t)port);
 		expect_whole(f, port + 1);
 	}
@@ -266,6 +350,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_early_segments_of_ended_connections, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_acknowledgement_goes_back, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_segments_beyond_the_end, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_no_connection_left, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_connection_after_a_syn, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unknown_connection, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_many_connections, set_up, tear_down),
 	};
