@@ -6,16 +6,27 @@
 
 static void handle_panic(void *context, const struct bus_access *access)
 {
-	const struct platform_setup *setup = context;
+	struct panic *panic = context;
+	uint64_t event;
 
-	if (!access->write)
+	if (!access->write) {
 		bus_answer(access, PANIC_EVENT_PANICKED | PANIC_EVENT_CRASH_LOADED);
+		return;
+	}
+	event = bus_value(access);
+	if (event & PANIC_EVENT_PANICKED)
+		panic->setup->tell(panic->setup->context, PLATFORM_PANICKED, "");
 	/* A guest with a crash kernel deals with its panic itself, and goes on. */
-	else if (bus_value(access) & PANIC_EVENT_PANICKED)
-		setup->tell(setup->context, PLATFORM_PANICKED, "");
+	else if (event & PANIC_EVENT_CRASH_LOADED && panic->crash_loaded)
+		panic->crash_loaded(panic);
 }
 
-void panic_init(struct bus_device *panic, uint64_t address, const struct platform_setup *setup)
+void panic_init(struct panic *panic, uint64_t address, const struct platform_setup *setup,
+		void (*crash_loaded)(struct panic *panic))
 {
-	*panic = (struct bus_device){address, PANIC_SIZE, handle_panic, (void *)setup, "pvpanic"};
+	*panic = (struct panic){
+		.registers = {address, PANIC_SIZE, handle_panic, panic, "pvpanic"},
+		.setup = setup,
+		.crash_loaded = crash_loaded,
+	};
 }

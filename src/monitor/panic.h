@@ -13,7 +13,15 @@
 #define PANIC_EVENT_PANICKED	 0x1
 #define PANIC_EVENT_CRASH_LOADED 0x2
 
-/* Prepares the register at @address. *setup, whose tell gets the event, must outlive it. */
-void panic_init(struct bus_device *panic, uint64_t address, const struct platform_setup *setup);
+struct panic {
+	struct bus_device registers;
+	const struct platform_setup *setup; /* its tell gets a panic */
+	/* In the thread of a vCPU: a crash kernel takes over. NULL: nothing has to know. */
+	void (*crash_loaded)(struct panic *panic);
+};
+
+/* Prepares the register at @address. *panic must not move, and *setup must outlive it. */
+void panic_init(struct panic *panic, uint64_t address, const struct platform_setup *setup,
+		void (*crash_loaded)(struct panic *panic));
 
 #endif

@@ -694,6 +694,28 @@ static void test_stall_detectors_of_a_reset_machine(void **state)
 	assert_true(board.loop.sleeps < 100);
 }
 
+/* A guest that panicked and dumps its memory: its crash kernel need not have the driver. */
+static void test_stall_detectors_of_a_guest_that_dumps(void **state)
+{
+	uint8_t crash_loaded = 2;
+	struct bus_access access = {ARM64_PANIC_ADDRESS, 1, true, &crash_loaded};
+
+	(void)state;
+	start_stall_detector(0, 100, 10);
+	start_stall_detector(3, 100, 10);
+	bus_access(&board.addresses, &access);
+	assert_int_equal(board.panics, 0);
+	assert_int_equal(get(STALL), 0);
+	board.vcpu_ns[0] += 1000 * MS;
+	board.vcpu_ns[3] += 1000 * MS;
+	pass_ms(200);
+	assert_int_equal(board.expiries, 0);
+	/* One that has it is watched. */
+	start_stall_detector(0, 100, 10);
+	board.vcpu_ns[0] += 1000 * MS;
+	until(board.expiries == 1);
+}
+
 static void test_random_accesses(void **state)
 {
 	static const uint64_t bases[] = {
@@ -747,6 +769,7 @@ int main(void)
 		BOARD_TEST(test_stall_detector),
 		BOARD_TEST(test_a_processor_that_sleeps_does_not_stall),
 		BOARD_TEST(test_stall_detectors_of_a_reset_machine),
+		BOARD_TEST(test_stall_detectors_of_a_guest_that_dumps),
 		BOARD_TEST(test_random_accesses),
 	};
 

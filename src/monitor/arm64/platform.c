@@ -6,6 +6,7 @@
 #include "monitor/arm64/platform.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -23,7 +24,7 @@ struct arm64_platform {
 	struct pl011 *uart;
 	struct pl031 clock;
 	struct pl061 gpio;
-	struct bus_device panic;
+	struct panic panic;
 	struct watchdog watchdog;
 	struct stall_detector stall_detector;
 };
@@ -79,6 +80,15 @@ static const struct platform_ops arm64_platform_ops = {
 	.close = close_platform,
 };
 
+/* The kernel that loaded the stall detectors is gone, and the next need not have their driver. */
+static void handle_crash_loaded(struct panic *panic)
+{
+	struct arm64_platform *arm64 =
+		(void *)((char *)panic - offsetof(struct arm64_platform, panic));
+
+	stall_detector_end(&arm64->stall_detector);
+}
+
 /* Opens all parts, so that all can be closed, and returns the first error. */
 static int open_parts(struct arm64_platform *arm64, uint64_t frequency, struct error *error)
 {
@@ -96,7 +106,7 @@ static int open_parts(struct arm64_platform *arm64, uint64_t frequency, struct e
 		stall_detector_open(&arm64->stall_detector, setup, ARM64_STALL_ADDRESS, &errors[4]),
 	};
 
-	panic_init(&arm64->panic, ARM64_PANIC_ADDRESS, setup);
+	panic_init(&arm64->panic, ARM64_PANIC_ADDRESS, setup, handle_crash_loaded);
 	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
 		if (results[i] == 0)
 			continue;
@@ -123,7 +133,7 @@ int arm64_platform_open(struct platform **out, const struct platform_setup *setu
 	if (result == 0) {
 		const struct bus_device *const registers[] = {
 			pl011_registers(arm64->uart),	  &arm64->clock.registers,
-			&arm64->gpio.registers,		  &arm64->panic,
+			&arm64->gpio.registers,		  &arm64->panic.registers,
 			&arm64->watchdog.control,	  &arm64->watchdog.refresh,
 			&arm64->stall_detector.registers,
 		};

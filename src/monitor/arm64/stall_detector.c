@@ -169,6 +169,15 @@ void stall_detector_close(struct stall_detector *detector)
 	pthread_mutex_destroy(&detector->lock);
 }
 
+void stall_detector_end(struct stall_detector *detector)
+{
+	pthread_mutex_lock(&detector->lock);
+	for (size_t i = 0; i < detector->setup->cpus; i++)
+		detector->counters[i].enabled = false;
+	set_timer(detector);
+	pthread_mutex_unlock(&detector->lock);
+}
+
 void stall_detector_attach(struct stall_detector *detector)
 {
 	pthread_mutex_lock(&detector->lock);

@@ -48,6 +48,9 @@ int stall_detector_open(struct stall_detector *detector, const struct platform_s
 			uint64_t address, struct error *error);
 void stall_detector_close(struct stall_detector *detector);
 
+/* Ends all counters: who loaded them is gone. In any thread. */
+void stall_detector_end(struct stall_detector *detector);
+
 /* A virtual machine is there, no vCPU runs yet; or none runs any more: all counters are off. */
 void stall_detector_attach(struct stall_detector *detector);
 void stall_detector_detach(struct stall_detector *detector);

@@ -18,7 +18,7 @@ struct x86_platform {
 	struct platform_setup setup;
 	struct serial *serial;
 	struct power power;
-	struct bus_device panic;
+	struct panic panic;
 };
 
 static struct x86_platform *to_x86(struct platform *platform)
@@ -72,13 +72,13 @@ int arch_platform_open(struct platform **out, const struct platform_setup *setup
 	result = serial_open(&x86->serial, setup->loop, serial_fd, serial_fd, X86_SERIAL_PORT,
 			     X86_SERIAL_PIN, error);
 	power_init(&x86->power, X86_POWER_PORT, X86_POWER_PIN, &x86->setup);
-	panic_init(&x86->panic, X86_PANIC_PORT, &x86->setup);
+	panic_init(&x86->panic, X86_PANIC_PORT, &x86->setup, NULL);
 	if (result == 0)
 		result = bus_add(setup->ports, serial_registers(x86->serial), error);
 	if (result == 0)
 		result = bus_add(setup->ports, &x86->power.registers, error);
 	if (result == 0)
-		result = bus_add(setup->ports, &x86->panic, error);
+		result = bus_add(setup->ports, &x86->panic.registers, error);
 	if (result < 0)
 		close_platform(&x86->platform, 0);
 	else
