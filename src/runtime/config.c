@@ -396,6 +396,26 @@ static void keep_disk_formats(struct guest_config *config)
 				BLOCK_FORMAT_RAW;
 }
 
+/* The name that is made for a guest depends on which others run, and addresses are made from it. */
+static void hint_at_changing_address(const struct guest_config *config)
+{
+	static const uint8_t not_given[sizeof(((struct net_options *)0)->mac)];
+
+	for (size_t i = 0; config->unnamed && i < config->device_count; i++) {
+		const struct device_config *device = &config->devices[i];
+		const struct net_options *net = device->options;
+
+		if (device->type->options != net_option_rows ||
+		    memcmp(net->mac, not_given, sizeof(not_given)))
+			continue;
+		log_info(
+			"%s: its MAC address may be another one at the next start, as the guest has "
+			"no name; give --name, or mac to the device",
+			device->name);
+		return;
+	}
+}
+
 int guest_config_check(struct guest_config *config, struct error *error)
 {
 	int result = 0;
@@ -417,7 +437,9 @@ int guest_config_check(struct guest_config *config, struct error *error)
 		result = check_devices(config, error);
 	if (result == 0)
 		result = user_networks_complete(config, error);
-	if (result == 0)
+	if (result == 0) {
 		keep_disk_formats(config);
+		hint_at_changing_address(config);
+	}
 	return result;
 }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -286,6 +287,39 @@ static void what_can_never_be_kept_is_warned_of(void **state)
 	capture_stop(&capture);
 }
 
+/* How often a guest with these two network devices is told that an address may change. */
+static int count_hints(const char *first, const char *second, const char *name)
+{
+	struct capture capture;
+	int count = 0;
+
+	finish(NULL);
+	assert_int_equal(start(NULL), 0);
+	assert_int_equal(text_replace(&config.name, name, strlen(name), &error), 0);
+	if (!*name) {
+		free(config.name);
+		config.name = NULL;
+	}
+	assert_int_equal(add("net", first), 0);
+	assert_int_equal(add("net", second), 0);
+	capture_start(&capture, STDERR_FILENO);
+	assert_int_equal(check(), 0);
+	for (const char *text = capture_all(&capture);
+	     (text = strstr(text, "its MAC address may be another one")); text++)
+		count++;
+	capture_stop(&capture);
+	return count;
+}
+
+static void an_address_that_may_change_is_told_of(void **state)
+{
+	assert_int_equal(count_hints("user", "user", ""), 1);
+	assert_int_equal(count_hints("user,mac=02:00:00:00:00:01", "user", ""), 1);
+	assert_int_equal(
+		count_hints("user,mac=02:00:00:00:00:01", "user,mac=02:00:00:00:00:02", ""), 0);
+	assert_int_equal(count_hints("user", "user", "mine"), 0);
+}
+
 static void what_converts_an_image_can_be_pasted(void **state)
 {
 	static const struct {
@@ -558,6 +592,7 @@ int main(void)
 		TEST(dhcp_tells_a_name_that_hosts_can_have),
 		TEST(wrong_boot_files_are_refused),
 		TEST(firmware_takes_the_place_of_a_kernel),
+		TEST(an_address_that_may_change_is_told_of),
 		TEST(memory_must_hold_the_guest),
 		TEST(memory_must_hold_the_unpacked_kernel),
 		TEST(messages_name_the_place_that_was_wrong),
