@@ -12,6 +12,21 @@
 #define BLANKS	 " \t"
 #define WORD_MAX (INET6_ADDRSTRLEN + IF_NAMESIZE)
 
+/* The number of an interface; 0: it is none. */
+static uint32_t read_number(const char *text)
+{
+	uint64_t number = 0;
+
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9')
+			return 0;
+		number = number * 10 + (uint64_t)(*text - '0');
+		if (number > UINT32_MAX)
+			return 0;
+	}
+	return (uint32_t)number;
+}
+
 static bool read_server(struct name_server *server, char *word,
 			name_servers_find_interface *find_interface, void *context)
 {
@@ -25,8 +40,11 @@ static bool read_server(struct name_server *server, char *word,
 	server->family = AF_INET6;
 	if (inet_pton(AF_INET6, word, server->address) != 1)
 		return false;
+	/* RFC 4007, 11.2: a name, or a number. */
 	if (scope)
 		server->scope = find_interface(scope, context);
+	if (scope && !server->scope)
+		server->scope = read_number(scope);
 	return !scope || server->scope;
 }
 

@@ -19,10 +19,11 @@
 #include "backend/resolv_watch.h"
 #include "backend/sandbox.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
 
-/* What is read of the file. */
+/* What is read of the file: of one that is longer, the lines that are whole. */
 #define FILE_MAX 65536
 
 /*
@@ -46,7 +47,7 @@ struct child {
 	const char *path;
 	int interface_fd; /* a socket that knows the names of interfaces; -1: none */
 	struct resolv_watch watch;
-	char text[FILE_MAX];
+	char text[FILE_MAX + 1]; /* a byte more tells that there is more */
 };
 
 static uint32_t find_interface(const char *name, void *context)
@@ -80,6 +81,11 @@ static ssize_t read_text(struct child *child)
 			break;
 		length += (size_t)got;
 	}
+	if (length > FILE_MAX) {
+		const char *end = memrchr(child->text, '\n', FILE_MAX);
+
+		length = end ? (size_t)(end - child->text) : 0;
+	}
 	return (ssize_t)length;
 }
 
@@ -108,9 +114,13 @@ static void leave(int status)
 		syscall(SYS_exit_group, status);
 }
 
-/* Waits for a change for @timeout_ms, -1: for ever. Ends with the other process. */
+/*
+ * Waits for a change for @timeout_ms, whatever else happens meanwhile; -1: for ever. Ends with the
+ * other process.
+ */
 static bool wait_for_change(struct child *child, int timeout_ms)
 {
+	const int64_t until_ms = clock_now_ms() + timeout_ms;
 	struct pollfd pollers[2] = {{.fd = READER_FD},
 				    {.fd = child->watch.inotify_fd, .events = POLLIN}};
 
@@ -125,6 +135,13 @@ static bool wait_for_change(struct child *child, int timeout_ms)
 			leave(0);
 		if (count > 0 && resolv_watch_take(&child->watch))
 			return true;
+		if (timeout_ms >= 0) {
+			int64_t left_ms = until_ms - clock_now_ms();
+
+			if (left_ms <= 0)
+				return false;
+			timeout_ms = (int)left_ms;
+		}
 	}
 }
 

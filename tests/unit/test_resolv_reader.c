@@ -11,11 +11,14 @@
 #include <cmocka.h>
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +31,8 @@
 static uint32_t find_interface(const char *name, void *context)
 {
 	(void)context;
+	if (!strcmp(name, "5"))
+		return 9;
 	return strcmp(name, "eth0") ? 0 : 7;
 }
 
@@ -111,6 +116,31 @@ static void test_long_list(void **state)
 	expect_server(&servers, NAME_SERVERS_MAX - 1, "192.0.2.7");
 }
 
+/* An interface by its number, which a name that is the same goes before. */
+static void test_numbers_of_interfaces(void **state)
+{
+	struct name_servers servers;
+
+	(void)state;
+	name_servers_parse(&servers,
+			   TEXT("nameserver fe80::1%12\n"
+				"nameserver fe80::2%4294967295\n"
+				"nameserver fe80::3%4294967296\n"
+				"nameserver fe80::3%99999999999999999999999\n"
+				"nameserver fe80::3%0\n"
+				"nameserver fe80::3%-1\n"
+				"nameserver fe80::3%+1\n"
+				"nameserver fe80::3%0x1\n"
+				"nameserver fe80::3%1a\n"
+				"nameserver fe80::3%1%1\n"
+				"nameserver fe80::4%5\n"),
+			   find_interface, NULL);
+	assert_int_equal(servers.count, 3);
+	expect_server(&servers, 0, "fe80::1%12");
+	expect_server(&servers, 1, "fe80::2%4294967295");
+	expect_server(&servers, 2, "fe80::4%9");
+}
+
 struct fixture {
 	struct scratch scratch;
 	struct event_loop loop;
@@ -182,7 +212,7 @@ static void wait_for(struct fixture *f, const char *server)
 	}
 }
 
-static void start(struct fixture *f, const char *first)
+static void start_reader(struct fixture *f)
 {
 	static char path[256];
 	struct error error = {0};
@@ -190,6 +220,11 @@ static void start(struct fixture *f, const char *first)
 	snprintf(path, sizeof(path), "%s", path_of(f, "etc/resolv.conf"));
 	assert_int_equal(resolv_reader_start(&f->reader, &f->loop, path, note_change, f, &error),
 			 0);
+}
+
+static void start(struct fixture *f, const char *first)
+{
+	start_reader(f);
 	wait_for(f, first);
 }
 
@@ -349,6 +384,74 @@ static void test_same_again(void **state)
 	assert_int_equal(f->changes, 2);
 }
 
+/* Of a file that is too long the lines that are read are whole: no address is cut short. */
+static void test_long_file(void **state)
+{
+	static const char first[] = "nameserver 192.0.2.7\n", last[] = "\nnameserver 192.0.2.123\n";
+	static char text[65536 + 4];
+	struct fixture *f = *state;
+	const time_t limit = time(NULL) + 60;
+
+	memset(text, '#', sizeof(text));
+	memcpy(text, first, sizeof(first) - 1);
+	/* All but the last two digits are in what is read. */
+	memcpy(text + 65536 - (sizeof(last) - 4), last, sizeof(last) - 1);
+	scratch_write(&f->scratch, "etc/resolv.conf", text, 65536 + 3);
+	start_reader(f);
+	while (!f->changes) {
+		assert_true(event_loop_turn(&f->loop, 1000) >= 0);
+		assert_true(time(NULL) < limit);
+	}
+	assert_int_equal(f->servers.count, 1);
+	expect_server(&f->servers, 0, "192.0.2.7");
+}
+
+/* Has a process make a file of @name, time and again, and remove it. */
+static pid_t make_noise(struct fixture *f, const char *name)
+{
+	const pid_t parent = getpid();
+	pid_t noise = fork();
+
+	assert_true(noise >= 0);
+	if (noise > 0)
+		return noise;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (getppid() == parent) {
+		int fd = open(path_of(f, name), O_WRONLY | O_CREAT, 0644);
+
+		if (fd >= 0)
+			close(fd);
+		unlink(path_of(f, name));
+		usleep(2000);
+	}
+	_exit(0);
+}
+
+/* Files come and go in the same directory, all the time: changes are told meanwhile. */
+static void test_busy_directory(void **state)
+{
+	static const char *const names[] = {"etc/noise0", "etc/noise1", "etc/noise2"};
+	struct fixture *f = *state;
+	pid_t noises[3];
+
+	write_file(f, "etc/resolv.conf", "192.0.2.1");
+	start(f, "192.0.2.1");
+	for (size_t i = 0; i < 3; i++)
+		noises[i] = make_noise(f, names[i]);
+	usleep(100000);
+	for (int i = 2; i < 6; i++) {
+		char server[20];
+
+		snprintf(server, sizeof(server), "192.0.2.%d", i);
+		write_file(f, "etc/resolv.conf", server);
+		wait_for(f, server);
+	}
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(kill(noises[i], SIGKILL), 0);
+		assert_int_equal(waitpid(noises[i], NULL, 0), noises[i]);
+	}
+}
+
 /* The reader dies: the servers stay as they were, and a line says so. */
 static void test_reader_dies(void **state)
 {
@@ -377,6 +480,7 @@ int main(void)
 		cmocka_unit_test(test_list),
 		cmocka_unit_test(test_list_that_is_damaged),
 		cmocka_unit_test(test_long_list),
+		cmocka_unit_test(test_numbers_of_interfaces),
 		TEST(test_written),
 		TEST(test_replaced),
 		TEST(test_target_replaced),
@@ -385,6 +489,8 @@ int main(void)
 		TEST(test_comes_later),
 		TEST(test_odd_files),
 		TEST(test_same_again),
+		TEST(test_long_file),
+		TEST(test_busy_directory),
 		TEST(test_reader_dies),
 	};
 
