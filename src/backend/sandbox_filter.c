@@ -313,6 +313,9 @@ int sandbox_filter_calls(unsigned int needs, struct error *error)
 		return error_set(error, ENOMEM, "sandbox: no memory for the filter");
 	/* All threads. */
 	result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+	/* Numbers of 32-bit and x32 calls. To kill would end one thread and leave the others. */
+	if (result == 0)
+		result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM));
 	if (result == 0)
 		result = add_rules(filter, needs);
 	if (result == 0 && !(needs & SANDBOX_READER))

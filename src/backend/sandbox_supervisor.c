@@ -114,7 +114,10 @@ static int filter_calls(struct error *error)
 
 	if (!filter)
 		return error_set(error, ENOMEM, "sandbox: no memory for the filter");
-	result = forbid(filter, forbidden, sizeof(forbidden) / sizeof(forbidden[0]));
+	/* Numbers of 32-bit and x32 calls, of which this list knows none. */
+	result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM));
+	if (result == 0)
+		result = forbid(filter, forbidden, sizeof(forbidden) / sizeof(forbidden[0]));
 	if (result == 0 && sandbox_landlock_version() > 0)
 		result = forbid(filter, forbidden_with_landlock,
 				sizeof(forbidden_with_landlock) /

@@ -13,8 +13,13 @@ struct attempt {
 	const char *name;
 	/* Returns 0 when it got through, else why not: an errno. */
 	int (*try)(void);
-	/* Any process may do that: without a sandbox it must get through, or the attempt is broken. */
-	bool ordinary;
+	/*
+	 * Without a sandbox it must get through, or the attempt is broken. Else why it may not on some
+	 * hosts, by EPERM and the like. NULL: any process may do it on any.
+	 */
+	const char *unavailable;
+	/* The process may be ended for it. */
+	bool lethal;
 };
 
 extern const struct attempt attempts[];
@@ -27,10 +32,13 @@ void break_out_close(void);
 /* Before each process that tries: what the one before it may have removed is there again. */
 void break_out_renew(void);
 
+/* Opens, in this process, what send_by_inherited and connect_inherited look for. */
+void break_out_hold_sockets(void);
+
 /*
- * Makes all attempts in this process and writes their results to @report, an int each; then ends the
- * process. Not _Noreturn: sanitizers make a call before such a one.
+ * Makes the attempts from @first on in this process and writes the result of each to @report, an int;
+ * then ends the process. Not _Noreturn: sanitizers make a call before such a one.
  */
-void break_out(int report);
+void break_out(int report, size_t first);
 
 #endif
