@@ -34,6 +34,9 @@ int vhost_client_connect(const char *path, int wait_ms, struct error *error)
 
 	if (fd < 0)
 		return error_set_errno(error, errno, "cannot make a socket");
+	/* A name that begins with a zero is an abstract one. */
+	if (!*path)
+		return error_set_usage(error, "an empty path names no socket");
 	if (strlen(path) >= sizeof(address.sun_path))
 		return error_set_usage(error, "%s: longer than the %zu bytes of a socket's path",
 				       path, sizeof(address.sun_path) - 1);

@@ -19,7 +19,7 @@
 static struct {
 	struct scratch scratch;
 	struct sockaddr_un address;
-	const char *paths[2];
+	const char *paths[3];
 	int listener;
 	struct broker broker;
 	int service_fd;
@@ -28,7 +28,7 @@ static struct {
 
 static void *serve(void *argument)
 {
-	const struct broker_service service = {getpid(), stage.paths, 2};
+	const struct broker_service service = {getpid(), stage.paths, 3};
 
 	while (broker_answer(stage.service_fd, &service))
 		;
@@ -44,6 +44,7 @@ static int set_up(void **state)
 	strcpy(stage.address.sun_path, scratch_path(&stage.scratch, "device.sock"));
 	stage.paths[0] = "/nowhere/at/all";
 	stage.paths[1] = stage.address.sun_path;
+	stage.paths[2] = "";
 	stage.listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	assert_int_equal(
 		bind(stage.listener, (struct sockaddr *)&stage.address, sizeof(stage.address)), 0);
@@ -89,10 +90,24 @@ static void test_refusals(void **state)
 
 	assert_int_equal(broker_connect(&stage.broker, 0, 30, &error), -ENOENT);
 	assert_non_null(strstr(error.message, "/nowhere/at/all"));
-	assert_int_equal(broker_connect(&stage.broker, 2, 0, &error), -EINVAL);
+	assert_int_equal(broker_connect(&stage.broker, 3, 0, &error), -EINVAL);
 	assert_int_equal(broker_connect(&stage.broker, UINT32_MAX, 0, &error), -EINVAL);
 	assert_int_equal(broker_connect(NULL, 0, 0, &error), -ENOTCONN);
 	assert_non_null(strstr(error.message, "cannot ask"));
+}
+
+/* An empty path would be the abstract name that is all zeros: what is there is not connected to. */
+static void test_no_abstract_names(void **state)
+{
+	const struct sockaddr_un zeros = {.sun_family = AF_UNIX};
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct error error;
+
+	if (bind(listener, (const struct sockaddr *)&zeros, sizeof(zeros)) < 0)
+		skip(); /* another one's */
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(broker_connect(&stage.broker, 2, 0, &error), -EINVAL);
+	close(listener);
 }
 
 static void test_times_of_threads(void **state)
@@ -136,9 +151,9 @@ int main(void)
 {
 #define STAGE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		STAGE_TEST(test_connection),	      STAGE_TEST(test_refusals),
-		STAGE_TEST(test_times_of_threads),    STAGE_TEST(test_wrong_packets),
-		STAGE_TEST(test_broker_that_is_gone),
+		STAGE_TEST(test_no_abstract_names), STAGE_TEST(test_connection),
+		STAGE_TEST(test_refusals),	    STAGE_TEST(test_times_of_threads),
+		STAGE_TEST(test_wrong_packets),	    STAGE_TEST(test_broker_that_is_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
