@@ -12,11 +12,13 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/arguments.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/contract_version.h"
 #include "base/line_reader.h"
 #include "base/log.h"
@@ -29,6 +31,7 @@
 #include "runtime/engine.h"
 #include "runtime/kernel_parameters.h"
 #include "runtime/log_relay.h"
+#include "runtime/request_pace.h"
 #include "vhost/client.h"
 
 #define COMPONENT "kvm"
@@ -48,6 +51,8 @@ struct engine_guest {
 	int control_fd;		    /* for commands; the reader's; -1: it hung up */
 	/* The monitor asks here for connections to device processes that were started again. */
 	struct event_source broker;
+	struct request_pace pace;
+	struct event_source pause;  /* a timer: until it is answered again */
 	char (*paths)[PATH_LENGTH]; /* of the devices' sockets */
 	const char **path_list;
 	bool running; /* at least once */
@@ -144,7 +149,30 @@ static void handle_control_end(void *context)
 	guest->control_fd = -1;
 }
 
-/* A request of the monitor's, which may be hostile: it gets one answer a turn of the loop. */
+/* The monitor has asked too often: its next request waits. */
+static void pause_broker(struct engine_guest *guest, int ms)
+{
+	struct itimerspec time = {
+		.it_value = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L},
+	};
+
+	if (timerfd_settime(guest->pause.fd, 0, &time, NULL) == 0)
+		event_loop_modify(guest->setup->loop, &guest->broker, 0);
+}
+
+static void handle_pause_end(void *context, uint32_t events)
+{
+	struct engine_guest *guest = context;
+	uint64_t expirations;
+
+	if (read(guest->pause.fd, &expirations, sizeof(expirations)) > 0)
+		event_loop_modify(guest->setup->loop, &guest->broker, EPOLLIN);
+}
+
+/*
+ * A request of the monitor's, which may be hostile: it gets one answer a turn of the loop, and so many
+ * a second.
+ */
 static void handle_broker(void *context, uint32_t events)
 {
 	struct engine_guest *guest = context;
@@ -154,8 +182,15 @@ static void handle_broker(void *context, uint32_t events)
 		.count = guest->setup->device_count,
 	};
 
-	if (broker_answer(guest->broker.fd, &service) == 0)
+	int wait_ms;
+
+	if (broker_answer(guest->broker.fd, &service) == 0) {
 		event_loop_remove(guest->setup->loop, &guest->broker);
+		return;
+	}
+	wait_ms = request_pace_count(&guest->pace, clock_now_ms());
+	if (wait_ms > 0)
+		pause_broker(guest, wait_ms);
 }
 
 /* What the end of the monitor's process means, when it did not tell by itself. */
@@ -389,7 +424,16 @@ static int start_process(struct engine_guest *guest, int console_fd, struct erro
 		return result;
 	guest->broker = (struct event_source){broker_ends[0], handle_broker, guest};
 	inherited.broker = broker_ends[1];
-	result = event_loop_add(setup->loop, &guest->broker, EPOLLIN, error);
+	guest->pause = (struct event_source){
+		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
+		handle_pause_end,
+		guest,
+	};
+	if (guest->pause.fd < 0)
+		return error_set_errno(error, errno, "cannot make a timer");
+	result = event_loop_add(setup->loop, &guest->pause, EPOLLIN, error);
+	if (result == 0)
+		result = event_loop_add(setup->loop, &guest->broker, EPOLLIN, error);
 	if (result < 0)
 		return result;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control_ends) < 0)
@@ -420,6 +464,8 @@ static void kvm_free(struct engine_guest *guest)
 	process_end(&guest->process, FREE_MS);
 	event_loop_remove(guest->setup->loop, &guest->broker);
 	close_fd(&guest->broker.fd);
+	event_loop_remove(guest->setup->loop, &guest->pause);
+	close_fd(&guest->pause.fd);
 	log_relay_close(&guest->output);
 	free(guest->paths);
 	free(guest->path_list);
@@ -441,6 +487,7 @@ static int kvm_start(struct engine_guest **out, const struct engine_setup *setup
 	guest->oom_before = oom_counts_read("");
 	guest->exit_source.fd = -1;
 	guest->broker.fd = -1;
+	guest->pause.fd = -1;
 	guest->control_fd = -1;
 	result = start_process(guest, take_fd(&console), error);
 	if (result < 0) {

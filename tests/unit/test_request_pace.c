@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* How often a monitor is answered that asks all the time, by a clock that the test sets. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+
+#include "runtime/request_pace.h"
+
+static void test_flood(void **state)
+{
+	struct request_pace pace = {0};
+	int64_t now = 5, last = 5 + 100 * REQUEST_PACE_MS;
+	unsigned int answers = 0;
+
+	while (now < last) {
+		int wait = request_pace_count(&pace, now);
+
+		answers++;
+		assert_in_range(wait, 0, REQUEST_PACE_MS);
+		now += wait;
+		/* A request takes some time at times. */
+		if (answers % 7 == 0)
+			now++;
+		assert_true(answers <= 101 * REQUEST_PACE_COUNT);
+	}
+	assert_true(answers >= 50 * REQUEST_PACE_COUNT);
+}
+
+/* Who asks now and then never waits, however often in all. */
+static void test_ordinary(void **state)
+{
+	struct request_pace pace = {0};
+
+	for (int i = 0; i < 100 * REQUEST_PACE_COUNT; i++)
+		assert_int_equal(request_pace_count(&pace, (int64_t)i * 5), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_flood),
+		cmocka_unit_test(test_ordinary),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
