@@ -33,6 +33,14 @@ void dns_relay_set_servers(struct dns_relay *relay, const struct name_servers *s
 {
 	relay->servers = *servers;
 	relay->preferred = 0;
+	for (size_t i = 0; i < DNS_RELAY_QUESTIONS; i++) {
+		struct dns_question *question = &relay->questions[i];
+
+		/* The one that comes next is the first. Its server is none of the list any more. */
+		question->server = UINT32_MAX;
+		question->tries = 0;
+		question->passed_over = false;
+	}
 }
 
 static bool is_stream(const struct dns_question *question)
@@ -206,14 +214,15 @@ static void ask_servers(struct dns_question *question, int64_t now_ms)
 static void ask_next(struct dns_question *question, int64_t now_ms)
 {
 	end_try(question);
+	/* Wraps to the first of a new list. */
 	question->server++;
 	ask_servers(question, now_ms);
 }
 
-/* The server that was asked says nothing. */
+/* The server that was asked says nothing. One of an old list is not before any of the new one. */
 static void pass_over(struct dns_question *question, int64_t now_ms)
 {
-	question->passed_over = true;
+	question->passed_over |= question->server != UINT32_MAX;
 	ask_next(question, now_ms);
 }
 

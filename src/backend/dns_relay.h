@@ -57,15 +57,15 @@ struct dns_question {
 	uint32_t watched;	    /* EPOLL* bits */
 	bool used;
 	struct dns_asker asker;
-	uint32_t server;    /* that is asked */
-	unsigned int tries; /* servers asked, this one counted */
+	uint32_t server;    /* that is asked, an index; UINT32_MAX: one of an earlier list */
+	unsigned int tries; /* servers of the list asked, this one counted */
 	bool passed_over;   /* a server before this one was silent */
 	int64_t try_until_ms, give_up_ms;
 	uint16_t guest_id;
 	size_t head;	 /* length of the part that an answer repeats */
 	size_t length;	 /* of the message */
-	size_t done;	 /* bytes sent to the server, then received from it: TCP only */
-	bool sent;	 /* TCP only */
+	size_t done;	 /* bytes sent to the server, then, over TCP, received from it */
+	bool sent;	 /* all of the question, to this server */
 	uint8_t *stream; /* where the answer goes: TCP only */
 	uint8_t bytes[DNS_PREFIX + DNS_QUESTION_MAX]; /* as it goes to the server */
 };
@@ -91,7 +91,7 @@ struct dns_relay {
 void dns_relay_init(struct dns_relay *relay, struct event_loop *loop, dns_relay_answer *answer,
 		    void *context);
 
-/* The servers from now on. Questions that are being asked go on with the next of them. */
+/* The servers from now on. Questions that are being asked go on with the first of them. */
 void dns_relay_set_servers(struct dns_relay *relay, const struct name_servers *servers);
 
 /*

@@ -399,18 +399,57 @@ static void test_stream_that_ends(void **state)
 	assert_int_equal(wait_for_answer(f), -DNS_SERVER_FAILURE);
 }
 
+/* A question that is being asked while the list changes has all of the new one, from its first. */
+static void test_question_of_the_old_list(void **state)
+{
+	struct fixture *f = *state;
+
+	f->servers[0].manner = f->servers[1].manner = FAKE_DNS_IS_SILENT;
+	set_servers(f, "nameserver 127.0.0.1\nnameserver 127.0.0.2\n");
+	ask_as(f, "one", 1);
+	let_time_pass(f);
+	set_servers(f, "nameserver 127.0.0.3\nnameserver 127.0.0.99\n");
+	let_time_pass(f);
+	assert_int_equal(wait_for_answer(f), 3);
+	assert_int_equal(f->relay.preferred, 0);
+	/* What was asked of the old list counts for nothing. */
+	set_servers(f, "nameserver 127.0.0.1\nnameserver 127.0.0.2\n");
+	ask_as(f, "two", 2);
+	let_time_pass(f);
+	let_time_pass(f);
+	set_servers(f, "nameserver 127.0.0.3\n");
+	let_time_pass(f);
+	assert_int_equal(wait_for_answer(f), 3);
+	/* The answer of a server of the old list says nothing of the new one. */
+	f->servers[1].manner = FAKE_DNS_ANSWERS;
+	set_servers(f, "nameserver 127.0.0.1\nnameserver 127.0.0.2\n");
+	ask_as(f, "three", 3);
+	let_time_pass(f);
+	set_servers(f, "nameserver 127.0.0.3\nnameserver 127.0.0.99\n");
+	assert_int_equal(wait_for_answer(f), 2);
+	assert_int_equal(f->relay.preferred, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_first_server),	TEST(test_ipv6_server),
-		TEST(test_silent_server),	TEST(test_no_server_there),
-		TEST(test_all_silent),		TEST(test_many_silent),
-		TEST(test_failing_servers),	TEST(test_lies),
-		TEST(test_ids_are_ours),	TEST(test_no_servers),
-		TEST(test_servers_change),	TEST(test_too_many_questions),
-		TEST(test_what_is_no_question), TEST(test_stream),
+		TEST(test_question_of_the_old_list),
+		TEST(test_first_server),
+		TEST(test_ipv6_server),
+		TEST(test_silent_server),
+		TEST(test_no_server_there),
+		TEST(test_all_silent),
+		TEST(test_many_silent),
+		TEST(test_failing_servers),
+		TEST(test_lies),
+		TEST(test_ids_are_ours),
+		TEST(test_no_servers),
+		TEST(test_servers_change),
+		TEST(test_too_many_questions),
+		TEST(test_what_is_no_question),
+		TEST(test_stream),
 		TEST(test_stream_that_ends),
 	};
 
