@@ -350,7 +350,7 @@ static void take_segment(struct dns_tcp *tcp, struct dns_tcp_connection *connect
 {
 	bool carries = segment->length || segment->flags & TCP_FLAG_FIN;
 
-	/* RFC 5961, 3.2 and 4.2: exactly the next number, else we say where we are. */
+	/* RFC 5961, 3.2: only with exactly the next number. Any other is dropped, unanswered. */
 	if (segment->flags & TCP_FLAG_RST) {
 		if (segment->sequence == connection->expected)
 			forget(tcp, connection);
