@@ -57,7 +57,7 @@ const struct engine_limit engine_limits[] = {
 	{"", "devices", LIMIT_MOST, false, {20, GUEST_DEVICES_MAXIMUM}, BOTH(GUEST_DEVICES_MAXIMUM)},
 	{"firmware", "firmware", LIMIT_SUPPORT, false, ON_ARM64_ONLY, NOWHERE},
 	{"watchdog", "watchdogs that expire", LIMIT_SUPPORT, false, ON_ARM64_ONLY, NOWHERE},
-	{"dump-dtb", "a device tree to write", LIMIT_SUPPORT, false, ON_ARM64_ONLY, NOWHERE},
+	{"dump-dtb", "device tree to write", LIMIT_SUPPORT, false, ON_ARM64_ONLY, NOWHERE},
 	{.what = NULL},
 };
 
@@ -167,10 +167,11 @@ static int check_limit(const struct engine_limit *limit, const struct engine *en
 				       huge == value ? " with huge pages" : "",
 				       (given / value + 1) * (value / KIB));
 	if (limit->kind == LIMIT_SUPPORT && given && !value)
-		return error_set_usage(error,
-				       "%s: engine %s has no %s here; omit it, or take "
-				       "another engine",
-				       place, engine->name, limit->what);
+		return error_set_usage(error, "%s: engine %s has no %s here; omit it%s", place,
+				       engine->name, limit->what,
+				       limit->kvm[LIMIT_HERE] || limit->qemu[LIMIT_HERE] ?
+					       ", or take another engine" :
+					       ", for no engine has on this architecture");
 	return 0;
 }
 
