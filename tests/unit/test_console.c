@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -88,6 +89,7 @@ static _Noreturn void child(int input, int output, int guest, int crash)
 	struct event_loop loop;
 	struct error error;
 	sigset_t term, none;
+	int status;
 
 	/* Only while the loop sleeps, so that none is missed. */
 	sigemptyset(&none);
@@ -125,9 +127,13 @@ static _Noreturn void child(int input, int output, int guest, int crash)
 	if (crash)
 		raise(crash);
 	while (!quit && !terminated) {
-		if (continued)
+		if (continued) {
+			continued = 0;
 			console_resume(console);
-		continued = 0;
+			/* The test goes on when it has looked where it is. */
+			if (background && write(guest, "~", 1) != 1)
+				_exit(1);
+		}
 		event_loop_turn(&loop, 0);
 		sigprocmask(SIG_SETMASK, &none, NULL);
 		if (!quit && !terminated)
@@ -136,9 +142,10 @@ static _Noreturn void child(int input, int output, int guest, int crash)
 	}
 	console_close(console, LIMIT_MS);
 	/* Some hundred are for data; a console that spins makes thousands. */
-	if (loop.sleeps > 1000)
-		_exit(EXIT_BUSY);
-	_exit(quit ? EXIT_QUIT : 0);
+	status = loop.sleeps > 1000 ? EXIT_BUSY : quit ? EXIT_QUIT : 0;
+	/* Past what sanitizers do at the end, which no list of system calls lets through. */
+	for (;;)
+		syscall(SYS_exit_group, status);
 }
 
 /* The test's side. */
@@ -547,6 +554,7 @@ static void check_background(void)
 		say(guest[1], "says");
 		expect_read(master, "says");
 		order(commands[1], answers[0], 'b', 'b');
+		expect_read(guest[1], "~");
 		say(master, "s");
 		order(commands[1], answers[0], 'k', 's');
 		order(commands[1], answers[0], 'f', 'f');
@@ -560,6 +568,7 @@ static void check_background(void)
 		assert_int_equal(tcsetattr(slave, TCSANOW, &mode), 0);
 	}
 	order(commands[1], answers[0], 'b', 'b');
+	expect_read(guest[1], "~");
 	say(master, "s");
 	order(commands[1], answers[0], 'k', 's');
 	assert_int_equal(tcsetattr(slave, TCSANOW, &mode), 0);
