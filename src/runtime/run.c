@@ -12,9 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -58,6 +60,8 @@ static const struct {
 	/* Nor does a terminal stop who supervises a guest, only because this is its background. */
 	{SIGTTIN, SIG_IGN},
 	{SIGTTOU, SIG_IGN},
+	/* Ends of orphans are told, whatever the parent of this process left. */
+	{SIGCHLD, SIG_DFL},
 };
 
 #define HANDLED_ACTIONS (sizeof(actions) / sizeof(actions[0]))
@@ -84,6 +88,7 @@ struct run {
 	/* How far it has come. */
 	bool devices_ready, running, ended, timeline_printed;
 	bool stop_asked, kill_asked;
+	bool children_ended; /* some that may be orphans: see reap_orphans */
 	enum guest_end end;
 	char how[512]; /* completes "the guest …" */
 	bool failed;   /* *failure says why the guest is given up */
@@ -180,6 +185,10 @@ static void handle_signal(void *context, uint32_t events)
 		return;
 	if (info.ssi_signo == SIGWINCH) {
 		terminal_resized(&run->terminal);
+		return;
+	}
+	if (info.ssi_signo == SIGCHLD) {
+		run->children_ended = true;
 		return;
 	}
 	if (info.ssi_signo == SIGCONT) {
@@ -395,7 +404,8 @@ static const struct console_events console_events = {
 /* Has the signals that end a guest come through the loop. */
 static int take_signals(struct run *run, struct error *error)
 {
-	static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGCONT, SIGWINCH, 0};
+	static const int numbers[] = {SIGTERM, SIGINT,	 SIGQUIT, SIGHUP,
+				      SIGCONT, SIGWINCH, SIGCHLD, 0};
 
 	for (size_t i = 0; i < HANDLED_ACTIONS; i++) {
 		const struct sigaction action = {.sa_handler = actions[i].handler};
@@ -465,13 +475,60 @@ static int choose_engine(struct run *run, struct error *error)
 	return 0;
 }
 
+static bool is_known(const struct run *run, pid_t pid)
+{
+	if (pid == run->probe.child || (run->guest && pid == run->engine->pid(run->guest)))
+		return true;
+	for (size_t i = 0; i < run->config->device_count; i++)
+		if (pid == supervisor_device(run->supervisor, i).pid)
+			return true;
+	return false;
+}
+
+/* Whether orphans become children of this process. */
+static bool gets_orphans(void)
+{
+	int subreaper = 0;
+
+	return getpid() == 1 || (prctl(PR_GET_CHILD_SUBREAPER, &subreaper) == 0 && subreaper);
+}
+
+/*
+ * What a device process started, as its reader of name servers, is left to the init process when that
+ * device process is killed, which this one may be: none stays as a zombie. The status of a known
+ * child is for who started it; behind one that has not been taken yet this goes on in the next turn.
+ */
+static void reap_orphans(struct run *run)
+{
+	siginfo_t info;
+
+	while (run->children_ended) {
+		info.si_pid = 0;
+		if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 || !info.si_pid)
+			run->children_ended = false;
+		else if (is_known(run, info.si_pid))
+			return;
+		else
+			waitpid(info.si_pid, NULL, WNOHANG);
+	}
+}
+
+static int take_turn(struct run *run)
+{
+	int result = event_loop_turn(&run->loop, -1);
+
+	if (run->children_ended && gets_orphans())
+		reap_orphans(run);
+	return result;
+}
+
 /* Waits until the device processes serve, fail, or are no longer wanted. */
 static int await_devices(struct run *run)
 {
 	int result = 0;
 
 	while (result >= 0 && !run->devices_ready && !run->failed && !run->kill_asked)
-		result = event_loop_turn(&run->loop, -1);
+		result = take_turn(run);
 	return result < 0 ? result : 0;
 }
 
@@ -614,7 +671,7 @@ static int run_phases(struct run *run, struct error *error)
 	if (result == 0 && run->guest)
 		introduce(run);
 	while (result >= 0 && run->guest && !run->ended)
-		result = event_loop_turn(&run->loop, -1);
+		result = take_turn(run);
 	return result < 0 ? result : 0;
 }
 

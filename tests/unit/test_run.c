@@ -30,6 +30,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "fake_device.h"
 #include "fake_qemu.h"
 #include "runtime/run.h"
 #include "scratch.h"
@@ -41,47 +42,6 @@
 #define EXIT_ERROR 20
 #define EXIT_USAGE 21
 #define EXIT_LEFT  22 /* something was not as before */
-
-/* The fake device process, which ends when the supervisor hangs up. */
-static int fake_device(char **argv)
-{
-	const char *mode = "", *file = "";
-	int ready = -1, control = -1;
-	char byte;
-
-	for (; *argv; argv++) {
-		if (!strncmp(*argv, "--serial=", strlen("--serial=")))
-			mode = *argv + strlen("--serial=");
-		if (!strncmp(*argv, "--file=", strlen("--file=")))
-			file = *argv + strlen("--file=");
-		if (!strncmp(*argv, "--ready-fd=", strlen("--ready-fd=")))
-			ready = atoi(*argv + strlen("--ready-fd="));
-		if (!strncmp(*argv, "--control-fd=", strlen("--control-fd=")))
-			control = atoi(*argv + strlen("--control-fd="));
-	}
-	if (!strcmp(mode, "usage")) {
-		dprintf(STDERR_FILENO, "error block: file: is no disk; give one\n");
-		return 2;
-	}
-	if (!strcmp(mode, "file")) {
-		dprintf(STDERR_FILENO, "error block: --file: %s: is no disk; give one\n", file);
-		return 2;
-	}
-	if (!strcmp(mode, "slow"))
-		pause();
-	if (write(ready, "r", 1) != 1)
-		return 1;
-	close(ready);
-	if (!strcmp(mode, "eat"))
-		fake_eater();
-	if (!strcmp(mode, "brief")) {
-		usleep(20000);
-		return 1;
-	}
-	while (read(control, &byte, 1) > 0)
-		;
-	return 0;
-}
 
 static struct scratch scratch;
 static struct block_options block_options;
@@ -111,6 +71,9 @@ static unsigned int count_descriptors(void)
 /* The next run starts with SIGHUP ignored, as under nohup. */
 static bool ignore_hangup;
 
+/* Orphans of the next run become its children, and SIGCHLD is ignored. */
+static bool get_orphans;
+
 /* The run's own process: guest_run, and whether it leaves everything as it was. */
 static _Noreturn void run_child(void)
 {
@@ -123,6 +86,10 @@ static _Noreturn void run_child(void)
 
 	if (ignore_hangup)
 		signal(SIGHUP, SIG_IGN);
+	if (get_orphans) {
+		prctl(PR_SET_CHILD_SUBREAPER, 1);
+		signal(SIGCHLD, SIG_IGN);
+	}
 	result = guest_run(&config, &end, &error);
 
 	sigprocmask(SIG_SETMASK, NULL, &mask);
@@ -476,6 +443,39 @@ static void test_device_that_dies_once(void **state)
 	assert_non_null(strstr(run.text, "restarts of device processes: block0 1"));
 }
 
+/* What a killed device process leaves is not left as a zombie. */
+static void test_orphans(void **state)
+{
+	int64_t deadline = clock_now_ms() + LIMIT_MS;
+	char path[160], text[32] = "";
+	struct process_run run;
+	int file;
+
+	get_orphans = true;
+	start(&run, "powerdown", "helper");
+	get_orphans = false;
+	expect_output(&run, "hello\r\n");
+	expect_line(&run, "device block0 (block): process ");
+	expect_line(&run, "\n");
+	snprintf(path, sizeof(path), "%s/helper", scratch.directory);
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(file >= 0);
+	while (!strchr(text, '\n') && clock_now_ms() < deadline)
+		assert_true(pread(file, text, sizeof(text) - 1, 0) >= 0);
+	close(file);
+	assert_true(atoi(text) > 0);
+	assert_int_equal(kill(atoi(text), 0), 0);
+	kill(pid_after(run.text, "device block0"), SIGKILL);
+	expect_line(&run, " serves\n");
+	while (kill(atoi(text), 0) == 0 && clock_now_ms() < deadline)
+		usleep(1000);
+	assert_int_equal(kill(atoi(text), 0), -1);
+	kill(run.pid, SIGTERM);
+	assert_int_equal(finish(&run), GUEST_POWERED_OFF);
+	unlink(path);
+	assert_non_null(strstr(run.text, "restarts of device processes: block0 1"));
+}
+
 static void test_orderly_stop(void **state)
 {
 	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
@@ -817,6 +817,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_out_of_memory),
 		cmocka_unit_test(test_guest_that_resets_again_and_again),
 		cmocka_unit_test(test_device_that_dies_once),
+		cmocka_unit_test(test_orphans),
 		cmocka_unit_test(test_orderly_stop),
 		cmocka_unit_test(test_power_button_is_pressed_again),
 		cmocka_unit_test(test_name_that_is_taken),
