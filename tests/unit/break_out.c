@@ -402,13 +402,6 @@ static int pin_another(void)
 
 /* More rights */
 
-static int read_limit(void)
-{
-	struct rlimit core;
-
-	return failure(syscall(SYS_prlimit64, 0, RLIMIT_CORE, NULL, &core));
-}
-
 /* To less than before, which any process may do. */
 static int set_limit(void)
 {
@@ -792,7 +785,6 @@ const struct attempt attempts[] = {
 	ANY(limit_another),
 	ANY(slow_another),
 	ANY(pin_another),
-	ANY(read_limit),
 	ANY(set_limit),
 	ANY(set_limit_the_old_way),
 	ANY(limit_descriptors),
