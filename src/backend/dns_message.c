@@ -10,8 +10,17 @@
 #define NAME_MAX_LEN 255
 #define RECORDS	     6 /* three counts, behind that of questions */
 #define RECORDS_SIZE 6
+#define ADDITIONAL   10	    /* the last of them */
 #define FLAG_DESIRED 0x0100 /* recursion */
 #define FLAG_OFFERED 0x0080
+
+/* A record behind its name: type, class, time to live, length of the data that follows. */
+#define RECORD_DATA  8
+#define RECORD_FIXED 10
+/* In an OPT record: flags in the time to live, and what a datagram to us may have, as the class. */
+#define OPT_FLAGS	6
+#define OPT_FLAG_DNSSEC 0x8000
+#define OPT_DATAGRAM	1232
 
 size_t dns_head_length(const uint8_t *message, size_t length)
 {
@@ -72,19 +81,61 @@ enum dns_rcode dns_rcode(const uint8_t *message)
 	return packet_get16(message + DNS_FLAGS) & DNS_RCODE_MASK;
 }
 
-size_t dns_make_empty(const uint8_t *message, size_t length, uint8_t answer[DNS_HEAD_MAX],
+/*
+ * Looks for the OPT record among those from @at on. False: there is none. *@flags: what an answer
+ * repeats of its flags (RFC 3225, 3).
+ */
+static bool find_opt(const uint8_t *message, size_t length, size_t at, uint16_t *flags)
+{
+	uint32_t left = 0;
+
+	for (size_t i = 0; i < RECORDS_SIZE; i += 2)
+		left += packet_get16(message + RECORDS + i);
+	for (; left > 0; left--) {
+		size_t name = at;
+
+		while (at < length && message[at] && message[at] <= LABEL_MAX)
+			at += (size_t)message[at] + 1;
+		/* A name ends with an empty label, or a pointer of two bytes (RFC 1035, 4.1.4). */
+		at += at < length && message[at] ? 2 : 1;
+		if (at + RECORD_FIXED > length)
+			return false;
+		if (!message[name] && packet_get16(message + at) == DNS_TYPE_OPT) {
+			*flags = packet_get16(message + at + OPT_FLAGS) & OPT_FLAG_DNSSEC;
+			return true;
+		}
+		at += RECORD_FIXED + (size_t)packet_get16(message + at + RECORD_DATA);
+	}
+	return false;
+}
+
+static void add_opt(uint8_t *answer, uint8_t *opt, uint16_t flags)
+{
+	memset(opt, 0, DNS_OPT);
+	packet_put16(opt + 1, DNS_TYPE_OPT);
+	packet_put16(opt + 3, OPT_DATAGRAM);
+	packet_put16(opt + 1 + OPT_FLAGS, flags);
+	packet_put16(answer + ADDITIONAL, 1);
+}
+
+size_t dns_make_empty(const uint8_t *message, size_t length, uint8_t answer[DNS_EMPTY_MAX],
 		      uint16_t flags, enum dns_rcode rcode)
 {
 	uint16_t kept = packet_get16(message + DNS_FLAGS) & (DNS_OPCODE_MASK | FLAG_DESIRED);
 	size_t head = dns_head_length(message, length);
-	bool asks = head;
+	uint16_t opt_flags = 0;
+	bool asks = head, has_opt;
 
 	if (!asks)
 		head = DNS_HEADER;
+	has_opt = find_opt(message, length, head, &opt_flags);
 	memmove(answer, message, head);
 	packet_put16(answer + DNS_FLAGS,
 		     (uint16_t)(kept | DNS_FLAG_ANSWER | FLAG_OFFERED | flags | rcode));
 	packet_put16(answer + DNS_QUESTION_COUNT, asks);
 	memset(answer + RECORDS, 0, RECORDS_SIZE);
-	return head;
+	if (!has_opt)
+		return head;
+	add_opt(answer, answer + head, opt_flags);
+	return head + DNS_OPT;
 }

@@ -28,6 +28,11 @@
 /* The longest head: a header, a name (RFC 1035, 2.3.4), type and class. */
 #define DNS_HEAD_MAX (DNS_HEADER + 255 + 4)
 
+/* The OPT record (RFC 6891, 6.1.2) without options, and the longest answer that has no other. */
+#define DNS_OPT	      11
+#define DNS_TYPE_OPT  41
+#define DNS_EMPTY_MAX (DNS_HEAD_MAX + DNS_OPT)
+
 enum dns_rcode {
 	DNS_NO_ERROR = 0,
 	DNS_SERVER_FAILURE = 2,
@@ -53,9 +58,10 @@ enum dns_rcode dns_rcode(const uint8_t *message);
 /*
  * Makes an answer that has no records, with @rcode and further @flags: the header and the question
  * of @message, of @length bytes, or only the header where there is no question, as in an error that
- * dns_is_answer takes. Returns its length. Both may be one.
+ * dns_is_answer takes. With an OPT record in @message there is an empty one in the answer (RFC 6891,
+ * 6.1.1). Returns its length. Both may be one.
  */
-size_t dns_make_empty(const uint8_t *message, size_t length, uint8_t answer[DNS_HEAD_MAX],
+size_t dns_make_empty(const uint8_t *message, size_t length, uint8_t answer[DNS_EMPTY_MAX],
 		      uint16_t flags, enum dns_rcode rcode);
 
 #endif

@@ -390,6 +390,38 @@ static void test_long_error_without_question(void **state)
 	stop_bare(bare);
 }
 
+/* The OPT record of an answer that is cut stays, empty, and so does that of a question. */
+static void test_empty_answers_with_opt(void **state)
+{
+	static const uint8_t answer[] = {
+		0,    7,   0x81, 0x80, 0,  1,  0, 1, 0, 0,    0, 2, /* the header */
+		1,    'a', 0,	 0,    1,  0,  1,		    /* the question */
+		0xc0, 12,  0,	 1,    0,  1,  0, 0, 0, 9,    0, 4, 192, 0, 2,	 1,
+		1,    'b', 0xc0, 12,   0,  1,  0, 1, 0, 0,    0, 9, 0,	 4, 192, 0,
+		2,    2,   0,	 0,    41, 16, 0, 1, 0, 0x80, 1, 0, 3,	 1, 2,	 3,
+	};
+	static const uint8_t opt[DNS_OPT] = {0, 0, 41, 1232 >> 8, 1232 & 255, 0, 0, 0x80};
+	const size_t head = DNS_HEADER + 7;
+	uint8_t empty[DNS_EMPTY_MAX];
+
+	(void)state;
+	assert_int_equal(dns_make_empty(answer, sizeof(answer), empty, DNS_FLAG_TRUNCATED, 0),
+			 head + DNS_OPT);
+	assert_memory_equal(empty + DNS_HEADER, answer + DNS_HEADER, head - DNS_HEADER);
+	assert_memory_equal(empty + 4, "\0\1\0\0\0\0\0\1", 8);
+	assert_memory_equal(empty + head, opt, DNS_OPT);
+	/* One that is not whole is none. */
+	for (size_t length = head; length < sizeof(answer) - 3; length++) {
+		uint8_t *copy = malloc(length);
+
+		assert_non_null(copy);
+		memcpy(copy, answer, length);
+		assert_int_equal(dns_make_empty(copy, length, empty, 0, 0), head);
+		assert_memory_equal(empty + 4, "\0\1\0\0\0\0\0\0", 8);
+		free(copy);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -404,6 +436,7 @@ int main(void)
 		TEST(test_idle),
 		cmocka_unit_test(test_longest_datagram),
 		cmocka_unit_test(test_long_error_without_question),
+		cmocka_unit_test(test_empty_answers_with_opt),
 	};
 
 	return cmocka_run_group_tests(tests, enter_namespace, NULL);
