@@ -31,10 +31,11 @@
 
 /*
  * What the library may take: for each socket two buffers of 128 KiB and a packet; segments before
- * their turn, and the rest.
+ * their turn, each in a buffer for a whole packet, and the rest.
  */
-#define SOCKET_BYTES (400 << 10)
-#define OTHER_BYTES  ((1 << 20) + TCP_ORDER_EARLY * 2048)
+#define SOCKET_BYTES	  (400 << 10)
+#define OTHER_BYTES	  (1 << 20)
+#define PACKET_BYTES(mtu) (2048 + (size_t)(mtu))
 
 size_t __sanitizer_get_current_allocated_bytes(void);
 
@@ -54,7 +55,7 @@ static ssize_t hear(const void *frame, size_t length, void *opaque)
 	PROMISE(length >= ETH_HLEN && length <= PACKET_FRAME_MAX);
 	h->heard++;
 	if (!frame_filter_receive(&h->filter, frame, length) ||
-	    length < PACKET_IP + IPV6_HEADER + TCP_HEADER ||
+	    length < PACKET_IP + (ipv6 ? IPV6_HEADER : IPV4_HEADER) + TCP_HEADER ||
 	    ip[ipv6 ? IPV6_NEXT : IPV4_PROTOCOL] != PROTOCOL_TCP)
 		return (ssize_t)length;
 	if (ipv6)
@@ -203,7 +204,8 @@ static void run_library(struct harness *h)
 	library.poll(h->slirp, 0, get_events, h);
 	answer_for_guest(h);
 	PROMISE(__sanitizer_get_current_allocated_bytes() <
-		h->bytes_before + OTHER_BYTES + h->descriptors * SOCKET_BYTES);
+		h->bytes_before + OTHER_BYTES + TCP_ORDER_EARLY * PACKET_BYTES(h->mtu) +
+			h->descriptors * (SOCKET_BYTES + 2 * PACKET_BYTES(h->mtu)));
 }
 
 /* Everything that the filter promises, looked at anew. */
@@ -622,6 +624,8 @@ static void take_step(struct harness *h)
 
 static void start(struct harness *h)
 {
+	/* The least with and without IPv6, and up to the most that the library takes. */
+	static const uint16_t mtus[] = {576, 1280, 1500, 1500, 9000, 9000, 65521, 65521};
 	uint8_t kind = take(h);
 	struct frame_filter_settings settings = {
 		.network = NETWORK,
@@ -629,7 +633,7 @@ static void start(struct harness *h)
 		.gateway = GATEWAY,
 		.name_server = NAME_SERVER,
 		.host_loopback = kind & 1,
-		.ipv6 = {.on = kind & 2, .mtu = kind & 2 ? 1280 : 576},
+		.ipv6 = {.on = kind & 2, .mtu = mtus[kind / 2 % 8]},
 	};
 	SlirpConfig config = {
 		.version = 1,

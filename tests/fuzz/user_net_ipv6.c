@@ -103,16 +103,21 @@ static void send_ipv6(struct harness *h, uint8_t protocol, size_t length, uint8_
 	user_net_send(h, PACKET_IP + IPV6_HEADER + length);
 }
 
-/* A message of neighbour discovery with options, or any other. */
+/* A message of neighbour discovery (RFC 4861, 4) with options, or any other. */
 static void send_icmp6(struct harness *h, uint8_t how)
 {
+	/* Solicitations and advertisements of routers, then of neighbours; pings. */
+	static const uint8_t types[8] = {133, 134, 135, 136, 128, 128, 128, 128};
+	static const uint8_t lengths[8] = {8, 16, 24, 24, 24, 24, 24, 24};
 	uint8_t *icmp = h->frame + PACKET_IP + IPV6_HEADER, which = take(h);
-	size_t length = 8 + (which & 128 ? take16(h) % 1400 : 16);
+	size_t length = which & 128 ? 8 + take16(h) % 1400 : lengths[which % 8];
 
 	memset(icmp, 0, length + 64);
-	icmp[0] = which & 8 ? take(h) : 128 + (which % 8 < 4 ? 4 + which % 8 : 0);
+	icmp[0] = which & 8 ? take(h) : types[which % 8];
 	icmp[4] = which & 16 ? 0x60 : 0x20;
-	memcpy(icmp + 8, which & 16 ? guest6[which & 1] : hosts6[1 + which % 3], IPV6_ADDRESS);
+	if (length >= 24)
+		memcpy(icmp + 8, which & 16 ? guest6[which & 1] : hosts6[1 + which % 3],
+		       IPV6_ADDRESS);
 	if (which & 32) {
 		uint8_t options = take(h) % 64;
 
