@@ -124,7 +124,7 @@ size_t dns_make_empty(const uint8_t *message, size_t length, uint8_t answer[DNS_
 	uint16_t kept = packet_get16(message + DNS_FLAGS) & (DNS_OPCODE_MASK | FLAG_DESIRED);
 	size_t head = dns_head_length(message, length);
 	uint16_t opt_flags = 0;
-	bool asks = head, has_opt;
+	bool asks = head > 0, has_opt;
 
 	if (!asks)
 		head = DNS_HEADER;
@@ -132,7 +132,7 @@ size_t dns_make_empty(const uint8_t *message, size_t length, uint8_t answer[DNS_
 	memmove(answer, message, head);
 	packet_put16(answer + DNS_FLAGS,
 		     (uint16_t)(kept | DNS_FLAG_ANSWER | FLAG_OFFERED | flags | rcode));
-	packet_put16(answer + DNS_QUESTION_COUNT, asks);
+	packet_put16(answer + DNS_QUESTION_COUNT, asks ? 1 : 0);
 	memset(answer + RECORDS, 0, RECORDS_SIZE);
 	if (!has_opt)
 		return head;

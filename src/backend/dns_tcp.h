@@ -28,7 +28,7 @@
 #define DNS_TCP_FLIGHT 16
 
 /* Segments are written with room for all headers before them. */
-#define DNS_TCP_ROOM (PACKET_IP + 40)
+#define DNS_TCP_ROOM (PACKET_IP + IPV6_HEADER)
 
 enum dns_tcp_state { DNS_TCP_FREE, DNS_TCP_HANDSHAKE, DNS_TCP_OPEN, DNS_TCP_CLOSING };
 

@@ -14,7 +14,6 @@
 /* The payload of any packet that the MTU, 16 bits, allows has room behind DNS_TCP_ROOM. */
 _Static_assert(sizeof(((struct user_dns *)0)->frame) >= DNS_TCP_ROOM + UINT16_MAX - IPV4_HEADER,
 	       "an IPv4 packet is longer than the frame");
-_Static_assert(DNS_TCP_ROOM >= PACKET_IP + IPV6_HEADER, "IPv6 headers are longer than their room");
 _Static_assert(sizeof(((struct dns_tcp *)0)->frame) >= DNS_TCP_ROOM + UINT16_MAX - IPV6_HEADER,
 	       "a segment is longer than the frame");
 
