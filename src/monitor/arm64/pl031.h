@@ -12,9 +12,9 @@
 
 #include "base/error.h"
 #include "base/event_loop.h"
+#include "base/timer.h"
 #include "monitor/bus.h"
 #include "monitor/hypervisor.h"
-#include "monitor/timer.h"
 
 struct pl031 {
 	struct bus_device registers;

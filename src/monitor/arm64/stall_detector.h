@@ -20,9 +20,9 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/timer.h"
 #include "monitor/bus.h"
 #include "monitor/platform.h"
-#include "monitor/timer.h"
 #include "monitor/vcpus.h"
 
 #define STALL_DETECTOR_SIZE 0x1000

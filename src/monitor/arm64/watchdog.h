@@ -14,10 +14,10 @@
 
 #include "base/error.h"
 #include "base/event_loop.h"
+#include "base/timer.h"
 #include "monitor/bus.h"
 #include "monitor/hypervisor.h"
 #include "monitor/platform.h"
-#include "monitor/timer.h"
 
 #define WATCHDOG_FRAME_SIZE 0x1000
 

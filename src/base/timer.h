@@ -3,8 +3,8 @@
  * A timer of the event loop that registers set: any thread sets and cancels it, the loop's thread is
  * told when its time is over.
  */
-#ifndef AVP_MONITOR_TIMER_H
-#define AVP_MONITOR_TIMER_H
+#ifndef AVP_BASE_TIMER_H
+#define AVP_BASE_TIMER_H
 
 #include <stdint.h>
 #include <time.h>

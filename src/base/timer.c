@@ -2,7 +2,7 @@
 /*
  * Timers on timerfd.
  */
-#include "monitor/timer.h"
+#include "base/timer.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
