@@ -30,6 +30,10 @@ void timer_close(struct timer *timer);
 
 /* Expires once, @ns nanoseconds from now, or at once for 0; a time set before is forgotten. */
 void timer_set(struct timer *timer, uint64_t ns);
+static inline void timer_set_ms(struct timer *timer, uint64_t ms)
+{
+	timer_set(timer, ms * 1000000);
+}
 /* Expires at second @second of its clock, also when that is set meanwhile. */
 void timer_set_at(struct timer *timer, uint64_t second);
 void timer_cancel(struct timer *timer);

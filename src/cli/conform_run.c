@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
-#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +23,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "base/timer.h"
 
 /* Boots of one run: each begins behind a test that hung. */
 #define BOOTS_MAX	100
@@ -53,7 +53,8 @@ struct conform {
 	const struct conform_options *options;
 	struct conform_log *log;
 	struct event_loop loop;
-	struct event_source exit_source, signals, silence;
+	struct event_source exit_source, signals;
+	struct timer silence;
 	struct line_reader output, messages;
 	struct process process;
 	char image[PATH_MAX], disk[PATH_MAX], read_only_disk[PATH_MAX];
@@ -100,9 +101,10 @@ int conform_find_image(char path[PATH_MAX], const struct conform_options *option
 
 static void set_silence(struct conform *conform, uint64_t seconds)
 {
-	struct itimerspec time = {.it_value.tv_sec = (time_t)seconds};
-
-	timerfd_settime(conform->silence.fd, 0, &time, NULL);
+	if (seconds)
+		timer_set_ms(&conform->silence, seconds * 1000);
+	else
+		timer_cancel(&conform->silence);
 }
 
 /* Shows what is at work, on a terminal. */
@@ -181,7 +183,7 @@ static void handle_exit(void *context, uint32_t events)
 	event_loop_stop(&conform->loop, 0);
 }
 
-static void handle_silence(void *context, uint32_t events)
+static void handle_silence(void *context)
 {
 	struct conform *conform = context;
 
@@ -494,22 +496,19 @@ static int open_sources(struct conform *conform, struct error *error)
 	sigprocmask(SIG_BLOCK, &mask, NULL);
 	conform->signals = (struct event_source){signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK),
 						 handle_signal, conform};
-	conform->silence =
-		(struct event_source){timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
-				      handle_silence, conform};
-	if (conform->signals.fd < 0 || conform->silence.fd < 0)
+	if (conform->signals.fd < 0)
 		return error_set_errno(error, errno, "cannot take signals");
 	result = event_loop_add(&conform->loop, &conform->signals, EPOLLIN, error);
 	if (result == 0)
-		result =
-			event_loop_add(&conform->loop, &conform->silence, EPOLLIN | EPOLLET, error);
+		result = timer_open(&conform->silence, &conform->loop, CLOCK_MONOTONIC,
+				    handle_silence, conform, error);
 	return result;
 }
 
 static void close_sources(struct conform *conform)
 {
 	close_fd(&conform->signals.fd);
-	close_fd(&conform->silence.fd);
+	timer_close(&conform->silence);
 	event_loop_close(&conform->loop);
 }
 
@@ -538,7 +537,7 @@ int conform_run(const struct conform_options *options, struct conform_log *log, 
 		.kept = kept,
 		.process = PROCESS_NONE,
 		.signals.fd = -1,
-		.silence.fd = -1,
+		.silence = TIMER_NONE,
 		.loop.epoll_fd = -1,
 		.progress = isatty(STDERR_FILENO),
 	};

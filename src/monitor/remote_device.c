@@ -16,7 +16,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -657,12 +656,7 @@ static bool connect_again(struct remote_device *remote, struct error *error)
 
 static void pause_before_retry(struct remote_device *remote)
 {
-	const struct itimerspec time = {
-		.it_value = {.tv_sec = remote->pause_ms / 1000,
-			     .tv_nsec = remote->pause_ms % 1000 * 1000000L},
-	};
-
-	timerfd_settime(remote->retry.fd, 0, &time, NULL);
+	timer_set_ms(&remote->retry, (uint64_t)remote->pause_ms);
 	remote->pause_ms = remote->pause_ms * 2 < RETRY_LAST_MS ? remote->pause_ms * 2 :
 								  RETRY_LAST_MS;
 }
@@ -682,13 +676,9 @@ static void retry(struct remote_device *remote)
 	pause_before_retry(remote);
 }
 
-static void handle_retry(void *context, uint32_t events)
+static void handle_retry(void *context)
 {
-	struct remote_device *remote = context;
-	uint64_t expirations;
-
-	if (read(remote->retry.fd, &expirations, sizeof(expirations)) == sizeof(expirations))
-		retry(remote);
+	retry(context);
 }
 
 /* The process has gone. */
@@ -762,8 +752,6 @@ int remote_open(struct remote_device *remote, const char *name, const struct rem
 		.inflight_fd = -1,
 		.connection = {-1, handle_connection, remote},
 		.backend = {-1, handle_backend, remote},
-		.retry = {timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK), handle_retry,
-			  remote},
 		.pause_ms = RETRY_FIRST_MS,
 		.line_fd = -1,
 		.call_fd = -1,
@@ -772,10 +760,7 @@ int remote_open(struct remote_device *remote, const char *name, const struct rem
 	pthread_mutex_init(&remote->line_lock, NULL);
 	for (int i = 0; i < REMOTE_QUEUES_MAX; i++)
 		remote->rings[i].kick_fd = -1;
-	if (remote->retry.fd < 0)
-		result = error_set_errno(error, errno, "cannot make a timer");
-	if (result == 0)
-		result = event_loop_add(loop, &remote->retry, EPOLLIN, error);
+	result = timer_open(&remote->retry, loop, CLOCK_MONOTONIC, handle_retry, remote, error);
 	if (result == 0 && fd < 0) {
 		fd = broker_connect(peer->broker, peer->device, CONNECT_WAIT_MS, error);
 		result = fd < 0 ? fd : 0;
@@ -798,8 +783,7 @@ int remote_open(struct remote_device *remote, const char *name, const struct rem
 void remote_close(struct remote_device *remote)
 {
 	unwatch(remote);
-	event_loop_remove(remote->loop, &remote->retry);
-	close_fd(&remote->retry.fd);
+	timer_close(&remote->retry);
 	vhost_client_free(remote->client);
 	set_line(remote, -1);
 	forget_inflight(remote);

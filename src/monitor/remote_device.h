@@ -21,6 +21,7 @@
 
 #include "base/error.h"
 #include "base/event_loop.h"
+#include "base/timer.h"
 #include "monitor/broker.h"
 #include "monitor/memory.h"
 #include "vhost/client.h"
@@ -108,10 +109,10 @@ struct remote_device {
 
 	/* The event loop's side. */
 	struct event_source connection, backend;
-	struct event_source retry; /* a timerfd: the next attempt to connect again */
-	int pause_ms;		   /* before the attempt after that */
-	bool told;		   /* that it does not come back */
-	int64_t attached_ms;	   /* when it did last */
+	struct timer retry;  /* the next attempt to connect again */
+	int pause_ms;	     /* before the attempt after that */
+	bool told;	     /* that it does not come back */
+	int64_t attached_ms; /* when it did last */
 
 	/* What ends a call that waits, from another thread. */
 	pthread_mutex_t line_lock; /* of the two below */

@@ -14,13 +14,13 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/timerfd.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/timer.h"
 
 #define COMPONENT   "console"
 #define BUFFER_SIZE 4096
@@ -68,9 +68,8 @@ struct console {
 	int output_fd; /* standard output opened again so that it does not block; -1: could not be */
 	bool terminal;	 /* keys are read from a terminal: this is its foreground */
 	bool background; /* standard input is a terminal, and this is its background */
-	struct event_source
-		foreground_check; /* a timerfd; -1: standard input is no terminal of ours */
-	bool escaped;		  /* the escape key was pressed */
+	struct timer foreground_check; /* none: standard input is no terminal of ours */
+	bool escaped;		       /* the escape key was pressed */
 	bool had_output;
 	bool output_terminal;
 	char last_byte; /* of the guest's output */
@@ -149,29 +148,25 @@ static void update_watches(struct console *console);
 static void follow_foreground(struct console *console)
 {
 	bool foreground = is_foreground_terminal();
-	const long ns = foreground ? 0 : FOREGROUND_CHECK_MS * 1000000L;
-	const struct itimerspec period = {.it_value.tv_nsec = ns, .it_interval.tv_nsec = ns};
 
-	if (console->foreground_check.fd < 0)
+	if (console->foreground_check.source.fd < 0)
 		return;
 	if (foreground && !console->terminal)
 		take_terminal();
 	if (!foreground)
 		terminal_changed = 0; /* the shell has made it as it likes */
-	if (foreground != console->terminal || !foreground)
-		timerfd_settime(console->foreground_check.fd, 0, &period, NULL);
+	if (foreground)
+		timer_cancel(&console->foreground_check);
+	else
+		timer_set_ms(&console->foreground_check, FOREGROUND_CHECK_MS);
 	console->terminal = foreground;
 	console->background = !foreground;
 	update_watches(console);
 }
 
-static void handle_foreground_check(void *context, uint32_t events)
+static void check_foreground(void *context)
 {
-	struct console *console = context;
-	uint64_t expirations;
-
-	if (read(console->foreground_check.fd, &expirations, sizeof(expirations)) > 0)
-		console_resume(console);
+	console_resume(context);
 }
 
 static void show_help(struct console *console)
@@ -445,8 +440,6 @@ static int add_end(struct console *console, int fd, struct error *error)
 /* From the background a terminal must not be read; one that is not ours will never be. */
 static int open_input(struct console *console, struct error *error)
 {
-	struct event_source *check = &console->foreground_check;
-
 	console->in.from = STDIN_FILENO;
 	console->in.from_polled = can_be_watched(console, STDIN_FILENO);
 	console->input_watch.source = (struct event_source){STDIN_FILENO, handle_input, console};
@@ -456,17 +449,13 @@ static int open_input(struct console *console, struct error *error)
 	console->in.ended = tcgetpgrp(STDIN_FILENO) < 0;
 	if (console->in.ended)
 		return 0;
-	*check = (struct event_source){timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
-				       handle_foreground_check, console};
-	if (check->fd < 0)
-		return error_set_errno(error, errno, "cannot make a timer");
-	return event_loop_add(console->loop, check, EPOLLIN, error);
+	return timer_open(&console->foreground_check, console->loop, CLOCK_MONOTONIC,
+			  check_foreground, console, error);
 }
 
 static void free_console(struct console *console)
 {
-	event_loop_remove(console->loop, &console->foreground_check);
-	close_fd(&console->foreground_check.fd);
+	timer_close(&console->foreground_check);
 	for (size_t i = 0; i < console->end_count; i++)
 		close_fd(&console->ends[i].watch.source.fd);
 	close_fd(&console->output_fd);
@@ -489,7 +478,7 @@ int console_open(struct console **out, struct event_loop *loop, const int *guest
 	console->events = events;
 	console->context = context;
 	console->output_fd = -1;
-	console->foreground_check.fd = -1;
+	console->foreground_check = TIMER_NONE;
 	for (size_t i = 0; i < count; i++) {
 		int added = add_end(console, guest_fds[i], error);
 

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +24,7 @@
 #include "base/oom.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "base/timer.h"
 #include "monitor/boot.h"
 #include "monitor/broker.h"
 #include "monitor/control.h"
@@ -52,7 +52,7 @@ struct engine_guest {
 	/* The monitor asks here for connections to device processes that were started again. */
 	struct event_source broker;
 	struct request_pace pace;
-	struct event_source pause;  /* a timer: until it is answered again */
+	struct timer pause;	    /* until it is answered again */
 	char (*paths)[PATH_LENGTH]; /* of the devices' sockets */
 	const char **path_list;
 	bool running; /* at least once */
@@ -152,21 +152,15 @@ static void handle_control_end(void *context)
 /* The monitor has asked too often: its next request waits. */
 static void pause_broker(struct engine_guest *guest, int ms)
 {
-	struct itimerspec time = {
-		.it_value = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L},
-	};
-
-	if (timerfd_settime(guest->pause.fd, 0, &time, NULL) == 0)
-		event_loop_modify(guest->setup->loop, &guest->broker, 0);
+	timer_set_ms(&guest->pause, (uint64_t)ms);
+	event_loop_modify(guest->setup->loop, &guest->broker, 0);
 }
 
-static void handle_pause_end(void *context, uint32_t events)
+static void end_pause(void *context)
 {
 	struct engine_guest *guest = context;
-	uint64_t expirations;
 
-	if (read(guest->pause.fd, &expirations, sizeof(expirations)) > 0)
-		event_loop_modify(guest->setup->loop, &guest->broker, EPOLLIN);
+	event_loop_modify(guest->setup->loop, &guest->broker, EPOLLIN);
 }
 
 /*
@@ -181,7 +175,6 @@ static void handle_broker(void *context, uint32_t events)
 		.paths = guest->path_list,
 		.count = guest->setup->device_count,
 	};
-
 	int wait_ms;
 
 	if (broker_answer(guest->broker.fd, &service) == 0) {
@@ -424,14 +417,7 @@ static int start_process(struct engine_guest *guest, int console_fd, struct erro
 		return result;
 	guest->broker = (struct event_source){broker_ends[0], handle_broker, guest};
 	inherited.broker = broker_ends[1];
-	guest->pause = (struct event_source){
-		timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
-		handle_pause_end,
-		guest,
-	};
-	if (guest->pause.fd < 0)
-		return error_set_errno(error, errno, "cannot make a timer");
-	result = event_loop_add(setup->loop, &guest->pause, EPOLLIN, error);
+	result = timer_open(&guest->pause, setup->loop, CLOCK_MONOTONIC, end_pause, guest, error);
 	if (result == 0)
 		result = event_loop_add(setup->loop, &guest->broker, EPOLLIN, error);
 	if (result < 0)
@@ -464,8 +450,7 @@ static void kvm_free(struct engine_guest *guest)
 	process_end(&guest->process, FREE_MS);
 	event_loop_remove(guest->setup->loop, &guest->broker);
 	close_fd(&guest->broker.fd);
-	event_loop_remove(guest->setup->loop, &guest->pause);
-	close_fd(&guest->pause.fd);
+	timer_close(&guest->pause);
 	log_relay_close(&guest->output);
 	free(guest->paths);
 	free(guest->path_list);
@@ -487,7 +472,7 @@ static int kvm_start(struct engine_guest **out, const struct engine_setup *setup
 	guest->oom_before = oom_counts_read("");
 	guest->exit_source.fd = -1;
 	guest->broker.fd = -1;
-	guest->pause.fd = -1;
+	guest->pause = TIMER_NONE;
 	guest->control_fd = -1;
 	result = start_process(guest, take_fd(&console), error);
 	if (result < 0) {

@@ -15,7 +15,6 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +24,7 @@
 #include "base/event_loop.h"
 #include "base/log.h"
 #include "base/signals.h"
+#include "base/timer.h"
 #include "monitor/probe.h"
 #include "runtime/console.h"
 #include "runtime/engine.h"
@@ -69,7 +69,8 @@ static const struct {
 struct run {
 	const struct guest_config *config;
 	struct event_loop loop;
-	struct event_source signals, timer;
+	struct event_source signals;
+	struct timer timer;
 	struct kvm_probe probe;
 	sigset_t signals_before;
 	struct sigaction actions_before[HANDLED_ACTIONS];
@@ -111,15 +112,6 @@ static double since_start(const struct run *run, int64_t ms)
 	return (double)(ms - run->start_ms) / 1000;
 }
 
-static void set_timer(struct run *run, int ms)
-{
-	struct itimerspec time = {
-		.it_value = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L},
-	};
-
-	timerfd_settime(run->timer.fd, 0, &time, NULL);
-}
-
 /* Ends the guest as it stands; a second time with more force. */
 static void kill_guest(struct run *run)
 {
@@ -128,7 +120,7 @@ static void kill_guest(struct run *run)
 	if (!run->guest)
 		return;
 	run->engine->kill(run->guest);
-	set_timer(run, KILL_MS);
+	timer_set_ms(&run->timer, KILL_MS);
 }
 
 /* Has the service manager wait for as long as the guest may take, and what comes after it. */
@@ -149,9 +141,9 @@ static void press_power_button(struct run *run)
 	int64_t left_ms = run->stop_end_ms - clock_now_ms();
 
 	run->engine->stop(run->guest);
-	if (left_ms < 1)
-		left_ms = 1;
-	set_timer(run, left_ms < PRESS_MS ? (int)left_ms : PRESS_MS);
+	if (left_ms < 0)
+		left_ms = 0;
+	timer_set_ms(&run->timer, left_ms < PRESS_MS ? (uint64_t)left_ms : PRESS_MS);
 }
 
 static void stop_guest(struct run *run, const char *why)
@@ -211,14 +203,11 @@ static void fail(struct run *run, const struct error *error)
 	kill_guest(run);
 }
 
-static void handle_timer(void *context, uint32_t events)
+static void handle_timer(void *context)
 {
 	struct run *run = context;
 	struct error error;
-	uint64_t expirations;
 
-	if (read(run->timer.fd, &expirations, sizeof(expirations)) < 0)
-		return;
 	if (run->kill_asked) {
 		kill_guest(run);
 	} else if (run->stop_asked && clock_now_ms() < run->stop_end_ms) {
@@ -293,7 +282,7 @@ static void handle_running(void *context)
 	step_done(run, "guest runs");
 	tell_ready(run);
 	if (!run->stop_asked && !run->kill_asked)
-		set_timer(run, 0);
+		timer_cancel(&run->timer);
 }
 
 static void handle_reset(void *context)
@@ -443,12 +432,8 @@ static int open_devices(struct run *run, struct error *error)
 		.context = run,
 		.terminal = &run->terminal,
 	};
-	int result = 0;
+	int result = timer_open(&run->timer, &run->loop, CLOCK_MONOTONIC, handle_timer, run, error);
 
-	run->timer.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (run->timer.fd < 0)
-		return error_set_errno(error, errno, "cannot make a timer");
-	result = event_loop_add(&run->loop, &run->timer, EPOLLIN, error);
 	if (result == 0 && guest_config_terminal(run->config))
 		result = terminal_open(&run->terminal, &run->terminal_fd, error);
 	if (result == 0)
@@ -598,7 +583,7 @@ static int start_engine(struct run *run, struct error *error)
 	result = run->engine->start(&run->guest, &run->setup, error);
 	if (result < 0)
 		return result;
-	set_timer(run, GUEST_START_MS);
+	timer_set_ms(&run->timer, GUEST_START_MS);
 	return open_console(run, take_fd(&console), error);
 }
 
@@ -704,7 +689,7 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 		.probe = KVM_PROBE_NONE,
 		.manager = SERVICE_MANAGER_NONE,
 		.signals = {.fd = -1, .handle = handle_signal},
-		.timer = {.fd = -1, .handle = handle_timer},
+		.timer = TIMER_NONE,
 		.start_ms = clock_now_ms(),
 		.terminal = TERMINAL_NONE,
 		.terminal_fd = -1,
@@ -723,7 +708,6 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 	timeline_start(&run.timeline);
 	step_done(&run, "program loaded, options read");
 	run.signals.context = &run;
-	run.timer.context = &run;
 	result = take_signals(&run, error);
 	service_manager_open(&run.manager, &run.loop);
 	service_manager_tell(&run.manager, "STATUS=starting guest %s", config->name);
@@ -743,9 +727,8 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 	if (result == 0 && run.running)
 		conclude(&run);
 	supervisor_free(run.supervisor);
-	event_loop_remove(&run.loop, &run.timer);
-	close_fd(&run.timer.fd);
-	service_manager_close(&run.manager, &run.loop);
+	timer_close(&run.timer);
+	service_manager_close(&run.manager);
 	give_signals_back(&run);
 	event_loop_close(&run.loop);
 	close_fd(&run.terminal_fd);

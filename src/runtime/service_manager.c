@@ -11,9 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -25,7 +23,7 @@
 /* A service manager that takes nothing for so long does not hold the guest up any longer. */
 #define SEND_MS 1000
 /* No watchdog is told that one lives more often than this. */
-#define WATCHDOG_MIN_US 10000
+#define WATCHDOG_MIN_NS 10000000
 
 static int connect_to(const char *name, struct error *error)
 {
@@ -49,35 +47,32 @@ static int connect_to(const char *name, struct error *error)
 	return take_fd(&fd);
 }
 
-static void handle_watchdog(void *context, uint32_t events)
+static void tell_watchdog(void *context)
 {
 	struct service_manager *manager = context;
-	uint64_t expirations;
 
-	if (read(manager->watchdog.fd, &expirations, sizeof(expirations)) > 0)
-		service_manager_tell(manager, "WATCHDOG=1");
+	timer_set(&manager->watchdog, manager->watchdog_ns);
+	service_manager_tell(manager, "WATCHDOG=1");
 }
 
 static int start_watchdog(struct service_manager *manager, struct event_loop *loop,
 			  const char *period, const char *pid, struct error *error)
 {
-	uint64_t asked_us = period ? strtoull(period, NULL, 10) / 2 : 0;
-	uint64_t us = asked_us > WATCHDOG_MIN_US ? asked_us : WATCHDOG_MIN_US;
-	const struct timespec time = {
-		.tv_sec = (time_t)(us / 1000000),
-		.tv_nsec = (long)(us % 1000000) * 1000,
-	};
-	const struct itimerspec timer = {.it_value = time, .it_interval = time};
+	uint64_t us = period ? strtoull(period, NULL, 10) / 2 : 0;
+	int result;
 
 	/* Another process of the unit is the one that is watched. */
-	if (!asked_us || (pid && strtoll(pid, NULL, 10) != getpid()))
+	if (!us || (pid && strtoll(pid, NULL, 10) != getpid()))
 		return 0;
-	manager->watchdog =
-		(struct event_source){timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK),
-				      handle_watchdog, manager};
-	if (manager->watchdog.fd < 0 || timerfd_settime(manager->watchdog.fd, 0, &timer, NULL) < 0)
-		return error_set_errno(error, errno, "WATCHDOG_USEC: %s", period);
-	return event_loop_add(loop, &manager->watchdog, EPOLLIN, error);
+	/* No wake-up is a century away: what is beyond is for ever. */
+	manager->watchdog_ns = us < UINT64_MAX / 1000 ? us * 1000 : UINT64_MAX;
+	if (manager->watchdog_ns < WATCHDOG_MIN_NS)
+		manager->watchdog_ns = WATCHDOG_MIN_NS;
+	result = timer_open(&manager->watchdog, loop, CLOCK_MONOTONIC, tell_watchdog, manager,
+			    error);
+	if (result == 0)
+		timer_set(&manager->watchdog, manager->watchdog_ns);
+	return result;
 }
 
 void service_manager_open(struct service_manager *manager, struct event_loop *loop)
@@ -124,9 +119,8 @@ void service_manager_tell(struct service_manager *manager, const char *format, .
 	}
 }
 
-void service_manager_close(struct service_manager *manager, struct event_loop *loop)
+void service_manager_close(struct service_manager *manager)
 {
-	event_loop_remove(loop, &manager->watchdog);
-	close_fd(&manager->watchdog.fd);
+	timer_close(&manager->watchdog);
 	close_fd(&manager->fd);
 }

@@ -9,14 +9,16 @@
 #include <stdbool.h>
 
 #include "base/event_loop.h"
+#include "base/timer.h"
 
 struct service_manager {
-	int fd;			      /* connected; -1: there is none */
-	struct event_source watchdog; /* a timerfd, at half of the time that it allows; -1: none */
+	int fd;		       /* connected; -1: there is none */
+	struct timer watchdog; /* at half of the time that it allows */
+	uint64_t watchdog_ns;
 	bool complained;
 };
 
-#define SERVICE_MANAGER_NONE ((struct service_manager){.fd = -1, .watchdog.fd = -1})
+#define SERVICE_MANAGER_NONE ((struct service_manager){.fd = -1, .watchdog = TIMER_NONE})
 
 /*
  * Connects to the service manager that the environment names, if any, and has the loop tell it that
@@ -31,6 +33,6 @@ void service_manager_tell(struct service_manager *manager, const char *format, .
 	__attribute__((format(printf, 2, 3)));
 
 /* One that is SERVICE_MANAGER_NONE is left alone. */
-void service_manager_close(struct service_manager *manager, struct event_loop *loop);
+void service_manager_close(struct service_manager *manager);
 
 #endif

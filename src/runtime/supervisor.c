@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +22,7 @@
 #include "base/log.h"
 #include "base/oom.h"
 #include "base/process.h"
+#include "base/timer.h"
 #include "runtime/device_command.h"
 #include "runtime/listener.h"
 #include "runtime/log_relay.h"
@@ -42,11 +42,11 @@ struct supervised {
 	struct event_source exit_source;  /* the pidfd */
 	struct event_source ready_source; /* the pipe that the process reports through */
 	int control_fd; /* a socket: the process sends back what comes, and ends when it is closed */
-	struct event_source heartbeat_source; /* a timerfd; -1: it is not asked whether it works */
-	unsigned int unanswered;	      /* questions */
-	struct event_source timer_source; /* until the next start, or for the process to serve */
-	struct log_relay output;	  /* standard output and error of the process */
-	bool served;			  /* at least once */
+	struct timer heartbeat;	 /* none where it is not asked whether it works */
+	unsigned int unanswered; /* questions */
+	struct timer timer;	 /* until the next start, or for the process to serve */
+	struct log_relay output; /* standard output and error of the process */
+	bool served;		 /* at least once */
 	unsigned int restarts;
 	int64_t started_ms;
 	struct oom_counts oom_before;
@@ -61,47 +61,24 @@ struct supervisor {
 	bool failed, stopped;
 };
 
-/* Arms the timer of a device; 0 disarms it. */
-static void set_timer(struct supervised *device, int ms)
+/* Asks a process that serves from now on whether it works. */
+static void start_heartbeat(struct supervised *device)
 {
-	struct itimerspec time = {
-		.it_value = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L},
-	};
-
-	timerfd_settime(device->timer_source.fd, 0, &time, NULL);
-}
-
-/* Asks a process that serves from now on whether it works, or no longer. */
-static void set_heartbeat(struct supervised *device, bool on)
-{
-	uint64_t ms = on ? device->config->heartbeat : 0;
-	const struct timespec time = {
-		.tv_sec = (time_t)(ms / 1000),
-		.tv_nsec = (long)(ms % 1000) * 1000000,
-	};
-	const struct itimerspec period = {.it_value = time, .it_interval = time};
-
 	device->unanswered = 0;
-	if (device->heartbeat_source.fd >= 0)
-		timerfd_settime(device->heartbeat_source.fd, 0, &period, NULL);
+	timer_set_ms(&device->heartbeat, device->config->heartbeat);
 }
 
-static void handle_heartbeat(void *context, uint32_t events)
+static void look_for_heartbeat(void *context)
 {
 	struct supervised *device = context;
-	uint64_t expirations;
 	char answers[SUPERVISOR_UNANSWERED + 1];
-	ssize_t count;
-
-	if (read(device->heartbeat_source.fd, &expirations, sizeof(expirations)) < 0)
-		return; /* disarmed in the meantime */
 	/* Once, for a process that was taken over could answer for ever. */
-	count = recv(device->control_fd, answers, sizeof(answers), MSG_DONTWAIT);
+	ssize_t count = recv(device->control_fd, answers, sizeof(answers), MSG_DONTWAIT);
+
 	if (count > (ssize_t)device->unanswered) {
 		log_line(LOG_WARNING, COMPONENT,
 			 "%s: device process %d answers heartbeats that nobody asked for",
 			 device->config->name, (int)device->process.pid);
-		set_heartbeat(device, false);
 		process_signal(&device->process, SIGKILL);
 		return;
 	}
@@ -117,13 +94,13 @@ static void handle_heartbeat(void *context, uint32_t events)
 			 " ms apart",
 			 device->config->name, (int)device->process.pid, device->unanswered,
 			 device->config->heartbeat);
-		set_heartbeat(device, false);
 		process_signal(&device->process, SIGKILL);
 		return;
 	}
 	/* A socket that is full is a process that reads nothing. */
 	send(device->control_fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	device->unanswered++;
+	timer_set_ms(&device->heartbeat, device->config->heartbeat);
 }
 
 /* Stops watching a descriptor of the device and closes it. */
@@ -188,8 +165,7 @@ static void plan_restart(struct supervised *device, pid_t pid, int status)
 			      LOG_TEXT("status", text), LOG_NUMBER("deaths", device->restarts + 1)),
 		   "%s: device process %d ended: %s; it is started again%s", device->config->name,
 		   (int)pid, text, device->delay_ms ? " after a pause" : "");
-	/* 0 would disarm the timer. */
-	set_timer(device, device->delay_ms ? device->delay_ms : 1);
+	timer_set_ms(&device->timer, (uint64_t)device->delay_ms);
 	device->delay_ms *= 2;
 	if (device->delay_ms < SUPERVISOR_DELAY_MS)
 		device->delay_ms = SUPERVISOR_DELAY_MS;
@@ -209,9 +185,9 @@ static void handle_exit(void *context, uint32_t events)
 	/* Its last words are in the pipe. */
 	log_relay_drain(&device->output);
 	close_source(device, &device->ready_source);
-	set_heartbeat(device, false);
+	timer_cancel(&device->heartbeat);
 	close_fd(&device->control_fd);
-	set_timer(device, 0);
+	timer_cancel(&device->timer);
 	device->state = DEVICE_WAITING;
 	if (!device->served) {
 		fail_first_start(device, status);
@@ -243,10 +219,11 @@ static void handle_ready(void *context, uint32_t events)
 	close_source(device, &device->ready_source);
 	if (bytes != 1)
 		return; /* it is ending, or hangs: its pidfd or the timer will tell */
-	set_timer(device, 0);
+	timer_cancel(&device->timer);
 	device->state = DEVICE_SERVING;
 	device->served = true;
-	set_heartbeat(device, true);
+	if (device->config->heartbeat)
+		start_heartbeat(device);
 	log_relay_let_through(&device->output);
 	if (first) {
 		report_when_all_serve(device->supervisor);
@@ -347,18 +324,15 @@ static int start_process(struct supervised *device, struct error *error)
 	if (result == 0)
 		result = event_loop_add(loop, &device->ready_source, EPOLLIN, error);
 	if (result == 0)
-		set_timer(device, SUPERVISOR_READY_MS);
+		timer_set_ms(&device->timer, SUPERVISOR_READY_MS);
 	return result;
 }
 
-static void handle_timer(void *context, uint32_t events)
+static void handle_timer(void *context)
 {
 	struct supervised *device = context;
 	struct error error;
-	uint64_t expirations;
 
-	if (read(device->timer_source.fd, &expirations, sizeof(expirations)) < 0)
-		return; /* disarmed in the meantime */
 	if (device->state == DEVICE_STARTING) {
 		log_fields(LOG_WARNING, COMPONENT,
 			   LOG_FIELDS(LOG_TEXT("event", "device-hangs"),
@@ -379,6 +353,7 @@ static void handle_timer(void *context, uint32_t events)
 /* What a device needs for as long as the guest runs. */
 static int device_prepare(struct supervised *device, struct error *error)
 {
+	struct event_loop *loop = device->supervisor->setup.loop;
 	int result = device_files_open(&device->files, device->config, error);
 
 	if (result == 0)
@@ -387,18 +362,11 @@ static int device_prepare(struct supervised *device, struct error *error)
 		return result;
 	for (size_t i = 0; i < device->files.count; i++)
 		fd_names_add(&device->output.files, device->files.fds[i], device->files.paths[i]);
-	device->timer_source.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (device->timer_source.fd < 0)
-		return error_set_errno(error, errno, "cannot make a timer");
-	result = event_loop_add(device->supervisor->setup.loop, &device->timer_source, EPOLLIN,
-				error);
+	result = timer_open(&device->timer, loop, CLOCK_MONOTONIC, handle_timer, device, error);
 	if (result < 0 || !device->config->heartbeat)
 		return result;
-	device->heartbeat_source.fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (device->heartbeat_source.fd < 0)
-		return error_set_errno(error, errno, "cannot make a timer");
-	return event_loop_add(device->supervisor->setup.loop, &device->heartbeat_source, EPOLLIN,
-			      error);
+	return timer_open(&device->heartbeat, loop, CLOCK_MONOTONIC, look_for_heartbeat, device,
+			  error);
 }
 
 int supervisor_open(struct supervisor **out, const struct supervisor_setup *setup,
@@ -427,8 +395,8 @@ int supervisor_open(struct supervisor **out, const struct supervisor_setup *setu
 			.exit_source = {.fd = -1},
 			.ready_source = {.fd = -1},
 			.control_fd = -1,
-			.heartbeat_source = {-1, handle_heartbeat, &supervisor->devices[i]},
-			.timer_source = {-1, handle_timer, &supervisor->devices[i]},
+			.heartbeat = TIMER_NONE,
+			.timer = TIMER_NONE,
 		};
 	}
 	/* Everything that can be wrong with the files before the first process. */
@@ -505,8 +473,8 @@ void supervisor_stop(struct supervisor *supervisor)
 		process_end(&device->process, left > 0 ? (int)left : 0);
 		log_relay_close(&device->output);
 		close_source(device, &device->ready_source);
-		close_source(device, &device->timer_source);
-		close_source(device, &device->heartbeat_source);
+		timer_close(&device->timer);
+		timer_close(&device->heartbeat);
 		listener_close(&device->listener);
 		device_files_close(&device->files);
 	}
