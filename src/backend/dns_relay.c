@@ -43,11 +43,6 @@ void dns_relay_set_servers(struct dns_relay *relay, const struct name_servers *s
 	}
 }
 
-static bool is_stream(const struct dns_question *question)
-{
-	return question->stream;
-}
-
 static uint8_t *message_of(struct dns_question *question)
 {
 	return question->bytes + DNS_PREFIX;
@@ -95,8 +90,8 @@ static void prefer_server(const struct dns_question *question, int64_t now_ms)
 /* There is no answer: that is one too. */
 static void give_up(struct dns_question *question)
 {
-	uint8_t *message = is_stream(question) ? question->stream + DNS_PREFIX :
-						 question->relay->message;
+	uint8_t *message = question->stream ? question->stream + DNS_PREFIX :
+					      question->relay->message;
 
 	answer(question, message,
 	       dns_make_empty(message_of(question), question->length, message, 0,
@@ -123,7 +118,7 @@ static int watch(struct dns_question *question, uint32_t events)
 /* Sends what can be sent. Returns 0 or a negative errno. */
 static int send_question(struct dns_question *question)
 {
-	size_t first = is_stream(question) ? 0 : DNS_PREFIX;
+	size_t first = question->stream ? 0 : DNS_PREFIX;
 	size_t end = DNS_PREFIX + question->length;
 
 	while (!question->sent) {
@@ -133,7 +128,7 @@ static int send_question(struct dns_question *question)
 
 		if (sent < 0 && errno == EINTR)
 			continue;
-		if (sent < 0 && errno == EAGAIN && is_stream(question))
+		if (sent < 0 && errno == EAGAIN && question->stream)
 			return watch(question, EPOLLOUT);
 		if (sent < 0)
 			return -errno;
@@ -151,7 +146,7 @@ static int begin_try(struct dns_question *question)
 	const struct name_server *server = &relay->servers.servers[question->server];
 	struct sockaddr_storage address;
 	socklen_t length = name_server_address(server, relay->port, &address);
-	int type = is_stream(question) ? SOCK_STREAM : SOCK_DGRAM;
+	int type = question->stream ? SOCK_STREAM : SOCK_DGRAM;
 	uint16_t id;
 
 	/* RFC 5452, 9.2: what somebody who is not on the way has to guess. The port is another. */
@@ -307,7 +302,7 @@ static void handle_server(void *context, uint32_t events)
 			pass_over(question, clock_now_ms());
 		return;
 	}
-	if (is_stream(question))
+	if (question->stream)
 		receive_stream(question);
 	else
 		receive_datagrams(question);

@@ -5,11 +5,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define WINDOW		  14
-#define OPTION_END	  0
-#define OPTION_NOP	  1
-#define OPTION_MSS	  2
-#define OPTION_MSS_LENGTH 4
+#define MSS_LENGTH 4 /* of the option */
 
 /* RFC 9293, 3.7.1: without an option; and what headers take of a packet at most. */
 #define MSS_DEFAULT 536
@@ -66,12 +62,12 @@ static void send_segment(struct dns_tcp *tcp, const struct dns_asker *guest,
 	packet_put32(at + TCP_SEQUENCE, segment->sequence);
 	packet_put32(at + TCP_ACKNOWLEDGED, segment->acknowledged);
 	at[TCP_FLAGS] = segment->flags;
-	packet_put16(at + WINDOW, (uint16_t)segment->window);
+	packet_put16(at + TCP_WINDOW, (uint16_t)segment->window);
 	if (segment->flags & TCP_FLAG_SYN) {
-		at[header] = OPTION_MSS;
-		at[header + 1] = OPTION_MSS_LENGTH;
+		at[header] = TCP_OPTION_MSS;
+		at[header + 1] = MSS_LENGTH;
 		packet_put16(at + header + 2, (uint16_t)tcp->mss);
-		header += OPTION_MSS_LENGTH;
+		header += MSS_LENGTH;
 	}
 	at[TCP_DATA_OFFSET] = (uint8_t)(header / 4 << 4);
 	if (segment->length)
@@ -224,16 +220,16 @@ void dns_tcp_answer(struct dns_tcp *tcp, int index, size_t length, int64_t now_m
 /* The guest's MSS option (RFC 9293, 3.7.1); the frame filter saw to it that options fit. */
 static uint32_t read_mss(const uint8_t *segment)
 {
-	size_t at = TCP_HEADER, end = (size_t)(segment[TCP_DATA_OFFSET] >> 4) * 4;
+	size_t at = TCP_HEADER, end = packet_tcp_header(segment);
 
-	while (at < end && segment[at] != OPTION_END) {
-		if (segment[at] == OPTION_NOP) {
+	while (at < end && segment[at] != TCP_OPTION_END) {
+		if (segment[at] == TCP_OPTION_NOP) {
 			at++;
 			continue;
 		}
 		if (at + 1 >= end || segment[at + 1] < 2 || at + segment[at + 1] > end)
 			break;
-		if (segment[at] == OPTION_MSS && segment[at + 1] == OPTION_MSS_LENGTH)
+		if (segment[at] == TCP_OPTION_MSS && segment[at + 1] == MSS_LENGTH)
 			return packet_get16(segment + at + 2);
 		at += segment[at + 1];
 	}
@@ -378,11 +374,11 @@ static void take_segment(struct dns_tcp *tcp, struct dns_tcp_connection *connect
 void dns_tcp_take(struct dns_tcp *tcp, const struct dns_asker *guest, const uint8_t *segment,
 		  size_t length, int64_t now_ms)
 {
-	size_t header = (size_t)(segment[TCP_DATA_OFFSET] >> 4) * 4;
+	size_t header = packet_tcp_header(segment);
 	const struct segment read = {
 		.sequence = packet_get32(segment + TCP_SEQUENCE),
 		.acknowledged = packet_get32(segment + TCP_ACKNOWLEDGED),
-		.window = packet_get16(segment + WINDOW),
+		.window = packet_get16(segment + TCP_WINDOW),
 		.flags = segment[TCP_FLAGS],
 		.data = segment + header,
 		.length = length - header,

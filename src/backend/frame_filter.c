@@ -10,12 +10,10 @@
 #include "base/subnet.h"
 
 #define ARP_ETHERNET	 1
-#define ICMP_HEADER	 8
 #define ICMP_ECHO	 8
 #define ICMP_UNREACHABLE 3
 #define ICMP_PROHIBITED	 13
 #define PORT_DHCP	 67
-#define PORT_TFTP	 69
 #define BROADCAST	 UINT32_MAX
 
 /* RFC 792: the header of what was refused and 8 bytes of its data. */
@@ -73,14 +71,6 @@ static enum frame_verdict check_arp(const struct frame_filter *filter, const uin
 	return FRAME_PASSED;
 }
 
-/* Whether the checksum of a TCP segment or UDP datagram of @length bytes is right. */
-static bool checksum_fits(const uint8_t *ip, size_t length)
-{
-	uint32_t sum = packet_pseudo_sum(ip, ip[IPV4_PROTOCOL], (uint16_t)length);
-
-	return !packet_checksum(ip + IPV4_HEADER, length, sum);
-}
-
 static enum frame_verdict check_tcp(const struct frame_filter *filter, uint8_t *ip, size_t length)
 {
 	const struct frame_filter_settings *settings = &filter->settings;
@@ -88,7 +78,7 @@ static enum frame_verdict check_tcp(const struct frame_filter *filter, uint8_t *
 	uint8_t *tcp = ip + IPV4_HEADER;
 	bool opens, allowed;
 
-	if (!tcp_segment_is_sane(tcp, length) || !checksum_fits(ip, length))
+	if (!tcp_segment_is_sane(tcp, length) || !packet_payload_fits(ip, (uint16_t)length))
 		return FRAME_DROPPED;
 	tcp_segment_clear_urgent(tcp);
 	opens = (tcp[TCP_FLAGS] & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN;
@@ -120,7 +110,8 @@ static bool is_peer(const struct frame_filter *filter, uint16_t host_port, uint1
 /* RFC 768: 0 says that there is none. */
 static bool udp_checksum_fits(const uint8_t *ip, size_t length)
 {
-	return !packet_get16(ip + IPV4_HEADER + UDP_CHECKSUM) || checksum_fits(ip, length);
+	return !packet_get16(ip + IPV4_HEADER + UDP_CHECKSUM) ||
+	       packet_payload_fits(ip, (uint16_t)length);
 }
 
 static enum frame_verdict check_udp(const struct frame_filter *filter, const uint8_t *ip,
@@ -147,11 +138,11 @@ static enum frame_verdict check_udp(const struct frame_filter *filter, const uin
 						is_peer(filter, to_port, from_port)) ?
 			       FRAME_PASSED :
 			       FRAME_REFUSED;
-	if (to == settings->name_server && to_port != DNS_PORT)
+	if (to != settings->name_server)
+		return check_route(filter, to);
+	if (to_port != DNS_PORT)
 		return FRAME_REFUSED;
-	if (to == settings->name_server)
-		return udp_checksum_fits(ip, length) ? FRAME_FOR_DNS : FRAME_DROPPED;
-	return check_route(filter, to);
+	return udp_checksum_fits(ip, length) ? FRAME_FOR_DNS : FRAME_DROPPED;
 }
 
 /* Pings are all that a guest has to send; of the rest the library makes nothing. */

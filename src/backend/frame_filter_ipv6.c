@@ -18,17 +18,13 @@
 #define NEXT_OPTIONS	   60
 #define OPTION_PAD1	   0
 #define OPTION_NOT_SKIPPED 0xc0 /* RFC 8200, 4.2: one that is not known is not passed over */
-#define PORT_TFTP	   69
 #define PORT_DHCP	   547
-#define ICMP_HEADER	   8
 #define ICMP_UNREACHABLE   1
 #define ICMP_PROHIBITED	   1
 #define ICMP_ECHO	   128
 #define ND_ROUTER_SOLICIT  133
 #define ND_ROUTER_LENGTH   8
 
-static const uint8_t unspecified[IPV6_ADDRESS];
-static const uint8_t all_nodes[IPV6_ADDRESS] = {0xff, 2, [15] = 1};
 static const uint8_t all_routers[IPV6_ADDRESS] = {0xff, 2, [15] = 2};
 static const uint8_t solicited_node[13] = {0xff, 2, [11] = 1, 0xff};
 static const uint8_t link_local[8] = {0xfe, 0x80};
@@ -71,7 +67,7 @@ static bool is_service(const struct frame_filter *filter, const uint8_t *address
 static bool is_guest(const struct frame_filter *filter, const uint8_t *address)
 {
 	return (in_network(filter, address) || is_link_local(address)) && !service_of(address) &&
-	       memcmp(address + IPV6_PREFIX, unspecified, IPV6_ADDRESS - IPV6_PREFIX);
+	       memcmp(address + IPV6_PREFIX, ipv6_unspecified, IPV6_ADDRESS - IPV6_PREFIX);
 }
 
 /*
@@ -135,12 +131,6 @@ static long remove_options(uint8_t *ip, size_t length)
 	return (long)length;
 }
 
-static bool checksum_fits(const uint8_t *ip, size_t length)
-{
-	return !packet_checksum(ip + IPV6_HEADER, length,
-				packet_pseudo_sum_ipv6(ip, ip[IPV6_NEXT], (uint32_t)length));
-}
-
 /* To whom: a service of the network, or somebody beyond it. */
 static enum frame_verdict check_destination(const struct frame_filter *filter, const uint8_t *ip,
 					    uint16_t port, bool refused)
@@ -169,7 +159,7 @@ static enum frame_verdict check_tcp(const struct frame_filter *filter, uint8_t *
 {
 	uint8_t *tcp = ip + IPV6_HEADER;
 
-	if (!tcp_segment_is_sane(tcp, length) || !checksum_fits(ip, length))
+	if (!tcp_segment_is_sane(tcp, length) || !packet_payload_fits(ip, (uint16_t)length))
 		return FRAME_DROPPED;
 	tcp_segment_clear_urgent(tcp);
 	return check_destination(filter, ip, packet_get16(tcp + PORT_DESTINATION), false);
@@ -183,7 +173,7 @@ static enum frame_verdict check_udp(const struct frame_filter *filter, const uin
 
 	/* RFC 8200, 8.1: there is a checksum. */
 	if (length < UDP_HEADER || packet_get16(udp + UDP_LENGTH) != length ||
-	    !packet_get16(udp + UDP_CHECKSUM) || !checksum_fits(ip, length))
+	    !packet_get16(udp + UDP_CHECKSUM) || !packet_payload_fits(ip, (uint16_t)length))
 		return FRAME_DROPPED;
 	to = packet_get16(udp + PORT_DESTINATION);
 	if (!packet_get16(udp + PORT_SOURCE) || !to)
@@ -218,7 +208,7 @@ static enum frame_verdict check_router_solicitation(const struct frame_filter *f
 {
 	const uint8_t *from = ip + IPV6_SOURCE, *to = ip + IPV6_DESTINATION;
 
-	if (equal(from, unspecified) ? source : !is_guest(filter, from))
+	if (equal(from, ipv6_unspecified) ? source : !is_guest(filter, from))
 		return FRAME_DROPPED;
 	return equal(to, all_routers) || is_service(filter, to) ? FRAME_FOR_ROUTER : FRAME_DROPPED;
 }
@@ -233,7 +223,7 @@ static enum frame_verdict check_solicitation(const struct frame_filter *filter, 
 
 	if (!is_service(filter, target) || !(solicited || is_service(filter, to)))
 		return FRAME_DROPPED;
-	if (equal(from, unspecified))
+	if (equal(from, ipv6_unspecified))
 		return source || !solicited ? FRAME_DROPPED : FRAME_PASSED;
 	return is_guest(filter, from) ? FRAME_PASSED : FRAME_DROPPED;
 }
@@ -245,7 +235,7 @@ static enum frame_verdict check_advertisement(const struct frame_filter *filter,
 
 	if (!is_guest(filter, ip + IPV6_SOURCE) || !is_guest(filter, icmp + ND_TARGET))
 		return FRAME_DROPPED;
-	if (equal(to, all_nodes))
+	if (equal(to, ipv6_all_nodes))
 		return icmp[ND_FLAGS] & ND_FLAG_SOLICITED ? FRAME_DROPPED : FRAME_PASSED;
 	return is_service(filter, to) ? FRAME_PASSED : FRAME_DROPPED;
 }
@@ -258,7 +248,7 @@ static enum frame_verdict check_icmp(const struct frame_filter *filter, const ui
 	size_t fixed = ND_LENGTH;
 	bool source;
 
-	if (length < ICMP_HEADER || icmp[1] != 0 || !checksum_fits(ip, length))
+	if (length < ICMP_HEADER || icmp[1] != 0 || !packet_payload_fits(ip, (uint16_t)length))
 		return FRAME_DROPPED;
 	if (icmp[0] == ICMP_ECHO)
 		return is_guest(filter, ip + IPV6_SOURCE) &&

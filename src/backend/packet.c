@@ -4,8 +4,16 @@
 
 #include <string.h>
 
-#define TTL_DEFAULT	64
-#define ICMPV6_CHECKSUM 2
+const uint8_t ipv6_unspecified[IPV6_ADDRESS];
+const uint8_t ipv6_all_nodes[IPV6_ADDRESS] = {0xff, 2, [15] = 1};
+
+void packet_take_address(uint8_t address[IPV6_ADDRESS], const uint8_t *ip, bool source)
+{
+	if (packet_is_ipv6(ip))
+		memcpy(address, ip + (source ? IPV6_SOURCE : IPV6_DESTINATION), IPV6_ADDRESS);
+	else
+		memcpy(address, ip + (source ? IPV4_SOURCE : IPV4_DESTINATION), 4);
+}
 
 static uint16_t fold(uint64_t total)
 {
@@ -31,13 +39,43 @@ uint16_t packet_checksum(const uint8_t *data, size_t length, uint32_t sum)
 	return (uint16_t)~fold((uint64_t)sum + packet_get16((const uint8_t *)&folded));
 }
 
-uint32_t packet_pseudo_sum(const uint8_t *ip, uint8_t protocol, uint16_t length)
+uint32_t packet_pseudo_sum(const uint8_t *ip, uint16_t length)
 {
-	uint32_t sum = (uint32_t)protocol + length;
+	size_t header = packet_ip_header(ip);
+	uint32_t sum = (uint32_t)packet_protocol(ip) + length;
 
-	for (size_t i = IPV4_SOURCE; i < IPV4_HEADER; i += 2)
+	/* The addresses are its end. */
+	for (size_t i = packet_is_ipv6(ip) ? IPV6_SOURCE : IPV4_SOURCE; i < header; i += 2)
 		sum += packet_get16(ip + i);
 	return sum;
+}
+
+static size_t checksum_offset(uint8_t protocol)
+{
+	switch (protocol) {
+	case PROTOCOL_TCP:
+		return TCP_CHECKSUM;
+	case PROTOCOL_UDP:
+		return UDP_CHECKSUM;
+	}
+	return ICMP_CHECKSUM;
+}
+
+bool packet_payload_fits(const uint8_t *ip, uint16_t length)
+{
+	return !packet_checksum(ip + packet_ip_header(ip), length, packet_pseudo_sum(ip, length));
+}
+
+void packet_finish_payload(uint8_t *ip, uint16_t length)
+{
+	uint8_t *payload = ip + packet_ip_header(ip), protocol = packet_protocol(ip);
+	uint8_t *checksum = payload + checksum_offset(protocol);
+	uint16_t sum;
+
+	packet_put16(checksum, 0);
+	sum = packet_checksum(payload, length, packet_pseudo_sum(ip, length));
+	/* RFC 768: 0 would say that there is no checksum. */
+	packet_put16(checksum, sum || protocol != PROTOCOL_UDP ? sum : 0xffff);
 }
 
 void packet_finish_ip(uint8_t *ip, uint16_t total)
@@ -64,7 +102,7 @@ void packet_wrap_ip(uint8_t *frame, const uint8_t mac[ETH_ALEN], uint32_t source
 	memcpy(frame, mac, ETH_ALEN);
 	packet_host_mac(frame + ETH_ALEN, source);
 	packet_put16(frame + 2 * ETH_ALEN, ETH_P_IP);
-	ip[IPV4_TTL] = TTL_DEFAULT;
+	ip[IPV4_TTL] = PACKET_HOPS;
 	ip[IPV4_PROTOCOL] = protocol;
 	packet_put32(ip + IPV4_SOURCE, source);
 	packet_put32(ip + IPV4_DESTINATION, destination);
@@ -73,30 +111,23 @@ void packet_wrap_ip(uint8_t *frame, const uint8_t mac[ETH_ALEN], uint32_t source
 
 size_t packet_wrap_tcp(uint8_t *frame, const struct packet_flow *flow, uint16_t length)
 {
-	uint8_t *ip = frame + PACKET_IP, *tcp = ip + IPV4_HEADER;
-
 	packet_wrap_ip(frame, flow->mac, flow->source, flow->destination, PROTOCOL_TCP,
 		       (uint16_t)(IPV4_HEADER + length));
-	packet_put16(tcp + TCP_CHECKSUM, 0);
-	packet_put16(tcp + TCP_CHECKSUM,
-		     packet_checksum(tcp, length, packet_pseudo_sum(ip, PROTOCOL_TCP, length)));
+	packet_finish_payload(frame + PACKET_IP, length);
 	return PACKET_IP + IPV4_HEADER + length;
 }
 
 size_t packet_wrap_udp(uint8_t *frame, const struct packet_flow *flow, uint16_t length)
 {
-	uint8_t *ip = frame + PACKET_IP, *udp = ip + IPV4_HEADER;
-	uint16_t sum, udp_length = (uint16_t)(UDP_HEADER + length);
+	uint8_t *udp = frame + PACKET_IP + IPV4_HEADER;
+	uint16_t udp_length = (uint16_t)(UDP_HEADER + length);
 
 	packet_wrap_ip(frame, flow->mac, flow->source, flow->destination, PROTOCOL_UDP,
 		       (uint16_t)(IPV4_HEADER + udp_length));
-	packet_put16(udp + UDP_CHECKSUM, 0);
 	packet_put16(udp + PORT_SOURCE, flow->source_port);
 	packet_put16(udp + PORT_DESTINATION, flow->destination_port);
 	packet_put16(udp + UDP_LENGTH, udp_length);
-	sum = packet_checksum(udp, udp_length, packet_pseudo_sum(ip, PROTOCOL_UDP, udp_length));
-	/* RFC 768: 0 would say that there is no checksum. */
-	packet_put16(udp + UDP_CHECKSUM, sum ? sum : 0xffff);
+	packet_finish_payload(frame + PACKET_IP, udp_length);
 	return PACKET_IP + IPV4_HEADER + udp_length;
 }
 
@@ -115,32 +146,10 @@ void packet_host_mac_ipv6(uint8_t mac[ETH_ALEN], const uint8_t address[IPV6_ADDR
 	memcpy(mac + 2, address + IPV6_ADDRESS - 4, 4);
 }
 
-uint32_t packet_pseudo_sum_ipv6(const uint8_t *ip, uint8_t protocol, uint32_t length)
-{
-	uint32_t sum = protocol + (length >> 16) + (length & 0xffff);
-
-	for (size_t i = IPV6_SOURCE; i < IPV6_HEADER; i += 2)
-		sum += packet_get16(ip + i);
-	return sum;
-}
-
-static size_t checksum_offset(uint8_t protocol)
-{
-	switch (protocol) {
-	case PROTOCOL_TCP:
-		return TCP_CHECKSUM;
-	case PROTOCOL_UDP:
-		return UDP_CHECKSUM;
-	}
-	return ICMPV6_CHECKSUM;
-}
-
 void packet_wrap_ipv6(uint8_t *payload, const struct packet_route_ipv6 *route, uint8_t protocol,
 		      uint16_t length)
 {
 	uint8_t *ip = payload - IPV6_HEADER, *frame = ip - PACKET_IP;
-	uint8_t *checksum = payload + checksum_offset(protocol);
-	uint16_t sum;
 
 	memset(frame, 0, PACKET_IP + IPV6_HEADER);
 	memcpy(frame, route->mac, ETH_ALEN);
@@ -154,7 +163,5 @@ void packet_wrap_ipv6(uint8_t *payload, const struct packet_route_ipv6 *route, u
 	memcpy(ip + IPV6_DESTINATION, route->destination, IPV6_ADDRESS);
 	if (protocol == PROTOCOL_UDP)
 		packet_put16(payload + UDP_LENGTH, length);
-	packet_put16(checksum, 0);
-	sum = packet_checksum(payload, length, packet_pseudo_sum_ipv6(ip, protocol, length));
-	packet_put16(checksum, sum || protocol != PROTOCOL_UDP ? sum : 0xffff);
+	packet_finish_payload(ip, length);
 }

@@ -7,10 +7,14 @@
 #define AVP_BACKEND_PACKET_H
 
 #include <linux/if_ether.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/subnet.h"
+
+/* Hops that a packet of ours may make (RFC 1122, 3.2.1.7). */
+#define PACKET_HOPS 64
 
 /* The IP header begins behind the Ethernet header. */
 #define PACKET_IP ETH_HLEN
@@ -82,6 +86,7 @@
 #define TCP_ACKNOWLEDGED 8
 #define TCP_DATA_OFFSET	 12
 #define TCP_FLAGS	 13
+#define TCP_WINDOW	 14
 #define TCP_CHECKSUM	 16
 #define TCP_URGENT	 18
 #define TCP_FLAG_FIN	 0x01
@@ -90,9 +95,17 @@
 #define TCP_FLAG_PSH	 0x08
 #define TCP_FLAG_ACK	 0x10
 #define TCP_FLAG_URG	 0x20
+#define TCP_OPTION_END	 0
+#define TCP_OPTION_NOP	 1
+#define TCP_OPTION_MSS	 2
 #define UDP_HEADER	 8
 #define UDP_LENGTH	 4
 #define UDP_CHECKSUM	 6
+#define PORT_TFTP	 69
+
+/* ICMP (RFC 792) and ICMPv6 (RFC 4443): type, code and checksum, and four bytes of either's own. */
+#define ICMP_HEADER   8
+#define ICMP_CHECKSUM 2
 
 static inline uint16_t packet_get16(const uint8_t *at)
 {
@@ -116,14 +129,51 @@ static inline void packet_put32(uint8_t *at, uint32_t value)
 	packet_put16(at + 2, (uint16_t)value);
 }
 
+static inline bool packet_is_ipv6(const uint8_t *ip)
+{
+	return ip[0] >> 4 == 6;
+}
+
+/* The length of an IP header, which has no options or extensions. */
+static inline size_t packet_ip_header(const uint8_t *ip)
+{
+	return packet_is_ipv6(ip) ? IPV6_HEADER : IPV4_HEADER;
+}
+
+static inline uint8_t packet_protocol(const uint8_t *ip)
+{
+	return ip[packet_is_ipv6(ip) ? IPV6_NEXT : IPV4_PROTOCOL];
+}
+
+/*
+ * Copies the source or destination of a packet: an IPv4 address takes the first 4 bytes, and the rest stays
+ * as it is.
+ */
+void packet_take_address(uint8_t address[IPV6_ADDRESS], const uint8_t *ip, bool source);
+
+/* The length of a TCP header with its options. */
+static inline size_t packet_tcp_header(const uint8_t *tcp)
+{
+	return (size_t)(tcp[TCP_DATA_OFFSET] >> 4) * 4;
+}
+
 /*
  * The checksum (RFC 1071) of @length bytes, beginning with @sum of what was added up before. Over
  * data that has its own checksum in it the result is 0.
  */
 uint16_t packet_checksum(const uint8_t *data, size_t length, uint32_t sum);
 
-/* The sum of the pseudo header (RFC 9293, 3.1) that goes into packet_checksum. */
-uint32_t packet_pseudo_sum(const uint8_t *ip, uint8_t protocol, uint16_t length);
+/*
+ * The sum of the pseudo header (RFC 9293, 3.1; RFC 8200, 8.1), which goes into packet_checksum, for
+ * @length bytes behind the IP header.
+ */
+uint32_t packet_pseudo_sum(const uint8_t *ip, uint16_t length);
+
+/* Whether the checksum of the TCP segment, UDP datagram or ICMPv6 message of @length bytes there is right. */
+bool packet_payload_fits(const uint8_t *ip, uint16_t length);
+
+/* Writes that checksum. */
+void packet_finish_payload(uint8_t *ip, uint16_t length);
 
 /* Completes an IPv4 header without options: version, length of header and packet, checksum. */
 void packet_finish_ip(uint8_t *ip, uint16_t total);
@@ -157,6 +207,10 @@ size_t packet_wrap_udp(uint8_t *frame, const struct packet_flow *flow, uint16_t 
  */
 size_t packet_wrap_tcp(uint8_t *frame, const struct packet_flow *flow, uint16_t length);
 
+/* RFC 4291, 2.5.2 and 2.7.1. */
+extern const uint8_t ipv6_unspecified[IPV6_ADDRESS];
+extern const uint8_t ipv6_all_nodes[IPV6_ADDRESS];
+
 /* What is there of an IPv6 network of ours: the last byte of its address, those before it being 0. */
 enum ipv6_service { IPV6_NONE = 0, IPV6_GATEWAY = 2, IPV6_NAME_SERVER = 3 };
 
@@ -165,9 +219,6 @@ void packet_service_ipv6(uint8_t address[IPV6_ADDRESS], const uint8_t prefix[IPV
 
 /* The Ethernet address that stands for an IPv6 address of the user network. */
 void packet_host_mac_ipv6(uint8_t mac[ETH_ALEN], const uint8_t address[IPV6_ADDRESS]);
-
-/* The sum of the pseudo header of IPv6 (RFC 8200, 8.1). */
-uint32_t packet_pseudo_sum_ipv6(const uint8_t *ip, uint8_t protocol, uint32_t length);
 
 /*
  * Puts Ethernet and IPv6 headers before the @length bytes at @payload: a UDP datagram, a TCP segment

@@ -15,9 +15,7 @@
 	(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF)
 
 /* A file that is being written is read once it is closed. IN_ATTRIB: its mode, or it was removed. */
-#define FILE_EVENTS  (IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
-
-#define THING_EVENTS (IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT)
+#define FILE_EVENTS (IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
 
 void resolv_watch_open(struct resolv_watch *watch)
 {
@@ -143,7 +141,7 @@ static bool is_change(const struct resolv_watch *watch, const struct inotify_eve
 		if (watch->names[i].descriptor != event->wd)
 			continue;
 		/* The directory or the file itself; only the last says so of its content. */
-		if (!event->len && event->mask & THING_EVENTS)
+		if (!event->len && event->mask & (FILE_EVENTS | IN_UNMOUNT))
 			return true;
 		if (event->len && !strcmp(event->name, watch->names[i].name))
 			return true;

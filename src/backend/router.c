@@ -8,9 +8,7 @@
 #define LENGTH		   16
 #define HOP_LIMIT	   4 /* that guests begin with */
 #define LIFETIME	   6
-#define UNIT		   8
 
-#define OPTION_SOURCE	   1
 #define OPTION_PREFIX	   3
 #define OPTION_MTU	   5
 #define OPTION_NAME_SERVER 25
@@ -20,35 +18,30 @@
 #define PREFIX_AUTONOMOUS 0x40
 #define PREFIX_BITS	  64
 
-#define HOP_LIMIT_DEFAULT 64
-#define HOP_LIMIT_ND	  255
-
 /* Adds an option of @units times 8 bytes, and returns where it is. */
 static uint8_t *add_option(uint8_t **at, uint8_t type, uint8_t units)
 {
 	uint8_t *option = *at;
 
-	memset(option, 0, (size_t)units * UNIT);
+	memset(option, 0, (size_t)units * ND_OPTION_UNIT);
 	option[0] = type;
 	option[1] = units;
-	*at += (size_t)units * UNIT;
+	*at += (size_t)units * ND_OPTION_UNIT;
 	return option;
 }
 
 static void address_guest(struct packet_route_ipv6 *route, const uint8_t *solicitation)
 {
-	static const uint8_t all_nodes[IPV6_ADDRESS] = {0xff, 2, [15] = 1};
 	static const uint8_t all_macs[ETH_ALEN] = {0x33, 0x33, 0, 0, 0, 1};
-	static const uint8_t unspecified[IPV6_ADDRESS];
 	const uint8_t *from;
 
 	memcpy(route->mac, all_macs, ETH_ALEN);
-	memcpy(route->destination, all_nodes, IPV6_ADDRESS);
+	memcpy(route->destination, ipv6_all_nodes, IPV6_ADDRESS);
 	if (!solicitation)
 		return;
 	from = solicitation + PACKET_IP + IPV6_SOURCE;
 	/* RFC 4861, 6.2.6: to one without an address yet as to all. */
-	if (!memcmp(from, unspecified, IPV6_ADDRESS))
+	if (!memcmp(from, ipv6_unspecified, IPV6_ADDRESS))
 		return;
 	memcpy(route->mac, solicitation + ETH_ALEN, ETH_ALEN);
 	memcpy(route->destination, from, IPV6_ADDRESS);
@@ -58,16 +51,16 @@ size_t router_advertise(uint8_t frame[ROUTER_FRAME_MAX], const uint8_t prefix[IP
 			uint16_t mtu, const uint8_t *solicitation)
 {
 	static const uint8_t link_local[IPV6_PREFIX] = {0xfe, 0x80};
-	struct packet_route_ipv6 route = {.hop_limit = HOP_LIMIT_ND};
+	struct packet_route_ipv6 route = {.hop_limit = ND_HOP_LIMIT};
 	uint8_t *icmp = frame + PACKET_IP + IPV6_HEADER, *at = icmp + LENGTH, *option;
 
 	address_guest(&route, solicitation);
 	packet_service_ipv6(route.source, link_local, IPV6_GATEWAY);
 	memset(icmp, 0, LENGTH);
 	icmp[0] = TYPE_ADVERTISEMENT;
-	icmp[HOP_LIMIT] = HOP_LIMIT_DEFAULT;
+	icmp[HOP_LIMIT] = PACKET_HOPS;
 	packet_put16(icmp + LIFETIME, ROUTER_LIFETIME);
-	option = add_option(&at, OPTION_SOURCE, 1);
+	option = add_option(&at, ND_OPTION_SOURCE, 1);
 	packet_host_mac_ipv6(option + 2, route.source);
 	option = add_option(&at, OPTION_PREFIX, 4);
 	option[2] = PREFIX_BITS;

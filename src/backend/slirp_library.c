@@ -62,3 +62,20 @@ int slirp_library_load(struct slirp_library *library, struct error *error)
 	set_handler(relay_message, NULL);
 	return 0;
 }
+
+void *slirp_library_make_timer(SlirpTimerCb function, void *argument, void *opaque)
+{
+	return opaque;
+}
+
+void slirp_library_free_timer(void *timer, void *opaque)
+{
+}
+
+void slirp_library_set_timer(void *timer, int64_t expire_ms, void *opaque)
+{
+}
+
+void slirp_library_notify(void *opaque)
+{
+}

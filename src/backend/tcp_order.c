@@ -49,27 +49,27 @@ static bool comes_after(uint32_t sequence, uint32_t other)
 	return (int32_t)(sequence - other) > 0;
 }
 
+static void forget_segment(struct tcp_order *order, size_t index)
+{
+	order->early[index].flow->early--;
+	order->early[index].flow = NULL;
+}
+
 /* The library has given up those early segments of @flow that end at @sequence or before. */
 static void forget_early(struct tcp_order *order, struct tcp_order_flow *flow, uint32_t sequence)
 {
-	for (size_t i = 0; flow->early && i < TCP_ORDER_EARLY; i++) {
-		if (order->early[i].flow != flow || comes_after(order->early[i].end, sequence))
-			continue;
-		order->early[i].flow = NULL;
-		flow->early--;
-	}
+	for (size_t i = 0; flow->early && i < TCP_ORDER_EARLY; i++)
+		if (order->early[i].flow == flow && !comes_after(order->early[i].end, sequence))
+			forget_segment(order, i);
 }
 
 /* The library has given up all of them, with its connection. */
 static void forget_all(struct tcp_order *order, struct tcp_order_flow *flow)
 {
 	flow->ended = false;
-	for (size_t i = 0; flow->early && i < TCP_ORDER_EARLY; i++) {
-		if (order->early[i].flow != flow)
-			continue;
-		order->early[i].flow = NULL;
-		flow->early--;
-	}
+	for (size_t i = 0; flow->early && i < TCP_ORDER_EARLY; i++)
+		if (order->early[i].flow == flow)
+			forget_segment(order, i);
 }
 
 /*
@@ -127,44 +127,18 @@ static bool may_pass(struct tcp_order *order, struct tcp_order_flow *flow, uint3
 	return true;
 }
 
-static bool is_ipv6(const uint8_t *ip)
-{
-	return ip[0] >> 4 == 6;
-}
-
-static size_t ip_header_length(const uint8_t *ip)
-{
-	return is_ipv6(ip) ? IPV6_HEADER : IPV4_HEADER;
-}
-
-static void take_address(uint8_t address[IPV6_ADDRESS], const uint8_t *ip, bool source)
-{
-	if (is_ipv6(ip))
-		memcpy(address, ip + (source ? IPV6_SOURCE : IPV6_DESTINATION), IPV6_ADDRESS);
-	else
-		memcpy(address, ip + (source ? IPV4_SOURCE : IPV4_DESTINATION), 4);
-}
-
-static size_t tcp_header_length(const uint8_t *tcp)
-{
-	return (size_t)(tcp[TCP_DATA_OFFSET] >> 4) * 4;
-}
-
 /* Cuts off the data and has the segment begin at @sequence. */
 static void cut(uint8_t *ip, size_t *total, uint32_t sequence)
 {
-	size_t header = ip_header_length(ip);
+	size_t header = packet_ip_header(ip);
 	uint8_t *tcp = ip + header;
-	uint16_t length = (uint16_t)tcp_header_length(tcp);
-	uint32_t sum = is_ipv6(ip) ? packet_pseudo_sum_ipv6(ip, PROTOCOL_TCP, length) :
-				     packet_pseudo_sum(ip, PROTOCOL_TCP, length);
+	uint16_t length = (uint16_t)packet_tcp_header(tcp);
 
 	packet_put32(tcp + TCP_SEQUENCE, sequence);
 	tcp[TCP_FLAGS] &= (uint8_t) ~(TCP_FLAG_FIN | TCP_FLAG_PSH);
-	packet_put16(tcp + TCP_CHECKSUM, 0);
-	packet_put16(tcp + TCP_CHECKSUM, packet_checksum(tcp, length, sum));
+	packet_finish_payload(ip, length);
 	*total = header + length;
-	if (is_ipv6(ip))
+	if (packet_is_ipv6(ip))
 		packet_put16(ip + IPV6_LENGTH, length);
 	else
 		packet_finish_ip(ip, (uint16_t)*total);
@@ -172,17 +146,17 @@ static void cut(uint8_t *ip, size_t *total, uint32_t sequence)
 
 void tcp_order_send(struct tcp_order *order, uint8_t *ip, size_t *total)
 {
-	uint8_t *tcp = ip + ip_header_length(ip), flags = tcp[TCP_FLAGS];
+	uint8_t *tcp = ip + packet_ip_header(ip), flags = tcp[TCP_FLAGS];
 	struct tcp_order_flow key = {
 		.guest_port = packet_get16(tcp + PORT_SOURCE),
 		.host_port = packet_get16(tcp + PORT_DESTINATION),
 	};
-	size_t length = *total - ip_header_length(ip) - tcp_header_length(tcp);
+	size_t length = *total - packet_ip_header(ip) - packet_tcp_header(tcp);
 	uint32_t sequence = packet_get32(tcp + TCP_SEQUENCE), end;
 	struct tcp_order_flow *flow;
 
-	take_address(key.guest, ip, true);
-	take_address(key.host, ip, false);
+	packet_take_address(key.guest, ip, true);
+	packet_take_address(key.host, ip, false);
 	end = sequence + (uint32_t)length + !!(flags & TCP_FLAG_FIN);
 	flow = find(order, &key);
 	if (flags & TCP_FLAG_SYN) {
@@ -208,29 +182,27 @@ void tcp_order_send(struct tcp_order *order, uint8_t *ip, size_t *total)
 
 void tcp_order_forget(struct tcp_order *order)
 {
-	for (size_t i = 0; i < TCP_ORDER_EARLY; i++) {
+	for (size_t i = 0; i < TCP_ORDER_EARLY; i++)
 		if (order->early[i].flow)
-			order->early[i].flow->early--;
-		order->early[i].flow = NULL;
-	}
+			forget_segment(order, i);
 }
 
 void tcp_order_receive(struct tcp_order *order, const uint8_t *ip, size_t total)
 {
-	const uint8_t *tcp = ip + ip_header_length(ip);
+	const uint8_t *tcp = ip + packet_ip_header(ip);
 	struct tcp_order_flow key, *flow;
 	uint8_t flags;
 	bool tells;
 
-	if (total < ip_header_length(ip) + TCP_HEADER)
+	if (total < packet_ip_header(ip) + TCP_HEADER)
 		return;
 	flags = tcp[TCP_FLAGS];
 	key = (struct tcp_order_flow){
 		.guest_port = packet_get16(tcp + PORT_DESTINATION),
 		.host_port = packet_get16(tcp + PORT_SOURCE),
 	};
-	take_address(key.guest, ip, false);
-	take_address(key.host, ip, true);
+	packet_take_address(key.guest, ip, false);
+	packet_take_address(key.host, ip, true);
 	tells = (flags & (TCP_FLAG_RST | TCP_FLAG_ACK)) == TCP_FLAG_ACK;
 	flow = tells ? find_or_add(order, &key) : find(order, &key);
 	if (!flow)

@@ -4,9 +4,6 @@
 
 #include "backend/packet.h"
 
-#define TCP_OPTION_END 0
-#define TCP_OPTION_NOP 1
-
 static bool tcp_options_fit(const uint8_t *option, size_t length)
 {
 	while (length > 0 && *option != TCP_OPTION_END) {
@@ -44,7 +41,7 @@ bool tcp_segment_is_sane(const uint8_t *tcp, size_t length)
 
 	if (length < TCP_HEADER)
 		return false;
-	header = (size_t)(tcp[TCP_DATA_OFFSET] >> 4) * 4;
+	header = packet_tcp_header(tcp);
 	flags = tcp[TCP_FLAGS];
 	if (header < TCP_HEADER || header > length ||
 	    !tcp_options_fit(tcp + TCP_HEADER, header - TCP_HEADER))

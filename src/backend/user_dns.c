@@ -9,8 +9,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define HOP_LIMIT 64
-
 /* The payload of any packet that the MTU, 16 bits, allows has room behind DNS_TCP_ROOM. */
 _Static_assert(sizeof(((struct user_dns *)0)->frame) >= DNS_TCP_ROOM + UINT16_MAX - IPV4_HEADER,
 	       "an IPv4 packet is longer than the frame");
@@ -70,7 +68,7 @@ static void send_ipv4(struct user_dns *dns, const struct dns_asker *asker, uint8
 static void send_ipv6(struct user_dns *dns, const struct dns_asker *asker, uint8_t *payload,
 		      uint8_t protocol, size_t length)
 {
-	struct packet_route_ipv6 route = {.hop_limit = HOP_LIMIT};
+	struct packet_route_ipv6 route = {.hop_limit = PACKET_HOPS};
 
 	memcpy(route.mac, asker->mac, sizeof(route.mac));
 	memcpy(route.destination, asker->address, sizeof(route.destination));
@@ -154,24 +152,17 @@ void user_dns_stop(struct user_dns *dns)
 
 bool user_dns_take(struct user_dns *dns, const uint8_t *frame, size_t length, int64_t now_ms)
 {
-	const uint8_t *ip = frame + PACKET_IP, *data;
-	struct dns_asker asker = {.connection = -1};
-	uint8_t protocol;
+	const uint8_t *ip = frame + PACKET_IP, *data = ip + packet_ip_header(ip);
+	struct dns_asker asker = {
+		.connection = -1,
+		.is_ipv6 = packet_is_ipv6(ip),
+		.port = packet_get16(data + PORT_SOURCE),
+	};
 
 	memcpy(asker.mac, frame + ETH_ALEN, sizeof(asker.mac));
-	asker.is_ipv6 = packet_get16(frame + 2 * ETH_ALEN) == ETH_P_IPV6;
-	if (asker.is_ipv6) {
-		data = ip + IPV6_HEADER;
-		protocol = ip[IPV6_NEXT];
-		memcpy(asker.address, ip + IPV6_SOURCE, IPV6_ADDRESS);
-	} else {
-		data = ip + IPV4_HEADER;
-		protocol = ip[IPV4_PROTOCOL];
-		memcpy(asker.address, ip + IPV4_SOURCE, 4);
-	}
-	asker.port = packet_get16(data + PORT_SOURCE);
+	packet_take_address(asker.address, ip, true);
 	length -= (size_t)(data - frame);
-	if (protocol == PROTOCOL_UDP)
+	if (packet_protocol(ip) == PROTOCOL_UDP)
 		return dns_relay_ask(&dns->relay, &asker, data + UDP_HEADER, length - UDP_HEADER,
 				     NULL, now_ms);
 	dns_tcp_take(&dns->tcp, &asker, data, length, now_ms);

@@ -130,43 +130,16 @@ static void answer_for_guest(struct user_net *user)
 	}
 }
 
-/* libslirp may have more to do: it is asked before each sleep anyway. */
-static void note_change(void *opaque)
-{
-	(void)opaque;
-}
-
-/* Its one timer is for router advertisements, which are ours. */
-static void *make_timer(SlirpTimerCb function, void *argument, void *opaque)
-{
-	(void)function;
-	(void)argument;
-	return opaque;
-}
-
-static void free_timer(void *timer, void *opaque)
-{
-	(void)timer;
-	(void)opaque;
-}
-
-static void set_timer(void *timer, int64_t expire_ms, void *opaque)
-{
-	(void)timer;
-	(void)expire_ms;
-	(void)opaque;
-}
-
 static const SlirpCb callbacks = {
 	.send_packet = take_frame,
 	.guest_error = report_guest_error,
 	.clock_get_ns = read_clock,
-	.timer_new = make_timer,
-	.timer_free = free_timer,
-	.timer_mod = set_timer,
+	.timer_new = slirp_library_make_timer,
+	.timer_free = slirp_library_free_timer,
+	.timer_mod = slirp_library_set_timer,
 	.register_poll_fd = register_descriptor,
 	.unregister_poll_fd = unregister_descriptor,
-	.notify = note_change,
+	.notify = slirp_library_notify,
 };
 
 /*

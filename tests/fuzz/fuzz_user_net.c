@@ -60,8 +60,7 @@ static ssize_t hear(const void *frame, size_t length, void *opaque)
 		return (ssize_t)length;
 	if (ipv6)
 		tcp = ip + IPV6_HEADER;
-	data = length - (size_t)(tcp - (const uint8_t *)frame) -
-	       (size_t)(tcp[TCP_DATA_OFFSET] >> 4) * 4;
+	data = length - (size_t)(tcp - (const uint8_t *)frame) - packet_tcp_header(tcp);
 	h->their_ipv6 = ipv6;
 	h->their_port = packet_get16(tcp + PORT_SOURCE);
 	h->our_port = packet_get16(tcp + PORT_DESTINATION);
@@ -80,18 +79,14 @@ static void hear_name_server(void *context, const void *frame, size_t length)
 
 	if (packet_get16((const uint8_t *)frame + 12) == ETH_P_IPV6) {
 		PROMISE(packet_get16(ip + IPV6_LENGTH) == payload && length <= ETH_HLEN + h->mtu);
-		PROMISE(!packet_checksum(ip + IPV6_HEADER, payload,
-					 packet_pseudo_sum_ipv6(ip, ip[IPV6_NEXT],
-								(uint32_t)payload)));
+		PROMISE(packet_payload_fits(ip, (uint16_t)payload));
 		hear(frame, length, h);
 		return;
 	}
 	PROMISE(packet_get16(ip + IPV4_TOTAL_LENGTH) == length - PACKET_IP &&
 		length <= ETH_HLEN + h->mtu);
 	PROMISE(!packet_checksum(ip, IPV4_HEADER, 0));
-	PROMISE(!packet_checksum(ip + IPV4_HEADER, length - PACKET_IP - IPV4_HEADER,
-				 packet_pseudo_sum(ip, ip[IPV4_PROTOCOL],
-						   (uint16_t)(length - PACKET_IP - IPV4_HEADER))));
+	PROMISE(packet_payload_fits(ip, (uint16_t)(length - PACKET_IP - IPV4_HEADER)));
 	PROMISE(packet_get32(ip + IPV4_SOURCE) == NAME_SERVER);
 	hear(frame, length, h);
 }
@@ -118,41 +113,16 @@ static void ignore_descriptor(int fd, void *opaque)
 	(void)opaque;
 }
 
-static void *make_timer(SlirpTimerCb function, void *argument, void *opaque)
-{
-	(void)function;
-	(void)argument;
-	return opaque;
-}
-
-static void free_timer(void *timer, void *opaque)
-{
-	(void)timer;
-	(void)opaque;
-}
-
-static void set_timer(void *timer, int64_t expire_ms, void *opaque)
-{
-	(void)timer;
-	(void)expire_ms;
-	(void)opaque;
-}
-
-static void ignore_notice(void *opaque)
-{
-	(void)opaque;
-}
-
 static const SlirpCb callbacks = {
 	.send_packet = hear,
 	.guest_error = ignore_message,
 	.clock_get_ns = read_clock,
-	.timer_new = make_timer,
-	.timer_free = free_timer,
-	.timer_mod = set_timer,
+	.timer_new = slirp_library_make_timer,
+	.timer_free = slirp_library_free_timer,
+	.timer_mod = slirp_library_set_timer,
 	.register_poll_fd = count_descriptor,
 	.unregister_poll_fd = ignore_descriptor,
-	.notify = ignore_notice,
+	.notify = slirp_library_notify,
 };
 
 static int add_poll(int fd, int events, void *opaque)
@@ -235,9 +205,8 @@ static void check_passed(const struct harness *h, size_t length)
 		packet_get16(data + PORT_DESTINATION) != DNS_PORT);
 	PROMISE(to >> 24 != 127 && to >> 24 != 0 && to >> 24 < 224);
 	if (ip[IPV4_PROTOCOL] == PROTOCOL_TCP) {
-		PROMISE(size >= (size_t)(data[TCP_DATA_OFFSET] >> 4) * 4);
-		PROMISE(!packet_checksum(data, size,
-					 packet_pseudo_sum(ip, PROTOCOL_TCP, (uint16_t)size)));
+		PROMISE(size >= packet_tcp_header(data));
+		PROMISE(packet_payload_fits(ip, (uint16_t)size));
 		PROMISE(data[TCP_DATA_OFFSET] >> 4 >= 5);
 		PROMISE(!(data[TCP_FLAGS] & TCP_FLAG_URG) && !packet_get16(data + TCP_URGENT));
 	} else if (ip[IPV4_PROTOCOL] == PROTOCOL_UDP) {
@@ -304,8 +273,7 @@ static void finish(struct harness *h, size_t length, uint8_t how)
 	if (!(how & 8) && ip[IPV4_PROTOCOL] == PROTOCOL_TCP && size >= TCP_HEADER) {
 		packet_put16(data + TCP_CHECKSUM, 0);
 		packet_put16(data + TCP_CHECKSUM,
-			     packet_checksum(data, size,
-					     packet_pseudo_sum(ip, PROTOCOL_TCP, (uint16_t)size)));
+			     packet_checksum(data, size, packet_pseudo_sum(ip, (uint16_t)size)));
 	}
 	if (!(how & 8) && ip[IPV4_PROTOCOL] == PROTOCOL_ICMP && size >= 8) {
 		packet_put16(data + 2, 0);

@@ -51,7 +51,7 @@ void user_net_check_ipv6(const struct harness *h, size_t length)
 	PROMISE((to[0] & 0xe0) == 0x20 || (to[0] & 0xfe) == 0xfc || packet_get32(to) == 0x0064ff9b);
 	PROMISE(!in_network6(to) || (h->filter.settings.host_loopback && to[15] == 2));
 	if (ip[IPV6_NEXT] == PROTOCOL_TCP) {
-		PROMISE(size >= (size_t)(data[TCP_DATA_OFFSET] >> 4) * 4);
+		PROMISE(size >= packet_tcp_header(data));
 		PROMISE(!(data[TCP_FLAGS] & TCP_FLAG_URG) && !packet_get16(data + TCP_URGENT));
 	} else {
 		PROMISE(ip[IPV6_NEXT] == PROTOCOL_UDP && packet_get16(data + UDP_LENGTH) == size);
@@ -97,8 +97,7 @@ static void send_ipv6(struct harness *h, uint8_t protocol, size_t length, uint8_
 	if (how & 4 && !(where & 16) && ip[IPV6_NEXT] == PROTOCOL_ICMPV6) {
 		packet_put16(data + 2, 0);
 		packet_put16(data + 2, packet_checksum(data, length,
-						       packet_pseudo_sum_ipv6(ip, PROTOCOL_ICMPV6,
-									      (uint32_t)length)));
+						       packet_pseudo_sum(ip, (uint16_t)length)));
 	}
 	user_net_send(h, PACKET_IP + IPV6_HEADER + length);
 }

@@ -51,7 +51,7 @@ static void take_segment(void *context, const struct dns_asker *guest, uint8_t *
 			 size_t length)
 {
 	struct fixture *f = context;
-	size_t header = (size_t)(segment[TCP_DATA_OFFSET] >> 4) * 4;
+	size_t header = packet_tcp_header(segment);
 
 	/* The room before it is ours. */
 	memset(segment - DNS_TCP_ROOM, 0xaa, DNS_TCP_ROOM);

@@ -39,14 +39,6 @@ static uint8_t *tcp_of(struct fixture *f)
 	return f->ip + IPV4_HEADER;
 }
 
-static uint16_t checksum(struct fixture *f)
-{
-	size_t length = f->total - IPV4_HEADER;
-
-	return packet_checksum(tcp_of(f), length,
-			       packet_pseudo_sum(f->ip, PROTOCOL_TCP, (uint16_t)length));
-}
-
 static void make(struct fixture *f, uint8_t flags, uint32_t sequence, uint32_t acknowledged)
 {
 	static const uint8_t option[] = {2, 4, 5, 180};
@@ -71,11 +63,11 @@ static void send_segment(struct fixture *f, uint8_t flags, uint32_t sequence, ui
 	packet_put16(tcp_of(f) + PORT_SOURCE, port);
 	packet_put16(tcp_of(f) + PORT_DESTINATION, 80);
 	packet_finish_ip(f->ip, WHOLE);
-	packet_put16(tcp_of(f) + TCP_CHECKSUM, checksum(f));
+	packet_finish_payload(f->ip, WHOLE - IPV4_HEADER);
 	tcp_order_send(&f->order, f->ip, &f->total);
 	assert_int_equal(packet_get16(f->ip + IPV4_TOTAL_LENGTH), f->total);
 	assert_int_equal(packet_checksum(f->ip, IPV4_HEADER, 0), 0);
-	assert_int_equal(checksum(f), 0);
+	assert_true(packet_payload_fits(f->ip, (uint16_t)(f->total - IPV4_HEADER)));
 }
 
 static void expect_whole(struct fixture *f, uint32_t sequence)

@@ -119,10 +119,7 @@ static const uint8_t *wait_for(struct fixture *f, uint8_t protocol, size_t *leng
 		assert_int_equal(packet_get16(f->rig->frame + 2 * ETH_ALEN), ETH_P_IPV6);
 		*length = packet_get16(ip + IPV6_LENGTH);
 		assert_int_equal(f->rig->length, DATA + *length);
-		assert_int_equal(packet_checksum(ip + IPV6_HEADER, *length,
-						 packet_pseudo_sum_ipv6(ip, ip[IPV6_NEXT],
-									(uint32_t)*length)),
-				 0);
+		assert_true(packet_payload_fits(ip, (uint16_t)*length));
 		if (answer_solicitation(f))
 			continue;
 		assert_int_equal(ip[IPV6_NEXT], protocol);
@@ -158,7 +155,7 @@ static size_t wait_for_tcp(struct fixture *f, uint8_t flags, const uint8_t **dat
 	do
 		tcp = wait_for(f, PROTOCOL_TCP, &length);
 	while ((tcp[TCP_FLAGS] & flags) != flags);
-	header = (size_t)(tcp[TCP_DATA_OFFSET] >> 4) * 4;
+	header = packet_tcp_header(tcp);
 	*data = tcp + header;
 	f->theirs = packet_get32(tcp + 4) + (uint32_t)(length - header) +
 		    !!(tcp[TCP_FLAGS] & TCP_FLAG_SYN);
