@@ -151,23 +151,12 @@ static int lock_in(const struct child *child, struct error *error)
 	char given[PATH_MAX], found[PATH_MAX];
 	const char *readable[] = {"/etc", "/run", NULL, NULL, NULL};
 	const struct sandbox_rights rights = {.needs = SANDBOX_READER, .readable = readable};
-	int result;
 
 	snprintf(given, sizeof(given), "%s", child->path);
 	snprintf(found, sizeof(found), "%s", child->watch.found);
 	readable[2] = dirname(given);
 	readable[3] = dirname(found);
-	result = sandbox_drop_rights(&rights, error);
-	return result < 0 ? result : sandbox_filter_calls(rights.needs, error);
-}
-
-static void close_others(void)
-{
-	if (syscall(SYS_close_range, READER_FD + 1, ~0U, 0) == 0)
-		return;
-	/* Before Linux 5.9. */
-	for (int fd = READER_FD + 1; fd < (int)sysconf(_SC_OPEN_MAX); fd++)
-		close(fd);
+	return sandbox_lock_in(&rights, error);
 }
 
 static _Noreturn void run_child(const char *path, int socket_fd, pid_t parent)
@@ -180,7 +169,7 @@ static _Noreturn void run_child(const char *path, int socket_fd, pid_t parent)
 	prctl(PR_SET_NAME, "avp-resolv");
 	if (dup2(socket_fd, READER_FD) < 0)
 		leave(1);
-	close_others();
+	process_close_all_but(READER_FD);
 	child.path = path;
 	child.interface_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	resolv_watch_open(&child.watch);

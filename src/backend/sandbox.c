@@ -142,6 +142,14 @@ static int restrict_names(const struct sandbox_rights *rights, struct error *err
 	return 0;
 }
 
+int sandbox_apply_capabilities(struct error *error)
+{
+	/* The bounding set takes a capability to shrink; without it nothing can be gained anyway. */
+	if (capng_apply(CAPNG_SELECT_BOTH) < 0 && capng_apply(CAPNG_SELECT_CAPS) < 0)
+		return error_set(error, EPERM, "sandbox: cannot give up capabilities");
+	return 0;
+}
+
 int sandbox_drop_rights(const struct sandbox_rights *rights, struct error *error)
 {
 	struct error own = {0};
@@ -155,9 +163,8 @@ int sandbox_drop_rights(const struct sandbox_rights *rights, struct error *error
 	if (restrict_names(rights, error) < 0)
 		return -error->code;
 	capng_clear(CAPNG_SELECT_BOTH);
-	/* The bounding set takes a capability to shrink; without it nothing can be gained anyway. */
-	if (capng_apply(CAPNG_SELECT_BOTH) < 0 && capng_apply(CAPNG_SELECT_CAPS) < 0)
-		return error_set(error, EPERM, "sandbox: cannot give up capabilities");
+	if (sandbox_apply_capabilities(error) < 0)
+		return -error->code;
 	/*
 	 * Guest memory does not get into core dumps, and no process of this user can attach. Last: what
 	 * such a process has in /proc is not its own.
@@ -165,4 +172,11 @@ int sandbox_drop_rights(const struct sandbox_rights *rights, struct error *error
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_set_errno(error, errno, "sandbox: dumpable");
 	return 0;
+}
+
+int sandbox_lock_in(const struct sandbox_rights *rights, struct error *error)
+{
+	int result = sandbox_drop_rights(rights, error);
+
+	return result < 0 ? result : sandbox_filter_calls(rights->needs, error);
 }

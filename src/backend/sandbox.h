@@ -54,6 +54,9 @@ int sandbox_drop_rights(const struct sandbox_rights *rights, struct error *error
  */
 int sandbox_filter_calls(unsigned int needs, struct error *error);
 
+/* Both steps, for a process that starts no thread in between. */
+int sandbox_lock_in(const struct sandbox_rights *rights, struct error *error);
+
 /*
  * For a process that starts and ends others, and for them: gives up new privileges, capabilities that
  * none of them needs, and the system calls of administration. In the one thread that there is.

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "backend/sandbox.h"
+#include "backend/sandbox_private.h"
 
 /* A condition on one argument of a call; none when mask is 0. */
 struct condition {
@@ -298,24 +299,32 @@ static int add_own_signals(scmp_filter_ctx filter)
 	return allow(filter, SCMP_SYS(tgkill), own);
 }
 
-static void release_filter(scmp_filter_ctx *filter)
+int sandbox_filter_begin(scmp_filter_ctx *filter, uint32_t action, struct error *error)
+{
+	int result;
+
+	*filter = seccomp_init(action);
+	if (!*filter)
+		return error_set(error, ENOMEM, "sandbox: no memory for the filter");
+	result = seccomp_attr_set(*filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM));
+	return result < 0 ? error_set_errno(error, -result, "sandbox: system call filter") : 0;
+}
+
+void sandbox_filter_release(scmp_filter_ctx *filter)
 {
 	seccomp_release(*filter);
+	*filter = NULL;
 }
 
 int sandbox_filter_calls(unsigned int needs, struct error *error)
 {
-	__attribute__((cleanup(release_filter)))
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-	int result;
+	cleanup_filter scmp_filter_ctx filter = NULL;
+	int result = sandbox_filter_begin(&filter, SCMP_ACT_ERRNO(EPERM), error);
 
-	if (!filter)
-		return error_set(error, ENOMEM, "sandbox: no memory for the filter");
+	if (result < 0)
+		return result;
 	/* All threads. */
 	result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
-	/* Numbers of 32-bit and x32 calls. To kill would end one thread and leave the others. */
-	if (result == 0)
-		result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM));
 	if (result == 0)
 		result = add_rules(filter, needs);
 	if (result == 0 && !(needs & SANDBOX_READER))
@@ -330,8 +339,7 @@ int sandbox_filter_calls(unsigned int needs, struct error *error)
 		result = seccomp_load(filter);
 	if (result < 0)
 		return error_set_errno(error, -result, "sandbox: system call filter");
-	release_filter(&filter);
-	filter = NULL;
+	sandbox_filter_release(&filter);
 	/* Making the filter took more memory than all that is to come. */
 	malloc_trim(0);
 	return 0;

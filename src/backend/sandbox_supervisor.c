@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 
 #include "backend/sandbox.h"
+#include "backend/sandbox_private.h"
 
 /* Files of other users, taps, ports below 1024, memory that stays, priorities, and giving up these. */
 static const unsigned int kept_capabilities[] = {
@@ -84,10 +85,7 @@ static int drop_capabilities(struct error *error)
 					     CAPNG_BOUNDING_SET,
 				     capability);
 	}
-	/* The bounding set takes a capability to shrink; without it nothing can be gained anyway. */
-	if (capng_apply(CAPNG_SELECT_BOTH) < 0 && capng_apply(CAPNG_SELECT_CAPS) < 0)
-		return error_set(error, EPERM, "sandbox: cannot give up capabilities");
-	return 0;
+	return sandbox_apply_capabilities(error);
 }
 
 static int forbid(scmp_filter_ctx filter, const int *calls, size_t count)
@@ -101,23 +99,14 @@ static int forbid(scmp_filter_ctx filter, const int *calls, size_t count)
 	return result;
 }
 
-static void release_filter(scmp_filter_ctx *filter)
-{
-	seccomp_release(*filter);
-}
-
 static int filter_calls(struct error *error)
 {
-	__attribute__((cleanup(release_filter)))
-	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
-	int result;
+	cleanup_filter scmp_filter_ctx filter = NULL;
+	int result = sandbox_filter_begin(&filter, SCMP_ACT_ALLOW, error);
 
-	if (!filter)
-		return error_set(error, ENOMEM, "sandbox: no memory for the filter");
-	/* Numbers of 32-bit and x32 calls, of which this list knows none. */
-	result = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM));
-	if (result == 0)
-		result = forbid(filter, forbidden, sizeof(forbidden) / sizeof(forbidden[0]));
+	if (result < 0)
+		return result;
+	result = forbid(filter, forbidden, sizeof(forbidden) / sizeof(forbidden[0]));
 	if (result == 0 && sandbox_landlock_version() > 0)
 		result = forbid(filter, forbidden_with_landlock,
 				sizeof(forbidden_with_landlock) /

@@ -34,6 +34,19 @@ void process_die_with_parent(pid_t parent)
 		_exit(EXIT_NOT_EXECUTED);
 }
 
+void process_close_all_but(int kept)
+{
+	const int first = STDERR_FILENO + 1;
+
+	if ((kept == first || syscall(SYS_close_range, first, kept - 1, 0) == 0) &&
+	    syscall(SYS_close_range, kept + 1, ~0U, 0) == 0)
+		return;
+	/* Before Linux 5.9. */
+	for (int fd = first; fd < (int)sysconf(_SC_OPEN_MAX); fd++)
+		if (fd != kept)
+			close(fd);
+}
+
 static void reset_signals(bool shielded)
 {
 	static const int shield[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};

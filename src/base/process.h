@@ -64,6 +64,12 @@ int process_spawn(struct process *process, const struct process_spawn *spawn, st
  */
 void process_die_with_parent(pid_t parent);
 
+/*
+ * Closes all descriptors but the standard ones and @kept, which is above those: in a child that was
+ * forked and executes nothing.
+ */
+void process_close_all_but(int kept);
+
 /* Sends @signal_number. A process that has ended is left alone. */
 void process_signal(const struct process *process, int signal_number);
 

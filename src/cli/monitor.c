@@ -596,9 +596,8 @@ static int lock_in(const struct monitor *monitor, struct error *error)
 	const struct sandbox_rights rights = {
 		.needs = SANDBOX_MONITOR | (monitor->console ? SANDBOX_TERMINAL : 0),
 	};
-	int result = sandbox_drop_rights(&rights, error);
 
-	return result < 0 ? result : sandbox_filter_calls(rights.needs, error);
+	return sandbox_lock_in(&rights, error);
 }
 
 static int run_machine(struct monitor *monitor, const struct boot_source *source,

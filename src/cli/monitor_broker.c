@@ -24,11 +24,8 @@ static _Noreturn void serve(int fd, const struct broker_service *service)
 	process_die_with_parent(service->monitor);
 	snprintf(threads, sizeof(threads), "/proc/%d/task", (int)service->monitor);
 	/* The other end among them: its end is the end of the monitor. */
-	if (fd > STDERR_FILENO + 1)
-		close_range(STDERR_FILENO + 1, (unsigned int)fd - 1, 0);
-	close_range((unsigned int)fd + 1, ~0U, 0);
-	if (sandbox_drop_rights(&rights, &error) < 0 ||
-	    sandbox_filter_calls(rights.needs, &error) < 0) {
+	process_close_all_but(fd);
+	if (sandbox_lock_in(&rights, &error) < 0) {
 		log_error("%s", error.message);
 		_exit(1);
 	}

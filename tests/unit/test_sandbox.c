@@ -79,8 +79,7 @@ static int locked_in(unsigned int needs, const char *readable, const char *remov
 		const struct sandbox_rights rights = {needs, readables, directories};
 		struct error error = {0};
 
-		if (sandbox_drop_rights(&rights, &error) < 0 ||
-		    sandbox_filter_calls(needs, &error) < 0) {
+		if (sandbox_lock_in(&rights, &error) < 0) {
 			fprintf(stderr, "%s\n", error.message);
 			leave(255);
 		}
