@@ -191,10 +191,15 @@ static void write_measure(FILE *file, const struct conform_measure *measure)
 /* Requirements */
 
 /* The one with that id, of @length bytes, or NULL. */
+static bool has_id(const struct contract_requirement *requirement, const char *id, size_t length)
+{
+	return strlen(requirement->id) == length && !memcmp(requirement->id, id, length);
+}
+
 static const struct contract_requirement *find_requirement(const char *id, size_t length)
 {
 	for (const struct contract_requirement *r = contract_requirements; r->id; r++)
-		if (strlen(r->id) == length && !memcmp(r->id, id, length))
+		if (has_id(r, id, length))
 			return r;
 	return NULL;
 }
@@ -234,8 +239,7 @@ static bool is_named(const struct conform_log *log, const struct contract_requir
 		size_t length;
 
 		while ((word = next_word(&text, &length)))
-			if (strlen(requirement->id) == length &&
-			    !memcmp(requirement->id, word, length))
+			if (has_id(requirement, word, length))
 				return true;
 	}
 	return false;

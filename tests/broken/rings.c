@@ -132,15 +132,23 @@ static void note_start(struct virtqueue *queue)
 	fresh = queue;
 }
 
+/* Uses the buffers. Whether they are the first of the queue. */
+static bool use_first(struct virtqueue *queue, struct virtio_request *batch)
+{
+	use_really(queue, batch);
+	if (fresh != queue)
+		return false;
+	fresh = NULL;
+	return true;
+}
+
 /* What tells of the start comes when the first buffer was used long ago, and before what tells of that. */
 static void use_and_tell_late(struct virtqueue *queue, struct virtio_request *batch)
 {
 	int64_t until = now_ns() + LATE_NS;
 
-	use_really(queue, batch);
-	if (fresh != queue)
+	if (!use_first(queue, batch))
 		return;
-	fresh = NULL;
 	while (now_ns() < until)
 		;
 	queue->ops->notify(queue);
@@ -151,10 +159,8 @@ static void use_and_tell_often(struct virtqueue *queue, struct virtio_request *b
 {
 	int64_t until = now_ns() + OFTEN_NS;
 
-	use_really(queue, batch);
-	if (fresh != queue)
+	if (!use_first(queue, batch))
 		return;
-	fresh = NULL;
 	while (now_ns() < until)
 		queue->ops->notify(queue);
 }

@@ -35,13 +35,18 @@ static void give_record(struct scene *scene)
 		    &error);
 }
 
+static void set_up_again(struct scene *scene)
+{
+	guest_set_up(scene->guest, scene->features);
+	give_record(scene);
+}
+
 static void connect_again(struct scene *scene)
 {
 	guest_disconnect(scene->guest);
 	assert_true(rig_wait_idle(scene->rig));
 	guest_connect(scene->guest, scene->rig);
-	guest_set_up(scene->guest, scene->features);
-	give_record(scene);
+	set_up_again(scene);
 }
 
 static void take_and_keep(struct vhost_rig *rig, void *context)
@@ -250,8 +255,7 @@ static void pause_by_status(struct scene *scene)
 		stop_ring(scene, 2);
 		if (!old)
 			set_status_0(scene);
-		guest_set_up(scene->guest, scene->features);
-		give_record(scene);
+		set_up_again(scene);
 		guest_start_ring(scene->guest, 2, false);
 	}
 	expect_all(scene);
@@ -281,8 +285,7 @@ static void begin_after_status_0(struct scene *scene)
 	start_with_undone(scene);
 	stop_ring(scene, 2);
 	set_status_0(scene);
-	guest_set_up(scene->guest, scene->features);
-	give_record(scene);
+	set_up_again(scene);
 	start_another(scene);
 }
 
@@ -371,8 +374,7 @@ static void reset_before_the_start(struct scene *scene)
 {
 	leave_undone(scene);
 	set_status_0(scene);
-	guest_set_up(scene->guest, scene->features);
-	give_record(scene);
+	set_up_again(scene);
 	/* Behind the two requests, of two descriptors each, and with the ring as it was. */
 	scene->guest->rings[2].base = scene->features & RIG_PACKED ? 0x80048004 : 2;
 	guest_start_ring(scene->guest, 2, false);
@@ -473,11 +475,9 @@ static void pause_twice(struct scene *scene)
 	start_with_undone(scene);
 	stop_ring(scene, 2);
 	set_status_0(scene);
-	guest_set_up(scene->guest, scene->features);
-	give_record(scene);
+	set_up_again(scene);
 	set_status_0(scene);
-	guest_set_up(scene->guest, scene->features);
-	give_record(scene);
+	set_up_again(scene);
 	guest_start_ring(scene->guest, 2, false);
 	expect_all(scene);
 }
@@ -496,8 +496,7 @@ static void pause_before_the_first_run(struct scene *scene)
 	guest_start_ring(scene->guest, 2, false);
 	set_status_0(scene);
 	stop_ring(scene, 2);
-	guest_set_up(scene->guest, scene->features);
-	give_record(scene);
+	set_up_again(scene);
 	guest_start_ring(scene->guest, 2, false);
 	expect_all(scene);
 }
