@@ -354,7 +354,7 @@ static void test_ignored_sigchld(void **state)
 	expect_no_children();
 }
 
-/* What is not known is no success. */
+/* An unknown exit status must not pass for success. */
 static void test_status_that_cannot_be_had(void **state)
 {
 	const char *argv[] = {"child", "exit", "0", NULL};

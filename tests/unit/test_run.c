@@ -485,7 +485,7 @@ static void test_orderly_stop(void **state)
 		start(&run, "powerdown", "normal");
 		expect_output(&run, "hello\r\n");
 		kill(run.pid, numbers[i]);
-		/* An orderly stop that was asked for is no failure. */
+		/* Asked to stop, and stopped in order: not an error. */
 		assert_int_equal(finish(&run), GUEST_POWERED_OFF);
 		assert_non_null(strstr(run.text, "the guest's power button is pressed"));
 		assert_non_null(strstr(run.text, "the guest powered off on request after "));
@@ -639,7 +639,7 @@ static void test_stop_timeout(void **state)
 	config.stop_timeout = STOP_TIMEOUT_S;
 }
 
-/* Receives what a service manager is told until @text is among it. */
+/* Reads notifications on the service manager's socket until one contains @text. */
 static void expect_told(int manager, const char *text)
 {
 	struct pollfd readable = {.fd = manager, .events = POLLIN};

@@ -338,7 +338,7 @@ static void test_overrun(void **state)
 	assert_int_equal(in(port, UART_LSR) & UART_LSR_OE, 0);
 }
 
-/* Data sheet, 8.6.4 and 8.6.5: below the trigger level a driver is told of the bytes by the timeout. */
+/* Data sheet, 8.6.4 and 8.6.5: bytes below the trigger level raise the time-out interrupt. */
 static void test_trigger_level(void **state)
 {
 	struct port *port = *state;

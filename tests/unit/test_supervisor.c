@@ -445,7 +445,7 @@ static void test_restart_policy(void **state)
 			restart_policy_count(&policy, i % 3 ? 0 : RESTART_QUIET_MS, RESTART_LIMIT));
 	for (int i = 0; i < 100; i++)
 		assert_false(restart_policy_count(&policy, 0, 0));
-	/* The end of a long life is no failure, however few are allowed. */
+	/* A process that ran for long does not count, even with a limit of 1. */
 	policy = (struct restart_policy){0};
 	assert_false(restart_policy_count(&policy, RESTART_QUIET_MS, 1));
 	for (int i = 1; i < RESTART_LIMIT; i++)

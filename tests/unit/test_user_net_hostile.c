@@ -235,7 +235,7 @@ static void test_segments_before_their_turn(void **state)
 	struct connection *c = *state;
 	size_t before = memory_in_use();
 
-	/* The guest is told where to go on. */
+	/* A segment with a gap before it: the ACK names the byte that is missing. */
 	send_text(c, 0, 1, "x");
 	user_net_rig_wait_tcp(c->rig, TH_ACK);
 	assert_int_equal(ntohl(user_net_rig_received(c->rig)->tcp.th_ack), 1001);
@@ -249,7 +249,7 @@ static void test_segments_before_their_turn(void **state)
 	expect_text(c, "hello");
 }
 
-/* The end of the stream before its turn, time and again: it has no bytes that could be doubled. */
+/* The same FIN with a gap before it, many times: it has no data by which a repeat is recognised. */
 static void test_ends_before_their_turn(void **state)
 {
 	struct connection *c = *state;

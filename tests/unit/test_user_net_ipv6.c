@@ -340,7 +340,7 @@ static void test_host_loopback(void **state)
 	stop(f);
 }
 
-/* Names by UDP and TCP: without servers on the host, that there is no answer. */
+/* DNS over UDP and TCP. The host has no name servers, so both get SERVFAIL. */
 static void test_names(void **state)
 {
 	struct fixture *f = start(true, false);
