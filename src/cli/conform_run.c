@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,6 +21,7 @@
 #include "base/line_reader.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/signals.h"
 #include "base/text.h"
 #include "base/timer.h"
 
@@ -484,20 +484,16 @@ static int run_boots(struct conform *conform, struct error *error)
 
 static int open_sources(struct conform *conform, struct error *error)
 {
-	sigset_t mask;
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, 0};
+	sigset_t before;
 	int result = event_loop_init(&conform->loop, 0, error);
 
 	if (result < 0)
 		return result;
-	sigemptyset(&mask);
-	sigaddset(&mask, SIGINT);
-	sigaddset(&mask, SIGTERM);
-	sigaddset(&mask, SIGHUP);
-	sigprocmask(SIG_BLOCK, &mask, NULL);
-	conform->signals = (struct event_source){signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK),
+	conform->signals = (struct event_source){signals_open(numbers, &before, error),
 						 handle_signal, conform};
 	if (conform->signals.fd < 0)
-		return error_set_errno(error, errno, "cannot take signals");
+		return conform->signals.fd;
 	result = event_loop_add(&conform->loop, &conform->signals, EPOLLIN, error);
 	if (result == 0)
 		result = timer_open(&conform->silence, &conform->loop, CLOCK_MONOTONIC,

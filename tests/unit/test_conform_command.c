@@ -10,6 +10,7 @@
 // cmocka needs the headers above
 #include <cmocka.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,6 +212,25 @@ static void test_a_command_that_ends_before_the_guest(void **state)
 	check_said(&output, "the log is complete");
 }
 
+/* A run leaves the signal blocked: one that was not taken is pending still. */
+static void discard_hangups(void)
+{
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGHUP, SIG_DFL);
+}
+
+/* Behind nohup a hangup is ignored, else it ends the run. */
+static void test_signals(void **state)
+{
+	signal(SIGHUP, SIG_IGN);
+	assert_int_equal(CALL("--command", "kill -HUP $PPID; cat @/log"), 1);
+	check_said(&output, "the log is complete");
+	discard_hangups();
+	assert_int_equal(CALL("--command", "kill -HUP $PPID; exec sleep 1000"), 1);
+	check_said(&errors, "ended by a signal");
+	discard_hangups();
+}
+
 static void test_messages_of_the_hypervisor(void **state)
 {
 	const char *noise = "i=0; while [ $i -lt 119 ]; do echo warning $i >&2; i=$((i+1)); done; "
@@ -307,6 +327,7 @@ int main(void)
 		TEST(test_an_only_that_can_match_nothing),
 		TEST(test_a_command_that_cannot_be_started),
 		TEST(test_a_command_that_ends_before_the_guest),
+		TEST(test_signals),
 		TEST(test_messages_of_the_hypervisor),
 		TEST(test_known_failures),
 		TEST(test_a_known_failure_that_passes),
