@@ -127,9 +127,11 @@ static void use_early(struct virtqueue *queue, struct virtio_request *batch)
 /* The queue that has started and used nothing yet. */
 static const struct virtqueue *fresh;
 
+/* What tells of the start is withheld, so that what tells of it later comes in its place. */
 static void note_start(struct virtqueue *queue)
 {
 	fresh = queue;
+	queue->notify_anyway = false;
 }
 
 /* Uses the buffers. Whether they are the first of the queue. */

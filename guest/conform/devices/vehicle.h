@@ -20,6 +20,14 @@ struct vehicle {
 
 #define REQUEST_SIZE 1024
 
+/*
+ * Interrupts without a used buffer that a queue's start may bring, at any time: one as the device starts
+ * (VIRTIO 1.4, 2.7.7.1), one more when the hypervisor then gives the interrupt its way. QEMU does both.
+ */
+#define QUEUE_START_INTERRUPTS 2
+/* The same for a vehicle, which has at most two queues. */
+#define START_INTERRUPTS (2 * QUEUE_START_INTERRUPTS)
+
 struct request {
 	struct driver_buffer buffers[4];
 	unsigned int readable, writable;

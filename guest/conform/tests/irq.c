@@ -110,12 +110,6 @@ TEST(irq_level_held, "AVP-IRQ-003", .transport = TRANSPORT_MMIO, .limit_ms = 200
 		skip("no interrupt of a device is level-triggered");
 }
 
-/*
- * One for nothing is allowed to each queue that starts (VIRTIO 1.4, 2.7.7.1), and may come at any time; a
- * vehicle has two queues at most.
- */
-#define START_INTERRUPTS 2
-
 TEST(irq_no_spurious, "AVP-IRQ-004", .limit_ms = 10000)
 {
 	uint64_t before = interrupts_unexpected;
@@ -191,10 +185,10 @@ static void await_moved(struct vehicle *vehicle, struct queue *queue, unsigned i
 #define MOVES 20
 
 /*
- * One interrupt for nothing is allowed to a device that starts (VIRTIO 1.4, 2.7.7.1), and each request here
- * waits for one: one more may have been raised before a move, and come behind it to the processor before,
- * however long that, or the device, has not been run. The next one was raised behind the move. A
- * hypervisor that is always late by one is late each time.
+ * Each request here waits for one interrupt. Those without a cause that a start may bring are each taken for
+ * that of a request, so that as many more may have been raised before a move, and come behind it to the
+ * processor before, however long that, or the device, has not been run. The next one was raised behind the
+ * move. A hypervisor that is always late is late each time.
  */
 TEST(irq_affinity, "AVP-IRQ-006", .transport = TRANSPORT_MMIO, .cpus = 2, .limit_ms = 20000)
 {
@@ -212,15 +206,16 @@ TEST(irq_affinity, "AVP-IRQ-006", .transport = TRANSPORT_MMIO, .cpus = 2, .limit
 		unsigned int target = (unsigned int)i % 2;
 
 		interrupt_route(device->interrupt, target);
-		await_moved(&vehicle, queue, target);
-		if (interrupt_cpu(device->interrupt) == target) {
-			at_once++;
-			continue;
+		for (int late = 0; late <= QUEUE_START_INTERRUPTS; late++) {
+			await_moved(&vehicle, queue, target);
+			if (interrupt_cpu(device->interrupt) != target)
+				continue;
+			at_once += late == 0;
+			break;
 		}
-		await_moved(&vehicle, queue, target);
 		check(interrupt_cpu(device->interrupt) == target,
-		      "the second interrupt behind a move came to processor %u, not %u",
-		      interrupt_cpu(device->interrupt), target);
+		      "interrupt %d behind a move came to processor %u, not %u",
+		      QUEUE_START_INTERRUPTS + 1, interrupt_cpu(device->interrupt), target);
 	}
 	cpus_stop = true;
 	check(at_once, "the first interrupt behind each of %d moves came to the processor before",

@@ -358,9 +358,8 @@ static uint32_t read_isr_twice(struct vehicle *vehicle, struct queue *queue)
 }
 
 /*
- * MSI-X off and no line attached: the ISR is looked at by hand. One interrupt for nothing is allowed to a
- * device that starts (VIRTIO 1.4, 2.7.7.1): where that comes late, the one for a buffer may come between two
- * reads. It does so no twenty times.
+ * MSI-X off and no line attached: the ISR is looked at by hand. Where an interrupt that a start may bring
+ * comes late, that for a buffer may come between two reads. It does not do so twenty times.
  */
 TEST(pci_isr, "AVP-PCI-018", .transport = TRANSPORT_PCI)
 {
