@@ -33,6 +33,7 @@
 #include "monitor/probe.h"
 #include "runtime/config.h"
 #include "runtime/console.h"
+#include "runtime/monitor_device.h"
 #include "runtime/run.h"
 
 /* How long the rest of the guest's output may take to be written. */
@@ -125,12 +126,10 @@ static const struct option_row monitor_option_rows[] = {
 	{
 		.name = "device",
 		.type = OPTION_LIST,
-		.argument = "TYPE[:NAME[:QUEUESIZE]]=SOCKET",
+		.argument = "TYPE,socket=SOCKET[,KEY=VALUE…]",
 		.offset = offsetof(struct monitor_options, devices),
-		.help = "add the device that a process serves at a Unix socket by vhost-user; TYPE "
-			"is the name of a type of `avp device` or a number of VIRTIO 1.4, "
-			"chapter 5, QUEUESIZE the largest ring that the process takes, a power of two "
-			"up to 1024; may be repeated",
+		.help = "add the device that a process serves by vhost-user, see below; may be "
+			"repeated",
 	},
 	{
 		.name = "serial-fd",
@@ -167,6 +166,7 @@ struct monitor {
 	const struct monitor_options *options;
 	struct event_loop loop;
 	struct machine_setup setup;
+	struct monitor_device *described; /* the options of devices */
 	struct machine_device *devices;
 	const char **paths; /* of the devices' sockets */
 	struct broker broker;
@@ -366,42 +366,6 @@ static int inherit(uint64_t fd, int wanted, const char *option, struct error *er
 	return own < 0 ? error_set_errno(error, -own, "%s: descriptor %d", option, (int)fd) : own;
 }
 
-/* Reads TYPE[:NAME[:QUEUESIZE]]=SOCKET, which is cut into its parts. */
-static int parse_device(struct machine_device *device, const char **path, char *text,
-			struct error *error)
-{
-	char *socket = strchr(text, '='), *name, *size;
-	const struct device_type *type;
-	unsigned long id, queue_size = 0;
-	char *end;
-
-	if (!socket || !socket[1])
-		return error_set_usage(
-			error, "--device: '%s' is not TYPE[:NAME[:QUEUESIZE]]=SOCKET", text);
-	*socket++ = 0;
-	name = strchr(text, ':');
-	if (name)
-		*name++ = 0;
-	size = name ? strchr(name, ':') : NULL;
-	if (size) {
-		*size++ = 0;
-		queue_size = strtoul(size, &end, 10);
-		if (*end || queue_size < 2 || queue_size > 1024 || queue_size & (queue_size - 1))
-			return error_set_usage(error,
-					       "--device: queue size '%s' is no power of two from "
-					       "2 to 1024",
-					       size);
-	}
-	type = device_type_find(text);
-	id = type ? type->virtio_id : strtoul(text, &end, 10);
-	if (!type && (end == text || *end || id == 0 || id > UINT16_MAX))
-		return error_set_usage(error, "--device: there is no device type '%s'", text);
-	*device = (struct machine_device){name && *name ? name : text, (uint32_t)id, -1,
-					  (uint16_t)queue_size};
-	*path = socket;
-	return 0;
-}
-
 /* A device whose process somebody has connected to already. */
 static int inherit_connection(struct machine_device *device, const char *path, struct error *error)
 {
@@ -418,17 +382,23 @@ static int parse_devices(struct monitor *monitor, struct error *error)
 	const struct option_list *list = &monitor->options->devices;
 	int result = 0;
 
+	monitor->described = calloc(list->count + 1, sizeof(*monitor->described));
 	monitor->devices = calloc(list->count + 1, sizeof(*monitor->devices));
 	monitor->paths = calloc(list->count + 1, sizeof(*monitor->paths));
-	if (!monitor->devices || !monitor->paths)
+	if (!monitor->described || !monitor->devices || !monitor->paths)
 		return error_set(error, ENOMEM, "out of memory");
 	for (size_t i = 0; i < list->count; i++)
 		monitor->devices[i].fd = -1;
 	for (size_t i = 0; i < list->count && result == 0; i++) {
-		result = parse_device(&monitor->devices[i], &monitor->paths[i], list->items[i],
-				      error);
-		if (result == 0)
-			result = inherit_connection(&monitor->devices[i], monitor->paths[i], error);
+		struct monitor_device *described = &monitor->described[i];
+
+		result = monitor_device_parse(described, list->items[i], error);
+		if (result < 0)
+			break;
+		monitor->devices[i].name = described->name ? described->name : described->type;
+		monitor->devices[i].shape = described->shape;
+		monitor->paths[i] = described->socket;
+		result = inherit_connection(&monitor->devices[i], described->socket, error);
 	}
 	return result;
 }
@@ -716,6 +686,9 @@ static int run_monitor(void *const *options, char *const *operands, size_t count
 	broker_close(&monitor.broker);
 	for (size_t i = 0; monitor.devices && i < monitor.options->devices.count; i++)
 		close_fd(&monitor.devices[i].fd);
+	for (size_t i = 0; monitor.described && i < monitor.options->devices.count; i++)
+		monitor_device_clear(&monitor.described[i]);
+	free(monitor.described);
 	free(monitor.devices);
 	free(monitor.paths);
 	return result < 0 ? result : (int)monitor.end;
@@ -736,6 +709,12 @@ const struct command command_monitor = {
 			{"Options", monitor_option_rows, sizeof(struct monitor_options), false},
 			{NULL, NULL, 0, false},
 		},
+	.keys =
+		(const struct option_group[]){
+			{"Of --device, as --device block,socket=disk.sock", monitor_device_rows, 0,
+			 false},
+			{NULL, NULL, 0, false},
+		},
 	.exit_statuses =
 		(const struct command_note[]){
 			{"0", "the guest switched itself off, by itself or when it was asked to"},
@@ -747,8 +726,12 @@ const struct command command_monitor = {
 	.examples =
 		(const struct command_note[]){
 			{"avp monitor --kernel vmlinuz --initrd initrd.img --append console=ttyS0 "
-			 "--device block=disk.sock",
+			 "--device block,socket=disk.sock",
 			 "Boots Linux with the disk that `avp device block --socket-path disk.sock` "
+			 "serves."},
+			{"avp monitor --kernel vmlinuz --initrd initrd.img --append console=ttyS0 "
+			 "--device 26,socket=fs.sock,queues=2,config-size=44",
+			 "Boots Linux with a device that AVP has no type of: a directory that virtiofsd "
 			 "serves."},
 			{NULL, NULL},
 		},

@@ -410,9 +410,8 @@ static int open_device(struct machine *machine, unsigned int index, struct error
 	struct machine_transport *transport = &machine->transports[index];
 	struct virtio_mmio_setup setup = {
 		.name = device->name,
-		.virtio_id = device->virtio_id,
+		.shape = &device->shape,
 		.peer = {-1, machine->setup->broker, index},
-		.queue_size_max = device->queue_size_max,
 		.slot = arch_virtio_slot(index),
 		.memory = &machine->memory,
 		.loop = &transport->thread.loop,

@@ -18,14 +18,13 @@
 #include "monitor/boot.h"
 #include "monitor/broker.h"
 #include "monitor/hypervisor.h"
+#include "virtio/device_shape.h"
 
 /* A device and the process that serves it. */
 struct machine_device {
 	const char *name;
-	uint32_t virtio_id; /* VIRTIO 1.4, chapter 5 */
-	int fd;		    /* connected to the process; -1: taken, or the broker is to connect */
-	/* The largest ring that the process takes, which vhost-user does not tell; 0: usual. */
-	uint16_t queue_size_max;
+	struct device_shape shape;
+	int fd; /* connected to the process; -1: taken, or the broker is to connect */
 };
 
 enum machine_end {

@@ -6,11 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
-#include <linux/virtio_console.h>
-#include <linux/virtio_ids.h>
-#include <linux/virtio_net.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -43,40 +39,6 @@
 
 #define STATUS_CHOSEN \
 	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK)
-
-#define CONFIG_SIZES 4
-
-/*
- * What vhost-user does not tell: how long configuration space is (the longest version first, as
- * some processes refuse to give more than they have), how many queues there are at least, and which
- * byte of configuration space is a setting of the driver's, that lasts until a reset.
- */
-static const struct device_shape {
-	uint32_t virtio_id;
-	uint16_t queues;
-	uint32_t config_sizes[CONFIG_SIZES];
-	uint32_t setting; /* 0: there is none */
-} shapes[] = {
-	{VIRTIO_ID_NET, 2, {offsetof(struct virtio_net_config, speed), 12, 10, 8}, 0},
-	{VIRTIO_ID_BLOCK,
-	 1,
-	 {sizeof(struct virtio_blk_config),
-	  offsetof(struct virtio_blk_config, max_secure_erase_sectors),
-	  offsetof(struct virtio_blk_config, max_discard_sectors), 8},
-	 offsetof(struct virtio_blk_config, wce)},
-	{VIRTIO_ID_CONSOLE, 2, {sizeof(struct virtio_console_config), 8}, 0},
-	{VIRTIO_ID_RNG, 1, {0}, 0},
-	{0, 1, {0}, 0},
-};
-
-static const struct device_shape *find_shape(uint32_t virtio_id)
-{
-	const struct device_shape *shape = shapes;
-
-	while (shape->virtio_id && shape->virtio_id != virtio_id)
-		shape++;
-	return shape;
-}
 
 /*
  * The connection is of no use any more: the loop will see its end, and connect again. The process
@@ -137,14 +99,14 @@ static int settle(struct remote_device *remote, int result, struct error *error)
 static int read_config(struct remote_device *remote, struct vhost_client *client,
 		       struct error *error)
 {
-	const uint32_t *sizes = find_shape(remote->virtio_id)->config_sizes;
+	const uint32_t *sizes = remote->shape->config_sizes;
 	uint8_t config[REMOTE_CONFIG_MAX] = {0};
 	uint32_t length = 0;
 	int result = -EIO;
 
 	if (!vhost_client_has(client, VHOST_PROTOCOL_CONFIG))
 		return 0;
-	for (int i = 0; i < CONFIG_SIZES && sizes[i] && result == -EIO; i++) {
+	for (int i = 0; i < DEVICE_SHAPE_SIZES && sizes[i] && result == -EIO; i++) {
 		if (remote->config_length && sizes[i] != remote->config_length)
 			continue;
 		length = sizes[i];
@@ -213,13 +175,14 @@ bool remote_refresh_config(struct remote_device *remote)
 void remote_write_config(struct remote_device *remote, uint32_t offset, const void *data,
 			 uint32_t length)
 {
-	uint32_t setting = find_shape(remote->virtio_id)->setting;
+	const struct device_shape *shape = remote->shape;
 	uint8_t before[REMOTE_CONFIG_MAX];
 	struct error error;
 	int result;
 
 	remote->as_new = false;
-	if (setting && setting >= offset && setting - offset < length)
+	if (offset < shape->setting_offset + shape->setting_length &&
+	    shape->setting_offset < offset + length)
 		remote->config_written = true;
 	if (!remote->client || !vhost_client_has(remote->client, VHOST_PROTOCOL_CONFIG))
 		return;
@@ -305,12 +268,13 @@ static int make_inflight(struct remote_device *remote, struct vhost_client *clie
 	if (!vhost_client_has(client, VHOST_PROTOCOL_INFLIGHT_SHMFD))
 		return 0;
 	/* With room for rings that a driver starts later, and that are larger. */
-	result = vhost_client_get_inflight(client, remote->queue_count, remote->queue_size_max,
-					   &remote->inflight, &remote->inflight_fd, error);
+	result = vhost_client_get_inflight(client, remote->queue_count,
+					   remote->shape->queue_size_max, &remote->inflight,
+					   &remote->inflight_fd, error);
 	if (result < 0)
 		return result;
 	if (remote->inflight.queue_count == remote->queue_count &&
-	    remote->inflight.queue_size == remote->queue_size_max)
+	    remote->inflight.queue_size == remote->shape->queue_size_max)
 		result = vhost_inflight_open(&remote->inflight_area, &remote->inflight,
 					     is_packed(remote), remote->inflight_fd,
 					     &remote->inflight_lost, error);
@@ -326,7 +290,7 @@ static int make_inflight(struct remote_device *remote, struct vhost_client *clie
 static int send_setting(struct remote_device *remote, struct vhost_client *client,
 			struct error *error)
 {
-	uint32_t setting = find_shape(remote->virtio_id)->setting;
+	const struct device_shape *shape = remote->shape;
 	int result;
 
 	if (!remote->config_written || !vhost_client_has(client, VHOST_PROTOCOL_CONFIG))
@@ -335,7 +299,9 @@ static int send_setting(struct remote_device *remote, struct vhost_client *clien
 	result = vhost_client_confirm(client, error);
 	if (result < 0)
 		return result;
-	result = vhost_client_write_config(client, setting, remote->config + setting, 1, error);
+	result = vhost_client_write_config(client, shape->setting_offset,
+					   remote->config + shape->setting_offset,
+					   shape->setting_length, error);
 	if (result == 0)
 		result = vhost_client_confirm(client, error);
 	return result == -EIO ? 0 : result;
@@ -719,7 +685,6 @@ static void handle_backend(void *context, uint32_t events)
 
 static int learn(struct remote_device *remote, struct error *error)
 {
-	const struct device_shape *shape = find_shape(remote->virtio_id);
 	uint64_t queues = vhost_client_queue_count(remote->client);
 
 	remote->features = vhost_client_features(remote->client);
@@ -729,14 +694,15 @@ static int learn(struct remote_device *remote, struct error *error)
 	if (!vhost_client_has(remote->client, VHOST_PROTOCOL_INFLIGHT_SHMFD))
 		remote->features &= ~FEATURE(VIRTIO_F_RING_PACKED);
 	if (queues == 0)
-		queues = shape->queues;
+		queues = remote->shape->queues;
 	remote->queue_count = queues < REMOTE_QUEUES_MAX ? (uint16_t)queues : REMOTE_QUEUES_MAX;
 	return read_config(remote, remote->client, error) < 0 ? -error->code : 0;
 }
 
 int remote_open(struct remote_device *remote, const char *name, const struct remote_peer *peer,
-		uint32_t virtio_id, const struct monitor_memory *memory, struct event_loop *loop,
-		const struct remote_events *events, void *context, struct error *error)
+		const struct device_shape *shape, const struct monitor_memory *memory,
+		struct event_loop *loop, const struct remote_events *events, void *context,
+		struct error *error)
 {
 	cleanup_fd int fd = peer->fd;
 	int result = 0;
@@ -744,7 +710,7 @@ int remote_open(struct remote_device *remote, const char *name, const struct rem
 	*remote = (struct remote_device){
 		.name = name,
 		.peer = *peer,
-		.virtio_id = virtio_id,
+		.shape = shape,
 		.memory = memory,
 		.loop = loop,
 		.events = events,

@@ -26,6 +26,7 @@
 #include "monitor/memory.h"
 #include "vhost/client.h"
 #include "vhost/inflight_area.h"
+#include "virtio/device_shape.h"
 #include "virtio/inflight.h"
 
 #define REMOTE_QUEUES_MAX 64
@@ -72,7 +73,7 @@ struct remote_peer {
 struct remote_device {
 	const char *name;
 	struct remote_peer peer; /* fd is not used any more */
-	uint32_t virtio_id;
+	const struct device_shape *shape;
 	const struct monitor_memory *memory;
 	struct event_loop *loop;
 	pthread_mutex_t lock;
@@ -82,7 +83,6 @@ struct remote_device {
 	struct vhost_client *client; /* NULL: the process is away */
 	uint64_t features;	     /* offered */
 	uint16_t queue_count;
-	uint16_t queue_size_max; /* set by the transport: vhost-user does not tell */
 	uint32_t config_size;
 	uint32_t config_length; /* that this process gives; 0: not known yet */
 	uint8_t config[REMOTE_CONFIG_MAX];
@@ -122,11 +122,13 @@ struct remote_device {
 
 /*
  * Connects to the process that *peer leads to and learns what the device offers. Without the lock;
- * *loop does not run. -EPROTO: it is none that this monitor can use.
+ * *loop does not run. *shape outlives the device; its setting lies in the first REMOTE_CONFIG_MAX bytes.
+ * -EPROTO: it is none that this monitor can use.
  */
 int remote_open(struct remote_device *remote, const char *name, const struct remote_peer *peer,
-		uint32_t virtio_id, const struct monitor_memory *memory, struct event_loop *loop,
-		const struct remote_events *events, void *context, struct error *error);
+		const struct device_shape *shape, const struct monitor_memory *memory,
+		struct event_loop *loop, const struct remote_events *events, void *context,
+		struct error *error);
 /* Ends the connection for good, with what waits for it. Without the lock, from any thread. */
 void remote_hang_up(struct remote_device *remote);
 /* Without the lock; no vCPU and no loop runs. One that failed to open is fine. */

@@ -16,7 +16,6 @@
 
 #include <errno.h>
 #include <linux/virtio_config.h>
-#include <linux/virtio_ids.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
@@ -37,10 +36,6 @@
 #ifndef VIRTIO_F_RING_RESET
 #define VIRTIO_F_RING_RESET 40
 #endif
-
-/* Entries that a ring may have: what device processes accept, as vhost-user does not tell. */
-#define QUEUE_SIZE_MAX	       256
-#define QUEUE_SIZE_MAX_ENTROPY 64
 
 /* Of what a guest does wrong so much is logged for a device. */
 #define COMPLAINTS_MAX 8
@@ -132,7 +127,7 @@ static uint32_t queue_size_max(const struct virtio_mmio *transport)
 {
 	if (transport->queue_select >= transport->remote.queue_count)
 		return 0;
-	return transport->remote.queue_size_max;
+	return transport->remote.shape->queue_size_max;
 }
 
 static struct queue *selected(struct virtio_mmio *transport)
@@ -593,7 +588,7 @@ static uint32_t read_register(struct virtio_mmio *transport, uint64_t address)
 	case VIRTIO_MMIO_VERSION:
 		return VERSION;
 	case VIRTIO_MMIO_DEVICE_ID:
-		return transport->remote.virtio_id;
+		return transport->remote.shape->virtio_id;
 	case VIRTIO_MMIO_VENDOR_ID:
 		return VENDOR;
 	case VIRTIO_MMIO_DEVICE_FEATURES:
@@ -668,17 +663,12 @@ int virtio_mmio_open(struct virtio_mmio **out, const struct virtio_mmio_setup *s
 	transport->context = setup->context;
 	transport->registers = (struct bus_device){setup->slot.address, VIRTIO_SLOT_SIZE,
 						   handle_access, transport, setup->name};
-	result = remote_open(&transport->remote, setup->name, &setup->peer, setup->virtio_id,
+	result = remote_open(&transport->remote, setup->name, &setup->peer, setup->shape,
 			     setup->memory, setup->loop, &remote_events, transport, error);
 	if (result < 0) {
 		free(transport);
 		return result;
 	}
-	transport->remote.queue_size_max = QUEUE_SIZE_MAX;
-	if (setup->virtio_id == VIRTIO_ID_RNG)
-		transport->remote.queue_size_max = QUEUE_SIZE_MAX_ENTROPY;
-	if (setup->queue_size_max)
-		transport->remote.queue_size_max = setup->queue_size_max;
 	transport->offered = (transport->remote.features & ~FEATURES_LEFT_OUT) |
 			     FEATURE(VIRTIO_F_RING_RESET);
 	*out = transport;

@@ -24,10 +24,9 @@
 struct virtio_mmio;
 
 struct virtio_mmio_setup {
-	const char *name;	 /* of the device, for the log; outlives the transport */
-	uint32_t virtio_id;	 /* VIRTIO 1.4, chapter 5 */
-	struct remote_peer peer; /* its fd is taken over, also on failure */
-	uint16_t queue_size_max; /* the largest ring that the process takes; 0: usual */
+	const char *name;		  /* of the device, for the log; outlives the transport */
+	const struct device_shape *shape; /* outlives the transport */
+	struct remote_peer peer;	  /* its fd is taken over, also on failure */
 	struct virtio_slot slot;
 	const struct monitor_memory *memory;
 	struct event_loop *loop;

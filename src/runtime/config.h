@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/option.h"
+#include "virtio/device_shape.h"
 
 enum engine_kind { ENGINE_AUTO, ENGINE_QEMU, ENGINE_KVM };
 
@@ -79,7 +80,7 @@ extern const struct option_row console_option_rows[];
 struct device_type {
 	const char *name;    /* block, net, entropy, console */
 	const char *summary; /* one line for help */
-	uint32_t virtio_id;
+	struct device_shape shape;
 	const struct option_row *options;
 	size_t options_size;
 	/* The row whose value may stand first without a key: --block FILE,readonly. NULL: none. */

@@ -113,7 +113,7 @@ int device_files_open(struct device_files *files, const struct device_config *de
 	int result;
 
 	*files = (struct device_files){.count = 0};
-	if (device->type->virtio_id == VIRTIO_ID_CONSOLE)
+	if (device->type->shape.virtio_id == VIRTIO_ID_CONSOLE)
 		result = open_ports(files, device, error);
 	else
 		result = open_files(files, device, error);
@@ -242,7 +242,7 @@ void device_command_add(struct arguments *arguments, const struct device_config 
 	arguments_add(arguments, device->type->name);
 	if (terminal)
 		add_terminal(arguments, terminal);
-	if (device->type->virtio_id == VIRTIO_ID_CONSOLE) {
+	if (device->type->shape.virtio_id == VIRTIO_ID_CONSOLE) {
 		add_ports(arguments, device, files);
 		return;
 	}

@@ -5,7 +5,10 @@
  */
 #include "runtime/config.h"
 
+#include <linux/virtio_blk.h>
+#include <linux/virtio_console.h>
 #include <linux/virtio_ids.h>
+#include <linux/virtio_net.h>
 #include <string.h>
 
 #include "runtime/console_port.h"
@@ -257,7 +260,23 @@ const struct device_type device_types[] = {
 	{
 		.name = "block",
 		.summary = "a disk in an image file or on a block device",
-		.virtio_id = VIRTIO_ID_BLOCK,
+		.shape =
+			{
+				.virtio_id = VIRTIO_ID_BLOCK,
+				.queues = 1,
+				.queue_size_max = 256,
+				.config_sizes =
+					{
+						sizeof(struct virtio_blk_config),
+						offsetof(struct virtio_blk_config,
+							 max_secure_erase_sectors),
+						offsetof(struct virtio_blk_config,
+							 max_discard_sectors),
+						8,
+					},
+				.setting_offset = offsetof(struct virtio_blk_config, wce),
+				.setting_length = 1,
+			},
 		.options = block_option_rows,
 		.options_size = sizeof(struct block_options),
 		.positional = "file",
@@ -267,7 +286,19 @@ const struct device_type device_types[] = {
 	{
 		.name = "net",
 		.summary = "a network interface",
-		.virtio_id = VIRTIO_ID_NET,
+		.shape =
+			{
+				.virtio_id = VIRTIO_ID_NET,
+				.queues = 2,
+				.queue_size_max = 256,
+				.config_sizes =
+					{
+						offsetof(struct virtio_net_config, speed),
+						offsetof(struct virtio_net_config, mtu),
+						offsetof(struct virtio_net_config,
+							 max_virtqueue_pairs),
+					},
+			},
 		.options = net_option_rows,
 		.options_size = sizeof(struct net_options),
 		.check = net_options_check,
@@ -277,7 +308,12 @@ const struct device_type device_types[] = {
 	{
 		.name = "entropy",
 		.summary = "a source of random numbers",
-		.virtio_id = VIRTIO_ID_RNG,
+		.shape =
+			{
+				.virtio_id = VIRTIO_ID_RNG,
+				.queues = 1,
+				.queue_size_max = 64,
+			},
 		.options = entropy_option_rows,
 		.options_size = sizeof(struct entropy_options),
 		.argument = "OPTION…",
@@ -286,7 +322,13 @@ const struct device_type device_types[] = {
 	{
 		.name = "console",
 		.summary = "the guest's console, and channels to programs in it",
-		.virtio_id = VIRTIO_ID_CONSOLE,
+		.shape =
+			{
+				.virtio_id = VIRTIO_ID_CONSOLE,
+				.queues = 2,
+				.queue_size_max = 256,
+				.config_sizes = {sizeof(struct virtio_console_config), 8},
+			},
 		.options = console_option_rows,
 		.options_size = sizeof(struct console_options),
 		.check = console_options_check,

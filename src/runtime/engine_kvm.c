@@ -31,6 +31,7 @@
 #include "runtime/engine.h"
 #include "runtime/kernel_parameters.h"
 #include "runtime/log_relay.h"
+#include "runtime/monitor_device.h"
 #include "runtime/request_pace.h"
 #include "vhost/client.h"
 
@@ -235,13 +236,15 @@ static void handle_exit(void *context, uint32_t events)
 }
 
 /* A device that takes only small rings says so in its options, and nowhere else. */
-static void add_queue_size(struct arguments *arguments, const struct device_config *device)
+static struct device_shape shape_of(const struct device_config *device)
 {
 	const struct option_row *row =
 		option_find(device->type->options, "queue-size", strlen("queue-size"));
+	struct device_shape shape = device->type->shape;
 
 	if (row)
-		arguments_extend(arguments, ":%" PRIu64, option_number(row, device->options));
+		shape.queue_size_max = (uint16_t)option_number(row, device->options);
+	return shape;
 }
 
 #define FILES 3
@@ -315,16 +318,14 @@ static int add_devices(const struct engine_guest *guest, struct arguments *argum
 	if (!inherited->connections)
 		return error_set(error, ENOMEM, "out of memory");
 	for (size_t i = 0; i < setup->device_count; i++) {
-		const struct engine_device *device = &setup->devices[i];
+		const struct device_config *device = setup->devices[i].config;
+		const struct device_shape shape = shape_of(device);
 		int fd = vhost_client_connect(guest->path_list[i], 0, error);
 
 		if (fd < 0)
 			return fd;
 		inherited->connections[inherited->connection_count++] = fd;
-		arguments_add_format(arguments, "--device=%s:%s", device->config->type->name,
-				     device->config->name);
-		add_queue_size(arguments, device->config);
-		arguments_extend(arguments, "=/dev/fd/%d", fd);
+		monitor_device_add(arguments, device->name, &shape, fd);
 		kept[spawn->kept_fd_count++] = fd;
 	}
 	return 0;

@@ -21,6 +21,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "fuzz/mmio_device.h"
+#include "runtime/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -273,7 +274,7 @@ static void check_read(struct fuzz *fuzz, uint32_t address, uint32_t value)
 		PROMISE(value == 2);
 		break;
 	case VIRTIO_MMIO_DEVICE_ID:
-		PROMISE(value == fuzz->virtio_id);
+		PROMISE(value == fuzz->shape.virtio_id);
 		break;
 	case VIRTIO_MMIO_VENDOR_ID:
 	case VIRTIO_MMIO_STATUS:
@@ -397,8 +398,8 @@ static void check_status(struct fuzz *fuzz)
 /* An access that goes beyond the end reads nothing, so in pieces that no type's end cuts in two. */
 static void read_config(struct fuzz *fuzz, uint8_t config[CONFIG_SEEN])
 {
-	bool network = fuzz->virtio_id == VIRTIO_ID_NET;
-	unsigned int seen = fuzz->virtio_id == VIRTIO_ID_BLOCK ? CONFIG_SEEN : 16;
+	bool network = fuzz->shape.virtio_id == VIRTIO_ID_NET;
+	unsigned int seen = fuzz->shape.virtio_id == VIRTIO_ID_BLOCK ? CONFIG_SEEN : 16;
 	unsigned int width = network ? 2 : 4;
 
 	memset(config, 0, CONFIG_SEEN);
@@ -688,12 +689,20 @@ static void process_stays(void *context, const char *name)
 	abort();
 }
 
+/* That of a type of AVP's, or of one that it does not have. */
+static struct device_shape find_shape(uint32_t virtio_id)
+{
+	for (const struct device_type *type = device_types; type->name; type++)
+		if (type->shape.virtio_id == virtio_id)
+			return type->shape;
+	return (struct device_shape){.virtio_id = virtio_id, .queues = 1, .queue_size_max = 256};
+}
+
 static bool open_device(struct fuzz *fuzz)
 {
-	fuzz->virtio_id = types[fuzz->choice.type % TYPES];
 	const struct virtio_mmio_setup setup = {
 		.name = "fuzz",
-		.virtio_id = fuzz->virtio_id,
+		.shape = &fuzz->shape,
 		.peer = {.fd = -1},
 		.slot = {SLOT_ADDRESS, SLOT_IRQ},
 		.memory = &memory,
@@ -715,7 +724,8 @@ static bool open_device(struct fuzz *fuzz)
 			fuzz->offered |= BIT(feature_bits[i]);
 	}
 	fuzz->offered |= fuzz->choice.offers[2];
-	fuzz->size_max = setup.virtio_id == VIRTIO_ID_RNG ? 64 : 256;
+	fuzz->shape = find_shape(types[fuzz->choice.type % TYPES]);
+	fuzz->size_max = fuzz->shape.queue_size_max;
 	fuzz->queues = device_queue_count(fuzz);
 	result = virtio_mmio_open(&fuzz->transport, &setup, &error);
 	PROMISE((result < 0) == (fault != 0));

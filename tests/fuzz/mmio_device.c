@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <linux/virtio_config.h>
-#include <linux/virtio_ids.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_ring.h>
 #include <string.h>
@@ -88,9 +87,7 @@ void device_choose(struct fuzz *fuzz)
 
 unsigned int device_queue_count(const struct fuzz *fuzz)
 {
-	/* What a device of a type has when its process does not tell. */
-	unsigned int least =
-		fuzz->virtio_id == VIRTIO_ID_NET || fuzz->virtio_id == VIRTIO_ID_CONSOLE ? 2 : 1;
+	unsigned int least = fuzz->shape.queues;
 	unsigned int told =
 		fuzz->protocol & VHOST_PROTOCOL_BIT(VHOST_PROTOCOL_MQ) ? fuzz->choice.queues : 0;
 

@@ -83,7 +83,7 @@ struct fuzz {
 	struct event_loop loop;
 	struct virtio_mmio *transport;
 	struct model model;
-	uint32_t virtio_id;
+	struct device_shape shape;
 	unsigned int queues, size_max; /* that there are, and of entries */
 	uint64_t visible;	       /* features */
 	const struct monitor_memory *memory;

@@ -433,7 +433,7 @@ static void test_monitor(void **state)
 	if (!can_open("/dev/kvm"))
 		skip();
 	check_both("avp monitor --kernel @/kernel --control-fd 41 --serial-fd 42 "
-		   "--device block=/dev/fd/40",
+		   "--device block,socket=/dev/fd/40",
 		   IN_MONITOR, NULL);
 }
 
@@ -448,7 +448,7 @@ static void test_broker(void **state)
 	if (sandbox_landlock_version() < 6)
 		granted[2] = "connect_abstract";
 	check_locked_in("avp monitor --kernel @/kernel --control-fd 41 --serial-fd 42 "
-			"--device block=/dev/fd/40",
+			"--device block,socket=/dev/fd/40",
 			IN_BROKER, WITH_LANDLOCK, granted);
 }
 

@@ -592,7 +592,9 @@ static void test_what_cannot_start(void **state)
 
 static void test_what_cannot_be_opened(void **state)
 {
-	static struct machine_device device = {.name = "disk", .virtio_id = 2, .fd = -1};
+	static struct machine_device device = {.name = "disk",
+					       .shape = {.virtio_id = 2, .queues = 1},
+					       .fd = -1};
 	struct error error;
 
 	(void)state;
@@ -664,7 +666,10 @@ static void act_drives_and_resets(unsigned int life, unsigned int step, struct v
 /* Memory that a process may still write to is given to no next life of the guest. */
 static void test_a_process_outlives_the_reset(void **state)
 {
-	struct machine_device device = {.name = "rng0", .virtio_id = VIRTIO_ID_RNG};
+	struct machine_device device = {
+		.name = "rng0",
+		.shape = {.virtio_id = VIRTIO_ID_RNG, .queues = 1, .queue_size_max = 64},
+	};
 	struct error error;
 
 	(void)state;

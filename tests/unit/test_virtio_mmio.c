@@ -10,6 +10,7 @@
 // cmocka needs the headers above
 #include <cmocka.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
 #include <linux/virtio_mmio.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@
 
 #include "monitor/loop_thread.h"
 #include "monitor/virtio_mmio.h"
+#include "runtime/config.h"
 #include "unit/fake_hypervisor.h"
 #include "unit/vhost_rig.h"
 
@@ -27,7 +29,7 @@
 #define RING_STRIDE   0x4000
 #define BUFFERS	      0x20000
 #define MEMORY_SIZE   (1 << 20)
-#define DEVICE_ID     2
+#define DEVICE_ID     VIRTIO_ID_BLOCK
 #define QUEUE_RESET   0x0c0
 #define FEATURE_RESET (UINT64_C(1) << 40)
 #define STATUS_DRIVER (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER)
@@ -114,7 +116,7 @@ static int set_up(void **state)
 	struct memory_range range = {0, MEMORY_SIZE};
 	struct virtio_mmio_setup setup = {
 		.name = "test0",
-		.virtio_id = DEVICE_ID,
+		.shape = &device_type_find("block")->shape,
 		.slot = {SLOT_ADDRESS, SLOT_IRQ},
 		.memory = &board.memory,
 		.loop = &board.thread.loop,

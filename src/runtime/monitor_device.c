@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The keys of `avp monitor --device`, read and written. */
+#include "runtime/monitor_device.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "monitor/remote_device.h"
+#include "runtime/config.h"
+#include "virtio/virtqueue.h"
+
+#define WHERE		"--device"
+#define QUEUE_SIZE	256
+#define QUEUE_SIZE_TEXT "256"
+
+const struct option_row monitor_device_rows[] = {
+	{
+		.name = "type",
+		.type = OPTION_STRING,
+		.argument = "TYPE",
+		.offset = offsetof(struct monitor_device, type),
+		.required = true,
+		.help = "a type of `avp device`, which brings the keys below that are not given; or a "
+			"number of VIRTIO 1.4, chapter 5",
+	},
+	{
+		.name = "socket",
+		.type = OPTION_PATH,
+		.argument = "SOCKET",
+		.offset = offsetof(struct monitor_device, socket),
+		.required = true,
+		.help = "the Unix socket at which the process serves it, or /dev/fd/N for a "
+			"connection that was inherited",
+	},
+	{
+		.name = "name",
+		.type = OPTION_NAME,
+		.argument = "NAME",
+		.offset = offsetof(struct monitor_device, name),
+		.help = "what the log calls it; without it the type",
+	},
+	{
+		.name = "queues",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct monitor_device, queues),
+		.minimum = 1,
+		.maximum = REMOTE_QUEUES_MAX,
+		.help = "queues, where the process does not tell how many; without it 1",
+	},
+	{
+		.name = "queue-size",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct monitor_device, queue_size),
+		.minimum = 2,
+		.maximum = VIRTQUEUE_SIZE_MAX,
+		.power_of_two = true,
+		.help = "the largest ring that the process takes; without it " QUEUE_SIZE_TEXT,
+	},
+	{
+		.name = "config-size",
+		.type = OPTION_LIST,
+		.argument = "BYTES",
+		.offset = offsetof(struct monitor_device, config_sizes),
+		.help = "length of configuration space; may be repeated, the longest first, and the "
+			"first that the process gives is taken; without it there is no such space",
+	},
+	{
+		.name = "setting-offset",
+		.type = OPTION_NUMBER,
+		.argument = "BYTES",
+		.offset = offsetof(struct monitor_device, setting_offset),
+		.maximum = REMOTE_CONFIG_MAX - 1,
+		.help = "where in configuration space a setting of the driver's lies, which a process "
+			"that comes back is told",
+	},
+	{
+		.name = "setting-length",
+		.type = OPTION_NUMBER,
+		.argument = "BYTES",
+		.offset = offsetof(struct monitor_device, setting_length),
+		.maximum = REMOTE_CONFIG_MAX,
+		.help = "length of that setting; without it there is none",
+	},
+	{.name = NULL},
+};
+
+/* A whole decimal number from 1 to @maximum; 0: it is not one. */
+static uint32_t parse_number(const char *text, uint32_t maximum)
+{
+	char *end;
+	unsigned long number = strtoul(text, &end, 10);
+
+	return text[0] >= '0' && text[0] <= '9' && !*end && number <= maximum ? (uint32_t)number :
+										0;
+}
+
+static int read_sizes(struct monitor_device *device, struct error *error)
+{
+	const struct option_list *list = &device->config_sizes;
+	struct device_shape *shape = &device->shape;
+
+	if (list->count > DEVICE_SHAPE_SIZES)
+		return error_set_usage(error, WHERE ": config-size: there may be %d at most",
+				       DEVICE_SHAPE_SIZES);
+	if (list->count)
+		memset(shape->config_sizes, 0, sizeof(shape->config_sizes));
+	for (size_t i = 0; i < list->count; i++) {
+		shape->config_sizes[i] = parse_number(list->items[i], REMOTE_CONFIG_MAX);
+		if (!shape->config_sizes[i])
+			return error_set_usage(error,
+					       WHERE
+					       ": config-size: '%s' is not a number from 1 to %d",
+					       list->items[i], REMOTE_CONFIG_MAX);
+		if (i > 0 && shape->config_sizes[i] >= shape->config_sizes[i - 1])
+			return error_set_usage(error,
+					       WHERE ": config-size: give the longest first; %s "
+						     "comes behind %s",
+					       list->items[i], list->items[i - 1]);
+	}
+	return 0;
+}
+
+/* What was given, and the rest as the type has it. */
+static int make_shape(struct monitor_device *device, struct error *error)
+{
+	const struct device_type *type = device_type_find(device->type);
+	struct device_shape *shape = &device->shape;
+
+	*shape = (struct device_shape){.queues = 1, .queue_size_max = QUEUE_SIZE};
+	if (type)
+		*shape = type->shape;
+	else
+		shape->virtio_id = parse_number(device->type, UINT16_MAX);
+	if (!shape->virtio_id)
+		return error_set_usage(error,
+				       WHERE
+				       ": type: there is no device type '%s'; name one of "
+				       "`avp device`, or give its number in VIRTIO 1.4, chapter 5",
+				       device->type);
+	if (device->queues)
+		shape->queues = (uint16_t)device->queues;
+	if (device->queue_size)
+		shape->queue_size_max = (uint16_t)device->queue_size;
+	if (device->setting_length) {
+		shape->setting_offset = (uint32_t)device->setting_offset;
+		shape->setting_length = (uint32_t)device->setting_length;
+	}
+	if (shape->setting_offset + shape->setting_length > REMOTE_CONFIG_MAX)
+		return error_set_usage(error,
+				       WHERE ": setting-length: the setting ends beyond byte %d",
+				       REMOTE_CONFIG_MAX);
+	return read_sizes(device, error);
+}
+
+int monitor_device_parse(struct monitor_device *device, const char *text, struct error *error)
+{
+	int result;
+
+	*device = (struct monitor_device){0};
+	result = option_set_defaults(monitor_device_rows, device, error);
+	if (result == 0)
+		result = option_parse_list(monitor_device_rows, device, text, "type", WHERE, error);
+	if (result == 0)
+		result = option_check_required(monitor_device_rows, device, WHERE, error);
+	if (result == 0)
+		result = make_shape(device, error);
+	if (result < 0)
+		monitor_device_clear(device);
+	return result;
+}
+
+void monitor_device_clear(struct monitor_device *device)
+{
+	option_clear(monitor_device_rows, device);
+}
+
+void monitor_device_add(struct arguments *arguments, const char *name,
+			const struct device_shape *shape, int fd)
+{
+	arguments_add_format(arguments,
+			     "--device=%" PRIu32
+			     ",name=%s,socket=/dev/fd/%d,queues=%d,queue-size=%d",
+			     shape->virtio_id, name, fd, shape->queues, shape->queue_size_max);
+	for (int i = 0; i < DEVICE_SHAPE_SIZES && shape->config_sizes[i]; i++)
+		arguments_extend(arguments, ",config-size=%" PRIu32, shape->config_sizes[i]);
+	if (shape->setting_length)
+		arguments_extend(arguments, ",setting-offset=%" PRIu32 ",setting-length=%" PRIu32,
+				 shape->setting_offset, shape->setting_length);
+}

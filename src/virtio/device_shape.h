@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What a monitor has to know of a device that another process serves and that vhost-user does not tell
+ * (VIRTIO 1.4, chapter 5). Data only: who starts the monitor hands it down.
+ */
+#ifndef AVP_VIRTIO_DEVICE_SHAPE_H
+#define AVP_VIRTIO_DEVICE_SHAPE_H
+
+#include <stdint.h>
+
+#define DEVICE_SHAPE_SIZES 4
+
+struct device_shape {
+	uint32_t virtio_id;
+	uint16_t queues;	 /* where the process does not tell how many it has */
+	uint16_t queue_size_max; /* the largest ring that the process takes, a power of two */
+	/*
+	 * Lengths of configuration space in bytes that are tried in this order, as some processes refuse to
+	 * give more than they have: the longest first; 0 behind the last one.
+	 */
+	uint32_t config_sizes[DEVICE_SHAPE_SIZES];
+	/*
+	 * The part of configuration space that is a setting of the driver's: it lasts until a reset, and a
+	 * process that comes back is told it. A length of 0: there is none.
+	 */
+	uint32_t setting_offset, setting_length;
+};
+
+#endif

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The keys of `avp monitor --device`. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/arguments.h"
+#include "runtime/config.h"
+#include "runtime/monitor_device.h"
+
+static void check_same(const struct device_shape *shape, const struct device_shape *wanted)
+{
+	assert_int_equal(shape->virtio_id, wanted->virtio_id);
+	assert_int_equal(shape->queues, wanted->queues);
+	assert_int_equal(shape->queue_size_max, wanted->queue_size_max);
+	assert_memory_equal(shape->config_sizes, wanted->config_sizes, sizeof(shape->config_sizes));
+	assert_int_equal(shape->setting_offset, wanted->setting_offset);
+	assert_int_equal(shape->setting_length, wanted->setting_length);
+}
+
+static void check_parsed(const char *text, const struct device_shape *wanted)
+{
+	struct monitor_device device;
+	struct error error;
+
+	if (monitor_device_parse(&device, text, &error) < 0)
+		fail_msg("'%s': %s", text, error.message);
+	check_same(&device.shape, wanted);
+	monitor_device_clear(&device);
+}
+
+/* What `avp run` hands down is what the type says, whether the monitor knows its name or not. */
+static void test_handed_down(void **state)
+{
+	for (const struct device_type *type = device_types; type->name; type++) {
+		cleanup_arguments struct arguments arguments = {0};
+		struct monitor_device device;
+		const char *text;
+		struct error error;
+
+		monitor_device_add(&arguments, "disk.0", &type->shape, 17);
+		assert_int_equal(arguments.count, 1);
+		text = arguments.items[0];
+		assert_int_equal(strncmp(text, "--device=", 9), 0);
+		if (monitor_device_parse(&device, text + 9, &error) < 0)
+			fail_msg("'%s': %s", text, error.message);
+		check_same(&device.shape, &type->shape);
+		assert_string_equal(device.name, "disk.0");
+		assert_string_equal(device.socket, "/dev/fd/17");
+		monitor_device_clear(&device);
+	}
+}
+
+/* A type by its name brings the rest; what is given comes before it. */
+static void test_by_hand(void **state)
+{
+	struct device_shape shape = device_type_find("block")->shape;
+
+	check_parsed("block,socket=disk.sock", &shape);
+	shape.queue_size_max = 128;
+	shape.queues = 4;
+	memset(shape.config_sizes, 0, sizeof(shape.config_sizes));
+	shape.config_sizes[0] = 60;
+	check_parsed("block,socket=a,,b.sock,queues=4,queue-size=128,config-size=60", &shape);
+	check_parsed("26,socket=fs.sock,queues=2,config-size=44,config-size=40",
+		     &(struct device_shape){26, 2, 256, {44, 40}, 0, 0});
+	check_parsed("type=18,socket=input.sock,config-size=136,setting-length=2",
+		     &(struct device_shape){18, 1, 256, {136}, 0, 2});
+}
+
+static void test_mistakes(void **state)
+{
+	static const struct {
+		const char *text, *words;
+	} cases[] = {
+		{"block", "--device: socket is missing"},
+		{"socket=disk.sock", "--device: type is missing"},
+		{"blok,socket=s", "there is no device type 'blok'"},
+		{"0,socket=s", "there is no device type '0'"},
+		{"65536,socket=s", "there is no device type '65536'"},
+		{"-2,socket=s", "there is no device type '-2'"},
+		{"2x,socket=s", "there is no device type '2x'"},
+		{"block,socket=s,queues=65", "--device: queues"},
+		{"block,socket=s,queue-size=100", "--device: queue-size"},
+		{"block,socket=s,queue-size=2048", "--device: queue-size"},
+		{"block,socket=s,config-size=257",
+		 "config-size: '257' is not a number from 1 to 256"},
+		{"block,socket=s,config-size=", "--device: config-size"},
+		{"block,socket=s,config-size=8,config-size=8", "give the longest first"},
+		{"26,socket=s,config-size=5,config-size=4,config-size=3,config-size=2,config-size=1",
+		 "there may be 4 at most"},
+		{"26,socket=s,setting-offset=200,setting-length=57", "ends beyond byte 256"},
+		{"26,socket=s,settings=1", "there is no option 'settings'"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct monitor_device device;
+		struct error error = {0};
+
+		assert_int_equal(monitor_device_parse(&device, cases[i].text, &error), -EINVAL);
+		assert_true(error.usage);
+		if (!strstr(error.message, cases[i].words))
+			fail_msg("'%s' says '%s'", cases[i].text, error.message);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_handed_down),
+		cmocka_unit_test(test_by_hand),
+		cmocka_unit_test(test_mistakes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
