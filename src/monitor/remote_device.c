@@ -104,8 +104,12 @@ static int read_config(struct remote_device *remote, struct vhost_client *client
 	uint32_t length = 0;
 	int result = -EIO;
 
-	if (!vhost_client_has(client, VHOST_PROTOCOL_CONFIG))
+	if (!vhost_client_has(client, VHOST_PROTOCOL_CONFIG)) {
+		remote->config_size = remote->shape->config_length;
+		if (remote->config_size)
+			memcpy(remote->config, remote->shape->config, remote->config_size);
 		return 0;
+	}
 	for (int i = 0; i < DEVICE_SHAPE_SIZES && sizes[i] && result == -EIO; i++) {
 		if (remote->config_length && sizes[i] != remote->config_length)
 			continue;

@@ -2,11 +2,11 @@
 /* The keys of `avp monitor --device`, read and written. */
 #include "runtime/monitor_device.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "monitor/remote_device.h"
 #include "runtime/config.h"
 #include "virtio/virtqueue.h"
 
@@ -68,6 +68,15 @@ const struct option_row monitor_device_rows[] = {
 			"first that the process gives is taken; without it there is no such space",
 	},
 	{
+		.name = "config",
+		.type = OPTION_STRING,
+		.argument = "HEX",
+		.offset = offsetof(struct monitor_device, config),
+		.minimum = 2,
+		.maximum = 2 * REMOTE_CONFIG_MAX,
+		.help = "configuration space in hexadecimal, for a process that does not give it",
+	},
+	{
 		.name = "setting-offset",
 		.type = OPTION_NUMBER,
 		.argument = "BYTES",
@@ -123,6 +132,34 @@ static int read_sizes(struct monitor_device *device, struct error *error)
 	return 0;
 }
 
+static int digit_value(char digit)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *at = digit ? strchr(digits, digit | 0x20) : NULL;
+
+	return at ? (int)(at - digits) : -1;
+}
+
+static int read_config(struct monitor_device *device, struct error *error)
+{
+	size_t length = device->config ? strlen(device->config) : 0;
+
+	for (size_t i = 0; i < length; i += 2) {
+		int high = digit_value(device->config[i]), low = digit_value(device->config[i + 1]);
+
+		if (high < 0 || low < 0)
+			return error_set_usage(error,
+					       WHERE
+					       ": config: '%.2s' at digit %zu is not a byte in "
+					       "hexadecimal",
+					       device->config + i, i + 1);
+		device->config_bytes[i / 2] = (uint8_t)(high << 4 | low);
+	}
+	device->shape.config = device->config_bytes;
+	device->shape.config_length = (uint32_t)(length / 2);
+	return 0;
+}
+
 /* What was given, and the rest as the type has it. */
 static int make_shape(struct monitor_device *device, struct error *error)
 {
@@ -152,6 +189,8 @@ static int make_shape(struct monitor_device *device, struct error *error)
 		return error_set_usage(error,
 				       WHERE ": setting-length: the setting ends beyond byte %d",
 				       REMOTE_CONFIG_MAX);
+	if (read_config(device, error) < 0)
+		return -EINVAL;
 	return read_sizes(device, error);
 }
 

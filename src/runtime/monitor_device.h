@@ -9,6 +9,7 @@
 #include "base/arguments.h"
 #include "base/error.h"
 #include "base/option.h"
+#include "monitor/remote_device.h"
 #include "virtio/device_shape.h"
 
 struct monitor_device {
@@ -18,8 +19,10 @@ struct monitor_device {
 	/* 0 or none: as the type has it. */
 	uint64_t queues, queue_size;
 	struct option_list config_sizes;
+	char *config; /* hexadecimal */
+	uint8_t config_bytes[REMOTE_CONFIG_MAX];
 	uint64_t setting_offset, setting_length;
-	struct device_shape shape;
+	struct device_shape shape; /* leads to config_bytes */
 };
 
 /* The keys of --device. */

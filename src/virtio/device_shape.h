@@ -19,6 +19,9 @@ struct device_shape {
 	 * give more than they have: the longest first; 0 behind the last one.
 	 */
 	uint32_t config_sizes[DEVICE_SHAPE_SIZES];
+	/* What configuration space is where the process does not give it: this many bytes; 0: there is none. */
+	const uint8_t *config;
+	uint32_t config_length;
 	/*
 	 * The part of configuration space that is a setting of the driver's: it lasts until a reset, and a
 	 * process that comes back is told it. A length of 0: there is none.

@@ -68,9 +68,28 @@ static void test_by_hand(void **state)
 	shape.config_sizes[0] = 60;
 	check_parsed("block,socket=a,,b.sock,queues=4,queue-size=128,config-size=60", &shape);
 	check_parsed("26,socket=fs.sock,queues=2,config-size=44,config-size=40",
-		     &(struct device_shape){26, 2, 256, {44, 40}, 0, 0});
+		     &(struct device_shape){.virtio_id = 26,
+					    .queues = 2,
+					    .queue_size_max = 256,
+					    .config_sizes = {44, 40}});
 	check_parsed("type=18,socket=input.sock,config-size=136,setting-length=2",
-		     &(struct device_shape){18, 1, 256, {136}, 0, 2});
+		     &(struct device_shape){.virtio_id = 18,
+					    .queues = 1,
+					    .queue_size_max = 256,
+					    .config_sizes = {136},
+					    .setting_length = 2});
+}
+
+static void test_config(void **state)
+{
+	static const uint8_t wanted[] = {0x68, 0x6f, 0x00, 0xAb};
+	struct monitor_device device;
+	struct error error;
+
+	assert_int_equal(monitor_device_parse(&device, "26,socket=s,config=686F00ab", &error), 0);
+	assert_int_equal(device.shape.config_length, sizeof(wanted));
+	assert_memory_equal(device.shape.config, wanted, sizeof(wanted));
+	monitor_device_clear(&device);
 }
 
 static void test_mistakes(void **state)
@@ -95,6 +114,9 @@ static void test_mistakes(void **state)
 		{"26,socket=s,config-size=5,config-size=4,config-size=3,config-size=2,config-size=1",
 		 "there may be 4 at most"},
 		{"26,socket=s,setting-offset=200,setting-length=57", "ends beyond byte 256"},
+		{"26,socket=s,config=0", "--device: config"},
+		{"26,socket=s,config=001", "config: '1' at digit 3 is not a byte in hexadecimal"},
+		{"26,socket=s,config=0x20", "config: '0x' at digit 1 is not a byte"},
 		{"26,socket=s,settings=1", "there is no option 'settings'"},
 	};
 
@@ -114,6 +136,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_handed_down),
 		cmocka_unit_test(test_by_hand),
+		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_mistakes),
 	};
 
