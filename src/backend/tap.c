@@ -22,8 +22,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
-
-#define FEATURE(bit)  (UINT64_C(1) << (bit))
+#include "virtio/feature.h"
 
 #define HEADER_LENGTH sizeof(struct virtio_net_hdr_v1)
 

@@ -55,6 +55,14 @@ int option_list_append(struct option_list *list, const char *text, size_t length
 	return 0;
 }
 
+bool option_list_has(const struct option_list *list, const char *text)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (!strcmp(list->items[i], text))
+			return true;
+	return false;
+}
+
 static void clear_member(const struct option_row *row, void *options)
 {
 	switch (row->type) {

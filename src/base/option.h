@@ -107,6 +107,8 @@ uint64_t option_number(const struct option_row *row, const void *options);
 void option_list_clear(struct option_list *list);
 int option_list_append(struct option_list *list, const char *text, size_t length,
 		       struct error *error);
+/* Whether @text is one of its items. */
+bool option_list_has(const struct option_list *list, const char *text);
 
 /*
  * Parses `VALUE,key=value,flag,…`. A first part without `=` that is no flag's name is the value

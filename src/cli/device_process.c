@@ -88,14 +88,6 @@ const struct option_row serve_option_rows[] = {
 	{.name = NULL},
 };
 
-static bool was_given(const struct option_list *given, const char *name)
-{
-	for (size_t i = 0; i < given->count; i++)
-		if (!strcmp(given->items[i], name))
-			return true;
-	return false;
-}
-
 static void handle_signal(void *context, uint32_t events)
 {
 	struct device_process *process = context;
@@ -186,7 +178,7 @@ static int open_socket(struct device_process *process, const struct option_list 
 		       struct error *error)
 {
 	const struct serve_options *options = process->options;
-	bool fd_given = was_given(given, "fd");
+	bool fd_given = option_list_has(given, "fd");
 
 	if (fd_given && options->socket_path)
 		return error_set_usage(error, "--fd: excludes --socket-path; give one of them");
@@ -231,13 +223,13 @@ int device_process_open(struct device_process *process, const struct serve_optio
 		.ready_fd = -1,
 	};
 	log_set_component(name);
-	if (was_given(given, "ready-fd"))
+	if (option_list_has(given, "ready-fd"))
 		result = inherit_ready(process, error);
 	if (result == 0)
 		result = event_loop_init(&process->loop, EVENT_LOOP_POLL_LIMIT_NS, error);
 	if (result == 0)
 		result = open_signals(process, error);
-	if (result == 0 && was_given(given, "control-fd"))
+	if (result == 0 && option_list_has(given, "control-fd"))
 		result = open_control(process, error);
 	if (result == 0)
 		result = open_socket(process, given, error);

@@ -343,14 +343,6 @@ static const struct console_events console_events = {
 	.foreground = handle_foreground,
 };
 
-static bool was_given(const struct option_list *given, const char *name)
-{
-	for (size_t i = 0; i < given->count; i++)
-		if (!strcmp(given->items[i], name))
-			return true;
-	return false;
-}
-
 /* Checks a descriptor that was named on the command line and keeps it from children. */
 static int inherit(uint64_t fd, int wanted, const char *option, struct error *error)
 {
@@ -577,7 +569,7 @@ static int run_machine(struct monitor *monitor, const struct boot_source *source
 	cleanup_fd int kvm = -1;
 	int result = parse_devices(monitor, error);
 
-	if (result == 0 && was_given(given, "control-fd"))
+	if (result == 0 && option_list_has(given, "control-fd"))
 		result = open_control(monitor, error);
 	if (result < 0)
 		return result;
@@ -585,9 +577,9 @@ static int run_machine(struct monitor *monitor, const struct boot_source *source
 	kvm = open_kvm(monitor->control_fd < 0, error);
 	if (kvm < 0)
 		return kvm;
-	result = open_broker(monitor, was_given(given, "broker-fd"), error);
+	result = open_broker(monitor, option_list_has(given, "broker-fd"), error);
 	if (result == 0)
-		result = open_serial(monitor, was_given(given, "serial-fd"), error);
+		result = open_serial(monitor, option_list_has(given, "serial-fd"), error);
 	if (result < 0)
 		return result;
 	monitor->setup = (struct machine_setup){
@@ -633,7 +625,7 @@ static int check_machine(const struct monitor_options *options, const struct opt
 				       "--memory: %" PRIu64 " bytes is no multiple of %" PRIu64
 				       ", this host's pages; round it",
 				       options->memory, page);
-	if (was_given(given, "watchdog") && options->watchdog != MACHINE_WATCHDOG_NONE &&
+	if (option_list_has(given, "watchdog") && options->watchdog != MACHINE_WATCHDOG_NONE &&
 	    !arch_has_watchdogs)
 		return error_set_usage(error, "--watchdog: a machine of this architecture has no "
 					      "watchdog, nothing would ever expire; leave the "

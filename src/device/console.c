@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The console device (VIRTIO 1.4, 5.3). */
 #include "device/console.h"
+#include "virtio/feature.h"
 
 #include <errno.h>
 #include <string.h>
-
-#define FEATURE(bit) (UINT64_C(1) << (bit))
 
 /* The queues of port 0 are followed by those for control. */
 #define CONTROL_RECEIVE	 2

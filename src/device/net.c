@@ -4,11 +4,10 @@
  * in net_control.c.
  */
 #include "device/net.h"
+#include "virtio/feature.h"
 
 #include <errno.h>
 #include <string.h>
-
-#define FEATURE(bit)  (UINT64_C(1) << (bit))
 
 #define HEADER_LENGTH sizeof(struct virtio_net_hdr_v1)
 

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "vhost/channel.h"
+#include "virtio/feature.h"
 
 #define COMPONENT	"monitor"
 #define CONNECT_WAIT_MS 10000
@@ -34,8 +35,6 @@
 #define END_MS 5000
 /* Messages of the process that are handled before others get their turn. */
 #define MESSAGES_A_TURN 64
-
-#define FEATURE(bit)	(UINT64_C(1) << (bit))
 
 #define STATUS_CHOSEN \
 	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK)

@@ -25,6 +25,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "monitor/remote_device.h"
+#include "virtio/feature.h"
 
 #define COMPONENT "monitor"
 #define MAGIC	  0x74726976 /* "virt" */
@@ -39,8 +40,6 @@
 
 /* Of what a guest does wrong so much is logged for a device. */
 #define COMPLAINTS_MAX 8
-
-#define FEATURE(bit)   (UINT64_C(1) << (bit))
 
 /*
  * What cannot be offered, whatever the process does: legacy bits, what is no feature of a driver,

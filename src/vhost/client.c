@@ -17,8 +17,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "vhost/client_private.h"
+#include "virtio/feature.h"
 
-#define PROTOCOL_BIT	    (UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES)
+#define PROTOCOL_BIT	    FEATURE(VHOST_USER_F_PROTOCOL_FEATURES)
 
 #define CONNECT_INTERVAL_MS 5
 

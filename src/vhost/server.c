@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "vhost/server_private.h"
+#include "virtio/feature.h"
 
 /* Messages handled before others get their turn. */
 #define MESSAGES_PER_TURN 32
@@ -409,12 +410,12 @@ struct vhost_server *vhost_server_new(struct event_loop *loop, struct virtio_dev
 	server->memory.iotlb = &server->iotlb;
 
 	/* Addresses can be translated here, so the device can stand behind an IOMMU. */
-	device->offered |= UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM;
+	device->offered |= FEATURE(VIRTIO_F_ACCESS_PLATFORM);
 	/*
 	 * No message resets a single queue. QEMU offers the guest what we offer, and then does
 	 * nothing about such a reset: the device would go on with the ring that the guest freed.
 	 */
-	device->offered &= ~(UINT64_C(1) << VIRTIO_F_RING_RESET);
+	device->offered &= ~FEATURE(VIRTIO_F_RING_RESET);
 	device->memory = &server->memory.guest;
 	device->transport = &transport_ops;
 	device->transport_context = server;

@@ -10,8 +10,9 @@
 
 #include "vhost/server_private.h"
 #include "virtio/device.h"
+#include "virtio/feature.h"
 
-#define PROTOCOL_BIT (UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES)
+#define PROTOCOL_BIT FEATURE(VHOST_USER_F_PROTOCOL_FEATURES)
 
 static struct vhost_ring *find_ring(struct vhost_server *server, uint32_t index,
 				    struct error *error)

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The life of a device (VIRTIO 1.4, 2.1 to 2.5 and 3.1). */
 #include "virtio/device.h"
+#include "virtio/feature.h"
 
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <string.h>
 
-#define BIT(n) (UINT64_C(1) << (n))
-
-const uint64_t virtio_core_features =
-	BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_F_VERSION_1) |
-	BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_IN_ORDER) | BIT(VIRTIO_F_RING_RESET);
+const uint64_t virtio_core_features = FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |
+				      FEATURE(VIRTIO_RING_F_EVENT_IDX) |
+				      FEATURE(VIRTIO_F_VERSION_1) | FEATURE(VIRTIO_F_RING_PACKED) |
+				      FEATURE(VIRTIO_F_IN_ORDER) | FEATURE(VIRTIO_F_RING_RESET);
 
 void virtio_device_init(struct virtio_device *device, const struct virtio_device_class *class,
 			uint64_t features, size_t config_size, struct virtqueue *queues,

@@ -4,8 +4,7 @@
 #include <string.h>
 
 #include "broken/fault.h"
-
-#define FEATURE(bit) (UINT64_C(1) << (bit))
+#include "virtio/feature.h"
 
 /* Block */
 

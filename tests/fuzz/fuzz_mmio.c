@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define QUEUE_RESET 0x0c0 /* VIRTIO 1.4, 4.2.2 */
 #define STATUS_OK   (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK)
-#define RING_RESET  BIT(40)
+#define RING_RESET  FEATURE(40)
 
 enum step {
 	STEP_WRITE,	 /* register, 4 bytes: as registers are to be written */
@@ -63,15 +63,15 @@ static const uint32_t types[] = {VIRTIO_ID_BLOCK, VIRTIO_ID_NET, VIRTIO_ID_CONSO
 				 42};
 #define TYPES (sizeof(types) / sizeof(types[0]))
 
-#define RIGHT BIT(VIRTIO_F_VERSION_1)
+#define RIGHT FEATURE(VIRTIO_F_VERSION_1)
 static const uint64_t feature_sets[8] = {
 	RIGHT,
-	RIGHT | BIT(VIRTIO_F_RING_PACKED),
-	RIGHT | BIT(VIRTIO_RING_F_EVENT_IDX),
-	RIGHT | BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_RING_F_EVENT_IDX),
+	RIGHT | FEATURE(VIRTIO_F_RING_PACKED),
+	RIGHT | FEATURE(VIRTIO_RING_F_EVENT_IDX),
+	RIGHT | FEATURE(VIRTIO_F_RING_PACKED) | FEATURE(VIRTIO_RING_F_EVENT_IDX),
 	UINT64_MAX,
 	RIGHT | 0xff,
-	BIT(VIRTIO_F_RING_PACKED),
+	FEATURE(VIRTIO_F_RING_PACKED),
 	0,
 };
 
@@ -123,7 +123,7 @@ static bool features_are_right(const struct fuzz *fuzz)
 	const struct model *model = &fuzz->model;
 
 	return !(model->driver_features & ~fuzz->visible) && !model->unknown_features &&
-	       (model->driver_features & BIT(VIRTIO_F_VERSION_1));
+	       (model->driver_features & FEATURE(VIRTIO_F_VERSION_1));
 }
 
 static struct model_queue *selected(struct fuzz *fuzz)
@@ -615,7 +615,7 @@ static void check_next(struct fuzz *fuzz)
 	fuzz->away = false;
 	fuzz->refuse_after = fuzz->next_refuse_after = fuzz->fail_after = 0;
 	turn(fuzz);
-	negotiate(fuzz, BIT(VIRTIO_F_VERSION_1));
+	negotiate(fuzz, FEATURE(VIRTIO_F_VERSION_1));
 	check(fuzz);
 	for (unsigned int i = 0; i < fuzz->queues; i++)
 		set_up_queue(fuzz, i, 16);
@@ -647,10 +647,10 @@ static void look_around(struct fuzz *fuzz)
 	}
 	PROMISE((fuzz->visible & ~fuzz->offered) == (RING_RESET & ~fuzz->offered));
 	for (size_t i = 0; i < sizeof(never); i++)
-		PROMISE(!(fuzz->visible & BIT(never[i])));
+		PROMISE(!(fuzz->visible & FEATURE(never[i])));
 	/* Where a process that dies has left a packed ring is known from that alone. */
 	if (!(fuzz->protocol & VHOST_PROTOCOL_BIT(VHOST_PROTOCOL_INFLIGHT_SHMFD)))
-		PROMISE(!(fuzz->visible & BIT(VIRTIO_F_RING_PACKED)));
+		PROMISE(!(fuzz->visible & FEATURE(VIRTIO_F_RING_PACKED)));
 	put(fuzz, VIRTIO_MMIO_STATUS, 0);
 	fuzz->generation = get(fuzz, VIRTIO_MMIO_CONFIG_GENERATION);
 	read_config(fuzz, fuzz->config_seen);
@@ -716,12 +716,12 @@ static bool open_device(struct fuzz *fuzz)
 	int result;
 
 	if (fault != 3)
-		fuzz->offered = BIT(VIRTIO_F_VERSION_1);
+		fuzz->offered = FEATURE(VIRTIO_F_VERSION_1);
 	for (unsigned int i = 0; i < 8; i++) {
 		if (fuzz->choice.offers[0] & 1 << i)
 			fuzz->protocol |= VHOST_PROTOCOL_BIT(protocol_bits[i]);
 		if (fuzz->choice.offers[1] & 1 << i)
-			fuzz->offered |= BIT(feature_bits[i]);
+			fuzz->offered |= FEATURE(feature_bits[i]);
 	}
 	fuzz->offered |= fuzz->choice.offers[2];
 	fuzz->shape = find_shape(types[fuzz->choice.type % TYPES]);

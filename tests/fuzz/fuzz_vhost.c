@@ -21,6 +21,7 @@
 #include "vhost/server.h"
 #include "virtio/device.h"
 #include "virtio/driver_queue.h"
+#include "virtio/feature.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -34,8 +35,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define USER	     UINT64_C(0x7f0000000000) /* where the frontend says that it has it */
 #define RECORD_BYTES 0x4000u
 #define STEPS_MAX    200
-
-#define BIT(n)	     (UINT64_C(1) << (n))
 
 enum step {
 	STEP_MESSAGE, /* row, ring, control, patches */
@@ -246,7 +245,7 @@ static void fill_payload(struct fuzz *fuzz, uint32_t id, unsigned int ring,
 	memset(payload, 0, sizeof(*payload));
 	switch (id) {
 	case VHOST_USER_SET_FEATURES:
-		payload->number = fuzz->features | BIT(VHOST_USER_F_PROTOCOL_FEATURES);
+		payload->number = fuzz->features | FEATURE(VHOST_USER_F_PROTOCOL_FEATURES);
 		break;
 	case VHOST_USER_SET_PROTOCOL_FEATURES:
 		payload->number = vhost_protocol_features;
@@ -264,10 +263,11 @@ static void fill_payload(struct fuzz *fuzz, uint32_t id, unsigned int ring,
 		break;
 	case VHOST_USER_SET_VRING_BASE:
 		payload->state.index = ring;
-		payload->state.num = fuzz->features & BIT(VIRTIO_F_RING_PACKED) ? 0x80008000u : 0;
+		payload->state.num = fuzz->features & FEATURE(VIRTIO_F_RING_PACKED) ? 0x80008000u :
+										      0;
 		break;
 	case VHOST_USER_SET_VRING_ADDR:
-		start += fuzz->features & BIT(VIRTIO_F_ACCESS_PLATFORM) ? GUEST : USER;
+		start += fuzz->features & FEATURE(VIRTIO_F_ACCESS_PLATFORM) ? GUEST : USER;
 		payload->address = (struct vhost_vring_addr){
 			.index = ring,
 			.desc_user_addr = start + layout->descriptors,
@@ -423,17 +423,17 @@ static void init_driver(struct fuzz *fuzz, unsigned int ring)
 
 static void set_up(struct fuzz *fuzz, uint8_t choice)
 {
-	fuzz->features = BIT(VIRTIO_F_VERSION_1);
+	fuzz->features = FEATURE(VIRTIO_F_VERSION_1);
 	if (choice & 1)
-		fuzz->features |= BIT(VIRTIO_F_RING_PACKED);
+		fuzz->features |= FEATURE(VIRTIO_F_RING_PACKED);
 	if (choice & 2)
-		fuzz->features |= BIT(VIRTIO_RING_F_EVENT_IDX);
+		fuzz->features |= FEATURE(VIRTIO_RING_F_EVENT_IDX);
 	if (choice & 4)
-		fuzz->features |= BIT(VIRTIO_RING_F_INDIRECT_DESC);
+		fuzz->features |= FEATURE(VIRTIO_RING_F_INDIRECT_DESC);
 	if (choice & 8)
-		fuzz->features |= BIT(VIRTIO_F_IN_ORDER);
+		fuzz->features |= FEATURE(VIRTIO_F_IN_ORDER);
 	if (choice & 16)
-		fuzz->features |= BIT(VIRTIO_F_ACCESS_PLATFORM);
+		fuzz->features |= FEATURE(VIRTIO_F_ACCESS_PLATFORM);
 	send_good(fuzz, VHOST_USER_SET_OWNER, 0);
 	send_good(fuzz, VHOST_USER_SET_PROTOCOL_FEATURES, 0);
 	send_good(fuzz, VHOST_USER_SET_BACKEND_REQ_FD, 0);
@@ -570,7 +570,7 @@ static void check_next(struct fuzz *fuzz)
 	turn(fuzz, 2);
 	require(recv(fuzz->socket, &reply, sizeof(reply), MSG_DONTWAIT) == sizeof(reply));
 	require(reply.header.request == VHOST_USER_GET_FEATURES);
-	require(reply.features == (fuzz->device.offered | BIT(VHOST_USER_F_PROTOCOL_FEATURES)));
+	require(reply.features == (fuzz->device.offered | FEATURE(VHOST_USER_F_PROTOCOL_FEATURES)));
 	hang_up(fuzz);
 	require(fuzz->device.memory->region_count == 0 && fuzz->device.status == 0);
 	for (unsigned int i = 0; i < QUEUES; i++)

@@ -21,7 +21,7 @@ static struct fuzz *current;
 
 bool model_is_packed(const struct fuzz *fuzz)
 {
-	return fuzz->model.driver_features & BIT(VIRTIO_F_RING_PACKED);
+	return fuzz->model.driver_features & FEATURE(VIRTIO_F_RING_PACKED);
 }
 
 bool device_has_record(const struct fuzz *fuzz)
@@ -266,7 +266,7 @@ int vhost_client_set_features(struct vhost_client *client, uint64_t features, st
 
 	if (!carries_out(client, &result, error))
 		return result;
-	PROMISE((features & ~current->offered) == 0 && (features & BIT(VIRTIO_F_VERSION_1)));
+	PROMISE((features & ~current->offered) == 0 && (features & FEATURE(VIRTIO_F_VERSION_1)));
 	PROMISE(!device_runs(current));
 	client->features = features;
 	return 0;

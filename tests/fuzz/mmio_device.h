@@ -14,6 +14,7 @@
 #include "fuzz/hostile_driver.h"
 #include "monitor/remote_device.h"
 #include "monitor/virtio_mmio.h"
+#include "virtio/feature.h"
 
 #define SLOT_ADDRESS UINT64_C(0xd0003000)
 #define SLOT_IRQ     9
@@ -22,7 +23,6 @@
 #define SECOND_RANGE UINT64_C(0x100000000)
 #define CONFIG_BYTES REMOTE_CONFIG_MAX
 #define CONFIG_SEEN  96 /* no type that the monitor knows has more */
-#define BIT(n)	     (UINT64_C(1) << (n))
 
 /* What the device process is. */
 struct choice {

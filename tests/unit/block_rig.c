@@ -11,8 +11,7 @@
 #include <string.h>
 
 #include "block_rig.h"
-
-#define BIT(n) (UINT64_C(1) << (n))
+#include "virtio/feature.h"
 
 void block_rig_start_sized(struct block_rig *f, uint64_t features, uint16_t queue_size)
 {
@@ -52,7 +51,7 @@ uint64_t block_rig_offered(const struct block_rig *f)
 	struct memory_disk disk = {0};
 
 	block_device_init(&probe, &f->settings, &disk.backend, queues, NULL);
-	return probe.device.offered & ~(BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_IN_ORDER));
+	return probe.device.offered & ~(FEATURE(VIRTIO_F_RING_PACKED) | FEATURE(VIRTIO_F_IN_ORDER));
 }
 
 struct block_rig *block_rig_start(void)

@@ -13,17 +13,16 @@
 
 #include "device/net.h"
 #include "device_rig.h"
-
-#define BIT(n)	   (UINT64_C(1) << (n))
+#include "virtio/feature.h"
 
 #define QUEUE_SIZE 32
 #define PAIRS	   2
 #define HEADER	   sizeof(struct virtio_net_hdr_v1)
-#define OFFLOADS                                                                              \
-	(BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6) | \
-	 BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_GUEST_CSUM) |                          \
-	 BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6) |                        \
-	 BIT(VIRTIO_NET_F_GUEST_ECN))
+#define OFFLOADS                                                               \
+	(FEATURE(VIRTIO_NET_F_CSUM) | FEATURE(VIRTIO_NET_F_HOST_TSO4) |        \
+	 FEATURE(VIRTIO_NET_F_HOST_TSO6) | FEATURE(VIRTIO_NET_F_HOST_ECN) |    \
+	 FEATURE(VIRTIO_NET_F_GUEST_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_TSO4) | \
+	 FEATURE(VIRTIO_NET_F_GUEST_TSO6) | FEATURE(VIRTIO_NET_F_GUEST_ECN))
 
 extern const uint8_t own_mac[ETH_ALEN];
 

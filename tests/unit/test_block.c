@@ -15,8 +15,7 @@
 #include <string.h>
 
 #include "block_rig.h"
-
-#define BIT(n) (UINT64_C(1) << (n))
+#include "virtio/feature.h"
 
 static void test_configuration(void **state)
 {
@@ -50,24 +49,24 @@ static void test_features_follow_settings(void **state)
 	uint64_t features = block_rig_offered(f);
 
 	(void)state;
-	assert_true(features & BIT(VIRTIO_BLK_F_FLUSH));
-	assert_true(features & BIT(VIRTIO_BLK_F_CONFIG_WCE));
-	assert_true(features & BIT(VIRTIO_BLK_F_MQ));
-	assert_true(features & BIT(VIRTIO_BLK_F_DISCARD));
-	assert_false(features & BIT(VIRTIO_BLK_F_RO));
+	assert_true(features & FEATURE(VIRTIO_BLK_F_FLUSH));
+	assert_true(features & FEATURE(VIRTIO_BLK_F_CONFIG_WCE));
+	assert_true(features & FEATURE(VIRTIO_BLK_F_MQ));
+	assert_true(features & FEATURE(VIRTIO_BLK_F_DISCARD));
+	assert_false(features & FEATURE(VIRTIO_BLK_F_RO));
 	f->settings.queue_count = 1;
 	f->settings.discard_granularity = 0;
 	f->settings.write_through = true;
 	features = block_rig_offered(f);
-	assert_false(features & BIT(VIRTIO_BLK_F_MQ));
-	assert_false(features & BIT(VIRTIO_BLK_F_DISCARD));
-	assert_true(features & BIT(VIRTIO_BLK_F_WRITE_ZEROES));
-	assert_true(features & BIT(VIRTIO_BLK_F_FLUSH));
-	assert_false(features & BIT(VIRTIO_BLK_F_CONFIG_WCE));
+	assert_false(features & FEATURE(VIRTIO_BLK_F_MQ));
+	assert_false(features & FEATURE(VIRTIO_BLK_F_DISCARD));
+	assert_true(features & FEATURE(VIRTIO_BLK_F_WRITE_ZEROES));
+	assert_true(features & FEATURE(VIRTIO_BLK_F_FLUSH));
+	assert_false(features & FEATURE(VIRTIO_BLK_F_CONFIG_WCE));
 	f->settings.readonly = true;
 	features = block_rig_offered(f);
-	assert_true(features & BIT(VIRTIO_BLK_F_RO));
-	assert_false(features & BIT(VIRTIO_BLK_F_WRITE_ZEROES));
+	assert_true(features & FEATURE(VIRTIO_BLK_F_RO));
+	assert_false(features & FEATURE(VIRTIO_BLK_F_WRITE_ZEROES));
 	free(f);
 }
 
@@ -117,11 +116,11 @@ static void test_any_framing(void **state)
 {
 	static const uint64_t rings[] = {
 		0,
-		BIT(VIRTIO_RING_F_INDIRECT_DESC),
-		BIT(VIRTIO_F_RING_PACKED),
-		BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_RING_F_INDIRECT_DESC),
-		BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_IN_ORDER),
-		BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_F_IN_ORDER),
+		FEATURE(VIRTIO_RING_F_INDIRECT_DESC),
+		FEATURE(VIRTIO_F_RING_PACKED),
+		FEATURE(VIRTIO_F_RING_PACKED) | FEATURE(VIRTIO_RING_F_INDIRECT_DESC),
+		FEATURE(VIRTIO_F_RING_PACKED) | FEATURE(VIRTIO_F_IN_ORDER),
+		FEATURE(VIRTIO_RING_F_EVENT_IDX) | FEATURE(VIRTIO_F_IN_ORDER),
 	};
 	/* Header in single bytes with a whole chain of them; status alone; status with data. */
 	static const size_t cuts[] = {1, 3, 10, 16, 17, 511, 512, 513, 65536};
@@ -130,7 +129,7 @@ static void test_any_framing(void **state)
 	for (size_t i = 0; i < sizeof(rings) / sizeof(rings[0]); i++) {
 		struct block_rig *f = block_rig_make();
 
-		block_rig_start_with(f, BIT(VIRTIO_BLK_F_FLUSH) | rings[i]);
+		block_rig_start_with(f, FEATURE(VIRTIO_BLK_F_FLUSH) | rings[i]);
 		for (size_t j = 0; j < sizeof(cuts) / sizeof(cuts[0]); j++) {
 			/* A chain is at most as long as the queue: small cuts get few bytes. */
 			size_t length = cuts[j] < 10 ? 0 : 512;
@@ -222,7 +221,7 @@ static void test_unaligned(void **state)
 /* A segment has no limit, whatever the driver negotiated: see features() in block.c. */
 static void test_segments_of_any_size(void **state)
 {
-	const uint64_t segments = BIT(VIRTIO_BLK_F_SEG_MAX);
+	const uint64_t segments = FEATURE(VIRTIO_BLK_F_SEG_MAX);
 
 	(void)state;
 	for (unsigned int negotiated = 0; negotiated < 2; negotiated++) {
@@ -234,7 +233,7 @@ static void test_segments_of_any_size(void **state)
 		f->settings.queue_size_max = 2;
 		f->settings.capacity = 2 * bytes;
 		f->disk.blank = true;
-		assert_false(block_rig_offered(f) & BIT(VIRTIO_BLK_F_SIZE_MAX));
+		assert_false(block_rig_offered(f) & FEATURE(VIRTIO_BLK_F_SIZE_MAX));
 		block_rig_start_sized(
 			f, (block_rig_offered(f) & ~segments) | (negotiated ? segments : 0), 2);
 		block_rig_compose(&message, VIRTIO_BLK_T_IN, 0, NULL, 0);
@@ -433,7 +432,7 @@ static void test_not_negotiated_ranges(void **state)
 	struct virtio_blk_discard_write_zeroes range = {.num_sectors = 1};
 
 	(void)state;
-	block_rig_start_with(f, BIT(VIRTIO_BLK_F_FLUSH));
+	block_rig_start_with(f, FEATURE(VIRTIO_BLK_F_FLUSH));
 	assert_int_equal(block_rig_request(f, VIRTIO_BLK_T_DISCARD, 0, &range, 16, 0),
 			 VIRTIO_BLK_S_UNSUPP);
 	assert_int_equal(block_rig_request(f, VIRTIO_BLK_T_WRITE_ZEROES, 0, &range, 16, 0),
@@ -450,10 +449,10 @@ static void test_cache_modes(void **state)
 		bool durable;
 	} cases[] = {
 		{0, false, true},
-		{BIT(VIRTIO_BLK_F_FLUSH), false, false},
-		{BIT(VIRTIO_BLK_F_FLUSH) | BIT(VIRTIO_BLK_F_CONFIG_WCE), false, false},
-		{BIT(VIRTIO_BLK_F_CONFIG_WCE), false, true},
-		{BIT(VIRTIO_BLK_F_FLUSH), true, true},
+		{FEATURE(VIRTIO_BLK_F_FLUSH), false, false},
+		{FEATURE(VIRTIO_BLK_F_FLUSH) | FEATURE(VIRTIO_BLK_F_CONFIG_WCE), false, false},
+		{FEATURE(VIRTIO_BLK_F_CONFIG_WCE), false, true},
+		{FEATURE(VIRTIO_BLK_F_FLUSH), true, true},
 		{0, true, true},
 	};
 	uint8_t out[512] = {0};
@@ -465,7 +464,7 @@ static void test_cache_modes(void **state)
 		uint8_t writeback;
 
 		f->settings.write_through = cases[i].write_through;
-		block_rig_start_with(f, cases[i].features | BIT(VIRTIO_BLK_F_WRITE_ZEROES));
+		block_rig_start_with(f, cases[i].features | FEATURE(VIRTIO_BLK_F_WRITE_ZEROES));
 		virtio_device_config_read(&f->block.device, offsetof(struct virtio_blk_config, wce),
 					  &writeback, 1);
 		assert_int_equal(writeback, !cases[i].durable);
@@ -508,7 +507,7 @@ static void test_writeback_toggle(void **state)
 	block_rig_stop(f);
 
 	f = block_rig_make();
-	block_rig_start_with(f, BIT(VIRTIO_BLK_F_FLUSH));
+	block_rig_start_with(f, FEATURE(VIRTIO_BLK_F_FLUSH));
 	value = 0;
 	assert_int_equal(virtio_device_config_write(&f->block.device, at, &value, 1), -EPERM);
 	block_rig_stop(f);

@@ -14,10 +14,10 @@
 
 #include "device/console.h"
 #include "device_rig.h"
+#include "virtio/feature.h"
 
-#define BIT(n)	  (UINT64_C(1) << (n))
-#define MULTIPORT BIT(VIRTIO_CONSOLE_F_MULTIPORT)
-#define SIZE	  BIT(VIRTIO_CONSOLE_F_SIZE)
+#define MULTIPORT FEATURE(VIRTIO_CONSOLE_F_MULTIPORT)
+#define SIZE	  FEATURE(VIRTIO_CONSOLE_F_SIZE)
 #define CAPACITY  4096
 
 enum { RECEIVE = 0, TRANSMIT = 1, CONTROL_RECEIVE = 2, CONTROL_TRANSMIT = 3 };
@@ -196,8 +196,8 @@ static void offer_control(struct fixture *f, unsigned int count)
 
 static void test_bytes_both_ways(void **state)
 {
-	static const uint64_t rings[] = {0, BIT(VIRTIO_RING_F_INDIRECT_DESC),
-					 BIT(VIRTIO_F_RING_PACKED)};
+	static const uint64_t rings[] = {0, FEATURE(VIRTIO_RING_F_INDIRECT_DESC),
+					 FEATURE(VIRTIO_F_RING_PACKED)};
 
 	for (size_t i = 0; i < sizeof(rings) / sizeof(rings[0]); i++) {
 		struct fixture *f = start(1, rings[i]);
@@ -233,7 +233,7 @@ static void test_bytes_both_ways(void **state)
 static void test_full_stream_holds_up_the_guest(void **state)
 {
 	for (unsigned int packed = 0; packed < 2; packed++) {
-		struct fixture *f = start(1, packed ? BIT(VIRTIO_F_RING_PACKED) : 0);
+		struct fixture *f = start(1, packed ? FEATURE(VIRTIO_F_RING_PACKED) : 0);
 
 		f->channels[0].room = 4;
 		device_rig_add(&f->rig, TRANSMIT, "abcdefgh", 8, 0, 3);
@@ -264,8 +264,8 @@ static void test_full_stream_holds_up_the_guest(void **state)
 static void test_kicks_are_asked_for_again(void **state)
 {
 	for (unsigned int packed = 0; packed < 2; packed++) {
-		struct fixture *f = start(1, BIT(VIRTIO_RING_F_EVENT_IDX) |
-						     (packed ? BIT(VIRTIO_F_RING_PACKED) : 0));
+		struct fixture *f = start(1, FEATURE(VIRTIO_RING_F_EVENT_IDX) |
+						     (packed ? FEATURE(VIRTIO_F_RING_PACKED) : 0));
 		struct virtqueue *queue = &f->queues[TRANSMIT];
 
 		assert_false(virtqueue_enable_kicks(queue));
@@ -492,7 +492,7 @@ static void test_process_that_was_started_again(void **state)
 
 	for (unsigned int i = 0; i < 2 * sizeof(used) / sizeof(used[0]); i++) {
 		bool packed = i % 2;
-		uint64_t features = MULTIPORT | SIZE | (packed ? BIT(VIRTIO_F_RING_PACKED) : 0);
+		uint64_t features = MULTIPORT | SIZE | (packed ? FEATURE(VIRTIO_F_RING_PACKED) : 0);
 		struct fixture *f = start(2, features);
 		const uint16_t *size;
 

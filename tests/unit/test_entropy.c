@@ -14,8 +14,7 @@
 #include "backend/random.h"
 #include "device/entropy.h"
 #include "device_rig.h"
-
-#define BIT(n) (UINT64_C(1) << (n))
+#include "virtio/feature.h"
 
 struct counter {
 	struct entropy_backend backend;
@@ -60,8 +59,8 @@ static void stop(struct fixture *f)
 
 static void test_fills_requests(void **state)
 {
-	static const uint64_t rings[] = {0, BIT(VIRTIO_RING_F_INDIRECT_DESC),
-					 BIT(VIRTIO_F_RING_PACKED)};
+	static const uint64_t rings[] = {0, FEATURE(VIRTIO_RING_F_INDIRECT_DESC),
+					 FEATURE(VIRTIO_F_RING_PACKED)};
 	static const size_t cuts[] = {2, 7, 100};
 
 	(void)state;

@@ -19,7 +19,7 @@
 
 static void test_configuration(void **state)
 {
-	struct net_rig *f = net_rig_start(BIT(VIRTIO_NET_F_MAC));
+	struct net_rig *f = net_rig_start(FEATURE(VIRTIO_NET_F_MAC));
 	struct virtio_net_config config = {0};
 
 	(void)state;
@@ -48,15 +48,15 @@ static void test_features_follow_backend(void **state)
 	f->settings.pairs = 1;
 	net_device_init(&f->net, &f->settings, &f->wire.backend, f->queues);
 	assert_int_equal(f->net.device.offered & OFFLOADS, 0);
-	assert_false(f->net.device.offered & BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS));
-	assert_false(f->net.device.offered & BIT(VIRTIO_NET_F_MTU));
-	assert_false(f->net.device.offered & BIT(VIRTIO_NET_F_MQ));
+	assert_false(f->net.device.offered & FEATURE(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS));
+	assert_false(f->net.device.offered & FEATURE(VIRTIO_NET_F_MTU));
+	assert_false(f->net.device.offered & FEATURE(VIRTIO_NET_F_MQ));
 	/* What a backend cannot mean is not passed on. */
 	f->wire.backend.features = UINT64_MAX;
 	net_device_init(&f->net, &f->settings, &f->wire.backend, f->queues);
-	assert_false(f->net.device.offered & BIT(VIRTIO_NET_F_HOST_UFO));
-	assert_false(f->net.device.offered & BIT(VIRTIO_NET_F_RSS));
-	assert_false(f->net.device.offered & BIT(VIRTIO_NET_F_GUEST_ANNOUNCE));
+	assert_false(f->net.device.offered & FEATURE(VIRTIO_NET_F_HOST_UFO));
+	assert_false(f->net.device.offered & FEATURE(VIRTIO_NET_F_RSS));
+	assert_false(f->net.device.offered & FEATURE(VIRTIO_NET_F_GUEST_ANNOUNCE));
 	free(f);
 }
 
@@ -67,13 +67,14 @@ static void test_features_that_need_others(void **state)
 		uint64_t features;
 		int result;
 	} cases[] = {
-		{BIT(VIRTIO_NET_F_GUEST_TSO4), -EINVAL},
-		{BIT(VIRTIO_NET_F_GUEST_TSO6), -EINVAL},
-		{BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_CSUM), 0},
-		{BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_ECN), -EINVAL},
-		{BIT(VIRTIO_NET_F_HOST_TSO4), -EINVAL},
-		{BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_HOST_ECN), -EINVAL},
-		{BIT(VIRTIO_NET_F_CSUM) | BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_HOST_ECN),
+		{FEATURE(VIRTIO_NET_F_GUEST_TSO4), -EINVAL},
+		{FEATURE(VIRTIO_NET_F_GUEST_TSO6), -EINVAL},
+		{FEATURE(VIRTIO_NET_F_GUEST_TSO4) | FEATURE(VIRTIO_NET_F_GUEST_CSUM), 0},
+		{FEATURE(VIRTIO_NET_F_GUEST_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_ECN), -EINVAL},
+		{FEATURE(VIRTIO_NET_F_HOST_TSO4), -EINVAL},
+		{FEATURE(VIRTIO_NET_F_CSUM) | FEATURE(VIRTIO_NET_F_HOST_ECN), -EINVAL},
+		{FEATURE(VIRTIO_NET_F_CSUM) | FEATURE(VIRTIO_NET_F_HOST_TSO6) |
+			 FEATURE(VIRTIO_NET_F_HOST_ECN),
 		 0},
 		{OFFLOADS, 0},
 	};
@@ -89,8 +90,8 @@ static void test_features_that_need_others(void **state)
 
 static void test_transmit(void **state)
 {
-	static const uint64_t rings[] = {0, BIT(VIRTIO_RING_F_INDIRECT_DESC),
-					 BIT(VIRTIO_F_RING_PACKED)};
+	static const uint64_t rings[] = {0, FEATURE(VIRTIO_RING_F_INDIRECT_DESC),
+					 FEATURE(VIRTIO_F_RING_PACKED)};
 	static const size_t cuts[] = {7, 12, 13, 100, 65536};
 
 	(void)state;
@@ -278,14 +279,14 @@ static void test_receive_merged(void **state)
 {
 	static const uint64_t rings[] = {
 		0,
-		BIT(VIRTIO_F_RING_PACKED),
-		BIT(VIRTIO_F_IN_ORDER),
-		BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_IN_ORDER),
+		FEATURE(VIRTIO_F_RING_PACKED),
+		FEATURE(VIRTIO_F_IN_ORDER),
+		FEATURE(VIRTIO_F_RING_PACKED) | FEATURE(VIRTIO_F_IN_ORDER),
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(rings) / sizeof(rings[0]); i++) {
-		struct net_rig *f = net_rig_start(BIT(VIRTIO_NET_F_MRG_RXBUF) | rings[i]);
+		struct net_rig *f = net_rig_start(FEATURE(VIRTIO_NET_F_MRG_RXBUF) | rings[i]);
 		const struct virtio_net_hdr_v1 header = {0};
 		uint8_t frame[1514], got[2000];
 		/* More rounds than the ring has entries: it wraps. */
@@ -328,7 +329,7 @@ static void test_receive_merged(void **state)
 /* A frame that does not fit into all the buffers that the ring can hold is dropped. */
 static void test_receive_more_than_the_ring(void **state)
 {
-	struct net_rig *f = net_rig_start(BIT(VIRTIO_NET_F_MRG_RXBUF));
+	struct net_rig *f = net_rig_start(FEATURE(VIRTIO_NET_F_MRG_RXBUF));
 	const struct virtio_net_hdr_v1 header = {0};
 	uint8_t frame[1514];
 
@@ -345,7 +346,7 @@ static void test_receive_more_than_the_ring(void **state)
 
 static void test_receive_tiny_buffer(void **state)
 {
-	struct net_rig *f = net_rig_start(BIT(VIRTIO_NET_F_MRG_RXBUF));
+	struct net_rig *f = net_rig_start(FEATURE(VIRTIO_NET_F_MRG_RXBUF));
 	const struct virtio_net_hdr_v1 header = {0};
 	uint8_t frame[60];
 
@@ -382,16 +383,16 @@ static void test_receive_offloads(void **state)
 		{0, &partial, 100, false, 0},
 		{0, &valid, 100, true, 0},
 		{0, &segments, 100, false, 0},
-		{BIT(VIRTIO_NET_F_GUEST_CSUM), &partial, 100, true, 1},
-		{BIT(VIRTIO_NET_F_GUEST_CSUM), &valid, 100, true, 2},
-		{BIT(VIRTIO_NET_F_GUEST_CSUM), &segments, 100, false, 0},
-		{BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO6), &segments, 100, false,
-		 0},
-		{BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO4), &segments, 2000, true,
-		 1},
+		{FEATURE(VIRTIO_NET_F_GUEST_CSUM), &partial, 100, true, 1},
+		{FEATURE(VIRTIO_NET_F_GUEST_CSUM), &valid, 100, true, 2},
+		{FEATURE(VIRTIO_NET_F_GUEST_CSUM), &segments, 100, false, 0},
+		{FEATURE(VIRTIO_NET_F_GUEST_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_TSO6), &segments,
+		 100, false, 0},
+		{FEATURE(VIRTIO_NET_F_GUEST_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_TSO4), &segments,
+		 2000, true, 1},
 		/* VIRTIO 1.4, 5.1.4.1: not more than the MTU, unless it is to be segmented. */
-		{BIT(VIRTIO_NET_F_MTU), &plain, 1518, true, 0},
-		{BIT(VIRTIO_NET_F_MTU), &plain, 1519, false, 0},
+		{FEATURE(VIRTIO_NET_F_MTU), &plain, 1518, true, 0},
+		{FEATURE(VIRTIO_NET_F_MTU), &plain, 1519, false, 0},
 		{0, &plain, 1900, true, 0},
 		{0, &plain, 13, false, 0},
 	};
@@ -402,7 +403,7 @@ static void test_receive_offloads(void **state)
 		uint8_t frame[2000];
 
 		net_rig_make_frame(frame, sizeof(frame), own_mac);
-		assert_int_equal(f->wire.offloads, cases[i].features & ~BIT(VIRTIO_NET_F_MTU));
+		assert_int_equal(f->wire.offloads, cases[i].features & ~FEATURE(VIRTIO_NET_F_MTU));
 		net_rig_add_buffers(f, 0, 1, 4000);
 		assert_int_equal(net_rig_receive(f, 0, cases[i].header, frame, cases[i].length),
 				 NET_RECEIVED);

@@ -35,9 +35,10 @@ static uint8_t command(struct net_rig *f, unsigned int queue, uint8_t class, uin
 	return in[0];
 }
 
-#define CONTROL                                                                                    \
-	(BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) | \
-	 BIT(VIRTIO_NET_F_CTRL_MAC_ADDR) | BIT(VIRTIO_NET_F_MAC))
+#define CONTROL                                                                      \
+	(FEATURE(VIRTIO_NET_F_CTRL_VQ) | FEATURE(VIRTIO_NET_F_CTRL_RX) |             \
+	 FEATURE(VIRTIO_NET_F_CTRL_RX_EXTRA) | FEATURE(VIRTIO_NET_F_CTRL_MAC_ADDR) | \
+	 FEATURE(VIRTIO_NET_F_MAC))
 
 /* Does a frame to that address get through? */
 static bool gets_through(struct net_rig *f, const uint8_t *destination)
@@ -88,7 +89,8 @@ static void test_filter_default(void **state)
 /* VIRTIO 1.4, 5.1.3.1: CTRL_RX needs CTRL_VQ, and a queue that does not run is of no use. */
 static void test_filter_without_control_queue(void **state)
 {
-	struct net_rig *f = net_rig_start(BIT(VIRTIO_NET_F_CTRL_RX) | BIT(VIRTIO_NET_F_MAC));
+	struct net_rig *f =
+		net_rig_start(FEATURE(VIRTIO_NET_F_CTRL_RX) | FEATURE(VIRTIO_NET_F_MAC));
 
 	(void)state;
 	/* The frontend may have given the driver another address. */
@@ -104,7 +106,7 @@ static void test_filter_without_control_queue(void **state)
 /* A driver without MAC has an address that the device learns from a command, if at all. */
 static void test_filter_without_address(void **state)
 {
-	struct net_rig *f = net_rig_start(CONTROL & ~BIT(VIRTIO_NET_F_MAC));
+	struct net_rig *f = net_rig_start(CONTROL & ~FEATURE(VIRTIO_NET_F_MAC));
 
 	(void)state;
 	assert_true(gets_through(f, other_mac));
@@ -120,8 +122,9 @@ static void test_filter_without_address(void **state)
 /* CTRL_RX_EXTRA does not need CTRL_RX: what it can switch off is off, and nothing else. */
 static void test_extra_modes_alone(void **state)
 {
-	struct net_rig *f = net_rig_start(BIT(VIRTIO_NET_F_CTRL_VQ) |
-					  BIT(VIRTIO_NET_F_CTRL_RX_EXTRA) | BIT(VIRTIO_NET_F_MAC));
+	struct net_rig *f =
+		net_rig_start(FEATURE(VIRTIO_NET_F_CTRL_VQ) | FEATURE(VIRTIO_NET_F_CTRL_RX_EXTRA) |
+			      FEATURE(VIRTIO_NET_F_MAC));
 	const uint8_t on = 1;
 
 	(void)state;
@@ -230,7 +233,7 @@ static void test_mac_table(void **state)
 
 static void test_mac_address(void **state)
 {
-	struct net_rig *f = net_rig_start(CONTROL | BIT(VIRTIO_NET_F_MAC));
+	struct net_rig *f = net_rig_start(CONTROL | FEATURE(VIRTIO_NET_F_MAC));
 	uint8_t mac[ETH_ALEN];
 
 	(void)state;
@@ -256,7 +259,7 @@ static void test_mac_address(void **state)
 /* VIRTIO 1.4, 5.1.9.5.6.2 */
 static void test_queue_pairs(void **state)
 {
-	struct net_rig *f = net_rig_start(CONTROL | BIT(VIRTIO_NET_F_MQ));
+	struct net_rig *f = net_rig_start(CONTROL | FEATURE(VIRTIO_NET_F_MQ));
 	const struct virtio_net_hdr_v1 header = {0};
 	uint16_t pairs = 2, none = 0, many = PAIRS + 1;
 	uint8_t frame[60];
@@ -293,7 +296,7 @@ static void test_queue_pairs(void **state)
 /* A number of pairs that the host does not allow is not acknowledged, and changes nothing. */
 static void test_queue_pairs_refused(void **state)
 {
-	struct net_rig *f = net_rig_start(CONTROL | BIT(VIRTIO_NET_F_MQ));
+	struct net_rig *f = net_rig_start(CONTROL | FEATURE(VIRTIO_NET_F_MQ));
 	uint16_t two = 2, one = 1;
 
 	(void)state;
@@ -323,7 +326,7 @@ static void test_queue_pairs_refused(void **state)
 /* With a frontend that has the control queue, the queues that run are those in use. */
 static void test_queue_pairs_of_the_frontend(void **state)
 {
-	struct net_rig *f = net_rig_start(BIT(VIRTIO_NET_F_MQ));
+	struct net_rig *f = net_rig_start(FEATURE(VIRTIO_NET_F_MQ));
 	const struct virtio_net_hdr_v1 header = {0};
 	uint8_t frame[60];
 	uint16_t available;
@@ -342,22 +345,22 @@ static void test_queue_pairs_of_the_frontend(void **state)
 
 static void test_guest_offloads(void **state)
 {
-	const uint64_t features = OFFLOADS | CONTROL | BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
-	struct net_rig *f = net_rig_start(features & ~BIT(VIRTIO_NET_F_GUEST_TSO6));
-	uint64_t offloads = BIT(VIRTIO_NET_F_GUEST_CSUM);
+	const uint64_t features = OFFLOADS | CONTROL | FEATURE(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
+	struct net_rig *f = net_rig_start(features & ~FEATURE(VIRTIO_NET_F_GUEST_TSO6));
+	uint64_t offloads = FEATURE(VIRTIO_NET_F_GUEST_CSUM);
 
 	(void)state;
 	assert_int_equal(command(f, 2, VIRTIO_NET_CTRL_GUEST_OFFLOADS,
 				 VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET, &offloads, 8, 100),
 			 VIRTIO_NET_OK);
-	assert_int_equal(f->wire.offloads, BIT(VIRTIO_NET_F_GUEST_CSUM));
+	assert_int_equal(f->wire.offloads, FEATURE(VIRTIO_NET_F_GUEST_CSUM));
 	offloads = 0;
 	assert_int_equal(command(f, 2, VIRTIO_NET_CTRL_GUEST_OFFLOADS,
 				 VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET, &offloads, 8, 3),
 			 VIRTIO_NET_OK);
 	assert_int_equal(f->wire.offloads, 0);
 	/* One that was not negotiated, and a short command. */
-	offloads = BIT(VIRTIO_NET_F_GUEST_CSUM) | BIT(VIRTIO_NET_F_GUEST_TSO6);
+	offloads = FEATURE(VIRTIO_NET_F_GUEST_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_TSO6);
 	assert_int_equal(command(f, 2, VIRTIO_NET_CTRL_GUEST_OFFLOADS,
 				 VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET, &offloads, 8, 100),
 			 VIRTIO_NET_ERR);
@@ -375,7 +378,7 @@ static void test_guest_offloads_refused(void **state)
 							 .csum_start = 34,
 							 .csum_offset = 16};
 	struct net_rig *f =
-		net_rig_start(OFFLOADS | CONTROL | BIT(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS));
+		net_rig_start(OFFLOADS | CONTROL | FEATURE(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS));
 	const uint64_t before = f->wire.offloads;
 	uint64_t offloads = 0;
 	uint8_t frame[100];
@@ -393,7 +396,7 @@ static void test_guest_offloads_refused(void **state)
 	assert_true(device_rig_has_used(&f->rig, 0));
 	f->wire.refuse_offloads = false;
 	/* A feature that was negotiated, but is not an offload. */
-	offloads = before | BIT(VIRTIO_NET_F_MAC);
+	offloads = before | FEATURE(VIRTIO_NET_F_MAC);
 	assert_int_equal(command(f, 2, VIRTIO_NET_CTRL_GUEST_OFFLOADS,
 				 VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET, &offloads, 8, 100),
 			 VIRTIO_NET_ERR);
@@ -423,7 +426,7 @@ static void test_features_refused_by_the_host(void **state)
 
 static void test_wrong_commands(void **state)
 {
-	struct net_rig *f = net_rig_start(BIT(VIRTIO_NET_F_CTRL_VQ));
+	struct net_rig *f = net_rig_start(FEATURE(VIRTIO_NET_F_CTRL_VQ));
 	const uint8_t on = 1;
 
 	(void)state;

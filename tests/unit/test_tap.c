@@ -33,10 +33,10 @@
 
 #define NAME "test0"
 
-#define CSUM BIT(VIRTIO_NET_F_GUEST_CSUM)
-#define TSO4 BIT(VIRTIO_NET_F_GUEST_TSO4)
-#define TSO6 BIT(VIRTIO_NET_F_GUEST_TSO6)
-#define ECN  BIT(VIRTIO_NET_F_GUEST_ECN)
+#define CSUM FEATURE(VIRTIO_NET_F_GUEST_CSUM)
+#define TSO4 FEATURE(VIRTIO_NET_F_GUEST_TSO4)
+#define TSO6 FEATURE(VIRTIO_NET_F_GUEST_TSO6)
+#define ECN  FEATURE(VIRTIO_NET_F_GUEST_ECN)
 
 /* The request that ioctl fails, as often as it is made; 0: none. */
 static unsigned long failing;
@@ -283,7 +283,7 @@ static void test_frames_that_wait_in_vain(void **state)
 	struct net_rig *rig;
 
 	need(state);
-	rig = start_device(f, BIT(VIRTIO_NET_F_MRG_RXBUF), 100);
+	rig = start_device(f, FEATURE(VIRTIO_NET_F_MRG_RXBUF), 100);
 	send_to_guest(1000);
 	for (int turns = 0; turns < 20000 && !rig->net.counts.receive_dropped; turns++)
 		assert_true(event_loop_turn(&f->loop, 1) >= 0);

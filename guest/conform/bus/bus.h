@@ -12,6 +12,7 @@
 
 #include "test.h"
 #include "virtio/driver_queue.h"
+#include "virtio/feature.h"
 
 #ifndef VIRTIO_F_NOTIFICATION_DATA
 #define VIRTIO_F_NOTIFICATION_DATA 38
@@ -25,7 +26,6 @@
 #define VIRTIO_F_ADMIN_VQ 41
 #define VIRTIO_F_SUSPEND  43 /* VIRTIO 1.4, 6 */
 
-#define FEATURE(bit)	  (UINT64_C(1) << (bit))
 #define VERSION_1	  FEATURE(VIRTIO_F_VERSION_1)
 #define PACKED		  FEATURE(VIRTIO_F_RING_PACKED)
 #define INDIRECT	  FEATURE(VIRTIO_RING_F_INDIRECT_DESC)
