@@ -19,12 +19,6 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 
-static void close_directory(DIR **directory)
-{
-	if (*directory)
-		closedir(*directory);
-}
-
 /* Reads the path of the backing file of a loop device from file @path below /sys. */
 static bool read_backing_path(const char *path, char backing[PATH_MAX])
 {
@@ -68,7 +62,7 @@ static bool find_backing(const char *name, dev_t image, struct stat *status)
 /* Is the image the backing file of a loop device? */
 static int refuse_backing_file(const struct stat *status, const char *path, struct error *error)
 {
-	__attribute__((cleanup(close_directory))) DIR *directory = opendir("/sys/block");
+	cleanup_directory DIR *directory = opendir("/sys/block");
 	const struct dirent *entry;
 
 	while (directory && (entry = readdir(directory))) {
@@ -90,9 +84,11 @@ static int refuse_backing_file(const struct stat *status, const char *path, stru
 }
 
 /* Is the image a loop device, of a file that another process has locked? */
-static int refuse_locked_backing(const struct stat *status, const char *path, struct error *error)
+static int refuse_locked_backing(const struct stat *status, const char *path,
+				 file_guest_finder *find_guest, struct error *error)
 {
-	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	struct file_holder holder;
+	pid_t pid;
 	/* A partition of one has it a step higher. */
 	static const char *const places[] = {"loop", "../loop"};
 	char backing[PATH_MAX] = "";
@@ -108,11 +104,11 @@ static int refuse_locked_backing(const struct stat *status, const char *path, st
 	if (!backing[0])
 		return 0;
 	fd = open(backing, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0 || fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
+	if (fd < 0 || !file_is_locked(fd, &pid))
 		return 0;
-	return error_set(error, EBUSY,
-			 "file: %s: another process has its backing file %s open; end that process",
-			 path, backing);
+	file_holder_describe(&holder, pid, find_guest);
+	return error_set(error, EBUSY, "file: %s: %s has its backing file %s open; %s", path,
+			 holder.name, backing, holder.remedy);
 }
 
 static int claim_block_device(int fd, const char *path, int *claim, struct error *error)
@@ -141,7 +137,8 @@ static int claim_block_device(int fd, const char *path, int *claim, struct error
 	return 0;
 }
 
-int file_claim(int fd, const char *path, int *claim, struct error *error)
+int file_claim(int fd, const char *path, file_guest_finder *find_guest, int *claim,
+	       struct error *error)
 {
 	struct stat status;
 	int result;
@@ -152,6 +149,6 @@ int file_claim(int fd, const char *path, int *claim, struct error *error)
 	result = refuse_backing_file(&status, path, error);
 	if (result < 0 || !S_ISBLK(status.st_mode))
 		return result;
-	result = refuse_locked_backing(&status, path, error);
+	result = refuse_locked_backing(&status, path, find_guest, error);
 	return result < 0 ? result : claim_block_device(fd, path, claim, error);
 }

@@ -6,17 +6,19 @@
 #ifndef AVP_BACKEND_FILE_CLAIM_H
 #define AVP_BACKEND_FILE_CLAIM_H
 
+#include "backend/file_lock.h"
 #include "base/error.h"
 
 /*
  * Claims @fd, open for reading and writing, for this process alone: refuses a block device that is
  * read-only or in use, and what is the backing file of a loop device, or a loop device whose
- * backing file another process has locked. @path is for messages.
+ * backing file another process has locked. @path and @find_guest are for messages.
  *
  * Returns 0 with *claim a descriptor to be kept open while the image is used, or -1 where there is
  * none to keep, which may be for want of rights, with a warning; else a negative errno with *error
  * set, a usage error for a read-only device.
  */
-int file_claim(int fd, const char *path, int *claim, struct error *error);
+int file_claim(int fd, const char *path, file_guest_finder *find_guest, int *claim,
+	       struct error *error);
 
 #endif

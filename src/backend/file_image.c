@@ -188,10 +188,10 @@ int file_image_open(struct file_image *image, const char *path, const struct fil
 	result = check_kind(image, path, error);
 	/* What it is like holds for as long as no other process may change it. */
 	if (result == 0)
-		result = file_lock(image->fd, path, wish->readonly, error);
+		result = file_lock(image->fd, path, wish->readonly, wish->find_guest, error);
 	image->locked = result == 0;
 	if (result == 0 && !wish->readonly)
-		result = file_claim(image->fd, path, &image->claim_fd, error);
+		result = file_claim(image->fd, path, wish->find_guest, &image->claim_fd, error);
 	/* What the image is used for besides is for the caller to know. */
 	if (result == -EBUSY && error)
 		error->usage = true;

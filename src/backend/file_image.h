@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backend/file_lock.h"
 #include "base/error.h"
 
 struct file_image {
@@ -23,8 +24,9 @@ struct file_image {
 /* What is wanted of an image. */
 struct file_image_wish {
 	bool readonly;
-	bool any_format;     /* raw, even if it begins like an image of another format */
-	uint32_t block_size; /* bytes; its size has to be a multiple of this */
+	bool any_format;	       /* raw, even if it begins like an image of another format */
+	uint32_t block_size;	       /* bytes; its size has to be a multiple of this */
+	file_guest_finder *find_guest; /* names the guest that has the image; NULL: none is named */
 };
 
 /*

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 /* How long a living process is waited for: it may be the one before, about to end. */
@@ -93,44 +94,80 @@ static bool told_to_end(void)
 	return false;
 }
 
-static int refuse(const struct holder *holder, const char *path, bool readonly, struct error *error)
+const struct file_holder *file_holder_describe(struct file_holder *holder, pid_t pid,
+					       file_guest_finder *find_guest)
 {
-	char who[32] = "another process";
+	char guest[64];
+	pid_t run = pid && find_guest ? find_guest(pid, guest, sizeof(guest)) : 0;
 
-	if (holder->pid)
-		snprintf(who, sizeof(who), "process %d", (int)holder->pid);
-	return error_set(error, EBUSY, "file: %s: %s has it open for %s; end that process%s", path,
-			 who, readonly ? "writing" : "use",
+	holder->remedy = run ? "stop that guest" : "end that process";
+	if (run)
+		snprintf(holder->name, sizeof(holder->name), "guest '%s' (process %d)", guest,
+			 (int)run);
+	else if (pid)
+		snprintf(holder->name, sizeof(holder->name), "process %d", (int)pid);
+	else
+		snprintf(holder->name, sizeof(holder->name), "another process");
+	return holder;
+}
+
+static int refuse(pid_t pid, const char *path, bool readonly, file_guest_finder *find_guest,
+		  struct error *error)
+{
+	struct file_holder holder;
+
+	file_holder_describe(&holder, pid, find_guest);
+	return error_set(error, EBUSY, "file: %s: %s has it open for %s; %s%s", path, holder.name,
+			 readonly ? "writing" : "use", holder.remedy,
 			 readonly ? "" : ", or use the file read-only in both");
 }
 
-int file_lock(int fd, const char *path, bool readonly, struct error *error)
+int file_lock(int fd, const char *path, bool readonly, file_guest_finder *find_guest,
+	      struct error *error)
 {
 	const struct timespec pause = {.tv_nsec = RETRY_MS * 1000000};
 	struct holder holder;
-	int living_ms = 0, result;
+	int64_t now = clock_now_ms(), living_ms = 0;
 	bool said = false;
+	int result;
 
 	while ((result = try_lock(fd, readonly ? F_RDLCK : F_WRLCK, &holder)) > 0) {
 		if (!holder.ended && living_ms >= LIVING_WAIT_MS)
-			return refuse(&holder, path, readonly, error);
+			return refuse(holder.pid, path, readonly, find_guest, error);
 		if (holder.ended && !said)
 			log_info(
 				"%s is still locked for a process that has ended; waiting until the "
 				"kernel lets go of it",
 				path);
 		said |= holder.ended;
-		living_ms += holder.ended ? 0 : RETRY_MS;
 		if (told_to_end())
 			return error_set(error, EINTR, "file: %s: told to end while it was locked",
 					 path);
 		nanosleep(&pause, NULL);
+		/* On a busy host a pause takes longer than it should. */
+		living_ms += holder.ended ? 0 : clock_now_ms() - now;
+		now = clock_now_ms();
 	}
 	/* File systems without locks exist, and a disk on one is still a disk. */
 	if (result < 0)
 		log_warning("%s cannot be locked (%s): make sure that nothing else uses it", path,
 			    strerror(-result));
 	return 0;
+}
+
+bool file_is_locked(int fd, pid_t *pid)
+{
+	/* The lock that says whose it is comes first. */
+	struct flock locks[] = {life(F_WRLCK), proper(F_WRLCK)};
+
+	*pid = 0;
+	for (size_t i = 0; i < sizeof(locks) / sizeof(locks[0]); i++) {
+		if (fcntl(fd, F_OFD_GETLK, &locks[i]) < 0 || locks[i].l_type == F_UNLCK)
+			continue;
+		*pid = locks[i].l_pid > 0 ? locks[i].l_pid : 0;
+		return true;
+	}
+	return false;
 }
 
 void file_unlock(int fd)

@@ -11,11 +11,32 @@
 #define AVP_BACKEND_FILE_LOCK_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
 /*
- * Locks @fd, shared if @readonly, else exclusive; @path is for messages. The process must not close
+ * Finds the guest that the process @pid serves with a device, and writes its name. Returns the process that
+ * runs the guest, or 0: @pid serves none, or it cannot be known. NULL in its place knows of no guest.
+ */
+typedef pid_t file_guest_finder(pid_t pid, char *name, size_t size);
+
+/* Long enough for "guest 'NAME' (process N)". */
+#define FILE_HOLDER_LENGTH 128
+
+/* Who has a file, and how to make an end of it, for a message. */
+struct file_holder {
+	char name[FILE_HOLDER_LENGTH];
+	const char *remedy; /* "end that process" or "stop that guest" */
+};
+
+/* Describes the process @pid, 0 for one that is not known. Returns @holder. */
+const struct file_holder *file_holder_describe(struct file_holder *holder, pid_t pid,
+					       file_guest_finder *find_guest);
+
+/*
+ * Locks @fd, shared if @readonly, else exclusive; @path and @find_guest are for messages. The process must not close
  * another descriptor of the same file from then on, which would end the second lock.
  *
  * Waits for as long as the lock is held for a process that has ended, and says so once; a few
@@ -25,7 +46,11 @@
  * a living process has the lock; -EINTR with *error set when a blocked SIGTERM, SIGINT, SIGHUP or
  * SIGQUIT arrived during the wait.
  */
-int file_lock(int fd, const char *path, bool readonly, struct error *error);
+int file_lock(int fd, const char *path, bool readonly, file_guest_finder *find_guest,
+	      struct error *error);
+
+/* Whether another open file has a lock on the file @fd, and whose it is; *pid 0: not known. */
+bool file_is_locked(int fd, pid_t *pid);
 
 /*
  * Ends the lock of @fd when no transfer is under way any more: the next process need not wait until

@@ -6,6 +6,7 @@
 #ifndef AVP_BASE_CLEANUP_H
 #define AVP_BASE_CLEANUP_H
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -27,9 +28,16 @@ static inline void cleanup_file_function(FILE **file)
 		fclose(*file);
 }
 
-#define cleanup_free __attribute__((cleanup(cleanup_free_function)))
-#define cleanup_fd   __attribute__((cleanup(cleanup_fd_function)))
-#define cleanup_file __attribute__((cleanup(cleanup_file_function)))
+static inline void cleanup_directory_function(DIR **directory)
+{
+	if (*directory)
+		closedir(*directory);
+}
+
+#define cleanup_free	  __attribute__((cleanup(cleanup_free_function)))
+#define cleanup_fd	  __attribute__((cleanup(cleanup_fd_function)))
+#define cleanup_file	  __attribute__((cleanup(cleanup_file_function)))
+#define cleanup_directory __attribute__((cleanup(cleanup_directory_function)))
 
 /* Takes the descriptor out of a variable: the scope no longer closes it. */
 static inline int take_fd(int *fd)

@@ -11,6 +11,7 @@
 #include "cli/device_types.h"
 #include "device/block.h"
 #include "runtime/config.h"
+#include "runtime/host_identity.h"
 
 struct block_host_options {
 	uint64_t engine; /* enum file_engine_kind */
@@ -122,6 +123,7 @@ static int run_block(void *const *options, char *const *operands, size_t count, 
 		.readonly = block->readonly,
 		.any_format = block->format == BLOCK_FORMAT_RAW,
 		.block_size = (uint32_t)block->logical_block_size,
+		.find_guest = host_find_guest,
 	};
 	int result;
 

@@ -5,6 +5,7 @@
  */
 #include "runtime/host_identity.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -173,6 +174,55 @@ int host_take_guest_name(struct guest_name *taken, struct guest_config *config, 
 	if (name && text_replace(&config->name, name, strlen(name), error) < 0)
 		return -ENOMEM;
 	*taken = (struct guest_name){take_fd(&names), take_fd(&fd)};
+	return 0;
+}
+
+/* The parent of a process; 0: not known (proc(5), /proc/PID/stat). */
+static pid_t find_parent(pid_t pid)
+{
+	cleanup_file FILE *file = NULL;
+	char path[32], text[256];
+	const char *end;
+	int parent;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	file = fopen(path, "re");
+	if (!file || !fgets(text, sizeof(text), file))
+		return 0;
+	/* Its name is in parentheses, and may have any letters. */
+	end = strrchr(text, ')');
+	return end && sscanf(end, ") %*c %d", &parent) == 1 && parent > 0 ? parent : 0;
+}
+
+pid_t host_find_guest(pid_t device, char *name, size_t size)
+{
+	cleanup_directory DIR *directory = NULL;
+	cleanup_fd int names = open_names();
+	pid_t run = find_parent(device);
+	const struct dirent *entry;
+
+	if (names < 0 || !run)
+		return 0;
+	directory = fdopendir(names);
+	if (!directory)
+		return 0;
+	/* It is the directory's now. */
+	take_fd(&names);
+	while ((entry = readdir(directory))) {
+		size_t length = strlen(entry->d_name);
+		cleanup_fd int fd = -1;
+
+		if (length <= strlen(SUFFIX) ||
+		    strcmp(entry->d_name + length - strlen(SUFFIX), SUFFIX))
+			continue;
+		fd = openat(dirfd(directory), entry->d_name,
+			    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		if (fd < 0 || find_holder(fd) != run)
+			continue;
+		snprintf(name, size, "%.*s", (int)(length - strlen(SUFFIX)), entry->d_name);
+		text_make_printable(name);
+		return run;
+	}
 	return 0;
 }
 

@@ -5,6 +5,9 @@
 #ifndef AVP_RUNTIME_HOST_IDENTITY_H
 #define AVP_RUNTIME_HOST_IDENTITY_H
 
+#include <stddef.h>
+#include <sys/types.h>
+
 #include "base/error.h"
 #include "runtime/config.h"
 
@@ -32,6 +35,13 @@ struct guest_name {
  */
 int host_take_guest_name(struct guest_name *taken, struct guest_config *config,
 			 struct error *error);
+
+/*
+ * Finds the guest of this user that has the process @device as one of its device processes, and writes its
+ * name, as far as it has room. Returns the process that runs that guest, or 0. Not for a process that has
+ * taken a name: it would lose it.
+ */
+pid_t host_find_guest(pid_t device, char *name, size_t size);
 
 /* Gives back what was taken for @name; safe on GUEST_NAME_NONE. */
 void host_give_guest_name(struct guest_name *taken, const char *name);

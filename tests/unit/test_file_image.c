@@ -163,6 +163,17 @@ struct opener {
 	int log; /* its standard error */
 };
 
+/* The process that serves a guest's device, 0: none does; the guest is run by this one. */
+static pid_t device_of_guest;
+
+static pid_t find_guest(pid_t pid, char *name, size_t size)
+{
+	if (pid != device_of_guest)
+		return 0;
+	snprintf(name, size, "car");
+	return getppid();
+}
+
 static struct opener opener_start(const char *path, bool readonly)
 {
 	struct opener opener;
@@ -185,7 +196,11 @@ static struct opener opener_start(const char *path, bool readonly)
 		sigprocmask(SIG_BLOCK, &signals, NULL);
 		dup2(log[1], STDERR_FILENO);
 		close(log[1]);
-		result = file_rig_open_image(&image, path, readonly, &error);
+		result = file_image_open(&image, path,
+					 &(struct file_image_wish){.readonly = readonly,
+								   .block_size = 512,
+								   .find_guest = find_guest},
+					 &error);
 		fprintf(stderr, "%s\n", result == 0 ? "open" : error.message);
 		pause();
 		_exit(0);
@@ -249,6 +264,29 @@ static void test_locks(void **state)
 	opener_stop(&first);
 	opener_stop(&second);
 	opener_run(path, false, "open");
+	scratch_remove(&scratch);
+}
+
+/* What a person can stop is the guest, not one of its device processes. */
+static void test_lock_of_a_guest(void **state)
+{
+	struct scratch scratch;
+	struct opener first;
+	const char *path;
+	char text[128];
+
+	(void)state;
+	scratch_make(&scratch);
+	path = scratch_write_zeros(&scratch, "disk", 1 << 16);
+	first = opener_start(path, false);
+	opener_expect(&first, "open");
+	device_of_guest = first.pid;
+	snprintf(text, sizeof(text),
+		 ": guest 'car' (process %d) has it open for use; stop that guest, or use",
+		 (int)getpid());
+	opener_run(path, false, text);
+	device_of_guest = 0;
+	opener_stop(&first);
 	scratch_remove(&scratch);
 }
 
@@ -513,7 +551,8 @@ static void test_loop_devices(void **state)
 	opener_expect(&opener, "open");
 	loop = attach_loop(backing, false, path);
 	assert_true(loop >= 0);
-	expect_refused(path, false, 512, EBUSY, "another process has its backing file");
+	snprintf(text, sizeof(text), "process %d has its backing file", (int)opener.pid);
+	expect_refused(path, false, 512, EBUSY, text);
 	opener_stop(&opener);
 	assert_int_equal(file_rig_open_image(&image, path, false, &error), 0);
 	file_image_close(&image);
@@ -551,6 +590,7 @@ int main(void)
 		cmocka_unit_test(test_other_formats),
 		cmocka_unit_test(test_inherited_descriptor),
 		cmocka_unit_test(test_locks),
+		cmocka_unit_test(test_lock_of_a_guest),
 		cmocka_unit_test(test_lock_of_one_descriptor),
 		cmocka_unit_test(test_locks_of_others),
 		cmocka_unit_test(test_lock_of_an_ended_process),

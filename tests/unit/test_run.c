@@ -32,6 +32,7 @@
 #include "base/log.h"
 #include "fake_device.h"
 #include "fake_qemu.h"
+#include "runtime/host_identity.h"
 #include "runtime/run.h"
 #include "scratch.h"
 
@@ -545,6 +546,25 @@ static void test_name_that_is_taken(void **state)
 		;
 }
 
+/* A device process is known by its guest, others by none. */
+static void test_guest_of_a_device_process(void **state)
+{
+	struct process_run run;
+	char name[32] = "";
+
+	start(&run, "powerdown", "normal");
+	expect_output(&run, "hello\r\n");
+	expect_line(&run, "device block0 (block): process ");
+	expect_line(&run, "\n");
+	assert_int_equal(host_find_guest(pid_after(run.text, "device block0"), name, sizeof(name)),
+			 run.pid);
+	assert_string_equal(name, guest_name);
+	assert_int_equal(host_find_guest(run.pid, name, sizeof(name)), 0);
+	kill(run.pid, SIGTERM);
+	assert_int_equal(finish(&run), GUEST_POWERED_OFF);
+	assert_int_equal(host_find_guest(getpid(), name, sizeof(name)), 0);
+}
+
 /* Names that every user of the host can take do not keep a guest from its own. */
 static void test_name_that_others_want(void **state)
 {
@@ -822,6 +842,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_power_button_is_pressed_again),
 		cmocka_unit_test(test_name_that_is_taken),
 		cmocka_unit_test(test_name_that_others_want),
+		cmocka_unit_test(test_guest_of_a_device_process),
 		cmocka_unit_test(test_signal_to_all_processes),
 		cmocka_unit_test(test_ignored_signal_stays_ignored),
 		cmocka_unit_test(test_second_signal_does_not_wait),
