@@ -213,20 +213,25 @@ static int check_boot_files(struct guest_config *config, struct error *error)
 	return 0;
 }
 
+/* As contract_compare, with where the contract is named in *error. */
 static int check_contract(const struct guest_config *config, struct error *error)
 {
 	char place[200];
 	int result = contract_compare(config->contract, CONTRACT_VERSION, CONTRACT_PROFILES, error);
 
-	guest_config_place(config, "contract", place, sizeof(place));
 	if (result < 0)
-		error_prefix(error, "%s", place);
-	else if (result > 0)
-		log_warning(
-			"%s: the guest knows version %s of the contract and this is " CONTRACT_VERSION
-			": it may miss something",
-			place, config->contract);
-	return result < 0 ? result : 0;
+		error_prefix(error, "%s",
+			     guest_config_place(config, "contract", place, sizeof(place)));
+	return result;
+}
+
+static void warn_of_other_contract(const struct guest_config *config)
+{
+	char place[200];
+
+	log_warning("%s: the guest knows version %s of the contract and this is " CONTRACT_VERSION
+		    ": it may miss something",
+		    guest_config_place(config, "contract", place, sizeof(place)), config->contract);
 }
 
 /* More than there is can be promised, and a guest that takes it at its word is killed. */
@@ -397,7 +402,7 @@ static void keep_disk_formats(struct guest_config *config)
 }
 
 /* The name that is made for a guest depends on which others run, and addresses are made from it. */
-static void hint_at_changing_address(const struct guest_config *config)
+void guest_config_hint(const struct guest_config *config)
 {
 	static const uint8_t not_given[sizeof(((struct net_options *)0)->mac)];
 
@@ -418,6 +423,7 @@ static void hint_at_changing_address(const struct guest_config *config)
 
 int guest_config_check(struct guest_config *config, struct error *error)
 {
+	bool other_contract;
 	int result = 0;
 
 	config->unnamed = !config->name;
@@ -425,9 +431,8 @@ int guest_config_check(struct guest_config *config, struct error *error)
 		result = text_replace(&config->name, GUEST_NAME, strlen(GUEST_NAME), error);
 	if (result == 0)
 		result = check_contract(config, error);
-	if (result == 0)
-		warn_of_small_host(config);
-	if (result == 0)
+	other_contract = result > 0;
+	if (result >= 0)
 		result = check_boot_files(config, error);
 	if (result == 0)
 		result = refuse_names_used_twice(config, error);
@@ -437,9 +442,12 @@ int guest_config_check(struct guest_config *config, struct error *error)
 		result = check_devices(config, error);
 	if (result == 0)
 		result = user_networks_complete(config, error);
-	if (result == 0) {
-		keep_disk_formats(config);
-		hint_at_changing_address(config);
-	}
-	return result;
+	if (result < 0)
+		return result;
+	keep_disk_formats(config);
+	/* A mistake comes alone: what may be as it is, is told when there is none. */
+	if (other_contract)
+		warn_of_other_contract(config);
+	warn_of_small_host(config);
+	return 0;
 }

@@ -204,4 +204,7 @@ const struct device_config *guest_config_terminal(const struct guest_config *con
  */
 int guest_config_check(struct guest_config *config, struct error *error);
 
+/* Says, to be called when the guest runs, what may be another way at its next start. */
+void guest_config_hint(const struct guest_config *config);
+
 #endif

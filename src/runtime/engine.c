@@ -19,29 +19,42 @@ const struct engine *const engines[] = {
 
 #define ENGINE_COUNT (sizeof(engines) / sizeof(engines[0]) - 1)
 
+/* Why an engine is not taken, in the order in which a person has to hear of it. */
+enum refusal_rank {
+	REFUSED_GUEST,	 /* it works here and does not take this guest: that is the mistake */
+	REFUSED_BOTH,	 /* nor does it work here */
+	REFUSED_MACHINE, /* it would take the guest, and does not work here */
+};
+
 /* The engines that were passed over, and why. */
 struct refusals {
 	struct {
 		const struct engine *engine;
+		enum refusal_rank rank;
 		struct error reason;
 	} list[ENGINE_COUNT];
 	size_t count;
 };
 
-/* Whether an engine runs on this machine, and takes such a guest. */
+/* Whether an engine takes such a guest, and runs on this machine. */
 static int try_engine(const struct engine *engine, struct engine_plan **plan,
 		      const struct guest_config *config, const struct kvm_probe_result *kvm,
-		      struct error *error)
+		      enum refusal_rank *rank, struct error *error)
 {
-	int result = engine->usable(plan, config, kvm, error);
+	int result = engine_limits_check(engine, config, error);
 
-	if (result < 0)
-		return result;
-	result = engine_limits_check(engine, config, error);
+	*rank = REFUSED_GUEST;
 	if (result < 0) {
+		if (engine->usable(plan, config, kvm, NULL) < 0)
+			*rank = REFUSED_BOTH;
 		free(*plan);
 		*plan = NULL;
+		return result;
 	}
+	result = engine->usable(plan, config, kvm, error);
+	/* What an engine says of its own of the guest is a mistake of the call, too. */
+	if (result < 0 && !error->usage)
+		*rank = REFUSED_MACHINE;
 	return result;
 }
 
@@ -63,23 +76,44 @@ static void refuse_engine(const struct engine *engine, const struct guest_config
 				engine->name, reason->message);
 }
 
-/* No engine is usable: the reasons of all, in the order in which they were tried. */
+static size_t count_rank(const struct refusals *refusals, enum refusal_rank rank)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < refusals->count; i++)
+		count += refusals->list[i].rank == rank;
+	return count;
+}
+
+/*
+ * No engine is usable. What the guest asks for comes first; what is wrong with an engine here matters only
+ * where that would have taken the guest.
+ */
 static void refuse_all(const struct refusals *refusals, struct error *error)
 {
 	char text[sizeof(error->message)] = "";
 	size_t length = 0, each = sizeof(text) / ENGINE_COUNT - sizeof("engine qemu: ; ");
-	bool usage = false;
+	enum refusal_rank skipped = count_rank(refusals, REFUSED_GUEST) ? REFUSED_BOTH :
+									  REFUSED_GUEST;
+	size_t told = refusals->count - count_rank(refusals, skipped);
 
-	for (size_t i = 0; i < refusals->count && length < sizeof(text); i++) {
-		const char *message = refusals->list[i].reason.message;
+	for (enum refusal_rank rank = REFUSED_GUEST; rank <= REFUSED_MACHINE; rank++)
+		for (size_t i = 0; i < refusals->count && length < sizeof(text); i++) {
+			const char *message = refusals->list[i].reason.message;
 
-		length += (size_t)snprintf(text + length, sizeof(text) - length,
-					   "%sengine %s: %.*s%s", i ? "; " : "",
-					   refusals->list[i].engine->name, (int)each, message,
-					   strlen(message) > each ? "…" : "");
-		usage |= refusals->list[i].reason.usage;
-	}
-	if (usage)
+			if (refusals->list[i].rank != rank || rank == skipped)
+				continue;
+			/* One that is alone names its place, or the engine, itself. */
+			if (told == 1) {
+				*error = refusals->list[i].reason;
+				return;
+			}
+			length += (size_t)snprintf(text + length, sizeof(text) - length,
+						   "%sengine %s: %.*s%s", length ? "; " : "",
+						   refusals->list[i].engine->name, (int)each,
+						   message, strlen(message) > each ? "…" : "");
+		}
+	if (count_rank(refusals, REFUSED_MACHINE) < refusals->count)
 		error_set_usage(error, "%s", text);
 	else
 		error_set(error, refusals->list[refusals->count - 1].reason.code, "%s", text);
@@ -105,12 +139,14 @@ const struct engine *engine_choose(struct engine_plan **plan, const struct guest
 
 	for (size_t i = 0; i < ENGINE_COUNT; i++) {
 		const struct engine *engine = engines[i];
+		enum refusal_rank rank;
 		struct error reason;
 
 		if (config->engine != ENGINE_AUTO && config->engine != engine->kind)
 			continue;
-		if (try_engine(engine, plan, config, kvm, &reason) < 0) {
+		if (try_engine(engine, plan, config, kvm, &rank, &reason) < 0) {
 			refusals.list[refusals.count].engine = engine;
+			refusals.list[refusals.count].rank = rank;
 			refusals.list[refusals.count++].reason = reason;
 			if (config->engine == ENGINE_AUTO)
 				continue;

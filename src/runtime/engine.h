@@ -120,7 +120,8 @@ extern const struct engine *const engines[];
 /*
  * Chooses the engine that *config asks for: for `auto` the first that is usable and takes such a
  * guest. Returns it with *plan set, or NULL with *error set: to ask for an engine that is not
- * usable is a mistake of the call, and `auto` tells the reasons of all.
+ * usable is a mistake of the call. `auto` tells what of the guest no engine takes, and then which would
+ * take it and why that does not work here.
  */
 const struct engine *engine_choose(struct engine_plan **plan, const struct guest_config *config,
 				   const struct kvm_probe_result *kvm, struct error *error);

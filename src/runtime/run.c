@@ -87,7 +87,7 @@ struct run {
 	struct terminal terminal;
 	int terminal_fd; /* our side of it */
 	/* How far it has come. */
-	bool devices_ready, running, ended, timeline_printed;
+	bool devices_ready, running, ended, timeline_printed, introduced;
 	bool stop_asked, kill_asked;
 	bool children_ended; /* some that may be orphans: see reap_orphans */
 	enum guest_end end;
@@ -273,11 +273,48 @@ static const struct supervisor_events supervisor_events = {
 	.failed = handle_device_failed,
 };
 
+static void say_console_follows(void)
+{
+	log_line(LOG_INFO, COMPONENT,
+		 "the guest's console follows; " CONSOLE_QUIT_KEYS " ends the guest");
+}
+
+/* Says what runs where, once, before the guest's console does: what keeps it from running comes alone. */
+static void introduce(struct run *run)
+{
+	if (run->introduced)
+		return;
+	run->introduced = true;
+	guest_config_hint(run->config);
+	if (run->plan->passed_over[0])
+		log_line(LOG_INFO, COMPONENT, "%s", run->plan->passed_over);
+	log_fields(LOG_INFO, COMPONENT,
+		   LOG_FIELDS(LOG_TEXT("event", "engine-started"),
+			      LOG_TEXT("engine", run->engine->name),
+			      LOG_NUMBER("process", run->engine->pid(run->guest))),
+		   "engine %s: %s; process %d", run->engine->name, run->plan->summary,
+		   (int)run->engine->pid(run->guest));
+	for (size_t i = 0; i < run->config->device_count; i++) {
+		struct supervisor_device device = supervisor_device(run->supervisor, i);
+
+		log_fields(LOG_INFO, COMPONENT,
+			   LOG_FIELDS(LOG_TEXT("event", "device-started"),
+				      LOG_TEXT("device", device.config->name),
+				      LOG_TEXT("type", device.config->type->name),
+				      LOG_NUMBER("process", device.pid)),
+			   "device %s (%s): process %d", device.config->name,
+			   device.config->type->name, (int)device.pid);
+	}
+	if (console_is_terminal(run->console))
+		say_console_follows();
+}
+
 static void handle_running(void *context)
 {
 	struct run *run = context;
 
 	run->running = true;
+	introduce(run);
 	run->running_ms = clock_now_ms();
 	step_done(run, "guest runs");
 	tell_ready(run);
@@ -364,15 +401,10 @@ static void handle_first_output(void *context)
 {
 	struct run *run = context;
 
+	introduce(run);
 	run->output_ms = clock_now_ms();
 	step_done(run, "first output of the guest");
 	print_timeline(run);
-}
-
-static void say_console_follows(void)
-{
-	log_line(LOG_INFO, COMPONENT,
-		 "the guest's console follows; " CONSOLE_QUIT_KEYS " ends the guest");
 }
 
 static void handle_foreground(void *context)
@@ -517,32 +549,6 @@ static int await_devices(struct run *run)
 	return result < 0 ? result : 0;
 }
 
-/* Says what runs where, before the guest's console does. */
-static void introduce(struct run *run)
-{
-	if (run->plan->passed_over[0])
-		log_line(LOG_INFO, COMPONENT, "%s", run->plan->passed_over);
-	log_fields(LOG_INFO, COMPONENT,
-		   LOG_FIELDS(LOG_TEXT("event", "engine-started"),
-			      LOG_TEXT("engine", run->engine->name),
-			      LOG_NUMBER("process", run->engine->pid(run->guest))),
-		   "engine %s: %s; process %d", run->engine->name, run->plan->summary,
-		   (int)run->engine->pid(run->guest));
-	for (size_t i = 0; i < run->config->device_count; i++) {
-		struct supervisor_device device = supervisor_device(run->supervisor, i);
-
-		log_fields(LOG_INFO, COMPONENT,
-			   LOG_FIELDS(LOG_TEXT("event", "device-started"),
-				      LOG_TEXT("device", device.config->name),
-				      LOG_TEXT("type", device.config->type->name),
-				      LOG_NUMBER("process", device.pid)),
-			   "device %s (%s): process %d", device.config->name,
-			   device.config->type->name, (int)device.pid);
-	}
-	if (console_is_terminal(run->console))
-		say_console_follows();
-}
-
 /* Takes over the socket of the guest's serial port. */
 static int open_console(struct run *run, int serial, struct error *error)
 {
@@ -653,8 +659,6 @@ static int run_phases(struct run *run, struct error *error)
 		result = choose_engine(run, error);
 	if (result == 0)
 		result = start_guest(run, error);
-	if (result == 0 && run->guest)
-		introduce(run);
 	while (result >= 0 && run->guest && !run->ended)
 		result = take_turn(run);
 	return result < 0 ? result : 0;

@@ -304,6 +304,8 @@ static int count_hints(const char *first, const char *second, const char *name)
 	assert_int_equal(add("net", second), 0);
 	capture_start(&capture, STDERR_FILENO);
 	assert_int_equal(check(), 0);
+	assert_string_equal(capture_all(&capture), "");
+	guest_config_hint(&config);
 	for (const char *text = capture_all(&capture);
 	     (text = strstr(text, "its MAC address may be another one")); text++)
 		count++;
