@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/huge_pages.h"
 #include "runtime/engine_limits.h"
 
 const struct engine *const engines[] = {
@@ -132,6 +133,18 @@ static void tell_passed_over(struct engine_plan *plan, const struct refusals *re
 					   refusals->list[i].reason.message);
 }
 
+/* For all engines: what is missing is told before anything starts, in the same words. */
+static int check_huge_pages(const struct guest_config *config, struct error *error)
+{
+	char place[200];
+	int result = config->huge_pages ? huge_pages_check(config->memory, error) : 0;
+
+	if (result < 0)
+		error_prefix(error, "%s",
+			     guest_config_place(config, "huge-pages", place, sizeof(place)));
+	return result;
+}
+
 const struct engine *engine_choose(struct engine_plan **plan, const struct guest_config *config,
 				   const struct kvm_probe_result *kvm, struct error *error)
 {
@@ -151,6 +164,11 @@ const struct engine *engine_choose(struct engine_plan **plan, const struct guest
 			if (config->engine == ENGINE_AUTO)
 				continue;
 			refuse_engine(engine, config, &reason, error);
+			return NULL;
+		}
+		if (check_huge_pages(config, error) < 0) {
+			free(*plan);
+			*plan = NULL;
 			return NULL;
 		}
 		tell_passed_over(*plan, &refusals);

@@ -9,11 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/vfs.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/huge_pages.h"
 #include "base/text.h"
 
 #define KIB UINT64_C(1024)
@@ -124,21 +122,12 @@ static int refuse_length(const struct engine *engine, const struct guest_config 
 			       added, engine->name, maximum);
 }
 
-/* The size of the host's huge pages; 0 when it has none, which the engine says when it starts. */
-static uint64_t huge_page_size(void)
-{
-	cleanup_fd int fd = memfd_create("avp", MFD_CLOEXEC | MFD_HUGETLB);
-	struct statfs system;
-
-	return fd >= 0 && fstatfs(fd, &system) == 0 ? (uint64_t)system.f_bsize : 0;
-}
-
 static int check_limit(const struct engine_limit *limit, const struct engine *engine,
 		       const struct guest_config *config, struct error *error)
 {
 	uint64_t value = engine_limit_value(limit, engine->kind), given = wanted(limit, config);
 	char place[200], number[TEXT_SIZE_LENGTH], bound[TEXT_SIZE_LENGTH];
-	uint64_t huge = limit->kind == LIMIT_UNIT && config->huge_pages ? huge_page_size() : 0;
+	uint64_t huge = limit->kind == LIMIT_UNIT && config->huge_pages ? huge_pages_size() : 0;
 
 	if (huge > value)
 		value = huge;

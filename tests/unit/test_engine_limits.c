@@ -232,6 +232,17 @@ static void test_memory_in_steps(void **state)
 	/* On a kernel without huge pages nothing is known of their size. */
 	if (access("/sys/kernel/mm/hugepages", F_OK) == 0)
 		expect_refusal(ENGINE_QEMU, "which engine qemu needs with huge pages; round it");
+	/* More than any host has set aside is told of before an engine starts, by each in the same words. */
+	config.memory = UINT64_C(512) << 30;
+	for (int i = 0; i < 2; i++) {
+		assert_null(choose(i ? ENGINE_QEMU : ENGINE_KVM));
+		assert_false(error.usage);
+		assert_int_equal(strncmp(error.message,
+					 "--huge-pages: the host has no 512G in huge", 41),
+				 0);
+		assert_non_null(strstr(error.message, "; are there so many huge pages? see "
+						      "/proc/sys/vm/nr_hugepages"));
+	}
 	config.huge_pages = false;
 #ifdef __x86_64__
 	config.memory = UINT64_C(961) << 30;
