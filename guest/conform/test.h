@@ -32,11 +32,14 @@ struct test {
 };
 
 #define LIMIT_MS 5000
+/* Before the name of each test, so that it can be found in the image: src/runtime/conform_expect.h. */
+#define TEST_MARK "\1"
 
 #define TEST(test_name, test_requirements, ...)                                             \
 	static void test_run_##test_name(void);                                             \
+	static const char test_text_##test_name[] = TEST_MARK #test_name;                   \
 	static const struct test test_entry_##test_name __attribute__((                     \
-		used, section(".tests"), aligned(8))) = {.name = #test_name,                \
+		used, section(".tests"), aligned(8))) = {.name = test_text_##test_name + 1, \
 							 .requirements = test_requirements, \
 							 .run = test_run_##test_name,       \
 							 ##__VA_ARGS__};                    \

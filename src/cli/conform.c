@@ -367,6 +367,20 @@ static int check_selection(const struct conform_options *options, const struct c
 			       profile ? conform_profiles[options->profile] : "", options->only);
 }
 
+/* Before a guest boots: it takes minutes to find out that a name is wrong. */
+static int read_expect(const struct conform_options *options, struct conform_expect *expect,
+		       struct error *error)
+{
+	int result = conform_expect_read(expect, options->expect, error);
+	char image[PATH_MAX];
+
+	/* What said a log that is read may have been another version of the guest. */
+	if (result < 0 || options->from.count)
+		return result;
+	result = conform_find_image(image, options, error);
+	return result < 0 ? result : conform_expect_check(expect, image, error);
+}
+
 static void free_conform(struct conform *conform)
 {
 	conform_log_free(&conform->log);
@@ -385,7 +399,7 @@ static int run_conform(void *const *given, char *const *operands, size_t count, 
 	if (options->only)
 		result = check_pattern(options->only, error);
 	if (result == 0 && options->expect)
-		result = conform_expect_read(&conform.expect, options->expect, error);
+		result = read_expect(options, &conform.expect, error);
 	if (result < 0)
 		return result;
 	result = options->from.count ? read_logs(options, &conform.log, error) :

@@ -13,6 +13,8 @@
 #include "base/text.h"
 
 #define BLANKS " \t\r\n"
+/* guest/conform/build makes none that is larger than 1 MiB. */
+#define IMAGE_SIZE_MAX (4u << 20)
 
 void conform_expect_free(struct conform_expect *expect)
 {
@@ -94,6 +96,37 @@ int conform_expect_read(struct conform_expect *expect, const char *path, struct 
 	return result;
 }
 
+static int refuse_name(const struct conform_expect *expect, const struct conform_known *known,
+		       struct error *error)
+{
+	return error_set_usage(error, "%s:%zu: there is no test '%s'; take the line out",
+			       expect->path, known->line, known->name);
+}
+
+int conform_expect_check(const struct conform_expect *expect, const char *image,
+			 struct error *error)
+{
+	cleanup_file FILE *file = fopen(image, "re");
+	cleanup_free char *bytes = malloc(IMAGE_SIZE_MAX);
+	size_t size;
+
+	if (!bytes)
+		return error_set(error, ENOMEM, "out of memory");
+	if (!file)
+		return error_set_errno(error, errno, "%s", image);
+	size = fread(bytes, 1, IMAGE_SIZE_MAX, file);
+	if (ferror(file))
+		return error_set_errno(error, errno, "%s", image);
+	for (size_t i = 0; i < expect->count; i++) {
+		char marked[1 + sizeof(expect->known[i].name)];
+		int length = snprintf(marked, sizeof(marked), "\1%s", expect->known[i].name);
+
+		if (!memmem(bytes, size, marked, (size_t)length + 1))
+			return refuse_name(expect, &expect->known[i], error);
+	}
+	return 0;
+}
+
 int conform_expect_apply(const struct conform_expect *expect, struct conform_log *log,
 			 struct error *error)
 {
@@ -107,9 +140,7 @@ int conform_expect_apply(const struct conform_expect *expect, struct conform_log
 				found = true;
 			}
 		if (!found && conform_log_state(log) == CONFORM_COMPLETE)
-			return error_set_usage(error,
-					       "%s:%zu: there is no test '%s'; take the line out",
-					       expect->path, known->line, known->name);
+			return refuse_name(expect, known, error);
 	}
 	return 0;
 }

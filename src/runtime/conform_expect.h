@@ -33,6 +33,13 @@ void conform_expect_free(struct conform_expect *expect);
 int conform_expect_read(struct conform_expect *expect, const char *path, struct error *error);
 
 /*
+ * Whether the guest's image, a file at @image, has all tests that *expect names: each stands there with a
+ * byte 1 before its name and a zero behind it. Returns 0 or a negative errno with *error set.
+ */
+int conform_expect_check(const struct conform_expect *expect, const char *image,
+			 struct error *error);
+
+/*
  * Marks the tests of @log that *expect names, which has to outlive the log. A name that none of its tests
  * has is an error, unless the log is not whole, and so may not have all names. Returns 0 or a negative
  * errno with *error set.

@@ -24,6 +24,8 @@
 #include "unit/capture.h"
 #include "unit/scratch.h"
 
+/* The names of tests in an image, each with its mark before it. */
+#define IMAGE "\177ELF\0\1boot_state\0\1mmio_width\0\1blk_flush\0boot_stat\0"
 #define WHOLE "ok boot_state\nnot ok mmio_width\nok blk_flush\n"
 
 static struct scratch scratch;
@@ -47,8 +49,9 @@ static void make_image(void)
 			assert_true(mkdir(path, 0777) == 0 || errno == EEXIST);
 			continue;
 		}
-		file = fopen(path, "ae");
+		file = fopen(path, "we");
 		assert_non_null(file);
+		assert_int_equal(fwrite(IMAGE, 1, sizeof(IMAGE), file), sizeof(IMAGE));
 	}
 }
 
@@ -318,6 +321,18 @@ static void test_a_list_that_is_wrong(void **state)
 	check_said(&errors, "--expect: ");
 }
 
+/* A guest takes minutes; a name that none of its tests has is told before it boots. */
+static void test_a_list_is_checked_before_the_guest_boots(void **state)
+{
+	write_text("known", "mmio_width\nboot_stat\n");
+	assert_int_equal(CALL("--command", "touch @/booted; exit 1", "--expect", "@/known"), 2);
+	check_said(&errors, "/known:2: there is no test 'boot_stat'; take the line out");
+	assert_int_equal(access(scratch_path(&scratch, "booted"), F_OK), -1);
+	write_text("known", "mmio_width\n");
+	assert_int_equal(CALL("--command", "cat @/log", "--expect", "@/known"), 0);
+	check_said(&output, "known    mmio_width");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, finish)
 
 int main(void)
@@ -333,6 +348,7 @@ int main(void)
 		TEST(test_a_known_failure_that_passes),
 		TEST(test_known_failures_of_a_log_that_is_cut),
 		TEST(test_a_list_that_is_wrong),
+		TEST(test_a_list_is_checked_before_the_guest_boots),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
