@@ -18,9 +18,20 @@ static const char head[] =
 	"{\n"
 	"\tlocal current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}\n"
 	"\tlocal path=avp words=() files=no word\n"
+	"\tlocal whole=$current first=$COMP_CWORD option value part keys=() parts=no\n"
 	"\n"
-	"\t# Bash makes three words of --name=value.\n"
-	"\tif [[ $current == = ]]; then\n"
+	"\t# Bash parts words at = and : as well; what the user sees as one is put together again.\n"
+	"\twhile ((first > 1)) &&\n"
+	"\t\t[[ ${COMP_WORDS[first]} == [=:]* || ${COMP_WORDS[first - 1]} == *[=:] ]]; do\n"
+	"\t\twhole=${COMP_WORDS[--first]}$whole\n"
+	"\tdone\n"
+	"\tif [[ $whole == --*=* ]]; then\n"
+	"\t\toption=${whole%%=*} value=${whole#*=}\n"
+	"\telse\n"
+	"\t\toption=${COMP_WORDS[first - 1]} value=$whole\n"
+	"\tfi\n"
+	"\tpart=${value##*,}\n"
+	"\tif [[ $current == [=:] ]]; then\n"
 	"\t\tcurrent=\n"
 	"\telif [[ $previous == = ]] && ((COMP_CWORD > 1)); then\n"
 	"\t\tprevious=${COMP_WORDS[COMP_CWORD - 2]}\n"
@@ -59,6 +70,14 @@ static int print_path(const struct command *command, const char *path, void *con
 	return 0;
 }
 
+static void print_choices(FILE *stream, const struct option_row *row)
+{
+	fputs("words=(", stream);
+	for (size_t i = 0; row->choices[i]; i++)
+		fprintf(stream, "%s%s", i ? " " : "", row->choices[i]);
+	fputs(")", stream);
+}
+
 /* What completes the value of an option; nothing for a flag. @path: a pattern, up to its end. */
 static void print_value(FILE *stream, const char *path, const struct option_row *row)
 {
@@ -71,27 +90,17 @@ static void print_value(FILE *stream, const char *path, const struct option_row 
 		fprintf(stream, "\t%s --%s\") files=yes ;;\n", path, row->name);
 		return;
 	case OPTION_CHOICE:
-		fprintf(stream, "\t%s --%s\") words=(", path, row->name);
-		for (size_t i = 0; row->choices[i]; i++)
-			fprintf(stream, "%s%s", i ? " " : "", row->choices[i]);
-		fputs(") ;;\n", stream);
+		fprintf(stream, "\t%s --%s\") ", path, row->name);
+		print_choices(stream, row);
+		fputs(" ;;\n", stream);
 		return;
 	case OPTION_LIST:
-		/* The first part of a device's options: a file, or a key. */
+		/* The first part of a device's options may be a file; see print_parts. */
 		type = row->tagged ? device_type_find(row->name) : NULL;
 		if (row->argument_optional)
 			return;
-		fprintf(stream, "\t%s --%s\")", path, row->name);
-		if (type && type->positional)
-			fputs(" files=yes", stream);
-		else if (type) {
-			fputs(" words=(", stream);
-			for (const struct option_row *key = type->options; key->name; key++)
-				fprintf(stream, "%s%s%s", key == type->options ? "" : " ",
-					key->name, key->type == OPTION_FLAG ? "" : "=");
-			fputs(")", stream);
-		}
-		fputs(" ;;\n", stream);
+		fprintf(stream, "\t%s --%s\")%s ;;\n", path, row->name,
+			type && type->positional ? " files=yes" : "");
 		return;
 	case OPTION_STRING:
 	case OPTION_NAME:
@@ -115,6 +124,103 @@ static int print_values(const struct command *command, const char *path, void *c
 		for (const struct option_row *row = group->rows; row->name; row++)
 			print_value(context, pattern, row);
 	return 0;
+}
+
+/* The options of a device in a list: those of its type, and those of each device. */
+struct key_tables {
+	const struct option_row *rows[3]; /* ends with NULL */
+};
+
+static struct key_tables key_tables(const struct device_type *type)
+{
+	return (struct key_tables){{type->options, device_option_rows, NULL}};
+}
+
+/* The device types that @command has options for, each of them a list of keys. */
+static void for_each_device(const struct command *command, const char *path, FILE *stream,
+			    void (*print)(FILE *stream, const char *path,
+					  const struct option_row *row,
+					  const struct device_type *type))
+{
+	for (const struct option_group *group = command->groups; group && group->title; group++)
+		for (const struct option_row *row = group->rows; row->name; row++)
+			if (row->type == OPTION_LIST && row->tagged && device_type_find(row->name))
+				print(stream, path, row, device_type_find(row->name));
+}
+
+static void print_key_names(FILE *stream, const char *path, const struct option_row *row,
+			    const struct device_type *type)
+{
+	const struct key_tables tables = key_tables(type);
+	const char *separator = "";
+
+	/* Where the list begins: behind a file, at once, or at once but behind an equals sign alone. */
+	fprintf(stream, "\t\"%s --%s\") parts=%s keys=(", path, row->name,
+		type->positional       ? "later" :
+		row->argument_optional ? "attached" :
+					 "first");
+	for (const struct option_row *const *keys = tables.rows; *keys; keys++)
+		for (const struct option_row *key = *keys; key->name; key++) {
+			if (type->positional && !strcmp(key->name, type->positional))
+				continue;
+			fprintf(stream, "%s%s%s", separator, key->name,
+				key->type == OPTION_FLAG ? "" : "=");
+			separator = " ";
+		}
+	fputs(") ;;\n", stream);
+}
+
+/* What completes the value of a key. */
+static void print_key_values(FILE *stream, const char *path, const struct option_row *row,
+			     const struct device_type *type)
+{
+	const struct key_tables tables = key_tables(type);
+
+	for (const struct option_row *const *keys = tables.rows; *keys; keys++)
+		for (const struct option_row *key = *keys; key->name; key++) {
+			if (key->type != OPTION_CHOICE && key->type != OPTION_PATH)
+				continue;
+			fprintf(stream, "\t\t\"%s --%s %s\") ", path, row->name, key->name);
+			if (key->type == OPTION_PATH)
+				fputs("files=yes", stream);
+			else
+				print_choices(stream, key);
+			fputs(" ;;\n", stream);
+		}
+}
+
+static int print_all_key_names(const struct command *command, const char *path, void *context)
+{
+	for_each_device(command, path, context, print_key_names);
+	return 0;
+}
+
+static int print_all_key_values(const struct command *command, const char *path, void *context)
+{
+	for_each_device(command, path, context, print_key_values);
+	return 0;
+}
+
+/* The options of devices: after each comma comes a key, or a key with its value. */
+static void print_parts(const struct command *root, FILE *stream)
+{
+	fputs("\tcase \"$path $option\" in\n", stream);
+	command_walk(root, print_all_key_names, stream);
+	fputs("\tesac\n"
+	      "\tif [[ $parts == first || $parts == attached && $whole == --*=* ||\n"
+	      "\t\t$parts == later && ( $value == *,* || $part == *=* ) ]]; then\n"
+	      "\t\tcompopt -o nospace\n"
+	      "\t\tif [[ $part != *=* ]]; then\n"
+	      "\t\t\tmapfile -t COMPREPLY < <(compgen -P \"${current%\"${current##*,}\"}\" \\\n"
+	      "\t\t\t\t-W \"${keys[*]}\" -- \"${current##*,}\")\n"
+	      "\t\t\treturn\n"
+	      "\t\tfi\n"
+	      "\t\tcase \"$path $option ${part%%=*}\" in\n",
+	      stream);
+	command_walk(root, print_all_key_values, stream);
+	fputs("\t\tesac\n"
+	      "\telse\n",
+	      stream);
 }
 
 static void print_names(FILE *stream, const struct option_group *groups)
@@ -159,9 +265,10 @@ void completion_print(const struct command *root, FILE *stream)
 	command_walk(root, print_path, stream);
 	fputs("\t\tesac\n"
 	      "\tdone\n"
-	      "\n"
-	      "\tcase \"$path $previous\" in\n",
+	      "\n",
 	      stream);
+	print_parts(root, stream);
+	fputs("\tcase \"$path $previous\" in\n", stream);
 	command_walk(root, print_values, stream);
 	fputs("\t*)\n"
 	      "\t\tcase $path in\n",
@@ -169,7 +276,8 @@ void completion_print(const struct command *root, FILE *stream)
 	command_walk(root, print_words, stream);
 	fputs("\t\tesac\n"
 	      "\t\t;;\n"
-	      "\tesac\n",
+	      "\tesac\n"
+	      "\tfi\n",
 	      stream);
 	fputs(tail, stream);
 }

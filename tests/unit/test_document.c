@@ -243,7 +243,31 @@ static void bash_completes_by_the_tables(void **state)
 			    "json text ");
 	assert_string_equal(complete(&scratch, "avp run --block di"), "disk.img ");
 	check_part(complete(&scratch, "avp run --net \"\""),
-		   "mtu= queue-pairs= subnet= tap= user ");
+		   "mtu= name= queue-pairs= subnet= tap= user ");
+	/* Behind a comma come the keys, and behind an equals sign what a key can be. */
+	assert_string_equal(complete(&scratch, "avp run --block disk.img,ca"), "disk.img,cache= ");
+	assert_string_equal(complete(&scratch, "avp run --block = disk.img,ca"),
+			    "disk.img,cache= ");
+	check_part(complete(&scratch, "avp run --block disk.img,"),
+		   "disk.img,readonly disk.img,serial= ");
+	check_part(complete(&scratch, "avp run --block disk.img,"), "disk.img,name= ");
+	assert_string_equal(complete(&scratch, "avp run --block disk.img,cache ="),
+			    "writeback writethrough ");
+	assert_string_equal(complete(&scratch, "avp run --block disk.img,cache = writet"),
+			    "writethrough ");
+	assert_string_equal(complete(&scratch, "avp run --block = disk.img,cache = writet"),
+			    "writethrough ");
+	assert_string_equal(complete(&scratch, "avp run --block disk.img,cache = writeback,rea"),
+			    "writeback,readonly ");
+	assert_string_equal(complete(&scratch, "avp run --block disk.img,serial = "), " ");
+	assert_string_equal(complete(&scratch, "avp run --net user,mt"), "user,mtu= ");
+	assert_string_equal(complete(&scratch, "avp run --net user,forward = tcp : 1 : 2,mt"),
+			    "2,mtu= ");
+	assert_string_equal(complete(&scratch, "avp run --console = por"), "port= ");
+	check_part(complete(&scratch, "avp run --entropy = \"\""), "name= ");
+	/* An option that may go without its list takes none from the next word. */
+	assert_string_equal(complete(&scratch, "avp run --entropy --kern"), "--kernel ");
+	assert_string_equal(complete(&scratch, "avp run --entropy na"), " ");
 	/* A number is the user's own. */
 	assert_string_equal(complete(&scratch, "avp run --cpus \"\""), " ");
 	assert_string_equal(complete(&scratch, "avp help de"), "device ");
