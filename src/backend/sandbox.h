@@ -29,6 +29,7 @@ enum sandbox_need {
 	SANDBOX_BROKER = 128,  /* connections to device processes, for the monitor */
 	SANDBOX_RING = 256,    /* an io_uring that is restricted to transfers on the image */
 	SANDBOX_READER = 512,  /* follows a file, and serves nobody: nothing else is left to it */
+	SANDBOX_TIMES = 1024,  /* of a broker: opens how long threads of the monitor have run */
 };
 
 /* What a process may still do with what has a name. */

@@ -231,11 +231,12 @@ static const struct rule rules[] = {
 	/* What the device tree is seeded with. */
 	FOR(SANDBOX_MONITOR, getrandom),
 
-	/* The connections to device processes are made, and times of the monitor's threads opened. */
+	/* The connections to device processes are made. */
 	FOR(SANDBOX_BROKER, socket, IS(0, AF_UNIX), SOCKET_TYPE(SOCK_STREAM), IS(2, 0)),
 	FOR(SANDBOX_BROKER, connect),
 	FOR(SANDBOX_BROKER, recvfrom),
-	FOR(SANDBOX_BROKER, openat, ONLY(2, O_CLOEXEC)),
+	/* Times of the monitor's threads are opened by their names. */
+	FOR(SANDBOX_TIMES, openat, ONLY(2, O_CLOEXEC)),
 
 	FOR(SANDBOX_UNLINK, unlink),
 	FOR(SANDBOX_UNLINK, unlinkat, IS(2, 0)),

@@ -6,19 +6,28 @@
 #include "cli/monitor_broker.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "backend/sandbox.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "monitor/boot.h"
+#include "runtime/request_pace.h"
 
 static _Noreturn void serve(int fd, const struct broker_service *service)
 {
 	char threads[32];
 	const char *const readable[] = {threads, NULL};
-	const struct sandbox_rights rights = {.needs = SANDBOX_BROKER, .readable = readable};
+	/* Only the watchdogs ask how long a thread has run: without them no name of a file is needed. */
+	const struct sandbox_rights rights = {
+		.needs = SANDBOX_BROKER | (arch_has_watchdogs ? SANDBOX_TIMES : 0),
+		.readable = arch_has_watchdogs ? readable : NULL,
+	};
+	struct request_pace pace = {.count = 0};
 	struct error error;
 
 	process_die_with_parent(service->monitor);
@@ -29,8 +38,13 @@ static _Noreturn void serve(int fd, const struct broker_service *service)
 		log_error("%s", error.message);
 		_exit(1);
 	}
-	while (broker_answer(fd, service) > 0)
-		;
+	/* The monitor may be taken over one day: what it can have done here is bounded. */
+	while (broker_answer(fd, service) > 0) {
+		int wait_ms = request_pace_count(&pace, clock_now_ms());
+
+		if (wait_ms > 0)
+			poll(NULL, 0, wait_ms);
+	}
 	_exit(0);
 }
 

@@ -33,6 +33,7 @@
 #include "backend/sandbox.h"
 #include "base/event_loop.h"
 #include "cli/command.h"
+#include "monitor/boot.h"
 #include "monitor/broker.h"
 #include "monitor/machine.h"
 #include "runtime/run.h"
@@ -437,12 +438,22 @@ static void test_monitor(void **state)
 		   IN_MONITOR, NULL);
 }
 
-/* Connecting is what it is for; files it may only read where there is no Landlock. */
+/*
+ * Connecting is what it is for. Files it may only read where there is no Landlock, and of those for a machine
+ * with watchdogs alone.
+ */
 static void test_broker(void **state)
 {
 	const char *granted[] = {"connect_path", "connect_socket", NULL, NULL};
+	const char *connections[] = {"connect_path", "connect_socket", "connect_abstract", NULL};
 
-	if (!can_open("/dev/kvm") || sandbox_landlock_version() < 1)
+	if (!can_open("/dev/kvm"))
+		skip();
+	if (!arch_has_watchdogs)
+		check_locked_in("avp monitor --kernel @/kernel --control-fd 41 --serial-fd 42 "
+				"--device block,socket=/dev/fd/40",
+				IN_BROKER, WITHOUT_LANDLOCK, connections);
+	if (sandbox_landlock_version() < 1)
 		skip();
 	/* Before scopes nothing tells an abstract name from a path. */
 	if (sandbox_landlock_version() < 6)

@@ -11,9 +11,13 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+#include "cli/monitor_broker.h"
 #include "monitor/broker.h"
+#include "runtime/request_pace.h"
 #include "unit/scratch.h"
 
 static struct {
@@ -147,6 +151,28 @@ static void test_broker_that_is_gone(void **state)
 	assert_int_equal(broker_connect(&stage.broker, 1, 0, &error), -EPIPE);
 }
 
+/* The one of a monitor that nobody supervises: asked too often, it lets the rest of the second go by. */
+static void test_pace_of_a_process(void **state)
+{
+	const char *const paths[] = {stage.address.sun_path};
+	struct broker broker = BROKER_NONE;
+	struct error error;
+	int64_t start;
+	int fd;
+
+	assert_int_equal(monitor_broker_start(&broker, paths, 1, &error), 0);
+	fd = broker_connect(&broker, 0, 0, &error);
+	assert_true(fd >= 0);
+	close(fd);
+	start = clock_now_ms();
+	for (int i = 0; i < REQUEST_PACE_COUNT; i++)
+		assert_int_equal(broker_connect(&broker, 1, 0, &error), -EINVAL);
+	/* The first one came before the clock was read. */
+	assert_true(clock_now_ms() - start >= REQUEST_PACE_MS / 2);
+	broker_close(&broker);
+	assert_true(wait(NULL) > 0);
+}
+
 int main(void)
 {
 #define STAGE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -154,6 +180,7 @@ int main(void)
 		STAGE_TEST(test_no_abstract_names), STAGE_TEST(test_connection),
 		STAGE_TEST(test_refusals),	    STAGE_TEST(test_times_of_threads),
 		STAGE_TEST(test_wrong_packets),	    STAGE_TEST(test_broker_that_is_gone),
+		STAGE_TEST(test_pace_of_a_process),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
