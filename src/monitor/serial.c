@@ -184,6 +184,15 @@ static void write_fifo_control(struct serial *serial, uint8_t value)
 		empty_receiver(serial);
 }
 
+static void write_interrupt_enable(struct serial *serial, uint8_t value)
+{
+	/* Enabling the interrupt while the transmitter is empty is a reason for one. */
+	if (value & ~serial->interrupt_enable & UART_IER_THRI)
+		serial->transmitter_told = false;
+	serial->interrupt_enable = value & 0x0f;
+	serial->line.awaited = value & UART_IER_RDI;
+}
+
 static uint8_t read_register(struct serial *serial, uint64_t offset)
 {
 	bool divisor = serial->line_control & UART_LCR_DLAB;
@@ -224,14 +233,10 @@ static void write_register(struct serial *serial, uint64_t offset, uint8_t value
 			transmit(serial, value);
 		break;
 	case UART_IER:
-		if (divisor) {
+		if (divisor)
 			serial->divisor[1] = value;
-			break;
-		}
-		/* Enabling the interrupt while the transmitter is empty is a reason for one. */
-		if (value & ~serial->interrupt_enable & UART_IER_THRI)
-			serial->transmitter_told = false;
-		serial->interrupt_enable = value & 0x0f;
+		else
+			write_interrupt_enable(serial, value);
 		break;
 	case UART_FCR:
 		write_fifo_control(serial, value);
@@ -268,7 +273,8 @@ static void handle_access(void *context, const struct bus_access *access)
 
 static void set_registers(struct serial *serial)
 {
-	serial->interrupt_enable = serial->fifo_control = serial->line_control = 0;
+	write_interrupt_enable(serial, 0);
+	serial->fifo_control = serial->line_control = 0;
 	serial->modem_control = serial->modem_deltas = serial->scratch = 0;
 	memset(serial->divisor, 0, sizeof(serial->divisor));
 	serial->overrun = serial->transmitter_told = serial->level = false;

@@ -230,7 +230,7 @@ static void handle_input(void *context, uint32_t events)
 	/* Read under the lock: the guest may take the receiver off the line at any time. */
 	pthread_mutex_lock(&line->lock);
 	if (wants_input(line)) {
-		length = read(line->input_fd, bytes, line->input_size);
+		length = read(line->input_fd, bytes, line->awaited ? line->input_size : 1);
 		ended = length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR);
 		for (ssize_t i = 0; i < length; i++)
 			put_input(line, bytes[i]);

@@ -8,7 +8,9 @@
  * again. So a kernel that waits for room with interrupts off is not held for ever.
  *
  * What comes from the far end stays there until the receiver of the port has nothing more that the
- * guest could read: a driver that empties the receiver loses no more than that held.
+ * guest could read: a driver that empties the receiver loses no more than that held. For a driver that
+ * has not enabled the receiver's interrupt, as it starts or polls, that is one byte: it may empty the
+ * receiver several times, or read until nothing more is there and drop what it read.
  *
  * A port embeds a line and keeps its registers under the line's lock. Functions marked "locked" are
  * called with it held.
@@ -35,6 +37,7 @@ struct serial_line {
 	pthread_mutex_t lock; /* of all below but the sources, and of the port's registers */
 	uint8_t input[SERIAL_INPUT_SIZE]; /* the receiver */
 	uint32_t input_size;		  /* how many bytes it holds: FIFOs can be switched off */
+	bool awaited;			  /* the driver has enabled the receiver's interrupt */
 	uint32_t input_start, input_count;
 	uint8_t output[SERIAL_OUTPUT_SIZE];
 	uint32_t output_start, output_count;

@@ -228,6 +228,7 @@ static void test_a_clear_drops_one_fifo(void **state)
 
 	for (size_t i = 0; i < sizeof(line); i++)
 		line[i] = (char)('a' + i % 26);
+	out(port, UART_IER, UART_IER_RDI);
 	assert_int_equal(send(port->far, line, sizeof(line), 0), sizeof(line));
 	/* FIFOs off: one byte, and no other in its place before it was read. */
 	turn(port);
@@ -262,6 +263,39 @@ static void test_a_clear_drops_one_fifo(void **state)
 	assert_int_equal(in(port, UART_LSR) & UART_LSR_DR, 0);
 }
 
+/*
+ * Before it has enabled the interrupt a driver empties the receiver again and again, by reading what
+ * is there, too: it drops a byte each time.
+ */
+static void test_a_driver_that_starts_drops_single_bytes(void **state)
+{
+	struct port *port = *state;
+	char text[17];
+
+	out(port, UART_FCR, UART_FCR_ENABLE_FIFO);
+	assert_int_equal(send(port->far, "0123456789abcdefghi", 19, 0), 19);
+	turn(port);
+	out(port, UART_FCR, UART_FCR_ENABLE_FIFO | UART_FCR_CLEAR_RCVR);
+	turn(port);
+	assert_int_equal(drain(port, text), 1);
+	assert_int_equal(text[0], '1');
+	turn(port);
+	out(port, UART_IER, UART_IER_RDI);
+	turn(port);
+	assert_int_equal(drain(port, text), 1);
+	turn(port);
+	assert_int_equal(drain(port, text), 16);
+	assert_string_equal(text, "3456789abcdefghi");
+	/* A reset makes the next driver one that starts. */
+	assert_int_equal(send(port->far, "xyz", 3, 0), 3);
+	serial_detach(port->serial);
+	serial_attach(port->serial, &port->board.hypervisor);
+	out(port, UART_FCR, UART_FCR_ENABLE_FIFO);
+	turn(port);
+	assert_int_equal(drain(port, text), 1);
+	assert_int_equal(text[0], 'x');
+}
+
 /* Off the line nothing is read from it, nor lost. */
 static void test_loopback_leaves_the_line_alone(void **state)
 {
@@ -269,6 +303,7 @@ static void test_loopback_leaves_the_line_alone(void **state)
 	char text[17];
 
 	out(port, UART_FCR, UART_FCR_ENABLE_FIFO);
+	out(port, UART_IER, UART_IER_RDI);
 	out(port, UART_MCR, UART_MCR_LOOP);
 	assert_int_equal(send(port->far, "waits", 5, 0), 5);
 	turn(port);
@@ -289,6 +324,7 @@ static void test_a_reset_drops_one_fifo(void **state)
 	struct port *port = *state;
 
 	out(port, UART_FCR, UART_FCR_ENABLE_FIFO);
+	out(port, UART_IER, UART_IER_RDI);
 	assert_int_equal(send(port->far, "0123456789abcdefghi", 19, 0), 19);
 	turn(port);
 	serial_detach(port->serial);
@@ -587,6 +623,7 @@ int main(void)
 		PORT_TEST(test_divisor_and_scratch),
 		PORT_TEST(test_loopback),
 		PORT_TEST(test_a_clear_drops_one_fifo),
+		PORT_TEST(test_a_driver_that_starts_drops_single_bytes),
 		PORT_TEST(test_loopback_leaves_the_line_alone),
 		PORT_TEST(test_a_reset_drops_one_fifo),
 		PORT_TEST(test_overrun),

@@ -211,6 +211,12 @@ static void write_format(struct pl011 *pl011, uint32_t value)
 		empty_receiver(pl011);
 }
 
+static void write_mask(struct pl011 *pl011, uint32_t value)
+{
+	pl011->mask = value & INTERRUPTS;
+	pl011->line.awaited = value & (INTERRUPT_RECEIVE | INTERRUPT_TIMEOUT);
+}
+
 static void write_control(struct pl011 *pl011, uint32_t value)
 {
 	uint32_t before = modem_lines(pl011), changed;
@@ -266,7 +272,7 @@ static void write_register(struct pl011 *pl011, uint64_t offset, uint32_t value)
 		pl011->levels = value & 0x3f;
 		break;
 	case UARTIMSC:
-		pl011->mask = value & INTERRUPTS;
+		write_mask(pl011, value);
 		break;
 	case UARTICR:
 		pl011->events &= ~value;
@@ -298,7 +304,8 @@ static void set_registers(struct pl011 *pl011)
 {
 	pl011->control = CONTROL_RESET;
 	pl011->levels = LEVELS_RESET;
-	pl011->mask = pl011->format = pl011->low_power = pl011->dma = 0;
+	write_mask(pl011, 0);
+	pl011->format = pl011->low_power = pl011->dma = 0;
 	memset(pl011->divisor, 0, sizeof(pl011->divisor));
 	pl011->events = 0;
 	pl011->sent = pl011->overrun = pl011->level = false;
