@@ -21,6 +21,7 @@
 #include "base/oom.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "monitor/boot_file.h"
 #include "runtime/engine.h"
 #include "runtime/fd_names.h"
 #include "runtime/qemu.h"
@@ -46,6 +47,9 @@ struct engine_guest {
 	struct line_reader output; /* standard output and error of QEMU */
 	struct qmp qmp;
 	struct fd_names files;
+	int initrd; /* -1: none */
+	struct boot_file_stamp initrd_stamp;
+	char changed[HOW_LENGTH]; /* why a reset was not gone along with; "": it was */
 	/* What QEMU said last: before the guest runs this is held back, as it may be the reason. */
 	char last_line[LINE_SIZE];
 	unsigned int lines_allowed, lines_left_out;
@@ -197,6 +201,21 @@ static void handle_halt(struct engine_guest *guest)
 	quit(guest);
 }
 
+/*
+ * QEMU has read the kernel, but may have the initrd mapped: a reset would load what the file is by then, and one
+ * that was cut ends QEMU by SIGBUS. Returns whether it was changed.
+ */
+static bool check_initrd(struct engine_guest *guest)
+{
+	struct error error;
+
+	if (QEMU_MAPS_INITRD && boot_file_check_stamp(&guest->initrd_stamp, guest->initrd,
+						      guest->setup->config->initrd, &error) < 0)
+		snprintf(guest->changed, sizeof(guest->changed), "could not be restarted: %.480s",
+			 error.message);
+	return guest->changed[0];
+}
+
 static void handle_event(void *context, const char *name, const json_t *data)
 {
 	struct engine_guest *guest = context;
@@ -212,8 +231,11 @@ static void handle_event(void *context, const char *name, const json_t *data)
 		pass_on_last_line(guest);
 		setup->events->running(setup->context);
 	} else if (!strcmp(name, "RESET")) {
-		if (json_is_true(json_object_get(data, "guest")))
-			setup->events->reset(setup->context);
+		if (!json_is_true(json_object_get(data, "guest")))
+			return;
+		setup->events->reset(setup->context);
+		if (check_initrd(guest))
+			quit(guest);
 	} else if (!strcmp(name, "GUEST_PANICKED")) {
 		guest->panicked = true;
 	} else if (!strcmp(name, "SHUTDOWN")) {
@@ -251,6 +273,10 @@ static enum guest_end judge(const struct engine_guest *guest, int status, char h
 	if (guest->panicked || !strcmp(guest->reason, "guest-panic")) {
 		snprintf(how, HOW_LENGTH, "panicked");
 		return GUEST_PANICKED;
+	}
+	if (guest->changed[0]) {
+		snprintf(how, HOW_LENGTH, "%s", guest->changed);
+		return GUEST_FAILED;
 	}
 	if (guest->halted) {
 		snprintf(how, HOW_LENGTH, "was stopped by QEMU after an error");
@@ -294,6 +320,9 @@ static void handle_exit(void *context, uint32_t events)
 	/* Its last events and words have arrived, but may not have been handled. */
 	qmp_drain(&guest->qmp);
 	line_reader_drain(&guest->output);
+	/* By what a changed file has done to QEMU before the reset was heard of. */
+	if (guest->running && WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS)
+		check_initrd(guest);
 	end = judge(guest, status, how);
 	setup->events->ended(setup->context, end, how);
 }
@@ -364,16 +393,20 @@ static int execute(struct engine_guest *guest, const struct inherited *inherited
 static int start_process(struct engine_guest *guest, int console_fd, struct error *error)
 {
 	const struct engine_setup *setup = guest->setup;
-	cleanup_fd int console = console_fd, kernel = -1, initrd = -1, control = -1, output = -1;
-	int control_ends[2], output_ends[2], result;
+	cleanup_fd int console = console_fd, kernel = -1, control = -1, output = -1;
+	int control_ends[2], output_ends[2], initrd = -1, result;
 
 	kernel = open_boot_file(setup->config->kernel, error);
 	if (kernel < 0)
 		return -EINVAL;
 	if (setup->config->initrd) {
-		initrd = open_boot_file(setup->config->initrd, error);
+		initrd = guest->initrd = open_boot_file(setup->config->initrd, error);
 		if (initrd < 0)
 			return -EINVAL;
+		result = boot_file_check_stamp(&guest->initrd_stamp, initrd, setup->config->initrd,
+					       error);
+		if (result < 0)
+			return result;
 	}
 	fd_names_add(&guest->files, kernel, setup->config->kernel);
 	if (initrd >= 0)
@@ -410,6 +443,7 @@ static void qemu_free(struct engine_guest *guest)
 	process_end(&guest->process, FREE_MS);
 	qmp_close(&guest->qmp);
 	line_reader_close(&guest->output);
+	close_fd(&guest->initrd);
 	free(guest);
 }
 
@@ -427,6 +461,7 @@ static int qemu_start(struct engine_guest **out, const struct engine_setup *setu
 	guest->process = PROCESS_NONE;
 	guest->oom_before = oom_counts_read("");
 	guest->exit_source.fd = -1;
+	guest->initrd = -1;
 	result = start_process(guest, take_fd(&console), error);
 	if (result < 0) {
 		qemu_free(guest);

@@ -25,19 +25,23 @@
 #define QEMU_CPU     "max,pauth-impdef=on"
 #define QEMU_CONSOLE "ttyAMA0"
 #define QEMU_PANIC   "pvpanic-pci"
+/* Whether it finds at a reset what has become of the initrd; it reads it once (hw/arm/boot.c). */
+#define QEMU_MAPS_INITRD false
 #elif defined(__x86_64__)
-#define QEMU_PROGRAM "qemu-system-x86_64"
-#define QEMU_PACKAGE "qemu-system-x86"
-#define QEMU_MACHINE "q35,memory-backend=memory,usb=off,sata=off,smbus=off,vmport=off"
-#define QEMU_CPU     "max"
-#define QEMU_CONSOLE "ttyS0"
-#define QEMU_PANIC   "pvpanic"
+#define QEMU_PROGRAM	 "qemu-system-x86_64"
+#define QEMU_PACKAGE	 "qemu-system-x86"
+#define QEMU_MACHINE	 "q35,memory-backend=memory,usb=off,sata=off,smbus=off,vmport=off"
+#define QEMU_CPU	 "max"
+#define QEMU_CONSOLE	 "ttyS0"
+#define QEMU_PANIC	 "pvpanic"
+/* It has it mapped (hw/i386/x86.c). */
+#define QEMU_MAPS_INITRD true
 /*
  * The machine's TCO timer cannot restart it, which is how chips are strapped whose board has no
  * use for one: Linux' driver then says that it is disabled, instead of a watchdog that no policy
  * of ours stands behind.
  */
-#define QEMU_GLOBAL  "ICH9-LPC.noreboot=on"
+#define QEMU_GLOBAL	 "ICH9-LPC.noreboot=on"
 #else
 #error "engine qemu does not know this architecture's machine yet"
 #endif

@@ -6,6 +6,8 @@
  *	echo		runs the guest, which repeats one line of its console and powers off
  *	panic, reset	the guest panics; restarts and then powers off
  *	resets		the guest restarts again and again
+ *	restart		the guest restarts when its power button is pressed; the second time it powers off
+ *	fault		the guest is told to power off, and QEMU dies of SIGBUS instead
  *	powerdown	the guest powers off when its power button is pressed
  *	drowsy		the same, when it is pressed for the third time
  *	deaf		the guest does not care for its power button
@@ -179,6 +181,17 @@ static void obey(const char *command, int control, int console)
 		say(control, "{\"return\": {}, \"id\": \"system_powerdown\"}");
 		say(control, "{\"event\": \"POWERDOWN\"}");
 		presses++;
+		if (!strcmp(mode, "restart")) {
+			say(control,
+			    "{\"event\": \"RESET\", \"data\": {\"guest\": true, \"reason\": "
+			    "\"guest-reset\"}}");
+			if (presses == 2)
+				shut_down(control, "true", "guest-shutdown");
+		}
+		if (!strcmp(mode, "fault")) {
+			signal(SIGBUS, SIG_DFL);
+			raise(SIGBUS);
+		}
 		if (!strcmp(mode, "powerdown") || (!strcmp(mode, "drowsy") && presses == 3))
 			shut_down(control, "true", "guest-shutdown");
 	} else if (strstr(command, "\"quit\"") && strcmp(mode, "stubborn")) {

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -436,6 +437,70 @@ static void test_ends(void **state)
 	expect_end("exit", NULL, GUEST_FAILED, "ended with QEMU (exit status 1)");
 }
 
+static void cut_initrd(struct engine_guest *guest)
+{
+	assert_int_equal(truncate(config.initrd, 0), 0);
+	engine_qemu.stop(guest);
+}
+
+static void set_time_of_initrd(struct engine_guest *guest)
+{
+	const struct timespec times[2] = {{1, 0}, {1, 0}};
+
+	assert_int_equal(utimensat(AT_FDCWD, config.initrd, times, 0), 0);
+	engine_qemu.stop(guest);
+}
+
+static void stop_twice(struct engine_guest *guest)
+{
+	engine_qemu.stop(guest);
+	engine_qemu.stop(guest);
+}
+
+static void restart_with_another_initrd(struct engine_guest *guest)
+{
+	cut_initrd(guest);
+	engine_qemu.stop(guest);
+}
+
+/*
+ * Where QEMU has the file mapped a guest that resets would find what has become of it, or QEMU die of it.
+ */
+static void test_initrd_that_changes_under_a_guest(void **state)
+{
+	char wanted[512];
+	FILE *file;
+
+	fake_qemu_install(&scratch);
+	config.initrd = strdup(scratch_path(&scratch, "initrd"));
+	for (int i = 0; i < 3 && QEMU_MAPS_INITRD; i++) {
+		file = fopen(config.initrd, "w");
+		assert_non_null(file);
+		fputs("initrd", file);
+		fclose(file);
+		snprintf(wanted, sizeof(wanted),
+			 "could not be restarted: %s: was changed since the guest's first start "
+			 "(6 bytes then, %d now), and a reset would load it; start the guest anew, "
+			 "and replace files rather than write into them",
+			 config.initrd, i == 1 ? 6 : 0);
+		expect_end(i == 2 ? "fault" : "restart", i == 1 ? set_time_of_initrd : cut_initrd,
+			   GUEST_FAILED, wanted);
+		assert_true(reset == (i < 2));
+	}
+	/* QEMU's own faults are told as such, and a file that nothing loads again does no harm. */
+	file = fopen(config.initrd, "w");
+	fclose(file);
+	if (!QEMU_MAPS_INITRD)
+		expect_end("restart", restart_with_another_initrd, GUEST_POWERED_OFF,
+			   "powered off on request");
+	expect_end("fault", engine_qemu.stop, GUEST_FAILED,
+		   "ended with QEMU (signal 7 (Bus error))");
+	expect_end("powerdown", cut_initrd, GUEST_POWERED_OFF, "powered off on request");
+	expect_end("restart", stop_twice, GUEST_POWERED_OFF, "powered off on request");
+	free(config.initrd);
+	config.initrd = NULL;
+}
+
 static void test_qemu_that_does_not_start(void **state)
 {
 	char output[64];
@@ -547,6 +612,8 @@ int main(int argc, char **argv)
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_no_qemu, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_ends, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_initrd_that_changes_under_a_guest, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_qemu_that_does_not_start, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_ends_from_outside, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_missing_kernel_starts_nothing, set_up,

@@ -512,8 +512,35 @@ static void grow_kernel(void)
 
 static void overwrite_kernel(void)
 {
-	assert_int_equal(pwrite(stage.setup.boot.kernel_fd, "x", 1, 130), 1);
+	assert_int_equal(pwrite(stage.setup.boot.kernel_fd, "x", 1, 30), 1);
 	change_later(stage.setup.boot.kernel_fd);
+}
+
+/* What a change leaves as it was is not enough for the file to be what it was. */
+static void set_time(int fd, const struct stat *before, long later_ns)
+{
+	struct timespec times[2] = {before->st_mtim, before->st_mtim};
+
+	times[1].tv_nsec += times[1].tv_nsec < 500000000 ? later_ns : -later_ns;
+	assert_int_equal(futimens(fd, times), 0);
+}
+
+static void overwrite_in_the_same_second(void)
+{
+	struct stat before;
+
+	assert_int_equal(fstat(stage.setup.boot.kernel_fd, &before), 0);
+	assert_int_equal(pwrite(stage.setup.boot.kernel_fd, "x", 1, 30), 1);
+	set_time(stage.setup.boot.kernel_fd, &before, 1);
+}
+
+static void shorten_and_restore_time(void)
+{
+	struct stat before;
+
+	assert_int_equal(fstat(stage.setup.boot.initrd_fd, &before), 0);
+	assert_int_equal(ftruncate(stage.setup.boot.initrd_fd, 5000), 0);
+	set_time(stage.setup.boot.initrd_fd, &before, 0);
 }
 
 /* As a package manager does that puts another file under the name: this one stays what it is. */
@@ -537,6 +564,9 @@ static void test_files_that_change_under_a_guest(void **state)
 			     "first start ("},
 		{grow_kernel, "could not be restarted: KERNEL: was changed since "},
 		{overwrite_kernel, "could not be restarted: KERNEL: was changed since "},
+		{overwrite_in_the_same_second,
+		 "could not be restarted: KERNEL: was changed since "},
+		{shorten_and_restore_time, "could not be restarted: INITRD: was changed since "},
 		{change_owner, NULL},
 	};
 
