@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 
 /* What the main thread gets where a higher limit permits it: the usual one of Linux. */
@@ -61,5 +62,14 @@ const char *resource_limit_describe(char buffer[RESOURCE_LIMIT_TEXT], int code)
 			snprintf(buffer, RESOURCE_LIMIT_TEXT,
 				 " (perhaps a limit: %s is %" PRIu64 ", `ulimit -%s`)",
 				 limits[i].name, (uint64_t)limit.rlim_cur, limits[i].option);
+	return buffer;
+}
+
+const char *resource_limit_describe_text(char buffer[RESOURCE_LIMIT_TEXT], const char *said)
+{
+	buffer[0] = 0;
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]) && !buffer[0]; i++)
+		if (strstr(said, strerrordesc_np(limits[i].code)))
+			resource_limit_describe(buffer, limits[i].code);
 	return buffer;
 }

@@ -24,6 +24,12 @@ int resource_limit_prepare(struct error *error);
  */
 const char *resource_limit_describe(char buffer[RESOURCE_LIMIT_TEXT], int code);
 
+/*
+ * The same for what another program, with the limits of this process, said of a call that failed: by the text
+ * of an errno in @said.
+ */
+const char *resource_limit_describe_text(char buffer[RESOURCE_LIMIT_TEXT], const char *said);
+
 /* The stack of each thread that is not the main one: what the main one has at least. */
 #define RESOURCE_LIMIT_STACK (512u << 10)
 

@@ -5,11 +5,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -20,6 +22,7 @@
 #include "base/log.h"
 #include "base/oom.h"
 #include "base/process.h"
+#include "base/resource_limit.h"
 #include "base/text.h"
 #include "monitor/boot_file.h"
 #include "runtime/engine.h"
@@ -267,7 +270,7 @@ static const struct qmp_handlers qmp_handlers = {
 /* What QEMU's exit status and its events mean for the guest; @how completes "the guest …". */
 static enum guest_end judge(const struct engine_guest *guest, int status, char how[HOW_LENGTH])
 {
-	char text[OOM_STATUS_LENGTH];
+	char text[OOM_STATUS_LENGTH], limit[RESOURCE_LIMIT_TEXT];
 
 	oom_describe(text, status, &guest->oom_before, "");
 	if (guest->panicked || !strcmp(guest->reason, "guest-panic")) {
@@ -292,8 +295,9 @@ static enum guest_end judge(const struct engine_guest *guest, int status, char h
 		return GUEST_KILLED;
 	}
 	if (!WIFEXITED(status) || WEXITSTATUS(status)) {
-		snprintf(how, HOW_LENGTH, "ended with QEMU (%s)%s%.300s", text,
-			 guest->last_line[0] ? ": " : "", guest->last_line);
+		snprintf(how, HOW_LENGTH, "ended with QEMU (%s)%s%.300s%s", text,
+			 guest->last_line[0] ? ": " : "", guest->last_line,
+			 resource_limit_describe_text(limit, guest->last_line));
 		return GUEST_FAILED;
 	}
 	if (!strcmp(guest->reason, "host-signal") || !strcmp(guest->reason, "host-qmp-quit") ||
@@ -389,6 +393,17 @@ static int execute(struct engine_guest *guest, const struct inherited *inherited
 	return process_spawn(&guest->process, &spawn, error);
 }
 
+/* Memory that device processes share is a file to the kernel, which ends a QEMU that may not make it. */
+static int check_file_limit(const struct guest_config *config, struct error *error)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_FSIZE, &limit) < 0 || limit.rlim_cur >= config->memory)
+		return 0;
+	return error_set_errno(error, EFBIG, "cannot make %" PRIu64 " bytes of guest memory",
+			       config->memory);
+}
+
 /* Starts QEMU; what it inherits is closed here when this returns. */
 static int start_process(struct engine_guest *guest, int console_fd, struct error *error)
 {
@@ -396,6 +411,9 @@ static int start_process(struct engine_guest *guest, int console_fd, struct erro
 	cleanup_fd int console = console_fd, kernel = -1, control = -1, output = -1;
 	int control_ends[2], output_ends[2], initrd = -1, result;
 
+	result = check_file_limit(setup->config, error);
+	if (result < 0)
+		return result;
 	kernel = open_boot_file(setup->config->kernel, error);
 	if (kernel < 0)
 		return -EINVAL;

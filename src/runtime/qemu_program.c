@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/process.h"
+#include "base/resource_limit.h"
 #include "base/text.h"
 #include "runtime/qemu.h"
 
@@ -137,7 +138,7 @@ static int ask_version(struct qemu_program *program, char answer[ANSWER_SIZE], s
 int qemu_find(struct qemu_program *program, struct error *error)
 {
 	struct qemu_version oldest = QEMU_OLDEST;
-	char answer[ANSWER_SIZE];
+	char answer[ANSWER_SIZE], limit[RESOURCE_LIMIT_TEXT];
 	int result;
 
 	if (!find_in_path(program->path))
@@ -151,8 +152,10 @@ int qemu_find(struct qemu_program *program, struct error *error)
 	if (!qemu_parse_version(answer, &program->version)) {
 		answer[strcspn(answer, "\n")] = 0;
 		text_make_printable(answer);
-		return error_set(error, EINVAL, "%s does not tell its version: %.100s",
-				 program->path, answer);
+		/* A loader, which needs memory, does not say what it lacks. */
+		return error_set(error, EINVAL, "%s does not tell its version%s%.200s%s",
+				 program->path, answer[0] ? ": " : ", nor anything else", answer,
+				 resource_limit_describe(limit, ENOMEM));
 	}
 	if (!qemu_version_reaches(program->version, oldest))
 		return error_set(error, ENOTSUP,

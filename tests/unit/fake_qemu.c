@@ -15,6 +15,7 @@
  *	halt		QEMU stops the guest because of an error
  *	crash, exit	QEMU dies of a signal; ends with status 1 and a line, while the guest runs
  *	refuse		QEMU ends with status 1 and a line before it runs the guest
+ *	short		as refuse, with a line about memory that it does not get
  *	unloadable	as refuse, with a line about the file of the kernel
  *	eat		QEMU takes memory until it is killed for it, while the guest runs
  *	mute		QEMU neither runs the guest nor ends
@@ -251,6 +252,10 @@ int fake_qemu_main(char **argv)
 	if (!strcmp(mode, "refuse")) {
 		dprintf(STDERR_FILENO, FAKE_QEMU_NAME ": warning: it is late\n" FAKE_QEMU_NAME
 						      ": no room for memory\n");
+		return 1;
+	}
+	if (!strcmp(mode, "short")) {
+		dprintf(STDERR_FILENO, FAKE_QEMU_NAME ": for guest RAM: Cannot allocate memory\n");
 		return 1;
 	}
 	if (!strcmp(mode, "unloadable")) {

@@ -196,6 +196,23 @@ static void limit_next(int resource, rlim_t value, rlim_t hard)
 	limit.hard = hard;
 }
 
+/* A mask, as in /proc/PID/status. */
+static uint64_t ignored_signals(pid_t pid)
+{
+	uint64_t mask = 0;
+	char line[256];
+	FILE *file;
+
+	snprintf(line, sizeof(line), "/proc/%d/status", (int)pid);
+	file = fopen(line, "r");
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "SigIgn: %" SCNx64, &mask) == 1)
+			break;
+	fclose(file);
+	return mask;
+}
+
 /* Limits that are too low are told by name. */
 static void test_limits(void **state)
 {
@@ -238,6 +255,8 @@ static void test_limits(void **state)
 	talk(fd);
 	assert_int_equal(prlimit(child.pid, RLIMIT_STACK, NULL, &stack), 0);
 	assert_true(stack.rlim_cur >= 512 << 10);
+	/* What goes beyond RLIMIT_FSIZE fails, and ends nothing. */
+	assert_true(ignored_signals(child.pid) >> (SIGXFSZ - 1) & 1);
 	close(fd);
 	kill(child.pid, SIGTERM);
 	assert_int_equal(finish(&child), 0);
@@ -668,23 +687,6 @@ static void test_locked_in(void **state)
 	assert_int_equal(finish(&child), 0);
 	assert_int_equal(found, 3);
 	free((char *)path);
-}
-
-/* A mask, as in /proc/PID/status. */
-static uint64_t ignored_signals(pid_t pid)
-{
-	uint64_t mask = 0;
-	char line[256];
-	FILE *file;
-
-	snprintf(line, sizeof(line), "/proc/%d/status", (int)pid);
-	file = fopen(line, "r");
-	assert_non_null(file);
-	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "SigIgn: %" SCNx64, &mask) == 1)
-			break;
-	fclose(file);
-	return mask;
 }
 
 /* A console on a terminal of its own: what the terminal is set to, and what it is given back as. */

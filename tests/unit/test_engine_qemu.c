@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -512,6 +513,48 @@ static void test_qemu_that_does_not_start(void **state)
 	assert_string_equal(how, "ended with QEMU (exit status 1): no room for memory");
 }
 
+/* What a limit of this process makes of QEMU is told with the limit. */
+static void test_limits(void **state)
+{
+	struct rlimit files, space, low;
+	struct engine_setup setup = {.loop = &loop,
+				     .config = &config,
+				     .kvm = &kvm,
+				     .console_fd = -1};
+	struct engine_guest *guest;
+	struct error error;
+	char output[64];
+
+	fake_qemu_install(&scratch);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &files), 0);
+	assert_int_equal(getrlimit(RLIMIT_AS, &space), 0);
+
+	low = (struct rlimit){config.memory - 1, files.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+	assert_int_equal(engine_qemu.start(&guest, &setup, &error), -EFBIG);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &files), 0);
+	assert_string_equal(
+		error.message,
+		"cannot make 268435456 bytes of guest memory: File too large (perhaps a "
+		"limit: RLIMIT_FSIZE is 268435455, `ulimit -f`)");
+
+	/* More than there is of it, so that nothing fails but what the fake one says. */
+	low = (struct rlimit){(rlim_t)1 << 60, space.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_AS, &low), 0);
+	run_fake("short", NULL, output, sizeof(output));
+	assert_string_equal(how, "ended with QEMU (exit status 1): for guest RAM: Cannot allocate "
+				 "memory (perhaps a limit: RLIMIT_AS is 1152921504606846976, "
+				 "`ulimit -v`)");
+	run_fake("refuse", NULL, output, sizeof(output));
+	assert_string_equal(how, "ended with QEMU (exit status 1): no room for memory");
+	fake_qemu_set("poweroff", "");
+	assert_null(choose(&error));
+	assert_int_equal(setrlimit(RLIMIT_AS, &space), 0);
+	assert_non_null(strstr(error.message,
+			       "does not tell its version, nor anything else (perhaps a limit: "
+			       "RLIMIT_AS is 1152921504606846976, `ulimit -v`)"));
+}
+
 /* The fake one refuses to start a guest outside of a sandbox that it has: so do all tests of ends. */
 static void test_sandbox_of_qemu(void **state)
 {
@@ -615,6 +658,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_initrd_that_changes_under_a_guest, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_qemu_that_does_not_start, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_limits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_ends_from_outside, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_missing_kernel_starts_nothing, set_up,
 						tear_down),

@@ -25,6 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/resource_limit.h"
+#include "monitor/loop_thread.h"
 #include "monitor/machine.h"
 #include "monitor/panic.h"
 #include "unit/fake_hypervisor.h"
@@ -607,6 +609,28 @@ static void test_an_empty_initrd(void **state)
 	close(stage.setup.boot.initrd_fd);
 }
 
+static void *find_stack_size(void *argument)
+{
+	pthread_attr_t attributes;
+
+	assert_int_equal(pthread_getattr_np(pthread_self(), &attributes), 0);
+	pthread_attr_getstacksize(&attributes, argument);
+	pthread_attr_destroy(&attributes);
+	return NULL;
+}
+
+/* Whatever RLIMIT_STACK was when the process began, which is what a thread gets by itself. */
+static void test_stacks_of_threads(void **state)
+{
+	pthread_t thread;
+	size_t size = 0;
+
+	(void)state;
+	assert_int_equal(monitor_thread_create(&thread, find_stack_size, &size), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(size, RESOURCE_LIMIT_STACK);
+}
+
 static void test_what_cannot_start(void **state)
 {
 	struct error error;
@@ -748,6 +772,7 @@ int main(void)
 		STAGE_TEST(test_a_process_outlives_the_reset),
 		STAGE_TEST(test_files_that_change_under_a_guest),
 		STAGE_TEST(test_an_empty_initrd),
+		cmocka_unit_test(test_stacks_of_threads),
 		STAGE_TEST(test_what_cannot_start),
 		STAGE_TEST(test_what_cannot_be_opened),
 	};
