@@ -601,7 +601,6 @@ struct file_backend *file_backend_new(struct event_loop *loop, const struct file
 	backend->stop_when_full = options->stop_when_full;
 	backend->full_limit = (struct log_limit){
 		.burst = FULL_LINES,
-		.tokens = FULL_LINES,
 		.interval_ms = FULL_INTERVAL_MS,
 	};
 	backend->full_poller = (struct event_poller){.poll = poll_full,

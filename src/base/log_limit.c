@@ -4,8 +4,15 @@
 
 bool log_limit_take(struct log_limit *limit, int64_t now_ms)
 {
-	int64_t earned = (now_ms - limit->refilled_ms) / limit->interval_ms;
+	int64_t earned;
 
+	/* The clock may have begun just now, with the machine. */
+	if (!limit->begun) {
+		limit->begun = true;
+		limit->refilled_ms = now_ms;
+		limit->tokens = limit->burst;
+	}
+	earned = (now_ms - limit->refilled_ms) / limit->interval_ms;
 	if (earned > 0) {
 		limit->refilled_ms += earned * limit->interval_ms;
 		limit->tokens = earned > limit->burst - limit->tokens ? limit->burst :

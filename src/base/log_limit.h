@@ -13,6 +13,7 @@
 struct log_limit {
 	unsigned int burst;	  /* lines at once */
 	unsigned int interval_ms; /* how long it takes to earn another */
+	bool begun;		  /* it has had what it may have at once */
 	int64_t refilled_ms;
 	unsigned int tokens;
 	unsigned int

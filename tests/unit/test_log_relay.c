@@ -186,7 +186,7 @@ static void test_flood_is_cut(void **state)
 
 static void test_limit_refills(void **state)
 {
-	struct log_limit limit = {.burst = 3, .interval_ms = 100};
+	struct log_limit limit = {.burst = 3, .interval_ms = 100}, young = limit;
 
 	for (int i = 0; i < 3; i++)
 		assert_true(log_limit_take(&limit, 5000));
@@ -199,6 +199,11 @@ static void test_limit_refills(void **state)
 	for (int i = 0; i < 3; i++)
 		assert_true(log_limit_take(&limit, 1000000));
 	assert_false(log_limit_take(&limit, 1000000));
+	/* The clock runs since the host's start, which was a moment ago. */
+	for (int i = 0; i < 3; i++)
+		assert_true(log_limit_take(&young, 50));
+	assert_false(log_limit_take(&young, 149));
+	assert_true(log_limit_take(&young, 150));
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)

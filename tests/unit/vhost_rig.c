@@ -324,7 +324,7 @@ bool rig_logged(struct vhost_rig *rig, const char *wanted)
 
 static void forget_limit(struct vhost_rig *rig, void *context)
 {
-	rig->server->log_limit.refilled_ms = 0;
+	rig->server->log_limit.begun = false;
 }
 
 void rig_forget_log_limit(struct vhost_rig *rig)
