@@ -722,6 +722,31 @@ static void test_stall_detectors_of_a_guest_that_dumps(void **state)
 	until(board.expiries == 1);
 }
 
+/* kexec, and kdump without a word to pvpanic: a kernel that starts identifies what is on its bus. */
+static void test_stall_detectors_of_another_kernel(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		/* The first one may do so after its driver of the detectors is there. */
+		start_stall_detector(0, 100, 10);
+		identity(RTC, 0xfe0);
+		assert_int_equal(get(STALL), 1);
+		reset();
+	}
+	identity(RTC, 0xfe0);
+	start_stall_detector(0, 100, 10);
+	start_stall_detector(3, 100, 10);
+	identity(RTC, 0xfe0);
+	assert_int_equal(get(STALL), 0);
+	assert_int_equal(get(STALL + 16 * 3), 0);
+	board.vcpu_ns[0] += 1000 * MS;
+	pass_ms(50);
+	assert_int_equal(board.expiries, 0);
+	start_stall_detector(0, 100, 10);
+	board.vcpu_ns[0] += 1000 * MS;
+	until(board.expiries == 1);
+}
+
 static void test_random_accesses(void **state)
 {
 	static const uint64_t bases[] = {
@@ -776,6 +801,7 @@ int main(void)
 		BOARD_TEST(test_a_processor_that_sleeps_does_not_stall),
 		BOARD_TEST(test_stall_detectors_of_a_reset_machine),
 		BOARD_TEST(test_stall_detectors_of_a_guest_that_dumps),
+		BOARD_TEST(test_stall_detectors_of_another_kernel),
 		BOARD_TEST(test_random_accesses),
 	};
 

@@ -59,7 +59,14 @@ static void handle_alarm(void *context)
 	pthread_mutex_unlock(&pl031->lock);
 }
 
-static uint32_t read_register(const struct pl031 *pl031, uint64_t offset)
+static void note_identification(struct pl031 *pl031)
+{
+	if (pl031->identified)
+		pl031->identified_again(pl031->context);
+	pl031->identified = true;
+}
+
+static uint32_t read_register(struct pl031 *pl031, uint64_t offset)
 {
 	switch (offset) {
 	case RTCDR:
@@ -77,6 +84,8 @@ static uint32_t read_register(const struct pl031 *pl031, uint64_t offset)
 	case RTCMIS:
 		return pl031->rang && pl031->enabled;
 	default:
+		if (offset == PRIMECELL_ID)
+			note_identification(pl031);
 		return primecell_read_id(offset, PRIMECELL_PART(0x031, 0));
 	}
 }
@@ -119,11 +128,13 @@ static void handle_access(void *context, const struct bus_access *access)
 }
 
 int pl031_open(struct pl031 *pl031, struct event_loop *loop, uint64_t address, uint32_t irq,
-	       struct error *error)
+	       void (*identified_again)(void *context), void *context, struct error *error)
 {
 	*pl031 = (struct pl031){
 		.registers = {address, PRIMECELL_SIZE, handle_access, pl031, "clock"},
 		.irq = irq,
+		.identified_again = identified_again,
+		.context = context,
 	};
 	pthread_mutex_init(&pl031->lock, NULL);
 	return timer_open(&pl031->alarm, loop, CLOCK_REALTIME, handle_alarm, pl031, error);
@@ -147,7 +158,7 @@ void pl031_detach(struct pl031 *pl031)
 	pthread_mutex_lock(&pl031->lock);
 	pl031->hypervisor = NULL;
 	pl031->match = pl031->load = 0;
-	pl031->enabled = pl031->rang = pl031->level = false;
+	pl031->enabled = pl031->rang = pl031->level = pl031->identified = false;
 	timer_cancel(&pl031->alarm);
 	pthread_mutex_unlock(&pl031->lock);
 }

@@ -27,11 +27,18 @@ struct pl031 {
 	bool enabled;	      /* the alarm's interrupt is let through */
 	bool rang;
 	bool level; /* of the interrupt */
+	bool identified;
+	/*
+	 * In the thread of a vCPU, with the lock: the identification was read, and not for the first time since
+	 * the machine's reset. Linux reads it once (drivers/amba/bus.c), so another kernel has been started.
+	 */
+	void (*identified_again)(void *context);
+	void *context;
 };
 
 /* Prepares *pl031, which must not move. 0 or a negative errno with *error set. */
 int pl031_open(struct pl031 *pl031, struct event_loop *loop, uint64_t address, uint32_t irq,
-	       struct error *error);
+	       void (*identified_again)(void *context), void *context, struct error *error);
 void pl031_close(struct pl031 *pl031);
 
 /* As pl011_attach and pl011_detach. */

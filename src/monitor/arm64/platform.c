@@ -80,13 +80,20 @@ static const struct platform_ops arm64_platform_ops = {
 	.close = close_platform,
 };
 
-/* The kernel that loaded the stall detectors is gone, and the next need not have their driver. */
-static void handle_crash_loaded(struct panic *panic)
+/*
+ * The kernel that loaded the stall detectors is gone, and the next need not have their driver. Nothing tells of
+ * a kexec as such: PSCI, by which a kernel takes leave of its processors, is KVM's.
+ */
+static void handle_next_kernel(void *context)
 {
-	struct arm64_platform *arm64 =
-		(void *)((char *)panic - offsetof(struct arm64_platform, panic));
+	struct arm64_platform *arm64 = context;
 
 	stall_detector_end(&arm64->stall_detector);
+}
+
+static void handle_crash_loaded(struct panic *panic)
+{
+	handle_next_kernel((char *)panic - offsetof(struct arm64_platform, panic));
 }
 
 /* Opens all parts, so that all can be closed, and returns the first error. */
@@ -98,7 +105,8 @@ static int open_parts(struct arm64_platform *arm64, uint64_t frequency, struct e
 	int results[] = {
 		pl011_open(&arm64->uart, loop, setup->serial_fd, ARM64_UART_ADDRESS, ARM64_UART_SPI,
 			   &errors[0]),
-		pl031_open(&arm64->clock, loop, ARM64_RTC_ADDRESS, ARM64_RTC_SPI, &errors[1]),
+		pl031_open(&arm64->clock, loop, ARM64_RTC_ADDRESS, ARM64_RTC_SPI,
+			   handle_next_kernel, arm64, &errors[1]),
 		pl061_open(&arm64->gpio, loop, ARM64_GPIO_ADDRESS, ARM64_GPIO_SPI,
 			   ARM64_GPIO_POWER_KEY, &errors[2]),
 		watchdog_open(&arm64->watchdog, setup, ARM64_WATCHDOG_CONTROL,

@@ -8,6 +8,9 @@
 
 #include <stdio.h>
 
+#include "base/clock.h"
+#include "base/log.h"
+
 #define STATUS	       0x0
 #define LOAD	       0x4
 #define CURRENT	       0x8
@@ -156,6 +159,7 @@ int stall_detector_open(struct stall_detector *detector, const struct platform_s
 		.registers = {address, STALL_DETECTOR_SIZE, handle_access, detector,
 			      "stall detector"},
 		.setup = setup,
+		.end_limit = {.burst = 5, .interval_ms = 60000},
 	};
 	set_registers(detector);
 	pthread_mutex_init(&detector->lock, NULL);
@@ -171,11 +175,19 @@ void stall_detector_close(struct stall_detector *detector)
 
 void stall_detector_end(struct stall_detector *detector)
 {
+	bool ran = false;
+
 	pthread_mutex_lock(&detector->lock);
-	for (size_t i = 0; i < detector->setup->cpus; i++)
+	for (size_t i = 0; i < detector->setup->cpus; i++) {
+		ran |= detector->counters[i].enabled;
 		detector->counters[i].enabled = false;
+	}
 	set_timer(detector);
+	ran = ran && log_limit_take(&detector->end_limit, clock_now_ms());
 	pthread_mutex_unlock(&detector->lock);
+	if (ran)
+		log_info("the guest has started another kernel: its stall detectors are off until "
+			 "that starts them");
 }
 
 void stall_detector_attach(struct stall_detector *detector)

@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/log_limit.h"
 #include "base/timer.h"
 #include "monitor/bus.h"
 #include "monitor/platform.h"
@@ -41,6 +42,7 @@ struct stall_detector {
 		uint32_t load, frequency;
 		uint64_t vcpu_ns; /* the vCPU's time when it was loaded */
 	} counters[VCPUS_MAX];
+	struct log_limit end_limit; /* of lines about their end */
 };
 
 /* Prepares the registers; *detector must not move and *setup must outlive it. */
@@ -48,7 +50,7 @@ int stall_detector_open(struct stall_detector *detector, const struct platform_s
 			uint64_t address, struct error *error);
 void stall_detector_close(struct stall_detector *detector);
 
-/* Ends all counters: who loaded them is gone. In any thread. */
+/* Ends all counters: the kernel that loaded them is gone, which a line tells. In any thread. */
 void stall_detector_end(struct stall_detector *detector);
 
 /* A virtual machine is there, no vCPU runs yet; or none runs any more: all counters are off. */
