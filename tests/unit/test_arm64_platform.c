@@ -703,14 +703,19 @@ static void test_stall_detectors_of_a_reset_machine(void **state)
 /* A guest that panicked and dumps its memory: its crash kernel need not have the driver. */
 static void test_stall_detectors_of_a_guest_that_dumps(void **state)
 {
-	uint8_t crash_loaded = 2;
-	struct bus_access access = {ARM64_PANIC_ADDRESS, 1, true, &crash_loaded};
+	uint8_t event = 3;
+	struct bus_access access = {ARM64_PANIC_ADDRESS, 1, true, &event};
 
 	(void)state;
 	start_stall_detector(0, 100, 10);
 	start_stall_detector(3, 100, 10);
+	/* Who panics as well has no crash kernel that goes on. */
 	bus_access(&board.addresses, &access);
-	assert_int_equal(board.panics, 0);
+	assert_int_equal(board.panics, 1);
+	assert_int_equal(get(STALL), 1);
+	event = 2;
+	bus_access(&board.addresses, &access);
+	assert_int_equal(board.panics, 1);
 	assert_int_equal(get(STALL), 0);
 	board.vcpu_ns[0] += 1000 * MS;
 	board.vcpu_ns[3] += 1000 * MS;

@@ -161,6 +161,9 @@ static void test_arguments_of_the_machine(void **state)
 	config.append = (char *)"init=/sh -- console=tty0";
 	expect_text(argument_text(VERSION(7, 2, 22)),
 		    "\nconsole=" QEMU_CONSOLE " init=/sh -- console=tty0\n");
+	/* Nor one whose quotation mark takes in the rest. */
+	config.append = (char *)"quiet \"console=tty0 -- x";
+	expect_text(argument_text(VERSION(7, 2, 22)), "\n-append\nquiet \"console=tty0 -- x\n");
 	config.append = (char *)"noconsole=1";
 	expect_text(argument_text(VERSION(7, 2, 22)), "\nconsole=" QEMU_CONSOLE " noconsole=1\n");
 }

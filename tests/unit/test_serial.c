@@ -464,6 +464,9 @@ static void test_loopback_while_nobody_reads(void **state)
 	assert_int_equal(in(port, UART_LSR) & UART_LSR_THRE, UART_LSR_THRE);
 	out(port, UART_MCR, 0);
 	assert_int_equal(in(port, UART_LSR) & UART_LSR_THRE, 0);
+	/* Nor has a break: a driver waits for its pad character to be gone. */
+	out(port, UART_LCR, UART_LCR_WLEN8 | UART_LCR_SBC);
+	assert_int_equal(in(port, UART_LSR) & UART_LSR_THRE, UART_LSR_THRE);
 }
 
 static void test_nobody_reads(void **state)
