@@ -17,16 +17,22 @@ struct word {
 	bool open;			 /* a quotation mark is not closed */
 };
 
+/* Linux goes by Latin-1, where 0xa0 is a space, which it is as well in the midst of a character of UTF-8. */
+static bool is_space(char character)
+{
+	return isspace((unsigned char)character) || (unsigned char)character == 0xa0;
+}
+
 /* Finds the first word of @text; at its end one of no length. */
 static struct word find_word(const char *text)
 {
 	struct word word = {0};
 
-	while (isspace((unsigned char)*text))
+	while (is_space(*text))
 		text++;
 	word.whole = text;
 	word.start = text + (*text == '"');
-	for (; *text && (word.open || !isspace((unsigned char)*text)); text++)
+	for (; *text && (word.open || !is_space(*text)); text++)
 		word.open ^= *text == '"';
 	word.end = text;
 	word.length = (size_t)(text - word.start);

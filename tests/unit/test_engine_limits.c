@@ -182,6 +182,7 @@ static void test_words_that_engines_add(void **state)
 		{"quiet\t--\none", "quiet\t", " --\none"},
 		{"quiet \"--\" one", "quiet ", " \"--\" one"},
 		{"quiet --", "quiet ", " --"},
+		{"a=\xc3\xa0-- one", "a=\xc3\xa0", " -- one"},
 		/* Those do not stand alone. */
 		{"--quiet a-- --=1 a=-- --- -", "--quiet a-- --=1 a=-- --- - ", ""},
 		{"a=\"b -- c\" d", "a=\"b -- c\" d ", ""},
