@@ -177,6 +177,7 @@ struct monitor {
 	int control_fd;		 /* for writing; the reader's; -1: none */
 	struct console *console; /* stand-alone: the terminal */
 	bool stop_asked;
+	int64_t asked_ms; /* by a signal to stop */
 	enum guest_end end;
 };
 
@@ -313,7 +314,12 @@ static void handle_signal(void *context, uint32_t events)
 	if (info.ssi_signo == SIGCONT) {
 		if (monitor->console)
 			console_resume(monitor->console);
-	} else if (monitor->stop_asked) {
+		return;
+	}
+	if (monitor->asked_ms && clock_now_ms() - monitor->asked_ms < GUEST_REQUEST_MS)
+		return;
+	monitor->asked_ms = clock_now_ms();
+	if (monitor->stop_asked) {
 		end_now(monitor);
 	} else {
 		/* First: the log may have to wait for its reader. */

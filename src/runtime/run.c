@@ -98,6 +98,7 @@ struct run {
 	struct timeline timeline;
 	/* When things happened, in milliseconds; 0: not yet. */
 	int64_t start_ms, devices_ms, running_ms, output_ms, reset_ms;
+	int64_t asked_ms;    /* by a signal to stop */
 	int64_t stop_end_ms; /* when the guest that was asked to stop is ended as it stands */
 };
 
@@ -188,6 +189,9 @@ static void handle_signal(void *context, uint32_t events)
 			console_resume(run->console);
 		return;
 	}
+	if (run->asked_ms && clock_now_ms() - run->asked_ms < GUEST_REQUEST_MS)
+		return;
+	run->asked_ms = clock_now_ms();
 	snprintf(why, sizeof(why), "signal %u (%s)", info.ssi_signo,
 		 strsignal((int)info.ssi_signo));
 	stop_guest(run, why);
