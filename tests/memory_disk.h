@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "device/block.h"
+#include "device/block/block.h"
 
 #define MEMORY_DISK_SECTORS 64
 #define MEMORY_DISK_SIZE    (MEMORY_DISK_SECTORS * BLOCK_SECTOR)

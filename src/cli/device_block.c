@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/file.h"
-#include "backend/sandbox.h"
 #include "base/cleanup.h"
 #include "cli/device_process.h"
 #include "cli/device_types.h"
-#include "device/block.h"
+#include "device/block/block.h"
+#include "device/block/file.h"
+#include "host/sandbox.h"
 #include "runtime/config.h"
 #include "runtime/host_identity.h"
 

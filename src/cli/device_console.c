@@ -9,13 +9,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "backend/sandbox.h"
-#include "backend/stream.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "cli/device_process.h"
 #include "cli/device_types.h"
-#include "device/console.h"
+#include "device/console/console.h"
+#include "device/console/stream.h"
+#include "host/sandbox.h"
 #include "runtime/config.h"
 #include "runtime/console.h"
 #include "runtime/console_port.h"

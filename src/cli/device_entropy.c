@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* `avp device entropy`: random numbers. */
-#include "backend/random.h"
-#include "backend/sandbox.h"
 #include "cli/device_process.h"
 #include "cli/device_types.h"
-#include "device/entropy.h"
+#include "device/entropy/entropy.h"
+#include "device/entropy/random.h"
+#include "host/sandbox.h"
 #include "runtime/config.h"
 
 static int run_entropy(void *const *options, char *const *operands, size_t count,

@@ -6,16 +6,16 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "backend/sandbox.h"
-#include "backend/tap.h"
-#include "backend/user_net.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/port_forward.h"
 #include "base/subnet.h"
 #include "cli/device_process.h"
 #include "cli/device_types.h"
-#include "device/net.h"
+#include "device/net/net.h"
+#include "device/net/tap.h"
+#include "device/net/user/user_net.h"
+#include "host/sandbox.h"
 #include "runtime/config.h"
 
 #define QUEUE_SIZE_MAX 1024

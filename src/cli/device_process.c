@@ -19,11 +19,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "backend/sandbox.h"
 #include "base/cleanup.h"
 #include "base/inherited_fd.h"
 #include "base/log.h"
 #include "base/signals.h"
+#include "host/sandbox.h"
 #include "vhost/server.h"
 
 static const char *const sandbox_choices[] = {

@@ -19,10 +19,10 @@
 
 #include <cap-ng.h>
 
-#include "backend/sandbox.h"
-#include "backend/user_net.h"
 #include "base/cleanup.h"
 #include "base/event_loop.h"
+#include "device/net/user/user_net.h"
+#include "host/sandbox.h"
 #include "runtime/listener.h"
 
 /* The first number in a file below /proc/sys, or -1. */

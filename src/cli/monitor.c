@@ -16,7 +16,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "backend/sandbox.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/event_loop.h"
@@ -28,6 +27,7 @@
 #include "base/timer.h"
 #include "cli/command.h"
 #include "cli/monitor_broker.h"
+#include "host/sandbox.h"
 #include "monitor/control.h"
 #include "monitor/machine.h"
 #include "monitor/probe.h"

@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "backend/sandbox.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "host/sandbox.h"
 #include "monitor/boot.h"
 #include "runtime/request_pace.h"
 

@@ -6,8 +6,8 @@
 
 #include <string.h>
 
-#include "backend/sandbox.h"
 #include "base/log.h"
+#include "host/sandbox.h"
 #include "runtime/bundle.h"
 #include "runtime/config.h"
 #include "runtime/run.h"

@@ -3,7 +3,7 @@
  * Gives up rights: privileges, capabilities, and by Landlock what has a name. The system calls are in
  * sandbox_filter.c.
  */
-#include "backend/sandbox.h"
+#include "host/sandbox.h"
 
 #include <cap-ng.h>
 #include <errno.h>
@@ -16,9 +16,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "backend/sandbox_private.h"
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "host/sandbox_private.h"
 
 /*
  * What a ruleset handles (Linux, Documentation/userspace-api/landlock.rst), as of version 6; older

@@ -10,8 +10,8 @@
  *	(start threads)
  *	sandbox_filter_calls	only the system calls that are needed, for all threads
  */
-#ifndef AVP_BACKEND_SANDBOX_H
-#define AVP_BACKEND_SANDBOX_H
+#ifndef AVP_HOST_SANDBOX_H
+#define AVP_HOST_SANDBOX_H
 
 #include <stdbool.h>
 

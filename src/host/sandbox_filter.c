@@ -24,8 +24,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "backend/sandbox.h"
-#include "backend/sandbox_private.h"
+#include "host/sandbox.h"
+#include "host/sandbox_private.h"
 
 /* A condition on one argument of a call; none when mask is 0. */
 struct condition {

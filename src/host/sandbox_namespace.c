@@ -14,9 +14,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "backend/sandbox.h"
-#include "backend/sandbox_private.h"
 #include "base/cleanup.h"
+#include "host/sandbox.h"
+#include "host/sandbox_private.h"
 
 /* A directory that is there wherever this program runs; what is in it is hidden from this process. */
 #define NEW_ROOT "/proc"

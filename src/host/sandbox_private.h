@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* What the files of the sandbox have of each other. */
-#ifndef AVP_BACKEND_SANDBOX_PRIVATE_H
-#define AVP_BACKEND_SANDBOX_PRIVATE_H
+#ifndef AVP_HOST_SANDBOX_PRIVATE_H
+#define AVP_HOST_SANDBOX_PRIVATE_H
 
 #include <seccomp.h>
 #include <stdint.h>

@@ -10,8 +10,8 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 
-#include "backend/sandbox.h"
-#include "backend/sandbox_private.h"
+#include "host/sandbox.h"
+#include "host/sandbox_private.h"
 
 /* Files of other users, taps, ports below 1024, memory that stays, priorities, and giving up these. */
 static const unsigned int kept_capabilities[] = {

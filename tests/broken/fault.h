@@ -6,9 +6,9 @@
 #ifndef AVP_BROKEN_FAULT_H
 #define AVP_BROKEN_FAULT_H
 
-#include "device/block.h"
-#include "device/entropy.h"
-#include "device/net.h"
+#include "device/block/block.h"
+#include "device/entropy/entropy.h"
+#include "device/net/net.h"
 #include "virtio/ring.h"
 
 struct fault {

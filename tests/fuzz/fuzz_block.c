@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "device/block.h"
+#include "device/block/block.h"
 #include "fuzz/hostile_driver.h"
 #include "memory_disk.h"
 

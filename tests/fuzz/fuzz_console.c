@@ -2,7 +2,7 @@
 /* Hostile rings, requests and control messages against a console of three ports. */
 #include <string.h>
 
-#include "device/console.h"
+#include "device/console/console.h"
 #include "fuzz/hostile_driver.h"
 
 #define PORTS 3

@@ -2,7 +2,7 @@
 /* Hostile rings and requests against the entropy device. */
 #include <string.h>
 
-#include "device/entropy.h"
+#include "device/entropy/entropy.h"
 #include "fuzz/hostile_driver.h"
 
 struct source {

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device/net.h"
+#include "device/net/net.h"
 #include "fuzz/hostile_driver.h"
 
 #define PAIRS 2

@@ -23,9 +23,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "backend/router.h"
-#include "backend/slirp_library.h"
 #include "base/clock.h"
+#include "device/net/user/router.h"
+#include "device/net/user/slirp_library.h"
 #include "fuzz/hostile_driver.h"
 #include "fuzz/user_net_harness.h"
 

@@ -9,9 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend/dhcp.h"
-#include "backend/frame_filter.h"
-#include "backend/user_dns.h"
+#include "device/net/user/dhcp.h"
+#include "device/net/user/frame_filter.h"
+#include "device/net/user/user_dns.h"
 
 #define NETWORK	    0x0a000200U
 #define GUEST	    (NETWORK + 15)

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "device/block.h"
+#include "device/block/block.h"
 #include "device_rig.h"
 #include "memory_disk.h"
 

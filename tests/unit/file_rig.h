@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend/file.h"
+#include "device/block/file.h"
 #include "scratch.h"
 
 #define FILE_RIG_SIZE  (8u << 20)

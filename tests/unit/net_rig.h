@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "device/net.h"
+#include "device/net/net.h"
 #include "device_rig.h"
 #include "virtio/feature.h"
 

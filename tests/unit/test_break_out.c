@@ -29,10 +29,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "backend/name_servers.h"
-#include "backend/sandbox.h"
 #include "base/event_loop.h"
 #include "cli/command.h"
+#include "device/net/user/name_servers.h"
+#include "host/sandbox.h"
 #include "monitor/boot.h"
 #include "monitor/broker.h"
 #include "monitor/machine.h"

@@ -24,8 +24,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "backend/sandbox.h"
 #include "base/event_loop.h"
+#include "host/sandbox.h"
 #include "runtime/console.h"
 #include "scratch.h"
 

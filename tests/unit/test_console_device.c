@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device/console.h"
+#include "device/console/console.h"
 #include "device_rig.h"
 #include "virtio/feature.h"
 

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/dhcp.h"
-#include "backend/packet.h"
+#include "device/net/user/dhcp.h"
+#include "device/net/user/packet.h"
 
 #define FIRST	  0x0a00020fU
 #define GATEWAY	  0x0a000202U

@@ -16,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backend/dns_relay.h"
 #include "base/clock.h"
+#include "device/net/user/dns_relay.h"
 #include "fake_dns.h"
 
 #define SERVERS 3

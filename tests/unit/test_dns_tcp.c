@@ -14,8 +14,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "backend/dns_tcp.h"
 #include "base/clock.h"
+#include "device/net/user/dns_tcp.h"
 #include "fake_dns.h"
 
 #define MTU	     1500

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/random.h"
-#include "device/entropy.h"
+#include "device/entropy/entropy.h"
+#include "device/entropy/random.h"
 #include "device_rig.h"
 #include "virtio/feature.h"
 

@@ -20,8 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "backend/file_engine.h"
 #include "capture.h"
+#include "device/block/file_engine.h"
 #include "file_rig.h"
 
 #define IN_FLIGHT 300 /* more than the ring of the engine has entries */

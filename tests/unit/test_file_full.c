@@ -23,8 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backend/file_engine.h"
 #include "capture.h"
+#include "device/block/file_engine.h"
 #include "file_rig.h"
 
 /* A file system of 4 MiB, and a process in whose namespace it is mounted, for as long as it lives. */

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/frame_filter.h"
+#include "device/net/user/frame_filter.h"
 
 #define GUEST	    0x0a00020fU
 #define GATEWAY	    0x0a000202U

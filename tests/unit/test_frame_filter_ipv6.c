@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/frame_filter.h"
-#include "backend/router.h"
+#include "device/net/user/frame_filter.h"
+#include "device/net/user/router.h"
 
 #define GUEST	    "fd61:7670:a00:200::15"
 #define GUEST_LINK  "fe80::15"

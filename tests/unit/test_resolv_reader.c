@@ -22,8 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backend/resolv_reader.h"
 #include "capture.h"
+#include "device/net/user/resolv_reader.h"
 #include "scratch.h"
 
 #define TEXT(text) text, sizeof(text) - 1

@@ -16,9 +16,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "backend/sandbox.h"
 #include "base/log.h"
 #include "cli/command.h"
+#include "host/sandbox.h"
 #include "runtime/run.h"
 #include "unit/capture.h"
 #include "unit/scratch.h"
@@ -52,7 +52,7 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 	return 0;
 }
 
-/* Takes the place of the one in backend/sandbox_supervisor.c, which would limit the tests. */
+/* Takes the place of the one in host/sandbox_supervisor.c, which would limit the tests. */
 int sandbox_limit_supervisor(struct error *error)
 {
 	return 0;

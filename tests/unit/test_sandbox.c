@@ -27,7 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "backend/sandbox.h"
+#include "host/sandbox.h"
 #include "scratch.h"
 
 static struct scratch scratch;

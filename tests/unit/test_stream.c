@@ -19,8 +19,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "backend/stream.h"
 #include "base/socket_path.h"
+#include "device/console/stream.h"
 #include "device_rig.h"
 #include "failing_epoll.h"
 #include "scratch.h"

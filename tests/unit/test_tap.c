@@ -26,8 +26,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "backend/tap.h"
 #include "base/event_loop.h"
+#include "device/net/tap.h"
 #include "failing_epoll.h"
 #include "net_rig.h"
 

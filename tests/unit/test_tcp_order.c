@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "backend/tcp_order.h"
+#include "device/net/user/tcp_order.h"
 
 #define GUEST 0x0a00020fU
 #define HOST  0xc0000201U /* 192.0.2.1 */

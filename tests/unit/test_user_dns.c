@@ -16,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backend/user_dns.h"
 #include "capture.h"
+#include "device/net/user/user_dns.h"
 #include "fake_dns.h"
 #include "net_namespace.h"
 #include "scratch.h"

@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "backend/slirp_sockets.h"
+#include "device/net/user/slirp_sockets.h"
 #include "user_net_rig.h"
 
 #define GATEWAY USER_NET_GATEWAY

@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backend/packet.h"
+#include "device/net/user/packet.h"
 #include "fake_dns.h"
 #include "net_namespace.h"
 #include "user_net_rig.h"

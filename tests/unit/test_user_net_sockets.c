@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "backend/slirp_sockets.h"
+#include "device/net/user/slirp_sockets.h"
 #include "user_net_rig.h"
 
 /* Descriptors that this process may have, and so connections of a guest. */

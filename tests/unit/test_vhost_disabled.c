@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "device/net.h"
+#include "device/net/net.h"
 #include "unit/device_rig.h"
 #include "unit/vhost_rig.h"
 #include "vhost/server_private.h"

@@ -11,9 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend/user_net.h"
 #include "base/event_loop.h"
-#include "device/net.h"
+#include "device/net/net.h"
+#include "device/net/user/user_net.h"
 #include "device_rig.h"
 
 /* Receive buffers that the guest gives: more than most tests need. */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The block device (VIRTIO 1.4, 5.2). */
-#include "device/block.h"
+#include "device/block/block.h"
 #include "virtio/feature.h"
 
 #include <errno.h>

@@ -6,8 +6,8 @@
  * Every request can be done twice with the same outcome, so what was in flight when a device
  * process died is simply done again.
  */
-#ifndef AVP_DEVICE_BLOCK_H
-#define AVP_DEVICE_BLOCK_H
+#ifndef AVP_DEVICE_BLOCK_BLOCK_H
+#define AVP_DEVICE_BLOCK_BLOCK_H
 
 #include <linux/virtio_blk.h>
 #include <stdbool.h>

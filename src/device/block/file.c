@@ -3,7 +3,7 @@
  * The block device's backend on a raw disk image: what is done at once, and what an operation
  * needs step by step. The engines (file_ring.c, file_threads.c) make the calls that wait.
  */
-#include "backend/file.h"
+#include "device/block/file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,10 +12,10 @@
 #include <string.h>
 #include <sys/uio.h>
 
-#include "backend/file_engine.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/log_limit.h"
+#include "device/block/file_engine.h"
 
 /*
  * Larger transfers are not done in the loop's thread, which other queues wait for: copying a

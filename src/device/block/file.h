@@ -6,16 +6,16 @@
  * has, a small write that it takes. The rest goes to io_uring, or to a few threads where the host
  * forbids io_uring.
  */
-#ifndef AVP_BACKEND_FILE_H
-#define AVP_BACKEND_FILE_H
+#ifndef AVP_DEVICE_BLOCK_FILE_H
+#define AVP_DEVICE_BLOCK_FILE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "backend/file_image.h"
 #include "base/error.h"
 #include "base/event_loop.h"
-#include "device/block.h"
+#include "device/block/block.h"
+#include "device/block/file_image.h"
 
 /* The values follow the words of the option that chooses. */
 enum file_engine_kind { FILE_ENGINE_AUTO, FILE_ENGINE_IO_URING, FILE_ENGINE_THREADS };

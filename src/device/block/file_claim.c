@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* What else of the host may stand on a disk image. */
-#include "backend/file_claim.h"
+#include "device/block/file_claim.h"
 
 #include <dirent.h>
 #include <errno.h>

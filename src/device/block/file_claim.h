@@ -3,11 +3,11 @@
  * What else of the host may stand on a disk image that is to be written: a mounted file system, a
  * loop device, a part of another block device. Locks on files do not show these.
  */
-#ifndef AVP_BACKEND_FILE_CLAIM_H
-#define AVP_BACKEND_FILE_CLAIM_H
+#ifndef AVP_DEVICE_BLOCK_FILE_CLAIM_H
+#define AVP_DEVICE_BLOCK_FILE_CLAIM_H
 
-#include "backend/file_lock.h"
 #include "base/error.h"
+#include "device/block/file_lock.h"
 
 /*
  * Claims @fd, open for reading and writing, for this process alone: refuses a block device that is

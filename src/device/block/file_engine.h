@@ -3,13 +3,13 @@
  * Between the file backend and its engines: an engine makes the system calls that the backend
  * describes, without the caller waiting, and tells the backend what came of each.
  */
-#ifndef AVP_BACKEND_FILE_ENGINE_H
-#define AVP_BACKEND_FILE_ENGINE_H
+#ifndef AVP_DEVICE_BLOCK_FILE_ENGINE_H
+#define AVP_DEVICE_BLOCK_FILE_ENGINE_H
 
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "backend/file.h"
+#include "device/block/file.h"
 
 enum file_call_kind { FILE_CALL_READ, FILE_CALL_WRITE, FILE_CALL_SYNC, FILE_CALL_ALLOCATE };
 

@@ -2,7 +2,7 @@
 /*
  * A raw disk image: opening, checking and locking it.
  */
-#include "backend/file_image.h"
+#include "device/block/file_image.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,12 +16,12 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "backend/file_claim.h"
-#include "backend/file_lock.h"
 #include "base/cleanup.h"
 #include "base/disk_format.h"
 #include "base/inherited_fd.h"
 #include "base/text.h"
+#include "device/block/file_claim.h"
+#include "device/block/file_lock.h"
 
 /* Takes over descriptor @fd, when it allows what is needed. Opening it by path would lose its lock. */
 static int use_inherited(int fd, const char *path, bool readonly, struct error *error)

@@ -2,14 +2,14 @@
 /*
  * A raw disk image: a regular file or a block device of the host, opened, looked at and locked.
  */
-#ifndef AVP_BACKEND_FILE_IMAGE_H
-#define AVP_BACKEND_FILE_IMAGE_H
+#ifndef AVP_DEVICE_BLOCK_FILE_IMAGE_H
+#define AVP_DEVICE_BLOCK_FILE_IMAGE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "backend/file_lock.h"
 #include "base/error.h"
+#include "device/block/file_lock.h"
 
 struct file_image {
 	int fd;	       /* -1: not open */
@@ -34,8 +34,8 @@ struct file_image_wish {
  * descriptor N itself, which is owned from now on, with its lock if it has one; any other path is
  * opened anew.
  *
- * The image is locked (backend/file_lock.h), shared for reading, else exclusive, so that no two
- * devices write one image. One to be written is claimed, too (backend/file_claim.h). The process must
+ * The image is locked (device/block/file_lock.h), shared for reading, else exclusive, so that no two
+ * devices write one image. One to be written is claimed, too (device/block/file_claim.h). The process must
  * not open the same file elsewhere.
  *
  * Errors: usage errors for a path that does not open, is no image, is one of another format, is

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The lock on a disk image. */
-#include "backend/file_lock.h"
+#include "device/block/file_lock.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,8 +7,8 @@
  * way, and good: none of them can meet what the next process writes. A second lock, on one byte
  * that no image reaches, belongs to the process and ends with it. It tells the two apart.
  */
-#ifndef AVP_BACKEND_FILE_LOCK_H
-#define AVP_BACKEND_FILE_LOCK_H
+#ifndef AVP_DEVICE_BLOCK_FILE_LOCK_H
+#define AVP_DEVICE_BLOCK_FILE_LOCK_H
 
 #include <stdbool.h>
 #include <stddef.h>

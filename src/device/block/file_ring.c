@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "backend/file_engine.h"
+#include "device/block/file_engine.h"
 
 /* Requests beyond this wait in a list. */
 #define RING_ENTRIES 256

@@ -14,7 +14,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "backend/file_engine.h"
+#include "device/block/file_engine.h"
 
 #define THREADS	     4
 #define THREAD_STACK 65536

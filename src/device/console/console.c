@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The console device (VIRTIO 1.4, 5.3). */
-#include "device/console.h"
+#include "device/console/console.h"
 #include "virtio/feature.h"
 
 #include <errno.h>

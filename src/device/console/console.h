@@ -7,8 +7,8 @@
  *
  * A device of one port needs no control queues, and so offers no MULTIPORT.
  */
-#ifndef AVP_DEVICE_CONSOLE_H
-#define AVP_DEVICE_CONSOLE_H
+#ifndef AVP_DEVICE_CONSOLE_CONSOLE_H
+#define AVP_DEVICE_CONSOLE_CONSOLE_H
 
 #include <linux/virtio_console.h>
 #include <stdbool.h>

@@ -3,7 +3,7 @@
  * Streams of the console device on descriptors. A descriptor is watched only for what the device
  * waits for, so that a guest that does not read makes no wake-ups; a socket besides for its end.
  */
-#include "backend/stream.h"
+#include "device/console/stream.h"
 
 #include <errno.h>
 #include <fcntl.h>

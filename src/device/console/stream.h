@@ -3,12 +3,12 @@
  * What a port of the console device leads to on the host: a socket, the clients of a listening
  * socket one after the other, a file, back to the guest, or nothing.
  */
-#ifndef AVP_BACKEND_STREAM_H
-#define AVP_BACKEND_STREAM_H
+#ifndef AVP_DEVICE_CONSOLE_STREAM_H
+#define AVP_DEVICE_CONSOLE_STREAM_H
 
 #include "base/error.h"
 #include "base/event_loop.h"
-#include "device/console.h"
+#include "device/console/console.h"
 
 struct stream_backend;
 

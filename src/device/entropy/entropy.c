@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The entropy device (VIRTIO 1.4, 5.4). */
-#include "device/entropy.h"
+#include "device/entropy/entropy.h"
 
 #include <string.h>
 

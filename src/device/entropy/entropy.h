@@ -2,8 +2,8 @@
 /*
  * The entropy device (VIRTIO 1.4, 5.4): random bytes for the guest.
  */
-#ifndef AVP_DEVICE_ENTROPY_H
-#define AVP_DEVICE_ENTROPY_H
+#ifndef AVP_DEVICE_ENTROPY_ENTROPY_H
+#define AVP_DEVICE_ENTROPY_ENTROPY_H
 
 #include <stddef.h>
 #include <stdint.h>

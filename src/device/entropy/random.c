@@ -2,7 +2,7 @@
 /*
  * The entropy device's backend: the host kernel's generator.
  */
-#include "backend/random.h"
+#include "device/entropy/random.h"
 
 #include <errno.h>
 #include <sys/random.h>

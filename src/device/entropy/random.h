@@ -2,10 +2,10 @@
 /*
  * The entropy device's backend: the host kernel's generator.
  */
-#ifndef AVP_BACKEND_RANDOM_H
-#define AVP_BACKEND_RANDOM_H
+#ifndef AVP_DEVICE_ENTROPY_RANDOM_H
+#define AVP_DEVICE_ENTROPY_RANDOM_H
 
-#include "device/entropy.h"
+#include "device/entropy/entropy.h"
 
 /* Needs no clean-up. */
 void random_backend_init(struct entropy_backend *backend);

@@ -3,7 +3,7 @@
  * The network device (VIRTIO 1.4, 5.1): frames, configuration and features. The control queue is
  * in net_control.c.
  */
-#include "device/net.h"
+#include "device/net/net.h"
 #include "virtio/feature.h"
 
 #include <errno.h>

@@ -7,8 +7,8 @@
  * Nothing of the guest's is ever in the backend's hands: a frame is sent or dropped, and received
  * frames are copied. Like any Ethernet it may lose frames; it counts them.
  */
-#ifndef AVP_DEVICE_NET_H
-#define AVP_DEVICE_NET_H
+#ifndef AVP_DEVICE_NET_NET_H
+#define AVP_DEVICE_NET_NET_H
 
 #include <linux/if_ether.h>
 #include <linux/virtio_net.h>

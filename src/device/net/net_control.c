@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "device/net.h"
+#include "device/net/net.h"
 
 /*
  * A command: what carries it out takes its data from the readable part of @request and returns

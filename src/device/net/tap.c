@@ -4,7 +4,7 @@
  * frame is read or written with its virtio header (linux/if_tun.h: IFF_VNET_HDR), so that checksum
  * and segmentation are left to whom they can be left to.
  */
-#include "backend/tap.h"
+#include "device/net/tap.h"
 
 #include <errno.h>
 #include <fcntl.h>

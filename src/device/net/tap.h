@@ -2,14 +2,14 @@
 /*
  * The network device's backend on a tap interface of the host.
  */
-#ifndef AVP_BACKEND_TAP_H
-#define AVP_BACKEND_TAP_H
+#ifndef AVP_DEVICE_NET_TAP_H
+#define AVP_DEVICE_NET_TAP_H
 
 #include <stdint.h>
 
 #include "base/error.h"
 #include "base/event_loop.h"
-#include "device/net.h"
+#include "device/net/net.h"
 
 struct tap_backend;
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The DHCP server of the user-mode network. */
-#include "backend/dhcp.h"
+#include "device/net/user/dhcp.h"
 
 #include <string.h>
 
-#include "backend/packet.h"
+#include "device/net/user/packet.h"
 
 /* The message (RFC 2131, figure 1). */
 #define OP	       0

@@ -3,8 +3,8 @@
  * The DHCP server of the user-mode network (RFC 2131, options of RFC 2132): addresses for a few
  * interfaces behind the guest's, and what there is to know about the network. Freestanding.
  */
-#ifndef AVP_BACKEND_DHCP_H
-#define AVP_BACKEND_DHCP_H
+#ifndef AVP_DEVICE_NET_USER_DHCP_H
+#define AVP_DEVICE_NET_USER_DHCP_H
 
 #include <linux/if_ether.h>
 #include <stdbool.h>

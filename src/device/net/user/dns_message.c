@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Questions and answers of DNS. */
-#include "backend/dns_message.h"
+#include "device/net/user/dns_message.h"
 
 #include <string.h>
 
-#include "backend/packet.h"
+#include "device/net/user/packet.h"
 
 #define LABEL_MAX    63
 #define NAME_MAX_LEN 255

@@ -3,8 +3,8 @@
  * What has to be known of DNS messages (RFC 1035, 4) to pass them on: where the question ends, and
  * whether a message answers another one. Freestanding: bytes in, verdict out.
  */
-#ifndef AVP_BACKEND_DNS_MESSAGE_H
-#define AVP_BACKEND_DNS_MESSAGE_H
+#ifndef AVP_DEVICE_NET_USER_DNS_MESSAGE_H
+#define AVP_DEVICE_NET_USER_DNS_MESSAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>

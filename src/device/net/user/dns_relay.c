@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Questions of the guest at the host's name servers. */
-#include "backend/dns_relay.h"
+#include "device/net/user/dns_relay.h"
 
 #include <errno.h>
 #include <string.h>
@@ -8,10 +8,10 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
-#include "backend/packet.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "device/net/user/packet.h"
 
 /* Datagrams looked at for each event: those that are no answer must not hold up the rest. */
 #define DATAGRAMS_AT_ONCE 8

@@ -7,17 +7,17 @@
  * All memory is there from the start: so many questions at a time, of a bounded size. Without
  * questions nothing is watched and no time is kept.
  */
-#ifndef AVP_BACKEND_DNS_RELAY_H
-#define AVP_BACKEND_DNS_RELAY_H
+#ifndef AVP_DEVICE_NET_USER_DNS_RELAY_H
+#define AVP_DEVICE_NET_USER_DNS_RELAY_H
 
 #include <linux/if_ether.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend/dns_message.h"
-#include "backend/name_servers.h"
 #include "base/event_loop.h"
+#include "device/net/user/dns_message.h"
+#include "device/net/user/name_servers.h"
 
 /* Questions at a time. One more is answered with a failure. */
 #define DNS_RELAY_QUESTIONS 64

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Connections of the guest to the name server of the user-mode network. */
-#include "backend/dns_tcp.h"
+#include "device/net/user/dns_tcp.h"
 
 #include <string.h>
 #include <sys/random.h>

@@ -4,15 +4,15 @@
  * one by one. Segments in and out; the other end is one Ethernet cable away, so there is no
  * congestion, and what comes out of order is sent again. In fixed memory.
  */
-#ifndef AVP_BACKEND_DNS_TCP_H
-#define AVP_BACKEND_DNS_TCP_H
+#ifndef AVP_DEVICE_NET_USER_DNS_TCP_H
+#define AVP_DEVICE_NET_USER_DNS_TCP_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend/dns_relay.h"
-#include "backend/packet.h"
+#include "device/net/user/dns_relay.h"
+#include "device/net/user/packet.h"
 
 /* One more takes the place of the one that has been idle for longest. */
 #define DNS_TCP_CONNECTIONS 16

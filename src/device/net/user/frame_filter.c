@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The filter before the user-mode network: what passes is whole and sane. */
-#include "backend/frame_filter.h"
+#include "device/net/user/frame_filter.h"
 
 #include <string.h>
 
-#include "backend/dns_message.h"
-#include "backend/frame_filter_ipv6.h"
-#include "backend/tcp_segment.h"
 #include "base/subnet.h"
+#include "device/net/user/dns_message.h"
+#include "device/net/user/frame_filter_ipv6.h"
+#include "device/net/user/tcp_segment.h"
 
 #define ARP_ETHERNET	 1
 #define ICMP_ECHO	 8

@@ -10,17 +10,17 @@
  *	- UDP whose length is that of the packet, a ping, or what neighbour discovery needs.
  * Freestanding: bytes in, verdict out.
  */
-#ifndef AVP_BACKEND_FRAME_FILTER_H
-#define AVP_BACKEND_FRAME_FILTER_H
+#ifndef AVP_DEVICE_NET_USER_FRAME_FILTER_H
+#define AVP_DEVICE_NET_USER_FRAME_FILTER_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend/ip_reassembly.h"
-#include "backend/neighbours.h"
-#include "backend/packet.h"
-#include "backend/tcp_order.h"
+#include "device/net/user/ip_reassembly.h"
+#include "device/net/user/neighbours.h"
+#include "device/net/user/packet.h"
+#include "device/net/user/tcp_order.h"
 
 /* Addresses are in host byte order. */
 struct frame_filter_settings {

@@ -3,13 +3,13 @@
  * The filter for IPv6 (RFC 8200): packets without extension headers, as large as the link allows,
  * and of neighbour discovery (RFC 4861) what a host has to say.
  */
-#include "backend/frame_filter_ipv6.h"
+#include "device/net/user/frame_filter_ipv6.h"
 
 #include <string.h>
 
-#include "backend/dns_message.h"
-#include "backend/tcp_segment.h"
 #include "base/subnet.h"
+#include "device/net/user/dns_message.h"
+#include "device/net/user/tcp_segment.h"
 
 /* Extension headers before the data that are looked at, and removed. */
 #define EXTENSIONS_MAX	   4

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The part of the frame filter that is for IPv6: see frame_filter.h. */
-#ifndef AVP_BACKEND_FRAME_FILTER_IPV6_H
-#define AVP_BACKEND_FRAME_FILTER_IPV6_H
+#ifndef AVP_DEVICE_NET_USER_FRAME_FILTER_IPV6_H
+#define AVP_DEVICE_NET_USER_FRAME_FILTER_IPV6_H
 
-#include "backend/frame_filter.h"
+#include "device/net/user/frame_filter.h"
 
 /* Judges a frame whose type is IPv6, as frame_filter_check. */
 enum frame_verdict frame_filter_check_ipv6(struct frame_filter *filter, uint8_t *frame,

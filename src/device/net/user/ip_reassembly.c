@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Fragments of IPv4 datagrams put together, in fixed memory. */
-#include "backend/ip_reassembly.h"
+#include "device/net/user/ip_reassembly.h"
 
 #include <string.h>
 

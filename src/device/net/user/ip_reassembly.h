@@ -3,14 +3,14 @@
  * Puts fragments of IPv4 datagrams together (RFC 791, 3.2) in a fixed amount of memory: so many
  * datagrams at a time, each of any size. Freestanding.
  */
-#ifndef AVP_BACKEND_IP_REASSEMBLY_H
-#define AVP_BACKEND_IP_REASSEMBLY_H
+#ifndef AVP_DEVICE_NET_USER_IP_REASSEMBLY_H
+#define AVP_DEVICE_NET_USER_IP_REASSEMBLY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend/packet.h"
+#include "device/net/user/packet.h"
 
 /* Datagrams under way at a time. One more takes the place of the oldest. */
 #define IP_REASSEMBLY_SLOTS 8

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Lists of name servers. */
-#include "backend/name_servers.h"
+#include "device/net/user/name_servers.h"
 
 #include <arpa/inet.h>
 #include <net/if.h>

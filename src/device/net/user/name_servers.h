@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The host's name servers, as resolv.conf(5) lists them. */
-#ifndef AVP_BACKEND_NAME_SERVERS_H
-#define AVP_BACKEND_NAME_SERVERS_H
+#ifndef AVP_DEVICE_NET_USER_NAME_SERVERS_H
+#define AVP_DEVICE_NET_USER_NAME_SERVERS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The Ethernet addresses of a guest, and answers of ARP and neighbour discovery in its name. */
-#include "backend/neighbours.h"
+#include "device/net/user/neighbours.h"
 
 #include <string.h>
 

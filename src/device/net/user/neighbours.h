@@ -6,14 +6,14 @@
  * know until an answer comes or a second has passed: a guest that sends from addresses for which it
  * does not answer could fill its memory. Freestanding.
  */
-#ifndef AVP_BACKEND_NEIGHBOURS_H
-#define AVP_BACKEND_NEIGHBOURS_H
+#ifndef AVP_DEVICE_NET_USER_NEIGHBOURS_H
+#define AVP_DEVICE_NET_USER_NEIGHBOURS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend/packet.h"
+#include "device/net/user/packet.h"
 
 /* Addresses known at a time; those of a network of 24 bits do not displace each other. */
 #define NEIGHBOURS 256

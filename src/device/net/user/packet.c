@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Checksums and headers of packets. */
-#include "backend/packet.h"
+#include "device/net/user/packet.h"
 
 #include <string.h>
 

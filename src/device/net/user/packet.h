@@ -3,8 +3,8 @@
  * Fields of packets as bytes: offsets, numbers in network byte order and the checksum of the
  * internet protocols. Freestanding.
  */
-#ifndef AVP_BACKEND_PACKET_H
-#define AVP_BACKEND_PACKET_H
+#ifndef AVP_DEVICE_NET_USER_PACKET_H
+#define AVP_DEVICE_NET_USER_PACKET_H
 
 #include <linux/if_ether.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The process that reads the host's resolv.conf, and what the other one hears of it. */
-#include "backend/resolv_reader.h"
+#include "device/net/user/resolv_reader.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,12 +16,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "backend/resolv_watch.h"
-#include "backend/sandbox.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "device/net/user/resolv_watch.h"
+#include "host/sandbox.h"
 
 /* What is read of the file: of one that is longer, the lines that are whole. */
 #define FILE_MAX 65536

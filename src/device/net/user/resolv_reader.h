@@ -6,14 +6,14 @@
  * and directory on the way to it. It takes no input but the file, may read below /etc, /run and
  * where the file was at the start, and can do nothing else.
  */
-#ifndef AVP_BACKEND_RESOLV_READER_H
-#define AVP_BACKEND_RESOLV_READER_H
+#ifndef AVP_DEVICE_NET_USER_RESOLV_READER_H
+#define AVP_DEVICE_NET_USER_RESOLV_READER_H
 
 #include <sys/types.h>
 
-#include "backend/name_servers.h"
 #include "base/error.h"
 #include "base/event_loop.h"
+#include "device/net/user/name_servers.h"
 
 typedef void resolv_reader_changed(void *context, const struct name_servers *servers);
 

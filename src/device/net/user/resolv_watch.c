@@ -3,7 +3,7 @@
  * Watches of a path. The way is walked name by name, and each directory is watched before it is
  * looked into: a change before that is seen, one after that is an event.
  */
-#include "backend/resolv_watch.h"
+#include "device/net/user/resolv_watch.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
  * Watches a file by its path, with inotify: every directory on the way that could give the path
  * another meaning, through symbolic links, and the file itself.
  */
-#ifndef AVP_BACKEND_RESOLV_WATCH_H
-#define AVP_BACKEND_RESOLV_WATCH_H
+#ifndef AVP_DEVICE_NET_USER_RESOLV_WATCH_H
+#define AVP_DEVICE_NET_USER_RESOLV_WATCH_H
 
 #include <limits.h>
 #include <stdbool.h>

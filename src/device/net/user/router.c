@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Router advertisements. */
-#include "backend/router.h"
+#include "device/net/user/router.h"
 
 #include <string.h>
 

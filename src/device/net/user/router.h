@@ -3,13 +3,13 @@
  * The router of the user-mode network (RFC 4861, 6.2): says which prefix guests make addresses of
  * (RFC 4862), who leads out and who knows names (RFC 8106). Freestanding.
  */
-#ifndef AVP_BACKEND_ROUTER_H
-#define AVP_BACKEND_ROUTER_H
+#ifndef AVP_DEVICE_NET_USER_ROUTER_H
+#define AVP_DEVICE_NET_USER_ROUTER_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend/packet.h"
+#include "device/net/user/packet.h"
 
 /* How long the router is used that a guest has heard of, in s: as long as can be (RFC 8319). */
 #define ROUTER_LIFETIME 65535

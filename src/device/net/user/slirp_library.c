@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Loads libslirp, and leads what GLib has to say on its behalf to our log. */
-#include "backend/slirp_library.h"
+#include "device/net/user/slirp_library.h"
 
 #include <dlfcn.h>
 #include <errno.h>

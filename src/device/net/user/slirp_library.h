@@ -3,8 +3,8 @@
  * The functions of libslirp, which is loaded when the first user-mode network is made, so that
  * other device processes do not pay for it and what stands on it.
  */
-#ifndef AVP_BACKEND_SLIRP_LIBRARY_H
-#define AVP_BACKEND_SLIRP_LIBRARY_H
+#ifndef AVP_DEVICE_NET_USER_SLIRP_LIBRARY_H
+#define AVP_DEVICE_NET_USER_SLIRP_LIBRARY_H
 
 #include <slirp/libslirp.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The sockets of the guest's connections. */
-#include "backend/slirp_sockets.h"
+#include "device/net/user/slirp_sockets.h"
 
 #include <errno.h>
 #include <netinet/in.h>

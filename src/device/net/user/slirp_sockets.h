@@ -7,8 +7,8 @@
  * changes are passed on to the event loop, and mostly there are none. The table of watches is
  * indexed by descriptor and has an entry for each that the process may open.
  */
-#ifndef AVP_BACKEND_SLIRP_SOCKETS_H
-#define AVP_BACKEND_SLIRP_SOCKETS_H
+#ifndef AVP_DEVICE_NET_USER_SLIRP_SOCKETS_H
+#define AVP_DEVICE_NET_USER_SLIRP_SOCKETS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Bounds how many segments of a guest's TCP connections arrive before their turn. */
-#include "backend/tcp_order.h"
+#include "device/net/user/tcp_order.h"
 
 #include <stdbool.h>
 #include <string.h>

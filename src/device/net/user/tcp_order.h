@@ -10,14 +10,14 @@
  * by the next one. One that ends in order takes with it, without a word, what the library keeps from
  * beyond its end: so the library gets nothing from there before its turn. Freestanding.
  */
-#ifndef AVP_BACKEND_TCP_ORDER_H
-#define AVP_BACKEND_TCP_ORDER_H
+#ifndef AVP_DEVICE_NET_USER_TCP_ORDER_H
+#define AVP_DEVICE_NET_USER_TCP_ORDER_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend/packet.h"
+#include "device/net/user/packet.h"
 
 /* The library can have SLIRP_SOCKETS_MAX connections; each goes into one set. */
 #define TCP_ORDER_SETS 512

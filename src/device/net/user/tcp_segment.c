@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Segments of TCP on their way through the filter. */
-#include "backend/tcp_segment.h"
+#include "device/net/user/tcp_segment.h"
 
-#include "backend/packet.h"
+#include "device/net/user/packet.h"
 
 static bool tcp_options_fit(const uint8_t *option, size_t length)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* What the frame filter demands of TCP, over IPv4 and IPv6. Freestanding. */
-#ifndef AVP_BACKEND_TCP_SEGMENT_H
-#define AVP_BACKEND_TCP_SEGMENT_H
+#ifndef AVP_DEVICE_NET_USER_TCP_SEGMENT_H
+#define AVP_DEVICE_NET_USER_TCP_SEGMENT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Packets of the guest to its name server, and answers to them. */
-#include "backend/user_dns.h"
+#include "device/net/user/user_dns.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "backend/packet.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "device/net/user/packet.h"
 
 /* The payload of any packet that the MTU, 16 bits, allows has room behind DNS_TCP_ROOM. */
 _Static_assert(sizeof(((struct user_dns *)0)->frame) >= DNS_TCP_ROOM + UINT16_MAX - IPV4_HEADER,

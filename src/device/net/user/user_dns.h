@@ -3,18 +3,18 @@
  * The name server of the user-mode network: takes the guest's packets to it, over UDP and TCP, and
  * asks the name servers that the host has at the time.
  */
-#ifndef AVP_BACKEND_USER_DNS_H
-#define AVP_BACKEND_USER_DNS_H
+#ifndef AVP_DEVICE_NET_USER_USER_DNS_H
+#define AVP_DEVICE_NET_USER_USER_DNS_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend/dns_relay.h"
-#include "backend/dns_tcp.h"
-#include "backend/resolv_reader.h"
 #include "base/error.h"
 #include "base/event_loop.h"
+#include "device/net/user/dns_relay.h"
+#include "device/net/user/dns_tcp.h"
+#include "device/net/user/resolv_reader.h"
 
 /* A packet's payload begins behind room for the longest headers, however short its own are. */
 #define USER_DNS_FRAME_MAX (DNS_TCP_ROOM + IPV4_LENGTH_MAX - IPV4_HEADER)

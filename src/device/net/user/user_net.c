@@ -3,7 +3,7 @@
  * The network device's backend on libslirp: frames in and out, through the filter and past the
  * DHCP server, and libslirp's timers on the event loop. Its sockets are in slirp_sockets.c.
  */
-#include "backend/user_net.h"
+#include "device/net/user/user_net.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,15 +13,15 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "backend/dhcp.h"
-#include "backend/frame_filter.h"
-#include "backend/router.h"
-#include "backend/slirp_library.h"
-#include "backend/slirp_sockets.h"
-#include "backend/user_dns.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "device/net/user/dhcp.h"
+#include "device/net/user/frame_filter.h"
+#include "device/net/user/router.h"
+#include "device/net/user/slirp_library.h"
+#include "device/net/user/slirp_sockets.h"
+#include "device/net/user/user_dns.h"
 
 /* Where things are in the network. */
 #define HOST_GATEWAY	 2

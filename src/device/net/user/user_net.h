@@ -10,8 +10,8 @@
  * With IPv6 the network also has a prefix of its own, of which the guest makes addresses: subnet_ipv6.
  * There ::2 and ::3 are the gateway, with the host's ::1 behind it, and the name server: router.h.
  */
-#ifndef AVP_BACKEND_USER_NET_H
-#define AVP_BACKEND_USER_NET_H
+#ifndef AVP_DEVICE_NET_USER_USER_NET_H
+#define AVP_DEVICE_NET_USER_USER_NET_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@
 #include "base/event_loop.h"
 #include "base/port_forward.h"
 #include "base/subnet.h"
-#include "device/net.h"
+#include "device/net/net.h"
 
 struct user_net;
 
