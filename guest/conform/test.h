@@ -32,7 +32,7 @@ struct test {
 };
 
 #define LIMIT_MS 5000
-/* Before the name of each test, so that it can be found in the image: src/runtime/conform_expect.h. */
+/* Before the name of each test, so that it can be found in the image: src/conform/conform_expect.h. */
 #define TEST_MARK "\1"
 
 #define TEST(test_name, test_requirements, ...)                                             \

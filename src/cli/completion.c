@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "runtime/config.h"
+#include "guest/config/config.h"
 
 /* Everything up to where the tables' parts come in. */
 static const char head[] =

@@ -19,8 +19,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cli/command.h"
-#include "runtime/conform_expect.h"
-#include "runtime/conform_report.h"
+#include "conform/conform_expect.h"
+#include "conform/conform_report.h"
 
 const char *const conform_engines[] = {
 	[CONFORM_AUTO] = "auto",

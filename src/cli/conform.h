@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "base/option.h"
-#include "runtime/conform_log.h"
+#include "conform/conform_log.h"
 
 #define CONFORM_MEMORY (UINT64_C(256) << 20) /* of the guest, unless --memory is given */
 

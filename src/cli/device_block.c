@@ -9,9 +9,9 @@
 #include "cli/device_types.h"
 #include "device/block/block.h"
 #include "device/block/file.h"
+#include "guest/config/config.h"
+#include "guest/run/host_identity.h"
 #include "host/sandbox.h"
-#include "runtime/config.h"
-#include "runtime/host_identity.h"
 
 struct block_host_options {
 	uint64_t engine; /* enum file_engine_kind */

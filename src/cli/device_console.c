@@ -15,11 +15,11 @@
 #include "cli/device_types.h"
 #include "device/console/console.h"
 #include "device/console/stream.h"
+#include "guest/config/config.h"
+#include "guest/config/console_port.h"
+#include "guest/run/console.h"
+#include "guest/run/terminal.h"
 #include "host/sandbox.h"
-#include "runtime/config.h"
-#include "runtime/console.h"
-#include "runtime/console_port.h"
-#include "runtime/terminal.h"
 
 /* How long the rest of the guest's output may take to be read. */
 #define OUTPUT_MS 1000

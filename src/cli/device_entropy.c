@@ -4,8 +4,8 @@
 #include "cli/device_types.h"
 #include "device/entropy/entropy.h"
 #include "device/entropy/random.h"
+#include "guest/config/config.h"
 #include "host/sandbox.h"
-#include "runtime/config.h"
 
 static int run_entropy(void *const *options, char *const *operands, size_t count,
 		       struct error *error)

@@ -15,8 +15,8 @@
 #include "device/net/net.h"
 #include "device/net/tap.h"
 #include "device/net/user/user_net.h"
+#include "guest/config/config.h"
 #include "host/sandbox.h"
-#include "runtime/config.h"
 
 #define QUEUE_SIZE_MAX 1024
 

@@ -13,9 +13,9 @@
 
 #include "base/cleanup.h"
 #include "cli/command.h"
+#include "guest/engine/engine.h"
+#include "guest/engine/qemu.h"
 #include "monitor/probe.h"
-#include "runtime/engine.h"
-#include "runtime/qemu.h"
 
 /* What makes /dev/kvm appear. */
 #if defined(__aarch64__)

@@ -22,8 +22,8 @@
 #include "base/cleanup.h"
 #include "base/event_loop.h"
 #include "device/net/user/user_net.h"
+#include "guest/run/listener.h"
 #include "host/sandbox.h"
-#include "runtime/listener.h"
 
 /* The first number in a file below /proc/sys, or -1. */
 static int read_number(const char *path)

@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "base/error.h"
 #include "cli/option_text.h"
-#include "runtime/bundle.h"
+#include "guest/config/bundle.h"
 
 #define WIDTH	    80
 #define TERM_INDENT 2

@@ -9,8 +9,8 @@
 
 #include "base/text.h"
 #include "cli/option_text.h"
-#include "runtime/config.h"
-#include "runtime/engine_limits.h"
+#include "guest/config/config.h"
+#include "guest/engine/engine_limits.h"
 
 /* Prints text for a cell: a bar would end it, and < could start a tag. */
 static void print_cell(FILE *stream, const char *text)

@@ -27,14 +27,14 @@
 #include "base/timer.h"
 #include "cli/command.h"
 #include "cli/monitor_broker.h"
+#include "guest/config/config.h"
+#include "guest/engine/monitor_device.h"
+#include "guest/run/console.h"
+#include "guest/run/run.h"
 #include "host/sandbox.h"
 #include "monitor/control.h"
 #include "monitor/machine.h"
 #include "monitor/probe.h"
-#include "runtime/config.h"
-#include "runtime/console.h"
-#include "runtime/monitor_device.h"
-#include "runtime/run.h"
 
 /* How long the rest of the guest's output may take to be written. */
 #define OUTPUT_MS 1000

@@ -14,9 +14,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "guest/run/request_pace.h"
 #include "host/sandbox.h"
 #include "monitor/boot.h"
-#include "runtime/request_pace.h"
 
 static _Noreturn void serve(int fd, const struct broker_service *service)
 {

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "runtime/engine_limits.h"
+#include "guest/engine/engine_limits.h"
 
 const char *option_text_term(const struct option_row *row, const char *dashes,
 			     char buffer[OPTION_TEXT_LENGTH])

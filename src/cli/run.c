@@ -7,10 +7,10 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "guest/config/bundle.h"
+#include "guest/config/config.h"
+#include "guest/run/run.h"
 #include "host/sandbox.h"
-#include "runtime/bundle.h"
-#include "runtime/config.h"
-#include "runtime/run.h"
 
 /* The devices in the order in which they were given: block=FILE,…  net=user  entropy= */
 struct run_devices {

@@ -15,11 +15,11 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "runtime/bundle.h"
-#include "runtime/bundle_example.h"
-#include "runtime/host_kernel.h"
-#include "runtime/json_file.h"
-#include "runtime/schema.h"
+#include "guest/config/bundle.h"
+#include "guest/config/bundle_example.h"
+#include "guest/config/host_kernel.h"
+#include "guest/config/json_file.h"
+#include "guest/config/schema.h"
 
 struct spec_options {
 	char *bundle;

@@ -2,7 +2,7 @@
 /*
  * Known failures of the conformance guest.
  */
-#include "runtime/conform_expect.h"
+#include "conform/conform_expect.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,13 +3,13 @@
  * Known failures of the conformance guest on a hypervisor: a text file with the name of a test a line, behind
  * it a reason if there is one, and comments from # on.
  */
-#ifndef AVP_RUNTIME_CONFORM_EXPECT_H
-#define AVP_RUNTIME_CONFORM_EXPECT_H
+#ifndef AVP_CONFORM_CONFORM_EXPECT_H
+#define AVP_CONFORM_CONFORM_EXPECT_H
 
 #include <stddef.h>
 
 #include "base/error.h"
-#include "runtime/conform_log.h"
+#include "conform/conform_log.h"
 
 struct conform_known {
 	char name[64];

@@ -3,7 +3,7 @@
  * The log of the conformance guest. Each boot counts its lines and sums them up, and says both where a test
  * begins and in its last line: what a console dropped or changed shows there.
  */
-#include "runtime/conform_log.h"
+#include "conform/conform_log.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -16,7 +16,7 @@
 #include "base/contract_version.h"
 #include "base/crc32.h"
 #include "base/text.h"
-#include "runtime/contract.h"
+#include "guest/config/contract.h"
 
 #define OWN	 "avp-conform: "
 #define LEFT_OUT "not selected"

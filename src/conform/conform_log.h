@@ -4,8 +4,8 @@
  * (docs/conform-log.md). A log may be of several boots, and stands among lines of others; it comes from
  * a hypervisor that is being tested, so nothing in it is trusted.
  */
-#ifndef AVP_RUNTIME_CONFORM_LOG_H
-#define AVP_RUNTIME_CONFORM_LOG_H
+#ifndef AVP_CONFORM_CONFORM_LOG_H
+#define AVP_CONFORM_CONFORM_LOG_H
 
 #include <stdbool.h>
 #include <stddef.h>

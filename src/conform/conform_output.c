@@ -2,7 +2,7 @@
 /*
  * What the reports on a conformance guest are written with.
  */
-#include "runtime/conform_output.h"
+#include "conform/conform_output.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -2,8 +2,8 @@
 /*
  * What the reports on a conformance guest are written with.
  */
-#ifndef AVP_RUNTIME_CONFORM_OUTPUT_H
-#define AVP_RUNTIME_CONFORM_OUTPUT_H
+#ifndef AVP_CONFORM_CONFORM_OUTPUT_H
+#define AVP_CONFORM_CONFORM_OUTPUT_H
 
 #include <stdio.h>
 

@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "base/contract_version.h"
-#include "runtime/conform_output.h"
-#include "runtime/conform_report.h"
-#include "runtime/contract_requirement.h"
+#include "conform/conform_output.h"
+#include "conform/conform_report.h"
+#include "conform/contract_requirement.h"
 
 #define CHAPTERS_MAX 64
 

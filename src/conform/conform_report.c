@@ -2,7 +2,7 @@
 /*
  * Reports. All text in them comes from the hypervisor that was tested, so it is escaped.
  */
-#include "runtime/conform_report.h"
+#include "conform/conform_report.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/contract_version.h"
-#include "runtime/conform_output.h"
+#include "conform/conform_output.h"
 
 static const char other_contract_text[] = "of a guest of another contract than " CONTRACT_VERSION
 					  ", this program's";

@@ -3,13 +3,13 @@
  * The results of a conformance guest in the forms that others read: JUnit for build servers, JSON for
  * programs, one page of HTML for people.
  */
-#ifndef AVP_RUNTIME_CONFORM_REPORT_H
-#define AVP_RUNTIME_CONFORM_REPORT_H
+#ifndef AVP_CONFORM_CONFORM_REPORT_H
+#define AVP_CONFORM_CONFORM_REPORT_H
 
 #include <time.h>
 
 #include "base/error.h"
-#include "runtime/conform_log.h"
+#include "conform/conform_log.h"
 
 /* How a log came to be. */
 struct conform_about {

@@ -2,8 +2,8 @@
 /*
  * The requirements that the conformance guest proves, as the build takes them out of the chapters in contract/.
  */
-#ifndef AVP_RUNTIME_CONTRACT_REQUIREMENT_H
-#define AVP_RUNTIME_CONTRACT_REQUIREMENT_H
+#ifndef AVP_CONFORM_CONTRACT_REQUIREMENT_H
+#define AVP_CONFORM_CONTRACT_REQUIREMENT_H
 
 struct contract_requirement {
 	const char *id;	   /* "AVP-BLK-001" */

@@ -10,8 +10,8 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "runtime/bundle.h"
-#include "runtime/config.h"
+#include "guest/config/bundle.h"
+#include "guest/config/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

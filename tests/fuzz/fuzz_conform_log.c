@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "runtime/conform_log.h"
-#include "runtime/conform_report.h"
+#include "conform/conform_log.h"
+#include "conform/conform_report.h"
 
 /* Tests of which reports are written: of thousands it takes longer, and shows no more. */
 #define REPORTED_MAX 32

@@ -21,7 +21,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "fuzz/mmio_device.h"
-#include "runtime/config.h"
+#include "guest/config/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

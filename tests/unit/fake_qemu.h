@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "runtime/qemu.h"
+#include "guest/engine/qemu.h"
 #include "scratch.h"
 
 #define FAKE_QEMU_NAME QEMU_PROGRAM

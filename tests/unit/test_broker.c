@@ -16,8 +16,8 @@
 
 #include "base/clock.h"
 #include "cli/monitor_broker.h"
+#include "guest/run/request_pace.h"
 #include "monitor/broker.h"
-#include "runtime/request_pace.h"
 #include "unit/scratch.h"
 
 static struct {

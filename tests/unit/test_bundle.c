@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of runtime/bundle.c: what a config.json gives, and the line that each mistake gets.
+ * Unit tests of guest/config/bundle.c: what a config.json gives, and the line that each mistake gets.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,10 +16,10 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "runtime/bundle.h"
-#include "runtime/confined_file.h"
-#include "runtime/console_port.h"
-#include "runtime/device_check.h"
+#include "guest/config/bundle.h"
+#include "guest/config/confined_file.h"
+#include "guest/config/console_port.h"
+#include "guest/config/device_check.h"
 #include "unit/capture.h"
 #include "unit/scratch.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of runtime/config.c, device_type.c, device_check.c and kernel_image.c: a guest put
+ * Unit tests of guest/config/config.c, device_type.c, device_check.c and kernel_image.c: a guest put
  * together as `avp run` does it, and what is refused before anything is started.
  */
 #include <stdarg.h>
@@ -19,8 +19,8 @@
 #include "base/cleanup.h"
 #include "base/disk_format.h"
 #include "base/text.h"
-#include "runtime/config.h"
-#include "runtime/kernel_image.h"
+#include "guest/config/config.h"
+#include "guest/config/kernel_image.h"
 #include "unit/capture.h"
 #include "unit/scratch.h"
 

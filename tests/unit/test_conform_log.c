@@ -15,8 +15,8 @@
 
 #include "base/cleanup.h"
 #include "base/crc32.h"
-#include "runtime/conform_log.h"
-#include "runtime/conform_report.h"
+#include "conform/conform_log.h"
+#include "conform/conform_report.h"
 #include "unit/scratch.h"
 
 #define TEXT_MAX 2048

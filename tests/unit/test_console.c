@@ -25,8 +25,8 @@
 #include <unistd.h>
 
 #include "base/event_loop.h"
+#include "guest/run/console.h"
 #include "host/sandbox.h"
-#include "runtime/console.h"
 #include "scratch.h"
 
 #define LIMIT_MS  20000

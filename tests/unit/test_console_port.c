@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "runtime/console_port.h"
+#include "guest/config/console_port.h"
 #include "scratch.h"
 
 static int read_ports(const char *const *items, size_t count, struct console_port_option *ports,

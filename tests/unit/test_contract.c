@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of runtime/contract.c.
+ * Unit tests of guest/config/contract.c.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "base/contract_version.h"
-#include "runtime/contract.h"
+#include "guest/config/contract.h"
 
 static void versions_fit_by_semver(void **state)
 {

@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 #include "cli/command.h"
 #include "cli/document.h"
-#include "runtime/config.h"
+#include "guest/config/config.h"
 #include "unit/scratch.h"
 
 static void check_part(const char *text, const char *part)

@@ -20,9 +20,9 @@
 #include "base/text.h"
 #include "cli/command.h"
 #include "fake_qemu.h"
+#include "guest/engine/engine.h"
+#include "guest/engine/engine_limits.h"
 #include "monitor/boot.h"
-#include "runtime/engine.h"
-#include "runtime/engine_limits.h"
 #include "unit/capture.h"
 #include "unit/scratch.h"
 

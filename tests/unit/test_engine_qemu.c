@@ -27,8 +27,8 @@
 #include "base/event_loop.h"
 #include "capture.h"
 #include "fake_qemu.h"
-#include "runtime/engine.h"
-#include "runtime/qemu.h"
+#include "guest/engine/engine.h"
+#include "guest/engine/qemu.h"
 #include "scratch.h"
 
 #define DEBIAN_VERSION "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)\nCopyright (c) 2003"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of runtime/host_kernel.c, with directories that are laid out as distributions do, and of
+ * Unit tests of guest/config/host_kernel.c, with directories that are laid out as distributions do, and of
  * the bundle that is made with what it finds.
  */
 #include <setjmp.h>
@@ -16,10 +16,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "runtime/bundle.h"
-#include "runtime/bundle_example.h"
-#include "runtime/host_kernel.h"
-#include "runtime/json_file.h"
+#include "guest/config/bundle.h"
+#include "guest/config/bundle_example.h"
+#include "guest/config/host_kernel.h"
+#include "guest/config/json_file.h"
 #include "unit/scratch.h"
 
 static struct scratch scratch;

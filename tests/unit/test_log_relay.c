@@ -15,7 +15,7 @@
 
 #include "base/log.h"
 #include "base/log_limit.h"
-#include "runtime/log_relay.h"
+#include "guest/run/log_relay.h"
 #include "unit/capture.h"
 
 struct fixture {

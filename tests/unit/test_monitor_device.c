@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "base/arguments.h"
-#include "runtime/config.h"
-#include "runtime/monitor_device.h"
+#include "guest/config/config.h"
+#include "guest/engine/monitor_device.h"
 
 static void check_same(const struct device_shape *shape, const struct device_shape *wanted)
 {

@@ -7,7 +7,7 @@
 // cmocka needs the headers above
 #include <cmocka.h>
 
-#include "runtime/request_pace.h"
+#include "guest/run/request_pace.h"
 
 static void test_flood(void **state)
 {

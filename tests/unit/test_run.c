@@ -31,8 +31,8 @@
 #include "base/log.h"
 #include "fake_device.h"
 #include "fake_qemu.h"
-#include "runtime/host_identity.h"
-#include "runtime/run.h"
+#include "guest/run/host_identity.h"
+#include "guest/run/run.h"
 #include "scratch.h"
 
 #define LIMIT_MS       20000

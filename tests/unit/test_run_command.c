@@ -18,8 +18,8 @@
 
 #include "base/log.h"
 #include "cli/command.h"
+#include "guest/run/run.h"
 #include "host/sandbox.h"
-#include "runtime/run.h"
 #include "unit/capture.h"
 #include "unit/scratch.h"
 
@@ -34,7 +34,7 @@ static struct {
 	const char *error;
 } ran;
 
-/* Takes the place of the one in runtime/run.c. */
+/* Takes the place of the one in guest/run/run.c. */
 int guest_run(struct guest_config *config, enum guest_end *end, struct error *error)
 {
 	int length = snprintf(ran.text, sizeof(ran.text), "%s %s '%s' %d %d %d;",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of runtime/schema.c and bundle_example.c: that the schema and the starting bundle say
+ * Unit tests of guest/config/schema.c and bundle_example.c: that the schema and the starting bundle say
  * what the parser of a bundle does.
  */
 #include <stdarg.h>
@@ -11,12 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/bundle.h"
-#include "runtime/bundle_example.h"
-#include "runtime/config.h"
-#include "runtime/json_file.h"
-#include "runtime/option_json.h"
-#include "runtime/schema.h"
+#include "guest/config/bundle.h"
+#include "guest/config/bundle_example.h"
+#include "guest/config/config.h"
+#include "guest/config/json_file.h"
+#include "guest/config/option_json.h"
+#include "guest/config/schema.h"
 
 static const char *type_of(const json_t *schema)
 {

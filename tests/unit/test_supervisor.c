@@ -25,9 +25,9 @@
 
 #include "base/clock.h"
 #include "base/event_loop.h"
-#include "runtime/device_command.h"
-#include "runtime/restart_policy.h"
-#include "runtime/supervisor.h"
+#include "guest/config/device_command.h"
+#include "guest/run/restart_policy.h"
+#include "guest/run/supervisor.h"
 
 #define TURN_MS	 100
 #define LIMIT_MS 20000

@@ -17,9 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "guest/config/config.h"
 #include "monitor/loop_thread.h"
 #include "monitor/virtio_mmio.h"
-#include "runtime/config.h"
 #include "unit/fake_hypervisor.h"
 #include "unit/vhost_rig.h"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 HEAD = """// SPDX-License-Identifier: BSD-3-Clause
 /* Written by tools/contract table: change contract/ instead. */
-#include "runtime/contract_requirement.h"
+#include "conform/contract_requirement.h"
 
 const struct contract_requirement contract_requirements[] = {
 """

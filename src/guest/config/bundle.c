@@ -7,7 +7,7 @@
  * do for a guest that asks for it is refused; what the specification lets a runtime ignore is
  * ignored: process, root, mounts and linux describe a container inside the guest.
  */
-#include "runtime/bundle.h"
+#include "guest/config/bundle.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,9 +19,9 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "runtime/confined_file.h"
-#include "runtime/json_file.h"
-#include "runtime/option_json.h"
+#include "guest/config/confined_file.h"
+#include "guest/config/json_file.h"
+#include "guest/config/option_json.h"
 
 #define ANNOTATION	  "org.avp.config"
 #define IMAGE_DEVICE_NAME "image"

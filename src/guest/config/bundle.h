@@ -3,13 +3,13 @@
  * Reads an OCI bundle (runtime-spec 1.3) as a guest: the `vm` object and AVP's own object `avp`
  * of its config.json.
  */
-#ifndef AVP_RUNTIME_BUNDLE_H
-#define AVP_RUNTIME_BUNDLE_H
+#ifndef AVP_GUEST_CONFIG_BUNDLE_H
+#define AVP_GUEST_CONFIG_BUNDLE_H
 
 #include <stddef.h>
 
 #include "base/error.h"
-#include "runtime/config.h"
+#include "guest/config/config.h"
 
 /* The version of the runtime specification that bundles are written to. */
 #define BUNDLE_OCI_VERSION "1.3.0"
@@ -20,7 +20,7 @@
 /*
  * Reads @directory/config.json into *config, which is overwritten. Files that it names are not
  * looked at: that is guest_config_check; but those that its annotation describes are opened, and files
- * of ports made (runtime/confined_file.h). On failure *config is empty, and a mistake in the file is
+ * of ports made (guest/config/confined_file.h). On failure *config is empty, and a mistake in the file is
  * a usage error with file, key and remedy.
  */
 int bundle_load(const char *directory, struct guest_config *config, struct error *error);

@@ -2,17 +2,17 @@
 /*
  * A bundle to start from, made from the option tables.
  */
-#include "runtime/bundle_example.h"
+#include "guest/config/bundle_example.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
-#include "runtime/bundle.h"
-#include "runtime/config.h"
-#include "runtime/json_file.h"
-#include "runtime/option_json.h"
+#include "guest/config/bundle.h"
+#include "guest/config/config.h"
+#include "guest/config/json_file.h"
+#include "guest/config/option_json.h"
 
 /* A text as an array of its words. */
 static json_t *split_words(const char *text)

@@ -2,13 +2,13 @@
 /*
  * A bundle to start from, made from the option tables.
  */
-#ifndef AVP_RUNTIME_BUNDLE_EXAMPLE_H
-#define AVP_RUNTIME_BUNDLE_EXAMPLE_H
+#ifndef AVP_GUEST_CONFIG_BUNDLE_EXAMPLE_H
+#define AVP_GUEST_CONFIG_BUNDLE_EXAMPLE_H
 
 #include <jansson.h>
 
 #include "base/error.h"
-#include "runtime/host_kernel.h"
+#include "guest/config/host_kernel.h"
 
 /*
  * The config.json of a bundle that has every option of a guest with its default, and a device of

@@ -3,7 +3,7 @@
  * A guest's configuration as a whole: building it device by device, and the checks before
  * anything is started.
  */
-#include "runtime/config.h"
+#include "guest/config/config.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,10 +19,10 @@
 #include "base/contract_version.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "runtime/contract.h"
-#include "runtime/device_check.h"
-#include "runtime/kernel_image.h"
-#include "runtime/user_networks.h"
+#include "guest/config/contract.h"
+#include "guest/config/device_check.h"
+#include "guest/config/kernel_image.h"
+#include "guest/config/user_networks.h"
 
 #define GUEST_NAME "guest"
 

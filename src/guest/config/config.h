@@ -4,8 +4,8 @@
  * table of device types with the options each takes. The same option tables serve
  * `avp device TYPE`, `avp run --TYPE …` and the bundle's avp.devices.
  */
-#ifndef AVP_RUNTIME_CONFIG_H
-#define AVP_RUNTIME_CONFIG_H
+#ifndef AVP_GUEST_CONFIG_CONFIG_H
+#define AVP_GUEST_CONFIG_CONFIG_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -69,7 +69,8 @@ struct entropy_options {
 };
 
 struct console_options {
-	struct option_list ports; /* runtime/console_port.h reads them; none: one, the terminal */
+	struct option_list
+		ports; /* guest/config/console_port.h reads them; none: one, the terminal */
 };
 
 extern const struct option_row block_option_rows[];
@@ -118,7 +119,7 @@ void error_place(const char *origin, struct error *error);
 /* The options that every device of a guest has; they describe a struct device_config. */
 extern const struct option_row device_option_rows[];
 
-/* Descriptors that paths of the form /dev/fd/N lead through: runtime/confined_file.h. */
+/* Descriptors that paths of the form /dev/fd/N lead through: guest/config/confined_file.h. */
 struct pinned_files {
 	int *fds; /* allocated */
 	size_t count;
@@ -132,7 +133,7 @@ struct guest_config {
 	char *dump_dtb; /* file that the device tree is written to, or NULL */
 	char *initrd;
 	char *append;	/* kernel command line */
-	char *contract; /* that it needs: runtime/contract.h */
+	char *contract; /* that it needs: guest/config/contract.h */
 	uint64_t cpus;
 	uint64_t memory; /* bytes */
 	bool huge_pages;

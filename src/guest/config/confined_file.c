@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "runtime/confined_file.h"
+#include "guest/config/confined_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
-#include "runtime/json_file.h"
+#include "guest/config/json_file.h"
 
 #define DIRECTORIES  "annotation-directories"
 #define SIZE_MAXIMUM 65536

@@ -3,13 +3,13 @@
  * Files that somebody names who may have fewer rights than this process: an annotation, where a
  * container tool that runs as root passes on what its user wrote.
  */
-#ifndef AVP_RUNTIME_CONFINED_FILE_H
-#define AVP_RUNTIME_CONFINED_FILE_H
+#ifndef AVP_GUEST_CONFIG_CONFINED_FILE_H
+#define AVP_GUEST_CONFIG_CONFINED_FILE_H
 
 #include "base/error.h"
 #include "base/option.h"
-#include "runtime/config.h"
-#include "runtime/option_json.h"
+#include "guest/config/config.h"
+#include "guest/config/option_json.h"
 
 /*
  * Where the administrator names more directories: {"annotation-directories": ["/etc/avp/guests"]}.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The ports of a console device as text. */
-#include "runtime/console_port.h"
+#include "guest/config/console_port.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 /*
  * Versions of the contract compared.
  */
-#include "runtime/contract.h"
+#include "guest/config/contract.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -3,8 +3,8 @@
  * Whether a guest and this hypervisor fit: by the version of the contract that each states
  * (contract/version.toml).
  */
-#ifndef AVP_RUNTIME_CONTRACT_H
-#define AVP_RUNTIME_CONTRACT_H
+#ifndef AVP_GUEST_CONFIG_CONTRACT_H
+#define AVP_GUEST_CONFIG_CONTRACT_H
 
 #include "base/error.h"
 

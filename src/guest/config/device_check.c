@@ -2,7 +2,7 @@
 /*
  * Checks of the device types' options that a table cannot express, and of the files they name.
  */
-#include "runtime/device_check.h"
+#include "guest/config/device_check.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -19,8 +19,8 @@
 #include "base/port_forward.h"
 #include "base/subnet.h"
 #include "base/text.h"
-#include "runtime/config.h"
-#include "runtime/console_port.h"
+#include "guest/config/config.h"
+#include "guest/config/console_port.h"
 
 /* VIRTIO 1.4, 5.2.4: capacity counts sectors of this size, whatever the block size. */
 #define SECTOR_SIZE 512

@@ -3,8 +3,8 @@
  * Checks of the device types' options that a table cannot express, and of the files they name.
  * Messages start with the name of the option that is wrong.
  */
-#ifndef AVP_RUNTIME_DEVICE_CHECK_H
-#define AVP_RUNTIME_DEVICE_CHECK_H
+#ifndef AVP_GUEST_CONFIG_DEVICE_CHECK_H
+#define AVP_GUEST_CONFIG_DEVICE_CHECK_H
 
 #include <stdbool.h>
 #include <stdint.h>

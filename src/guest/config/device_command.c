@@ -3,7 +3,7 @@
  * How a device process is called: written from the option table of its type, so that a new option
  * needs nothing here.
  */
-#include "runtime/device_command.h"
+#include "guest/config/device_command.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "runtime/console_port.h"
-#include "runtime/host_identity.h"
+#include "guest/config/console_port.h"
+#include "guest/run/host_identity.h"
 
 static const void *member(const struct option_row *row, const struct device_config *device)
 {

@@ -3,16 +3,16 @@
  * How a device process is called: the options of a device written as the command line of
  * `avp device`, with the files that they name opened beforehand and handed down as descriptors.
  */
-#ifndef AVP_RUNTIME_DEVICE_COMMAND_H
-#define AVP_RUNTIME_DEVICE_COMMAND_H
+#ifndef AVP_GUEST_CONFIG_DEVICE_COMMAND_H
+#define AVP_GUEST_CONFIG_DEVICE_COMMAND_H
 
 #include <stdint.h>
 
 #include "base/arguments.h"
 #include "base/error.h"
 #include "base/socket_path.h"
-#include "runtime/config.h"
-#include "runtime/terminal.h"
+#include "guest/config/config.h"
+#include "guest/run/terminal.h"
 
 /* The most files of one device: those of a console. */
 #define DEVICE_FILES_MAXIMUM 16

@@ -3,7 +3,7 @@
  * The table of device types and of the options each takes. `avp device TYPE`, `avp run --TYPE`,
  * the bundle's avp.devices and the tables in docs/ all come from here.
  */
-#include "runtime/config.h"
+#include "guest/config/config.h"
 
 #include <linux/virtio_blk.h>
 #include <linux/virtio_console.h>
@@ -11,8 +11,8 @@
 #include <linux/virtio_net.h>
 #include <string.h>
 
-#include "runtime/console_port.h"
-#include "runtime/device_check.h"
+#include "guest/config/console_port.h"
+#include "guest/config/device_check.h"
 
 static const char *const block_cache_choices[] = {
 	[BLOCK_CACHE_WRITEBACK] = "writeback",

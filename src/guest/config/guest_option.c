@@ -5,8 +5,8 @@
  * or, where that has no place for them, in `avp`.
  */
 #include "base/contract_version.h"
+#include "guest/config/config.h"
 #include "monitor/machine.h"
-#include "runtime/config.h"
 
 /* What Linux calls the first serial port of a virtual machine of this architecture. */
 #ifdef __aarch64__

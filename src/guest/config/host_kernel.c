@@ -2,7 +2,7 @@
 /*
  * Finds the kernel of this machine.
  */
-#include "runtime/host_kernel.h"
+#include "guest/config/host_kernel.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "runtime/kernel_image.h"
+#include "guest/config/kernel_image.h"
 
 #define KERNEL "vmlinuz"
 

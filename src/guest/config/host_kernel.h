@@ -2,8 +2,8 @@
 /*
  * The kernel of this machine, for a guest to start with.
  */
-#ifndef AVP_RUNTIME_HOST_KERNEL_H
-#define AVP_RUNTIME_HOST_KERNEL_H
+#ifndef AVP_GUEST_CONFIG_HOST_KERNEL_H
+#define AVP_GUEST_CONFIG_HOST_KERNEL_H
 
 #include <limits.h>
 #include <stdbool.h>

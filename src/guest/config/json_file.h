@@ -3,8 +3,8 @@
  * Reads JSON (RFC 8259) strictly: no key twice, bounded in size and depth; errors say line and
  * column.
  */
-#ifndef AVP_RUNTIME_JSON_FILE_H
-#define AVP_RUNTIME_JSON_FILE_H
+#ifndef AVP_GUEST_CONFIG_JSON_FILE_H
+#define AVP_GUEST_CONFIG_JSON_FILE_H
 
 #include <jansson.h>
 #include <stddef.h>

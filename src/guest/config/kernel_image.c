@@ -4,7 +4,7 @@
  * engine boots it shows when it does. It catches a disk image, a package or a text given by
  * mistake, which would otherwise end in a silent guest.
  */
-#include "runtime/kernel_image.h"
+#include "guest/config/kernel_image.h"
 
 #include <errno.h>
 #include <fcntl.h>

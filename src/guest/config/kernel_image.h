@@ -2,8 +2,8 @@
 /*
  * Tells whether a file can be a kernel, from its first bytes.
  */
-#ifndef AVP_RUNTIME_KERNEL_IMAGE_H
-#define AVP_RUNTIME_KERNEL_IMAGE_H
+#ifndef AVP_GUEST_CONFIG_KERNEL_IMAGE_H
+#define AVP_GUEST_CONFIG_KERNEL_IMAGE_H
 
 #include <stdint.h>
 

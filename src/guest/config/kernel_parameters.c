@@ -3,7 +3,7 @@
  * Words as next_arg in Linux' lib/cmdline.c finds them: white space ends a word unless a quotation mark
  * is open, and marks around a whole word are not part of it.
  */
-#include "runtime/kernel_parameters.h"
+#include "guest/config/kernel_parameters.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  * The words of a kernel's command line, as Linux reads it: words behind a stand-alone "--" are
  * arguments of init, and not the kernel's (Documentation/admin-guide/kernel-parameters.rst).
  */
-#ifndef AVP_RUNTIME_KERNEL_PARAMETERS_H
-#define AVP_RUNTIME_KERNEL_PARAMETERS_H
+#ifndef AVP_GUEST_CONFIG_KERNEL_PARAMETERS_H
+#define AVP_GUEST_CONFIG_KERNEL_PARAMETERS_H
 
 #include <stdbool.h>
 

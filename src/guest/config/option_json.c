@@ -3,7 +3,7 @@
  * Options as JSON: reading members of an options struct from a JSON object as their rows describe
  * them, and writing them.
  */
-#include "runtime/option_json.h"
+#include "guest/config/option_json.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,7 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
-#include "runtime/confined_file.h"
+#include "guest/config/confined_file.h"
 
 /* Keys are cut here in errors. */
 #define KEY_LENGTH 200

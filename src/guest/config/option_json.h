@@ -3,8 +3,8 @@
  * Options as JSON: reading members of an options struct from a JSON object as their rows describe
  * them, and writing them.
  */
-#ifndef AVP_RUNTIME_OPTION_JSON_H
-#define AVP_RUNTIME_OPTION_JSON_H
+#ifndef AVP_GUEST_CONFIG_OPTION_JSON_H
+#define AVP_GUEST_CONFIG_OPTION_JSON_H
 
 #include <jansson.h>
 
@@ -18,7 +18,7 @@ struct json_place {
 	const char *source;    /* the file: "DIR/config.json" */
 	const char *key;       /* of the value: "avp.devices[1].serial"; "" for the whole */
 	const char *directory; /* that relative paths start at; NULL: they stay as they are */
-	/* What the paths may not lead out of (runtime/confined_file.h); NULL: they lead anywhere. */
+	/* What the paths may not lead out of (guest/config/confined_file.h); NULL: they lead anywhere. */
 	const struct confinement *confinement;
 };
 

@@ -4,12 +4,12 @@
  * tables that its parser reads. What a table cannot say, such as options that exclude each other,
  * the schema leaves open.
  */
-#include "runtime/schema.h"
+#include "guest/config/schema.h"
 
 #include <stdbool.h>
 
-#include "runtime/config.h"
-#include "runtime/option_json.h"
+#include "guest/config/config.h"
+#include "guest/config/option_json.h"
 
 /* What text_is_name accepts. */
 #define NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"

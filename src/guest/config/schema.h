@@ -2,8 +2,8 @@
 /*
  * The JSON schema of the `avp` object of a bundle, made from the option tables.
  */
-#ifndef AVP_RUNTIME_SCHEMA_H
-#define AVP_RUNTIME_SCHEMA_H
+#ifndef AVP_GUEST_CONFIG_SCHEMA_H
+#define AVP_GUEST_CONFIG_SCHEMA_H
 
 #include <jansson.h>
 

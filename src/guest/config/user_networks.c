@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Subnets and host names of a guest's user-mode networks. */
-#include "runtime/user_networks.h"
+#include "guest/config/user_networks.h"
 
 #include <ctype.h>
 #include <string.h>

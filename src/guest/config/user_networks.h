@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* What the user-mode networks of one guest have to do with each other and with it. */
-#ifndef AVP_RUNTIME_USER_NETWORKS_H
-#define AVP_RUNTIME_USER_NETWORKS_H
+#ifndef AVP_GUEST_CONFIG_USER_NETWORKS_H
+#define AVP_GUEST_CONFIG_USER_NETWORKS_H
 
 #include "base/error.h"
-#include "runtime/config.h"
+#include "guest/config/config.h"
 
 /*
  * Gives each user-mode network of the guest that has none a subnet of its own, and a host name for

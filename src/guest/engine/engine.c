@@ -2,7 +2,7 @@
 /*
  * The table of engines, and the choice among them.
  */
-#include "runtime/engine.h"
+#include "guest/engine/engine.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "base/huge_pages.h"
-#include "runtime/engine_limits.h"
+#include "guest/engine/engine_limits.h"
 
 const struct engine *const engines[] = {
 	&engine_kvm,

@@ -4,8 +4,8 @@
  * device processes and the same console, and tell the same events; run.c knows nothing else of
  * them.
  */
-#ifndef AVP_RUNTIME_ENGINE_H
-#define AVP_RUNTIME_ENGINE_H
+#ifndef AVP_GUEST_ENGINE_ENGINE_H
+#define AVP_GUEST_ENGINE_ENGINE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,9 +13,9 @@
 
 #include "base/error.h"
 #include "base/event_loop.h"
+#include "guest/config/config.h"
+#include "guest/run/run.h"
 #include "monitor/probe.h"
-#include "runtime/config.h"
-#include "runtime/run.h"
 
 /* A device process that the guest's device is served by. */
 struct engine_device {

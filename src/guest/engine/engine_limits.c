@@ -2,7 +2,7 @@
 /*
  * The table of what engines take, and what is made from it.
  */
-#include "runtime/engine_limits.h"
+#include "guest/engine/engine_limits.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -3,15 +3,15 @@
  * What the machines of all engines take, in one table: the checks before a start, the help and the
  * tables in docs/ are made from it.
  */
-#ifndef AVP_RUNTIME_ENGINE_LIMITS_H
-#define AVP_RUNTIME_ENGINE_LIMITS_H
+#ifndef AVP_GUEST_ENGINE_ENGINE_LIMITS_H
+#define AVP_GUEST_ENGINE_ENGINE_LIMITS_H
 
 #include <stdint.h>
 
 #include "base/error.h"
 #include "base/option.h"
-#include "runtime/config.h"
-#include "runtime/engine.h"
+#include "guest/config/config.h"
+#include "guest/engine/engine.h"
 
 enum limit_kind {
 	LIMIT_MOST,    /* the value is a maximum */

@@ -24,11 +24,11 @@
 #include "base/process.h"
 #include "base/resource_limit.h"
 #include "base/text.h"
+#include "guest/engine/engine.h"
+#include "guest/engine/qemu.h"
+#include "guest/engine/qmp.h"
+#include "guest/run/fd_names.h"
 #include "monitor/boot_file.h"
-#include "runtime/engine.h"
-#include "runtime/fd_names.h"
-#include "runtime/qemu.h"
-#include "runtime/qmp.h"
 
 #define COMPONENT  "qemu"
 #define LINE_SIZE  1024

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The keys of `avp monitor --device`, read and written. */
-#include "runtime/monitor_device.h"
+#include "guest/engine/monitor_device.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/config.h"
+#include "guest/config/config.h"
 #include "virtio/virtqueue.h"
 
 #define WHERE		"--device"

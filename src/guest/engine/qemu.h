@@ -3,17 +3,17 @@
  * The installed QEMU: where it is, which version, which of our devices it can carry, and the
  * arguments that make a guest of it.
  */
-#ifndef AVP_RUNTIME_QEMU_H
-#define AVP_RUNTIME_QEMU_H
+#ifndef AVP_GUEST_ENGINE_QEMU_H
+#define AVP_GUEST_ENGINE_QEMU_H
 
 #include <limits.h>
 #include <stdbool.h>
 
 #include "base/arguments.h"
 #include "base/error.h"
+#include "guest/config/config.h"
+#include "guest/engine/engine.h"
 #include "monitor/probe.h"
-#include "runtime/config.h"
-#include "runtime/engine.h"
 
 /* The QEMU for guests of this program's architecture, and what its machine has. */
 #if defined(__aarch64__)

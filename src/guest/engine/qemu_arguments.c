@@ -8,10 +8,10 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "runtime/device_command.h"
-#include "runtime/host_identity.h"
-#include "runtime/kernel_parameters.h"
-#include "runtime/qemu.h"
+#include "guest/config/device_command.h"
+#include "guest/config/kernel_parameters.h"
+#include "guest/engine/qemu.h"
+#include "guest/run/host_identity.h"
 
 /* From here on a lost connection can be made again after less than a second. */
 #define SINCE_RECONNECT_MS ((struct qemu_version){9, 2, 0})

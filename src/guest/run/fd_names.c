@@ -2,7 +2,7 @@
 /*
  * Paths in the place of descriptors.
  */
-#include "runtime/fd_names.h"
+#include "guest/run/fd_names.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  * The files that a child process got as descriptors: what it says of /dev/fd/N means nothing to a
  * person, who knows the path.
  */
-#ifndef AVP_RUNTIME_FD_NAMES_H
-#define AVP_RUNTIME_FD_NAMES_H
+#ifndef AVP_GUEST_RUN_FD_NAMES_H
+#define AVP_GUEST_RUN_FD_NAMES_H
 
 #include <stddef.h>
 

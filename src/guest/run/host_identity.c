@@ -3,7 +3,7 @@
  * The host's identity, and the names of the guests that run on it. A name is taken by a lock on
  * a file, which the kernel takes back however the program ends, in a directory where nobody else can.
  */
-#include "runtime/host_identity.h"
+#include "guest/run/host_identity.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -2,14 +2,14 @@
 /*
  * What tells the guests of this host from those of others, and from each other, at each start anew.
  */
-#ifndef AVP_RUNTIME_HOST_IDENTITY_H
-#define AVP_RUNTIME_HOST_IDENTITY_H
+#ifndef AVP_GUEST_RUN_HOST_IDENTITY_H
+#define AVP_GUEST_RUN_HOST_IDENTITY_H
 
 #include <stddef.h>
 #include <sys/types.h>
 
 #include "base/error.h"
-#include "runtime/config.h"
+#include "guest/config/config.h"
 
 #define HOST_IDENTITY_LENGTH 65
 

@@ -7,7 +7,7 @@
  * socket pair would do without all this, but could not be connected to again after a device
  * process or an engine has lost its end.
  */
-#include "runtime/listener.h"
+#include "guest/run/listener.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -3,8 +3,8 @@
  * A listening socket that only processes of this guest can reach, and that leaves nothing in the
  * file system, whatever becomes of the program.
  */
-#ifndef AVP_RUNTIME_LISTENER_H
-#define AVP_RUNTIME_LISTENER_H
+#ifndef AVP_GUEST_RUN_LISTENER_H
+#define AVP_GUEST_RUN_LISTENER_H
 
 #include "base/error.h"
 

@@ -2,7 +2,7 @@
 /*
  * Log lines of a child process.
  */
-#include "runtime/log_relay.h"
+#include "guest/run/log_relay.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "runtime/timeline.h"
+#include "guest/run/timeline.h"
 
 /* Lines at once, and how long it takes to earn another: room for those of a start with debug. */
 #define BURST	    1000

@@ -5,8 +5,8 @@
  * how many come through. While it starts, its last line is held back: if it ends, that line says
  * why.
  */
-#ifndef AVP_RUNTIME_LOG_RELAY_H
-#define AVP_RUNTIME_LOG_RELAY_H
+#ifndef AVP_GUEST_RUN_LOG_RELAY_H
+#define AVP_GUEST_RUN_LOG_RELAY_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 #include "base/event_loop.h"
 #include "base/line_reader.h"
 #include "base/log_limit.h"
-#include "runtime/fd_names.h"
+#include "guest/run/fd_names.h"
 
 /* What is kept of a line, its end included. */
 #define LOG_RELAY_LINE_SIZE 4096

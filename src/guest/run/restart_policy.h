@@ -4,8 +4,8 @@
  * many times in a row, not lived for RESTART_QUIET_MS. How long one takes to fail does not matter
  * so: a device process that hangs is only given up after ten seconds.
  */
-#ifndef AVP_RUNTIME_RESTART_POLICY_H
-#define AVP_RUNTIME_RESTART_POLICY_H
+#ifndef AVP_GUEST_RUN_RESTART_POLICY_H
+#define AVP_GUEST_RUN_RESTART_POLICY_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -3,7 +3,7 @@
  * Runs one guest to its end: its engine and device processes, then the console; signals, failures and
  * time limits on the way; and everything back at the end.
  */
-#include "runtime/run.h"
+#include "guest/run/run.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -25,15 +25,15 @@
 #include "base/log.h"
 #include "base/signals.h"
 #include "base/timer.h"
+#include "guest/engine/engine.h"
+#include "guest/run/console.h"
+#include "guest/run/host_identity.h"
+#include "guest/run/restart_policy.h"
+#include "guest/run/service_manager.h"
+#include "guest/run/supervisor.h"
+#include "guest/run/terminal.h"
+#include "guest/run/timeline.h"
 #include "monitor/probe.h"
-#include "runtime/console.h"
-#include "runtime/engine.h"
-#include "runtime/host_identity.h"
-#include "runtime/restart_policy.h"
-#include "runtime/service_manager.h"
-#include "runtime/supervisor.h"
-#include "runtime/terminal.h"
-#include "runtime/timeline.h"
 
 #define COMPONENT "run"
 /* How long an engine gets to end when its guest is ended as it stands. */

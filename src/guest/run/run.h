@@ -3,11 +3,11 @@
  * Runs one guest to its end: starts the device processes and the engine, supervises them,
  * restarts a device process that dies, and tells how the guest ended.
  */
-#ifndef AVP_RUNTIME_RUN_H
-#define AVP_RUNTIME_RUN_H
+#ifndef AVP_GUEST_RUN_RUN_H
+#define AVP_GUEST_RUN_RUN_H
 
 #include "base/error.h"
-#include "runtime/config.h"
+#include "guest/config/config.h"
 
 /* How a guest ended; the values are the exit statuses of `avp run`. */
 enum guest_end {

@@ -2,7 +2,7 @@
 /*
  * The sending side of sd_notify(3), and the watchdog of a unit (sd_watchdog_enabled(3)).
  */
-#include "runtime/service_manager.h"
+#include "guest/run/service_manager.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -3,8 +3,8 @@
  * What a service manager is told of this process (sd_notify(3)): a datagram of lines VARIABLE=VALUE
  * to the socket that NOTIFY_SOCKET names. Nobody who listens is fine.
  */
-#ifndef AVP_RUNTIME_SERVICE_MANAGER_H
-#define AVP_RUNTIME_SERVICE_MANAGER_H
+#ifndef AVP_GUEST_RUN_SERVICE_MANAGER_H
+#define AVP_GUEST_RUN_SERVICE_MANAGER_H
 
 #include <stdbool.h>
 

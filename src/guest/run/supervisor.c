@@ -2,7 +2,7 @@
 /*
  * Starts, watches and restarts the device processes of a guest. The policy is in the header.
  */
-#include "runtime/supervisor.h"
+#include "guest/run/supervisor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,10 +23,10 @@
 #include "base/oom.h"
 #include "base/process.h"
 #include "base/timer.h"
-#include "runtime/device_command.h"
-#include "runtime/listener.h"
-#include "runtime/log_relay.h"
-#include "runtime/restart_policy.h"
+#include "guest/config/device_command.h"
+#include "guest/run/listener.h"
+#include "guest/run/log_relay.h"
+#include "guest/run/restart_policy.h"
 
 #define COMPONENT "supervisor"
 

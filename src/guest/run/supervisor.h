@@ -5,16 +5,16 @@
  * is inherited, so that the engine can connect at any time, also while the process is being
  * started again.
  */
-#ifndef AVP_RUNTIME_SUPERVISOR_H
-#define AVP_RUNTIME_SUPERVISOR_H
+#ifndef AVP_GUEST_RUN_SUPERVISOR_H
+#define AVP_GUEST_RUN_SUPERVISOR_H
 
 #include <stddef.h>
 #include <sys/types.h>
 
 #include "base/error.h"
 #include "base/event_loop.h"
-#include "runtime/config.h"
-#include "runtime/terminal.h"
+#include "guest/config/config.h"
+#include "guest/run/terminal.h"
 
 /*
  * The policy. A process that dies is started again at once; when it dies again before it has

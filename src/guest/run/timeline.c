@@ -2,7 +2,7 @@
 /*
  * The timeline of a guest's start.
  */
-#include "runtime/timeline.h"
+#include "guest/run/timeline.h"
 
 #include <stdio.h>
 #include <stdlib.h>

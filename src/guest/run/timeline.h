@@ -3,8 +3,8 @@
  * When each step of a guest's start was done, from the execution of the program on: for people who
  * have milliseconds to spare or not.
  */
-#ifndef AVP_RUNTIME_TIMELINE_H
-#define AVP_RUNTIME_TIMELINE_H
+#ifndef AVP_GUEST_RUN_TIMELINE_H
+#define AVP_GUEST_RUN_TIMELINE_H
 
 #include <stddef.h>
 #include <stdint.h>
