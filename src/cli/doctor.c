@@ -15,7 +15,7 @@
 #include "cli/command.h"
 #include "guest/engine/engine.h"
 #include "guest/engine/qemu.h"
-#include "monitor/probe.h"
+#include "monitor/kvm/probe.h"
 
 /* What makes /dev/kvm appear. */
 #if defined(__aarch64__)

@@ -33,8 +33,8 @@
 #include "guest/run/run.h"
 #include "host/sandbox.h"
 #include "monitor/control.h"
+#include "monitor/kvm/probe.h"
 #include "monitor/machine.h"
-#include "monitor/probe.h"
 
 /* How long the rest of the guest's output may take to be written. */
 #define OUTPUT_MS 1000

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "monitor/hypervisor.h"
+#include "monitor/kvm/hypervisor.h"
 #include "monitor/memory.h"
 
 /* Where a virtio-mmio transport lies. */

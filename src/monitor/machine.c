@@ -23,7 +23,7 @@
 #include "monitor/memory.h"
 #include "monitor/platform.h"
 #include "monitor/vcpus.h"
-#include "monitor/virtio_mmio.h"
+#include "monitor/virtio/virtio_mmio.h"
 
 /* So many triple faults, each so soon after the start before it, and the guest is given up. */
 #define FAULTS_MAX     5

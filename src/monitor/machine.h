@@ -17,7 +17,7 @@
 #include "base/event_loop.h"
 #include "monitor/boot.h"
 #include "monitor/broker.h"
-#include "monitor/hypervisor.h"
+#include "monitor/kvm/hypervisor.h"
 #include "virtio/device_shape.h"
 
 /* A device and the process that serves it. */

@@ -12,7 +12,7 @@
 #include "base/error.h"
 #include "base/event_loop.h"
 #include "monitor/bus.h"
-#include "monitor/hypervisor.h"
+#include "monitor/kvm/hypervisor.h"
 
 enum platform_event {
 	PLATFORM_OFF,	   /* the guest switched itself off */

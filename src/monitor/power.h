@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #include "monitor/bus.h"
-#include "monitor/hypervisor.h"
+#include "monitor/kvm/hypervisor.h"
 #include "monitor/platform.h"
 
 #define POWER_SIZE	     8

@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "monitor/broker.h"
 #include "monitor/bus.h"
-#include "monitor/hypervisor.h"
+#include "monitor/kvm/hypervisor.h"
 
 #define VCPUS_MAX 32
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "cli/command.h"
-#include "monitor/probe.h"
+#include "monitor/kvm/probe.h"
 
 void __wrap_kvm_probe_wait(struct kvm_probe *probe, struct kvm_probe_result *result);
 void __real_kvm_probe_wait(struct kvm_probe *probe, struct kvm_probe_result *result);

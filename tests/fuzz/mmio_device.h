@@ -12,8 +12,8 @@
 #include <stdlib.h>
 
 #include "fuzz/hostile_driver.h"
-#include "monitor/remote_device.h"
-#include "monitor/virtio_mmio.h"
+#include "monitor/virtio/remote_device.h"
+#include "monitor/virtio/virtio_mmio.h"
 #include "virtio/feature.h"
 
 #define SLOT_ADDRESS UINT64_C(0xd0003000)

@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "monitor/hypervisor.h"
+#include "monitor/kvm/hypervisor.h"
 
 #define FAKE_KICKS 64
 #define FAKE_IRQS  64

@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "monitor/kvm_private.h"
+#include "monitor/kvm/kvm_private.h"
 #include "monitor/loop_thread.h"
 
 #define MEMORY_SIZE	(UINT64_C(2) << 20)

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "monitor/probe.h"
+#include "monitor/kvm/probe.h"
 
 #define NOBODY 65534
 

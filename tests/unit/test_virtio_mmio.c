@@ -19,7 +19,7 @@
 
 #include "guest/config/config.h"
 #include "monitor/loop_thread.h"
-#include "monitor/virtio_mmio.h"
+#include "monitor/virtio/virtio_mmio.h"
 #include "unit/fake_hypervisor.h"
 #include "unit/vhost_rig.h"
 

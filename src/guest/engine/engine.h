@@ -15,7 +15,7 @@
 #include "base/event_loop.h"
 #include "guest/config/config.h"
 #include "guest/run/run.h"
-#include "monitor/probe.h"
+#include "monitor/kvm/probe.h"
 
 /* A device process that the guest's device is served by. */
 struct engine_device {

@@ -9,7 +9,7 @@
 #include "base/arguments.h"
 #include "base/error.h"
 #include "base/option.h"
-#include "monitor/remote_device.h"
+#include "monitor/virtio/remote_device.h"
 #include "virtio/device_shape.h"
 
 struct monitor_device {

@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "guest/config/config.h"
 #include "guest/engine/engine.h"
-#include "monitor/probe.h"
+#include "monitor/kvm/probe.h"
 
 /* The QEMU for guests of this program's architecture, and what its machine has. */
 #if defined(__aarch64__)

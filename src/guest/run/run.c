@@ -33,7 +33,7 @@
 #include "guest/run/supervisor.h"
 #include "guest/run/terminal.h"
 #include "guest/run/timeline.h"
-#include "monitor/probe.h"
+#include "monitor/kvm/probe.h"
 
 #define COMPONENT "run"
 /* How long an engine gets to end when its guest is ended as it stands. */

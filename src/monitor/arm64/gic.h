@@ -6,7 +6,7 @@
 #define AVP_MONITOR_ARM64_GIC_H
 
 #include "base/error.h"
-#include "monitor/kvm_private.h"
+#include "monitor/kvm/kvm_private.h"
 
 /* A GICv2 has so many processors. */
 #define GICV2_CPUS 8

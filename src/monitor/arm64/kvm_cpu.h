@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#include "monitor/kvm_private.h"
+#include "monitor/kvm/kvm_private.h"
 
 /*
  * Brings @vcpu into the state after power-on and has it start at @entry with @argument in x0. 0 or

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/event_loop.h"
 #include "monitor/bus.h"
-#include "monitor/hypervisor.h"
+#include "monitor/kvm/hypervisor.h"
 
 struct pl011;
 

@@ -14,7 +14,7 @@
 #include "base/event_loop.h"
 #include "base/timer.h"
 #include "monitor/bus.h"
-#include "monitor/hypervisor.h"
+#include "monitor/kvm/hypervisor.h"
 
 struct pl061 {
 	struct bus_device registers;

@@ -11,9 +11,9 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
-#include "monitor/arm64/kvm_register.h"
 #include "base/clock.h"
-#include "monitor/probe_machine.h"
+#include "monitor/arm64/kvm_register.h"
+#include "monitor/kvm/probe_machine.h"
 
 /* The guest's memory; a multiple of every page size. */
 #define MEMORY_ADDRESS 0x40000000

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "monitor/kvm_private.h"
+#include "monitor/kvm/kvm_private.h"
 #include "monitor/vcpus.h"
 
 struct suspend {

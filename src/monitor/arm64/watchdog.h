@@ -16,7 +16,7 @@
 #include "base/event_loop.h"
 #include "base/timer.h"
 #include "monitor/bus.h"
-#include "monitor/hypervisor.h"
+#include "monitor/kvm/hypervisor.h"
 #include "monitor/platform.h"
 
 #define WATCHDOG_FRAME_SIZE 0x1000

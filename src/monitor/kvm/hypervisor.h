@@ -10,8 +10,8 @@
  * Functions return 0 or a negative errno with *error set. All but those of vCPUs may be called from
  * any thread.
  */
-#ifndef AVP_MONITOR_HYPERVISOR_H
-#define AVP_MONITOR_HYPERVISOR_H
+#ifndef AVP_MONITOR_KVM_HYPERVISOR_H
+#define AVP_MONITOR_KVM_HYPERVISOR_H
 
 #include <stdbool.h>
 #include <stdint.h>

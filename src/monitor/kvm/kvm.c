@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "monitor/kvm_exit.h"
-#include "monitor/kvm_private.h"
+#include "monitor/kvm/kvm_exit.h"
+#include "monitor/kvm/kvm_private.h"
 
 /* Interrupts a KVM_RUN; blocked everywhere but in the threads of vCPUs. */
 #define INTERRUPT_SIGNAL SIGRTMIN

@@ -2,7 +2,7 @@
 /*
  * The exits of KVM in words.
  */
-#include "monitor/kvm_exit.h"
+#include "monitor/kvm/kvm_exit.h"
 
 #include <stdio.h>
 

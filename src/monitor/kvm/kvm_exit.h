@@ -2,8 +2,8 @@
 /*
  * Why KVM_RUN returned, in words.
  */
-#ifndef AVP_MONITOR_KVM_EXIT_H
-#define AVP_MONITOR_KVM_EXIT_H
+#ifndef AVP_MONITOR_KVM_KVM_EXIT_H
+#define AVP_MONITOR_KVM_KVM_EXIT_H
 
 #include <linux/kvm.h>
 

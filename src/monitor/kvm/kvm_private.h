@@ -2,8 +2,8 @@
 /*
  * KVM as the hypervisor: what the part that is the same everywhere shares with each architecture.
  */
-#ifndef AVP_MONITOR_KVM_PRIVATE_H
-#define AVP_MONITOR_KVM_PRIVATE_H
+#ifndef AVP_MONITOR_KVM_KVM_PRIVATE_H
+#define AVP_MONITOR_KVM_KVM_PRIVATE_H
 
 #include <linux/kvm.h>
 #include <stdatomic.h>
@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "monitor/hypervisor.h"
+#include "monitor/kvm/hypervisor.h"
 #include "monitor/memory.h"
 
 struct kvm_arch; /* what an architecture keeps for a machine */

@@ -3,7 +3,7 @@
  * Whether KVM works: the part that is the same on every architecture. It opens the device, runs
  * the machine's part in a child within a time limit, and puts the outcome into words.
  */
-#include "monitor/probe.h"
+#include "monitor/kvm/probe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,8 +18,8 @@
 
 #include "base/cleanup.h"
 #include "base/process.h"
-#include "monitor/kvm_exit.h"
-#include "monitor/probe_machine.h"
+#include "monitor/kvm/kvm_exit.h"
+#include "monitor/kvm/probe_machine.h"
 
 #define DEVICE "/dev/kvm"
 

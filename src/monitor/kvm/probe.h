@@ -4,8 +4,8 @@
  * that die with their first 64-bit instruction. So the probe has KVM run a few and looks at what
  * they did.
  */
-#ifndef AVP_MONITOR_PROBE_H
-#define AVP_MONITOR_PROBE_H
+#ifndef AVP_MONITOR_KVM_PROBE_H
+#define AVP_MONITOR_KVM_PROBE_H
 
 #include <sys/types.h>
 

@@ -2,12 +2,12 @@
 /*
  * What the probe needs from each processor architecture, and gives to it.
  */
-#ifndef AVP_MONITOR_PROBE_MACHINE_H
-#define AVP_MONITOR_PROBE_MACHINE_H
+#ifndef AVP_MONITOR_KVM_PROBE_MACHINE_H
+#define AVP_MONITOR_KVM_PROBE_MACHINE_H
 
 #include <linux/kvm.h>
 
-#include "monitor/probe.h"
+#include "monitor/kvm/probe.h"
 
 /*
  * Has the open /dev/kvm, @kvm_fd, run a few 64-bit instructions, and fills in *result. Descriptors

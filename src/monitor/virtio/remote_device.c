@@ -2,7 +2,7 @@
 /*
  * A device in another process (vhost-user specification; VIRTIO 1.4, 3.1 and 2.1).
  */
-#include "monitor/remote_device.h"
+#include "monitor/virtio/remote_device.h"
 
 #include <errno.h>
 #include <fcntl.h>

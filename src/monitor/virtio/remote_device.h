@@ -12,8 +12,8 @@
  * process; the next one gets new ones. A process can fill such a counter and so keep whoever writes
  * waiting: nothing here writes, but to what the hypervisor takes out of at once.
  */
-#ifndef AVP_MONITOR_REMOTE_DEVICE_H
-#define AVP_MONITOR_REMOTE_DEVICE_H
+#ifndef AVP_MONITOR_VIRTIO_REMOTE_DEVICE_H
+#define AVP_MONITOR_VIRTIO_REMOTE_DEVICE_H
 
 #include <pthread.h>
 #include <stdbool.h>

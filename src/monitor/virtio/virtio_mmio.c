@@ -12,7 +12,7 @@
  * bit clear misses nothing. It may find it set and nothing used, where the device has taken requests
  * since, or where it has asked for no interrupt itself.
  */
-#include "monitor/virtio_mmio.h"
+#include "monitor/virtio/virtio_mmio.h"
 
 #include <errno.h>
 #include <linux/virtio_config.h>
@@ -24,7 +24,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "monitor/remote_device.h"
+#include "monitor/virtio/remote_device.h"
 #include "virtio/feature.h"
 
 #define COMPONENT "monitor"

@@ -8,8 +8,8 @@
  * process that is slow to answer holds it up. One that goes away is connected to again, with
  * everything that the driver had set up; the guest does not notice.
  */
-#ifndef AVP_MONITOR_VIRTIO_MMIO_H
-#define AVP_MONITOR_VIRTIO_MMIO_H
+#ifndef AVP_MONITOR_VIRTIO_VIRTIO_MMIO_H
+#define AVP_MONITOR_VIRTIO_VIRTIO_MMIO_H
 
 #include <stdint.h>
 
@@ -17,9 +17,9 @@
 #include "base/event_loop.h"
 #include "monitor/boot.h"
 #include "monitor/bus.h"
-#include "monitor/hypervisor.h"
+#include "monitor/kvm/hypervisor.h"
 #include "monitor/memory.h"
-#include "monitor/remote_device.h"
+#include "monitor/virtio/remote_device.h"
 
 struct virtio_mmio;
 

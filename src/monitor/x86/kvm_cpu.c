@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 
 #include "base/cleanup.h"
-#include "monitor/kvm_private.h"
+#include "monitor/kvm/kvm_private.h"
 #include "monitor/x86/cpuid.h"
 #include "monitor/x86/layout.h"
 

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "monitor/probe_machine.h"
+#include "monitor/kvm/probe_machine.h"
 
 /* The guest's memory. The page tables map the first 2 MiB to themselves with one large page. */
 #define MEMORY_SIZE	0x10000
