@@ -9,6 +9,7 @@
 #include "cli/device_types.h"
 #include "device/block/block.h"
 #include "device/block/file.h"
+#include "device/block/options.h"
 #include "guest/config/config.h"
 #include "guest/run/host_identity.h"
 #include "host/sandbox.h"

@@ -3,6 +3,7 @@
 #include "cli/device_process.h"
 #include "cli/device_types.h"
 #include "device/entropy/entropy.h"
+#include "device/entropy/options.h"
 #include "device/entropy/random.h"
 #include "guest/config/config.h"
 #include "host/sandbox.h"

@@ -89,12 +89,13 @@ static void print_bundle_keys(FILE *stream)
 			print_key(stream, "avp.", row);
 	fputs("| `avp.devices` | array of objects | | the devices of the guest |\n", stream);
 	fputs("| `avp.devices[].type` | string, one of ", stream);
-	for (const struct device_type *type = device_types; type->name; type++)
-		fprintf(stream, "%s%s", type == device_types ? "" : ", ", type->name);
+	for_each_device_type(type)
+		fprintf(stream, "%s%s", type == device_types[0] ? "" : ", ", type->name);
 	fputs(" | required | the type of the device |\n", stream);
 	for (const struct option_row *row = device_option_rows; row->name; row++)
 		print_key(stream, "avp.devices[].", row);
-	for (const struct device_type *type = device_types; type->name; type++) {
+	for_each_device_type(type)
+	{
 		if (!type->options->name)
 			continue;
 		fprintf(stream, "\nOf a device of type `%s`:\n\n", type->name);

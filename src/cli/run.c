@@ -7,6 +7,10 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "device/block/options.h"
+#include "device/console/options.h"
+#include "device/entropy/options.h"
+#include "device/net/options.h"
 #include "guest/config/bundle.h"
 #include "guest/config/config.h"
 #include "guest/run/run.h"

@@ -57,7 +57,8 @@ static void check_guest(const struct guest_config *config)
 
 static const struct device_type *find_type(const char *text)
 {
-	for (const struct device_type *type = device_types; type->name; type++) {
+	for_each_device_type(type)
+	{
 		size_t length = strlen(type->name);
 
 		if (!strncmp(text, type->name, length) && text[length] == ' ')

@@ -15,11 +15,14 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file_check.h"
 #include "base/log.h"
+#include "device/block/options.h"
+#include "device/console/console_port.h"
+#include "device/console/options.h"
+#include "device/net/options.h"
 #include "guest/config/bundle.h"
 #include "guest/config/confined_file.h"
-#include "guest/config/console_port.h"
-#include "guest/config/device_check.h"
 #include "unit/capture.h"
 #include "unit/scratch.h"
 

@@ -19,6 +19,8 @@
 #include "base/cleanup.h"
 #include "base/disk_format.h"
 #include "base/text.h"
+#include "device/block/options.h"
+#include "device/net/options.h"
 #include "guest/config/config.h"
 #include "guest/config/kernel_image.h"
 #include "unit/capture.h"
@@ -76,7 +78,8 @@ static void check_refused(const char *part)
 
 static void the_tables_are_sound(void **state)
 {
-	for (const struct device_type *type = device_types; type->name; type++) {
+	for_each_device_type(type)
+	{
 		assert_ptr_equal(device_type_find(type->name), type);
 		assert_true(text_is_name(type->name));
 		assert_non_null(type->summary);

@@ -13,7 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "guest/config/console_port.h"
+#include "device/console/console_port.h"
+#include "device/console/options.h"
 #include "scratch.h"
 
 static int read_ports(const char *const *items, size_t count, struct console_port_option *ports,

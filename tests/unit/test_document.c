@@ -119,7 +119,8 @@ static void file_names_are_the_pages_names(void **state)
 
 static void tables_have_a_row_for_each_option(void **state)
 {
-	for (const struct device_type *type = device_types; type->name; type++) {
+	for_each_device_type(type)
+	{
 		struct error error = {0};
 		cleanup_free char *text = markdown(type->name, &error);
 		size_t lines = 0;

@@ -26,6 +26,9 @@
 #include "base/clock.h"
 #include "base/event_loop.h"
 #include "capture.h"
+#include "device/block/options.h"
+#include "device/entropy/options.h"
+#include "device/net/options.h"
 #include "fake_qemu.h"
 #include "guest/engine/engine.h"
 #include "guest/engine/qemu.h"
@@ -225,9 +228,8 @@ static void test_versions(void **state)
 static void test_every_device_type_is_in_the_table(void **state)
 {
 	/* QEMU has no frontend for consoles. */
-	for (const struct device_type *type = device_types; type->name; type++)
-		assert_int_equal(qemu_device_find(type->name) == NULL,
-				 !strcmp(type->name, "console"));
+	for_each_device_type(type) assert_int_equal(qemu_device_find(type->name) == NULL,
+						    !strcmp(type->name, "console"));
 	assert_null(qemu_device_find("camera"));
 }
 

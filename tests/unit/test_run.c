@@ -29,6 +29,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "device/block/options.h"
 #include "fake_device.h"
 #include "fake_qemu.h"
 #include "guest/run/host_identity.h"
@@ -878,7 +879,6 @@ int main(int argc, char **argv)
 		.options = &block_options,
 		.origin = (char *)"--block: ",
 	};
-	/* One of its own, whatever else runs on this host. */
 	snprintf(guest_name, sizeof(guest_name), "guest-%d", (int)getpid());
 	config = (struct guest_config){
 		.name = guest_name,

@@ -135,7 +135,8 @@ static void there_is_an_option_for_each_device_type(void **state)
 	const struct option_row *rows = command_run.groups[1].rows;
 	size_t count = 0;
 
-	for (const struct device_type *type = device_types; type->name; type++, count++) {
+	for_each_device_type(type)
+	{
 		const struct option_row *row = option_find(rows, type->name, strlen(type->name));
 		bool described = !type->options->name;
 
@@ -145,6 +146,7 @@ static void there_is_an_option_for_each_device_type(void **state)
 		for (const struct option_group *keys = command_run.keys; keys->title; keys++)
 			described |= keys->rows == type->options;
 		assert_true(described);
+		count++;
 	}
 	assert_null(rows[count].name);
 }

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/block/options.h"
+#include "device/net/options.h"
 #include "guest/config/bundle.h"
 #include "guest/config/bundle_example.h"
 #include "guest/config/config.h"
@@ -89,7 +91,8 @@ static void every_row_has_its_place_in_the_schema(void **state)
 		else
 			check_row(row, value);
 	}
-	for (const struct device_type *type = device_types; type->name; type++) {
+	for_each_device_type(type)
+	{
 		json_t *device = device_schema(schema, type->name);
 		json_t *properties = json_object_get(device, "properties");
 		size_t count = 1;

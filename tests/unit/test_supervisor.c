@@ -25,6 +25,7 @@
 
 #include "base/clock.h"
 #include "base/event_loop.h"
+#include "device/block/options.h"
 #include "guest/config/device_command.h"
 #include "guest/run/restart_policy.h"
 #include "guest/run/supervisor.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of base/text.c and base/port_forward.c.
+ * Unit tests of base/text.c and device/net/port_forward.c.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/port_forward.h"
 #include "base/text.h"
+#include "device/net/port_forward.h"
 
 static void sizes_read_as_a_user_writes_them(void **state)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The ports of a console device as text. */
-#include "guest/config/console_port.h"
+#include "device/console/console_port.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "base/text.h"
+#include "device/console/options.h"
 
 static const struct {
 	const char *name;
@@ -148,4 +149,12 @@ int console_port_listen(const struct console_port_option *port, struct socket_pa
 				       "process inherits",
 				       port->path);
 	return fd;
+}
+
+int console_options_check(const void *options, struct error *error)
+{
+	struct console_port_option ports[CONSOLE_PORTS_MAXIMUM];
+	int count = console_ports_read(options, ports, error);
+
+	return count < 0 ? count : 0;
 }

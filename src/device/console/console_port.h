@@ -3,15 +3,15 @@
  * The ports of a console device as text: NAME:terminal, NAME:socket:PATH, NAME:file:PATH,
  * NAME:echo and NAME:null.
  */
-#ifndef AVP_GUEST_CONFIG_CONSOLE_PORT_H
-#define AVP_GUEST_CONFIG_CONSOLE_PORT_H
+#ifndef AVP_DEVICE_CONSOLE_CONSOLE_PORT_H
+#define AVP_DEVICE_CONSOLE_CONSOLE_PORT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
 #include "base/socket_path.h"
-#include "guest/config/config.h"
+#include "device/console/options.h"
 
 #define CONSOLE_PORTS_MAXIMUM 16
 /* Longer names text_is_name refuses. */

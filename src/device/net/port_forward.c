@@ -2,7 +2,7 @@
 /*
  * A port of the host that leads to a port of the guest, as text: tcp:127.0.0.1:8080:80.
  */
-#include "base/port_forward.h"
+#include "device/net/port_forward.h"
 
 #include <arpa/inet.h>
 #include <string.h>

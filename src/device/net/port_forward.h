@@ -2,8 +2,8 @@
 /*
  * A port of the host that leads to a port of the guest, as text: tcp:127.0.0.1:8080:80.
  */
-#ifndef AVP_BASE_PORT_FORWARD_H
-#define AVP_BASE_PORT_FORWARD_H
+#ifndef AVP_DEVICE_NET_PORT_FORWARD_H
+#define AVP_DEVICE_NET_PORT_FORWARD_H
 
 #include <netinet/in.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* IPv4 networks as text. */
-#include "base/subnet.h"
+#include "device/net/subnet.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

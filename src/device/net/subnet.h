@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* An IPv4 network, as text: 10.0.2.0/24. */
-#ifndef AVP_BASE_SUBNET_H
-#define AVP_BASE_SUBNET_H
+#ifndef AVP_DEVICE_NET_SUBNET_H
+#define AVP_DEVICE_NET_SUBNET_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "device/block/options.h"
 #include "guest/config/confined_file.h"
 #include "guest/config/json_file.h"
 #include "guest/config/option_json.h"
@@ -234,9 +235,9 @@ static const char *list_device_types(char *buffer, size_t size)
 {
 	size_t length = 0;
 
-	for (const struct device_type *type = device_types; type->name && length < size; type++)
+	for_each_device_type(type) if (length < size)
 		length += (size_t)snprintf(buffer + length, size - length, "%s%s",
-					   type == device_types ? "" : ", ", type->name);
+					   type == device_types[0] ? "" : ", ", type->name);
 	return buffer;
 }
 
@@ -262,8 +263,7 @@ static int read_device_type(const json_t *object, const struct json_place *place
 
 	match.word = json_string_value(value);
 	match.length = strlen(match.word);
-	for (const struct device_type *known = device_types; known->name; known++)
-		text_match_offer(&match, known->name);
+	for_each_device_type(known) text_match_offer(&match, known->name);
 	if (match.nearest)
 		return error_set_usage(error,
 				       "%s: %s: there is no device type '%.40s'; did you mean "

@@ -17,10 +17,12 @@
 
 #include "base/cleanup.h"
 #include "base/contract_version.h"
+#include "base/file_check.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "device/block/options.h"
+#include "device/net/options.h"
 #include "guest/config/contract.h"
-#include "guest/config/device_check.h"
 #include "guest/config/kernel_image.h"
 #include "guest/config/user_networks.h"
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What a guest consists of: the parsed form of `avp run`'s options and of an OCI bundle, and the
- * table of device types with the options each takes. The same option tables serve
- * `avp device TYPE`, `avp run --TYPE …` and the bundle's avp.devices.
+ * What a guest consists of: the parsed form of `avp run`'s options and of an OCI bundle, with
+ * the devices that it has.
  */
 #ifndef AVP_GUEST_CONFIG_CONFIG_H
 #define AVP_GUEST_CONFIG_CONFIG_H
@@ -13,7 +12,7 @@
 
 #include "base/error.h"
 #include "base/option.h"
-#include "virtio/device_shape.h"
+#include "device/kit/device_type.h"
 
 enum engine_kind { ENGINE_AUTO, ENGINE_QEMU, ENGINE_KVM };
 
@@ -25,82 +24,6 @@ enum guest_watchdog {
 	GUEST_WATCHDOG_RESET,
 	GUEST_WATCHDOG_STOP,
 };
-
-/* The options of each device type; the members' meaning is in the tables in device_type.c. */
-struct block_options {
-	char *file;
-	uint64_t format; /* enum block_format */
-	bool readonly;
-	char *serial;
-	uint64_t queues;
-	uint64_t queue_size; /* largest ring that is accepted */
-	uint64_t cache;	     /* enum block_cache_choice */
-	uint64_t on_full;    /* enum block_on_full */
-	uint64_t logical_block_size;
-	uint64_t physical_block_size; /* 0: as the logical one */
-};
-
-/* Raw because the user says so, whatever it looks like; or raw unless it looks like another one. */
-enum block_format { BLOCK_FORMAT_AUTO, BLOCK_FORMAT_RAW };
-
-enum block_on_full { BLOCK_ON_FULL_STOP, BLOCK_ON_FULL_ERROR };
-
-enum block_cache_choice { BLOCK_CACHE_WRITEBACK, BLOCK_CACHE_WRITETHROUGH };
-
-struct net_options {
-	bool user;	/* libslirp */
-	char *tap;	/* interface name */
-	uint8_t mac[6]; /* all zero: see device_mac */
-	uint64_t mtu;	/* 0: not offered */
-	uint64_t queue_pairs;
-	/* User mode: */
-	struct option_list forwards; /* base/port_forward.h reads them */
-	char *subnet;	    /* base/subnet.h reads it; NULL: the first of those by default */
-	bool host_loopback; /* the gateway leads to the host's 127.0.0.1 and ::1 */
-	uint64_t ipv6;	    /* enum net_ipv6 */
-	char *host_name;    /* that DHCP tells the guest; NULL: none */
-};
-
-/* Auto: when the host has a way to the IPv6 internet as the device starts. */
-enum net_ipv6 { NET_IPV6_AUTO, NET_IPV6_ON, NET_IPV6_OFF };
-
-struct entropy_options {
-	uint64_t unused; /* no options yet */
-};
-
-struct console_options {
-	struct option_list
-		ports; /* guest/config/console_port.h reads them; none: one, the terminal */
-};
-
-extern const struct option_row block_option_rows[];
-extern const struct option_row net_option_rows[];
-extern const struct option_row entropy_option_rows[];
-extern const struct option_row console_option_rows[];
-
-struct device_type {
-	const char *name;    /* block, net, entropy, console */
-	const char *summary; /* one line for help */
-	struct device_shape shape;
-	const struct option_row *options;
-	size_t options_size;
-	/* The row whose value may stand first without a key: --block FILE,readonly. NULL: none. */
-	const char *positional;
-	/*
-	 * Checks values against each other and the files named; NULL: nothing to check. Messages
-	 * start with the name of the option that is wrong: "file: /x.img: is empty; …".
-	 */
-	int (*check)(const void *options, struct error *error);
-	/* Whether this one talks to the terminal, which only one of a guest can. NULL: none does. */
-	bool (*uses_terminal)(const void *options);
-	const char *argument; /* what follows --TYPE in the help of avp run */
-	/* Options of the device that a starting bundle has; NULL: it has none of this type. */
-	const char *example;
-};
-
-/* Ends with a row whose name is NULL. */
-extern const struct device_type device_types[];
-const struct device_type *device_type_find(const char *name);
 
 /* The most that guest_config.restart_limit can be. */
 #define RESTART_LIMIT_MAXIMUM 100

@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "guest/config/console_port.h"
+#include "device/console/console_port.h"
+#include "device/console/options.h"
 #include "guest/run/host_identity.h"
 
 static const void *member(const struct option_row *row, const struct device_config *device)

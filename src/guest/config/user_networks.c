@@ -5,8 +5,9 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "base/subnet.h"
 #include "base/text.h"
+#include "device/net/options.h"
+#include "device/net/subnet.h"
 
 /* RFC 1035, 2.3.4: a label. */
 #define HOST_NAME_MAX_BYTES 63

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "device/block/options.h"
+#include "device/net/options.h"
 #include "guest/config/device_command.h"
 #include "guest/config/kernel_parameters.h"
 #include "guest/engine/qemu.h"

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "base/subnet.h"
+#include "device/net/subnet.h"
 #include "device/net/user/dns_message.h"
 #include "device/net/user/frame_filter_ipv6.h"
 #include "device/net/user/tcp_segment.h"

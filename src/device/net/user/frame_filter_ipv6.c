@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "base/subnet.h"
+#include "device/net/subnet.h"
 #include "device/net/user/dns_message.h"
 #include "device/net/user/tcp_segment.h"
 

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/subnet.h"
+#include "device/net/subnet.h"
 
 /* Hops that a packet of ours may make (RFC 1122, 3.2.1.7). */
 #define PACKET_HOPS 64

@@ -19,9 +19,9 @@
 
 #include "base/error.h"
 #include "base/event_loop.h"
-#include "base/port_forward.h"
-#include "base/subnet.h"
 #include "device/net/net.h"
+#include "device/net/port_forward.h"
+#include "device/net/subnet.h"
 
 struct user_net;
 

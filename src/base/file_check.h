@@ -1,24 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/*
- * Checks of the device types' options that a table cannot express, and of the files they name.
- * Messages start with the name of the option that is wrong.
- */
-#ifndef AVP_GUEST_CONFIG_DEVICE_CHECK_H
-#define AVP_GUEST_CONFIG_DEVICE_CHECK_H
+/* Files that an option names, checked before anything is started. Messages start with its name. */
+#ifndef AVP_BASE_FILE_CHECK_H
+#define AVP_BASE_FILE_CHECK_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
-
-/* @options: struct block_options. Opens the file for what the guest may do, and closes it. */
-int block_options_check(const void *options, struct error *error);
-
-/* @options: struct net_options. */
-int net_options_check(const void *options, struct error *error);
-
-/* @options: struct console_options. */
-int console_options_check(const void *options, struct error *error);
 
 /*
  * Opens @path with @flags: its descriptor, the caller's, when it is a regular file, or a block

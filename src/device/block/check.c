@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* What the options of a disk and its file have to be. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "base/cleanup.h"
+#include "base/disk_format.h"
+#include "base/file_check.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "device/block/options.h"
+
+/* VIRTIO 1.4, 5.2.4: capacity counts sectors of this size, whatever the block size. */
+#define SECTOR_SIZE 512
+
+/* Opens the disk as the device will, and says so when it could be opened for reading only. */
+static int open_disk(const struct block_options *block, uint64_t *size, struct error *error)
+{
+	int fd = file_open_checked("file", block->file, block->readonly ? O_RDONLY : O_RDWR, true,
+				   size, error);
+
+	if (fd == -EINVAL && error && !block->readonly &&
+	    file_check("file", block->file, O_RDONLY, true, size, NULL) == 0)
+		return error_set_usage(error, "%s, or add readonly", error->message);
+	return fd;
+}
+
+/* A sparse image may promise the guest more than can ever be kept. */
+static void warn_of_small_file_system(const char *path, int fd, uint64_t size)
+{
+	char image[TEXT_SIZE_LENGTH], whole[TEXT_SIZE_LENGTH];
+	struct statvfs system;
+	struct stat status;
+	uint64_t bytes;
+
+	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || fstatvfs(fd, &system) < 0)
+		return;
+	bytes = (uint64_t)system.f_blocks * system.f_frsize;
+	/* 0: of a size that is not limited, or not known. */
+	if (bytes == 0 || size <= bytes)
+		return;
+	log_warning("file: %s: is %s long, and its file system holds %s: the guest's writes will "
+		    "find no room",
+		    path, text_format_size(image, size),
+		    text_format_size(whole, bytes & ~UINT64_C(0xfffff)));
+}
+
+int block_options_check(const void *options, struct error *error)
+{
+	const struct block_options *block = options;
+	uint64_t size = 0;
+	cleanup_fd int fd = open_disk(block, &size, error);
+	int result;
+
+	if (fd < 0)
+		return fd;
+	/* Before its size: an image of another format may have an odd one. */
+	if (block->format != BLOCK_FORMAT_RAW) {
+		result = disk_format_check("file", block->file, fd, size, error);
+		if (result < 0)
+			return result;
+	}
+	if (!block->readonly)
+		warn_of_small_file_system(block->file, fd, size);
+	if (!size)
+		return error_set_usage(error,
+				       "file: %s: is empty; give it a size: truncate -s 1G FILE",
+				       block->file);
+	if (size % SECTOR_SIZE)
+		return error_set_usage(error,
+				       "file: %s: its size, %" PRIu64 " bytes, is no multiple of "
+				       "the sector of 512; fill it up: truncate -s %%512 FILE",
+				       block->file, size);
+	if (size % block->logical_block_size)
+		return error_set_usage(error,
+				       "logical-block-size: the size of %s, %" PRIu64
+				       " bytes, is no multiple of %" PRIu64
+				       "; fill it up: truncate -s %%%" PRIu64 " FILE",
+				       block->file, size, block->logical_block_size,
+				       block->logical_block_size);
+	if (block->physical_block_size && block->physical_block_size < block->logical_block_size)
+		return error_set_usage(error,
+				       "physical-block-size: %" PRIu64
+				       " is smaller than the logical block size; give at least "
+				       "%" PRIu64,
+				       block->physical_block_size, block->logical_block_size);
+	return 0;
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* What the options of a network interface have to be. */
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#include "device/net/options.h"
+#include "device/net/port_forward.h"
+#include "device/net/subnet.h"
+
+/* What the kernel takes as an interface's name. */
+static bool is_interface_name(const char *name)
+{
+	return strcmp(name, ".") && strcmp(name, "..") && !strpbrk(name, "/: ");
+}
+
+/* RFC 1123, 2.1: letters, digits, hyphens in between. */
+static bool is_host_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	for (size_t i = 0; i < length; i++)
+		if (!isalnum((unsigned char)name[i]) &&
+		    (name[i] != '-' || i == 0 || i == length - 1))
+			return false;
+	return length > 0;
+}
+
+/* What a tap has nothing of: the host's administrator makes that network. */
+static int refuse_user_options(const struct net_options *net, struct error *error)
+{
+	const struct {
+		const char *name;
+		bool given;
+	} options[] = {
+		{"forward", net->forwards.count > 0},  {"subnet", net->subnet},
+		{"host-loopback", net->host_loopback}, {"host-name", net->host_name},
+		{"ipv6", net->ipv6 != NET_IPV6_AUTO},
+	};
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+		if (options[i].given)
+			return error_set_usage(error,
+					       "%s: works with user only; the network of a tap is "
+					       "made by the host",
+					       options[i].name);
+	return 0;
+}
+
+static int check_user_network(const struct net_options *net, struct error *error)
+{
+	struct subnet subnet;
+
+	if (net->mtu && net->mtu < SUBNET_MTU_MIN)
+		return error_set_usage(error,
+				       "mtu: a user network needs at least %d bytes, for DHCP; "
+				       "give that or more",
+				       SUBNET_MTU_MIN);
+	if (net->mtu && net->mtu < SUBNET_IPV6_MTU_MIN && net->ipv6 == NET_IPV6_ON)
+		return error_set_usage(error,
+				       "mtu: IPv6 needs at least %d bytes; give that or more, or "
+				       "ipv6=off",
+				       SUBNET_IPV6_MTU_MIN);
+	if (net->host_name && !is_host_name(net->host_name))
+		return error_set_usage(error,
+				       "host-name: '%s' is not a host name; use letters, digits "
+				       "and hyphens",
+				       net->host_name);
+	if (net->subnet && subnet_parse(net->subnet, &subnet, error) < 0) {
+		error_prefix(error, "subnet");
+		return error ? -error->code : -EINVAL;
+	}
+	return 0;
+}
+
+int net_options_check(const void *options, struct error *error)
+{
+	const struct net_options *net = options;
+	int result;
+
+	if (net->user && net->tap)
+		return error_set_usage(error, "user: excludes tap; give one of them");
+	if (!net->user && !net->tap)
+		return error_set_usage(error, "user: neither it nor tap is given; add one of them");
+	if (net->tap && !is_interface_name(net->tap))
+		return error_set_usage(
+			error,
+			"tap: '%s' is no name of an interface; give one that `ip link` shows",
+			net->tap);
+	result = net->tap ? refuse_user_options(net, error) : check_user_network(net, error);
+	if (result < 0)
+		return result;
+	for (size_t i = 0; i < net->forwards.count; i++) {
+		struct port_forward forward;
+
+		result = port_forward_parse(net->forwards.items[i], &forward, error);
+		if (result < 0) {
+			error_prefix(error, "forward");
+			return result;
+		}
+	}
+	return 0;
+}

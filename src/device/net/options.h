@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The options of a network interface; the members' meaning is in the table in type.c. */
+#ifndef AVP_DEVICE_NET_OPTIONS_H
+#define AVP_DEVICE_NET_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/option.h"
+
+struct net_options {
+	bool user;	/* libslirp */
+	char *tap;	/* interface name */
+	uint8_t mac[6]; /* all zero: see device_mac */
+	uint64_t mtu;	/* 0: not offered */
+	uint64_t queue_pairs;
+	/* User mode: */
+	struct option_list forwards; /* device/net/port_forward.h reads them */
+	char *subnet;	    /* device/net/subnet.h reads it; NULL: the first of those by default */
+	bool host_loopback; /* the gateway leads to the host's 127.0.0.1 and ::1 */
+	uint64_t ipv6;	    /* enum net_ipv6 */
+	char *host_name;    /* that DHCP tells the guest; NULL: none */
+};
+
+/* Auto: when the host has a way to the IPv6 internet as the device starts. */
+enum net_ipv6 { NET_IPV6_AUTO, NET_IPV6_ON, NET_IPV6_OFF };
+
+extern const struct option_row net_option_rows[];
+
+/* Checks what the table cannot express. @options: struct net_options. As device_type.check. */
+int net_options_check(const void *options, struct error *error);
+
+#endif

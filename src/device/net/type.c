@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The type of a network interface: data only. */
+#include <linux/virtio_ids.h>
+#include <linux/virtio_net.h>
+
+#include "device/kit/device_type.h"
+#include "device/net/options.h"
+
+static const char *const net_ipv6_choices[] = {
+	[NET_IPV6_AUTO] = "auto",
+	[NET_IPV6_ON] = "on",
+	[NET_IPV6_OFF] = "off",
+	NULL,
+};
+
+const struct option_row net_option_rows[] = {
+	{
+		.name = "user",
+		.type = OPTION_FLAG,
+		.offset = offsetof(struct net_options, user),
+		.help = "a network inside the device process, with DHCP and DNS and the way out "
+			"through the host's own connections; needs no privileges",
+	},
+	{
+		.name = "tap",
+		.type = OPTION_STRING,
+		.argument = "NAME",
+		.offset = offsetof(struct net_options, tap),
+		.minimum = 1,
+		.maximum = 15, /* IFNAMSIZ less its end */
+		.ascii = true,
+		.help = "the host's tap interface to join",
+	},
+	{
+		.name = "mac",
+		.type = OPTION_MAC,
+		.argument = "ADDRESS",
+		.offset = offsetof(struct net_options, mac),
+		.help = "MAC address of the guest; without it one made from the host's machine-id "
+			"and the guest's and the device's name",
+	},
+	{
+		.name = "mtu",
+		.type = OPTION_NUMBER,
+		.argument = "BYTES",
+		.offset = offsetof(struct net_options, mtu),
+		.minimum = 68,
+		.maximum = 65535,
+		.help = "largest packet that the guest is told to send; without it the guest "
+			"decides",
+	},
+	{
+		.name = "queue-pairs",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct net_options, queue_pairs),
+		.minimum = 1,
+		.maximum = 8,
+		.default_text = "1",
+		.help = "pairs of a receive and a transmit queue",
+	},
+	{
+		.name = "forward",
+		.type = OPTION_LIST,
+		.argument = "FORWARD",
+		.offset = offsetof(struct net_options, forwards),
+		.help = "lead a port of the host to the guest, with user only: "
+			"tcp:[ADDRESS:]PORT:GUESTPORT or udp:…, on 127.0.0.1 unless an address "
+			"is given; may be repeated",
+	},
+	{
+		.name = "subnet",
+		.type = OPTION_STRING,
+		.argument = "NETWORK",
+		.offset = offsetof(struct net_options, subnet),
+		.minimum = 1,
+		.maximum = 18, /* of 255.255.255.255/27 */
+		.ascii = true,
+		.help = "the addresses of the network, with user only: ADDRESS/PREFIX, whose "
+			"second host is the gateway, the third the name server and the 15th the "
+			"guest; without it 10.0.2.0/24, then 10.0.3.0/24 and so on for further "
+			"interfaces of a guest",
+	},
+	{
+		.name = "host-loopback",
+		.type = OPTION_FLAG,
+		.offset = offsetof(struct net_options, host_loopback),
+		.help = "let the guest reach the services on the host's 127.0.0.1 and ::1, at the "
+			"addresses of the gateway; with user only",
+	},
+	{
+		.name = "ipv6",
+		.type = OPTION_CHOICE,
+		.argument = "WHETHER",
+		.offset = offsetof(struct net_options, ipv6),
+		.choices = net_ipv6_choices,
+		.default_text = "auto",
+		.help = "IPv6, with user only: auto, when the host has a way to the IPv6 internet "
+			"as the device starts",
+	},
+	{
+		.name = "host-name",
+		.type = OPTION_STRING,
+		.argument = "NAME",
+		.offset = offsetof(struct net_options, host_name),
+		.minimum = 1,
+		.maximum = 63, /* RFC 1035, 2.3.4 */
+		.ascii = true,
+		.help = "the name that DHCP tells the guest, with user only; without it the "
+			"guest's own name",
+	},
+	{.name = NULL},
+};
+
+const struct device_type device_type_net = {
+	.name = "net",
+	.summary = "a network interface",
+	.shape =
+		{
+			.virtio_id = VIRTIO_ID_NET,
+			.queues = 2,
+			.queue_size_max = 256,
+			.config_sizes =
+				{
+					offsetof(struct virtio_net_config, speed),
+					offsetof(struct virtio_net_config, mtu),
+					offsetof(struct virtio_net_config, max_virtqueue_pairs),
+				},
+		},
+	.options = net_option_rows,
+	.options_size = sizeof(struct net_options),
+	.check = net_options_check,
+	.argument = "user|tap=NAME[,OPTION…]",
+	.example = "user",
+};
