@@ -21,7 +21,7 @@ static void error_format_list(struct error *error, const char *format, ...)
 /* Formats into *error; the arguments may point into error->message. */
 static void error_format(struct error *error, const char *format, va_list arguments)
 {
-	char message[sizeof(error->message)];
+	char message[ERROR_MESSAGE_SIZE];
 	int length = vsnprintf(message, sizeof(message), format, arguments);
 
 	if (length < 0)
@@ -72,7 +72,7 @@ int error_set_usage(struct error *error, const char *format, ...)
 int error_set_errno(struct error *error, int code, const char *format, ...)
 {
 	va_list arguments;
-	char text[sizeof(error->message)], limit[RESOURCE_LIMIT_TEXT];
+	char text[ERROR_MESSAGE_SIZE], limit[RESOURCE_LIMIT_TEXT];
 
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
@@ -93,7 +93,7 @@ static void error_format_list(struct error *error, const char *format, ...)
 void error_prefix(struct error *error, const char *format, ...)
 {
 	va_list arguments;
-	char text[sizeof(error->message)];
+	char text[ERROR_MESSAGE_SIZE];
 
 	if (!error)
 		return;

@@ -9,10 +9,12 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
+#define ERROR_MESSAGE_SIZE 480
+
 struct error {
-	int code;	   /* a positive errno value */
-	bool usage;	   /* the call or a file that it names was wrong: exit status 2 */
-	char message[480]; /* one line, no trailing newline */
+	int code;   /* a positive errno value */
+	bool usage; /* the call or a file that it names was wrong: exit status 2 */
+	char message[ERROR_MESSAGE_SIZE]; /* one line, no trailing newline */
 };
 
 /*

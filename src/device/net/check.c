@@ -50,6 +50,7 @@ static int refuse_user_options(const struct net_options *net, struct error *erro
 static int check_user_network(const struct net_options *net, struct error *error)
 {
 	struct subnet subnet;
+	int result = 0;
 
 	if (net->mtu && net->mtu < SUBNET_MTU_MIN)
 		return error_set_usage(error,
@@ -66,11 +67,11 @@ static int check_user_network(const struct net_options *net, struct error *error
 				       "host-name: '%s' is not a host name; use letters, digits "
 				       "and hyphens",
 				       net->host_name);
-	if (net->subnet && subnet_parse(net->subnet, &subnet, error) < 0) {
+	if (net->subnet)
+		result = subnet_parse(net->subnet, &subnet, error);
+	if (result < 0)
 		error_prefix(error, "subnet");
-		return error ? -error->code : -EINVAL;
-	}
-	return 0;
+	return result;
 }
 
 int net_options_check(const void *options, struct error *error)

@@ -92,7 +92,7 @@ static size_t count_rank(const struct refusals *refusals, enum refusal_rank rank
  */
 static void refuse_all(const struct refusals *refusals, struct error *error)
 {
-	char text[sizeof(error->message)] = "";
+	char text[ERROR_MESSAGE_SIZE] = "";
 	size_t length = 0, each = sizeof(text) / ENGINE_COUNT - sizeof("engine qemu: ; ");
 	enum refusal_rank skipped = count_rank(refusals, REFUSED_GUEST) ? REFUSED_BOTH :
 									  REFUSED_GUEST;
