@@ -290,23 +290,14 @@ static int set_choice_text(const struct option_row *row, void *options, const ch
 			       text, words);
 }
 
-static int hex_digit(char digit)
-{
-	static const char digits[] = "0123456789abcdef";
-	const char *found = digit ? strchr(digits, digit | 0x20) : NULL;
-
-	return found ? (int)(found - digits) : -1;
-}
-
 static bool read_mac(const char *text, uint8_t mac[6])
 {
 	for (size_t i = 0; i < 6; i++, text += 3) {
-		int high = hex_digit(text[0]);
-		int low = high < 0 ? -1 : hex_digit(text[1]);
+		int byte = text_hex_byte(text);
 
-		if (low < 0 || text[2] != (i < 5 ? ':' : 0))
+		if (byte < 0 || text[2] != (i < 5 ? ':' : 0))
 			return false;
-		mac[i] = high << 4 | low;
+		mac[i] = (uint8_t)byte;
 	}
 	return true;
 }

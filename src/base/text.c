@@ -43,6 +43,22 @@ int text_replace_format(char **target, struct error *error, const char *format, 
 	return 0;
 }
 
+static int hex_digit(char digit)
+{
+	if (digit >= '0' && digit <= '9')
+		return digit - '0';
+	if (digit >= 'a' && digit <= 'f')
+		return digit - 'a' + 10;
+	return digit >= 'A' && digit <= 'F' ? digit - 'A' + 10 : -1;
+}
+
+int text_hex_byte(const char *text)
+{
+	int high = hex_digit(text[0]), low = high < 0 ? -1 : hex_digit(text[1]);
+
+	return low < 0 ? -1 : high << 4 | low;
+}
+
 void text_make_printable(char *text)
 {
 	for (; *text; text++) {

@@ -24,6 +24,9 @@ int text_replace_format(char **target, struct error *error, const char *format, 
 /* Replaces control characters by '?': what is printed stays on one line and in one colour. */
 void text_make_printable(char *text);
 
+/* The byte that two hexadecimal digits at @text give; -1: they are not two such digits. */
+int text_hex_byte(const char *text);
+
 /* The length of the valid UTF-8 sequence at @text (at most @length bytes), or 0. */
 size_t text_utf8_length(const char *text, size_t length);
 

@@ -94,8 +94,7 @@ static void print_bundle_keys(FILE *stream)
 	fputs(" | required | the type of the device |\n", stream);
 	for (const struct option_row *row = device_option_rows; row->name; row++)
 		print_key(stream, "avp.devices[].", row);
-	for_each_device_type(type)
-	{
+	for_each_device_type(type) {
 		if (!type->options->name)
 			continue;
 		fprintf(stream, "\nOf a device of type `%s`:\n\n", type->name);

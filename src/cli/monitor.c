@@ -31,6 +31,7 @@
 #include "guest/engine/monitor_device.h"
 #include "guest/run/console.h"
 #include "guest/run/run.h"
+#include "guest/run/stop_request.h"
 #include "host/sandbox.h"
 #include "monitor/control.h"
 #include "monitor/kvm/probe.h"
@@ -177,7 +178,7 @@ struct monitor {
 	int control_fd;		 /* for writing; the reader's; -1: none */
 	struct console *console; /* stand-alone: the terminal */
 	bool stop_asked;
-	int64_t asked_ms; /* by a signal to stop */
+	struct stop_request request; /* by a signal */
 	enum guest_end end;
 };
 
@@ -316,9 +317,8 @@ static void handle_signal(void *context, uint32_t events)
 			console_resume(monitor->console);
 		return;
 	}
-	if (monitor->asked_ms && clock_now_ms() - monitor->asked_ms < GUEST_REQUEST_MS)
+	if (!stop_request_take(&monitor->request, clock_now_ms()))
 		return;
-	monitor->asked_ms = clock_now_ms();
 	if (monitor->stop_asked) {
 		end_now(monitor);
 	} else {
@@ -728,9 +728,9 @@ const struct command command_monitor = {
 			 "Boots Linux with the disk that `avp device block --socket-path disk.sock` "
 			 "serves."},
 			{"avp monitor --kernel vmlinuz --initrd initrd.img --append console=ttyS0 "
-			 "--device 26,socket=fs.sock,queues=2,config-size=44",
-			 "Boots Linux with a device that AVP has no type of: a directory that virtiofsd "
-			 "serves."},
+			 "--device 26,socket=fs.sock,queues=2,config=$config",
+			 "Boots Linux with a device that AVP has no type of, a directory that virtiofsd "
+			 "serves; docs/monitor.md says how $config is made."},
 			{NULL, NULL},
 		},
 	.run = run_monitor,

@@ -190,12 +190,12 @@ static void write_measure(FILE *file, const struct conform_measure *measure)
 
 /* Requirements */
 
-/* The one with that id, of @length bytes, or NULL. */
 static bool has_id(const struct contract_requirement *requirement, const char *id, size_t length)
 {
 	return strlen(requirement->id) == length && !memcmp(requirement->id, id, length);
 }
 
+/* The one with that id, of @length bytes, or NULL. */
 static const struct contract_requirement *find_requirement(const char *id, size_t length)
 {
 	for (const struct contract_requirement *r = contract_requirements; r->id; r++)

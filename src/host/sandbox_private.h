@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 
-/* Gives up the capabilities that libcap-ng was told of. */
+/* Applies the set of capabilities that was put together with libcap-ng. */
 int sandbox_apply_capabilities(struct error *error);
 
 /*

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The life of a device (VIRTIO 1.4, 2.1 to 2.5 and 3.1). */
 #include "virtio/device.h"
-#include "virtio/feature.h"
 
 #include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 #include <string.h>
+
+#include "virtio/feature.h"
 
 const uint64_t virtio_core_features = FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |
 				      FEATURE(VIRTIO_RING_F_EVENT_IDX) |

@@ -23,8 +23,8 @@ struct device_shape {
 	const uint8_t *config;
 	uint32_t config_length;
 	/*
-	 * The part of configuration space that is a setting of the driver's: it lasts until a reset, and a
-	 * process that comes back is told it. A length of 0: there is none.
+	 * The part of configuration space that the driver sets: it lasts until a reset, and is sent again to a
+	 * process that was restarted. A length of 0: there is none.
 	 */
 	uint32_t setting_offset, setting_length;
 };

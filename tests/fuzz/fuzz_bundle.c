@@ -57,8 +57,7 @@ static void check_guest(const struct guest_config *config)
 
 static const struct device_type *find_type(const char *text)
 {
-	for_each_device_type(type)
-	{
+	for_each_device_type(type) {
 		size_t length = strlen(type->name);
 
 		if (!strncmp(text, type->name, length) && text[length] == ' ')

@@ -692,7 +692,9 @@ static void process_stays(void *context, const char *name)
 /* That of a type of AVP's, or of one that it does not have. */
 static struct device_shape find_shape(uint32_t virtio_id)
 {
-	for_each_device_type(type) if (type->shape.virtio_id == virtio_id) return type->shape;
+	for_each_device_type(type)
+		if (type->shape.virtio_id == virtio_id)
+			return type->shape;
 	return (struct device_shape){.virtio_id = virtio_id, .queues = 1, .queue_size_max = 256};
 }
 

@@ -7,7 +7,7 @@
  *	panic, reset	the guest panics; restarts and then powers off
  *	resets		the guest restarts again and again
  *	restart		the guest restarts when its power button is pressed; the second time it powers off
- *	fault		the guest is told to power off, and QEMU dies of SIGBUS instead
+ *	fault		dies of SIGBUS when the power button is pressed
  *	powerdown	the guest powers off when its power button is pressed
  *	drowsy		the same, when it is pressed for the third time
  *	deaf		the guest does not care for its power button

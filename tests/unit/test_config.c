@@ -78,8 +78,7 @@ static void check_refused(const char *part)
 
 static void the_tables_are_sound(void **state)
 {
-	for_each_device_type(type)
-	{
+	for_each_device_type(type) {
 		assert_ptr_equal(device_type_find(type->name), type);
 		assert_true(text_is_name(type->name));
 		assert_non_null(type->summary);

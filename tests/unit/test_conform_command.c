@@ -321,7 +321,7 @@ static void test_a_list_that_is_wrong(void **state)
 	check_said(&errors, "--expect: ");
 }
 
-/* A guest takes minutes; a name that none of its tests has is told before it boots. */
+/* A guest takes minutes: a name that none of its tests has is refused before it boots. */
 static void test_a_list_is_checked_before_the_guest_boots(void **state)
 {
 	write_text("known", "mmio_width\nboot_stat\n");

@@ -119,8 +119,7 @@ static void file_names_are_the_pages_names(void **state)
 
 static void tables_have_a_row_for_each_option(void **state)
 {
-	for_each_device_type(type)
-	{
+	for_each_device_type(type) {
 		struct error error = {0};
 		cleanup_free char *text = markdown(type->name, &error);
 		size_t lines = 0;

@@ -233,7 +233,7 @@ static void test_memory_in_steps(void **state)
 	/* On a kernel without huge pages nothing is known of their size. */
 	if (access("/sys/kernel/mm/hugepages", F_OK) == 0)
 		expect_refusal(ENGINE_QEMU, "which engine qemu needs with huge pages; round it");
-	/* More than any host has set aside is told of before an engine starts, by each in the same words. */
+	/* More than any host has set aside is refused before an engine starts, in the same words for each. */
 	config.memory = UINT64_C(512) << 30;
 	for (int i = 0; i < 2; i++) {
 		assert_null(choose(i ? ENGINE_QEMU : ENGINE_KVM));
@@ -294,7 +294,7 @@ static void test_auto_tells_all_reasons(void **state)
 	fake_qemu_set("poweroff", DEBIAN_VERSION);
 	config.watchdog = GUEST_WATCHDOG_STOP;
 	expect_refusal(ENGINE_AUTO, "--watchdog: engine qemu has no watchdogs that expire here");
-	/* And comes first; of an engine that would not take the guest either nothing is told. */
+	/* And comes first. An engine that would not take the guest either is not mentioned. */
 	if (arch_has_watchdogs)
 		assert_non_null(strstr(error.message, "; engine kvm: it is broken"));
 	else

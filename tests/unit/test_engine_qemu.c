@@ -228,8 +228,9 @@ static void test_versions(void **state)
 static void test_every_device_type_is_in_the_table(void **state)
 {
 	/* QEMU has no frontend for consoles. */
-	for_each_device_type(type) assert_int_equal(qemu_device_find(type->name) == NULL,
-						    !strcmp(type->name, "console"));
+	for_each_device_type(type)
+		assert_int_equal(qemu_device_find(type->name) == NULL,
+				 !strcmp(type->name, "console"));
 	assert_null(qemu_device_find("camera"));
 }
 
@@ -493,7 +494,7 @@ static void test_initrd_that_changes_under_a_guest(void **state)
 			   GUEST_FAILED, wanted);
 		assert_true(reset == (i < 2));
 	}
-	/* QEMU's own faults are told as such, and a file that nothing loads again does no harm. */
+	/* A crash of QEMU's own is reported as one, and a file that nothing loads again does no harm. */
 	file = fopen(config.initrd, "w");
 	fclose(file);
 	if (!QEMU_MAPS_INITRD)
@@ -518,7 +519,7 @@ static void test_qemu_that_does_not_start(void **state)
 	assert_string_equal(how, "ended with QEMU (exit status 1): no room for memory");
 }
 
-/* What a limit of this process makes of QEMU is told with the limit. */
+/* When QEMU fails for a resource limit, the message names the limit. */
 static void test_limits(void **state)
 {
 	struct rlimit files, space, low;

@@ -37,8 +37,7 @@ static void check_parsed(const char *text, const struct device_shape *wanted)
 /* What `avp run` hands down is what the type says, whether the monitor knows its name or not. */
 static void test_handed_down(void **state)
 {
-	for_each_device_type(type)
-	{
+	for_each_device_type(type) {
 		cleanup_arguments struct arguments arguments = {0};
 		struct monitor_device device;
 		const char *text;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* How often a monitor is answered that asks all the time, by a clock that the test sets. */
+/* How often a monitor that asks all the time is answered, and which signals are one request, by a clock that the test sets. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "guest/run/request_pace.h"
+#include "guest/run/stop_request.h"
 
 static void test_flood(void **state)
 {
@@ -38,11 +39,24 @@ static void test_ordinary(void **state)
 		assert_int_equal(request_pace_count(&pace, (int64_t)i * 5), 0);
 }
 
+static void test_signals_of_one_request(void **state)
+{
+	struct stop_request request = {0};
+
+	assert_true(stop_request_take(&request, 5));
+	assert_false(stop_request_take(&request, 5));
+	assert_false(stop_request_take(&request, 4 + STOP_REQUEST_MS));
+	/* By the first of them: a flood does not put off the second request. */
+	assert_true(stop_request_take(&request, 5 + STOP_REQUEST_MS));
+	assert_false(stop_request_take(&request, 6 + STOP_REQUEST_MS));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_flood),
 		cmocka_unit_test(test_ordinary),
+		cmocka_unit_test(test_signals_of_one_request),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

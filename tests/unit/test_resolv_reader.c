@@ -230,7 +230,7 @@ static void start(struct fixture *f, const char *first)
 
 /*
  * Changes the name server four times: writes it to the file @written, and renames that to @replaced
- * unless it is NULL. Each change is told.
+ * unless it is NULL. The reader reports each change.
  */
 static void expect_changes(struct fixture *f, const char *written, const char *replaced)
 {

@@ -34,6 +34,7 @@
 #include "fake_qemu.h"
 #include "guest/run/host_identity.h"
 #include "guest/run/run.h"
+#include "guest/run/stop_request.h"
 #include "scratch.h"
 
 #define LIMIT_MS       20000
@@ -633,7 +634,7 @@ static void test_second_signal_does_not_wait(void **state)
 	expect_output(&run, "hello\r\n");
 	kill(run.pid, SIGTERM);
 	expect_line(&run, "power button is pressed");
-	usleep(GUEST_REQUEST_MS * 1000);
+	usleep(STOP_REQUEST_MS * 1000);
 	kill(run.pid, SIGTERM);
 	assert_int_equal(finish(&run), GUEST_KILLED);
 	assert_non_null(strstr(run.text, "the guest was ended as it stood after "));
@@ -867,18 +868,16 @@ int main(int argc, char **argv)
 	scratch_make(&scratch);
 	fake_qemu_install(&scratch);
 	setenv("XDG_RUNTIME_DIR", scratch.directory, 1);
-	block_options = (struct block_options){
-		.file = strdup(scratch_write_zeros(&scratch, "disk", 4096)),
-		.queues = 1,
-		.queue_size = 256,
-		.logical_block_size = 512,
-	};
-	device = (struct device_config){
-		.type = device_type_find("block"),
-		.name = (char *)"block0",
-		.options = &block_options,
-		.origin = (char *)"--block: ",
-	};
+	block_options =
+		(struct block_options){.file = strdup(scratch_write_zeros(&scratch, "disk", 4096)),
+				       .queues = 1,
+				       .queue_size = 256,
+				       .logical_block_size = 512};
+	device = (struct device_config){.type = device_type_find("block"),
+					.name = (char *)"block0",
+					.options = &block_options,
+					.origin = (char *)"--block: "};
+	/* One of its own, whatever else runs on this host. */
 	snprintf(guest_name, sizeof(guest_name), "guest-%d", (int)getpid());
 	config = (struct guest_config){
 		.name = guest_name,

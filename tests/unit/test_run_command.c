@@ -135,8 +135,7 @@ static void there_is_an_option_for_each_device_type(void **state)
 	const struct option_row *rows = command_run.groups[1].rows;
 	size_t count = 0;
 
-	for_each_device_type(type)
-	{
+	for_each_device_type(type) {
 		const struct option_row *row = option_find(rows, type->name, strlen(type->name));
 		bool described = !type->options->name;
 

@@ -91,8 +91,7 @@ static void every_row_has_its_place_in_the_schema(void **state)
 		else
 			check_row(row, value);
 	}
-	for_each_device_type(type)
-	{
+	for_each_device_type(type) {
 		json_t *device = device_schema(schema, type->name);
 		json_t *properties = json_object_get(device, "properties");
 		size_t count = 1;

@@ -115,6 +115,19 @@ static void control_characters_become_question_marks(void **state)
 	assert_string_equal(text, "??31m\xc2\xa0\xc2");
 }
 
+static void bytes_read_as_two_digits(void **state)
+{
+	assert_int_equal(text_hex_byte("00"), 0);
+	assert_int_equal(text_hex_byte("9f"), 0x9f);
+	assert_int_equal(text_hex_byte("Ab:"), 0xab);
+	assert_int_equal(text_hex_byte(""), -1);
+	assert_int_equal(text_hex_byte("1"), -1);
+	assert_int_equal(text_hex_byte("g0"), -1);
+	assert_int_equal(text_hex_byte("0g"), -1);
+	/* Not even where a bit makes the difference to a digit. */
+	assert_int_equal(text_hex_byte("\x10\x11"), -1);
+}
+
 static void replacing_frees_what_was_there(void **state)
 {
 	struct error error;
@@ -195,6 +208,7 @@ int main(void)
 		cmocka_unit_test(mistyped_words_find_what_was_meant),
 		cmocka_unit_test(utf8_is_told_from_other_bytes),
 		cmocka_unit_test(control_characters_become_question_marks),
+		cmocka_unit_test(bytes_read_as_two_digits),
 		cmocka_unit_test(replacing_frees_what_was_there),
 		cmocka_unit_test(forwards_are_read),
 		cmocka_unit_test(wrong_forwards_are_refused),

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The block device (VIRTIO 1.4, 5.2). */
 #include "device/block/block.h"
-#include "virtio/feature.h"
 
 #include <errno.h>
 #include <string.h>
+
+#include "virtio/feature.h"
 
 /* In a batch the driver is notified after the first request, after so many more, and at the end. */
 #define NOTIFY_AFTER 32

@@ -94,8 +94,7 @@ static bool told_to_end(void)
 	return false;
 }
 
-const struct file_holder *file_holder_describe(struct file_holder *holder, pid_t pid,
-					       file_guest_finder *find_guest)
+void file_holder_describe(struct file_holder *holder, pid_t pid, file_guest_finder *find_guest)
 {
 	char guest[64];
 	pid_t run = pid && find_guest ? find_guest(pid, guest, sizeof(guest)) : 0;
@@ -108,7 +107,6 @@ const struct file_holder *file_holder_describe(struct file_holder *holder, pid_t
 		snprintf(holder->name, sizeof(holder->name), "process %d", (int)pid);
 	else
 		snprintf(holder->name, sizeof(holder->name), "another process");
-	return holder;
 }
 
 static int refuse(pid_t pid, const char *path, bool readonly, file_guest_finder *find_guest,

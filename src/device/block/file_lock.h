@@ -31,9 +31,8 @@ struct file_holder {
 	const char *remedy; /* "end that process" or "stop that guest" */
 };
 
-/* Describes the process @pid, 0 for one that is not known. Returns @holder. */
-const struct file_holder *file_holder_describe(struct file_holder *holder, pid_t pid,
-					       file_guest_finder *find_guest);
+/* Describes the process @pid, 0 for one that is not known. */
+void file_holder_describe(struct file_holder *holder, pid_t pid, file_guest_finder *find_guest);
 
 /*
  * Locks @fd, shared if @readonly, else exclusive; @path and @find_guest are for messages. The process must not close

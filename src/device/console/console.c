@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The console device (VIRTIO 1.4, 5.3). */
 #include "device/console/console.h"
-#include "virtio/feature.h"
 
 #include <errno.h>
 #include <string.h>
+
+#include "virtio/feature.h"
 
 /* The queues of port 0 are followed by those for control. */
 #define CONTROL_RECEIVE	 2

@@ -6,6 +6,8 @@
 
 const struct device_type *device_type_find(const char *name)
 {
-	for_each_device_type(type) if (!strcmp(type->name, name)) return type;
+	for_each_device_type(type)
+		if (!strcmp(type->name, name))
+			return type;
 	return NULL;
 }

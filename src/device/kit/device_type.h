@@ -14,7 +14,7 @@
 #include "virtio/device_shape.h"
 
 struct device_type {
-	const char *name;    /* block, net, entropy, console */
+	const char *name;    /* as in `avp device NAME` */
 	const char *summary; /* one line for help */
 	struct device_shape shape;
 	const struct option_row *options;

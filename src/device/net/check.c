@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* What the options of a network interface have to be. */
 #include <ctype.h>
-#include <errno.h>
 #include <string.h>
 
 #include "device/net/options.h"

@@ -4,10 +4,11 @@
  * in net_control.c.
  */
 #include "device/net/net.h"
-#include "virtio/feature.h"
 
 #include <errno.h>
 #include <string.h>
+
+#include "virtio/feature.h"
 
 #define HEADER_LENGTH sizeof(struct virtio_net_hdr_v1)
 

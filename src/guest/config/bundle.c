@@ -235,9 +235,10 @@ static const char *list_device_types(char *buffer, size_t size)
 {
 	size_t length = 0;
 
-	for_each_device_type(type) if (length < size)
-		length += (size_t)snprintf(buffer + length, size - length, "%s%s",
-					   type == device_types[0] ? "" : ", ", type->name);
+	for_each_device_type(type)
+		if (length < size)
+			length += (size_t)snprintf(buffer + length, size - length, "%s%s",
+						   type == device_types[0] ? "" : ", ", type->name);
 	return buffer;
 }
 
@@ -263,7 +264,8 @@ static int read_device_type(const json_t *object, const struct json_place *place
 
 	match.word = json_string_value(value);
 	match.length = strlen(match.word);
-	for_each_device_type(known) text_match_offer(&match, known->name);
+	for_each_device_type(known)
+		text_match_offer(&match, known->name);
 	if (match.nearest)
 		return error_set_usage(error,
 				       "%s: %s: there is no device type '%.40s'; did you mean "

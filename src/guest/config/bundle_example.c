@@ -99,8 +99,7 @@ static json_t *device_to_json(const struct device_config *device)
 
 static int add_devices(struct guest_config *config, struct error *error)
 {
-	for_each_device_type(type)
-	{
+	for_each_device_type(type) {
 		int result = 0;
 
 		if (type->example)

@@ -172,7 +172,8 @@ static json_t *devices_schema(bool *failed)
 {
 	json_t *types = json_array();
 
-	for_each_device_type(type) append(types, device_schema(type, failed), failed);
+	for_each_device_type(type)
+		append(types, device_schema(type, failed), failed);
 	return json_pack("{s:s, s:s, s:i, s:{s:o}}", "description",
 			 "the devices of the guest, in the order in which it finds them", "type",
 			 "array", "maxItems", GUEST_DEVICES_MAXIMUM, "items", "oneOf", types);

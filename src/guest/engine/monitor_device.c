@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "guest/config/config.h"
 #include "virtio/virtqueue.h"
 
@@ -82,8 +83,8 @@ const struct option_row monitor_device_rows[] = {
 		.argument = "BYTES",
 		.offset = offsetof(struct monitor_device, setting_offset),
 		.maximum = REMOTE_CONFIG_MAX - 1,
-		.help = "where in configuration space a setting of the driver's lies, which a process "
-			"that comes back is told",
+		.help = "offset in configuration space of what the driver sets there, and what is sent "
+			"again to a process that was restarted",
 	},
 	{
 		.name = "setting-length",
@@ -91,7 +92,7 @@ const struct option_row monitor_device_rows[] = {
 		.argument = "BYTES",
 		.offset = offsetof(struct monitor_device, setting_length),
 		.maximum = REMOTE_CONFIG_MAX,
-		.help = "length of that setting; without it there is none",
+		.help = "length of what the driver sets; without it there is nothing",
 	},
 	{.name = NULL},
 };
@@ -132,28 +133,20 @@ static int read_sizes(struct monitor_device *device, struct error *error)
 	return 0;
 }
 
-static int digit_value(char digit)
-{
-	static const char digits[] = "0123456789abcdef";
-	const char *at = digit ? strchr(digits, digit | 0x20) : NULL;
-
-	return at ? (int)(at - digits) : -1;
-}
-
 static int read_config(struct monitor_device *device, struct error *error)
 {
 	size_t length = device->config ? strlen(device->config) : 0;
 
 	for (size_t i = 0; i < length; i += 2) {
-		int high = digit_value(device->config[i]), low = digit_value(device->config[i + 1]);
+		int byte = text_hex_byte(device->config + i);
 
-		if (high < 0 || low < 0)
+		if (byte < 0)
 			return error_set_usage(error,
 					       WHERE
 					       ": config: '%.2s' at digit %zu is not a byte in "
 					       "hexadecimal",
 					       device->config + i, i + 1);
-		device->config_bytes[i / 2] = (uint8_t)(high << 4 | low);
+		device->config_bytes[i / 2] = (uint8_t)byte;
 	}
 	device->shape.config = device->config_bytes;
 	device->shape.config_length = (uint32_t)(length / 2);

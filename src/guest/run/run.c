@@ -30,6 +30,7 @@
 #include "guest/run/host_identity.h"
 #include "guest/run/restart_policy.h"
 #include "guest/run/service_manager.h"
+#include "guest/run/stop_request.h"
 #include "guest/run/supervisor.h"
 #include "guest/run/terminal.h"
 #include "guest/run/timeline.h"
@@ -88,6 +89,7 @@ struct run {
 	int terminal_fd; /* our side of it */
 	/* How far it has come. */
 	bool devices_ready, running, ended, timeline_printed, introduced;
+	struct stop_request request; /* by a signal */
 	bool stop_asked, kill_asked;
 	bool children_ended; /* some that may be orphans: see reap_orphans */
 	enum guest_end end;
@@ -98,7 +100,6 @@ struct run {
 	struct timeline timeline;
 	/* When things happened, in milliseconds; 0: not yet. */
 	int64_t start_ms, devices_ms, running_ms, output_ms, reset_ms;
-	int64_t asked_ms;    /* by a signal to stop */
 	int64_t stop_end_ms; /* when the guest that was asked to stop is ended as it stands */
 };
 
@@ -189,9 +190,8 @@ static void handle_signal(void *context, uint32_t events)
 			console_resume(run->console);
 		return;
 	}
-	if (run->asked_ms && clock_now_ms() - run->asked_ms < GUEST_REQUEST_MS)
+	if (!stop_request_take(&run->request, clock_now_ms()))
 		return;
-	run->asked_ms = clock_now_ms();
 	snprintf(why, sizeof(why), "signal %u (%s)", info.ssi_signo,
 		 strsignal((int)info.ssi_signo));
 	stop_guest(run, why);

@@ -25,13 +25,8 @@ enum guest_end {
 /*
  * SIGTERM, SIGINT, SIGQUIT and SIGHUP, but those that were ignored at the start, press the guest's
  * power button. A guest that still runs after the configured time, or at a second signal, is ended as
- * it stands.
- *
- * Signals that follow the first within this time are the same request: systemd sends SIGHUP right behind SIGTERM
- * (SendSIGHUP=), timeout(1) a signal to the process and to its group, and that a terminal is gone is told by the
- * kernel and by a shell.
+ * it stands; see guest/run/stop_request.h.
  */
-#define GUEST_REQUEST_MS 500
 
 /* An engine that does not have the guest's processors run after this time has failed. */
 #define GUEST_START_MS 60000
