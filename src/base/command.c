@@ -3,36 +3,98 @@
  * Parses the command line against the tables of struct command and runs what it asks for. Options
  * are as with getopt_long(3), but never shortened: what a script says today keeps its meaning.
  */
-#include "cli/command.h"
+#include "base/command.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/arguments.h"
+#include "base/command_help.h"
 #include "base/inherited_fd.h"
 #include "base/log.h"
+#include "base/program_path.h"
 #include "base/resource_limit.h"
 #include "base/text.h"
-#include "cli/help.h"
+
+struct common_options {
+	bool help, version;
+	char *expected_version;
+	uint64_t log_format; /* enum log_format */
+	uint64_t log_level;  /* enum log_level */
+};
+
+static const char *const log_format_choices[] = {
+	[LOG_FORMAT_TEXT] = "text",
+	[LOG_FORMAT_JSON] = "json",
+	NULL,
+};
+
+static const char *const log_level_choices[] = {
+	[LOG_ERROR] = "error",
+	[LOG_WARNING] = "warning",
+	[LOG_INFO] = "info",
+	[LOG_DEBUG] = "debug",
+	NULL,
+};
+
+const struct option_row command_common_rows[] = {
+	{
+		.name = "log-format",
+		.type = OPTION_CHOICE,
+		.argument = "FORMAT",
+		.offset = offsetof(struct common_options, log_format),
+		.choices = log_format_choices,
+		.default_text = "text",
+		.help = "form of the log lines on standard error",
+	},
+	{
+		.name = "log-level",
+		.type = OPTION_CHOICE,
+		.argument = "LEVEL",
+		.offset = offsetof(struct common_options, log_level),
+		.choices = log_level_choices,
+		.default_text = "info",
+		.help = "least important lines that are logged",
+	},
+	{
+		.name = "expect-version",
+		.type = OPTION_STRING,
+		.argument = "VERSION",
+		.offset = offsetof(struct common_options, expected_version),
+		.help = "fail unless this program has that version",
+	},
+	{
+		.name = "help",
+		.type = OPTION_FLAG,
+		.offset = offsetof(struct common_options, help),
+		.help = "tell how the command is called, and end",
+	},
+	{
+		.name = "version",
+		.type = OPTION_FLAG,
+		.offset = offsetof(struct common_options, version),
+		.help = "print the version, and end",
+	},
+	{.name = NULL},
+};
 
 /* The option structs of a command. */
 struct option_structs {
 	const struct option_group *groups;
 	size_t count;
-	/* After the groups' structs comes the list of the names given: see command.h. */
-	void *options[COMMAND_GROUPS + 1];
-	struct option_list given;
+	void *options[COMMAND_GROUPS];
 };
 
 struct parser {
 	const struct command *root;
-	const struct command *command; /* as far as the words say */
 	char path[COMMAND_PATH_LENGTH];
-	struct option_structs root_structs, structs;
-	char **operands;
-	size_t operand_count;
-	bool help, version;
+	struct common_options common;
+	struct option_structs structs;
+	struct command_call call; /* its command: as far as the words say */
 };
 
 static void structs_clear(struct option_structs *structs)
@@ -42,7 +104,6 @@ static void structs_clear(struct option_structs *structs)
 			option_clear(structs->groups[i].rows, structs->options[i]);
 		free(structs->options[i]);
 	}
-	option_list_clear(&structs->given);
 	*structs = (struct option_structs){0};
 }
 
@@ -58,15 +119,15 @@ static int structs_init(struct option_structs *structs, const struct option_grou
 		if (option_set_defaults(groups[i].rows, structs->options[i], error) < 0)
 			return -(error->code);
 	}
-	structs->options[structs->count] = &structs->given;
 	return 0;
 }
 
 static void parser_clear(struct parser *parser)
 {
-	structs_clear(&parser->root_structs);
+	option_clear(command_common_rows, &parser->common);
 	structs_clear(&parser->structs);
-	free(parser->operands);
+	option_list_clear(&parser->call.given);
+	free(parser->call.operands);
 }
 
 static const struct option_row *find_in(const struct option_structs *structs, const char *name,
@@ -83,11 +144,10 @@ static const struct option_row *find_in(const struct option_structs *structs, co
 	return NULL;
 }
 
-static void offer_rows(const struct option_structs *structs, struct text_match *match)
+static void offer_rows(const struct option_row *rows, struct text_match *match)
 {
-	for (size_t i = 0; i < structs->count; i++)
-		for (const struct option_row *row = structs->groups[i].rows; row->name; row++)
-			text_match_offer(match, row->name);
+	for (const struct option_row *row = rows; row->name; row++)
+		text_match_offer(match, row->name);
 }
 
 static int refuse_option(const struct parser *parser, const char *argument, size_t length,
@@ -95,14 +155,27 @@ static int refuse_option(const struct parser *parser, const char *argument, size
 {
 	struct text_match match = {.word = argument + 2, .length = length};
 
-	offer_rows(&parser->structs, &match);
-	offer_rows(&parser->root_structs, &match);
-	text_match_offer(&match, "help");
+	for (size_t i = 0; i < parser->structs.count; i++)
+		offer_rows(parser->structs.groups[i].rows, &match);
+	offer_rows(command_common_rows, &match);
 	if (match.nearest)
 		return error_set_usage(error, "there is no option '%.60s'; did you mean '--%s'?",
 				       argument, match.nearest);
 	return error_set_usage(error, "there is no option '%.60s'; `%s --help` lists them",
 			       argument, parser->path);
+}
+
+/* In force at once: a mistake in what follows is logged as they say. */
+static int apply_common(const struct common_options *common, struct error *error)
+{
+	log_set_format(common->log_format);
+	log_set_level(common->log_level);
+	if (!common->expected_version || !strcmp(common->expected_version, AVP_VERSION))
+		return 0;
+	return error_set_usage(error,
+			       "this program is of version " AVP_VERSION
+			       ", and %.40s is expected; install all of one version",
+			       common->expected_version);
 }
 
 /*
@@ -114,15 +187,13 @@ static int parse_option(struct parser *parser, char **arguments, struct error *e
 	const char *name = arguments[0] + 2;
 	size_t length = strcspn(name, "=");
 	const char *value = name[length] ? name + length + 1 : NULL;
-	struct option_structs *structs = &parser->structs;
-	const struct option_row *row;
-	void *options;
+	void *options = NULL;
+	const struct option_row *row = find_in(&parser->structs, name, length, &options);
 	int used = 1, result;
 
-	row = find_in(structs, name, length, &options);
 	if (!row) {
-		structs = &parser->root_structs;
-		row = find_in(structs, name, length, &options);
+		row = option_find(command_common_rows, name, length);
+		options = &parser->common;
 	}
 	if (!row)
 		return refuse_option(parser, arguments[0], length, error);
@@ -131,13 +202,11 @@ static int parse_option(struct parser *parser, char **arguments, struct error *e
 		used = 2;
 	}
 	result = option_set(row, options, value, NULL, error);
-	if (result == 0)
-		result = option_list_append(&structs->given, row->name, length, error);
-	if (result < 0)
-		return result;
-	if (structs == &parser->root_structs && parser->root->apply)
-		parser->root->apply(structs->options);
-	return used;
+	if (result == 0 && options == &parser->common)
+		result = apply_common(&parser->common, error);
+	else if (result == 0)
+		result = option_list_append(&parser->call.given, row->name, length, error);
+	return result < 0 ? result : used;
 }
 
 static const struct command *find_subcommand(const struct command *parent, const char *name)
@@ -198,12 +267,12 @@ const struct command *command_find(const struct command *root, char *const *word
 
 static int enter_subcommand(struct parser *parser, char *name, struct error *error)
 {
-	const struct command *command = command_find(parser->command, &name, 1, error);
+	const struct command *command = command_find(parser->call.command, &name, 1, error);
 	size_t length = strlen(parser->path);
 
 	if (!command)
 		return -EINVAL;
-	parser->command = command;
+	parser->call.command = command;
 	snprintf(parser->path + length, sizeof(parser->path) - length, " %s", command->name);
 	structs_clear(&parser->structs);
 	return structs_init(&parser->structs, command->groups, error);
@@ -211,17 +280,40 @@ static int enter_subcommand(struct parser *parser, char *name, struct error *err
 
 static int parse_word(struct parser *parser, char *word, struct error *error)
 {
-	const struct command *command = parser->command;
+	const struct command *command = parser->call.command;
 
 	if (command->subcommands)
 		return enter_subcommand(parser, word, error);
-	if (parser->operand_count == command->operands_maximum)
+	if (parser->call.operand_count == command->operands_maximum)
 		return error_set_usage(error,
 				       "'%.60s' is one argument too many; `%s --help` tells how to "
 				       "call it",
 				       word, parser->path);
-	parser->operands[parser->operand_count++] = word;
+	parser->call.operands[parser->call.operand_count++] = word;
 	return 0;
+}
+
+/* Becomes the program of the command; @arguments are its own. Returns only if that fails. */
+static int execute_program(const struct parser *parser, char **arguments, struct error *error)
+{
+	const char *name = parser->call.command->program;
+	cleanup_arguments struct arguments whole = {0};
+	char path[PATH_MAX];
+	int result = program_path_find(name, path, error);
+
+	if (result < 0)
+		return result;
+	arguments_add(&whole, name);
+	arguments_add_format(&whole, "--log-format=%s",
+			     log_format_choices[parser->common.log_format]);
+	arguments_add_format(&whole, "--log-level=%s", log_level_choices[parser->common.log_level]);
+	program_path_add_version(&whole);
+	for (; *arguments; arguments++)
+		arguments_add(&whole, *arguments);
+	if (!arguments_finish(&whole, error))
+		return -ENOMEM;
+	execv(path, (char **)whole.items);
+	return error_set_errno(error, errno, "cannot execute %s", path);
 }
 
 static int parse_arguments(struct parser *parser, char **arguments, struct error *error)
@@ -236,10 +328,8 @@ static int parse_arguments(struct parser *parser, char **arguments, struct error
 			used = parse_word(parser, argument, error) < 0 ? -error->code : 1;
 		else if (!strcmp(argument, "--"))
 			options_over = true;
-		else if (!strcmp(argument, "--help") || !strcmp(argument, "-h"))
-			parser->help = true;
-		else if (!strcmp(argument, "--version"))
-			parser->version = true;
+		else if (!strcmp(argument, "-h"))
+			parser->common.help = true;
 		else if (argument[1] == '-')
 			used = parse_option(parser, arguments, error);
 		else
@@ -250,16 +340,18 @@ static int parse_arguments(struct parser *parser, char **arguments, struct error
 		if (used < 0)
 			return used;
 		/* Help is given for what stands so far, even when the rest is wrong. */
-		if (parser->help || parser->version)
+		if (parser->common.help || parser->common.version)
 			break;
 		arguments += used;
+		if (parser->call.command->program)
+			return execute_program(parser, arguments, error);
 	}
 	return 0;
 }
 
 static int check_complete(const struct parser *parser, struct error *error)
 {
-	const struct command *command = parser->command;
+	const struct command *command = parser->call.command;
 	char names[160];
 
 	if (command->subcommands)
@@ -268,7 +360,7 @@ static int check_complete(const struct parser *parser, struct error *error)
 				       "tells more)",
 				       list_subcommands(command, names, sizeof(names)),
 				       parser->path);
-	if (parser->operand_count < command->operands_minimum)
+	if (parser->call.operand_count < command->operands_minimum)
 		return error_set_usage(error, "an argument is missing; call it as: %s %s",
 				       parser->path, command->operands);
 	for (size_t i = 0; i < parser->structs.count; i++) {
@@ -287,26 +379,28 @@ static int check_complete(const struct parser *parser, struct error *error)
 /* Returns the exit status, or a negative errno with *error set. */
 static int parse_and_run(struct parser *parser, char **arguments, struct error *error)
 {
-	int result = structs_init(&parser->root_structs, parser->root->groups, error);
+	int result = option_set_defaults(command_common_rows, &parser->common, error);
 
+	if (result == 0)
+		result = structs_init(&parser->structs, parser->call.command->groups, error);
 	if (result == 0)
 		result = parse_arguments(parser, arguments, error);
 	if (result < 0)
 		return result;
-	if (parser->help)
-		return help_print(parser->command, parser->path, stdout);
-	if (parser->version)
-		return help_print_version(stdout);
+	if (parser->common.help)
+		return help_print(parser->call.command, parser->path, stdout);
+	if (parser->common.version)
+		return help_print_version(parser->root, stdout);
 	result = check_complete(parser, error);
-	if (result < 0)
-		return result;
-	return parser->command->run(parser->structs.options, parser->operands,
-				    parser->operand_count, error);
+	return result < 0 ? result : parser->call.command->run(&parser->call, error);
 }
 
 int command_main(const struct command *root, int argc, char **argv)
 {
-	struct parser parser = {.root = root, .command = root};
+	struct parser parser = {
+		.root = root,
+		.call = {.command = root, .options = parser.structs.options},
+	};
 	struct error error = {0};
 	int limits = resource_limit_prepare(&error), status = inherited_fd_fill_standard();
 
@@ -320,9 +414,9 @@ int command_main(const struct command *root, int argc, char **argv)
 		log_line(LOG_ERROR, root->name, "%s", error.message);
 		return error_exit_status(&error);
 	}
-	snprintf(parser.path, sizeof(parser.path), "%s", root->name);
-	parser.operands = calloc(argc + 1, sizeof(*parser.operands));
-	if (!parser.operands)
+	snprintf(parser.path, sizeof(parser.path), "%s", root->path ? root->path : root->name);
+	parser.call.operands = calloc(argc + 1, sizeof(*parser.call.operands));
+	if (!parser.call.operands)
 		status = error_set(&error, ENOMEM, "out of memory");
 	else
 		status = parse_and_run(&parser, argc ? argv + 1 : argv, &error);
@@ -330,7 +424,7 @@ int command_main(const struct command *root, int argc, char **argv)
 	if (status >= 0 && (fflush(stdout) || ferror(stdout)))
 		status = error_set(&error, EIO, "cannot write all to standard output");
 	if (status < 0) {
-		log_line(LOG_ERROR, parser.command->name, "%s",
+		log_line(LOG_ERROR, parser.call.command->name, "%s",
 			 error.message[0] ? error.message : strerror(-status));
 		status = error_exit_status(&error);
 	}

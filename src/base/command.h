@@ -1,33 +1,29 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Subcommands as data. A struct command says how a subcommand is called and what it does; from
- * these tables come the command-line parser, --help, the man pages, bash completion and the
- * tables in docs/.
+ * Programs and their subcommands as data. A struct command says how one is called and what it does;
+ * from these tables come the command-line parser, --help, the man pages, bash completion and the
+ * tables in docs/. Example, with two option tables:
  *
- * A subcommand is written as one .c file that defines one `const struct command command_NAME`;
- * main.c lists it. Example, with two option tables:
- *
- *	static int run_block(void *const *options, char *const *operands, size_t count,
- *			     struct error *error)
+ *	static int run_paint(const struct command_call *call, struct error *error)
  *	{
- *		const struct block_options *block = options[0];
- *		const struct serve_options *serve = options[1];
+ *		const struct paint_options *paint = call->options[0];
+ *		const struct brush_options *brush = call->options[1];
  *		...
  *	}
  *
- *	static const struct command command_device_block = {
- *		.name = "block",
- *		.summary = "serve a disk",
+ *	const struct command command_paint = {
+ *		.name = "paint",
+ *		.summary = "paint a picture",
  *		.groups = (const struct option_group[]){
- *			{"Device options", block_option_rows, sizeof(struct block_options), true},
- *			{"Serving options", serve_option_rows, sizeof(struct serve_options), false},
+ *			{"Picture options", paint_option_rows, sizeof(struct paint_options), false},
+ *			{"Brush options", brush_option_rows, sizeof(struct brush_options), false},
  *			{NULL, NULL, 0, false},
  *		},
- *		.run = run_block,
+ *		.run = run_paint,
  *	};
  */
-#ifndef AVP_CLI_COMMAND_H
-#define AVP_CLI_COMMAND_H
+#ifndef AVP_BASE_COMMAND_H
+#define AVP_BASE_COMMAND_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -53,6 +49,21 @@ struct command_note {
 	const char *text;
 };
 
+struct command;
+
+/* A call of a command. All of it belongs to the parser and lives until run returns. */
+struct command_call {
+	const struct command *command;
+	/*
+	 * For each group in order, a struct set to the defaults and then from the command line. What
+	 * run takes out of it with option_move is run's.
+	 */
+	void *const *options;
+	struct option_list given; /* the names of the options that were given */
+	char **operands;
+	size_t operand_count;
+};
+
 struct command {
 	const char *name;
 	const char *summary; /* one line, lower case, no full stop: "serve one virtual device" */
@@ -66,39 +77,31 @@ struct command {
 	const struct command_note *examples;	  /* command line and what it does; as above */
 	bool hidden;				  /* not listed: for the build */
 	/*
-	 * Does the work. @options holds, for each group in order, a struct set to the defaults and
-	 * then from the command line, and after the last a struct option_list with the names of the
-	 * options that were given. All of it belongs to the parser and lives until run returns;
-	 * what run takes out of it with option_move is run's. Returns the exit status, or a negative errno with *error set, which the caller
-	 * logs as one line and turns into exit status 1 or 2.
+	 * Does the work. Returns the exit status, or a negative errno with *error set, which the
+	 * caller logs as one line and turns into exit status 1 or 2.
 	 */
-	int (*run)(void *const *options, char *const *operands, size_t count, struct error *error);
-	/* Pointers, ends with NULL. A command has run or subcommands, not both. */
+	int (*run)(const struct command_call *call, struct error *error);
+	const void *context; /* for run */
+	/* Pointers, ends with NULL. A command has one of run, subcommands and program. */
 	const struct command *const *subcommands;
-	/* Of the root: puts its options in force; called after each that was parsed. */
-	void (*apply)(void *const *options);
+	/*
+	 * A program of its own (base/program_path.h) that takes the groups' options and is executed.
+	 * The tables here are for help and documents.
+	 */
+	const char *program;
+	/* Of a root, both may be NULL: */
+	const char *path;    /* how users call it, if not by its name: "avp device block" */
+	const char *version; /* what --version prints behind the first line */
 };
 
-/*
- * The whole program: name "avp", its subcommands, and the options that all of them take. Only it
- * has both subcommands and groups.
- */
-extern const struct command command_avp;
-
-extern const struct command command_conform;  /* conform.c */
-extern const struct command command_device;   /* device.c */
-extern const struct command command_doctor;   /* doctor.c */
-extern const struct command command_document; /* document.c */
-extern const struct command command_help;     /* help.c */
-extern const struct command command_monitor;  /* monitor.c */
-extern const struct command command_run;      /* run.c */
-extern const struct command command_spec;     /* spec.c */
+/* The options that every program and subcommand takes: --help, --version, the log's. */
+extern const struct option_row command_common_rows[];
 
 /*
- * Parses @argv (with the program's name first) against @root, and runs the subcommand. The groups
- * of @root are accepted before and after the subcommand's name, as are --help everywhere and
- * --version. Errors are logged. Standard descriptors that are closed are occupied first: call it
- * before anything is opened. Returns the exit status.
+ * Parses @argv (with the program's name first) against @root, and runs the subcommand. The common
+ * options are accepted before and after the subcommand's name. Errors are logged. Standard
+ * descriptors that are closed are occupied first: call it before anything is opened. Returns the
+ * exit status.
  */
 int command_main(const struct command *root, int argc, char **argv);
 

@@ -1,25 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * --help and --version: a command's table as text for a terminal; and `avp help`.
+ * --help and --version: a command's table as text for a terminal.
  */
-#include "cli/help.h"
+#include "base/command_help.h"
 
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/error.h"
-#include "cli/option_text.h"
-#include "guest/config/bundle.h"
+#include "base/option_text.h"
 
 #define WIDTH	    80
 #define TERM_INDENT 2
 #define TEXT_INDENT 26
-
-const struct option_row help_option_rows[] = {
-	{.name = "help", .type = OPTION_FLAG, .help = "tell how the command is called, and end"},
-	{.name = "version", .type = OPTION_FLAG, .help = "print the version of avp, and end"},
-	{.name = NULL},
-};
 
 static const struct command_note usual_exit_statuses[] = {
 	{"0", "it went well"},
@@ -192,13 +185,10 @@ int help_print(const struct command *command, const char *path, FILE *stream)
 	if (command->description)
 		print_paragraphs(stream, command->description);
 	print_subcommands(stream, command);
-	if (command != &command_avp)
-		print_groups(stream, command->groups, "--");
+	print_groups(stream, command->groups, "--");
 	print_groups(stream, command->keys, "");
 	fputs("Options of every subcommand:\n", stream);
-	for (const struct option_group *group = command_avp.groups; group->title; group++)
-		print_rows(stream, group->rows, "--");
-	print_rows(stream, help_option_rows, "--");
+	print_rows(stream, command_common_rows, "--");
 
 	fputc('\n', stream);
 	fputs("Exit status:\n", stream);
@@ -211,30 +201,8 @@ int help_print(const struct command *command, const char *path, FILE *stream)
 	return fflush(stream) ? 1 : 0;
 }
 
-int help_print_version(FILE *stream)
+int help_print_version(const struct command *root, FILE *stream)
 {
-	fprintf(stream, "avp version " AVP_VERSION "\nspec: " BUNDLE_OCI_VERSION "\n");
+	fprintf(stream, "avp version " AVP_VERSION "\n%s", root->version ? root->version : "");
 	return fflush(stream) ? 1 : 0;
 }
-
-static int run_help(void *const *options, char *const *operands, size_t count, struct error *error)
-{
-	const struct command *command = command_find(&command_avp, operands, count, error);
-	char path[COMMAND_PATH_LENGTH] = "avp";
-	size_t length = strlen(path);
-
-	if (!command)
-		return -error->code;
-	for (size_t i = 0; i < count && length < sizeof(path); i++)
-		length += snprintf(path + length, sizeof(path) - length, " %s", operands[i]);
-	return help_print(command, path, stdout);
-}
-
-const struct command command_help = {
-	.name = "help",
-	.summary = "tell how a subcommand is called",
-	.description = "The same as --help after the subcommand.",
-	.operands = "[SUBCOMMAND…]",
-	.operands_maximum = 3,
-	.run = run_help,
-};

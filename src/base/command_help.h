@@ -2,24 +2,21 @@
 /*
  * --help and --version: a command's table as text for a terminal.
  */
-#ifndef AVP_CLI_HELP_H
-#define AVP_CLI_HELP_H
+#ifndef AVP_BASE_COMMAND_HELP_H
+#define AVP_BASE_COMMAND_HELP_H
 
 #include <stdio.h>
 
-#include "cli/command.h"
+#include "base/command.h"
 
 /* Prints the help of the command that @path ("avp run") leads to. Returns the exit status. */
 int help_print(const struct command *command, const char *path, FILE *stream);
 
-/* Prints name, version and the OCI version that bundles are read by. Returns the exit status. */
-int help_print_version(FILE *stream);
+/* Prints the version, and what @root says of it. Returns the exit status. */
+int help_print_version(const struct command *root, FILE *stream);
 
 /* The call of a command: "[OPTION…] [BUNDLE]". */
 const char *help_synopsis(const struct command *command, char *buffer, size_t size);
-
-/* The options that every command takes, besides those of the root's groups. */
-extern const struct option_row help_option_rows[];
 
 /*
  * Calls @print for each exit status of a command, in order: the usual ones, where the command has

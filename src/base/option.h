@@ -59,6 +59,13 @@ struct option_row {
 	const char *bundle_key; /* where a bundle has it when not in `avp`: "vm.kernel.path" */
 	const char *example;	/* what a starting bundle has when that is not the default */
 	bool argument_optional; /* OPTION_LIST: --NAME alone is accepted, a value takes --NAME=VALUE */
+	/* Writes what else is to be said of the values, such as "at most 8 with qemu"; or NULL. */
+	const char *(*values_text)(const struct option_row *row, char *buffer, size_t size);
+	/*
+	 * A second name on the command line: that of the vhost-user specification, "Backend program
+	 * conventions"; or NULL.
+	 */
+	const char *vhost_user_name;
 };
 
 /* A table and the struct that it fills. */

@@ -2,14 +2,13 @@
 /*
  * How an option row reads to a person.
  */
-#include "cli/option_text.h"
+#include "base/option_text.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
-#include "guest/engine/engine_limits.h"
 
 const char *option_text_term(const struct option_row *row, const char *dashes,
 			     char buffer[OPTION_TEXT_LENGTH])
@@ -71,7 +70,9 @@ const char *option_text_values(const struct option_row *row, char buffer[OPTION_
 	size_t length;
 
 	own_values_text(row, buffer);
-	engine_limits_text(row, limits, sizeof(limits));
+	if (!row->values_text)
+		return buffer;
+	row->values_text(row, limits, sizeof(limits));
 	length = strlen(buffer);
 	if (limits[0])
 		snprintf(buffer + length, OPTION_TEXT_LENGTH - length, "%s%s", length ? "; " : "",

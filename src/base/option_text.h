@@ -2,8 +2,8 @@
 /*
  * How an option row reads to a person; --help, the man pages and the tables in docs/ share it.
  */
-#ifndef AVP_CLI_OPTION_TEXT_H
-#define AVP_CLI_OPTION_TEXT_H
+#ifndef AVP_BASE_OPTION_TEXT_H
+#define AVP_BASE_OPTION_TEXT_H
 
 #include "base/option.h"
 

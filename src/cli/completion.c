@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "cli/avp.h"
 #include "guest/config/config.h"
 
 /* Everything up to where the tables' parts come in. */
@@ -115,11 +116,9 @@ static void print_value(FILE *stream, const char *path, const struct option_row 
 
 static int print_values(const struct command *command, const char *path, void *context)
 {
-	/* The root's options are accepted after every path. */
-	char pattern[COMMAND_PATH_LENGTH + 1] = "*\"";
+	char pattern[COMMAND_PATH_LENGTH + 1];
 
-	if (command != &command_avp)
-		snprintf(pattern, sizeof(pattern), "\"%s", path);
+	snprintf(pattern, sizeof(pattern), "\"%s", path);
 	for (const struct option_group *group = command->groups; group && group->title; group++)
 		for (const struct option_row *row = group->rows; row->name; row++)
 			print_value(context, pattern, row);
@@ -246,10 +245,9 @@ static int print_words(const struct command *command, const char *path, void *co
 	fprintf(stream, "\t\t\"%s\")%s words=(", path,
 		command->operands_maximum && parent == command ? " files=yes" : "");
 	print_subcommands(stream, parent);
-	fputs("--help --version", stream);
+	for (const struct option_row *row = command_common_rows; row->name; row++)
+		fprintf(stream, "--%s ", row->name);
 	print_names(stream, command->groups);
-	if (command != &command_avp)
-		print_names(stream, command_avp.groups);
 	fputs(") ;;\n", stream);
 	if (help_operands(command, path)) {
 		fprintf(stream, "\t\t\"avp help %s\") words=(", help_operands(command, path));
@@ -270,6 +268,8 @@ void completion_print(const struct command *root, FILE *stream)
 	print_parts(root, stream);
 	fputs("\tcase \"$path $previous\" in\n", stream);
 	command_walk(root, print_values, stream);
+	for (const struct option_row *row = command_common_rows; row->name; row++)
+		print_value(stream, "*\"", row);
 	fputs("\t*)\n"
 	      "\t\tcase $path in\n",
 	      stream);

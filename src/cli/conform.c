@@ -18,7 +18,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "cli/command.h"
+#include "cli/avp.h"
 #include "conform/conform_expect.h"
 #include "conform/conform_report.h"
 
@@ -387,10 +387,10 @@ static void free_conform(struct conform *conform)
 	conform_expect_free(&conform->expect);
 }
 
-static int run_conform(void *const *given, char *const *operands, size_t count, struct error *error)
+static int run_conform(const struct command_call *call, struct error *error)
 {
 	__attribute__((cleanup(free_conform))) struct conform conform = {.log.tests = NULL};
-	const struct conform_options *options = given[0];
+	const struct conform_options *options = call->options[0];
 	struct error later;
 	int result = 0, reported;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* `avp device`: the device processes. */
-#include "cli/command.h"
+#include "cli/avp.h"
 
 #include "cli/device_types.h"
 

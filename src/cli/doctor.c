@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "cli/command.h"
+#include "cli/avp.h"
 #include "guest/engine/engine.h"
 #include "guest/engine/qemu.h"
 #include "monitor/kvm/probe.h"
@@ -213,10 +213,9 @@ static bool check_engines(const struct report *report, const struct kvm_probe_re
 	return usable;
 }
 
-static int run_doctor(void *const *options, char *const *operands, size_t count,
-		      struct error *error)
+static int run_doctor(const struct command_call *call, struct error *error)
 {
-	const struct doctor_options *doctor = options[0];
+	const struct doctor_options *doctor = call->options[0];
 	struct report report = {.checks = doctor->json ? json_array() : NULL};
 	bool usable, complete = true;
 	struct kvm_probe_result kvm;

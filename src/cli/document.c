@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "cli/avp.h"
 
 static int close_stream(FILE **stream, const char *path, struct error *error)
 {
@@ -55,9 +56,10 @@ static int write_man_pages(const char *directory, struct error *error)
 	return 0;
 }
 
-static int run_document(void *const *options, char *const *operands, size_t count,
-			struct error *error)
+static int run_document(const struct command_call *call, struct error *error)
 {
+	char *const *operands = call->operands;
+	size_t count = call->operand_count;
 	int result = 0;
 
 	if (!strcmp(operands[0], "man") && count == 2)

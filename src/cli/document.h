@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 #include "base/error.h"
-#include "cli/command.h"
+#include "base/command.h"
 
 /* The man page of one command; @path are the names that lead there: "avp run". */
 void man_print(const struct command *command, const char *path, FILE *stream);

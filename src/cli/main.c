@@ -2,7 +2,7 @@
 /*
  * Where avp starts. What it can do is in the tables that avp.c lists.
  */
-#include "cli/command.h"
+#include "cli/avp.h"
 
 int main(int argc, char **argv)
 {

@@ -8,9 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/command_help.h"
+#include "base/option_text.h"
 #include "base/text.h"
-#include "cli/help.h"
-#include "cli/option_text.h"
+#include "cli/avp.h"
 
 /* One code point of valid UTF-8. */
 static unsigned int code_point(const char *text, size_t length)
@@ -222,13 +223,10 @@ void man_print(const struct command *command, const char *path, FILE *stream)
 		print_sentence(stream, command->summary);
 	print_subcommands(stream, command);
 	print_heading(stream, ".SH", "OPTIONS");
-	if (command != &command_avp)
-		print_groups(stream, command->groups, "--");
+	print_groups(stream, command->groups, "--");
 	print_groups(stream, command->keys, "");
 	print_heading(stream, ".SS", "Options of every subcommand");
-	for (const struct option_group *group = command_avp.groups; group->title; group++)
-		print_rows(stream, group->rows, "--");
-	print_rows(stream, help_option_rows, "--");
+	print_rows(stream, command_common_rows, "--");
 
 	print_heading(stream, ".SH", "EXIT STATUS");
 	help_exit_statuses(command, print_note, stream);

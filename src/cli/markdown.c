@@ -7,8 +7,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/option_text.h"
 #include "base/text.h"
-#include "cli/option_text.h"
+#include "cli/avp.h"
 #include "guest/config/config.h"
 #include "guest/engine/engine_limits.h"
 

@@ -25,7 +25,7 @@
 #include "base/signals.h"
 #include "base/text.h"
 #include "base/timer.h"
-#include "cli/command.h"
+#include "cli/avp.h"
 #include "cli/monitor_broker.h"
 #include "guest/config/config.h"
 #include "guest/engine/monitor_device.h"
@@ -639,11 +639,10 @@ static int check_machine(const struct monitor_options *options, const struct opt
 	return 0;
 }
 
-static int run_monitor(void *const *options, char *const *operands, size_t count,
-		       struct error *error)
+static int run_monitor(const struct command_call *call, struct error *error)
 {
 	struct monitor monitor = {
-		.options = options[0],
+		.options = call->options[0],
 		.signals.fd = -1,
 		.button = TIMER_NONE,
 		.setup.serial_fd = -1,
@@ -659,7 +658,7 @@ static int run_monitor(void *const *options, char *const *operands, size_t count
 	};
 	int result;
 
-	result = check_machine(options[0], options[1], error);
+	result = check_machine(monitor.options, &call->given, error);
 	if (result < 0)
 		return result;
 	log_set_component("monitor");
@@ -671,9 +670,9 @@ static int run_monitor(void *const *options, char *const *operands, size_t count
 		result = timer_open(&monitor.button, &monitor.loop, CLOCK_MONOTONIC,
 				    press_button_again, &monitor, error);
 	if (result == 0)
-		result = open_boot_files(&files, options[0], error);
+		result = open_boot_files(&files, monitor.options, error);
 	if (result == 0)
-		result = run_machine(&monitor, &files.source, options[1], error);
+		result = run_machine(&monitor, &files.source, &call->given, error);
 	close_boot_files(&files);
 	console_close(monitor.console, OUTPUT_MS);
 	line_reader_close(&monitor.control);

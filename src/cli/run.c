@@ -2,7 +2,7 @@
 /*
  * `avp run`: runs a guest from its command line or from an OCI bundle, and ends with its verdict.
  */
-#include "cli/command.h"
+#include "cli/avp.h"
 
 #include <string.h>
 
@@ -80,16 +80,16 @@ static int load_bundle(struct guest_config *config, const char *directory,
 	return 0;
 }
 
-static int run_run(void *const *options, char *const *operands, size_t count, struct error *error)
+static int run_run(const struct command_call *call, struct error *error)
 {
-	struct guest_config *values = options[0];
-	const struct run_devices *devices = options[1];
+	struct guest_config *values = call->options[0];
+	const struct run_devices *devices = call->options[1];
 	cleanup_guest_config struct guest_config config = {0};
 	enum guest_end end;
 	int result = 0;
 
-	if (count)
-		result = load_bundle(&config, operands[0], values, options[2], error);
+	if (call->operand_count)
+		result = load_bundle(&config, call->operands[0], values, &call->given, error);
 	else if (!values->kernel && !values->firmware)
 		result = error_set_usage(
 			error, "--kernel is missing; add --kernel FILE, or give a bundle");

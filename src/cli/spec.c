@@ -2,7 +2,7 @@
 /*
  * `avp spec`: writes a bundle to start from, or the JSON schema of a bundle's `avp` object.
  */
-#include "cli/command.h"
+#include "cli/avp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -128,9 +128,9 @@ static int write_bundle(const char *directory, struct error *error)
 	return result;
 }
 
-static int run_spec(void *const *options, char *const *operands, size_t count, struct error *error)
+static int run_spec(const struct command_call *call, struct error *error)
 {
-	const struct spec_options *spec = options[0];
+	const struct spec_options *spec = call->options[0];
 	cleanup_json json_t *schema = NULL;
 
 	if (!spec->schema)

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* `avp help`: tells how a subcommand is called. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/command_help.h"
+#include "cli/avp.h"
+
+static int run_help(const struct command_call *call, struct error *error)
+{
+	const struct command *command = command_find(&command_avp, call->operands, call->operand_count, error);
+	char path[COMMAND_PATH_LENGTH] = "avp";
+	size_t length = strlen(path);
+
+	if (!command)
+		return -error->code;
+	for (size_t i = 0; i < call->operand_count && length < sizeof(path); i++)
+		length += snprintf(path + length, sizeof(path) - length, " %s", call->operands[i]);
+	return help_print(command, path, stdout);
+}
+
+const struct command command_help = {
+	.name = "help",
+	.summary = "tell how a subcommand is called",
+	.description = "The same as --help after the subcommand.",
+	.operands = "[SUBCOMMAND…]",
+	.operands_maximum = 3,
+	.run = run_help,
+};
