@@ -130,13 +130,23 @@ static void parser_clear(struct parser *parser)
 	free(parser->call.operands);
 }
 
+static bool has_vhost_user_name(const struct option_row *row, const char *name, size_t length)
+{
+	return row->vhost_user_name && strlen(row->vhost_user_name) == length &&
+	       !memcmp(row->vhost_user_name, name, length);
+}
+
 static const struct option_row *find_in(const struct option_structs *structs, const char *name,
 					size_t length, void **options)
 {
 	for (size_t i = 0; i < structs->count; i++) {
-		const struct option_row *row = option_find(structs->groups[i].rows, name, length);
+		const struct option_row *row = structs->groups[i].rows;
 
-		if (row) {
+		while (row->name &&
+		       (strlen(row->name) != length || memcmp(row->name, name, length)) &&
+		       !has_vhost_user_name(row, name, length))
+			row++;
+		if (row->name) {
 			*options = structs->options[i];
 			return row;
 		}
@@ -205,7 +215,8 @@ static int parse_option(struct parser *parser, char **arguments, struct error *e
 	if (result == 0 && options == &parser->common)
 		result = apply_common(&parser->common, error);
 	else if (result == 0)
-		result = option_list_append(&parser->call.given, row->name, length, error);
+		result = option_list_append(&parser->call.given, row->name, strlen(row->name),
+					    error);
 	return result < 0 ? result : used;
 }
 

@@ -1,16 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* `avp device`: the device processes. */
+/* `avp device`: executes the program of a device. */
 #include "cli/avp.h"
-
-#include "cli/device_types.h"
-
-static const struct command *const subcommands[] = {
-	&command_device_block,
-	&command_device_net,
-	&command_device_entropy,
-	&command_device_console,
-	NULL,
-};
+#include "device/kit/device_type.h"
 
 const struct command command_device = {
 	.name = "device",
@@ -21,5 +12,5 @@ const struct command command_device = {
 		"\n"
 		"A device process runs in the foreground and ends on SIGTERM or SIGINT. `avp run` "
 		"starts those of its guest itself.",
-	.subcommands = subcommands,
+	.subcommands = device_programs,
 };

@@ -5,14 +5,23 @@
  */
 #include "cli/doctor.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
-#include <stdarg.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/arguments.h"
+#include "base/clock.h"
+#include "base/process.h"
+#include "base/program_path.h"
 #include "cli/avp.h"
+#include "device/kit/device_type.h"
 #include "guest/engine/engine.h"
 #include "guest/engine/qemu.h"
 #include "monitor/kvm/probe.h"
@@ -38,47 +47,21 @@ static const struct option_row doctor_option_rows[] = {
 	{.name = NULL},
 };
 
-static const char *const status_words[] = {
-	[DOCTOR_OK] = "ok",
-	[DOCTOR_WARN] = "warn",
-	[DOCTOR_MISSING] = "missing",
-};
-
-void doctor_report(struct doctor_finding *finding, enum doctor_status status, const char *format,
-		   ...)
-{
-	va_list values;
-
-	finding->status = status;
-	va_start(values, format);
-	vsnprintf(finding->text, sizeof(finding->text), format, values);
-	va_end(values);
-}
-
-void doctor_advise(struct doctor_finding *finding, const char *format, ...)
-{
-	va_list values;
-
-	va_start(values, format);
-	vsnprintf(finding->remedy, sizeof(finding->remedy), format, values);
-	va_end(values);
-}
-
 /* Where the findings go: lines on standard output, or an object. */
 struct report {
 	json_t *checks; /* NULL: lines */
 	/* What was found in the way of engines; a thing is said once. */
 	struct {
 		const char *name;
-		char text[sizeof(((struct doctor_finding *)0)->text)];
+		char text[sizeof(((struct host_finding *)0)->text)];
 	} told[2];
 	size_t told_count;
 };
 
 /* Keeps what was found, for engines that would say the same. */
-static void remember(struct report *report, const char *name, const struct doctor_finding *finding)
+static void remember(struct report *report, const char *name, const struct host_finding *finding)
 {
-	if (finding->status == DOCTOR_OK ||
+	if (finding->status == HOST_OK ||
 	    report->told_count == sizeof(report->told) / sizeof(report->told[0]))
 		return;
 	report->told[report->told_count].name = name;
@@ -94,19 +77,18 @@ static const char *who_told(const struct report *report, const char *text)
 	return NULL;
 }
 
-static void show(const struct report *report, const char *name,
-		 const struct doctor_finding *finding)
+static void show(const struct report *report, const char *name, const struct host_finding *finding)
 {
 	json_t *check;
 
 	if (!report->checks) {
-		printf("%-8s %-14s %s\n", status_words[finding->status], name, finding->text);
+		printf("%-8s %-14s %s\n", host_status_words[finding->status], name, finding->text);
 		if (finding->remedy[0])
 			printf("%-8s %-14s do: %s\n", "", "", finding->remedy);
 		return;
 	}
-	check = json_pack("{s:s, s:s, s:s}", "name", name, "status", status_words[finding->status],
-			  "finding", finding->text);
+	check = json_pack("{s:s, s:s, s:s}", "name", name, "status",
+			  host_status_words[finding->status], "finding", finding->text);
 	if (finding->remedy[0])
 		json_object_set_new(check, "remedy", json_string(finding->remedy));
 	json_array_append_new(report->checks, check);
@@ -114,31 +96,31 @@ static void show(const struct report *report, const char *name,
 
 static void check_kvm(struct report *report, const struct kvm_probe_result *kvm)
 {
-	struct doctor_finding finding = {.remedy = ""};
+	struct host_finding finding = {.remedy = ""};
 
-	doctor_report(&finding, kvm->verdict == KVM_PROBE_WORKS ? DOCTOR_OK : DOCTOR_WARN, "%s",
-		      kvm->reason);
+	host_finding_set(&finding, kvm->verdict == KVM_PROBE_WORKS ? HOST_OK : HOST_WARN, "%s",
+			 kvm->reason);
 	switch (kvm->verdict) {
 	case KVM_PROBE_WORKS:
 		break;
 	case KVM_PROBE_MISSING:
-		doctor_advise(&finding,
-			      KVM_ADVICE "; in a virtual machine, have its host allow nesting. "
-					 "Without it guests run by emulation");
+		host_finding_advise(&finding, KVM_ADVICE
+				    "; in a virtual machine, have its host allow nesting. "
+				    "Without it guests run by emulation");
 		break;
 	case KVM_PROBE_FORBIDDEN:
-		doctor_advise(
+		host_finding_advise(
 			&finding,
 			"add this user to the group that owns /dev/kvm (usermod -aG kvm USER) "
 			"and log in again. Without it guests run by emulation");
 		break;
 	case KVM_PROBE_UNABLE:
-		doctor_advise(&finding,
-			      "in a virtual machine, have its host allow nesting and pass "
-			      "virtualization on. Guests run by emulation");
+		host_finding_advise(&finding,
+				    "in a virtual machine, have its host allow nesting and pass "
+				    "virtualization on. Guests run by emulation");
 		break;
 	case KVM_PROBE_UNKNOWN:
-		doctor_advise(&finding, "guests run by emulation");
+		host_finding_advise(&finding, "guests run by emulation");
 		break;
 	}
 	show(report, "KVM", &finding);
@@ -156,13 +138,13 @@ static void append_word(char *list, size_t size, const char *word)
 /* The installed QEMU, and which of our devices it carries. */
 static void check_qemu(struct report *report)
 {
-	struct doctor_finding finding = {.remedy = ""};
+	struct host_finding finding = {.remedy = ""};
 	char carried[128] = "", newer[128] = "";
 	struct qemu_program program;
 	struct error error;
 
 	if (qemu_find(&program, &error) < 0) {
-		doctor_report(&finding, DOCTOR_MISSING, "%s", error.message);
+		host_finding_set(&finding, HOST_MISSING, "%s", error.message);
 		show(report, "QEMU", &finding);
 		remember(report, "QEMU", &finding);
 		return;
@@ -178,12 +160,13 @@ static void check_qemu(struct report *report)
 			 row->since.minor);
 		append_word(newer, sizeof(newer), wanted);
 	}
-	doctor_report(&finding, newer[0] ? DOCTOR_WARN : DOCTOR_OK, "%.120s, %u.%u.%u, carries: %s",
-		      program.path, program.version.major, program.version.minor,
-		      program.version.micro, carried[0] ? carried : "none of our devices");
+	host_finding_set(&finding, newer[0] ? HOST_WARN : HOST_OK, "%.120s, %u.%u.%u, carries: %s",
+			 program.path, program.version.major, program.version.minor,
+			 program.version.micro, carried[0] ? carried : "none of our devices");
 	if (newer[0])
-		doctor_advise(&finding, "for these take a full build of at least this version: %s",
-			      newer);
+		host_finding_advise(&finding,
+				    "for these take a full build of at least this version: %s",
+				    newer);
 	show(report, "QEMU", &finding);
 }
 
@@ -193,7 +176,7 @@ static bool check_engines(const struct report *report, const struct kvm_probe_re
 	bool usable = false;
 
 	for (const struct engine *const *engine = engines; *engine; engine++) {
-		struct doctor_finding finding = {.remedy = ""};
+		struct host_finding finding = {.remedy = ""};
 		cleanup_free struct engine_plan *plan = NULL;
 		struct error error;
 		const char *told;
@@ -202,15 +185,104 @@ static bool check_engines(const struct report *report, const struct kvm_probe_re
 		snprintf(name, sizeof(name), "engine %s", (*engine)->name);
 		if ((*engine)->usable(&plan, NULL, kvm, &error) < 0) {
 			told = who_told(report, error.message);
-			doctor_report(&finding, DOCTOR_MISSING, "%s%s", told ? "see " : "",
-				      told ? told : error.message);
+			host_finding_set(&finding, HOST_MISSING, "%s%s", told ? "see " : "",
+					 told ? told : error.message);
 		} else {
 			usable = true;
-			doctor_report(&finding, DOCTOR_OK, "%s", plan->summary);
+			host_finding_set(&finding, HOST_OK, "%s", plan->summary);
 		}
 		show(report, name, &finding);
 	}
 	return usable;
+}
+
+/* How long a device program may take to look at the host. */
+#define DEVICE_CHECK_MS 10000
+
+/* Reads what comes through @fd until its end. Returns false if it does not come to one in time. */
+static bool read_all(int fd, char *text, size_t size)
+{
+	uint64_t deadline = clock_now_ms() + DEVICE_CHECK_MS;
+	size_t length = 0;
+
+	for (;;) {
+		struct pollfd poller = {.fd = fd, .events = POLLIN};
+		uint64_t now = clock_now_ms();
+		ssize_t got;
+
+		if (now >= deadline || poll(&poller, 1, (int)(deadline - now)) <= 0)
+			return false;
+		got = read(fd, text + length, size - 1 - length);
+		if (got <= 0)
+			break;
+		length += (size_t)got;
+	}
+	text[length] = 0;
+	return true;
+}
+
+/* Has the program of a device look at the host, and writes its lines to @text. */
+static int ask_device(const struct device_type *type, char *text, size_t size, struct error *error)
+{
+	cleanup_arguments struct arguments arguments = {0};
+	struct process process = PROCESS_NONE;
+	cleanup_fd int reader = -1, writer = -1;
+	char path[PATH_MAX], how[PROCESS_STATUS_LENGTH];
+	struct process_spawn spawn = {.program = path, .stdin_fd = -1, .stderr_fd = -1};
+	int ends[2], status = 0, result = program_path_find(type->program.program, path, error);
+	bool complete;
+
+	if (result < 0)
+		return result;
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_set_errno(error, errno, "cannot make a pipe");
+	reader = ends[0];
+	writer = ends[1];
+	arguments_add(&arguments, type->program.program);
+	program_path_add_version(&arguments);
+	arguments_add(&arguments, "--check-host");
+	spawn.argv = arguments_finish(&arguments, error);
+	spawn.stdout_fd = writer;
+	if (!spawn.argv)
+		return -ENOMEM;
+	result = process_spawn(&process, &spawn, error);
+	close_fd(&writer);
+	if (result < 0)
+		return result;
+	complete = read_all(reader, text, size);
+	if (!complete || !process_wait(&process, DEVICE_CHECK_MS, &status)) {
+		process_end(&process, 0);
+		return error_set(error, ETIMEDOUT, "%s does not answer", path);
+	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		return error_set(error, EIO, "%s: %s", path, process_describe(how, status));
+	return 0;
+}
+
+/* What the device programs find. Returns whether each of them can serve. */
+static bool check_devices(const struct report *report)
+{
+	bool complete = true;
+
+	for_each_device_type(type) {
+		char text[4096], name[HOST_CHECK_NAME], *rest = text, *line;
+		struct host_finding finding = {.remedy = ""};
+		struct error error;
+
+		if (ask_device(type, text, sizeof(text), &error) < 0) {
+			host_finding_set(&finding, HOST_MISSING, "%s", error.message);
+			show(report, type->program.program, &finding);
+			complete = false;
+			continue;
+		}
+		while ((line = strsep(&rest, "\n"))) {
+			if (!host_finding_parse(line, name, &finding))
+				continue;
+			show(report, name, &finding);
+			complete &= finding.status != HOST_MISSING;
+		}
+	}
+	return complete;
 }
 
 static int run_doctor(const struct command_call *call, struct error *error)
@@ -227,14 +299,15 @@ static int run_doctor(const struct command_call *call, struct error *error)
 	}
 	check_kvm(&report, &kvm);
 	check_qemu(&report);
-	for (const struct doctor_check *check = doctor_host_checks; check->name; check++) {
-		struct doctor_finding finding = {.remedy = ""};
+	for (const struct host_check *check = doctor_host_checks; check->name; check++) {
+		struct host_finding finding = {.remedy = ""};
 
 		check->run(&finding);
 		show(&report, check->name, &finding);
-		if (finding.status == DOCTOR_MISSING)
+		if (finding.status == HOST_MISSING)
 			complete = false;
 	}
+	complete &= check_devices(&report);
 	usable = check_engines(&report, &kvm) && complete;
 	if (doctor->json) {
 		json_t *object = json_pack("{s:b, s:o}", "usable", usable, "checks", report.checks);

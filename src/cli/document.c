@@ -11,6 +11,8 @@
 
 #include "base/cleanup.h"
 #include "cli/avp.h"
+#include "device/kit/device_type.h"
+#include "guest/config/json_file.h"
 
 static int close_stream(FILE **stream, const char *path, struct error *error)
 {
@@ -56,18 +58,40 @@ static int write_man_pages(const char *directory, struct error *error)
 	return 0;
 }
 
+/* QEMU, docs/interop/vhost-user.json. */
+static int print_description(const char *name, const char *directory, struct error *error)
+{
+	const struct device_type *type = device_type_find(name);
+	cleanup_json json_t *description = NULL;
+
+	if (!type)
+		return error_set_usage(error, "there is no type of device '%.60s'", name);
+	description = json_pack("{s:o, s:s, s:o}", "description",
+				json_sprintf("AVP: %s", type->summary), "type",
+				type->vhost_user_type, "binary",
+				json_sprintf("%s/%s", directory, type->program.program));
+	if (!description || json_dumpf(description, stdout, JSON_INDENT(2)) < 0)
+		return error_set(error, EIO, "cannot write the description");
+	putchar('\n');
+	return 0;
+}
+
 static int run_document(const struct command_call *call, struct error *error)
 {
 	char *const *operands = call->operands;
 	size_t count = call->operand_count;
-	int result = 0;
+	int result = device_types_check(device_types, error);
 
+	if (result < 0)
+		return result;
 	if (!strcmp(operands[0], "man") && count == 2)
 		return write_man_pages(operands[1], error);
 	if (!strcmp(operands[0], "completion") && count == 1)
 		completion_print(&command_avp, stdout);
 	else if (!strcmp(operands[0], "markdown") && count == 2)
 		result = markdown_print(operands[1], stdout, error);
+	else if (!strcmp(operands[0], "vhost-user") && count == 3)
+		result = print_description(operands[1], operands[2], error);
 	else
 		return error_set_usage(error, "there is no such document; give %s",
 				       command_document.operands);
@@ -80,8 +104,8 @@ const struct command command_document = {
 	.name = "document",
 	.summary = "write man pages, completion and tables from the option tables",
 	.hidden = true,
-	.operands = "man DIRECTORY | completion | markdown SECTION",
+	.operands = "man DIRECTORY | completion | markdown SECTION | vhost-user TYPE DIRECTORY",
 	.operands_minimum = 1,
-	.operands_maximum = 2,
+	.operands_maximum = 3,
 	.run = run_document,
 };

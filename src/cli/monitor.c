@@ -29,7 +29,7 @@
 #include "cli/monitor_broker.h"
 #include "guest/config/config.h"
 #include "guest/engine/monitor_device.h"
-#include "guest/run/console.h"
+#include "host/console.h"
 #include "guest/run/run.h"
 #include "guest/run/stop_request.h"
 #include "host/sandbox.h"

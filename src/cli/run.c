@@ -4,41 +4,20 @@
  */
 #include "cli/avp.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
-#include "device/block/options.h"
-#include "device/console/options.h"
-#include "device/entropy/options.h"
-#include "device/net/options.h"
 #include "guest/config/bundle.h"
 #include "guest/config/config.h"
 #include "guest/run/run.h"
 #include "host/sandbox.h"
 
-/* The devices in the order in which they were given: block=FILE,…  net=user  entropy= */
+/* The devices in the order in which they were given, as TYPE=OPTIONS. */
 struct run_devices {
 	struct option_list devices;
-};
-
-#define DEVICE_ROW(device, text, optional, sentence)                                        \
-	{                                                                                   \
-		.name = device, .type = OPTION_LIST, .argument = text,                      \
-		.offset = offsetof(struct run_devices, devices), .command_line_only = true, \
-		.help = sentence, .tagged = true, .argument_optional = optional,            \
-	}
-
-/* A row for each of device_types[]; tests/unit/test_command.c compares them. */
-static const struct option_row run_device_rows[] = {
-	DEVICE_ROW("block", "FILE[,OPTION…]", false,
-		   "add a disk in an image file or on a block device; may be repeated"),
-	DEVICE_ROW("net", "user|tap=NAME[,OPTION…]", false,
-		   "add a network interface; may be repeated"),
-	DEVICE_ROW("entropy", "OPTION…", true, "add a source of random numbers; may be repeated"),
-	DEVICE_ROW("console", "OPTION…", true,
-		   "add a console and channels to programs in the guest; its first port is "
-		   "/dev/hvc0 there; may be repeated"),
-	{.name = NULL},
 };
 
 static int add_devices(struct guest_config *config, const struct option_list *devices,
@@ -47,9 +26,11 @@ static int add_devices(struct guest_config *config, const struct option_list *de
 	for (size_t i = 0; i < devices->count; i++) {
 		const char *item = devices->items[i];
 		size_t length = strcspn(item, "=");
-		const struct option_row *row = option_find(run_device_rows, item, length);
-		int result = guest_config_parse_device(config, device_type_find(row->name),
-						       item + length + 1, error);
+		cleanup_free char *name = strndup(item, length);
+		const struct device_type *type = name ? device_type_find(name) : NULL;
+		int result =
+			type ? guest_config_parse_device(config, type, item + length + 1, error) :
+			       error_set(error, ENOMEM, "no memory for the devices");
 
 		if (result < 0)
 			return result;
@@ -111,6 +92,38 @@ static int run_run(const struct command_call *call, struct error *error)
 	return result < 0 ? result : (int)end;
 }
 
+/* Filled from the list of types, which is known before main(). */
+static struct option_row device_rows[DEVICE_TYPES_MAX + 1];
+static struct option_group keys[DEVICE_TYPES_MAX + 2];
+static char key_titles[DEVICE_TYPES_MAX][80];
+
+static const struct option_group groups[] = {
+	{"Guest options", guest_option_rows, sizeof(struct guest_config), true},
+	{"Devices", device_rows, sizeof(struct run_devices), false},
+	{NULL, NULL, 0, false},
+};
+
+__attribute__((constructor)) static void list_devices(void)
+{
+	size_t count = 0;
+
+	keys[0] = (struct option_group){.title = "Of each device, as --TYPE=name=root",
+					.rows = device_option_rows};
+	for_each_device_type(type) {
+		char *title = key_titles[count];
+
+		device_rows[count] = type->run_row;
+		device_rows[count].name = type->name;
+		device_rows[count].type = OPTION_LIST;
+		device_rows[count].offset = offsetof(struct run_devices, devices);
+		device_rows[count].command_line_only = device_rows[count].tagged = true;
+		snprintf(title, sizeof(key_titles[0]), "Of --%s%s%s", type->name,
+			 type->example_call ? ", as " : "",
+			 type->example_call ? type->example_call : "");
+		keys[++count] = (struct option_group){.title = title, .rows = type->options};
+	}
+}
+
 const struct command command_run = {
 	.name = "run",
 	.summary = "run a guest",
@@ -122,23 +135,8 @@ const struct command command_run = {
 		"Each device is a process of its own. What is wrong with options, bundle or files "
 		"is told in one line before anything is started, and when the guest has ended "
 		"nothing of it is left.",
-	.groups =
-		(const struct option_group[]){
-			{"Guest options", guest_option_rows, sizeof(struct guest_config), true},
-			{"Devices", run_device_rows, sizeof(struct run_devices), false},
-			{NULL, NULL, 0, false},
-		},
-	.keys =
-		(const struct option_group[]){
-			{"Of each device, as --block FILE,name=root", device_option_rows, 0, false},
-			{"Of --block, as --block FILE,readonly,serial=A1", block_option_rows, 0,
-			 false},
-			{"Of --net, as --net user,mtu=1400", net_option_rows, 0, false},
-			{"Of --entropy", entropy_option_rows, 0, false},
-			{"Of --console, as --console=port=tty:terminal,port=agent:socket:agent.sock",
-			 console_option_rows, 0, false},
-			{NULL, NULL, 0, false},
-		},
+	.groups = groups,
+	.keys = keys,
 	.operands = "[BUNDLE]",
 	.operands_maximum = 1,
 	.exit_statuses =

@@ -3,7 +3,7 @@
  * The guest's console on standard input and output. Nothing here blocks the loop: a reader that is
  * slow holds up the guest's console, and nothing else.
  */
-#include "guest/run/console.h"
+#include "host/console.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,8 +6,8 @@
  * Ctrl-A x. In the background the keys are the shell's, and the terminal is taken when this program
  * comes to the foreground. The program must ignore SIGTTIN and SIGTTOU, or the terminal may stop it.
  */
-#ifndef AVP_GUEST_RUN_CONSOLE_H
-#define AVP_GUEST_RUN_CONSOLE_H
+#ifndef AVP_HOST_CONSOLE_H
+#define AVP_HOST_CONSOLE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
  * The host's identity, and the names of the guests that run on it. A name is taken by a lock on
  * a file, which the kernel takes back however the program ends, in a directory where nobody else can.
  */
-#include "guest/run/host_identity.h"
+#include "host/host_identity.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -150,9 +150,9 @@ static int refuse(const char *name, int code, pid_t holder, struct error *error)
 		name, (int)holder);
 }
 
-int host_take_guest_name(struct guest_name *taken, struct guest_config *config, struct error *error)
+int host_take_guest_name(struct guest_name *taken, char **name, bool unnamed, struct error *error)
 {
-	cleanup_free char *name = NULL;
+	cleanup_free char *numbered = NULL;
 	cleanup_fd int names = open_names(), fd = -1;
 	pid_t holder = 0;
 
@@ -160,18 +160,18 @@ int host_take_guest_name(struct guest_name *taken, struct guest_config *config, 
 	if (names < 0) {
 		log_warning("no directory is this user's alone, so whether another guest is named "
 			    "'%s' is not seen; set XDG_RUNTIME_DIR to one",
-			    config->name);
+			    *name);
 		return 0;
 	}
-	fd = take(names, config->name, &holder);
-	for (int number = 1; config->unnamed && fd == -EADDRINUSE && number < NUMBERS; number++) {
-		if (text_replace_format(&name, error, "%s%d", config->name, number) < 0)
+	fd = take(names, *name, &holder);
+	for (int number = 1; unnamed && fd == -EADDRINUSE && number < NUMBERS; number++) {
+		if (text_replace_format(&numbered, error, "%s%d", *name, number) < 0)
 			return -ENOMEM;
-		fd = take(names, name, &holder);
+		fd = take(names, numbered, &holder);
 	}
 	if (fd < 0)
-		return refuse(config->name, fd, holder, error);
-	if (name && text_replace(&config->name, name, strlen(name), error) < 0)
+		return refuse(*name, fd, holder, error);
+	if (numbered && text_replace(name, numbered, strlen(numbered), error) < 0)
 		return -ENOMEM;
 	*taken = (struct guest_name){take_fd(&names), take_fd(&fd)};
 	return 0;

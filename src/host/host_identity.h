@@ -2,14 +2,14 @@
 /*
  * What tells the guests of this host from those of others, and from each other, at each start anew.
  */
-#ifndef AVP_GUEST_RUN_HOST_IDENTITY_H
-#define AVP_GUEST_RUN_HOST_IDENTITY_H
+#ifndef AVP_HOST_HOST_IDENTITY_H
+#define AVP_HOST_HOST_IDENTITY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 #include "base/error.h"
-#include "guest/config/config.h"
 
 #define HOST_IDENTITY_LENGTH 65
 
@@ -29,12 +29,11 @@ struct guest_name {
 
 /*
  * Takes the guest's name until host_give_guest_name, or the end of this process however it ends: no
- * other guest of this user gets it. A name that was not given (config->unnamed) is made one that is
- * free: guest, guest1 and so on. Where no directory is this user's alone nothing is taken, with a
+ * other guest of this user gets it. One that was not given (@unnamed) is made one that is free: guest,
+ * guest1 and so on; *name is allocated and may be replaced. Where no directory is this user's alone nothing is taken, with a
  * warning. Returns 0, or a negative errno with *error set when a given name is taken.
  */
-int host_take_guest_name(struct guest_name *taken, struct guest_config *config,
-			 struct error *error);
+int host_take_guest_name(struct guest_name *taken, char **name, bool unnamed, struct error *error);
 
 /*
  * Finds the guest of this user that has the process @device as one of its device processes, and writes its

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Between a terminal and the device process of a console. */
-#include "guest/run/terminal.h"
+#include "host/terminal.h"
 
 #include <errno.h>
 #include <sys/ioctl.h>

@@ -4,8 +4,8 @@
  * bytes both ways, and the terminal's size. The device process inherits its ends, and one that is
  * started again finds the size where it was.
  */
-#ifndef AVP_GUEST_RUN_TERMINAL_H
-#define AVP_GUEST_RUN_TERMINAL_H
+#ifndef AVP_HOST_TERMINAL_H
+#define AVP_HOST_TERMINAL_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -5,7 +5,7 @@
  */
 #include <stdio.h>
 
-#include "cli/command.h"
+#include "cli/avp.h"
 #include "monitor/kvm/probe.h"
 
 void __wrap_kvm_probe_wait(struct kvm_probe *probe, struct kvm_probe_result *result);

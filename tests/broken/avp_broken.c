@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "avp_main.h"
 #include "broken/fault.h"
-#include "cli/command.h"
 #include "vhost/server.h"
 
 static const struct fault *fault;
@@ -192,5 +192,5 @@ int main(int argc, char **argv)
 			argv[0]);
 		return 2;
 	}
-	return command_main(&command_avp, argc, argv);
+	return avp_main(argc, argv);
 }

@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 #include "base/event_loop.h"
-#include "cli/command.h"
+#include "avp_main.h"
 #include "device/net/user/name_servers.h"
 #include "guest/run/run.h"
 #include "host/sandbox.h"
@@ -218,7 +218,7 @@ static int run_line(const char *line)
 					   *line == '@' ? scratch.directory : line);
 	while (count < ARGUMENTS_MAX && (word = strtok_r(rest, " ", &rest)))
 		words[count++] = word;
-	return command_main(&command_avp, count, words);
+	return avp_main(count, words);
 }
 
 /*

@@ -18,6 +18,7 @@
 #include "base/file_check.h"
 #include "base/log.h"
 #include "device/block/options.h"
+#include "base/option_path.h"
 #include "device/console/console_port.h"
 #include "device/console/options.h"
 #include "device/net/options.h"
@@ -681,7 +682,7 @@ static void what_the_annotation_describes_is_held_fast(void **state)
 	assert_int_equal(parse_object(&scratch, false, PORT_FILE, "log"), 0);
 	assert_int_equal(access(scratch_path(&scratch, "bundle/log"), F_OK), 0);
 	assert_int_equal(console_ports_read(config.devices[0].options, ports, &error), 1);
-	fd = console_port_open_file(&ports[0], &error);
+	fd = path_open_appended("port", ports[0].path, &error);
 	assert_int_equal(write(fd, "line", 4), 4);
 	close(fd);
 	assert_int_equal(parse_object(&scratch, false, SOCKET, "port"), 0);
@@ -690,7 +691,7 @@ static void what_the_annotation_describes_is_held_fast(void **state)
 	assert_int_equal(rename(scratch_path(&scratch, "bundle"), path), 0);
 	assert_int_equal(symlink("/", scratch_path(&scratch, "bundle")), 0);
 	assert_int_equal(console_ports_read(config.devices[0].options, ports, &error), 1);
-	fd = console_port_listen(&ports[0], &made, &error);
+	fd = path_listen("port", ports[0].path, &made, &error);
 	assert_true(fd >= 0);
 	assert_int_equal(access(scratch_path(&scratch, "elsewhere/port"), F_OK), 0);
 	socket_path_remove(&made);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of cli/command.c, with a program of the test's own: which calls are understood, and
+ * Unit tests of base/command.c, with a program of the test's own: which calls are understood, and
  * the line and exit status that each mistake gets.
  */
 #include <stdarg.h>
@@ -10,16 +10,16 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "cli/command.h"
+#include "base/command.h"
 #include "unit/capture.h"
-
-struct root_options {
-	uint64_t level;
-};
+#include "unit/scratch.h"
 
 struct disk_options {
 	char *file;
@@ -30,16 +30,6 @@ struct disk_options {
 
 struct serve_options {
 	char *socket_path;
-};
-
-static const struct option_row root_rows[] = {
-	{.name = "level",
-	 .type = OPTION_NUMBER,
-	 .argument = "N",
-	 .offset = offsetof(struct root_options, level),
-	 .default_text = "5",
-	 .help = "how much"},
-	{.name = NULL},
 };
 
 static const struct option_row disk_rows[] = {
@@ -88,13 +78,10 @@ static struct {
 	const char *error;
 } ran;
 
-static uint64_t applied_level;
-
-static int run_disk(void *const *options, char *const *operands, size_t count, struct error *error)
+static int run_disk(const struct command_call *call, struct error *error)
 {
-	const struct disk_options *disk = options[0];
-	const struct serve_options *serve = options[1];
-	const struct option_list *given = options[2];
+	const struct disk_options *disk = call->options[0];
+	const struct serve_options *serve = call->options[1];
 	int length;
 
 	ran.count++;
@@ -105,27 +92,22 @@ static int run_disk(void *const *options, char *const *operands, size_t count, s
 		length += snprintf(ran.text + length, sizeof(ran.text) - length, " %s",
 				   disk->parts.items[i]);
 	length += snprintf(ran.text + length, sizeof(ran.text) - length, ";");
-	for (size_t i = 0; i < count; i++)
-		length +=
-			snprintf(ran.text + length, sizeof(ran.text) - length, " %s", operands[i]);
-	length += snprintf(ran.text + length, sizeof(ran.text) - length, ";");
-	for (size_t i = 0; i < given->count; i++)
+	for (size_t i = 0; i < call->operand_count; i++)
 		length += snprintf(ran.text + length, sizeof(ran.text) - length, " %s",
-				   given->items[i]);
+				   call->operands[i]);
+	length += snprintf(ran.text + length, sizeof(ran.text) - length, ";");
+	for (size_t i = 0; i < call->given.count; i++)
+		length += snprintf(ran.text + length, sizeof(ran.text) - length, " %s",
+				   call->given.items[i]);
 	if (ran.error)
 		return error_set(error, EIO, "%s", ran.error);
 	return ran.result;
 }
 
-static int run_plain(void *const *options, char *const *operands, size_t count, struct error *error)
+static int run_plain(const struct command_call *call, struct error *error)
 {
 	ran.count++;
 	return 0;
-}
-
-static void apply_root(void *const *options)
-{
-	applied_level = ((const struct root_options *)options[0])->level;
 }
 
 static const struct command disk_command = {
@@ -176,17 +158,17 @@ static const struct command secret_command = {
 	.run = run_plain,
 };
 
+static const struct command echo_command = {
+	.name = "echo",
+	.summary = "a program of its own",
+	.program = "echo-program",
+};
+
 static const struct command root = {
 	.name = "tool",
 	.summary = "a tool",
-	.groups =
-		(const struct option_group[]){
-			{"Options", root_rows, sizeof(struct root_options), false},
-			{NULL, NULL, 0, false},
-		},
 	.subcommands = (const struct command *const[]){&device_command, &doctor_command,
-						       &secret_command, NULL},
-	.apply = apply_root,
+						       &echo_command, &secret_command, NULL},
 };
 
 static struct capture capture;
@@ -194,7 +176,7 @@ static struct capture capture;
 static int start(void **state)
 {
 	memset(&ran, 0, sizeof(ran));
-	applied_level = 0;
+	log_set_level(LOG_INFO);
 	log_set_format(LOG_FORMAT_TEXT);
 	capture_start(&capture, STDERR_FILENO);
 	return 0;
@@ -266,14 +248,53 @@ static void optional_values_need_an_equals_sign(void **state)
 		   "a 0 1 -; part= part=x; y; file part part");
 }
 
-static void options_of_the_root_are_accepted_everywhere(void **state)
+static void common_options_are_accepted_everywhere(void **state)
 {
-	check_runs("--level 7 device disk --file a", "a 0 1 -;;; file");
-	assert_int_equal(applied_level, 7);
-	check_runs("device --level=8 disk --file a", "a 0 1 -;;; file");
-	assert_int_equal(applied_level, 8);
-	check_runs("device disk --file a --level 9", "a 0 1 -;;; file");
-	assert_int_equal(applied_level, 9);
+	check_runs("--log-level error device disk --file a", "a 0 1 -;;; file");
+	assert_int_equal(log_get_level(), LOG_ERROR);
+	check_runs("device --log-level=debug disk --file a", "a 0 1 -;;; file");
+	assert_int_equal(log_get_level(), LOG_DEBUG);
+	check_runs("device disk --file a --log-level warning", "a 0 1 -;;; file");
+	assert_int_equal(log_get_level(), LOG_WARNING);
+	log_set_level(LOG_INFO);
+	check_runs("--expect-version " AVP_VERSION " device disk --file a", "a 0 1 -;;; file");
+	ran.count = 0;
+	check_refused("--expect-version 7 device disk --file a --xyzzy",
+		      "tool: this program is of version " AVP_VERSION
+		      ", and 7 is expected; install all of one version");
+}
+
+/* Has its own process become the program. Returns the exit status. */
+static int execute(const char *line)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(call(line));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void a_command_may_be_a_program(void **state)
+{
+	static const char program[] = "#!/bin/sh\necho \"$*\" >&2\nexit 7\n";
+	struct scratch scratch;
+	const char *path;
+
+	scratch_make(&scratch);
+	setenv("AVP_LIBEXEC_DIR", scratch.directory, 1);
+	assert_int_equal(execute("echo"), 2);
+	assert_non_null(strstr(capture_next(&capture), "there is no program echo-program in "));
+	path = scratch_write(&scratch, "echo-program", program, sizeof(program) - 1);
+	assert_int_equal(chmod(path, 0755), 0);
+	/* All that follows is the program's, and what stood before it is passed on. */
+	assert_int_equal(execute("--log-level error echo --anything --help x"), 7);
+	assert_string_equal(capture_next(&capture),
+			    "--log-format=text --log-level=error --expect-version=" AVP_VERSION
+			    " --anything --help x\n");
+	unsetenv("AVP_LIBEXEC_DIR");
+	scratch_remove(&scratch);
 }
 
 static void a_command_may_ask_for_what_it_needs_itself(void **state)
@@ -299,12 +320,14 @@ static void the_result_is_the_exit_status(void **state)
 
 static void mistakes_get_one_line(void **state)
 {
-	check_refused("", "tool: the subcommand is missing; give one of: device, doctor (`tool "
-			  "--help` tells more)");
+	check_refused("",
+		      "tool: the subcommand is missing; give one of: device, doctor, echo (`tool "
+		      "--help` tells more)");
 	check_refused("device", "device: the subcommand is missing; give one of: disk, lazy (`tool "
 				"device --help` tells more)");
 	check_refused("devise", "tool: there is no subcommand 'devise'; did you mean 'device'?");
-	check_refused("xyz", "tool: there is no subcommand 'xyz'; give one of: device, doctor");
+	check_refused("xyz",
+		      "tool: there is no subcommand 'xyz'; give one of: device, doctor, echo");
 	check_refused("device dosk", "device: there is no subcommand 'dosk'; did you mean 'disk'?");
 	check_refused("device disk --fiel a",
 		      "disk: there is no option '--fiel'; did you mean '--file'?");
@@ -325,7 +348,9 @@ static void mistakes_get_one_line(void **state)
 	check_refused("device disk --file a 1 2 3", "disk: '3' is one argument too many; `tool "
 						    "device disk --help` tells how to call it");
 	check_refused("doctor", "doctor: an argument is missing; call it as: tool doctor WHAT");
-	check_refused("--level x device", "tool: --level: 'x' is not a number; give a number");
+	check_refused("--log-level x device",
+		      "tool: --log-level: there is no choice 'x'; give one of: error, "
+		      "warning, info, debug");
 	/* Options of another subcommand are none. */
 	check_refused("doctor --file a", "doctor: there is no option '--file'; `tool doctor "
 					 "--help` lists them");
@@ -389,8 +414,8 @@ static void walking_leaves_hidden_commands_out(void **state)
 	char paths[200] = "";
 
 	assert_int_equal(command_walk(&root, collect_path, paths), 0);
-	assert_string_equal(paths,
-			    "tool;tool device;tool device disk;tool device lazy;tool doctor;");
+	assert_string_equal(paths, "tool;tool device;tool device disk;tool device lazy;tool doctor;"
+				   "tool echo;");
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, start, finish)
@@ -401,7 +426,8 @@ int main(void)
 		TEST(options_are_understood),
 		TEST(operands_mix_with_options),
 		TEST(optional_values_need_an_equals_sign),
-		TEST(options_of_the_root_are_accepted_everywhere),
+		TEST(common_options_are_accepted_everywhere),
+		TEST(a_command_may_be_a_program),
 		TEST(a_command_may_ask_for_what_it_needs_itself),
 		TEST(hidden_commands_run_too),
 		TEST(the_result_is_the_exit_status),

@@ -20,7 +20,7 @@
 #include "base/cleanup.h"
 #include "base/crc32.h"
 #include "base/log.h"
-#include "cli/command.h"
+#include "cli/avp.h"
 #include "unit/capture.h"
 #include "unit/scratch.h"
 

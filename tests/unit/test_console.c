@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #include "base/event_loop.h"
-#include "guest/run/console.h"
+#include "host/console.h"
 #include "host/sandbox.h"
 #include "scratch.h"
 

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/option_path.h"
 #include "device/console/console_port.h"
 #include "device/console/options.h"
 #include "scratch.h"
@@ -109,7 +110,7 @@ static void test_opens_files_and_sockets(void **state)
 	snprintf(path, sizeof(path), "%s", scratch_path(&scratch, "port"));
 	port.path = path;
 	for (int i = 0; i < 2; i++) {
-		fd = console_port_open_file(&port, &error);
+		fd = path_open_appended("port", port.path, &error);
 		assert_true(fd >= 0);
 		assert_int_equal(write(fd, "x", 1), 1);
 		close(fd);
@@ -118,23 +119,23 @@ static void test_opens_files_and_sockets(void **state)
 	assert_int_equal(status.st_size, 2);
 	/* A file is no place for a socket. */
 	port.kind = CONSOLE_PORT_SOCKET;
-	assert_true(console_port_listen(&port, &made, &error) < 0);
+	assert_true(path_listen("port", port.path, &made, &error) < 0);
 	assert_true(error.usage);
 	assert_null(made.path);
 	unlink(path);
 
-	fd = console_port_listen(&port, &made, &error);
+	fd = path_listen("port", port.path, &made, &error);
 	assert_true(fd >= 0);
 	/* One that is listened on is not taken away. */
-	assert_true(console_port_listen(&port, &other, &error) < 0);
+	assert_true(path_listen("port", port.path, &other, &error) < 0);
 	assert_non_null(strstr(error.message, "another process"));
 	snprintf(inherited, sizeof(inherited), "/dev/fd/%d", fd);
 	port.path = inherited;
-	again = console_port_listen(&port, &other, &error);
+	again = path_listen("port", port.path, &other, &error);
 	assert_int_equal(again, fd);
 	assert_null(other.path);
 	port.path = "/dev/fd/0x3";
-	assert_true(console_port_listen(&port, &other, &error) < 0);
+	assert_true(path_listen("port", port.path, &other, &error) < 0);
 	/* It is removed, but not what took its place. */
 	assert_int_equal(rename(scratch_write_zeros(&scratch, "other", 1), path), 0);
 	socket_path_remove(&made);
@@ -142,12 +143,12 @@ static void test_opens_files_and_sockets(void **state)
 	close(fd);
 	unlink(path);
 	port.path = path;
-	fd = console_port_listen(&port, &made, &error);
+	fd = path_listen("port", port.path, &made, &error);
 	socket_path_remove(&made);
 	assert_int_equal(access(path, F_OK), -1);
 	close(fd);
 	port.path = "/nowhere/at/all";
-	assert_true(console_port_open_file(&port, &error) < 0);
+	assert_true(path_open_appended("port", port.path, &error) < 0);
 	assert_true(error.usage);
 	scratch_remove(&scratch);
 }
@@ -165,16 +166,16 @@ static void test_pipes_of_readers_that_come_and_go(void **state)
 	snprintf(path, sizeof(path), "%s", scratch_path(&scratch, "pipe"));
 	assert_int_equal(mkfifo(path, 0600), 0);
 	port.path = path;
-	assert_true(console_port_open_file(&port, &error) < 0);
+	assert_true(path_open_appended("port", port.path, &error) < 0);
 	assert_true(error.usage);
 	assert_non_null(strstr(error.message, "nobody reads"));
 	reader = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	fd = console_port_open_file(&port, &error);
+	fd = path_open_appended("port", port.path, &error);
 	assert_true(fd >= 0);
 	close(reader);
 	snprintf(inherited, sizeof(inherited), "/dev/fd/%d", fd);
 	port.path = inherited;
-	again = console_port_open_file(&port, &error);
+	again = path_open_appended("port", port.path, &error);
 	assert_true(again >= 0);
 	assert_int_not_equal(again, fd);
 	assert_true(fcntl(again, F_GETFL) & O_NONBLOCK);
@@ -183,10 +184,10 @@ static void test_pipes_of_readers_that_come_and_go(void **state)
 	assert_int_equal(read(reader, &byte, 1), 1);
 	/* What cannot be written to is refused. */
 	snprintf(inherited, sizeof(inherited), "/dev/fd/%d", reader);
-	assert_true(console_port_open_file(&port, &error) < 0);
+	assert_true(path_open_appended("port", port.path, &error) < 0);
 	assert_true(error.usage);
 	close(reader);
-	assert_true(console_port_open_file(&port, &error) < 0);
+	assert_true(path_open_appended("port", port.path, &error) < 0);
 	close(again);
 	close(fd);
 	scratch_remove(&scratch);

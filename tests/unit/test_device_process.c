@@ -27,7 +27,7 @@
 #include <unistd.h>
 #include <utmp.h>
 
-#include "cli/command.h"
+#include "avp_main.h"
 #include "unit/capture.h"
 #include "unit/scratch.h"
 
@@ -100,7 +100,7 @@ static struct child start(const char *first, ...)
 			signal(ending_signals[i], SIG_IGN);
 		if (limit.value != RLIM_INFINITY)
 			setrlimit(limit.resource, &(struct rlimit){limit.value, limit.hard});
-		count = command_main(&command_avp, count, arguments);
+		count = avp_main(count, arguments);
 		/* Past what sanitizers do at the end, which the sandbox does not let through. */
 		for (;;)
 			syscall(SYS_exit_group, count);
@@ -510,7 +510,7 @@ static pid_t start_with(int input, int output, int error, int socket, const char
 		dup2(socket, 9);
 	close_range(3, 8, 0);
 	close_range(10, ~0U, 0);
-	count = command_main(&command_avp, count, arguments);
+	count = avp_main(count, arguments);
 	for (;;)
 		syscall(SYS_exit_group, count);
 }
@@ -709,7 +709,7 @@ static void test_console_on_a_terminal(void **state)
 		int result;
 
 		login_tty(slave);
-		result = command_main(&command_avp, 5, arguments);
+		result = avp_main(5, arguments);
 		for (;;)
 			syscall(SYS_exit_group, result);
 	}
@@ -765,7 +765,7 @@ static void test_console_with_wrong_descriptors(void **state)
 		capture_start(&capture, STDERR_FILENO);
 		pid = fork();
 		if (pid == 0)
-			_exit(command_main(&command_avp, count, arguments));
+			_exit(avp_main(count, arguments));
 		waitpid(pid, &status, 0);
 		capture_all(&capture);
 		capture_stop(&capture);
@@ -791,7 +791,7 @@ static void test_capabilities_are_printed(void **state)
 				     (char *)"--print-capabilities", NULL};
 
 		dup2(pipes[1], STDOUT_FILENO);
-		status = command_main(&command_avp, 4, arguments);
+		status = avp_main(4, arguments);
 		fflush(stdout);
 		_exit(status);
 	}

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "capture.h"
-#include "cli/command.h"
+#include "cli/avp.h"
 #include "fake_qemu.h"
 #include "scratch.h"
 

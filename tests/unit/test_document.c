@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "cli/command.h"
+#include "cli/avp.h"
 #include "cli/document.h"
 #include "guest/config/config.h"
 #include "unit/scratch.h"

@@ -32,7 +32,7 @@
 #include "device/block/options.h"
 #include "fake_device.h"
 #include "fake_qemu.h"
-#include "guest/run/host_identity.h"
+#include "host/host_identity.h"
 #include "guest/run/run.h"
 #include "guest/run/stop_request.h"
 #include "scratch.h"
@@ -861,12 +861,13 @@ int main(int argc, char **argv)
 
 	if (fake_qemu_called(argv))
 		return fake_qemu_main(argv);
-	if (argc > 1 && !strcmp(argv[1], "device"))
+	if (fake_device_called(argv))
 		_exit(fake_device(argv)); /* without a look for leaks, which is a process, too */
 	/* Processes whose parent dies become children of this one. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	scratch_make(&scratch);
 	fake_qemu_install(&scratch);
+	fake_device_install(scratch.directory);
 	setenv("XDG_RUNTIME_DIR", scratch.directory, 1);
 	block_options =
 		(struct block_options){.file = strdup(scratch_write_zeros(&scratch, "disk", 4096)),

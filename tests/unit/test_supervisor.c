@@ -29,6 +29,7 @@
 #include "guest/config/device_command.h"
 #include "guest/run/restart_policy.h"
 #include "guest/run/supervisor.h"
+#include "unit/fake_device.h"
 
 #define TURN_MS	 100
 #define LIMIT_MS 20000
@@ -83,7 +84,7 @@ static void fake_serve(int listener, int control, int disk, char **argv)
 	}
 }
 
-static int fake_device(char **argv)
+static int run_fake(char **argv)
 {
 	const char *mode = fake_option(argv, "serial");
 	int listener = atoi(fake_option(argv, "fd")), ready = atoi(fake_option(argv, "ready-fd"));
@@ -124,6 +125,8 @@ static int fake_device(char **argv)
 /* The tests' side. */
 
 static struct event_loop loop;
+/* In the directory: the disk, and the program. */
+#define FILES 2
 #define RESTART_LIMIT 5
 
 static struct guest_config config;
@@ -249,7 +252,7 @@ static int tear_down(void **state)
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);
 	assert_int_equal(count_entries("/proc/self/fd"), open_descriptors);
-	assert_int_equal(count_entries(directory), 1);
+	assert_int_equal(count_entries(directory), FILES);
 	return 0;
 }
 
@@ -292,10 +295,10 @@ static void test_processes_get_what_they_need(void **state)
 	options[1].physical_block_size = 4096;
 	start();
 	/* Nothing to be found, and nothing to be cleaned up, from the start. */
-	assert_int_equal(count_entries(directory), 1);
+	assert_int_equal(count_entries(directory), FILES);
 
 	ask(0, text, sizeof(text));
-	assert_non_null(strstr(text, "\ndevice\nblock\n"));
+	assert_non_null(strstr(text, "device-block\n--expect-version=" AVP_VERSION "\n"));
 	assert_non_null(strstr(text, "\n--serial=one\n"));
 	assert_non_null(strstr(text, "\n--queues=3\n"));
 	assert_non_null(strstr(text, "\n--cache=writeback\n"));
@@ -469,16 +472,20 @@ static void test_missing_file(void **state)
 	assert_non_null(strstr(error.message, "no regular file"));
 }
 
-static void test_program_cannot_be_executed(void **state)
+static void test_program_is_missing(void **state)
 {
-	struct supervisor_setup wrong = setup;
 	struct error error;
 
 	describe("one", NULL);
-	wrong.program = "/nonexistent/avp";
-	assert_int_equal(supervisor_open(&supervisor, &wrong, &error), 0);
-	assert_int_equal(supervisor_start(supervisor, &error), -ENOENT);
-	assert_non_null(strstr(error.message, "/nonexistent/avp"));
+	setenv("AVP_LIBEXEC_DIR", "/nonexistent", 1);
+	assert_int_equal(supervisor_open(&supervisor, &setup, &error), -EINVAL);
+	assert_string_equal(error.message,
+			    "there is no program device-block in /nonexistent, which "
+			    "AVP_LIBEXEC_DIR names; unset it or name the right directory");
+	unsetenv("AVP_LIBEXEC_DIR");
+	assert_int_equal(supervisor_open(&supervisor, &setup, &error), -ENOENT);
+	assert_non_null(strstr(error.message, "the program device-block is missing"));
+	setenv("AVP_LIBEXEC_DIR", directory, 1);
 }
 
 static void test_no_devices(void **state)
@@ -560,7 +567,7 @@ int main(int argc, char **argv)
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_dying_again_and_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_missing_file, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_program_cannot_be_executed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_program_is_missing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_devices, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_processes_obey_the_supervisor_alone, set_up,
 						tear_down),
@@ -571,8 +578,8 @@ int main(int argc, char **argv)
 	};
 	int result, fd;
 
-	if (argc > 1 && !strcmp(argv[1], "device"))
-		return fake_device(argv);
+	if (fake_device_called(argv))
+		return run_fake(argv);
 	if (!mkdtemp(directory))
 		return 1;
 	snprintf(file, sizeof(file), "%s/disk", directory);
@@ -581,7 +588,10 @@ int main(int argc, char **argv)
 		return 1;
 	close(fd);
 	setenv("XDG_RUNTIME_DIR", directory, 1);
+	fake_device_install(directory);
 	result = cmocka_run_group_tests(tests, NULL, NULL);
+	unlink(file);
+	snprintf(file, sizeof(file), "%s/device-block", directory);
 	unlink(file);
 	rmdir(directory);
 	return result;

@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "guest/run/terminal.h"
+#include "host/terminal.h"
 
 struct fixture {
 	struct terminal terminal;

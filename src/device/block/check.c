@@ -52,9 +52,13 @@ int block_options_check(const void *options, struct error *error)
 {
 	const struct block_options *block = options;
 	uint64_t size = 0;
-	cleanup_fd int fd = open_disk(block, &size, error);
+	cleanup_fd int fd = -1;
 	int result;
 
+	/* One that was opened for this process is checked when it is taken over. */
+	if (text_inherited_fd(block->file) >= 0)
+		return 0;
+	fd = open_disk(block, &size, error);
 	if (fd < 0)
 		return fd;
 	/* Before its size: an image of another format may have an odd one. */

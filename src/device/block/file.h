@@ -16,9 +16,8 @@
 #include "base/event_loop.h"
 #include "device/block/block.h"
 #include "device/block/file_image.h"
-
-/* The values follow the words of the option that chooses. */
-enum file_engine_kind { FILE_ENGINE_AUTO, FILE_ENGINE_IO_URING, FILE_ENGINE_THREADS };
+#include "device/block/options.h"
+#include "host/host_check.h"
 
 struct file_backend;
 
@@ -39,6 +38,9 @@ struct file_backend_options {
 struct file_backend *file_backend_new(struct event_loop *loop, const struct file_image *image,
 				      const struct file_backend_options *options,
 				      struct error *error);
+
+/* What `avp doctor` tells of disks. */
+extern const struct host_check block_host_checks[]; /* host_check.c */
 
 /* Waits for what is in flight and frees the backend. NULL is fine. */
 void file_backend_free(struct file_backend *backend);

@@ -31,10 +31,20 @@ enum block_cache_choice { BLOCK_CACHE_WRITEBACK, BLOCK_CACHE_WRITETHROUGH };
 
 extern const struct option_row block_option_rows[];
 
+/* What is of no meaning to a guest: options of the program alone. */
+struct block_host_options {
+	uint64_t engine; /* enum file_engine_kind */
+};
+
+enum file_engine_kind { FILE_ENGINE_AUTO, FILE_ENGINE_IO_URING, FILE_ENGINE_THREADS };
+
 /*
  * Checks what the table cannot express. @options: struct block_options. Opens the file for what the guest may
  * do, and closes it. As device_type.check.
  */
 int block_options_check(const void *options, struct error *error);
+
+struct device_type;
+extern const struct device_type device_type_block;
 
 #endif

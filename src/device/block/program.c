@@ -1,63 +1,38 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* `avp device block`: a disk. */
+/* The program of a disk. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
-#include "cli/device_process.h"
-#include "cli/device_types.h"
 #include "device/block/block.h"
 #include "device/block/file.h"
 #include "device/block/options.h"
-#include "guest/config/config.h"
-#include "guest/run/host_identity.h"
+#include "device/run/program.h"
+#include "host/host_identity.h"
 #include "host/sandbox.h"
 
-struct block_host_options {
-	uint64_t engine; /* enum file_engine_kind */
+struct block_program {
+	struct file_image image;
+	struct file_backend *backend;
+	struct block_request *requests;
+	struct virtqueue *queues;
+	struct block_device block;
 };
 
-static const char *const engine_choices[] = {
-	[FILE_ENGINE_AUTO] = "auto",
-	[FILE_ENGINE_IO_URING] = "io_uring",
-	[FILE_ENGINE_THREADS] = "threads",
-	NULL,
-};
-
-static const struct option_row host_option_rows[] = {
-	{
-		.name = "io",
-		.type = OPTION_CHOICE,
-		.argument = "HOW",
-		.offset = offsetof(struct block_host_options, engine),
-		.choices = engine_choices,
-		.default_text = "auto",
-		.help = "how transfers that have to wait are made; auto takes io_uring, or "
-			"threads where the host forbids it or cannot restrict it to the image",
-	},
-	{.name = NULL},
-};
-
-static void close_image(struct file_image *image)
+static int open_image(struct device_process *process, void *const *options, void *state,
+		      struct error *error)
 {
-	file_image_close(image);
-}
+	const struct block_options *block = options[0];
+	struct block_program *program = state;
+	const struct file_image_wish wish = {
+		.readonly = block->readonly,
+		.any_format = block->format == BLOCK_FORMAT_RAW,
+		.block_size = (uint32_t)block->logical_block_size,
+		.find_guest = host_find_guest,
+	};
 
-static void free_backend(struct file_backend **backend)
-{
-	file_backend_free(*backend);
-}
-
-/* Checks the options; a file that was opened for us is checked when it is taken over. */
-static int check_options(const struct block_options *options, struct error *error)
-{
-	int result = option_check_required(block_option_rows, options, NULL, error);
-
-	if (result == 0 && strncmp(options->file, "/dev/fd/", strlen("/dev/fd/")))
-		result = device_option_error(device_type_find("block")->check(options, error),
-					     error);
-	return result;
+	process->needs = SANDBOX_DISK;
+	return file_image_open(&program->image, block->file, &wish, error);
 }
 
 static void make_settings(struct block_settings *settings, const struct block_options *options,
@@ -81,89 +56,51 @@ static void make_settings(struct block_settings *settings, const struct block_op
 		       strnlen(options->serial, sizeof(settings->serial)));
 }
 
-static int serve(struct device_process *process, const struct block_options *options,
-		 const struct file_image *image, enum file_engine_kind engine, struct error *error)
-{
-	const struct file_backend_options backend_options = {
-		.engine = engine,
-		.stop_when_full = options->on_full == BLOCK_ON_FULL_STOP,
-	};
-	__attribute__((cleanup(free_backend))) struct file_backend *backend =
-		file_backend_new(&process->loop, image, &backend_options, error);
-	cleanup_free struct block_request *requests = NULL;
-	cleanup_free struct virtqueue *queues = NULL;
-	struct block_device block;
-	struct block_settings settings;
-
-	if (!backend)
-		return -error->code;
-	make_settings(&settings, options, image);
-	queues = calloc(settings.queue_count, sizeof(*queues));
-	requests = calloc(block_request_count(&settings), sizeof(*requests));
-	if (!queues || !requests)
-		return error_set(error, ENOMEM, "no memory for the disk");
-	block_device_init(&block, &settings, file_backend_block(backend), queues, requests);
-	return device_process_serve(process, &block.device,
-				    file_backend_engine(backend) == FILE_ENGINE_IO_URING ?
-					    SANDBOX_DISK | SANDBOX_RING :
-					    SANDBOX_DISK,
-				    error);
-}
-
-static int run_block(void *const *options, char *const *operands, size_t count, struct error *error)
+static struct virtio_device *start(struct device_process *process, void *const *options,
+				   void *state, struct error *error)
 {
 	const struct block_options *block = options[0];
 	const struct block_host_options *host = options[1];
-	const struct serve_options *serve_options = options[2];
-	__attribute__((cleanup(close_image))) struct file_image image = {
-		.fd = -1,
-		.claim_fd = -1,
+	struct block_program *program = state;
+	const struct file_backend_options backend_options = {
+		.engine = (enum file_engine_kind)host->engine,
+		.stop_when_full = block->on_full == BLOCK_ON_FULL_STOP,
 	};
-	cleanup_device_process struct device_process process = {0};
-	const struct file_image_wish wish = {
-		.readonly = block->readonly,
-		.any_format = block->format == BLOCK_FORMAT_RAW,
-		.block_size = (uint32_t)block->logical_block_size,
-		.find_guest = host_find_guest,
-	};
-	int result;
+	struct block_settings settings;
 
-	(void)operands;
-	(void)count;
-	if (serve_options->print_capabilities)
-		return device_print_capabilities("block");
-	result = check_options(block, error);
-	if (result == 0)
-		result = device_process_open(&process, serve_options, options[3], "block", error);
-	if (result == 0)
-		result = device_option_error(file_image_open(&image, block->file, &wish, error),
-					     error);
-	/* Told to end while another process had the image: an orderly end. */
-	if (result == -EINTR)
-		return 0;
-	if (result == 0)
-		result = device_process_drop_rights(&process, SANDBOX_DISK, error);
-	if (result < 0)
-		return result;
-	return serve(&process, block, &image, (enum file_engine_kind)host->engine, error);
+	program->backend =
+		file_backend_new(&process->loop, &program->image, &backend_options, error);
+	if (!program->backend)
+		return NULL;
+	if (file_backend_engine(program->backend) == FILE_ENGINE_IO_URING)
+		process->needs |= SANDBOX_RING;
+	make_settings(&settings, block, &program->image);
+	program->queues = calloc(settings.queue_count, sizeof(*program->queues));
+	program->requests = calloc(block_request_count(&settings), sizeof(*program->requests));
+	if (!program->queues || !program->requests) {
+		error_set(error, ENOMEM, "no memory for the disk");
+		return NULL;
+	}
+	block_device_init(&program->block, &settings, file_backend_block(program->backend),
+			  program->queues, program->requests);
+	return &program->block.device;
 }
 
-const struct command command_device_block = {
-	.name = "block",
-	.summary = "serve a disk in an image file or on a block device",
-	.groups =
-		(const struct option_group[]){
-			{"Device options", block_option_rows, sizeof(struct block_options), true},
-			{"Host options", host_option_rows, sizeof(struct block_host_options),
-			 false},
-			{"Serving options", serve_option_rows, sizeof(struct serve_options), false},
-			{NULL, NULL, 0, false},
-		},
-	.examples =
-		(const struct command_note[]){
-			{"avp device block --file disk.img --socket-path disk.sock",
-			 "Serves disk.img for a frontend that connects to disk.sock."},
-			{NULL, NULL},
-		},
-	.run = run_block,
+static void close_all(void *state)
+{
+	struct block_program *program = state;
+
+	file_backend_free(program->backend);
+	free(program->requests);
+	free(program->queues);
+	file_image_close(&program->image);
+}
+
+const struct device_program device_program_block = {
+	.type = &device_type_block,
+	.host_checks = block_host_checks,
+	.state_size = sizeof(struct block_program),
+	.open = open_image,
+	.start = start,
+	.close = close_all,
 };

@@ -31,6 +31,7 @@ const struct option_row block_option_rows[] = {
 		.argument = "FILE",
 		.offset = offsetof(struct block_options, file),
 		.required = true,
+		.vhost_user_name = "blk-file",
 		.help = "raw disk image or block device that holds the disk",
 	},
 	{
@@ -47,6 +48,7 @@ const struct option_row block_option_rows[] = {
 		.name = "readonly",
 		.type = OPTION_FLAG,
 		.offset = offsetof(struct block_options, readonly),
+		.vhost_user_name = "read-only",
 		.help = "refuse the guest's writes",
 	},
 	{
@@ -124,6 +126,27 @@ const struct option_row block_option_rows[] = {
 	{.name = NULL},
 };
 
+static const char *const engine_choices[] = {
+	[FILE_ENGINE_AUTO] = "auto",
+	[FILE_ENGINE_IO_URING] = "io_uring",
+	[FILE_ENGINE_THREADS] = "threads",
+	NULL,
+};
+
+static const struct option_row host_option_rows[] = {
+	{
+		.name = "io",
+		.type = OPTION_CHOICE,
+		.argument = "HOW",
+		.offset = offsetof(struct block_host_options, engine),
+		.choices = engine_choices,
+		.default_text = "auto",
+		.help = "how transfers that have to wait are made; auto takes io_uring, or "
+			"threads where the host forbids it or cannot restrict it to the image",
+	},
+	{.name = NULL},
+};
+
 const struct device_type device_type_block = {
 	.name = "block",
 	.summary = "a disk in an image file or on a block device",
@@ -146,5 +169,26 @@ const struct device_type device_type_block = {
 	.options_size = sizeof(struct block_options),
 	.positional = "file",
 	.check = block_options_check,
-	.argument = "FILE[,OPTION…]",
+	.run_row =
+		{
+			.argument = "FILE[,OPTION…]",
+			.help = "add a disk in an image file or on a block device; may be repeated",
+		},
+	.example_call = "--block FILE,readonly,serial=A1",
+	.vhost_user_type = "block",
+	.program =
+		{
+			DEVICE_PROGRAM("block"),
+			.summary = "serve a disk in an image file or on a block device",
+			.groups = DEVICE_PROGRAM_GROUPS(block,
+							{"Host options", host_option_rows,
+							 sizeof(struct block_host_options), false}),
+			.examples =
+				(const struct command_note[]){
+					{"avp device block --file disk.img --socket-path disk.sock",
+					 "Serves disk.img for a frontend that connects to "
+					 "disk.sock."},
+					{NULL, NULL},
+				},
+		},
 };

@@ -2,10 +2,7 @@
 /* The ports of a console device as text. */
 #include "device/console/console_port.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/text.h"
 #include "device/console/options.h"
@@ -98,57 +95,6 @@ bool console_uses_terminal(const void *options)
 		if (ports[i].kind == CONSOLE_PORT_TERMINAL)
 			return true;
 	return false;
-}
-
-/* A descriptor of our own of what was opened for us. */
-static int copy_writable(const struct console_port_option *port, int inherited, struct error *error)
-{
-	int flags = fcntl(inherited, F_GETFL), fd;
-
-	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
-		return error_set_usage(error,
-				       "port: %s: is not open for writing; give a descriptor that "
-				       "this process inherits",
-				       port->path);
-	fd = fcntl(inherited, F_DUPFD_CLOEXEC, 0);
-	return fd < 0 ? error_set_errno(error, errno, "port: %s", port->path) : fd;
-}
-
-int console_port_open_file(const struct console_port_option *port, struct error *error)
-{
-	int inherited = text_inherited_fd(port->path), fd;
-
-	/* Opened again, a pipe would want a reader, which may have gone and come back meanwhile. */
-	if (inherited >= 0)
-		return copy_writable(port, inherited, error);
-	/* Without O_NONBLOCK a pipe that nobody reads would block for ever. */
-	fd = open(port->path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-		  0666);
-	if (fd < 0 && errno == ENXIO)
-		return error_set_usage(error,
-				       "port: %s: nobody reads this pipe; start its reader first",
-				       port->path);
-	if (fd < 0)
-		return error_set_usage(error, "port: %s: %s; check the path and its permissions",
-				       port->path, strerror(errno));
-	return fd;
-}
-
-int console_port_listen(const struct console_port_option *port, struct socket_path *made,
-			struct error *error)
-{
-	int fd = text_inherited_fd(port->path), accepting = 0;
-	socklen_t length = sizeof(accepting);
-
-	if (fd < 0)
-		return socket_path_listen(made, port->path, 1, "port", error);
-	*made = (struct socket_path){.path = NULL};
-	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &length) < 0 || !accepting)
-		return error_set_usage(error,
-				       "port: %s: is no listening socket; give one that this "
-				       "process inherits",
-				       port->path);
-	return fd;
 }
 
 int console_options_check(const void *options, struct error *error)

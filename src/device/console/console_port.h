@@ -10,7 +10,6 @@
 #include <stddef.h>
 
 #include "base/error.h"
-#include "base/socket_path.h"
 #include "device/console/options.h"
 
 #define CONSOLE_PORTS_MAXIMUM 16
@@ -44,18 +43,5 @@ const char *console_port_path(const char *text, enum option_path_use *use);
 
 /* Does one of the ports lead to the terminal? @options: struct console_options, checked. */
 bool console_uses_terminal(const void *options);
-
-/*
- * Opens the file of a port, to append to it; it is made when it is not there. Returns it or a
- * negative errno with *error set.
- */
-int console_port_open_file(const struct console_port_option *port, struct error *error);
-
-/*
- * Makes the socket of a port; see socket_path_listen. The path /dev/fd/N stands for the listening
- * socket N that was inherited.
- */
-int console_port_listen(const struct console_port_option *port, struct socket_path *made,
-			struct error *error);
 
 #endif

@@ -4,6 +4,7 @@
 #define AVP_DEVICE_CONSOLE_OPTIONS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/option.h"
@@ -15,7 +16,15 @@ struct console_options {
 
 extern const struct option_row console_option_rows[];
 
+/* Ends of a terminal that somebody else has; 0: not given. */
+struct terminal_options {
+	uint64_t stream_fd, size_fd, resized_fd;
+};
+
 /* Checks what the table cannot express. @options: struct console_options. As device_type.check. */
 int console_options_check(const void *options, struct error *error);
+
+struct device_type;
+extern const struct device_type device_type_console;
 
 #endif

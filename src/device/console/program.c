@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* `avp device console`: a console, and channels to programs in the guest. */
+/* The program of a console, and of channels to programs in the guest. */
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -11,15 +11,14 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "cli/device_process.h"
-#include "cli/device_types.h"
+#include "base/option_path.h"
 #include "device/console/console.h"
 #include "device/console/console_port.h"
 #include "device/console/options.h"
 #include "device/console/stream.h"
-#include "guest/config/config.h"
-#include "guest/run/console.h"
-#include "guest/run/terminal.h"
+#include "device/run/program.h"
+#include "host/console.h"
+#include "host/terminal.h"
 #include "host/sandbox.h"
 
 /* How long the rest of the guest's output may take to be read. */
@@ -29,47 +28,8 @@ _Static_assert(CONSOLE_PORTS_MAXIMUM == CONSOLE_PORTS_MAX &&
 		       CONSOLE_PORT_NAME_LENGTH <= CONSOLE_PORT_NAME_MAX,
 	       "what the options allow the device can do");
 
-/* Ends of a terminal that somebody else has; 0: not given. */
-struct terminal_options {
-	uint64_t stream_fd, size_fd, resized_fd;
-};
-
-static const struct option_row terminal_option_rows[] = {
-	{
-		.name = "stream-fd",
-		.type = OPTION_NUMBER,
-		.argument = "N",
-		.offset = offsetof(struct terminal_options, stream_fd),
-		.minimum = 3,
-		.maximum = INT_MAX,
-		.help = "let the port of the kind terminal lead to the inherited connected socket "
-			"N; without it, to standard input and output",
-	},
-	{
-		.name = "size-fd",
-		.type = OPTION_NUMBER,
-		.argument = "N",
-		.offset = offsetof(struct terminal_options, size_fd),
-		.minimum = 3,
-		.maximum = INT_MAX,
-		.help = "the inherited file N starts with the size of that port, columns and rows, "
-			"16 bits each",
-	},
-	{
-		.name = "resized-fd",
-		.type = OPTION_NUMBER,
-		.argument = "N",
-		.offset = offsetof(struct terminal_options, resized_fd),
-		.minimum = 3,
-		.maximum = INT_MAX,
-		.help = "a byte comes through the inherited connected socket N when the size has "
-			"changed",
-	},
-	{.name = NULL},
-};
-
-struct console_process {
-	struct device_process process;
+struct console_program {
+	struct device_process *process;
 	struct console_device console;
 	struct virtqueue queues[2 * CONSOLE_PORTS_MAX + 2];
 	struct console_port_option options[CONSOLE_PORTS_MAX];
@@ -82,21 +42,20 @@ struct console_process {
 	struct event_source terminal_signals;
 };
 
-static void close_process(struct console_process *console)
+static void close_all(void *state)
 {
+	struct console_program *console = state;
+
 	for (int i = 0; i < console->port_count; i++)
 		stream_backend_free(console->streams[i]);
-	if (!console->process.options)
-		return;
-	event_loop_remove(&console->process.loop, &console->resized);
-	event_loop_remove(&console->process.loop, &console->terminal_signals);
+	event_loop_remove(&console->process->loop, &console->resized);
+	event_loop_remove(&console->process->loop, &console->terminal_signals);
 	close_fd(&console->terminal_signals.fd);
 	terminal_close(&console->terminal);
 	console_close(console->relay, OUTPUT_MS);
-	device_process_close(&console->process);
 }
 
-static void update_size(struct console_process *console)
+static void update_size(struct console_program *console)
 {
 	struct terminal_size size;
 
@@ -106,17 +65,17 @@ static void update_size(struct console_process *console)
 
 static void handle_resized(void *context, uint32_t events)
 {
-	struct console_process *console = context;
+	struct console_program *console = context;
 
 	/* Its end would be told for ever. */
 	if (!terminal_take_resized(&console->terminal))
-		event_loop_remove(&console->process.loop, &console->resized);
+		event_loop_remove(&console->process->loop, &console->resized);
 	update_size(console);
 }
 
 static void handle_terminal_signal(void *context, uint32_t events)
 {
-	struct console_process *console = context;
+	struct console_program *console = context;
 	struct signalfd_siginfo info;
 
 	if (read(console->terminal_signals.fd, &info, sizeof(info)) != sizeof(info))
@@ -128,9 +87,9 @@ static void handle_terminal_signal(void *context, uint32_t events)
 
 static void handle_quit(void *context)
 {
-	struct console_process *console = context;
+	struct console_program *console = context;
 
-	event_loop_stop(&console->process.loop, 0);
+	event_loop_stop(&console->process->loop, 0);
 }
 
 static void handle_first_output(void *context)
@@ -143,9 +102,9 @@ static const struct console_events relay_events = {
 };
 
 /* Makes this process's own standard input and output the terminal. */
-static int open_own_terminal(struct console_process *console, struct error *error)
+static int open_own_terminal(struct console_program *console, struct error *error)
 {
-	struct event_loop *loop = &console->process.loop;
+	struct event_loop *loop = &console->process->loop;
 	int peer, result = terminal_open(&console->terminal, &peer, error);
 	sigset_t signals;
 
@@ -204,7 +163,7 @@ static int inherit_terminal(struct terminal *terminal, const struct terminal_opt
 			       (int)options->size_fd);
 }
 
-static int open_terminal(struct console_process *console, const struct terminal_options *options,
+static int open_terminal(struct console_program *console, const struct terminal_options *options,
 			 struct error *error)
 {
 	int result = options->stream_fd ? inherit_terminal(&console->terminal, options, error) :
@@ -212,16 +171,16 @@ static int open_terminal(struct console_process *console, const struct terminal_
 
 	console->resized.fd = console->terminal.resized_fd;
 	if (result == 0 && console->resized.fd >= 0)
-		result = event_loop_add(&console->process.loop, &console->resized, EPOLLIN, error);
+		result = event_loop_add(&console->process->loop, &console->resized, EPOLLIN, error);
 	return result;
 }
 
-static struct stream_backend *open_stream(struct console_process *console,
+static struct stream_backend *open_stream(struct console_program *console,
 					  const struct console_port_option *port,
 					  const struct terminal_options *options,
 					  struct error *error)
 {
-	struct device_process *process = &console->process;
+	struct device_process *process = console->process;
 	struct event_loop *loop = &process->loop;
 	struct socket_path *made = &process->bound[process->bound_count];
 	int fd;
@@ -232,10 +191,10 @@ static struct stream_backend *open_stream(struct console_process *console,
 	case CONSOLE_PORT_ECHO:
 		return stream_backend_new_echo(loop, error);
 	case CONSOLE_PORT_FILE:
-		fd = console_port_open_file(port, error);
+		fd = path_open_appended("port", port->path, error);
 		return fd < 0 ? NULL : stream_backend_new_output(loop, fd, error);
 	case CONSOLE_PORT_SOCKET:
-		fd = console_port_listen(port, made, error);
+		fd = path_listen("port", port->path, made, error);
 		if (made->path)
 			process->bound_count++;
 		return fd < 0 ? NULL : stream_backend_new_listening(loop, fd, error);
@@ -247,20 +206,29 @@ static struct stream_backend *open_stream(struct console_process *console,
 	return stream_backend_new_connected(loop, take_fd(&console->terminal.stream_fd), error);
 }
 
-static int open_ports(struct console_process *console, const struct console_options *ports,
-		      const struct terminal_options *terminal, struct error *error)
+static int open_ports(struct device_process *process, void *const *options, void *state,
+		      struct error *error)
 {
-	console->port_count = console_ports_read(ports, console->options, error);
+	struct console_program *console = state;
+
+	console->process = process;
+	console->terminal = TERMINAL_NONE;
+	console->resized = (struct event_source){-1, handle_resized, console};
+	console->terminal_signals = (struct event_source){-1, handle_terminal_signal, console};
+	process->needs = SANDBOX_TERMINAL;
+	console->port_count = console_ports_read(options[0], console->options, error);
 	for (int i = 0; i < console->port_count; i++) {
-		console->streams[i] = open_stream(console, &console->options[i], terminal, error);
+		console->streams[i] = open_stream(console, &console->options[i], options[1], error);
 		if (!console->streams[i])
 			return -error->code;
 	}
 	return console->port_count < 0 ? console->port_count : 0;
 }
 
-static int serve(struct console_process *console, struct error *error)
+static struct virtio_device *start(struct device_process *process, void *const *options,
+				   void *state, struct error *error)
 {
+	struct console_program *console = state;
 	struct console_port_setup ports[CONSOLE_PORTS_MAX];
 
 	for (int i = 0; i < console->port_count; i++)
@@ -273,65 +241,13 @@ static int serve(struct console_process *console, struct error *error)
 				    console->options[0].kind == CONSOLE_PORT_TERMINAL,
 			    console->queues);
 	update_size(console);
-	return device_process_serve(&console->process, &console->console.device, SANDBOX_TERMINAL,
-				    error);
+	return &console->console.device;
 }
 
-static int run_console(void *const *options, char *const *operands, size_t count,
-		       struct error *error)
-{
-	const struct terminal_options *terminal = options[1];
-	const struct serve_options *serve_options = options[2];
-	cleanup_free struct console_process *console = NULL;
-	int result;
-
-	(void)operands;
-	(void)count;
-	if (serve_options->print_capabilities)
-		return device_print_capabilities("console");
-	console = calloc(1, sizeof(*console));
-	if (!console)
-		return error_set(error, ENOMEM, "no memory for the console");
-	console->terminal = TERMINAL_NONE;
-	console->resized = (struct event_source){-1, handle_resized, console};
-	console->terminal_signals = (struct event_source){-1, handle_terminal_signal, console};
-	result =
-		device_option_error(console_ports_read(options[0], console->options, error), error);
-	if (result >= 0)
-		result = device_process_open(&console->process, serve_options, options[3],
-					     "console", error);
-	if (result == 0)
-		result = device_option_error(open_ports(console, options[0], terminal, error),
-					     error);
-	if (result == 0)
-		result = device_process_drop_rights(&console->process, SANDBOX_TERMINAL, error);
-	if (result == 0)
-		result = serve(console, error);
-	close_process(console);
-	return result;
-}
-
-const struct command command_device_console = {
-	.name = "console",
-	.summary = "serve a console",
-	.groups =
-		(const struct option_group[]){
-			{"Device options", console_option_rows, sizeof(struct console_options),
-			 true},
-			{"Terminal options", terminal_option_rows, sizeof(struct terminal_options),
-			 false},
-			{"Serving options", serve_option_rows, sizeof(struct serve_options), false},
-			{NULL, NULL, 0, false},
-		},
-	.examples =
-		(const struct command_note[]){
-			{"avp device console --socket-path console.sock",
-			 "Serves a console on this terminal."},
-			{"avp device console --port shell:socket:/tmp/shell.sock "
-			 "--port agent:socket:/tmp/agent.sock --socket-path console.sock",
-			 "Serves a console and a channel called agent, each for the clients of a "
-			 "socket."},
-			{NULL, NULL},
-		},
-	.run = run_console,
+const struct device_program device_program_console = {
+	.type = &device_type_console,
+	.state_size = sizeof(struct console_program),
+	.open = open_ports,
+	.start = start,
+	.close = close_all,
 };

@@ -13,4 +13,7 @@ struct entropy_options {
 
 extern const struct option_row entropy_option_rows[];
 
+struct device_type;
+extern const struct device_type device_type_entropy;
+
 #endif

@@ -20,6 +20,24 @@ const struct device_type device_type_entropy = {
 		},
 	.options = entropy_option_rows,
 	.options_size = sizeof(struct entropy_options),
-	.argument = "OPTION…",
+	.run_row =
+		{
+			.argument = "OPTION…",
+			.argument_optional = true,
+			.help = "add a source of random numbers; may be repeated",
+		},
 	.example = "",
+	.vhost_user_type = "rng",
+	.program =
+		{
+			DEVICE_PROGRAM("entropy"),
+			.summary = "serve a source of random numbers",
+			.groups = DEVICE_PROGRAM_GROUPS(entropy),
+			.examples =
+				(const struct command_note[]){
+					{"avp device entropy --socket-path entropy.sock",
+					 "Serves the host kernel's random numbers."},
+					{NULL, NULL},
+				},
+		},
 };

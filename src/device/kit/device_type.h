@@ -9,8 +9,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/command.h"
 #include "base/error.h"
 #include "base/option.h"
+#include "device/kit/serve_options.h"
 #include "virtio/device_shape.h"
 
 struct device_type {
@@ -28,17 +30,50 @@ struct device_type {
 	int (*check)(const void *options, struct error *error);
 	/* Whether this one talks to the terminal, which only one of a guest can. NULL: none does. */
 	bool (*uses_terminal)(const void *options);
-	const char *argument; /* what follows --TYPE in the help of avp run */
+	struct option_row run_row; /* of --TYPE in `avp run`: its argument and help */
+	const char *example_call;  /* of that option with its keys, or NULL */
 	/* Options of the device that a starting bundle has; NULL: it has none of this type. */
 	const char *example;
+	const char *
+		vhost_user_type; /* what vhost-user.json, QEMU's schema of such programs, calls it */
+	/* Its program: see DEVICE_PROGRAM. What runs there is its room's program.c. */
+	struct command program;
 };
+
+/* The names in the program of the type @type, which avp executes. */
+#define DEVICE_PROGRAM(type) .name = type, .path = "avp device " type, .program = "device-" type
+
+/*
+ * The options of the program of a room: the device's own, then any that only the program has, and
+ * those of serving. The device's own are checked when it is known that a device is to be served.
+ */
+#define DEVICE_PROGRAM_GROUPS(room, ...)                                                     \
+	(const struct option_group[])                                                        \
+	{                                                                                    \
+		{"Device options", room##_option_rows, sizeof(struct room##_options), true}, \
+			__VA_ARGS__ __VA_OPT__(, ){"Serving options", serve_option_rows,     \
+						   sizeof(struct serve_options), false},     \
+		{                                                                            \
+			NULL, NULL, 0, false                                                 \
+		}                                                                            \
+	}
+
+#define DEVICE_TYPES_MAX 64
 
 /* One for each room that src/device/meson.build lists, in that order; ends with NULL. */
 extern const struct device_type *const device_types[];
+/* Their programs, in the same order. */
+extern const struct command *const device_programs[];
 /* Goes through them, with @type declared as the one at hand. */
 #define for_each_device_type(type)                                                \
 	for (const struct device_type *const *type##_place = device_types, *type; \
 	     (type = *type##_place); type##_place++)
+
+/*
+ * Fails with one line when the table of a type has a hole: a text that is missing, two of one name, an
+ * option without help, a ring without a size. The build fails with it.
+ */
+int device_types_check(const struct device_type *const *types, struct error *error);
 
 /* The type of that name; NULL: there is none. */
 const struct device_type *device_type_find(const char *name);

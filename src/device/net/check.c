@@ -51,6 +51,9 @@ static int check_user_network(const struct net_options *net, struct error *error
 	struct subnet subnet;
 	int result = 0;
 
+	if (net->queue_pairs > 1)
+		return error_set_usage(error,
+				       "queue-pairs: works with tap only; omit it with user");
 	if (net->mtu && net->mtu < SUBNET_MTU_MIN)
 		return error_set_usage(error,
 				       "mtu: a user network needs at least %d bytes, for DHCP; "

@@ -31,4 +31,7 @@ extern const struct option_row net_option_rows[];
 /* Checks what the table cannot express. @options: struct net_options. As device_type.check. */
 int net_options_check(const void *options, struct error *error);
 
+struct device_type;
+extern const struct device_type device_type_net;
+
 #endif

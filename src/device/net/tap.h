@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/event_loop.h"
 #include "device/net/net.h"
+#include "host/host_check.h"
 
 struct tap_backend;
 
@@ -31,5 +32,8 @@ struct net_backend *tap_backend_net(struct tap_backend *tap);
  * interface is.
  */
 void tap_backend_start(struct tap_backend *tap);
+
+/* What `avp doctor` tells of networks. */
+extern const struct host_check net_host_checks[]; /* host_check.c */
 
 #endif

@@ -130,6 +130,28 @@ const struct device_type device_type_net = {
 	.options = net_option_rows,
 	.options_size = sizeof(struct net_options),
 	.check = net_options_check,
-	.argument = "user|tap=NAME[,OPTION…]",
+	.vhost_user_type = "net",
+	.program =
+		{
+			DEVICE_PROGRAM("net"),
+			.summary = "serve a network interface",
+			.groups = DEVICE_PROGRAM_GROUPS(net),
+			.examples =
+				(const struct command_note[]){
+					{"avp device net --user --forward tcp:8080:80 "
+					 "--socket-path net.sock",
+					 "Serves an interface that reaches what this user reaches; "
+					 "port 8080 of this host leads to port 80 of the guest."},
+					{"avp device net --tap tap0 --socket-path net.sock",
+					 "Serves an interface that is one end of tap0."},
+					{NULL, NULL},
+				},
+		},
+	.run_row =
+		{
+			.argument = "user|tap=NAME[,OPTION…]",
+			.help = "add a network interface; may be repeated",
+		},
+	.example_call = "--net user,mtu=1400",
 	.example = "user",
 };

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/*
- * What every `avp device TYPE` does around its device.
- */
-#include "cli/device_process.h"
+/* A device's process around its device. */
+#include "device/run/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,68 +23,6 @@
 #include "base/signals.h"
 #include "host/sandbox.h"
 #include "vhost/server.h"
-
-static const char *const sandbox_choices[] = {
-	[SERVE_SANDBOX_ON] = "on",
-	[SERVE_SANDBOX_OFF] = "off",
-	NULL,
-};
-
-const struct option_row serve_option_rows[] = {
-	{
-		.name = "socket-path",
-		.type = OPTION_PATH,
-		.argument = "PATH",
-		.offset = offsetof(struct serve_options, socket_path),
-		.help = "make a socket there, with a lock file PATH.lock beside it, serve one "
-			"frontend after another, and remove both in the end; replace a socket that "
-			"a killed process left behind",
-	},
-	{
-		.name = "fd",
-		.type = OPTION_NUMBER,
-		.argument = "N",
-		.offset = offsetof(struct serve_options, fd),
-		.maximum = INT_MAX,
-		.help = "use the inherited socket N: a connected one, and end with the "
-			"connection, or a listening one",
-	},
-	{
-		.name = "ready-fd",
-		.type = OPTION_NUMBER,
-		.argument = "N",
-		.offset = offsetof(struct serve_options, ready_fd),
-		.maximum = INT_MAX,
-		.help = "write a byte to the inherited descriptor N, and close it, once frontends "
-			"are served",
-	},
-	{
-		.name = "control-fd",
-		.type = OPTION_NUMBER,
-		.argument = "N",
-		.offset = offsetof(struct serve_options, control_fd),
-		.maximum = INT_MAX,
-		.help = "send back what comes through the inherited socket N, and end when its "
-			"other end is closed, which is how `avp run` looks after a device",
-	},
-	{
-		.name = "print-capabilities",
-		.type = OPTION_FLAG,
-		.offset = offsetof(struct serve_options, print_capabilities),
-		.help = "print what this program can do, as JSON, and end",
-	},
-	{
-		.name = "sandbox",
-		.type = OPTION_CHOICE,
-		.argument = "WHETHER",
-		.offset = offsetof(struct serve_options, sandbox),
-		.choices = sandbox_choices,
-		.default_text = "on",
-		.help = "give up all rights that are not needed before serving; off is for "
-			"debuggers",
-	},
-	{.name = NULL},
-};
 
 static void handle_signal(void *context, uint32_t events)
 {
@@ -238,13 +174,12 @@ int device_process_open(struct device_process *process, const struct serve_optio
 	return result;
 }
 
-int device_process_drop_rights(const struct device_process *process, unsigned int needs,
-			       struct error *error)
+int device_process_drop_rights(const struct device_process *process, struct error *error)
 {
 	char directories[DEVICE_PROCESS_SOCKETS][PATH_MAX];
 	const char *removable[DEVICE_PROCESS_SOCKETS + 1] = {NULL};
 	const struct sandbox_rights rights = {
-		.needs = needs,
+		.needs = process->needs,
 		.removable = removable,
 	};
 
@@ -278,7 +213,7 @@ static void free_server(struct vhost_server **server)
 }
 
 int device_process_serve(struct device_process *process, struct virtio_device *device,
-			 unsigned int needs, struct error *error)
+			 struct error *error)
 {
 	__attribute__((cleanup(free_server))) struct vhost_server *server =
 		vhost_server_new(&process->loop, device, error);
@@ -293,9 +228,9 @@ int device_process_serve(struct device_process *process, struct virtio_device *d
 	if (result == 0)
 		result = tell_ready(process, error);
 	if (process->bound_count > 0)
-		needs |= SANDBOX_UNLINK;
+		process->needs |= SANDBOX_UNLINK;
 	if (result == 0 && process->options->sandbox == SERVE_SANDBOX_ON)
-		result = sandbox_filter_calls(needs, error);
+		result = sandbox_filter_calls(process->needs, error);
 	if (result < 0)
 		return result;
 	result = event_loop_run(&process->loop);
@@ -318,22 +253,4 @@ void device_process_close(struct device_process *process)
 		socket_path_remove(&process->bound[--process->bound_count]);
 	event_loop_close(&process->loop);
 	process->options = NULL;
-}
-
-int device_print_capabilities(const char *type)
-{
-	printf("{\n  \"type\": \"%s\",\n  \"features\": []\n}\n", type);
-	return 0;
-}
-
-int device_option_error(int result, struct error *error)
-{
-	const size_t dashes = 2;
-
-	if (result >= 0 || !error || !error->usage)
-		return result;
-	memmove(error->message + dashes, error->message, sizeof(error->message) - dashes - 1);
-	error->message[sizeof(error->message) - 1] = 0;
-	memcpy(error->message, "--", dashes);
-	return result;
 }

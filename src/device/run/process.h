@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What every `avp device TYPE` does: options for serving, the socket, signals, the sandbox, and
- * the loop until the end. The conventions are those of the vhost-user specification, "Backend
- * program conventions".
+ * The process around a device: its socket, signals, the sandbox, and the loop until the end. The
+ * conventions are those of the vhost-user specification, "Backend program conventions".
  */
-#ifndef AVP_CLI_DEVICE_PROCESS_H
-#define AVP_CLI_DEVICE_PROCESS_H
+#ifndef AVP_DEVICE_RUN_PROCESS_H
+#define AVP_DEVICE_RUN_PROCESS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,20 +13,8 @@
 #include "base/event_loop.h"
 #include "base/option.h"
 #include "base/socket_path.h"
+#include "device/kit/serve_options.h"
 #include "virtio/device.h"
-
-struct serve_options {
-	char *socket_path;
-	uint64_t fd;
-	uint64_t ready_fd;
-	uint64_t control_fd;
-	bool print_capabilities;
-	uint64_t sandbox; /* enum serve_sandbox */
-};
-
-enum serve_sandbox { SERVE_SANDBOX_ON, SERVE_SANDBOX_OFF };
-
-extern const struct option_row serve_option_rows[];
 
 /* Its own socket, and one for each port of a console. */
 #define DEVICE_PROCESS_SOCKETS 17
@@ -43,6 +30,7 @@ struct device_process {
 	/* Sockets of our own, to be removed in the end. */
 	struct socket_path bound[DEVICE_PROCESS_SOCKETS];
 	size_t bound_count;
+	unsigned int needs; /* of enum sandbox_need: what the device does beyond being served */
 };
 
 /*
@@ -53,28 +41,20 @@ int device_process_open(struct device_process *process, const struct serve_optio
 			const struct option_list *given, const char *name, struct error *error);
 
 /*
- * To be called when everything is open and before threads are started. @needs as for
- * device_process_serve.
+ * Gives up all rights but those that process->needs take. To be called when everything is open and
+ * before threads are started.
  */
-int device_process_drop_rights(const struct device_process *process, unsigned int needs,
-			       struct error *error);
+int device_process_drop_rights(const struct device_process *process, struct error *error);
 
 /*
- * Locks the process in, with @needs of enum sandbox_need, and serves @device until a signal, or
- * the end of the one connection that was given. Returns the exit status, or a negative errno with
- * *error set.
+ * Locks the process in and serves @device until a signal, or the end of the one connection that was
+ * given. Returns the exit status, or a negative errno with *error set.
  */
 int device_process_serve(struct device_process *process, struct virtio_device *device,
-			 unsigned int needs, struct error *error);
+			 struct error *error);
 
 /* Closes what is open and removes the socket. Safe on one that was only zeroed or failed to open. */
 void device_process_close(struct device_process *process);
 #define cleanup_device_process __attribute__((cleanup(device_process_close)))
-
-/* Prints what --print-capabilities is to print. @type is as in the specification. Returns 0. */
-int device_print_capabilities(const char *type);
-
-/* Puts "--" before a message that starts with an option's name. Returns @result. */
-int device_option_error(int result, struct error *error);
 
 #endif

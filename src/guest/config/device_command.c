@@ -8,15 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/virtio_ids.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "device/console/console_port.h"
-#include "device/console/options.h"
-#include "guest/run/host_identity.h"
+#include "base/option_path.h"
+#include "base/program_path.h"
+#include "host/host_identity.h"
 
 static const void *member(const struct option_row *row, const struct device_config *device)
 {
@@ -57,70 +56,85 @@ static int open_file(const char *path, bool readonly, const char *origin, const 
 	return take_fd(&fd);
 }
 
-/* Opens what the ports of a console lead to, but the terminal. */
-static int open_ports(struct device_files *files, const struct device_config *device,
-		      struct error *error)
+/* Notes what was opened for @path. Returns false with *error set when there are too many. */
+static bool has_room(const struct device_files *files, const struct device_config *device,
+		     struct error *error)
 {
-	struct console_port_option ports[CONSOLE_PORTS_MAXIMUM];
-	int count = console_ports_read(device->options, ports, error);
+	if (files->count < DEVICE_FILES_MAXIMUM)
+		return true;
+	error_set(error, E2BIG, "%s: names more than %d files", device->name, DEVICE_FILES_MAXIMUM);
+	return false;
+}
 
-	for (int i = 0; i < count; i++) {
+static void add_file(struct device_files *files, const char *path, int fd)
+{
+	files->paths[files->count] = path;
+	files->fds[files->count++] = fd;
+}
+
+/* Opens what the items of a list lead to, where they name a path. */
+static int open_items(struct device_files *files, const struct device_config *device,
+		      const struct option_row *row, struct error *error)
+{
+	const struct option_list *list = member(row, device);
+
+	for (size_t i = 0; i < list->count; i++) {
+		enum option_path_use use;
+		const char *path = row->item_path(list->items[i], &use);
 		int fd;
 
-		if (!ports[i].path)
+		if (!path)
 			continue;
-		fd = ports[i].kind == CONSOLE_PORT_FILE ?
-			     console_port_open_file(&ports[i], error) :
-			     console_port_listen(&ports[i], &files->sockets[files->socket_count++],
-						 error);
+		if (!has_room(files, device, error))
+			return -E2BIG;
+		fd = use == OPTION_PATH_BOUND ?
+			     path_listen(row->name, path, &files->sockets[files->socket_count++],
+					 error) :
+			     path_open_appended(row->name, path, error);
 		if (fd < 0) {
 			error_place(device->origin ? device->origin : "", error);
 			return fd;
 		}
-		files->paths[files->count] = ports[i].path;
-		files->fds[files->count++] = fd;
+		add_file(files, path, fd);
 	}
-	return count < 0 ? count : 0;
+	return 0;
 }
 
-static int open_files(struct device_files *files, const struct device_config *device,
-		      struct error *error)
+static int open_path(struct device_files *files, const struct device_config *device,
+		     const struct option_row *row, struct error *error)
 {
-	for (const struct option_row *row = device->type->options; row->name; row++) {
-		const char *path;
-		int fd;
+	const char *path = *(char *const *)member(row, device);
+	int fd;
 
-		if (row->type != OPTION_PATH)
-			continue;
-		path = *(char *const *)member(row, device);
-		if (!path)
-			continue;
-		if (files->count == DEVICE_FILES_MAXIMUM)
-			return error_set(error, E2BIG, "%s: names more than %d files", device->name,
-					 DEVICE_FILES_MAXIMUM);
-		fd = open_file(path, is_readonly(device), device->origin ? device->origin : "",
-			       row->name, error);
-		if (fd < 0)
-			return error ? -error->code : -EINVAL;
-		files->paths[files->count] = path;
-		files->fds[files->count++] = fd;
-	}
+	if (!path)
+		return 0;
+	if (!has_room(files, device, error))
+		return -E2BIG;
+	fd = open_file(path, is_readonly(device), device->origin ? device->origin : "", row->name,
+		       error);
+	if (fd < 0)
+		return error ? -error->code : -EINVAL;
+	add_file(files, path, fd);
 	return 0;
 }
 
 int device_files_open(struct device_files *files, const struct device_config *device,
 		      struct error *error)
 {
-	int result;
-
 	*files = (struct device_files){.count = 0};
-	if (device->type->shape.virtio_id == VIRTIO_ID_CONSOLE)
-		result = open_ports(files, device, error);
-	else
-		result = open_files(files, device, error);
-	if (result < 0)
-		device_files_close(files);
-	return result;
+	for (const struct option_row *row = device->type->options; row->name; row++) {
+		int result = 0;
+
+		if (row->type == OPTION_PATH)
+			result = open_path(files, device, row, error);
+		else if (row->item_path)
+			result = open_items(files, device, row, error);
+		if (result < 0) {
+			device_files_close(files);
+			return result;
+		}
+	}
+	return 0;
 }
 
 void device_files_close(struct device_files *files)
@@ -163,11 +177,30 @@ static void add_number(struct arguments *arguments, const struct option_row *row
 		arguments_add_format(arguments, "--%s=%" PRIu64, row->name, value);
 }
 
+/* The items of a list, with what was opened for them in place of their paths. */
+static void add_items(struct arguments *arguments, const struct option_row *row,
+		      const struct option_list *list, const struct device_files *files,
+		      size_t *file)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		const char *item = list->items[i];
+		enum option_path_use use;
+		const char *path = row->item_path ? row->item_path(item, &use) : NULL;
+
+		if (path && *file < files->count)
+			arguments_add_format(arguments, "--%s=%.*s/dev/fd/%d", row->name,
+					     (int)(path - item), item, files->fds[(*file)++]);
+		else
+			arguments_add_format(arguments, "--%s=%s", row->name, item);
+	}
+}
+
+/* @file: the next of the opened files. */
 static void add_option(struct arguments *arguments, const struct option_row *row,
-		       const struct device_config *device, const char *guest_name)
+		       const struct device_config *device, const struct device_files *files,
+		       size_t *file, const char *guest_name)
 {
 	const void *value = member(row, device);
-	const struct option_list *list = value;
 	char host[HOST_IDENTITY_LENGTH];
 	uint8_t mac[6];
 
@@ -196,31 +229,13 @@ static void add_option(struct arguments *arguments, const struct option_row *row
 				     mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
 		return;
 	case OPTION_LIST:
-		for (size_t i = 0; i < list->count; i++)
-			arguments_add_format(arguments, "--%s=%s", row->name, list->items[i]);
+		add_items(arguments, row, value, files, file);
 		return;
 	case OPTION_PATH:
-		return; /* handed down as a descriptor */
-	}
-}
-
-/* The ports of a console, with what was opened for them in place of the paths. */
-static void add_ports(struct arguments *arguments, const struct device_config *device,
-		      const struct device_files *files)
-{
-	const struct console_options *options = device->options;
-	struct console_port_option ports[CONSOLE_PORTS_MAXIMUM];
-	int count = console_ports_read(options, ports, NULL);
-	size_t file = 0;
-
-	for (int i = 0; i < count && options->ports.count; i++) {
-		const char *text = options->ports.items[i];
-
-		if (!ports[i].path)
-			arguments_add_format(arguments, "--port=%s", text);
-		else if (file < files->count)
-			arguments_add_format(arguments, "--port=%.*s/dev/fd/%d",
-					     (int)(ports[i].path - text), text, files->fds[file++]);
+		if (*(char *const *)value && *file < files->count)
+			arguments_add_format(arguments, "--%s=/dev/fd/%d", row->name,
+					     files->fds[(*file)++]);
+		return;
 	}
 }
 
@@ -239,19 +254,10 @@ void device_command_add(struct arguments *arguments, const struct device_config 
 {
 	size_t file = 0;
 
-	arguments_add(arguments, "device");
-	arguments_add(arguments, device->type->name);
+	arguments_add(arguments, device->type->program.program);
+	program_path_add_version(arguments);
 	if (terminal)
 		add_terminal(arguments, terminal);
-	if (device->type->shape.virtio_id == VIRTIO_ID_CONSOLE) {
-		add_ports(arguments, device, files);
-		return;
-	}
-	for (const struct option_row *row = device->type->options; row->name; row++) {
-		if (row->type != OPTION_PATH)
-			add_option(arguments, row, device, guest_name);
-		else if (*(char *const *)member(row, device) && file < files->count)
-			arguments_add_format(arguments, "--%s=/dev/fd/%d", row->name,
-					     files->fds[file++]);
-	}
+	for (const struct option_row *row = device->type->options; row->name; row++)
+		add_option(arguments, row, device, files, &file, guest_name);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * How a device process is called: the options of a device written as the command line of
- * `avp device`, with the files that they name opened beforehand and handed down as descriptors.
+ * How a device process is called: the options of a device written as the command line of its
+ * program, with the files that they name opened beforehand and handed down as descriptors.
  */
 #ifndef AVP_GUEST_CONFIG_DEVICE_COMMAND_H
 #define AVP_GUEST_CONFIG_DEVICE_COMMAND_H
@@ -12,12 +12,12 @@
 #include "base/error.h"
 #include "base/socket_path.h"
 #include "guest/config/config.h"
-#include "guest/run/terminal.h"
+#include "host/terminal.h"
 
-/* The most files of one device: those of a console. */
+/* The most files of one device. */
 #define DEVICE_FILES_MAXIMUM 16
 
-/* The files of one device, in the order of its option table and the ports. Starts as {0}. */
+/* The files of one device, in the order of its option table. Starts as {0}. */
 struct device_files {
 	int fds[DEVICE_FILES_MAXIMUM];
 	const char *paths[DEVICE_FILES_MAXIMUM]; /* as the options have them; part of these */
@@ -28,7 +28,7 @@ struct device_files {
 
 /*
  * Opens the files that the options of @device name: for reading only when it is readonly; and
- * makes the sockets of its ports. What cannot be opened is a usage error. On failure *files is
+ * makes the sockets that they name. What cannot be opened is a usage error. On failure *files is
  * empty.
  */
 int device_files_open(struct device_files *files, const struct device_config *device,
@@ -38,7 +38,7 @@ int device_files_open(struct device_files *files, const struct device_config *de
 void device_files_close(struct device_files *files);
 
 /*
- * Appends `device TYPE OPTION…`. An option that names a file gets /dev/fd/N of the opened one, and
+ * Appends `device-TYPE OPTION…`. An option that names a file gets /dev/fd/N of the opened one, and
  * a MAC address that is not given is derived. With @terminal not NULL the device gets its ends.
  */
 void device_command_add(struct arguments *arguments, const struct device_config *device,

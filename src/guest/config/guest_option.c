@@ -6,6 +6,7 @@
  */
 #include "base/contract_version.h"
 #include "guest/config/config.h"
+#include "guest/engine/engine_limits.h"
 #include "monitor/machine.h"
 
 /* What Linux calls the first serial port of a virtual machine of this architecture. */
@@ -53,6 +54,7 @@ const struct option_row guest_option_rows[] = {
 		.offset = offsetof(struct guest_config, firmware),
 		.help = "firmware that the guest starts with instead of a kernel, such as "
 			"U-Boot for QEMU's machine virt",
+		.values_text = engine_limits_text,
 	},
 	{
 		.name = "initrd",
@@ -72,6 +74,7 @@ const struct option_row guest_option_rows[] = {
 		.bundle_key = "vm.kernel.parameters",
 		.example = "console=" CONSOLE,
 		.help = "command line of the guest's kernel",
+		.values_text = engine_limits_text,
 	},
 	{
 		.name = "cpus",
@@ -83,6 +86,7 @@ const struct option_row guest_option_rows[] = {
 		.default_text = "1",
 		.bundle_key = "vm.hwConfig.vcpus",
 		.help = "virtual CPUs",
+		.values_text = engine_limits_text,
 	},
 	{
 		.name = "memory",
@@ -94,6 +98,7 @@ const struct option_row guest_option_rows[] = {
 		.default_text = "512M",
 		.bundle_key = "vm.hwConfig.memory",
 		.help = "memory of the guest, such as 512M or 2G",
+		.values_text = engine_limits_text,
 	},
 	{
 		.name = "huge-pages",
@@ -129,6 +134,7 @@ const struct option_row guest_option_rows[] = {
 		.help = "what happens when a watchdog of the guest expires: nothing, a line in the "
 			"log, a reset, or the end of the guest; auto is a reset, where there is "
 			"a watchdog",
+		.values_text = engine_limits_text,
 	},
 	{
 		.name = "restart-limit",
@@ -174,6 +180,7 @@ const struct option_row guest_option_rows[] = {
 		.offset = offsetof(struct guest_config, dump_dtb),
 		.command_line_only = true,
 		.help = "write the device tree that the guest gets to FILE",
+		.values_text = engine_limits_text,
 	},
 	{.name = NULL},
 };

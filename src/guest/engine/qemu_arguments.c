@@ -13,7 +13,7 @@
 #include "guest/config/device_command.h"
 #include "guest/config/kernel_parameters.h"
 #include "guest/engine/qemu.h"
-#include "guest/run/host_identity.h"
+#include "host/host_identity.h"
 
 /* From here on a lost connection can be made again after less than a second. */
 #define SINCE_RECONNECT_MS ((struct qemu_version){9, 2, 0})

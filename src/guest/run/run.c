@@ -26,13 +26,13 @@
 #include "base/signals.h"
 #include "base/timer.h"
 #include "guest/engine/engine.h"
-#include "guest/run/console.h"
-#include "guest/run/host_identity.h"
+#include "host/console.h"
+#include "host/host_identity.h"
 #include "guest/run/restart_policy.h"
 #include "guest/run/service_manager.h"
 #include "guest/run/stop_request.h"
 #include "guest/run/supervisor.h"
-#include "guest/run/terminal.h"
+#include "host/terminal.h"
 #include "guest/run/timeline.h"
 #include "monitor/kvm/probe.h"
 
@@ -703,7 +703,7 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 		.terminal_fd = -1,
 	};
 	struct guest_name name;
-	int result = host_take_guest_name(&name, config, error);
+	int result = host_take_guest_name(&name, &config->name, config->unnamed, error);
 
 	if (result == 0)
 		result = event_loop_init(&run.loop, 0, error);

@@ -5,6 +5,7 @@
 #include "guest/run/supervisor.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -21,6 +22,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/oom.h"
+#include "base/program_path.h"
 #include "base/process.h"
 #include "base/timer.h"
 #include "guest/config/device_command.h"
@@ -37,6 +39,7 @@ struct supervised {
 	const struct device_config *config;
 	struct listener listener;
 	struct device_files files;
+	char program[PATH_MAX];
 	enum device_state state;
 	struct process process;
 	struct event_source exit_source;  /* the pidfd */
@@ -253,7 +256,7 @@ static int execute(struct supervised *device, const struct process_ends *ends, s
 	int kept[3 + 3 + DEVICE_FILES_MAXIMUM] = {device->listener.listen_fd, ends->ready,
 						  ends->control};
 	struct process_spawn spawn = {
-		.program = setup->program ? setup->program : "/proc/self/exe",
+		.program = device->program,
 		.kept_fds = kept,
 		.kept_fd_count = 3 + device->files.count,
 		.stdin_fd = -1,
@@ -270,7 +273,6 @@ static int execute(struct supervised *device, const struct process_ends *ends, s
 		for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]) && fds[i] >= 0; i++)
 			kept[spawn.kept_fd_count++] = fds[i];
 	}
-	arguments_add(&arguments, "avp");
 	device_command_add(&arguments, device->config, &device->files, terminal,
 			   setup->config->name);
 	arguments_add_format(&arguments, "--fd=%d", device->listener.listen_fd);
@@ -400,6 +402,9 @@ int supervisor_open(struct supervisor **out, const struct supervisor_setup *setu
 		};
 	}
 	/* Everything that can be wrong with the files before the first process. */
+	for (size_t i = 0; i < count && result == 0; i++)
+		result = program_path_find(setup->config->devices[i].type->program.program,
+					   supervisor->devices[i].program, error);
 	for (size_t i = 0; i < count && result == 0; i++)
 		result = device_prepare(&supervisor->devices[i], error);
 	if (result < 0) {

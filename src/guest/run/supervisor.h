@@ -14,7 +14,7 @@
 #include "base/error.h"
 #include "base/event_loop.h"
 #include "guest/config/config.h"
-#include "guest/run/terminal.h"
+#include "host/terminal.h"
 
 /*
  * The policy. A process that dies is started again at once; when it dies again before it has
@@ -50,8 +50,6 @@ struct supervisor_setup {
 	void *context;
 	/* For the device that talks to the terminal; the caller's. NULL: there is none. */
 	const struct terminal *terminal;
-	/* The program that is called as `PROGRAM device TYPE …`; NULL: this one. */
-	const char *program;
 };
 
 /* What is known of one device. */
