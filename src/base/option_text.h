@@ -9,7 +9,7 @@
 
 #define OPTION_TEXT_LENGTH 256
 
-/* How the option is written: "--cpus N", "--entropy[=OPTION…]"; @dashes "" gives "cpus=N". */
+/* How the option is written: "--cpus N", "--console[=OPTION…]"; @dashes "" gives "cpus=N". */
 const char *option_text_term(const struct option_row *row, const char *dashes,
 			     char buffer[OPTION_TEXT_LENGTH]);
 

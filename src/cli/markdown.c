@@ -135,6 +135,17 @@ static void print_limits(FILE *stream)
 	}
 }
 
+/* The types, each with the page in its room, for a page in docs/. */
+static void print_types(FILE *stream)
+{
+	fputs("| device | VIRTIO id | what it serves | page |\n| --- | --- | --- | --- |\n",
+	      stream);
+	for_each_device_type(type)
+		fprintf(stream, "| `%s` | %u | %s | [%s.md](../src/device/%s/%s.md) |\n",
+			type->name, type->shape.virtio_id, type->summary, type->name, type->name,
+			type->name);
+}
+
 struct search {
 	const char *section;
 	const struct command *found;
@@ -176,12 +187,20 @@ int markdown_print(const char *section, FILE *stream, struct error *error)
 		print_limits(stream);
 		return 0;
 	}
+	if (!strcmp(section, "devices")) {
+		print_types(stream);
+		return 0;
+	}
+	if (!strcmp(section, "serving")) {
+		print_options(stream, serve_option_rows);
+		return 0;
+	}
 	command_walk(&command_avp, compare_path, &search);
 	if (!search.found)
 		return error_set_usage(
 			error,
-			"there is no section '%.60s'; give bundle, limits, the type of a "
-			"device, or a subcommand such as run",
+			"there is no section '%.60s'; give bundle, devices, limits, serving, the "
+			"type of a device, or a subcommand such as run",
 			section);
 	for (const struct option_group *group = search.found->groups; group && group->title;
 	     group++) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* See failing_epoll.h. */
-#include "failing_epoll.h"
+#include "unit/failing_epoll.h"
 
 #include <errno.h>
 #include <sys/epoll.h>

@@ -22,7 +22,7 @@
  *	quit		someone has QEMU quit
  *	devices, bare	-device help lists the devices of AVP; lists none of them
  */
-#include "fake_qemu.h"
+#include "unit/fake_qemu.h"
 
 #include <fcntl.h>
 #include <libgen.h>

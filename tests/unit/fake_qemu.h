@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 #include "guest/engine/qemu.h"
-#include "scratch.h"
+#include "unit/scratch.h"
 
 #define FAKE_QEMU_NAME QEMU_PROGRAM
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* See ring_pair.h. */
-#include "ring_pair.h"
+#include "unit/ring_pair.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -64,13 +64,14 @@ def check_tests(root, chapters, named, complete, report):
     Those of the conformance guest that are not written yet are asked for only when it is complete.
     """
     lab = {path.name for path in (root / "tests/lab").rglob("*") if path.is_file()}
+    units = {path.stem for part in ("tests/unit", "src/device") for path in (root / part).rglob("test_*.c")}
     guest = registered(root)
     known = {name for _, _, name, _ in guest or []}
     for place, line, _, kind, test in named:
         if kind == "lab" and test not in lab:
             report.add(place, line, "verify", f"there is no scenario '{test}' below tests/lab; correct the name")
-        elif kind == "unit" and not (root / f"tests/unit/{test}.c").is_file():
-            report.add(place, line, "verify", f"there is no tests/unit/{test}.c; correct the name")
+        elif kind == "unit" and test not in units:
+            report.add(place, line, "verify", f"there is no unit test {test}.c; correct the name")
         elif kind == "conformance" and complete and test not in known:
             report.add(place, line, "verify", f"no test '{test}' is registered in guest/conform/tests; write it, or correct the name")
     if guest is None:

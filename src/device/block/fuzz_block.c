@@ -8,7 +8,7 @@
 
 #include "device/block/block.h"
 #include "fuzz/hostile_driver.h"
-#include "memory_disk.h"
+#include "device/block/test_memory_disk.h"
 
 #define QUEUES 2
 

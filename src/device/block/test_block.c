@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "block_rig.h"
+#include "device/block/test_block_rig.h"
 #include "virtio/feature.h"
 
 static void test_configuration(void **state)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "block_rig.h"
+#include "device/block/test_block_rig.h"
 #include "virtio/inflight.h"
 
 /* Many requests on both queues, finished later and in another order. */

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "block_rig.h"
+#include "device/block/test_block_rig.h"
 #include "virtio/feature.h"
 
 void block_rig_start_sized(struct block_rig *f, uint64_t features, uint16_t queue_size)

@@ -3,16 +3,16 @@
  * The block device in a test, on a disk in memory that finishes at once, later, or with an error,
  * driven through the driver side of its queues.
  */
-#ifndef AVP_TESTS_UNIT_BLOCK_RIG_H
-#define AVP_TESTS_UNIT_BLOCK_RIG_H
+#ifndef AVP_DEVICE_BLOCK_TEST_BLOCK_RIG_H
+#define AVP_DEVICE_BLOCK_TEST_BLOCK_RIG_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "device/block/block.h"
-#include "device_rig.h"
-#include "memory_disk.h"
+#include "unit/device_rig.h"
+#include "device/block/test_memory_disk.h"
 
 #define BLOCK_RIG_QUEUE_SIZE 64
 #define BLOCK_RIG_QUEUES     2

@@ -20,9 +20,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "capture.h"
+#include "unit/capture.h"
 #include "device/block/file_engine.h"
-#include "file_rig.h"
+#include "device/block/test_file_rig.h"
 
 #define IN_FLIGHT 300 /* more than the ring of the engine has entries */
 

@@ -23,9 +23,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "capture.h"
+#include "unit/capture.h"
 #include "device/block/file_engine.h"
-#include "file_rig.h"
+#include "device/block/test_file_rig.h"
 
 /* A file system of 4 MiB, and a process in whose namespace it is mounted, for as long as it lives. */
 struct small_system {

@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "file_rig.h"
+#include "device/block/test_file_rig.h"
 
 static void expect_refused(const char *path, bool readonly, uint32_t block_size, int code,
 			   const char *text)

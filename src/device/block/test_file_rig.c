@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "file_rig.h"
-#include "ring_pair.h"
+#include "device/block/test_file_rig.h"
+#include "unit/ring_pair.h"
 
 static void count_batch(void *context)
 {

@@ -4,15 +4,15 @@
  * operations as the block device makes them. A host without io_uring skips the test that asks for
  * it.
  */
-#ifndef AVP_TESTS_UNIT_FILE_RIG_H
-#define AVP_TESTS_UNIT_FILE_RIG_H
+#ifndef AVP_DEVICE_BLOCK_TEST_FILE_RIG_H
+#define AVP_DEVICE_BLOCK_TEST_FILE_RIG_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "device/block/file.h"
-#include "scratch.h"
+#include "unit/scratch.h"
 
 #define FILE_RIG_SIZE  (8u << 20)
 #define FILE_RIG_BLOCK 4096u

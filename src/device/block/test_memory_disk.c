@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* A disk in memory that finishes at once, later, or with an error. */
-#include "memory_disk.h"
+#include "device/block/test_memory_disk.h"
 
 #include <string.h>
 

@@ -3,8 +3,8 @@
  * A disk in memory that finishes at once, later, or with an error, and stops the program when a block
  * device asks for what no disk has to expect.
  */
-#ifndef AVP_TESTS_MEMORY_DISK_H
-#define AVP_TESTS_MEMORY_DISK_H
+#ifndef AVP_DEVICE_BLOCK_TEST_MEMORY_DISK_H
+#define AVP_DEVICE_BLOCK_TEST_MEMORY_DISK_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "device/console/console.h"
-#include "device_rig.h"
+#include "unit/device_rig.h"
 #include "virtio/feature.h"
 
 #define MULTIPORT FEATURE(VIRTIO_CONSOLE_F_MULTIPORT)

@@ -16,7 +16,7 @@
 #include "base/option_path.h"
 #include "device/console/console_port.h"
 #include "device/console/options.h"
-#include "scratch.h"
+#include "unit/scratch.h"
 
 static int read_ports(const char *const *items, size_t count, struct console_port_option *ports,
 		      struct error *error)

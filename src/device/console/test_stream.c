@@ -21,9 +21,9 @@
 
 #include "base/socket_path.h"
 #include "device/console/stream.h"
-#include "device_rig.h"
-#include "failing_epoll.h"
-#include "scratch.h"
+#include "unit/device_rig.h"
+#include "unit/failing_epoll.h"
+#include "unit/scratch.h"
 
 enum { RECEIVE = 0, TRANSMIT = 1, RING = 16 };
 

@@ -13,7 +13,7 @@
 
 #include "device/entropy/entropy.h"
 #include "device/entropy/random.h"
-#include "device_rig.h"
+#include "unit/device_rig.h"
 #include "virtio/feature.h"
 
 struct counter {

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net_rig.h"
+#include "device/net/test_net_rig.h"
 
 static void test_configuration(void **state)
 {

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net_rig.h"
+#include "device/net/test_net_rig.h"
 
 /* A command on the control queue; returns its ack byte. */
 static uint8_t command(struct net_rig *f, unsigned int queue, uint8_t class, uint8_t number,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* A network namespace with a loopback interface. */
-#include "net_namespace.h"
+#include "device/net/test_net_namespace.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* A network of a test's own: nothing but a loopback interface. */
-#ifndef AVP_TESTS_UNIT_NET_NAMESPACE_H
-#define AVP_TESTS_UNIT_NET_NAMESPACE_H
+#ifndef AVP_DEVICE_NET_TEST_NET_NAMESPACE_H
+#define AVP_DEVICE_NET_TEST_NET_NAMESPACE_H
 
 #include <stdbool.h>
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net_rig.h"
+#include "device/net/test_net_rig.h"
 
 const uint8_t own_mac[ETH_ALEN] = {2, 0, 0, 0, 0, 1};
 

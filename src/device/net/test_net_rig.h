@@ -3,8 +3,8 @@
  * A network device in a test, on a backend that keeps what is sent and refuses what it is told to
  * refuse.
  */
-#ifndef AVP_TESTS_UNIT_NET_RIG_H
-#define AVP_TESTS_UNIT_NET_RIG_H
+#ifndef AVP_DEVICE_NET_TEST_NET_RIG_H
+#define AVP_DEVICE_NET_TEST_NET_RIG_H
 
 #include <linux/virtio_net.h>
 #include <stdbool.h>
@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "device/net/net.h"
-#include "device_rig.h"
+#include "unit/device_rig.h"
 #include "virtio/feature.h"
 
 #define QUEUE_SIZE 32

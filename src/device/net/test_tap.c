@@ -28,8 +28,8 @@
 
 #include "base/event_loop.h"
 #include "device/net/tap.h"
-#include "failing_epoll.h"
-#include "net_rig.h"
+#include "unit/failing_epoll.h"
+#include "device/net/test_net_rig.h"
 
 #define NAME "test0"
 

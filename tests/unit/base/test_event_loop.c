@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "base/event_loop.h"
-#include "failing_epoll.h"
+#include "unit/failing_epoll.h"
 
 struct fixture {
 	struct event_loop loop;

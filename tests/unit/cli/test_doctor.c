@@ -16,10 +16,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "capture.h"
+#include "unit/capture.h"
 #include "cli/avp.h"
-#include "fake_qemu.h"
-#include "scratch.h"
+#include "unit/fake_qemu.h"
+#include "unit/scratch.h"
 
 #define VERSION "QEMU emulator version 7.2.22"
 

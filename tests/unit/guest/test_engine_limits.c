@@ -19,7 +19,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "cli/avp.h"
-#include "fake_qemu.h"
+#include "unit/fake_qemu.h"
 #include "guest/engine/engine.h"
 #include "guest/engine/engine_limits.h"
 #include "monitor/boot.h"

@@ -25,14 +25,14 @@
 
 #include "base/clock.h"
 #include "base/event_loop.h"
-#include "capture.h"
+#include "unit/capture.h"
 #include "device/block/options.h"
 #include "device/entropy/options.h"
 #include "device/net/options.h"
-#include "fake_qemu.h"
+#include "unit/fake_qemu.h"
 #include "guest/engine/engine.h"
 #include "guest/engine/qemu.h"
-#include "scratch.h"
+#include "unit/scratch.h"
 
 #define DEBIAN_VERSION "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)\nCopyright (c) 2003"
 #define LIMIT_MS       20000

@@ -30,12 +30,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "device/block/options.h"
-#include "fake_device.h"
-#include "fake_qemu.h"
+#include "unit/fake_device.h"
+#include "unit/fake_qemu.h"
 #include "host/host_identity.h"
 #include "guest/run/run.h"
 #include "guest/run/stop_request.h"
-#include "scratch.h"
+#include "unit/scratch.h"
 
 #define LIMIT_MS       20000
 #define STOP_TIMEOUT_S 10

@@ -27,7 +27,7 @@
 #include "base/event_loop.h"
 #include "host/console.h"
 #include "host/sandbox.h"
-#include "scratch.h"
+#include "unit/scratch.h"
 
 #define LIMIT_MS  20000
 #define EXIT_QUIT 10

@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #include "host/sandbox.h"
-#include "scratch.h"
+#include "unit/scratch.h"
 
 static struct scratch scratch;
 

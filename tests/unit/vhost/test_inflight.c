@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ring_pair.h"
+#include "unit/ring_pair.h"
 
 #define KILLS	  100
 #define TRANSFERS 48

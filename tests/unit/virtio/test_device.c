@@ -11,7 +11,7 @@
 #include <linux/virtio_ring.h>
 #include <string.h>
 
-#include "ring_pair.h"
+#include "unit/ring_pair.h"
 
 #define ACKNOWLEDGED (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER)
 #define VERSION_1    (UINT64_C(1) << VIRTIO_F_VERSION_1)

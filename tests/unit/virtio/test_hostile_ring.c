@@ -13,7 +13,7 @@
 #include <linux/virtio_ring.h>
 #include <string.h>
 
-#include "ring_pair.h"
+#include "unit/ring_pair.h"
 
 #define SIZE  8
 #define DATA  (PAIR_BASE + 0x1000)

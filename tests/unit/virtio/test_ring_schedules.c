@@ -11,7 +11,7 @@
 // cmocka needs the headers above
 #include <cmocka.h>
 
-#include "ring_pair.h"
+#include "unit/ring_pair.h"
 
 #define SCHEDULES     4000
 #define STEPS	      600

@@ -27,7 +27,7 @@
 #include "device/net/user/router.h"
 #include "device/net/user/slirp_library.h"
 #include "fuzz/hostile_driver.h"
-#include "fuzz/user_net_harness.h"
+#include "device/net/user/fuzz_user_net_harness.h"
 
 /*
  * What the library may take: for each socket two buffers of 128 KiB and a packet; segments before

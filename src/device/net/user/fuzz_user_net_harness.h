@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* What the parts of the fuzz target of the user-mode network share. */
-#ifndef AVP_TESTS_FUZZ_USER_NET_HARNESS_H
-#define AVP_TESTS_FUZZ_USER_NET_HARNESS_H
+#ifndef AVP_DEVICE_NET_USER_FUZZ_USER_NET_HARNESS_H
+#define AVP_DEVICE_NET_USER_FUZZ_USER_NET_HARNESS_H
 
 #include <poll.h>
 #include <slirp/libslirp.h>

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "fuzz/hostile_driver.h"
-#include "fuzz/user_net_harness.h"
+#include "device/net/user/fuzz_user_net_harness.h"
 
 /* Addresses of IPv6: the guest's, and those that it sends to. */
 const uint8_t user_net_prefix[IPV6_PREFIX] = {0xfd, 'a', 'v', 'p', 10, 0, 2, 0};

@@ -18,7 +18,7 @@
 
 #include "base/clock.h"
 #include "device/net/user/dns_relay.h"
-#include "fake_dns.h"
+#include "device/net/user/test_fake_dns.h"
 
 #define SERVERS 3
 

@@ -16,7 +16,7 @@
 
 #include "base/clock.h"
 #include "device/net/user/dns_tcp.h"
-#include "fake_dns.h"
+#include "device/net/user/test_fake_dns.h"
 
 #define MTU	     1500
 #define SEGMENTS_MAX 64

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* A name server of a test. */
-#include "fake_dns.h"
+#include "device/net/user/test_fake_dns.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* A name server of a test, on the test's event loop, which behaves as told. */
-#ifndef AVP_TESTS_UNIT_FAKE_DNS_H
-#define AVP_TESTS_UNIT_FAKE_DNS_H
+#ifndef AVP_DEVICE_NET_USER_TEST_FAKE_DNS_H
+#define AVP_DEVICE_NET_USER_TEST_FAKE_DNS_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -22,9 +22,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "capture.h"
+#include "unit/capture.h"
 #include "device/net/user/resolv_reader.h"
-#include "scratch.h"
+#include "unit/scratch.h"
 
 #define TEXT(text) text, sizeof(text) - 1
 

@@ -16,12 +16,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "capture.h"
+#include "unit/capture.h"
 #include "device/net/user/user_dns.h"
-#include "fake_dns.h"
-#include "net_namespace.h"
-#include "scratch.h"
-#include "user_net_rig.h"
+#include "device/net/user/test_fake_dns.h"
+#include "device/net/test_net_namespace.h"
+#include "unit/scratch.h"
+#include "device/net/user/test_user_net_rig.h"
 
 #define NAME_SERVER "10.0.2.3"
 #define GUEST_PORT  4000

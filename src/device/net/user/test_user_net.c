@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "user_net_rig.h"
+#include "device/net/user/test_user_net_rig.h"
 
 #define GUEST	USER_NET_GUEST
 #define GATEWAY USER_NET_GATEWAY

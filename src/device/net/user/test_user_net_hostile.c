@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "device/net/user/slirp_sockets.h"
-#include "user_net_rig.h"
+#include "device/net/user/test_user_net_rig.h"
 
 #define GATEWAY USER_NET_GATEWAY
 

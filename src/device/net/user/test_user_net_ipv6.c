@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 #include "device/net/user/packet.h"
-#include "fake_dns.h"
-#include "net_namespace.h"
-#include "user_net_rig.h"
+#include "device/net/user/test_fake_dns.h"
+#include "device/net/test_net_namespace.h"
+#include "device/net/user/test_user_net_rig.h"
 
 #define GUEST	    "fd61:7670:a00:200::15"
 #define GUEST_LINK  "fe80::15"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* A network device on the user-mode network, and a guest that is a few frames. */
-#include "user_net_rig.h"
+#include "device/net/user/test_user_net_rig.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

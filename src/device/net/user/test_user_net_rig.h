@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* A network device on the user-mode network in a test, and a guest that is a few frames. */
-#ifndef AVP_TESTS_UNIT_USER_NET_RIG_H
-#define AVP_TESTS_UNIT_USER_NET_RIG_H
+#ifndef AVP_DEVICE_NET_USER_TEST_USER_NET_RIG_H
+#define AVP_DEVICE_NET_USER_TEST_USER_NET_RIG_H
 
 #include <net/ethernet.h>
 #include <netinet/ip.h>
@@ -14,7 +14,7 @@
 #include "base/event_loop.h"
 #include "device/net/net.h"
 #include "device/net/user/user_net.h"
-#include "device_rig.h"
+#include "unit/device_rig.h"
 
 /* Receive buffers that the guest gives: more than most tests need. */
 #define USER_NET_BUFFERS 900

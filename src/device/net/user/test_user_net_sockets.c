@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "device/net/user/slirp_sockets.h"
-#include "user_net_rig.h"
+#include "device/net/user/test_user_net_rig.h"
 
 /* Descriptors that this process may have, and so connections of a guest. */
 #define DESCRIPTORS (2 * SLIRP_SOCKETS_RESERVE)
