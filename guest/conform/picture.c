@@ -4,8 +4,7 @@
 
 #include "arch/image.h"
 #include "bus/pci.h"
-#include "devices/block.h"
-#include "pages.h"
+#include "devices/type.h"
 #include "reboot.h"
 
 #ifdef __x86_64__
@@ -13,8 +12,6 @@
 #else
 #include "arch/arm64/arm64.h"
 #endif
-
-#define NET_ADDRESS_SIZE 6
 
 _Static_assert(sizeof(struct picture) <= KEPT_MAX, "a picture can be kept");
 
@@ -63,31 +60,6 @@ static uint32_t sum_of_description(void)
 #endif
 }
 
-static uint32_t sum_of_identity(struct device *device)
-{
-	static uint8_t serial[VIRTIO_BLK_ID_BYTES] __attribute__((aligned(16)));
-	uint64_t bytes[NET_ADDRESS_SIZE];
-	struct queue *queue;
-
-	switch (device->id) {
-	case VIRTIO_ID_NET:
-		for (unsigned int i = 0; i < NET_ADDRESS_SIZE; i++)
-			bytes[i] = config_read(device, i, 1);
-		return text_sum(0, bytes, sizeof(bytes));
-	case VIRTIO_ID_BLOCK:
-		device_open(device, 0);
-		queue = device_queue(device, 0, 16);
-		device_run(device);
-		memset(serial, 0, sizeof(serial));
-		bytes[0] = block_capacity(device);
-		bytes[1] =
-			block_request(queue, VIRTIO_BLK_T_GET_ID, 0, serial, sizeof(serial), false);
-		return text_sum(text_sum(0, bytes, 2 * sizeof(bytes[0])), serial, sizeof(serial));
-	default:
-		return 0;
-	}
-}
-
 void picture_take(struct picture *picture)
 {
 	memset(picture, 0, sizeof(*picture));
@@ -113,7 +85,8 @@ void picture_take(struct picture *picture)
 		entry->transport = device->transport;
 		entry->first_status = device->first_status;
 		entry->features = device_offered(device);
-		entry->identity = sum_of_identity(device);
+		if (device->type && device->type->identity)
+			entry->identity = device->type->identity(device);
 		if (device->pci) {
 			entry->place = (uint64_t)device->pci->bus << 16 |
 				       (uint64_t)device->pci->slot << 8 | device->pci->function;

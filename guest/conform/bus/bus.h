@@ -45,6 +45,7 @@
 #define CONFIG_INTERRUPT  0xffffu
 
 struct device;
+struct device_type;
 
 struct transport_ops {
 	uint8_t (*status)(struct device *device);
@@ -72,6 +73,7 @@ struct device {
 	const struct transport_ops *ops;
 	enum transport transport;
 	uint32_t id;
+	const struct device_type *type; /* NULL: this guest has no tests for it */
 	unsigned int number;
 	uint8_t first_status; /* before anything was done to it */
 	/* virtio-mmio */

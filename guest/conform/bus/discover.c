@@ -5,6 +5,7 @@
 #include "bus/bus.h"
 
 #include "bus/pci.h"
+#include "devices/type.h"
 #include "pages.h"
 #include "report.h"
 
@@ -25,6 +26,11 @@ struct device *device_add(const struct transport_ops *ops, enum transport transp
 				  .id = id,
 				  .number = device_count,
 				  .interrupt = INTERRUPT_NONE};
+	for_each_type(type)
+	{
+		if (type->id == id)
+			device->type = type;
+	}
 	device_count++;
 	return device;
 }
@@ -88,13 +94,9 @@ const char *device_name(const struct device *device)
 	static char names[4][40];
 	static unsigned int next;
 	char *name = names[next++ % 4];
-	const char *type = device->id == VIRTIO_ID_BLOCK   ? "block" :
-			   device->id == VIRTIO_ID_NET	   ? "net" :
-			   device->id == VIRTIO_ID_CONSOLE ? "console" :
-			   device->id == VIRTIO_ID_RNG	   ? "entropy" :
-							     "other";
 
-	text_format(name, sizeof(names[0]), "%s device %u (%s)", type, device->number,
+	text_format(name, sizeof(names[0]), "%s device %u (%s)",
+		    device->type ? device->type->name : "other", device->number,
 		    device->transport == TRANSPORT_MMIO ? "mmio" : "pci");
 	return name;
 }

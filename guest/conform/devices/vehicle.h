@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What ring, transport and life-cycle tests drive: a device of any type for which one well-formed
- * request is known. Block: a read; entropy: a few bytes; net: a frame to send; console: a byte to print.
+ * What the tests of rings, transports and life drive: a device of any registered type (devices/type.h),
+ * with well-formed requests.
  */
 #ifndef CONFORM_VEHICLE_H
 #define CONFORM_VEHICLE_H
 
-#include "bus/bus.h"
+#include "devices/type.h"
 
 #define ANSWER_MS   3000
 #define REQUEST_MAX 32 /* requests at once that one area has place for */
@@ -14,11 +14,10 @@
 struct vehicle {
 	struct device *device;
 	uint32_t queue_index;
+	bool writes;   /* a request ends with a buffer that the device writes */
 	uint8_t *area; /* REQUEST_SIZE bytes for each request at once */
 	unsigned int area_count;
 };
-
-#define REQUEST_SIZE 1024
 
 /*
  * Interrupts without a used buffer that a queue's start may bring, at any time: one as the device starts
@@ -28,21 +27,19 @@ struct vehicle {
 /* The same for a vehicle, which has at most two queues. */
 #define START_INTERRUPTS (2 * QUEUE_START_INTERRUPTS)
 
-struct request {
-	struct driver_buffer buffers[4];
-	unsigned int readable, writable;
-	uint8_t *memory;
-};
-
-/* The nth device that can be one: of this transport, offering all of these features, no read-only disk. */
+/* The nth device that can be one: of this transport, offering all of these features. False: none. */
 bool vehicle_get(unsigned int nth, enum transport transport, uint64_t features,
 		 struct vehicle *vehicle);
-/* The first whose request needs one descriptor; false: none. */
+/* The best one whose request takes one descriptor (struct device_type, simple). False: none. */
 bool vehicle_get_simple(uint64_t features, struct vehicle *vehicle);
 /* Opens it with these features, sets its queues up (that for requests is returned), runs it. */
 struct queue *vehicle_open(struct vehicle *vehicle, uint64_t features, uint32_t size);
 /* The same up to before DRIVER_OK. */
 struct queue *vehicle_set_up(struct vehicle *vehicle, uint64_t features, uint32_t size);
+/* Sets up the queues of a device that is open, and returns the one for requests. */
+struct queue *vehicle_set_up_queues(struct vehicle *vehicle, uint32_t size);
+/* Sets up the queues below the one for requests. */
+void vehicle_set_up_others(struct vehicle *vehicle);
 /* Makes the well-formed request number @slot. */
 void vehicle_build(struct vehicle *vehicle, unsigned int slot, struct request *request);
 /* What is wrong with its result, or NULL. */

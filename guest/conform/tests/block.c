@@ -17,6 +17,81 @@
 #define WRITEBACK    32
 #define PLACE	     1000 /* a sector that tests write to */
 
+static void build_read(struct request *request, uint64_t sector, void *data, uint32_t size,
+		       uint8_t *status)
+{
+	struct virtio_blk_outhdr *header = (struct virtio_blk_outhdr *)request->memory;
+
+	*header = (struct virtio_blk_outhdr){.type = VIRTIO_BLK_T_IN, .sector = sector};
+	*status = NO_STATUS;
+	request->buffers[0] = buffer_of(header, sizeof(*header));
+	request->buffers[1] = buffer_of(data, size);
+	request->buffers[2] = buffer_of(status, 1);
+	request->readable = 1;
+	request->writable = 2;
+}
+
+/* A read of one of the first eight sectors. */
+static void build(struct request *request, unsigned int slot)
+{
+	build_read(request, slot % 8, request->memory + 256, SECTOR,
+		   request->memory + REQUEST_SIZE - 1);
+}
+
+static const char *verify(const struct request *request, uint32_t written)
+{
+	uint8_t status = request->memory[REQUEST_SIZE - 1];
+
+	if (status == NO_STATUS)
+		return "a read was used without a status";
+	if (status != VIRTIO_BLK_S_OK)
+		return "a read of a sector failed";
+	return written == SECTOR + 1 ? NULL : "the used length of a read is not data and status";
+}
+
+static void build_large(struct request *request, uint32_t size)
+{
+	build_read(request, 0, request->memory + SECTOR, size - 2 * SECTOR,
+		   request->memory + size - 1);
+}
+
+/* VIRTIO 1.4, 5.2.5.2: a cache that can be switched off can be flushed. */
+static const char *wrong_offer(uint64_t offered)
+{
+	return offered & WCE && !(offered & FLUSH) ?
+		       "VIRTIO_BLK_F_CONFIG_WCE without VIRTIO_BLK_F_FLUSH" :
+		       NULL;
+}
+
+static uint32_t identity(struct device *device)
+{
+	static uint8_t serial[VIRTIO_BLK_ID_BYTES] __attribute__((aligned(16)));
+	uint64_t numbers[2];
+	struct queue *queue;
+
+	device_open(device, 0);
+	queue = device_queue(device, 0, 16);
+	device_run(device);
+	memset(serial, 0, sizeof(serial));
+	numbers[0] = block_capacity(device);
+	numbers[1] = block_request(queue, VIRTIO_BLK_T_GET_ID, 0, serial, sizeof(serial), false);
+	return text_sum(text_sum(0, numbers, sizeof(numbers)), serial, sizeof(serial));
+}
+
+DEVICE_TYPE(block) = {
+	.id = VIRTIO_ID_BLOCK,
+	.name = "block",
+	.base = true,
+	.unfit = FEATURE(VIRTIO_BLK_F_RO), /* its rings are those of the others */
+	.build = build,
+	.verify = verify,
+	.build_large = build_large,
+	.config_size = 8,
+	.config_wide = true,
+	.wrong_offer = wrong_offer,
+	.identity = identity,
+};
+
 static void fill(uint8_t *data, size_t size, uint64_t seed)
 {
 	for (size_t i = 0; i < size; i++)

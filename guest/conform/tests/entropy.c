@@ -4,7 +4,36 @@
 #include "report.h"
 #include "tests/rings.h"
 
-#define ENTROPY .device = VIRTIO_ID_RNG
+#define ENTROPY	      .device = VIRTIO_ID_RNG
+#define REQUEST_BYTES 64
+
+static void build(struct request *request, unsigned int slot)
+{
+	(void)slot;
+	memset(request->memory, 0, REQUEST_BYTES + 16);
+	request_make_single(request, REQUEST_BYTES, true);
+}
+
+static const char *verify(const struct request *request, uint32_t written)
+{
+	(void)request;
+	return written >= 1 && written <= REQUEST_BYTES ? NULL : "no random byte came, or too many";
+}
+
+static void build_large(struct request *request, uint32_t size)
+{
+	request_make_single(request, size, true);
+}
+
+DEVICE_TYPE(entropy) = {
+	.id = VIRTIO_ID_RNG,
+	.name = "entropy",
+	.base = true,
+	.simple = 1,
+	.build = build,
+	.verify = verify,
+	.build_large = build_large,
+};
 
 static struct queue *open_entropy(void)
 {

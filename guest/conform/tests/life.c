@@ -203,7 +203,7 @@ TEST(life_offer_known, "AVP-LIFE-010")
 {
 	const uint64_t legacy = FEATURE(24) | FEATURE(27) | FEATURE(30) | FEATURE(31);
 	const uint64_t future = (FEATURE(50) - 1) & ~(FEATURE(44) - 1);
-	/* Those of types: only network devices have some, of which 42 is a legacy one. */
+	/* Those of types, of which 42 is a legacy one of network devices. */
 	const uint64_t types = FEATURE(42) | ~(FEATURE(50) - 1);
 
 	for_each_device(device)
@@ -213,7 +213,7 @@ TEST(life_offer_known, "AVP-LIFE-010")
 		/* Of the transitional ones what the specification gives to legacy. */
 		if (device->pci && device->pci->product < 0x1040)
 			wrong &= ~(legacy | FEATURE(42));
-		if (device->id == VIRTIO_ID_NET)
+		if (device->type && device->type->wide_features)
 			wrong &= FEATURE(50) - 1;
 		wrong &= device_offered(device);
 		check(!wrong, "%s: offers reserved bits 0x%lx", device_name(device), wrong);
@@ -225,19 +225,11 @@ TEST(life_offer_dependencies, "AVP-LIFE-009")
 	for_each_device(device)
 	{
 		uint64_t offered = device_offered(device);
+		const char *wrong = NULL;
 
-		/* VIRTIO 1.4, 5.2.5.2: a cache that can be switched is one that can be flushed. */
-		if (device->id == VIRTIO_ID_BLOCK)
-			check(!(offered & FEATURE(11)) || offered & FEATURE(9),
-			      "%s: VIRTIO_BLK_F_CONFIG_WCE without VIRTIO_BLK_F_FLUSH",
-			      device_name(device));
-		/* 5.1.3.1: what all control commands need. */
-		if (device->id == VIRTIO_ID_NET)
-			check(offered & FEATURE(17) ||
-				      !(offered & (FEATURE(18) | FEATURE(19) | FEATURE(21) |
-						   FEATURE(22) | FEATURE(23) | FEATURE(60))),
-			      "%s: 0x%lx has features of control commands without VIRTIO_NET_F_CTRL_VQ",
-			      device_name(device), offered);
+		if (device->type && device->type->wrong_offer)
+			wrong = device->type->wrong_offer(offered);
+		check(!wrong, "%s: offers 0x%lx: %s", device_name(device), offered, wrong);
 	}
 }
 
@@ -320,9 +312,7 @@ static void must_work_plainly(struct vehicle *vehicle, unsigned int bit)
 	struct queue *queue;
 	const char *wrong;
 
-	if (vehicle->queue_index == 1)
-		device_queue(device, 0, 16);
-	queue = device_queue(device, vehicle->queue_index, 16);
+	queue = vehicle_set_up_queues(vehicle, 16);
 	device_run(device);
 	wrong = vehicle_do(vehicle, queue);
 	check(!wrong, "%s: took feature %u, which it cannot have, and then: %s (status 0x%x)",
@@ -333,8 +323,6 @@ static void must_work_plainly(struct vehicle *vehicle, unsigned int bit)
 
 TEST(life_features_ok_refused, "AVP-LIFE-014", .limit_ms = 60000)
 {
-	/* VIRTIO 1.4, 5.1.3.1: what needs checksums or the control queue. */
-	static const uint8_t needy[] = {7, 8, 9, 10, 11, 12, 13, 14, 18, 19, 21, 22, 23, 53, 60};
 	struct vehicle vehicle;
 
 	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
@@ -343,13 +331,9 @@ TEST(life_features_ok_refused, "AVP-LIFE-014", .limit_ms = 60000)
 		uint64_t offered = device_offered(device);
 
 		for (unsigned int bit = 0; bit < 64; bit++)
-			if (!(offered & FEATURE(bit)) &&
+			if ((!(offered & FEATURE(bit)) || device->type->dependent & FEATURE(bit)) &&
 			    force_features(device, VERSION_1 | FEATURE(bit)))
 				must_work_plainly(&vehicle, bit);
-		for (unsigned int i = 0; device->id == VIRTIO_ID_NET && i < sizeof(needy); i++)
-			if (offered & FEATURE(needy[i]) &&
-			    force_features(device, VERSION_1 | FEATURE(needy[i])))
-				must_work_plainly(&vehicle, needy[i]);
 	}
 }
 
@@ -378,9 +362,7 @@ TEST(life_features_frozen, "AVP-LIFE-016", .limit_ms = 10000)
 		device_open(device, SPLIT);
 		/* The packed format now comes too late. */
 		device->ops->set_features(device, 1, (uint32_t)((VERSION_1 | PACKED) >> 32));
-		if (vehicle.queue_index == 1)
-			device_queue(device, 0, 16);
-		queue = device_queue(device, vehicle.queue_index, 16);
+		queue = vehicle_set_up_queues(&vehicle, 16);
 		device_run(device);
 		vehicle_must_do(&vehicle, queue, "after features that were written too late");
 	}
@@ -394,13 +376,13 @@ TEST(life_config_early, "AVP-LIFE-017")
 	{
 		uint64_t early, late;
 
-		if (device->id != VIRTIO_ID_BLOCK && device->id != VIRTIO_ID_NET)
+		if (!device->type || device->type->config_size < 4)
 			continue;
 		any = true;
 		device_reset(device);
 		device->ops->set_status(device, STATUS_DRIVER);
 		early = config_read(device, 0, 4);
-		check(device_negotiate(device, device_offered(device) & FEATURE(5)),
+		check(device_negotiate(device, device->type->config_features),
 		      "%s: features are refused", device_name(device));
 		late = config_read(device, 0, 4);
 		check(early == late,
@@ -420,7 +402,7 @@ TEST(life_config_stable, "AVP-LIFE-018")
 	{
 		uint32_t size = 0;
 
-		if (!device->ops->config(device, &size) || device->id == VIRTIO_ID_RNG)
+		if (!device_has_config(device, &size))
 			continue;
 		device_negotiate(device, 0);
 		for (uint32_t offset = 0; offset + 4 <= size && offset < 8; offset += 4) {
@@ -569,12 +551,11 @@ TEST(life_config_write_wild, "AVP-LIFE-030", .limit_ms = 20000)
 			else
 				device_negotiate(device, SPLIT);
 			for (uint32_t offset = 0; offset < limit; offset++) {
-				/* What a console writes there is shown. */
-				if (device->id == VIRTIO_ID_CONSOLE && offset >= 8 && offset < 12)
+				if (device_config_commands(device, offset, 1))
 					continue;
 				config_write(device, offset, random_number(), 1);
 				if (offset % 4 == 0 && offset + 4 <= limit &&
-				    !(device->id == VIRTIO_ID_CONSOLE && offset == 8))
+				    !device_config_commands(device, offset, 4))
 					config_write(device, offset, random_number(), 4);
 			}
 		}

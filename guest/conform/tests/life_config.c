@@ -2,9 +2,6 @@
 /* Chapter life: changes of a configuration that come from the host (VIRTIO 1.4, 2.5 and 3.2.1). */
 #include "tests/watch.h"
 
-#include <linux/virtio_console.h>
-#include <linux/virtio_net.h>
-
 #include "bus/pci.h"
 #include "tests/rings.h"
 
@@ -18,28 +15,6 @@ struct watched {
 	uint8_t bytes[BYTES];
 };
 
-static uint64_t features_of(const struct device *device)
-{
-	return device->id == VIRTIO_ID_NET     ? FEATURE(VIRTIO_NET_F_STATUS) :
-	       device->id == VIRTIO_ID_CONSOLE ? FEATURE(VIRTIO_CONSOLE_F_SIZE) :
-						 SPLIT;
-}
-
-/* Bytes of the configuration that exist whatever was negotiated, but for what is written only. */
-static uint32_t size_of(const struct device *device)
-{
-	switch (device->id) {
-	case VIRTIO_ID_BLOCK:
-		return 8;
-	case VIRTIO_ID_NET:
-		return 8;
-	case VIRTIO_ID_CONSOLE:
-		return device->negotiated & FEATURE(VIRTIO_CONSOLE_F_SIZE) ? 4 : 0;
-	default:
-		return 0;
-	}
-}
-
 /* Of this boot: the devices that were watched, by their number, and did not change. */
 static uint64_t unchanging;
 
@@ -51,13 +26,15 @@ static uint64_t bit_of(const struct device *device)
 static bool start_watch(struct vehicle *vehicle, struct watched *watched)
 {
 	struct device *device = vehicle->device;
+	uint32_t size;
 
-	if (device->id == VIRTIO_ID_RNG || unchanging & bit_of(device))
+	if (!device_has_config(device, &size) || unchanging & bit_of(device))
 		return false;
-	vehicle_open(vehicle, features_of(device), 16);
-	if (!device->connected || size_of(device) == 0)
+	vehicle_open(vehicle, device->type->config_features, 16);
+	size = device_config_size(device);
+	if (!device->connected || size == 0)
 		return false;
-	*watched = (struct watched){.device = device, .size = size_of(device)};
+	*watched = (struct watched){.device = device, .size = size};
 	watched->interrupts = device->config_interrupts;
 	watched->generation = device->ops->generation(device);
 	for (uint32_t i = 0; i < watched->size; i++)

@@ -7,6 +7,68 @@
 
 #define NET  .device = VIRTIO_ID_NET
 #define CTRL FEATURE(VIRTIO_NET_F_CTRL_VQ)
+/* VIRTIO 1.4, 5.1.3.1: features that need the control queue; features that need it or a checksum. */
+#define NEEDS_CTRL                                                         \
+	(FEATURE(VIRTIO_NET_F_CTRL_RX) | FEATURE(VIRTIO_NET_F_CTRL_VLAN) | \
+	 FEATURE(VIRTIO_NET_F_GUEST_ANNOUNCE) | FEATURE(VIRTIO_NET_F_MQ) | \
+	 FEATURE(VIRTIO_NET_F_CTRL_MAC_ADDR) | FEATURE(NET_F_RSS))
+#define NEEDS_OTHERS                                                                        \
+	(NEEDS_CTRL | FEATURE(VIRTIO_NET_F_GUEST_TSO4) | FEATURE(VIRTIO_NET_F_GUEST_TSO6) | \
+	 FEATURE(VIRTIO_NET_F_GUEST_ECN) | FEATURE(VIRTIO_NET_F_GUEST_UFO) |                \
+	 FEATURE(VIRTIO_NET_F_HOST_TSO4) | FEATURE(VIRTIO_NET_F_HOST_TSO6) |                \
+	 FEATURE(VIRTIO_NET_F_HOST_ECN) | FEATURE(VIRTIO_NET_F_HOST_UFO) |                  \
+	 FEATURE(NET_F_COALESCING))
+
+/* Sends a broadcast of an EtherType for local experiments, from an address of local use. */
+static void build(struct request *request, unsigned int slot)
+{
+	static const uint8_t head[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,
+				       0x41, 0x56, 0x50, 0,    1,    0x88, 0xb5};
+
+	(void)slot;
+	memset(request->memory, 0, NET_HEADER + FRAME_MIN);
+	memcpy(request->memory + NET_HEADER, head, sizeof(head));
+	request_make_single(request, NET_HEADER + FRAME_MIN, false);
+}
+
+/* A receive buffer. */
+static void build_large(struct request *request, uint32_t size)
+{
+	request_make_single(request, size, true);
+}
+
+static const char *wrong_offer(uint64_t offered)
+{
+	return offered & NEEDS_CTRL && !(offered & CTRL) ?
+		       "features of control commands without VIRTIO_NET_F_CTRL_VQ" :
+		       NULL;
+}
+
+static uint32_t identity(struct device *device)
+{
+	uint64_t address[6];
+
+	for (unsigned int i = 0; i < 6; i++)
+		address[i] = config_read(device, i, 1);
+	return text_sum(0, address, sizeof(address));
+}
+
+DEVICE_TYPE(net) = {
+	.id = VIRTIO_ID_NET,
+	.name = "net",
+	.base = true,
+	.queue = 1,
+	.simple = 2, /* others on the link get its frames */
+	.build = build,
+	.build_large = build_large,
+	.config_size = 8,
+	.config_size_with = 8,
+	.config_features = FEATURE(VIRTIO_NET_F_MAC) | FEATURE(VIRTIO_NET_F_STATUS),
+	.wide_features = true,
+	.dependent = NEEDS_OTHERS,
+	.wrong_offer = wrong_offer,
+	.identity = identity,
+};
 
 TEST(net_transmit, "AVP-NET-001", NET, .limit_ms = 30000)
 {

@@ -103,7 +103,7 @@ TEST(pci_capabilities, "AVP-PCI-004")
 		      "short, or does not answer",
 		      function->bus, function->slot, function->function);
 	}
-	for_each_function(device) if (device->id == VIRTIO_ID_BLOCK || device->id == VIRTIO_ID_NET)
+	for_each_function(device) if (device->type && device->type->config_size)
 		check(find_cap(device->pci, CAP_DEVICE), "%s: no device configuration",
 		      device_name(device));
 }
@@ -246,17 +246,17 @@ TEST(pci_config_halves, "AVP-PCI-010", .transport = TRANSPORT_PCI)
 	{
 		uint64_t place = device->pci->device_config, bytes = 0, halves;
 
-		if (device->id != VIRTIO_ID_BLOCK || !place)
+		if (!device->type || !device->type->config_wide || !place)
 			continue;
 		any = true;
 		halves = mmio_read(place, 4) | mmio_read(place + 4, 4) << 32;
 		for (unsigned int i = 0; i < 8; i++)
 			bytes |= mmio_read(place + i, 1) << 8 * i;
-		check(bytes == halves, "%s: capacity is 0x%lx in bytes, 0x%lx in halves",
+		check(bytes == halves, "%s: the first field is 0x%lx in bytes, 0x%lx in halves",
 		      device_name(device), bytes, halves);
 	}
 	if (!any)
-		skip("no disk: of other configurations no field is 64 bits wide");
+		skip("no device whose configuration begins with a field of 64 bits, as a disk's");
 }
 
 TEST(pci_reset, "AVP-PCI-011", .transport = TRANSPORT_PCI)

@@ -122,38 +122,35 @@ TEST(pwr_off_secondary, "AVP-PWR-002", .cpus = 2)
 
 /* Requests that devices work at when the machine is reset: as many as a queue takes, of what costs them time. */
 #define IN_FLIGHT_MAX  64
-#define IN_FLIGHT_EACH (64 << 10)
+#define IN_FLIGHT_EACH (64u << 10)
+#define IN_FLIGHT_AREA (8u << 20)
 
 static uint8_t *in_flight_area;
 
 /* Keeps the devices that write memory busy with buffers in the area; returns how many requests there are. */
 static unsigned int start_requests(void)
 {
-	static const uint32_t types[] = {VIRTIO_ID_RNG, VIRTIO_ID_NET, VIRTIO_ID_BLOCK};
 	unsigned int count = 0;
 
-	for (unsigned int i = 0; i < 3; i++) {
-		struct device *device = device_find(types[i], TRANSPORT_ANY);
+	for_each_type(type)
+	{
+		struct device *device = device_find(type->id, TRANSPORT_ANY);
 		struct queue *queue;
 
-		if (!device)
+		if (!device || !type->build_large)
 			continue;
 		device_open(device, 0);
 		queue = device_queue(device, 0, IN_FLIGHT_MAX);
 		device_run(device);
-		for (unsigned int n = 0; n < IN_FLIGHT_MAX / 4; n++, count++) {
-			uint8_t *place = in_flight_area + count * IN_FLIGHT_EACH;
-			struct virtio_blk_outhdr *header = (struct virtio_blk_outhdr *)place;
-			struct driver_buffer buffers[3] = {
-				buffer_of(header, sizeof(*header)),
-				buffer_of(place + SECTOR, IN_FLIGHT_EACH - 2 * SECTOR),
-				buffer_of(place + IN_FLIGHT_EACH - 1, 1),
-			};
-			bool block = device->id == VIRTIO_ID_BLOCK;
+		for (unsigned int n = 0;
+		     n < IN_FLIGHT_MAX / 4 && count < IN_FLIGHT_AREA / IN_FLIGHT_EACH;
+		     n++, count++) {
+			struct request request = {.memory =
+							  in_flight_area + count * IN_FLIGHT_EACH};
 
-			header->type = VIRTIO_BLK_T_IN;
-			if (driver_queue_add(&queue->ring, block ? buffers : buffers + 1, block,
-					     block ? 2 : 1, queue) < 0)
+			type->build_large(&request, IN_FLIGHT_EACH);
+			if (driver_queue_add(&queue->ring, request.buffers, request.readable,
+					     request.writable, queue) < 0)
 				break;
 		}
 		queue_kick(queue);
@@ -169,7 +166,7 @@ static void choose_area(void)
 	pages_free_range(&start, &end);
 	if (end - start < 16 << 20)
 		skip("no 16 MiB are free");
-	in_flight_area = (uint8_t *)(end - (8 << 20));
+	in_flight_area = (uint8_t *)(end - IN_FLIGHT_AREA);
 }
 
 TEST(pwr_reset, "AVP-PWR-003", .limit_ms = 60000)
@@ -202,10 +199,10 @@ TEST(pwr_reset_devices, "AVP-PWR-004", .limit_ms = 60000)
 	picture_check_rest(&now);
 	/* What still came would change what is written here now. */
 	words = (volatile uint64_t *)area;
-	for (uint64_t i = 0; i < (8 << 20) / sizeof(*words); i++)
+	for (uint64_t i = 0; i < IN_FLIGHT_AREA / sizeof(*words); i++)
 		words[i] = UINT64_C(0x5245534554) ^ i;
 	sleep_ms(1000);
-	for (uint64_t i = 0; i < (8 << 20) / sizeof(*words); i++)
+	for (uint64_t i = 0; i < IN_FLIGHT_AREA / sizeof(*words); i++)
 		check(words[i] == (UINT64_C(0x5245534554) ^ i),
 		      "memory at 0x%lx was written by a request of before the reset",
 		      (uint64_t)&words[i]);

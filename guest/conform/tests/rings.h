@@ -36,6 +36,12 @@ static inline struct vring_packed_desc *packed_ring_of(const struct queue *queue
 	return (struct vring_packed_desc *)queue->addresses[0];
 }
 
+/* The flag of a descriptor with the direction in which a request of this device ends. */
+static inline uint16_t write_flag(const struct vehicle *vehicle)
+{
+	return vehicle->writes ? VRING_DESC_F_WRITE : 0;
+}
+
 /*
  * An attack: open a vehicle with these features, let craft() put variant number n into the ring (false:
  * there are no more), kick, give the device a moment; then the device must be healed by a reset.

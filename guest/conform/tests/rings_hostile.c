@@ -52,11 +52,6 @@ void attack_vehicles(uint64_t features, craft_function *craft, const char *what)
 	}
 }
 
-static uint16_t write_flag(const struct vehicle *vehicle)
-{
-	return vehicle->queue_index == 1 ? 0 : VRING_DESC_F_WRITE;
-}
-
 static bool craft_zero(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
 {
 	struct vring_desc *table = split_table_of(queue);

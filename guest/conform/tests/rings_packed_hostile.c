@@ -272,11 +272,6 @@ TEST(ring_split_indirect_mixed, "AVP-RING-021")
 
 /* Hostile */
 
-static uint16_t write_flag(const struct vehicle *vehicle)
-{
-	return vehicle->queue_index == 1 ? 0 : VRING_DESC_F_WRITE;
-}
-
 static bool craft_overlong(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
 {
 	struct vring_packed_desc *ring = packed_ring_of(queue);

@@ -209,15 +209,13 @@ TEST(ring_packed_write_flag, "AVP-RING-015")
 	for_each_vehicle(vehicle, TRANSPORT_ANY, PACKED)
 	{
 		struct queue *queue = vehicle_open(&vehicle, PACKED, 16);
-		bool writes = vehicle.device->id == VIRTIO_ID_BLOCK ||
-			      vehicle.device->id == VIRTIO_ID_RNG;
 		uint16_t flags;
 
 		vehicle_must_do(&vehicle, queue, "before");
 		flags = packed_ring_of(queue)[0].flags;
-		check(!!(flags & VRING_DESC_F_WRITE) == writes,
+		check(!!(flags & VRING_DESC_F_WRITE) == vehicle.writes,
 		      "%s: flags 0x%x of the used descriptor, whose buffer was %swritten",
-		      device_name(vehicle.device), flags, writes ? "" : "not ");
+		      device_name(vehicle.device), flags, vehicle.writes ? "" : "not ");
 	}
 }
 
