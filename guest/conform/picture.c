@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Sums stand for what is too long to keep: when one differs, the message says of what it is. */
+/* What is too long to keep is kept as a checksum. The message says which one differs. */
 #include "picture.h"
 
 #include "arch/image.h"
@@ -28,7 +28,7 @@ static void take_entry(uint64_t entry[8])
 #ifdef __x86_64__
 	entry[0] = start_state.kind;
 	entry[1] = start_state.information;
-	/* Trap, interrupts, direction, virtual 8086: the others are left by whatever ran last. */
+	/* Trap, interrupts, direction, virtual 8086: no protocol defines the others. */
 	entry[2] = start_state.flags & 0x20700;
 	entry[3] = start_state.cr0;
 	entry[4] = start_state.cr4;

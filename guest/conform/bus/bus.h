@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Virtio devices as tests see them, whatever their transport. A device is opened with features, gets
- * its queues, is switched on, and is reset by the runner when the test has ended.
+ * Virtio devices as tests see them, independent of the transport. A test opens a device with
+ * features, sets up its queues and runs it. The runner resets it when the test has ended.
  */
 #ifndef CONFORM_BUS_H
 #define CONFORM_BUS_H
@@ -41,7 +41,7 @@
 
 #define DEVICES_MAX	  64
 #define QUEUES_MAX	  16
-#define RING_MAX	  256 /* entries that a test uses at most unless it asks for more */
+#define RING_MAX	  256 /* default limit of the entries of a queue */
 #define CONFIG_INTERRUPT  0xffffu
 
 struct device;
@@ -52,7 +52,7 @@ struct transport_ops {
 	void (*set_status)(struct device *device, uint8_t status);
 	uint32_t (*features)(struct device *device, uint32_t word);
 	void (*set_features)(struct device *device, uint32_t word, uint32_t value);
-	uint32_t (*queue_size)(struct device *device, uint32_t queue); /* 0: not there */
+	uint32_t (*queue_size)(struct device *device, uint32_t queue); /* 0: no such queue */
 	void (*set_queue)(struct device *device, uint32_t queue, uint32_t size,
 			  const uint64_t addresses[3]);
 	void (*enable_queue)(struct device *device, uint32_t queue, uint32_t value);
@@ -60,10 +60,12 @@ struct transport_ops {
 	void (*reset_queue)(struct device *device, uint32_t queue);
 	uint32_t (*queue_in_reset)(struct device *device, uint32_t queue);
 	void (*notify)(struct device *device, uint32_t queue, uint32_t value);
-	/* Address of the configuration, for accesses of any width; 0: there is none. */
+	/* Address of the configuration, for accesses of any width. 0: there is none. */
 	uint64_t (*config)(struct device *device, uint32_t *size);
 	uint32_t (*generation)(struct device *device);
-	/* Connects interrupts of the queues and of the configuration; false: polling remains. */
+	/*
+	 * Connects interrupts of the queues and of the configuration. False: the driver must poll.
+	 */
 	bool (*connect)(struct device *device);
 };
 
@@ -75,14 +77,14 @@ struct device {
 	uint32_t id;
 	const struct device_type *type; /* NULL: this guest has no tests for it */
 	unsigned int number;
-	uint8_t first_status; /* before anything was done to it */
+	uint8_t first_status; /* before the guest accessed anything else of it */
 	/* virtio-mmio */
 	uint64_t base;
 	struct interrupt_line line;
 	int interrupt;
 	/* virtio-pci */
 	struct pci_function *pci;
-	/* what the running test has of it */
+	/* state of the running test */
 	bool touched;
 	uint64_t negotiated;
 	uint32_t negotiated_high; /* bits 64 to 95 */
@@ -112,30 +114,30 @@ struct device *device_nth(uint32_t id, enum transport transport, unsigned int nt
 const char *device_name(const struct device *device);
 
 uint64_t device_offered(struct device *device);
-/* Writes 0 and waits; false: the status never read 0. */
+/* Writes 0 and waits. False: the status did not read 0 within two seconds. */
 bool device_reset(struct device *device);
-/* Reset, ACKNOWLEDGE, DRIVER, these features (those that are not offered are left out), FEATURES_OK. */
+/* Reset, ACKNOWLEDGE, DRIVER, those of the features that are offered, FEATURES_OK. */
 bool device_negotiate(struct device *device, uint64_t features);
-/* The same, and a failed check where that does not work; connects the interrupts. */
+/* The same; fails the test where the device refuses. Connects the interrupts. */
 void device_open(struct device *device, uint64_t features);
-/* Both with bits of the third word, of which all that are offered are accepted. */
+/* Both with bits of the third word of features: the driver accepts those that are offered. */
 bool device_negotiate_wide(struct device *device, uint64_t features, uint32_t high);
 void device_open_wide(struct device *device, uint64_t features, uint32_t high);
 /* Sets up and enables a queue of at most @size entries (0: RING_MAX), with memory of its own. */
 struct queue *device_queue(struct device *device, uint32_t index, uint32_t size);
-/* As device_queue, with memory laid out but the device not told. */
+/* Lays out the memory of a queue as device_queue does, without telling the device. */
 struct queue *queue_prepare(struct device *device, uint32_t index, uint32_t size);
-/* Tells the device (again) of the queue. */
+/* Writes addresses and size of the queue to the device, and enables it. */
 void queue_tell(struct queue *queue);
-void queue_restart(struct queue *queue); /* rings and bookkeeping as new */
+void queue_restart(struct queue *queue); /* clears rings and bookkeeping */
 void device_run(struct device *device);
 void queue_kick(struct queue *queue);
 /* Kicks if the device asks for it. */
 void queue_kick_if_wanted(struct queue *queue);
-/* Adds, kicks, waits; false: it was not used within the time. A broken ring fails the test. */
+/* Adds, kicks, waits. False: not used within @ms milliseconds. A broken ring fails the test. */
 bool queue_do(struct queue *queue, const struct driver_buffer *buffers, unsigned int readable,
 	      unsigned int writable, uint32_t *written, unsigned int ms);
-/* Waits for the next used buffer: its token, or NULL. */
+/* Waits for the next used buffer and returns its token; NULL: none within @ms milliseconds. */
 void *queue_wait(struct queue *queue, uint32_t *written, unsigned int ms);
 static inline struct driver_buffer buffer_of(const void *memory, size_t size)
 {
@@ -149,7 +151,10 @@ void config_write(struct device *device, uint32_t offset, uint64_t value, unsign
 void mmio_discover(void);
 void pci_discover(void);
 struct device *device_add(const struct transport_ops *ops, enum transport transport, uint32_t id);
-/* Calls function(argument); false: it caused an exception, which is noted, and what it added is gone. */
+/*
+ * Calls function(argument). False: it caused an exception; it is reported, and the devices that the
+ * function added are removed.
+ */
 bool device_probe(void (*function)(void *), void *argument);
 
 #endif

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/*
- * The devices of all transports, and what a driver of any device does (VIRTIO 1.4, 3.1).
- */
+/* The devices of all transports, and the steps of every driver (VIRTIO 1.4, 3.1). */
 #include "bus/bus.h"
 
 #include "bus/pci.h"
@@ -170,7 +168,7 @@ void device_open_wide(struct device *device, uint64_t features, uint32_t high)
 	device->queue_interrupts = device->config_interrupts = 0;
 	if (!device->connected)
 		device->connected = device->ops->connect(device);
-	/* A reset has taken its vectors away. */
+	/* A reset has cleared its vectors. */
 	if (device->connected && device->pci && !device->pci->by_line)
 		common_write(device, COMMON_CONFIG_VECTOR, 0, 2);
 }
@@ -268,8 +266,8 @@ void queue_kick_if_wanted(struct queue *queue)
 }
 
 /*
- * A packed used descriptor whose WRITE flag is clear has no length. Devices that forget the flag are found
- * out by the test of just that (ring_packed_write_flag); all others take the length as it is.
+ * A packed used descriptor without the WRITE flag has no length. One test finds devices that
+ * forget the flag (ring_packed_write_flag); all others take the length as it is.
  */
 static void mend_length(const struct queue *queue, uint16_t at, uint32_t *written)
 {

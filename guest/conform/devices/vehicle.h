@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What the tests of rings, transports and life drive: a device of any registered type (devices/type.h),
- * with well-formed requests.
+ * What the tests of rings, transports and life drive: a device of any registered type
+ * (devices/type.h), with well-formed requests.
  */
 #ifndef CONFORM_VEHICLE_H
 #define CONFORM_VEHICLE_H
@@ -9,7 +9,7 @@
 #include "devices/type.h"
 
 #define ANSWER_MS   3000
-#define REQUEST_MAX 32 /* requests at once that one area has place for */
+#define REQUEST_MAX 32 /* requests at once for which an area has room */
 
 struct vehicle {
 	struct device *device;
@@ -20,21 +20,24 @@ struct vehicle {
 };
 
 /*
- * Interrupts without a used buffer that a queue's start may bring, at any time: one as the device starts
- * (VIRTIO 1.4, 2.7.7.1), one more when the hypervisor then gives the interrupt its way. QEMU does both.
+ * Interrupts without a used buffer that the start of a queue may cause, at any time: one when the
+ * device starts (VIRTIO 1.4, 2.7.7.1), one when the hypervisor then routes the interrupt. QEMU
+ * does both.
  */
 #define QUEUE_START_INTERRUPTS 2
 /* The same for a vehicle, which has at most two queues. */
 #define START_INTERRUPTS (2 * QUEUE_START_INTERRUPTS)
 
-/* The nth device that can be one: of this transport, offering all of these features. False: none. */
+/*
+ * The nth device that can be one: of this transport, offering all of these features. False: none.
+ */
 bool vehicle_get(unsigned int nth, enum transport transport, uint64_t features,
 		 struct vehicle *vehicle);
 /* The best one whose request takes one descriptor (struct device_type, simple). False: none. */
 bool vehicle_get_simple(uint64_t features, struct vehicle *vehicle);
-/* Opens it with these features, sets its queues up (that for requests is returned), runs it. */
+/* Opens it with these features, sets up its queues, runs it. Returns the queue for requests. */
 struct queue *vehicle_open(struct vehicle *vehicle, uint64_t features, uint32_t size);
-/* The same up to before DRIVER_OK. */
+/* The same without DRIVER_OK. */
 struct queue *vehicle_set_up(struct vehicle *vehicle, uint64_t features, uint32_t size);
 /* Sets up the queues of a device that is open, and returns the one for requests. */
 struct queue *vehicle_set_up_queues(struct vehicle *vehicle, uint32_t size);
@@ -42,14 +45,14 @@ struct queue *vehicle_set_up_queues(struct vehicle *vehicle, uint32_t size);
 void vehicle_set_up_others(struct vehicle *vehicle);
 /* Makes the well-formed request number @slot. */
 void vehicle_build(struct vehicle *vehicle, unsigned int slot, struct request *request);
-/* What is wrong with its result, or NULL. */
+/* Returns what is wrong with the result, or NULL. */
 const char *vehicle_verify(const struct vehicle *vehicle, const struct request *request,
 			   uint32_t written);
-/* One request from beginning to end; NULL or what is wrong. */
+/* Makes one request and waits for it. Returns what is wrong, or NULL. */
 const char *vehicle_do(struct vehicle *vehicle, struct queue *queue);
-/* A failed check where one does not succeed. */
+/* The same; fails the test when something is wrong. @when continues "a request". */
 void vehicle_must_do(struct vehicle *vehicle, struct queue *queue, const char *when);
-/* After an attack: a reset, set-up anew, and a request, which must all work. */
+/* After an attack: reset, set-up and a request must work. @after names the attack. */
 void vehicle_heal(struct vehicle *vehicle, const char *after);
 
 #define for_each_vehicle(vehicle, transport, features)                          \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Chapter block (VIRTIO 1.4, 5.2). The first disk that can be written is: it belongs to the suite. */
+/* Chapter block (VIRTIO 1.4, 5.2). The tests write to the first disk that they can write to. */
 #include "devices/block.h"
 #include "pages.h"
 #include "report.h"
@@ -82,7 +82,7 @@ DEVICE_TYPE(block) = {
 	.id = VIRTIO_ID_BLOCK,
 	.name = "block",
 	.base = true,
-	.unfit = FEATURE(VIRTIO_BLK_F_RO), /* its rings are those of the others */
+	.unfit = FEATURE(VIRTIO_BLK_F_RO), /* its rings work as those of other disks */
 	.build = build,
 	.verify = verify,
 	.build_large = build_large,
@@ -272,7 +272,7 @@ TEST(blk_short_request, "AVP-BLK-006", BLOCK, .limit_ms = 20000)
 
 TEST(blk_unknown_type, "AVP-BLK-007", BLOCK)
 {
-	/* Odd ones too: what is not known is not supported, whatever its direction. */
+	/* Odd numbers too: an unknown type is unsupported in either direction. */
 	static const uint32_t types[] = {3, 5, 7, 99, 0x1000, 0x7fffffff, 0xfffffffe};
 	struct queue *queue = block_open(0, 64);
 	uint8_t *data = pages_get(SECTOR), status;
@@ -611,7 +611,7 @@ TEST(blk_segments_wild, "AVP-BLK-023", BLOCK, .limit_ms = 15000)
 		check(status != VIRTIO_BLK_S_OK,
 		      "write-zeroes of more sectors than allowed succeeds");
 	}
-	/* A segment that is cut: an error, or a device that needs a reset. */
+	/* A truncated segment: the device answers with an error, or needs a reset. */
 	for (unsigned int length = 8; length < 24; length += 7) {
 		static struct virtio_blk_outhdr header = {.type = VIRTIO_BLK_T_WRITE_ZEROES};
 		static volatile uint8_t answer;
@@ -664,7 +664,7 @@ TEST(blk_zoned_refused, "AVP-BLK-026", BLOCK)
 	struct queue *queue;
 	uint8_t *data = pages_get(SECTOR);
 
-	/* A host-managed disk is none for a driver that does not know zones. */
+	/* A driver that does not know zones must not use a host-managed disk. */
 	for (unsigned int n = 0; (device = device_nth(VIRTIO_ID_BLOCK, TRANSPORT_ANY, n)); n++)
 		if (device_offered(device) & ZONED && config_read(device, MODEL, 1) == 1)
 			check(!device_negotiate(device, 0),

@@ -10,7 +10,7 @@
 #define CONSOLE	  .device = VIRTIO_ID_CONSOLE
 #define EMERGENCY FEATURE(VIRTIO_CONSOLE_F_EMERG_WRITE)
 
-/* A byte to print, which does not change what a person sees. */
+/* Prints a byte that changes nothing on the screen. */
 static void build(struct request *request, unsigned int slot)
 {
 	(void)slot;
@@ -23,7 +23,7 @@ DEVICE_TYPE(console) = {
 	.name = "console",
 	.base = true,
 	.queue = 1,
-	.simple = 3, /* people may read what it prints */
+	.simple = 3, /* a person may see what it prints */
 	.build = build,
 	.config_size_with = 4,
 	.config_features = FEATURE(VIRTIO_CONSOLE_F_SIZE),
@@ -107,7 +107,7 @@ TEST(con_emergency, "AVP-CON-006", CONSOLE)
 	      device->ops->status(device));
 }
 
-/* Nobody has a terminal larger than this. */
+/* No terminal is larger than this. */
 #define CELLS_MAX 4096
 
 TEST(con_size, "AVP-CON-008", CONSOLE, .limit_ms = 10000)
@@ -128,14 +128,14 @@ TEST(con_size, "AVP-CON-008", CONSOLE, .limit_ms = 10000)
 	check(change.notified, "columns or rows changed, without a notification of it");
 }
 
-/* Receive buffers of a size that is no divisor of anything. */
+/* The size of a receive buffer: no other size here is a multiple of it. */
 #define INPUT_BUFFERS 16u
 #define INPUT_SIZE    61u
 
 struct input {
 	struct queue *receive, *transmit;
 	uint8_t *buffers, *text;
-	uint8_t pending[INPUT_SIZE]; /* of the last buffer, what was not looked at */
+	uint8_t pending[INPUT_SIZE]; /* bytes of the last buffer that were not read yet */
 	uint32_t pending_count, pending_at;
 };
 
@@ -147,7 +147,7 @@ static void offer_input(struct input *input, uintptr_t index)
 	queue_kick(input->receive);
 }
 
-/* The next byte that comes from the host; false: none within the time. */
+/* Returns the next byte from the host. False: none came within the time. */
 static bool get_byte(struct input *input, uint8_t *byte, unsigned int ms)
 {
 	while (input->pending_at == input->pending_count) {
@@ -175,7 +175,7 @@ static void fill_text(uint8_t *text, uint32_t size, uint32_t seed)
 		text[i] = (uint8_t)('a' + (i * 7 + i / 26 + seed) % 26);
 }
 
-/* Opens it with an ear for what comes back; skips where nothing does. */
+/* Opens the console to read what the host sends back. Skips the test where it sends nothing. */
 static void open_echo(struct input *input, uint64_t features)
 {
 	struct device *device = device_find(VIRTIO_ID_CONSOLE, TRANSPORT_ANY);
@@ -189,7 +189,7 @@ static void open_echo(struct input *input, uint64_t features)
 	device_run(device);
 	for (uintptr_t i = 0; i < INPUT_BUFFERS; i++)
 		offer_input(input, i);
-	/* What other tests have sent comes first. */
+	/* The bytes that earlier tests sent come first. */
 	while (get_byte(input, &byte, 50))
 		;
 	fill_text(input->text, 8, 0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Chapter discovery: the description, and that what it names is there. */
+/* Chapter discovery: the description of the machine, and whether it is true. */
 #include "base/contract_version.h"
 #include "bus/pci.h"
 #include "bus/virtio_mmio.h"
@@ -127,7 +127,7 @@ static void peek(void *argument)
 	words[1] = mmio_read(words[0], 4);
 }
 
-/* What is there, or 0 where an access is an exception. */
+/* Reads a register. 0: the access caused an exception. */
 static uint32_t disc_peek(uint64_t address)
 {
 	uint64_t words[2] = {address, 0};
@@ -164,7 +164,7 @@ TEST(disc_complete, "AVP-DISC-014")
 {
 	if (machine.slot_count == 0)
 		skip(NO_WINDOW);
-	/* What answers beside a described window, where the next one would be. */
+	/* Finds a device beside a described window, where the next window would be. */
 	for (unsigned int i = 0; i < machine.slot_count; i++) {
 		uint64_t next = machine.slots[i].address + machine.slots[i].size;
 		bool described = false;
@@ -210,7 +210,7 @@ TEST(disc_console, "AVP-DISC-016")
 	      "neither SPCR, stdout-path nor console= names it");
 }
 
-/* Is @name one of the words with commas between? */
+/* Whether @name is one of the words, which commas separate. */
 static bool is_listed(const char *name, const char *words)
 {
 	for (const char *at = words; *at; at++) {
@@ -223,7 +223,7 @@ static bool is_listed(const char *name, const char *words)
 	return false;
 }
 
-/* The host says by devices= which ones it has configured. */
+/* The host names the devices that it has configured: devices=. */
 TEST(disc_base_devices, "AVP-DISC-017")
 {
 	char words[64] = "";
@@ -255,7 +255,7 @@ TEST(disc_capacity, "AVP-DISC-018")
 {
 	unsigned int places = machine.slot_count;
 
-	/* Each slot of the first bus may have a device. */
+	/* Each slot of the first bus has room for a device. */
 	if (machine.ecam || device_find(0, TRANSPORT_PCI))
 		places += PCI_SLOTS;
 	if (places < CAPACITY && places == device_count)
@@ -276,7 +276,7 @@ TEST(disc_contract_version, "AVP-DISC-019")
 
 	check(text_option(machine.command_line, "avp.contract", word, sizeof(word)),
 	      "SHOULD: avp.contract= is not on the command line");
-	/* Of one MAJOR all keep the same; while that is 0, of one MINOR. */
+	/* Versions with one MAJOR are compatible; while MAJOR is 0, those with one MINOR. */
 	check(text_number(word) == text_number(CONTRACT_VERSION) &&
 		      (text_number(word) > 0 || minor_of(word) == minor_of(CONTRACT_VERSION)),
 	      "SHOULD: avp.contract=%s, this guest is built for " CONTRACT_VERSION, word);
@@ -284,7 +284,7 @@ TEST(disc_contract_version, "AVP-DISC-019")
 
 TEST(disc_empty, "AVP-DISC-020")
 {
-	/* Here it runs. Whether it does without devices shows in a run without devices. */
+	/* The guest runs. Only a machine without devices shows that it needs none. */
 	if (device_count > 0)
 		skip("there are %u devices: start the guest without any", device_count);
 }

@@ -46,7 +46,7 @@ static struct queue *open_entropy(void)
 	return queue;
 }
 
-/* Fills a buffer; returns how much came. */
+/* Has the device fill a buffer. Returns how many bytes came. */
 static uint32_t get_some(struct queue *queue, void *memory, uint32_t size)
 {
 	struct driver_buffer buffer = buffer_of(memory, size);
@@ -122,7 +122,7 @@ TEST(rng_plausible, "AVP-RNG-004", ENTROPY, .limit_ms = 60000)
 		}
 		total += got;
 	}
-	/* Bounds ten standard deviations wide: what is outside is broken, not unlucky. */
+	/* Ten standard deviations: a value outside is a broken source, not bad luck. */
 	for (int i = 0; i < 256; i++) {
 		int64_t difference = (int64_t)counts[i] * 256 - total;
 

@@ -109,7 +109,7 @@ TEST(life_reset_again, "AVP-LIFE-004", .limit_ms = 60000)
 			struct queue *queue;
 
 			pages_release(mark);
-			/* A reset from each place on the way. */
+			/* A reset from each state. */
 			if (round % 4 == 1)
 				device_negotiate(vehicle.device, 0);
 			if (round % 4 == 2)
@@ -134,7 +134,7 @@ TEST(life_reset_features, "AVP-LIFE-005")
 		check(device_offered(device) == offered,
 		      "%s: offers 0x%lx after a reset, 0x%lx before", device_name(device),
 		      device_offered(device), offered);
-		/* Without features now; those of before must be gone. */
+		/* Without features: the device must have forgotten the earlier ones. */
 		vehicle_must_do(&vehicle, vehicle_open(&vehicle, SPLIT, 16), "without features");
 	}
 }
@@ -196,21 +196,21 @@ TEST(life_offer_version_1, "AVP-LIFE-008")
 }
 
 /*
- * VIRTIO 1.4, 2.2 and 6: 24 to 40 and 43 are for queues and negotiation, of which some have no meaning,
- * 44 to 49 for the future, all others for the type.
+ * VIRTIO 1.4, 2.2 and 6: bits 24 to 40 and 43 are for queues and negotiation, some of them without
+ * a meaning; 44 to 49 are reserved; all others belong to the type.
  */
 TEST(life_offer_known, "AVP-LIFE-010")
 {
 	const uint64_t legacy = FEATURE(24) | FEATURE(27) | FEATURE(30) | FEATURE(31);
 	const uint64_t future = (FEATURE(50) - 1) & ~(FEATURE(44) - 1);
-	/* Those of types, of which 42 is a legacy one of network devices. */
+	/* Bits of types; 42 is one of legacy network devices. */
 	const uint64_t types = FEATURE(42) | ~(FEATURE(50) - 1);
 
 	for_each_device(device)
 	{
 		uint64_t wrong = legacy | FEATURE(25) | FEATURE(26) | future | types;
 
-		/* Of the transitional ones what the specification gives to legacy. */
+		/* A transitional device may offer the legacy bits. */
 		if (device->pci && device->pci->product < 0x1040)
 			wrong &= ~(legacy | FEATURE(42));
 		if (device->type && device->type->wide_features)
@@ -242,7 +242,7 @@ TEST(life_offer_works, "AVP-LIFE-011", .limit_ms = 60000)
 	{
 		uint64_t offered = device_offered(vehicle.device) & driven, mark = pages_mark();
 
-		/* Every subset of what is offered of these. */
+		/* Every subset of the offered ones of these. */
 		for (uint64_t subset = offered;; subset = (subset - 1) & offered) {
 			struct queue *queue;
 
@@ -276,7 +276,7 @@ TEST(life_features_subsets, "AVP-LIFE-013", .limit_ms = 20000)
 	{
 		uint64_t offered = device_offered(device);
 
-		/* Ring features one by one: none needs another. */
+		/* Ring features one by one: they do not depend on each other. */
 		for (unsigned int bit = 28; bit < 41; bit++) {
 			const uint64_t some = INDIRECT | EVENT_INDEX | PACKED | IN_ORDER |
 					      RING_RESET;
@@ -304,7 +304,7 @@ static bool force_features(struct device *device, uint64_t features)
 	return device->ops->status(device) & VIRTIO_CONFIG_S_FEATURES_OK;
 }
 
-/* A device that took FEATURES_OK works as one whose driver has chosen VERSION_1 alone. */
+/* A device that took FEATURES_OK must work for a driver that uses only VERSION_1. */
 static void must_work_plainly(struct vehicle *vehicle, unsigned int bit)
 {
 	struct device *device = vehicle->device;
@@ -360,7 +360,7 @@ TEST(life_features_frozen, "AVP-LIFE-016", .limit_ms = 10000)
 		struct queue *queue;
 
 		device_open(device, SPLIT);
-		/* The packed format now comes too late. */
+		/* Too late to choose the packed format. */
 		device->ops->set_features(device, 1, (uint32_t)((VERSION_1 | PACKED) >> 32));
 		queue = vehicle_set_up_queues(&vehicle, 16);
 		device_run(device);
@@ -524,7 +524,7 @@ TEST(life_queues_unset, "AVP-LIFE-029", .limit_ms = 20000)
 		device_run(device);
 		for (uint32_t i = 0; i < 4; i++)
 			device->ops->notify(device, i, i);
-		/* Now, which is too late. */
+		/* Too late to set up a queue. */
 		queue_kick(device_queue(device, vehicle.queue_index, 16));
 		sleep_ms(2);
 		vehicle_heal(&vehicle, "after DRIVER_OK without queues");

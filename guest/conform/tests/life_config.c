@@ -15,7 +15,7 @@ struct watched {
 	uint8_t bytes[BYTES];
 };
 
-/* Of this boot: the devices that were watched, by their number, and did not change. */
+/* The devices, by number, that were watched in this boot and did not change. */
 static uint64_t unchanging;
 
 static uint64_t bit_of(const struct device *device)

@@ -11,7 +11,7 @@
 		skip("no device offers VIRTIO_F_SUSPEND");       \
 	for_each_vehicle(vehicle, TRANSPORT_ANY, SUSPEND)
 
-/* Writes SUSPEND, until one of the two bits says what is wanted. False: it needs a reset, which it may say too. */
+/* Writes SUSPEND and waits for the @wanted bit. False: the device asks for a reset, as it may. */
 static bool change_to(struct device *device, uint8_t wanted, const char *name)
 {
 	device->ops->set_status(device, STATUS_RUNNING | STATUS_SUSPEND);
@@ -170,7 +170,7 @@ TEST(life_suspend_early, "AVP-LIFE-025", .limit_ms = 20000)
 		device->ops->set_status(device, STATUS_FEATURES | STATUS_SUSPEND);
 		device_run(device);
 		vehicle_must_do(&vehicle, queue, "after SUSPEND before DRIVER_OK");
-		/* Without the feature it means nothing. */
+		/* Without the feature the bit has no meaning. */
 		queue = vehicle_open(&vehicle, SPLIT, 16);
 		device->ops->set_status(device, STATUS_RUNNING | STATUS_SUSPEND);
 		check(device->ops->status(device) & VIRTIO_CONFIG_S_DRIVER_OK,

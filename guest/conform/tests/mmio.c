@@ -8,7 +8,7 @@
 	for (struct device *device = devices; device < devices + device_count; device++) \
 		if (device->transport == TRANSPORT_MMIO)
 
-/* Of each window that is described: who drives devices leaves the wrong ones alone. */
+/* Looks at every described window: drivers use only those that are right. */
 TEST(mmio_identity, "AVP-MMIO-001")
 {
 	bool any = false;
@@ -21,7 +21,7 @@ TEST(mmio_identity, "AVP-MMIO-001")
 		uint32_t version = mmio_get(&window, VIRTIO_MMIO_VERSION);
 		uint32_t id = mmio_get(&window, VIRTIO_MMIO_DEVICE_ID);
 
-		/* Nothing is there. */
+		/* An empty window. */
 		if ((magic & version & id) == UINT32_MAX || id == 0)
 			continue;
 		any = true;
@@ -76,7 +76,7 @@ TEST(mmio_driver_features, "AVP-MMIO-004", .transport = TRANSPORT_MMIO)
 {
 	for_each_mmio(device)
 	{
-		/* The high word first, and a word beyond them, which is 0. */
+		/* The high word first, and a word beyond the features, which is 0. */
 		device_reset(device);
 		device->ops->set_status(device, STATUS_DRIVER);
 		device->ops->set_features(device, 1, 1);
@@ -252,7 +252,9 @@ TEST(mmio_interrupt_race, "AVP-MMIO-012", .transport = TRANSPORT_MMIO, .limit_ms
 {
 	struct vehicle vehicle;
 
-	/* Two requests apart by a random pause: the second one must be told, whenever it comes. */
+	/*
+	 * Two requests with a random pause between them: the second must cause an interrupt, too.
+	 */
 	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
 	{
 		struct device *device = vehicle.device;
@@ -274,7 +276,7 @@ TEST(mmio_interrupt_race, "AVP-MMIO-012", .transport = TRANSPORT_MMIO, .limit_ms
 				for (uint64_t pause = random_number() % 2000; pause > 0; pause--)
 					arch_relax();
 			}
-			/* Looks only when an interrupt has come. */
+			/* Looks at the ring only after an interrupt. */
 			while (done < 2) {
 				int error = 0;
 
@@ -424,7 +426,7 @@ static void access_any(void *argument)
 		mmio_read(words[0], (unsigned int)words[1]);
 }
 
-/* One access, of which an exception may come: returns whether. */
+/* Makes one access. Returns whether it caused an exception. */
 static bool access_register(uint64_t address, unsigned int width, bool write, uint64_t value)
 {
 	uint64_t words[4] = {address, width, write, value};

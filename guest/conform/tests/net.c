@@ -7,7 +7,9 @@
 
 #define NET  .device = VIRTIO_ID_NET
 #define CTRL FEATURE(VIRTIO_NET_F_CTRL_VQ)
-/* VIRTIO 1.4, 5.1.3.1: features that need the control queue; features that need it or a checksum. */
+/*
+ * VIRTIO 1.4, 5.1.3.1: features that need the control queue; features that need it or a checksum.
+ */
 #define NEEDS_CTRL                                                         \
 	(FEATURE(VIRTIO_NET_F_CTRL_RX) | FEATURE(VIRTIO_NET_F_CTRL_VLAN) | \
 	 FEATURE(VIRTIO_NET_F_GUEST_ANNOUNCE) | FEATURE(VIRTIO_NET_F_MQ) | \
@@ -80,7 +82,7 @@ TEST(net_transmit, "AVP-NET-001", NET, .limit_ms = 30000)
 	net_open(&net, 0, NET_BUFFERS, NET_BUFFER);
 	net_find_gateway(&net, gateway);
 	for (unsigned int i = 0; i < 8; i++) {
-		/* A question of its own each: a late answer is not taken for another's. */
+		/* Each question differs, so that a late answer is not taken for another one. */
 		net_send(&net, net_form_arp(&net, (uint8_t)(20 + i), 2), cuts[i]);
 		check(net_wait_arp(&net, (uint8_t)(20 + i), gateway, &frame, ANSWER_MS),
 		      "a frame cut into pieces of %u bytes has not arrived", cuts[i]);
@@ -268,14 +270,14 @@ TEST(net_receive_small, "AVP-NET-010", NET, .limit_ms = 20000)
 
 	net_open(&net, 0, NET_BUFFERS, 128);
 	net_find_gateway(&net, gateway);
-	/* An answer that no buffer has room for; each has 128 bytes, all in a row. */
+	/* An answer that is larger than each buffer: they have 128 bytes each. */
 	net_send(&net, net_form_echo(&net, gateway, 1, 1000), 0);
 	while (net_wait(&net, &frame, &index, 100)) {
 		check(frame.length <= 128, "the used length of a buffer of 128 bytes is %u",
 		      frame.length);
 		net_offer(&net, index);
 	}
-	/* With mended buffers it goes on, if need be after a reset. */
+	/* With larger buffers the device goes on, if necessary after a reset. */
 	net_open(&net, 0, NET_BUFFERS, NET_BUFFER);
 	net_send(&net, net_form_arp(&net, 16, 2), 0);
 	check(net_wait_arp(&net, 16, gateway, &frame, ANSWER_MS),
@@ -314,7 +316,7 @@ TEST(net_flags_unknown, "AVP-NET-012", NET, .limit_ms = 15000)
 		uint32_t length = net_form_arp(&net, (uint8_t)(20 + i), 2);
 
 		net.out[0] = flags[i] & ~1u;
-		memset(net.out + 6, 0x33, 4); /* checksum fields that nothing asks for */
+		memset(net.out + 6, 0x33, 4); /* checksum fields without a flag that asks for one */
 		net_send(&net, length, 0);
 		check(net_wait_arp(&net, (uint8_t)(20 + i), gateway, &frame, ANSWER_MS),
 		      "a frame with the unknown flags 0x%x has not arrived", flags[i]);
@@ -331,7 +333,7 @@ TEST(net_header_hostile, "AVP-NET-019", NET, .limit_ms = 60000)
 	net_open(&net, features, NET_BUFFERS, NET_BUFFER);
 	for (int i = 0; i < 300; i++) {
 		struct driver_buffer buffer;
-		/* Those shorter than a header come last: they are the ruin of some. */
+		/* Frames shorter than a header come last: some devices break. */
 		uint32_t length = (uint32_t)(random_number() % 1600), written;
 
 		for (uint32_t b = 0; b < NET_HEADER; b++)
@@ -446,7 +448,7 @@ static bool craft_control(struct vehicle *vehicle, struct queue *queue, unsigned
 	table = split_table_of(commands);
 	memset(memory, 0, 512);
 	memory[0] = VIRTIO_NET_CTRL_MAC;
-	/* A MAC table whose count is far beyond the buffer. */
+	/* The count of a MAC table is larger than the buffer. */
 	memset(memory + 2, 0xff, 8);
 	table[0] = (struct vring_desc){(uint64_t)memory, 2, VRING_DESC_F_NEXT, 1};
 	table[1] = (struct vring_desc){(uint64_t)memory + 2, 4, VRING_DESC_F_NEXT, 2};

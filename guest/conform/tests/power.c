@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Chapter power: what of it can be seen by a guest that goes on. The end of each run is an off by itself. */
+/* Chapter power: what a guest that keeps running can see. Each run ends by switching off. */
 #include "arch/image.h"
 #include "devices/block.h"
 #include "devices/vehicle.h"
@@ -30,7 +30,7 @@ TEST(pwr_register_unknown, "AVP-PWR-010", .profile = "x86-64")
 {
 	const struct x86_platform *platform = &x86_platform;
 
-	/* Sleep types that are not that of off, and values that do not reset. */
+	/* Sleep types that do not switch off, and values that do not reset. */
 	if (platform->sleep_control.address)
 		for (uint32_t type = 0; type < 8; type++)
 			if (platform->sleep_type >= 0 && type != (uint32_t)platform->sleep_type)
@@ -76,7 +76,9 @@ TEST(pwr_cpu_suspend, "AVP-PWR-015", .profile = "arm64")
 		woken = false;
 		timer_request(arch_ticks() + ns_to_ticks(2000000), wake);
 		arch_interrupts_off();
-		/* On a busy host it has come already, and would wake nobody. */
+		/*
+		 * On a busy host the interrupt has come before: then nothing would wake the guest.
+		 */
 		code = woken ? 0 : arm64_call(PSCI_CPU_SUSPEND, 0, 0, 0);
 		arch_interrupts_on();
 		check(code == 0 || code == -2 || code == -3, "CPU_SUSPEND to standby returns %ld",
@@ -120,14 +122,14 @@ TEST(pwr_off_secondary, "AVP-PWR-002", .cpus = 2)
 	fail("the guest goes on");
 }
 
-/* Requests that devices work at when the machine is reset: as many as a queue takes, of what costs them time. */
+/* Requests in flight at the reset: many and large, so that devices still work at them. */
 #define IN_FLIGHT_MAX  64
 #define IN_FLIGHT_EACH (64u << 10)
 #define IN_FLIGHT_AREA (8u << 20)
 
 static uint8_t *in_flight_area;
 
-/* Keeps the devices that write memory busy with buffers in the area; returns how many requests there are. */
+/* Starts requests that let the devices write to the area. Returns how many there are. */
 static unsigned int start_requests(void)
 {
 	unsigned int count = 0;
@@ -158,7 +160,7 @@ static unsigned int start_requests(void)
 	return count;
 }
 
-/* The end of what pages are taken from: the guest behind the reset starts at the other one. */
+/* The end of the free memory: after the reset the guest takes pages from its start. */
 static void choose_area(void)
 {
 	uint64_t start, end;
@@ -197,7 +199,7 @@ TEST(pwr_reset_devices, "AVP-PWR-004", .limit_ms = 60000)
 	}
 	picture_take(&now);
 	picture_check_rest(&now);
-	/* What still came would change what is written here now. */
+	/* A write of a device that still works would change these words. */
 	words = (volatile uint64_t *)area;
 	for (uint64_t i = 0; i < IN_FLIGHT_AREA / sizeof(*words); i++)
 		words[i] = UINT64_C(0x5245534554) ^ i;
@@ -239,7 +241,9 @@ TEST(pwr_reset_inflight, "AVP-PWR-005", .limit_ms = 60000)
 	int64_t code;
 
 	if (reboot_resume(&before, sizeof(before))) {
-		/* Without a clock that goes on, that it came back at all. */
+		/*
+		 * Without a clock that survives the reset, the guest only checks that it is back.
+		 */
 		check(!before.ms || now.ms - before.ms <= RESET_LIMIT_MS + now.step,
 		      "%lu ms from the reset to this test", now.ms - before.ms);
 		return;
@@ -292,7 +296,7 @@ TEST(pwr_suspend, "AVP-PWR-012", .limit_ms = 60000)
 	for (uint64_t i = 0; i < SUSPEND_SIZE / sizeof(*words); i++)
 		check(words[i] == i * UINT64_C(0x9e3779b97f4a7c15),
 		      "memory at 0x%lx is not as it was", (uint64_t)&words[i]);
-	/* Neither reset nor set up anew: the queue goes on where it was. */
+	/* The device was neither reset nor set up again: the queue continues where it was. */
 	if (queue) {
 		check(vehicle.device->ops->status(vehicle.device) == STATUS_RUNNING,
 		      "%s: its status is 0x%x", device_name(vehicle.device),
@@ -319,7 +323,7 @@ TEST(pwr_reset_durable, "AVP-PWR-006", .device = VIRTIO_ID_BLOCK, .limit_ms = 60
 			      DURABLE_SECTOR + i * sizeof(*data) / SECTOR);
 		return;
 	}
-	/* Other data each time: those of a run before do not pass for it. */
+	/* The data differs each time, so that data of an earlier run does not pass. */
 	from = arch_ticks();
 	reboot_keep(&from, sizeof(from));
 	fill(data, from);
@@ -341,12 +345,12 @@ TEST(pwr_reset_time, "AVP-PWR-017", .limit_ms = 60000)
 
 	if (!reboot_resume(&before, sizeof(before))) {
 		reboot_keep(&now, sizeof(now));
-		/* Once more, as late as can be. */
+		/* Read again, as late as possible. */
 		now.wall = read_wall();
 		now.ticks = arch_ticks();
 		reboot_now(&now, sizeof(now));
 	}
-	/* A counter that began anew knows the time since then, another clock that since the reset. */
+	/* A counter that restarted tells the time since then; else a clock tells it. */
 	if (first > before.ticks)
 		ms = ticks_to_ns(first - before.ticks) / 1000000;
 	else if (before.wall.ms && before.wall.step == 1)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What the files of chapter rings share: rings by their fields, and how an attack goes. */
+/* What the files of chapter rings share: the fields of rings, and attacks. */
 #ifndef CONFORM_RINGS_H
 #define CONFORM_RINGS_H
 
@@ -9,7 +9,7 @@
 #include "report.h"
 #include "virtio/ring.h"
 
-#define SPLIT 0 /* as the feature of a ring's format */
+#define SPLIT 0 /* no feature: the format of rings is split */
 
 static inline struct vring_desc *split_table_of(const struct queue *queue)
 {
@@ -43,13 +43,14 @@ static inline uint16_t write_flag(const struct vehicle *vehicle)
 }
 
 /*
- * An attack: open a vehicle with these features, let craft() put variant number n into the ring (false:
- * there are no more), kick, give the device a moment; then the device must be healed by a reset.
+ * An attack on every vehicle with these features: craft() puts variant number n into the ring
+ * (false: there are no more), the driver kicks and waits a moment; then a reset must heal the
+ * device.
  */
 typedef bool craft_function(struct vehicle *vehicle, struct queue *queue, unsigned int variant);
 void attack_vehicles(uint64_t features, craft_function *craft, const char *what);
 
-/* How many of at most @count requests like this fit in the queue at once. */
+/* How many requests like this one fit in the queue at once: at most @count. */
 static inline unsigned int fitting(const struct queue *queue, const struct request *request,
 				   unsigned int count)
 {
@@ -59,12 +60,12 @@ static inline unsigned int fitting(const struct queue *queue, const struct reque
 }
 
 /*
- * 20 rounds of @count well-formed requests at once, of which the device must use each in its turn; they fit
- * in the queue.
+ * Makes 20 rounds of @count well-formed requests, which fit in the queue. The device must use each
+ * request in its turn.
  */
 void serve_in_turn(struct vehicle *vehicle, struct queue *queue, unsigned int count);
 
-/* Makes descriptor @head available in a split ring, without a driver's bookkeeping. */
+/* Makes descriptor @head available in a split ring, without the bookkeeping of a driver. */
 void split_offer(struct queue *queue, uint16_t head);
 
 #endif
