@@ -23,11 +23,11 @@
 #define NAME_SERVERS "/etc/resolv.conf"
 
 struct net_program {
+	struct net_device net;
 	/* One of the two. */
 	struct tap_backend *tap;
 	struct user_net *user;
 	struct virtqueue *queues;
-	struct net_device net;
 };
 
 static bool wants_ipv6(const struct net_options *options)
