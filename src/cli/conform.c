@@ -3,8 +3,6 @@
  * `avp conform`: has the conformance guest prove an engine, or reads what it has said on another
  * hypervisor, and tells the verdicts.
  */
-#include "cli/conform.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -21,6 +19,7 @@
 #include "cli/avp.h"
 #include "conform/conform_expect.h"
 #include "conform/conform_report.h"
+#include "conform/conform_run.h"
 
 const char *const conform_engines[] = {
 	[CONFORM_AUTO] = "auto",

@@ -3,7 +3,7 @@
  * The runs of the conformance guest: its boots on an engine of this program or by a command, one after
  * another until each test has a verdict.
  */
-#include "cli/conform.h"
+#include "conform/conform_run.h"
 
 #include <errno.h>
 #include <fcntl.h>

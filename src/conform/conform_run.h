@@ -2,8 +2,8 @@
 /*
  * What the parts of `avp conform` share: its options, and the run of the guest.
  */
-#ifndef AVP_CLI_CONFORM_H
-#define AVP_CLI_CONFORM_H
+#ifndef AVP_CONFORM_CONFORM_RUN_H
+#define AVP_CONFORM_CONFORM_RUN_H
 
 #include <limits.h>
 #include <stdint.h>
