@@ -24,6 +24,8 @@
 #include "base/signals.h"
 #include "base/text.h"
 #include "base/timer.h"
+#include "conform/conform_boot.h"
+#include "conform/conform_image.h"
 
 /* Boots of one run: each begins behind a test that hung. */
 #define BOOTS_MAX	100
@@ -34,20 +36,8 @@
 #define SHELL_NOT_FOUND 127 /* of a shell (POSIX, Shell Command Language, 2.8.2) */
 #define SHELL_NO_START	126
 
-#if defined(__aarch64__)
-#define NATIVE_FORMAT IMAGE_ARM64
-#else
-#define NATIVE_FORMAT IMAGE_ELF
-#endif
-
 /* Tests that switch the guest off: each has a boot of its own, and its verdict is ours. */
 static const char *const off_tests[] = {"pwr_off", "pwr_off_secondary"};
-static const char *const image_files[] = {
-	[IMAGE_ELF] = "conform-amd64.elf",
-	[IMAGE_BZIMAGE] = "conform-amd64.bzimage",
-	[IMAGE_ARM64] = "conform-arm64.image",
-};
-
 /* A run of the guest. */
 struct conform {
 	const struct conform_options *options;
@@ -57,7 +47,7 @@ struct conform {
 	struct timer silence;
 	struct line_reader output, messages;
 	struct process process;
-	char image[PATH_MAX], disk[PATH_MAX], read_only_disk[PATH_MAX];
+	struct conform_files files;
 	FILE *kept; /* --log, or NULL */
 	/* Of the hypervisor: how many, and the last ones. */
 	uint64_t message_count, messages_before; /* in this boot, in those before it */
@@ -69,35 +59,6 @@ struct conform {
 	size_t told;	    /* the test that was last shown as being at work */
 	struct error failure;
 };
-
-static enum image_format image_format(const struct conform_options *options)
-{
-	return options->format == IMAGE_NATIVE ? NATIVE_FORMAT : (enum image_format)options->format;
-}
-
-int conform_find_image(char path[PATH_MAX], const struct conform_options *options,
-		       struct error *error)
-{
-	const char *file = image_files[image_format(options)];
-	static const char *const places[] = {"../guest", "../share/avp"};
-	char program[PATH_MAX];
-	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
-	char *slash;
-
-	program[length < 0 ? 0 : length] = 0;
-	slash = strrchr(program, '/');
-	if (slash)
-		*slash = 0;
-	for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-		if (snprintf(path, PATH_MAX, "%.3800s/%s/%s", program, places[i], file) <
-			    PATH_MAX &&
-		    access(path, R_OK) == 0)
-			return 0;
-	return error_set(error, ENOENT,
-			 "the conformance guest, %s, is not beside this program; build it with "
-			 "guest/conform/build",
-			 file);
-}
 
 static void set_silence(struct conform *conform, uint64_t seconds)
 {
@@ -198,80 +159,6 @@ static void handle_signal(void *context, uint32_t events)
 	event_loop_stop(&conform->loop, 0);
 }
 
-static uint64_t memory_size(const struct conform_options *options)
-{
-	return options->memory ? options->memory : CONFORM_MEMORY;
-}
-
-/* QEMU has no frontend for consoles, and auto may be QEMU. */
-static bool has_console(const struct conform_options *options)
-{
-	return options->engine == CONFORM_KVM;
-}
-
-/* The guest's command line. */
-static void add_words(struct arguments *arguments, const struct conform *conform, size_t start,
-		      unsigned int boot)
-{
-	const struct conform_options *options = conform->options;
-
-	arguments_add_format(arguments, "console=%s reset=1 boot=%u start=%zu slow=%" PRIu64,
-			     image_format(options) == IMAGE_ARM64 ? "ttyAMA0" : "ttyS0", boot,
-			     start, options->slow);
-	/* What add_run gives it: the user-mode network has someone who answers. */
-	if (!options->command)
-		arguments_extend(arguments, " gateway=1 devices=block,net,entropy%s",
-				 has_console(options) ? ",console" : "");
-	if (!options->command || options->memory)
-		arguments_extend(arguments, " memory=%" PRIu64, memory_size(options) >> 20);
-	if (conform->ending) {
-		arguments_extend(arguments, " fatal=1 only=%s", conform->ending);
-		return;
-	}
-	if (options->profile)
-		arguments_extend(arguments, " profile=%s", conform_profiles[options->profile]);
-	if (options->only)
-		arguments_extend(arguments, " only=%s", options->only);
-}
-
-/* `avp run` with the guest. */
-static void add_run(struct arguments *arguments, const struct conform *conform)
-{
-	const struct conform_options *options = conform->options;
-
-	arguments_add(arguments, "avp");
-	arguments_add(arguments, "--log-level=warning");
-	arguments_add(arguments, "run");
-	arguments_add_format(arguments, "--engine=%s", conform_engines[options->engine]);
-	/* Tests reset the machine again and again; that a boot gets nowhere is seen here. */
-	arguments_add(arguments, "--restart-limit=0");
-	arguments_add_format(arguments, "--kernel=%s", conform->image);
-	arguments_add_format(arguments, "--cpus=%" PRIu64, options->cpus);
-	arguments_add_format(arguments, "--memory=%" PRIu64, memory_size(options));
-	arguments_add_format(arguments, "--block=%s", conform->disk);
-	arguments_add_format(arguments, "--block=%s,readonly", conform->read_only_disk);
-	arguments_add(arguments, "--net=user,host-loopback");
-	arguments_add(arguments, "--entropy");
-	if (has_console(options))
-		arguments_add(arguments, "--console=port=tty:echo,port=agent:echo,port=log:null");
-	arguments_add(arguments, "--append");
-}
-
-/* The command of the user, who knows how to boot on a hypervisor of his. */
-static int add_command(struct arguments *arguments, const struct conform *conform,
-		       const char *words, struct error *error)
-{
-	arguments_add(arguments, "sh");
-	arguments_add(arguments, "-c");
-	arguments_add(arguments, conform->options->command);
-	if (setenv("AVP_IMAGE", conform->image, 1) < 0 ||
-	    setenv("AVP_DISK", conform->disk, 1) < 0 ||
-	    setenv("AVP_READ_ONLY_DISK", conform->read_only_disk, 1) < 0 ||
-	    setenv("AVP_APPEND", words, 1) < 0)
-		return error_set_errno(error, errno, "cannot set the command's environment");
-	return 0;
-}
-
 /* Makes a pipe that the event loop reads by lines, and gives its other end. */
 static int open_lines(struct conform *conform, struct line_reader *reader, size_t size, int *writer,
 		      struct error *error)
@@ -286,33 +173,27 @@ static int open_lines(struct conform *conform, struct line_reader *reader, size_
 }
 
 /* Starts what boots the guest, with its console and its messages in the readers. */
-static int start_guest(struct conform *conform, size_t start, unsigned int boot,
+static int start_guest(struct conform *conform, size_t start, unsigned int number,
 		       struct error *error)
 {
-	const struct conform_options *options = conform->options;
-	cleanup_arguments struct arguments arguments = {0}, words = {0};
-	struct process_spawn spawn = {.program = options->command ? "/bin/sh" : "/proc/self/exe",
-				      .stdin_fd = -1,
-				      .own_group = true};
+	const struct conform_boot boot = {
+		.options = conform->options,
+		.files = &conform->files,
+		.number = number,
+		.start = start,
+		.ending = conform->ending,
+	};
+	cleanup_arguments struct arguments arguments = {0};
+	struct process_spawn spawn = {.stdin_fd = -1, .own_group = true};
 	cleanup_fd int output = -1, messages = -1;
-	const char *const *list;
-	int result = 0;
+	int result;
 
-	add_words(&words, conform, start, boot);
-	list = arguments_finish(&words, error);
-	if (!list)
-		return -ENOMEM;
-	if (options->command) {
-		result = add_command(&arguments, conform, list[0], error);
-	} else {
-		add_run(&arguments, conform);
-		arguments_add(&arguments, list[0]);
-	}
-	if (result < 0)
-		return result;
+	spawn.program = conform_boot_command(&arguments, &boot, error);
+	if (!spawn.program)
+		return -error->code;
 	spawn.argv = arguments_finish(&arguments, error);
 	if (!spawn.argv)
-		return -ENOMEM;
+		return -error->code;
 	conform->output = (struct line_reader){.line = handle_line};
 	conform->messages = (struct line_reader){.line = handle_message};
 	result = open_lines(conform, &conform->output, CONFORM_LINE_MAX * 2, &output, error);
@@ -537,20 +418,20 @@ int conform_run(const struct conform_options *options, struct conform_log *log, 
 		.loop.epoll_fd = -1,
 		.progress = isatty(STDERR_FILENO),
 	};
-	int result = conform_find_image(conform.image, options, error);
+	int result = conform_image_find(conform.files.image, options, error);
 	uint64_t count;
 
 	if (result == 0)
 		result = open_sources(&conform, error);
 	if (result == 0)
-		result = make_disk(conform.disk, error);
+		result = make_disk(conform.files.disk, error);
 	if (result == 0)
-		result = make_disk(conform.read_only_disk, error);
+		result = make_disk(conform.files.read_only_disk, error);
 	if (result == 0)
 		result = run_boots(&conform, error);
 	/* An empty path: it was not made. */
-	unlink(conform.disk);
-	unlink(conform.read_only_disk);
+	unlink(conform.files.disk);
+	unlink(conform.files.read_only_disk);
 	close_sources(&conform);
 	count = conform.messages_before + conform.message_count;
 	if (count && !kept)

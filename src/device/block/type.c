@@ -191,4 +191,6 @@ const struct device_type device_type_block = {
 					{NULL, NULL},
 				},
 		},
+	.conform = {.devices = (const char *const[]){"$AVP_DISK", "$AVP_READ_ONLY_DISK,readonly",
+						     NULL}},
 };

@@ -98,4 +98,6 @@ const struct device_type device_type_console = {
 					{NULL, NULL},
 				},
 		},
+	.conform = {.devices = (const char *const[]){"port=tty:echo,port=agent:echo,port=log:null",
+						     NULL}},
 };

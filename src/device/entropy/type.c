@@ -40,4 +40,5 @@ const struct device_type device_type_entropy = {
 					{NULL, NULL},
 				},
 		},
+	.conform = {.devices = (const char *const[]){"", NULL}},
 };

@@ -15,6 +15,16 @@
 #include "device/kit/serve_options.h"
 #include "virtio/device_shape.h"
 
+/* What a conformance run gives its guest of a type. */
+struct device_conform {
+	/*
+	 * The options of each device, as behind --TYPE=; ends with NULL. $AVP_DISK and $AVP_READ_ONLY_DISK
+	 * in them are files that the run makes. NULL: the guest gets no device of the type.
+	 */
+	const char *const *devices;
+	const char *words; /* for the guest's command line: what it finds then; NULL: none */
+};
+
 struct device_type {
 	const char *name;    /* as in `avp device NAME` */
 	const char *summary; /* one line for help */
@@ -38,6 +48,7 @@ struct device_type {
 		vhost_user_type; /* what vhost-user.json, QEMU's schema of such programs, calls it */
 	/* Its program: see DEVICE_PROGRAM. What runs there is its room's program.c. */
 	struct command program;
+	struct device_conform conform;
 };
 
 /* The names in the program of the type @type, which avp executes. */

@@ -154,4 +154,7 @@ const struct device_type device_type_net = {
 		},
 	.example_call = "--net user,mtu=1400",
 	.example = "user",
+	/* This network has a gateway that answers. */
+	.conform = {.devices = (const char *const[]){"user,host-loopback", NULL},
+		    .words = "gateway=1"},
 };

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The command line of the conformance guest, and of what boots it. */
+#include "conform/conform_boot.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "conform/conform_image.h"
+#include "device/kit/device_type.h"
+#include "guest/engine/qemu.h"
+
+/* The run's files by the names that --command finds and that device_conform has behind a $. */
+static const struct {
+	const char *name;
+	size_t offset;
+} file_names[] = {
+	{"AVP_IMAGE", offsetof(struct conform_files, image)},
+	{"AVP_DISK", offsetof(struct conform_files, disk)},
+	{"AVP_READ_ONLY_DISK", offsetof(struct conform_files, read_only_disk)},
+};
+#define FILE_NAMES (sizeof(file_names) / sizeof(file_names[0]))
+
+static const char *file_path(const struct conform_files *files, size_t index)
+{
+	return (const char *)files + file_names[index].offset;
+}
+
+/* Whether `avp run` gives the guest devices of that type: auto may be QEMU, which does not carry all. */
+static bool has_type(const struct conform_options *options, const struct device_type *type)
+{
+	return type->conform.devices &&
+	       (options->engine == CONFORM_KVM || qemu_device_find(type->name));
+}
+
+/* What add_run gives the guest. */
+static void add_device_words(struct arguments *arguments, const struct conform_options *options)
+{
+	const char *separator = " devices=";
+
+	for_each_device_type(type) {
+		if (!has_type(options, type))
+			continue;
+		arguments_extend(arguments, "%s%s", separator, type->name);
+		separator = ",";
+	}
+	for_each_device_type(type)
+		if (has_type(options, type) && type->conform.words)
+			arguments_extend(arguments, " %s", type->conform.words);
+}
+
+/* The guest's command line. */
+static void add_words(struct arguments *arguments, const struct conform_boot *boot)
+{
+	const struct conform_options *options = boot->options;
+
+	arguments_add_format(arguments, "console=%s reset=1 boot=%u start=%zu slow=%" PRIu64,
+			     conform_image_format(options) == IMAGE_ARM64 ? "ttyAMA0" : "ttyS0",
+			     boot->number, boot->start, options->slow);
+	if (!options->command)
+		add_device_words(arguments, options);
+	if (!options->command || options->memory)
+		arguments_extend(arguments, " memory=%" PRIu64,
+				 conform_options_memory(options) >> 20);
+	if (boot->ending) {
+		arguments_extend(arguments, " fatal=1 only=%s", boot->ending);
+		return;
+	}
+	if (options->profile)
+		arguments_extend(arguments, " profile=%s", conform_profiles[options->profile]);
+	if (options->only)
+		arguments_extend(arguments, " only=%s", options->only);
+}
+
+/* Adds a device, with the paths of the run's files for $NAME in its options. */
+static void add_device(struct arguments *arguments, const char *type, const char *options,
+		       const struct conform_files *files)
+{
+	size_t length;
+
+	arguments_add_format(arguments, "--%s%s", type, *options ? "=" : "");
+	for (; *options; options += length) {
+		length = strcspn(options, "$");
+		arguments_extend(arguments, "%.*s", (int)length, options);
+		for (size_t i = 0; i < FILE_NAMES && options[length]; i++) {
+			size_t name = strlen(file_names[i].name);
+
+			if (strncmp(options + length + 1, file_names[i].name, name))
+				continue;
+			arguments_extend(arguments, "%s", file_path(files, i));
+			length += 1 + name;
+		}
+	}
+}
+
+/* `avp run` with the guest. */
+static void add_run(struct arguments *arguments, const struct conform_boot *boot)
+{
+	const struct conform_options *options = boot->options;
+
+	arguments_add(arguments, "avp");
+	arguments_add(arguments, "--log-level=warning");
+	arguments_add(arguments, "run");
+	arguments_add_format(arguments, "--engine=%s", conform_engines[options->engine]);
+	/* Tests reset the machine again and again; that a boot gets nowhere is seen here. */
+	arguments_add(arguments, "--restart-limit=0");
+	arguments_add_format(arguments, "--kernel=%s", boot->files->image);
+	arguments_add_format(arguments, "--cpus=%" PRIu64, options->cpus);
+	arguments_add_format(arguments, "--memory=%" PRIu64, conform_options_memory(options));
+	for_each_device_type(type) {
+		if (!has_type(options, type))
+			continue;
+		for (const char *const *device = type->conform.devices; *device; device++)
+			add_device(arguments, type->name, *device, boot->files);
+	}
+	arguments_add(arguments, "--append");
+	add_words(arguments, boot);
+}
+
+/* The command of the user, who knows how to boot on a hypervisor of his. */
+static int add_command(struct arguments *arguments, const struct conform_boot *boot,
+		       struct error *error)
+{
+	cleanup_arguments struct arguments words = {0};
+	const char *const *list;
+	int result;
+
+	arguments_add(arguments, "sh");
+	arguments_add(arguments, "-c");
+	arguments_add(arguments, boot->options->command);
+	add_words(&words, boot);
+	list = arguments_finish(&words, error);
+	if (!list)
+		return -error->code;
+	result = setenv("AVP_APPEND", list[0], 1);
+	for (size_t i = 0; i < FILE_NAMES && result == 0; i++)
+		result = setenv(file_names[i].name, file_path(boot->files, i), 1);
+	if (result < 0)
+		return error_set_errno(error, errno, "cannot set the command's environment");
+	return 0;
+}
+
+const char *conform_boot_command(struct arguments *arguments, const struct conform_boot *boot,
+				 struct error *error)
+{
+	if (!boot->options->command) {
+		add_run(arguments, boot);
+		return "/proc/self/exe";
+	}
+	return add_command(arguments, boot, error) < 0 ? NULL : "/bin/sh";
+}

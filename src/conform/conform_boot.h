@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What one boot of the conformance guest is started with: the words on the guest's command line, and the
+ * program and arguments of what boots it. The devices come from device_types.
+ */
+#ifndef AVP_CONFORM_CONFORM_BOOT_H
+#define AVP_CONFORM_CONFORM_BOOT_H
+
+#include <limits.h>
+#include <stddef.h>
+
+#include "base/arguments.h"
+#include "base/error.h"
+#include "conform/conform_options.h"
+
+/* The paths of a run's files; "": it was not made. */
+struct conform_files {
+	char image[PATH_MAX], disk[PATH_MAX], read_only_disk[PATH_MAX];
+};
+
+struct conform_boot {
+	const struct conform_options *options;
+	const struct conform_files *files;
+	unsigned int number; /* of the boot, from 1 */
+	size_t start;	     /* number of the first test */
+	const char *ending;  /* the only test, which ends the guest, or NULL */
+};
+
+/*
+ * Adds the arguments of what boots the guest, its name first: `avp run`, or the shell with --command, whose
+ * variables are set in the environment of this process. Returns the path of the program, or NULL with
+ * *error set.
+ */
+const char *conform_boot_command(struct arguments *arguments, const struct conform_boot *boot,
+				 struct error *error);
+
+#endif

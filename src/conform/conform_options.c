@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* The options of a conformance run: their words, a check, and how they read in reports. */
+#include "conform/conform_options.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "conform/conform_log.h"
+
+const char *const conform_engines[] = {
+	[CONFORM_AUTO] = "auto",
+	[CONFORM_KVM] = "kvm",
+	[CONFORM_QEMU] = "qemu",
+	NULL,
+};
+/* Those of tools/contract_parts/schema.py; tests/tools/contract compares. */
+const char *const conform_profiles[] = {
+	"all", "base", "cockpit", "gateway", "safety", "arm64", "x86-64", NULL,
+};
+const char *const conform_formats[] = {
+	[IMAGE_NATIVE] = "native",
+	[IMAGE_ELF] = "elf",
+	[IMAGE_BZIMAGE] = "bzimage",
+	[IMAGE_ARM64] = "arm64",
+	NULL,
+};
+
+uint64_t conform_options_memory(const struct conform_options *options)
+{
+	return options->memory ? options->memory : CONFORM_MEMORY;
+}
+
+/* --only goes onto the guest's command line: what no test's name can have would be another word there. */
+int conform_options_check(const struct conform_options *options, struct error *error)
+{
+	const char *pattern = options->only;
+	size_t length;
+
+	if (!pattern)
+		return 0;
+	length = strspn(pattern, "abcdefghijklmnopqrstuvwxyz0123456789_*?");
+	if (!length || pattern[length] || length >= sizeof(((struct conform_test *)0)->name))
+		return error_set_usage(
+			error,
+			"--only: '%s' cannot match the name of a test; names are of "
+			"lower-case letters, digits and '_', * and ? stand for others",
+			pattern);
+	return 0;
+}
+
+int conform_options_describe_command(char **text, const struct conform_options *options,
+				     struct error *error)
+{
+	char size[TEXT_SIZE_LENGTH];
+	int result;
+
+	if (options->command)
+		return text_replace(text, options->command, strlen(options->command), error);
+	if (!options->from.count)
+		return text_replace_format(text, error,
+					   "avp conform --engine %s --cpus %" PRIu64
+					   " --memory %s --slow %" PRIu64,
+					   conform_engines[options->engine], options->cpus,
+					   text_format_size(size, conform_options_memory(options)),
+					   options->slow);
+	result = text_replace_format(text, error, "avp conform");
+	for (size_t i = 0; i < options->from.count && result == 0; i++)
+		result = text_replace_format(text, error, "%s --from %s", *text,
+					     options->from.items[i]);
+	return result;
+}
+
+int conform_options_describe_filter(char **text, const struct conform_options *options,
+				    struct error *error)
+{
+	/* A log does not say. */
+	if (options->from.count)
+		return text_replace_format(text, error, "as the guest's log has it");
+	return text_replace_format(text, error, "profile %s, %s%s",
+				   conform_profiles[options->profile],
+				   options->only ? "only " : "every name",
+				   options->only ? options->only : "");
+}

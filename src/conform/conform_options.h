@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What a conformance run is asked for: the options of `avp conform`.
+ */
+#ifndef AVP_CONFORM_CONFORM_OPTIONS_H
+#define AVP_CONFORM_CONFORM_OPTIONS_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/option.h"
+
+#define CONFORM_MEMORY (UINT64_C(256) << 20) /* of the guest, unless --memory is given */
+
+enum image_format { IMAGE_NATIVE, IMAGE_ELF, IMAGE_BZIMAGE, IMAGE_ARM64 };
+enum conform_engine { CONFORM_AUTO, CONFORM_KVM, CONFORM_QEMU };
+
+struct conform_options {
+	uint64_t engine, cpus, memory, silence, slow, format, profile;
+	char *only, *command, *image, *junit, *json, *html, *log, *expect;
+	struct option_list from;
+};
+
+/* The words of --engine, --profile and --image-format, by their numbers; each ends with NULL. */
+extern const char *const conform_engines[];
+extern const char *const conform_profiles[];
+extern const char *const conform_formats[];
+
+/* The size of the guest's memory in bytes. */
+uint64_t conform_options_memory(const struct conform_options *options);
+
+/* Whether --only can match the name of a test. 0, or a negative errno with *error set: a usage error. */
+int conform_options_check(const struct conform_options *options, struct error *error);
+
+/*
+ * For reports: what booted the guest, and which tests it was asked for. *text is freed and replaced, and
+ * the caller's. 0, or -ENOMEM with *error set.
+ */
+int conform_options_describe_command(char **text, const struct conform_options *options,
+				     struct error *error);
+int conform_options_describe_filter(char **text, const struct conform_options *options,
+				    struct error *error);
+
+#endif

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* What a boot of the conformance guest is started with. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arguments.h"
+#include "base/cleanup.h"
+#include "conform/conform_boot.h"
+#include "device/kit/device_type.h"
+
+static const struct conform_files files = {
+	.image = "/conform.elf",
+	.disk = "/a.img",
+	.read_only_disk = "/b.img",
+};
+
+struct call {
+	struct arguments arguments;
+	const char *program;
+	const char *const *list;
+};
+
+static void free_call(struct call *call)
+{
+	arguments_clear(&call->arguments);
+}
+#define cleanup_call __attribute__((cleanup(free_call)))
+
+static void make(struct call *call, const struct conform_options *options, const char *ending)
+{
+	const struct conform_boot boot = {options, &files, 3, 7, ending};
+	struct error error;
+
+	*call = (struct call){.program = NULL};
+	call->program = conform_boot_command(&call->arguments, &boot, &error);
+	assert_non_null(call->program);
+	call->list = arguments_finish(&call->arguments, &error);
+	assert_non_null(call->list);
+}
+
+static bool has(const struct call *call, const char *argument)
+{
+	for (const char *const *item = call->list; *item; item++)
+		if (!strcmp(*item, argument))
+			return true;
+	return false;
+}
+
+static const char *last(const struct call *call)
+{
+	const char *const *item = call->list;
+
+	while (item[1])
+		item++;
+	return *item;
+}
+
+/* Devices and words on kvm, which carries all types. */
+static void test_kvm(void **state)
+{
+	const struct conform_options options = {
+		.engine = CONFORM_KVM,
+		.cpus = 2,
+		.slow = 1,
+		.format = IMAGE_ELF,
+	};
+	cleanup_call struct call call;
+
+	make(&call, &options, NULL);
+	assert_string_equal(call.program, "/proc/self/exe");
+	assert_true(has(&call, "--engine=kvm"));
+	assert_true(has(&call, "--kernel=/conform.elf"));
+	assert_true(has(&call, "--block=/a.img"));
+	assert_true(has(&call, "--block=/b.img,readonly"));
+	assert_true(has(&call, "--entropy"));
+	assert_true(has(&call, "--console=port=tty:echo,port=agent:echo,port=log:null"));
+	assert_string_equal(last(&call), "console=ttyS0 reset=1 boot=3 start=7 slow=1 "
+					 "devices=block,net,entropy,console gateway=1 memory=256");
+}
+
+/* What QEMU does not carry is left out where it may be the engine, and the guest does not look for it. */
+static void test_qemu(void **state)
+{
+	static const enum conform_engine engines[] = {CONFORM_AUTO, CONFORM_QEMU};
+
+	for (size_t i = 0; i < 2; i++) {
+		const struct conform_options options = {
+			.engine = engines[i],
+			.cpus = 2,
+			.slow = 5,
+			.memory = 512 << 20,
+			.format = IMAGE_ARM64,
+		};
+		cleanup_call struct call call;
+
+		make(&call, &options, "pwr_off");
+		assert_true(has(&call, "--net=user,host-loopback"));
+		for (const char *const *item = call.list; *item; item++)
+			assert_null(strstr(*item, "--console"));
+		assert_string_equal(last(&call), "console=ttyAMA0 reset=1 boot=3 start=7 slow=5 "
+						 "devices=block,net,entropy gateway=1 memory=512 "
+						 "fatal=1 only=pwr_off");
+	}
+}
+
+/* A command finds the files and the words in its environment; its devices are its own. */
+static void test_command(void **state)
+{
+	const struct conform_options options = {
+		.command = (char *)"boot $AVP_IMAGE",
+		.slow = 1,
+		.format = IMAGE_ELF,
+		.profile = 1,
+		.only = (char *)"blk_*",
+	};
+	cleanup_call struct call call;
+
+	make(&call, &options, NULL);
+	assert_string_equal(call.program, "/bin/sh");
+	assert_string_equal(last(&call), "boot $AVP_IMAGE");
+	assert_string_equal(getenv("AVP_IMAGE"), "/conform.elf");
+	assert_string_equal(getenv("AVP_DISK"), "/a.img");
+	assert_string_equal(getenv("AVP_READ_ONLY_DISK"), "/b.img");
+	assert_string_equal(getenv("AVP_APPEND"), "console=ttyS0 reset=1 boot=3 start=7 slow=1 "
+						  "profile=base only=blk_*");
+}
+
+/* The options that a type has for this run are options of its devices. */
+static void test_options_of_types(void **state)
+{
+	for_each_device_type(type)
+		for (const char *const *device = type->conform.devices; device && *device;
+		     device++) {
+			cleanup_free void *values = calloc(1, type->options_size + 1);
+			struct error error;
+
+			/* As --TYPE alone. */
+			if (!**device)
+				continue;
+			if (option_parse_list(type->options, values, *device, type->positional,
+					      type->name, &error) < 0)
+				fail_msg("%s", error.message);
+			option_clear(type->options, values);
+		}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_kvm),
+		cmocka_unit_test(test_qemu),
+		cmocka_unit_test(test_command),
+		cmocka_unit_test(test_options_of_types),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
