@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -52,4 +54,23 @@ int inherited_fd_take(int fd)
 	if (dup2(placeholder, fd) < 0)
 		return -errno;
 	return take_fd(&own);
+}
+
+int inherited_fd_take_socket(int fd, int type, const char *option, struct error *error)
+{
+	socklen_t length = sizeof(int);
+	int found, own, code = 0;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &found, &length) < 0)
+		code = errno;
+	else if (found != type)
+		code = EPROTOTYPE;
+	if (code)
+		return error_set_usage(error,
+				       "%s: descriptor %d is not a %s socket: %s; give the number "
+				       "of one that this process inherits",
+				       option, fd, type == SOCK_STREAM ? "stream" : "packet",
+				       strerror(code));
+	own = inherited_fd_take(fd);
+	return own < 0 ? error_set_errno(error, -own, "%s: descriptor %d", option, fd) : own;
 }

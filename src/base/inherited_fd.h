@@ -6,6 +6,8 @@
 #ifndef AVP_BASE_INHERITED_FD_H
 #define AVP_BASE_INHERITED_FD_H
 
+#include "base/error.h"
+
 /*
  * Occupies those of the descriptors 0 to 2 that are closed, so that nothing opened later becomes
  * standard output or error and gets what is printed or logged. Reading, writing or inheriting them
@@ -21,5 +23,11 @@ int inherited_fd_fill_standard(void);
  * reach it. Returns -EBADF when @fd was not inherited, or another negative errno.
  */
 int inherited_fd_take(int fd);
+
+/*
+ * The same for a socket of the type @type, SOCK_STREAM or SOCK_SEQPACKET. @option names it in errors: that it is
+ * not such a socket is a usage error. Returns the descriptor, or a negative errno with *error set.
+ */
+int inherited_fd_take_socket(int fd, int type, const char *option, struct error *error);
 
 #endif

@@ -349,21 +349,6 @@ static const struct console_events console_events = {
 	.foreground = handle_foreground,
 };
 
-/* Checks a descriptor that was named on the command line and keeps it from children. */
-static int inherit(uint64_t fd, int wanted, const char *option, struct error *error)
-{
-	int type, own;
-	socklen_t length = sizeof(type);
-
-	if (getsockopt((int)fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != wanted)
-		return error_set_usage(error,
-				       "%s: descriptor %d is not a %s socket that was inherited",
-				       option, (int)fd,
-				       wanted == SOCK_STREAM ? "stream" : "packet");
-	own = inherited_fd_take((int)fd);
-	return own < 0 ? error_set_errno(error, -own, "%s: descriptor %d", option, (int)fd) : own;
-}
-
 /* A device whose process somebody has connected to already. */
 static int inherit_connection(struct machine_device *device, const char *path, struct error *error)
 {
@@ -371,7 +356,7 @@ static int inherit_connection(struct machine_device *device, const char *path, s
 
 	if (fd < 0)
 		return 0;
-	device->fd = inherit((uint64_t)fd, SOCK_STREAM, "--device", error);
+	device->fd = inherited_fd_take_socket(fd, SOCK_STREAM, "--device", error);
 	return device->fd < 0 ? device->fd : 0;
 }
 
@@ -465,7 +450,8 @@ static int take_signals(struct monitor *monitor, struct error *error)
 
 static int open_control(struct monitor *monitor, struct error *error)
 {
-	int fd = inherit(monitor->options->control_fd, SOCK_STREAM, "--control-fd", error);
+	int fd = inherited_fd_take_socket((int)monitor->options->control_fd, SOCK_STREAM,
+					  "--control-fd", error);
 	int result;
 
 	if (fd < 0)
@@ -485,8 +471,8 @@ static int open_serial(struct monitor *monitor, bool inherited, struct error *er
 	int ends[2], result;
 
 	if (inherited) {
-		monitor->setup.serial_fd =
-			inherit(monitor->options->serial_fd, SOCK_STREAM, "--serial-fd", error);
+		monitor->setup.serial_fd = inherited_fd_take_socket(
+			(int)monitor->options->serial_fd, SOCK_STREAM, "--serial-fd", error);
 		return monitor->setup.serial_fd < 0 ? monitor->setup.serial_fd : 0;
 	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
@@ -553,8 +539,8 @@ static int open_broker(struct monitor *monitor, bool inherited, struct error *er
 	if (!inherited)
 		return monitor_broker_start(&monitor->broker, monitor->paths,
 					    monitor->options->devices.count, error);
-	monitor->broker.fd =
-		inherit(monitor->options->broker_fd, SOCK_SEQPACKET, "--broker-fd", error);
+	monitor->broker.fd = inherited_fd_take_socket((int)monitor->options->broker_fd,
+						      SOCK_SEQPACKET, "--broker-fd", error);
 	return monitor->broker.fd < 0 ? monitor->broker.fd : 0;
 }
 

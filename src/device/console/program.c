@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/inherited_fd.h"
 #include "base/log.h"
 #include "base/option_path.h"
 #include "device/console/console.h"
@@ -128,33 +129,24 @@ static int open_own_terminal(struct console_program *console, struct error *erro
 	return event_loop_add(loop, &console->terminal_signals, EPOLLIN, error);
 }
 
-static int inherit_socket(int *inherited, uint64_t fd, const char *option, struct error *error)
-{
-	int type;
-	socklen_t length = sizeof(type);
-
-	if (!fd)
-		return 0;
-	if (getsockopt((int)fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != SOCK_STREAM)
-		return error_set_usage(error,
-				       "%s: descriptor %d is no stream socket that was inherited",
-				       option, (int)fd);
-	*inherited = (int)fd;
-	return 0;
-}
-
 /* Takes the ends that the command line names, if they are what it says. */
 static int inherit_terminal(struct terminal *terminal, const struct terminal_options *options,
 			    struct error *error)
 {
 	struct terminal_size size;
-	int result = inherit_socket(&terminal->stream_fd, options->stream_fd, "stream-fd", error);
 
-	if (result == 0)
-		result = inherit_socket(&terminal->resized_fd, options->resized_fd, "resized-fd",
-					error);
-	if (result < 0 || !options->size_fd)
-		return result;
+	terminal->stream_fd =
+		inherited_fd_take_socket((int)options->stream_fd, SOCK_STREAM, "stream-fd", error);
+	if (terminal->stream_fd < 0)
+		return terminal->stream_fd;
+	if (options->resized_fd) {
+		terminal->resized_fd = inherited_fd_take_socket((int)options->resized_fd,
+								SOCK_STREAM, "resized-fd", error);
+		if (terminal->resized_fd < 0)
+			return terminal->resized_fd;
+	}
+	if (!options->size_fd)
+		return 0;
 	terminal->size_fd = (int)options->size_fd;
 	if (terminal_read_size(terminal, &size))
 		return 0;

@@ -69,43 +69,32 @@ static void handle_control(void *context, uint32_t events)
 
 static int open_control(struct device_process *process, struct error *error)
 {
-	int number = (int)process->options->control_fd, type = 0, fd;
-	socklen_t length = sizeof(type);
+	int number = (int)process->options->control_fd;
+	int fd = inherited_fd_take_socket(number, SOCK_STREAM, "--control-fd", error);
 
-	if (getsockopt(number, SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != SOCK_STREAM)
-		return error_set_usage(
-			error,
-			"--control-fd: descriptor %d is not a stream socket; give the "
-			"number of one that this process inherits",
-			number);
-	fd = inherited_fd_take(number);
 	if (fd < 0)
-		return error_set_errno(error, -fd, "--control-fd: descriptor %d", number);
+		return fd;
 	process->control_source = (struct event_source){fd, handle_control, process};
 	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
 		return error_set_errno(error, errno, "--control-fd: descriptor %d", number);
 	return event_loop_add(&process->loop, &process->control_source, EPOLLIN, error);
 }
 
-static int inherit_socket(struct device_process *process, uint64_t fd, struct error *error)
+static int inherit_socket(struct device_process *process, int number, struct error *error)
 {
-	int domain = 0, type = 0, accepting = 0, own;
+	int fd = inherited_fd_take_socket(number, SOCK_STREAM, "--fd", error);
+	int domain = 0, accepting = 0;
 	socklen_t length = sizeof(int);
 
-	if (getsockopt((int)fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0 ||
-	    getsockopt((int)fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0 ||
-	    getsockopt((int)fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &length) < 0)
-		return error_set_usage(error,
-				       "--fd: descriptor %d: %s; give the number of a socket that "
-				       "this process inherits",
-				       (int)fd, strerror(errno));
-	if (domain != AF_UNIX || type != SOCK_STREAM)
-		return error_set_usage(
-			error, "--fd: descriptor %d is no Unix stream socket; give one", (int)fd);
-	own = inherited_fd_take((int)fd);
-	if (own < 0)
-		return error_set_errno(error, -own, "--fd: descriptor %d", (int)fd);
-	process->socket_fd = own;
+	if (fd < 0)
+		return fd;
+	process->socket_fd = fd;
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &length) < 0)
+		return error_set_errno(error, errno, "--fd: descriptor %d", number);
+	if (domain != AF_UNIX)
+		return error_set_usage(error, "--fd: descriptor %d is not a Unix socket; give one",
+				       number);
 	process->listening = accepting;
 	return 0;
 }
@@ -119,7 +108,7 @@ static int open_socket(struct device_process *process, const struct option_list 
 	if (fd_given && options->socket_path)
 		return error_set_usage(error, "--fd: excludes --socket-path; give one of them");
 	if (fd_given)
-		return inherit_socket(process, options->fd, error);
+		return inherit_socket(process, (int)options->fd, error);
 	if (options->socket_path) {
 		/* One frontend is served, and the next one may wait. */
 		process->socket_fd = socket_path_listen(&process->bound[process->bound_count++],
