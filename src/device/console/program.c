@@ -19,8 +19,8 @@
 #include "device/console/stream.h"
 #include "device/run/program.h"
 #include "host/console.h"
-#include "host/terminal.h"
 #include "host/sandbox.h"
+#include "host/terminal.h"
 
 /* How long the rest of the guest's output may take to be read. */
 #define OUTPUT_MS 1000

@@ -25,7 +25,7 @@ enum guest_end {
 /*
  * SIGTERM, SIGINT, SIGQUIT and SIGHUP, but those that were ignored at the start, press the guest's
  * power button. A guest that still runs after the configured time, or at a second signal, is ended as
- * it stands; see guest/run/stop_request.h.
+ * it stands; see base/stop_request.h.
  */
 
 /* An engine that does not have the guest's processors run after this time has failed. */

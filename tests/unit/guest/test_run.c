@@ -29,12 +29,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/stop_request.h"
 #include "device/block/options.h"
+#include "guest/run/run.h"
+#include "host/host_identity.h"
 #include "unit/fake_device.h"
 #include "unit/fake_qemu.h"
-#include "host/host_identity.h"
-#include "guest/run/run.h"
-#include "guest/run/stop_request.h"
 #include "unit/scratch.h"
 
 #define LIMIT_MS       20000

@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "cli/monitor_broker.h"
-#include "guest/run/request_pace.h"
+#include "base/request_pace.h"
 #include "monitor/broker.h"
+#include "monitor/run/broker_process.h"
 #include "unit/scratch.h"
 
 static struct {

@@ -4,8 +4,8 @@
  * sends SIGHUP right behind SIGTERM (SendSIGHUP=), timeout(1) signals both the process and its group, and both
  * the kernel and a shell send SIGHUP when a terminal closes.
  */
-#ifndef AVP_GUEST_RUN_STOP_REQUEST_H
-#define AVP_GUEST_RUN_STOP_REQUEST_H
+#ifndef AVP_BASE_STOP_REQUEST_H
+#define AVP_BASE_STOP_REQUEST_H
 
 #include <stdbool.h>
 #include <stdint.h>

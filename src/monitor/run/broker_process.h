@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The broker of a monitor that nobody supervises: a child process that connects for it. */
-#ifndef AVP_CLI_MONITOR_BROKER_H
-#define AVP_CLI_MONITOR_BROKER_H
+#ifndef AVP_MONITOR_RUN_BROKER_PROCESS_H
+#define AVP_MONITOR_RUN_BROKER_PROCESS_H
 
 #include <stddef.h>
 

@@ -7,8 +7,8 @@
 // cmocka needs the headers above
 #include <cmocka.h>
 
-#include "guest/run/request_pace.h"
-#include "guest/run/stop_request.h"
+#include "base/request_pace.h"
+#include "base/stop_request.h"
 
 static void test_flood(void **state)
 {

@@ -3,8 +3,8 @@
  * How often one that may be hostile is answered: at most REQUEST_PACE_COUNT times in
  * REQUEST_PACE_MS, counted from the first. The processors of the largest guest may ask at once.
  */
-#ifndef AVP_GUEST_RUN_REQUEST_PACE_H
-#define AVP_GUEST_RUN_REQUEST_PACE_H
+#ifndef AVP_BASE_REQUEST_PACE_H
+#define AVP_BASE_REQUEST_PACE_H
 
 #include <stdint.h>
 

@@ -3,7 +3,7 @@
  * The broker of a monitor that nobody supervises. It serves a process that may be taken over one day
  * and locks itself in, too, with the right to connect.
  */
-#include "cli/monitor_broker.h"
+#include "monitor/run/broker_process.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/process.h"
-#include "guest/run/request_pace.h"
+#include "base/request_pace.h"
 #include "host/sandbox.h"
 #include "monitor/boot.h"
 
