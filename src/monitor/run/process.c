@@ -1,0 +1,408 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* One guest on KVM, from the descriptors and paths that it is started with to its end. */
+#include "monitor/run/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/event_loop.h"
+#include "base/inherited_fd.h"
+#include "base/log.h"
+#include "base/signals.h"
+#include "base/stop_request.h"
+#include "base/text.h"
+#include "base/timer.h"
+#include "host/console.h"
+#include "host/sandbox.h"
+#include "monitor/control.h"
+#include "monitor/kvm/probe.h"
+#include "monitor/run/boot_paths.h"
+#include "monitor/run/broker_process.h"
+#include "monitor/run/control_socket.h"
+
+/* How long the rest of the guest's output may take to be written. */
+#define OUTPUT_MS 1000
+/* How often the power button is pressed for a guest that was asked to stop by a signal. */
+#define PRESS_NS UINT64_C(1000000000)
+
+struct monitor {
+	const struct monitor_setup *setup;
+	struct event_loop loop;
+	struct machine_setup machine_setup;
+	struct broker broker;
+	struct machine *machine;
+	struct event_source signals;
+	struct timer button; /* its next press, once a signal has asked for the first */
+	struct control_socket control;
+	struct console *console; /* stand-alone: the terminal */
+	bool stop_asked;
+	struct stop_request request; /* by a signal */
+	enum monitor_end end;
+};
+
+/* Whether somebody commands this process; else a person reads its log. */
+static bool is_commanded(const struct monitor *monitor)
+{
+	return monitor->control.fd >= 0;
+}
+
+static void handle_running(void *context)
+{
+	const struct monitor *monitor = context;
+
+	control_socket_tell(&monitor->control, CONTROL_RUNNING, NULL);
+}
+
+static void handle_reset(void *context)
+{
+	struct monitor *monitor = context;
+
+	if (!is_commanded(monitor))
+		log_info("the guest restarts");
+	control_socket_tell(&monitor->control, CONTROL_RESET, NULL);
+}
+
+static void handle_watchdog(void *context, const char *what)
+{
+	struct monitor *monitor = context;
+
+	if (!is_commanded(monitor))
+		log_warning("%s expired", what);
+	control_socket_tell(&monitor->control, CONTROL_WATCHDOG, what);
+}
+
+static void handle_ended(void *context, enum machine_end end, const char *why)
+{
+	static const struct {
+		const char *word;
+		enum monitor_end end;
+	} ends[] = {
+		[MACHINE_POWERED_OFF] = {CONTROL_OFF, MONITOR_POWERED_OFF},
+		[MACHINE_PANICKED] = {CONTROL_PANICKED, MONITOR_PANICKED},
+		[MACHINE_FAILED] = {CONTROL_FAILED, MONITOR_FAILED},
+	};
+	struct monitor *monitor = context;
+
+	monitor->end = ends[end].end;
+	if (!is_commanded(monitor)) {
+		console_finish_line(monitor->console);
+		log_line(end == MACHINE_FAILED ? LOG_ERROR : LOG_INFO, NULL, "the guest %s", why);
+	}
+	control_socket_tell(&monitor->control, ends[end].word, why);
+	event_loop_stop(&monitor->loop, 0);
+}
+
+static void handle_mark(void *context, const char *step)
+{
+	const struct monitor *monitor = context;
+	char text[200];
+
+	snprintf(text, sizeof(text), "%" PRIu64 " %s", clock_now_ns(), step);
+	control_socket_tell(&monitor->control, CONTROL_STEP, text);
+}
+
+/* In any thread. */
+static void handle_device_given_up(void *context, const char *name)
+{
+	const struct monitor *monitor = context;
+
+	control_socket_tell(&monitor->control, CONTROL_GIVEN_UP, name);
+}
+
+static const struct machine_events machine_events = {
+	.running = handle_running,
+	.reset = handle_reset,
+	.watchdog = handle_watchdog,
+	.ended = handle_ended,
+	.mark = handle_mark,
+	.device_given_up = handle_device_given_up,
+};
+
+static void end_now(void *context)
+{
+	struct monitor *monitor = context;
+
+	monitor->end = MONITOR_KILLED;
+	event_loop_stop(&monitor->loop, 0);
+}
+
+static void press_button(void *context)
+{
+	struct monitor *monitor = context;
+
+	monitor->stop_asked = true;
+	if (monitor->machine)
+		machine_press_power_button(monitor->machine);
+}
+
+/* A guest that is starting does not hear it; until it ends, or is ended, it is pressed again. */
+static void press_button_again(void *context)
+{
+	struct monitor *monitor = context;
+
+	press_button(monitor);
+	timer_set(&monitor->button, PRESS_NS);
+}
+
+static void handle_signal(void *context, uint32_t events)
+{
+	struct monitor *monitor = context;
+	struct signalfd_siginfo info;
+
+	if (read(monitor->signals.fd, &info, sizeof(info)) != sizeof(info))
+		return;
+	if (info.ssi_signo == SIGCONT) {
+		if (monitor->console)
+			console_resume(monitor->console);
+		return;
+	}
+	if (!stop_request_take(&monitor->request, clock_now_ms()))
+		return;
+	if (monitor->stop_asked) {
+		end_now(monitor);
+	} else {
+		/* First: the log may have to wait for its reader. */
+		press_button_again(monitor);
+		console_finish_line(monitor->console);
+		log_info("the guest's power button is pressed; once more ends it as it stands");
+	}
+}
+
+static void handle_first_output(void *context)
+{
+}
+
+static void handle_foreground(void *context)
+{
+	log_info("the guest's console follows; " CONSOLE_QUIT_KEYS " ends the guest");
+}
+
+static const struct console_events console_events = {
+	.quit = end_now,
+	.first_output = handle_first_output,
+	.foreground = handle_foreground,
+};
+
+/* The devices whose processes somebody has connected to already; the broker connects to the others. */
+static int inherit_connections(const struct monitor_setup *setup, struct error *error)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < setup->device_count && result == 0; i++) {
+		int fd = text_inherited_fd(setup->sockets[i]);
+
+		if (fd < 0)
+			continue;
+		fd = inherited_fd_take_socket(fd, SOCK_STREAM, "--device", error);
+		setup->devices[i].fd = fd;
+		result = fd < 0 ? fd : 0;
+	}
+	return result;
+}
+
+static int open_kvm(bool probe, struct error *error)
+{
+	struct kvm_probe_result result = {.verdict = KVM_PROBE_WORKS};
+	int code = probe ? kvm_probe(&result) : 0, fd;
+
+	if (code < 0)
+		return error_set_errno(error, -code, "cannot find out whether KVM works");
+	if (result.verdict != KVM_PROBE_WORKS)
+		return error_set(error, ENODEV, "%s; `avp doctor` says what can be done",
+				 result.reason);
+	fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	return fd < 0 ? error_set_errno(error, errno, "/dev/kvm") : fd;
+}
+
+static int take_signals(struct monitor *monitor, struct error *error)
+{
+	static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGCONT, 0};
+	sigset_t before;
+	int fd = signals_open(numbers, &before, error);
+
+	if (fd < 0)
+		return fd;
+	signal(SIGPIPE, SIG_IGN);
+	/* A terminal in whose background this runs does not stop it: see console.h. */
+	signal(SIGTTIN, SIG_IGN);
+	signal(SIGTTOU, SIG_IGN);
+	monitor->signals = (struct event_source){fd, handle_signal, monitor};
+	return event_loop_add(&monitor->loop, &monitor->signals, EPOLLIN, error);
+}
+
+static int open_control(struct monitor *monitor, struct error *error)
+{
+	int fd = inherited_fd_take_socket(monitor->setup->control_fd, SOCK_STREAM, "--control-fd",
+					  error);
+
+	if (fd < 0)
+		return fd;
+	monitor->control.button = press_button;
+	monitor->control.end = end_now;
+	monitor->control.context = monitor;
+	return control_socket_open(&monitor->control, &monitor->loop, fd, error);
+}
+
+/* The serial port leads to an inherited socket, or else through the console to the terminal. */
+static int open_serial(struct monitor *monitor, int *serial, struct error *error)
+{
+	int ends[2], result;
+
+	if (monitor->setup->serial_fd >= 0) {
+		*serial = inherited_fd_take_socket(monitor->setup->serial_fd, SOCK_STREAM,
+						   "--serial-fd", error);
+		return *serial < 0 ? *serial : 0;
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return error_set_errno(error, errno, "cannot make a pair of sockets");
+	result = console_open(&monitor->console, &monitor->loop, &ends[0], 1, &console_events,
+			      monitor, error);
+	*serial = ends[1];
+	if (result == 0 && console_is_terminal(monitor->console))
+		handle_foreground(monitor);
+	return result;
+}
+
+static int open_broker(struct monitor *monitor, struct error *error)
+{
+	const struct monitor_setup *setup = monitor->setup;
+
+	if (setup->broker_fd < 0)
+		return monitor_broker_start(&monitor->broker, setup->sockets, setup->device_count,
+					    error);
+	monitor->broker.fd =
+		inherited_fd_take_socket(setup->broker_fd, SOCK_SEQPACKET, "--broker-fd", error);
+	return monitor->broker.fd < 0 ? monitor->broker.fd : 0;
+}
+
+/* From now on this process can open and connect nothing, and every thread that it starts. */
+static int lock_in(const struct monitor *monitor, struct error *error)
+{
+	const struct sandbox_rights rights = {
+		.needs = SANDBOX_MONITOR | (monitor->console ? SANDBOX_TERMINAL : 0),
+	};
+
+	return sandbox_lock_in(&rights, error);
+}
+
+/* Runs the machine; @source is what it is started from. */
+static int run_machine(struct monitor *monitor, const struct boot_source *source,
+		       struct error *error)
+{
+	const struct monitor_setup *setup = monitor->setup;
+	cleanup_fd int kvm = -1;
+	int result = inherit_connections(setup, error), serial = -1;
+
+	if (result == 0 && setup->control_fd >= 0)
+		result = open_control(monitor, error);
+	if (result < 0)
+		return result;
+	/* Whoever commands this process has probed KVM before. */
+	kvm = open_kvm(!is_commanded(monitor), error);
+	if (kvm < 0)
+		return kvm;
+	result = open_broker(monitor, error);
+	if (result == 0)
+		result = open_serial(monitor, &serial, error);
+	if (result < 0)
+		return result;
+	monitor->machine_setup = (struct machine_setup){
+		.loop = &monitor->loop,
+		.hypervisor = {.cpus = setup->cpus, .memory = setup->memory, .kvm_fd = kvm},
+		.create_hypervisor = kvm_create,
+		.boot = *source,
+		.memory = setup->memory,
+		.huge_pages = setup->huge_pages,
+		.watchdog = setup->watchdog,
+		.serial_fd = serial,
+		.devices = setup->devices,
+		.device_count = setup->device_count,
+		.broker = &monitor->broker,
+		.events = &machine_events,
+		.context = monitor,
+	};
+	handle_mark(monitor, "monitor started");
+	/* Before a byte of the kernel's is looked at, or a device process spoken to. */
+	result = lock_in(monitor, error);
+	if (result == 0)
+		result = kvm_choose_variant(&monitor->machine_setup.hypervisor, error);
+	if (result == 0)
+		result = machine_open(&monitor->machine, &monitor->machine_setup, error);
+	if (result == 0)
+		result = machine_start(monitor->machine, error);
+	if (result == 0)
+		result = event_loop_run(&monitor->loop);
+	machine_close(monitor->machine);
+	return result;
+}
+
+/* What the machine does not have, or KVM does not take. */
+static int check_machine(const struct monitor_setup *setup, struct error *error)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	if (setup->memory % page)
+		return error_set_usage(error,
+				       "--memory: %" PRIu64 " bytes is not a multiple of %" PRIu64
+				       ", this host's pages; round it",
+				       setup->memory, page);
+	if (setup->watchdog_given && setup->watchdog != MACHINE_WATCHDOG_NONE &&
+	    !arch_has_watchdogs)
+		return error_set_usage(error, "--watchdog: a machine of this architecture has no "
+					      "watchdog, nothing would ever expire; omit the "
+					      "option");
+	return 0;
+}
+
+int monitor_process_run(const struct monitor_setup *setup, enum monitor_end *end,
+			struct error *error)
+{
+	struct monitor monitor = {
+		.setup = setup,
+		.signals.fd = -1,
+		.button = TIMER_NONE,
+		.control.fd = -1,
+		.broker = BROKER_NONE,
+		.end = MONITOR_FAILED,
+	};
+	struct boot_paths paths;
+	int result = check_machine(setup, error);
+
+	if (result == 0)
+		result = event_loop_init(&monitor.loop, 0, error);
+	if (result < 0)
+		return result;
+	for (size_t i = 0; i < setup->device_count; i++)
+		setup->devices[i].fd = -1;
+	result = take_signals(&monitor, error);
+	if (result == 0)
+		result = timer_open(&monitor.button, &monitor.loop, CLOCK_MONOTONIC,
+				    press_button_again, &monitor, error);
+	if (result == 0) {
+		result = boot_paths_open(&paths, setup, error);
+		if (result == 0)
+			result = run_machine(&monitor, &paths.source, error);
+		boot_paths_close(&paths);
+	}
+	console_close(monitor.console, OUTPUT_MS);
+	control_socket_close(&monitor.control);
+	event_loop_remove(&monitor.loop, &monitor.signals);
+	close_fd(&monitor.signals.fd);
+	timer_close(&monitor.button);
+	event_loop_close(&monitor.loop);
+	broker_close(&monitor.broker);
+	for (size_t i = 0; i < setup->device_count; i++)
+		close_fd(&setup->devices[i].fd);
+	*end = monitor.end;
+	return result < 0 ? result : 0;
+}
