@@ -48,7 +48,7 @@ static _Noreturn void serve(int fd, const struct broker_service *service)
 	_exit(0);
 }
 
-int monitor_broker_start(struct broker *broker, const char *const *paths, size_t count,
+int broker_process_start(struct broker *broker, const char *const *paths, size_t count,
 			 struct error *error)
 {
 	const struct broker_service service = {getpid(), paths, count};

@@ -11,7 +11,7 @@
  * Starts the child, which connects to the sockets at @paths and ends with this process. Before any
  * thread. Returns 0 with *broker usable, or a negative errno with *error set.
  */
-int monitor_broker_start(struct broker *broker, const char *const *paths, size_t count,
+int broker_process_start(struct broker *broker, const char *const *paths, size_t count,
 			 struct error *error);
 
 #endif

@@ -278,7 +278,7 @@ static int open_broker(struct monitor *monitor, struct error *error)
 	const struct monitor_setup *setup = monitor->setup;
 
 	if (setup->broker_fd < 0)
-		return monitor_broker_start(&monitor->broker, setup->sockets, setup->device_count,
+		return broker_process_start(&monitor->broker, setup->sockets, setup->device_count,
 					    error);
 	monitor->broker.fd =
 		inherited_fd_take_socket(setup->broker_fd, SOCK_SEQPACKET, "--broker-fd", error);

@@ -160,7 +160,7 @@ static void test_pace_of_a_process(void **state)
 	int64_t start;
 	int fd;
 
-	assert_int_equal(monitor_broker_start(&broker, paths, 1, &error), 0);
+	assert_int_equal(broker_process_start(&broker, paths, 1, &error), 0);
 	fd = broker_connect(&broker, 0, 0, &error);
 	assert_true(fd >= 0);
 	close(fd);
