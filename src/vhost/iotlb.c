@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "virtio/container_of.h"
+
 #define TABLE_BYTES (VHOST_IOTLB_ENTRIES * sizeof(struct vhost_iotlb_entry))
 
 _Static_assert((int)GUEST_MEMORY_READ == VHOST_ACCESS_RO &&
@@ -150,7 +152,7 @@ static int ask(struct vhost_iotlb *iotlb, uint64_t iova, uint8_t access)
 static int translate(struct guest_memory *guest, struct guest_addr address, uint64_t *length,
 		     enum guest_access access, void **host)
 {
-	struct vhost_guest_memory *memory = (struct vhost_guest_memory *)guest;
+	struct vhost_guest_memory *memory = container_of(guest, struct vhost_guest_memory, guest);
 	struct vhost_iotlb *iotlb = memory->iotlb;
 	uint64_t iova = address.value;
 	uint64_t found = 0;
@@ -187,5 +189,3 @@ static int translate(struct guest_memory *guest, struct guest_addr address, uint
 }
 
 const struct guest_memory_ops vhost_iotlb_ops = {.translate = translate};
-
-_Static_assert(offsetof(struct vhost_guest_memory, guest) == 0, "translate() relies on it");

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "virtio/container_of.h"
+
 uint32_t test_random(uint64_t *state)
 {
 	/* splitmix64 */
@@ -19,8 +21,7 @@ uint32_t test_random(uint64_t *state)
 
 static void count_notification(struct virtqueue *queue)
 {
-	struct ring_pair *pair =
-		(struct ring_pair *)((char *)queue - offsetof(struct ring_pair, device));
+	struct ring_pair *pair = container_of(queue, struct ring_pair, device);
 
 	pair->notifications++;
 }

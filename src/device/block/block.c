@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "virtio/container_of.h"
 #include "virtio/feature.h"
 
 /* In a batch the driver is notified after the first request, after so many more, and at the end. */
@@ -15,13 +16,12 @@ _Static_assert(sizeof(struct virtio_blk_discard_write_zeroes) == 16, "discard ra
 
 static struct block_device *to_block(struct virtio_device *device)
 {
-	return (struct block_device *)((char *)device - offsetof(struct block_device, device));
+	return container_of(device, struct block_device, device);
 }
 
 static struct block_request *to_request(struct block_operation *operation)
 {
-	return (struct block_request *)((char *)operation -
-					offsetof(struct block_request, operation));
+	return container_of(operation, struct block_request, operation);
 }
 
 /* Gives a request back to the driver. */

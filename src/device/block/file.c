@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/log_limit.h"
 #include "device/block/file_engine.h"
+#include "virtio/container_of.h"
 
 /*
  * Larger transfers are not done in the loop's thread, which other queues wait for: copying a
@@ -91,7 +92,7 @@ static char zeroes[ZEROES_LENGTH];
 
 static struct file_backend *to_file(struct block_backend *backend)
 {
-	return (struct file_backend *)((char *)backend - offsetof(struct file_backend, block));
+	return container_of(backend, struct file_backend, block);
 }
 
 /* struct virtio_segment is laid out as struct iovec. */

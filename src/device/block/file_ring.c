@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "device/block/file_engine.h"
+#include "virtio/container_of.h"
 
 /* Requests beyond this wait in a list. */
 #define RING_ENTRIES 256
@@ -29,7 +30,7 @@ struct file_ring {
 
 static struct file_ring *to_ring(struct file_engine *engine)
 {
-	return (struct file_ring *)((char *)engine - offsetof(struct file_ring, engine));
+	return container_of(engine, struct file_ring, engine);
 }
 
 static void prepare_entry(struct file_ring *ring, struct io_uring_sqe *entry,

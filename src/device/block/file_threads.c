@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "device/block/file_engine.h"
+#include "virtio/container_of.h"
 
 #define THREADS	     4
 #define THREAD_STACK 65536
@@ -39,7 +40,7 @@ struct file_threads {
 
 static struct file_threads *to_threads(struct file_engine *engine)
 {
-	return (struct file_threads *)((char *)engine - offsetof(struct file_threads, engine));
+	return container_of(engine, struct file_threads, engine);
 }
 
 static int make_call(int fd, const struct file_call *call)

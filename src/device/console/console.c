@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "virtio/container_of.h"
 #include "virtio/feature.h"
 
 /* The queues of port 0 are followed by those for control. */
@@ -36,7 +37,7 @@ struct control_message {
 
 static struct console_device *to_console(struct virtio_device *device)
 {
-	return (struct console_device *)((char *)device - offsetof(struct console_device, device));
+	return container_of(device, struct console_device, device);
 }
 
 static bool multiport(const struct console_device *console)

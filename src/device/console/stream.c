@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "virtio/container_of.h"
 
 struct stream_backend {
 	struct console_stream stream;
@@ -33,7 +34,7 @@ struct stream_backend {
 
 static struct stream_backend *to_backend(struct console_stream *stream)
 {
-	return (struct stream_backend *)((char *)stream - offsetof(struct stream_backend, stream));
+	return container_of(stream, struct stream_backend, stream);
 }
 
 static void update_watch(struct stream_backend *backend)

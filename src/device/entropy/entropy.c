@@ -4,9 +4,11 @@
 
 #include <string.h>
 
+#include "virtio/container_of.h"
+
 static struct entropy_device *to_entropy(struct virtio_device *device)
 {
-	return (struct entropy_device *)((char *)device - offsetof(struct entropy_device, device));
+	return container_of(device, struct entropy_device, device);
 }
 
 /* Writes random bytes straight into guest memory, up to the bound. */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "virtio/container_of.h"
 #include "virtio/feature.h"
 
 #define HEADER_LENGTH sizeof(struct virtio_net_hdr_v1)
@@ -19,7 +20,7 @@ _Static_assert(HEADER_LENGTH == 12, "header of VIRTIO 1.0 and later");
 
 static struct net_device *to_net(struct virtio_device *device)
 {
-	return (struct net_device *)((char *)device - offsetof(struct net_device, device));
+	return container_of(device, struct net_device, device);
 }
 
 /*

@@ -22,6 +22,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "virtio/container_of.h"
 #include "virtio/feature.h"
 
 #define HEADER_LENGTH sizeof(struct virtio_net_hdr_v1)
@@ -63,7 +64,7 @@ struct tap_backend {
 
 static struct tap_backend *to_tap(struct net_backend *backend)
 {
-	return (struct tap_backend *)((char *)backend - offsetof(struct tap_backend, net));
+	return container_of(backend, struct tap_backend, net);
 }
 
 static uint16_t number_of(const struct tap_pair *pair)

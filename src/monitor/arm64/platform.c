@@ -6,7 +6,6 @@
 #include "monitor/arm64/platform.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -17,6 +16,7 @@
 #include "monitor/arm64/stall_detector.h"
 #include "monitor/arm64/watchdog.h"
 #include "monitor/panic.h"
+#include "virtio/container_of.h"
 
 struct arm64_platform {
 	struct platform platform;
@@ -31,7 +31,7 @@ struct arm64_platform {
 
 static struct arm64_platform *to_arm64(struct platform *platform)
 {
-	return (struct arm64_platform *)platform;
+	return container_of(platform, struct arm64_platform, platform);
 }
 
 static void attach(struct platform *platform, struct hypervisor *hypervisor)
@@ -93,7 +93,7 @@ static void handle_next_kernel(void *context)
 
 static void handle_crash_loaded(struct panic *panic)
 {
-	handle_next_kernel((char *)panic - offsetof(struct arm64_platform, panic));
+	handle_next_kernel(container_of(panic, struct arm64_platform, panic));
 }
 
 /* Opens all parts, so that all can be closed, and returns the first error. */

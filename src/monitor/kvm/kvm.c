@@ -17,13 +17,14 @@
 #include "base/cleanup.h"
 #include "monitor/kvm/kvm_exit.h"
 #include "monitor/kvm/kvm_private.h"
+#include "virtio/container_of.h"
 
 /* Interrupts a KVM_RUN; blocked everywhere but in the threads of vCPUs. */
 #define INTERRUPT_SIGNAL SIGRTMIN
 
 static struct kvm_machine *to_machine(struct hypervisor *hypervisor)
 {
-	return (struct kvm_machine *)hypervisor;
+	return container_of(hypervisor, struct kvm_machine, hypervisor);
 }
 
 void *kvm_memory(const struct kvm_machine *machine, uint64_t address, uint64_t size)

@@ -12,6 +12,7 @@
 #include "monitor/power.h"
 #include "monitor/serial.h"
 #include "monitor/x86/layout.h"
+#include "virtio/container_of.h"
 
 struct x86_platform {
 	struct platform platform;
@@ -23,7 +24,7 @@ struct x86_platform {
 
 static struct x86_platform *to_x86(struct platform *platform)
 {
-	return (struct x86_platform *)platform;
+	return container_of(platform, struct x86_platform, platform);
 }
 
 static void attach(struct platform *platform, struct hypervisor *hypervisor)

@@ -22,6 +22,7 @@
 #include "device/net/user/slirp_library.h"
 #include "device/net/user/slirp_sockets.h"
 #include "device/net/user/user_dns.h"
+#include "virtio/container_of.h"
 
 /* Where things are in the network. */
 #define HOST_GATEWAY	 2
@@ -57,7 +58,7 @@ struct user_net {
 
 static struct user_net *to_user(struct net_backend *backend)
 {
-	return (struct user_net *)((char *)backend - offsetof(struct user_net, net));
+	return container_of(backend, struct user_net, net);
 }
 
 static int64_t read_clock(void *opaque)
