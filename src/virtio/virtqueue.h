@@ -129,6 +129,15 @@ bool virtqueue_has_request(struct virtqueue *queue);
  */
 struct virtio_request *virtqueue_pop(struct virtqueue *queue);
 
+/*
+ * Pops requests into @request, a variable of the caller's. It takes at most as many as the ring
+ * has entries: a driver that adds requests as fast as they are done must not keep the device.
+ * After the loop @request is NULL if there was nothing left to take.
+ */
+#define for_each_request(request, queue)                \
+	for (uint32_t request##_budget = (queue)->size; \
+	     request##_budget > 0 && ((request) = virtqueue_pop(queue)); request##_budget--)
+
 /* Gives the last popped request back as if it had not been taken; with nothing popped since. */
 void virtqueue_unpop(struct virtqueue *queue, struct virtio_request *request);
 

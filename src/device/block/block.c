@@ -267,16 +267,13 @@ static void start(struct block_device *block, struct virtio_request *request)
 static void handle(struct virtio_device *device, struct virtqueue *queue)
 {
 	struct block_device *block = to_block(device);
+	struct virtio_request *request;
+	uint32_t taken = 0;
 
-	/* A driver that adds requests as fast as they finish must not keep us here. */
-	for (uint32_t taken = 0; taken < queue->size; taken++) {
-		struct virtio_request *request = virtqueue_pop(queue);
-
-		if (!request)
-			break;
+	for_each_request(request, queue) {
 		start(block, request);
 		/* A driver that sleeps wakes up while we go on. */
-		if (taken % NOTIFY_AFTER == 0)
+		if (taken++ % NOTIFY_AFTER == 0)
 			virtqueue_notify(queue);
 	}
 	block->backend->ops->commit(block->backend);

@@ -168,22 +168,20 @@ static bool write_request(struct console_port *port, struct virtio_request *requ
 static bool transmit(struct console_device *console, uint16_t port)
 {
 	struct virtqueue *queue = transmit_queue(console, port);
+	struct virtio_request *request;
 	bool full = false;
 
-	for (uint32_t budget = queue->size; budget > 0 && !full; budget--) {
-		struct virtio_request *request = virtqueue_pop(queue);
-
-		if (!request)
-			break;
+	for_each_request(request, queue) {
 		if (request->readable.left > REQUEST_MAX) {
 			virtio_device_fault(&console->device, queue, "request longer than 16 MiB");
 			return false;
 		}
 		full = !write_request(&console->ports[port], request);
-		if (full)
+		if (full) {
 			virtqueue_unpop(queue, request);
-		else
-			virtqueue_push(queue, request);
+			break;
+		}
+		virtqueue_push(queue, request);
 	}
 	virtqueue_notify(queue);
 	return full;
@@ -197,17 +195,13 @@ static bool receive(struct console_device *console, uint16_t port)
 {
 	struct console_stream *stream = console->ports[port].setup.stream;
 	struct virtqueue *queue = receive_queue(console, port);
-	bool room = true;
+	struct virtio_request *request = NULL;
 
 	if (!port_open(console, port))
 		return false;
-	for (uint32_t budget = queue->size; budget > 0; budget--) {
-		struct virtio_request *request = virtqueue_pop(queue);
+	for_each_request(request, queue) {
 		size_t length;
 
-		room = request != NULL;
-		if (!room)
-			break;
 		if (request->writable.left == 0) {
 			virtio_device_fault(&console->device, queue, "receive buffer without room");
 			return false;
@@ -222,7 +216,7 @@ static bool receive(struct console_device *console, uint16_t port)
 		virtqueue_push(queue, request);
 	}
 	virtqueue_notify(queue);
-	return room;
+	return request != NULL;
 }
 
 /* Writes the bytes of emergency writes that wait. Returns true when the stream has no room for all. */
@@ -349,12 +343,11 @@ static bool has_history(const struct console_device *console)
 
 static void take_messages(struct console_device *console, struct virtqueue *queue)
 {
-	for (uint32_t budget = queue->size; budget > 0; budget--) {
-		struct virtio_request *request = virtqueue_pop(queue);
+	struct virtio_request *request;
+
+	for_each_request(request, queue) {
 		struct virtio_console_control message;
 
-		if (!request)
-			break;
 		if (request_read(request, &message, sizeof(message)) != sizeof(message)) {
 			virtio_device_fault(&console->device, queue, "control message too short");
 			return;

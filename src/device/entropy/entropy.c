@@ -33,12 +33,9 @@ static void fill_request(struct entropy_device *entropy, struct virtio_request *
 static void handle(struct virtio_device *device, struct virtqueue *queue)
 {
 	struct entropy_device *entropy = to_entropy(device);
+	struct virtio_request *request;
 
-	for (uint32_t budget = queue->size; budget > 0; budget--) {
-		struct virtio_request *request = virtqueue_pop(queue);
-
-		if (!request)
-			break;
+	for_each_request(request, queue) {
 		/* VIRTIO 1.4, 5.4.6.2: one byte or more; without room for one it is no request. */
 		if (request->writable.left == 0) {
 			virtio_device_fault(device, queue, "entropy request without room");

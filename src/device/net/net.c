@@ -98,12 +98,9 @@ static void send_packet(struct net_device *net, uint16_t pair, struct virtio_req
 
 static void transmit(struct net_device *net, uint16_t pair, struct virtqueue *queue)
 {
-	/* A driver that adds packets as fast as they go out must not keep us here. */
-	for (uint32_t budget = queue->size; budget > 0; budget--) {
-		struct virtio_request *request = virtqueue_pop(queue);
+	struct virtio_request *request;
 
-		if (!request)
-			break;
+	for_each_request(request, queue) {
 		send_packet(net, pair, request);
 		virtqueue_push(queue, request);
 	}

@@ -186,12 +186,11 @@ static uint8_t run_command(struct net_device *net, struct virtio_request *reques
 
 void net_control_handle(struct net_device *net, struct virtqueue *queue)
 {
-	for (uint32_t budget = queue->size; budget > 0; budget--) {
-		struct virtio_request *request = virtqueue_pop(queue);
+	struct virtio_request *request;
+
+	for_each_request(request, queue) {
 		uint8_t ack;
 
-		if (!request)
-			break;
 		if (request->writable.left == 0) {
 			virtio_device_fault(&net->device, queue,
 					    "network command without room for its ack byte");

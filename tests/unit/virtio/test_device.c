@@ -240,12 +240,60 @@ static void test_queue_size(void **state)
 	}
 }
 
+static void add_request(struct ring_pair *pair)
+{
+	struct driver_buffer buffer = {guest_addr(PAIR_BASE), 1};
+
+	assert_int_equal(driver_queue_add(&pair->driver, &buffer, 1, 0, pair), 0);
+}
+
+/* A driver that adds a request for each one done gets the device for one ring's worth of them. */
+static void test_loop_is_bounded(void **state)
+{
+	struct virtio_request *request;
+	struct ring_pair pair;
+	unsigned int taken = 0;
+
+	(void)state;
+	ring_pair_start(&pair, 8, 0, false);
+	for (unsigned int i = 0; i < 8; i++)
+		add_request(&pair);
+	for_each_request(request, &pair.device) {
+		uint32_t written;
+		int error = 0;
+
+		virtqueue_push(&pair.device, request);
+		assert_ptr_equal(driver_queue_take(&pair.driver, &written, &error), &pair);
+		add_request(&pair);
+		taken++;
+	}
+	assert_int_equal(taken, 8);
+	assert_non_null(request);
+	/* The rest of a loop that was left is taken by the next one. */
+	taken = 0;
+	for_each_request(request, &pair.device) {
+		virtqueue_push(&pair.device, request);
+		taken++;
+		if (taken == 3)
+			break;
+	}
+	assert_int_equal(taken, 3);
+	assert_non_null(request);
+	for_each_request(request, &pair.device) {
+		virtqueue_push(&pair.device, request);
+		taken++;
+	}
+	assert_int_equal(taken, 8);
+	assert_null(request);
+	ring_pair_stop(&pair);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_features),   cmocka_unit_test(test_status),
 		cmocka_unit_test(test_config),	   cmocka_unit_test(test_fault_and_reset),
-		cmocka_unit_test(test_queue_size),
+		cmocka_unit_test(test_queue_size), cmocka_unit_test(test_loop_is_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
