@@ -15,12 +15,13 @@ const uint64_t virtio_core_features = FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |
 				      FEATURE(VIRTIO_F_IN_ORDER) | FEATURE(VIRTIO_F_RING_RESET);
 
 void virtio_device_init(struct virtio_device *device, const struct virtio_device_class *class,
-			uint64_t features, size_t config_size, struct virtqueue *queues,
-			uint16_t queue_count, uint16_t queue_size_max)
+			uint64_t features, const void *config, size_t config_size,
+			struct virtqueue *queues, uint16_t queue_count, uint16_t queue_size_max)
 {
 	memset(device, 0, sizeof(*device));
 	device->class = class;
 	device->offered = features | virtio_core_features;
+	device->config = config;
 	device->config_size = config_size;
 	device->queues = queues;
 	device->queue_count = queue_count;
@@ -104,7 +105,7 @@ void virtio_device_config_read(struct virtio_device *device, uint64_t offset, vo
 
 	memset(buffer, 0, length);
 	if (inside > 0)
-		device->class->config_read(device, offset, buffer, inside);
+		memcpy(buffer, (const uint8_t *)device->config + offset, inside);
 }
 
 int virtio_device_config_write(struct virtio_device *device, uint64_t offset, const void *buffer,

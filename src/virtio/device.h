@@ -24,10 +24,10 @@ extern const uint64_t virtio_core_features;
 struct virtio_device_class {
 	const char *name;
 	uint32_t id; /* VIRTIO 1.4, chapter 5 */
-	/* Makes *length bytes of configuration space at @offset; both are within config_size. */
-	void (*config_read)(struct virtio_device *device, size_t offset, void *buffer,
-			    size_t length);
-	/* Takes a write to configuration space. -EPERM: nothing there can be written. NULL: so. */
+	/*
+	 * Takes a write to configuration space, which lies within config_size; see config_is_member.
+	 * -EPERM: nothing there can be written. NULL: so.
+	 */
 	int (*config_write)(struct virtio_device *device, size_t offset, const void *buffer,
 			    size_t length);
 	/*
@@ -61,6 +61,7 @@ struct virtio_device {
 	uint64_t offered; /* feature bits */
 	uint64_t negotiated;
 	bool features_refused; /* the driver's last choice */
+	const void *config;    /* the device's own: what the driver reads */
 	size_t config_size;
 	uint32_t config_generation;
 	uint8_t status; /* VIRTIO_CONFIG_S_* */
@@ -75,11 +76,12 @@ struct virtio_device {
 
 /*
  * Prepares a device of @class with @queue_count queues (@queues: zeroed, the caller's) that
- * offers the device-specific @features besides virtio_core_features.
+ * offers the device-specific @features besides virtio_core_features. Configuration space is what
+ * @config_size bytes at @config hold whenever the driver reads it; the caller keeps them.
  */
 void virtio_device_init(struct virtio_device *device, const struct virtio_device_class *class,
-			uint64_t features, size_t config_size, struct virtqueue *queues,
-			uint16_t queue_count, uint16_t queue_size_max);
+			uint64_t features, const void *config, size_t config_size,
+			struct virtqueue *queues, uint16_t queue_count, uint16_t queue_size_max);
 
 static inline bool virtio_has_feature(const struct virtio_device *device, unsigned int bit)
 {
@@ -106,6 +108,9 @@ void virtio_device_config_read(struct virtio_device *device, uint64_t offset, vo
 			       size_t length);
 int virtio_device_config_write(struct virtio_device *device, uint64_t offset, const void *buffer,
 			       size_t length);
+/* Does a write of @length bytes at @offset begin at @member of @type and stay within it? */
+#define config_is_member(offset, length, type, member) \
+	((offset) == offsetof(type, member) && (length) <= sizeof(((type *)NULL)->member))
 /* The device changed its configuration space: counts the generation and tells the driver. */
 void virtio_device_config_changed(struct virtio_device *device);
 

@@ -147,11 +147,6 @@ static void reset(struct virtio_device *device)
 	require(((struct fuzz *)device)->held_count == 0);
 }
 
-static void config_read(struct virtio_device *device, size_t offset, void *buffer, size_t length)
-{
-	memcpy(buffer, ((struct fuzz *)device)->config + offset, length);
-}
-
 static int config_write(struct virtio_device *device, size_t offset, const void *buffer,
 			size_t length)
 {
@@ -163,7 +158,6 @@ static int config_write(struct virtio_device *device, size_t offset, const void 
 static const struct virtio_device_class fuzz_class = {
 	.name = "fuzz",
 	.id = 42,
-	.config_read = config_read,
 	.config_write = config_write,
 	.handle = handle,
 	.quiesce = quiesce,
@@ -619,8 +613,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		fuzz->call[i] = eventfd(0, EFD_CLOEXEC);
 		init_driver(fuzz, i);
 	}
-	virtio_device_init(&fuzz->device, &fuzz_class, 0, sizeof(fuzz->config), fuzz->queues,
-			   QUEUES, QUEUE_SIZE);
+	virtio_device_init(&fuzz->device, &fuzz_class, 0, fuzz->config, sizeof(fuzz->config),
+			   fuzz->queues, QUEUES, QUEUE_SIZE);
 	require(event_loop_init(&fuzz->loop, 0, &error) == 0);
 	fuzz->server = vhost_server_new(&fuzz->loop, &fuzz->device, &error);
 	require(fuzz->server);

@@ -110,11 +110,6 @@ static int features_chosen(struct virtio_device *device)
 	return test->refuses_features ? -EINVAL : 0;
 }
 
-static void config_read(struct virtio_device *device, size_t offset, void *buffer, size_t length)
-{
-	memcpy(buffer, ((struct rig_device *)device)->config + offset, length);
-}
-
 static int config_write(struct virtio_device *device, size_t offset, const void *buffer,
 			size_t length)
 {
@@ -127,7 +122,6 @@ static int config_write(struct virtio_device *device, size_t offset, const void 
 static const struct virtio_device_class rig_class = {
 	.name = "rig",
 	.id = 42,
-	.config_read = config_read,
 	.config_write = config_write,
 	.features_chosen = features_chosen,
 	.handle = handle,
@@ -194,8 +188,8 @@ void rig_start(struct vhost_rig *rig, int serve_fd)
 
 	for (unsigned int i = 0; i < RIG_CONFIG_SIZE; i++)
 		rig->test.config[i] = i;
-	virtio_device_init(&rig->test.device, &rig_class, RIG_DEVICE_FEATURE, RIG_CONFIG_SIZE,
-			   rig->test.queues, RIG_QUEUES, RIG_QUEUE_SIZE);
+	virtio_device_init(&rig->test.device, &rig_class, RIG_DEVICE_FEATURE, rig->test.config,
+			   RIG_CONFIG_SIZE, rig->test.queues, RIG_QUEUES, RIG_QUEUE_SIZE);
 	assert_done(event_loop_init(&rig->loop, EVENT_LOOP_POLL_LIMIT_NS, &error), &error);
 	rig->command = (struct event_source){eventfd(0, EFD_CLOEXEC), on_command, rig};
 	assert_done(event_loop_add(&rig->loop, &rig->command, EPOLLIN, &error), &error);

@@ -319,23 +319,15 @@ static void reset(struct virtio_device *device)
 	block->config.wce = !block->settings.write_through;
 }
 
-static void config_read(struct virtio_device *device, size_t offset, void *buffer, size_t length)
-{
-	memcpy(buffer, (const char *)&to_block(device)->config + offset, length);
-}
-
 static int config_write(struct virtio_device *device, size_t offset, const void *buffer,
 			size_t length)
 {
 	struct block_device *block = to_block(device);
-	uint8_t value;
+	uint8_t value = *(const uint8_t *)buffer;
 
 	/* VIRTIO 1.4, 5.2.5: writeback is all that can be written, if CONFIG_WCE was negotiated. */
-	if (offset != offsetof(struct virtio_blk_config, wce) || length != sizeof(value) ||
+	if (!config_is_member(offset, length, struct virtio_blk_config, wce) || value > 1 ||
 	    !virtio_has_feature(device, VIRTIO_BLK_F_CONFIG_WCE))
-		return -EPERM;
-	memcpy(&value, buffer, sizeof(value));
-	if (value > 1)
 		return -EPERM;
 	block->config.wce = value;
 	return 0;
@@ -344,7 +336,6 @@ static int config_write(struct virtio_device *device, size_t offset, const void 
 static const struct virtio_device_class block_class = {
 	.name = "block",
 	.id = 2,
-	.config_read = config_read,
 	.config_write = config_write,
 	.features_chosen = features_chosen,
 	.handle = handle,
@@ -420,7 +411,7 @@ void block_device_init(struct block_device *block, const struct block_settings *
 	backend->completed = completed;
 	backend->context = block;
 	make_config(&block->config, settings);
-	virtio_device_init(&block->device, &block_class, features(settings),
+	virtio_device_init(&block->device, &block_class, features(settings), &block->config,
 			   offsetof(struct virtio_blk_config, unused1) +
 				   sizeof(block->config.unused1),
 			   queues, settings->queue_count, settings->queue_size_max);

@@ -411,11 +411,6 @@ static void reset(struct virtio_device *device)
 	}
 }
 
-static void config_read(struct virtio_device *device, size_t offset, void *buffer, size_t length)
-{
-	memcpy(buffer, (const char *)&to_console(device)->config + offset, length);
-}
-
 /*
  * Emergency write: one byte, also of a driver that has not negotiated anything (VIRTIO 1.4,
  * 5.3.5.1). One that can be kept no longer, the stream taking nothing, is refused.
@@ -425,7 +420,7 @@ static int config_write(struct virtio_device *device, size_t offset, const void 
 {
 	struct console_device *console = to_console(device);
 
-	if (offset != offsetof(struct virtio_console_config, emerg_wr))
+	if (!config_is_member(offset, length, struct virtio_console_config, emerg_wr))
 		return -EPERM;
 	if (console->emergency_count == CONSOLE_EMERGENCY_MAX && write_emergency(console))
 		return -EAGAIN;
@@ -438,7 +433,6 @@ static int config_write(struct virtio_device *device, size_t offset, const void 
 static const struct virtio_device_class console_class = {
 	.name = "console",
 	.id = 3,
-	.config_read = config_read,
 	.config_write = config_write,
 	.handle = handle,
 	.quiesce = quiesce,
@@ -462,8 +456,9 @@ void console_device_init(struct console_device *console, const struct console_po
 		ports[i].stream->console = console;
 		ports[i].stream->port = i;
 	}
-	virtio_device_init(&console->device, &console_class, features, sizeof(console->config),
-			   queues, console_queue_count(port_count), CONSOLE_QUEUE_SIZE_MAX);
+	virtio_device_init(&console->device, &console_class, features, &console->config,
+			   sizeof(console->config), queues, console_queue_count(port_count),
+			   CONSOLE_QUEUE_SIZE_MAX);
 }
 
 void console_device_set_size(struct console_device *console, uint16_t columns, uint16_t rows)

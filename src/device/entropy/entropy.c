@@ -57,6 +57,6 @@ void entropy_device_init(struct entropy_device *entropy, struct entropy_backend 
 {
 	memset(entropy, 0, sizeof(*entropy));
 	entropy->backend = backend;
-	virtio_device_init(&entropy->device, &entropy_class, 0, 0, &entropy->queue, 1,
+	virtio_device_init(&entropy->device, &entropy_class, 0, NULL, 0, &entropy->queue, 1,
 			   ENTROPY_QUEUE_SIZE);
 }

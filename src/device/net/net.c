@@ -345,15 +345,9 @@ static void reset(struct virtio_device *device)
 		net->backend->ops->reset(net->backend);
 }
 
-static void config_read(struct virtio_device *device, size_t offset, void *buffer, size_t length)
-{
-	memcpy(buffer, (const char *)&to_net(device)->config + offset, length);
-}
-
 static const struct virtio_device_class net_class = {
 	.name = "net",
 	.id = 1,
-	.config_read = config_read,
 	.features_chosen = features_chosen,
 	.handle = handle,
 	.reset = reset,
@@ -391,7 +385,7 @@ void net_device_init(struct net_device *net, const struct net_settings *settings
 	net->config.mtu = settings->mtu;
 	net_control_reset(net);
 	virtio_device_init(&net->device, &net_class, features(settings, backend->features),
-			   offsetof(struct virtio_net_config, speed), queues,
+			   &net->config, offsetof(struct virtio_net_config, speed), queues,
 			   net_queue_count(settings), settings->queue_size_max);
 	for (uint16_t pair = 0; pair < settings->pairs; pair++)
 		queues[2 * pair + 1].discards = true;

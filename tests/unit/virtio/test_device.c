@@ -18,10 +18,14 @@
 #define FEATURE_A    1u
 #define FEATURE_B    2u /* not without FEATURE_A */
 
+struct test_config {
+	char before, setting[2], after;
+};
+
 struct test_device {
 	struct virtio_device device;
 	struct virtqueue queues[2];
-	uint8_t config[4];
+	struct test_config config;
 	unsigned int handled, quiesced, resets, config_changes, reports;
 };
 
@@ -30,17 +34,12 @@ static struct test_device *of(struct virtio_device *device)
 	return (struct test_device *)device; /* its first member */
 }
 
-static void config_read(struct virtio_device *device, size_t offset, void *buffer, size_t length)
-{
-	assert_true(offset + length <= sizeof(of(device)->config));
-	memcpy(buffer, of(device)->config + offset, length);
-}
-
 static int config_write(struct virtio_device *device, size_t offset, const void *buffer,
 			size_t length)
 {
-	assert_true(offset + length <= sizeof(of(device)->config));
-	memcpy(of(device)->config + offset, buffer, length);
+	if (!config_is_member(offset, length, struct test_config, setting))
+		return -EPERM;
+	memcpy(of(device)->config.setting, buffer, length);
 	return 0;
 }
 
@@ -84,7 +83,6 @@ static void report_fault(struct virtio_device *device, const struct virtqueue *q
 static const struct virtio_device_class test_class = {
 	.name = "test",
 	.id = 4,
-	.config_read = config_read,
 	.config_write = config_write,
 	.features_chosen = features_chosen,
 	.handle = handle,
@@ -97,8 +95,8 @@ static const struct virtio_transport_ops test_transport = {.config_changed = con
 static void set_up(struct test_device *test)
 {
 	memset(test, 0, sizeof(*test));
-	virtio_device_init(&test->device, &test_class, FEATURE_A | FEATURE_B, sizeof(test->config),
-			   test->queues, 2, 256);
+	virtio_device_init(&test->device, &test_class, FEATURE_A | FEATURE_B, &test->config,
+			   sizeof(test->config), test->queues, 2, 256);
 	test->device.transport = &test_transport;
 	test->device.report_fault = report_fault;
 }
@@ -151,7 +149,7 @@ static void test_config(void **state)
 
 	(void)state;
 	set_up(&test);
-	memcpy(test.config, "abcd", 4);
+	memcpy(&test.config, "abcd", 4);
 	memset(bytes, 0xff, sizeof(bytes));
 	virtio_device_config_read(&test.device, 2, bytes, 8);
 	assert_memory_equal(bytes, "cd\0\0\0\0\0\0", 8);
@@ -161,8 +159,14 @@ static void test_config(void **state)
 	assert_int_equal(virtio_device_config_write(&test.device, 3, "xy", 2), -EPERM);
 	assert_int_equal(virtio_device_config_write(&test.device, UINT64_MAX, "x", 1), -EPERM);
 	assert_int_equal(virtio_device_config_write(&test.device, 0, "", 0), -EPERM);
-	assert_int_equal(virtio_device_config_write(&test.device, 3, "x", 1), 0);
-	assert_memory_equal(test.config, "abcx", 4);
+	/* From the start of what can be written to its end, and no byte besides. */
+	assert_int_equal(virtio_device_config_write(&test.device, 1, "xy", 2), 0);
+	assert_memory_equal(&test.config, "axyd", 4);
+	assert_int_equal(virtio_device_config_write(&test.device, 1, "z", 1), 0);
+	assert_int_equal(virtio_device_config_write(&test.device, 1, "123", 3), -EPERM);
+	assert_int_equal(virtio_device_config_write(&test.device, 0, "12", 2), -EPERM);
+	assert_int_equal(virtio_device_config_write(&test.device, 2, "1", 1), -EPERM);
+	assert_memory_equal(&test.config, "azyd", 4);
 	virtio_device_config_changed(&test.device);
 	assert_int_equal(test.device.config_generation, 1);
 	assert_int_equal(test.config_changes, 1);
