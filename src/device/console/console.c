@@ -18,13 +18,13 @@
 /* Where a packed ring starts: index 0, wrap counter 1 (VIRTIO 1.4, 2.8.1). */
 #define PACKED_START 0x8000
 
-/* What a port's driver is to be told, in this order; each as one bit. */
-enum owed {
-	OWED_ADD = 1,
-	OWED_CONSOLE = 2,
-	OWED_NAME = 4,
-	OWED_SIZE = 8,
-	OWED_OPEN = 16,
+/* Messages to the driver about a port, in the order in which they are sent; each is one bit. */
+enum message {
+	MESSAGE_ADD = 1,
+	MESSAGE_CONSOLE = 2,
+	MESSAGE_NAME = 4,
+	MESSAGE_SIZE = 8,
+	MESSAGE_OPEN = 16,
 };
 
 struct control_message {
@@ -61,8 +61,8 @@ static bool port_open(const struct console_device *console, uint16_t port)
 	return multiport(console) ? console->ports[port].open : port == 0;
 }
 
-/* Makes the next message that is owed, and returns its length. */
-static size_t make_message(const struct console_device *console, uint16_t index, uint8_t what,
+/* Makes a message as things stand now, and returns its length. */
+static size_t make_message(const struct console_device *console, uint16_t index, uint32_t what,
 			   struct control_message *message)
 {
 	const struct console_port *port = &console->ports[index];
@@ -70,25 +70,25 @@ static size_t make_message(const struct console_device *console, uint16_t index,
 
 	message->header = (struct virtio_console_control){.id = index};
 	switch (what) {
-	case OWED_ADD:
+	case MESSAGE_ADD:
 		message->header.event = VIRTIO_CONSOLE_PORT_ADD;
 		break;
-	case OWED_CONSOLE:
+	case MESSAGE_CONSOLE:
 		message->header.event = VIRTIO_CONSOLE_CONSOLE_PORT;
 		message->header.value = 1;
 		break;
-	case OWED_NAME:
+	case MESSAGE_NAME:
 		message->header.event = VIRTIO_CONSOLE_PORT_NAME;
 		length = strlen(port->setup.name);
 		memcpy(message->name, port->setup.name, length);
 		break;
-	case OWED_SIZE:
+	case MESSAGE_SIZE:
 		message->header.event = VIRTIO_CONSOLE_RESIZE;
 		message->size[0] = console->config.cols;
 		message->size[1] = console->config.rows;
 		length = sizeof(message->size);
 		break;
-	case OWED_OPEN:
+	case MESSAGE_OPEN:
 		message->header.event = VIRTIO_CONSOLE_PORT_OPEN;
 		message->header.value = port->setup.stream->connected;
 		break;
@@ -96,46 +96,24 @@ static size_t make_message(const struct console_device *console, uint16_t index,
 	return sizeof(message->header) + length;
 }
 
-/* Sends one message of those that a port is owed. Returns false when there is no buffer. */
-static bool send_message(struct console_device *console, uint16_t index)
+static bool write_message(struct virtio_device *device, uint16_t index, uint32_t what,
+			  struct virtio_request *request)
 {
-	struct virtqueue *queue = &console->device.queues[CONTROL_RECEIVE];
-	struct console_port *port = &console->ports[index];
-	uint8_t what = port->owed & -port->owed;
-	struct virtio_request *request = virtqueue_pop(queue);
+	struct console_device *console = to_console(device);
 	struct control_message message;
-	size_t length;
+	size_t length = make_message(console, index, what, &message);
 
-	if (!request)
+	if (request_write(request, &message, length) < length)
 		return false;
-	length = make_message(console, index, what, &message);
-	if (request_write(request, &message, length) < length) {
-		virtio_device_fault(&console->device, queue, "buffer too small for a message");
-		return false;
-	}
-	virtqueue_push(queue, request);
-	port->owed &= ~what;
-	if (what == OWED_ADD)
-		port->added = true;
+	if (what == MESSAGE_ADD)
+		console->ports[index].added = true;
 	return true;
 }
 
-/*
- * Sends what is owed while there are buffers. That is kept as states and not as messages, so it
- * takes no memory however slow the driver is.
- */
 static void send_messages(struct console_device *console)
 {
-	struct virtqueue *queue;
-
-	if (!multiport(console) || !console->driver_ready)
-		return;
-	queue = &console->device.queues[CONTROL_RECEIVE];
-	for (uint16_t i = 0; i < console->port_count; i++)
-		while (console->ports[i].owed && send_message(console, i))
-			;
-	if (queue->started)
-		virtqueue_notify(queue);
+	if (multiport(console) && console->driver_ready)
+		event_queue_send(&console->messages);
 }
 
 /*
@@ -261,21 +239,21 @@ void console_stream_connected(struct console_stream *stream, bool connected)
 	if (!console)
 		return;
 	if (console->ports[stream->port].added)
-		console->ports[stream->port].owed |= OWED_OPEN;
+		event_queue_add(&console->messages, stream->port, MESSAGE_OPEN);
 	send_messages(console);
 }
 
 static void port_ready(struct console_device *console, uint16_t port)
 {
-	uint8_t owed = OWED_NAME;
+	uint32_t messages = MESSAGE_NAME;
 
 	if (port == 0)
-		owed |= OWED_CONSOLE;
+		messages |= MESSAGE_CONSOLE;
 	if (port == 0 && virtio_has_feature(&console->device, VIRTIO_CONSOLE_F_SIZE))
-		owed |= OWED_SIZE;
+		messages |= MESSAGE_SIZE;
 	if (console->ports[port].setup.stream->connected)
-		owed |= OWED_OPEN;
-	console->ports[port].owed |= owed;
+		messages |= MESSAGE_OPEN;
+	event_queue_add(&console->messages, port, messages);
 }
 
 static void device_ready(struct console_device *console, bool ready)
@@ -284,7 +262,7 @@ static void device_ready(struct console_device *console, bool ready)
 	/* VIRTIO 1.4, 5.3.6.2.1: a port that exists is not added again. */
 	for (uint16_t i = 0; ready && i < console->port_count; i++)
 		if (!console->ports[i].added)
-			console->ports[i].owed |= OWED_ADD;
+			event_queue_add(&console->messages, i, MESSAGE_ADD);
 }
 
 /* Takes one message. Messages about ports that do not exist and unknown ones mean nothing. */
@@ -317,11 +295,11 @@ static void recover(struct console_device *console)
 	console->driver_ready = true;
 	/* It may have changed while nobody was there to tell. */
 	if (virtio_has_feature(&console->device, VIRTIO_CONSOLE_F_SIZE))
-		console->ports[0].owed |= OWED_SIZE;
+		event_queue_add(&console->messages, 0, MESSAGE_SIZE);
 	for (uint16_t i = 0; i < console->port_count; i++) {
 		console->ports[i].added = true;
 		console->ports[i].open = true;
-		console->ports[i].owed |= OWED_OPEN;
+		event_queue_add(&console->messages, i, MESSAGE_OPEN);
 		serve_port(console, i);
 	}
 }
@@ -401,6 +379,7 @@ static void reset(struct virtio_device *device)
 	struct console_device *console = to_console(device);
 
 	console->driver_ready = console->size_told = false;
+	event_queue_reset(&console->messages);
 	for (uint16_t i = 0; i < console->port_count; i++) {
 		struct console_port *port = &console->ports[i];
 
@@ -451,6 +430,12 @@ void console_device_init(struct console_device *console, const struct console_po
 	memset(console, 0, sizeof(*console));
 	console->port_count = port_count;
 	console->config.max_nr_ports = port_count;
+	console->messages = (struct event_queue){
+		.queue = &queues[CONTROL_RECEIVE],
+		.write = write_message,
+		.sources = port_count,
+		.pending = console->pending,
+	};
 	for (uint16_t i = 0; i < port_count; i++) {
 		console->ports[i].setup = ports[i];
 		ports[i].stream->console = console;
@@ -470,7 +455,7 @@ void console_device_set_size(struct console_device *console, uint16_t columns, u
 	virtio_device_config_changed(&console->device);
 	if (multiport(console) && console->ports[0].added &&
 	    virtio_has_feature(&console->device, VIRTIO_CONSOLE_F_SIZE)) {
-		console->ports[0].owed |= OWED_SIZE;
+		event_queue_add(&console->messages, 0, MESSAGE_SIZE);
 		send_messages(console);
 	}
 }

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "device/kit/event_queue.h"
 #include "virtio/device.h"
 
 #define CONSOLE_PORTS_MAX      16
@@ -61,7 +62,6 @@ struct console_port {
 	uint64_t sent; /* bytes of the oldest request of its transmit queue that are written */
 	bool added;    /* the driver was told of it */
 	bool open;     /* somebody in the guest uses it; only with MULTIPORT */
-	uint8_t owed;  /* messages to the driver, enum owed in console.c */
 };
 
 /* Bytes of emergency writes that wait for a stream with room: some lines of a kernel's last words. */
@@ -76,6 +76,8 @@ struct console_device {
 	bool size_told;	   /* the driver was notified of the size at least once */
 	uint16_t port_count;
 	struct console_port ports[CONSOLE_PORTS_MAX];
+	struct event_queue messages; /* to the driver, from each port; only with MULTIPORT */
+	uint32_t pending[CONSOLE_PORTS_MAX];
 };
 
 /* Queues that a device of so many ports has: two each, and two for control when it is several. */

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "virtio/container_of.h"
 #include "virtio/feature.h"
 
 #define HEADER_LENGTH sizeof(struct virtio_net_hdr_v1)
@@ -17,11 +16,6 @@ _Static_assert(HEADER_LENGTH == 12, "header of VIRTIO 1.0 and later");
 
 /* Received frames of these kinds are longer than the MTU. */
 #define GUEST_SEGMENTATION (FEATURE(VIRTIO_NET_F_GUEST_TSO4) | FEATURE(VIRTIO_NET_F_GUEST_TSO6))
-
-static struct net_device *to_net(struct virtio_device *device)
-{
-	return container_of(device, struct net_device, device);
-}
 
 /*
  * Whether a packet with this gso_type may be segmented under the features or offloads @allowed,

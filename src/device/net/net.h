@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "virtio/container_of.h"
 #include "virtio/device.h"
 
 #define NET_PAIRS_MAX 8
@@ -135,6 +136,11 @@ void net_device_received(struct net_device *net, uint16_t pair);
 void net_device_set_link(struct net_device *net, bool up);
 
 /* Between net.c and net_control.c. */
+
+static inline struct net_device *to_net(struct virtio_device *device)
+{
+	return container_of(device, struct net_device, device);
+}
 
 /* Takes the commands from the control queue. */
 void net_control_handle(struct net_device *net, struct virtqueue *queue);

@@ -3,64 +3,57 @@
  * The control queue of the network device and what it controls: the receive filter, the number of
  * queue pairs, the offloads (VIRTIO 1.4, 5.1.9.5).
  */
+#include <errno.h>
 #include <string.h>
 
+#include "device/kit/command_table.h"
 #include "device/net/net.h"
 
-/*
- * A command: what carries it out takes its data from the readable part of @request and returns
- * VIRTIO_NET_OK or VIRTIO_NET_ERR.
- */
-struct command {
-	uint8_t class, command;
-	uint8_t feature; /* without it the driver may not use the command */
-	uint8_t (*run)(struct net_device *net, struct virtio_request *request);
+/* What the commands send, all but the table of addresses. */
+struct switch_command {
+	struct virtio_net_ctrl_hdr header;
+	uint8_t on;
 };
+
+struct address_command {
+	struct virtio_net_ctrl_hdr header;
+	uint8_t address[ETH_ALEN];
+};
+
+struct pairs_command {
+	struct virtio_net_ctrl_hdr header;
+	uint16_t pairs;
+};
+
+struct offloads_command {
+	struct virtio_net_ctrl_hdr header;
+	uint64_t offloads;
+} __attribute__((packed));
 
 static bool is_multicast(const uint8_t *address)
 {
 	return address[0] & 1;
 }
 
-/* Reads one byte that is 0 or 1. */
-static uint8_t read_switch(struct virtio_request *request, bool *value)
+static int set_switch(struct virtio_device *device, const void *message,
+		      struct virtio_request *request)
 {
-	uint8_t byte;
+	struct net_filter *filter = &to_net(device)->filter;
+	const struct switch_command *command = message;
+	bool *const switches[] = {
+		[VIRTIO_NET_CTRL_RX_PROMISC] = &filter->promiscuous,
+		[VIRTIO_NET_CTRL_RX_ALLMULTI] = &filter->all_multicast,
+		[VIRTIO_NET_CTRL_RX_ALLUNI] = &filter->all_unicast,
+		[VIRTIO_NET_CTRL_RX_NOMULTI] = &filter->no_multicast,
+		[VIRTIO_NET_CTRL_RX_NOUNI] = &filter->no_unicast,
+		[VIRTIO_NET_CTRL_RX_NOBCAST] = &filter->no_broadcast,
+	};
 
-	if (request_read(request, &byte, sizeof(byte)) != sizeof(byte) || byte > 1)
-		return VIRTIO_NET_ERR;
-	*value = byte;
-	return VIRTIO_NET_OK;
-}
-
-static uint8_t set_promiscuous(struct net_device *net, struct virtio_request *request)
-{
-	return read_switch(request, &net->filter.promiscuous);
-}
-
-static uint8_t set_all_multicast(struct net_device *net, struct virtio_request *request)
-{
-	return read_switch(request, &net->filter.all_multicast);
-}
-
-static uint8_t set_all_unicast(struct net_device *net, struct virtio_request *request)
-{
-	return read_switch(request, &net->filter.all_unicast);
-}
-
-static uint8_t set_no_multicast(struct net_device *net, struct virtio_request *request)
-{
-	return read_switch(request, &net->filter.no_multicast);
-}
-
-static uint8_t set_no_unicast(struct net_device *net, struct virtio_request *request)
-{
-	return read_switch(request, &net->filter.no_unicast);
-}
-
-static uint8_t set_no_broadcast(struct net_device *net, struct virtio_request *request)
-{
-	return read_switch(request, &net->filter.no_broadcast);
+	if (command->on > 1)
+		return -EINVAL;
+	/* The table of commands has these alone. */
+	*switches[command->header.cmd] = command->on;
+	return 0;
 }
 
 /* Reads a counted table of addresses; false: it is longer than the command. */
@@ -81,29 +74,32 @@ static bool read_table(struct virtio_request *request, uint8_t table[NET_FILTER_
 	return true;
 }
 
-static uint8_t set_mac_table(struct net_device *net, struct virtio_request *request)
+static int set_mac_table(struct virtio_device *device, const void *message,
+			 struct virtio_request *request)
 {
+	struct net_device *net = to_net(device);
 	struct net_filter filter = net->filter;
 
 	if (!read_table(request, filter.unicast, &filter.unicast_count, &filter.unicast_overflow) ||
 	    !read_table(request, filter.multicast, &filter.multicast_count,
 			&filter.multicast_overflow))
-		return VIRTIO_NET_ERR;
+		return -EINVAL;
 	net->filter = filter;
-	return VIRTIO_NET_OK;
+	return 0;
 }
 
-static uint8_t set_mac(struct net_device *net, struct virtio_request *request)
+static int set_mac(struct virtio_device *device, const void *message,
+		   struct virtio_request *request)
 {
-	uint8_t address[ETH_ALEN];
+	const struct address_command *command = message;
+	struct net_device *net = to_net(device);
 
-	if (request_read(request, address, sizeof(address)) != sizeof(address) ||
-	    is_multicast(address))
-		return VIRTIO_NET_ERR;
+	if (is_multicast(command->address))
+		return -EINVAL;
 	/* VIRTIO 1.4, 5.1.9.5.2.1: in configuration space before the command is used. */
-	memcpy(net->config.mac, address, sizeof(address));
+	memcpy(net->config.mac, command->address, sizeof(command->address));
 	net->mac_set = true;
-	return VIRTIO_NET_OK;
+	return 0;
 }
 
 /*
@@ -121,17 +117,19 @@ static bool use_pairs(struct net_device *net, uint16_t pairs)
 	return done;
 }
 
-static uint8_t set_pairs(struct net_device *net, struct virtio_request *request)
+static int set_pairs(struct virtio_device *device, const void *message,
+		     struct virtio_request *request)
 {
-	uint16_t pairs;
+	const struct pairs_command *command = message;
+	struct net_device *net = to_net(device);
+	uint16_t pairs = command->pairs;
 
 	/* VIRTIO 1.4, 5.1.9.5.6.1: 1 to max_virtqueue_pairs. */
-	if (request_read(request, &pairs, sizeof(pairs)) != sizeof(pairs) || pairs == 0 ||
-	    pairs > net->settings.pairs)
-		return VIRTIO_NET_ERR;
+	if (pairs == 0 || pairs > net->settings.pairs)
+		return -EINVAL;
 	if (!use_pairs(net, pairs)) {
 		use_pairs(net, net->pairs);
-		return VIRTIO_NET_ERR;
+		return -EIO;
 	}
 	net->pairs = pairs;
 	for (uint16_t pair = 0; pair < net->settings.pairs; pair++) {
@@ -140,49 +138,59 @@ static uint8_t set_pairs(struct net_device *net, struct virtio_request *request)
 		else if (net->device.queues[2 * pair].started)
 			net->backend->ops->resume(net->backend, pair);
 	}
-	return VIRTIO_NET_OK;
+	return 0;
 }
 
-static uint8_t set_offloads(struct net_device *net, struct virtio_request *request)
+static int set_offloads(struct virtio_device *device, const void *message,
+			struct virtio_request *request)
 {
-	uint64_t offloads;
+	const struct offloads_command *command = message;
+	struct net_device *net = to_net(device);
 
 	/* VIRTIO 1.4, 5.1.9.5.9.2: none that was not negotiated. */
-	if (request_read(request, &offloads, sizeof(offloads)) != sizeof(offloads) ||
-	    (offloads & ~net_guest_offloads(net)))
-		return VIRTIO_NET_ERR;
-	return net_set_offloads(net, offloads) ? VIRTIO_NET_OK : VIRTIO_NET_ERR;
+	if (command->offloads & ~net_guest_offloads(net))
+		return -EINVAL;
+	return net_set_offloads(net, command->offloads) ? 0 : -EIO;
 }
 
-static const struct command commands[] = {
-	{VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, VIRTIO_NET_F_CTRL_RX, set_promiscuous},
-	{VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_ALLMULTI, VIRTIO_NET_F_CTRL_RX, set_all_multicast},
-	{VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_ALLUNI, VIRTIO_NET_F_CTRL_RX_EXTRA,
-	 set_all_unicast},
-	{VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_NOMULTI, VIRTIO_NET_F_CTRL_RX_EXTRA,
-	 set_no_multicast},
-	{VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_NOUNI, VIRTIO_NET_F_CTRL_RX_EXTRA, set_no_unicast},
-	{VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_NOBCAST, VIRTIO_NET_F_CTRL_RX_EXTRA,
-	 set_no_broadcast},
-	{VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, VIRTIO_NET_F_CTRL_RX, set_mac_table},
-	{VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, VIRTIO_NET_F_CTRL_MAC_ADDR, set_mac},
-	{VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, VIRTIO_NET_F_MQ, set_pairs},
-	{VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET,
-	 VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, set_offloads},
+#define COMMAND_ID(class, command) ((class) << 8 | (command))
+
+static uint32_t id_of(const void *header)
+{
+	const struct virtio_net_ctrl_hdr *command = header;
+
+	return COMMAND_ID(command->class, command->cmd);
+}
+
+static const struct command_row commands[] = {
+	{COMMAND_ID(VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC), VIRTIO_NET_F_CTRL_RX,
+	 sizeof(struct switch_command), set_switch},
+	{COMMAND_ID(VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_ALLMULTI), VIRTIO_NET_F_CTRL_RX,
+	 sizeof(struct switch_command), set_switch},
+	{COMMAND_ID(VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_ALLUNI), VIRTIO_NET_F_CTRL_RX_EXTRA,
+	 sizeof(struct switch_command), set_switch},
+	{COMMAND_ID(VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_NOMULTI), VIRTIO_NET_F_CTRL_RX_EXTRA,
+	 sizeof(struct switch_command), set_switch},
+	{COMMAND_ID(VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_NOUNI), VIRTIO_NET_F_CTRL_RX_EXTRA,
+	 sizeof(struct switch_command), set_switch},
+	{COMMAND_ID(VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_NOBCAST), VIRTIO_NET_F_CTRL_RX_EXTRA,
+	 sizeof(struct switch_command), set_switch},
+	{COMMAND_ID(VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET), VIRTIO_NET_F_CTRL_RX,
+	 sizeof(struct virtio_net_ctrl_hdr), set_mac_table},
+	{COMMAND_ID(VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET), VIRTIO_NET_F_CTRL_MAC_ADDR,
+	 sizeof(struct address_command), set_mac},
+	{COMMAND_ID(VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET), VIRTIO_NET_F_MQ,
+	 sizeof(struct pairs_command), set_pairs},
+	{COMMAND_ID(VIRTIO_NET_CTRL_GUEST_OFFLOADS, VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET),
+	 VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, sizeof(struct offloads_command), set_offloads},
 };
 
-static uint8_t run_command(struct net_device *net, struct virtio_request *request)
-{
-	struct virtio_net_ctrl_hdr header;
-
-	if (request_read(request, &header, sizeof(header)) != sizeof(header))
-		return VIRTIO_NET_ERR;
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (commands[i].class == header.class && commands[i].command == header.cmd &&
-		    virtio_has_feature(&net->device, commands[i].feature))
-			return commands[i].run(net, request);
-	return VIRTIO_NET_ERR;
-}
+static const struct command_table command_table = {
+	.rows = commands,
+	.count = sizeof(commands) / sizeof(commands[0]),
+	.header_size = sizeof(struct virtio_net_ctrl_hdr),
+	.id_of = id_of,
+};
 
 void net_control_handle(struct net_device *net, struct virtqueue *queue)
 {
@@ -196,7 +204,9 @@ void net_control_handle(struct net_device *net, struct virtqueue *queue)
 					    "network command without room for its ack byte");
 			return;
 		}
-		ack = run_command(net, request);
+		ack = command_table_run(&command_table, &net->device, request) < 0 ?
+			      VIRTIO_NET_ERR :
+			      VIRTIO_NET_OK;
 		request_write(request, &ack, sizeof(ack));
 		virtqueue_push(queue, request);
 	}

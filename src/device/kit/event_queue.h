@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Events that a device tells its driver, each in a buffer that the driver puts into a queue for it.
+ * While there is no buffer, what is pending is kept as states and not as messages: an event of a
+ * source is pending or not, and is written with what holds once a buffer is there. So it takes no
+ * memory however slow the driver is, and the driver hears the latest state only.
+ *
+ * An event queue belongs to its device's thread.
+ */
+#ifndef AVP_DEVICE_KIT_EVENT_QUEUE_H
+#define AVP_DEVICE_KIT_EVENT_QUEUE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "virtio/device.h"
+
+struct event_queue {
+	struct virtqueue *queue;
+	/*
+	 * Writes an event of @source, one bit, as it is now. Returns false when @request has too
+	 * little room: that is a fault of the driver.
+	 */
+	bool (*write)(struct virtio_device *device, uint16_t source, uint32_t event,
+		      struct virtio_request *request);
+	uint16_t sources;
+	uint32_t *pending; /* a set of events for each source; the caller's memory */
+};
+
+/* Makes @events, a set of bits, pending. What is pending already is not sent twice. */
+void event_queue_add(struct event_queue *queue, uint16_t source, uint32_t events);
+
+/*
+ * Sends what is pending while there are buffers, the sources one after the other and the lowest bit
+ * first, and notifies the driver. To be called after additions, and when the driver kicks.
+ */
+void event_queue_send(struct event_queue *queue);
+
+/* Forgets what is pending: the driver was reset. */
+void event_queue_reset(struct event_queue *queue);
+
+#endif
