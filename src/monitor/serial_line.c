@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 /*
@@ -302,18 +303,15 @@ int serial_line_open(struct serial_line *line, struct event_loop *loop, int inpu
 
 void serial_line_close(struct serial_line *line, int limit_ms)
 {
-	struct timespec from, now;
+	const int64_t end = clock_now_ms() + limit_ms;
 	int left = limit_ms;
 	uint32_t taken;
 
-	clock_gettime(CLOCK_MONOTONIC, &from);
 	while (line->output_fd >= 0 && pass_on(line, &taken) != PASSED_ALL && left > 0) {
 		struct pollfd writable = {.fd = line->output_fd, .events = POLLOUT};
 
 		poll(&writable, 1, left);
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		left = limit_ms - (int)((now.tv_sec - from.tv_sec) * 1000 +
-					(now.tv_nsec - from.tv_nsec) / 1000000);
+		left = (int)(end - clock_now_ms());
 	}
 	watch(line, &line->input_watch, 0);
 	watch(line, &line->output_watch, 0);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "monitor/loop_thread.h"
 
 /* Does what an exit asks for. Returns whether the vCPU goes on. */
@@ -132,7 +133,6 @@ static bool read_schedule(int fd, uint64_t *time)
 uint64_t vcpus_time(struct vcpus *vcpus, uint32_t index)
 {
 	struct vcpu_thread *thread = &vcpus->threads[index];
-	struct timespec ran = {0};
 	uint64_t time;
 	clockid_t clock;
 
@@ -140,9 +140,7 @@ uint64_t vcpus_time(struct vcpus *vcpus, uint32_t index)
 		return 0;
 	if (read_schedule(schedule_fd(vcpus, thread), &time))
 		return time;
-	if (pthread_getcpuclockid(thread->thread, &clock) == 0)
-		clock_gettime(clock, &ran);
-	return (uint64_t)ran.tv_sec * 1000000000 + (uint64_t)ran.tv_nsec;
+	return pthread_getcpuclockid(thread->thread, &clock) == 0 ? clock_read_ns(clock) : 0;
 }
 
 static void end_thread(struct vcpu_thread *thread)

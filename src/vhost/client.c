@@ -106,7 +106,7 @@ uint64_t vhost_client_features(const struct vhost_client *client)
 
 bool vhost_client_has(const struct vhost_client *client, enum vhost_protocol_feature feature)
 {
-	return feature == VHOST_PROTOCOL_ALWAYS || client->protocol_features >> feature & 1;
+	return feature == VHOST_PROTOCOL_ALWAYS || client->protocol_features & FEATURE(feature);
 }
 
 uint64_t vhost_client_queue_count(const struct vhost_client *client)
@@ -474,7 +474,7 @@ int vhost_client_negotiate(struct vhost_client *client, const struct vhost_clien
 		return ret;
 	offered &= vhost_protocol_features;
 	if (!ops)
-		offered &= ~VHOST_PROTOCOL_BIT(VHOST_PROTOCOL_BACKEND_REQ);
+		offered &= ~FEATURE(VHOST_PROTOCOL_BACKEND_REQ);
 	ret = set_number(client, VHOST_USER_SET_PROTOCOL_FEATURES, offered, error);
 	if (ret < 0)
 		return ret;

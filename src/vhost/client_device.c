@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "vhost/client_private.h"
+#include "virtio/feature.h"
 
 /* Memory */
 
@@ -176,7 +177,7 @@ int vhost_client_enable_ring(struct vhost_client *client, uint16_t index, bool e
 	int ret = 0;
 
 	/* Without protocol features rings are enabled from the start, and always. */
-	if (client->features >> VHOST_USER_F_PROTOCOL_FEATURES & 1)
+	if (client->features & FEATURE(VHOST_USER_F_PROTOCOL_FEATURES))
 		ret = set_state(client, VHOST_USER_SET_VRING_ENABLE, index, enable, error);
 	return ret < 0 ? ret : vhost_client_synchronize(client, error);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "vhost/guard.h"
+#include "virtio/round_up.h"
 
 /* The size of the pages of a file: that of huge pages where it is made of them. */
 static uint64_t page_size(int fd)
@@ -47,7 +48,7 @@ int vhost_mapping_open(struct vhost_mapping *mapping, int fd, uint64_t offset, u
 				 "0x%" PRIx64 " bytes at offset 0x%" PRIx64
 				 " reach beyond the file, which has 0x%" PRIx64,
 				 size, offset, (uint64_t)status.st_size);
-	length = (skip + size + page - 1) / page * page;
+	length = round_up(skip + size, page);
 	start = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
 		     offset - skip);
 	if (start == MAP_FAILED)

@@ -28,8 +28,6 @@ enum vhost_protocol_feature {
 	VHOST_PROTOCOL_ALWAYS = 64, /* in the table: no feature needed */
 };
 
-#define VHOST_PROTOCOL_BIT(feature) (UINT64_C(1) << (feature))
-
 /* What is implemented here, on both sides. */
 extern const uint64_t vhost_protocol_features;
 

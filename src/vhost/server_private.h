@@ -60,7 +60,7 @@ vhost_server_handler *vhost_server_find_handler(uint32_t id);
 static inline bool vhost_server_has(const struct vhost_server *server,
 				    enum vhost_protocol_feature feature)
 {
-	return feature == VHOST_PROTOCOL_ALWAYS || server->protocol_features >> feature & 1;
+	return feature == VHOST_PROTOCOL_ALWAYS || server->protocol_features & FEATURE(feature);
 }
 
 /* Addresses of the guest go through the frontend's IOMMU. */

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "virtio/feature.h"
 #include "virtio/virtqueue.h"
 
 struct virtio_device;
@@ -85,7 +86,7 @@ void virtio_device_init(struct virtio_device *device, const struct virtio_device
 
 static inline bool virtio_has_feature(const struct virtio_device *device, unsigned int bit)
 {
-	return device->negotiated >> bit & 1;
+	return device->negotiated & FEATURE(bit);
 }
 
 /*

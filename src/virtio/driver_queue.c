@@ -6,7 +6,9 @@
 #include <linux/virtio_config.h>
 #include <string.h>
 
+#include "virtio/feature.h"
 #include "virtio/ring.h"
+#include "virtio/round_up.h"
 
 struct driver_queue_format {
 	/* Writes a chain with @id into the ring and makes it available; returns its ring entries. */
@@ -21,11 +23,6 @@ struct driver_queue_format {
 	void (*set_interrupts)(struct driver_queue *queue, bool enabled);
 };
 
-static size_t align(size_t value, size_t alignment)
-{
-	return (value + alignment - 1) / alignment * alignment;
-}
-
 void driver_queue_layout(uint16_t size, bool packed, struct driver_queue_layout *layout)
 {
 	layout->descriptors = 0;
@@ -34,8 +31,8 @@ void driver_queue_layout(uint16_t size, bool packed, struct driver_queue_layout 
 		layout->device = layout->driver + sizeof(struct vring_packed_desc_event);
 		layout->size = layout->device + sizeof(struct vring_packed_desc_event);
 	} else {
-		layout->device = align(layout->driver + (3u + size) * sizeof(uint16_t),
-				       VRING_USED_ALIGN_SIZE);
+		layout->device = round_up(layout->driver + (3u + size) * sizeof(uint16_t),
+					  VRING_USED_ALIGN_SIZE);
 		layout->size = layout->device + 3 * sizeof(uint16_t) +
 			       size * sizeof(struct vring_used_elem);
 	}
@@ -265,15 +262,15 @@ static const struct driver_queue_format packed_driver = {
 void driver_queue_init(struct driver_queue *queue, uint16_t index, uint16_t size, uint64_t features,
 		       void *ring, struct driver_descriptor *descriptors)
 {
-	bool packed = features >> VIRTIO_F_RING_PACKED & 1;
+	bool packed = features & FEATURE(VIRTIO_F_RING_PACKED);
 
 	memset(queue, 0, sizeof(*queue));
 	queue->format = packed ? &packed_driver : &split_driver;
 	queue->index = index;
 	queue->size = size;
-	queue->event_index = features >> VIRTIO_RING_F_EVENT_IDX & 1;
-	queue->in_order = features >> VIRTIO_F_IN_ORDER & 1;
-	queue->indirect = features >> VIRTIO_RING_F_INDIRECT_DESC & 1;
+	queue->event_index = features & FEATURE(VIRTIO_RING_F_EVENT_IDX);
+	queue->in_order = features & FEATURE(VIRTIO_F_IN_ORDER);
+	queue->indirect = features & FEATURE(VIRTIO_RING_F_INDIRECT_DESC);
 	queue->available_wrap = queue->used_wrap = true;
 	queue->interrupts_enabled = true;
 	queue->free_count = size;

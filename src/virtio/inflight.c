@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "virtio/ring.h"
+#include "virtio/round_up.h"
 
 #define RECORD_VERSION	 1
 #define RECORD_ALIGNMENT 64
@@ -86,7 +87,7 @@ size_t inflight_region_size(uint16_t size, bool packed)
 	size_t bytes = packed ? sizeof(struct packed_record) + size * sizeof(struct packed_entry) :
 				sizeof(struct split_record) + size * sizeof(struct split_entry);
 
-	return (bytes + RECORD_ALIGNMENT - 1) / RECORD_ALIGNMENT * RECORD_ALIGNMENT;
+	return round_up(bytes, RECORD_ALIGNMENT);
 }
 
 static struct packed_position read_position(const struct packed_record *record)

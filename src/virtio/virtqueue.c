@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "virtio/device.h"
+#include "virtio/feature.h"
 #include "virtio/ring.h"
 
 size_t virtqueue_memory_size(uint16_t size)
@@ -80,17 +81,12 @@ static bool setup_allowed(const struct virtqueue *queue, const struct virtqueue_
 	       setup->device.value % format->device_alignment == 0;
 }
 
-static bool chosen(uint64_t features, unsigned int bit)
-{
-	return features >> bit & 1;
-}
-
 int virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup *setup, uint64_t features,
 		    void *storage)
 {
 	int ret;
 
-	queue->format = chosen(features, VIRTIO_F_RING_PACKED) ? &packed_format : &split_format;
+	queue->format = features & FEATURE(VIRTIO_F_RING_PACKED) ? &packed_format : &split_format;
 	if (!setup_allowed(queue, setup))
 		return -EINVAL;
 	queue->setup = *setup;
@@ -98,9 +94,9 @@ int virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup *setup
 	ret = virtqueue_translate(queue);
 	if (ret < 0)
 		return ret;
-	queue->event_index = chosen(features, VIRTIO_RING_F_EVENT_IDX);
-	queue->indirect = chosen(features, VIRTIO_RING_F_INDIRECT_DESC);
-	queue->in_order = chosen(features, VIRTIO_F_IN_ORDER);
+	queue->event_index = features & FEATURE(VIRTIO_RING_F_EVENT_IDX);
+	queue->indirect = features & FEATURE(VIRTIO_RING_F_INDIRECT_DESC);
+	queue->in_order = features & FEATURE(VIRTIO_F_IN_ORDER);
 	queue->broken = NULL;
 	queue->in_flight = 0;
 	queue->oldest = queue->youngest = NULL;

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "fuzz/mmio_device.h"
 #include "guest/config/config.h"
+#include "virtio/feature.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -649,7 +650,7 @@ static void look_around(struct fuzz *fuzz)
 	for (size_t i = 0; i < sizeof(never); i++)
 		PROMISE(!(fuzz->visible & FEATURE(never[i])));
 	/* Where a process that dies has left a packed ring is known from that alone. */
-	if (!(fuzz->protocol & VHOST_PROTOCOL_BIT(VHOST_PROTOCOL_INFLIGHT_SHMFD)))
+	if (!(fuzz->protocol & FEATURE(VHOST_PROTOCOL_INFLIGHT_SHMFD)))
 		PROMISE(!(fuzz->visible & FEATURE(VIRTIO_F_RING_PACKED)));
 	put(fuzz, VIRTIO_MMIO_STATUS, 0);
 	fuzz->generation = get(fuzz, VIRTIO_MMIO_CONFIG_GENERATION);
@@ -719,7 +720,7 @@ static bool open_device(struct fuzz *fuzz)
 		fuzz->offered = FEATURE(VIRTIO_F_VERSION_1);
 	for (unsigned int i = 0; i < 8; i++) {
 		if (fuzz->choice.offers[0] & 1 << i)
-			fuzz->protocol |= VHOST_PROTOCOL_BIT(protocol_bits[i]);
+			fuzz->protocol |= FEATURE(protocol_bits[i]);
 		if (fuzz->choice.offers[1] & 1 << i)
 			fuzz->offered |= FEATURE(feature_bits[i]);
 	}

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "virtio/feature.h"
 #include "virtio/inflight.h"
 
 /* The functions of vhost/client.h have no other way to it. */
@@ -88,8 +89,7 @@ void device_choose(struct fuzz *fuzz)
 unsigned int device_queue_count(const struct fuzz *fuzz)
 {
 	unsigned int least = fuzz->shape.queues;
-	unsigned int told =
-		fuzz->protocol & VHOST_PROTOCOL_BIT(VHOST_PROTOCOL_MQ) ? fuzz->choice.queues : 0;
+	unsigned int told = fuzz->protocol & FEATURE(VHOST_PROTOCOL_MQ) ? fuzz->choice.queues : 0;
 
 	if (told > REMOTE_QUEUES_MAX)
 		told = REMOTE_QUEUES_MAX;
@@ -252,7 +252,7 @@ uint64_t vhost_client_features(const struct vhost_client *client)
 
 bool vhost_client_has(const struct vhost_client *client, enum vhost_protocol_feature feature)
 {
-	return current->protocol & VHOST_PROTOCOL_BIT(feature);
+	return current->protocol & FEATURE(feature);
 }
 
 uint64_t vhost_client_queue_count(const struct vhost_client *client)

@@ -10,9 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "guest/run/timeline.h"
 
 /* Lines at once, and how long it takes to earn another: room for those of a start with debug. */
 #define BURST	    1000
@@ -104,7 +104,7 @@ static void pass_on(struct log_relay *relay, char *line)
 	struct log_field fields[FIELDS_MAXIMUM + 1];
 	char message[LOG_RELAY_LINE_SIZE];
 
-	if (!log_limit_take(&relay->limit, (int64_t)(timeline_now() / 1000000)))
+	if (!log_limit_take(&relay->limit, clock_now_ms()))
 		return;
 	tell_suppressed(relay);
 	said = read_line(line);

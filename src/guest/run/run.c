@@ -105,7 +105,7 @@ struct run {
 
 static void step_done(struct run *run, const char *step)
 {
-	timeline_add(&run->timeline, timeline_now(), step);
+	timeline_add(&run->timeline, clock_now_ns(), step);
 }
 
 /* Seconds since the start, for a line. */

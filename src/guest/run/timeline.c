@@ -6,27 +6,14 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/log.h"
-
-static uint64_t clock_ns(clockid_t clock)
-{
-	struct timespec now;
-
-	clock_gettime(clock, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
-uint64_t timeline_now(void)
-{
-	return clock_ns(CLOCK_MONOTONIC);
-}
 
 void timeline_start(struct timeline *timeline)
 {
 	timeline->count = 0;
-	timeline->start = timeline_now() - clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+	timeline->start = clock_now_ns() - clock_read_ns(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 void timeline_add(struct timeline *timeline, uint64_t time, const char *text)

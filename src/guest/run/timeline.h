@@ -21,16 +21,13 @@ struct timeline {
 	} steps[TIMELINE_STEPS];
 };
 
-/* CLOCK_MONOTONIC in nanoseconds. */
-uint64_t timeline_now(void);
-
 /*
  * Starts a timeline at the execution of this program, as near as can be told: what it has computed
  * since then counts, what it has waited does not. To be called early.
  */
 void timeline_start(struct timeline *timeline);
 
-/* Adds a step; @text is copied, and cut to the room for it. */
+/* Adds a step, done at @time as clock_now_ns tells it. @text is copied, and cut to the room. */
 void timeline_add(struct timeline *timeline, uint64_t time, const char *text);
 
 /* Prints the steps in the order of their times to standard error. */

@@ -13,10 +13,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/process.h"
 #include "monitor/kvm/kvm_exit.h"
 #include "monitor/kvm/probe_machine.h"
@@ -76,16 +76,13 @@ static void run_child(int kvm_fd, int report)
 static bool read_report(struct kvm_probe_result *result, int report)
 {
 	struct pollfd readable = {.fd = report, .events = POLLIN};
-	struct timespec from, now;
+	const int64_t end = clock_now_ms() + KVM_PROBE_LIMIT_MS;
 	int left = KVM_PROBE_LIMIT_MS;
 
-	clock_gettime(CLOCK_MONOTONIC, &from);
 	while (poll(&readable, 1, left) < 0) {
 		if (errno != EINTR)
 			return false;
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		left = KVM_PROBE_LIMIT_MS - (int)((now.tv_sec - from.tv_sec) * 1000 +
-						  (now.tv_nsec - from.tv_nsec) / 1000000);
+		left = (int)(end - clock_now_ms());
 		if (left < 0)
 			left = 0;
 	}

@@ -13,6 +13,7 @@
 
 #include "monitor/boot_file.h"
 #include "monitor/x86/layout.h"
+#include "virtio/round_up.h"
 
 #define HERE		   "x86-64"
 
@@ -108,7 +109,7 @@ static uint64_t find_pvh_note(const uint8_t *notes, size_t size, uint64_t alignm
 
 		memcpy(&note, notes + place, sizeof(note));
 		name = place + sizeof(note);
-		value = (name + note.n_namesz + alignment - 1) & ~(alignment - 1);
+		value = round_up(name + note.n_namesz, alignment);
 		end = value + note.n_descsz;
 		if (end > size)
 			return 0;
@@ -117,7 +118,7 @@ static uint64_t find_pvh_note(const uint8_t *notes, size_t size, uint64_t alignm
 			memcpy(&entry, notes + value, note.n_descsz);
 			return entry;
 		}
-		place = (end + alignment - 1) & ~(alignment - 1);
+		place = round_up(end, alignment);
 	}
 	return 0;
 }

@@ -11,9 +11,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "monitor/kvm/probe_machine.h"
 
 /* The guest's memory. The page tables map the first 2 MiB to themselves with one large page. */
@@ -154,10 +154,7 @@ static int set_cpuid(int kvm_fd, int vcpu)
 /* Of this thread's own time, guest included: a busy host does not make KVM slow. */
 static int64_t now_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return (int64_t)(clock_read_ns(CLOCK_THREAD_CPUTIME_ID) / 1000000);
 }
 
 /* Runs the virtual CPU to its halt and looks at what it has left in memory. */

@@ -16,11 +16,12 @@
 
 #include "unit/vhost_raw.h"
 #include "unit/vhost_rig.h"
+#include "virtio/feature.h"
 
 #define PATIENCE_MS  30000
 #define RINGS	     2
 #define PROTOCOL_BIT (UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES)
-#define BIT(name)    VHOST_PROTOCOL_BIT(VHOST_PROTOCOL_##name)
+#define BIT(name)    FEATURE(VHOST_PROTOCOL_##name)
 
 struct frontend {
 	struct rig_guest *guest;

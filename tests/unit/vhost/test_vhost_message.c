@@ -17,6 +17,7 @@
 #include "unit/vhost_raw.h"
 #include "unit/vhost_rig.h"
 #include "vhost/channel.h"
+#include "virtio/feature.h"
 
 static void table_is_sound(void **state)
 {
@@ -37,12 +38,12 @@ static void table_is_sound(void **state)
 		assert_false(vhost_payload_fits(row->shape, largest + 1));
 		assert_false(vhost_payload_fits(row->shape, smallest - 1));
 		if (row->feature != VHOST_PROTOCOL_ALWAYS)
-			features |= VHOST_PROTOCOL_BIT(row->feature);
+			features |= FEATURE(row->feature);
 		for (size_t j = 0; j < i; j++)
 			assert_true(vhost_frontend_rows[j].id < row->id);
 	}
 	/* Each feature that is offered has its messages, but the one that is a flag. */
-	features |= VHOST_PROTOCOL_BIT(VHOST_PROTOCOL_REPLY_ACK);
+	features |= FEATURE(VHOST_PROTOCOL_REPLY_ACK);
 	assert_int_equal(features, vhost_protocol_features);
 }
 
