@@ -50,6 +50,50 @@ int boot_file_open(struct boot_file *file, int fd, const char *name, const char 
 	return 0;
 }
 
+/* -ENODATA: the file ends before; or the errno of what failed. */
+static int read_bytes(int fd, uint64_t offset, uint8_t *buffer, uint64_t size)
+{
+	while (size > 0) {
+		ssize_t got = pread(fd, buffer, size, (off_t)offset);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return got < 0 ? -errno : -ENODATA;
+		buffer += got;
+		offset += (uint64_t)got;
+		size -= (uint64_t)got;
+	}
+	return 0;
+}
+
+int boot_file_read(const struct boot_file *file, uint64_t offset, void *buffer, size_t size,
+		   struct error *error)
+{
+	int result = -ENODATA;
+
+	if (offset <= file->size)
+		result = read_bytes(file->fd, offset, buffer, size);
+	if (result == -ENODATA)
+		return boot_file_truncated(file, error);
+	return result < 0 ? error_set_errno(error, -result, "%s", file->name) : 0;
+}
+
+ssize_t boot_file_open_kernel(struct boot_file *file, const struct boot_source *source, void *head,
+			      size_t size, struct error *error)
+{
+	int result =
+		boot_file_open(file, source->kernel_fd, source->kernel_name, "a kernel", error);
+
+	if (result < 0)
+		return result;
+	memset(head, 0, size);
+	if (size > file->size)
+		size = file->size;
+	result = boot_file_read(file, 0, head, size, error);
+	return result < 0 ? result : (ssize_t)size;
+}
+
 int boot_file_truncated(const struct boot_file *file, struct error *error)
 {
 	return error_set_usage(error,
@@ -141,23 +185,6 @@ static int write_memory(const struct monitor_memory *memory, int fd, uint64_t of
 	return result;
 }
 
-/* A memfd of huge pages has no write. */
-static int read_to_memory(int fd, uint64_t offset, uint8_t *host, uint64_t size)
-{
-	while (size > 0) {
-		ssize_t got = pread(fd, host, size, (off_t)offset);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got < 0 ? -errno : -ENODATA;
-		host += got;
-		offset += (uint64_t)got;
-		size -= (uint64_t)got;
-	}
-	return 0;
-}
-
 /* -EFAULT: not in memory; -ENODATA: the file ends before; or the errno of what failed. */
 static int read_file(struct monitor_memory *memory, int fd, uint64_t offset, uint64_t address,
 		     uint64_t size)
@@ -169,7 +196,8 @@ static int read_file(struct monitor_memory *memory, int fd, uint64_t offset, uin
 	if (guest_memory_translate_all(&memory->guest, guest_addr(address), size,
 				       GUEST_MEMORY_WRITE, (void **)&host) < 0)
 		return -EFAULT;
-	return memory->huge_pages ? read_to_memory(fd, offset, host, size) :
+	/* A memfd of huge pages has no write. */
+	return memory->huge_pages ? read_bytes(fd, offset, host, size) :
 				    write_memory(memory, fd, offset, host, size);
 }
 

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 #include "base/error.h"
@@ -37,6 +38,17 @@ int boot_file_check_stamp(struct boot_file_stamp *stamp, int fd, const char *nam
 
 /* Looks at the file behind @fd, which must be a regular one: @what, such as "a kernel". */
 int boot_file_open(struct boot_file *file, int fd, const char *name, const char *what,
+		   struct error *error);
+
+/*
+ * Opens the kernel of *source and reads its first bytes into @head: @size of them or all that there
+ * are, with zeros behind. Returns how many or, with *error set, a negative errno.
+ */
+ssize_t boot_file_open_kernel(struct boot_file *file, const struct boot_source *source, void *head,
+			      size_t size, struct error *error);
+
+/* Reads @size bytes at @offset. A usage error when the file is too short. */
+int boot_file_read(const struct boot_file *file, uint64_t offset, void *buffer, size_t size,
 		   struct error *error);
 
 /*

@@ -6,10 +6,8 @@
 #include "monitor/arm64/image.h"
 
 #include <elf.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "monitor/arm64/layout.h"
 #include "monitor/boot_file.h"
@@ -163,11 +161,10 @@ static int load_elf(struct monitor_memory *memory, const struct boot_file *file,
 	uint64_t move;
 	int result = check_elf(file, elf, error);
 
+	if (result == 0)
+		result = boot_file_read(file, elf->e_phoff, segments, size, error);
 	if (result < 0)
 		return result;
-	if (elf->e_phoff > file->size || size > file->size - elf->e_phoff ||
-	    pread(file->fd, segments, size, (off_t)elf->e_phoff) != (ssize_t)size)
-		return boot_file_truncated(file, error);
 	move = find_move(segments, elf->e_phnum);
 	image->entry = image->end = 0;
 	for (size_t i = 0; i < elf->e_phnum && result == 0; i++) {
@@ -197,16 +194,10 @@ int arm64_image_load(struct monitor_memory *memory, const struct boot_source *so
 {
 	struct boot_file file;
 	union head head;
-	ssize_t got;
-	int result =
-		boot_file_open(&file, source->kernel_fd, source->kernel_name, "a kernel", error);
+	ssize_t got = boot_file_open_kernel(&file, source, &head, sizeof(head), error);
 
-	if (result < 0)
-		return result;
-	memset(&head, 0, sizeof(head));
-	got = pread(file.fd, &head, sizeof(head), 0);
 	if (got < 0)
-		return error_set_errno(error, errno, "%s", file.name);
+		return (int)got;
 	if (!memcmp(head.elf.e_ident, ELFMAG, SELFMAG))
 		return (size_t)got < sizeof(head.elf) ?
 			       boot_file_truncated(&file, error) :

@@ -6,10 +6,8 @@
 #include "monitor/x86/kernel.h"
 
 #include <elf.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "monitor/boot_file.h"
 #include "monitor/x86/layout.h"
@@ -128,16 +126,15 @@ static int read_notes(const struct boot_file *file, const Elf64_Phdr *segment,
 {
 	uint8_t notes[NOTES_SIZE_MAX];
 	size_t size = segment->p_filesz < sizeof(notes) ? segment->p_filesz : sizeof(notes);
-	ssize_t got;
+	int result;
 
 	if (size == 0)
 		return 0;
 	if (segment->p_offset > file->size || segment->p_filesz > file->size - segment->p_offset)
 		return boot_file_truncated(file, error);
-	got = pread(file->fd, notes, size, (off_t)segment->p_offset);
-	if (got != (ssize_t)size)
-		return got < 0 ? error_set_errno(error, errno, "%s", file->name) :
-				 boot_file_truncated(file, error);
+	result = boot_file_read(file, segment->p_offset, notes, size, error);
+	if (result < 0)
+		return result;
 	/*
 	 * gABI, "Note Section": 64-bit files have words of 8 bytes. In practice the segment's alignment
 	 * says which they have, but a segment that gets 8 from one of its sections holds others of 4.
@@ -186,7 +183,7 @@ static int load_elf(struct monitor_memory *memory, const struct boot_file *file,
 	Elf64_Phdr segments[ELF_SEGMENTS_MAX];
 	size_t size = (size_t)elf->e_phnum * sizeof(segments[0]);
 	uint64_t entry = elf->e_entry;
-	int result = 0;
+	int result;
 
 	if (elf->e_machine != EM_X86_64)
 		return boot_file_wrong_architecture(file, boot_file_machine(elf->e_machine), HERE,
@@ -199,9 +196,9 @@ static int load_elf(struct monitor_memory *memory, const struct boot_file *file,
 				       "%s: is an ELF file with %u segments, which is no kernel; "
 				       "give a bzImage or a linked vmlinux",
 				       file->name, elf->e_phnum);
-	if (elf->e_phoff > file->size || size > file->size - elf->e_phoff ||
-	    pread(file->fd, segments, size, (off_t)elf->e_phoff) != (ssize_t)size)
-		return boot_file_truncated(file, error);
+	result = boot_file_read(file, elf->e_phoff, segments, size, error);
+	if (result < 0)
+		return result;
 	kernel->protocol = BOOT_LINUX64;
 	kernel->entry = 0;
 	kernel->end = 0;
@@ -243,16 +240,10 @@ int x86_kernel_load(struct monitor_memory *memory, const struct boot_source *sou
 {
 	struct boot_file file;
 	union head head;
-	ssize_t got;
-	int result =
-		boot_file_open(&file, source->kernel_fd, source->kernel_name, "a kernel", error);
+	ssize_t got = boot_file_open_kernel(&file, source, &head, sizeof(head), error);
 
-	if (result < 0)
-		return result;
-	memset(&head, 0, sizeof(head));
-	got = pread(file.fd, &head, sizeof(head), 0);
 	if (got < 0)
-		return error_set_errno(error, errno, "%s", file.name);
+		return (int)got;
 	if (!memcmp(head.elf.e_ident, ELFMAG, SELFMAG))
 		return (size_t)got < sizeof(head.elf) ?
 			       boot_file_truncated(&file, error) :

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "unit/ring_pair.h"
+#include "virtio/round_up.h"
 
 #define ACKNOWLEDGED (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER)
 #define VERSION_1    (UINT64_C(1) << VIRTIO_F_VERSION_1)
@@ -292,12 +293,23 @@ static void test_loop_is_bounded(void **state)
 	ring_pair_stop(&pair);
 }
 
+static void test_round_up(void **state)
+{
+	(void)state;
+	assert_int_equal(round_up(0, 64), 0);
+	assert_int_equal(round_up(1, 64), 64);
+	assert_int_equal(round_up(64, 64), 64);
+	assert_int_equal(round_up(65, 64), 128);
+	assert_int_equal(round_up(7, 3), 9);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_features),   cmocka_unit_test(test_status),
 		cmocka_unit_test(test_config),	   cmocka_unit_test(test_fault_and_reset),
 		cmocka_unit_test(test_queue_size), cmocka_unit_test(test_loop_is_bounded),
+		cmocka_unit_test(test_round_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
