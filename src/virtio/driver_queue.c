@@ -195,18 +195,10 @@ static void packed_add(struct driver_queue *queue, uint16_t id, const struct dri
 
 static bool packed_kick_wanted(struct driver_queue *queue, uint16_t unkicked)
 {
-	const struct vring_packed_desc_event *event =
-		(const struct vring_packed_desc_event *)(queue->ring + queue->layout.device);
-	uint16_t flags = shared_acquire(&event->flags);
-	uint16_t off_wrap, index;
+	const void *event = queue->ring + queue->layout.device;
 
-	if (flags != VRING_PACKED_EVENT_FLAG_DESC || !queue->event_index)
-		return flags != VRING_PACKED_EVENT_FLAG_DISABLE;
-	off_wrap = shared_read(&event->off_wrap);
-	index = off_wrap & (PACKED_WRAP - 1);
-	if (!!(off_wrap & PACKED_WRAP) != queue->available_wrap)
-		index -= queue->size;
-	return vring_need_event(index, queue->available_index, queue->available_index - unkicked);
+	return packed_event_wanted(event, queue->event_index, queue->size, queue->available_index,
+				   queue->available_wrap, unkicked);
 }
 
 static bool packed_has_used(const struct driver_queue *queue)
@@ -234,18 +226,9 @@ static void packed_pass_used(struct driver_queue *queue, uint16_t slots)
 
 static void packed_set_interrupts(struct driver_queue *queue, bool enabled)
 {
-	struct vring_packed_desc_event *event =
-		(struct vring_packed_desc_event *)(queue->ring + queue->layout.driver);
+	void *event = queue->ring + queue->layout.driver;
 
-	if (!enabled) {
-		shared_write(&event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
-	} else if (!queue->event_index) {
-		shared_write(&event->flags, VRING_PACKED_EVENT_FLAG_ENABLE);
-	} else {
-		shared_write(&event->off_wrap,
-			     queue->used_index | (queue->used_wrap ? PACKED_WRAP : 0));
-		shared_release(&event->flags, VRING_PACKED_EVENT_FLAG_DESC);
-	}
+	packed_ask_events(event, enabled, queue->event_index, queue->used_index, queue->used_wrap);
 }
 
 static const struct driver_queue_format packed_driver = {

@@ -15,17 +15,6 @@ static uint64_t suppression_bytes(uint16_t size)
 	return sizeof(struct vring_packed_desc_event);
 }
 
-static void split_position(uint16_t position, uint16_t *index, bool *wrap)
-{
-	*index = position & (PACKED_WRAP - 1);
-	*wrap = position & PACKED_WRAP;
-}
-
-static uint16_t join_position(uint16_t index, bool wrap)
-{
-	return index | (wrap ? PACKED_WRAP : 0);
-}
-
 static struct vring_packed_desc *descriptor_at(const struct virtqueue *queue, uint16_t index)
 {
 	return (struct vring_packed_desc *)queue->descriptors + index;
@@ -57,9 +46,8 @@ static int resume(struct virtqueue *queue)
 	struct inflight_position position = {0};
 	int count;
 
-	split_position(queue->setup.available_index, &queue->available_index,
-		       &queue->available_wrap);
-	split_position(queue->setup.used_index, &queue->used_index, &queue->used_wrap);
+	packed_split(queue->setup.available_index, &queue->available_index, &queue->available_wrap);
+	packed_split(queue->setup.used_index, &queue->used_index, &queue->used_wrap);
 	if (queue->inflight && inflight_is_open(queue->inflight)) {
 		count = inflight_resume_packed(queue->inflight, queue->descriptors, queue->replay,
 					       &position);
@@ -260,38 +248,20 @@ static void use(struct virtqueue *queue, struct virtio_request *batch)
 
 static bool notification_wanted(struct virtqueue *queue, uint16_t unsignalled)
 {
-	const struct vring_packed_desc_event *event = queue->driver_area;
-	uint16_t flags = shared_acquire(&event->flags);
-	uint16_t index;
-	bool wrap;
-
-	if (flags != VRING_PACKED_EVENT_FLAG_DESC || !queue->event_index)
-		return flags != VRING_PACKED_EVENT_FLAG_DISABLE;
-	split_position(shared_read(&event->off_wrap), &index, &wrap);
-	if (wrap != queue->used_wrap)
-		index -= queue->size;
-	return vring_need_event(index, queue->used_index, queue->used_index - unsignalled);
+	return packed_event_wanted(queue->driver_area, queue->event_index, queue->size,
+				   queue->used_index, queue->used_wrap, unsignalled);
 }
 
 static void set_kicks(struct virtqueue *queue, bool enabled)
 {
-	struct vring_packed_desc_event *event = queue->device_area;
-
-	if (!enabled) {
-		shared_write(&event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
-	} else if (!queue->event_index) {
-		shared_write(&event->flags, VRING_PACKED_EVENT_FLAG_ENABLE);
-	} else {
-		shared_write(&event->off_wrap,
-			     join_position(queue->available_index, queue->available_wrap));
-		shared_release(&event->flags, VRING_PACKED_EVENT_FLAG_DESC);
-	}
+	packed_ask_events(queue->device_area, enabled, queue->event_index, queue->available_index,
+			  queue->available_wrap);
 }
 
 static void positions(const struct virtqueue *queue, uint16_t *available, uint16_t *used)
 {
-	*available = join_position(queue->available_index, queue->available_wrap);
-	*used = join_position(queue->used_index, queue->used_wrap);
+	*available = packed_join(queue->available_index, queue->available_wrap);
+	*used = packed_join(queue->used_index, queue->used_wrap);
 }
 
 const struct virtqueue_format packed_format = {

@@ -49,6 +49,55 @@ static inline void packed_advance(uint16_t size, uint16_t *index, bool *wrap, ui
 	*index = (uint16_t)next;
 }
 
+/* A place in a packed ring and the wrap counter there, as one field (2.8.10 and 2.9). */
+static inline void packed_split(uint16_t position, uint16_t *index, bool *wrap)
+{
+	*index = position & (PACKED_WRAP - 1);
+	*wrap = position & PACKED_WRAP;
+}
+
+static inline uint16_t packed_join(uint16_t index, bool wrap)
+{
+	return index | (wrap ? PACKED_WRAP : 0);
+}
+
+/*
+ * What one side of a packed ring writes for the other (2.8.10): whether it wants to hear of more
+ * entries and, with EVENT_IDX, of which one first.
+ */
+static inline void packed_ask_events(struct vring_packed_desc_event *event, bool enabled,
+				     bool event_index, uint16_t index, bool wrap)
+{
+	if (!enabled) {
+		shared_write(&event->flags, VRING_PACKED_EVENT_FLAG_DISABLE);
+	} else if (!event_index) {
+		shared_write(&event->flags, VRING_PACKED_EVENT_FLAG_ENABLE);
+	} else {
+		shared_write(&event->off_wrap, packed_join(index, wrap));
+		shared_release(&event->flags, VRING_PACKED_EVENT_FLAG_DESC);
+	}
+}
+
+/*
+ * Does the other side want to hear of the last @count entries before this place in a ring of @size
+ * entries?
+ */
+static inline bool packed_event_wanted(const struct vring_packed_desc_event *event,
+				       bool event_index, uint16_t size, uint16_t index, bool wrap,
+				       uint16_t count)
+{
+	uint16_t flags = shared_acquire(&event->flags);
+	uint16_t asked;
+	bool asked_wrap;
+
+	if (flags != VRING_PACKED_EVENT_FLAG_DESC || !event_index)
+		return flags != VRING_PACKED_EVENT_FLAG_DISABLE;
+	packed_split(shared_read(&event->off_wrap), &asked, &asked_wrap);
+	if (asked_wrap != wrap)
+		asked -= size;
+	return vring_need_event(asked, index, index - count);
+}
+
 /* The two formats of a virtqueue, on the device side. */
 struct virtqueue_format {
 	bool size_is_power_of_two;
