@@ -4,38 +4,38 @@
 
 #include <string.h>
 
-void event_queue_add(struct event_queue *queue, uint16_t source, uint32_t events)
+void event_queue_add(struct event_queue *events, uint16_t source, uint32_t added)
 {
-	queue->pending[source] |= events;
+	events->pending[source] |= added;
 }
 
 /* Sends the next event of a source. Returns false when there is no buffer. */
-static bool send_event(struct event_queue *queue, uint16_t source)
+static bool send_event(struct event_queue *events, uint16_t source)
 {
-	struct virtio_device *device = queue->queue->device;
-	struct virtio_request *request = virtqueue_pop(queue->queue);
-	uint32_t event = queue->pending[source] & -queue->pending[source];
+	struct virtio_device *device = events->queue->device;
+	struct virtio_request *request = virtqueue_pop(events->queue);
+	uint32_t event = events->pending[source] & -events->pending[source];
 
 	if (!request)
 		return false;
-	if (!queue->write(device, source, event, request)) {
-		virtio_device_fault(device, queue->queue, "buffer too small for an event");
+	if (!events->write(device, source, event, request)) {
+		virtio_device_fault(device, events->queue, "buffer too small for an event");
 		return false;
 	}
-	virtqueue_push(queue->queue, request);
-	queue->pending[source] &= ~event;
+	virtqueue_push(events->queue, request);
+	events->pending[source] &= ~event;
 	return true;
 }
 
-void event_queue_send(struct event_queue *queue)
+void event_queue_send(struct event_queue *events)
 {
-	for (uint16_t i = 0; i < queue->sources; i++)
-		while (queue->pending[i] && send_event(queue, i))
+	for (uint16_t i = 0; i < events->sources; i++)
+		while (events->pending[i] && send_event(events, i))
 			;
-	virtqueue_notify(queue->queue);
+	virtqueue_notify(events->queue);
 }
 
-void event_queue_reset(struct event_queue *queue)
+void event_queue_reset(struct event_queue *events)
 {
-	memset(queue->pending, 0, queue->sources * sizeof(queue->pending[0]));
+	memset(events->pending, 0, events->sources * sizeof(events->pending[0]));
 }

@@ -27,16 +27,16 @@ struct event_queue {
 	uint32_t *pending; /* a set of events for each source; the caller's memory */
 };
 
-/* Makes @events, a set of bits, pending. What is pending already is not sent twice. */
-void event_queue_add(struct event_queue *queue, uint16_t source, uint32_t events);
+/* Makes @added, a set of bits, pending. What is pending already is not sent twice. */
+void event_queue_add(struct event_queue *events, uint16_t source, uint32_t added);
 
 /*
  * Sends what is pending while there are buffers, the sources one after the other and the lowest bit
  * first, and notifies the driver. To be called after additions, and when the driver kicks.
  */
-void event_queue_send(struct event_queue *queue);
+void event_queue_send(struct event_queue *events);
 
 /* Forgets what is pending: the driver was reset. */
-void event_queue_reset(struct event_queue *queue);
+void event_queue_reset(struct event_queue *events);
 
 #endif
