@@ -6,10 +6,10 @@
 #include <stddef.h>
 
 /* The struct of @type whose @member is at @pointer. A pointer of another type does not compile. */
-#define container_of(pointer, type, member)                                       \
-	({                                                                        \
-		__typeof__(((type *)NULL)->member) *container_member = (pointer); \
-		(type *)((char *)container_member - offsetof(type, member));      \
+#define container_of(pointer, type, member)                                            \
+	({                                                                             \
+		__typeof__(((type *)(pointer))->member) *container_member = (pointer); \
+		(type *)((char *)container_member - offsetof(type, member));           \
 	})
 
 #endif

@@ -161,8 +161,9 @@ static int load_elf(struct monitor_memory *memory, const struct boot_file *file,
 	uint64_t move;
 	int result = check_elf(file, elf, error);
 
-	if (result == 0)
-		result = boot_file_read(file, elf->e_phoff, segments, size, error);
+	if (result < 0)
+		return result;
+	result = boot_file_read(file, elf->e_phoff, segments, size, error);
 	if (result < 0)
 		return result;
 	move = find_move(segments, elf->e_phnum);
