@@ -25,10 +25,11 @@ int program_path_find(const char *name, char path[PATH_MAX], struct error *error
 	if (chosen && *chosen)
 		return is_program(chosen, "", name, path) ?
 			       0 :
-			       error_set_usage(error,
-					       "there is no program %s in %s, which AVP_LIBEXEC_DIR "
-					       "names; unset it or name the right directory",
-					       name, chosen);
+			       error_set_usage(
+				       error,
+				       "there is no program %s in %s, which AVP_LIBEXEC_DIR "
+				       "names; unset it or name the right directory",
+				       name, chosen);
 	own[length < 0 ? 0 : length] = 0;
 	if (strrchr(own, '/'))
 		*strrchr(own, '/') = 0;

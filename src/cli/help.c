@@ -8,7 +8,8 @@
 
 static int run_help(const struct command_call *call, struct error *error)
 {
-	const struct command *command = command_find(&command_avp, call->operands, call->operand_count, error);
+	const struct command *command =
+		command_find(&command_avp, call->operands, call->operand_count, error);
 	char path[COMMAND_PATH_LENGTH] = "avp";
 	size_t length = strlen(path);
 

@@ -126,7 +126,7 @@ static int run_fake(char **argv)
 
 static struct event_loop loop;
 /* In the directory: the disk, and the program. */
-#define FILES 2
+#define FILES	      2
 #define RESTART_LIMIT 5
 
 static struct guest_config config;
