@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The part of the attacker that is arm64's: the platform's registers, calls of PSCI and calls that do
- * not exist, system registers that do not exist, and jumps to where nothing is. Words on the command
- * line: watchdog, which also attacks the watchdogs, whose expiry then must do nothing; pair, which in
- * the end reads two registers' worth of nothing at once, an access that KVM cannot tell of.
+ * The part of the attacker that is arm64's: the platform's registers, calls of PSCI and calls that
+ * do not exist, system registers that do not exist, and jumps to where nothing is. Words on the
+ * command line: watchdog, which also attacks the watchdogs, whose expiry then must do nothing;
+ * pair, which in the end reads two registers' worth of nothing at once, an access that KVM cannot
+ * tell of.
  *
  * All memory is mapped as ordinary memory, also where devices are: only so can an access to them be
  * unaligned.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A guest that attacks its monitor: wild values of all widths to every register of every virtio-mmio
- * device and to all that its architecture has besides (amd64.c, arm64.c), devices switched on before
- * their queues, queues where there is no memory, kicks that nobody waits for; and after each device's
- * turn a proper driver's life, which must work. Words on the command line: seed=N; others are the
- * architecture's. Otherwise it ends by switching itself off, with a verdict on the serial port.
+ * A guest that attacks its monitor: wild values of all widths to every register of every
+ * virtio-mmio device and to all that its architecture has besides (amd64.c, arm64.c), devices
+ * switched on before their queues, queues where there is no memory, kicks that nobody waits for;
+ * and after each device's turn a proper driver's life, which must work. Words on the command line:
+ * seed=N; others are the architecture's. Otherwise it ends by switching itself off, with a verdict
+ * on the serial port.
  */
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>

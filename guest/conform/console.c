@@ -10,9 +10,10 @@
 #include "text.h"
 
 /* 16550: registers and bits. */
-#define UART_DATA	 0
-#define UART_INTERRUPTS	 1
-#define UART_FIFO	 2 /* written: control; read: what interrupts, and whether there are FIFOs */
+#define UART_DATA	0
+#define UART_INTERRUPTS 1
+/* Written: control of the FIFOs; read: what interrupts, and whether there are FIFOs. */
+#define UART_FIFO	 2
 #define UART_LINE	 3
 #define UART_MODEM	 4
 #define UART_LINE_STATUS 5

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What the hypervisor told of the machine: filled once by the architecture (from ACPI tables, a device
- * tree, the start information), read by everything else. What does not fit is left out and noted.
+ * What the hypervisor told of the machine: filled once by the architecture (from ACPI tables, a
+ * device tree, the start information), read by everything else. What does not fit is left out and
+ * noted.
  */
 #ifndef CONFORM_MACHINE_H
 #define CONFORM_MACHINE_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The runner: finds out what the machine is, runs each test on its own, unwinds one that hangs, says what
- * came of it, and switches the machine off.
+ * The runner: finds out what the machine is, runs each test on its own, unwinds one that hangs,
+ * says what came of it, and switches the machine off.
  */
 #include "console.h"
 #include "base/contract_version.h"
@@ -179,8 +179,9 @@ struct deadline deadline_after_ms(unsigned int ms)
 }
 
 /*
- * Sleeps a moment: what we wait for may need this host processor. A hypervisor that lets an interrupt in
- * between STI and HLT fails in tests of that (cpu_halt_wakes, irq_wake), not in each that waits.
+ * Sleeps a moment: what we wait for may need this host processor. A hypervisor that lets an
+ * interrupt in between STI and HLT fails in tests of that (cpu_halt_wakes, irq_wake), not in each
+ * that waits.
  */
 static void doze(void)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * One range, handed out from its start upwards. What lies in the way (the image, what the loader put
- * beside it) is cut away before the largest piece is taken.
+ * One range, handed out from its start upwards. What lies in the way (the image, what the loader
+ * put beside it) is cut away before the largest piece is taken.
  */
 #include "pages.h"
 

@@ -12,7 +12,10 @@
 #define PAGE_SIZE 4096u
 
 void pages_init(void);
-/* Zeroed memory aligned to @alignment, a power of two. The running test is skipped when there is none. */
+/*
+ * Zeroed memory aligned to @alignment, a power of two. The running test is skipped when there is
+ * none.
+ */
 void *pages_get_aligned(size_t size, size_t alignment);
 void *pages_get(size_t size);
 /* A zeroed page for good, which no release gives back; NULL: there is none. */
@@ -23,8 +26,8 @@ void pages_release(uint64_t mark);
 /* What pages_get will never give: for tests that use memory by its address. */
 void pages_free_range(uint64_t *start, uint64_t *end);
 /*
- * The parts of memory that neither the image nor what the loader left uses, one at a time: that range first,
- * then whole ranges above 4 GiB, which are mapped. False: there are no more.
+ * The parts of memory that neither the image nor what the loader left uses, one at a time: that
+ * range first, then whole ranges above 4 GiB, which are mapped. False: there are no more.
  */
 bool pages_part(unsigned int nth, uint64_t *start, uint64_t *end);
 

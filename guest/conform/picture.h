@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What a start of the guest found, in a form that can be kept and compared with that of the next start. */
+/*
+ * What a start of the guest found, in a form that can be kept and compared with that of the next
+ * start.
+ */
 #ifndef CONFORM_PICTURE_H
 #define CONFORM_PICTURE_H
 
@@ -15,7 +18,7 @@ struct picture {
 		uint64_t place; /* of its registers, or bus, slot and function */
 		uint64_t features;
 		uint32_t id, transport, interrupt, first_status;
-		uint32_t identity; /* a sum of what names it: a MAC address, a capacity and a serial */
+		uint32_t identity; /* checksum of what a reset must not change */
 	} devices[PICTURE_DEVICES];
 };
 

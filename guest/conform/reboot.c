@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The note: a few sectors of which the first ones say whose they are. It is another run's, and not read,
- * when image or command line are others: `avp conform` starts a guest behind a test that hung with a new one.
+ * The note: a few sectors of which the first ones say whose they are. It is another run's, and not
+ * read, when image or command line are others: `avp conform` starts a guest behind a test that hung
+ * with a new one.
  */
 #include "reboot.h"
 

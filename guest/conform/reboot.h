@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Tests that go over a reset of the machine. Such a test is run again by the guest that starts behind it
- * and finds what it had kept: in a note at the end of the first disk that can be written, which is taken
- * away before the test goes on. The word reset=1 of the command line says that the host starts the
- * guest again.
+ * Tests that go over a reset of the machine. Such a test is run again by the guest that starts
+ * behind it and finds what it had kept: in a note at the end of the first disk that can be written,
+ * which is taken away before the test goes on. The word reset=1 of the command line says that the
+ * host starts the guest again.
  */
 #ifndef CONFORM_REBOOT_H
 #define CONFORM_REBOOT_H
@@ -29,7 +29,8 @@ void reboot_cancel(void);
 bool reboot_resume(void *data, size_t size);
 /*
  * Keeps @data, which is safe when this returns, and says in the log that a reset is to come. Skips
- * the test where there can be none. Called again it keeps newer data; the disk is no one else's then.
+ * the test where there can be none. Called again it keeps newer data; the disk is no one else's
+ * then.
  */
 void reboot_keep(const void *data, size_t size);
 /* Keeps @data and resets the machine. */

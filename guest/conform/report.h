@@ -9,7 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The line that begins a boot comes next: what was said before, as devices were found, does not count. */
+/*
+ * The line that begins a boot comes next: what was said before, as devices were found, does not
+ * count.
+ */
 void report_start(void);
 /* A line that begins with "avp-conform: ". */
 void report_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -27,7 +30,10 @@ void report_reset(unsigned int number, const char *name);
 /* While a line is on its way the test that sends it is not unwound. */
 void report_busy(bool busy);
 
-/* A distribution of measured values. The samples beyond the first ones count in all but percentiles. */
+/*
+ * A distribution of measured values. The samples beyond the first ones count in all but
+ * percentiles.
+ */
 #define SAMPLES_MAX 4096
 
 struct distribution {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Tests register themselves: TEST(name, "AVP-…", …) { … } makes an entry in a section of its own, in
- * which the runner finds all in link order.
+ * Tests register themselves: TEST(name, "AVP-…", …) { … } makes an entry in a section of its own,
+ * in which the runner finds all in link order.
  *
- * In a test, check() ends it with the verdict fail, skip() without a verdict but with a reason. What it
- * leaves behind (devices, memory, interrupts, processors) the runner takes back.
+ * In a test, check() ends it with the verdict fail, skip() without a verdict but with a reason.
+ * What it leaves behind (devices, memory, interrupts, processors) the runner takes back.
  */
 #ifndef CONFORM_TEST_H
 #define CONFORM_TEST_H
@@ -32,7 +32,9 @@ struct test {
 };
 
 #define LIMIT_MS 5000
-/* Before the name of each test, so that it can be found in the image: src/conform/conform_expect.h. */
+/*
+ * Before the name of each test, so that it can be found in the image: src/conform/conform_expect.h.
+ */
 #define TEST_MARK "\1"
 
 #define TEST(test_name, test_requirements, ...)                                             \
@@ -66,7 +68,9 @@ struct deadline {
 	uint64_t end, turns;
 };
 struct deadline deadline_after_ms(unsigned int ms);
-/* To be called in each turn of a loop; waits a moment after many. Ends also when the clock stands. */
+/*
+ * To be called in each turn of a loop; waits a moment after many. Ends also when the clock stands.
+ */
 bool deadline_passed(struct deadline *deadline);
 void sleep_ms(unsigned int ms);
 

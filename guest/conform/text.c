@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Strings and memory, as plain as can be. Compiled without the transformation that would turn the loops of
- * memcpy and memset into calls of themselves.
+ * Strings and memory, as plain as can be. Compiled without the transformation that would turn the
+ * loops of memcpy and memset into calls of themselves.
  */
 #include "text.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// kexec KERNEL KERNEL_BYTES INITRD INITRD_BYTES: has an arm64 kernel start another one in its place, from block
-// devices. Both lie where a monitor of AVP's has put the first kernel and its initrd, so that the device tree
-// of the first one, but for the end of its initrd, is that of the second.
+// kexec KERNEL KERNEL_BYTES INITRD INITRD_BYTES: has an arm64 kernel start another one from block
+// devices. The second kernel and its initrd lie where AVP's monitor put the first ones, so that it
+// gets the first one's device tree, but for the end of the initrd.
 
 #include <endian.h>
 #include <err.h>

@@ -26,7 +26,9 @@ void arguments_add_format(struct arguments *arguments, const char *format, ...)
 void arguments_extend(struct arguments *arguments, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* The finished list, which lives as long as *arguments; NULL with *error set when memory ran out. */
+/*
+ * The finished list, which lives as long as *arguments; NULL with *error set when memory ran out.
+ */
 const char *const *arguments_finish(const struct arguments *arguments, struct error *error);
 
 /* Gives everything back. */

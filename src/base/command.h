@@ -55,8 +55,8 @@ struct command;
 struct command_call {
 	const struct command *command;
 	/*
-	 * For each group in order, a struct set to the defaults and then from the command line. What
-	 * run takes out of it with option_move is run's.
+	 * For each group in order, a struct set to the defaults and then from the command line.
+	 * What run takes out of it with option_move is run's.
 	 */
 	void *const *options;
 	struct option_list given; /* the names of the options that were given */
@@ -85,8 +85,8 @@ struct command {
 	/* Pointers, ends with NULL. A command has one of run, subcommands and program. */
 	const struct command *const *subcommands;
 	/*
-	 * A program of its own (base/program_path.h) that takes the groups' options and is executed.
-	 * The tables here are for help and documents.
+	 * A program of its own (base/program_path.h) that takes the groups' options and is
+	 * executed. The tables here are for help and documents.
 	 */
 	const char *program;
 	/* Of a root, both may be NULL: */

@@ -29,8 +29,8 @@ int error_set_usage(struct error *error, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /*
- * As error_set, with ": " and the text of @code appended, and with the resource limit that may be behind
- * it, where there is one.
+ * As error_set, with ": " and the text of @code appended, and with the resource limit that may be
+ * behind it, where there is one.
  */
 int error_set_errno(struct error *error, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

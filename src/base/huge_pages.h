@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The huge pages that the host has set aside (Linux, Documentation/admin-guide/mm/hugetlbpage.rst). */
+/*
+ * The huge pages that the host has set aside (Linux, Documentation/admin-guide/mm/hugetlbpage.rst).
+ */
 #ifndef AVP_BASE_HUGE_PAGES_H
 #define AVP_BASE_HUGE_PAGES_H
 
@@ -7,7 +9,9 @@
 
 #include "base/error.h"
 
-/* The size in bytes of those that programs get unless they ask for another; 0: the host has none. */
+/*
+ * The size in bytes of those that programs get unless they ask for another; 0: the host has none.
+ */
 uint64_t huge_pages_size(void);
 
 /*

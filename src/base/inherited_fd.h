@@ -25,8 +25,9 @@ int inherited_fd_fill_standard(void);
 int inherited_fd_take(int fd);
 
 /*
- * The same for a socket of the type @type, SOCK_STREAM or SOCK_SEQPACKET. @option names it in errors: that it is
- * not such a socket is a usage error. Returns the descriptor, or a negative errno with *error set.
+ * The same for a socket of the type @type, SOCK_STREAM or SOCK_SEQPACKET. @option names it in
+ * errors: that it is not such a socket is a usage error. Returns the descriptor, or a negative
+ * errno with *error set.
  */
 int inherited_fd_take_socket(int fd, int type, const char *option, struct error *error);
 

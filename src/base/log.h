@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Log lines on standard error, as text or as JSON. On a terminal a line is `level component: message`;
- * elsewhere the time stands before it, unless the journal is there, which has its own, and the
- * guest before the component: `2026-01-02T03:04:05.678Z level guest/component: message`. A line is written with
- * one write(2), so lines of several processes do not mix. Nothing here allocates, and nothing
- * waits for a reader that does not read: lines that standard error does not take are left out, and
- * a line tells how many as soon as it takes some again.
+ * Log lines on standard error, as text or as JSON. On a terminal a line is `level component:
+ * message`; elsewhere the time stands before it, unless the journal is there, which has its own,
+ * and the guest before the component: `2026-01-02T03:04:05.678Z level guest/component: message`. A
+ * line is written with one write(2), so lines of several processes do not mix. Nothing here
+ * allocates, and nothing waits for a reader that does not read: lines that standard error does not
+ * take are left out, and a line tells how many as soon as it takes some again.
  */
 #ifndef AVP_BASE_LOG_H
 #define AVP_BASE_LOG_H

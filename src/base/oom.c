@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The kernel's counts of what its OOM killer has ended (Linux, Documentation/admin-guide/cgroup-v2.rst,
- * "memory.events"; cgroup-v1/memory.rst, "memory.oom_control"; /proc/vmstat).
+ * The kernel's counts of what its OOM killer has ended (Linux,
+ * Documentation/admin-guide/cgroup-v2.rst, "memory.events"; cgroup-v1/memory.rst,
+ * "memory.oom_control"; /proc/vmstat).
  */
 #include "base/oom.h"
 

@@ -19,7 +19,7 @@ enum option_type {
 	OPTION_NAME,   /* char *, allocated: a word that text_is_name (base/text.h) accepts */
 	OPTION_PATH,   /* char *, allocated; a relative one in a bundle starts at the bundle */
 	OPTION_NUMBER, /* uint64_t, @minimum to @maximum */
-	OPTION_SIZE, /* uint64_t, bytes; K, M, G, T suffixes in powers of 1024 on the command line */
+	OPTION_SIZE,   /* uint64_t, bytes; text may end in K, M, G or T, powers of 1024 */
 	OPTION_CHOICE, /* uint64_t: the index of the word in @choices */
 	OPTION_MAC,  /* uint8_t[6]: xx:xx:xx:xx:xx:xx, of one station: no group address, not zero */
 	OPTION_LIST, /* struct option_list: may be given several times; an array in JSON */
@@ -51,14 +51,16 @@ struct option_row {
 	const char *help;	/* one sentence without the full stop */
 	bool power_of_two;	/* numbers: no other is accepted */
 	bool ascii;		/* strings: printable ASCII only */
-	/* OPTION_LIST: the path in an item, which starts at the bundle like that of OPTION_PATH, or NULL;
-	 * *use, what becomes of it, is set with one. */
+	/*
+	 * OPTION_LIST: the path in an item, which starts at the bundle like that of OPTION_PATH, or
+	 * NULL; *use, what becomes of it, is set with one.
+	 */
 	const char *(*item_path)(const char *item, enum option_path_use *use);
 	bool tagged; /* OPTION_LIST: items are kept as NAME=VALUE, so that rows may share a list */
 	bool words;  /* OPTION_STRING: an array of strings in JSON, joined by spaces */
 	const char *bundle_key; /* where a bundle has it when not in `avp`: "vm.kernel.path" */
 	const char *example;	/* what a starting bundle has when that is not the default */
-	bool argument_optional; /* OPTION_LIST: --NAME alone is accepted, a value takes --NAME=VALUE */
+	bool argument_optional; /* OPTION_LIST: --NAME alone will do, a value takes --NAME=VALUE */
 	/* Writes what else is to be said of the values, such as "at most 8 with qemu"; or NULL. */
 	const char *(*values_text)(const struct option_row *row, char *buffer, size_t size);
 	/*

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Files that options name to be written, and sockets that they name to be made. The path /dev/fd/N
- * stands for what was inherited as descriptor N: whoever starts a device process opens and makes them
- * for it. Messages start with the name of the option.
+ * stands for what was inherited as descriptor N: whoever starts a device process opens and makes
+ * them for it. Messages start with the name of the option.
  */
 #ifndef AVP_BASE_OPTION_PATH_H
 #define AVP_BASE_OPTION_PATH_H
@@ -11,14 +11,14 @@
 #include "base/socket_path.h"
 
 /*
- * Opens @path for appending; a file that is not there is made. Returns a descriptor, the caller's, or a
- * negative errno with *error set, a usage error where the path is wrong.
+ * Opens @path for appending; a file that is not there is made. Returns a descriptor, the caller's,
+ * or a negative errno with *error set, a usage error where the path is wrong.
  */
 int path_open_appended(const char *option, const char *path, struct error *error);
 
 /*
- * Makes a listening socket at @path: see socket_path_listen for the result and *made, which has no path
- * when the socket was inherited.
+ * Makes a listening socket at @path: see socket_path_listen for the result and *made, which has no
+ * path when the socket was inherited.
  */
 int path_listen(const char *option, const char *path, struct socket_path *made,
 		struct error *error);

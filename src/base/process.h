@@ -49,11 +49,10 @@ struct process_spawn {
 
 /*
  * Starts a child. It dies (SIGKILL) when the calling thread ends: call from a thread that lives as
- * long as the program. Signal handlers, ignored signals and the signal mask are reset in it, but for
- * what @shielded says. SIGCHLD is no longer ignored in the caller, whose children's exit statuses it
- * would cost.
- * Returns 0 with *process set, or a negative errno with *error set, also when the program could
- * not be executed: then no process is left.
+ * long as the program. Signal handlers, ignored signals and the signal mask are reset in it, but
+ * for what @shielded says. SIGCHLD is no longer ignored in the caller, whose children's exit
+ * statuses it would cost. Returns 0 with *process set, or a negative errno with *error set, also
+ * when the program could not be executed: then no process is left.
  */
 int process_spawn(struct process *process, const struct process_spawn *spawn, struct error *error);
 
@@ -97,7 +96,9 @@ void process_end(struct process *process, int grace_ms);
 /* Long enough for any status that process_describe writes. */
 #define PROCESS_STATUS_LENGTH 64
 
-/* Writes what a status of process_reap means: "exit status 1", "signal 9 (Killed)", or not known. */
+/*
+ * Writes what a status of process_reap means: "exit status 1", "signal 9 (Killed)", or not known.
+ */
 const char *process_describe(char buffer[PROCESS_STATUS_LENGTH], int status);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Resource limits. What a limit forbids shows as the errno of some call; the text says which it was.
+ * Resource limits. What a limit forbids shows as the errno of some call; the text says which it
+ * was.
  */
 #include "base/resource_limit.h"
 

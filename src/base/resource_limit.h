@@ -9,9 +9,10 @@
 #include "base/error.h"
 
 /*
- * Has the main thread and all that follows get along with the limits that are in force: the stack may
- * grow to what a program takes for granted, and a write beyond RLIMIT_FSIZE fails instead of ending the
- * process. Call first. Returns 0, or a negative errno with *error set where that cannot be had.
+ * Has the main thread and all that follows get along with the limits that are in force: the stack
+ * may grow to what a program takes for granted, and a write beyond RLIMIT_FSIZE fails instead of
+ * ending the process. Call first. Returns 0, or a negative errno with *error set where that cannot
+ * be had.
  */
 int resource_limit_prepare(struct error *error);
 
@@ -19,14 +20,14 @@ int resource_limit_prepare(struct error *error);
 #define RESOURCE_LIMIT_TEXT 96
 
 /*
- * Which limit may be why a call failed with @code, a positive errno value, and how high it is: " (…)".
- * Returns @buffer, which is "" when there is none.
+ * Which limit may be why a call failed with @code, a positive errno value, and how high it is: "
+ * (…)". Returns @buffer, which is "" when there is none.
  */
 const char *resource_limit_describe(char buffer[RESOURCE_LIMIT_TEXT], int code);
 
 /*
- * The same for what another program, with the limits of this process, said of a call that failed: by the text
- * of an errno in @said.
+ * The same for what another program, with the limits of this process, said of a call that failed:
+ * by the text of an errno in @said.
  */
 const char *resource_limit_describe_text(char buffer[RESOURCE_LIMIT_TEXT], const char *said);
 

@@ -146,7 +146,9 @@ static int bind_path(int fd, const char *path, const char *option, struct error 
 static int listen_bound(struct socket_path *made, int fd, const char *path, int backlog,
 			const char *option, struct error *error)
 {
-	/* What leads through a descriptor keeps its directory, wherever others put that meanwhile. */
+	/*
+	 * What leads through a descriptor keeps its directory, wherever others put that meanwhile.
+	 */
 	cleanup_free char *absolute = *path == '/' ? strdup(path) : realpath(path, NULL);
 	struct stat status;
 

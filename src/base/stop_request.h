@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Signals that ask for a guest's end. Those that follow one within STOP_REQUEST_MS are the same request: systemd
- * sends SIGHUP right behind SIGTERM (SendSIGHUP=), timeout(1) signals both the process and its group, and both
- * the kernel and a shell send SIGHUP when a terminal closes.
+ * Signals that ask for a guest's end. Those that follow one within STOP_REQUEST_MS are the same
+ * request: systemd sends SIGHUP right behind SIGTERM (SendSIGHUP=), timeout(1) signals both the
+ * process and its group, and both the kernel and a shell send SIGHUP when a terminal closes.
  */
 #ifndef AVP_BASE_STOP_REQUEST_H
 #define AVP_BASE_STOP_REQUEST_H

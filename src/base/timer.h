@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A timer of the event loop that registers set: any thread sets and cancels it, the loop's thread is
- * told when its time is over.
+ * A timer of the event loop that registers set: any thread sets and cancels it, the loop's thread
+ * is told when its time is over.
  */
 #ifndef AVP_BASE_TIMER_H
 #define AVP_BASE_TIMER_H

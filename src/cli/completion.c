@@ -153,7 +153,10 @@ static void print_key_names(FILE *stream, const char *path, const struct option_
 	const struct key_tables tables = key_tables(type);
 	const char *separator = "";
 
-	/* Where the list begins: behind a file, at once, or at once but behind an equals sign alone. */
+	/*
+	 * Where the list begins: behind a file, at once, or at once but behind an equals sign
+	 * alone.
+	 */
 	fprintf(stream, "\t\"%s --%s\") parts=%s keys=(", path, row->name,
 		type->positional       ? "later" :
 		row->argument_optional ? "attached" :

@@ -22,8 +22,9 @@ void completion_print(const struct command *root, FILE *stream);
 
 /*
  * The tables of a section of docs/, in Markdown: the name of a device type gives its options,
- * "bundle" the keys of a config.json, "devices" the types, "serving" the options of each device program, the names of a command with dashes between them
- * ("run", "device-block") its options. Fails with a usage error for anything else.
+ * "bundle" the keys of a config.json, "devices" the types, "serving" the options of each device
+ * program, the names of a command with dashes between them ("run", "device-block") its options.
+ * Fails with a usage error for anything else.
  */
 int markdown_print(const char *section, FILE *stream, struct error *error);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What one boot of the conformance guest is started with: the words on the guest's command line, and the
- * program and arguments of what boots it. The devices come from device_types.
+ * What one boot of the conformance guest is started with: the words on the guest's command line,
+ * and the program and arguments of what boots it. The devices come from device_types.
  */
 #ifndef AVP_CONFORM_CONFORM_BOOT_H
 #define AVP_CONFORM_CONFORM_BOOT_H
@@ -27,9 +27,9 @@ struct conform_boot {
 };
 
 /*
- * Adds the arguments of what boots the guest, its name first: `avp run`, or the shell with --command, whose
- * variables are set in the environment of this process. Returns the path of the program, or NULL with
- * *error set.
+ * Adds the arguments of what boots the guest, its name first: `avp run`, or the shell with
+ * --command, whose variables are set in the environment of this process. Returns the path of the
+ * program, or NULL with *error set.
  */
 const char *conform_boot_command(struct arguments *arguments, const struct conform_boot *boot,
 				 struct error *error);

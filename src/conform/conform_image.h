@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The image of the conformance guest. It lies beside the program: where it was built, or where it was
- * installed.
+ * The image of the conformance guest. It lies beside the program: where it was built, or where it
+ * was installed.
  */
 #ifndef AVP_CONFORM_CONFORM_IMAGE_H
 #define AVP_CONFORM_CONFORM_IMAGE_H
@@ -18,7 +18,9 @@ enum image_format conform_image_format(const struct conform_options *options);
 int conform_image_find(char path[PATH_MAX], const struct conform_options *options,
 		       struct error *error);
 
-/* Copies the image to the file that --image names. Returns 0, or a negative errno with *error set. */
+/*
+ * Copies the image to the file that --image names. Returns 0, or a negative errno with *error set.
+ */
 int conform_image_write(const struct conform_options *options, struct error *error);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The log of the conformance guest. Each boot counts its lines and sums them up, and says both where a test
- * begins and in its last line: what a console dropped or changed shows there.
+ * The log of the conformance guest. Each boot counts its lines and sums them up, and says both
+ * where a test begins and in its last line: what a console dropped or changed shows there.
  */
 #include "conform/conform_log.h"
 
@@ -49,7 +49,10 @@ static bool begins(const char *line, const char *prefix, const char **rest)
 	return true;
 }
 
-/* The guest says nothing but ASCII: another byte is damage, and may be no UTF-8, as reports need it. */
+/*
+ * The guest says nothing but ASCII: another byte is damage, and may be no UTF-8, as reports need
+ * it.
+ */
 static void make_plain(char *text)
 {
 	text_make_printable(text);
@@ -68,8 +71,8 @@ static void keep(char *to, size_t size, const char *text, size_t length)
 #define KEEP(to, text, length) keep(to, sizeof(to), text, length)
 
 /*
- * The test with that number, made room for: *test, NULL when no guest says such a number, so that the
- * line came otherwise than it was sent. Returns 0 or -ENOMEM.
+ * The test with that number, made room for: *test, NULL when no guest says such a number, so that
+ * the line came otherwise than it was sent. Returns 0 or -ENOMEM.
  */
 static int get_test(struct conform_log *log, unsigned long number, struct conform_test **test,
 		    struct error *error)
@@ -132,13 +135,19 @@ static void end_boot(struct conform_log *log)
 static int take_boot(struct conform_log *log, const char *text, struct error *error)
 {
 	unsigned long number = strtoul(text, NULL, 10);
-	/* A guest that has lost what it had kept over its reset counts anew: it would reset for ever. */
+	/*
+	 * A guest that has lost what it had kept over its reset counts anew: it would reset for
+	 * ever.
+	 */
 	bool resumes = log->reset_announced && (!log->in_boot || number > log->number);
 	char version[20] = "";
 	struct error mismatch;
 
 	log->unannounced = log->said_end || (log->in_boot && !resumes);
-	/* Off was a reset. What this one says does not count: it would come to its end again and again. */
+	/*
+	 * Off was a reset. What this one says does not count: it would come to its end again and
+	 * again.
+	 */
 	if (log->said_end)
 		return conform_log_fail(log, "pwr_off", "AVP-PWR-001",
 					"the guest was started again behind its end", error);
@@ -239,7 +248,9 @@ static void take_bucket(struct conform_log *log, const char *text)
 	measure->buckets[__builtin_ctzll(limit)] = count;
 }
 
-/* "begin NUMBER NAME lines … crc … # REQUIREMENTS": of one that hangs, nothing else will be heard. */
+/*
+ * "begin NUMBER NAME lines … crc … # REQUIREMENTS": of one that hangs, nothing else will be heard.
+ */
 static int take_begin(struct conform_log *log, const char *text, struct error *error)
 {
 	char *name;

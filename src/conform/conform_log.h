@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * What the conformance guest said on its console, read back: TAP version 14 with lines of its own
- * (docs/conform-log.md). A log may be of several boots, and stands among lines of others; it comes from
- * a hypervisor that is being tested, so nothing in it is trusted.
+ * (docs/conform-log.md). A log may be of several boots, and stands among lines of others; it comes
+ * from a hypervisor that is being tested, so nothing in it is trusted.
  */
 #ifndef AVP_CONFORM_CONFORM_LOG_H
 #define AVP_CONFORM_CONFORM_LOG_H
@@ -70,7 +70,7 @@ struct conform_log {
 	unsigned int boots;
 	char boot[CONFORM_LINE_MAX], hypervisor[CONFORM_LINE_MAX];
 	bool ended;
-	bool unannounced; /* nothing had said that it would come: the one before did not end in order */
+	bool unannounced; /* the boot before did not say that this one would follow */
 	/* Of all. */
 	bool damaged, other_contract;
 	bool lost;	/* a boot ended before its first test */
@@ -90,28 +90,31 @@ struct conform_log {
 void conform_log_free(struct conform_log *log);
 
 /*
- * Takes the next line, without its end but for \r. Lines of others are left alone; ones that no guest says
- * make the log a damaged one. What failed or hung stays so, whatever is said later. Returns 0, or -ENOMEM
- * with *error set.
+ * Takes the next line, without its end but for \r. Lines of others are left alone; ones that no
+ * guest says make the log a damaged one. What failed or hung stays so, whatever is said later.
+ * Returns 0, or -ENOMEM with *error set.
  */
 int conform_log_add(struct conform_log *log, const char *line, struct error *error);
 
 /*
- * The whole file at @path, "-": standard input; it begins with a boot that somebody started. Returns 0 or
- * a negative errno with *error set.
+ * The whole file at @path, "-": standard input; it begins with a boot that somebody started.
+ * Returns 0 or a negative errno with *error set.
  */
 int conform_log_read(struct conform_log *log, const char *path, struct error *error);
 
 /*
- * No more lines come, or of another boot that was started by itself: a test that has begun and not ended
- * hung; behind the last one the hypervisor ended, where neither end nor reset was announced.
+ * No more lines come, or of another boot that was started by itself: a test that has begun and not
+ * ended hung; behind the last one the hypervisor ended, where neither end nor reset was announced.
  */
 void conform_log_finish(struct conform_log *log);
 
 /* The guest went off in the test that has begun, as it was to: that passes, and ends the boot. */
 void conform_log_off(struct conform_log *log);
 
-/* The host's own verdict on a test, known to the guest or not. Returns 0, or -ENOMEM with *error set. */
+/*
+ * The host's own verdict on a test, known to the guest or not. Returns 0, or -ENOMEM with *error
+ * set.
+ */
 int conform_log_fail(struct conform_log *log, const char *name, const char *requirements,
 		     const char *message, struct error *error);
 

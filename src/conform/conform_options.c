@@ -31,7 +31,10 @@ uint64_t conform_options_memory(const struct conform_options *options)
 	return options->memory ? options->memory : CONFORM_MEMORY;
 }
 
-/* --only goes onto the guest's command line: what no test's name can have would be another word there. */
+/*
+ * --only goes onto the guest's command line: what no test's name can have would be another word
+ * there.
+ */
 int conform_options_check(const struct conform_options *options, struct error *error)
 {
 	const char *pattern = options->only;

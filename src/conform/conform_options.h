@@ -29,12 +29,15 @@ extern const char *const conform_formats[];
 /* The size of the guest's memory in bytes. */
 uint64_t conform_options_memory(const struct conform_options *options);
 
-/* Whether --only can match the name of a test. 0, or a negative errno with *error set: a usage error. */
+/*
+ * Whether --only can match the name of a test. 0, or a negative errno with *error set: a usage
+ * error.
+ */
 int conform_options_check(const struct conform_options *options, struct error *error);
 
 /*
- * For reports: what booted the guest, and which tests it was asked for. *text is freed and replaced, and
- * the caller's. 0, or -ENOMEM with *error set.
+ * For reports: what booted the guest, and which tests it was asked for. *text is freed and
+ * replaced, and the caller's. 0, or -ENOMEM with *error set.
  */
 int conform_options_describe_command(char **text, const struct conform_options *options,
 				     struct error *error);

@@ -16,7 +16,10 @@ struct conform_output {
 	char *temporary; /* allocated */
 };
 
-/* @path is kept by reference. 0 or a negative errno with *error set; so is close, which always closes. */
+/*
+ * @path is kept by reference. 0 or a negative errno with *error set; so is close, which always
+ * closes.
+ */
 int conform_output_open(struct conform_output *output, const char *path, struct error *error);
 int conform_output_close(struct conform_output *output, struct error *error);
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The report for people: one page of HTML that needs nothing beside it. What failed stands first. All text in
- * it comes from the hypervisor that was tested, or from whoever called, so it is escaped; bars are cells
- * of tables, so that no label lies over another, and nothing has a width of its own but in parts of the
- * page's.
+ * The report for people: one page of HTML that needs nothing beside it. What failed stands first.
+ * All text in it comes from the hypervisor that was tested, or from whoever called, so it is
+ * escaped; bars are cells of tables, so that no label lies over another, and nothing has a width of
+ * its own but in parts of the page's.
  */
 #include <inttypes.h>
 #include <ctype.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The results of a conformance guest in the forms that others read: JUnit for build servers, JSON for
- * programs, one page of HTML for people.
+ * The results of a conformance guest in the forms that others read: JUnit for build servers, JSON
+ * for programs, one page of HTML for people.
  */
 #ifndef AVP_CONFORM_CONFORM_REPORT_H
 #define AVP_CONFORM_CONFORM_REPORT_H
@@ -18,7 +18,10 @@ struct conform_about {
 	const char *filter;  /* which tests were to be made */
 };
 
-/* Each writes the file at @path, which it replaces as a whole. 0 or a negative errno with *error set. */
+/*
+ * Each writes the file at @path, which it replaces as a whole. 0 or a negative errno with *error
+ * set.
+ */
 int conform_report_junit(const struct conform_log *log, const char *path, struct error *error);
 int conform_report_json(const struct conform_log *log, const struct conform_about *about,
 			const char *path, struct error *error);
@@ -30,8 +33,8 @@ int conform_report_html(const struct conform_log *log, const struct conform_abou
 const char *conform_date(char date[CONFORM_DATE_LENGTH], time_t when);
 
 /*
- * The chapter of a test: the letters of its first requirement's id ("BLK" of AVP-BLK-001), or of its
- * name where it tells none. Returns @chapter.
+ * The chapter of a test: the letters of its first requirement's id ("BLK" of AVP-BLK-001), or of
+ * its name where it tells none. Returns @chapter.
  */
 #define CONFORM_CHAPTER_LENGTH 16
 const char *conform_chapter(char chapter[CONFORM_CHAPTER_LENGTH], const struct conform_test *test);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The runs of the conformance guest: its boots on an engine of this program or by a command, one after
- * another until each test has a verdict.
+ * The runs of the conformance guest: its boots on an engine of this program or by a command, one
+ * after another until each test has a verdict.
  */
 #include "conform/conform_run.h"
 
@@ -102,7 +102,10 @@ static void handle_line(void *context, char *line, size_t length, bool cut)
 	if (conform->log->taken != taken)
 		set_silence(conform, conform->log->said_end ? OFF_SECONDS * conform->options->slow :
 							      conform->options->silence);
-	/* A guest that resets where it must not would do so again: the next boot begins behind that test. */
+	/*
+	 * A guest that resets where it must not would do so again: the next boot begins behind that
+	 * test.
+	 */
 	if (conform->log->unannounced) {
 		conform->over = true;
 		event_loop_stop(&conform->loop, 0);
@@ -208,8 +211,8 @@ static int start_guest(struct conform *conform, size_t start, unsigned int numbe
 }
 
 /*
- * The hypervisor has ended by itself, with @status, before the guest said anything in this boot: sets
- * *error and returns a negative errno.
+ * The hypervisor has ended by itself, with @status, before the guest said anything in this boot:
+ * sets *error and returns a negative errno.
  */
 static int explain_silence(const struct conform *conform, int status, struct error *error)
 {
@@ -235,8 +238,8 @@ static int explain_silence(const struct conform *conform, int status, struct err
 }
 
 /*
- * What the hypervisor's end, with @status or by force, says of power: behind the guest's end, and in a test
- * that is nothing but its off.
+ * What the hypervisor's end, with @status or by force, says of power: behind the guest's end, and
+ * in a test that is nothing but its off.
  */
 static int judge_end(struct conform *conform, int status, struct error *error)
 {
@@ -308,7 +311,9 @@ static int run_boot(struct conform *conform, size_t start, unsigned int boot, st
 	if (result == 0)
 		result = event_loop_run(&conform->loop);
 	event_loop_remove(&conform->loop, &conform->exit_source);
-	/* Everything that avp run has started goes with it; of a command, what stayed in its group. */
+	/*
+	 * Everything that avp run has started goes with it; of a command, what stayed in its group.
+	 */
 	if (conform->options->command)
 		kill(-conform->process.pid, SIGKILL);
 	process_signal(&conform->process, SIGKILL);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The requirements that the conformance guest proves, as the build takes them out of the chapters in contract/.
+ * The requirements that the conformance guest proves, as the build takes them out of the chapters
+ * in contract/.
  */
 #ifndef AVP_CONFORM_CONTRACT_REQUIREMENT_H
 #define AVP_CONFORM_CONTRACT_REQUIREMENT_H

@@ -27,8 +27,8 @@
 /* Chunks of the loop's attention, so that a flood does not starve other sources. */
 #define TRANSFERS_PER_EVENT 16
 /*
- * How often a console in the background of its terminal looks whether it has come to the foreground,
- * which a shell does not say of a job that was running all the time.
+ * How often a console in the background of its terminal looks whether it has come to the
+ * foreground, which a shell does not say of a job that was running all the time.
  */
 #define FOREGROUND_CHECK_MS 500
 /* What a terminal takes without blocking once it says that it takes something. */
@@ -65,7 +65,7 @@ struct console {
 	struct guest_end *keys; /* the end that keys go to: the last one */
 	struct event_watch input_watch, output_watch;
 	struct stream in;
-	int output_fd; /* standard output opened again so that it does not block; -1: could not be */
+	int output_fd;	 /* standard output, opened again without blocking; -1: failed */
 	bool terminal;	 /* keys are read from a terminal: this is its foreground */
 	bool background; /* standard input is a terminal, and this is its background */
 	struct timer foreground_check; /* none: standard input is no terminal of ours */
@@ -247,7 +247,9 @@ static bool stream_write(struct stream *stream)
 	return true;
 }
 
-/* One read of what comes to the stream. Returns 0 when there is nothing for now, or no more at all. */
+/*
+ * One read of what comes to the stream. Returns 0 when there is nothing for now, or no more at all.
+ */
 static size_t read_some(struct stream *stream, char *bytes, size_t size)
 {
 	ssize_t length;
@@ -316,9 +318,9 @@ static void read_keys(struct console *console)
 		return;
 	length = filter_keys(console, keys, read_some(in, keys, sizeof(keys)));
 	/*
-	 * A terminal ends when it is gone, and then has no foreground. Else it went to the background just
-	 * now (EIO, with SIGTTIN ignored), or somebody gave it its lines back and typed the key for the end
-	 * of one, which is none of it.
+	 * A terminal ends when it is gone, and then has no foreground. Else it went to the
+	 * background just now (EIO, with SIGTTIN ignored), or somebody gave it its lines back and
+	 * typed the key for the end of one, which is none of it.
 	 */
 	if (in->ended && tcgetpgrp(STDIN_FILENO) >= 0)
 		in->ended = false;

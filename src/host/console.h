@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The guest's console on this program's standard input and output. Standard input that is a
- * terminal in whose foreground this program runs is switched to raw mode, so that every key
- * reaches the guest, and back on every way out, crashes included; what ends a guest from there is
- * Ctrl-A x. In the background the keys are the shell's, and the terminal is taken when this program
- * comes to the foreground. The program must ignore SIGTTIN and SIGTTOU, or the terminal may stop it.
+ * terminal in whose foreground this program runs is switched to raw mode, so that every key reaches
+ * the guest, and back on every way out, crashes included; what ends a guest from there is Ctrl-A x.
+ * In the background the keys are the shell's, and the terminal is taken when this program comes to
+ * the foreground. The program must ignore SIGTTIN and SIGTTOU, or the terminal may stop it.
  */
 #ifndef AVP_HOST_CONSOLE_H
 #define AVP_HOST_CONSOLE_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The host's identity, and the names of the guests that run on it. A name is taken by a lock on
- * a file, which the kernel takes back however the program ends, in a directory where nobody else can.
+ * The host's identity, and the names of the guests that run on it. A name is taken by a lock on a
+ * file, which the kernel takes back however the program ends, in a directory where nobody else can.
  */
 #include "host/host_identity.h"
 
@@ -105,8 +105,8 @@ static pid_t find_holder(int fd)
 }
 
 /*
- * Locks the name's file. The lock is this process's alone (fcntl(2)): children that outlive it don't
- * have it. Returns a descriptor, or -EADDRINUSE with *holder set, or another negative errno.
+ * Locks the name's file. The lock is this process's alone (fcntl(2)): children that outlive it
+ * don't have it. Returns a descriptor, or -EADDRINUSE with *holder set, or another negative errno.
  */
 static int take(int names, const char *name, pid_t *holder)
 {
@@ -114,7 +114,9 @@ static int take(int names, const char *name, pid_t *holder)
 
 	if (snprintf(file, sizeof(file), "%s" SUFFIX, name) >= (int)sizeof(file))
 		return -ENAMETOOLONG;
-	/* Its holder removes the file before it gives up the lock: then there may be another one. */
+	/*
+	 * Its holder removes the file before it gives up the lock: then there may be another one.
+	 */
 	for (int i = 0; i < ATTEMPTS; i++) {
 		const struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 		cleanup_fd int fd =

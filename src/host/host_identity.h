@@ -29,16 +29,17 @@ struct guest_name {
 
 /*
  * Takes the guest's name until host_give_guest_name, or the end of this process however it ends: no
- * other guest of this user gets it. One that was not given (@unnamed) is made one that is free: guest,
- * guest1 and so on; *name is allocated and may be replaced. Where no directory is this user's alone nothing is taken, with a
- * warning. Returns 0, or a negative errno with *error set when a given name is taken.
+ * other guest of this user gets it. One that was not given (@unnamed) is made one that is free:
+ * guest, guest1 and so on; *name is allocated and may be replaced. Where no directory is this
+ * user's alone nothing is taken, with a warning. Returns 0, or a negative errno with *error set
+ * when a given name is taken.
  */
 int host_take_guest_name(struct guest_name *taken, char **name, bool unnamed, struct error *error);
 
 /*
- * Finds the guest of this user that has the process @device as one of its device processes, and writes its
- * name, as far as it has room. Returns the process that runs that guest, or 0. Not for a process that has
- * taken a name: it would lose it.
+ * Finds the guest of this user that has the process @device as one of its device processes, and
+ * writes its name, as far as it has room. Returns the process that runs that guest, or 0. Not for a
+ * process that has taken a name: it would lose it.
  */
 pid_t host_find_guest(pid_t device, char *name, size_t size);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Gives up rights: privileges, capabilities, and by Landlock what has a name. The system calls are in
- * sandbox_filter.c.
+ * Gives up rights: privileges, capabilities, and by Landlock what has a name. The system calls are
+ * in sandbox_filter.c.
  */
 #include "host/sandbox.h"
 
@@ -85,8 +85,8 @@ static bool reads_files(const struct sandbox_rights *rights)
 }
 
 /*
- * Without Landlock the system call filter keeps names out of most processes. Those that it has to let
- * read or remove files get a root directory of their own, or say what they could do.
+ * Without Landlock the system call filter keeps names out of most processes. Those that it has to
+ * let read or remove files get a root directory of their own, or say what they could do.
  */
 static void do_without_landlock(const struct sandbox_rights *rights)
 {
@@ -144,7 +144,9 @@ static int restrict_names(const struct sandbox_rights *rights, struct error *err
 
 int sandbox_apply_capabilities(struct error *error)
 {
-	/* The bounding set takes a capability to shrink; without it nothing can be gained anyway. */
+	/*
+	 * The bounding set takes a capability to shrink; without it nothing can be gained anyway.
+	 */
 	if (capng_apply(CAPNG_SELECT_BOTH) < 0 && capng_apply(CAPNG_SELECT_CAPS) < 0)
 		return error_set(error, EPERM, "sandbox: cannot give up capabilities");
 	return 0;
@@ -166,8 +168,8 @@ int sandbox_drop_rights(const struct sandbox_rights *rights, struct error *error
 	if (sandbox_apply_capabilities(error) < 0)
 		return -error->code;
 	/*
-	 * Guest memory does not get into core dumps, and no process of this user can attach. Last: what
-	 * such a process has in /proc is not its own.
+	 * Guest memory does not get into core dumps, and no process of this user can attach. Last:
+	 * what such a process has in /proc is not its own.
 	 */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_set_errno(error, errno, "sandbox: dumpable");

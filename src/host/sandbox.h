@@ -59,8 +59,8 @@ int sandbox_filter_calls(unsigned int needs, struct error *error);
 int sandbox_lock_in(const struct sandbox_rights *rights, struct error *error);
 
 /*
- * For a process that starts and ends others, and for them: gives up new privileges, capabilities that
- * none of them needs, and the system calls of administration. In the one thread that there is.
+ * For a process that starts and ends others, and for them: gives up new privileges, capabilities
+ * that none of them needs, and the system calls of administration. In the one thread that there is.
  */
 int sandbox_limit_supervisor(struct error *error);
 

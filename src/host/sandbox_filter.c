@@ -131,7 +131,9 @@ static const struct rule rules[] = {
 	ALWAYS(rt_sigaction),
 	ALWAYS(rt_sigprocmask),
 	ALWAYS(rt_sigreturn),
-	/* The end: by itself, or by abort, whose signal is for this process (see add_own_signals). */
+	/*
+	 * The end: by itself, or by abort, whose signal is for this process (see add_own_signals).
+	 */
 	ALWAYS(exit),
 	ALWAYS(exit_group),
 	ALWAYS(getpid),
@@ -226,7 +228,9 @@ static const struct rule rules[] = {
 	/* The lines of the control socket. */
 	FOR(SANDBOX_MONITOR, sendto, IS_NULL(4)),
 	FOR(SANDBOX_MONITOR, recvfrom),
-	/* Memory of firmware is cleared at a reset; the device tree is written out, if asked for. */
+	/*
+	 * Memory of firmware is cleared at a reset; the device tree is written out, if asked for.
+	 */
 	FOR(SANDBOX_MONITOR, fallocate),
 	/* What the device tree is seeded with. */
 	FOR(SANDBOX_MONITOR, getrandom),
@@ -330,7 +334,9 @@ int sandbox_filter_calls(unsigned int needs, struct error *error)
 		result = add_rules(filter, needs);
 	if (result == 0 && !(needs & SANDBOX_READER))
 		result = add_own_signals(filter);
-	/* The filter is asked with each exit of a virtual processor: what that calls comes first. */
+	/*
+	 * The filter is asked with each exit of a virtual processor: what that calls comes first.
+	 */
 	if (result == 0 && (needs & SANDBOX_MONITOR))
 		result = seccomp_syscall_priority(filter, SCMP_SYS(ioctl), UINT8_MAX);
 	/* The C library takes this as "not known here", and does without. */

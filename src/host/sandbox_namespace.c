@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A root directory with nothing in it but some directories, for kernels without Landlock: in a mount namespace
- * of the process's own, and in a user namespace where that needs one.
+ * A root directory with nothing in it but some directories, for kernels without Landlock: in a
+ * mount namespace of the process's own, and in a user namespace where that needs one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,9 @@
 #include "host/sandbox.h"
 #include "host/sandbox_private.h"
 
-/* A directory that is there wherever this program runs; what is in it is hidden from this process. */
+/*
+ * A directory that is there wherever this program runs; what is in it is hidden from this process.
+ */
 #define NEW_ROOT "/proc"
 
 /* Makes the directories on the way to @path. */
@@ -47,8 +49,8 @@ static int make_target(const char *path, const char *target)
 }
 
 /*
- * Shows what is at @path in the new root, under the same path, with what is mounted below it. What does
- * not exist is left out, and what is in a directory that is shown is there already.
+ * Shows what is at @path in the new root, under the same path, with what is mounted below it. What
+ * does not exist is left out, and what is in a directory that is shown is there already.
  */
 static int show(const char *path)
 {

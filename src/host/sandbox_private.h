@@ -12,9 +12,9 @@
 int sandbox_apply_capabilities(struct error *error);
 
 /*
- * Begins a filter of system calls, with @action for those that no rule is about. Calls by the numbers of
- * another architecture, 32-bit and x32 ones, fail with EPERM: to kill would end one thread and leave the
- * others. *filter is released in the end, also behind an error.
+ * Begins a filter of system calls, with @action for those that no rule is about. Calls by the
+ * numbers of another architecture, 32-bit and x32 ones, fail with EPERM: to kill would end one
+ * thread and leave the others. *filter is released in the end, also behind an error.
  */
 int sandbox_filter_begin(scmp_filter_ctx *filter, uint32_t action, struct error *error);
 
@@ -22,10 +22,10 @@ int sandbox_filter_begin(scmp_filter_ctx *filter, uint32_t action, struct error 
 void sandbox_filter_release(scmp_filter_ctx *filter);
 
 /*
- * Takes the calling process, which has one thread, to a root directory in which there is nothing but
- * the absolute paths @paths, files or directories, which NULL ends. To be called while capabilities are
- * still there. Returns 0 or a negative errno, and then the process may be in a mount namespace in which
- * /proc is hidden.
+ * Takes the calling process, which has one thread, to a root directory in which there is nothing
+ * but the absolute paths @paths, files or directories, which NULL ends. To be called while
+ * capabilities are still there. Returns 0 or a negative errno, and then the process may be in a
+ * mount namespace in which /proc is hidden.
  */
 int sandbox_hide_files(const char *const *paths);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What a supervisor gives up. It starts programs, of which one may be another's (QEMU), and they inherit
- * all of this: so it is a list of what none of them does, where other processes have a list of what
- * they may do.
+ * What a supervisor gives up. It starts programs, of which one may be another's (QEMU), and they
+ * inherit all of this: so it is a list of what none of them does, where other processes have a list
+ * of what they may do.
  */
 #include <cap-ng.h>
 #include <errno.h>
@@ -13,7 +13,9 @@
 #include "host/sandbox.h"
 #include "host/sandbox_private.h"
 
-/* Files of other users, taps, ports below 1024, memory that stays, priorities, and giving up these. */
+/*
+ * Files of other users, taps, ports below 1024, memory that stays, priorities, and giving up these.
+ */
 static const unsigned int kept_capabilities[] = {
 	CAP_CHOWN,    CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,    CAP_KILL,
 	CAP_SETUID,   CAP_SETGID,	CAP_SETPCAP,	     CAP_NET_ADMIN, CAP_NET_BIND_SERVICE,

@@ -39,7 +39,9 @@ void terminal_resized(const struct terminal *terminal);
 /* For the device process: the size as it is. Returns false when there is none. */
 bool terminal_read_size(const struct terminal *terminal, struct terminal_size *size);
 
-/* For the device process: takes news from resized_fd. Returns false when none will come any more. */
+/*
+ * For the device process: takes news from resized_fd. Returns false when none will come any more.
+ */
 bool terminal_take_resized(const struct terminal *terminal);
 
 /* Closes the ends. */

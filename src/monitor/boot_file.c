@@ -137,8 +137,8 @@ const char *boot_file_machine(uint16_t machine)
 }
 
 /*
- * A write to a memfd gets small pages. Where there may be huge ones, the first small one of each brings it
- * before. What goes wrong with memory is for the write to say.
+ * A write to a memfd gets small pages. Where there may be huge ones, the first small one of each
+ * brings it before. What goes wrong with memory is for the write to say.
  */
 static void populate_huge_pages(uint8_t *host, uint64_t size)
 {
@@ -151,8 +151,8 @@ static void populate_huge_pages(uint8_t *host, uint64_t size)
 }
 
 /*
- * From the page cache to the memfd's pages in one copy: written so, they need not be zeroed first, nor
- * be mapped here. A file that is cut short meanwhile makes the write fail.
+ * From the page cache to the memfd's pages in one copy: written so, they need not be zeroed first,
+ * nor be mapped here. A file that is cut short meanwhile makes the write fail.
  */
 static int write_memory(const struct monitor_memory *memory, int fd, uint64_t offset, uint8_t *host,
 			uint64_t size)

@@ -29,9 +29,9 @@ struct boot_file_stamp {
 };
 
 /*
- * Whether the file behind @fd, -1: none, is what it was at the first call with this stamp, by its size
- * and the time of its last write. Another file under the same name does not matter. Returns 0 or, with
- * *error set, a negative errno.
+ * Whether the file behind @fd, -1: none, is what it was at the first call with this stamp, by its
+ * size and the time of its last write. Another file under the same name does not matter. Returns 0
+ * or, with *error set, a negative errno.
  */
 int boot_file_check_stamp(struct boot_file_stamp *stamp, int fd, const char *name,
 			  struct error *error);

@@ -52,8 +52,8 @@ struct broker_service {
 int broker_make_pair(int ends[2], struct error *error);
 
 /*
- * Takes one request from @fd and answers it; waits for a request, but for nothing else. Returns 1, or
- * 0 when no more will come.
+ * Takes one request from @fd and answers it; waits for a request, but for nothing else. Returns 1,
+ * or 0 when no more will come.
  */
 int broker_answer(int fd, const struct broker_service *service);
 

@@ -23,8 +23,8 @@ struct loop_thread {
 int loop_thread_open(struct loop_thread *thread, struct error *error);
 
 /*
- * Starts the thread, unless it runs, which has all signals blocked but those of faults. From now on *loop is that
- * thread's. @name outlives it.
+ * Starts the thread, unless it runs, which has all signals blocked but those of faults. From now on
+ * *loop is that thread's. @name outlives it.
  */
 int loop_thread_start(struct loop_thread *thread, const char *name, struct error *error);
 
@@ -35,8 +35,8 @@ void loop_thread_stop(struct loop_thread *thread);
 void loop_thread_close(struct loop_thread *thread);
 
 /*
- * Starts a thread that runs @run(@argument), with signals as above, in *thread: what vCPUs and loops
- * have in common. Returns 0 or a positive errno.
+ * Starts a thread that runs @run(@argument), with signals as above, in *thread: what vCPUs and
+ * loops have in common. Returns 0 or a positive errno.
  */
 int monitor_thread_create(pthread_t *thread, void *(*run)(void *argument), void *argument);
 

@@ -49,8 +49,8 @@ struct machine_transport {
 };
 
 /*
- * The thread that loads the kernel while the rest of the machine is opened: copying it takes as long
- * as all of that.
+ * The thread that loads the kernel while the rest of the machine is opened: copying it takes as
+ * long as all of that.
  */
 struct loader {
 	pthread_t thread;
@@ -104,7 +104,9 @@ static void tell(struct machine *machine, enum outcome outcome, const char *reas
 	eventfd_write(machine->outcome_source.fd, 1);
 }
 
-/* A watchdog tells in the event loop's thread; whether anything comes of it is a matter of policy. */
+/*
+ * A watchdog tells in the event loop's thread; whether anything comes of it is a matter of policy.
+ */
 static void handle_watchdog(struct machine *machine, const char *what)
 {
 	const struct machine_setup *setup = machine->setup;
@@ -189,7 +191,9 @@ static int load(struct machine *machine, struct error *error)
 	if (result < 0)
 		return result;
 	result = arch_boot_load(&machine->memory, &machine->boot, &machine->entry, error);
-	/* Again, as files change while they are read: what else was wrong with them came of that. */
+	/*
+	 * Again, as files change while they are read: what else was wrong with them came of that.
+	 */
 	changed = check_files(machine, error);
 	machine->loaded = result == 0 && changed == 0;
 	return changed < 0 ? changed : result;

@@ -30,7 +30,9 @@ struct machine_device {
 enum machine_end {
 	MACHINE_POWERED_OFF,
 	MACHINE_PANICKED,
-	/* The hypervisor could not go on, the guest triple-faults for ever, a watchdog stopped it. */
+	/*
+	 * The hypervisor could not go on, the guest triple-faults for ever, a watchdog stopped it.
+	 */
 	MACHINE_FAILED,
 };
 
@@ -75,7 +77,9 @@ struct machine_setup {
 	/* machine_open takes their descriptors; what it leaves is still the caller's. */
 	struct machine_device *devices;
 	size_t device_count;
-	/* Connects to the processes of the devices, by their place in @devices. NULL: nobody does. */
+	/*
+	 * Connects to the processes of the devices, by their place in @devices. NULL: nobody does.
+	 */
 	struct broker *broker;
 	const struct machine_events *events;
 	void *context;
@@ -85,8 +89,8 @@ struct machine;
 
 /*
  * Makes the machine, up to where vCPUs would run: connects to all device processes, takes memory,
- * loads the kernel. Needs no right that a monitor which is locked in has not. *setup and all that it
- * points to must outlive it. Returns 0 with *machine set, or a negative errno with *error set;
+ * loads the kernel. Needs no right that a monitor which is locked in has not. *setup and all that
+ * it points to must outlive it. Returns 0 with *machine set, or a negative errno with *error set;
  * errors about files and options are usage errors.
  */
 int machine_open(struct machine **machine, const struct machine_setup *setup, struct error *error);

@@ -62,8 +62,9 @@ static int map(struct monitor_memory *memory, const struct memory_range *ranges,
 	if (fcntl(memory->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return error_set_errno(error, errno, "cannot seal the guest's memory");
 	/*
-	 * Where the host lets shared memory have huge pages on advice, the guest leaves for the first touch
-	 * of 2 MiB, not of 4 KiB. The kernel maps such memory at an address that suits them.
+	 * Where the host lets shared memory have huge pages on advice, the guest leaves for the
+	 * first touch of 2 MiB, not of 4 KiB. The kernel maps such memory at an address that suits
+	 * them.
 	 */
 	if (!huge)
 		madvise(memory->host, memory->size, MADV_HUGEPAGE);

@@ -39,9 +39,10 @@ struct monitor_memory {
 };
 
 /*
- * Makes memory of the sizes in @ranges, in their order; @huge_pages: of huge pages of the host, which
- * are set aside here, or it fails. Pages are taken when they are touched, huge ones where the host has
- * them for shared memory on advice. A size that is no multiple of the page size is a usage error.
+ * Makes memory of the sizes in @ranges, in their order; @huge_pages: of huge pages of the host,
+ * which are set aside here, or it fails. Pages are taken when they are touched, huge ones where the
+ * host has them for shared memory on advice. A size that is no multiple of the page size is a usage
+ * error.
  */
 int monitor_memory_open(struct monitor_memory *memory, const struct memory_range *ranges,
 			size_t count, bool huge_pages, struct error *error);

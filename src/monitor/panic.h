@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * pvpanic: how the guest tells that its kernel panicked. One byte; reads tell the events understood,
- * writes what happened (QEMU, docs/specs/pvpanic.rst).
+ * pvpanic: how the guest tells that its kernel panicked. One byte; reads tell the events
+ * understood, writes what happened (QEMU, docs/specs/pvpanic.rst).
  */
 #ifndef AVP_MONITOR_PANIC_H
 #define AVP_MONITOR_PANIC_H

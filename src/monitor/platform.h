@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The platform: what a machine has besides memory, processors and virtio: serial port, power, clock,
- * watchdogs. Each architecture has its own (x86/platform.c, arm64/platform.c), behind one small
- * interface; machine.c knows nothing else of it.
+ * The platform: what a machine has besides memory, processors and virtio: serial port, power,
+ * clock, watchdogs. Each architecture has its own (x86/platform.c, arm64/platform.c), behind one
+ * small interface; machine.c knows nothing else of it.
  */
 #ifndef AVP_MONITOR_PLATFORM_H
 #define AVP_MONITOR_PLATFORM_H
@@ -31,7 +31,9 @@ struct platform_setup {
 	 * which watchdog, for a person ("the stall detector of vCPU 1"); "" for other events.
 	 */
 	void (*tell)(void *context, enum platform_event event, const char *what);
-	/* How long vCPU @index was not asleep so far, in nanoseconds; while attached. Any thread. */
+	/*
+	 * How long vCPU @index was not asleep so far, in nanoseconds; while attached. Any thread.
+	 */
 	uint64_t (*vcpu_time)(void *context, uint32_t index);
 	void *context;
 };

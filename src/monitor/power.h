@@ -47,7 +47,9 @@ void power_init(struct power *power, uint64_t address, uint32_t irq,
 /* Gives back what power_init took. */
 void power_close(struct power *power);
 
-/* A virtual machine is there (before vCPUs run), or with NULL gone: no event is left from before. */
+/*
+ * A virtual machine is there (before vCPUs run), or with NULL gone: no event is left from before.
+ */
 void power_attach(struct power *power, struct hypervisor *hypervisor);
 
 /* Presses the power button. Any thread. */

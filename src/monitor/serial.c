@@ -35,8 +35,8 @@ struct serial {
 };
 
 /*
- * A driver that is told "empty" writes a whole FIFO and does not look in between. Neither in loopback
- * nor in a break does a byte go to the far end, which may be slow.
+ * A driver that is told "empty" writes a whole FIFO and does not look in between. Neither in
+ * loopback nor in a break does a byte go to the far end, which may be slow.
  */
 static bool transmitter_is_empty(const struct serial *serial)
 {
@@ -92,8 +92,8 @@ static void empty_receiver(struct serial *serial)
 }
 
 /*
- * Data sheet, 8.6.3: a byte for which the FIFO has no room is lost; without FIFOs it is the one that is
- * there. What comes from the far end waits there instead.
+ * Data sheet, 8.6.3: a byte for which the FIFO has no room is lost; without FIFOs it is the one
+ * that is there. What comes from the far end waits there instead.
  */
 static void loop_back(struct serial *serial, uint8_t byte)
 {

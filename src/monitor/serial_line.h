@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The line of a serial port: what is on its way between the port's registers, which the threads of
- * the vCPUs use, and its far end, which the event loop serves. What the guest writes is gathered and
- * passed on in large pieces, so a log of megabytes costs few system calls; when nobody takes it for
- * a while there is no more room, as on a slow line. When nobody has taken anything for a second the
- * line is stalled: there is room for all, and what is sent is lost and counted, until somebody takes
- * again. So a kernel that waits for room with interrupts off is not held for ever.
+ * the vCPUs use, and its far end, which the event loop serves. What the guest writes is gathered
+ * and passed on in large pieces, so a log of megabytes costs few system calls; when nobody takes it
+ * for a while there is no more room, as on a slow line. When nobody has taken anything for a second
+ * the line is stalled: there is room for all, and what is sent is lost and counted, until somebody
+ * takes again. So a kernel that waits for room with interrupts off is not held for ever.
  *
  * What comes from the far end stays there until the receiver of the port has nothing more that the
- * guest could read: a driver that empties the receiver loses no more than that held. For a driver that
- * has not enabled the receiver's interrupt, as it starts or polls, that is one byte: it may empty the
- * receiver several times, or read until nothing more is there and drop what it read.
+ * guest could read: a driver that empties the receiver loses no more than that held. For a driver
+ * that has not enabled the receiver's interrupt, as it starts or polls, that is one byte: it may
+ * empty the receiver several times, or read until nothing more is there and drop what it read.
  *
  * A port embeds a line and keeps its registers under the line's lock. Functions marked "locked" are
  * called with it held.
@@ -57,10 +57,10 @@ struct serial_line {
 };
 
 /*
- * Prepares *line, which must not move, with the descriptors @input_fd and @output_fd as its far end.
- * They may be the same socket; both are owned from now on, also on failure, and set to non-blocking;
- * -1: nothing comes, what is sent is dropped. The receiver holds one byte. Returns 0 or a negative
- * errno with *error set.
+ * Prepares *line, which must not move, with the descriptors @input_fd and @output_fd as its far
+ * end. They may be the same socket; both are owned from now on, also on failure, and set to
+ * non-blocking; -1: nothing comes, what is sent is dropped. The receiver holds one byte. Returns 0
+ * or a negative errno with *error set.
  */
 int serial_line_open(struct serial_line *line, struct event_loop *loop, int input_fd, int output_fd,
 		     void (*changed)(void *context), void *context, struct error *error);
@@ -68,8 +68,8 @@ int serial_line_open(struct serial_line *line, struct event_loop *loop, int inpu
 void serial_line_close(struct serial_line *line, int limit_ms);
 
 /*
- * Locked: whether another byte can be sent, or @count of them; sends one, or loses it. On a line that
- * is stalled any number can be sent, and is lost.
+ * Locked: whether another byte can be sent, or @count of them; sends one, or loses it. On a line
+ * that is stalled any number can be sent, and is lost.
  */
 bool serial_line_has_room(const struct serial_line *line);
 bool serial_line_has_room_for(const struct serial_line *line, uint32_t count);

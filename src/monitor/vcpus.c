@@ -52,7 +52,9 @@ static void *run_thread(void *argument)
 
 static int start_thread(struct vcpu_thread *thread, uint32_t index, struct error *error)
 {
-	/* The hypervisor takes the signal by which it is interrupted out of those that are blocked. */
+	/*
+	 * The hypervisor takes the signal by which it is interrupted out of those that are blocked.
+	 */
 	int code = monitor_thread_create(&thread->thread, run_thread, thread);
 
 	atomic_store(&thread->running, code == 0);
@@ -114,7 +116,9 @@ static int schedule_fd(struct vcpus *vcpus, struct vcpu_thread *thread)
 	return fd;
 }
 
-/* Linux, Documentation/scheduler/sched-stats.rst: time on a processor, time spent waiting for one. */
+/*
+ * Linux, Documentation/scheduler/sched-stats.rst: time on a processor, time spent waiting for one.
+ */
 static bool read_schedule(int fd, uint64_t *time)
 {
 	char text[64];

@@ -4,8 +4,9 @@
  *
  * Calls block until the other side has done what was asked, at most for the time limit given to
  * vhost_client_new: where it offers acknowledgements, one is asked for each message, so that a
- * guest may kick as soon as a call returned. Several may be made an operation, with one wait at its end. The device process is not trusted: what it answers is
- * checked, and after the first breach of protocol every call fails.
+ * guest may kick as soon as a call returned. Several may be made an operation, with one wait at its
+ * end. The device process is not trusted: what it answers is checked, and after the first breach of
+ * protocol every call fails.
  *
  * Functions return 0 or a negative errno with *error set, unless they say otherwise. -EOPNOTSUPP:
  * the other side does not offer that; -EPROTO: it broke the protocol; -ETIMEDOUT: no answer;
@@ -50,8 +51,9 @@ int vhost_client_connect(const char *path, int wait_ms, struct error *error);
 struct vhost_client *vhost_client_new(int fd, int timeout_ms, struct error *error);
 
 /*
- * Begins an operation of several calls, which together take no longer than the client's timeout. Calls that
- * give back nothing return when their messages are sent: vhost_client_finish waits for all of them at once.
+ * Begins an operation of several calls, which together take no longer than the client's timeout.
+ * Calls that give back nothing return when their messages are sent: vhost_client_finish waits for
+ * all of them at once.
  */
 void vhost_client_begin(struct vhost_client *client);
 /*
@@ -59,7 +61,10 @@ void vhost_client_begin(struct vhost_client *client);
  * what first. Calls also fail like this, without sending anything, once a refusal has come.
  */
 int vhost_client_confirm(struct vhost_client *client, struct error *error);
-/* Ends it like this, with all done that was asked. A refusal is told even when the connection broke behind it. */
+/*
+ * Ends it like this, with all done that was asked. A refusal is told even when the connection broke
+ * behind it.
+ */
 int vhost_client_finish(struct vhost_client *client, struct error *error);
 /* The connection is of no use any more: every call fails. */
 bool vhost_client_is_broken(const struct vhost_client *client);

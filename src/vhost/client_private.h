@@ -12,7 +12,10 @@
 /* Translations that the device process may ask for before the first is answered. */
 #define VHOST_CLIENT_MISSES 64
 
-/* Messages that are sent before the first is answered: few enough for the answers to fit the socket. */
+/*
+ * Messages that are sent before the first is answered: few enough for the answers to fit the
+ * socket.
+ */
 #define VHOST_CLIENT_OWED 64
 
 /* A message whose answer or acknowledgement is to come. */
@@ -35,7 +38,7 @@ struct vhost_client {
 	/* The operation at hand, see vhost_client_begin. */
 	bool in_operation;
 	int64_t deadline_ms;
-	bool unanswered; /* something was sent since the last answer, and no acknowledgements are offered */
+	bool unanswered; /* sent since the last reply, without acknowledgements */
 	size_t owed_count;
 	struct vhost_owed owed[VHOST_CLIENT_OWED]; /* oldest first */
 	struct error refusal;			   /* the first of them; code 0: none */
@@ -55,18 +58,17 @@ struct vhost_client {
 };
 
 /*
- * Sends a message (header.request and the payload are the caller's, header.size too where the
- * table leaves it open) and takes the answer that the table announces into *reply. With @reply NULL
- * nobody wants the answer, or there is none but an acknowledgement: in an operation it comes later. A
- * descriptor that must come with the answer is put in *fd; with @fd
- * NULL none may come.
+ * Sends a message (header.request and the payload are the caller's, header.size too where the table
+ * leaves it open) and takes the answer that the table announces into *reply. With @reply NULL
+ * nobody wants the answer, or there is none but an acknowledgement: in an operation it comes later.
+ * A descriptor that must come with the answer is put in *fd; with @fd NULL none may come.
  */
 int vhost_client_call(struct vhost_client *client, struct vhost_message *message,
 		      struct vhost_message *reply, int *fd, struct error *error);
 
 /*
- * The other side has done all that was sent so far, also when it offers no acknowledgements. In an operation
- * that is left to its end.
+ * The other side has done all that was sent so far, also when it offers no acknowledgements. In an
+ * operation that is left to its end.
  */
 int vhost_client_synchronize(struct vhost_client *client, struct error *error);
 

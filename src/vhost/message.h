@@ -115,7 +115,7 @@ _Static_assert(sizeof(struct vhost_iotlb_msg) == 32, "wire layout");
 
 /* Shapes of a payload; vhost_payload_fits knows their sizes. */
 enum vhost_shape {
-	VHOST_PAYLOAD_NOTHING, /* as a reply: none, unless the sender asked for an acknowledgement */
+	VHOST_PAYLOAD_NOTHING, /* as a reply: none but an acknowledgement that was asked for */
 	VHOST_PAYLOAD_NUMBER,
 	VHOST_PAYLOAD_STATE,
 	VHOST_PAYLOAD_ADDRESS,

@@ -136,7 +136,9 @@ static void forget(struct vhost_ring *ring)
 	ring->declined = false;
 }
 
-/* Pauses a ring that may not go on, once what a process that died had taken is done, if it can be. */
+/*
+ * Pauses a ring that may not go on, once what a process that died had taken is done, if it can be.
+ */
 static void end_run(struct vhost_ring *ring)
 {
 	if (virtqueue_replaying(ring->queue))
@@ -147,8 +149,8 @@ static void end_run(struct vhost_ring *ring)
 void vhost_ring_reset(struct vhost_ring *ring)
 {
 	/*
-	 * QEMU writes status 0 when it pauses a guest, too: up to 7.2 before it asks for the position,
-	 * later behind that. So position and what is undone are kept until a ring starts.
+	 * QEMU writes status 0 when it pauses a guest, too: up to 7.2 before it asks for the
+	 * position, later behind that. So position and what is undone are kept until a ring starts.
 	 */
 	end_run(ring);
 	/* A ring that only waits for its memory stands where its record says. */
@@ -223,7 +225,9 @@ static int translate_addresses(const struct vhost_ring *ring, struct virtqueue_s
 	return 0;
 }
 
-/* Does its last run go on? A driver that begins anew starts elsewhere, or chooses other features. */
+/*
+ * Does its last run go on? A driver that begins anew starts elsewhere, or chooses other features.
+ */
 static bool goes_on(const struct vhost_ring *ring)
 {
 	uint32_t changed = ring->base ^ ring->ended_at;
@@ -277,10 +281,11 @@ static bool may_run(const struct vhost_ring *ring)
 
 /*
  * Where the device stands in the used part of a packed ring. Many tell the available part alone:
- * DPDK's virtio-user, whose rings start at 0x8000, and those that keep 16 bits of what GET_VRING_BASE
- * gave. A used part of zero is taken for left out. As a position it would say that what was taken in
- * between is in flight, a whole ring in the case of 0x8000; but a ring that is stopped has nothing in
- * flight, and what a process left that died is in a record, which has a position of its own.
+ * DPDK's virtio-user, whose rings start at 0x8000, and those that keep 16 bits of what
+ * GET_VRING_BASE gave. A used part of zero is taken for left out. As a position it would say that
+ * what was taken in between is in flight, a whole ring in the case of 0x8000; but a ring that is
+ * stopped has nothing in flight, and what a process left that died is in a record, which has a
+ * position of its own.
  */
 static uint16_t used_index(uint32_t base)
 {
@@ -324,7 +329,10 @@ int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *
 	}
 	if (ret == -EAGAIN || (ret == -EFAULT && (memory_comes || ring->server->memory.count == 0)))
 		return 0;
-	/* Where a ring lies the driver has chosen: it is the driver's fault, and no end of a connection. */
+	/*
+	 * Where a ring lies the driver has chosen: it is the driver's fault, and no end of a
+	 * connection.
+	 */
 	if (ret < 0) {
 		virtio_device_fault(device, ring->queue,
 				    ret == -EFAULT ? "the ring lies outside guest memory" :
@@ -336,7 +344,9 @@ int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *
 	virtio_device_set_status(device, device->status | VIRTIO_CONFIG_S_DRIVER_OK);
 	ring->declined = false;
 	watch_kick(ring, true);
-	/* Until the loop is about to sleep: buffers may be taken before, and a kick asked for anew. */
+	/*
+	 * Until the loop is about to sleep: buffers may be taken before, and a kick asked for anew.
+	 */
 	virtqueue_disable_kicks(ring->queue);
 	/* A device process that died may have used buffers and not told; the driver may sleep. */
 	virtqueue_notify(ring->queue);

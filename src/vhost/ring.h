@@ -28,7 +28,7 @@ enum vhost_ring_enable { VHOST_RING_UNSAID, VHOST_RING_DISABLED, VHOST_RING_ENAB
 
 /* Whose requests in flight are in the ring's record? */
 enum vhost_ring_record {
-	VHOST_RECORD_INHERITED, /* of a process before, or connection; it knows where the ring stands */
+	VHOST_RECORD_INHERITED, /* of an earlier process or connection; knows the ring's position */
 	VHOST_RECORD_OWN,	/* of the ring's last run: for a ring that goes on from there */
 	VHOST_RECORD_STALE,	/* of another run: the last one had no record */
 };
@@ -51,7 +51,10 @@ struct vhost_ring {
 	bool declined;
 	uint64_t declined_at; /* handed_out of the queue */
 	enum vhost_ring_record record;
-	/* Where the run that it is of ended, in the form of base, and of a driver with which features. */
+	/*
+	 * Where the run that it is of ended, in the form of base, and of a driver with which
+	 * features.
+	 */
 	uint32_t ended_at;
 	uint64_t ended_features;
 };
@@ -72,9 +75,9 @@ void vhost_ring_reset(struct vhost_ring *ring);
 void vhost_ring_begin(struct vhost_ring *ring);
 
 /*
- * Starts the ring if all that is needed is there; fine when it is not, or runs already.
- * A negative errno with *error set: the frontend set it up wrongly. Where a ring lies is the driver's
- * choice: outside memory, or not as it may be, the device needs a reset. Before that a ring outside memory
+ * Starts the ring if all that is needed is there; fine when it is not, or runs already. A negative
+ * errno with *error set: the frontend set it up wrongly. Where a ring lies is the driver's choice:
+ * outside memory, or not as it may be, the device needs a reset. Before that a ring outside memory
  * waits for memory to be added, with @memory_comes.
  */
 int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *error);

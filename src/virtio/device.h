@@ -26,8 +26,8 @@ struct virtio_device_class {
 	const char *name;
 	uint32_t id; /* VIRTIO 1.4, chapter 5 */
 	/*
-	 * Takes a write to configuration space, which lies within config_size; see config_is_member.
-	 * -EPERM: nothing there can be written. NULL: so.
+	 * Takes a write to configuration space, which lies within config_size; see
+	 * config_is_member. -EPERM: nothing there can be written. NULL: so.
 	 */
 	int (*config_write)(struct virtio_device *device, size_t offset, const void *buffer,
 			    size_t length);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What a monitor has to know of a device that another process serves and that vhost-user does not tell
- * (VIRTIO 1.4, chapter 5). Data only: who starts the monitor hands it down.
+ * What a monitor has to know of a device that another process serves and that vhost-user does not
+ * tell (VIRTIO 1.4, chapter 5). Data only: who starts the monitor hands it down.
  */
 #ifndef AVP_VIRTIO_DEVICE_SHAPE_H
 #define AVP_VIRTIO_DEVICE_SHAPE_H
@@ -15,16 +15,19 @@ struct device_shape {
 	uint16_t queues;	 /* where the process does not tell how many it has */
 	uint16_t queue_size_max; /* the largest ring that the process takes, a power of two */
 	/*
-	 * Lengths of configuration space in bytes that are tried in this order, as some processes refuse to
-	 * give more than they have: the longest first; 0 behind the last one.
+	 * Lengths of configuration space in bytes that are tried in this order, as some processes
+	 * refuse to give more than they have: the longest first; 0 behind the last one.
 	 */
 	uint32_t config_sizes[DEVICE_SHAPE_SIZES];
-	/* What configuration space is where the process does not give it: this many bytes; 0: there is none. */
+	/*
+	 * What configuration space is where the process does not give it: this many bytes; 0: there
+	 * is none.
+	 */
 	const uint8_t *config;
 	uint32_t config_length;
 	/*
-	 * The part of configuration space that the driver sets: it lasts until a reset, and is sent again to a
-	 * process that was restarted. A length of 0: there is none.
+	 * The part of configuration space that the driver sets: it lasts until a reset, and is sent
+	 * again to a process that was restarted. A length of 0: there is none.
 	 */
 	uint32_t setting_offset, setting_length;
 };

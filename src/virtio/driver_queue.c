@@ -11,7 +11,9 @@
 #include "virtio/round_up.h"
 
 struct driver_queue_format {
-	/* Writes a chain with @id into the ring and makes it available; returns its ring entries. */
+	/*
+	 * Writes a chain with @id into the ring and makes it available; returns its ring entries.
+	 */
 	void (*add)(struct driver_queue *queue, uint16_t id, const struct driver_buffer *buffers,
 		    unsigned int readable, unsigned int total, bool indirect);
 	bool (*kick_wanted)(struct driver_queue *queue, uint16_t unkicked);

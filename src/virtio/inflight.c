@@ -356,8 +356,8 @@ static void take_batch_back(struct vring_packed_desc *ring, const struct packed_
 }
 
 /*
- * If a batch was being used: it was used if the driver can see the first entry of it. Leaves in *used
- * where the used ring stands now.
+ * If a batch was being used: it was used if the driver can see the first entry of it. Leaves in
+ * *used where the used ring stands now.
  */
 static int finish_batch(struct virtqueue_inflight *inflight, struct vring_packed_desc *ring,
 			struct inflight_position *used)
@@ -541,7 +541,9 @@ void inflight_untake_packed(struct virtqueue_inflight *inflight, uint16_t head)
 	struct packed_record *record = inflight->region;
 
 	inflight_link_packed(inflight, head);
-	/* From here on it is free, whatever its entry says: resume clears what the free list has. */
+	/*
+	 * From here on it is free, whatever its entry says: resume clears what the free list has.
+	 */
 	record->old_free_head = record->free_head;
 	inflight_clear_packed(inflight, head);
 }

@@ -229,7 +229,10 @@ static void use(struct virtqueue *queue, struct virtio_request *batch)
 		struct vring_packed_desc *shared = descriptor_at(queue, queue->used_index);
 		uint16_t flags = queue->used_wrap ? PACKED_AVAILABLE | PACKED_USED : 0;
 
-		/* "any data [...] into any parts of the buffer" (2.8.5), else the length is not valid. */
+		/*
+		 * "any data [...] into any parts of the buffer" (2.8.5), else the length is not
+		 * valid.
+		 */
 		if (request->written > 0 || request->last_byte_taken)
 			flags |= VRING_DESC_F_WRITE;
 		shared_write(&shared->id, request->id);

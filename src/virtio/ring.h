@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What the two ring formats share inside src/virtio, and how memory shared with the peer is read. */
+/*
+ * What the two ring formats share inside src/virtio, and how memory shared with the peer is read.
+ */
 #ifndef AVP_VIRTIO_RING_H
 #define AVP_VIRTIO_RING_H
 

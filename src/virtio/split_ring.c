@@ -25,7 +25,9 @@ static uint16_t mask(const struct virtqueue *queue)
 	return queue->size - 1;
 }
 
-/* Has the driver made @slots heads available before available_index, and no more than there can be? */
+/*
+ * Has the driver made @slots heads available before available_index, and no more than there can be?
+ */
 static bool has_taken(const struct virtqueue *queue, uint16_t slots)
 {
 	const struct vring_avail *available = queue->driver_area;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * avp with a probe that finds every KVM good: where virtual machines can be made but not run, all of
- * a start up to the first KVM_RUN can be measured nonetheless (see monitor-start).
+ * avp with a probe that finds every KVM good: where virtual machines can be made but not run, all
+ * of a start up to the first KVM_RUN can be measured nonetheless (see monitor-start).
  */
 #include <stdio.h>
 

@@ -205,7 +205,9 @@ static size_t claim_segments(struct virtio_request *request, const void *buffer,
 	return write_header(request, buffer, length, 0, VIRTIO_NET_HDR_GSO_TCPV4, 0);
 }
 
-/* Leaves room at the end of each buffer that is to be filled; the first one has the header already. */
+/*
+ * Leaves room at the end of each buffer that is to be filled; the first one has the header already.
+ */
 static size_t fill_loosely(struct virtio_request *request, const void *buffer, size_t length)
 {
 	if (request->written == 0 && length > request->writable.left)

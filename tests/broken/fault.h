@@ -14,7 +14,9 @@
 struct fault {
 	const char *name;
 	const char *what; /* is broken */
-	/* Of the conformance guest: the test that must find it, and the requirement that it breaks. */
+	/*
+	 * Of the conformance guest: the test that must find it, and the requirement that it breaks.
+	 */
 	const char *test, *requirement;
 	bool hangs;	    /* the guest, and not just a request */
 	bool allowed;	    /* it is no fault: the test must pass */

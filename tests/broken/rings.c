@@ -144,7 +144,10 @@ static bool use_first(struct virtqueue *queue, struct virtio_request *batch)
 	return true;
 }
 
-/* What tells of the start comes when the first buffer was used long ago, and before what tells of that. */
+/*
+ * What tells of the start comes when the first buffer was used long ago, and before what tells of
+ * that.
+ */
 static void use_and_tell_late(struct virtqueue *queue, struct virtio_request *batch)
 {
 	int64_t until = now_ns() + LATE_NS;

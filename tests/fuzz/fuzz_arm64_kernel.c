@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Fuzz target of kernel files for arm64 machines. The first bytes of an input choose the machine, the
- * rest is the file, of which so many pages of zeroes follow. What is loaded lies in memory, above the
- * device tree, which is whole in any case.
+ * Fuzz target of kernel files for arm64 machines. The first bytes of an input choose the machine,
+ * the rest is the file, of which so many pages of zeroes follow. What is loaded lies in memory,
+ * above the device tree, which is whole in any case.
  */
 #include <errno.h>
 #include <fcntl.h>

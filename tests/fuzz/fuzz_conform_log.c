@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Fuzz target of the log of a conformance guest, which comes from a hypervisor that is being tested: the
- * input is the log. Whatever is in it, there is a verdict on each test and a report of all of them, and a
- * boot whose last line is missing counts as incomplete.
+ * Fuzz target of the log of a conformance guest, which comes from a hypervisor that is being
+ * tested: the input is the log. Whatever is in it, there is a verdict on each test and a report of
+ * all of them, and a boot whose last line is missing counts as incomplete.
  */
 #include <jansson.h>
 #include <stdio.h>

@@ -409,7 +409,9 @@ static void read_config(struct fuzz *fuzz, uint8_t config[CONFIG_SEEN])
 							    width, false, config + i});
 }
 
-/* A driver that reads twice and finds the same generation has read one version (VIRTIO 1.4, 2.5). */
+/*
+ * A driver that reads twice and finds the same generation has read one version (VIRTIO 1.4, 2.5).
+ */
 static void check_config(struct fuzz *fuzz)
 {
 	uint32_t generation, before;

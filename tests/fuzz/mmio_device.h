@@ -2,8 +2,8 @@
 /*
  * What fuzz_mmio puts behind the registers: a device process, for which functions of vhost/client.h
  * stand in, so that an input takes the same way each time and waits for nobody; and a hypervisor.
- * Both are judges: what reaches them has passed every check of the monitor, so it must be right, and
- * the rings that they are told of must be those of the model of the driver.
+ * Both are judges: what reaches them has passed every check of the monitor, so it must be right,
+ * and the rings that they are told of must be those of the model of the driver.
  */
 #ifndef AVP_TESTS_FUZZ_MMIO_DEVICE_H
 #define AVP_TESTS_FUZZ_MMIO_DEVICE_H

@@ -529,7 +529,9 @@ static int attach_code(void)
 	return refusal(shmat(outside.segment, NULL, SHM_RDONLY | SHM_EXEC) == (void *)-1 ? -1 : 0);
 }
 
-/* Calls by other numbers than a filter for this architecture looks at. The process ends for them. */
+/*
+ * Calls by other numbers than a filter for this architecture looks at. The process ends for them.
+ */
 
 #ifdef __x86_64__
 static int call_as_32_bit(void)

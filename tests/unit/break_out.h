@@ -14,8 +14,8 @@ struct attempt {
 	/* Returns 0 when it got through, else why not: an errno. */
 	int (*try)(void);
 	/*
-	 * Without a sandbox it must get through, or the attempt is broken. Else why it may not on some
-	 * hosts, by EPERM and the like. NULL: any process may do it on any.
+	 * Without a sandbox it must get through, or the attempt is broken. Else why it may not on
+	 * some hosts, by EPERM and the like. NULL: any process may do it on any.
 	 */
 	const char *unavailable;
 	/* The process may be ended for it. */
@@ -36,8 +36,8 @@ void break_out_renew(void);
 void break_out_hold_sockets(void);
 
 /*
- * Makes the attempts from @first on in this process and writes the result of each to @report, an int;
- * then ends the process. Not _Noreturn: sanitizers make a call before such a one.
+ * Makes the attempts from @first on in this process and writes the result of each to @report, an
+ * int; then ends the process. Not _Noreturn: sanitizers make a call before such a one.
  */
 void break_out(int report, size_t first);
 

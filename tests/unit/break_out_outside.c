@@ -32,7 +32,9 @@ static int listen_at(const void *address, socklen_t length, int family)
 	return fd;
 }
 
-/* What is open before a process is locked in, for attempts that would not get as far as making it. */
+/*
+ * What is open before a process is locked in, for attempts that would not get as far as making it.
+ */
 static void make_objects(void)
 {
 	outside.stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -44,7 +44,9 @@ void device_rig_start(struct device_rig *rig, struct virtio_device *device, uint
 /* Resets the device and frees what the rig has. */
 void device_rig_stop(struct device_rig *rig);
 
-/* Gives out guest memory, with a copy of @bytes unless NULL; all of it is free again after clear. */
+/*
+ * Gives out guest memory, with a copy of @bytes unless NULL; all of it is free again after clear.
+ */
 uint64_t device_rig_place(struct device_rig *rig, const void *bytes, size_t length);
 void device_rig_clear(struct device_rig *rig);
 void *device_rig_at(struct device_rig *rig, uint64_t address);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* A kernel that has no room for another watch: stands in for epoll_ctl(2) in a test that links it. */
+/*
+ * A kernel that has no room for another watch: stands in for epoll_ctl(2) in a test that links it.
+ */
 #ifndef AVP_TESTS_UNIT_FAILING_EPOLL_H
 #define AVP_TESTS_UNIT_FAILING_EPOLL_H
 

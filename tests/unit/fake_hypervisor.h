@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A hypervisor for unit tests: remembers what it is asked for, and its vCPUs do what a test's script
- * says.
+ * A hypervisor for unit tests: remembers what it is asked for, and its vCPUs do what a test's
+ * script says.
  */
 #ifndef AVP_TESTS_UNIT_FAKE_HYPERVISOR_H
 #define AVP_TESTS_UNIT_FAKE_HYPERVISOR_H

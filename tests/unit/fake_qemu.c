@@ -6,7 +6,8 @@
  *	echo		runs the guest, which repeats one line of its console and powers off
  *	panic, reset	the guest panics; restarts and then powers off
  *	resets		the guest restarts again and again
- *	restart		the guest restarts when its power button is pressed; the second time it powers off
+ * 	restart         the guest restarts when its power button is pressed; the second time it
+ * 	powers off
  *	fault		dies of SIGBUS when the power button is pressed
  *	powerdown	the guest powers off when its power button is pressed
  *	drowsy		the same, when it is pressed for the third time

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Processes of each kind that are taken over, once they have locked themselves in by the program's own
- * code: nothing that they try gets through, on a kernel with Landlock and on one without.
+ * Processes of each kind that are taken over, once they have locked themselves in by the program's
+ * own code: nothing that they try gets through, on a kernel with Landlock and on one without.
  *
  * The linker has calls of a few functions come here (see meson.build), which are the first after a
  * process has locked itself in.
@@ -152,7 +152,9 @@ static void become(enum kernel kernel)
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
 
 	assert_non_null(filter);
-	/* Calls by the numbers of another architecture are for the program's own filter to refuse. */
+	/*
+	 * Calls by the numbers of another architecture are for the program's own filter to refuse.
+	 */
 	assert_int_equal(seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW), 0);
 	if (kernel != WITH_LANDLOCK)
 		refuse(filter, SCMP_SYS(landlock_create_ruleset), ENOSYS);
@@ -222,8 +224,8 @@ static int run_line(const char *line)
 }
 
 /*
- * Runs a process up to where it is taken over, and makes the attempts from @first on. Returns how many
- * results came of it: less than all when it did not come to be or was ended for one.
+ * Runs a process up to where it is taken over, and makes the attempts from @first on. Returns how
+ * many results came of it: less than all when it did not come to be or was ended for one.
  */
 static size_t attack_from(size_t first, const char *line, enum place where, enum kernel kernel,
 			  int results[])
@@ -420,7 +422,10 @@ static void test_reader(void **state)
 		check_locked_in(line, IN_READER, WITHOUT_LANDLOCK, NULL);
 }
 
-/* Its own sockets are removed by the process itself, for which Landlock keeps it to their directories. */
+/*
+ * Its own sockets are removed by the process itself, for which Landlock keeps it to their
+ * directories.
+ */
 static void test_own_sockets(void **state)
 {
 	if (sandbox_landlock_version() < 1)
@@ -439,8 +444,8 @@ static void test_monitor(void **state)
 }
 
 /*
- * Connecting is what it is for. Files it may only read where there is no Landlock, and of those for a machine
- * with watchdogs alone.
+ * Connecting is what it is for. Files it may only read where there is no Landlock, and of those for
+ * a machine with watchdogs alone.
  */
 static void test_broker(void **state)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What each architecture does in its own way. Interrupts come to one processor, the first, unless a test
- * moves them; its handlers run with interrupts off.
+ * What each architecture does in its own way. Interrupts come to one processor, the first, unless a
+ * test moves them; its handlers run with interrupts off.
  */
 #ifndef CONFORM_ARCH_H
 #define CONFORM_ARCH_H
@@ -28,8 +28,8 @@ void arch_init(void);
 void arch_describe(void);
 void arch_start_interrupts(void);
 /*
- * Makes these addresses usable, as registers unless they are memory. Where that cannot be an access to them
- * is an exception.
+ * Makes these addresses usable, as registers unless they are memory. Where that cannot be an access
+ * to them is an exception.
  */
 void arch_map(uint64_t start, uint64_t size);
 /* Tries every way to power off. */
@@ -49,7 +49,10 @@ void arch_port_write(uint16_t port, uint32_t value, unsigned int width);
 uint64_t arch_ticks(void);
 uint64_t arch_ticks_per_second(void);
 const char *arch_clock_source(void);
-/* The time of day in milliseconds, which goes on over a reset, 0: there is none; by steps of *step_ms. */
+/*
+ * The time of day in milliseconds, which goes on over a reset, 0: there is none; by steps of
+ * *step_ms.
+ */
 uint64_t arch_wall_ms(unsigned int *step_ms);
 
 /* The timer's one interrupt at @deadline (ticks), at once if that is past; UINT64_MAX: none. */
@@ -93,7 +96,10 @@ enum fault_cause {
 };
 enum fault_cause arch_fault_cause(const struct fault *fault);
 
-/* Interrupts: a number of ours for each that is attached, INTERRUPT_NONE when there is no place left. */
+/*
+ * Interrupts: a number of ours for each that is attached, INTERRUPT_NONE when there is no place
+ * left.
+ */
 #define INTERRUPTS_MAX 64
 #define INTERRUPT_NONE (-1)
 typedef void interrupt_handler(void *context);
@@ -109,7 +115,10 @@ int interrupt_attach_message(uint32_t device, uint32_t vector, interrupt_handler
 void interrupt_mask(int number, bool masked);
 void interrupt_route(int number, unsigned int cpu);
 void interrupt_detach_all(void);
-/* What pin @pin (1 to 4) of the slot of a PCI function on the first bus is connected to, if that is known. */
+/*
+ * What pin @pin (1 to 4) of the slot of a PCI function on the first bus is connected to, if that is
+ * known.
+ */
 struct interrupt_line arch_pci_line(unsigned int slot, unsigned int pin);
 /* How often one has come since it was attached, and on which processor the last time. */
 uint64_t interrupt_count(int number);
@@ -129,26 +138,27 @@ unsigned int cpu_self(void);
 /* Why the machine cannot be suspended to memory by this guest, NULL: it can. */
 const char *arch_no_suspend(void);
 /*
- * Suspends it, with an alarm of its clock in @seconds as what wakes it up. Returns 0 when it is awake,
- * else the answer of a hypervisor that has not suspended it.
+ * Suspends it, with an alarm of its clock in @seconds as what wakes it up. Returns 0 when it is
+ * awake, else the answer of a hypervisor that has not suspended it.
  */
 int64_t arch_suspend(unsigned int seconds);
 /*
- * Starts processor @cpu, which calls function(argument) on a stack of its own with interrupts off and
- * then is switched off. False: it was refused, *code has the answer.
+ * Starts processor @cpu, which calls function(argument) on a stack of its own with interrupts off
+ * and then is switched off. False: it was refused, *code has the answer.
  */
 bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64_t *code);
 /* Sets cpus_stop, waits until all but this are off, or switches them off. */
 void cpu_stop_all(void);
 /*
- * What another processor does without an end of its own, it does until this is set: by the test that
- * started it, or by cpu_stop_all behind a test that failed. Clear it before such a processor is started.
+ * What another processor does without an end of its own, it does until this is set: by the test
+ * that started it, or by cpu_stop_all behind a test that failed. Clear it before such a processor
+ * is started.
  */
 extern volatile bool cpus_stop;
 bool cpu_is_off(unsigned int cpu);
 /*
- * Before this guest has started one, did no other processor run? x86: none came to the entry, where each that
- * runs by itself would; arm64: PSCI says so of each.
+ * Before this guest has started one, did no other processor run? x86: none came to the entry, where
+ * each that runs by itself would; arm64: PSCI says so of each.
  */
 bool cpu_alone_at_start(void);
 #define CPU_NOT_ALONE "another processor than the first runs, which nobody has started"

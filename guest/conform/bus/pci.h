@@ -58,7 +58,10 @@ extern unsigned int pci_function_count;
 uint32_t pci_read(const struct pci_function *function, uint32_t offset, unsigned int width);
 void pci_write(const struct pci_function *function, uint32_t offset, uint32_t value,
 	       unsigned int width);
-/* An unused address below 4 GiB for a BAR of that size; 0: firmware gave them all out, or none is left. */
+/*
+ * An unused address below 4 GiB for a BAR of that size; 0: firmware gave them all out, or none is
+ * left.
+ */
 uint64_t pci_give_address(uint64_t size);
 #define PCI_COMMAND	0x04
 #define PCI_STATUS	0x06
@@ -94,8 +97,9 @@ uint32_t common_read(const struct device *device, uint32_t offset, unsigned int 
 void common_write(const struct device *device, uint32_t offset, uint32_t value, unsigned int width);
 uint64_t pci_notify_address(const struct device *device, uint32_t queue);
 /*
- * Vector 0 for the configuration, and those behind it for the queues: one each, by turns where there are
- * more queues than vectors. A device with one vector has it for its queues. False: no MSI-X.
+ * Vector 0 for the configuration, and those behind it for the queues: one each, by turns where
+ * there are more queues than vectors. A device with one vector has it for its queues. False: no
+ * MSI-X.
  */
 bool pci_connect_msix(struct device *device);
 /* Without MSI-X, by the pin. */

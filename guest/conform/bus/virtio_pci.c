@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * PCI (by its memory-mapped configuration space or by ports) and the driver of virtio over it (VIRTIO
- * 1.4, 4.1). Where no firmware has given out addresses, they are given here.
+ * PCI (by its memory-mapped configuration space or by ports) and the driver of virtio over it
+ * (VIRTIO 1.4, 4.1). Where no firmware has given out addresses, they are given here.
  */
 #include "bus/pci.h"
 #include "pages.h"

@@ -23,7 +23,9 @@ uint64_t block_capacity(struct device *device);
 /* A check that all is well. */
 void block_must(struct queue *queue, uint32_t type, uint64_t sector, void *data, uint32_t length,
 		bool out);
-/* The first block device that is writable, opened with these features; skips where there is none. */
+/*
+ * The first block device that is writable, opened with these features; skips where there is none.
+ */
 struct queue *block_open(uint64_t features, uint32_t size);
 
 #endif

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Lines go one by one into the transmit queue of the first port and are waited for (VIRTIO 1.4, 5.3.6); a
- * device that does not take one gets no more of them but by its emergency register, if it has that.
+ * Lines go one by one into the transmit queue of the first port and are waited for (VIRTIO 1.4,
+ * 5.3.6); a device that does not take one gets no more of them but by its emergency register, if it
+ * has that.
  */
 #include "devices/console_log.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Who answers is the gateway 10.0.2.2 of a user-mode network (libslirp), which AVP and QEMU have alike;
- * the guest is 10.0.2.15 there. Where nobody answers, tests that need an answer are skipped.
+ * Who answers is the gateway 10.0.2.2 of a user-mode network (libslirp), which AVP and QEMU have
+ * alike; the guest is 10.0.2.15 there. Where nobody answers, tests that need an answer are skipped.
  */
 #include "devices/net.h"
 

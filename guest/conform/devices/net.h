@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* A network device with both of its first queues, and someone on the network who answers (VIRTIO 1.4, 5.1). */
+/*
+ * A network device with both of its first queues, and someone on the network who answers (VIRTIO
+ * 1.4, 5.1).
+ */
 #ifndef CONFORM_NET_H
 #define CONFORM_NET_H
 
@@ -70,9 +73,9 @@ uint32_t net_form_arp(struct net *net, uint8_t self, uint8_t last);
 /* Forms an echo request with @size bytes of data to the gateway, whose MAC is @gateway. */
 uint32_t net_form_echo(struct net *net, const uint8_t gateway[6], uint16_t sequence, uint32_t size);
 /*
- * Forms a segment of TCP with @size bytes from @port to a port of the gateway that nobody listens at,
- * of no connection: who gets it, and finds its checksum right, answers with a reset that acknowledges
- * @sequence + @size (RFC 9293, 3.10.7.1).
+ * Forms a segment of TCP with @size bytes from @port to a port of the gateway that nobody listens
+ * at, of no connection: who gets it, and finds its checksum right, answers with a reset that
+ * acknowledges @sequence + @size (RFC 9293, 3.10.7.1).
  */
 uint32_t net_form_tcp(struct net *net, const uint8_t gateway[6], uint16_t port, uint32_t sequence,
 		      uint32_t size);
@@ -83,11 +86,17 @@ bool net_is_arp(const struct net *net, const struct net_frame *frame, uint8_t se
 /* Waits for the answer to the question of @self, giving buffers back. */
 bool net_wait_arp(struct net *net, uint8_t self, uint8_t gateway[6], struct net_frame *frame,
 		  unsigned int ms);
-/* The same for the answer to an echo request, and for a reset to @port: *acknowledged is its number. */
+/*
+ * The same for the answer to an echo request, and for a reset to @port: *acknowledged is its
+ * number.
+ */
 bool net_wait_echo(struct net *net, uint16_t sequence, struct net_frame *frame, unsigned int ms);
 bool net_wait_reset(struct net *net, uint16_t port, uint32_t *acknowledged, struct net_frame *frame,
 		    unsigned int ms);
-/* Asks until the gateway answers; skips when nobody does, or fails where gateway=1 says that it is there. */
+/*
+ * Asks until the gateway answers; skips when nobody does, or fails where gateway=1 says that it is
+ * there.
+ */
 void net_find_gateway(struct net *net, uint8_t gateway[6]);
 /* Puts 16 bits in the order of the network. */
 void net_put16(uint8_t *place, uint32_t value);
@@ -97,8 +106,8 @@ uint16_t net_sum(const uint8_t *data, uint32_t size, uint32_t start);
 uint32_t net_pseudo_sum(const uint8_t *ip, uint32_t size);
 
 /*
- * Opens it with a control queue, which is returned, and with as many pairs as it has and we take where
- * VIRTIO_NET_F_MQ or RSS is negotiated; skips where it has none.
+ * Opens it with a control queue, which is returned, and with as many pairs as it has and we take
+ * where VIRTIO_NET_F_MQ or RSS is negotiated; skips where it has none.
  */
 struct queue *net_open_control(struct net *net, uint64_t features, uint32_t high, uint32_t buffers);
 /* One command with at most 1024 bytes of data; its answer, or NET_NO_ANSWER. */

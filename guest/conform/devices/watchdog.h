@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The watchdog of the machine: Arm's generic watchdog (Base System Architecture 1.0), found by the device
- * tree, or an Intel 6300ESB, found on PCI. Its time is that from a refresh to the reset.
+ * The watchdog of the machine: Arm's generic watchdog (Base System Architecture 1.0), found by the
+ * device tree, or an Intel 6300ESB, found on PCI. Its time is that from a refresh to the reset.
  */
 #ifndef CONFORM_WATCHDOG_H
 #define CONFORM_WATCHDOG_H

@@ -196,8 +196,8 @@ static void offer_line(struct control *control, uint32_t port, uintptr_t index)
 }
 
 /*
- * Reads what comes at a port, of which no byte may be another port's letter; returns how many are its
- * own. What tests before this one have sent may still come back.
+ * Reads what comes at a port, of which no byte may be another port's letter; returns how many are
+ * its own. What tests before this one have sent may still come back.
  */
 static uint32_t read_port(struct control *control, uint32_t port, uint32_t limit, unsigned int ms)
 {

@@ -61,7 +61,9 @@ TEST(irq_edge_not_lost, "AVP-IRQ-002", .transport = TRANSPORT_MMIO, .limit_ms = 
 			check(device->queue_interrupts == before, "%s: a masked interrupt came",
 			      device_name(device));
 			interrupt_mask(device->interrupt, false);
-			/* An I/O APIC does not keep an edge at a masked pin (Intel 82093AA, 3.2.4). */
+			/*
+			 * An I/O APIC does not keep an edge at a masked pin (Intel 82093AA, 3.2.4).
+			 */
 			if (ARCH_X86 && !device->line.level) {
 				mmio_write(device->base + 0x64, 3, 4);
 				vehicle_must_do(&vehicle, queue, "after its interrupt was masked");
@@ -176,8 +178,8 @@ static void start_listener(unsigned int cpu)
 }
 
 /*
- * One request, and its interrupt. Behind it no processor has it active, wherever it came to: the next one
- * would come to the same processor, whatever the route is by then.
+ * One request, and its interrupt. Behind it no processor has it active, wherever it came to: the
+ * next one would come to the same processor, whatever the route is by then.
  */
 static void await_moved(struct vehicle *vehicle, struct queue *queue, unsigned int target)
 {
@@ -194,10 +196,10 @@ static void await_moved(struct vehicle *vehicle, struct queue *queue, unsigned i
 #define MOVES 20
 
 /*
- * Each request here waits for one interrupt. Those without a cause that a start may bring are each taken for
- * that of a request, so that as many more may have been raised before a move, and come behind it to the
- * processor before, however long that, or the device, has not been run. The next one was raised behind the
- * move. A hypervisor that is always late is late each time.
+ * Each request here waits for one interrupt. Those without a cause that a start may bring are each
+ * taken for that of a request, so that as many more may have been raised before a move, and come
+ * behind it to the processor before, however long that, or the device, has not been run. The next
+ * one was raised behind the move. A hypervisor that is always late is late each time.
  */
 TEST(irq_affinity, "AVP-IRQ-006", .transport = TRANSPORT_MMIO, .cpus = 2, .limit_ms = 20000)
 {
@@ -303,7 +305,10 @@ static void check_priority(void)
 
 	if (!arm64_platform.gic_version || arm64_platform.lines < 36)
 		skip("no GIC with lines for it");
-	/* Of two of the same priority the lower number would come first: each is the urgent one once. */
+	/*
+	 * Of two of the same priority the lower number would come first: each is the urgent one
+	 * once.
+	 */
 	for (unsigned int lower = 0; lower < 2; lower++) {
 		lines[0] = arm64_platform.lines - 2 + lower;
 		lines[1] = arm64_platform.lines - 1 - lower;

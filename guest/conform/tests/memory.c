@@ -289,7 +289,9 @@ TEST(mem_high, "AVP-MEM-012", .limit_ms = 30000)
 	      "memory above 4 GiB does not keep what is written");
 }
 
-/* Maps the page at @physical anew, by a page or block of @size; gives it back by its new address. */
+/*
+ * Maps the page at @physical anew, by a page or block of @size; gives it back by its new address.
+ */
 #ifdef __x86_64__
 #define ALIAS	  UINT64_C(0x500000000000)
 #define LARGE	  0x80

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Chapter net: what the control queue sets beside steering (VIRTIO 1.4, 5.1.9.5). The gateway answers a
- * question to the address that asks: so it sends frames to any address, as filters need them.
+ * Chapter net: what the control queue sets beside steering (VIRTIO 1.4, 5.1.9.5). The gateway
+ * answers a question to the address that asks: so it sends frames to any address, as filters need
+ * them.
  */
 #include "devices/net.h"
 #include "pages.h"
@@ -31,7 +32,10 @@ static void ask(struct net *net, uint8_t self, const uint8_t address[6])
 	net_send(net, net->header + FRAME_MIN, 0);
 }
 
-/* Does a frame to @address come? One to ourselves follows it: when that is here, the other one was dropped. */
+/*
+ * Does a frame to @address come? One to ourselves follows it: when that is here, the other one was
+ * dropped.
+ */
 static bool comes_to(struct net *net, const uint8_t address[6])
 {
 	static uint8_t self = FIRST;
@@ -488,7 +492,9 @@ TEST(net_statistics, "AVP-NET-039", NET, .limit_ms = 10000)
 				       type < 16	    ? 0 :
 							      1,
 				       type);
-	/* One wrong part of two spoils both: a queue beyond, a type unknown, one of another queue. */
+	/*
+	 * One wrong part of two spoils both: a queue beyond, a type unknown, one of another queue.
+	 */
 	for (int i = 0; i < 3; i++) {
 		wrong[0] = (struct statistics_request){queue->index, {0}, UINT64_C(1) << 32};
 		wrong[1] = (struct statistics_request){i == 0 ? 0xfff0 : 0,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Chapter net: checksums, segmentation and the other fields of a frame's header (VIRTIO 1.4, 5.1.9.2
- * and 5.1.9.4). Who checks is the gateway: it answers a segment of TCP only when its checksum is right.
+ * Chapter net: checksums, segmentation and the other fields of a frame's header (VIRTIO 1.4,
+ * 5.1.9.2 and 5.1.9.4). Who checks is the gateway: it answers a segment of TCP only when its
+ * checksum is right.
  */
 #include "devices/net.h"
 #include "pages.h"
@@ -19,7 +20,9 @@ static uint8_t *frame_of(struct net *net)
 	return net->out + net->header;
 }
 
-/* Leaves the checksum of the segment in out[] to the device: in its place is the pseudo header's. */
+/*
+ * Leaves the checksum of the segment in out[] to the device: in its place is the pseudo header's.
+ */
 static void leave_checksum(struct net *net, uint32_t length)
 {
 	struct virtio_net_hdr_v1 *header = (struct virtio_net_hdr_v1 *)net->out;
@@ -132,7 +135,9 @@ TEST(net_checksum_complete, "AVP-NET-015", NET, .limit_ms = 15000)
 	receive_checked(0);
 }
 
-/* A segment of @size bytes, to be cut to SEGMENT_SIZE by who gets it, with @hdr_len in its header. */
+/*
+ * A segment of @size bytes, to be cut to SEGMENT_SIZE by who gets it, with @hdr_len in its header.
+ */
 static void send_large(struct net *net, const uint8_t gateway[6], uint16_t port, uint32_t size,
 		       uint16_t hdr_len)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Chapter net: which queue a frame goes to, and the hash that says so (VIRTIO 1.4, 5.1.9.4.3 to 5.1.9.4.5
- * and 5.1.9.5.5 to 5.1.9.5.8).
+ * Chapter net: which queue a frame goes to, and the hash that says so (VIRTIO 1.4, 5.1.9.4.3 to
+ * 5.1.9.4.5 and 5.1.9.5.5 to 5.1.9.5.8).
  */
 #include "devices/net.h"
 #include "pages.h"

@@ -78,7 +78,10 @@ TEST(pci_ids_modern, "AVP-PCI-003", .transport = TRANSPORT_PCI)
 	}
 }
 
-/* Of each function with the ids of virtio: who drives devices leaves those alone that lack something. */
+/*
+ * Of each function with the ids of virtio: who drives devices leaves those alone that lack
+ * something.
+ */
 TEST(pci_capabilities, "AVP-PCI-004")
 {
 	static const struct {
@@ -132,7 +135,9 @@ TEST(pci_cap_bounds, "AVP-PCI-005", .transport = TRANSPORT_PCI)
 	}
 }
 
-/* The least time that a kick of queue 0 by this structure takes, in ticks; 0: it cannot be reached. */
+/*
+ * The least time that a kick of queue 0 by this structure takes, in ticks; 0: it cannot be reached.
+ */
 static uint64_t time_kick(const struct device *device, const struct pci_capability *cap)
 {
 	const struct pci_bar *bar = &device->pci->bars[cap->bar];
@@ -197,7 +202,9 @@ TEST(pci_notify_layout, "AVP-PCI-007", .transport = TRANSPORT_PCI)
 		const uint64_t data = FEATURE(VIRTIO_F_NOTIFICATION_DATA);
 		uint32_t multiplier = device->pci->multiplier, width = 2;
 
-		/* A kick has two bytes, with data four: so wide are the steps and the place for it. */
+		/*
+		 * A kick has two bytes, with data four: so wide are the steps and the place for it.
+		 */
 		for (int with = 0; with < (device_offered(device) & data ? 2 : 1);
 		     with++, width = 4) {
 			device_negotiate(device, with ? data : 0);
@@ -343,7 +350,10 @@ TEST(pci_queue_reset, "AVP-PCI-014", .transport = TRANSPORT_PCI)
 
 #define ISR_ROUNDS 20
 
-/* A request, and what the ISR status is behind it: it is set, and the second of two reads is returned. */
+/*
+ * A request, and what the ISR status is behind it: it is set, and the second of two reads is
+ * returned.
+ */
 static uint32_t read_isr_twice(struct vehicle *vehicle, struct queue *queue)
 {
 	struct device *device = vehicle->device;
@@ -358,8 +368,8 @@ static uint32_t read_isr_twice(struct vehicle *vehicle, struct queue *queue)
 }
 
 /*
- * MSI-X off and no line attached: the ISR is looked at by hand. Where an interrupt that a start may bring
- * comes late, that for a buffer may come between two reads. It does not do so twenty times.
+ * MSI-X off and no line attached: the ISR is looked at by hand. Where an interrupt that a start may
+ * bring comes late, that for a buffer may come between two reads. It does not do so twenty times.
  */
 TEST(pci_isr, "AVP-PCI-018", .transport = TRANSPORT_PCI)
 {
@@ -726,7 +736,9 @@ TEST(pci_width_registers, "AVP-PCI-031", .transport = TRANSPORT_PCI, .limit_ms =
 				uint64_t words[4] = {bar->address + random_number() % (limit - 8),
 						     width, random_number() % 2, random_number()};
 
-				/* An MSI-X table with any message in it would raise any interrupt. */
+				/*
+				 * An MSI-X table with any message in it would raise any interrupt.
+				 */
 				if (words[2] && words[0] + 8 > device->pci->msix_table &&
 				    words[0] < device->pci->msix_table + 16 * device->pci->vectors)
 					continue;

@@ -15,7 +15,10 @@ TEST(ring_kick_needed, "AVP-RING-029", .limit_ms = 30000)
 			struct queue *queue = vehicle_open(&vehicle, formats[f], 16);
 
 			for (int i = 0; i < 40; i++) {
-				/* Pauses of all lengths around those at which a device goes to sleep. */
+				/*
+				 * Pauses of all lengths around those at which a device goes to
+				 * sleep.
+				 */
 				for (uint64_t pause = random_number() % 2000; pause > 0; pause--)
 					arch_relax();
 				vehicle_must_do(&vehicle, queue, "kicked as the device asked");

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Chapter rings: what a driver must not do (VIRTIO 1.4, 2.7), done once each; afterwards a reset heals. */
+/*
+ * Chapter rings: what a driver must not do (VIRTIO 1.4, 2.7), done once each; afterwards a reset
+ * heals.
+ */
 #include "bus/pci.h"
 #include "tests/rings.h"
 
 #define MOMENT_MS 15
 
-/* Not those of interrupt controllers: a device's write there is an interrupt, which this guest asked for. */
+/*
+ * Not those of interrupt controllers: a device's write there is an interrupt, which this guest
+ * asked for.
+ */
 static const uint64_t wild_addresses[] = {
 	0xfffffffffffffff8, 0xffffffffffffffff, 0x8000000000000000,
 	0x00ffffffffffff00, 0x0000700000000000, 0x00000000f0001000,

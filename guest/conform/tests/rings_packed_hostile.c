@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Chapter rings: orders that a device keeps; then packed rings and indirect tables as a driver must not make
- * them (VIRTIO 1.4, 2.8), and what a device must ignore.
+ * Chapter rings: orders that a device keeps; then packed rings and indirect tables as a driver must
+ * not make them (VIRTIO 1.4, 2.8), and what a device must ignore.
  */
 #include <linux/virtio_blk.h>
 

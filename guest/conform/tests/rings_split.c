@@ -578,7 +578,10 @@ static void name_event(struct queue *queue, uint16_t ahead)
 	shared_barrier();
 }
 
-/* Names a place three requests ahead; there an interrupt must come, over several rounds of the ring. */
+/*
+ * Names a place three requests ahead; there an interrupt must come, over several rounds of the
+ * ring.
+ */
 static void expect_at_event(uint64_t format)
 {
 	struct vehicle vehicle;

@@ -106,7 +106,10 @@ TEST(time_timer_past, "AVP-TIME-007")
 	}
 }
 
-/* Sets a timer, and then another one or none in its place. Returns false if its time came in between. */
+/*
+ * Sets a timer, and then another one or none in its place. Returns false if its time came in
+ * between.
+ */
 static bool set_instead(unsigned int ms, uint64_t instead, void (*handler)(void))
 {
 	uint64_t early = arch_ticks() + ns_to_ticks((uint64_t)ms * 1000000);
@@ -260,7 +263,9 @@ TEST(time_frequency, "AVP-TIME-003", .limit_ms = 20000)
 	expected = (uint64_t)total * 1000000000 / PM_TIMER_HZ;
 	difference = ticks_to_ns(to - from);
 	difference = difference > expected ? difference - expected : expected - difference;
-	/* A processor that is taken away between two reads adds up: a thousandth more is allowed. */
+	/*
+	 * A processor that is taken away between two reads adds up: a thousandth more is allowed.
+	 */
 	check(difference < expected / 2000 + 1000000,
 	      "%lu ns by the ACPI timer are %lu by the counter", expected, ticks_to_ns(to - from));
 }

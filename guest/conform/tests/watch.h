@@ -22,7 +22,10 @@ bool watch_configurations(enum transport transport, struct config_change *change
 	"the host changed no configuration while the test waited: take a link away, say, or give a " \
 	"disk another size"
 
-/* A change must come with another generation, which that register of the transport tells; skips without one. */
+/*
+ * A change must come with another generation, which that register of the transport tells; skips
+ * without one.
+ */
 void expect_generation(enum transport transport, const char *name);
 
 #endif

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Chapter watchdog. A test that has it run keeps a note first: should the machine be reset when it must not,
- * the guest behind that says so. How long it took is in the note too, which is written again and again.
+ * Chapter watchdog. A test that has it run keeps a note first: should the machine be reset when it
+ * must not, the guest behind that says so. How long it took is in the note too, which is written
+ * again and again.
  */
 #include "devices/watchdog.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A module that hangs the guest on purpose, for the tests of its watchdogs: the processor that loads
-// it, or with all=1 every one, never takes an interrupt again.
+// A module that hangs the guest on purpose, for the tests of its watchdogs: the processor that
+// loads it, or with all=1 every one, never takes an interrupt again.
 
 #include <linux/irqflags.h>
 #include <linux/module.h>

@@ -344,8 +344,9 @@ static const struct virtio_device_class block_class = {
 };
 
 /*
- * Segments may be of any size. SeaBIOS before 1.17 computes from a limit for them (SIZE_MAX) how much it
- * may read at once, with the lower 16 bits of the bytes (1.16.0) or sectors; those are 0 for many a limit.
+ * Segments may be of any size. SeaBIOS before 1.17 computes from a limit for them (SIZE_MAX) how
+ * much it may read at once, with the lower 16 bits of the bytes (1.16.0) or sectors; those are 0
+ * for many a limit.
  */
 static uint64_t features(const struct block_settings *settings)
 {

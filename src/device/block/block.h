@@ -69,8 +69,8 @@ struct block_backend_ops {
 	/* After a batch of submit: what was held back to save system calls goes to the host. */
 	void (*commit)(struct block_backend *backend);
 	/*
-	 * Returns when every operation of @queue, or of all with BLOCK_ALL_QUEUES, is complete: what
-	 * waits for room on the host is tried once more, and then fails.
+	 * Returns when every operation of @queue, or of all with BLOCK_ALL_QUEUES, is complete:
+	 * what waits for room on the host is tried once more, and then fails.
 	 */
 	void (*drain)(struct block_backend *backend, uint16_t queue);
 };

@@ -23,7 +23,9 @@
 #include "device/block/file_claim.h"
 #include "device/block/file_lock.h"
 
-/* Takes over descriptor @fd, when it allows what is needed. Opening it by path would lose its lock. */
+/*
+ * Takes over descriptor @fd, when it allows what is needed. Opening it by path would lose its lock.
+ */
 static int use_inherited(int fd, const char *path, bool readonly, struct error *error)
 {
 	int flags = fcntl(fd, F_GETFL);

@@ -34,9 +34,9 @@ struct file_image_wish {
  * descriptor N itself, which is owned from now on, with its lock if it has one; any other path is
  * opened anew.
  *
- * The image is locked (device/block/file_lock.h), shared for reading, else exclusive, so that no two
- * devices write one image. One to be written is claimed, too (device/block/file_claim.h). The process must
- * not open the same file elsewhere.
+ * The image is locked (device/block/file_lock.h), shared for reading, else exclusive, so that no
+ * two devices write one image. One to be written is claimed, too (device/block/file_claim.h). The
+ * process must not open the same file elsewhere.
  *
  * Errors: usage errors for a path that does not open, is no image, is one of another format, is
  * empty or has a size that does not fit; -EBUSY when it is in use; -EINTR when told to end while

@@ -17,8 +17,9 @@
 #include "base/error.h"
 
 /*
- * Finds the guest that the process @pid serves with a device, and writes its name. Returns the process that
- * runs the guest, or 0: @pid serves none, or it cannot be known. NULL in its place knows of no guest.
+ * Finds the guest that the process @pid serves with a device, and writes its name. Returns the
+ * process that runs the guest, or 0: @pid serves none, or it cannot be known. NULL in its place
+ * knows of no guest.
  */
 typedef pid_t file_guest_finder(pid_t pid, char *name, size_t size);
 
@@ -35,8 +36,9 @@ struct file_holder {
 void file_holder_describe(struct file_holder *holder, pid_t pid, file_guest_finder *find_guest);
 
 /*
- * Locks @fd, shared if @readonly, else exclusive; @path and @find_guest are for messages. The process must not close
- * another descriptor of the same file from then on, which would end the second lock.
+ * Locks @fd, shared if @readonly, else exclusive; @path and @find_guest are for messages. The
+ * process must not close another descriptor of the same file from then on, which would end the
+ * second lock.
  *
  * Waits for as long as the lock is held for a process that has ended, and says so once; a few
  * seconds for one that lives, which may be about to end.

@@ -207,7 +207,9 @@ static int restrict_ring(struct io_uring *ring)
  */
 static int make_ring(struct io_uring *ring, int fd, bool *restricted)
 {
-	/* Completions then wait until this thread enters the kernel or sees a flag: no interrupts. */
+	/*
+	 * Completions then wait until this thread enters the kernel or sees a flag: no interrupts.
+	 */
 	static const unsigned int wishes[] = {
 		IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN |
 			IORING_SETUP_TASKRUN_FLAG,

@@ -39,8 +39,8 @@ struct block_host_options {
 enum file_engine_kind { FILE_ENGINE_AUTO, FILE_ENGINE_IO_URING, FILE_ENGINE_THREADS };
 
 /*
- * Checks what the table cannot express. @options: struct block_options. Opens the file for what the guest may
- * do, and closes it. As device_type.check.
+ * Checks what the table cannot express. @options: struct block_options. Opens the file for what the
+ * guest may do, and closes it. As device_type.check.
  */
 int block_options_check(const void *options, struct error *error);
 

@@ -27,7 +27,9 @@
 #include "device/block/file_engine.h"
 #include "device/block/test_file_rig.h"
 
-/* A file system of 4 MiB, and a process in whose namespace it is mounted, for as long as it lives. */
+/*
+ * A file system of 4 MiB, and a process in whose namespace it is mounted, for as long as it lives.
+ */
 struct small_system {
 	struct scratch scratch;
 	pid_t pid;
@@ -168,7 +170,9 @@ static void test_full_waits(void **state)
 		file_rig_submit(f, &zero, BLOCK_ZERO, 3u << 20, NULL, 1u << 20);
 		f->block->ops->commit(f->block);
 		run_until_said(f, &capture, "no room on the host for a write of 131072 bytes");
-		/* What needs no room goes on: reads, other flushes, writes where there is storage. */
+		/*
+		 * What needs no room goes on: reads, other flushes, writes where there is storage.
+		 */
 		assert_int_equal(file_rig_perform(f, BLOCK_READ, 0, in, 1 << 20), 0);
 		assert_memory_equal(in, out, 1 << 20);
 		assert_int_equal(file_rig_perform(f, BLOCK_FLUSH, 0, NULL, 0), 0);

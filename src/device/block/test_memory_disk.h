@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A disk in memory that finishes at once, later, or with an error, and stops the program when a block
- * device asks for what no disk has to expect.
+ * A disk in memory that finishes at once, later, or with an error, and stops the program when a
+ * block device asks for what no disk has to expect.
  */
 #ifndef AVP_DEVICE_BLOCK_TEST_MEMORY_DISK_H
 #define AVP_DEVICE_BLOCK_TEST_MEMORY_DISK_H

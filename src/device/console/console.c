@@ -197,7 +197,9 @@ static bool receive(struct console_device *console, uint16_t port)
 	return request != NULL;
 }
 
-/* Writes the bytes of emergency writes that wait. Returns true when the stream has no room for all. */
+/*
+ * Writes the bytes of emergency writes that wait. Returns true when the stream has no room for all.
+ */
 static bool write_emergency(struct console_device *console)
 {
 	struct console_stream *stream = console->ports[0].setup.stream;

@@ -64,7 +64,9 @@ struct console_port {
 	bool open;     /* somebody in the guest uses it; only with MULTIPORT */
 };
 
-/* Bytes of emergency writes that wait for a stream with room: some lines of a kernel's last words. */
+/*
+ * Bytes of emergency writes that wait for a stream with room: some lines of a kernel's last words.
+ */
 #define CONSOLE_EMERGENCY_MAX 1024
 
 struct console_device {

@@ -312,7 +312,9 @@ static void test_client_that_cannot_be_watched(void **state)
 	tear_down_listening(&f, &scratch, &made);
 }
 
-/* Who said nothing and went is gone, whether or not the guest reads; who said something is heard. */
+/*
+ * Who said nothing and went is gone, whether or not the guest reads; who said something is heard.
+ */
 static void test_silent_client_leaves(void **state)
 {
 	struct socket_path made;

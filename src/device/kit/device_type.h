@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What the rest of AVP knows of a type of device: a table row. `avp device TYPE`, `avp run --TYPE`, the bundle's
- * avp.devices, what the monitor is told and the tables in docs/ come from it.
+ * What the rest of AVP knows of a type of device: a table row. `avp device TYPE`, `avp run --TYPE`,
+ * the bundle's avp.devices, what the monitor is told and the tables in docs/ come from it.
  */
 #ifndef AVP_DEVICE_KIT_DEVICE_TYPE_H
 #define AVP_DEVICE_KIT_DEVICE_TYPE_H
@@ -18,8 +18,9 @@
 /* What a conformance run gives its guest of a type. */
 struct device_conform {
 	/*
-	 * The options of each device, as behind --TYPE=; ends with NULL. $AVP_DISK and $AVP_READ_ONLY_DISK
-	 * in them are files that the run makes. NULL: the guest gets no device of the type.
+	 * The options of each device, as behind --TYPE=; ends with NULL. $AVP_DISK and
+	 * $AVP_READ_ONLY_DISK in them are files that the run makes. NULL: the guest gets no device
+	 * of the type.
 	 */
 	const char *const *devices;
 	const char *words; /* for the guest's command line: what it finds then; NULL: none */
@@ -38,14 +39,16 @@ struct device_type {
 	 * start with the name of the option that is wrong: "file: /x.img: is empty; …".
 	 */
 	int (*check)(const void *options, struct error *error);
-	/* Whether this one talks to the terminal, which only one of a guest can. NULL: none does. */
+	/*
+	 * Whether this one talks to the terminal, which only one of a guest can. NULL: none does.
+	 */
 	bool (*uses_terminal)(const void *options);
 	struct option_row run_row; /* of --TYPE in `avp run`: its argument and help */
 	const char *example_call;  /* of that option with its keys, or NULL */
 	/* Options of the device that a starting bundle has; NULL: it has none of this type. */
 	const char *example;
-	const char *
-		vhost_user_type; /* what vhost-user.json, QEMU's schema of such programs, calls it */
+	/* The type in vhost-user.json, QEMU's schema of descriptions of such programs. */
+	const char *vhost_user_type;
 	/* Its program: see DEVICE_PROGRAM. What runs there is its room's program.c. */
 	struct command program;
 	struct device_conform conform;
@@ -81,8 +84,8 @@ extern const struct command *const device_programs[];
 	     (type = *type##_place); type##_place++)
 
 /*
- * Fails with one line when the table of a type has a hole: a text that is missing, two of one name, an
- * option without help, a ring without a size. The build fails with it.
+ * Fails with one line when the table of a type has a hole: a text that is missing, two of one name,
+ * an option without help, a ring without a size. The build fails with it.
  */
 int device_types_check(const struct device_type *const *types, struct error *error);
 

@@ -150,7 +150,9 @@ void net_control_reset(struct net_device *net);
 bool net_filter_accepts(const struct net_device *net, const uint8_t *frame);
 /* The offloads that the driver may have in force. */
 uint64_t net_guest_offloads(const struct net_device *net);
-/* Has @offloads in force, a part of those. Returns false, with nothing changed, when it cannot be. */
+/*
+ * Has @offloads in force, a part of those. Returns false, with nothing changed, when it cannot be.
+ */
 bool net_set_offloads(struct net_device *net, uint64_t offloads);
 /* Does the driver have a control queue, and does it run? */
 bool net_control_runs(const struct net_device *net);

@@ -50,8 +50,8 @@ static int open_signals(struct device_process *process, struct error *error)
 }
 
 /*
- * Who started this process asks whether it still works, a byte each time, which comes back; and has it
- * end when the socket comes to its end.
+ * Who started this process asks whether it still works, a byte each time, which comes back; and has
+ * it end when the socket comes to its end.
  */
 static void handle_control(void *context, uint32_t events)
 {

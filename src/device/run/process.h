@@ -53,7 +53,9 @@ int device_process_drop_rights(const struct device_process *process, struct erro
 int device_process_serve(struct device_process *process, struct virtio_device *device,
 			 struct error *error);
 
-/* Closes what is open and removes the socket. Safe on one that was only zeroed or failed to open. */
+/*
+ * Closes what is open and removes the socket. Safe on one that was only zeroed or failed to open.
+ */
 void device_process_close(struct device_process *process);
 #define cleanup_device_process __attribute__((cleanup(device_process_close)))
 

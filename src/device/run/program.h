@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The program of a device, libexec/avp/device-TYPE: what differs between the types, and one function
- * that runs each. A device's room defines `const struct device_program device_program_TYPE`.
+ * The program of a device, libexec/avp/device-TYPE: what differs between the types, and one
+ * function that runs each. A device's room defines `const struct device_program
+ * device_program_TYPE`.
  */
 #ifndef AVP_DEVICE_RUN_PROGRAM_H
 #define AVP_DEVICE_RUN_PROGRAM_H
@@ -18,15 +19,15 @@ struct device_program {
 	const struct device_type *type;
 	size_t state_size; /* of the struct that the functions get as @state, zeroed at first */
 	/*
-	 * Opens what the device stands on and adds what it needs to process->needs. @options: a struct
-	 * for each group of type->program, checked by the type. Returns 0, or a negative errno with
-	 * *error set; -EINTR: it was told to end meanwhile, which is an orderly end.
+	 * Opens what the device stands on and adds what it needs to process->needs. @options: a
+	 * struct for each group of type->program, checked by the type. Returns 0, or a negative
+	 * errno with *error set; -EINTR: it was told to end meanwhile, which is an orderly end.
 	 */
 	int (*open)(struct device_process *process, void *const *options, void *state,
 		    struct error *error);
 	/*
-	 * Makes the device, with the rights dropped: nothing can be opened any more, and threads may
-	 * be started. Returns NULL with *error set when it fails.
+	 * Makes the device, with the rights dropped: nothing can be opened any more, and threads
+	 * may be started. Returns NULL with *error set when it fails.
 	 */
 	struct virtio_device *(*start)(struct device_process *process, void *const *options,
 				       void *state, struct error *error);

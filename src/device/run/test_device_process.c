@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * `avp device block`, and `console` on a terminal, as processes: sockets given and made, the sign that it is ready, signals,
- * what it leaves behind, and one line for each mistake in the call.
+ * `avp device block`, and `console` on a terminal, as processes: sockets given and made, the sign
+ * that it is ready, signals, what it leaves behind, and one line for each mistake in the call.
  */
 #include <setjmp.h>
 #include <stdarg.h>

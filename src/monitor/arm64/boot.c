@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Starts a kernel on an arm64 machine (Linux, Documentation/arch/arm64/booting.rst), or firmware that
- * finds one by itself. Either finds the device tree at the start of memory.
+ * Starts a kernel on an arm64 machine (Linux, Documentation/arch/arm64/booting.rst), or firmware
+ * that finds one by itself. Either finds the device tree at the start of memory.
  */
 #include "monitor/arm64/boot.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The device tree (Devicetree Specification 0.4, and the bindings of Linux) that tells a guest of its
- * machine.
+ * The device tree (Devicetree Specification 0.4, and the bindings of Linux) that tells a guest of
+ * its machine.
  */
 #ifndef AVP_MONITOR_ARM64_FDT_H
 #define AVP_MONITOR_ARM64_FDT_H

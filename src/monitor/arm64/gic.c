@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * KVM's interrupt controllers (Linux, Documentation/virt/kvm/devices/arm-vgic-v3.rst and arm-vgic.rst).
+ * KVM's interrupt controllers (Linux, Documentation/virt/kvm/devices/arm-vgic-v3.rst and
+ * arm-vgic.rst).
  */
 #include "monitor/arm64/gic.h"
 

@@ -78,7 +78,10 @@ static int load_image(struct monitor_memory *memory, const struct boot_file *fil
 				       "%s: wants to lie at 0x%" PRIx64 " bytes from a boundary of "
 				       "2 MiB: the kernel is damaged; give a sound one",
 				       file->name, text_offset);
-	/* Linux pads the file to the image's size without its zeroed data: it may be the smaller one. */
+	/*
+	 * Linux pads the file to the image's size without its zeroed data: it may be the smaller
+	 * one.
+	 */
 	if (size < file->size)
 		size = file->size;
 	if (file->size <= sizeof(*header))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Kernel files that an arm64 machine boots: Image (Linux, Documentation/arch/arm64/booting.rst), with
- * or without the stub that makes it an EFI program, and 64-bit ELF files such as vmlinux.
+ * Kernel files that an arm64 machine boots: Image (Linux, Documentation/arch/arm64/booting.rst),
+ * with or without the stub that makes it an EFI program, and 64-bit ELF files such as vmlinux.
  */
 #ifndef AVP_MONITOR_ARM64_IMAGE_H
 #define AVP_MONITOR_ARM64_IMAGE_H

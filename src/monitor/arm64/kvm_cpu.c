@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * KVM on arm64: the type of the machine, and its processors from power-on to power-off. PSCI's calls
- * (Arm DEN0022) KVM answers by itself, with their error codes, but for SYSTEM_SUSPEND.
+ * KVM on arm64: the type of the machine, and its processors from power-on to power-off. PSCI's
+ * calls (Arm DEN0022) KVM answers by itself, with their error codes, but for SYSTEM_SUSPEND.
  */
 #include "monitor/arm64/kvm_cpu.h"
 
@@ -18,7 +18,9 @@
 #include "monitor/arm64/layout.h"
 #include "monitor/arm64/suspend.h"
 
-/* The bits of a guest's physical address where KVM does not let us choose, and as many as we take. */
+/*
+ * The bits of a guest's physical address where KVM does not let us choose, and as many as we take.
+ */
 #define ADDRESS_BITS 40
 /* Documentation/virt/kvm/api.rst, "KVM_IRQ_LINE" on arm64. */
 #define IRQ_LINE_SPI (KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT)
@@ -227,7 +229,9 @@ bool kvm_arch_exit(struct vcpu *vcpu, struct vcpu_exit *exit)
 	const struct kvm_run *run = vcpu->run;
 
 	if (run->exit_reason == KVM_EXIT_ARM_NISV) {
-		/* Such as a load of two registers: the processor does not tell what it was about. */
+		/*
+		 * Such as a load of two registers: the processor does not tell what it was about.
+		 */
 		fail(vcpu, exit,
 		     "an access to 0x%" PRIx64 ", where no memory is, by an instruction that "
 		     "KVM cannot take apart (KVM_EXIT_ARM_NISV, syndrome 0x%" PRIx64 ")",

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Where things are in the address space of an arm64 guest, and which interrupts they have. It is the
- * map of QEMU's machine `virt` as far as that goes, so that firmware made for it runs here unchanged:
- * code at 0, memory with the device tree at its start at 1 GiB. Interrupts are numbers of shared
- * peripheral interrupts (SPIs), as the device tree has them.
+ * Where things are in the address space of an arm64 guest, and which interrupts they have. It is
+ * the map of QEMU's machine `virt` as far as that goes, so that firmware made for it runs here
+ * unchanged: code at 0, memory with the device tree at its start at 1 GiB. Interrupts are numbers
+ * of shared peripheral interrupts (SPIs), as the device tree has them.
  */
 #ifndef AVP_MONITOR_ARM64_LAYOUT_H
 #define AVP_MONITOR_ARM64_LAYOUT_H
@@ -62,7 +62,10 @@ _Static_assert(ARM64_FIRST_SPI + ARM64_VIRTIO_SPI + ARM64_VIRTIO_SLOTS <= ARM64_
  */
 #define ARM64_INITRD_END (ARM64_MEMORY_ADDRESS + UINT64_C(0x800000000))
 
-/* Private peripheral interrupts of the timers (Arm Base System Architecture, B.1 "PPI assignments"). */
+/*
+ * Private peripheral interrupts of the timers (Arm Base System Architecture, B.1 "PPI
+ * assignments").
+ */
 #define ARM64_TIMER_SECURE_PPI	   13
 #define ARM64_TIMER_PHYSICAL_PPI   14
 #define ARM64_TIMER_VIRTUAL_PPI	   11

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The PL011 (Arm DDI 0183, "PrimeCell UART (PL011) Technical Reference Manual", chapter 3). Speed and
- * format of the line mean nothing here and are kept for the driver to read back.
+ * The PL011 (Arm DDI 0183, "PrimeCell UART (PL011) Technical Reference Manual", chapter 3). Speed
+ * and format of the line mean nothing here and are kept for the driver to read back.
  */
 #include "monitor/arm64/pl011.h"
 

@@ -29,8 +29,9 @@ struct pl031 {
 	bool level; /* of the interrupt */
 	bool identified;
 	/*
-	 * In the thread of a vCPU, with the lock: the identification was read, and not for the first time since
-	 * the machine's reset. Linux reads it once (drivers/amba/bus.c), so another kernel has been started.
+	 * In the thread of a vCPU, with the lock: the identification was read, and not for the
+	 * first time since the machine's reset. Linux reads it once (drivers/amba/bus.c), so
+	 * another kernel has been started.
 	 */
 	void (*identified_again)(void *context);
 	void *context;

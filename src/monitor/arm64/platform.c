@@ -81,8 +81,9 @@ static const struct platform_ops arm64_platform_ops = {
 };
 
 /*
- * The kernel that loaded the stall detectors is gone, and the next need not have their driver. Nothing tells of
- * a kexec as such: PSCI, by which a kernel takes leave of its processors, is KVM's.
+ * The kernel that loaded the stall detectors is gone, and the next need not have their driver.
+ * Nothing tells of a kexec as such: PSCI, by which a kernel takes leave of its processors, is
+ * KVM's.
  */
 static void handle_next_kernel(void *context)
 {

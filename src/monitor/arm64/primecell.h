@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What Arm's peripherals of the PrimeCell family have in common: a page of registers whose last ones
- * tell what it is.
+ * What Arm's peripherals of the PrimeCell family have in common: a page of registers whose last
+ * ones tell what it is.
  */
 #ifndef AVP_MONITOR_ARM64_PRIMECELL_H
 #define AVP_MONITOR_ARM64_PRIMECELL_H

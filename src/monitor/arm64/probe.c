@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The probe's guest on arm64: one virtual CPU that starts at EL1, adds, stores the sum in memory and
- * loads it again, runs a loop, and writes the sum to an address without memory. That comes back here
- * as an exit with the sum in it. What lies in memory is not looked at: the guest runs with its
+ * The probe's guest on arm64: one virtual CPU that starts at EL1, adds, stores the sum in memory
+ * and loads it again, runs a loop, and writes the sum to an address without memory. That comes back
+ * here as an exit with the sum in it. What lies in memory is not looked at: the guest runs with its
  * caches off, and the host would need to know where its own are.
  */
 #include <errno.h>

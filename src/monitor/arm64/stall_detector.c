@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The vCPU stall detector. A counter runs while its processor runs, or waits for a processor of the
- * host: one that sleeps, because the guest as a whole is suspended (to idle, or by PSCI), has nobody
- * to load its counter and misses nothing.
+ * host: one that sleeps, because the guest as a whole is suspended (to idle, or by PSCI), has
+ * nobody to load its counter and misses nothing.
  */
 #include "monitor/arm64/stall_detector.h"
 
@@ -44,7 +44,9 @@ static void begin(struct stall_detector *detector, size_t index)
 	counter->expired = false;
 }
 
-/* Sets the timer for the counter that can be the first to end: no time of a processor's is faster. */
+/*
+ * Sets the timer for the counter that can be the first to end: no time of a processor's is faster.
+ */
 static void set_timer(struct stall_detector *detector)
 {
 	uint64_t first = UINT64_MAX;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The vCPU stall detector (Linux, Documentation/devicetree/bindings/misc/qemu,vcpu-stall-detector.yaml
- * and drivers/misc/vcpu_stall_detector.c): for each processor a counter that the guest loads again
- * and again from an interrupt of that processor. One that comes to zero tells that the processor
- * takes no interrupts any more.
+ * The vCPU stall detector (Linux,
+ * Documentation/devicetree/bindings/misc/qemu,vcpu-stall-detector.yaml and
+ * drivers/misc/vcpu_stall_detector.c): for each processor a counter that the guest loads again and
+ * again from an interrupt of that processor. One that comes to zero tells that the processor takes
+ * no interrupts any more.
  *
  *   offset 0x0   status: bit 0 enables the counter
  *   offset 0x4   load: the counter's value, written to begin again

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * PSCI's SYSTEM_SUSPEND. KVM does not tell whether another vCPU is off while that one is in KVM_RUN,
- * so each is asked to come out and say so.
+ * PSCI's SYSTEM_SUSPEND. KVM does not tell whether another vCPU is off while that one is in
+ * KVM_RUN, so each is asked to come out and say so.
  */
 #include "monitor/arm64/suspend.h"
 

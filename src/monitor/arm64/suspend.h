@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * PSCI's SYSTEM_SUSPEND (Arm DEN0022, "Power State Coordination Interface", 5.20), the one call that
- * KVM leaves to who runs it: the last processor that is on says where it wants to go on, sleeps, and
- * begins there, as after CPU_ON, when an interrupt wakes it.
+ * PSCI's SYSTEM_SUSPEND (Arm DEN0022, "Power State Coordination Interface", 5.20), the one call
+ * that KVM leaves to who runs it: the last processor that is on says where it wants to go on,
+ * sleeps, and begins there, as after CPU_ON, when an interrupt wakes it.
  */
 #ifndef AVP_MONITOR_ARM64_SUSPEND_H
 #define AVP_MONITOR_ARM64_SUSPEND_H

@@ -157,8 +157,8 @@ static void write_control(struct watchdog *watchdog, uint64_t offset, uint32_t v
 }
 
 /*
- * Registers are of four bytes; offset and value may be taken in one access of eight as well. Any other
- * access is no one's: a stray store of one byte must not disarm the watchdog.
+ * Registers are of four bytes; offset and value may be taken in one access of eight as well. Any
+ * other access is no one's: a stray store of one byte must not disarm the watchdog.
  */
 static bool is_defined(const struct bus_access *access)
 {
@@ -240,7 +240,10 @@ void watchdog_detach(struct watchdog *watchdog)
 {
 	pthread_mutex_lock(&watchdog->lock);
 	watchdog->hypervisor = NULL;
-	/* One that has expired while it ran tells so at the next start (WS1), until it is refreshed. */
+	/*
+	 * One that has expired while it ran tells so at the next start (WS1), until it is
+	 * refreshed.
+	 */
 	watchdog->status = watchdog->status & STATUS_ENABLED ? watchdog->status & STATUS_EXPIRED :
 							       0;
 	watchdog->offset = watchdog->deadline = 0;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The generic watchdog of Arm's server machines (Arm SBSA, "Generic Watchdog", since then in the Arm
- * Base System Architecture). The guest sets a time and refreshes it; when that is over for the first
- * time an interrupt tells the guest (WS0), when it is over once more without a refresh the machine
- * around it acts (WS1).
+ * The generic watchdog of Arm's server machines (Arm SBSA, "Generic Watchdog", since then in the
+ * Arm Base System Architecture). The guest sets a time and refreshes it; when that is over for the
+ * first time an interrupt tells the guest (WS0), when it is over once more without a refresh the
+ * machine around it acts (WS1).
  */
 #ifndef AVP_MONITOR_ARM64_WATCHDOG_H
 #define AVP_MONITOR_ARM64_WATCHDOG_H

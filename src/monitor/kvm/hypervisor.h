@@ -65,9 +65,9 @@ struct hypervisor_ops {
 	int (*add_memory)(struct hypervisor *hypervisor, uint64_t address, uint64_t size,
 			  void *host, struct error *error);
 	/*
-	 * Makes the interrupt controllers: after memory, before all that follows. The other way round
-	 * KVM would let each range of memory wait until no reader of its tables is left from before,
-	 * for up to 10 ms.
+	 * Makes the interrupt controllers: after memory, before all that follows. The other way
+	 * round KVM would let each range of memory wait until no reader of its tables is left from
+	 * before, for up to 10 ms.
 	 */
 	int (*add_interrupt_controllers)(struct hypervisor *hypervisor, struct error *error);
 	/* Notifications: -EEXIST when one equal in address, length and value is there. */

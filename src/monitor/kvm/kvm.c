@@ -241,9 +241,9 @@ static void vcpu_run(struct vcpu *vcpu, struct vcpu_exit *exit)
 		return;
 	}
 	/*
-	 * This is the run that was to return. Whatever interrupts it: the flag is cleared, as one that
-	 * stayed would end every run from now on, and exchanged, so that what came with a flag that is
-	 * taken back here is seen behind it. One that is set later ends the next run.
+	 * This is the run that was to return. Whatever interrupts it: the flag is cleared, as one
+	 * that stayed would end every run from now on, and exchanged, so that what came with a flag
+	 * that is taken back here is seen behind it. One that is set later ends the next run.
 	 */
 	__atomic_exchange_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	kvm_arch_interrupted(vcpu);

@@ -42,7 +42,8 @@ struct vcpu {
 };
 
 /*
- * The machine type that KVM_CREATE_VM takes for this machine. 0 or a negative errno with *error set.
+ * The machine type that KVM_CREATE_VM takes for this machine. 0 or a negative errno with *error
+ * set.
  */
 int kvm_arch_vm_type(const struct hypervisor_setup *setup, unsigned long *type,
 		     struct error *error);

@@ -42,8 +42,8 @@ int kvm_probe(struct kvm_probe_result *result);
 
 /*
  * The same in steps, with time for other work in between. kvm_probe_begin returns 0 or a negative
- * errno; kvm_probe_wait waits for the outcome; kvm_probe_end gives the child up or, after that, takes
- * its end, which lasts a good part of that time again. KVM_PROBE_NONE may be ended.
+ * errno; kvm_probe_wait waits for the outcome; kvm_probe_end gives the child up or, after that,
+ * takes its end, which lasts a good part of that time again. KVM_PROBE_NONE may be ended.
  */
 int kvm_probe_begin(struct kvm_probe *probe);
 void kvm_probe_wait(struct kvm_probe *probe, struct kvm_probe_result *result);

@@ -24,8 +24,8 @@ struct boot_paths {
 };
 
 /*
- * Opens the files of @setup, and makes the one that the device tree is written to. Returns 0 or a negative errno
- * with *error set, a usage error that names the option; close in both cases.
+ * Opens the files of @setup, and makes the one that the device tree is written to. Returns 0 or a
+ * negative errno with *error set, a usage error that names the option; close in both cases.
  */
 int boot_paths_open(struct boot_paths *paths, const struct monitor_setup *setup,
 		    struct error *error);

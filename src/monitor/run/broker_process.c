@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The broker of a monitor that nobody supervises. It serves a process that may be taken over one day
- * and locks itself in, too, with the right to connect.
+ * The broker of a monitor that nobody supervises. It serves a process that may be taken over one
+ * day and locks itself in, too, with the right to connect.
  */
 #include "monitor/run/broker_process.h"
 
@@ -22,7 +22,10 @@ static _Noreturn void serve(int fd, const struct broker_service *service)
 {
 	char threads[32];
 	const char *const readable[] = {threads, NULL};
-	/* Only the watchdogs ask how long a thread has run: without them no name of a file is needed. */
+	/*
+	 * Only the watchdogs ask how long a thread has run: without them no name of a file is
+	 * needed.
+	 */
 	const struct sandbox_rights rights = {
 		.needs = SANDBOX_BROKER | (arch_has_watchdogs ? SANDBOX_TIMES : 0),
 		.readable = arch_has_watchdogs ? readable : NULL,

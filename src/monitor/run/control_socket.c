@@ -36,7 +36,9 @@ int control_socket_open(struct control_socket *control, struct event_loop *loop,
 {
 	int result;
 
-	/* The reader closes its own at the end; other threads may write until control_socket_close. */
+	/*
+	 * The reader closes its own at the end; other threads may write until control_socket_close.
+	 */
 	control->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	result = control->fd < 0 ? error_set_errno(error, errno, "cannot duplicate a socket") : 0;
 	if (result < 0) {

@@ -19,13 +19,17 @@ struct control_socket {
 };
 
 /*
- * Starts to take commands from @fd, a connected stream socket, which is owned from now on, also on failure. The
- * callbacks and the context must be set; *control must not move. Returns 0 or a negative errno with *error set.
+ * Starts to take commands from @fd, a connected stream socket, which is owned from now on, also on
+ * failure. The callbacks and the context must be set; *control must not move. Returns 0 or a
+ * negative errno with *error set.
  */
 int control_socket_open(struct control_socket *control, struct event_loop *loop, int fd,
 			struct error *error);
 
-/* Sends a line of @word and, unless it is NULL, @text. Never waits. From any thread until the socket is closed. */
+/*
+ * Sends a line of @word and, unless it is NULL, @text. Never waits. From any thread until the
+ * socket is closed.
+ */
 void control_socket_tell(const struct control_socket *control, const char *word, const char *text);
 
 /* Closes it; one with fd -1 and a zeroed reader is fine. */

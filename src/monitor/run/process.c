@@ -193,7 +193,9 @@ static const struct console_events console_events = {
 	.foreground = handle_foreground,
 };
 
-/* The devices whose processes somebody has connected to already; the broker connects to the others. */
+/*
+ * The devices whose processes somebody has connected to already; the broker connects to the others.
+ */
 static int inherit_connections(const struct monitor_setup *setup, struct error *error)
 {
 	int result = 0;

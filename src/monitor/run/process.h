@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The monitor's process: what surrounds a machine. It opens all files and sockets, locks itself in, then runs
- * one guest to its end.
+ * The monitor's process: what surrounds a machine. It opens all files and sockets, locks itself in,
+ * then runs one guest to its end.
  */
 #ifndef AVP_MONITOR_RUN_PROCESS_H
 #define AVP_MONITOR_RUN_PROCESS_H
@@ -22,7 +22,10 @@ struct monitor_setup {
 	bool huge_pages;
 	bool watchdog_given; /* the machine has to have watchdogs */
 	enum machine_watchdog watchdog;
-	/* The devices, without their descriptors, and the sockets of their processes, at the same places. */
+	/*
+	 * The devices, without their descriptors, and the sockets of their processes, at the same
+	 * places.
+	 */
 	struct machine_device *devices;
 	const char *const *sockets; /* paths, or /dev/fd/N */
 	size_t device_count;
@@ -40,10 +43,10 @@ enum monitor_end {
 };
 
 /*
- * Runs the guest and blocks until it has ended. SIGTERM, SIGINT, SIGQUIT and SIGHUP press its power button,
- * the second request ends it: base/stop_request.h. To be called once, from the only thread of a process, which
- * cannot open or connect anything afterwards. Returns 0 with *end set, or a negative errno with *error set;
- * what the options have wrong are usage errors that name them.
+ * Runs the guest and blocks until it has ended. SIGTERM, SIGINT, SIGQUIT and SIGHUP press its power
+ * button, the second request ends it: base/stop_request.h. To be called once, from the only thread
+ * of a process, which cannot open or connect anything afterwards. Returns 0 with *end set, or a
+ * negative errno with *error set; what the options have wrong are usage errors that name them.
  */
 int monitor_process_run(const struct monitor_setup *setup, enum monitor_end *end,
 			struct error *error);

@@ -29,8 +29,8 @@
 #define RETRY_FIRST_MS 20
 #define RETRY_LAST_MS  1000
 /*
- * How long a process that was given up is waited for: for ever, as far as SIGKILL is concerned, also on a
- * busy host.
+ * How long a process that was given up is waited for: for ever, as far as SIGKILL is concerned,
+ * also on a busy host.
  */
 #define END_MS 5000
 /* Messages of the process that are handled before others get their turn. */
@@ -80,9 +80,9 @@ static int finish(struct vhost_client *client, int result, struct error *error)
 }
 
 /*
- * Ends what was begun, and what came of it. A refusal (-EIO) is the driver's fault, whether the connection
- * lasts or not. Where that only broke, the next one will be told everything again, so for the driver
- * it is a success.
+ * Ends what was begun, and what came of it. A refusal (-EIO) is the driver's fault, whether the
+ * connection lasts or not. Where that only broke, the next one will be told everything again, so
+ * for the driver it is a success.
  */
 static int settle(struct remote_device *remote, int result, struct error *error)
 {
@@ -222,7 +222,9 @@ struct inflight_progress remote_progress(const struct remote_device *remote, uin
 	const void *record = ring_record(remote, index);
 	struct inflight_progress progress = {.position = 0};
 
-	/* A process opens the record when it starts the ring: until then it is where rings start. */
+	/*
+	 * A process opens the record when it starts the ring: until then it is where rings start.
+	 */
 	if ((!record || !inflight_read_progress(record, remote->inflight_area.queue_size,
 						is_packed(remote), &progress)) &&
 	    is_packed(remote))
@@ -243,7 +245,10 @@ static int send_ring(struct remote_device *remote, struct vhost_client *client, 
 		.descriptors = ring->descriptors,
 		.driver = ring->driver,
 		.device = ring->device,
-		/* What was taken and not used is taken again; the record tells more, if there is one. */
+		/*
+		 * What was taken and not used is taken again; the record tells more, if there is
+		 * one.
+		 */
 		.base = is_packed(remote) ? position << 16 | position :
 			fresh		  ? 0 :
 					    position,
@@ -347,7 +352,9 @@ bool remote_set_features(struct remote_device *remote, uint64_t features)
 	remote->negotiated = features;
 	if (begin(remote)) {
 		result = vhost_client_set_features(remote->client, features, &error);
-		/* Some fields begin as the features say: a disk's writeback (VIRTIO 1.4, 5.2.5.2). */
+		/*
+		 * Some fields begin as the features say: a disk's writeback (VIRTIO 1.4, 5.2.5.2).
+		 */
 		if (result == 0)
 			changed = read_config(remote, remote->client, &error);
 		result = settle(remote, changed < 0 ? changed : result, &error);
@@ -571,7 +578,8 @@ static int make_events(struct remote_device *remote, unsigned int count, struct 
 
 /*
  * Tells a new process everything. The eventfds are connected before it knows them, so that no kick
- * gets lost, and signalled, so that both sides look at the rings: nobody knows what was lost before.
+ * gets lost, and signalled, so that both sides look at the rings: nobody knows what was lost
+ * before.
  */
 static int set_up_again(struct remote_device *remote, struct vhost_client *client,
 			struct error *error)

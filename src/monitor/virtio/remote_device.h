@@ -4,9 +4,10 @@
  * that goes away is connected to again, and gets everything back that the driver had set up.
  *
  * One lock guards it, which the functions below are called with, unless they say otherwise. While
- * it waits for the process, so does whoever else wants the lock: for at most VHOST_CLIENT_TIMEOUT_MS in
- * an operation, of which a process that comes back is asked three. What comes from the process is handled by an event loop, which should
- * be the device's own: a process that is slow to answer holds it up.
+ * it waits for the process, so does whoever else wants the lock: for at most
+ * VHOST_CLIENT_TIMEOUT_MS in an operation, of which a process that comes back is asked three. What
+ * comes from the process is handled by an event loop, which should be the device's own: a process
+ * that is slow to answer holds it up.
  *
  * Kicks of each ring and interrupts of the device pass through eventfds that are shared with one
  * process; the next one gets new ones. A process can fill such a counter and so keep whoever writes
@@ -122,8 +123,8 @@ struct remote_device {
 
 /*
  * Connects to the process that *peer leads to and learns what the device offers. Without the lock;
- * *loop does not run. *shape outlives the device; its setting lies in the first REMOTE_CONFIG_MAX bytes.
- * -EPROTO: it is none that this monitor can use.
+ * *loop does not run. *shape outlives the device; its setting lies in the first REMOTE_CONFIG_MAX
+ * bytes. -EPROTO: it is none that this monitor can use.
  */
 int remote_open(struct remote_device *remote, const char *name, const struct remote_peer *peer,
 		const struct device_shape *shape, const struct monitor_memory *memory,
@@ -156,8 +157,8 @@ void remote_reset(struct remote_device *remote);
 struct inflight_progress remote_progress(const struct remote_device *remote, uint16_t index);
 
 /*
- * Asks a running device for its configuration space, which it may change by what a queue told it, without
- * a word: as the MAC address (VIRTIO 1.4, 5.1.9.5.2). Returns whether it has changed.
+ * Asks a running device for its configuration space, which it may change by what a queue told it,
+ * without a word: as the MAC address (VIRTIO 1.4, 5.1.9.5.2). Returns whether it has changed.
  */
 bool remote_refresh_config(struct remote_device *remote);
 

@@ -4,13 +4,13 @@
  *
  * InterruptStatus. Interrupts for used buffers go from the device process into the guest without
  * passing here, so bit 0 is not set by anybody: it is worked out when it is read. The ring, and the
- * device's record of requests in flight, tell how far buffers are used; `acknowledged` is how far they
- * were when the driver last acknowledged. Bit 0 is set while the two differ for any ring. Reading
- * notes what it found as `seen`, and InterruptACK makes that, not what is by then, the acknowledged: a
- * buffer that is used between the two keeps the bit set for the interrupt that comes with it. A
- * buffer is told as used here only when the driver can see it in the ring, so a driver that finds the
- * bit clear misses nothing. It may find it set and nothing used, where the device has taken requests
- * since, or where it has asked for no interrupt itself.
+ * device's record of requests in flight, tell how far buffers are used; `acknowledged` is how far
+ * they were when the driver last acknowledged. Bit 0 is set while the two differ for any ring.
+ * Reading notes what it found as `seen`, and InterruptACK makes that, not what is by then, the
+ * acknowledged: a buffer that is used between the two keeps the bit set for the interrupt that
+ * comes with it. A buffer is told as used here only when the driver can see it in the ring, so a
+ * driver that finds the bit clear misses nothing. It may find it set and nothing used, where the
+ * device has taken requests since, or where it has asked for no interrupt itself.
  */
 #include "monitor/virtio/virtio_mmio.h"
 

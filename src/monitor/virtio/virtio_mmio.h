@@ -3,9 +3,9 @@
  * The virtio-mmio transport (VIRTIO 1.4, 4.2), with the device behind it in another process that is
  * reached by vhost-user. Kicks and interrupts pass between guest and device without this program.
  *
- * The registers are handled in the threads of the vCPUs, under a lock of the device; what the device
- * process does on its own in the thread of an event loop, which should be the device's own, as a
- * process that is slow to answer holds it up. One that goes away is connected to again, with
+ * The registers are handled in the threads of the vCPUs, under a lock of the device; what the
+ * device process does on its own in the thread of an event loop, which should be the device's own,
+ * as a process that is slow to answer holds it up. One that goes away is connected to again, with
  * everything that the driver had set up; the guest does not notice.
  */
 #ifndef AVP_MONITOR_VIRTIO_VIRTIO_MMIO_H
@@ -38,8 +38,8 @@ struct virtio_mmio_setup {
 };
 
 /*
- * Connects to the device process and learns what the device is, before the loop runs. Returns 0 with
- * *transport set, or a negative errno with *error set.
+ * Connects to the device process and learns what the device is, before the loop runs. Returns 0
+ * with *transport set, or a negative errno with *error set.
  */
 int virtio_mmio_open(struct virtio_mmio **transport, const struct virtio_mmio_setup *setup,
 		     struct error *error);

@@ -140,8 +140,8 @@ static void write_start_info(struct boot *boot)
 }
 
 /*
- * All that is left of firmware: a jump to it resets the machine. Linux on hardware-reduced ACPI tries
- * EFI first and this next, before it would think of the reset register.
+ * All that is left of firmware: a jump to it resets the machine. Linux on hardware-reduced ACPI
+ * tries EFI first and this next, before it would think of the reset register.
  */
 static void write_reset_vector(struct boot *boot)
 {

@@ -136,8 +136,9 @@ static int read_notes(const struct boot_file *file, const Elf64_Phdr *segment,
 	if (result < 0)
 		return result;
 	/*
-	 * gABI, "Note Section": 64-bit files have words of 8 bytes. In practice the segment's alignment
-	 * says which they have, but a segment that gets 8 from one of its sections holds others of 4.
+	 * gABI, "Note Section": 64-bit files have words of 8 bytes. In practice the segment's
+	 * alignment says which they have, but a segment that gets 8 from one of its sections holds
+	 * others of 4.
 	 */
 	if (kernel->protocol != BOOT_PVH && segment->p_align == NOTE_ALIGNMENT_MAX)
 		kernel->entry = find_pvh_note(notes, size, NOTE_ALIGNMENT_MAX);

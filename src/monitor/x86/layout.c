@@ -8,9 +8,10 @@
 #include "monitor/boot.h"
 
 /*
- * The pins of the slots: 0 stays free, as some kernels think that it is the timer's, and 2, where an
- * IBM PC has its second interrupt controller: Linux gives no interrupt there (arch/x86/kernel/apic/
- * io_apic.c, mp_map_pin_to_irq). 4 is the serial port's, 5 the power registers'.
+ * The pins of the slots: 0 stays free, as some kernels think that it is the timer's, and 2, where
+ * an IBM PC has its second interrupt controller: Linux gives no interrupt there
+ * (arch/x86/kernel/apic/ io_apic.c, mp_map_pin_to_irq). 4 is the serial port's, 5 the power
+ * registers'.
  */
 static const uint8_t pins[] = {6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
 			       16, 17, 18, 19, 20, 21, 22, 23, 1,  3};

@@ -393,7 +393,10 @@ static void test_stop_from_a_poller(void **state)
 	assert_int_equal(event_loop_run(&fixture.loop), 5);
 }
 
-/* The rule of the header. False: a window was another one than it says, or the machine hesitated for @limit. */
+/*
+ * The rule of the header. False: a window was another one than it says, or the machine hesitated
+ * for @limit.
+ */
 static bool window_adapts(uint64_t limit)
 {
 	static struct script script; /* the loop has it until it is closed */

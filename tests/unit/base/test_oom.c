@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of base/oom.c: what the counts of both kinds of control groups and of the host say of a
- * child that ended by SIGKILL. That the kernel counts as it should is for test_run to see.
+ * Unit tests of base/oom.c: what the counts of both kinds of control groups and of the host say of
+ * a child that ended by SIGKILL. That the kernel counts as it should is for test_run to see.
  */
 #include <setjmp.h>
 #include <stdarg.h>

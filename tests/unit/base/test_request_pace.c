@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* How often a monitor that asks all the time is answered, and which signals are one request, by a clock that the test sets. */
+/*
+ * How often a monitor that asks all the time is answered, and which signals are one request, by a
+ * clock that the test sets.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

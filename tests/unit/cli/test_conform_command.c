@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * `avp conform` as it is called: with logs of guests (--from) and with commands that play the hypervisor
- * (--command); what it says and its exit status.
+ * `avp conform` as it is called: with logs of guests (--from) and with commands that play the
+ * hypervisor (--command); what it says and its exit status.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -192,7 +192,9 @@ static void unknown_sections_are_refused(void **state)
 	check_part(error.message, "there is no section 'blok'");
 }
 
-/* Lets bash complete the last of @words in the scratch directory; the answers, sorted, in a line. */
+/*
+ * Lets bash complete the last of @words in the scratch directory; the answers, sorted, in a line.
+ */
 static const char *complete(const struct scratch *scratch, const char *words)
 {
 	static char answers[4096];

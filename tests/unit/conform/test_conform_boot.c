@@ -84,7 +84,10 @@ static void test_kvm(void **state)
 					 "devices=block,net,entropy,console gateway=1 memory=256");
 }
 
-/* What QEMU does not carry is left out where it may be the engine, and the guest does not look for it. */
+/*
+ * What QEMU does not carry is left out where it may be the engine, and the guest does not look for
+ * it.
+ */
 static void test_qemu(void **state)
 {
 	static const enum conform_engine engines[] = {CONFORM_AUTO, CONFORM_QEMU};

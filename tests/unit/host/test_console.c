@@ -74,8 +74,8 @@ static const struct console_events events = {on_quit, on_first_output, on_foregr
 static bool background;
 
 /*
- * How the next child is locked in: as `avp monitor` by hand and `avp device console` at a terminal, which
- * have the console in their own process. 0: not at all.
+ * How the next child is locked in: as `avp monitor` by hand and `avp device console` at a terminal,
+ * which have the console in their own process. 0: not at all.
  */
 static unsigned int locked;
 /* The next job of a shell is started without `&`. */
@@ -384,8 +384,9 @@ static void test_terminal(void **state)
 }
 
 /*
- * The key for the end of input is one where somebody has given the terminal its lines back: a shell to
- * which the job was stopped, or stty. It is no end of the terminal, whose next keys are the guest's.
+ * The key for the end of input is one where somebody has given the terminal its lines back: a shell
+ * to which the job was stopped, or stty. It is no end of the terminal, whose next keys are the
+ * guest's.
  */
 static void test_end_of_input_key(void **state)
 {
@@ -478,8 +479,8 @@ static void test_terminal_after_a_crash(void **state)
 }
 
 /*
- * The shell of a session, in a process of its own: has a job with a console, makes the job (f) or itself
- * (b) the foreground, and reads a key (k), as @commands says.
+ * The shell of a session, in a process of its own: has a job with a console, makes the job (f) or
+ * itself (b) the foreground, and reads a key (k), as @commands says.
  */
 static _Noreturn void shell(int terminal, int guest, const int command_ends[2], int answers)
 {
@@ -529,7 +530,9 @@ static void order(int commands, int answers, char command, char answer)
 	expect_read(answers, text);
 }
 
-/* Started with `&` and brought to the foreground, which nobody says: its keys are the guest's then. */
+/*
+ * Started with `&` and brought to the foreground, which nobody says: its keys are the guest's then.
+ */
 static void check_background(void)
 {
 	int master, slave, guest[2], commands[2], answers[2], status;
@@ -540,7 +543,9 @@ static void check_background(void)
 	assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, guest), 0);
 	assert_int_equal(pipe2(commands, O_CLOEXEC) | pipe2(answers, O_CLOEXEC), 0);
-	/* A key at a time, as a shell's line editor has it; and output from the background stops. */
+	/*
+	 * A key at a time, as a shell's line editor has it; and output from the background stops.
+	 */
 	assert_int_equal(tcgetattr(slave, &mode), 0);
 	mode.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
 	mode.c_lflag |= TOSTOP;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * How an arm64 kernel or firmware gets into memory, and what it is told of the machine: kernel files of
- * all kinds and with all faults, made here, and the device tree, read back by libfdt and by dtc.
+ * How an arm64 kernel or firmware gets into memory, and what it is told of the machine: kernel
+ * files of all kinds and with all faults, made here, and the device tree, read back by libfdt and
+ * by dtc.
  */
 #include <setjmp.h>
 #include <stdarg.h>

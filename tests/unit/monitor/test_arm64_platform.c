@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The registers of an arm64 machine's platform, as Linux' drivers and a careless guest use them: serial
- * port, clock, power key, watchdog and stall detector.
+ * The registers of an arm64 machine's platform, as Linux' drivers and a careless guest use them:
+ * serial port, clock, power key, watchdog and stall detector.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -312,7 +312,9 @@ static size_t drain(char *text)
 	return count;
 }
 
-/* What the receiver does not hold waits where it came from: at its start, in loopback, at a reset. */
+/*
+ * What the receiver does not hold waits where it came from: at its start, in loopback, at a reset.
+ */
 static void test_input_waits_on_the_line(void **state)
 {
 	char line[256], text[33];
@@ -727,7 +729,9 @@ static void test_stall_detectors_of_a_guest_that_dumps(void **state)
 	until(board.expiries == 1);
 }
 
-/* kexec, and kdump without a word to pvpanic: a kernel that starts identifies what is on its bus. */
+/*
+ * kexec, and kdump without a word to pvpanic: a kernel that starts identifies what is on its bus.
+ */
 static void test_stall_detectors_of_another_kernel(void **state)
 {
 	(void)state;

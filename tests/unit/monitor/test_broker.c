@@ -151,7 +151,10 @@ static void test_broker_that_is_gone(void **state)
 	assert_int_equal(broker_connect(&stage.broker, 1, 0, &error), -EPIPE);
 }
 
-/* The one of a monitor that nobody supervises: asked too often, it lets the rest of the second go by. */
+/*
+ * The one of a monitor that nobody supervises: asked too often, it lets the rest of the second go
+ * by.
+ */
 static void test_pace_of_a_process(void **state)
 {
 	const char *const paths[] = {stage.address.sun_path};

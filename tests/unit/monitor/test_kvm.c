@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * KVM behind the interface of a hypervisor. Guests are a few 32-bit instructions, started as by PVH:
- * a KVM that runs no 64-bit guest may still run those. Skipped where /dev/kvm can't be opened.
+ * KVM behind the interface of a hypervisor. Guests are a few 32-bit instructions, started as by
+ * PVH: a KVM that runs no 64-bit guest may still run those. Skipped where /dev/kvm can't be opened.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -246,8 +246,8 @@ static void test_miscellaneous_features(void **state)
 }
 
 /*
- * A vCPU in its thread, and who interrupts it again and again, each at times that are left to chance.
- * Every call is answered by a run that returns after it.
+ * A vCPU in its thread, and who interrupts it again and again, each at times that are left to
+ * chance. Every call is answered by a run that returns after it.
  */
 struct chase {
 	struct stage *stage;
@@ -385,8 +385,8 @@ static void test_interrupt_among_exits(void **state)
 }
 
 /*
- * What an interrupter leaves whose first half was answered by a run that was interrupted anyway: the
- * flag is set, and no call that it is for is left. It ends one run, not all of them.
+ * What an interrupter leaves whose first half was answered by a run that was interrupted anyway:
+ * the flag is set, and no call that it is for is left. It ends one run, not all of them.
  */
 static void test_interrupt_ends_one_run(void **state)
 {

@@ -372,7 +372,10 @@ static void test_power_button(void **state)
 	act = NULL;
 	start();
 	machine_press_power_button(stage.machine);
-	/* Until the guest has seen it. The lines of arm64's GPIO controller interrupt only on request. */
+	/*
+	 * Until the guest has seen it. The lines of arm64's GPIO controller interrupt only on
+	 * request.
+	 */
 #if defined(__x86_64__)
 	assert_true(stage.fake.levels[POWER_IRQ]);
 #else
@@ -413,7 +416,9 @@ static void test_wild_accesses(void **state)
 }
 
 #if defined(__aarch64__)
-/* In its first life the guest sets its watchdog and hangs; in the next one it switches itself off. */
+/*
+ * In its first life the guest sets its watchdog and hangs; in the next one it switches itself off.
+ */
 static void act_watchdog(unsigned int life, unsigned int step, struct vcpu_exit *exit)
 {
 	if (life > 1)

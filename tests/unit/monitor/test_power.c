@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The power registers, and above all their one interrupt: high as long as the guest has something to
- * fetch, whoever is faster.
+ * The power registers, and above all their one interrupt: high as long as the guest has something
+ * to fetch, whoever is faster.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -264,8 +264,8 @@ static void test_a_clear_drops_one_fifo(void **state)
 }
 
 /*
- * Before it has enabled the interrupt a driver empties the receiver again and again, by reading what
- * is there, too: it drops a byte each time.
+ * Before it has enabled the interrupt a driver empties the receiver again and again, by reading
+ * what is there, too: it drops a byte each time.
  */
 static void test_a_driver_that_starts_drops_single_bytes(void **state)
 {
@@ -429,8 +429,8 @@ static void test_modem_status(void **state)
 }
 
 /*
- * Data sheet, 8.6.1: during a break the line is held, and what is sent, such as the pad character by
- * which a driver measures the break, does not get there. The transmitter is not concerned.
+ * Data sheet, 8.6.1: during a break the line is held, and what is sent, such as the pad character
+ * by which a driver measures the break, does not get there. The transmitter is not concerned.
  */
 static void test_break(void **state)
 {
@@ -511,7 +511,9 @@ static void test_whole_fifo_fits(void **state)
 	uint8_t data[4096];
 	ssize_t length;
 
-	/* Bytes that the loop has not passed on; an odd number, so that less than a FIFO is left. */
+	/*
+	 * Bytes that the loop has not passed on; an odd number, so that less than a FIFO is left.
+	 */
 	out(port, UART_TX, (uint8_t)(sent++ % 251));
 	while (in(port, UART_LSR) & UART_LSR_THRE)
 		for (int i = 0; i < 16; i++)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The virtio-mmio transport with a device served by vhost-user in another thread: its registers as a
- * driver and as an attacker uses them, and the device process that goes away and comes back.
+ * The virtio-mmio transport with a device served by vhost-user in another thread: its registers as
+ * a driver and as an attacker uses them, and the device process that goes away and comes back.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -384,7 +384,9 @@ static void test_life(void **state)
 	}
 }
 
-/* The truth about used buffers, under random schedules, against a count of what was acknowledged. */
+/*
+ * The truth about used buffers, under random schedules, against a count of what was acknowledged.
+ */
 static void test_interrupt_status(void **state)
 {
 	struct board *board = *state;
@@ -513,7 +515,10 @@ static void change_config_silently(struct vhost_rig *rig, void *context)
 	rig->test.config[RIG_WRITABLE]++;
 }
 
-/* What a command on a queue changes is there when the command is used, and nobody is interrupted for it. */
+/*
+ * What a command on a queue changes is there when the command is used, and nobody is interrupted
+ * for it.
+ */
 static void test_configuration_that_changes_silently(void **state)
 {
 	struct board *board = *state;

@@ -353,7 +353,9 @@ static void survive_kill_at_each_instruction(uint64_t features, unsigned int rou
 		for (time_t end = time(NULL) + 60; taken < count && time(NULL) < end;)
 			taken += take_all(&pair, busy);
 		assert_int_equal(taken, count);
-		/* The driver sees a request used before the record is up to date: once more round. */
+		/*
+		 * The driver sees a request used before the record is up to date: once more round.
+		 */
 		kill_device_process(pid);
 		assert_int_equal(ring_pair_start_device(&pair), 0);
 		assert_int_equal(take_all(&pair, busy), 0);

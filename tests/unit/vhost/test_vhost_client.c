@@ -564,8 +564,8 @@ static void an_operation_has_one_wait(void **state)
 	vhost_client_begin(fixture->client);
 	assert_done(vhost_client_finish(fixture->client, &error), &error);
 	/*
-	 * A refusal is told at the end, and once. What was sent behind it is answered all the same; once an answer
-	 * has brought it along, nothing is sent any more.
+	 * A refusal is told at the end, and once. What was sent behind it is answered all the same;
+	 * once an answer has brought it along, nothing is sent any more.
 	 */
 	fixture->fake.spoil = SPOIL_REFUSE;
 	fixture->fake.spoil_id = VHOST_USER_SET_VRING_ADDR;
@@ -602,7 +602,9 @@ static void an_operation_has_one_wait(void **state)
 	assert_int_equal(fixture->fake.received[VHOST_USER_ADD_MEM_REG], added);
 }
 
-/* A refusal is not lost with the connection, whether that breaks before or after the next message. */
+/*
+ * A refusal is not lost with the connection, whether that breaks before or after the next message.
+ */
 static void a_refusal_outlives_the_connection(void **state)
 {
 	struct fixture *fixture = *state;

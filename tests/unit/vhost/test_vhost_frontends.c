@@ -333,7 +333,9 @@ static void spdk(void **state)
 	end(&frontend);
 }
 
-/* Cloud Hypervisor: virtio-devices/src/vhost_user, with rust-vmm's vhost/src/vhost_user/frontend.rs */
+/*
+ * Cloud Hypervisor: virtio-devices/src/vhost_user, with rust-vmm's vhost/src/vhost_user/frontend.rs
+ */
 
 static void start_rings_of_cloud_hypervisor(struct frontend *frontend,
 					    struct vhost_inflight *inflight, int *record)
@@ -477,7 +479,10 @@ static void crosvm(void **state)
 	end(&frontend);
 }
 
-/* QEMU: hw/virtio/vhost-user.c and vhost.c, 7.2 and newer; a network card has a vhost_dev for each pair. */
+/*
+ * QEMU: hw/virtio/vhost-user.c and vhost.c, 7.2 and newer; a network card has a vhost_dev for each
+ * pair.
+ */
 
 static void start_of_qemu(struct frontend *frontend, uint16_t device, bool fresh)
 {

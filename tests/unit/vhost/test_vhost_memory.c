@@ -91,7 +91,9 @@ static void regions_are_found_both_ways(void **state)
 	free(memory);
 }
 
-/* As QEMU does for a network device of several queue pairs; anything else that overlaps is wrong. */
+/*
+ * As QEMU does for a network device of several queue pairs; anything else that overlaps is wrong.
+ */
 static void a_region_that_is_added_twice_is_removed_twice(void **state)
 {
 	struct vhost_guest_memory *memory = calloc(1, sizeof(*memory));

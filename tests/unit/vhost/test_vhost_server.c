@@ -472,7 +472,9 @@ static void a_new_call_descriptor_is_signalled(void **state)
 	close(call.fd);
 }
 
-/* vhost-user has no message for the reset of one queue: QEMU 7.2 would pass the bit on and not act. */
+/*
+ * vhost-user has no message for the reset of one queue: QEMU 7.2 would pass the bit on and not act.
+ */
 static void ring_reset_is_not_offered(void **state)
 {
 	struct rig_fixture *fixture = *state;

@@ -208,7 +208,9 @@ static void take_late(struct scene *scene)
 	rig_run(scene->rig, take_replayed, scene->guest);
 }
 
-/* What a process that died had taken is no position of the ring, but taking it again is progress. */
+/*
+ * What a process that died had taken is no position of the ring, but taking it again is progress.
+ */
 static void a_replayed_request_is_taken_late(void **state)
 {
 	play(state, take_late);

@@ -271,7 +271,9 @@ static void test_set_up_is_checked(void **state)
 	}
 }
 
-/* VIRTIO 1.4, 2.7.5.3.2: direct descriptors, then one that leads to a table; its WRITE is ignored. */
+/*
+ * VIRTIO 1.4, 2.7.5.3.2: direct descriptors, then one that leads to a table; its WRITE is ignored.
+ */
 static void test_direct_then_indirect(void **state)
 {
 	struct virtio_request *request;

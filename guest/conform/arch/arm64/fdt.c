@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The device tree (Devicetree Specification 0.4, 5): one walk through the structure block, in which each node's
- * properties are gathered and looked at. Every offset is checked against the tree's size.
+ * The device tree (Devicetree Specification 0.4, 5): one walk through the structure block, in which
+ * each node's properties are gathered and looked at. Every offset is checked against the tree's
+ * size.
  */
 #include "arch/arch.h"
 #include "arch/arm64/arm64.h"

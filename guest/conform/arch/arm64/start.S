@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The entry by the Linux boot protocol (Documentation/arch/arm64/booting.rst), at EL1 or EL2; the entry of
- * other processors; the vectors.
+ * The entry by the Linux boot protocol (Documentation/arch/arm64/booting.rst), at EL1 or EL2; the
+ * entry of other processors; the vectors.
  */
 #define NORMAL	0x0000000000000705 /* a valid block: attributes 1, inner shareable, accessed */
 #define DEVICE	0x0060000000000401 /* attributes 0, never executed */
@@ -86,8 +86,8 @@ first:	adrp x1, stack_top
 	b 8b
 
 /*
- * Where to go on is in x20: EL1, translation on with the tables, caches on, exceptions taken. At EL2 (where
- * we stay out of) all that EL1 needs is let through.
+ * Where to go on is in x20: EL1, translation on with the tables, caches on, exceptions taken. At
+ * EL2 (where we stay out of) all that EL1 needs is let through.
  */
 set_up:	mrs x1, CurrentEL
 	cmp x1, 8

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * ACPI tables (ACPI 6.5, 5.2), as far as a guest without an interpreter can read them: of the DSDT the
- * bytes of _S5, and of each device LNRO0005 the _CRS that follows. Every length is checked, every
- * loop has a bound.
+ * ACPI tables (ACPI 6.5, 5.2), as far as a guest without an interpreter can read them: of the DSDT
+ * the bytes of _S5, and of each device LNRO0005 the _CRS that follows. Every length is checked,
+ * every loop has a bound.
  */
 #include "arch/arch.h"
 #include "arch/x86/x86.h"
@@ -340,7 +340,10 @@ void arch_reset(void)
 	x86_write_register(&x86_platform.reset, x86_platform.reset_value);
 }
 
-/* The way back from S3 leads through firmware, which resets devices first: a guest of its own has to test it. */
+/*
+ * The way back from S3 leads through firmware, which resets devices first: a guest of its own has
+ * to test it.
+ */
 const char *arch_no_suspend(void)
 {
 	return "this guest suspends by PSCI alone, not to S3";

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The time stamp counter and how fast it runs: told by CPUID, by a hypervisor's leaf or clock, else
- * measured against the ACPI timer or the 8254; and the local APIC's timer, by deadline where there is that.
+ * measured against the ACPI timer or the 8254; and the local APIC's timer, by deadline where there
+ * is that.
  */
 #include "arch/arch.h"
 #include "arch/x86/x86.h"
@@ -255,7 +256,10 @@ static uint64_t read_cmos_ms(void)
 	return seconds[0] * 1000;
 }
 
-/* KVM's clock (Documentation/virt/kvm/x86/msr.rst): the time of the machine's start, and that since. */
+/*
+ * KVM's clock (Documentation/virt/kvm/x86/msr.rst): the time of the machine's start, and that
+ * since.
+ */
 static uint64_t read_kvm_ms(void)
 {
 	static volatile struct {

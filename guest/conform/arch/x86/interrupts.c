@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Exceptions, the local APIC (x2APIC where there is one), I/O APICs and message-signalled interrupts.
+ * Exceptions, the local APIC (x2APIC where there is one), I/O APICs and message-signalled
+ * interrupts.
  */
 #include "arch/arch.h"
 #include "arch/x86/x86.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The first sectors of the bzImage: the header that boot loaders read (Documentation/arch/x86/boot.rst,
- * "The Real-Mode Kernel Header"), and the real-mode code for those that start it in real mode: it asks
- * the BIOS for the memory map and goes on by the 32-bit boot protocol. PAYLOAD, INIT_SIZE and
- * ADDRESS come from guest/conform/build.
+ * The first sectors of the bzImage: the header that boot loaders read
+ * (Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header"), and the real-mode code for
+ * those that start it in real mode: it asks the BIOS for the memory map and goes on by the 32-bit
+ * boot protocol. PAYLOAD, INIT_SIZE and ADDRESS come from guest/conform/build.
  */
 #define SETUP_SECTORS 3
 #define PARAMETERS    0x3000 /* offset in our segment, beyond the sectors: boot_params */

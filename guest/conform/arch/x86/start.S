@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The ways in: by PVH (Xen, "x86/HVM direct boot ABI"), by the 32-bit and the 64-bit Linux boot
- * protocol (Documentation/arch/x86/boot.rst). Each notes the state in which it was entered, then all go
- * to the same page tables, the same stack and the same C code. Then stubs of exceptions, and the
- * trampoline of the other processors.
+ * protocol (Documentation/arch/x86/boot.rst). Each notes the state in which it was entered, then
+ * all go to the same page tables, the same stack and the same C code. Then stubs of exceptions, and
+ * the trampoline of the other processors.
  */
 #define CODE32 0x08
 #define DATA   0x10
 #define CODE64 0x18
 
-/* Who comes second, and is not the one that boots (IA32_APIC_BASE, bit 8), was not started by us: it stops. */
+/*
+ * Who comes second, and is not the one that boots (IA32_APIC_BASE, bit 8), was not started by us:
+ * it stops.
+ */
 	.macro ENTER_ONCE base
 	mov $1, %eax
 	lock xadd %eax, start_entries\base
@@ -266,7 +269,8 @@ take_vector:
 
 /*
  * What a processor runs that was started: copied to a page below 1 MiB. Words in the page, filled
- * in before: 0xff0 what it found in CS, which it writes; then long mode as the first processor has it.
+ * in before: 0xff0 what it found in CS, which it writes; then long mode as the first processor has
+ * it.
  */
 	.globl trampoline, trampoline_end
 	.balign 16

@@ -40,7 +40,10 @@ enum dns_rcode {
 	DNS_REFUSED = 5,
 };
 
-/* Length of the header and the one question behind it; 0: the message has not just one, or none that is whole. */
+/*
+ * Length of the header and the one question behind it; 0: the message has not just one, or none
+ * that is whole.
+ */
 size_t dns_head_length(const uint8_t *message, size_t length);
 
 /* Whether a message asks something: is no answer itself, and has one question. */
@@ -58,8 +61,8 @@ enum dns_rcode dns_rcode(const uint8_t *message);
 /*
  * Makes an answer that has no records, with @rcode and further @flags: the header and the question
  * of @message, of @length bytes, or only the header where there is no question, as in an error that
- * dns_is_answer takes. With an OPT record in @message there is an empty one in the answer (RFC 6891,
- * 6.1.1). Returns its length. Both may be one.
+ * dns_is_answer takes. With an OPT record in @message there is an empty one in the answer (RFC
+ * 6891, 6.1.1). Returns its length. Both may be one.
  */
 size_t dns_make_empty(const uint8_t *message, size_t length, uint8_t answer[DNS_EMPTY_MAX],
 		      uint16_t flags, enum dns_rcode rcode);

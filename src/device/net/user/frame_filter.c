@@ -40,8 +40,8 @@ static bool is_guest(const struct frame_filter *filter, uint32_t address)
 }
 
 /*
- * To @address beyond the network: whether a router would pass it on. A socket of the host would take
- * some other ones for its own.
+ * To @address beyond the network: whether a router would pass it on. A socket of the host would
+ * take some other ones for its own.
  */
 static enum frame_verdict check_route(const struct frame_filter *filter, uint32_t address)
 {

@@ -74,8 +74,8 @@ enum frame_verdict frame_filter_check(struct frame_filter *filter, uint8_t *fram
 bool frame_filter_receive(struct frame_filter *filter, const uint8_t *frame, size_t length);
 
 /*
- * Makes the answer to a refused @frame of @length bytes: ICMP "administratively prohibited" (RFC 1812,
- * 5.2.7.1; RFC 4443, 3.1). Returns its length.
+ * Makes the answer to a refused @frame of @length bytes: ICMP "administratively prohibited" (RFC
+ * 1812, 5.2.7.1; RFC 4443, 3.1). Returns its length.
  */
 #define FRAME_REFUSAL_MAX (PACKET_IP + IPV6_MTU_MIN)
 size_t frame_filter_refuse(const struct frame_filter *filter, const uint8_t *frame, size_t length,

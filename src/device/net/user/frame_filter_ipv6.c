@@ -71,9 +71,9 @@ static bool is_guest(const struct frame_filter *filter, const uint8_t *address)
 }
 
 /*
- * To @address beyond the network: whether a router would pass it on. What stands for an IPv4 address
- * (RFC 6052, RFC 3056) does when that one does. All else, ::1 and ::ffff:127.0.0.1 say, a socket of the
- * host could take for its own.
+ * To @address beyond the network: whether a router would pass it on. What stands for an IPv4
+ * address (RFC 6052, RFC 3056) does when that one does. All else, ::1 and ::ffff:127.0.0.1 say, a
+ * socket of the host could take for its own.
  */
 static bool is_routed(const uint8_t *address)
 {
@@ -182,7 +182,9 @@ static enum frame_verdict check_udp(const struct frame_filter *filter, const uin
 	return check_destination(filter, ip, to, to == PORT_TFTP || to == PORT_DHCP);
 }
 
-/* RFC 4861, 4.6: options that have a length and fit. *source: whether one is the sender's address. */
+/*
+ * RFC 4861, 4.6: options that have a length and fit. *source: whether one is the sender's address.
+ */
 static bool nd_options_fit(const uint8_t *option, size_t length, bool *source)
 {
 	*source = false;

@@ -30,8 +30,9 @@ struct name_servers {
 typedef uint32_t name_servers_find_interface(const char *name, void *context);
 
 /*
- * Reads the @length bytes of a resolv.conf: lines "nameserver ADDRESS", with %INTERFACE, a name or a
- * number, behind an IPv6 address. Other lines, addresses that are damaged and those that come again are left out.
+ * Reads the @length bytes of a resolv.conf: lines "nameserver ADDRESS", with %INTERFACE, a name or
+ * a number, behind an IPv6 address. Other lines, addresses that are damaged and those that come
+ * again are left out.
  */
 void name_servers_parse(struct name_servers *servers, const char *text, size_t length,
 			name_servers_find_interface *find_interface, void *context);

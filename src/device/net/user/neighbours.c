@@ -17,7 +17,9 @@ void neighbours_learn(struct neighbours *neighbours, uint32_t address, const uin
 	memcpy(neighbours->known[index].mac, mac, ETH_ALEN);
 }
 
-/* Multiplies so that addresses that differ in their last bytes, or their middle ones, are spread. */
+/*
+ * Multiplies so that addresses that differ in their last bytes, or their middle ones, are spread.
+ */
 static size_t index_of_ipv6(const uint8_t *address)
 {
 	uint32_t mixed = packet_get32(address + 8) * 0x9e3779b1U ^ packet_get32(address + 12);

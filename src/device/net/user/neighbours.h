@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The Ethernet addresses of a guest, learnt from what it sends, and answers (RFC 826, RFC 4861) in its
- * name.
- * The library behind the user-mode network keeps each packet for an address whose owner it does not
- * know until an answer comes or a second has passed: a guest that sends from addresses for which it
- * does not answer could fill its memory. Freestanding.
+ * The Ethernet addresses of a guest, learnt from what it sends, and answers (RFC 826, RFC 4861) in
+ * its name. The library behind the user-mode network keeps each packet for an address whose owner
+ * it does not know until an answer comes or a second has passed: a guest that sends from addresses
+ * for which it does not answer could fill its memory. Freestanding.
  */
 #ifndef AVP_DEVICE_NET_USER_NEIGHBOURS_H
 #define AVP_DEVICE_NET_USER_NEIGHBOURS_H
@@ -47,8 +46,8 @@ void neighbours_learn_ipv6(struct neighbours *neighbours, const uint8_t address[
 			   const uint8_t mac[ETH_ALEN]);
 
 /*
- * A frame goes to the guest. Returns whether it asks for the owner of an address that is known: then
- * the answer is kept for neighbours_take_answer, and the guest does not have to be asked.
+ * A frame goes to the guest. Returns whether it asks for the owner of an address that is known:
+ * then the answer is kept for neighbours_take_answer, and the guest does not have to be asked.
  */
 bool neighbours_answer(struct neighbours *neighbours, const uint8_t *frame, size_t length);
 

@@ -146,8 +146,8 @@ static inline uint8_t packet_protocol(const uint8_t *ip)
 }
 
 /*
- * Copies the source or destination of a packet: an IPv4 address takes the first 4 bytes, and the rest stays
- * as it is.
+ * Copies the source or destination of a packet: an IPv4 address takes the first 4 bytes, and the
+ * rest stays as it is.
  */
 void packet_take_address(uint8_t address[IPV6_ADDRESS], const uint8_t *ip, bool source);
 
@@ -169,7 +169,10 @@ uint16_t packet_checksum(const uint8_t *data, size_t length, uint32_t sum);
  */
 uint32_t packet_pseudo_sum(const uint8_t *ip, uint16_t length);
 
-/* Whether the checksum of the TCP segment, UDP datagram or ICMPv6 message of @length bytes there is right. */
+/*
+ * Whether the checksum of the TCP segment, UDP datagram or ICMPv6 message of @length bytes there is
+ * right.
+ */
 bool packet_payload_fits(const uint8_t *ip, uint16_t length);
 
 /* Writes that checksum. */
@@ -202,8 +205,8 @@ struct packet_flow {
 size_t packet_wrap_udp(uint8_t *frame, const struct packet_flow *flow, uint16_t length);
 
 /*
- * The same for the @length bytes of a TCP segment behind the room for Ethernet and IPv4 headers; its
- * ports are in it.
+ * The same for the @length bytes of a TCP segment behind the room for Ethernet and IPv4 headers;
+ * its ports are in it.
  */
 size_t packet_wrap_tcp(uint8_t *frame, const struct packet_flow *flow, uint16_t length);
 
@@ -211,7 +214,9 @@ size_t packet_wrap_tcp(uint8_t *frame, const struct packet_flow *flow, uint16_t 
 extern const uint8_t ipv6_unspecified[IPV6_ADDRESS];
 extern const uint8_t ipv6_all_nodes[IPV6_ADDRESS];
 
-/* What is there of an IPv6 network of ours: the last byte of its address, those before it being 0. */
+/*
+ * What is there of an IPv6 network of ours: the last byte of its address, those before it being 0.
+ */
 enum ipv6_service { IPV6_NONE = 0, IPV6_GATEWAY = 2, IPV6_NAME_SERVER = 3 };
 
 void packet_service_ipv6(uint8_t address[IPV6_ADDRESS], const uint8_t prefix[IPV6_PREFIX],
@@ -221,8 +226,8 @@ void packet_service_ipv6(uint8_t address[IPV6_ADDRESS], const uint8_t prefix[IPV
 void packet_host_mac_ipv6(uint8_t mac[ETH_ALEN], const uint8_t address[IPV6_ADDRESS]);
 
 /*
- * Puts Ethernet and IPv6 headers before the @length bytes at @payload: a UDP datagram, a TCP segment
- * or an ICMPv6 message, whose checksum, and length if it has one, are done here.
+ * Puts Ethernet and IPv6 headers before the @length bytes at @payload: a UDP datagram, a TCP
+ * segment or an ICMPv6 message, whose checksum, and length if it has one, are done here.
  */
 struct packet_route_ipv6 {
 	uint8_t mac[ETH_ALEN]; /* of the receiver */

@@ -106,8 +106,8 @@ static void make_report(struct child *child, struct report *report)
 }
 
 /*
- * Ends the process by the bare call: what runs at an ordinary end is the other process's. It does not
- * say that it never returns: sanitizers would prepare for that by calls that are not allowed.
+ * Ends the process by the bare call: what runs at an ordinary end is the other process's. It does
+ * not say that it never returns: sanitizers would prepare for that by calls that are not allowed.
  */
 static void leave(int status)
 {

@@ -14,7 +14,9 @@
 #define DIRECTORY_EVENTS \
 	(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF)
 
-/* A file that is being written is read once it is closed. IN_ATTRIB: its mode, or it was removed. */
+/*
+ * A file that is being written is read once it is closed. IN_ATTRIB: its mode, or it was removed.
+ */
 #define FILE_EVENTS (IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
 
 void resolv_watch_open(struct resolv_watch *watch)

@@ -20,12 +20,15 @@ struct slirp_library {
 	__typeof__(slirp_connection_info) *connection_info;
 };
 
-/* Loads it, for good: it keeps state of its own. Errors: not installed (-ENOENT), too old (-ENOSYS). */
+/*
+ * Loads it, for good: it keeps state of its own. Errors: not installed (-ENOENT), too old
+ * (-ENOSYS).
+ */
 int slirp_library_load(struct slirp_library *library, struct error *error);
 
 /*
- * Calls of the library's that have nothing to do here: its one timer is for router advertisements, which
- * are ours, and that it has more to do need not be told to who asks it before each sleep.
+ * Calls of the library's that have nothing to do here: its one timer is for router advertisements,
+ * which are ours, and that it has more to do need not be told to who asks it before each sleep.
  */
 void *slirp_library_make_timer(SlirpTimerCb function, void *argument, void *opaque);
 void slirp_library_free_timer(void *timer, void *opaque);

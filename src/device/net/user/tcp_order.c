@@ -73,8 +73,8 @@ static void forget_all(struct tcp_order *order, struct tcp_order_flow *flow)
 }
 
 /*
- * Whether the library may get a segment from @start to @end before its turn. Not one that it has: it
- * keeps copies of an end of the stream that comes without data.
+ * Whether the library may get a segment from @start to @end before its turn. Not one that it has:
+ * it keeps copies of an end of the stream that comes without data.
  */
 static bool add_early(struct tcp_order *order, struct tcp_order_flow *flow, uint32_t start,
 		      uint32_t end)
@@ -170,7 +170,10 @@ void tcp_order_send(struct tcp_order *order, uint8_t *ip, size_t *total)
 		cut(ip, total, flow->acknowledged);
 		forget_all(order, flow);
 	} else if (end == sequence || !(flags & TCP_FLAG_ACK)) {
-		/* Without data that is kept: a connection takes none without ACK (RFC 9293, 3.10.7). */
+		/*
+		 * Without data that is kept: a connection takes none without ACK (RFC 9293,
+		 * 3.10.7).
+		 */
 		return;
 	} else if (!flow || !flow->known) {
 		cut(ip, total, sequence - 1);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Bounds how many segments of a guest's TCP connections arrive before their turn. The library behind
- * the user-mode network keeps those, each in a buffer of its own, however many and however short they
- * are. So it gets a number of them, enough for what real guests lose; one more becomes a segment
- * without data, which the library answers with what it has (RFC 9293, 3.10.7.4).
+ * Bounds how many segments of a guest's TCP connections arrive before their turn. The library
+ * behind the user-mode network keeps those, each in a buffer of its own, however many and however
+ * short they are. So it gets a number of them, enough for what real guests lose; one more becomes a
+ * segment without data, which the library answers with what it has (RFC 9293, 3.10.7.4).
  *
  * What the library has of a connection is known from its acknowledgements, of which the first is
  * that of the SYN. A connection that is not in the table, because too many others are, gets into it
- * by the next one. One that ends in order takes with it, without a word, what the library keeps from
- * beyond its end: so the library gets nothing from there before its turn. Freestanding.
+ * by the next one. One that ends in order takes with it, without a word, what the library keeps
+ * from beyond its end: so the library gets nothing from there before its turn. Freestanding.
  */
 #ifndef AVP_DEVICE_NET_USER_TCP_ORDER_H
 #define AVP_DEVICE_NET_USER_TCP_ORDER_H
@@ -50,8 +50,8 @@ struct tcp_order {
 
 /*
  * The guest sends a packet of *@total bytes: an IPv4 or IPv6 header without options at @ip, and a
- * segment whose header and checksum are right. One that comes too early loses its data: *total changes, and
- * what goes with it.
+ * segment whose header and checksum are right. One that comes too early loses its data: *total
+ * changes, and what goes with it.
  */
 void tcp_order_send(struct tcp_order *order, uint8_t *ip, size_t *total);
 

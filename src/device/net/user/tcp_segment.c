@@ -48,6 +48,8 @@ bool tcp_segment_is_sane(const uint8_t *tcp, size_t length)
 		return false;
 	if (!packet_get16(tcp + PORT_SOURCE) || !packet_get16(tcp + PORT_DESTINATION))
 		return false;
-	/* One that neither begins nor acknowledges is of no connection, and is answered by a reset. */
+	/*
+	 * One that neither begins nor acknowledges is of no connection, and is answered by a reset.
+	 */
 	return !(flags & TCP_FLAG_SYN) || !(flags & (TCP_FLAG_FIN | TCP_FLAG_RST));
 }

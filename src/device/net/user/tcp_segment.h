@@ -8,14 +8,14 @@
 #include <stdint.h>
 
 /*
- * RFC 9293, 3.1 and 3.10.7: what a segment of @length bytes can look like: a header and options that
- * fit, ports, flags that belong together.
+ * RFC 9293, 3.1 and 3.10.7: what a segment of @length bytes can look like: a header and options
+ * that fit, ports, flags that belong together.
  */
 bool tcp_segment_is_sane(const uint8_t *tcp, size_t length);
 
 /*
- * Clears the urgent pointer of a sane segment: what it points at stays in the stream, where RFC 6093
- * wants it. The checksum is adjusted.
+ * Clears the urgent pointer of a sane segment: what it points at stays in the stream, where RFC
+ * 6093 wants it. The checksum is adjusted.
  */
 void tcp_segment_clear_urgent(uint8_t *tcp);
 

@@ -225,7 +225,9 @@ static void test_many_silent(void **state)
 	assert_int_equal(wait_for_answer(f), 2);
 }
 
-/* RFC 1035, 4.1.1: a server that cannot tell; another one may. What the last one says is passed on. */
+/*
+ * RFC 1035, 4.1.1: a server that cannot tell; another one may. What the last one says is passed on.
+ */
 static void test_failing_servers(void **state)
 {
 	struct fixture *f = *state;

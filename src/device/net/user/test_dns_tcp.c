@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * DNS over TCP as the guest sees it, segment by segment: whole conversations, segments that come in
- * any order, twice or not at all, windows that are full, ends of all kinds. The clock is the test's.
+ * any order, twice or not at all, windows that are full, ends of all kinds. The clock is the
+ * test's.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -430,7 +431,10 @@ static void test_reset(void **state)
 	uint8_t bytes[514];
 
 	open_connection(f);
-	/* RFC 5961: only the next number ends a connection, and a SYN is answered with where we are. */
+	/*
+	 * RFC 5961: only the next number ends a connection, and a SYN is answered with where we
+	 * are.
+	 */
 	send_at(f, 1, RST, NULL, 0);
 	assert_int_equal(f->tcp.active, 1);
 	send_at(f, 100, SYN, NULL, 0);

@@ -478,7 +478,9 @@ static void test_router_solicitation(void **state)
 	}
 }
 
-/* RFC 4861, 4.6: options without a length, or longer than the message; and messages that are cut. */
+/*
+ * RFC 4861, 4.6: options without a length, or longer than the message; and messages that are cut.
+ */
 static void test_nd_is_sane(void **state)
 {
 	static const struct {

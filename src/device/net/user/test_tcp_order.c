@@ -312,8 +312,8 @@ static void test_unknown_connection(void **state)
 }
 
 /*
- * More connections than there is room for: those that are used go on, and none is forgotten of which
- * the library keeps something.
+ * More connections than there is room for: those that are used go on, and none is forgotten of
+ * which the library keeps something.
  */
 static void test_many_connections(void **state)
 {

@@ -182,7 +182,9 @@ const struct user_net_packet *user_net_rig_received(const struct user_net_rig *f
 	return (const struct user_net_packet *)f->frame;
 }
 
-/* Sends DHCP message @type; the answer's type is returned and the address offered put in *address. */
+/*
+ * Sends DHCP message @type; the answer's type is returned and the address offered put in *address.
+ */
 uint8_t user_net_rig_dhcp(struct user_net_rig *f, uint8_t type, in_addr_t *address)
 {
 	static const uint8_t magic[4] = {99, 130, 83, 99};

@@ -63,8 +63,8 @@ void user_net_rig_send(struct user_net_rig *f, const void *frame, size_t length)
 /* Takes the next frame for the guest into f->frame; false when there is none. */
 bool user_net_rig_take(struct user_net_rig *f);
 /*
- * Runs the loop until a frame for the guest comes, other than a request for its Ethernet address: it
- * answers that.
+ * Runs the loop until a frame for the guest comes, other than a request for its Ethernet address:
+ * it answers that.
  */
 void user_net_rig_wait(struct user_net_rig *f);
 const struct user_net_packet *user_net_rig_received(const struct user_net_rig *f);

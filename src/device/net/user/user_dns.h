@@ -36,15 +36,15 @@ struct user_dns {
 };
 
 /*
- * @dns: zeroed. @address is the name server's, @prefix its network's in IPv6, @mtu that of the link.
- * No question may come before user_dns_start.
+ * @dns: zeroed. @address is the name server's, @prefix its network's in IPv6, @mtu that of the
+ * link. No question may come before user_dns_start.
  */
 void user_dns_init(struct user_dns *dns, uint32_t address, const uint8_t prefix[IPV6_PREFIX],
 		   uint16_t mtu, user_dns_deliver *deliver, void *context);
 
 /*
- * Starts to follow the file @path, which lists the host's name servers; NULL: there are none. Forks:
- * see resolv_reader_start.
+ * Starts to follow the file @path, which lists the host's name servers; NULL: there are none.
+ * Forks: see resolv_reader_start.
  */
 int user_dns_start(struct user_dns *dns, struct event_loop *loop, const char *path,
 		   struct error *error);

@@ -7,8 +7,9 @@
  *	10.0.2.3	a name server, which asks those of the host: user_dns.h
  *	10.0.2.15	the guest, by DHCP
  *
- * With IPv6 the network also has a prefix of its own, of which the guest makes addresses: subnet_ipv6.
- * There ::2 and ::3 are the gateway, with the host's ::1 behind it, and the name server: router.h.
+ * With IPv6 the network also has a prefix of its own, of which the guest makes addresses:
+ * subnet_ipv6. There ::2 and ::3 are the gateway, with the host's ::1 behind it, and the name
+ * server: router.h.
  */
 #ifndef AVP_DEVICE_NET_USER_USER_NET_H
 #define AVP_DEVICE_NET_USER_USER_NET_H
