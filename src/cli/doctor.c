@@ -23,7 +23,7 @@
 #include "cli/avp.h"
 #include "device/kit/device_type.h"
 #include "guest/engine/engine.h"
-#include "guest/engine/qemu.h"
+#include "guest/engine/qemu/qemu.h"
 #include "monitor/kvm/probe.h"
 
 /* What makes /dev/kvm appear. */

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "cli/avp.h"
 #include "guest/config/config.h"
-#include "guest/engine/monitor_device.h"
+#include "guest/engine/kvm/monitor_device.h"
 #include "guest/run/run.h"
 #include "monitor/run/process.h"
 

@@ -9,7 +9,7 @@
 
 #include "conform/conform_image.h"
 #include "device/kit/device_type.h"
-#include "guest/engine/qemu.h"
+#include "guest/engine/qemu/qemu.h"
 
 /* The run's files by the names that --command finds and that device_conform has behind a $. */
 static const struct {

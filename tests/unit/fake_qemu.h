@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#include "guest/engine/qemu.h"
+#include "guest/engine/qemu/qemu.h"
 #include "unit/scratch.h"
 
 #define FAKE_QEMU_NAME QEMU_PROGRAM

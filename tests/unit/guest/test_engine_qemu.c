@@ -31,7 +31,7 @@
 #include "device/net/options.h"
 #include "unit/fake_qemu.h"
 #include "guest/engine/engine.h"
-#include "guest/engine/qemu.h"
+#include "guest/engine/qemu/qemu.h"
 #include "unit/scratch.h"
 
 #define DEBIAN_VERSION "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)\nCopyright (c) 2003"

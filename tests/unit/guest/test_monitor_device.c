@@ -11,7 +11,7 @@
 
 #include "base/arguments.h"
 #include "guest/config/config.h"
-#include "guest/engine/monitor_device.h"
+#include "guest/engine/kvm/monitor_device.h"
 
 static void check_same(const struct device_shape *shape, const struct device_shape *wanted)
 {

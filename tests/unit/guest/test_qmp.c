@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "base/event_loop.h"
-#include "guest/engine/qmp.h"
+#include "guest/engine/qemu/qmp.h"
 
 #define GREETING "{\"QMP\": {\"version\": {\"qemu\": {\"major\": 7}}, \"capabilities\": []}}\r\n"
 #define AGREED	 "{\"return\": {}, \"id\": \"qmp_capabilities\"}\r\n"

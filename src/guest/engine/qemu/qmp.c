@@ -3,7 +3,7 @@
  * The client side of QMP. The other side is a program that a guest may have taken over: whatever
  * it sends is skipped with one warning if it is not understood, and nothing it can send blocks.
  */
-#include "guest/engine/qmp.h"
+#include "guest/engine/qemu/qmp.h"
 
 #include <errno.h>
 #include <stdio.h>

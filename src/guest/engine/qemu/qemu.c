@@ -25,8 +25,8 @@
 #include "base/resource_limit.h"
 #include "base/text.h"
 #include "guest/engine/engine.h"
-#include "guest/engine/qemu.h"
-#include "guest/engine/qmp.h"
+#include "guest/engine/qemu/qemu.h"
+#include "guest/engine/qemu/qmp.h"
 #include "guest/run/fd_names.h"
 #include "monitor/boot_file.h"
 

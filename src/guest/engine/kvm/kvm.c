@@ -28,7 +28,7 @@
 #include "base/timer.h"
 #include "guest/config/kernel_parameters.h"
 #include "guest/engine/engine.h"
-#include "guest/engine/monitor_device.h"
+#include "guest/engine/kvm/monitor_device.h"
 #include "guest/run/log_relay.h"
 #include "monitor/boot.h"
 #include "monitor/broker.h"

@@ -12,7 +12,7 @@
 #include "device/net/options.h"
 #include "guest/config/device_command.h"
 #include "guest/config/kernel_parameters.h"
-#include "guest/engine/qemu.h"
+#include "guest/engine/qemu/qemu.h"
 #include "host/host_identity.h"
 
 /* From here on a lost connection can be made again after less than a second. */

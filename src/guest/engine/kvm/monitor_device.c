@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The keys of `avp monitor --device`, read and written. */
-#include "guest/engine/monitor_device.h"
+#include "guest/engine/kvm/monitor_device.h"
 
 #include <errno.h>
 #include <inttypes.h>

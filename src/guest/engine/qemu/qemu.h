@@ -3,8 +3,8 @@
  * The installed QEMU: where it is, which version, which of our devices it can carry, and the
  * arguments that make a guest of it.
  */
-#ifndef AVP_GUEST_ENGINE_QEMU_H
-#define AVP_GUEST_ENGINE_QEMU_H
+#ifndef AVP_GUEST_ENGINE_QEMU_QEMU_H
+#define AVP_GUEST_ENGINE_QEMU_QEMU_H
 
 #include <limits.h>
 #include <stdbool.h>

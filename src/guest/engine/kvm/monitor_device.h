@@ -3,8 +3,8 @@
  * A device as `avp monitor --device` has it: what the monitor has to know of a device that another process
  * serves. `avp run` hands it down in the same form as a person writes it by hand.
  */
-#ifndef AVP_GUEST_ENGINE_MONITOR_DEVICE_H
-#define AVP_GUEST_ENGINE_MONITOR_DEVICE_H
+#ifndef AVP_GUEST_ENGINE_KVM_MONITOR_DEVICE_H
+#define AVP_GUEST_ENGINE_KVM_MONITOR_DEVICE_H
 
 #include "base/arguments.h"
 #include "base/error.h"

@@ -17,7 +17,7 @@
 #include "base/process.h"
 #include "base/resource_limit.h"
 #include "base/text.h"
-#include "guest/engine/qemu.h"
+#include "guest/engine/qemu/qemu.h"
 
 #define PATH_DEFAULT   "/usr/local/bin:/usr/bin:/bin"
 #define VERSION_PREFIX "QEMU emulator version "

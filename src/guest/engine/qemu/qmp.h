@@ -3,8 +3,8 @@
  * The client side of QMP, the QEMU machine protocol (QEMU's docs/interop/qmp-spec): JSON objects,
  * one a line. It negotiates, sends commands without arguments, and hands on events.
  */
-#ifndef AVP_GUEST_ENGINE_QMP_H
-#define AVP_GUEST_ENGINE_QMP_H
+#ifndef AVP_GUEST_ENGINE_QEMU_QMP_H
+#define AVP_GUEST_ENGINE_QEMU_QMP_H
 
 #include <jansson.h>
 #include <stdbool.h>
