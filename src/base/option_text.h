@@ -13,7 +13,7 @@
 const char *option_text_term(const struct option_row *row, const char *dashes,
 			     char buffer[OPTION_TEXT_LENGTH]);
 
-/* What values are accepted, when the help does not say: "1 to 16", "one of auto, qemu"; or "". */
+/* What values are accepted, when the help does not say: "1 to 16", "one of auto, kvm"; or "". */
 const char *option_text_values(const struct option_row *row, char buffer[OPTION_TEXT_LENGTH]);
 
 /*

@@ -175,15 +175,15 @@ static bool check_engines(const struct report *report, const struct kvm_probe_re
 {
 	bool usable = false;
 
-	for (const struct engine *const *engine = engines; *engine; engine++) {
+	for_each_engine(engine) {
 		struct host_finding finding = {.remedy = ""};
 		cleanup_free struct engine_plan *plan = NULL;
 		struct error error;
 		const char *told;
 		char name[32];
 
-		snprintf(name, sizeof(name), "engine %s", (*engine)->name);
-		if ((*engine)->usable(&plan, NULL, kvm, &error) < 0) {
+		snprintf(name, sizeof(name), "engine %s", engine->name);
+		if (engine->usable(&plan, kvm, &error) < 0) {
 			told = who_told(report, error.message);
 			host_finding_set(&finding, HOST_MISSING, "%s%s", told ? "see " : "",
 					 told ? told : error.message);

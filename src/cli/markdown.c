@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "cli/avp.h"
 #include "guest/config/config.h"
-#include "guest/engine/engine_limits.h"
+#include "guest/engine/engine_feature.h"
 
 /* Prints text for a cell: a bar would end it, and < could start a tag. */
 static void print_cell(FILE *stream, const char *text)
@@ -105,32 +105,33 @@ static void print_bundle_keys(FILE *stream)
 	}
 }
 
-static void print_limit_cells(FILE *stream, const struct engine_limit *limit,
-			      const uint64_t values[LIMIT_ARCHITECTURES])
+static void print_limit_cell(FILE *stream, const struct engine_feature *feature, uint64_t value)
 {
-	for (unsigned int i = 0; i < LIMIT_ARCHITECTURES; i++) {
-		char size[TEXT_SIZE_LENGTH];
+	char size[TEXT_SIZE_LENGTH];
 
-		if (limit->kind == LIMIT_SUPPORT)
-			fprintf(stream, " %s |", values[i] ? "yes" : "no");
-		else if (limit->bytes)
-			fprintf(stream, " %s |", text_format_size(size, values[i]));
-		else
-			fprintf(stream, " %" PRIu64 " |", values[i]);
-	}
+	if (feature->kind == FEATURE_SUPPORT)
+		fprintf(stream, " %s |", value ? "yes" : "no");
+	else if (feature->bytes)
+		fprintf(stream, " %s |", text_format_size(size, value));
+	else
+		fprintf(stream, " %" PRIu64 " |", value);
 }
 
 /* What the engines' machines take. */
 static void print_limits(FILE *stream)
 {
-	fputs("| what | kvm, x86-64 | kvm, arm64 | qemu, x86-64 | qemu, arm64 |\n"
-	      "| --- | --- | --- | --- | --- |\n",
-	      stream);
-	for (const struct engine_limit *limit = engine_limits; limit->what; limit++) {
-		fprintf(stream, "| %s%s |", limit->kind == LIMIT_MOST ? "at most: " : "",
-			limit->what);
-		print_limit_cells(stream, limit, limit->kvm);
-		print_limit_cells(stream, limit, limit->qemu);
+	fputs("| what |", stream);
+	for_each_engine(engine) for (int i = 0; i < ENGINE_ARCHITECTURES; i++)
+		fprintf(stream, " %s, %s |", engine->name, engine_architectures[i]);
+	fputs("\n| --- |", stream);
+	for_each_engine(engine) for (int i = 0; i < ENGINE_ARCHITECTURES; i++)
+		fputs(" --- |", stream);
+	fputc('\n', stream);
+	for (const struct engine_feature *row = engine_features; row->what; row++) {
+		fprintf(stream, "| %s%s |", row->kind == FEATURE_MOST ? "at most: " : "",
+			row->what);
+		for_each_engine(engine) for (int i = 0; i < ENGINE_ARCHITECTURES; i++)
+			print_limit_cell(stream, row, engine_feature_value(row, engine, i));
 		fputc('\n', stream);
 	}
 }

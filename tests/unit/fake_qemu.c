@@ -38,6 +38,16 @@
 
 static const char *mode;
 
+uint64_t engine_number(const char *name)
+{
+	uint64_t number = 0;
+
+	while (strcmp(guest_engine_choices[number], name))
+		if (!guest_engine_choices[++number])
+			abort();
+	return number;
+}
+
 void fake_qemu_install(const struct scratch *scratch)
 {
 	char self[256] = "";

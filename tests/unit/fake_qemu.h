@@ -7,11 +7,15 @@
 #define AVP_TESTS_UNIT_FAKE_QEMU_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "guest/engine/qemu/qemu.h"
 #include "unit/scratch.h"
 
 #define FAKE_QEMU_NAME QEMU_PROGRAM
+
+/* The value of guest_config.engine that asks for an engine. */
+uint64_t engine_number(const char *name);
 
 /* Puts this program into @scratch under QEMU's name and makes that the whole of PATH. */
 void fake_qemu_install(const struct scratch *scratch);

@@ -14,7 +14,8 @@
 #include "base/option.h"
 #include "device/kit/device_type.h"
 
-enum engine_kind { ENGINE_AUTO, ENGINE_QEMU, ENGINE_KVM };
+/* The value of guest_config.engine that stands for the first engine that can; it is not one itself. */
+#define ENGINE_AUTO 0
 
 /* What a guest wants of its watchdogs: auto is a reset where the machine has any. */
 enum guest_watchdog {
@@ -60,7 +61,7 @@ struct guest_config {
 	uint64_t cpus;
 	uint64_t memory; /* bytes */
 	bool huge_pages;
-	uint64_t engine;       /* enum engine_kind */
+	uint64_t engine;       /* index in guest_engine_choices */
 	uint64_t watchdog;     /* enum guest_watchdog */
 	bool timeline;	       /* print how long each step of the start took */
 	uint64_t stop_timeout; /* seconds for the guest to shut down in; 0: none */
@@ -74,13 +75,16 @@ struct guest_config {
 	uint32_t overridden; /* bits by index in guest_option_rows: given on the command line */
 };
 
+/* "auto", and the name of each engine in the order of engines (guest/engine/engine.h); ends with NULL. */
+extern const char *const guest_engine_choices[];
+
 /* The words for enum machine_watchdog, and for enum guest_watchdog; they end with NULL. */
 extern const char *const watchdog_policies[], *const guest_watchdog_choices[];
 
 /* The options of a guest itself; they describe a struct guest_config. */
 extern const struct option_row guest_option_rows[];
 
-/* What the widest engine takes; engine_limits.c has the table of all. */
+/* What the widest engine takes; each has its own in struct engine_machine. */
 #define GUEST_DEVICES_MAXIMUM	   24
 #define GUEST_CPUS_MAXIMUM	   32
 #define GUEST_MEMORY_MINIMUM	   (UINT64_C(32) << 20)

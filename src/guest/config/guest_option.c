@@ -6,7 +6,7 @@
  */
 #include "base/contract_version.h"
 #include "guest/config/config.h"
-#include "guest/engine/engine_limits.h"
+#include "guest/engine/engine_feature.h"
 #include "monitor/machine.h"
 
 /* What Linux calls the first serial port of a virtual machine of this architecture. */
@@ -15,13 +15,6 @@
 #else
 #define CONSOLE "ttyS0"
 #endif
-
-static const char *const engine_choices[] = {
-	[ENGINE_AUTO] = "auto",
-	[ENGINE_QEMU] = "qemu",
-	[ENGINE_KVM] = "kvm",
-	NULL,
-};
 
 const char *const watchdog_policies[] = {
 	[MACHINE_WATCHDOG_NONE] = "none",
@@ -54,7 +47,7 @@ const struct option_row guest_option_rows[] = {
 		.offset = offsetof(struct guest_config, firmware),
 		.help = "firmware that the guest starts with instead of a kernel, such as "
 			"U-Boot for QEMU's machine virt",
-		.values_text = engine_limits_text,
+		.values_text = engine_feature_text,
 	},
 	{
 		.name = "initrd",
@@ -74,7 +67,7 @@ const struct option_row guest_option_rows[] = {
 		.bundle_key = "vm.kernel.parameters",
 		.example = "console=" CONSOLE,
 		.help = "command line of the guest's kernel",
-		.values_text = engine_limits_text,
+		.values_text = engine_feature_text,
 	},
 	{
 		.name = "cpus",
@@ -86,7 +79,7 @@ const struct option_row guest_option_rows[] = {
 		.default_text = "1",
 		.bundle_key = "vm.hwConfig.vcpus",
 		.help = "virtual CPUs",
-		.values_text = engine_limits_text,
+		.values_text = engine_feature_text,
 	},
 	{
 		.name = "memory",
@@ -98,20 +91,21 @@ const struct option_row guest_option_rows[] = {
 		.default_text = "512M",
 		.bundle_key = "vm.hwConfig.memory",
 		.help = "memory of the guest, such as 512M or 2G",
-		.values_text = engine_limits_text,
+		.values_text = engine_feature_text,
 	},
 	{
 		.name = "huge-pages",
 		.type = OPTION_FLAG,
 		.offset = offsetof(struct guest_config, huge_pages),
 		.help = "take the guest's memory from the host's huge pages",
+		.values_text = engine_feature_text,
 	},
 	{
 		.name = "engine",
 		.type = OPTION_CHOICE,
 		.argument = "ENGINE",
 		.offset = offsetof(struct guest_config, engine),
-		.choices = engine_choices,
+		.choices = guest_engine_choices,
 		.default_text = "auto",
 		.help = "hypervisor that runs the guest; auto takes the best that works here",
 	},
@@ -134,7 +128,7 @@ const struct option_row guest_option_rows[] = {
 		.help = "what happens when a watchdog of the guest expires: nothing, a line in the "
 			"log, a reset, or the end of the guest; auto is a reset, where there is "
 			"a watchdog",
-		.values_text = engine_limits_text,
+		.values_text = engine_feature_text,
 	},
 	{
 		.name = "restart-limit",
@@ -180,7 +174,7 @@ const struct option_row guest_option_rows[] = {
 		.offset = offsetof(struct guest_config, dump_dtb),
 		.command_line_only = true,
 		.help = "write the device tree that the guest gets to FILE",
-		.values_text = engine_limits_text,
+		.values_text = engine_feature_text,
 	},
 	{.name = NULL},
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The table of engines, and the choice among them.
+ * The choice among the engines.
  */
 #include "guest/engine/engine.h"
 
@@ -10,15 +10,7 @@
 #include <string.h>
 
 #include "base/huge_pages.h"
-#include "guest/engine/engine_limits.h"
-
-const struct engine *const engines[] = {
-	&engine_kvm,
-	&engine_qemu,
-	NULL,
-};
-
-#define ENGINE_COUNT (sizeof(engines) / sizeof(engines[0]) - 1)
+#include "guest/engine/engine_feature.h"
 
 /* Why an engine is not taken, in the order in which a person has to hear of it. */
 enum refusal_rank {
@@ -33,30 +25,29 @@ struct refusals {
 		const struct engine *engine;
 		enum refusal_rank rank;
 		struct error reason;
-	} list[ENGINE_COUNT];
+	} list[ENGINES_MAXIMUM];
 	size_t count;
 };
 
-/* Whether an engine takes such a guest, and runs on this machine. */
+/* Whether an engine runs on this machine, and takes such a guest. */
 static int try_engine(const struct engine *engine, struct engine_plan **plan,
 		      const struct guest_config *config, const struct kvm_probe_result *kvm,
 		      enum refusal_rank *rank, struct error *error)
 {
-	int result = engine_limits_check(engine, config, error);
+	struct error unusable;
+	int usable = engine->usable(plan, kvm, &unusable);
+	int result = engine_check(engine, *plan, config, error);
 
-	*rank = REFUSED_GUEST;
 	if (result < 0) {
-		if (engine->usable(plan, config, kvm, NULL) < 0)
-			*rank = REFUSED_BOTH;
+		*rank = usable < 0 ? REFUSED_BOTH : REFUSED_GUEST;
 		free(*plan);
 		*plan = NULL;
 		return result;
 	}
-	result = engine->usable(plan, config, kvm, error);
-	/* What an engine says of its own of the guest is a mistake of the call, too. */
-	if (result < 0 && !error->usage)
-		*rank = REFUSED_MACHINE;
-	return result;
+	*rank = REFUSED_MACHINE;
+	if (usable < 0)
+		*error = unusable;
+	return usable;
 }
 
 /* The engine that was asked for is not usable here: to ask for it was the mistake. */
@@ -86,6 +77,9 @@ static size_t count_rank(const struct refusals *refusals, enum refusal_rank rank
 	return count;
 }
 
+/* What stands in a line with the reason of one engine. */
+#define ENGINE_WORDS sizeof("engine SOMENAME: …; ")
+
 /*
  * No engine is usable. What the guest asks for comes first; what is wrong with an engine here matters only
  * where that would have taken the guest.
@@ -93,10 +87,10 @@ static size_t count_rank(const struct refusals *refusals, enum refusal_rank rank
 static void refuse_all(const struct refusals *refusals, struct error *error)
 {
 	char text[ERROR_MESSAGE_SIZE] = "";
-	size_t length = 0, each = sizeof(text) / ENGINE_COUNT - sizeof("engine qemu: ; ");
 	enum refusal_rank skipped = count_rank(refusals, REFUSED_GUEST) ? REFUSED_BOTH :
 									  REFUSED_GUEST;
 	size_t told = refusals->count - count_rank(refusals, skipped);
+	size_t length = 0, each = sizeof(text) / told - ENGINE_WORDS;
 
 	for (enum refusal_rank rank = REFUSED_GUEST; rank <= REFUSED_MACHINE; rank++)
 		for (size_t i = 0; i < refusals->count && length < sizeof(text); i++) {
@@ -122,8 +116,13 @@ static void refuse_all(const struct refusals *refusals, struct error *error)
 
 static void tell_passed_over(struct engine_plan *plan, const struct refusals *refusals)
 {
-	size_t length = 0;
+	size_t length = strlen(plan->summary);
 
+	/* Why KVM is not used is told with the engine that was passed over for it. */
+	if (!refusals->count && plan->slow[0])
+		snprintf(plan->summary + length, sizeof(plan->summary) - length, " (%s)",
+			 plan->slow);
+	length = 0;
 	plan->passed_over[0] = 0;
 	for (size_t i = 0; i < refusals->count && length < sizeof(plan->passed_over); i++)
 		length += (size_t)snprintf(plan->passed_over + length,
@@ -150,12 +149,13 @@ const struct engine *engine_choose(struct engine_plan **plan, const struct guest
 {
 	struct refusals refusals = {.count = 0};
 
-	for (size_t i = 0; i < ENGINE_COUNT; i++) {
-		const struct engine *engine = engines[i];
+	for_each_engine(engine)
+	{
 		enum refusal_rank rank;
 		struct error reason;
 
-		if (config->engine != ENGINE_AUTO && config->engine != engine->kind)
+		if (config->engine != ENGINE_AUTO &&
+		    strcmp(guest_engine_choices[config->engine], engine->name))
 			continue;
 		if (try_engine(engine, plan, config, kvm, &rank, &reason) < 0) {
 			refusals.list[refusals.count].engine = engine;

@@ -49,12 +49,34 @@ struct engine_events {
 	void (*ended)(void *context, enum guest_end end, const char *how);
 };
 
+enum engine_architecture { ENGINE_X86_64, ENGINE_ARM64, ENGINE_ARCHITECTURES };
+
+/* The architecture that this program is built for. */
+#ifdef __aarch64__
+#define ENGINE_HERE ENGINE_ARM64
+#else
+#define ENGINE_HERE ENGINE_X86_64
+#endif
+
+/* What an engine's machine carries, on one architecture; engine_feature.h tells what it is asked for. */
+struct engine_machine {
+	/* The most of each. */
+	uint64_t cpus;
+	uint64_t memory;       /* bytes */
+	uint64_t command_line; /* characters, without the zero at the end */
+	uint64_t devices;
+	uint64_t memory_unit; /* bytes that memory is a multiple of */
+	/* 1: it has it; 0: it has not. */
+	uint64_t huge_pages, firmware, watchdog, dump_dtb;
+};
+
 /*
  * What an engine found out about this machine when it was asked whether it is usable. An engine
  * puts it at the start of a struct of its own; allocated in one piece, given back with free().
  */
 struct engine_plan {
-	char summary[256]; /* what it is and what it runs on: "QEMU 7.2.22 with KVM" */
+	char summary[512]; /* what it is and what it runs on: "QEMU 7.2.22 with KVM" */
+	char slow[256];	   /* why it does not run on KVM, or "" */
 	/* By engine_choose: "engine kvm is passed over: WHY", for the one tried before, or "". */
 	char passed_over[512];
 };
@@ -75,8 +97,8 @@ struct engine_setup {
 struct engine_guest;
 
 struct engine {
-	const char *name;
-	enum engine_kind kind;
+	const char *name; /* that of its folder */
+	struct engine_machine machines[ENGINE_ARCHITECTURES];
 	/* It waits by itself for device processes that do not serve yet, so it is started before them. */
 	bool waits_for_devices;
 	/*
@@ -85,12 +107,18 @@ struct engine {
 	 */
 	int (*command_line)(char **line, const struct guest_config *config, struct error *error);
 	/*
-	 * Whether this engine can run a guest of this configuration here. Returns 0 with *plan
-	 * set, or a negative errno with *error saying what is missing and what to do. @config
-	 * NULL: whether it can run any guest at all. Starts nothing that stays.
+	 * Whether this engine runs guests on this machine. Returns 0 with *plan set, or a negative
+	 * errno with *plan NULL and *error saying what is missing and what to do. Starts nothing that
+	 * stays.
 	 */
-	int (*usable)(struct engine_plan **plan, const struct guest_config *config,
-		      const struct kvm_probe_result *kvm, struct error *error);
+	int (*usable)(struct engine_plan **plan, const struct kvm_probe_result *kvm,
+		      struct error *error);
+	/*
+	 * Whether it carries a device: returns 0, or a negative errno with a usage error that names
+	 * the device. @plan NULL: whether it could, if it were usable. NULL: it carries all.
+	 */
+	int (*carries)(const struct device_config *device, const struct engine_plan *plan,
+		       struct error *error);
 	/*
 	 * Starts the guest. Returns 0 with *guest set, or a negative errno with *error set and
 	 * nothing started. The setup must outlive the guest.
@@ -111,11 +139,13 @@ struct engine {
 	void (*free)(struct engine_guest *guest);
 };
 
-extern const struct engine engine_kvm;
-extern const struct engine engine_qemu;
-
-/* All engines in the order in which `auto` tries them; ends with NULL. */
+/* All engines of meson.build's list, in the order in which `auto` tries them; ends with NULL. */
 extern const struct engine *const engines[];
+#define ENGINES_MAXIMUM 8
+/* Goes through them, with @engine declared as the one at hand. */
+#define for_each_engine(engine)                                             \
+	for (const struct engine *const *engine##_place = engines, *engine; \
+	     (engine = *engine##_place); engine##_place++)
 
 /*
  * Chooses the engine that *config asks for: for `auto` the first that is usable and takes such a

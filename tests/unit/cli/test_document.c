@@ -168,7 +168,7 @@ static void the_bundle_s_keys_are_told_with_their_places(void **state)
 		text,
 		"| `vm.kernel.parameters` | array of strings, at most 2047 characters with those");
 	check_part(text, "| `vm.hwConfig.vcpus` | number, 1 to 32 | `1` |");
-	check_part(text, "| `avp.engine` | string, one of auto, qemu, kvm | `auto` |");
+	check_part(text, "| `avp.engine` | string, one of auto, kvm, qemu | `auto` |");
 	check_part(text, "| `avp.devices[].name` | string | |");
 	check_part(text, "\nOf a device of type `block`:\n\n| key | value |");
 	check_part(text, "| `readonly` | true or false | |");

@@ -37,10 +37,10 @@ static struct {
 /* Takes the place of the one in guest/run/run.c. */
 int guest_run(struct guest_config *config, enum guest_end *end, struct error *error)
 {
-	int length = snprintf(ran.text, sizeof(ran.text), "%s %s '%s' %d %d %d;",
+	int length = snprintf(ran.text, sizeof(ran.text), "%s %s '%s' %d %d %s;",
 			      strrchr(config->kernel, '/') + 1, config->name,
 			      config->append ? config->append : "", (int)config->cpus,
-			      (int)(config->memory >> 20), (int)config->engine);
+			      (int)(config->memory >> 20), guest_engine_choices[config->engine]);
 
 	ran.count++;
 	for (size_t i = 0; i < config->device_count; i++)
@@ -152,17 +152,17 @@ static void there_is_an_option_for_each_device_type(void **state)
 
 static void options_reach_the_guest(void **state)
 {
-	check_runs("avp run --kernel @/kernel", "kernel guest '' 1 512 0;");
+	check_runs("avp run --kernel @/kernel", "kernel guest '' 1 512 auto;");
 	check_runs("avp run --kernel=@/kernel --cpus 4 --memory 1G --append a=b --name cluster "
 		   "--engine qemu",
-		   "kernel cluster 'a=b' 4 1024 1;");
+		   "kernel cluster 'a=b' 4 1024 qemu;");
 }
 
 static void devices_keep_their_order(void **state)
 {
 	check_runs("avp run --net user --block @/a.img,serial=A --kernel @/kernel --entropy "
 		   "--entropy=name=dice --block @/b.img,name=data,readonly --net tap=tap0",
-		   "kernel guest '' 1 512 0; net0 block0 entropy0 dice data net1");
+		   "kernel guest '' 1 512 auto; net0 block0 entropy0 dice data net1");
 }
 
 static void a_bundle_is_run(void **state)
@@ -170,10 +170,10 @@ static void a_bundle_is_run(void **state)
 	char expected[200];
 
 	write_bundle("\"name\": \"b\", \"devices\": [{\"type\": \"block\", \"file\": \"a.img\"}]");
-	check_runs("avp run @", "kernel b 'quiet' 3 512 0; block0");
+	check_runs("avp run @", "kernel b 'quiet' 3 512 auto; block0");
 	/* Without a name it is the directory's. */
 	write_bundle("");
-	snprintf(expected, sizeof(expected), "kernel %s 'quiet' 3 512 0;",
+	snprintf(expected, sizeof(expected), "kernel %s 'quiet' 3 512 auto;",
 		 strrchr(scratch.directory, '/') + 1);
 	check_runs("avp run @", expected);
 }
@@ -183,9 +183,10 @@ static void the_command_line_comes_before_the_bundle(void **state)
 	write_bundle("\"name\": \"b\", \"engine\": \"qemu\", "
 		     "\"devices\": [{\"type\": \"block\", \"file\": \"a.img\"}]");
 	check_runs("avp run --append loud @ --block @/b.img --kernel @/other",
-		   "other b 'loud' 3 512 1; block0 block1");
+		   "other b 'loud' 3 512 qemu; block0 block1");
 	/* Also with what would be the default. */
-	check_runs("avp run @ --cpus 1 --engine auto --cpus 2", "kernel b 'quiet' 2 512 0; block0");
+	check_runs("avp run @ --cpus 1 --engine auto --cpus 2",
+		   "kernel b 'quiet' 2 512 auto; block0");
 }
 
 static void how_the_guest_ended_is_the_exit_status(void **state)
@@ -273,7 +274,7 @@ static void a_new_bundle_runs_with_its_kernel_put_in(void **state)
 {
 	assert_int_equal(call("avp spec --bundle @"), 0);
 	put_kernel();
-	check_runs("avp run @ --name n", "kernel n 'console=ttyS0' 1 512 0; net0 entropy0");
+	check_runs("avp run @ --name n", "kernel n 'console=ttyS0' 1 512 auto; net0 entropy0");
 }
 
 static void a_bundle_is_never_overwritten(void **state)

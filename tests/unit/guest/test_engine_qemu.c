@@ -259,7 +259,7 @@ static void test_summary_says_what_it_runs_on(void **state)
 	plan = choose(&error);
 	assert_string_equal(plan->summary, "AVP's monitor on KVM");
 	free(plan);
-	config.engine = ENGINE_QEMU;
+	config.engine = engine_number("qemu");
 	plan = choose(&error);
 	assert_string_equal(plan->summary, "QEMU 7.2.22 with KVM");
 	free(plan);
@@ -268,7 +268,7 @@ static void test_summary_says_what_it_runs_on(void **state)
 	plan = choose(&error);
 	assert_string_equal(plan->summary, "QEMU 7.2.22 by emulation (it is broken)");
 	free(plan);
-	config.engine = ENGINE_KVM;
+	config.engine = engine_number("kvm");
 	kvm.verdict = KVM_PROBE_UNABLE;
 	assert_null(choose(&error));
 	assert_non_null(strstr(error.message, "engine kvm: it is broken"));
@@ -281,7 +281,7 @@ static void test_qemu_that_cannot_carry_a_device(void **state)
 
 	fake_qemu_install(&scratch);
 	fake_qemu_set("poweroff", "QEMU emulator version 6.1.1");
-	config.engine = ENGINE_QEMU;
+	config.engine = engine_number("qemu");
 	assert_null(choose(&error));
 	assert_true(error.usage);
 	assert_string_equal(error.message,
@@ -395,7 +395,7 @@ static void run_fake(const char *mode, void (*action)(struct engine_guest *), ch
 	config.device_count = 0;
 	fake_qemu_set(mode, DEBIAN_VERSION);
 	assert_int_equal(event_loop_init(&loop, 0, &error), 0);
-	assert_int_equal(engine_qemu.usable(&plan, &config, &kvm, &error), 0);
+	assert_int_equal(engine_qemu.usable(&plan, &kvm, &error), 0);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	setup.plan = plan;
 	setup.console_fd = ends[1];
@@ -627,7 +627,7 @@ static void test_missing_kernel_starts_nothing(void **state)
 
 	fake_qemu_install(&scratch);
 	fake_qemu_set("poweroff", DEBIAN_VERSION);
-	assert_int_equal(engine_qemu.usable(&plan, &config, &kvm, &error), 0);
+	assert_int_equal(engine_qemu.usable(&plan, &kvm, &error), 0);
 	free(config.kernel);
 	config.kernel = strdup("/nonexistent/vmlinuz");
 	assert_int_equal(event_loop_init(&loop, 0, &error), 0);

@@ -27,7 +27,7 @@
 #include "base/text.h"
 #include "base/timer.h"
 #include "guest/config/kernel_parameters.h"
-#include "guest/engine/engine.h"
+#include "guest/engine/kvm/kvm.h"
 #include "guest/engine/kvm/monitor_device.h"
 #include "guest/run/log_relay.h"
 #include "monitor/boot.h"
@@ -63,11 +63,12 @@ struct engine_guest {
 	bool stop_asked, kill_asked;
 };
 
-static int kvm_usable(struct engine_plan **out, const struct guest_config *config,
-		      const struct kvm_probe_result *kvm, struct error *error)
+static int kvm_usable(struct engine_plan **out, const struct kvm_probe_result *kvm,
+		      struct error *error)
 {
 	struct engine_plan *plan;
 
+	*out = NULL;
 	if (kvm->verdict != KVM_PROBE_WORKS)
 		return error_set(error, ENODEV, "%s", kvm->reason);
 	plan = calloc(1, sizeof(*plan));
@@ -510,9 +511,19 @@ static void kvm_kill(struct engine_guest *guest)
 	guest->kill_asked = true;
 }
 
+/* What the monitor has on both architectures; Linux takes no longer command line (qemu.c). */
+#define MACHINE                                                                             \
+	.cpus = GUEST_CPUS_MAXIMUM, .memory = GUEST_MEMORY_MAXIMUM, .memory_unit = 4 << 10, \
+	.command_line = GUEST_COMMAND_LINE_MAXIMUM, .huge_pages = 1
+
 const struct engine engine_kvm = {
 	.name = "kvm",
-	.kind = ENGINE_KVM,
+	.machines =
+		{
+			[ENGINE_X86_64] = {MACHINE, .devices = 20},
+			[ENGINE_ARM64] = {MACHINE, .devices = GUEST_DEVICES_MAXIMUM, .firmware = 1,
+					  .watchdog = 1, .dump_dtb = 1},
+		},
 	.waits_for_devices = true,
 	.command_line = kvm_command_line,
 	.usable = kvm_usable,

@@ -178,26 +178,22 @@ bool qemu_carries(const struct qemu_program *program, const struct qemu_device *
 	return strstr(answer, line);
 }
 
-int qemu_check_devices(const struct guest_config *config, struct qemu_version version,
-		       struct error *error)
+int qemu_check_device(const struct device_config *device, const struct qemu_version *version,
+		      struct error *error)
 {
-	for (size_t i = 0; i < config->device_count; i++) {
-		const struct device_config *device = &config->devices[i];
-		const struct qemu_device *row = qemu_device_find(device->type->name);
+	const struct qemu_device *row = qemu_device_find(device->type->name);
 
-		if (!row)
-			return error_set_usage(error,
-					       "%s: no version of QEMU carries devices of type %s; "
-					       "take another engine",
-					       device->name, device->type->name);
-		if (!qemu_version_reaches(version, row->since))
-			return error_set_usage(
-				error,
-				"%s: a device of type %s needs QEMU %u.%u or newer (%s), but "
-				"%u.%u.%u is installed; install a newer one, or leave the device away",
-				device->name, device->type->name, row->since.major,
-				row->since.minor, row->name, version.major, version.minor,
-				version.micro);
-	}
+	if (!row)
+		return error_set_usage(error,
+				       "%s: no version of QEMU carries devices of type %s; take "
+				       "another engine",
+				       device->name, device->type->name);
+	if (version && !qemu_version_reaches(*version, row->since))
+		return error_set_usage(
+			error,
+			"%s: a device of type %s needs QEMU %u.%u or newer (%s), but "
+			"%u.%u.%u is installed; install a newer one, or leave the device away",
+			device->name, device->type->name, row->since.major, row->since.minor,
+			row->name, version->major, version->minor, version->micro);
 	return 0;
 }

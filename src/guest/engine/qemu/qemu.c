@@ -75,35 +75,33 @@ static const struct qemu_program *plan_program(const struct engine_plan *plan)
 	return &((const struct qemu_plan *)plan)->program;
 }
 
-static int qemu_usable(struct engine_plan **out, const struct guest_config *config,
-		       const struct kvm_probe_result *kvm, struct error *error)
+static int qemu_usable(struct engine_plan **out, const struct kvm_probe_result *kvm,
+		       struct error *error)
 {
 	cleanup_free struct qemu_plan *plan = calloc(1, sizeof(*plan));
+	bool works = kvm->verdict == KVM_PROBE_WORKS;
 	const struct qemu_version *version;
 	int result;
 
+	*out = NULL;
 	if (!plan)
 		return error_set(error, ENOMEM, "out of memory");
 	version = &plan->program.version;
 	result = qemu_find(&plan->program, error);
-	if (result == 0 && config)
-		result = qemu_check_devices(config, *version, error);
 	if (result < 0)
 		return result;
-	if (kvm->verdict == KVM_PROBE_WORKS)
-		snprintf(plan->plan.summary, sizeof(plan->plan.summary), "QEMU %u.%u.%u with KVM",
-			 version->major, version->minor, version->micro);
-	else if (config && config->engine == ENGINE_QEMU)
-		snprintf(plan->plan.summary, sizeof(plan->plan.summary),
-			 "QEMU %u.%u.%u by emulation (%s)", version->major, version->minor,
-			 version->micro, kvm->reason);
-	else
-		/* Why KVM is not used was told with the engine that was passed over for it. */
-		snprintf(plan->plan.summary, sizeof(plan->plan.summary),
-			 "QEMU %u.%u.%u by emulation", version->major, version->minor,
-			 version->micro);
+	snprintf(plan->plan.summary, sizeof(plan->plan.summary), "QEMU %u.%u.%u %s", version->major,
+		 version->minor, version->micro, works ? "with KVM" : "by emulation");
+	if (!works)
+		snprintf(plan->plan.slow, sizeof(plan->plan.slow), "%s", kvm->reason);
 	*out = &take_pointer(plan)->plan;
 	return 0;
+}
+
+static int qemu_carries_device(const struct device_config *device, const struct engine_plan *plan,
+			       struct error *error)
+{
+	return qemu_check_device(device, plan ? &plan_program(plan)->version : NULL, error);
 }
 
 /* What QEMU complains about although all is well. */
@@ -515,11 +513,28 @@ static void qemu_kill(struct engine_guest *guest)
 	guest->kill_asked = true;
 }
 
+/*
+ * Its memory backend is compared with a size that was rounded up to 8 KiB (hw/core/machine.c); a q35
+ * whose processors are emulated has 40 address bits and skips what AMD keeps for itself below 1 TiB.
+ * Linux copies COMMAND_LINE_SIZE characters of its command line, the zero included
+ * (arch/x86/include/asm/setup.h, arch/arm64/include/uapi/asm/setup.h); a longer one stops a bzImage
+ * without a word.
+ */
+#define MACHINE                                                      \
+	.cpus = GUEST_CPUS_MAXIMUM, .memory_unit = 8 << 10,          \
+	.command_line = GUEST_COMMAND_LINE_MAXIMUM, .huge_pages = 1, \
+	.devices = GUEST_DEVICES_MAXIMUM
+
 const struct engine engine_qemu = {
 	.name = "qemu",
-	.kind = ENGINE_QEMU,
+	.machines =
+		{
+			[ENGINE_X86_64] = {MACHINE, .memory = UINT64_C(960) << 30},
+			[ENGINE_ARM64] = {MACHINE, .memory = GUEST_MEMORY_MAXIMUM},
+		},
 	.command_line = qemu_command_line,
 	.usable = qemu_usable,
+	.carries = qemu_carries_device,
 	.start = qemu_start,
 	.reattaches = qemu_reattaches,
 	.pid = qemu_pid,

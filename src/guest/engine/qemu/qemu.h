@@ -46,6 +46,8 @@
 #error "engine qemu does not know this architecture's machine yet"
 #endif
 
+extern const struct engine engine_qemu;
+
 struct qemu_version {
 	unsigned int major, minor, micro;
 };
@@ -107,9 +109,9 @@ bool qemu_parse_version(const char *text, struct qemu_version *version);
  */
 bool qemu_carries(const struct qemu_program *program, const struct qemu_device *row);
 
-/* A usage error when @version cannot carry a device of the guest: it names the device. */
-int qemu_check_devices(const struct guest_config *config, struct qemu_version version,
-		       struct error *error);
+/* A usage error that names the device when *version (NULL: the newest) cannot carry it. */
+int qemu_check_device(const struct device_config *device, const struct qemu_version *version,
+		      struct error *error);
 
 /* The descriptors that QEMU inherits for a guest. */
 struct qemu_descriptors {
@@ -121,7 +123,7 @@ struct qemu_descriptors {
 int qemu_command_line(char **line, const struct guest_config *config, struct error *error);
 
 /*
- * Appends all arguments after the program's name, for devices that qemu_check_devices accepts.
+ * Appends all arguments after the program's name, for devices that qemu_check_device accepts.
  * @command_line: the kernel's, of qemu_command_line.
  */
 void qemu_arguments(struct arguments *arguments, const struct engine_setup *setup,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What the machines of engines take: one table, which the option rows, the monitor and the help
+ * What engines carry: one table, which the option rows, the monitor and the help
  * agree with; guests beyond it are refused before anything is started, and `auto` tells why each
  * engine was passed over. QEMU is a fake.
  */
@@ -21,12 +21,16 @@
 #include "cli/avp.h"
 #include "unit/fake_qemu.h"
 #include "guest/engine/engine.h"
-#include "guest/engine/engine_limits.h"
+#include "guest/engine/engine_feature.h"
+#include "guest/engine/kvm/kvm.h"
 #include "monitor/boot.h"
 #include "unit/capture.h"
 #include "unit/scratch.h"
 
 #define DEBIAN_VERSION "QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)\nCopyright (c) 2003"
+
+#define KVM	       engine_number("kvm")
+#define QEMU	       engine_number("qemu")
 
 static struct scratch scratch;
 static struct guest_config config;
@@ -86,41 +90,52 @@ static void expect_refusal(uint64_t kind, const char *text)
 		fail_msg("'%s' is not in '%s'", text, error.message);
 }
 
-static const struct engine_limit *find(const char *option, enum limit_kind kind)
+static uint64_t value_of(const char *option, const struct engine *engine)
 {
-	for (const struct engine_limit *limit = engine_limits; limit->what; limit++)
-		if (!strcmp(limit->option, option) && limit->kind == kind)
-			return limit;
-	fail_msg("no limit of '%s'", option);
-	return NULL;
+	for (const struct engine_feature *feature = engine_features; feature->what; feature++)
+		if (!strcmp(feature->option, option))
+			return engine_feature_value(feature, engine, ENGINE_HERE);
+	fail_msg("no feature of '%s'", option);
+	return 0;
 }
 
 /* The rows say what the widest engine takes, and the monitor's machine has what the table says. */
 static void test_the_table_agrees_with_the_rest(void **state)
 {
-	for (const struct engine_limit *limit = engine_limits; limit->what; limit++) {
+	for (const struct engine_feature *feature = engine_features; feature->what; feature++) {
 		const struct option_row *row =
-			option_find(guest_option_rows, limit->option, strlen(limit->option));
+			option_find(guest_option_rows, feature->option, strlen(feature->option));
 		uint64_t most = 0;
 
-		assert_int_equal(!*limit->option, !row);
-		if (limit->kind != LIMIT_MOST || !row || !row->maximum)
-			continue;
-		for (int i = 0; i < LIMIT_ARCHITECTURES; i++) {
-			most = limit->kvm[i] > most ? limit->kvm[i] : most;
-			most = limit->qemu[i] > most ? limit->qemu[i] : most;
+		assert_int_equal(!*feature->option, !row);
+		for_each_engine(engine) for (int i = 0; i < ENGINE_ARCHITECTURES; i++)
+		{
+			uint64_t value = engine_feature_value(feature, engine, i);
+
+			most = value > most ? value : most;
+			assert_true(feature->kind == FEATURE_SUPPORT ? value <= 1 : value > 0);
 		}
-		assert_int_equal(row->maximum, most);
+		if (!row)
+			assert_int_equal(most, GUEST_DEVICES_MAXIMUM);
+		else if (feature->kind == FEATURE_MOST && row->maximum)
+			assert_int_equal(row->maximum, most);
 	}
-	assert_int_equal(engine_limit_value(find("", LIMIT_MOST), ENGINE_KVM),
-			 arch_virtio_slots < GUEST_DEVICES_MAXIMUM ? arch_virtio_slots :
-								     GUEST_DEVICES_MAXIMUM);
-	assert_int_equal(engine_limit_value(find("firmware", LIMIT_SUPPORT), ENGINE_KVM),
-			 arch_has_firmware);
-	assert_int_equal(engine_limit_value(find("watchdog", LIMIT_SUPPORT), ENGINE_KVM),
-			 arch_has_watchdogs);
-	assert_int_equal(engine_limit_value(find("dump-dtb", LIMIT_SUPPORT), ENGINE_KVM),
-			 arch_has_tree);
+	assert_int_equal(value_of("", &engine_kvm), arch_virtio_slots < GUEST_DEVICES_MAXIMUM ?
+							    arch_virtio_slots :
+							    GUEST_DEVICES_MAXIMUM);
+	assert_int_equal(value_of("firmware", &engine_kvm), arch_has_firmware);
+	assert_int_equal(value_of("watchdog", &engine_kvm), arch_has_watchdogs);
+	assert_int_equal(value_of("dump-dtb", &engine_kvm), arch_has_tree);
+}
+
+/* Each engine can be asked for by the name of its folder, and `auto` comes first. */
+static void test_the_list_of_engines(void **state)
+{
+	size_t count = 0;
+
+	assert_string_equal(guest_engine_choices[ENGINE_AUTO], "auto");
+	for_each_engine(engine) assert_string_equal(guest_engine_choices[++count], engine->name);
+	assert_null(guest_engine_choices[count + 1]);
 }
 
 static void set_append(size_t length)
@@ -133,7 +148,7 @@ static void set_append(size_t length)
 
 static void test_long_command_lines(void **state)
 {
-	static const uint64_t kinds[] = {ENGINE_KVM, ENGINE_QEMU};
+	const uint64_t kinds[] = {KVM, QEMU};
 	char header[1024] = {0};
 	const char *path;
 
@@ -157,16 +172,16 @@ static void test_long_command_lines(void **state)
 	/* Where the line has a console, engine qemu adds nothing. */
 	set_append(2047);
 	memcpy(config.append, "console=a ", 10);
-	assert_non_null(choose(ENGINE_QEMU));
+	assert_non_null(choose(QEMU));
 	/* A kernel of version 2.06 that takes 255. */
 	memcpy(header + 0x202, "HdrS\x06\x02", 6);
 	header[0x238] = (char)255;
 	path = scratch_write(&scratch, "old", header, sizeof(header));
 	text_replace(&config.kernel, path, strlen(path), &error);
 	set_append(256);
-	expect_refusal(ENGINE_QEMU, "and the kernel takes 255; shorten it");
+	expect_refusal(QEMU, "and the kernel takes 255; shorten it");
 	set_append(200);
-	assert_non_null(choose(ENGINE_QEMU));
+	assert_non_null(choose(QEMU));
 }
 
 /* What engine kvm adds is the kernel's, not init's, whatever the line is like. */
@@ -218,25 +233,25 @@ static void test_memory_in_steps(void **state)
 		skip();
 	for (size_t i = 0; i < 4; i++) {
 		assert_int_equal(option_set(row, &config, sizes[i], NULL, &error), 0);
-		assert_int_equal(choose(ENGINE_KVM) != NULL, on_kvm[i]);
-		assert_int_equal(choose(ENGINE_QEMU) != NULL, on_qemu[i]);
+		assert_int_equal(choose(KVM) != NULL, on_kvm[i]);
+		assert_int_equal(choose(QEMU) != NULL, on_qemu[i]);
 	}
 	config.memory = (UINT64_C(128) << 20) + 4096;
-	expect_refusal(ENGINE_QEMU, "--memory: 134221824 bytes is no multiple of 8K, which engine "
-				    "qemu needs; round it to 131080K");
+	expect_refusal(QEMU, "--memory: 134221824 bytes is no multiple of 8K, which engine "
+			     "qemu needs; round it to 131080K");
 	/* The monitor takes it, so auto does. */
 	assert_ptr_equal(choose(ENGINE_AUTO), &engine_kvm);
 	config.memory = 67108865;
-	expect_refusal(ENGINE_KVM, "--memory: 67108865 bytes is no multiple of 4K");
+	expect_refusal(KVM, "--memory: 67108865 bytes is no multiple of 4K");
 	config.huge_pages = true;
 	config.memory = (UINT64_C(128) << 20) + 8192;
 	/* On a kernel without huge pages nothing is known of their size. */
 	if (access("/sys/kernel/mm/hugepages", F_OK) == 0)
-		expect_refusal(ENGINE_QEMU, "which engine qemu needs with huge pages; round it");
+		expect_refusal(QEMU, "which engine qemu needs with huge pages; round it");
 	/* More than any host has set aside is refused before an engine starts, in the same words for each. */
 	config.memory = UINT64_C(512) << 30;
 	for (int i = 0; i < 2; i++) {
-		assert_null(choose(i ? ENGINE_QEMU : ENGINE_KVM));
+		assert_null(choose(i ? QEMU : KVM));
 		assert_false(error.usage);
 		assert_int_equal(strncmp(error.message,
 					 "--huge-pages: the host has no 512G in huge", 41),
@@ -247,7 +262,7 @@ static void test_memory_in_steps(void **state)
 	config.huge_pages = false;
 #ifdef __x86_64__
 	config.memory = UINT64_C(961) << 30;
-	expect_refusal(ENGINE_QEMU, "--memory: 961G is more than engine qemu takes, which is 960G");
+	expect_refusal(QEMU, "--memory: 961G is more than engine qemu takes, which is 960G");
 #endif
 }
 
@@ -256,25 +271,25 @@ static void test_watchdogs_that_never_expire(void **state)
 	const struct option_row *row = option_find(guest_option_rows, "watchdog", 8);
 
 	/* Not given, it is no reason to refuse; nor is it when nothing is wanted. */
-	assert_non_null(choose(ENGINE_QEMU));
+	assert_non_null(choose(QEMU));
 	assert_string_equal(guest_config_watchdog(&config), "reset");
 	assert_int_equal(option_set(row, &config, "none", NULL, &error), 0);
-	assert_non_null(choose(ENGINE_QEMU));
+	assert_non_null(choose(QEMU));
 	for (int i = 0; i < 3; i++) {
 		static const char *const policies[] = {"notify", "reset", "stop"};
 
 		assert_int_equal(option_set(row, &config, policies[i], NULL, &error), 0);
 		assert_string_equal(guest_config_watchdog(&config), policies[i]);
-		expect_refusal(ENGINE_QEMU,
+		expect_refusal(QEMU,
 			       arch_has_watchdogs ?
 				       "--watchdog: engine qemu has no watchdogs that expire here; "
 				       "omit it, or take another engine" :
 				       "--watchdog: engine qemu has no watchdogs that expire here; "
 				       "omit it, for no engine has on this architecture");
-		assert_int_equal(choose(ENGINE_KVM) != NULL, arch_has_watchdogs);
+		assert_int_equal(choose(KVM) != NULL, arch_has_watchdogs);
 	}
 	text_replace_format(&config.source, &error, "dir/config.json");
-	expect_refusal(ENGINE_QEMU, "dir/config.json: avp.watchdog: engine qemu has no");
+	expect_refusal(QEMU, "dir/config.json: avp.watchdog: engine qemu has no");
 }
 
 static void test_auto_tells_all_reasons(void **state)
@@ -283,7 +298,7 @@ static void test_auto_tells_all_reasons(void **state)
 	/* One that is passed over is told of, although another one is taken. */
 	assert_ptr_equal(choose(ENGINE_AUTO), &engine_qemu);
 	assert_string_equal(passed_over, "engine kvm is passed over: it is broken");
-	assert_ptr_equal(choose(ENGINE_QEMU), &engine_qemu);
+	assert_ptr_equal(choose(QEMU), &engine_qemu);
 	assert_string_equal(passed_over, "");
 	fake_qemu_set("poweroff", "QEMU emulator version 5.2.0");
 	assert_null(choose(ENGINE_AUTO));
@@ -301,16 +316,34 @@ static void test_auto_tells_all_reasons(void **state)
 		assert_int_equal(strncmp(error.message, "--watchdog: ", 12), 0);
 	/* To ask for an engine that is not usable is one, too. */
 	config.watchdog = GUEST_WATCHDOG_AUTO;
-	expect_refusal(ENGINE_KVM, "--engine: engine kvm: it is broken; `avp doctor` says");
+	expect_refusal(KVM, "--engine: engine kvm: it is broken; `avp doctor` says");
 	setenv("PATH", "/nowhere", 1);
-	expect_refusal(ENGINE_QEMU, "--engine: engine qemu: " FAKE_QEMU_NAME " is not in PATH");
+	expect_refusal(QEMU, "--engine: engine qemu: " FAKE_QEMU_NAME " is not in PATH");
 	text_replace_format(&config.source, &error, "dir/config.json");
-	expect_refusal(ENGINE_KVM, "dir/config.json: avp.engine: engine kvm: it is broken");
+	expect_refusal(KVM, "dir/config.json: avp.engine: engine kvm: it is broken");
 	/* However long the reasons are, each is told. */
 	memset(kvm.reason, 'k', sizeof(kvm.reason) - 1);
 	assert_null(choose(ENGINE_AUTO));
 	assert_non_null(strstr(error.message, "engine kvm: kkk"));
 	assert_non_null(strstr(error.message, "; engine qemu: " FAKE_QEMU_NAME " is not in PATH"));
+}
+
+/* A device that an engine cannot carry is one more reason. */
+static void test_auto_takes_the_engine_that_carries_the_device(void **state)
+{
+	const struct device_type *type = device_type_find("console");
+
+	assert_int_equal(guest_config_parse_device(&config, type, "", &error), 0);
+	assert_ptr_equal(choose(ENGINE_AUTO), &engine_kvm);
+	expect_refusal(QEMU, "console0: no version of QEMU carries devices of type console; take "
+			     "another engine");
+	kvm = (struct kvm_probe_result){KVM_PROBE_UNABLE, "it is broken"};
+	expect_refusal(ENGINE_AUTO, "engine qemu: console0: no version of QEMU carries devices of "
+				    "type console; take another engine; engine kvm: it is broken");
+	/* Which is known without a QEMU that would tell its version. */
+	setenv("PATH", "/nowhere", 1);
+	expect_refusal(QEMU, "console0: no version of QEMU");
+	expect_refusal(ENGINE_AUTO, "engine kvm: it is broken");
 }
 
 static void test_help_has_the_limits(void **state)
@@ -344,11 +377,13 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_the_table_agrees_with_the_rest),
+		TEST(test_the_list_of_engines),
 		TEST(test_long_command_lines),
 		TEST(test_words_that_engines_add),
 		TEST(test_memory_in_steps),
 		TEST(test_watchdogs_that_never_expire),
 		TEST(test_auto_tells_all_reasons),
+		TEST(test_auto_takes_the_engine_that_carries_the_device),
 		TEST(test_help_has_the_limits),
 	};
 

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What guests ask of engines, in one table: a row for each thing that an engine may lack or have little
+ * of, beside which each engine puts its values (struct engine_machine). The check before a start, the
+ * help and the tables in docs/ are made from it.
+ */
+#ifndef AVP_GUEST_ENGINE_ENGINE_FEATURE_H
+#define AVP_GUEST_ENGINE_ENGINE_FEATURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/option.h"
+#include "guest/config/config.h"
+#include "guest/engine/engine.h"
+
+enum feature_kind {
+	FEATURE_MOST,	 /* an engine's value is a maximum */
+	FEATURE_UNIT,	 /* what is given must be a multiple of it */
+	FEATURE_SUPPORT, /* 1: the option does something; 0: it is refused */
+};
+
+struct engine_feature {
+	const char *option; /* a row of guest_option_rows, or "" for what no such row stands for */
+	const char *what;   /* for people; NULL ends the table */
+	enum feature_kind kind;
+	bool bytes;	    /* the values are sizes */
+	size_t offset;	    /* of the uint64_t in struct engine_machine */
+	uint64_t asks_from; /* OPTION_CHOICE: smaller values ask for nothing */
+};
+
+extern const struct engine_feature engine_features[];
+
+/* The names of enum engine_architecture. */
+extern const char *const engine_architectures[ENGINE_ARCHITECTURES];
+
+/* The value that an engine's machine has in a row. */
+uint64_t engine_feature_value(const struct engine_feature *feature, const struct engine *engine,
+			      enum engine_architecture architecture);
+
+/*
+ * Whether @engine carries what a guest asks for, which guest_config_check has found sound in itself:
+ * each row of the table, and each device. Returns 0, or a negative errno with a usage error that names
+ * what is asked for, the engine and what to do. @plan: the engine's, or NULL when it is not usable here.
+ */
+int engine_check(const struct engine *engine, const struct engine_plan *plan,
+		 const struct guest_config *config, struct error *error);
+
+/*
+ * Writes what the engines differ in for one of guest_option_rows, such as "a multiple of 4K, of 8K
+ * with engine qemu". Returns @buffer, which is empty when there is nothing to say.
+ */
+const char *engine_feature_text(const struct option_row *row, char *buffer, size_t size);
+
+#endif
