@@ -149,15 +149,17 @@ static void check_qemu(struct report *report)
 		remember(report, "QEMU", &finding);
 		return;
 	}
-	for (const struct qemu_device *row = qemu_devices; row->type; row++) {
+	for_each_device_type(type) {
 		char wanted[64];
 
-		if (qemu_carries(&program, row)) {
-			append_word(carried, sizeof(carried), row->type);
+		if (!type->qemu)
+			continue;
+		if (qemu_carries(&program, type->qemu)) {
+			append_word(carried, sizeof(carried), type->name);
 			continue;
 		}
-		snprintf(wanted, sizeof(wanted), "%s (%u.%u)", row->type, row->since.major,
-			 row->since.minor);
+		snprintf(wanted, sizeof(wanted), "%s (%u.%u)", type->name, type->qemu->since.major,
+			 type->qemu->since.minor);
 		append_word(newer, sizeof(newer), wanted);
 	}
 	host_finding_set(&finding, newer[0] ? HOST_WARN : HOST_OK, "%.120s, %u.%u.%u, carries: %s",

@@ -9,7 +9,6 @@
 
 #include "conform/conform_image.h"
 #include "device/kit/device_type.h"
-#include "guest/engine/qemu/qemu.h"
 
 /* The run's files by the names that --command finds and that device_conform has behind a $. */
 static const struct {
@@ -34,7 +33,7 @@ static const char *file_path(const struct conform_files *files, size_t index)
 static bool has_type(const struct conform_options *options, const struct device_type *type)
 {
 	return type->conform.devices &&
-	       (options->engine == CONFORM_KVM || qemu_device_find(type->name));
+	       (options->engine == CONFORM_KVM || type->qemu);
 }
 
 /* What add_run gives the guest. */

@@ -9,6 +9,16 @@ const struct option_row entropy_option_rows[] = {
 	{.name = NULL},
 };
 
+/*
+ * hw/virtio/vhost-user-rng.c came in October 2021. It wants its connection at once, which excludes
+ * reconnecting, and would not negotiate on another one. It has never been anything but modern, and
+ * has no property that says so.
+ */
+static const struct qemu_device entropy_qemu = {
+	.name = "vhost-user-rng-pci",
+	.since = {6, 2, 0},
+};
+
 const struct device_type device_type_entropy = {
 	.name = "entropy",
 	.summary = "a source of random numbers",
@@ -27,6 +37,7 @@ const struct device_type device_type_entropy = {
 			.help = "add a source of random numbers; may be repeated",
 		},
 	.example = "",
+	.qemu = &entropy_qemu,
 	.vhost_user_type = "rng",
 	.program =
 		{

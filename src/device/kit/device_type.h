@@ -12,6 +12,7 @@
 #include "base/command.h"
 #include "base/error.h"
 #include "base/option.h"
+#include "device/kit/qemu_device.h"
 #include "device/kit/serve_options.h"
 #include "virtio/device_shape.h"
 
@@ -47,6 +48,7 @@ struct device_type {
 	const char *example_call;  /* of that option with its keys, or NULL */
 	/* Options of the device that a starting bundle has; NULL: it has none of this type. */
 	const char *example;
+	const struct qemu_device *qemu; /* NULL: no version of QEMU carries it */
 	/* The type in vhost-user.json, QEMU's schema of descriptions of such programs. */
 	const char *vhost_user_type;
 	/* Its program: see DEVICE_PROGRAM. What runs there is its room's program.c. */

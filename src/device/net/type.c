@@ -112,6 +112,38 @@ const struct option_row net_option_rows[] = {
 	{.name = NULL},
 };
 
+/*
+ * `queues` of -netdev vhost-user came in September 2015. Before version 8.0 the device sets up KVM's
+ * interrupts although the processors are emulated.
+ */
+static const struct qemu_device net_qemu = {
+	.name = "virtio-net-pci",
+	.since = {2, 5, 0},
+	.reconnects = true,
+	.emulated_vectors_since = {8, 0, 0},
+	.netdev =
+		(const struct qemu_property[]){
+			{.name = "queues", .option = "queue-pairs"},
+			{.name = NULL},
+		},
+	.properties =
+		(const struct qemu_property[]){
+			{.name = "mac", .option = "mac"},
+			/* No boot ROM, which may not be installed and costs the firmware time. */
+			{.name = "romfile", .text = ""},
+			QEMU_MODERN,
+			{.name = "mq", .text = "on", .option = "queue-pairs", .above = 1},
+			/* An interrupt for each queue, the control queue and configuration changes. */
+			{.name = "vectors",
+			 .option = "queue-pairs",
+			 .above = 1,
+			 .factor = 2,
+			 .plus = 2},
+			{.name = "host_mtu", .option = "mtu"},
+			{.name = NULL},
+		},
+};
+
 const struct device_type device_type_net = {
 	.name = "net",
 	.summary = "a network interface",
@@ -154,6 +186,7 @@ const struct device_type device_type_net = {
 		},
 	.example_call = "--net user,mtu=1400",
 	.example = "user",
+	.qemu = &net_qemu,
 	/* This network has a gateway that answers. */
 	.conform = {.devices = (const char *const[]){"user,host-loopback", NULL},
 		    .words = "gateway=1"},

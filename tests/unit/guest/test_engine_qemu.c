@@ -197,6 +197,7 @@ static void test_arguments_of_devices(void **state)
 			  "host_mtu=1400\n");
 
 	kvm.verdict = KVM_PROBE_MISSING;
+	expect_text(argument_text(VERSION(7, 2, 22)), ",mq=on,host_mtu=1400,vectors=0\n");
 	text = argument_text(VERSION(9, 2, 0));
 	expect_text(text, ",mq=on,vectors=8,host_mtu=1400\n");
 	expect_text(text, "/50,reconnect-ms=100\n");
@@ -225,13 +226,32 @@ static void test_versions(void **state)
 	assert_false(qemu_version_reaches(VERSION(7, 2, 0), VERSION(7, 2, 1)));
 }
 
-static void test_every_device_type_is_in_the_table(void **state)
+/* A property without a text has its value from an option that has one for QEMU. */
+static void check_properties(const struct device_type *type, const struct qemu_property *property)
 {
-	/* QEMU has no frontend for consoles. */
-	for_each_device_type(type)
-		assert_int_equal(qemu_device_find(type->name) == NULL,
-				 !strcmp(type->name, "console"));
-	assert_null(qemu_device_find("camera"));
+	for (; property && property->name; property++) {
+		const struct option_row *row = property->option ?
+						       option_find(type->options, property->option,
+								   strlen(property->option)) :
+						       NULL;
+
+		assert_true(property->text || row);
+		assert_true(!property->option || row);
+		assert_true(!row || row->type == OPTION_NUMBER || row->type == OPTION_MAC);
+	}
+}
+
+static void test_every_device_type_says_how_qemu_carries_it(void **state)
+{
+	for_each_device_type(type) {
+		/* QEMU has no frontend for consoles. */
+		assert_int_equal(type->qemu == NULL, !strcmp(type->name, "console"));
+		if (!type->qemu)
+			continue;
+		assert_true(type->qemu->since.major > 0);
+		check_properties(type, type->qemu->netdev);
+		check_properties(type, type->qemu->properties);
+	}
 }
 
 static struct engine_plan *choose(struct error *error)
@@ -652,7 +672,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_arguments_of_devices, set_up, tear_down),
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test_setup_teardown(test_sandbox_of_qemu, set_up, tear_down),
-		cmocka_unit_test(test_every_device_type_is_in_the_table),
+		cmocka_unit_test(test_every_device_type_says_how_qemu_carries_it),
 		cmocka_unit_test_setup_teardown(test_summary_says_what_it_runs_on, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_qemu_that_cannot_carry_a_device, set_up,

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The arguments that make QEMU the engine of a guest, and the table of what carries each device
- * type in QEMU. Everything that QEMU opens is inherited: no path of the host is in its arguments.
+ * The arguments that make QEMU the engine of a guest; those of a device are made from what its type
+ * says of QEMU. Everything that QEMU opens is inherited: no path of the host is in its arguments.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/text.h"
-#include "device/block/options.h"
-#include "device/net/options.h"
 #include "guest/config/device_command.h"
 #include "guest/config/kernel_parameters.h"
 #include "guest/engine/qemu/qemu.h"
@@ -19,93 +17,92 @@
 #define SINCE_RECONNECT_MS ((struct qemu_version){9, 2, 0})
 #define RECONNECT_MS	   100
 
-/*
- * Before, a network device with a vhost-user backend sets up KVM's interrupts although the
- * processors are emulated, and takes QEMU down; unless it has no MSI-X.
- */
-#define SINCE_EMULATED_VECTORS ((struct qemu_version){8, 0, 0})
-
-/* A virtual PCI device of VIRTIO 1: what the driver of the first drafts needs is left out. */
-#define MODERN "disable-legacy=on"
+/* The property that says how many interrupts (MSI-X) a device has. */
+#define VECTORS "vectors"
 
 /* QEMU's identifiers start with a letter, our names may start with a digit. */
 #define ID "avp-%s"
 
-static void add_block(struct arguments *arguments, const struct device_config *device,
-		      const struct qemu_context *context)
-{
-	const struct block_options *block = device->options;
-	const char *name = device->name;
-
-	arguments_add(arguments, "-device");
-	/*
-	 * Packed rings are faster, and safe here: what is in flight is known to the device process
-	 * (INFLIGHT_SHMFD), while QEMU cannot tell the next one where a packed ring stands.
-	 */
-	arguments_add_format(arguments,
-			     "vhost-user-blk-pci,id=" ID ",chardev=socket-%s,num-queues=%" PRIu64
-			     ",queue-size=%" PRIu64 ",packed=on," MODERN,
-			     name, name, block->queues, block->queue_size);
-}
-
-static void add_net(struct arguments *arguments, const struct device_config *device,
-		    const struct qemu_context *context)
-{
-	const struct net_options *net = device->options;
-	const char *name = device->name;
-	char host[HOST_IDENTITY_LENGTH];
-	uint8_t mac[6];
-
-	device_mac(mac, net->mac, host_identity_read(host), context->guest_name, name);
-	arguments_add(arguments, "-netdev");
-	arguments_add_format(arguments, "vhost-user,id=net-%s,chardev=socket-%s,queues=%" PRIu64,
-			     name, name, net->queue_pairs);
-	arguments_add(arguments, "-device");
-	/* Without a boot ROM, which may not be installed and costs the firmware time. */
-	arguments_add_format(arguments,
-			     "virtio-net-pci,id=" ID
-			     ",netdev=net-%s,mac=%02x:%02x:%02x:%02x:%02x:%02x,romfile=," MODERN,
-			     name, name, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
-	if (net->queue_pairs > 1)
-		arguments_extend(arguments, ",mq=on");
-	if (!context->kvm && !qemu_version_reaches(context->version, SINCE_EMULATED_VECTORS))
-		arguments_extend(arguments, ",vectors=0");
-	else if (net->queue_pairs > 1)
-		/* An interrupt for each queue, the control queue and configuration changes. */
-		arguments_extend(arguments, ",vectors=%" PRIu64, 2 * net->queue_pairs + 2);
-	if (net->mtu)
-		arguments_extend(arguments, ",host_mtu=%" PRIu64, net->mtu);
-}
-
-static void add_entropy(struct arguments *arguments, const struct device_config *device,
-			const struct qemu_context *context)
-{
-	const char *name = device->name;
-
-	/* It has never been anything but modern, and has no property that says so. */
-	arguments_add(arguments, "-device");
-	arguments_add_format(arguments, "vhost-user-rng-pci,id=" ID ",chardev=socket-%s", name,
-			     name);
-}
-
-/*
- * By QEMU's history: hw/virtio/vhost-user-blk.c came in January 2018, `queues` of -netdev
- * vhost-user in September 2015, hw/virtio/vhost-user-rng.c in October 2021. The last wants its
- * connection at once, which excludes reconnecting, and would not negotiate on another one.
- */
-const struct qemu_device qemu_devices[] = {
-	{"block", "vhost-user-blk-pci", {2, 12, 0}, true, add_block},
-	{"net", "virtio-net-pci", {2, 5, 0}, true, add_net},
-	{"entropy", "vhost-user-rng-pci", {6, 2, 0}, false, add_entropy},
-	{.type = NULL},
+/* What devices are added to. */
+struct context {
+	struct qemu_version version;
+	bool kvm; /* the processors run on KVM; else they are emulated */
+	const char *guest_name;
 };
 
-const struct qemu_device *qemu_device_find(const char *type)
+/* A property of a device whose value is that of an option. */
+static void add_option(struct arguments *arguments, const struct qemu_property *property,
+		       const struct device_config *device, const struct context *context)
 {
-	for (const struct qemu_device *row = qemu_devices; row->type; row++)
-		if (!strcmp(row->type, type))
-			return row;
-	return NULL;
+	const struct option_row *row =
+		option_find(device->type->options, property->option, strlen(property->option));
+	char host[HOST_IDENTITY_LENGTH];
+	uint64_t number;
+	uint8_t mac[6];
+
+	if (row->type == OPTION_MAC) {
+		device_mac(mac, (const uint8_t *)device->options + row->offset,
+			   host_identity_read(host), context->guest_name, device->name);
+		arguments_extend(arguments, ",%s=%02x:%02x:%02x:%02x:%02x:%02x", property->name,
+				 mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+		return;
+	}
+	number = option_number(row, device->options);
+	if (number <= property->above)
+		return;
+	if (property->text)
+		arguments_extend(arguments, ",%s=%s", property->name, property->text);
+	else
+		arguments_extend(arguments, ",%s=%" PRIu64, property->name,
+				 (property->factor ? property->factor * number : number) +
+					 property->plus);
+}
+
+static bool may_have_vectors(const struct qemu_device *qemu, const struct context *context)
+{
+	return context->kvm || qemu_version_reaches(context->version, qemu->emulated_vectors_since);
+}
+
+static void add_properties(struct arguments *arguments, const struct qemu_property *properties,
+			   const struct device_config *device, const struct context *context)
+{
+	bool vectors = may_have_vectors(device->type->qemu, context);
+
+	for (const struct qemu_property *property = properties; property && property->name;
+	     property++)
+		if (!vectors && !strcmp(property->name, VECTORS))
+			continue;
+		else if (property->option)
+			add_option(arguments, property, device, context);
+		else
+			arguments_extend(arguments, ",%s=%s", property->name, property->text);
+}
+
+static void add_device(struct arguments *arguments, const struct engine_device *engine_device,
+		       const struct context *context)
+{
+	const struct device_config *device = engine_device->config;
+	const struct qemu_device *qemu = device->type->qemu;
+	const char *name = device->name, *backend = qemu->netdev ? "netdev=net" : "chardev=socket";
+
+	arguments_add(arguments, "-chardev");
+	arguments_add_format(arguments, "socket,id=socket-%s,path=/proc/self/fd/%d", name,
+			     engine_device->connect_fd);
+	if (qemu->reconnects && qemu_version_reaches(context->version, SINCE_RECONNECT_MS))
+		arguments_extend(arguments, ",reconnect-ms=%d", RECONNECT_MS);
+	else if (qemu->reconnects)
+		arguments_extend(arguments, ",reconnect=1");
+	if (qemu->netdev) {
+		arguments_add(arguments, "-netdev");
+		arguments_add_format(arguments, "vhost-user,id=net-%s,chardev=socket-%s", name,
+				     name);
+		add_properties(arguments, qemu->netdev, device, context);
+	}
+	arguments_add(arguments, "-device");
+	arguments_add_format(arguments, "%s,id=" ID ",%s-%s", qemu->name, name, backend, name);
+	add_properties(arguments, qemu->properties, device, context);
+	if (!may_have_vectors(qemu, context))
+		arguments_extend(arguments, "," VECTORS "=0");
 }
 
 /* @kvm: the processors run on KVM; else they are emulated, each by a thread of its own. */
@@ -168,7 +165,7 @@ void qemu_arguments(struct arguments *arguments, const struct engine_setup *setu
 		    struct qemu_version version, const struct qemu_descriptors *descriptors,
 		    const char *command_line)
 {
-	const struct qemu_context context = {
+	const struct context context = {
 		.version = version,
 		.kvm = setup->kvm->verdict == KVM_PROBE_WORKS,
 		.guest_name = setup->config->name,
@@ -193,17 +190,6 @@ void qemu_arguments(struct arguments *arguments, const struct engine_setup *setu
 	arguments_add(arguments, "-action");
 	arguments_add(arguments, "panic=shutdown");
 
-	for (size_t i = 0; i < setup->device_count; i++) {
-		const struct engine_device *device = &setup->devices[i];
-		const struct qemu_device *row = qemu_device_find(device->config->type->name);
-
-		arguments_add(arguments, "-chardev");
-		arguments_add_format(arguments, "socket,id=socket-%s,path=/proc/self/fd/%d",
-				     device->config->name, device->connect_fd);
-		if (row->reconnects && qemu_version_reaches(version, SINCE_RECONNECT_MS))
-			arguments_extend(arguments, ",reconnect-ms=%d", RECONNECT_MS);
-		else if (row->reconnects)
-			arguments_extend(arguments, ",reconnect=1");
-		row->add(arguments, device->config, &context);
-	}
+	for (size_t i = 0; i < setup->device_count; i++)
+		add_device(arguments, &setup->devices[i], &context);
 }

@@ -165,23 +165,23 @@ int qemu_find(struct qemu_program *program, struct error *error)
 	return 0;
 }
 
-bool qemu_carries(const struct qemu_program *program, const struct qemu_device *row)
+bool qemu_carries(const struct qemu_program *program, const struct qemu_device *device)
 {
 	const char *const argv[] = {QEMU_PROGRAM, "-device", "help", NULL};
 	cleanup_free char *answer = malloc(DEVICES_SIZE);
 	char line[64];
 
-	if (!answer || !qemu_version_reaches(program->version, row->since) ||
+	if (!answer || !qemu_version_reaches(program->version, device->since) ||
 	    ask(program->path, argv, answer, DEVICES_SIZE, NULL) < 0)
 		return false;
-	snprintf(line, sizeof(line), "name \"%s\",", row->name);
+	snprintf(line, sizeof(line), "name \"%s\",", device->name);
 	return strstr(answer, line);
 }
 
 int qemu_check_device(const struct device_config *device, const struct qemu_version *version,
 		      struct error *error)
 {
-	const struct qemu_device *row = qemu_device_find(device->type->name);
+	const struct qemu_device *row = device->type->qemu;
 
 	if (!row)
 		return error_set_usage(error,

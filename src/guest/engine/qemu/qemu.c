@@ -489,7 +489,7 @@ static int qemu_start(struct engine_guest **out, const struct engine_setup *setu
 
 static bool qemu_reattaches(const struct device_type *type)
 {
-	return qemu_device_find(type->name)->reconnects;
+	return type->qemu->reconnects;
 }
 
 static pid_t qemu_pid(const struct engine_guest *guest)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The installed QEMU: where it is, which version, which of our devices it can carry, and the
- * arguments that make a guest of it.
+ * The installed QEMU: where it is, which version, which of our devices (struct qemu_device) it can
+ * carry, and the arguments that make a guest of it.
  */
 #ifndef AVP_GUEST_ENGINE_QEMU_QEMU_H
 #define AVP_GUEST_ENGINE_QEMU_QEMU_H
@@ -11,6 +11,7 @@
 
 #include "base/arguments.h"
 #include "base/error.h"
+#include "device/kit/qemu_device.h"
 #include "guest/config/config.h"
 #include "guest/engine/engine.h"
 #include "monitor/kvm/probe.h"
@@ -48,10 +49,6 @@
 
 extern const struct engine engine_qemu;
 
-struct qemu_version {
-	unsigned int major, minor, micro;
-};
-
 /* An installed QEMU. */
 struct qemu_program {
 	char path[PATH_MAX];
@@ -64,32 +61,6 @@ struct qemu_program {
 
 /* The oldest QEMU that engine qemu works with: it needs the option -action. */
 #define QEMU_OLDEST ((struct qemu_version){6, 0, 0})
-
-/* What a guest's devices are added to. */
-struct qemu_context {
-	struct qemu_version version;
-	bool kvm; /* the processors run on KVM; else they are emulated */
-	const char *guest_name;
-};
-
-/* What carries a device type in QEMU. */
-struct qemu_device {
-	const char *type; /* ours */
-	const char *name; /* QEMU's */
-	struct qemu_version since;
-	/*
-	 * QEMU connects again when the device process is restarted. Where it cannot, it must not
-	 * try: it would end in a failed assertion.
-	 */
-	bool reconnects;
-	/* Appends QEMU's arguments for the device. */
-	void (*add)(struct arguments *arguments, const struct device_config *device,
-		    const struct qemu_context *context);
-};
-
-/* Ends with a row whose type is NULL. */
-extern const struct qemu_device qemu_devices[];
-const struct qemu_device *qemu_device_find(const char *type);
 
 /* Whether @version is at least @wanted. */
 bool qemu_version_reaches(struct qemu_version version, struct qemu_version wanted);
@@ -104,10 +75,10 @@ int qemu_find(struct qemu_program *program, struct error *error);
 bool qemu_parse_version(const char *text, struct qemu_version *version);
 
 /*
- * Whether this QEMU carries a device type: its version says that it could, and it lists it, as a
- * build may have left it out.
+ * Whether this QEMU carries a device: its version says that it could, and it lists it, as a build may
+ * have left it out.
  */
-bool qemu_carries(const struct qemu_program *program, const struct qemu_device *row);
+bool qemu_carries(const struct qemu_program *program, const struct qemu_device *device);
 
 /* A usage error that names the device when *version (NULL: the newest) cannot carry it. */
 int qemu_check_device(const struct device_config *device, const struct qemu_version *version,
