@@ -3,6 +3,7 @@
  * A program that passes for QEMU. The environment says what it does:
  *
  *	poweroff	runs the guest, which says "hello" and powers off
+ *	append		runs the guest, which says its kernel's command line and powers off
  *	echo		runs the guest, which repeats one line of its console and powers off
  *	panic, reset	the guest panics; restarts and then powers off
  *	resets		the guest restarts again and again
@@ -36,7 +37,7 @@
 
 #define NO_SANDBOX "FAKE_QEMU_NO_SANDBOX"
 
-static const char *mode;
+static const char *mode, *append = "";
 
 uint64_t engine_number(const char *name)
 {
@@ -136,7 +137,9 @@ static void run_guest(int control, int console)
 
 	/* In this order: who has seen the guest's words knows that it runs. */
 	say(control, "{\"event\": \"RESUME\"}");
-	if (strcmp(mode, "echo"))
+	if (!strcmp(mode, "append"))
+		dprintf(console, "%s\r\n", append);
+	else if (strcmp(mode, "echo"))
 		dprintf(console, "hello\r\n");
 	if (!strcmp(mode, "echo")) {
 		while (read(console, &byte, 1) == 1) {
@@ -145,7 +148,7 @@ static void run_guest(int control, int console)
 		}
 		shut_down(control, "true", "guest-shutdown");
 	}
-	if (!strcmp(mode, "poweroff"))
+	if (!strcmp(mode, "poweroff") || !strcmp(mode, "append"))
 		shut_down(control, "true", "guest-shutdown");
 	if (!strcmp(mode, "panic")) {
 		say(control,
@@ -275,6 +278,9 @@ int fake_qemu_main(char **argv)
 		dprintf(STDERR_FILENO, FAKE_QEMU_NAME ": could not load kernel '%s'\n", argv[1]);
 		return 1;
 	}
+	for (char **word = argv; *word; word++)
+		if (!strcmp(*word, "-append"))
+			append = word[1];
 	control = chardev_fd(argv, "control");
 	console = chardev_fd(argv, "console");
 	terminated_control = control;

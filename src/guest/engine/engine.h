@@ -11,8 +11,11 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "base/arguments.h"
 #include "base/error.h"
 #include "base/event_loop.h"
+#include "base/oom.h"
+#include "base/process.h"
 #include "guest/config/config.h"
 #include "guest/run/run.h"
 #include "monitor/kvm/probe.h"
@@ -93,19 +96,52 @@ struct engine_setup {
 	void *context;
 };
 
-/* A running guest; each engine has its own. */
-struct engine_guest;
+/* A running guest; an engine has more of it behind this, in a struct of its own. */
+struct engine_guest {
+	const struct engine *engine;
+	const struct engine_setup *setup;
+	struct process process;
+	struct oom_counts oom_before;
+	struct event_source exit_source;
+	bool running; /* its processors have run: engine_tell_running */
+	bool stop_asked, kill_asked;
+};
+
+enum engine_file { ENGINE_KERNEL, ENGINE_FIRMWARE, ENGINE_INITRD, ENGINE_FILES };
+
+/* The most descriptors that an engine's process inherits. */
+#define ENGINE_DESCRIPTORS (GUEST_DEVICES_MAXIMUM + 8)
+
+/* What an engine's process is started with. Descriptors are engine_start's unless it says otherwise. */
+struct engine_launch {
+	/* By engine_start. */
+	int files[ENGINE_FILES]; /* -1: the guest has none of this kind */
+	const char *paths[ENGINE_FILES];
+	const char *command_line; /* of the kernel; NULL: firmware */
+	int console;		  /* the guest's serial port */
+	int control;		  /* a stream socket for commands to the process, and its events */
+	int own_control;	  /* its other end, taken over by the engine with take_fd */
+	/* By the engine. */
+	const char *program;
+	struct arguments arguments;
+	int output; /* becomes its standard output and error */
+	/* With engine_launch_keep: those above are in it already. */
+	int kept[ENGINE_DESCRIPTORS];
+	bool lent[ENGINE_DESCRIPTORS]; /* it stays open here */
+	size_t kept_count;
+};
+
+/* Long enough for what completes "the guest …". */
+#define ENGINE_HOW_LENGTH 1024
 
 struct engine {
 	const char *name; /* that of its folder */
 	struct engine_machine machines[ENGINE_ARCHITECTURES];
+	/* The console of a guest whose command line names none: "ttyS0"; NULL: it gets no word of one. */
+	const char *console;
 	/* It waits by itself for device processes that do not serve yet, so it is started before them. */
 	bool waits_for_devices;
-	/*
-	 * Writes the command line that a guest's kernel gets, *line, the caller's to free: the
-	 * guest's own with what the engine adds. Returns 0 or -ENOMEM with *error set.
-	 */
-	int (*command_line)(char **line, const struct guest_config *config, struct error *error);
+	size_t guest_size; /* of its own struct, which begins with a struct engine_guest */
 	/*
 	 * Whether this engine runs guests on this machine. Returns 0 with *plan set, or a negative
 	 * errno with *plan NULL and *error saying what is missing and what to do. Starts nothing that
@@ -119,24 +155,25 @@ struct engine {
 	 */
 	int (*carries)(const struct device_config *device, const struct engine_plan *plan,
 		       struct error *error);
-	/*
-	 * Starts the guest. Returns 0 with *guest set, or a negative errno with *error set and
-	 * nothing started. The setup must outlive the guest.
-	 */
-	int (*start)(struct engine_guest **guest, const struct engine_setup *setup,
-		     struct error *error);
-	/* Whether a device of this type gets a process that was started again. */
+	/* Whether a device of this type gets a process that was started again. NULL: all do. */
 	bool (*reattaches)(const struct device_type *type);
-	pid_t (*pid)(const struct engine_guest *guest);
 	/*
-	 * Presses the power button: the guest shuts down by itself, if it wants to. May be called
-	 * again and again: a guest that is starting does not hear it.
+	 * Makes ready what its process is started with, and takes over its end of the control socket.
+	 * Returns 0, or a negative errno with *error set; close follows in either case.
 	 */
+	int (*prepare)(struct engine_guest *guest, struct engine_launch *launch,
+		       struct error *error);
+	/* The process runs, or its pid is 0. Presses the power button; ends the guest as it stands. */
 	void (*stop)(struct engine_guest *guest);
-	/* Ends the guest as it stands; ended comes soon. */
 	void (*kill)(struct engine_guest *guest);
-	/* Ends what still runs, waiting for it, and frees the guest. NULL is fine. */
-	void (*free)(struct engine_guest *guest);
+	/*
+	 * The process is gone, with @status of process_reap: reads what it said last, and writes how
+	 * the guest ended.
+	 */
+	enum guest_end (*judge)(struct engine_guest *guest, int status,
+				char how[ENGINE_HOW_LENGTH]);
+	/* Gives back what prepare and the events have made; the process is gone. */
+	void (*close)(struct engine_guest *guest);
 };
 
 /* All engines of meson.build's list, in the order in which `auto` tries them; ends with NULL. */
@@ -155,5 +192,41 @@ extern const struct engine *const engines[];
  */
 const struct engine *engine_choose(struct engine_plan **plan, const struct guest_config *config,
 				   const struct kvm_probe_result *kvm, struct error *error);
+
+/*
+ * Writes the command line that the kernel of a guest gets on @engine, *line, the caller's to free: the
+ * guest's own, a console where it names none and the engine has one, and the contract that is kept
+ * (contract/version.toml). Returns 0 or -ENOMEM with *error set.
+ */
+int engine_command_line(char **line, const struct engine *engine, const struct guest_config *config,
+			struct error *error);
+
+/*
+ * Starts the guest that engine_choose has found @engine to carry. Returns 0 with *guest set, or a
+ * negative errno with *error set, *guest NULL and nothing started. The setup must outlive the guest.
+ */
+int engine_start(struct engine_guest **guest, const struct engine *engine,
+		 const struct engine_setup *setup, struct error *error);
+
+/* Has the process inherit @fd, which is closed here when it has started, or stays open if it is @lent. */
+void engine_launch_keep(struct engine_launch *launch, int fd, bool lent);
+
+/* The guest's processors run, as far as the engine knows for the first time. */
+void engine_tell_running(struct engine_guest *guest);
+
+/*
+ * Presses the power button: the guest shuts down by itself, if it wants to. May be called
+ * again and again: a guest that is starting does not hear it.
+ */
+void engine_stop(struct engine_guest *guest);
+
+/* Ends the guest as it stands; ended comes soon. A second time it is done with more force. */
+void engine_kill(struct engine_guest *guest);
+
+/* Whether a device of this type gets a process that was started again. */
+bool engine_reattaches(const struct engine *engine, const struct device_type *type);
+
+/* Ends what still runs, waiting for it, and frees the guest. NULL is fine. */
+void engine_free(struct engine_guest *guest);
 
 #endif

@@ -140,7 +140,7 @@ static int check_length(const struct engine *engine, const struct guest_config *
 
 	if (!config->kernel)
 		return 0;
-	result = engine->command_line(&line, config, error);
+	result = engine_command_line(&line, engine, config, error);
 	if (result < 0)
 		return result;
 	/* A kernel may take less than Linux does today. */

@@ -121,7 +121,7 @@ static void kill_guest(struct run *run)
 	service_manager_tell(&run->manager, "STOPPING=1\nSTATUS=the guest is being ended");
 	if (!run->guest)
 		return;
-	run->engine->kill(run->guest);
+	engine_kill(run->guest);
 	timer_set_ms(&run->timer, KILL_MS);
 }
 
@@ -142,7 +142,7 @@ static void press_power_button(struct run *run)
 {
 	int64_t left_ms = run->stop_end_ms - clock_now_ms();
 
-	run->engine->stop(run->guest);
+	engine_stop(run->guest);
 	if (left_ms < 0)
 		left_ms = 0;
 	timer_set_ms(&run->timer, left_ms < PRESS_MS ? (uint64_t)left_ms : PRESS_MS);
@@ -247,7 +247,7 @@ static void handle_device_restarted(void *context, const struct device_config *d
 {
 	struct run *run = context;
 
-	if (run->guest && !run->engine->reattaches(device->type))
+	if (run->guest && !engine_reattaches(run->engine, device->type))
 		log_line(LOG_WARNING, COMPONENT,
 			 "%s: engine %s cannot attach the new process; the guest goes on without "
 			 "the device",
@@ -295,9 +295,9 @@ static void introduce(struct run *run)
 	log_fields(LOG_INFO, COMPONENT,
 		   LOG_FIELDS(LOG_TEXT("event", "engine-started"),
 			      LOG_TEXT("engine", run->engine->name),
-			      LOG_NUMBER("process", run->engine->pid(run->guest))),
+			      LOG_NUMBER("process", run->guest->process.pid)),
 		   "engine %s: %s; process %d", run->engine->name, run->plan->summary,
-		   (int)run->engine->pid(run->guest));
+		   (int)run->guest->process.pid);
 	for (size_t i = 0; i < run->config->device_count; i++) {
 		struct supervisor_device device = supervisor_device(run->supervisor, i);
 
@@ -498,7 +498,7 @@ static int choose_engine(struct run *run, struct error *error)
 
 static bool is_known(const struct run *run, pid_t pid)
 {
-	if (pid == run->probe.child || (run->guest && pid == run->engine->pid(run->guest)))
+	if (pid == run->probe.child || (run->guest && pid == run->guest->process.pid))
 		return true;
 	for (size_t i = 0; i < run->config->device_count; i++)
 		if (pid == supervisor_device(run->supervisor, i).pid)
@@ -590,7 +590,7 @@ static int start_engine(struct run *run, struct error *error)
 		.events = &engine_events,
 		.context = run,
 	};
-	result = run->engine->start(&run->guest, &run->setup, error);
+	result = engine_start(&run->guest, run->engine, &run->setup, error);
 	if (result < 0)
 		return result;
 	timer_set_ms(&run->timer, GUEST_START_MS);
@@ -725,8 +725,7 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 	kvm_probe_end(&run.probe);
 	service_manager_tell(&run.manager, "STOPPING=1\nSTATUS=the guest %s",
 			     run.ended ? run.how : "does not run");
-	if (run.guest)
-		run.engine->free(run.guest);
+	engine_free(run.guest);
 	/* With its last writers gone the console comes to its end. */
 	supervisor_stop(run.supervisor);
 	terminal_close(&run.terminal);

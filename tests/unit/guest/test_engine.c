@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/contract_version.h"
 #include "base/text.h"
 #include "cli/avp.h"
 #include "unit/fake_qemu.h"
@@ -148,31 +149,26 @@ static void set_append(size_t length)
 
 static void test_long_command_lines(void **state)
 {
-	const uint64_t kinds[] = {KVM, QEMU};
 	char header[1024] = {0};
+	uint64_t number = ENGINE_AUTO;
 	const char *path;
 
-	for (size_t i = 0; i < 2; i++) {
+	for_each_engine(engine)
+	{
 		cleanup_free char *line = NULL;
-		const struct engine *engine;
 		size_t added;
 
+		number++;
 		set_append(10);
-		engine = choose(kinds[i]);
-		assert_non_null(engine);
-		assert_int_equal(engine->command_line(&line, &config, &error), 0);
+		assert_ptr_equal(choose(number), engine);
+		assert_int_equal(engine_command_line(&line, engine, &config, &error), 0);
 		added = strlen(line) - 10;
-		assert_true(added > 0);
 		set_append(2047 - added);
-		assert_non_null(choose(kinds[i]));
+		assert_non_null(choose(number));
 		set_append(2048 - added);
-		expect_refusal(kinds[i], "--append: the kernel's command line has 2048 characters");
-		expect_refusal(kinds[i], "and the kernel takes 2047; shorten it");
+		expect_refusal(number, "--append: the kernel's command line has 2048 characters");
+		expect_refusal(number, "and the kernel takes 2047; shorten it");
 	}
-	/* Where the line has a console, engine qemu adds nothing. */
-	set_append(2047);
-	memcpy(config.append, "console=a ", 10);
-	assert_non_null(choose(QEMU));
 	/* A kernel of version 2.06 that takes 255. */
 	memcpy(header + 0x202, "HdrS\x06\x02", 6);
 	header[0x238] = (char)255;
@@ -184,7 +180,48 @@ static void test_long_command_lines(void **state)
 	assert_non_null(choose(QEMU));
 }
 
-/* What engine kvm adds is the kernel's, not init's, whatever the line is like. */
+#define CONTRACT "avp.contract=" CONTRACT_VERSION " avp.profiles=" CONTRACT_PROFILES
+
+/* Whatever the engine is, the guest is told which contract is kept. */
+static void test_every_engine_states_the_contract(void **state)
+{
+	for_each_engine(engine)
+	{
+		cleanup_free char *line = NULL;
+
+		set_append(10);
+		assert_int_equal(engine_command_line(&line, engine, &config, &error), 0);
+		assert_non_null(strstr(line, "xxxxxxxxxx " CONTRACT));
+	}
+}
+
+/* One is added where the engine has one and the line has none. */
+static void test_the_console_of_a_guest(void **state)
+{
+	static const char *const lines[][2] = {
+		{"", "console=" QEMU_CONSOLE " " CONTRACT},
+		{"quiet", "console=" QEMU_CONSOLE " quiet " CONTRACT},
+		/* A console that was asked for is left as it is. */
+		{"quiet console=tty0", "quiet console=tty0 " CONTRACT},
+		{"init=/sh -- console=tty0",
+		 "console=" QEMU_CONSOLE " init=/sh " CONTRACT " -- console=tty0"},
+		/* So is one whose quotation mark takes in the rest. */
+		{"quiet \"console=tty0 -- x", "quiet " CONTRACT " \"console=tty0 -- x"},
+		{"noconsole=1", "console=" QEMU_CONSOLE " noconsole=1 " CONTRACT},
+	};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		cleanup_free char *line = NULL;
+
+		free(config.append);
+		config.append = strdup(lines[i][0]);
+		assert_int_equal(engine_command_line(&line, &engine_qemu, &config, &error), 0);
+		assert_string_equal(line, lines[i][1]);
+	}
+	assert_null(engine_kvm.console);
+}
+
+/* What is added is the kernel's, not init's, whatever the line is like. */
 static void test_words_that_engines_add(void **state)
 {
 	static const struct {
@@ -214,7 +251,7 @@ static void test_words_that_engines_add(void **state)
 
 		free(config.append);
 		config.append = lines[i].append ? strdup(lines[i].append) : NULL;
-		assert_int_equal(engine_kvm.command_line(&line, &config, &error), 0);
+		assert_int_equal(engine_command_line(&line, &engine_kvm, &config, &error), 0);
 		if (strncmp(line, lines[i].before, before) ||
 		    strncmp(line + before, "avp.contract=", strlen("avp.contract=")) ||
 		    strcmp(line + strlen(line) - after, lines[i].after))
@@ -379,6 +416,8 @@ int main(int argc, char **argv)
 		TEST(test_the_table_agrees_with_the_rest),
 		TEST(test_the_list_of_engines),
 		TEST(test_long_command_lines),
+		TEST(test_every_engine_states_the_contract),
+		TEST(test_the_console_of_a_guest),
 		TEST(test_words_that_engines_add),
 		TEST(test_memory_in_steps),
 		TEST(test_watchdogs_that_never_expire),

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/contract_version.h"
 #include "base/event_loop.h"
 #include "unit/capture.h"
 #include "device/block/options.h"
@@ -94,11 +95,11 @@ static int tear_down(void **state)
 static const char *argument_text(struct qemu_version version)
 {
 	static char text[8192];
-	const struct qemu_descriptors descriptors = {
-		.kernel = 10,
-		.initrd = config.initrd ? 11 : -1,
+	const struct engine_launch launch = {
+		.files = {10, -1, config.initrd ? 11 : -1},
 		.console = 12,
 		.control = 13,
+		.command_line = "quiet console=" QEMU_CONSOLE,
 	};
 	const struct engine_setup setup = {
 		.config = &config,
@@ -107,11 +108,8 @@ static const char *argument_text(struct qemu_version version)
 		.kvm = &kvm,
 	};
 	struct arguments arguments = {0};
-	char *line = NULL;
 
-	assert_int_equal(qemu_command_line(&line, &config, NULL), 0);
-	qemu_arguments(&arguments, &setup, version, &descriptors, line);
-	free(line);
+	qemu_arguments(&arguments, &setup, version, &launch);
 	assert_non_null(arguments_finish(&arguments, NULL));
 	text[0] = 0;
 	strcat(text, "\n");
@@ -146,7 +144,7 @@ static void test_arguments_of_the_machine(void **state)
 	expect_text(text, "\n-accel\ntcg,thread=multi\n-cpu\n" QEMU_CPU "\n-smp\n2\n-m\n262144K\n");
 	expect_text(text, "\nmemory-backend-memfd,id=memory,size=262144K,share=on\n");
 	expect_text(text, "\n" QEMU_MACHINE "\n");
-	expect_text(text, "\n-kernel\n/proc/self/fd/10\n-append\nconsole=" QEMU_CONSOLE "\n");
+	expect_text(text, "\n-kernel\n/proc/self/fd/10\n-append\nquiet console=" QEMU_CONSOLE "\n");
 	expect_text(text, "\nsocket,id=console,fd=12\n-serial\nchardev:console\n");
 	expect_text(text, "\n-S\n");
 	expect_text(text, "\nsocket,id=control,fd=13\n-mon\nchardev=control,mode=control\n");
@@ -154,21 +152,9 @@ static void test_arguments_of_the_machine(void **state)
 
 	kvm.verdict = KVM_PROBE_WORKS;
 	config.initrd = (char *)"/initrd";
-	config.append = (char *)"quiet";
 	text = argument_text(VERSION(7, 2, 22));
 	expect_text(text, "\n-accel\nkvm\n-cpu\nhost\n");
-	expect_text(text, "\n-initrd\n/proc/self/fd/11\n-append\nconsole=" QEMU_CONSOLE " quiet\n");
-	/* A console that was asked for is left as it is. */
-	config.append = (char *)"quiet console=tty0";
-	expect_text(argument_text(VERSION(7, 2, 22)), "\n-append\nquiet console=tty0\n");
-	config.append = (char *)"init=/sh -- console=tty0";
-	expect_text(argument_text(VERSION(7, 2, 22)),
-		    "\nconsole=" QEMU_CONSOLE " init=/sh -- console=tty0\n");
-	/* Nor one whose quotation mark takes in the rest. */
-	config.append = (char *)"quiet \"console=tty0 -- x";
-	expect_text(argument_text(VERSION(7, 2, 22)), "\n-append\nquiet \"console=tty0 -- x\n");
-	config.append = (char *)"noconsole=1";
-	expect_text(argument_text(VERSION(7, 2, 22)), "\nconsole=" QEMU_CONSOLE " noconsole=1\n");
+	expect_text(text, "\n-initrd\n/proc/self/fd/11\n-append\nquiet console=" QEMU_CONSOLE "\n");
 }
 
 static void test_arguments_of_devices(void **state)
@@ -419,8 +405,8 @@ static void run_fake(const char *mode, void (*action)(struct engine_guest *), ch
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	setup.plan = plan;
 	setup.console_fd = ends[1];
-	assert_int_equal(engine_qemu.start(&guest, &setup, &error), 0);
-	assert_true(engine_qemu.pid(guest) > 0);
+	assert_int_equal(engine_start(&guest, &engine_qemu, &setup, &error), 0);
+	assert_true(guest->process.pid > 0);
 	if (action) {
 		struct pollfd said = {.fd = ends[0], .events = POLLIN};
 
@@ -432,7 +418,7 @@ static void run_fake(const char *mode, void (*action)(struct engine_guest *), ch
 	bytes = read(ends[0], output, size - 1);
 	assert_true(bytes >= 0);
 	output[bytes] = 0;
-	engine_qemu.free(guest);
+	engine_free(guest);
 	close(ends[0]);
 	free(plan);
 	event_loop_close(&loop);
@@ -467,7 +453,7 @@ static void test_ends(void **state)
 static void cut_initrd(struct engine_guest *guest)
 {
 	assert_int_equal(truncate(config.initrd, 0), 0);
-	engine_qemu.stop(guest);
+	engine_stop(guest);
 }
 
 static void set_time_of_initrd(struct engine_guest *guest)
@@ -475,19 +461,19 @@ static void set_time_of_initrd(struct engine_guest *guest)
 	const struct timespec times[2] = {{1, 0}, {1, 0}};
 
 	assert_int_equal(utimensat(AT_FDCWD, config.initrd, times, 0), 0);
-	engine_qemu.stop(guest);
+	engine_stop(guest);
 }
 
 static void stop_twice(struct engine_guest *guest)
 {
-	engine_qemu.stop(guest);
-	engine_qemu.stop(guest);
+	engine_stop(guest);
+	engine_stop(guest);
 }
 
 static void restart_with_another_initrd(struct engine_guest *guest)
 {
 	cut_initrd(guest);
-	engine_qemu.stop(guest);
+	engine_stop(guest);
 }
 
 /*
@@ -520,8 +506,7 @@ static void test_initrd_that_changes_under_a_guest(void **state)
 	if (!QEMU_MAPS_INITRD)
 		expect_end("restart", restart_with_another_initrd, GUEST_POWERED_OFF,
 			   "powered off on request");
-	expect_end("fault", engine_qemu.stop, GUEST_FAILED,
-		   "ended with QEMU (signal 7 (Bus error))");
+	expect_end("fault", engine_stop, GUEST_FAILED, "ended with QEMU (signal 7 (Bus error))");
 	expect_end("powerdown", cut_initrd, GUEST_POWERED_OFF, "powered off on request");
 	expect_end("restart", stop_twice, GUEST_POWERED_OFF, "powered off on request");
 	free(config.initrd);
@@ -537,6 +522,17 @@ static void test_qemu_that_does_not_start(void **state)
 	assert_false(running);
 	assert_int_equal(end, GUEST_FAILED);
 	assert_string_equal(how, "ended with QEMU (exit status 1): no room for memory");
+}
+
+/* What the kernel is told comes from one place for all engines. */
+static void test_the_contract_reaches_the_guest(void **state)
+{
+	char output[256];
+
+	fake_qemu_install(&scratch);
+	run_fake("append", NULL, output, sizeof(output));
+	assert_string_equal(output, "console=" QEMU_CONSOLE " avp.contract=" CONTRACT_VERSION
+				    " avp.profiles=" CONTRACT_PROFILES "\r\n");
 }
 
 /* When QEMU fails for a resource limit, the message names the limit. */
@@ -557,7 +553,7 @@ static void test_limits(void **state)
 
 	low = (struct rlimit){config.memory - 1, files.rlim_max};
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
-	assert_int_equal(engine_qemu.start(&guest, &setup, &error), -EFBIG);
+	assert_int_equal(engine_start(&guest, &engine_qemu, &setup, &error), -EFBIG);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &files), 0);
 	assert_string_equal(
 		error.message,
@@ -606,21 +602,21 @@ static void test_sandbox_of_qemu(void **state)
 
 static void stop(struct engine_guest *guest)
 {
-	engine_qemu.stop(guest);
+	engine_stop(guest);
 }
 
 static void kill_once(struct engine_guest *guest)
 {
-	engine_qemu.kill(guest);
+	engine_kill(guest);
 }
 
 static void kill_twice(struct engine_guest *guest)
 {
-	engine_qemu.kill(guest);
+	engine_kill(guest);
 	for (int64_t limit = clock_now_ms() + 200; clock_now_ms() < limit;)
 		event_loop_turn(&loop, 50);
 	assert_false(ended);
-	engine_qemu.kill(guest);
+	engine_kill(guest);
 }
 
 static void test_ends_from_outside(void **state)
@@ -654,7 +650,7 @@ static void test_missing_kernel_starts_nothing(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
 	setup.plan = plan;
 	setup.console_fd = ends[1];
-	assert_int_equal(engine_qemu.start(&guest, &setup, &error), -EINVAL);
+	assert_int_equal(engine_start(&guest, &engine_qemu, &setup, &error), -EINVAL);
 	assert_true(error.usage);
 	assert_non_null(strstr(error.message, "/nonexistent/vmlinuz: No such file"));
 	assert_null(guest);
@@ -684,6 +680,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_initrd_that_changes_under_a_guest, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_qemu_that_does_not_start, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_the_contract_reaches_the_guest, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_limits, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_ends_from_outside, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_missing_kernel_starts_nothing, set_up,

@@ -4,8 +4,6 @@
  * lines of monitor/control.h. What it says on standard error is passed on as it is.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,38 +13,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/arguments.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/contract_version.h"
 #include "base/line_reader.h"
-#include "base/log.h"
-#include "base/oom.h"
 #include "base/process.h"
 #include "base/request_pace.h"
 #include "base/text.h"
 #include "base/timer.h"
-#include "guest/config/kernel_parameters.h"
 #include "guest/engine/kvm/kvm.h"
-#include "guest/engine/kvm/monitor_device.h"
+#include "guest/engine/kvm/monitor_arguments.h"
 #include "guest/run/log_relay.h"
-#include "monitor/boot.h"
 #include "monitor/broker.h"
 #include "monitor/control.h"
 #include "vhost/client.h"
 
-#define COMPONENT "kvm"
-/* How long the monitor gets to end when the guest is given up. */
-#define FREE_MS 2000
-
 /* "/proc/self/fd/" and a number. */
 #define PATH_LENGTH 32
 
-struct engine_guest {
-	const struct engine_setup *setup;
-	struct process process;
-	struct oom_counts oom_before;
-	struct event_source exit_source;
+struct kvm_guest {
+	struct engine_guest common;
 	struct log_relay output;    /* its standard error */
 	struct line_reader control; /* its events */
 	int control_fd;		    /* for commands; the reader's; -1: it hung up */
@@ -56,12 +41,15 @@ struct engine_guest {
 	struct timer pause;	    /* until it is answered again */
 	char (*paths)[PATH_LENGTH]; /* of the devices' sockets */
 	const char **path_list;
-	bool running; /* at least once */
-	bool told;    /* how the guest ended, in the next two */
+	bool told; /* how the guest ended, in the next two */
 	enum guest_end end;
-	char how[CONTROL_LINE_MAX];
-	bool stop_asked, kill_asked;
+	char how[ENGINE_HOW_LENGTH];
 };
+
+static struct kvm_guest *kvm_guest(struct engine_guest *guest)
+{
+	return (struct kvm_guest *)guest;
+}
 
 static int kvm_usable(struct engine_plan **out, const struct kvm_probe_result *kvm,
 		      struct error *error)
@@ -79,15 +67,7 @@ static int kvm_usable(struct engine_plan **out, const struct kvm_probe_result *k
 	return 0;
 }
 
-static int kvm_command_line(char **line, const struct guest_config *config, struct error *error)
-{
-	return kernel_parameters_add(line, config->append,
-				     "avp.contract=" CONTRACT_VERSION
-				     " avp.profiles=" CONTRACT_PROFILES,
-				     error);
-}
-
-static void command(struct engine_guest *guest, const char *word)
+static void command(const struct kvm_guest *guest, const char *word)
 {
 	char line[32];
 	int length = snprintf(line, sizeof(line), "%s\n", word);
@@ -96,38 +76,36 @@ static void command(struct engine_guest *guest, const char *word)
 		send(guest->control_fd, line, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* CONTROL_STEP's text. */
-static void handle_step(struct engine_guest *guest, char *text)
-{
-	uint64_t nanoseconds = strtoull(text, &text, 10);
-
-	guest->setup->events->step(guest->setup->context, nanoseconds, text + strspn(text, " "));
-}
-
-static void handle_end_told(struct engine_guest *guest, enum guest_end end, const char *how)
+static void handle_end_told(struct kvm_guest *guest, enum guest_end end, const char *how)
 {
 	guest->told = true;
 	guest->end = end;
 	snprintf(guest->how, sizeof(guest->how), "%s", how);
-	if (end == GUEST_POWERED_OFF && guest->stop_asked)
+	if (end == GUEST_POWERED_OFF && guest->common.stop_asked)
 		snprintf(guest->how, sizeof(guest->how), "powered off on request");
+}
+
+/* CONTROL_STEP's text. */
+static void handle_step(const struct engine_setup *setup, char *text)
+{
+	uint64_t nanoseconds = strtoull(text, &text, 10);
+
+	setup->events->step(setup->context, nanoseconds, text + strspn(text, " "));
 }
 
 static void handle_event(void *context, char *line, size_t length, bool cut)
 {
-	struct engine_guest *guest = context;
-	const struct engine_setup *setup = guest->setup;
+	struct kvm_guest *guest = context;
+	const struct engine_setup *setup = guest->common.setup;
 	char *text = line + strcspn(line, " ");
 
 	if (*text)
 		*text++ = 0;
 	text_make_printable(text);
 	if (!strcmp(line, CONTROL_STEP)) {
-		handle_step(guest, text);
+		handle_step(setup, text);
 	} else if (!strcmp(line, CONTROL_RUNNING)) {
-		if (!guest->running)
-			setup->events->running(setup->context);
-		guest->running = true;
+		engine_tell_running(&guest->common);
 		log_relay_let_through(&guest->output);
 	} else if (!strcmp(line, CONTROL_RESET)) {
 		setup->events->reset(setup->context);
@@ -146,23 +124,23 @@ static void handle_event(void *context, char *line, size_t length, bool cut)
 
 static void handle_control_end(void *context)
 {
-	struct engine_guest *guest = context;
+	struct kvm_guest *guest = context;
 
 	guest->control_fd = -1;
 }
 
 /* The monitor has asked too often: its next request waits. */
-static void pause_broker(struct engine_guest *guest, int ms)
+static void pause_broker(struct kvm_guest *guest, int ms)
 {
 	timer_set_ms(&guest->pause, (uint64_t)ms);
-	event_loop_modify(guest->setup->loop, &guest->broker, 0);
+	event_loop_modify(guest->common.setup->loop, &guest->broker, 0);
 }
 
 static void end_pause(void *context)
 {
-	struct engine_guest *guest = context;
+	struct kvm_guest *guest = context;
 
-	event_loop_modify(guest->setup->loop, &guest->broker, EPOLLIN);
+	event_loop_modify(guest->common.setup->loop, &guest->broker, EPOLLIN);
 }
 
 /*
@@ -171,16 +149,16 @@ static void end_pause(void *context)
  */
 static void handle_broker(void *context, uint32_t events)
 {
-	struct engine_guest *guest = context;
+	struct kvm_guest *guest = context;
 	const struct broker_service service = {
-		.monitor = guest->process.pid,
+		.monitor = guest->common.process.pid,
 		.paths = guest->path_list,
-		.count = guest->setup->device_count,
+		.count = guest->common.setup->device_count,
 	};
 	int wait_ms;
 
 	if (broker_answer(guest->broker.fd, &service) == 0) {
-		event_loop_remove(guest->setup->loop, &guest->broker);
+		event_loop_remove(guest->common.setup->loop, &guest->broker);
 		return;
 	}
 	wait_ms = request_pace_count(&guest->pace, clock_now_ms());
@@ -188,26 +166,10 @@ static void handle_broker(void *context, uint32_t events)
 		pause_broker(guest, wait_ms);
 }
 
-/* What the end of the monitor's process means, when it did not tell by itself. */
-static void judge(struct engine_guest *guest, int status)
-{
-	char text[OOM_STATUS_LENGTH];
-
-	if (guest->told)
-		return;
-	if (guest->kill_asked) {
-		handle_end_told(guest, GUEST_KILLED, "was ended as it stood");
-		return;
-	}
-	guest->end = GUEST_FAILED;
-	snprintf(guest->how, sizeof(guest->how), "ended with its monitor (%s)",
-		 oom_describe(text, status, &guest->oom_before, ""));
-}
-
 /* The guest never ran: what the monitor said last is why, and its exit status whose fault. */
-static void refuse(struct engine_guest *guest, int status)
+static void refuse(struct kvm_guest *guest, int status)
 {
-	const struct engine_setup *setup = guest->setup;
+	const struct engine_setup *setup = guest->common.setup;
 	struct error error;
 
 	error_set(&error, EIO, "%s", guest->how);
@@ -218,59 +180,32 @@ static void refuse(struct engine_guest *guest, int status)
 	setup->events->refused(setup->context, &error);
 }
 
-static void handle_exit(void *context, uint32_t events)
+static enum guest_end kvm_judge(struct engine_guest *common, int status,
+				char how[ENGINE_HOW_LENGTH])
 {
-	struct engine_guest *guest = context;
-	const struct engine_setup *setup = guest->setup;
-	int status;
+	struct kvm_guest *guest = kvm_guest(common);
+	char text[OOM_STATUS_LENGTH];
 
-	event_loop_remove(setup->loop, &guest->exit_source);
-	if (!process_reap(&guest->process, &status))
-		return;
 	/* Its last events and words have arrived, but may not have been handled. */
 	line_reader_drain(&guest->control);
 	log_relay_drain(&guest->output);
-	judge(guest, status);
-	if (!guest->running && !guest->kill_asked)
+	if (!guest->told && common->kill_asked) {
+		handle_end_told(guest, GUEST_KILLED, "was ended as it stood");
+	} else if (!guest->told) {
+		guest->end = GUEST_FAILED;
+		snprintf(guest->how, sizeof(guest->how), "ended with its monitor (%s)",
+			 oom_describe(text, status, &common->oom_before, ""));
+	}
+	if (!common->running && !common->kill_asked)
 		refuse(guest, status);
-	setup->events->ended(setup->context, guest->end, guest->how);
-}
-
-/* A device that takes only small rings says so in its options, and nowhere else. */
-static struct device_shape shape_of(const struct device_config *device)
-{
-	const struct option_row *row =
-		option_find(device->type->options, "queue-size", strlen("queue-size"));
-	struct device_shape shape = device->type->shape;
-
-	if (row)
-		shape.queue_size_max = (uint16_t)option_number(row, device->options);
-	return shape;
-}
-
-#define FILES 3
-
-/* Opens a file that the monitor reads, unless @path is NULL, to be handed down as a descriptor. */
-static int add_file(struct engine_guest *guest, struct arguments *arguments,
-		    struct process_spawn *spawn, int *kept, const char *option, const char *path,
-		    int *fd, struct error *error)
-{
-	if (!path)
-		return 0;
-	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (*fd < 0)
-		return error_set_usage(error, "%s: %s; check the path and its permissions", path,
-				       strerror(errno));
-	arguments_add_format(arguments, "--%s=/dev/fd/%d", option, *fd);
-	fd_names_add(&guest->output.files, *fd, path);
-	kept[spawn->kept_fd_count++] = *fd;
-	return 0;
+	memcpy(how, guest->how, sizeof(guest->how));
+	return guest->end;
 }
 
 /* The paths of the devices' sockets, which work for as long as the supervisor has them open. */
-static int note_paths(struct engine_guest *guest, struct error *error)
+static int note_paths(struct kvm_guest *guest, struct error *error)
 {
-	const struct engine_setup *setup = guest->setup;
+	const struct engine_setup *setup = guest->common.setup;
 
 	guest->paths = calloc(setup->device_count + 1, sizeof(*guest->paths));
 	guest->path_list = calloc(setup->device_count + 1, sizeof(*guest->path_list));
@@ -284,231 +219,108 @@ static int note_paths(struct engine_guest *guest, struct error *error)
 	return 0;
 }
 
-/* What the monitor inherits, and what is closed here when it has done so. */
-struct inherited {
-	int serial, control, broker, output;
-	int files[FILES];
-	int *connections;
-	size_t connection_count;
-};
-
-static void close_inherited(struct inherited *inherited)
+static int open_broker(struct kvm_guest *guest, struct engine_launch *launch,
+		       struct monitor_descriptors *descriptors, struct error *error)
 {
-	close_fd(&inherited->serial);
-	close_fd(&inherited->control);
-	close_fd(&inherited->broker);
-	close_fd(&inherited->output);
-	for (size_t i = 0; i < FILES; i++)
-		close_fd(&inherited->files[i]);
-	for (size_t i = 0; i < inherited->connection_count; i++)
-		close_fd(&inherited->connections[i]);
-	free(inherited->connections);
+	struct event_loop *loop = guest->common.setup->loop;
+	int ends[2], result = broker_make_pair(ends, error);
+
+	if (result < 0)
+		return result;
+	guest->broker = (struct event_source){ends[0], handle_broker, guest};
+	descriptors->broker = ends[1];
+	engine_launch_keep(launch, ends[1], false);
+	result = timer_open(&guest->pause, loop, CLOCK_MONOTONIC, end_pause, guest, error);
+	return result < 0 ? result : event_loop_add(loop, &guest->broker, EPOLLIN, error);
+}
+
+static int open_control(struct kvm_guest *guest, struct engine_launch *launch, struct error *error)
+{
+	int fd = take_fd(&launch->own_control), result;
+
+	guest->control.line = handle_event;
+	guest->control.ended = handle_control_end;
+	guest->control.context = guest;
+	result = line_reader_open(&guest->control, guest->common.setup->loop, fd, CONTROL_LINE_MAX,
+				  error);
+	if (result == 0)
+		guest->control_fd = fd;
+	return result;
 }
 
 /*
  * Connects to the devices' sockets for the monitor: a process that has not started yet finds the
  * connection waiting.
  */
-static int add_devices(const struct engine_guest *guest, struct arguments *arguments,
-		       struct process_spawn *spawn, int *kept, struct inherited *inherited,
-		       struct error *error)
+static int connect_devices(struct kvm_guest *guest, struct engine_launch *launch,
+			   struct monitor_descriptors *descriptors, struct error *error)
 {
-	const struct engine_setup *setup = guest->setup;
-
-	inherited->connections = calloc(setup->device_count + 1, sizeof(int));
-	if (!inherited->connections)
-		return error_set(error, ENOMEM, "out of memory");
-	for (size_t i = 0; i < setup->device_count; i++) {
-		const struct device_config *device = setup->devices[i].config;
-		const struct device_shape shape = shape_of(device);
+	for (size_t i = 0; i < guest->common.setup->device_count; i++) {
 		int fd = vhost_client_connect(guest->path_list[i], 0, error);
 
 		if (fd < 0)
 			return fd;
-		inherited->connections[inherited->connection_count++] = fd;
-		monitor_device_add(arguments, device->name, &shape, fd);
-		kept[spawn->kept_fd_count++] = fd;
+		descriptors->devices[i] = fd;
+		engine_launch_keep(launch, fd, false);
 	}
 	return 0;
 }
 
-static int execute(struct engine_guest *guest, struct inherited *inherited, struct error *error)
+static int kvm_prepare(struct engine_guest *common, struct engine_launch *launch,
+		       struct error *error)
 {
-	const struct engine_setup *setup = guest->setup;
-	const struct guest_config *config = setup->config;
-	const struct {
-		const char *option, *path;
-	} boot_files[FILES] = {
-		{"kernel", config->kernel},
-		{"firmware", config->firmware},
-		{"initrd", config->initrd},
-	};
-	cleanup_arguments struct arguments arguments = {0};
-	cleanup_free char *line = NULL;
-	cleanup_free int *kept = calloc(3 + FILES + setup->device_count, sizeof(*kept));
-	int *files = inherited->files;
-	struct process_spawn spawn = {
-		.program = "/proc/self/exe",
-		.kept_fds = kept,
-		.stdin_fd = -1,
-		.stdout_fd = inherited->output,
-		.stderr_fd = inherited->output,
-		.own_group = true, /* so that keys of the terminal reach only this program */
-		.shielded = true,
-	};
+	struct kvm_guest *guest = kvm_guest(common);
+	struct monitor_descriptors descriptors;
+	int result;
 
-	if (!kept)
-		return error_set(error, ENOMEM, "out of memory");
-	arguments_add(&arguments, "avp");
-	arguments_add(&arguments, "monitor");
-	log_relay_add_arguments(&arguments);
-	for (size_t i = 0; i < FILES; i++) {
-		int result = add_file(guest, &arguments, &spawn, kept, boot_files[i].option,
-				      boot_files[i].path, &files[i], error);
-
-		if (result < 0)
-			return result;
-	}
-	if (config->dump_dtb)
-		arguments_add_format(&arguments, "--dump-dtb=%s", config->dump_dtb);
-	if (arch_has_watchdogs)
-		arguments_add_format(&arguments, "--watchdog=%s", guest_config_watchdog(config));
-	if (config->kernel) {
-		if (kvm_command_line(&line, config, error) < 0)
-			return -ENOMEM;
-		arguments_add_format(&arguments, "--append=%s", line);
-	}
-	arguments_add_format(&arguments, "--cpus=%" PRIu64, config->cpus);
-	arguments_add_format(&arguments, "--memory=%" PRIu64, config->memory);
-	if (config->huge_pages)
-		arguments_add(&arguments, "--huge-pages");
-	arguments_add_format(&arguments, "--serial-fd=%d", inherited->serial);
-	arguments_add_format(&arguments, "--control-fd=%d", inherited->control);
-	arguments_add_format(&arguments, "--broker-fd=%d", inherited->broker);
-	kept[spawn.kept_fd_count++] = inherited->serial;
-	kept[spawn.kept_fd_count++] = inherited->control;
-	kept[spawn.kept_fd_count++] = inherited->broker;
-	if (add_devices(guest, &arguments, &spawn, kept, inherited, error) < 0)
-		return -error->code;
-	spawn.argv = arguments_finish(&arguments, error);
-	if (!spawn.argv)
-		return -ENOMEM;
-	return process_spawn(&guest->process, &spawn, error);
-}
-
-/* Starts the monitor; what it inherits is closed here when this returns. */
-static int start_process(struct engine_guest *guest, int console_fd, struct error *error)
-{
-	const struct engine_setup *setup = guest->setup;
-	__attribute__((cleanup(close_inherited))) struct inherited inherited = {
-		.serial = console_fd,
-		.control = -1,
-		.broker = -1,
-		.output = -1,
-		.files = {-1, -1, -1},
-	};
-	int control_ends[2], broker_ends[2], result;
-
+	guest->broker.fd = -1;
+	guest->pause = TIMER_NONE;
+	guest->control_fd = -1;
 	guest->output.name = "monitor";
-	result = log_relay_open(&guest->output, setup->loop, &inherited.output, error);
+	for (int i = 0; i < ENGINE_FILES; i++)
+		if (launch->files[i] >= 0)
+			fd_names_add(&guest->output.files, launch->files[i], launch->paths[i]);
+	result = log_relay_open(&guest->output, common->setup->loop, &launch->output, error);
 	if (result == 0)
 		result = note_paths(guest, error);
 	if (result == 0)
-		result = broker_make_pair(broker_ends, error);
-	if (result < 0)
-		return result;
-	guest->broker = (struct event_source){broker_ends[0], handle_broker, guest};
-	inherited.broker = broker_ends[1];
-	result = timer_open(&guest->pause, setup->loop, CLOCK_MONOTONIC, end_pause, guest, error);
+		result = open_broker(guest, launch, &descriptors, error);
 	if (result == 0)
-		result = event_loop_add(setup->loop, &guest->broker, EPOLLIN, error);
+		result = open_control(guest, launch, error);
+	if (result == 0)
+		result = connect_devices(guest, launch, &descriptors, error);
 	if (result < 0)
 		return result;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control_ends) < 0)
-		return error_set_errno(error, errno, "cannot make a pair of sockets");
-	inherited.control = control_ends[1];
-	guest->control.line = handle_event;
-	guest->control.ended = handle_control_end;
-	guest->control.context = guest;
-	result = line_reader_open(&guest->control, setup->loop, control_ends[0], CONTROL_LINE_MAX,
-				  error);
-	if (result < 0)
-		return result;
-	guest->control_fd = control_ends[0];
-	result = execute(guest, &inherited, error);
-	if (result < 0)
-		return result;
-	guest->exit_source = (struct event_source){guest->process.pidfd, handle_exit, guest};
-	return event_loop_add(setup->loop, &guest->exit_source, EPOLLIN, error);
+	launch->program = "/proc/self/exe";
+	monitor_arguments(&launch->arguments, common->setup, launch, &descriptors);
+	return 0;
 }
 
-static void kvm_free(struct engine_guest *guest)
+static void kvm_close(struct engine_guest *common)
 {
-	if (!guest)
-		return;
-	event_loop_remove(guest->setup->loop, &guest->exit_source);
-	/* Its end is the monitor's. */
+	struct kvm_guest *guest = kvm_guest(common);
+
 	line_reader_close(&guest->control);
-	process_end(&guest->process, FREE_MS);
-	event_loop_remove(guest->setup->loop, &guest->broker);
+	event_loop_remove(common->setup->loop, &guest->broker);
 	close_fd(&guest->broker.fd);
 	timer_close(&guest->pause);
 	log_relay_close(&guest->output);
 	free(guest->paths);
 	free(guest->path_list);
-	free(guest);
-}
-
-static int kvm_start(struct engine_guest **out, const struct engine_setup *setup,
-		     struct error *error)
-{
-	cleanup_fd int console = setup->console_fd;
-	struct engine_guest *guest = calloc(1, sizeof(*guest));
-	int result;
-
-	*out = NULL;
-	if (!guest)
-		return error_set(error, ENOMEM, "out of memory");
-	guest->setup = setup;
-	guest->process = PROCESS_NONE;
-	guest->oom_before = oom_counts_read("");
-	guest->exit_source.fd = -1;
-	guest->broker.fd = -1;
-	guest->pause = TIMER_NONE;
-	guest->control_fd = -1;
-	result = start_process(guest, take_fd(&console), error);
-	if (result < 0) {
-		kvm_free(guest);
-		return result;
-	}
-	*out = guest;
-	return 0;
-}
-
-static bool kvm_reattaches(const struct device_type *type)
-{
-	return true;
-}
-
-static pid_t kvm_pid(const struct engine_guest *guest)
-{
-	return guest->process.pid;
 }
 
 static void kvm_stop(struct engine_guest *guest)
 {
-	guest->stop_asked = true;
-	command(guest, CONTROL_BUTTON);
+	command(kvm_guest(guest), CONTROL_BUTTON);
 }
 
 static void kvm_kill(struct engine_guest *guest)
 {
 	/* It ends by itself and passes on what the guest said last, unless it hangs or still starts. */
-	if (guest->kill_asked || guest->control_fd < 0 || !guest->running)
+	if (guest->kill_asked || kvm_guest(guest)->control_fd < 0 || !guest->running)
 		process_signal(&guest->process, SIGKILL);
 	else
-		command(guest, CONTROL_END);
-	guest->kill_asked = true;
+		command(kvm_guest(guest), CONTROL_END);
 }
 
 /* What the monitor has on both architectures; Linux takes no longer command line (qemu.c). */
@@ -525,12 +337,11 @@ const struct engine engine_kvm = {
 					  .watchdog = 1, .dump_dtb = 1},
 		},
 	.waits_for_devices = true,
-	.command_line = kvm_command_line,
+	.guest_size = sizeof(struct kvm_guest),
 	.usable = kvm_usable,
-	.start = kvm_start,
-	.reattaches = kvm_reattaches,
-	.pid = kvm_pid,
+	.prepare = kvm_prepare,
 	.stop = kvm_stop,
 	.kill = kvm_kill,
-	.free = kvm_free,
+	.judge = kvm_judge,
+	.close = kvm_close,
 };

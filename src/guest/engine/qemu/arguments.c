@@ -7,9 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "guest/config/device_command.h"
-#include "guest/config/kernel_parameters.h"
 #include "guest/engine/qemu/qemu.h"
 #include "host/host_identity.h"
 
@@ -137,33 +135,20 @@ static void add_machine(struct arguments *arguments, const struct guest_config *
 #endif
 }
 
-int qemu_command_line(char **line, const struct guest_config *config, struct error *error)
-{
-	const char *append = config->append ? config->append : "";
-
-	/* A bundle need not know which console its engine has. */
-	if (kernel_parameters_have(append, "console="))
-		return text_replace(line, append, strlen(append), error);
-	return text_replace_format(line, error, "console=" QEMU_CONSOLE "%s%s", *append ? " " : "",
-				   append);
-}
-
-static void add_kernel(struct arguments *arguments, const struct qemu_descriptors *descriptors,
-		       const char *command_line)
+static void add_kernel(struct arguments *arguments, const struct engine_launch *launch)
 {
 	arguments_add(arguments, "-kernel");
-	arguments_add_format(arguments, "/proc/self/fd/%d", descriptors->kernel);
-	if (descriptors->initrd >= 0) {
+	arguments_add_format(arguments, "/proc/self/fd/%d", launch->files[ENGINE_KERNEL]);
+	if (launch->files[ENGINE_INITRD] >= 0) {
 		arguments_add(arguments, "-initrd");
-		arguments_add_format(arguments, "/proc/self/fd/%d", descriptors->initrd);
+		arguments_add_format(arguments, "/proc/self/fd/%d", launch->files[ENGINE_INITRD]);
 	}
 	arguments_add(arguments, "-append");
-	arguments_add(arguments, command_line);
+	arguments_add(arguments, launch->command_line);
 }
 
 void qemu_arguments(struct arguments *arguments, const struct engine_setup *setup,
-		    struct qemu_version version, const struct qemu_descriptors *descriptors,
-		    const char *command_line)
+		    struct qemu_version version, const struct engine_launch *launch)
 {
 	const struct context context = {
 		.version = version,
@@ -172,17 +157,17 @@ void qemu_arguments(struct arguments *arguments, const struct engine_setup *setu
 	};
 
 	add_machine(arguments, setup->config, context.kvm);
-	add_kernel(arguments, descriptors, command_line);
+	add_kernel(arguments, launch);
 
 	arguments_add(arguments, "-chardev");
-	arguments_add_format(arguments, "socket,id=console,fd=%d", descriptors->console);
+	arguments_add_format(arguments, "socket,id=console,fd=%d", launch->console);
 	arguments_add(arguments, "-serial");
 	arguments_add(arguments, "chardev:console");
 
 	/* Not before the control connection is there, so that no event is missed. */
 	arguments_add(arguments, "-S");
 	arguments_add(arguments, "-chardev");
-	arguments_add_format(arguments, "socket,id=control,fd=%d", descriptors->control);
+	arguments_add_format(arguments, "socket,id=control,fd=%d", launch->control);
 	arguments_add(arguments, "-mon");
 	arguments_add(arguments, "chardev=control,mode=control");
 	arguments_add(arguments, "-device");

@@ -30,39 +30,36 @@
 #include "guest/run/fd_names.h"
 #include "monitor/boot_file.h"
 
-#define COMPONENT  "qemu"
-#define LINE_SIZE  1024
-#define HOW_LENGTH 512
+#define COMPONENT "qemu"
+#define LINE_SIZE 1024
 /*
  * Of what QEMU says, so many lines in a row are logged, and then one in so many seconds: it
  * repeats itself when a device process cannot be talked to.
  */
 #define LINES_IN_A_ROW 20
 #define LINES_SECONDS  10
-/* How long QEMU gets to end when the guest is given up. */
-#define FREE_MS 2000
-
-struct engine_guest {
-	const struct engine_setup *setup;
-	struct process process;
-	struct oom_counts oom_before;
-	struct event_source exit_source;
+struct qemu_guest {
+	struct engine_guest common;
 	struct line_reader output; /* standard output and error of QEMU */
 	struct qmp qmp;
 	struct fd_names files;
 	int initrd; /* -1: none */
 	struct boot_file_stamp initrd_stamp;
-	char changed[HOW_LENGTH]; /* why a reset was not gone along with; "": it was */
+	char changed[ENGINE_HOW_LENGTH]; /* why a reset was not gone along with; "": it was */
 	/* What QEMU said last: before the guest runs this is held back, as it may be the reason. */
 	char last_line[LINE_SIZE];
 	unsigned int lines_allowed, lines_left_out;
 	time_t lines_since; /* when lines_allowed was last raised */
 	char reason[32];    /* of the SHUTDOWN event */
-	bool running;	    /* at least once */
 	bool panicked;
 	bool halted; /* QEMU has stopped the guest by itself, for good */
-	bool stop_asked, kill_asked, quit_asked;
+	bool quit_asked;
 };
+
+static struct qemu_guest *qemu_guest(struct engine_guest *guest)
+{
+	return (struct qemu_guest *)guest;
+}
 
 /* An engine_plan. */
 struct qemu_plan {
@@ -119,7 +116,7 @@ static enum log_level line_level(const char *line)
 }
 
 /* Whether one more line of QEMU may be logged now. */
-static bool allow_line(struct engine_guest *guest)
+static bool allow_line(struct qemu_guest *guest)
 {
 	struct timespec now;
 	time_t earned;
@@ -145,7 +142,7 @@ static bool allow_line(struct engine_guest *guest)
 	return true;
 }
 
-static void pass_on_last_line(struct engine_guest *guest)
+static void pass_on_last_line(struct qemu_guest *guest)
 {
 	if (guest->last_line[0] && allow_line(guest))
 		log_line(line_level(guest->last_line), COMPONENT, "%s", guest->last_line);
@@ -154,7 +151,7 @@ static void pass_on_last_line(struct engine_guest *guest)
 
 static void handle_output(void *context, char *line, size_t length, bool cut)
 {
-	struct engine_guest *guest = context;
+	struct qemu_guest *guest = context;
 	const char *text = line;
 
 	/* "qemu-system-x86_64: …" */
@@ -169,7 +166,7 @@ static void handle_output(void *context, char *line, size_t length, bool cut)
 	pass_on_last_line(guest);
 	fd_names_replace(&guest->files, text, guest->last_line, sizeof(guest->last_line));
 	text_make_printable(guest->last_line);
-	if (guest->running)
+	if (guest->common.running)
 		pass_on_last_line(guest);
 }
 
@@ -177,16 +174,16 @@ static void handle_output(void *context, char *line, size_t length, bool cut)
  * Has QEMU end the guest as it stands. SIGTERM would not: see process_spawn.shielded. One that hangs,
  * takes no commands yet or was asked before is killed.
  */
-static void quit(struct engine_guest *guest)
+static void quit(struct qemu_guest *guest)
 {
 	if (guest->quit_asked || qmp_execute(&guest->qmp, "quit", NULL) < 0)
-		process_signal(&guest->process, SIGKILL);
+		process_signal(&guest->common.process, SIGKILL);
 	guest->quit_asked = true;
 }
 
 static void handle_qmp_ready(void *context)
 {
-	struct engine_guest *guest = context;
+	struct qemu_guest *guest = context;
 	struct error error;
 
 	if (qmp_execute(&guest->qmp, "cont", &error) < 0)
@@ -194,9 +191,9 @@ static void handle_qmp_ready(void *context)
 }
 
 /* QEMU paused the guest, and nobody will let it go on: such as after an error of KVM. */
-static void handle_halt(struct engine_guest *guest)
+static void handle_halt(struct qemu_guest *guest)
 {
-	if (!guest->running || guest->panicked || guest->reason[0])
+	if (!guest->common.running || guest->panicked || guest->reason[0])
 		return;
 	guest->halted = true;
 	quit(guest);
@@ -206,12 +203,13 @@ static void handle_halt(struct engine_guest *guest)
  * QEMU has read the kernel, but may have the initrd mapped: a reset would load what the file is by then, and one
  * that was cut ends QEMU by SIGBUS. Returns whether it was changed.
  */
-static bool check_initrd(struct engine_guest *guest)
+static bool check_initrd(struct qemu_guest *guest)
 {
 	struct error error;
 
-	if (QEMU_MAPS_INITRD && boot_file_check_stamp(&guest->initrd_stamp, guest->initrd,
-						      guest->setup->config->initrd, &error) < 0)
+	if (QEMU_MAPS_INITRD &&
+	    boot_file_check_stamp(&guest->initrd_stamp, guest->initrd,
+				  guest->common.setup->config->initrd, &error) < 0)
 		snprintf(guest->changed, sizeof(guest->changed), "could not be restarted: %.480s",
 			 error.message);
 	return guest->changed[0];
@@ -219,18 +217,15 @@ static bool check_initrd(struct engine_guest *guest)
 
 static void handle_event(void *context, const char *name, const json_t *data)
 {
-	struct engine_guest *guest = context;
-	const struct engine_setup *setup = guest->setup;
+	struct qemu_guest *guest = context;
+	const struct engine_setup *setup = guest->common.setup;
 	const char *reason = json_string_value(json_object_get(data, "reason"));
 
 	log_line(LOG_DEBUG, COMPONENT, "event %s%s%s", name, reason ? ", reason " : "",
 		 reason ? reason : "");
 	if (!strcmp(name, "RESUME")) {
-		if (guest->running)
-			return;
-		guest->running = true;
 		pass_on_last_line(guest);
-		setup->events->running(setup->context);
+		engine_tell_running(&guest->common);
 	} else if (!strcmp(name, "RESET")) {
 		if (!json_is_true(json_object_get(data, "guest")))
 			return;
@@ -266,129 +261,60 @@ static const struct qmp_handlers qmp_handlers = {
 };
 
 /* What QEMU's exit status and its events mean for the guest; @how completes "the guest …". */
-static enum guest_end judge(const struct engine_guest *guest, int status, char how[HOW_LENGTH])
+static enum guest_end judge(const struct qemu_guest *guest, int status, char how[ENGINE_HOW_LENGTH])
 {
 	char text[OOM_STATUS_LENGTH], limit[RESOURCE_LIMIT_TEXT];
 
-	oom_describe(text, status, &guest->oom_before, "");
+	oom_describe(text, status, &guest->common.oom_before, "");
 	if (guest->panicked || !strcmp(guest->reason, "guest-panic")) {
-		snprintf(how, HOW_LENGTH, "panicked");
+		snprintf(how, ENGINE_HOW_LENGTH, "panicked");
 		return GUEST_PANICKED;
 	}
 	if (guest->changed[0]) {
-		snprintf(how, HOW_LENGTH, "%s", guest->changed);
+		snprintf(how, ENGINE_HOW_LENGTH, "%s", guest->changed);
 		return GUEST_FAILED;
 	}
 	if (guest->halted) {
-		snprintf(how, HOW_LENGTH, "was stopped by QEMU after an error");
+		snprintf(how, ENGINE_HOW_LENGTH, "was stopped by QEMU after an error");
 		return GUEST_FAILED;
 	}
 	if (!strcmp(guest->reason, "guest-shutdown") && WIFEXITED(status) && !WEXITSTATUS(status)) {
-		snprintf(how, HOW_LENGTH,
-			 guest->stop_asked ? "powered off on request" : "powered off");
+		snprintf(how, ENGINE_HOW_LENGTH,
+			 guest->common.stop_asked ? "powered off on request" : "powered off");
 		return GUEST_POWERED_OFF;
 	}
-	if (guest->kill_asked) {
-		snprintf(how, HOW_LENGTH, "was ended as it stood");
+	if (guest->common.kill_asked) {
+		snprintf(how, ENGINE_HOW_LENGTH, "was ended as it stood");
 		return GUEST_KILLED;
 	}
 	if (!WIFEXITED(status) || WEXITSTATUS(status)) {
-		snprintf(how, HOW_LENGTH, "ended with QEMU (%s)%s%.300s%s", text,
+		snprintf(how, ENGINE_HOW_LENGTH, "ended with QEMU (%s)%s%.300s%s", text,
 			 guest->last_line[0] ? ": " : "", guest->last_line,
 			 resource_limit_describe_text(limit, guest->last_line));
 		return GUEST_FAILED;
 	}
 	if (!strcmp(guest->reason, "host-signal") || !strcmp(guest->reason, "host-qmp-quit") ||
 	    !strcmp(guest->reason, "host-ui")) {
-		snprintf(how, HOW_LENGTH, "was ended from outside (%s)", guest->reason);
+		snprintf(how, ENGINE_HOW_LENGTH, "was ended from outside (%s)", guest->reason);
 		return GUEST_KILLED;
 	}
-	snprintf(how, HOW_LENGTH, "ended with QEMU (%s, reason %s)", text,
+	snprintf(how, ENGINE_HOW_LENGTH, "ended with QEMU (%s, reason %s)", text,
 		 guest->reason[0] ? guest->reason : "unknown");
 	return GUEST_FAILED;
 }
 
-static void handle_exit(void *context, uint32_t events)
+static enum guest_end qemu_judge(struct engine_guest *common, int status,
+				 char how[ENGINE_HOW_LENGTH])
 {
-	struct engine_guest *guest = context;
-	const struct engine_setup *setup = guest->setup;
-	char how[HOW_LENGTH];
-	enum guest_end end;
-	int status;
+	struct qemu_guest *guest = qemu_guest(common);
 
-	event_loop_remove(setup->loop, &guest->exit_source);
-	if (!process_reap(&guest->process, &status))
-		return;
 	/* Its last events and words have arrived, but may not have been handled. */
 	qmp_drain(&guest->qmp);
 	line_reader_drain(&guest->output);
 	/* By what a changed file has done to QEMU before the reset was heard of. */
-	if (guest->running && WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS)
+	if (common->running && WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS)
 		check_initrd(guest);
-	end = judge(guest, status, how);
-	setup->events->ended(setup->context, end, how);
-}
-
-/* What QEMU is given of the outside world. */
-struct inherited {
-	struct qemu_descriptors numbers;
-	int output; /* standard output and error */
-};
-
-static int open_boot_file(const char *path, struct error *error)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-
-	if (fd < 0)
-		error_set_usage(error, "%s: %s; check the path and its permissions", path,
-				strerror(errno));
-	return fd;
-}
-
-static int execute(struct engine_guest *guest, const struct inherited *inherited,
-		   struct error *error)
-{
-	const struct engine_setup *setup = guest->setup;
-	cleanup_arguments struct arguments arguments = {0};
-	cleanup_free int *kept = NULL;
-	cleanup_free char *line = NULL;
-	const struct qemu_program *program = plan_program(setup->plan);
-	struct process_spawn spawn = {
-		.program = program->path,
-		.stdin_fd = -1,
-		.stdout_fd = inherited->output,
-		.stderr_fd = inherited->output,
-		.own_group = true, /* so that keys of the terminal reach only this program */
-		.shielded = true,
-	};
-
-	if (qemu_command_line(&line, setup->config, error) < 0)
-		return -ENOMEM;
-	arguments_add(&arguments, program->path);
-	if (program->sandbox) {
-		arguments_add(&arguments, "-sandbox");
-		arguments_add(&arguments, QEMU_SANDBOX);
-	} else {
-		log_line(
-			LOG_WARNING, COMPONENT,
-			"%s was built without its sandbox: if the guest takes it over it can start "
-			"programs",
-			program->path);
-	}
-	qemu_arguments(&arguments, setup, program->version, &inherited->numbers, line);
-	spawn.argv = arguments_finish(&arguments, error);
-	kept = calloc(4 + setup->device_count, sizeof(*kept));
-	if (!spawn.argv || !kept)
-		return error_set(error, ENOMEM, "out of memory");
-	kept[spawn.kept_fd_count++] = inherited->numbers.kernel;
-	kept[spawn.kept_fd_count++] = inherited->numbers.console;
-	kept[spawn.kept_fd_count++] = inherited->numbers.control;
-	if (inherited->numbers.initrd >= 0)
-		kept[spawn.kept_fd_count++] = inherited->numbers.initrd;
-	for (size_t i = 0; i < setup->device_count; i++)
-		kept[spawn.kept_fd_count++] = setup->devices[i].connect_fd;
-	spawn.kept_fds = kept;
-	return process_spawn(&guest->process, &spawn, error);
+	return judge(guest, status, how);
 }
 
 /* Memory that device processes share is a file to the kernel, which ends a QEMU that may not make it. */
@@ -402,89 +328,86 @@ static int check_file_limit(const struct guest_config *config, struct error *err
 			       config->memory);
 }
 
-/* Starts QEMU; what it inherits is closed here when this returns. */
-static int start_process(struct engine_guest *guest, int console_fd, struct error *error)
+/* Keeps the initrd open, to see at a reset whether it was changed. */
+static int stamp_initrd(struct qemu_guest *guest, const struct engine_launch *launch,
+			struct error *error)
 {
-	const struct engine_setup *setup = guest->setup;
-	cleanup_fd int console = console_fd, kernel = -1, control = -1, output = -1;
-	int control_ends[2], output_ends[2], initrd = -1, result;
+	int fd = launch->files[ENGINE_INITRD];
 
-	result = check_file_limit(setup->config, error);
-	if (result < 0)
-		return result;
-	kernel = open_boot_file(setup->config->kernel, error);
-	if (kernel < 0)
-		return -EINVAL;
-	if (setup->config->initrd) {
-		initrd = guest->initrd = open_boot_file(setup->config->initrd, error);
-		if (initrd < 0)
-			return -EINVAL;
-		result = boot_file_check_stamp(&guest->initrd_stamp, initrd, setup->config->initrd,
-					       error);
-		if (result < 0)
-			return result;
-	}
-	fd_names_add(&guest->files, kernel, setup->config->kernel);
-	if (initrd >= 0)
-		fd_names_add(&guest->files, initrd, setup->config->initrd);
-	if (pipe2(output_ends, O_CLOEXEC) < 0)
-		return error_set_errno(error, errno, "cannot make a pipe");
-	output = output_ends[1];
-	guest->output.line = handle_output;
-	guest->output.context = guest;
-	result = line_reader_open(&guest->output, setup->loop, output_ends[0], LINE_SIZE, error);
-	if (result < 0)
-		return result;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control_ends) < 0)
-		return error_set_errno(error, errno, "cannot make a pair of sockets");
-	control = control_ends[1];
-	result = qmp_open(&guest->qmp, setup->loop, control_ends[0], &qmp_handlers, guest, error);
-	if (result < 0)
-		return result;
-	result = execute(guest, &(struct inherited){{kernel, initrd, console, control}, output},
-			 error);
-	if (result < 0)
-		return result;
-	guest->exit_source = (struct event_source){guest->process.pidfd, handle_exit, guest};
-	return event_loop_add(setup->loop, &guest->exit_source, EPOLLIN, error);
+	if (fd < 0)
+		return 0;
+	guest->initrd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (guest->initrd < 0)
+		return error_set_errno(error, errno, "%s", launch->paths[ENGINE_INITRD]);
+	return boot_file_check_stamp(&guest->initrd_stamp, fd, launch->paths[ENGINE_INITRD], error);
 }
 
-static void qemu_free(struct engine_guest *guest)
+static int open_output(struct qemu_guest *guest, struct engine_launch *launch, struct error *error)
 {
-	if (!guest)
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_set_errno(error, errno, "cannot make a pipe");
+	launch->output = ends[1];
+	guest->output.line = handle_output;
+	guest->output.context = guest;
+	return line_reader_open(&guest->output, guest->common.setup->loop, ends[0], LINE_SIZE,
+				error);
+}
+
+static void add_sandbox(struct engine_launch *launch, const struct qemu_program *program)
+{
+	if (!program->sandbox) {
+		log_line(
+			LOG_WARNING, COMPONENT,
+			"%s was built without its sandbox: if the guest takes it over it can start "
+			"programs",
+			program->path);
 		return;
-	event_loop_remove(guest->setup->loop, &guest->exit_source);
-	if (guest->process.pid)
-		quit(guest);
-	process_end(&guest->process, FREE_MS);
+	}
+	arguments_add(&launch->arguments, "-sandbox");
+	arguments_add(&launch->arguments, QEMU_SANDBOX);
+}
+
+static int qemu_prepare(struct engine_guest *common, struct engine_launch *launch,
+			struct error *error)
+{
+	struct qemu_guest *guest = qemu_guest(common);
+	const struct engine_setup *setup = common->setup;
+	const struct qemu_program *program;
+	int result;
+
+	guest->initrd = -1;
+	result = check_file_limit(setup->config, error);
+	if (result == 0)
+		result = stamp_initrd(guest, launch, error);
+	if (result == 0)
+		result = open_output(guest, launch, error);
+	if (result == 0)
+		result = qmp_open(&guest->qmp, setup->loop, take_fd(&launch->own_control),
+				  &qmp_handlers, guest, error);
+	if (result < 0)
+		return result;
+	for (int i = 0; i < ENGINE_FILES; i++)
+		if (launch->files[i] >= 0)
+			fd_names_add(&guest->files, launch->files[i], launch->paths[i]);
+	for (size_t i = 0; i < setup->device_count; i++)
+		engine_launch_keep(launch, setup->devices[i].connect_fd, true);
+	program = plan_program(setup->plan);
+	launch->program = program->path;
+	arguments_add(&launch->arguments, program->path);
+	add_sandbox(launch, program);
+	qemu_arguments(&launch->arguments, setup, program->version, launch);
+	return 0;
+}
+
+static void qemu_close(struct engine_guest *common)
+{
+	struct qemu_guest *guest = qemu_guest(common);
+
 	qmp_close(&guest->qmp);
 	line_reader_close(&guest->output);
 	close_fd(&guest->initrd);
-	free(guest);
-}
-
-static int qemu_start(struct engine_guest **out, const struct engine_setup *setup,
-		      struct error *error)
-{
-	cleanup_fd int console = setup->console_fd;
-	struct engine_guest *guest = calloc(1, sizeof(*guest));
-	int result;
-
-	*out = NULL;
-	if (!guest)
-		return error_set(error, ENOMEM, "out of memory");
-	guest->setup = setup;
-	guest->process = PROCESS_NONE;
-	guest->oom_before = oom_counts_read("");
-	guest->exit_source.fd = -1;
-	guest->initrd = -1;
-	result = start_process(guest, take_fd(&console), error);
-	if (result < 0) {
-		qemu_free(guest);
-		return result;
-	}
-	*out = guest;
-	return 0;
 }
 
 static bool qemu_reattaches(const struct device_type *type)
@@ -492,25 +415,19 @@ static bool qemu_reattaches(const struct device_type *type)
 	return type->qemu->reconnects;
 }
 
-static pid_t qemu_pid(const struct engine_guest *guest)
-{
-	return guest->process.pid;
-}
-
 static void qemu_stop(struct engine_guest *guest)
 {
 	struct error error;
 
 	/* Once told, what hinders it need not be told each time. */
-	if (qmp_execute(&guest->qmp, "system_powerdown", &error) < 0 && !guest->stop_asked)
+	if (qmp_execute(&qemu_guest(guest)->qmp, "system_powerdown", &error) < 0 &&
+	    !guest->stop_asked)
 		log_line(LOG_WARNING, COMPONENT, "%s", error.message);
-	guest->stop_asked = true;
 }
 
 static void qemu_kill(struct engine_guest *guest)
 {
-	quit(guest);
-	guest->kill_asked = true;
+	quit(qemu_guest(guest));
 }
 
 /*
@@ -532,13 +449,14 @@ const struct engine engine_qemu = {
 			[ENGINE_X86_64] = {MACHINE, .memory = UINT64_C(960) << 30},
 			[ENGINE_ARM64] = {MACHINE, .memory = GUEST_MEMORY_MAXIMUM},
 		},
-	.command_line = qemu_command_line,
+	.console = QEMU_CONSOLE,
+	.guest_size = sizeof(struct qemu_guest),
 	.usable = qemu_usable,
 	.carries = qemu_carries_device,
-	.start = qemu_start,
 	.reattaches = qemu_reattaches,
-	.pid = qemu_pid,
+	.prepare = qemu_prepare,
 	.stop = qemu_stop,
 	.kill = qemu_kill,
-	.free = qemu_free,
+	.judge = qemu_judge,
+	.close = qemu_close,
 };

@@ -84,21 +84,11 @@ bool qemu_carries(const struct qemu_program *program, const struct qemu_device *
 int qemu_check_device(const struct device_config *device, const struct qemu_version *version,
 		      struct error *error);
 
-/* The descriptors that QEMU inherits for a guest. */
-struct qemu_descriptors {
-	int kernel, initrd;   /* initrd -1: none */
-	int console, control; /* sockets */
-};
-
-/* The engine's command_line: a console is added, unless one is there. */
-int qemu_command_line(char **line, const struct guest_config *config, struct error *error);
-
 /*
- * Appends all arguments after the program's name, for devices that qemu_check_device accepts.
- * @command_line: the kernel's, of qemu_command_line.
+ * Appends all arguments after the program's name and its sandbox, for devices that qemu_check_device
+ * accepts.
  */
 void qemu_arguments(struct arguments *arguments, const struct engine_setup *setup,
-		    struct qemu_version version, const struct qemu_descriptors *descriptors,
-		    const char *command_line);
+		    struct qemu_version version, const struct engine_launch *launch);
 
 #endif

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The life of a guest on any engine: what its process is started with, the end of that process, and
+ * everything back.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/contract_version.h"
+#include "base/text.h"
+#include "guest/config/kernel_parameters.h"
+#include "guest/engine/engine.h"
+
+/* How long an engine's process gets to end when the guest is given up. */
+#define FREE_MS 2000
+
+int engine_command_line(char **line, const struct engine *engine, const struct guest_config *config,
+			struct error *error)
+{
+	const char *append = config->append ? config->append : "";
+	cleanup_free char *own = NULL;
+
+	*line = NULL;
+	/* A bundle need not know which console its engine has. */
+	if (engine->console && !kernel_parameters_have(append, "console=")) {
+		if (text_replace_format(&own, error, "console=%s%s%s", engine->console,
+					*append ? " " : "", append) < 0)
+			return -ENOMEM;
+		append = own;
+	}
+	return kernel_parameters_add(line, append,
+				     "avp.contract=" CONTRACT_VERSION
+				     " avp.profiles=" CONTRACT_PROFILES,
+				     error);
+}
+
+void engine_launch_keep(struct engine_launch *launch, int fd, bool lent)
+{
+	launch->lent[launch->kept_count] = lent;
+	launch->kept[launch->kept_count++] = fd;
+}
+
+static void launch_clear(struct engine_launch *launch)
+{
+	for (size_t i = 0; i < launch->kept_count; i++)
+		if (!launch->lent[i])
+			close(launch->kept[i]);
+	close_fd(&launch->output);
+	close_fd(&launch->own_control);
+	arguments_clear(&launch->arguments);
+}
+
+/* Opens the files that the guest starts from, which are handed down as descriptors. */
+static int open_files(struct engine_launch *launch, const struct guest_config *config,
+		      struct error *error)
+{
+	launch->paths[ENGINE_KERNEL] = config->kernel;
+	launch->paths[ENGINE_FIRMWARE] = config->firmware;
+	launch->paths[ENGINE_INITRD] = config->initrd;
+	for (int i = 0; i < ENGINE_FILES; i++) {
+		const char *path = launch->paths[i];
+
+		launch->files[i] = -1;
+		if (!path)
+			continue;
+		/* Without O_NONBLOCK a FIFO put in the file's place would block for ever. */
+		launch->files[i] = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+		if (launch->files[i] < 0)
+			return error_set_usage(error, "%s: %s; check the path and its permissions",
+					       path, strerror(errno));
+		engine_launch_keep(launch, launch->files[i], false);
+	}
+	return 0;
+}
+
+static int open_control(struct engine_launch *launch, struct error *error)
+{
+	int ends[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return error_set_errno(error, errno, "cannot make a pair of sockets");
+	launch->own_control = ends[0];
+	launch->control = ends[1];
+	engine_launch_keep(launch, launch->control, false);
+	return 0;
+}
+
+static void handle_exit(void *context, uint32_t events)
+{
+	struct engine_guest *guest = context;
+	const struct engine_setup *setup = guest->setup;
+	char how[ENGINE_HOW_LENGTH];
+	enum guest_end end;
+	int status;
+
+	event_loop_remove(setup->loop, &guest->exit_source);
+	if (!process_reap(&guest->process, &status))
+		return;
+	end = guest->engine->judge(guest, status, how);
+	setup->events->ended(setup->context, end, how);
+}
+
+static int execute(struct engine_guest *guest, struct engine_launch *launch, struct error *error)
+{
+	struct process_spawn spawn = {
+		.program = launch->program,
+		.argv = arguments_finish(&launch->arguments, error),
+		.kept_fds = launch->kept,
+		.kept_fd_count = launch->kept_count,
+		.stdin_fd = -1,
+		.stdout_fd = launch->output,
+		.stderr_fd = launch->output,
+		.own_group = true, /* so that keys of the terminal reach only this program */
+		.shielded = true,
+	};
+	int result;
+
+	if (!spawn.argv)
+		return -ENOMEM;
+	result = process_spawn(&guest->process, &spawn, error);
+	if (result < 0)
+		return result;
+	guest->exit_source = (struct event_source){guest->process.pidfd, handle_exit, guest};
+	return event_loop_add(guest->setup->loop, &guest->exit_source, EPOLLIN, error);
+}
+
+/* What is the same for all engines. */
+static int open_launch(struct engine_launch *launch, char **line, const struct engine *engine,
+		       const struct engine_setup *setup, struct error *error)
+{
+	int result;
+
+	engine_launch_keep(launch, launch->console, false);
+	result = open_files(launch, setup->config, error);
+	if (result == 0 && setup->config->kernel)
+		result = engine_command_line(line, engine, setup->config, error);
+	launch->command_line = *line;
+	return result < 0 ? result : open_control(launch, error);
+}
+
+int engine_start(struct engine_guest **out, const struct engine *engine,
+		 const struct engine_setup *setup, struct error *error)
+{
+	__attribute__((cleanup(launch_clear))) struct engine_launch launch = {
+		.console = setup->console_fd,
+		.own_control = -1,
+		.output = -1,
+	};
+	cleanup_free char *line = NULL;
+	struct engine_guest *guest;
+	int result;
+
+	*out = NULL;
+	result = open_launch(&launch, &line, engine, setup, error);
+	if (result < 0)
+		return result;
+	guest = calloc(1, engine->guest_size);
+	if (!guest)
+		return error_set(error, ENOMEM, "out of memory");
+	guest->engine = engine;
+	guest->setup = setup;
+	guest->process = PROCESS_NONE;
+	guest->oom_before = oom_counts_read("");
+	guest->exit_source.fd = -1;
+	result = engine->prepare(guest, &launch, error);
+	if (result == 0)
+		result = execute(guest, &launch, error);
+	if (result < 0) {
+		engine_free(guest);
+		return result;
+	}
+	*out = guest;
+	return 0;
+}
+
+void engine_tell_running(struct engine_guest *guest)
+{
+	if (guest->running)
+		return;
+	guest->running = true;
+	guest->setup->events->running(guest->setup->context);
+}
+
+void engine_stop(struct engine_guest *guest)
+{
+	guest->engine->stop(guest);
+	guest->stop_asked = true;
+}
+
+void engine_kill(struct engine_guest *guest)
+{
+	guest->engine->kill(guest);
+	guest->kill_asked = true;
+}
+
+bool engine_reattaches(const struct engine *engine, const struct device_type *type)
+{
+	return !engine->reattaches || engine->reattaches(type);
+}
+
+void engine_free(struct engine_guest *guest)
+{
+	if (!guest)
+		return;
+	event_loop_remove(guest->setup->loop, &guest->exit_source);
+	if (guest->process.pid)
+		engine_kill(guest);
+	process_end(&guest->process, FREE_MS);
+	guest->engine->close(guest);
+	free(guest);
+}
