@@ -23,7 +23,6 @@
 #include "cli/avp.h"
 #include "device/kit/device_type.h"
 #include "guest/engine/engine.h"
-#include "guest/engine/qemu/qemu.h"
 #include "monitor/kvm/probe.h"
 
 /* What makes /dev/kvm appear. */
@@ -54,7 +53,7 @@ struct report {
 	struct {
 		const char *name;
 		char text[sizeof(((struct host_finding *)0)->text)];
-	} told[2];
+	} told[1 + ENGINES_MAXIMUM];
 	size_t told_count;
 };
 
@@ -127,49 +126,18 @@ static void check_kvm(struct report *report, const struct kvm_probe_result *kvm)
 	remember(report, "KVM", &finding);
 }
 
-/* Appends a word to a list in a line. */
-static void append_word(char *list, size_t size, const char *word)
+/* What the engines stand on, where that is a program of others. */
+static void check_programs(struct report *report)
 {
-	size_t length = strlen(list);
+	for_each_engine(engine) {
+		struct host_finding finding = {.remedy = ""};
 
-	snprintf(list + length, size - length, "%s%s", length ? ", " : "", word);
-}
-
-/* The installed QEMU, and which of our devices it carries. */
-static void check_qemu(struct report *report)
-{
-	struct host_finding finding = {.remedy = ""};
-	char carried[128] = "", newer[128] = "";
-	struct qemu_program program;
-	struct error error;
-
-	if (qemu_find(&program, &error) < 0) {
-		host_finding_set(&finding, HOST_MISSING, "%s", error.message);
-		show(report, "QEMU", &finding);
-		remember(report, "QEMU", &finding);
-		return;
-	}
-	for_each_device_type(type) {
-		char wanted[64];
-
-		if (!type->qemu)
+		if (!engine->check)
 			continue;
-		if (qemu_carries(&program, type->qemu)) {
-			append_word(carried, sizeof(carried), type->name);
-			continue;
-		}
-		snprintf(wanted, sizeof(wanted), "%s (%u.%u)", type->name, type->qemu->since.major,
-			 type->qemu->since.minor);
-		append_word(newer, sizeof(newer), wanted);
+		engine->check->run(&finding);
+		show(report, engine->check->name, &finding);
+		remember(report, engine->check->name, &finding);
 	}
-	host_finding_set(&finding, newer[0] ? HOST_WARN : HOST_OK, "%.120s, %u.%u.%u, carries: %s",
-			 program.path, program.version.major, program.version.minor,
-			 program.version.micro, carried[0] ? carried : "none of our devices");
-	if (newer[0])
-		host_finding_advise(&finding,
-				    "for these take a full build of at least this version: %s",
-				    newer);
-	show(report, "QEMU", &finding);
 }
 
 /* What the engines say of themselves. Returns whether one of them can run a guest. */
@@ -300,7 +268,7 @@ static int run_doctor(const struct command_call *call, struct error *error)
 		return error_set_errno(error, -result, "cannot find out whether KVM works");
 	}
 	check_kvm(&report, &kvm);
-	check_qemu(&report);
+	check_programs(&report);
 	for (const struct host_check *check = doctor_host_checks; check->name; check++) {
 		struct host_finding finding = {.remedy = ""};
 

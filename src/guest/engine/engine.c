@@ -149,8 +149,7 @@ const struct engine *engine_choose(struct engine_plan **plan, const struct guest
 {
 	struct refusals refusals = {.count = 0};
 
-	for_each_engine(engine)
-	{
+	for_each_engine(engine) {
 		enum refusal_rank rank;
 		struct error reason;
 

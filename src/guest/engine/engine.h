@@ -18,6 +18,7 @@
 #include "base/process.h"
 #include "guest/config/config.h"
 #include "guest/run/run.h"
+#include "host/host_check.h"
 #include "monitor/kvm/probe.h"
 
 /* A device process that the guest's device is served by. */
@@ -141,6 +142,8 @@ struct engine {
 	const char *console;
 	/* It waits by itself for device processes that do not serve yet, so it is started before them. */
 	bool waits_for_devices;
+	/* What `avp doctor` says of the program that it stands on; NULL: that is AVP's own. */
+	const struct host_check *check;
 	size_t guest_size; /* of its own struct, which begins with a struct engine_guest */
 	/*
 	 * Whether this engine runs guests on this machine. Returns 0 with *plan set, or a negative

@@ -207,7 +207,9 @@ static int check_unit(const struct engine_feature *feature, const struct engine 
 
 static bool is_supported_anywhere(const struct engine_feature *feature)
 {
-	for_each_engine(engine) if (engine_feature_value(feature, engine, ENGINE_HERE)) return true;
+	for_each_engine(engine)
+		if (engine_feature_value(feature, engine, ENGINE_HERE))
+			return true;
 	return false;
 }
 
@@ -256,7 +258,8 @@ static size_t count_columns(void)
 {
 	size_t count = 0;
 
-	for_each_engine(engine) count += ENGINE_ARCHITECTURES;
+	for_each_engine(engine)
+		count += ENGINE_ARCHITECTURES;
 	return count;
 }
 
@@ -289,8 +292,7 @@ static size_t put_engines(const struct engine_feature *feature, uint64_t value, 
 {
 	const char *separator = "";
 
-	for_each_engine(engine)
-	{
+	for_each_engine(engine) {
 		unsigned int count = 0;
 		enum engine_architecture last = 0;
 

@@ -451,6 +451,7 @@ const struct engine engine_qemu = {
 		},
 	.console = QEMU_CONSOLE,
 	.guest_size = sizeof(struct qemu_guest),
+	.check = &qemu_check,
 	.usable = qemu_usable,
 	.carries = qemu_carries_device,
 	.reattaches = qemu_reattaches,

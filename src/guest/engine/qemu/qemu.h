@@ -71,6 +71,8 @@ bool qemu_version_reaches(struct qemu_version version, struct qemu_version wante
  */
 int qemu_find(struct qemu_program *program, struct error *error);
 
+extern const struct host_check qemu_check;
+
 /* Reads the version from the output of --version. Returns whether there is one. */
 bool qemu_parse_version(const char *text, struct qemu_version *version);
 
