@@ -107,9 +107,11 @@ static void print_bundle_keys(FILE *stream)
 
 static void print_limit_cell(FILE *stream, const struct engine_feature *feature, uint64_t value)
 {
-	char size[TEXT_SIZE_LENGTH];
+	char size[TEXT_SIZE_LENGTH], kernels[100];
 
-	if (feature->kind == FEATURE_SUPPORT)
+	if (feature->kind == FEATURE_KERNELS)
+		fprintf(stream, " %s |", engine_feature_kernels(value, kernels, sizeof(kernels)));
+	else if (feature->kind == FEATURE_SUPPORT)
 		fprintf(stream, " %s |", value ? "yes" : "no");
 	else if (feature->bytes)
 		fprintf(stream, " %s |", text_format_size(size, value));
@@ -121,17 +123,20 @@ static void print_limit_cell(FILE *stream, const struct engine_feature *feature,
 static void print_limits(FILE *stream)
 {
 	fputs("| what |", stream);
-	for_each_engine(engine) for (int i = 0; i < ENGINE_ARCHITECTURES; i++)
-		fprintf(stream, " %s, %s |", engine->name, engine_architectures[i]);
+	for_each_engine(engine)
+		for (int i = 0; i < ENGINE_ARCHITECTURES; i++)
+			fprintf(stream, " %s, %s |", engine->name, engine_architectures[i]);
 	fputs("\n| --- |", stream);
-	for_each_engine(engine) for (int i = 0; i < ENGINE_ARCHITECTURES; i++)
-		fputs(" --- |", stream);
+	for_each_engine(engine)
+		for (int i = 0; i < ENGINE_ARCHITECTURES; i++)
+			fputs(" --- |", stream);
 	fputc('\n', stream);
 	for (const struct engine_feature *row = engine_features; row->what; row++) {
 		fprintf(stream, "| %s%s |", row->kind == FEATURE_MOST ? "at most: " : "",
 			row->what);
-		for_each_engine(engine) for (int i = 0; i < ENGINE_ARCHITECTURES; i++)
-			print_limit_cell(stream, row, engine_feature_value(row, engine, i));
+		for_each_engine(engine)
+			for (int i = 0; i < ENGINE_ARCHITECTURES; i++)
+				print_limit_cell(stream, row, engine_feature_value(row, engine, i));
 		fputc('\n', stream);
 	}
 }

@@ -68,6 +68,10 @@ const char *scratch_write_kernel(const struct scratch *scratch, const char *name
 {
 	char bytes[1024] = {0};
 
+#ifdef __aarch64__
+	memcpy(bytes + 0x38, "ARM\x64", 4);
+#else
 	memcpy(bytes + 0x202, "HdrS", 4);
+#endif
 	return scratch_write(scratch, name, bytes, sizeof(bytes));
 }

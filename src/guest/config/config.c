@@ -191,6 +191,7 @@ static int check_boot_files(struct guest_config *config, struct error *error)
 		return result;
 	}
 	needed = image.memory;
+	config->kernel_format = image.format;
 	config->command_line_maximum = image.command_line;
 	if (config->initrd) {
 		guest_config_place(config, "initrd", place, sizeof(place));

@@ -68,6 +68,7 @@ struct guest_config {
 	uint64_t restart_limit; /* in restart_policy.h, for device processes and the guest; 0: none */
 	struct device_config *devices;
 	size_t device_count;
+	uint64_t kernel_format; /* enum kernel_format of guest/config/kernel_image.h */
 	/* Characters of a command line that the kernel says it takes; 0: it does not say. */
 	uint64_t command_line_maximum;
 	char *source; /* the file that this came from; NULL: the command line */

@@ -21,15 +21,27 @@ struct signature {
 	size_t length;
 };
 
-static const struct signature signatures[] = {
-	{0x202, "HdrS", 4},   /* x86: Documentation/arch/x86/boot.rst, "header" */
-	{0x38, "ARM\x64", 4}, /* arm64: Documentation/arch/arm64/booting.rst, "magic" */
-	{0,
-	 "\x7f"
-	 "ELF",
-	 4},		    /* vmlinux, and kernels other than Linux */
-	{4, "zimg", 4},	    /* EFI zboot: linux, drivers/firmware/efi/libstub/zboot-header.S */
-	{0, "\x1f\x8b", 2}, /* a compressed arm64 Image */
+/* The first one that a file has counts. */
+static const struct signature signatures[KERNEL_FORMATS] = {
+	[KERNEL_ELF] = {0,
+			"\x7f"
+			"ELF",
+			4},
+	/* x86: Documentation/arch/x86/boot.rst, "header" */
+	[KERNEL_BZIMAGE] = {0x202, "HdrS", 4},
+	/* arm64: Documentation/arch/arm64/booting.rst, "magic" */
+	[KERNEL_ARM64_IMAGE] = {0x38, "ARM\x64", 4},
+	[KERNEL_GZIP] = {0, "\x1f\x8b", 2},
+	/* linux, drivers/firmware/efi/libstub/zboot-header.S */
+	[KERNEL_ZBOOT] = {4, "zimg", 4},
+};
+
+const struct kernel_format_words kernel_format_words[KERNEL_FORMATS] = {
+	[KERNEL_ELF] = {"ELF", NULL},
+	[KERNEL_BZIMAGE] = {"bzImage", NULL},
+	[KERNEL_ARM64_IMAGE] = {"arm64 Image", NULL},
+	[KERNEL_GZIP] = {"Image in gzip", "unpack it with gunzip"},
+	[KERNEL_ZBOOT] = {"EFI zboot", "give the Image that is in it"},
 };
 
 /* arm64: Documentation/arch/arm64/booting.rst, "image_size" */
@@ -81,13 +93,16 @@ int kernel_image_check(const char *path, struct kernel_image *image, struct erro
 	if (length < 0)
 		return error_set_errno(error, errno, "cannot read it");
 	*image = (struct kernel_image){0};
-	if (has_signature(start, &signatures[0]))
-		read_x86(start, image);
-	else if (has_signature(start, &signatures[1]))
-		image->memory = little_endian(start + ARM64_IMAGE_SIZE, 8);
-	for (size_t i = 0; i < sizeof(signatures) / sizeof(signatures[0]); i++)
-		if (has_signature(start, &signatures[i]))
-			return 0;
+	for (enum kernel_format i = 0; i < KERNEL_FORMATS; i++) {
+		if (!has_signature(start, &signatures[i]))
+			continue;
+		image->format = i;
+		if (i == KERNEL_BZIMAGE)
+			read_x86(start, image);
+		else if (i == KERNEL_ARM64_IMAGE)
+			image->memory = little_endian(start + ARM64_IMAGE_SIZE, 8);
+		return 0;
+	}
 	return error_set_usage(error, "is no kernel (bzImage, Image or ELF); give a kernel file, "
 				      "such as /boot/vmlinuz");
 }

@@ -17,6 +17,7 @@
 #include "base/oom.h"
 #include "base/process.h"
 #include "guest/config/config.h"
+#include "guest/config/kernel_image.h"
 #include "guest/run/run.h"
 #include "host/host_check.h"
 #include "monitor/kvm/probe.h"
@@ -55,6 +56,8 @@ struct engine_events {
 
 enum engine_architecture { ENGINE_X86_64, ENGINE_ARM64, ENGINE_ARCHITECTURES };
 
+#define ENGINE_BOOTS(format) (UINT64_C(1) << (format))
+
 /* The architecture that this program is built for. */
 #ifdef __aarch64__
 #define ENGINE_HERE ENGINE_ARM64
@@ -69,6 +72,7 @@ struct engine_machine {
 	uint64_t memory;       /* bytes */
 	uint64_t command_line; /* characters, without the zero at the end */
 	uint64_t devices;
+	uint64_t kernels;     /* bits by enum kernel_format: what it boots itself */
 	uint64_t memory_unit; /* bytes that memory is a multiple of */
 	/* 1: it has it; 0: it has not. */
 	uint64_t huge_pages, firmware, watchdog, dump_dtb;
@@ -182,10 +186,10 @@ struct engine {
 /* All engines of meson.build's list, in the order in which `auto` tries them; ends with NULL. */
 extern const struct engine *const engines[];
 #define ENGINES_MAXIMUM 8
-/* Goes through them, with @engine declared as the one at hand. */
-#define for_each_engine(engine)                                             \
-	for (const struct engine *const *engine##_place = engines, *engine; \
-	     (engine = *engine##_place); engine##_place++)
+/* Goes through them, with @each declared as the one at hand. */
+#define for_each_engine(each)                                                                   \
+	for (const struct engine *const *each##_place = engines, *each; (each = *each##_place); \
+	     each##_place++)
 
 /*
  * Chooses the engine that *config asks for: for `auto` the first that is usable and takes such a

@@ -19,6 +19,12 @@
 
 const struct engine_feature engine_features[] = {
 	{
+		.option = "kernel",
+		.what = "kernels that it boots",
+		.kind = FEATURE_KERNELS,
+		.offset = MEMBER(kernels),
+	},
+	{
 		.option = "cpus",
 		.what = "virtual CPUs; 8 where an arm64 host has a GICv2",
 		.kind = FEATURE_MOST,
@@ -205,12 +211,43 @@ static int check_unit(const struct engine_feature *feature, const struct engine 
 			       (given / unit + 1) * (unit / 1024));
 }
 
-static bool is_supported_anywhere(const struct engine_feature *feature)
+/* Whether an engine has one of @bits here. */
+static bool has_any_engine(const struct engine_feature *feature, uint64_t bits)
 {
 	for_each_engine(engine)
-		if (engine_feature_value(feature, engine, ENGINE_HERE))
+		if (engine_feature_value(feature, engine, ENGINE_HERE) & bits)
 			return true;
 	return false;
+}
+
+const char *engine_feature_kernels(uint64_t value, char *buffer, size_t size)
+{
+	size_t length = 0;
+
+	buffer[0] = 0;
+	for (int i = 0; i < KERNEL_FORMATS && length < size; i++)
+		if (value & ENGINE_BOOTS(i))
+			length += (size_t)snprintf(buffer + length, size - length, "%s%s",
+						   length ? ", " : "", kernel_format_words[i].name);
+	return buffer;
+}
+
+static int check_kernel(const struct engine_feature *feature, const struct engine *engine,
+			const struct guest_config *config, struct error *error)
+{
+	uint64_t boots = engine_feature_value(feature, engine, ENGINE_HERE);
+	uint64_t format = ENGINE_BOOTS(config->kernel_format);
+	const struct kernel_format_words *words = &kernel_format_words[config->kernel_format];
+	char place[200], formats[100];
+
+	if (!config->kernel || boots & format)
+		return 0;
+	return error_set_usage(error, "%s: %s: engine %s does not boot %s here, only %s; %s%s",
+			       guest_config_place(config, feature->option, place, sizeof(place)),
+			       config->kernel, engine->name, words->name,
+			       engine_feature_kernels(boots, formats, sizeof(formats)),
+			       words->remedy ? words->remedy : "give one of those",
+			       has_any_engine(feature, format) ? ", or take another engine" : "");
 }
 
 static int check_support(const struct engine_feature *feature, const struct engine *engine,
@@ -223,7 +260,7 @@ static int check_support(const struct engine_feature *feature, const struct engi
 	return error_set_usage(error, "%s: engine %s has no %s here; omit it%s",
 			       guest_config_place(config, feature->option, place, sizeof(place)),
 			       engine->name, feature->what,
-			       is_supported_anywhere(feature) ?
+			       has_any_engine(feature, 1) ?
 				       ", or take another engine" :
 				       ", for no engine has on this architecture");
 }
@@ -235,6 +272,7 @@ int engine_check(const struct engine *engine, const struct engine_plan *plan,
 				     const struct guest_config *, struct error *) = {
 		[FEATURE_MOST] = check_most,
 		[FEATURE_UNIT] = check_unit,
+		[FEATURE_KERNELS] = check_kernel,
 		[FEATURE_SUPPORT] = check_support,
 	};
 	int result = 0;

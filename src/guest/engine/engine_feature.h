@@ -19,6 +19,7 @@
 enum feature_kind {
 	FEATURE_MOST,	 /* an engine's value is a maximum */
 	FEATURE_UNIT,	 /* what is given must be a multiple of it */
+	FEATURE_KERNELS, /* bits by enum kernel_format; a kernel of another format is refused */
 	FEATURE_SUPPORT, /* 1: the option does something; 0: it is refused */
 };
 
@@ -39,6 +40,9 @@ extern const char *const engine_architectures[ENGINE_ARCHITECTURES];
 /* The value that an engine's machine has in a row. */
 uint64_t engine_feature_value(const struct engine_feature *feature, const struct engine *engine,
 			      enum engine_architecture architecture);
+
+/* Writes the formats in a value of FEATURE_KERNELS: "ELF, bzImage". Returns @buffer. */
+const char *engine_feature_kernels(uint64_t value, char *buffer, size_t size);
 
 /*
  * Whether @engine carries what a guest asks for, which guest_config_check has found sound in itself:

@@ -529,18 +529,19 @@ static void kernels_are_known_by_their_signature(void **state)
 		size_t offset;
 		const char *bytes;
 		int result;
+		enum kernel_format format;
 	} rows[] = {
-		{0x202, "HdrS", 0},
-		{0x38, "ARM\x64", 0},
+		{0x202, "HdrS", 0, KERNEL_BZIMAGE},
+		{0x38, "ARM\x64", 0, KERNEL_ARM64_IMAGE},
 		{0,
 		 "\x7f"
 		 "ELF",
-		 0},
-		{4, "zimg", 0},
-		{0, "\x1f\x8b", 0},
-		{0, "!<arch>\n", -1},
-		{0, "#!/bin/sh", -1},
-		{0x200, "HdrS", -1},
+		 0, KERNEL_ELF},
+		{4, "zimg", 0, KERNEL_ZBOOT},
+		{0, "\x1f\x8b", 0, KERNEL_GZIP},
+		{0, "!<arch>\n", -1, 0},
+		{0, "#!/bin/sh", -1, 0},
+		{0x200, "HdrS", -1, 0},
 	};
 
 	struct kernel_image kernel;
@@ -552,6 +553,7 @@ static void kernels_are_known_by_their_signature(void **state)
 		memcpy(bytes + rows[i].offset, rows[i].bytes, strlen(rows[i].bytes));
 		path = scratch_write(&scratch, "image", bytes, sizeof(bytes));
 		assert_int_equal(kernel_image_check(path, &kernel, &error) < 0, rows[i].result < 0);
+		assert_true(rows[i].result < 0 || kernel.format == rows[i].format);
 	}
 	/* A file that ends before the signature could stand. */
 	assert_true(kernel_image_check(scratch_write(&scratch, "image", "Hdr", 3), &kernel,

@@ -109,13 +109,14 @@ static void test_the_table_agrees_with_the_rest(void **state)
 		uint64_t most = 0;
 
 		assert_int_equal(!*feature->option, !row);
-		for_each_engine(engine) for (int i = 0; i < ENGINE_ARCHITECTURES; i++)
-		{
-			uint64_t value = engine_feature_value(feature, engine, i);
+		for_each_engine(engine)
+			for (int i = 0; i < ENGINE_ARCHITECTURES; i++) {
+				uint64_t value = engine_feature_value(feature, engine, i);
 
-			most = value > most ? value : most;
-			assert_true(feature->kind == FEATURE_SUPPORT ? value <= 1 : value > 0);
-		}
+				most = value > most ? value : most;
+				assert_true(feature->kind == FEATURE_SUPPORT ? value <= 1 :
+									       value > 0);
+			}
 		if (!row)
 			assert_int_equal(most, GUEST_DEVICES_MAXIMUM);
 		else if (feature->kind == FEATURE_MOST && row->maximum)
@@ -135,8 +136,22 @@ static void test_the_list_of_engines(void **state)
 	size_t count = 0;
 
 	assert_string_equal(guest_engine_choices[ENGINE_AUTO], "auto");
-	for_each_engine(engine) assert_string_equal(guest_engine_choices[++count], engine->name);
+	for_each_engine(engine)
+		assert_string_equal(guest_engine_choices[++count], engine->name);
 	assert_null(guest_engine_choices[count + 1]);
+}
+
+/* A kernel with nothing but a signature and, unless it is 0, the length of a command line for x86. */
+static void set_kernel(size_t offset, const char *signature, uint8_t length)
+{
+	char bytes[1024] = {0};
+	const char *path;
+
+	memcpy(bytes + offset, signature, strlen(signature));
+	if (length)
+		bytes[0x238] = (char)length;
+	path = scratch_write(&scratch, "other", bytes, sizeof(bytes));
+	text_replace(&config.kernel, path, strlen(path), &error);
 }
 
 static void set_append(size_t length)
@@ -149,12 +164,9 @@ static void set_append(size_t length)
 
 static void test_long_command_lines(void **state)
 {
-	char header[1024] = {0};
 	uint64_t number = ENGINE_AUTO;
-	const char *path;
 
-	for_each_engine(engine)
-	{
+	for_each_engine(engine) {
 		cleanup_free char *line = NULL;
 		size_t added;
 
@@ -169,15 +181,14 @@ static void test_long_command_lines(void **state)
 		expect_refusal(number, "--append: the kernel's command line has 2048 characters");
 		expect_refusal(number, "and the kernel takes 2047; shorten it");
 	}
+#ifdef __x86_64__
 	/* A kernel of version 2.06 that takes 255. */
-	memcpy(header + 0x202, "HdrS\x06\x02", 6);
-	header[0x238] = (char)255;
-	path = scratch_write(&scratch, "old", header, sizeof(header));
-	text_replace(&config.kernel, path, strlen(path), &error);
+	set_kernel(0x202, "HdrS\x06\x02", 255);
 	set_append(256);
 	expect_refusal(QEMU, "and the kernel takes 255; shorten it");
 	set_append(200);
 	assert_non_null(choose(QEMU));
+#endif
 }
 
 #define CONTRACT "avp.contract=" CONTRACT_VERSION " avp.profiles=" CONTRACT_PROFILES
@@ -185,8 +196,7 @@ static void test_long_command_lines(void **state)
 /* Whatever the engine is, the guest is told which contract is kept. */
 static void test_every_engine_states_the_contract(void **state)
 {
-	for_each_engine(engine)
-	{
+	for_each_engine(engine) {
 		cleanup_free char *line = NULL;
 
 		set_append(10);
@@ -257,6 +267,32 @@ static void test_words_that_engines_add(void **state)
 		    strcmp(line + strlen(line) - after, lines[i].after))
 			fail_msg("'%s' became '%s'", lines[i].append, line);
 	}
+}
+
+/* What no engine boots is refused before anything starts; what one of them boots is for auto to find. */
+static void test_formats_of_kernels(void **state)
+{
+	set_kernel(4, "zimg", 0);
+	expect_refusal(KVM, "/other: engine kvm does not boot EFI zboot here, only ELF, ");
+	expect_refusal(QEMU, "; give the Image that is in it");
+	expect_refusal(ENGINE_AUTO, "engine kvm: --kernel: ");
+	set_kernel(0, "\x1f\x8b", 0);
+	expect_refusal(KVM, "; unpack it with gunzip");
+#ifdef __aarch64__
+	assert_ptr_equal(choose(ENGINE_AUTO), &engine_qemu);
+	set_kernel(0x202, "HdrS", 0);
+#else
+	expect_refusal(QEMU, "engine qemu does not boot Image in gzip here, only ELF, bzImage; ");
+	set_kernel(0x38, "ARM\x64", 0);
+#endif
+	for_each_engine(engine)
+		expect_refusal(engine_number(engine->name), "; give one of those");
+	set_kernel(0,
+		   "\x7f"
+		   "ELF",
+		   0);
+	for_each_engine(engine)
+		assert_ptr_equal(choose(engine_number(engine->name)), engine);
 }
 
 static void test_memory_in_steps(void **state)
@@ -419,6 +455,7 @@ int main(int argc, char **argv)
 		TEST(test_every_engine_states_the_contract),
 		TEST(test_the_console_of_a_guest),
 		TEST(test_words_that_engines_add),
+		TEST(test_formats_of_kernels),
 		TEST(test_memory_in_steps),
 		TEST(test_watchdogs_that_never_expire),
 		TEST(test_auto_tells_all_reasons),

@@ -332,8 +332,14 @@ const struct engine engine_kvm = {
 	.name = "kvm",
 	.machines =
 		{
-			[ENGINE_X86_64] = {MACHINE, .devices = 20},
-			[ENGINE_ARM64] = {MACHINE, .devices = GUEST_DEVICES_MAXIMUM, .firmware = 1,
+			[ENGINE_X86_64] = {MACHINE,
+					   .kernels = ENGINE_BOOTS(KERNEL_ELF) |
+						      ENGINE_BOOTS(KERNEL_BZIMAGE),
+					   .devices = 20},
+			[ENGINE_ARM64] = {MACHINE,
+					  .kernels = ENGINE_BOOTS(KERNEL_ELF) |
+						     ENGINE_BOOTS(KERNEL_ARM64_IMAGE),
+					  .devices = GUEST_DEVICES_MAXIMUM, .firmware = 1,
 					  .watchdog = 1, .dump_dtb = 1},
 		},
 	.waits_for_devices = true,

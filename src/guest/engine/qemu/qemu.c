@@ -446,8 +446,15 @@ const struct engine engine_qemu = {
 	.name = "qemu",
 	.machines =
 		{
-			[ENGINE_X86_64] = {MACHINE, .memory = UINT64_C(960) << 30},
-			[ENGINE_ARM64] = {MACHINE, .memory = GUEST_MEMORY_MAXIMUM},
+			[ENGINE_X86_64] = {MACHINE,
+					   .kernels = ENGINE_BOOTS(KERNEL_ELF) |
+						      ENGINE_BOOTS(KERNEL_BZIMAGE),
+					   .memory = UINT64_C(960) << 30},
+			[ENGINE_ARM64] = {MACHINE,
+					  .kernels = ENGINE_BOOTS(KERNEL_ELF) |
+						     ENGINE_BOOTS(KERNEL_ARM64_IMAGE) |
+						     ENGINE_BOOTS(KERNEL_GZIP),
+					  .memory = GUEST_MEMORY_MAXIMUM},
 		},
 	.console = QEMU_CONSOLE,
 	.guest_size = sizeof(struct qemu_guest),
