@@ -85,7 +85,11 @@ extern const char *const watchdog_policies[], *const guest_watchdog_choices[];
 /* The options of a guest itself; they describe a struct guest_config. */
 extern const struct option_row guest_option_rows[];
 
-/* What the widest engine takes; each has its own in struct engine_machine. */
+/*
+ * What the widest engine takes; each has its own in struct engine_machine. Linux copies
+ * COMMAND_LINE_SIZE characters of its command line, the zero included (arch/x86/include/asm/setup.h,
+ * arch/arm64/include/uapi/asm/setup.h); a longer one stops a bzImage without a word.
+ */
 #define GUEST_DEVICES_MAXIMUM	   24
 #define GUEST_CPUS_MAXIMUM	   32
 #define GUEST_MEMORY_MINIMUM	   (UINT64_C(32) << 20)

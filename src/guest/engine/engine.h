@@ -48,15 +48,13 @@ struct engine_events {
 	void (*watchdog)(void *context, const char *what);
 	/*
 	 * The guest is over and the engine's process is gone; the last call. @how completes "the
-	 * guest …"; @end is GUEST_KILLED only when engine->stop or engine->kill had been called or
+	 * guest …"; @end is GUEST_KILLED only when engine_stop or engine_kill had been called or
 	 * someone else ended the engine in an orderly way.
 	 */
 	void (*ended)(void *context, enum guest_end end, const char *how);
 };
 
 enum engine_architecture { ENGINE_X86_64, ENGINE_ARM64, ENGINE_ARCHITECTURES };
-
-#define ENGINE_BOOTS(format) (UINT64_C(1) << (format))
 
 /* The architecture that this program is built for. */
 #ifdef __aarch64__
@@ -67,16 +65,19 @@ enum engine_architecture { ENGINE_X86_64, ENGINE_ARM64, ENGINE_ARCHITECTURES };
 
 /* What an engine's machine carries, on one architecture; engine_feature.h tells what it is asked for. */
 struct engine_machine {
+	uint64_t kernels; /* what it boots itself: ENGINE_BOOTS of each */
 	/* The most of each. */
 	uint64_t cpus;
 	uint64_t memory;       /* bytes */
 	uint64_t command_line; /* characters, without the zero at the end */
 	uint64_t devices;
-	uint64_t kernels;     /* bits by enum kernel_format: what it boots itself */
 	uint64_t memory_unit; /* bytes that memory is a multiple of */
 	/* 1: it has it; 0: it has not. */
 	uint64_t huge_pages, firmware, watchdog, dump_dtb;
 };
+
+/* The bit of an enum kernel_format. */
+#define ENGINE_BOOTS(format) (UINT64_C(1) << (format))
 
 /*
  * What an engine found out about this machine when it was asked whether it is usable. An engine
@@ -114,7 +115,7 @@ struct engine_guest {
 
 enum engine_file { ENGINE_KERNEL, ENGINE_FIRMWARE, ENGINE_INITRD, ENGINE_FILES };
 
-/* The most descriptors that an engine's process inherits. */
+/* The most descriptors that an engine's process inherits: one for each device, and a few. */
 #define ENGINE_DESCRIPTORS (GUEST_DEVICES_MAXIMUM + 8)
 
 /* What an engine's process is started with. Descriptors are engine_start's unless it says otherwise. */

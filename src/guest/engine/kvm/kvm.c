@@ -11,7 +11,6 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -323,7 +322,7 @@ static void kvm_kill(struct engine_guest *guest)
 		command(kvm_guest(guest), CONTROL_END);
 }
 
-/* What the monitor has on both architectures; Linux takes no longer command line (qemu.c). */
+/* What the monitor has on both architectures. */
 #define MACHINE                                                                             \
 	.cpus = GUEST_CPUS_MAXIMUM, .memory = GUEST_MEMORY_MAXIMUM, .memory_unit = 4 << 10, \
 	.command_line = GUEST_COMMAND_LINE_MAXIMUM, .huge_pages = 1

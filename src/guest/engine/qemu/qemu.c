@@ -10,9 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -433,9 +431,6 @@ static void qemu_kill(struct engine_guest *guest)
 /*
  * Its memory backend is compared with a size that was rounded up to 8 KiB (hw/core/machine.c); a q35
  * whose processors are emulated has 40 address bits and skips what AMD keeps for itself below 1 TiB.
- * Linux copies COMMAND_LINE_SIZE characters of its command line, the zero included
- * (arch/x86/include/asm/setup.h, arch/arm64/include/uapi/asm/setup.h); a longer one stops a bzImage
- * without a word.
  */
 #define MACHINE                                                      \
 	.cpus = GUEST_CPUS_MAXIMUM, .memory_unit = 8 << 10,          \
