@@ -90,7 +90,7 @@ static void refuse_all(const struct refusals *refusals, struct error *error)
 	enum refusal_rank skipped = count_rank(refusals, REFUSED_GUEST) ? REFUSED_BOTH :
 									  REFUSED_GUEST;
 	size_t told = refusals->count - count_rank(refusals, skipped);
-	size_t length = 0, each = sizeof(text) / told - ENGINE_WORDS;
+	size_t length = 0, each = told > 1 ? sizeof(text) / told - ENGINE_WORDS : 0;
 
 	for (enum refusal_rank rank = REFUSED_GUEST; rank <= REFUSED_MACHINE; rank++)
 		for (size_t i = 0; i < refusals->count && length < sizeof(text); i++) {
