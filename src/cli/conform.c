@@ -5,6 +5,7 @@
  */
 #include "cli/avp.h"
 #include "conform/conform.h"
+#include "guest/config/config.h"
 
 #define FILE_ROW(option, field, sentence)                                            \
 	{                                                                            \
@@ -18,7 +19,7 @@ static const struct option_row conform_option_rows[] = {
 		.type = OPTION_CHOICE,
 		.argument = "ENGINE",
 		.offset = offsetof(struct conform_options, engine),
-		.choices = conform_engines,
+		.choices = guest_engine_choices,
 		.default_text = "auto",
 		.help = "hypervisor that is to be proved",
 	},

@@ -9,6 +9,7 @@
 
 #include "conform/conform_image.h"
 #include "device/kit/device_type.h"
+#include "guest/engine/engine.h"
 
 /* The run's files by the names that --command finds and that device_conform has behind a $. */
 static const struct {
@@ -26,14 +27,10 @@ static const char *file_path(const struct conform_files *files, size_t index)
 	return (const char *)files + file_names[index].offset;
 }
 
-/*
- * Whether `avp run` gives the guest devices of that type: auto may be QEMU, which does not carry
- * all.
- */
+/* Whether `avp run` gives the guest devices of that type: auto may be an engine that does not carry it. */
 static bool has_type(const struct conform_options *options, const struct device_type *type)
 {
-	return type->conform.devices &&
-	       (options->engine == CONFORM_KVM || type->qemu);
+	return type->conform.devices && engine_carries_type(options->engine, type);
 }
 
 /* What add_run gives the guest. */
@@ -104,7 +101,7 @@ static void add_run(struct arguments *arguments, const struct conform_boot *boot
 	arguments_add(arguments, "avp");
 	arguments_add(arguments, "--log-level=warning");
 	arguments_add(arguments, "run");
-	arguments_add_format(arguments, "--engine=%s", conform_engines[options->engine]);
+	arguments_add_format(arguments, "--engine=%s", guest_engine_choices[options->engine]);
 	/* Tests reset the machine again and again; that a boot gets nowhere is seen here. */
 	arguments_add(arguments, "--restart-limit=0");
 	arguments_add_format(arguments, "--kernel=%s", boot->files->image);

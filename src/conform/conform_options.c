@@ -7,13 +7,8 @@
 
 #include "base/text.h"
 #include "conform/conform_log.h"
+#include "guest/config/config.h"
 
-const char *const conform_engines[] = {
-	[CONFORM_AUTO] = "auto",
-	[CONFORM_KVM] = "kvm",
-	[CONFORM_QEMU] = "qemu",
-	NULL,
-};
 /* Those of tools/contract_parts/schema.py; tests/tools/contract compares. */
 const char *const conform_profiles[] = {
 	"all", "base", "cockpit", "gateway", "safety", "arm64", "x86-64", NULL,
@@ -64,7 +59,7 @@ int conform_options_describe_command(char **text, const struct conform_options *
 		return text_replace_format(text, error,
 					   "avp conform --engine %s --cpus %" PRIu64
 					   " --memory %s --slow %" PRIu64,
-					   conform_engines[options->engine], options->cpus,
+					   guest_engine_choices[options->engine], options->cpus,
 					   text_format_size(size, conform_options_memory(options)),
 					   options->slow);
 	result = text_replace_format(text, error, "avp conform");

@@ -13,16 +13,15 @@
 #define CONFORM_MEMORY (UINT64_C(256) << 20) /* of the guest, unless --memory is given */
 
 enum image_format { IMAGE_NATIVE, IMAGE_ELF, IMAGE_BZIMAGE, IMAGE_ARM64 };
-enum conform_engine { CONFORM_AUTO, CONFORM_KVM, CONFORM_QEMU };
 
 struct conform_options {
-	uint64_t engine, cpus, memory, silence, slow, format, profile;
+	uint64_t engine; /* index in guest_engine_choices */
+	uint64_t cpus, memory, silence, slow, format, profile;
 	char *only, *command, *image, *junit, *json, *html, *log, *expect;
 	struct option_list from;
 };
 
-/* The words of --engine, --profile and --image-format, by their numbers; each ends with NULL. */
-extern const char *const conform_engines[];
+/* The words of --profile and --image-format, by their numbers; each ends with NULL. */
 extern const char *const conform_profiles[];
 extern const char *const conform_formats[];
 

@@ -26,6 +26,7 @@
 #include "base/timer.h"
 #include "conform/conform_boot.h"
 #include "conform/conform_image.h"
+#include "guest/config/config.h"
 
 /* Boots of one run: each begins behind a test that hung. */
 #define BOOTS_MAX	100
@@ -233,7 +234,7 @@ static int explain_silence(const struct conform *conform, int status, struct err
 				 how);
 	if (code == ERROR_EXIT_USAGE)
 		return error_set_usage(error, "engine %s could not start the guest",
-				       conform_engines[options->engine]);
+				       guest_engine_choices[options->engine]);
 	return error_set(error, EIO, "the guest said nothing before its engine ended with %s", how);
 }
 

@@ -29,6 +29,23 @@ struct refusals {
 	size_t count;
 };
 
+/* Whether a choice of guest_engine_choices may stand for an engine. */
+static bool may_be(uint64_t choice, const struct engine *engine)
+{
+	return choice == ENGINE_AUTO || !strcmp(guest_engine_choices[choice], engine->name);
+}
+
+bool engine_carries_type(uint64_t choice, const struct device_type *type)
+{
+	const struct device_config device = {.type = type, .name = (char *)type->name};
+
+	for_each_engine(engine)
+		if (may_be(choice, engine) && engine->carries &&
+		    engine->carries(&device, NULL, NULL) < 0)
+			return false;
+	return true;
+}
+
 /* Whether an engine runs on this machine, and takes such a guest. */
 static int try_engine(const struct engine *engine, struct engine_plan **plan,
 		      const struct guest_config *config, const struct kvm_probe_result *kvm,
@@ -153,8 +170,7 @@ const struct engine *engine_choose(struct engine_plan **plan, const struct guest
 		enum refusal_rank rank;
 		struct error reason;
 
-		if (config->engine != ENGINE_AUTO &&
-		    strcmp(guest_engine_choices[config->engine], engine->name))
+		if (!may_be(config->engine, engine))
 			continue;
 		if (try_engine(engine, plan, config, kvm, &rank, &reason) < 0) {
 			refusals.list[refusals.count].engine = engine;

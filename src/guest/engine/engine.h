@@ -202,6 +202,12 @@ const struct engine *engine_choose(struct engine_plan **plan, const struct guest
 				   const struct kvm_probe_result *kvm, struct error *error);
 
 /*
+ * Whether devices of @type are carried by the engine that @choice, of guest_engine_choices, stands for;
+ * of ENGINE_AUTO: by whichever it may be.
+ */
+bool engine_carries_type(uint64_t choice, const struct device_type *type);
+
+/*
  * Writes the command line that the kernel of a guest gets on @engine, *line, the caller's to free: the
  * guest's own, a console where it names none and the engine has one, and the contract that is kept
  * (contract/version.toml). Returns 0 or -ENOMEM with *error set.

@@ -12,6 +12,7 @@
 #include "base/arguments.h"
 #include "base/cleanup.h"
 #include "conform/conform_boot.h"
+#include "unit/fake_qemu.h"
 #include "device/kit/device_type.h"
 
 static const struct conform_files files = {
@@ -65,7 +66,7 @@ static const char *last(const struct call *call)
 static void test_kvm(void **state)
 {
 	const struct conform_options options = {
-		.engine = CONFORM_KVM,
+		.engine = engine_number("kvm"),
 		.cpus = 2,
 		.slow = 1,
 		.format = IMAGE_ELF,
@@ -90,11 +91,11 @@ static void test_kvm(void **state)
  */
 static void test_qemu(void **state)
 {
-	static const enum conform_engine engines[] = {CONFORM_AUTO, CONFORM_QEMU};
+	const uint64_t choices[] = {ENGINE_AUTO, engine_number("qemu")};
 
 	for (size_t i = 0; i < 2; i++) {
 		const struct conform_options options = {
-			.engine = engines[i],
+			.engine = choices[i],
 			.cpus = 2,
 			.slow = 5,
 			.memory = 512 << 20,

@@ -11,7 +11,7 @@
 
 #include "base/arguments.h"
 #include "base/error.h"
-#include "device/kit/qemu_device.h"
+#include "device/kit/device_type.h"
 #include "guest/config/config.h"
 #include "guest/engine/engine.h"
 #include "monitor/kvm/probe.h"
