@@ -27,7 +27,10 @@ static const char *file_path(const struct conform_files *files, size_t index)
 	return (const char *)files + file_names[index].offset;
 }
 
-/* Whether `avp run` gives the guest devices of that type: auto may be an engine that does not carry it. */
+/*
+ * Whether `avp run` gives the guest devices of that type: auto may be an engine that does not carry
+ * it.
+ */
 static bool has_type(const struct conform_options *options, const struct device_type *type)
 {
 	return type->conform.devices && engine_carries_type(options->engine, type);

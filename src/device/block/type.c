@@ -148,9 +148,9 @@ static const struct option_row host_option_rows[] = {
 };
 
 /*
- * hw/virtio/vhost-user-blk.c came in January 2018. Packed rings are faster, and safe here: what is in
- * flight is known to the device process (INFLIGHT_SHMFD), while QEMU cannot tell the next one where a
- * packed ring stands.
+ * hw/virtio/vhost-user-blk.c came in January 2018. Packed rings are faster, and safe here: what is
+ * in flight is known to the device process (INFLIGHT_SHMFD), while QEMU cannot tell the next one
+ * where a packed ring stands.
  */
 static const struct qemu_device block_qemu = {
 	.name = "vhost-user-blk-pci",

@@ -16,7 +16,10 @@ struct qemu_version {
 struct qemu_property {
 	const char *name; /* QEMU's; NULL ends a list */
 	const char *text; /* the value; NULL: that of @option */
-	/* A number, without which being more than @above there is no such property; or a MAC address. */
+	/*
+	 * A number, without which being more than @above there is no such property; or a MAC
+	 * address.
+	 */
 	const char *option;
 	uint64_t above;
 	uint64_t factor,
@@ -37,9 +40,14 @@ struct qemu_device {
 	 * try: it would end in a failed assertion.
 	 */
 	bool reconnects;
-	/* Before this version QEMU ends when the device has MSI-X and the processors are emulated. */
+	/*
+	 * Before this version QEMU ends when the device has MSI-X and the processors are emulated.
+	 */
 	struct qemu_version emulated_vectors_since;
-	/* A network device has a -netdev between it and its socket, with these; NULL: it is not one. */
+	/*
+	 * A network device has a -netdev between it and its socket, with these; NULL: it is not
+	 * one.
+	 */
 	const struct qemu_property *netdev;
 	const struct qemu_property *properties; /* NULL: it has none */
 };

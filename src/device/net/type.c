@@ -113,8 +113,8 @@ const struct option_row net_option_rows[] = {
 };
 
 /*
- * `queues` of -netdev vhost-user came in September 2015. Before version 8.0 the device sets up KVM's
- * interrupts although the processors are emulated.
+ * `queues` of -netdev vhost-user came in September 2015. Before version 8.0 the device sets up
+ * KVM's interrupts although the processors are emulated.
  */
 static const struct qemu_device net_qemu = {
 	.name = "virtio-net-pci",
@@ -133,7 +133,9 @@ static const struct qemu_device net_qemu = {
 			{.name = "romfile", .text = ""},
 			QEMU_MODERN,
 			{.name = "mq", .text = "on", .option = "queue-pairs", .above = 1},
-			/* An interrupt for each queue, the control queue and configuration changes. */
+			/*
+			 * An interrupt for each queue, the control queue and configuration changes.
+			 */
 			{.name = "vectors",
 			 .option = "queue-pairs",
 			 .above = 1,

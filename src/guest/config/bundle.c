@@ -349,8 +349,9 @@ static int read_avp(const struct bundle *bundle, json_t *avp, const struct json_
 }
 
 /*
- * Reads the annotation's value: the object as JSON text, or the absolute path of a file with it. Who
- * wrote it may have fewer rights than this process: neither it nor what it names leads out of the bundle.
+ * Reads the annotation's value: the object as JSON text, or the absolute path of a file with it.
+ * Who wrote it may have fewer rights than this process: neither it nor what it names leads out of
+ * the bundle.
  */
 static int read_annotation(const struct bundle *bundle, const char *value, struct error *error)
 {

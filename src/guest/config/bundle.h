@@ -19,9 +19,9 @@
 
 /*
  * Reads @directory/config.json into *config, which is overwritten. Files that it names are not
- * looked at: that is guest_config_check; but those that its annotation describes are opened, and files
- * of ports made (guest/config/confined_file.h). On failure *config is empty, and a mistake in the file is
- * a usage error with file, key and remedy.
+ * looked at: that is guest_config_check; but those that its annotation describes are opened, and
+ * files of ports made (guest/config/confined_file.h). On failure *config is empty, and a mistake in
+ * the file is a usage error with file, key and remedy.
  */
 int bundle_load(const char *directory, struct guest_config *config, struct error *error);
 

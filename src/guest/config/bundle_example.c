@@ -53,7 +53,9 @@ static int put_value(json_t *object, const char *key, json_t *value)
 	return json_object_set_new(object, key, value);
 }
 
-/* The guest's own options: what they are, their defaults included, else the examples of their rows. */
+/*
+ * The guest's own options: what they are, their defaults included, else the examples of their rows.
+ */
 static int put_guest(json_t *bundle, json_t *avp, const struct guest_config *config)
 {
 	for (const struct option_row *row = guest_option_rows; row->name; row++) {

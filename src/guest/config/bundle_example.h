@@ -12,8 +12,8 @@
 
 /*
  * The config.json of a bundle that has every option of a guest with its default, and a device of
- * each type that needs no file. It starts with @kernel or, when that is NULL, names the places where
- * one may be. The caller owns *bundle.
+ * each type that needs no file. It starts with @kernel or, when that is NULL, names the places
+ * where one may be. The caller owns *bundle.
  */
 int bundle_example(json_t **bundle, const struct host_kernel *kernel, struct error *error);
 

@@ -14,7 +14,9 @@
 #include "base/option.h"
 #include "device/kit/device_type.h"
 
-/* The value of guest_config.engine that stands for the first engine that can; it is not one itself. */
+/*
+ * The value of guest_config.engine that stands for the first engine that can; it is not one itself.
+ */
 #define ENGINE_AUTO 0
 
 /* What a guest wants of its watchdogs: auto is a reset where the machine has any. */
@@ -61,11 +63,11 @@ struct guest_config {
 	uint64_t cpus;
 	uint64_t memory; /* bytes */
 	bool huge_pages;
-	uint64_t engine;       /* index in guest_engine_choices */
-	uint64_t watchdog;     /* enum guest_watchdog */
-	bool timeline;	       /* print how long each step of the start took */
-	uint64_t stop_timeout; /* seconds for the guest to shut down in; 0: none */
-	uint64_t restart_limit; /* in restart_policy.h, for device processes and the guest; 0: none */
+	uint64_t engine;	/* index in guest_engine_choices */
+	uint64_t watchdog;	/* enum guest_watchdog */
+	bool timeline;		/* print how long each step of the start took */
+	uint64_t stop_timeout;	/* seconds for the guest to shut down in; 0: none */
+	uint64_t restart_limit; /* of device processes and the guest: restart_policy.h; 0: none */
 	struct device_config *devices;
 	size_t device_count;
 	uint64_t kernel_format; /* enum kernel_format of guest/config/kernel_image.h */
@@ -76,7 +78,10 @@ struct guest_config {
 	uint32_t overridden; /* bits by index in guest_option_rows: given on the command line */
 };
 
-/* "auto", and the name of each engine in the order of engines (guest/engine/engine.h); ends with NULL. */
+/*
+ * "auto", and the name of each engine in the order of engines (guest/engine/engine.h); ends with
+ * NULL.
+ */
 extern const char *const guest_engine_choices[];
 
 /* The words for enum machine_watchdog, and for enum guest_watchdog; they end with NULL. */
@@ -87,8 +92,9 @@ extern const struct option_row guest_option_rows[];
 
 /*
  * What the widest engine takes; each has its own in struct engine_machine. Linux copies
- * COMMAND_LINE_SIZE characters of its command line, the zero included (arch/x86/include/asm/setup.h,
- * arch/arm64/include/uapi/asm/setup.h); a longer one stops a bzImage without a word.
+ * COMMAND_LINE_SIZE characters of its command line, the zero included
+ * (arch/x86/include/asm/setup.h, arch/arm64/include/uapi/asm/setup.h); a longer one stops a bzImage
+ * without a word.
  */
 #define GUEST_DEVICES_MAXIMUM	   24
 #define GUEST_CPUS_MAXIMUM	   32

@@ -28,8 +28,8 @@ static int open_as(int directory, const char *path, const struct open_how *how)
 }
 
 /*
- * Opens @real, which is free of links, below @directory. A link that somebody puts there meanwhile is
- * not followed. -ENOENT: it does not lie there.
+ * Opens @real, which is free of links, below @directory. A link that somebody puts there meanwhile
+ * is not followed. -ENOENT: it does not lie there.
  */
 static int open_below(int directory, const char *real, const struct open_how *how)
 {
@@ -171,8 +171,8 @@ int confined_file_open(const char *path, const struct confinement *confinement, 
 }
 
 /*
- * Splits @path into its directory, free of links, and its last part, which is in @path. NULL: there is
- * no such directory, or no last part that could be made.
+ * Splits @path into its directory, free of links, and its last part, which is in @path. NULL: there
+ * is no such directory, or no last part that could be made.
  */
 static char *split_path(const char *path, const char **name)
 {
@@ -215,7 +215,9 @@ int confined_path_pin(const char *path, enum option_path_use use, const struct j
 		      char **pinned, struct error *error)
 {
 	static const struct open_how hows[] = {
-		/* Opening what is no file may already do something: that is left to who checks it. */
+		/*
+		 * Opening what is no file may already do something: that is left to who checks it.
+		 */
 		[OPTION_PATH_OPENED] =
 			{
 				.flags = O_PATH | O_CLOEXEC,

@@ -26,17 +26,17 @@ struct confinement {
 
 /*
  * Opens the file at @path for reading, if it lies below the directory or one that the administrator
- * names. Links that lead out are not followed. @source says who names it. Returns a descriptor, or a
- * negative errno with *error set.
+ * names. Links that lead out are not followed. @source says who names it. Returns a descriptor, or
+ * a negative errno with *error set.
  */
 int confined_file_open(const char *path, const struct confinement *confinement, const char *source,
 		       struct error *error);
 
 /*
  * Holds fast what is at @path, for as long as place->confinement->pinned is open, under the same
- * conditions: *pinned, the caller's, is a path through a descriptor, which leads to the same file, or
- * for a socket to the same directory, whatever others rename meanwhile. A file to append to is made.
- * Returns 0, or a negative errno with *error, a usage error unless there is no memory, set.
+ * conditions: *pinned, the caller's, is a path through a descriptor, which leads to the same file,
+ * or for a socket to the same directory, whatever others rename meanwhile. A file to append to is
+ * made. Returns 0, or a negative errno with *error, a usage error unless there is no memory, set.
  */
 int confined_path_pin(const char *path, enum option_path_use use, const struct json_place *place,
 		      char **pinned, struct error *error);

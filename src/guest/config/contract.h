@@ -12,10 +12,10 @@
 #define CONTRACT_ANY "any"
 
 /*
- * Compares what a guest needs, VERSION[,PROFILE...] or CONTRACT_ANY, with what a hypervisor keeps of
- * @version (MAJOR.MINOR.PATCH) and @profiles (names with commas between). Returns 0 if they fit, 1 if the
- * guest knows a newer MINOR and may miss something, or a negative errno with *error set as a usage error:
- * they do not fit, or @needed is not of that form.
+ * Compares what a guest needs, VERSION[,PROFILE...] or CONTRACT_ANY, with what a hypervisor keeps
+ * of @version (MAJOR.MINOR.PATCH) and @profiles (names with commas between). Returns 0 if they fit,
+ * 1 if the guest knows a newer MINOR and may miss something, or a negative errno with *error set as
+ * a usage error: they do not fit, or @needed is not of that form.
  */
 int contract_compare(const char *needed, const char *version, const char *profiles,
 		     struct error *error);

@@ -47,8 +47,8 @@ void device_command_add(struct arguments *arguments, const struct device_config 
 
 /*
  * The MAC address of a device: @given unless it is all zero, else one that depends on nothing but
- * @host (host_identity.h) and the two names, locally administered (IEEE 802, 8.4): a guest finds its
- * interface again, and no other guest has it.
+ * @host (host_identity.h) and the two names, locally administered (IEEE 802, 8.4): a guest finds
+ * its interface again, and no other guest has it.
  */
 void device_mac(uint8_t mac[6], const uint8_t given[6], const char *host, const char *guest_name,
 		const char *device_name);

@@ -30,7 +30,9 @@ static bool is_file(const char *path)
 	return stat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
 }
 
-/* Takes a pair of files that are there, unless a better one was found. Returns whether it is best. */
+/*
+ * Takes a pair of files that are there, unless a better one was found. Returns whether it is best.
+ */
 static bool consider(struct host_kernel *found, const struct host_kernel *pair)
 {
 	struct kernel_image image;

@@ -32,8 +32,8 @@ struct kernel_image {
 };
 
 /*
- * Returns 0 with *image set when the file at @path starts like a kernel that an engine may be able to boot, else a
- * usage error whose message leaves the path to the caller.
+ * Returns 0 with *image set when the file at @path starts like a kernel that an engine may be able
+ * to boot, else a usage error whose message leaves the path to the caller.
  */
 int kernel_image_check(const char *path, struct kernel_image *image, struct error *error);
 

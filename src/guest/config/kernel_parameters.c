@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Words as next_arg in Linux' lib/cmdline.c finds them: white space ends a word unless a quotation mark
- * is open, and marks around a whole word are not part of it.
+ * Words as next_arg in Linux' lib/cmdline.c finds them: white space ends a word unless a quotation
+ * mark is open, and marks around a whole word are not part of it.
  */
 #include "guest/config/kernel_parameters.h"
 
@@ -17,7 +17,10 @@ struct word {
 	bool open;			 /* a quotation mark is not closed */
 };
 
-/* Linux goes by Latin-1, where 0xa0 is a space, which it is as well in the midst of a character of UTF-8. */
+/*
+ * Linux goes by Latin-1, where 0xa0 is a space, which it is as well in the midst of a character of
+ * UTF-8.
+ */
 static bool is_space(char character)
 {
 	return isspace((unsigned char)character) || (unsigned char)character == 0xa0;

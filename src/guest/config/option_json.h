@@ -18,7 +18,10 @@ struct json_place {
 	const char *source;    /* the file: "DIR/config.json" */
 	const char *key;       /* of the value: "avp.devices[1].serial"; "" for the whole */
 	const char *directory; /* that relative paths start at; NULL: they stay as they are */
-	/* What the paths may not lead out of (guest/config/confined_file.h); NULL: they lead anywhere. */
+	/*
+	 * What the paths may not lead out of (guest/config/confined_file.h); NULL: they lead
+	 * anywhere.
+	 */
 	const struct confinement *confinement;
 };
 

@@ -98,8 +98,8 @@ static size_t count_rank(const struct refusals *refusals, enum refusal_rank rank
 #define ENGINE_WORDS sizeof("engine SOMENAME: …; ")
 
 /*
- * No engine is usable. What the guest asks for comes first; what is wrong with an engine here matters only
- * where that would have taken the guest.
+ * No engine is usable. What the guest asks for comes first; what is wrong with an engine here
+ * matters only where that would have taken the guest.
  */
 static void refuse_all(const struct refusals *refusals, struct error *error)
 {

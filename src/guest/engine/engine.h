@@ -63,7 +63,10 @@ enum engine_architecture { ENGINE_X86_64, ENGINE_ARM64, ENGINE_ARCHITECTURES };
 #define ENGINE_HERE ENGINE_X86_64
 #endif
 
-/* What an engine's machine carries, on one architecture; engine_feature.h tells what it is asked for. */
+/*
+ * What an engine's machine carries, on one architecture; engine_feature.h tells what it is asked
+ * for.
+ */
 struct engine_machine {
 	uint64_t kernels; /* what it boots itself: ENGINE_BOOTS of each */
 	/* The most of each. */
@@ -97,7 +100,7 @@ struct engine_setup {
 	const struct engine_device *devices;
 	size_t device_count;
 	const struct kvm_probe_result *kvm;
-	int console_fd; /* the guest's console, a socket; taken over by the engine, also on failure */
+	int console_fd; /* socket of the guest's console; the engine's, also on failure */
 	const struct engine_events *events;
 	void *context;
 };
@@ -118,7 +121,10 @@ enum engine_file { ENGINE_KERNEL, ENGINE_FIRMWARE, ENGINE_INITRD, ENGINE_FILES }
 /* The most descriptors that an engine's process inherits: one for each device, and a few. */
 #define ENGINE_DESCRIPTORS (GUEST_DEVICES_MAXIMUM + 8)
 
-/* What an engine's process is started with. Descriptors are engine_start's unless it says otherwise. */
+/*
+ * What an engine's process is started with. Descriptors are engine_start's unless it says
+ * otherwise.
+ */
 struct engine_launch {
 	/* By engine_start. */
 	int files[ENGINE_FILES]; /* -1: the guest has none of this kind */
@@ -143,17 +149,23 @@ struct engine_launch {
 struct engine {
 	const char *name; /* that of its folder */
 	struct engine_machine machines[ENGINE_ARCHITECTURES];
-	/* The console of a guest whose command line names none: "ttyS0"; NULL: it gets no word of one. */
+	/*
+	 * The console of a guest whose command line names none: "ttyS0"; NULL: it gets no word of
+	 * one.
+	 */
 	const char *console;
-	/* It waits by itself for device processes that do not serve yet, so it is started before them. */
+	/*
+	 * It waits by itself for device processes that do not serve yet, so it is started before
+	 * them.
+	 */
 	bool waits_for_devices;
 	/* What `avp doctor` says of the program that it stands on; NULL: that is AVP's own. */
 	const struct host_check *check;
 	size_t guest_size; /* of its own struct, which begins with a struct engine_guest */
 	/*
 	 * Whether this engine runs guests on this machine. Returns 0 with *plan set, or a negative
-	 * errno with *plan NULL and *error saying what is missing and what to do. Starts nothing that
-	 * stays.
+	 * errno with *plan NULL and *error saying what is missing and what to do. Starts nothing
+	 * that stays.
 	 */
 	int (*usable)(struct engine_plan **plan, const struct kvm_probe_result *kvm,
 		      struct error *error);
@@ -166,17 +178,19 @@ struct engine {
 	/* Whether a device of this type gets a process that was started again. NULL: all do. */
 	bool (*reattaches)(const struct device_type *type);
 	/*
-	 * Makes ready what its process is started with, and takes over its end of the control socket.
-	 * Returns 0, or a negative errno with *error set; close follows in either case.
+	 * Makes ready what its process is started with, and takes over its end of the control
+	 * socket. Returns 0, or a negative errno with *error set; close follows in either case.
 	 */
 	int (*prepare)(struct engine_guest *guest, struct engine_launch *launch,
 		       struct error *error);
-	/* The process runs, or its pid is 0. Presses the power button; ends the guest as it stands. */
+	/*
+	 * The process runs, or its pid is 0. Presses the power button; ends the guest as it stands.
+	 */
 	void (*stop)(struct engine_guest *guest);
 	void (*kill)(struct engine_guest *guest);
 	/*
-	 * The process is gone, with @status of process_reap: reads what it said last, and writes how
-	 * the guest ended.
+	 * The process is gone, with @status of process_reap: reads what it said last, and writes
+	 * how the guest ended.
 	 */
 	enum guest_end (*judge)(struct engine_guest *guest, int status,
 				char how[ENGINE_HOW_LENGTH]);
@@ -195,34 +209,38 @@ extern const struct engine *const engines[];
 /*
  * Chooses the engine that *config asks for: for `auto` the first that is usable and takes such a
  * guest. Returns it with *plan set, or NULL with *error set: to ask for an engine that is not
- * usable is a mistake of the call. `auto` tells what of the guest no engine takes, and then which would
- * take it and why that does not work here.
+ * usable is a mistake of the call. `auto` tells what of the guest no engine takes, and then which
+ * would take it and why that does not work here.
  */
 const struct engine *engine_choose(struct engine_plan **plan, const struct guest_config *config,
 				   const struct kvm_probe_result *kvm, struct error *error);
 
 /*
- * Whether devices of @type are carried by the engine that @choice, of guest_engine_choices, stands for;
- * of ENGINE_AUTO: by whichever it may be.
+ * Whether devices of @type are carried by the engine that @choice, of guest_engine_choices, stands
+ * for; of ENGINE_AUTO: by whichever it may be.
  */
 bool engine_carries_type(uint64_t choice, const struct device_type *type);
 
 /*
- * Writes the command line that the kernel of a guest gets on @engine, *line, the caller's to free: the
- * guest's own, a console where it names none and the engine has one, and the contract that is kept
- * (contract/version.toml). Returns 0 or -ENOMEM with *error set.
+ * Writes the command line that the kernel of a guest gets on @engine, *line, the caller's to free:
+ * the guest's own, a console where it names none and the engine has one, and the contract that is
+ * kept (contract/version.toml). Returns 0 or -ENOMEM with *error set.
  */
 int engine_command_line(char **line, const struct engine *engine, const struct guest_config *config,
 			struct error *error);
 
 /*
  * Starts the guest that engine_choose has found @engine to carry. Returns 0 with *guest set, or a
- * negative errno with *error set, *guest NULL and nothing started. The setup must outlive the guest.
+ * negative errno with *error set, *guest NULL and nothing started. The setup must outlive the
+ * guest.
  */
 int engine_start(struct engine_guest **guest, const struct engine *engine,
 		 const struct engine_setup *setup, struct error *error);
 
-/* Has the process inherit @fd, which is closed here when it has started, or stays open if it is @lent. */
+/*
+ * Has the process inherit @fd, which is closed here when it has started, or stays open if it is
+ * @lent.
+ */
 void engine_launch_keep(struct engine_launch *launch, int fd, bool lent);
 
 /* The guest's processors run, as far as the engine knows for the first time. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What guests ask of engines, in one table: a row for each thing that an engine may lack or have little
- * of, beside which each engine puts its values (struct engine_machine). The check before a start, the
- * help and the tables in docs/ are made from it.
+ * What guests ask of engines, in one table: a row for each thing that an engine may lack or have
+ * little of, beside which each engine puts its values (struct engine_machine). The check before a
+ * start, the help and the tables in docs/ are made from it.
  */
 #ifndef AVP_GUEST_ENGINE_ENGINE_FEATURE_H
 #define AVP_GUEST_ENGINE_ENGINE_FEATURE_H
@@ -45,9 +45,10 @@ uint64_t engine_feature_value(const struct engine_feature *feature, const struct
 const char *engine_feature_kernels(uint64_t value, char *buffer, size_t size);
 
 /*
- * Whether @engine carries what a guest asks for, which guest_config_check has found sound in itself:
- * each row of the table, and each device. Returns 0, or a negative errno with a usage error that names
- * what is asked for, the engine and what to do. @plan: the engine's, or NULL when it is not usable here.
+ * Whether @engine carries what a guest asks for, which guest_config_check has found sound in
+ * itself: each row of the table, and each device. Returns 0, or a negative errno with a usage error
+ * that names what is asked for, the engine and what to do. @plan: the engine's, or NULL when it is
+ * not usable here.
  */
 int engine_check(const struct engine *engine, const struct engine_plan *plan,
 		 const struct guest_config *config, struct error *error);

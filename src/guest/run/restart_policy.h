@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * When a device process that dies, or a guest that resets, has done so once too often: when it has, that
- * many times in a row, not lived for RESTART_QUIET_MS. How long one takes to fail does not matter
- * so: a device process that hangs is only given up after ten seconds.
+ * When a device process that dies, or a guest that resets, has done so once too often: when it has,
+ * that many times in a row, not lived for RESTART_QUIET_MS. How long one takes to fail does not
+ * matter so: a device process that hangs is only given up after ten seconds.
  */
 #ifndef AVP_GUEST_RUN_RESTART_POLICY_H
 #define AVP_GUEST_RUN_RESTART_POLICY_H

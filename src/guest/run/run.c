@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Runs one guest to its end: its engine and device processes, then the console; signals, failures and
- * time limits on the way; and everything back at the end.
+ * Runs one guest to its end: its engine and device processes, then the console; signals, failures
+ * and time limits on the way; and everything back at the end.
  */
 #include "guest/run/run.h"
 
@@ -40,8 +40,8 @@
 /* How long an engine gets to end when its guest is ended as it stands. */
 #define KILL_MS 3000
 /*
- * How often the power button is pressed while a guest has time to shut down: one that starts or resets
- * hears nothing, and its kernel takes the button before anything in it waits for that.
+ * How often the power button is pressed while a guest has time to shut down: one that starts or
+ * resets hears nothing, and its kernel takes the button before anything in it waits for that.
  */
 #define PRESS_MS 1000
 /* How long the rest of the guest's output may take to be read. */
@@ -283,7 +283,10 @@ static void say_console_follows(void)
 		 "the guest's console follows; " CONSOLE_QUIT_KEYS " ends the guest");
 }
 
-/* Says what runs where, once, before the guest's console does: what keeps it from running comes alone. */
+/*
+ * Says what runs where, once, before the guest's console does: what keeps it from running comes
+ * alone.
+ */
 static void introduce(struct run *run)
 {
 	if (run->introduced)
@@ -515,9 +518,10 @@ static bool gets_orphans(void)
 }
 
 /*
- * What a device process started, as its reader of name servers, is left to the init process when that
- * device process is killed, which this one may be: none stays as a zombie. The status of a known
- * child is for who started it; behind one that has not been taken yet this goes on in the next turn.
+ * What a device process started, as its reader of name servers, is left to the init process when
+ * that device process is killed, which this one may be: none stays as a zombie. The status of a
+ * known child is for who started it; behind one that has not been taken yet this goes on in the
+ * next turn.
  */
 static void reap_orphans(struct run *run)
 {

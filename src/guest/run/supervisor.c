@@ -44,7 +44,7 @@ struct supervised {
 	struct process process;
 	struct event_source exit_source;  /* the pidfd */
 	struct event_source ready_source; /* the pipe that the process reports through */
-	int control_fd; /* a socket: the process sends back what comes, and ends when it is closed */
+	int control_fd; /* socket: the process echoes what it gets, and ends when it is closed */
 	struct timer heartbeat;	 /* none where it is not asked whether it works */
 	unsigned int unanswered; /* questions */
 	struct timer timer;	 /* until the next start, or for the process to serve */

@@ -17,16 +17,18 @@
 #include "host/terminal.h"
 
 /*
- * The policy. A process that dies is started again at once; when it dies again before it has
- * lived for RESTART_QUIET_MS, after a delay that doubles from SUPERVISOR_DELAY_MS to
- * SUPERVISOR_DELAY_MAXIMUM_MS. One that has died as often in a row as the guest's restart limit says
- * (restart_policy.h) has failed for good, and so has the guest. One that does not serve
+ * The policy. A process that dies is started again at once; when it dies again before it has lived
+ * for RESTART_QUIET_MS, after a delay that doubles from SUPERVISOR_DELAY_MS to
+ * SUPERVISOR_DELAY_MAXIMUM_MS. One that has died as often in a row as the guest's restart limit
+ * says (restart_policy.h) has failed for good, and so has the guest. One that does not serve
  * SUPERVISOR_READY_MS after its start, or that its user gives up, is killed, and has died.
  */
 #define SUPERVISOR_DELAY_MS	    100
 #define SUPERVISOR_DELAY_MAXIMUM_MS 5000
 #define SUPERVISOR_READY_MS	    10000
-/* A process that has left so many heartbeats in a row unanswered hangs: it is killed, and has died. */
+/*
+ * A process that has left so many heartbeats in a row unanswered hangs: it is killed, and has died.
+ */
 #define SUPERVISOR_UNANSWERED 2
 /* How long device processes get to end when they are asked to, all of them together. */
 #define SUPERVISOR_STOP_MS 2000
@@ -62,8 +64,8 @@ struct supervisor_device {
 };
 
 /*
- * Opens the files of all devices and makes their sockets: engines may connect from now on, and wait.
- * Returns 0 with *supervisor set, or a negative errno with *error set.
+ * Opens the files of all devices and makes their sockets: engines may connect from now on, and
+ * wait. Returns 0 with *supervisor set, or a negative errno with *error set.
  */
 int supervisor_open(struct supervisor **supervisor, const struct supervisor_setup *setup,
 		    struct error *error);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of guest/config/bundle.c: what a config.json gives, and the line that each mistake gets.
+ * Unit tests of guest/config/bundle.c: what a config.json gives, and the line that each mistake
+ * gets.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -299,7 +300,9 @@ static void empty_values_ask_for_nothing(void **state)
 	assert_null(config.initrd);
 	assert_int_equal(config.device_count, 0);
 	guest_config_clear(&config);
-	/* One that starts with firmware has no kernel, which the specification wants all the same. */
+	/*
+	 * One that starts with firmware has no kernel, which the specification wants all the same.
+	 */
 	assert_int_equal(parse("{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"\"}},"
 			       " \"avp\": {\"firmware\": \"/f\"}}"),
 			 0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of guest/config/config.c, device_type.c, device_check.c and kernel_image.c: a guest put
- * together as `avp run` does it, and what is refused before anything is started.
+ * Unit tests of guest/config/config.c, device_type.c, device_check.c and kernel_image.c: a guest
+ * put together as `avp run` does it, and what is refused before anything is started.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -487,7 +487,9 @@ static void memory_must_hold_the_guest(void **state)
 
 static void memory_must_hold_the_unpacked_kernel(void **state)
 {
-	/* Version 2.15, preferred address 16 MiB, needs 51.5 MiB there: a cloud kernel of Debian. */
+	/*
+	 * Version 2.15, preferred address 16 MiB, needs 51.5 MiB there: a cloud kernel of Debian.
+	 */
 	char bytes[1024] = {0};
 	const char *path;
 

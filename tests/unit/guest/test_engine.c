@@ -141,7 +141,9 @@ static void test_the_list_of_engines(void **state)
 	assert_null(guest_engine_choices[count + 1]);
 }
 
-/* A kernel with nothing but a signature and, unless it is 0, the length of a command line for x86. */
+/*
+ * A kernel with nothing but a signature and, unless it is 0, the length of a command line for x86.
+ */
 static void set_kernel(size_t offset, const char *signature, uint8_t length)
 {
 	char bytes[1024] = {0};
@@ -269,7 +271,10 @@ static void test_words_that_engines_add(void **state)
 	}
 }
 
-/* What no engine boots is refused before anything starts; what one of them boots is for auto to find. */
+/*
+ * What no engine boots is refused before anything starts; what one of them boots is for auto to
+ * find.
+ */
 static void test_formats_of_kernels(void **state)
 {
 	set_kernel(4, "zimg", 0);
@@ -321,7 +326,10 @@ static void test_memory_in_steps(void **state)
 	/* On a kernel without huge pages nothing is known of their size. */
 	if (access("/sys/kernel/mm/hugepages", F_OK) == 0)
 		expect_refusal(QEMU, "which engine qemu needs with huge pages; round it");
-	/* More than any host has set aside is refused before an engine starts, in the same words for each. */
+	/*
+	 * More than any host has set aside is refused before an engine starts, in the same words
+	 * for each.
+	 */
 	config.memory = UINT64_C(512) << 30;
 	for (int i = 0; i < 2; i++) {
 		assert_null(choose(i ? QEMU : KVM));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Engine kvm: the monitor's arguments, and how each end of a guest is told. The monitor is a fake: this
- * same program, which the engine starts as `avp monitor`.
+ * Engine kvm: the monitor's arguments, and how each end of a guest is told. The monitor is a fake:
+ * this same program, which the engine starts as `avp monitor`.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -39,8 +39,8 @@ static const char *argument(char **argv, const char *name)
 }
 
 /*
- * By its mode it tells the command line as the way in which the guest ended; waits for a word, and ends
- * as it says; dies while the guest runs; refuses the guest.
+ * By its mode it tells the command line as the way in which the guest ended; waits for a word, and
+ * ends as it says; dies while the guest runs; refuses the guest.
  */
 static int fake_monitor(char **argv)
 {

@@ -477,7 +477,8 @@ static void restart_with_another_initrd(struct engine_guest *guest)
 }
 
 /*
- * Where QEMU has the file mapped a guest that resets would find what has become of it, or QEMU die of it.
+ * Where QEMU has the file mapped a guest that resets would find what has become of it, or QEMU die
+ * of it.
  */
 static void test_initrd_that_changes_under_a_guest(void **state)
 {
@@ -500,7 +501,10 @@ static void test_initrd_that_changes_under_a_guest(void **state)
 			   GUEST_FAILED, wanted);
 		assert_true(reset == (i < 2));
 	}
-	/* A crash of QEMU's own is reported as one, and a file that nothing loads again does no harm. */
+	/*
+	 * A crash of QEMU's own is reported as one, and a file that nothing loads again does no
+	 * harm.
+	 */
 	file = fopen(config.initrd, "w");
 	fclose(file);
 	if (!QEMU_MAPS_INITRD)
@@ -577,7 +581,9 @@ static void test_limits(void **state)
 			       "RLIMIT_AS is 1152921504606846976, `ulimit -v`)"));
 }
 
-/* The fake one refuses to start a guest outside of a sandbox that it has: so do all tests of ends. */
+/*
+ * The fake one refuses to start a guest outside of a sandbox that it has: so do all tests of ends.
+ */
 static void test_sandbox_of_qemu(void **state)
 {
 	struct qemu_program program;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of guest/config/host_kernel.c, with directories that are laid out as distributions do, and of
- * the bundle that is made with what it finds.
+ * Unit tests of guest/config/host_kernel.c, with directories that are laid out as distributions do,
+ * and of the bundle that is made with what it finds.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -103,7 +103,9 @@ static void test_versions(void **state)
 	expect("boot/vmlinuz-6.1.0-10", "boot/initrd.img-6.1.0-10", true);
 	put_initrd("boot/initramfs-6.12.1.img", 0644);
 	expect("boot/vmlinuz-6.12.1", "boot/initramfs-6.12.1.img", true);
-	/* One that is readable comes before a newer one that is not; either file may be the reason. */
+	/*
+	 * One that is readable comes before a newer one that is not; either file may be the reason.
+	 */
 	chmod(scratch_path(&scratch, "boot/vmlinuz-6.12.1"), 0600);
 	expect("boot/vmlinuz-6.1.0-10", "boot/initrd.img-6.1.0-10", true);
 	chmod(scratch_path(&scratch, "boot/initrd.img-6.1.0-10"), 0600);

@@ -497,7 +497,7 @@ static void test_orderly_stop(void **state)
 /* Of two that wait, a signalfd gives the lower number first. */
 static const int at_once[] = {SIGSTOP, SIGHUP, SIGTERM, SIGCONT};
 
-/* It is pressed until the time is over, as a guest that starts is deaf. Signals at once ask once. */
+/* Pressed until the time is over: a guest that starts is deaf. Signals at once ask once. */
 static void test_power_button_is_pressed_again(void **state)
 {
 	struct process_run run;

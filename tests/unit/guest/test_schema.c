@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of guest/config/schema.c and bundle_example.c: that the schema and the starting bundle say
- * what the parser of a bundle does.
+ * Unit tests of guest/config/schema.c and bundle_example.c: that the schema and the starting bundle
+ * say what the parser of a bundle does.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -53,7 +53,9 @@ static json_t *device_schema(json_t *schema, const char *type)
 	return NULL;
 }
 
-/* The parser takes a value that the row's schema allows: its default or the first of its choices. */
+/*
+ * The parser takes a value that the row's schema allows: its default or the first of its choices.
+ */
 static void check_row(const struct option_row *row, const json_t *schema)
 {
 	assert_non_null(schema);

@@ -143,8 +143,8 @@ static void end_pause(void *context)
 }
 
 /*
- * A request of the monitor's, which may be hostile: it gets one answer a turn of the loop, and so many
- * a second.
+ * A request of the monitor's, which may be hostile: it gets one answer a turn of the loop, and so
+ * many a second.
  */
 static void handle_broker(void *context, uint32_t events)
 {
@@ -315,7 +315,10 @@ static void kvm_stop(struct engine_guest *guest)
 
 static void kvm_kill(struct engine_guest *guest)
 {
-	/* It ends by itself and passes on what the guest said last, unless it hangs or still starts. */
+	/*
+	 * It ends by itself and passes on what the guest said last, unless it hangs or still
+	 * starts.
+	 */
 	if (guest->kill_asked || kvm_guest(guest)->control_fd < 0 || !guest->running)
 		process_signal(&guest->process, SIGKILL);
 	else

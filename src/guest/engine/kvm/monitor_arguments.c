@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * How `avp monitor` is called. Everything that it opens is inherited, but for the file that the device
- * tree is written to.
+ * How `avp monitor` is called. Everything that it opens is inherited, but for the file that the
+ * device tree is written to.
  */
 #include "guest/engine/kvm/monitor_arguments.h"
 

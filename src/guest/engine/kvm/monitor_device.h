@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A device as `avp monitor --device` has it: what the monitor has to know of a device that another process
- * serves. `avp run` hands it down in the same form as a person writes it by hand.
+ * A device as `avp monitor --device` has it: what the monitor has to know of a device that another
+ * process serves. `avp run` hands it down in the same form as a person writes it by hand.
  */
 #ifndef AVP_GUEST_ENGINE_KVM_MONITOR_DEVICE_H
 #define AVP_GUEST_ENGINE_KVM_MONITOR_DEVICE_H
@@ -29,14 +29,16 @@ struct monitor_device {
 extern const struct option_row monitor_device_rows[];
 
 /*
- * Reads @text into *device, and makes its shape. -EINVAL, a usage error, with nothing to give back: it is
- * not complete, or not what a monitor can have.
+ * Reads @text into *device, and makes its shape. -EINVAL, a usage error, with nothing to give back:
+ * it is not complete, or not what a monitor can have.
  */
 int monitor_device_parse(struct monitor_device *device, const char *text, struct error *error);
 /* Gives back what it owns. One that is all zero is fine. */
 void monitor_device_clear(struct monitor_device *device);
 
-/* Adds the argument that monitor_device_parse reads as this: a connection that is inherited as @fd. */
+/*
+ * Adds the argument that monitor_device_parse reads as this: a connection that is inherited as @fd.
+ */
 void monitor_device_add(struct arguments *arguments, const char *name,
 			const struct device_shape *shape, int fd);
 

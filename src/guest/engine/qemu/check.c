@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What `avp doctor` says of the installed QEMU: which it is, and which of our devices it carries. */
+/*
+ * What `avp doctor` says of the installed QEMU: which it is, and which of our devices it carries.
+ */
 #include <stdio.h>
 #include <string.h>
 

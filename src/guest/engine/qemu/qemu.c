@@ -169,8 +169,8 @@ static void handle_output(void *context, char *line, size_t length, bool cut)
 }
 
 /*
- * Has QEMU end the guest as it stands. SIGTERM would not: see process_spawn.shielded. One that hangs,
- * takes no commands yet or was asked before is killed.
+ * Has QEMU end the guest as it stands. SIGTERM would not: see process_spawn.shielded. One that
+ * hangs, takes no commands yet or was asked before is killed.
  */
 static void quit(struct qemu_guest *guest)
 {
@@ -198,8 +198,8 @@ static void handle_halt(struct qemu_guest *guest)
 }
 
 /*
- * QEMU has read the kernel, but may have the initrd mapped: a reset would load what the file is by then, and one
- * that was cut ends QEMU by SIGBUS. Returns whether it was changed.
+ * QEMU has read the kernel, but may have the initrd mapped: a reset would load what the file is by
+ * then, and one that was cut ends QEMU by SIGBUS. Returns whether it was changed.
  */
 static bool check_initrd(struct qemu_guest *guest)
 {
@@ -315,7 +315,10 @@ static enum guest_end qemu_judge(struct engine_guest *common, int status,
 	return judge(guest, status, how);
 }
 
-/* Memory that device processes share is a file to the kernel, which ends a QEMU that may not make it. */
+/*
+ * Memory that device processes share is a file to the kernel, which ends a QEMU that may not make
+ * it.
+ */
 static int check_file_limit(const struct guest_config *config, struct error *error)
 {
 	struct rlimit limit;
@@ -429,8 +432,9 @@ static void qemu_kill(struct engine_guest *guest)
 }
 
 /*
- * Its memory backend is compared with a size that was rounded up to 8 KiB (hw/core/machine.c); a q35
- * whose processors are emulated has 40 address bits and skips what AMD keeps for itself below 1 TiB.
+ * Its memory backend is compared with a size that was rounded up to 8 KiB (hw/core/machine.c); a
+ * q35 whose processors are emulated has 40 address bits and skips what AMD keeps for itself below 1
+ * TiB.
  */
 #define MACHINE                                                      \
 	.cpus = GUEST_CPUS_MAXIMUM, .memory_unit = 8 << 10,          \

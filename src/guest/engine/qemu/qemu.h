@@ -77,8 +77,8 @@ extern const struct host_check qemu_check;
 bool qemu_parse_version(const char *text, struct qemu_version *version);
 
 /*
- * Whether this QEMU carries a device: its version says that it could, and it lists it, as a build may
- * have left it out.
+ * Whether this QEMU carries a device: its version says that it could, and it lists it, as a build
+ * may have left it out.
  */
 bool qemu_carries(const struct qemu_program *program, const struct qemu_device *device);
 
@@ -87,8 +87,8 @@ int qemu_check_device(const struct device_config *device, const struct qemu_vers
 		      struct error *error);
 
 /*
- * Appends all arguments after the program's name and its sandbox, for devices that qemu_check_device
- * accepts.
+ * Appends all arguments after the program's name and its sandbox, for devices that
+ * qemu_check_device accepts.
  */
 void qemu_arguments(struct arguments *arguments, const struct engine_setup *setup,
 		    struct qemu_version version, const struct engine_launch *launch);
