@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The guest's console on standard input and output. Nothing here blocks the loop: a reader that is
- * slow holds up the guest's console, and nothing else.
+ * The guest's console on standard input and output. Nothing here blocks the loop: a slow reader
+ * stalls only the guest's console.
  */
 #include "host/console.h"
 
@@ -24,14 +24,14 @@
 
 #define COMPONENT   "console"
 #define BUFFER_SIZE 4096
-/* Chunks of the loop's attention, so that a flood does not starve other sources. */
+/* Limit per event, so that a flood does not starve other sources. */
 #define TRANSFERS_PER_EVENT 16
 /*
- * How often a console in the background of its terminal looks whether it has come to the
- * foreground, which a shell does not say of a job that was running all the time.
+ * How often a console in the background of its terminal checks whether it is in the foreground now:
+ * the shell does not notify a running job.
  */
 #define FOREGROUND_CHECK_MS 500
-/* What a terminal takes without blocking once it says that it takes something. */
+/* What a terminal that is writable accepts without blocking. */
 #define CAUTIOUS_SIZE 256
 
 #define KEY_ESCAPE    0x01 /* Ctrl-A */
@@ -41,15 +41,15 @@
 /* Bytes on their way in one direction. */
 struct stream {
 	int from, to;
-	bool from_polled; /* the loop tells when there is something; else there always is */
+	bool from_polled; /* polled; else reading never blocks */
 	bool to_socket;
-	bool to_blocks; /* a write may block: little at a time, and only after a look */
-	bool ended;	/* no more bytes come */
+	bool to_blocks; /* a write may block: poll first, and write little at a time */
+	bool ended;	/* end of file */
 	size_t start, length;
 	char bytes[BUFFER_SIZE];
 };
 
-/* One of the guest's sides. */
+/* A console of the guest: its serial port or a console device. */
 struct guest_end {
 	struct console *console;
 	struct event_watch watch;
@@ -65,10 +65,10 @@ struct console {
 	struct guest_end *keys; /* the end that keys go to: the last one */
 	struct event_watch input_watch, output_watch;
 	struct stream in;
-	int output_fd;	 /* standard output, opened again without blocking; -1: failed */
-	bool terminal;	 /* keys are read from a terminal: this is its foreground */
-	bool background; /* standard input is a terminal, and this is its background */
-	struct timer foreground_check; /* none: standard input is no terminal of ours */
+	int output_fd;	 /* standard output, reopened with O_NONBLOCK; -1: failed */
+	bool terminal;	 /* standard input is a terminal; this program is in its foreground */
+	bool background; /* standard input is a terminal; this program is in its background */
+	struct timer foreground_check; /* TIMER_NONE: standard input is not our terminal */
 	bool escaped;		       /* the escape key was pressed */
 	bool had_output;
 	bool output_terminal;
@@ -76,8 +76,7 @@ struct console {
 };
 
 /*
- * For the handlers of fatal signals, which have no other way to find it. What is not NULL is
- * restored.
+ * Global, because the handlers of fatal signals need it.
  */
 static struct termios saved_terminal;
 static bool terminal_saved;
@@ -90,7 +89,7 @@ static bool is_foreground_terminal(void)
 
 static void restore_terminal(void)
 {
-	/* In the background it is the shell's, which has set it as it likes. */
+	/* In the background the shell has set its own mode. */
 	if (terminal_changed && is_foreground_terminal())
 		tcsetattr(STDIN_FILENO, TCSANOW, &saved_terminal);
 	terminal_changed = 0;
@@ -99,7 +98,7 @@ static void restore_terminal(void)
 static void handle_crash(int number)
 {
 	restore_terminal();
-	/* SA_RESETHAND: this time it ends the program. */
+	/* SA_RESETHAND is set: this one ends the program. */
 	raise(number);
 }
 
@@ -118,10 +117,10 @@ static void make_raw(void)
 	tcsetattr(STDIN_FILENO, TCSANOW, &raw);
 }
 
-/* Switches the terminal to raw mode and has every end of the program switch it back. */
+/* Switches the terminal to raw mode, and back on any exit of the program. */
 static void take_terminal(void)
 {
-	/* All that end a process by themselves, but those that nobody can handle. */
+	/* All signals that end a process by default and can be handled. */
 	static const int fatal[] = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,	  SIGABRT, SIGTRAP,
 				    SIGSYS,  SIGHUP,  SIGINT,  SIGQUIT,	  SIGTERM, SIGUSR1,
 				    SIGUSR2, SIGALRM, SIGPROF, SIGVTALRM, SIGXCPU, SIGXFSZ,
@@ -129,7 +128,7 @@ static void take_terminal(void)
 	struct sigaction action = {.sa_handler = handle_crash, .sa_flags = SA_RESETHAND}, before;
 	static bool registered;
 
-	/* Once: a shell may give a job the terminal back as the job had made it. */
+	/* Save once: a shell may restore a job's own raw mode with its foreground. */
 	if (!terminal_saved && tcgetattr(STDIN_FILENO, &saved_terminal) < 0)
 		return;
 	terminal_saved = true;
@@ -144,7 +143,7 @@ static void take_terminal(void)
 
 static void update_watches(struct console *console);
 
-/* Goes by whether this is the foreground of the terminal now. */
+/* Takes or leaves the terminal when the program came to fore- or background. */
 static void follow_foreground(struct console *console)
 {
 	bool foreground = is_foreground_terminal();
@@ -154,7 +153,7 @@ static void follow_foreground(struct console *console)
 	if (foreground && !console->terminal)
 		take_terminal();
 	if (!foreground)
-		terminal_changed = 0; /* the shell has made it as it likes */
+		terminal_changed = 0; /* the shell has set its own mode */
 	if (foreground)
 		timer_cancel(&console->foreground_check);
 	else
@@ -177,7 +176,7 @@ static void show_help(struct console *console)
 }
 
 /*
- * Takes the escape sequences out of @length bytes at @bytes. Returns how many are left. Calls the
+ * Removes the escape sequences from @length bytes at @bytes. Returns the new length. Raises the
  * quit event at most once.
  */
 static size_t filter_keys(struct console *console, char *bytes, size_t length)
@@ -207,7 +206,7 @@ static size_t filter_keys(struct console *console, char *bytes, size_t length)
 	return kept;
 }
 
-/* One write of bytes to where the stream leads; as write(2), but it never waits. */
+/* As write(2) to the stream's destination, but never blocks. */
 static ssize_t write_some(const struct stream *stream, const char *bytes, size_t length)
 {
 	if (stream->to_socket)
@@ -225,7 +224,7 @@ static ssize_t write_some(const struct stream *stream, const char *bytes, size_t
 	return write(stream->to, bytes, length);
 }
 
-/* Writes what the stream holds. Returns false when the other side takes no more for now. */
+/* Writes the buffered bytes. Returns false when the destination would block. */
 static bool stream_write(struct stream *stream)
 {
 	while (stream->length) {
@@ -236,7 +235,7 @@ static bool stream_write(struct stream *stream)
 		if (written < 0 && errno == EAGAIN)
 			return false;
 		if (written < 0) {
-			/* Nobody is there to take it: drop it, and the rest as it comes. */
+			/* The reader is gone: drop this and later output. */
 			stream->length = 0;
 			break;
 		}
@@ -248,7 +247,7 @@ static bool stream_write(struct stream *stream)
 }
 
 /*
- * One read of what comes to the stream. Returns 0 when there is nothing for now, or no more at all.
+ * As read(2) from the stream's source. Returns 0 when it would block, or has ended.
  */
 static size_t read_some(struct stream *stream, char *bytes, size_t size)
 {
@@ -262,14 +261,14 @@ static size_t read_some(struct stream *stream, char *bytes, size_t size)
 	return length > 0 ? (size_t)length : 0;
 }
 
-/* Reads into the empty stream. Returns false when there is nothing for now, or no more at all. */
+/* Fills the empty buffer. Returns false when the source would block, or has ended. */
 static bool stream_read(struct stream *stream)
 {
 	stream->length = read_some(stream, stream->bytes, sizeof(stream->bytes));
 	return stream->length > 0;
 }
 
-/* Passes on what there is from one side of the guest. */
+/* Copies output of one of the guest's consoles. */
 static void transfer_out(struct guest_end *end)
 {
 	struct console *console = end->console;
@@ -284,11 +283,11 @@ static void transfer_out(struct guest_end *end)
 			console->events->first_output(console->context);
 		}
 	}
-	/* What was read last: only what the other side refused may stay to be waited for. */
+	/* Write the last chunk: only bytes that would block may stay in the buffer. */
 	stream_write(out);
 }
 
-/* Passes on what there is from standard input; @ready: it will not block. */
+/* Copies standard input; @ready: a read will not block. */
 static void transfer_in(struct console *console, bool ready)
 {
 	struct stream *in = &console->in;
@@ -296,15 +295,15 @@ static void transfer_in(struct console *console, bool ready)
 	for (int i = 0; i < TRANSFERS_PER_EVENT && stream_write(in) && !in->ended; i++) {
 		if (!ready || !stream_read(in))
 			break;
-		/* A pipe is ready once; what the loop cannot watch, a file, always is. */
+		/* After one read only a file, which cannot be polled, is surely ready. */
 		ready = !in->from_polled;
 	}
 	stream_write(in);
 }
 
 /*
- * Reads from a terminal, also while the guest takes nothing: the quit keys are for then. Keys that
- * there is no room for are dropped, as a terminal does.
+ * Reads keys from a terminal, even while the guest reads none, so that the quit keys always work.
+ * Keys that do not fit in the buffer are dropped, as a terminal does.
  */
 static void read_keys(struct console *console)
 {
@@ -312,15 +311,15 @@ static void read_keys(struct console *console)
 	char keys[BUFFER_SIZE];
 	size_t length, room = sizeof(in->bytes) - in->length;
 
-	/* In the background they are the shell's. */
+	/* In the background the keys belong to the shell. */
 	follow_foreground(console);
 	if (!console->terminal)
 		return;
 	length = filter_keys(console, keys, read_some(in, keys, sizeof(keys)));
 	/*
-	 * A terminal ends when it is gone, and then has no foreground. Else it went to the
-	 * background just now (EIO, with SIGTTIN ignored), or somebody gave it its lines back and
-	 * typed the key for the end of one, which is none of it.
+	 * End of file: if the terminal is gone it has no foreground. Otherwise this program went to
+	 * the background just now (EIO, with SIGTTIN ignored), or someone set the terminal to
+	 * canonical mode and pressed Ctrl-D; neither is the end.
 	 */
 	if (in->ended && tcgetpgrp(STDIN_FILENO) >= 0)
 		in->ended = false;
@@ -333,7 +332,7 @@ static void read_keys(struct console *console)
 	stream_write(in);
 }
 
-/* Watches what the streams wait for, and nothing else: an idle console makes no wake-ups. */
+/* Polls only what the streams wait for: an idle console causes no wake-ups. */
 static void update_watches(struct console *console)
 {
 	const struct stream *in = &console->in;
@@ -389,7 +388,7 @@ static void handle_output(void *context, uint32_t events)
 	update_watches(console);
 }
 
-/* Whether the loop can watch a descriptor; a regular file for one it cannot. */
+/* Whether epoll supports a descriptor; it does not support regular files. */
 static bool can_be_watched(struct console *console, int fd)
 {
 	struct event_source probe = {.fd = fd};
@@ -400,7 +399,7 @@ static bool can_be_watched(struct console *console, int fd)
 	return true;
 }
 
-/* Opens standard output as the side that the guest's bytes go to. */
+/* Reopens standard output as the destination of the guest's output. */
 static void open_output(struct console *console, struct stream *out)
 {
 	struct stat status;
@@ -413,8 +412,8 @@ static void open_output(struct console *console, struct stream *out)
 	if (!S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode))
 		return;
 	/*
-	 * O_NONBLOCK on standard output itself would also hold for the shell that shares it; a
-	 * second opening of the same terminal or pipe has flags of its own.
+	 * O_NONBLOCK on standard output would also affect the shell that shares it. Reopening the
+	 * same terminal or pipe gives separate flags.
 	 */
 	if (console->output_fd < 0)
 		console->output_fd =
@@ -439,7 +438,7 @@ static int add_end(struct console *console, int fd, struct error *error)
 	return 0;
 }
 
-/* From the background a terminal must not be read; one that is not ours will never be. */
+/* In the background do not read the terminal; never read one that does not control us. */
 static int open_input(struct console *console, struct error *error)
 {
 	console->in.from = STDIN_FILENO;
@@ -512,7 +511,7 @@ void console_finish_line(struct console *console)
 	    console->last_byte == '\n')
 		return;
 	console->last_byte = '\n';
-	/* A terminal that takes nothing now is no reason to wait. */
+	/* Do not wait for a terminal that would block. */
 	write_some(&console->keys->out, "\r\n", 2);
 }
 
@@ -529,7 +528,7 @@ void console_resume(struct console *console)
 		console->events->foreground(console->context);
 }
 
-/* Writes the rest of what one side of the guest says, until it is closed or the time is over. */
+/* Copies the rest of a console's output, until its end or the deadline. */
 static void drain(struct guest_end *end, int64_t deadline)
 {
 	struct stream *out = &end->out;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What a host offers: findings and how they are passed on. */
+/* Findings of host checks, and their form between programs. */
 #include "host/host_check.h"
 
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What a host offers, found out by trying where that leaves no trace. `avp doctor` tells what all
- * checks find, those of the device programs among them.
+ * Checks of the host. They try a feature itself if that leaves no trace. `avp doctor` reports the
+ * findings of all checks, including those of the device programs.
  */
 #ifndef AVP_HOST_HOST_CHECK_H
 #define AVP_HOST_HOST_CHECK_H
@@ -11,20 +11,20 @@
 
 enum host_status {
 	HOST_OK,
-	HOST_WARN,    /* guests run without it, but slower, less well locked in or with less */
-	HOST_MISSING, /* what needs it does not work */
+	HOST_WARN,    /* guests run without it, but slower, less isolated or with fewer features */
+	HOST_MISSING, /* what needs it fails */
 };
 
-/* As users read them. */
+/* The words for users. */
 extern const char *const host_status_words[];
 
 struct host_finding {
 	enum host_status status;
 	char text[320];	  /* what was found, one line */
-	char remedy[240]; /* what to do about it; empty when it is fine */
+	char remedy[240]; /* what to do about it, or "" */
 };
 
-/* A table of them ends with a row without a name. */
+/* A row of a table of checks, which ends with a row without a name. */
 struct host_check {
 	const char *name;
 	void (*run)(struct host_finding *finding);
@@ -35,12 +35,13 @@ void host_finding_set(struct host_finding *finding, enum host_status status, con
 void host_finding_advise(struct host_finding *finding, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Longer names are cut when they are passed on. */
+/* host_finding_parse truncates longer names. */
 #define HOST_CHECK_NAME 32
 
 /*
- * A finding as one line between programs of one version: status, name, text and remedy with tabs
- * between them. The second one returns false for anything else, and may change @line.
+ * Write and parse a finding as one line: status, name, text and remedy separated by tabs. Both
+ * programs have the same version. host_finding_parse returns false for other lines, and modifies
+ * @line.
  */
 void host_finding_print(FILE *stream, const char *name, const struct host_finding *finding);
 bool host_finding_parse(char *line, char name[HOST_CHECK_NAME], struct host_finding *finding);

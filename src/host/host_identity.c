@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The host's identity, and the names of the guests that run on it. A name is taken by a lock on a
- * file, which the kernel takes back however the program ends, in a directory where nobody else can.
+ * The host's identity, and the names of the guests that run on it. A name is reserved by a lock on
+ * a file, in a directory that only this user can write to. The kernel releases the lock however the
+ * program ends.
  */
 #include "host/host_identity.h"
 
@@ -20,10 +21,10 @@
 #include "base/log.h"
 #include "base/text.h"
 
-/* More guests without a name are refused one. */
+/* Limit of the guests without a given name. */
 #define NUMBERS 1000
 #define SUFFIX	".name"
-/* How often a file may vanish while it is being locked; each time its holder has ended. */
+/* How often the file may be removed by its ending holder while this process locks it. */
 #define ATTEMPTS 100
 
 const char *host_identity_read(char identity[HOST_IDENTITY_LENGTH])
@@ -48,7 +49,7 @@ const char *host_identity_read(char identity[HOST_IDENTITY_LENGTH])
 	return identity;
 }
 
-/* May nobody but this user make and remove files in the open @directory? */
+/* Whether only this user can create and remove files in the open @directory. */
 static bool is_own(int directory)
 {
 	struct stat status;
@@ -58,7 +59,7 @@ static bool is_own(int directory)
 	       faccessat(directory, ".", W_OK | X_OK, AT_EACCESS) == 0;
 }
 
-/* Opens the directory @path, which is made when it is not there; -1: it is not this user's own. */
+/* Opens the directory @path, or creates it; -1: others can write to it. */
 static int open_own(const char *path)
 {
 	cleanup_fd int fd = -1;
@@ -70,8 +71,8 @@ static int open_own(const char *path)
 }
 
 /*
- * Opens the directory of this user's names: a service of root's and a shell of root's have the same
- * one, whatever their environment. -1: there is none that nobody else could take names in.
+ * Opens the directory of this user's names. It does not depend on the environment for root, so that
+ * a service and a shell use the same one. -1: there is none that only this user can write to.
  */
 static int open_names(void)
 {
@@ -94,7 +95,7 @@ static int open_names(void)
 	return -1;
 }
 
-/* Who has locked the file; 0: not known, as for a process of another PID namespace. */
+/* The process that has locked the file; 0: unknown, as in another PID namespace. */
 static pid_t find_holder(int fd)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -105,8 +106,8 @@ static pid_t find_holder(int fd)
 }
 
 /*
- * Locks the name's file. The lock is this process's alone (fcntl(2)): children that outlive it
- * don't have it. Returns a descriptor, or -EADDRINUSE with *holder set, or another negative errno.
+ * Locks the name's file. The lock (fcntl(2)) is not inherited by children, which may outlive this
+ * process. Returns a descriptor, or -EADDRINUSE with *holder set, or another negative errno.
  */
 static int take(int names, const char *name, pid_t *holder)
 {
@@ -115,7 +116,7 @@ static int take(int names, const char *name, pid_t *holder)
 	if (snprintf(file, sizeof(file), "%s" SUFFIX, name) >= (int)sizeof(file))
 		return -ENAMETOOLONG;
 	/*
-	 * Its holder removes the file before it gives up the lock: then there may be another one.
+	 * The holder removes the file before it releases the lock: check that this is still it.
 	 */
 	for (int i = 0; i < ATTEMPTS; i++) {
 		const struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -160,8 +161,8 @@ int host_take_guest_name(struct guest_name *taken, char **name, bool unnamed, st
 
 	*taken = GUEST_NAME_NONE;
 	if (names < 0) {
-		log_warning("no directory is this user's alone, so whether another guest is named "
-			    "'%s' is not seen; set XDG_RUNTIME_DIR to one",
+		log_warning("no directory belongs to this user alone, so another guest named '%s' "
+			    "is not detected; set XDG_RUNTIME_DIR to one",
 			    *name);
 		return 0;
 	}
@@ -179,7 +180,7 @@ int host_take_guest_name(struct guest_name *taken, char **name, bool unnamed, st
 	return 0;
 }
 
-/* The parent of a process; 0: not known (proc(5), /proc/PID/stat). */
+/* The parent of a process; 0: unknown (proc(5), /proc/PID/stat). */
 static pid_t find_parent(pid_t pid)
 {
 	cleanup_file FILE *file = NULL;
@@ -191,7 +192,7 @@ static pid_t find_parent(pid_t pid)
 	file = fopen(path, "re");
 	if (!file || !fgets(text, sizeof(text), file))
 		return 0;
-	/* Its name is in parentheses, and may have any letters. */
+	/* The name in parentheses may contain any character. */
 	end = strrchr(text, ')');
 	return end && sscanf(end, ") %*c %d", &parent) == 1 && parent > 0 ? parent : 0;
 }
@@ -208,7 +209,7 @@ pid_t host_find_guest(pid_t device, char *name, size_t size)
 	directory = fdopendir(names);
 	if (!directory)
 		return 0;
-	/* It is the directory's now. */
+	/* Owned by directory now. */
 	take_fd(&names);
 	while ((entry = readdir(directory))) {
 		size_t length = strlen(entry->d_name);
@@ -233,7 +234,7 @@ void host_give_guest_name(struct guest_name *taken, const char *name)
 	char file[NAME_MAX + 1];
 
 	snprintf(file, sizeof(file), "%s" SUFFIX, name);
-	/* Before the lock is given up: see take. */
+	/* Before the lock is released: see take. */
 	if (taken->lock >= 0)
 		unlinkat(taken->names, file, 0);
 	close_fd(&taken->lock);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Gives up rights: privileges, capabilities, and by Landlock what has a name. The system calls are
- * in sandbox_filter.c.
+ * Gives up rights: privileges, capabilities, and with Landlock access by name. The system call
+ * filter is in sandbox_filter.c.
  */
 #include "host/sandbox.h"
 
@@ -21,8 +21,8 @@
 #include "host/sandbox_private.h"
 
 /*
- * What a ruleset handles (Linux, Documentation/userspace-api/landlock.rst), as of version 6; older
- * headers know less of it. A kernel takes as much of the struct as its version has.
+ * The accesses that a ruleset handles (Linux, Documentation/userspace-api/landlock.rst), as of
+ * version 6; older headers lack some. A kernel accepts the part of the struct that it knows.
  */
 struct ruleset {
 	uint64_t files;
@@ -38,7 +38,7 @@ struct ruleset {
 #define ALL_FILES(rights)      ((UINT64_C(1) << (rights)) - 1)
 #define SIZE_UP_TO(field)      (offsetof(struct ruleset, field) + sizeof(uint64_t))
 
-/* All rights of Landlock's versions, of which a kernel knows the first so many. */
+/* The accesses that each version of Landlock handles. */
 static const struct {
 	struct ruleset handled;
 	size_t size;
@@ -52,17 +52,17 @@ static const struct {
 	 SIZE_UP_TO(scopes)},
 };
 
-/* Leaves @right to what is at @path. */
+/* Allows access @right to @path. */
 static int allow_path(int ruleset, const char *path, uint64_t right, struct error *error)
 {
 	cleanup_fd int fd = open(path, O_PATH | O_CLOEXEC);
 	struct landlock_path_beneath_attr rule = {.allowed_access = right, .parent_fd = fd};
 
-	/* What is not there needs no right. */
+	/* Skip paths that do not exist. */
 	if (fd < 0)
 		return 0;
 	if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
-		return error_set_errno(error, errno, "sandbox: cannot leave access to %s", path);
+		return error_set_errno(error, errno, "sandbox: cannot allow access to %s", path);
 	return 0;
 }
 
@@ -85,8 +85,8 @@ static bool reads_files(const struct sandbox_rights *rights)
 }
 
 /*
- * Without Landlock the system call filter keeps names out of most processes. Those that it has to
- * let read or remove files get a root directory of their own, or say what they could do.
+ * Without Landlock the system call filter denies access by name to most processes. Those that must
+ * read or remove files get a root directory of their own, or a warning.
  */
 static void do_without_landlock(const struct sandbox_rights *rights)
 {
@@ -96,16 +96,16 @@ static void do_without_landlock(const struct sandbox_rights *rights)
 		log_debug("sandbox: this kernel has no Landlock");
 		return;
 	}
-	/* Others have use for more than what they read: sockets to connect to, or to be removed. */
+	/* Others also need sockets to connect to or to remove, outside of @readable. */
 	if (rights->needs & SANDBOX_READER)
 		result = sandbox_hide_files(rights->readable);
 	if (result == 0)
 		log_debug("sandbox: this kernel has no Landlock; a namespace hides files");
 	else
 		log_warning(
-			"sandbox: this kernel has no Landlock, and no namespace hides files: if "
-			"this process is taken over it can %s every file that its user can; "
-			"`avp doctor` says what to do",
+			"sandbox: this kernel has no Landlock, and no namespace hides files: an "
+			"attacker who takes over this process can %s every file that its user "
+			"can; `avp doctor` says what to do",
 			!removes_files(rights) ? "read" :
 			reads_files(rights)    ? "read and remove" :
 						 "remove");
@@ -145,7 +145,7 @@ static int restrict_names(const struct sandbox_rights *rights, struct error *err
 int sandbox_apply_capabilities(struct error *error)
 {
 	/*
-	 * The bounding set takes a capability to shrink; without it nothing can be gained anyway.
+	 * Shrinking the bounding set needs a capability; without that none can be gained anyway.
 	 */
 	if (capng_apply(CAPNG_SELECT_BOTH) < 0 && capng_apply(CAPNG_SELECT_CAPS) < 0)
 		return error_set(error, EPERM, "sandbox: cannot give up capabilities");
@@ -158,18 +158,18 @@ int sandbox_drop_rights(const struct sandbox_rights *rights, struct error *error
 
 	if (!error)
 		error = &own;
-	/* Nothing that is executed, should it come to that, gets more rights than we have. */
+	/* A program that this process might execute gets no more rights than this process has. */
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return error_set_errno(error, errno, "sandbox: no_new_privs");
-	/* Some of it takes capabilities. */
+	/* Before the capabilities are dropped: some of it needs them. */
 	if (restrict_names(rights, error) < 0)
 		return -error->code;
 	capng_clear(CAPNG_SELECT_BOTH);
 	if (sandbox_apply_capabilities(error) < 0)
 		return -error->code;
 	/*
-	 * Guest memory does not get into core dumps, and no process of this user can attach. Last:
-	 * what such a process has in /proc is not its own.
+	 * Keep guest memory out of core dumps, and keep processes of this user from attaching.
+	 * Last, because it gives the files in /proc/self to root.
 	 */
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return error_set_errno(error, errno, "sandbox: dumpable");

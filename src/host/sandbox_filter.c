@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The system calls that a process which is locked in may make, with their arguments as far as they
- * are values. Each right that stays has its reason beside it.
+ * The system calls that a sandboxed process may make, with conditions on arguments that are not
+ * pointers. Each permission has its reason beside it.
  */
 #include <asm/termbits.h>
 #include <errno.h>
@@ -37,7 +37,7 @@ struct condition {
 #define CONDITIONS 3
 
 struct rule {
-	unsigned int needs; /* 0: for all that serve, else for any of these */
+	unsigned int needs; /* 0: for all processes that serve, else for any of these */
 	int call;
 	struct condition conditions[CONDITIONS];
 };
@@ -61,20 +61,20 @@ struct rule {
 	{                                                 \
 		argument, SCMP_CMP_MASKED_EQ, mask, value \
 	}
-/* The kernel looks at 32 bits. */
+/* The kernel uses 32 bits of the argument. */
 #define IS(argument, value)	 MASKED(argument, UINT32_MAX, value)
 #define HAS(argument, flags)	 MASKED(argument, flags, flags)
 #define HAS_NOT(argument, flags) MASKED(argument, flags, 0)
 #define ONLY(argument, flags)	 MASKED(argument, UINT32_MAX & ~(uint64_t)(flags), 0)
 /* A pointer. */
 #define IS_NULL(argument) MASKED(argument, UINT64_MAX, 0)
-/* Memory that could be executed is never made. */
+/* No executable memory. */
 #define NOT_EXECUTABLE HAS_NOT(2, PROT_EXEC)
-/* Signals are not asked for: they could be sent to others. */
+/* No O_ASYNC, which could send signals to others. */
 #define NO_SIGNALS	  HAS_NOT(2, O_ASYNC)
 #define SOCKET_TYPE(type) MASKED(1, UINT32_MAX & ~(uint64_t)(SOCK_CLOEXEC | SOCK_NONBLOCK), type)
 
-/* What makes a thread, and what would make more of it: a process, a tracee, a namespace. */
+/* The flags of a thread, and those of a process, a tracee or a namespace. */
 #define THREAD (CLONE_THREAD | CLONE_VM | CLONE_SIGHAND)
 #define MORE_THAN_THREAD                                                             \
 	(CLONE_PTRACE | CLONE_UNTRACED | CLONE_VFORK | CLONE_PARENT | CLONE_NEWNS |  \
@@ -86,13 +86,13 @@ struct rule {
 #define SOCKET_OPTION(level, name) FOR(SANDBOX_SOCKETS, setsockopt, IS(1, level), IS(2, name))
 
 static const struct rule rules[] = {
-	/* Messages of the frontend, with descriptors; a next frontend after this one. */
+	/* Messages of the frontend, with descriptors; accepting the next frontend. */
 	ALWAYS(recvmsg),
 	ALWAYS(sendmsg),
 	ALWAYS(accept4),
 	ALWAYS(getsockopt, IS(1, SOL_SOCKET)),
 	ALWAYS(close),
-	/* What kind of descriptor came; whether it waits. */
+	/* The kind of a received descriptor, and O_NONBLOCK. */
 	ALWAYS(fcntl, IS(1, F_GETFL)),
 	ALWAYS(fcntl, IS(1, F_SETFL), NO_SIGNALS),
 	ALWAYS(fcntl, IS(1, F_DUPFD_CLOEXEC)),
@@ -100,7 +100,7 @@ static const struct rule rules[] = {
 	ALWAYS(newfstatat, HAS(3, AT_EMPTY_PATH)),
 	ALWAYS(fstatfs),
 	ALWAYS(lseek),
-	/* Guest memory that the frontend shares, rings, and what malloc wants. */
+	/* Guest memory that the frontend shares, rings, malloc. */
 	ALWAYS(mmap, NOT_EXECUTABLE),
 	ALWAYS(mprotect, NOT_EXECUTABLE),
 	ALWAYS(munmap),
@@ -116,9 +116,9 @@ static const struct rule rules[] = {
 	ALWAYS(write),
 	ALWAYS(preadv2),
 	ALWAYS(writev),
-	/* To say which limit a call ran into: its own limits are read, not set. */
+	/* Reads this process's limits, to report which one a call exceeded. */
 	ALWAYS(prlimit64, IS(0, 0), IS_NULL(2)),
-	/* Waiting; arm64 has only the calls with a p. */
+	/* Waiting; arm64 has only the variants with a p. */
 	ALWAYS(epoll_wait),
 	ALWAYS(epoll_pwait),
 	ALWAYS(epoll_ctl),
@@ -132,7 +132,7 @@ static const struct rule rules[] = {
 	ALWAYS(rt_sigprocmask),
 	ALWAYS(rt_sigreturn),
 	/*
-	 * The end: by itself, or by abort, whose signal is for this process (see add_own_signals).
+	 * Exit, or abort, which signals this process (see add_own_signals).
 	 */
 	ALWAYS(exit),
 	ALWAYS(exit_group),
@@ -140,23 +140,23 @@ static const struct rule rules[] = {
 	ALWAYS(gettid),
 	ALWAYS(restart_syscall),
 
-	/* Reads and writes at once, or by threads. */
+	/* Synchronous transfers, or in threads. */
 	FOR(SANDBOX_DISK, preadv),
 	FOR(SANDBOX_DISK, pwritev),
 	FOR(SANDBOX_DISK, pwritev2),
 	FOR(SANDBOX_DISK, fdatasync),
 	FOR(SANDBOX_DISK, fallocate),
-	/* The locks on the image are given back in the end. */
+	/* Releases the locks on the image at the end. */
 	FOR(SANDBOX_DISK, fcntl, IS(1, F_SETLK)),
 	FOR(SANDBOX_DISK, fcntl, IS(1, F_OFD_SETLK)),
-	/* The ring itself takes nothing but transfers on the image: file_ring.c. */
+	/* The ring is restricted to transfers on the image: file_ring.c. */
 	FOR(SANDBOX_RING, io_uring_enter),
 
-	/* Which queues of the tap are used, and what the guest computes itself. */
+	/* Enables queues of the tap, and sets the guest's offloads. */
 	FOR(SANDBOX_TAP, ioctl, IS(1, TUNSETQUEUE)),
 	FOR(SANDBOX_TAP, ioctl, IS(1, TUNSETOFFLOAD)),
 
-	/* The guest's connections and pings, and those that port forwards take. */
+	/* The guest's connections and pings, and connections to forwarded ports. */
 	INTERNET_SOCKET(AF_INET, SOCK_STREAM, 0),
 	INTERNET_SOCKET(AF_INET, SOCK_STREAM, IPPROTO_TCP),
 	INTERNET_SOCKET(AF_INET, SOCK_DGRAM, 0),
@@ -187,7 +187,7 @@ static const struct rule rules[] = {
 	FOR(SANDBOX_SOCKETS, ioctl, IS(1, FIONBIO)),
 	FOR(SANDBOX_SOCKETS, fcntl, IS(1, F_GETFD)),
 	FOR(SANDBOX_SOCKETS, fcntl, IS(1, F_SETFD)),
-	/* Descriptors for connections of the guest, or none for a while: slirp_sockets.c. */
+	/* Limits the descriptors for connections of the guest: slirp_sockets.c. */
 	FOR(SANDBOX_SOCKETS, prlimit64, IS(0, 0), IS(1, RLIMIT_NOFILE)),
 	/* libslirp and GLib want random numbers. */
 	FOR(SANDBOX_SOCKETS | SANDBOX_RANDOM, getrandom),
@@ -198,19 +198,19 @@ static const struct rule rules[] = {
 	FOR(SANDBOX_TERMINAL, getpgrp),
 	FOR(SANDBOX_TERMINAL, ioctl, IS(1, TCGETS)),
 	FOR(SANDBOX_TERMINAL, ioctl, IS(1, TCSETS)),
-	/* For the same, in C libraries that know all speeds. */
+	/* The same, as newer C libraries call it. */
 	FOR(SANDBOX_TERMINAL, ioctl, IS(1, TCGETS2)),
 	FOR(SANDBOX_TERMINAL, ioctl, IS(1, TCSETS2)),
 	FOR(SANDBOX_TERMINAL, ioctl, IS(1, TIOCGPGRP)),
 	FOR(SANDBOX_TERMINAL, ioctl, IS(1, TIOCGWINSZ)),
 	FOR(SANDBOX_TERMINAL, sendto, IS_NULL(4)),
 	FOR(SANDBOX_TERMINAL, recvfrom),
-	/* In the background it is looked at now and then. */
+	/* The check whether the console came to the foreground. */
 	FOR(SANDBOX_TERMINAL, timerfd_settime),
 
-	/* Virtual machines and processors; all of KVM's requests have its type. */
+	/* Virtual machines and vCPUs; all of KVM's ioctls have its type. */
 	FOR(SANDBOX_MONITOR, ioctl, MASKED(1, 0xff00, KVMIO << 8)),
-	/* The kernel is loaded, again after a reset, and the processors get new threads. */
+	/* Loads the kernel, again after a reset, with new threads for the vCPUs. */
 	FOR(SANDBOX_MONITOR, pread64),
 	FOR(SANDBOX_MONITOR, pwrite64),
 	FOR(SANDBOX_MONITOR, clone, MASKED(0, THREAD | MORE_THAN_THREAD, THREAD)),
@@ -218,7 +218,7 @@ static const struct rule rules[] = {
 	FOR(SANDBOX_MONITOR, rseq),
 	FOR(SANDBOX_MONITOR, prctl, IS(0, PR_SET_NAME)),
 	FOR(SANDBOX_MONITOR, sched_getaffinity, IS(0, 0)),
-	/* Each device process gets a channel for its messages, eventfds, a thread and a timer. */
+	/* For each device process: a channel for its messages, eventfds, a thread and a timer. */
 	FOR(SANDBOX_MONITOR, socketpair, IS(0, AF_UNIX), SOCKET_TYPE(SOCK_STREAM)),
 	FOR(SANDBOX_MONITOR, eventfd2),
 	FOR(SANDBOX_MONITOR, epoll_create1),
@@ -229,24 +229,24 @@ static const struct rule rules[] = {
 	FOR(SANDBOX_MONITOR, sendto, IS_NULL(4)),
 	FOR(SANDBOX_MONITOR, recvfrom),
 	/*
-	 * Memory of firmware is cleared at a reset; the device tree is written out, if asked for.
+	 * Clears memory of firmware at a reset; writes out the device tree, if requested.
 	 */
 	FOR(SANDBOX_MONITOR, fallocate),
-	/* What the device tree is seeded with. */
+	/* Random seeds in the device tree. */
 	FOR(SANDBOX_MONITOR, getrandom),
 
-	/* The connections to device processes are made. */
+	/* Connects to device processes. */
 	FOR(SANDBOX_BROKER, socket, IS(0, AF_UNIX), SOCKET_TYPE(SOCK_STREAM), IS(2, 0)),
 	FOR(SANDBOX_BROKER, connect),
 	FOR(SANDBOX_BROKER, recvfrom),
-	/* Times of the monitor's threads are opened by their names. */
+	/* Opens the run times of the monitor's threads by name. */
 	FOR(SANDBOX_TIMES, openat, ONLY(2, O_CLOEXEC)),
 
 	FOR(SANDBOX_UNLINK, unlink),
 	FOR(SANDBOX_UNLINK, unlinkat, IS(2, 0)),
 	FOR(SANDBOX_UNLINK, newfstatat),
 
-	/* A file and the way to it, over and over; one socket, on which it says what is there. */
+	/* Reads a file again and again, and its path; reports on one socket. */
 	FOR(SANDBOX_READER, openat, ONLY(2, O_CLOEXEC | O_NONBLOCK | O_NOCTTY)),
 	FOR(SANDBOX_READER, read),
 	FOR(SANDBOX_READER, write),
@@ -258,9 +258,9 @@ static const struct rule rules[] = {
 	FOR(SANDBOX_READER, poll),
 	FOR(SANDBOX_READER, ppoll),
 	FOR(SANDBOX_READER, sendto, IS_NULL(4)),
-	/* The number of an interface that an address names. */
+	/* The index of the interface in an address. */
 	FOR(SANDBOX_READER, ioctl, IS(1, SIOCGIFINDEX)),
-	/* What making this filter leaves behind is given back. */
+	/* Memory used for making this filter is freed. */
 	FOR(SANDBOX_READER, munmap),
 	FOR(SANDBOX_READER, madvise),
 	FOR(SANDBOX_READER, brk),
@@ -290,13 +290,13 @@ static int add_rules(scmp_filter_ctx filter, unsigned int needs)
 	int result = 0;
 
 	for (size_t i = 0; result == 0 && i < sizeof(rules) / sizeof(rules[0]); i++)
-		/* A negative number is a call that this architecture does not have. */
+		/* A negative number: this architecture lacks the call. */
 		if (rules[i].call >= 0 && applies(&rules[i], needs))
 			result = allow(filter, rules[i].call, rules[i].conditions);
 	return result;
 }
 
-/* Threads of this process may be signalled, others not. */
+/* Allows signals to threads of this process only. */
 static int add_own_signals(scmp_filter_ctx filter)
 {
 	const struct condition own[CONDITIONS] = {IS(0, (uint64_t)getpid())};
@@ -328,18 +328,18 @@ int sandbox_filter_calls(unsigned int needs, struct error *error)
 
 	if (result < 0)
 		return result;
-	/* All threads. */
+	/* For all threads. */
 	result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
 	if (result == 0)
 		result = add_rules(filter, needs);
 	if (result == 0 && !(needs & SANDBOX_READER))
 		result = add_own_signals(filter);
 	/*
-	 * The filter is asked with each exit of a virtual processor: what that calls comes first.
+	 * The filter runs at each exit of a vCPU: check that call first.
 	 */
 	if (result == 0 && (needs & SANDBOX_MONITOR))
 		result = seccomp_syscall_priority(filter, SCMP_SYS(ioctl), UINT8_MAX);
-	/* The C library takes this as "not known here", and does without. */
+	/* The C library falls back to clone. */
 	if (result == 0)
 		result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	if (result == 0)
@@ -347,7 +347,7 @@ int sandbox_filter_calls(unsigned int needs, struct error *error)
 	if (result < 0)
 		return error_set_errno(error, -result, "sandbox: system call filter");
 	sandbox_filter_release(&filter);
-	/* Making the filter took more memory than all that is to come. */
+	/* Making the filter took more memory than the process will use. */
 	malloc_trim(0);
 	return 0;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A root directory with nothing in it but some directories, for kernels without Landlock: in a
- * mount namespace of the process's own, and in a user namespace where that needs one.
+ * An almost empty root directory, for kernels without Landlock: in a mount namespace of the
+ * process, and in a user namespace if that needs one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 #include "host/sandbox_private.h"
 
 /*
- * A directory that is there wherever this program runs; what is in it is hidden from this process.
+ * A directory that exists on every host; its content is hidden from this process.
  */
 #define NEW_ROOT "/proc"
 
@@ -49,8 +49,8 @@ static int make_target(const char *path, const char *target)
 }
 
 /*
- * Shows what is at @path in the new root, under the same path, with what is mounted below it. What
- * does not exist is left out, and what is in a directory that is shown is there already.
+ * Bind mounts @path, with the mounts below it, at the same path in the new root. Paths that do not
+ * exist are skipped, as are paths below a directory that is already mounted.
  */
 static int show(const char *path)
 {
@@ -79,7 +79,7 @@ static int write_text(const char *path, const char *text)
 	return fd < 0 || write(fd, text, (size_t)length) != length ? -1 : 0;
 }
 
-/* Gives the one user or group that this process is the same number in its namespace. */
+/* Maps this process's user or group to the same number in its namespace. */
 static int keep_number(const char *path, unsigned int number)
 {
 	char line[64];
@@ -88,7 +88,7 @@ static int keep_number(const char *path, unsigned int number)
 	return write_text(path, line);
 }
 
-/* Needs no user namespace where this process has the capability. 0, or -1 with errno set. */
+/* With CAP_SYS_ADMIN no user namespace is needed. Returns 0, or -1 with errno set. */
 static int make_namespace(void)
 {
 	unsigned int user = geteuid(), group = getegid();
@@ -97,7 +97,7 @@ static int make_namespace(void)
 		return 0;
 	if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
 		return -1;
-	/* Files are made by users that have a number there (user_namespaces(7)). */
+	/* Only mapped users can create files (user_namespaces(7)). */
 	return keep_number("/proc/self/uid_map", user) < 0 ||
 			       write_text("/proc/self/setgroups", "deny") < 0 ||
 			       keep_number("/proc/self/gid_map", group) < 0 ?
@@ -111,14 +111,14 @@ int sandbox_hide_files(const char *const *paths)
 
 	if (make_namespace() < 0)
 		return -errno;
-	/* Nothing that is mounted here is seen elsewhere. */
+	/* Mounts here do not propagate to other namespaces. */
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("sandbox", NEW_ROOT, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
 		  "size=64k,mode=0755") < 0)
 		return -errno;
 	for (; result == 0 && *paths; paths++)
 		result = show(*paths);
-	/* Without capabilities nothing leads out again: no directory is open. */
+	/* Without capabilities and open directories the process cannot leave the new root. */
 	if (result == 0 && (chroot(NEW_ROOT) < 0 || chdir("/") < 0))
 		result = -errno;
 	return result;

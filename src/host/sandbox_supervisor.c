@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What a supervisor gives up. It starts programs, of which one may be another's (QEMU), and they
- * inherit all of this: so it is a list of what none of them does, where other processes have a list
- * of what they may do.
+ * What a supervisor gives up. It starts programs, one of which may be foreign (QEMU), and they
+ * inherit all of this. So this is a list of what none of them does, while other processes have a
+ * list of what they may do.
  */
 #include <cap-ng.h>
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include "host/sandbox_private.h"
 
 /*
- * Files of other users, taps, ports below 1024, memory that stays, priorities, and giving up these.
+ * Files of other users, taps, ports below 1024, locked memory, priorities, and dropping these.
  */
 static const unsigned int kept_capabilities[] = {
 	CAP_CHOWN,    CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,    CAP_KILL,
@@ -22,7 +22,7 @@ static const unsigned int kept_capabilities[] = {
 	CAP_IPC_LOCK, CAP_SYS_NICE,	CAP_SYS_RESOURCE,
 };
 
-/* Administration of the host, and looking into other processes. */
+/* Administration of the host, and inspection of other processes. */
 static const int forbidden[] = {
 	SCMP_SYS(acct),
 	SCMP_SYS(add_key),
@@ -63,7 +63,7 @@ static const int forbidden[] = {
 	SCMP_SYS(vhangup),
 };
 
-/* Without Landlock a device process hides files with these. */
+/* Without Landlock a device process needs these to hide files. */
 static const int forbidden_with_landlock[] = {
 	SCMP_SYS(chroot),     SCMP_SYS(fsconfig),      SCMP_SYS(fsmount),    SCMP_SYS(fsopen),
 	SCMP_SYS(mount),      SCMP_SYS(mount_setattr), SCMP_SYS(move_mount), SCMP_SYS(open_tree),
@@ -80,7 +80,7 @@ static int drop_capabilities(struct error *error)
 		for (size_t i = 0; i < sizeof(kept_capabilities) / sizeof(kept_capabilities[0]);
 		     i++)
 			kept |= kept_capabilities[i] == capability;
-		/* One that this kernel does not know cannot be there. */
+		/* Capabilities unknown to this kernel are not set anyway. */
 		if (!kept)
 			capng_update(CAPNG_DROP,
 				     CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE |
@@ -94,7 +94,7 @@ static int forbid(scmp_filter_ctx filter, const int *calls, size_t count)
 {
 	int result = 0;
 
-	/* Without conditions on arguments, which the kernel would have to look at in each call. */
+	/* No conditions on arguments: the kernel would evaluate them in each call. */
 	for (size_t i = 0; i < count && result == 0; i++)
 		if (calls[i] >= 0)
 			result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), calls[i], 0);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Between a terminal and the device process of a console. */
+/* Connects a terminal and the device process of a console. */
 #include "host/terminal.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ static int open_size(struct terminal *terminal, struct error *error)
 		return 0;
 	terminal->size_fd = memfd_create("terminal size", MFD_CLOEXEC);
 	if (terminal->size_fd < 0 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-		return error_set_errno(error, errno, "cannot pass on the size of the terminal");
+		return error_set_errno(error, errno, "cannot share the size of the terminal");
 	terminal->resized_fd = ends[0];
 	terminal->notify_fd = ends[1];
 	terminal_resized(terminal);
@@ -63,7 +63,7 @@ void terminal_resized(const struct terminal *terminal)
 	if (terminal->size_fd < 0 || !get_size(&size) ||
 	    pwrite(terminal->size_fd, &size, sizeof(size), 0) != sizeof(size))
 		return;
-	/* Of one that is full the device process has news to read anyway. */
+	/* If the socket is full, the device process is notified anyway. */
 	send(terminal->notify_fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
