@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The table of the whole program: its subcommands. */
+/* The table of the subcommands. */
 #include "cli/avp.h"
 
 #include "guest/config/bundle.h"
@@ -13,9 +13,8 @@ static const struct command *const subcommands[] = {
 const struct command command_avp = {
 	.name = "avp",
 	.summary = "the Automotive Virtual Platform",
-	.description =
-		"Runs guests on any hypervisor that keeps AVP's contract, with virtual devices that "
-		"are processes of their own.",
+	.description = "Runs guests on any hypervisor that implements AVP's contract, with virtual "
+		       "devices that are processes of their own.",
 	.subcommands = subcommands,
 	.version = "spec: " BUNDLE_OCI_VERSION "\n",
 };

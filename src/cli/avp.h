@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The program avp and its subcommands, a file each. */
+/* The program avp; each subcommand has its own file. */
 #ifndef AVP_CLI_AVP_H
 #define AVP_CLI_AVP_H
 

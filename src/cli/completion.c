@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Bash completion from the command tables. The script stands on bash's own compgen and compopt
- * alone, and asks nothing of avp when it runs.
+ * Bash completion from the command tables. The script needs only bash's compgen and compopt; it
+ * does not run avp.
  */
 #include "cli/document.h"
 
@@ -10,7 +10,7 @@
 #include "cli/avp.h"
 #include "guest/config/config.h"
 
-/* Everything up to where the tables' parts come in. */
+/* The start of the script, before the parts made from the tables. */
 static const char head[] =
 	"# SPDX-License-Identifier: BSD-3-Clause\n"
 	"# bash completion for avp; made by `avp document completion`\n"
@@ -21,7 +21,7 @@ static const char head[] =
 	"\tlocal path=avp words=() files=no word\n"
 	"\tlocal whole=$current first=$COMP_CWORD option value part keys=() parts=no\n"
 	"\n"
-	"\t# Bash parts words at = and : as well; what the user sees as one is put together again.\n"
+	"\t# Bash also splits words at = and :; join them again.\n"
 	"\twhile ((first > 1)) &&\n"
 	"\t\t[[ ${COMP_WORDS[first]} == [=:]* || ${COMP_WORDS[first - 1]} == *[=:] ]]; do\n"
 	"\t\twhole=${COMP_WORDS[--first]}$whole\n"
@@ -52,7 +52,7 @@ static const char tail[] =
 	"}\n"
 	"complete -F _avp avp\n";
 
-/* What `avp help` takes for a command, after it; NULL for avp itself and for help. */
+/* The operands of `avp help` for a command; NULL for avp itself and for help. */
 static const char *help_operands(const struct command *command, const char *path)
 {
 	return command == &command_avp || command == &command_help ?
@@ -79,7 +79,7 @@ static void print_choices(FILE *stream, const struct option_row *row)
 	fputs(")", stream);
 }
 
-/* What completes the value of an option; nothing for a flag. @path: a pattern, up to its end. */
+/* Prints how an option's value is completed; nothing for a flag. @path is a shell pattern. */
 static void print_value(FILE *stream, const char *path, const struct option_row *row)
 {
 	const struct device_type *type;
@@ -108,7 +108,7 @@ static void print_value(FILE *stream, const char *path, const struct option_row 
 	case OPTION_NUMBER:
 	case OPTION_SIZE:
 	case OPTION_MAC:
-		/* Known to take a value that nobody but the user knows. */
+		/* Takes a value that cannot be completed. */
 		fprintf(stream, "\t%s --%s\") ;;\n", path, row->name);
 		return;
 	}
@@ -125,7 +125,7 @@ static int print_values(const struct command *command, const char *path, void *c
 	return 0;
 }
 
-/* The options of a device in a list: those of its type, and those of each device. */
+/* The options of a device: those of its type, and those of every device. */
 struct key_tables {
 	const struct option_row *rows[3]; /* ends with NULL */
 };
@@ -135,7 +135,7 @@ static struct key_tables key_tables(const struct device_type *type)
 	return (struct key_tables){{type->options, device_option_rows, NULL}};
 }
 
-/* The device types that @command has options for, each of them a list of keys. */
+/* Calls @print for each device type that @command has an option for. */
 static void for_each_device(const struct command *command, const char *path, FILE *stream,
 			    void (*print)(FILE *stream, const char *path,
 					  const struct option_row *row,
@@ -154,8 +154,8 @@ static void print_key_names(FILE *stream, const char *path, const struct option_
 	const char *separator = "";
 
 	/*
-	 * Where the list begins: behind a file, at once, or at once but behind an equals sign
-	 * alone.
+	 * Where the keys begin: after a file name (later), at once (first), or at once if the value
+	 * follows an equals sign (attached).
 	 */
 	fprintf(stream, "\t\"%s --%s\") parts=%s keys=(", path, row->name,
 		type->positional       ? "later" :
@@ -172,7 +172,7 @@ static void print_key_names(FILE *stream, const char *path, const struct option_
 	fputs(") ;;\n", stream);
 }
 
-/* What completes the value of a key. */
+/* Prints how the values of a device's keys are completed. */
 static void print_key_values(FILE *stream, const char *path, const struct option_row *row,
 			     const struct device_type *type)
 {
@@ -203,7 +203,7 @@ static int print_all_key_values(const struct command *command, const char *path,
 	return 0;
 }
 
-/* The options of devices: after each comma comes a key, or a key with its value. */
+/* Completes a device's list: each part between commas is KEY or KEY=VALUE. */
 static void print_parts(const struct command *root, FILE *stream)
 {
 	fputs("\tcase \"$path $option\" in\n", stream);
@@ -239,7 +239,7 @@ static void print_subcommands(FILE *stream, const struct command *command)
 			fprintf(stream, "%s ", command->subcommands[i]->name);
 }
 
-/* The words that can stand at the place of an option, a subcommand or an operand. */
+/* Prints the words that complete an option, a subcommand or an operand. */
 static int print_words(const struct command *command, const char *path, void *context)
 {
 	FILE *stream = context;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * `avp conform`: has the conformance guest prove an engine, or reads what it has said on another
- * hypervisor, and tells the verdicts.
+ * `avp conform`: runs the conformance guest on an engine, or reads its log from another
+ * hypervisor, and reports the verdicts.
  */
 #include "cli/avp.h"
 #include "conform/conform.h"
@@ -21,7 +21,7 @@ static const struct option_row conform_option_rows[] = {
 		.offset = offsetof(struct conform_options, engine),
 		.choices = guest_engine_choices,
 		.default_text = "auto",
-		.help = "hypervisor that is to be proved",
+		.help = "hypervisor to test",
 	},
 	{
 		.name = "profile",
@@ -30,7 +30,7 @@ static const struct option_row conform_option_rows[] = {
 		.offset = offsetof(struct conform_options, profile),
 		.choices = conform_profiles,
 		.default_text = "all",
-		.help = "only tests of requirements that bind in this profile of the contract",
+		.help = "only tests of requirements of this profile of the contract",
 	},
 	{
 		.name = "only",
@@ -56,8 +56,8 @@ static const struct option_row conform_option_rows[] = {
 		.offset = offsetof(struct conform_options, memory),
 		.minimum = 64 << 20,
 		.maximum = UINT64_C(1) << 40,
-		.help = "memory of the guest, 256M unless given; of --command, what it gives the "
-			"guest, which is compared only if given here",
+		.help = "memory of the guest, 256M unless given; with --command, the memory that "
+			"the command gives the guest, compared only if given here",
 	},
 	{
 		.name = "silence",
@@ -67,8 +67,8 @@ static const struct option_row conform_option_rows[] = {
 		.minimum = 1,
 		.maximum = 86400,
 		.default_text = "60",
-		.help = "a guest that says nothing for so long hangs: it is started again behind the "
-			"test that it was at",
+		.help = "a guest that prints nothing for this long hangs: it is restarted after "
+			"the test that hung",
 	},
 	{
 		.name = "slow",
@@ -78,30 +78,30 @@ static const struct option_row conform_option_rows[] = {
 		.minimum = 1,
 		.maximum = 1000,
 		.default_text = "1",
-		.help = "multiply the tests' own time limits, as for an emulated machine",
+		.help = "multiply the time limits of the tests, for example on an emulated machine",
 	},
 	{
 		.name = "from",
 		.type = OPTION_LIST,
 		.argument = "LOG",
 		.offset = offsetof(struct conform_options, from),
-		.help = "run nothing: read the console log of a guest that ran elsewhere, - is "
-			"standard input; several are the boots of one guest, in their order",
+		.help = "run nothing: read the console log of a guest that ran elsewhere; - is "
+			"standard input; several logs are the boots of one guest, in this order",
 	},
 	{
 		.name = "command",
 		.type = OPTION_STRING,
 		.argument = "COMMAND",
 		.offset = offsetof(struct conform_options, command),
-		.help = "boot the guest with this command of the shell instead of an engine: it "
-			"finds the image, the guest's command line, a disk for the suite and one "
-			"that the guest is only to read in $AVP_IMAGE, $AVP_APPEND, $AVP_DISK and "
-			"$AVP_READ_ONLY_DISK, has the guest's console as its "
-			"standard output, and ends with the guest, with status 0 when that has "
-			"switched itself off; a child that leaves the command's process group "
-			"outlives the run",
+		.help = "boot the guest with this shell command instead of an engine: it finds "
+			"the image, the guest's command line, a disk for the tests and a disk "
+			"for the guest to read only in $AVP_IMAGE, $AVP_APPEND, $AVP_DISK and "
+			"$AVP_READ_ONLY_DISK; its standard output is the guest's console; it "
+			"exits when the guest has ended, with status 0 if the guest powered "
+			"itself off; a child that leaves the command's process group outlives "
+			"the run",
 	},
-	FILE_ROW("image", image, "run nothing: write the guest's image, to be booted elsewhere"),
+	FILE_ROW("image", image, "run nothing: write the guest's image, to boot it elsewhere"),
 	{
 		.name = "image-format",
 		.type = OPTION_CHOICE,
@@ -109,17 +109,16 @@ static const struct option_row conform_option_rows[] = {
 		.offset = offsetof(struct conform_options, format),
 		.choices = conform_formats,
 		.default_text = "native",
-		.help = "form of --image or of --command's image: elf (x86-64, with a PVH note), bzimage (x86-64), arm64 "
-			"(as Linux's Image); native is elf or arm64",
+		.help = "form of --image or of --command's image: elf (x86-64, with a PVH note), "
+			"bzimage (x86-64), arm64 (as Linux's Image); native is elf or arm64",
 	},
-	FILE_ROW("log", log,
-		 "keep what the guest said, and what its hypervisor said on standard error"),
+	FILE_ROW("log", log, "keep the guest's console, and its hypervisor's standard error"),
 	FILE_ROW("expect", expect,
-		 "known failures, the name of a test a line, a reason behind it, comments from # on: "
-		 "they do not fail the run"),
+		 "known failures, one name of a test a line, then a reason; comments start with #; "
+		 "these failures do not fail the run"),
 	FILE_ROW("junit", junit, "write the verdicts as JUnit XML"),
 	FILE_ROW("json", json, "write the verdicts and measurements as JSON"),
-	FILE_ROW("html", html, "write one page for people"),
+	FILE_ROW("html", html, "write the verdicts as an HTML page"),
 	{.name = NULL},
 };
 
@@ -130,15 +129,16 @@ static int run_conform(const struct command_call *call, struct error *error)
 
 const struct command command_conform = {
 	.name = "conform",
-	.summary = "prove a hypervisor against the contract",
+	.summary = "test a hypervisor against the contract",
 	.description =
-		"Boots a bare-metal guest that tests its hypervisor, clause by clause, and tells the "
-		"verdicts: on an engine of this program, with devices of each type that it carries; on "
-		"any other hypervisor that a command boots (--command); or by hand: it writes the image (--image) and reads the console "
-		"log of where it was booted (--from). A disk that it is given there is written "
-		"to.\n\n"
-		"A test that hangs is wedged; the guest is started again behind it. A log that is cut "
-		"or damaged never counts as passed.",
+		"Boots a bare-metal guest that tests its hypervisor, clause by clause, and "
+		"reports the verdicts. It boots the guest on an engine of this program, with "
+		"devices of each type that the engine supports; on any other hypervisor that a "
+		"command starts (--command); or by hand: it writes the image (--image) and reads "
+		"the console log of where it was booted (--from). A disk that it is given there "
+		"is written to.\n\n"
+		"A test that hangs is wedged; the guest is restarted after that test. A truncated "
+		"or damaged log never counts as passed.",
 	.groups =
 		(const struct option_group[]){
 			{"Options", conform_option_rows, sizeof(struct conform_options), false},
@@ -146,26 +146,26 @@ const struct command command_conform = {
 		},
 	.exit_statuses =
 		(const struct command_note[]){
-			{"0", "every test that could be made has passed or is a known failure, and "
-			      "the log is whole"},
-			{"1",
-			 "a test failed or hung, the log is not whole, or the guest said nothing"},
+			{"0", "every test that could run has passed or is a known failure, and "
+			      "the log is complete"},
+			{"1", "a test failed or hung, the log is incomplete, or the guest printed "
+			      "nothing"},
 			{"2", "the call was wrong: --only matches no test, --command cannot be "
-			      "started, --expect names a test that there is not"},
+			      "started, --expect names an unknown test"},
 			{NULL, NULL},
 		},
 	.examples =
 		(const struct command_note[]){
 			{"avp conform --engine kvm --html verdicts.html",
-			 "Proves AVP's own monitor."},
+			 "Tests AVP's own monitor."},
 			{"avp conform --command 'qemu-system-x86_64 -M q35 -cpu max -m 256 -smp 2 "
 			 "-display none -serial stdio -nodefaults -kernel $AVP_IMAGE "
 			 "-append \"$AVP_APPEND\" -drive if=none,id=d,format=raw,file=$AVP_DISK "
 			 "-device virtio-blk-pci,drive=d'",
-			 "Proves QEMU's own devices."},
+			 "Tests QEMU's own devices."},
 			{"avp conform --image conform.elf && qemu-system-x86_64 -M microvm -kernel "
 			 "conform.elf -nographic | tee log && avp conform --from log",
-			 "Proves another hypervisor."},
+			 "Tests another hypervisor."},
 			{NULL, NULL},
 		},
 	.run = run_conform,

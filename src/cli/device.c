@@ -8,9 +8,9 @@ const struct command command_device = {
 	.summary = "serve one virtual device",
 	.description =
 		"Serves one VIRTIO device over vhost-user, for any virtual machine monitor that "
-		"uses such devices: AVP's own, QEMU, Cloud Hypervisor, crosvm.\n"
+		"supports vhost-user: AVP's own, QEMU, Cloud Hypervisor, crosvm.\n"
 		"\n"
-		"A device process runs in the foreground and ends on SIGTERM or SIGINT. `avp run` "
-		"starts those of its guest itself.",
+		"A device process runs in the foreground and exits on SIGTERM or SIGINT. `avp run` "
+		"starts the device processes of its guest itself.",
 	.subcommands = device_programs,
 };

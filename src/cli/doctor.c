@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * `avp doctor`: what this machine can do, as a table of checks, and what to do about what it
- * cannot.
+ * `avp doctor`: a table of checks of what this machine supports, with a remedy for each problem.
  */
 #include "cli/doctor.h"
 
@@ -25,7 +24,7 @@
 #include "guest/engine/engine.h"
 #include "monitor/kvm/probe.h"
 
-/* What makes /dev/kvm appear. */
+/* How to get /dev/kvm. */
 #if defined(__aarch64__)
 #define KVM_ADVICE "have the firmware start this system at EL2"
 #else
@@ -46,10 +45,10 @@ static const struct option_row doctor_option_rows[] = {
 	{.name = NULL},
 };
 
-/* Where the findings go: lines on standard output, or an object. */
+/* The output of the findings: lines on standard output, or a JSON object. */
 struct report {
 	json_t *checks; /* NULL: lines */
-	/* What was found in the way of engines; a thing is said once. */
+	/* Findings that concern engines, so that an engine does not repeat them. */
 	struct {
 		const char *name;
 		char text[sizeof(((struct host_finding *)0)->text)];
@@ -57,7 +56,7 @@ struct report {
 	size_t told_count;
 };
 
-/* Keeps what was found, for engines that would say the same. */
+/* Keeps a finding that an engine may report again. */
 static void remember(struct report *report, const char *name, const struct host_finding *finding)
 {
 	if (finding->status == HOST_OK ||
@@ -67,7 +66,7 @@ static void remember(struct report *report, const char *name, const struct host_
 	memcpy(report->told[report->told_count++].text, finding->text, sizeof(finding->text));
 }
 
-/* The check that has said @text, or NULL. */
+/* The check that reported @text, or NULL. */
 static const char *who_told(const struct report *report, const char *text)
 {
 	for (size_t i = 0; i < report->told_count; i++)
@@ -104,7 +103,7 @@ static void check_kvm(struct report *report, const struct kvm_probe_result *kvm)
 		break;
 	case KVM_PROBE_MISSING:
 		host_finding_advise(&finding, KVM_ADVICE
-				    "; in a virtual machine, have its host allow nesting. "
+				    "; in a virtual machine, enable nesting on its host. "
 				    "Without it guests run by emulation");
 		break;
 	case KVM_PROBE_FORBIDDEN:
@@ -115,7 +114,7 @@ static void check_kvm(struct report *report, const struct kvm_probe_result *kvm)
 		break;
 	case KVM_PROBE_UNABLE:
 		host_finding_advise(&finding,
-				    "in a virtual machine, have its host allow nesting and pass "
+				    "in a virtual machine, enable nesting on its host and pass "
 				    "virtualization on. Guests run by emulation");
 		break;
 	case KVM_PROBE_UNKNOWN:
@@ -126,7 +125,7 @@ static void check_kvm(struct report *report, const struct kvm_probe_result *kvm)
 	remember(report, "KVM", &finding);
 }
 
-/* What the engines stand on, where that is a program of others. */
+/* Checks the programs that engines need. */
 static void check_programs(struct report *report)
 {
 	for_each_engine(engine) {
@@ -140,7 +139,7 @@ static void check_programs(struct report *report)
 	}
 }
 
-/* What the engines say of themselves. Returns whether one of them can run a guest. */
+/* Reports which engines are usable. Returns whether one can run a guest. */
 static bool check_engines(const struct report *report, const struct kvm_probe_result *kvm)
 {
 	bool usable = false;
@@ -166,10 +165,10 @@ static bool check_engines(const struct report *report, const struct kvm_probe_re
 	return usable;
 }
 
-/* How long a device program may take to look at the host. */
+/* How long a device program may take to check the host. */
 #define DEVICE_CHECK_MS 10000
 
-/* Reads what comes through @fd until its end. Returns false if it does not come to one in time. */
+/* Reads @fd to its end. Returns false if that takes too long. */
 static bool read_all(int fd, char *text, size_t size)
 {
 	uint64_t deadline = clock_now_ms() + DEVICE_CHECK_MS;
@@ -191,7 +190,7 @@ static bool read_all(int fd, char *text, size_t size)
 	return true;
 }
 
-/* Has the program of a device look at the host, and writes its lines to @text. */
+/* Has the program of a device check the host, and writes its lines to @text. */
 static int ask_device(const struct device_type *type, char *text, size_t size, struct error *error)
 {
 	cleanup_arguments struct arguments arguments = {0};
@@ -229,7 +228,7 @@ static int ask_device(const struct device_type *type, char *text, size_t size, s
 	return 0;
 }
 
-/* What the device programs find. Returns whether each of them can serve. */
+/* Reports the findings of the device programs. Returns whether all can serve. */
 static bool check_devices(const struct report *report)
 {
 	bool complete = true;
@@ -294,13 +293,13 @@ static int run_doctor(const struct command_call *call, struct error *error)
 
 const struct command command_doctor = {
 	.name = "doctor",
-	.summary = "tell what this machine can do",
+	.summary = "check what this machine supports",
 	.description =
-		"Tries what guests and device processes need on this machine: KVM (by running a few "
-		"64-bit instructions), QEMU and the devices that it carries, io_uring, shared "
-		"memory, what locks device processes in, and networks. For each problem it says what "
-		"to do. A line starts with ok, with warn for what guests can do without, or with "
-		"missing.",
+		"Tries what guests and device processes need on this machine: KVM (by running a "
+		"few 64-bit instructions), QEMU and the devices that it supports, io_uring, "
+		"shared memory, the sandbox of device processes, and networks. For each problem "
+		"it says what to do. A line starts with ok, with warn for what guests can do "
+		"without, or with missing.",
 	.groups =
 		(const struct option_group[]){
 			{"Options", doctor_option_rows, sizeof(struct doctor_options), false},
@@ -308,8 +307,8 @@ const struct command command_doctor = {
 		},
 	.exit_statuses =
 		(const struct command_note[]){
-			{"0", "a guest can be run by some engine"},
-			{"1", "no guest can be run"},
+			{"0", "an engine can run guests"},
+			{"1", "no engine can"},
 			{NULL, NULL},
 		},
 	.run = run_doctor,

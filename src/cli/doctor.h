@@ -5,7 +5,7 @@
 
 #include "host/host_check.h"
 
-/* What the kernel and the installation offer besides engines and devices. */
+/* The checks of the kernel and the installation, besides engines and devices. */
 extern const struct host_check doctor_host_checks[];
 
 #endif

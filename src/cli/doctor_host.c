@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What `avp doctor` looks for on the host besides engines. Each check tries the thing itself where
- * that leaves no trace, instead of reading what should be there.
+ * The checks of the host in `avp doctor`, besides engines. Each check tries the feature itself if
+ * that leaves no trace, instead of reading whether it should be there.
  */
 #include "cli/doctor.h"
 
@@ -31,13 +31,13 @@ static void check_sockets(struct host_finding *finding)
 	if (listener_open(&listener, &error) < 0) {
 		host_finding_set(finding, HOST_MISSING, "%s", error.message);
 		host_finding_advise(finding,
-				    "set XDG_RUNTIME_DIR to a directory that you may write to");
+				    "set XDG_RUNTIME_DIR to a directory that you can write to");
 		return;
 	}
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d",
 		 listener.connect_fd);
 	if (connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0) {
-		host_finding_set(finding, HOST_OK, "private ones can be made and reached");
+		host_finding_set(finding, HOST_OK, "private sockets can be made and reached");
 	} else {
 		host_finding_set(finding, HOST_MISSING, "cannot reach a socket through /proc: %s",
 				 strerror(errno));
@@ -56,10 +56,10 @@ static void check_memfd(struct host_finding *finding)
 	}
 	host_finding_set(finding, HOST_MISSING, "memfd_create: %s", strerror(errno));
 	host_finding_advise(finding,
-			    "take a kernel with CONFIG_MEMFD_CREATE; a container may forbid it");
+			    "use a kernel with CONFIG_MEMFD_CREATE; a container may forbid it");
 }
 
-/* Linux, Documentation/admin-guide/mm/transhuge.rst: the word in brackets is the one that holds. */
+/* Linux, Documentation/admin-guide/mm/transhuge.rst: the word in brackets is the setting. */
 static void check_huge_pages(struct host_finding *finding)
 {
 	static const char path[] = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
@@ -73,7 +73,7 @@ static void check_huge_pages(struct host_finding *finding)
 			finding, HOST_WARN,
 			"this kernel has none for shared memory; guests on engine kvm start "
 			"more slowly");
-		host_finding_advise(finding, "take a kernel with CONFIG_TRANSPARENT_HUGEPAGE");
+		host_finding_advise(finding, "use a kernel with CONFIG_TRANSPARENT_HUGEPAGE");
 		return;
 	}
 	if (!strcmp(word, "never") || !strcmp(word, "deny")) {
@@ -84,7 +84,7 @@ static void check_huge_pages(struct host_finding *finding)
 		host_finding_advise(finding, "echo advise >%s", path);
 		return;
 	}
-	host_finding_set(finding, HOST_OK, "guest memory gets them as it is touched (%s)", word);
+	host_finding_set(finding, HOST_OK, "guest memory gets them on first use (%s)", word);
 }
 
 static void check_landlock(struct host_finding *finding)
@@ -95,16 +95,15 @@ static void check_landlock(struct host_finding *finding)
 		host_finding_set(finding, HOST_OK, "version %d", version);
 		return;
 	}
-	host_finding_set(finding, HOST_WARN, "%s; processes are locked in by seccomp alone, %s",
+	host_finding_set(finding, HOST_WARN, "%s; processes are sandboxed by seccomp alone, %s",
 			 strerror(errno),
 			 sandbox_can_hide_files() ?
-				 "and what reads resolv.conf for user networks by a namespace" :
-				 "and what reads resolv.conf for user networks could read every "
+				 "and the reader of resolv.conf for user networks by a namespace" :
+				 "and the reader of resolv.conf for user networks could read every "
 				 "file that its user can");
 	host_finding_advise(
-		finding,
-		"take a kernel of version 5.13 or newer with CONFIG_SECURITY_LANDLOCK, and "
-		"landlock in its lsm= parameter");
+		finding, "use a kernel of version 5.13 or newer with CONFIG_SECURITY_LANDLOCK, and "
+			 "landlock in its lsm= parameter");
 }
 
 static void check_seccomp(struct host_finding *finding)
@@ -115,9 +114,9 @@ static void check_seccomp(struct host_finding *finding)
 		host_finding_set(finding, HOST_OK, "system calls can be filtered");
 		return;
 	}
-	host_finding_set(finding, HOST_MISSING, "%s; device processes cannot be locked in",
+	host_finding_set(finding, HOST_MISSING, "%s; device processes cannot be sandboxed",
 			 strerror(errno));
-	host_finding_advise(finding, "take a kernel with CONFIG_SECCOMP_FILTER");
+	host_finding_advise(finding, "use a kernel with CONFIG_SECCOMP_FILTER");
 }
 
 const struct host_check doctor_host_checks[] = {

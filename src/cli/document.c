@@ -52,7 +52,7 @@ static int write_man_pages(const char *directory, struct error *error)
 	result = command_walk(&command_avp, write_man_page, &pages);
 	if (result < 0)
 		return result;
-	/* Pages written again leave the directory's time alone, by which a build knows it. */
+	/* Touch the directory: rewriting pages keeps its time, which the build checks. */
 	if (utimensat(AT_FDCWD, directory, NULL, 0) < 0)
 		return error_set_errno(error, errno, "%s", directory);
 	return 0;

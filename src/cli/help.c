@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* `avp help`: tells how a subcommand is called. */
+/* `avp help`: prints how to call a subcommand. */
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +22,7 @@ static int run_help(const struct command_call *call, struct error *error)
 
 const struct command command_help = {
 	.name = "help",
-	.summary = "tell how a subcommand is called",
+	.summary = "print how to call a subcommand",
 	.description = "The same as --help after the subcommand.",
 	.operands = "[SUBCOMMAND…]",
 	.operands_maximum = 3,

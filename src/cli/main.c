@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Where avp starts. What it can do is in the tables that avp.c lists.
+ * The entry point of avp; the subcommands are in the table in avp.c.
  */
 #include "cli/avp.h"
 

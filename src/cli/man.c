@@ -23,7 +23,7 @@ static unsigned int code_point(const char *text, size_t length)
 	return point;
 }
 
-/* Prints text so that roff sees no requests, escapes or hyphens in it. */
+/* Escapes requests, escape characters and hyphens of roff. */
 static void print_text(FILE *stream, const char *text)
 {
 	size_t left = strlen(text);
@@ -43,7 +43,7 @@ static void print_text(FILE *stream, const char *text)
 		else if (*text == '\\')
 			fputs("\\e", stream);
 		else if (*text == '\'' || *text == '`' || *text == '^' || *text == '~')
-			/* Not the typographic signs that roff makes of them. */
+			/* Keep roff from printing typographic signs for these. */
 			fprintf(stream, "\\%s",
 				*text == '\'' ? "(aq" :
 				*text == '`'  ? "(ga" :

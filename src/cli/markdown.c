@@ -13,7 +13,7 @@
 #include "guest/config/config.h"
 #include "guest/engine/engine_feature.h"
 
-/* Prints text for a cell: a bar would end it, and < could start a tag. */
+/* Prints text for a cell; escapes bars, which end it, and <, which starts a tag. */
 static void print_cell(FILE *stream, const char *text)
 {
 	for (; *text; text++) {
@@ -119,7 +119,7 @@ static void print_limit_cell(FILE *stream, const struct engine_feature *feature,
 		fprintf(stream, " %" PRIu64 " |", value);
 }
 
-/* What the engines' machines take. */
+/* Prints the limits of the engines. */
 static void print_limits(FILE *stream)
 {
 	fputs("| what |", stream);
@@ -141,7 +141,7 @@ static void print_limits(FILE *stream)
 	}
 }
 
-/* The types, each with the page in its room, for a page in docs/. */
+/* Prints the device types with links to their pages, for a page in docs/. */
 static void print_types(FILE *stream)
 {
 	fputs("| device | VIRTIO id | what it serves | page |\n| --- | --- | --- | --- |\n",
@@ -157,7 +157,7 @@ struct search {
 	const struct command *found;
 };
 
-/* Compares "avp device block" with a section's name, "device-block". */
+/* Whether @path, "avp device block", is the section "device-block". */
 static int compare_path(const struct command *command, const char *path, void *context)
 {
 	struct search *search = context;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * `avp monitor`: one guest on KVM, with device processes that somebody else has started. `avp run`
- * starts it as its engine kvm; by hand it serves with any vhost-user device process.
+ * `avp monitor`: one guest on KVM, with device processes that someone else has started. `avp run`
+ * starts it as its engine kvm; by hand it works with any vhost-user device process.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -29,7 +29,7 @@ static const struct option_row monitor_option_rows[] = {
 		.argument = "FILE",
 		.offset = offsetof(struct monitor_options, kernel),
 		.help = "kernel of the guest: a bzImage, an arm64 Image, or an ELF file such as "
-			"vmlinux; this or --firmware is needed",
+			"vmlinux; needed without --firmware",
 	},
 	{
 		.name = "firmware",
@@ -101,7 +101,7 @@ static const struct option_row monitor_option_rows[] = {
 		.type = OPTION_LIST,
 		.argument = "TYPE,socket=SOCKET[,KEY=VALUE…]",
 		.offset = offsetof(struct monitor_options, devices),
-		.help = "add the device that a process serves by vhost-user, see below; may be "
+		.help = "add a device that a process serves over vhost-user, see below; may be "
 			"repeated",
 	},
 	{
@@ -110,7 +110,7 @@ static const struct option_row monitor_option_rows[] = {
 		.argument = "N",
 		.offset = offsetof(struct monitor_options, serial_fd),
 		.maximum = INT32_MAX,
-		.help = "inherited descriptor of a socket that the serial port leads to; without "
+		.help = "inherited descriptor of a socket for the serial port; without "
 			"it the serial port is the terminal",
 	},
 	{
@@ -128,14 +128,14 @@ static const struct option_row monitor_option_rows[] = {
 		.argument = "N",
 		.offset = offsetof(struct monitor_options, broker_fd),
 		.maximum = INT32_MAX,
-		.help = "inherited descriptor of a socket of packets through which `avp run` hands "
-			"down connections to new device processes; without it a child of the "
+		.help = "inherited descriptor of a socket of packets through which `avp run` "
+			"passes connections to new device processes; without it a child of the "
 			"monitor makes them",
 	},
 	{.name = NULL},
 };
 
-/* The devices as --device has them, and as the monitor wants them. */
+/* The devices as parsed from --device, and as the monitor wants them. */
 struct device_list {
 	struct monitor_device *described;
 	struct machine_device *devices;
@@ -220,14 +220,13 @@ static int run_monitor(const struct command_call *call, struct error *error)
 
 const struct command command_monitor = {
 	.name = "monitor",
-	.summary = "run a guest on KVM with devices that are already served",
+	.summary = "run a guest on KVM with device processes that already run",
 	.description =
 		"Runs one guest on KVM. Its devices are processes that serve vhost-user, `avp "
-		"device` or others; each is connected to when the guest is started, and again "
-		"when its process was replaced. `avp run` does all of it in one step; this is for "
-		"those who start and supervise the processes themselves.\n\n"
-		"SIGTERM presses the guest's power button, a second one ends the guest as it "
-		"stands.",
+		"device` or others. The monitor connects to each when it starts the guest, and "
+		"again when a process was replaced. `avp run` does all of it in one step; this "
+		"command is for those who start and supervise the processes themselves.\n\n"
+		"SIGTERM presses the guest's power button, a second one kills the guest.",
 	.groups =
 		(const struct option_group[]){
 			{"Options", monitor_option_rows, sizeof(struct monitor_options), false},
@@ -241,22 +240,22 @@ const struct command command_monitor = {
 		},
 	.exit_statuses =
 		(const struct command_note[]){
-			{"0", "the guest switched itself off, by itself or when it was asked to"},
+			{"0", "the guest powered itself off, by itself or when it was asked to"},
 			{"1", "KVM or a device failed"},
 			{"3", "the guest's kernel panicked"},
-			{"4", "the guest was ended as it stood, by a signal or at the console"},
+			{"4", "the guest was killed, by a signal or at the console"},
 			{NULL, NULL},
 		},
 	.examples =
 		(const struct command_note[]){
 			{"avp monitor --kernel vmlinuz --initrd initrd.img --append console=ttyS0 "
 			 "--device block,socket=disk.sock",
-			 "Boots Linux with the disk that `avp device block --socket-path disk.sock` "
-			 "serves."},
+			 "Boots Linux with the disk that `avp device block --socket-path "
+			 "disk.sock` serves."},
 			{"avp monitor --kernel vmlinuz --initrd initrd.img --append console=ttyS0 "
 			 "--device 26,socket=fs.sock,queues=2,config=$config",
-			 "Boots Linux with a device that AVP has no type of, a directory that virtiofsd "
-			 "serves; docs/monitor.md says how $config is made."},
+			 "Boots Linux with a device of a type that AVP lacks, a directory that "
+			 "virtiofsd serves; docs/monitor.md explains $config."},
 			{NULL, NULL},
 		},
 	.run = run_monitor,

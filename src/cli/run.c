@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * `avp run`: runs a guest from its command line or from an OCI bundle, and ends with its verdict.
+ * `avp run`: runs a guest from its command line or from an OCI bundle, and returns its exit status.
  */
 #include "cli/avp.h"
 
@@ -38,7 +38,7 @@ static int add_devices(struct guest_config *config, const struct option_list *de
 	return 0;
 }
 
-/* Reads the bundle; what was given on the command line takes the place of what it says. */
+/* Reads the bundle; options of the command line override its values. */
 static int load_bundle(struct guest_config *config, const char *directory,
 		       struct guest_config *given_values, const struct option_list *given,
 		       struct error *error)
@@ -52,7 +52,7 @@ static int load_bundle(struct guest_config *config, const char *directory,
 		const struct option_row *row = option_find(guest_option_rows, name, strlen(name));
 		uint32_t bit = row ? UINT32_C(1) << (row - guest_option_rows) : 0;
 
-		/* An option that is given twice has moved already. */
+		/* A repeated option was moved already. */
 		if (!row || config->overridden & bit)
 			continue;
 		option_move(row, given_values, config);
@@ -92,7 +92,7 @@ static int run_run(const struct command_call *call, struct error *error)
 	return result < 0 ? result : (int)end;
 }
 
-/* Filled from the list of types, which is known before main(). */
+/* Filled from the list of types before main(). */
 static struct option_row device_rows[DEVICE_TYPES_MAX + 1];
 static struct option_group keys[DEVICE_TYPES_MAX + 2];
 static char key_titles[DEVICE_TYPES_MAX][80];
@@ -130,10 +130,10 @@ const struct command command_run = {
 	.description =
 		"Runs one guest until it ends, with its console in the terminal: from the options, "
 		"or from the OCI bundle in the directory BUNDLE (`avp spec` writes one). Options "
-		"that are given with a bundle take the place of what it says; devices are added to "
-		"its own.\n\n"
-		"Each device is a process of its own. What is wrong with options, bundle or files "
-		"is told in one line before anything is started, and when the guest has ended "
+		"that are given with a bundle override it; devices are added to those of the "
+		"bundle.\n\n"
+		"Each device is a process of its own. A mistake in options, bundle or files is "
+		"reported in one line before anything is started, and when the guest has ended, "
 		"nothing of it is left.",
 	.groups = groups,
 	.keys = keys,
@@ -142,18 +142,18 @@ const struct command command_run = {
 	.exit_statuses =
 		(const struct command_note[]){
 			{"0",
-			 "the guest switched itself off, by itself or when it was asked to, or was "
+			 "the guest powered itself off, by itself or when it was asked to, or was "
 			 "asked to before it ran"},
 			{"1", "the engine or a device process failed for good"},
 			{"3", "the guest's kernel panicked"},
-			{"4", "the guest was ended as it stood, by signals or at the console"},
+			{"4", "the guest was killed, by signals or at the console"},
 			{NULL, NULL},
 		},
 	.examples =
 		(const struct command_note[]){
 			{"avp run --kernel vmlinuz --initrd initrd.img --append console=ttyS0 "
 			 "--net user",
-			 "Boots Linux with a way out to the network."},
+			 "Boots Linux with access to the network."},
 			{"avp run --kernel vmlinuz --block disk.img --block data.img,readonly "
 			 "--append 'root=/dev/vda console=ttyS0'",
 			 "Boots Linux from a disk, with a second disk that it can only read."},
@@ -161,7 +161,7 @@ const struct command command_run = {
 			 "--append 'console=ttyS0 console=hvc0'",
 			 "Boots Linux with its console on this terminal, in the terminal's size."},
 			{"avp run --engine qemu ./bundle",
-			 "Runs a bundle on QEMU, whatever it says."},
+			 "Runs a bundle on QEMU, whatever engine it names."},
 			{NULL, NULL},
 		},
 	.run = run_run,

@@ -73,7 +73,7 @@ static int write_text(int fd, const json_t *json, const char *name, struct error
 	return result < 0 ? error_set_errno(error, -result, "%s", name) : 0;
 }
 
-/* What the user still has to do before the bundle runs. */
+/* Logs what the user still has to do before the bundle runs. */
 static void advise(const struct host_kernel *kernel, bool found, const char *path)
 {
 	if (!found)
@@ -81,8 +81,8 @@ static void advise(const struct host_kernel *kernel, bool found, const char *pat
 			    "the paths of one into vm.kernel",
 			    path);
 	else if (!kernel->readable)
-		log_warning("%s: this user may not read %s and %s; run the guest as root, or put "
-			    "copies that it may read into vm.kernel",
+		log_warning("%s: this user cannot read %s and %s; run the guest as root, or put "
+			    "readable copies into vm.kernel",
 			    path, kernel->kernel, kernel->initrd);
 }
 
@@ -102,7 +102,7 @@ static int write_bundle(const char *directory, struct error *error)
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
 	if (fd < 0 && errno == EEXIST)
 		return error_set_usage(error,
-				       "%s: is there already; remove it, or give another directory "
+				       "%s: exists; remove it, or give another directory "
 				       "with --bundle",
 				       path);
 	if (fd < 0 && errno == ENOENT)
@@ -112,7 +112,7 @@ static int write_bundle(const char *directory, struct error *error)
 				       directory);
 	if (fd < 0 && (errno == ENOTDIR || errno == EACCES || errno == EPERM || errno == EROFS))
 		return error_set_usage(error,
-				       "--bundle: %s: %s; give a directory that this user may "
+				       "--bundle: %s: %s; give a directory that this user can "
 				       "write to",
 				       directory, strerror(errno));
 	if (fd < 0)
@@ -120,7 +120,7 @@ static int write_bundle(const char *directory, struct error *error)
 	result = write_text(fd, bundle, path, error);
 	if (result == 0 && fsync(fd) < 0)
 		result = error_set_errno(error, errno, "%s", path);
-	/* Half a file would only be in the way of the next try. */
+	/* Remove the incomplete file, so that the next attempt works. */
 	if (result < 0)
 		unlink(path);
 	else
@@ -143,10 +143,10 @@ const struct command command_spec = {
 	.name = "spec",
 	.summary = "write a bundle to start from",
 	.description =
-		"Writes config.json of an OCI bundle with the defaults spelled out, a network, a "
-		"source of random numbers, and the kernel of this machine with its initial file "
-		"system, if / or /boot has one: `avp run` takes it as it is. A file that is there is "
-		"never overwritten.",
+		"Writes the config.json of an OCI bundle with the defaults spelled out, a "
+		"network, a source of random numbers, and the kernel of this machine with its "
+		"initial file system, if / or /boot has one: `avp run` runs it as it is. An "
+		"existing file is never overwritten.",
 	.groups =
 		(const struct option_group[]){
 			{"Options", spec_option_rows, sizeof(struct spec_options), false},

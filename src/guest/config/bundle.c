@@ -3,9 +3,9 @@
  * Reads an OCI bundle (runtime-spec 1.3, config.md and config-vm.md) as a guest.
  *
  * From the `vm` object come kernel, image and hwConfig, by the bundle keys of guest_option_rows;
- * the object `avp`, or the annotation org.avp.config instead of it, gives the rest. What AVP can't
- * do for a guest that asks for it is refused; what the specification lets a runtime ignore is
- * ignored: process, root, mounts and linux describe a container inside the guest.
+ * the object `avp`, or the annotation org.avp.config instead of it, gives the rest. A key that asks
+ * for what AVP cannot do is refused. What the specification lets a runtime ignore is ignored:
+ * process, root, mounts and linux describe a container inside the guest.
  */
 #include "guest/config/bundle.h"
 
@@ -28,10 +28,10 @@
 #define IMAGE_DEVICE_NAME "image"
 #define KEY_LENGTH	  200
 
-/* What is known while a bundle is read. */
+/* State of reading a bundle. */
 struct bundle {
 	const char *directory;
-	int directory_fd;   /* the same, whatever its path leads to meanwhile; -1: there is none */
+	int directory_fd;   /* opened once, as the path may change; -1: not there */
 	const char *source; /* the config.json */
 	json_t *root;
 	struct guest_config *config;
@@ -60,8 +60,8 @@ static int check_oci_version(const struct bundle *bundle, struct error *error)
 }
 
 /*
- * Finds the value of a key such as vm.kernel.path; *value is NULL when there is none. What lies on
- * the way must be objects.
+ * Finds the value of a key such as vm.kernel.path; *value is NULL when there is none. Its parents
+ * must be objects.
  */
 static int find_value(const struct bundle *bundle, const char *key, json_t **value,
 		      struct error *error)
@@ -116,13 +116,13 @@ static int require_absolute(const struct bundle *bundle, const char *key, const 
 			       bundle->source, key, path);
 }
 
-/* An empty text asks for nothing: some programs write every key that the specification has. */
+/* Some programs write every key of the specification; an empty string counts as not given. */
 static bool is_empty(const json_t *value)
 {
 	return json_is_string(value) && !json_string_length(value);
 }
 
-/* The guest's own options that have a place in the `vm` object. */
+/* Reads the guest's own options that belong in the `vm` object. */
 static int read_vm_options(const struct bundle *bundle, struct error *error)
 {
 	for (const struct option_row *row = guest_option_rows; row->name; row++) {
@@ -197,7 +197,7 @@ static int read_vm_image(const struct bundle *bundle, struct error *error)
 	return result;
 }
 
-/* Keys of `vm` that would need what AVP does not do. Empty ones ask for nothing. */
+/* Refuses keys of `vm` that AVP does not support, unless they are empty. */
 static int refuse_vm_keys(const struct bundle *bundle, struct error *error)
 {
 	static const struct {
@@ -225,7 +225,7 @@ static int refuse_vm_keys(const struct bundle *bundle, struct error *error)
 	}
 	result = find_string(bundle, "vm.hypervisor.path", &hypervisor, error);
 	if (result == 0 && hypervisor && *hypervisor)
-		log_warning("%s: vm.hypervisor.path: is not used; avp.engine chooses the "
+		log_warning("%s: vm.hypervisor.path: is ignored; avp.engine chooses the "
 			    "hypervisor",
 			    bundle->source);
 	return result;
@@ -350,8 +350,8 @@ static int read_avp(const struct bundle *bundle, json_t *avp, const struct json_
 
 /*
  * Reads the annotation's value: the object as JSON text, or the absolute path of a file with it.
- * Who wrote it may have fewer rights than this process: neither it nor what it names leads out of
- * the bundle.
+ * Whoever wrote the annotation may have fewer rights than this process, so the file, and the files
+ * that it names, must lie in the bundle.
  */
 static int read_annotation(const struct bundle *bundle, const char *value, struct error *error)
 {
@@ -397,7 +397,7 @@ static int read_avp_or_annotation(const struct bundle *bundle, struct error *err
 
 	if (avp && annotation)
 		return error_set_usage(error,
-				       "%s: annotations." ANNOTATION ": is there and avp too; "
+				       "%s: annotations." ANNOTATION ": is given and avp too; "
 				       "remove one of them",
 				       bundle->source);
 	if (avp)
@@ -423,16 +423,16 @@ static int set_default_name(const struct bundle *bundle, struct error *error)
 	return result;
 }
 
-/* The most unknown keys that are told of one by one. */
+/* The most unknown keys with a warning of their own. */
 #define WARNINGS_MAXIMUM 10
 /* The most keys that an object of the specification has. */
 #define KNOWN_KEYS 20
 
-/* What the specification has keys for, and which (config.md, config-vm.md). */
+/* The objects of the specification and their keys (config.md, config-vm.md). */
 static const struct known_keys {
 	const char *object;
 	const char *const keys[KNOWN_KEYS];
-	/* Others are for other programs: only those that look like a mistake are told of. */
+	/* Other programs add keys here: warn only of those that look like a mistake. */
 	bool open;
 } known_keys[] = {
 	{"",
@@ -462,8 +462,8 @@ static void warn_of_key(const struct bundle *bundle, const char *key, const char
 }
 
 /*
- * Warns of the keys of one object that the specification does not have. It wants them ignored, but
- * most of them are mistakes. @count: of warnings so far.
+ * Warns of the keys of one object that the specification does not have: it wants them ignored, but
+ * most of them are mistakes. @count is the number of warnings so far.
  */
 static void check_keys(const struct bundle *bundle, const struct known_keys *known, json_t *object,
 		       unsigned int *count)
@@ -494,7 +494,7 @@ static void warn_of_unknown_keys(const struct bundle *bundle)
 	for (size_t i = 0; i < sizeof(known_keys) / sizeof(known_keys[0]); i++) {
 		json_t *object = bundle->root;
 
-		/* What is not an object is told of where it is read. */
+		/* The reader of a value that is not an object reports it. */
 		if (*known_keys[i].object &&
 		    find_value(bundle, known_keys[i].object, &object, NULL) < 0)
 			continue;
@@ -525,7 +525,7 @@ static int read_bundle(const struct bundle *bundle, struct error *error)
 	return result;
 }
 
-/* Reads the parsed config.json; takes over @source. */
+/* Reads the parsed config.json; takes ownership of @source. */
 static int fill_config(json_t *root, const char *directory, int directory_fd, char *source,
 		       struct guest_config *config, struct error *error)
 {

@@ -18,10 +18,10 @@
 #define BUNDLE_SIZE_MAXIMUM (4 << 20)
 
 /*
- * Reads @directory/config.json into *config, which is overwritten. Files that it names are not
- * looked at: that is guest_config_check; but those that its annotation describes are opened, and
- * files of ports made (guest/config/confined_file.h). On failure *config is empty, and a mistake in
- * the file is a usage error with file, key and remedy.
+ * Reads @directory/config.json into *config, which is overwritten. Files that it names are checked
+ * only by guest_config_check; but those that its annotation names are opened, and the files of its
+ * ports created (guest/config/confined_file.h). On failure *config is empty. A mistake in the file
+ * is a usage error with file, key and remedy.
  */
 int bundle_load(const char *directory, struct guest_config *config, struct error *error);
 

@@ -14,7 +14,7 @@
 #include "guest/config/json_file.h"
 #include "guest/config/option_json.h"
 
-/* A text as an array of its words. */
+/* Splits a text into an array of its words. */
 static json_t *split_words(const char *text)
 {
 	json_t *array = json_array();
@@ -29,7 +29,7 @@ static json_t *split_words(const char *text)
 	return array;
 }
 
-/* Puts a value under a key such as vm.kernel.path, making the objects on the way. */
+/* Sets a key such as vm.kernel.path, and makes the objects on the way. */
 static int put_value(json_t *object, const char *key, json_t *value)
 {
 	const char *dot;
@@ -53,9 +53,7 @@ static int put_value(json_t *object, const char *key, json_t *value)
 	return json_object_set_new(object, key, value);
 }
 
-/*
- * The guest's own options: what they are, their defaults included, else the examples of their rows.
- */
+/* Writes the guest's own options: values and defaults, else the examples of their rows. */
 static int put_guest(json_t *bundle, json_t *avp, const struct guest_config *config)
 {
 	for (const struct option_row *row = guest_option_rows; row->name; row++) {

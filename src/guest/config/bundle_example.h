@@ -11,9 +11,9 @@
 #include "guest/config/host_kernel.h"
 
 /*
- * The config.json of a bundle that has every option of a guest with its default, and a device of
- * each type that needs no file. It starts with @kernel or, when that is NULL, names the places
- * where one may be. The caller owns *bundle.
+ * The config.json of a bundle with every option of a guest at its default, and a device of each
+ * type that needs no file. It boots @kernel or, when that is NULL, the example paths of the
+ * options. The caller owns *bundle.
  */
 int bundle_example(json_t **bundle, const struct host_kernel *kernel, struct error *error);
 

@@ -75,7 +75,7 @@ struct device_config *guest_config_add_device(struct guest_config *config,
 	struct device_config *devices, *device;
 
 	if (config->device_count == GUEST_DEVICES_MAXIMUM) {
-		error_set_usage(error, "a guest can have %d devices; leave some away",
+		error_set_usage(error, "a guest can have %d devices; omit some",
 				GUEST_DEVICES_MAXIMUM);
 		error_place(origin, error);
 		return NULL;
@@ -150,7 +150,7 @@ const char *guest_config_watchdog(const struct guest_config *config)
 	return guest_watchdog_choices[config->watchdog];
 }
 
-/* Firmware takes the place of kernel, initial file system and command line. */
+/* Firmware excludes kernel, initial file system and command line. */
 static int check_firmware(const struct guest_config *config, struct error *error)
 {
 	char place[200];
@@ -160,8 +160,8 @@ static int check_firmware(const struct guest_config *config, struct error *error
 	guest_config_place(config, "firmware", place, sizeof(place));
 	if (config->kernel || config->initrd || config->append)
 		return error_set_usage(error,
-				       "%s: finds its kernel by itself; give it, or a kernel, an "
-				       "initial file system and a command line",
+				       "%s: finds the kernel itself; give either firmware, or a "
+				       "kernel, initial file system and command line",
 				       place);
 	result = file_check(place, config->firmware, O_RDONLY, false, &size, error);
 	if (result == 0 && size == 0)
@@ -201,12 +201,12 @@ static int check_boot_files(struct guest_config *config, struct error *error)
 		if (!initrd_size)
 			return error_set_usage(error,
 					       "%s: %s: is empty; give an initial file "
-					       "system, or leave the option away",
+					       "system, or omit the option",
 					       place, config->initrd);
 	}
 	if (needed < kernel_size)
 		needed = kernel_size;
-	/* Written so that no size in a file can wrap. */
+	/* No size in a file can make this wrap. */
 	if (needed > config->memory || initrd_size > config->memory - needed)
 		return error_set_usage(error,
 				       "%s: %" PRIu64 " bytes cannot hold the kernel and the "
@@ -216,7 +216,7 @@ static int check_boot_files(struct guest_config *config, struct error *error)
 	return 0;
 }
 
-/* As contract_compare, with where the contract is named in *error. */
+/* As contract_compare; *error also says where the contract was given. */
 static int check_contract(const struct guest_config *config, struct error *error)
 {
 	char place[200];
@@ -232,12 +232,13 @@ static void warn_of_other_contract(const struct guest_config *config)
 {
 	char place[200];
 
-	log_warning("%s: the guest knows version %s of the contract and this is " CONTRACT_VERSION
-		    ": it may miss something",
-		    guest_config_place(config, "contract", place, sizeof(place)), config->contract);
+	log_warning(
+		"%s: the guest was built for version %s of the contract, this is " CONTRACT_VERSION
+		": features may be missing",
+		guest_config_place(config, "contract", place, sizeof(place)), config->contract);
 }
 
-/* More than there is can be promised, and a guest that takes it at its word is killed. */
+/* Memory is overcommitted: the guest starts, and is killed when it uses too much. */
 static void warn_of_small_host(const struct guest_config *config)
 {
 	char place[200], wanted[TEXT_SIZE_LENGTH], there[TEXT_SIZE_LENGTH];
@@ -273,7 +274,7 @@ static int refuse_names_used_twice(const struct guest_config *config, struct err
 			continue;
 		result = error_set_usage(error,
 					 "name: another device is named '%s' already; give each a "
-					 "name of its own",
+					 "unique name",
 					 device->name);
 		error_place(device->origin, error);
 		return result;
@@ -313,7 +314,7 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-/* Two disks in one file, one of them written, would destroy each other's file system. */
+/* Two disks in one file, one of them writable, would corrupt the file system. */
 static int refuse_shared_disk(const struct guest_config *config, size_t index, struct error *error)
 {
 	const struct device_config *device = &config->devices[index];
@@ -330,8 +331,8 @@ static int refuse_shared_disk(const struct guest_config *config, size_t index, s
 		    stat(other->file, &other_status) < 0 || !is_same_file(&status, &other_status))
 			continue;
 		result = error_set_usage(error,
-					 "file: %s: is the disk of %s too; give each its own file, "
-					 "or make both readonly",
+					 "file: %s: is also the disk of %s; give each its own "
+					 "file, or make both readonly",
 					 block->file, config->devices[i].name);
 		error_place(device->origin, error);
 		return result;
@@ -352,7 +353,6 @@ const struct device_config *guest_config_terminal(const struct guest_config *con
 	return NULL;
 }
 
-/* There is one terminal. */
 static int refuse_shared_terminal(const struct guest_config *config, size_t index,
 				  struct error *error)
 {
@@ -363,8 +363,8 @@ static int refuse_shared_terminal(const struct guest_config *config, size_t inde
 	if (device == first || !uses_terminal(device))
 		return 0;
 	result = error_set_usage(error,
-				 "port: the terminal is the console of %s already; lead this one "
-				 "elsewhere, to a socket for example",
+				 "port: the terminal is the console of %s already; connect this "
+				 "one to a socket, for example",
 				 first->name);
 	error_place(device->origin, error);
 	return result;
@@ -393,8 +393,8 @@ static int check_devices(const struct guest_config *config, struct error *error)
 }
 
 /*
- * The disks have been found to be raw. A device process that is started again must not probe them
- * anew: the guest may have written the signature of another format meanwhile.
+ * The disks were found to be raw. A restarted device process must not probe them again: meanwhile
+ * the guest may have written the signature of another format.
  */
 static void keep_disk_formats(struct guest_config *config)
 {
@@ -404,7 +404,7 @@ static void keep_disk_formats(struct guest_config *config)
 				BLOCK_FORMAT_RAW;
 }
 
-/* The name that is made for a guest depends on which others run, and addresses are made from it. */
+/* A generated guest name depends on which guests run, and MAC addresses depend on the name. */
 void guest_config_hint(const struct guest_config *config)
 {
 	static const uint8_t not_given[sizeof(((struct net_options *)0)->mac)];
@@ -416,10 +416,9 @@ void guest_config_hint(const struct guest_config *config)
 		if (device->type->options != net_option_rows ||
 		    memcmp(net->mac, not_given, sizeof(not_given)))
 			continue;
-		log_info(
-			"%s: its MAC address may be another one at the next start, as the guest has "
-			"no name; give --name, or mac to the device",
-			device->name);
+		log_info("%s: its MAC address may change at the next start, as the guest has "
+			 "no name; give --name, or the device's mac",
+			 device->name);
 		return;
 	}
 }
@@ -448,7 +447,7 @@ int guest_config_check(struct guest_config *config, struct error *error)
 	if (result < 0)
 		return result;
 	keep_disk_formats(config);
-	/* A mistake comes alone: what may be as it is, is told when there is none. */
+	/* Warn only when there is no error. */
 	if (other_contract)
 		warn_of_other_contract(config);
 	warn_of_small_host(config);

@@ -14,12 +14,10 @@
 #include "base/option.h"
 #include "device/kit/device_type.h"
 
-/*
- * The value of guest_config.engine that stands for the first engine that can; it is not one itself.
- */
+/* The value of guest_config.engine for the first engine that can run the guest. */
 #define ENGINE_AUTO 0
 
-/* What a guest wants of its watchdogs: auto is a reset where the machine has any. */
+/* Policy when a watchdog expires. auto: reset, if the machine has a watchdog. */
 enum guest_watchdog {
 	GUEST_WATCHDOG_AUTO,
 	GUEST_WATCHDOG_NONE,
@@ -34,18 +32,18 @@ enum guest_watchdog {
 struct device_config {
 	const struct device_type *type;
 	char *name;	    /* unique in the guest; given, or TYPE plus a number: block0 */
-	uint64_t heartbeat; /* ms between two questions whether its process still works; 0: none */
+	uint64_t heartbeat; /* period of the process's heartbeats in ms; 0: none */
 	void *options;	    /* of type->options_size bytes, described by type->options */
-	char *origin; /* what errors put before an option: "--block: ", "FILE: avp.devices[0]." */
+	char *origin; /* prefix of the device's errors: "--block: ", "FILE: avp.devices[0]." */
 };
 
-/* Puts the origin of a device before the message that is there. */
+/* Prepends the origin of a device to the message of *error. */
 void error_place(const char *origin, struct error *error);
 
 /* The options that every device of a guest has; they describe a struct device_config. */
 extern const struct option_row device_option_rows[];
 
-/* Descriptors that paths of the form /dev/fd/N lead through: guest/config/confined_file.h. */
+/* Descriptors behind paths of the form /dev/fd/N: guest/config/confined_file.h. */
 struct pinned_files {
 	int *fds; /* allocated */
 	size_t count;
@@ -53,13 +51,13 @@ struct pinned_files {
 
 struct guest_config {
 	char *name;
-	bool unnamed;	/* nobody gave the name */
+	bool unnamed;	/* the name is generated */
 	char *kernel;	/* NULL: firmware */
 	char *firmware; /* NULL: a kernel */
 	char *dump_dtb; /* file that the device tree is written to, or NULL */
 	char *initrd;
 	char *append;	/* kernel command line */
-	char *contract; /* that it needs: guest/config/contract.h */
+	char *contract; /* version that it needs: guest/config/contract.h */
 	uint64_t cpus;
 	uint64_t memory; /* bytes */
 	bool huge_pages;
@@ -71,7 +69,7 @@ struct guest_config {
 	struct device_config *devices;
 	size_t device_count;
 	uint64_t kernel_format; /* enum kernel_format of guest/config/kernel_image.h */
-	/* Characters of a command line that the kernel says it takes; 0: it does not say. */
+	/* Longest command line by the kernel's header, in characters; 0: unknown. */
 	uint64_t command_line_maximum;
 	char *source; /* the file that this came from; NULL: the command line */
 	struct pinned_files pinned;
@@ -91,10 +89,10 @@ extern const char *const watchdog_policies[], *const guest_watchdog_choices[];
 extern const struct option_row guest_option_rows[];
 
 /*
- * What the widest engine takes; each has its own in struct engine_machine. Linux copies
- * COMMAND_LINE_SIZE characters of its command line, the zero included
- * (arch/x86/include/asm/setup.h, arch/arm64/include/uapi/asm/setup.h); a longer one stops a bzImage
- * without a word.
+ * The limits of the most capable engine; each engine has its own in struct engine_machine. Linux
+ * copies COMMAND_LINE_SIZE characters of its command line, the zero included
+ * (arch/x86/include/asm/setup.h, arch/arm64/include/uapi/asm/setup.h); a longer one makes a bzImage
+ * hang silently.
  */
 #define GUEST_DEVICES_MAXIMUM	   24
 #define GUEST_CPUS_MAXIMUM	   32
@@ -105,7 +103,7 @@ extern const struct option_row guest_option_rows[];
 /* Sets the defaults; *config is overwritten. */
 int guest_config_init(struct guest_config *config, struct error *error);
 
-/* Gives back everything that *config owns and clears it. */
+/* Frees everything that *config owns and clears it. */
 void guest_config_clear(struct guest_config *config);
 #define cleanup_guest_config __attribute__((cleanup(guest_config_clear)))
 
@@ -127,23 +125,26 @@ int guest_config_parse_device(struct guest_config *config, const struct device_t
 /* Names the devices that have no name after their type: block0, block1, net0. */
 int guest_config_name_devices(struct guest_config *config, struct error *error);
 
-/* Writes what an error calls one of the guest's own options: as it was given. Returns @buffer. */
+/*
+ * Writes how errors name one of the guest's own options: as the user gave it, on the command line
+ * or in a file. Returns @buffer.
+ */
 const char *guest_config_place(const struct guest_config *config, const char *name, char *buffer,
 			       size_t size);
 
-/* What becomes of a watchdog that expires: a word of watchdog_policies. */
+/* The policy when a watchdog expires: a word of watchdog_policies. */
 const char *guest_config_watchdog(const struct guest_config *config);
 
 /* The device that talks to the terminal, or NULL. Its options must have been checked. */
 const struct device_config *guest_config_terminal(const struct guest_config *config);
 
 /*
- * Checks the guest as a whole and gives names to the devices that have none: files, sizes, names
- * that are used twice, disks that are used twice. To be called before anything is started.
+ * Checks the guest as a whole: files, sizes, names and disks that are used twice. Names the devices
+ * that have no name. Call it before anything is started.
  */
 int guest_config_check(struct guest_config *config, struct error *error);
 
-/* Says, to be called when the guest runs, what may be another way at its next start. */
+/* Logs, once the guest runs, what may change at its next start. */
 void guest_config_hint(const struct guest_config *config);
 
 #endif

@@ -28,8 +28,8 @@ static int open_as(int directory, const char *path, const struct open_how *how)
 }
 
 /*
- * Opens @real, which is free of links, below @directory. A link that somebody puts there meanwhile
- * is not followed. -ENOENT: it does not lie there.
+ * Opens @real, which contains no links, below @directory, without following a link that appeared
+ * meanwhile. -ENOENT: it is not below @directory.
  */
 static int open_below(int directory, const char *real, const struct open_how *how)
 {
@@ -41,7 +41,7 @@ static int open_below(int directory, const char *real, const struct open_how *ho
 	count = readlink(link, base, sizeof(base));
 	if (count <= 0 || (size_t)count == sizeof(base))
 		return -ENOENT;
-	/* Of the root directory everything is below. */
+	/* Everything is below the root directory. */
 	length = count == 1 ? 0 : (size_t)count;
 	if (strncmp(real, base, length) || (real[length] && real[length] != '/'))
 		return -ENOENT;
@@ -51,7 +51,7 @@ static int open_below(int directory, const char *real, const struct open_how *ho
 	return open_as(directory, *real ? real : ".", how);
 }
 
-/* The same for a directory that the administrator names, which may be a link. */
+/* As open_below, for a directory that the administrator names; it may be a link. */
 static int open_below_path(const char *path, const char *real, const struct open_how *how)
 {
 	static const struct open_how directory_how = {
@@ -64,7 +64,7 @@ static int open_below_path(const char *path, const char *real, const struct open
 	return directory < 0 ? -ENOENT : open_below(directory, real, how);
 }
 
-/* Nobody but root may say what others are to read. */
+/* Only root, or this user, may say which files annotations can name. */
 static int check_owner(const char *administrator, struct error *error)
 {
 	struct stat status;
@@ -74,11 +74,10 @@ static int check_owner(const char *administrator, struct error *error)
 			       -ENOENT :
 			       error_set_usage(error, "%s: %s", administrator, strerror(errno));
 	if ((status.st_uid && status.st_uid != geteuid()) || (status.st_mode & (S_IWGRP | S_IWOTH)))
-		return error_set_usage(
-			error,
-			"%s: others than its owner may write to it; have root own it, "
-			"and chmod go-w",
-			administrator);
+		return error_set_usage(error,
+				       "%s: users other than root can write to it; chown root it "
+				       "and chmod go-w",
+				       administrator);
 	return 0;
 }
 
@@ -103,7 +102,7 @@ static int read_directories(const char *administrator, json_t **root, json_t **l
 	json_object_foreach(*root, key, value)
 		if (strcmp(key, DIRECTORIES))
 			return error_set_usage(error,
-					       "%s: %s: is an unknown key; the one there is "
+					       "%s: %s: is an unknown key; the only known key "
 					       "is " DIRECTORIES,
 					       administrator, key);
 	*list = json_object_get(*root, DIRECTORIES);
@@ -119,14 +118,14 @@ static int read_directories(const char *administrator, json_t **root, json_t **l
 	return 0;
 }
 
-/* Not there, or no longer where it was found: whether it exists elsewhere is not told. */
+/* Not there, or moved meanwhile. Do not reveal whether it exists elsewhere. */
 static bool is_absent(int result)
 {
 	return result == -ENOENT || result == -ENOTDIR || result == -ELOOP || result == -EXDEV ||
 	       result == -EAGAIN;
 }
 
-/* Opens @real, NULL if there is none; @path is what it was named. */
+/* Opens @real, or fails if it is NULL; errors call it @path. */
 static int open_confined(const struct confinement *confinement, const char *real,
 			 const struct open_how *how, const char *source, const char *path,
 			 struct error *error)
@@ -171,8 +170,8 @@ int confined_file_open(const char *path, const struct confinement *confinement, 
 }
 
 /*
- * Splits @path into its directory, free of links, and its last part, which is in @path. NULL: there
- * is no such directory, or no last part that could be made.
+ * Splits @path: returns its directory, free of links, and sets *name to its last part, in @path.
+ * NULL: the directory does not exist, or the last part is not the name of a file.
  */
 static char *split_path(const char *path, const char **name)
 {
@@ -188,7 +187,7 @@ static char *split_path(const char *path, const char **name)
 	return parent ? realpath(parent, NULL) : NULL;
 }
 
-/* The path of a file that may not be there yet, free of links but in its last part. */
+/* The path of a file that may not exist yet, with links resolved in its directory. */
 static char *find_new(const char *path)
 {
 	const char *name;
@@ -215,15 +214,13 @@ int confined_path_pin(const char *path, enum option_path_use use, const struct j
 		      char **pinned, struct error *error)
 {
 	static const struct open_how hows[] = {
-		/*
-		 * Opening what is no file may already do something: that is left to who checks it.
-		 */
+		/* Opening a special file may have effects: only pin it, its user checks it. */
 		[OPTION_PATH_OPENED] =
 			{
 				.flags = O_PATH | O_CLOEXEC,
 				.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
 			},
-		/* Without O_NONBLOCK a pipe that nobody reads would block for ever. */
+		/* Without O_NONBLOCK a FIFO without a reader would block forever. */
 		[OPTION_PATH_APPENDED] =
 			{
 				.flags = O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY |

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Versions of the contract compared.
+ * Compares versions of the contract.
  */
 #include "guest/config/contract.h"
 
@@ -15,7 +15,7 @@ struct version {
 	unsigned long major, minor, patch;
 };
 
-/* One number without sign or leading zero, behind which @end stands. */
+/* Reads a number without sign or leading zero that is followed by @end. */
 static bool read_number(const char **text, char end, unsigned long *number)
 {
 	char *after;
@@ -44,7 +44,7 @@ static bool read_version(const char *text, size_t length, struct version *versio
 	       read_number(&at, 0, &version->patch);
 }
 
-/* Whether the list @profiles has the name of @length bytes. */
+/* Whether the list @profiles contains @name, of @length bytes. */
 static bool has_profile(const char *profiles, const char *name, size_t length)
 {
 	for (const char *at = profiles;; at++) {
@@ -66,8 +66,8 @@ static int compare_profiles(const char *needed, const char *profiles, struct err
 		if (length == 0 || !has_profile(profiles, needed, length))
 			return error_set_usage(
 				error,
-				"profile '%.*s' of the contract is not kept here, but %s; "
-				"take it from the list, or give 'any'",
+				"profile '%.*s' of the contract is not supported, only %s; "
+				"remove it from the list, or give 'any'",
 				(int)length, needed, profiles);
 		needed += length;
 	}
@@ -91,8 +91,8 @@ int contract_compare(const char *needed, const char *version, const char *profil
 	if (guest.major != own.major || (own.major == 0 && guest.minor != own.minor))
 		return error_set_usage(
 			error,
-			"the guest needs %.*s of the contract and this hypervisor keeps "
-			"%s: nothing is promised between the two; take a guest for %s, "
+			"the guest needs version %.*s of the contract, this hypervisor implements "
+			"%s, which is not compatible; take a guest for %s, "
 			"or give 'any'",
 			(int)length, needed, version, version);
 	result = compare_profiles(needed + length, profiles, error);

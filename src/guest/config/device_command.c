@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * How a device process is called: written from the option table of its type, so that a new option
- * needs nothing here.
+ * Builds the command line of a device process from the option table of its type, so that a new
+ * option needs no code here.
  */
 #include "guest/config/device_command.h"
 
@@ -34,7 +34,7 @@ static bool is_readonly(const struct device_config *device)
 static int open_file(const char *path, bool readonly, const char *origin, const char *key,
 		     struct error *error)
 {
-	/* Without O_NONBLOCK a FIFO put in the file's place would block for ever. */
+	/* Without O_NONBLOCK a FIFO put in the file's place would block forever. */
 	cleanup_fd int fd =
 		open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat status;
@@ -45,7 +45,7 @@ static int open_file(const char *path, bool readonly, const char *origin, const 
 		return -1;
 	}
 	if (fstat(fd, &status) < 0 || (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))) {
-		error_set_usage(error, "%s%s: %s: is no regular file and no block device; give one",
+		error_set_usage(error, "%s%s: %s: is neither a regular file nor a block device",
 				origin, key, path);
 		return -1;
 	}
@@ -56,7 +56,7 @@ static int open_file(const char *path, bool readonly, const char *origin, const 
 	return take_fd(&fd);
 }
 
-/* Notes what was opened for @path. Returns false with *error set when there are too many. */
+/* Returns false with *error set when there are too many files. */
 static bool has_room(const struct device_files *files, const struct device_config *device,
 		     struct error *error)
 {
@@ -72,7 +72,7 @@ static void add_file(struct device_files *files, const char *path, int fd)
 	files->fds[files->count++] = fd;
 }
 
-/* Opens what the items of a list lead to, where they name a path. */
+/* Opens the files and sockets that the items of a list name. */
 static int open_items(struct device_files *files, const struct device_config *device,
 		      const struct option_row *row, struct error *error)
 {
@@ -157,7 +157,7 @@ void device_mac(uint8_t mac[6], const uint8_t given[6], const char *host, const 
 		memcpy(mac, given, sizeof(none));
 		return;
 	}
-	/* FNV-1a, with the zero between the names so that "a","bc" differs from "ab","c". */
+	/* FNV-1a over the names with their zeros, so that "a","bc" differs from "ab","c". */
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		size_t length = strlen(names[i]) + 1;
 
@@ -166,18 +166,18 @@ void device_mac(uint8_t mac[6], const uint8_t given[6], const char *host, const 
 	}
 	for (size_t i = 0; i < sizeof(none); i++)
 		mac[i] = hash >> (8 * i);
-	/* The two low bits of the first byte: one station, locally administered. */
+	/* The two low bits of the first byte: individual address, locally administered. */
 	mac[0] = (mac[0] & 0xfc) | 0x02;
 }
 
 static void add_number(struct arguments *arguments, const struct option_row *row, uint64_t value)
 {
-	/* Below the smallest value there is only the default of an option that was not given. */
+	/* A value below the minimum is an option that was not given. */
 	if (value >= row->minimum && (value || row->default_text))
 		arguments_add_format(arguments, "--%s=%" PRIu64, row->name, value);
 }
 
-/* The items of a list, with what was opened for them in place of their paths. */
+/* Adds the items of a list, with the opened descriptors instead of their paths. */
 static void add_items(struct arguments *arguments, const struct option_row *row,
 		      const struct option_list *list, const struct device_files *files,
 		      size_t *file)
@@ -195,7 +195,7 @@ static void add_items(struct arguments *arguments, const struct option_row *row,
 	}
 }
 
-/* @file: the next of the opened files. */
+/* @file: index of the next opened file. */
 static void add_option(struct arguments *arguments, const struct option_row *row,
 		       const struct device_config *device, const struct device_files *files,
 		       size_t *file, const char *guest_name)

@@ -2,7 +2,7 @@
 /*
  * The options of a guest itself, and those that every device of a guest has. `avp run` takes them
  * on its command line; a bundle has them in the `vm` object of the OCI runtime specification 1.3
- * or, where that has no place for them, in `avp`.
+ * or, if that has no key for them, in `avp`.
  */
 #include "base/contract_version.h"
 #include "guest/config/config.h"
@@ -38,7 +38,7 @@ const struct option_row guest_option_rows[] = {
 		.offset = offsetof(struct guest_config, kernel),
 		.bundle_key = "vm.kernel.path",
 		.example = "/boot/vmlinuz",
-		.help = "kernel of the guest; this or firmware is needed",
+		.help = "kernel of the guest; needed without firmware",
 	},
 	{
 		.name = "firmware",
@@ -107,7 +107,7 @@ const struct option_row guest_option_rows[] = {
 		.offset = offsetof(struct guest_config, engine),
 		.choices = guest_engine_choices,
 		.default_text = "auto",
-		.help = "hypervisor that runs the guest; auto takes the best that works here",
+		.help = "hypervisor that runs the guest; auto takes the best one that works here",
 	},
 	{
 		.name = "contract",
@@ -116,7 +116,7 @@ const struct option_row guest_option_rows[] = {
 		.offset = offsetof(struct guest_config, contract),
 		.default_text = "any",
 		.help = "version of the contract that the guest needs, with profiles, such as " CONTRACT_VERSION
-			",base; one that does not fit is not started",
+			",base; a guest that does not fit is not started",
 	},
 	{
 		.name = "watchdog",
@@ -148,17 +148,17 @@ const struct option_row guest_option_rows[] = {
 		.maximum = 24 * 60 * 60,
 		.default_text = "10",
 		.help = "how long a guest gets to shut down when it is asked to stop, before it "
-			"is ended as it stands; 0: it is not asked",
+			"is killed; 0: it is killed at once",
 	},
 	{
 		.name = "name",
 		.type = OPTION_NAME,
 		.argument = "NAME",
 		.offset = offsetof(struct guest_config, name),
-		.help = "name of the guest, for logs and for what is made from it, such as MAC "
-			"addresses; one of this user's guests at a time has it; without it "
-			"\"guest\", or guest1 and so on if that runs, or, from a bundle, the "
-			"directory's name",
+		.help = "name of the guest, for logs and for what is derived from it, such as MAC "
+			"addresses; unique among the guests of this user; without it \"guest\", "
+			"or guest1 and so on if that runs, or, from a bundle, the directory's "
+			"name",
 	},
 	{
 		.name = "timeline",
@@ -196,8 +196,8 @@ const struct option_row device_option_rows[] = {
 		.minimum = 100,
 		.maximum = 60 * 60 * 1000,
 		.help = "ask the device's process every MS milliseconds whether it still works, "
-			"and start it again when it has left two questions unanswered; without it "
-			"one that hangs is noticed when the guest wants something of it",
+			"and restart it when it has left two questions unanswered; without it "
+			"a process that hangs is noticed when the guest uses the device",
 	},
 	{.name = NULL},
 };

@@ -30,9 +30,7 @@ static bool is_file(const char *path)
 	return stat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > 0;
 }
 
-/*
- * Takes a pair of files that are there, unless a better one was found. Returns whether it is best.
- */
+/* Stores a pair of existing files unless a better one was found. Returns whether it is readable. */
 static bool consider(struct host_kernel *found, const struct host_kernel *pair)
 {
 	struct kernel_image image;
@@ -56,7 +54,7 @@ static bool join(char path[PATH_MAX], const char *root, const char *name)
 	return snprintf(path, PATH_MAX, "%s%s", root, name) < PATH_MAX;
 }
 
-/* The links that Debian keeps, in / or, as its kernel-img.conf may say, in /boot. */
+/* Debian's links, in / or, depending on kernel-img.conf, in /boot. */
 static bool find_links(struct host_kernel *found, const char *root)
 {
 	static const char *const places[] = {"/", "/boot/"};
@@ -104,7 +102,6 @@ static void find_versions(struct host_kernel *found, const char *root)
 	if (!join(boot, root, "/boot/"))
 		return;
 	count = scandir(boot, &entries, is_versioned, versionsort);
-	/* The newest is the last one. */
 	for (int i = count - 1; i >= 0; i--) {
 		best = best || consider_version(found, boot, entries[i]->d_name);
 		free(entries[i]);

@@ -16,8 +16,8 @@ struct host_kernel {
 
 /*
  * Looks for the kernel below @root ("" for this machine): the links of the distribution in / and
- * /boot, then what /boot has, the newest version first. One that this user can read comes before
- * one that it cannot. Returns whether there is any.
+ * /boot, then the kernels in /boot, newest version first. A pair that this user can read is
+ * preferred. Returns whether one was found.
  */
 bool host_kernel_find(struct host_kernel *found, const char *root);
 

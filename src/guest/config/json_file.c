@@ -19,8 +19,8 @@ static bool is_space(char letter)
 }
 
 /*
- * Finds the comma behind the last member of what the bracket before @position ends, where other
- * languages allow one. Returns its place, or -1.
+ * Finds a trailing comma, which other languages allow, before the closing bracket at
+ * @position - 1. Returns its offset, or -1.
  */
 static ssize_t find_last_comma(const char *text, size_t length, int position)
 {
@@ -34,7 +34,7 @@ static ssize_t find_last_comma(const char *text, size_t length, int position)
 	return at >= 0 && text[at] == ',' ? at : -1;
 }
 
-/* Line and column of a place in a text, as jansson counts them: columns are characters. */
+/* Line and column of an offset in a text; like jansson, counts columns in characters. */
 static void find_line(const char *text, size_t place, int *line, int *column)
 {
 	*line = 1;
@@ -94,8 +94,8 @@ static ssize_t read_all(int fd, char *buffer, size_t size)
 }
 
 /*
- * Opens a regular file, or returns a negative errno: -EMEDIUMTYPE for anything else, which is not
- * opened, because that could already do something.
+ * Opens a regular file, or returns a negative errno. Anything else gets -EMEDIUMTYPE and is not
+ * opened, because opening it may have effects.
  */
 static int open_regular_file(int directory, const char *path, struct stat *status)
 {
@@ -105,7 +105,7 @@ static int open_regular_file(int directory, const char *path, struct stat *statu
 		return -errno;
 	if (!S_ISREG(status->st_mode))
 		return -EMEDIUMTYPE;
-	/* Another file may have taken its place meanwhile: not to hang if that is a FIFO. */
+	/* The file may have been replaced by a FIFO meanwhile: do not block. */
 	fd = openat(directory, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 || fstat(fd, status) < 0)
 		return -errno;
@@ -122,11 +122,11 @@ int json_descriptor_load(int fd, const char *path, size_t size_maximum, json_t *
 	if (fstat(fd, &status) < 0)
 		return error_set_errno(error, errno, "%s", path);
 	if (!S_ISREG(status.st_mode))
-		return error_set_usage(error, "%s: is no regular file; give a JSON file", path);
+		return error_set_usage(error, "%s: is not a regular file; give a JSON file", path);
 	if (status.st_size > (off_t)size_maximum)
 		return error_set_usage(error, "%s: is larger than %zu bytes; shorten it", path,
 				       size_maximum);
-	/* The file may grow meanwhile: what counts is what is read. */
+	/* The file may grow meanwhile. */
 	text = malloc(size_maximum);
 	if (!text)
 		return error_set(error, ENOMEM, "%s: out of memory", path);
@@ -143,7 +143,7 @@ int json_file_load_at(int directory, const char *name, const char *path, size_t 
 	cleanup_fd int fd = open_regular_file(directory, name, &status);
 
 	if (fd == -EMEDIUMTYPE)
-		return error_set_usage(error, "%s: is no regular file; give a JSON file", path);
+		return error_set_usage(error, "%s: is not a regular file; give a JSON file", path);
 	if (fd < 0)
 		return error_set_usage(error, "%s: %s; %s", path, strerror(-fd),
 				       fd == -EACCES ? "make it readable for this user" :

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Reads JSON (RFC 8259) strictly: no key twice, bounded in size and depth; errors say line and
- * column.
+ * Reads JSON (RFC 8259) strictly: duplicate keys are errors, size and depth are limited, and errors
+ * give line and column.
  */
 #ifndef AVP_GUEST_CONFIG_JSON_FILE_H
 #define AVP_GUEST_CONFIG_JSON_FILE_H
@@ -16,7 +16,7 @@ static inline void cleanup_json_function(json_t **json)
 	json_decref(*json);
 }
 
-/* A json_t * whose reference is given back when it goes out of scope. */
+/* A json_t * whose reference is dropped when it goes out of scope. */
 #define cleanup_json __attribute__((cleanup(cleanup_json_function)))
 
 /* Parses @length bytes; @source names them in errors. The caller owns *json. */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Tells whether a file can be a kernel, from its first bytes. Nothing more is meant: whether an
- * engine boots it shows when it does. It catches a disk image, a package or a text given by
- * mistake, which would otherwise end in a silent guest.
+ * Checks by its first bytes whether a file can be a kernel. This catches a disk image, a package or
+ * a text given by mistake, which would otherwise end in a silent guest. Whether an engine boots the
+ * kernel shows only later.
  */
 #include "guest/config/kernel_image.h"
 
@@ -21,7 +21,7 @@ struct signature {
 	size_t length;
 };
 
-/* The first one that a file has counts. */
+/* The first match counts. */
 static const struct signature signatures[KERNEL_FORMATS] = {
 	[KERNEL_ELF] = {0,
 			"\x7f"
@@ -69,7 +69,7 @@ static bool has_signature(const char *start, const struct signature *signature)
 	return !memcmp(start + signature->offset, signature->bytes, signature->length);
 }
 
-/* What the header of an x86 kernel says: where it ends once it is unpacked, among others. */
+/* Reads the header of an x86 kernel: its end when unpacked, and its longest command line. */
 static void read_x86(const char *start, struct kernel_image *image)
 {
 	uint64_t version = little_endian(start + X86_VERSION, 2);
@@ -103,6 +103,6 @@ int kernel_image_check(const char *path, struct kernel_image *image, struct erro
 			image->memory = little_endian(start + ARM64_IMAGE_SIZE, 8);
 		return 0;
 	}
-	return error_set_usage(error, "is no kernel (bzImage, Image or ELF); give a kernel file, "
-				      "such as /boot/vmlinuz");
+	return error_set_usage(error, "is not a kernel (bzImage, Image or ELF); give a kernel "
+				      "file, such as /boot/vmlinuz");
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Tells whether a file can be a kernel, from its first bytes.
+ * Checks by its first bytes whether a file can be a kernel.
  */
 #ifndef AVP_GUEST_CONFIG_KERNEL_IMAGE_H
 #define AVP_GUEST_CONFIG_KERNEL_IMAGE_H
@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 
-/* What a kernel comes in: struct engine_machine says which of them an engine boots. */
+/* File formats of kernels; struct engine_machine says which an engine boots. */
 enum kernel_format {
 	KERNEL_ELF, /* vmlinux, and kernels other than Linux */
 	KERNEL_BZIMAGE,
@@ -19,21 +19,21 @@ enum kernel_format {
 	KERNEL_FORMATS
 };
 
-/* What people call them, and what helps with one that is not booted, or NULL. */
+/* Their names, and what to do with a format that an engine does not boot, or NULL. */
 extern const struct kernel_format_words {
 	const char *name, *remedy;
 } kernel_format_words[KERNEL_FORMATS];
 
-/* What a kernel's first bytes say of it; 0 where they do not. */
+/* What the first bytes of a kernel say; 0: unknown. */
 struct kernel_image {
 	enum kernel_format format;
-	uint64_t memory;       /* the end, in the guest's memory, of what it unpacks itself into */
-	uint64_t command_line; /* characters that it takes */
+	uint64_t memory;       /* end of the unpacked kernel, an address of the guest */
+	uint64_t command_line; /* longest command line, in characters */
 };
 
 /*
  * Returns 0 with *image set when the file at @path starts like a kernel that an engine may be able
- * to boot, else a usage error whose message leaves the path to the caller.
+ * to boot, else a usage error; the caller prepends the path to its message.
  */
 int kernel_image_check(const char *path, struct kernel_image *image, struct error *error);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Words as next_arg in Linux' lib/cmdline.c finds them: white space ends a word unless a quotation
- * mark is open, and marks around a whole word are not part of it.
+ * Splits words like next_arg in Linux' lib/cmdline.c: white space ends a word unless a quotation
+ * mark is open, and quotation marks around a whole word are not part of it.
  */
 #include "guest/config/kernel_parameters.h"
 
@@ -10,23 +10,22 @@
 
 #include "base/text.h"
 
-/* A word of a command line: what is between the marks, if it has some, and what follows it. */
+/* A word of a command line: [start, start + length) without quotation marks around it. */
 struct word {
-	const char *whole, *start, *end; /* with the mark, without it */
-	size_t length;			 /* from @start on, without a mark at the end */
-	bool open;			 /* a quotation mark is not closed */
+	const char *whole, *start, *end; /* with the first mark; without; end with the last mark */
+	size_t length;			 /* without a mark at the end */
+	bool open;			 /* the closing mark is missing */
 };
 
 /*
- * Linux goes by Latin-1, where 0xa0 is a space, which it is as well in the midst of a character of
- * UTF-8.
+ * Linux classifies characters as Latin-1, where 0xa0 is a space, even inside a character of UTF-8.
  */
 static bool is_space(char character)
 {
 	return isspace((unsigned char)character) || (unsigned char)character == 0xa0;
 }
 
-/* Finds the first word of @text; at its end one of no length. */
+/* Finds the first word of @text; at its end, an empty word. */
 static struct word find_word(const char *text)
 {
 	struct word word = {0};
@@ -44,7 +43,7 @@ static struct word find_word(const char *text)
 	return word;
 }
 
-/* Whether the kernel reads on behind this word. */
+/* Whether the kernel looks for more parameters after this word. */
 static bool reads_on(const struct word *word)
 {
 	return word->end > word->whole && !word->open &&
@@ -59,7 +58,7 @@ bool kernel_parameters_have(const char *line, const char *start)
 	for (; reads_on(&word); word = find_word(word.end))
 		if (word.length >= length && !memcmp(word.start, start, length))
 			return true;
-	/* The word that is not closed is a parameter, too. */
+	/* A last word without its closing mark is also a parameter. */
 	return word.open && word.length >= length && !memcmp(word.start, start, length);
 }
 

@@ -56,7 +56,7 @@ static int set_from_text(const struct option_row *row, void *options, const char
 	return result;
 }
 
-/* Has a path start at the bundle, and keeps it in there; *resolved NULL: it stays as it is. */
+/* Makes a path relative to the bundle and confines it. *resolved is NULL if it is unchanged. */
 static int resolve_path(const char *path, enum option_path_use use, const struct json_place *place,
 			char **resolved, struct error *error)
 {
@@ -83,7 +83,7 @@ static int set_path(const struct option_row *row, void *options, const char *pat
 			    set_from_text(row, options, resolved ? resolved : path, place, error);
 }
 
-/* An item of a list, which may have a path in it. */
+/* Sets an item of a list; the item may contain a path. */
 static int set_item(const struct option_row *row, void *options, const char *item,
 		    const struct json_place *place, struct error *error)
 {
@@ -143,7 +143,7 @@ static int set_list(const struct option_row *row, void *options, const json_t *v
 	return 0;
 }
 
-/* A size is a number of bytes: what the command line takes, with a letter, JSON does not. */
+/* In JSON a size is a plain number of bytes, without the command line's suffixes. */
 static int check_size(const struct option_row *row, uint64_t value, const struct json_place *place,
 		      struct error *error)
 {
@@ -162,13 +162,13 @@ static int check_size(const struct option_row *row, uint64_t value, const struct
 			       row->maximum ? row->maximum : UINT64_MAX, meant);
 }
 
-/* Refuses a size that is no number, with the number that it would be. */
+/* Refuses a size that is not a number; the message gives the number. */
 static int refuse_size(const struct option_row *row, void *options, const json_t *value,
 		       const struct json_place *place, struct error *error)
 {
 	const char *text = json_string_value(value);
 
-	/* What is set does not matter any more. */
+	/* The options are no longer used after this error, so set may change them. */
 	if (!text || option_set(row, options, text, place->key, NULL) < 0)
 		return json_refuse_type(value, place, "a number of bytes", error);
 	return error_set_usage(error,
@@ -233,7 +233,7 @@ int option_set_json(const struct option_row *row, void *options, const json_t *v
 	return set_from_text(row, options, json_string_value(value), place, error);
 }
 
-/* Finds the row of a key that a bundle may have in this place. */
+/* Finds the row of a key of a bundle in @targets. */
 static const struct option_row *find_key(const struct option_target *targets, const char *key,
 					 void **options)
 {

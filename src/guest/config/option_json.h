@@ -13,15 +13,12 @@
 
 struct confinement;
 
-/* Where a JSON value stands, for errors and for relative paths. */
+/* The location of a JSON value, for errors and relative paths. */
 struct json_place {
 	const char *source;    /* the file: "DIR/config.json" */
 	const char *key;       /* of the value: "avp.devices[1].serial"; "" for the whole */
-	const char *directory; /* that relative paths start at; NULL: they stay as they are */
-	/*
-	 * What the paths may not lead out of (guest/config/confined_file.h); NULL: they lead
-	 * anywhere.
-	 */
+	const char *directory; /* base of relative paths; NULL: they stay as they are */
+	/* Where paths must lead (guest/config/confined_file.h); NULL: anywhere. */
 	const struct confinement *confinement;
 };
 
@@ -43,7 +40,7 @@ int option_set_json(const struct option_row *row, void *options, const json_t *v
 int option_set_json_object(const struct option_target *targets, const char *const *others,
 			   json_t *object, const struct json_place *place, struct error *error);
 
-/* A member as a new JSON value; NULL when it is not set or there is no memory. */
+/* A member as a new JSON value; NULL when it is not set or memory is short. */
 json_t *option_to_json(const struct option_row *row, const void *options);
 
 #endif

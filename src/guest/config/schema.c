@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The JSON schema of the `avp` object of a bundle (JSON Schema, draft 2020-12), made from the same
- * tables that its parser reads. What a table cannot say, such as options that exclude each other,
- * the schema leaves open.
+ * tables that its parser reads. The schema does not express what the tables do not, such as options
+ * that exclude each other.
  */
 #include "guest/config/schema.h"
 
@@ -16,7 +16,7 @@
 /* A MAC address whose first byte is even. */
 #define MAC_PATTERN "^[0-9A-Fa-f][02468ACEace](:[0-9A-Fa-f]{2}){5}$"
 
-/* Sets when there was no memory for a value: the schema would lack it. */
+/* Sets *failed when memory is short: the schema would be incomplete. */
 static void put(json_t *object, const char *key, json_t *value, bool *failed)
 {
 	if (json_object_set_new(object, key, value) < 0)
@@ -29,7 +29,7 @@ static void append(json_t *array, json_t *value, bool *failed)
 		*failed = true;
 }
 
-/* The powers of two that a row accepts, each by itself: a schema has no word for them. */
+/* Lists the powers of two that a row accepts: a schema cannot express them otherwise. */
 static json_t *powers_of_two(const struct option_row *row, bool *failed)
 {
 	json_t *values = json_array();
@@ -64,7 +64,7 @@ static void put_text_limits(json_t *schema, const struct option_row *row, bool *
 {
 	if (row->minimum || row->type == OPTION_PATH)
 		put(schema, "minLength", json_integer(row->minimum ? row->minimum : 1), failed);
-	/* A schema counts characters, the row bytes: with ASCII they are the same. */
+	/* The schema counts characters, the row bytes; for ASCII they are the same. */
 	if (row->maximum)
 		put(schema, "maxLength", json_integer(row->maximum), failed);
 	if (row->ascii)
@@ -147,7 +147,7 @@ static void put_rows(json_t *properties, json_t *required, const struct option_r
 	}
 }
 
-/* An object with exactly these keys; takes over @properties and @required. */
+/* An object with exactly these keys; takes ownership of @properties and @required. */
 static json_t *object_schema(const char *description, json_t *properties, json_t *required)
 {
 	return json_pack("{s:s, s:s, s:o, s:o, s:b}", "description", description, "type", "object",

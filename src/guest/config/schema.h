@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-/* The schema (draft 2020-12) of `avp` as a new object; NULL when there is no memory. */
+/* The schema (draft 2020-12) of `avp` as a new object; NULL when memory is short. */
 json_t *bundle_schema(void);
 
 #endif

@@ -22,7 +22,7 @@ static struct net_options *user_network(const struct guest_config *config, size_
 	return options;
 }
 
-/* The device before @limit whose network overlaps @subnet; limit when none does. */
+/* The first device before @limit whose network overlaps @subnet, or @limit. */
 static size_t find_overlap(const struct guest_config *config, size_t limit,
 			   const struct subnet *subnet)
 {
@@ -47,7 +47,7 @@ static int choose_subnet(const struct guest_config *config, struct net_options *
 
 	if (options->subnet)
 		return 0;
-	/* Ends: a guest has fewer devices than there are networks beside one that is given. */
+	/* Terminates: there are more default networks than devices. */
 	do
 		subnet = subnet_default(index++);
 	while (find_overlap(config, config->device_count, &subnet) < config->device_count &&

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The choice among the engines.
+ * Chooses the engine for a guest.
  */
 #include "guest/engine/engine.h"
 
@@ -12,14 +12,14 @@
 #include "base/huge_pages.h"
 #include "guest/engine/engine_feature.h"
 
-/* Why an engine is not taken, in the order in which a person has to hear of it. */
+/* Why an engine is refused, in the order in which the reasons are reported. */
 enum refusal_rank {
-	REFUSED_GUEST,	 /* it works here and does not take this guest: that is the mistake */
-	REFUSED_BOTH,	 /* nor does it work here */
-	REFUSED_MACHINE, /* it would take the guest, and does not work here */
+	REFUSED_GUEST,	 /* works on this host, cannot run this guest: the guest is wrong */
+	REFUSED_BOTH,	 /* cannot run this guest and does not work on this host */
+	REFUSED_MACHINE, /* could run this guest, does not work on this host */
 };
 
-/* The engines that were passed over, and why. */
+/* The engines that were refused, and why. */
 struct refusals {
 	struct {
 		const struct engine *engine;
@@ -29,7 +29,7 @@ struct refusals {
 	size_t count;
 };
 
-/* Whether a choice of guest_engine_choices may stand for an engine. */
+/* Whether a choice of guest_engine_choices can mean @engine. */
 static bool may_be(uint64_t choice, const struct engine *engine)
 {
 	return choice == ENGINE_AUTO || !strcmp(guest_engine_choices[choice], engine->name);
@@ -46,7 +46,7 @@ bool engine_carries_type(uint64_t choice, const struct device_type *type)
 	return true;
 }
 
-/* Whether an engine runs on this machine, and takes such a guest. */
+/* Whether an engine runs on this host, and can run this guest. */
 static int try_engine(const struct engine *engine, struct engine_plan **plan,
 		      const struct guest_config *config, const struct kvm_probe_result *kvm,
 		      enum refusal_rank *rank, struct error *error)
@@ -67,7 +67,7 @@ static int try_engine(const struct engine *engine, struct engine_plan **plan,
 	return usable;
 }
 
-/* The engine that was asked for is not usable here: to ask for it was the mistake. */
+/* A usage error: the requested engine is not usable on this host. */
 static void refuse_engine(const struct engine *engine, const struct guest_config *config,
 			  const struct error *reason, struct error *error)
 {
@@ -94,12 +94,12 @@ static size_t count_rank(const struct refusals *refusals, enum refusal_rank rank
 	return count;
 }
 
-/* What stands in a line with the reason of one engine. */
+/* The words around the reason of one engine in a message. */
 #define ENGINE_WORDS sizeof("engine SOMENAME: …; ")
 
 /*
- * No engine is usable. What the guest asks for comes first; what is wrong with an engine here
- * matters only where that would have taken the guest.
+ * No engine is usable. Problems of the guest come first; an engine that does not work on this host
+ * matters only if it could have run the guest.
  */
 static void refuse_all(const struct refusals *refusals, struct error *error)
 {
@@ -115,7 +115,7 @@ static void refuse_all(const struct refusals *refusals, struct error *error)
 
 			if (refusals->list[i].rank != rank || rank == skipped)
 				continue;
-			/* One that is alone names its place, or the engine, itself. */
+			/* A single reason already names the option or the engine. */
 			if (told == 1) {
 				*error = refusals->list[i].reason;
 				return;
@@ -135,7 +135,7 @@ static void tell_passed_over(struct engine_plan *plan, const struct refusals *re
 {
 	size_t length = strlen(plan->summary);
 
-	/* Why KVM is not used is told with the engine that was passed over for it. */
+	/* A refused engine already says why KVM is not used. */
 	if (!refusals->count && plan->slow[0])
 		snprintf(plan->summary + length, sizeof(plan->summary) - length, " (%s)",
 			 plan->slow);
@@ -149,7 +149,7 @@ static void tell_passed_over(struct engine_plan *plan, const struct refusals *re
 					   refusals->list[i].reason.message);
 }
 
-/* For all engines: what is missing is told before anything starts, in the same words. */
+/* The same check and message for all engines, before anything starts. */
 static int check_huge_pages(const struct guest_config *config, struct error *error)
 {
 	char place[200];

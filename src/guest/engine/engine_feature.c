@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The table of what guests ask of engines, the check of a guest against it, and its texts.
+ * The table of features, the check of a guest against it, and its texts.
  */
 #include "guest/engine/engine_feature.h"
 
@@ -74,7 +74,7 @@ const struct engine_feature engine_features[] = {
 		.what = "watchdogs that expire",
 		.kind = FEATURE_SUPPORT,
 		.offset = MEMBER(watchdog),
-		/* Where nothing expires, nothing happens: that may be asked for. */
+		/* "none" works without a watchdog. */
 		.asks_from = GUEST_WATCHDOG_NOTIFY,
 	},
 	{
@@ -99,13 +99,13 @@ uint64_t engine_feature_value(const struct engine_feature *feature, const struct
 	return *(const uint64_t *)((const char *)machine + feature->offset);
 }
 
-/* The option of a row; NULL: it has none. */
+/* The option of a row, or NULL. */
 static const struct option_row *option_of(const struct engine_feature *feature)
 {
 	return option_find(guest_option_rows, feature->option, strlen(feature->option));
 }
 
-/* What a guest asks for, in the terms of a row: a number, or whether it asks at all. */
+/* The value that a guest asks for; for FEATURE_SUPPORT, whether it asks for it. */
 static uint64_t wanted(const struct engine_feature *feature, const struct guest_config *config)
 {
 	const struct option_row *row = option_of(feature);
@@ -149,7 +149,7 @@ static int check_length(const struct engine *engine, const struct guest_config *
 	result = engine_command_line(&line, engine, config, error);
 	if (result < 0)
 		return result;
-	/* A kernel may take less than Linux does today. */
+	/* A kernel may accept less than Linux does today. */
 	if (config->command_line_maximum && config->command_line_maximum < maximum)
 		maximum = config->command_line_maximum;
 	length = strlen(line);
@@ -176,7 +176,7 @@ static int check_most(const struct engine_feature *feature, const struct engine 
 		return 0;
 	if (feature->offset == MEMBER(devices))
 		return error_set_usage(error,
-				       "engine %s: %" PRIu64 " devices: its machine has room for "
+				       "engine %s: %" PRIu64 " devices: its machine supports "
 				       "%" PRIu64 "; give fewer, or another engine",
 				       engine->name, given, most);
 	return error_set_usage(error,
@@ -187,7 +187,7 @@ static int check_most(const struct engine_feature *feature, const struct engine 
 			       format_value(bound, feature, most));
 }
 
-/* Memory of a guest is mapped, and given to KVM, in pages of the host. */
+/* Guest memory is mapped, and registered with KVM, in pages of the host. */
 static int check_unit(const struct engine_feature *feature, const struct engine *engine,
 		      const struct guest_config *config, struct error *error)
 {
@@ -203,7 +203,7 @@ static int check_unit(const struct engine_feature *feature, const struct engine 
 	if (given % unit == 0)
 		return 0;
 	return error_set_usage(error,
-			       "%s: %" PRIu64 " bytes is no multiple of %s, which engine "
+			       "%s: %" PRIu64 " bytes is not a multiple of %s, which engine "
 			       "%s needs%s; round it to %" PRIu64 "K",
 			       guest_config_place(config, feature->option, place, sizeof(place)),
 			       given, format_value(text, feature, unit), engine->name,
@@ -211,7 +211,7 @@ static int check_unit(const struct engine_feature *feature, const struct engine 
 			       (given / unit + 1) * (unit / 1024));
 }
 
-/* Whether an engine has one of @bits here. */
+/* Whether an engine has one of @bits on this architecture. */
 static bool has_any_engine(const struct engine_feature *feature, uint64_t bits)
 {
 	for_each_engine(engine)
@@ -262,7 +262,7 @@ static int check_support(const struct engine_feature *feature, const struct engi
 			       engine->name, feature->what,
 			       has_any_engine(feature, 1) ?
 				       ", or take another engine" :
-				       ", for no engine has on this architecture");
+				       "; no engine has it on this architecture");
 }
 
 int engine_check(const struct engine *engine, const struct engine_plan *plan,
@@ -285,7 +285,7 @@ int engine_check(const struct engine *engine, const struct engine_plan *plan,
 	return result;
 }
 
-/* The values of a row by engine and architecture, for a loop over all of them. */
+/* Value @index of a row, counted over all engines and architectures. */
 static uint64_t column(const struct engine_feature *feature, size_t index)
 {
 	return engine_feature_value(feature, engines[index / ENGINE_ARCHITECTURES],
@@ -301,7 +301,7 @@ static size_t count_columns(void)
 	return count;
 }
 
-/* The value that is the least of a hindrance. */
+/* The value that restricts guests the least. */
 static uint64_t widest(const struct engine_feature *feature)
 {
 	uint64_t best = column(feature, 0);
@@ -315,7 +315,7 @@ static uint64_t widest(const struct engine_feature *feature)
 	return best;
 }
 
-/* Whether a column before @index has the same value. */
+/* Whether a column before @index has the same value: it was listed already. */
 static bool is_told(const struct engine_feature *feature, size_t index)
 {
 	for (size_t i = 0; i < index; i++)
@@ -350,7 +350,7 @@ static size_t put_engines(const struct engine_feature *feature, uint64_t value, 
 	return length;
 }
 
-/* What only some have. */
+/* Appends the engines that have a feature, unless all have it. */
 static size_t put_support(const struct engine_feature *feature, char *buffer, size_t size,
 			  size_t length)
 {
@@ -375,7 +375,7 @@ static size_t put_bound(const struct engine_feature *feature, char *buffer, size
 	const char *separator = length ? "; " : "";
 
 	format_value(text, feature, best);
-	/* The maximum of a number stands with its row already. */
+	/* The help of a number already has its maximum. */
 	if (feature->kind == FEATURE_UNIT)
 		length += (size_t)snprintf(buffer + length, size - length, "%sa multiple of %s",
 					   separator, text);
@@ -404,7 +404,7 @@ const char *engine_feature_text(const struct option_row *row, char *buffer, size
 
 	buffer[0] = 0;
 	for (const struct engine_feature *feature = engine_features; feature->what; feature++)
-		/* Other tables have options of the same names. */
+		/* Compare rows, not names: other tables have the same names. */
 		if (option_of(feature) == row && length < size)
 			length = feature->kind == FEATURE_SUPPORT ?
 					 put_support(feature, buffer, size, length) :

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What guests ask of engines, in one table: a row for each thing that an engine may lack or have
- * little of, beside which each engine puts its values (struct engine_machine). The check before a
- * start, the help and the tables in docs/ are made from it.
+ * What guests ask of engines, in one table: a row for each feature that engines support
+ * differently. The values of an engine are in struct engine_machine. The check before a start, the
+ * help and the tables in docs/ are made from it.
  */
 #ifndef AVP_GUEST_ENGINE_ENGINE_FEATURE_H
 #define AVP_GUEST_ENGINE_ENGINE_FEATURE_H
@@ -18,14 +18,14 @@
 
 enum feature_kind {
 	FEATURE_MOST,	 /* an engine's value is a maximum */
-	FEATURE_UNIT,	 /* what is given must be a multiple of it */
+	FEATURE_UNIT,	 /* the guest's value must be a multiple of it */
 	FEATURE_KERNELS, /* bits by enum kernel_format; a kernel of another format is refused */
-	FEATURE_SUPPORT, /* 1: the option does something; 0: it is refused */
+	FEATURE_SUPPORT, /* 1: supported; 0: the option is refused */
 };
 
 struct engine_feature {
-	const char *option; /* a row of guest_option_rows, or "" for what no such row stands for */
-	const char *what;   /* for people; NULL ends the table */
+	const char *option; /* of guest_option_rows, or "" if none corresponds */
+	const char *what;   /* description; NULL ends the table */
 	enum feature_kind kind;
 	bool bytes;	    /* the values are sizes */
 	size_t offset;	    /* of the uint64_t in struct engine_machine */
@@ -37,7 +37,7 @@ extern const struct engine_feature engine_features[];
 /* The names of enum engine_architecture. */
 extern const char *const engine_architectures[ENGINE_ARCHITECTURES];
 
-/* The value that an engine's machine has in a row. */
+/* The value of an engine for a row. */
 uint64_t engine_feature_value(const struct engine_feature *feature, const struct engine *engine,
 			      enum engine_architecture architecture);
 
@@ -45,17 +45,17 @@ uint64_t engine_feature_value(const struct engine_feature *feature, const struct
 const char *engine_feature_kernels(uint64_t value, char *buffer, size_t size);
 
 /*
- * Whether @engine carries what a guest asks for, which guest_config_check has found sound in
- * itself: each row of the table, and each device. Returns 0, or a negative errno with a usage error
- * that names what is asked for, the engine and what to do. @plan: the engine's, or NULL when it is
- * not usable here.
+ * Whether @engine supports what a guest asks for: each row of the table, and each device.
+ * guest_config_check must have accepted the guest. Returns 0, or a negative errno with a usage
+ * error that names the option or device, the engine and what to do. @plan: the engine's, or NULL
+ * when it is not usable on this host.
  */
 int engine_check(const struct engine *engine, const struct engine_plan *plan,
 		 const struct guest_config *config, struct error *error);
 
 /*
- * Writes what the engines differ in for one of guest_option_rows, such as "a multiple of 4K, of 8K
- * with engine qemu". Returns @buffer, which is empty when there is nothing to say.
+ * Writes how the engines differ for one of guest_option_rows, such as "a multiple of 4K, of 8K with
+ * engine qemu". Returns @buffer, which is empty when they do not differ.
  */
 const char *engine_feature_text(const struct option_row *row, char *buffer, size_t size);
 

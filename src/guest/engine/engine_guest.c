@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The life of a guest on any engine: what its process is started with, the end of that process, and
- * everything back.
+ * A guest on any engine: the start of its process, the end of that process, and the cleanup.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,7 +16,7 @@
 #include "guest/config/kernel_parameters.h"
 #include "guest/engine/engine.h"
 
-/* How long an engine's process gets to end when the guest is given up. */
+/* How long an engine's process gets to exit in engine_free. */
 #define FREE_MS 2000
 
 int engine_command_line(char **line, const struct engine *engine, const struct guest_config *config,
@@ -27,7 +26,7 @@ int engine_command_line(char **line, const struct engine *engine, const struct g
 	cleanup_free char *own = NULL;
 
 	*line = NULL;
-	/* A bundle need not know which console its engine has. */
+	/* So that a bundle does not depend on the engine's console. */
 	if (engine->console && !kernel_parameters_have(append, "console=")) {
 		if (text_replace_format(&own, error, "console=%s%s%s", engine->console,
 					*append ? " " : "", append) < 0)
@@ -56,7 +55,7 @@ static void launch_clear(struct engine_launch *launch)
 	arguments_clear(&launch->arguments);
 }
 
-/* Opens the files that the guest starts from, which are handed down as descriptors. */
+/* Opens the files that the guest boots from; the engine inherits the descriptors. */
 static int open_files(struct engine_launch *launch, const struct guest_config *config,
 		      struct error *error)
 {
@@ -69,7 +68,7 @@ static int open_files(struct engine_launch *launch, const struct guest_config *c
 		launch->files[i] = -1;
 		if (!path)
 			continue;
-		/* Without O_NONBLOCK a FIFO put in the file's place would block for ever. */
+		/* Without O_NONBLOCK a FIFO put in the file's place would block forever. */
 		launch->files[i] = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 		if (launch->files[i] < 0)
 			return error_set_usage(error, "%s: %s; check the path and its permissions",
@@ -130,7 +129,7 @@ static int execute(struct engine_guest *guest, struct engine_launch *launch, str
 	return event_loop_add(guest->setup->loop, &guest->exit_source, EPOLLIN, error);
 }
 
-/* What is the same for all engines. */
+/* Opens what all engines need. */
 static int open_launch(struct engine_launch *launch, char **line, const struct engine *engine,
 		       const struct engine_setup *setup, struct error *error)
 {

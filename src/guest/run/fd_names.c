@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Paths in the place of descriptors.
+ * Replaces descriptor paths in log lines with the names of the files.
  */
 #include "guest/run/fd_names.h"
 
@@ -13,7 +13,7 @@ void fd_names_add(struct fd_names *names, int fd, const char *path)
 		names->names[names->count++] = (struct fd_name){fd, path};
 }
 
-/* The path that stands for the start of @text, of which *length then is the length; or NULL. */
+/* The path for the /dev/fd/N, of *length bytes, that @text starts with; NULL: there is none. */
 static const char *find_path(const struct fd_names *names, const char *text, size_t *length)
 {
 	static const char *const starts[] = {"/dev/fd/", "/proc/self/fd/"};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The files that a child process got as descriptors: what it says of /dev/fd/N means nothing to a
- * person, who knows the path.
+ * The files that a child process inherited as descriptors. Its messages name them /dev/fd/N; the
+ * user knows only their paths.
  */
 #ifndef AVP_GUEST_RUN_FD_NAMES_H
 #define AVP_GUEST_RUN_FD_NAMES_H
@@ -9,11 +9,11 @@
 #include <stddef.h>
 
 struct fd_name {
-	int fd;		  /* as the child knows it */
-	const char *path; /* the owner's; must live as long as the table is used */
+	int fd;		  /* number in the child */
+	const char *path; /* not copied; must outlive the table */
 };
 
-/* The most files that a child has names for: those of a console. */
+/* The most files of a child that get a name. */
 #define FD_NAMES_MAXIMUM 16
 
 struct fd_names {
@@ -21,12 +21,12 @@ struct fd_names {
 	size_t count;
 };
 
-/* Adds a row. What does not fit is left out: it stays a number. */
+/* Adds a row. When the table is full the row is dropped: that descriptor stays a number. */
 void fd_names_add(struct fd_names *names, int fd, const char *path);
 
 /*
- * Copies @text to @buffer, of @size bytes, with paths in the place of /dev/fd/N and
- * /proc/self/fd/N; cut to its size. Returns @buffer.
+ * Copies @text to @buffer, of @size bytes, and replaces /dev/fd/N and /proc/self/fd/N with the
+ * paths; truncates to @size. Returns @buffer.
  */
 const char *fd_names_replace(const struct fd_names *names, const char *text, char *buffer,
 			     size_t size);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A listening socket without a name. To be reached by connect(2) a socket must have been bound to
- * a path; but a descriptor opened on that path with O_PATH still leads to it, through
- * /proc/self/fd, when the path is long gone. So the name lives for an instant, in a directory that
- * only this user may enter, and nothing has to be cleaned up when the program is killed. A
- * socket pair would do without all this, but could not be connected to again after a device
- * process or an engine has lost its end.
+ * A listening socket without a name. connect(2) needs a path that the socket is bound to, but a
+ * descriptor opened on that path with O_PATH still leads to it through /proc/self/fd after the path
+ * is removed. So the name exists only for a moment, in a directory that only this user may enter,
+ * and nothing is left to clean up if the program is killed. A socket pair would be simpler, but
+ * nobody can connect to it again after a device process or an engine has lost its end.
  */
 #include "guest/run/listener.h"
 
@@ -21,10 +20,10 @@
 #include "base/cleanup.h"
 
 #define SOCKET_NAME "socket"
-/* One connection at a time is served; a second may wait while the first one ends. */
+/* One connection at a time is served; another may wait until it ends. */
 #define BACKLOG 4
 
-/* Makes a directory with mode 0700 where the user keeps such things. Returns 0 or -errno. */
+/* Makes a directory with mode 0700 for the socket. Returns 0 or -errno. */
 static int make_directory(char *path, size_t size)
 {
 	const char *const parents[] = {getenv("XDG_RUNTIME_DIR"), getenv("TMPDIR"), "/tmp"};
@@ -46,7 +45,7 @@ static int bind_in(struct listener *listener, int directory)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-	/* By way of /proc, so that the length of the directory's path does not matter. */
+	/* The path through /proc is short enough whatever the directory's path is. */
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/" SOCKET_NAME,
 		 directory);
 	if (bind(listener->listen_fd, (struct sockaddr *)&address, sizeof(address)) < 0)

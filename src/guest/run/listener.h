@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A listening socket that only processes of this guest can reach, and that leaves nothing in the
- * file system, whatever becomes of the program.
+ * A listening socket that only processes of this guest can reach. It leaves nothing in the file
+ * system, even if the program is killed.
  */
 #ifndef AVP_GUEST_RUN_LISTENER_H
 #define AVP_GUEST_RUN_LISTENER_H

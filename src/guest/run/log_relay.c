@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Log lines of a child process.
+ * Reads the log lines of a child process and logs them again.
  */
 #include "guest/run/log_relay.h"
 
@@ -14,15 +14,15 @@
 #include "base/log.h"
 #include "base/text.h"
 
-/* Lines at once, and how long it takes to earn another: room for those of a start with debug. */
+/* Lines that may come at once, and the time to earn another: enough for a start with debug logs. */
 #define BURST	    1000
 #define INTERVAL_MS 50
 /* The most fields of a line that are passed on. */
 #define FIELDS_MAXIMUM 8
 
-/* What a line says, in strings that are part of it or of *object. */
+/* A parsed line. The strings point into the line or into *object. */
 struct said {
-	int level; /* enum log_level; -1: it is no line of a log */
+	int level; /* enum log_level; -1: not a log line */
 	const char *component, *message;
 	json_t *object;
 };
@@ -34,7 +34,7 @@ static void release(struct said *said)
 
 #define cleanup_said __attribute__((cleanup(release)))
 
-/* Reads a JSON line, or `level component: message`, of which the colon becomes a zero. */
+/* Parses a JSON line, or `level component: message`, in which it replaces the colon with a zero. */
 static struct said read_line(char *line)
 {
 	struct said said = {.level = -1, .message = line};
@@ -72,7 +72,7 @@ static bool is_field_name(const char *name)
 	return name[0] && name[strspn(name, "abcdefghijklmnopqrstuvwxyz_")] == 0;
 }
 
-/* The fields of a child's line, strings of *object; @fields has room for the end of the list. */
+/* Collects the extra fields of a JSON line. They point into *object; a NULL name ends the list. */
 static void find_fields(json_t *object, struct log_field fields[FIELDS_MAXIMUM + 1])
 {
 	size_t count = 0;
@@ -89,11 +89,10 @@ static void find_fields(json_t *object, struct log_field fields[FIELDS_MAXIMUM +
 	fields[count].name = NULL;
 }
 
-/* Tells of lines that were left out. */
 static void tell_suppressed(struct log_relay *relay)
 {
 	if (relay->limit.suppressed)
-		log_line(LOG_WARNING, relay->name, "%u lines of its process are left out",
+		log_line(LOG_WARNING, relay->name, "%u lines of its process are suppressed",
 			 relay->limit.suppressed);
 	relay->limit.suppressed = 0;
 }
@@ -109,7 +108,7 @@ static void pass_on(struct log_relay *relay, char *line)
 	tell_suppressed(relay);
 	said = read_line(line);
 	find_fields(said.object, fields);
-	/* What else a process writes there, libraries write that are in trouble. */
+	/* Other lines come from libraries, which write only when something is wrong. */
 	log_fields(said.level < 0 ? LOG_WARNING : (enum log_level)said.level,
 		   relay->name ? relay->name : said.component, fields, "%s",
 		   fd_names_replace(&relay->files, said.message, message, sizeof(message)));
@@ -131,7 +130,7 @@ static void handle_line(void *context, char *line, size_t length, bool cut)
 		return;
 	}
 	pass_on_held(relay);
-	/* The reader's lines are no longer than that. */
+	/* The line reader cuts lines to this size. */
 	memcpy(relay->held, line, strlen(line) + 1);
 }
 

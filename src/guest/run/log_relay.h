@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The log lines of a child process of this same program, passed on as lines of this one. A child
- * that goes wrong can write what it likes: its lines say who they are from, and there is a limit on
- * how many come through. While it starts, its last line is held back: if it ends, that line says
- * why.
+ * Logs the lines of a child process of this program as lines of this process. A faulty or hostile
+ * child can write anything, so each line carries the name of the child and the rate is limited.
+ * While the child starts, its last line is held back: if the child exits, that line is the reason.
  */
 #ifndef AVP_GUEST_RUN_LOG_RELAY_H
 #define AVP_GUEST_RUN_LOG_RELAY_H
@@ -18,12 +17,12 @@
 #include "base/log_limit.h"
 #include "guest/run/fd_names.h"
 
-/* What is kept of a line, its end included. */
+/* Longer lines are cut to this size, the terminating zero included. */
 #define LOG_RELAY_LINE_SIZE 4096
 
 struct log_relay {
-	const char *name; /* set by the owner, or NULL: the component of lines that are passed on */
-	struct fd_names files; /* set by the owner: what its descriptors are */
+	const char *name;      /* component of the lines, NULL: the child's own; set by the owner */
+	struct fd_names files; /* the child's descriptors; set by the owner */
 	struct log_limit limit;
 	struct line_reader reader;
 	bool through; /* no line is held back */
@@ -31,28 +30,28 @@ struct log_relay {
 };
 
 /*
- * Starts to read from a pipe of which *writer, the caller's, is the other end: to be the standard
+ * Makes a pipe and starts to read it. *writer, owned by the caller, is the other end: the standard
  * output and error of a child.
  */
 int log_relay_open(struct log_relay *relay, struct event_loop *loop, int *writer,
 		   struct error *error);
 
-/* The child has started: passes on the line that was held back, and from now on all at once. */
+/* The child has started: logs the line that was held back, and from now on every line at once. */
 void log_relay_let_through(struct log_relay *relay);
 
-/* Reads what a child that has ended said last. */
+/* Reads what is left in the pipe of a child that has ended. */
 void log_relay_drain(struct log_relay *relay);
 
 /*
- * Takes the line that is held back, if any, away: *message, of @size bytes, gets its text without
- * level and component, or is empty.
+ * Takes the line that is held back. *message, of @size bytes, gets its text without level and
+ * component, or "" when there is none.
  */
 void log_relay_take_message(struct log_relay *relay, char *message, size_t size);
 
-/* Drains, passes on what is held back and closes the pipe; one that is zeroed is left alone. */
+/* Drains the pipe, logs the held line and closes the pipe. Does nothing on a zeroed relay. */
 void log_relay_close(struct log_relay *relay);
 
-/* Appends the options that have a child log what this process does, in JSON, which keeps fields. */
+/* Appends the options that give a child this process's log level, and JSON, which keeps fields. */
 void log_relay_add_arguments(struct arguments *arguments);
 
 #endif

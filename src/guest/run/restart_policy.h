@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * When a device process that dies, or a guest that resets, has done so once too often: when it has,
- * that many times in a row, not lived for RESTART_QUIET_MS. How long one takes to fail does not
- * matter so: a device process that hangs is only given up after ten seconds.
+ * Decides when a device process dies, or a guest resets, too often: @limit times in a row without
+ * having lived for RESTART_QUIET_MS. Lives are counted, not deaths per time, because failing may
+ * take long: a device process that hangs is killed only after ten seconds.
  */
 #ifndef AVP_GUEST_RUN_RESTART_POLICY_H
 #define AVP_GUEST_RUN_RESTART_POLICY_H
@@ -17,8 +17,7 @@ struct restart_policy {
 };
 
 /*
- * Counts the end of a life of @lived_ms. Returns whether it was one too many for @limit; 0 is no
- * limit.
+ * Counts a life of @lived_ms that has ended. Returns whether the limit is reached; 0 is no limit.
  */
 static inline bool restart_policy_count(struct restart_policy *policy, int64_t lived_ms,
 					uint64_t limit)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Runs one guest to its end: its engine and device processes, then the console; signals, failures
- * and time limits on the way; and everything back at the end.
+ * Runs one guest: starts its engine, device processes and console, handles signals, failures and
+ * time limits, and cleans up at the end.
  */
 #include "guest/run/run.h"
 
@@ -37,31 +37,31 @@
 #include "monitor/kvm/probe.h"
 
 #define COMPONENT "run"
-/* How long an engine gets to end when its guest is ended as it stands. */
+/* How long an engine gets to exit when its guest is killed. */
 #define KILL_MS 3000
 /*
- * How often the power button is pressed while a guest has time to shut down: one that starts or
- * resets hears nothing, and its kernel takes the button before anything in it waits for that.
+ * How often the power button is pressed while the guest has time to shut down. A guest that starts
+ * or resets misses a press, and its kernel accepts the button before user space listens to it.
  */
 #define PRESS_MS 1000
-/* How long the rest of the guest's output may take to be read. */
+/* How long to wait for the rest of the guest's output at the end. */
 #define OUTPUT_MS 2000
 /* Resets within this time of each other are one restart of the guest. */
 #define RESET_MS 1000
-/* What a service manager allows for beyond the time limits of a stop. */
+/* Added to the time limits of a stop when the service manager is told how long it may take. */
 #define STOP_SPARE_MS 10000
 
-/* What becomes of signals that do not come through the loop while a guest runs. */
+/* How signals that do not come through the event loop are handled while a guest runs. */
 static const struct {
 	int number;
 	void (*handler)(int);
 } actions[] = {
-	/* A reader of the console that goes away is no reason to end. */
+	/* Survive a reader of the console that closes its end. */
 	{SIGPIPE, SIG_IGN},
-	/* Nor does a terminal stop who supervises a guest, only because this is its background. */
+	/* Keep supervising the guest when this is a background job. */
 	{SIGTTIN, SIG_IGN},
 	{SIGTTOU, SIG_IGN},
-	/* Ends of orphans are told, whatever the parent of this process left. */
+	/* Get notified when orphans end, whatever the parent set. */
 	{SIGCHLD, SIG_DFL},
 };
 
@@ -84,23 +84,23 @@ struct run {
 	struct engine_setup setup;
 	struct engine_guest *guest;
 	struct console *console;
-	/* Between the terminal and the device that talks to it; -1: there is none. */
+	/* For the device that serves the terminal; its descriptors are -1 without one. */
 	struct terminal terminal;
-	int terminal_fd; /* our side of it */
-	/* How far it has come. */
+	int terminal_fd; /* this process's end */
+	/* Progress. */
 	bool devices_ready, running, ended, timeline_printed, introduced;
 	struct stop_request request; /* by a signal */
 	bool stop_asked, kill_asked;
-	bool children_ended; /* some that may be orphans: see reap_orphans */
+	bool children_ended; /* maybe orphans: see reap_orphans */
 	enum guest_end end;
 	char how[512]; /* completes "the guest …" */
-	bool failed;   /* *failure says why the guest is given up */
+	bool failed;   /* the reason is in failure */
 	struct error failure;
 	struct restart_policy resets;
 	struct timeline timeline;
-	/* When things happened, in milliseconds; 0: not yet. */
+	/* Times in milliseconds; 0: not yet. */
 	int64_t start_ms, devices_ms, running_ms, output_ms, reset_ms;
-	int64_t stop_end_ms; /* when the guest that was asked to stop is ended as it stands */
+	int64_t stop_end_ms; /* deadline of a shutdown; then the guest is killed */
 };
 
 static void step_done(struct run *run, const char *step)
@@ -108,13 +108,13 @@ static void step_done(struct run *run, const char *step)
 	timeline_add(&run->timeline, clock_now_ns(), step);
 }
 
-/* Seconds since the start, for a line. */
+/* Seconds from the start to @ms. */
 static double since_start(const struct run *run, int64_t ms)
 {
 	return (double)(ms - run->start_ms) / 1000;
 }
 
-/* Ends the guest as it stands; a second time with more force. */
+/* Kills the guest; the second time with SIGKILL. */
 static void kill_guest(struct run *run)
 {
 	run->kill_asked = true;
@@ -125,7 +125,7 @@ static void kill_guest(struct run *run)
 	timer_set_ms(&run->timer, KILL_MS);
 }
 
-/* Has the service manager wait for as long as the guest may take, and what comes after it. */
+/* Has the service manager wait for as long as the shutdown and the cleanup may take. */
 static void tell_stopping(struct run *run)
 {
 	uint64_t ms = run->config->stop_timeout * 1000 + 2 * KILL_MS + OUTPUT_MS +
@@ -137,7 +137,7 @@ static void tell_stopping(struct run *run)
 			     ms * 1000);
 }
 
-/* Presses the power button, and again soon, for as long as the guest has time. */
+/* Presses the power button, and again every PRESS_MS until the deadline. */
 static void press_power_button(struct run *run)
 {
 	int64_t left_ms = run->stop_end_ms - clock_now_ms();
@@ -163,7 +163,7 @@ static void stop_guest(struct run *run, const char *why)
 	}
 	console_finish_line(run->console);
 	if (kill)
-		log_line(LOG_INFO, COMPONENT, "%s: the guest is ended as it stands", why);
+		log_line(LOG_INFO, COMPONENT, "%s: the guest is killed", why);
 	else
 		log_line(LOG_INFO, COMPONENT,
 			 "%s: the guest's power button is pressed; it has %d s", why, (int)seconds);
@@ -197,7 +197,7 @@ static void handle_signal(void *context, uint32_t events)
 	stop_guest(run, why);
 }
 
-/* Gives the guest up because of *error; the first reason counts. */
+/* Kills the guest because of *error; only the first reason is kept. */
 static void fail(struct run *run, const struct error *error)
 {
 	if (run->failed)
@@ -284,8 +284,8 @@ static void say_console_follows(void)
 }
 
 /*
- * Says what runs where, once, before the guest's console does: what keeps it from running comes
- * alone.
+ * Logs once which processes run what, before the console output starts. When the guest does not
+ * start, only the error is logged.
  */
 static void introduce(struct run *run)
 {
@@ -336,7 +336,7 @@ static void handle_reset(void *context)
 	int64_t lived_ms = now - (run->reset_ms ? run->reset_ms : run->running_ms);
 	struct error error;
 
-	/* A kernel tries several ways to reset; each that works is told. */
+	/* A kernel tries several ways to reset; each one is reported. */
 	if (run->reset_ms && lived_ms < RESET_MS)
 		return;
 	run->reset_ms = now;
@@ -393,10 +393,10 @@ static void handle_quit(void *context)
 
 	kill_guest(run);
 	console_finish_line(run->console);
-	log_line(LOG_INFO, COMPONENT, CONSOLE_QUIT_KEYS ": the guest is ended as it stands");
+	log_line(LOG_INFO, COMPONENT, CONSOLE_QUIT_KEYS ": the guest is killed");
 }
 
-/* Once: with the first output of the guest or, if there is none, in the end. */
+/* Prints it once: at the guest's first output or, without any, at the end. */
 static void print_timeline(struct run *run)
 {
 	if (run->config->timeline && !run->timeline_printed)
@@ -419,7 +419,7 @@ static void handle_foreground(void *context)
 	const struct run *run = context;
 
 	say_console_follows();
-	/* In the background nobody said what its size became. */
+	/* A background job gets no SIGWINCH. */
 	terminal_resized(&run->terminal);
 }
 
@@ -429,7 +429,7 @@ static const struct console_events console_events = {
 	.foreground = handle_foreground,
 };
 
-/* Has the signals that end a guest come through the loop. */
+/* Routes the signals that end a guest through the loop. */
 static int take_signals(struct run *run, struct error *error)
 {
 	static const int numbers[] = {SIGTERM, SIGINT,	 SIGQUIT, SIGHUP,
@@ -450,7 +450,7 @@ static void give_signals_back(struct run *run)
 {
 	struct signalfd_siginfo info;
 
-	/* Those that came too late have got what they wanted. */
+	/* Drop signals that came while the guest was ending. */
 	if (run->signals.fd >= 0)
 		while (read(run->signals.fd, &info, sizeof(info)) == sizeof(info))
 			;
@@ -461,7 +461,7 @@ static void give_signals_back(struct run *run)
 	pthread_sigmask(SIG_SETMASK, &run->signals_before, NULL);
 }
 
-/* What the devices stand on: what is wrong with their files shows before anything is started. */
+/* Opens the devices' files first, so that a mistake shows before any process starts. */
 static int open_devices(struct run *run, struct error *error)
 {
 	const struct supervisor_setup setup = {
@@ -509,7 +509,6 @@ static bool is_known(const struct run *run, pid_t pid)
 	return false;
 }
 
-/* Whether orphans become children of this process. */
 static bool gets_orphans(void)
 {
 	int subreaper = 0;
@@ -518,10 +517,10 @@ static bool gets_orphans(void)
 }
 
 /*
- * What a device process started, as its reader of name servers, is left to the init process when
- * that device process is killed, which this one may be: none stays as a zombie. The status of a
- * known child is for who started it; behind one that has not been taken yet this goes on in the
- * next turn.
+ * When a device process is killed, its children, such as the one that reads name servers, are
+ * inherited by the init process or subreaper. If that is this process, it reaps them. The status of
+ * a known child is left to whoever started it; as long as it has not been reaped, the orphans
+ * behind it wait for the next turn.
  */
 static void reap_orphans(struct run *run)
 {
@@ -547,7 +546,7 @@ static int take_turn(struct run *run)
 	return result;
 }
 
-/* Waits until the device processes serve, fail, or are no longer wanted. */
+/* Waits until the device processes serve or fail, or the guest is killed. */
 static int await_devices(struct run *run)
 {
 	int result = 0;
@@ -609,7 +608,7 @@ static int start_guest(struct run *run, struct error *error)
 
 	if (result == 0)
 		result = start_devices(run, error);
-	/* Not before: the end of a virtual machine takes its time. */
+	/* As late as possible: destroying a virtual machine is slow. */
 	kvm_probe_end(&run->probe);
 	if (result < 0 || first)
 		return result;
@@ -619,7 +618,7 @@ static int start_guest(struct run *run, struct error *error)
 	return start_engine(run, error);
 }
 
-/* Says how the guest ended, and what can be told of its time. */
+/* Logs how the guest ended, its times and the restarts. */
 static void conclude(struct run *run)
 {
 	static const char *const ends[] = {
@@ -634,7 +633,7 @@ static void conclude(struct run *run)
 	if (run->output_ms)
 		snprintf(output, sizeof(output), ", its first output came at %.2f s",
 			 since_start(run, run->output_ms));
-	/* The only line that tells why, unless a failure does; see judge. */
+	/* An error if nothing else says why; a failure is logged in judge. */
 	log_fields(run->end == GUEST_FAILED && !run->failed ? LOG_ERROR : LOG_INFO, COMPONENT,
 		   LOG_FIELDS(LOG_TEXT("event", "guest-ended"),
 			      LOG_TEXT("end", ends[run->failed ? GUEST_FAILED : run->end]),
@@ -655,7 +654,7 @@ static void conclude(struct run *run)
 		 length ? restarts : "none");
 }
 
-/* Runs from the first process to the end of the guest; what was made is left to the caller. */
+/* Runs from the first process to the end of the guest. The caller cleans up. */
 static int run_phases(struct run *run, struct error *error)
 {
 	int result = kvm_probe_begin(&run->probe);
@@ -672,7 +671,7 @@ static int run_phases(struct run *run, struct error *error)
 	return result < 0 ? result : 0;
 }
 
-/* What came out of it, in the terms of guest_run. */
+/* Returns what guest_run returns. */
 static int judge(struct run *run, enum guest_end *end, struct error *error)
 {
 	if (run->running) {
@@ -716,7 +715,7 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 		return result;
 	}
 	if (config->unnamed)
-		log_set_guest(config->name); /* it may be another one */
+		log_set_guest(config->name); /* the name may have changed */
 	timeline_start(&run.timeline);
 	step_done(&run, "program loaded, options read");
 	run.signals.context = &run;
@@ -730,7 +729,7 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 	service_manager_tell(&run.manager, "STOPPING=1\nSTATUS=the guest %s",
 			     run.ended ? run.how : "does not run");
 	engine_free(run.guest);
-	/* With its last writers gone the console comes to its end. */
+	/* The console ends when its last writer is gone. */
 	supervisor_stop(run.supervisor);
 	terminal_close(&run.terminal);
 	console_close(run.console, OUTPUT_MS);

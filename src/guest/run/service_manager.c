@@ -20,9 +20,9 @@
 
 #define COMPONENT "run"
 #define TEXT_SIZE 1024
-/* A service manager that takes nothing for so long does not hold the guest up any longer. */
+/* A service manager that reads nothing for this long is not waited for again. */
 #define SEND_MS 1000
-/* No watchdog is told that one lives more often than this. */
+/* The watchdog is not notified more often than this. */
 #define WATCHDOG_MIN_NS 10000000
 
 static int connect_to(const char *name, struct error *error)
@@ -36,7 +36,7 @@ static int connect_to(const char *name, struct error *error)
 		return error_set(error, EINVAL,
 				 "NOTIFY_SOCKET: '%s' is not the address of a Unix socket", name);
 	memcpy(address.sun_path, name, length);
-	/* An abstract one has a zero byte in its first place, and no other. */
+	/* An abstract name starts with a zero byte. */
 	if (name[0] == '@')
 		address.sun_path[0] = 0;
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -61,10 +61,10 @@ static int start_watchdog(struct service_manager *manager, struct event_loop *lo
 	uint64_t us = period ? strtoull(period, NULL, 10) / 2 : 0;
 	int result;
 
-	/* Another process of the unit is the one that is watched. */
+	/* Off, or another process of the unit is watched. */
 	if (!us || (pid && strtoll(pid, NULL, 10) != getpid()))
 		return 0;
-	/* No wake-up is a century away: what is beyond is for ever. */
+	/* A period that overflows nanoseconds never expires. */
 	manager->watchdog_ns = us < UINT64_MAX / 1000 ? us * 1000 : UINT64_MAX;
 	if (manager->watchdog_ns < WATCHDOG_MIN_NS)
 		manager->watchdog_ns = WATCHDOG_MIN_NS;
@@ -87,7 +87,7 @@ void service_manager_open(struct service_manager *manager, struct event_loop *lo
 		manager->fd = connect_to(name, &error);
 	if (name && (manager->fd < 0 || start_watchdog(manager, loop, getenv("WATCHDOG_USEC"),
 						       getenv("WATCHDOG_PID"), &error) < 0))
-		log_line(LOG_WARNING, COMPONENT, "%s: the service manager is told less, or nothing",
+		log_line(LOG_WARNING, COMPONENT, "%s: the service manager may not be notified",
 			 error.message);
 	if (manager->fd < 0)
 		manager->fd = -1;
@@ -108,12 +108,12 @@ void service_manager_tell(struct service_manager *manager, const char *format, .
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	do
-		/* One that has not heard once is not waited for again. */
+		/* After one failure, do not wait again. */
 		sent = send(manager->fd, text, strlen(text),
 			    MSG_NOSIGNAL | (manager->complained ? MSG_DONTWAIT : 0));
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0 && !manager->complained) {
-		log_line(LOG_WARNING, COMPONENT, "the service manager does not hear '%.*s': %s",
+		log_line(LOG_WARNING, COMPONENT, "the service manager did not receive '%.*s': %s",
 			 (int)strcspn(text, "\n"), text, strerror(errno));
 		manager->complained = true;
 	}

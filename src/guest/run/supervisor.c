@@ -44,10 +44,10 @@ struct supervised {
 	struct process process;
 	struct event_source exit_source;  /* the pidfd */
 	struct event_source ready_source; /* the pipe that the process reports through */
-	int control_fd; /* socket: the process echoes what it gets, and ends when it is closed */
-	struct timer heartbeat;	 /* none where it is not asked whether it works */
-	unsigned int unanswered; /* questions */
-	struct timer timer;	 /* until the next start, or for the process to serve */
+	int control_fd; /* socket: the process echoes what it reads, and exits when it is closed */
+	struct timer heartbeat;	 /* TIMER_NONE without heartbeats */
+	unsigned int unanswered; /* heartbeats */
+	struct timer timer;	 /* delay before a start, or limit of the time to serve */
 	struct log_relay output; /* standard output and error of the process */
 	bool served;		 /* at least once */
 	unsigned int restarts;
@@ -64,7 +64,6 @@ struct supervisor {
 	bool failed, stopped;
 };
 
-/* Asks a process that serves from now on whether it works. */
 static void start_heartbeat(struct supervised *device)
 {
 	device->unanswered = 0;
@@ -75,7 +74,7 @@ static void look_for_heartbeat(void *context)
 {
 	struct supervised *device = context;
 	char answers[SUPERVISOR_UNANSWERED + 1];
-	/* Once, for a process that was taken over could answer for ever. */
+	/* Read once: a hostile process could answer forever. */
 	ssize_t count = recv(device->control_fd, answers, sizeof(answers), MSG_DONTWAIT);
 
 	if (count > (ssize_t)device->unanswered) {
@@ -88,8 +87,8 @@ static void look_for_heartbeat(void *context)
 	if (count > 0)
 		device->unanswered -= (unsigned int)count;
 	/*
-	 * However late this comes, it is one look after one question: a supervisor that was stopped
-	 * for a while, or has no processor, does not blame its devices.
+	 * The timer is set again only here, so each question got at least one period: a supervisor
+	 * that was stopped or starved does not blame its devices.
 	 */
 	if (device->unanswered >= SUPERVISOR_UNANSWERED) {
 		log_line(LOG_WARNING, COMPONENT,
@@ -100,7 +99,7 @@ static void look_for_heartbeat(void *context)
 		process_signal(&device->process, SIGKILL);
 		return;
 	}
-	/* A socket that is full is a process that reads nothing. */
+	/* If the socket is full, the process reads nothing: unanswered. */
 	send(device->control_fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	device->unanswered++;
 	timer_set_ms(&device->heartbeat, device->config->heartbeat);
@@ -123,7 +122,7 @@ static void fail(struct supervised *device, const struct error *error)
 	supervisor->setup.events->failed(supervisor->setup.context, error);
 }
 
-/* The first start failed: what the process said last, and whose fault it was. */
+/* Reports a failed first start with the last line of the process. */
 static void fail_first_start(struct supervised *device, int status)
 {
 	char message[sizeof(((struct error *)0)->message)], text[OOM_STATUS_LENGTH];
@@ -135,7 +134,7 @@ static void fail_first_start(struct supervised *device, int status)
 			  device->config->name,
 			  oom_describe(text, status, &device->oom_before, ""));
 	else if (WIFEXITED(status) && WEXITSTATUS(status) == ERROR_EXIT_USAGE)
-		/* It speaks of its own options: here they are keys of where the device stands. */
+		/* Turn its --OPTION into the key of the user's option or bundle. */
 		error_set_usage(&error, "%s%s", device->config->origin,
 				!strncmp(message, "--", 2) ? message + 2 : message);
 	else
@@ -185,7 +184,7 @@ static void handle_exit(void *context, uint32_t events)
 	event_loop_remove(device->supervisor->setup.loop, &device->exit_source);
 	if (!process_reap(&device->process, &status))
 		return;
-	/* Its last words are in the pipe. */
+	/* The pipe may hold its last lines. */
 	log_relay_drain(&device->output);
 	close_source(device, &device->ready_source);
 	timer_cancel(&device->heartbeat);
@@ -221,7 +220,7 @@ static void handle_ready(void *context, uint32_t events)
 		return;
 	close_source(device, &device->ready_source);
 	if (bytes != 1)
-		return; /* it is ending, or hangs: its pidfd or the timer will tell */
+		return; /* it is exiting or hangs: handle_exit or handle_timer follows */
 	timer_cancel(&device->timer);
 	device->state = DEVICE_SERVING;
 	device->served = true;
@@ -240,7 +239,7 @@ static void handle_ready(void *context, uint32_t events)
 	setup->events->restarted(setup->context, device->config);
 }
 
-/* The process's ends of what joins it to this one. */
+/* The child's ends of the pipes and the socket. */
 struct process_ends {
 	int output; /* standard output and error */
 	int ready, control;
@@ -285,7 +284,7 @@ static int execute(struct supervised *device, const struct process_ends *ends, s
 	return process_spawn(&device->process, &spawn, error);
 }
 
-/* Makes a pipe of which this end does not block the loop. */
+/* Makes a pipe whose reading end does not block. */
 static int make_pipe(int *reader, int *writer, struct error *error)
 {
 	int ends[2];
@@ -352,7 +351,7 @@ static void handle_timer(void *context)
 		fail(device, &error);
 }
 
-/* What a device needs for as long as the guest runs. */
+/* Opens what a device needs for as long as the guest runs. */
 static int device_prepare(struct supervised *device, struct error *error)
 {
 	struct event_loop *loop = device->supervisor->setup.loop;
@@ -401,7 +400,7 @@ int supervisor_open(struct supervisor **out, const struct supervisor_setup *setu
 			.timer = TIMER_NONE,
 		};
 	}
-	/* Everything that can be wrong with the files before the first process. */
+	/* Report mistakes in the files before the first process starts. */
 	for (size_t i = 0; i < count && result == 0; i++)
 		result = program_path_find(setup->config->devices[i].type->program.program,
 					   supervisor->devices[i].program, error);
@@ -443,13 +442,13 @@ void supervisor_kill_device(struct supervisor *supervisor, const char *name)
 	for (size_t i = 0; i < supervisor->count; i++) {
 		struct supervised *device = &supervisor->devices[i];
 
-		/* Any other one is not the one that was given up. */
+		/* In other states the process is not the one that hung. */
 		if (device->state != DEVICE_SERVING || strcmp(device->config->name, name))
 			continue;
 		log_fields(LOG_WARNING, COMPONENT,
 			   LOG_FIELDS(LOG_TEXT("event", "device-hangs"), LOG_TEXT("device", name),
 				      LOG_NUMBER("process", device->process.pid)),
-			   "%s: device process %d does not do its part", name,
+			   "%s: device process %d does not answer the monitor", name,
 			   (int)device->process.pid);
 		process_signal(&device->process, SIGKILL);
 	}
@@ -466,7 +465,7 @@ void supervisor_stop(struct supervisor *supervisor)
 		struct supervised *device = &supervisor->devices[i];
 
 		close_fd(&device->control_fd);
-		/* One that does not serve yet has nothing to finish. */
+		/* Nothing to finish before it serves. */
 		if (device->state == DEVICE_STARTING)
 			process_signal(&device->process, SIGKILL);
 	}

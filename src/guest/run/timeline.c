@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The timeline of a guest's start.
+ * Collects and prints the timeline of a guest's start.
  */
 #include "guest/run/timeline.h"
 
@@ -39,7 +39,7 @@ void timeline_print(struct timeline *timeline)
 	uint64_t before = timeline->start;
 	char line[128];
 
-	/* Other processes tell of theirs later than this one of its own. */
+	/* Steps of other processes arrive late. */
 	qsort(timeline->steps, timeline->count, sizeof(timeline->steps[0]), compare);
 	log_write(line, snprintf(line, sizeof(line), "%12s %12s\n", "ms", "step"));
 	for (size_t i = 0; i < timeline->count; i++) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * When each step of a guest's start was done, from the execution of the program on: for people who
- * have milliseconds to spare or not.
+ * When each step of a guest's start was done, counted from the execution of the program.
  */
 #ifndef AVP_GUEST_RUN_TIMELINE_H
 #define AVP_GUEST_RUN_TIMELINE_H
@@ -11,7 +10,7 @@
 
 #define TIMELINE_STEPS 24
 
-/* Steps beyond the room for them are not kept. */
+/* When the array is full, further steps are dropped. */
 struct timeline {
 	uint64_t start; /* nanoseconds of CLOCK_MONOTONIC */
 	size_t count;
@@ -22,15 +21,15 @@ struct timeline {
 };
 
 /*
- * Starts a timeline at the execution of this program, as near as can be told: what it has computed
- * since then counts, what it has waited does not. To be called early.
+ * Starts a timeline at the execution of this program, estimated from the processor time used since
+ * then; time spent waiting is not included. Call it early.
  */
 void timeline_start(struct timeline *timeline);
 
-/* Adds a step, done at @time as clock_now_ns tells it. @text is copied, and cut to the room. */
+/* Adds a step done at @time (clock_now_ns). @text is copied, and truncated if it is too long. */
 void timeline_add(struct timeline *timeline, uint64_t time, const char *text);
 
-/* Prints the steps in the order of their times to standard error. */
+/* Prints the steps to standard error, sorted by time. */
 void timeline_print(struct timeline *timeline);
 
 #endif

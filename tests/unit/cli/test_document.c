@@ -56,7 +56,7 @@ static void man_pages_have_all_sections(void **state)
 	check_part(page, ".SH \"NAME\"\navp\\-run \\- run a guest\n");
 	check_part(page, ".SH \"SYNOPSIS\"\n.B avp run\n[OPTION\\[u2026]] [BUNDLE]\n");
 	check_part(page,
-		   ".TP\n.B \\-\\-kernel FILE\nkernel of the guest; this or firmware is needed\n");
+		   ".TP\n.B \\-\\-kernel FILE\nkernel of the guest; needed without firmware\n");
 	check_part(page, ".TP\n.B logical\\-block\\-size=BYTES\n");
 	check_part(page, ".TP\n.B \\-\\-log\\-format FORMAT\n");
 	check_part(page, ".TP\n.B 3\nthe guest\\(aqs kernel panicked\n");
@@ -163,7 +163,7 @@ static void the_bundle_s_keys_are_told_with_their_places(void **state)
 
 	check_part(
 		text,
-		"| `vm.kernel.path` | string | | kernel of the guest; this or firmware is needed |\n");
+		"| `vm.kernel.path` | string | | kernel of the guest; needed without firmware |\n");
 	check_part(
 		text,
 		"| `vm.kernel.parameters` | array of strings, at most 2047 characters with those");

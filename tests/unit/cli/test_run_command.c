@@ -207,7 +207,7 @@ static void nothing_is_started_when_something_is_wrong(void **state)
 {
 	check_refused("avp run", "run: --kernel is missing; add --kernel FILE, or give a bundle");
 	check_refused("avp run --kernel @/missing", "missing: No such file or directory");
-	check_refused("avp run --kernel @/a.img", "is no kernel");
+	check_refused("avp run --kernel @/a.img", "is not a kernel");
 	check_refused("avp run --kernel @/kernel --memory 31M", "--memory: 31M is too small");
 	check_refused(
 		"avp run --kernel @/kernel --memory 512",
@@ -223,7 +223,7 @@ static void nothing_is_started_when_something_is_wrong(void **state)
 	check_refused("avp run --kernel @/kernel --block @/a.img,serail=1",
 		      "did you mean 'serial'?");
 	check_refused("avp run --kernel @/kernel --block @/a.img --block @/a.img",
-		      "is the disk of block0 too");
+		      "is also the disk of block0");
 	check_refused("avp run --kernel @/kernel --net user,name=x --entropy=name=x",
 		      "--entropy: name: another device is named 'x' already");
 	check_refused("avp run --kernel @/kernel --net user,tap=tap0", "--net: user: excludes tap");
@@ -285,7 +285,7 @@ static void a_bundle_is_never_overwritten(void **state)
 	/* What this machine's kernel lacks. */
 	capture_all(&capture);
 	assert_int_equal(stat(scratch_path(&scratch, "config.json"), &before), 0);
-	check_refused("avp spec --bundle @", "/config.json: is there already; remove it");
+	check_refused("avp spec --bundle @", "/config.json: exists; remove it");
 	assert_int_equal(stat(scratch_path(&scratch, "config.json"), &after), 0);
 	assert_int_equal(before.st_size, after.st_size);
 	assert_int_equal(before.st_ino, after.st_ino);

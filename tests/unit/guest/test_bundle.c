@@ -526,7 +526,7 @@ static void mistakes_in_the_annotation_are_refused(void **state)
 		{ANNOTATION("\"{\\\"enigne\\\": 1}\""),
 		 "annotations.org.avp.config: enigne: is an unknown key; did you mean 'engine'?"},
 		{BUNDLE("\"avp\": {}, \"annotations\": {\"org.avp.config\": \"{}\"}"),
-		 "annotations.org.avp.config: is there and avp too; remove one of them"},
+		 "annotations.org.avp.config: is given and avp too; remove one of them"},
 	};
 
 	CHECK_MISTAKES(mistakes);
@@ -758,7 +758,7 @@ static void the_administrator_allows_more(void **state)
 	/* Who else could write to it could allow everything. */
 	assert_int_equal(chmod(administrator, 0666), 0);
 	assert_true(confined_file_open(inside, &confinement, "x", &error) < 0);
-	assert_non_null(strstr(error.message, "others than its owner may write to it"));
+	assert_non_null(strstr(error.message, "users other than root can write to it"));
 	scratch_write(&scratch, "runtime.json", "{\"annotation-directory\": []}", 28);
 	assert_int_equal(chmod(administrator, 0644), 0);
 	assert_true(confined_file_open(inside, &confinement, "x", &error) < 0);
@@ -802,7 +802,7 @@ static void files_that_are_no_bundle_are_refused(void **state)
 	assert_int_equal(remove(scratch_path(&scratch, "config.json")), 0);
 	assert_int_equal(mkfifo(scratch_path(&scratch, "config.json"), 0600), 0);
 	assert_true(bundle_load(scratch.directory, &config, &error) < 0);
-	assert_non_null(strstr(error.message, "is no regular file"));
+	assert_non_null(strstr(error.message, "is not a regular file"));
 	scratch_remove(&scratch);
 }
 

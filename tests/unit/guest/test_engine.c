@@ -315,12 +315,12 @@ static void test_memory_in_steps(void **state)
 		assert_int_equal(choose(QEMU) != NULL, on_qemu[i]);
 	}
 	config.memory = (UINT64_C(128) << 20) + 4096;
-	expect_refusal(QEMU, "--memory: 134221824 bytes is no multiple of 8K, which engine "
+	expect_refusal(QEMU, "--memory: 134221824 bytes is not a multiple of 8K, which engine "
 			     "qemu needs; round it to 131080K");
 	/* The monitor takes it, so auto does. */
 	assert_ptr_equal(choose(ENGINE_AUTO), &engine_kvm);
 	config.memory = 67108865;
-	expect_refusal(KVM, "--memory: 67108865 bytes is no multiple of 4K");
+	expect_refusal(KVM, "--memory: 67108865 bytes is not a multiple of 4K");
 	config.huge_pages = true;
 	config.memory = (UINT64_C(128) << 20) + 8192;
 	/* On a kernel without huge pages nothing is known of their size. */
@@ -366,7 +366,7 @@ static void test_watchdogs_that_never_expire(void **state)
 				       "--watchdog: engine qemu has no watchdogs that expire here; "
 				       "omit it, or take another engine" :
 				       "--watchdog: engine qemu has no watchdogs that expire here; "
-				       "omit it, for no engine has on this architecture");
+				       "omit it; no engine has it on this architecture");
 		assert_int_equal(choose(KVM) != NULL, arch_has_watchdogs);
 	}
 	text_replace_format(&config.source, &error, "dir/config.json");
@@ -416,10 +416,10 @@ static void test_auto_takes_the_engine_that_carries_the_device(void **state)
 
 	assert_int_equal(guest_config_parse_device(&config, type, "", &error), 0);
 	assert_ptr_equal(choose(ENGINE_AUTO), &engine_kvm);
-	expect_refusal(QEMU, "console0: no version of QEMU carries devices of type console; take "
+	expect_refusal(QEMU, "console0: no version of QEMU supports devices of type console; take "
 			     "another engine");
 	kvm = (struct kvm_probe_result){KVM_PROBE_UNABLE, "it is broken"};
-	expect_refusal(ENGINE_AUTO, "engine qemu: console0: no version of QEMU carries devices of "
+	expect_refusal(ENGINE_AUTO, "engine qemu: console0: no version of QEMU supports devices of "
 				    "type console; take another engine; engine kvm: it is broken");
 	/* Which is known without a QEMU that would tell its version. */
 	setenv("PATH", "/nowhere", 1);

@@ -178,7 +178,7 @@ static void test_ends(void **state)
 	assert_string_equal(how, "powered off on request");
 	assert_int_equal(end, GUEST_POWERED_OFF);
 	run_fake("wait", engine_kill);
-	assert_string_equal(how, "was ended as it stood");
+	assert_string_equal(how, "was killed");
 	assert_int_equal(end, GUEST_KILLED);
 	run_fake("die", NULL);
 	assert_string_equal(how, "ended with its monitor (exit status 7)");

@@ -293,7 +293,7 @@ static void test_qemu_that_cannot_carry_a_device(void **state)
 	assert_string_equal(error.message,
 			    "entropy0: a device of type entropy needs QEMU 6.2 or newer "
 			    "(vhost-user-rng-pci), but 6.1.1 is installed; install a newer "
-			    "one, or leave the device away");
+			    "one, or omit the device");
 	config.engine = ENGINE_AUTO;
 	assert_null(choose(&error));
 	assert_non_null(strstr(error.message, "entropy0: "));
@@ -313,7 +313,7 @@ static void test_qemu_that_is_too_old_or_strange(void **state)
 	assert_non_null(strstr(error.message, "has version 5.2.0; engine qemu needs 6.0 or newer"));
 	fake_qemu_set("poweroff", "bash: error while loading\x1b[1m libraries");
 	assert_null(choose(&error));
-	assert_non_null(strstr(error.message, "does not tell its version: bash: error while"));
+	assert_non_null(strstr(error.message, "does not print its version: bash: error while"));
 	assert_null(strchr(error.message, '\x1b'));
 	fake_qemu_set("poweroff", "");
 	assert_null(choose(&error));
@@ -577,7 +577,7 @@ static void test_limits(void **state)
 	assert_null(choose(&error));
 	assert_int_equal(setrlimit(RLIMIT_AS, &space), 0);
 	assert_non_null(strstr(error.message,
-			       "does not tell its version, nor anything else (perhaps a limit: "
+			       "does not print its version, nor anything else (perhaps a limit: "
 			       "RLIMIT_AS is 1152921504606846976, `ulimit -v`)"));
 }
 
@@ -629,8 +629,8 @@ static void test_ends_from_outside(void **state)
 {
 	fake_qemu_install(&scratch);
 	expect_end("powerdown", stop, GUEST_POWERED_OFF, "powered off on request");
-	expect_end("deaf", kill_once, GUEST_KILLED, "was ended as it stood");
-	expect_end("stubborn", kill_twice, GUEST_KILLED, "was ended as it stood");
+	expect_end("deaf", kill_once, GUEST_KILLED, "was killed");
+	expect_end("stubborn", kill_twice, GUEST_KILLED, "was killed");
 }
 
 static void test_missing_kernel_starts_nothing(void **state)

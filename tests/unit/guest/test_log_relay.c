@@ -180,7 +180,7 @@ static void test_flood_is_cut(void **state)
 		lines++, at += 14;
 	assert_in_range(lines, 1000, 9000);
 	assert_int_equal(
-		sscanf(last, "warning disk0: %u lines of its process are left out", &left_out), 1);
+		sscanf(last, "warning disk0: %u lines of its process are suppressed", &left_out), 1);
 	assert_in_range(lines + left_out, 1001, 10000);
 }
 

@@ -112,7 +112,7 @@ static void test_mistakes(void **state)
 		{"block,socket=s,config-size=", "--device: config-size"},
 		{"block,socket=s,config-size=8,config-size=8", "give the longest first"},
 		{"26,socket=s,config-size=5,config-size=4,config-size=3,config-size=2,config-size=1",
-		 "there may be 4 at most"},
+		 "is given more than 4 times"},
 		{"26,socket=s,setting-offset=200,setting-length=57", "ends beyond byte 256"},
 		{"26,socket=s,config=0", "--device: config"},
 		{"26,socket=s,config=001", "config: '1' at digit 3 is not a byte in hexadecimal"},

@@ -637,7 +637,7 @@ static void test_second_signal_does_not_wait(void **state)
 	usleep(STOP_REQUEST_MS * 1000);
 	kill(run.pid, SIGTERM);
 	assert_int_equal(finish(&run), GUEST_KILLED);
-	assert_non_null(strstr(run.text, "the guest was ended as it stood after "));
+	assert_non_null(strstr(run.text, "the guest was killed after "));
 	assert_null(strstr(run.text, "it still runs"));
 }
 
@@ -651,7 +651,7 @@ static void test_stop_timeout(void **state)
 	kill(run.pid, SIGTERM);
 	assert_int_equal(finish(&run), GUEST_KILLED);
 	assert_non_null(strstr(run.text, "power button is pressed; it has 1 s"));
-	assert_non_null(strstr(run.text, "it still runs: the guest is ended as it stands"));
+	assert_non_null(strstr(run.text, "it still runs: the guest is killed"));
 	config.stop_timeout = 0;
 	start(&run, "deaf", "normal");
 	expect_output(&run, "hello\r\n");
@@ -761,7 +761,7 @@ static void test_engine_that_ignores_its_end(void **state)
 	expect_line(&run, "power button is pressed");
 	kill(run.pid, SIGINT);
 	assert_int_equal(finish(&run), GUEST_KILLED);
-	assert_non_null(strstr(run.text, "the guest was ended as it stood after "));
+	assert_non_null(strstr(run.text, "the guest was killed after "));
 }
 
 static void test_signal_before_the_guest_runs(void **state)

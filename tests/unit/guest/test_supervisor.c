@@ -469,7 +469,7 @@ static void test_missing_file(void **state)
 	assert_null(supervisor);
 	options[1].file = (char *)"/dev/null";
 	assert_int_equal(supervisor_open(&supervisor, &setup, &error), -EINVAL);
-	assert_non_null(strstr(error.message, "no regular file"));
+	assert_non_null(strstr(error.message, "neither a regular file nor a block device"));
 }
 
 static void test_program_is_missing(void **state)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Engine kvm: a guest in AVP's own monitor, a process of this same program that is driven by the
- * lines of monitor/control.h. What it says on standard error is passed on as it is.
+ * Engine kvm: a guest in AVP's own monitor, a process of this same program that is controlled by
+ * the lines of monitor/control.h. Its log lines are logged again by this process.
  */
 #include <errno.h>
 #include <signal.h>
@@ -33,14 +33,14 @@ struct kvm_guest {
 	struct engine_guest common;
 	struct log_relay output;    /* its standard error */
 	struct line_reader control; /* its events */
-	int control_fd;		    /* for commands; the reader's; -1: it hung up */
-	/* The monitor asks here for connections to device processes that were started again. */
+	int control_fd;		    /* for commands; of control; -1: the monitor closed it */
+	/* The monitor requests connections to restarted device processes here. */
 	struct event_source broker;
 	struct request_pace pace;
-	struct timer pause;	    /* until it is answered again */
+	struct timer pause;	    /* until the next request is answered */
 	char (*paths)[PATH_LENGTH]; /* of the devices' sockets */
 	const char **path_list;
-	bool told; /* how the guest ended, in the next two */
+	bool told; /* the monitor reported the end: end and how are set */
 	enum guest_end end;
 	char how[ENGINE_HOW_LENGTH];
 };
@@ -128,7 +128,7 @@ static void handle_control_end(void *context)
 	guest->control_fd = -1;
 }
 
-/* The monitor has asked too often: its next request waits. */
+/* The monitor exceeded its rate of requests: leave the next one unread. */
 static void pause_broker(struct kvm_guest *guest, int ms)
 {
 	timer_set_ms(&guest->pause, (uint64_t)ms);
@@ -143,8 +143,8 @@ static void end_pause(void *context)
 }
 
 /*
- * A request of the monitor's, which may be hostile: it gets one answer a turn of the loop, and so
- * many a second.
+ * Answers a request of the monitor. As that may be hostile, it gets one answer a turn of the loop,
+ * and a limited number a second.
  */
 static void handle_broker(void *context, uint32_t events)
 {
@@ -165,7 +165,7 @@ static void handle_broker(void *context, uint32_t events)
 		pause_broker(guest, wait_ms);
 }
 
-/* The guest never ran: what the monitor said last is why, and its exit status whose fault. */
+/* Reports why the guest never ran: the monitor's last line is the reason. */
 static void refuse(struct kvm_guest *guest, int status)
 {
 	const struct engine_setup *setup = guest->common.setup;
@@ -185,11 +185,11 @@ static enum guest_end kvm_judge(struct engine_guest *common, int status,
 	struct kvm_guest *guest = kvm_guest(common);
 	char text[OOM_STATUS_LENGTH];
 
-	/* Its last events and words have arrived, but may not have been handled. */
+	/* Its last events and lines may not have been handled yet. */
 	line_reader_drain(&guest->control);
 	log_relay_drain(&guest->output);
 	if (!guest->told && common->kill_asked) {
-		handle_end_told(guest, GUEST_KILLED, "was ended as it stood");
+		handle_end_told(guest, GUEST_KILLED, "was killed");
 	} else if (!guest->told) {
 		guest->end = GUEST_FAILED;
 		snprintf(guest->how, sizeof(guest->how), "ended with its monitor (%s)",
@@ -201,7 +201,7 @@ static enum guest_end kvm_judge(struct engine_guest *common, int status,
 	return guest->end;
 }
 
-/* The paths of the devices' sockets, which work for as long as the supervisor has them open. */
+/* Makes the paths of the devices' sockets. They work while the supervisor has these open. */
 static int note_paths(struct kvm_guest *guest, struct error *error)
 {
 	const struct engine_setup *setup = guest->common.setup;
@@ -248,8 +248,8 @@ static int open_control(struct kvm_guest *guest, struct engine_launch *launch, s
 }
 
 /*
- * Connects to the devices' sockets for the monitor: a process that has not started yet finds the
- * connection waiting.
+ * Connects to the devices' sockets for the monitor. The connection waits for a process that has not
+ * started yet.
  */
 static int connect_devices(struct kvm_guest *guest, struct engine_launch *launch,
 			   struct monitor_descriptors *descriptors, struct error *error)
@@ -316,8 +316,8 @@ static void kvm_stop(struct engine_guest *guest)
 static void kvm_kill(struct engine_guest *guest)
 {
 	/*
-	 * It ends by itself and passes on what the guest said last, unless it hangs or still
-	 * starts.
+	 * On CONTROL_END the monitor drains the guest's output and exits. Kill it if it hangs or
+	 * the guest has not started.
 	 */
 	if (guest->kill_asked || kvm_guest(guest)->control_fd < 0 || !guest->running)
 		process_signal(&guest->process, SIGKILL);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * How `avp monitor` is called. Everything that it opens is inherited, but for the file that the
- * device tree is written to.
+ * Builds the arguments of `avp monitor`. It inherits every file as a descriptor, except the one
+ * that the device tree is written to.
  */
 #include "guest/engine/kvm/monitor_arguments.h"
 
@@ -12,7 +12,7 @@
 #include "guest/run/log_relay.h"
 #include "monitor/boot.h"
 
-/* A device that takes only small rings says so in its options, and nowhere else. */
+/* The type's shape, with the smaller rings that the device's options may ask for. */
 static struct device_shape shape_of(const struct device_config *device)
 {
 	const struct option_row *row =

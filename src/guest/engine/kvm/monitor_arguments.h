@@ -8,7 +8,7 @@
 #include "base/arguments.h"
 #include "guest/engine/engine.h"
 
-/* What the monitor inherits besides what all engines do. */
+/* What the monitor inherits in addition to struct engine_launch. */
 struct monitor_descriptors {
 	int broker;
 	int devices[GUEST_DEVICES_MAXIMUM]; /* connections, in the order of the setup's devices */

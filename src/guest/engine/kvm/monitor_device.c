@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The keys of `avp monitor --device`, read and written. */
+/* Reads and writes the keys of `avp monitor --device`. */
 #include "guest/engine/kvm/monitor_device.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@ const struct option_row monitor_device_rows[] = {
 		.argument = "TYPE",
 		.offset = offsetof(struct monitor_device, type),
 		.required = true,
-		.help = "a type of `avp device`, which brings the keys below that are not given; or a "
+		.help = "a type of `avp device`, which sets the defaults of the keys below; or a "
 			"number of VIRTIO 1.4, chapter 5",
 	},
 	{
@@ -39,7 +39,7 @@ const struct option_row monitor_device_rows[] = {
 		.type = OPTION_NAME,
 		.argument = "NAME",
 		.offset = offsetof(struct monitor_device, name),
-		.help = "what the log calls it; without it the type",
+		.help = "name in the log; without it the type",
 	},
 	{
 		.name = "queues",
@@ -48,7 +48,7 @@ const struct option_row monitor_device_rows[] = {
 		.offset = offsetof(struct monitor_device, queues),
 		.minimum = 1,
 		.maximum = REMOTE_QUEUES_MAX,
-		.help = "queues, where the process does not tell how many; without it 1",
+		.help = "number of queues, if the process does not report it; without it 1",
 	},
 	{
 		.name = "queue-size",
@@ -58,15 +58,15 @@ const struct option_row monitor_device_rows[] = {
 		.minimum = 2,
 		.maximum = VIRTQUEUE_SIZE_MAX,
 		.power_of_two = true,
-		.help = "the largest ring that the process takes; without it " QUEUE_SIZE_TEXT,
+		.help = "the largest ring that the process supports; without it " QUEUE_SIZE_TEXT,
 	},
 	{
 		.name = "config-size",
 		.type = OPTION_LIST,
 		.argument = "BYTES",
 		.offset = offsetof(struct monitor_device, config_sizes),
-		.help = "length of configuration space; may be repeated, the longest first, and the "
-			"first that the process gives is taken; without it there is no such space",
+		.help = "length of configuration space; may be repeated, the longest first: the "
+			"first that the process supports is used; without it there is no such space",
 	},
 	{
 		.name = "config",
@@ -75,7 +75,7 @@ const struct option_row monitor_device_rows[] = {
 		.offset = offsetof(struct monitor_device, config),
 		.minimum = 2,
 		.maximum = 2 * REMOTE_CONFIG_MAX,
-		.help = "configuration space in hexadecimal, for a process that does not give it",
+		.help = "configuration space in hexadecimal, if the process does not provide it",
 	},
 	{
 		.name = "setting-offset",
@@ -83,8 +83,8 @@ const struct option_row monitor_device_rows[] = {
 		.argument = "BYTES",
 		.offset = offsetof(struct monitor_device, setting_offset),
 		.maximum = REMOTE_CONFIG_MAX - 1,
-		.help = "offset in configuration space of what the driver sets there, and what is sent "
-			"again to a process that was restarted",
+		.help = "offset in configuration space of what the driver sets; it is sent again to "
+			"a restarted process",
 	},
 	{
 		.name = "setting-length",
@@ -92,12 +92,12 @@ const struct option_row monitor_device_rows[] = {
 		.argument = "BYTES",
 		.offset = offsetof(struct monitor_device, setting_length),
 		.maximum = REMOTE_CONFIG_MAX,
-		.help = "length of what the driver sets; without it there is nothing",
+		.help = "length of what the driver sets; without it, 0",
 	},
 	{.name = NULL},
 };
 
-/* A whole decimal number from 1 to @maximum; 0: it is not one. */
+/* A whole decimal number from 1 to @maximum; 0: not such a number. */
 static uint32_t parse_number(const char *text, uint32_t maximum)
 {
 	char *end;
@@ -113,7 +113,7 @@ static int read_sizes(struct monitor_device *device, struct error *error)
 	struct device_shape *shape = &device->shape;
 
 	if (list->count > DEVICE_SHAPE_SIZES)
-		return error_set_usage(error, WHERE ": config-size: there may be %d at most",
+		return error_set_usage(error, WHERE ": config-size: is given more than %d times",
 				       DEVICE_SHAPE_SIZES);
 	if (list->count)
 		memset(shape->config_sizes, 0, sizeof(shape->config_sizes));
@@ -127,7 +127,7 @@ static int read_sizes(struct monitor_device *device, struct error *error)
 		if (i > 0 && shape->config_sizes[i] >= shape->config_sizes[i - 1])
 			return error_set_usage(error,
 					       WHERE ": config-size: give the longest first; %s "
-						     "comes behind %s",
+						     "comes after %s",
 					       list->items[i], list->items[i - 1]);
 	}
 	return 0;
@@ -153,7 +153,7 @@ static int read_config(struct monitor_device *device, struct error *error)
 	return 0;
 }
 
-/* What was given, and the rest as the type has it. */
+/* Makes the shape from the given keys, and the rest from the type. */
 static int make_shape(struct monitor_device *device, struct error *error)
 {
 	const struct device_type *type = device_type_find(device->type);

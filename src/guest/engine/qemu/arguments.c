@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The arguments that make QEMU the engine of a guest; those of a device are made from what its type
- * says of QEMU. Everything that QEMU opens is inherited: no path of the host is in its arguments.
+ * Builds the arguments of QEMU; those of a device come from what its type says of QEMU. QEMU
+ * inherits every file as a descriptor: its arguments contain no path of the host.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "guest/engine/qemu/qemu.h"
 #include "host/host_identity.h"
 
-/* From here on a lost connection can be made again after less than a second. */
+/* Since this version QEMU can reconnect within less than a second. */
 #define SINCE_RECONNECT_MS ((struct qemu_version){9, 2, 0})
 #define RECONNECT_MS	   100
 
@@ -21,14 +21,14 @@
 /* QEMU's identifiers start with a letter, our names may start with a digit. */
 #define ID "avp-%s"
 
-/* What devices are added to. */
+/* The machine that devices are added to. */
 struct context {
 	struct qemu_version version;
-	bool kvm; /* the processors run on KVM; else they are emulated */
+	bool kvm; /* the vCPUs run on KVM; else they are emulated */
 	const char *guest_name;
 };
 
-/* A property of a device whose value is that of an option. */
+/* Adds a property of a device whose value is an option's. */
 static void add_option(struct arguments *arguments, const struct qemu_property *property,
 		       const struct device_config *device, const struct context *context)
 {
@@ -103,7 +103,7 @@ static void add_device(struct arguments *arguments, const struct engine_device *
 		arguments_extend(arguments, "," VECTORS "=0");
 }
 
-/* @kvm: the processors run on KVM; else they are emulated, each by a thread of its own. */
+/* @kvm: the vCPUs run on KVM; else each is emulated by a thread of its own. */
 static void add_machine(struct arguments *arguments, const struct guest_config *config, bool kvm)
 {
 	uint64_t kibibytes = config->memory / 1024;
@@ -122,7 +122,7 @@ static void add_machine(struct arguments *arguments, const struct guest_config *
 	arguments_add_format(arguments, "%" PRIu64, config->cpus);
 	arguments_add(arguments, "-m");
 	arguments_add_format(arguments, "%" PRIu64 "K", kibibytes);
-	/* Shared, as the device processes map it. */
+	/* Shared, because the device processes map it. */
 	arguments_add(arguments, "-object");
 	arguments_add_format(arguments,
 			     "memory-backend-memfd,id=memory,size=%" PRIu64 "K,share=on%s",
@@ -164,7 +164,7 @@ void qemu_arguments(struct arguments *arguments, const struct engine_setup *setu
 	arguments_add(arguments, "-serial");
 	arguments_add(arguments, "chardev:console");
 
-	/* Not before the control connection is there, so that no event is missed. */
+	/* Start stopped until the control connection is there, so that no event is lost. */
 	arguments_add(arguments, "-S");
 	arguments_add(arguments, "-chardev");
 	arguments_add_format(arguments, "socket,id=control,fd=%d", launch->control);

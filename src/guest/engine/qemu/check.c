@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What `avp doctor` says of the installed QEMU: which it is, and which of our devices it carries.
+ * The check of `avp doctor` for the installed QEMU: its version, and the devices it supports.
  */
 #include <stdio.h>
 #include <string.h>
@@ -43,8 +43,8 @@ static void check(struct host_finding *finding)
 			 program.path, program.version.major, program.version.minor,
 			 program.version.micro, carried[0] ? carried : "none of our devices");
 	if (newer[0])
-		host_finding_advise(
-			finding, "for these take a full build of at least this version: %s", newer);
+		host_finding_advise(finding, "these need a full build of at least this version: %s",
+				    newer);
 }
 
 const struct host_check qemu_check = {"QEMU", check};

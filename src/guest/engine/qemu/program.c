@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Finds the installed QEMU and its version, and tells whether that can carry a guest's devices.
+ * Finds the installed QEMU, its version, and whether that supports a guest's devices.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -77,7 +77,7 @@ static bool find_in_path(char path[PATH_MAX])
 	}
 }
 
-/* Reads what a child writes until it closes @fd, there is no more room or the time is over. */
+/* Reads from a child until it closes @fd, @answer is full or the time is over. */
 static void read_answer(int fd, char *answer, size_t size)
 {
 	struct pollfd readable = {.fd = fd, .events = POLLIN};
@@ -98,7 +98,7 @@ static void read_answer(int fd, char *answer, size_t size)
 	answer[length] = 0;
 }
 
-/* Runs the program with @argv and takes what it prints, cut to @size. */
+/* Runs the program with @argv and returns its output, truncated to @size. */
 static int ask(const char *path, const char *const *argv, char *answer, size_t size,
 	       struct error *error)
 {
@@ -122,7 +122,7 @@ static int ask(const char *path, const char *const *argv, char *answer, size_t s
 	return 0;
 }
 
-/* A build without a sandbox complains about the option instead of telling its version. */
+/* A build without a sandbox refuses the option and prints no version. */
 static int ask_version(struct qemu_program *program, char answer[ANSWER_SIZE], struct error *error)
 {
 	const char *const sandboxed[] = {QEMU_PROGRAM, "-sandbox", QEMU_SANDBOX, "--version", NULL};
@@ -152,8 +152,8 @@ int qemu_find(struct qemu_program *program, struct error *error)
 	if (!qemu_parse_version(answer, &program->version)) {
 		answer[strcspn(answer, "\n")] = 0;
 		text_make_printable(answer);
-		/* A loader, which needs memory, does not say what it lacks. */
-		return error_set(error, EINVAL, "%s does not tell its version%s%.200s%s",
+		/* It may have printed nothing, as when the loader lacks memory. */
+		return error_set(error, EINVAL, "%s does not print its version%s%.200s%s",
 				 program->path, answer[0] ? ": " : ", nor anything else", answer,
 				 resource_limit_describe(limit, ENOMEM));
 	}
@@ -185,14 +185,14 @@ int qemu_check_device(const struct device_config *device, const struct qemu_vers
 
 	if (!row)
 		return error_set_usage(error,
-				       "%s: no version of QEMU carries devices of type %s; take "
+				       "%s: no version of QEMU supports devices of type %s; take "
 				       "another engine",
 				       device->name, device->type->name);
 	if (version && !qemu_version_reaches(*version, row->since))
 		return error_set_usage(
 			error,
 			"%s: a device of type %s needs QEMU %u.%u or newer (%s), but "
-			"%u.%u.%u is installed; install a newer one, or leave the device away",
+			"%u.%u.%u is installed; install a newer one, or omit the device",
 			device->name, device->type->name, row->since.major, row->since.minor,
 			row->name, version->major, version->minor, version->micro);
 	return 0;

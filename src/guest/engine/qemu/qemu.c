@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Engine qemu: a guest in the installed QEMU, driven over QMP. QEMU gets no terminal, no name of
- * a file and no right to open a display; what it says on standard error becomes log lines.
+ * Engine qemu: a guest in the installed QEMU, controlled over QMP. QEMU gets no terminal, no file
+ * names and no display; its standard error becomes log lines.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,8 +31,8 @@
 #define COMPONENT "qemu"
 #define LINE_SIZE 1024
 /*
- * Of what QEMU says, so many lines in a row are logged, and then one in so many seconds: it
- * repeats itself when a device process cannot be talked to.
+ * Limit of QEMU's log lines: a burst, then one in so many seconds. QEMU repeats itself when a
+ * device process cannot be reached.
  */
 #define LINES_IN_A_ROW 20
 #define LINES_SECONDS  10
@@ -43,14 +43,14 @@ struct qemu_guest {
 	struct fd_names files;
 	int initrd; /* -1: none */
 	struct boot_file_stamp initrd_stamp;
-	char changed[ENGINE_HOW_LENGTH]; /* why a reset was not gone along with; "": it was */
-	/* What QEMU said last: before the guest runs this is held back, as it may be the reason. */
+	char changed[ENGINE_HOW_LENGTH]; /* why the guest could not reset, or "" */
+	/* QEMU's last line. Before the guest runs it is held back, as it may be the error. */
 	char last_line[LINE_SIZE];
 	unsigned int lines_allowed, lines_left_out;
 	time_t lines_since; /* when lines_allowed was last raised */
 	char reason[32];    /* of the SHUTDOWN event */
 	bool panicked;
-	bool halted; /* QEMU has stopped the guest by itself, for good */
+	bool halted; /* QEMU has paused the guest after an error */
 	bool quit_asked;
 };
 
@@ -59,7 +59,7 @@ static struct qemu_guest *qemu_guest(struct engine_guest *guest)
 	return (struct qemu_guest *)guest;
 }
 
-/* An engine_plan. */
+/* Extends struct engine_plan. */
 struct qemu_plan {
 	struct engine_plan plan;
 	struct qemu_program program;
@@ -99,7 +99,7 @@ static int qemu_carries_device(const struct device_config *device, const struct 
 	return qemu_check_device(device, plan ? &plan_program(plan)->version : NULL, error);
 }
 
-/* What QEMU complains about although all is well. */
+/* Warnings of QEMU that mean nothing. */
 static const char *const harmless[] = {
 	/* Its network device takes no configuration from a backend; other frontends do. */
 	"backend supports VHOST_USER_PROTOCOL_F_CONFIG but QEMU does not",
@@ -113,7 +113,7 @@ static enum log_level line_level(const char *line)
 	return LOG_WARNING;
 }
 
-/* Whether one more line of QEMU may be logged now. */
+/* Whether another line of QEMU may be logged now. */
 static bool allow_line(struct qemu_guest *guest)
 {
 	struct timespec now;
@@ -135,7 +135,7 @@ static bool allow_line(struct qemu_guest *guest)
 	}
 	guest->lines_allowed--;
 	if (guest->lines_left_out)
-		log_line(LOG_WARNING, COMPONENT, "%u lines left out", guest->lines_left_out);
+		log_line(LOG_WARNING, COMPONENT, "%u lines are suppressed", guest->lines_left_out);
 	guest->lines_left_out = 0;
 	return true;
 }
@@ -169,8 +169,8 @@ static void handle_output(void *context, char *line, size_t length, bool cut)
 }
 
 /*
- * Has QEMU end the guest as it stands. SIGTERM would not: see process_spawn.shielded. One that
- * hangs, takes no commands yet or was asked before is killed.
+ * Has QEMU kill the guest and exit; it does not exit on SIGTERM, see process_spawn.shielded. If it
+ * hangs, takes no commands yet or was asked before, it gets SIGKILL.
  */
 static void quit(struct qemu_guest *guest)
 {
@@ -188,7 +188,7 @@ static void handle_qmp_ready(void *context)
 		log_line(LOG_ERROR, COMPONENT, "%s", error.message);
 }
 
-/* QEMU paused the guest, and nobody will let it go on: such as after an error of KVM. */
+/* QEMU paused the guest, for example after an error of KVM. Nothing will resume it: quit. */
 static void handle_halt(struct qemu_guest *guest)
 {
 	if (!guest->common.running || guest->panicked || guest->reason[0])
@@ -198,8 +198,8 @@ static void handle_halt(struct qemu_guest *guest)
 }
 
 /*
- * QEMU has read the kernel, but may have the initrd mapped: a reset would load what the file is by
- * then, and one that was cut ends QEMU by SIGBUS. Returns whether it was changed.
+ * QEMU has read the kernel, but may have the initrd mapped: a reset would load the changed file,
+ * and a truncated file ends QEMU with SIGBUS. Returns whether the file was changed.
  */
 static bool check_initrd(struct qemu_guest *guest)
 {
@@ -248,7 +248,7 @@ static void handle_refusal(void *context, const char *command, const char *why)
 
 static void handle_qmp_end(void *context)
 {
-	/* QEMU closes the connection when it ends, which its pidfd tells. */
+	/* QEMU is exiting; its pidfd reports that. */
 }
 
 static const struct qmp_handlers qmp_handlers = {
@@ -258,7 +258,7 @@ static const struct qmp_handlers qmp_handlers = {
 	.ended = handle_qmp_end,
 };
 
-/* What QEMU's exit status and its events mean for the guest; @how completes "the guest …". */
+/* How the guest ended, by QEMU's exit status and events; @how completes "the guest …". */
 static enum guest_end judge(const struct qemu_guest *guest, int status, char how[ENGINE_HOW_LENGTH])
 {
 	char text[OOM_STATUS_LENGTH], limit[RESOURCE_LIMIT_TEXT];
@@ -282,7 +282,7 @@ static enum guest_end judge(const struct qemu_guest *guest, int status, char how
 		return GUEST_POWERED_OFF;
 	}
 	if (guest->common.kill_asked) {
-		snprintf(how, ENGINE_HOW_LENGTH, "was ended as it stood");
+		snprintf(how, ENGINE_HOW_LENGTH, "was killed");
 		return GUEST_KILLED;
 	}
 	if (!WIFEXITED(status) || WEXITSTATUS(status)) {
@@ -306,18 +306,18 @@ static enum guest_end qemu_judge(struct engine_guest *common, int status,
 {
 	struct qemu_guest *guest = qemu_guest(common);
 
-	/* Its last events and words have arrived, but may not have been handled. */
+	/* Its last events and lines may not have been handled yet. */
 	qmp_drain(&guest->qmp);
 	line_reader_drain(&guest->output);
-	/* By what a changed file has done to QEMU before the reset was heard of. */
+	/* A truncated initrd may end QEMU before it reports the reset. */
 	if (common->running && WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS)
 		check_initrd(guest);
 	return judge(guest, status, how);
 }
 
 /*
- * Memory that device processes share is a file to the kernel, which ends a QEMU that may not make
- * it.
+ * The shared guest memory is a file to the kernel: a limit of file sizes (RLIMIT_FSIZE) that is too
+ * small would kill QEMU.
  */
 static int check_file_limit(const struct guest_config *config, struct error *error)
 {
@@ -329,7 +329,7 @@ static int check_file_limit(const struct guest_config *config, struct error *err
 			       config->memory);
 }
 
-/* Keeps the initrd open, to see at a reset whether it was changed. */
+/* Keeps the initrd open to detect at a reset whether it was changed. */
 static int stamp_initrd(struct qemu_guest *guest, const struct engine_launch *launch,
 			struct error *error)
 {
@@ -420,7 +420,7 @@ static void qemu_stop(struct engine_guest *guest)
 {
 	struct error error;
 
-	/* Once told, what hinders it need not be told each time. */
+	/* Log the failure once. */
 	if (qmp_execute(&qemu_guest(guest)->qmp, "system_powerdown", &error) < 0 &&
 	    !guest->stop_asked)
 		log_line(LOG_WARNING, COMPONENT, "%s", error.message);
@@ -432,9 +432,9 @@ static void qemu_kill(struct engine_guest *guest)
 }
 
 /*
- * Its memory backend is compared with a size that was rounded up to 8 KiB (hw/core/machine.c); a
- * q35 whose processors are emulated has 40 address bits and skips what AMD keeps for itself below 1
- * TiB.
+ * memory_unit: QEMU compares its memory backend with a size rounded up to 8 KiB
+ * (hw/core/machine.c). memory: an emulated q35 has 40 address bits and skips the range that AMD
+ * reserves below 1 TiB.
  */
 #define MACHINE                                                      \
 	.cpus = GUEST_CPUS_MAXIMUM, .memory_unit = 8 << 10,          \

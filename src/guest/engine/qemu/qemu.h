@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The installed QEMU: where it is, which version, which of our devices (struct qemu_device) it can
- * carry, and the arguments that make a guest of it.
+ * The installed QEMU: its path, its version, which devices (struct qemu_device) it supports, and
+ * the arguments that start a guest.
  */
 #ifndef AVP_GUEST_ENGINE_QEMU_QEMU_H
 #define AVP_GUEST_ENGINE_QEMU_QEMU_H
@@ -16,17 +16,17 @@
 #include "guest/engine/engine.h"
 #include "monitor/kvm/probe.h"
 
-/* The QEMU for guests of this program's architecture, and what its machine has. */
+/* The QEMU for guests of this program's architecture, and its machine. */
 #if defined(__aarch64__)
 #define QEMU_PROGRAM "qemu-system-aarch64"
 #define QEMU_PACKAGE "qemu-system-arm"
-/* `max` is what the host has where KVM runs the guest. */
+/* With KVM, `max` is the host's version. */
 #define QEMU_MACHINE "virt,memory-backend=memory,usb=off,gic-version=max"
-/* Pointer authentication as Arm defines it takes most of the time when it is emulated. */
+/* Emulating the architected pointer authentication takes most of the time. */
 #define QEMU_CPU     "max,pauth-impdef=on"
 #define QEMU_CONSOLE "ttyAMA0"
 #define QEMU_PANIC   "pvpanic-pci"
-/* Whether it finds at a reset what has become of the initrd; it reads it once (hw/arm/boot.c). */
+/* Whether a reset reads the initrd file again. No: it is read once (hw/arm/boot.c). */
 #define QEMU_MAPS_INITRD false
 #elif defined(__x86_64__)
 #define QEMU_PROGRAM	 "qemu-system-x86_64"
@@ -35,12 +35,11 @@
 #define QEMU_CPU	 "max"
 #define QEMU_CONSOLE	 "ttyS0"
 #define QEMU_PANIC	 "pvpanic"
-/* It has it mapped (hw/i386/x86.c). */
+/* Yes: it is mapped (hw/i386/x86.c). */
 #define QEMU_MAPS_INITRD true
 /*
- * The machine's TCO timer cannot restart it, which is how chips are strapped whose board has no
- * use for one: Linux' driver then says that it is disabled, instead of a watchdog that no policy
- * of ours stands behind.
+ * Strap the machine's TCO timer so that it cannot reset the guest. Linux' driver then reports it as
+ * disabled; otherwise the guest would have a watchdog that ignores our policy.
  */
 #define QEMU_GLOBAL	 "ICH9-LPC.noreboot=on"
 #else
@@ -53,21 +52,21 @@ extern const struct engine engine_qemu;
 struct qemu_program {
 	char path[PATH_MAX];
 	struct qemu_version version;
-	bool sandbox; /* it was built with one that knows QEMU_SANDBOX */
+	bool sandbox; /* built with support for QEMU_SANDBOX */
 };
 
-/* The value of its option -sandbox: no process is started, and no right gained. */
+/* The value of option -sandbox: QEMU can neither start processes nor gain privileges. */
 #define QEMU_SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
-/* The oldest QEMU that engine qemu works with: it needs the option -action. */
+/* The oldest QEMU that engine qemu supports: it has the option -action. */
 #define QEMU_OLDEST ((struct qemu_version){6, 0, 0})
 
 /* Whether @version is at least @wanted. */
 bool qemu_version_reaches(struct qemu_version version, struct qemu_version wanted);
 
 /*
- * Finds QEMU in PATH and asks its version. Returns 0, or a negative errno with *error saying what
- * to do, also when it is older than QEMU_OLDEST.
+ * Finds QEMU in PATH and asks for its version. Returns 0, or a negative errno with *error saying
+ * what to do, also when it is older than QEMU_OLDEST.
  */
 int qemu_find(struct qemu_program *program, struct error *error);
 
@@ -77,18 +76,18 @@ extern const struct host_check qemu_check;
 bool qemu_parse_version(const char *text, struct qemu_version *version);
 
 /*
- * Whether this QEMU carries a device: its version says that it could, and it lists it, as a build
- * may have left it out.
+ * Whether this QEMU supports a device: by its version, and by its list of devices, as a build may
+ * lack some.
  */
 bool qemu_carries(const struct qemu_program *program, const struct qemu_device *device);
 
-/* A usage error that names the device when *version (NULL: the newest) cannot carry it. */
+/* A usage error that names the device if *version (NULL: the newest) lacks it. */
 int qemu_check_device(const struct device_config *device, const struct qemu_version *version,
 		      struct error *error);
 
 /*
- * Appends all arguments after the program's name and its sandbox, for devices that
- * qemu_check_device accepts.
+ * Appends all arguments after the program's name and -sandbox. qemu_check_device must have accepted
+ * the devices.
  */
 void qemu_arguments(struct arguments *arguments, const struct engine_setup *setup,
 		    struct qemu_version version, const struct engine_launch *launch);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The client side of QMP. The other side is a program that a guest may have taken over: whatever
- * it sends is skipped with one warning if it is not understood, and nothing it can send blocks.
+ * The client side of QMP. The other side may be hostile, if the guest has taken it over: a message
+ * that is not understood is skipped, with one warning, and no message can block this process.
  */
 #include "guest/engine/qemu/qmp.h"
 
@@ -24,14 +24,14 @@ static void complain(struct qmp *qmp, const char *what)
 static int send_command(struct qmp *qmp, const char *command, struct error *error)
 {
 	char line[128];
-	/* The id comes back in the reply and says what was refused. */
+	/* The reply repeats the id, to report which command was refused. */
 	int length = snprintf(line, sizeof(line), "{\"execute\":\"%s\",\"id\":\"%s\"}\n", command,
 			      command);
 	ssize_t sent;
 
 	if (qmp->reader.source.fd < 0)
 		return error_set(error, ENOTCONN, "QEMU has closed its control connection");
-	/* Far less than a socket's buffer: one that is full means that QEMU hangs. */
+	/* If the socket's buffer is full, QEMU hangs. */
 	do {
 		sent = send(qmp->reader.source.fd, line, length, MSG_NOSIGNAL | MSG_DONTWAIT);
 	} while (sent < 0 && errno == EINTR);
@@ -88,7 +88,7 @@ static void handle_line(void *context, char *line, size_t length, bool cut)
 	if (json_is_object(message))
 		handle_message(qmp, message);
 	else
-		complain(qmp, "something that is no JSON object");
+		complain(qmp, "a line that is not a JSON object");
 	json_decref(message);
 }
 

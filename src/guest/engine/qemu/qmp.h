@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The client side of QMP, the QEMU machine protocol (QEMU's docs/interop/qmp-spec): JSON objects,
- * one a line. It negotiates, sends commands without arguments, and hands on events.
+ * one a line. It negotiates, sends commands without arguments, and reports events.
  */
 #ifndef AVP_GUEST_ENGINE_QEMU_QMP_H
 #define AVP_GUEST_ENGINE_QEMU_QMP_H
@@ -13,7 +13,7 @@
 #include "base/event_loop.h"
 #include "base/line_reader.h"
 
-/* A longer line is left out with a warning; no message that matters comes near. */
+/* Longer lines are dropped with a warning; the messages used here are far shorter. */
 #define QMP_LINE_SIZE 65536
 
 /* Called from the loop; they may close the connection. */
@@ -33,20 +33,20 @@ struct qmp {
 	const struct qmp_handlers *handlers;
 	void *context;
 	bool ready;
-	bool complained; /* about what is not QMP: once is enough */
+	bool complained; /* the one warning was logged */
 };
 
-/* Starts the client on the connected socket @fd, which is owned from now on, also on failure. */
+/* Starts the client on the connected socket @fd, and takes ownership of it, also on failure. */
 int qmp_open(struct qmp *qmp, struct event_loop *loop, int fd, const struct qmp_handlers *handlers,
 	     void *context, struct error *error);
 
-/* Sends a command, after ready. Only its refusal is reported. */
+/* Sends a command, after ready. Only a refusal is reported later. */
 int qmp_execute(struct qmp *qmp, const char *command, struct error *error);
 
 /* Handles what has arrived, without waiting for the loop. */
 void qmp_drain(struct qmp *qmp);
 
-/* Closes the connection; one that is closed or zero is left alone. */
+/* Closes the connection; does nothing if it is closed or zeroed. */
 void qmp_close(struct qmp *qmp);
 
 #endif
