@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* From the options of a conformance run to its reports and its verdict. */
+/* Executes a conformance run: from its options to its reports and exit status. */
 #include "conform/conform.h"
 
 #include <errno.h>
@@ -33,7 +33,7 @@ static int read_logs(const struct conform_options *options, struct conform_log *
 	return result;
 }
 
-/* Runs the guest, and keeps what it says where --log asks for it. */
+/* Runs the guest, and writes its console to the file of --log. */
 static int run_and_keep(const struct conform_options *options, struct conform_log *log,
 			struct error *error)
 {
@@ -78,7 +78,7 @@ static int write_reports(const struct conform_options *options, const struct con
 	return result;
 }
 
-/* A whole log of nothing but tests that were left out is of a filter that lets none through. */
+/* An error if the filter matched no test: a complete log in which all tests were left out. */
 static int check_selection(const struct conform_options *options, const struct conform_log *log,
 			   struct error *error)
 {
@@ -98,14 +98,14 @@ static int check_selection(const struct conform_options *options, const struct c
 			       profile ? conform_profiles[options->profile] : "", options->only);
 }
 
-/* Before a guest boots: it takes minutes to find out that a name is wrong. */
+/* Check the names before the boot: the run takes minutes. */
 static int read_expect(const struct conform_options *options, struct conform_expect *expect,
 		       struct error *error)
 {
 	int result = conform_expect_read(expect, options->expect, error);
 	char image[PATH_MAX];
 
-	/* What said a log that is read may have been another version of the guest. */
+	/* A log that is read may come from another version of the guest. */
 	if (result < 0 || options->from.count)
 		return result;
 	result = conform_image_find(image, options, error);
@@ -137,7 +137,7 @@ int conform_execute(const struct conform_options *options, struct error *error)
 		result = check_selection(options, &conform.log, error);
 	if (result == 0 && options->expect)
 		result = conform_expect_apply(&conform.expect, &conform.log, error);
-	/* Whatever went wrong: no file tells of an earlier run. */
+	/* Also after an error, so that no file keeps results of an earlier run. */
 	reported = write_reports(options, &conform.log, result < 0 ? &later : error);
 	if (result < 0 && reported < 0)
 		log_error("%s", later.message);

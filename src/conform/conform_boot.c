@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The command line of the conformance guest, and of what boots it. */
+/* The command line of the conformance guest, and of the program that boots it. */
 #include "conform/conform_boot.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "device/kit/device_type.h"
 #include "guest/engine/engine.h"
 
-/* The run's files by the names that --command finds and that device_conform has behind a $. */
+/* The names of the run's files: variables for --command, and $NAME in device_conform. */
 static const struct {
 	const char *name;
 	size_t offset;
@@ -28,15 +28,14 @@ static const char *file_path(const struct conform_files *files, size_t index)
 }
 
 /*
- * Whether `avp run` gives the guest devices of that type: auto may be an engine that does not carry
- * it.
+ * Whether `avp run` gives the guest devices of that type: with auto the engine may not support it.
  */
 static bool has_type(const struct conform_options *options, const struct device_type *type)
 {
 	return type->conform.devices && engine_carries_type(options->engine, type);
 }
 
-/* What add_run gives the guest. */
+/* Adds the words that announce the devices of add_run to the guest. */
 static void add_device_words(struct arguments *arguments, const struct conform_options *options)
 {
 	const char *separator = " devices=";
@@ -75,7 +74,7 @@ static void add_words(struct arguments *arguments, const struct conform_boot *bo
 		arguments_extend(arguments, " only=%s", options->only);
 }
 
-/* Adds a device, with the paths of the run's files for $NAME in its options. */
+/* Adds a device; $NAME in its options becomes the path of a file of the run. */
 static void add_device(struct arguments *arguments, const char *type, const char *options,
 		       const struct conform_files *files)
 {
@@ -105,7 +104,7 @@ static void add_run(struct arguments *arguments, const struct conform_boot *boot
 	arguments_add(arguments, "--log-level=warning");
 	arguments_add(arguments, "run");
 	arguments_add_format(arguments, "--engine=%s", guest_engine_choices[options->engine]);
-	/* Tests reset the machine again and again; that a boot gets nowhere is seen here. */
+	/* No limit: tests reset the machine often; run_boots detects boots without progress. */
 	arguments_add(arguments, "--restart-limit=0");
 	arguments_add_format(arguments, "--kernel=%s", boot->files->image);
 	arguments_add_format(arguments, "--cpus=%" PRIu64, options->cpus);
@@ -120,7 +119,7 @@ static void add_run(struct arguments *arguments, const struct conform_boot *boot
 	add_words(arguments, boot);
 }
 
-/* The command of the user, who knows how to boot on a hypervisor of his. */
+/* Adds the shell with the user's command. */
 static int add_command(struct arguments *arguments, const struct conform_boot *boot,
 		       struct error *error)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What one boot of the conformance guest is started with: the words on the guest's command line,
- * and the program and arguments of what boots it. The devices come from device_types.
+ * How one boot of the conformance guest is started: the guest's command line, and the program and
+ * arguments that boot it. The devices come from device_types.
  */
 #ifndef AVP_CONFORM_CONFORM_BOOT_H
 #define AVP_CONFORM_CONFORM_BOOT_H
@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "conform/conform_options.h"
 
-/* The paths of a run's files; "": it was not made. */
+/* The paths of a run's files; "": not made. */
 struct conform_files {
 	char image[PATH_MAX], disk[PATH_MAX], read_only_disk[PATH_MAX];
 };
@@ -23,13 +23,13 @@ struct conform_boot {
 	const struct conform_files *files;
 	unsigned int number; /* of the boot, from 1 */
 	size_t start;	     /* number of the first test */
-	const char *ending;  /* the only test, which ends the guest, or NULL */
+	const char *ending;  /* the only test of this boot, which ends the guest, or NULL */
 };
 
 /*
- * Adds the arguments of what boots the guest, its name first: `avp run`, or the shell with
- * --command, whose variables are set in the environment of this process. Returns the path of the
- * program, or NULL with *error set.
+ * Adds the program that boots the guest and its arguments: `avp run`, or the shell for --command,
+ * whose variables are set in the environment of this process. Returns the path of the program, or
+ * NULL with *error set.
  */
 const char *conform_boot_command(struct arguments *arguments, const struct conform_boot *boot,
 				 struct error *error);

@@ -30,7 +30,7 @@ static const struct conform_known *find(const struct conform_expect *expect, con
 	return NULL;
 }
 
-/* Cuts the blanks at both ends off, and a comment. */
+/* Removes a comment, and blanks at both ends. */
 static char *trim(char *text)
 {
 	size_t length;
@@ -44,7 +44,7 @@ static char *trim(char *text)
 	return text;
 }
 
-/* NAME or NAME REASON, or nothing. */
+/* Parses NAME or NAME REASON; an empty line is skipped. */
 static int take_line(struct conform_expect *expect, char *line, size_t number, struct error *error)
 {
 	char *name = trim(line);
@@ -61,7 +61,7 @@ static int take_line(struct conform_expect *expect, char *line, size_t number, s
 		return error_set_usage(error, "%s:%zu: '%.80s' is not the name of a test",
 				       expect->path, number, name);
 	if (find(expect, name))
-		return error_set_usage(error, "%s:%zu: %s stands in line %zu already", expect->path,
+		return error_set_usage(error, "%s:%zu: %s is already in line %zu", expect->path,
 				       number, name, find(expect, name)->line);
 	if (expect->count == CONFORM_TESTS_MAX)
 		return error_set_usage(error, "%s:%zu: more than %d tests", expect->path, number,
@@ -99,7 +99,7 @@ int conform_expect_read(struct conform_expect *expect, const char *path, struct 
 static int refuse_name(const struct conform_expect *expect, const struct conform_known *known,
 		       struct error *error)
 {
-	return error_set_usage(error, "%s:%zu: there is no test '%s'; take the line out",
+	return error_set_usage(error, "%s:%zu: there is no test '%s'; remove the line",
 			       expect->path, known->line, known->name);
 }
 

@@ -48,8 +48,8 @@ int conform_image_find(char path[PATH_MAX], const struct conform_options *option
 		    access(path, R_OK) == 0)
 			return 0;
 	return error_set(error, ENOENT,
-			 "the conformance guest, %s, is not beside this program; build it with "
-			 "guest/conform/build",
+			 "the conformance guest, %s, is not installed with this program; build "
+			 "it with guest/conform/build",
 			 file);
 }
 

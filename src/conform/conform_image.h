@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The image of the conformance guest. It lies beside the program: where it was built, or where it
- * was installed.
+ * The image of the conformance guest. Its path is relative to the program, in the build directory
+ * and when installed.
  */
 #ifndef AVP_CONFORM_CONFORM_IMAGE_H
 #define AVP_CONFORM_CONFORM_IMAGE_H
@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "conform/conform_options.h"
 
-/* The format that --image-format asks for; never IMAGE_NATIVE. */
+/* The format of --image-format, with IMAGE_NATIVE resolved. */
 enum image_format conform_image_format(const struct conform_options *options);
 
 /* Writes the image's path to @path. Returns 0, or a negative errno with *error set. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The log of the conformance guest. Each boot counts its lines and sums them up, and says both
- * where a test begins and in its last line: what a console dropped or changed shows there.
+ * Parses the log of the conformance guest. Each boot sums up its lines (count and CRC), and reports
+ * the sums where a test begins and in its last line, which shows what a console dropped or changed.
  */
 #include "conform/conform_log.h"
 
@@ -50,8 +50,8 @@ static bool begins(const char *line, const char *prefix, const char **rest)
 }
 
 /*
- * The guest says nothing but ASCII: another byte is damage, and may be no UTF-8, as reports need
- * it.
+ * Replaces bytes that are not ASCII: the guest prints only ASCII, so they are damage, and reports
+ * need valid UTF-8.
  */
 static void make_plain(char *text)
 {
@@ -61,7 +61,7 @@ static void make_plain(char *text)
 			*text = '?';
 }
 
-/* Copies the first @length bytes of @text, made plain and cut to what fits. */
+/* Copies @length bytes of @text as ASCII, truncated to @size. */
 static void keep(char *to, size_t size, const char *text, size_t length)
 {
 	snprintf(to, size, "%.*s", (int)(length < size ? length : size - 1), text);
@@ -71,8 +71,8 @@ static void keep(char *to, size_t size, const char *text, size_t length)
 #define KEEP(to, text, length) keep(to, sizeof(to), text, length)
 
 /*
- * The test with that number, made room for: *test, NULL when no guest says such a number, so that
- * the line came otherwise than it was sent. Returns 0 or -ENOMEM.
+ * Finds test @number, and makes room for it. *test is NULL when no guest has such a number, so the
+ * line was damaged. Returns 0 or -ENOMEM.
  */
 static int get_test(struct conform_log *log, unsigned long number, struct conform_test **test,
 		    struct error *error)
@@ -98,7 +98,7 @@ static int get_test(struct conform_log *log, unsigned long number, struct confor
 	return 0;
 }
 
-/* What failed or hung does not get better. */
+/* A failure or hang is final. */
 static bool is_bad(const struct conform_test *test)
 {
 	return test->verdict == CONFORM_FAIL || test->verdict == CONFORM_WEDGED;
@@ -113,7 +113,7 @@ static void wedge(struct conform_test *test, const char *message)
 	KEEP(test->message, message, strlen(message));
 }
 
-/* A boot is over, whether or not it has said so: who is to blame if not? */
+/* Ends a boot. If the guest did not announce the end, blames the test that was running. */
 static void end_boot(struct conform_log *log)
 {
 	bool begun = false;
@@ -121,11 +121,11 @@ static void end_boot(struct conform_log *log)
 	for (size_t i = 0; i < log->count; i++) {
 		if (log->tests[i].verdict != CONFORM_BEGUN)
 			continue;
-		wedge(&log->tests[i], "the guest was not heard of again");
+		wedge(&log->tests[i], "the guest printed nothing more");
 		begun = true;
 	}
 	if (log->in_boot && !begun && log->last)
-		wedge(&log->tests[log->last - 1], "the hypervisor ended behind it");
+		wedge(&log->tests[log->last - 1], "the hypervisor ended after it");
 	log->lost |= log->in_boot && !begun && !log->last;
 	log->in_boot = log->in_details = log->reset_announced = false;
 	log->current = log->last = 0;
@@ -136,8 +136,8 @@ static int take_boot(struct conform_log *log, const char *text, struct error *er
 {
 	unsigned long number = strtoul(text, NULL, 10);
 	/*
-	 * A guest that has lost what it had kept over its reset counts anew: it would reset for
-	 * ever.
+	 * A boot with the same number has lost what the guest keeps over a reset: it would reset
+	 * forever.
 	 */
 	bool resumes = log->reset_announced && (!log->in_boot || number > log->number);
 	char version[20] = "";
@@ -145,12 +145,11 @@ static int take_boot(struct conform_log *log, const char *text, struct error *er
 
 	log->unannounced = log->said_end || (log->in_boot && !resumes);
 	/*
-	 * Off was a reset. What this one says does not count: it would come to its end again and
-	 * again.
+	 * The power off was a reset. Ignore this boot: it would only run to its end again.
 	 */
 	if (log->said_end)
 		return conform_log_fail(log, "pwr_off", "AVP-PWR-001",
-					"the guest was started again behind its end", error);
+					"the guest was restarted after its end", error);
 	if (!resumes)
 		end_boot(log);
 	log->in_boot = true;
@@ -168,7 +167,7 @@ static int take_boot(struct conform_log *log, const char *text, struct error *er
 	return 0;
 }
 
-/* "… lines 312 crc 0x…": compares with what came before. False: they are not in it. */
+/* "… lines 312 crc 0x…": compares with the lines so far. False: the line has no sums. */
 static bool take_sums(struct conform_log *log, const char *text)
 {
 	const char *lines = strstr(text, " lines "), *crc = strstr(text, " crc ");
@@ -181,7 +180,7 @@ static bool take_sums(struct conform_log *log, const char *text)
 	return true;
 }
 
-/* "end passed 80 … lines 312 crc 0x…". Of a single boot every verdict has been heard. */
+/* "end passed 80 … lines 312 crc 0x…". In a single boot the counts must match the verdicts. */
 static void take_end(struct conform_log *log, const char *text)
 {
 	unsigned long passed = 0, failed = 0, wedged = 0, skipped = 0;
@@ -249,7 +248,7 @@ static void take_bucket(struct conform_log *log, const char *text)
 }
 
 /*
- * "begin NUMBER NAME lines … crc … # REQUIREMENTS": of one that hangs, nothing else will be heard.
+ * "begin NUMBER NAME lines … crc … # REQUIREMENTS": a test that hangs prints nothing after it.
  */
 static int take_begin(struct conform_log *log, const char *text, struct error *error)
 {
@@ -313,7 +312,7 @@ static int take_verdict(struct conform_log *log, const char *text, bool passed, 
 	if (!left_out || !log->last)
 		log->last = number;
 	log->current = 0;
-	/* In a boot that begins later, those before it are left out, and have their verdicts. */
+	/* A later boot leaves out earlier tests, which have their verdicts. */
 	if (is_bad(test) || (left_out && test->verdict != CONFORM_UNKNOWN))
 		return 0;
 	KEEP(test->name, name, note ? (size_t)(note - name) : strlen(name));
@@ -390,10 +389,10 @@ static int take_line(struct conform_log *log, const char *line, struct error *er
 	    strncmp(line, "1..", 3) && strcmp(line, "  ---") &&
 	    !(log->in_details && !strncmp(line, "  ", 2)))
 		return 0;
-	/* The boot may end here, in the reset of a test that begins again in the next one. */
+	/* The boot may end here: a test resets, and continues in the next boot. */
 	if (begins(line, OWN "reset ", &rest))
 		log->reset_announced = take_sums(log, rest);
-	/* What came before a test that hangs is summed up nowhere else. */
+	/* If this test hangs, no other line has the sums. */
 	if (begins(line, OWN "begin ", &rest) && !take_sums(log, rest))
 		log->damaged = true;
 	log->taken++;
@@ -405,7 +404,7 @@ static int take_line(struct conform_log *log, const char *line, struct error *er
 		return take_verdict(log, rest, true, error);
 	if (begins(line, "not ok ", &rest))
 		return take_verdict(log, rest, false, error);
-	/* The plan makes those known of which nothing will be heard. */
+	/* The plan gives the number of tests, also of those that never begin. */
 	if (begins(line, "1..", &rest) && isdigit((unsigned char)*rest) && strtoul(rest, NULL, 10))
 		return get_test(log, strtoul(rest, NULL, 10), &test, error);
 	if (!strcmp(line, "  ---"))
@@ -420,12 +419,12 @@ int conform_log_add(struct conform_log *log, const char *line, struct error *err
 	char copy[CONFORM_LINE_MAX * 2];
 	size_t length;
 
-	/* A console may give each line a start and an end of its own. */
+	/* A console may add carriage returns to lines. */
 	line += strspn(line, "\r");
 	length = strlen(line);
 	while (length && line[length - 1] == '\r')
 		length--;
-	/* What is longer is no line of the guest's, or a damaged one. */
+	/* Longer lines are not the guest's, or damaged. */
 	if (length >= sizeof(copy))
 		length = sizeof(copy) - 1;
 	memcpy(copy, line, length);
@@ -450,7 +449,7 @@ int conform_log_read(struct conform_log *log, const char *path, struct error *er
 	if (!file)
 		return error_set_usage(error, "%s: %s; check the path and its permissions", path,
 				       strerror(errno));
-	/* What a guest kept over its reset is on its disk, wherever it is started again. */
+	/* After a reset the next log continues this one: the guest kept its state on its disk. */
 	if (log->reset_announced)
 		log->in_boot = false;
 	else

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The options of a conformance run: their words, a check, and how they read in reports. */
+/* The options of a conformance run: their words, a check, and their text for reports. */
 #include "conform/conform_options.h"
 
 #include <inttypes.h>
@@ -27,8 +27,8 @@ uint64_t conform_options_memory(const struct conform_options *options)
 }
 
 /*
- * --only goes onto the guest's command line: what no test's name can have would be another word
- * there.
+ * --only becomes a word of the guest's command line, so only characters of test names and wildcards
+ * are allowed.
  */
 int conform_options_check(const struct conform_options *options, struct error *error)
 {
@@ -72,9 +72,9 @@ int conform_options_describe_command(char **text, const struct conform_options *
 int conform_options_describe_filter(char **text, const struct conform_options *options,
 				    struct error *error)
 {
-	/* A log does not say. */
+	/* A log does not contain the filter. */
 	if (options->from.count)
-		return text_replace_format(text, error, "as the guest's log has it");
+		return text_replace_format(text, error, "unknown, from a log");
 	return text_replace_format(text, error, "profile %s, %s%s",
 				   conform_profiles[options->profile],
 				   options->only ? "only " : "every name",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What a conformance run is asked for: the options of `avp conform`.
+ * The options of `avp conform`.
  */
 #ifndef AVP_CONFORM_CONFORM_OPTIONS_H
 #define AVP_CONFORM_CONFORM_OPTIONS_H
@@ -29,14 +29,14 @@ extern const char *const conform_formats[];
 uint64_t conform_options_memory(const struct conform_options *options);
 
 /*
- * Whether --only can match the name of a test. 0, or a negative errno with *error set: a usage
- * error.
+ * Checks that --only can match the name of a test. Returns 0, or a negative errno with *error set:
+ * a usage error.
  */
 int conform_options_check(const struct conform_options *options, struct error *error);
 
 /*
- * For reports: what booted the guest, and which tests it was asked for. *text is freed and
- * replaced, and the caller's. 0, or -ENOMEM with *error set.
+ * For reports: what booted the guest, and which tests were selected. Frees and replaces *text,
+ * which the caller owns. Returns 0, or -ENOMEM with *error set.
  */
 int conform_options_describe_command(char **text, const struct conform_options *options,
 				     struct error *error);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What the reports on a conformance guest are written with.
+ * Output files and escaping for the reports.
  */
 #include "conform/conform_output.h"
 
@@ -56,7 +56,7 @@ void conform_escape(FILE *file, const char *text)
 			fputs("&quot;", file);
 			break;
 		default:
-			/* Bytes beyond ASCII may be no UTF-8. */
+			/* Other bytes may not be valid UTF-8. */
 			fputc((unsigned char)*text < 0x80 ? *text : '?', file);
 		}
 	}

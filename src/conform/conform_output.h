@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What the reports on a conformance guest are written with.
+ * Output files and escaping for the reports.
  */
 #ifndef AVP_CONFORM_CONFORM_OUTPUT_H
 #define AVP_CONFORM_CONFORM_OUTPUT_H
@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 
-/* A file that appears under its name when it is whole. */
+/* A file that is renamed to its path when it is complete. */
 struct conform_output {
 	FILE *file;
 	const char *path;
@@ -17,13 +17,13 @@ struct conform_output {
 };
 
 /*
- * @path is kept by reference. 0 or a negative errno with *error set; so is close, which always
- * closes.
+ * conform_output_open keeps the pointer @path. Both return 0 or a negative errno with *error set;
+ * conform_output_close always closes.
  */
 int conform_output_open(struct conform_output *output, const char *path, struct error *error);
 int conform_output_close(struct conform_output *output, struct error *error);
 
-/* Writes text as XML and HTML have it. */
+/* Writes text escaped for XML and HTML. */
 void conform_escape(FILE *file, const char *text);
 
 #endif

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The report for people: one page of HTML that needs nothing beside it. What failed stands first.
- * All text in it comes from the hypervisor that was tested, or from whoever called, so it is
- * escaped; bars are cells of tables, so that no label lies over another, and nothing has a width of
- * its own but in parts of the page's.
+ * The report for people: one self-contained page of HTML. Failures come first. All text comes from
+ * the tested hypervisor or the caller, so it is escaped. Bars are table cells, so that labels never
+ * overlap, and widths are relative to the page.
  */
 #include <inttypes.h>
 #include <ctype.h>
@@ -38,7 +37,7 @@ static const char page_head[] =
 	".tests tr{border-bottom:1px solid #ddd;padding:.4em 0}}\n"
 	"</style></head><body>\n<h1>AVP conformance</h1>\n";
 
-/* What a test came to, the worst first: the order of the page. */
+/* The results of tests in the order of the page, worst first. */
 enum group {
 	GROUP_FAILED,
 	GROUP_KNOWN,
@@ -154,7 +153,7 @@ static void write_chapters(FILE *file, const struct conform_log *log)
 	fputs("</table>\n", file);
 }
 
-/* A distribution: a bar for each power of two that values fell below. */
+/* A distribution: a bar for the values below each power of two. */
 static void write_measure(FILE *file, const struct conform_measure *measure)
 {
 	int first = CONFORM_BUCKETS, last = -1;
@@ -195,7 +194,7 @@ static bool has_id(const struct contract_requirement *requirement, const char *i
 	return strlen(requirement->id) == length && !memcmp(requirement->id, id, length);
 }
 
-/* The one with that id, of @length bytes, or NULL. */
+/* The requirement with @id, of @length bytes, or NULL. */
 static const struct contract_requirement *find_requirement(const char *id, size_t length)
 {
 	for (const struct contract_requirement *r = contract_requirements; r->id; r++)
@@ -204,7 +203,7 @@ static const struct contract_requirement *find_requirement(const char *id, size_
 	return NULL;
 }
 
-/* The next word of *text, which moves behind it; NULL behind the last. */
+/* Returns the next word of *text and advances it; NULL at the end. */
 static const char *next_word(const char **text, size_t *length)
 {
 	const char *word = *text + strspn(*text, " ");
@@ -214,7 +213,7 @@ static const char *next_word(const char **text, size_t *length)
 	return *length ? word : NULL;
 }
 
-/* Those that the contract has lead to their text. */
+/* Writes the ids; those of the contract link to their text. */
 static void write_requirements(FILE *file, const char *text)
 {
 	const char *word;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Reports. All text in them comes from the hypervisor that was tested, so it is escaped.
+ * Reports. All text in them comes from the tested hypervisor, so it is escaped.
  */
 #include "conform/conform_report.h"
 
@@ -18,10 +18,10 @@ static const char other_contract_text[] = "of a guest of another contract than "
 
 static const char *const state_texts[] = {
 	[CONFORM_COMPLETE] = "complete",
-	[CONFORM_INCOMPLETE] = "incomplete: the guest's last word is missing",
-	[CONFORM_DAMAGED] = "damaged: the console dropped or changed something",
+	[CONFORM_INCOMPLETE] = "incomplete: the guest's last line is missing",
+	[CONFORM_DAMAGED] = "damaged: the console dropped or changed lines",
 	[CONFORM_OTHER] = other_contract_text,
-	[CONFORM_EMPTY] = "empty: no conformance guest spoke",
+	[CONFORM_EMPTY] = "empty: it has no line of a conformance guest",
 };
 
 const char *conform_state_describe(enum conform_state state)
@@ -64,7 +64,7 @@ static void write_case(FILE *file, const struct conform_test *test)
 	fputs("\" name=\"", file);
 	conform_escape(file, test->name[0] ? test->name : "unknown");
 	fputs("\">", file);
-	/* As servers take what is known and not to fail a build. */
+	/* Build servers do not count a skipped test as a failure. */
 	if (conform_is_known(test)) {
 		fputs("<skipped message=\"known failure: ", file);
 		conform_escape(file, test->known);
@@ -122,7 +122,7 @@ int conform_report_junit(const struct conform_log *log, const char *path, struct
 		skipped);
 	for (size_t i = 0; i < log->count; i++)
 		write_case(output.file, &log->tests[i]);
-	/* A log that is not whole never looks like success. */
+	/* An incomplete or damaged log is reported as an error. */
 	if (!whole)
 		fprintf(output.file,
 			"  <testcase classname=\"avp\" name=\"log\"><error type=\"log\" "

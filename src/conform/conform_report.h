@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The results of a conformance guest in the forms that others read: JUnit for build servers, JSON
- * for programs, one page of HTML for people.
+ * The results of a conformance guest as JUnit for build servers, as JSON for programs, and as a
+ * page of HTML for people.
  */
 #ifndef AVP_CONFORM_CONFORM_REPORT_H
 #define AVP_CONFORM_CONFORM_REPORT_H
@@ -11,16 +11,16 @@
 #include "base/error.h"
 #include "conform/conform_log.h"
 
-/* How a log came to be. */
+/* The origin of a log. */
 struct conform_about {
 	time_t when;	     /* the report was written */
 	const char *command; /* what booted the guest, or which logs were read */
-	const char *filter;  /* which tests were to be made */
+	const char *filter;  /* which tests were selected */
 };
 
 /*
- * Each writes the file at @path, which it replaces as a whole. 0 or a negative errno with *error
- * set.
+ * Each writes the file at @path and replaces it atomically. Returns 0 or a negative errno with
+ * *error set.
  */
 int conform_report_junit(const struct conform_log *log, const char *path, struct error *error);
 int conform_report_json(const struct conform_log *log, const struct conform_about *about,
@@ -33,13 +33,13 @@ int conform_report_html(const struct conform_log *log, const struct conform_abou
 const char *conform_date(char date[CONFORM_DATE_LENGTH], time_t when);
 
 /*
- * The chapter of a test: the letters of its first requirement's id ("BLK" of AVP-BLK-001), or of
- * its name where it tells none. Returns @chapter.
+ * The chapter of a test: the letters of its first requirement's id ("BLK" of AVP-BLK-001), or
+ * derived from its name if it has none. Returns @chapter.
  */
 #define CONFORM_CHAPTER_LENGTH 16
 const char *conform_chapter(char chapter[CONFORM_CHAPTER_LENGTH], const struct conform_test *test);
 
-/* "complete", "incomplete: …": what a person has to know of the log. */
+/* "complete", "incomplete: …": a description of the log's state. */
 const char *conform_state_describe(enum conform_state state);
 
 #endif

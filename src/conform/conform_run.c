@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The runs of the conformance guest: its boots on an engine of this program or by a command, one
- * after another until each test has a verdict.
+ * Runs the conformance guest: boots it on an engine of this program or by a command, repeatedly
+ * until each test has a verdict.
  */
 #include "conform/conform_run.h"
 
@@ -28,16 +28,16 @@
 #include "conform/conform_image.h"
 #include "guest/config/config.h"
 
-/* Boots of one run: each begins behind a test that hung. */
+/* Limit of boots; each begins after a test that hung. */
 #define BOOTS_MAX	100
 #define DISK_SIZE	(64 << 20)
-#define OFF_SECONDS	10 /* from the guest's off to the end of its hypervisor */
-#define MESSAGES_SHOWN	8  /* of the hypervisor, where the guest says nothing */
+#define OFF_SECONDS	10 /* from the guest's power off to the exit of its hypervisor */
+#define MESSAGES_SHOWN	8  /* of the hypervisor, when the guest prints nothing */
 #define MESSAGE_LENGTH	256
 #define SHELL_NOT_FOUND 127 /* of a shell (POSIX, Shell Command Language, 2.8.2) */
 #define SHELL_NO_START	126
 
-/* Tests that switch the guest off: each has a boot of its own, and its verdict is ours. */
+/* Tests that power the guest off: each has its own boot, and this program gives the verdict. */
 static const char *const off_tests[] = {"pwr_off", "pwr_off_secondary"};
 /* A run of the guest. */
 struct conform {
@@ -50,14 +50,14 @@ struct conform {
 	struct process process;
 	struct conform_files files;
 	FILE *kept; /* --log, or NULL */
-	/* Of the hypervisor: how many, and the last ones. */
+	/* Lines of the hypervisor's standard error: counts, and the last ones. */
 	uint64_t message_count, messages_before; /* in this boot, in those before it */
 	char last_messages[MESSAGES_SHOWN][MESSAGE_LENGTH];
 	bool interrupted, progress;
-	bool exited;	    /* the hypervisor, by itself */
-	bool over;	    /* what else this boot says does not count */
+	bool exited;	    /* the hypervisor exited by itself */
+	bool over;	    /* ignore the rest of this boot */
 	const char *ending; /* the one test of this boot, which ends the guest, or NULL */
-	size_t told;	    /* the test that was last shown as being at work */
+	size_t told;	    /* the test last shown by show_progress */
 	struct error failure;
 };
 
@@ -69,7 +69,7 @@ static void set_silence(struct conform *conform, uint64_t seconds)
 		timer_cancel(&conform->silence);
 }
 
-/* Shows what is at work, on a terminal. */
+/* Shows the current test, on a terminal. */
 static void show_progress(struct conform *conform)
 {
 	const struct conform_log *log = conform->log;
@@ -99,13 +99,13 @@ static void handle_line(void *context, char *line, size_t length, bool cut)
 		return;
 	if (!conform->failure.code && conform_log_add(conform->log, line, &conform->failure) < 0)
 		event_loop_stop(&conform->loop, 0);
-	/* What others say is no sign that the guest lives. */
+	/* Lines of others do not restart the time limit. */
 	if (conform->log->taken != taken)
 		set_silence(conform, conform->log->said_end ? OFF_SECONDS * conform->options->slow :
 							      conform->options->silence);
 	/*
-	 * A guest that resets where it must not would do so again: the next boot begins behind that
-	 * test.
+	 * A guest that resets without being asked to would do so again: the next boot begins after
+	 * that test.
 	 */
 	if (conform->log->unannounced) {
 		conform->over = true;
@@ -119,14 +119,14 @@ static void handle_message(void *context, char *line, size_t length, bool cut)
 {
 	struct conform *conform = context;
 
-	/* A log that is read back has it among the lines of others. */
+	/* The parser ignores this line when the log is read again. */
 	if (conform->kept)
 		fprintf(conform->kept, "stderr: %s\n", line);
 	snprintf(conform->last_messages[conform->message_count++ % MESSAGES_SHOWN], MESSAGE_LENGTH,
 		 "%.*s", MESSAGE_LENGTH - 1, line);
 }
 
-/* The guest said nothing: what the hypervisor said may tell why. */
+/* The guest printed nothing: the hypervisor's messages may say why. */
 static void show_messages(const struct conform *conform)
 {
 	uint64_t count = conform->message_count;
@@ -163,7 +163,7 @@ static void handle_signal(void *context, uint32_t events)
 	event_loop_stop(&conform->loop, 0);
 }
 
-/* Makes a pipe that the event loop reads by lines, and gives its other end. */
+/* Makes a pipe that the event loop reads by lines; *writer is its other end. */
 static int open_lines(struct conform *conform, struct line_reader *reader, size_t size, int *writer,
 		      struct error *error)
 {
@@ -176,7 +176,7 @@ static int open_lines(struct conform *conform, struct line_reader *reader, size_
 	return line_reader_open(reader, &conform->loop, ends[0], size, error);
 }
 
-/* Starts what boots the guest, with its console and its messages in the readers. */
+/* Starts the program that boots the guest; its console and messages go to the readers. */
 static int start_guest(struct conform *conform, size_t start, unsigned int number,
 		       struct error *error)
 {
@@ -212,8 +212,8 @@ static int start_guest(struct conform *conform, size_t start, unsigned int numbe
 }
 
 /*
- * The hypervisor has ended by itself, with @status, before the guest said anything in this boot:
- * sets *error and returns a negative errno.
+ * The hypervisor has exited with @status before the guest printed anything in this boot: sets
+ * *error and returns a negative errno.
  */
 static int explain_silence(const struct conform *conform, int status, struct error *error)
 {
@@ -224,23 +224,24 @@ static int explain_silence(const struct conform *conform, int status, struct err
 	process_describe(how, status);
 	if (options->command && (code == SHELL_NOT_FOUND || code == SHELL_NO_START))
 		return error_set_usage(error,
-				       "--command: it cannot be started, the shell ended with %s; "
+				       "--command: cannot be started, the shell ended with %s; "
 				       "check the program's name and its permissions",
 				       how);
 	if (options->command)
 		return error_set(error, EIO,
-				 "the guest said nothing: --command ended with %s before; it has "
-				 "to show the guest's console on its standard output",
+				 "the guest printed nothing before --command ended with %s; the "
+				 "command must print the guest's console on its standard output",
 				 how);
 	if (code == ERROR_EXIT_USAGE)
 		return error_set_usage(error, "engine %s could not start the guest",
 				       guest_engine_choices[options->engine]);
-	return error_set(error, EIO, "the guest said nothing before its engine ended with %s", how);
+	return error_set(error, EIO, "the guest printed nothing before its engine ended with %s",
+			 how);
 }
 
 /*
- * What the hypervisor's end, with @status or by force, says of power: behind the guest's end, and
- * in a test that is nothing but its off.
+ * Judges power off by the hypervisor's exit, with @status or by force: after the guest's end, and
+ * in a test that only powers off.
  */
 static int judge_end(struct conform *conform, int status, struct error *error)
 {
@@ -257,16 +258,16 @@ static int judge_end(struct conform *conform, int status, struct error *error)
 		return 0;
 	if (conform->exited)
 		snprintf(message, sizeof(message),
-			 "the guest went off, and the hypervisor ended by %s",
+			 "the guest powered off, and the hypervisor ended by %s",
 			 process_describe(how, status));
 	else
 		snprintf(message, sizeof(message),
-			 "the hypervisor did not end within %" PRIu64 " s of the guest's off",
+			 "the hypervisor did not end within %" PRIu64 " s of the guest's power off",
 			 OFF_SECONDS * conform->options->slow);
 	return conform_log_fail(log, off_tests[0], "AVP-PWR-001", message, error);
 }
 
-/* The guest said nothing in this boot. What it said in others is worth a report all the same. */
+/* The guest printed nothing in this boot. Other boots are reported all the same. */
 static int judge_silence(struct conform *conform, int status, unsigned int boot,
 			 struct error *error)
 {
@@ -283,7 +284,7 @@ static int judge_silence(struct conform *conform, int status, unsigned int boot,
 	return 0;
 }
 
-/* Takes what was written last, and closes the pipes. */
+/* Reads the last lines, and closes the pipes. */
 static void close_lines(struct conform *conform)
 {
 	line_reader_drain(&conform->output);
@@ -292,7 +293,7 @@ static void close_lines(struct conform *conform)
 	line_reader_close(&conform->messages);
 }
 
-/* One boot, from test number @start on, to its end or until it hangs. */
+/* Runs one boot from test @start until it ends or hangs. */
 static int run_boot(struct conform *conform, size_t start, unsigned int boot, struct error *error)
 {
 	uint64_t taken = conform->log->taken;
@@ -313,7 +314,7 @@ static int run_boot(struct conform *conform, size_t start, unsigned int boot, st
 		result = event_loop_run(&conform->loop);
 	event_loop_remove(&conform->loop, &conform->exit_source);
 	/*
-	 * Everything that avp run has started goes with it; of a command, what stayed in its group.
+	 * Stopping `avp run` stops all its processes; of a command, kill its process group.
 	 */
 	if (conform->options->command)
 		kill(-conform->process.pid, SIGKILL);
@@ -335,7 +336,7 @@ static int run_boot(struct conform *conform, size_t start, unsigned int boot, st
 	return result < 0 ? result : 0;
 }
 
-/* The number of a test that the guest makes only when it is asked for with fatal=1, else 0. */
+/* The number of test @name if the guest runs it only with fatal=1, else 0. */
 static size_t number_of_fatal(const struct conform_log *log, const char *name)
 {
 	for (size_t i = 0; i < log->count; i++)
@@ -355,7 +356,7 @@ static int run_boots(struct conform *conform, struct error *error)
 		before = start;
 		result = run_boot(conform, start, boot, error);
 		start = conform_log_next(conform->log);
-		/* A guest that ends without a verdict more would do so for ever. */
+		/* Stop when a boot gave no new verdict. */
 	} while (result == 0 && start && start != before && boot++ < BOOTS_MAX);
 	for (size_t i = 0; i < sizeof(off_tests) / sizeof(off_tests[0]) && !start && result == 0;
 	     i++) {
@@ -395,7 +396,7 @@ static void close_sources(struct conform *conform)
 	event_loop_close(&conform->loop);
 }
 
-/* Makes a disk that is the suite's own. */
+/* Makes a temporary disk for the tests. */
 static int make_disk(char path[PATH_MAX], struct error *error)
 {
 	const char *directory = getenv("TMPDIR");
@@ -435,7 +436,7 @@ int conform_run(const struct conform_options *options, struct conform_log *log, 
 		result = make_disk(conform.files.read_only_disk, error);
 	if (result == 0)
 		result = run_boots(&conform, error);
-	/* An empty path: it was not made. */
+	/* The path is empty if it was not made. */
 	unlink(conform.files.disk);
 	unlink(conform.files.read_only_disk);
 	close_sources(&conform);

@@ -16,7 +16,7 @@ static void show_failures(const struct conform_log *log)
 			continue;
 		printf("%-9s%s%s%s%s%s",
 		       test->known ? "known" : conform_verdict_name(test->verdict),
-		       test->name[0] ? test->name : "(a test that was not heard of)",
+		       test->name[0] ? test->name : "(a test that is not in the log)",
 		       test->message[0] ? ": " : "", test->message,
 		       test->requirements[0] ? "; breaks " : "", test->requirements);
 		if (test->known && test->known[0])
@@ -25,7 +25,7 @@ static void show_failures(const struct conform_log *log)
 	}
 }
 
-/* What --expect lists as a failure and what passes. */
+/* Lists tests that pass although --expect lists them as failures. */
 static void show_mended(const struct conform_log *log, const char *list)
 {
 	for (size_t i = 0; i < log->count; i++)
@@ -58,7 +58,7 @@ int conform_summary(const struct conform_log *log, const char *expect)
 		printf("%zu of these known, ", known);
 	printf("%zu skipped%s; the log is %s\n", skipped - left_out,
 	       left_out ? ", others left out" : "", conform_state_describe(state));
-	/* Also what was not heard of counts against it. */
+	/* Tests without a verdict count as failures. */
 	return state == CONFORM_COMPLETE && passed + known > 0 &&
 			       passed + known + skipped == log->count ?
 		       0 :

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The requirements that the conformance guest proves, as the build takes them out of the chapters
- * in contract/.
+ * The requirements that the conformance guest tests; the build takes them from the chapters in
+ * contract/.
  */
 #ifndef AVP_CONFORM_CONTRACT_REQUIREMENT_H
 #define AVP_CONFORM_CONTRACT_REQUIREMENT_H
@@ -12,7 +12,7 @@ struct contract_requirement {
 	const char *text;
 };
 
-/* In the order of the contract; ends with one without an id. */
+/* In the order of the contract; ends with a row without an id. */
 extern const struct contract_requirement contract_requirements[];
 
 #endif

@@ -38,7 +38,7 @@ struct supervisor_events {
 	void (*ready)(void *context);
 	/* A restarted device process serves. */
 	void (*restarted)(void *context, const struct device_config *device);
-	/* A first start failed, or the limit is reached. Called once; nothing is started any more. */
+	/* A first start failed, or the limit is reached. Called once; nothing starts any more. */
 	void (*failed)(void *context, const struct error *error);
 };
 

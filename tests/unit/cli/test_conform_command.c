@@ -191,10 +191,9 @@ static void test_a_command_that_cannot_be_started(void **state)
 {
 	assert_int_equal(
 		CALL("--command", "@/no-such-monitor --kernel $AVP_IMAGE", "--json", "@/json"), 2);
-	check_said(&errors,
-		   "--command: it cannot be started, the shell ended with exit status 127");
+	check_said(&errors, "--command: cannot be started, the shell ended with exit status 127");
 	/* A program that checks the reports finds no verdicts of an earlier run. */
-	assert_non_null(strstr(read_text("json"), "empty: no conformance guest spoke"));
+	assert_non_null(strstr(read_text("json"), "empty: it has no line of a conformance guest"));
 	write_text("file", "no program");
 	assert_int_equal(CALL("--command", "@/file"), 2);
 	check_said(&errors, "the shell ended with exit status 126");
@@ -207,9 +206,10 @@ static void test_a_command_that_ends_before_the_guest(void **state)
 	assert_int_equal(CALL("--command", "echo 'no such machine' >&2; exit 1"), 1);
 	said = capture_all(&errors);
 	assert_non_null(strstr(said, "no such machine\n"));
-	assert_non_null(strstr(said, "the guest said nothing: --command ended with exit status 1"));
+	assert_non_null(strstr(
+		said, "the guest printed nothing before --command ended with exit status 1"));
 	assert_int_equal(CALL("--command", "true"), 1);
-	check_said(&errors, "the guest said nothing: --command ended with exit status 0");
+	check_said(&errors, "the guest printed nothing before --command ended with exit status 0");
 	/* An exit status of the shell is one only where the guest said nothing. */
 	assert_int_equal(CALL("--command", "cat @/log; exit 127", "--expect", "/dev/null"), 1);
 	check_said(&output, "the log is complete");
@@ -311,8 +311,7 @@ static void test_a_list_that_is_wrong(void **state)
 	char many[70 * 100] = "";
 
 	check_list("mmio_width\n\npci_isr\n", "/known:3: there is no test 'pci_isr'");
-	check_list("mmio_width\nmmio_width again\n",
-		   "/known:2: mmio_width stands in line 1 already");
+	check_list("mmio_width\nmmio_width again\n", "/known:2: mmio_width is already in line 1");
 	check_list("mmio_*\n", "/known:1: 'mmio_*' is not the name of a test");
 	check_list("\x1b[31m\n", "/known:1: '?[31m' is not the name of a test");
 	memset(many, 'a', sizeof(many) - 1);
@@ -326,7 +325,7 @@ static void test_a_list_is_checked_before_the_guest_boots(void **state)
 {
 	write_text("known", "mmio_width\nboot_stat\n");
 	assert_int_equal(CALL("--command", "touch @/booted; exit 1", "--expect", "@/known"), 2);
-	check_said(&errors, "/known:2: there is no test 'boot_stat'; take the line out");
+	check_said(&errors, "/known:2: there is no test 'boot_stat'; remove the line");
 	assert_int_equal(access(scratch_path(&scratch, "booted"), F_OK), -1);
 	write_text("known", "mmio_width\n");
 	assert_int_equal(CALL("--command", "cat @/log", "--expect", "@/known"), 0);

@@ -434,7 +434,7 @@ static void test_an_end_between_two_tests(void **state)
 		say_end(&writer);
 		assert_int_equal(conform_log_state(log), CONFORM_COMPLETE);
 		assert_int_equal(log->tests[0].verdict, CONFORM_WEDGED);
-		assert_string_equal(log->tests[0].message, "the hypervisor ended behind it");
+		assert_string_equal(log->tests[0].message, "the hypervisor ended after it");
 		conform_log_free(log);
 	}
 	/* Behind what was left out, and behind nothing. */
