@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Files on their way into guest memory. The bytes go from the page cache straight there.
+ * Loads files into guest memory, straight from the page cache.
  */
 #include "monitor/boot_file.h"
 
@@ -32,7 +32,7 @@ int boot_file_check_stamp(struct boot_file_stamp *stamp, int fd, const char *nam
 	return error_set(error, ESTALE,
 			 "%s: was changed since the guest's first start (%" PRIu64
 			 " bytes then, %" PRIu64 " now), and a reset would load it; start the "
-			 "guest anew, and replace files rather than write into them",
+			 "guest again, and replace files rather than write into them",
 			 name, stamp->size, (uint64_t)status.st_size);
 }
 
@@ -45,12 +45,12 @@ int boot_file_open(struct boot_file *file, int fd, const char *name, const char 
 	if (fstat(fd, &status) < 0)
 		return error_set_errno(error, errno, "%s", name);
 	if (!S_ISREG(status.st_mode))
-		return error_set_usage(error, "%s: is no regular file; give %s", name, what);
+		return error_set_usage(error, "%s: is not a regular file; give %s", name, what);
 	file->size = (uint64_t)status.st_size;
 	return 0;
 }
 
-/* -ENODATA: the file ends before; or the errno of what failed. */
+/* Returns 0, -ENODATA if the file is too short, or another negative errno. */
 static int read_bytes(int fd, uint64_t offset, uint8_t *buffer, uint64_t size)
 {
 	while (size > 0) {
@@ -97,8 +97,9 @@ ssize_t boot_file_open_kernel(struct boot_file *file, const struct boot_source *
 int boot_file_truncated(const struct boot_file *file, struct error *error)
 {
 	return error_set_usage(error,
-			       "%s: is truncated: %" PRIu64 " bytes are not all of this "
-			       "kernel; give the whole file",
+			       "%s: is truncated: the kernel needs more than its %" PRIu64
+			       " bytes; "
+			       "give the whole file",
 			       file->name, file->size);
 }
 
@@ -107,14 +108,16 @@ int boot_file_too_big(const struct monitor_memory *memory, const struct boot_fil
 {
 	return error_set_usage(error,
 			       "%s: does not fit into %" PRIu64 " MiB of memory: the kernel needs "
-			       "it up to %" PRIu64 " MiB; give more",
+			       "memory up to %" PRIu64 " MiB; give more",
 			       file->name, memory->size >> 20, (end >> 20) + 1);
 }
 
 int boot_file_wrong_architecture(const struct boot_file *file, const char *architecture,
 				 const char *here, struct error *error)
 {
-	return error_set_usage(error, "%s: is a kernel for %s; this machine is %s: give one for it",
+	return error_set_usage(error,
+			       "%s: is a kernel for %s; this machine is %s: give a kernel "
+			       "for it",
 			       file->name, architecture, here);
 }
 
@@ -137,8 +140,8 @@ const char *boot_file_machine(uint16_t machine)
 }
 
 /*
- * A write to a memfd gets small pages. Where there may be huge ones, the first small one of each
- * brings it before. What goes wrong with memory is for the write to say.
+ * A write to a memfd allocates small pages. Touch each huge page first, so that huge pages are
+ * allocated if possible. A failure shows in the write that follows.
  */
 static void populate_huge_pages(uint8_t *host, uint64_t size)
 {
@@ -151,8 +154,8 @@ static void populate_huge_pages(uint8_t *host, uint64_t size)
 }
 
 /*
- * From the page cache to the memfd's pages in one copy: written so, they need not be zeroed first,
- * nor be mapped here. A file that is cut short meanwhile makes the write fail.
+ * Copies from the page cache to the memfd's pages with write: pages need not be zeroed first, nor
+ * be mapped here. If the file is truncated meanwhile, the write fails.
  */
 static int write_memory(const struct monitor_memory *memory, int fd, uint64_t offset, uint8_t *host,
 			uint64_t size)
@@ -185,7 +188,7 @@ static int write_memory(const struct monitor_memory *memory, int fd, uint64_t of
 	return result;
 }
 
-/* -EFAULT: not in memory; -ENODATA: the file ends before; or the errno of what failed. */
+/* -EFAULT: not in guest memory; -ENODATA: the file is too short; or another negative errno. */
 static int read_file(struct monitor_memory *memory, int fd, uint64_t offset, uint64_t address,
 		     uint64_t size)
 {
@@ -196,7 +199,7 @@ static int read_file(struct monitor_memory *memory, int fd, uint64_t offset, uin
 	if (guest_memory_translate_all(&memory->guest, guest_addr(address), size,
 				       GUEST_MEMORY_WRITE, (void **)&host) < 0)
 		return -EFAULT;
-	/* A memfd of huge pages has no write. */
+	/* write(2) does not work on a memfd of huge pages. */
 	return memory->huge_pages ? read_bytes(fd, offset, host, size) :
 				    write_memory(memory, fd, offset, host, size);
 }
@@ -207,7 +210,7 @@ int boot_file_load(struct monitor_memory *memory, const struct boot_file *file, 
 	void *rest;
 	int result;
 
-	/* Where nothing is read from, linkers put a place that need not be in the file. */
+	/* The offset of an empty segment may be outside of the file. */
 	if (size > 0 && (offset > file->size || size > file->size - offset))
 		return boot_file_truncated(file, error);
 	result = read_file(memory, file->fd, offset, address, size);
@@ -217,7 +220,7 @@ int boot_file_load(struct monitor_memory *memory, const struct boot_file *file, 
 		return boot_file_truncated(file, error);
 	if (result < 0)
 		return error_set_errno(error, -result, "%s", file->name);
-	/* After a reset it holds what the guest left there. */
+	/* After a reset it holds the guest's old data. */
 	if (memory_size > size &&
 	    guest_memory_translate_all(&memory->guest, guest_addr(address + size),
 				       memory_size - size, GUEST_MEMORY_WRITE, &rest) == 0)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Files that are read into guest memory at a start: kernels, initial file systems, firmware. What
- * each architecture's loader has in common.
+ * Loads files into guest memory at a start: kernels, initial file systems, firmware. Common to the
+ * loaders of all architectures.
  */
 #ifndef AVP_MONITOR_BOOT_FILE_H
 #define AVP_MONITOR_BOOT_FILE_H
@@ -16,12 +16,12 @@
 #include "monitor/memory.h"
 
 struct boot_file {
-	int fd; /* the caller's */
+	int fd; /* owned by the caller */
 	const char *name;
 	uint64_t size;
 };
 
-/* What a file was when it was looked at first; zeroed before. */
+/* Size and time of a file at the first check. Starts zeroed. */
 struct boot_file_stamp {
 	bool known;
 	uint64_t size;
@@ -29,20 +29,20 @@ struct boot_file_stamp {
 };
 
 /*
- * Whether the file behind @fd, -1: none, is what it was at the first call with this stamp, by its
- * size and the time of its last write. Another file under the same name does not matter. Returns 0
- * or, with *error set, a negative errno.
+ * Checks that the file behind @fd (-1: none) has the same size and time of its last write as at the
+ * first call with this stamp. A new file under the same name does not matter. Returns 0 or, with
+ * *error set, a negative errno.
  */
 int boot_file_check_stamp(struct boot_file_stamp *stamp, int fd, const char *name,
 			  struct error *error);
 
-/* Looks at the file behind @fd, which must be a regular one: @what, such as "a kernel". */
+/* Prepares to read @fd, which must be a regular file; errors call it @what, such as "a kernel". */
 int boot_file_open(struct boot_file *file, int fd, const char *name, const char *what,
 		   struct error *error);
 
 /*
- * Opens the kernel of *source and reads its first bytes into @head: @size of them or all that there
- * are, with zeros behind. Returns how many or, with *error set, a negative errno.
+ * Opens the kernel of *source and reads its first @size bytes into @head, padded with zeros.
+ * Returns the number of bytes read or, with *error set, a negative errno.
  */
 ssize_t boot_file_open_kernel(struct boot_file *file, const struct boot_source *source, void *head,
 			      size_t size, struct error *error);
@@ -52,17 +52,17 @@ int boot_file_read(const struct boot_file *file, uint64_t offset, void *buffer, 
 		   struct error *error);
 
 /*
- * Reads @size bytes at @offset to the guest's @address, and makes zeros of what follows up to
+ * Reads @size bytes at @offset to the guest's @address, and zeroes the memory after them up to
  * @memory_size. Usage errors when the file is too short or memory too small.
  */
 int boot_file_load(struct monitor_memory *memory, const struct boot_file *file, uint64_t offset,
 		   uint64_t address, uint64_t size, uint64_t memory_size, struct error *error);
 
-/* The usage errors of a file that is cut short, and of one that needs memory up to @end. */
+/* The usage errors of a truncated file, and of a kernel that needs memory up to @end. */
 int boot_file_truncated(const struct boot_file *file, struct error *error);
 int boot_file_too_big(const struct monitor_memory *memory, const struct boot_file *file,
 		      uint64_t end, struct error *error);
-/* That of a kernel made for @architecture, which this machine, @here, is not. */
+/* The usage error of a kernel for @architecture on this machine, @here. */
 int boot_file_wrong_architecture(const struct boot_file *file, const char *architecture,
 				 const char *here, struct error *error);
 
@@ -70,9 +70,9 @@ int boot_file_wrong_architecture(const struct boot_file *file, const char *archi
 const char *boot_file_machine(uint16_t machine);
 
 /*
- * Reads the initial file system of *source, if there is one, as high as it may lie below @end and
- * not below @start, where the kernel ends: there it is in nobody's way while the kernel unpacks
- * itself. *size is 0 when there is none.
+ * Reads the initial file system of *source, if any, as high as possible below @end, and not below
+ * @start, where the kernel ends: there it does not collide with the kernel unpacking itself. *size
+ * is 0 when there is none.
  */
 int boot_file_load_initrd(struct monitor_memory *memory, const struct boot_source *source,
 			  uint64_t start, uint64_t end, uint64_t *address, uint64_t *size,

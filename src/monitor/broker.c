@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Descriptors for a monitor that is locked in: both sides. */
+/* Descriptors for a sandboxed monitor: both sides. */
 #include "monitor/broker.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "vhost/client.h"
 
-/* How long an answer may take: who answers has a guest to look after. */
+/* How long an answer may take: the broker also supervises a guest. */
 #define ANSWER_MS 10000
 /* Between two attempts to reach a process that does not listen yet. */
 #define INTERVAL_MS 5
@@ -41,7 +41,7 @@ union control {
 
 /* The monitor's side */
 
-/* Takes a packet; returns whether it is the answer that is waited for, and its descriptor. */
+/* Receives a packet. Returns whether it is an answer; *passed is its descriptor, or -1. */
 static int receive(int fd, struct answer *answer, int *passed)
 {
 	struct iovec vector = {answer, sizeof(*answer)};
@@ -82,7 +82,7 @@ static int await(struct broker *broker, struct answer *answer)
 		result = receive(broker->fd, answer, &passed);
 		if (result < 0)
 			return result;
-		/* What is late belongs to a request that was given up. */
+		/* Skip the late answer of a request that timed out. */
 		if (result == 0 || answer->sequence != broker->sequence)
 			continue;
 		if (answer->code > 0)
@@ -213,7 +213,7 @@ int broker_answer(int fd, const struct broker_service *service)
 		};
 		memcpy(CMSG_DATA(&control.alignment), &opened, sizeof(opened));
 	}
-	/* A monitor that does not take its answers gets none. */
+	/* Drop the answer if the monitor does not read. */
 	sendmsg(fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
 	return 1;
 }

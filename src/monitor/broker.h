@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The monitor locks itself in before it looks at a guest, and opens and connects nothing any more.
- * What it needs later it asks a broker for, over a socket of packets: a process that is not
- * locked in, has started the device processes or was told of their sockets, and trusts the monitor
- * with no more than what the two requests below give.
+ * The monitor sandboxes itself before it reads anything of the guest; then it can neither open nor
+ * connect. What it needs later it requests from a broker over a socket of packets. The broker is a
+ * process outside the sandbox that has started the device processes or knows their sockets. It does
+ * not trust the monitor, which can do no more than the two requests below.
  */
 #ifndef AVP_MONITOR_BROKER_H
 #define AVP_MONITOR_BROKER_H
@@ -15,9 +15,9 @@
 
 #include "base/error.h"
 
-/* The monitor's side. Its functions may be called from any thread; each waits for the answer. */
+/* The monitor's side. Any thread may call its functions; each blocks until the answer. */
 struct broker {
-	int fd; /* -1: there is none, and every request fails */
+	int fd; /* -1: no broker, every request fails */
 	pthread_mutex_t lock;
 	uint32_t sequence; /* of the last request */
 };
@@ -28,13 +28,13 @@ struct broker {
 	}
 
 /*
- * Connects to the process of the device @device, tried again for @wait_ms if it does not listen
- * yet. Returns a descriptor, the caller's, or a negative errno with *error set.
+ * Connects to the process of device @device; retries for @wait_ms while it does not listen yet.
+ * Returns a descriptor, owned by the caller, or a negative errno with *error set.
  */
 int broker_connect(struct broker *broker, uint32_t device, int wait_ms, struct error *error);
 
 /*
- * Opens what the host's scheduler tells of the thread @thread of this process (Linux,
+ * Opens the host's scheduling statistics of thread @thread of this process (Linux,
  * Documentation/scheduler/sched-stats.rst). Returns a descriptor or a negative errno.
  */
 int broker_open_schedule(struct broker *broker, pid_t thread);
@@ -43,7 +43,7 @@ void broker_close(struct broker *broker);
 
 /* The serving side. */
 struct broker_service {
-	pid_t monitor;		  /* whose threads may be asked for */
+	pid_t monitor;		  /* only its threads may be requested */
 	const char *const *paths; /* of the devices' sockets */
 	size_t count;
 };
@@ -52,8 +52,8 @@ struct broker_service {
 int broker_make_pair(int ends[2], struct error *error);
 
 /*
- * Takes one request from @fd and answers it; waits for a request, but for nothing else. Returns 1,
- * or 0 when no more will come.
+ * Receives one request from @fd and answers it; blocks only for the request. Returns 1, or 0 when
+ * the monitor has closed the socket.
  */
 int broker_answer(int fd, const struct broker_service *service);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The table of devices on a bus, and the way of an access to its device.
+ * The table of devices on a bus, and the dispatch of accesses.
  */
 #include "monitor/bus.h"
 
@@ -62,8 +62,7 @@ void bus_access(struct bus *bus, const struct bus_access *access)
 	if (!access->write)
 		memset(access->data, 0xff, access->length);
 	if (__atomic_fetch_add(&bus->unanswered, 1, __ATOMIC_RELAXED) == 0)
-		log_debug("nothing answers at %s 0x%llx", bus->name,
-			  (unsigned long long)access->address);
+		log_debug("no device at %s 0x%llx", bus->name, (unsigned long long)access->address);
 }
 
 uint64_t bus_value(const struct bus_access *access)

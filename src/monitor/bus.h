@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A bus: which device answers at an address. The monitor has one for memory-mapped registers and,
- * where the architecture has them, one for ports.
+ * A bus: which device is at an address. The monitor has one bus for memory-mapped registers and,
+ * depending on the architecture, one for ports.
  *
- * The table is filled before the first virtual CPU runs and never changes while one does, so it is
- * read without a lock; each device guards its own state.
+ * The table is filled before the first vCPU runs and never changes while one runs, so it is read
+ * without a lock; each device locks its own state.
  */
 #ifndef AVP_MONITOR_BUS_H
 #define AVP_MONITOR_BUS_H
@@ -15,7 +15,7 @@
 
 #include "base/error.h"
 
-/* What the guest does at an address. @data is of @length bytes (1 to 8), little-endian. */
+/* An access of the guest. @data is of @length bytes (1 to 8), little-endian. */
 struct bus_access {
 	uint64_t address;
 	uint32_t length;
@@ -24,14 +24,14 @@ struct bus_access {
 };
 
 /*
- * A device on a bus. @handle gets accesses with address as offset from @start, all of whose bytes
- * lie within @size, from any vCPU's thread and from several at once. A read finds @data zeroed.
+ * A device on a bus. @handle gets accesses with the address as offset from @start; all bytes are
+ * within @size. Any vCPU's thread calls it, several at once. For a read @data is zeroed.
  */
 struct bus_device {
 	uint64_t start, size;
 	void (*handle)(void *context, const struct bus_access *access);
 	void *context;
-	const char *name; /* for the log; lives for ever */
+	const char *name; /* for the log; not copied */
 };
 
 #define BUS_DEVICES_MAX 64
@@ -43,16 +43,16 @@ struct bus {
 	uint64_t unanswered; /* accesses that no device answered: counted, logged once */
 };
 
-/* Adds a device, which stays the caller's. -EEXIST: overlaps another; -ENOSPC: no room. */
+/* Adds a device, which must outlive the bus. -EEXIST: overlaps another; -ENOSPC: no room. */
 int bus_add(struct bus *bus, const struct bus_device *device, struct error *error);
 
 /*
- * Hands an access to its device. One that no device answers, or that crosses a device's end, reads
- * as all ones, as on an empty bus, and a write is lost. Any thread.
+ * Dispatches an access to its device. Without a device, or across a device's end, a read returns
+ * all ones, as on an empty bus, and a write is ignored. Any thread.
  */
 void bus_access(struct bus *bus, const struct bus_access *access);
 
-/* As number, from and to the little-endian bytes of an access. */
+/* The value of a write; the answer to a read. Both convert the little-endian bytes. */
 uint64_t bus_value(const struct bus_access *access);
 void bus_answer(const struct bus_access *access, uint64_t value);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Threads of the monitor, and event loops in them.
+ * Threads of the monitor, and event loops in threads.
  */
 #include "monitor/loop_thread.h"
 
@@ -22,8 +22,8 @@ int monitor_thread_create(pthread_t *thread, void *(*run)(void *argument), void 
 	int code;
 
 	/*
-	 * Signals are for the main thread. But for those of faults: blocked they would end the
-	 * process, and memory that a device process shares may go away under our hands
+	 * Signals are for the main thread, except those of faults: while blocked they would kill
+	 * the process, and memory shared with a device process may disappear at any time
 	 * (vhost/guard.h).
 	 */
 	sigfillset(&all);
@@ -31,7 +31,7 @@ int monitor_thread_create(pthread_t *thread, void *(*run)(void *argument), void 
 		sigdelset(&all, faults[i]);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	pthread_attr_init(&attributes);
-	/* What RLIMIT_STACK was at the start would be what it gets by itself. */
+	/* The default would be the value of RLIMIT_STACK at the start. */
 	pthread_attr_setstacksize(&attributes, RESOURCE_LIMIT_STACK);
 	code = pthread_create(thread, &attributes, run, argument);
 	pthread_attr_destroy(&attributes);
@@ -47,7 +47,7 @@ void monitor_thread_set_name(const char *format, ...)
 	va_start(values, format);
 	vsnprintf(name, sizeof(name), format, values);
 	va_end(values);
-	/* Of another thread it would take a file. */
+	/* For another thread it would have to open a file. */
 	pthread_setname_np(pthread_self(), name);
 }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A machine. A reset is what it is on a desk: the power goes off and on. The virtual machine is
- * given back to the hypervisor and a new one made on the same memory, so that no state of a
- * processor or an interrupt controller can survive by being forgotten here.
+ * A machine. A reset is a power cycle: the virtual machine is freed and a new one made with the
+ * same memory, so that no state of a vCPU or an interrupt controller can survive.
  */
 #include "monitor/machine.h"
 
@@ -25,13 +24,13 @@
 #include "monitor/vcpus.h"
 #include "monitor/virtio/virtio_mmio.h"
 
-/* So many triple faults, each so soon after the start before it, and the guest is given up. */
+/* The guest fails after so many triple faults, each this soon after a start. */
 #define FAULTS_MAX     5
 #define FAULT_QUICK_MS 2000
-/* How long what the guest wrote last may take to be read. */
+/* How long to wait until the guest's last output is read. */
 #define OUTPUT_MS 1000
 
-/* What the guest's vCPUs have come to; the first that is told counts. */
+/* Why the guest's vCPUs stopped; only the first reason counts. */
 enum outcome {
 	OUTCOME_NONE,
 	OUTCOME_OFF,
@@ -42,15 +41,15 @@ enum outcome {
 	OUTCOME_FAILED
 };
 
-/* A device's transport, and the thread in which its process is heard. */
+/* A device's transport, and the thread that handles its process. */
 struct machine_transport {
 	struct virtio_mmio *transport;
 	struct loop_thread thread;
 };
 
 /*
- * The thread that loads the kernel while the rest of the machine is opened: copying it takes as
- * long as all of that.
+ * The thread that loads the kernel while the rest of the machine is opened: the copy takes about as
+ * long.
  */
 struct loader {
 	pthread_t thread;
@@ -71,18 +70,18 @@ struct machine {
 	struct {
 		struct boot_file_stamp kernel, firmware, initrd;
 	} stamps;
-	bool loaded;		       /* the kernel is in memory as it was on disk */
-	struct loader loader;	       /* the owner of the three above while it runs */
+	bool loaded;		       /* the kernel in memory is unmodified */
+	struct loader loader;	       /* owns the three above while it runs */
 	struct hypervisor *hypervisor; /* NULL: the power is off */
 	struct vcpus vcpus;
 	int64_t started_ms;
 	unsigned int quick_faults;
-	/* Told by the vCPUs' threads through this eventfd. */
+	/* Set by the vCPUs' threads, which signal this eventfd. */
 	struct event_source outcome_source;
 	pthread_mutex_t lock; /* of those below */
 	enum outcome outcome;
 	char reason[200];
-	char outlived[200]; /* why this memory must not be used any more; "": it may */
+	char outlived[200]; /* why this memory must not be used any more, or "" */
 };
 
 static void mark(const struct machine *machine, const char *step)
@@ -91,7 +90,7 @@ static void mark(const struct machine *machine, const char *step)
 		machine->setup->events->mark(machine->setup->context, step);
 }
 
-/* From any thread: the guest has come to something. No vCPU goes on after it. */
+/* Any thread: sets the outcome and stops all vCPUs. */
 static void tell(struct machine *machine, enum outcome outcome, const char *reason)
 {
 	pthread_mutex_lock(&machine->lock);
@@ -105,7 +104,7 @@ static void tell(struct machine *machine, enum outcome outcome, const char *reas
 }
 
 /*
- * A watchdog tells in the event loop's thread; whether anything comes of it is a matter of policy.
+ * Called in the event loop's thread; the policy decides what follows.
  */
 static void handle_watchdog(struct machine *machine, const char *what)
 {
@@ -152,7 +151,7 @@ static void handle_exited(void *context, const struct vcpu_exit *exit)
 
 static const struct vcpus_events vcpus_events = {.exited = handle_exited};
 
-/* The power goes off: what belongs to the virtual machine ends before it does. */
+/* Switches the power off: detaches everything before the virtual machine is freed. */
 static void switch_off(struct machine *machine)
 {
 	if (!machine->hypervisor)
@@ -165,7 +164,7 @@ static void switch_off(struct machine *machine)
 	machine->hypervisor = NULL;
 }
 
-/* Each start is from what the first one was from. */
+/* Checks that the files are unchanged since the first start. */
 static int check_files(struct machine *machine, struct error *error)
 {
 	const struct boot_source *boot = &machine->boot;
@@ -192,7 +191,7 @@ static int load(struct machine *machine, struct error *error)
 		return result;
 	result = arch_boot_load(&machine->memory, &machine->boot, &machine->entry, error);
 	/*
-	 * Again, as files change while they are read: what else was wrong with them came of that.
+	 * Check again: if a file changed while it was read, that explains any other error.
 	 */
 	changed = check_files(machine, error);
 	machine->loaded = result == 0 && changed == 0;
@@ -219,7 +218,7 @@ static int start_loader(struct machine *machine, struct error *error)
 	return code ? error_set_errno(error, code, "cannot start the thread of the loader") : 0;
 }
 
-/* Waits for the loader, if it runs. What was wrong with the kernel goes before all other errors. */
+/* Waits for the loader, if it runs. Its error takes precedence over others. */
 static int finish_loader(struct machine *machine, struct error *error)
 {
 	struct loader *loader = &machine->loader;
@@ -233,7 +232,7 @@ static int finish_loader(struct machine *machine, struct error *error)
 	return loader->result;
 }
 
-/* The power goes on: all that belongs to the virtual machine but the vCPUs. */
+/* Switches the power on: everything of the virtual machine except the vCPUs. */
 static int switch_on(struct machine *machine, struct error *error)
 {
 	const struct machine_setup *setup = machine->setup;
@@ -258,7 +257,7 @@ int machine_start(struct machine *machine, struct error *error)
 	const struct machine_setup *setup = machine->setup;
 	int result;
 
-	/* What is told from here on is of the life that begins. */
+	/* Outcomes from here on belong to the new virtual machine. */
 	pthread_mutex_lock(&machine->lock);
 	machine->outcome = OUTCOME_NONE;
 	pthread_mutex_unlock(&machine->lock);
@@ -304,19 +303,18 @@ static bool ran_shortly(const struct machine *machine)
 	return clock_now_ms() - machine->started_ms < FAULT_QUICK_MS;
 }
 
-/* What a processor does that faults while it handles a fault: it stops, and the board resets it. */
+/* Like the hardware, reset after a triple fault, but not forever. */
 static void handle_fault(struct machine *machine)
 {
 	if (ran_shortly(machine) && ++machine->quick_faults == FAULTS_MAX) {
-		end(machine, MACHINE_FAILED,
-		    "triple-faulted again and again right after its start");
+		end(machine, MACHINE_FAILED, "triple-faulted repeatedly right after its start");
 		return;
 	}
 	log_warning("the guest triple-faulted: it is reset");
 	restart(machine);
 }
 
-/* Whether the guest would get another life. */
+/* Whether the guest would be restarted. */
 static bool goes_on(const struct machine *machine)
 {
 	return machine->outcome == OUTCOME_RESET || machine->outcome == OUTCOME_FAULT ||
@@ -331,11 +329,11 @@ static void handle_outcome(void *context, uint32_t events)
 
 	if (eventfd_read(machine->outcome_source.fd, &count) < 0 || !machine->hypervisor)
 		return;
-	/* Whatever ended a longer run, it was a start that worked. */
+	/* After a longer run the start has worked. */
 	if (!ran_shortly(machine))
 		machine->quick_faults = 0;
 	switch_off(machine);
-	/* No other thread is left: what they told since then is of the machine that is off. */
+	/* No other thread is left: drop outcomes of the machine that is off. */
 	eventfd_read(machine->outcome_source.fd, &count);
 	if (machine->outlived[0] && goes_on(machine)) {
 		end(machine, MACHINE_FAILED, machine->outlived);
@@ -400,7 +398,7 @@ static void handle_outlived(void *context, const char *name)
 
 	snprintf(why, sizeof(why),
 		 "was stopped: the process of device %.60s was given up and did not end: it could "
-		 "write to memory that the guest has taken back",
+		 "write to memory that the guest uses again",
 		 name);
 	pthread_mutex_lock(&machine->lock);
 	memcpy(machine->outlived, why, sizeof(why));
@@ -451,7 +449,7 @@ static int open_devices(struct machine *machine, struct error *error)
 	int result = 0;
 
 	if (setup->device_count > arch_virtio_slots)
-		return error_set_usage(error, "%zu devices: this machine has room for %u",
+		return error_set_usage(error, "%zu devices: this machine supports %u",
 				       setup->device_count, arch_virtio_slots);
 	machine->transports = calloc(setup->device_count + 1, sizeof(*machine->transports));
 	if (!machine->transports)

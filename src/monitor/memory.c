@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Guest memory as one memfd. It is sealed: nobody who has it can cut it short under us.
+ * Guest memory as one memfd, sealed so that nobody can truncate it.
  */
 #include "monitor/memory.h"
 
@@ -24,7 +24,7 @@ static int check_sizes(const struct monitor_memory *memory, const struct memory_
 		if (ranges[i].size % (uint64_t)system.f_bsize)
 			return error_set_usage(
 				error,
-				"guest memory of %" PRIu64 " KiB at 0x%" PRIx64 " is no whole "
+				"guest memory of %" PRIu64 " KiB at 0x%" PRIx64 " is not a whole "
 				"number of the host's huge pages of %" PRIu64 " KiB: give a memory "
 				"size that is, or no huge pages",
 				ranges[i].size >> 10, ranges[i].address,
@@ -50,7 +50,7 @@ static int map(struct monitor_memory *memory, const struct memory_range *ranges,
 		return error_set_errno(error, errno,
 				       "cannot make %" PRIu64 " bytes of guest memory%s",
 				       memory->size, advice);
-	/* Huge pages are reserved: too few of them would end this process when one is touched. */
+	/* Reserve huge pages: otherwise touching one when none is left kills this process. */
 	memory->host = mmap(NULL, memory->size, PROT_READ | PROT_WRITE,
 			    MAP_SHARED | (huge ? 0 : MAP_NORESERVE), memory->fd, 0);
 	if (memory->host == MAP_FAILED) {
@@ -62,13 +62,12 @@ static int map(struct monitor_memory *memory, const struct memory_range *ranges,
 	if (fcntl(memory->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
 		return error_set_errno(error, errno, "cannot seal the guest's memory");
 	/*
-	 * Where the host lets shared memory have huge pages on advice, the guest leaves for the
-	 * first touch of 2 MiB, not of 4 KiB. The kernel maps such memory at an address that suits
-	 * them.
+	 * If the host allows huge pages for shared memory on advice, the guest exits at the first
+	 * touch of 2 MiB, not of 4 KiB. The kernel chooses a suitable address for the mapping.
 	 */
 	if (!huge)
 		madvise(memory->host, memory->size, MADV_HUGEPAGE);
-	/* A core dump of this process is about this process. */
+	/* Keep guest memory out of core dumps of this process. */
 	madvise(memory->host, memory->size, MADV_DONTDUMP);
 	return 0;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The guest's memory: one memfd, mapped here, lent to device processes, and laid into the guest's
- * address space in the ranges that the architecture leaves free.
+ * The guest's memory: one memfd, mapped here, shared with device processes, and placed in the
+ * guest's address space in the ranges of the architecture.
  */
 #ifndef AVP_MONITOR_MEMORY_H
 #define AVP_MONITOR_MEMORY_H
@@ -17,7 +17,7 @@
 
 #define MONITOR_MEMORY_RANGES 2
 
-/* Of pages that the kernel makes huge by itself, where it can. */
+/* The size of transparent huge pages. */
 #define MONITOR_HUGE_PAGE 0x200000u
 
 /* A range of guest addresses that is memory. */
@@ -27,22 +27,22 @@ struct memory_range {
 
 struct monitor_memory {
 	int fd;
-	bool huge_pages; /* set aside by the host: then it cannot be written by its descriptor */
+	bool huge_pages; /* of the host's pool: the memfd does not support write(2) */
 	uint8_t *host;
 	uint64_t size;
 	struct memory_range ranges[MONITOR_MEMORY_RANGES];
 	size_t count;
-	/* The same for vhost-user: user addresses are guest addresses. */
+	/* The same for vhost-user; user addresses equal guest addresses. */
 	struct vhost_client_region regions[MONITOR_MEMORY_RANGES];
-	/* And for the monitor itself: the one checked way to it. */
+	/* For the monitor itself: checked access. */
 	struct guest_memory guest;
 };
 
 /*
- * Makes memory of the sizes in @ranges, in their order; @huge_pages: of huge pages of the host,
- * which are set aside here, or it fails. Pages are taken when they are touched, huge ones where the
- * host has them for shared memory on advice. A size that is no multiple of the page size is a usage
- * error.
+ * Makes memory of the sizes in @ranges, in their order. @huge_pages: from the host's pool, reserved
+ * here, or it fails. Other pages are allocated when touched, as transparent huge pages if the host
+ * supports that for shared memory on advice. A size that is not a multiple of the page size is a
+ * usage error.
  */
 int monitor_memory_open(struct monitor_memory *memory, const struct memory_range *ranges,
 			size_t count, bool huge_pages, struct error *error);

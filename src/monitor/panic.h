@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * pvpanic: how the guest tells that its kernel panicked. One byte; reads tell the events
- * understood, writes what happened (QEMU, docs/specs/pvpanic.rst).
+ * pvpanic: how the guest reports that its kernel panicked. One byte; reads return the supported
+ * events, writes report an event (QEMU, docs/specs/pvpanic.rst).
  */
 #ifndef AVP_MONITOR_PANIC_H
 #define AVP_MONITOR_PANIC_H
@@ -15,8 +15,8 @@
 
 struct panic {
 	struct bus_device registers;
-	const struct platform_setup *setup; /* its tell gets a panic */
-	/* In the thread of a vCPU: a crash kernel takes over. NULL: nothing has to know. */
+	const struct platform_setup *setup; /* its tell reports a panic */
+	/* In the thread of a vCPU: a crash kernel takes over. May be NULL. */
 	void (*crash_loaded)(struct panic *panic);
 };
 

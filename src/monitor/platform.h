@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The platform: what a machine has besides memory, processors and virtio: serial port, power,
- * clock, watchdogs. Each architecture has its own (x86/platform.c, arm64/platform.c), behind one
- * small interface; machine.c knows nothing else of it.
+ * The platform: everything in a machine besides memory, vCPUs and virtio: serial port, power,
+ * clock, watchdogs. Each architecture has its own (x86/platform.c, arm64/platform.c) behind one
+ * small interface, the only one that machine.c uses.
  */
 #ifndef AVP_MONITOR_PLATFORM_H
 #define AVP_MONITOR_PLATFORM_H
@@ -15,24 +15,24 @@
 #include "monitor/kvm/hypervisor.h"
 
 enum platform_event {
-	PLATFORM_OFF,	   /* the guest switched itself off */
+	PLATFORM_OFF,	   /* the guest powered itself off */
 	PLATFORM_RESET,	   /* it reset itself */
 	PLATFORM_PANICKED, /* its kernel panicked */
-	PLATFORM_WATCHDOG, /* a watchdog expired; told in the thread of the event loop */
+	PLATFORM_WATCHDOG, /* a watchdog expired; from the thread of the event loop */
 };
 
 struct platform_setup {
 	struct event_loop *loop;
-	struct bus *addresses, *ports; /* where its registers go */
+	struct bus *addresses, *ports; /* its registers are added here */
 	uint32_t cpus;
-	int serial_fd; /* far end of the serial port, owned from arch_platform_open on; -1: none */
+	int serial_fd; /* far end of the serial port, owned by the platform; -1: none */
 	/*
-	 * What happens; in the thread of the vCPU that did it, where nothing else is said. @what:
-	 * which watchdog, for a person ("the stall detector of vCPU 1"); "" for other events.
+	 * Reports an event, in the thread of the vCPU that caused it unless noted otherwise. @what
+	 * names the watchdog for users ("the stall detector of vCPU 1"); "" for other events.
 	 */
 	void (*tell)(void *context, enum platform_event event, const char *what);
 	/*
-	 * How long vCPU @index was not asleep so far, in nanoseconds; while attached. Any thread.
+	 * How long vCPU @index has not been asleep, in nanoseconds; while attached. Any thread.
 	 */
 	uint64_t (*vcpu_time)(void *context, uint32_t index);
 	void *context;
@@ -41,13 +41,13 @@ struct platform_setup {
 struct platform;
 
 struct platform_ops {
-	/* A virtual machine is there, before its vCPUs run: registers are as after power-on. */
+	/* Call before the vCPUs run: registers are as after power-on. */
 	void (*attach)(struct platform *platform, struct hypervisor *hypervisor);
-	/* It is about to go; no vCPU runs any more. Timers stop. */
+	/* Call when no vCPU runs any more. Stops timers. */
 	void (*detach)(struct platform *platform);
-	/* From the thread that attaches; without a machine nothing happens. */
+	/* From the thread that attaches; does nothing while detached. */
 	void (*press_power_button)(struct platform *platform);
-	/* Passes on what the guest wrote last, within @output_ms, and frees. */
+	/* Sends the guest's last output, within @output_ms, and frees. */
 	void (*close)(struct platform *platform, int output_ms);
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The power registers. They hold no state but the events that the guest has not fetched.
+ * The power registers. Their only state is the events that the guest has not read.
  */
 #include "monitor/power.h"
 
@@ -14,7 +14,7 @@ static uint32_t fetch_events(struct power *power)
 	pthread_mutex_lock(&power->lock);
 	events = power->events;
 	power->events = 0;
-	/* Under the lock: a button pressed meanwhile raises it after this, not before. */
+	/* Under the lock, so that a button pressed meanwhile raises it after this. */
 	if (events && power->hypervisor)
 		power->hypervisor->ops->set_interrupt(power->hypervisor, power->irq, false);
 	pthread_mutex_unlock(&power->lock);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The power registers: how the guest switches itself off and resets, and how it is told that its
- * power button was pressed (ACPI 6.5, 4.8.3.7 "Sleep Control and Status", 4.8.3.6 "Reset Register",
+ * The power registers: the guest powers off and resets through them, and reads that its power
+ * button was pressed (ACPI 6.5, 4.8.3.7 "Sleep Control and Status", 4.8.3.6 "Reset Register",
  * 5.6.9 "Generic Event Device").
  *
  *   offset 0, 1 byte   sleep control: SLP_EN (bit 5) with SLP_TYP (bits 2 to 4) 5 powers off
@@ -9,8 +9,8 @@
  *   offset 2, 1 byte   reset: the value POWER_RESET_VALUE resets
  *   offset 4, 4 bytes  events since the last read, which clears them: POWER_EVENT_*
  *
- * The interrupt is level-triggered, high while there are events: one that comes while the guest has
- * it masked, as all through its boot, is not lost.
+ * The interrupt is level-triggered, high while there are events, so that an event is not lost while
+ * the guest masks it, as it does during its boot.
  */
 #ifndef AVP_MONITOR_POWER_H
 #define AVP_MONITOR_POWER_H
@@ -36,19 +36,19 @@ struct power {
 	struct bus_device registers;
 	uint32_t irq;
 	pthread_mutex_t lock;		    /* of the two below, and of the interrupt's level */
-	struct hypervisor *hypervisor;	    /* NULL: no machine is there */
+	struct hypervisor *hypervisor;	    /* NULL: detached */
 	uint32_t events;		    /* POWER_EVENT_* that the guest has not read yet */
-	const struct platform_setup *setup; /* whose tell gets what the guest does */
+	const struct platform_setup *setup; /* its tell reports events */
 };
 
 /* Prepares the registers. *setup must outlive them. */
 void power_init(struct power *power, uint64_t address, uint32_t irq,
 		const struct platform_setup *setup);
-/* Gives back what power_init took. */
+/* Frees what power_init made. */
 void power_close(struct power *power);
 
 /*
- * A virtual machine is there (before vCPUs run), or with NULL gone: no event is left from before.
+ * Call with the virtual machine before vCPUs run, and with NULL at its end: clears all events.
  */
 void power_attach(struct power *power, struct hypervisor *hypervisor);
 

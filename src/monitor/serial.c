@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The 16550A serial port (National Semiconductor PC16550D data sheet; register names as in
- * linux/serial_reg.h). Its registers are handled by the threads of the vCPUs under the lock of the
- * line that it stands on.
+ * linux/serial_reg.h). The threads of the vCPUs handle its registers under the lock of its line.
  */
 #include "monitor/serial.h"
 
@@ -16,7 +15,7 @@
 
 /* Bits 6 and 7 of the interrupt identification: the FIFOs are on. */
 #define IDENTITY_16550A 0xc0
-/* Of the transmitter, and of the receiver while the FIFOs are on. */
+/* Size of the transmitter, and of the receiver while the FIFOs are on. */
 #define FIFO_SIZE 16
 #define FIFO_BITS (UART_FCR_ENABLE_FIFO | UART_FCR_DMA_SELECT | UART_FCR_TRIGGER_MASK)
 
@@ -28,15 +27,15 @@ struct serial {
 	struct hypervisor *hypervisor;
 	uint8_t interrupt_enable, fifo_control, line_control, modem_control, scratch;
 	uint8_t divisor[2];
-	uint8_t modem_deltas;  /* of the modem status: what changed since it was read */
-	bool overrun;	       /* of the line status: a byte was lost since it was read */
-	bool transmitter_told; /* the "transmitter empty" interrupt was taken or is not due */
+	uint8_t modem_deltas;  /* of the modem status: changes since the last read */
+	bool overrun;	       /* of the line status: a byte was lost since the last read */
+	bool transmitter_told; /* the "transmitter empty" interrupt was read or is not due */
 	bool level;	       /* of the interrupt */
 };
 
 /*
- * A driver that is told "empty" writes a whole FIFO and does not look in between. Neither in
- * loopback nor in a break does a byte go to the far end, which may be slow.
+ * After "empty" a driver writes a whole FIFO without checking in between. In loopback and in a
+ * break no byte goes to the far end, which may be slow.
  */
 static bool transmitter_is_empty(const struct serial *serial)
 {
@@ -44,7 +43,7 @@ static bool transmitter_is_empty(const struct serial *serial)
 	       serial_line_has_room_for(&serial->line, FIFO_SIZE);
 }
 
-/* Data sheet, 8.6.4: how many bytes are there before a driver is told of them as such. */
+/* Data sheet, 8.6.4: the number of bytes that raises the receive interrupt. */
 static uint32_t trigger_level(const struct serial *serial)
 {
 	static const uint8_t levels[] = {1, 4, 8, 14};
@@ -52,14 +51,14 @@ static uint32_t trigger_level(const struct serial *serial)
 	return levels[UART_FCR_R_TRIG_BITS(serial->fifo_control)];
 }
 
-/* What interrupts, as the interrupt identification register has it: the first of table V. */
+/* The interrupt identification: the first pending interrupt of table V. */
 static uint8_t identify_interrupt(const struct serial *serial)
 {
 	uint8_t enabled = serial->interrupt_enable;
 
 	if ((enabled & UART_IER_RLSI) && serial->overrun)
 		return UART_IIR_RLSI;
-	/* Fewer bytes have waited for long enough: there is no waiting here. */
+	/* Fewer bytes: raise the timeout interrupt at once. */
 	if ((enabled & UART_IER_RDI) && serial->line.input_count > 0)
 		return serial->line.input_count >= trigger_level(serial) ? UART_IIR_RDI :
 									   UART_IIR_RX_TIMEOUT;
@@ -92,8 +91,8 @@ static void empty_receiver(struct serial *serial)
 }
 
 /*
- * Data sheet, 8.6.3: a byte for which the FIFO has no room is lost; without FIFOs it is the one
- * that is there. What comes from the far end waits there instead.
+ * Data sheet, 8.6.3: a byte for which the FIFO has no room is lost; without FIFOs the older byte is
+ * lost. Input from the far end waits there instead.
  */
 static void loop_back(struct serial *serial, uint8_t byte)
 {
@@ -111,7 +110,7 @@ static void transmit(struct serial *serial, uint8_t byte)
 	serial->transmitter_told = false;
 	if (serial->modem_control & UART_MCR_LOOP)
 		loop_back(serial, byte);
-	else if (!(serial->line_control & UART_LCR_SBC)) /* else the line is held (8.6.1) */
+	else if (!(serial->line_control & UART_LCR_SBC)) /* else in a break (8.6.1) */
 		serial_line_send(&serial->line, byte);
 }
 
@@ -122,20 +121,20 @@ static uint8_t read_line_status(struct serial *serial)
 	if (serial->overrun)
 		status |= UART_LSR_OE;
 	serial->overrun = false;
-	/* As long as there is room a byte is as good as sent. */
+	/* While there is room, the transmitter reports empty. */
 	if (transmitter_is_empty(serial))
 		status |= UART_LSR_THRE | UART_LSR_TEMT;
 	return status;
 }
 
-/* The modem lines; the ones outside do not change. */
+/* The modem lines, which are constant outside of loopback. */
 static uint8_t modem_lines(const struct serial *serial)
 {
 	uint8_t control = serial->modem_control, status = 0;
 
 	if (!(control & UART_MCR_LOOP))
 		return UART_MSR_DCD | UART_MSR_DSR | UART_MSR_CTS;
-	/* In loopback the outputs lead to the inputs. */
+	/* In loopback the outputs are connected to the inputs. */
 	if (control & UART_MCR_DTR)
 		status |= UART_MSR_DSR;
 	if (control & UART_MCR_RTS)
@@ -147,7 +146,7 @@ static uint8_t modem_lines(const struct serial *serial)
 	return status;
 }
 
-/* Data sheet, 8.6.8: of the ring indicator only its end is a change. */
+/* Data sheet, 8.6.8: only the trailing edge of the ring indicator is a change. */
 static void write_modem_control(struct serial *serial, uint8_t value)
 {
 	uint8_t before = modem_lines(serial), changed;
@@ -173,7 +172,7 @@ static uint8_t read_modem_status(struct serial *serial)
 	return status;
 }
 
-/* Data sheet, 8.6.4: without FCR0 no other bit is written, and its change empties the FIFOs. */
+/* Data sheet, 8.6.4: without FCR0 no other bit is written; changing it empties the FIFOs. */
 static void write_fifo_control(struct serial *serial, uint8_t value)
 {
 	bool were_on = fifos_are_on(serial);
@@ -186,7 +185,7 @@ static void write_fifo_control(struct serial *serial, uint8_t value)
 
 static void write_interrupt_enable(struct serial *serial, uint8_t value)
 {
-	/* Enabling the interrupt while the transmitter is empty is a reason for one. */
+	/* Enabling the interrupt while the transmitter is empty raises it. */
 	if (value & ~serial->interrupt_enable & UART_IER_THRI)
 		serial->transmitter_told = false;
 	serial->interrupt_enable = value & 0x0f;
@@ -250,7 +249,7 @@ static void write_register(struct serial *serial, uint64_t offset, uint8_t value
 	case UART_SCR:
 		serial->scratch = value;
 		break;
-	default: /* line and modem status are written by nobody */
+	default: /* line and modem status are read-only */
 		break;
 	}
 }
@@ -260,7 +259,7 @@ static void handle_access(void *context, const struct bus_access *access)
 	struct serial *serial = context;
 
 	pthread_mutex_lock(&serial->line.lock);
-	/* A wider access is one of each byte in turn, as on the bus this port is made for. */
+	/* A wider access is split into bytes, as on the ISA bus. */
 	for (uint32_t i = 0; i < access->length; i++) {
 		if (access->write)
 			write_register(serial, access->address + i, access->data[i]);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The line of a serial port. The lock is not held over system calls but those that never wait.
+ * The line of a serial port. The lock is held only over system calls that never block.
  */
 #include "monitor/serial_line.h"
 
@@ -20,8 +20,8 @@
 #include "base/log.h"
 
 /*
- * Written at once: a socket takes no more before what it got in one piece is read in full, so
- * that a slow far end would look like one that takes nothing.
+ * Bytes in one write: a socket accepts no more before the piece is read in full, so with larger
+ * pieces a slow far end would look stalled.
  */
 #define PIECE_MAX 8192u
 
@@ -38,7 +38,7 @@ static bool put_input(struct serial_line *line, uint8_t byte)
 	return true;
 }
 
-/* Not for each byte that was read: a reader takes all, and the loop fills the receiver at once. */
+/* Only when the receiver is empty: a driver reads all, and the loop refills it at once. */
 static bool wants_input(const struct serial_line *line)
 {
 	return line->input_count == 0 && !line->cut;
@@ -115,7 +115,7 @@ static void tell_lost(uint64_t count)
 		log_warning("serial port: %" PRIu64 " bytes were lost while nobody read", count);
 }
 
-/* Counts bytes that the far end has taken. */
+/* Removes bytes that the far end has accepted. */
 static void take_out(struct serial_line *line, uint32_t count)
 {
 	uint64_t lost = 0;
@@ -135,14 +135,14 @@ static void take_out(struct serial_line *line, uint32_t count)
 
 enum passed {
 	PASSED_ALL,
-	PASSED_SOME,	/* more came meanwhile: others have their turn first */
-	PASSED_BLOCKED, /* the far end takes no more */
+	PASSED_SOME,	/* more came meanwhile: other sources have their turn first */
+	PASSED_BLOCKED, /* the far end would block */
 };
 
 /*
- * Writes out what there is, but no more than the line holds: guests may add faster than one thread
- * takes out. *taken is how much. The lock is not held over the system call, and only this thread
- * takes bytes out.
+ * Writes the buffered output, but no more than the line holds, as guests may add faster than one
+ * thread writes. *taken is the number of bytes. The lock is not held over the system call; only
+ * this thread removes bytes.
  */
 static enum passed pass_on(struct serial_line *line, uint32_t *taken)
 {
@@ -170,7 +170,7 @@ static enum passed pass_on(struct serial_line *line, uint32_t *taken)
 			return PASSED_BLOCKED;
 		if (written < 0 && errno == EINTR)
 			continue;
-		/* Nobody is there any more: what is sent is lost, as on a line. */
+		/* The far end is gone: output is lost, as on a real line. */
 		if (written <= 0)
 			written = length;
 		*taken += (uint32_t)written;
@@ -179,8 +179,8 @@ static enum passed pass_on(struct serial_line *line, uint32_t *taken)
 }
 
 /*
- * Passes on what there is, and sees to it that this goes on. Returns whether the far end takes
- * nothing. The timer runs from the last time that it took something.
+ * Writes output, and arranges that this continues. Returns whether the far end accepts nothing. The
+ * timer runs from the last time that it accepted something.
  */
 static bool serve(struct serial_line *line)
 {
@@ -210,8 +210,8 @@ static void handle_stall(void *context, uint32_t events)
 	uint64_t count;
 
 	/*
-	 * It is tried once more: a socket says that it can be written to only when most of what it
-	 * holds was read.
+	 * Try once more: a socket reports that it is writable only when most of its buffer was
+	 * read.
 	 */
 	if (read(line->stall.fd, &count, sizeof(count)) < 0 || !serve(line))
 		return;
@@ -228,7 +228,7 @@ static void handle_input(void *context, uint32_t events)
 	bool wants, ended = false;
 	ssize_t length;
 
-	/* Read under the lock: the guest may take the receiver off the line at any time. */
+	/* Read under the lock: the guest may switch to loopback at any time. */
 	pthread_mutex_lock(&line->lock);
 	if (wants_input(line)) {
 		length = read(line->input_fd, bytes, line->awaited ? line->input_size : 1);
@@ -272,7 +272,7 @@ int serial_line_open(struct serial_line *line, struct event_loop *loop, int inpu
 	line->input_size = 1;
 	line->stall_ms = SERIAL_STALL_MS;
 	pthread_mutex_init(&line->lock, NULL);
-	/* Of two sources on one descriptor epoll would take only one. */
+	/* epoll accepts a descriptor only once. */
 	if (input_fd >= 0 && input_fd == output_fd)
 		line->output_fd = fcntl(input_fd, F_DUPFD_CLOEXEC, 0);
 	if (input_fd >= 0)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The threads of the virtual CPUs.
+ * The threads of the vCPUs.
  */
 #include "monitor/vcpus.h"
 
@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "monitor/loop_thread.h"
 
-/* Does what an exit asks for. Returns whether the vCPU goes on. */
+/* Handles an exit. Returns whether the vCPU continues. */
 static bool handle_exit(struct vcpus *vcpus, struct vcpu_exit *exit)
 {
 	struct bus_access access = exit->access;
@@ -53,7 +53,7 @@ static void *run_thread(void *argument)
 static int start_thread(struct vcpu_thread *thread, uint32_t index, struct error *error)
 {
 	/*
-	 * The hypervisor takes the signal by which it is interrupted out of those that are blocked.
+	 * vcpu_run unblocks the interrupt signal itself.
 	 */
 	int code = monitor_thread_create(&thread->thread, run_thread, thread);
 
@@ -76,7 +76,7 @@ int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t cou
 	vcpus->context = context;
 	vcpus->broker = broker;
 	vcpus->count = count;
-	/* All of them first: the first one may start the others as soon as it runs. */
+	/* Make all before one runs: the first may start the others at once. */
 	for (uint32_t i = 0; i < count && result == 0; i++) {
 		struct vcpu_thread *thread = &vcpus->threads[i];
 
@@ -97,7 +97,7 @@ void vcpus_halt(struct vcpus *vcpus)
 	atomic_store(&vcpus->stopping, true);
 }
 
-/* A descriptor, asked for when it is first needed: most guests have no use for it. */
+/* The descriptor of the statistics, opened at the first use: most guests do not need it. */
 static int schedule_fd(struct vcpus *vcpus, struct vcpu_thread *thread)
 {
 	int fd = atomic_load(&thread->schedule_fd), before = SCHEDULE_NOT_ASKED;
@@ -108,7 +108,7 @@ static int schedule_fd(struct vcpus *vcpus, struct vcpu_thread *thread)
 	fd = broker_open_schedule(vcpus->broker, id);
 	if (fd < 0)
 		fd = SCHEDULE_NONE;
-	/* Another thread may have been faster. */
+	/* Another thread may have set it meanwhile. */
 	if (!atomic_compare_exchange_strong(&thread->schedule_fd, &before, fd)) {
 		close_fd(&fd);
 		fd = before;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The threads in which virtual CPUs run, one each. What the guest does at an address goes to the
- * buses from there; what ends the guest's run is told once, and the thread that met it stops.
+ * The threads in which vCPUs run, one each. They dispatch the guest's accesses to the buses. An
+ * exit that ends the run is reported once, and its thread stops.
  */
 #ifndef AVP_MONITOR_VCPUS_H
 #define AVP_MONITOR_VCPUS_H
@@ -20,21 +20,21 @@
 
 struct vcpus;
 
-/* Why the guest no longer runs as it did; told in the thread of a vCPU. */
+/* Called in the thread of a vCPU. */
 struct vcpus_events {
-	/* An exit of kind RESET, POWER_OFF or FAILED. The vCPU does not run any more. */
+	/* An exit of kind RESET, POWER_OFF or FAILED. The vCPU has stopped. */
 	void (*exited)(void *context, const struct vcpu_exit *exit);
 };
 
-/* What one vCPU's thread works on. */
+/* The state of one vCPU's thread. */
 struct vcpu_thread {
 	struct vcpus *vcpus;
 	struct vcpu *vcpu;
 	pthread_t thread;
-	bool created; /* as seen by the thread that starts and stops them */
+	bool created; /* only for the thread that starts and stops them */
 	atomic_bool running;
-	atomic_int id;		/* of the thread, for the host; 0: it has not begun */
-	atomic_int schedule_fd; /* what the host tells of the thread's time, or one of these */
+	atomic_int id;		/* the host's thread id; 0: not started */
+	atomic_int schedule_fd; /* the host's statistics of the thread, or one of these */
 };
 
 #define SCHEDULE_NOT_ASKED (-1)
@@ -45,14 +45,14 @@ struct vcpus {
 	struct bus *addresses, *ports;
 	const struct vcpus_events *events;
 	void *context;
-	struct broker *broker; /* opens what the host tells of threads; NULL: nobody does */
+	struct broker *broker; /* opens the host's statistics of threads; may be NULL */
 	atomic_bool stopping;
 	uint32_t count;
 	struct vcpu_thread threads[VCPUS_MAX];
 };
 
 /*
- * Makes @count vCPUs in *hypervisor, and their threads, which run at once. *vcpus is overwritten
+ * Makes @count vCPUs in *hypervisor and their threads, which run at once. *vcpus is overwritten
  * and must not move. Returns 0, or a negative errno with *error set and no thread left.
  */
 int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t count,
@@ -61,19 +61,19 @@ int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t cou
 		struct error *error);
 
 /*
- * Has the vCPU of the calling thread, or all of them, run no more guest code after the exit at
- * hand. Any thread; returns at once.
+ * Stops all vCPUs, also that of the calling thread, after their current exit. Any thread; does not
+ * wait.
  */
 void vcpus_halt(struct vcpus *vcpus);
 
 /*
- * How long the vCPU @index was not asleep, in nanoseconds: it ran, or had to wait for a processor
- * of the host (where the host tells; else it is how long it ran). From any thread while they run,
- * else from the one that starts them.
+ * How long vCPU @index was not asleep, in nanoseconds: it ran, or waited for a CPU of the host (if
+ * the host reports that; else only how long it ran). From any thread while the vCPUs run, else only
+ * from the thread that starts them.
  */
 uint64_t vcpus_time(struct vcpus *vcpus, uint32_t index);
 
-/* Ends all threads and frees the vCPUs. Not from a vCPU's thread. One that is zeroed is fine. */
+/* Ends all threads and frees the vCPUs. Not from a vCPU's thread. A zeroed struct is fine. */
 void vcpus_stop(struct vcpus *vcpus);
 
 #endif

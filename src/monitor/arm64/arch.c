@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Makes arm64 the architecture that this program's machines have: what monitor/boot.h and
- * monitor/platform.h ask for, from the parts that are the same on any host.
+ * Makes arm64 the architecture of this program's machines: implements monitor/boot.h and
+ * monitor/platform.h with the parts that are testable on any host.
  */
 #include "monitor/arm64/boot.h"
 #include "monitor/arm64/layout.h"
@@ -33,7 +33,7 @@ int arch_platform_open(struct platform **platform, const struct platform_setup *
 {
 	uint64_t frequency;
 
-	/* Linux lets programs read it; guests have the same. */
+	/* Linux lets user space read it; guests see the same frequency. */
 	__asm__("mrs %0, cntfrq_el0" : "=r"(frequency));
 	return arm64_platform_open(platform, setup, frequency ? frequency : 1, error);
 }

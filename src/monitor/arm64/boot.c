@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Starts a kernel on an arm64 machine (Linux, Documentation/arch/arm64/booting.rst), or firmware
- * that finds one by itself. Either finds the device tree at the start of memory.
+ * Starts a kernel on an arm64 machine (Linux, Documentation/arch/arm64/booting.rst), or firmware,
+ * which finds a kernel itself. The device tree is at the start of memory.
  */
 #include "monitor/arm64/boot.h"
 
@@ -17,7 +17,7 @@
 #include "monitor/arm64/layout.h"
 #include "monitor/boot_file.h"
 
-/* What Linux takes (arch/arm64/include/uapi/asm/setup.h), with the terminating zero. */
+/* The size in Linux (arch/arm64/include/uapi/asm/setup.h), with the terminating zero. */
 #define COMMAND_LINE_SIZE 2048
 
 struct virtio_slot arm64_virtio_slot(unsigned int index)
@@ -52,7 +52,7 @@ static int load_firmware(struct monitor_memory *memory, const struct boot_source
 				       "%s: has %" PRIu64 " bytes; firmware has 1 to %" PRIu64
 				       ": give such a file",
 				       file.name, file.size, ARM64_FIRMWARE_CODE_SIZE);
-	/* What the last guest left there goes, also where the file does not reach. */
+	/* Clear all of it: the guest before the reset may have written behind the file's end. */
 	if (guest_memory_translate_all(&memory->guest, guest_addr(ARM64_FIRMWARE_ADDRESS),
 				       ARM64_FIRMWARE_SIZE, GUEST_MEMORY_WRITE,
 				       (void **)&host) < 0 ||
@@ -80,7 +80,7 @@ static int load_kernel(struct monitor_memory *memory, const struct boot_source *
 				     &tree->initrd_size, error);
 }
 
-/* Numbers that no guest and no start before had. */
+/* Draws new random seeds for each start. */
 static int draw_seeds(struct arm64_tree *tree, struct error *error)
 {
 	if (getrandom(tree->rng_seed, sizeof(tree->rng_seed), 0) != sizeof(tree->rng_seed) ||
@@ -98,7 +98,7 @@ static int write_tree(struct monitor_memory *memory, const struct boot_source *s
 	if (guest_memory_translate_all(&memory->guest, guest_addr(ARM64_TREE_ADDRESS),
 				       ARM64_TREE_SIZE, GUEST_MEMORY_WRITE, &host) < 0)
 		return error_set_usage(error,
-				       "%" PRIu64 " bytes of memory hold no device tree; "
+				       "%" PRIu64 " bytes of memory cannot hold the device tree; "
 				       "give more",
 				       memory->size);
 	memset(host, 0, ARM64_TREE_SIZE);
@@ -128,7 +128,7 @@ int arm64_boot_load(struct monitor_memory *memory, const struct boot_source *sou
 		return error_set_usage(
 			error,
 			"--append: the kernel's command line has %zu characters, and "
-			"the kernel takes %d; shorten it",
+			"the kernel supports %d; shorten it",
 			length, COMMAND_LINE_SIZE - 1);
 	result = source->firmware_fd >= 0 ? load_firmware(memory, source, entry, error) :
 					    load_kernel(memory, source, &tree, entry, error);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * How an arm64 machine is laid out and started, as monitor/boot.h asks for it: apart from arch.c,
+ * How an arm64 machine is laid out and started, for monitor/boot.h. It is separate from arch.c,
  * which makes it this program's architecture, so that it can be tested on any host.
  */
 #ifndef AVP_MONITOR_ARM64_BOOT_H

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The device tree. Node names and properties are those that the bindings' schemas ask for (Linux,
+ * Writes the device tree. Node names and properties follow the bindings' schemas (Linux,
  * Documentation/devicetree/bindings; dt-schema for /chosen and /memory); `dtc` reads it without a
  * warning.
  */
@@ -19,7 +19,7 @@
 #include "monitor/arm64/watchdog.h"
 #include "monitor/boot.h"
 
-/* What nodes refer to each other by. */
+/* Phandles. */
 #define PHANDLE_GIC   1
 #define PHANDLE_CLOCK 2
 #define PHANDLE_GPIO  3
@@ -38,7 +38,7 @@
 #define GICV2_DISTRIBUTOR_SIZE 0x1000
 #define GICV2_CPU_SIZE	       0x2000
 
-/* The tree that is being written; the first error stays. */
+/* The tree that is being written; keeps the first error. */
 struct writer {
 	void *tree;
 	int result;
@@ -148,7 +148,7 @@ static void write_processors(struct writer *writer, const struct arm64_tree *tre
 	for (uint32_t i = 0; i < tree->cpus; i++) {
 		begin_at(writer, "cpu", arm64_mpidr(i));
 		put_string(writer, "device_type", "cpu");
-		/* What the schema has for processors of no model that it knows. */
+		/* The schema's value for CPUs of an unknown model. */
 		put_string(writer, "compatible", "arm,armv8");
 		put(writer, "reg", arm64_mpidr(i));
 		put_string(writer, "enable-method", "psci");
@@ -189,7 +189,7 @@ static void write_interrupt_controller(struct writer *writer, const struct arm64
 		    WIDE(ARM64_GIC_REDISTRIBUTOR_SIZE * tree->cpus));
 	put_flag(writer, "interrupt-controller");
 	put(writer, "#interrupt-cells", 3);
-	/* It has no part below it whose addresses there would be; dtc wants that said. */
+	/* No child nodes; dtc requires the property. */
 	put(writer, "#address-cells", 0);
 	put(writer, "phandle", PHANDLE_GIC);
 	end(writer);
@@ -235,7 +235,7 @@ static void write_primecells(struct writer *writer)
 	put(writer, "#gpio-cells", 2);
 	put_flag(writer, "interrupt-controller");
 	put(writer, "#interrupt-cells", 2);
-	/* The schema has no place for it, but dtc until 1.6.1 misses it. */
+	/* Not in the schema, but dtc until 1.6.1 requires it. */
 	put(writer, "#address-cells", 0);
 	put(writer, "phandle", PHANDLE_GPIO);
 	end(writer);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The device tree (Devicetree Specification 0.4, and the bindings of Linux) that tells a guest of
- * its machine.
+ * The device tree (Devicetree Specification 0.4, and the bindings of Linux) that describes the
+ * machine to the guest.
  */
 #ifndef AVP_MONITOR_ARM64_FDT_H
 #define AVP_MONITOR_ARM64_FDT_H
@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* So many random bytes go into the tree: linux's kaslr-seed and rng-seed. */
+/* Random bytes in the tree: Linux' kaslr-seed and rng-seed. */
 #define ARM64_TREE_SEED 64
 
 struct arm64_tree {

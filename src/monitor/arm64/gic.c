@@ -62,7 +62,7 @@ int gic_create(const struct kvm_machine *machine, int *fd, struct error *error)
 			ARM64_GIC_DISTRIBUTOR, error);
 	if (result == 0 && second)
 		result = set_address(*fd, KVM_VGIC_V2_ADDR_TYPE_CPU, ARM64_GIC_CPU, error);
-	/* One after the other from here on, as many as there are processors. */
+	/* One redistributor a vCPU, contiguous. */
 	if (result == 0 && !second)
 		result = set_address(*fd, KVM_VGIC_V3_ADDR_TYPE_REDIST, ARM64_GIC_REDISTRIBUTORS,
 				     error);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * KVM's interrupt controller for an arm64 machine: a GICv3, or where the host has no more a GICv2.
+ * KVM's interrupt controller for an arm64 machine: a GICv3, or a GICv2 if the host lacks it.
  */
 #ifndef AVP_MONITOR_ARM64_GIC_H
 #define AVP_MONITOR_ARM64_GIC_H
@@ -8,16 +8,16 @@
 #include "base/error.h"
 #include "monitor/kvm/kvm_private.h"
 
-/* A GICv2 has so many processors. */
+/* The most CPUs of a GICv2. */
 #define GICV2_CPUS 8
 
-/* The best version that the virtual machine @vm can have: 3, 2, or 0 for none. */
+/* The newest version that the virtual machine @vm supports: 3, 2, or 0 for none. */
 unsigned int gic_version(int vm);
 
-/* Makes the controller in a new virtual machine. *fd is its own, to be closed. */
+/* Makes the controller in a new virtual machine. The caller closes *fd. */
 int gic_create(const struct kvm_machine *machine, int *fd, struct error *error);
 
-/* All vCPUs are there: the controller begins to work. */
+/* Starts the controller, after all vCPUs were made. */
 int gic_start(int fd, struct error *error);
 
 #endif

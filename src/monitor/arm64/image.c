@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Kernel files. The bytes go from the file straight into guest memory; what they say of themselves
- * is read once, into this program's own memory, and checked there.
+ * Loads kernel files. The bytes go from the file straight into guest memory; the headers are read
+ * once into this program's own memory and checked there.
  */
 #include "monitor/arm64/image.h"
 
@@ -22,31 +22,31 @@ struct image_header {
 	uint64_t flags;
 	uint64_t reserved[3];
 	uint32_t magic;
-	uint32_t pe_header; /* of the EFI program that it is as well */
+	uint32_t pe_header; /* of the EFI stub */
 };
 
 #define IMAGE_MAGIC	0x644d5241 /* "ARM\x64" */
 #define FLAG_BIG_ENDIAN 0x1
 #define ALIGNMENT	UINT64_C(0x200000)
-/* What a kernel that does not tell its size takes, and gets. */
+/* Values for a kernel that does not give its size. */
 #define TEXT_OFFSET_DEFAULT 0x80000
 #define BSS_ROOM	    (UINT64_C(16) << 20)
 
-/* More than any kernel has. */
+/* More than any kernel has; bounds the loop. */
 #define ELF_SEGMENTS_MAX 64
-/* From here on addresses are a kernel's virtual ones: no memory lies so far up. */
+/* Addresses from here on are virtual: no memory is this high. */
 #define VIRTUAL_START	 (UINT64_C(1) << 52)
 
 #define X86_MAGIC_OFFSET 0x202 /* "HdrS" */
 
-/* The first bytes, in which every format shows itself. */
+/* The first bytes, enough to recognize every format. */
 union head {
 	uint8_t bytes[1024];
 	Elf64_Ehdr elf;
 	struct image_header image;
 };
 
-/* Whether @size bytes from @address on are in memory and leave the device tree alone. */
+/* Whether @size bytes from @address on are in memory and do not overlap the device tree. */
 static bool in_memory(const struct monitor_memory *memory, uint64_t address, uint64_t size)
 {
 	uint64_t end = memory->ranges[0].address + memory->ranges[0].size;
@@ -55,7 +55,7 @@ static bool in_memory(const struct monitor_memory *memory, uint64_t address, uin
 	       size <= end - address;
 }
 
-/* How much memory a kernel asks for that would end at @end. */
+/* The error of a kernel that needs memory up to @end. */
 static int too_big(const struct monitor_memory *memory, const struct boot_file *file, uint64_t end,
 		   struct error *error)
 {
@@ -75,12 +75,12 @@ static int load_image(struct monitor_memory *memory, const struct boot_file *fil
 			error, "%s: is a big-endian kernel; give a little-endian one", file->name);
 	if (text_offset >= ALIGNMENT)
 		return error_set_usage(error,
-				       "%s: wants to lie at 0x%" PRIx64 " bytes from a boundary of "
-				       "2 MiB: the kernel is damaged; give a sound one",
+				       "%s: has a text offset of 0x%" PRIx64 " bytes, beyond "
+				       "2 MiB: the kernel is damaged; give an intact one",
 				       file->name, text_offset);
 	/*
-	 * Linux pads the file to the image's size without its zeroed data: it may be the smaller
-	 * one.
+	 * Linux pads the file to the size without the zeroed data, so the file may be larger than
+	 * image_size.
 	 */
 	if (size < file->size)
 		size = file->size;
@@ -90,7 +90,7 @@ static int load_image(struct monitor_memory *memory, const struct boot_file *fil
 		return too_big(memory, file, address + size, error);
 	image->entry = address;
 	image->end = address + size;
-	/* Its zeroed data it clears by itself. */
+	/* The kernel clears its zeroed data itself. */
 	return boot_file_load(memory, file, 0, address, file->size, file->size, error);
 }
 
@@ -105,16 +105,16 @@ static int check_elf(const struct boot_file *file, const Elf64_Ehdr *elf, struct
 	if (elf->e_phnum == 0 || elf->e_phnum > ELF_SEGMENTS_MAX ||
 	    elf->e_phentsize != sizeof(Elf64_Phdr))
 		return error_set_usage(error,
-				       "%s: is an ELF file with %u segments, which is no kernel; "
-				       "give an Image or a linked vmlinux",
+				       "%s: is an ELF file with %u segments, which is not a "
+				       "kernel; give an Image or a linked vmlinux",
 				       file->name, elf->e_phnum);
 	return 0;
 }
 
 /*
- * How far the segments are moved. A file that is linked for physical addresses stays there. Linux
- * is linked for virtual ones and finds out by itself where it is, as long as the distance to a
- * boundary of 2 MiB stays.
+ * How far the segments are moved. A file that is linked for physical addresses is not moved. Linux
+ * is linked for virtual addresses and finds its position itself, as long as the offset in 2 MiB is
+ * kept.
  */
 static uint64_t find_move(const Elf64_Phdr *segments, size_t count)
 {
@@ -144,7 +144,7 @@ static int load_segment(struct monitor_memory *memory, const struct boot_file *f
 				       file->name);
 	if (address < ARM64_TREE_ADDRESS + ARM64_TREE_SIZE)
 		return error_set_usage(error,
-				       "%s: wants to lie at 0x%" PRIx64 "; memory begins at "
+				       "%s: is linked at 0x%" PRIx64 "; memory begins at "
 				       "0x%" PRIx64 ", with the device tree: link it higher",
 				       file->name, address, ARM64_MEMORY_ADDRESS);
 	if (!in_memory(memory, address, segment->p_memsz))
@@ -177,7 +177,7 @@ static int load_elf(struct monitor_memory *memory, const struct boot_file *file,
 		if (segment->p_type != PT_LOAD)
 			continue;
 		result = load_segment(memory, file, segment, move, image, error);
-		/* The entry is told as a virtual address, which may be the physical one. */
+		/* The entry is a virtual address, which may equal the physical one. */
 		if (elf->e_entry - segment->p_vaddr < segment->p_memsz)
 			image->entry = elf->e_entry - segment->p_vaddr + segment->p_paddr + move;
 		else if (!image->entry && elf->e_entry - segment->p_paddr < segment->p_memsz)
@@ -187,8 +187,8 @@ static int load_elf(struct monitor_memory *memory, const struct boot_file *file,
 		return result;
 	if (image->entry == 0)
 		return error_set_usage(error,
-				       "%s: is damaged: it starts at 0x%" PRIx64 ", outside of "
-				       "what it loads",
+				       "%s: is damaged: its entry is at 0x%" PRIx64 ", outside of "
+				       "its segments",
 				       file->name, (uint64_t)elf->e_entry);
 	return 0;
 }
@@ -221,7 +221,7 @@ int arm64_image_load(struct monitor_memory *memory, const struct boot_source *so
 				       "Image itself, or start it from --firmware",
 				       file.name);
 	return error_set_usage(error,
-			       "%s: is no kernel (Image or ELF); give a kernel file, such as "
+			       "%s: is not a kernel (Image or ELF); give a kernel file, such as "
 			       "/boot/vmlinuz",
 			       file.name);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Kernel files that an arm64 machine boots: Image (Linux, Documentation/arch/arm64/booting.rst),
- * with or without the stub that makes it an EFI program, and 64-bit ELF files such as vmlinux.
+ * with or without an EFI stub, and 64-bit ELF files such as vmlinux.
  */
 #ifndef AVP_MONITOR_ARM64_IMAGE_H
 #define AVP_MONITOR_ARM64_IMAGE_H
@@ -15,12 +15,12 @@
 /* A kernel in guest memory. */
 struct arm64_image {
 	uint64_t entry;
-	uint64_t end; /* of what it needs to start */
+	uint64_t end; /* end of the memory that it needs to start */
 };
 
 /*
- * Reads source->kernel_fd into guest memory. What the file says is checked: its pieces lie in
- * memory, above the device tree, and in the file.
+ * Loads source->kernel_fd into guest memory. Everything the file says is checked: its segments must
+ * be in memory, above the device tree, and in the file.
  */
 int arm64_image_load(struct monitor_memory *memory, const struct boot_source *source,
 		     struct arm64_image *image, struct error *error);

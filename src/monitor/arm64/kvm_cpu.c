@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * KVM on arm64: the type of the machine, and its processors from power-on to power-off. PSCI's
- * calls (Arm DEN0022) KVM answers by itself, with their error codes, but for SYSTEM_SUSPEND.
+ * KVM on arm64: the type of the machine, and vCPUs from power-on to power-off. KVM implements the
+ * PSCI calls (Arm DEN0022), with their error codes, except SYSTEM_SUSPEND.
  */
 #include "monitor/arm64/kvm_cpu.h"
 
@@ -19,7 +19,7 @@
 #include "monitor/arm64/suspend.h"
 
 /*
- * The bits of a guest's physical address where KVM does not let us choose, and as many as we take.
+ * Bits of a guest's physical address if KVM does not let us choose, and the most that we use.
  */
 #define ADDRESS_BITS 40
 /* Documentation/virt/kvm/api.rst, "KVM_IRQ_LINE" on arm64. */
@@ -50,7 +50,7 @@ int kvm_choose_variant(struct hypervisor_setup *setup, struct error *error)
 		return error_set_usage(
 			error,
 			"--cpus: %u: this host's interrupt controller (GICv2) serves "
-			"%d; give no more",
+			"at most %d; give fewer",
 			setup->cpus, GICV2_CPUS);
 	return 0;
 }
@@ -65,11 +65,10 @@ int kvm_arch_vm_type(const struct hypervisor_setup *setup, unsigned long *type, 
 	while (bits < most && end > UINT64_C(1) << bits)
 		bits++;
 	if (end > UINT64_C(1) << bits)
-		return error_set_usage(
-			error,
-			"--memory: this host's guests have addresses of %u bits, and "
-			"memory begins at 1 GiB; give at most %" PRIu64 " MiB",
-			bits, ((UINT64_C(1) << bits) - ARM64_MEMORY_ADDRESS) >> 20);
+		return error_set_usage(error,
+				       "--memory: this host's guests have %u address bits, and "
+				       "memory begins at 1 GiB; give at most %" PRIu64 " MiB",
+				       bits, ((UINT64_C(1) << bits) - ARM64_MEMORY_ADDRESS) >> 20);
 	*type = limit > 0 ? KVM_VM_TYPE_ARM_IPA_SIZE(bits) : 0;
 	return 0;
 }
@@ -78,7 +77,7 @@ static void enable(const struct kvm_machine *machine, uint32_t capability)
 {
 	struct kvm_enable_cap cap = {.cap = capability};
 
-	/* Where KVM is too old for it the guest does without, and an exit says so. */
+	/* An older KVM lacks it; then an exit reports the failed access. */
 	ioctl(machine->fd, KVM_ENABLE_CAP, &cap);
 }
 
@@ -102,7 +101,7 @@ static int choose_processor(struct kvm_machine *machine, struct error *error)
 	add_feature(init, KVM_ARM_VCPU_PSCI_0_2);
 	if (has(machine, KVM_CAP_ARM_SVE))
 		add_feature(init, KVM_ARM_VCPU_SVE);
-	/* KVM wants both or none. */
+	/* KVM requires both or none. */
 	if (has(machine, KVM_CAP_ARM_PTRAUTH_ADDRESS) &&
 	    has(machine, KVM_CAP_ARM_PTRAUTH_GENERIC)) {
 		add_feature(init, KVM_ARM_VCPU_PTRAUTH_ADDRESS);
@@ -143,7 +142,7 @@ static int init_vcpu(const struct vcpu *vcpu)
 {
 	struct kvm_vcpu_init init = vcpu->machine->arch->init;
 
-	/* The others are switched on by the guest, through PSCI. */
+	/* The guest starts the others through PSCI. */
 	if (vcpu->index > 0)
 		add_feature(&init, KVM_ARM_VCPU_POWER_OFF);
 	return ioctl(vcpu->fd, KVM_ARM_VCPU_INIT, &init) < 0 ? -errno : 0;
@@ -151,7 +150,7 @@ static int init_vcpu(const struct vcpu *vcpu)
 
 static int set_start(const struct vcpu *vcpu, uint64_t entry, uint64_t argument)
 {
-	/* KVM begins at EL1 with interrupts masked, as booting.rst asks. */
+	/* KVM starts at EL1 with interrupts masked, as booting.rst requires. */
 	if (kvm_set_register(vcpu->fd, KVM_PC, entry) < 0 ||
 	    kvm_set_register(vcpu->fd, KVM_X(0), argument) < 0)
 		return -errno;
@@ -172,7 +171,7 @@ int kvm_arch_start(struct vcpu *vcpu, const struct boot_entry *entry, struct err
 
 	if (result < 0)
 		return error_set_errno(error, -result, "KVM_ARM_VCPU_INIT of vCPU %u", vcpu->index);
-	/* With the vector lengths that KVM suggests. */
+	/* With KVM's default vector lengths. */
 	if (arch->init.features[0] & 1u << KVM_ARM_VCPU_SVE &&
 	    ioctl(vcpu->fd, KVM_ARM_VCPU_FINALIZE, &sve) < 0)
 		return error_set_errno(error, errno, "KVM_ARM_VCPU_FINALIZE of vCPU %u",
@@ -182,7 +181,7 @@ int kvm_arch_start(struct vcpu *vcpu, const struct boot_entry *entry, struct err
 	if (result < 0)
 		return error_set_errno(error, -result, "KVM: cannot set the registers of vCPU 0");
 	arch->vcpus[vcpu->index] = vcpu;
-	/* KVM wants all vCPUs before the interrupt controller starts, and that before they run. */
+	/* KVM requires all vCPUs before the GIC starts, and the GIC before they run. */
 	return vcpu->index == vcpu->machine->cpus - 1 ? gic_start(arch->gic_fd, error) : 0;
 }
 
@@ -215,7 +214,7 @@ static void fail(struct vcpu *vcpu, struct vcpu_exit *exit, const char *format, 
 	va_end(values);
 }
 
-/* Where PSCI's part ends in an error of KVM the guest cannot go on. */
+/* Completes a suspend step; if KVM failed the guest cannot continue. */
 static void finish_suspend(struct vcpu *vcpu, struct vcpu_exit *exit, const char *what, int result)
 {
 	exit->kind = VCPU_EXIT_NONE;
@@ -230,11 +229,11 @@ bool kvm_arch_exit(struct vcpu *vcpu, struct vcpu_exit *exit)
 
 	if (run->exit_reason == KVM_EXIT_ARM_NISV) {
 		/*
-		 * Such as a load of two registers: the processor does not tell what it was about.
+		 * For example a load of two registers: the CPU gives no details of the access.
 		 */
 		fail(vcpu, exit,
 		     "an access to 0x%" PRIx64 ", where no memory is, by an instruction that "
-		     "KVM cannot take apart (KVM_EXIT_ARM_NISV, syndrome 0x%" PRIx64 ")",
+		     "KVM cannot decode (KVM_EXIT_ARM_NISV, syndrome 0x%" PRIx64 ")",
 		     (uint64_t)run->arm_nisv.fault_ipa, (uint64_t)run->arm_nisv.esr_iss);
 		return true;
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The registers of an arm64 vCPU that the monitor looks at and sets.
+ * The registers of an arm64 vCPU that the monitor reads and writes.
  */
 #ifndef AVP_MONITOR_ARM64_KVM_REGISTER_H
 #define AVP_MONITOR_ARM64_KVM_REGISTER_H
@@ -16,7 +16,7 @@
 #define KVM_X(number) (KVM_CORE(regs.regs[0]) + (number)*2u)
 #define KVM_PC	      KVM_CORE(regs.pc)
 
-/* 0, or -1 with errno set, like the ioctls that they are. */
+/* Like the ioctls, they return 0, or -1 with errno set. */
 static inline int kvm_get_register(int vcpu, uint64_t id, uint64_t *value)
 {
 	struct kvm_one_reg reg = {.id = id, .addr = (uintptr_t)value};

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Where things are in the address space of an arm64 guest, and which interrupts they have. It is
- * the map of QEMU's machine `virt` as far as that goes, so that firmware made for it runs here
- * unchanged: code at 0, memory with the device tree at its start at 1 GiB. Interrupts are numbers
- * of shared peripheral interrupts (SPIs), as the device tree has them.
+ * The memory map and the interrupts of an arm64 guest. It follows the map of QEMU's machine `virt`,
+ * so that firmware made for that runs here unchanged: code at 0, memory with the device tree at its
+ * start at 1 GiB. Interrupt numbers are those of shared peripheral interrupts (SPIs), as in the
+ * device tree.
  */
 #ifndef AVP_MONITOR_ARM64_LAYOUT_H
 #define AVP_MONITOR_ARM64_LAYOUT_H
@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 /*
- * Firmware, in memory of its own. QEMU has two flash chips there: code in the first one, the second
- * one, which U-Boot looks for its settings in, is here as empty as a new one.
+ * Firmware, in its own memory. QEMU has two flash chips here: code is in the first; U-Boot looks
+ * for its settings in the second, which is empty here, like a new one.
  */
 #define ARM64_FIRMWARE_ADDRESS	     UINT64_C(0)
 #define ARM64_FIRMWARE_SIZE	     UINT64_C(0x08000000)
@@ -22,7 +22,7 @@
 #define ARM64_GIC_DISTRIBUTOR_SIZE   UINT64_C(0x10000)
 #define ARM64_GIC_CPU		     UINT64_C(0x08010000) /* GICv2 */
 #define ARM64_GIC_CPU_SIZE	     UINT64_C(0x10000)
-#define ARM64_GIC_REDISTRIBUTORS     UINT64_C(0x080a0000) /* GICv3, one for each processor */
+#define ARM64_GIC_REDISTRIBUTORS     UINT64_C(0x080a0000) /* GICv3, one a CPU */
 #define ARM64_GIC_REDISTRIBUTOR_SIZE UINT64_C(0x20000)
 
 #define ARM64_UART_ADDRESS	     UINT64_C(0x09000000)
@@ -31,9 +31,9 @@
 #define ARM64_RTC_SPI		     2
 #define ARM64_GPIO_ADDRESS	     UINT64_C(0x09030000)
 #define ARM64_GPIO_SPI		     7
-#define ARM64_GPIO_POWER_KEY	     3 /* the line that the power key is on */
+#define ARM64_GPIO_POWER_KEY	     3 /* the line of the power key */
 
-/* What QEMU's map has nothing like, in a place that it leaves free. */
+/* Devices that QEMU lacks, at addresses that QEMU leaves free. */
 #define ARM64_PANIC_ADDRESS    UINT64_C(0x09100000)
 #define ARM64_WATCHDOG_CONTROL UINT64_C(0x09110000)
 #define ARM64_WATCHDOG_REFRESH UINT64_C(0x09120000)
@@ -44,7 +44,7 @@
 #define ARM64_VIRTIO_SPI       16
 #define ARM64_VIRTIO_SLOTS     32
 
-/* SPIs 0 to 63, after the 32 interrupts that each processor has of its own. */
+/* SPIs 0 to 63, after the 32 private interrupts of each CPU. */
 #define ARM64_FIRST_SPI	 32
 #define ARM64_INTERRUPTS 96
 
@@ -57,8 +57,8 @@ _Static_assert(ARM64_FIRST_SPI + ARM64_VIRTIO_SPI + ARM64_VIRTIO_SLOTS <= ARM64_
 #define ARM64_TREE_SIZE	     UINT64_C(0x10000)
 #define ARM64_KERNEL_ADDRESS (ARM64_MEMORY_ADDRESS + UINT64_C(0x200000))
 /*
- * Documentation/arch/arm64/booting.rst: kernel and initrd lie in one window of 32 GiB, aligned to
- * 1 GiB.
+ * Documentation/arch/arm64/booting.rst: kernel and initrd must be in one window of 32 GiB, aligned
+ * to 1 GiB.
  */
 #define ARM64_INITRD_END (ARM64_MEMORY_ADDRESS + UINT64_C(0x800000000))
 
@@ -71,7 +71,7 @@ _Static_assert(ARM64_FIRST_SPI + ARM64_VIRTIO_SPI + ARM64_VIRTIO_SLOTS <= ARM64_
 #define ARM64_TIMER_VIRTUAL_PPI	   11
 #define ARM64_TIMER_HYPERVISOR_PPI 10
 
-/* The processors' numbers as KVM gives them out: up to 16 in a cluster, MPIDR_EL1.Aff0. */
+/* The MPIDR that KVM gives a CPU: up to 16 in a cluster, MPIDR_EL1.Aff0. */
 static inline uint32_t arm64_mpidr(uint32_t cpu)
 {
 	return (cpu & 0xf) | cpu >> 4 << 8;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The PL011 (Arm DDI 0183, "PrimeCell UART (PL011) Technical Reference Manual", chapter 3). Speed
- * and format of the line mean nothing here and are kept for the driver to read back.
+ * and format of the line have no effect and are kept only for the driver to read back.
  */
 #include "monitor/arm64/pl011.h"
 
@@ -61,7 +61,7 @@
 #define INTERRUPT_DSR	  0x8
 #define INTERRUPT_RECEIVE 0x10
 #define INTERRUPT_SEND	  0x20
-#define INTERRUPT_TIMEOUT 0x40 /* something has been waiting to be read */
+#define INTERRUPT_TIMEOUT 0x40 /* input is waiting to be read */
 #define INTERRUPT_OVERRUN 0x400
 #define INTERRUPTS	  0x7ff
 
@@ -74,24 +74,24 @@ struct pl011 {
 	uint32_t control, levels, mask;
 	uint32_t divisor[2], format, low_power, dma;
 	uint32_t events; /* interrupts until they are cleared: modem lines, overrun */
-	bool sent;    /* the "transmitter" interrupt: bytes have gone and there is room for more */
-	bool overrun; /* of the receive status */
-	bool overran; /* of the data register: a byte was lost, and none has come since */
-	bool level;   /* of the interrupt */
+	bool sent;	 /* the "transmitter" interrupt: bytes were sent and there is room */
+	bool overrun;	 /* of the receive status */
+	bool overran;	 /* of the data register: a byte was lost since the last one */
+	bool level;	 /* of the interrupt */
 };
 
-/* Loopback has no far end that could be slow. */
+/* In loopback the far end cannot block. */
 static bool has_room(const struct pl011 *pl011)
 {
 	return pl011->control & CONTROL_LOOPBACK || serial_line_has_room(&pl011->line);
 }
 
-/* What has happened, masked or not. */
+/* The raw interrupt status, before the mask. */
 static uint32_t raw_status(const struct pl011 *pl011)
 {
 	uint32_t status = pl011->events;
 
-	/* A reader may wait for the FIFO's level or for the timeout: there is no waiting here. */
+	/* The guest may wait for the FIFO's level or for the timeout: raise both at once. */
 	if (pl011->line.input_count > 0)
 		status |= INTERRUPT_RECEIVE | INTERRUPT_TIMEOUT;
 	if (pl011->sent && has_room(pl011))
@@ -110,7 +110,7 @@ static void update_interrupt(void *context)
 	pl011->hypervisor->ops->set_interrupt(pl011->hypervisor, pl011->irq, level);
 }
 
-/* The modem lines: the ones outside do not change; in loopback the outputs lead to them (3.3.8). */
+/* The modem lines are constant; in loopback they are connected to the outputs (3.3.8). */
 static uint32_t modem_lines(const struct pl011 *pl011)
 {
 	uint32_t control = pl011->control, lines = 0;
@@ -130,7 +130,7 @@ static uint32_t modem_lines(const struct pl011 *pl011)
 
 static uint32_t flags(const struct pl011 *pl011)
 {
-	/* As long as there is room a byte is as good as sent. */
+	/* While there is room, the transmitter reports empty. */
 	uint32_t status = has_room(pl011) ? FLAG_SEND_EMPTY : FLAG_SEND_FULL;
 
 	if (pl011->line.input_count == 0)
@@ -146,7 +146,7 @@ static uint32_t read_data(struct pl011 *pl011)
 
 	if (pl011->overran)
 		data |= DATA_OVERRUN;
-	/* What comes from the far end has had room. */
+	/* Only loopback overruns: the far end waits for room. */
 	pl011->overran = pl011->overran && pl011->line.input_count > 0;
 	return data;
 }
@@ -181,7 +181,7 @@ static uint32_t read_register(struct pl011 *pl011, uint64_t offset)
 	case UARTDMACR:
 		return pl011->dma;
 	default:
-		/* Revision r1p5: FIFOs of 32 bytes, which is what a driver takes for granted. */
+		/* Revision r1p5: drivers then expect FIFOs of 32 bytes. */
 		return primecell_read_id(offset, PRIMECELL_PART(0x011, 3));
 	}
 }
@@ -236,7 +236,7 @@ static void write_control(struct pl011 *pl011, uint32_t value)
 
 static void transmit(struct pl011 *pl011, uint8_t byte)
 {
-	/* A driver need not have enabled the port for its earliest words. */
+	/* An early console may not have enabled the port. */
 	if (pl011->control & CONTROL_LOOPBACK)
 		loop_back(pl011, byte);
 	else
@@ -282,7 +282,7 @@ static void write_register(struct pl011 *pl011, uint64_t offset, uint32_t value)
 	case UARTDMACR: /* kept: there is no DMA */
 		pl011->dma = value & 0x7;
 		break;
-	default: /* what is only read */
+	default: /* read-only registers */
 		break;
 	}
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The PL031 (Arm DDI 0224, "PrimeCell Real Time Clock (PL031) Technical Reference Manual", chapter
- * 3). It counts from the start on: like the hardware, it cannot be stopped once it runs.
+ * 3). It counts from power-on: like the hardware, it cannot be stopped once it runs.
  */
 #include "monitor/arm64/pl031.h"
 
@@ -36,7 +36,7 @@ static void update_interrupt(struct pl031 *pl031)
 	pl031->hypervisor->ops->set_interrupt(pl031->hypervisor, pl031->irq, level);
 }
 
-/* It rings when the clock comes to the second in the match register: up to 136 years from now. */
+/* The alarm is due when the clock reaches the match register, up to 136 years from now. */
 static void set_alarm(struct pl031 *pl031)
 {
 	struct timespec now;
@@ -52,7 +52,7 @@ static void handle_alarm(void *context)
 	struct pl031 *pl031 = context;
 
 	pthread_mutex_lock(&pl031->lock);
-	/* Another second may have been written since the loop woke up. */
+	/* The match register may have been written since the timer expired. */
 	if ((int32_t)(host_time() + pl031->offset - pl031->match) >= 0)
 		pl031->rang = true;
 	update_interrupt(pl031);

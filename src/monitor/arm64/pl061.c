@@ -9,7 +9,7 @@
 
 #include "monitor/arm64/primecell.h"
 
-#define GPIODATA_END 0x400 /* address bits 2 to 9 tell which lines an access is about */
+#define GPIODATA_END 0x400 /* address bits 2 to 9 select the lines */
 #define GPIODIR	     0x400
 #define GPIOIS	     0x404
 #define GPIOIBE	     0x408
@@ -20,10 +20,10 @@
 #define GPIOIC	     0x41c
 #define GPIOAFSEL    0x420
 
-/* Longer than a driver's debouncing, and than a busy guest takes to look. */
+/* Longer than a driver's debouncing and a busy guest's latency. */
 #define PRESS_NS UINT64_C(500000000)
 
-/* The lines as they are: driven by the guest or from outside. */
+/* The levels of the lines, whether input or output. */
 static uint8_t lines(const struct pl061 *pl061)
 {
 	return (pl061->out & pl061->direction) | (pl061->in & (uint8_t)~pl061->direction);
@@ -46,7 +46,7 @@ static void update_interrupt(struct pl061 *pl061)
 	pl061->hypervisor->ops->set_interrupt(pl061->hypervisor, pl061->irq, level);
 }
 
-/* The lines were @before: notes the edges that the guest asks for. */
+/* Records enabled edges; the lines were @before. */
 static void note_edges(struct pl061 *pl061, uint8_t before)
 {
 	uint8_t now = lines(pl061), changed = before ^ now;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Arm's GPIO controller PL061: eight lines, of which one is the power key. The others lead nowhere;
- * what the guest drives on them is kept and seen by nobody.
+ * Arm's GPIO controller PL061: eight lines, one of which is the power key. The others are not
+ * connected; what the guest drives on them can only be read back.
  */
 #ifndef AVP_MONITOR_ARM64_PL061_H
 #define AVP_MONITOR_ARM64_PL061_H
@@ -25,7 +25,7 @@ struct pl061 {
 	struct hypervisor *hypervisor;
 	uint8_t in, out, direction; /* 1: the guest drives the line */
 	uint8_t level_sense, both_edges, rising, mask, function;
-	uint8_t edges; /* that were seen and not cleared */
+	uint8_t edges; /* detected and not cleared */
 	bool level;    /* of the interrupt */
 };
 
@@ -38,7 +38,7 @@ void pl061_close(struct pl061 *pl061);
 void pl061_attach(struct pl061 *pl061, struct hypervisor *hypervisor);
 void pl061_detach(struct pl061 *pl061);
 
-/* Presses the key, for as long as a person would. Without a machine nothing happens. */
+/* Presses the key for PRESS_NS. Does nothing while detached. */
 void pl061_press_key(struct pl061 *pl061);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The platform of an arm64 machine: serial port, clock, power key, pvpanic and two watchdogs. Power
- * itself is PSCI's, which the hypervisor implements.
+ * The platform of an arm64 machine: serial port, clock, power key, pvpanic and two watchdogs. The
+ * hypervisor implements power off and reset (PSCI).
  */
 #include "monitor/arm64/platform.h"
 
@@ -81,9 +81,8 @@ static const struct platform_ops arm64_platform_ops = {
 };
 
 /*
- * The kernel that loaded the stall detectors is gone, and the next need not have their driver.
- * Nothing tells of a kexec as such: PSCI, by which a kernel takes leave of its processors, is
- * KVM's.
+ * The kernel that loaded the stall detectors is gone, and the next may lack their driver. A kexec
+ * is not reported otherwise: KVM handles the PSCI calls by which a kernel stops its CPUs.
  */
 static void handle_next_kernel(void *context)
 {
@@ -97,7 +96,7 @@ static void handle_crash_loaded(struct panic *panic)
 	handle_next_kernel(container_of(panic, struct arm64_platform, panic));
 }
 
-/* Opens all parts, so that all can be closed, and returns the first error. */
+/* Opens every part even after an error, so that all can be closed; returns the first error. */
 static int open_parts(struct arm64_platform *arm64, uint64_t frequency, struct error *error)
 {
 	const struct platform_setup *setup = &arm64->setup;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The platform of an arm64 machine, as monitor/platform.h asks for it.
+ * The platform of an arm64 machine, for monitor/platform.h.
  */
 #ifndef AVP_MONITOR_ARM64_PLATFORM_H
 #define AVP_MONITOR_ARM64_PLATFORM_H
 
 #include "monitor/platform.h"
 
-/* As arch_platform_open; @frequency is that of the architecture's counter, in Hz. */
+/* As arch_platform_open; @frequency: the architecture's counter, in Hz. */
 int arm64_platform_open(struct platform **platform, const struct platform_setup *setup,
 			uint64_t frequency, struct error *error);
 

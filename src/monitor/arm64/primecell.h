@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What Arm's peripherals of the PrimeCell family have in common: a page of registers whose last
- * ones tell what it is.
+ * Common to Arm's PrimeCell peripherals: a page of registers, the last of which identify it.
  */
 #ifndef AVP_MONITOR_ARM64_PRIMECELL_H
 #define AVP_MONITOR_ARM64_PRIMECELL_H

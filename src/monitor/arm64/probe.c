@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The probe's guest on arm64: one virtual CPU that starts at EL1, adds, stores the sum in memory
- * and loads it again, runs a loop, and writes the sum to an address without memory. That comes back
- * here as an exit with the sum in it. What lies in memory is not looked at: the guest runs with its
- * caches off, and the host would need to know where its own are.
+ * The probe's guest on arm64: one vCPU that starts at EL1, adds, stores the sum in memory and loads
+ * it again, runs a loop, and writes the sum to an address without memory, which causes an exit with
+ * the sum. The host does not check the memory itself: the guest runs with its caches off, so the
+ * host would have to manage cache coherency.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -23,7 +23,7 @@
 
 #define SUMMAND_A      0x1122334455667788
 #define SUMMAND_B      0x0102030405060708
-/* A processor takes about a millisecond for it, one emulated by QEMU some ten. */
+/* A CPU takes about a millisecond, one emulated by QEMU about ten. */
 #define LOOPS	      1000000
 #define LOOP_LIMIT_MS 700
 
@@ -49,7 +49,7 @@ static int set_registers(int vcpu)
 	return kvm_set_register(vcpu, KVM_PC, MEMORY_ADDRESS);
 }
 
-/* Runs the virtual CPU to its exit and looks at what it has computed. */
+/* Runs the vCPU to its exit and checks the result. */
 static void run_guest(struct kvm_probe_result *result, int vcpu, const struct kvm_run *run)
 {
 	int64_t start = clock_now_ms(), took;
@@ -71,7 +71,7 @@ static void run_guest(struct kvm_probe_result *result, int vcpu, const struct kv
 	strcpy(result->reason, "/dev/kvm runs 64-bit guests");
 }
 
-/* Makes the virtual CPU, with what KVM takes for the best model on this host. */
+/* Makes the vCPU, of KVM's preferred model for this host. */
 static int make_vcpu(struct kvm_probe_result *result, int vm)
 {
 	struct kvm_vcpu_init init;
@@ -101,7 +101,7 @@ void kvm_probe_machine(struct kvm_probe_result *result, int kvm_fd)
 	struct kvm_run *run;
 	uint8_t *memory;
 
-	/* Without a number it would be 40 bits, which not every processor has. */
+	/* The default is 40 bits, which not every CPU supports. */
 	vm = ioctl(kvm_fd, KVM_CREATE_VM,
 		   limit > 0 && limit < 40 ? KVM_VM_TYPE_ARM_IPA_SIZE((unsigned long)limit) : 0);
 	if (vm < 0)

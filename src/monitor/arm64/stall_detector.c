@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The vCPU stall detector. A counter runs while its processor runs, or waits for a processor of the
- * host: one that sleeps, because the guest as a whole is suspended (to idle, or by PSCI), has
- * nobody to load its counter and misses nothing.
+ * The vCPU stall detector. A counter runs while its vCPU runs or waits for a CPU of the host. While
+ * a vCPU sleeps, because the guest as a whole is suspended (to idle, or by PSCI), nobody can reload
+ * its counter, so it does not run.
  */
 #include "monitor/arm64/stall_detector.h"
 
@@ -22,10 +22,10 @@
 
 #define SECOND_NS      UINT64_C(1000000000)
 #define MS_NS	       UINT64_C(1000000)
-/* The host's account of a processor's time lags a little. */
+/* The host's accounting of a thread's run time lags a little. */
 #define RECHECK_NS (10 * MS_NS)
 
-/* What is left of a counter, in nanoseconds of its processor's time. */
+/* The rest of a counter, in nanoseconds of its vCPU's run time. */
 static uint64_t left(const struct stall_detector *detector, size_t index)
 {
 	const struct stall_counter *counter = &detector->counters[index];
@@ -45,7 +45,7 @@ static void begin(struct stall_detector *detector, size_t index)
 }
 
 /*
- * Sets the timer for the counter that can be the first to end: no time of a processor's is faster.
+ * Sets the timer for the counter that expires first if every vCPU keeps running.
  */
 static void set_timer(struct stall_detector *detector)
 {
@@ -98,7 +98,7 @@ static uint32_t read_register(const struct stall_detector *detector, size_t inde
 	case CURRENT:
 		if (!counter->enabled)
 			return counter->load;
-		/* No overflow: a frequency is small. */
+		/* Cannot overflow: the frequency is limited. */
 		return (uint32_t)(left(detector, index) / MS_NS * counter->frequency / 1000);
 	case FREQUENCY:
 		return counter->frequency;
@@ -122,7 +122,7 @@ static void write_register(struct stall_detector *detector, size_t index, uint64
 		begin(detector, index);
 		break;
 	case FREQUENCY:
-		/* One that never counts is none, and a fast one would keep this program busy. */
+		/* 0 would never expire; a high frequency would keep this program busy. */
 		counter->frequency = value < 1 ? 1 : value > FREQUENCY_MAX ? FREQUENCY_MAX : value;
 		break;
 	default:
@@ -189,7 +189,7 @@ void stall_detector_end(struct stall_detector *detector)
 	pthread_mutex_unlock(&detector->lock);
 	if (ran)
 		log_info("the guest has started another kernel: its stall detectors are off until "
-			 "that starts them");
+			 "it starts them");
 }
 
 void stall_detector_attach(struct stall_detector *detector)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * PSCI's SYSTEM_SUSPEND. KVM does not tell whether another vCPU is off while that one is in
- * KVM_RUN, so each is asked to come out and say so.
+ * PSCI's SYSTEM_SUSPEND. While a vCPU is in KVM_RUN, KVM does not tell whether it is off, so each
+ * vCPU is interrupted to report its state.
  */
 #include "monitor/arm64/suspend.h"
 
@@ -13,7 +13,7 @@
 #include "monitor/arm64/kvm_cpu.h"
 #include "monitor/arm64/kvm_register.h"
 
-/* How long the others have to answer, in seconds; one that does not is taken to be on. */
+/* How long the others may take to answer; a vCPU that does not counts as on. */
 #define ANSWER_SECONDS 2
 
 void suspend_init(struct suspend *suspend)
@@ -56,7 +56,7 @@ static bool all_known(const struct suspend *suspend, uint32_t cpus)
 	return true;
 }
 
-/* Whether all processors but the caller are off. */
+/* Whether all vCPUs except the caller are off. */
 static bool others_are_off(struct suspend *suspend, struct vcpu *vcpu, struct vcpu *const *vcpus)
 {
 	uint32_t cpus = vcpu->machine->cpus;
@@ -66,7 +66,7 @@ static bool others_are_off(struct suspend *suspend, struct vcpu *vcpu, struct vc
 	clock_gettime(CLOCK_MONOTONIC, &limit);
 	limit.tv_sec += ANSWER_SECONDS;
 	pthread_mutex_lock(&suspend->lock);
-	/* Two that ask at once are both on. */
+	/* If two ask at once, both are on. */
 	off = !suspend->asked;
 	if (off) {
 		suspend->asked = true;
@@ -111,7 +111,7 @@ int suspend_enter(struct suspend *suspend, struct vcpu *vcpu, struct vcpu *const
 		entry = (uint32_t)entry;
 		context_id = (uint32_t)context_id;
 	}
-	/* 5.20.2: an entry point outside of memory; another processor that is on. */
+	/* 5.20.2: an entry point outside of memory; another CPU is on. */
 	if (entry % 4 || !kvm_memory(vcpu->machine, entry, 4))
 		return fail_call(vcpu, PSCI_RET_INVALID_ADDRESS);
 	if (!others_are_off(suspend, vcpu, vcpus))
@@ -125,6 +125,6 @@ int suspend_leave(struct suspend *suspend, struct vcpu *vcpu)
 {
 	int result = kvm_cpu_reset(vcpu, suspend->entry, suspend->context_id);
 
-	/* KVM has the processors that began switched off begin so again. */
+	/* KVM starts vCPUs that were created off in the off state again. */
 	return result < 0 ? result : set_state(vcpu, KVM_MP_STATE_RUNNABLE);
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The generic watchdog (Arm Base System Architecture 1.0, appendix D "Generic Watchdog"), revision
- * 1, whose offset has 48 bits. It counts real time, so that it also ends a guest that gets none.
+ * 1, whose offset has 48 bits. It counts real time, so that it also detects a guest that gets no
+ * CPU time.
  */
 #include "monitor/arm64/watchdog.h"
 
@@ -19,14 +20,14 @@
 #define STATUS_INTERRUPT 0x2 /* WS0 */
 #define STATUS_EXPIRED	 0x4 /* WS1 */
 
-/* Revision 1 of the architecture; implemented by nobody with a JEP106 code. */
+/* Revision 1 of the architecture; no JEP106 code of an implementer. */
 #define IDENTITY    0x00010000
 
 #define SECOND_NS   UINT64_C(1000000000)
 #define LOW_MASK    UINT64_C(0xffffffff)
 #define OFFSET_HIGH UINT64_C(0xffff)
 
-/* Whole seconds apart, as the products would not fit. */
+/* Seconds separately, as the products would overflow. */
 static uint64_t to_counts(const struct watchdog *watchdog, uint64_t ns)
 {
 	return ns / SECOND_NS * watchdog->frequency +
@@ -37,15 +38,15 @@ static uint64_t to_ns(const struct watchdog *watchdog, uint64_t counts)
 {
 	uint64_t seconds = counts / watchdog->frequency;
 
-	/* Past 500 years nobody is waiting. */
+	/* Saturate at 292 years. */
 	if (seconds > UINT64_MAX / SECOND_NS / 2)
 		return UINT64_MAX / 2;
 	return seconds * SECOND_NS + counts % watchdog->frequency * SECOND_NS / watchdog->frequency;
 }
 
 /*
- * The counter as the guest sees it, to within the milliseconds that a machine takes from here to
- * its start. Only the time that is left is ever told from it.
+ * The counter as the guest sees it, within the milliseconds between attach and the guest's start.
+ * Only differences are computed from it.
  */
 static uint64_t counter(const struct watchdog *watchdog)
 {
@@ -59,7 +60,7 @@ static void update_interrupt(struct watchdog *watchdog)
 							 watchdog->status & STATUS_INTERRUPT);
 }
 
-/* Waits for the deadline, which may be over. */
+/* Sets the timer to the deadline, which may have passed. */
 static void wait_for_deadline(struct watchdog *watchdog)
 {
 	uint64_t now = counter(watchdog);
@@ -91,7 +92,7 @@ static void handle_timer(void *context)
 	bool expired = false;
 
 	pthread_mutex_lock(&watchdog->lock);
-	/* It may have been refreshed since the loop woke up. */
+	/* It may have been refreshed since the timer expired. */
 	if (!(watchdog->status & STATUS_ENABLED) || counter(watchdog) < watchdog->deadline) {
 		wait_for_deadline(watchdog);
 	} else if (watchdog->status & STATUS_INTERRUPT) {
@@ -157,8 +158,8 @@ static void write_control(struct watchdog *watchdog, uint64_t offset, uint32_t v
 }
 
 /*
- * Registers are of four bytes; offset and value may be taken in one access of eight as well. Any
- * other access is no one's: a stray store of one byte must not disarm the watchdog.
+ * Registers have four bytes; offset and value may also be accessed together with eight. Other
+ * accesses are ignored: a stray store of one byte must not disarm the watchdog.
  */
 static bool is_defined(const struct bus_access *access)
 {
@@ -241,8 +242,7 @@ void watchdog_detach(struct watchdog *watchdog)
 	pthread_mutex_lock(&watchdog->lock);
 	watchdog->hypervisor = NULL;
 	/*
-	 * One that has expired while it ran tells so at the next start (WS1), until it is
-	 * refreshed.
+	 * If it expired while it ran, WS1 reports so after the restart, until it is refreshed.
 	 */
 	watchdog->status = watchdog->status & STATUS_ENABLED ? watchdog->status & STATUS_EXPIRED :
 							       0;

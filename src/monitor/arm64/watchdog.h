@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The generic watchdog of Arm's server machines (Arm SBSA, "Generic Watchdog", since then in the
- * Arm Base System Architecture). The guest sets a time and refreshes it; when that is over for the
- * first time an interrupt tells the guest (WS0), when it is over once more without a refresh the
- * machine around it acts (WS1).
+ * Arm Base System Architecture). The guest sets a time and refreshes it. When the time is over, an
+ * interrupt notifies the guest (WS0); when it is over again without a refresh, the machine acts
+ * (WS1).
  */
 #ifndef AVP_MONITOR_ARM64_WATCHDOG_H
 #define AVP_MONITOR_ARM64_WATCHDOG_H
@@ -25,14 +25,14 @@ struct watchdog {
 	struct bus_device control, refresh;
 	const struct platform_setup *setup;
 	uint32_t irq;
-	uint64_t frequency; /* of the counter that the guest reckons its times in, in Hz */
+	uint64_t frequency; /* of the architecture's counter, in Hz */
 	struct timer timer;
 	pthread_mutex_t lock; /* of all below */
 	struct hypervisor *hypervisor;
-	uint64_t start_ns; /* when the machine was attached: its counter began about then */
+	uint64_t start_ns; /* when the machine was attached: about the start of its counter */
 	uint32_t status;   /* enabled, WS0, WS1: as WCS has them */
-	uint64_t offset;   /* in counts, until the time is over */
-	uint64_t deadline; /* the counter's value then: WCV */
+	uint64_t offset;   /* the time-out, in counts */
+	uint64_t deadline; /* in counts: WCV */
 };
 
 /*
@@ -44,7 +44,7 @@ int watchdog_open(struct watchdog *watchdog, const struct platform_setup *setup,
 		  uint64_t frequency, struct error *error);
 void watchdog_close(struct watchdog *watchdog);
 
-/* As pl011_attach and pl011_detach; detached it is off, and only keeps that it had expired. */
+/* As pl011_attach and pl011_detach; detach switches it off, and keeps that it expired. */
 void watchdog_attach(struct watchdog *watchdog, struct hypervisor *hypervisor);
 void watchdog_detach(struct watchdog *watchdog);
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What the monitor asks of a hypervisor: one virtual machine with memory, interrupts, notifications
- * and virtual CPUs. KVM implements it (kvm.c and the architecture's directory); unit tests bring a
- * fake, so that everything above runs without KVM.
+ * The interface of a hypervisor: one virtual machine with memory, interrupts, notifications and
+ * vCPUs. KVM implements it (kvm.c and the architecture's directory); unit tests have a fake, so
+ * that everything above runs without KVM.
  *
- * A machine is reset by freeing the hypervisor's one and making another on the same memory: what
- * the guest did to its processors and interrupt controllers is gone for certain.
+ * A machine is reset by freeing its virtual machine and making another with the same memory, which
+ * certainly resets its vCPUs and interrupt controllers.
  *
  * Functions return 0 or a negative errno with *error set. All but those of vCPUs may be called from
  * any thread.
@@ -22,7 +22,7 @@
 struct hypervisor;
 struct vcpu;
 
-/* Where a processor starts: the architecture's loader fills it in (see boot.h). */
+/* Where a vCPU starts; set by the architecture's loader (boot.h). */
 enum boot_protocol {
 	BOOT_LINUX64, /* x86: Documentation/arch/x86/boot.rst, "64-bit Boot Protocol" */
 	BOOT_PVH,     /* x86: Xen's "x86/HVM direct boot ABI", 32-bit */
@@ -35,16 +35,16 @@ struct boot_entry {
 	uint64_t argument; /* boot_params (rsi), hvm_start_info (ebx), device tree or 0 (x0) */
 };
 
-/* A write of the guest that becomes a signal on an eventfd without an exit. */
+/* A write of the guest that signals an eventfd without an exit. */
 struct hypervisor_kick {
 	uint64_t address;
 	uint32_t length; /* bytes; other widths exit as usual */
-	uint64_t value;	 /* that is written */
+	uint64_t value;	 /* the written value */
 	int fd;
 };
 
 enum vcpu_exit_kind {
-	VCPU_EXIT_NONE,	 /* nothing to do: it was interrupted, look whether to stop */
+	VCPU_EXIT_NONE,	 /* interrupted: check whether to stop */
 	VCPU_EXIT_MMIO,	 /* see access */
 	VCPU_EXIT_PORT,	 /* see access; count times, data is count * length bytes */
 	VCPU_EXIT_RESET, /* the guest asked the hypervisor to reset, or x86: it triple-faulted */
@@ -57,7 +57,7 @@ struct vcpu_exit {
 	struct bus_access access;
 	uint32_t count;
 	bool fault;	  /* VCPU_EXIT_RESET: by a triple fault */
-	char reason[200]; /* VCPU_EXIT_FAILED: a line for a person, with the vCPU's rip or pc */
+	char reason[200]; /* VCPU_EXIT_FAILED: one line, with the vCPU's rip or pc */
 };
 
 struct hypervisor_ops {
@@ -65,12 +65,11 @@ struct hypervisor_ops {
 	int (*add_memory)(struct hypervisor *hypervisor, uint64_t address, uint64_t size,
 			  void *host, struct error *error);
 	/*
-	 * Makes the interrupt controllers: after memory, before all that follows. The other way
-	 * round KVM would let each range of memory wait until no reader of its tables is left from
-	 * before, for up to 10 ms.
+	 * Makes the interrupt controllers: after memory, before everything below. In the other
+	 * order KVM would wait for readers of its tables at each range of memory, for up to 10 ms.
 	 */
 	int (*add_interrupt_controllers)(struct hypervisor *hypervisor, struct error *error);
-	/* Notifications: -EEXIST when one equal in address, length and value is there. */
+	/* Notifications. -EEXIST: there is one with the same address, length and value. */
 	int (*add_kick)(struct hypervisor *hypervisor, const struct hypervisor_kick *kick,
 			struct error *error);
 	int (*remove_kick)(struct hypervisor *hypervisor, const struct hypervisor_kick *kick,
@@ -83,22 +82,22 @@ struct hypervisor_ops {
 	/* Sets the level of interrupt @irq; an edge is 1 followed by 0. */
 	int (*set_interrupt)(struct hypervisor *hypervisor, uint32_t irq, bool level);
 	/*
-	 * Makes virtual CPU @index; call in order, from 0 to the count given when the machine was
-	 * made. vCPU 0 starts at *entry; x86: others wait for INIT and SIPI; arm64: for PSCI.
+	 * Makes vCPU @index; call it in order, from 0 up to the machine's number of vCPUs. vCPU 0
+	 * starts at *entry; the others wait, x86: for INIT and SIPI; arm64: for PSCI.
 	 */
 	int (*vcpu_create)(struct hypervisor *hypervisor, uint32_t index,
 			   const struct boot_entry *entry, struct vcpu **vcpu, struct error *error);
 	/*
-	 * Runs the guest until there is something to do. *exit is filled in; its data stays valid,
-	 * and takes the answer of a read, until the next run. Only from the vCPU's own thread.
+	 * Runs the guest until an exit. *exit is filled in; its data stays valid until the next
+	 * run; the answer of a read is written there. Only from the vCPU's own thread.
 	 */
 	void (*vcpu_run)(struct vcpu *vcpu, struct vcpu_exit *exit);
 	/*
-	 * Makes the run that is going on, or the next one, return VCPU_EXIT_NONE, once. From any
-	 * thread; @thread runs the vCPU. No such call is lost, whenever it comes.
+	 * Makes the current run, or else the next one, return VCPU_EXIT_NONE, once. From any
+	 * thread; @thread runs the vCPU. No call is lost.
 	 */
 	void (*vcpu_interrupt)(struct vcpu *vcpu, unsigned long thread);
-	/* The vCPU's thread has ended. */
+	/* After the vCPU's thread has ended. */
 	void (*vcpu_free)(struct vcpu *vcpu);
 	/* After all vCPUs are freed. NULL is fine. */
 	void (*free)(struct hypervisor *hypervisor);
@@ -114,17 +113,17 @@ struct hypervisor_setup {
 	uint32_t cpus;
 	uint64_t memory; /* bytes */
 	int kvm_fd;	 /* an open /dev/kvm, the caller's; unused by fakes */
-	/* Which of several kinds of hardware it makes; arm64: the version of the GIC; else 0. */
+	/* arm64: the version of the GIC; else 0. */
 	uint32_t variant;
 };
 
-/* Makes a virtual machine. The function is what is replaced in unit tests. */
+/* Makes a virtual machine. Unit tests replace this function. */
 typedef int hypervisor_create_function(struct hypervisor **hypervisor,
 				       const struct hypervisor_setup *setup, struct error *error);
 
 /*
- * The best variant that this KVM can make for a machine of @setup->cpus. 0 or a negative errno with
- * *error set.
+ * Chooses the best variant that this KVM supports for a machine of @setup->cpus. Returns 0 or a
+ * negative errno with *error set.
  */
 int kvm_choose_variant(struct hypervisor_setup *setup, struct error *error);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * KVM as the hypervisor (Linux, Documentation/virt/kvm/api.rst): the part that is the same on every
- * architecture.
+ * KVM as the hypervisor (Linux, Documentation/virt/kvm/api.rst): the part common to all
+ * architectures.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -19,7 +19,7 @@
 #include "monitor/kvm/kvm_private.h"
 #include "virtio/container_of.h"
 
-/* Interrupts a KVM_RUN; blocked everywhere but in the threads of vCPUs. */
+/* Interrupts a KVM_RUN; blocked in all other threads. */
 #define INTERRUPT_SIGNAL SIGRTMIN
 
 static struct kvm_machine *to_machine(struct hypervisor *hypervisor)
@@ -163,7 +163,7 @@ static int vcpu_create(struct hypervisor *hypervisor, uint32_t index,
 	return result;
 }
 
-/* Once in the thread of a vCPU: lets the signal through that ends a KVM_RUN. */
+/* Once in the thread of a vCPU: unblocks INTERRUPT_SIGNAL during KVM_RUN. */
 static void enter_thread(struct vcpu *vcpu)
 {
 	sigset_t mask;
@@ -241,9 +241,9 @@ static void vcpu_run(struct vcpu *vcpu, struct vcpu_exit *exit)
 		return;
 	}
 	/*
-	 * This is the run that was to return. Whatever interrupts it: the flag is cleared, as one
-	 * that stayed would end every run from now on, and exchanged, so that what came with a flag
-	 * that is taken back here is seen behind it. One that is set later ends the next run.
+	 * The run was interrupted. Clear the flag, or every later run would end at once. Exchange
+	 * it rather than store, so that everything written before the flag was set is visible from
+	 * here on. A flag that is set later ends the next run.
 	 */
 	__atomic_exchange_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	kvm_arch_interrupted(vcpu);
@@ -259,8 +259,8 @@ void kvm_interrupt(struct vcpu *vcpu)
 {
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	/*
-	 * A thread that has not come to its first run yet sees the flag there. One that has ended
-	 * must not be named by its pthread_t.
+	 * A thread before its first run sees the flag there. Use tgkill with a stored thread id: a
+	 * pthread_t of a thread that has ended is invalid.
 	 */
 	if (atomic_load(&vcpu->entered))
 		tgkill(getpid(), vcpu->thread, INTERRUPT_SIGNAL);
@@ -296,13 +296,13 @@ static void ignore_signal(int number)
 {
 }
 
-/* The signal must have a handler, or it would end the process; SIG_IGN would not end a KVM_RUN. */
+/* The signal needs a handler: SIG_DFL would kill the process, SIG_IGN not end a KVM_RUN. */
 static int take_signal(struct error *error)
 {
 	struct sigaction action = {.sa_handler = ignore_signal};
 
 	if (sigaction(INTERRUPT_SIGNAL, &action, NULL) < 0)
-		return error_set_errno(error, errno, "cannot take a signal");
+		return error_set_errno(error, errno, "cannot install a signal handler");
 	return 0;
 }
 

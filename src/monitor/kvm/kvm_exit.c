@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The exits of KVM in words.
+ * Describes exits of KVM.
  */
 #include "monitor/kvm/kvm_exit.h"
 
 #include <stdio.h>
 
-/* The names of KVM_EXIT_* by number; those that need no architecture's header. */
+/* The names of KVM_EXIT_*, without those of a single architecture. */
 static const char *const exit_names[] = {
 	[KVM_EXIT_UNKNOWN] = "KVM_EXIT_UNKNOWN",
 	[KVM_EXIT_EXCEPTION] = "KVM_EXIT_EXCEPTION",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Why KVM_RUN returned, in words.
+ * Describes why KVM_RUN returned.
  */
 #ifndef AVP_MONITOR_KVM_KVM_EXIT_H
 #define AVP_MONITOR_KVM_KVM_EXIT_H

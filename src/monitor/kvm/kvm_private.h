@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * KVM as the hypervisor: what the part that is the same everywhere shares with each architecture.
+ * KVM as the hypervisor: shared by the common part and the architectures.
  */
 #ifndef AVP_MONITOR_KVM_KVM_PRIVATE_H
 #define AVP_MONITOR_KVM_KVM_PRIVATE_H
@@ -15,11 +15,11 @@
 #include "monitor/kvm/hypervisor.h"
 #include "monitor/memory.h"
 
-struct kvm_arch; /* what an architecture keeps for a machine */
+struct kvm_arch; /* an architecture's state of a machine */
 
 struct kvm_machine {
 	struct hypervisor hypervisor;
-	int kvm_fd; /* the caller's */
+	int kvm_fd; /* owned by the caller */
 	int fd;
 	uint32_t cpus;
 	uint32_t variant; /* as in hypervisor_setup */
@@ -37,36 +37,35 @@ struct vcpu {
 	int fd;
 	uint32_t index;
 	struct kvm_run *run;
-	atomic_bool entered; /* its thread, the next, has run it before */
+	atomic_bool entered; /* its thread, next, has called vcpu_run */
 	pid_t thread;
 };
 
 /*
- * The machine type that KVM_CREATE_VM takes for this machine. 0 or a negative errno with *error
- * set.
+ * The machine type for KVM_CREATE_VM. Returns 0 or a negative errno with *error set.
  */
 int kvm_arch_vm_type(const struct hypervisor_setup *setup, unsigned long *type,
 		     struct error *error);
-/* Makes what a new machine needs before all else. */
+/* Sets up a new machine first of all. */
 int kvm_arch_create(struct kvm_machine *machine, struct error *error);
 /* Makes interrupt controllers: after memory, before vCPUs. */
 int kvm_arch_add_interrupt_controllers(struct kvm_machine *machine, struct error *error);
 void kvm_arch_free(struct kvm_machine *machine);
-/* Brings a new vCPU into the state in which it starts. */
+/* Sets the initial state of a new vCPU. */
 int kvm_arch_start(struct vcpu *vcpu, const struct boot_entry *entry, struct error *error);
 /*
- * Deals with an exit that only this architecture has, or has its own way with: fills in *exit and
- * returns true, or returns false for the rest. From the vCPU's own thread, as the next.
+ * Handles an exit specific to this architecture: fills in *exit and returns true, or returns false
+ * for other exits. From the vCPU's own thread, as the next.
  */
 bool kvm_arch_exit(struct vcpu *vcpu, struct vcpu_exit *exit);
-/* A KVM_RUN was interrupted, by whomever. What comes after this call interrupts another one. */
+/* Called after a KVM_RUN was interrupted. Interrupts after this call end the next one. */
 void kvm_arch_interrupted(struct vcpu *vcpu);
-/* The number of interrupt @irq as KVM_IRQ_LINE wants it. */
+/* The number of interrupt @irq for KVM_IRQ_LINE. */
 uint32_t kvm_arch_irq_line(uint32_t irq);
-/* Where the vCPU is, for a message. */
+/* The vCPU's program counter, for messages. */
 uint64_t kvm_arch_program_counter(const struct vcpu *vcpu);
 
-/* Has the KVM_RUN of another vCPU, or its next one, return; see kvm_arch_interrupted. */
+/* Makes the current or next KVM_RUN of another vCPU return; see kvm_arch_interrupted. */
 void kvm_interrupt(struct vcpu *vcpu);
 
 /* Host memory behind @size bytes at the guest's @address, or NULL. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Whether KVM works: the part that is the same on every architecture. It opens the device, runs
- * the machine's part in a child within a time limit, and puts the outcome into words.
+ * Whether KVM works: the part common to all architectures. It opens the device, runs the
+ * architecture's part in a child within a time limit, and describes the result.
  */
 #include "monitor/kvm/probe.h"
 
@@ -86,7 +86,7 @@ static bool read_report(struct kvm_probe_result *result, int report)
 		if (left < 0)
 			left = 0;
 	}
-	/* No more than PIPE_BUF bytes come in one piece. */
+	/* Writes of up to PIPE_BUF bytes are atomic. */
 	return (readable.revents & POLLIN) &&
 	       read(report, result, sizeof(*result)) == sizeof(*result);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Opens the files that a guest is started from. */
+/* Opens the files that a guest boots from. */
 #include "monitor/run/boot_paths.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 
-/* Opens @path, or takes the descriptor that was inherited under it. NULL: there is none. */
+/* Opens @path, which may name an inherited descriptor. Does nothing for NULL. */
 static int open_boot_file(struct boot_path *file, const char *path, const char *option,
 			  struct error *error)
 {
@@ -25,13 +25,13 @@ static int open_boot_file(struct boot_path *file, const char *path, const char *
 	if (file->fd < 0)
 		return error_set_usage(error, "%s: %s: %s; check the path and its permissions",
 				       option, path, strerror(errno));
-	/* A name that is cut has room for its end: it was zeroed. */
+	/* readlink may truncate; the buffer was zeroed, so the name is terminated. */
 	if (inherited < 0 || readlink(path, file->name, sizeof(file->name) - 1) < 0)
 		snprintf(file->name, sizeof(file->name), "%s", path);
 	return 0;
 }
 
-/* What excludes each other, and what this machine has. */
+/* Checks options that exclude each other or that this machine lacks. */
 static int check(const struct monitor_setup *setup, struct error *error)
 {
 	if (!setup->kernel && !setup->firmware)
@@ -44,9 +44,8 @@ static int check(const struct monitor_setup *setup, struct error *error)
 					      "described by ACPI tables, not by a device tree; "
 					      "omit the option");
 	if (setup->firmware && (setup->kernel || setup->initrd || setup->append))
-		return error_set_usage(error,
-				       "--firmware finds its kernel by itself; omit --kernel, "
-				       "--initrd and --append");
+		return error_set_usage(error, "--firmware finds the kernel itself; omit --kernel, "
+					      "--initrd and --append");
 	return 0;
 }
 

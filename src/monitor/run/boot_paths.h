@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The files that a guest is started from, opened by the paths that the command line has.
+ * Opens the files that a guest boots from, by the paths on the command line.
  */
 #ifndef AVP_MONITOR_RUN_BOOT_PATHS_H
 #define AVP_MONITOR_RUN_BOOT_PATHS_H
@@ -11,21 +11,21 @@
 #include "monitor/boot.h"
 #include "monitor/run/process.h"
 
-/* A file that is read at each start: its descriptor, and what a person calls it. */
+/* A file that is read at each start: its descriptor, and its name for users. */
 struct boot_path {
 	int fd; /* -1: none */
 	char name[PATH_MAX];
 };
 
-/* All that a guest is started from. */
+/* All files that a guest boots from. */
 struct boot_paths {
 	struct boot_path kernel, firmware, initrd;
-	struct boot_source source; /* of these, and the file for the device tree */
+	struct boot_source source; /* made of these, and the file for the device tree */
 };
 
 /*
- * Opens the files of @setup, and makes the one that the device tree is written to. Returns 0 or a
- * negative errno with *error set, a usage error that names the option; close in both cases.
+ * Opens the files of @setup, and creates the file for the device tree. Returns 0 or a negative
+ * errno with *error set, a usage error that names the option; call boot_paths_close in both cases.
  */
 int boot_paths_open(struct boot_paths *paths, const struct monitor_setup *setup,
 		    struct error *error);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The broker of a monitor that nobody supervises. It serves a process that may be taken over one
- * day and locks itself in, too, with the right to connect.
+ * The broker of a stand-alone monitor. The monitor may be hostile, so the broker sandboxes itself,
+ * too, with the right to connect.
  */
 #include "monitor/run/broker_process.h"
 
@@ -23,8 +23,8 @@ static _Noreturn void serve(int fd, const struct broker_service *service)
 	char threads[32];
 	const char *const readable[] = {threads, NULL};
 	/*
-	 * Only the watchdogs ask how long a thread has run: without them no name of a file is
-	 * needed.
+	 * Only the watchdogs need the run time of threads: without them no file has to be opened by
+	 * name.
 	 */
 	const struct sandbox_rights rights = {
 		.needs = SANDBOX_BROKER | (arch_has_watchdogs ? SANDBOX_TIMES : 0),
@@ -35,13 +35,13 @@ static _Noreturn void serve(int fd, const struct broker_service *service)
 
 	process_die_with_parent(service->monitor);
 	snprintf(threads, sizeof(threads), "/proc/%d/task", (int)service->monitor);
-	/* The other end among them: its end is the end of the monitor. */
+	/* Also this copy of the other end, so that its close shows when the monitor exits. */
 	process_close_all_but(fd);
 	if (sandbox_lock_in(&rights, &error) < 0) {
 		log_error("%s", error.message);
 		_exit(1);
 	}
-	/* The monitor may be taken over one day: what it can have done here is bounded. */
+	/* The monitor may be hostile: limit its rate of requests. */
 	while (broker_answer(fd, service) > 0) {
 		int wait_ms = request_pace_count(&pace, clock_now_ms());
 

@@ -37,7 +37,7 @@ int control_socket_open(struct control_socket *control, struct event_loop *loop,
 	int result;
 
 	/*
-	 * The reader closes its own at the end; other threads may write until control_socket_close.
+	 * The reader closes its descriptor at the end; others write until control_socket_close.
 	 */
 	control->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	result = control->fd < 0 ? error_set_errno(error, errno, "cannot duplicate a socket") : 0;
@@ -63,8 +63,8 @@ void control_socket_tell(const struct control_socket *control, const char *word,
 	length = snprintf(line, sizeof(line), "%s%s%.900s\n", word, text ? " " : "",
 			  text ? text : "");
 	/*
-	 * Few and short lines: a reader that lets the socket run full has given the guest up. The
-	 * loop, which may be another thread's, hears of that as of any end.
+	 * Lines are few and short: a peer that lets the socket fill up has given the guest up. The
+	 * loop, perhaps in another thread, sees the shutdown like any hangup.
 	 */
 	if (send(control->fd, line, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT) != length)
 		shutdown(control->fd, SHUT_RDWR);

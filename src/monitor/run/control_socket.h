@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The monitor's side of the socket that it is commanded over: see monitor/control.h.
+ * The monitor's side of its control socket: see monitor/control.h.
  */
 #ifndef AVP_MONITOR_RUN_CONTROL_SOCKET_H
 #define AVP_MONITOR_RUN_CONTROL_SOCKET_H
@@ -10,16 +10,16 @@
 #include "base/line_reader.h"
 
 struct control_socket {
-	int fd; /* for writing; -1: there is none, and nothing is told */
+	int fd; /* for writing; -1: no socket, nothing is sent */
 	struct line_reader reader;
-	/* Told in the loop's thread. */
+	/* Called in the loop's thread. */
 	void (*button)(void *context);
-	void (*end)(void *context); /* the command, or the other side has hung up */
+	void (*end)(void *context); /* the command, or the peer has closed the socket */
 	void *context;
 };
 
 /*
- * Starts to take commands from @fd, a connected stream socket, which is owned from now on, also on
+ * Starts to read commands from @fd, a connected stream socket, and takes ownership of it, also on
  * failure. The callbacks and the context must be set; *control must not move. Returns 0 or a
  * negative errno with *error set.
  */
@@ -27,12 +27,12 @@ int control_socket_open(struct control_socket *control, struct event_loop *loop,
 			struct error *error);
 
 /*
- * Sends a line of @word and, unless it is NULL, @text. Never waits. From any thread until the
- * socket is closed.
+ * Sends a line of @word and, unless it is NULL, @text. Never blocks. Any thread may call it until
+ * the socket is closed.
  */
 void control_socket_tell(const struct control_socket *control, const char *word, const char *text);
 
-/* Closes it; one with fd -1 and a zeroed reader is fine. */
+/* Closes it; with fd -1 and a zeroed reader it does nothing. */
 void control_socket_close(struct control_socket *control);
 
 #endif

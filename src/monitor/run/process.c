@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* One guest on KVM, from the descriptors and paths that it is started with to its end. */
+/* Runs one guest on KVM, from opening its files to its end. */
 #include "monitor/run/process.h"
 
 #include <errno.h>
@@ -42,7 +42,7 @@ struct monitor {
 	struct broker broker;
 	struct machine *machine;
 	struct event_source signals;
-	struct timer button; /* its next press, once a signal has asked for the first */
+	struct timer button; /* time of the next press, after a signal asked for the first */
 	struct control_socket control;
 	struct console *console; /* stand-alone: the terminal */
 	bool stop_asked;
@@ -50,7 +50,7 @@ struct monitor {
 	enum monitor_end end;
 };
 
-/* Whether somebody commands this process; else a person reads its log. */
+/* Whether this process has a control socket; else a person reads its log. */
 static bool is_commanded(const struct monitor *monitor)
 {
 	return monitor->control.fd >= 0;
@@ -145,7 +145,7 @@ static void press_button(void *context)
 		machine_press_power_button(monitor->machine);
 }
 
-/* A guest that is starting does not hear it; until it ends, or is ended, it is pressed again. */
+/* Repeated until the guest ends, as a guest that is starting ignores the button. */
 static void press_button_again(void *context)
 {
 	struct monitor *monitor = context;
@@ -171,10 +171,10 @@ static void handle_signal(void *context, uint32_t events)
 	if (monitor->stop_asked) {
 		end_now(monitor);
 	} else {
-		/* First: the log may have to wait for its reader. */
+		/* First, because logging may block on its reader. */
 		press_button_again(monitor);
 		console_finish_line(monitor->console);
-		log_info("the guest's power button is pressed; once more ends it as it stands");
+		log_info("the guest's power button is pressed; press again to kill the guest");
 	}
 }
 
@@ -194,7 +194,7 @@ static const struct console_events console_events = {
 };
 
 /*
- * The devices whose processes somebody has connected to already; the broker connects to the others.
+ * Takes over the connections that were inherited; the broker makes the others.
  */
 static int inherit_connections(const struct monitor_setup *setup, struct error *error)
 {
@@ -235,7 +235,7 @@ static int take_signals(struct monitor *monitor, struct error *error)
 	if (fd < 0)
 		return fd;
 	signal(SIGPIPE, SIG_IGN);
-	/* A terminal in whose background this runs does not stop it: see console.h. */
+	/* Keep running in the background of the terminal: see console.h. */
 	signal(SIGTTIN, SIG_IGN);
 	signal(SIGTTOU, SIG_IGN);
 	monitor->signals = (struct event_source){fd, handle_signal, monitor};
@@ -255,7 +255,7 @@ static int open_control(struct monitor *monitor, struct error *error)
 	return control_socket_open(&monitor->control, &monitor->loop, fd, error);
 }
 
-/* The serial port leads to an inherited socket, or else through the console to the terminal. */
+/* Connects the serial port to an inherited socket, or through the console to the terminal. */
 static int open_serial(struct monitor *monitor, int *serial, struct error *error)
 {
 	int ends[2], result;
@@ -287,7 +287,7 @@ static int open_broker(struct monitor *monitor, struct error *error)
 	return monitor->broker.fd < 0 ? monitor->broker.fd : 0;
 }
 
-/* From now on this process can open and connect nothing, and every thread that it starts. */
+/* Sandboxes this process and its threads: from now on they can open and connect nothing. */
 static int lock_in(const struct monitor *monitor, struct error *error)
 {
 	const struct sandbox_rights rights = {
@@ -297,7 +297,7 @@ static int lock_in(const struct monitor *monitor, struct error *error)
 	return sandbox_lock_in(&rights, error);
 }
 
-/* Runs the machine; @source is what it is started from. */
+/* Runs the machine; @source: what it boots. */
 static int run_machine(struct monitor *monitor, const struct boot_source *source,
 		       struct error *error)
 {
@@ -309,7 +309,7 @@ static int run_machine(struct monitor *monitor, const struct boot_source *source
 		result = open_control(monitor, error);
 	if (result < 0)
 		return result;
-	/* Whoever commands this process has probed KVM before. */
+	/* The process at the control socket has probed KVM already. */
 	kvm = open_kvm(!is_commanded(monitor), error);
 	if (kvm < 0)
 		return kvm;
@@ -334,7 +334,7 @@ static int run_machine(struct monitor *monitor, const struct boot_source *source
 		.context = monitor,
 	};
 	handle_mark(monitor, "monitor started");
-	/* Before a byte of the kernel's is looked at, or a device process spoken to. */
+	/* Before any byte of the kernel is read and any device process contacted. */
 	result = lock_in(monitor, error);
 	if (result == 0)
 		result = kvm_choose_variant(&monitor->machine_setup.hypervisor, error);
@@ -348,7 +348,7 @@ static int run_machine(struct monitor *monitor, const struct boot_source *source
 	return result;
 }
 
-/* What the machine does not have, or KVM does not take. */
+/* Checks options that the machine or KVM does not support. */
 static int check_machine(const struct monitor_setup *setup, struct error *error)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);

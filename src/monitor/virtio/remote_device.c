@@ -23,33 +23,33 @@
 #define COMPONENT	"monitor"
 #define CONNECT_WAIT_MS 10000
 /*
- * Pauses between attempts to connect again: doubled from the first to the last. A process that
- * stayed for as long as the last is given the first again.
+ * Delays between attempts to reconnect, doubled from the first to the last. After a process that
+ * stayed connected for at least the last delay, they start with the first again.
  */
 #define RETRY_FIRST_MS 20
 #define RETRY_LAST_MS  1000
 /*
- * How long a process that was given up is waited for: for ever, as far as SIGKILL is concerned,
- * also on a busy host.
+ * How long to wait for the end of a process that was given up: ample for SIGKILL, also on a busy
+ * host.
  */
 #define END_MS 5000
-/* Messages of the process that are handled before others get their turn. */
+/* Messages of the process that are handled in one turn of the loop. */
 #define MESSAGES_A_TURN 64
 
 #define STATUS_CHOSEN \
 	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK)
 
 /*
- * The connection is of no use any more: the loop will see its end, and connect again. The process
- * still has guest memory, to which it may write whatever it was asked for: so it is to end before
- * the driver hears that this is over. One that does not, as nobody ends it or its host call never
- * returns, would write to memory that is somebody else's by then.
+ * Gives up the process; the loop will see the end of the connection, and reconnect. The process
+ * still has guest memory, to which it may write for pending requests, so it must end before the
+ * driver learns that the request is over. If it does not end, because nobody kills it or its system
+ * call never returns, it would write to memory that the guest uses for something else.
  */
 static void give_up(struct remote_device *remote, const struct error *error)
 {
 	struct pollfd end = {.fd = vhost_client_fd(remote->client), .events = POLLRDHUP};
 
-	/* One that has gone by itself is not spoken of: its successor may already be there. */
+	/* It has ended by itself: do not report it, its successor may already be running. */
 	if (poll(&end, 1, 0) > 0)
 		return;
 	log_line(LOG_WARNING, COMPONENT, "%s: %s", remote->name, error->message);
@@ -59,7 +59,7 @@ static void give_up(struct remote_device *remote, const struct error *error)
 	shutdown(end.fd, SHUT_RDWR);
 }
 
-/* Begins what may take several calls. Returns whether the process is there. */
+/* Begins an operation of several calls. Returns whether the process is connected. */
 static bool begin(struct remote_device *remote)
 {
 	if (remote->client)
@@ -67,22 +67,22 @@ static bool begin(struct remote_device *remote)
 	return remote->client;
 }
 
-/* Ends what was begun, and of which the last call gave @result. */
+/* Finishes the operation; @result is that of its last call. */
 static int finish(struct vhost_client *client, int result, struct error *error)
 {
 	struct error last;
 	int finished = vhost_client_finish(client, &last);
 
-	/* What broke the connection is known from the call that it broke in. */
+	/* The call during which the connection broke has the better error. */
 	if (finished < 0 && (result == 0 || result == -EIO))
 		*error = last;
 	return result == 0 || finished == -EIO ? finished : result;
 }
 
 /*
- * Ends what was begun, and what came of it. A refusal (-EIO) is the driver's fault, whether the
- * connection lasts or not. Where that only broke, the next one will be told everything again, so
- * for the driver it is a success.
+ * Finishes the operation. A refusal (-EIO) is the driver's fault, whether or not the connection
+ * lasts. If only the connection broke, that is a success for the driver, as the next process is
+ * sent everything again.
  */
 static int settle(struct remote_device *remote, int result, struct error *error)
 {
@@ -94,7 +94,7 @@ static int settle(struct remote_device *remote, int result, struct error *error)
 
 /* Configuration space */
 
-/* Returns 1 when it is another one than before, 0, or what broke the connection. */
+/* Returns 1 if it changed, 0, or the negative errno that broke the connection. */
 static int read_config(struct remote_device *remote, struct vhost_client *client,
 		       struct error *error)
 {
@@ -137,7 +137,7 @@ static void handle_config_changed(void *context)
 		remote->as_new = false;
 		remote->events->needs_reset(remote->context);
 	}
-	/* Also when it reads as before: a console has its size heard of that way. */
+	/* Notify even if it is unchanged: a console reports its size that way. */
 	if (read_config(remote, remote->client, &error) < 0)
 		give_up(remote, &error);
 	remote->events->config_changed(remote->context);
@@ -145,7 +145,7 @@ static void handle_config_changed(void *context)
 
 static const struct vhost_client_ops client_ops = {.config_changed = handle_config_changed};
 
-/* Handles what the process told while something else was asked of it. */
+/* Handles messages that the process sent while it was asked something else. */
 static void take_messages(struct remote_device *remote)
 {
 	struct error error;
@@ -190,9 +190,9 @@ void remote_write_config(struct remote_device *remote, uint32_t offset, const vo
 	if (!remote->client || !vhost_client_has(remote->client, VHOST_PROTOCOL_CONFIG))
 		return;
 	begin(remote);
-	/* What the device refuses is not changed, and that is all. */
+	/* A refused write has no effect. */
 	result = vhost_client_write_config(remote->client, offset, data, length, &error);
-	/* What the device makes of it the driver finds when it reads; more, it has to be told. */
+	/* The driver sees its own bytes when it reads; other changes need an interrupt. */
 	memcpy(before, remote->config, sizeof(before));
 	if (result == 0)
 		result = read_config(remote, remote->client, &error);
@@ -210,7 +210,7 @@ static bool is_packed(const struct remote_device *remote)
 	return remote->negotiated & FEATURE(VIRTIO_F_RING_PACKED);
 }
 
-/* The record of one ring, or NULL. */
+/* The in-flight record of one ring, or NULL. */
 static void *ring_record(const struct remote_device *remote, uint16_t index)
 {
 	return vhost_inflight_record(&remote->inflight_area, index, remote->rings[index].size);
@@ -223,7 +223,7 @@ struct inflight_progress remote_progress(const struct remote_device *remote, uin
 	struct inflight_progress progress = {.position = 0};
 
 	/*
-	 * A process opens the record when it starts the ring: until then it is where rings start.
+	 * A process initializes the record when it starts the ring: until then use the start value.
 	 */
 	if ((!record || !inflight_read_progress(record, remote->inflight_area.queue_size,
 						is_packed(remote), &progress)) &&
@@ -246,8 +246,8 @@ static int send_ring(struct remote_device *remote, struct vhost_client *client, 
 		.driver = ring->driver,
 		.device = ring->device,
 		/*
-		 * What was taken and not used is taken again; the record tells more, if there is
-		 * one.
+		 * Requests that were taken and not used are taken again; the record has more
+		 * details, if there is one.
 		 */
 		.base = is_packed(remote) ? position << 16 | position :
 			fresh		  ? 0 :
@@ -267,7 +267,7 @@ static void forget_inflight(struct remote_device *remote)
 	remote->inflight_lost = false;
 }
 
-/* Has the process make a record, and maps it. */
+/* Has the process make an in-flight record, and maps it. */
 static int make_inflight(struct remote_device *remote, struct vhost_client *client,
 			 struct error *error)
 {
@@ -275,7 +275,7 @@ static int make_inflight(struct remote_device *remote, struct vhost_client *clie
 
 	if (!vhost_client_has(client, VHOST_PROTOCOL_INFLIGHT_SHMFD))
 		return 0;
-	/* With room for rings that a driver starts later, and that are larger. */
+	/* Large enough for rings that a driver starts later. */
 	result = vhost_client_get_inflight(client, remote->queue_count,
 					   remote->shape->queue_size_max, &remote->inflight,
 					   &remote->inflight_fd, error);
@@ -288,13 +288,13 @@ static int make_inflight(struct remote_device *remote, struct vhost_client *clie
 					     &remote->inflight_lost, error);
 	else
 		result = error_set(error, EPROTO, "its in-flight record is not what was asked for");
-	/* No process after this one is to get it. */
+	/* Do not pass it to later processes. */
 	if (result < 0)
 		forget_inflight(remote);
 	return result;
 }
 
-/* Tells a new process what the driver has set in configuration space. */
+/* Sends a new process what the driver has set in configuration space. */
 static int send_setting(struct remote_device *remote, struct vhost_client *client,
 			struct error *error)
 {
@@ -303,7 +303,7 @@ static int send_setting(struct remote_device *remote, struct vhost_client *clien
 
 	if (!remote->config_written || !vhost_client_has(client, VHOST_PROTOCOL_CONFIG))
 		return 0;
-	/* A refusal of this does not matter; one of what came before it does. */
+	/* A refusal of the write does not matter, but of the messages before it does. */
 	result = vhost_client_confirm(client, error);
 	if (result < 0)
 		return result;
@@ -315,7 +315,7 @@ static int send_setting(struct remote_device *remote, struct vhost_client *clien
 	return result == -EIO ? 0 : result;
 }
 
-/* Tells a process all that the driver has set up; @fresh: the driver has just done so. */
+/* Sends a process all that the driver has set up; @fresh: at DRIVER_OK. */
 static int send_all(struct remote_device *remote, struct vhost_client *client, bool fresh,
 		    struct error *error)
 {
@@ -353,7 +353,7 @@ bool remote_set_features(struct remote_device *remote, uint64_t features)
 	if (begin(remote)) {
 		result = vhost_client_set_features(remote->client, features, &error);
 		/*
-		 * Some fields begin as the features say: a disk's writeback (VIRTIO 1.4, 5.2.5.2).
+		 * Some fields depend on the features: a disk's writeback (VIRTIO 1.4, 5.2.5.2).
 		 */
 		if (result == 0)
 			changed = read_config(remote, remote->client, &error);
@@ -408,8 +408,8 @@ static void forget_ring(struct remote_device *remote, uint16_t index)
 	if (!remote->rings[index].running)
 		return;
 	/*
-	 * What a process that died, or does not do so itself, leaves in the record is not to be
-	 * taken from the next ring in this place.
+	 * The next ring must not inherit what a process that died, or that does not clear its
+	 * record, leaves in it.
 	 */
 	if (record)
 		inflight_forget(record);
@@ -427,7 +427,7 @@ void remote_stop_ring(struct remote_device *remote, uint16_t index)
 	take_messages(remote);
 }
 
-/* Stops what runs, and resets the device where it offers a way. */
+/* Stops all rings, and resets the device if the process supports that. */
 static int stop_all(struct remote_device *remote, struct error *error)
 {
 	int result = 0;
@@ -445,13 +445,13 @@ void remote_reset(struct remote_device *remote)
 	struct error error;
 	int result = 0, changed = 0;
 
-	/* Drivers reset a device before they use it, and once more behind it. */
+	/* Drivers reset a device both before and after use. */
 	if (!remote->as_new && begin(remote)) {
 		result = stop_all(remote, &error);
-		/* As the next driver finds it: the last one may have changed it. */
+		/* For the next driver: the last one may have changed it. */
 		if (result == 0)
 			changed = read_config(remote, remote->client, &error);
-		/* One that does not do this is of no use. */
+		/* A process that cannot reset is useless. */
 		if (settle(remote, changed < 0 ? changed : result, &error) < 0)
 			give_up(remote, &error);
 		remote->as_new = result == 0;
@@ -469,7 +469,7 @@ void remote_reset(struct remote_device *remote)
 
 /* The connection */
 
-/* Has remote_hang_up end what waits for the connection @fd; -1: there is none any more. */
+/* Lets remote_hang_up shut down the connection @fd; -1: none. */
 static void set_line(struct remote_device *remote, int fd)
 {
 	pthread_mutex_lock(&remote->line_lock);
@@ -504,12 +504,12 @@ static void watch(struct remote_device *remote)
 	int backend = vhost_client_backend_fd(remote->client);
 	struct error error;
 
-	/* Only its end: answers are waited for where the questions are asked. */
+	/* Only its end: answers are read where requests are sent. */
 	remote->connection.fd = vhost_client_fd(remote->client);
 	if (event_loop_add(remote->loop, &remote->connection, EPOLLRDHUP, &error) < 0)
 		log_error("%s: %s: the end of its process is noticed late", remote->name,
 			  error.message);
-	/* A copy, as the client may close its own at any time and in any thread. */
+	/* A duplicate, as the client may close its own at any time in any thread. */
 	remote->backend.fd = backend < 0 ? -1 : fcntl(backend, F_DUPFD_CLOEXEC, 0);
 	if (backend >= 0 &&
 	    (remote->backend.fd < 0 ||
@@ -545,7 +545,7 @@ static struct vhost_client *introduce(struct remote_device *remote, int fd, stru
 	return client;
 }
 
-/* Whether the process can go on where the one before it stopped. */
+/* Whether the process can continue where the last one stopped. */
 static bool replaces(const struct remote_device *remote, const struct vhost_client *client,
 		     struct error *error)
 {
@@ -577,9 +577,8 @@ static int make_events(struct remote_device *remote, unsigned int count, struct 
 }
 
 /*
- * Tells a new process everything. The eventfds are connected before it knows them, so that no kick
- * gets lost, and signalled, so that both sides look at the rings: nobody knows what was lost
- * before.
+ * Sends a new process everything. The eventfds are connected before it gets them, so that no kick
+ * is lost, and signalled, so that both sides check the rings: earlier kicks may have been lost.
  */
 static int set_up_again(struct remote_device *remote, struct vhost_client *client,
 			struct error *error)
@@ -597,7 +596,7 @@ static int set_up_again(struct remote_device *remote, struct vhost_client *clien
 		result = send_all(remote, client, false, error);
 	result = finish(client, result, error);
 	remote->memory_told = result == 0 && remote->rings_told;
-	/* The next one would refuse it, too. */
+	/* Do not retry: the next process would refuse it, too. */
 	if (result == -EIO) {
 		remote->refused = true;
 		remote->events->needs_reset(remote->context);
@@ -605,7 +604,7 @@ static int set_up_again(struct remote_device *remote, struct vhost_client *clien
 	return result;
 }
 
-/* One attempt. Returns whether the process is back. */
+/* One attempt. Returns whether the process is connected again. */
 static bool connect_again(struct remote_device *remote, struct error *error)
 {
 	int fd = broker_connect(remote->peer.broker, remote->peer.device, 0, error);
@@ -645,7 +644,7 @@ static void retry(struct remote_device *remote)
 	if (connect_again(remote, &error))
 		return;
 	set_line(remote, -1);
-	/* Said when it is not the short time that a restart takes. */
+	/* Log only when it takes longer than a restart. */
 	if (remote->pause_ms >= RETRY_LAST_MS && !remote->told) {
 		log_line(LOG_WARNING, COMPONENT, "%s: %s", remote->name, error.message);
 		remote->told = true;
@@ -658,7 +657,7 @@ static void handle_retry(void *context)
 	retry(context);
 }
 
-/* The process has gone. */
+/* The connection has ended. */
 static void handle_connection(void *context, uint32_t events)
 {
 	struct remote_device *remote = context;
@@ -672,7 +671,7 @@ static void handle_connection(void *context, uint32_t events)
 		pthread_mutex_unlock(&remote->lock);
 		return;
 	}
-	log_line(LOG_INFO, COMPONENT, "%s: the device process is gone; it is waited for",
+	log_line(LOG_INFO, COMPONENT, "%s: the device process is gone; waiting for another",
 		 remote->name);
 	pthread_mutex_unlock(&remote->lock);
 	set_line(remote, -1);
@@ -700,8 +699,10 @@ static int learn(struct remote_device *remote, struct error *error)
 
 	remote->features = vhost_client_features(remote->client);
 	if (!(remote->features & FEATURE(VIRTIO_F_VERSION_1)))
-		return error_set(error, EPROTO, "its device process serves no VIRTIO 1 device");
-	/* Where a process that dies has left a packed ring is known from that record alone. */
+		return error_set(error, EPROTO,
+				 "its device process does not serve a VIRTIO 1 "
+				 "device");
+	/* Only the record has the state of a packed ring after its process died. */
 	if (!vhost_client_has(remote->client, VHOST_PROTOCOL_INFLIGHT_SHMFD))
 		remote->features &= ~FEATURE(VIRTIO_F_RING_PACKED);
 	if (queues == 0)

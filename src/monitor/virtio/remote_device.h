@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A device in another process, reached by vhost-user: its life from the monitor's side. A process
- * that goes away is connected to again, and gets everything back that the driver had set up.
+ * A device in another process, reached by vhost-user: its life from the monitor's side. When the
+ * process goes away, the monitor reconnects and sends everything that the driver had set up.
  *
- * One lock guards it, which the functions below are called with, unless they say otherwise. While
- * it waits for the process, so does whoever else wants the lock: for at most
- * VHOST_CLIENT_TIMEOUT_MS in an operation, of which a process that comes back is asked three. What
- * comes from the process is handled by an event loop, which should be the device's own: a process
- * that is slow to answer holds it up.
+ * One lock guards the device; hold it to call the functions below, unless noted otherwise. While
+ * the lock's holder waits for the process, others wait for the lock: at most
+ * VHOST_CLIENT_TIMEOUT_MS an operation, and three operations for a process that reconnects. An
+ * event loop handles the messages of the process; it should be the device's own, because a slow
+ * process blocks it.
  *
  * Kicks of each ring and interrupts of the device pass through eventfds that are shared with one
- * process; the next one gets new ones. A process can fill such a counter and so keep whoever writes
- * waiting: nothing here writes, but to what the hypervisor takes out of at once.
+ * process; the next process gets new ones. A process can fill such a counter and block a writer, so
+ * the monitor writes only to eventfds that the hypervisor reads at once.
  */
 #ifndef AVP_MONITOR_VIRTIO_REMOTE_DEVICE_H
 #define AVP_MONITOR_VIRTIO_REMOTE_DEVICE_H
@@ -38,42 +38,42 @@ struct remote_ring {
 	bool running;
 	uint16_t size;
 	uint64_t descriptors, driver, device; /* guest addresses */
-	int kick_fd;			      /* an eventfd; -1: not made yet */
+	int kick_fd;			      /* an eventfd; -1: none yet */
 	/*
-	 * How far the device has used buffers, in memory that it or the guest writes: the index of
-	 * the split used ring. NULL: see the record of requests in flight.
+	 * The index of the split used ring, in memory that the process and the guest can write.
+	 * NULL: use the record of requests in flight.
 	 */
 	const volatile uint16_t *used_index;
 };
 
-/* What happens on the other side; called with the lock, in any thread. */
+/* Events of the process; called with the lock, in any thread. */
 struct remote_events {
-	/* Configuration space is another one than before. */
+	/* Configuration space has changed. */
 	void (*config_changed)(void *context);
-	/* The device has met what no correct driver does. */
+	/* The device reports a driver error. */
 	void (*needs_reset)(void *context);
 	/*
-	 * The process does not answer, or breaks the protocol: somebody should end it. It is waited
-	 * for a short while, as what it still writes to guest memory is nobody's.
+	 * The process does not answer, or breaks the protocol: it should be killed. Its end is
+	 * awaited for a short time, because it may still write to guest memory.
 	 */
 	void (*given_up)(void *context);
-	/* It was waited for in vain: guest memory is not safe from it, whatever the guest does. */
+	/* It did not end: it may write to guest memory at any time. */
 	void (*outlived)(void *context);
-	/* The eventfds go; and new ones have come. */
+	/* The eventfds are about to be closed; new ones were made. */
 	void (*disconnect)(void *context);
 	void (*connect)(void *context);
 };
 
-/* How the process is reached. */
+/* How to connect to the process. */
 struct remote_peer {
-	int fd; /* connected already, owned from remote_open on; -1: the broker is asked */
-	struct broker *broker; /* for later connections, and the first without fd; NULL: none */
-	uint32_t device;       /* its number there */
+	int fd;		       /* connected, owned by the device; -1: ask the broker */
+	struct broker *broker; /* for later connections, and the first if fd is -1; or NULL */
+	uint32_t device;       /* the broker's number of the device */
 };
 
 struct remote_device {
 	const char *name;
-	struct remote_peer peer; /* fd is not used any more */
+	struct remote_peer peer; /* fd is unused after remote_open */
 	const struct device_shape *shape;
 	const struct monitor_memory *memory;
 	struct event_loop *loop;
@@ -81,24 +81,24 @@ struct remote_device {
 	const struct remote_events *events;
 	void *context;
 
-	struct vhost_client *client; /* NULL: the process is away */
+	struct vhost_client *client; /* NULL: not connected */
 	uint64_t features;	     /* offered */
 	uint16_t queue_count;
 	uint32_t config_size;
-	uint32_t config_length; /* that this process gives; 0: not known yet */
+	uint32_t config_length; /* of this process; 0: not known yet */
 	uint8_t config[REMOTE_CONFIG_MAX];
-	bool memory_told; /* this process has guest memory */
+	bool memory_told; /* this process was sent guest memory */
 	bool rings_told;  /* it was told to start rings, or will be next */
-	bool as_new;	  /* it was reset, and told nothing of a driver's since */
+	bool as_new;	  /* it was reset, and no driver has set it up since */
 
 	/* What the driver has set up. */
 	bool started;
-	bool refused; /* some of it, by a process: none is told again before the driver resets */
+	bool refused; /* a process refused it: do not send it again before the driver resets */
 	uint64_t negotiated;
 	struct remote_ring rings[REMOTE_QUEUES_MAX];
 	/*
-	 * An eventfd: the interrupt, one for all rings. Of two that lead to one edge-triggered pin
-	 * the second's edge would be lost while the first one's is on its way.
+	 * An eventfd: the interrupt, one for all rings. With two eventfds on one edge-triggered pin
+	 * the edge of one could be lost while that of the other is being delivered.
 	 */
 	int call_fd;
 	int inflight_fd; /* -1: none */
@@ -106,41 +106,41 @@ struct remote_device {
 	struct vhost_inflight_area inflight_area;
 	volatile bool inflight_lost;
 
-	bool config_written; /* the driver has set what a new process is to be told */
+	bool config_written; /* the driver has set what a new process must be sent */
 
 	/* The event loop's side. */
 	struct event_source connection, backend;
-	struct timer retry;  /* the next attempt to connect again */
-	int pause_ms;	     /* before the attempt after that */
-	bool told;	     /* that it does not come back */
-	int64_t attached_ms; /* when it did last */
+	struct timer retry;  /* the next attempt to reconnect */
+	int pause_ms;	     /* delay before the attempt after that */
+	bool told;	     /* the failure to reconnect was logged */
+	int64_t attached_ms; /* time of the last connection */
 
-	/* What ends a call that waits, from another thread. */
+	/* Lets another thread interrupt a call that blocks. */
 	pthread_mutex_t line_lock; /* of the two below */
-	int line_fd;		   /* the connection, another descriptor of it; -1: none */
+	int line_fd;		   /* a duplicate of the connection; -1: none */
 	bool closing;
 };
 
 /*
- * Connects to the process that *peer leads to and learns what the device offers. Without the lock;
- * *loop does not run. *shape outlives the device; its setting lies in the first REMOTE_CONFIG_MAX
- * bytes. -EPROTO: it is none that this monitor can use.
+ * Connects to the process of *peer and learns what the device offers. Without the lock, before
+ * *loop runs. *shape must outlive the device; its setting must be in the first REMOTE_CONFIG_MAX
+ * bytes. -EPROTO: the monitor cannot use the process.
  */
 int remote_open(struct remote_device *remote, const char *name, const struct remote_peer *peer,
 		const struct device_shape *shape, const struct monitor_memory *memory,
 		struct event_loop *loop, const struct remote_events *events, void *context,
 		struct error *error);
-/* Ends the connection for good, with what waits for it. Without the lock, from any thread. */
+/* Closes the connection for good, and ends calls that wait on it. Without the lock, any thread. */
 void remote_hang_up(struct remote_device *remote);
-/* Without the lock; no vCPU and no loop runs. One that failed to open is fine. */
+/* Without the lock, when no vCPU and no loop runs. Fine after a failed remote_open. */
 void remote_close(struct remote_device *remote);
 
-/* Offers the driver's choice of features. Returns whether the device takes it. */
+/* Sets the driver's choice of features. Returns whether the device accepts it. */
 bool remote_set_features(struct remote_device *remote, uint64_t features);
 
 /*
  * The driver is ready: starts the device with all rings that are marked running. -EINVAL: it
- * refuses. A process that is away gets it all when it is back.
+ * refuses. If the process is gone, the next one is sent everything.
  */
 int remote_start(struct remote_device *remote);
 /* Starts one more ring, or stops one. */
@@ -150,15 +150,16 @@ void remote_stop_ring(struct remote_device *remote, uint16_t index);
 void remote_reset(struct remote_device *remote);
 
 /*
- * How far the device has used buffers of a running ring: changes with each buffer, and now and then
- * without one. Where the process keeps no record of requests in flight it is the used index alone,
- * which repeats.
+ * How far the device has used buffers of a running ring. The value changes with each buffer, and
+ * sometimes without one. Without a record of requests in flight it is only the used index, which
+ * wraps around.
  */
 struct inflight_progress remote_progress(const struct remote_device *remote, uint16_t index);
 
 /*
- * Asks a running device for its configuration space, which it may change by what a queue told it,
- * without a word: as the MAC address (VIRTIO 1.4, 5.1.9.5.2). Returns whether it has changed.
+ * Reads the configuration space of a running device, which the device may change after a command on
+ * a queue without a notification, such as the MAC address (VIRTIO 1.4, 5.1.9.5.2). Returns whether
+ * it has changed.
  */
 bool remote_refresh_config(struct remote_device *remote);
 

@@ -3,14 +3,14 @@
  * The registers of the virtio-mmio transport (VIRTIO 1.4, 4.2.2 and 4.2.3).
  *
  * InterruptStatus. Interrupts for used buffers go from the device process into the guest without
- * passing here, so bit 0 is not set by anybody: it is worked out when it is read. The ring, and the
- * device's record of requests in flight, tell how far buffers are used; `acknowledged` is how far
- * they were when the driver last acknowledged. Bit 0 is set while the two differ for any ring.
- * Reading notes what it found as `seen`, and InterruptACK makes that, not what is by then, the
- * acknowledged: a buffer that is used between the two keeps the bit set for the interrupt that
- * comes with it. A buffer is told as used here only when the driver can see it in the ring, so a
- * driver that finds the bit clear misses nothing. It may find it set and nothing used, where the
- * device has taken requests since, or where it has asked for no interrupt itself.
+ * passing here, so nobody sets bit 0: it is computed when it is read. The ring, and the device's
+ * record of requests in flight, show how far buffers are used; `acknowledged` is how far they were
+ * when the driver last acknowledged. Bit 0 is set while the two differ for any ring. A read saves
+ * what it found as `seen`, and InterruptACK copies `seen`, not the current state, to
+ * `acknowledged`: a buffer that is used between the two keeps the bit set for its own interrupt. A
+ * buffer counts as used here only when the driver can see it in the ring, so a driver that finds
+ * the bit clear misses nothing. The bit may be set with nothing used, if the device has taken
+ * requests since, or if the driver has suppressed the interrupt.
  */
 #include "monitor/virtio/virtio_mmio.h"
 
@@ -38,13 +38,13 @@
 #define VIRTIO_F_RING_RESET 40
 #endif
 
-/* Of what a guest does wrong so much is logged for a device. */
+/* Limit of logged driver errors for a device. */
 #define COMPLAINTS_MAX 8
 
 /*
- * What cannot be offered, whatever the process does: legacy bits, what is no feature of a driver,
- * and what this transport has nothing to do it with: NOTIFICATION_DATA (an eventfd carries no
- * data), ACCESS_PLATFORM (no IOMMU), and those that only PCI has.
+ * Features that cannot be offered, whatever the process supports: legacy bits, bits that are not
+ * negotiated by drivers, and those that this transport does not support: NOTIFICATION_DATA (an
+ * eventfd carries no data), ACCESS_PLATFORM (no IOMMU), and those of PCI only.
  */
 #define FEATURES_LEFT_OUT                                                             \
 	(FEATURE(24) | FEATURE(26) | FEATURE(27) | FEATURE(30) | FEATURE(31) |        \
@@ -56,8 +56,8 @@ struct queue {
 	bool ready;
 	uint32_t size;
 	uint64_t descriptors, driver, device;
-	bool attached; /* kicks go straight */
-	bool detached; /* for the moment, as the eventfds are replaced */
+	bool attached; /* kicks go directly to the process */
+	bool detached; /* temporarily, while the eventfds are replaced */
 	struct inflight_progress seen, acknowledged;
 };
 
@@ -67,11 +67,11 @@ struct virtio_mmio {
 	struct remote_device remote; /* its lock guards all of this */
 	struct hypervisor *hypervisor;
 	bool interrupt_attached;
-	bool interrupt_detached; /* for the moment, as the eventfds are replaced */
+	bool interrupt_detached; /* temporarily, while the eventfds are replaced */
 	uint64_t offered;
 	uint32_t features_select, driver_features_select, queue_select;
 	uint64_t driver_features;
-	bool unknown_features; /* the driver has chosen some beyond bit 63 */
+	bool unknown_features; /* the driver has accepted bits above 63 */
 	uint32_t status;
 	bool config_interrupt;
 	uint32_t generation;
@@ -82,7 +82,7 @@ struct virtio_mmio {
 	void *context;
 };
 
-/* Sends the one interrupt that does not come from the device process, on the same way. */
+/* Raises the configuration interrupt, the only one that the device process does not raise. */
 static void interrupt_config(struct virtio_mmio *transport)
 {
 	transport->config_interrupt = true;
@@ -99,7 +99,7 @@ static void handle_config_changed(void *context)
 		interrupt_config(transport);
 }
 
-/* VIRTIO 1.4, 2.1.2: DEVICE_NEEDS_RESET, and the driver is told once it has said DRIVER_OK. */
+/* VIRTIO 1.4, 2.1.2: DEVICE_NEEDS_RESET, with an interrupt if DRIVER_OK is set. */
 static void need_reset(struct virtio_mmio *transport)
 {
 	if (transport->status & VIRTIO_CONFIG_S_NEEDS_RESET)
@@ -162,7 +162,7 @@ static const char *check_queue(struct virtio_mmio *transport, const struct queue
 	uint64_t size = queue->size;
 
 	if (size == 0 || size > size_max || (!packed && (size & (size - 1))))
-		return "has set a queue of a size that is not allowed";
+		return "has set an invalid size of a queue";
 	fits = area_fits(transport, queue->descriptors, 16 * size, 16);
 	if (packed)
 		fits = fits && area_fits(transport, queue->driver, 4, 4) &&
@@ -170,10 +170,10 @@ static const char *check_queue(struct virtio_mmio *transport, const struct queue
 	else
 		fits = fits && area_fits(transport, queue->driver, 6 + 2 * size, 2) &&
 		       area_fits(transport, queue->device, 6 + 8 * size, 4);
-	return fits ? NULL : "has put a queue where it has no memory, or not at a proper address";
+	return fits ? NULL : "has put a queue outside of memory, or at a misaligned address";
 }
 
-/* Where the index of the split used ring is in our memory. */
+/* The host address of the split ring's used index. */
 static const volatile uint16_t *used_index(struct virtio_mmio *transport, const struct queue *queue)
 {
 	struct guest_memory memory = transport->remote.memory->guest;
@@ -186,7 +186,7 @@ static const volatile uint16_t *used_index(struct virtio_mmio *transport, const 
 	return host;
 }
 
-/* Copies a ready queue's registers to where the device process is told of them. */
+/* Copies a ready queue's registers to its remote_ring. */
 static bool prepare_queue(struct virtio_mmio *transport, uint16_t index, uint32_t size_max)
 {
 	struct queue *queue = &transport->queues[index];
@@ -202,7 +202,7 @@ static bool prepare_queue(struct virtio_mmio *transport, uint16_t index, uint32_
 	ring->driver = queue->driver;
 	ring->device = queue->device;
 	ring->used_index = used_index(transport, queue);
-	/* Before the process is told of the ring: a driver may have filled it already. */
+	/* Before the process starts the ring, which the driver may have filled already. */
 	queue->seen = queue->acknowledged = remote_progress(&transport->remote, index);
 	return true;
 }
@@ -217,7 +217,7 @@ static struct hypervisor_kick queue_kick(const struct virtio_mmio *transport, ui
 	};
 }
 
-/* The device has the ring: from now on kicks reach its process directly. */
+/* Routes kicks of a started ring directly to the process. */
 static void attach_queue(struct virtio_mmio *transport, uint16_t index)
 {
 	const struct hypervisor_ops *ops = transport->hypervisor->ops;
@@ -245,8 +245,8 @@ static void detach_queue(struct virtio_mmio *transport, uint16_t index)
 }
 
 /*
- * The interrupt comes directly from the process, from the first DRIVER_OK on: on arm64 there is no
- * interrupt controller before all vCPUs are there.
+ * Routes interrupts directly from the process to the guest. Called at the first DRIVER_OK, because
+ * on arm64 there is no interrupt controller before all vCPUs are made.
  */
 static void attach_interrupt(struct virtio_mmio *transport)
 {
@@ -286,7 +286,7 @@ static void handle_outlived(void *context)
 	transport->outlived(transport->context, transport->remote.name);
 }
 
-/* The eventfds are about to be replaced: what was attached is so again afterwards. */
+/* The eventfds are about to be replaced; handle_connect attaches the same queues again. */
 static void handle_disconnect(void *context)
 {
 	struct virtio_mmio *transport = context;
@@ -332,7 +332,7 @@ static void stop_queue(struct virtio_mmio *transport, uint16_t index)
 	remote_stop_ring(&transport->remote, index);
 }
 
-/* A queue is made ready while the device runs: after it was reset (VIRTIO 1.4, 2.6.1). */
+/* Starts a queue of a running device, after a queue reset (VIRTIO 1.4, 2.6.1). */
 static void restart_queue(struct virtio_mmio *transport, uint16_t index)
 {
 	if (!prepare_queue(transport, index, queue_size_max(transport)) ||
@@ -342,7 +342,7 @@ static void restart_queue(struct virtio_mmio *transport, uint16_t index)
 		attach_queue(transport, index);
 }
 
-/* QueueReady is written 0: only after a reset of the queue or of the device does it matter. */
+/* QueueReady: 1 makes the queue ready, and starts it if the device runs; 0 stops it. */
 static void write_ready(struct virtio_mmio *transport, uint32_t value)
 {
 	struct queue *queue = selected(transport);
@@ -390,7 +390,7 @@ static void reset(struct virtio_mmio *transport)
 	transport->config_interrupt = false;
 }
 
-/* VIRTIO 1.4, 2.2.2 and 6: the driver takes what was offered, and VERSION_1 for certain. */
+/* VIRTIO 1.4, 2.2.2 and 6: only offered features, and VERSION_1 is required. */
 static bool accept_features(struct virtio_mmio *transport)
 {
 	uint64_t features = transport->driver_features;
@@ -420,7 +420,7 @@ static void start(struct virtio_mmio *transport)
 	}
 	if (!good)
 		need_reset(transport);
-	/* Kicks come through only now: the device has its rings. */
+	/* Attach kicks only now that the device has its rings. */
 	for (uint16_t i = 0; i < transport->remote.queue_count && good; i++)
 		if (transport->queues[i].ready)
 			attach_queue(transport, i);
@@ -428,7 +428,7 @@ static void start(struct virtio_mmio *transport)
 
 static void write_status(struct virtio_mmio *transport, uint32_t value)
 {
-	/* VIRTIO 1.4, 2.1.1: the driver sets bits and never clears one, but by a reset. */
+	/* VIRTIO 1.4, 2.1.1: the driver sets bits and clears them only by a reset. */
 	uint32_t added = value & ~transport->status & 0xff & ~VIRTIO_CONFIG_S_NEEDS_RESET;
 
 	if (value == 0) {
@@ -444,7 +444,7 @@ static void write_status(struct virtio_mmio *transport, uint32_t value)
 	if (transport->status & VIRTIO_CONFIG_S_FEATURES_OK) {
 		start(transport);
 	} else {
-		complain(transport, "has switched the device on before its features");
+		complain(transport, "has set DRIVER_OK before FEATURES_OK");
 		need_reset(transport);
 	}
 }
@@ -507,7 +507,7 @@ static void set_high(uint64_t *address, uint32_t value)
 	*address = (*address & UINT32_MAX) | (uint64_t)value << 32;
 }
 
-/* VIRTIO 1.4, 4.2.2.2: not to be written while the queue is ready, and then without effect. */
+/* VIRTIO 1.4, 4.2.2.2: must not be written while the queue is ready; ignored then. */
 static void write_queue(struct virtio_mmio *transport, uint64_t address, uint32_t value)
 {
 	struct queue *queue = selected(transport);
@@ -536,7 +536,7 @@ static void write_queue(struct virtio_mmio *transport, uint64_t address, uint32_
 	case VIRTIO_MMIO_QUEUE_USED_HIGH:
 		set_high(&queue->device, value);
 		break;
-	default: /* read-only, or there is no such register */
+	default: /* read-only, or not a register */
 		break;
 	}
 }
@@ -560,7 +560,7 @@ static void write_register(struct virtio_mmio *transport, uint64_t address, uint
 		write_ready(transport, value);
 		break;
 	case VIRTIO_MMIO_QUEUE_NOTIFY:
-		/* One that comes this way is of a queue that does not run: nobody waits for it. */
+		/* A notification that exits is for a queue that does not run: ignore it. */
 		break;
 	case VIRTIO_MMIO_INTERRUPT_ACK:
 		acknowledge_interrupts(transport, value);
@@ -606,10 +606,10 @@ static uint32_t read_register(struct virtio_mmio *transport, uint64_t address)
 	case VIRTIO_MMIO_SHM_LEN_HIGH:
 	case VIRTIO_MMIO_SHM_BASE_LOW:
 	case VIRTIO_MMIO_SHM_BASE_HIGH:
-		return UINT32_MAX; /* there is no such region */
+		return UINT32_MAX; /* no shared memory region */
 	case VIRTIO_MMIO_CONFIG_GENERATION:
 		return transport->generation;
-	default: /* write-only, a queue reset that has been done, or no register */
+	default: /* write-only, a completed queue reset, or not a register */
 		return 0;
 	}
 }
@@ -638,7 +638,7 @@ static void handle_access(void *context, const struct bus_access *access)
 		handle_config(transport, access);
 	/* VIRTIO 1.4, 4.2.2.2: 32 bits wide and aligned; nothing else is a register. */
 	else if (access->length != 4 || access->address % 4)
-		complain(transport, "uses registers by other widths than 32 bits");
+		complain(transport, "accesses registers with other widths than 32 bits");
 	else if (access->write)
 		write_register(transport, access->address, (uint32_t)bus_value(access));
 	else

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The virtio-mmio transport (VIRTIO 1.4, 4.2), with the device behind it in another process that is
- * reached by vhost-user. Kicks and interrupts pass between guest and device without this program.
+ * The virtio-mmio transport (VIRTIO 1.4, 4.2); its device is in another process that is reached by
+ * vhost-user. Kicks and interrupts pass between guest and device without this program.
  *
- * The registers are handled in the threads of the vCPUs, under a lock of the device; what the
- * device process does on its own in the thread of an event loop, which should be the device's own,
- * as a process that is slow to answer holds it up. One that goes away is connected to again, with
- * everything that the driver had set up; the guest does not notice.
+ * The threads of the vCPUs handle the registers, under a lock of the device. An event loop handles
+ * the messages of the device process; it should be the device's own, because a slow process blocks
+ * it. When a process goes away, the transport reconnects and restores everything that the driver
+ * had set up; the guest does not notice.
  */
 #ifndef AVP_MONITOR_VIRTIO_VIRTIO_MMIO_H
 #define AVP_MONITOR_VIRTIO_VIRTIO_MMIO_H
@@ -26,13 +26,13 @@ struct virtio_mmio;
 struct virtio_mmio_setup {
 	const char *name;		  /* of the device, for the log; outlives the transport */
 	const struct device_shape *shape; /* outlives the transport */
-	struct remote_peer peer;	  /* its fd is taken over, also on failure */
+	struct remote_peer peer;	  /* the transport owns its fd, also on failure */
 	struct virtio_slot slot;
 	const struct monitor_memory *memory;
 	struct event_loop *loop;
-	/* The device process is of no use as it is: somebody should end it. From any thread. */
+	/* The device process was given up: it should be killed. From any thread. */
 	void (*given_up)(void *context, const char *name);
-	/* It was not ended in time: it can write to guest memory still. From any thread. */
+	/* It did not end in time: it may still write to guest memory. From any thread. */
 	void (*outlived)(void *context, const char *name);
 	void *context;
 };
@@ -43,17 +43,17 @@ struct virtio_mmio_setup {
  */
 int virtio_mmio_open(struct virtio_mmio **transport, const struct virtio_mmio_setup *setup,
 		     struct error *error);
-/* Ends the connection, with all that waits for it in other threads. From any thread. */
+/* Closes the connection, and ends calls that wait on it. From any thread. */
 void virtio_mmio_hang_up(struct virtio_mmio *transport);
-/* NULL is fine. The transport is detached and its loop does not run any more. */
+/* NULL is fine. The transport must be detached and its loop stopped. */
 void virtio_mmio_free(struct virtio_mmio *transport);
 
 /* Its registers. */
 const struct bus_device *virtio_mmio_registers(const struct virtio_mmio *transport);
 
-/* The virtual machine that the guest runs in is there, no vCPU runs yet. It outlives the detach. */
+/* Call after the virtual machine is made, before a vCPU runs. It must outlive the detach. */
 void virtio_mmio_attach(struct virtio_mmio *transport, struct hypervisor *hypervisor);
-/* No vCPU runs any more: the device is reset. */
+/* Call when no vCPU runs any more: resets the device. */
 void virtio_mmio_detach(struct virtio_mmio *transport);
 
 #endif

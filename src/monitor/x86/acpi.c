@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The tables themselves (ACPI 6.5, 5.2, and 5.6.9 for the generic event device).
+ * Writes the tables (ACPI 6.5, 5.2, and 5.6.9 for the generic event device).
  */
 #include "monitor/x86/acpi.h"
 

@@ -11,8 +11,8 @@
 
 /*
  * Writes the tables for a machine with @cpus processors and @virtio_devices transports into @size
- * bytes at @buffer, which will lie at @address of the guest; the RSDP comes first. Returns how many
- * bytes it took, or -ENOSPC.
+ * bytes at @buffer, which will be at @address of the guest; the RSDP comes first. Returns the
+ * number of bytes written, or -ENOSPC.
  */
 int acpi_write_tables(uint8_t *buffer, size_t size, uint64_t address, uint32_t cpus,
 		      unsigned int virtio_devices);

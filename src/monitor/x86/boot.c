@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Starts a kernel on an x86 machine: puts it, its initrd and command line into memory and tells it
- * of the machine, by boot_params (Documentation/arch/x86/zero-page.rst) or by hvm_start_info (Xen,
- * "x86/HVM direct boot ABI"), either with the ACPI tables.
+ * Starts a kernel on an x86 machine: loads it, its initrd and command line into memory, and
+ * describes the machine by boot_params (Documentation/arch/x86/zero-page.rst) or hvm_start_info
+ * (Xen, "x86/HVM direct boot ABI"), both with the ACPI tables.
  */
 #include "monitor/boot.h"
 
@@ -21,7 +21,7 @@
 #define E820_RAM       1
 #define E820_RESERVED  2
 
-/* Of kernels that do not say: Linux copies so much (COMMAND_LINE_SIZE), with the end. */
+/* For kernels that do not say: Linux copies COMMAND_LINE_SIZE bytes, with the zero. */
 #define COMMAND_LINE_DEFAULT 2047
 
 #define START_INFO_MAGIC     0x336ec578
@@ -43,7 +43,7 @@ struct start_info_memory {
 
 #define MEMORY_MAP_MAX 4
 
-/* What is in memory of a machine that is about to start. */
+/* The memory content of a machine that is about to start. */
 struct boot {
 	struct monitor_memory *memory;
 	struct x86_kernel kernel;
@@ -52,7 +52,7 @@ struct boot {
 	uint32_t map_count;
 };
 
-/* Host memory behind low guest memory, which every machine has. */
+/* The host address of low guest memory, which every machine has. */
 static void *low_memory(struct boot *boot, uint64_t address, uint64_t size)
 {
 	void *host = NULL;
@@ -92,7 +92,7 @@ static int write_command_line(struct boot *boot, const struct boot_source *sourc
 		return error_set_usage(
 			error,
 			"--append: the kernel's command line has %zu characters, and "
-			"the kernel takes %zu; shorten it",
+			"the kernel supports %zu; shorten it",
 			length, limit);
 	memcpy(low_memory(boot, X86_COMMAND_LINE, length + 1), source->command_line, length + 1);
 	return 0;
@@ -140,8 +140,8 @@ static void write_start_info(struct boot *boot)
 }
 
 /*
- * All that is left of firmware: a jump to it resets the machine. Linux on hardware-reduced ACPI
- * tries EFI first and this next, before it would think of the reset register.
+ * A minimal firmware: a jump to it resets the machine. Linux on hardware-reduced ACPI tries EFI
+ * first and this next, before the reset register.
  */
 static void write_reset_vector(struct boot *boot)
 {

@@ -57,14 +57,14 @@ struct kvm_cpuid2 *cpuid_supported(int kvm_fd, struct error *error)
 		error_set(error, ENOMEM, "out of memory");
 		return NULL;
 	}
-	/* Room for the entries to be added. */
+	/* Leave room for the entries added later. */
 	cpuid->nent = CPUID_ENTRIES_MAX - 3;
 	if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, cpuid) < 0) {
 		error_set_errno(error, errno, "KVM_GET_SUPPORTED_CPUID");
 		free(cpuid);
 		return NULL;
 	}
-	/* The topology is that of the host's processor on which this ran: it is told anew. */
+	/* KVM reports the topology of the current host CPU: drop it. */
 	for (uint32_t i = 0; i < cpuid->nent; i++)
 		if (cpuid->entries[i].function != LEAF_TOPOLOGY &&
 		    cpuid->entries[i].function != LEAF_TOPOLOGY_V2)
@@ -106,7 +106,7 @@ static void set_topology(struct kvm_cpuid_entry2 *entry, uint32_t index, uint32_
 	entry->edx = index;
 }
 
-/* How many processors share a cache of @level: its own, or the last level of the package. */
+/* How many CPUs share a cache of @level: one, or for the last level all of the package. */
 static uint32_t cache_shared(uint32_t level, uint32_t count)
 {
 	return level >= 3 ? count - 1 : 0;
@@ -143,7 +143,7 @@ void cpuid_set_processor(struct kvm_cpuid2 *cpuid, uint32_t index, uint32_t coun
 			entry->ebx = with_bits(entry->ebx, 24, 8, index);
 			entry->ebx = with_bits(entry->ebx, 16, 8, count);
 			entry->ecx |= FEATURE_X2APIC | FEATURE_TSC_DEADLINE | FEATURE_HYPERVISOR;
-			/* The guest switches that on itself; KVM follows CR4. */
+			/* The guest sets CR4.OSXSAVE; KVM updates the bit. */
 			entry->ecx &= ~FEATURE_OSXSAVE;
 			if (count > 1)
 				entry->edx |= FEATURE_HYPERTHREADING;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Kernel files. The bytes go from the file straight into guest memory; what they say of themselves
- * is read once, into this program's own memory, and checked there.
+ * Loads kernel files. The bytes go from the file straight into guest memory; the headers are read
+ * once into this program's own memory and checked there.
  */
 #include "monitor/x86/kernel.h"
 
@@ -35,7 +35,7 @@
 #define NOTE_ALIGNMENT	   4
 #define NOTE_ALIGNMENT_MAX 8
 
-/* The first bytes, in which every format shows itself. */
+/* The first bytes, enough to recognize every format. */
 union head {
 	uint8_t bytes[1024];
 	Elf64_Ehdr elf;
@@ -61,7 +61,7 @@ static int load_bzimage(struct monitor_memory *memory, const struct boot_file *f
 	uint64_t setup_size = (uint64_t)(sectors + 1) * SECTOR_SIZE;
 	uint64_t payload = (uint64_t)header->syssize * PARAGRAPH;
 	uint64_t address = header->pref_address;
-	/* The header ends where its jump instruction leads to: at 0x202 plus the byte at 0x201. */
+	/* The header ends at the target of its jump: at 0x202 plus the byte at 0x201. */
 	size_t header_size = (size_t)(0x202 + head->bytes[0x201] - SETUP_HEADER);
 
 	if (header->version < VERSION_64BIT || !(header->xloadflags & XLF_KERNEL_64))
@@ -72,7 +72,7 @@ static int load_bzimage(struct monitor_memory *memory, const struct boot_file *f
 	if (header_size < offsetof(struct setup_header, kernel_info_offset))
 		return error_set_usage(error,
 				       "%s: its setup header ends after %zu bytes: the kernel is "
-				       "damaged; give a sound one",
+				       "damaged; give an intact one",
 				       file->name, header_size);
 	/* syssize counts whole paragraphs: the file may end within the last one. */
 	if (setup_size > file->size || payload > file->size - setup_size + PARAGRAPH - 1)
@@ -94,8 +94,8 @@ static int load_bzimage(struct monitor_memory *memory, const struct boot_file *f
 }
 
 /*
- * Looks for the PVH note in @size bytes of notes, of which each value and each next note begins at
- * a multiple of @alignment. Returns its address, or 0.
+ * Looks for the PVH note in @size bytes of notes; the value of each note and the next note are
+ * aligned to @alignment. Returns its address, or 0.
  */
 static uint64_t find_pvh_note(const uint8_t *notes, size_t size, uint64_t alignment)
 {
@@ -136,9 +136,9 @@ static int read_notes(const struct boot_file *file, const Elf64_Phdr *segment,
 	if (result < 0)
 		return result;
 	/*
-	 * gABI, "Note Section": 64-bit files have words of 8 bytes. In practice the segment's
-	 * alignment says which they have, but a segment that gets 8 from one of its sections holds
-	 * others of 4.
+	 * gABI, "Note Section": 64-bit files use words of 8 bytes. In practice the segment's
+	 * alignment says which size is used, but a segment aligned to 8 because of one section may
+	 * hold notes of words of 4.
 	 */
 	if (kernel->protocol != BOOT_PVH && segment->p_align == NOTE_ALIGNMENT_MAX)
 		kernel->entry = find_pvh_note(notes, size, NOTE_ALIGNMENT_MAX);
@@ -164,8 +164,8 @@ static int load_segment(struct monitor_memory *memory, const struct boot_file *f
 				       file->name);
 	if (segment->p_paddr < X86_HIGH_MEMORY)
 		return error_set_usage(error,
-				       "%s: wants to lie at 0x%" PRIx64 ", below 1 MiB, which is "
-				       "the monitor's; link it higher",
+				       "%s: is linked at 0x%" PRIx64 ", below 1 MiB, which is "
+				       "reserved for the monitor; link it higher",
 				       file->name, segment->p_paddr);
 	if (!in_memory(memory, segment->p_paddr, segment->p_memsz))
 		return boot_file_too_big(memory, file, end, error);
@@ -194,8 +194,8 @@ static int load_elf(struct monitor_memory *memory, const struct boot_file *file,
 	if (elf->e_phnum == 0 || elf->e_phnum > ELF_SEGMENTS_MAX ||
 	    elf->e_phentsize != sizeof(segments[0]))
 		return error_set_usage(error,
-				       "%s: is an ELF file with %u segments, which is no kernel; "
-				       "give a bzImage or a linked vmlinux",
+				       "%s: is an ELF file with %u segments, which is not a "
+				       "kernel; give a bzImage or a linked vmlinux",
 				       file->name, elf->e_phnum);
 	result = boot_file_read(file, elf->e_phoff, segments, size, error);
 	if (result < 0)
@@ -210,7 +210,7 @@ static int load_elf(struct monitor_memory *memory, const struct boot_file *file,
 			result = load_segment(memory, file, segment, kernel, error);
 		else if (segment->p_type == PT_NOTE)
 			result = read_notes(file, segment, kernel, error);
-		/* An entry that is told as a virtual address. */
+		/* The entry is a virtual address. */
 		if (segment->p_type == PT_LOAD && segment->p_vaddr != segment->p_paddr &&
 		    elf->e_entry >= segment->p_vaddr &&
 		    elf->e_entry - segment->p_vaddr < segment->p_memsz)
@@ -222,10 +222,10 @@ static int load_elf(struct monitor_memory *memory, const struct boot_file *file,
 		kernel->entry = entry;
 	if (kernel->entry < X86_HIGH_MEMORY || kernel->entry >= kernel->end)
 		return error_set_usage(error,
-				       "%s: is damaged: it starts at 0x%" PRIx64 ", outside of "
-				       "what it loads",
+				       "%s: is damaged: its entry is at 0x%" PRIx64 ", outside of "
+				       "its segments",
 				       file->name, kernel->entry);
-	/* What a boot loader makes up for a kernel that has no header of its own. */
+	/* The header that a boot loader makes for a kernel without one. */
 	kernel->header = (struct setup_header){
 		.boot_flag = BOOT_FLAG,
 		.header = HEADER_MAGIC,
@@ -256,7 +256,7 @@ int x86_kernel_load(struct monitor_memory *memory, const struct boot_source *sou
 	if (!memcmp(head.bytes + ARM64_MAGIC_OFFSET, ARM64_MAGIC, 4))
 		return boot_file_wrong_architecture(&file, "arm64", HERE, error);
 	return error_set_usage(error,
-			       "%s: is no kernel (bzImage or ELF); give a kernel file, such as "
+			       "%s: is not a kernel (bzImage or ELF); give a kernel file, such as "
 			       "/boot/vmlinuz",
 			       file.name);
 }

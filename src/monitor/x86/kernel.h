@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Kernel files that an x86 machine boots: bzImage (Linux, Documentation/arch/x86/boot.rst) and
- * 64-bit ELF files, by PVH where they have its note (Xen, "x86/HVM direct boot ABI").
+ * 64-bit ELF files, by PVH if they have its note (Xen, "x86/HVM direct boot ABI").
  */
 #ifndef AVP_MONITOR_X86_KERNEL_H
 #define AVP_MONITOR_X86_KERNEL_H
@@ -16,14 +16,14 @@
 struct x86_kernel {
 	enum boot_protocol protocol;
 	uint64_t entry;
-	uint64_t end;		    /* of what it needs to start, from X86_HIGH_MEMORY on */
-	uint64_t initrd_end;	    /* an initrd may lie below this */
+	uint64_t end;		    /* end of the memory that it needs to start */
+	uint64_t initrd_end;	    /* an initrd must be below this */
 	struct setup_header header; /* the file's own, or one made for it */
 };
 
 /*
- * Reads source->kernel_fd into guest memory. What the file says is checked: its pieces lie in
- * memory and in the file.
+ * Loads source->kernel_fd into guest memory. Everything the file says is checked: its segments must
+ * be in memory and in the file.
  */
 int x86_kernel_load(struct monitor_memory *memory, const struct boot_source *source,
 		    struct x86_kernel *kernel, struct error *error);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * KVM on x86: interrupt controllers, and the state in which processors start.
+ * KVM on x86: interrupt controllers, and the initial state of vCPUs.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -66,7 +66,7 @@ void kvm_arch_interrupted(struct vcpu *vcpu)
 
 int kvm_arch_add_interrupt_controllers(struct kvm_machine *machine, struct error *error)
 {
-	/* The head ends in an array without a size. */
+	/* The struct ends in a flexible array. */
 	uint64_t storage[(sizeof(struct kvm_irq_routing) +
 			  X86_IOAPIC_PINS * sizeof(struct kvm_irq_routing_entry)) /
 			 sizeof(uint64_t)] = {0};
@@ -74,7 +74,7 @@ int kvm_arch_add_interrupt_controllers(struct kvm_machine *machine, struct error
 
 	if (ioctl(machine->fd, KVM_CREATE_IRQCHIP, 0) < 0)
 		return error_set_errno(error, errno, "KVM: cannot make interrupt controllers");
-	/* An interrupt is a pin of the I/O APIC and nothing else: no PIC has a part in it. */
+	/* Route interrupts only to pins of the I/O APIC, not to the PICs. */
 	routing->nr = X86_IOAPIC_PINS;
 	for (uint32_t pin = 0; pin < X86_IOAPIC_PINS; pin++)
 		routing->entries[pin] = (struct kvm_irq_routing_entry){
@@ -99,7 +99,9 @@ int kvm_arch_create(struct kvm_machine *machine, struct error *error)
 		return error ? -error->code : -ENOMEM;
 	if (ioctl(machine->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) < 0 ||
 	    ioctl(machine->fd, KVM_SET_TSS_ADDR, (unsigned long)X86_TSS) < 0)
-		return error_set_errno(error, errno, "KVM: cannot place the processors' own pages");
+		return error_set_errno(error, errno,
+				       "KVM: cannot place the TSS or the identity "
+				       "map");
 	return 0;
 }
 
@@ -124,7 +126,7 @@ uint64_t kvm_arch_program_counter(const struct vcpu *vcpu)
 	return registers.rip;
 }
 
-/* The first 4 GiB at their own addresses, in pages of 2 MiB. */
+/* Identity maps the first 4 GiB, in pages of 2 MiB. */
 static int write_page_tables(const struct kvm_machine *machine)
 {
 	uint64_t *tables = kvm_memory(machine, X86_PAGE_TABLES, (2 + IDENTITY_GIB) * PAGE_SIZE);
@@ -142,7 +144,7 @@ static int write_page_tables(const struct kvm_machine *machine)
 	return 0;
 }
 
-/* Flat segments over everything; a descriptor for each, as Linux loads them anew. */
+/* Flat segments, with descriptors in memory, as Linux reloads the segments. */
 static int set_segments(const struct kvm_machine *machine, struct kvm_sregs *special, bool wide)
 {
 	static const uint64_t descriptors[] = {
@@ -202,7 +204,7 @@ static int start_first(struct vcpu *vcpu, const struct boot_entry *entry, struct
 	if (ioctl(vcpu->fd, KVM_GET_SREGS, &special) < 0)
 		return error_set_errno(error, errno, "KVM_GET_SREGS");
 	if (set_segments(vcpu->machine, &special, wide) < 0 || write_page_tables(vcpu->machine) < 0)
-		return error_set(error, EFAULT, "no guest memory where the processors start");
+		return error_set(error, EFAULT, "no guest memory where the vCPUs start");
 	special.cr0 = CR0_PE | CR0_ET;
 	if (wide) {
 		special.cr0 |= CR0_PG;
@@ -223,14 +225,14 @@ static int start_first(struct vcpu *vcpu, const struct boot_entry *entry, struct
 static int access_msr(struct vcpu *vcpu, unsigned long request, uint32_t index, uint64_t *value,
 		      struct error *error)
 {
-	/* The head ends in an array without a size. */
+	/* The struct ends in a flexible array. */
 	uint64_t storage[(sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)) /
 			 sizeof(uint64_t)] = {0};
 	struct kvm_msrs *msrs = (struct kvm_msrs *)storage;
 
 	msrs->nmsrs = 1;
 	msrs->entries[0] = (struct kvm_msr_entry){.index = index, .data = *value};
-	/* Returns how many it has got or set. */
+	/* Returns the number of MSRs. */
 	if (ioctl(vcpu->fd, request, msrs) != 1)
 		return error_set(error, EINVAL, "KVM refuses MSR 0x%x of vCPU %u", index,
 				 vcpu->index);
@@ -238,11 +240,11 @@ static int access_msr(struct vcpu *vcpu, unsigned long request, uint32_t index, 
 	return 0;
 }
 
-/* What firmware leaves: strings are copied fast, all memory is cached. */
+/* The state that firmware leaves: fast string copies, all memory cached. */
 static int set_msrs(struct vcpu *vcpu, struct error *error)
 {
 	uint64_t mtrr = MTRR_ENABLED | MTRR_WRITE_BACK, misc = 0;
-	/* KVM says there what it does not have. */
+	/* KVM reports unsupported features there. */
 	int result = access_msr(vcpu, KVM_GET_MSRS, MSR_MISC_ENABLE, &misc, error);
 
 	misc |= MISC_ENABLE_FAST_STRINGS;
@@ -264,6 +266,6 @@ int kvm_arch_start(struct vcpu *vcpu, const struct boot_entry *entry, struct err
 	result = set_msrs(vcpu, error);
 	if (result < 0)
 		return result;
-	/* The others wait for INIT and SIPI, as KVM makes them. */
+	/* The others are in KVM's initial state, waiting for INIT and SIPI. */
 	return vcpu->index == 0 ? start_first(vcpu, entry, error) : 0;
 }

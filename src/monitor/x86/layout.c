@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The address space and the interrupts of an x86 guest, as boot.h asks for them. An interrupt is a
- * pin of the one I/O APIC; there is no other interrupt controller and nothing at a fixed pin.
+ * The address space and the interrupts of an x86 guest, for boot.h. An interrupt is a pin of the
+ * only I/O APIC; there is no other interrupt controller, and no pin is fixed.
  */
 #include "monitor/x86/layout.h"
 
 #include "monitor/boot.h"
 
 /*
- * The pins of the slots: 0 stays free, as some kernels think that it is the timer's, and 2, where
- * an IBM PC has its second interrupt controller: Linux gives no interrupt there
+ * The pins of the slots. 0 is unused, because some kernels take it for the timer's; so is 2, where
+ * an IBM PC has its second interrupt controller: Linux assigns no interrupt there
  * (arch/x86/kernel/apic/ io_apic.c, mp_map_pin_to_irq). 4 is the serial port's, 5 the power
  * registers'.
  */

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The probe's guest on x86-64: one virtual CPU that starts in long mode with paging on, adds with
- * the vector registers that every 64-bit program uses, takes an exception and returns from it,
- * runs a loop, stores its results in memory and halts. A KVM without the processor's help, which
- * emulates instruction after instruction, fails at one of these steps or is slow at the loop: it
- * starts a kernel, but never gets it through its boot.
+ * The probe's guest on x86-64: one vCPU that starts in long mode with paging on, adds with the
+ * vector registers that every 64-bit program uses, takes an exception and returns from it, runs a
+ * loop, stores its results in memory and halts. A KVM without hardware support, which emulates
+ * each instruction, fails at one of these steps or is slow at the loop: it starts a kernel, but
+ * the kernel never finishes its boot.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -49,7 +49,7 @@
 
 #define SUMMAND_A   0x1122334455667788
 #define SUMMAND_B   0x0102030405060708
-/* A processor takes about a millisecond for it, one emulated by QEMU some ten. */
+/* A CPU takes about a millisecond, one emulated by QEMU about ten. */
 #define LOOPS	      1000000
 #define LOOP_LIMIT_MS 700
 
@@ -86,7 +86,7 @@ static void fill_memory(uint8_t *memory)
 	put(memory, PD_ADDRESS, PAGE_LARGE | PAGE_PRESENT_WRITABLE);
 	put(memory, GDT_ADDRESS + CODE_SELECTOR, CODE_DESCRIPTOR);
 	put(memory, GDT_ADDRESS + DATA_SELECTOR, DATA_DESCRIPTOR);
-	/* The handler lies below 64 KiB: the upper parts of its address are zero. */
+	/* The handler is below 64 KiB: the upper parts of its address are zero. */
 	put(memory, IDT_ADDRESS + BREAKPOINT_VECTOR * GATE_SIZE,
 	    HANDLER_ADDRESS | CODE_SELECTOR << 16 | (uint64_t)GATE_PRESENT_INTERRUPT << 32);
 	memcpy(memory + CODE_ADDRESS, code, sizeof(code));
@@ -136,10 +136,10 @@ static int set_registers(int vcpu)
 	return ioctl(vcpu, KVM_SET_REGS, &registers);
 }
 
-/* Gives the virtual CPU all that KVM supports: without long mode in CPUID there is none. */
+/* Gives the vCPU all that KVM supports: long mode works only if CPUID has it. */
 static int set_cpuid(int kvm_fd, int vcpu)
 {
-	/* The head ends in an array without a size. */
+	/* The struct ends in a flexible array. */
 	uint64_t storage[(sizeof(struct kvm_cpuid2) +
 			  CPUID_ENTRIES * sizeof(struct kvm_cpuid_entry2)) /
 			 sizeof(uint64_t)] = {0};
@@ -151,13 +151,13 @@ static int set_cpuid(int kvm_fd, int vcpu)
 	return ioctl(vcpu, KVM_SET_CPUID2, cpuid);
 }
 
-/* Of this thread's own time, guest included: a busy host does not make KVM slow. */
+/* CPU time of this thread, guest included, so that a busy host does not matter. */
 static int64_t now_ms(void)
 {
 	return (int64_t)(clock_read_ns(CLOCK_THREAD_CPUTIME_ID) / 1000000);
 }
 
-/* Runs the virtual CPU to its halt and looks at what it has left in memory. */
+/* Runs the vCPU to its halt and checks the results in memory. */
 static void run_guest(struct kvm_probe_result *result, int vcpu, const struct kvm_run *run,
 		      const uint8_t *memory)
 {
@@ -190,7 +190,7 @@ void kvm_probe_machine(struct kvm_probe_result *result, int kvm_fd)
 	vm = ioctl(kvm_fd, KVM_CREATE_VM, 0);
 	if (vm < 0)
 		return kvm_probe_failed(result, "KVM_CREATE_VM", errno);
-	/* Only some Intel processors need it; others may refuse. */
+	/* Only some Intel CPUs need it; others may refuse. */
 	ioctl(vm, KVM_SET_TSS_ADDR, (unsigned long)TSS_ADDRESS);
 
 	memory =

@@ -492,11 +492,12 @@ static void test_initrd_that_changes_under_a_guest(void **state)
 		assert_non_null(file);
 		fputs("initrd", file);
 		fclose(file);
-		snprintf(wanted, sizeof(wanted),
-			 "could not be restarted: %s: was changed since the guest's first start "
-			 "(6 bytes then, %d now), and a reset would load it; start the guest anew, "
-			 "and replace files rather than write into them",
-			 config.initrd, i == 1 ? 6 : 0);
+		snprintf(
+			wanted, sizeof(wanted),
+			"could not be restarted: %s: was changed since the guest's first start "
+			"(6 bytes then, %d now), and a reset would load it; start the guest again, "
+			"and replace files rather than write into them",
+			config.initrd, i == 1 ? 6 : 0);
 		expect_end(i == 2 ? "fault" : "restart", i == 1 ? set_time_of_initrd : cut_initrd,
 			   GUEST_FAILED, wanted);
 		assert_true(reset == (i < 2));

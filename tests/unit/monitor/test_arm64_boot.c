@@ -183,7 +183,7 @@ static void test_faulty_images(void **state)
 	make_image();
 	expect_refusal(machine, &image, 64, "KERNEL: is truncated");
 	image.image_size = MEMORY;
-	expect_refusal(machine, &image, sizeof(image), "the kernel needs it up to 67 MiB");
+	expect_refusal(machine, &image, sizeof(image), "the kernel needs memory up to 67 MiB");
 	image.image_size = UINT64_MAX;
 	expect_refusal(machine, &image, sizeof(image), "does not fit");
 	make_image();
@@ -203,8 +203,8 @@ static void test_no_kernels(void **state)
 		.e_machine = EM_X86_64,
 	};
 
-	expect_refusal(machine, "#!/bin/sh\n", 10, "is no kernel");
-	expect_refusal(machine, "", 0, "is no kernel");
+	expect_refusal(machine, "#!/bin/sh\n", 10, "is not a kernel");
+	expect_refusal(machine, "", 0, "is not a kernel");
 	expect_refusal(machine, "\x1f\x8b\x08", 3, "gunzip -c KERNEL");
 	expect_refusal(machine, "MZ\0\0zimg", 9, "EFI program");
 	memcpy(x86 + 0x202, "HdrS", 4);
@@ -336,10 +336,10 @@ static void test_faulty_elf_files(void **state)
 	expect_refusal(machine, &elf, sizeof(elf), "is damaged");
 	elf = make_elf(VIRTUAL_BASE);
 	elf.header.e_entry = 0x10;
-	expect_refusal(machine, &elf, sizeof(elf), "outside of what it loads");
+	expect_refusal(machine, &elf, sizeof(elf), "outside of its segments");
 	elf = make_elf(VIRTUAL_BASE);
 	elf.segments[1].p_type = PT_NOTE;
-	expect_refusal(machine, &elf, sizeof(elf), "outside of what it loads");
+	expect_refusal(machine, &elf, sizeof(elf), "outside of its segments");
 }
 
 static void test_random_kernels(void **state)
@@ -386,7 +386,7 @@ static void test_initrd_and_command_line(void **state)
 	line[2048] = 0;
 	expect_refusal(
 		machine, &image, sizeof(image),
-		"--append: the kernel's command line has 2048 characters, and the kernel takes 2047");
+		"--append: the kernel's command line has 2048 characters, and the kernel supports 2047");
 }
 
 static void test_seeds(void **state)

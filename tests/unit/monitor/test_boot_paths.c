@@ -103,7 +103,7 @@ static void test_wrong_options(void **state)
 	if (arch_has_firmware)
 		check_refused((struct monitor_setup){.kernel = "/dev/null",
 						     .firmware = "/dev/null"},
-			      "--firmware finds its kernel by itself");
+			      "--firmware finds the kernel itself");
 	else
 		check_refused((struct monitor_setup){.firmware = "/dev/null"},
 			      "--firmware: only machines of arm64");

@@ -590,7 +590,7 @@ static void test_files_that_change_under_a_guest(void **state)
 			assert_int_equal(stage.running, 1);
 			if (strncmp(stage.why, cases[i].why, strlen(cases[i].why)))
 				fail_msg("case %zu: %s", i, stage.why);
-			assert_non_null(strstr(stage.why, "; start the guest anew"));
+			assert_non_null(strstr(stage.why, "; start the guest again"));
 		} else {
 			assert_int_equal(stage.end, MACHINE_POWERED_OFF);
 		}

@@ -214,8 +214,8 @@ static void test_no_kernels(void **state)
 		.e_machine = EM_AARCH64,
 	};
 
-	expect_refusal(machine, "#!/bin/sh\n", 10, "is no kernel");
-	expect_refusal(machine, "", 0, "is no kernel");
+	expect_refusal(machine, "#!/bin/sh\n", 10, "is not a kernel");
+	expect_refusal(machine, "", 0, "is not a kernel");
 	memcpy(arm64 + 56, "ARM\x64", 4);
 	expect_refusal(machine, arm64, sizeof(arm64), "for arm64");
 	expect_refusal(machine, &elf, sizeof(elf), "for arm64");
@@ -429,7 +429,7 @@ static void test_faulty_elf_files(void **state)
 	expect_refusal(machine, &elf, sizeof(elf), "is damaged");
 	elf = make_elf();
 	elf.note.entry = 0x10;
-	expect_refusal(machine, &elf, sizeof(elf), "outside of what it loads");
+	expect_refusal(machine, &elf, sizeof(elf), "outside of its segments");
 	/* A note that says that it is longer than its segment is none. */
 	elf = make_elf();
 	elf.note.head.n_descsz = UINT32_MAX;
@@ -473,11 +473,11 @@ static void test_initrd_and_command_line(void **state)
 	machine->source.command_line = line;
 	expect_refusal(
 		machine, bzimage, sizeof(bzimage),
-		"--append: the kernel's command line has 2048 characters, and the kernel takes 2047");
+		"--append: the kernel's command line has 2048 characters, and the kernel supports 2047");
 	/* An ELF file does not say. */
 	expect_refusal(
 		machine, &elf, sizeof(elf),
-		"--append: the kernel's command line has 2048 characters, and the kernel takes 2047");
+		"--append: the kernel's command line has 2048 characters, and the kernel supports 2047");
 	line[2047] = 0;
 	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
 	assert_string_equal((char *)machine->memory.host + X86_COMMAND_LINE, line);
