@@ -131,7 +131,8 @@ static void two_devices_with_one_name_are_refused(void **state)
 {
 	assert_int_equal(add("net", "user,name=a"), 0);
 	assert_int_equal(add("entropy", "name=a"), 0);
-	check_refused("--entropy: name: another device is named 'a' already; give each a unique name");
+	check_refused(
+		"--entropy: name: another device is named 'a' already; give each a unique name");
 }
 
 static void too_many_devices_are_refused(void **state)

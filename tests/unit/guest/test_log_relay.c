@@ -179,8 +179,9 @@ static void test_flood_is_cut(void **state)
 	for (char *at = f->text; (at = strstr(at, "info disk0: x\n")); last = at)
 		lines++, at += 14;
 	assert_in_range(lines, 1000, 9000);
-	assert_int_equal(
-		sscanf(last, "warning disk0: %u lines of its process are suppressed", &left_out), 1);
+	assert_int_equal(sscanf(last, "warning disk0: %u lines of its process are suppressed",
+				&left_out),
+			 1);
 	assert_in_range(lines + left_out, 1001, 10000);
 }
 
