@@ -21,45 +21,45 @@
 #define FIELDS_MAXIMUM 8
 
 /* A parsed line. The strings point into the line or into *object. */
-struct said {
+struct parsed_line {
 	int level; /* enum log_level; -1: not a log line */
 	const char *component, *message;
 	json_t *object;
 };
 
-static void release(struct said *said)
+static void release(struct parsed_line *parsed)
 {
-	json_decref(said->object);
+	json_decref(parsed->object);
 }
 
-#define cleanup_said __attribute__((cleanup(release)))
+#define cleanup_parsed __attribute__((cleanup(release)))
 
 /* Parses a JSON line, or `level component: message`, in which it replaces the colon with a zero. */
-static struct said read_line(char *line)
+static struct parsed_line read_line(char *line)
 {
-	struct said said = {.level = -1, .message = line};
+	struct parsed_line parsed = {.level = -1, .message = line};
 	char *component = strchr(line, ' '), *message;
 	const char *level, *text;
 
-	said.object = json_loads(line, 0, NULL);
-	level = json_string_value(json_object_get(said.object, "level"));
-	text = json_string_value(json_object_get(said.object, "msg"));
+	parsed.object = json_loads(line, 0, NULL);
+	level = json_string_value(json_object_get(parsed.object, "level"));
+	text = json_string_value(json_object_get(parsed.object, "msg"));
 	if (level && text) {
-		said.level = log_level_find(level, strlen(level));
-		said.component = json_string_value(json_object_get(said.object, "component"));
-		said.message = text;
-		return said;
+		parsed.level = log_level_find(level, strlen(level));
+		parsed.component = json_string_value(json_object_get(parsed.object, "component"));
+		parsed.message = text;
+		return parsed;
 	}
 	message = component ? strstr(component, ": ") : NULL;
 	if (!message)
-		return said;
-	said.level = log_level_find(line, (size_t)(component - line));
-	if (said.level < 0)
-		return said;
+		return parsed;
+	parsed.level = log_level_find(line, (size_t)(component - line));
+	if (parsed.level < 0)
+		return parsed;
 	*message = 0;
-	said.component = component + 1;
-	said.message = message + 2;
-	return said;
+	parsed.component = component + 1;
+	parsed.message = message + 2;
+	return parsed;
 }
 
 static bool is_field_name(const char *name)
@@ -89,7 +89,7 @@ static void find_fields(json_t *object, struct log_field fields[FIELDS_MAXIMUM +
 	fields[count].name = NULL;
 }
 
-static void tell_suppressed(struct log_relay *relay)
+static void log_suppressed(struct log_relay *relay)
 {
 	if (relay->limit.suppressed)
 		log_line(LOG_WARNING, relay->name, "%u lines of its process are suppressed",
@@ -97,27 +97,27 @@ static void tell_suppressed(struct log_relay *relay)
 	relay->limit.suppressed = 0;
 }
 
-static void pass_on(struct log_relay *relay, char *line)
+static void relay_line(struct log_relay *relay, char *line)
 {
-	cleanup_said struct said said = {.level = -1};
+	cleanup_parsed struct parsed_line parsed = {.level = -1};
 	struct log_field fields[FIELDS_MAXIMUM + 1];
 	char message[LOG_RELAY_LINE_SIZE];
 
 	if (!log_limit_take(&relay->limit, clock_now_ms()))
 		return;
-	tell_suppressed(relay);
-	said = read_line(line);
-	find_fields(said.object, fields);
+	log_suppressed(relay);
+	parsed = read_line(line);
+	find_fields(parsed.object, fields);
 	/* Other lines come from libraries, which write only when something is wrong. */
-	log_fields(said.level < 0 ? LOG_WARNING : (enum log_level)said.level,
-		   relay->name ? relay->name : said.component, fields, "%s",
-		   fd_names_replace(&relay->files, said.message, message, sizeof(message)));
+	log_fields(parsed.level < 0 ? LOG_WARNING : (enum log_level)parsed.level,
+		   relay->name ? relay->name : parsed.component, fields, "%s",
+		   fd_names_replace(&relay->files, parsed.message, message, sizeof(message)));
 }
 
-static void pass_on_held(struct log_relay *relay)
+static void relay_held_line(struct log_relay *relay)
 {
 	if (relay->held[0])
-		pass_on(relay, relay->held);
+		relay_line(relay, relay->held);
 	relay->held[0] = 0;
 }
 
@@ -126,10 +126,10 @@ static void handle_line(void *context, char *line, size_t length, bool cut)
 	struct log_relay *relay = context;
 
 	if (relay->through) {
-		pass_on(relay, line);
+		relay_line(relay, line);
 		return;
 	}
-	pass_on_held(relay);
+	relay_held_line(relay);
 	/* The line reader cuts lines to this size. */
 	memcpy(relay->held, line, strlen(line) + 1);
 }
@@ -159,7 +159,7 @@ int log_relay_open(struct log_relay *relay, struct event_loop *loop, int *writer
 void log_relay_let_through(struct log_relay *relay)
 {
 	relay->through = true;
-	pass_on_held(relay);
+	relay_held_line(relay);
 }
 
 void log_relay_drain(struct log_relay *relay)
@@ -169,9 +169,9 @@ void log_relay_drain(struct log_relay *relay)
 
 void log_relay_take_message(struct log_relay *relay, char *message, size_t size)
 {
-	cleanup_said struct said said = read_line(relay->held);
+	cleanup_parsed struct parsed_line parsed = read_line(relay->held);
 
-	fd_names_replace(&relay->files, said.message, message, size);
+	fd_names_replace(&relay->files, parsed.message, message, size);
 	text_make_printable(message);
 	relay->held[0] = 0;
 }
@@ -180,8 +180,8 @@ void log_relay_close(struct log_relay *relay)
 {
 	line_reader_drain(&relay->reader);
 	line_reader_close(&relay->reader);
-	pass_on_held(relay);
-	tell_suppressed(relay);
+	relay_held_line(relay);
+	log_suppressed(relay);
 }
 
 void log_relay_add_arguments(struct arguments *arguments)

@@ -88,7 +88,7 @@ struct run {
 	struct terminal terminal;
 	int terminal_fd; /* this process's end */
 	/* Progress. */
-	bool devices_ready, running, ended, timeline_printed, introduced;
+	bool devices_ready, running, ended, timeline_printed, processes_logged;
 	struct stop_request request; /* by a signal */
 	bool stop_asked, kill_asked;
 	bool children_ended; /* maybe orphans: see reap_orphans */
@@ -118,7 +118,7 @@ static double since_start(const struct run *run, int64_t ms)
 static void kill_guest(struct run *run)
 {
 	run->kill_asked = true;
-	service_manager_tell(&run->manager, "STOPPING=1\nSTATUS=the guest is being ended");
+	service_manager_notify(&run->manager, "STOPPING=1\nSTATUS=the guest is being ended");
 	if (!run->guest)
 		return;
 	engine_kill(run->guest);
@@ -126,15 +126,15 @@ static void kill_guest(struct run *run)
 }
 
 /* Has the service manager wait for as long as the shutdown and the cleanup may take. */
-static void tell_stopping(struct run *run)
+static void notify_stopping(struct run *run)
 {
 	uint64_t ms = run->config->stop_timeout * 1000 + 2 * KILL_MS + OUTPUT_MS +
 		      SUPERVISOR_STOP_MS + STOP_SPARE_MS;
 
-	service_manager_tell(&run->manager,
-			     "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64
-			     "\nSTATUS=the guest was asked to shut down",
-			     ms * 1000);
+	service_manager_notify(&run->manager,
+			       "STOPPING=1\nEXTEND_TIMEOUT_USEC=%" PRIu64
+			       "\nSTATUS=the guest was asked to shut down",
+			       ms * 1000);
 }
 
 /* Presses the power button, and again every PRESS_MS until the deadline. */
@@ -159,7 +159,7 @@ static void stop_guest(struct run *run, const char *why)
 	} else {
 		run->stop_end_ms = clock_now_ms() + (int64_t)seconds * 1000;
 		press_power_button(run);
-		tell_stopping(run);
+		notify_stopping(run);
 	}
 	console_finish_line(run->console);
 	if (kill)
@@ -226,11 +226,11 @@ static void handle_timer(void *context)
 }
 
 /* The guest runs, and all its devices are served. */
-static void tell_ready(struct run *run)
+static void notify_ready(struct run *run)
 {
 	if (run->running && run->devices_ready)
-		service_manager_tell(&run->manager, "READY=1\nSTATUS=guest %s runs on engine %s",
-				     run->config->name, run->engine->name);
+		service_manager_notify(&run->manager, "READY=1\nSTATUS=guest %s runs on engine %s",
+				       run->config->name, run->engine->name);
 }
 
 static void handle_devices_ready(void *context)
@@ -240,7 +240,7 @@ static void handle_devices_ready(void *context)
 	run->devices_ready = true;
 	run->devices_ms = clock_now_ms();
 	step_done(run, "device processes serve");
-	tell_ready(run);
+	notify_ready(run);
 }
 
 static void handle_device_restarted(void *context, const struct device_config *device)
@@ -277,7 +277,7 @@ static const struct supervisor_events supervisor_events = {
 	.failed = handle_device_failed,
 };
 
-static void say_console_follows(void)
+static void log_console_follows(void)
 {
 	log_line(LOG_INFO, COMPONENT,
 		 "the guest's console follows; " CONSOLE_QUIT_KEYS " ends the guest");
@@ -287,11 +287,11 @@ static void say_console_follows(void)
  * Logs once which processes run what, before the console output starts. When the guest does not
  * start, only the error is logged.
  */
-static void introduce(struct run *run)
+static void log_processes(struct run *run)
 {
-	if (run->introduced)
+	if (run->processes_logged)
 		return;
-	run->introduced = true;
+	run->processes_logged = true;
 	guest_config_hint(run->config);
 	if (run->plan->passed_over[0])
 		log_line(LOG_INFO, COMPONENT, "%s", run->plan->passed_over);
@@ -313,7 +313,7 @@ static void introduce(struct run *run)
 			   device.config->type->name, (int)device.pid);
 	}
 	if (console_is_terminal(run->console))
-		say_console_follows();
+		log_console_follows();
 }
 
 static void handle_running(void *context)
@@ -321,10 +321,10 @@ static void handle_running(void *context)
 	struct run *run = context;
 
 	run->running = true;
-	introduce(run);
+	log_processes(run);
 	run->running_ms = clock_now_ms();
 	step_done(run, "guest runs");
-	tell_ready(run);
+	notify_ready(run);
 	if (!run->stop_asked && !run->kill_asked)
 		timer_cancel(&run->timer);
 }
@@ -408,7 +408,7 @@ static void handle_first_output(void *context)
 {
 	struct run *run = context;
 
-	introduce(run);
+	log_processes(run);
 	run->output_ms = clock_now_ms();
 	step_done(run, "first output of the guest");
 	print_timeline(run);
@@ -418,7 +418,7 @@ static void handle_foreground(void *context)
 {
 	const struct run *run = context;
 
-	say_console_follows();
+	log_console_follows();
 	/* A background job gets no SIGWINCH. */
 	terminal_resized(&run->terminal);
 }
@@ -446,7 +446,7 @@ static int take_signals(struct run *run, struct error *error)
 	return event_loop_add(&run->loop, &run->signals, EPOLLIN, error);
 }
 
-static void give_signals_back(struct run *run)
+static void restore_signals(struct run *run)
 {
 	struct signalfd_siginfo info;
 
@@ -619,7 +619,7 @@ static int start_guest(struct run *run, struct error *error)
 }
 
 /* Logs how the guest ended, its times and the restarts. */
-static void conclude(struct run *run)
+static void log_end(struct run *run)
 {
 	static const char *const ends[] = {
 		[GUEST_POWERED_OFF] = "powered-off",
@@ -633,7 +633,7 @@ static void conclude(struct run *run)
 	if (run->output_ms)
 		snprintf(output, sizeof(output), ", its first output came at %.2f s",
 			 since_start(run, run->output_ms));
-	/* An error if nothing else says why; a failure is logged in judge. */
+	/* An error if nothing else says why; a failure is logged in get_outcome. */
 	log_fields(run->end == GUEST_FAILED && !run->failed ? LOG_ERROR : LOG_INFO, COMPONENT,
 		   LOG_FIELDS(LOG_TEXT("event", "guest-ended"),
 			      LOG_TEXT("end", ends[run->failed ? GUEST_FAILED : run->end]),
@@ -672,7 +672,7 @@ static int run_phases(struct run *run, struct error *error)
 }
 
 /* Returns what guest_run returns. */
-static int judge(struct run *run, enum guest_end *end, struct error *error)
+static int get_outcome(struct run *run, enum guest_end *end, struct error *error)
 {
 	if (run->running) {
 		if (run->failed)
@@ -721,13 +721,13 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 	run.signals.context = &run;
 	result = take_signals(&run, error);
 	service_manager_open(&run.manager, &run.loop);
-	service_manager_tell(&run.manager, "STATUS=starting guest %s", config->name);
+	service_manager_notify(&run.manager, "STATUS=starting guest %s", config->name);
 	if (result == 0)
 		result = run_phases(&run, error);
 
 	kvm_probe_end(&run.probe);
-	service_manager_tell(&run.manager, "STOPPING=1\nSTATUS=the guest %s",
-			     run.ended ? run.how : "does not run");
+	service_manager_notify(&run.manager, "STOPPING=1\nSTATUS=the guest %s",
+			       run.ended ? run.how : "does not run");
 	engine_free(run.guest);
 	/* The console ends when its last writer is gone. */
 	supervisor_stop(run.supervisor);
@@ -735,15 +735,15 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 	console_close(run.console, OUTPUT_MS);
 	print_timeline(&run);
 	if (result == 0 && run.running)
-		conclude(&run);
+		log_end(&run);
 	supervisor_free(run.supervisor);
 	timer_close(&run.timer);
 	service_manager_close(&run.manager);
-	give_signals_back(&run);
+	restore_signals(&run);
 	event_loop_close(&run.loop);
 	close_fd(&run.terminal_fd);
 	free(run.devices);
 	free(run.plan);
 	host_give_guest_name(&name, config->name);
-	return result < 0 ? result : judge(&run, end, error);
+	return result < 0 ? result : get_outcome(&run, end, error);
 }

@@ -47,12 +47,12 @@ static int connect_to(const char *name, struct error *error)
 	return take_fd(&fd);
 }
 
-static void tell_watchdog(void *context)
+static void notify_watchdog(void *context)
 {
 	struct service_manager *manager = context;
 
 	timer_set(&manager->watchdog, manager->watchdog_ns);
-	service_manager_tell(manager, "WATCHDOG=1");
+	service_manager_notify(manager, "WATCHDOG=1");
 }
 
 static int start_watchdog(struct service_manager *manager, struct event_loop *loop,
@@ -68,7 +68,7 @@ static int start_watchdog(struct service_manager *manager, struct event_loop *lo
 	manager->watchdog_ns = us < UINT64_MAX / 1000 ? us * 1000 : UINT64_MAX;
 	if (manager->watchdog_ns < WATCHDOG_MIN_NS)
 		manager->watchdog_ns = WATCHDOG_MIN_NS;
-	result = timer_open(&manager->watchdog, loop, CLOCK_MONOTONIC, tell_watchdog, manager,
+	result = timer_open(&manager->watchdog, loop, CLOCK_MONOTONIC, notify_watchdog, manager,
 			    error);
 	if (result == 0)
 		timer_set(&manager->watchdog, manager->watchdog_ns);
@@ -96,7 +96,7 @@ void service_manager_open(struct service_manager *manager, struct event_loop *lo
 	unsetenv("WATCHDOG_PID");
 }
 
-void service_manager_tell(struct service_manager *manager, const char *format, ...)
+void service_manager_notify(struct service_manager *manager, const char *format, ...)
 {
 	char text[TEXT_SIZE];
 	va_list arguments;

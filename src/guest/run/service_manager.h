@@ -29,7 +29,7 @@ struct service_manager {
 void service_manager_open(struct service_manager *manager, struct event_loop *loop);
 
 /* Sends lines, without a final newline. The first failure is logged. */
-void service_manager_tell(struct service_manager *manager, const char *format, ...)
+void service_manager_notify(struct service_manager *manager, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* Does nothing on SERVICE_MANAGER_NONE. */

@@ -70,7 +70,7 @@ static void start_heartbeat(struct supervised *device)
 	timer_set_ms(&device->heartbeat, device->config->heartbeat);
 }
 
-static void look_for_heartbeat(void *context)
+static void handle_heartbeat(void *context)
 {
 	struct supervised *device = context;
 	char answers[SUPERVISOR_UNANSWERED + 1];
@@ -366,7 +366,7 @@ static int device_prepare(struct supervised *device, struct error *error)
 	result = timer_open(&device->timer, loop, CLOCK_MONOTONIC, handle_timer, device, error);
 	if (result < 0 || !device->config->heartbeat)
 		return result;
-	return timer_open(&device->heartbeat, loop, CLOCK_MONOTONIC, look_for_heartbeat, device,
+	return timer_open(&device->heartbeat, loop, CLOCK_MONOTONIC, handle_heartbeat, device,
 			  error);
 }
 
