@@ -39,8 +39,8 @@ struct bundle {
 
 static int check_oci_version(const struct bundle *bundle, struct error *error)
 {
-	struct json_place place = {.source = bundle->source, .key = "ociVersion"};
-	const json_t *version = json_object_get(bundle->root, place.key);
+	struct json_location location = {.source = bundle->source, .key = "ociVersion"};
+	const json_t *version = json_object_get(bundle->root, location.key);
 	const char *text;
 
 	if (!version)
@@ -49,7 +49,7 @@ static int check_oci_version(const struct bundle *bundle, struct error *error)
 				       "\"" BUNDLE_OCI_VERSION "\"",
 				       bundle->source);
 	if (!json_is_string(version))
-		return json_refuse_type(version, &place, "a string", error);
+		return json_refuse_type(version, &location, "a string", error);
 	text = json_string_value(version);
 	if (strncmp(text, "1.", 2) || text[2] < '0' || text[2] > '9')
 		return error_set_usage(error,
@@ -74,10 +74,10 @@ static int find_value(const struct bundle *bundle, const char *key, json_t **val
 		char name[KEY_LENGTH], parent[KEY_LENGTH];
 
 		if (!json_is_object(*value)) {
-			struct json_place place = {.source = bundle->source, .key = parent};
+			struct json_location location = {.source = bundle->source, .key = parent};
 
 			snprintf(parent, sizeof(parent), "%.*s", (int)(part - key - 1), key);
-			return json_refuse_type(*value, &place, "an object", error);
+			return json_refuse_type(*value, &location, "an object", error);
 		}
 		snprintf(name, sizeof(name), "%.*s", (int)length, part);
 		*value = json_object_get(*value, name);
@@ -92,7 +92,7 @@ static int find_value(const struct bundle *bundle, const char *key, json_t **val
 static int find_string(const struct bundle *bundle, const char *key, const char **text,
 		       struct error *error)
 {
-	struct json_place place = {.source = bundle->source, .key = key};
+	struct json_location location = {.source = bundle->source, .key = key};
 	json_t *value;
 	int result = find_value(bundle, key, &value, error);
 
@@ -100,7 +100,7 @@ static int find_string(const struct bundle *bundle, const char *key, const char 
 	if (result < 0 || !value)
 		return result;
 	if (!json_is_string(value))
-		return json_refuse_type(value, &place, "a string", error);
+		return json_refuse_type(value, &location, "a string", error);
 	*text = json_string_value(value);
 	return 0;
 }
@@ -126,7 +126,7 @@ static bool is_empty(const json_t *value)
 static int read_vm_options(const struct bundle *bundle, struct error *error)
 {
 	for (const struct option_row *row = guest_option_rows; row->name; row++) {
-		struct json_place place = {.source = bundle->source, .key = row->bundle_key};
+		struct json_location location = {.source = bundle->source, .key = row->bundle_key};
 		json_t *value;
 		int result;
 
@@ -136,7 +136,7 @@ static int read_vm_options(const struct bundle *bundle, struct error *error)
 		if (result == 0 && is_empty(value))
 			continue;
 		if (result == 0 && value)
-			result = option_set_json(row, bundle->config, value, &place, error);
+			result = option_set_json(row, bundle->config, value, &location, error);
 		if (result == 0 && value && row->type == OPTION_PATH)
 			result = require_absolute(bundle, row->bundle_key, json_string_value(value),
 						  error);
@@ -242,22 +242,23 @@ static const char *list_device_types(char *buffer, size_t size)
 	return buffer;
 }
 
-static int read_device_type(const json_t *object, const struct json_place *place,
+static int read_device_type(const json_t *object, const struct json_location *location,
 			    const struct device_type **type, struct error *error)
 {
 	const json_t *value = json_object_get(object, "type");
 	char key[KEY_LENGTH];
-	struct json_place type_place = {.source = place->source, .key = key};
+	struct json_location type_location = {.source = location->source, .key = key};
 	struct text_match match = {0};
 	char types[160];
 
-	snprintf(key, sizeof(key), "%s.type", place->key);
+	snprintf(key, sizeof(key), "%s.type", location->key);
 	if (!value)
 		return error_set_usage(error,
 				       "%s: %s: is missing; add the type of the device, one of: %s",
-				       place->source, key, list_device_types(types, sizeof(types)));
+				       location->source, key,
+				       list_device_types(types, sizeof(types)));
 	if (!json_is_string(value))
-		return json_refuse_type(value, &type_place, "a string", error);
+		return json_refuse_type(value, &type_location, "a string", error);
 	*type = device_type_find(json_string_value(value));
 	if (*type)
 		return 0;
@@ -270,14 +271,14 @@ static int read_device_type(const json_t *object, const struct json_place *place
 		return error_set_usage(error,
 				       "%s: %s: there is no device type '%.40s'; did you mean "
 				       "'%s'?",
-				       place->source, key, match.word, match.nearest);
+				       location->source, key, match.word, match.nearest);
 	return error_set_usage(error, "%s: %s: there is no device type '%.40s'; give one of: %s",
-			       place->source, key, match.word,
+			       location->source, key, match.word,
 			       list_device_types(types, sizeof(types)));
 }
 
-static int read_device(const struct bundle *bundle, json_t *object, const struct json_place *place,
-		       struct error *error)
+static int read_device(const struct bundle *bundle, json_t *object,
+		       const struct json_location *location, struct error *error)
 {
 	static const char *const others[] = {"type", NULL};
 	cleanup_free char *origin = NULL;
@@ -286,11 +287,11 @@ static int read_device(const struct bundle *bundle, json_t *object, const struct
 	int result;
 
 	if (!json_is_object(object))
-		return json_refuse_type(object, place, "an object", error);
-	result = read_device_type(object, place, &type, error);
+		return json_refuse_type(object, location, "an object", error);
+	result = read_device_type(object, location, &type, error);
 	if (result < 0)
 		return result;
-	result = text_replace_format(&origin, error, "%s: %s.", place->source, place->key);
+	result = text_replace_format(&origin, error, "%s: %s.", location->source, location->key);
 	if (result < 0)
 		return result;
 	device = guest_config_add_device(bundle->config, type, origin, error);
@@ -303,45 +304,45 @@ static int read_device(const struct bundle *bundle, json_t *object, const struct
 			{NULL, NULL},
 		};
 
-		result = option_set_json_object(targets, others, object, place, error);
+		result = option_set_json_object(targets, others, object, location, error);
 	}
 	if (result < 0)
 		return result;
-	result = option_check_required(type->options, device->options, place->key, error);
+	result = option_check_required(type->options, device->options, location->key, error);
 	if (result < 0)
-		error_prefix(error, "%s", place->source);
+		error_prefix(error, "%s", location->source);
 	return result;
 }
 
-/* Reads the object `avp`; @place says where it was found. */
-static int read_avp(const struct bundle *bundle, json_t *avp, const struct json_place *place,
+/* Reads the object `avp`; @location says where it was found. */
+static int read_avp(const struct bundle *bundle, json_t *avp, const struct json_location *location,
 		    struct error *error)
 {
 	static const char *const others[] = {"devices", NULL};
 	const struct option_target targets[] = {{guest_option_rows, bundle->config}, {NULL, NULL}};
-	const char *separator = *place->key ? "." : "";
+	const char *separator = *location->key ? "." : "";
 	char key[KEY_LENGTH];
-	struct json_place device_place = *place;
+	struct json_location device_location = *location;
 	json_t *devices, *device;
 	size_t i;
 	int result;
 
 	if (!json_is_object(avp))
-		return json_refuse_type(avp, place, "an object", error);
-	result = option_set_json_object(targets, others, avp, place, error);
+		return json_refuse_type(avp, location, "an object", error);
+	result = option_set_json_object(targets, others, avp, location, error);
 	if (result < 0)
 		return result;
 
 	devices = json_object_get(avp, "devices");
 	if (!devices)
 		return 0;
-	device_place.key = key;
-	snprintf(key, sizeof(key), "%s%sdevices", place->key, separator);
+	device_location.key = key;
+	snprintf(key, sizeof(key), "%s%sdevices", location->key, separator);
 	if (!json_is_array(devices))
-		return json_refuse_type(devices, &device_place, "an array of objects", error);
+		return json_refuse_type(devices, &device_location, "an array of objects", error);
 	json_array_foreach(devices, i, device) {
-		snprintf(key, sizeof(key), "%s%sdevices[%zu]", place->key, separator, i);
-		result = read_device(bundle, device, &device_place, error);
+		snprintf(key, sizeof(key), "%s%sdevices[%zu]", location->key, separator, i);
+		result = read_device(bundle, device, &device_location, error);
 		if (result < 0)
 			return result;
 	}
@@ -361,7 +362,7 @@ static int read_annotation(const struct bundle *bundle, const char *value, struc
 		.administrator = ADMINISTRATOR_FILE,
 		.pinned = &bundle->config->pinned,
 	};
-	struct json_place place = {
+	struct json_location location = {
 		.key = "",
 		.directory = bundle->directory,
 		.confinement = &confinement,
@@ -377,20 +378,20 @@ static int read_annotation(const struct bundle *bundle, const char *value, struc
 		fd = confined_file_open(value, &confinement, source, error);
 		if (fd < 0)
 			return fd;
-		place.source = value;
+		location.source = value;
 		result = json_descriptor_load(fd, value, BUNDLE_SIZE_MAXIMUM, &avp, error);
 	} else {
-		place.source = source;
+		location.source = source;
 		result = json_text_load(value, strlen(value), source, &avp, error);
 	}
-	return result < 0 ? result : read_avp(bundle, avp, &place, error);
+	return result < 0 ? result : read_avp(bundle, avp, &location, error);
 }
 
 static int read_avp_or_annotation(const struct bundle *bundle, struct error *error)
 {
-	struct json_place place = {.source = bundle->source,
-				   .key = "avp",
-				   .directory = bundle->directory};
+	struct json_location location = {.source = bundle->source,
+					 .key = "avp",
+					 .directory = bundle->directory};
 	json_t *avp = json_object_get(bundle->root, "avp");
 	const json_t *annotations = json_object_get(bundle->root, "annotations");
 	const json_t *annotation = json_object_get(annotations, ANNOTATION);
@@ -401,12 +402,12 @@ static int read_avp_or_annotation(const struct bundle *bundle, struct error *err
 				       "remove one of them",
 				       bundle->source);
 	if (avp)
-		return read_avp(bundle, avp, &place, error);
+		return read_avp(bundle, avp, &location, error);
 	if (!annotation)
 		return 0;
-	place.key = "annotations." ANNOTATION;
+	location.key = "annotations." ANNOTATION;
 	if (!json_is_string(annotation))
-		return json_refuse_type(annotation, &place, "a string", error);
+		return json_refuse_type(annotation, &location, "a string", error);
 	return read_annotation(bundle, json_string_value(annotation), error);
 }
 

@@ -57,7 +57,7 @@ void guest_config_clear(struct guest_config *config)
 	*config = (struct guest_config){0};
 }
 
-void error_place(const char *origin, struct error *error)
+void error_add_origin(const char *origin, struct error *error)
 {
 	struct error message;
 
@@ -77,7 +77,7 @@ struct device_config *guest_config_add_device(struct guest_config *config,
 	if (config->device_count == GUEST_DEVICES_MAXIMUM) {
 		error_set_usage(error, "a guest can have %d devices; omit some",
 				GUEST_DEVICES_MAXIMUM);
-		error_place(origin, error);
+		error_add_origin(origin, error);
 		return NULL;
 	}
 	devices = reallocarray(config->devices, config->device_count + 1, sizeof(*devices));
@@ -128,8 +128,8 @@ int guest_config_parse_device(struct guest_config *config, const struct device_t
 	return option_check_required(type->options, device->options, where, error);
 }
 
-const char *guest_config_place(const struct guest_config *config, const char *name, char *buffer,
-			       size_t size)
+const char *guest_config_describe_option(const struct guest_config *config, const char *name,
+					 char *buffer, size_t size)
 {
 	const struct option_row *row = option_find(guest_option_rows, name, strlen(name));
 	bool overridden = config->overridden & 1U << (row - guest_option_rows);
@@ -153,56 +153,56 @@ const char *guest_config_watchdog(const struct guest_config *config)
 /* Firmware excludes kernel, initial file system and command line. */
 static int check_firmware(const struct guest_config *config, struct error *error)
 {
-	char place[200];
+	char where[200];
 	uint64_t size;
 	int result;
 
-	guest_config_place(config, "firmware", place, sizeof(place));
+	guest_config_describe_option(config, "firmware", where, sizeof(where));
 	if (config->kernel || config->initrd || config->append)
 		return error_set_usage(error,
 				       "%s: finds the kernel itself; give either firmware, or a "
 				       "kernel, initial file system and command line",
-				       place);
-	result = file_check(place, config->firmware, O_RDONLY, false, &size, error);
+				       where);
+	result = file_check(where, config->firmware, O_RDONLY, false, &size, error);
 	if (result == 0 && size == 0)
-		result = error_set_usage(error, "%s: %s: is empty; give firmware", place,
+		result = error_set_usage(error, "%s: %s: is empty; give firmware", where,
 					 config->firmware);
 	return result;
 }
 
 static int check_boot_files(struct guest_config *config, struct error *error)
 {
-	char place[200];
+	char where[200];
 	struct kernel_image image;
 	uint64_t kernel_size, initrd_size = 0, needed;
 	int result;
 
 	if (config->firmware)
 		return check_firmware(config, error);
-	guest_config_place(config, "kernel", place, sizeof(place));
+	guest_config_describe_option(config, "kernel", where, sizeof(where));
 	if (!config->kernel)
-		return error_set_usage(error, "%s: is missing; give the guest's kernel", place);
-	result = file_check(place, config->kernel, O_RDONLY, false, &kernel_size, error);
+		return error_set_usage(error, "%s: is missing; give the guest's kernel", where);
+	result = file_check(where, config->kernel, O_RDONLY, false, &kernel_size, error);
 	if (result < 0)
 		return result;
 	result = kernel_image_check(config->kernel, &image, error);
 	if (result < 0) {
-		error_prefix(error, "%s: %s", place, config->kernel);
+		error_prefix(error, "%s: %s", where, config->kernel);
 		return result;
 	}
 	needed = image.memory;
 	config->kernel_format = image.format;
 	config->command_line_maximum = image.command_line;
 	if (config->initrd) {
-		guest_config_place(config, "initrd", place, sizeof(place));
-		result = file_check(place, config->initrd, O_RDONLY, false, &initrd_size, error);
+		guest_config_describe_option(config, "initrd", where, sizeof(where));
+		result = file_check(where, config->initrd, O_RDONLY, false, &initrd_size, error);
 		if (result < 0)
 			return result;
 		if (!initrd_size)
 			return error_set_usage(error,
 					       "%s: %s: is empty; give an initial file "
 					       "system, or omit the option",
-					       place, config->initrd);
+					       where, config->initrd);
 	}
 	if (needed < kernel_size)
 		needed = kernel_size;
@@ -211,7 +211,8 @@ static int check_boot_files(struct guest_config *config, struct error *error)
 		return error_set_usage(error,
 				       "%s: %" PRIu64 " bytes cannot hold the kernel and the "
 				       "initial file system; give more",
-				       guest_config_place(config, "memory", place, sizeof(place)),
+				       guest_config_describe_option(config, "memory", where,
+								    sizeof(where)),
 				       config->memory);
 	return 0;
 }
@@ -219,29 +220,31 @@ static int check_boot_files(struct guest_config *config, struct error *error)
 /* As contract_compare; *error also says where the contract was given. */
 static int check_contract(const struct guest_config *config, struct error *error)
 {
-	char place[200];
+	char where[200];
 	int result = contract_compare(config->contract, CONTRACT_VERSION, CONTRACT_PROFILES, error);
 
 	if (result < 0)
 		error_prefix(error, "%s",
-			     guest_config_place(config, "contract", place, sizeof(place)));
+			     guest_config_describe_option(config, "contract", where,
+							  sizeof(where)));
 	return result;
 }
 
 static void warn_of_other_contract(const struct guest_config *config)
 {
-	char place[200];
+	char where[200];
 
 	log_warning(
 		"%s: the guest was built for version %s of the contract, this is " CONTRACT_VERSION
 		": features may be missing",
-		guest_config_place(config, "contract", place, sizeof(place)), config->contract);
+		guest_config_describe_option(config, "contract", where, sizeof(where)),
+		config->contract);
 }
 
 /* Memory is overcommitted: the guest starts, and is killed when it uses too much. */
 static void warn_of_small_host(const struct guest_config *config)
 {
-	char place[200], wanted[TEXT_SIZE_LENGTH], there[TEXT_SIZE_LENGTH];
+	char where[200], wanted[TEXT_SIZE_LENGTH], there[TEXT_SIZE_LENGTH];
 	struct sysinfo host;
 	uint64_t bytes;
 
@@ -251,7 +254,7 @@ static void warn_of_small_host(const struct guest_config *config)
 	if (config->memory > bytes)
 		log_warning("%s: %s is more than this host has, %s with swap: a guest that uses "
 			    "it will be killed",
-			    guest_config_place(config, "memory", place, sizeof(place)),
+			    guest_config_describe_option(config, "memory", where, sizeof(where)),
 			    text_format_size(wanted, config->memory),
 			    text_format_size(there, bytes & ~UINT64_C(0xfffff)));
 }
@@ -276,7 +279,7 @@ static int refuse_names_used_twice(const struct guest_config *config, struct err
 					 "name: another device is named '%s' already; give each a "
 					 "unique name",
 					 device->name);
-		error_place(device->origin, error);
+		error_add_origin(device->origin, error);
 		return result;
 	}
 	return 0;
@@ -334,7 +337,7 @@ static int refuse_shared_disk(const struct guest_config *config, size_t index, s
 					 "file: %s: is also the disk of %s; give each its own "
 					 "file, or make both readonly",
 					 block->file, config->devices[i].name);
-		error_place(device->origin, error);
+		error_add_origin(device->origin, error);
 		return result;
 	}
 	return 0;
@@ -366,7 +369,7 @@ static int refuse_shared_terminal(const struct guest_config *config, size_t inde
 				 "port: the terminal is the console of %s already; connect this "
 				 "one to a socket, for example",
 				 first->name);
-	error_place(device->origin, error);
+	error_add_origin(device->origin, error);
 	return result;
 }
 
@@ -379,7 +382,7 @@ static int check_devices(const struct guest_config *config, struct error *error)
 		if (device->type->check) {
 			result = device->type->check(device->options, error);
 			if (result < 0) {
-				error_place(device->origin, error);
+				error_add_origin(device->origin, error);
 				return result;
 			}
 		}

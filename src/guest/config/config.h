@@ -38,7 +38,7 @@ struct device_config {
 };
 
 /* Prepends the origin of a device to the message of *error. */
-void error_place(const char *origin, struct error *error);
+void error_add_origin(const char *origin, struct error *error);
 
 /* The options that every device of a guest has; they describe a struct device_config. */
 extern const struct option_row device_option_rows[];
@@ -129,8 +129,8 @@ int guest_config_name_devices(struct guest_config *config, struct error *error);
  * Writes how errors name one of the guest's own options: as the user gave it, on the command line
  * or in a file. Returns @buffer.
  */
-const char *guest_config_place(const struct guest_config *config, const char *name, char *buffer,
-			       size_t size);
+const char *guest_config_describe_option(const struct guest_config *config, const char *name,
+					 char *buffer, size_t size);
 
 /* The policy when a watchdog expires: a word of watchdog_policies. */
 const char *guest_config_watchdog(const struct guest_config *config);

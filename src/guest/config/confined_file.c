@@ -85,7 +85,7 @@ static int check_owner(const char *administrator, struct error *error)
 static int read_directories(const char *administrator, json_t **root, json_t **list,
 			    struct error *error)
 {
-	struct json_place place = {.source = administrator, .key = DIRECTORIES};
+	struct json_location location = {.source = administrator, .key = DIRECTORIES};
 	const char *key;
 	json_t *value;
 	size_t i;
@@ -107,7 +107,7 @@ static int read_directories(const char *administrator, json_t **root, json_t **l
 					       administrator, key);
 	*list = json_object_get(*root, DIRECTORIES);
 	if (*list && !json_is_array(*list))
-		return json_refuse_type(*list, &place, "an array of strings", error);
+		return json_refuse_type(*list, &location, "an array of strings", error);
 	json_array_foreach(*list, i, value)
 		if (!json_is_string(value) || *json_string_value(value) != '/')
 			return error_set_usage(error,
@@ -210,8 +210,8 @@ static int keep(struct pinned_files *pinned, int fd, struct error *error)
 	return 0;
 }
 
-int confined_path_pin(const char *path, enum option_path_use use, const struct json_place *place,
-		      char **pinned, struct error *error)
+int confined_path_pin(const char *path, enum option_path_use use,
+		      const struct json_location *location, char **pinned, struct error *error)
 {
 	static const struct open_how hows[] = {
 		/* Opening a special file may have effects: only pin it, its user checks it. */
@@ -237,7 +237,7 @@ int confined_path_pin(const char *path, enum option_path_use use, const struct j
 	cleanup_free char *source = NULL, *real = NULL;
 	const char *name = "";
 	cleanup_fd int fd = -1;
-	int result = text_replace_format(&source, error, "%s: %s", place->source, place->key);
+	int result = text_replace_format(&source, error, "%s: %s", location->source, location->key);
 
 	if (result < 0)
 		return result;
@@ -245,12 +245,12 @@ int confined_path_pin(const char *path, enum option_path_use use, const struct j
 		real = split_path(path, &name);
 	else
 		real = use == OPTION_PATH_APPENDED ? find_new(path) : realpath(path, NULL);
-	fd = open_confined(place->confinement, real, &hows[use], source, path, error);
+	fd = open_confined(location->confinement, real, &hows[use], source, path, error);
 	if (fd < 0)
 		return error ? -error->code : -EINVAL;
 	result = text_replace_format(pinned, error, "/dev/fd/%d%s%s", fd, *name ? "/" : "", name);
 	if (result == 0)
-		result = keep(place->confinement->pinned, fd, error);
+		result = keep(location->confinement->pinned, fd, error);
 	if (result == 0)
 		take_fd(&fd);
 	return result;

@@ -34,11 +34,11 @@ int confined_file_open(const char *path, const struct confinement *confinement, 
 
 /*
  * Pins what is at @path, under the same conditions: *pinned, owned by the caller, is a path through
- * a descriptor. As long as place->confinement->pinned is open, it leads to the same file, or for a
- * socket to the same directory, whatever others rename. A file to append to is created. Returns 0,
- * or a negative errno with *error set, a usage error unless memory is short.
+ * a descriptor. As long as location->confinement->pinned is open, it leads to the same file, or for
+ * a socket to the same directory, whatever others rename. A file to append to is created. Returns
+ * 0, or a negative errno with *error set, a usage error unless memory is short.
  */
-int confined_path_pin(const char *path, enum option_path_use use, const struct json_place *place,
-		      char **pinned, struct error *error);
+int confined_path_pin(const char *path, enum option_path_use use,
+		      const struct json_location *location, char **pinned, struct error *error);
 
 #endif

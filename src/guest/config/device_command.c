@@ -92,7 +92,7 @@ static int open_items(struct device_files *files, const struct device_config *de
 					 error) :
 			     path_open_appended(row->name, path, error);
 		if (fd < 0) {
-			error_place(device->origin ? device->origin : "", error);
+			error_add_origin(device->origin ? device->origin : "", error);
 			return fd;
 		}
 		add_file(files, path, fd);

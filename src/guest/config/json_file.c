@@ -35,11 +35,11 @@ static ssize_t find_last_comma(const char *text, size_t length, int position)
 }
 
 /* Line and column of an offset in a text; like jansson, counts columns in characters. */
-static void find_line(const char *text, size_t place, int *line, int *column)
+static void find_line(const char *text, size_t offset, int *line, int *column)
 {
 	*line = 1;
 	*column = 1;
-	for (size_t i = 0; i < place; i++) {
+	for (size_t i = 0; i < offset; i++) {
 		if (text[i] == '\n') {
 			++*line;
 			*column = 1;

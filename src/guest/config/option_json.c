@@ -39,69 +39,70 @@ const char *json_type_name(const json_t *value)
 	return "unknown";
 }
 
-int json_refuse_type(const json_t *value, const struct json_place *place, const char *expected,
-		     struct error *error)
+int json_refuse_type(const json_t *value, const struct json_location *location,
+		     const char *expected, struct error *error)
 {
-	return error_set_usage(error, "%s: %s%smust be %s, not %s", place->source, place->key,
-			       *place->key ? ": " : "", expected, json_type_name(value));
+	return error_set_usage(error, "%s: %s%smust be %s, not %s", location->source, location->key,
+			       *location->key ? ": " : "", expected, json_type_name(value));
 }
 
 static int set_from_text(const struct option_row *row, void *options, const char *text,
-			 const struct json_place *place, struct error *error)
+			 const struct json_location *location, struct error *error)
 {
-	int result = option_set(row, options, text, place->key, error);
+	int result = option_set(row, options, text, location->key, error);
 
 	if (result < 0)
-		error_prefix(error, "%s", place->source);
+		error_prefix(error, "%s", location->source);
 	return result;
 }
 
 /* Makes a path relative to the bundle and confines it. *resolved is NULL if it is unchanged. */
-static int resolve_path(const char *path, enum option_path_use use, const struct json_place *place,
-			char **resolved, struct error *error)
+static int resolve_path(const char *path, enum option_path_use use,
+			const struct json_location *location, char **resolved, struct error *error)
 {
 	cleanup_free char *joined = NULL;
 
-	if (*path != '/' && place->directory) {
-		if (text_replace_format(&joined, error, "%s/%s", place->directory, path) < 0)
+	if (*path != '/' && location->directory) {
+		if (text_replace_format(&joined, error, "%s/%s", location->directory, path) < 0)
 			return -ENOMEM;
 		path = joined;
 	}
-	if (place->confinement)
-		return confined_path_pin(path, use, place, resolved, error);
+	if (location->confinement)
+		return confined_path_pin(path, use, location, resolved, error);
 	*resolved = take_pointer(joined);
 	return 0;
 }
 
 static int set_path(const struct option_row *row, void *options, const char *path,
-		    const struct json_place *place, struct error *error)
+		    const struct json_location *location, struct error *error)
 {
 	cleanup_free char *resolved = NULL;
-	int result = *path ? resolve_path(path, OPTION_PATH_OPENED, place, &resolved, error) : 0;
+	int result = *path ? resolve_path(path, OPTION_PATH_OPENED, location, &resolved, error) : 0;
 
-	return result < 0 ? result :
-			    set_from_text(row, options, resolved ? resolved : path, place, error);
+	return result < 0 ?
+		       result :
+		       set_from_text(row, options, resolved ? resolved : path, location, error);
 }
 
 /* Sets an item of a list; the item may contain a path. */
 static int set_item(const struct option_row *row, void *options, const char *item,
-		    const struct json_place *place, struct error *error)
+		    const struct json_location *location, struct error *error)
 {
 	enum option_path_use use = OPTION_PATH_OPENED;
 	const char *path = row->item_path ? row->item_path(item, &use) : NULL;
 	cleanup_free char *resolved = NULL, *whole = NULL;
-	int result = path ? resolve_path(path, use, place, &resolved, error) : 0;
+	int result = path ? resolve_path(path, use, location, &resolved, error) : 0;
 
 	if (result == 0 && resolved)
 		result = text_replace_format(&whole, error, "%.*s%s", (int)(path - item), item,
 					     resolved);
 	return result < 0 ? result :
-			    set_from_text(row, options, whole ? whole : item, place, error);
+			    set_from_text(row, options, whole ? whole : item, location, error);
 }
 
 /* An array of words becomes one text with spaces between them. */
 static int set_words(const struct option_row *row, void *options, const json_t *value,
-		     const struct json_place *place, struct error *error)
+		     const struct json_location *location, struct error *error)
 {
 	cleanup_free char *text = NULL;
 	size_t length = 0;
@@ -113,30 +114,30 @@ static int set_words(const struct option_row *row, void *options, const json_t *
 		return error_set(error, ENOMEM, "out of memory");
 	json_array_foreach(value, i, word) {
 		if (!json_is_string(word))
-			return json_refuse_type(word, place, "an array of strings", error);
+			return json_refuse_type(word, location, "an array of strings", error);
 		fprintf(stream, "%s%s", i ? " " : "", json_string_value(word));
 	}
 	if (fflush(stream) || ferror(stream))
 		return error_set(error, ENOMEM, "out of memory");
-	return set_from_text(row, options, text, place, error);
+	return set_from_text(row, options, text, location, error);
 }
 
 static int set_list(const struct option_row *row, void *options, const json_t *value,
-		    const struct json_place *place, struct error *error)
+		    const struct json_location *location, struct error *error)
 {
 	const json_t *item;
 	size_t i;
 
 	json_array_foreach(value, i, item) {
 		char key[KEY_LENGTH];
-		struct json_place item_place = *place;
+		struct json_location item_location = *location;
 		int result;
 
-		snprintf(key, sizeof(key), "%s[%zu]", place->key, i);
-		item_place.key = key;
+		snprintf(key, sizeof(key), "%s[%zu]", location->key, i);
+		item_location.key = key;
 		if (!json_is_string(item))
-			return json_refuse_type(item, &item_place, "a string", error);
-		result = set_item(row, options, json_string_value(item), &item_place, error);
+			return json_refuse_type(item, &item_location, "a string", error);
+		result = set_item(row, options, json_string_value(item), &item_location, error);
 		if (result < 0)
 			return result;
 	}
@@ -144,8 +145,8 @@ static int set_list(const struct option_row *row, void *options, const json_t *v
 }
 
 /* In JSON a size is a plain number of bytes, without the command line's suffixes. */
-static int check_size(const struct option_row *row, uint64_t value, const struct json_place *place,
-		      struct error *error)
+static int check_size(const struct option_row *row, uint64_t value,
+		      const struct json_location *location, struct error *error)
 {
 	char number[TEXT_SIZE_LENGTH], meant[80] = "";
 
@@ -156,7 +157,7 @@ static int check_size(const struct option_row *row, uint64_t value, const struct
 	return error_set_usage(error,
 			       "%s: %s: %s%s is too %s; give a number of bytes, from %" PRIu64
 			       " to %" PRIu64 "%s",
-			       place->source, place->key, text_format_size(number, value),
+			       location->source, location->key, text_format_size(number, value),
 			       value % 1024 ? " bytes" : "",
 			       value < row->minimum ? "small" : "large", row->minimum,
 			       row->maximum ? row->maximum : UINT64_MAX, meant);
@@ -164,61 +165,61 @@ static int check_size(const struct option_row *row, uint64_t value, const struct
 
 /* Refuses a size that is not a number; the message gives the number. */
 static int refuse_size(const struct option_row *row, void *options, const json_t *value,
-		       const struct json_place *place, struct error *error)
+		       const struct json_location *location, struct error *error)
 {
 	const char *text = json_string_value(value);
 
 	/* The options are no longer used after this error, so set may change them. */
-	if (!text || option_set(row, options, text, place->key, NULL) < 0)
-		return json_refuse_type(value, place, "a number of bytes", error);
+	if (!text || option_set(row, options, text, location->key, NULL) < 0)
+		return json_refuse_type(value, location, "a number of bytes", error);
 	return error_set_usage(error,
 			       "%s: %s: must be a number of bytes, not a string; write %" PRIu64
 			       " for \"%s\"",
-			       place->source, place->key, option_number(row, options), text);
+			       location->source, location->key, option_number(row, options), text);
 }
 
 static int set_number(const struct option_row *row, void *options, const json_t *value,
-		      const struct json_place *place, struct error *error)
+		      const struct json_location *location, struct error *error)
 {
 	int result = 0;
 
 	if (json_integer_value(value) < 0)
-		return error_set_usage(error, "%s: %s: must not be negative", place->source,
-				       place->key);
+		return error_set_usage(error, "%s: %s: must not be negative", location->source,
+				       location->key);
 	if (row->type == OPTION_SIZE)
-		result = check_size(row, (uint64_t)json_integer_value(value), place, error);
+		result = check_size(row, (uint64_t)json_integer_value(value), location, error);
 	if (result < 0)
 		return result;
-	result = option_set_number(row, options, json_integer_value(value), place->key, error);
+	result = option_set_number(row, options, json_integer_value(value), location->key, error);
 	if (result < 0)
-		error_prefix(error, "%s", place->source);
+		error_prefix(error, "%s", location->source);
 	return result;
 }
 
 int option_set_json(const struct option_row *row, void *options, const json_t *value,
-		    const struct json_place *place, struct error *error)
+		    const struct json_location *location, struct error *error)
 {
 	switch (row->type) {
 	case OPTION_FLAG:
 		if (!json_is_boolean(value))
-			return json_refuse_type(value, place, "true or false", error);
+			return json_refuse_type(value, location, "true or false", error);
 		return option_set_flag(row, options, json_is_true(value));
 	case OPTION_NUMBER:
 	case OPTION_SIZE:
 		if (!json_is_integer(value) && row->type == OPTION_SIZE)
-			return refuse_size(row, options, value, place, error);
+			return refuse_size(row, options, value, location, error);
 		if (!json_is_integer(value))
-			return json_refuse_type(value, place, "a number", error);
-		return set_number(row, options, value, place, error);
+			return json_refuse_type(value, location, "a number", error);
+		return set_number(row, options, value, location, error);
 	case OPTION_LIST:
 		if (!json_is_array(value))
-			return json_refuse_type(value, place, "an array of strings", error);
-		return set_list(row, options, value, place, error);
+			return json_refuse_type(value, location, "an array of strings", error);
+		return set_list(row, options, value, location, error);
 	case OPTION_STRING:
 		if (row->words && !json_is_array(value))
-			return json_refuse_type(value, place, "an array of strings", error);
+			return json_refuse_type(value, location, "an array of strings", error);
 		if (row->words)
-			return set_words(row, options, value, place, error);
+			return set_words(row, options, value, location, error);
 		break;
 	case OPTION_NAME:
 	case OPTION_PATH:
@@ -227,10 +228,10 @@ int option_set_json(const struct option_row *row, void *options, const json_t *v
 		break;
 	}
 	if (!json_is_string(value))
-		return json_refuse_type(value, place, "a string", error);
+		return json_refuse_type(value, location, "a string", error);
 	if (row->type == OPTION_PATH)
-		return set_path(row, options, json_string_value(value), place, error);
-	return set_from_text(row, options, json_string_value(value), place, error);
+		return set_path(row, options, json_string_value(value), location, error);
+	return set_from_text(row, options, json_string_value(value), location, error);
 }
 
 /* Finds the row of a key of a bundle in @targets. */
@@ -249,7 +250,7 @@ static const struct option_row *find_key(const struct option_target *targets, co
 }
 
 static int refuse_key(const struct option_target *targets, const char *const *others,
-		      const char *key, const struct json_place *place, struct error *error)
+		      const char *key, const struct json_location *location, struct error *error)
 {
 	struct text_match match = {.word = key, .length = strlen(key)};
 
@@ -261,9 +262,9 @@ static int refuse_key(const struct option_target *targets, const char *const *ot
 		text_match_offer(&match, *others);
 	if (match.nearest)
 		return error_set_usage(error, "%s: %s: is an unknown key; did you mean '%s'?",
-				       place->source, place->key, match.nearest);
-	return error_set_usage(error, "%s: %s: is an unknown key; remove it", place->source,
-			       place->key);
+				       location->source, location->key, match.nearest);
+	return error_set_usage(error, "%s: %s: is an unknown key; remove it", location->source,
+			       location->key);
 }
 
 static bool is_among(const char *const *words, const char *word)
@@ -275,26 +276,28 @@ static bool is_among(const char *const *words, const char *word)
 }
 
 int option_set_json_object(const struct option_target *targets, const char *const *others,
-			   json_t *object, const struct json_place *place, struct error *error)
+			   json_t *object, const struct json_location *location,
+			   struct error *error)
 {
 	const char *name;
 	json_t *value;
 
 	json_object_foreach(object, name, value) {
 		char key[KEY_LENGTH];
-		struct json_place value_place = *place;
+		struct json_location value_location = *location;
 		const struct option_row *row;
 		void *options = NULL;
 		int result;
 
 		if (is_among(others, name))
 			continue;
-		snprintf(key, sizeof(key), "%s%s%.80s", place->key, *place->key ? "." : "", name);
-		value_place.key = key;
+		snprintf(key, sizeof(key), "%s%s%.80s", location->key, *location->key ? "." : "",
+			 name);
+		value_location.key = key;
 		row = find_key(targets, name, &options);
 		if (!row)
-			return refuse_key(targets, others, name, &value_place, error);
-		result = option_set_json(row, options, value, &value_place, error);
+			return refuse_key(targets, others, name, &value_location, error);
+		result = option_set_json(row, options, value, &value_location, error);
 		if (result < 0)
 			return result;
 	}

@@ -14,7 +14,7 @@
 struct confinement;
 
 /* The location of a JSON value, for errors and relative paths. */
-struct json_place {
+struct json_location {
 	const char *source;    /* the file: "DIR/config.json" */
 	const char *key;       /* of the value: "avp.devices[1].serial"; "" for the whole */
 	const char *directory; /* base of relative paths; NULL: they stay as they are */
@@ -26,19 +26,20 @@ struct json_place {
 const char *json_type_name(const json_t *value);
 
 /* Fills *error with "SOURCE: KEY: must be @expected, not …"; returns a negative errno. */
-int json_refuse_type(const json_t *value, const struct json_place *place, const char *expected,
-		     struct error *error);
+int json_refuse_type(const json_t *value, const struct json_location *location,
+		     const char *expected, struct error *error);
 
 /* Sets one member from its JSON value. Errors are usage errors. */
 int option_set_json(const struct option_row *row, void *options, const json_t *value,
-		    const struct json_place *place, struct error *error);
+		    const struct json_location *location, struct error *error);
 
 /*
  * Sets the members of @targets (ends with rows NULL) from the keys of an object, and refuses
  * unknown keys. @others lists keys that the caller reads itself, ends with NULL.
  */
 int option_set_json_object(const struct option_target *targets, const char *const *others,
-			   json_t *object, const struct json_place *place, struct error *error);
+			   json_t *object, const struct json_location *location,
+			   struct error *error);
 
 /* A member as a new JSON value; NULL when it is not set or memory is short. */
 json_t *option_to_json(const struct option_row *row, const void *options);

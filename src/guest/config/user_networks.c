@@ -92,7 +92,7 @@ static int refuse_overlap(const struct guest_config *config, size_t index, struc
 	result = error_set_usage(
 		error, "subnet: %s overlaps the network of %s; choose another, or omit it",
 		options->subnet, config->devices[other].name);
-	error_place(device->origin, error);
+	error_add_origin(device->origin, error);
 	return result;
 }
 

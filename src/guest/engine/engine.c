@@ -71,7 +71,7 @@ static int try_engine(const struct engine *engine, struct engine_plan **plan,
 static void refuse_engine(const struct engine *engine, const struct guest_config *config,
 			  const struct error *reason, struct error *error)
 {
-	char place[200];
+	char where[200];
 
 	if (!error)
 		return;
@@ -81,7 +81,8 @@ static void refuse_engine(const struct engine *engine, const struct guest_config
 		error_set_usage(error,
 				"%s: engine %s: %s; `avp doctor` says what can be done, and auto "
 				"takes another engine",
-				guest_config_place(config, "engine", place, sizeof(place)),
+				guest_config_describe_option(config, "engine", where,
+							     sizeof(where)),
 				engine->name, reason->message);
 }
 
@@ -152,12 +153,13 @@ static void tell_passed_over(struct engine_plan *plan, const struct refusals *re
 /* The same check and message for all engines, before anything starts. */
 static int check_huge_pages(const struct guest_config *config, struct error *error)
 {
-	char place[200];
+	char where[200];
 	int result = config->huge_pages ? huge_pages_check(config->memory, error) : 0;
 
 	if (result < 0)
 		error_prefix(error, "%s",
-			     guest_config_place(config, "huge-pages", place, sizeof(place)));
+			     guest_config_describe_option(config, "huge-pages", where,
+							  sizeof(where)));
 	return result;
 }
 

@@ -140,7 +140,7 @@ static int check_length(const struct engine *engine, const struct guest_config *
 			uint64_t maximum, struct error *error)
 {
 	cleanup_free char *line = NULL;
-	char place[200];
+	char where[200];
 	size_t length, added;
 	int result;
 
@@ -159,8 +159,8 @@ static int check_length(const struct engine *engine, const struct guest_config *
 	return error_set_usage(error,
 			       "%s: the kernel's command line has %zu characters, %zu of which "
 			       "engine %s adds, and the kernel takes %" PRIu64 "; shorten it",
-			       guest_config_place(config, "append", place, sizeof(place)), length,
-			       added, engine->name, maximum);
+			       guest_config_describe_option(config, "append", where, sizeof(where)),
+			       length, added, engine->name, maximum);
 }
 
 static int check_most(const struct engine_feature *feature, const struct engine *engine,
@@ -168,7 +168,7 @@ static int check_most(const struct engine_feature *feature, const struct engine 
 {
 	uint64_t most = engine_feature_value(feature, engine, ENGINE_HERE);
 	uint64_t given = wanted(feature, config);
-	char place[200], number[TEXT_SIZE_LENGTH], bound[TEXT_SIZE_LENGTH];
+	char where[200], number[TEXT_SIZE_LENGTH], bound[TEXT_SIZE_LENGTH];
 
 	if (feature->offset == MEMBER(command_line))
 		return check_length(engine, config, most, error);
@@ -182,7 +182,8 @@ static int check_most(const struct engine_feature *feature, const struct engine 
 	return error_set_usage(error,
 			       "%s: %s is more than engine %s takes, which is %s; give "
 			       "less, or another engine",
-			       guest_config_place(config, feature->option, place, sizeof(place)),
+			       guest_config_describe_option(config, feature->option, where,
+							    sizeof(where)),
 			       format_value(number, feature, given), engine->name,
 			       format_value(bound, feature, most));
 }
@@ -194,7 +195,7 @@ static int check_unit(const struct engine_feature *feature, const struct engine 
 	uint64_t unit = engine_feature_value(feature, engine, ENGINE_HERE);
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), given = wanted(feature, config);
 	uint64_t huge = config->huge_pages ? huge_pages_size() : 0;
-	char place[200], text[TEXT_SIZE_LENGTH];
+	char where[200], text[TEXT_SIZE_LENGTH];
 
 	if (unit < page)
 		unit = page;
@@ -202,13 +203,13 @@ static int check_unit(const struct engine_feature *feature, const struct engine 
 		unit = huge;
 	if (given % unit == 0)
 		return 0;
-	return error_set_usage(error,
-			       "%s: %" PRIu64 " bytes is not a multiple of %s, which engine "
-			       "%s needs%s; round it to %" PRIu64 "K",
-			       guest_config_place(config, feature->option, place, sizeof(place)),
-			       given, format_value(text, feature, unit), engine->name,
-			       huge == unit ? " with huge pages" : "",
-			       (given / unit + 1) * (unit / 1024));
+	return error_set_usage(
+		error,
+		"%s: %" PRIu64 " bytes is not a multiple of %s, which engine "
+		"%s needs%s; round it to %" PRIu64 "K",
+		guest_config_describe_option(config, feature->option, where, sizeof(where)), given,
+		format_value(text, feature, unit), engine->name,
+		huge == unit ? " with huge pages" : "", (given / unit + 1) * (unit / 1024));
 }
 
 /* Whether an engine has one of @bits on this architecture. */
@@ -238,12 +239,13 @@ static int check_kernel(const struct engine_feature *feature, const struct engin
 	uint64_t boots = engine_feature_value(feature, engine, ENGINE_HERE);
 	uint64_t format = ENGINE_BOOTS(config->kernel_format);
 	const struct kernel_format_words *words = &kernel_format_words[config->kernel_format];
-	char place[200], formats[100];
+	char where[200], formats[100];
 
 	if (!config->kernel || boots & format)
 		return 0;
 	return error_set_usage(error, "%s: %s: engine %s does not boot %s here, only %s; %s%s",
-			       guest_config_place(config, feature->option, place, sizeof(place)),
+			       guest_config_describe_option(config, feature->option, where,
+							    sizeof(where)),
 			       config->kernel, engine->name, words->name,
 			       engine_feature_kernels(boots, formats, sizeof(formats)),
 			       words->remedy ? words->remedy : "give one of those",
@@ -253,16 +255,16 @@ static int check_kernel(const struct engine_feature *feature, const struct engin
 static int check_support(const struct engine_feature *feature, const struct engine *engine,
 			 const struct guest_config *config, struct error *error)
 {
-	char place[200];
+	char where[200];
 
 	if (!wanted(feature, config) || engine_feature_value(feature, engine, ENGINE_HERE))
 		return 0;
-	return error_set_usage(error, "%s: engine %s has no %s here; omit it%s",
-			       guest_config_place(config, feature->option, place, sizeof(place)),
-			       engine->name, feature->what,
-			       has_any_engine(feature, 1) ?
-				       ", or take another engine" :
-				       "; no engine has it on this architecture");
+	return error_set_usage(
+		error, "%s: engine %s has no %s here; omit it%s",
+		guest_config_describe_option(config, feature->option, where, sizeof(where)),
+		engine->name, feature->what,
+		has_any_engine(feature, 1) ? ", or take another engine" :
+					     "; no engine has it on this architecture");
 }
 
 int engine_check(const struct engine *engine, const struct engine_plan *plan,

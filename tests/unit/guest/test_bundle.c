@@ -604,10 +604,10 @@ static int parse_object(const struct scratch *scratch, bool in_file, const char 
 			const char *path)
 {
 	char object[300], escaped[500];
-	size_t length = 0, place = strcspn(form, "@");
+	size_t length = 0, mark = strcspn(form, "@");
 
 	guest_config_clear(&config);
-	snprintf(object, sizeof(object), "%.*s%s%s", (int)place, form, path, form + place + 1);
+	snprintf(object, sizeof(object), "%.*s%s%s", (int)mark, form, path, form + mark + 1);
 	if (in_file) {
 		scratch_write(scratch, "bundle/avp.json", object, strlen(object));
 		return parse_in(scratch, scratch_path(scratch, "bundle/avp.json"));
@@ -729,7 +729,9 @@ static void the_administrator_allows_more(void **state)
 {
 	struct pinned_files pinned = {0};
 	struct confinement confinement = {.pinned = &pinned};
-	const struct json_place place = {.source = "x", .key = "file", .confinement = &confinement};
+	const struct json_location location = {.source = "x",
+					       .key = "file",
+					       .confinement = &confinement};
 	cleanup_free char *held = NULL;
 	struct scratch scratch;
 	char administrator[160], inside[160], text[300];
@@ -751,7 +753,8 @@ static void the_administrator_allows_more(void **state)
 	fd = confined_file_open(inside, &confinement, "x", &error);
 	assert_true(fd >= 0);
 	close(fd);
-	assert_int_equal(confined_path_pin(inside, OPTION_PATH_OPENED, &place, &held, &error), 0);
+	assert_int_equal(confined_path_pin(inside, OPTION_PATH_OPENED, &location, &held, &error),
+			 0);
 	assert_int_equal(access(held, F_OK), 0);
 	close(pinned.fds[0]);
 	free(pinned.fds);

@@ -116,9 +116,9 @@ static void every_row_has_its_place_in_the_schema(void **state)
 /* Whether the parser takes a value for a row of the block device. */
 static bool accepts(const struct option_row *row, json_t *value)
 {
-	const struct json_place place = {.source = "s", .key = "k"};
+	const struct json_location location = {.source = "s", .key = "k"};
 	struct block_options options = {0};
-	bool accepted = option_set_json(row, &options, value, &place, NULL) == 0;
+	bool accepted = option_set_json(row, &options, value, &location, NULL) == 0;
 
 	json_decref(value);
 	option_clear(block_option_rows, &options);
@@ -178,7 +178,7 @@ static void the_starting_bundle_is_read_by_the_parser(void **state)
 static void options_survive_the_way_through_json(void **state)
 {
 	static const char text[] = "tap=tap0,mac=52:54:00:00:00:0a,mtu=9000,queue-pairs=3";
-	const struct json_place place = {.source = "s", .key = "k"};
+	const struct json_location location = {.source = "s", .key = "k"};
 	struct net_options before = {0}, after = {0};
 	struct error error;
 
@@ -190,7 +190,7 @@ static void options_survive_the_way_through_json(void **state)
 		json_t *value = option_to_json(row, &before);
 
 		if (value)
-			assert_int_equal(option_set_json(row, &after, value, &place, &error), 0);
+			assert_int_equal(option_set_json(row, &after, value, &location, &error), 0);
 		json_decref(value);
 	}
 	assert_false(after.user);
