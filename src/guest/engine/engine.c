@@ -107,8 +107,8 @@ static void refuse_all(const struct refusals *refusals, struct error *error)
 	char text[ERROR_MESSAGE_SIZE] = "";
 	enum refusal_rank skipped = count_rank(refusals, REFUSED_GUEST) ? REFUSED_BOTH :
 									  REFUSED_GUEST;
-	size_t told = refusals->count - count_rank(refusals, skipped);
-	size_t length = 0, each = told > 1 ? sizeof(text) / told - ENGINE_WORDS : 0;
+	size_t reported = refusals->count - count_rank(refusals, skipped);
+	size_t length = 0, each = reported > 1 ? sizeof(text) / reported - ENGINE_WORDS : 0;
 
 	for (enum refusal_rank rank = REFUSED_GUEST; rank <= REFUSED_MACHINE; rank++)
 		for (size_t i = 0; i < refusals->count && length < sizeof(text); i++) {
@@ -117,7 +117,7 @@ static void refuse_all(const struct refusals *refusals, struct error *error)
 			if (refusals->list[i].rank != rank || rank == skipped)
 				continue;
 			/* A single reason already names the option or the engine. */
-			if (told == 1) {
+			if (reported == 1) {
 				*error = refusals->list[i].reason;
 				return;
 			}
@@ -132,7 +132,7 @@ static void refuse_all(const struct refusals *refusals, struct error *error)
 		error_set(error, refusals->list[refusals->count - 1].reason.code, "%s", text);
 }
 
-static void tell_passed_over(struct engine_plan *plan, const struct refusals *refusals)
+static void write_passed_over(struct engine_plan *plan, const struct refusals *refusals)
 {
 	size_t length = strlen(plan->summary);
 
@@ -188,7 +188,7 @@ const struct engine *engine_choose(struct engine_plan **plan, const struct guest
 			*plan = NULL;
 			return NULL;
 		}
-		tell_passed_over(*plan, &refusals);
+		write_passed_over(*plan, &refusals);
 		return engine;
 	}
 	refuse_all(&refusals, error);

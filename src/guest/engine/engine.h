@@ -111,7 +111,7 @@ struct engine_guest {
 	struct process process;
 	struct oom_counts oom_before;
 	struct event_source exit_source;
-	bool running; /* its vCPUs have run: engine_tell_running */
+	bool running; /* its vCPUs have run: engine_report_running */
 	bool stop_asked, kill_asked;
 };
 
@@ -190,8 +190,8 @@ struct engine {
 	 * The process has ended with @status of process_reap: reads its remaining events and
 	 * output, and writes how the guest ended.
 	 */
-	enum guest_end (*judge)(struct engine_guest *guest, int status,
-				char how[ENGINE_HOW_LENGTH]);
+	enum guest_end (*describe_end)(struct engine_guest *guest, int status,
+				       char how[ENGINE_HOW_LENGTH]);
 	/* Frees what prepare and the events have allocated; the process has ended. */
 	void (*close)(struct engine_guest *guest);
 };
@@ -241,7 +241,7 @@ int engine_start(struct engine_guest **guest, const struct engine *engine,
 void engine_launch_keep(struct engine_launch *launch, int fd, bool lent);
 
 /* For engines: the guest's vCPUs run. Only the first call counts. */
-void engine_tell_running(struct engine_guest *guest);
+void engine_report_running(struct engine_guest *guest);
 
 /*
  * Presses the power button, so that the guest may shut down. May be repeated: a guest that is

@@ -318,7 +318,7 @@ static uint64_t widest(const struct engine_feature *feature)
 }
 
 /* Whether a column before @index has the same value: it was listed already. */
-static bool is_told(const struct engine_feature *feature, size_t index)
+static bool is_listed(const struct engine_feature *feature, size_t index)
 {
 	for (size_t i = 0; i < index; i++)
 		if (column(feature, i) == column(feature, index))
@@ -388,7 +388,7 @@ static size_t put_bound(const struct engine_feature *feature, char *buffer, size
 	for (size_t i = 0; i < count_columns() && length < size; i++) {
 		uint64_t value = column(feature, i);
 
-		if (value == best || is_told(feature, i))
+		if (value == best || is_listed(feature, i))
 			continue;
 		format_value(text, feature, value);
 		length += (size_t)snprintf(buffer + length, size - length, "%s%s %s with ",

@@ -101,7 +101,7 @@ static void handle_exit(void *context, uint32_t events)
 	event_loop_remove(setup->loop, &guest->exit_source);
 	if (!process_reap(&guest->process, &status))
 		return;
-	end = guest->engine->judge(guest, status, how);
+	end = guest->engine->describe_end(guest, status, how);
 	setup->events->ended(setup->context, end, how);
 }
 
@@ -178,7 +178,7 @@ int engine_start(struct engine_guest **out, const struct engine *engine,
 	return 0;
 }
 
-void engine_tell_running(struct engine_guest *guest)
+void engine_report_running(struct engine_guest *guest)
 {
 	if (guest->running)
 		return;

@@ -40,7 +40,7 @@ struct kvm_guest {
 	struct timer pause;	    /* until the next request is answered */
 	char (*paths)[PATH_LENGTH]; /* of the devices' sockets */
 	const char **path_list;
-	bool told; /* the monitor reported the end: end and how are set */
+	bool end_reported; /* the monitor reported the end: end and how are set */
 	enum guest_end end;
 	char how[ENGINE_HOW_LENGTH];
 };
@@ -75,9 +75,9 @@ static void command(const struct kvm_guest *guest, const char *word)
 		send(guest->control_fd, line, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static void handle_end_told(struct kvm_guest *guest, enum guest_end end, const char *how)
+static void set_end(struct kvm_guest *guest, enum guest_end end, const char *how)
 {
-	guest->told = true;
+	guest->end_reported = true;
 	guest->end = end;
 	snprintf(guest->how, sizeof(guest->how), "%s", how);
 	if (end == GUEST_POWERED_OFF && guest->common.stop_asked)
@@ -104,7 +104,7 @@ static void handle_event(void *context, char *line, size_t length, bool cut)
 	if (!strcmp(line, CONTROL_STEP)) {
 		handle_step(setup, text);
 	} else if (!strcmp(line, CONTROL_RUNNING)) {
-		engine_tell_running(&guest->common);
+		engine_report_running(&guest->common);
 		log_relay_let_through(&guest->output);
 	} else if (!strcmp(line, CONTROL_RESET)) {
 		setup->events->reset(setup->context);
@@ -113,11 +113,11 @@ static void handle_event(void *context, char *line, size_t length, bool cut)
 	} else if (!strcmp(line, CONTROL_WATCHDOG)) {
 		setup->events->watchdog(setup->context, text);
 	} else if (!strcmp(line, CONTROL_OFF)) {
-		handle_end_told(guest, GUEST_POWERED_OFF, text);
+		set_end(guest, GUEST_POWERED_OFF, text);
 	} else if (!strcmp(line, CONTROL_PANICKED)) {
-		handle_end_told(guest, GUEST_PANICKED, text);
+		set_end(guest, GUEST_PANICKED, text);
 	} else if (!strcmp(line, CONTROL_FAILED)) {
-		handle_end_told(guest, GUEST_FAILED, text);
+		set_end(guest, GUEST_FAILED, text);
 	}
 }
 
@@ -179,8 +179,8 @@ static void refuse(struct kvm_guest *guest, int status)
 	setup->events->refused(setup->context, &error);
 }
 
-static enum guest_end kvm_judge(struct engine_guest *common, int status,
-				char how[ENGINE_HOW_LENGTH])
+static enum guest_end kvm_describe_end(struct engine_guest *common, int status,
+				       char how[ENGINE_HOW_LENGTH])
 {
 	struct kvm_guest *guest = kvm_guest(common);
 	char text[OOM_STATUS_LENGTH];
@@ -188,9 +188,9 @@ static enum guest_end kvm_judge(struct engine_guest *common, int status,
 	/* Its last events and lines may not have been handled yet. */
 	line_reader_drain(&guest->control);
 	log_relay_drain(&guest->output);
-	if (!guest->told && common->kill_asked) {
-		handle_end_told(guest, GUEST_KILLED, "was killed");
-	} else if (!guest->told) {
+	if (!guest->end_reported && common->kill_asked) {
+		set_end(guest, GUEST_KILLED, "was killed");
+	} else if (!guest->end_reported) {
 		guest->end = GUEST_FAILED;
 		snprintf(guest->how, sizeof(guest->how), "ended with its monitor (%s)",
 			 oom_describe(text, status, &common->oom_before, ""));
@@ -202,7 +202,7 @@ static enum guest_end kvm_judge(struct engine_guest *common, int status,
 }
 
 /* Makes the paths of the devices' sockets. They work while the supervisor has these open. */
-static int note_paths(struct kvm_guest *guest, struct error *error)
+static int make_paths(struct kvm_guest *guest, struct error *error)
 {
 	const struct engine_setup *setup = guest->common.setup;
 
@@ -281,7 +281,7 @@ static int kvm_prepare(struct engine_guest *common, struct engine_launch *launch
 			fd_names_add(&guest->output.files, launch->files[i], launch->paths[i]);
 	result = log_relay_open(&guest->output, common->setup->loop, &launch->output, error);
 	if (result == 0)
-		result = note_paths(guest, error);
+		result = make_paths(guest, error);
 	if (result == 0)
 		result = open_broker(guest, launch, &descriptors, error);
 	if (result == 0)
@@ -350,6 +350,6 @@ const struct engine engine_kvm = {
 	.prepare = kvm_prepare,
 	.stop = kvm_stop,
 	.kill = kvm_kill,
-	.judge = kvm_judge,
+	.describe_end = kvm_describe_end,
 	.close = kvm_close,
 };

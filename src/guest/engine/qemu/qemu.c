@@ -140,7 +140,7 @@ static bool allow_line(struct qemu_guest *guest)
 	return true;
 }
 
-static void pass_on_last_line(struct qemu_guest *guest)
+static void log_last_line(struct qemu_guest *guest)
 {
 	if (guest->last_line[0] && allow_line(guest))
 		log_line(line_level(guest->last_line), COMPONENT, "%s", guest->last_line);
@@ -161,11 +161,11 @@ static void handle_output(void *context, char *line, size_t length, bool cut)
 	}
 	if (!text[0])
 		return;
-	pass_on_last_line(guest);
+	log_last_line(guest);
 	fd_names_replace(&guest->files, text, guest->last_line, sizeof(guest->last_line));
 	text_make_printable(guest->last_line);
 	if (guest->common.running)
-		pass_on_last_line(guest);
+		log_last_line(guest);
 }
 
 /*
@@ -222,8 +222,8 @@ static void handle_event(void *context, const char *name, const json_t *data)
 	log_line(LOG_DEBUG, COMPONENT, "event %s%s%s", name, reason ? ", reason " : "",
 		 reason ? reason : "");
 	if (!strcmp(name, "RESUME")) {
-		pass_on_last_line(guest);
-		engine_tell_running(&guest->common);
+		log_last_line(guest);
+		engine_report_running(&guest->common);
 	} else if (!strcmp(name, "RESET")) {
 		if (!json_is_true(json_object_get(data, "guest")))
 			return;
@@ -259,7 +259,8 @@ static const struct qmp_handlers qmp_handlers = {
 };
 
 /* How the guest ended, by QEMU's exit status and events; @how completes "the guest …". */
-static enum guest_end judge(const struct qemu_guest *guest, int status, char how[ENGINE_HOW_LENGTH])
+static enum guest_end describe_end(const struct qemu_guest *guest, int status,
+				   char how[ENGINE_HOW_LENGTH])
 {
 	char text[OOM_STATUS_LENGTH], limit[RESOURCE_LIMIT_TEXT];
 
@@ -301,8 +302,8 @@ static enum guest_end judge(const struct qemu_guest *guest, int status, char how
 	return GUEST_FAILED;
 }
 
-static enum guest_end qemu_judge(struct engine_guest *common, int status,
-				 char how[ENGINE_HOW_LENGTH])
+static enum guest_end qemu_describe_end(struct engine_guest *common, int status,
+					char how[ENGINE_HOW_LENGTH])
 {
 	struct qemu_guest *guest = qemu_guest(common);
 
@@ -312,7 +313,7 @@ static enum guest_end qemu_judge(struct engine_guest *common, int status,
 	/* A truncated initrd may end QEMU before it reports the reset. */
 	if (common->running && WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS)
 		check_initrd(guest);
-	return judge(guest, status, how);
+	return describe_end(guest, status, how);
 }
 
 /*
@@ -464,6 +465,6 @@ const struct engine engine_qemu = {
 	.prepare = qemu_prepare,
 	.stop = qemu_stop,
 	.kill = qemu_kill,
-	.judge = qemu_judge,
+	.describe_end = qemu_describe_end,
 	.close = qemu_close,
 };
