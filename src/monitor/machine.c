@@ -81,7 +81,7 @@ struct machine {
 	pthread_mutex_t lock; /* of those below */
 	enum outcome outcome;
 	char reason[200];
-	char outlived[200]; /* why this memory must not be used any more, or "" */
+	char unsafe_memory[200]; /* why this memory must not be used any more, or "" */
 };
 
 static void mark(const struct machine *machine, const char *step)
@@ -91,7 +91,7 @@ static void mark(const struct machine *machine, const char *step)
 }
 
 /* Any thread: sets the outcome and stops all vCPUs. */
-static void tell(struct machine *machine, enum outcome outcome, const char *reason)
+static void set_outcome(struct machine *machine, enum outcome outcome, const char *reason)
 {
 	pthread_mutex_lock(&machine->lock);
 	if (machine->outcome == OUTCOME_NONE) {
@@ -115,7 +115,7 @@ static void handle_watchdog(struct machine *machine, const char *what)
 	if (setup->events->watchdog)
 		setup->events->watchdog(setup->context, what);
 	if (setup->watchdog != MACHINE_WATCHDOG_NOTIFY)
-		tell(machine, OUTCOME_WATCHDOG, what);
+		set_outcome(machine, OUTCOME_WATCHDOG, what);
 }
 
 static void handle_platform(void *context, enum platform_event event, const char *what)
@@ -129,7 +129,7 @@ static void handle_platform(void *context, enum platform_event event, const char
 	if (event == PLATFORM_WATCHDOG)
 		handle_watchdog(context, what);
 	else
-		tell(context, outcomes[event], "");
+		set_outcome(context, outcomes[event], "");
 }
 
 static uint64_t vcpu_time(void *context, uint32_t index)
@@ -142,11 +142,11 @@ static uint64_t vcpu_time(void *context, uint32_t index)
 static void handle_exited(void *context, const struct vcpu_exit *exit)
 {
 	if (exit->kind == VCPU_EXIT_FAILED)
-		tell(context, OUTCOME_FAILED, exit->reason);
+		set_outcome(context, OUTCOME_FAILED, exit->reason);
 	else if (exit->kind == VCPU_EXIT_POWER_OFF)
-		tell(context, OUTCOME_OFF, "");
+		set_outcome(context, OUTCOME_OFF, "");
 	else
-		tell(context, exit->fault ? OUTCOME_FAULT : OUTCOME_RESET, "");
+		set_outcome(context, exit->fault ? OUTCOME_FAULT : OUTCOME_RESET, "");
 }
 
 static const struct vcpus_events vcpus_events = {.exited = handle_exited};
@@ -335,8 +335,8 @@ static void handle_outcome(void *context, uint32_t events)
 	switch_off(machine);
 	/* No other thread is left: drop outcomes of the machine that is off. */
 	eventfd_read(machine->outcome_source.fd, &count);
-	if (machine->outlived[0] && goes_on(machine)) {
-		end(machine, MACHINE_FAILED, machine->outlived);
+	if (machine->unsafe_memory[0] && goes_on(machine)) {
+		end(machine, MACHINE_FAILED, machine->unsafe_memory);
 		return;
 	}
 	switch (machine->outcome) {
@@ -375,7 +375,7 @@ static int open_platform(struct machine *machine, struct error *error)
 		.ports = &machine->ports,
 		.cpus = setup->hypervisor.cpus,
 		.serial_fd = setup->serial_fd,
-		.tell = handle_platform,
+		.report = handle_platform,
 		.vcpu_time = vcpu_time,
 		.context = machine,
 	};
@@ -391,19 +391,19 @@ static void handle_given_up(void *context, const char *name)
 		machine->setup->events->device_given_up(machine->setup->context, name);
 }
 
-static void handle_outlived(void *context, const char *name)
+static void handle_not_ended(void *context, const char *name)
 {
 	struct machine *machine = context;
-	char why[sizeof(machine->outlived)];
+	char why[sizeof(machine->unsafe_memory)];
 
 	snprintf(why, sizeof(why),
 		 "was stopped: the process of device %.60s was given up and did not end: it could "
 		 "write to memory that the guest uses again",
 		 name);
 	pthread_mutex_lock(&machine->lock);
-	memcpy(machine->outlived, why, sizeof(why));
+	memcpy(machine->unsafe_memory, why, sizeof(why));
 	pthread_mutex_unlock(&machine->lock);
-	tell(machine, OUTCOME_FAILED, why);
+	set_outcome(machine, OUTCOME_FAILED, why);
 }
 
 static int open_device(struct machine *machine, unsigned int index, struct error *error)
@@ -418,7 +418,7 @@ static int open_device(struct machine *machine, unsigned int index, struct error
 		.memory = &machine->memory,
 		.loop = &transport->thread.loop,
 		.given_up = handle_given_up,
-		.outlived = handle_outlived,
+		.not_ended = handle_not_ended,
 		.context = machine,
 	};
 	int result = loop_thread_open(&transport->thread, error);

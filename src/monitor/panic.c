@@ -15,7 +15,7 @@ static void handle_panic(void *context, const struct bus_access *access)
 	}
 	event = bus_value(access);
 	if (event & PANIC_EVENT_PANICKED)
-		panic->setup->tell(panic->setup->context, PLATFORM_PANICKED, "");
+		panic->setup->report(panic->setup->context, PLATFORM_PANICKED, "");
 	/* A guest with a crash kernel handles its panic itself, and continues. */
 	else if (event & PANIC_EVENT_CRASH_LOADED && panic->crash_loaded)
 		panic->crash_loaded(panic);

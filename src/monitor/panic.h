@@ -15,7 +15,7 @@
 
 struct panic {
 	struct bus_device registers;
-	const struct platform_setup *setup; /* its tell reports a panic */
+	const struct platform_setup *setup; /* its report gets a panic */
 	/* In the thread of a vCPU: a crash kernel takes over. May be NULL. */
 	void (*crash_loaded)(struct panic *panic);
 };

@@ -30,7 +30,7 @@ struct platform_setup {
 	 * Reports an event, in the thread of the vCPU that caused it unless noted otherwise. @what
 	 * names the watchdog for users ("the stall detector of vCPU 1"); "" for other events.
 	 */
-	void (*tell)(void *context, enum platform_event event, const char *what);
+	void (*report)(void *context, enum platform_event event, const char *what);
 	/*
 	 * How long vCPU @index has not been asleep, in nanoseconds; while attached. Any thread.
 	 */

@@ -32,9 +32,9 @@ static void handle_registers(void *context, const struct bus_access *access)
 	} else if (access->write && access->length == 1) {
 		if (access->address == POWER_SLEEP_CONTROL && (value & SLEEP_ENABLE) &&
 		    SLEEP_TYPE(value) == POWER_SLEEP_TYPE_OFF)
-			power->setup->tell(power->setup->context, PLATFORM_OFF, "");
+			power->setup->report(power->setup->context, PLATFORM_OFF, "");
 		else if (access->address == POWER_RESET && value == POWER_RESET_VALUE)
-			power->setup->tell(power->setup->context, PLATFORM_RESET, "");
+			power->setup->report(power->setup->context, PLATFORM_RESET, "");
 	}
 }
 

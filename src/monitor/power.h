@@ -38,7 +38,7 @@ struct power {
 	pthread_mutex_t lock;		    /* of the two below, and of the interrupt's level */
 	struct hypervisor *hypervisor;	    /* NULL: detached */
 	uint32_t events;		    /* POWER_EVENT_* that the guest has not read yet */
-	const struct platform_setup *setup; /* its tell reports events */
+	const struct platform_setup *setup; /* its report gets events */
 };
 
 /* Prepares the registers. *setup must outlive them. */

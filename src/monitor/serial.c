@@ -27,10 +27,10 @@ struct serial {
 	struct hypervisor *hypervisor;
 	uint8_t interrupt_enable, fifo_control, line_control, modem_control, scratch;
 	uint8_t divisor[2];
-	uint8_t modem_deltas;  /* of the modem status: changes since the last read */
-	bool overrun;	       /* of the line status: a byte was lost since the last read */
-	bool transmitter_told; /* the "transmitter empty" interrupt was read or is not due */
-	bool level;	       /* of the interrupt */
+	uint8_t modem_deltas;	       /* of the modem status: changes since the last read */
+	bool overrun;		       /* of the line status: a byte was lost since the last read */
+	bool transmitter_acknowledged; /* the "transmitter empty" interrupt was read or is not due */
+	bool level;		       /* of the interrupt */
 };
 
 /*
@@ -62,7 +62,8 @@ static uint8_t identify_interrupt(const struct serial *serial)
 	if ((enabled & UART_IER_RDI) && serial->line.input_count > 0)
 		return serial->line.input_count >= trigger_level(serial) ? UART_IIR_RDI :
 									   UART_IIR_RX_TIMEOUT;
-	if ((enabled & UART_IER_THRI) && !serial->transmitter_told && transmitter_is_empty(serial))
+	if ((enabled & UART_IER_THRI) && !serial->transmitter_acknowledged &&
+	    transmitter_is_empty(serial))
 		return UART_IIR_THRI;
 	if ((enabled & UART_IER_MSI) && serial->modem_deltas)
 		return UART_IIR_MSI;
@@ -107,7 +108,7 @@ static void loop_back(struct serial *serial, uint8_t byte)
 
 static void transmit(struct serial *serial, uint8_t byte)
 {
-	serial->transmitter_told = false;
+	serial->transmitter_acknowledged = false;
 	if (serial->modem_control & UART_MCR_LOOP)
 		loop_back(serial, byte);
 	else if (!(serial->line_control & UART_LCR_SBC)) /* else in a break (8.6.1) */
@@ -187,7 +188,7 @@ static void write_interrupt_enable(struct serial *serial, uint8_t value)
 {
 	/* Enabling the interrupt while the transmitter is empty raises it. */
 	if (value & ~serial->interrupt_enable & UART_IER_THRI)
-		serial->transmitter_told = false;
+		serial->transmitter_acknowledged = false;
 	serial->interrupt_enable = value & 0x0f;
 	serial->line.awaited = value & UART_IER_RDI;
 }
@@ -205,7 +206,7 @@ static uint8_t read_register(struct serial *serial, uint64_t offset)
 	case UART_IIR:
 		identity = identify_interrupt(serial);
 		if (identity == UART_IIR_THRI)
-			serial->transmitter_told = true;
+			serial->transmitter_acknowledged = true;
 		return identity | (fifos_are_on(serial) ? IDENTITY_16550A : 0);
 	case UART_LCR:
 		return serial->line_control;
@@ -276,7 +277,7 @@ static void set_registers(struct serial *serial)
 	serial->fifo_control = serial->line_control = 0;
 	serial->modem_control = serial->modem_deltas = serial->scratch = 0;
 	memset(serial->divisor, 0, sizeof(serial->divisor));
-	serial->overrun = serial->transmitter_told = serial->level = false;
+	serial->overrun = serial->transmitter_acknowledged = serial->level = false;
 	empty_receiver(serial);
 	serial_line_cut(&serial->line, false);
 }

@@ -109,7 +109,7 @@ static void watch(struct serial_line *line, struct event_watch *watch, uint32_t 
 		event_watch_set(line->loop, watch, events);
 }
 
-static void tell_lost(uint64_t count)
+static void log_lost(uint64_t count)
 {
 	if (count)
 		log_warning("serial port: %" PRIu64 " bytes were lost while nobody read", count);
@@ -130,7 +130,7 @@ static void take_out(struct serial_line *line, uint32_t count)
 	}
 	line->changed(line->context);
 	pthread_mutex_unlock(&line->lock);
-	tell_lost(lost);
+	log_lost(lost);
 }
 
 enum passed {
@@ -144,7 +144,7 @@ enum passed {
  * thread writes. *taken is the number of bytes. The lock is not held over the system call; only
  * this thread removes bytes.
  */
-static enum passed pass_on(struct serial_line *line, uint32_t *taken)
+static enum passed write_output(struct serial_line *line, uint32_t *taken)
 {
 	*taken = 0;
 	for (;;) {
@@ -187,7 +187,7 @@ static bool serve(struct serial_line *line)
 	struct timespec limit = {line->stall_ms / 1000, line->stall_ms % 1000 * 1000000L};
 	const struct itimerspec run = {.it_value = limit, .it_interval = limit}, stop = {0};
 	uint32_t taken = 0;
-	enum passed passed = pass_on(line, &taken);
+	enum passed passed = write_output(line, &taken);
 	bool blocked = passed == PASSED_BLOCKED;
 
 	if (passed == PASSED_SOME)
@@ -307,7 +307,7 @@ void serial_line_close(struct serial_line *line, int limit_ms)
 	int left = limit_ms;
 	uint32_t taken;
 
-	while (line->output_fd >= 0 && pass_on(line, &taken) != PASSED_ALL && left > 0) {
+	while (line->output_fd >= 0 && write_output(line, &taken) != PASSED_ALL && left > 0) {
 		struct pollfd writable = {.fd = line->output_fd, .events = POLLOUT};
 
 		poll(&writable, 1, left);
@@ -315,7 +315,7 @@ void serial_line_close(struct serial_line *line, int limit_ms)
 	}
 	watch(line, &line->input_watch, 0);
 	watch(line, &line->output_watch, 0);
-	tell_lost(line->stalled ? line->lost : 0);
+	log_lost(line->stalled ? line->lost : 0);
 	event_loop_remove(line->loop, &line->work);
 	event_loop_remove(line->loop, &line->stall);
 	close_fd(&line->work.fd);

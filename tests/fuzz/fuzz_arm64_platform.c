@@ -57,7 +57,7 @@ static int set_interrupt(struct hypervisor *hypervisor, uint32_t irq, bool level
 static const struct hypervisor_ops ops = {.set_interrupt = set_interrupt};
 static struct hypervisor hypervisor = {.ops = &ops};
 
-static void tell(void *context, enum platform_event event, const char *what)
+static void report(void *context, enum platform_event event, const char *what)
 {
 	require(event == PLATFORM_PANICKED || (event == PLATFORM_WATCHDOG && what[0]));
 }
@@ -74,7 +74,7 @@ static void make_machine(void)
 		.loop = &loop,
 		.addresses = &addresses,
 		.cpus = CPUS,
-		.tell = tell,
+		.report = report,
 		.vcpu_time = vcpu_time,
 	};
 	int ends[2];

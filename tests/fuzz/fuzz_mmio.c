@@ -711,7 +711,7 @@ static bool open_device(struct fuzz *fuzz)
 		.memory = &memory,
 		.loop = &fuzz->loop,
 		.given_up = end_process,
-		.outlived = process_stays,
+		.not_ended = process_stays,
 		.context = fuzz,
 	};
 	unsigned int fault = fuzz->choice.faults & FAULT_OPEN;

@@ -59,7 +59,7 @@ static void handle_alarm(void *context)
 	pthread_mutex_unlock(&pl031->lock);
 }
 
-static void note_identification(struct pl031 *pl031)
+static void handle_identification(struct pl031 *pl031)
 {
 	if (pl031->identified)
 		pl031->identified_again(pl031->context);
@@ -85,7 +85,7 @@ static uint32_t read_register(struct pl031 *pl031, uint64_t offset)
 		return pl031->rang && pl031->enabled;
 	default:
 		if (offset == PRIMECELL_ID)
-			note_identification(pl031);
+			handle_identification(pl031);
 		return primecell_read_id(offset, PRIMECELL_PART(0x031, 0));
 	}
 }

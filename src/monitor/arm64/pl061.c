@@ -47,7 +47,7 @@ static void update_interrupt(struct pl061 *pl061)
 }
 
 /* Records enabled edges; the lines were @before. */
-static void note_edges(struct pl061 *pl061, uint8_t before)
+static void record_edges(struct pl061 *pl061, uint8_t before)
 {
 	uint8_t now = lines(pl061), changed = before ^ now;
 	uint8_t wanted = pl061->both_edges | (uint8_t) ~(now ^ pl061->rising);
@@ -60,7 +60,7 @@ static void set_input(struct pl061 *pl061, uint8_t in)
 	uint8_t before = lines(pl061);
 
 	pl061->in = in;
-	note_edges(pl061, before);
+	record_edges(pl061, before);
 	update_interrupt(pl061);
 }
 
@@ -98,13 +98,13 @@ static void write_register(struct pl061 *pl061, uint64_t offset, uint8_t value)
 		uint8_t chosen = (uint8_t)(offset >> 2);
 
 		pl061->out = (pl061->out & (uint8_t)~chosen) | (value & chosen);
-		note_edges(pl061, before);
+		record_edges(pl061, before);
 		return;
 	}
 	switch (offset) {
 	case GPIODIR:
 		pl061->direction = value;
-		note_edges(pl061, before);
+		record_edges(pl061, before);
 		break;
 	case GPIOIS:
 		pl061->level_sense = value;

@@ -82,7 +82,7 @@ static void handle_timer(void *context)
 		if (!stalled[i])
 			continue;
 		snprintf(what, sizeof(what), "the stall detector of vCPU %zu", i);
-		detector->setup->tell(detector->setup->context, PLATFORM_WATCHDOG, what);
+		detector->setup->report(detector->setup->context, PLATFORM_WATCHDOG, what);
 	}
 }
 

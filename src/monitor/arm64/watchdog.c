@@ -105,8 +105,8 @@ static void handle_timer(void *context)
 	}
 	pthread_mutex_unlock(&watchdog->lock);
 	if (expired)
-		watchdog->setup->tell(watchdog->setup->context, PLATFORM_WATCHDOG,
-				      "the guest's watchdog");
+		watchdog->setup->report(watchdog->setup->context, PLATFORM_WATCHDOG,
+					"the guest's watchdog");
 }
 
 static uint32_t read_control(const struct watchdog *watchdog, uint64_t offset)

@@ -53,7 +53,7 @@ int control_socket_open(struct control_socket *control, struct event_loop *loop,
 	return line_reader_open(&control->reader, loop, fd, CONTROL_LINE_MAX, error);
 }
 
-void control_socket_tell(const struct control_socket *control, const char *word, const char *text)
+void control_socket_send(const struct control_socket *control, const char *word, const char *text)
 {
 	char line[CONTROL_LINE_MAX];
 	int length;

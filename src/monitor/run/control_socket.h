@@ -30,7 +30,7 @@ int control_socket_open(struct control_socket *control, struct event_loop *loop,
  * Sends a line of @word and, unless it is NULL, @text. Never blocks. Any thread may call it until
  * the socket is closed.
  */
-void control_socket_tell(const struct control_socket *control, const char *word, const char *text);
+void control_socket_send(const struct control_socket *control, const char *word, const char *text);
 
 /* Closes it; with fd -1 and a zeroed reader it does nothing. */
 void control_socket_close(struct control_socket *control);

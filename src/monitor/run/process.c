@@ -60,7 +60,7 @@ static void handle_running(void *context)
 {
 	const struct monitor *monitor = context;
 
-	control_socket_tell(&monitor->control, CONTROL_RUNNING, NULL);
+	control_socket_send(&monitor->control, CONTROL_RUNNING, NULL);
 }
 
 static void handle_reset(void *context)
@@ -69,7 +69,7 @@ static void handle_reset(void *context)
 
 	if (!is_commanded(monitor))
 		log_info("the guest restarts");
-	control_socket_tell(&monitor->control, CONTROL_RESET, NULL);
+	control_socket_send(&monitor->control, CONTROL_RESET, NULL);
 }
 
 static void handle_watchdog(void *context, const char *what)
@@ -78,7 +78,7 @@ static void handle_watchdog(void *context, const char *what)
 
 	if (!is_commanded(monitor))
 		log_warning("%s expired", what);
-	control_socket_tell(&monitor->control, CONTROL_WATCHDOG, what);
+	control_socket_send(&monitor->control, CONTROL_WATCHDOG, what);
 }
 
 static void handle_ended(void *context, enum machine_end end, const char *why)
@@ -98,7 +98,7 @@ static void handle_ended(void *context, enum machine_end end, const char *why)
 		console_finish_line(monitor->console);
 		log_line(end == MACHINE_FAILED ? LOG_ERROR : LOG_INFO, NULL, "the guest %s", why);
 	}
-	control_socket_tell(&monitor->control, ends[end].word, why);
+	control_socket_send(&monitor->control, ends[end].word, why);
 	event_loop_stop(&monitor->loop, 0);
 }
 
@@ -108,7 +108,7 @@ static void handle_mark(void *context, const char *step)
 	char text[200];
 
 	snprintf(text, sizeof(text), "%" PRIu64 " %s", clock_now_ns(), step);
-	control_socket_tell(&monitor->control, CONTROL_STEP, text);
+	control_socket_send(&monitor->control, CONTROL_STEP, text);
 }
 
 /* In any thread. */
@@ -116,7 +116,7 @@ static void handle_device_given_up(void *context, const char *name)
 {
 	const struct monitor *monitor = context;
 
-	control_socket_tell(&monitor->control, CONTROL_GIVEN_UP, name);
+	control_socket_send(&monitor->control, CONTROL_GIVEN_UP, name);
 }
 
 static const struct machine_events machine_events = {

@@ -54,8 +54,8 @@ static void give_up(struct remote_device *remote, const struct error *error)
 		return;
 	log_line(LOG_WARNING, COMPONENT, "%s: %s", remote->name, error->message);
 	remote->events->given_up(remote->context);
-	if (poll(&end, 1, END_MS) == 0 && remote->memory_told)
-		remote->events->outlived(remote->context);
+	if (poll(&end, 1, END_MS) == 0 && remote->memory_sent)
+		remote->events->not_ended(remote->context);
 	shutdown(end.fd, SHUT_RDWR);
 }
 
@@ -84,7 +84,7 @@ static int finish(struct vhost_client *client, int result, struct error *error)
  * lasts. If only the connection broke, that is a success for the driver, as the next process is
  * sent everything again.
  */
-static int settle(struct remote_device *remote, int result, struct error *error)
+static int finish_for_driver(struct remote_device *remote, int result, struct error *error)
 {
 	result = finish(remote->client, result, error);
 	if ((result < 0 && result != -EIO) || vhost_client_is_broken(remote->client))
@@ -155,7 +155,7 @@ static void take_messages(struct remote_device *remote)
 		return;
 	for (int i = 0; i < MESSAGES_A_TURN && result > 0; i++)
 		result = vhost_client_handle_backend(remote->client, &error);
-	settle(remote, result < 0 ? result : 0, &error);
+	finish_for_driver(remote, result < 0 ? result : 0, &error);
 }
 
 static bool refresh_config(struct remote_device *remote)
@@ -166,7 +166,7 @@ static bool refresh_config(struct remote_device *remote)
 	if (!begin(remote))
 		return false;
 	result = read_config(remote, remote->client, &error);
-	settle(remote, result < 0 ? result : 0, &error);
+	finish_for_driver(remote, result < 0 ? result : 0, &error);
 	return result > 0;
 }
 
@@ -196,7 +196,7 @@ void remote_write_config(struct remote_device *remote, uint32_t offset, const vo
 	memcpy(before, remote->config, sizeof(before));
 	if (result == 0)
 		result = read_config(remote, remote->client, &error);
-	settle(remote, result < 0 ? result : 0, &error);
+	finish_for_driver(remote, result < 0 ? result : 0, &error);
 	memcpy(before + offset, remote->config + offset, length);
 	if (memcmp(before, remote->config, sizeof(before)))
 		remote->events->config_changed(remote->context);
@@ -326,7 +326,7 @@ static int send_all(struct remote_device *remote, struct vhost_client *client, b
 		result = vhost_client_set_status(client, STATUS_CHOSEN, error);
 	if (result == 0 && !fresh)
 		result = send_setting(remote, client, error);
-	if (result == 0 && !remote->memory_told)
+	if (result == 0 && !remote->memory_sent)
 		result = vhost_client_set_memory(client, remote->memory->regions,
 						 remote->memory->count, error);
 	if (result == 0 && remote->inflight_fd < 0)
@@ -357,7 +357,7 @@ bool remote_set_features(struct remote_device *remote, uint64_t features)
 		 */
 		if (result == 0)
 			changed = read_config(remote, remote->client, &error);
-		result = settle(remote, changed < 0 ? changed : result, &error);
+		result = finish_for_driver(remote, changed < 0 ? changed : result, &error);
 	}
 	if (changed > 0)
 		remote->events->config_changed(remote->context);
@@ -371,10 +371,11 @@ int remote_start(struct remote_device *remote)
 
 	remote->as_new = false;
 	remote->started = true;
-	remote->rings_told = begin(remote);
-	if (remote->rings_told)
-		result = settle(remote, send_all(remote, remote->client, true, &error), &error);
-	remote->memory_told |= result == 0;
+	remote->rings_sent = begin(remote);
+	if (remote->rings_sent)
+		result = finish_for_driver(remote, send_all(remote, remote->client, true, &error),
+					   &error);
+	remote->memory_sent |= result == 0;
 	remote->refused = result < 0;
 	take_messages(remote);
 	return result;
@@ -387,8 +388,8 @@ int remote_start_ring(struct remote_device *remote, uint16_t index)
 
 	remote->rings[index].running = true;
 	if (result == 0 && begin(remote))
-		result = settle(remote, send_ring(remote, remote->client, index, true, &error),
-				&error);
+		result = finish_for_driver(
+			remote, send_ring(remote, remote->client, index, true, &error), &error);
 	remote->refused |= result < 0;
 	take_messages(remote);
 	return result;
@@ -396,7 +397,7 @@ int remote_start_ring(struct remote_device *remote, uint16_t index)
 
 static int stop_ring(struct remote_device *remote, uint16_t index, struct error *error)
 {
-	if (!remote->rings[index].running || !remote->rings_told)
+	if (!remote->rings[index].running || !remote->rings_sent)
 		return 0;
 	return vhost_client_stop_ring(remote->client, index, NULL, error);
 }
@@ -422,7 +423,7 @@ void remote_stop_ring(struct remote_device *remote, uint16_t index)
 	struct error error;
 
 	if (begin(remote))
-		settle(remote, stop_ring(remote, index, &error), &error);
+		finish_for_driver(remote, stop_ring(remote, index, &error), &error);
 	forget_ring(remote, index);
 	take_messages(remote);
 }
@@ -452,7 +453,7 @@ void remote_reset(struct remote_device *remote)
 		if (result == 0)
 			changed = read_config(remote, remote->client, &error);
 		/* A process that cannot reset is useless. */
-		if (settle(remote, changed < 0 ? changed : result, &error) < 0)
+		if (finish_for_driver(remote, changed < 0 ? changed : result, &error) < 0)
 			give_up(remote, &error);
 		remote->as_new = result == 0;
 	}
@@ -461,7 +462,7 @@ void remote_reset(struct remote_device *remote)
 	if (changed > 0)
 		remote->events->config_changed(remote->context);
 	forget_inflight(remote);
-	remote->started = remote->rings_told = false;
+	remote->started = remote->rings_sent = false;
 	remote->refused = remote->config_written = false;
 	remote->negotiated = 0;
 	take_messages(remote);
@@ -470,33 +471,33 @@ void remote_reset(struct remote_device *remote)
 /* The connection */
 
 /* Lets remote_hang_up shut down the connection @fd; -1: none. */
-static void set_line(struct remote_device *remote, int fd)
+static void set_hang_up_fd(struct remote_device *remote, int fd)
 {
-	pthread_mutex_lock(&remote->line_lock);
-	close_fd(&remote->line_fd);
-	remote->line_fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	pthread_mutex_lock(&remote->hang_up_lock);
+	close_fd(&remote->hang_up_fd);
+	remote->hang_up_fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (remote->closing && fd >= 0)
 		shutdown(fd, SHUT_RDWR);
-	pthread_mutex_unlock(&remote->line_lock);
+	pthread_mutex_unlock(&remote->hang_up_lock);
 }
 
 static bool is_closing(struct remote_device *remote)
 {
 	bool closing;
 
-	pthread_mutex_lock(&remote->line_lock);
+	pthread_mutex_lock(&remote->hang_up_lock);
 	closing = remote->closing;
-	pthread_mutex_unlock(&remote->line_lock);
+	pthread_mutex_unlock(&remote->hang_up_lock);
 	return closing;
 }
 
 void remote_hang_up(struct remote_device *remote)
 {
-	pthread_mutex_lock(&remote->line_lock);
+	pthread_mutex_lock(&remote->hang_up_lock);
 	remote->closing = true;
-	if (remote->line_fd >= 0)
-		shutdown(remote->line_fd, SHUT_RDWR);
-	pthread_mutex_unlock(&remote->line_lock);
+	if (remote->hang_up_fd >= 0)
+		shutdown(remote->hang_up_fd, SHUT_RDWR);
+	pthread_mutex_unlock(&remote->hang_up_lock);
 }
 
 static void watch(struct remote_device *remote)
@@ -529,11 +530,11 @@ static void unwatch(struct remote_device *remote)
 }
 
 /* Negotiates on a new connection and learns what is offered. */
-static struct vhost_client *introduce(struct remote_device *remote, int fd, struct error *error)
+static struct vhost_client *negotiate(struct remote_device *remote, int fd, struct error *error)
 {
 	struct vhost_client *client;
 
-	set_line(remote, fd);
+	set_hang_up_fd(remote, fd);
 	client = vhost_client_new(fd, VHOST_CLIENT_TIMEOUT_MS, error);
 	if (!client)
 		return NULL;
@@ -585,17 +586,17 @@ static int set_up_again(struct remote_device *remote, struct vhost_client *clien
 {
 	int result;
 
-	remote->memory_told = remote->as_new = false;
-	remote->rings_told = remote->started && !remote->refused;
+	remote->memory_sent = remote->as_new = false;
+	remote->rings_sent = remote->started && !remote->refused;
 	remote->events->disconnect(remote->context);
 	result = make_events(remote, 1, error);
 	if (result == 0)
 		remote->events->connect(remote->context);
 	vhost_client_begin(client);
-	if (result == 0 && remote->rings_told)
+	if (result == 0 && remote->rings_sent)
 		result = send_all(remote, client, false, error);
 	result = finish(client, result, error);
-	remote->memory_told = result == 0 && remote->rings_told;
+	remote->memory_sent = result == 0 && remote->rings_sent;
 	/* Do not retry: the next process would refuse it, too. */
 	if (result == -EIO) {
 		remote->refused = true;
@@ -608,7 +609,7 @@ static int set_up_again(struct remote_device *remote, struct vhost_client *clien
 static bool connect_again(struct remote_device *remote, struct error *error)
 {
 	int fd = broker_connect(remote->peer.broker, remote->peer.device, 0, error);
-	struct vhost_client *client = fd < 0 ? NULL : introduce(remote, fd, error);
+	struct vhost_client *client = fd < 0 ? NULL : negotiate(remote, fd, error);
 	bool back;
 
 	if (!client)
@@ -643,11 +644,11 @@ static void retry(struct remote_device *remote)
 
 	if (connect_again(remote, &error))
 		return;
-	set_line(remote, -1);
+	set_hang_up_fd(remote, -1);
 	/* Log only when it takes longer than a restart. */
-	if (remote->pause_ms >= RETRY_LAST_MS && !remote->told) {
+	if (remote->pause_ms >= RETRY_LAST_MS && !remote->failure_logged) {
 		log_line(LOG_WARNING, COMPONENT, "%s: %s", remote->name, error.message);
-		remote->told = true;
+		remote->failure_logged = true;
 	}
 	pause_before_retry(remote);
 }
@@ -674,13 +675,13 @@ static void handle_connection(void *context, uint32_t events)
 	log_line(LOG_INFO, COMPONENT, "%s: the device process is gone; waiting for another",
 		 remote->name);
 	pthread_mutex_unlock(&remote->lock);
-	set_line(remote, -1);
+	set_hang_up_fd(remote, -1);
 	if (!stayed) {
 		pause_before_retry(remote);
 		return;
 	}
 	remote->pause_ms = RETRY_FIRST_MS;
-	remote->told = false;
+	remote->failure_logged = false;
 	retry(remote);
 }
 
@@ -731,11 +732,11 @@ int remote_open(struct remote_device *remote, const char *name, const struct rem
 		.connection = {-1, handle_connection, remote},
 		.backend = {-1, handle_backend, remote},
 		.pause_ms = RETRY_FIRST_MS,
-		.line_fd = -1,
+		.hang_up_fd = -1,
 		.call_fd = -1,
 	};
 	pthread_mutex_init(&remote->lock, NULL);
-	pthread_mutex_init(&remote->line_lock, NULL);
+	pthread_mutex_init(&remote->hang_up_lock, NULL);
 	for (int i = 0; i < REMOTE_QUEUES_MAX; i++)
 		remote->rings[i].kick_fd = -1;
 	result = timer_open(&remote->retry, loop, CLOCK_MONOTONIC, handle_retry, remote, error);
@@ -744,7 +745,7 @@ int remote_open(struct remote_device *remote, const char *name, const struct rem
 		result = fd < 0 ? fd : 0;
 	}
 	if (result == 0) {
-		remote->client = introduce(remote, take_fd(&fd), error);
+		remote->client = negotiate(remote, take_fd(&fd), error);
 		result = remote->client ? learn(remote, error) : -error->code;
 	}
 	if (result == 0)
@@ -763,11 +764,11 @@ void remote_close(struct remote_device *remote)
 	unwatch(remote);
 	timer_close(&remote->retry);
 	vhost_client_free(remote->client);
-	set_line(remote, -1);
+	set_hang_up_fd(remote, -1);
 	forget_inflight(remote);
 	close_fd(&remote->call_fd);
 	for (int i = 0; i < REMOTE_QUEUES_MAX; i++)
 		close_fd(&remote->rings[i].kick_fd);
-	pthread_mutex_destroy(&remote->line_lock);
+	pthread_mutex_destroy(&remote->hang_up_lock);
 	pthread_mutex_destroy(&remote->lock);
 }

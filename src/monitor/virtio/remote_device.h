@@ -58,7 +58,7 @@ struct remote_events {
 	 */
 	void (*given_up)(void *context);
 	/* It did not end: it may write to guest memory at any time. */
-	void (*outlived)(void *context);
+	void (*not_ended)(void *context);
 	/* The eventfds are about to be closed; new ones were made. */
 	void (*disconnect)(void *context);
 	void (*connect)(void *context);
@@ -87,8 +87,8 @@ struct remote_device {
 	uint32_t config_size;
 	uint32_t config_length; /* of this process; 0: not known yet */
 	uint8_t config[REMOTE_CONFIG_MAX];
-	bool memory_told; /* this process was sent guest memory */
-	bool rings_told;  /* it was told to start rings, or will be next */
+	bool memory_sent; /* this process was sent guest memory */
+	bool rings_sent;  /* it was told to start rings, or will be next */
 	bool as_new;	  /* it was reset, and no driver has set it up since */
 
 	/* What the driver has set up. */
@@ -112,12 +112,12 @@ struct remote_device {
 	struct event_source connection, backend;
 	struct timer retry;  /* the next attempt to reconnect */
 	int pause_ms;	     /* delay before the attempt after that */
-	bool told;	     /* the failure to reconnect was logged */
+	bool failure_logged; /* the failure to reconnect was logged */
 	int64_t attached_ms; /* time of the last connection */
 
 	/* Lets another thread interrupt a call that blocks. */
-	pthread_mutex_t line_lock; /* of the two below */
-	int line_fd;		   /* a duplicate of the connection; -1: none */
+	pthread_mutex_t hang_up_lock; /* of the two below */
+	int hang_up_fd;		      /* a duplicate of the connection; -1: none */
 	bool closing;
 };
 

@@ -78,7 +78,7 @@ struct virtio_mmio {
 	unsigned int complaints;
 	struct queue queues[REMOTE_QUEUES_MAX];
 	void (*given_up)(void *context, const char *name);
-	void (*outlived)(void *context, const char *name);
+	void (*not_ended)(void *context, const char *name);
 	void *context;
 };
 
@@ -279,11 +279,11 @@ static void handle_given_up(void *context)
 	transport->given_up(transport->context, transport->remote.name);
 }
 
-static void handle_outlived(void *context)
+static void handle_not_ended(void *context)
 {
 	struct virtio_mmio *transport = context;
 
-	transport->outlived(transport->context, transport->remote.name);
+	transport->not_ended(transport->context, transport->remote.name);
 }
 
 /* The eventfds are about to be replaced; handle_connect attaches the same queues again. */
@@ -311,7 +311,7 @@ static void handle_connect(void *context)
 		attach_interrupt(transport);
 	/* A process whose rings were refused runs none: leave its queues detached. */
 	for (uint16_t i = 0; i < transport->remote.queue_count; i++) {
-		if (transport->queues[i].detached && transport->remote.rings_told)
+		if (transport->queues[i].detached && transport->remote.rings_sent)
 			attach_queue(transport, i);
 		transport->queues[i].detached = false;
 	}
@@ -321,7 +321,7 @@ static const struct remote_events remote_events = {
 	.config_changed = handle_config_changed,
 	.needs_reset = handle_needs_reset,
 	.given_up = handle_given_up,
-	.outlived = handle_outlived,
+	.not_ended = handle_not_ended,
 	.disconnect = handle_disconnect,
 	.connect = handle_connect,
 };
@@ -658,7 +658,7 @@ int virtio_mmio_open(struct virtio_mmio **out, const struct virtio_mmio_setup *s
 	}
 	transport->slot = setup->slot;
 	transport->given_up = setup->given_up;
-	transport->outlived = setup->outlived;
+	transport->not_ended = setup->not_ended;
 	transport->context = setup->context;
 	transport->registers = (struct bus_device){setup->slot.address, VIRTIO_SLOT_SIZE,
 						   handle_access, transport, setup->name};

@@ -33,7 +33,7 @@ struct virtio_mmio_setup {
 	/* The device process was given up: it should be killed. From any thread. */
 	void (*given_up)(void *context, const char *name);
 	/* It did not end in time: it may still write to guest memory. From any thread. */
-	void (*outlived)(void *context, const char *name);
+	void (*not_ended)(void *context, const char *name);
 	void *context;
 };
 

@@ -75,7 +75,7 @@ static int set_interrupt(struct hypervisor *hypervisor, uint32_t irq, bool level
 
 static const struct hypervisor_ops board_ops = {.set_interrupt = set_interrupt};
 
-static void tell(void *context, enum platform_event event, const char *what)
+static void report(void *context, enum platform_event event, const char *what)
 {
 	if (event == PLATFORM_PANICKED) {
 		board.panics++;
@@ -98,7 +98,7 @@ static int set_up(void **state)
 		.loop = &board.loop,
 		.addresses = &board.addresses,
 		.cpus = CPUS,
-		.tell = tell,
+		.report = report,
 		.vcpu_time = vcpu_time,
 	};
 	int ends[2];

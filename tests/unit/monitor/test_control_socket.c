@@ -83,15 +83,15 @@ static void test_hangup(void **state)
 	assert_int_equal(event_loop_run(&loop), 0);
 	assert_int_equal(ends, 1);
 	/* Other threads may still tell something. */
-	control_socket_tell(&control, "given-up", "disk");
+	control_socket_send(&control, "given-up", "disk");
 }
 
 static void test_events(void **state)
 {
 	char text[100] = "";
 
-	control_socket_tell(&control, "running", NULL);
-	control_socket_tell(&control, "off", "powered itself off");
+	control_socket_send(&control, "running", NULL);
+	control_socket_send(&control, "off", "powered itself off");
 	assert_true(read(far, text, sizeof(text) - 1) > 0);
 	assert_string_equal(text, "running\noff powered itself off\n");
 }
@@ -103,7 +103,7 @@ static void test_reader_that_stalls(void **state)
 	ssize_t length;
 
 	for (int i = 0; i < 100000; i++)
-		control_socket_tell(&control, "step", "1 done");
+		control_socket_send(&control, "step", "1 done");
 	do
 		length = recv(far, bytes, sizeof(bytes), MSG_DONTWAIT);
 	while (length > 0);
@@ -116,7 +116,7 @@ static void test_none(void **state)
 {
 	struct control_socket none = {.fd = -1};
 
-	control_socket_tell(&none, "running", NULL);
+	control_socket_send(&none, "running", NULL);
 	control_socket_close(&none);
 }
 

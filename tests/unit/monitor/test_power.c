@@ -25,7 +25,7 @@ struct stage {
 	unsigned int told[4];
 };
 
-static void tell(void *context, enum platform_event event, const char *what)
+static void report(void *context, enum platform_event event, const char *what)
 {
 	struct stage *stage = context;
 
@@ -36,7 +36,7 @@ static int set_up(void **state)
 {
 	static struct stage stage;
 
-	stage = (struct stage){.setup = {.tell = tell, .context = &stage}};
+	stage = (struct stage){.setup = {.report = report, .context = &stage}};
 	fake_open(&stage.fake);
 	power_init(&stage.power, ADDRESS, IRQ, &stage.setup);
 	power_attach(&stage.power, &stage.fake.hypervisor);

@@ -45,7 +45,7 @@ struct board {
 	struct broker broker;
 	int service_fd;
 	pthread_t service;
-	atomic_uint given_up, outlived;
+	atomic_uint given_up, not_ended;
 	sem_t go_on;
 	struct virtio_mmio *transport;
 	const struct bus_device *device;
@@ -63,13 +63,13 @@ static void on_given_up(void *context, const char *name)
 	board->given_up++;
 }
 
-static void on_outlived(void *context, const char *name)
+static void on_not_ended(void *context, const char *name)
 {
 	struct board *board = context;
 
 	/* It had its time to end. */
 	assert_int_equal(board->given_up, 1);
-	board->outlived++;
+	board->not_ended++;
 }
 
 static void *serve_broker(void *argument)
@@ -121,7 +121,7 @@ static int set_up(void **state)
 		.memory = &board.memory,
 		.loop = &board.thread.loop,
 		.given_up = on_given_up,
-		.outlived = on_outlived,
+		.not_ended = on_not_ended,
 		.context = &board,
 	};
 	struct error error;
@@ -778,7 +778,7 @@ static void test_the_process_hangs(void **state)
 	put(board, VIRTIO_MMIO_STATUS, 0);
 	assert_int_equal(get(board, VIRTIO_MMIO_STATUS), 0);
 	assert_int_equal(board->given_up, 1);
-	assert_int_equal(board->outlived, 1);
+	assert_int_equal(board->not_ended, 1);
 	sem_post(&board->go_on);
 	pthread_join(holder, NULL);
 	sem_destroy(&board->go_on);
