@@ -52,26 +52,28 @@ struct report {
 	struct {
 		const char *name;
 		char text[sizeof(((struct host_finding *)0)->text)];
-	} told[1 + ENGINES_MAXIMUM];
-	size_t told_count;
+	} reported[1 + ENGINES_MAXIMUM];
+	size_t reported_count;
 };
 
 /* Keeps a finding that an engine may report again. */
-static void remember(struct report *report, const char *name, const struct host_finding *finding)
+static void keep_finding(struct report *report, const char *name,
+			 const struct host_finding *finding)
 {
 	if (finding->status == HOST_OK ||
-	    report->told_count == sizeof(report->told) / sizeof(report->told[0]))
+	    report->reported_count == sizeof(report->reported) / sizeof(report->reported[0]))
 		return;
-	report->told[report->told_count].name = name;
-	memcpy(report->told[report->told_count++].text, finding->text, sizeof(finding->text));
+	report->reported[report->reported_count].name = name;
+	memcpy(report->reported[report->reported_count++].text, finding->text,
+	       sizeof(finding->text));
 }
 
 /* The check that reported @text, or NULL. */
-static const char *who_told(const struct report *report, const char *text)
+static const char *find_reporter(const struct report *report, const char *text)
 {
-	for (size_t i = 0; i < report->told_count; i++)
-		if (!strncmp(report->told[i].text, text, strlen(report->told[i].text)))
-			return report->told[i].name;
+	for (size_t i = 0; i < report->reported_count; i++)
+		if (!strncmp(report->reported[i].text, text, strlen(report->reported[i].text)))
+			return report->reported[i].name;
 	return NULL;
 }
 
@@ -122,7 +124,7 @@ static void check_kvm(struct report *report, const struct kvm_probe_result *kvm)
 		break;
 	}
 	show(report, "KVM", &finding);
-	remember(report, "KVM", &finding);
+	keep_finding(report, "KVM", &finding);
 }
 
 /* Checks the programs that engines need. */
@@ -135,7 +137,7 @@ static void check_programs(struct report *report)
 			continue;
 		engine->check->run(&finding);
 		show(report, engine->check->name, &finding);
-		remember(report, engine->check->name, &finding);
+		keep_finding(report, engine->check->name, &finding);
 	}
 }
 
@@ -148,14 +150,14 @@ static bool check_engines(const struct report *report, const struct kvm_probe_re
 		struct host_finding finding = {.remedy = ""};
 		cleanup_free struct engine_plan *plan = NULL;
 		struct error error;
-		const char *told;
+		const char *reported;
 		char name[32];
 
 		snprintf(name, sizeof(name), "engine %s", engine->name);
 		if (engine->usable(&plan, kvm, &error) < 0) {
-			told = who_told(report, error.message);
-			host_finding_set(&finding, HOST_MISSING, "%s%s", told ? "see " : "",
-					 told ? told : error.message);
+			reported = find_reporter(report, error.message);
+			host_finding_set(&finding, HOST_MISSING, "%s%s", reported ? "see " : "",
+					 reported ? reported : error.message);
 		} else {
 			usable = true;
 			host_finding_set(&finding, HOST_OK, "%s", plan->summary);

@@ -41,9 +41,9 @@ const char *conform_date(char date[CONFORM_DATE_LENGTH], time_t when)
 
 const char *conform_chapter(char chapter[CONFORM_CHAPTER_LENGTH], const struct conform_test *test)
 {
-	bool told = !strncmp(test->requirements, "AVP-", 4);
-	const char *from = told ? test->requirements + 4 : test->name;
-	size_t length = strcspn(from, told ? "-" : "_");
+	bool has_id = !strncmp(test->requirements, "AVP-", 4);
+	const char *from = has_id ? test->requirements + 4 : test->name;
+	size_t length = strcspn(from, has_id ? "-" : "_");
 
 	if (length >= CONFORM_CHAPTER_LENGTH)
 		length = CONFORM_CHAPTER_LENGTH - 1;

@@ -57,7 +57,7 @@ struct conform {
 	bool exited;	    /* the hypervisor exited by itself */
 	bool over;	    /* ignore the rest of this boot */
 	const char *ending; /* the one test of this boot, which ends the guest, or NULL */
-	size_t told;	    /* the test last shown by show_progress */
+	size_t shown;	    /* the test last shown by show_progress */
 	struct error failure;
 };
 
@@ -74,18 +74,18 @@ static void show_progress(struct conform *conform)
 {
 	const struct conform_log *log = conform->log;
 
-	if (!conform->progress || log->current == conform->told || log->current == 0)
+	if (!conform->progress || log->current == conform->shown || log->current == 0)
 		return;
-	conform->told = log->current;
+	conform->shown = log->current;
 	fprintf(stderr, "\r\033[K%zu/%zu %s", log->current, log->count,
 		log->tests[log->current - 1].name);
 }
 
 static void end_progress(struct conform *conform)
 {
-	if (conform->progress && conform->told)
+	if (conform->progress && conform->shown)
 		fputs("\r\033[K", stderr);
-	conform->told = 0;
+	conform->shown = 0;
 }
 
 static void handle_line(void *context, char *line, size_t length, bool cut)
