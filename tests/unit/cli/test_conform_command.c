@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * `avp conform` as it is called: with logs of guests (--from) and with commands that play the
- * hypervisor (--command); what it says and its exit status.
+ * `avp conform` called with logs of guests (--from) and with commands that play the hypervisor
+ * (--command): its output and its exit status.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,14 +24,14 @@
 #include "unit/capture.h"
 #include "unit/scratch.h"
 
-/* The names of tests in an image, each with its mark before it. */
+/* The names of tests in an image, each after its mark. */
 #define IMAGE "\177ELF\0\1boot_state\0\1mmio_width\0\1blk_flush\0boot_stat\0"
 #define WHOLE "ok boot_state\nnot ok mmio_width\nok blk_flush\n"
 
 static struct scratch scratch;
 static struct capture output, errors;
 
-/* The image lies beside the program: any will do, nobody boots it. */
+/* The image is beside the program; it is never booted. */
 static void make_image(void)
 {
 	static const char *const names[] = {"", "/conform-amd64.elf", "/conform-arm64.image"};
@@ -55,7 +55,7 @@ static void make_image(void)
 	}
 }
 
-/* Writes the log of a guest that made these tests, each "ok NAME", "not ok NAME" or "skip NAME". */
+/* Writes the log of a guest that ran these tests, each "ok NAME", "not ok NAME" or "skip NAME". */
 static void write_log(const char *name, const char *tests)
 {
 	cleanup_file FILE *file = fopen(scratch_path(&scratch, name), "we");
@@ -111,7 +111,7 @@ static char *read_text(const char *name)
 	return text;
 }
 
-/* Calls avp conform with these words, NULL behind the last; @ in them is the scratch directory. */
+/* Calls avp conform with these words, NULL after the last; @ is the scratch directory. */
 static int call(const char *const *given)
 {
 	static char texts[16][500];
@@ -172,7 +172,7 @@ static void test_an_only_that_matches_nothing(void **state)
 	check_said(&errors, "--only: no test of profile safety has a name that matches 'pxi_*'");
 	assert_int_equal(CALL("--from", "@/none"), 2);
 	check_said(&errors, "no test was selected");
-	/* What matches, and fails, is another thing. */
+	/* A test that matches and fails is not a usage error. */
 	assert_int_equal(CALL("--only", "mmio_*", "--command", "cat @/log"), 1);
 	check_said(&output, "fail     mmio_width");
 }
@@ -192,7 +192,7 @@ static void test_a_command_that_cannot_be_started(void **state)
 	assert_int_equal(
 		CALL("--command", "@/no-such-monitor --kernel $AVP_IMAGE", "--json", "@/json"), 2);
 	check_said(&errors, "--command: cannot be started, the shell ended with exit status 127");
-	/* A program that checks the reports finds no verdicts of an earlier run. */
+	/* The reports do not keep verdicts of an earlier run. */
 	assert_non_null(strstr(read_text("json"), "empty: it has no line of a conformance guest"));
 	write_text("file", "no program");
 	assert_int_equal(CALL("--command", "@/file"), 2);
@@ -210,19 +210,19 @@ static void test_a_command_that_ends_before_the_guest(void **state)
 		said, "the guest printed nothing before --command ended with exit status 1"));
 	assert_int_equal(CALL("--command", "true"), 1);
 	check_said(&errors, "the guest printed nothing before --command ended with exit status 0");
-	/* An exit status of the shell is one only where the guest said nothing. */
+	/* The shell's exit status counts only if the guest printed nothing. */
 	assert_int_equal(CALL("--command", "cat @/log; exit 127", "--expect", "/dev/null"), 1);
 	check_said(&output, "the log is complete");
 }
 
-/* A run leaves the signal blocked: one that was not taken is pending still. */
+/* A run leaves the signal blocked; without a handler it would still be pending. */
 static void discard_hangups(void)
 {
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGHUP, SIG_DFL);
 }
 
-/* Behind nohup a hangup is ignored, else it ends the run. */
+/* Under nohup SIGHUP is ignored, else it ends the run. */
 static void test_signals(void **state)
 {
 	signal(SIGHUP, SIG_IGN);
@@ -245,10 +245,10 @@ static void test_messages_of_the_hypervisor(void **state)
 	said = read_text("kept");
 	assert_non_null(strstr(said, "stderr: warning 118\n"));
 	assert_non_null(strstr(said, "\navp-conform: end "));
-	/* It can be read back. */
+	/* It can be read again. */
 	assert_int_equal(CALL("--from", "@/kept"), 1);
 	check_said(&output, "2 passed, 1 failed, 0 wedged, 0 skipped; the log is complete");
-	/* Without a log to keep them in there is one line for all. */
+	/* Without --log there is one line for all. */
 	assert_int_equal(CALL("--command", noise), 1);
 	said = capture_all(&errors);
 	assert_non_null(strstr(said, "119 lines of the hypervisor's standard error are"));
@@ -271,11 +271,11 @@ static void test_known_failures(void **state)
 	assert_non_null(strstr(said, "failures=\"0\" errors=\"0\" skipped=\"1\""));
 	assert_non_null(strstr(said, "<skipped message=\"known failure: the bus is narrow\"/>"));
 	assert_non_null(strstr(read_text("json"), "\"known\": \"the bus is narrow\""));
-	/* One that is not listed fails the run as ever. */
+	/* A failure that is not listed fails the run. */
 	write_log("two", "ok boot_state\nnot ok mmio_width\nnot ok blk_flush\n");
 	assert_int_equal(CALL("--from", "@/two", "--expect", "@/known"), 1);
 	check_said(&output, "fail     blk_flush");
-	/* Nothing but known failures is no failure. */
+	/* Known failures alone do not fail the run. */
 	write_log("one", "not ok mmio_width\n");
 	assert_int_equal(CALL("--from", "@/one", "--expect", "@/known"), 0);
 }
@@ -294,7 +294,7 @@ static void test_known_failures_of_a_log_that_is_cut(void **state)
 	*strstr(text, "avp-conform: end ") = 0;
 	write_text("cut", text);
 	write_text("known", "mmio_width\npci_isr\n");
-	/* The test that was not heard of may be in the part that is missing. */
+	/* The test without a verdict may be in the missing part. */
 	assert_int_equal(CALL("--from", "@/cut", "--expect", "@/known"), 1);
 	check_said(&output, "the log is incomplete");
 }
@@ -320,7 +320,7 @@ static void test_a_list_that_is_wrong(void **state)
 	check_said(&errors, "--expect: ");
 }
 
-/* A guest takes minutes: a name that none of its tests has is refused before it boots. */
+/* A run takes minutes: an unknown test is refused before the guest boots. */
 static void test_a_list_is_checked_before_the_guest_boots(void **state)
 {
 	write_text("known", "mmio_width\nboot_stat\n");

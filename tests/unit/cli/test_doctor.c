@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * `avp doctor`: its two forms say the same, each problem comes with a remedy, and the exit status
- * tells whether a guest can be run. QEMU is a fake, as this machine may have none.
+ * `avp doctor`: its two forms agree, each problem comes with a remedy, and the exit status says
+ * whether an engine can run guests. QEMU is a fake, as this machine may have none.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -38,7 +38,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* Runs it and gives what it printed. */
+/* Runs it and returns its output. */
 static const char *run(const char *option, int *status)
 {
 	char *argv[] = {(char *)"avp", (char *)"doctor", (char *)option, NULL};
@@ -82,7 +82,7 @@ static const char *member(const json_t *check, const char *name)
 	return text ? text : "";
 }
 
-/* No two checks find the same. */
+/* No two checks report the same. */
 static void expect_different_findings(const json_t *object)
 {
 	const json_t *checks = json_object_get(object, "checks");
@@ -111,7 +111,7 @@ static void test_every_finding_is_complete(void **state)
 		assert_true(!strcmp(word, "ok") || !strcmp(word, "warn") ||
 			    !strcmp(word, "missing"));
 		assert_true(member(check, "finding")[0]);
-		/* An engine and QEMU say in the finding what to do. */
+		/* Engines and QEMU give the remedy in the finding. */
 		if (!strcmp(word, "warn"))
 			assert_true(member(check, "remedy")[0]);
 		if (!strcmp(word, "ok"))
@@ -124,7 +124,7 @@ static void test_every_finding_is_complete(void **state)
 		strstr(member(find_check(object, "engine qemu"), "finding"), "QEMU 7.2.22"));
 	assert_int_equal(status, json_is_true(json_object_get(object, "usable")) ? 0 : 1);
 	expect_different_findings(object);
-	/* Why there is no KVM stands with KVM. */
+	/* The reason is given with KVM. */
 	if (strcmp(member(find_check(object, "KVM"), "status"), "ok"))
 		assert_string_equal(member(find_check(object, "engine kvm"), "finding"), "see KVM");
 	json_decref(object);
@@ -152,7 +152,7 @@ static void test_device_that_qemu_lacks(void **state)
 	int status;
 
 	fake_qemu_install(&scratch);
-	/* By its version, and a build that leaves all of them out. */
+	/* By its version, and by a build without any of them. */
 	fake_qemu_set("devices", "QEMU emulator version 6.1.0");
 	object = run_json(&status);
 	assert_string_equal(member(find_check(object, "QEMU"), "status"), "warn");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of cli/man.c, markdown.c and completion.c: that the documents have what the tables
- * have, and that bash completes by them.
+ * Unit tests of cli/man.c, markdown.c and completion.c: the documents contain the content of the
+ * tables, and bash completes by them.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -238,7 +238,7 @@ static void bash_completes_by_the_tables(void **state)
 	assert_string_equal(complete(&scratch, "avp run --kernel d"), "disk.img ");
 	assert_string_equal(complete(&scratch, "avp run --kernel tw"), "two words ");
 	assert_string_equal(complete(&scratch, "avp run --engine \"\""), "auto kvm qemu ");
-	/* Bash parts words at an equals sign. */
+	/* Bash splits words at an equals sign. */
 	assert_string_equal(complete(&scratch, "avp run --engine = q"), "qemu ");
 	assert_string_equal(complete(&scratch, "avp run --engine ="), "auto kvm qemu ");
 	assert_string_equal(complete(&scratch, "avp --log-format json run --log-format \"\""),
@@ -246,7 +246,7 @@ static void bash_completes_by_the_tables(void **state)
 	assert_string_equal(complete(&scratch, "avp run --block di"), "disk.img ");
 	check_part(complete(&scratch, "avp run --net \"\""),
 		   "mtu= name= queue-pairs= subnet= tap= user ");
-	/* Behind a comma come the keys, and behind an equals sign what a key can be. */
+	/* After a comma come the keys, after an equals sign the values of a key. */
 	assert_string_equal(complete(&scratch, "avp run --block disk.img,ca"), "disk.img,cache= ");
 	assert_string_equal(complete(&scratch, "avp run --block = disk.img,ca"),
 			    "disk.img,cache= ");
@@ -267,13 +267,13 @@ static void bash_completes_by_the_tables(void **state)
 			    "2,mtu= ");
 	assert_string_equal(complete(&scratch, "avp run --console = por"), "port= ");
 	check_part(complete(&scratch, "avp run --entropy = \"\""), "name= ");
-	/* An option that may go without its list takes none from the next word. */
+	/* An option with an optional list does not take it from the next word. */
 	assert_string_equal(complete(&scratch, "avp run --entropy --kern"), "--kernel ");
 	assert_string_equal(complete(&scratch, "avp run --entropy na"), " ");
-	/* A number is the user's own. */
+	/* A number is not completed. */
 	assert_string_equal(complete(&scratch, "avp run --cpus \"\""), " ");
 	assert_string_equal(complete(&scratch, "avp help de"), "device ");
-	/* After help come the names of subcommands, at every depth, and nothing else of theirs. */
+	/* After help come only names of subcommands, at every depth. */
 	check_part(complete(&scratch, "avp help \"\""),
 		   "conform device doctor help monitor run spec ");
 	assert_string_equal(complete(&scratch, "avp help device bl"), "block ");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of `avp run` and `avp spec` (cli/run.c, cli/spec.c) against a guest_run of the test's
- * own: what reaches it, and that nothing does when something is wrong.
+ * Unit tests of `avp run` and `avp spec` (cli/run.c, cli/spec.c) with a fake guest_run: what is
+ * passed to it, and that it is not called after a mistake.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,7 +26,7 @@
 static struct scratch scratch;
 static struct capture capture;
 
-/* What guest_run was called with, as text, and what it shall give back. */
+/* The arguments of guest_run as text, and the values that it returns. */
 static struct {
 	unsigned int count;
 	char text[2000];
@@ -34,7 +34,7 @@ static struct {
 	const char *error;
 } ran;
 
-/* Takes the place of the one in guest/run/run.c. */
+/* Replaces the one in guest/run/run.c. */
 int guest_run(struct guest_config *config, enum guest_end *end, struct error *error)
 {
 	int length = snprintf(ran.text, sizeof(ran.text), "%s %s '%s' %d %d %s;",
@@ -52,7 +52,7 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 	return 0;
 }
 
-/* Takes the place of the one in host/sandbox_supervisor.c, which would limit the tests. */
+/* Replaces the one in host/sandbox_supervisor.c, which would limit the tests. */
 int sandbox_limit_supervisor(struct error *error)
 {
 	return 0;
@@ -78,7 +78,7 @@ static int finish(void **state)
 	return 0;
 }
 
-/* Calls avp with the words of a line, which spaces part; @ is the scratch directory. */
+/* Calls avp with the words of a line; @ is the scratch directory. */
 static int call(const char *line)
 {
 	char copy[2000] = "", *words[40] = {NULL};
@@ -114,7 +114,7 @@ static void check_refused(const char *line, const char *part)
 	text = capture_next(&capture);
 	if (!strstr(text, part))
 		fail_msg("\"%s\" is not in: %s", part, text);
-	/* One line, not more. */
+	/* Exactly one line. */
 	assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
 	assert_string_equal(capture_next(&capture), "");
 }
@@ -171,7 +171,7 @@ static void a_bundle_is_run(void **state)
 
 	write_bundle("\"name\": \"b\", \"devices\": [{\"type\": \"block\", \"file\": \"a.img\"}]");
 	check_runs("avp run @", "kernel b 'quiet' 3 512 auto; block0");
-	/* Without a name it is the directory's. */
+	/* Without a name the guest gets the directory's. */
 	write_bundle("");
 	snprintf(expected, sizeof(expected), "kernel %s 'quiet' 3 512 auto;",
 		 strrchr(scratch.directory, '/') + 1);
@@ -282,7 +282,7 @@ static void a_bundle_is_never_overwritten(void **state)
 	struct stat before, after;
 
 	assert_int_equal(call("avp spec --bundle @"), 0);
-	/* What this machine's kernel lacks. */
+	/* The parts that this machine's kernel lacks. */
 	capture_all(&capture);
 	assert_int_equal(stat(scratch_path(&scratch, "config.json"), &before), 0);
 	check_refused("avp spec --bundle @", "/config.json: exists; remove it");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What a boot of the conformance guest is started with. */
+/* The command line of a boot of the conformance guest. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,7 +62,7 @@ static const char *last(const struct call *call)
 	return *item;
 }
 
-/* Devices and words on kvm, which carries all types. */
+/* Devices and words on kvm, which supports all types. */
 static void test_kvm(void **state)
 {
 	const struct conform_options options = {
@@ -86,8 +86,8 @@ static void test_kvm(void **state)
 }
 
 /*
- * What QEMU does not carry is left out where it may be the engine, and the guest does not look for
- * it.
+ * Devices that QEMU does not support are omitted if it may be the engine, and the guest does not
+ * look for them.
  */
 static void test_qemu(void **state)
 {
@@ -135,7 +135,7 @@ static void test_command(void **state)
 						  "profile=base only=blk_*");
 }
 
-/* The options that a type has for this run are options of its devices. */
+/* The options in device_conform are valid options of the type. */
 static void test_options_of_types(void **state)
 {
 	for_each_device_type(type)

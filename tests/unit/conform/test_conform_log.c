@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The log of a conformance guest, whole and as bad consoles leave it, and the reports made from it.
+ * The log of a conformance guest, complete and as damaged by consoles, and its reports.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,7 +24,7 @@
 static const struct conform_about about = {1796026500, "any-vmm <fast>",
 					   "profile base, only blk_*"};
 
-/* A guest that writes a log: counts and sums up as the real one does. */
+/* A guest that writes a log, with counts and sums like the real one. */
 struct writer {
 	struct conform_log log;
 	unsigned int lines;
@@ -66,7 +66,7 @@ static void say_boot(struct writer *writer, unsigned int number)
 	say(writer, "1..4");
 }
 
-/* Of tests that passed it says @more than there were. */
+/* Reports @more passed tests than there were. */
 static void say_last_with(struct writer *writer, unsigned int more)
 {
 	char line[160];
@@ -121,7 +121,7 @@ static void test_a_whole_log(void **state)
 
 	(void)state;
 	assert_int_equal(conform_log_state(log), CONFORM_EMPTY);
-	/* Firmware speaks first, and a kernel may in between. */
+	/* Firmware prints first, and a kernel may in between. */
 	assert_int_equal(conform_log_add(log, "ok 1 - not ours", &error), 0);
 	say_boot(&writer, 1);
 	assert_int_equal(conform_log_add(log, "U-Boot 2023.01", &error), 0);
@@ -160,7 +160,7 @@ static void test_a_console_that_drops(void **state)
 	struct writer writer = {.lines = 0};
 
 	(void)state;
-	/* Of the guest's lines one never arrives; and in another run one has lost a letter. */
+	/* In one run a line is missing, in another a character. */
 	say_boot(&writer, 1);
 	say_tests(&writer);
 	writer.lines++;
@@ -174,7 +174,7 @@ static void test_a_console_that_drops(void **state)
 	say_end(&writer);
 	assert_int_equal(conform_log_state(&writer.log), CONFORM_DAMAGED);
 	conform_log_free(&writer.log);
-	/* The last line is in no sum: its counts are compared. */
+	/* No sum covers the last line: its counts are compared. */
 	writer = (struct writer){.lines = 0};
 	say_boot(&writer, 1);
 	say_tests(&writer);
@@ -184,7 +184,7 @@ static void test_a_console_that_drops(void **state)
 	conform_log_free(&writer.log);
 }
 
-/* The text of a whole log, as a console shows it. */
+/* The text of a complete log, as a console shows it. */
 static size_t write_text(char text[TEXT_MAX])
 {
 	static const char *const lines[] = {
@@ -242,7 +242,7 @@ static void test_a_log_that_is_cut_anywhere(void **state)
 	size_t length = write_text(text);
 
 	(void)state;
-	/* The last line without its end is all there. */
+	/* The last line is complete without its newline. */
 	for (size_t cut = 0; cut <= length; cut++) {
 		struct conform_log log = {.tests = NULL};
 		bool whole = read_text(&log, text, cut) == CONFORM_COMPLETE;
@@ -252,7 +252,7 @@ static void test_a_log_that_is_cut_anywhere(void **state)
 	}
 }
 
-/* Without a character, it is no whole log, or says what the whole one says. */
+/* Without any one character, the log is incomplete, or has the same content. */
 static void test_a_console_that_drops_any(void **state)
 {
 	char text[TEXT_MAX], rest[TEXT_MAX];
@@ -308,7 +308,7 @@ static void test_a_test_that_hangs(void **state)
 	conform_log_free(log);
 }
 
-/* The reset of test 2; @missing lines are lost on the way. */
+/* The reset of test 2; @missing lines are lost. */
 static void say_reset_line(struct writer *writer, unsigned int missing)
 {
 	char line[100];
@@ -334,7 +334,7 @@ static void test_a_test_that_resets(void **state)
 	struct conform_log *log = &writer.log;
 
 	(void)state;
-	/* It goes on in the next boot, which has the end of both. */
+	/* It continues in the next boot, which has the end of both. */
 	say_reset(&writer, 0);
 	say_boot(&writer, 2);
 	say_begin(&writer, 2, "boot_repeat", "AVP-X-001");
@@ -347,7 +347,7 @@ static void test_a_test_that_resets(void **state)
 	assert_false(log->unannounced);
 	assert_int_equal(conform_log_count(log, CONFORM_PASS), 3);
 	conform_log_free(log);
-	/* One that nobody had announced. */
+	/* A reset that was not announced. */
 	say_boot(&writer, 1);
 	say_begin(&writer, 1, "boot_state", "AVP-X-001");
 	assert_false(log->unannounced);
@@ -355,14 +355,14 @@ static void test_a_test_that_resets(void **state)
 	assert_true(log->unannounced);
 	assert_int_equal(log->tests[0].verdict, CONFORM_WEDGED);
 	conform_log_free(log);
-	/* Behind the reset nothing came. */
+	/* Nothing came after the reset. */
 	say_reset(&writer, 0);
 	conform_log_finish(log);
 	assert_int_equal(conform_log_state(log), CONFORM_INCOMPLETE);
 	assert_int_equal(log->tests[1].verdict, CONFORM_WEDGED);
 	assert_int_equal(conform_log_next(log), 3);
 	conform_log_free(log);
-	/* The boot before it is not whole. */
+	/* The boot before it is incomplete. */
 	say_reset(&writer, 1);
 	say_boot(&writer, 2);
 	say_tests(&writer);
@@ -377,7 +377,7 @@ static void test_what_failed_stays_so(void **state)
 	struct conform_log *log = &writer.log;
 
 	(void)state;
-	/* The guest began anew, as after a triple fault, and then all was well. */
+	/* The guest started again, as after a triple fault, and then completed. */
 	say_boot(&writer, 1);
 	say_begin(&writer, 1, "boot_state", "AVP-BOOT-001");
 	say(&writer, "not ok 1 - boot_state # AVP-BOOT-001");
@@ -437,7 +437,7 @@ static void test_an_end_between_two_tests(void **state)
 		assert_string_equal(log->tests[0].message, "the hypervisor ended after it");
 		conform_log_free(log);
 	}
-	/* Behind what was left out, and behind nothing. */
+	/* After tests that were left out, and after none. */
 	say_boot(&writer, 1);
 	say(&writer, "ok 1 - boot_state # SKIP not selected");
 	conform_log_finish(log);
@@ -465,7 +465,7 @@ static void test_damage_before_a_test_that_hangs(void **state)
 	say_end(&writer);
 	assert_int_equal(conform_log_state(&writer.log), CONFORM_DAMAGED);
 	conform_log_free(&writer.log);
-	/* A begin without its sum. */
+	/* A begin without its sums. */
 	say_boot(&writer, 1);
 	say(&writer, "avp-conform: begin 1 boot_state # AVP-BOOT-001");
 	say_tests(&writer);
@@ -480,7 +480,7 @@ static void test_a_note_that_is_lost(void **state)
 	struct conform_log *log = &writer.log;
 
 	(void)state;
-	/* Behind its reset the guest counts anew. */
+	/* After its reset the guest counts from the start. */
 	say_reset(&writer, 0);
 	say_boot(&writer, 1);
 	assert_true(log->unannounced);
@@ -507,7 +507,7 @@ static void test_power_off(void **state)
 	struct error error;
 
 	(void)state;
-	/* A guest that comes again behind its end says nothing that counts. */
+	/* A boot after the end is ignored. */
 	say_boot(&writer, 1);
 	say_tests(&writer);
 	say_last(&writer);
@@ -519,7 +519,7 @@ static void test_power_off(void **state)
 	assert_string_equal(log->tests[4].name, "pwr_off");
 	assert_int_equal(log->tests[4].verdict, CONFORM_FAIL);
 	assert_int_equal(conform_log_state(log), CONFORM_COMPLETE);
-	/* One that was started for it goes off in its test. */
+	/* A guest started for this test powers off in it. */
 	conform_log_finish(log);
 	say_boot(&writer, 2);
 	say_begin(&writer, 4, "pwr_off_secondary", "AVP-PWR-002");
@@ -528,7 +528,7 @@ static void test_power_off(void **state)
 	assert_int_equal(log->tests[3].verdict, CONFORM_PASS);
 	assert_string_equal(log->tests[3].requirements, "AVP-PWR-002");
 	assert_int_equal(conform_log_state(log), CONFORM_COMPLETE);
-	/* No verdict is made better by the host's. */
+	/* The host's verdict does not improve one of the guest's. */
 	assert_int_equal(conform_log_fail(log, "mmio_width", "AVP-X-001", "", &error), 0);
 	assert_string_equal(log->tests[1].message, "read <0x3> & not 0x0");
 	conform_log_free(log);
@@ -562,7 +562,7 @@ static void test_another_contract(void **state)
 	conform_log_free(&writer.log);
 }
 
-/* A boot in each of two files, as somebody started them. */
+/* A boot in each of two files. */
 static void test_files(void **state)
 {
 	struct scratch scratch;
@@ -588,7 +588,7 @@ static void test_files(void **state)
 	conform_log_finish(&log);
 	assert_int_equal(log.boots, 2);
 	assert_int_equal(log.count, 2);
-	/* The second ended behind its first test. */
+	/* The second ended after its first test. */
 	assert_int_equal(log.tests[0].verdict, CONFORM_WEDGED);
 	assert_int_equal(log.tests[1].verdict, CONFORM_FAIL);
 	conform_log_free(&log);
@@ -703,7 +703,7 @@ static void test_reports(void **state)
 	assert_string_equal(json_string_value(json_object_get(test, "chapter")), "BLK");
 	assert_string_equal(json_string_value(json_object_get(root, "log")), "complete");
 	json_decref(root);
-	/* A log that is not whole is an error in every build server. */
+	/* An incomplete log is an error in JUnit. */
 	writer.log.ended = false;
 	assert_int_equal(conform_report_junit(&writer.log, path, &error), 0);
 	free(junit);
@@ -733,7 +733,7 @@ static void check_order(const char *text, const char *first, const char *second)
 		fail_msg("%s is not before %s", first, second);
 }
 
-/* What a browser needs for it to be read, also on a phone: checked by its structure. */
+/* The structure that makes the page readable in a browser, also on a phone. */
 static void check_page(const char *page)
 {
 	static const char *const tags[] = {"table", "tr", "td",	  "th", "dl",
@@ -743,7 +743,7 @@ static void check_page(const char *page)
 
 	assert_non_null(strstr(page, "<meta name=\"viewport\" content=\"width=device-width, "
 				     "initial-scale=1\">"));
-	/* Long words break, rows become blocks, and nothing is as wide as it likes. */
+	/* Long words break, rows become blocks, and no width is absolute. */
 	assert_non_null(strstr(page, "overflow-wrap:anywhere"));
 	assert_non_null(strstr(page, "@media(max-width:40em)"));
 	assert_null(strstr(page, "<svg"));
@@ -758,7 +758,7 @@ static void check_page(const char *page)
 		snprintf(text, sizeof(text), "</%s>", tags[i]);
 		assert_int_equal(count_text(page, text), opened);
 	}
-	/* Each link leads to one place. */
+	/* Each link has exactly one target. */
 	while ((link = strstr(link, "href=\"#"))) {
 		link += strlen("href=\"#");
 		snprintf(text, sizeof(text), "<tr id=\"%.*s\">", (int)strcspn(link, "\""), link);
@@ -779,7 +779,7 @@ static void test_the_page(void **state)
 	say_boot(&writer, 1);
 	say_tests(&writer);
 	say_end(&writer);
-	/* Labels of bars do not lie over each other, however large the numbers are. */
+	/* Labels of bars do not overlap, even for large numbers. */
 	writer.log.measures[0].buckets[40] = 7;
 	assert_int_equal(conform_report_html(&writer.log, &about, path, &error), 0);
 	page = read_file(path);
@@ -792,7 +792,7 @@ static void test_the_page(void **state)
 	assert_non_null(strstr(page, "<a href=\"#AVP-BOOT-001\">AVP-BOOT-001</a>"));
 	check_order(page, "mmio_width</code>", "boot_state</code>");
 	check_order(page, "Failed: 1", "Passed: 2");
-	/* A known failure stands behind the others, and says so. */
+	/* Known failures come after the others, and are marked. */
 	writer.log.tests[1].known = "<narrow>";
 	writer.log.tests[3].known = "";
 	writer.log.tests[2].left_out = true;

@@ -69,7 +69,7 @@ static void check_mistakes(const struct mistake *mistakes, size_t count)
 			print_error("accepted: %s\n", mistakes[i].text);
 		assert_int_equal(error_exit_status(&error), 2);
 		assert_string_equal(error.message, expected);
-		/* Nothing is left behind. */
+		/* Nothing leaks. */
 		assert_null(config.kernel);
 		assert_null(config.devices);
 		assert_null(config.source);
@@ -160,7 +160,7 @@ static void bad_json_gives_line_and_column(void **state)
 		 "line 1, column 14: \\u0000 is not allowed without JSON_ALLOW_NUL near "
 		 "'\"\\u0000\"'"},
 		{"[]", "must be an object, not an array"},
-		/* What is taken for granted elsewhere, and what jansson says nothing helpful of. */
+		/* Syntax of other languages, and errors without a helpful message of jansson. */
 		{"{\n  \"a\": 1,\n}\n",
 		 "line 2, column 9: there is a comma before the '}'; remove it"},
 		{"{\"a\": [1, 2 , ]}",
@@ -227,7 +227,7 @@ static void wrong_types_in_vm_are_refused(void **state)
 		 "vm.hwConfig.vcpus: 33 is too large; give a number, from 1 to 32"},
 		{HARDWARE("\"memory\": true"),
 		 "vm.hwConfig.memory: must be a number of bytes, not true or false"},
-		/* Neither of these sends to the other. */
+		/* Neither of these suggests the other. */
 		{HARDWARE("\"memory\": 512"),
 		 "vm.hwConfig.memory: 512 bytes is too small; give a number of bytes, from 33554432 "
 		 "to 1099511627776; 512M is 536870912"},
@@ -272,7 +272,7 @@ static void what_avp_does_not_do_is_refused(void **state)
 	};
 
 	CHECK_MISTAKES(mistakes);
-	/* Another hypervisor than the engine's is no reason not to run. */
+	/* A different hypervisor is only a warning. */
 	log_set_level(LOG_ERROR);
 	assert_int_equal(
 		parse("{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"/k\"},"
@@ -280,7 +280,7 @@ static void what_avp_does_not_do_is_refused(void **state)
 		0);
 }
 
-/* What programs write that always write all keys: Go's for example, which containers come from. */
+/* Programs in Go, such as container tools, write all keys, also empty ones. */
 static void empty_values_ask_for_nothing(void **state)
 {
 	struct capture capture;
@@ -344,7 +344,7 @@ static void the_image_must_be_raw(void **state)
 	assert_int_equal(((struct block_options *)config.devices[0].options)->format,
 			 BLOCK_FORMAT_AUTO);
 	guest_config_clear(&config);
-	/* Said, it holds whatever the image begins like. */
+	/* An explicit format holds whatever the image starts with. */
 	assert_int_equal(parse(IMAGE("\"path\": \"/x\", \"format\": \"raw\"")), 0);
 	assert_int_equal(((struct block_options *)config.devices[0].options)->format,
 			 BLOCK_FORMAT_RAW);
@@ -360,7 +360,7 @@ static void wrong_types_and_keys_in_avp_are_refused(void **state)
 		{AVP("\"enigne\": \"qemu\""),
 		 "avp.enigne: is an unknown key; did you mean 'engine'?"},
 		{AVP("\"colours\": 1"), "avp.colours: is an unknown key; remove it"},
-		/* What stands in `vm` has no second place. */
+		/* Keys of `vm` are not accepted in `avp`. */
 		{AVP("\"kernel\": \"/k\""), "avp.kernel: is an unknown key; remove it"},
 		{AVP("\"memory\": 1"), "avp.memory: is an unknown key; remove it"},
 		{AVP("\"name\": \"a b\""),
@@ -442,7 +442,7 @@ static void unknown_keys_of_vm_are_warned_of(void **state)
 	assert_null(strstr(text, " x:"));
 	assert_null(strstr(text, "annotations.a:"));
 	guest_config_clear(&config);
-	/* A file full of them does not become a log full of them. */
+	/* The number of warnings is limited. */
 	for (int i = 0; i < 50; i++)
 		snprintf(many + strlen(many), sizeof(many) - strlen(many), ", \"k%d\": 1", i);
 	strcat(many, "}}}");
@@ -481,7 +481,7 @@ static void paths_of_ports_start_at_the_bundle(void **state)
 	for (size_t i = 0; i < ports->count; i++)
 		assert_string_equal(ports->items[i], expected[i]);
 	guest_config_clear(&config);
-	/* What is not a port is refused where ports are read. */
+	/* The device type refuses what is not a port. */
 	assert_int_equal(parse(BUNDLE("\"avp\": {\"devices\": [{\"type\": \"console\", "
 				      "\"port\": [\"b:sockets:b.sock\"]}]}")),
 			 0);
@@ -569,7 +569,7 @@ static void the_annotation_may_name_a_file(void **state)
 	scratch_remove(&scratch);
 }
 
-/* A caller that can set annotations is not to read the files of a runtime that is root. */
+/* A caller who can set annotations must not read files through a runtime that is root. */
 static void the_annotation_names_no_file_outside(void **state)
 {
 	struct scratch scratch;
@@ -584,16 +584,16 @@ static void the_annotation_names_no_file_outside(void **state)
 	assert_true(parse_in(&scratch, path) < 0);
 	assert_int_equal(symlink(outside, scratch_path(&scratch, "bundle/link.json")), 0);
 	assert_true(parse_in(&scratch, scratch_path(&scratch, "bundle/link.json")) < 0);
-	/* One that has the bundle's name at its start. */
+	/* A directory whose name starts with the bundle's. */
 	assert_int_equal(mkdir(scratch_path(&scratch, "bundle2"), 0700), 0);
 	scratch_write(&scratch, "bundle2/avp.json", "{}", 2);
 	assert_true(parse_in(&scratch, scratch_path(&scratch, "bundle2/avp.json")) < 0);
-	/* What is no file is not opened. */
+	/* Special files are not opened. */
 	assert_true(parse_in(&scratch, scratch_path(&scratch, "bundle")) < 0);
 	scratch_remove(&scratch);
 }
 
-/* What a device of the annotation can name, with a place for the path. */
+/* The options of devices in an annotation that name a path; @ is the path. */
 #define DISK	  "{\"devices\": [{\"type\": \"block\", \"file\": \"@\"}]}"
 #define PORT_FILE "{\"devices\": [{\"type\": \"console\", \"port\": [\"a:file:@\"]}]}"
 #define SOCKET	  "{\"devices\": [{\"type\": \"console\", \"port\": [\"a:socket:@\"]}]}"
@@ -621,7 +621,7 @@ static int parse_object(const struct scratch *scratch, bool in_file, const char 
 	return parse_in(scratch, escaped);
 }
 
-/* Nor is it to have them written, made or booted. */
+/* Nor may it have them written, created or booted. */
 static void what_the_annotation_describes_stays_in_the_bundle(void **state)
 {
 	static const char *const forms[] = {DISK, PORT_FILE, SOCKET, FIRMWARE};
@@ -641,7 +641,7 @@ static void what_the_annotation_describes_stays_in_the_bundle(void **state)
 		const char *form = forms[i / 2];
 
 		for (size_t j = 0; j < sizeof(names) / sizeof(names[0]); j++) {
-			/* A socket takes the place of no link. */
+			/* A socket does not replace a link. */
 			if (!strcmp(form, SOCKET) && j >= 4 && j <= 5)
 				continue;
 			snprintf(path, sizeof(path), "%s", scratch_path(&scratch, names[j]));
@@ -656,7 +656,7 @@ static void what_the_annotation_describes_stays_in_the_bundle(void **state)
 	scratch_remove(&scratch);
 }
 
-/* What was found in the bundle is what is used, though others put a link in its place. */
+/* The file found in the bundle is used even if a link replaces it later. */
 static void what_the_annotation_describes_is_held_fast(void **state)
 {
 	const struct block_options *block;
@@ -681,7 +681,7 @@ static void what_the_annotation_describes_is_held_fast(void **state)
 	assert_int_equal(file_check("file", block->file, O_RDWR, true, &size, &error), 0);
 	assert_int_equal(size, 1);
 
-	/* A port's file is made; the name of a socket is not. */
+	/* A port's file is created; a socket's name is not. */
 	assert_int_equal(parse_object(&scratch, false, PORT_FILE, "log"), 0);
 	assert_int_equal(access(scratch_path(&scratch, "bundle/log"), F_OK), 0);
 	assert_int_equal(console_ports_read(config.devices[0].options, ports, &error), 1);
@@ -703,7 +703,7 @@ static void what_the_annotation_describes_is_held_fast(void **state)
 	scratch_remove(&scratch);
 }
 
-/* The bundle is the directory that was opened, wherever its name leads to meanwhile. */
+/* The bundle is the opened directory, even if its path changes meanwhile. */
 static void the_bundle_is_not_exchanged(void **state)
 {
 	struct pinned_files pinned = {0};
@@ -758,7 +758,7 @@ static void the_administrator_allows_more(void **state)
 	assert_int_equal(access(held, F_OK), 0);
 	close(pinned.fds[0]);
 	free(pinned.fds);
-	/* Who else could write to it could allow everything. */
+	/* Another user who can write to it could allow everything. */
 	assert_int_equal(chmod(administrator, 0666), 0);
 	assert_true(confined_file_open(inside, &confinement, "x", &error) < 0);
 	assert_non_null(strstr(error.message, "users other than root can write to it"));
@@ -817,7 +817,7 @@ static void a_bundle_without_permission_says_what_to_do(void **state)
 	scratch_make(&scratch);
 	scratch_write(&scratch, "config.json", "{}", 2);
 	assert_int_equal(chmod(scratch_path(&scratch, "config.json"), 0), 0);
-	/* Root may read everything. */
+	/* Root can read everything. */
 	assert_int_equal(chmod(scratch.directory, 0755), 0);
 	assert_int_equal(root ? seteuid(65534) : 0, 0);
 	bundle_load(scratch.directory, &config, &error);

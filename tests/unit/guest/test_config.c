@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Unit tests of guest/config/config.c, device_type.c, device_check.c and kernel_image.c: a guest
- * put together as `avp run` does it, and what is refused before anything is started.
+ * built as by `avp run`, and what is refused before anything is started.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -106,7 +106,7 @@ static void devices_keep_their_order_and_get_names(void **state)
 			 0);
 	assert_int_equal(check(), 0);
 	assert_int_equal(config.device_count, 4);
-	/* A name that was given is not taken again. */
+	/* A generated name does not collide with a given one. */
 	assert_string_equal(config.devices[0].name, "block1");
 	assert_string_equal(config.devices[1].name, "net0");
 	assert_string_equal(config.devices[2].name, "entropy0");
@@ -202,7 +202,7 @@ static void a_file_without_permission_says_what_to_do(void **state)
 	assert_int_equal(chmod(path, 0444), 0);
 	assert_int_equal(chmod(scratch.directory, 0755), 0);
 	assert_int_equal(add_disk("disk", ""), 0);
-	/* Root may write everything. */
+	/* Root can write everything. */
 	assert_int_equal(root ? seteuid(65534) : 0, 0);
 	check();
 	assert_int_equal(root ? seteuid(0) : 0, 0);
@@ -222,7 +222,7 @@ static void an_image_of_another_format_is_refused(void **state)
 	struct block_options *block;
 	char line[300];
 
-	/* Of an odd size: how to fill it up would be the wrong remedy. */
+	/* Of an odd size, where a hint to pad it would be wrong. */
 	scratch_write(&scratch, "a disk.qcow2", qcow2, sizeof(qcow2));
 	assert_int_equal(add_disk("a disk.qcow2", ""), 0);
 	block = config.devices[0].options;
@@ -234,12 +234,12 @@ static void an_image_of_another_format_is_refused(void **state)
 	check_refused(line);
 	scratch_write(&scratch, "a disk.qcow2", qcow2, 1024);
 	check_refused(line);
-	/* The user knows better. */
+	/* An explicit format overrides the check. */
 	block->format = BLOCK_FORMAT_RAW;
 	assert_int_equal(check(), 0);
 }
 
-/* A guest may write what another format begins with, and then its device process dies. */
+/* A guest may write the signature of another format before its device process restarts. */
 static void a_disk_that_was_raw_at_the_start_stays_raw(void **state)
 {
 	scratch_write_zeros(&scratch, "disk", 512);
@@ -276,7 +276,7 @@ static void what_can_never_be_kept_is_warned_of(void **state)
 	capture_stop(&capture);
 }
 
-/* How often a guest with these two network devices is told that an address may change. */
+/* The number of hints about changing addresses for a guest with these two network devices. */
 static int count_hints(const char *first, const char *second, const char *name)
 {
 	struct capture capture;
@@ -334,7 +334,7 @@ static void what_converts_an_image_can_be_pasted(void **state)
 		if (!strstr(error.message, rows[i].words))
 			fail_msg("\"%s\" is not in: %s", rows[i].words, error.message);
 	}
-	/* What is to be done is not cut off. */
+	/* The remedy is not truncated. */
 	disk_format_refuse("file", rows[4].path, "luks", &error);
 	assert_non_null(strstr(error.message, "add format=raw if the guest encrypts this disk"));
 	assert_non_null(strstr(error.message, " -O raw 'a b$c.raw'"));
@@ -503,7 +503,7 @@ static void memory_must_hold_the_unpacked_kernel(void **state)
 	check_refused("--memory: 67108864 bytes cannot hold the kernel");
 	config.memory = 72 << 20;
 	assert_int_equal(check(), 0);
-	/* An arm64 Image tells what it takes, too: 70 MiB. */
+	/* An arm64 Image also gives its size: 70 MiB. */
 	memset(bytes, 0, sizeof(bytes));
 	memcpy(bytes + 0x10, "\0\0\x60\x04", 4);
 	memcpy(bytes + 0x38, "ARM\x64", 4);
@@ -519,7 +519,7 @@ static void messages_name_the_place_that_was_wrong(void **state)
 	text_replace_format(&config.source, &error, "dir/config.json");
 	text_replace_format(&config.kernel, &error, "/nowhere/k");
 	check_refused("dir/config.json: vm.kernel.path: /nowhere/k: No such file or directory");
-	/* The kernel was given on the command line, in the bundle's place. */
+	/* The kernel on the command line overrides the bundle's. */
 	for (int i = 0; guest_option_rows[i].name; i++)
 		if (!strcmp(guest_option_rows[i].name, "kernel"))
 			config.overridden |= 1U << i;
@@ -558,7 +558,7 @@ static void kernels_are_known_by_their_signature(void **state)
 		assert_int_equal(kernel_image_check(path, &kernel, &error) < 0, rows[i].result < 0);
 		assert_true(rows[i].result < 0 || kernel.format == rows[i].format);
 	}
-	/* A file that ends before the signature could stand. */
+	/* A file that ends before the signature's offset. */
 	assert_true(kernel_image_check(scratch_write(&scratch, "image", "Hdr", 3), &kernel,
 				       &error) < 0);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What engines carry: one table, which the option rows, the monitor and the help
- * agree with; guests beyond it are refused before anything is started, and `auto` tells why each
+ * What engines support: one table, which the option rows, the monitor and the help
+ * agree with; guests beyond it are refused before anything is started, and `auto` reports why each
  * engine was passed over. QEMU is a fake.
  */
 #include <setjmp.h>
@@ -66,7 +66,7 @@ static int tear_down(void **state)
 
 static char passed_over[sizeof(((struct engine_plan *)0)->passed_over)];
 
-/* Whether a guest is started at all: by guest_config_check and an engine's own limits. */
+/* Whether a guest passes guest_config_check and an engine's own limits. */
 static const struct engine *choose(uint64_t kind)
 {
 	struct engine_plan *plan = NULL;
@@ -100,7 +100,7 @@ static uint64_t value_of(const char *option, const struct engine *engine)
 	return 0;
 }
 
-/* The rows say what the widest engine takes, and the monitor's machine has what the table says. */
+/* The rows have the limits of the most capable engine; the monitor matches the table. */
 static void test_the_table_agrees_with_the_rest(void **state)
 {
 	for (const struct engine_feature *feature = engine_features; feature->what; feature++) {
@@ -130,7 +130,7 @@ static void test_the_table_agrees_with_the_rest(void **state)
 	assert_int_equal(value_of("dump-dtb", &engine_kvm), arch_has_tree);
 }
 
-/* Each engine can be asked for by the name of its folder, and `auto` comes first. */
+/* Each engine can be chosen by its folder's name; `auto` comes first. */
 static void test_the_list_of_engines(void **state)
 {
 	size_t count = 0;
@@ -142,7 +142,7 @@ static void test_the_list_of_engines(void **state)
 }
 
 /*
- * A kernel with nothing but a signature and, unless it is 0, the length of a command line for x86.
+ * A kernel with only a signature and, unless it is 0, the length of a command line for x86.
  */
 static void set_kernel(size_t offset, const char *signature, uint8_t length)
 {
@@ -184,7 +184,7 @@ static void test_long_command_lines(void **state)
 		expect_refusal(number, "and the kernel takes 2047; shorten it");
 	}
 #ifdef __x86_64__
-	/* A kernel of version 2.06 that takes 255. */
+	/* A kernel of version 2.06 with a limit of 255. */
 	set_kernel(0x202, "HdrS\x06\x02", 255);
 	set_append(256);
 	expect_refusal(QEMU, "and the kernel takes 255; shorten it");
@@ -195,7 +195,7 @@ static void test_long_command_lines(void **state)
 
 #define CONTRACT "avp.contract=" CONTRACT_VERSION " avp.profiles=" CONTRACT_PROFILES
 
-/* Whatever the engine is, the guest is told which contract is kept. */
+/* Every engine passes the version of the contract to the guest. */
 static void test_every_engine_states_the_contract(void **state)
 {
 	for_each_engine(engine) {
@@ -207,17 +207,17 @@ static void test_every_engine_states_the_contract(void **state)
 	}
 }
 
-/* One is added where the engine has one and the line has none. */
+/* A console is added if the engine has one and the line has none. */
 static void test_the_console_of_a_guest(void **state)
 {
 	static const char *const lines[][2] = {
 		{"", "console=" QEMU_CONSOLE " " CONTRACT},
 		{"quiet", "console=" QEMU_CONSOLE " quiet " CONTRACT},
-		/* A console that was asked for is left as it is. */
+		/* A given console is kept. */
 		{"quiet console=tty0", "quiet console=tty0 " CONTRACT},
 		{"init=/sh -- console=tty0",
 		 "console=" QEMU_CONSOLE " init=/sh " CONTRACT " -- console=tty0"},
-		/* So is one whose quotation mark takes in the rest. */
+		/* Also after an unclosed quotation mark. */
 		{"quiet \"console=tty0 -- x", "quiet " CONTRACT " \"console=tty0 -- x"},
 		{"noconsole=1", "console=" QEMU_CONSOLE " noconsole=1 " CONTRACT},
 	};
@@ -233,7 +233,7 @@ static void test_the_console_of_a_guest(void **state)
 	assert_null(engine_kvm.console);
 }
 
-/* What is added is the kernel's, not init's, whatever the line is like. */
+/* Added parameters are the kernel's, not init's. */
 static void test_words_that_engines_add(void **state)
 {
 	static const struct {
@@ -247,11 +247,11 @@ static void test_words_that_engines_add(void **state)
 		{"quiet \"--\" one", "quiet ", " \"--\" one"},
 		{"quiet --", "quiet ", " --"},
 		{"a=\xc3\xa0-- one", "a=\xc3\xa0", " -- one"},
-		/* Those do not stand alone. */
+		/* These are not stand-alone "--". */
 		{"--quiet a-- --=1 a=-- --- -", "--quiet a-- --=1 a=-- --- - ", ""},
 		{"a=\"b -- c\" d", "a=\"b -- c\" d ", ""},
 		{"\"a -- b\" -- c", "\"a -- b\" ", " -- c"},
-		/* A word that takes in whatever follows it. */
+		/* A word whose quotation mark is not closed. */
 		{"quiet a=\"b", "quiet ", " a=\"b"},
 		{"quiet \"a -- b", "quiet ", " \"a -- b"},
 		{"\"", "", " \""},
@@ -272,8 +272,8 @@ static void test_words_that_engines_add(void **state)
 }
 
 /*
- * What no engine boots is refused before anything starts; what one of them boots is for auto to
- * find.
+ * A format that no engine boots is refused before anything starts; `auto` finds the engine that
+ * boots it.
  */
 static void test_formats_of_kernels(void **state)
 {
@@ -317,13 +317,13 @@ static void test_memory_in_steps(void **state)
 	config.memory = (UINT64_C(128) << 20) + 4096;
 	expect_refusal(QEMU, "--memory: 134221824 bytes is not a multiple of 8K, which engine "
 			     "qemu needs; round it to 131080K");
-	/* The monitor takes it, so auto does. */
+	/* The monitor supports it, so auto does. */
 	assert_ptr_equal(choose(ENGINE_AUTO), &engine_kvm);
 	config.memory = 67108865;
 	expect_refusal(KVM, "--memory: 67108865 bytes is not a multiple of 4K");
 	config.huge_pages = true;
 	config.memory = (UINT64_C(128) << 20) + 8192;
-	/* On a kernel without huge pages nothing is known of their size. */
+	/* Without huge pages in the kernel their size is unknown. */
 	if (access("/sys/kernel/mm/hugepages", F_OK) == 0)
 		expect_refusal(QEMU, "which engine qemu needs with huge pages; round it");
 	/*
@@ -351,7 +351,7 @@ static void test_watchdogs_that_never_expire(void **state)
 {
 	const struct option_row *row = option_find(guest_option_rows, "watchdog", 8);
 
-	/* Not given, it is no reason to refuse; nor is it when nothing is wanted. */
+	/* No refusal if it is not given, or is "none". */
 	assert_non_null(choose(QEMU));
 	assert_string_equal(guest_config_watchdog(&config), "reset");
 	assert_int_equal(option_set(row, &config, "none", NULL, &error), 0);
@@ -376,7 +376,7 @@ static void test_watchdogs_that_never_expire(void **state)
 static void test_auto_tells_all_reasons(void **state)
 {
 	kvm = (struct kvm_probe_result){KVM_PROBE_UNABLE, "it is broken"};
-	/* One that is passed over is told of, although another one is taken. */
+	/* A passed-over engine is reported even if another one is chosen. */
 	assert_ptr_equal(choose(ENGINE_AUTO), &engine_qemu);
 	assert_string_equal(passed_over, "engine kvm is passed over: it is broken");
 	assert_ptr_equal(choose(QEMU), &engine_qemu);
@@ -386,30 +386,30 @@ static void test_auto_tells_all_reasons(void **state)
 	assert_false(error.usage);
 	assert_non_null(strstr(error.message, "engine kvm: it is broken; engine qemu: "));
 	assert_non_null(strstr(error.message, "has version 5.2.0; engine qemu needs 6.0 or newer"));
-	/* What the guest asks for is among the reasons: it is a mistake of the call. */
+	/* One reason is the guest's options: a usage error. */
 	fake_qemu_set("poweroff", DEBIAN_VERSION);
 	config.watchdog = GUEST_WATCHDOG_STOP;
 	expect_refusal(ENGINE_AUTO, "--watchdog: engine qemu has no watchdogs that expire here");
-	/* And comes first. An engine that would not take the guest either is not mentioned. */
+	/* It comes first. An engine that could not run the guest anyway is not mentioned. */
 	if (arch_has_watchdogs)
 		assert_non_null(strstr(error.message, "; engine kvm: it is broken"));
 	else
 		assert_int_equal(strncmp(error.message, "--watchdog: ", 12), 0);
-	/* To ask for an engine that is not usable is one, too. */
+	/* Requesting an unusable engine is a usage error, too. */
 	config.watchdog = GUEST_WATCHDOG_AUTO;
 	expect_refusal(KVM, "--engine: engine kvm: it is broken; `avp doctor` says");
 	setenv("PATH", "/nowhere", 1);
 	expect_refusal(QEMU, "--engine: engine qemu: " FAKE_QEMU_NAME " is not in PATH");
 	text_replace_format(&config.source, &error, "dir/config.json");
 	expect_refusal(KVM, "dir/config.json: avp.engine: engine kvm: it is broken");
-	/* However long the reasons are, each is told. */
+	/* All reasons are reported, however long they are. */
 	memset(kvm.reason, 'k', sizeof(kvm.reason) - 1);
 	assert_null(choose(ENGINE_AUTO));
 	assert_non_null(strstr(error.message, "engine kvm: kkk"));
 	assert_non_null(strstr(error.message, "; engine qemu: " FAKE_QEMU_NAME " is not in PATH"));
 }
 
-/* A device that an engine cannot carry is one more reason. */
+/* A device that an engine does not support is another reason. */
 static void test_auto_takes_the_engine_that_carries_the_device(void **state)
 {
 	const struct device_type *type = device_type_find("console");
@@ -421,7 +421,7 @@ static void test_auto_takes_the_engine_that_carries_the_device(void **state)
 	kvm = (struct kvm_probe_result){KVM_PROBE_UNABLE, "it is broken"};
 	expect_refusal(ENGINE_AUTO, "engine qemu: console0: no version of QEMU supports devices of "
 				    "type console; take another engine; engine kvm: it is broken");
-	/* Which is known without a QEMU that would tell its version. */
+	/* Known even without an installed QEMU. */
 	setenv("PATH", "/nowhere", 1);
 	expect_refusal(QEMU, "console0: no version of QEMU");
 	expect_refusal(ENGINE_AUTO, "engine kvm: it is broken");
@@ -437,7 +437,7 @@ static void test_help_has_the_limits(void **state)
 	assert_int_equal(command_main(&command_avp, 3, argv), 0);
 	text = strdup(capture_all(&capture));
 	capture_stop(&capture);
-	/* However it is broken into lines. */
+	/* Regardless of line breaks. */
 	to = text;
 	for (const char *from = text; *from; from++)
 		if ((*from != ' ' && *from != '\n') || (to > text && to[-1] != ' '))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Engine kvm: the monitor's arguments, and how each end of a guest is told. The monitor is a fake:
- * this same program, which the engine starts as `avp monitor`.
+ * Engine kvm: the monitor's arguments, and how each end of a guest is reported. The monitor is a
+ * fake: this same program, which the engine starts as `avp monitor`.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -27,7 +27,7 @@
 
 #define LIMIT_MS 20000
 #define CONTRACT "avp.contract=" CONTRACT_VERSION " avp.profiles=" CONTRACT_PROFILES
-/* What the next fake monitor does: see fake_monitor. */
+/* The mode of the next fake monitor: see fake_monitor. */
 #define MODE "FAKE_MONITOR"
 
 static const char *argument(char **argv, const char *name)
@@ -39,8 +39,8 @@ static const char *argument(char **argv, const char *name)
 }
 
 /*
- * By its mode it tells the command line as the way in which the guest ended; waits for a word, and
- * ends as it says; dies while the guest runs; refuses the guest.
+ * Depending on its mode it reports its command line as the guest's end; waits for a command and
+ * ends accordingly; dies while the guest runs; refuses the guest.
  */
 static int fake_monitor(char **argv)
 {
@@ -186,7 +186,7 @@ static void test_ends(void **state)
 	assert_int_equal(refusal.code, 0);
 }
 
-/* What the monitor says of a file has the file's name. */
+/* The monitor's messages about a file contain the file's name. */
 static void test_a_guest_that_the_monitor_refuses(void **state)
 {
 	char wanted[300];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Engine qemu: the argument list, what versions of QEMU are good for, and how each way in which
- * QEMU can end is told, with a fake QEMU in PATH.
+ * Engine qemu: the argument list, support by version, and how each way in which QEMU can end is
+ * reported, with a fake QEMU in PATH.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -91,7 +91,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* The arguments as one text, each in a line. */
+/* The arguments as one text, one a line. */
 static const char *argument_text(struct qemu_version version)
 {
 	static char text[8192];
@@ -135,7 +135,7 @@ static void test_arguments_of_the_machine(void **state)
 {
 	const char *text = argument_text(VERSION(7, 2, 22));
 
-	/* A guest finds no watchdog that could restart it against its policy. */
+	/* The guest has no watchdog that could reset it against the policy. */
 #ifdef __x86_64__
 	expect_text(text, "\n-global\nICH9-LPC.noreboot=on\n");
 #endif
@@ -212,7 +212,7 @@ static void test_versions(void **state)
 	assert_false(qemu_version_reaches(VERSION(7, 2, 0), VERSION(7, 2, 1)));
 }
 
-/* A property without a text has its value from an option that has one for QEMU. */
+/* The value of a property without a text comes from the option's text for QEMU. */
 static void check_properties(const struct device_type *type, const struct qemu_property *property)
 {
 	for (; property && property->name; property++) {
@@ -261,7 +261,7 @@ static void test_summary_says_what_it_runs_on(void **state)
 	assert_string_equal(plan->summary, "QEMU 7.2.22 by emulation");
 	free(plan);
 	kvm.verdict = KVM_PROBE_WORKS;
-	/* Where KVM works, `auto` takes the monitor; QEMU has to be asked for. */
+	/* If KVM works, `auto` chooses the monitor; QEMU must be requested. */
 	plan = choose(&error);
 	assert_string_equal(plan->summary, "AVP's monitor on KVM");
 	free(plan);
@@ -269,7 +269,7 @@ static void test_summary_says_what_it_runs_on(void **state)
 	plan = choose(&error);
 	assert_string_equal(plan->summary, "QEMU 7.2.22 with KVM");
 	free(plan);
-	/* Nothing was passed over, which would have told why. */
+	/* No engine was passed over, which would have given the reason. */
 	kvm.verdict = KVM_PROBE_UNABLE;
 	plan = choose(&error);
 	assert_string_equal(plan->summary, "QEMU 7.2.22 by emulation (it is broken)");
@@ -326,7 +326,7 @@ static void test_no_qemu(void **state)
 	setenv("PATH", scratch.directory, 1);
 	assert_null(choose(&error));
 	assert_non_null(strstr(error.message, FAKE_QEMU_NAME " is not in PATH; install QEMU"));
-	/* Neither a directory nor a file that may not be executed counts. */
+	/* Directories and files that are not executable are skipped. */
 	mkdir(scratch_path(&scratch, FAKE_QEMU_NAME), 0700);
 	assert_null(choose(&error));
 	rmdir(scratch_path(&scratch, FAKE_QEMU_NAME));
@@ -338,7 +338,7 @@ static void test_no_qemu(void **state)
 	free(choose(&error));
 }
 
-/* A guest in the fake QEMU, and what was told of it. */
+/* A guest in the fake QEMU, and its events. */
 static struct event_loop loop;
 static bool running, reset, ended;
 static enum guest_end end;
@@ -379,8 +379,8 @@ static void turn_until(const bool *flag)
 }
 
 /*
- * Runs the guest in the fake QEMU to its end. @action is called once it runs; what the guest said
- * on its console is in @output.
+ * Runs the guest in the fake QEMU to its end. @action is called once it runs; @output is the
+ * guest's console.
  */
 static void run_fake(const char *mode, void (*action)(struct engine_guest *), char *output,
 		     size_t size)
@@ -477,8 +477,7 @@ static void restart_with_another_initrd(struct engine_guest *guest)
 }
 
 /*
- * Where QEMU has the file mapped a guest that resets would find what has become of it, or QEMU die
- * of it.
+ * If QEMU has the file mapped, a reset would load the changed file, or kill QEMU.
  */
 static void test_initrd_that_changes_under_a_guest(void **state)
 {
@@ -529,7 +528,7 @@ static void test_qemu_that_does_not_start(void **state)
 	assert_string_equal(how, "ended with QEMU (exit status 1): no room for memory");
 }
 
-/* What the kernel is told comes from one place for all engines. */
+/* The kernel's command line is the same for all engines. */
 static void test_the_contract_reaches_the_guest(void **state)
 {
 	char output[256];
@@ -565,7 +564,7 @@ static void test_limits(void **state)
 		"cannot make 268435456 bytes of guest memory: File too large (perhaps a "
 		"limit: RLIMIT_FSIZE is 268435455, `ulimit -f`)");
 
-	/* More than there is of it, so that nothing fails but what the fake one says. */
+	/* Higher than the real limit, so that only the fake fails. */
 	low = (struct rlimit){(rlim_t)1 << 60, space.rlim_max};
 	assert_int_equal(setrlimit(RLIMIT_AS, &low), 0);
 	run_fake("short", NULL, output, sizeof(output));
@@ -583,7 +582,7 @@ static void test_limits(void **state)
 }
 
 /*
- * The fake one refuses to start a guest outside of a sandbox that it has: so do all tests of ends.
+ * The fake QEMU refuses to run outside its sandbox, so all tests of ends check the sandbox.
  */
 static void test_sandbox_of_qemu(void **state)
 {
@@ -661,7 +660,7 @@ static void test_missing_kernel_starts_nothing(void **state)
 	assert_true(error.usage);
 	assert_non_null(strstr(error.message, "/nonexistent/vmlinuz: No such file"));
 	assert_null(guest);
-	/* The console was taken over, and is closed. */
+	/* The engine owned the console and closed it. */
 	assert_int_equal(read(ends[0], &byte, 1), 0);
 	close(ends[0]);
 	free(plan);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of guest/config/host_kernel.c, with directories that are laid out as distributions do,
+ * Unit tests of guest/config/host_kernel.c, with the directory layouts of distributions,
  * and of the bundle that is made with what it finds.
  */
 #include <setjmp.h>
@@ -62,7 +62,7 @@ static void put_initrd(const char *name, mode_t mode)
 	chmod(scratch_write(&scratch, name, "i", 1), mode);
 }
 
-/* Looks as a user who is not root. */
+/* Searches as a user other than root. */
 static bool find(void)
 {
 	bool root = geteuid() == 0, result;
@@ -112,7 +112,7 @@ static void test_versions(void **state)
 	expect("boot/vmlinuz-6.1.0-9", "boot/initrd.img-6.1.0-9", true);
 	chmod(scratch_path(&scratch, "boot/initrd.img-6.1.0-9"), 0600);
 	expect("boot/vmlinuz-6.12.1", "boot/initramfs-6.12.1.img", false);
-	/* Root reads all of them. */
+	/* Root can read all of them. */
 	if (geteuid() == 0) {
 		assert_true(host_kernel_find(&found, scratch.directory));
 		assert_true(found.readable);
@@ -130,13 +130,13 @@ static void test_links(void **state)
 	assert_int_equal(symlink("boot/vmlinuz-6.1.0-9", scratch_path(&scratch, "vmlinuz")), 0);
 	assert_int_equal(symlink("boot/initrd.img-6.1.0-9", scratch_path(&scratch, "initrd.img")),
 			 0);
-	/* They stay true when the kernel is replaced. */
+	/* Links stay valid when the kernel is replaced. */
 	expect("vmlinuz", "initrd.img", true);
-	/* One that leads nowhere is none. */
+	/* A dangling link does not count. */
 	unlink(scratch_path(&scratch, "vmlinuz"));
 	assert_int_equal(symlink("boot/gone", scratch_path(&scratch, "vmlinuz")), 0);
 	expect("boot/vmlinuz", "boot/initrd.img", true);
-	/* Nor is what is no kernel. */
+	/* Nor does a file that is not a kernel. */
 	unlink(scratch_path(&scratch, "vmlinuz"));
 	chmod(scratch_write(&scratch, "vmlinuz", "#!/bin/sh", 9), 0644);
 	expect("boot/vmlinuz", "boot/initrd.img", true);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Log lines of a child, which the test plays, as they come out on standard error. */
+/* Log lines of a child, played by the test, as relayed to standard error. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,7 +32,7 @@ static int set_up(void **state)
 
 	log_set_level(LOG_INFO);
 	log_set_format(LOG_FORMAT_TEXT);
-	/* A file takes whatever is written. */
+	/* A file never blocks. */
 	f->log = memfd_create("log", MFD_CLOEXEC);
 	f->saved = dup(STDERR_FILENO);
 	dup2(f->log, STDERR_FILENO);
@@ -57,7 +57,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* The child writes this; what is logged since the last call must be that. */
+/* Writes as the child, and checks the lines logged since the last call. */
 static void expect(struct fixture *f, const char *written, const char *logged)
 {
 	ssize_t length;
@@ -84,7 +84,7 @@ static void test_lines_are_the_childs(void **state)
 	expect(f, "{\"level\":\"info\"}\n", "warning disk0: {\"level\":\"info\"}\n");
 	expect(f, "malloc(): corrupted\n", "warning disk0: malloc(): corrupted\n");
 	expect(f, "error\n", "warning disk0: error\n");
-	/* Also by the level of this process. */
+	/* Also filtered by the level of this process. */
 	expect(f, "debug block: detail\n", "");
 	f->relay.name = NULL;
 	expect(f, "info monitor\x1b: up\n", "info monitor?: up\n");
@@ -117,12 +117,12 @@ static void test_fields_are_passed_on(void **state)
 	assert_null(json_object_get(json, "guest"));
 	assert_null(json_object_get(json, "list"));
 	assert_null(json_object_get(json, "BAD"));
-	/* Time, level, component, msg, and as many as are passed on. */
+	/* Time, level, component, msg, and the most fields that are relayed. */
 	assert_int_equal(json_object_size(json), 4 + 8);
 	json_decref(json);
 }
 
-/* A child knows its files by the descriptors that it got. */
+/* A child names its files by the inherited descriptors. */
 static void test_files_have_their_paths(void **state)
 {
 	struct fixture *f = *state;
@@ -196,11 +196,11 @@ static void test_limit_refills(void **state)
 	assert_int_equal(limit.suppressed, 2);
 	assert_true(log_limit_take(&limit, 5100));
 	assert_false(log_limit_take(&limit, 5199));
-	/* No more than the burst, however long it was quiet. */
+	/* No more than the burst, even after a long pause. */
 	for (int i = 0; i < 3; i++)
 		assert_true(log_limit_take(&limit, 1000000));
 	assert_false(log_limit_take(&limit, 1000000));
-	/* The clock runs since the host's start, which was a moment ago. */
+	/* The clock starts at the host's boot, which was just now. */
 	for (int i = 0; i < 3; i++)
 		assert_true(log_limit_take(&young, 50));
 	assert_false(log_limit_take(&young, 149));

@@ -34,7 +34,7 @@ static void check_parsed(const char *text, const struct device_shape *wanted)
 	monitor_device_clear(&device);
 }
 
-/* What `avp run` hands down is what the type says, whether the monitor knows its name or not. */
+/* `avp run` passes the shape of the type, whether or not the monitor knows the type. */
 static void test_handed_down(void **state)
 {
 	for_each_device_type(type) {
@@ -56,7 +56,7 @@ static void test_handed_down(void **state)
 	}
 }
 
-/* A type by its name brings the rest; what is given comes before it. */
+/* A type's name sets the defaults; given keys override them. */
 static void test_by_hand(void **state)
 {
 	struct device_shape shape = device_type_find("block")->shape;

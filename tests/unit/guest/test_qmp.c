@@ -25,7 +25,7 @@
 static struct event_loop loop;
 static struct qmp qmp;
 static int peer;
-static char seen[1024]; /* what the handlers were called with */
+static char seen[1024]; /* the calls of the handlers */
 static bool close_on_event;
 
 static void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -238,7 +238,7 @@ static void test_peer_hangs_up(void **state)
 	struct error error;
 
 	negotiate();
-	/* What comes before the end still counts, also without a newline. */
+	/* The last line counts even without a newline. */
 	say_text("{\"event\": \"STOP\"}\n{\"event\": \"SHUTDOWN\"}");
 	close(peer);
 	peer = -1;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A whole run with a fake QEMU and fake device processes: how it ends, what it says, and that
- * nothing is left, also when it is killed. Each run is a process of its own, which this one
- * watches as a user would. The serial number of a block device tells its fake what to do.
+ * A whole run with a fake QEMU and fake device processes: how it ends, what it prints, and that
+ * nothing is left, also when it is killed. Each run is a process of its own, which the test watches
+ * like a user. The serial number of a block device selects the behaviour of its fake.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -43,7 +43,7 @@
 /* Exit statuses of a run beyond enum guest_end. */
 #define EXIT_ERROR 20
 #define EXIT_USAGE 21
-#define EXIT_LEFT  22 /* something was not as before */
+#define EXIT_LEFT  22 /* something was left changed */
 
 static struct scratch scratch;
 static struct block_options block_options;
@@ -51,7 +51,7 @@ static struct device_config device;
 static struct guest_config config;
 static char guest_name[32];
 
-/* A run of the guest, and what it says. */
+/* A run of the guest, and its output. */
 struct process_run {
 	pid_t pid;
 	int input, output, errors;
@@ -184,7 +184,7 @@ static int finish(struct process_run *run)
 {
 	int status = finish_one(run);
 
-	/* Children of the run would be ours now. */
+	/* Children left by the run would be ours now. */
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	return status;
 }
@@ -352,7 +352,7 @@ static bool write_text(const char *directory, const char *name, const char *text
 	return done;
 }
 
-/* Moves this process to a control group of its own with a limit on memory; "" when it may not. */
+/* Moves this process to a control group of its own with a limit on memory; "" if forbidden. */
 static void make_group(char directory[400])
 {
 	static const char *const places[] = {"/sys/fs/cgroup/memory", "/sys/fs/cgroup"};
@@ -365,7 +365,7 @@ static void make_group(char directory[400])
 			continue;
 		snprintf(number, sizeof(number), "%" PRIu64, MEMORY_LIMIT);
 		if (write_text(directory, limits[i], number)) {
-			/* What is swapped out would not count. */
+			/* Swapped-out memory would not count. */
 			write_text(directory, "memory.swap.max", "0");
 			write_text(directory, "memory.swappiness", "0");
 			if (write_text(directory, "cgroup.procs", "0"))
@@ -406,7 +406,7 @@ static void test_out_of_memory(void **state)
 	leave_group(group);
 }
 
-/* However quick it is: many resets within a second are one restart, and there are many seconds. */
+/* Resets within a second count as one restart, so this takes many seconds. */
 static void test_guest_that_resets_again_and_again(void **state)
 {
 	struct process_run run;
@@ -445,7 +445,7 @@ static void test_device_that_dies_once(void **state)
 	assert_non_null(strstr(run.text, "restarts of device processes: block0 1"));
 }
 
-/* What a killed device process leaves is not left as a zombie. */
+/* Children of a killed device process do not stay as zombies. */
 static void test_orphans(void **state)
 {
 	int64_t deadline = clock_now_ms() + LIMIT_MS;
@@ -494,10 +494,10 @@ static void test_orderly_stop(void **state)
 	}
 }
 
-/* Of two that wait, a signalfd gives the lower number first. */
+/* Of two pending signals a signalfd returns the lower number first. */
 static const int at_once[] = {SIGSTOP, SIGHUP, SIGTERM, SIGCONT};
 
-/* Pressed until the time is over: a guest that starts is deaf. Signals at once ask once. */
+/* The button is pressed until the deadline. Simultaneous signals are one request. */
 static void test_power_button_is_pressed_again(void **state)
 {
 	struct process_run run;
@@ -527,7 +527,7 @@ static void test_name_that_is_taken(void **state)
 		"error: --name: a guest named '%s' runs already, in process %d; give another name\n",
 		guest_name, (int)run.pid);
 	assert_string_equal(second.text, taken);
-	/* One that nobody gave is made another one. */
+	/* A generated name is changed to a free one. */
 	config.name = strdup(guest_name);
 	config.unnamed = true;
 	start(&second, "poweroff", NULL);
@@ -537,10 +537,10 @@ static void test_name_that_is_taken(void **state)
 	assert_int_equal(finish_one(&second), GUEST_POWERED_OFF);
 	kill(run.pid, SIGTERM);
 	assert_int_equal(finish(&run), GUEST_POWERED_OFF);
-	/* And it is free again. */
+	/* The name is free again. */
 	start(&second, "poweroff", NULL);
 	assert_int_equal(finish(&second), GUEST_POWERED_OFF);
-	/* As it is when its holder was killed. */
+	/* Also after its holder was killed. */
 	start(&run, "powerdown", NULL);
 	expect_output(&run, "hello\r\n");
 	kill(run.pid, SIGKILL);
@@ -551,7 +551,7 @@ static void test_name_that_is_taken(void **state)
 		;
 }
 
-/* A device process is known by its guest, others by none. */
+/* A device process is found by its guest; other processes are not. */
 static void test_guest_of_a_device_process(void **state)
 {
 	struct process_run run;
@@ -570,7 +570,7 @@ static void test_guest_of_a_device_process(void **state)
 	assert_int_equal(host_find_guest(getpid(), name, sizeof(name)), 0);
 }
 
-/* Names that every user of the host can take do not keep a guest from its own. */
+/* Files of other users do not keep a guest from reserving its name. */
 static void test_name_that_others_want(void **state)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -599,7 +599,7 @@ static void test_signal_to_all_processes(void **state)
 		expect_output(&run, "hello\r\n");
 		expect_line(&run, "device block0 (block): process ");
 		expect_line(&run, "\n");
-		/* The others first: the run must not have been told to end anything by then. */
+		/* The others first, before the run could end them itself. */
 		kill(pid_after(run.text, "engine qemu"), numbers[i]);
 		kill(pid_after(run.text, "device block0"), numbers[i]);
 		usleep(100000);
@@ -680,7 +680,7 @@ static void expect_told(int manager, const char *text)
 	}
 }
 
-/* What the run has started got none of what is between it and the service manager. */
+/* Children inherit neither the variables nor the socket of the service manager. */
 static void expect_no_environment(pid_t pid)
 {
 	char path[64], text[8192];
@@ -703,7 +703,7 @@ static void test_service_manager_is_told(void **state)
 
 	snprintf(starting, sizeof(starting), "STATUS=starting guest %s", guest_name);
 	snprintf(ready, sizeof(ready), "READY=1\nSTATUS=guest %s runs on engine qemu", guest_name);
-	/* An abstract name as well as one in the file system. */
+	/* An abstract address as well as a path. */
 	for (unsigned int abstract = 0; abstract < 2; abstract++) {
 		int manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 		struct process_run run;
@@ -729,14 +729,14 @@ static void test_service_manager_is_told(void **state)
 		expect_no_environment(pid_after(run.text, "engine qemu"));
 		expect_no_environment(pid_after(run.text, "device block0"));
 		kill(run.pid, SIGTERM);
-		/* As long as the guest may take, and what comes after. */
+		/* The guest's time limit plus the cleanup. */
 		expect_told(manager, "STOPPING=1\nEXTEND_TIMEOUT_USEC=30000000\nSTATUS=");
 		assert_int_equal(finish(&run), GUEST_POWERED_OFF);
 		assert_null(strstr(run.text, "warning"));
 		close(manager);
 	}
 	unlink(scratch_path(&scratch, "notify"));
-	/* Another process is the one that is watched; and nobody who listens is only said. */
+	/* Another process is watched; a socket without a listener only gets a warning. */
 	for (unsigned int gone = 0; gone < 2; gone++) {
 		struct process_run run;
 
@@ -772,11 +772,11 @@ static void test_signal_before_the_guest_runs(void **state)
 	usleep(300000);
 	kill(run.pid, SIGINT);
 	assert_int_equal(finish(&run), GUEST_POWERED_OFF);
-	/* What never ran is not introduced. */
+	/* A guest that never ran is not announced. */
 	assert_null(strstr(run.text, "engine qemu: "));
 	assert_non_null(strstr(run.text, "the guest was ended before it ran"));
 
-	/* Device processes that take their time. */
+	/* Slow device processes. */
 	start(&run, "poweroff", "slow");
 	usleep(300000);
 	kill(run.pid, SIGTERM);
@@ -816,7 +816,7 @@ static void test_children_die_with_a_killed_run(void **state)
 	close(run.output);
 	close(run.errors);
 
-	/* While it is starting: its probes have ended, and it waits for the device process. */
+	/* While it starts: the probes have ended, and it waits for the device process. */
 	start(&run, "mute", "slow");
 	sleep(1);
 	kill(run.pid, SIGKILL);
@@ -862,7 +862,7 @@ int main(int argc, char **argv)
 	if (fake_qemu_called(argv))
 		return fake_qemu_main(argv);
 	if (fake_device_called(argv))
-		_exit(fake_device(argv)); /* without a look for leaks, which is a process, too */
+		_exit(fake_device(argv)); /* without the leak check, which needs a process */
 	/* Processes whose parent dies become children of this one. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	scratch_make(&scratch);
@@ -878,7 +878,7 @@ int main(int argc, char **argv)
 					.name = (char *)"block0",
 					.options = &block_options,
 					.origin = (char *)"--block: "};
-	/* One of its own, whatever else runs on this host. */
+	/* A directory of its own, independent of other runs on this host. */
 	snprintf(guest_name, sizeof(guest_name), "guest-%d", (int)getpid());
 	config = (struct guest_config){
 		.name = guest_name,
@@ -890,7 +890,7 @@ int main(int argc, char **argv)
 		.stop_timeout = STOP_TIMEOUT_S,
 	};
 	result = cmocka_run_group_tests(tests, NULL, NULL);
-	/* Of runs that were killed, where root's names are. */
+	/* Left by killed runs among root's names. */
 	snprintf(name_file, sizeof(name_file), "/run/avp/%s.name", guest_name);
 	unlink(name_file);
 	free(config.kernel);

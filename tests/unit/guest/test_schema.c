@@ -54,7 +54,7 @@ static json_t *device_schema(json_t *schema, const char *type)
 }
 
 /*
- * The parser takes a value that the row's schema allows: its default or the first of its choices.
+ * The parser accepts a value that the row's schema allows: its default or the first of its choices.
  */
 static void check_row(const struct option_row *row, const json_t *schema)
 {
@@ -108,12 +108,12 @@ static void every_row_has_its_place_in_the_schema(void **state)
 		}
 		for (const struct option_row *row = device_option_rows; row->name; row++, count++)
 			check_row(row, json_object_get(properties, row->name));
-		/* Nothing that the parser would refuse. */
+		/* Only what the parser accepts. */
 		assert_int_equal(json_object_size(properties), count);
 	}
 }
 
-/* Whether the parser takes a value for a row of the block device. */
+/* Whether the parser accepts a value for a row of the block device. */
 static bool accepts(const struct option_row *row, json_t *value)
 {
 	const struct json_location location = {.source = "s", .key = "k"};

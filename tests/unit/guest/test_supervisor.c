@@ -47,7 +47,7 @@ static const char *fake_option(char **argv, const char *name)
 	return "";
 }
 
-/* Answers each connection with what this process is and has, until the supervisor hangs up. */
+/* Answers each connection with a description of this process, until the supervisor hangs up. */
 static void fake_serve(int listener, int control, int disk, char **argv)
 {
 	struct pollfd ends[] = {{.fd = control, .events = POLLIN},
@@ -193,7 +193,7 @@ static void describe(const char *mode_a, const char *mode_b)
 	}
 }
 
-/* Runs the loop until *flag, or something unexpected. */
+/* Runs the loop until *flag is set, or something unexpected happens. */
 static void run_until(const bool *flag)
 {
 	int64_t limit = clock_now_ms() + LIMIT_MS;
@@ -244,7 +244,7 @@ static int set_up(void **state)
 	return event_loop_init(&loop, 0, &error);
 }
 
-/* Whatever happened: no process, no descriptor and no file is left. */
+/* No process, descriptor or file may be left. */
 static int tear_down(void **state)
 {
 	supervisor_free(supervisor);
@@ -256,7 +256,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* Connects as an engine would, and reads what the fake tells of itself. */
+/* Connects like an engine, and reads the fake's description. */
 static void ask(size_t index, char *text, size_t size)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -268,7 +268,7 @@ static void ask(size_t index, char *text, size_t size)
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d",
 		 supervisor_device(supervisor, index).connect_fd);
 	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	/* Nobody answers when the process is gone. */
+	/* Without a process nobody answers. */
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	while ((bytes = read(fd, text + length, size - 1 - length)) > 0)
 		length += bytes;
@@ -294,7 +294,7 @@ static void test_processes_get_what_they_need(void **state)
 	options[1].readonly = true;
 	options[1].physical_block_size = 4096;
 	start();
-	/* Nothing to be found, and nothing to be cleaned up, from the start. */
+	/* The sockets have no name from the start. */
 	assert_int_equal(count_entries(directory), FILES);
 
 	ask(0, text, sizeof(text));
@@ -307,7 +307,7 @@ static void test_processes_get_what_they_need(void **state)
 	assert_null(strstr(text, "--readonly"));
 	assert_null(strstr(text, "--physical-block-size"));
 	assert_int_equal(number_after(text, "pid="), supervisor_device(supervisor, 0).pid);
-	/* Its sockets and its file; not those of the other, nor anything of the supervisor's. */
+	/* Its own sockets and file; none of the other device or the supervisor. */
 	listener = number_after(text, "--fd=");
 	opened = number_after(text, "--file=/dev/fd/");
 	for (char *at = text; (at = strstr(at, "\nfd=")); at++)
@@ -332,7 +332,7 @@ static void test_dead_process_is_started_again(void **state)
 	start();
 	before = supervisor_device(supervisor, 0).pid;
 	kill(before, SIGKILL);
-	/* The socket outlives the process: a connection waits for the next one. */
+	/* The socket survives the process: a connection waits for the next one. */
 	for (int64_t limit = clock_now_ms() + LIMIT_MS; !restarted && clock_now_ms() < limit;)
 		event_loop_turn(&loop, TURN_MS);
 	assert_ptr_equal(restarted, &devices[0]);
@@ -390,9 +390,9 @@ static void test_dying_again_and_again(void **state)
 			    "within 30 s of its start: exit status 3");
 	assert_int_equal(supervisor_device(supervisor, 1).restarts, RESTART_LIMIT - 1);
 	assert_int_equal(supervisor_device(supervisor, 0).restarts, 0);
-	/* At once, then 100, 200 and 400 ms. */
+	/* Restarted at once, then after 100, 200 and 400 ms. */
 	assert_in_range(clock_now_ms() - before, 700, LIMIT_MS);
-	/* The others are let go on until the supervisor is freed. */
+	/* The others run until the supervisor is freed. */
 	assert_int_not_equal(supervisor_device(supervisor, 0).pid, 0);
 }
 
@@ -401,7 +401,7 @@ static void test_heartbeat(void **state)
 	char text[2048] = "heartbeats=0";
 	pid_t before;
 
-	/* One that is not asked, and one that does not answer, or more than it was asked for. */
+	/* One without heartbeats, one that does not answer, and one that answers too much. */
 	for (int chatty = 0; chatty < 2; chatty++) {
 		describe("one", chatty ? "chatty" : "deaf");
 		devices[1].heartbeat = 100;
@@ -421,7 +421,7 @@ static void test_heartbeat(void **state)
 		devices[1].heartbeat = 0;
 	}
 
-	/* One that answers is asked again, more often than it could have left unanswered. */
+	/* Asked more often than it could leave unanswered. */
 	devices[1].heartbeat = 0;
 	ready = false;
 	describe("one", NULL);
@@ -434,12 +434,12 @@ static void test_heartbeat(void **state)
 	assert_true(number_after(text, "heartbeats=") > SUPERVISOR_UNANSWERED);
 }
 
-/* What counts is whether it ever lived, not how long it takes to fail. */
+/* How long it lived counts, not how long it takes to fail. */
 static void test_restart_policy(void **state)
 {
 	struct restart_policy policy = {0};
 
-	/* A device that is given up after ten seconds each time. */
+	/* A device that is killed after ten seconds each time. */
 	for (int i = 1; i < RESTART_LIMIT; i++)
 		assert_false(restart_policy_count(&policy, 10000, RESTART_LIMIT));
 	assert_true(restart_policy_count(&policy, 10000, RESTART_LIMIT));
@@ -449,7 +449,7 @@ static void test_restart_policy(void **state)
 			restart_policy_count(&policy, i % 3 ? 0 : RESTART_QUIET_MS, RESTART_LIMIT));
 	for (int i = 0; i < 100; i++)
 		assert_false(restart_policy_count(&policy, 0, 0));
-	/* A process that ran for long does not count, even with a limit of 1. */
+	/* The death of a process that ran long does not count, even with a limit of 1. */
 	policy = (struct restart_policy){0};
 	assert_false(restart_policy_count(&policy, RESTART_QUIET_MS, 1));
 	for (int i = 1; i < RESTART_LIMIT; i++)
@@ -495,7 +495,7 @@ static void test_no_devices(void **state)
 	assert_true(ready);
 }
 
-/* A signal that reaches the whole of a unit or session is the supervisor's business. */
+/* Only the supervisor handles a signal to the whole unit or session. */
 static void test_processes_obey_the_supervisor_alone(void **state)
 {
 	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
@@ -528,7 +528,7 @@ static void test_stubborn_process_is_ended(void **state)
 	before = clock_now_ms();
 	supervisor_free(supervisor);
 	supervisor = NULL;
-	/* One time limit for all of them. */
+	/* One common time limit. */
 	assert_in_range(clock_now_ms() - before, SUPERVISOR_STOP_MS - 100,
 			2 * SUPERVISOR_STOP_MS - 200);
 }
