@@ -70,12 +70,12 @@ static void on_foreground(void *context)
 
 static const struct console_events events = {on_quit, on_first_output, on_foreground};
 
-/* The next child is a job in the background of a terminal that is its session's already. */
+/* The next child is a background job of a session with a controlling terminal. */
 static bool background;
 
 /*
- * How the next child is locked in: as `avp monitor` by hand and `avp device console` at a terminal,
- * which have the console in their own process. 0: not at all.
+ * The sandbox of the next child: that of `avp monitor` by hand or of `avp device console` at a
+ * terminal, which have the console in their own process. 0: none.
  */
 static unsigned int locked;
 /* The next job of a shell is started without `&`. */
@@ -91,7 +91,7 @@ static _Noreturn void child(int input, int output, int guest, int crash)
 	sigset_t term, none;
 	int status;
 
-	/* Only while the loop sleeps, so that none is missed. */
+	/* Only while the loop sleeps, so that no signal is missed. */
 	sigemptyset(&none);
 	sigemptyset(&term);
 	sigaddset(&term, SIGTERM);
@@ -100,7 +100,7 @@ static _Noreturn void child(int input, int output, int guest, int crash)
 	signal(SIGCONT, on_continued);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGXFSZ, SIG_IGN);
-	/* The test program handles that one itself. */
+	/* The test program handles that signal itself. */
 	signal(SIGSYS, SIG_DFL);
 	dup2(input, STDIN_FILENO);
 	dup2(output, STDOUT_FILENO);
@@ -119,10 +119,10 @@ static _Noreturn void child(int input, int output, int guest, int crash)
 		_exit(1);
 	if (locked && sandbox_filter_calls(locked, &error) < 0)
 		_exit(1);
-	/* Ready: the guest's side is told so. */
+	/* Ready: notifies the guest's side. */
 	if (write(guest, "!", 1) != 1)
 		_exit(1);
-	/* What was ignored before still is. */
+	/* Ignored signals stay ignored. */
 	raise(SIGXFSZ);
 	if (crash)
 		raise(crash);
@@ -130,7 +130,7 @@ static _Noreturn void child(int input, int output, int guest, int crash)
 		if (continued) {
 			continued = 0;
 			console_resume(console);
-			/* The test goes on when it has looked where it is. */
+			/* The test continues after the foreground check. */
 			if (background && write(guest, "~", 1) != 1)
 				_exit(1);
 		}
@@ -141,9 +141,9 @@ static _Noreturn void child(int input, int output, int guest, int crash)
 		sigprocmask(SIG_SETMASK, &term, NULL);
 	}
 	console_close(console, LIMIT_MS);
-	/* Some hundred are for data; a console that spins makes thousands. */
+	/* Some hundred turns are for data; a busy loop makes thousands. */
 	status = loop.sleeps > 1000 ? EXIT_BUSY : quit ? EXIT_QUIT : 0;
-	/* Past what sanitizers do at the end, which no list of system calls lets through. */
+	/* Skip the exit handlers of sanitizers, whose system calls the filter denies. */
 	for (;;)
 		syscall(SYS_exit_group, status);
 }
@@ -155,7 +155,7 @@ struct user {
 	int guest; /* the guest's end of its console */
 };
 
-/* @crash: a signal that the child is to die of, or 0. */
+/* @crash: a signal that kills the child, or 0. */
 static struct user start(int input, int output, int crash)
 {
 	const int small = 4096;
@@ -164,7 +164,7 @@ static struct user start(int input, int output, int crash)
 	int ends[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-	/* What goes to the guest is full soon. */
+	/* Small, so that the guest's input fills up soon. */
 	setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	user.pid = fork();
 	if (user.pid == 0)
@@ -185,7 +185,7 @@ static int finish(struct user *user)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-/* Reads until @text has come; what comes before it is taken too. */
+/* Reads until @text has arrived, and drops what comes before it. */
 static void expect_read(int fd, const char *text)
 {
 	char seen[4096];
@@ -219,12 +219,12 @@ static void test_pipes(void **state)
 	user = start(in[0], out[1], 0);
 	say(in[1], "to the guest");
 	expect_read(user.guest, "to the guest");
-	/* No terminal: every byte is the guest's. */
+	/* Not a terminal: every byte is the guest's. */
 	say(in[1], "\001x");
 	expect_read(user.guest, "\001x");
 	say(user.guest, "from the guest");
 	expect_read(out[0], "from the guest");
-	/* The end of the input is not the end of the console. */
+	/* End of input does not end the console. */
 	close(in[1]);
 	usleep(50000);
 	say(user.guest, "more");
@@ -264,7 +264,7 @@ static void test_files(void **state)
 	scratch_remove(&scratch);
 }
 
-/* A reader that does not read holds up the guest, and loses nothing. */
+/* A reader that does not read stalls the guest, and nothing is lost. */
 static void test_slow_reader(void **state)
 {
 	static char block[65536];
@@ -286,7 +286,7 @@ static void test_slow_reader(void **state)
 			usleep(1000);
 	}
 	assert_in_range(sent, 65536, 4 << 20);
-	/* The other direction is not held up. */
+	/* The other direction is not stalled. */
 	say(in[1], "still there");
 	expect_read(user.guest, "still there");
 	while (received < sent) {
@@ -304,7 +304,7 @@ static void test_slow_reader(void **state)
 	close(out[1]);
 }
 
-/* A guest that does not read is no reason to spin, and one that has gone none to fail. */
+/* A guest that does not read causes no busy loop, and one that is gone no failure. */
 static void test_slow_guest_and_gone_reader(void **state)
 {
 	static char block[1 << 20];
@@ -340,7 +340,7 @@ static void expect_flags(int terminal, tcflag_t mask, bool set)
 	assert_true(mode.c_oflag & OPOST);
 }
 
-/* Waits until keys are not signals any more. */
+/* Waits until the terminal is in raw mode. */
 static void await_raw(int terminal)
 {
 	struct termios mode;
@@ -363,14 +363,14 @@ static void test_terminal(void **state)
 	expect_flags(slave, ICANON | ECHO | ISIG, true);
 	user = start(slave, slave, 0);
 	expect_flags(slave, ICANON | ECHO | ISIG, false);
-	/* Keys come one by one, those that would be signals too. */
+	/* Keys arrive one by one, including those that otherwise send signals. */
 	say(master, "a\003\032");
 	expect_read(user.guest, "a\003\032");
 	say(user.guest, "prompt> ");
 	expect_read(master, "prompt> ");
 	say(master, "\001\001b\001qc");
 	expect_read(user.guest, "\001bc");
-	/* The two keys may come apart. */
+	/* The two keys may arrive separately. */
 	say(master, "\001");
 	usleep(20000);
 	say(master, "x");
@@ -384,9 +384,8 @@ static void test_terminal(void **state)
 }
 
 /*
- * The key for the end of input is one where somebody has given the terminal its lines back: a shell
- * to which the job was stopped, or stty. It is no end of the terminal, whose next keys are the
- * guest's.
+ * Ctrl-D ends the input if a shell (while the job was stopped) or stty has switched the terminal
+ * back to canonical mode. That does not end the terminal, whose next keys are the guest's.
  */
 static void test_end_of_input_key(void **state)
 {
@@ -408,13 +407,13 @@ static void test_end_of_input_key(void **state)
 		expect_read(user.guest, "line\n");
 		say(master, "\004\004x\n");
 		expect_read(user.guest, "x\n");
-		/* As `fg` does: what it made of the terminal is made anew. */
+		/* As `fg` does: the console restores its terminal mode. */
 		assert_int_equal(kill(user.pid, SIGCONT), 0);
 		await_raw(slave);
 		say(master, "b\004");
 		expect_read(user.guest, "b\004");
 		assert_int_equal(finish(&user), 0);
-		/* The session that had it is over. */
+		/* The session of the terminal is over. */
 		close(master);
 		close(slave);
 		assert_int_equal(openpty(&master, &slave, NULL, NULL, NULL), 0);
@@ -424,7 +423,7 @@ static void test_end_of_input_key(void **state)
 	close(slave);
 }
 
-/* The quit keys are for a guest that does nothing any more, such as to read. */
+/* The quit keys work with a guest that hangs and reads no input. */
 static void test_quit_keys_of_a_guest_that_does_not_read(void **state)
 {
 	static char keys[64 << 10];
@@ -448,7 +447,7 @@ static void test_quit_keys_of_a_guest_that_does_not_read(void **state)
 	fcntl(master, F_SETFL, 0);
 	say(master, "\001x");
 	expect_read(master, "quit!");
-	/* The first keys are in order, and nothing else. */
+	/* Only the first keys arrive, in order. */
 	expect_read(user.guest, "kkkkkkkk");
 	close(user.guest);
 	assert_int_equal(waitpid(user.pid, &status, 0), user.pid);
@@ -479,8 +478,8 @@ static void test_terminal_after_a_crash(void **state)
 }
 
 /*
- * The shell of a session, in a process of its own: has a job with a console, makes the job (f) or
- * itself (b) the foreground, and reads a key (k), as @commands says.
+ * The shell of a session, in its own process: it has a job with a console. By @commands it puts the
+ * job (f) or itself (b) in the foreground, and reads a key (k).
  */
 static _Noreturn void shell(int terminal, int guest, const int command_ends[2], int answers)
 {
@@ -488,7 +487,7 @@ static _Noreturn void shell(int terminal, int guest, const int command_ends[2], 
 	char command, key;
 	pid_t job;
 
-	/* Its end is the end of this. */
+	/* The job ends with this process. */
 	close(command_ends[1]);
 	setsid();
 	ioctl(terminal, TIOCSCTTY, 0);
@@ -505,7 +504,7 @@ static _Noreturn void shell(int terminal, int guest, const int command_ends[2], 
 	close(guest);
 	while (read(commands, &command, 1) == 1) {
 		key = command;
-		/* Only what was stopped can go to the background again. */
+		/* Only a stopped job can go to the background again. */
 		if (command == 'b') {
 			kill(job, SIGSTOP);
 			waitpid(job, &status, WUNTRACED);
@@ -531,7 +530,7 @@ static void order(int commands, int answers, char command, char answer)
 }
 
 /*
- * Started with `&` and brought to the foreground, which nobody says: its keys are the guest's then.
+ * Started with `&` and put in the foreground without a signal: then keys are the guest's.
  */
 static void check_background(void)
 {
@@ -568,7 +567,7 @@ static void check_background(void)
 		await_raw(slave);
 		say(master, "g\003");
 		expect_read(guest[1], "g\003");
-		/* To the background again, without a word. */
+		/* Back to the background, without a signal. */
 		mode.c_lflag |= ISIG;
 		assert_int_equal(tcsetattr(slave, TCSANOW, &mode), 0);
 	}
@@ -577,13 +576,13 @@ static void check_background(void)
 	say(master, "s");
 	order(commands[1], answers[0], 'k', 's');
 	assert_int_equal(tcsetattr(slave, TCSANOW, &mode), 0);
-	/* The guest got nothing that was the shell's. */
+	/* The guest got none of the shell's keys. */
 	shutdown(guest[1], SHUT_WR);
 	close(commands[1]);
 	assert_int_equal(waitpid(session, &status, 0), session);
 	assert_int_equal(WEXITSTATUS(status), 0);
 	assert_int_equal(read(guest[1], &byte, 1), 0);
-	/* And the terminal is as the shell left it. */
+	/* And the shell's terminal mode is unchanged. */
 	expect_flags(slave, ISIG, true);
 	close(guest[1]);
 	close(commands[0]);
@@ -609,7 +608,7 @@ static void test_background_of_a_device(void **state)
 {
 	locked = SANDBOX_TERMINAL;
 	check_background();
-	/* It has to begin to look. */
+	/* It must start its check. */
 	begins_in_foreground = true;
 	check_background();
 	locked = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The sandbox: what a process that is locked in can still do, and what it cannot. Each attempt is
- * made in a process of its own.
+ * The sandbox: what a sandboxed process can still do, and what it cannot. Each attempt is made in a
+ * process of its own.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -55,7 +55,7 @@ static bool has_landlock(void)
 	return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) > 0;
 }
 
-/* Ends the process by the bare system call: sanitizers want others at _exit. */
+/* Exits by the system call itself: sanitizers make others in _exit. */
 static void leave(int status)
 {
 	for (;;)
@@ -63,8 +63,8 @@ static void leave(int status)
 }
 
 /*
- * Runs @attempt in a process that is locked in with @needs. Returns what it returned: an errno,
- * or 0 for success.
+ * Runs @attempt in a process that is sandboxed with @needs. Returns its result: an errno, or 0 for
+ * success.
  */
 static int locked_in(unsigned int needs, const char *readable, const char *removable,
 		     int (*attempt)(void))
@@ -139,7 +139,7 @@ static int get_random(void)
 	return syscall(SYS_getrandom, bytes, sizeof(bytes), 0) < 0 ? errno : 0;
 }
 
-/* What C libraries ask a terminal; nothing here is one. */
+/* The ioctls of C libraries on a terminal; none is one here. */
 static int ask_terminal(void)
 {
 	static const unsigned long requests[] = {TCGETS, TCSETS, TCGETS2, TCSETS2};
@@ -150,7 +150,7 @@ static int ask_terminal(void)
 	return 0;
 }
 
-/* What tells a console of a new size. */
+/* Notifies a console of a new size. */
 static int receive(void)
 {
 	char byte;
@@ -186,7 +186,7 @@ static int use_memory(void)
 
 static int terminal_ioctl(void)
 {
-	/* TIOCSTI puts input into a terminal that others read from. */
+	/* TIOCSTI would insert input into a terminal that others read. */
 	return syscall(SYS_ioctl, 0, 0x5412, "x") < 0 ? errno : 0;
 }
 
@@ -196,7 +196,7 @@ static int look_at_privileges(void)
 	int found = 0;
 	FILE *status;
 
-	/* Only what was opened before can be read. */
+	/* Only files that were open can be read. */
 	status = fdopen(9, "r");
 	while (status && fgets(line, sizeof(line), status)) {
 		found += !strcmp(line, "NoNewPrivs:\t1\n");
@@ -213,7 +213,7 @@ static void test_files(void **state)
 
 	(void)state;
 	assert_int_equal(locked_in(0, NULL, NULL, open_readable), EPERM);
-	/* Another process looks at name servers for the one that has sockets. */
+	/* The process with sockets has another process read the name servers. */
 	assert_int_equal(locked_in(SANDBOX_SOCKETS, readable, NULL, open_readable), EPERM);
 	assert_int_equal(locked_in(SANDBOX_READER, readable, NULL, open_readable), 0);
 	assert_int_equal(locked_in(SANDBOX_READER, readable, NULL, write_readable), EPERM);
@@ -320,7 +320,7 @@ static void *socket_in_thread(void *context)
 	return NULL;
 }
 
-/* The filter holds for threads that were there before it. */
+/* The filter also applies to existing threads. */
 static void test_threads(void **state)
 {
 	int status;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What stands between a terminal and the device process of a console. */
+/* The connection between a terminal and the device process of a console. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@ struct fixture {
 	int master, saved, peer;
 };
 
-/* Standard output is a terminal for the time of a test. */
+/* Standard output is a terminal during a test. */
 static void set_up(struct fixture *f)
 {
 	struct winsize window = {.ws_col = 80, .ws_row = 25};
@@ -60,7 +60,7 @@ static void test_size_is_told(void **state)
 	assert_true(terminal_take_resized(&f.terminal));
 	assert_true(terminal_read_size(&f.terminal, &size));
 	assert_int_equal(size.columns, 132);
-	/* Nothing to take is not the end. */
+	/* No notification is not the end. */
 	assert_true(terminal_take_resized(&f.terminal));
 	close(f.terminal.notify_fd);
 	f.terminal.notify_fd = -1;
@@ -68,7 +68,7 @@ static void test_size_is_told(void **state)
 	tear_down(&f);
 }
 
-/* A device process may do with its ends what it likes, and take nothing. */
+/* A device process may misuse its ends, and read nothing. */
 static void test_nobody_waits_for_the_device(void **state)
 {
 	struct fixture f;

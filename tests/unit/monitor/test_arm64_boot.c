@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * How an arm64 kernel or firmware gets into memory, and what it is told of the machine: kernel
- * files of all kinds and with all faults, made here, and the device tree, read back by libfdt and
- * by dtc.
+ * Loading an arm64 kernel or firmware, and the description of the machine: valid and faulty kernel
+ * files, made here, and the device tree, read back by libfdt and by dtc.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -133,7 +132,7 @@ static uint64_t number(const void *tree, const char *path, const char *name)
 	return length == 4 ? fdt32_ld(value) : fdt64_ld(value);
 }
 
-/* An Image with what a loader looks at. */
+/* An Image with the fields that a loader reads. */
 static struct {
 	uint32_t code[2];
 	uint64_t text_offset, image_size, flags, reserved[3];
@@ -163,13 +162,13 @@ static void test_image(void **state)
 	assert_int_equal(machine->entry.argument, ARM64_TREE_ADDRESS);
 	assert_memory_equal(at(machine, ARM64_KERNEL_ADDRESS), &image, sizeof(image));
 	assert_int_equal(fdt_check_header(tree_of(machine)), 0);
-	/* With the stub of an EFI program it begins with another instruction, and is no other. */
+	/* With an EFI stub only its first instruction differs. */
 	memcpy(&image, "MZ", 2);
 	image.text_offset = 0x80000;
 	assert_int_equal(load(machine, &image, sizeof(image)), 0);
 	assert_int_equal(machine->entry.address, ARM64_KERNEL_ADDRESS + 0x80000);
 	assert_memory_equal(at(machine, machine->entry.address), &image, sizeof(image));
-	/* Before Linux 3.17 neither its size nor its offset could be relied upon. */
+	/* Before Linux 3.17 neither size nor offset was reliable. */
 	image.text_offset = 0x123;
 	image.image_size = 0;
 	assert_int_equal(load(machine, &image, sizeof(image)), 0);
@@ -262,28 +261,28 @@ static void test_elf(void **state)
 	struct elf_file elf = make_elf(VIRTUAL_BASE + 0x10000);
 	uint64_t place = ARM64_KERNEL_ADDRESS + 0x10000;
 
-	/* Linux, linked for its virtual addresses. What was there before is zero again. */
+	/* Linux, linked for virtual addresses. Its zeroed data is cleared. */
 	memset(at(machine, place), 0xff, 0x2000);
 	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
 	assert_int_equal(machine->entry.address, place + 0x10);
 	assert_memory_equal(at(machine, place), elf.code, sizeof(elf.code));
 	for (size_t i = sizeof(elf.code); i < 0x2000; i++)
 		assert_int_equal(at(machine, place)[i], 0);
-	/* A program for bare metal stays where it was linked for. */
+	/* A bare-metal program stays at its link address. */
 	elf = make_elf(ARM64_MEMORY_ADDRESS + 16 * MIB);
 	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
 	assert_int_equal(machine->entry.address, ARM64_MEMORY_ADDRESS + 16 * MIB + 0x10);
 	elf.segments[1].p_vaddr = 0;
 	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
 	assert_int_equal(machine->entry.address, ARM64_MEMORY_ADDRESS + 16 * MIB + 0x10);
-	/* It may run at other addresses than it is loaded to. */
+	/* Virtual and physical addresses may differ. */
 	elf.segments[1].p_vaddr = 0x1000;
 	elf.header.e_entry = 0x1020;
 	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
 	assert_int_equal(machine->entry.address, ARM64_MEMORY_ADDRESS + 16 * MIB + 0x20);
 }
 
-/* What lld and strip make of a segment that is all zeros: it begins beyond the file's end. */
+/* lld and strip put the offset of an all-zero segment beyond the file's end. */
 static void test_elf_with_zeros_beyond_its_end(void **state)
 {
 	struct machine *machine = *state;
@@ -415,7 +414,7 @@ static void test_seeds(void **state)
 static void test_firmware(void **state)
 {
 	struct machine *machine = *state;
-	const uint64_t code = MEMORY; /* where it is in the host's mapping: after memory */
+	const uint64_t code = MEMORY; /* its offset in the host's mapping: after memory */
 	uint8_t firmware[5000];
 
 	memset(firmware, 0x5a, sizeof(firmware));
@@ -430,7 +429,7 @@ static void test_firmware(void **state)
 	assert_int_equal(fdt_check_header(tree_of(machine)), 0);
 	assert_null(fdt_getprop(tree_of(machine), fdt_path_offset(tree_of(machine), "/chosen"),
 				"bootargs", NULL));
-	/* What the guest wrote into it is gone with the next start. */
+	/* The next start clears what the guest wrote. */
 	machine->memory.host[code + 100] = 1;
 	machine->memory.host[code + 2 * MIB] = 2;
 	assert_int_equal(start(machine), 0);
@@ -455,12 +454,12 @@ static void test_processors_are_numbered_as_kvm_does(void **state)
 	assert_int_equal(number(tree, "/cpus/cpu@100", "reg"), 0x100);
 	assert_int_equal(number(tree, "/cpus/cpu@103", "reg"), 0x103);
 	assert_true(fdt_path_offset(tree, "/cpus/cpu@104") < 0);
-	/* What does not fit is told. */
+	/* A tree that does not fit is an error. */
 	assert_int_equal(arm64_tree_write(tree, 1000, &machine), -ENOSPC);
 	assert_int_equal(arm64_tree_write(tree, 16, &machine), -ENOSPC);
 }
 
-/* dtc takes each tree apart and finds nothing to say. */
+/* dtc decompiles each tree without a warning. */
 static void test_dtc(void **state)
 {
 	struct machine *machine = *state;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The registers of an arm64 machine's platform, as Linux' drivers and a careless guest use them:
+ * The registers of an arm64 machine's platform, as used by Linux' drivers and by a careless guest:
  * serial port, clock, power key, watchdog and stall detector.
  */
 #include <setjmp.h>
@@ -50,7 +50,7 @@
 #define RT    0x40
 #define OE    0x400
 
-/* Just what a platform asks of a hypervisor. */
+/* The part of a hypervisor that a platform uses. */
 static struct board {
 	struct hypervisor hypervisor;
 	bool levels[64];
@@ -168,7 +168,7 @@ static void pass_ms(int ms)
 	}
 }
 
-/* Turns the loop until the condition holds, however slow this machine is. */
+/* Turns the loop until the condition holds. */
 #define until(condition)                                          \
 	do {                                                      \
 		for (int i_ = 0; i_ < 2000 && !(condition); i_++) \
@@ -196,7 +196,7 @@ static uint32_t identity(uint64_t address, uint64_t offset)
 static void test_identities(void **state)
 {
 	(void)state;
-	/* What Linux' bus looks for (drivers/amba/bus.c), and its tables of drivers. */
+	/* What Linux' bus (drivers/amba/bus.c) and its tables of drivers check. */
 	assert_int_equal(identity(UART, 0xfe0) & 0xfffff, 0x41011);
 	assert_int_equal(identity(RTC, 0xfe0) & 0xfffff, 0x41031);
 	assert_int_equal(identity(GPIO, 0xfe0) & 0xfffff, 0x41061);
@@ -229,7 +229,7 @@ static void test_input_and_its_interrupt(void **state)
 	turn();
 	assert_true(board.levels[ARM64_UART_SPI]);
 	assert_int_equal(get(UART + MIS), RX | RT);
-	/* Acknowledged without having been read it comes back at once. */
+	/* Acknowledged without a read, it is raised again at once. */
 	put(UART + ICR, RX | RT);
 	assert_true(board.levels[ARM64_UART_SPI]);
 	assert_int_equal(get(UART + DR), 'a');
@@ -238,7 +238,7 @@ static void test_input_and_its_interrupt(void **state)
 	assert_int_equal(get(UART + DR), 0);
 	assert_int_equal(get(UART + FR) & RXFE, RXFE);
 	assert_int_equal(get(UART + RIS) & (RX | RT), 0);
-	/* Only when it has been read is more taken from the line. */
+	/* More is read from the line only when the receiver is empty. */
 	assert_int_equal(send(board.far, "c", 1, 0), 1);
 	turn();
 	assert_int_equal(get(UART + DR), 'c');
@@ -248,7 +248,7 @@ static void test_input_and_its_interrupt(void **state)
 static void test_transmitter_interrupt(void **state)
 {
 	(void)state;
-	/* Not before something was sent: a driver sends first and then waits. */
+	/* Not before the first byte: a driver sends first, then waits. */
 	put(UART + IMSC, TX);
 	assert_false(board.levels[ARM64_UART_SPI]);
 	put(UART + DR, 'x');
@@ -278,7 +278,7 @@ static void test_nobody_reads(void **state)
 	assert_false(board.levels[ARM64_UART_SPI]);
 	while (recv(board.far, data, sizeof(data), MSG_DONTWAIT) > 0)
 		turn();
-	/* There is room again, which the driver is told. */
+	/* There is room again: an interrupt. */
 	assert_true(board.levels[ARM64_UART_SPI]);
 }
 
@@ -299,7 +299,7 @@ static void test_loopback_and_reset(void **state)
 	assert_int_equal(recv(board.far, &(char){0}, 1, MSG_DONTWAIT), -1);
 }
 
-/* Reads what the port has until it is empty; only a turn of the loop fills it. */
+/* Reads the port until it is empty; only a turn of the loop refills it. */
 static size_t drain(char *text)
 {
 	size_t count = 0;
@@ -313,7 +313,7 @@ static size_t drain(char *text)
 }
 
 /*
- * What the receiver does not hold waits where it came from: at its start, in loopback, at a reset.
+ * Input waits at the far end: at the start, in loopback, at a reset.
  */
 static void test_input_waits_on_the_line(void **state)
 {
@@ -336,7 +336,7 @@ static void test_input_waits_on_the_line(void **state)
 	assert_int_equal(drain(text), 32);
 	assert_memory_equal(text, line + at, 32);
 	at += 32;
-	/* Read dry in loopback: nothing comes in. */
+	/* Empty in loopback: no input arrives. */
 	put(UART + CR, 0x381);
 	turn();
 	assert_int_equal(get(UART + FR) & RXFE, RXFE);
@@ -345,7 +345,7 @@ static void test_input_waits_on_the_line(void **state)
 	reset();
 	at += 32;
 	put(UART + LCR_H, 0x70);
-	/* A driver that starts reads until nothing more comes, and drops it: single bytes. */
+	/* A driver that starts reads until the port is empty, and drops single bytes. */
 	turn();
 	assert_int_equal(drain(text), 1);
 	assert_int_equal(text[0], line[at++]);
@@ -362,7 +362,7 @@ static void test_input_waits_on_the_line(void **state)
 	assert_int_equal(get(UART + FR) & RXFE, RXFE);
 }
 
-/* DDI 0183, 3.3.2 and 3.3.11: what is sent to a receiver that is full is lost, and told. */
+/* DDI 0183, 3.3.2 and 3.3.11: a byte for a full receiver is lost, and reported. */
 static void test_overrun_in_loopback(void **state)
 {
 	char text[33];
@@ -378,7 +378,7 @@ static void test_overrun_in_loopback(void **state)
 	assert_true(board.levels[ARM64_UART_SPI]);
 	assert_int_equal(get(UART + RSR), 0x8);
 	assert_int_equal(get(UART + DR), 0x800 | 'A');
-	/* Until there was room and another byte came. */
+	/* Until another byte found room. */
 	put(UART + DR, 'a');
 	assert_int_equal(get(UART + DR), 'B');
 	assert_int_equal(drain(text), 31);
@@ -437,7 +437,7 @@ static void test_alarm(void **state)
 	assert_int_equal(get(RTC + 0x18), 1);
 	put(RTC + 0x1c, 1);
 	assert_false(board.levels[ARM64_RTC_SPI]);
-	/* It rings once; and one that was set before a reset does not. */
+	/* The alarm fires once; one set before a reset does not. */
 	put(RTC + 0x04, get(RTC) + 1);
 	reset();
 	pass_ms(1100);
@@ -457,13 +457,13 @@ static void test_power_key(void **state)
 	assert_true(board.levels[ARM64_GPIO_SPI]);
 	assert_int_equal(get(GPIO + 0x418), key);
 	assert_int_equal(get(data), key);
-	/* An access to other lines does not show it. */
+	/* An access to other lines does not include it. */
 	assert_int_equal(get(GPIO + (0xf7 << 2)), 0);
 	put(GPIO + 0x41c, key);
 	assert_false(board.levels[ARM64_GPIO_SPI]);
 	until(board.edges[ARM64_GPIO_SPI] == 2);
 	assert_int_equal(get(data), 0);
-	/* Without a machine it does nothing. */
+	/* While detached it does nothing. */
 	board.platform->ops->detach(board.platform);
 	board.platform->ops->press_power_button(board.platform);
 	board.platform->ops->attach(board.platform, &board.hypervisor);
@@ -484,7 +484,7 @@ static void test_lines_that_the_guest_drives(void **state)
 	put(GPIO + 0x410, 0x03);
 	assert_int_equal(get(GPIO + 0x414), 0x03);
 	assert_true(board.levels[ARM64_GPIO_SPI]);
-	/* Those are not acknowledged but end with their reason. */
+	/* Level interrupts are not acknowledged; they end with their reason. */
 	put(GPIO + 0x41c, 0xff);
 	assert_int_equal(get(GPIO + 0x414), 0x03);
 	put(GPIO + (0xff << 2), 0x01);
@@ -527,7 +527,7 @@ static void test_watchdog_expires_in_two_steps(void **state)
 	until(board.expiries > 0);
 	assert_int_equal(get(CONTROL), 7);
 	assert_string_equal(board.what, "the guest's watchdog");
-	/* Told once. */
+	/* Reported once. */
 	pass_ms(150);
 	assert_int_equal(board.expiries, 1);
 	put(REFRESH, 0);
@@ -561,7 +561,7 @@ static void test_watchdog_that_is_refreshed(void **state)
 	assert_int_equal(board.edges[ARM64_WATCHDOG_SPI], 0);
 }
 
-/* Each access that no register defines leaves it running, with its time. */
+/* An access that no register defines has no effect. */
 static void test_watchdog_with_wild_accesses(void **state)
 {
 	static const struct {
@@ -587,7 +587,7 @@ static void test_watchdog_with_wild_accesses(void **state)
 	assert_int_equal(read_bytes(CONTROL, 8), 0);
 }
 
-/* As the driver asks for at its start: whether the reset was by the watchdog. */
+/* As the driver reads at its start: whether the watchdog caused the reset. */
 static void test_watchdog_that_tells_why(void **state)
 {
 	(void)state;
@@ -598,7 +598,7 @@ static void test_watchdog_that_tells_why(void **state)
 	assert_false(board.levels[ARM64_WATCHDOG_SPI]);
 	pass_ms(150);
 	assert_int_equal(board.expiries, 1);
-	/* Behind a reset that it did not make, and once it is used again, it does not. */
+	/* Not after another reset, nor after it is used again. */
 	reset();
 	assert_int_equal(get(CONTROL), 0);
 	start_watchdog(50);
@@ -626,7 +626,7 @@ static void test_watchdog_with_wild_values(void **state)
 	put(CONTROL + 0x10, UINT32_MAX);
 	pass_ms(20);
 	assert_int_equal(get(CONTROL), 1);
-	/* A time that is over. */
+	/* A deadline in the past. */
 	put(CONTROL + 0x14, 0);
 	put(CONTROL + 0x10, 0);
 	until(get(CONTROL) == 3);
@@ -654,14 +654,14 @@ static void test_stall_detector(void **state)
 		board.vcpu_ns[2] += 60 * MS;
 		pass_ms(100);
 		assert_int_equal(get(STALL + 16 * 2 + 0x8), 14);
-		/* One of them takes no interrupts any more. */
+		/* One CPU does not handle interrupts any more. */
 		put(STALL + 16 * 2 + 0x4, 20);
 		assert_int_equal(get(STALL + 16 * 2 + 0x8), 20);
 	}
 	until(board.expiries == 1);
 	assert_string_equal(board.what, "the stall detector of vCPU 1");
 	assert_int_equal(get(STALL + 16 * 1 + 0x8), 0);
-	/* It is told again when it recovers and stalls again. */
+	/* Reported again when it recovers and stalls again. */
 	put(STALL + 16 * 1 + 0x4, 10);
 	board.vcpu_ns[1] += 100 * MS;
 	put(STALL + 16 * 2, 0);
@@ -671,7 +671,7 @@ static void test_stall_detector(void **state)
 static void test_a_processor_that_sleeps_does_not_stall(void **state)
 {
 	(void)state;
-	/* The guest is suspended, twice: nobody loads the counter, and nobody runs. */
+	/* The guest is suspended twice: no counter is loaded, and none runs. */
 	start_stall_detector(0, 100, 20);
 	for (int i = 0; i < 2; i++) {
 		board.vcpu_ns[0] += 50 * MS;
@@ -680,7 +680,7 @@ static void test_a_processor_that_sleeps_does_not_stall(void **state)
 	assert_int_equal(board.expiries, 0);
 	/* Nor does that keep this program busy. */
 	assert_true(board.loop.sleeps < 30);
-	/* It goes on, and hangs. */
+	/* It resumes, and hangs. */
 	board.vcpu_ns[0] += 150 * MS;
 	until(board.expiries == 1);
 }
@@ -689,13 +689,13 @@ static void test_stall_detectors_of_a_reset_machine(void **state)
 {
 	(void)state;
 	start_stall_detector(3, 100, 10);
-	start_stall_detector(CPUS, 100, 1); /* there is no such processor */
+	start_stall_detector(CPUS, 100, 1); /* no such CPU */
 	assert_int_equal(get(STALL + 16 * CPUS + 0xc), 0);
 	reset();
 	board.vcpu_ns[3] += 1000 * MS;
 	pass_ms(200);
 	assert_int_equal(board.expiries, 0);
-	/* One that a guest sets as fast as it can does not keep this program busy. */
+	/* A guest that sets it as fast as possible does not keep this program busy. */
 	start_stall_detector(0, UINT32_MAX, 1);
 	assert_int_equal(get(STALL + 0xc), 100);
 	pass_ms(100);
@@ -711,7 +711,7 @@ static void test_stall_detectors_of_a_guest_that_dumps(void **state)
 	(void)state;
 	start_stall_detector(0, 100, 10);
 	start_stall_detector(3, 100, 10);
-	/* Who panics as well has no crash kernel that goes on. */
+	/* If that panics as well, no crash kernel continues. */
 	bus_access(&board.addresses, &access);
 	assert_int_equal(board.panics, 1);
 	assert_int_equal(get(STALL), 1);
@@ -723,20 +723,20 @@ static void test_stall_detectors_of_a_guest_that_dumps(void **state)
 	board.vcpu_ns[3] += 1000 * MS;
 	pass_ms(200);
 	assert_int_equal(board.expiries, 0);
-	/* One that has it is watched. */
+	/* A crash kernel with the driver is monitored. */
 	start_stall_detector(0, 100, 10);
 	board.vcpu_ns[0] += 1000 * MS;
 	until(board.expiries == 1);
 }
 
 /*
- * kexec, and kdump without a word to pvpanic: a kernel that starts identifies what is on its bus.
+ * kexec, and kdump without pvpanic: a kernel that starts reads the identification of its bus.
  */
 static void test_stall_detectors_of_another_kernel(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 2; i++) {
-		/* The first one may do so after its driver of the detectors is there. */
+		/* The first kernel may read it after its detector driver has started. */
 		start_stall_detector(0, 100, 10);
 		identity(RTC, 0xfe0);
 		assert_int_equal(get(STALL), 1);

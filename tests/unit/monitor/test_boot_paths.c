@@ -60,7 +60,7 @@ static void test_paths(void **state)
 	assert_int_equal(paths.initrd.fd, -1);
 }
 
-/* An inherited descriptor is called by the name of its file, and stays the caller's. */
+/* Errors name the file of an inherited descriptor, which the caller owns. */
 static void test_inherited(void **state)
 {
 	char name[4096], path[32];

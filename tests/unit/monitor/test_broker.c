@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The broker (monitor/broker.c): what a monitor gets from it, and what it does not. */
+/* The broker (monitor/broker.c): which requests of a monitor it grants. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -87,7 +87,7 @@ static void test_connection(void **state)
 	close(peer);
 }
 
-/* What is not a device of this guest cannot be named. */
+/* Only devices of this guest can be requested. */
 static void test_refusals(void **state)
 {
 	struct error error;
@@ -100,7 +100,7 @@ static void test_refusals(void **state)
 	assert_non_null(strstr(error.message, "cannot ask"));
 }
 
-/* An empty path would be the abstract name that is all zeros: what is there is not connected to. */
+/* An empty path must not connect to the abstract address of all zeros. */
 static void test_no_abstract_names(void **state)
 {
 	const struct sockaddr_un zeros = {.sun_family = AF_UNIX};
@@ -108,7 +108,7 @@ static void test_no_abstract_names(void **state)
 	struct error error;
 
 	if (bind(listener, (const struct sockaddr *)&zeros, sizeof(zeros)) < 0)
-		skip(); /* another one's */
+		skip(); /* of another process */
 	assert_int_equal(listen(listener, 1), 0);
 	assert_int_equal(broker_connect(&stage.broker, 2, 0, &error), -EINVAL);
 	close(listener);
@@ -129,7 +129,7 @@ static void test_times_of_threads(void **state)
 	assert_int_equal(broker_open_schedule(&stage.broker, -1), -ENOENT);
 }
 
-/* Packets that no monitor sends are passed over, and an answer to another request is not taken. */
+/* Malformed packets are skipped, and so are answers to other requests. */
 static void test_wrong_packets(void **state)
 {
 	const uint32_t unknown[3] = {77, 9, 1};
@@ -152,8 +152,7 @@ static void test_broker_that_is_gone(void **state)
 }
 
 /*
- * The one of a monitor that nobody supervises: asked too often, it lets the rest of the second go
- * by.
+ * The broker of a stand-alone monitor: after too many requests it waits for the rest of the second.
  */
 static void test_pace_of_a_process(void **state)
 {
@@ -170,7 +169,7 @@ static void test_pace_of_a_process(void **state)
 	start = clock_now_ms();
 	for (int i = 0; i < REQUEST_PACE_COUNT; i++)
 		assert_int_equal(broker_connect(&broker, 1, 0, &error), -EINVAL);
-	/* The first one came before the clock was read. */
+	/* The first request came before the clock was read. */
 	assert_true(clock_now_ms() - start >= REQUEST_PACE_MS / 2);
 	broker_close(&broker);
 	assert_true(wait(NULL) > 0);

@@ -80,7 +80,7 @@ static void test_nothing_answers(void **state)
 	assert_int_equal(bus_add(&bus, &device, NULL), 0);
 	assert_int_equal(read_at(&bus, 0xfff, 1), 0xff);
 	assert_int_equal(read_at(&bus, 0x1010, 2), 0xffff);
-	/* Across its end, and so near the end of everything that the sum would wrap. */
+	/* Across its end, and at an address where the sum would wrap. */
 	assert_int_equal(read_at(&bus, 0x100d, 4), 0xffffffff);
 	assert_int_equal(read_at(&bus, UINT64_MAX, 8), UINT64_MAX);
 	assert_int_equal(probe.calls, 0);

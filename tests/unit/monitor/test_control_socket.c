@@ -82,7 +82,7 @@ static void test_hangup(void **state)
 	close_fd(&far);
 	assert_int_equal(event_loop_run(&loop), 0);
 	assert_int_equal(ends, 1);
-	/* Other threads may still tell something. */
+	/* Other threads may still send something. */
 	control_socket_send(&control, "given-up", "disk");
 }
 
@@ -96,7 +96,7 @@ static void test_events(void **state)
 	assert_string_equal(text, "running\noff powered itself off\n");
 }
 
-/* One that reads nothing is given up like one that hangs up, and is never waited for. */
+/* A peer that does not read is treated like a hangup, and never blocks the sender. */
 static void test_reader_that_stalls(void **state)
 {
 	char bytes[4096];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * KVM behind the interface of a hypervisor. Guests are a few 32-bit instructions, started as by
- * PVH: a KVM that runs no 64-bit guest may still run those. Skipped where /dev/kvm can't be opened.
+ * PVH, so that a KVM without 64-bit guests can run them. Skipped if /dev/kvm can't be opened.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,7 +32,7 @@
 #define MMIO		0xd0000050
 #define IRQ		10
 #define MSR_MISC_ENABLE 0x1a0
-/* How long a vCPU may take to be interrupted: for ever, as far as a person is concerned. */
+/* How long a vCPU may take to be interrupted: very long. */
 #define LOST_S 60
 
 struct stage {
@@ -205,7 +205,7 @@ static void test_exits(void **state)
 	bus_answer(&exit.access, 0xa5);
 	expect_access(stage, &exit, VCPU_EXIT_PORT, PORT, 1, true);
 	assert_int_equal(bus_value(&exit.access), 0xa5);
-	/* The write of 1 is a kick, that of 2 is none. */
+	/* The write of 1 is a kick, that of 2 is not. */
 	expect_access(stage, &exit, VCPU_EXIT_MMIO, MMIO, 4, true);
 	assert_int_equal(bus_value(&exit.access), 2);
 	assert_int_equal(eventfd_read(kick.fd, &count), 0);
@@ -231,7 +231,7 @@ static uint64_t read_msr(int vcpu_fd, uint32_t index)
 	return msrs->entries[0].data;
 }
 
-/* What KVM says there of its own is left as it is. */
+/* KVM's own bits are kept. */
 static void test_miscellaneous_features(void **state)
 {
 	struct stage *stage = get(state);
@@ -246,14 +246,14 @@ static void test_miscellaneous_features(void **state)
 }
 
 /*
- * A vCPU in its thread, and who interrupts it again and again, each at times that are left to
- * chance. Every call is answered by a run that returns after it.
+ * A vCPU in its thread, and a thread that interrupts it repeatedly, each at random times. After
+ * each interrupt a run must return.
  */
 struct chase {
 	struct stage *stage;
 	pthread_t thread;
 	atomic_uint asked; /* how often it was interrupted */
-	atomic_uint seen;  /* what was asked when a run last returned for it */
+	atomic_uint seen;  /* value of asked when a run last returned for an interrupt */
 	atomic_bool stop;
 	sem_t start, ready, answered;
 	unsigned int seed, pause, ports;
@@ -314,7 +314,7 @@ static void expect_answer(struct chase *chase)
 			    !chase->failure[0] &&
 				    atomic_load(&chase->seen) != atomic_load(&chase->asked));
 	if (result < 0 || chase->failure[0]) {
-		/* The thread may never end: there is nothing to go back to. */
+		/* The thread may never end, so the test cannot continue. */
 		fprintf(stderr, "interrupt %u: %s\n", atomic_load(&chase->asked),
 			result < 0 ? "lost" : chase->failure);
 		abort();
@@ -333,7 +333,7 @@ static void chase(struct stage *stage, const uint8_t *code, size_t size, unsigne
 	sem_init(&chase.ready, 0, 0);
 	sem_init(&chase.answered, 0, 0);
 	assert_int_equal(monitor_thread_create(&chase.thread, run_vcpu, &chase), 0);
-	/* Before its first run, from which it would not return by itself. */
+	/* Before its first run, which would not return by itself. */
 	sem_wait(&chase.ready);
 	interrupt(&chase);
 	sem_post(&chase.start);
@@ -341,7 +341,7 @@ static void chase(struct stage *stage, const uint8_t *code, size_t size, unsigne
 	for (unsigned int i = 0; i < rounds; i++) {
 		pause_for(&seed, i % 3 ? pause : 0);
 		interrupt(&chase);
-		/* Others while the first is on its way. */
+		/* More while the first is being delivered. */
 		for (unsigned int j = (unsigned int)rand_r(&seed) % 3; j > 0; j--) {
 			pause_for(&seed, 3000);
 			interrupt(&chase);
@@ -385,8 +385,8 @@ static void test_interrupt_among_exits(void **state)
 }
 
 /*
- * What an interrupter leaves whose first half was answered by a run that was interrupted anyway:
- * the flag is set, and no call that it is for is left. It ends one run, not all of them.
+ * An interrupt that is only half done when the run returns for another reason leaves the flag set.
+ * That ends one run, not all.
  */
 static void test_interrupt_ends_one_run(void **state)
 {
@@ -398,7 +398,7 @@ static void test_interrupt_ends_one_run(void **state)
 		__atomic_store_n(&stage->vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 		ops(stage)->vcpu_run(stage->vcpu, &exit);
 		assert_int_equal(exit.kind, VCPU_EXIT_NONE);
-		/* The write that was going on may be completed by the run that returned. */
+		/* The returned run may complete the pending write. */
 		expect_access(stage, &exit, VCPU_EXIT_PORT, PORT, 1, true);
 	}
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A machine on a fake hypervisor: its vCPUs do what a script says, and the machine is switched off,
- * reset and given up as it should.
+ * A machine on a fake hypervisor: its vCPUs follow a script, and the machine must power off, reset
+ * and fail as it should.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -50,12 +50,12 @@ struct stage {
 	bool ended;
 	enum machine_end end;
 	char why[600];
-	void (*change)(void); /* what becomes of the files at a reset; NULL: nothing */
+	void (*change)(void); /* changes the files at a reset; or NULL */
 };
 
 static struct stage stage;
 
-/* What vCPU 0 does in its life number stage.made; the others sleep. */
+/* The exits of vCPU 0 after start number stage.made; the others sleep. */
 static void (*act)(unsigned int life, unsigned int step, struct vcpu_exit *exit);
 
 static void script(struct fake_hypervisor *fake, uint32_t index, unsigned int step,
@@ -141,7 +141,7 @@ static void on_running(void *context)
 
 static void on_reset(void *context)
 {
-	/* No vCPU is left of the life before. */
+	/* No vCPU is left from before the reset. */
 	assert_int_equal(stage.fake.vcpus, 0);
 	stage.resets++;
 	if (stage.change)
@@ -256,7 +256,7 @@ static void act_off(unsigned int life, unsigned int step, struct vcpu_exit *exit
 		put_serial(exit, (uint8_t)text[step]);
 	else if (step == strlen(text))
 		switch_off(exit);
-	/* It must not be asked again. */
+	/* It must not be called again. */
 	else
 		abort();
 }
@@ -275,7 +275,7 @@ static void test_power_off(void **state)
 	assert_int_equal(stage.made, 1);
 	machine_close(stage.machine);
 	stage.machine = NULL;
-	/* What it said last has arrived. */
+	/* Its last output has arrived. */
 	assert_int_equal(recv(stage.far, text, sizeof(text) - 1, MSG_DONTWAIT), 4);
 	assert_string_equal(text, "bye\n");
 }
@@ -319,7 +319,7 @@ static void test_triple_faults_come_to_an_end(void **state)
 	assert_int_equal(stage.resets, 4);
 }
 
-/* Every other life ends by an ordinary reset, as quickly. */
+/* Every other start ends by an ordinary reset, as quickly. */
 static void act_fault_or_reset(unsigned int life, unsigned int step, struct vcpu_exit *exit)
 {
 	exit->kind = VCPU_EXIT_RESET;
@@ -381,7 +381,7 @@ static void test_power_button(void **state)
 #else
 	assert_false(stage.fake.levels[POWER_IRQ]);
 #endif
-	/* Its vCPUs sleep; it can be switched off all the same. */
+	/* The machine can be switched off while its vCPUs sleep. */
 	machine_close(stage.machine);
 	stage.machine = NULL;
 	assert_false(stage.ended);
@@ -399,7 +399,7 @@ static void act_nonsense(unsigned int life, unsigned int step, struct vcpu_exit 
 	exit->access.length = 1u << rand_r(&seed) % (exit->kind == VCPU_EXIT_PORT ? 3 : 4);
 	exit->access.address = (uint64_t)rand_r(&seed) << 3 ^ (uint64_t)rand_r(&seed) << 32;
 	if (exit->kind == VCPU_EXIT_PORT)
-		exit->access.address %= 0x500; /* the serial port among them, no power */
+		exit->access.address %= 0x500; /* includes the serial port, but not power */
 	exit->access.write = rand_r(&seed) % 2;
 	exit->count = exit->kind == VCPU_EXIT_PORT ? 1 + (unsigned int)rand_r(&seed) % 8 : 1;
 	for (int i = 0; i < 32; i++)
@@ -417,7 +417,7 @@ static void test_wild_accesses(void **state)
 
 #if defined(__aarch64__)
 /*
- * In its first life the guest sets its watchdog and hangs; in the next one it switches itself off.
+ * After its first start the guest sets its watchdog and hangs; then it powers off.
  */
 static void act_watchdog(unsigned int life, unsigned int step, struct vcpu_exit *exit)
 {
@@ -482,7 +482,7 @@ static void test_watchdog_that_nobody_heeds(void **state)
 }
 #endif
 
-/* As long after the start as a person takes to do it: clocks of file systems are coarse. */
+/* Wait as long as a person would: file system clocks are coarse. */
 static void change_later(int fd)
 {
 	struct timespec times[2];
@@ -523,7 +523,7 @@ static void overwrite_kernel(void)
 	change_later(stage.setup.boot.kernel_fd);
 }
 
-/* What a change leaves as it was is not enough for the file to be what it was. */
+/* A change is detected even if size or time stays the same. */
 static void set_time(int fd, const struct stat *before, long later_ns)
 {
 	struct timespec times[2] = {before->st_mtim, before->st_mtim};
@@ -550,13 +550,13 @@ static void shorten_and_restore_time(void)
 	set_time(stage.setup.boot.initrd_fd, &before, 0);
 }
 
-/* As a package manager does that puts another file under the name: this one stays what it is. */
+/* As a package manager: another file gets the name, the open one is unchanged. */
 static void change_owner(void)
 {
 	assert_int_equal(fchmod(stage.setup.boot.kernel_fd, 0600), 0);
 }
 
-/* A guest that resets is not started from anything but what it was started from at first. */
+/* A reset must boot the same files as the first start. */
 static void test_files_that_change_under_a_guest(void **state)
 {
 	static const struct {
@@ -624,7 +624,7 @@ static void *find_stack_size(void *argument)
 	return NULL;
 }
 
-/* Whatever RLIMIT_STACK was when the process began, which is what a thread gets by itself. */
+/* Independent of RLIMIT_STACK at the start of the process, the default of threads. */
 static void test_stacks_of_threads(void **state)
 {
 	pthread_t thread;
@@ -644,7 +644,7 @@ static void test_what_cannot_start(void **state)
 	assert_int_equal(ftruncate(stage.setup.boot.kernel_fd, 10), 0);
 	assert_int_equal(machine_open(&stage.machine, &stage.setup, &error), -EINVAL);
 	assert_true(error.usage);
-	/* What was made meanwhile has been given back. */
+	/* Everything made so far was freed. */
 	assert_false(stage.fake.controllers);
 	stage.machine = NULL;
 }
@@ -661,7 +661,7 @@ static void test_what_cannot_be_opened(void **state)
 	stage.setup.device_count = 1;
 	assert_true(machine_open(&stage.machine, &stage.setup, &error) < 0);
 	assert_non_null(strstr(error.message, "disk"));
-	/* A kernel that is wrong is told of first. */
+	/* An error of the kernel is reported first. */
 	stage.setup.serial_fd = -1;
 	assert_int_equal(ftruncate(stage.setup.boot.kernel_fd, 10), 0);
 	assert_int_equal(machine_open(&stage.machine, &stage.setup, &error), -EINVAL);
@@ -722,7 +722,7 @@ static void act_drives_and_resets(unsigned int life, unsigned int step, struct v
 	reset(exit);
 }
 
-/* Memory that a process may still write to is given to no next life of the guest. */
+/* Memory that a process may still write to is not used after a reset. */
 static void test_a_process_outlives_the_reset(void **state)
 {
 	struct machine_device device = {

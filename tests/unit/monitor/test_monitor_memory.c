@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The guest's memory, and files on their way into it; huge pages as far as a machine goes that has
- * none set aside (tests/lab/amd64/huge-pages has some).
+ * The guest's memory, and loading files into it; huge pages as far as a host without reserved ones
+ * allows (tests/lab/amd64/huge-pages has some).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -44,7 +44,7 @@ static void load_file(struct monitor_memory *memory)
 	assert_int_equal(boot_file_load(memory, &file, 0, 2 * MIB - 100, 8000, 8000, &error),
 			 -EINVAL);
 	assert_non_null(strstr(error.message, "does not fit"));
-	/* It is cut short after it was looked at. */
+	/* It is truncated after its size was read. */
 	assert_int_equal(ftruncate(fd, 4096), 0);
 	assert_int_equal(boot_file_load(memory, &file, 0, 0x1234, 9000, 9000, &error), -EINVAL);
 	assert_non_null(strstr(error.message, "is truncated"));
@@ -59,13 +59,13 @@ static void test_files(void **state)
 	(void)state;
 	assert_int_equal(monitor_memory_open(&memory, &range, 1, false, NULL), 0);
 	load_file(&memory);
-	/* As into huge pages, by the other way. */
+	/* The other way, as into huge pages. */
 	memory.huge_pages = true;
 	load_file(&memory);
 	monitor_memory_close(&memory);
 }
 
-/* In a child, as limits that were lowered stay so. */
+/* In a child, as lowered limits cannot be raised. */
 static void expect_limit(int resource, rlim_t value, const char *text)
 {
 	const struct memory_range range = {0, 64 * MIB};
@@ -90,7 +90,7 @@ static void expect_limit(int resource, rlim_t value, const char *text)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-/* What the limit is that forbids it, and which. */
+/* The message names the limit and its value. */
 static void test_limits(void **state)
 {
 	(void)state;
@@ -127,7 +127,7 @@ static void test_huge_pages(void **state)
 		assert_non_null(strstr(error.message, "huge pages of"));
 		assert_int_equal(memory.fd, -1);
 	}
-	/* Too few are told of here, not by the end of the process that touches them. */
+	/* Too few are an error here, not a kill when they are touched. */
 	assert_int_equal(monitor_memory_open(&memory, &vast, 1, true, &error), -ENOMEM);
 	assert_non_null(strstr(error.message, "nr_hugepages"));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The power registers, and above all their one interrupt: high as long as the guest has something
- * to fetch, whoever is faster.
+ * The power registers, above all their interrupt: it must be high as long as the guest has events
+ * to read, in every interleaving.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -76,7 +76,7 @@ static void test_button(void **state)
 	assert_int_equal(fetch(stage), 0);
 	power_press_button(&stage->power);
 	assert_true(stage->fake.levels[IRQ]);
-	/* As long as the guest does not look; also when it is pressed once more. */
+	/* As long as the guest does not read; also when it is pressed again. */
 	power_press_button(&stage->power);
 	assert_true(stage->fake.levels[IRQ]);
 	assert_int_equal(fetch(stage), POWER_EVENT_BUTTON);
@@ -84,7 +84,7 @@ static void test_button(void **state)
 	assert_int_equal(fetch(stage), 0);
 	power_press_button(&stage->power);
 	assert_true(stage->fake.levels[IRQ]);
-	/* The next life knows nothing of it. */
+	/* Cleared at a reset. */
 	power_attach(&stage->power, NULL);
 	power_press_button(&stage->power);
 	power_attach(&stage->power, &stage->fake.hypervisor);

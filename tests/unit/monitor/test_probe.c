@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The KVM probe: it ends with a verdict in words on any machine, and tells missing, forbidden and
- * unusable device files apart.
+ * The KVM probe: it ends with a result in words on any machine, and distinguishes missing,
+ * forbidden and unusable device files.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -92,7 +92,7 @@ static void test_forbidden(void **state)
 	if (pid == 0) {
 		struct kvm_probe_result result;
 
-		/* Root may open everything. */
+		/* Root can open everything. */
 		if (geteuid() == 0 && setuid(NOBODY) < 0)
 			_exit(1);
 		if (kvm_probe_path(&result, path) != 0)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The 16550 serial port, as Linux' driver and a careless guest use it.
+ * The 16550 serial port, as used by Linux' driver and by a careless guest.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,7 +21,7 @@
 #define ADDRESS 0x3f8
 #define IRQ	4
 
-/* Just what a serial port asks of a hypervisor. */
+/* The part of a hypervisor that a serial port uses. */
 struct board {
 	struct hypervisor hypervisor;
 	bool level;
@@ -138,7 +138,7 @@ static void test_input_and_its_interrupt(void **state)
 	assert_int_equal(in(port, UART_LSR) & UART_LSR_DR, 0);
 	assert_int_equal(in(port, UART_IIR) & 0x0f, UART_IIR_NO_INT);
 	assert_int_equal(port->board.edges, 1);
-	/* Only when it has been read is more taken from the line. */
+	/* More is read from the line only when the receiver is empty. */
 	assert_int_equal(send(port->far, "c", 1, 0), 1);
 	turn(port);
 	assert_int_equal(in(port, UART_RX), 'c');
@@ -149,7 +149,7 @@ static void test_transmitter_interrupt(void **state)
 {
 	struct port *port = *state;
 
-	/* Told once for being empty, and again after each byte: so a driver keeps it busy. */
+	/* The interrupt comes once when empty, and again after each byte. */
 	out(port, UART_IER, UART_IER_THRI);
 	assert_int_equal(port->board.edges, 1);
 	assert_int_equal(in(port, UART_IIR), UART_IIR_THRI);
@@ -195,7 +195,7 @@ static void test_loopback(void **state)
 {
 	struct port *port = *state;
 
-	/* What Linux does to find out whether there is a port at all. */
+	/* Linux' detection of the port. */
 	assert_int_equal(in(port, UART_MSR), UART_MSR_DCD | UART_MSR_DSR | UART_MSR_CTS);
 	out(port, UART_MCR, UART_MCR_LOOP | UART_MCR_OUT2 | UART_MCR_RTS);
 	assert_int_equal(in(port, UART_MSR) & 0xf0, UART_MSR_DCD | UART_MSR_CTS);
@@ -206,7 +206,7 @@ static void test_loopback(void **state)
 	assert_int_equal(recv(port->far, &(char){0}, 1, MSG_DONTWAIT), -1);
 }
 
-/* Reads what the port has until it is empty; only one turn of the loop fills it. */
+/* Reads the port until it is empty; only one turn of the loop refills it. */
 static size_t drain(struct port *port, char *text)
 {
 	size_t count = 0;
@@ -219,7 +219,7 @@ static size_t drain(struct port *port, char *text)
 	return count;
 }
 
-/* What a driver that starts drops is what a FIFO can hold: the rest waits where it came from. */
+/* A starting driver drops no more than a FIFO; the rest waits at the far end. */
 static void test_a_clear_drops_one_fifo(void **state)
 {
 	struct port *port = *state;
@@ -230,12 +230,12 @@ static void test_a_clear_drops_one_fifo(void **state)
 		line[i] = (char)('a' + i % 26);
 	out(port, UART_IER, UART_IER_RDI);
 	assert_int_equal(send(port->far, line, sizeof(line), 0), sizeof(line));
-	/* FIFOs off: one byte, and no other in its place before it was read. */
+	/* FIFOs off: one byte, not replaced before it is read. */
 	turn(port);
 	assert_int_equal(drain(port, text), 1);
 	assert_int_equal(text[0], line[0]);
 	turn(port);
-	/* Switched on, the FIFO is cleared; and so it is by its bit, and by being switched off. */
+	/* Switching the FIFO on or off clears it, and so does its bit. */
 	out(port, UART_FCR, UART_FCR_ENABLE_FIFO);
 	assert_int_equal(in(port, UART_LSR) & UART_LSR_DR, 0);
 	at = 2;
@@ -264,8 +264,8 @@ static void test_a_clear_drops_one_fifo(void **state)
 }
 
 /*
- * Before it has enabled the interrupt a driver empties the receiver again and again, by reading
- * what is there, too: it drops a byte each time.
+ * Before it enables the interrupt a driver empties the receiver repeatedly, also by reading: it
+ * drops a byte each time.
  */
 static void test_a_driver_that_starts_drops_single_bytes(void **state)
 {
@@ -286,7 +286,7 @@ static void test_a_driver_that_starts_drops_single_bytes(void **state)
 	turn(port);
 	assert_int_equal(drain(port, text), 16);
 	assert_string_equal(text, "3456789abcdefghi");
-	/* A reset makes the next driver one that starts. */
+	/* After a reset the next driver starts. */
 	assert_int_equal(send(port->far, "xyz", 3, 0), 3);
 	serial_detach(port->serial);
 	serial_attach(port->serial, &port->board.hypervisor);
@@ -296,7 +296,7 @@ static void test_a_driver_that_starts_drops_single_bytes(void **state)
 	assert_int_equal(text[0], 'x');
 }
 
-/* Off the line nothing is read from it, nor lost. */
+/* In loopback nothing is read from the line, nor lost. */
 static void test_loopback_leaves_the_line_alone(void **state)
 {
 	struct port *port = *state;
@@ -318,7 +318,7 @@ static void test_loopback_leaves_the_line_alone(void **state)
 	assert_string_equal(text, "waits");
 }
 
-/* A reset empties the FIFO; what had not come in goes to the machine that starts. */
+/* A reset empties the FIFO; input still at the far end goes to the next start. */
 static void test_a_reset_drops_one_fifo(void **state)
 {
 	struct port *port = *state;
@@ -335,7 +335,7 @@ static void test_a_reset_drops_one_fifo(void **state)
 	assert_int_equal(in(port, UART_RX), 'h');
 }
 
-/* Data sheet, 8.6.3 and 8.6.4: the seventeenth byte is lost, and the driver hears of it at once. */
+/* Data sheet, 8.6.3 and 8.6.4: the seventeenth byte is lost, with an interrupt. */
 static void test_overrun(void **state)
 {
 	struct port *port = *state;
@@ -349,7 +349,7 @@ static void test_overrun(void **state)
 	assert_false(port->board.level);
 	out(port, UART_TX, 'q');
 	assert_true(port->board.level);
-	/* Before a byte that was received. */
+	/* It has priority over received bytes. */
 	out(port, UART_IER, UART_IER_RLSI | UART_IER_RDI | UART_IER_THRI);
 	assert_int_equal(in(port, UART_IIR) & 0x0f, UART_IIR_RLSI);
 	assert_int_equal(in(port, UART_LSR) & (UART_LSR_OE | UART_LSR_DR),
@@ -359,14 +359,14 @@ static void test_overrun(void **state)
 	assert_int_equal(drain(port, text), 16);
 	assert_string_equal(text, "abcdefghijklmnop");
 
-	/* Without FIFOs the byte that was not read is the one that is lost. */
+	/* Without FIFOs the unread byte is lost. */
 	out(port, UART_FCR, 0);
 	out(port, UART_TX, 'x');
 	out(port, UART_TX, 'y');
 	assert_int_equal(in(port, UART_IIR) & 0x0f, UART_IIR_RLSI);
 	assert_int_equal(in(port, UART_RX), 'y');
 	assert_int_equal(in(port, UART_LSR) & (UART_LSR_OE | UART_LSR_DR), UART_LSR_OE);
-	/* A reset forgets it. */
+	/* A reset clears it. */
 	out(port, UART_TX, 'x');
 	out(port, UART_TX, 'y');
 	serial_detach(port->serial);
@@ -409,12 +409,12 @@ static void test_modem_status(void **state)
 	out(port, UART_MCR, UART_MCR_LOOP);
 	assert_int_equal(in(port, UART_MSR), UART_MSR_DCTS);
 	assert_false(port->board.level);
-	/* Of the ring indicator its end counts. */
+	/* Only the trailing edge of the ring indicator counts. */
 	out(port, UART_MCR, UART_MCR_LOOP | UART_MCR_OUT1);
 	assert_int_equal(in(port, UART_MSR), UART_MSR_RI);
 	out(port, UART_MCR, UART_MCR_LOOP);
 	assert_true(port->board.level);
-	/* All others come first. */
+	/* All other interrupts have priority. */
 	out(port, UART_IER, UART_IER_MSI | UART_IER_THRI);
 	assert_int_equal(in(port, UART_IIR), UART_IIR_THRI);
 	assert_int_equal(in(port, UART_IIR), UART_IIR_MSI);
@@ -429,8 +429,8 @@ static void test_modem_status(void **state)
 }
 
 /*
- * Data sheet, 8.6.1: during a break the line is held, and what is sent, such as the pad character
- * by which a driver measures the break, does not get there. The transmitter is not concerned.
+ * Data sheet, 8.6.1: during a break, bytes sent, such as the pad character that times the break,
+ * do not reach the line. The transmitter is not affected.
  */
 static void test_break(void **state)
 {
@@ -453,7 +453,7 @@ static void test_break(void **state)
 	expect_output(port, "ab");
 }
 
-/* Loopback has no far end that could be slow. */
+/* In loopback the far end cannot block. */
 static void test_loopback_while_nobody_reads(void **state)
 {
 	struct port *port = *state;
@@ -464,7 +464,7 @@ static void test_loopback_while_nobody_reads(void **state)
 	assert_int_equal(in(port, UART_LSR) & UART_LSR_THRE, UART_LSR_THRE);
 	out(port, UART_MCR, 0);
 	assert_int_equal(in(port, UART_LSR) & UART_LSR_THRE, 0);
-	/* Nor has a break: a driver waits for its pad character to be gone. */
+	/* Nor in a break: a driver waits until its pad character is sent. */
 	out(port, UART_LCR, UART_LCR_WLEN8 | UART_LCR_SBC);
 	assert_int_equal(in(port, UART_LSR) & UART_LSR_THRE, UART_LSR_THRE);
 }
@@ -476,7 +476,7 @@ static void test_nobody_reads(void **state)
 	uint8_t data[4096];
 	ssize_t length;
 
-	/* The transmitter gets busy; what is written nevertheless is lost, and nothing else. */
+	/* The transmitter becomes busy; only bytes written after that are lost. */
 	while (in(port, UART_LSR) & UART_LSR_THRE) {
 		out(port, UART_TX, (uint8_t)(sent++ % 251));
 		if (sent % 1000 == 0)
@@ -499,11 +499,11 @@ static void test_nobody_reads(void **state)
 	}
 	turn(port);
 	assert_int_equal(recv(port->far, data, 1, MSG_DONTWAIT), -1);
-	/* There is room again, which the driver is told. */
+	/* There is room again: an interrupt. */
 	assert_true(port->board.level);
 }
 
-/* What Linux does, which writes 16 bytes whenever it is told that the transmitter is empty. */
+/* As Linux: writes 16 bytes whenever the transmitter is empty. */
 static void test_whole_fifo_fits(void **state)
 {
 	struct port *port = *state;
@@ -531,8 +531,8 @@ static void test_whole_fifo_fits(void **state)
 }
 
 /*
- * A kernel that waits for room with interrupts off is not held for ever, and one that waits for the
- * interrupt gets it. What is lost is told once, when somebody reads again.
+ * A kernel that waits for room with interrupts off is not blocked forever, and one that waits for
+ * the interrupt gets it. The loss is logged once, when somebody reads again.
  */
 static void test_nobody_reads_for_long(void **state)
 {
@@ -644,7 +644,7 @@ int main(void)
 		PORT_TEST(test_wide_access),
 	};
 
-	/* As in the monitor: a far end that has gone is no reason to end. */
+	/* As in the monitor: survive a far end that is gone. */
 	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

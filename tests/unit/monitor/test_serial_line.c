@@ -18,7 +18,7 @@
 struct stage {
 	struct event_loop loop;
 	struct serial_line line;
-	uint64_t sent, to_send; /* test_one_turn_has_an_end: what a guest that never stops writes */
+	uint64_t sent, to_send; /* test_one_turn_has_an_end: output of a guest that never stops */
 	unsigned int changes;
 };
 
@@ -58,7 +58,7 @@ static void send_as_much(struct stage *stage, uint64_t to_send)
 	pthread_mutex_unlock(&stage->line.lock);
 }
 
-/* Several vCPUs may write faster than one thread takes out: the loop does other things as well. */
+/* Several vCPUs may write faster than one thread sends: other sources get their turn. */
 static void test_one_turn_has_an_end(void **state)
 {
 	struct stage *stage = *state;

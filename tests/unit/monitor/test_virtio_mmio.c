@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The virtio-mmio transport with a device served by vhost-user in another thread: its registers as
- * a driver and as an attacker uses them, and the device process that goes away and comes back.
+ * used by a driver and by an attacker, and a device process that goes away and comes back.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,8 +40,8 @@ struct board {
 	char path[128];
 	struct fake_hypervisor fake;
 	struct monitor_memory memory;
-	struct loop_thread thread; /* hears the device process */
-	/* Whom the transport asks for connections. */
+	struct loop_thread thread; /* handles the device process */
+	/* The broker of the transport. */
 	struct broker broker;
 	int service_fd;
 	pthread_t service;
@@ -67,7 +67,7 @@ static void on_not_ended(void *context, const char *name)
 {
 	struct board *board = context;
 
-	/* It had its time to end. */
+	/* It got its time to end. */
 	assert_int_equal(board->given_up, 1);
 	board->not_ended++;
 }
@@ -101,7 +101,7 @@ static void stop_broker(struct board *board)
 	close(board->service_fd);
 }
 
-/* Has the path that the broker knows lead to the server's socket. */
+/* Links the broker's path to the server's socket. */
 static void lead_to_server(struct board *board)
 {
 	const char *path = scratch_path(&board->scratch, "device");
@@ -368,11 +368,11 @@ static void test_life(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(features) / sizeof(features[0]); i++) {
-		/* Nobody listens before DRIVER_OK, nor after a reset. */
+		/* Not attached before DRIVER_OK, nor after a reset. */
 		assert_false(fake_write(&board->fake, SLOT_ADDRESS + VIRTIO_MMIO_QUEUE_NOTIFY, 0));
 		boot(board, features[i]);
 		assert_int_equal(board->fake.kick_count, RIG_QUEUES);
-		/* Two would lose each other's edges. */
+		/* With two, edges could be lost. */
 		assert_int_equal(board->fake.interrupt_count, 1);
 		assert_int_equal(board->fake.interrupts[0].irq, SLOT_IRQ);
 		for (int j = 0; j < 40; j++)
@@ -385,7 +385,7 @@ static void test_life(void **state)
 }
 
 /*
- * The truth about used buffers, under random schedules, against a count of what was acknowledged.
+ * Bit 0 of InterruptStatus under random schedules, against a count of acknowledged buffers.
  */
 static void test_interrupt_status(void **state)
 {
@@ -408,7 +408,7 @@ static void test_interrupt_status(void **state)
 				pending[index]++;
 				break;
 			case 1:
-				/* All answers, so that it is known how many are used. */
+				/* Wait for all, so that the number of used buffers is known. */
 				for (index = 0; index < 2; index++)
 					for (; pending[index] > 0; pending[index]--, used++)
 						expect_answer(board, index);
@@ -423,14 +423,14 @@ static void test_interrupt_status(void **state)
 							 used != acknowledged);
 					seen = used;
 				} else {
-					seen = UINT32_MAX; /* more may have been */
+					seen = UINT32_MAX; /* more may have been used */
 				}
 				break;
 			}
 			case 3:
 				put(board, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING);
 				if (seen == UINT32_MAX) {
-					/* Bring both to a point that is known. */
+					/* Bring both to a known state. */
 					for (index = 0; index < 2; index++)
 						for (; pending[index] > 0; pending[index]--, used++)
 							expect_answer(board, index);
@@ -447,7 +447,7 @@ static void test_interrupt_status(void **state)
 	}
 }
 
-/* A driver that polls may take so many buffers that a packed ring's position is what it was. */
+/* A polling driver may use so many buffers that a packed ring's position repeats. */
 static void test_a_position_that_repeats(void **state)
 {
 	struct board *board = *state;
@@ -496,7 +496,7 @@ static void test_configuration_changes(void **state)
 	boot(board, RIG_VERSION_1);
 	generation = get(board, VIRTIO_MMIO_CONFIG_GENERATION);
 	access_register(board, VIRTIO_MMIO_CONFIG + RIG_WRITABLE, &before, 1, false);
-	/* The device may have looked at its rings. */
+	/* The device may have polled its rings. */
 	usleep(100000);
 	fake_take_interrupt(&board->fake, SLOT_IRQ);
 	rig_run(&board->rig, change_config, NULL);
@@ -516,8 +516,8 @@ static void change_config_silently(struct vhost_rig *rig, void *context)
 }
 
 /*
- * What a command on a queue changes is there when the command is used, and nobody is interrupted
- * for it.
+ * A change of configuration space by a command on a queue is visible when the command is used,
+ * without an interrupt.
  */
 static void test_configuration_that_changes_silently(void **state)
 {
@@ -535,7 +535,7 @@ static void test_configuration_that_changes_silently(void **state)
 	assert_false(get(board, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_CONFIG);
 }
 
-/* VIRTIO 1.4, 5.2.5.2, say: a field that begins as the negotiated features want it. */
+/* VIRTIO 1.4, 5.2.5.2, for example: a field depends on the negotiated features. */
 static void test_configuration_of_features(void **state)
 {
 	struct board *board = *state;
@@ -547,7 +547,7 @@ static void test_configuration_of_features(void **state)
 	negotiate(board, RIG_VERSION_1 | RIG_DEVICE_FEATURE);
 	access_register(board, VIRTIO_MMIO_CONFIG + RIG_CHOSEN, &value, 1, false);
 	assert_int_equal(value, 1);
-	/* Nobody is told of it before DRIVER_OK. */
+	/* No interrupt before DRIVER_OK. */
 	assert_int_equal(get(board, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
 	put(board, VIRTIO_MMIO_STATUS, 0);
 	access_register(board, VIRTIO_MMIO_CONFIG + RIG_CHOSEN, &value, 1, false);
@@ -603,7 +603,7 @@ static void test_wrong_queues(void **state)
 		assert_int_equal(get(board, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_CONFIG);
 		assert_int_equal(board->fake.kick_count, 0);
 	}
-	/* A reset makes it good. */
+	/* A reset recovers. */
 	boot(board, RIG_VERSION_1);
 	echo(board, 0);
 }
@@ -622,7 +622,7 @@ static void test_on_before_its_queues(void **state)
 	echo(board, 1);
 }
 
-/* The server hangs up behind its refusal, before or after it is asked for the configuration. */
+/* The server hangs up after its refusal, before or after the configuration is requested. */
 static void test_the_device_refuses_features(void **state)
 {
 	struct board *board = *state;
@@ -631,7 +631,7 @@ static void test_the_device_refuses_features(void **state)
 		board->rig.test.refuses_features = true;
 		assert_false(negotiate(board, RIG_VERSION_1) & VIRTIO_CONFIG_S_FEATURES_OK);
 		board->rig.test.refuses_features = false;
-		/* The next driver finds a process, or has what it sets up told to the next one. */
+		/* The next driver finds a process, or its setup is sent to the next one. */
 		boot(board, RIG_VERSION_1);
 		echo(board, 0);
 	}
@@ -645,7 +645,7 @@ static void replace_server(struct board *board)
 	lead_to_server(board);
 }
 
-/* What the driver was let set up while the process was away, the next one refuses. */
+/* The next process refuses what the driver set up while none was connected. */
 static void test_the_next_process_refuses(void **state)
 {
 	struct board *board = *state;
@@ -665,7 +665,7 @@ static void test_the_next_process_refuses(void **state)
 	echo(board, 0);
 }
 
-/* Waits until a process is attached: it alone can take what is written to configuration space. */
+/* Waits until a process is attached, which handles writes to configuration space. */
 static void wait_attached(struct board *board)
 {
 	uint8_t value = (uint8_t)(board->rig.test.config[0] + 1);
@@ -677,7 +677,7 @@ static void wait_attached(struct board *board)
 	assert_int_equal(board->rig.test.config[0], value);
 }
 
-/* A device process without rings gets no kicks, whatever ran in its predecessor. */
+/* A process without rings gets no kicks, even if its predecessor had rings. */
 static void expect_no_kicks(struct board *board)
 {
 	wait_attached(board);
@@ -690,7 +690,7 @@ static void expect_no_kicks(struct board *board)
 		echo(board, i);
 }
 
-/* The other queues run when the process refuses one, and hangs up. */
+/* The other queues run after the process refused one and hung up. */
 static void test_a_queue_is_refused(void **state)
 {
 	struct board *board = *state;
@@ -707,7 +707,7 @@ static void test_a_queue_is_refused(void **state)
 	expect_no_kicks(board);
 }
 
-/* All queues run when the process is replaced by one that refuses them. */
+/* All queues run, then the process is replaced by one that refuses them. */
 static void test_the_queues_are_refused_by_the_next_process(void **state)
 {
 	struct board *board = *state;
@@ -737,7 +737,7 @@ static void test_the_process_is_replaced(void **state)
 	for (size_t format = 0; format < sizeof(features) / sizeof(features[0]); format++) {
 		boot(board, features[format]);
 		echo(board, 0);
-		/* Some that it has taken and holds, and some that nobody serves yet. */
+		/* Some requests that it holds, and some that nobody serves yet. */
 		board->rig.test.hold = HOLD_EVERY_SECOND;
 		for (int i = 0; i < 6; i++)
 			request(board, 0);
@@ -764,7 +764,7 @@ static void *hold_server(void *argument)
 	return NULL;
 }
 
-/* It neither answers nor goes: the driver's reset comes to an end, and somebody is told. */
+/* It neither answers nor ends: the driver's reset completes, with the not_ended event. */
 static void test_the_process_hangs(void **state)
 {
 	struct board *board = *state;
@@ -782,7 +782,7 @@ static void test_the_process_hangs(void **state)
 	sem_post(&board->go_on);
 	pthread_join(holder, NULL);
 	sem_destroy(&board->go_on);
-	/* This one was not ended, so it is the one that is connected to again. */
+	/* This process was not killed, so the transport reconnects to it. */
 	boot(board, RIG_VERSION_1);
 	echo(board, 0);
 	assert_int_equal(board->given_up, 1);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * How an x86 kernel gets into memory, and what it is told of the machine: kernel files of all kinds
- * and with all faults, made here; CPUID; and the ACPI tables, read back by iasl.
+ * Loading an x86 kernel, and the description of the machine: valid and faulty kernel files, made
+ * here; CPUID; and the ACPI tables, read back by iasl.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -99,7 +99,7 @@ static void expect_refusal(struct machine *machine, const void *kernel, size_t s
 		fail_msg("'%s' is not in '%s'", text, machine->error.message);
 }
 
-/* A bzImage with what a loader looks at. */
+/* A bzImage with the fields that a loader reads. */
 static uint8_t bzimage[SETUP_SIZE + PAYLOAD_SIZE];
 
 static struct setup_header *make_bzimage(void)
@@ -166,14 +166,14 @@ static void test_memory_around_the_hole(void **state)
 	assert_int_equal(ranges[0].size, 3072 * MIB);
 	assert_int_equal(ranges[1].address, UINT64_C(1) << 32);
 	assert_int_equal(ranges[1].size, 3072 * MIB);
-	/* No slot or controller lies in memory, and each slot has an interrupt of its own. */
+	/* No slot or controller overlaps memory, and each slot has its own interrupt. */
 	for (unsigned int i = 0; i < arch_virtio_slots; i++) {
 		struct virtio_slot slot = arch_virtio_slot(i);
 
 		assert_true(slot.address >= ranges[0].size);
 		assert_true(slot.irq < X86_IOAPIC_PINS && slot.irq != X86_SERIAL_PIN &&
 			    slot.irq != X86_POWER_PIN);
-		/* Linux takes these for the timer's and for that of a second PIC. */
+		/* Linux takes these for the timer and for a second PIC. */
 		assert_true(slot.irq != 0 && slot.irq != 2);
 		for (unsigned int j = 0; j < i; j++)
 			assert_int_not_equal(slot.irq, arch_virtio_slot(j).irq);
@@ -278,7 +278,7 @@ static void test_elf(void **state)
 	struct elf_file elf = make_elf();
 	uint32_t magic;
 
-	/* What the last guest left where this kernel wants zeros. */
+	/* Data of the last guest where this kernel needs zeros. */
 	memset(machine->memory.host + 0x200000, 0xff, 0x2000);
 	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
 	assert_int_equal(machine->entry.protocol, BOOT_PVH);
@@ -289,7 +289,7 @@ static void test_elf(void **state)
 	for (size_t i = sizeof(elf.code); i < 0x2000; i++)
 		assert_int_equal(machine->memory.host[0x200000 + i], 0);
 
-	/* Without the note it is started where it says; by a virtual address, too. */
+	/* Without the note it starts at its entry, which may be a virtual address. */
 	elf.note.head.n_type = 1;
 	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
 	assert_int_equal(machine->entry.protocol, BOOT_LINUX64);
@@ -300,7 +300,7 @@ static void test_elf(void **state)
 	assert_int_equal(machine->entry.address, 0x200018);
 }
 
-/* What lld and strip make of a segment that is all zeros: it begins beyond the file's end. */
+/* lld and strip put the offset of an all-zero segment beyond the file's end. */
 static void test_elf_with_zeros_beyond_its_end(void **state)
 {
 	struct machine *machine = *state;
@@ -326,7 +326,7 @@ static void test_elf_with_zeros_beyond_its_end(void **state)
 	for (size_t i = 0; i < 0x3000; i++)
 		assert_int_equal(machine->memory.host[0x300000 + i], 0);
 	assert_int_equal(machine->memory.host[0x303000], 0xff);
-	/* A byte of it would have to be there. */
+	/* With a byte in the file, it is out of range. */
 	elf.segments[2].p_filesz = 1;
 	expect_refusal(machine, &elf, sizeof(elf), "is truncated");
 }
@@ -363,7 +363,7 @@ static void test_pvh_notes(void **state)
 	struct notes rows[9] = {0};
 	uint64_t alignments[] = {4, 4, 4, 8, 8, 8, 8, 4, 8};
 
-	/* On its own, with both lengths of its value, behind one that is not a multiple of 8. */
+	/* Alone, with both lengths of its value, after a note not a multiple of 8 long. */
 	put_note(&rows[0], "Xen", 18, &entry, 4, 4);
 	put_note(&rows[1], "Xen", 18, &entry, 8, 4);
 	put_note(&rows[2], "GNU", 3, build_id, sizeof(build_id), 4);
@@ -375,7 +375,7 @@ static void test_pvh_notes(void **state)
 	put_note(&rows[4], "Xen", 18, &entry, 4, 8);
 	put_note(&rows[5], "Linux", 257, build_id, 4, 8);
 	put_note(&rows[5], "Xen", 18, &entry, 4, 8);
-	/* Of which the others have alignment 4 all the same. */
+	/* But the others have alignment 4. */
 	put_note(&rows[6], "GNU", 5, property, sizeof(property), 8);
 	put_note(&rows[6], "GNU", 3, build_id, sizeof(build_id), 4);
 	put_note(&rows[6], "Xen", 18, &entry, 4, 4);
@@ -430,7 +430,7 @@ static void test_faulty_elf_files(void **state)
 	elf = make_elf();
 	elf.note.entry = 0x10;
 	expect_refusal(machine, &elf, sizeof(elf), "outside of its segments");
-	/* A note that says that it is longer than its segment is none. */
+	/* A note longer than its segment is ignored. */
 	elf = make_elf();
 	elf.note.head.n_descsz = UINT32_MAX;
 	assert_int_equal(load(machine, &elf, sizeof(elf)), 0);
@@ -474,7 +474,7 @@ static void test_initrd_and_command_line(void **state)
 	expect_refusal(
 		machine, bzimage, sizeof(bzimage),
 		"--append: the kernel's command line has 2048 characters, and the kernel supports 2047");
-	/* An ELF file does not say. */
+	/* An ELF file has no limit. */
 	expect_refusal(
 		machine, &elf, sizeof(elf),
 		"--append: the kernel's command line has 2048 characters, and the kernel supports 2047");
@@ -510,7 +510,7 @@ static void test_cpuid(void **state)
 	free(cpuid);
 }
 
-/* Whether processors are cores of their own, or threads of one, which AMD's say by a bit. */
+/* AMD has a bit that says whether logical CPUs are cores or threads. */
 static void test_cpuid_of_vendors(void **state)
 {
 	static const struct {
@@ -536,7 +536,7 @@ static void test_cpuid_of_vendors(void **state)
 	free(cpuid);
 }
 
-/* The flags of the extended interrupt descriptor for @pin, from the only place that has one. */
+/* The flags of the extended interrupt descriptor for @pin, in the only table that has one. */
 static uint8_t interrupt_flags(const uint8_t *tables, size_t size, uint8_t pin)
 {
 	const uint8_t *found = NULL;
@@ -566,7 +566,7 @@ static void test_interrupt_triggers(void **state)
 				 0x3);
 }
 
-/* iasl takes each table apart and puts it together again, and finds nothing to say. */
+/* iasl disassembles and reassembles each table without a warning. */
 static void test_acpi_tables(void **state)
 {
 	static uint8_t tables[X86_ACPI_SIZE];
@@ -603,7 +603,7 @@ static void test_acpi_tables(void **state)
 				fail_msg("iasl objects to table %.4s", tables + place);
 		}
 	}
-	/* What does not fit is told. */
+	/* Tables that do not fit are an error. */
 	assert_int_equal(acpi_write_tables(tables, 1000, X86_ACPI_ADDRESS, 32, 20), -ENOSPC);
 	snprintf(command, sizeof(command), "rm -f '%s'/*", scratch_path(&scratch, "."));
 	assert_int_equal(system(command), 0);
