@@ -29,7 +29,7 @@ struct serial {
 	uint8_t divisor[2];
 	uint8_t modem_deltas;	       /* of the modem status: changes since the last read */
 	bool overrun;		       /* of the line status: a byte was lost since the last read */
-	bool transmitter_acknowledged; /* the "transmitter empty" interrupt was read */
+	bool transmitter_acknowledged; /* its interrupt was read or is not due */
 	bool level;		       /* of the interrupt */
 };
 

@@ -138,7 +138,7 @@ const struct option_row guest_option_rows[] = {
 		.maximum = RESTART_LIMIT_MAXIMUM,
 		.default_text = "5",
 		.help = "end the guest when a device process has died, or the guest has reset, so "
-			"often in a row without having run for 30 seconds; 0: go on for ever",
+			"often in a row without having run for 30 seconds; 0: no limit",
 	},
 	{
 		.name = "stop-timeout",
