@@ -67,11 +67,10 @@ struct device_type {
 	(const struct option_group[])                                                        \
 	{                                                                                    \
 		{"Device options", room##_option_rows, sizeof(struct room##_options), true}, \
-			__VA_ARGS__ __VA_OPT__(, ){"Serving options", serve_option_rows,     \
-						   sizeof(struct serve_options), false},     \
-		{                                                                            \
-			NULL, NULL, 0, false                                                 \
-		}                                                                            \
+			##__VA_ARGS__,                                                       \
+			{"Serving options", serve_option_rows, sizeof(struct serve_options), \
+			 false},                                                             \
+			{NULL, NULL, 0, false},                                              \
 	}
 
 #define DEVICE_TYPES_MAX 64

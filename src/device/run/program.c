@@ -72,13 +72,13 @@ static int run(const struct command_call *call, struct error *error)
 {
 	const struct device_program *program = call->command->context;
 	const struct device_type *type = program->type;
-	const struct serve_options *serving = NULL;
+	const struct serve_options *serving = call->options[0];
 	cleanup_device_process struct device_process process = {0};
 	cleanup_free void *state = NULL;
 	int result;
 
 	/* Those of serving are the last group: see DEVICE_PROGRAM_GROUPS. */
-	for (size_t i = 0; call->command->groups[i].title; i++)
+	for (size_t i = 1; call->command->groups[i].title; i++)
 		serving = call->options[i];
 	if (serving->print_capabilities)
 		return print_capabilities(type);

@@ -8,7 +8,6 @@
 #include <net/if.h>
 #include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -162,21 +161,19 @@ static int lock_in(const struct child *child, struct error *error)
 
 static _Noreturn void run_child(const char *path, int socket_fd, pid_t parent)
 {
-	/* Allocated: it is large, and what starts this process has no use for it. */
-	struct child *child = calloc(1, sizeof(*child));
+	struct child child = {.path = path};
 	struct report report, last = {.read_error = -1};
 	struct error error = {0};
 
 	process_die_with_parent(parent);
 	prctl(PR_SET_NAME, "avp-resolv");
-	if (!child || dup2(socket_fd, READER_FD) < 0)
+	if (dup2(socket_fd, READER_FD) < 0)
 		leave(1);
 	process_close_all_but(READER_FD);
-	child->path = path;
-	child->interface_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	resolv_watch_open(&child->watch);
-	resolv_watch_follow(&child->watch, path);
-	if (lock_in(child, &error) < 0) {
+	child.interface_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	resolv_watch_open(&child.watch);
+	resolv_watch_follow(&child.watch, path);
+	if (lock_in(&child, &error) < 0) {
 		log_error("%s", error.message);
 		leave(1);
 	}
@@ -184,13 +181,13 @@ static _Noreturn void run_child(const char *path, int socket_fd, pid_t parent)
 	if (send(READER_FD, "", 1, MSG_NOSIGNAL) != 1)
 		leave(0);
 	for (;;) {
-		make_report(child, &report);
+		make_report(&child, &report);
 		if (memcmp(&report, &last, sizeof(report)) &&
 		    send(READER_FD, &report, sizeof(report), MSG_NOSIGNAL) != sizeof(report))
 			leave(0);
 		last = report;
-		wait_for_change(child, -1);
-		for (int i = 0; i < SETTLE_ROUNDS && wait_for_change(child, SETTLE_MS); i++)
+		wait_for_change(&child, -1);
+		for (int i = 0; i < SETTLE_ROUNDS && wait_for_change(&child, SETTLE_MS); i++)
 			;
 	}
 }
