@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "monitor/kvm/hypervisor.h"
 #include "monitor/memory.h"
+#include "virtio/device_shape.h"
 
 /* The address and interrupt of a virtio-mmio transport. */
 struct virtio_slot {
@@ -45,6 +46,8 @@ struct boot_source {
 	const char *command_line; /* "" for none */
 	uint32_t cpus;
 	unsigned int virtio_devices; /* in the first slots */
+	/* Of each of them; for the device tree, where there is one. */
+	const struct device_shape *const *shapes;
 	uint32_t variant;	     /* of hypervisor_setup */
 	int tree_fd;		     /* the device tree is written to it; -1: not wanted */
 };

@@ -61,6 +61,7 @@ struct loader {
 struct machine {
 	const struct machine_setup *setup;
 	struct boot_source boot;
+	const struct device_shape **shapes; /* of the devices in setup */
 	struct monitor_memory memory;
 	struct bus addresses, ports;
 	struct platform *platform;
@@ -496,11 +497,20 @@ int machine_open(struct machine **out, const struct machine_setup *setup, struct
 		close_fd(&serial_fd);
 		return error_set(error, ENOMEM, "out of memory");
 	}
+	machine->shapes = calloc(setup->device_count + 1, sizeof(*machine->shapes));
+	if (!machine->shapes) {
+		close_fd(&serial_fd);
+		free(machine);
+		return error_set(error, ENOMEM, "out of memory");
+	}
+	for (size_t i = 0; i < setup->device_count; i++)
+		machine->shapes[i] = &setup->devices[i].shape;
 	machine->setup = setup;
 	machine->memory.fd = -1;
 	machine->boot = setup->boot;
 	machine->boot.cpus = setup->hypervisor.cpus;
 	machine->boot.virtio_devices = (unsigned int)setup->device_count;
+	machine->boot.shapes = machine->shapes;
 	machine->boot.variant = setup->hypervisor.variant;
 	machine->addresses.name = "address";
 	machine->ports.name = "port";
@@ -540,5 +550,6 @@ void machine_close(struct machine *machine)
 	event_loop_remove(machine->setup->loop, &machine->outcome_source);
 	close_fd(&machine->outcome_source.fd);
 	pthread_mutex_destroy(&machine->lock);
+	free(machine->shapes);
 	free(machine);
 }

@@ -10,6 +10,12 @@
 
 #define DEVICE_SHAPE_SIZES 4
 
+/* What becomes of requests in flight when their process dies without a record of them. */
+enum device_replay {
+	DEVICE_REPLAY_ALL, /* the next process gets them again, so that some may be done twice */
+	DEVICE_REPLAY_NOTHING, /* the device needs a reset (VIRTIO 1.4, 2.1.2): the driver decides */
+};
+
 struct device_shape {
 	uint32_t virtio_id;
 	uint16_t queues;	 /* where the process does not tell how many it has */
@@ -30,6 +36,13 @@ struct device_shape {
 	 * again to a process that was restarted. A length of 0: there is none.
 	 */
 	uint32_t setting_offset, setting_length;
+	enum device_replay replay;
+	/*
+	 * A flattened device tree. What its root has becomes part of the device's node, for what in
+	 * the guest uses the device (Linux, bindings/virtio/virtio-device.yaml). NULL: there is none.
+	 */
+	const void *tree;
+	uint32_t tree_length;
 };
 
 #endif

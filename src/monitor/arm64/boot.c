@@ -119,6 +119,7 @@ int arm64_boot_load(struct monitor_memory *memory, const struct boot_source *sou
 		.cpus = source->cpus,
 		.gic = source->variant == 2 ? 2 : 3,
 		.virtio_devices = source->virtio_devices,
+		.shapes = source->shapes,
 		.command_line = source->command_line,
 	};
 	size_t length = strlen(source->command_line);

@@ -251,6 +251,27 @@ static void write_primecells(struct writer *writer)
 	end(writer);
 }
 
+/* Copies what a node of a device's own tree has. device_tree_check_part bounds its depth. */
+static void copy_node(struct writer *writer, const void *part, int node)
+{
+	int property, child;
+
+	fdt_for_each_property_offset(property, part, node)
+	{
+		const char *name = "";
+		int length = 0;
+		const void *value = fdt_getprop_by_offset(part, property, &name, &length);
+
+		check(writer, value ? fdt_property(writer->tree, name, value, length) : length);
+	}
+	fdt_for_each_subnode(child, part, node)
+	{
+		begin(writer, fdt_get_name(part, child, NULL));
+		copy_node(writer, part, child);
+		end(writer);
+	}
+}
+
 static void write_virtio(struct writer *writer, const struct arm64_tree *tree)
 {
 	for (unsigned int i = 0; i < tree->virtio_devices; i++) {
@@ -261,6 +282,8 @@ static void write_virtio(struct writer *writer, const struct arm64_tree *tree)
 		put(writer, "reg", WIDE(address), WIDE(VIRTIO_SLOT_SIZE));
 		put_interrupt(writer, ARM64_VIRTIO_SPI + i, EDGE_RISING);
 		put_flag(writer, "dma-coherent");
+		if (tree->shapes && tree->shapes[i]->tree)
+			copy_node(writer, tree->shapes[i]->tree, 0);
 		end(writer);
 	}
 }

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "virtio/device_shape.h"
+
 /* Random bytes in the tree: Linux' kaslr-seed and rng-seed. */
 #define ARM64_TREE_SEED 64
 
@@ -17,6 +19,7 @@ struct arm64_tree {
 	uint32_t cpus;
 	unsigned int gic;	     /* its version: 2 or 3 */
 	unsigned int virtio_devices; /* in the first slots */
+	const struct device_shape *const *shapes; /* of them; NULL: none has a part of the tree */
 	const char *command_line;
 	uint64_t initrd_address, initrd_size; /* size 0: none */
 	uint64_t kaslr_seed;

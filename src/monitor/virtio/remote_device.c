@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/virtio_ring.h>
 #include <linux/virtio_config.h>
 #include <poll.h>
 #include <string.h>
@@ -463,7 +464,7 @@ void remote_reset(struct remote_device *remote)
 		remote->events->config_changed(remote->context);
 	forget_inflight(remote);
 	remote->started = remote->rings_sent = false;
-	remote->refused = remote->config_written = false;
+	remote->refused = remote->lost_requests = remote->config_written = false;
 	remote->negotiated = 0;
 	take_messages(remote);
 }
@@ -577,6 +578,35 @@ static int make_events(struct remote_device *remote, unsigned int count, struct 
 	return result;
 }
 
+/* Whether the driver has made requests available that are not used yet. */
+static bool has_requests(const struct remote_device *remote)
+{
+	struct guest_memory memory = remote->memory->guest;
+
+	for (uint16_t i = 0; i < remote->queue_count; i++) {
+		const struct remote_ring *ring = &remote->rings[i];
+		uint64_t address = ring->driver + offsetof(struct vring_avail, idx);
+		uint16_t available_index;
+
+		if (!ring->running)
+			continue;
+		/* Packed rings have a record, or were not offered: see learn. */
+		if (!ring->used_index ||
+		    guest_memory_read(&memory, guest_addr(address), &available_index,
+				      sizeof(available_index)) < 0 ||
+		    available_index != *ring->used_index)
+			return true;
+	}
+	return false;
+}
+
+/* Whether requests are lost to a process that must not get them a second time. */
+static bool loses_requests(const struct remote_device *remote)
+{
+	return remote->shape->replay == DEVICE_REPLAY_NOTHING && remote->started &&
+	       !remote->refused && remote->inflight_fd < 0 && has_requests(remote);
+}
+
 /*
  * Sends a new process everything. The eventfds are connected before it gets them, so that no kick
  * is lost, and signalled, so that both sides check the rings: earlier kicks may have been lost.
@@ -587,6 +617,16 @@ static int set_up_again(struct remote_device *remote, struct vhost_client *clien
 	int result;
 
 	remote->memory_sent = remote->as_new = false;
+	if (remote->lost_requests) {
+		log_line(
+			LOG_WARNING, COMPONENT,
+			"%s: its process died with requests in flight, which are not repeated: the "
+			"device needs a reset by its driver",
+			remote->name);
+		remote->lost_requests = false;
+		remote->refused = true;
+		remote->events->needs_reset(remote->context);
+	}
 	remote->rings_sent = remote->started && !remote->refused;
 	remote->events->disconnect(remote->context);
 	result = make_events(remote, 1, error);
@@ -665,6 +705,8 @@ static void handle_connection(void *context, uint32_t events)
 	bool stayed = clock_now_ms() - remote->attached_ms >= RETRY_LAST_MS;
 
 	pthread_mutex_lock(&remote->lock);
+	/* Those that the driver adds from now on are the next process's. */
+	remote->lost_requests |= loses_requests(remote);
 	unwatch(remote);
 	vhost_client_free(remote->client);
 	remote->client = NULL;

@@ -94,6 +94,7 @@ struct remote_device {
 	/* What the driver has set up. */
 	bool started;
 	bool refused; /* a process refused it: do not send it again before the driver resets */
+	bool lost_requests; /* which must not be repeated: the driver has to reset the device */
 	uint64_t negotiated;
 	struct remote_ring rings[REMOTE_QUEUES_MAX];
 	/*

@@ -21,6 +21,7 @@ static void check_same(const struct device_shape *shape, const struct device_sha
 	assert_memory_equal(shape->config_sizes, wanted->config_sizes, sizeof(shape->config_sizes));
 	assert_int_equal(shape->setting_offset, wanted->setting_offset);
 	assert_int_equal(shape->setting_length, wanted->setting_length);
+	assert_int_equal(shape->replay, wanted->replay);
 }
 
 static void check_parsed(const char *text, const struct device_shape *wanted)
@@ -78,6 +79,11 @@ static void test_by_hand(void **state)
 					    .queue_size_max = 256,
 					    .config_sizes = {136},
 					    .setting_length = 2});
+	check_parsed("26,socket=fs.sock,replay=nothing",
+		     &(struct device_shape){.virtio_id = 26,
+					    .queues = 1,
+					    .queue_size_max = 256,
+					    .replay = DEVICE_REPLAY_NOTHING});
 }
 
 static void test_config(void **state)
@@ -90,6 +96,19 @@ static void test_config(void **state)
 	assert_int_equal(device.shape.config_length, sizeof(wanted));
 	assert_memory_equal(device.shape.config, wanted, sizeof(wanted));
 	monitor_device_clear(&device);
+}
+
+/* What is handed down is read again as it was. */
+static void test_replay_is_handed_down(void **state)
+{
+	cleanup_arguments struct arguments arguments = {0};
+	const struct device_shape shape = {.virtio_id = 26,
+					   .queues = 2,
+					   .queue_size_max = 128,
+					   .replay = DEVICE_REPLAY_NOTHING};
+
+	monitor_device_add(&arguments, "fs", &shape, 3);
+	check_parsed(arguments.items[0] + strlen("--device="), &shape);
 }
 
 static void test_mistakes(void **state)
@@ -114,6 +133,7 @@ static void test_mistakes(void **state)
 		{"26,socket=s,config-size=5,config-size=4,config-size=3,config-size=2,config-size=1",
 		 "is given more than 4 times"},
 		{"26,socket=s,setting-offset=200,setting-length=57", "ends beyond byte 256"},
+		{"26,socket=s,replay=twice", "--device: replay"},
 		{"26,socket=s,config=0", "--device: config"},
 		{"26,socket=s,config=001", "config: '1' at digit 3 is not a byte in hexadecimal"},
 		{"26,socket=s,config=0x20", "config: '0x' at digit 1 is not a byte"},
@@ -134,9 +154,8 @@ static void test_mistakes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_handed_down),
-		cmocka_unit_test(test_by_hand),
-		cmocka_unit_test(test_config),
+		cmocka_unit_test(test_handed_down), cmocka_unit_test(test_by_hand),
+		cmocka_unit_test(test_config),	    cmocka_unit_test(test_replay_is_handed_down),
 		cmocka_unit_test(test_mistakes),
 	};
 

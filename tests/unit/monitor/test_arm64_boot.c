@@ -21,6 +21,7 @@
 #include "monitor/arm64/boot.h"
 #include "monitor/arm64/fdt.h"
 #include "monitor/arm64/layout.h"
+#include "monitor/device_tree.h"
 #include "unit/scratch.h"
 
 #define MIB	     (UINT64_C(1) << 20)
@@ -459,6 +460,84 @@ static void test_processors_are_numbered_as_kvm_does(void **state)
 	assert_int_equal(arm64_tree_write(tree, 16, &machine), -ENOSPC);
 }
 
+/*
+ * Writes a part that a device brings along: its root has @property, and a node below with the
+ * phandle @phandle, @depth nodes deep.
+ */
+static size_t make_part(uint8_t part[DEVICE_TREE_PART_MAX], const char *property, uint32_t phandle,
+			int depth)
+{
+	assert_int_equal(fdt_create(part, DEVICE_TREE_PART_MAX), 0);
+	assert_int_equal(fdt_finish_reservemap(part), 0);
+	assert_int_equal(fdt_begin_node(part, ""), 0);
+	assert_int_equal(fdt_property_string(part, property, "x"), 0);
+	for (int i = 0; i < depth; i++)
+		assert_int_equal(fdt_begin_node(part, "gpio"), 0);
+	assert_int_equal(fdt_property_u32(part, "phandle", phandle), 0);
+	for (int i = 0; i <= depth; i++)
+		assert_int_equal(fdt_end_node(part), 0);
+	assert_int_equal(fdt_finish(part), 0);
+	return fdt_totalsize(part);
+}
+
+static void test_devices_bring_parts_of_the_tree(void **state)
+{
+	static uint8_t tree[ARM64_TREE_SIZE], part[DEVICE_TREE_PART_MAX];
+	const struct device_shape none = {.tree = NULL}, gpio = {.tree = part};
+	const struct device_shape *const shapes[] = {&none, &gpio};
+	struct arm64_tree machine = {.memory = MEMORY,
+				     .cpus = 1,
+				     .gic = 3,
+				     .command_line = "",
+				     .virtio_devices = 2,
+				     .shapes = shapes};
+	struct error error;
+	int node;
+
+	(void)state;
+	make_part(part, "label", DEVICE_TREE_PHANDLE_MIN, 1);
+	assert_int_equal(device_tree_check_part(part, sizeof(part), &error), 0);
+	assert_true(arm64_tree_write(tree, sizeof(tree), &machine) > 0);
+	node = fdt_node_offset_by_phandle(tree, DEVICE_TREE_PHANDLE_MIN);
+	assert_true(node >= 0);
+	assert_string_equal(fdt_get_name(tree, node, NULL), "gpio");
+	node = fdt_parent_offset(tree, node);
+	assert_non_null(fdt_getprop(tree, node, "label", NULL));
+	assert_non_null(fdt_getprop(tree, node, "reg", NULL));
+	/* The second device alone has it. */
+	assert_int_equal(node, fdt_node_offset_by_prop_value(tree, -1, "label", "x", 2));
+	assert_true(fdt_node_offset_by_prop_value(tree, node, "label", "x", 2) < 0);
+}
+
+static void test_wrong_parts_of_the_tree(void **state)
+{
+	static uint8_t part[DEVICE_TREE_PART_MAX + 1];
+	struct error error;
+	size_t size;
+
+	(void)state;
+	make_part(part, "reg", DEVICE_TREE_PHANDLE_MIN, 1);
+	assert_int_equal(device_tree_check_part(part, DEVICE_TREE_PART_MAX, &error), -EINVAL);
+	assert_non_null(strstr(error.message, "its root has 'reg'"));
+	make_part(part, "label", DEVICE_TREE_PHANDLE_MIN - 1, 1);
+	assert_int_equal(device_tree_check_part(part, DEVICE_TREE_PART_MAX, &error), -EINVAL);
+	assert_non_null(strstr(error.message, "phandle below 0x100"));
+	make_part(part, "label", DEVICE_TREE_PHANDLE_MIN, 5);
+	assert_int_equal(device_tree_check_part(part, DEVICE_TREE_PART_MAX, &error), -EINVAL);
+	assert_non_null(strstr(error.message, "more than 4 deep"));
+	assert_int_equal(device_tree_check_part(part, DEVICE_TREE_PART_MAX + 1, &error), -EINVAL);
+	assert_non_null(strstr(error.message, "larger than 2048 bytes"));
+	size = make_part(part, "label", DEVICE_TREE_PHANDLE_MIN, 1);
+	/* Cut anywhere, and with any byte changed, it is refused or harmless. */
+	for (size_t i = 0; i < size; i++) {
+		assert_int_equal(device_tree_check_part(part, i, &error), -EINVAL);
+		part[i] ^= 0xff;
+		device_tree_check_part(part, size, &error);
+		part[i] ^= 0xff;
+	}
+	assert_int_equal(device_tree_check_part(part, size, &error), 0);
+}
+
 /* dtc decompiles each tree without a warning. */
 static void test_dtc(void **state)
 {
@@ -523,6 +602,8 @@ int main(void)
 		MACHINE_TEST(test_seeds),
 		MACHINE_TEST(test_firmware),
 		cmocka_unit_test(test_processors_are_numbered_as_kvm_does),
+		cmocka_unit_test(test_devices_bring_parts_of_the_tree),
+		cmocka_unit_test(test_wrong_parts_of_the_tree),
 		MACHINE_TEST(test_dtc),
 		cmocka_unit_test(test_places_do_not_overlap),
 	};

@@ -35,6 +35,7 @@
 #define STATUS_DRIVER (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER)
 
 struct board {
+	struct device_shape shape;
 	struct vhost_rig rig;
 	struct scratch scratch;
 	char path[128];
@@ -116,7 +117,7 @@ static int set_up(void **state)
 	struct memory_range range = {0, MEMORY_SIZE};
 	struct virtio_mmio_setup setup = {
 		.name = "test0",
-		.shape = &device_type_find("block")->shape,
+		.shape = &board.shape,
 		.slot = {SLOT_ADDRESS, SLOT_IRQ},
 		.memory = &board.memory,
 		.loop = &board.thread.loop,
@@ -127,6 +128,7 @@ static int set_up(void **state)
 	struct error error;
 
 	memset(&board, 0, sizeof(board));
+	board.shape = device_type_find("block")->shape;
 	rig_start(&board.rig, -1);
 	scratch_make(&board.scratch);
 	lead_to_server(&board);
@@ -751,6 +753,72 @@ static void test_the_process_is_replaced(void **state)
 	}
 }
 
+/* Whether device processes keep a record of requests in flight. */
+static bool with_record = true;
+
+bool __wrap_vhost_client_has(const struct vhost_client *client,
+			     enum vhost_protocol_feature feature);
+bool __real_vhost_client_has(const struct vhost_client *client,
+			     enum vhost_protocol_feature feature);
+
+bool __wrap_vhost_client_has(const struct vhost_client *client, enum vhost_protocol_feature feature)
+{
+	return (feature != VHOST_PROTOCOL_INFLIGHT_SHMFD || with_record) &&
+	       __real_vhost_client_has(client, feature);
+}
+
+static void wait_needs_reset(struct board *board)
+{
+	for (int i = 0; i < 3000 && !(get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	     i++)
+		usleep(10000);
+	assert_true(get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
+/* Has two requests in flight while the process is replaced: queue 2 leaves them in the ring. */
+static void replace_with_requests(struct board *board)
+{
+	boot(board, RIG_VERSION_1 | FEATURE(3));
+	request(board, 2);
+	request(board, 2);
+	replace_server(board);
+}
+
+static void expect_repeated(struct board *board)
+{
+	for (int i = 0; i < 2; i++) {
+		rig_nudge(&board->rig);
+		expect_answer(board, 2);
+	}
+	assert_int_equal(get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET, 0);
+}
+
+/* A process of a type whose requests must not be repeated dies, and leaves no record of them. */
+static void test_requests_are_not_repeated(void **state)
+{
+	struct board *board = *state;
+
+	board->shape.replay = DEVICE_REPLAY_NOTHING;
+	with_record = false;
+	/* Without requests in flight the next process goes on, with those that came meanwhile. */
+	boot(board, RIG_VERSION_1);
+	echo(board, 0);
+	replace_server(board);
+	echo(board, 0);
+	replace_with_requests(board);
+	wait_needs_reset(board);
+	board->shape.replay = DEVICE_REPLAY_ALL;
+	replace_with_requests(board);
+	wait_attached(board);
+	expect_repeated(board);
+	/* A record tells what was done: then the policy does not matter. */
+	with_record = true;
+	board->shape.replay = DEVICE_REPLAY_NOTHING;
+	replace_with_requests(board);
+	wait_attached(board);
+	expect_repeated(board);
+}
+
 static void wait_for_semaphore(struct vhost_rig *rig, void *context)
 {
 	sem_wait(context);
@@ -841,6 +909,7 @@ int main(void)
 		BOARD_TEST(test_a_queue_is_refused),
 		BOARD_TEST(test_the_queues_are_refused_by_the_next_process),
 		BOARD_TEST(test_the_process_is_replaced),
+		BOARD_TEST(test_requests_are_not_repeated),
 		BOARD_TEST(test_the_process_hangs),
 		BOARD_TEST(test_register_storm),
 	};

@@ -3,17 +3,30 @@
 #include "guest/engine/kvm/monitor_device.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/file_check.h"
 #include "base/text.h"
 #include "guest/config/config.h"
+#include "monitor/boot.h"
+#include "monitor/device_tree.h"
 #include "virtio/virtqueue.h"
 
 #define WHERE		"--device"
 #define QUEUE_SIZE	256
 #define QUEUE_SIZE_TEXT "256"
+
+static const char *const replay_choices[] = {
+	"auto",
+	[DEVICE_REPLAY_ALL + 1] = "all",
+	[DEVICE_REPLAY_NOTHING + 1] = "nothing",
+	NULL,
+};
 
 const struct option_row monitor_device_rows[] = {
 	{
@@ -94,6 +107,25 @@ const struct option_row monitor_device_rows[] = {
 		.maximum = REMOTE_CONFIG_MAX,
 		.help = "length of what the driver sets; without it, 0",
 	},
+	{
+		.name = "replay",
+		.type = OPTION_CHOICE,
+		.argument = "WHAT",
+		.offset = offsetof(struct monitor_device, replay),
+		.choices = replay_choices,
+		.default_text = "auto",
+		.help = "which requests the next process gets when one dies without a record of those "
+			"in flight: all, so that some may be done twice; nothing, and the device "
+			"needs a reset by its driver; auto, as the type says, and all for a number",
+	},
+	{
+		.name = "device-tree",
+		.type = OPTION_PATH,
+		.argument = "FILE",
+		.offset = offsetof(struct monitor_device, tree_path),
+		.help = "flattened device tree (dtc -o FILE) whose root goes into the device's node, for "
+			"what in the guest uses the device; machines of arm64 alone have one",
+	},
 	{.name = NULL},
 };
 
@@ -153,11 +185,48 @@ static int read_config(struct monitor_device *device, struct error *error)
 	return 0;
 }
 
+/* Reads the part of the device tree. */
+static int read_tree(struct monitor_device *device, struct error *error)
+{
+	uint64_t size = 0;
+	cleanup_fd int fd = -1;
+	int result;
+
+	if (!device->tree_path)
+		return 0;
+	if (!arch_has_tree)
+		return error_set_usage(error,
+				       WHERE ": device-tree: machines of this architecture have "
+					     "none; omit it");
+	fd = file_open_checked(WHERE ": device-tree", device->tree_path, O_RDONLY, false, &size,
+			       error);
+	if (fd < 0)
+		return fd;
+	/* One byte more than allowed is enough to be refused. */
+	if (size > DEVICE_TREE_PART_MAX)
+		size = DEVICE_TREE_PART_MAX + 1;
+	device->tree = malloc(size + 1);
+	if (!device->tree)
+		return error_set(error, ENOMEM, "out of memory");
+	if (pread(fd, device->tree, size, 0) != (ssize_t)size)
+		return error_set_usage(error, WHERE ": device-tree: %s: cannot be read",
+				       device->tree_path);
+	result = device_tree_check_part(device->tree, size, error);
+	if (result < 0) {
+		error_prefix(error, WHERE ": device-tree: %s", device->tree_path);
+		return result;
+	}
+	device->shape.tree = device->tree;
+	device->shape.tree_length = (uint32_t)size;
+	return 0;
+}
+
 /* Makes the shape from the given keys, and the rest from the type. */
 static int make_shape(struct monitor_device *device, struct error *error)
 {
 	const struct device_type *type = device_type_find(device->type);
 	struct device_shape *shape = &device->shape;
+	int result;
 
 	*shape = (struct device_shape){.queues = 1, .queue_size_max = QUEUE_SIZE};
 	if (type)
@@ -178,13 +247,16 @@ static int make_shape(struct monitor_device *device, struct error *error)
 		shape->setting_offset = (uint32_t)device->setting_offset;
 		shape->setting_length = (uint32_t)device->setting_length;
 	}
+	if (device->replay)
+		shape->replay = (enum device_replay)(device->replay - 1);
 	if (shape->setting_offset + shape->setting_length > REMOTE_CONFIG_MAX)
 		return error_set_usage(error,
 				       WHERE ": setting-length: the setting ends beyond byte %d",
 				       REMOTE_CONFIG_MAX);
-	if (read_config(device, error) < 0)
-		return -EINVAL;
-	return read_sizes(device, error);
+	result = read_config(device, error);
+	if (result == 0)
+		result = read_tree(device, error);
+	return result < 0 ? result : read_sizes(device, error);
 }
 
 int monitor_device_parse(struct monitor_device *device, const char *text, struct error *error)
@@ -207,6 +279,8 @@ int monitor_device_parse(struct monitor_device *device, const char *text, struct
 void monitor_device_clear(struct monitor_device *device)
 {
 	option_clear(monitor_device_rows, device);
+	free(device->tree);
+	device->tree = NULL;
 }
 
 void monitor_device_add(struct arguments *arguments, const char *name,
@@ -221,4 +295,6 @@ void monitor_device_add(struct arguments *arguments, const char *name,
 	if (shape->setting_length)
 		arguments_extend(arguments, ",setting-offset=%" PRIu32 ",setting-length=%" PRIu32,
 				 shape->setting_offset, shape->setting_length);
+	if (shape->replay == DEVICE_REPLAY_NOTHING)
+		arguments_extend(arguments, ",replay=nothing");
 }

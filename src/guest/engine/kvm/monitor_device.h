@@ -22,6 +22,9 @@ struct monitor_device {
 	char *config; /* hexadecimal */
 	uint8_t config_bytes[REMOTE_CONFIG_MAX];
 	uint64_t setting_offset, setting_length;
+	char *tree_path;
+	void *tree;		   /* allocated */
+	uint64_t replay;	   /* 0: as the type has it; else enum device_replay + 1 */
 	struct device_shape shape; /* points to config_bytes */
 };
 
