@@ -12,7 +12,7 @@
 
 #include "base/cleanup.h"
 
-/* Takes ownership of @text; NULL: there was no memory for it. */
+/* Takes ownership of @text; NULL means that memory ran out. */
 static void append(struct arguments *arguments, char *text)
 {
 	char **items = NULL;

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 
-/* Starts as {0}. After memory has run out additions do nothing, until arguments_finish tells. */
+/* Starts as {0}. Once memory has run out, additions do nothing and arguments_finish fails. */
 struct arguments {
 	char **items; /* allocated, as is each; a NULL follows the last */
 	size_t count;
@@ -31,7 +31,7 @@ void arguments_extend(struct arguments *arguments, const char *format, ...)
  */
 const char *const *arguments_finish(const struct arguments *arguments, struct error *error);
 
-/* Gives everything back. */
+/* Frees all of it. */
 void arguments_clear(struct arguments *arguments);
 #define cleanup_arguments __attribute__((cleanup(arguments_clear)))
 

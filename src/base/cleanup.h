@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Scope-exit cleanup. A variable declared with one of these attributes gives its resource back
- * when it goes out of scope, unless ownership was taken with take_fd or take_pointer.
+ * Scope-exit cleanup. A variable declared with one of these attributes releases its resource when
+ * it goes out of scope, unless ownership was taken with take_fd or take_pointer.
  */
 #ifndef AVP_BASE_CLEANUP_H
 #define AVP_BASE_CLEANUP_H

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <time.h>
 
-/* What @clock, which must exist, shows, in nanoseconds. */
+/* Reads @clock, which must exist, in nanoseconds. */
 static inline uint64_t clock_read_ns(clockid_t clock)
 {
 	struct timespec now;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Parses the command line against the tables of struct command and runs what it asks for. Options
- * are as with getopt_long(3), but never shortened: what a script says today keeps its meaning.
+ * Parses the command line against the tables of struct command and runs the command. Options are as
+ * with getopt_long(3), but may not be abbreviated: a new option must not change what a script
+ * means.
  */
 #include "base/command.h"
 
@@ -71,13 +72,13 @@ const struct option_row command_common_rows[] = {
 		.name = "help",
 		.type = OPTION_FLAG,
 		.offset = offsetof(struct common_options, help),
-		.help = "tell how the command is called, and end",
+		.help = "print this help, and exit",
 	},
 	{
 		.name = "version",
 		.type = OPTION_FLAG,
 		.offset = offsetof(struct common_options, version),
-		.help = "print the version, and end",
+		.help = "print the version, and exit",
 	},
 	{.name = NULL},
 };
@@ -94,7 +95,7 @@ struct parser {
 	char path[COMMAND_PATH_LENGTH];
 	struct common_options common;
 	struct option_structs structs;
-	struct command_call call; /* its command: as far as the words say */
+	struct command_call call; /* its command: found from the words so far */
 };
 
 static void structs_clear(struct option_structs *structs)
@@ -175,7 +176,7 @@ static int refuse_option(const struct parser *parser, const char *argument, size
 			       argument, parser->path);
 }
 
-/* In force at once: a mistake in what follows is logged as they say. */
+/* They apply at once, so that errors in later arguments are logged as they say. */
 static int apply_common(const struct common_options *common, struct error *error)
 {
 	log_set_format(common->log_format);
@@ -253,7 +254,7 @@ static int refuse_subcommand(const struct command *parent, const char *name, str
 		return error_set_usage(error, "there is no subcommand '%.60s'; did you mean '%s'?",
 				       name, match.nearest);
 	if (!parent->subcommands)
-		return error_set_usage(error, "'%s' has no subcommand '%.60s'; leave it away",
+		return error_set_usage(error, "'%s' has no subcommand '%.60s'; omit it",
 				       parent->name, name);
 	return error_set_usage(error, "there is no subcommand '%.60s'; give one of: %s", name,
 			       list_subcommands(parent, names, sizeof(names)));
@@ -296,15 +297,13 @@ static int parse_word(struct parser *parser, char *word, struct error *error)
 	if (command->subcommands)
 		return enter_subcommand(parser, word, error);
 	if (parser->call.operand_count == command->operands_maximum)
-		return error_set_usage(error,
-				       "'%.60s' is one argument too many; `%s --help` tells how to "
-				       "call it",
+		return error_set_usage(error, "'%.60s' is one argument too many; see `%s --help`",
 				       word, parser->path);
 	parser->call.operands[parser->call.operand_count++] = word;
 	return 0;
 }
 
-/* Becomes the program of the command; @arguments are its own. Returns only if that fails. */
+/* Executes the program of the command with its own @arguments. Returns only on failure. */
 static int execute_program(const struct parser *parser, char **arguments, struct error *error)
 {
 	const char *name = parser->call.command->program;
@@ -350,7 +349,7 @@ static int parse_arguments(struct parser *parser, char **arguments, struct error
 					       argument);
 		if (used < 0)
 			return used;
-		/* Help is given for what stands so far, even when the rest is wrong. */
+		/* --help works even when later arguments are wrong. */
 		if (parser->common.help || parser->common.version)
 			break;
 		arguments += used;
@@ -366,11 +365,9 @@ static int check_complete(const struct parser *parser, struct error *error)
 	char names[160];
 
 	if (command->subcommands)
-		return error_set_usage(error,
-				       "the subcommand is missing; give one of: %s (`%s --help` "
-				       "tells more)",
-				       list_subcommands(command, names, sizeof(names)),
-				       parser->path);
+		return error_set_usage(
+			error, "the subcommand is missing; give one of: %s (see `%s --help`)",
+			list_subcommands(command, names, sizeof(names)), parser->path);
 	if (parser->call.operand_count < command->operands_minimum)
 		return error_set_usage(error, "an argument is missing; call it as: %s %s",
 				       parser->path, command->operands);
@@ -431,7 +428,7 @@ int command_main(const struct command *root, int argc, char **argv)
 		status = error_set(&error, ENOMEM, "out of memory");
 	else
 		status = parse_and_run(&parser, argc ? argv + 1 : argv, &error);
-	/* Half an answer must not look like a whole one. */
+	/* Truncated output must not look complete. */
 	if (status >= 0 && (fflush(stdout) || ferror(stdout)))
 		status = error_set(&error, EIO, "cannot write all to standard output");
 	if (status < 0) {

@@ -31,7 +31,7 @@
 #include "base/error.h"
 #include "base/option.h"
 
-/* An option table and the struct that it fills. A list of them ends with one without a title. */
+/* An option table and the struct that it fills. A list ends with an entry without a title. */
 struct option_group {
 	const char *title; /* over the table in help, such as "Device options" */
 	const struct option_row *rows;
@@ -55,8 +55,8 @@ struct command;
 struct command_call {
 	const struct command *command;
 	/*
-	 * For each group in order, a struct set to the defaults and then from the command line.
-	 * What run takes out of it with option_move is run's.
+	 * For each group in order, a struct set to the defaults and then from the command line. run
+	 * owns what it takes out with option_move.
 	 */
 	void *const *options;
 	struct option_list given; /* the names of the options that were given */
@@ -75,7 +75,7 @@ struct command {
 	size_t operands_minimum, operands_maximum;
 	const struct command_note *exit_statuses; /* beyond the usual 0, 1, 2; ends with NULL */
 	const struct command_note *examples;	  /* command line and what it does; as above */
-	bool hidden;				  /* not listed: for the build */
+	bool hidden;				  /* not listed: used by the build */
 	/*
 	 * Does the work. Returns the exit status, or a negative errno with *error set, which the
 	 * caller logs as one line and turns into exit status 1 or 2.
@@ -89,25 +89,25 @@ struct command {
 	 * executed. The tables here are for help and documents.
 	 */
 	const char *program;
-	/* Of a root, both may be NULL: */
+	/* For a root command; both may be NULL: */
 	const char *path;    /* how users call it, if not by its name: "avp device block" */
-	const char *version; /* what --version prints behind the first line */
+	const char *version; /* what --version prints after the first line */
 };
 
-/* The options that every program and subcommand takes: --help, --version, the log's. */
+/* The options that every program and subcommand takes: --help, --version, those of the log. */
 extern const struct option_row command_common_rows[];
 
 /*
  * Parses @argv (with the program's name first) against @root, and runs the subcommand. The common
- * options are accepted before and after the subcommand's name. Errors are logged. Standard
- * descriptors that are closed are occupied first: call it before anything is opened. Returns the
+ * options are accepted before and after the subcommand's name. Errors are logged. Fills closed
+ * standard descriptors first (base/inherited_fd.h): call it before anything is opened. Returns the
  * exit status.
  */
 int command_main(const struct command *root, int argc, char **argv);
 
 /*
  * Finds the command that @words (@count of them, such as "device", "block") lead to from @root.
- * NULL with *error set when a word is no subcommand.
+ * NULL with *error set when a word is not a subcommand.
  */
 const struct command *command_find(const struct command *root, char *const *words, size_t count,
 				   struct error *error);

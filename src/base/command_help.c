@@ -15,7 +15,7 @@
 #define TEXT_INDENT 26
 
 static const struct command_note usual_exit_statuses[] = {
-	{"0", "it went well"},
+	{"0", "success"},
 	{"1", "the operation failed"},
 	{"2", "the call or a file that it names was wrong; nothing was started"},
 	{NULL, NULL},
@@ -141,7 +141,7 @@ static void print_note(FILE *stream, const struct command_note *note)
 	print_term(stream, note->term, note->text, "");
 }
 
-/* The command line is not broken: it is there to be copied. */
+/* The command line is not wrapped, so that it can be copied. */
 static void print_example(FILE *stream, const struct command_note *note)
 {
 	size_t column = 0;

@@ -12,15 +12,15 @@
 /* Prints the help of the command that @path ("avp run") leads to. Returns the exit status. */
 int help_print(const struct command *command, const char *path, FILE *stream);
 
-/* Prints the version, and what @root says of it. Returns the exit status. */
+/* Prints the version, with what @root adds. Returns the exit status. */
 int help_print_version(const struct command *root, FILE *stream);
 
 /* The call of a command: "[OPTION…] [BUNDLE]". */
 const char *help_synopsis(const struct command *command, char *buffer, size_t size);
 
 /*
- * Calls @print for each exit status of a command, in order: the usual ones, where the command has
- * no words of its own for them, and its own.
+ * Calls @print for each exit status of a command, in order: the usual ones, unless the command
+ * describes them itself, then its own.
  */
 void help_exit_statuses(const struct command *command,
 			void (*print)(FILE *stream, const struct command_note *note), FILE *stream);

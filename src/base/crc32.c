@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/*
- * Bit by bit: what is checked is a console.
- */
+/* Computed bit by bit, without a table: a console carries little data. */
 #include "base/crc32.h"
 
 #define POLYNOMIAL 0xedb88320u

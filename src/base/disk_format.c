@@ -10,10 +10,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A longer path is not quoted in a message that has to hold it three times. */
+/* The message holds the path three times; a longer path is not quoted. */
 #define QUOTED_LENGTH 100
 
-/* All signatures are that near to the beginning or the end. */
+/* All signatures lie within this many bytes of the beginning or the end. */
 #define PART_LENGTH 512
 
 struct signature {
@@ -101,9 +101,9 @@ int disk_format_find(int fd, uint64_t size, const char **format)
 }
 
 /*
- * Writes @path and @suffix as one word of a shell's command line, which qemu-img takes for a file:
- * neither for an option nor for the name of a protocol. False: it does not fit, or has characters
- * that do not show.
+ * Writes @path and @suffix as one word of a shell's command line, which qemu-img takes as a file:
+ * neither as an option nor as the name of a protocol. False when it does not fit or has unprintable
+ * characters.
  */
 static bool quote(char quoted[QUOTED_LENGTH], const char *path, const char *suffix)
 {

@@ -17,13 +17,15 @@
 int disk_format_find(int fd, uint64_t size, const char **format);
 
 /*
- * Fills *error with a usage error: the image at @path is in @format, and how it is converted or
- * used nevertheless. The message starts with @option. Returns -EINVAL.
+ * Fills *error with a usage error: the image at @path is in @format, and how to convert it or serve
+ * it as it is. The message starts with @option. Returns -EINVAL.
  */
 int disk_format_refuse(const char *option, const char *path, const char *format,
 		       struct error *error);
 
-/* Does both: 0 when the image is raw, else a negative errno with *error set. */
+/*
+ * Finds the format and refuses it: 0 when the image is raw, else a negative errno with *error set.
+ */
 int disk_format_check(const char *option, const char *path, int fd, uint64_t size,
 		      struct error *error);
 

@@ -35,7 +35,7 @@ int error_set_usage(struct error *error, const char *format, ...)
 int error_set_errno(struct error *error, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Puts a formatted text and ": " before the message that is there: what was being done. */
+/* Prepends a formatted text and ": " to the message, such as what was being done. */
 void error_prefix(struct error *error, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

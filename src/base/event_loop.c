@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The event loop: epoll for what the kernel tells, adaptive polling for what can be seen in shared
- * memory. The rule by which the poll window adapts is in the header.
+ * The event loop: epoll for file descriptors, adaptive polling for shared memory. The rule by which
+ * the poll window adapts is in the header.
  */
 #include "base/event_loop.h"
 
@@ -27,7 +27,7 @@
 /* Reading the clock costs as much as polling a few rings: within the window, do it now and then. */
 #define POLLS_PER_CLOCK 8
 
-/* What comes within this many poll limits came soon. */
+/* Work that comes within this many poll limits came soon. */
 #define SOON_FACTOR 2
 
 /* Tells the processor that this is a spin: saves power and yields to the sibling thread. */
@@ -89,7 +89,7 @@ void event_loop_remove(struct event_loop *loop, struct event_source *source)
 	}
 }
 
-/* Has the kernel watch as wanted. Returns 0 or a negative errno. */
+/* Makes the kernel watch what is wanted. Returns 0 or a negative errno. */
 static int apply_watch(struct event_loop *loop, struct event_watch *watch)
 {
 	struct epoll_event event = {.events = watch->wanted, .data.ptr = &watch->source};
@@ -139,7 +139,7 @@ void event_watch_set(struct event_loop *loop, struct event_watch *watch, uint32_
 			  watch->source.fd, strerror(-result));
 }
 
-/* Tries again what failed, and sees to it that the loop does so in time. */
+/* Retries the failed watches, and shortens *timeout_ms so that the next try is in time. */
 static void retry_failed(struct event_loop *loop, int *timeout_ms)
 {
 	struct event_watch **link = &loop->failed;
@@ -251,7 +251,10 @@ static int handle_events(struct event_loop *loop, int timeout_ms)
 	if (timeout_ms && loop->idle_since_ns) {
 		uint64_t idle_ns = clock_now_ns() - loop->idle_since_ns;
 
-		/* A sleep that a signal or its time limit ended says nothing before it is late. */
+		/*
+		 * A sleep that ended without an event tells nothing, unless it was too long for
+		 * "soon".
+		 */
 		if (count || idle_ns > SOON_FACTOR * loop->poll_limit_ns)
 			adapt_window(loop, idle_ns);
 	}
@@ -321,7 +324,9 @@ static int take_turn(struct event_loop *loop, int timeout_ms)
 	}
 	if (loop->failed)
 		retry_failed(loop, &timeout_ms);
-	/* Nothing would end the sleep of a loop that one of its pollers has stopped. */
+	/*
+	 * A poller may have stopped the loop: then do not sleep, for nothing would end the sleep.
+	 */
 	return handle_events(loop, loop->stopped ? 0 : timeout_ms);
 }
 

@@ -9,9 +9,9 @@
  * work (the wake-up itself takes some of that time):
  *   - work came soon: the window doubles, from EVENT_LOOP_POLL_START_NS up to the limit;
  *   - work came later: polling was in vain, the window halves, and below the start value it is 0;
- *   - work came soon, yet EVENT_LOOP_POLL_VAIN times in a row after the window at its limit: it is
- *     just out of reach, so there is no polling for the next EVENT_LOOP_POLL_PAUSE sleeps.
- * Work met while polling leaves the window as it is. A loop that nothing wakes makes no wake-ups.
+ *   - work came soon, but EVENT_LOOP_POLL_VAIN times in a row just after a window of the longest
+ *     length: polling misses it, so there is none for the next EVENT_LOOP_POLL_PAUSE sleeps.
+ * Work met while polling leaves the window as it is. A loop without events sleeps without wake-ups.
  *
  * Everything here belongs to the one thread that runs the loop.
  */
@@ -31,8 +31,8 @@ struct event_source {
 };
 
 /*
- * A source that is watched now for one thing, now for another, and at times for nothing. Owned by
- * the caller, who fills in the source and zeroes the rest; it must live until it is set to nothing.
+ * A source whose watched events change, at times to none. Owned by the caller, who fills in the
+ * source and zeroes the rest; it must live until its events are set to none.
  */
 struct event_watch {
 	struct event_source source;
@@ -63,10 +63,10 @@ struct event_loop {
 	int epoll_fd;
 	bool stopped;
 	int exit_status;
-	uint64_t poll_limit_ns;	 /* longest time to poll before sleeping; 0: one look, no more */
+	uint64_t poll_limit_ns;	 /* longest time to poll before sleeping; 0: poll once only */
 	uint64_t poll_window_ns; /* the adapted time */
 	uint64_t idle_since_ns;	 /* the end of the last work; 0: not yet known */
-	unsigned int poll_vain;	 /* windows at the limit in a row that met no work */
+	unsigned int poll_vain;	 /* windows at the limit in a row that found no work */
 	unsigned int poll_pause; /* sleeps to come before the window may grow again */
 	unsigned int unlooked;	 /* polling done since epoll was last asked */
 	uint64_t sleeps;	 /* how often the loop went to sleep: for tests and statistics */
@@ -83,7 +83,7 @@ struct event_loop {
 #define EVENT_LOOP_POLL_START_NS 10000
 #define EVENT_LOOP_POLL_VAIN	 4
 #define EVENT_LOOP_POLL_PAUSE	 64
-/* How long a watch that failed waits for the next try. */
+/* The time between two tries of a watch that failed. */
 #define EVENT_LOOP_RETRY_MS 100
 
 /* Makes an empty loop. Returns 0 or a negative errno with *error set. */
@@ -106,8 +106,8 @@ int event_loop_modify(struct event_loop *loop, struct event_source *source, uint
 void event_loop_remove(struct event_loop *loop, struct event_source *source);
 
 /*
- * Has the source watched for @events, or, with 0, not at all; EPOLLHUP stands for its end alone.
- * Free when that is how it is watched already. What the kernel has no room for is logged and tried
+ * Watches the source for @events, or, with 0, not at all; EPOLLHUP alone watches for hang-up only.
+ * Costs nothing when nothing changes. A watch that the kernel has no room for is logged and tried
  * again every EVENT_LOOP_RETRY_MS until it works. What is always ready, such as a regular file, is
  * never watched. Safe inside any handler, as event_loop_remove.
  */

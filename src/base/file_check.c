@@ -34,7 +34,7 @@ static bool is_kind(const struct stat *status, bool block_device)
 
 /*
  * Opens a file of the wanted kind, or returns a negative errno: -EMEDIUMTYPE for anything else,
- * which is not opened, because that could already do something, such as wind a tape.
+ * which is not opened, because opening may have side effects, such as rewinding a tape.
  */
 static int open_kind(const char *path, int flags, bool block_device, struct stat *status)
 {
@@ -44,7 +44,7 @@ static int open_kind(const char *path, int flags, bool block_device, struct stat
 		return -errno;
 	if (!is_kind(status, block_device))
 		return -EMEDIUMTYPE;
-	/* Another file may have taken its place meanwhile: not to hang if that is a FIFO. */
+	/* O_NONBLOCK: do not hang if a FIFO has replaced the file meanwhile. */
 	fd = open(path, flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 || fstat(fd, status) < 0)
 		return -errno;
@@ -60,12 +60,13 @@ int file_open_checked(const char *option, const char *path, int flags, bool bloc
 
 	if (fd == -EMEDIUMTYPE)
 		return error_set_usage(error, "%s: %s: is %s; give a regular file%s", option, path,
-				       S_ISDIR(status.st_mode) ? "a directory" : "no plain file",
+				       S_ISDIR(status.st_mode) ? "a directory" :
+								 "not a regular file",
 				       block_device ? " or a block device" : "");
 	if (fd < 0)
 		return error_set_usage(error, "%s: %s: %s%s", option, path, strerror(-fd),
 				       open_remedy(-fd, flags));
-	/* The end of a block device is not in its status. */
+	/* stat does not report the size of a block device. */
 	end = lseek(fd, 0, SEEK_END);
 	if (end < 0)
 		return error_set_errno(error, errno, "%s: %s: cannot find its size", option, path);

@@ -9,14 +9,14 @@
 #include "base/error.h"
 
 /*
- * Opens @path with @flags: its descriptor, the caller's, when it is a regular file, or a block
- * device where @block_device allows one, with its size in *size; else a usage error that starts
- * with @option.
+ * Opens @path with @flags. It must be a regular file, or, where @block_device allows it, a block
+ * device. Returns the descriptor, owned by the caller, with the size in *size, or a negative errno
+ * with *error set to a message that starts with @option.
  */
 int file_open_checked(const char *option, const char *path, int flags, bool block_device,
 		      uint64_t *size, struct error *error);
 
-/* As file_open_checked, and closes the file: 0 or a usage error. */
+/* As file_open_checked, and closes the file: 0 or a negative errno with *error set. */
 int file_check(const char *option, const char *path, int flags, bool block_device, uint64_t *size,
 	       struct error *error);
 

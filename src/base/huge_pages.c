@@ -26,7 +26,9 @@ int huge_pages_check(uint64_t bytes, struct error *error)
 	void *memory = MAP_FAILED;
 	int code;
 
-	/* A mapping reserves its pages: control groups and other mappings count. */
+	/*
+	 * A mapping reserves its pages, so the limits of control groups and other mappings count.
+	 */
 	if (fd >= 0 && ftruncate(fd, (off_t)bytes) == 0)
 		memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	code = errno;
@@ -34,8 +36,8 @@ int huge_pages_check(uint64_t bytes, struct error *error)
 		munmap(memory, bytes);
 		return 0;
 	}
-	return error_set(error, code,
-			 "the host has no %s in huge pages to give (%s); are there so many huge "
-			 "pages? see /proc/sys/vm/nr_hugepages",
-			 text_format_size(size, bytes), strerror(code));
+	return error_set(
+		error, code,
+		"the host cannot give %s in huge pages (%s); check /proc/sys/vm/nr_hugepages",
+		text_format_size(size, bytes), strerror(code));
 }

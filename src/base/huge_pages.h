@@ -9,14 +9,12 @@
 
 #include "base/error.h"
 
-/*
- * The size in bytes of those that programs get unless they ask for another; 0: the host has none.
- */
+/* The default size of a huge page in bytes; 0: the host has none. */
 uint64_t huge_pages_size(void);
 
 /*
- * Whether @bytes, a multiple of that size, can be had in them now; another process may take them a
- * moment later. Returns 0, or a negative errno with *error set.
+ * Checks that huge pages for @bytes, a multiple of that size, are free now; another process may
+ * take them a moment later. Returns 0, or a negative errno with *error set.
  */
 int huge_pages_check(uint64_t bytes, struct error *error);
 

@@ -11,16 +11,16 @@
 /*
  * Occupies those of the descriptors 0 to 2 that are closed, so that nothing opened later becomes
  * standard output or error and gets what is printed or logged. Reading, writing or inheriting them
- * still fails with EBADF, as for a closed descriptor; children inherit them. To be called
- * before anything is opened. Returns 0 or a negative errno.
+ * still fails with EBADF, as for a closed descriptor; children inherit them. Call it before
+ * anything is opened. Returns 0 or a negative errno.
  */
 int inherited_fd_fill_standard(void);
 
 /*
  * Takes over the descriptor @fd, which the command line named. Returns a descriptor above 2 that
  * leads to the same and is closed on exec, owned by the caller: @fd itself, or, for one of 0 to 2,
- * another one, in whose place nothing can be read or written any more, so that log lines never
- * reach it. Returns -EBADF when @fd was not inherited, or another negative errno.
+ * a duplicate: the original number then gets the placeholder, so that log lines never reach the
+ * file. Returns -EBADF when @fd was not inherited, or another negative errno.
  */
 int inherited_fd_take(int fd);
 

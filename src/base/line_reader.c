@@ -14,7 +14,7 @@
 /* A writer that never pauses must not keep the loop from its other sources. */
 #define READS_PER_EVENT 16
 
-/* Gives one line away, @length bytes at @line; the byte behind it is free for the zero. */
+/* Delivers one line of @length bytes at @line; the byte after it is free for the zero. */
 static void give_line(struct line_reader *reader, char *line, size_t length, bool cut)
 {
 	if (length && line[length - 1] == '\r')
@@ -23,7 +23,7 @@ static void give_line(struct line_reader *reader, char *line, size_t length, boo
 	reader->line(reader->context, line, length, cut);
 }
 
-/* Gives away the whole lines in the buffer. The reader may be closed after it. */
+/* Delivers the complete lines in the buffer. A callback may close the reader. */
 static void give_lines(struct line_reader *reader)
 {
 	size_t start = 0;
@@ -60,7 +60,7 @@ static void reader_end(struct line_reader *reader)
 	void (*ended)(void *) = reader->ended;
 	void *context = reader->context;
 
-	/* A last line that has no end. */
+	/* A last line without a newline. */
 	if (reader->length && !reader->cut) {
 		size_t length = reader->length;
 
@@ -125,7 +125,10 @@ int line_reader_open(struct line_reader *reader, struct event_loop *loop, int fd
 
 void line_reader_drain(struct line_reader *reader)
 {
-	/* A process that lives on might write for ever; one that has ended left a pipe's worth. */
+	/*
+	 * Bounded: a writer that still runs could go on for ever; one that has ended left at most
+	 * what a pipe holds.
+	 */
 	for (int i = 0; i < 4096 && reader->buffer && read_some(reader); i++)
 		;
 }

@@ -17,13 +17,13 @@ struct line_reader {
 	struct event_source source; /* fd -1 once it is closed */
 	char *buffer;		    /* allocated */
 	size_t size, length;
-	bool cut; /* the start of the current line has been given away; drop the rest */
+	bool cut; /* the start of the current line was delivered; drop the rest */
 	/*
 	 * A line without its end (\n or \r\n), followed by a zero byte that does not count in
 	 * @length. @cut: it was longer than the buffer, and this is its start. It may be changed.
 	 */
 	void (*line)(void *context, char *line, size_t length, bool cut);
-	/* There will be no more; the descriptor is closed already. May be NULL. */
+	/* No more lines will come; the descriptor is closed already. May be NULL. */
 	void (*ended)(void *context);
 	void *context;
 };
@@ -37,12 +37,12 @@ int line_reader_open(struct line_reader *reader, struct event_loop *loop, int fd
 		     struct error *error);
 
 /*
- * Reads what is there now without waiting for the loop to say so. For the last words of a process
- * that has ended.
+ * Reads what is there now, without waiting for the loop: the last lines of a process that has
+ * ended.
  */
 void line_reader_drain(struct line_reader *reader);
 
-/* Stops reading and gives everything back; one that is closed or zero is left alone. */
+/* Stops reading and frees everything; does nothing when the reader is closed or zeroed. */
 void line_reader_close(struct line_reader *reader);
 
 #endif

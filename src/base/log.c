@@ -23,9 +23,11 @@
 #define GUEST_SIZE   65
 /* A message byte can become six (\u001b); a pipe takes PIPE_BUF (4096) bytes in one piece. */
 #define LINE_SIZE 4096
-/* What a terminal takes without blocking once it says that it takes something. */
+/* What a terminal takes without blocking once poll reports it writable. */
 #define TERMINAL_SIZE 128
-/* How long standard error may take to have room; after that it is not waited for until it has. */
+/*
+ * How long to wait for room on standard error; after that, do not wait until there is room again.
+ */
 #define WAIT_MS 100
 
 static enum log_level log_level = LOG_INFO;
@@ -83,7 +85,7 @@ void log_set_guest(const char *name)
 	snprintf(log_guest, sizeof(log_guest), "%s", name);
 }
 
-/* A line being put together; what does not fit is left out. */
+/* A line being put together; what does not fit is dropped. */
 struct line {
 	char text[LINE_SIZE];
 	size_t length;
@@ -235,12 +237,12 @@ static void format_text(struct line *line, enum log_level level, const char *com
 
 static atomic_uint lost_lines;
 
-/* Has standard error room for a line? */
+/* Whether standard error has room for a line. */
 static bool has_room(void)
 {
 	struct pollfd writable = {.fd = STDERR_FILENO, .events = POLLOUT};
 
-	/* What cannot be asked is asked by writing. */
+	/* If poll fails, try to write. */
 	return poll(&writable, 1, lost_lines ? 0 : WAIT_MS) != 0;
 }
 
@@ -275,7 +277,7 @@ static void format_line(struct line *line, enum log_level level, const char *com
 		format_text(line, level, component, message);
 }
 
-/* Says how many lines were left out, if any were and there is room to say so. */
+/* Reports how many lines were dropped, if any were and there is room for the report. */
 static void tell_lost(void)
 {
 	struct line line = {.length = 0};
@@ -285,7 +287,7 @@ static void tell_lost(void)
 	if (!lost_lines || !has_room())
 		return;
 	lost = atomic_exchange(&lost_lines, 0);
-	snprintf(message, sizeof(message), "%u lines are left out: standard error took no more",
+	snprintf(message, sizeof(message), "%u lines were dropped: standard error had no room",
 		 lost);
 	format_line(&line, LOG_WARNING, log_component, NULL, message);
 	if (!write_text(line.text, line.length))

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Log lines on standard error, as text or as JSON. On a terminal a line is `level component:
- * message`; elsewhere the time stands before it, unless the journal is there, which has its own,
- * and the guest before the component: `2026-01-02T03:04:05.678Z level guest/component: message`. A
- * line is written with one write(2), so lines of several processes do not mix. Nothing here
- * allocates, and nothing waits for a reader that does not read: lines that standard error does not
- * take are left out, and a line tells how many as soon as it takes some again.
+ * message`; elsewhere the time comes first (not in the journal, which has its own) and the guest
+ * stands before the component: `2026-01-02T03:04:05.678Z level guest/component: message`. A line is
+ * written with one write(2), so lines of several processes do not mix. Nothing here allocates, and
+ * nothing waits long for a reader that stalls: lines that standard error has no room for are
+ * dropped, and a line reports how many as soon as there is room again.
  */
 #ifndef AVP_BASE_LOG_H
 #define AVP_BASE_LOG_H
@@ -33,7 +33,7 @@ int log_level_find(const char *word, size_t length);
  */
 void log_set_component(const char *component);
 
-/* The guest that this process is about, for each line; copied, cut to 64 bytes. "": none. */
+/* The guest that this process serves, for each line; copied, cut to 64 bytes. "": none. */
 void log_set_guest(const char *name);
 
 /* Any thread. Lines longer than about a kilobyte are cut. Keeps errno. */
@@ -63,15 +63,15 @@ struct log_field {
 	}
 
 /*
- * As log_line, with fields, which lines of text leave out: the message must say it all. Those that
- * do not fit into the line are left out, too. docs/logs.md lists their names.
+ * As log_line, with fields, which text lines omit: the message must say everything. Fields that do
+ * not fit into the line are dropped. docs/logs.md lists their names.
  */
 void log_fields(enum log_level level, const char *component, const struct log_field *fields,
 		const char *format, ...) __attribute__((format(printf, 4, 5)));
 
 /*
- * Any thread. Writes @length bytes of text, whole lines with their ends, as they are, unless
- * standard error takes nothing.
+ * Any thread. Writes @length bytes of text, whole lines with their newlines, unchanged, unless
+ * standard error has no room.
  */
 void log_write(const char *text, size_t length);
 

@@ -6,7 +6,7 @@ bool log_limit_take(struct log_limit *limit, int64_t now_ms)
 {
 	int64_t earned;
 
-	/* The clock may have begun just now, with the machine. */
+	/* Soon after boot the clock is near 0, so "full since 0" would grant too little. */
 	if (!limit->begun) {
 		limit->begun = true;
 		limit->refilled_ms = now_ms;

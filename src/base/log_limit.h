@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * How often lines are written that somebody who is not trusted can cause: a number of them at once,
- * and then as many as are earned with time.
+ * A rate limit for log lines that an untrusted party can cause: a burst, then one line an interval.
  */
 #ifndef AVP_BASE_LOG_LIMIT_H
 #define AVP_BASE_LOG_LIMIT_H
@@ -9,18 +8,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Zero but for the first two, it starts with all that it may have at once. */
+/* Set the first two members and zero the rest: it starts with a full burst. */
 struct log_limit {
 	unsigned int burst;	  /* lines at once */
-	unsigned int interval_ms; /* how long it takes to earn another */
-	bool begun;		  /* it has had what it may have at once */
+	unsigned int interval_ms; /* the time that earns another line */
+	bool begun;		  /* the first burst was granted */
 	int64_t refilled_ms;
 	unsigned int tokens;
-	unsigned int
-		suppressed; /* lines left out since the last that was not; the caller's to clear */
+	unsigned int suppressed; /* lines dropped since the last written; the caller clears it */
 };
 
-/* May a line be written at @now_ms, of a clock that runs on? Else it is counted. */
+/* Whether a line may be written at @now_ms, of a monotonic clock. If not, it is counted. */
 bool log_limit_take(struct log_limit *limit, int64_t now_ms);
 
 #endif

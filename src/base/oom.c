@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The kernel's counts of what its OOM killer has ended (Linux,
+ * The kernel's counts of what its OOM killer has killed (Linux,
  * Documentation/admin-guide/cgroup-v2.rst, "memory.events"; cgroup-v1/memory.rst,
  * "memory.oom_control"; /proc/vmstat).
  */
@@ -52,7 +52,7 @@ static bool find_group(char *line, const char **path, bool *second)
 	return false;
 }
 
-/* Of the group that has the memory controller, in whichever of the two hierarchies. */
+/* The count of the group that has the memory controller, in either hierarchy. */
 static int64_t read_group(const char *root)
 {
 	cleanup_file FILE *file = NULL;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Whether the kernel's OOM killer ended a process. It does so by SIGKILL, which says nothing; but
- * the kernel counts what it kills, for a control group and for the host.
+ * Whether the kernel's OOM killer ended a process. SIGKILL alone does not say so, but the kernel
+ * counts what it kills, for a control group and for the host.
  */
 #ifndef AVP_BASE_OOM_H
 #define AVP_BASE_OOM_H
@@ -22,8 +22,8 @@ struct oom_counts oom_counts_read(const char *root);
 
 /*
  * As process_describe, for a child that was started after *before was read and has been reaped just
- * now: for SIGKILL the text says that it was the OOM killer if the count of the control group says
- * so, and that it may have been where only that of the host is known.
+ * now: for SIGKILL the text says that it was the OOM killer if the count of the control group rose,
+ * and that it may have been if only the count of the host is known and rose.
  */
 const char *oom_describe(char buffer[OOM_STATUS_LENGTH], int status,
 			 const struct oom_counts *before, const char *root);

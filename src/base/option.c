@@ -12,7 +12,7 @@
 
 #include "base/text.h"
 
-/* A value quoted in an error message is cut here, so that the remedy still fits. */
+/* An error message cuts a quoted value here, so that the remedy still fits. */
 #define QUOTED "'%.80s'"
 
 /* Room for "--" and an option's name, or for where a value stands in a file. */
@@ -23,7 +23,7 @@ static void *member(const struct option_row *row, const void *options)
 	return (char *)options + row->offset;
 }
 
-/* What an error message calls the option. */
+/* How an error message names the option. */
 static const char *place(char buffer[PLACE_LENGTH], const struct option_row *row, const char *where)
 {
 	if (where)
@@ -162,8 +162,7 @@ static int set_flag_text(const struct option_row *row, void *options, const char
 		return option_set_flag(row, options, true);
 	if (!strcmp(text, "off"))
 		return option_set_flag(row, options, false);
-	return error_set_usage(error,
-			       "%s: " QUOTED " is neither on nor off; leave the value away for on",
+	return error_set_usage(error, "%s: " QUOTED " is neither on nor off; omit the value for on",
 			       where, text);
 }
 
@@ -347,10 +346,11 @@ static int check_text(const struct option_row *row, const char *text, const char
 				       where, text, row->maximum);
 	for (size_t i = 0; row->ascii && i < length; i++)
 		if (text[i] < 0x20 || text[i] > 0x7e)
-			return error_set_usage(error,
-					       "%s: " QUOTED " has a character that is not "
-					       "printable ASCII; leave it out",
-					       where, text);
+			return error_set_usage(
+				error,
+				"%s: " QUOTED
+				" has a character that is not printable ASCII; omit it",
+				where, text);
 	return 0;
 }
 

@@ -17,19 +17,19 @@ enum option_type {
 	OPTION_FLAG,   /* bool: --readonly, readonly, "readonly": true */
 	OPTION_STRING, /* char *, allocated; @minimum to @maximum bytes */
 	OPTION_NAME,   /* char *, allocated: a word that text_is_name (base/text.h) accepts */
-	OPTION_PATH,   /* char *, allocated; a relative one in a bundle starts at the bundle */
+	OPTION_PATH,   /* char *, allocated; in a bundle it is relative to the bundle */
 	OPTION_NUMBER, /* uint64_t, @minimum to @maximum */
 	OPTION_SIZE,   /* uint64_t, bytes; text may end in K, M, G or T, powers of 1024 */
 	OPTION_CHOICE, /* uint64_t: the index of the word in @choices */
-	OPTION_MAC,  /* uint8_t[6]: xx:xx:xx:xx:xx:xx, of one station: no group address, not zero */
-	OPTION_LIST, /* struct option_list: may be given several times; an array in JSON */
+	OPTION_MAC,    /* uint8_t[6]: xx:xx:xx:xx:xx:xx, a unicast address other than zero */
+	OPTION_LIST,   /* struct option_list: may be given several times; an array in JSON */
 };
 
-/* What becomes of a file that an option names. */
+/* How a file that an option names is used. */
 enum option_path_use {
-	OPTION_PATH_OPENED,   /* it is there and is opened */
-	OPTION_PATH_APPENDED, /* it is written to, and made when it is not there */
-	OPTION_PATH_BOUND,    /* a socket is made there */
+	OPTION_PATH_OPENED,   /* it exists and is opened */
+	OPTION_PATH_APPENDED, /* it is appended to, and created if missing */
+	OPTION_PATH_BOUND,    /* a listening socket is created there */
 };
 
 struct option_list {
@@ -49,11 +49,11 @@ struct option_row {
 	bool required;
 	bool command_line_only; /* not a key of a bundle */
 	const char *help;	/* one sentence without the full stop */
-	bool power_of_two;	/* numbers: no other is accepted */
+	bool power_of_two;	/* numbers: only a power of two is accepted */
 	bool ascii;		/* strings: printable ASCII only */
 	/*
-	 * OPTION_LIST: the path in an item, which starts at the bundle like that of OPTION_PATH, or
-	 * NULL; *use, what becomes of it, is set with one.
+	 * OPTION_LIST: the path in an item, relative to the bundle like that of OPTION_PATH, or
+	 * NULL; with a path *use says how it is used.
 	 */
 	const char *(*item_path)(const char *item, enum option_path_use *use);
 	bool tagged; /* OPTION_LIST: items are kept as NAME=VALUE, so that rows may share a list */
@@ -61,7 +61,7 @@ struct option_row {
 	const char *bundle_key; /* where a bundle has it when not in `avp`: "vm.kernel.path" */
 	const char *example;	/* what a starting bundle has when that is not the default */
 	bool argument_optional; /* OPTION_LIST: --NAME alone will do, a value takes --NAME=VALUE */
-	/* Writes what else is to be said of the values, such as "at most 8 with qemu"; or NULL. */
+	/* Writes a remark on the values, such as "at most 8 with qemu"; or NULL. */
 	const char *(*values_text)(const struct option_row *row, char *buffer, size_t size);
 	/*
 	 * A second name on the command line: that of the vhost-user specification, "Backend program
@@ -79,10 +79,10 @@ struct option_target {
 /* Sets every member that a table describes to its default. */
 int option_set_defaults(const struct option_row *rows, void *options, struct error *error);
 
-/* Gives back what the members own and clears them. */
+/* Frees what the members own and clears them. */
 void option_clear(const struct option_row *rows, void *options);
 
-/* Moves one member from a struct to another of the same type; what was there is given back. */
+/* Moves one member from a struct to another of the same type; the old value is freed. */
 void option_move(const struct option_row *row, void *from, void *to);
 
 /* Finds a row by name (@length bytes of @name); NULL when there is none. */
@@ -98,9 +98,9 @@ int option_set(const struct option_row *row, void *options, const char *text, co
 	       struct error *error);
 
 /*
- * The same from a value that has its type already, such as one from JSON: a bool for a flag, a
- * number for OPTION_NUMBER and OPTION_SIZE; other types are set from text by option_set.
- * @where as in option_set.
+ * The same from a value that is already typed, such as one from JSON: a bool for a flag, a number
+ * for OPTION_NUMBER and OPTION_SIZE; other types are set from text by option_set. @where as in
+ * option_set.
  */
 int option_set_flag(const struct option_row *row, void *options, bool value);
 int option_set_number(const struct option_row *row, void *options, uint64_t value,
@@ -120,9 +120,9 @@ int option_list_append(struct option_list *list, const char *text, size_t length
 bool option_list_has(const struct option_list *list, const char *text);
 
 /*
- * Parses `VALUE,key=value,flag,…`. A first part without `=` that is no flag's name is the value
+ * Parses `VALUE,key=value,flag,…`. A first part without `=` that is not a flag's name is the value
  * of the row named @positional (may be NULL). A comma within a value is written twice. A key may
- * come once, lists excepted. @where names the option in errors, such as "--block".
+ * come only once, except lists. @where names the option in errors, such as "--block".
  */
 int option_parse_list(const struct option_row *rows, void *options, const char *text,
 		      const char *positional, const char *where, struct error *error);

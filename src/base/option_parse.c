@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 
-/* No list comes near: it bounds what is remembered of the keys seen. */
+/* Bounds the record of the keys seen; no sensible list comes near. */
 #define PARTS_MAXIMUM 64
 
 struct parser {
@@ -67,14 +67,14 @@ static int refuse_repeated(struct parser *parser, const struct option_row *row, 
 		return 0;
 	for (size_t i = 0; i < parser->seen_count; i++)
 		if (parser->seen[i] == row)
-			return error_set_usage(error, "%s: %s is given twice; leave one away",
+			return error_set_usage(error, "%s: %s is given twice; omit one",
 					       parser->where, row->name);
 	if (parser->seen_count < PARTS_MAXIMUM)
 		parser->seen[parser->seen_count++] = row;
 	return 0;
 }
 
-/* Sets what one part between commas says. */
+/* Sets the option in one part between commas. */
 static int parse_part(struct parser *parser, const char *part, bool first, struct error *error)
 {
 	const char *equals = strchr(part, '=');
@@ -134,9 +134,8 @@ int option_parse_targets(const struct option_target *targets, const char *text,
 		next_part(&text, part);
 		if (!*part)
 			return error_set_usage(error, "%s: %s", where,
-					       first && !text ?
-						       "is empty; give its options" :
-						       "has a comma too many; leave it away");
+					       first && !text ? "is empty; give its options" :
+								"has a comma too many; omit it");
 		result = parse_part(&parser, part, first, error);
 		if (result < 0)
 			return result;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Files that options name to be written, and sockets that they name to be made. */
+/* Files that options name for writing, and sockets that they name for listening. */
 #include "base/option_path.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 
 #include "base/text.h"
 
-/* A descriptor of our own of what was opened for us. */
+/* Duplicates a descriptor that the parent opened for writing. */
 static int copy_writable(const char *option, const char *path, int inherited, struct error *error)
 {
 	int flags = fcntl(inherited, F_GETFL), fd;
@@ -27,7 +27,10 @@ int path_open_appended(const char *option, const char *path, struct error *error
 {
 	int inherited = text_inherited_fd(path), fd;
 
-	/* Opened again, a pipe would want a reader, which may have gone and come back meanwhile. */
+	/*
+	 * Do not open it again: a pipe would then need a reader now, which may be away for a
+	 * moment.
+	 */
 	if (inherited >= 0)
 		return copy_writable(option, path, inherited, error);
 	/* Without O_NONBLOCK a pipe that nobody reads would block for ever. */
@@ -51,9 +54,9 @@ int path_listen(const char *option, const char *path, struct socket_path *made, 
 		return socket_path_listen(made, path, 1, option, error);
 	*made = (struct socket_path){.path = NULL};
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &length) < 0 || !accepting)
-		return error_set_usage(error,
-				       "%s: %s: is no listening socket; give one that this "
-				       "process inherits",
-				       option, path);
+		return error_set_usage(
+			error,
+			"%s: %s: is not a listening socket; give one that this process inherits",
+			option, path);
 	return fd;
 }

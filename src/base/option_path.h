@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Files that options name to be written, and sockets that they name to be made. The path /dev/fd/N
- * stands for what was inherited as descriptor N: whoever starts a device process opens and makes
- * them for it. Messages start with the name of the option.
+ * Files that options name for writing, and sockets that they name for listening. The path /dev/fd/N
+ * names the inherited descriptor N: the parent of a device process opens and creates them for it.
+ * Messages start with the name of the option.
  */
 #ifndef AVP_BASE_OPTION_PATH_H
 #define AVP_BASE_OPTION_PATH_H
@@ -11,8 +11,8 @@
 #include "base/socket_path.h"
 
 /*
- * Opens @path for appending; a file that is not there is made. Returns a descriptor, the caller's,
- * or a negative errno with *error set, a usage error where the path is wrong.
+ * Opens @path for appending; a missing file is created. Returns a descriptor, the caller's, or a
+ * negative errno with *error set, a usage error where the path is wrong.
  */
 int path_open_appended(const char *option, const char *path, struct error *error);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Child processes by vfork and exec. Between the two only async-signal-safe calls are made, and no
- * variable of the parent's is written to, whose memory the child has until then.
+ * variable of the parent is written, because the child uses the parent's memory until exec.
  */
 #include "base/process.h"
 
@@ -116,7 +116,7 @@ static void keep_only(const struct process_spawn *spawn)
 		set_cloexec(spawn->kept_fds[i], false);
 }
 
-/* The child's side; ends in the program, or by writing an errno to @report. */
+/* The child's side: executes the program, or writes an errno to @report and exits. */
 static _Noreturn void become_program(const struct process_spawn *spawn, pid_t parent, int report)
 {
 	int input = spawn->stdin_fd;
@@ -140,7 +140,7 @@ static _Noreturn void become_program(const struct process_spawn *spawn, pid_t pa
 	_exit(EXIT_NOT_EXECUTED);
 }
 
-/* Makes a pipe whose ends are no standard descriptors, which the child replaces. */
+/* Makes a pipe whose ends are not standard descriptors, which the child replaces. */
 static int make_report_pipe(int ends[2])
 {
 	if (pipe2(ends, O_CLOEXEC) < 0)
@@ -173,7 +173,7 @@ static int read_report(int fd)
 	do {
 		bytes = read(fd, &code, sizeof(code));
 	} while (bytes < 0 && errno == EINTR);
-	/* Nothing: exec closed the pipe, or the child was killed, which its pidfd will tell. */
+	/* Nothing: exec closed the pipe, or the child was killed, which its pidfd will report. */
 	return bytes == sizeof(code) ? code : 0;
 }
 
@@ -306,7 +306,7 @@ void process_end(struct process *process, int grace_ms)
 const char *process_describe(char buffer[PROCESS_STATUS_LENGTH], int status)
 {
 	if (!WIFEXITED(status) && !WIFSIGNALED(status))
-		snprintf(buffer, PROCESS_STATUS_LENGTH, "an exit status that could not be had");
+		snprintf(buffer, PROCESS_STATUS_LENGTH, "an unknown exit status");
 	else if (WIFSIGNALED(status))
 		snprintf(buffer, PROCESS_STATUS_LENGTH, "signal %d (%s)", WTERMSIG(status),
 			 strsignal(WTERMSIG(status)));

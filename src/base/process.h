@@ -41,8 +41,8 @@ struct process_spawn {
 	/*
 	 * SIGTERM, SIGINT, SIGHUP and SIGQUIT do not end it, whoever sends them: `systemctl stop`
 	 * sends one to every process of a unit, while only the caller knows when a child is to end.
-	 * They are ignored and blocked: a program that takes what is ignored would lack the first,
-	 * and one that installs handlers whatever it finds, as QEMU does, the second.
+	 * They are ignored, for programs that leave ignored signals alone (signals_open), and
+	 * blocked, for programs that install handlers all the same, as QEMU does.
 	 */
 	bool shielded;
 };
@@ -50,29 +50,29 @@ struct process_spawn {
 /*
  * Starts a child. It dies (SIGKILL) when the calling thread ends: call from a thread that lives as
  * long as the program. Signal handlers, ignored signals and the signal mask are reset in it, but
- * for what @shielded says. SIGCHLD is no longer ignored in the caller, whose children's exit
- * statuses it would cost. Returns 0 with *process set, or a negative errno with *error set, also
- * when the program could not be executed: then no process is left.
+ * for what @shielded says. The caller stops ignoring SIGCHLD, which would discard its children's
+ * exit statuses. Returns 0 with *process set, or a negative errno with *error set, also when the
+ * program could not be executed: then no process is left.
  */
 int process_spawn(struct process *process, const struct process_spawn *spawn, struct error *error);
 
 /*
- * Has the kernel kill this process when its parent ends, which must be @parent: otherwise it has
- * ended already, and this process ends too. Children of process_spawn have it from the start;
- * call again after a change of user or group ids or of capabilities, which cancels it.
+ * Has the kernel kill this process when its parent ends, @parent. If its parent is another process,
+ * @parent has ended already, and this process ends too. Children of process_spawn have it from the
+ * start; call again after a change of user or group ids or of capabilities, which cancels it.
  */
 void process_die_with_parent(pid_t parent);
 
 /*
- * Closes all descriptors but the standard ones and @kept, which is above those: in a child that was
- * forked and executes nothing.
+ * Closes all descriptors but the standard ones and @kept, which is above those: for a forked child
+ * that does not exec.
  */
 void process_close_all_but(int kept);
 
 /* Sends @signal_number. A process that has ended is left alone. */
 void process_signal(const struct process *process, int signal_number);
 
-/* A status that could not be had: neither WIFEXITED nor WIFSIGNALED, and so no success. */
+/* An unknown status: neither WIFEXITED nor WIFSIGNALED, and so not a success. */
 #define PROCESS_STATUS_UNKNOWN (-1)
 
 /*
@@ -88,8 +88,8 @@ bool process_reap(struct process *process, int *status);
 bool process_wait(struct process *process, int timeout_ms, int *status);
 
 /*
- * Waits for the end of a child that was asked for it, and after @grace_ms (0: at once) ends it by
- * SIGKILL. Blocks.
+ * Waits for a child that was asked to end, and kills it (SIGKILL) after @grace_ms (0: at once).
+ * Blocks.
  */
 void process_end(struct process *process, int grace_ms);
 

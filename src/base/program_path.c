@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Where the programs of AVP lie that are not called by users. */
+/* Finds the programs of AVP that users do not call. */
 #include "base/program_path.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * How often one that may be hostile is answered: at most REQUEST_PACE_COUNT times in
- * REQUEST_PACE_MS, counted from the first. The processors of the largest guest may ask at once.
+ * A rate limit for the requests of a client that may be hostile: at most REQUEST_PACE_COUNT answers
+ * in REQUEST_PACE_MS, counted from the first. All vCPUs of the largest guest may ask at once.
  */
 #ifndef AVP_BASE_REQUEST_PACE_H
 #define AVP_BASE_REQUEST_PACE_H

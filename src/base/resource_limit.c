@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/*
- * Resource limits. What a limit forbids shows as the errno of some call; the text says which it
- * was.
- */
+/* Resource limits. A limit that is hit shows only as an errno; the text names the limit. */
 #include "base/resource_limit.h"
 
 #include <errno.h>
@@ -13,10 +10,10 @@
 #include <string.h>
 #include <sys/resource.h>
 
-/* What the main thread gets where a higher limit permits it: the usual one of Linux. */
+/* The stack of the main thread where the hard limit permits it: the default of Linux. */
 #define STACK_WANTED (8u << 20)
 
-/* Units are those of getrlimit: bytes, but for descriptors. */
+/* Units are those of getrlimit: bytes, except for descriptors and processes. */
 static const struct {
 	int code, resource;
 	const char *name, *option;
@@ -31,18 +28,20 @@ static int prepare_stack(struct error *error)
 	struct rlimit stack;
 
 	if (getrlimit(RLIMIT_STACK, &stack) < 0)
-		return error_set_errno(error, errno, "cannot find out how large the stack may be");
+		return error_set_errno(error, errno, "cannot read the limit of the stack");
 	if (stack.rlim_cur >= STACK_WANTED)
 		return 0;
 	if (stack.rlim_max < RESOURCE_LIMIT_STACK)
 		return error_set(error, ENOMEM,
-				 "the stack may have %" PRIu64 " KiB here, and needs %u; raise the "
+				 "the stack is limited to %" PRIu64 " KiB, but needs %u; raise the "
 				 "limit (RLIMIT_STACK, `ulimit -s`)",
 				 (uint64_t)stack.rlim_max >> 10, RESOURCE_LIMIT_STACK >> 10);
-	/* It holds for the stack that there is as well: the kernel asks when it has to grow. */
+	/*
+	 * The kernel reads the limit when the stack grows, so it also applies to the present stack.
+	 */
 	stack.rlim_cur = stack.rlim_max < STACK_WANTED ? stack.rlim_max : STACK_WANTED;
 	if (setrlimit(RLIMIT_STACK, &stack) < 0)
-		return error_set_errno(error, errno, "cannot have a larger stack");
+		return error_set_errno(error, errno, "cannot raise the limit of the stack");
 	return 0;
 }
 

@@ -9,10 +9,9 @@
 #include "base/error.h"
 
 /*
- * Has the main thread and all that follows get along with the limits that are in force: the stack
- * may grow to what a program takes for granted, and a write beyond RLIMIT_FSIZE fails instead of
- * ending the process. Call first. Returns 0, or a negative errno with *error set where that cannot
- * be had.
+ * Prepares this process for its limits: raises the soft limit of the stack to the default of Linux,
+ * and makes a write beyond RLIMIT_FSIZE fail instead of killing the process. Call first. Returns 0,
+ * or a negative errno with *error set.
  */
 int resource_limit_prepare(struct error *error);
 
@@ -26,12 +25,12 @@ int resource_limit_prepare(struct error *error);
 const char *resource_limit_describe(char buffer[RESOURCE_LIMIT_TEXT], int code);
 
 /*
- * The same for what another program, with the limits of this process, said of a call that failed:
- * by the text of an errno in @said.
+ * The same for the message @said of another program under the same limits: finds the errno by its
+ * text.
  */
 const char *resource_limit_describe_text(char buffer[RESOURCE_LIMIT_TEXT], const char *said);
 
-/* The stack of each thread that is not the main one: what the main one has at least. */
+/* The stack of each thread other than the main one, and the least that the main one needs. */
 #define RESOURCE_LIMIT_STACK (512u << 10)
 
 #endif

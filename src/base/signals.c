@@ -16,10 +16,10 @@ int signals_open(const int *numbers, sigset_t *before, struct error *error)
 
 	sigemptyset(&mask);
 	for (; *numbers; numbers++)
-		/* A signalfd would get an ignored one, too, once it is blocked. */
+		/* Once blocked, an ignored signal would reach the signalfd, too. */
 		if (sigaction(*numbers, NULL, &action) == 0 && action.sa_handler != SIG_IGN)
 			sigaddset(&mask, *numbers);
 	pthread_sigmask(SIG_BLOCK, &mask, before);
 	fd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
-	return fd < 0 ? error_set_errno(error, errno, "cannot take signals") : fd;
+	return fd < 0 ? error_set_errno(error, errno, "cannot receive signals") : fd;
 }

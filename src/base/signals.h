@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/*
- * Signals that come through an event loop, as those do that ask a program to end.
- */
+/* Signals received through an event loop, such as those that ask a program to end. */
 #ifndef AVP_BASE_SIGNALS_H
 #define AVP_BASE_SIGNALS_H
 
@@ -11,9 +9,9 @@
 
 /*
  * Blocks the signals @numbers, which end with 0, and returns a non-blocking signalfd for them, or a
- * negative errno with *error set. One that is ignored is left alone: whoever started this program
- * wanted it ignored, such as nohup, or a supervisor that its children obey alone (process_spawn).
- * *before gets the signal mask as it was, also on failure.
+ * negative errno with *error set. An ignored signal stays ignored: the parent wants it so, such as
+ * nohup, or a supervisor that alone ends its children (process_spawn). *before gets the signal mask
+ * as it was, also on failure.
  */
 int signals_open(const int *numbers, sigset_t *before, struct error *error);
 

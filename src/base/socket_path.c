@@ -20,7 +20,7 @@
 
 #define LOCK_SUFFIX ".lock"
 
-/* With its end. */
+/* With the terminating zero. */
 #define PATH_ROOM sizeof(((struct sockaddr_un *)0)->sun_path)
 
 /* How often a lock file may vanish while it is being locked; each time its holder has ended. */
@@ -51,8 +51,8 @@ static bool is_at(const struct stat *status, const char *path)
 }
 
 /*
- * Opens and locks the file @lock. Its holder removes it before it gives up the lock, so the file
- * that was locked may have lost its name in the meantime: then there may be another one.
+ * Opens and locks the file @lock. The holder unlinks the file before it releases the lock, so the
+ * file locked here may have lost its name meanwhile, and another one may have it: then try again.
  */
 static int take_lock(const char *lock, const char *path, const char *option, struct error *error)
 {
@@ -81,7 +81,7 @@ static int take_lock(const char *lock, const char *path, const char *option, str
 	return refuse_listener(path, option, error);
 }
 
-/* May everybody put something else in the place of what is at @path? */
+/* Whether every user may replace the file at @path. */
 static bool in_open_directory(const char *path)
 {
 	char copy[PATH_MAX];
@@ -93,8 +93,8 @@ static bool in_open_directory(const char *path)
 }
 
 /*
- * Removes what is in the way at @path when it is a socket that is ours and that nobody listens on;
- * the lock is held. Returns 0, or says why not.
+ * Removes the socket at @path if it is ours and nobody listens on it; the lock is held. Returns 0,
+ * or says why not.
  */
 static int remove_stale(const char *path, const struct sockaddr_un *address, const char *option,
 			struct error *error)
@@ -142,12 +142,13 @@ static int bind_path(int fd, const char *path, const char *option, struct error 
 	return refuse_directory(path, option, errno, error);
 }
 
-/* Has the bound socket listen and fills *made; the lock stays the caller's. */
+/* Makes the bound socket listen and fills *made; the lock stays with the caller. */
 static int listen_bound(struct socket_path *made, int fd, const char *path, int backlog,
 			const char *option, struct error *error)
 {
 	/*
-	 * What leads through a descriptor keeps its directory, wherever others put that meanwhile.
+	 * An absolute path is kept as it is: one through a descriptor still leads to its directory
+	 * when that is moved.
 	 */
 	cleanup_free char *absolute = *path == '/' ? strdup(path) : realpath(path, NULL);
 	struct stat status;

@@ -3,8 +3,8 @@
  * A listening Unix stream socket that others find by its path.
  *
  * Whoever listens holds a lock on the file PATH.lock (flock(2)) from before it binds until it ends,
- * however it ends. So a socket without a listener that a killed process left behind can be told
- * from one that is about to be listened on, and is replaced.
+ * however it ends. So a socket without a listener that a killed process left behind can be
+ * distinguished from one that is about to be listened on, and is replaced.
  */
 #ifndef AVP_BASE_SOCKET_PATH_H
 #define AVP_BASE_SOCKET_PATH_H
@@ -17,7 +17,7 @@ struct socket_path {
 	char *path; /* absolute; NULL: none */
 	dev_t device;
 	ino_t inode;
-	int lock_fd; /* meaningful with a path only */
+	int lock_fd; /* valid only with a path */
 };
 
 /*
@@ -26,7 +26,7 @@ struct socket_path {
  * everybody may replace files in its directory. Of several processes that call this at the same
  * time one succeeds. Returns the socket, owned by the caller, with *made set for
  * socket_path_remove; or a negative errno with *error set, a usage error that starts with @option
- * when it is the path's fault: something else is there, or it cannot be.
+ * when the path is wrong: something else is there, or no socket can be made there.
  */
 int socket_path_listen(struct socket_path *made, const char *path, int backlog, const char *option,
 		       struct error *error);

@@ -67,7 +67,7 @@ void text_make_printable(char *text)
 		if (byte < 0x20 || byte == 0x7f) {
 			*text = '?';
 		} else if (byte == 0xc2 && next >= 0x80 && next < 0xa0) {
-			/* In UTF-8: the controls of which some terminals take one for an escape. */
+			/* A C1 control in UTF-8; some terminals take one of them as an escape. */
 			*text++ = '?';
 			*text = '?';
 		}

@@ -18,7 +18,7 @@ static void handle_timer(void *context, uint32_t events)
 	struct timer *timer = context;
 	uint64_t expirations;
 
-	/* Setting a timerfd anew takes back an expiry that was not read. */
+	/* Setting a timerfd again discards an expiry that was not read. */
 	if (read(timer->source.fd, &expirations, sizeof(expirations)) == sizeof(expirations))
 		timer->expired(timer->context);
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A timer of the event loop that registers set: any thread sets and cancels it, the loop's thread
- * is told when its time is over.
+ * A timer of the event loop: any thread sets and cancels it, the loop's thread handles its expiry.
  */
 #ifndef AVP_BASE_TIMER_H
 #define AVP_BASE_TIMER_H
@@ -15,7 +14,10 @@
 struct timer {
 	struct event_loop *loop;
 	struct event_source source;
-	/* In the loop's thread. What was set or cancelled before it began is not told any more. */
+	/*
+	 * Called in the loop's thread. A timer that is set again or cancelled before the call does
+	 * not expire.
+	 */
 	void (*expired)(void *context);
 	void *context;
 };

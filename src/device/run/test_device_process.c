@@ -224,7 +224,7 @@ static void test_limits(void **state)
 	limit_next(RLIMIT_STACK, 64 << 10, 64 << 10);
 	child = start("--no-such-option", NULL);
 	assert_int_equal(finish(&child), 1);
-	expect_one_line(&child, "the stack may have 64 KiB here, and needs 512; raise the limit "
+	expect_one_line(&child, "the stack is limited to 64 KiB, but needs 512; raise the limit "
 				"(RLIMIT_STACK, `ulimit -s`)");
 
 	limit_next(RLIMIT_FSIZE, 1 << 19, 1 << 19);

@@ -320,11 +320,10 @@ static void the_result_is_the_exit_status(void **state)
 
 static void mistakes_get_one_line(void **state)
 {
-	check_refused("",
-		      "tool: the subcommand is missing; give one of: device, doctor, echo (`tool "
-		      "--help` tells more)");
-	check_refused("device", "device: the subcommand is missing; give one of: disk, lazy (`tool "
-				"device --help` tells more)");
+	check_refused("", "tool: the subcommand is missing; give one of: device, doctor, echo (see "
+			  "`tool --help`)");
+	check_refused("device", "device: the subcommand is missing; give one of: disk, lazy (see "
+				"`tool device --help`)");
 	check_refused("devise", "tool: there is no subcommand 'devise'; did you mean 'device'?");
 	check_refused("xyz",
 		      "tool: there is no subcommand 'xyz'; give one of: device, doctor, echo");
@@ -344,9 +343,9 @@ static void mistakes_get_one_line(void **state)
 	check_refused("device disk --file a --queues 0",
 		      "disk: --queues: 0 is too small; give a number, from 1 to 16");
 	check_refused("device disk --file a --readonly=1",
-		      "disk: --readonly: '1' is neither on nor off; leave the value away for on");
-	check_refused("device disk --file a 1 2 3", "disk: '3' is one argument too many; `tool "
-						    "device disk --help` tells how to call it");
+		      "disk: --readonly: '1' is neither on nor off; omit the value for on");
+	check_refused("device disk --file a 1 2 3",
+		      "disk: '3' is one argument too many; see `tool device disk --help`");
 	check_refused("doctor", "doctor: an argument is missing; call it as: tool doctor WHAT");
 	check_refused("--log-level x device",
 		      "tool: --log-level: there is no choice 'x'; give one of: error, "

@@ -266,7 +266,7 @@ static void a_full_pipe_holds_nobody_up(void **state)
 	length = read(ends[0], text, sizeof(text) - 1);
 	text[length] = 0;
 	assert_true(capture_take_times(text));
-	assert_int_equal(sscanf(text, "warning avp: %u lines are left out", &lost), 1);
+	assert_int_equal(sscanf(text, "warning avp: %u lines were dropped", &lost), 1);
 	assert_int_equal(lines + lost, 5000);
 	assert_non_null(strstr(text, "info avp: again\n"));
 	log_info("once");

@@ -336,20 +336,19 @@ static void check_parse_refused(const char *text, const char *message)
 static void mistakes_in_a_list_say_what_to_do(void **state)
 {
 	check_parse_refused("", "--block: is empty; give its options");
-	check_parse_refused("x,", "--block: has a comma too many; leave it away");
-	check_parse_refused(",x", "--block: has a comma too many; leave it away");
+	check_parse_refused("x,", "--block: has a comma too many; omit it");
+	check_parse_refused(",x", "--block: has a comma too many; omit it");
 	check_parse_refused("x,numbre=3",
 			    "--block: there is no option 'numbre'; did you mean 'number'?");
 	check_parse_refused("x,zzz=3", "--block: there is no option 'zzz'; a comma within a value "
 				       "is written twice");
 	check_parse_refused("fiel=x,flag", "--block: there is no option 'fiel'; a comma within a "
 					   "value is written twice");
-	check_parse_refused("x,number=4,number=5",
-			    "--block: number is given twice; leave one away");
-	check_parse_refused("x,path=y", "--block: path is given twice; leave one away");
+	check_parse_refused("x,number=4,number=5", "--block: number is given twice; omit one");
+	check_parse_refused("x,path=y", "--block: path is given twice; omit one");
 	check_parse_refused("x,number", "--block: number: the value is missing; give one");
-	check_parse_refused("x,flag=maybe", "--block: flag: 'maybe' is neither on nor off; leave "
-					    "the value away for on");
+	check_parse_refused("x,flag=maybe",
+			    "--block: flag: 'maybe' is neither on nor off; omit the value for on");
 	check_parse_refused("x,=3", "--block: there is no option ''; a comma within a value is "
 				    "written twice");
 }

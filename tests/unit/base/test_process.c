@@ -369,7 +369,7 @@ static void test_status_that_cannot_be_had(void **state)
 	assert_true(process_reap(&process, &status));
 	assert_false(WIFEXITED(status) || WIFSIGNALED(status));
 	assert_int_not_equal(status, 0);
-	assert_string_equal(process_describe(text, status), "an exit status that could not be had");
+	assert_string_equal(process_describe(text, status), "an unknown exit status");
 }
 
 static void test_end_of_a_stubborn_child(void **state)

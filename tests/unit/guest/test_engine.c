@@ -335,10 +335,9 @@ static void test_memory_in_steps(void **state)
 		assert_null(choose(i ? QEMU : KVM));
 		assert_false(error.usage);
 		assert_int_equal(strncmp(error.message,
-					 "--huge-pages: the host has no 512G in huge", 41),
+					 "--huge-pages: the host cannot give 512G in huge", 46),
 				 0);
-		assert_non_null(strstr(error.message, "; are there so many huge pages? see "
-						      "/proc/sys/vm/nr_hugepages"));
+		assert_non_null(strstr(error.message, "; check /proc/sys/vm/nr_hugepages"));
 	}
 	config.huge_pages = false;
 #ifdef __x86_64__
