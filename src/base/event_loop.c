@@ -20,9 +20,9 @@
  * not starve control messages. A poll that found work takes longer and counts for more: epoll is
  * asked after every 8 polls with work, or 64 without.
  */
-#define LOOK_AFTER     64
-#define LOOK_COST_IDLE 1
-#define LOOK_COST_WORK 8
+#define EPOLL_AFTER    64
+#define POLL_COST_IDLE 1
+#define POLL_COST_WORK 8
 
 /* Reading the clock costs as much as polling a few rings: within the window, do it now and then. */
 #define POLLS_PER_CLOCK 8
@@ -193,7 +193,7 @@ static bool poll_once(struct event_loop *loop)
 		if (poller->poll && poller->poll(poller->context))
 			worked = true;
 	}
-	loop->unlooked += worked ? LOOK_COST_WORK : LOOK_COST_IDLE;
+	loop->polls_since_epoll += worked ? POLL_COST_WORK : POLL_COST_IDLE;
 	return worked;
 }
 
@@ -240,7 +240,7 @@ static int handle_events(struct event_loop *loop, int timeout_ms)
 	struct epoll_event events[BATCH_SIZE];
 	int count;
 
-	loop->unlooked = 0;
+	loop->polls_since_epoll = 0;
 	if (timeout_ms)
 		loop->sleeps++;
 	count = epoll_wait(loop->epoll_fd, events, BATCH_SIZE, timeout_ms);
@@ -285,7 +285,7 @@ static int poll_window(struct event_loop *loop)
 		}
 		if (loop->stopped)
 			return 1;
-		if (loop->unlooked >= LOOK_AFTER) {
+		if (loop->polls_since_epoll >= EPOLL_AFTER) {
 			int handled = handle_events(loop, 0);
 
 			if (handled)
@@ -302,7 +302,7 @@ static int take_turn(struct event_loop *loop, int timeout_ms)
 {
 	int handled;
 
-	if (loop->unlooked >= LOOK_AFTER) {
+	if (loop->polls_since_epoll >= EPOLL_AFTER) {
 		handled = handle_events(loop, 0);
 		if (handled)
 			return handled;

@@ -68,8 +68,8 @@ struct event_loop {
 	uint64_t idle_since_ns;	 /* the end of the last work; 0: not yet known */
 	unsigned int poll_vain;	 /* windows at the limit in a row that found no work */
 	unsigned int poll_pause; /* sleeps to come before the window may grow again */
-	unsigned int unlooked;	 /* polling done since epoll was last asked */
-	uint64_t sleeps;	 /* how often the loop went to sleep: for tests and statistics */
+	unsigned int polls_since_epoll; /* polling done since epoll was last asked */
+	uint64_t sleeps; /* how often the loop went to sleep: for tests and statistics */
 	struct event_poller *pollers;
 	struct event_poller *next_poller; /* where the walk over the pollers stands */
 	struct event_watch *failed;	  /* watches that the kernel had no room for */

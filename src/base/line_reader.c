@@ -15,7 +15,7 @@
 #define READS_PER_EVENT 16
 
 /* Delivers one line of @length bytes at @line; the byte after it is free for the zero. */
-static void give_line(struct line_reader *reader, char *line, size_t length, bool cut)
+static void deliver_line(struct line_reader *reader, char *line, size_t length, bool cut)
 {
 	if (length && line[length - 1] == '\r')
 		length--;
@@ -24,7 +24,7 @@ static void give_line(struct line_reader *reader, char *line, size_t length, boo
 }
 
 /* Delivers the complete lines in the buffer. A callback may close the reader. */
-static void give_lines(struct line_reader *reader)
+static void deliver_lines(struct line_reader *reader)
 {
 	size_t start = 0;
 
@@ -38,7 +38,7 @@ static void give_lines(struct line_reader *reader)
 		if (reader->cut)
 			reader->cut = false;
 		else
-			give_line(reader, line, end - line, false);
+			deliver_line(reader, line, end - line, false);
 	}
 	if (!reader->buffer)
 		return;
@@ -51,7 +51,7 @@ static void give_lines(struct line_reader *reader)
 	reader->length = 0;
 	if (!reader->cut) {
 		reader->cut = true;
-		give_line(reader, reader->buffer, start, true);
+		deliver_line(reader, reader->buffer, start, true);
 	}
 }
 
@@ -65,7 +65,7 @@ static void reader_end(struct line_reader *reader)
 		size_t length = reader->length;
 
 		reader->length = 0;
-		give_line(reader, reader->buffer, length, false);
+		deliver_line(reader, reader->buffer, length, false);
 	}
 	if (!reader->buffer)
 		return;
@@ -89,7 +89,7 @@ static bool read_some(struct line_reader *reader)
 		return false;
 	}
 	reader->length += bytes;
-	give_lines(reader);
+	deliver_lines(reader);
 	return reader->buffer != NULL;
 }
 

@@ -278,7 +278,7 @@ static void format_line(struct line *line, enum log_level level, const char *com
 }
 
 /* Reports how many lines were dropped, if any were and there is room for the report. */
-static void tell_lost(void)
+static void report_lost(void)
 {
 	struct line line = {.length = 0};
 	char message[80];
@@ -298,7 +298,7 @@ void log_write(const char *text, size_t length)
 {
 	int saved_errno = errno;
 
-	tell_lost();
+	report_lost();
 	if (!write_text(text, length))
 		lost_lines++;
 	errno = saved_errno;

@@ -16,7 +16,7 @@
 #define QUOTED "'%.80s'"
 
 /* Room for "--" and an option's name, or for where a value stands in a file. */
-#define PLACE_LENGTH 160
+#define LABEL_LENGTH 160
 
 static void *member(const struct option_row *row, const void *options)
 {
@@ -24,11 +24,12 @@ static void *member(const struct option_row *row, const void *options)
 }
 
 /* How an error message names the option. */
-static const char *place(char buffer[PLACE_LENGTH], const struct option_row *row, const char *where)
+static const char *option_label(char buffer[LABEL_LENGTH], const struct option_row *row,
+				const char *where)
 {
 	if (where)
 		return where;
-	snprintf(buffer, PLACE_LENGTH, "--%s", row->name);
+	snprintf(buffer, LABEL_LENGTH, "--%s", row->name);
 	return buffer;
 }
 
@@ -209,7 +210,7 @@ int option_set_number(const struct option_row *row, void *options, uint64_t valu
 {
 	bool range_wrong = value < row->minimum || (row->maximum && value > row->maximum);
 	bool power_wrong = row->power_of_two && (!value || (value & (value - 1)));
-	char name[PLACE_LENGTH], number[TEXT_SIZE_LENGTH], range[120], meant[40] = "";
+	char name[LABEL_LENGTH], number[TEXT_SIZE_LENGTH], range[120], meant[40] = "";
 
 	if (range_wrong || power_wrong) {
 		const char *fault = "is not a power of two";
@@ -218,7 +219,7 @@ int option_set_number(const struct option_row *row, void *options, uint64_t valu
 			fault = value < row->minimum ? "is too small" : "is too large";
 		if (option_meant_mebibytes(row, value))
 			snprintf(meant, sizeof(meant), "; did you mean %" PRIu64 "M?", value);
-		return error_set_usage(error, "%s: %s%s %s; %s%s", place(name, row, where),
+		return error_set_usage(error, "%s: %s%s %s; %s%s", option_label(name, row, where),
 				       format_number(number, row, value),
 				       row->type == OPTION_SIZE && value % 1024 ? " bytes" : "",
 				       fault, describe_range(range, sizeof(range), row), meant);
@@ -372,10 +373,10 @@ static int append_item(const struct option_row *row, void *options, const char *
 int option_set(const struct option_row *row, void *options, const char *text, const char *where,
 	       struct error *error)
 {
-	char name[PLACE_LENGTH];
+	char name[LABEL_LENGTH];
 	int result;
 
-	where = place(name, row, where);
+	where = option_label(name, row, where);
 	if (!text && row->argument_optional)
 		return append_item(row, options, "", error);
 	if (!text && row->type != OPTION_FLAG)
