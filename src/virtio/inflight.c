@@ -230,7 +230,7 @@ static void insert_by_counter(struct virtqueue_inflight *inflight, uint16_t *rep
 }
 
 /* Numbers go on where they were, also when nothing is in flight: see struct inflight_progress. */
-static void go_on_counting(struct virtqueue_inflight *inflight)
+static void continue_counting(struct virtqueue_inflight *inflight)
 {
 	for (uint16_t i = 0; i < inflight->size; i++)
 		if (counter_of(inflight, i) >= inflight->counter)
@@ -263,7 +263,7 @@ int inflight_resume_split(struct virtqueue_inflight *inflight, uint16_t used_ind
 	for (uint16_t i = 0; i < inflight->size; i++)
 		if (record->entries[i].inflight)
 			insert_by_counter(inflight, replay, count++, i);
-	go_on_counting(inflight);
+	continue_counting(inflight);
 	position->used_index = used_index;
 	position->slots = (uint16_t)count;
 	return count;
@@ -416,7 +416,7 @@ int inflight_resume_packed(struct virtqueue_inflight *inflight, struct vring_pac
 	}
 	if (slots > size)
 		return -EINVAL;
-	go_on_counting(inflight);
+	continue_counting(inflight);
 	position->slots = (uint16_t)slots;
 	return count;
 }

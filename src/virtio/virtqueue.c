@@ -112,7 +112,7 @@ int virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup *setup
 	queue->notify_anyway = true;
 	queue->started = true;
 	queue->kicks_enabled = true;
-	queue->kicks_behind = false;
+	queue->kicks_stale = false;
 	queue->format->set_kicks(queue, true);
 	return 0;
 }
@@ -160,7 +160,7 @@ struct virtio_request *virtqueue_pop(struct virtqueue *queue)
 	memset(&request->writable, 0, sizeof(request->writable));
 	if (queue->format->take(queue, request) < 0)
 		return NULL;
-	queue->kicks_behind = true;
+	queue->kicks_stale = true;
 	if (request->replayed)
 		queue->replay_next++;
 	request->readable.segments = request->segments;
@@ -293,7 +293,7 @@ bool virtqueue_enable_kicks(struct virtqueue *queue)
 	if (!queue->started || queue->broken)
 		return false;
 	queue->kicks_enabled = true;
-	queue->kicks_behind = false;
+	queue->kicks_stale = false;
 	queue->format->set_kicks(queue, true);
 	/* A buffer added before the driver could see that kicks are wanted comes without one. */
 	shared_barrier();

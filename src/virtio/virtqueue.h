@@ -61,7 +61,7 @@ struct virtqueue {
 	bool event_index, in_order, indirect; /* negotiated */
 	bool used_wrap, available_wrap;	      /* packed */
 	bool kicks_enabled;
-	bool kicks_behind;  /* requests were taken since the driver was told what to kick for */
+	bool kicks_stale;   /* requests were taken since the driver was told what to kick for */
 	bool notify_anyway; /* the next notification is not suppressed: state was lost */
 	uint16_t size;
 	uint16_t available_index, used_index;
@@ -172,7 +172,7 @@ bool virtqueue_enable_kicks(struct virtqueue *queue);
  */
 static inline bool virtqueue_awaits_kick(const struct virtqueue *queue)
 {
-	return queue->kicks_enabled && !queue->kicks_behind;
+	return queue->kicks_enabled && !queue->kicks_stale;
 }
 
 /* Marks the queue broken: @reason is a string that lives for ever. Tells the device. */
