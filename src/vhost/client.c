@@ -265,31 +265,31 @@ static int take_answer(struct vhost_client *client, uint32_t id, enum vhost_shap
 }
 
 /* Takes the answers that are to come, up to @deadline, and remembers the first refusal. */
-static int take_owed(struct vhost_client *client, int64_t deadline, struct error *error)
+static int take_pending(struct vhost_client *client, int64_t deadline, struct error *error)
 {
 	const struct vhost_message *answer = &client->channel.message;
 
-	for (size_t i = 0; i < client->owed_count; i++) {
-		const struct vhost_owed *owed = &client->owed[i];
-		bool acknowledged = owed->row->reply == VHOST_PAYLOAD_NOTHING;
-		int ret = take_answer(client, owed->row->id,
-				      acknowledged ? VHOST_PAYLOAD_NUMBER : owed->row->reply, 0,
+	for (size_t i = 0; i < client->pending_count; i++) {
+		const struct vhost_pending *pending = &client->pending[i];
+		bool acknowledged = pending->row->reply == VHOST_PAYLOAD_NOTHING;
+		int ret = take_answer(client, pending->row->id,
+				      acknowledged ? VHOST_PAYLOAD_NUMBER : pending->row->reply, 0,
 				      deadline, error);
 
 		if (ret == 0 && acknowledged && answer->payload.number != 0 &&
 		    !client->refusal.code)
-			error_set(&client->refusal, EIO, "%s: refused", owed->row->name);
-		if (ret == 0 && owed->row->id == VHOST_USER_GET_VRING_BASE &&
-		    answer->payload.state.index != owed->ring)
-			ret = error_set(error, EPROTO, "asked for ring %u, got %u", owed->ring,
+			error_set(&client->refusal, EIO, "%s: refused", pending->row->name);
+		if (ret == 0 && pending->row->id == VHOST_USER_GET_VRING_BASE &&
+		    answer->payload.state.index != pending->ring)
+			ret = error_set(error, EPROTO, "asked for ring %u, got %u", pending->ring,
 					answer->payload.state.index);
 		vhost_channel_release(&client->channel);
 		if (ret < 0) {
-			error_prefix(error, "%s", owed->row->name);
+			error_prefix(error, "%s", pending->row->name);
 			return ret;
 		}
 	}
-	client->owed_count = 0;
+	client->pending_count = 0;
 	return 0;
 }
 
@@ -298,7 +298,9 @@ static int send_message(struct vhost_client *client, const struct vhost_message_
 {
 	bool acknowledged = row->reply == VHOST_PAYLOAD_NOTHING &&
 			    vhost_client_has(client, VHOST_PROTOCOL_REPLY_ACK);
-	int ret = client->owed_count == VHOST_CLIENT_OWED ? take_owed(client, deadline, error) : 0;
+	int ret = client->pending_count == VHOST_CLIENT_PENDING ?
+			  take_pending(client, deadline, error) :
+			  0;
 	int64_t left = deadline - clock_now_ms();
 	struct error ignored;
 
@@ -311,7 +313,7 @@ static int send_message(struct vhost_client *client, const struct vhost_message_
 	ret = vhost_channel_send(&client->channel, message, left > 0 ? (int)left : 0, error);
 	/* Who hangs up may have said before that it refuses. */
 	if (ret < 0)
-		take_owed(client, 0, &ignored);
+		take_pending(client, 0, &ignored);
 	client->unanswered = row->reply == VHOST_PAYLOAD_NOTHING && !acknowledged;
 	return ret;
 }
@@ -327,12 +329,12 @@ static int exchange(struct vhost_client *client, const struct vhost_message_row 
 	if (ret < 0 || client->unanswered)
 		return ret;
 	if (!reply) {
-		client->owed[client->owed_count++] =
-			(struct vhost_owed){row, message->payload.state.index};
+		client->pending[client->pending_count++] =
+			(struct vhost_pending){row, message->payload.state.index};
 		return 0;
 	}
 	/* Answers come in the order of the questions. */
-	ret = take_owed(client, deadline, error);
+	ret = take_pending(client, deadline, error);
 	if (ret < 0)
 		return ret;
 	ret = take_answer(client, row->id, row->reply, fd ? 1 : 0, deadline, error);
@@ -356,7 +358,7 @@ int vhost_client_confirm(struct vhost_client *client, struct error *error)
 {
 	int ret = client->broken ?
 			  error_set(error, EPIPE, "the connection broke before") :
-			  end_call(client, take_owed(client, call_deadline(client), error));
+			  end_call(client, take_pending(client, call_deadline(client), error));
 
 	if (!client->refusal.code)
 		return ret;
@@ -390,7 +392,7 @@ int vhost_client_call(struct vhost_client *client, struct vhost_message *message
 }
 
 /* Without acknowledgements, an answer to anything tells that all before it is done. */
-static int ask_anything(struct vhost_client *client, struct error *error)
+static int ask_for_reply(struct vhost_client *client, struct error *error)
 {
 	struct vhost_message message = {.header.request = VHOST_USER_GET_FEATURES};
 	struct vhost_message reply;
@@ -400,7 +402,7 @@ static int ask_anything(struct vhost_client *client, struct error *error)
 
 int vhost_client_synchronize(struct vhost_client *client, struct error *error)
 {
-	return client->in_operation ? 0 : ask_anything(client, error);
+	return client->in_operation ? 0 : ask_for_reply(client, error);
 }
 
 int vhost_client_finish(struct vhost_client *client, struct error *error)
@@ -408,7 +410,7 @@ int vhost_client_finish(struct vhost_client *client, struct error *error)
 	int ret = vhost_client_confirm(client, error);
 
 	if (ret == 0)
-		ret = ask_anything(client, error);
+		ret = ask_for_reply(client, error);
 	client->in_operation = false;
 	return ret;
 }

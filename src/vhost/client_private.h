@@ -16,10 +16,10 @@
  * Messages that are sent before the first is answered: few enough for the answers to fit the
  * socket.
  */
-#define VHOST_CLIENT_OWED 64
+#define VHOST_CLIENT_PENDING 64
 
 /* A message whose answer or acknowledgement is to come. */
-struct vhost_owed {
+struct vhost_pending {
 	const struct vhost_message_row *row;
 	uint32_t ring; /* that it is about, if it is about one */
 };
@@ -39,9 +39,9 @@ struct vhost_client {
 	bool in_operation;
 	int64_t deadline_ms;
 	bool unanswered; /* sent since the last reply, without acknowledgements */
-	size_t owed_count;
-	struct vhost_owed owed[VHOST_CLIENT_OWED]; /* oldest first */
-	struct error refusal;			   /* the first of them; code 0: none */
+	size_t pending_count;
+	struct vhost_pending pending[VHOST_CLIENT_PENDING]; /* oldest first */
+	struct error refusal;				    /* the first of them; code 0: none */
 
 	struct vhost_channel backend; /* from the device process; fd -1: none */
 	const struct vhost_client_ops *ops;

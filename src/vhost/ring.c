@@ -21,7 +21,7 @@ static void fail(struct vhost_ring *ring, int code, const char *what)
 
 	error_set_errno(&error, code, "ring %u: cannot use its %s descriptor", ring->queue->index,
 			what);
-	vhost_server_doom(ring->server, &error);
+	vhost_server_mark_broken(ring->server, &error);
 }
 
 static void notify(struct virtqueue *queue)
@@ -83,7 +83,7 @@ static void watch_kick(struct vhost_ring *ring, bool watch)
 	ring->kick_source.fd = ring->kick.fd;
 	if (event_loop_add(loop, &ring->kick_source, EPOLLIN, &error) < 0) {
 		ring->kick_source.fd = -1;
-		vhost_server_doom(ring->server, &error);
+		vhost_server_mark_broken(ring->server, &error);
 	}
 }
 
@@ -113,7 +113,7 @@ static void *find_record(const struct vhost_ring *ring, uint16_t size)
 }
 
 /* Forgets what is in the record, unless the run that ended last left something undone. */
-static void forget_what_is_done(struct vhost_ring *ring)
+static void forget_if_complete(struct vhost_ring *ring)
 {
 	const struct vhost_inflight_area *area = &ring->server->inflight;
 	void *record = find_record(ring, 0);
@@ -155,7 +155,7 @@ void vhost_ring_reset(struct vhost_ring *ring)
 	end_run(ring);
 	/* A ring that only waits for its memory stands where its record says. */
 	if (ring->record != VHOST_RECORD_INHERITED || !ring->address_set)
-		forget_what_is_done(ring);
+		forget_if_complete(ring);
 	forget(ring);
 }
 
@@ -163,7 +163,7 @@ void vhost_ring_begin(struct vhost_ring *ring)
 {
 	vhost_ring_pause(ring);
 	ring->record = VHOST_RECORD_STALE;
-	forget_what_is_done(ring);
+	forget_if_complete(ring);
 	/* A ring that was only being emptied is the driver's before: it has to be said again. */
 	if (ring->enable == VHOST_RING_DISABLED && ring->server->protocol_bit)
 		ring->enable = VHOST_RING_UNSAID;
@@ -228,7 +228,7 @@ static int translate_addresses(const struct vhost_ring *ring, struct virtqueue_s
 /*
  * Does its last run go on? A driver that begins anew starts elsewhere, or chooses other features.
  */
-static bool goes_on(const struct vhost_ring *ring)
+static bool continues_last_run(const struct vhost_ring *ring)
 {
 	uint32_t changed = ring->base ^ ring->ended_at;
 
@@ -247,7 +247,7 @@ static int attach_record(struct vhost_ring *ring, struct error *error)
 	if (!record)
 		return 0;
 	if (ring->record == VHOST_RECORD_STALE ||
-	    (ring->record == VHOST_RECORD_OWN && !goes_on(ring)))
+	    (ring->record == VHOST_RECORD_OWN && !continues_last_run(ring)))
 		inflight_forget(record);
 	if (server->inflight.packed != is_packed(ring) ||
 	    inflight_attach(&ring->inflight, record, ring->size, is_packed(ring)) < 0)
@@ -361,7 +361,7 @@ uint32_t vhost_ring_stop(struct vhost_ring *ring)
 	ring->kick_set = false;
 	/* A ring that did not run has nothing to tell that its record does not know better. */
 	if (ring->record == VHOST_RECORD_OWN)
-		forget_what_is_done(ring);
+		forget_if_complete(ring);
 	return ring->base;
 }
 

@@ -51,11 +51,11 @@ void vhost_server_warn(struct vhost_server *server, const char *format, ...)
 	limit->suppressed = 0;
 }
 
-void vhost_server_doom(struct vhost_server *server, const struct error *error)
+void vhost_server_mark_broken(struct vhost_server *server, const struct error *error)
 {
-	if (!server->doomed)
-		server->doom = *error;
-	server->doomed = true;
+	if (!server->broken)
+		server->fault = *error;
+	server->broken = true;
 }
 
 static bool connected(const struct vhost_server *server)
@@ -64,7 +64,7 @@ static bool connected(const struct vhost_server *server)
 }
 
 /* Ends the connection if there is a reason to. Call where nothing of it is in use. */
-static bool settle(struct vhost_server *server)
+static bool end_if_broken(struct vhost_server *server)
 {
 	if (!connected(server))
 		return false;
@@ -72,9 +72,9 @@ static bool settle(struct vhost_server *server)
 		struct error error;
 
 		error_set(&error, EPROTO, "the frontend took memory away that it had shared");
-		vhost_server_doom(server, &error);
+		vhost_server_mark_broken(server, &error);
 	}
-	if (!server->doomed)
+	if (!server->broken)
 		return false;
 	end_connection(server);
 	return true;
@@ -126,7 +126,7 @@ void vhost_server_tell_frontend(struct vhost_server *server, uint32_t id,
 	vhost_channel_close(&server->backend);
 	/* Without it translations can't be asked for; news of the configuration can be lost. */
 	if (vhost_server_uses_iommu(server))
-		vhost_server_doom(server, &error);
+		vhost_server_mark_broken(server, &error);
 	else
 		vhost_server_warn(server, "%s", error.message);
 }
@@ -198,7 +198,7 @@ static void on_readable(void *context, uint32_t events)
 	int ret = 0;
 
 	(void)events;
-	for (int i = 0; i < MESSAGES_PER_TURN && !server->doomed; i++) {
+	for (int i = 0; i < MESSAGES_PER_TURN && !server->broken; i++) {
 		ret = vhost_channel_receive(&server->channel, &error);
 		if (ret != VHOST_RECEIVE_MESSAGE)
 			break;
@@ -208,11 +208,11 @@ static void on_readable(void *context, uint32_t events)
 			break;
 	}
 	if (ret < 0)
-		vhost_server_doom(server, &error);
+		vhost_server_mark_broken(server, &error);
 	if (ret == VHOST_RECEIVE_END)
 		end_connection(server);
 	else
-		settle(server);
+		end_if_broken(server);
 }
 
 /* Connections */
@@ -236,10 +236,10 @@ static void watch_listener(struct vhost_server *server, bool watch)
 static void end_connection(struct vhost_server *server)
 {
 	struct virtio_device *device = server->device;
-	bool broken = server->doomed;
+	bool broken = server->broken;
 
 	if (broken)
-		vhost_server_warn(server, "connection ended: %s", server->doom.message);
+		vhost_server_warn(server, "connection ended: %s", server->fault.message);
 	else
 		log_debug("the frontend hung up");
 	event_loop_remove(server->loop, &server->channel_source);
@@ -255,7 +255,7 @@ static void end_connection(struct vhost_server *server)
 	server->protocol_features = 0;
 	server->features_set = false;
 	server->protocol_bit = false;
-	server->doomed = false;
+	server->broken = false;
 	if (server->once)
 		event_loop_stop(server->loop, broken ? 1 : 0);
 	watch_listener(server, true);
@@ -357,7 +357,7 @@ static bool poll_rings(void *context)
 	struct vhost_server *server = context;
 	bool worked = false;
 
-	if (settle(server))
+	if (end_if_broken(server))
 		return true;
 	for (uint16_t i = 0; i < server->device->queue_count; i++)
 		worked |= vhost_ring_poll(&server->rings[i]);
@@ -371,7 +371,7 @@ static bool prepare_rings(void *context, int *timeout_ms)
 
 	for (uint16_t i = 0; i < server->device->queue_count; i++)
 		work |= vhost_ring_prepare(&server->rings[i], timeout_ms);
-	return work || server->doomed || server->memory.lost;
+	return work || server->broken || server->memory.lost;
 }
 
 struct vhost_server *vhost_server_new(struct event_loop *loop, struct virtio_device *device,

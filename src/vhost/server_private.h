@@ -31,8 +31,8 @@ struct vhost_server {
 	/* Of the connection; channel.fd -1: there is none. */
 	struct vhost_channel channel;
 	struct event_source channel_source;
-	bool doomed; /* it ends as soon as nobody stands on it, because of: */
-	struct error doom;
+	bool broken; /* it ends as soon as nobody stands on it, because of: */
+	struct error fault;
 	uint64_t protocol_features; /* negotiated */
 	bool features_set;
 	bool protocol_bit;	      /* bit 30 was negotiated */
@@ -71,7 +71,7 @@ void vhost_server_warn(struct vhost_server *server, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
 /* Ends the connection at the next safe place. The first reason counts. */
-void vhost_server_doom(struct vhost_server *server, const struct error *error);
+void vhost_server_mark_broken(struct vhost_server *server, const struct error *error);
 
 /* Back to the state after creation, but for memory and channels: a reset by the driver. */
 void vhost_server_reset_device(struct vhost_server *server);
