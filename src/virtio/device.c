@@ -56,7 +56,7 @@ void virtio_device_set_status(struct virtio_device *device, uint8_t status)
 	}
 	if (device->features_refused || !virtio_has_feature(device, VIRTIO_F_VERSION_1))
 		status &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
-	/* DEVICE_NEEDS_RESET is the device's to set, and stays until the reset (2.1.2). */
+	/* Only the device sets DEVICE_NEEDS_RESET; it stays until the reset (2.1.2). */
 	device->status |= status & (uint8_t)~VIRTIO_CONFIG_S_NEEDS_RESET;
 }
 
@@ -143,6 +143,6 @@ void virtio_device_fault(struct virtio_device *device, struct virtqueue *queue, 
 			device->queues[i].broken = reason;
 	if (device->report_fault)
 		device->report_fault(device, queue, reason);
-	/* The driver learns of it by a configuration change notification (2.1.2). */
+	/* The driver gets a configuration change notification (2.1.2). */
 	virtio_device_config_changed(device);
 }

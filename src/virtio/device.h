@@ -26,22 +26,22 @@ struct virtio_device_class {
 	const char *name;
 	uint32_t id; /* VIRTIO 1.4, chapter 5 */
 	/*
-	 * Takes a write to configuration space, which lies within config_size; see
-	 * config_is_member. -EPERM: nothing there can be written. NULL: so.
+	 * Handles a write to configuration space, which lies within config_size; see
+	 * config_is_member. -EPERM: nothing there is writable. NULL: nothing at all is.
 	 */
 	int (*config_write)(struct virtio_device *device, size_t offset, const void *buffer,
 			    size_t length);
 	/*
-	 * The negotiated feature bits are known and final: check what the device type demands
-	 * of them. -EINVAL refuses them. NULL: nothing to check.
+	 * The negotiated feature bits are known and final: check what the device type requires of
+	 * them. -EINVAL refuses them. NULL: nothing to check.
 	 */
 	int (*features_chosen)(struct virtio_device *device);
-	/* The driver kicked a started queue, or it may have: take what is there. */
+	/* The driver kicked a started queue, or may have: take its requests. */
 	void (*handle)(struct virtio_device *device, struct virtqueue *queue);
 	/*
-	 * The queue is about to be stopped or guest memory to change: on return no request of
-	 * this queue is in the host's hands any more. NULL: none ever is after handle returns. What
-	 * cannot be completed now need not be when queue->leaving is set.
+	 * The queue is about to be stopped or guest memory to change: on return the host works on
+	 * no request of this queue. NULL: it never does after handle has returned. With
+	 * queue->leaving set, what cannot be completed now may stay uncompleted.
 	 */
 	void (*quiesce)(struct virtio_device *device, struct virtqueue *queue);
 	/* Back to the state after creation. All queues are stopped. NULL: nothing to do. */
@@ -50,7 +50,7 @@ struct virtio_device_class {
 
 /* What a transport does for a device. */
 struct virtio_transport_ops {
-	/* Configuration space changed, or DEVICE_NEEDS_RESET was set: tell the driver. */
+	/* Configuration space changed, or DEVICE_NEEDS_RESET was set: notify the driver. */
 	void (*config_changed)(struct virtio_device *device);
 };
 
@@ -76,9 +76,9 @@ struct virtio_device {
 };
 
 /*
- * Prepares a device of @class with @queue_count queues (@queues: zeroed, the caller's) that
- * offers the device-specific @features besides virtio_core_features. Configuration space is what
- * @config_size bytes at @config hold whenever the driver reads it; the caller keeps them.
+ * Prepares a device of @class with @queue_count queues (@queues: zeroed, owned by the caller) that
+ * offers the device-specific @features besides virtio_core_features. The driver reads configuration
+ * space from the @config_size bytes at @config, which the caller owns and may change.
  */
 void virtio_device_init(struct virtio_device *device, const struct virtio_device_class *class,
 			uint64_t features, const void *config, size_t config_size,
@@ -90,8 +90,8 @@ static inline bool virtio_has_feature(const struct virtio_device *device, unsign
 }
 
 /*
- * The driver's choice of features. Bits that are not offered, or combinations that the
- * specification forbids: -EINVAL, and nothing is changed (VIRTIO 1.4, 2.2).
+ * Sets the features that the driver chose. -EINVAL, with nothing changed, for bits that are not
+ * offered or combinations that the specification forbids (VIRTIO 1.4, 2.2).
  */
 int virtio_device_set_features(struct virtio_device *device, uint64_t features);
 
@@ -109,23 +109,23 @@ void virtio_device_config_read(struct virtio_device *device, uint64_t offset, vo
 			       size_t length);
 int virtio_device_config_write(struct virtio_device *device, uint64_t offset, const void *buffer,
 			       size_t length);
-/* Does a write of @length bytes at @offset begin at @member of @type and stay within it? */
+/* Whether a write of @length bytes at @offset begins at @member of @type and stays within it. */
 #define config_is_member(offset, length, type, member) \
 	((offset) == offsetof(type, member) && (length) <= sizeof(((type *)NULL)->member))
-/* The device changed its configuration space: counts the generation and tells the driver. */
+/* The device changed its configuration space: counts the generation and notifies the driver. */
 void virtio_device_config_changed(struct virtio_device *device);
 
 /* Quiesces and stops one queue: reset of a queue (VIRTIO 1.4, 2.6.1), or GET_VRING_BASE. */
 void virtio_device_stop_queue(struct virtio_device *device, struct virtqueue *queue,
 			      uint16_t *available_index, uint16_t *used_index);
-/* Has no request in the host's hands on return, on any queue. The queues stay started. */
+/* Quiesces all queues: on return the host works on no request. The queues stay started. */
 void virtio_device_quiesce(struct virtio_device *device);
 
 /* Lets the device work on a queue, when it is started and the device is not broken. */
 void virtio_device_kick(struct virtio_device *device, struct virtqueue *queue);
 
 /*
- * A driver broke a rule: sets DEVICE_NEEDS_RESET, stops all queues taking requests, counts it,
+ * A driver broke a rule: sets DEVICE_NEEDS_RESET, keeps all queues from taking requests, counts it,
  * reports it once until the next reset and notifies the driver (VIRTIO 1.4, 2.1.2).
  */
 void virtio_device_fault(struct virtio_device *device, struct virtqueue *queue, const char *reason);

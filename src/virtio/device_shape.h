@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What a monitor has to know of a device that another process serves and that vhost-user does not
- * tell (VIRTIO 1.4, chapter 5). Data only: who starts the monitor hands it down.
+ * What a monitor has to know about a device of another process and does not learn over vhost-user
+ * (VIRTIO 1.4, chapter 5). Data only: the monitor gets it from its parent.
  */
 #ifndef AVP_VIRTIO_DEVICE_SHAPE_H
 #define AVP_VIRTIO_DEVICE_SHAPE_H
@@ -18,22 +18,19 @@ enum device_replay {
 
 struct device_shape {
 	uint32_t virtio_id;
-	uint16_t queues;	 /* where the process does not tell how many it has */
+	uint16_t queues;	 /* where the process does not report a number */
 	uint16_t queue_size_max; /* the largest ring that the process takes, a power of two */
 	/*
-	 * Lengths of configuration space in bytes that are tried in this order, as some processes
-	 * refuse to give more than they have: the longest first; 0 behind the last one.
+	 * Lengths of configuration space in bytes, tried in this order, the longest first, because
+	 * some processes refuse to read more than they have; 0 after the last.
 	 */
 	uint32_t config_sizes[DEVICE_SHAPE_SIZES];
-	/*
-	 * What configuration space is where the process does not give it: this many bytes; 0: there
-	 * is none.
-	 */
+	/* Configuration space where the process does not provide it: this many bytes; 0: none. */
 	const uint8_t *config;
 	uint32_t config_length;
 	/*
-	 * The part of configuration space that the driver sets: it lasts until a reset, and is sent
-	 * again to a process that was restarted. A length of 0: there is none.
+	 * The part of configuration space that the driver sets: kept until a reset, and sent again
+	 * to a restarted process. Length 0: none.
 	 */
 	uint32_t setting_offset, setting_length;
 	enum device_replay replay;

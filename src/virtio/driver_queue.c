@@ -18,9 +18,9 @@ struct driver_queue_format {
 		    unsigned int readable, unsigned int total, bool indirect);
 	bool (*kick_wanted)(struct driver_queue *queue, uint16_t unkicked);
 	bool (*has_used)(const struct driver_queue *queue);
-	/* Reads the used entry that is there; -EPROTO when its id is nonsense. */
+	/* Reads the next used entry; -EPROTO when its id is invalid. */
 	int (*read_used)(struct driver_queue *queue, uint16_t *id, uint32_t *written);
-	/* Moves past the used entry that was read, which ended @slots ring entries. */
+	/* Moves past the used entry that was read, which freed @slots ring entries. */
 	void (*pass_used)(struct driver_queue *queue, uint16_t slots);
 	void (*set_interrupts)(struct driver_queue *queue, bool enabled);
 };
@@ -278,8 +278,8 @@ static bool is_packed(const struct driver_queue *queue)
 }
 
 /*
- * A chain is known by the number of its first descriptor (split) or of a free buffer id (packed).
- * With IN_ORDER both are taken in ring order, for so they come back.
+ * A chain is identified by the number of its first descriptor (split) or by a free buffer id
+ * (packed). With IN_ORDER both are taken in ring order, because they come back in that order.
  */
 int driver_queue_add(struct driver_queue *queue, const struct driver_buffer *buffers,
 		     unsigned int readable, unsigned int writable, void *token)
@@ -318,7 +318,7 @@ bool driver_queue_kick_wanted(struct driver_queue *queue)
 	if (unkicked == 0)
 		return false;
 	queue->unkicked = 0;
-	/* The available entry must be seen before we look whether the device wants a kick. */
+	/* The available entry must be seen before we check whether the device wants a kick. */
 	shared_barrier();
 	return queue->format->kick_wanted(queue, unkicked);
 }
@@ -337,7 +337,7 @@ bool driver_queue_has_used(const struct driver_queue *queue)
 	return queue->batch || queue->format->has_used(queue);
 }
 
-/* Gives a chain's entries back and returns its token. */
+/* Frees a chain's entries and returns its token. */
 static void *finish(struct driver_queue *queue, uint16_t id)
 {
 	struct driver_descriptor *chain = &queue->descriptors[id];

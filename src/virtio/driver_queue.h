@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The driver side of a virtqueue, split or packed: enough to drive every device from tests, the
- * load program and a bare-metal guest. The device is not trusted: an id or a length that it
- * cannot mean is an error, never an access outside the driver's memory.
+ * load program and a bare-metal guest. The device is not trusted: an impossible id or length is an
+ * error, never an access outside the driver's memory.
  *
- * A queue belongs to one thread. Nothing is allocated: the caller brings all memory.
+ * A queue belongs to one thread. Nothing is allocated: the caller provides all memory.
  */
 #ifndef AVP_VIRTIO_DRIVER_QUEUE_H
 #define AVP_VIRTIO_DRIVER_QUEUE_H
@@ -27,7 +27,7 @@ struct driver_queue_format;
 /* Where the parts of a ring lie in the memory given to driver_queue_init. */
 struct driver_queue_layout {
 	size_t descriptors, driver, device; /* offsets */
-	size_t size;			    /* of all; align the start to 4096 or more */
+	size_t size;			    /* the total; align the start to 4096 or more */
 };
 
 /* What the driver keeps of each descriptor, in memory of its own that the device cannot write. */
@@ -47,7 +47,7 @@ struct driver_queue {
 	bool interrupts_enabled;
 	uint16_t free_count, free_head;
 	uint16_t available_index, used_index;
-	uint16_t unkicked; /* ring entries added since the device was last looked at */
+	uint16_t unkicked; /* ring entries added since the last check for a kick */
 	uint16_t oldest;   /* IN_ORDER: the chain that is used next */
 	bool batch;	   /* IN_ORDER: all chains up to @batch_end were used at once */
 	uint16_t batch_end;
@@ -72,8 +72,8 @@ void driver_queue_init(struct driver_queue *queue, uint16_t index, uint16_t size
 		       void *ring, struct driver_descriptor *descriptors);
 
 /*
- * Lends memory for indirect tables: @size * DRIVER_INDIRECT_MAX * 16 bytes, and where the device
- * sees it. Used when INDIRECT_DESC was negotiated and a chain has more than one buffer.
+ * Lends memory for indirect tables: @size * DRIVER_INDIRECT_MAX * 16 bytes, at @address for the
+ * device. Used when INDIRECT_DESC was negotiated and a chain has more than one buffer.
  */
 void driver_queue_set_indirect(struct driver_queue *queue, void *tables, struct guest_addr address);
 
@@ -84,7 +84,7 @@ void driver_queue_set_indirect(struct driver_queue *queue, void *tables, struct 
 int driver_queue_add(struct driver_queue *queue, const struct driver_buffer *buffers,
 		     unsigned int readable, unsigned int writable, void *token);
 
-/* After a batch of adds: does the device want a kick? Call once for each batch. */
+/* After a batch of adds: whether the device wants a kick. Call once for each batch. */
 bool driver_queue_kick_wanted(struct driver_queue *queue);
 
 /* The value of a kick with NOTIFICATION_DATA (VIRTIO 1.4, 2.9). */
@@ -96,7 +96,7 @@ uint32_t driver_queue_notification_data(const struct driver_queue *queue);
  */
 void *driver_queue_take(struct driver_queue *queue, uint32_t *written, int *error);
 
-/* Is there a used buffer? */
+/* Whether there is a used buffer. */
 bool driver_queue_has_used(const struct driver_queue *queue);
 
 /* Enabling returns true when a buffer was used in the meantime: no interrupt will come for it. */

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* What translating nothing points to. */
+/* The dummy target of a translation of zero bytes. */
 static uint8_t nothing;
 
 void guest_memory_init(struct guest_memory *memory, const struct guest_memory_ops *ops)

@@ -4,7 +4,7 @@
  * guest_memory_translate is the only way from a guest address to a host pointer.
  *
  * How an address is looked up sits behind struct guest_memory_ops, so that an environment with an
- * IOMMU, or another hypervisor, brings its own. What a pointer leads to can change at any time:
+ * IOMMU, or another hypervisor, can replace it. What a pointer leads to can change at any time:
  * copy once, then check the copy.
  */
 #ifndef AVP_VIRTIO_GUEST_MEMORY_H
@@ -49,10 +49,10 @@ struct guest_memory;
 
 struct guest_memory_ops {
 	/*
-	 * Looks @address up for @access. *length is how many bytes are wanted (at least 1) and
-	 * becomes how many, at most that, are contiguous in host memory from *host on.
-	 * Returns 0, -EFAULT when the address is not the guest's to use, or -EAGAIN when the
-	 * answer is not known yet: the caller tries again when it is told that it is.
+	 * Looks @address up for @access. *length is the number of bytes wanted (at least 1) and
+	 * becomes how many of them are contiguous in host memory from *host on. Returns 0, -EFAULT
+	 * when the guest may not use the address, or -EAGAIN when the translation is not known yet:
+	 * the caller tries again once it has arrived.
 	 */
 	int (*translate)(struct guest_memory *memory, struct guest_addr address, uint64_t *length,
 			 enum guest_access access, void **host);
@@ -69,8 +69,8 @@ struct guest_memory {
 void guest_memory_init(struct guest_memory *memory, const struct guest_memory_ops *ops);
 
 /*
- * Adds a range; @host stays the caller's and must live until the range is removed.
- * -EINVAL: empty, or wraps; -EEXIST: overlaps a range; -ENOSPC: too many ranges.
+ * Adds a range; The caller owns @host, which must live until the range is removed. -EINVAL: empty,
+ * or wraps; -EEXIST: overlaps a range; -ENOSPC: too many ranges.
  */
 int guest_memory_add(struct guest_memory *memory, struct guest_addr start, uint64_t size,
 		     void *host);
@@ -85,11 +85,11 @@ int guest_memory_translate(struct guest_memory *memory, struct guest_addr addres
 int guest_memory_translate_all(struct guest_memory *memory, struct guest_addr address,
 			       uint64_t length, enum guest_access access, void **host);
 
-/* The look-up in the regions alone: what ops of an IOMMU use for their output addresses. */
+/* Looks up in the regions alone: for the output addresses of an IOMMU. */
 int guest_memory_find(struct guest_memory *memory, struct guest_addr address, uint64_t *length,
 		      void **host);
 
-/* Copies bytes out of guest memory, across ranges. 0, -EFAULT or -EAGAIN (nothing promised). */
+/* Copy between guest memory and @buffer, across ranges. 0, -EFAULT or -EAGAIN (partly copied). */
 int guest_memory_read(struct guest_memory *memory, struct guest_addr address, void *buffer,
 		      size_t length);
 int guest_memory_write(struct guest_memory *memory, struct guest_addr address, const void *buffer,

@@ -2,9 +2,9 @@
 /*
  * The record of requests in flight (vhost-user specification, "Inflight I/O tracking").
  *
- * The process can be killed between any two instructions. What it had stored by then is what its
- * successor finds, in program order, so the order of the stores below is all the transaction
- * there is; `ordered` keeps the compiler from changing it.
+ * The process can be killed between any two instructions. Its successor finds what it had stored by
+ * then, in program order, so the order of the stores below is what makes a step atomic; `ordered`
+ * keeps the compiler from changing it.
  */
 #include "virtio/inflight.h"
 
@@ -49,8 +49,8 @@ struct packed_entry {
 };
 
 /*
- * Where the used ring stands, and where it stood before the batch that is being used. Stored and
- * read as one: an index without its wrap counter is another place in the ring.
+ * The position of the used ring, and its position before the batch that is being used. Stored and
+ * read as one: an index with the wrong wrap counter is another position.
  */
 struct packed_position {
 	uint16_t used_index;
@@ -112,7 +112,7 @@ static void write_position(struct packed_record *record, struct packed_position 
 	ordered();
 }
 
-/* Both records begin alike. */
+/* The two formats of the record have the same header. */
 static struct split_record *header(const struct virtqueue_inflight *inflight)
 {
 	return inflight->region;
@@ -145,10 +145,10 @@ bool inflight_read_progress(const void *region, uint16_t size, bool packed,
 			progress->counter = shared_read(&split->entries[progress->last].counter);
 		return true;
 	}
-	/* The old position, as it moves only after the ring has been written. */
+	/* Use the old position: it moves only after the ring has been written. */
 	at = read_position(record);
 	progress->position = at.old_used_index | (uint16_t)(at.old_used_wrap ? 1 << 15 : 0);
-	/* What was used last is what will be taken next. */
+	/* The entry freed last is the first on the free list. */
 	progress->last = shared_read(&record->old_free_head);
 	if (progress->last < size)
 		progress->counter = shared_read(&record->entries[progress->last].counter);
@@ -229,7 +229,9 @@ static void insert_by_counter(struct virtqueue_inflight *inflight, uint16_t *rep
 	replay[count] = entry;
 }
 
-/* Numbers go on where they were, also when nothing is in flight: see struct inflight_progress. */
+/*
+ * Numbers continue where they were, also when nothing is in flight: see struct inflight_progress.
+ */
 static void continue_counting(struct virtqueue_inflight *inflight)
 {
 	for (uint16_t i = 0; i < inflight->size; i++)
@@ -244,7 +246,10 @@ int inflight_resume_split(struct virtqueue_inflight *inflight, uint16_t used_ind
 	uint16_t batch = used_index - record->used_index;
 	int count = 0;
 
-	/* No batch is that large: the used ring is of another run, and nothing is known of it. */
+	/*
+	 * No batch is that large: the used ring belongs to another run, and its requests are
+	 * unknown.
+	 */
 	if (batch > inflight->size && inflight_holds_requests(record, inflight->size, false))
 		return -ESTALE;
 	/* Killed between the update of the used ring and of the record: the batch was used. */
@@ -307,7 +312,7 @@ void inflight_end_batch_split(struct virtqueue_inflight *inflight, uint16_t used
 	ordered();
 }
 
-/* A chain whose entries and links stay within the record. */
+/* Whether the entries and links of a chain stay within the record. */
 static bool chain_is_sound(const struct virtqueue_inflight *inflight, uint16_t head)
 {
 	const struct packed_record *record = inflight->region;
@@ -323,7 +328,7 @@ static bool chain_is_sound(const struct virtqueue_inflight *inflight, uint16_t h
 	return true;
 }
 
-/* Slots of the ring from the old position to the new one; 0 when the two make no sense. */
+/* Slots of the ring from the old position to the new one; 0 when the two are inconsistent. */
 static uint32_t batch_slots(const struct packed_position *at, uint16_t size)
 {
 	uint32_t end = at->used_index;
@@ -356,8 +361,8 @@ static void take_batch_back(struct vring_packed_desc *ring, const struct packed_
 }
 
 /*
- * If a batch was being used: it was used if the driver can see the first entry of it. Leaves in
- * *used where the used ring stands now.
+ * Finishes a batch that was being used: it counts as used if the driver can see its first entry.
+ * Sets *used to the position of the used ring.
  */
 static int finish_batch(struct virtqueue_inflight *inflight, struct vring_packed_desc *ring,
 			struct inflight_position *used)
@@ -425,7 +430,7 @@ int inflight_add_packed(struct virtqueue_inflight *inflight,
 			const struct vring_packed_desc *descriptor)
 {
 	struct packed_record *record = inflight->region;
-	/* The frontend can write here at any time: read once, and the head kept for commit. */
+	/* The frontend can write here at any time: read once, and keep the head for commit. */
 	uint16_t at = shared_read(&record->free_head), head = shared_read(&record->old_free_head);
 
 	if (at >= inflight->size || head >= inflight->size)
@@ -542,7 +547,7 @@ void inflight_untake_packed(struct virtqueue_inflight *inflight, uint16_t head)
 
 	inflight_link_packed(inflight, head);
 	/*
-	 * From here on it is free, whatever its entry says: resume clears what the free list has.
+	 * From here on the entry is free, whatever it says: resume clears what is on the free list.
 	 */
 	record->old_free_head = record->free_head;
 	inflight_clear_packed(inflight, head);

@@ -4,8 +4,8 @@
  * the vhost-user specification lays it out ("Inflight I/O tracking"), kept by the frontend. A
  * restarted device finds in it which requests were taken and not completed, and takes them again.
  *
- * The region is written by us and may have been left half-way by a crash at any instruction; it
- * is also in the hands of the frontend, so it is checked as any untrusted input.
+ * A crash at any instruction may have left the region half-written, and the frontend can write to
+ * it, too: it is checked as any untrusted input.
  */
 #ifndef AVP_VIRTIO_INFLIGHT_H
 #define AVP_VIRTIO_INFLIGHT_H
@@ -29,54 +29,54 @@ struct virtqueue_inflight {
 size_t inflight_region_size(uint16_t size, bool packed);
 
 /*
- * Attaches @region to *inflight. A zeroed region is a valid, empty record; its first ring to start
- * sets it up, and what was left by a ring of another size is forgotten. -EINVAL: it is no record of
- * a version that is known.
+ * Attaches @region to *inflight. A zeroed region is a valid, empty record; the first ring that
+ * starts sets it up and discards what a ring of another size left. -EINVAL: the version of the
+ * record is unknown.
  */
 int inflight_attach(struct virtqueue_inflight *inflight, void *region, uint16_t size, bool packed);
 
 /*
- * How far a device has used buffers, as its record tells it. A position repeats, after twice the
- * size of a packed ring; with the number of the request that was used last it does not.
+ * How far a device has used buffers, according to its record. A position alone repeats after twice
+ * the size of a packed ring; together with the number of the request used last it does not.
  */
 struct inflight_progress {
 	uint16_t position; /* packed: of the used ring, the wrap counter in bit 15 */
 	uint16_t last;	   /* the entry that was used last */
-	uint64_t counter;  /* its number; another one as soon as that entry is taken again */
+	uint64_t counter;  /* its number; changes as soon as that entry is taken again */
 };
 
 /*
- * Reads how far it is from the record at @region, for rings of up to @size entries, which another
- * process writes and which is not trusted. What it tells as used the driver can see in the ring.
+ * Reads the progress from the record at @region, for rings of up to @size entries. Another process
+ * writes the record; it is not trusted. The driver can see in the ring all that it reports as used.
  * Returns false when no ring runs with the record.
  */
 bool inflight_read_progress(const void *region, uint16_t size, bool packed,
 			    struct inflight_progress *progress);
 
-/* Is a request in flight in the record at @region, for rings of up to @size entries? */
+/* Whether the record at @region, for rings of up to @size entries, holds a request in flight. */
 bool inflight_holds_requests(const void *region, uint16_t size, bool packed);
 
-/* Nothing in the record at @region is of the next ring that starts with it. */
+/* Discards the requests in the record at @region: the next ring that starts with it takes none. */
 void inflight_forget(void *region);
 
-/* What follows is for the rings. */
+/* The rest is for the rings. */
 
-/* Where a ring stands, as the record knows it. */
+/* The position of a ring according to its record. */
 struct inflight_position {
 	uint16_t used_index;
 	bool used_wrap; /* packed */
 	uint16_t slots; /* ring entries that the requests in flight take: split, one each */
 };
 
-/* Did a ring run with this record, that has not been closed since? */
+/* Whether a ring ran with this record, which has not been closed since. */
 bool inflight_is_open(const struct virtqueue_inflight *inflight);
 
 /* Opens an empty record at a position of the used ring. */
 void inflight_open(struct virtqueue_inflight *inflight, uint16_t used_index, bool used_wrap);
 
 /*
- * Closes the record: nothing of it is taken again, and whoever starts the ring next says where it
- * stands. Only a reset, and the end of a run with nothing in flight, may do so.
+ * Closes the record: none of its requests is taken again, and the next start sets the position of
+ * the ring. Only for a reset and for the end of a run with nothing in flight.
  */
 void inflight_close(struct virtqueue_inflight *inflight);
 
@@ -84,7 +84,7 @@ void inflight_close(struct virtqueue_inflight *inflight);
  * Repairs what a crash left half-done and puts the heads of what was in flight, oldest first, in
  * @replay (size entries). Split: @used_index is what the used ring says. Packed: @ring is the
  * descriptor ring, in which a batch that was being written is taken back. Returns how many, -EINVAL
- * when the record makes no sense, or -ESTALE when it is not of what the ring holds.
+ * when the record is inconsistent, or -ESTALE when it does not match the ring.
  */
 int inflight_resume_split(struct virtqueue_inflight *inflight, uint16_t used_index,
 			  uint16_t *replay, struct inflight_position *position);
@@ -92,16 +92,16 @@ int inflight_resume_packed(struct virtqueue_inflight *inflight, struct vring_pac
 			   uint16_t *replay, struct inflight_position *position);
 
 /*
- * Requests complete in batches of one or more, of which the driver sees all or none, whenever the
- * process dies: each request is linked, packed rings say where the batch ends, the ring is
- * written, each request is cleared, and the batch is ended.
+ * Requests complete in batches of one or more, of which the driver sees all or none, at whatever
+ * moment the process dies: each request is linked, packed rings say where the batch ends, the ring
+ * is written, each request is cleared, and the batch is ended.
  */
 
 /* A request was taken from the ring. */
 void inflight_take_split(struct virtqueue_inflight *inflight, uint16_t head);
 
 void inflight_link_split(struct virtqueue_inflight *inflight, uint16_t head);
-/* Also of a request that is given back to the ring as if it had not been taken. */
+/* Also for a request that goes back to the ring as if it had not been taken. */
 void inflight_clear_split(struct virtqueue_inflight *inflight, uint16_t head);
 void inflight_end_batch_split(struct virtqueue_inflight *inflight, uint16_t used_index);
 

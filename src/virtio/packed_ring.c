@@ -26,8 +26,8 @@ static bool is_available(const struct virtqueue *queue, uint16_t index, bool wra
 }
 
 /*
- * Goes on behind what was taken and not used, @slots of the ring from used_index: there the driver
- * made something available, and what is used is written before them. False: it is not so.
+ * Sets the available position behind the @slots ring entries from used_index, which were taken and
+ * not used. False when the driver did not make all of them available.
  */
 static bool skip_taken(struct virtqueue *queue, uint16_t slots)
 {
@@ -115,7 +115,7 @@ static int follow_descriptor(struct chain *chain, const struct vring_packed_desc
 	return ret;
 }
 
-/* A request that the record of requests in flight holds: the ring no longer does. */
+/* Takes a request from the record of requests in flight: the ring no longer holds it. */
 static int take_recorded(struct chain *chain)
 {
 	struct virtqueue *queue = chain->queue;
@@ -243,7 +243,7 @@ static void use(struct virtqueue *queue, struct virtio_request *batch)
 			shared_release(&shared->flags, flags);
 		packed_advance(queue->size, &queue->used_index, &queue->used_wrap, request->slots);
 	}
-	/* The driver looks at no other entry before it has seen this one. */
+	/* The driver reads no other entry before it has seen this one. */
 	shared_release(&first->flags, first_flags);
 	if (queue->inflight)
 		close_batch(queue, batch);

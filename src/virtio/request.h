@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * A request: what one descriptor chain carries, as a stream of bytes that the device may read
- * followed by a stream that it may write. How the driver cut the streams into descriptors is its
- * choice and no business of a device (VIRTIO 1.4, 2.7.4 and 2.8.7: message framing), so devices
- * get bytes, or segments to hand to the host, and never descriptors.
+ * followed by a stream that it may write. A device must not depend on how the driver split the
+ * streams into descriptors (VIRTIO 1.4, 2.7.4 and 2.8.7: message framing), so devices get bytes, or
+ * segments to hand to the host, and never descriptors.
  */
 #ifndef AVP_VIRTIO_REQUEST_H
 #define AVP_VIRTIO_REQUEST_H
@@ -43,8 +43,8 @@ struct virtio_request {
 	uint16_t slots;	 /* descriptors taken from a packed ring */
 	uint16_t record; /* entry in the record of requests in flight (packed) */
 	uint16_t segment_count;
-	bool last_byte_taken;	     /* the device writes it, which no length tells */
-	bool replayed;		     /* it had been taken before, by a device process that died */
+	bool last_byte_taken;	     /* the device writes it; not part of written */
+	bool replayed;		     /* a device process that died had taken it before */
 	bool done;		     /* pushed, and waiting for its turn in the order of the ring */
 	struct virtio_request *next; /* in the free list, or the next younger one in flight */
 	struct virtio_segment *segments;
@@ -53,10 +53,10 @@ struct virtio_request {
 /* Copies the next bytes to @buffer; returns how many there were, at most @length. */
 size_t request_read(struct virtio_request *request, void *buffer, size_t length);
 
-/* Copies to the next writable bytes; returns how many found room, and counts them as written. */
+/* Copies to the next writable bytes; returns how many fitted, and counts them as written. */
 size_t request_write(struct virtio_request *request, const void *buffer, size_t length);
 
-/* Passes over the next readable bytes; returns how many there were, at most @length. */
+/* Skips the next readable bytes; returns how many there were, at most @length. */
 size_t request_skip(struct virtio_request *request, size_t length);
 
 /*
@@ -66,7 +66,7 @@ size_t request_skip(struct virtio_request *request, size_t length);
  */
 uint8_t *request_take_last_byte(struct virtio_request *request);
 
-/* Moves a stream forward by @length bytes, at most to its end. Returns the bytes passed. */
+/* Moves a stream forward by @length bytes, at most to its end. Returns the bytes skipped. */
 size_t stream_advance(struct virtio_stream *stream, size_t length);
 
 #endif

@@ -25,10 +25,12 @@
 /* What was written by the peer before this field is visible after reading it, and vice versa. */
 #define shared_acquire(pointer)	       __atomic_load_n(pointer, __ATOMIC_ACQUIRE)
 #define shared_release(pointer, value) __atomic_store_n(pointer, value, __ATOMIC_RELEASE)
-/* Orders our write of one field before our read of another: suppression needs this everywhere. */
+/* Orders our write of one field before our read of another: all event suppression needs this. */
 #define shared_barrier() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 
-/* Do these flags make a packed descriptor available, or used, in the round of @wrap (2.8.1)? */
+/*
+ * Whether these flags make a packed descriptor available, or used, in the round of @wrap (2.8.1).
+ */
 static inline bool packed_is_available(uint16_t flags, bool wrap)
 {
 	return !!(flags & PACKED_AVAILABLE) == wrap && !!(flags & PACKED_USED) != wrap;
@@ -51,7 +53,7 @@ static inline void packed_advance(uint16_t size, uint16_t *index, bool *wrap, ui
 	*index = (uint16_t)next;
 }
 
-/* A place in a packed ring and the wrap counter there, as one field (2.8.10 and 2.9). */
+/* A position in a packed ring and its wrap counter, as one field (2.8.10 and 2.9). */
 static inline void packed_split(uint16_t position, uint16_t *index, bool *wrap)
 {
 	*index = position & (PACKED_WRAP - 1);
@@ -64,8 +66,8 @@ static inline uint16_t packed_join(uint16_t index, bool wrap)
 }
 
 /*
- * What one side of a packed ring writes for the other (2.8.10): whether it wants to hear of more
- * entries and, with EVENT_IDX, of which one first.
+ * What one side of a packed ring writes for the other (2.8.10): whether it wants notifications of
+ * more entries and, with EVENT_IDX, from which one on.
  */
 static inline void packed_ask_events(struct vring_packed_desc_event *event, bool enabled,
 				     bool event_index, uint16_t index, bool wrap)
@@ -81,8 +83,8 @@ static inline void packed_ask_events(struct vring_packed_desc_event *event, bool
 }
 
 /*
- * Does the other side want to hear of the last @count entries before this place in a ring of @size
- * entries?
+ * Whether the other side wants a notification for the last @count entries before this position in a
+ * ring of @size entries.
  */
 static inline bool packed_event_wanted(const struct vring_packed_desc_event *event,
 				       bool event_index, uint16_t size, uint16_t index, bool wrap,
@@ -113,8 +115,9 @@ struct virtqueue_format {
 	int (*resume)(struct virtqueue *queue);
 	bool (*has_request)(struct virtqueue *queue);
 	/*
-	 * Fills a cleared request with what is known to be there: request->replayed tells whether
-	 * from the replay list. 0, -EAGAIN with nothing changed, or -EPROTO with the queue broken.
+	 * Fills a cleared request with the next one, which is known to exist: request->replayed
+	 * says whether it comes from the replay list. 0, -EAGAIN with nothing changed, or -EPROTO
+	 * with the queue broken.
 	 */
 	int (*take)(struct virtqueue *queue, struct virtio_request *request);
 	/* Undoes the last take; not called for replayed requests. */
@@ -124,7 +127,7 @@ struct virtqueue_format {
 	 * driver sees all or none of them, also when the process dies and another resumes.
 	 */
 	void (*use)(struct virtqueue *queue, struct virtio_request *batch);
-	/* Does the driver want to hear of the last @unsignalled entries? */
+	/* Whether the driver wants a notification for the last @unsignalled entries. */
 	bool (*notification_wanted)(struct virtqueue *queue, uint16_t unsignalled);
 	void (*set_kicks)(struct virtqueue *queue, bool enabled);
 	/* Positions as in struct virtqueue_setup. */

@@ -26,7 +26,8 @@ static uint16_t mask(const struct virtqueue *queue)
 }
 
 /*
- * Has the driver made @slots heads available before available_index, and no more than there can be?
+ * Whether the driver made @slots heads available before available_index, and no more heads than the
+ * ring has room for.
  */
 static bool has_taken(const struct virtqueue *queue, uint16_t slots)
 {
@@ -200,7 +201,7 @@ static void set_kicks(struct virtqueue *queue, bool enabled)
 
 	if (!queue->event_index)
 		shared_write(&used->flags, enabled ? 0 : VRING_USED_F_NO_NOTIFY);
-	else if (enabled) /* a stale index suppresses kicks as well as anything could */
+	else if (enabled) /* to disable kicks, leave a stale index there */
 		shared_write(available_event, queue->available_index);
 }
 

@@ -106,9 +106,9 @@ int virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup *setup
 	ret = queue->format->resume(queue);
 	if (ret < 0)
 		return ret;
-	/* A record of requests in flight knows better than who set the ring up. */
+	/* The record of requests in flight overrides the positions of the set-up. */
 	queue->format->positions(queue, &queue->setup.available_index, &queue->setup.used_index);
-	/* Buffers may have been used before, by a device process that died before it told. */
+	/* A device process that died may have used buffers without a notification. */
 	queue->notify_anyway = true;
 	queue->started = true;
 	queue->kicks_enabled = true;
@@ -208,7 +208,7 @@ void virtqueue_unpop(struct virtqueue *queue, struct virtio_request *request)
 	release(queue, request);
 }
 
-/* Tells the ring of @batch and those that follow it, and frees them. */
+/* Writes @batch and those that follow it to the used ring, and frees them. */
 static void complete(struct virtqueue *queue, struct virtio_request *batch)
 {
 	if (!queue->broken)
@@ -225,7 +225,7 @@ static void complete(struct virtqueue *queue, struct virtio_request *batch)
 	}
 }
 
-/* With IN_ORDER: takes the oldest requests out of the ring's order, as far as they are done. */
+/* With IN_ORDER: takes the oldest requests off the list in ring order, as far as they are done. */
 static struct virtio_request *take_done(struct virtqueue *queue)
 {
 	struct virtio_request *first = queue->oldest, *last = NULL;
@@ -274,7 +274,7 @@ void virtqueue_notify(struct virtqueue *queue)
 		return;
 	queue->unsignalled = 0;
 	queue->notify_anyway = false;
-	/* The used entry must be seen before we look whether the driver wants to hear of it. */
+	/* The used entry must be seen before we check whether the driver wants a notification. */
 	shared_barrier();
 	if (anyway || queue->format->notification_wanted(queue, unsignalled))
 		queue->ops->notify(queue);

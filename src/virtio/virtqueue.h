@@ -2,9 +2,9 @@
 /*
  * The device side of a virtqueue, split (VIRTIO 1.4, 2.7) or packed (2.8) behind one type.
  *
- * The driver's memory is hostile: each field is read once, then checked. What no correct driver
- * can do breaks the queue (virtqueue_broken): it hands out no more requests and writes nothing
- * more to the ring, until it is set up anew after a reset.
+ * The driver's memory is hostile: each field is read once, then checked. What no correct driver can
+ * do breaks the queue (virtqueue_broken): it hands out no more requests and writes nothing more to
+ * the ring, until it is set up again after a reset.
  *
  * A queue belongs to one thread. Nothing is allocated after virtqueue_start.
  */
@@ -26,13 +26,13 @@ struct virtqueue_format;
 struct virtqueue_inflight;
 struct virtio_device;
 
-/* How the guest is notified: brought by the transport or the hypervisor. */
+/* How the guest is notified: provided by the transport or the hypervisor. */
 struct virtqueue_ops {
-	/* Tells the driver that buffers were used. */
+	/* Notifies the driver that buffers were used. */
 	void (*notify)(struct virtqueue *queue);
 };
 
-/* Where the driver put the ring, and where the device stands in it. */
+/* Where the driver put the ring, and the device's positions in it. */
 struct virtqueue_setup {
 	uint16_t size; /* entries; a power of two for split rings */
 	struct guest_addr descriptors;
@@ -49,26 +49,26 @@ struct virtqueue {
 	struct guest_memory *memory;
 	const struct virtqueue_ops *ops;
 	struct virtqueue_inflight *inflight; /* NULL: requests in flight are not tracked */
-	bool discards; /* by the device type: completes requests undone while it is disabled */
+	bool discards; /* by the device type: while disabled, complete requests undone */
 	bool disabled; /* by the transport, of a queue that discards */
 
 	/* The rest is the queue's own; read it through functions. */
 	const struct virtqueue_format *format;
 	struct virtqueue_setup setup; /* with the positions at which it was really started */
 	bool started;
-	/* Being stopped for a successor, who learns from the record what was not completed. */
+	/* Being stopped for a successor, which finds uncompleted requests in the record. */
 	bool leaving;
 	bool event_index, in_order, indirect; /* negotiated */
 	bool used_wrap, available_wrap;	      /* packed */
 	bool kicks_enabled;
-	bool kicks_stale;   /* requests were taken since the driver was told what to kick for */
+	bool kicks_stale;   /* requests were taken since kicks were enabled */
 	bool notify_anyway; /* the next notification is not suppressed: state was lost */
 	uint16_t size;
 	uint16_t available_index, used_index;
 	uint16_t available_shadow; /* split: the driver's index as last read */
-	uint16_t unsignalled;	   /* used entries since the driver was last looked at */
+	uint16_t unsignalled;	   /* used entries since the last check for a notification */
 	uint16_t in_flight;	   /* requests popped and not pushed to the ring */
-	uint64_t handed_out;	   /* requests popped and not given back, ever */
+	uint64_t handed_out;	   /* all requests popped, minus those unpopped */
 	const char *broken;	   /* why, or NULL */
 
 	void *descriptors; /* the three areas, in host memory */
@@ -112,15 +112,15 @@ int virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup *setup
 /*
  * Stops the queue and forgets its requests: nothing may be in flight at the host any more.
  * *available_index and *used_index get the positions, as in struct virtqueue_setup, unless NULL.
- * The record of requests in flight stays as it is: a queue that is started with it again goes on
- * where the record says, and hands out what was not completed once more.
+ * The record of requests in flight stays as it is: a queue that is started with it again continues
+ * at its position, and hands out again what was not completed.
  */
 void virtqueue_stop(struct virtqueue *queue, uint16_t *available_index, uint16_t *used_index);
 
 /* Looks the ring areas up again after guest memory was changed. As virtqueue_start. */
 int virtqueue_translate(struct virtqueue *queue);
 
-/* Is there a request to take? Cheap: one read of shared memory at most. */
+/* Whether there is a request to take. Cheap: one read of shared memory at most. */
 bool virtqueue_has_request(struct virtqueue *queue);
 
 /*
@@ -130,9 +130,9 @@ bool virtqueue_has_request(struct virtqueue *queue);
 struct virtio_request *virtqueue_pop(struct virtqueue *queue);
 
 /*
- * Pops requests into @request, a variable of the caller's. It takes at most as many as the ring
- * has entries: a driver that adds requests as fast as they are done must not keep the device.
- * After the loop @request is NULL if there was nothing left to take.
+ * Pops requests into @request, a variable of the caller's. It takes at most as many as the ring has
+ * entries: a driver that adds requests as fast as they are done must not occupy the device for
+ * ever. After the loop @request is NULL if there was nothing left to take.
  */
 #define for_each_request(request, queue)                \
 	for (uint32_t request##_budget = (queue)->size; \
@@ -142,14 +142,14 @@ struct virtio_request *virtqueue_pop(struct virtqueue *queue);
 void virtqueue_unpop(struct virtqueue *queue, struct virtio_request *request);
 
 /*
- * Completes a request, with request->written bytes written. With IN_ORDER the ring is told when
- * all older ones are complete (VIRTIO 1.4, 2.7.9 and 2.8.11).
+ * Completes a request, with request->written bytes written. With IN_ORDER its used entry is written
+ * when all older ones are complete (VIRTIO 1.4, 2.7.9 and 2.8.11).
  */
 void virtqueue_push(struct virtqueue *queue, struct virtio_request *request);
 
 /*
  * Completes @count requests, popped in this order, so that the driver sees all of them used or
- * none, even when the process dies meanwhile: for a network frame that is spread over several
+ * none, even when the process dies in between: for a network frame that is spread over several
  * buffers. With IN_ORDER they wait for older ones, as in virtqueue_push.
  */
 void virtqueue_push_batch(struct virtqueue *queue, struct virtio_request *const *requests,
@@ -166,19 +166,19 @@ void virtqueue_disable_kicks(struct virtqueue *queue);
 bool virtqueue_enable_kicks(struct virtqueue *queue);
 
 /*
- * Will the next buffer bring a kick? With EVENT_IDX the driver kicks at one position only (VIRTIO
- * 1.4, 2.7.10 and 2.8.10): where the queue stood when kicks were enabled. A device that has taken
- * more since then, for whatever reason, has to enable them again before it waits.
+ * Whether the next buffer will bring a kick. With EVENT_IDX the driver kicks at one position only
+ * (VIRTIO 1.4, 2.7.10 and 2.8.10): where the queue stood when kicks were enabled. A device that has
+ * taken more since then, for whatever reason, has to enable them again before it waits.
  */
 static inline bool virtqueue_awaits_kick(const struct virtqueue *queue)
 {
 	return queue->kicks_enabled && !queue->kicks_stale;
 }
 
-/* Marks the queue broken: @reason is a string that lives for ever. Tells the device. */
+/* Marks the queue broken: @reason is a static string. Notifies the device. */
 void virtqueue_break(struct virtqueue *queue, const char *reason);
 
-/* Are requests still to be taken again that a device process had taken that died? */
+/* Whether requests that a dead device process had taken are still to be taken again. */
 static inline bool virtqueue_replaying(const struct virtqueue *queue)
 {
 	return queue->replay_next < queue->replay_count;
