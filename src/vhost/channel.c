@@ -11,7 +11,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 
-/* Room for as many descriptors as a message may bring; the kernel reports what did not fit. */
+/* Room for as many descriptors as a message may carry; the kernel reports any that did not fit. */
 union control {
 	char bytes[CMSG_SPACE(sizeof(int) * VHOST_FDS_MAX)];
 	struct cmsghdr alignment;
@@ -53,7 +53,7 @@ int vhost_message_take_fd(struct vhost_message *message, unsigned int at)
 	return take_fd(&message->fds[at]);
 }
 
-/* Puts descriptors that came with a piece of a message into it, and closes those too many. */
+/* Stores the descriptors that came with a piece of a message in it, and closes those in excess. */
 static int take_descriptors(struct vhost_channel *channel, struct msghdr *header,
 			    struct error *error)
 {
@@ -118,7 +118,7 @@ static int read_piece(struct vhost_channel *channel, void *buffer, size_t length
 	return 1;
 }
 
-/* What can be judged from the header and the descriptors alone, before the payload is read. */
+/* Checks the header and the number of descriptors before the payload is read. */
 static int check_header(const struct vhost_channel *channel, struct error *error)
 {
 	const struct vhost_message *message = &channel->message;
@@ -134,7 +134,7 @@ static int check_header(const struct vhost_channel *channel, struct error *error
 	if (!channel->find)
 		return 0;
 	if (header->flags & VHOST_FLAG_REPLY)
-		return error_set(error, EPROTO, "message %u is a reply to nothing",
+		return error_set(error, EPROTO, "message %u is a reply that nobody asked for",
 				 header->request);
 	row = channel->find(header->request);
 	if (!row)
@@ -171,7 +171,8 @@ int vhost_channel_receive(struct vhost_channel *channel, struct error *error)
 		if (ret == -ENODATA && channel->received == 0)
 			return VHOST_RECEIVE_END;
 		if (ret == -ENODATA)
-			return error_set(error, EPROTO, "hung up in the middle of a message");
+			return error_set(error, EPROTO,
+					 "the peer hung up in the middle of a message");
 		if (ret < 0)
 			return ret;
 		if (channel->received == header_size) {
@@ -219,7 +220,7 @@ int vhost_channel_send(struct vhost_channel *channel, const struct vhost_message
 		struct msghdr header = {.msg_iov = vectors, .msg_iovlen = 2};
 		ssize_t count;
 
-		/* Descriptors go with the first byte, and once. */
+		/* Descriptors go with the first byte only. */
 		if (sent == 0 && message->fd_count > 0) {
 			size_t bytes = message->fd_count * sizeof(int);
 

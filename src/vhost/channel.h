@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * One end of a vhost-user connection: takes messages off a stream socket whole, with their
- * descriptors, and puts them on it (vhost-user specification, "Message Specification").
+ * One end of a vhost-user connection: receives whole messages, with their descriptors, from a
+ * stream socket, and sends them (vhost-user specification, "Message Specification").
  *
- * The peer is not trusted. A message is put together from whatever pieces come, never waiting for
- * the rest; its size is checked before the payload is read; descriptors count only when they come
- * with the first byte, and those that nobody takes are closed.
+ * The peer is not trusted. A message is put together from pieces of any size, without blocking for
+ * the rest; its size is checked before the payload is read; descriptors are accepted only with the
+ * first byte, and those that nobody takes are closed.
  *
  * A channel belongs to one thread.
  */
@@ -26,7 +26,7 @@ struct vhost_message {
 
 struct vhost_channel {
 	int fd;			      /* -1: closed */
-	vhost_find_message *find;     /* the messages that may come; NULL: replies, of any id */
+	vhost_find_message *find;     /* the messages that are accepted; NULL: replies, of any id */
 	struct vhost_message message; /* being put together, or complete */
 	size_t received;	      /* bytes of it so far */
 };
@@ -45,9 +45,9 @@ void vhost_channel_open(struct vhost_channel *channel, int fd, vhost_find_messag
 void vhost_channel_close(struct vhost_channel *channel);
 
 /*
- * Takes the next message off the socket as far as it has come; does not block. The last one is
- * released first. Returns enum vhost_receive; -EPROTO with *error set when the peer broke the
- * protocol, after which the channel is good for nothing but closing; or another negative errno.
+ * Receives the next message as far as it has arrived; does not block. Releases the last one first.
+ * Returns enum vhost_receive; -EPROTO with *error set when the peer broke the protocol, after which
+ * the channel can only be closed; or another negative errno.
  *
  * A complete message that is in the table of channel->find has a payload that fits its shape and
  * an allowed number of descriptors; any other has at most sizeof(union vhost_payload) bytes.
@@ -58,12 +58,12 @@ int vhost_channel_receive(struct vhost_channel *channel, struct error *error);
 /* Closes the descriptors of the last message that were not taken out of message.fds. */
 void vhost_channel_release(struct vhost_channel *channel);
 
-/* Takes descriptor @at out of a message: the caller's from now on. */
+/* Takes descriptor @at out of a message; the caller owns it. */
 int vhost_message_take_fd(struct vhost_message *message, unsigned int at);
 
 /*
- * Sends a message, waiting at most @timeout_ms for room (0: not at all). Descriptors are sent
- * and stay the caller's. -ETIMEDOUT with *error set when there was no room in time: the channel
+ * Sends a message, waiting at most @timeout_ms for room (0: not at all). The caller keeps the
+ * descriptors that are sent. -ETIMEDOUT with *error set when there was no room in time: the channel
  * may then be in the middle of a message, so close it; as after any other error.
  */
 int vhost_channel_send(struct vhost_channel *channel, const struct vhost_message *message,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The using side of vhost-user: connection, negotiation, messages with their answers, and the
- * channel on which the device process speaks (vhost-user specification, "Communication").
+ * backend channel (vhost-user specification, "Communication").
  */
 #include "vhost/client.h"
 
@@ -23,7 +23,7 @@
 
 #define CONNECT_INTERVAL_MS 5
 
-/* Questions of the device process answered before others get their turn. */
+/* Requests of the device process answered before other event sources get their turn. */
 #define QUESTIONS_PER_CALL 256
 
 int vhost_client_connect(const char *path, int wait_ms, struct error *error)
@@ -35,11 +35,13 @@ int vhost_client_connect(const char *path, int wait_ms, struct error *error)
 
 	if (fd < 0)
 		return error_set_errno(error, errno, "cannot make a socket");
-	/* A name that begins with a zero is an abstract one. */
+	/* A name that begins with a zero byte is in the abstract namespace. */
 	if (!*path)
-		return error_set_usage(error, "an empty path names no socket");
+		return error_set_usage(error, "the path of the socket is empty; give one");
 	if (strlen(path) >= sizeof(address.sun_path))
-		return error_set_usage(error, "%s: longer than the %zu bytes of a socket's path",
+		return error_set_usage(error,
+				       "%s: is longer than the %zu bytes that a socket may have; "
+				       "choose a shorter path",
 				       path, sizeof(address.sun_path) - 1);
 	strcpy(address.sun_path, path);
 	while (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
@@ -74,7 +76,7 @@ void vhost_client_begin(struct vhost_client *client)
 	client->deadline_ms = clock_now_ms() + client->timeout_ms;
 }
 
-/* When the call that begins now must have ended. */
+/* The deadline of a call that begins now. */
 static int64_t call_deadline(const struct vhost_client *client)
 {
 	return client->in_operation ? client->deadline_ms : clock_now_ms() + client->timeout_ms;
@@ -131,14 +133,14 @@ static int acknowledge_backend(struct vhost_client *client, struct error *error)
 }
 
 /*
- * Takes messages off the backend channel and remembers what they say; no op is called, because
- * this also runs in the middle of a call. Stops when there is no room for more.
+ * Receives messages from the backend channel and records them; calls no op, because this also runs
+ * in the middle of a call. Stops when there is no room for more.
  */
 static int take_backend_messages(struct vhost_client *client, struct error *error)
 {
 	struct vhost_channel *backend = &client->backend;
 
-	/* Bounded, so that a flood of messages does not keep us from looking at the time. */
+	/* Bounded, so that a flood of messages cannot outlast the caller's deadline. */
 	for (int i = 0; i < VHOST_CLIENT_MISSES; i++) {
 		int ret;
 
@@ -149,7 +151,7 @@ static int take_backend_messages(struct vhost_client *client, struct error *erro
 		if (ret == VHOST_RECEIVE_NOTHING)
 			return 0;
 		if (ret == VHOST_RECEIVE_END) {
-			/* The other side may close it; it then has nothing more to tell. */
+			/* The other side may close the channel. */
 			vhost_channel_close(backend);
 			return 0;
 		}
@@ -195,7 +197,9 @@ int vhost_client_handle_backend(struct vhost_client *client, struct error *error
 		if (client->ops && client->ops->config_changed)
 			client->ops->config_changed(client->context);
 	}
-	/* An answer often brings the next question; a peer that never stops is left for later. */
+	/*
+	 * An answer often triggers the next request; continue later with a peer that never stops.
+	 */
 	for (int i = 0; i < QUESTIONS_PER_CALL && client->miss_count > 0; i++) {
 		uint64_t iova = client->misses[0].iova;
 		uint8_t access = client->misses[0].access;
@@ -233,7 +237,9 @@ static int wait_for_message(struct vhost_client *client, int64_t deadline, struc
 			return error_set(error, ETIMEDOUT, "the device process does not answer");
 		if (poll(wanted, room ? 2 : 1, (int)left) < 0 && errno != EINTR)
 			return error_set_errno(error, errno, "cannot wait for an answer");
-		/* It may not answer before somebody has listened to it. */
+		/*
+		 * It may not answer before its own message on the backend channel has been handled.
+		 */
 		ret = take_backend_messages(client, error);
 		if (ret < 0) {
 			error_prefix(error, "backend channel");
@@ -242,7 +248,7 @@ static int wait_for_message(struct vhost_client *client, int64_t deadline, struc
 	}
 }
 
-/* Takes an answer with that id and payload; others break the connection. */
+/* Receives an answer with that id and payload; any other breaks the connection. */
 static int take_answer(struct vhost_client *client, uint32_t id, enum vhost_shape shape,
 		       unsigned int fds, int64_t deadline, struct error *error)
 {
@@ -254,7 +260,7 @@ static int take_answer(struct vhost_client *client, uint32_t id, enum vhost_shap
 	if (answer->header.request != id || !(answer->header.flags & VHOST_FLAG_REPLY))
 		return error_set(error, EPROTO, "the device process sent message %u as an answer",
 				 answer->header.request);
-	/* An empty payload is how GET_CONFIG is refused. */
+	/* An empty payload means that GET_CONFIG was refused. */
 	if (!vhost_payload_fits(shape, answer->header.size) &&
 	    !(shape == VHOST_PAYLOAD_CONFIG && answer->header.size == 0))
 		return error_set(error, EPROTO, "the answer has %u bytes", answer->header.size);
@@ -264,7 +270,7 @@ static int take_answer(struct vhost_client *client, uint32_t id, enum vhost_shap
 	return 0;
 }
 
-/* Takes the answers that are to come, up to @deadline, and remembers the first refusal. */
+/* Receives the pending answers, until @deadline, and records the first refusal. */
 static int take_pending(struct vhost_client *client, int64_t deadline, struct error *error)
 {
 	const struct vhost_message *answer = &client->channel.message;
@@ -304,14 +310,16 @@ static int send_message(struct vhost_client *client, const struct vhost_message_
 	int64_t left = deadline - clock_now_ms();
 	struct error ignored;
 
-	/* Told by vhost_client_finish or _confirm: here it only keeps more from being asked. */
+	/*
+	 * vhost_client_finish or _confirm reports the refusal; here it only stops further messages.
+	 */
 	if (ret == 0 && client->refusal.code)
-		ret = error_set(error, EIO, "not sent, as a message before it was refused");
+		ret = error_set(error, EIO, "not sent, because a message before it was refused");
 	if (ret < 0)
 		return ret;
 	message->header.flags = VHOST_FLAG_VERSION | (acknowledged ? VHOST_FLAG_NEED_REPLY : 0);
 	ret = vhost_channel_send(&client->channel, message, left > 0 ? (int)left : 0, error);
-	/* Who hangs up may have said before that it refuses. */
+	/* A peer that hung up may have sent a refusal before. */
 	if (ret < 0)
 		take_pending(client, 0, &ignored);
 	client->unanswered = row->reply == VHOST_PAYLOAD_NOTHING && !acknowledged;
@@ -333,7 +341,7 @@ static int exchange(struct vhost_client *client, const struct vhost_message_row 
 			(struct vhost_pending){row, message->payload.state.index};
 		return 0;
 	}
-	/* Answers come in the order of the questions. */
+	/* Answers come in the order of the messages. */
 	ret = take_pending(client, deadline, error);
 	if (ret < 0)
 		return ret;
@@ -346,7 +354,7 @@ static int exchange(struct vhost_client *client, const struct vhost_message_row 
 	return ret;
 }
 
-/* Whatever ends a call but a refusal leaves the two sides apart. */
+/* After any failure other than a refusal the two sides are out of step. */
 static int end_call(struct vhost_client *client, int ret)
 {
 	if (ret < 0 && ret != -EIO)
@@ -357,12 +365,12 @@ static int end_call(struct vhost_client *client, int ret)
 int vhost_client_confirm(struct vhost_client *client, struct error *error)
 {
 	int ret = client->broken ?
-			  error_set(error, EPIPE, "the connection broke before") :
+			  error_set(error, EPIPE, "the connection broke earlier") :
 			  end_call(client, take_pending(client, call_deadline(client), error));
 
 	if (!client->refusal.code)
 		return ret;
-	/* Told once, and also if the connection broke behind it. */
+	/* Reported once, also if the connection broke afterwards. */
 	*error = client->refusal;
 	client->refusal.code = 0;
 	return -EIO;
@@ -376,7 +384,7 @@ int vhost_client_call(struct vhost_client *client, struct vhost_message *message
 	int ret;
 
 	if (client->broken)
-		return error_set(error, EPIPE, "%s: the connection broke before", row->name);
+		return error_set(error, EPIPE, "%s: the connection broke earlier", row->name);
 	if (!vhost_client_has(client, row->feature))
 		return error_set(error, EOPNOTSUPP, "%s: the device process does not offer it",
 				 row->name);
@@ -391,7 +399,7 @@ int vhost_client_call(struct vhost_client *client, struct vhost_message *message
 	return end_call(client, ret);
 }
 
-/* Without acknowledgements, an answer to anything tells that all before it is done. */
+/* Without acknowledgements, an answer to any message shows that all before it are done. */
 static int ask_for_reply(struct vhost_client *client, struct error *error)
 {
 	struct vhost_message message = {.header.request = VHOST_USER_GET_FEATURES};

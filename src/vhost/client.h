@@ -3,10 +3,10 @@
  * The using side of vhost-user: a monitor that has a device served by another process.
  *
  * Calls block until the other side has done what was asked, at most for the time limit given to
- * vhost_client_new: where it offers acknowledgements, one is asked for each message, so that a
- * guest may kick as soon as a call returned. Several may be made an operation, with one wait at its
- * end. The device process is not trusted: what it answers is checked, and after the first breach of
- * protocol every call fails.
+ * vhost_client_new. Where it offers acknowledgements, each message asks for one, so that a guest
+ * may kick as soon as a call has returned. Several calls can form one operation, with one wait at
+ * its end. The device process is not trusted: its answers are checked, and after the first breach
+ * of protocol every call fails.
  *
  * Functions return 0 or a negative errno with *error set, unless they say otherwise. -EOPNOTSUPP:
  * the other side does not offer that; -EPROTO: it broke the protocol; -ETIMEDOUT: no answer;
@@ -27,9 +27,9 @@ struct vhost_client;
 /* A time limit that leaves a device time to finish the requests it has taken. */
 #define VHOST_CLIENT_TIMEOUT_MS 10000
 
-/* What the device process asks or tells on its own, called from vhost_client_handle_backend. */
+/* Requests and notices of the device process, delivered by vhost_client_handle_backend. */
 struct vhost_client_ops {
-	/* Its configuration space or status changed. NULL: of no interest. */
+	/* Its configuration space or status changed. NULL: ignored. */
 	void (*config_changed)(void *context);
 	/*
 	 * It needs the translation of an I/O virtual address for VHOST_ACCESS_*; answer with
@@ -39,37 +39,37 @@ struct vhost_client_ops {
 };
 
 /*
- * Connects to the socket at @path, trying for at most @wait_ms until it is there and accepts.
- * Returns a descriptor.
+ * Connects to the socket at @path, trying for at most @wait_ms until it exists and accepts. Returns
+ * a descriptor.
  */
 int vhost_client_connect(const char *path, int wait_ms, struct error *error);
 
 /*
- * Makes a client on the connected stream socket @fd, owned from now on. No call takes longer than
- * @timeout_ms. NULL with *error set on failure.
+ * Makes a client on the connected stream socket @fd, which the client owns from now on. No call
+ * takes longer than @timeout_ms. NULL with *error set on failure.
  */
 struct vhost_client *vhost_client_new(int fd, int timeout_ms, struct error *error);
 
 /*
  * Begins an operation of several calls, which together take no longer than the client's timeout.
- * Calls that give back nothing return when their messages are sent: vhost_client_finish waits for
+ * Calls without a result return as soon as their messages are sent: vhost_client_finish waits for
  * all of them at once.
  */
 void vhost_client_begin(struct vhost_client *client);
 /*
- * Within it: waits for what is still to be answered. -EIO: some of it was refused, *error tells
- * what first. Calls also fail like this, without sending anything, once a refusal has come.
+ * Within an operation: waits for all pending answers. -EIO: a message was refused; *error names the
+ * first. Calls also fail with -EIO, without sending anything, once a refusal has come.
  */
 int vhost_client_confirm(struct vhost_client *client, struct error *error);
 /*
- * Ends it like this, with all done that was asked. A refusal is told even when the connection broke
- * behind it.
+ * Ends the operation: waits as vhost_client_confirm does. A refusal is reported even when the
+ * connection broke after it.
  */
 int vhost_client_finish(struct vhost_client *client, struct error *error);
-/* The connection is of no use any more: every call fails. */
+/* Whether the connection is unusable: every call fails. */
 bool vhost_client_is_broken(const struct vhost_client *client);
 
-/* Closes the connection. NULL is fine. */
+/* Closes the connection. NULL is allowed. */
 void vhost_client_free(struct vhost_client *client);
 
 /*
@@ -81,9 +81,9 @@ int vhost_client_negotiate(struct vhost_client *client, const struct vhost_clien
 
 /* The feature bits that the device offers, without VHOST_USER_F_PROTOCOL_FEATURES. */
 uint64_t vhost_client_features(const struct vhost_client *client);
-/* A protocol feature was negotiated. */
+/* Whether a protocol feature was negotiated. */
 bool vhost_client_has(const struct vhost_client *client, enum vhost_protocol_feature feature);
-/* How many queues it has; 0: it does not say. */
+/* The number of queues; 0: it does not report one. */
 uint64_t vhost_client_queue_count(const struct vhost_client *client);
 
 /* Writes the driver's choice of features. */
@@ -92,13 +92,13 @@ int vhost_client_set_features(struct vhost_client *client, uint64_t features, st
 /* The device status (VIRTIO 1.4, 2.1), where the STATUS protocol feature was negotiated. */
 int vhost_client_get_status(struct vhost_client *client, uint8_t *status, struct error *error);
 int vhost_client_set_status(struct vhost_client *client, uint8_t status, struct error *error);
-/* Resets the device, by whichever of the ways it offers: RESET_DEVICE or status 0. */
+/* Resets the device, by RESET_DEVICE or by status 0, whichever it offers. */
 int vhost_client_reset(struct vhost_client *client, struct error *error);
 
 /* A piece of guest memory and the file that it lies in, at region.mmap_offset. */
 struct vhost_client_region {
 	struct vhost_region region;
-	int fd; /* the caller's; needed only during the call */
+	int fd; /* owned by the caller; needed only during the call */
 };
 
 /*
@@ -107,21 +107,21 @@ struct vhost_client_region {
  */
 int vhost_client_set_memory(struct vhost_client *client, const struct vhost_client_region *regions,
 			    size_t count, struct error *error);
-/* Shares one more, or one less: needs CONFIGURE_MEM_SLOTS. */
+/* Shares one more piece, or stops sharing one: needs CONFIGURE_MEM_SLOTS. */
 int vhost_client_add_memory(struct vhost_client *client, const struct vhost_client_region *region,
 			    struct error *error);
 int vhost_client_remove_memory(struct vhost_client *client, const struct vhost_region *region,
 			       struct error *error);
 
-/* A ring as the driver set it up. Descriptors stay the caller's; -1: none. */
+/* A ring as the driver set it up. The caller keeps the descriptors; -1: none. */
 struct vhost_client_ring {
 	uint16_t index;
 	uint16_t size;
 	/* Addresses as in vhost_region.user_address; with ACCESS_PLATFORM the guest's. */
 	uint64_t descriptors, driver, device;
 	/*
-	 * Where the device goes on, as vhost_client_stop_ring returns it. A new ring: 0, or
-	 * VHOST_PACKED_BASE when it is packed.
+	 * The position at which the device continues, as vhost_client_stop_ring returns it. A new
+	 * ring: 0, or VHOST_PACKED_BASE when it is packed.
 	 */
 	uint32_t base;
 	int kick_fd; /* eventfd that the guest's kicks are written to; -1: the device polls */
@@ -141,22 +141,22 @@ int vhost_client_set_call(struct vhost_client *client, uint16_t index, int call_
 /* Enables or disables a ring that was started. */
 int vhost_client_enable_ring(struct vhost_client *client, uint16_t index, bool enable,
 			     struct error *error);
-/* Stops a ring, with all its requests completed; *base (may be NULL) is where it stands. */
+/* Stops a ring, with all its requests completed; *base (may be NULL) is its position. */
 int vhost_client_stop_ring(struct vhost_client *client, uint16_t index, uint32_t *base,
 			   struct error *error);
 
 /* Configuration space: @length bytes at @offset, in pieces of up to VHOST_CONFIG_MAX. */
 int vhost_client_read_config(struct vhost_client *client, uint32_t offset, void *buffer,
 			     uint32_t length, struct error *error);
-/* -EIO: the device does not take that. */
+/* -EIO: the device refuses the write. */
 int vhost_client_write_config(struct vhost_client *client, uint32_t offset, const void *buffer,
 			      uint32_t length, struct error *error);
 
 /*
- * Has the device make a record of requests in flight for @queue_count rings of up to
- * @queue_size entries: *inflight describes it and *fd (the caller's) is its memory. Keep both as
- * long as the guest lives, and give them back before the rings start, also after a reconnection.
- * Features must have been set.
+ * Makes the device create a record of requests in flight for @queue_count rings of up to
+ * @queue_size entries: *inflight describes it and *fd (owned by the caller) is its memory. Keep
+ * both as long as the guest lives, and hand them to the device before the rings start, also after a
+ * reconnection. Features must have been set.
  */
 int vhost_client_get_inflight(struct vhost_client *client, uint16_t queue_count,
 			      uint16_t queue_size, struct vhost_inflight *inflight, int *fd,
@@ -170,14 +170,14 @@ int vhost_client_update_iotlb(struct vhost_client *client, uint64_t iova, uint64
 int vhost_client_invalidate_iotlb(struct vhost_client *client, uint64_t iova, uint64_t size,
 				  struct error *error);
 
-/* The connection, to watch for its end; nothing is to be read from it. */
+/* The connection, to watch for its end; do not read from it. */
 int vhost_client_fd(const struct vhost_client *client);
 /* The backend channel, to watch for EPOLLIN; -1: there is none. */
 int vhost_client_backend_fd(const struct vhost_client *client);
 /*
- * Takes what came on the backend channel, without waiting, and calls the ops. To be called when
- * it is readable, and after other calls: messages that came during one are kept for here. Returns
- * 1 when there is more: call again soon. Not from within the ops.
+ * Handles the messages on the backend channel, without waiting, and calls the ops. Call it when the
+ * channel is readable, and after other calls, which keep messages that arrive meanwhile for it.
+ * Returns 1 when there is more: call again soon. Not from within the ops.
  */
 int vhost_client_handle_backend(struct vhost_client *client, struct error *error);
 

@@ -11,7 +11,10 @@
 
 /* Memory */
 
-/* Which regions are shared must be known: a refusal of it is told from one of what came before. */
+/*
+ * Confirm before and after, so that a refusal of this message is not mistaken for an earlier one:
+ * which regions are shared must be known.
+ */
 static int share(struct vhost_client *client, struct vhost_message *message, struct error *error)
 {
 	int ret = vhost_client_confirm(client, error);
@@ -86,7 +89,7 @@ int vhost_client_set_memory(struct vhost_client *client, const struct vhost_clie
 	};
 	int ret;
 
-	/* Where there are slots, they are the one way to speak of memory. */
+	/* With memory slots, use slot messages only. */
 	if (vhost_client_has(client, VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS))
 		return replace_slots(client, regions, count, error);
 	if (count > VHOST_REGIONS_MAX)
@@ -148,7 +151,7 @@ int vhost_client_start_ring(struct vhost_client *client, const struct vhost_clie
 	uint16_t index = ring->index;
 	int ret;
 
-	/* Kick comes last but for enabling: many device processes start the ring by it. */
+	/* Kick comes last, just before enabling: many device processes start the ring on it. */
 	ret = set_state(client, VHOST_USER_SET_VRING_NUM, index, ring->size, error);
 	if (ret == 0)
 		ret = set_state(client, VHOST_USER_SET_VRING_BASE, index, ring->base, error);
@@ -223,8 +226,9 @@ static int read_config_piece(struct vhost_client *client, uint32_t offset, void 
 	if (reply.header.size != message.header.size || reply.payload.config.size != length ||
 	    reply.payload.config.offset != offset) {
 		client->broken = true;
-		return error_set(error, EPROTO, "GET_CONFIG: asked for %u bytes at %u, got others",
-				 length, offset);
+		return error_set(error, EPROTO,
+				 "GET_CONFIG: asked for %u bytes at %u, got other ones", length,
+				 offset);
 	}
 	memcpy(buffer, reply.payload.config.data, length);
 	return 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The state of a vhost-user client, shared by client.c (connection, negotiation and the backend
- * channel) and client_device.c (what a device is told).
+ * channel) and client_device.c (messages about the device).
  */
 #ifndef AVP_VHOST_CLIENT_PRIVATE_H
 #define AVP_VHOST_CLIENT_PRIVATE_H
@@ -13,25 +13,25 @@
 #define VHOST_CLIENT_MISSES 64
 
 /*
- * Messages that are sent before the first is answered: few enough for the answers to fit the
- * socket.
+ * Messages that may be sent before the first is answered: few enough that the answers fit into the
+ * socket's buffer.
  */
 #define VHOST_CLIENT_PENDING 64
 
-/* A message whose answer or acknowledgement is to come. */
+/* A message whose answer or acknowledgement is pending. */
 struct vhost_pending {
 	const struct vhost_message_row *row;
-	uint32_t ring; /* that it is about, if it is about one */
+	uint32_t ring; /* that it concerns, if it concerns one */
 };
 
-/* Regions that are kept track of with memory slots. */
+/* Regions that can be tracked with memory slots. */
 #define VHOST_CLIENT_REGIONS 64
 
 struct vhost_client {
 	struct vhost_channel channel;
 	int timeout_ms;
-	bool broken;	   /* the other side is not where we think it is: no call can succeed */
-	uint64_t features; /* offered */
+	bool broken;		    /* the two sides are out of step: no call can succeed */
+	uint64_t features;	    /* offered */
 	uint64_t protocol_features; /* negotiated */
 	uint64_t queue_count;
 
@@ -41,12 +41,12 @@ struct vhost_client {
 	bool unanswered; /* sent since the last reply, without acknowledgements */
 	size_t pending_count;
 	struct vhost_pending pending[VHOST_CLIENT_PENDING]; /* oldest first */
-	struct error refusal;				    /* the first of them; code 0: none */
+	struct error refusal;				    /* the first one; code 0: none */
 
 	struct vhost_channel backend; /* from the device process; fd -1: none */
 	const struct vhost_client_ops *ops;
 	void *context;
-	bool config_changed; /* not told yet */
+	bool config_changed; /* not delivered yet */
 	unsigned int miss_count;
 	struct {
 		uint64_t iova;
@@ -58,17 +58,17 @@ struct vhost_client {
 };
 
 /*
- * Sends a message (header.request and the payload are the caller's, header.size too where the table
- * leaves it open) and takes the answer that the table announces into *reply. With @reply NULL
- * nobody wants the answer, or there is none but an acknowledgement: in an operation it comes later.
- * A descriptor that must come with the answer is put in *fd; with @fd NULL none may come.
+ * Sends a message (the caller sets header.request and the payload, and header.size where the table
+ * leaves it open) and receives the answer that the table announces into *reply. With @reply NULL
+ * the answer is ignored, or there is only an acknowledgement: in an operation it comes later. A
+ * descriptor that must come with the answer is put in *fd; with @fd NULL none may come.
  */
 int vhost_client_call(struct vhost_client *client, struct vhost_message *message,
 		      struct vhost_message *reply, int *fd, struct error *error);
 
 /*
- * The other side has done all that was sent so far, also when it offers no acknowledgements. In an
- * operation that is left to its end.
+ * Waits until the other side has handled all messages sent so far, also when it offers no
+ * acknowledgements. In an operation the wait happens at its end.
  */
 int vhost_client_synchronize(struct vhost_client *client, struct error *error);
 

@@ -14,9 +14,9 @@
 #include "base/cleanup.h"
 
 /*
- * An eventfd has no inode of its own, is open for reading and writing, and refuses a write of
- * less than eight bytes; the write of none changes nothing, whatever the descriptor is. (A timer or
- * an epoll descriptor passes as well: writes to it fail at once and do no harm.)
+ * An eventfd has no inode of its own, is open for reading and writing, and refuses a write of less
+ * than eight bytes; a write of zero bytes changes nothing on any kind of descriptor. (A timer or an
+ * epoll descriptor passes as well: writes to it fail at once and do no harm.)
  */
 static bool is_eventfd(int fd)
 {
@@ -36,7 +36,7 @@ int vhost_event_set(struct vhost_event *event, int fd, struct error *error)
 		return 0;
 	if (!is_eventfd(fd)) {
 		close(fd);
-		return error_set(error, EINVAL, "the descriptor is no eventfd");
+		return error_set(error, EINVAL, "the descriptor is not an eventfd");
 	}
 	event->fd = fd;
 	event->blocking = !(fcntl(fd, F_GETFL) & O_NONBLOCK);

@@ -3,15 +3,14 @@
  * Event descriptors that a peer gave: kick, call and error of a ring (vhost-user specification,
  * SET_VRING_KICK, _CALL, _ERR). The peer still holds the same open file and is not trusted.
  *
- * Only an eventfd is accepted. A pipe, a socket or a file could be full, be closed at the other
- * end or belong to somebody, and Linux frontends have no reason to give one.
+ * Only an eventfd is accepted. A pipe, a socket or a file could be full, be closed at the other end
+ * or belong to somebody else, and Linux frontends have no reason to send one.
  *
- * O_NONBLOCK is not set here: it would change the peer's descriptor as well, and a peer that reads
- * its interrupts with blocking reads would break. Reads ask for no waiting in each call instead.
- * Writes can't, so a descriptor that came in blocking mode is asked first whether there is room.
- * What is left: a peer that takes O_NONBLOCK away later, or fills the counter in the instant
- * between the question and the write, makes the device process that serves it wait until it or
- * the supervisor ends that; nobody else is affected.
+ * O_NONBLOCK is not set here: it would change the peer's descriptor as well, and break a peer that
+ * reads its interrupts with blocking reads. Reads pass a flag for each call instead. Writes cannot,
+ * so a descriptor that came in blocking mode is polled for room first. A gap remains: a peer that
+ * clears O_NONBLOCK later, or fills the counter between the poll and the write, blocks the device
+ * process that serves it, until the peer or the supervisor ends that; nobody else is affected.
  */
 #ifndef AVP_VHOST_EVENT_H
 #define AVP_VHOST_EVENT_H
@@ -28,8 +27,8 @@ struct vhost_event {
 #define VHOST_EVENT_NONE ((struct vhost_event){.fd = -1})
 
 /*
- * Takes over @fd, closing what *event held; -1 leaves it empty. -EINVAL with *error set when @fd
- * is no eventfd: it is closed and *event empty.
+ * Takes over @fd, closing what *event held; -1 leaves it empty. -EINVAL with *error set when @fd is
+ * not an eventfd: it is closed and *event empty.
  */
 int vhost_event_set(struct vhost_event *event, int fd, struct error *error);
 
@@ -37,12 +36,12 @@ int vhost_event_set(struct vhost_event *event, int fd, struct error *error);
 void vhost_event_close(struct vhost_event *event);
 
 /*
- * Adds one to the counter; an empty event does nothing. A counter that is full is as good as
- * signalled. Returns 0 or a negative errno, then the descriptor is of no use any more.
+ * Adds one to the counter; an empty event does nothing. A full counter counts as signalled. Returns
+ * 0, or a negative errno when the descriptor is unusable.
  */
 int vhost_event_signal(const struct vhost_event *event);
 
-/* Sets the counter to zero. Returns 0, also when it was, or a negative errno as above. */
+/* Sets the counter to zero. Returns 0, also when it was zero, or a negative errno as above. */
 int vhost_event_drain(const struct vhost_event *event);
 
 #endif

@@ -18,7 +18,8 @@ struct guard {
 
 static struct guard guards[VHOST_GUARDS_MAX];
 static struct sigaction previous_action;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of writers; the handler takes none */
+static pthread_mutex_t lock =
+	PTHREAD_MUTEX_INITIALIZER; /* for writers; the handler takes no lock */
 
 static void on_bus_error(int number, siginfo_t *info, void *context)
 {
@@ -40,12 +41,12 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
 		errno = saved_errno;
 		return;
 	}
-	/* Not ours: the access is made again, and ends as it would have without us. */
+	/* Not a guarded address: repeat the access with the previous action in force. */
 	sigaction(SIGBUS, &previous_action, NULL);
 	errno = saved_errno;
 }
 
-/* Installs the handler, again where somebody has put another in its place. */
+/* Installs the handler, also when somebody has replaced it. */
 static int install(void)
 {
 	struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};

@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "virtio/inflight.h"
 
-/* Records lie at multiples of this; so must the area. */
+/* The records, and so the area, are aligned to this. */
 #define AREA_ALIGNMENT 64
 
 int vhost_inflight_create(struct vhost_inflight *description, bool packed, struct error *error)

@@ -2,7 +2,7 @@
 /*
  * The shared memory that holds the records of requests in flight of all queues: made for a
  * frontend, or taken back from it after a restart (vhost-user specification, "Inflight I/O
- * tracking"). The records themselves are the business of virtio/inflight.h. Belongs to one thread.
+ * tracking"). For the records themselves see virtio/inflight.h. Belongs to one thread.
  */
 #ifndef AVP_VHOST_INFLIGHT_AREA_H
 #define AVP_VHOST_INFLIGHT_AREA_H
@@ -19,15 +19,15 @@ struct vhost_inflight_area {
 };
 
 /*
- * Makes an empty area for queue_count rings of up to queue_size entries, sealed against a change
- * of its size, fills in the rest of *description and returns its descriptor (the caller's), or a
- * negative errno with *error set.
+ * Makes an empty area for queue_count rings of up to queue_size entries, sealed against a change of
+ * its size, fills in the rest of *description and returns its descriptor (owned by the caller), or
+ * a negative errno with *error set.
  */
 int vhost_inflight_create(struct vhost_inflight *description, bool packed, struct error *error);
 
 /*
- * Maps the area that *description speaks of from @fd (which stays the caller's) in place of what
- * was mapped. *@lost as in vhost_guard_add. -EINVAL with *error set: it is too small, or the
+ * Maps the area that *description describes from @fd (which the caller keeps) in place of the one
+ * mapped before. *@lost as in vhost_guard_add. -EINVAL with *error set: it is too small, or the
  * records would not be aligned.
  */
 int vhost_inflight_open(struct vhost_inflight_area *area, const struct vhost_inflight *description,

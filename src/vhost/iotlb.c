@@ -12,7 +12,7 @@
 
 _Static_assert((int)GUEST_MEMORY_READ == VHOST_ACCESS_RO &&
 		       (int)GUEST_MEMORY_WRITE == VHOST_ACCESS_WO,
-	       "access bits are the wire's");
+	       "access bits are those of the wire");
 
 int vhost_iotlb_open(struct vhost_iotlb *iotlb,
 		     void (*miss)(void *context, uint64_t iova, uint8_t access), void *context)
@@ -64,7 +64,7 @@ static void remove_at(struct vhost_iotlb *iotlb, size_t at, size_t count)
 	iotlb->count -= count;
 }
 
-/* Makes room at @at; the index may move when an entry has to give way. */
+/* Makes room at @at and returns the index, which moves when an entry is evicted. */
 static size_t insert_at(struct vhost_iotlb *iotlb, size_t at, struct vhost_iotlb_entry entry)
 {
 	if (iotlb->count == VHOST_IOTLB_ENTRIES) {
@@ -80,7 +80,7 @@ static size_t insert_at(struct vhost_iotlb *iotlb, size_t at, struct vhost_iotlb
 	return at;
 }
 
-/* Cuts a range out of what is known; returns where entries of that range belong. */
+/* Removes a range from the table; returns the index where entries of that range belong. */
 static size_t cut(struct vhost_iotlb *iotlb, uint64_t iova, uint64_t last)
 {
 	size_t at = lower_bound(iotlb, iova);
@@ -134,7 +134,7 @@ int vhost_iotlb_invalidate(struct vhost_iotlb *iotlb, uint64_t iova, uint64_t si
 	return 0;
 }
 
-/* Asks for a translation, unless that has been done and no answer came yet. */
+/* Asks for a translation, unless a request for it is pending. */
 static int ask(struct vhost_iotlb *iotlb, uint64_t iova, uint8_t access)
 {
 	size_t slot = iotlb->pending_count % VHOST_IOTLB_PENDING;
@@ -159,8 +159,8 @@ static int translate(struct guest_memory *guest, struct guest_addr address, uint
 	size_t at = lower_bound(iotlb, iova);
 
 	/*
-	 * Entry after entry while they meet in host memory: what a caller needs in one piece may
-	 * be known in pages.
+	 * Join entries that are contiguous in host memory: the frontend may translate in pages what
+	 * a caller needs in one piece.
 	 */
 	while (found < *length) {
 		const struct vhost_iotlb_entry *entry = &iotlb->entries[at];

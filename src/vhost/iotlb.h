@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The translations that a frontend with an IOMMU has given: I/O virtual addresses of the guest to
- * addresses of the frontend (vhost-user specification, "IOMMU support"). They come on demand: what
- * is not here is asked for, once, and whoever needed it tries again when an answer came.
+ * addresses of the frontend (vhost-user specification, "IOMMU support"). They come on demand: a
+ * missing one is requested once, and the caller that needs it tries again when the answer has
+ * arrived.
  *
- * The areas of a ring must each be contiguous in host memory, also where translations of single
- * pages make them up. Belongs to one thread.
+ * Each area of a ring must be contiguous in host memory, also when translated in single pages.
+ * Belongs to one thread.
  */
 #ifndef AVP_VHOST_IOTLB_H
 #define AVP_VHOST_IOTLB_H
@@ -14,9 +15,9 @@
 
 #include "vhost/memory.h"
 
-/* Translations kept at a time; beyond it, the one farthest from the newest gives way. */
+/* The most translations kept; beyond it the one farthest from the newest is evicted. */
 #define VHOST_IOTLB_ENTRIES 2048
-/* Questions that can be waiting for an answer at a time; beyond it they are asked again. */
+/* The most requests tracked as pending; beyond it they are sent again. */
 #define VHOST_IOTLB_PENDING 32
 
 struct vhost_iotlb_entry {
@@ -29,7 +30,7 @@ struct vhost_iotlb_entry {
 struct vhost_iotlb {
 	size_t count;
 	struct vhost_iotlb_entry *entries; /* sorted, none overlaps another */
-	size_t pending_count;		   /* of questions so far */
+	size_t pending_count;		   /* of requests so far */
 	struct {
 		uint64_t iova;
 		uint8_t access; /* 0: answered */
@@ -47,19 +48,20 @@ int vhost_iotlb_open(struct vhost_iotlb *iotlb,
 		     void (*miss)(void *context, uint64_t iova, uint8_t access), void *context);
 void vhost_iotlb_close(struct vhost_iotlb *iotlb);
 
-/* Forgets all translations and questions. */
+/* Forgets all translations and pending requests. */
 void vhost_iotlb_clear(struct vhost_iotlb *iotlb);
 
 /*
- * Adds a translation of @size bytes, in place of what was known of them. -EINVAL: it is empty,
- * wraps, gives no access, or aligns otherwise. Whether @user is in memory is seen when it is used.
+ * Adds a translation of @size bytes, in place of those known for the range. -EINVAL: it is empty,
+ * wraps, gives no access, or the two addresses are aligned differently. @user is looked up in
+ * memory only when it is used.
  */
 int vhost_iotlb_update(struct vhost_iotlb *iotlb, uint64_t iova, uint64_t size, uint64_t user,
 		       uint8_t access);
 
 /*
- * Forgets what is known of a range. No request may be in the host's hands. -EINVAL: it is empty
- * or wraps.
+ * Forgets the translations of a range. The host may not be working on any request. -EINVAL: it is
+ * empty or wraps.
  */
 int vhost_iotlb_invalidate(struct vhost_iotlb *iotlb, uint64_t iova, uint64_t size);
 

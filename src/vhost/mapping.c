@@ -13,7 +13,7 @@
 #include "vhost/guard.h"
 #include "virtio/round_up.h"
 
-/* The size of the pages of a file: that of huge pages where it is made of them. */
+/* The page size of a file: that of huge pages if it consists of them. */
 static uint64_t page_size(int fd)
 {
 	struct statfs system;
@@ -42,7 +42,7 @@ int vhost_mapping_open(struct vhost_mapping *mapping, int fd, uint64_t offset, u
 	if (fstat(fd, &status) < 0)
 		return error_set_errno(error, errno, "cannot examine the descriptor");
 	if (!S_ISREG(status.st_mode))
-		return error_set(error, EINVAL, "the descriptor is no memory file");
+		return error_set(error, EINVAL, "the descriptor is not a memory file");
 	if (end > (uint64_t)status.st_size)
 		return error_set(error, EINVAL,
 				 "0x%" PRIx64 " bytes at offset 0x%" PRIx64

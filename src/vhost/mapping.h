@@ -3,8 +3,8 @@
  * Files that a peer shares, mapped and guarded: guest memory and the record of requests in flight
  * (vhost-user specification, "Memory regions description" and "Inflight description").
  *
- * A file system that the peer itself serves can stall whoever touches its files. Nothing here
- * prevents that; it stops the one device process that serves that peer.
+ * A file system that the peer itself serves can stall a process that touches its files. Nothing
+ * here prevents that; it stalls only the device process that serves that peer.
  */
 #ifndef AVP_VHOST_MAPPING_H
 #define AVP_VHOST_MAPPING_H
@@ -17,14 +17,14 @@
 
 /* A file, or a part of it, in our address space. */
 struct vhost_mapping {
-	void *start; /* of the pages; NULL: nothing is mapped */
+	void *start; /* of the first page; NULL: nothing is mapped */
 	size_t length;
-	uint8_t *content; /* where the bytes that were asked for begin */
+	uint8_t *content; /* the first byte that was asked for */
 };
 
 /*
- * Maps and guards @size bytes from @offset of the file @fd (which stays the caller's), shared and
- * writable. *@lost as in vhost_guard_add. -EINVAL: it is no file, or shorter than that.
+ * Maps and guards @size bytes from @offset of the file @fd (which the caller keeps), shared and
+ * writable. *@lost as in vhost_guard_add. -EINVAL: it is not a file, or too short.
  */
 int vhost_mapping_open(struct vhost_mapping *mapping, int fd, uint64_t offset, uint64_t size,
 		       volatile bool *lost, struct error *error);

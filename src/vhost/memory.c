@@ -50,9 +50,9 @@ static int add_region(struct vhost_guest_memory *memory, const struct vhost_regi
 	if (region->size == 0 ||
 	    __builtin_add_overflow(region->guest_address, region->size - 1, &last) ||
 	    __builtin_add_overflow(region->user_address, region->size - 1, &last))
-		return error_set(error, EINVAL, "its size 0x%" PRIx64 " is not sound",
+		return error_set(error, EINVAL, "its size 0x%" PRIx64 " is not valid",
 				 region->size);
-	/* A ring that is aligned for the guest is so for us, too. */
+	/* Ensures that a ring aligned in guest addresses is aligned in our memory, too. */
 	if (((region->guest_address ^ region->mmap_offset) |
 	     (region->user_address ^ region->mmap_offset)) %
 	    VHOST_MEMORY_ALIGNMENT)

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Guest memory that a frontend shares: regions mapped from its descriptors, found by guest address
- * and by the address where the frontend itself has them (vhost-user specification, "Memory
- * access").
+ * and by the frontend's own address (vhost-user specification, "Memory access").
  *
- * A region that reaches beyond the end of its file is refused. A file that is cut short later is
- * dealt with by vhost/guard.h, and *lost tells. Belongs to one thread.
+ * A region that reaches beyond the end of its file is refused. If the file is truncated later,
+ * vhost/guard.h handles it and sets *lost. Belongs to one thread.
  */
 #ifndef AVP_VHOST_MEMORY_H
 #define AVP_VHOST_MEMORY_H
@@ -16,8 +15,8 @@
 #include "virtio/guest_memory.h"
 
 /*
- * Addresses of the guest, of the frontend and of ours agree modulo this: the largest alignment
- * that a part of a ring needs (VIRTIO 1.4, 2.7 and 2.8.10). Frontends deal in pages.
+ * Addresses of the guest, of the frontend and our own are equal modulo this: the largest alignment
+ * that a part of a ring needs (VIRTIO 1.4, 2.7 and 2.8.10). Frontends use whole pages.
  */
 #define VHOST_MEMORY_ALIGNMENT 16
 
@@ -31,7 +30,7 @@ struct vhost_guest_memory {
 	struct vhost_mapped_region {
 		struct vhost_region region;
 		struct vhost_mapping mapping;
-		unsigned int additions; /* and so many removals end it */
+		unsigned int additions; /* and as many removals remove it */
 	} regions[GUEST_MEMORY_REGIONS_MAX];
 };
 
@@ -42,10 +41,10 @@ void vhost_memory_init(struct vhost_guest_memory *memory);
 void vhost_memory_clear(struct vhost_guest_memory *memory);
 
 /*
- * Adds a region whose bytes lie at region->mmap_offset of the file @fd (which stays the
- * caller's). A negative errno with *error set when its numbers or its file are not sound, or it
- * overlaps another in guest addresses. One that is there already is counted: QEMU up to 7.2 adds
- * each region, and removes it, once for every queue pair of a network device.
+ * Adds a region whose bytes lie at region->mmap_offset of the file @fd (which the caller keeps). A
+ * negative errno with *error set when its numbers or its file are invalid, or it overlaps another
+ * in guest addresses. Adding the same region again is counted: QEMU up to 7.2 adds each region, and
+ * removes it, once for every queue pair of a network device.
  */
 int vhost_memory_add(struct vhost_guest_memory *memory, const struct vhost_region *region, int fd,
 		     struct error *error);
@@ -54,8 +53,8 @@ int vhost_memory_add(struct vhost_guest_memory *memory, const struct vhost_regio
 int vhost_memory_remove(struct vhost_guest_memory *memory, const struct vhost_region *region);
 
 /*
- * Looks up the frontend's address @user: *host is where we have it, *length is cut to what is
- * contiguous there. -EFAULT: it is in no region.
+ * Looks up the frontend's address @user: *host is its place in our memory, *length is cut to what
+ * is contiguous there. -EFAULT: it is in no region.
  */
 int vhost_memory_find_user(const struct vhost_guest_memory *memory, uint64_t user, uint64_t *length,
 			   void **host);

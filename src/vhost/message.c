@@ -28,7 +28,7 @@ static const struct vhost_message_row backend_rows[] = {VHOST_BACKEND_MESSAGES(R
 
 #undef ROW
 
-/* Messages that are known by name only: a log line should say what a peer asked for. */
+/* Messages known by name only, so that a log line can say what a peer sent. */
 static const char *const not_served[] = {
 	[6] = "SET_LOG_BASE",	       [7] = "SET_LOG_FD",	     [19] = "SEND_RARP",
 	[20] = "NET_SET_MTU",	       [23] = "SET_VRING_ENDIAN",    [26] = "CREATE_CRYPTO_SESSION",

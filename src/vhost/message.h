@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The messages of vhost-user: ids, flags, feature bits, payload layouts, and the one table that
- * says of each message what it carries (vhost-user specification, "Message Specification" and
- * "Front-end message types"). The serving side, the using side, the fuzz target and the log read
- * the same table.
+ * The messages of vhost-user: ids, flags, feature bits, payload layouts, and the table of what each
+ * message carries (vhost-user specification, "Message Specification" and "Front-end message
+ * types"). The serving side, the using side, the fuzz target and the log read the same table.
  */
 #ifndef AVP_VHOST_MESSAGE_H
 #define AVP_VHOST_MESSAGE_H
@@ -13,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The feature bit that says the other side knows protocol features (and ring enabling). */
+/* The feature bit for protocol features (and ring enabling). */
 #define VHOST_USER_F_PROTOCOL_FEATURES 30
 
 enum vhost_protocol_feature {
@@ -28,7 +27,7 @@ enum vhost_protocol_feature {
 	VHOST_PROTOCOL_ALWAYS = 64, /* in the table: no feature needed */
 };
 
-/* What is implemented here, on both sides. */
+/* The protocol features implemented here, on both sides. */
 extern const uint64_t vhost_protocol_features;
 
 /* struct vhost_header.flags */
@@ -60,7 +59,7 @@ struct vhost_header {
 struct vhost_region {
 	uint64_t guest_address;
 	uint64_t size;
-	uint64_t user_address; /* where the frontend has it: ring addresses are given so */
+	uint64_t user_address; /* where the frontend has it: ring addresses are of this kind */
 	uint64_t mmap_offset;
 };
 
@@ -113,9 +112,9 @@ _Static_assert(sizeof(struct vhost_vring_state) == 8, "wire layout");
 _Static_assert(sizeof(struct vhost_vring_addr) == 40, "wire layout");
 _Static_assert(sizeof(struct vhost_iotlb_msg) == 32, "wire layout");
 
-/* Shapes of a payload; vhost_payload_fits knows their sizes. */
+/* Shapes of a payload; for their sizes see vhost_payload_fits. */
 enum vhost_shape {
-	VHOST_PAYLOAD_NOTHING, /* as a reply: none but an acknowledgement that was asked for */
+	VHOST_PAYLOAD_NOTHING, /* as a reply: only an acknowledgement, if requested */
 	VHOST_PAYLOAD_NUMBER,
 	VHOST_PAYLOAD_STATE,
 	VHOST_PAYLOAD_ADDRESS,
@@ -190,14 +189,14 @@ typedef const struct vhost_message_row *vhost_find_message(uint32_t id);
 vhost_find_message vhost_find_frontend_message;
 vhost_find_message vhost_find_backend_message;
 
-/* The tables whole, for those that walk over them. */
+/* The whole tables, to iterate over. */
 extern const struct vhost_message_row vhost_frontend_rows[];
 extern const size_t vhost_frontend_row_count;
 
-/* The name of any message that the specification has for a frontend, or "?". For log lines. */
+/* The name of any frontend message of the specification, or "?". For log lines. */
 const char *vhost_message_name(uint32_t id);
 
-/* Is @size right for a payload of that shape? What the payload says about itself is not read. */
+/* Whether @size is right for a payload of that shape. Does not read sizes in the payload itself. */
 bool vhost_payload_fits(enum vhost_shape shape, uint32_t size);
 
 /* The smallest and largest payload of a shape, in bytes. */

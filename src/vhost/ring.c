@@ -12,7 +12,7 @@
 #include "vhost/server_private.h"
 #include "virtio/device.h"
 
-/* How long a ring without a kick descriptor waits between two looks, once it is idle. */
+/* The polling interval of an idle ring without a kick descriptor. */
 #define POLL_INTERVAL_MS 1
 
 static void fail(struct vhost_ring *ring, int code, const char *what)
@@ -50,7 +50,10 @@ static void on_kick(void *context, uint32_t events)
 		return;
 	}
 	ring->declined = false;
-	/* Until the loop is about to sleep again; then prepare asks anew, from the new position. */
+	/*
+	 * Kicks stay disabled until the loop is about to sleep; then prepare enables them at the
+	 * new position.
+	 */
 	virtqueue_disable_kicks(ring->queue);
 	virtio_device_kick(ring->queue->device, ring->queue);
 }
@@ -106,13 +109,13 @@ void vhost_ring_pause(struct vhost_ring *ring)
 	ring->ended_features = ring->queue->device->negotiated;
 }
 
-/* The record that the frontend keeps for a ring of @size entries, whosever it is; NULL: none. */
+/* The frontend's record for a ring of @size entries, whichever run wrote it; NULL: none. */
 static void *find_record(const struct vhost_ring *ring, uint16_t size)
 {
 	return vhost_inflight_record(&ring->server->inflight, ring->queue->index, size);
 }
 
-/* Forgets what is in the record, unless the run that ended last left something undone. */
+/* Discards the record, unless the last run left requests undone. */
 static void forget_if_complete(struct vhost_ring *ring)
 {
 	const struct vhost_inflight_area *area = &ring->server->inflight;
@@ -123,7 +126,7 @@ static void forget_if_complete(struct vhost_ring *ring)
 		inflight_forget(record);
 }
 
-/* Forgets what belongs to one life of the device; call and err are the connection's. */
+/* Forgets the state that ends with a device reset; call and err belong to the connection. */
 static void forget(struct vhost_ring *ring)
 {
 	ring->queue->inflight = NULL;
@@ -137,7 +140,8 @@ static void forget(struct vhost_ring *ring)
 }
 
 /*
- * Pauses a ring that may not go on, once what a process that died had taken is done, if it can be.
+ * Pauses a ring that may not continue, after completing, if possible, the requests that a dead
+ * process had taken.
  */
 static void end_run(struct vhost_ring *ring)
 {
@@ -149,11 +153,11 @@ static void end_run(struct vhost_ring *ring)
 void vhost_ring_reset(struct vhost_ring *ring)
 {
 	/*
-	 * QEMU writes status 0 when it pauses a guest, too: up to 7.2 before it asks for the
-	 * position, later behind that. So position and what is undone are kept until a ring starts.
+	 * QEMU also writes status 0 when it pauses a guest: up to 7.2 before it asks for the
+	 * position, later after that. So keep position and undone requests until a ring starts.
 	 */
 	end_run(ring);
-	/* A ring that only waits for its memory stands where its record says. */
+	/* The record has the position of a ring that only waits for its memory. */
 	if (ring->record != VHOST_RECORD_INHERITED || !ring->address_set)
 		forget_if_complete(ring);
 	forget(ring);
@@ -164,7 +168,10 @@ void vhost_ring_begin(struct vhost_ring *ring)
 	vhost_ring_pause(ring);
 	ring->record = VHOST_RECORD_STALE;
 	forget_if_complete(ring);
-	/* A ring that was only being emptied is the driver's before: it has to be said again. */
+	/*
+	 * Disabled meant to drain the ring of the previous driver: the frontend has to say it
+	 * again.
+	 */
 	if (ring->enable == VHOST_RING_DISABLED && ring->server->protocol_bit)
 		ring->enable = VHOST_RING_UNSAID;
 }
@@ -172,8 +179,8 @@ void vhost_ring_begin(struct vhost_ring *ring)
 void vhost_ring_close(struct vhost_ring *ring)
 {
 	/*
-	 * Without asking for the position: the record of requests in flight stays open, for a
-	 * frontend that comes back knows the position from it alone.
+	 * Do not close the record of requests in flight: a frontend that reconnects without
+	 * GET_VRING_BASE knows the position from it alone.
 	 */
 	if (ring->queue->started)
 		virtio_device_stop_queue(ring->queue->device, ring->queue, NULL, NULL);
@@ -188,7 +195,7 @@ void vhost_ring_close(struct vhost_ring *ring)
 	ring->storage_size = 0;
 }
 
-/* Fresh zero pages for each start: what an earlier ring of the guest touched is given back. */
+/* Fresh zero pages for each start; the pages that an earlier ring touched are freed. */
 static int make_storage(struct vhost_ring *ring, struct error *error)
 {
 	size_t size = virtqueue_memory_size(ring->size);
@@ -206,7 +213,7 @@ static int make_storage(struct vhost_ring *ring, struct error *error)
 	return 0;
 }
 
-/* Ring addresses are the frontend's own, or the guest's when an IOMMU stands between. */
+/* Ring addresses are the frontend's own, or the guest's with an IOMMU. */
 static int translate_addresses(const struct vhost_ring *ring, struct virtqueue_setup *setup)
 {
 	const struct vhost_guest_memory *memory = &ring->server->memory;
@@ -226,13 +233,14 @@ static int translate_addresses(const struct vhost_ring *ring, struct virtqueue_s
 }
 
 /*
- * Does its last run go on? A driver that begins anew starts elsewhere, or chooses other features.
+ * Whether the last run continues. A new driver starts at another position, or chooses other
+ * features.
  */
 static bool continues_last_run(const struct vhost_ring *ring)
 {
 	uint32_t changed = ring->base ^ ring->ended_at;
 
-	/* Some leave the used part out: see used_index. */
+	/* Some frontends omit the used part: see used_index. */
 	if (ring->base >> 16 == 0)
 		changed &= UINT16_MAX;
 	return !changed && ring->ended_features == ring->queue->device->negotiated;
@@ -251,17 +259,19 @@ static int attach_record(struct vhost_ring *ring, struct error *error)
 		inflight_forget(record);
 	if (server->inflight.packed != is_packed(ring) ||
 	    inflight_attach(&ring->inflight, record, ring->size, is_packed(ring)) < 0)
-		return error_set(error, EINVAL,
-				 "ring %u: its record of requests in flight is of another ring",
-				 ring->queue->index);
+		return error_set(
+			error, EINVAL,
+			"ring %u: its record of requests in flight belongs to another ring",
+			ring->queue->index);
 	ring->queue->inflight = &ring->inflight;
 	return 0;
 }
 
 /*
  * "In the disabled state the back-end must not supply any new RX packets, but must process and
- * discard any TX packets" (vhost-user, "Ring states"). Not before the frontend has said something:
- * a ring that is about to be enabled, after a crash of this process say, has packets to be sent.
+ * discard any TX packets" (vhost-user, "Ring states"). Only once the frontend has disabled the
+ * ring: a ring that is about to be enabled, such as after a crash of this process, has packets to
+ * send.
  */
 static bool discards(const struct vhost_ring *ring)
 {
@@ -280,12 +290,12 @@ static bool may_run(const struct vhost_ring *ring)
 }
 
 /*
- * Where the device stands in the used part of a packed ring. Many tell the available part alone:
- * DPDK's virtio-user, whose rings start at 0x8000, and those that keep 16 bits of what
- * GET_VRING_BASE gave. A used part of zero is taken for left out. As a position it would say that
- * what was taken in between is in flight, a whole ring in the case of 0x8000; but a ring that is
- * stopped has nothing in flight, and what a process left that died is in a record, which has a
- * position of its own.
+ * The used position of a packed ring. Many frontends send the available part alone: DPDK's
+ * virtio-user, whose rings start at 0x8000, and those that keep 16 bits of the answer to
+ * GET_VRING_BASE. A used part of zero counts as omitted. As a position it would mean that the
+ * entries in between are in flight, a whole ring in the case of 0x8000; but a stopped ring has
+ * nothing in flight, and the requests of a process that died are in a record, which has a position
+ * of its own.
  */
 static uint16_t used_index(uint32_t base)
 {
@@ -307,10 +317,10 @@ int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *
 	if (ring->queue->started || !may_run(ring))
 		return 0;
 	if (!virtio_has_feature(device, VIRTIO_F_VERSION_1))
-		return error_set(
-			error, ENOTSUP,
-			"the guest's driver is of before VIRTIO 1.0 (no VERSION_1), or takes the "
-			"device for a transitional one: on QEMU add disable-legacy=on to it");
+		return error_set(error, ENOTSUP,
+				 "the guest's driver is older than VIRTIO 1.0 (no VERSION_1) or "
+				 "treats the device as transitional; on QEMU add disable-legacy=on "
+				 "to the device");
 	ret = make_storage(ring, error);
 	if (ret == 0)
 		ret = attach_record(ring, error);
@@ -322,7 +332,7 @@ int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *
 		ret = virtqueue_start(ring->queue, &setup, device->negotiated, ring->storage);
 	if (ret == -ESTALE) {
 		vhost_server_warn(ring->server,
-				  "ring %u: the requests in its record are of another driver",
+				  "ring %u: the requests in its record belong to another driver",
 				  ring->queue->index);
 		inflight_close(&ring->inflight);
 		ret = virtqueue_start(ring->queue, &setup, device->negotiated, ring->storage);
@@ -330,8 +340,8 @@ int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *
 	if (ret == -EAGAIN || (ret == -EFAULT && (memory_comes || ring->server->memory.count == 0)))
 		return 0;
 	/*
-	 * Where a ring lies the driver has chosen: it is the driver's fault, and no end of a
-	 * connection.
+	 * The driver chose the place of the ring: this is a fault of the driver and does not end
+	 * the connection.
 	 */
 	if (ret < 0) {
 		virtio_device_fault(device, ring->queue,
@@ -340,15 +350,19 @@ int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *
 						     "not allowed");
 		return 0;
 	}
-	/* Frontends without the STATUS feature never say so themselves. */
+	/* Frontends without the STATUS feature never set it themselves. */
 	virtio_device_set_status(device, device->status | VIRTIO_CONFIG_S_DRIVER_OK);
 	ring->declined = false;
 	watch_kick(ring, true);
 	/*
-	 * Until the loop is about to sleep: buffers may be taken before, and a kick asked for anew.
+	 * Kicks stay disabled until the loop is about to sleep: polling may take buffers before
+	 * that.
 	 */
 	virtqueue_disable_kicks(ring->queue);
-	/* A device process that died may have used buffers and not told; the driver may sleep. */
+	/*
+	 * A device process that died may have used buffers without a notification; the driver may
+	 * sleep.
+	 */
 	virtqueue_notify(ring->queue);
 	return 0;
 }
@@ -359,7 +373,7 @@ uint32_t vhost_ring_stop(struct vhost_ring *ring)
 	watch_kick(ring, false);
 	vhost_event_close(&ring->kick);
 	ring->kick_set = false;
-	/* A ring that did not run has nothing to tell that its record does not know better. */
+	/* If the ring did not run, its record has the better position. */
 	if (ring->record == VHOST_RECORD_OWN)
 		forget_if_complete(ring);
 	return ring->base;
@@ -401,7 +415,7 @@ int vhost_ring_set_call(struct vhost_ring *ring, int fd, struct error *error)
 {
 	int ret = vhost_event_set(&ring->call, fd, error);
 
-	/* What the descriptor before it was told may never have come to the guest. */
+	/* A signal on the previous descriptor may never have reached the guest. */
 	if (ret == 0 && ring->queue->started)
 		notify(ring->queue);
 	return ret;
@@ -411,7 +425,7 @@ static bool overlap(uint64_t area, uint64_t bytes, uint64_t start, uint64_t last
 {
 	uint64_t end;
 
-	/* @bytes is the most that it can be, and may lead beyond the end of the address space. */
+	/* @bytes is an upper bound, and may lead beyond the end of the address space. */
 	if (__builtin_add_overflow(area, bytes - 1, &end))
 		end = UINT64_MAX;
 	return area <= last && end >= start;
@@ -432,7 +446,7 @@ void vhost_ring_retry(struct vhost_ring *ring)
 	ring->declined = false;
 }
 
-/* The device left the request that is next: showing it again would be in vain. */
+/* Whether the device still declines the next request: do not offer it again. */
 static bool still_declined(struct vhost_ring *ring)
 {
 	struct virtqueue *queue = ring->queue;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The serving side of vhost-user: connections, dispatch of messages, and what the device asks of
- * its transport. What each message does is in server_messages.c.
+ * The serving side of vhost-user: connections, dispatch of messages, and the transport of the
+ * device. For what each message does see server_messages.c.
  */
 #include "vhost/server.h"
 
@@ -21,12 +21,12 @@
 #include "vhost/server_private.h"
 #include "virtio/feature.h"
 
-/* Messages handled before others get their turn. */
+/* Messages handled before other event sources get their turn. */
 #define MESSAGES_PER_TURN 32
 
 /*
- * Lines at once, and how long it takes to earn another: more than the second after which QEMU
- * connects again, or what it is refused for would be told for ever.
+ * Lines at once, and the time that earns another: longer than the second after which QEMU
+ * reconnects, or each refusal of it would be logged for ever.
  */
 #define LOG_BURST	10
 #define LOG_INTERVAL_MS 30000
@@ -45,7 +45,7 @@ void vhost_server_warn(struct vhost_server *server, const char *format, ...)
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
 	if (limit->suppressed > 0)
-		log_warning("%s (%u such lines left out before)", text, limit->suppressed);
+		log_warning("%s (%u such lines dropped before)", text, limit->suppressed);
 	else
 		log_warning("%s", text);
 	limit->suppressed = 0;
@@ -63,7 +63,7 @@ static bool connected(const struct vhost_server *server)
 	return server->channel.fd >= 0;
 }
 
-/* Ends the connection if there is a reason to. Call where nothing of it is in use. */
+/* Ends the connection if it is broken. Call where nothing of it is in use. */
 static bool end_if_broken(struct vhost_server *server)
 {
 	if (!connected(server))
@@ -71,7 +71,7 @@ static bool end_if_broken(struct vhost_server *server)
 	if (server->memory.lost) {
 		struct error error;
 
-		error_set(&error, EPROTO, "the frontend took memory away that it had shared");
+		error_set(&error, EPROTO, "the frontend truncated a file of memory that it shares");
 		vhost_server_mark_broken(server, &error);
 	}
 	if (!server->broken)
@@ -80,7 +80,7 @@ static bool end_if_broken(struct vhost_server *server)
 	return true;
 }
 
-/* What the device asks of its transport. */
+/* The operations of the device's transport. */
 
 static void config_changed(struct virtio_device *device)
 {
@@ -119,12 +119,12 @@ void vhost_server_tell_frontend(struct vhost_server *server, uint32_t id,
 		message.payload.iotlb = *iotlb;
 		message.header.size = sizeof(*iotlb);
 	}
-	/* No reply is asked for, so nothing ever has to be read from this channel. */
+	/* No reply is requested, so nothing ever has to be read from this channel. */
 	if (vhost_channel_send(&server->backend, &message, 0, &error) == 0)
 		return;
 	error_prefix(&error, "backend channel");
 	vhost_channel_close(&server->backend);
-	/* Without it translations can't be asked for; news of the configuration can be lost. */
+	/* An IOMMU cannot work without the channel; a configuration change may be lost. */
 	if (vhost_server_uses_iommu(server))
 		vhost_server_mark_broken(server, &error);
 	else
@@ -174,7 +174,7 @@ static int handle_message(struct vhost_server *server, struct error *error)
 		return error_set(error, EPROTO, "message %u (%s) is %s", id, vhost_message_name(id),
 				 row ? "of a feature that was not negotiated" : "not supported");
 	}
-	/* The first number is the one that tells most: a value, or a ring and its setting. */
+	/* The first number says most: a value, or a ring and its setting. */
 	log_debug("%s 0x%llx", row->name, (unsigned long long)request->payload.number);
 	vhost_payload_bounds(row->reply, &smallest, &reply.header.size);
 	ret = vhost_server_find_handler(id)(server, request, &reply, error);
@@ -283,7 +283,9 @@ static void on_connection(void *context, uint32_t events)
 	if (fd < 0) {
 		if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED)
 			return;
-		/* Out of descriptors or memory: it would fail for ever, as fast as it can. */
+		/*
+		 * Out of descriptors or memory: accept would fail again and again, without a pause.
+		 */
 		log_error("cannot accept a connection: %s", strerror(errno));
 		event_loop_stop(server->loop, 1);
 		return;
@@ -303,7 +305,7 @@ static int check_socket(struct vhost_server *server, int fd, bool listening, str
 	socklen_t length = sizeof(int);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) < 0 || type != SOCK_STREAM)
-		return error_set_usage(error, "descriptor %d is no stream socket", fd);
+		return error_set_usage(error, "descriptor %d is not a stream socket", fd);
 	length = sizeof(int);
 	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepting, &length) < 0)
 		return error_set_errno(error, errno, "cannot examine descriptor %d", fd);
@@ -324,7 +326,7 @@ int vhost_server_listen(struct vhost_server *server, int fd, struct error *error
 
 	if (ret < 0)
 		return ret;
-	/* A client that is gone again before accept must not make us wait for the next. */
+	/* Do not block if the client is gone again before accept. */
 	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
 		return error_set_errno(error, errno, "cannot set up descriptor %d", fd);
 	server->listener.fd = fd;
@@ -350,7 +352,7 @@ int vhost_server_serve(struct vhost_server *server, int fd, struct error *error)
 	return start_connection(server, fd, error);
 }
 
-/* Rings in shared memory, looked at without being told. */
+/* Polling of rings in shared memory */
 
 static bool poll_rings(void *context)
 {
@@ -379,9 +381,10 @@ struct vhost_server *vhost_server_new(struct event_loop *loop, struct virtio_dev
 {
 	struct vhost_server *server;
 
-	/* A ring is named by eight bits in SET_VRING_KICK, _CALL and _ERR. */
+	/* SET_VRING_KICK, _CALL and _ERR have eight bits for the ring. */
 	if (device->queue_count > VHOST_RING_INDEX_MASK + 1) {
-		error_set_usage(error, "%u queues are more than vhost-user can name",
+		error_set_usage(error,
+				"%u queues are more than the 256 that vhost-user can address",
 				device->queue_count);
 		return NULL;
 	}
@@ -409,11 +412,11 @@ struct vhost_server *vhost_server_new(struct event_loop *loop, struct virtio_dev
 	vhost_memory_init(&server->memory);
 	server->memory.iotlb = &server->iotlb;
 
-	/* Addresses can be translated here, so the device can stand behind an IOMMU. */
+	/* Addresses can be translated here, so the device can be behind an IOMMU. */
 	device->offered |= FEATURE(VIRTIO_F_ACCESS_PLATFORM);
 	/*
-	 * No message resets a single queue. QEMU offers the guest what we offer, and then does
-	 * nothing about such a reset: the device would go on with the ring that the guest freed.
+	 * No message resets a single queue. QEMU passes the offer to the guest, but forwards no
+	 * such reset: the device would continue to use the ring that the guest freed.
 	 */
 	device->offered &= ~FEATURE(VIRTIO_F_RING_RESET);
 	device->memory = &server->memory.guest;

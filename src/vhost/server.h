@@ -20,16 +20,16 @@ struct vhost_server;
  * server owns device->transport, device->memory, device->report_fault and the ring storage, and
  * adapts device->offered to what vhost-user carries.
  *
- * The server looks at rings without being told, so it shows a device each request once: one that
- * its handle leaves in the ring it must come back for by itself, such as when a frame arrives.
+ * The server polls the rings, so it offers each request to a device once: if handle leaves one in
+ * the ring, the device must come back for it by itself, such as when a frame arrives.
  */
 struct vhost_server *vhost_server_new(struct event_loop *loop, struct virtio_device *device,
 				      struct error *error);
 
 /*
  * Serves the connections that come in on the listening socket @fd (owned from now on), one at a
- * time, for as long as the loop runs; others wait in the backlog. When no connection can be
- * accepted for want of memory or descriptors, the loop is stopped with status 1.
+ * time, for as long as the loop runs; others wait in the backlog. When accept fails for lack of
+ * memory or descriptors, the loop is stopped with status 1.
  */
 int vhost_server_listen(struct vhost_server *server, int fd, struct error *error);
 
@@ -39,7 +39,7 @@ int vhost_server_listen(struct vhost_server *server, int fd, struct error *error
  */
 int vhost_server_serve(struct vhost_server *server, int fd, struct error *error);
 
-/* Ends the connection, resets the device and frees the server. NULL is fine. */
+/* Ends the connection, resets the device and frees the server. NULL is allowed. */
 void vhost_server_free(struct vhost_server *server);
 
 #endif

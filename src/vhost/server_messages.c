@@ -29,7 +29,7 @@ static void pause_rings(struct vhost_server *server)
 		vhost_ring_pause(&server->rings[i]);
 }
 
-/* Starts what can start now; @memory_comes as in vhost_ring_update. */
+/* Starts the rings that can start now; @memory_comes as in vhost_ring_update. */
 static int update_rings(struct vhost_server *server, bool memory_comes, struct error *error)
 {
 	int ret = 0;
@@ -47,7 +47,7 @@ static bool any_ring_works(const struct vhost_server *server)
 	return false;
 }
 
-/* Has SET_VRING_KICK come for any, with no GET_VRING_BASE behind it? */
+/* Whether SET_VRING_KICK has come for any ring, and no GET_VRING_BASE after it. */
 static bool any_ring_set(const struct vhost_server *server)
 {
 	for (uint16_t i = 0; i < server->device->queue_count; i++)
@@ -72,7 +72,7 @@ static void ask_for_translation(void *context, uint64_t iova, uint8_t access)
 
 /*
  * Addresses go through the frontend's IOMMU when ACCESS_PLATFORM was negotiated. A frontend that
- * passes the bit on but gave no channel to ask on has none: its addresses are guest-physical.
+ * passes the bit on but gave no backend channel has no IOMMU: its addresses are guest-physical.
  */
 static int choose_addressing(struct vhost_server *server, struct error *error)
 {
@@ -99,7 +99,7 @@ static int get_features(struct vhost_server *server, struct vhost_message *reque
 	return 0;
 }
 
-/* A driver begins, with these features; no ring works. */
+/* A driver begins with these features; no ring is running. */
 static int begin(struct vhost_server *server, uint64_t features, struct error *error)
 {
 	struct virtio_device *device = server->device;
@@ -113,8 +113,8 @@ static int begin(struct vhost_server *server, uint64_t features, struct error *e
 	server->features_set = false;
 	if (virtio_device_set_features(device, features) < 0)
 		return error_set(error, EINVAL,
-				 "features 0x%" PRIx64 " are not possible of 0x%" PRIx64, features,
-				 device->offered);
+				 "features 0x%" PRIx64 " are not a valid choice of 0x%" PRIx64,
+				 features, device->offered);
 	server->features_set = true;
 	if (!vhost_server_has(server, VHOST_PROTOCOL_STATUS))
 		status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
@@ -136,7 +136,7 @@ static int set_features(struct vhost_server *server, struct vhost_message *reque
 	if (anew && any_ring_works(server))
 		return error_set(error, EINVAL, "features change while rings run");
 	server->protocol_bit = request->payload.number & PROTOCOL_BIT;
-	/* All rings stopped and features written again: the driver has begun anew. */
+	/* All rings stopped and features written again: the driver has restarted. */
 	ret = anew ? begin(server, features, error) : 0;
 	if (ret == 0)
 		ret = choose_addressing(server, error);
@@ -167,7 +167,7 @@ static int set_owner(struct vhost_server *server, struct vhost_message *request,
 	return 0;
 }
 
-/* Deprecated, and understood in different ways; the specification lets us ignore it. */
+/* Deprecated, and implemented in different ways; the specification allows to ignore it. */
 static int reset_owner(struct vhost_server *server, struct vhost_message *request,
 		       struct vhost_message *reply, struct error *error)
 {
@@ -221,7 +221,7 @@ static int get_status(struct vhost_server *server, struct vhost_message *request
 
 /* Configuration space */
 
-/* SPDK sends the largest payload whatever size it announces: the rest means nothing. */
+/* SPDK always sends the largest payload: ignore what is beyond the announced size. */
 static int check_config(const struct vhost_message *request, struct error *error)
 {
 	uint32_t announced = request->payload.config.size;
@@ -251,8 +251,8 @@ static int get_config(struct vhost_server *server, struct vhost_message *request
 }
 
 /*
- * The flags say whether the driver or a migration writes. They are not looked at: implementations
- * disagree on their values, and nothing here may be written by one and not by the other.
+ * The flags say whether the driver or a migration writes. They are ignored: implementations
+ * disagree on their values, and no device here distinguishes the two.
  */
 static int set_config(struct vhost_server *server, struct vhost_message *request,
 		      struct vhost_message *reply, struct error *error)
@@ -311,7 +311,7 @@ static int add_mem_reg(struct vhost_server *server, struct vhost_message *reques
 	return ret < 0 ? ret : update_rings(server, true, error);
 }
 
-/* Some frontends send a descriptor with it, which the channel closes. */
+/* Some frontends send a descriptor with the message, which the channel closes. */
 static int rem_mem_reg(struct vhost_server *server, struct vhost_message *request,
 		       struct vhost_message *reply, struct error *error)
 {
@@ -322,11 +322,11 @@ static int rem_mem_reg(struct vhost_server *server, struct vhost_message *reques
 		return error_set(error, ENOENT,
 				 "there is no region of 0x%" PRIx64 " bytes at 0x%" PRIx64,
 				 region->size, region->guest_address);
-	/* A ring in it waits: frontends change a region by removing and adding it. */
+	/* A ring in the region waits: frontends change a region by removing and adding it. */
 	return update_rings(server, true, error);
 }
 
-/* Forgets a range: the guest may use its memory for something else once we have answered. */
+/* Forgets a range: once we have answered, the guest may use its memory for something else. */
 static int invalidate(struct vhost_server *server, uint64_t iova, uint64_t size)
 {
 	uint64_t last;
@@ -416,8 +416,8 @@ static int get_vring_base(struct vhost_server *server, struct vhost_message *req
 	reply->payload.state.index = request->payload.state.index;
 	reply->payload.state.num = vhost_ring_stop(ring);
 	/*
-	 * Without STATUS nothing else tells of a driver's reset: crosvm does not even write the
-	 * features again. A device that asked for one gets it, and keeps the features.
+	 * Without STATUS nothing else reports a driver's reset: crosvm does not even write the
+	 * features again. A device that needs a reset gets one, and keeps the features.
 	 */
 	if (vhost_server_has(server, VHOST_PROTOCOL_STATUS) || any_ring_set(server) ||
 	    !(server->device->status & VIRTIO_CONFIG_S_NEEDS_RESET))
@@ -453,7 +453,7 @@ static struct vhost_ring *ring_of_event(struct vhost_server *server, struct vhos
 		return NULL;
 	}
 	if (announced != (request->fd_count == 1)) {
-		error_set(error, EPROTO, "it came with %u descriptors but says otherwise",
+		error_set(error, EPROTO, "it came with %u descriptors, which its flags contradict",
 			  request->fd_count);
 		return NULL;
 	}
@@ -491,8 +491,8 @@ static int set_vring_err(struct vhost_server *server, struct vhost_message *requ
 /* The backend channel and the record of requests in flight */
 
 /*
- * Is that the other end of our connection, or of one that waits for us? Held by ourselves, it
- * would never be seen to hang up. Where sockets have no names, this can't be told.
+ * Whether that is the other end of our connection, or of one in the backlog. If we held it
+ * ourselves, we would never see it hang up. Not detectable for sockets without names.
  */
 static bool leads_to_us(const struct vhost_server *server, int fd)
 {
@@ -513,7 +513,7 @@ static int set_backend_req_fd(struct vhost_server *server, struct vhost_message 
 
 	if (getsockopt(request->fds[0], SOL_SOCKET, SO_TYPE, &type, &length) < 0 ||
 	    type != SOCK_STREAM)
-		return error_set(error, EINVAL, "the descriptor is no stream socket");
+		return error_set(error, EINVAL, "the descriptor is not a stream socket");
 	if (leads_to_us(server, request->fds[0]))
 		return error_set(error, EINVAL, "the channel leads back to this connection");
 	vhost_channel_close(&server->backend);

@@ -26,12 +26,12 @@ struct vhost_server {
 	struct sockaddr_un name;      /* of the socket that frontends connect to */
 	socklen_t name_length;
 	bool once;		    /* the loop is stopped when the connection ends */
-	struct log_limit log_limit; /* of lines that a peer or a guest can cause */
+	struct log_limit log_limit; /* for lines that a peer or a guest can cause */
 
-	/* Of the connection; channel.fd -1: there is none. */
+	/* The connection; channel.fd -1: none. */
 	struct vhost_channel channel;
 	struct event_source channel_source;
-	bool broken; /* it ends as soon as nobody stands on it, because of: */
+	bool broken; /* it ends as soon as nothing of it is in use, because of: */
 	struct error fault;
 	uint64_t protocol_features; /* negotiated */
 	bool features_set;
@@ -43,12 +43,14 @@ struct vhost_server {
 	struct vhost_ring *rings; /* device->queue_count of them */
 };
 
-/* Returned by a handler: the peer is told, if it asked, that this can't be; *error is set. */
+/*
+ * Returned by a handler: the message is refused, and the peer learns it if it asked; *error is set.
+ */
 #define VHOST_REFUSED 1
 
 /*
- * Does what a message asks; @reply has the id and size of an answer that the table announces.
- * 0, VHOST_REFUSED, or a negative errno with *error set: the peer broke the protocol.
+ * Handles a message; @reply has the id and size of an answer that the table announces. 0,
+ * VHOST_REFUSED, or a negative errno with *error set: the peer broke the protocol.
  */
 typedef int vhost_server_handler(struct vhost_server *server, struct vhost_message *request,
 				 struct vhost_message *reply, struct error *error);
@@ -56,24 +58,24 @@ typedef int vhost_server_handler(struct vhost_server *server, struct vhost_messa
 /* The handler of a message that is in the table. */
 vhost_server_handler *vhost_server_find_handler(uint32_t id);
 
-/* The frontend negotiated that feature. */
+/* Whether the frontend negotiated that feature. */
 static inline bool vhost_server_has(const struct vhost_server *server,
 				    enum vhost_protocol_feature feature)
 {
 	return feature == VHOST_PROTOCOL_ALWAYS || server->protocol_features & FEATURE(feature);
 }
 
-/* Addresses of the guest go through the frontend's IOMMU. */
+/* Whether addresses of the guest go through the frontend's IOMMU. */
 bool vhost_server_uses_iommu(const struct vhost_server *server);
 
-/* Writes a line that a peer or a guest can cause, but not too many of them. */
+/* Logs a warning that a peer or a guest can cause, at a limited rate. */
 void vhost_server_warn(struct vhost_server *server, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Ends the connection at the next safe place. The first reason counts. */
+/* Makes the connection end at the next safe place. The first reason counts. */
 void vhost_server_mark_broken(struct vhost_server *server, const struct error *error);
 
-/* Back to the state after creation, but for memory and channels: a reset by the driver. */
+/* Resets to the state after creation, except memory and channels: a reset by the driver. */
 void vhost_server_reset_device(struct vhost_server *server);
 
 /* Sends a message without payload or with an IOTLB one on the backend channel, if there is one. */

@@ -213,7 +213,7 @@ int vhost_client_confirm(struct vhost_client *client, struct error *error)
 	client->refusing = client->refusal_known = false;
 	if (refusing)
 		return error_set(error, EIO, "refused");
-	return client->broken ? error_set(error, EPIPE, "the connection broke before") : 0;
+	return client->broken ? error_set(error, EPIPE, "the connection broke earlier") : 0;
 }
 
 int vhost_client_finish(struct vhost_client *client, struct error *error)

@@ -217,7 +217,7 @@ static void wrong_headers_end_the_connection(void **state)
 	message.flags = 2;
 	expect_breach(fixture, &message, "version 2");
 	message.flags = VHOST_FLAG_VERSION | VHOST_FLAG_REPLY;
-	expect_breach(fixture, &message, "reply to nothing");
+	expect_breach(fixture, &message, "reply that nobody asked for");
 }
 
 static void hanging_up_in_the_middle_ends_the_connection(void **state)
@@ -433,9 +433,9 @@ static void memory_tables_that_make_no_sense(void **state)
 		struct vhost_region regions[2];
 		const char *why;
 	} cases[] = {
-		{{{0x1000, 0, 0, 0}}, "not sound"},
-		{{{UINT64_MAX - 0xfff, 0x2000, 0, 0}}, "not sound"},
-		{{{0x1000, 0x2000, UINT64_MAX - 0xfff, 0}}, "not sound"},
+		{{{0x1000, 0, 0, 0}}, "not valid"},
+		{{{UINT64_MAX - 0xfff, 0x2000, 0, 0}}, "not valid"},
+		{{{0x1000, 0x2000, UINT64_MAX - 0xfff, 0}}, "not valid"},
 		{{{0x1000, 0x1000, 0, UINT64_MAX - 0xfff}}, "wrap"},
 		{{{0x1000, 0x1000, 0, INT64_MAX - 0xfff}}, "wrap"},
 		{{{0x1000, INT64_MAX, 0, 0}}, "wrap"},
@@ -465,7 +465,7 @@ static void memory_tables_that_make_no_sense(void **state)
 				   &(struct vhost_memory_slot){0, table.regions[0]},
 				   sizeof(struct vhost_memory_slot));
 		slot.payload.slot.region.guest_address += UINT64_C(0x200000000);
-		if (strcmp(cases[i].why, "not sound") != 0)
+		if (strcmp(cases[i].why, "not valid") != 0)
 			raw_add_fd(&slot, guest->fd);
 		else
 			continue;
@@ -562,7 +562,7 @@ static void descriptors_of_the_wrong_kind(void **state)
 		for (size_t i = 0; i < 3 && kind != KIND_EVENT && kind != KIND_EPOLL; i++) {
 			message = raw_number(events[i], 0);
 			raw_add_fd(&message, kinds[kind]);
-			expect_breach_of_guest(fixture, RIG_VERSION_1, &message, "no eventfd");
+			expect_breach_of_guest(fixture, RIG_VERSION_1, &message, "not an eventfd");
 		}
 		message = raw_message(VHOST_USER_ADD_MEM_REG, &slot, sizeof(slot));
 		raw_add_fd(&message, kinds[kind]);
@@ -574,7 +574,7 @@ static void descriptors_of_the_wrong_kind(void **state)
 			continue;
 		message = raw_message(VHOST_USER_SET_BACKEND_REQ_FD, NULL, 0);
 		raw_add_fd(&message, kinds[kind]);
-		expect_breach_of_guest(fixture, RIG_VERSION_1, &message, "no stream socket");
+		expect_breach_of_guest(fixture, RIG_VERSION_1, &message, "not a stream socket");
 	}
 	for (int kind = 0; kind < KINDS; kind++)
 		close(kinds[kind]);
@@ -684,10 +684,10 @@ static void event_messages_must_say_what_comes(void **state)
 	struct rig_fixture *fixture = *state;
 	struct raw_message message = raw_number(VHOST_USER_SET_VRING_KICK, 0);
 
-	expect_breach_of_guest(fixture, RIG_VERSION_1, &message, "says otherwise");
+	expect_breach_of_guest(fixture, RIG_VERSION_1, &message, "its flags contradict");
 	message = raw_number(VHOST_USER_SET_VRING_CALL, VHOST_RING_NO_FD);
 	raw_add_fd(&message, fixture->guest.rings[0].call_fd);
-	expect_breach_of_guest(fixture, RIG_VERSION_1, &message, "says otherwise");
+	expect_breach_of_guest(fixture, RIG_VERSION_1, &message, "its flags contradict");
 	message = raw_number(VHOST_USER_SET_VRING_CALL, 1 << 9);
 	raw_add_fd(&message, fixture->guest.rings[0].call_fd);
 	expect_breach_of_guest(fixture, RIG_VERSION_1, &message, "unknown bits");
@@ -806,7 +806,7 @@ static void memory_taken_away_ends_the_connection(void **state)
 	assert_int_equal(ftruncate(guest->fd, 0), 0);
 	assert_int_equal(eventfd_write(guest->rings[0].kick_fd, 1), 0);
 	assert_true(raw_wait_end(vhost_client_fd(guest->client)));
-	assert_true(rig_logged(&fixture->rig, "took memory away"));
+	assert_true(rig_logged(&fixture->rig, "truncated a file of memory"));
 	guest_disconnect(guest);
 	assert_int_equal(ftruncate(guest->fd, GUEST_FILE_SIZE), 0);
 	next_is_served(fixture);

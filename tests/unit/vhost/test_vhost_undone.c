@@ -417,7 +417,7 @@ static void die_before_another_driver(struct scene *scene)
 	stop_ring(scene, 2);
 	connect_again(scene);
 	guest_start_ring(scene->guest, 2, true);
-	assert_true(rig_logged(scene->rig, "of another driver"));
+	assert_true(rig_logged(scene->rig, "belong to another driver"));
 	guest_add(scene->guest, 2, 3, 40);
 	answer_next(scene, 3, 40);
 }
