@@ -123,10 +123,10 @@ static int check_limit(const struct file_image *image, const char *path, struct 
 			 path, image->size, (uint64_t)limit.rlim_cur);
 }
 
-static int look_at(struct file_image *image, const char *path, const struct file_image_wish *wish,
-		   struct error *error)
+static int examine(struct file_image *image, const char *path,
+		   const struct file_image_request *request, struct error *error)
 {
-	const uint32_t block_size = wish->block_size;
+	const uint32_t block_size = request->block_size;
 	struct stat status;
 	off_t end;
 
@@ -141,7 +141,7 @@ static int look_at(struct file_image *image, const char *path, const struct file
 			error, "file: %s: is empty; give it a size: truncate -s 1G FILE", path);
 	image->size = (uint64_t)end;
 	/* Before its size: an image of another format may have an odd one. */
-	if (!wish->any_format) {
+	if (!request->any_format) {
 		int result = disk_format_check("file", path, image->fd, image->size, error);
 
 		if (result < 0)
@@ -172,16 +172,16 @@ static const char *name_of(const struct file_image *image, const char *path, cha
 	return name;
 }
 
-int file_image_open(struct file_image *image, const char *path, const struct file_image_wish *wish,
-		    struct error *error)
+int file_image_open(struct file_image *image, const char *path,
+		    const struct file_image_request *request, struct error *error)
 {
-	int fd = open_path(path, wish->readonly, error);
+	int fd = open_path(path, request->readonly, error);
 	char name[PATH_MAX];
 	int result;
 
 	*image = (struct file_image){
 		.fd = fd < 0 ? -1 : fd,
-		.readonly = wish->readonly,
+		.readonly = request->readonly,
 		.claim_fd = -1,
 	};
 	if (fd < 0)
@@ -190,15 +190,15 @@ int file_image_open(struct file_image *image, const char *path, const struct fil
 	result = check_kind(image, path, error);
 	/* What it is like holds for as long as no other process may change it. */
 	if (result == 0)
-		result = file_lock(image->fd, path, wish->readonly, wish->find_guest, error);
+		result = file_lock(image->fd, path, request->readonly, request->find_guest, error);
 	image->locked = result == 0;
-	if (result == 0 && !wish->readonly)
-		result = file_claim(image->fd, path, wish->find_guest, &image->claim_fd, error);
+	if (result == 0 && !request->readonly)
+		result = file_claim(image->fd, path, request->find_guest, &image->claim_fd, error);
 	/* What the image is used for besides is for the caller to know. */
 	if (result == -EBUSY && error)
 		error->usage = true;
 	if (result == 0)
-		result = look_at(image, path, wish, error);
+		result = examine(image, path, request, error);
 	if (result < 0)
 		file_image_close(image);
 	return result;

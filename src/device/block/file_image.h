@@ -22,7 +22,7 @@ struct file_image {
 };
 
 /* What is wanted of an image. */
-struct file_image_wish {
+struct file_image_request {
 	bool readonly;
 	bool any_format;	       /* raw, even if it begins like an image of another format */
 	uint32_t block_size;	       /* bytes; its size has to be a multiple of this */
@@ -30,7 +30,7 @@ struct file_image_wish {
 };
 
 /*
- * Opens @path for reading and, unless wish->readonly, for writing. `/dev/fd/N` means the inherited
+ * Opens @path for reading and, unless request->readonly, for writing. `/dev/fd/N` means the inherited
  * descriptor N itself, which is owned from now on, with its lock if it has one; any other path is
  * opened anew.
  *
@@ -42,8 +42,8 @@ struct file_image_wish {
  * empty or has a size that does not fit; -EBUSY when it is in use; -EINTR when told to end while
  * waiting for it.
  */
-int file_image_open(struct file_image *image, const char *path, const struct file_image_wish *wish,
-		    struct error *error);
+int file_image_open(struct file_image *image, const char *path,
+		    const struct file_image_request *request, struct error *error);
 
 /* To be called when the image is not used any more. Safe on one that is closed. */
 void file_image_close(struct file_image *image);

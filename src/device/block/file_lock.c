@@ -81,7 +81,7 @@ static int try_lock(int fd, short type, struct holder *holder)
 }
 
 /* The signals that end a device process wait until it serves. */
-static bool told_to_end(void)
+static bool asked_to_end(void)
 {
 	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
 	sigset_t pending;
@@ -138,7 +138,7 @@ int file_lock(int fd, const char *path, bool readonly, file_guest_finder *find_g
 				"kernel lets go of it",
 				path);
 		said |= holder.ended;
-		if (told_to_end())
+		if (asked_to_end())
 			return error_set(error, EINTR, "file: %s: told to end while it was locked",
 					 path);
 		nanosleep(&pause, NULL);

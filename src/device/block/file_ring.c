@@ -210,15 +210,15 @@ static int make_ring(struct io_uring *ring, int fd, bool *restricted)
 	/*
 	 * Completions then wait until this thread enters the kernel or sees a flag: no interrupts.
 	 */
-	static const unsigned int wishes[] = {
+	static const unsigned int flag_sets[] = {
 		IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN |
 			IORING_SETUP_TASKRUN_FLAG,
 		IORING_SETUP_R_DISABLED,
 	};
 	int result = -EINVAL;
 
-	for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]) && result == -EINVAL; i++) {
-		result = io_uring_queue_init(RING_ENTRIES, ring, wishes[i]);
+	for (size_t i = 0; i < sizeof(flag_sets) / sizeof(flag_sets[0]) && result == -EINVAL; i++) {
+		result = io_uring_queue_init(RING_ENTRIES, ring, flag_sets[i]);
 		/* Kernels before 5.10 do not know the first flag. */
 		*restricted = result != -EINVAL;
 		if (result < 0)

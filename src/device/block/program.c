@@ -24,7 +24,7 @@ static int open_image(struct device_process *process, void *const *options, void
 {
 	const struct block_options *block = options[0];
 	struct block_program *program = state;
-	const struct file_image_wish wish = {
+	const struct file_image_request request = {
 		.readonly = block->readonly,
 		.any_format = block->format == BLOCK_FORMAT_RAW,
 		.block_size = (uint32_t)block->logical_block_size,
@@ -32,7 +32,7 @@ static int open_image(struct device_process *process, void *const *options, void
 	};
 
 	process->needs = SANDBOX_DISK;
-	return file_image_open(&program->image, block->file, &wish, error);
+	return file_image_open(&program->image, block->file, &request, error);
 }
 
 static void make_settings(struct block_settings *settings, const struct block_options *options,

@@ -31,9 +31,9 @@ static void expect_refused(const char *path, bool readonly, uint32_t block_size,
 	struct file_image image;
 	struct error error = {0};
 
-	const struct file_image_wish wish = {.readonly = readonly, .block_size = block_size};
+	const struct file_image_request request = {.readonly = readonly, .block_size = block_size};
 
-	assert_int_equal(file_image_open(&image, path, &wish, &error), -code);
+	assert_int_equal(file_image_open(&image, path, &request, &error), -code);
 	assert_int_equal(image.fd, -1);
 	assert_true(error.usage);
 	if (!strstr(error.message, text))
@@ -95,7 +95,7 @@ static void test_other_formats(void **state)
 		/* Shorter than most signatures. */
 		{"qed", "QED\0", 4, 0, 4},
 	};
-	const struct file_image_wish any = {.any_format = true, .block_size = 512};
+	const struct file_image_request any = {.any_format = true, .block_size = 512};
 	struct scratch scratch;
 	struct file_image image;
 	struct error error = {0};
@@ -197,9 +197,9 @@ static struct opener opener_start(const char *path, bool readonly)
 		dup2(log[1], STDERR_FILENO);
 		close(log[1]);
 		result = file_image_open(&image, path,
-					 &(struct file_image_wish){.readonly = readonly,
-								   .block_size = 512,
-								   .find_guest = find_guest},
+					 &(struct file_image_request){.readonly = readonly,
+								      .block_size = 512,
+								      .find_guest = find_guest},
 					 &error);
 		fprintf(stderr, "%s\n", result == 0 ? "open" : error.message);
 		pause();

@@ -31,9 +31,9 @@ static void job_complete(struct block_operation *operation, int result)
 int file_rig_open_image(struct file_image *image, const char *path, bool readonly,
 			struct error *error)
 {
-	const struct file_image_wish wish = {.readonly = readonly, .block_size = 512};
+	const struct file_image_request request = {.readonly = readonly, .block_size = 512};
 
-	return file_image_open(image, path, &wish, error);
+	return file_image_open(image, path, &request, error);
 }
 
 void file_rig_make_backend(struct file_rig *f, enum file_engine_kind kind, bool stop_when_full)

@@ -339,12 +339,12 @@ static void take_messages(struct console_device *console, struct virtqueue *queu
 }
 
 /* Linux reads the size from configuration space only when it hears that it has changed. */
-static void tell_first_size(struct console_device *console)
+static void report_first_size(struct console_device *console)
 {
-	if (console->size_told || multiport(console) ||
+	if (console->size_reported || multiport(console) ||
 	    !virtio_has_feature(&console->device, VIRTIO_CONSOLE_F_SIZE))
 		return;
-	console->size_told = true;
+	console->size_reported = true;
 	virtio_device_config_changed(&console->device);
 }
 
@@ -352,7 +352,7 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 {
 	struct console_device *console = to_console(device);
 
-	tell_first_size(console);
+	report_first_size(console);
 	if (multiport(console) && !console->driver_ready && has_history(console))
 		recover(console);
 	if (queue->index < CONTROL_RECEIVE) {
@@ -380,7 +380,7 @@ static void reset(struct virtio_device *device)
 {
 	struct console_device *console = to_console(device);
 
-	console->driver_ready = console->size_told = false;
+	console->driver_ready = console->size_reported = false;
 	event_queue_reset(&console->messages);
 	for (uint16_t i = 0; i < console->port_count; i++) {
 		struct console_port *port = &console->ports[i];

@@ -74,8 +74,8 @@ struct console_device {
 	uint8_t emergency[CONSOLE_EMERGENCY_MAX];
 	uint16_t emergency_count;
 	struct virtio_console_config config;
-	bool driver_ready; /* it takes control messages */
-	bool size_told;	   /* the driver was notified of the size at least once */
+	bool driver_ready;  /* it takes control messages */
+	bool size_reported; /* the driver was notified of the size at least once */
 	uint16_t port_count;
 	struct console_port ports[CONSOLE_PORTS_MAX];
 	struct event_queue messages; /* to the driver, from each port; only with MULTIPORT */

@@ -29,7 +29,7 @@ struct stream_backend {
 	bool hung_up;		     /* nobody is there, but what was sent may still be read */
 	bool input_ended;
 	bool want_read, want_write;
-	bool told; /* that what the guest sends is lost */
+	bool loss_reported; /* the log says that output of the guest is lost */
 };
 
 static struct stream_backend *to_backend(struct console_stream *stream)
@@ -155,8 +155,8 @@ static size_t write_stream(struct console_stream *stream, const struct virtio_se
 	 * Nobody takes it, or the disk is full. A guest's console must not stand still for that. A
 	 * client of a socket that has gone is nothing to tell.
 	 */
-	if (!backend->socket && !backend->told) {
-		backend->told = true;
+	if (!backend->socket && !backend->loss_reported) {
+		backend->loss_reported = true;
 		log_warning("what the guest writes to a port is lost: %s", strerror(errno));
 	}
 	return total(segments, count);

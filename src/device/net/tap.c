@@ -76,16 +76,16 @@ static uint16_t number_of(const struct tap_pair *pair)
 static void update_watch(struct tap_pair *pair)
 {
 	struct tap_backend *tap = pair->tap;
-	uint32_t wish = 0;
+	uint32_t events = 0;
 
 	if (pair->wanted && !pair->kept && !tap->down)
-		wish |= EPOLLIN;
+		events |= EPOLLIN;
 	/* A tap that comes up becomes writable. */
 	if (tap->started && tap->down && number_of(pair) == 0)
-		wish |= EPOLLOUT;
+		events |= EPOLLOUT;
 	if (tap->gone)
-		wish = 0;
-	event_watch_set(tap->loop, &pair->watch, wish);
+		events = 0;
+	event_watch_set(tap->loop, &pair->watch, events);
 }
 
 static void update_watches(struct tap_backend *tap)

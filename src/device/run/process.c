@@ -181,7 +181,7 @@ int device_process_drop_rights(const struct device_process *process, struct erro
 	return sandbox_drop_rights(&rights, error);
 }
 
-static int tell_ready(struct device_process *process, struct error *error)
+static int report_ready(struct device_process *process, struct error *error)
 {
 	ssize_t written;
 
@@ -215,7 +215,7 @@ int device_process_serve(struct device_process *process, struct virtio_device *d
 	else
 		result = vhost_server_serve(server, take_fd(&process->socket_fd), error);
 	if (result == 0)
-		result = tell_ready(process, error);
+		result = report_ready(process, error);
 	if (process->bound_count > 0)
 		process->needs |= SANDBOX_UNLINK;
 	if (result == 0 && process->options->sandbox == SERVE_SANDBOX_ON)
