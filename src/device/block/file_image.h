@@ -30,9 +30,9 @@ struct file_image_request {
 };
 
 /*
- * Opens @path for reading and, unless request->readonly, for writing. `/dev/fd/N` means the inherited
- * descriptor N itself, which is owned from now on, with its lock if it has one; any other path is
- * opened anew.
+ * Opens @path for reading and, unless request->readonly, for writing. `/dev/fd/N` means the
+ * inherited descriptor N itself, which is owned from now on, with its lock if it has one; any other
+ * path is opened anew.
  *
  * The image is locked (device/block/file_lock.h), shared for reading, else exclusive, so that no
  * two devices write one image. One to be written is claimed, too (device/block/file_claim.h). The

@@ -36,7 +36,9 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 	struct virtio_request *request;
 
 	for_each_request(request, queue) {
-		/* VIRTIO 1.4, 5.4.6.2: one byte or more; without room for one it is no request. */
+		/*
+		 * VIRTIO 1.4, 5.4.6.2: one byte or more; a request without room for one is a fault.
+		 */
 		if (request->writable.left == 0) {
 			virtio_device_fault(device, queue, "entropy request without room");
 			return;

@@ -12,7 +12,7 @@
 
 #define ENTROPY_QUEUE_SIZE 64
 
-/* Bytes given for one request: more than any driver asks for, and soon made. */
+/* The most bytes for one request: more than any driver asks for, and quickly generated. */
 #define ENTROPY_REQUEST_MAX 65536
 
 struct entropy_backend {

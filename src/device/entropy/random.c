@@ -12,11 +12,11 @@ static size_t fill(struct entropy_backend *backend, void *buffer, size_t length)
 	ssize_t got;
 
 	(void)backend;
-	/* Without flags it waits only in the first moments of the host's life. */
+	/* Without flags it blocks only just after the host's boot. */
 	do
 		got = getrandom(buffer, length, 0);
 	while (got < 0 && errno == EINTR);
-	/* What can fail is access to guest memory that the frontend took away. */
+	/* It fails only if the frontend truncated the guest memory. */
 	return got < 0 ? 0 : (size_t)got;
 }
 

@@ -7,7 +7,7 @@
 
 #include "device/entropy/entropy.h"
 
-/* Needs no clean-up. */
+/* Nothing to free. */
 void random_backend_init(struct entropy_backend *backend);
 
 #endif

@@ -164,7 +164,7 @@ static void test_host_generator(void **state)
 	assert_int_equal(backend.fill(&backend, first, sizeof(first)), sizeof(first));
 	assert_int_equal(backend.fill(&backend, second, sizeof(second)), sizeof(second));
 	assert_memory_not_equal(first, second, sizeof(first));
-	/* Memory that is not there. */
+	/* Memory that is not mapped. */
 	assert_int_equal(backend.fill(&backend, (void *)1, 16), 0);
 }
 

@@ -10,9 +10,9 @@ const struct option_row entropy_option_rows[] = {
 };
 
 /*
- * hw/virtio/vhost-user-rng.c came in October 2021. It wants its connection at once, which excludes
- * reconnecting, and would not negotiate on another one. It has never been anything but modern, and
- * has no property that says so.
+ * hw/virtio/vhost-user-rng.c came in October 2021. It needs its connection at the start, which
+ * excludes reconnecting, and would not negotiate on a new one. It has always been modern, and has
+ * no disable-legacy property.
  */
 static const struct qemu_device entropy_qemu = {
 	.name = "vhost-user-rng-pci",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What the rest of AVP knows of a type of device: a table row. `avp device TYPE`, `avp run --TYPE`,
- * the bundle's avp.devices, what the monitor is told and the tables in docs/ come from it.
+ * What the rest of AVP knows about a type of device: a table row. `avp device TYPE`, `avp run
+ * --TYPE`, the bundle's avp.devices, the monitor's data and the tables in docs/ come from it.
  */
 #ifndef AVP_DEVICE_KIT_DEVICE_TYPE_H
 #define AVP_DEVICE_KIT_DEVICE_TYPE_H
@@ -16,15 +16,15 @@
 #include "device/kit/serve_options.h"
 #include "virtio/device_shape.h"
 
-/* What a conformance run gives its guest of a type. */
+/* The devices of a type that a conformance run gives its guest. */
 struct device_conform {
 	/*
-	 * The options of each device, as behind --TYPE=; ends with NULL. $AVP_DISK and
+	 * The options of each device, as after --TYPE=; ends with NULL. $AVP_DISK and
 	 * $AVP_READ_ONLY_DISK in them are files that the run makes. NULL: the guest gets no device
 	 * of the type.
 	 */
 	const char *const *devices;
-	const char *words; /* for the guest's command line: what it finds then; NULL: none */
+	const char *words; /* for the guest's command line: what it will find; NULL: none */
 };
 
 struct device_type {
@@ -41,27 +41,28 @@ struct device_type {
 	 */
 	int (*check)(const void *options, struct error *error);
 	/*
-	 * Whether this one talks to the terminal, which only one of a guest can. NULL: none does.
+	 * Whether this device uses the terminal, which only one device of a guest can. NULL: none
+	 * does.
 	 */
 	bool (*uses_terminal)(const void *options);
 	struct option_row run_row; /* of --TYPE in `avp run`: its argument and help */
 	const char *example_call;  /* of that option with its keys, or NULL */
-	/* Options of the device that a starting bundle has; NULL: it has none of this type. */
+	/* Options of the device in a new bundle; NULL: it has no device of this type. */
 	const char *example;
 	const struct qemu_device *qemu; /* NULL: no version of QEMU carries it */
-	/* The type in vhost-user.json, QEMU's schema of descriptions of such programs. */
+	/* The type in vhost-user.json, QEMU's schema for such programs. */
 	const char *vhost_user_type;
-	/* Its program: see DEVICE_PROGRAM. What runs there is its room's program.c. */
+	/* Its program: see DEVICE_PROGRAM. The folder's program.c has the code. */
 	struct command program;
 	struct device_conform conform;
 };
 
-/* The names in the program of the type @type, which avp executes. */
+/* The names of the program of @type, which avp executes. */
 #define DEVICE_PROGRAM(type) .name = type, .path = "avp device " type, .program = "device-" type
 
 /*
- * The options of the program of a room: the device's own, then any that only the program has, and
- * those of serving. The device's own are checked when it is known that a device is to be served.
+ * The options of a device's program: the device's own, then any that only the program has, and
+ * those of serving. Whether the device's own are complete is checked only when it serves a device.
  */
 #define DEVICE_PROGRAM_GROUPS(room, ...)                                                     \
 	(const struct option_group[])                                                        \
@@ -75,18 +76,18 @@ struct device_type {
 
 #define DEVICE_TYPES_MAX 64
 
-/* One for each room that src/device/meson.build lists, in that order; ends with NULL. */
+/* One for each folder that src/device/meson.build lists, in that order; ends with NULL. */
 extern const struct device_type *const device_types[];
 /* Their programs, in the same order. */
 extern const struct command *const device_programs[];
-/* Goes through them, with @type declared as the one at hand. */
+/* Iterates over them; declares @type. */
 #define for_each_device_type(type)                                                \
 	for (const struct device_type *const *type##_place = device_types, *type; \
 	     (type = *type##_place); type##_place++)
 
 /*
- * Fails with one line when the table of a type has a hole: a text that is missing, two of one name,
- * an option without help, a ring without a size. The build fails with it.
+ * Fails with one line when the table of a type is incomplete or wrong: a missing text, a name used
+ * twice, an option without help, a ring without a size. The build fails then.
  */
 int device_types_check(const struct device_type *const *types, struct error *error);
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Whether the tables of the types are whole: the build asks when it writes documents from them. */
+/* Checks that the tables of the types are complete; the build does so when it writes documents. */
 #include <errno.h>
 #include <string.h>
 
 #include "base/text.h"
 #include "device/kit/device_type.h"
 
-/* The bundle has this key of its own beside those of the types. */
+/* A bundle has this key besides those of the types. */
 #define BUNDLE_TYPE_KEY "type"
 
 static int check_row(const struct device_type *type, const struct option_row *row,
@@ -17,15 +17,16 @@ static int check_row(const struct device_type *type, const struct option_row *ro
 			return error_set(error, EINVAL, "%s: two options are named %s", type->name,
 					 row->name);
 	if (!strcmp(row->name, BUNDLE_TYPE_KEY))
-		return error_set(error, EINVAL, "%s: no option can be named %s", type->name,
+		return error_set(error, EINVAL, "%s: an option may not be named %s", type->name,
 				 row->name);
 	if (!row->help || !*row->help)
 		return error_set(error, EINVAL, "%s: option %s has no help", type->name, row->name);
 	if ((row->type == OPTION_FLAG) != !row->argument)
-		return error_set(error, EINVAL, "%s: option %s: flags alone have no argument",
+		return error_set(error, EINVAL,
+				 "%s: option %s: a flag has no argument, any other type has one",
 				 type->name, row->name);
 	if (row->offset >= type->options_size)
-		return error_set(error, EINVAL, "%s: option %s is beyond its struct", type->name,
+		return error_set(error, EINVAL, "%s: option %s lies outside its struct", type->name,
 				 row->name);
 	return 0;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Events that a device tells its driver, kept as states. */
+/* Events from a device to its driver, kept as states. */
 #include "device/kit/event_queue.h"
 
 #include <string.h>

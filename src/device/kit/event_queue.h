@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Events that a device tells its driver, each in a buffer that the driver puts into a queue for it.
- * While there is no buffer, what is pending is kept as states and not as messages: an event of a
- * source is pending or not, and is written with what holds once a buffer is there. So it takes no
- * memory however slow the driver is, and the driver hears the latest state only.
+ * Events from a device to its driver, each in a buffer that the driver puts into a queue for it.
+ * While there is no buffer, an event is kept as a state and not as a message: an event of a source
+ * is pending or not, and is written with the state at the time when a buffer is there. So memory is
+ * bounded however slow the driver is, and the driver gets the latest state only.
  *
  * An event queue belongs to its device's thread.
  */
@@ -19,7 +19,7 @@ struct event_queue {
 	struct virtqueue *queue;
 	/*
 	 * Writes an event of @source, one bit, as it is now. Returns false when @request has too
-	 * little room: that is a fault of the driver.
+	 * little room, a fault of the driver.
 	 */
 	bool (*write)(struct virtio_device *device, uint16_t source, uint32_t event,
 		      struct virtio_request *request);
@@ -31,8 +31,8 @@ struct event_queue {
 void event_queue_add(struct event_queue *events, uint16_t source, uint32_t added);
 
 /*
- * Sends what is pending while there are buffers, the sources one after the other and the lowest bit
- * first, and notifies the driver. To be called after additions, and when the driver kicks.
+ * Sends what is pending while there are buffers, the sources in order and the lowest bit first, and
+ * notifies the driver. Call it after additions, and when the driver kicks.
  */
 void event_queue_send(struct event_queue *events);
 

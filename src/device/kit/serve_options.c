@@ -18,7 +18,7 @@ const struct option_row serve_option_rows[] = {
 		.argument = "PATH",
 		.offset = offsetof(struct serve_options, socket_path),
 		.help = "make a socket there, with a lock file PATH.lock beside it, serve one "
-			"frontend after another, and remove both in the end; replace a socket that "
+			"frontend after another, and remove both at the end; replace a socket that "
 			"a killed process left behind",
 	},
 	{
@@ -46,20 +46,20 @@ const struct option_row serve_option_rows[] = {
 		.offset = offsetof(struct serve_options, control_fd),
 		.maximum = INT_MAX,
 		.help = "send back what comes through the inherited socket N, and end when its "
-			"other end is closed, which is how `avp run` looks after a device",
+			"other end is closed; `avp run` supervises a device this way",
 	},
 	{
 		.name = "print-capabilities",
 		.type = OPTION_FLAG,
 		.offset = offsetof(struct serve_options, print_capabilities),
-		.help = "print what this program can do, as JSON, and end",
+		.help = "print the program's capabilities as JSON, and exit",
 	},
 	{
 		.name = "check-host",
 		.type = OPTION_FLAG,
 		.offset = offsetof(struct serve_options, check_host),
 		.help = "print what this machine offers to the device, a line each with tabs for "
-			"`avp doctor`, and end",
+			"`avp doctor`, and exit",
 	},
 	{
 		.name = "sandbox",

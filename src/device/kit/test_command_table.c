@@ -108,7 +108,7 @@ static void start(struct fixture *f, uint64_t features)
 	device_rig_start(&f->rig, &f->device, features, 32);
 }
 
-/* Sends @length bytes in descriptors of at most @cut. Returns what came of it. */
+/* Sends @length bytes in descriptors of at most @cut. Returns the result. */
 static int run(struct fixture *f, const void *bytes, size_t length, size_t cut, uint32_t *written)
 {
 	device_rig_clear(&f->rig);
@@ -181,7 +181,7 @@ static void test_commands_that_may_not_be_used(void **state)
 	assert_int_equal(run_id(&f, 0, sizeof(struct header)), -EOPNOTSUPP);
 	assert_int_equal(run_id(&f, 6, sizeof(struct header)), -EOPNOTSUPP);
 	assert_int_equal(run_id(&f, 3, sizeof(struct header)), -EOPNOTSUPP);
-	/* A row that is wrong harms nobody. */
+	/* A wrong row does no harm. */
 	assert_int_equal(run_id(&f, 4, 1024), -EINVAL);
 	assert_int_equal(f.runs, 0);
 	device_rig_stop(&f.rig);

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/*
- * Unit tests of the types' tables: those of this build are whole, and each hole is found.
- */
+/* Unit tests of the types' tables: those of this build are complete, and each mistake is found. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -54,7 +52,7 @@ static int set_up(void **state)
 	return 0;
 }
 
-/* Refused for what is broken now; then all is as it was. */
+/* Expects the refusal of the current mistake, then restores the table. */
 static void check_found(const char *message)
 {
 	const struct device_type *const types[] = {&type, NULL};
@@ -124,15 +122,15 @@ static void test_options(void **state)
 	rows[1].name = "fast";
 	check_found("toy: two options are named fast");
 	rows[1].name = "type";
-	check_found("toy: no option can be named type");
+	check_found("toy: an option may not be named type");
 	rows[0].help = "";
 	check_found("toy: option fast has no help");
 	rows[0].argument = "WHY";
-	check_found("toy: option fast: flags alone have no argument");
+	check_found("toy: option fast: a flag has no argument, any other type has one");
 	rows[1].argument = NULL;
-	check_found("toy: option file: flags alone have no argument");
+	check_found("toy: option file: a flag has no argument, any other type has one");
 	type.options_size = 1;
-	check_found("toy: option file is beyond its struct");
+	check_found("toy: option file lies outside its struct");
 	type.positional = "size";
 	check_found("toy: there is no option size");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Events to a driver: which are pending, in which order they are sent, and what they tell. */
+/* Events to a driver: which are pending, in which order they are sent, and what they contain. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

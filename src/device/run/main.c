@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Where a device's program starts; the build says which one it is. */
+/* main() of a device's program; the build selects the device. */
 #include "device/run/program.h"
 
 extern const struct device_program PROGRAM;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* A device's process around its device. */
+/* The process around a device. */
 #include "device/run/process.h"
 
 #include <errno.h>
@@ -40,7 +40,7 @@ static int open_signals(struct device_process *process, struct error *error)
 	sigset_t before;
 	int fd;
 
-	/* A peer that hangs up fails a call, and is no reason to end. */
+	/* When a peer hangs up, the call must fail and the process must go on. */
 	signal(SIGPIPE, SIG_IGN);
 	fd = signals_open(numbers, &before, error);
 	if (fd < 0)
@@ -50,8 +50,8 @@ static int open_signals(struct device_process *process, struct error *error)
 }
 
 /*
- * Who started this process asks whether it still works, a byte each time, which comes back; and has
- * it end when the socket comes to its end.
+ * Heartbeat: the parent sends a byte and gets it back. When the parent closes the socket, this
+ * process ends.
  */
 static void handle_control(void *context, uint32_t events)
 {
@@ -59,7 +59,7 @@ static void handle_control(void *context, uint32_t events)
 	char bytes[64];
 	ssize_t length = read(process->control_source.fd, bytes, sizeof(bytes));
 
-	/* Who does not read the answers gets no more of them. */
+	/* If the parent does not read the answers, drop them. */
 	if (length > 0 && write(process->control_source.fd, bytes, (size_t)length) < 0 &&
 	    errno != EAGAIN && errno != EINTR)
 		length = 0;
@@ -110,15 +110,14 @@ static int open_socket(struct device_process *process, const struct option_list 
 	if (fd_given)
 		return inherit_socket(process, (int)options->fd, error);
 	if (options->socket_path) {
-		/* One frontend is served, and the next one may wait. */
+		/* One frontend is served, and one more may wait. */
 		process->socket_fd = socket_path_listen(&process->bound[process->bound_count++],
 							options->socket_path, 1, "--socket-path",
 							error);
 		process->listening = true;
 		return process->socket_fd < 0 ? process->socket_fd : 0;
 	}
-	return error_set_usage(error,
-			       "neither --socket-path nor --fd is given: where is the frontend?");
+	return error_set_usage(error, "neither --socket-path nor --fd is given; add one of them");
 }
 
 static int inherit_ready(struct device_process *process, struct error *error)
@@ -188,7 +187,7 @@ static int report_ready(struct device_process *process, struct error *error)
 	if (process->ready_fd < 0)
 		return 0;
 	written = write(process->ready_fd, "", 1);
-	/* Who asked and went away is nobody to wait for. */
+	/* The requester is gone: ignore EPIPE. */
 	if (written < 0 && errno != EPIPE)
 		return error_set_errno(error, errno, "--ready-fd: cannot write to descriptor %d",
 				       (int)process->options->ready_fd);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The process around a device: its socket, signals, the sandbox, and the loop until the end. The
- * conventions are those of the vhost-user specification, "Backend program conventions".
+ * The process around a device: its socket, signals, the sandbox, and the loop. The conventions are
+ * those of the vhost-user specification, "Backend program conventions".
  */
 #ifndef AVP_DEVICE_RUN_PROCESS_H
 #define AVP_DEVICE_RUN_PROCESS_H
@@ -16,39 +16,39 @@
 #include "device/kit/serve_options.h"
 #include "virtio/device.h"
 
-/* Its own socket, and one for each port of a console. */
+/* One for the device, and one for each port of a console. */
 #define DEVICE_PROCESS_SOCKETS 17
 
 struct device_process {
 	const struct serve_options *options;
 	struct event_loop loop;
 	struct event_source signal_source;  /* fd -1: not open, as the next */
-	struct event_source control_source; /* whoever started it */
-	int socket_fd;			    /* -1: none, or given to the server */
-	bool listening;			    /* socket_fd is to be accepted from */
-	int ready_fd;			    /* -1: none, or told already */
-	/* Sockets of our own, to be removed in the end. */
+	struct event_source control_source; /* from the parent */
+	int socket_fd;			    /* -1: none, or owned by the server */
+	bool listening;			    /* socket_fd is a listening socket */
+	int ready_fd;			    /* -1: none, or readiness reported already */
+	/* Sockets that this process made and removes at the end. */
 	struct socket_path bound[DEVICE_PROCESS_SOCKETS];
 	size_t bound_count;
-	unsigned int needs; /* of enum sandbox_need: what the device does beyond being served */
+	unsigned int needs; /* of enum sandbox_need: what the device needs beyond serving */
 };
 
 /*
  * Prepares the process: signals, loop and socket. @given names the options that were given; @name
- * is the component of log lines, and stays the caller's. On failure nothing is left behind.
+ * is the component of log lines; the caller keeps it. On failure nothing is left behind.
  */
 int device_process_open(struct device_process *process, const struct serve_options *options,
 			const struct option_list *given, const char *name, struct error *error);
 
 /*
- * Gives up all rights but those that process->needs take. To be called when everything is open and
- * before threads are started.
+ * Drops all rights except those in process->needs. Call it when everything is open and before
+ * threads are started.
  */
 int device_process_drop_rights(const struct device_process *process, struct error *error);
 
 /*
- * Locks the process in and serves @device until a signal, or the end of the one connection that was
- * given. Returns the exit status, or a negative errno with *error set.
+ * Drops the remaining rights and serves @device until a signal, or the end of the connection that
+ * --fd gave. Returns the exit status, or a negative errno with *error set.
  */
 int device_process_serve(struct device_process *process, struct virtio_device *device,
 			 struct error *error);

@@ -37,7 +37,7 @@ static int check_host(const struct host_check *checks)
 	return 0;
 }
 
-/* Puts "--" before a message that starts with an option's name. Returns @result. */
+/* Prepends "--" to a message that starts with an option's name. Returns @result. */
 static int add_dashes(int result, struct error *error)
 {
 	if (result < 0 && error && error->usage)
@@ -77,7 +77,7 @@ static int run(const struct command_call *call, struct error *error)
 	cleanup_free void *state = NULL;
 	int result;
 
-	/* Those of serving are the last group: see DEVICE_PROGRAM_GROUPS. */
+	/* The serving options are the last group: see DEVICE_PROGRAM_GROUPS. */
 	for (size_t i = 1; call->command->groups[i].title; i++)
 		serving = call->options[i];
 	if (serving->print_capabilities)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * `avp device block`, and `console` on a terminal, as processes: sockets given and made, the sign
- * that it is ready, signals, what it leaves behind, and one line for each mistake in the call.
+ * `avp device block`, and `console` on a terminal, as processes: inherited sockets and its own, the
+ * readiness byte, signals, what it leaves behind, and one line for each mistake in the call.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -101,7 +101,7 @@ static struct child start(const char *first, ...)
 		if (limit.value != RLIM_INFINITY)
 			setrlimit(limit.resource, &(struct rlimit){limit.value, limit.hard});
 		count = avp_main(count, arguments);
-		/* Past what sanitizers do at the end, which the sandbox does not let through. */
+		/* Skip the exit work of sanitizers, which the sandbox does not permit. */
 		for (;;)
 			syscall(SYS_exit_group, count);
 	}
@@ -146,7 +146,7 @@ static void make_address(struct sockaddr_un *address, const char *path)
 	snprintf(address->sun_path, sizeof(address->sun_path), "%s", path);
 }
 
-/* Connects to a socket, which comes to be within some seconds. */
+/* Connects to a socket, which appears within some seconds. */
 static int connect_to(const char *path)
 {
 	struct sockaddr_un address;
@@ -213,7 +213,7 @@ static uint64_t ignored_signals(pid_t pid)
 	return mask;
 }
 
-/* Limits that are too low are told by name. */
+/* An error names the limit that is too low. */
 static void test_limits(void **state)
 {
 	struct rlimit own, stack;
@@ -233,7 +233,7 @@ static void test_limits(void **state)
 	expect_one_line(&child, "disk.img: has 1048576 bytes, and this process may write a file up "
 				"to 524288 alone; raise the limit (RLIMIT_FSIZE, `ulimit -f`), or "
 				"make the disk readonly");
-	/* A disk that is only read is not concerned. */
+	/* A read-only disk does not need the limit. */
 	limit_next(RLIMIT_FSIZE, 1 << 19, 1 << 19);
 	child = start("--readonly", "--socket-path", scratch_path(&scratch, "read"), NULL);
 	fd = connect_to(scratch_path(&scratch, "read"));
@@ -247,7 +247,7 @@ static void test_limits(void **state)
 	assert_int_equal(finish(&child), 1);
 	expect_one_line(&child, "RLIMIT_NOFILE is 5, `ulimit -n`");
 
-	/* A stack that may be had is taken. */
+	/* A soft limit below the hard one is raised. */
 	assert_int_equal(getrlimit(RLIMIT_STACK, &own), 0);
 	limit_next(RLIMIT_STACK, 64 << 10, own.rlim_max);
 	child = start("--socket-path", scratch_path(&scratch, "stack"), NULL);
@@ -255,7 +255,7 @@ static void test_limits(void **state)
 	talk(fd);
 	assert_int_equal(prlimit(child.pid, RLIMIT_STACK, NULL, &stack), 0);
 	assert_true(stack.rlim_cur >= 512 << 10);
-	/* What goes beyond RLIMIT_FSIZE fails, and ends nothing. */
+	/* A write beyond RLIMIT_FSIZE fails, and does not kill the process. */
 	assert_true(ignored_signals(child.pid) >> (SIGXFSZ - 1) & 1);
 	close(fd);
 	kill(child.pid, SIGTERM);
@@ -293,7 +293,7 @@ static void test_socket_of_another(void **state)
 
 	(void)state;
 	close(connect_to(path));
-	/* Somebody put something else in its place: that stays. */
+	/* A file that somebody put in its place stays. */
 	assert_int_equal(unlink(path), 0);
 	scratch_write(&scratch, "disk.sock", "mine", 4);
 	assert_int_equal(kill(child.pid, SIGTERM), 0);
@@ -326,7 +326,7 @@ static void test_connected_descriptor(void **state)
 	assert_int_equal(finish(&child), 0);
 }
 
-/* What was ignored at the start stays so; the end of the control socket ends the process. */
+/* Signals ignored at the start stay ignored; the end of the control socket ends the process. */
 static void test_control_descriptor(void **state)
 {
 	struct child child;
@@ -382,7 +382,7 @@ static void test_listening_descriptor(void **state)
 	}
 	assert_int_equal(kill(child.pid, SIGTERM), 0);
 	assert_int_equal(finish(&child), 0);
-	/* Whose socket it is removes it. */
+	/* The owner of the socket removes it. */
 	assert_int_equal(unlink(path), 0);
 	free((char *)path);
 }
@@ -411,7 +411,7 @@ static void test_taken_paths(void **state)
 	assert_int_equal(finish(&child), 2);
 	expect_one_line(&child, "another process listens on it");
 	close(listener);
-	/* Left behind: by a stranger first, and then by the process itself. */
+	/* Left behind, first by another process, then by the device process itself. */
 	for (int i = 0; i < 2; i++) {
 		child = start("--socket-path", path, NULL);
 		fd = connect_to(path);
@@ -473,7 +473,7 @@ static void test_wrong_calls(void **state)
 	free((char *)path);
 }
 
-/* Is the image as it was made, without a log line in it? */
+/* Expects the image to be as it was made, without a log line in it. */
 static void expect_clean_image(void)
 {
 	static char bytes[(1 << 20) + 1], zeros[1 << 20];
@@ -523,7 +523,7 @@ static int wait_for(pid_t pid)
 	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* What a frontend says that makes the process log a line. */
+/* Sends a message that makes the process log a line. */
 static void talk_nonsense(int fd)
 {
 	const uint32_t message[3] = {200, 1, 0};
@@ -531,7 +531,10 @@ static void talk_nonsense(int fd)
 	assert_int_equal(send(fd, message, sizeof(message), MSG_NOSIGNAL), sizeof(message));
 }
 
-/* Descriptors 0 to 2 that are closed are not the next ones to be opened, such as the image. */
+/*
+ * If descriptors 0 to 2 are closed, nothing that is opened later, such as the image, gets their
+ * number.
+ */
 static void test_closed_standard_descriptors(void **state)
 {
 	const char *image = scratch_path(&scratch, "disk.img");
@@ -555,7 +558,7 @@ static void test_closed_standard_descriptors(void **state)
 	close(null);
 }
 
-/* One that is closed is not inherited, whatever took its number. */
+/* A closed descriptor is not inherited, even if something else took its number. */
 static void test_closed_descriptors_named(void **state)
 {
 	static const char *const options[][4] = {
@@ -586,7 +589,7 @@ static void test_closed_descriptors_named(void **state)
 	close(pair[1]);
 }
 
-/* What was named under the number of standard error gets no log lines. */
+/* A descriptor named by the number of standard error gets no log lines. */
 static void test_named_standard_descriptors(void **state)
 {
 	const char *image = scratch_path(&scratch, "disk.img");
@@ -599,7 +602,7 @@ static void test_named_standard_descriptors(void **state)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	pid = start_with(null, null, disk, pair[1], "--file", "/dev/fd/2", "--fd", "9", NULL);
 	close(pair[1]);
-	/* With it goes the lock, once the process has ended. */
+	/* The lock ends with the last descriptor, once the process has ended. */
 	close(disk);
 	talk(pair[0]);
 	talk_nonsense(pair[0]);
@@ -622,7 +625,10 @@ static void test_named_standard_descriptors(void **state)
 			 "2", NULL);
 	close(pair[1]);
 	close(ready[1]);
-	/* The sign and the end of the pipe: nothing keeps it, and no later descriptor is 2. */
+	/*
+	 * The readiness byte and the end of the pipe: nothing keeps it open, and no later
+	 * descriptor is 2.
+	 */
 	assert_int_equal(read(ready[0], bytes, sizeof(bytes)), 1);
 	assert_int_equal(bytes[0], 0);
 	assert_int_equal(read(ready[0], bytes, sizeof(bytes)), 0);
@@ -646,7 +652,9 @@ static void test_image_in_use(void **state)
 	int fd = connect_to(first);
 
 	(void)state;
-	/* Its socket comes before the lock, its answer after: now the image is in use. */
+	/*
+	 * It makes its socket before it takes the lock, and answers after: now the image is in use.
+	 */
 	talk(fd);
 	close(fd);
 	child = start("--socket-path", second, NULL);
@@ -660,7 +668,7 @@ static void test_image_in_use(void **state)
 	free((char *)second);
 }
 
-/* What the process may still do, as its frontend can see. */
+/* The rights that the process still has. */
 static void test_locked_in(void **state)
 {
 	const char *path = strdup(scratch_path(&scratch, "disk.sock"));
@@ -689,7 +697,7 @@ static void test_locked_in(void **state)
 	free((char *)path);
 }
 
-/* A console on a terminal of its own: what the terminal is set to, and what it is given back as. */
+/* A console on a terminal of its own: how it sets the terminal, and how it restores it. */
 static void test_console_on_a_terminal(void **state)
 {
 	const char *path = strdup(scratch_path(&scratch, "console.sock"));
@@ -716,11 +724,11 @@ static void test_console_on_a_terminal(void **state)
 	close(connect_to(path));
 	assert_int_equal(tcgetattr(slave, &mode), 0);
 	assert_false(mode.c_lflag & ICANON);
-	/* A terminal in whose background it is does not stop it: see console.h. */
+	/* Running in the background of the terminal does not stop it: see console.h. */
 	ignored = ignored_signals(pid);
 	assert_true(ignored >> (SIGTTIN - 1) & 1);
 	assert_true(ignored >> (SIGTTOU - 1) & 1);
-	/* Stopped, and set otherwise by a shell meanwhile. */
+	/* Stopped, while a shell sets the terminal differently. */
 	assert_int_equal(tcsetattr(slave, TCSANOW, &cooked), 0);
 	assert_int_equal(kill(pid, SIGCONT), 0);
 	for (int i = 0; i < 20000 && mode.c_lflag & ICANON; i++) {
@@ -739,7 +747,7 @@ static void test_console_on_a_terminal(void **state)
 	free((char *)path);
 }
 
-/* Numbers of descriptors that are not what they are said to be. */
+/* Descriptors of the wrong kind. */
 static void test_console_with_wrong_descriptors(void **state)
 {
 	static const char *const options[] = {"--stream-fd", "--size-fd", "--resized-fd"};
