@@ -12,7 +12,7 @@
 #define CONTROL_RECEIVE	 2
 #define CONTROL_TRANSMIT 3
 
-/* More than any driver sends at a time; a request without bounds would keep the process busy. */
+/* More than any driver sends at a time; an unbounded request would occupy the process. */
 #define REQUEST_MAX (UINT64_C(16) << 20)
 
 /* Where a packed ring starts: index 0, wrap counter 1 (VIRTIO 1.4, 2.8.1). */
@@ -55,13 +55,13 @@ static struct virtqueue *transmit_queue(const struct console_device *console, ui
 	return receive_queue(console, port) + 1;
 }
 
-/* Does the guest use this port? */
+/* Whether the guest uses this port. */
 static bool port_open(const struct console_device *console, uint16_t port)
 {
 	return multiport(console) ? console->ports[port].open : port == 0;
 }
 
-/* Makes a message as things stand now, and returns its length. */
+/* Makes a message with the current state, and returns its length. */
 static size_t make_message(const struct console_device *console, uint16_t index, uint32_t what,
 			   struct control_message *message)
 {
@@ -117,8 +117,8 @@ static void send_messages(struct console_device *console)
 }
 
 /*
- * Writes what is left of one request. Returns false when the stream takes no more for now; how far
- * it came is in port->sent.
+ * Writes what is left of one request. Returns false when the stream takes no more for now;
+ * port->sent is the number of bytes written.
  */
 static bool write_request(struct console_port *port, struct virtio_request *request)
 {
@@ -139,9 +139,9 @@ static bool write_request(struct console_port *port, struct virtio_request *requ
 }
 
 /*
- * Passes on what the guest sends. Returns true when the stream has no room for all of it: the rest
- * stays in the ring, so no request is ever in the host's hands, and a device process that dies
- * leaves none behind.
+ * Passes on what the guest sends. Returns true when the stream has no room for all of it. The rest
+ * stays in the ring, so no request is ever in flight, and a device process that dies leaves none
+ * behind.
  */
 static bool transmit(struct console_device *console, uint16_t port)
 {
@@ -166,8 +166,8 @@ static bool transmit(struct console_device *console, uint16_t port)
 }
 
 /*
- * Passes on what there is for the guest. Returns true when the guest has room for more; without
- * room the stream keeps it, and so holds up its writer.
+ * Passes on input for the guest. Returns true when the guest has room for more; without room the
+ * stream keeps the input, which stalls its writer.
  */
 static bool receive(struct console_device *console, uint16_t port)
 {
@@ -198,7 +198,7 @@ static bool receive(struct console_device *console, uint16_t port)
 }
 
 /*
- * Writes the bytes of emergency writes that wait. Returns true when the stream has no room for all.
+ * Writes the pending bytes of emergency writes. Returns true when the stream has no room for all.
  */
 static bool write_emergency(struct console_device *console)
 {
@@ -217,7 +217,7 @@ static bool write_emergency(struct console_device *console)
 	return false;
 }
 
-/* Moves bytes both ways, and has the stream tell when there are more. */
+/* Moves bytes both ways, and watches the stream for more. */
 static void serve_port(struct console_device *console, uint16_t port)
 {
 	struct console_stream *stream = console->ports[port].setup.stream;
@@ -267,7 +267,7 @@ static void device_ready(struct console_device *console, bool ready)
 			event_queue_add(&console->messages, i, MESSAGE_ADD);
 }
 
-/* Takes one message. Messages about ports that do not exist and unknown ones mean nothing. */
+/* Handles one message. Unknown messages and those about ports that do not exist are ignored. */
 static void take_message(struct console_device *console,
 			 const struct virtio_console_control *message)
 {
@@ -289,13 +289,13 @@ static void take_message(struct console_device *console,
 }
 
 /*
- * A device process that was started again finds a driver that greeted the one before. Which ports
- * were open nobody remembers: all are taken for that, and their state is told once more.
+ * After a restart of the device process the driver has already said DEVICE_READY to the previous
+ * one. Which ports were open is not known: treat all as open, and send their state again.
  */
 static void recover(struct console_device *console)
 {
 	console->driver_ready = true;
-	/* It may have changed while nobody was there to tell. */
+	/* It may have changed while no process was there to report it. */
 	if (virtio_has_feature(&console->device, VIRTIO_CONSOLE_F_SIZE))
 		event_queue_add(&console->messages, 0, MESSAGE_SIZE);
 	for (uint16_t i = 0; i < console->port_count; i++) {
@@ -307,8 +307,8 @@ static void recover(struct console_device *console)
 }
 
 /*
- * Did the driver use any ring before this process started it? One alone may have come round to
- * where it began.
+ * Whether the driver used any ring before this process started it. Look at all: a single ring may
+ * have wrapped to its start position.
  */
 static bool has_history(const struct console_device *console)
 {
@@ -338,7 +338,7 @@ static void take_messages(struct console_device *console, struct virtqueue *queu
 	virtqueue_notify(queue);
 }
 
-/* Linux reads the size from configuration space only when it hears that it has changed. */
+/* Linux reads the size from configuration space only after a change notification. */
 static void report_first_size(struct console_device *console)
 {
 	if (console->size_reported || multiport(console) ||
@@ -366,7 +366,7 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 	}
 }
 
-/* The next request in this ring may be another one, of which nothing is written yet. */
+/* The next request in this ring may be a different one, of which nothing is written yet. */
 static void quiesce(struct virtio_device *device, struct virtqueue *queue)
 {
 	struct console_device *console = to_console(device);
@@ -386,7 +386,10 @@ static void reset(struct virtio_device *device)
 		struct console_port *port = &console->ports[i];
 
 		*port = (struct console_port){.setup = port->setup};
-		/* A kernel that panics resets its devices soon after its last words. */
+		/*
+		 * A kernel that panics resets its devices soon after its last output: still write
+		 * that.
+		 */
 		port->setup.stream->ops->watch(port->setup.stream, false,
 					       i == 0 && console->emergency_count > 0);
 	}
@@ -394,7 +397,7 @@ static void reset(struct virtio_device *device)
 
 /*
  * Emergency write: one byte, also of a driver that has not negotiated anything (VIRTIO 1.4,
- * 5.3.5.1). One that can be kept no longer, the stream taking nothing, is refused.
+ * 5.3.5.1). When the buffer is full because the stream takes nothing, the write is refused.
  */
 static int config_write(struct virtio_device *device, size_t offset, const void *buffer,
 			size_t length)

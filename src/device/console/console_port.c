@@ -25,7 +25,7 @@ static bool read_port(const char *text, struct console_port_option *port)
 		return false;
 	memcpy(port->name, text, (size_t)(kind - text));
 	port->name[kind - text] = 0;
-	/* The guest's udev makes a file of it: /dev/virtio-ports/NAME. */
+	/* The guest's udev makes a file with this name: /dev/virtio-ports/NAME. */
 	if (!text_is_name(port->name))
 		return false;
 	kind++;
@@ -62,17 +62,17 @@ int console_ports_read(const struct console_options *options,
 		return 1;
 	}
 	if (count > CONSOLE_PORTS_MAXIMUM)
-		return error_set_usage(error, "port: is given %zu times; a console has at most %d",
-				       count, CONSOLE_PORTS_MAXIMUM);
+		return error_set_usage(error, "port: is given %zu times; give at most %d", count,
+				       CONSOLE_PORTS_MAXIMUM);
 	for (size_t i = 0; i < count; i++) {
 		const char *text = options->ports.items[i];
 
 		if (!read_port(text, &ports[i]))
-			return error_set_usage(
-				error,
-				"port: '%s' is no port; give NAME:terminal, NAME:socket:PATH, "
-				"NAME:file:PATH, NAME:echo or NAME:null",
-				text);
+			return error_set_usage(error,
+					       "port: '%s' is not a port; give NAME:terminal, "
+					       "NAME:socket:PATH, NAME:file:PATH, NAME:echo or "
+					       "NAME:null",
+					       text);
 		if (ports[i].kind == CONSOLE_PORT_TERMINAL && terminal)
 			return error_set_usage(
 				error, "port: two lead to the terminal; give one of them a socket");

@@ -13,11 +13,11 @@
 #include "device/console/options.h"
 
 #define CONSOLE_PORTS_MAXIMUM 16
-/* Longer names text_is_name refuses. */
+/* text_is_name refuses longer names. */
 #define CONSOLE_PORT_NAME_LENGTH 64
 
 enum console_port_kind {
-	CONSOLE_PORT_TERMINAL, /* the standard input and output of who runs the guest */
+	CONSOLE_PORT_TERMINAL, /* standard input and output of the process that runs the guest */
 	CONSOLE_PORT_SOCKET,   /* clients of a Unix stream socket, one at a time */
 	CONSOLE_PORT_FILE,     /* what the guest writes is appended to a file */
 	CONSOLE_PORT_ECHO,     /* what the guest writes comes back to it */
@@ -31,17 +31,17 @@ struct console_port_option {
 };
 
 /*
- * Reads the ports of @options: without any there is one, and it leads to the terminal. Returns how
- * many there are, or a negative errno with *error set: a usage error that starts with "port".
+ * Reads the ports of @options: without any there is one, which leads to the terminal. Returns their
+ * number, or a negative errno with *error set: a usage error that starts with "port".
  */
 int console_ports_read(const struct console_options *options,
 		       struct console_port_option ports[CONSOLE_PORTS_MAXIMUM],
 		       struct error *error);
 
-/* The path in the text of a port, a part of it; NULL when there is none, or it is not a port. */
+/* The path within the text of a port; NULL when it has none, or is not a port. */
 const char *console_port_path(const char *text, enum option_path_use *use);
 
-/* Does one of the ports lead to the terminal? @options: struct console_options, checked. */
+/* Whether one of the ports leads to the terminal. @options: struct console_options, checked. */
 bool console_uses_terminal(const void *options);
 
 #endif

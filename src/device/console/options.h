@@ -11,12 +11,12 @@
 
 struct console_options {
 	struct option_list
-		ports; /* device/console/console_port.h reads them; none: one, the terminal */
+		ports; /* parsed by device/console/console_port.h; none: one, the terminal */
 };
 
 extern const struct option_row console_option_rows[];
 
-/* Ends of a terminal that somebody else has; 0: not given. */
+/* Descriptors of a terminal that another process owns; 0: not given. */
 struct terminal_options {
 	uint64_t stream_fd, size_fd, resized_fd;
 };

@@ -22,7 +22,7 @@
 #include "host/sandbox.h"
 #include "host/terminal.h"
 
-/* How long the rest of the guest's output may take to be read. */
+/* How long to wait for the rest of the guest's output to be read. */
 #define OUTPUT_MS 1000
 
 _Static_assert(CONSOLE_PORTS_MAXIMUM == CONSOLE_PORTS_MAX &&
@@ -36,9 +36,9 @@ struct console_program {
 	struct console_port_option options[CONSOLE_PORTS_MAX];
 	struct stream_backend *streams[CONSOLE_PORTS_MAX];
 	int port_count;
-	struct terminal terminal; /* only what is not the stream's is left in it */
+	struct terminal terminal; /* without the descriptors that the stream owns */
 	struct event_source resized;
-	/* With the terminal our own. */
+	/* When the terminal is our own. */
 	struct console *relay;
 	struct event_source terminal_signals;
 };
@@ -68,7 +68,7 @@ static void handle_resized(void *context, uint32_t events)
 {
 	struct console_program *console = context;
 
-	/* Its end would be told for ever. */
+	/* At its end it would be readable for ever. */
 	if (!terminal_take_resized(&console->terminal))
 		event_loop_remove(&console->process->loop, &console->resized);
 	update_size(console);
@@ -109,7 +109,7 @@ static int open_own_terminal(struct console_program *console, struct error *erro
 	int peer, result = terminal_open(&console->terminal, &peer, error);
 	sigset_t signals;
 
-	/* A terminal in whose background this runs does not stop it: see console.h. */
+	/* Running in the background of the terminal must not stop this process: see console.h. */
 	signal(SIGTTIN, SIG_IGN);
 	signal(SIGTTOU, SIG_IGN);
 	if (result == 0)
@@ -125,11 +125,11 @@ static int open_own_terminal(struct console_program *console, struct error *erro
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	console->terminal_signals.fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (console->terminal_signals.fd < 0)
-		return error_set_errno(error, errno, "cannot take signals");
+		return error_set_errno(error, errno, "cannot receive signals");
 	return event_loop_add(loop, &console->terminal_signals, EPOLLIN, error);
 }
 
-/* Takes the ends that the command line names, if they are what it says. */
+/* Takes over the descriptors that the command line names, and checks their kind. */
 static int inherit_terminal(struct terminal *terminal, const struct terminal_options *options,
 			    struct error *error)
 {
@@ -151,7 +151,7 @@ static int inherit_terminal(struct terminal *terminal, const struct terminal_opt
 	if (terminal_read_size(terminal, &size))
 		return 0;
 	terminal->size_fd = -1;
-	return error_set_usage(error, "size-fd: descriptor %d is no file with a size",
+	return error_set_usage(error, "size-fd: descriptor %d is not a file that holds a size",
 			       (int)options->size_fd);
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Streams of the console device on descriptors. A descriptor is watched only for what the device
- * waits for, so that a guest that does not read makes no wake-ups; a socket besides for its end.
+ * waits for, so that a guest that does not read causes no wake-ups; a socket is also watched for
+ * hang-up.
  */
 #include "device/console/stream.h"
 
@@ -22,11 +23,11 @@
 struct stream_backend {
 	struct console_stream stream;
 	struct event_loop *loop;
-	struct event_watch source;   /* what bytes go through; fd -1: nothing at the moment */
+	struct event_watch source;   /* the descriptor that bytes go through; fd -1: none now */
 	struct event_watch listener; /* fd -1: none */
-	int echo_fd;		     /* the other end of the source; -1: somebody else has it */
-	bool socket;		     /* else only the guest's output goes there */
-	bool hung_up;		     /* nobody is there, but what was sent may still be read */
+	int echo_fd;		     /* the other end of the source; -1: another process has it */
+	bool socket;		     /* else it only takes the guest's output */
+	bool hung_up;		     /* the peer is gone, but its data may still be unread */
 	bool input_ended;
 	bool want_read, want_write;
 	bool loss_reported; /* the log says that output of the guest is lost */
@@ -47,14 +48,14 @@ static void update_watch(struct stream_backend *backend)
 		events |= EPOLLIN;
 	if (backend->want_write)
 		events |= EPOLLOUT;
-	/* Once it has hung up the loop would tell so for ever. */
+	/* Once it has hung up, the loop would report that for ever. */
 	if (backend->socket && !backend->hung_up)
 		events |= EPOLLHUP;
-	/* A regular file takes everything at once, and is not watched. */
+	/* A regular file is always writable, and is not watched. */
 	event_watch_set(backend->loop, &backend->source, events);
 }
 
-/* One that cannot be accepted, for want of a descriptor, is tried again when another one comes. */
+/* If accept fails for lack of a descriptor, the client is accepted when another one comes. */
 static void listen_again(struct stream_backend *backend)
 {
 	if (backend->listener.source.fd >= 0)
@@ -69,7 +70,7 @@ static void disconnect(struct stream_backend *backend)
 	console_stream_connected(&backend->stream, false);
 }
 
-/* Nobody is there any more; with nothing left to read, whether the guest reads does not matter. */
+/* The peer is gone; with nothing left to read, do not wait for the guest to read. */
 static void hang_up(struct stream_backend *backend)
 {
 	char byte;
@@ -131,7 +132,7 @@ static size_t write_stream(struct console_stream *stream, const struct virtio_se
 			   uint32_t count)
 {
 	struct stream_backend *backend = to_backend(stream);
-	/* Laid out alike, see struct virtio_segment. */
+	/* The same layout, see struct virtio_segment. */
 	struct iovec *vector = (struct iovec *)segments;
 	struct msghdr message = {
 		.msg_iov = vector,
@@ -152,12 +153,12 @@ static size_t write_stream(struct console_stream *stream, const struct virtio_se
 	if (errno == EAGAIN)
 		return 0;
 	/*
-	 * Nobody takes it, or the disk is full. A guest's console must not stand still for that. A
-	 * client of a socket that has gone is nothing to tell.
+	 * The reader is gone, or the disk is full: the guest's console must not stall. Do not log
+	 * that a client of a socket left.
 	 */
 	if (!backend->socket && !backend->loss_reported) {
 		backend->loss_reported = true;
-		log_warning("what the guest writes to a port is lost: %s", strerror(errno));
+		log_warning("the output of the guest to a port is lost: %s", strerror(errno));
 	}
 	return total(segments, count);
 }
@@ -179,7 +180,7 @@ static size_t read_stream(struct console_stream *stream, const struct virtio_seg
 	} while (bytes < 0 && errno == EINTR);
 	if (bytes > 0)
 		return (size_t)bytes;
-	/* The other side may have closed only its direction, and still listen. */
+	/* The peer may have closed only its sending direction, and still read. */
 	backend->input_ended = bytes == 0 || errno != EAGAIN;
 	if (backend->input_ended && backend->hung_up)
 		disconnect(backend);
@@ -208,7 +209,7 @@ static size_t write_echo(struct console_stream *stream, const struct virtio_segm
 	do {
 		written = sendmsg(backend->echo_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (written < 0 && errno == EINTR);
-	/* A guest that waited for room here would wait for itself. */
+	/* Drop the rest: a guest that waited for room here would wait for itself. */
 	return written < 0 ? total(segments, count) : (size_t)written;
 }
 
@@ -250,14 +251,14 @@ static struct stream_backend *new_backend(struct event_loop *loop,
 	return backend;
 }
 
-/* With the file opened by somebody else the flag is his, too: but he has no use for it. */
+/* The flag also changes for the process that opened the file, which does not use it. */
 static bool make_nonblocking(int fd, struct error *error)
 {
 	int flags = fcntl(fd, F_GETFL);
 
 	if (flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0)
 		return true;
-	error_set_errno(error, errno, "descriptor %d cannot be used", fd);
+	error_set_errno(error, errno, "cannot make descriptor %d non-blocking", fd);
 	return false;
 }
 

@@ -24,14 +24,14 @@ struct stream_backend *stream_backend_new_listening(struct event_loop *loop, int
 /* The guest's bytes are written to @fd: a file, a pipe, a character device. None come from it. */
 struct stream_backend *stream_backend_new_output(struct event_loop *loop, int fd,
 						 struct error *error);
-/* The guest's bytes come back to it. What it does not take, beyond what a socket holds, is lost. */
+/* The guest's bytes come back to it. What it does not read, beyond what a socket holds, is lost. */
 struct stream_backend *stream_backend_new_echo(struct event_loop *loop, struct error *error);
-/* The guest's bytes vanish, and none come. */
+/* The guest's bytes are dropped, and none come. */
 struct stream_backend *stream_backend_new_null(struct error *error);
 
 /*
- * All of them take over @fd, also on failure, and return NULL then, with *error set. The device
- * must be gone, or serve no more, before a stream is freed. NULL is fine.
+ * All of them take over @fd, also on failure, and return NULL then, with *error set. Free the
+ * device, or stop serving it, before a stream is freed. NULL is allowed.
  */
 void stream_backend_free(struct stream_backend *backend);
 

@@ -172,7 +172,7 @@ static void tell(struct fixture *f, uint32_t id, uint16_t event, uint16_t value)
 	expect_sent(f, CONTROL_TRANSMIT);
 }
 
-/* The next message of the device, which must be this one with @length bytes behind it. */
+/* Expects the next message of the device to be this one, followed by @length bytes. */
 static const void *expect_told(struct fixture *f, uint32_t id, uint16_t event, uint16_t value,
 			       size_t length)
 {
@@ -209,7 +209,7 @@ static void test_bytes_both_ways(void **state)
 		f->channels[0].input = "root\n";
 		offer(f, RECEIVE, 64);
 		expect_input(f, RECEIVE, "root\n");
-		/* A buffer that is offered before there is something. */
+		/* A buffer that is offered before there is input. */
 		offer(f, RECEIVE, 64);
 		assert_true(f->channels[0].watch_read);
 		assert_false(device_rig_has_used(&f->rig, RECEIVE));
@@ -241,7 +241,7 @@ static void test_full_stream_holds_up_the_guest(void **state)
 		expect_output(f, 0, "abcd");
 		assert_false(device_rig_has_used(&f->rig, TRANSMIT));
 		assert_true(f->channels[0].watch_write);
-		/* A kick, or readiness in vain, changes nothing. */
+		/* A kick or readiness without data changes nothing. */
 		device_rig_kick(&f->rig, TRANSMIT);
 		console_stream_ready(&f->channels[0].stream);
 		expect_output(f, 0, "");
@@ -250,7 +250,7 @@ static void test_full_stream_holds_up_the_guest(void **state)
 		expect_output(f, 0, "efghi");
 		expect_sent(f, TRANSMIT);
 		assert_false(device_rig_has_used(&f->rig, TRANSMIT));
-		/* Nobody is there any more: the rest is dropped and the guest goes on. */
+		/* The peer is gone: the rest is dropped and the guest continues. */
 		console_stream_connected(&f->channels[0].stream, false);
 		device_rig_kick(&f->rig, TRANSMIT);
 		expect_sent(f, TRANSMIT);
@@ -260,7 +260,7 @@ static void test_full_stream_holds_up_the_guest(void **state)
 	}
 }
 
-/* One queue is emptied while another is handled: the driver was told of an older position. */
+/* One queue is emptied while another is handled: its kicks were enabled at an older position. */
 static void test_kicks_are_asked_for_again(void **state)
 {
 	for (unsigned int packed = 0; packed < 2; packed++) {
@@ -309,7 +309,7 @@ static void test_size_in_configuration(void **state)
 	assert_int_equal(config.max_nr_ports, 1);
 	console_device_set_size(&f->console, 80, 25);
 	assert_int_equal(f->rig.config_changes, 0);
-	/* The first size is told, too, once the driver is there. */
+	/* The first size is reported, too, once the driver is there. */
 	device_rig_kick(&f->rig, TRANSMIT);
 	device_rig_kick(&f->rig, TRANSMIT);
 	assert_int_equal(f->rig.config_changes, 1);
@@ -339,7 +339,7 @@ static void test_emergency_write(void **state)
 	free(f);
 }
 
-/* Last words that the stream has no room for are not lost, not even by the reset that follows. */
+/* Emergency writes that the stream has no room for are not lost, not even by a reset afterwards. */
 static void test_emergency_write_waits(void **state)
 {
 	struct fixture *f = start(1, 0);
@@ -363,7 +363,7 @@ static void test_emergency_write_waits(void **state)
 	console_stream_ready(&channel->stream);
 	expect_output(f, 0, "c");
 	assert_false(channel->watch_write);
-	/* There is an end to what can wait, and the driver's side learns of it. */
+	/* The buffer is bounded, and the driver's write then fails. */
 	channel->room = 0;
 	for (int i = 0; i < CONSOLE_EMERGENCY_MAX; i++)
 		assert_int_equal(virtio_device_config_write(&f->console.device, 8, &byte, 1), 0);
@@ -382,7 +382,7 @@ static void test_ports_are_announced(void **state)
 	assert_int_equal(f->console.device.queue_count, 8);
 	console_device_set_size(&f->console, 100, 40);
 	f->channels[1].stream.connected = false;
-	/* Nothing is said before the driver is ready. */
+	/* No message is sent before the driver is ready. */
 	offer_control(f, 1);
 	assert_false(device_rig_has_used(&f->rig, CONTROL_RECEIVE));
 	tell(f, 0, VIRTIO_CONSOLE_DEVICE_READY, 1);
@@ -413,7 +413,7 @@ static void test_ports_are_announced(void **state)
 	console_device_set_size(&f->console, 90, 30);
 	size = expect_told(f, 0, VIRTIO_CONSOLE_RESIZE, 0, 4);
 	assert_int_equal(size[0], 90);
-	/* VIRTIO 1.4, 5.3.6: a change of the configuration is told, whatever messages say. */
+	/* VIRTIO 1.4, 5.3.6: a configuration change is notified, whatever messages were sent. */
 	assert_int_equal(f->rig.config_changes, 2);
 	stop(f);
 }
@@ -444,7 +444,7 @@ static void test_ports_carry_bytes_when_open(void **state)
 	stop(f);
 }
 
-/* Messages that make no sense mean nothing; such that are none are faults. */
+/* Meaningless messages are ignored; messages that are too short are faults. */
 static void test_hostile_messages(void **state)
 {
 	struct fixture *f = start(2, MULTIPORT);
@@ -476,7 +476,7 @@ static void test_hostile_messages(void **state)
 	assert_int_equal(f->console.device.faults, 1);
 	stop(f);
 
-	/* Queues of ports and control are nothing to a driver without MULTIPORT. */
+	/* The other queues of ports and of control do not exist for a driver without MULTIPORT. */
 	f = start(2, 0);
 	for (unsigned int queue = 2; queue < 6; queue++)
 		send(f, queue, "12345678", 8);
@@ -497,7 +497,7 @@ static void test_process_that_was_started_again(void **state)
 		const uint16_t *size;
 
 		console_device_set_size(&f->console, 90, 30);
-		/* As a ring that had been used; the process knows nothing of it. */
+		/* As a ring that was used before this process started. */
 		f->queues[used[i / 2]].setup.available_index = packed ? 0x8003 : 3;
 		f->channels[1].input = "again";
 		offer(f, 4, 16);

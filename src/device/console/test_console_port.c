@@ -117,7 +117,7 @@ static void test_opens_files_and_sockets(void **state)
 	}
 	assert_int_equal(stat(path, &status), 0);
 	assert_int_equal(status.st_size, 2);
-	/* A file is no place for a socket. */
+	/* A socket cannot replace a file. */
 	port.kind = CONSOLE_PORT_SOCKET;
 	assert_true(path_listen("port", port.path, &made, &error) < 0);
 	assert_true(error.usage);
@@ -126,7 +126,7 @@ static void test_opens_files_and_sockets(void **state)
 
 	fd = path_listen("port", port.path, &made, &error);
 	assert_true(fd >= 0);
-	/* One that is listened on is not taken away. */
+	/* A socket that another process listens on is not replaced. */
 	assert_true(path_listen("port", port.path, &other, &error) < 0);
 	assert_non_null(strstr(error.message, "another process"));
 	snprintf(inherited, sizeof(inherited), "/dev/fd/%d", fd);
@@ -136,7 +136,7 @@ static void test_opens_files_and_sockets(void **state)
 	assert_null(other.path);
 	port.path = "/dev/fd/0x3";
 	assert_true(path_listen("port", port.path, &other, &error) < 0);
-	/* It is removed, but not what took its place. */
+	/* The socket is removed at the end, but not a file that took its place. */
 	assert_int_equal(rename(scratch_write_zeros(&scratch, "other", 1), path), 0);
 	socket_path_remove(&made);
 	assert_int_equal(access(path, F_OK), 0);
@@ -153,7 +153,7 @@ static void test_opens_files_and_sockets(void **state)
 	scratch_remove(&scratch);
 }
 
-/* A device process that is started again has what the supervisor opened, and no more. */
+/* A restarted device process has what the supervisor opened, and nothing else. */
 static void test_pipes_of_readers_that_come_and_go(void **state)
 {
 	struct console_port_option port = {"a", CONSOLE_PORT_FILE, NULL};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Streams of a console on sockets, files and pipes, under a device that the test plays. */
+/* Streams of a console on sockets, files and pipes; the test acts as the device. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,7 +59,7 @@ static void tear_down(struct fixture *f)
 	event_loop_close(&f->loop);
 }
 
-/* Lets the loop do all that there is to do. A loop that finds no end has a source that spins. */
+/* Runs the loop until it is idle. If that never happens, a source spins. */
 static void turn(struct fixture *f)
 {
 	for (int i = 0; i < 1000; i++)
@@ -128,12 +128,12 @@ static void test_connected_socket(void **state)
 	assert_int_equal(write(ends[1], "abc", 3), 3);
 	turn(&f);
 	expect_input(&f, "abc");
-	/* Without a buffer it waits, and wakes nobody up. */
+	/* Without a buffer it waits, without wake-ups. */
 	assert_int_equal(write(ends[1], "d", 1), 1);
 	turn(&f);
 	offer(&f, 16);
 	expect_input(&f, "d");
-	/* The last words of who hangs up are still read. */
+	/* The last data of a peer that hangs up is still read. */
 	assert_int_equal(write(ends[1], "bye", 3), 3);
 	close(ends[1]);
 	turn(&f);
@@ -195,7 +195,7 @@ static int connect_to(const char *path)
 	return fd;
 }
 
-/* A port that listens in @scratch, as a client finds it at made->path. */
+/* A port that listens in @scratch; clients connect to made->path. */
 static void set_up_listening(struct fixture *f, struct scratch *scratch, struct socket_path *made)
 {
 	struct error error;
@@ -225,7 +225,7 @@ static void test_clients_one_after_the_other(void **state)
 	int first, second;
 
 	set_up_listening(&f, &scratch, &made);
-	/* With nobody there the guest's bytes are dropped. */
+	/* Without a client the guest's bytes are dropped. */
 	assert_false(connected(&f));
 	send_bytes(&f, "void", 4);
 	expect_sent(&f);
@@ -240,7 +240,7 @@ static void test_clients_one_after_the_other(void **state)
 	offer(&f, 16);
 	turn(&f);
 	assert_false(device_rig_has_used(&f.rig, RECEIVE));
-	/* One that has closed its direction still listens. */
+	/* A client that has shut down its sending direction still reads. */
 	shutdown(first, SHUT_WR);
 	turn(&f);
 	assert_true(connected(&f));
@@ -254,7 +254,7 @@ static void test_clients_one_after_the_other(void **state)
 	send_bytes(&f, "2", 1);
 	expect_sent(&f);
 	expect_heard(second, "2");
-	/* Gone while the guest writes, and while it does not read. */
+	/* A client that leaves while the guest writes, and while it does not read. */
 	close(second);
 	send_bytes(&f, "void", 4);
 	expect_sent(&f);
@@ -268,7 +268,7 @@ static void test_clients_one_after_the_other(void **state)
 		turn(&f);
 	}
 	assert_false(connected(&f));
-	/* Without descriptors one waits until another one comes, and nobody spins. */
+	/* Without a free descriptor a client waits until another one comes, and nothing spins. */
 	getrlimit(RLIMIT_NOFILE, &limit);
 	first = connect_to(made.path);
 	few = (struct rlimit){(rlim_t)first + 1, limit.rlim_max};
@@ -288,7 +288,7 @@ static void test_clients_one_after_the_other(void **state)
 	tear_down_listening(&f, &scratch, &made);
 }
 
-/* A client that the loop cannot watch at first is heard nonetheless. */
+/* A client that the loop cannot watch at first is served nevertheless. */
 static void test_client_that_cannot_be_watched(void **state)
 {
 	struct socket_path made;
@@ -313,7 +313,8 @@ static void test_client_that_cannot_be_watched(void **state)
 }
 
 /*
- * Who said nothing and went is gone, whether or not the guest reads; who said something is heard.
+ * A client that left without sending is gone, whether or not the guest reads; data that a client
+ * sent is delivered.
  */
 static void test_silent_client_leaves(void **state)
 {
@@ -361,7 +362,7 @@ static void test_files_and_pipes(void **state)
 	expect_sent(&f);
 	assert_int_equal(pread(fd, heard, sizeof(heard), 0), 5);
 	assert_memory_equal(heard, "line\n", 5);
-	/* Nothing comes from a file. */
+	/* There is no input from a file. */
 	offer(&f, 16);
 	turn(&f);
 	assert_false(device_rig_has_used(&f.rig, RECEIVE));
@@ -383,7 +384,7 @@ static void test_files_and_pipes(void **state)
 	turn(&f);
 	expect_sent(&f);
 	assert_int_equal(read(ends[0], heard, sizeof(heard)), 4);
-	/* Its reader goes away while it is full. */
+	/* The reader of the pipe leaves while it is full. */
 	send_bytes(&f, chunk, sizeof(chunk));
 	expect_sent(&f);
 	send_bytes(&f, "full", 4);
@@ -424,11 +425,11 @@ static void test_echo(void **state)
 	turn(&f);
 	expect_sent(&f);
 	expect_input(&f, "hello");
-	/* Without a buffer it waits, and wakes nobody up. */
+	/* Without a buffer it waits, without wake-ups. */
 	send_bytes(&f, "first", 5);
 	expect_sent(&f);
 	turn(&f);
-	/* A guest that does not read can write on. */
+	/* A guest that does not read can continue to write. */
 	for (int i = 0; i < 1000; i++) {
 		send_bytes(&f, chunk, sizeof(chunk));
 		expect_sent(&f);
