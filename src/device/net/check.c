@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What the options of a network interface have to be. */
+/* Checks the options of a network interface. */
 #include <ctype.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "device/net/port_forward.h"
 #include "device/net/subnet.h"
 
-/* What the kernel takes as an interface's name. */
+/* Whether the kernel accepts an interface's name. */
 static bool is_interface_name(const char *name)
 {
 	return strcmp(name, ".") && strcmp(name, "..") && !strpbrk(name, "/: ");
@@ -25,7 +25,7 @@ static bool is_host_name(const char *name)
 	return length > 0;
 }
 
-/* What a tap has nothing of: the host's administrator makes that network. */
+/* Refuses options of the user network with a tap: the host's administrator sets up that network. */
 static int refuse_user_options(const struct net_options *net, struct error *error)
 {
 	const struct {
@@ -40,8 +40,8 @@ static int refuse_user_options(const struct net_options *net, struct error *erro
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		if (options[i].given)
 			return error_set_usage(error,
-					       "%s: works with user only; the network of a tap is "
-					       "made by the host",
+					       "%s: works with user only; omit it, the host "
+					       "configures the network of a tap",
 					       options[i].name);
 	return 0;
 }
@@ -84,11 +84,12 @@ int net_options_check(const void *options, struct error *error)
 	if (net->user && net->tap)
 		return error_set_usage(error, "user: excludes tap; give one of them");
 	if (!net->user && !net->tap)
-		return error_set_usage(error, "user: neither it nor tap is given; add one of them");
+		return error_set_usage(error,
+				       "user: neither user nor tap is given; add one of them");
 	if (net->tap && !is_interface_name(net->tap))
 		return error_set_usage(
 			error,
-			"tap: '%s' is no name of an interface; give one that `ip link` shows",
+			"tap: '%s' is not the name of an interface; give one that `ip link` shows",
 			net->tap);
 	result = net->tap ? refuse_user_options(net, error) : check_user_network(net, error);
 	if (result < 0)

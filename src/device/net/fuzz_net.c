@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Hostile rings, packets and commands against the network device, and frames from a wire that sends
- * what the input says.
+ * Hostile rings, packets and commands against the network device, and frames from a wire, all from
+ * the input.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,10 +21,10 @@ struct wire {
 	struct net_backend backend;
 	uint64_t bytes; /* read of what was sent, so that a sanitizer sees the access */
 	uint64_t offloads;
-	bool refuses; /* what the host side is asked to change */
+	bool refuses; /* requests to change the host side */
 };
 
-/* What a kernel would refuse, or worse, must not get here. */
+/* Frames that a kernel would refuse, or worse, must not get here. */
 static bool send_frame(struct net_backend *backend, uint16_t pair,
 		       const struct virtio_segment *segments, uint32_t count)
 {
@@ -93,7 +93,7 @@ static void happening(struct hostile_driver *driver, uint8_t what)
 	uint16_t length, pair = what & 1;
 	struct wire *wire = (struct wire *)net->backend;
 
-	/* What was acknowledged is in force, whatever the host refused. */
+	/* What was acknowledged is in force, even if the host refused other requests. */
 	PROMISE(net->offloads == wire->offloads);
 	wire->refuses = (what & 0x30) == 0x30;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What network interfaces need of the host. */
+/* Checks what network interfaces need from the host. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

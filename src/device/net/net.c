@@ -36,8 +36,8 @@ static bool segmentation_allowed(uint8_t gso_type, uint64_t allowed, unsigned in
 }
 
 /*
- * Checks what the driver says of a packet of @length bytes and leaves in *header only what the
- * backend may use (VIRTIO 1.4, 5.1.9.2.1 and 5.1.9.2.2). False: no driver may send this.
+ * Checks the driver's header of a packet of @length bytes and leaves in *header only what the
+ * backend may use (VIRTIO 1.4, 5.1.9.2.1 and 5.1.9.2.2). False: the header is not allowed.
  */
 static bool check_header(const struct net_device *net, struct virtio_net_hdr_v1 *header,
 			 uint64_t length)
@@ -61,7 +61,7 @@ static bool check_header(const struct net_device *net, struct virtio_net_hdr_v1 
 		header->gso_size = header->hdr_len = 0;
 		return true;
 	}
-	/* "MUST NOT rely on hdr_len to be correct": the kernel demands that it fits the packet. */
+	/* "MUST NOT rely on hdr_len to be correct": the kernel requires that it fits the packet. */
 	if (header->hdr_len > length)
 		header->hdr_len = (uint16_t)length;
 	return checksum && header->gso_size > 0 &&
@@ -69,7 +69,7 @@ static bool check_header(const struct net_device *net, struct virtio_net_hdr_v1 
 				    VIRTIO_NET_F_HOST_TSO6, VIRTIO_NET_F_HOST_ECN);
 }
 
-/* Sends one packet. The segments stay in guest memory; only the header is a copy of ours. */
+/* Sends one packet. The segments stay in guest memory; only the header is copied. */
 static void send_packet(struct net_device *net, uint16_t pair, struct virtio_request *request)
 {
 	struct virtio_segment segments[1 + VIRTQUEUE_SEGMENTS];
@@ -101,12 +101,12 @@ static void transmit(struct net_device *net, uint16_t pair, struct virtqueue *qu
 	virtqueue_notify(queue);
 }
 
-/* May frames be put on this pair? */
+/* Whether received frames may use this pair. */
 static bool pair_in_use(const struct net_device *net, uint16_t pair)
 {
 	/*
 	 * VIRTIO 1.4, 5.1.9.5.6.2: not beyond the number that the driver set. Without a control
-	 * queue here the frontend has it, and starts the queues that are to be used.
+	 * queue here, the frontend handles it and starts only the queues in use.
 	 */
 	return pair < net->pairs || !virtio_has_feature(&net->device, VIRTIO_NET_F_CTRL_VQ);
 }
@@ -117,8 +117,8 @@ static struct virtqueue *receive_queue(const struct net_device *net, uint16_t pa
 }
 
 /*
- * The index of the control queue: behind the pairs that can be used (VIRTIO 1.4, 5.1.2). The
- * queues behind it then do not exist.
+ * The index of the control queue: after the pairs that can be used (VIRTIO 1.4, 5.1.2). Queues
+ * after it do not exist.
  */
 static uint16_t control_index(const struct net_device *net)
 {
@@ -151,9 +151,9 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 }
 
 /*
- * Leaves in *header only what the driver agreed to get (VIRTIO 1.4, 5.1.9.4.1). False: the frame
- * cannot be given to it. The backend was told the offloads, yet frames may be under way that were
- * made before they changed.
+ * Leaves in *header only what the driver negotiated (VIRTIO 1.4, 5.1.9.4.1). False: the driver
+ * cannot get this frame. The backend knows the offloads, but frames made before they changed may
+ * still arrive.
  */
 static bool check_received(const struct net_device *net, struct virtio_net_hdr_v1 *header,
 			   size_t length)
@@ -177,14 +177,14 @@ static bool check_received(const struct net_device *net, struct virtio_net_hdr_v
 }
 
 /*
- * Takes buffers for @bytes from the queue: *count of them. Unless it returns NET_RECEIVED with
- * *count above 0 none are taken; with 0 the frame can never be delivered.
+ * Takes *count buffers for @bytes from the queue. They are taken only if it returns NET_RECEIVED
+ * with *count above 0; NET_RECEIVED with 0 means that the frame can never be delivered.
  */
 static enum net_received take_buffers(struct net_device *net, struct virtqueue *queue,
 				      uint64_t bytes, uint16_t *count)
 {
 	bool mergeable = virtio_has_feature(&net->device, VIRTIO_NET_F_MRG_RXBUF);
-	/* VIRTIO 1.4, 5.1.9.3.2: without MRG_RXBUF one buffer has to do. */
+	/* VIRTIO 1.4, 5.1.9.3.2: without MRG_RXBUF one buffer must be enough. */
 	uint16_t limit = mergeable ? queue->size : 1;
 	uint64_t room = 0;
 
@@ -211,7 +211,7 @@ static enum net_received take_buffers(struct net_device *net, struct virtqueue *
 	limit -= *count;
 	while (*count > 0)
 		virtqueue_unpop(queue, net->buffers[--*count]);
-	/* When it does not fit into all that there can be, waiting is in vain. */
+	/* If it does not fit into a full ring of buffers, do not wait. */
 	return limit == 0 || virtqueue_broken(queue) ? NET_RECEIVED : NET_SHORT;
 }
 
@@ -301,7 +301,7 @@ bool net_set_offloads(struct net_device *net, uint64_t offloads)
 	return true;
 }
 
-/* Segmentation needs the checksum to be left to the other side (VIRTIO 1.4, 5.1.3.1). */
+/* Segmentation requires checksum offload (VIRTIO 1.4, 5.1.3.1). */
 static int features_chosen(struct virtio_device *device)
 {
 	static const uint8_t needs[][3] = {
@@ -320,8 +320,8 @@ static int features_chosen(struct virtio_device *device)
 		    !virtio_has_feature(device, needs[i][2]))
 			return -EINVAL;
 	/*
-	 * VIRTIO 1.4, 5.1.9.5.9.1: what was negotiated is in force until the driver says else. What
-	 * cannot be in force must not be negotiated.
+	 * VIRTIO 1.4, 5.1.9.5.9.1: the negotiated offloads are in force until the driver changes
+	 * them. Those that cannot be set must not be negotiated.
 	 */
 	return net_set_offloads(net, net_guest_offloads(net)) ? 0 : -EINVAL;
 }
@@ -333,7 +333,7 @@ static void reset(struct virtio_device *device)
 	for (uint16_t pair = 0; pair < net->settings.pairs; pair++)
 		net->backend->ops->stop(net->backend, pair);
 	net_control_reset(net);
-	/* Where this fails, so does the next negotiation: until then no frames are received. */
+	/* If this fails, so does the next negotiation: until then no frames are received. */
 	net_set_offloads(net, 0);
 	if (net->backend->ops->reset)
 		net->backend->ops->reset(net->backend);

@@ -2,10 +2,10 @@
 /*
  * The network device (VIRTIO 1.4, 5.1): an Ethernet interface with one or more pairs of a receive
  * and a transmit queue, and a control queue. Frames come from and go to a backend, each with the
- * 12-byte header that tells what was left undone: checksum and segmentation.
+ * 12-byte header that describes offloaded work: checksum and segmentation.
  *
- * Nothing of the guest's is ever in the backend's hands: a frame is sent or dropped, and received
- * frames are copied. Like any Ethernet it may lose frames; it counts them.
+ * The backend never keeps guest memory: a frame is sent or dropped at once, and received frames are
+ * copied. Like any Ethernet it may lose frames; it counts them.
  */
 #ifndef AVP_DEVICE_NET_NET_H
 #define AVP_DEVICE_NET_NET_H
@@ -21,10 +21,13 @@
 
 #define NET_PAIRS_MAX 8
 
-/* The longest frame: Ethernet header, VLAN tag, and an IP packet that is to be segmented. */
+/* The longest frame: Ethernet header, VLAN tag, and an IP packet before segmentation. */
 #define NET_FRAME_MAX (ETH_HLEN + 4 + 65535)
 
-/* Addresses of each kind in the receive filter; with more of them all of the kind are received. */
+/*
+ * Addresses of each kind in the receive filter; with more, all frames to addresses of the kind are
+ * received.
+ */
 #define NET_FILTER_MAX 64
 
 struct net_device;
@@ -32,36 +35,37 @@ struct net_backend;
 
 struct net_backend_ops {
 	/*
-	 * Sends the frame in @segments: the 12-byte header, checked, in the first one, then what
-	 * the guest sends. Takes it or drops it before it returns. Returns false when dropped.
+	 * Sends the frame in @segments: the 12-byte header, checked, in the first one, then the
+	 * guest's data. Sends or drops it before it returns. Returns false when dropped.
 	 */
 	bool (*send)(struct net_backend *backend, uint16_t pair,
 		     const struct virtio_segment *segments, uint32_t count);
 	/*
-	 * The guest has buffers on @pair: hand over frames with net_device_receive from now on,
-	 * beginning with the one that was kept, if any. Often called without need: be quick then.
+	 * The guest has buffers on @pair: pass frames to net_device_receive from now on, beginning
+	 * with the one that was kept, if any. Often called when nothing has changed: must be cheap
+	 * then.
 	 */
 	void (*resume)(struct net_backend *backend, uint16_t pair);
-	/* No frames are wanted on @pair until the next resume. */
+	/* Pass no frames on @pair until the next resume. */
 	void (*stop)(struct net_backend *backend, uint16_t pair);
 	/*
-	 * The driver wants frames on @pair, whose receive queue runs, or no more of them. Returns
-	 * false when the host does not allow it: then nothing has changed. NULL: always possible.
+	 * Starts or stops the use of @pair, whose receive queue runs, for received frames. Returns
+	 * false, with nothing changed, when the host does not allow it. NULL: always possible.
 	 */
 	bool (*use_pair)(struct net_backend *backend, uint16_t pair, bool use);
 	/*
-	 * What received frames may leave undone: bits of VIRTIO_NET_F_GUEST_*, a part of
-	 * backend->features, in any combination. Returns false when the host does not allow it:
-	 * then what was set before stays. NULL when there are none in backend->features.
+	 * Sets the offloads that received frames may use: bits of VIRTIO_NET_F_GUEST_*, a part of
+	 * backend->features, in any combination. Returns false, with nothing changed, when the host
+	 * does not allow it. NULL when backend->features has none of them.
 	 */
 	bool (*set_offloads)(struct net_backend *backend, uint64_t offloads);
-	/* The device was reset, by its driver or because its frontend is gone. NULL: no matter. */
+	/* The device was reset, by its driver or because its frontend is gone. NULL: ignored. */
 	void (*reset)(struct net_backend *backend);
 };
 
 struct net_backend {
 	const struct net_backend_ops *ops;
-	/* Bits of VIRTIO_NET_F_CSUM, _HOST_* and _GUEST_* that it can do. */
+	/* Bits of VIRTIO_NET_F_CSUM, _HOST_* and _GUEST_* that it supports. */
 	uint64_t features;
 	struct net_device *net; /* set by the device */
 };
@@ -102,23 +106,23 @@ struct net_device {
 	struct virtio_request *buffers[VIRTQUEUE_SIZE_MAX];
 };
 
-/* Queues that a device has: the pairs and the control queue. */
+/* The number of queues of a device: the pairs and the control queue. */
 static inline uint16_t net_queue_count(const struct net_settings *settings)
 {
 	return (uint16_t)(2 * settings->pairs + 1);
 }
 
 /*
- * Makes *net an interface on @backend. @queues (net_queue_count of them) are zeroed and stay the
- * caller's.
+ * Makes *net an interface on @backend. @queues (net_queue_count of them) are zeroed; the caller
+ * keeps them.
  */
 void net_device_init(struct net_device *net, const struct net_settings *settings,
 		     struct net_backend *backend, struct virtqueue *queues);
 
 enum net_received {
-	NET_RECEIVED, /* delivered, or nobody wants it */
+	NET_RECEIVED, /* delivered, or filtered out */
 	NET_FULL,     /* the guest has no buffers: the frame may be kept, resume will be called */
-	NET_SHORT,    /* it has some, too few for this frame: nobody tells when there are more */
+	NET_SHORT,    /* it has too few for this frame; no call announces more of them */
 };
 
 /* The backend received a frame of @length bytes for @pair. @header needs no num_buffers. */
@@ -142,19 +146,17 @@ static inline struct net_device *to_net(struct virtio_device *device)
 	return container_of(device, struct net_device, device);
 }
 
-/* Takes the commands from the control queue. */
+/* Handles the commands in the control queue. */
 void net_control_handle(struct net_device *net, struct virtqueue *queue);
 /* The state after reset. */
 void net_control_reset(struct net_device *net);
-/* Does the driver want this frame, of at least ETH_HLEN bytes? */
+/* Whether the driver wants this frame, of at least ETH_HLEN bytes. */
 bool net_filter_accepts(const struct net_device *net, const uint8_t *frame);
 /* The offloads that the driver may have in force. */
 uint64_t net_guest_offloads(const struct net_device *net);
-/*
- * Has @offloads in force, a part of those. Returns false, with nothing changed, when it cannot be.
- */
+/* Sets @offloads, a subset of those. Returns false, with nothing changed, on failure. */
 bool net_set_offloads(struct net_device *net, uint64_t offloads);
-/* Does the driver have a control queue, and does it run? */
+/* Whether the driver has a control queue that runs. */
 bool net_control_runs(const struct net_device *net);
 
 #endif

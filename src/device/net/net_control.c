@@ -9,7 +9,7 @@
 #include "device/kit/command_table.h"
 #include "device/net/net.h"
 
-/* What the commands send, all but the table of addresses. */
+/* The data of the commands, except the table of addresses. */
 struct switch_command {
 	struct virtio_net_ctrl_hdr header;
 	uint8_t on;
@@ -51,7 +51,7 @@ static int set_switch(struct virtio_device *device, const void *message,
 
 	if (command->on > 1)
 		return -EINVAL;
-	/* The table of commands has these alone. */
+	/* The table of commands has only these. */
 	*switches[command->header.cmd] = command->on;
 	return 0;
 }
@@ -103,8 +103,8 @@ static int set_mac(struct virtio_device *device, const void *message,
 }
 
 /*
- * Has the backend put frames on the pairs below @pairs whose queues run, and on no others. Returns
- * false when it cannot have them all so.
+ * Makes the backend use the pairs below @pairs whose queues run, and no others. Returns false if
+ * that fails for any.
  */
 static bool use_pairs(struct net_device *net, uint16_t pairs)
 {
@@ -147,7 +147,7 @@ static int set_offloads(struct virtio_device *device, const void *message,
 	const struct offloads_command *command = message;
 	struct net_device *net = to_net(device);
 
-	/* VIRTIO 1.4, 5.1.9.5.9.2: none that was not negotiated. */
+	/* VIRTIO 1.4, 5.1.9.5.9.2: only offloads that were negotiated. */
 	if (command->offloads & ~net_guest_offloads(net))
 		return -EINVAL;
 	return net_set_offloads(net, command->offloads) ? 0 : -EIO;
@@ -231,12 +231,14 @@ static bool in_table(const uint8_t table[NET_FILTER_MAX][ETH_ALEN], uint8_t coun
 	return false;
 }
 
-/* Is this, of one station, an address of the driver's? */
+/* Whether this unicast address is one of the driver's. */
 static bool is_own_address(const struct net_device *net, const uint8_t *address)
 {
 	const struct net_filter *filter = &net->filter;
 
-	/* VIRTIO 1.4, 5.1.4.2: without MAC the driver chooses an address, and may never tell. */
+	/*
+	 * VIRTIO 1.4, 5.1.4.2: without MAC the driver chooses an address, and need not report it.
+	 */
 	if (!virtio_has_feature(&net->device, VIRTIO_NET_F_MAC) && !net->mac_set)
 		return true;
 	return !memcmp(address, net->config.mac, ETH_ALEN) ||

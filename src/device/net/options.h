@@ -16,14 +16,14 @@ struct net_options {
 	uint64_t mtu;	/* 0: not offered */
 	uint64_t queue_pairs;
 	/* User mode: */
-	struct option_list forwards; /* device/net/port_forward.h reads them */
-	char *subnet;	    /* device/net/subnet.h reads it; NULL: the first of those by default */
-	bool host_loopback; /* the gateway leads to the host's 127.0.0.1 and ::1 */
-	uint64_t ipv6;	    /* enum net_ipv6 */
-	char *host_name;    /* that DHCP tells the guest; NULL: none */
+	struct option_list forwards; /* parsed by device/net/port_forward.h */
+	char *subnet;		     /* parsed by device/net/subnet.h; NULL: the first default */
+	bool host_loopback;	     /* the gateway leads to the host's 127.0.0.1 and ::1 */
+	uint64_t ipv6;		     /* enum net_ipv6 */
+	char *host_name;	     /* that DHCP sends to the guest; NULL: none */
 };
 
-/* Auto: when the host has a way to the IPv6 internet as the device starts. */
+/* Auto: on if the host has a route to the IPv6 internet when the device starts. */
 enum net_ipv6 { NET_IPV6_AUTO, NET_IPV6_ON, NET_IPV6_OFF };
 
 extern const struct option_row net_option_rows[];

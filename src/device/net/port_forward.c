@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/*
- * A port of the host that leads to a port of the guest, as text: tcp:127.0.0.1:8080:80.
- */
+/* A forward from a port of the host to a port of the guest, as text: tcp:127.0.0.1:8080:80. */
 #include "device/net/port_forward.h"
 
 #include <arpa/inet.h>
@@ -58,8 +56,9 @@ int port_forward_parse(const char *text, struct port_forward *forward, struct er
 {
 	if (!read_forward(text, forward))
 		return error_set_usage(error,
-				       "'%.80s' is no forward; write tcp:[ADDRESS:]PORT:GUESTPORT "
-				       "or udp:…, such as tcp:127.0.0.1:8080:80",
+				       "'%.80s' is not a forward; write "
+				       "tcp:[ADDRESS:]PORT:GUESTPORT or udp:…, such as "
+				       "tcp:127.0.0.1:8080:80",
 				       text);
 	return 0;
 }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/*
- * A port of the host that leads to a port of the guest, as text: tcp:127.0.0.1:8080:80.
- */
+/* A forward from a port of the host to a port of the guest, as text: tcp:127.0.0.1:8080:80. */
 #ifndef AVP_DEVICE_NET_PORT_FORWARD_H
 #define AVP_DEVICE_NET_PORT_FORWARD_H
 

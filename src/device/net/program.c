@@ -83,7 +83,7 @@ static int open_network(struct device_process *process, void *const *options, vo
 	return program->tap ? 0 : -error->code;
 }
 
-/* An address of one station, locally administered (IEEE 802, 8.4), unless one was given. */
+/* Uses the given address, or makes a random unicast one, locally administered (IEEE 802, 8.4). */
 static int choose_mac(uint8_t mac[ETH_ALEN], const uint8_t given[ETH_ALEN], struct error *error)
 {
 	static const uint8_t none[ETH_ALEN];

@@ -8,7 +8,7 @@
 
 #define PREFIX_MIN 8
 
-/* 10.0.2.0/24, and those behind it. */
+/* 10.0.2.0/24, and the networks that follow. */
 #define DEFAULT_ADDRESS 0x0a000200U
 #define DEFAULT_PREFIX	24
 

@@ -16,7 +16,7 @@ struct subnet {
 /* Bytes of an IPv6 address that name its network, of 64 bits. */
 #define SUBNET_IPV6_PREFIX 8
 
-/* The longest prefix of a user-mode network: it has places for the guest's interfaces. */
+/* The longest prefix of a user-mode network: it has room for the guest's interfaces. */
 #define SUBNET_PREFIX_MAX 27
 
 /* The smallest MTU of one: DHCP needs packets of that size (RFC 2131, 2). */
@@ -29,8 +29,8 @@ struct subnet {
 #define SUBNET_TEXT 20
 
 /*
- * Is it an address that a router passes on (RFC 1812, 5.3.7; RFC 6890)? Not those of this network,
- * of the host itself, of groups, and reserved ones.
+ * Whether a router forwards packets to this address (RFC 1812, 5.3.7; RFC 6890): not "this
+ * network", loopback, multicast or reserved ones.
  */
 static inline bool subnet_is_unicast(uint32_t address)
 {
@@ -40,7 +40,7 @@ static inline bool subnet_is_unicast(uint32_t address)
 }
 
 /*
- * Reads ADDRESS/PREFIX: a network that hosts can have, with 8 to SUBNET_PREFIX_MAX bits. Errors
+ * Reads ADDRESS/PREFIX: a network of unicast addresses, with 8 to SUBNET_PREFIX_MAX bits. Errors
  * are usage errors and quote the text.
  */
 int subnet_parse(const char *text, struct subnet *subnet, struct error *error);
@@ -49,8 +49,9 @@ int subnet_parse(const char *text, struct subnet *subnet, struct error *error);
 struct subnet subnet_default(unsigned int index);
 
 /*
- * The IPv6 network beside an IPv4 one: a unique local one (RFC 4193), which has the other's address
- * in it, so that they differ when those do: 10.0.2.0/24 and fd61:7670:a00:200::/64.
+ * The IPv6 network beside an IPv4 one: a unique local one (RFC 4193) that contains the IPv4
+ * network's address, so that two of them differ when the IPv4 networks do: 10.0.2.0/24 and
+ * fd61:7670:a00:200::/64.
  */
 void subnet_ipv6(const struct subnet *subnet, uint8_t prefix[SUBNET_IPV6_PREFIX]);
 

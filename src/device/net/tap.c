@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The network device's backend on a tap interface: a descriptor for each queue pair, on which a
- * frame is read or written with its virtio header (linux/if_tun.h: IFF_VNET_HDR), so that checksum
- * and segmentation are left to whom they can be left to.
+ * frame is read or written with its virtio header (linux/if_tun.h: IFF_VNET_HDR), so that checksums
+ * and segmentation can be offloaded.
  */
 #include "device/net/tap.h"
 
@@ -27,15 +27,15 @@
 
 #define HEADER_LENGTH sizeof(struct virtio_net_hdr_v1)
 
-/* Frames taken in one go, before others have their turn. */
+/* Frames read before other event sources get their turn. */
 #define FRAMES_AT_ONCE 64
 
-/* Frames that may have piled up while nobody listened: the queue length of a tap, and more. */
+/* Frames that may have queued up while the guest was away: at least the queue length of a tap. */
 #define STALE_FRAMES_MAX 2048
 
 /*
- * How long a frame waits for the guest to add to too few buffers, which nobody tells of, and how
- * often it is tried.
+ * How long, and in which intervals, a frame waits for more buffers when the guest has too few: no
+ * kick announces them.
  */
 #define SHORT_WAIT_NS	  (20 * UINT64_C(1000000))
 #define SHORT_INTERVAL_MS 1
@@ -45,8 +45,8 @@ struct tap_pair {
 	struct event_watch watch; /* fd -1: not open */
 	bool attached;		  /* the kernel puts frames into this queue */
 	bool wanted;		  /* the guest takes frames */
-	size_t kept; /* length of the frame in the buffer that waits for room; 0: none */
-	uint64_t short_since_ns; /* it waits without being told; 0: not so */
+	size_t kept; /* length of the frame in the buffer that waits for room; 0: no frame waits */
+	uint64_t short_since_ns; /* since when it waits for more buffers; 0: it does not */
 	uint8_t *buffer;	 /* HEADER_LENGTH + NET_FRAME_MAX bytes */
 };
 
@@ -57,7 +57,7 @@ struct tap_backend {
 	char name[IFNAMSIZ];
 	uint16_t pair_count;
 	bool started;
-	bool down; /* the interface is: reading and writing fail */
+	bool down; /* the interface is down: reading and writing fail */
 	bool gone; /* for good */
 	struct tap_pair pairs[NET_PAIRS_MAX];
 };
@@ -72,7 +72,7 @@ static uint16_t number_of(const struct tap_pair *pair)
 	return (uint16_t)(pair - pair->tap->pairs);
 }
 
-/* Watches the descriptor for what is of interest now. */
+/* Watches the descriptor for the events needed now. */
 static void update_watch(struct tap_pair *pair)
 {
 	struct tap_backend *tap = pair->tap;
@@ -106,7 +106,7 @@ static void set_down(struct tap_backend *tap, bool down)
 	update_watches(tap);
 }
 
-/* Learns from a failed read or write; errno is set. */
+/* Updates the state of the interface after a failed read or write; errno is set. */
 static void note_failure(struct tap_backend *tap)
 {
 	if (errno == EIO)
@@ -160,7 +160,9 @@ static void handle_event(void *context, uint32_t events)
 	struct tap_backend *tap = pair->tap;
 
 	if (events & EPOLLERR) {
-		log_error("%s is gone: no more frames come or go", tap->name);
+		log_error(
+			"the interface %s is gone: the guest's network has no connection any more",
+			tap->name);
 		tap->gone = true;
 		set_down(tap, true);
 		update_watches(tap);
@@ -172,7 +174,7 @@ static void handle_event(void *context, uint32_t events)
 		receive_frames(pair);
 }
 
-/* Frames that wait for more buffers are tried again, and dropped in the end. */
+/* Retries frames that wait for more buffers, and finally drops them. */
 static bool poll_tap(void *context)
 {
 	struct tap_backend *tap = context;
@@ -221,7 +223,10 @@ static bool send_frame(struct net_backend *backend, uint16_t pair,
 	return false;
 }
 
-/* Has the kernel put frames into this queue, or leave it out. Returns whether that is so now. */
+/*
+ * Attaches the queue, so that the kernel uses it for frames, or detaches it. Returns whether that
+ * worked.
+ */
 static bool attach(struct tap_pair *pair, bool attached)
 {
 	struct ifreq request = {
@@ -254,7 +259,7 @@ static void resume(struct net_backend *backend, uint16_t number)
 		return;
 	if (!pair->wanted) {
 		attach(pair, true);
-		/* What came while the guest was not there is not for it. */
+		/* Drop what came while the guest was away. */
 		for (int i = 0; i < STALE_FRAMES_MAX; i++)
 			if (read(pair->watch.source.fd, pair->buffer, HEADER_LENGTH) < 0)
 				break;
@@ -295,8 +300,8 @@ static bool set_offloads(struct net_backend *backend, uint64_t offloads)
 		if (offloads & FEATURE(pairs[i].feature))
 			flags |= pairs[i].flag;
 	/*
-	 * A driver may ask for any combination. The kernel takes no segmentation without checksums
-	 * and no ECN without segmentation, where these allow nothing: they are left out.
+	 * A driver may ask for any combination. The kernel refuses segmentation without checksums
+	 * and ECN without segmentation. Such bits have no effect, so omit them.
 	 */
 	if (!(flags & TUN_F_CSUM))
 		flags = 0;
@@ -330,7 +335,7 @@ static int explain(struct error *error, const char *name, uint16_t pairs, int co
 	case EINVAL:
 	case E2BIG:
 		return error_set_usage(error,
-				       "tap: %s: cannot have %u queue%s; make it with `ip tuntap "
+				       "tap: %s: does not have %u queue%s; make it with `ip tuntap "
 				       "add dev %s mode tap%s`",
 				       name, pairs, pairs > 1 ? "s" : "", name,
 				       pairs > 1 ? " multi_queue" : "");
@@ -366,7 +371,7 @@ static int open_queues(struct tap_backend *tap, struct error *error)
 
 		fd = open_queue(tap->name, multiqueue);
 		if (fd == -EINVAL && !multiqueue) {
-			/* It was made for several queues; one of them will do. */
+			/* The interface was made for several queues; use one of them. */
 			multiqueue = true;
 			fd = open_queue(tap->name, multiqueue);
 		}
@@ -384,8 +389,8 @@ static int open_queues(struct tap_backend *tap, struct error *error)
 }
 
 /*
- * Finds what the kernel can be left to do, and can leave to the guest. Until a guest wants it, it
- * leaves nothing.
+ * Finds the offloads that the kernel supports in both directions. None is enabled for received
+ * frames until a guest asks for it.
  */
 static int find_features(struct tap_backend *tap, struct error *error)
 {

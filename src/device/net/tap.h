@@ -16,24 +16,24 @@ struct tap_backend;
 
 /*
  * Joins the existing tap interface @name with @pairs queues. Errors: usage errors for an interface
- * that is not there, is no tap, is in use, may not be used by this user or has no room for @pairs
- * queues.
+ * that does not exist, is not a tap, is in use, is not permitted for this user or does not have
+ * @pairs queues.
  */
 struct tap_backend *tap_backend_new(struct event_loop *loop, const char *name, uint16_t pairs,
 				    struct error *error);
 
-/* Leaves the interface. NULL is fine. */
+/* Leaves the interface. NULL is allowed. */
 void tap_backend_free(struct tap_backend *tap);
 
 struct net_backend *tap_backend_net(struct tap_backend *tap);
 
 /*
- * To be called once the network device stands on it: from now on the guest's link is up while the
- * interface is.
+ * Call it once the network device uses it: from now on the guest's link is up while the interface
+ * is.
  */
 void tap_backend_start(struct tap_backend *tap);
 
-/* What `avp doctor` tells of networks. */
+/* The checks of `avp doctor` for networks. */
 extern const struct host_check net_host_checks[]; /* host_check.c */
 
 #endif

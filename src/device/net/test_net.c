@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The network device, driven through the driver side of its queues, on a backend that keeps what is
- * sent.
+ * The network device, driven through the driver side of its queues, on a backend that records what
+ * is sent.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,7 +51,7 @@ static void test_features_follow_backend(void **state)
 	assert_false(f->net.device.offered & FEATURE(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS));
 	assert_false(f->net.device.offered & FEATURE(VIRTIO_NET_F_MTU));
 	assert_false(f->net.device.offered & FEATURE(VIRTIO_NET_F_MQ));
-	/* What a backend cannot mean is not passed on. */
+	/* Bits that a backend cannot have are not offered. */
 	f->wire.backend.features = UINT64_MAX;
 	net_device_init(&f->net, &f->settings, &f->wire.backend, f->queues);
 	assert_false(f->net.device.offered & FEATURE(VIRTIO_NET_F_HOST_UFO));
@@ -112,7 +112,7 @@ static void test_transmit(void **state)
 	}
 }
 
-/* What no driver may send is dropped; the queue goes on. */
+/* A packet that no driver may send is dropped; the queue continues. */
 static void test_transmit_checks(void **state)
 {
 	static const struct {
@@ -160,7 +160,7 @@ static void test_transmit_checks(void **state)
 		  .hdr_len = 54,
 		  .csum_start = 34,
 		  .csum_offset = 16}},
-		/* The length of the headers is a hint, cut to what is there. */
+		/* The length of the headers is a hint, cut to the packet's length. */
 		{{.flags = 1,
 		  .gso_type = VIRTIO_NET_HDR_GSO_TCPV6 | VIRTIO_NET_HDR_GSO_ECN,
 		  .gso_size = 500,
@@ -215,7 +215,7 @@ static void test_transmit_without_offloads(void **state)
 	const struct virtio_net_hdr_v1 none = {0};
 
 	(void)state;
-	/* The flag of a feature that was not negotiated is one that is not recognized. */
+	/* The flag of a feature that was not negotiated counts as unknown. */
 	assert_true(net_rig_transmit(f, 1, &header, 100, 65536));
 	assert_int_equal(f->wire.sent, 1);
 	assert_memory_equal(&f->wire.header, &none, HEADER);

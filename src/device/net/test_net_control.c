@@ -40,7 +40,7 @@ static uint8_t command(struct net_rig *f, unsigned int queue, uint8_t class, uin
 	 FEATURE(VIRTIO_NET_F_CTRL_RX_EXTRA) | FEATURE(VIRTIO_NET_F_CTRL_MAC_ADDR) | \
 	 FEATURE(VIRTIO_NET_F_MAC))
 
-/* Does a frame to that address get through? */
+/* Whether a frame to that address gets through. */
 static bool gets_through(struct net_rig *f, const uint8_t *destination)
 {
 	const struct virtio_net_hdr_v1 header = {0};
@@ -86,7 +86,7 @@ static void test_filter_default(void **state)
 	net_rig_stop(f);
 }
 
-/* VIRTIO 1.4, 5.1.3.1: CTRL_RX needs CTRL_VQ, and a queue that does not run is of no use. */
+/* VIRTIO 1.4, 5.1.3.1: CTRL_RX needs CTRL_VQ, and a queue that does not run is useless. */
 static void test_filter_without_control_queue(void **state)
 {
 	struct net_rig *f =
@@ -119,7 +119,7 @@ static void test_filter_without_address(void **state)
 	net_rig_stop(f);
 }
 
-/* CTRL_RX_EXTRA does not need CTRL_RX: what it can switch off is off, and nothing else. */
+/* CTRL_RX_EXTRA does not need CTRL_RX: it filters only the modes that it can switch off. */
 static void test_extra_modes_alone(void **state)
 {
 	struct net_rig *f =
@@ -218,7 +218,7 @@ static void test_mac_table(void **state)
 				 sizeof(table), 100),
 			 VIRTIO_NET_ERR);
 	assert_true(gets_through(f, other_mac));
-	/* Too many to remember: all of the kind. */
+	/* More than the filter holds: all of the kind. */
 	assert_int_equal(command(f, 2, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, many,
 				 sizeof(many), 1000),
 			 VIRTIO_NET_OK);
@@ -417,7 +417,7 @@ static void test_features_refused_by_the_host(void **state)
 	assert_int_equal(f->net.offloads, 0);
 	f->wire.refuse_offloads = false;
 	assert_int_equal(virtio_device_set_features(&f->net.device, OFFLOADS), 0);
-	/* One that keeps them is not what a driver without them gets, either. */
+	/* A host that cannot switch them off is refused for a driver without them, too. */
 	f->wire.refuse_offloads = true;
 	virtio_device_reset(&f->net.device);
 	assert_int_equal(virtio_device_set_features(&f->net.device, 0), -EINVAL);

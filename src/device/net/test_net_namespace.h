@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* A network of a test's own: nothing but a loopback interface. */
+/* A network namespace of a test's own, with only a loopback interface. */
 #ifndef AVP_DEVICE_NET_TEST_NET_NAMESPACE_H
 #define AVP_DEVICE_NET_TEST_NET_NAMESPACE_H
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A network device in a test, on a backend that keeps what is sent and refuses what it is told to
- * refuse.
+ * A network device in a test, on a backend that records what is sent and refuses what the test
+ * says.
  */
 #ifndef AVP_DEVICE_NET_TEST_NET_RIG_H
 #define AVP_DEVICE_NET_TEST_NET_RIG_H
@@ -26,7 +26,7 @@
 
 extern const uint8_t own_mac[ETH_ALEN];
 
-/* A backend that keeps what is sent. Its first member is the backend. */
+/* A backend that records what is sent. Its first member is the backend. */
 struct net_wire {
 	struct net_backend backend;
 	struct virtio_net_hdr_v1 header; /* of the last frame sent */
@@ -37,7 +37,7 @@ struct net_wire {
 	uint64_t offloads;
 	bool used[PAIRS];
 	bool refuse;	      /* frames */
-	bool refuse_offloads; /* what the host side is asked to change */
+	bool refuse_offloads; /* requests to change the host side */
 	bool refuse_pair[PAIRS];
 };
 

@@ -41,7 +41,7 @@
 /* The request that ioctl fails, as often as it is made; 0: none. */
 static unsigned long failing;
 
-/* In the place of the C library's. */
+/* Replaces the C library's. */
 int ioctl(int fd, unsigned long request, ...)
 {
 	va_list arguments;
@@ -133,7 +133,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* Whether the kernel leaves @command, such as ETHTOOL_GTSO, to the guest. */
+/* Whether the kernel has offloaded @command, such as ETHTOOL_GTSO, to the guest. */
 static bool kernel_leaves(unsigned int command)
 {
 	struct ethtool_value value = {.cmd = command};
@@ -152,7 +152,7 @@ static void need(void **state)
 		skip();
 }
 
-/* A driver may ask for each combination, and what it did not ask for does not come. */
+/* A driver may ask for each combination, and gets no frame that needs another offload. */
 static void test_each_combination_of_offloads(void **state)
 {
 	static const uint64_t bits[] = {CSUM, TSO4, TSO6, ECN};
@@ -166,7 +166,7 @@ static void test_each_combination_of_offloads(void **state)
 		for (unsigned int i = 0; i < 4; i++)
 			if (choice & 1u << i)
 				offloads |= bits[i];
-		/* From all of them on. */
+		/* Start with all of them on. */
 		assert_true(f->net->ops->set_offloads(f->net, CSUM | TSO4 | TSO6 | ECN));
 		assert_true(kernel_leaves(ETHTOOL_GTSO));
 		assert_true(f->net->ops->set_offloads(f->net, offloads));
@@ -228,7 +228,7 @@ static struct net_rig *start_device(struct fixture *f, uint64_t features, size_t
 	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct net_rig *rig = net_rig_make();
 
-	/* The kernel says nothing of its own accord. */
+	/* So that the kernel sends no frames by itself. */
 	write_file("/proc/sys/net/ipv6/conf/" NAME "/disable_ipv6", "1");
 	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", NAME);
 	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
@@ -256,7 +256,7 @@ static void send_to_guest(size_t length)
 	close(fd);
 }
 
-/* A tap that the loop cannot watch at first is not deaf for ever. */
+/* A tap that the loop cannot watch at first works later. */
 static void test_tap_that_cannot_be_watched(void **state)
 {
 	struct fixture *f = *state;
@@ -276,7 +276,7 @@ static void test_tap_that_cannot_be_watched(void **state)
 	net_rig_stop(rig);
 }
 
-/* Frames that wait for buffers in vain are counted. */
+/* Frames that wait for buffers and are dropped are counted. */
 static void test_frames_that_wait_in_vain(void **state)
 {
 	struct fixture *f = *state;

@@ -18,7 +18,7 @@ const struct option_row net_option_rows[] = {
 		.name = "user",
 		.type = OPTION_FLAG,
 		.offset = offsetof(struct net_options, user),
-		.help = "a network inside the device process, with DHCP and DNS and the way out "
+		.help = "a network inside the device process, with DHCP and DNS, which reaches out "
 			"through the host's own connections; needs no privileges",
 	},
 	{
@@ -36,8 +36,8 @@ const struct option_row net_option_rows[] = {
 		.type = OPTION_MAC,
 		.argument = "ADDRESS",
 		.offset = offsetof(struct net_options, mac),
-		.help = "MAC address of the guest; without it one made from the host's machine-id "
-			"and the guest's and the device's name",
+		.help = "MAC address of the guest; without it, one derived from the host's "
+			"machine-id and the names of guest and device",
 	},
 	{
 		.name = "mtu",
@@ -46,8 +46,7 @@ const struct option_row net_option_rows[] = {
 		.offset = offsetof(struct net_options, mtu),
 		.minimum = 68,
 		.maximum = 65535,
-		.help = "largest packet that the guest is told to send; without it the guest "
-			"decides",
+		.help = "largest packet that the guest should send; without it the guest decides",
 	},
 	{
 		.name = "queue-pairs",
@@ -57,16 +56,16 @@ const struct option_row net_option_rows[] = {
 		.minimum = 1,
 		.maximum = 8,
 		.default_text = "1",
-		.help = "pairs of a receive and a transmit queue",
+		.help = "number of pairs of a receive and a transmit queue",
 	},
 	{
 		.name = "forward",
 		.type = OPTION_LIST,
 		.argument = "FORWARD",
 		.offset = offsetof(struct net_options, forwards),
-		.help = "lead a port of the host to the guest, with user only: "
-			"tcp:[ADDRESS:]PORT:GUESTPORT or udp:…, on 127.0.0.1 unless an address "
-			"is given; may be repeated",
+		.help = "forward a port of the host to the guest, with user only: "
+			"tcp:[ADDRESS:]PORT:GUESTPORT or udp:…, on 127.0.0.1 unless an address is "
+			"given; may be repeated",
 	},
 	{
 		.name = "subnet",
@@ -95,8 +94,8 @@ const struct option_row net_option_rows[] = {
 		.offset = offsetof(struct net_options, ipv6),
 		.choices = net_ipv6_choices,
 		.default_text = "auto",
-		.help = "IPv6, with user only: auto, when the host has a way to the IPv6 internet "
-			"as the device starts",
+		.help = "IPv6, with user only; auto: on if the host has a route to the IPv6 "
+			"internet when the device starts",
 	},
 	{
 		.name = "host-name",
@@ -106,15 +105,15 @@ const struct option_row net_option_rows[] = {
 		.minimum = 1,
 		.maximum = 63, /* RFC 1035, 2.3.4 */
 		.ascii = true,
-		.help = "the name that DHCP tells the guest, with user only; without it the "
-			"guest's own name",
+		.help = "the host name that DHCP sends to the guest, with user only; without it "
+			"the name of the guest",
 	},
 	{.name = NULL},
 };
 
 /*
  * `queues` of -netdev vhost-user came in September 2015. Before version 8.0 the device sets up
- * KVM's interrupts although the processors are emulated.
+ * KVM's interrupts even if the CPUs are emulated.
  */
 static const struct qemu_device net_qemu = {
 	.name = "virtio-net-pci",
@@ -129,12 +128,13 @@ static const struct qemu_device net_qemu = {
 	.properties =
 		(const struct qemu_property[]){
 			{.name = "mac", .option = "mac"},
-			/* No boot ROM, which may not be installed and costs the firmware time. */
+			/* No boot ROM: it may not be installed and costs the firmware time. */
 			{.name = "romfile", .text = ""},
 			QEMU_MODERN,
 			{.name = "mq", .text = "on", .option = "queue-pairs", .above = 1},
 			/*
-			 * An interrupt for each queue, the control queue and configuration changes.
+			 * One interrupt for each queue, the control queue and configuration
+			 * changes.
 			 */
 			{.name = "vectors",
 			 .option = "queue-pairs",

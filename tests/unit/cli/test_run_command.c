@@ -239,7 +239,7 @@ static void nothing_is_started_when_something_is_wrong(void **state)
 		      "/config.json: avp.devices[1].name: another device is named 'a'");
 	write_bundle("\"devices\": [{\"type\": \"net\"}]");
 	check_refused("avp run @",
-		      "/config.json: avp.devices[0].user: neither it nor tap is given");
+		      "/config.json: avp.devices[0].user: neither user nor tap is given");
 	write_bundle("");
 	check_refused("avp run @ --initrd @/missing", "/run: --initrd: ");
 }

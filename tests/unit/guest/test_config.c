@@ -359,14 +359,14 @@ static void a_net_device_has_one_other_end(void **state)
 		const char *message;
 	} rows[] = {
 		{"user,tap=tap0", "--net: user: excludes tap; give one of them"},
-		{"mtu=1500", "--net: user: neither it nor tap is given; add one of them"},
-		{"tap=a/b", "--net: tap: 'a/b' is no name of an interface"},
-		{"tap=..", "--net: tap: '..' is no name of an interface"},
+		{"mtu=1500", "--net: user: neither user nor tap is given; add one of them"},
+		{"tap=a/b", "--net: tap: 'a/b' is not the name of an interface"},
+		{"tap=..", "--net: tap: '..' is not the name of an interface"},
 		{"tap=tap0,forward=tcp:80:80", "--net: forward: works with user only"},
 		{"tap=tap0,subnet=10.0.2.0/24", "--net: subnet: works with user only"},
 		{"tap=tap0,host-loopback", "--net: host-loopback: works with user only"},
 		{"tap=tap0,host-name=a", "--net: host-name: works with user only"},
-		{"user,forward=tcp:80", "--net: forward: 'tcp:80' is no forward; write tcp:"},
+		{"user,forward=tcp:80", "--net: forward: 'tcp:80' is not a forward; write tcp:"},
 		{"user,mtu=575", "--net: mtu: a user network needs at least 576 bytes"},
 		{"tap=tap0,ipv6=off", "--net: ipv6: works with user only"},
 		{"user,mtu=1279,ipv6=on", "--net: mtu: IPv6 needs at least 1280 bytes"},
