@@ -8,7 +8,10 @@
 #include "virtio/container_of.h"
 #include "virtio/feature.h"
 
-/* In a batch the driver is notified after the first request, after so many more, and at the end. */
+/*
+ * In a batch the driver is notified after the first request, after every NOTIFY_AFTER more, and at
+ * the end.
+ */
 #define NOTIFY_AFTER 32
 
 _Static_assert(sizeof(struct virtio_blk_outhdr) == 16, "request header");
@@ -24,7 +27,7 @@ static struct block_request *to_request(struct block_operation *operation)
 	return container_of(operation, struct block_request, operation);
 }
 
-/* Gives a request back to the driver. */
+/* Completes a request for the driver. */
 static void finish(struct block_request *block_request, uint8_t status)
 {
 	struct virtio_request *request = block_request->request;
@@ -32,7 +35,7 @@ static void finish(struct block_request *block_request, uint8_t status)
 	*block_request->status = status;
 	/*
 	 * The used length counts from the first writable byte without a gap (VIRTIO 1.4, 2.7.8.2),
-	 * so the status behind the data counts when all the data before it was written.
+	 * so the status after the data counts only when all the data was written.
 	 */
 	if (request->writable.left == 0)
 		request->written++;
@@ -43,7 +46,7 @@ static void finish_operation(struct block_request *block_request, int result)
 {
 	struct virtio_request *request = block_request->request;
 
-	/* Who takes over may find room. */
+	/* The next process may find room. */
 	if ((result == -ENOSPC || result == -EDQUOT) && request->queue->leaving)
 		return;
 	if (result == 0 && block_request->operation.action == BLOCK_READ) {
@@ -108,7 +111,7 @@ static void operation_complete(struct block_operation *operation, int result)
 	finish_operation(block_request, result);
 }
 
-/* Does a range lie within the disk? Sectors and bytes that wrap do not. */
+/* Whether a range lies within the disk; false if sectors or bytes wrap. */
 static bool within_capacity(const struct block_device *block, uint64_t sector, uint64_t bytes)
 {
 	uint64_t sectors = block->settings.capacity / BLOCK_SECTOR;
@@ -272,7 +275,7 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 
 	for_each_request(request, queue) {
 		start(block, request);
-		/* A driver that sleeps wakes up while we go on. */
+		/* Wake up a driver that sleeps while we continue. */
 		if (taken++ % NOTIFY_AFTER == 0)
 			virtqueue_notify(queue);
 	}
@@ -299,9 +302,9 @@ static void quiesce(struct virtio_device *device, struct virtqueue *queue)
 
 /*
  * Whether completed writes are already durable (VIRTIO 1.4, 5.2.5.2 and 5.2.6.2). A driver that
- * took neither FLUSH nor CONFIG_WCE may rely on it; one with FLUSH alone assumes a write-back
- * cache; one with CONFIG_WCE starts with write-back only if it can also flush. A transport that
- * states the same features again leaves the mode as the driver set it.
+ * negotiated neither FLUSH nor CONFIG_WCE may rely on that; one with FLUSH alone assumes a
+ * write-back cache; one with CONFIG_WCE starts with write-back only if it can also flush. If a
+ * transport sets the same features again, the mode stays as the driver set it.
  */
 static int features_chosen(struct virtio_device *device)
 {
@@ -325,7 +328,7 @@ static int config_write(struct virtio_device *device, size_t offset, const void 
 	struct block_device *block = to_block(device);
 	uint8_t value = *(const uint8_t *)buffer;
 
-	/* VIRTIO 1.4, 5.2.5: writeback is all that can be written, if CONFIG_WCE was negotiated. */
+	/* VIRTIO 1.4, 5.2.5: only writeback is writable, if CONFIG_WCE was negotiated. */
 	if (!config_is_member(offset, length, struct virtio_blk_config, wce) || value > 1 ||
 	    !virtio_has_feature(device, VIRTIO_BLK_F_CONFIG_WCE))
 		return -EPERM;
@@ -346,7 +349,7 @@ static const struct virtio_device_class block_class = {
 /*
  * Segments may be of any size. SeaBIOS before 1.17 computes from a limit for them (SIZE_MAX) how
  * much it may read at once, with the lower 16 bits of the bytes (1.16.0) or sectors; those are 0
- * for many a limit.
+ * for many limits.
  */
 static uint64_t features(const struct block_settings *settings)
 {
@@ -397,7 +400,7 @@ static void make_config(struct virtio_blk_config *config, const struct block_set
 		config->max_discard_sectors = BLOCK_RANGE_SECTORS_MAX;
 		config->max_discard_seg = BLOCK_RANGES_MAX;
 		config->discard_sector_alignment = settings->discard_granularity / BLOCK_SECTOR;
-		/* VIRTIO 1.4, 5.2.6.2: set where write zeroes may give storage back. */
+		/* VIRTIO 1.4, 5.2.6.2: write zeroes may free storage. */
 		config->write_zeroes_may_unmap = 1;
 	}
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The block device (VIRTIO 1.4, 5.2): a disk. It checks what the driver asks for and hands it to a
- * backend, which may finish at once or later; requests finish in any order.
+ * The block device (VIRTIO 1.4, 5.2): a disk. It checks the driver's requests and hands them to a
+ * backend, which may complete them at once or later, in any order.
  *
- * Every request can be done twice with the same outcome, so what was in flight when a device
- * process died is simply done again.
+ * All requests are idempotent, so those that were in flight when a device process died are simply
+ * done again.
  */
 #ifndef AVP_DEVICE_BLOCK_BLOCK_H
 #define AVP_DEVICE_BLOCK_BLOCK_H
@@ -34,19 +34,19 @@ enum block_action { BLOCK_READ, BLOCK_WRITE, BLOCK_FLUSH, BLOCK_DISCARD, BLOCK_Z
 
 struct block_operation;
 
-/* What a backend is asked to do. */
+/* An operation for a backend. */
 struct block_operation {
 	enum block_action action;
-	uint16_t queue; /* that it came from */
+	uint16_t queue; /* the queue that it came from */
 	/* Write, zero: be on stable storage before completion. */
 	bool durable;
-	/* Zero: the storage may be given back. */
+	/* Zero: the storage may be freed. */
 	bool may_unmap;
 	uint64_t offset; /* bytes */
 	uint64_t length; /* bytes */
 	/*
-	 * Read, write: where from or to; of length bytes, which may be up to 4 GiB. The backend
-	 * may consume it.
+	 * Read, write: the guest's buffers, of length bytes, up to 4 GiB. The backend may consume
+	 * it.
 	 */
 	struct virtio_stream data;
 	/*
@@ -54,7 +54,7 @@ struct block_operation {
 	 * errno. The operation belongs to the backend from submit until this call.
 	 */
 	void (*complete)(struct block_operation *operation, int result);
-	/* The backend's own. */
+	/* For the backend. */
 	struct block_operation *next;
 	struct virtio_segment piece;
 	uint8_t step, retries;
@@ -66,11 +66,11 @@ struct block_backend;
 struct block_backend_ops {
 	/* Takes an operation, which has been checked against capacity. Never fails. */
 	void (*submit)(struct block_backend *backend, struct block_operation *operation);
-	/* After a batch of submit: what was held back to save system calls goes to the host. */
+	/* After a batch of submit: sends operations that were held back to save system calls. */
 	void (*commit)(struct block_backend *backend);
 	/*
 	 * Returns when every operation of @queue, or of all with BLOCK_ALL_QUEUES, is complete:
-	 * what waits for room on the host is tried once more, and then fails.
+	 * operations that wait for room on the host are tried once more, and then fail.
 	 */
 	void (*drain)(struct block_backend *backend, uint16_t queue);
 };
@@ -78,14 +78,14 @@ struct block_backend_ops {
 struct block_backend {
 	const struct block_backend_ops *ops;
 	/*
-	 * Set by the device: to be called after one or more completions that did not happen
-	 * inside submit, so that the driver is notified once for all of them.
+	 * Set by the device: call it after one or more completions outside submit, so that the
+	 * driver is notified once for all of them.
 	 */
 	void (*completed)(void *context);
 	void *context;
 };
 
-/* What a disk is like. */
+/* The properties of a disk. */
 struct block_settings {
 	uint64_t capacity;	      /* bytes, a multiple of BLOCK_SECTOR */
 	uint32_t logical_block_size;  /* bytes, a power of two from 512 */
@@ -98,14 +98,14 @@ struct block_settings {
 	uint16_t queue_size_max;
 };
 
-/* A request on its way. */
+/* A request in progress. */
 struct block_request {
 	struct block_operation operation;
 	struct block_device *block;
 	struct virtio_request *request;
 	uint8_t *status; /* in guest memory */
 	uint8_t range_count, range_next;
-	bool submitting, completed; /* how completion inside submit is told from a later one */
+	bool submitting, completed; /* distinguish completion inside submit from a later one */
 	struct virtio_blk_discard_write_zeroes ranges[BLOCK_RANGES_MAX];
 };
 
@@ -125,7 +125,7 @@ static inline size_t block_request_count(const struct block_settings *settings)
 
 /*
  * Makes *block a disk on @backend. @queues (settings->queue_count of them) and @requests
- * (block_request_count) are zeroed and stay the caller's; most of @requests is not touched while
+ * (block_request_count) are zeroed; the caller keeps them. Most of @requests stays untouched while
  * few requests are in flight.
  */
 void block_device_init(struct block_device *block, const struct block_settings *settings,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What the options of a disk and its file have to be. */
+/* Checks the options of a disk and its file. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -16,7 +16,7 @@
 /* VIRTIO 1.4, 5.2.4: capacity counts sectors of this size, whatever the block size. */
 #define SECTOR_SIZE 512
 
-/* Opens the disk as the device will, and says so when it could be opened for reading only. */
+/* Opens the disk as the device will, and suggests readonly if it can be opened for reading only. */
 static int open_disk(const struct block_options *block, uint64_t *size, struct error *error)
 {
 	int fd = file_open_checked("file", block->file, block->readonly ? O_RDONLY : O_RDWR, true,
@@ -28,7 +28,7 @@ static int open_disk(const struct block_options *block, uint64_t *size, struct e
 	return fd;
 }
 
-/* A sparse image may promise the guest more than can ever be kept. */
+/* A sparse image may be larger than its file system can ever hold. */
 static void warn_of_small_file_system(const char *path, int fd, uint64_t size)
 {
 	char image[TEXT_SIZE_LENGTH], whole[TEXT_SIZE_LENGTH];
@@ -39,11 +39,11 @@ static void warn_of_small_file_system(const char *path, int fd, uint64_t size)
 	if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode) || fstatvfs(fd, &system) < 0)
 		return;
 	bytes = (uint64_t)system.f_blocks * system.f_frsize;
-	/* 0: of a size that is not limited, or not known. */
+	/* 0: the size is unlimited or unknown. */
 	if (bytes == 0 || size <= bytes)
 		return;
-	log_warning("file: %s: is %s long, and its file system holds %s: the guest's writes will "
-		    "find no room",
+	log_warning("file: %s: is %s long, but its file system holds only %s: writes of the guest "
+		    "will find no room",
 		    path, text_format_size(image, size),
 		    text_format_size(whole, bytes & ~UINT64_C(0xfffff)));
 }
@@ -55,13 +55,13 @@ int block_options_check(const void *options, struct error *error)
 	cleanup_fd int fd = -1;
 	int result;
 
-	/* One that was opened for this process is checked when it is taken over. */
+	/* An inherited descriptor is checked when it is taken over. */
 	if (text_inherited_fd(block->file) >= 0)
 		return 0;
 	fd = open_disk(block, &size, error);
 	if (fd < 0)
 		return fd;
-	/* Before its size: an image of another format may have an odd one. */
+	/* Before the size check: an image of another format may have an odd size. */
 	if (block->format != BLOCK_FORMAT_RAW) {
 		result = disk_format_check("file", block->file, fd, size, error);
 		if (result < 0)
@@ -75,13 +75,13 @@ int block_options_check(const void *options, struct error *error)
 				       block->file);
 	if (size % SECTOR_SIZE)
 		return error_set_usage(error,
-				       "file: %s: its size, %" PRIu64 " bytes, is no multiple of "
-				       "the sector of 512; fill it up: truncate -s %%512 FILE",
+				       "file: %s: its size, %" PRIu64 " bytes, is not a multiple "
+				       "of the sector of 512; fill it up: truncate -s %%512 FILE",
 				       block->file, size);
 	if (size % block->logical_block_size)
 		return error_set_usage(error,
 				       "logical-block-size: the size of %s, %" PRIu64
-				       " bytes, is no multiple of %" PRIu64
+				       " bytes, is not a multiple of %" PRIu64
 				       "; fill it up: truncate -s %%%" PRIu64 " FILE",
 				       block->file, size, block->logical_block_size,
 				       block->logical_block_size);

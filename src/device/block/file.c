@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The block device's backend on a raw disk image: what is done at once, and what an operation
- * needs step by step. The engines (file_ring.c, file_threads.c) make the calls that wait.
+ * The block device's backend on a raw disk image: immediate transfers, and the steps of each
+ * operation. The engines (file_ring.c, file_threads.c) make the calls that may block.
  */
 #include "device/block/file.h"
 
@@ -19,47 +19,47 @@
 #include "virtio/container_of.h"
 
 /*
- * Larger transfers are not done in the loop's thread, which other queues wait for: copying a
- * mebibyte takes about 100 microseconds.
+ * Larger transfers are not done in the loop's thread, where they would delay other queues: copying
+ * a mebibyte takes about 100 microseconds.
  */
 #define IMMEDIATE_READ_MAX  (1u << 20)
 #define IMMEDIATE_WRITE_MAX (1u << 16)
 
 /*
- * The most that one call moves: io_uring copies what the page cache has while the call is
- * submitted, in the loop's thread. A driver without limits asks for up to 4 GiB at once.
+ * The most that one call moves: io_uring copies from the page cache while the call is submitted, in
+ * the loop's thread. A driver without limits asks for up to 4 GiB at once.
  */
 #define PIECE_MAX (16u << 20)
 
-/* Writes of whole pages never have to read the rest of a page from the medium first. */
+/* Writes of whole pages need no read of the rest of a page from the medium. */
 #define PAGE 4096u
 
 /*
  * ext4 takes no buffered write with RWF_NOWAIT, and io_uring hands each to a worker thread, which
- * costs several times the write itself. The page cache takes nearly all writes at once, so they
- * are done at once, with an eye on the clock: one that took this long had to wait for something
- * (the journal, too many dirty pages), and then the next WRITES_DEFERRED go to the engine. The
- * number doubles each time that waiting is met again, and starts anew after a quick write.
+ * costs several times the write itself. The page cache takes nearly all writes at once, so they are
+ * done at once, and timed: one that took this long had to wait (for the journal, or for too many
+ * dirty pages), and then the next WRITES_DEFERRED go to the engine. The number doubles after each
+ * further slow write, and is reset by a fast one.
  */
 #define WRITE_SLOW_NS	    500000
 #define WRITES_DEFERRED_MIN 16
 #define WRITES_DEFERRED_MAX 4096
 
-/* Calls for one operation that may fail with EAGAIN or EINTR before it fails. */
+/* How often a call for one operation may fail with EAGAIN or EINTR before the operation fails. */
 #define RETRIES_MAX 16
 
 /* Zeroes are written in pieces of this many bytes, from one block of them. */
 #define ZEROES_LENGTH 65536
 #define ZEROES_PIECES 16
 
-/* How often it is tried whether there is room again, while something waits for it. */
+/* The interval of tries while an operation waits for room. */
 #define FULL_RETRY_NS UINT64_C(500000000)
 
-/* Lines about that at once, and how long it takes to earn another: the guest can cause them. */
+/* Log lines about that at once, and the time that earns another: the guest can cause them. */
 #define FULL_LINES	 4
 #define FULL_INTERVAL_MS 60000
 
-/* One counter for each error number of each action; 0 is a file that became shorter. */
+/* One counter for each error number of each action; 0 stands for a file that became shorter. */
 #define ERROR_NUMBERS 134
 
 enum step { STEP_TRANSFER, STEP_SYNC, STEP_PUNCH, STEP_ZERO_RANGE, STEP_WRITE_ZEROES };
@@ -70,10 +70,10 @@ struct file_backend {
 	int fd;
 	bool no_wait_reads, no_wait_writes; /* RWF_NOWAIT is worth trying */
 	bool can_punch, can_zero_range;
-	uint32_t writes_deferred;      /* still to come */
-	uint32_t writes_deferred_next; /* how many after the next slow one */
+	uint32_t writes_deferred;      /* writes still to defer */
+	uint32_t writes_deferred_next; /* how many to defer after the next slow one */
 	uint64_t errors[BLOCK_ZERO + 1][ERROR_NUMBERS];
-	/* Operations that wait for room on the host, and the one that tries whether there is. */
+	/* Operations that wait for room on the host, and the one that is being tried. */
 	struct event_loop *loop;
 	struct event_poller full_poller;
 	struct operation_list stopped;
@@ -87,7 +87,7 @@ struct file_backend {
 	struct file_backend_counts counts;
 };
 
-/* Stays all zero: never written to, so it takes no memory. */
+/* All zero: never written, so it takes no memory. */
 static char zeroes[ZEROES_LENGTH];
 
 static struct file_backend *to_file(struct block_backend *backend)
@@ -106,13 +106,13 @@ static const struct iovec *data_vector(const struct block_operation *operation)
 	return (const struct iovec *)operation->data.segments;
 }
 
-/* More is not taken by the kernel in one call. */
+/* The kernel accepts no more in one call. */
 static unsigned int data_count(const struct block_operation *operation)
 {
 	return operation->data.count < UIO_MAXIOV ? operation->data.count : UIO_MAXIOV;
 }
 
-/* What the next call of the engine moves, of the data that is left; the rest follows later. */
+/* Describes the next piece of the remaining data for the engine. */
 static void describe_piece(const struct block_operation *operation, struct file_call *call)
 {
 	const unsigned int most = data_count(operation);
@@ -127,7 +127,7 @@ static void describe_piece(const struct block_operation *operation, struct file_
 	}
 	if (call->vector_count > 0 || most == 0)
 		return;
-	/* Not even the first segment as a whole. */
+	/* A part of the first segment. */
 	call->vector = (const struct iovec *)&operation->piece;
 	call->vector_count = 1;
 }
@@ -201,7 +201,7 @@ static const char *action_name(enum block_action action)
 }
 
 /*
- * A failing disk fails often: of each kind the first errors are told, then ever fewer. @code: an
+ * A failing disk fails often: of each kind the first errors are logged, then ever fewer. @code: an
  * error number, or 0 for a file that became shorter.
  */
 static void report(struct file_backend *backend, const struct block_operation *operation, int code)
@@ -240,7 +240,7 @@ static void transfer_done(struct file_backend *backend, struct block_operation *
 		return;
 	}
 	if (result == 0) {
-		/* Nothing moved and no error. */
+		/* No bytes moved, and no error: the file is shorter. */
 		report(backend, operation, 0);
 		operation->complete(operation, -EIO);
 		return;
@@ -267,8 +267,8 @@ static enum step first_zero_step(const struct file_backend *backend,
 }
 
 /*
- * The file system, or the disk, cannot do it: at all, or not here (EINVAL: a block device with
- * larger blocks). Zeroes are then made in another way.
+ * The file system or the disk does not support the call, or not for this range (EINVAL: a block
+ * device with larger blocks). Zeroes are then made in another way.
  */
 static void allocate_refused(struct file_backend *backend, struct block_operation *operation,
 			     int result)
@@ -279,7 +279,7 @@ static void allocate_refused(struct file_backend *backend, struct block_operatio
 		backend->can_punch = false;
 	else if (result != -EINVAL)
 		backend->can_zero_range = false;
-	/* VIRTIO 1.4, 5.2.6.2: a discard may, and need not, give storage back. */
+	/* VIRTIO 1.4, 5.2.6.2: a discard may free storage, but need not. */
 	if (operation->action == BLOCK_DISCARD)
 		complete(backend, operation, 0);
 	else if (punching && backend->can_zero_range)
@@ -305,9 +305,8 @@ static bool is_full(int result)
 }
 
 /*
- * Whether an operation that met @result waits for room. A flush does not: what could not be written
- * back is gone from the page cache with the error, and a second flush would find nothing to
- * complain about.
+ * Whether an operation that met @result waits for room. A flush does not: the page cache drops what
+ * it could not write back, and a second flush would report success.
  */
 static bool waits_for_room(const struct file_backend *backend,
 			   const struct block_operation *operation, int result)
@@ -324,7 +323,7 @@ static void stop_operation(struct file_backend *backend, struct block_operation 
 {
 	const uint64_t now_ns = clock_now_ns();
 
-	/* As with a flush: the zeroes have to be made again, not only synchronized. */
+	/* As with a flush: write the zeroes again, do not only synchronize. */
 	if (operation->step == STEP_SYNC) {
 		operation->data.left = operation->length;
 		operation->step = (uint8_t)first_zero_step(backend, operation);
@@ -340,12 +339,12 @@ static void stop_operation(struct file_backend *backend, struct block_operation 
 		return;
 	backend->full_said = true;
 	log_warning("no room on the host for a %s of %" PRIu64 " bytes at %" PRIu64
-		    " (%s): it waits until there is; make some",
+		    " (%s): it waits until there is room; free some space",
 		    action_name(operation->action), operation->length, operation->offset,
 		    strerror(-result));
 }
 
-/* Tries the operations of @queue, or of all, again that wait for room. */
+/* Retries the operations of @queue, or of all queues, that wait for room. */
 static void resume(struct file_backend *backend, uint16_t queue)
 {
 	struct operation_list stopped = backend->stopped;
@@ -359,7 +358,7 @@ static void resume(struct file_backend *backend, uint16_t queue)
 			operation_list_append(&backend->stopped, operation);
 }
 
-/* One that waited for room met none of those errors. */
+/* A waiting operation no longer failed for lack of room. */
 static void found_room(struct file_backend *backend)
 {
 	if (backend->full_said && !backend->draining)
@@ -380,7 +379,7 @@ static bool poll_full(void *context)
 	return true;
 }
 
-/* Nothing tells when there is room: while something waits for it, and only then, we wake up. */
+/* No event announces room: wake up regularly, but only while an operation waits for it. */
 static bool prepare_full(void *context, int *timeout_ms)
 {
 	const struct file_backend *backend = context;
@@ -432,7 +431,7 @@ void file_backend_batch_done(struct file_backend *backend)
 	backend->block.completed(backend->block.context);
 }
 
-/* Tells what an immediate call did: true when the operation is complete. */
+/* Handles the result of an immediate call: true when the operation is complete. */
 static bool immediate_done(struct file_backend *backend, struct block_operation *operation,
 			   ssize_t result)
 {
@@ -458,7 +457,7 @@ static bool read_at_once(struct file_backend *backend, struct block_operation *o
 	return immediate_done(backend, operation, result);
 }
 
-/* Learns from how long a write took. */
+/* Adjusts the number of deferred writes to the time that a write took. */
 static void watch_writes(struct file_backend *backend, uint64_t took_ns)
 {
 	if (took_ns < WRITE_SLOW_NS) {

@@ -2,9 +2,8 @@
 /*
  * The block device's backend on a raw disk image.
  *
- * What the page cache can serve at once is done at once, in the caller's thread: a read that it
- * has, a small write that it takes. The rest goes to io_uring, or to a few threads where the host
- * forbids io_uring.
+ * Transfers that the page cache can serve are done at once, in the caller's thread: cached reads
+ * and small writes. The rest goes to io_uring, or to a few threads where the host forbids io_uring.
  */
 #ifndef AVP_DEVICE_BLOCK_FILE_H
 #define AVP_DEVICE_BLOCK_FILE_H
@@ -24,30 +23,30 @@ struct file_backend;
 struct file_backend_options {
 	enum file_engine_kind engine;
 	/*
-	 * What needs room where there is none (ENOSPC, EDQUOT) waits until there is, with a line in
-	 * the log; else it fails. A flush fails either way: see file.c.
+	 * An operation that finds no room (ENOSPC, EDQUOT) waits until there is some, with a line
+	 * in the log; otherwise it fails. A flush fails in both cases: see file.c.
 	 */
 	bool stop_when_full;
 };
 
 /*
- * Makes a backend on *image, which stays the caller's and open until file_backend_free. Everything
+ * Makes a backend on *image, which the caller keeps open until file_backend_free. Everything
  * happens on @loop, and all memory is allocated here. FILE_ENGINE_AUTO falls back to threads;
- * FILE_ENGINE_IO_URING fails where io_uring cannot be had.
+ * FILE_ENGINE_IO_URING fails where io_uring is not available.
  */
 struct file_backend *file_backend_new(struct event_loop *loop, const struct file_image *image,
 				      const struct file_backend_options *options,
 				      struct error *error);
 
-/* What `avp doctor` tells of disks. */
+/* The checks of `avp doctor` for disks. */
 extern const struct host_check block_host_checks[]; /* host_check.c */
 
-/* Waits for what is in flight and frees the backend. NULL is fine. */
+/* Waits for what is in flight and frees the backend. NULL is allowed. */
 void file_backend_free(struct file_backend *backend);
 
 struct block_backend *file_backend_block(struct file_backend *backend);
 
-/* What it came to: FILE_ENGINE_IO_URING or FILE_ENGINE_THREADS. */
+/* The engine in use: FILE_ENGINE_IO_URING or FILE_ENGINE_THREADS. */
 enum file_engine_kind file_backend_engine(const struct file_backend *backend);
 
 /* How many operations were done at once, and how many were left to the engine. */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What else of the host may stand on a disk image. */
+/* Other uses of a disk image on the host. */
 #include "device/block/file_claim.h"
 
 #include <dirent.h>
@@ -32,7 +32,7 @@ static bool read_backing_path(const char *path, char backing[PATH_MAX])
 
 /*
  * Finds the backing file of loop device @name; false when it is not attached, or is device @image
- * itself: to close that again would end the lock that this process has on it.
+ * itself: closing that again would end the lock that this process has on it.
  */
 static bool find_backing(const char *name, dev_t image, struct stat *status)
 {
@@ -41,7 +41,7 @@ static bool find_backing(const char *name, dev_t image, struct stat *status)
 	cleanup_fd int fd = -1;
 	struct stat loop;
 
-	/* Only what is attached has this file, and only that is worth opening. */
+	/* Only an attached device has this file. */
 	snprintf(path, sizeof(path), "/sys/block/%s/loop/backing_file", name);
 	if (!read_backing_path(path, backing))
 		return false;
@@ -55,11 +55,11 @@ static bool find_backing(const char *name, dev_t image, struct stat *status)
 		status->st_rdev = info.lo_rdevice;
 		return true;
 	}
-	/* Without the right to open it there is its path, as long as that is what it was. */
+	/* Without the right to open the device use the path, which may be out of date. */
 	return stat(backing, status) == 0;
 }
 
-/* Is the image the backing file of a loop device? */
+/* Refuses the backing file of a loop device. */
 static int refuse_backing_file(const struct stat *status, const char *path, struct error *error)
 {
 	cleanup_directory DIR *directory = opendir("/sys/block");
@@ -83,13 +83,13 @@ static int refuse_backing_file(const struct stat *status, const char *path, stru
 	return 0;
 }
 
-/* Is the image a loop device, of a file that another process has locked? */
+/* Refuses a loop device whose backing file another process has locked. */
 static int refuse_locked_backing(const struct stat *status, const char *path,
 				 file_guest_finder *find_guest, struct error *error)
 {
 	struct file_holder holder;
 	pid_t pid;
-	/* A partition of one has it a step higher. */
+	/* For a partition it is one directory higher. */
 	static const char *const places[] = {"loop", "../loop"};
 	char backing[PATH_MAX] = "";
 	cleanup_fd int fd = -1;
@@ -121,7 +121,7 @@ static int claim_block_device(int fd, const char *path, int *claim, struct error
 				       "file: %s: is a read-only device; add readonly, or make it "
 				       "writable: blockdev --setrw DEVICE",
 				       path);
-	/* The kernel lets one holder claim a device: a mount, a part of another one, or us. */
+	/* The kernel lets only one holder claim a device: a mount, a device built on it, or us. */
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	*claim = open(link, O_RDWR | O_EXCL | O_CLOEXEC);
 	if (*claim >= 0)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Between the file backend and its engines: an engine makes the system calls that the backend
- * describes, without the caller waiting, and tells the backend what came of each.
+ * describes, without blocking the caller, and reports each result to the backend.
  */
 #ifndef AVP_DEVICE_BLOCK_FILE_ENGINE_H
 #define AVP_DEVICE_BLOCK_FILE_ENGINE_H
@@ -26,11 +26,11 @@ struct file_engine;
 
 struct file_engine_ops {
 	enum file_engine_kind kind;
-	/* Takes an operation whose next call is to be made. Never fails. */
+	/* Queues the next call of an operation. Never fails. */
 	void (*add)(struct file_engine *engine, struct block_operation *operation);
-	/* Gets what was added going. */
+	/* Starts the calls that were added. */
 	void (*commit)(struct file_engine *engine);
-	/* Waits until at least one call is done, and reaps. Something is in flight. */
+	/* Waits until at least one call is done, and reaps. At least one must be in flight. */
 	void (*wait)(struct file_engine *engine);
 	void (*free)(struct file_engine *engine);
 };
@@ -82,7 +82,7 @@ void file_backend_done(struct file_backend *backend, struct block_operation *ope
 /* After a batch of file_backend_done outside submit. */
 void file_backend_batch_done(struct file_backend *backend);
 
-/* The engines. NULL with *error set where they cannot be had. */
+/* The engines. NULL with *error set where the host does not allow them. */
 struct file_engine *file_ring_new(struct file_backend *backend, struct event_loop *loop, int fd,
 				  struct error *error);
 struct file_engine *file_threads_new(struct file_backend *backend, struct event_loop *loop, int fd,

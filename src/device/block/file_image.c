@@ -24,7 +24,8 @@
 #include "device/block/file_lock.h"
 
 /*
- * Takes over descriptor @fd, when it allows what is needed. Opening it by path would lose its lock.
+ * Takes over descriptor @fd if its access mode is sufficient. Opening it by path would lose its
+ * lock.
  */
 static int use_inherited(int fd, const char *path, bool readonly, struct error *error)
 {
@@ -34,8 +35,8 @@ static int use_inherited(int fd, const char *path, bool readonly, struct error *
 	if (flags < 0)
 		return error_set_usage(error, "file: %s: no such descriptor was inherited", path);
 	if ((flags & O_ACCMODE) == O_WRONLY || (!readonly && (flags & O_ACCMODE) != O_RDWR))
-		return error_set_usage(error, "file: %s: is not open for %s; open it so", path,
-				       readonly ? "reading" : "reading and writing");
+		return error_set_usage(error, "file: %s: is not open for %s; open it that way",
+				       path, readonly ? "reading" : "reading and writing");
 	own = inherited_fd_take(fd);
 	if (own < 0)
 		return error_set_errno(error, -own, "file: %s", path);
@@ -52,7 +53,7 @@ static int open_path(const char *path, bool readonly, struct error *error)
 
 	if (number >= 0)
 		return use_inherited(number, path, readonly, error);
-	/* O_NONBLOCK: not to hang on a FIFO. */
+	/* O_NONBLOCK: do not hang on a FIFO. */
 	fd = open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (fd < 0)
 		return error_set_usage(error, "file: %s: %s; give a file that this user may %s",
@@ -90,11 +91,11 @@ static uint32_t find_discard_granularity(const struct file_image *image, const s
 			return 0;
 		return read_queue_limit(status->st_rdev, "discard_granularity");
 	}
-	/* Whether it can is found out by the first discard: no probe leaves a file as it was. */
+	/* The first discard finds out whether it is supported: any probe would change the file. */
 	return (uint32_t)status->st_blksize;
 }
 
-/* Refuses what is neither kind of image, before anything is done to it. */
+/* Refuses files that cannot be images, before anything is done to them. */
 static int check_kind(struct file_image *image, const char *path, struct error *error)
 {
 	struct stat status;
@@ -108,7 +109,7 @@ static int check_kind(struct file_image *image, const char *path, struct error *
 	return 0;
 }
 
-/* A guest that came upon it would see writes to the end of its disk fail. */
+/* Otherwise the guest's writes to the end of its disk would fail. */
 static int check_limit(const struct file_image *image, const char *path, struct error *error)
 {
 	struct rlimit limit;
@@ -117,8 +118,9 @@ static int check_limit(const struct file_image *image, const char *path, struct 
 	    limit.rlim_cur >= image->size)
 		return 0;
 	return error_set(error, EFBIG,
-			 "file: %s: has %" PRIu64 " bytes, and this process may write a file up to "
-			 "%" PRIu64 " alone; raise the limit (RLIMIT_FSIZE, `ulimit -f`), or make "
+			 "file: %s: has %" PRIu64
+			 " bytes, but this process may write a file only up to %" PRIu64
+			 "; raise the limit (RLIMIT_FSIZE, `ulimit -f`), or make "
 			 "the disk readonly",
 			 path, image->size, (uint64_t)limit.rlim_cur);
 }
@@ -132,7 +134,7 @@ static int examine(struct file_image *image, const char *path,
 
 	if (fstat(image->fd, &status) < 0)
 		return error_set_errno(error, errno, "file: %s", path);
-	/* The end of a block device is not in its status. */
+	/* stat does not report the size of a block device. */
 	end = lseek(image->fd, 0, SEEK_END);
 	if (end < 0)
 		return error_set_errno(error, errno, "file: %s: cannot find its size", path);
@@ -140,7 +142,7 @@ static int examine(struct file_image *image, const char *path,
 		return error_set_usage(
 			error, "file: %s: is empty; give it a size: truncate -s 1G FILE", path);
 	image->size = (uint64_t)end;
-	/* Before its size: an image of another format may have an odd one. */
+	/* Before the size check: an image of another format may have an odd size. */
 	if (!request->any_format) {
 		int result = disk_format_check("file", path, image->fd, image->size, error);
 
@@ -149,14 +151,14 @@ static int examine(struct file_image *image, const char *path,
 	}
 	if (image->size % block_size)
 		return error_set_usage(error,
-				       "file: %s: its size, %" PRIu64 " bytes, is no multiple of "
-				       "the block size of %u; fill it up: truncate -s %%%u FILE",
+				       "file: %s: its size, %" PRIu64 " bytes, is not a multiple "
+				       "of the block size of %u; fill it up: truncate -s %%%u FILE",
 				       path, image->size, block_size, block_size);
 	image->discard_granularity = find_discard_granularity(image, &status);
 	return check_limit(image, path, error);
 }
 
-/* What an inherited descriptor is called in messages: by its path, where it has one. */
+/* The name of an inherited descriptor in messages: its path, if it has one. */
 static const char *name_of(const struct file_image *image, const char *path, char name[PATH_MAX])
 {
 	char link[64];
@@ -188,13 +190,13 @@ int file_image_open(struct file_image *image, const char *path,
 		return fd;
 	path = name_of(image, path, name);
 	result = check_kind(image, path, error);
-	/* What it is like holds for as long as no other process may change it. */
+	/* Examine it after locking: then no other process may change it. */
 	if (result == 0)
 		result = file_lock(image->fd, path, request->readonly, request->find_guest, error);
 	image->locked = result == 0;
 	if (result == 0 && !request->readonly)
 		result = file_claim(image->fd, path, request->find_guest, &image->claim_fd, error);
-	/* What the image is used for besides is for the caller to know. */
+	/* A file in use is not a usage error. */
 	if (result == -EBUSY && error)
 		error->usage = true;
 	if (result == 0)
@@ -206,9 +208,9 @@ int file_image_open(struct file_image *image, const char *path,
 
 void file_image_close(struct file_image *image)
 {
-	/* Before the lock, for the next process claims what it has locked. */
+	/* Before the lock, because the next process claims what it has locked. */
 	close_fd(&image->claim_fd);
-	/* What was not locked may be locked by another process that has the same descriptor. */
+	/* Without our lock, another process with the same descriptor may hold one. */
 	if (image->locked)
 		file_unlock(image->fd);
 	image->locked = false;

@@ -14,14 +14,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-/* How long a living process is waited for: it may be the one before, about to end. */
+/* How long to wait for a process that lives: it may be the previous one, about to end. */
 #define LIVING_WAIT_MS 3000
 #define RETRY_MS       10
 
 /*
- * The byte whose lock says that the holder lives, and the bytes before it, which are the lock
- * proper. No file reaches that byte, and other programs' locks are known by their range: QEMU
- * locks single bytes, others the file as a whole.
+ * The lock on this byte shows that the holder lives; the lock proper is on the bytes before it. No
+ * file reaches that byte, and the locks of other programs differ in their range: QEMU locks single
+ * bytes, others the whole file.
  */
 #define LIFE_BYTE (INT64_MAX - 1)
 _Static_assert(sizeof(off_t) == sizeof(int64_t), "file offsets");
@@ -44,15 +44,15 @@ static bool is_conflict(int code)
 	return code == EAGAIN || code == EACCES;
 }
 
-/* Who has the lock, as far as the kernel tells. */
+/* The holder of the lock, as far as the kernel reports it. */
 struct holder {
 	bool ended;
 	pid_t pid; /* 0: not known, such as one of another container */
 };
 
 /*
- * Tries once. 0: locked; 1: *holder has it; else a negative errno. The sign of life comes first:
- * who is seen to hold the lock proper without it has ended.
+ * Tries once. 0: locked; 1: *holder has it; else a negative errno. The life lock is taken first: a
+ * holder of the lock proper without it has ended.
  */
 static int try_lock(int fd, short type, struct holder *holder)
 {
@@ -71,7 +71,7 @@ static int try_lock(int fd, short type, struct holder *holder)
 	if (!is_conflict(errno))
 		return -errno;
 	lock = proper(type);
-	/* Free by now: the next attempt will tell. */
+	/* Free by now: try again. */
 	if (fcntl(fd, F_OFD_GETLK, &lock) < 0 || lock.l_type == F_UNLCK)
 		return 1;
 	if (lock.l_pid > 0)
@@ -139,14 +139,14 @@ int file_lock(int fd, const char *path, bool readonly, file_guest_finder *find_g
 				path);
 		said |= holder.ended;
 		if (asked_to_end())
-			return error_set(error, EINTR, "file: %s: told to end while it was locked",
-					 path);
+			return error_set(error, EINTR,
+					 "file: %s: asked to end while waiting for the lock", path);
 		nanosleep(&pause, NULL);
-		/* On a busy host a pause takes longer than it should. */
+		/* Measure the pause: it may take longer on a busy host. */
 		living_ms += holder.ended ? 0 : clock_now_ms() - now;
 		now = clock_now_ms();
 	}
-	/* File systems without locks exist, and a disk on one is still a disk. */
+	/* Some file systems have no locks; serve their images all the same. */
 	if (result < 0)
 		log_warning("%s cannot be locked (%s): make sure that nothing else uses it", path,
 			    strerror(-result));
@@ -155,7 +155,7 @@ int file_lock(int fd, const char *path, bool readonly, file_guest_finder *find_g
 
 bool file_is_locked(int fd, pid_t *pid)
 {
-	/* The lock that says whose it is comes first. */
+	/* The life lock, whose owner is known, comes first. */
 	struct flock locks[] = {life(F_WRLCK), proper(F_WRLCK)};
 
 	*pid = 0;
@@ -172,7 +172,7 @@ void file_unlock(int fd)
 {
 	struct flock locks[] = {proper(F_UNLCK), life(F_UNLCK)};
 
-	/* The sign of life last: without it the rest would be that of a process that has ended. */
+	/* The life lock last: without it the lock proper would look like that of a dead process. */
 	fcntl(fd, F_OFD_SETLK, &locks[0]);
 	fcntl(fd, F_SETLK, &locks[1]);
 }

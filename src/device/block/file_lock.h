@@ -2,10 +2,11 @@
 /*
  * The lock on a disk image: one process writes to it, or any number read it.
  *
- * The lock proper belongs to the open file description, so it lives as long as anything of the
- * kernel still uses the file. That is longer than the process when io_uring has transfers under
- * way, and good: none of them can meet what the next process writes. A second lock, on one byte
- * that no image reaches, belongs to the process and ends with it. It tells the two apart.
+ * The lock proper belongs to the open file description, so it lives as long as the kernel still
+ * uses the file. With io_uring transfers in progress that is longer than the process, which is
+ * needed: none of them may overlap writes of the next process. A second lock, the life lock, on one
+ * byte that no image reaches, belongs to the process and ends with it. It shows whether the holder
+ * still lives.
  */
 #ifndef AVP_DEVICE_BLOCK_FILE_LOCK_H
 #define AVP_DEVICE_BLOCK_FILE_LOCK_H
@@ -18,21 +19,21 @@
 
 /*
  * Finds the guest that the process @pid serves with a device, and writes its name. Returns the
- * process that runs the guest, or 0: @pid serves none, or it cannot be known. NULL in its place
- * knows of no guest.
+ * process that runs the guest, or 0 when @pid serves none or that is unknown. NULL instead of a
+ * function: no guests are known.
  */
 typedef pid_t file_guest_finder(pid_t pid, char *name, size_t size);
 
 /* Long enough for "guest 'NAME' (process N)". */
 #define FILE_HOLDER_LENGTH 128
 
-/* Who has a file, and how to make an end of it, for a message. */
+/* The holder of a file and how to stop it, for a message. */
 struct file_holder {
 	char name[FILE_HOLDER_LENGTH];
 	const char *remedy; /* "end that process" or "stop that guest" */
 };
 
-/* Describes the process @pid, 0 for one that is not known. */
+/* Describes the process @pid; 0: unknown. */
 void file_holder_describe(struct file_holder *holder, pid_t pid, file_guest_finder *find_guest);
 
 /*
@@ -40,8 +41,8 @@ void file_holder_describe(struct file_holder *holder, pid_t pid, file_guest_find
  * process must not close another descriptor of the same file from then on, which would end the
  * second lock.
  *
- * Waits for as long as the lock is held for a process that has ended, and says so once; a few
- * seconds for one that lives, which may be about to end.
+ * Waits as long as the kernel holds the lock for a process that has ended, and logs that once;
+ * waits a few seconds for a process that lives, which may be about to end.
  *
  * Returns 0, also where the file system has no locks, with a warning; -EBUSY with *error set when
  * a living process has the lock; -EINTR with *error set when a blocked SIGTERM, SIGINT, SIGHUP or
@@ -50,12 +51,12 @@ void file_holder_describe(struct file_holder *holder, pid_t pid, file_guest_find
 int file_lock(int fd, const char *path, bool readonly, file_guest_finder *find_guest,
 	      struct error *error);
 
-/* Whether another open file has a lock on the file @fd, and whose it is; *pid 0: not known. */
+/* Whether another open file has a lock on the file @fd, and its process; *pid 0: unknown. */
 bool file_is_locked(int fd, pid_t *pid);
 
 /*
- * Ends the lock of @fd when no transfer is under way any more: the next process need not wait until
- * the kernel has taken down what io_uring had of the file.
+ * Releases the lock of @fd when no transfer is in progress: the next process need not wait until
+ * the kernel has released io_uring's reference to the file.
  */
 void file_unlock(int fd);
 

@@ -25,7 +25,7 @@ struct file_ring {
 	struct event_poller poller;
 	struct operation_list waiting; /* not yet in the ring */
 	unsigned int in_ring;	       /* submitted or about to be, and not reaped */
-	bool unsubmitted;	       /* the kernel did not take all: try again */
+	bool unsubmitted;	       /* the kernel did not accept all: try again */
 };
 
 static struct file_ring *to_ring(struct file_engine *engine)
@@ -86,19 +86,22 @@ static void commit(struct file_engine *engine)
 	if (!ring->waiting.first && !ring->unsubmitted)
 		return;
 	fill(ring);
-	/* Short of memory the kernel takes fewer; the rest is offered again before sleeping. */
+	/*
+	 * When memory is short the kernel accepts fewer; the rest is submitted again before
+	 * sleeping.
+	 */
 	io_uring_submit(&ring->ring);
 	ring->unsubmitted = io_uring_sq_ready(&ring->ring) > 0;
 }
 
-/* Takes what is complete. Returns whether anything was. */
+/* Reaps completions. Returns whether there were any. */
 static bool reap(struct file_ring *ring)
 {
 	struct io_uring_cqe *completions[32];
 	bool any = false;
 	unsigned int count;
 
-	/* Also lets the kernel finish what it does only in our context. */
+	/* Also lets the kernel run the work that it defers to our context. */
 	while ((count = io_uring_peek_batch_cqe(&ring->ring, completions, 32)) > 0) {
 		for (unsigned int i = 0; i < count; i++) {
 			struct block_operation *operation = io_uring_cqe_get_data(completions[i]);
@@ -182,8 +185,8 @@ static int register_with_ring(const struct io_uring *ring, unsigned int what, co
 }
 
 /*
- * The ring could otherwise open files and connect sockets behind the back of seccomp: only these
- * operations, and only on the image. 0 or a negative errno.
+ * Otherwise the ring could open files and connect sockets, which seccomp does not see: allow only
+ * these operations, and only on the image. 0 or a negative errno.
  */
 static int restrict_ring(struct io_uring *ring)
 {
@@ -202,8 +205,8 @@ static int restrict_ring(struct io_uring *ring)
 }
 
 /*
- * Makes a ring for this one thread and file, of which *restricted says whether it takes nothing but
- * transfers on that. 0 or a negative errno.
+ * Makes a ring for this one thread and file, *restricted says whether it only accepts transfers on
+ * that file. 0 or a negative errno.
  */
 static int make_ring(struct io_uring *ring, int fd, bool *restricted)
 {
@@ -250,13 +253,13 @@ struct file_engine *file_ring_new(struct file_backend *backend, struct event_loo
 	result = make_ring(&ring->ring, fd, &restricted);
 	if (result < 0) {
 		error_set_errno(error, -result,
-				restricted && result == -ENOMEM ?
-					"io_uring cannot be used: RLIMIT_MEMLOCK (`ulimit -l`) may "
-					"be too low" :
-				restricted ?
-					"io_uring cannot be used" :
-					"io_uring cannot be restricted to the image, which takes a "
-					"kernel of version 5.10 or newer");
+				restricted && result == -ENOMEM ? "io_uring cannot be used: "
+								  "RLIMIT_MEMLOCK (`ulimit -l`) "
+								  "may "
+								  "be too low" :
+				restricted			? "io_uring cannot be used" :
+					     "io_uring cannot be restricted to the image, which "
+					     "needs a kernel of version 5.10 or newer");
 		free(ring);
 		return NULL;
 	}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The file backend's engine on threads, for hosts that forbid io_uring: a few threads make the
- * calls, and an eventfd brings the news to the loop. Operations pass through two lists; each
- * belongs to the thread that took it off a list.
+ * calls, and an eventfd wakes the loop. Operations pass through two lists; each belongs to the
+ * thread that took it off a list.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,15 +26,15 @@ struct file_threads {
 	struct event_loop *loop;
 	struct event_source source;
 	struct event_poller poller;
-	struct operation_list added; /* the loop's thread only: not yet given to the threads */
+	struct operation_list added; /* the loop's thread only: not yet passed to the threads */
 	pthread_t threads[THREADS];
 	unsigned int thread_count;
 
-	pthread_mutex_t lock; /* over what follows */
+	pthread_mutex_t lock; /* protects the members below */
 	pthread_cond_t work, progress;
-	unsigned int running; /* threads that are up */
+	unsigned int running; /* threads that have started */
 	struct operation_list waiting, done;
-	bool any_done; /* done.first, as can be read without the lock */
+	bool any_done; /* whether done.first is set; can be read without the lock */
 	bool ending;
 };
 
@@ -92,11 +92,11 @@ static void *run_thread(void *context)
 		__atomic_store_n(&threads->any_done, true, __ATOMIC_RELAXED);
 		pthread_cond_signal(&threads->progress);
 		/*
-		 * One wake-up for all that is done until the loop looks; last, for the loop takes
-		 * it as a sign that it will find something.
+		 * One wake-up for all operations done until the loop reaps them; write it last,
+		 * because the loop expects to find something then.
 		 */
 		if (first && write(threads->source.fd, &one, sizeof(one)) < 0)
-			abort(); /* an eventfd that takes no 1 is broken beyond repair */
+			abort(); /* an eventfd always accepts a 1 */
 	}
 	pthread_mutex_unlock(&threads->lock);
 	return NULL;
@@ -170,7 +170,7 @@ static void handle_event(void *context, uint32_t events)
 	uint64_t count;
 
 	(void)events;
-	/* Empty when the news was found by polling first. */
+	/* Empty when polling found the completion first. */
 	if (read(threads->source.fd, &count, sizeof(count)) < 0)
 		return;
 	reap(threads);
@@ -205,7 +205,7 @@ static const struct file_engine_ops threads_ops = {
 	.free = free_threads,
 };
 
-/* Starts the threads with all signals blocked: signals are the main thread's. */
+/* Starts the threads with all signals blocked: the main thread handles them. */
 static int start_threads(struct file_threads *threads)
 {
 	sigset_t all, before;
@@ -224,12 +224,12 @@ static int start_threads(struct file_threads *threads)
 	}
 	pthread_attr_destroy(&attributes);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	/* What a thread needs to come up may be forbidden from here on. */
+	/* Wait until they run: the sandbox may forbid what a thread needs to start. */
 	pthread_mutex_lock(&threads->lock);
 	while (threads->running < threads->thread_count)
 		pthread_cond_wait(&threads->progress, &threads->lock);
 	pthread_mutex_unlock(&threads->lock);
-	/* Fewer threads are slower, and no error. */
+	/* Fewer threads are slower, but not an error. */
 	return threads->thread_count > 0 ? 0 : -result;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What disks need of the host. */
+/* Checks what disks need from the host. */
 #include <errno.h>
 #include <liburing.h>
 #include <stdio.h>

@@ -22,7 +22,7 @@ struct block_options {
 	uint64_t physical_block_size; /* 0: as the logical one */
 };
 
-/* Raw because the user says so, whatever it looks like; or raw unless it looks like another one. */
+/* Raw whatever the image looks like; or raw unless it looks like another format. */
 enum block_format { BLOCK_FORMAT_AUTO, BLOCK_FORMAT_RAW };
 
 enum block_on_full { BLOCK_ON_FULL_STOP, BLOCK_ON_FULL_ERROR };
@@ -31,7 +31,7 @@ enum block_cache_choice { BLOCK_CACHE_WRITEBACK, BLOCK_CACHE_WRITETHROUGH };
 
 extern const struct option_row block_option_rows[];
 
-/* What is of no meaning to a guest: options of the program alone. */
+/* Options of the program that a guest does not see. */
 struct block_host_options {
 	uint64_t engine; /* enum file_engine_kind */
 };

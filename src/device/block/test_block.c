@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/*
- * The block device: what it tells of itself, and each kind of request.
- */
+/* The block device: its configuration, and each kind of request. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,7 +36,7 @@ static void test_configuration(void **state)
 	virtio_device_config_read(&f->block.device, offsetof(struct virtio_blk_config, wce) + 1,
 				  &padding, 1);
 	assert_int_equal(padding, 0);
-	/* Nothing but writeback can be written. */
+	/* Only writeback can be written. */
 	assert_int_equal(virtio_device_config_write(&f->block.device, 0, &config, 8), -EPERM);
 	block_rig_stop(f);
 }
@@ -111,7 +109,7 @@ static void test_read_and_write(void **state)
 	block_rig_stop(f);
 }
 
-/* VIRTIO 1.4, 2.7.4: how the driver cuts a request makes no difference. */
+/* VIRTIO 1.4, 2.7.4: how the driver splits a request makes no difference. */
 static void test_any_framing(void **state)
 {
 	static const uint64_t rings[] = {
@@ -131,7 +129,9 @@ static void test_any_framing(void **state)
 
 		block_rig_start_with(f, FEATURE(VIRTIO_BLK_F_FLUSH) | rings[i]);
 		for (size_t j = 0; j < sizeof(cuts) / sizeof(cuts[0]); j++) {
-			/* A chain is at most as long as the queue: small cuts get few bytes. */
+			/*
+			 * A chain is at most as long as the queue, so small segments get few bytes.
+			 */
 			size_t length = cuts[j] < 10 ? 0 : 512;
 			struct block_rig_message message;
 			uint8_t out[512], *data;
@@ -191,7 +191,7 @@ static void test_out_of_range(void **state)
 		/* The data was not written, so the length must not reach beyond it. */
 		assert_int_equal(written, cases[i].length == 0 ? 1 : 0);
 	}
-	/* The last sector is there. */
+	/* The last sector exists. */
 	assert_int_equal(block_rig_request(f, VIRTIO_BLK_T_OUT, MEMORY_DISK_SECTORS - 1, out, 512,
 					   0),
 			 VIRTIO_BLK_S_OK);
@@ -275,7 +275,7 @@ static void test_no_room_for_status(void **state)
 	assert_true(f->block.device.status & VIRTIO_CONFIG_S_NEEDS_RESET);
 	assert_int_equal(f->rig.reports, 1);
 	assert_int_equal(f->rig.config_changes, 1);
-	/* Nothing is taken until the reset, on no queue. */
+	/* Until the reset no queue takes requests. */
 	device_rig_add(&f->rig, 1, message.bytes, message.length, 1, 4096);
 	device_rig_kick(&f->rig, 1);
 	assert_false(device_rig_has_used(&f->rig, 1));
@@ -490,7 +490,7 @@ static void test_writeback_toggle(void **state)
 	assert_int_equal(virtio_device_config_write(device, at, &value, 1), 0);
 	assert_int_equal(block_rig_request(f, VIRTIO_BLK_T_OUT, 0, out, 512, 0), VIRTIO_BLK_S_OK);
 	assert_int_equal(f->disk.durable, 1);
-	/* A transport that states the features again does not change the mode. */
+	/* A transport that sets the features again does not change the mode. */
 	assert_int_equal(virtio_device_set_features(device, device->negotiated), 0);
 	assert_int_equal(block_rig_request(f, VIRTIO_BLK_T_OUT, 0, out, 512, 0), VIRTIO_BLK_S_OK);
 	assert_int_equal(f->disk.durable, 2);

@@ -42,7 +42,7 @@ static void test_completion_out_of_order(void **state)
 	device_rig_add(&f->rig, 0, message.bytes, message.length, 1, 4096);
 	device_rig_kick(&f->rig, 0);
 	assert_int_equal(f->disk.held_count, 11);
-	/* A queue that starts notifies once without need: start counting. */
+	/* A queue that starts notifies once in any case: start counting after that. */
 	f->rig.queues[0].notifications = f->rig.queues[1].notifications = 0;
 	memory_disk_release(&f->disk);
 	assert_int_equal(f->rig.queues[0].notifications, 1);
@@ -56,7 +56,7 @@ static void test_completion_out_of_order(void **state)
 		for (unsigned int i = 0; i < 5; i++) {
 			uint64_t in = device_rig_take(&f->rig, queue, &written);
 
-			/* Finished the last first. */
+			/* The last one finishes first. */
 			assert_int_equal(in, reads[queue][4 - i]);
 			assert_int_equal(written, 513);
 			assert_memory_equal(device_rig_at(&f->rig, in),
@@ -106,8 +106,9 @@ static uint8_t *hold_write(struct block_rig *f)
 }
 
 /*
- * What waits for room stays in flight when somebody else takes the queue over, as told by the
- * record. Who asks for the position of the queue may not be left with anything in flight.
+ * A request that waits for room stays in flight when another process takes over the queue with the
+ * record. A frontend that asks for the position of the queue must not be left with requests in
+ * flight.
  */
 static void test_no_room_at_the_stop(void **state)
 {
@@ -139,7 +140,7 @@ static void test_no_room_at_the_stop(void **state)
 	assert_int_equal(f->disk.writes, 1);
 	device_rig_take(&f->rig, 0, &written);
 	assert_int_equal(*status, VIRTIO_BLK_S_OK);
-	/* Memory may change while the queue goes on: nothing may get lost. */
+	/* Guest memory may change while the queue continues: no request may get lost. */
 	status = hold_write(f);
 	virtio_device_quiesce(&f->block.device);
 	device_rig_take(&f->rig, 0, &written);

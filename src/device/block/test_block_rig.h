@@ -27,9 +27,9 @@ struct block_rig {
 	struct device_rig rig;
 };
 
-/* A device that is not started; its settings may be changed first. */
+/* A device that is not started; the test may change its settings first. */
 struct block_rig *block_rig_make(void);
-/* All that it offers but the packed ring: the parts of the driver side are chosen by tests. */
+/* All features that it offers except the packed ring: tests choose that. */
 uint64_t block_rig_offered(const struct block_rig *f);
 /* Starts it as a driver would that takes @features, with rings of BLOCK_RIG_QUEUE_SIZE entries. */
 void block_rig_start_with(struct block_rig *f, uint64_t features);

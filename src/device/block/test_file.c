@@ -26,7 +26,7 @@
 
 #define IN_FLIGHT 300 /* more than the ring of the engine has entries */
 
-/* Lengths that are served at once, and such that are left to the engine. */
+/* Lengths that are served at once, and lengths that go to the engine. */
 static void read_and_write(enum file_engine_kind kind)
 {
 	static const size_t lengths[] = {512, 4096, 65536, 65536 + 512, 3u << 20};
@@ -80,7 +80,7 @@ static void test_pieces(void **state)
 		struct file_call call;
 
 		assert_int_equal(ftruncate(f->image.fd, (off_t)length + 512), 0);
-		/* Segments of two pieces, of one, and of three with something more. */
+		/* Segments of two pieces, of one, and of three and a bit. */
 		file_rig_submit(f, &job, BLOCK_WRITE, 512, out, length);
 		file_backend_describe(f->backend, &job.operation, &call);
 		assert_int_equal(call.vector_count, 1);
@@ -88,7 +88,7 @@ static void test_pieces(void **state)
 		assert_int_equal(file_rig_finish(f, &job), 0);
 		assert_int_equal(file_rig_perform(f, BLOCK_READ, 512, in, length), 0);
 		assert_memory_equal(in, out, length);
-		/* Small segments go together. */
+		/* Small segments are combined. */
 		file_rig_submit(f, &job, BLOCK_WRITE, 0, out, piece);
 		file_backend_describe(f->backend, &job.operation, &call);
 		assert_int_equal(call.vector_count, 3);
@@ -140,7 +140,7 @@ static void test_durable_calls(void **state)
 	assert_int_equal(call.flags, RWF_DSYNC);
 	assert_int_equal(call.offset, FILE_RIG_BLOCK);
 	assert_int_equal(file_rig_finish(f, &job), 0);
-	/* Zeroes are made in one way or another, and then synchronized. */
+	/* Zeroes are made somehow, and then synchronized. */
 	file_rig_submit(f, &job, BLOCK_ZERO, 0, NULL, FILE_RIG_BLOCK);
 	assert_int_equal(file_rig_finish(f, &job), 0);
 	file_backend_describe(f->backend, &job.operation, &call);
@@ -178,7 +178,7 @@ static void test_discard_and_zero(void **state)
 			assert_true(blocks_of(f) < before);
 		}
 		assert_int_equal(file_rig_perform(f, BLOCK_ZERO, 1u << 20, NULL, 1u << 20), 0);
-		/* Not on borders of blocks, with leave to give storage back. */
+		/* Not aligned to blocks, and allowed to free storage. */
 		job.operation.may_unmap = true;
 		file_rig_submit(f, &job, BLOCK_ZERO, (2u << 20) + 512, NULL, (1u << 20) - 1024);
 		assert_int_equal(file_rig_finish(f, &job), 0);
@@ -192,7 +192,7 @@ static void test_discard_and_zero(void **state)
 	}
 }
 
-/* Where neither holes nor zeroed ranges can be had, zeroes are written. */
+/* Where neither holes nor zeroed ranges are supported, zeroes are written. */
 static void test_zero_by_writing(void **state)
 {
 	(void)state;
@@ -211,7 +211,7 @@ static void test_zero_by_writing(void **state)
 		assert_int_equal(write(fd, out, FILE_RIG_SIZE), FILE_RIG_SIZE);
 		snprintf(path, sizeof(path), "/dev/fd/%d", fd);
 		assert_int_equal(file_rig_open_image(&f->image, path, false, &error), 0);
-		/* Memory has no zeroed ranges, and it has holes: pretend that it has not. */
+		/* A memfd has no zeroed ranges but has holes: pretend that it has none. */
 		f->image.discard_granularity = 0;
 		file_rig_make_backend(f, file_rig_kinds[i], false);
 		file_rig_submit(f, &job, BLOCK_ZERO, 512, NULL, length);
@@ -350,7 +350,7 @@ static void test_memory_that_is_gone(void **state)
 	}
 }
 
-/* A loop that nothing wakes stays asleep: no timer, no left-over event. */
+/* An idle loop stays asleep: no timer, no left-over event. */
 static void test_idle_is_quiet(void **state)
 {
 	(void)state;
@@ -368,7 +368,7 @@ static void test_idle_is_quiet(void **state)
 	}
 }
 
-/* Has the kernel refuse to restrict a ring, for the calling process and for good. */
+/* Makes the kernel refuse to restrict a ring, for the rest of the calling process. */
 static void refuse_restrictions(void)
 {
 	const struct scmp_arg_cmp what = {1, SCMP_CMP_EQ, IORING_REGISTER_RESTRICTIONS, 0};
@@ -382,7 +382,7 @@ static void refuse_restrictions(void)
 	seccomp_release(filter);
 }
 
-/* What the engines come to with a ring that could open files: 0 for what is right. */
+/* The engines when a ring could open files: 0 when the choice is right. */
 static int use_unrestricted(const struct file_image *image)
 {
 	struct file_backend_options options = {.engine = FILE_ENGINE_IO_URING};
@@ -412,7 +412,7 @@ static int use_unrestricted(const struct file_image *image)
 	return result;
 }
 
-/* A ring that cannot be restricted would be a way out of the sandbox: there is none then. */
+/* A ring that cannot be restricted would be a way out of the sandbox: it is not used. */
 static void test_ring_that_cannot_be_restricted(void **state)
 {
 	struct file_rig *f = file_rig_start(FILE_ENGINE_THREADS);

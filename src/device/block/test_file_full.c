@@ -101,7 +101,7 @@ static void small_system_remove(struct small_system *small)
 	scratch_remove(&small->scratch);
 }
 
-/* Takes all the room there is, or @leave bytes less. */
+/* Fills the file system except for @leave bytes. */
 static void fill_up(const struct small_system *small, size_t leave)
 {
 	int fd = open(small->filler, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -171,7 +171,8 @@ static void test_full_waits(void **state)
 		f->block->ops->commit(f->block);
 		run_until_said(f, &capture, "no room on the host for a write of 131072 bytes");
 		/*
-		 * What needs no room goes on: reads, other flushes, writes where there is storage.
+		 * Operations that need no room continue: reads, other flushes, writes to allocated
+		 * storage.
 		 */
 		assert_int_equal(file_rig_perform(f, BLOCK_READ, 0, in, 1 << 20), 0);
 		assert_memory_equal(in, out, 1 << 20);
@@ -180,7 +181,7 @@ static void test_full_waits(void **state)
 		for (size_t j = 0; j < 8; j++)
 			assert_false(jobs[j].complete);
 		assert_false(durable.complete);
-		/* It has been said, and is not said with each attempt. */
+		/* It is logged once, not with each attempt. */
 		for (int turn = 0; turn < 20; turn++)
 			event_loop_turn(&f->loop, 100);
 		assert_string_equal(capture_all(&capture), "");
@@ -207,7 +208,7 @@ static void test_full_waits(void **state)
 	}
 }
 
-/* What waits does not hold up the end of its queue; that of another queue goes on waiting. */
+/* A waiting operation does not delay the stop of its queue; one of another queue keeps waiting. */
 static void test_full_drains(void **state)
 {
 	(void)state;
@@ -229,13 +230,13 @@ static void test_full_drains(void **state)
 		assert_int_equal(first.result, -ENOSPC);
 		assert_false(other.complete);
 		assert_int_equal(unlink(small.filler), 0);
-		/* Room is looked for once more. */
+		/* It is tried once more. */
 		file_rig_submit(f, &first, BLOCK_WRITE, 0, data, FILE_RIG_BLOCK);
 		f->block->ops->drain(f->block, 1);
 		assert_true(other.complete);
 		assert_int_equal(other.result, 0);
 		assert_int_equal(file_rig_finish(f, &first), 0);
-		/* And then there is nothing left that wakes anybody. */
+		/* After that nothing wakes the loop. */
 		fill_up(&small, 0);
 		file_rig_submit(f, &first, BLOCK_WRITE, 2u << 20, data, FILE_RIG_BLOCK);
 		f->block->ops->drain(f->block, BLOCK_ALL_QUEUES);
@@ -253,8 +254,8 @@ static void test_full_drains(void **state)
 }
 
 /*
- * Found out only when it is written back: the page cache has lost it, and a second flush would find
- * nothing wrong. So a flush fails, and zeroes that were to be durable are made again.
+ * Lack of room that shows only at write-back: the page cache has dropped the data, and a second
+ * flush would report success. So a flush fails, and durable zeroes are made again.
  */
 static void test_full_when_written_back(void **state)
 {
@@ -274,7 +275,7 @@ static void test_full_when_written_back(void **state)
 		assert_int_equal(file_rig_finish(f, &zero), 0);
 		file_backend_describe(f->backend, &zero.operation, &call);
 		assert_int_equal(call.kind, FILE_CALL_SYNC);
-		/* As if the engine said so. */
+		/* As if the engine reported it. */
 		flush.complete = zero.complete = false;
 		file_backend_done(f->backend, &flush.operation, -ENOSPC);
 		assert_true(flush.complete);
@@ -307,7 +308,7 @@ static void test_full_is_an_error(void **state)
 	}
 }
 
-/* A file that must not grow is an error of its own, which room does not help. */
+/* A file size limit is an error of its own: free space does not help. */
 static void test_size_limit_is_an_error(void **state)
 {
 	struct rlimit before, limit;

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/*
- * The image that the file backend stands on: what is refused, its lock, and what else may have it.
- */
+/* The image of the file backend: what is refused, its lock, and its other uses. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,7 +68,7 @@ static void test_bad_images(void **state)
 	scratch_remove(&scratch);
 }
 
-/* What another format begins or ends with is not served as raw, unless the user says that it is. */
+/* An image with the signature of another format is not served as raw, unless the user says so. */
 static void test_other_formats(void **state)
 {
 	static const struct {
@@ -121,7 +119,7 @@ static void test_other_formats(void **state)
 		}
 		free(path);
 	}
-	/* One byte off is none. */
+	/* A signature with one wrong byte is none. */
 	for (size_t i = 0; i < 8; i++) {
 		char bytes[8] = "vhdxfile";
 
@@ -157,7 +155,7 @@ static void test_inherited_descriptor(void **state)
 	scratch_remove(&scratch);
 }
 
-/* A process of its own that opens the image: only there is its lock another's. */
+/* A process of its own that opens the image, so that its lock belongs to another process. */
 struct opener {
 	pid_t pid;
 	int log; /* its standard error */
@@ -209,7 +207,7 @@ static struct opener opener_start(const char *path, bool readonly)
 	return opener;
 }
 
-/* What it says next: a line of its log, "open", or why it failed. */
+/* Expects its next output: a line of its log, "open", or why it failed. */
 static void opener_expect(const struct opener *opener, const char *text)
 {
 	char line[1024];
@@ -267,7 +265,7 @@ static void test_locks(void **state)
 	scratch_remove(&scratch);
 }
 
-/* What a person can stop is the guest, not one of its device processes. */
+/* The message names the guest, which a person can stop, not its device process. */
 static void test_lock_of_a_guest(void **state)
 {
 	struct scratch scratch;
@@ -304,7 +302,7 @@ static void test_lock_of_one_descriptor(void **state)
 	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
 	first = opener_start(path, false);
 	opener_expect(&first, "open");
-	/* And the message has its real name. */
+	/* And the message has the file's real name. */
 	opener_run(path, false, "/disk: process ");
 	opener_stop(&first);
 	opener_run(path, false, "open");
@@ -322,7 +320,7 @@ static int lock_range(const char *path, int command, short type, off_t start, of
 	return fd;
 }
 
-/* Other programs' locks are theirs for as long as they live. */
+/* Locks of other programs hold as long as those live. */
 static void test_locks_of_others(void **state)
 {
 	static const struct {
@@ -354,7 +352,7 @@ static void test_locks_of_others(void **state)
 	scratch_remove(&scratch);
 }
 
-/* By itself, for children have inherited the descriptor. */
+/* Explicitly, because children have inherited the descriptor. */
 static void unlock(int fd)
 {
 	struct flock lock = {.l_type = F_UNLCK};
@@ -383,7 +381,7 @@ static void test_lock_of_an_ended_process(void **state)
 	fd = lock_as_ended(path, F_WRLCK);
 	opener = opener_start(path, false);
 	opener_expect(&opener, "still locked for a process that has ended; waiting");
-	/* Who waits lives, and will have the image. */
+	/* The waiting process lives, and will get the image. */
 	late = opener_start(path, true);
 	nanosleep(&longer_than_the_living, NULL);
 	unlock(fd);
@@ -396,16 +394,16 @@ static void test_lock_of_an_ended_process(void **state)
 	opener_run(path, true, "open");
 	opener = opener_start(path, false);
 	opener_expect(&opener, "still locked for a process that has ended; waiting");
-	/* The wait has no end of its own, but it has one. */
+	/* The wait has no time limit, but a signal ends it. */
 	assert_int_equal(kill(opener.pid, SIGTERM), 0);
-	opener_expect(&opener, "told to end");
+	opener_expect(&opener, "asked to end");
 	opener_stop(&opener);
 	unlock(fd);
 	opener_run(path, false, "open");
 	scratch_remove(&scratch);
 }
 
-/* A process that is killed in the middle of its requests leaves nothing that stops the next. */
+/* A process that is killed in the middle of its requests leaves nothing that blocks the next. */
 static void test_restart_after_kill(void **state)
 {
 	struct scratch scratch;
@@ -454,7 +452,7 @@ static void test_restart_after_kill(void **state)
 	scratch_remove(&scratch);
 }
 
-/* To look at an image leaves it as it was. */
+/* Opening an image does not change it. */
 static void test_opening_changes_nothing(void **state)
 {
 	const struct timespec old[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
@@ -480,8 +478,8 @@ static void test_opening_changes_nothing(void **state)
 }
 
 /*
- * Attaches @backing to a loop device, which is detached when nobody has it open any more. Returns
- * its descriptor, with its path in @path, or skips the test.
+ * Attaches @backing to a loop device, which is detached when it is closed everywhere. Returns its
+ * descriptor, with its path in @path, or skips the test.
  */
 static int attach_loop(const char *backing, bool readonly, char path[32])
 {
@@ -546,7 +544,7 @@ static void test_loop_devices(void **state)
 	assert_int_equal(file_rig_open_image(&image, backing, true, &error), 0);
 	file_image_close(&image);
 	close(loop);
-	/* Taken by a process before it got a loop device. */
+	/* Locked by a process before it got a loop device. */
 	opener = opener_start(backing, false);
 	opener_expect(&opener, "open");
 	loop = attach_loop(backing, false, path);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The file backend in a test: on an image in a directory of its own, with its event loop, and
- * operations as the block device makes them. A host without io_uring skips the test that asks for
- * it.
+ * operations as the block device makes them. On a host without io_uring, tests that need it are
+ * skipped.
  */
 #ifndef AVP_DEVICE_BLOCK_TEST_FILE_RIG_H
 #define AVP_DEVICE_BLOCK_TEST_FILE_RIG_H
@@ -60,7 +60,7 @@ void file_rig_stop(struct file_rig *f);
 void file_rig_submit(struct file_rig *f, struct file_job *job, enum block_action action,
 		     uint64_t offset, void *data, size_t length);
 
-/* Runs the loop until @done; what takes this long was not noticed when it happened. */
+/* Runs the loop until @done; fails if that takes too long, as after a missed completion. */
 void file_rig_run_until(struct file_rig *f, const bool *done);
 
 /* Commits and runs until the job is complete. Returns its result. */

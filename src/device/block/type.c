@@ -41,8 +41,8 @@ const struct option_row block_option_rows[] = {
 		.offset = offsetof(struct block_options, format),
 		.choices = block_format_choices,
 		.default_text = "auto",
-		.help = "what the image is: auto, raw, and refused if it begins like another "
-			"format; raw, whatever it begins like",
+		.help = "format of the image; auto: raw, but refused if it looks like another "
+			"format; raw: raw whatever it looks like",
 	},
 	{
 		.name = "readonly",
@@ -68,7 +68,7 @@ const struct option_row block_option_rows[] = {
 		.minimum = 1,
 		.maximum = 16,
 		.default_text = "1",
-		.help = "request queues, best one for each CPU that does much I/O",
+		.help = "number of request queues, best one for each CPU that does much I/O",
 	},
 	{
 		.name = "queue-size",
@@ -88,8 +88,8 @@ const struct option_row block_option_rows[] = {
 		.offset = offsetof(struct block_options, cache),
 		.choices = block_cache_choices,
 		.default_text = "writeback",
-		.help = "when a write is complete: writeback, once the host has it and safe after "
-			"the guest's flush; writethrough, once it is on the medium",
+		.help = "when a write completes; writeback: once the host has it, durable after "
+			"the guest's flush; writethrough: once it is on the medium",
 	},
 	{
 		.name = "on-full",
@@ -98,8 +98,8 @@ const struct option_row block_option_rows[] = {
 		.offset = offsetof(struct block_options, on_full),
 		.choices = block_on_full_choices,
 		.default_text = "stop",
-		.help = "when the host has no room for a write: stop, the write waits until there "
-			"is; error, it fails",
+		.help = "when the host has no room for a write; stop: the write waits until there "
+			"is room; error: it fails",
 	},
 	{
 		.name = "logical-block-size",
@@ -141,16 +141,16 @@ static const struct option_row host_option_rows[] = {
 		.offset = offsetof(struct block_host_options, engine),
 		.choices = engine_choices,
 		.default_text = "auto",
-		.help = "how transfers that have to wait are made; auto takes io_uring, or "
-			"threads where the host forbids it or cannot restrict it to the image",
+		.help = "how blocking transfers are made; auto: io_uring, or threads where the "
+			"host forbids it or cannot restrict it to the image",
 	},
 	{.name = NULL},
 };
 
 /*
- * hw/virtio/vhost-user-blk.c came in January 2018. Packed rings are faster, and safe here: what is
- * in flight is known to the device process (INFLIGHT_SHMFD), while QEMU cannot tell the next one
- * where a packed ring stands.
+ * hw/virtio/vhost-user-blk.c came in January 2018. Packed rings are faster, and safe here: the
+ * device process knows the requests in flight (INFLIGHT_SHMFD), and the ring's position, which QEMU
+ * does not pass to the next process.
  */
 static const struct qemu_device block_qemu = {
 	.name = "vhost-user-blk-pci",

@@ -230,9 +230,9 @@ static void test_limits(void **state)
 	limit_next(RLIMIT_FSIZE, 1 << 19, 1 << 19);
 	child = start("--socket-path", scratch_path(&scratch, "short"), NULL);
 	assert_int_equal(finish(&child), 1);
-	expect_one_line(&child, "disk.img: has 1048576 bytes, and this process may write a file up "
-				"to 524288 alone; raise the limit (RLIMIT_FSIZE, `ulimit -f`), or "
-				"make the disk readonly");
+	expect_one_line(&child, "disk.img: has 1048576 bytes, but this process may write a file "
+				"only up to 524288; raise the limit (RLIMIT_FSIZE, `ulimit -f`), "
+				"or make the disk readonly");
 	/* A read-only disk does not need the limit. */
 	limit_next(RLIMIT_FSIZE, 1 << 19, 1 << 19);
 	child = start("--readonly", "--socket-path", scratch_path(&scratch, "read"), NULL);

@@ -164,7 +164,8 @@ static void wrong_disk_images_are_refused(void **state)
 	} rows[] = {
 		{"missing", -1, "", "missing: No such file or directory; check the path"},
 		{"empty", 0, "", "empty: is empty; give it a size: truncate"},
-		{"odd", 1000, "", "odd: its size, 1000 bytes, is no multiple of the sector of 512"},
+		{"odd", 1000, "",
+		 "odd: its size, 1000 bytes, is not a multiple of the sector of 512"},
 		{"sectors", 1536, ",logical-block-size=1024",
 		 "--block: logical-block-size: the size of"},
 		{"blocks", 4096, ",logical-block-size=4096,physical-block-size=512",
@@ -268,7 +269,8 @@ static void what_can_never_be_kept_is_warned_of(void **state)
 	assert_int_equal(statvfs(path, &system), 0);
 	if (truncate(path, (off_t)(system.f_blocks * system.f_frsize / 4096 * 4096 + 8192)) == 0) {
 		assert_int_equal(check(), 0);
-		assert_non_null(strstr(capture_all(&capture), "long, and its file system holds "));
+		assert_non_null(
+			strstr(capture_all(&capture), "long, but its file system holds only "));
 		((struct block_options *)config.devices[0].options)->readonly = true;
 		assert_int_equal(check(), 0);
 		assert_string_equal(capture_all(&capture), "");
