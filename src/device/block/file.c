@@ -81,7 +81,7 @@ struct file_backend {
 	struct log_limit full_limit;
 	uint64_t retry_at_ns;
 	bool stop_when_full;
-	bool full_said;
+	bool full_logged;
 	bool draining; /* queue drained_queue, whose operations do not wait */
 	uint16_t drained_queue;
 	struct file_backend_counts counts;
@@ -334,10 +334,10 @@ static void stop_operation(struct file_backend *backend, struct block_operation 
 	if (operation == backend->trying)
 		backend->trying = NULL;
 	operation_list_append(&backend->stopped, operation);
-	if (backend->full_said ||
+	if (backend->full_logged ||
 	    !log_limit_take(&backend->full_limit, (int64_t)(now_ns / 1000000)))
 		return;
-	backend->full_said = true;
+	backend->full_logged = true;
 	log_warning("no room on the host for a %s of %" PRIu64 " bytes at %" PRIu64
 		    " (%s): it waits until there is room; free some space",
 		    action_name(operation->action), operation->length, operation->offset,
@@ -361,9 +361,9 @@ static void resume(struct file_backend *backend, uint16_t queue)
 /* A waiting operation no longer failed for lack of room. */
 static void found_room(struct file_backend *backend)
 {
-	if (backend->full_said && !backend->draining)
+	if (backend->full_logged && !backend->draining)
 		log_info("there is room on the host again");
-	backend->full_said = false;
+	backend->full_logged = false;
 	resume(backend, BLOCK_ALL_QUEUES);
 }
 
@@ -547,7 +547,7 @@ static void drain(struct block_backend *block, uint16_t queue)
 		backend->engine->ops->wait(backend->engine);
 	backend->draining = false;
 	if (!backend->stopped.first)
-		backend->full_said = false;
+		backend->full_logged = false;
 }
 
 static const struct block_backend_ops file_ops = {

@@ -136,7 +136,7 @@ static void stop_full(struct file_rig *f, struct small_system *small)
 }
 
 /* Runs the loop until the capture has @text. */
-static void run_until_said(struct file_rig *f, struct capture *capture, const char *text)
+static void run_until_logged(struct file_rig *f, struct capture *capture, const char *text)
 {
 	const time_t limit = time(NULL) + 60;
 
@@ -169,7 +169,7 @@ static void test_full_waits(void **state)
 		file_rig_submit(f, &durable, BLOCK_WRITE, 2u << 20, out + (2u << 20), 131072);
 		file_rig_submit(f, &zero, BLOCK_ZERO, 3u << 20, NULL, 1u << 20);
 		f->block->ops->commit(f->block);
-		run_until_said(f, &capture, "no room on the host for a write of 131072 bytes");
+		run_until_logged(f, &capture, "no room on the host for a write of 131072 bytes");
 		/*
 		 * Operations that need no room continue: reads, other flushes, writes to allocated
 		 * storage.
@@ -190,7 +190,7 @@ static void test_full_waits(void **state)
 			file_rig_run_until(f, &jobs[j].complete);
 		file_rig_run_until(f, &durable.complete);
 		file_rig_run_until(f, &zero.complete);
-		run_until_said(f, &capture, "there is room on the host again");
+		run_until_logged(f, &capture, "there is room on the host again");
 		capture_stop(&capture);
 		for (size_t j = 0; j < 8; j++)
 			assert_int_equal(jobs[j].result, 0);
@@ -224,7 +224,7 @@ static void test_full_drains(void **state)
 		file_rig_submit(f, &first, BLOCK_WRITE, 0, data, FILE_RIG_BLOCK);
 		file_rig_submit(f, &other, BLOCK_WRITE, 1u << 20, data, FILE_RIG_BLOCK);
 		f->block->ops->commit(f->block);
-		run_until_said(f, &capture, "no room on the host");
+		run_until_logged(f, &capture, "no room on the host");
 		f->block->ops->drain(f->block, 0);
 		assert_true(first.complete);
 		assert_int_equal(first.result, -ENOSPC);
@@ -243,7 +243,7 @@ static void test_full_drains(void **state)
 		assert_int_equal(first.result, -ENOSPC);
 		file_rig_submit(f, &first, BLOCK_WRITE, 2u << 20, data, FILE_RIG_BLOCK);
 		f->block->ops->commit(f->block);
-		run_until_said(f, &capture, "no room on the host");
+		run_until_logged(f, &capture, "no room on the host");
 		capture_stop(&capture);
 		/* The backend is freed with one that waits. */
 		file_rig_close_backend(f);

@@ -103,9 +103,9 @@ static bool read_request(struct request *request, const uint8_t *message, size_t
 }
 
 /* The client's lease or, for one that has none, a free one; DHCP_LEASES when there is none. */
-static size_t find_lease(const struct dhcp_server *server, const uint8_t *mac, uint32_t wish)
+static size_t find_lease(const struct dhcp_server *server, const uint8_t *mac, uint32_t desired)
 {
-	size_t wanted = wish - server->settings.first_address, found = DHCP_LEASES;
+	size_t wanted = desired - server->settings.first_address, found = DHCP_LEASES;
 
 	for (size_t i = 0; i < DHCP_LEASES; i++) {
 		if (server->leases[i].used && !memcmp(server->leases[i].mac, mac, ETH_ALEN))
@@ -187,15 +187,15 @@ static size_t write_answer(const struct dhcp_server *server, const uint8_t *mess
 static size_t give_address(struct dhcp_server *server, const struct request *request,
 			   const uint8_t *message, uint8_t *answer, uint32_t *to)
 {
-	uint32_t wish = request->requested ? request->requested : request->client;
-	size_t lease = find_lease(server, request->mac, wish);
+	uint32_t desired = request->requested ? request->requested : request->client;
+	size_t lease = find_lease(server, request->mac, desired);
 	uint32_t address = server->settings.first_address + (uint32_t)lease;
 	uint8_t type = request->type == TYPE_DISCOVER ? TYPE_OFFER :
 		       request->type == TYPE_REQUEST  ? TYPE_ACK :
 							TYPE_BOOTP;
 
-	/* RFC 2131, 4.3.2: a wish that is not granted is denied. */
-	if (type == TYPE_ACK && (lease == DHCP_LEASES || wish != address)) {
+	/* RFC 2131, 4.3.2: a desired that is not granted is denied. */
+	if (type == TYPE_ACK && (lease == DHCP_LEASES || desired != address)) {
 		*to = BROADCAST;
 		return write_answer(server, message, answer, TYPE_NAK, 0);
 	}

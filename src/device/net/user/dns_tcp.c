@@ -237,7 +237,7 @@ static uint32_t read_mss(const uint8_t *segment)
 }
 
 /* A free place, or that of the connection that has been idle for longest; NULL: all are busy. */
-static struct dns_tcp_connection *find_place(struct dns_tcp *tcp)
+static struct dns_tcp_connection *find_free(struct dns_tcp *tcp)
 {
 	struct dns_tcp_connection *found = NULL;
 
@@ -255,7 +255,7 @@ static struct dns_tcp_connection *find_place(struct dns_tcp *tcp)
 static void open_connection(struct dns_tcp *tcp, const struct dns_asker *guest,
 			    const struct segment *segment, uint32_t mss, int64_t now_ms)
 {
-	struct dns_tcp_connection *connection = find_place(tcp);
+	struct dns_tcp_connection *connection = find_free(tcp);
 
 	/* The guest asks again. */
 	if (!connection)

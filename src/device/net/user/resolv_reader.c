@@ -30,7 +30,7 @@
  * Whoever replaces a file by removing it first is given that long to finish, again after each
  * change, at most so many times.
  */
-#define SETTLE_MS     50
+#define QUIET_MS      50
 #define SETTLE_ROUNDS 20
 
 /* Where the reader's end of the socket is in its process; behind the standard descriptors. */
@@ -187,7 +187,7 @@ static _Noreturn void run_child(const char *path, int socket_fd, pid_t parent)
 			leave(0);
 		last = report;
 		wait_for_change(&child, -1);
-		for (int i = 0; i < SETTLE_ROUNDS && wait_for_change(&child, SETTLE_MS); i++)
+		for (int i = 0; i < SETTLE_ROUNDS && wait_for_change(&child, QUIET_MS); i++)
 			;
 	}
 }

@@ -178,22 +178,22 @@ void slirp_sockets_end_fill(struct slirp_sockets *sockets)
 }
 
 static int change_watch(struct slirp_sockets *sockets, struct slirp_watch *watch, int fd,
-			uint32_t wish)
+			uint32_t wanted)
 {
 	struct error error = {0};
 
 	if (watch->watched)
-		return event_loop_modify(sockets->loop, &watch->source, wish);
+		return event_loop_modify(sockets->loop, &watch->source, wanted);
 	watch->sockets = sockets;
 	watch->source = (struct event_source){fd, handle_event, watch};
-	return event_loop_add(sockets->loop, &watch->source, wish, &error);
+	return event_loop_add(sockets->loop, &watch->source, wanted, &error);
 }
 
 int slirp_sockets_watch(int fd, int events, void *context)
 {
 	struct slirp_sockets *sockets = context;
 	struct slirp_watch *watch = find_watch(sockets, fd);
-	uint32_t wish = to_epoll(events);
+	uint32_t wanted = to_epoll(events);
 	int result;
 
 	sockets->asked++;
@@ -204,16 +204,16 @@ int slirp_sockets_watch(int fd, int events, void *context)
 	    (slirp_sockets_full(sockets) || sockets->listen_again_ms != INT64_MAX))
 		return -1;
 	watch->generation = sockets->generation;
-	if (watch->watched == wish)
+	if (watch->watched == wanted)
 		return fd;
-	result = change_watch(sockets, watch, fd, wish);
+	result = change_watch(sockets, watch, fd, wanted);
 	if (result < 0) {
 		if (log_limit_take(&sockets->watch_limit, clock_now_ms()))
 			log_warning("cannot watch a connection of the guest: %s",
 				    strerror(-result));
 		return -1;
 	}
-	watch->watched = wish;
+	watch->watched = wanted;
 	if (fd >= sockets->highest)
 		sockets->highest = fd + 1;
 	return fd;

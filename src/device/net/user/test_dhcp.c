@@ -114,12 +114,12 @@ static int ask(struct fixture *f)
 	return number(f, 53) ? (int)number(f, 53) : -1;
 }
 
-static int ask_for(struct fixture *f, uint8_t mac, uint8_t type, uint32_t wish)
+static int ask_for(struct fixture *f, uint8_t mac, uint8_t type, uint32_t desired)
 {
 	begin(f, mac);
 	add(f, 53, &type, 1);
-	if (wish)
-		add_address(f, 50, wish);
+	if (desired)
+		add_address(f, 50, desired);
 	return ask(f);
 }
 

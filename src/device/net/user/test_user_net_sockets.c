@@ -121,7 +121,7 @@ static const struct user_net_packet *wait_for_forward(struct fixture *f)
 }
 
 /* Turns the loop until it has nothing to do; one that spins never comes to this. */
-static void settle(struct fixture *f)
+static void run_until_idle(struct fixture *f)
 {
 	const time_t limit = time(NULL) + 60;
 
@@ -139,7 +139,7 @@ static void test_no_more_sockets(void **state)
 		assert_true(open_connection(f, FIRST_PORT + i));
 	assert_false(open_connection(f, FIRST_PORT - 1));
 	client = connect_forward(f);
-	settle(f);
+	run_until_idle(f);
 	assert_false(user_net_rig_take(f->rig));
 	/* A connection ends, and there is a socket for the one that waits. */
 	user_net_rig_send_tcp(f->rig, user_net_gateway_mac, FIRST_PORT, USER_NET_GATEWAY, f->port,
@@ -158,7 +158,7 @@ static void test_connection_that_cannot_be_taken(void **state)
 	lowest = dup(client);
 	close(lowest);
 	limit_descriptors((rlim_t)lowest);
-	settle(f);
+	run_until_idle(f);
 	assert_false(user_net_rig_take(f->rig));
 	limit_descriptors(DESCRIPTORS);
 	wait_for_forward(f);
@@ -178,7 +178,7 @@ static void test_forward_is_sent_again(void **state)
 	user_net_rig_send_tcp(f->rig, packet->ethernet.ether_shost, 80, USER_NET_GATEWAY,
 			      ntohs(packet->tcp.th_sport), TH_RST | TH_ACK, 0,
 			      ntohl(packet->tcp.th_seq) + 1, "");
-	settle(f);
+	run_until_idle(f);
 	close(client);
 	client = connect_forward(f);
 	sequence = wait_for_forward(f)->tcp.th_seq;
@@ -200,7 +200,7 @@ static bool has_ended(struct fixture *f, int fd)
 {
 	char byte;
 
-	settle(f);
+	run_until_idle(f);
 	if (recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN)
 		return false;
 	return true;
