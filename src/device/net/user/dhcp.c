@@ -18,7 +18,7 @@
 #define CLIENT_MAC     28
 #define COOKIE	       236
 #define OPTIONS	       240
-#define LENGTH_MIN     300 /* RFC 951, 3: clients of BOOTP want that much */
+#define LENGTH_MIN     300 /* RFC 951, 3: clients of BOOTP expect at least that */
 #define OP_REQUEST     1
 #define OP_REPLY       2
 #define ETHERNET       1
@@ -41,7 +41,7 @@ enum option {
 };
 
 enum type {
-	TYPE_BOOTP = 0, /* no DHCP: a client of RFC 951 */
+	TYPE_BOOTP = 0, /* not DHCP: a client of RFC 951 */
 	TYPE_DISCOVER = 1,
 	TYPE_OFFER = 2,
 	TYPE_REQUEST = 3,
@@ -51,12 +51,12 @@ enum type {
 	TYPE_INFORM = 8,
 };
 
-/* What is of interest in a client's message. */
+/* The relevant parts of a client's message. */
 struct request {
 	const uint8_t *mac;
 	uint8_t type;
 	uint32_t server, requested; /* 0: not given */
-	uint32_t client;	    /* the address that it uses, 0: none */
+	uint32_t client;	    /* the address that it uses; 0: none */
 };
 
 static void read_option(struct request *request, uint8_t option, const uint8_t *value,
@@ -102,7 +102,7 @@ static bool read_request(struct request *request, const uint8_t *message, size_t
 	return read_options(request, message + OPTIONS, length - OPTIONS);
 }
 
-/* The client's lease or, for one that has none, a free one; DHCP_LEASES when there is none. */
+/* The client's lease or, if it has none, a free one; DHCP_LEASES when all are in use. */
 static size_t find_lease(const struct dhcp_server *server, const uint8_t *mac, uint32_t desired)
 {
 	size_t wanted = desired - server->settings.first_address, found = DHCP_LEASES;
@@ -122,7 +122,7 @@ struct writer {
 
 static void add_option(struct writer *writer, uint8_t option, const void *value, size_t length)
 {
-	/* The answer has room for all that there can be; its last byte is for the end. */
+	/* The answer has room for all options; its last byte is for the end option. */
 	if (length > UINT8_MAX || (size_t)(writer->end - writer->at) < length + 3)
 		return;
 	*writer->at++ = option;
@@ -162,7 +162,7 @@ static size_t write_answer(const struct dhcp_server *server, const uint8_t *mess
 	struct writer writer = {answer + OPTIONS, answer + DHCP_ANSWER_MAX};
 
 	memset(answer, 0, DHCP_ANSWER_MAX);
-	/* Transaction, flags, relay and hardware address are the client's; names are not. */
+	/* Copy transaction, flags, relay and hardware address from the client, but no names. */
 	memcpy(answer, message, CLIENT_MAC + 16);
 	answer[OP] = OP_REPLY;
 	packet_put16(answer + SECONDS, 0);
@@ -174,7 +174,7 @@ static size_t write_answer(const struct dhcp_server *server, const uint8_t *mess
 	if (type != TYPE_BOOTP) {
 		add_option(&writer, OPTION_TYPE, &type, 1);
 		add_number(&writer, OPTION_SERVER, settings->gateway);
-		/* RFC 2131, 4.3.5: no lease for a client that brings its address. */
+		/* RFC 2131, 4.3.5: no lease for a client that has its address already. */
 		if (address)
 			add_number(&writer, OPTION_LEASE, LEASE_SECONDS);
 	}
@@ -194,7 +194,7 @@ static size_t give_address(struct dhcp_server *server, const struct request *req
 		       request->type == TYPE_REQUEST  ? TYPE_ACK :
 							TYPE_BOOTP;
 
-	/* RFC 2131, 4.3.2: a desired that is not granted is denied. */
+	/* RFC 2131, 4.3.2: a request for an address that cannot be granted is denied. */
 	if (type == TYPE_ACK && (lease == DHCP_LEASES || desired != address)) {
 		*to = BROADCAST;
 		return write_answer(server, message, answer, TYPE_NAK, 0);
@@ -222,7 +222,7 @@ size_t dhcp_answer(struct dhcp_server *server, const uint8_t *message, size_t le
 	if (!read_request(&request, message, length) ||
 	    (request.server && request.server != server->settings.gateway))
 		return 0;
-	/* RFC 2131, 4.1: to the address that the client has; one without hears what all hear. */
+	/* RFC 2131, 4.1: to the client's address, or broadcast if it has none. */
 	*to = request.client ? request.client : BROADCAST;
 	switch (request.type) {
 	case TYPE_INFORM:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The DHCP server of the user-mode network (RFC 2131, options of RFC 2132): addresses for a few
- * interfaces behind the guest's, and what there is to know about the network. Freestanding.
+ * The DHCP server of the user-mode network (RFC 2131, options of RFC 2132): addresses for the guest
+ * and a few interfaces behind it, and the settings of the network. Freestanding.
  */
 #ifndef AVP_DEVICE_NET_USER_DHCP_H
 #define AVP_DEVICE_NET_USER_DHCP_H
@@ -14,13 +14,13 @@
 #define DHCP_SERVER_PORT 67
 #define DHCP_CLIENT_PORT 68
 
-/* Interfaces that get an address: first_address and those behind it. */
+/* Interfaces that get an address: first_address and those that follow. */
 #define DHCP_LEASES 16
 
 /* The longest host name (RFC 1035, 2.3.4: a label). */
 #define DHCP_HOST_NAME_MAX 63
 
-/* What every client takes: RFC 2131, 2, an IP packet of 576 bytes. */
+/* The size that every client accepts: RFC 2131, 2, an IP packet of 576 bytes. */
 #define DHCP_ANSWER_MAX (576 - 28)
 
 /* Addresses are in host byte order. */
@@ -40,13 +40,13 @@ struct dhcp_server {
 };
 
 /*
- * Takes the @length bytes of a client's message and puts the answer into @answer. Returns its
- * length, or 0 when there is none. *to gets the address that it goes to: the client's, or all ones.
+ * Handles a client's message of @length bytes and writes the answer into @answer. Returns its
+ * length, or 0 for no answer. *to becomes its destination: the client's address, or all ones.
  */
 size_t dhcp_answer(struct dhcp_server *server, const uint8_t *message, size_t length,
 		   uint8_t answer[DHCP_ANSWER_MAX], uint32_t *to);
 
-/* Whether a message is of a client that starts to ask for an address, as when it has booted. */
+/* Whether a client starts to ask for an address with this message, as after boot. */
 bool dhcp_is_start(const uint8_t *message, size_t length);
 
 #endif

@@ -8,16 +8,16 @@
 
 #define LABEL_MAX    63
 #define NAME_MAX_LEN 255
-#define RECORDS	     6 /* three counts, behind that of questions */
+#define RECORDS	     6 /* three counts, after that of questions */
 #define RECORDS_SIZE 6
 #define ADDITIONAL   10	    /* the last of them */
 #define FLAG_DESIRED 0x0100 /* recursion */
 #define FLAG_OFFERED 0x0080
 
-/* A record behind its name: type, class, time to live, length of the data that follows. */
+/* A record after its name: type, class, time to live, length of the data that follows. */
 #define RECORD_DATA  8
 #define RECORD_FIXED 10
-/* In an OPT record: flags in the time to live, and what a datagram to us may have, as the class. */
+/* In an OPT record: flags in the time to live, and the largest datagram to us as the class. */
 #define OPT_FLAGS	6
 #define OPT_FLAG_DNSSEC 0x8000
 #define OPT_DATAGRAM	1232
@@ -28,7 +28,7 @@ size_t dns_head_length(const uint8_t *message, size_t length)
 
 	if (length < DNS_HEADER || packet_get16(message + DNS_QUESTION_COUNT) != 1)
 		return 0;
-	/* RFC 1035, 4.1.2: labels up to an empty one. Nothing is before it to point back at. */
+	/* RFC 1035, 4.1.2: labels up to an empty one. No pointers: nothing comes before it. */
 	while (at < length && message[at]) {
 		if (message[at] > LABEL_MAX || at - DNS_HEADER > NAME_MAX_LEN)
 			return 0;
@@ -51,7 +51,7 @@ static uint8_t lower(uint8_t letter)
 	return letter >= 'A' && letter <= 'Z' ? letter + ('a' - 'A') : letter;
 }
 
-/* RFC 4343: names are equal whatever their case. */
+/* RFC 4343: names are compared without case. */
 static bool asks_the_same(const uint8_t *one, const uint8_t *other, size_t length)
 {
 	for (size_t i = DNS_HEADER; i < length; i++)
@@ -82,8 +82,8 @@ enum dns_rcode dns_rcode(const uint8_t *message)
 }
 
 /*
- * Looks for the OPT record among those from @at on. False: there is none. *@flags: what an answer
- * repeats of its flags (RFC 3225, 3).
+ * Looks for the OPT record from @at on. False: there is none. *@flags: its flags that an answer
+ * repeats (RFC 3225, 3).
  */
 static bool find_opt(const uint8_t *message, size_t length, size_t at, uint16_t *flags)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What has to be known of DNS messages (RFC 1035, 4) to pass them on: where the question ends, and
- * whether a message answers another one. Freestanding: bytes in, verdict out.
+ * The parts of DNS messages (RFC 1035, 4) that a relay needs: where the question ends, and whether
+ * a message answers another one. Freestanding: bytes in, verdict out.
  */
 #ifndef AVP_DEVICE_NET_USER_DNS_MESSAGE_H
 #define AVP_DEVICE_NET_USER_DNS_MESSAGE_H
@@ -41,28 +41,28 @@ enum dns_rcode {
 };
 
 /*
- * Length of the header and the one question behind it; 0: the message has not just one, or none
- * that is whole.
+ * Length of the header and the question after it; 0: the message does not have exactly one complete
+ * question.
  */
 size_t dns_head_length(const uint8_t *message, size_t length);
 
-/* Whether a message asks something: is no answer itself, and has one question. */
+/* Whether a message is a query: not an answer, with one question. */
 bool dns_is_question(const uint8_t *message, size_t length);
 
 /*
- * Whether a message of @length bytes answers a question, of which the head is given: the same id,
- * kind and question (RFC 5452, 9.1). An error may leave out the question.
+ * Whether a message of @length bytes answers the query whose head is given: the same id, kind and
+ * question (RFC 5452, 9.1). An error may omit the question.
  */
 bool dns_is_answer(const uint8_t *head, size_t head_length, const uint8_t *message, size_t length);
 
-/* The answer code of a message that dns_is_answer takes. */
+/* The answer code of a message that dns_is_answer accepts. */
 enum dns_rcode dns_rcode(const uint8_t *message);
 
 /*
  * Makes an answer that has no records, with @rcode and further @flags: the header and the question
- * of @message, of @length bytes, or only the header where there is no question, as in an error that
- * dns_is_answer takes. With an OPT record in @message there is an empty one in the answer (RFC
- * 6891, 6.1.1). Returns its length. Both may be one.
+ * of @message, of @length bytes, or only the header if there is no question, as in an error that
+ * dns_is_answer accepts. If @message has an OPT record, the answer has an empty one (RFC 6891,
+ * 6.1.1). Returns its length. @message and @answer may be the same buffer.
  */
 size_t dns_make_empty(const uint8_t *message, size_t length, uint8_t answer[DNS_EMPTY_MAX],
 		      uint16_t flags, enum dns_rcode rcode);

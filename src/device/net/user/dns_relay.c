@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Questions of the guest at the host's name servers. */
+/* Relays queries of the guest to the host's name servers. */
 #include "device/net/user/dns_relay.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "device/net/user/packet.h"
 
-/* Datagrams looked at for each event: those that are no answer must not hold up the rest. */
+/* Datagrams read for each event: a flood of wrong ones must not delay other events. */
 #define DATAGRAMS_AT_ONCE 8
 
 void dns_relay_init(struct dns_relay *relay, struct event_loop *loop, dns_relay_answer *answer,
@@ -36,7 +36,7 @@ void dns_relay_set_servers(struct dns_relay *relay, const struct name_servers *s
 	for (size_t i = 0; i < DNS_RELAY_QUESTIONS; i++) {
 		struct dns_question *question = &relay->questions[i];
 
-		/* The one that comes next is the first. Its server is none of the list any more. */
+		/* The next server is the first one; the current one is not in the list any more. */
 		question->server = UINT32_MAX;
 		question->tries = 0;
 		question->passed_over = false;
@@ -64,19 +64,19 @@ static void forget(struct dns_question *question)
 	question->relay->active--;
 }
 
-/* Gives the asker the answer, of @length bytes, and forgets the question. */
+/* Sends the answer of @length bytes to the asker, and forgets the query. */
 static void answer(struct dns_question *question, uint8_t *message, size_t length)
 {
 	struct dns_relay *relay = question->relay;
 	const struct dns_asker asker = question->asker;
 
 	packet_put16(message + DNS_ID, question->guest_id);
-	/* The asker may ask again at once. */
+	/* First, because the asker may ask again at once. */
 	forget(question);
 	relay->answer(relay->context, &asker, message, length);
 }
 
-/* The servers before this one are silent: the next questions begin with it, for a while. */
+/* The servers before this one are silent: the next queries start with it, for a while. */
 static void prefer_server(const struct dns_question *question, int64_t now_ms)
 {
 	struct dns_relay *relay = question->relay;
@@ -87,7 +87,7 @@ static void prefer_server(const struct dns_question *question, int64_t now_ms)
 	relay->prefer_until_ms = now_ms + DNS_RELAY_PREFER_MS;
 }
 
-/* There is no answer: that is one too. */
+/* Answers that no server answered. */
 static void give_up(struct dns_question *question)
 {
 	uint8_t *message = question->stream ? question->stream + DNS_PREFIX :
@@ -115,7 +115,7 @@ static int watch(struct dns_question *question, uint32_t events)
 	return result;
 }
 
-/* Sends what can be sent. Returns 0 or a negative errno. */
+/* Sends as much as the socket accepts. Returns 0 or a negative errno. */
 static int send_question(struct dns_question *question)
 {
 	size_t first = question->stream ? 0 : DNS_PREFIX;
@@ -139,7 +139,7 @@ static int send_question(struct dns_question *question)
 	return watch(question, EPOLLIN);
 }
 
-/* Asks the server whose turn it is. Returns 0 or a negative errno. */
+/* Asks the current server. Returns 0 or a negative errno. */
 static int begin_try(struct dns_question *question)
 {
 	const struct dns_relay *relay = question->relay;
@@ -149,7 +149,10 @@ static int begin_try(struct dns_question *question)
 	int type = question->stream ? SOCK_STREAM : SOCK_DGRAM;
 	uint16_t id;
 
-	/* RFC 5452, 9.2: what somebody who is not on the way has to guess. The port is another. */
+	/*
+	 * RFC 5452, 9.2: a random id, which an off-path attacker has to guess; the port is random,
+	 * too.
+	 */
 	if (getrandom(&id, sizeof(id), 0) != sizeof(id))
 		return -EAGAIN;
 	packet_put16(question->bytes, (uint16_t)question->length);
@@ -184,7 +187,7 @@ static int64_t end_of_try(const struct dns_question *question, int64_t now_ms)
 	return now_ms + share_ms < question->give_up_ms ? now_ms + share_ms : question->give_up_ms;
 }
 
-/* Asks the servers from question->server on, until one can be asked. */
+/* Tries the servers from question->server on, until one accepts the query. */
 static void ask_servers(struct dns_question *question, int64_t now_ms)
 {
 	const struct name_servers *servers = &question->relay->servers;
@@ -201,7 +204,7 @@ static void ask_servers(struct dns_question *question, int64_t now_ms)
 		question->server++;
 		question->passed_over = true;
 	}
-	/* With many servers there may be some that the time did not suffice for. */
+	/* With many servers the time may not be enough for all. */
 	prefer_server(question, now_ms);
 	give_up(question);
 }
@@ -209,19 +212,19 @@ static void ask_servers(struct dns_question *question, int64_t now_ms)
 static void ask_next(struct dns_question *question, int64_t now_ms)
 {
 	end_try(question);
-	/* Wraps to the first of a new list. */
+	/* With a new list it wraps to the first. */
 	question->server++;
 	ask_servers(question, now_ms);
 }
 
-/* The server that was asked says nothing. One of an old list is not before any of the new one. */
+/* The current server is silent. A server of an old list does not count for the new one. */
 static void pass_over(struct dns_question *question, int64_t now_ms)
 {
 	question->passed_over |= question->server != UINT32_MAX;
 	ask_next(question, now_ms);
 }
 
-/* An answer came. One that says that this server cannot tell is passed on if none is left. */
+/* Handles an answer. A failure is passed on only if no server is left. */
 static void take_answer(struct dns_question *question, uint8_t *message, size_t length)
 {
 	struct dns_relay *relay = question->relay;
@@ -259,7 +262,7 @@ static void receive_datagrams(struct dns_question *question)
 	}
 }
 
-/* How much of a stream is still to come: its length first, which says the rest. */
+/* How many bytes of a stream are missing: first those of the length, then of the message. */
 static size_t missing(const struct dns_question *question)
 {
 	size_t want = DNS_PREFIX;
@@ -320,7 +323,7 @@ static bool is_asker(const struct dns_question *question, const struct dns_asker
 	       dns_asker_is(&question->asker, asker);
 }
 
-/* The question that the guest has sent before, or a free place; NULL: there is none. */
+/* The same query sent before, or a free entry; NULL: all are in use. */
 static struct dns_question *find_question(struct dns_relay *relay, const struct dns_asker *asker,
 					  const uint8_t *message, size_t head)
 {
@@ -363,7 +366,7 @@ bool dns_relay_ask(struct dns_relay *relay, const struct dns_asker *asker, const
 		refuse(relay, asker, message, length, stream);
 		return true;
 	}
-	/* Asked again by a guest that has waited for too long: the answer is for both. */
+	/* The guest repeats a query that it waited on for too long: the answer serves both. */
 	if (question->used)
 		return true;
 	if (relay->preferred && now_ms >= relay->prefer_until_ms)

@@ -7,11 +7,11 @@
 
 #define MSS_LENGTH 4 /* of the option */
 
-/* RFC 9293, 3.7.1: without an option; and what headers take of a packet at most. */
+/* RFC 9293, 3.7.1: without an option; and the most that headers take of a packet. */
 #define MSS_DEFAULT 536
 #define HEADERS	    60
 
-/* A guest that wants less gets this all the same: it is what the smallest packet has room for. */
+/* The smallest MSS used, even if the guest announces less: any packet has room for it. */
 #define MSS_MIN 8
 
 struct segment {
@@ -44,7 +44,7 @@ static void forget(struct dns_tcp *tcp, struct dns_tcp_connection *connection)
 	tcp->active--;
 }
 
-/* How the sequence numbers are apart: RFC 9293, 3.4. */
+/* The distance of two sequence numbers: RFC 9293, 3.4. */
 static int32_t distance(uint32_t from, uint32_t to)
 {
 	return (int32_t)(to - from);
@@ -95,7 +95,7 @@ static void send_next(struct dns_tcp *tcp, struct dns_tcp_connection *connection
 		connection->reach = connection->next;
 }
 
-/* RFC 9293, 3.10.7.1: the answer to a segment of no connection. */
+/* RFC 9293, 3.10.7.1: the answer to a segment without a connection. */
 static void send_reset(struct dns_tcp *tcp, const struct dns_asker *guest,
 		       const struct segment *cause)
 {
@@ -124,8 +124,8 @@ static void abort_connection(struct dns_tcp *tcp, struct dns_tcp_connection *con
 }
 
 /*
- * Sends what is due: a part of the answer as large as the guest takes, the end of the connection,
- * or, if neither and @acknowledge says so, what was received.
+ * Sends what is pending: as much of the answer as the guest's window allows, or the FIN; if neither
+ * is pending and @acknowledge is set, an acknowledgement.
  */
 static void send_due(struct dns_tcp *tcp, struct dns_tcp_connection *connection, bool acknowledge,
 		     int64_t now_ms)
@@ -165,8 +165,8 @@ static void send_due(struct dns_tcp *tcp, struct dns_tcp_connection *connection,
 }
 
 /*
- * Asks what has come whole, once the answer before has arrived, and closes when the guest has
- * closed and everything is answered. False: the connection is no more.
+ * Relays the next complete query once the previous answer has been acknowledged, and closes when
+ * the guest has closed and all queries are answered. False: the connection is gone.
  */
 static bool serve(struct dns_tcp *tcp, struct dns_tcp_connection *connection, int64_t now_ms)
 {
@@ -188,7 +188,7 @@ static bool serve(struct dns_tcp *tcp, struct dns_tcp_connection *connection, in
 
 			connection->asked = true;
 			connection->idle_ms = now_ms + DNS_TCP_IDLE_MS;
-			/* It may be answered by the time that this returns. */
+			/* The answer may come before this returns. */
 			good = dns_relay_ask(tcp->relay, &connection->guest,
 					     connection->in + DNS_PREFIX, length, connection->out,
 					     now_ms);
@@ -217,7 +217,7 @@ void dns_tcp_answer(struct dns_tcp *tcp, int index, size_t length, int64_t now_m
 	send_due(tcp, connection, false, now_ms);
 }
 
-/* The guest's MSS option (RFC 9293, 3.7.1); the frame filter saw to it that options fit. */
+/* The guest's MSS option (RFC 9293, 3.7.1); the frame filter has checked that options fit. */
 static uint32_t read_mss(const uint8_t *segment)
 {
 	size_t at = TCP_HEADER, end = packet_tcp_header(segment);
@@ -236,7 +236,7 @@ static uint32_t read_mss(const uint8_t *segment)
 	return MSS_DEFAULT;
 }
 
-/* A free place, or that of the connection that has been idle for longest; NULL: all are busy. */
+/* A free entry, or that of the connection that has been idle for longest; NULL: all are busy. */
 static struct dns_tcp_connection *find_free(struct dns_tcp *tcp)
 {
 	struct dns_tcp_connection *found = NULL;
@@ -257,7 +257,7 @@ static void open_connection(struct dns_tcp *tcp, const struct dns_asker *guest,
 {
 	struct dns_tcp_connection *connection = find_free(tcp);
 
-	/* The guest asks again. */
+	/* The guest will repeat its SYN. */
 	if (!connection)
 		return;
 	if (connection->state != DNS_TCP_FREE)
@@ -282,7 +282,7 @@ static void open_connection(struct dns_tcp *tcp, const struct dns_asker *guest,
 	send_next(tcp, connection, TCP_FLAG_SYN, 0);
 }
 
-/* What the guest acknowledges. False: the connection is no more. */
+/* Handles an acknowledgement. False: the connection is gone. */
 static bool take_acknowledgement(struct dns_tcp *tcp, struct dns_tcp_connection *connection,
 				 const struct segment *segment, int64_t now_ms)
 {
@@ -307,7 +307,7 @@ static bool take_acknowledgement(struct dns_tcp *tcp, struct dns_tcp_connection 
 		connection->out_start += (uint32_t)count;
 		break;
 	case DNS_TCP_CLOSING:
-		/* Our end of it was the last that there was to acknowledge. */
+		/* Our FIN was acknowledged: the connection is complete. */
 		forget(tcp, connection);
 		return false;
 	case DNS_TCP_FREE:
@@ -316,7 +316,7 @@ static bool take_acknowledgement(struct dns_tcp *tcp, struct dns_tcp_connection 
 	return true;
 }
 
-/* Takes what comes next of the guest's bytes, as much as there is room for. */
+/* Takes the next bytes of the guest, as much as there is room for. */
 static void take_data(struct dns_tcp_connection *connection, const struct segment *segment,
 		      int64_t now_ms)
 {
@@ -346,14 +346,16 @@ static void take_segment(struct dns_tcp *tcp, struct dns_tcp_connection *connect
 {
 	bool carries = segment->length || segment->flags & TCP_FLAG_FIN;
 
-	/* RFC 5961, 3.2: only with exactly the next number. Any other is dropped, unanswered. */
+	/*
+	 * RFC 5961, 3.2: only with exactly the next number. Any other is dropped without an answer.
+	 */
 	if (segment->flags & TCP_FLAG_RST) {
 		if (segment->sequence == connection->expected)
 			forget(tcp, connection);
 		return;
 	}
 	if (segment->flags & TCP_FLAG_SYN) {
-		/* The guest has not heard us: that is sent again in time. */
+		/* The guest did not get our SYN: the timer sends it again. */
 		if (connection->state != DNS_TCP_HANDSHAKE)
 			send_due(tcp, connection, true, now_ms);
 		return;
@@ -426,7 +428,7 @@ int64_t dns_tcp_deadline_ms(const struct dns_tcp *tcp)
 	return deadline_ms;
 }
 
-/* Begins again with what is not acknowledged. A guest without room is asked with a byte. */
+/* Sends again from the first unacknowledged byte. A zero window is probed with one byte. */
 static void resend(struct dns_tcp *tcp, struct dns_tcp_connection *connection, int64_t now_ms)
 {
 	if (++connection->resends > DNS_TCP_RESENDS) {
@@ -442,7 +444,7 @@ static void resend(struct dns_tcp *tcp, struct dns_tcp_connection *connection, i
 	}
 	if (!connection->window && connection->out_start < connection->out_length) {
 		send_next(tcp, connection, 0, 1);
-		/* A guest that has no room does not take it. */
+		/* A guest without room does not accept the probe. */
 		connection->next = connection->first;
 	}
 	send_due(tcp, connection, false, now_ms);

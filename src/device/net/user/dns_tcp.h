@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The guest's side of DNS over TCP (RFC 7766): the least of TCP (RFC 9293) that serves questions
- * one by one. Segments in and out; the other end is one Ethernet cable away, so there is no
- * congestion, and what comes out of order is sent again. In fixed memory.
+ * The guest's side of DNS over TCP (RFC 7766): the part of TCP (RFC 9293) that is needed to serve
+ * queries one by one. Segments in and out; the peer is directly connected, so there is no
+ * congestion control, and out-of-order segments are dropped and sent again. In fixed memory.
  */
 #ifndef AVP_DEVICE_NET_USER_DNS_TCP_H
 #define AVP_DEVICE_NET_USER_DNS_TCP_H
@@ -14,20 +14,20 @@
 #include "device/net/user/dns_relay.h"
 #include "device/net/user/packet.h"
 
-/* One more takes the place of the one that has been idle for longest. */
+/* One more replaces the one that has been idle for longest. */
 #define DNS_TCP_CONNECTIONS 16
 
-/* A connection on which nothing gets further for so long, in ms, is ended. */
+/* A connection without progress for this long, in ms, is ended. */
 #define DNS_TCP_IDLE_MS 30000
 
-/* How long until a segment is sent again, each time twice as long, and how often. */
+/* The first retransmission timeout, which doubles each time, and the number of retransmissions. */
 #define DNS_TCP_RESEND_MS 500
 #define DNS_TCP_RESENDS	  6
 
-/* Segments sent before the first of them is acknowledged: a guest has room for that many frames. */
+/* Unacknowledged segments in flight: a guest has room for that many frames. */
 #define DNS_TCP_FLIGHT 16
 
-/* Segments are written with room for all headers before them. */
+/* Room for all headers before a segment. */
 #define DNS_TCP_ROOM (PACKET_IP + IPV6_HEADER)
 
 enum dns_tcp_state { DNS_TCP_FREE, DNS_TCP_HANDSHAKE, DNS_TCP_OPEN, DNS_TCP_CLOSING };
@@ -38,10 +38,10 @@ struct dns_tcp_connection {
 	uint32_t expected;	     /* next sequence number of the guest's */
 	uint32_t first, next, reach; /* ours: not acknowledged yet, to be sent, ever sent */
 	uint32_t window, mss;	     /* the guest's */
-	bool guest_closed;	     /* it sends nothing more */
-	bool asked;		     /* the question is with the relay, and out too */
+	bool guest_closed;	     /* its FIN was received */
+	bool asked;		     /* the relay has the query, and uses out */
 	unsigned int resends;
-	int64_t resend_ms, idle_ms; /* INT64_MAX: nothing to send again */
+	int64_t resend_ms, idle_ms; /* INT64_MAX: nothing to retransmit */
 	size_t in_length;
 	size_t out_start, out_length; /* answer bytes: acknowledged, and all */
 	uint8_t in[DNS_PREFIX + DNS_QUESTION_MAX];
@@ -49,8 +49,8 @@ struct dns_tcp_connection {
 };
 
 /*
- * Sends a segment, of @length bytes at @segment, to a guest: the checksum is to be done, and
- * headers go into the DNS_TCP_ROOM bytes before it.
+ * Sends a segment of @length bytes at @segment to a guest: computes the checksum, and writes
+ * headers into the DNS_TCP_ROOM bytes before it.
  */
 typedef void dns_tcp_send(void *context, const struct dns_asker *guest, uint8_t *segment,
 			  size_t length);
@@ -70,19 +70,19 @@ void dns_tcp_init(struct dns_tcp *tcp, struct dns_relay *relay, uint16_t mtu, dn
 		  void *context);
 
 /*
- * Takes a segment of the guest, whose checksum was checked, with a header that fits; @guest says
- * who it is from.
+ * Handles a segment of the guest, whose checksum and header length were checked; @guest is its
+ * sender.
  */
 void dns_tcp_take(struct dns_tcp *tcp, const struct dns_asker *guest, const uint8_t *segment,
 		  size_t length, int64_t now_ms);
 
-/* The relay's answer to a question of connection @index, @length bytes in the memory given. */
+/* The relay's answer to a query of connection @index, @length bytes in the memory given to it. */
 void dns_tcp_answer(struct dns_tcp *tcp, int index, size_t length, int64_t now_ms);
 
 /* Forgets all connections: their guest is gone. */
 void dns_tcp_forget_all(struct dns_tcp *tcp);
 
-/* When dns_tcp_expire has something to do; INT64_MAX: never. */
+/* When to call dns_tcp_expire; INT64_MAX: never. */
 int64_t dns_tcp_deadline_ms(const struct dns_tcp *tcp);
 void dns_tcp_expire(struct dns_tcp *tcp, int64_t now_ms);
 

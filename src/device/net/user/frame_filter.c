@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The filter before the user-mode network: what passes is whole and sane. */
+/* The filter in front of the user-mode network: only well-formed packets pass. */
 #include "device/net/user/frame_filter.h"
 
 #include <string.h>
@@ -16,7 +16,7 @@
 #define PORT_DHCP	 67
 #define BROADCAST	 UINT32_MAX
 
-/* RFC 792: the header of what was refused and 8 bytes of its data. */
+/* RFC 792: the header of the refused packet and 8 bytes of its data. */
 #define REFUSAL_LENGTH (PACKET_IP + IPV4_HEADER + ICMP_HEADER + IPV4_HEADER + 8)
 
 void frame_filter_init(struct frame_filter *filter, const struct frame_filter_settings *settings)
@@ -29,7 +29,9 @@ static bool in_network(const struct frame_filter *filter, uint32_t address)
 	return (address & filter->settings.mask) == filter->settings.network;
 }
 
-/* An address that a guest can have: neither a service, nor the network's or all hosts'. */
+/*
+ * Whether a guest can have this address: not a service's, the network's or the broadcast address.
+ */
 static bool is_guest(const struct frame_filter *filter, uint32_t address)
 {
 	const struct frame_filter_settings *settings = &filter->settings;
@@ -40,8 +42,8 @@ static bool is_guest(const struct frame_filter *filter, uint32_t address)
 }
 
 /*
- * To @address beyond the network: whether a router would pass it on. A socket of the host would
- * take some other ones for its own.
+ * Checks that a router would forward a packet to @address outside the network. A socket of the host
+ * would treat some other addresses as its own.
  */
 static enum frame_verdict check_route(const struct frame_filter *filter, uint32_t address)
 {
@@ -90,7 +92,7 @@ static enum frame_verdict check_tcp(const struct frame_filter *filter, uint8_t *
 		return FRAME_FOR_DNS;
 	else
 		allowed = false;
-	/* Segments of a connection that a forwarded port has opened pass. */
+	/* Segments of a connection through a forwarded port pass. */
 	return allowed || !opens ? FRAME_PASSED : FRAME_REFUSED;
 }
 
@@ -107,7 +109,7 @@ static bool is_peer(const struct frame_filter *filter, uint16_t host_port, uint1
 	       filter->peers[index].guest_port == guest_port;
 }
 
-/* RFC 768: 0 says that there is none. */
+/* RFC 768: 0 means no checksum. */
 static bool udp_checksum_fits(const uint8_t *ip, size_t length)
 {
 	return !packet_get16(ip + IPV4_HEADER + UDP_CHECKSUM) ||
@@ -132,7 +134,7 @@ static enum frame_verdict check_udp(const struct frame_filter *filter, const uin
 		return udp_checksum_fits(ip, length) ? FRAME_FOR_DHCP : FRAME_DROPPED;
 	if (!packet_get32(ip + IPV4_SOURCE))
 		return FRAME_DROPPED;
-	/* The library has a TFTP server of its own there. */
+	/* The library has its own TFTP server there. */
 	if (to == settings->gateway)
 		return to_port != PORT_TFTP && (settings->host_loopback ||
 						is_peer(filter, to_port, from_port)) ?
@@ -145,7 +147,7 @@ static enum frame_verdict check_udp(const struct frame_filter *filter, const uin
 	return udp_checksum_fits(ip, length) ? FRAME_FOR_DNS : FRAME_DROPPED;
 }
 
-/* Pings are all that a guest has to send; of the rest the library makes nothing. */
+/* A guest needs only pings; the library ignores the rest. */
 static enum frame_verdict check_icmp(const struct frame_filter *filter, const uint8_t *ip,
 				     size_t length)
 {
@@ -161,8 +163,8 @@ static enum frame_verdict check_icmp(const struct frame_filter *filter, const ui
 }
 
 /*
- * Brings a packet of at most *@total bytes into the form that passes: its header checked, cut to
- * its length, without options, whole.
+ * Normalizes a packet of at most *@total bytes: checks the header, cuts to its length, removes
+ * options, reassembles.
  */
 static enum frame_verdict make_whole(struct frame_filter *filter, uint8_t *ip, size_t *total,
 				     int64_t now_ms)
@@ -188,12 +190,12 @@ static enum frame_verdict make_whole(struct frame_filter *filter, uint8_t *ip, s
 	return FRAME_PASSED;
 }
 
-/* A packet of @total bytes that is whole. */
+/* Checks a complete packet of @total bytes. */
 static enum frame_verdict check_whole(struct frame_filter *filter, uint8_t *ip, size_t total)
 {
 	uint32_t source = packet_get32(ip + IPV4_SOURCE);
 
-	/* Without an address yet, a guest talks to the DHCP server alone: see check_udp. */
+	/* A guest without an address may talk only to the DHCP server: see check_udp. */
 	if (!is_guest(filter, source) && (source || ip[IPV4_PROTOCOL] != PROTOCOL_UDP))
 		return FRAME_DROPPED;
 	switch (ip[IPV4_PROTOCOL]) {
@@ -243,7 +245,7 @@ enum frame_verdict frame_filter_check(struct frame_filter *filter, uint8_t *fram
 	return FRAME_DROPPED;
 }
 
-/* A program of the host at the gateway's address, to which the guest may answer. */
+/* Records a program of the host at the gateway's address, to which the guest may answer. */
 static void note_peer(struct frame_filter *filter, const uint8_t *udp)
 {
 	uint16_t host_port = packet_get16(udp + PORT_SOURCE);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What stands between the guest's frames and the library behind the user-mode network. Whatever
- * that library does with frames that are not whole: it gets none. A frame that passes is an ARP
- * packet, or an IPv4 or IPv6 packet of the guest to somebody it may talk to, which is
- *	- exactly as long as its header says, without padding behind it, IP options, extension
- *	  headers or fragments;
- *	- TCP with a header and options that fit, a right checksum, flags that belong together and
- *	  no urgent data, not too much before its turn (tcp_order.h);
- *	- UDP whose length is that of the packet, a ping, or what neighbour discovery needs.
+ * The filter between the guest's frames and the library behind the user-mode network. The library
+ * never gets malformed frames, however it would handle them. A frame that passes is an ARP packet,
+ * or an IPv4 or IPv6 packet of the guest to a destination that it may reach, which is
+ * 	- exactly as long as its header says, without padding behind it, IP options, extension
+ * 	  headers or fragments;
+ * 	- TCP with a header and options that fit, a right checksum, flags that belong together and
+ * 	  no urgent data, not too much before its turn (tcp_order.h);
+ * 	- UDP whose length is that of the packet, a ping, or what neighbour discovery needs.
  * Freestanding: bytes in, verdict out.
  */
 #ifndef AVP_DEVICE_NET_USER_FRAME_FILTER_H
@@ -26,9 +26,9 @@
 struct frame_filter_settings {
 	uint32_t network, mask;
 	uint32_t gateway, name_server; /* in it */
-	bool host_loopback;	       /* the gateway stands for the host's 127.0.0.1 and ::1 */
+	bool host_loopback;	       /* the gateway maps to the host's 127.0.0.1 and ::1 */
 	struct {
-		bool on; /* else no packet of it passes */
+		bool on; /* else no IPv6 packet passes */
 		uint16_t mtu;
 		uint8_t prefix[IPV6_PREFIX];
 	} ipv6;
@@ -48,28 +48,29 @@ struct frame_filter {
 };
 
 enum frame_verdict {
-	FRAME_DROPPED,	/* damaged, or for nobody */
-	FRAME_KEPT,	/* a fragment, until the rest is there */
-	FRAME_PASSED,	/* is whole and may go on */
-	FRAME_REFUSED,	/* is whole, to a place that the guest may not reach: frame_filter_refuse */
-	FRAME_FOR_DHCP, /* a whole UDP packet for the DHCP server */
-	FRAME_FOR_DNS,	/* a whole UDP or TCP packet for the name server, with the right checksum */
-	FRAME_FOR_ROUTER, /* a whole router solicitation: router.h */
+	FRAME_DROPPED,	  /* damaged, or without a valid destination */
+	FRAME_KEPT,	  /* a fragment, until the rest arrives */
+	FRAME_PASSED,	  /* is complete and may pass */
+	FRAME_REFUSED,	  /* is complete, but not permitted: see frame_filter_refuse */
+	FRAME_FOR_DHCP,	  /* a complete UDP packet for the DHCP server */
+	FRAME_FOR_DNS,	  /* a complete packet for the name server, with the right checksum */
+	FRAME_FOR_ROUTER, /* a complete router solicitation: router.h */
 };
 
 /* @filter: zeroed. */
 void frame_filter_init(struct frame_filter *filter, const struct frame_filter_settings *settings);
 
 /*
- * Judges the guest's frame of *@length bytes, in a buffer of PACKET_FRAME_MAX bytes. A frame that
+ * Checks the guest's frame of *@length bytes, in a buffer of PACKET_FRAME_MAX bytes. A frame that
  * is not dropped or kept may have been changed, *length too.
  */
 enum frame_verdict frame_filter_check(struct frame_filter *filter, uint8_t *frame, size_t *length,
 				      int64_t now_ms);
 
 /*
- * The library has a frame for the guest: what the guest may answer to is noted. Returns whether the
- * guest gets it; the answer to one that it does not get is in filter->neighbours, for the library.
+ * Handles a frame of the library for the guest: records to whom the guest may answer. Returns
+ * whether the guest gets it; the answer to a frame that it does not get is in filter->neighbours,
+ * for the library.
  */
 bool frame_filter_receive(struct frame_filter *filter, const uint8_t *frame, size_t length);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The filter for IPv6 (RFC 8200): packets without extension headers, as large as the link allows,
- * and of neighbour discovery (RFC 4861) what a host has to say.
+ * The filter for IPv6 (RFC 8200): packets without extension headers, up to the MTU, and the
+ * messages of neighbour discovery (RFC 4861) that hosts send.
  */
 #include "device/net/user/frame_filter_ipv6.h"
 
@@ -11,13 +11,13 @@
 #include "device/net/user/dns_message.h"
 #include "device/net/user/tcp_segment.h"
 
-/* Extension headers before the data that are looked at, and removed. */
+/* Extension headers before the data that are examined and removed, at most. */
 #define EXTENSIONS_MAX	   4
 #define EXTENSION_UNIT	   8
 #define NEXT_HOP_BY_HOP	   0
 #define NEXT_OPTIONS	   60
 #define OPTION_PAD1	   0
-#define OPTION_NOT_SKIPPED 0xc0 /* RFC 8200, 4.2: one that is not known is not passed over */
+#define OPTION_NOT_SKIPPED 0xc0 /* RFC 8200, 4.2: unknown options must not be skipped */
 #define PORT_DHCP	   547
 #define ICMP_UNREACHABLE   1
 #define ICMP_PROHIBITED	   1
@@ -44,7 +44,7 @@ static bool is_link_local(const uint8_t *address)
 	return !memcmp(address, link_local, sizeof(link_local));
 }
 
-/* The service that an address of the network, or one of the link alone, stands for. */
+/* The service at an address of the network or a link-local one. */
 static enum ipv6_service service_of(const uint8_t *address)
 {
 	for (size_t i = IPV6_PREFIX; i < IPV6_ADDRESS - 1; i++)
@@ -63,7 +63,10 @@ static bool is_service(const struct frame_filter *filter, const uint8_t *address
 	return (in_network(filter, address) || is_link_local(address)) && service_of(address);
 }
 
-/* An address that a guest can have: the first of a network is its routers' (RFC 4291, 2.6.1). */
+/*
+ * Whether a guest can have this address: the first of a network belongs to its routers (RFC 4291,
+ * 2.6.1).
+ */
 static bool is_guest(const struct frame_filter *filter, const uint8_t *address)
 {
 	return (in_network(filter, address) || is_link_local(address)) && !service_of(address) &&
@@ -71,9 +74,9 @@ static bool is_guest(const struct frame_filter *filter, const uint8_t *address)
 }
 
 /*
- * To @address beyond the network: whether a router would pass it on. What stands for an IPv4
- * address (RFC 6052, RFC 3056) does when that one does. All else, ::1 and ::ffff:127.0.0.1 say, a
- * socket of the host could take for its own.
+ * Whether a router would forward a packet to @address outside the network. An address that embeds
+ * an IPv4 address (RFC 6052, RFC 3056) counts like that one. A socket of the host could treat
+ * others, such as ::1 and ::ffff:127.0.0.1, as its own.
  */
 static bool is_routed(const uint8_t *address)
 {
@@ -87,7 +90,7 @@ static bool is_routed(const uint8_t *address)
 	return (address[0] & 0xe0) == 0x20 || (address[0] & 0xfe) == 0xfc;
 }
 
-/* Whether the options of a hop-by-hop or destination options header are some to pass over. */
+/* Whether all options of a hop-by-hop or destination options header may be skipped. */
 static bool options_fit(const uint8_t *option, size_t length)
 {
 	while (length > 0) {
@@ -106,8 +109,9 @@ static bool options_fit(const uint8_t *option, size_t length)
 }
 
 /*
- * Removes options before the data, of @length bytes with them; routing, fragments and encryption
- * stay, and are no protocol that passes. Returns the length of the data, or -1.
+ * Removes option headers before the data, of @length bytes with them; routing, fragment and
+ * encryption headers stay, and are not a protocol that passes. Returns the length of the data, or
+ * -1.
  */
 static long remove_options(uint8_t *ip, size_t length)
 {
@@ -131,7 +135,7 @@ static long remove_options(uint8_t *ip, size_t length)
 	return (long)length;
 }
 
-/* To whom: a service of the network, or somebody beyond it. */
+/* Checks the destination: a service of the network, or an address outside it. */
 static enum frame_verdict check_destination(const struct frame_filter *filter, const uint8_t *ip,
 					    uint16_t port, bool refused)
 {
@@ -151,7 +155,7 @@ static enum frame_verdict check_destination(const struct frame_filter *filter, c
 	case IPV6_NONE:
 		break;
 	}
-	/* The library takes each address of the network for the host's ::1. */
+	/* The library maps each address of the network to the host's ::1. */
 	return FRAME_DROPPED;
 }
 
@@ -171,19 +175,19 @@ static enum frame_verdict check_udp(const struct frame_filter *filter, const uin
 	const uint8_t *udp = ip + IPV6_HEADER;
 	uint16_t to;
 
-	/* RFC 8200, 8.1: there is a checksum. */
+	/* RFC 8200, 8.1: a checksum is required. */
 	if (length < UDP_HEADER || packet_get16(udp + UDP_LENGTH) != length ||
 	    !packet_get16(udp + UDP_CHECKSUM) || !packet_payload_fits(ip, (uint16_t)length))
 		return FRAME_DROPPED;
 	to = packet_get16(udp + PORT_DESTINATION);
 	if (!packet_get16(udp + PORT_SOURCE) || !to)
 		return FRAME_DROPPED;
-	/* The library has servers of its own there. */
+	/* The library has its own servers there. */
 	return check_destination(filter, ip, to, to == PORT_TFTP || to == PORT_DHCP);
 }
 
 /*
- * RFC 4861, 4.6: options that have a length and fit. *source: whether one is the sender's address.
+ * RFC 4861, 4.6: options must have a length and fit. *source: whether one is the sender's address.
  */
 static bool nd_options_fit(const uint8_t *option, size_t length, bool *source)
 {
@@ -215,7 +219,7 @@ static enum frame_verdict check_router_solicitation(const struct frame_filter *f
 	return equal(to, all_routers) || is_service(filter, to) ? FRAME_FOR_ROUTER : FRAME_DROPPED;
 }
 
-/* RFC 4861, 7.1.1: for an address that the library has. */
+/* RFC 4861, 7.1.1: for an address of the library. */
 static enum frame_verdict check_solicitation(const struct frame_filter *filter, const uint8_t *ip,
 					     bool source)
 {
@@ -230,7 +234,7 @@ static enum frame_verdict check_solicitation(const struct frame_filter *filter, 
 	return is_guest(filter, from) ? FRAME_PASSED : FRAME_DROPPED;
 }
 
-/* RFC 4861, 7.1.2: of an address of the guest's own. */
+/* RFC 4861, 7.1.2: of an address of the guest. */
 static enum frame_verdict check_advertisement(const struct frame_filter *filter, const uint8_t *ip)
 {
 	const uint8_t *to = ip + IPV6_DESTINATION, *icmp = ip + IPV6_HEADER;
@@ -242,7 +246,7 @@ static enum frame_verdict check_advertisement(const struct frame_filter *filter,
 	return is_service(filter, to) ? FRAME_PASSED : FRAME_DROPPED;
 }
 
-/* Neighbour discovery, and pings of what is in the network: the library knows of no others. */
+/* Neighbour discovery, and pings of addresses in the network: the library supports no others. */
 static enum frame_verdict check_icmp(const struct frame_filter *filter, const uint8_t *ip,
 				     size_t length)
 {
@@ -273,7 +277,7 @@ static enum frame_verdict check_icmp(const struct frame_filter *filter, const ui
 	return FRAME_DROPPED;
 }
 
-/* A packet with @length bytes of data behind its one header. */
+/* Checks a packet with @length bytes of data after its only header. */
 static enum frame_verdict check_whole(const struct frame_filter *filter, uint8_t *ip, size_t length)
 {
 	if (ip[IPV6_NEXT] == PROTOCOL_ICMPV6)

@@ -5,7 +5,7 @@
 
 #include "device/net/user/frame_filter.h"
 
-/* Judges a frame whose type is IPv6, as frame_filter_check. */
+/* Checks a frame whose type is IPv6, as frame_filter_check. */
 enum frame_verdict frame_filter_check_ipv6(struct frame_filter *filter, uint8_t *frame,
 					   size_t *length);
 

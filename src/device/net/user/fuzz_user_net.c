@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Frames of a hostile guest on their way through the filter into libslirp, and what programs of a
- * host do meanwhile: answer, send urgent data, hang up, connect to forwarded ports. It all happens
- * in a network namespace with nothing in it but a loopback interface; where that cannot be had,
- * frames end at the filter. The clock goes as the input says.
+ * Frames of a hostile guest through the filter into libslirp, and actions of programs of a host:
+ * answer, send urgent data, hang up, connect to forwarded ports. All in a network namespace with
+ * only a loopback interface; where that is not available, frames end at the filter. The input
+ * drives the clock.
  *
- * The library finds its own faults when it is one built with sanitizers (LD_LIBRARY_PATH); with
- * -fsanitize=fuzzer-no-link its code leads to new inputs, too, as it did for the saved ones.
+ * Use a library built with sanitizers (LD_LIBRARY_PATH) to find its faults; with
+ * -fsanitize=fuzzer-no-link its coverage guides the fuzzer, too, as for the saved corpus.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,8 +30,8 @@
 #include "device/net/user/fuzz_user_net_harness.h"
 
 /*
- * What the library may take: for each socket two buffers of 128 KiB and a packet; segments before
- * their turn, each in a buffer for a whole packet, and the rest.
+ * The memory that the library may use: for each socket two buffers of 128 KiB and a packet; early
+ * segments, each in a buffer for a whole packet; and the rest.
  */
 #define SOCKET_BYTES	  (400 << 10)
 #define OTHER_BYTES	  (1 << 20)
@@ -44,7 +44,7 @@ static bool isolated; /* in a namespace of our own */
 static int server_tcp = -1, server_udp = -1;
 static int dns_tcp = -1, dns_udp = -1;
 
-/* What the input can know of nothing else than from the frames that come. */
+/* Records values that the input can learn only from received frames. */
 static ssize_t hear(const void *frame, size_t length, void *opaque)
 {
 	struct harness *h = opaque;
@@ -178,7 +178,7 @@ static void run_library(struct harness *h)
 			h->descriptors * (SOCKET_BYTES + 2 * PACKET_BYTES(h->mtu)));
 }
 
-/* Everything that the filter promises, looked at anew. */
+/* Checks again everything that the filter promises. */
 static void check_passed(const struct harness *h, size_t length)
 {
 	const uint8_t *ip = h->frame + PACKET_IP, *data = ip + IPV4_HEADER;
@@ -200,7 +200,7 @@ static void check_passed(const struct harness *h, size_t length)
 	to = packet_get32(ip + IPV4_DESTINATION);
 	PROMISE(packet_get32(ip + IPV4_SOURCE) >> 8 == NETWORK >> 8);
 	PROMISE(to == GATEWAY || to == NAME_SERVER || to >> 8 != NETWORK >> 8);
-	/* The library has a name server of its own. */
+	/* The library has its own name server. */
 	PROMISE(to != NAME_SERVER || ip[IPV4_PROTOCOL] == PROTOCOL_ICMP ||
 		packet_get16(data + PORT_DESTINATION) != DNS_PORT);
 	PROMISE(to >> 24 != 127 && to >> 24 != 0 && to >> 24 < 224);
@@ -253,7 +253,7 @@ void user_net_send(struct harness *h, size_t length)
 	}
 }
 
-/* Overwrites some bytes of a frame as the input says, and makes good some checksums. */
+/* Overwrites some bytes of a frame as the input says, and corrects some checksums. */
 static void finish(struct harness *h, size_t length, uint8_t how)
 {
 	uint8_t *ip = h->frame + PACKET_IP, *data = ip + IPV4_HEADER;
@@ -282,7 +282,10 @@ static void finish(struct harness *h, size_t length, uint8_t how)
 	user_net_send(h, length);
 }
 
-/* Headers of a packet of @protocol whose data, of @length bytes, is there. Returns its length. */
+/*
+ * Headers of a packet of @protocol whose data of @length bytes is already there. Returns its
+ * length.
+ */
 static size_t wrap(struct harness *h, uint8_t protocol, size_t length)
 {
 	static const uint32_t hosts[] = {GATEWAY,    NAME_SERVER,   SERVER,    UINT32_MAX,
@@ -337,7 +340,7 @@ static void send_udp(struct harness *h, uint8_t how)
 	finish(h, wrap(h, PROTOCOL_UDP, UDP_HEADER + length), how);
 }
 
-/* A segment of the connection that was heard of last, or of a new one. */
+/* A segment of the connection seen last, or of a new one. */
 static void send_tcp(struct harness *h, uint8_t how)
 {
 	uint8_t *tcp = h->frame + PACKET_IP + IPV4_HEADER, which = take(h);
@@ -403,7 +406,7 @@ static void send_dhcp(struct harness *h, uint8_t how)
 	finish(h, wrap(h, PROTOCOL_UDP, UDP_HEADER + length), how);
 }
 
-/* A program of the host takes what waits for it and does something with it. */
+/* A program of the host receives its data and acts on it. */
 static void act_on_host(struct harness *h, uint8_t how)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(FORWARDED)};
@@ -527,7 +530,7 @@ static size_t make_answer(struct harness *h, uint8_t *message, size_t length, ui
 	return length < 65000 ? length : 65000;
 }
 
-/* A name server of the host takes what waits for it, and answers. */
+/* A name server of the host receives its queries, and answers. */
 static void act_on_name_server(struct harness *h, uint8_t how)
 {
 	static uint8_t bytes[2 + 70000];
@@ -592,7 +595,7 @@ static void take_step(struct harness *h)
 
 static void start(struct harness *h)
 {
-	/* The least with and without IPv6, and up to the most that the library takes. */
+	/* The smallest with and without IPv6, and up to the largest that the library accepts. */
 	static const uint16_t mtus[] = {576, 1280, 1500, 1500, 9000, 9000, 65521, 65521};
 	uint8_t kind = take(h);
 	struct frame_filter_settings settings = {
@@ -706,8 +709,8 @@ static void finish_library(struct harness *h)
 	if (!h->slirp)
 		return;
 	/*
-	 * The guest answers at last, and what waited for that leaves packet by packet: libslirp
-	 * forgets to free what is left of it.
+	 * Let the guest answer, so that the packets waiting for it are sent: libslirp leaks those
+	 * that remain at the end.
 	 */
 	send_arp(h, ARP_ANSWERS);
 	do {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What the parts of the fuzz target of the user-mode network share. */
+/* Shared by the parts of the fuzz target of the user-mode network. */
 #ifndef AVP_DEVICE_NET_USER_FUZZ_USER_NET_HARNESS_H
 #define AVP_DEVICE_NET_USER_FUZZ_USER_NET_HARNESS_H
 
@@ -19,7 +19,7 @@
 #define NAME_SERVER (NETWORK + 3)
 #define SERVER	    0xc0000201U /* 192.0.2.1, of the loopback interface */
 #define SERVER_PORT 80
-#define DNS_SERVER  "127.0.0.2" /* that answers, and one that is not there */
+#define DNS_SERVER  "127.0.0.2" /* a server that answers, and one that does not exist */
 #define DNS_NOBODY  "127.0.0.3"
 #define FORWARDED   8080
 #define SOCKETS_MAX 64
@@ -34,13 +34,13 @@ struct harness {
 	struct dhcp_server dhcp;
 	struct event_loop loop;
 	struct user_dns dns;
-	int64_t start_ms; /* on the real clock, which the relay's sockets are handled by */
+	int64_t start_ms; /* on the real clock, which the relay's sockets use */
 	Slirp *slirp;
 	size_t bytes_before, descriptors;
 	unsigned int heard; /* frames for the guest */
 	int64_t now_ms;
 	uint8_t frame[PACKET_FRAME_MAX];
-	uint32_t their_sequence, our_sequence; /* of the connection that was heard of last */
+	uint32_t their_sequence, our_sequence; /* of the connection seen last */
 	uint16_t their_port, our_port;
 	bool their_ipv6;
 	uint16_t mtu;
@@ -71,16 +71,16 @@ void user_net_send(struct harness *h, size_t length);
 /* A question, or something like one, to the name server. Returns its length. */
 size_t user_net_make_question(struct harness *h, uint8_t *message);
 
-/* Looks anew at what the filter has promised of a frame of IPv6 that it passed. */
+/* Checks again what the filter promises about an IPv6 frame that it passed. */
 void user_net_check_ipv6(const struct harness *h, size_t length);
 
-/* One of the steps that are for IPv6. */
+/* One of the steps for IPv6. */
 void user_net_step_ipv6(struct harness *h, uint8_t step, uint8_t how);
 
-/* Gives the namespace an address of IPv6, and servers; a host may have none. */
+/* Gives the namespace an IPv6 address and servers; a host may lack IPv6. */
 void user_net_start_ipv6(void);
 
-/* Takes connections that nobody took. */
+/* Accepts connections that are still pending. */
 void user_net_drain_ipv6(void);
 
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The part of the fuzz target of the user-mode network that is for IPv6. */
+/* The IPv6 part of the fuzz target of the user-mode network. */
 #include <errno.h>
 #include <linux/ipv6.h>
 #include <netinet/in.h>
@@ -11,7 +11,7 @@
 #include "fuzz/hostile_driver.h"
 #include "device/net/user/fuzz_user_net_harness.h"
 
-/* Addresses of IPv6: the guest's, and those that it sends to. */
+/* IPv6 addresses: the guest's, and its destinations. */
 const uint8_t user_net_prefix[IPV6_PREFIX] = {0xfd, 'a', 'v', 'p', 10, 0, 2, 0};
 static const uint8_t guest6[2][IPV6_ADDRESS] = {{0xfd, 'a', 'v', 'p', 10, 0, 2, 0, [15] = 15},
 						{0xfe, 0x80, [15] = 15}};
@@ -60,7 +60,7 @@ void user_net_check_ipv6(const struct harness *h, size_t length)
 	}
 }
 
-/* Sends @length bytes of @protocol over IPv6, with what the input wants to have changed. */
+/* Sends @length bytes of @protocol over IPv6, changed as the input says. */
 static void send_ipv6(struct harness *h, uint8_t protocol, size_t length, uint8_t how)
 {
 	struct packet_route_ipv6 route = {.hop_limit = 255};
@@ -141,7 +141,7 @@ static void send_udp6(struct harness *h, uint8_t how)
 	send_ipv6(h, PROTOCOL_UDP, UDP_HEADER + length, how);
 }
 
-/* A segment of the connection that was heard of last, or one that opens one. */
+/* A segment of the connection seen last, or one that opens one. */
 static void send_tcp6(struct harness *h, uint8_t how)
 {
 	uint8_t *tcp = h->frame + PACKET_IP + IPV6_HEADER, which = take(h);

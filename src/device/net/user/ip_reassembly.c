@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Fragments of IPv4 datagrams put together, in fixed memory. */
+/* Reassembly of IPv4 datagrams, in fixed memory. */
 #include "device/net/user/ip_reassembly.h"
 
 #include <string.h>
@@ -11,7 +11,7 @@ static void make_key(uint8_t key[11], const uint8_t *ip)
 	key[10] = ip[IPV4_PROTOCOL];
 }
 
-/* The slot of the datagram that the fragment at @ip belongs to, a new one if there is none. */
+/* The slot of the datagram that the fragment at @ip belongs to, or a new one. */
 static struct ip_reassembly_slot *find_slot(struct ip_reassembly *reassembly, const uint8_t *ip,
 					    int64_t now_ms)
 {
@@ -37,7 +37,7 @@ static struct ip_reassembly_slot *find_slot(struct ip_reassembly *reassembly, co
 	return slot;
 }
 
-/* Notes that data from @offset to @end came. False when some of it had come before. */
+/* Records that data from @offset to @end came. False when some of it came before. */
 static bool note_units(struct ip_reassembly_slot *slot, uint32_t offset, uint32_t end)
 {
 	for (uint32_t unit = offset / IP_REASSEMBLY_UNIT; unit * IP_REASSEMBLY_UNIT < end; unit++) {

@@ -12,7 +12,7 @@
 #define BLANKS	 " \t"
 #define WORD_MAX (INET6_ADDRSTRLEN + IF_NAMESIZE)
 
-/* The number of an interface; 0: it is none. */
+/* The number of an interface; 0: not a number. */
 static uint32_t read_number(const char *text)
 {
 	uint64_t number = 0;

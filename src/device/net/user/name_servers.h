@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-/* Servers that are used; a list that is longer is cut. */
+/* Servers that are used; a longer list is cut. */
 #define NAME_SERVERS_MAX 8
 
 /* Room for a server's address as text. */
@@ -17,7 +17,7 @@
 struct name_server {
 	uint32_t family;     /* AF_INET or AF_INET6 */
 	uint32_t scope;	     /* interface of a link-local IPv6 address; 0: none */
-	uint8_t address[16]; /* of which IPv4 takes the first 4 bytes; the rest is 0 */
+	uint8_t address[16]; /* IPv4 uses the first 4 bytes; the rest is 0 */
 };
 
 /* Unused entries are all zero. */
@@ -31,13 +31,12 @@ typedef uint32_t name_servers_find_interface(const char *name, void *context);
 
 /*
  * Reads the @length bytes of a resolv.conf: lines "nameserver ADDRESS", with %INTERFACE, a name or
- * a number, behind an IPv6 address. Other lines, addresses that are damaged and those that come
- * again are left out.
+ * a number, after an IPv6 address. Other lines, invalid addresses and duplicates are ignored.
  */
 void name_servers_parse(struct name_servers *servers, const char *text, size_t length,
 			name_servers_find_interface *find_interface, void *context);
 
-/* Whether a list, which came from another process, is one that name_servers_parse makes. */
+/* Whether a list from another process is one that name_servers_parse can make. */
 bool name_servers_are_sane(const struct name_servers *servers);
 
 bool name_servers_are_equal(const struct name_servers *one, const struct name_servers *other);

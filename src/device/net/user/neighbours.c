@@ -17,9 +17,7 @@ void neighbours_learn(struct neighbours *neighbours, uint32_t address, const uin
 	memcpy(neighbours->known[index].mac, mac, ETH_ALEN);
 }
 
-/*
- * Multiplies so that addresses that differ in their last bytes, or their middle ones, are spread.
- */
+/* Multiplies to spread addresses that differ only in their last or middle bytes. */
 static size_t index_of_ipv6(const uint8_t *address)
 {
 	uint32_t mixed = packet_get32(address + 8) * 0x9e3779b1U ^ packet_get32(address + 12);
@@ -36,7 +34,7 @@ void neighbours_learn_ipv6(struct neighbours *neighbours, const uint8_t address[
 	memcpy(neighbours->known_ipv6[index].mac, mac, ETH_ALEN);
 }
 
-/* Room for an answer of @length bytes; NULL: there is none. */
+/* Room for an answer of @length bytes; NULL: no room. */
 static uint8_t *add_answer(struct neighbours *neighbours, size_t length)
 {
 	if (neighbours->answer_count == NEIGHBOURS_ANSWERS)
@@ -102,7 +100,7 @@ static bool answer_solicitation(struct neighbours *neighbours, const uint8_t *fr
 	memcpy(route.source, target, IPV6_ADDRESS);
 	memcpy(route.destination, ip + IPV6_SOURCE, IPV6_ADDRESS);
 	packet_wrap_ipv6(message, &route, PROTOCOL_ICMPV6, ND_LENGTH + ND_OPTION_UNIT);
-	/* It is the guest's, and not one that stands for something in the network. */
+	/* The guest's address, not one of a service of the network. */
 	memcpy(answer + ETH_ALEN, mac, ETH_ALEN);
 	return true;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The Ethernet addresses of a guest, learnt from what it sends, and answers (RFC 826, RFC 4861) in
+ * The Ethernet addresses of a guest, learnt from its packets, and answers (RFC 826, RFC 4861) in
  * its name. The library behind the user-mode network keeps each packet for an address whose owner
  * it does not know until an answer comes or a second has passed: a guest that sends from addresses
  * for which it does not answer could fill its memory. Freestanding.
@@ -17,7 +17,10 @@
 /* Addresses known at a time; those of a network of 24 bits do not displace each other. */
 #define NEIGHBOURS 256
 
-/* Answers that wait to be taken. A request beyond that is asked again for the next packet. */
+/*
+ * Answers that wait for neighbours_take_answer. The library repeats a request beyond that with its
+ * next packet.
+ */
 #define NEIGHBOURS_ANSWERS 16
 
 /* An answer: a neighbour advertisement with one option, which is longer than one of ARP. */
@@ -46,12 +49,12 @@ void neighbours_learn_ipv6(struct neighbours *neighbours, const uint8_t address[
 			   const uint8_t mac[ETH_ALEN]);
 
 /*
- * A frame goes to the guest. Returns whether it asks for the owner of an address that is known:
- * then the answer is kept for neighbours_take_answer, and the guest does not have to be asked.
+ * Checks a frame for the guest. Returns whether it asks for the owner of a known address: then the
+ * answer is kept for neighbours_take_answer, and the guest does not get the frame.
  */
 bool neighbours_answer(struct neighbours *neighbours, const uint8_t *frame, size_t length);
 
-/* Takes an answer, a frame. Returns its length, 0 when there is none. */
+/* Takes an answer frame. Returns its length; 0: there is none. */
 size_t neighbours_take_answer(struct neighbours *neighbours, uint8_t answer[NEIGHBOURS_ANSWER_MAX]);
 
 #endif

@@ -22,7 +22,7 @@ static uint16_t fold(uint64_t total)
 	return (uint16_t)total;
 }
 
-/* In any byte order the sum is the same but for its own (RFC 1071, 2 (B)). */
+/* The sum can be computed in any byte order, and is then in that order (RFC 1071, 2 (B)). */
 uint16_t packet_checksum(const uint8_t *data, size_t length, uint32_t sum)
 {
 	uint64_t total = 0;
@@ -44,7 +44,7 @@ uint32_t packet_pseudo_sum(const uint8_t *ip, uint16_t length)
 	size_t header = packet_ip_header(ip);
 	uint32_t sum = (uint32_t)packet_protocol(ip) + length;
 
-	/* The addresses are its end. */
+	/* The addresses are the last fields of the header. */
 	for (size_t i = packet_is_ipv6(ip) ? IPV6_SOURCE : IPV4_SOURCE; i < header; i += 2)
 		sum += packet_get16(ip + i);
 	return sum;
@@ -74,7 +74,7 @@ void packet_finish_payload(uint8_t *ip, uint16_t length)
 
 	packet_put16(checksum, 0);
 	sum = packet_checksum(payload, length, packet_pseudo_sum(ip, length));
-	/* RFC 768: 0 would say that there is no checksum. */
+	/* RFC 768: 0 would mean no checksum. */
 	packet_put16(checksum, sum || protocol != PROTOCOL_UDP ? sum : 0xffff);
 }
 

@@ -13,13 +13,13 @@
 
 #include "device/net/subnet.h"
 
-/* Hops that a packet of ours may make (RFC 1122, 3.2.1.7). */
+/* The time to live of our packets (RFC 1122, 3.2.1.7). */
 #define PACKET_HOPS 64
 
-/* The IP header begins behind the Ethernet header. */
+/* The IP header follows the Ethernet header. */
 #define PACKET_IP ETH_HLEN
 
-/* IPv4 (RFC 791, 3.1). Headers of ours have no options. */
+/* IPv4 (RFC 791, 3.1). Our headers have no options. */
 #define IPV4_HEADER	   20
 #define IPV4_TOTAL_LENGTH  2
 #define IPV4_ID		   4
@@ -35,7 +35,7 @@
 #define IPV4_OFFSET_MASK   0x1fff /* in units of 8 bytes */
 #define IPV4_LENGTH_MAX	   65535
 
-/* IPv6 (RFC 8200, 3). Headers of ours have no extensions. */
+/* IPv6 (RFC 8200, 3). Our headers have no extensions. */
 #define IPV6_HEADER	 40
 #define IPV6_LENGTH	 4
 #define IPV6_NEXT	 6
@@ -46,7 +46,7 @@
 #define IPV6_PREFIX	 SUBNET_IPV6_PREFIX
 #define IPV6_MTU_MIN	 SUBNET_IPV6_MTU_MIN
 
-/* Neighbour discovery (RFC 4861, 4) in ICMPv6, behind the IPv6 header. */
+/* Neighbour discovery (RFC 4861, 4) in ICMPv6, after the IPv6 header. */
 #define ND_SOLICIT	  135
 #define ND_ADVERTISE	  136
 #define ND_HOP_LIMIT	  255
@@ -59,10 +59,10 @@
 #define ND_OPTION_TARGET  2
 #define ND_OPTION_UNIT	  8
 
-/* The longest frame that holds a packet: a datagram put together from fragments. */
+/* The longest frame that holds a packet: a datagram reassembled from fragments. */
 #define PACKET_FRAME_MAX (ETH_HLEN + IPV4_LENGTH_MAX)
 
-/* ARP for IPv4 on Ethernet (RFC 826), behind the Ethernet header. */
+/* ARP for IPv4 on Ethernet (RFC 826), after the Ethernet header. */
 #define ARP_LENGTH	28
 #define ARP_FRAME	(ETH_HLEN + ARP_LENGTH)
 #define ARP_OPERATION	6
@@ -103,7 +103,10 @@
 #define UDP_CHECKSUM	 6
 #define PORT_TFTP	 69
 
-/* ICMP (RFC 792) and ICMPv6 (RFC 4443): type, code and checksum, and four bytes of either's own. */
+/*
+ * ICMP (RFC 792) and ICMPv6 (RFC 4443): type, code and checksum, and four bytes that depend on the
+ * type.
+ */
 #define ICMP_HEADER   8
 #define ICMP_CHECKSUM 2
 
@@ -146,8 +149,8 @@ static inline uint8_t packet_protocol(const uint8_t *ip)
 }
 
 /*
- * Copies the source or destination of a packet: an IPv4 address takes the first 4 bytes, and the
- * rest stays as it is.
+ * Copies the source or destination of a packet: an IPv4 address uses the first 4 bytes, and the
+ * rest stays unchanged.
  */
 void packet_take_address(uint8_t address[IPV6_ADDRESS], const uint8_t *ip, bool source);
 
@@ -158,14 +161,14 @@ static inline size_t packet_tcp_header(const uint8_t *tcp)
 }
 
 /*
- * The checksum (RFC 1071) of @length bytes, beginning with @sum of what was added up before. Over
- * data that has its own checksum in it the result is 0.
+ * The checksum (RFC 1071) of @length bytes, starting with the partial sum @sum. Over data that
+ * contains its own checksum the result is 0.
  */
 uint16_t packet_checksum(const uint8_t *data, size_t length, uint32_t sum);
 
 /*
- * The sum of the pseudo header (RFC 9293, 3.1; RFC 8200, 8.1), which goes into packet_checksum, for
- * @length bytes behind the IP header.
+ * The sum of the pseudo header (RFC 9293, 3.1; RFC 8200, 8.1), for packet_checksum, with @length
+ * bytes after the IP header.
  */
 uint32_t packet_pseudo_sum(const uint8_t *ip, uint16_t length);
 
@@ -181,7 +184,7 @@ void packet_finish_payload(uint8_t *ip, uint16_t length);
 /* Completes an IPv4 header without options: version, length of header and packet, checksum. */
 void packet_finish_ip(uint8_t *ip, uint16_t total);
 
-/* The Ethernet address that stands for @address, in host byte order, of the user network. */
+/* The Ethernet address of @address, in host byte order, in the user network. */
 void packet_host_mac(uint8_t mac[ETH_ALEN], uint32_t address);
 
 /*
@@ -192,9 +195,9 @@ void packet_wrap_ip(uint8_t *frame, const uint8_t mac[ETH_ALEN], uint32_t source
 		    uint32_t destination, uint8_t protocol, uint16_t total);
 
 /*
- * Puts Ethernet, IPv4 and UDP headers before the @length bytes of data that are in @frame behind
- * the room for them (PACKET_UDP_DATA). Addresses and ports are in host byte order; the Ethernet
- * source is packet_host_mac of @source. Returns the length of the frame.
+ * Writes Ethernet, IPv4 and UDP headers before the @length bytes of data in @frame at
+ * PACKET_UDP_DATA. Addresses and ports are in host byte order; the Ethernet source is
+ * packet_host_mac of @source. Returns the length of the frame.
  */
 #define PACKET_UDP_DATA (PACKET_IP + IPV4_HEADER + UDP_HEADER)
 struct packet_flow {
@@ -205,8 +208,8 @@ struct packet_flow {
 size_t packet_wrap_udp(uint8_t *frame, const struct packet_flow *flow, uint16_t length);
 
 /*
- * The same for the @length bytes of a TCP segment behind the room for Ethernet and IPv4 headers;
- * its ports are in it.
+ * The same for a TCP segment of @length bytes after the room for Ethernet and IPv4 headers; the
+ * segment contains its ports.
  */
 size_t packet_wrap_tcp(uint8_t *frame, const struct packet_flow *flow, uint16_t length);
 
@@ -214,20 +217,18 @@ size_t packet_wrap_tcp(uint8_t *frame, const struct packet_flow *flow, uint16_t 
 extern const uint8_t ipv6_unspecified[IPV6_ADDRESS];
 extern const uint8_t ipv6_all_nodes[IPV6_ADDRESS];
 
-/*
- * What is there of an IPv6 network of ours: the last byte of its address, those before it being 0.
- */
+/* The services of our IPv6 network: the last byte of each address; the bytes before it are 0. */
 enum ipv6_service { IPV6_NONE = 0, IPV6_GATEWAY = 2, IPV6_NAME_SERVER = 3 };
 
 void packet_service_ipv6(uint8_t address[IPV6_ADDRESS], const uint8_t prefix[IPV6_PREFIX],
 			 enum ipv6_service service);
 
-/* The Ethernet address that stands for an IPv6 address of the user network. */
+/* The Ethernet address of an IPv6 address in the user network. */
 void packet_host_mac_ipv6(uint8_t mac[ETH_ALEN], const uint8_t address[IPV6_ADDRESS]);
 
 /*
- * Puts Ethernet and IPv6 headers before the @length bytes at @payload: a UDP datagram, a TCP
- * segment or an ICMPv6 message, whose checksum, and length if it has one, are done here.
+ * Writes Ethernet and IPv6 headers before the @length bytes at @payload: a UDP datagram, a TCP
+ * segment or an ICMPv6 message. Fills in its checksum, and its length if it has one.
  */
 struct packet_route_ipv6 {
 	uint8_t mac[ETH_ALEN]; /* of the receiver */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The process that reads the host's resolv.conf, and what the other one hears of it. */
+/* The process that reads the host's resolv.conf, and its reports to the device process. */
 #include "device/net/user/resolv_reader.h"
 
 #include <errno.h>
@@ -23,31 +23,31 @@
 #include "device/net/user/resolv_watch.h"
 #include "host/sandbox.h"
 
-/* What is read of the file: of one that is longer, the lines that are whole. */
+/* The most that is read of the file; of a longer one, only complete lines are used. */
 #define FILE_MAX 65536
 
 /*
- * Whoever replaces a file by removing it first is given that long to finish, again after each
- * change, at most so many times.
+ * A program that replaces the file by removing it first gets this long to finish; the time starts
+ * again after each change, at most QUIET_ROUNDS times.
  */
-#define QUIET_MS      50
-#define SETTLE_ROUNDS 20
+#define QUIET_MS     50
+#define QUIET_ROUNDS 20
 
-/* Where the reader's end of the socket is in its process; behind the standard descriptors. */
+/* The reader's end of the socket in its process, after the standard descriptors. */
 #define READER_FD (STDERR_FILENO + 1)
 
 /* One change: the message between the two processes. */
 struct report {
 	struct name_servers servers;
-	int32_t read_error;  /* why the file could not be read, an errno; 0: it was */
+	int32_t read_error;  /* why the file could not be read, an errno; 0: it was read */
 	int32_t watch_error; /* why changes may not be noticed */
 };
 
 struct child {
 	const char *path;
-	int interface_fd; /* a socket that knows the names of interfaces; -1: none */
+	int interface_fd; /* a socket for looking up names of interfaces; -1: none */
 	struct resolv_watch watch;
-	char text[FILE_MAX + 1]; /* a byte more tells that there is more */
+	char text[FILE_MAX + 1]; /* one byte more, to notice a longer file */
 };
 
 static uint32_t find_interface(const char *name, void *context)
@@ -63,11 +63,11 @@ static uint32_t find_interface(const char *name, void *context)
 	return (uint32_t)request.ifr_ifindex;
 }
 
-/* Returns the length of what is in child->text now, or a negative errno. */
+/* Reads the file into child->text. Returns the length, or a negative errno. */
 static ssize_t read_text(struct child *child)
 {
 	size_t length = 0;
-	/* Not to wait for what is no file. */
+	/* O_NONBLOCK: do not block on a FIFO. */
 	cleanup_fd int fd = open(child->watch.found, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 
 	if (fd < 0)
@@ -105,8 +105,8 @@ static void make_report(struct child *child, struct report *report)
 }
 
 /*
- * Ends the process by the bare call: what runs at an ordinary end is the other process's. It does
- * not say that it never returns: sanitizers would prepare for that by calls that are not allowed.
+ * Ends the process by the plain system call: exit handlers belong to the parent. Not marked
+ * _Noreturn: sanitizers would insert calls that are not allowed here.
  */
 static void leave(int status)
 {
@@ -115,8 +115,8 @@ static void leave(int status)
 }
 
 /*
- * Waits for a change for @timeout_ms, whatever else happens meanwhile; -1: for ever. Ends with the
- * other process.
+ * Waits for a change for @timeout_ms, -1: for ever; other events do not end the wait. Exits when
+ * the parent ends.
  */
 static bool wait_for_change(struct child *child, int timeout_ms)
 {
@@ -145,7 +145,7 @@ static bool wait_for_change(struct child *child, int timeout_ms)
 	}
 }
 
-/* What the file may be read by: where it is now, and where such files are. */
+/* Enters the sandbox: only the file's directory and the usual directories stay readable. */
 static int lock_in(const struct child *child, struct error *error)
 {
 	char given[PATH_MAX], found[PATH_MAX];
@@ -187,7 +187,7 @@ static _Noreturn void run_child(const char *path, int socket_fd, pid_t parent)
 			leave(0);
 		last = report;
 		wait_for_change(&child, -1);
-		for (int i = 0; i < SETTLE_ROUNDS && wait_for_change(&child, QUIET_MS); i++)
+		for (int i = 0; i < QUIET_ROUNDS && wait_for_change(&child, QUIET_MS); i++)
 			;
 	}
 }
@@ -210,8 +210,7 @@ static void handle_report(void *context, uint32_t events)
 	if (length < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (length != sizeof(report) || !name_servers_are_sane(&report.servers)) {
-		log_error("the process that reads %s has ended: its changes are not noticed any "
-			  "more",
+		log_error("the process that reads %s has ended: changes are not noticed any more",
 			  reader->path);
 		close_source(reader);
 		return;
@@ -224,7 +223,7 @@ static void handle_report(void *context, uint32_t events)
 	reader->changed(reader->context, &report.servers);
 }
 
-/* Waits until the process has locked itself in, or has said why it cannot. */
+/* Waits until the process has entered its sandbox, or has logged why it cannot. */
 static int wait_for_child(int fd, struct error *error)
 {
 	ssize_t length;
@@ -271,7 +270,7 @@ int resolv_reader_start(struct resolv_reader *reader, struct event_loop *loop, c
 void resolv_reader_stop(struct resolv_reader *reader)
 {
 	close_source(reader);
-	/* It ends with the socket. A process that is locked in cannot wait, and ends itself. */
+	/* The reader ends with the socket. In the sandbox this process cannot wait for it. */
 	while (reader->pid && waitpid(reader->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	reader->pid = 0;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Follows the host's resolv.conf for a process that is locked in: a process of its own, started
- * before, reads the file and tells of its name servers, at once and whenever they change. It
- * notices when the file is written, replaced, removed or comes to be, and the same of every
- * symbolic link and directory on the way to it. It takes no input but the file, may read below
- * /etc, /run and where the file was at the start, and can do nothing else.
+ * Follows the host's resolv.conf for a sandboxed process: a separate process, started before, reads
+ * the file and reports its name servers, at once and whenever they change. It notices when the file
+ * is written, replaced, removed or created, and the same for every symbolic link and directory on
+ * the path. Its only input is the file; it may read below /etc, /run and the file's directory at
+ * the start, and can do nothing else.
  */
 #ifndef AVP_DEVICE_NET_USER_RESOLV_READER_H
 #define AVP_DEVICE_NET_USER_RESOLV_READER_H
@@ -29,8 +29,8 @@ struct resolv_reader {
 #define RESOLV_READER_NONE ((struct resolv_reader){.source.fd = -1})
 
 /*
- * Starts the process, and waits until it is locked in. @changed is called from the loop, for the
- * first time soon after this. @path is absolute and stays the caller's. Single-threaded programs
+ * Starts the process, and waits until it is in its sandbox. @changed is called from the loop, for
+ * the first time soon after this. @path is absolute; the caller keeps it. Single-threaded programs
  * only: it forks.
  */
 int resolv_reader_start(struct resolv_reader *reader, struct event_loop *loop, const char *path,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Watches of a path. The way is walked name by name, and each directory is watched before it is
- * looked into: a change before that is seen, one after that is an event.
+ * Watches a path. The path is walked name by name, and each directory is watched before the next
+ * name is looked up in it: an earlier change is seen by the lookup, a later one is an event.
  */
 #include "device/net/user/resolv_watch.h"
 
@@ -14,9 +14,7 @@
 #define DIRECTORY_EVENTS \
 	(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF)
 
-/*
- * A file that is being written is read once it is closed. IN_ATTRIB: its mode, or it was removed.
- */
+/* A file is read after its writer has closed it. IN_ATTRIB: its mode changed, or it was removed. */
 #define FILE_EVENTS (IN_CLOSE_WRITE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF)
 
 void resolv_watch_open(struct resolv_watch *watch)
@@ -30,7 +28,7 @@ void resolv_watch_open(struct resolv_watch *watch)
 
 static void forget_all(struct resolv_watch *watch)
 {
-	/* One may be there more than once, and one whose directory is gone has gone with it. */
+	/* A watch may be listed more than once, and is gone if its directory is gone. */
 	for (size_t i = 0; i < watch->count; i++)
 		inotify_rm_watch(watch->inotify_fd, watch->names[i].descriptor);
 	watch->count = 0;
@@ -50,7 +48,7 @@ static void add_watch(struct resolv_watch *watch, const char *path, uint32_t eve
 	}
 	descriptor = inotify_add_watch(watch->inotify_fd, path, events | IN_MASK_ADD);
 	if (descriptor < 0) {
-		/* What is not there is missed by its directory's watch. */
+		/* The watch of the directory reports when a missing file appears. */
 		if (errno != ENOENT)
 			watch->error = errno;
 		return;
@@ -73,7 +71,7 @@ static bool next_name(char *rest, char name[NAME_MAX + 1])
 	return true;
 }
 
-/* Puts the target of a symbolic link before what is left of the way. */
+/* Puts the target of a symbolic link before the rest of the path. */
 static int take_link(char *found, char *directory_end, char *rest, const char *target)
 {
 	char way[PATH_MAX];
@@ -89,8 +87,8 @@ static int take_link(char *found, char *directory_end, char *rest, const char *t
 }
 
 /*
- * Goes from the directory found to @name in it. *found gets longer, or is another one, with the way
- * from there in @rest, behind a symbolic link.
+ * Goes from the directory found to @name in it. *found gets longer, or, after a symbolic link,
+ * becomes another directory, with the rest of the path in @rest.
  */
 static int step(struct resolv_watch *watch, const char *name, char *rest)
 {
@@ -142,7 +140,10 @@ static bool is_change(const struct resolv_watch *watch, const struct inotify_eve
 	for (size_t i = 0; i < watch->count; i++) {
 		if (watch->names[i].descriptor != event->wd)
 			continue;
-		/* The directory or the file itself; only the last says so of its content. */
+		/*
+		 * An event of the directory or file itself; only that of the file is about its
+		 * content.
+		 */
 		if (!event->len && event->mask & (FILE_EVENTS | IN_UNMOUNT))
 			return true;
 		if (event->len && !strcmp(event->name, watch->names[i].name))

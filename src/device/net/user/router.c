@@ -6,19 +6,19 @@
 
 #define TYPE_ADVERTISEMENT 134
 #define LENGTH		   16
-#define HOP_LIMIT	   4 /* that guests begin with */
+#define HOP_LIMIT	   4 /* that guests start with */
 #define LIFETIME	   6
 
 #define OPTION_PREFIX	   3
 #define OPTION_MTU	   5
 #define OPTION_NAME_SERVER 25
 
-/* RFC 4861, 4.6.2: addresses are on the link, and made from it. */
+/* RFC 4861, 4.6.2: addresses are on the link, and guests make theirs from it. */
 #define PREFIX_ON_LINK	  0x80
 #define PREFIX_AUTONOMOUS 0x40
 #define PREFIX_BITS	  64
 
-/* Adds an option of @units times 8 bytes, and returns where it is. */
+/* Adds an option of @units times 8 bytes, and returns its address. */
 static uint8_t *add_option(uint8_t **at, uint8_t type, uint8_t units)
 {
 	uint8_t *option = *at;
@@ -40,7 +40,7 @@ static void address_guest(struct packet_route_ipv6 *route, const uint8_t *solici
 	if (!solicitation)
 		return;
 	from = solicitation + PACKET_IP + IPV6_SOURCE;
-	/* RFC 4861, 6.2.6: to one without an address yet as to all. */
+	/* RFC 4861, 6.2.6: a guest without an address gets a multicast. */
 	if (!memcmp(from, ipv6_unspecified, IPV6_ADDRESS))
 		return;
 	memcpy(route->mac, solicitation + ETH_ALEN, ETH_ALEN);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Loads libslirp, and leads what GLib has to say on its behalf to our log. */
+/* Loads libslirp, and redirects its GLib messages to our log. */
 #include "device/net/user/slirp_library.h"
 
 #include <dlfcn.h>
@@ -12,11 +12,11 @@
 
 #define LIBRARY "libslirp.so.0"
 
-/* GLib's: a message, how bad it is and who says it. */
+/* GLib's log handler: domain, level and message. */
 typedef void log_handler(const char *domain, int level, const char *message, void *context);
 typedef log_handler *set_log_handler(log_handler *handler, void *context);
 
-/* A guest can cause these. */
+/* A guest can cause these messages. */
 static void relay_message(const char *domain, int level, const char *message, void *context)
 {
 	static struct log_limit limit = {.burst = 5, .interval_ms = 10000};
@@ -41,7 +41,7 @@ int slirp_library_load(struct slirp_library *library, struct error *error)
 		{"slirp_pollfds_poll", &library->poll},
 		{"slirp_add_hostfwd", &library->add_forward},
 		{"slirp_connection_info", &library->connection_info},
-		/* Of GLib, on which it stands. */
+		/* From GLib, which it uses. */
 		{"g_log_set_default_handler", &set_handler},
 	};
 

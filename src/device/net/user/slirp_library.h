@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The functions of libslirp, which is loaded when the first user-mode network is made, so that
- * other device processes do not pay for it and what stands on it.
+ * other device processes do not pay for it and its dependencies.
  */
 #ifndef AVP_DEVICE_NET_USER_SLIRP_LIBRARY_H
 #define AVP_DEVICE_NET_USER_SLIRP_LIBRARY_H
@@ -21,14 +21,14 @@ struct slirp_library {
 };
 
 /*
- * Loads it, for good: it keeps state of its own. Errors: not installed (-ENOENT), too old
- * (-ENOSYS).
+ * Loads the library and never unloads it, because it keeps global state. Errors: not installed
+ * (-ENOENT), too old (-ENOSYS).
  */
 int slirp_library_load(struct slirp_library *library, struct error *error);
 
 /*
- * Calls of the library's that have nothing to do here: its one timer is for router advertisements,
- * which are ours, and that it has more to do need not be told to who asks it before each sleep.
+ * Callbacks of the library that do nothing: its only timer is for router advertisements, which
+ * router.h sends, and its notifications are not needed, because we ask it before each sleep.
  */
 void *slirp_library_make_timer(SlirpTimerCb function, void *argument, void *opaque);
 void slirp_library_free_timer(void *timer, void *opaque);

@@ -32,7 +32,8 @@ int slirp_sockets_init(struct slirp_sockets *sockets, struct event_loop *loop, s
 		return error_set_errno(error, errno, "user: cannot set the limit on descriptors");
 	if (files.rlim_cur < 2 * SLIRP_SOCKETS_RESERVE)
 		return error_set(error, EMFILE,
-				 "user: only %llu descriptors are allowed; allow %d: ulimit -n",
+				 "user: only %llu descriptors are allowed, %d are needed; raise "
+				 "the limit: ulimit -n",
 				 (unsigned long long)files.rlim_cur, 2 * SLIRP_SOCKETS_RESERVE);
 	sockets->files = files;
 	sockets->limit = files.rlim_cur > SLIRP_SOCKETS_MAX ? SLIRP_SOCKETS_MAX :
@@ -71,7 +72,7 @@ void slirp_sockets_opened(struct slirp_sockets *sockets, int fd)
 
 	if (!watch || watch->forward)
 		return;
-	/* The descriptor is new: what was known of its number is of one that was closed. */
+	/* The descriptor is new: the old state belongs to a closed one of the same number. */
 	watch->watched = 0;
 	watch->happened = 0;
 	watch->life = sockets->life;
@@ -102,7 +103,7 @@ static void set_descriptors(const struct slirp_sockets *sockets, rlim_t count)
 {
 	const struct rlimit files = {.rlim_cur = count, .rlim_max = sockets->files.rlim_max};
 
-	/* Cannot fail below the hard limit, for oneself. */
+	/* Cannot fail for our own process below the hard limit. */
 	if (setrlimit(RLIMIT_NOFILE, &files) < 0)
 		log_error("cannot set the limit on descriptors: %s", strerror(errno));
 }
@@ -115,7 +116,7 @@ void slirp_sockets_enter(struct slirp_sockets *sockets)
 		log_warning("all %zu sockets for the guest's connections are in use: new "
 			    "connections are refused",
 			    sockets->most);
-	/* None at all: the number says nothing about those that are open. */
+	/* Allow none: the limit does not affect descriptors that are open. */
 	set_descriptors(sockets, 0);
 	sockets->closed_off = true;
 }
@@ -156,7 +157,7 @@ void slirp_sockets_begin_fill(struct slirp_sockets *sockets)
 	sockets->generation++;
 	sockets->asked = 0;
 	if (sockets->refused) {
-		/* It would fail for ever, as fast as it can. */
+		/* accept would fail again and again, without a pause. */
 		sockets->refused = false;
 		sockets->listen_again_ms = clock_now_ms() + SLIRP_SOCKETS_PAUSE;
 	}
@@ -199,7 +200,7 @@ int slirp_sockets_watch(int fd, int events, void *context)
 	sockets->asked++;
 	if (!watch)
 		return -1;
-	/* Who knocks waits, until there is a socket for the connection. */
+	/* A client of a forwarded port waits in the backlog until a socket is free. */
 	if (watch->listens &&
 	    (slirp_sockets_full(sockets) || sockets->listen_again_ms != INT64_MAX))
 		return -1;
@@ -230,7 +231,7 @@ int slirp_sockets_mark_forward(int fd, int events, void *context)
 	if (!watch)
 		return -1;
 	getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length);
-	/* A library that tells of these sockets too has had them counted. */
+	/* A library that reports these sockets too has counted them already. */
 	slirp_sockets_closing(sockets, fd);
 	watch->forward = true;
 	watch->listens = listens;
@@ -238,7 +239,7 @@ int slirp_sockets_mark_forward(int fd, int events, void *context)
 	return -1;
 }
 
-/* Only what was asked for: libslirp takes room to write that it did not ask for as an error. */
+/* Only the events asked for: libslirp treats unexpected writability as an error. */
 int slirp_sockets_happened(int index, void *context)
 {
 	struct slirp_sockets *sockets = context;
@@ -249,7 +250,7 @@ int slirp_sockets_happened(int index, void *context)
 		return 0;
 	happened = watch->happened & (from_epoll(watch->watched) | SLIRP_POLL_ERR | SLIRP_POLL_HUP);
 	watch->happened = 0;
-	/* Until a socket is opened for the connection that waits there. */
+	/* Counts as refused until a socket is opened for the waiting connection. */
 	if (happened && watch->listens)
 		sockets->refused = true;
 	return happened;
@@ -281,7 +282,7 @@ size_t slirp_sockets_end_old(struct slirp_sockets *sockets)
 		if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &length) < 0 ||
 		    protocol != IPPROTO_TCP)
 			continue;
-		/* Takes the connection back: the peer gets a reset, and so does the guest. */
+		/* Disconnects the socket: the peer gets a reset, and so does the guest. */
 		if (connect(fd, &nobody, sizeof(nobody)) < 0)
 			log_debug("cannot end a connection: %s", strerror(errno));
 		watch->happened |= SLIRP_POLL_HUP;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Bounds how many segments of a guest's TCP connections arrive before their turn. */
+/* Bounds the out-of-order segments of a guest's TCP connections. */
 #include "device/net/user/tcp_order.h"
 
 #include <stdbool.h>
@@ -28,7 +28,7 @@ static struct tcp_order_flow *find(struct tcp_order *order, const struct tcp_ord
 	return NULL;
 }
 
-/* NULL: each of the set has segments that the library keeps, which must not be forgotten. */
+/* NULL: all entries of the set have segments that the library keeps, and must stay. */
 static struct tcp_order_flow *find_or_add(struct tcp_order *order, const struct tcp_order_flow *key)
 {
 	struct tcp_order_flow *flow = find(order, key);
@@ -55,7 +55,7 @@ static void forget_segment(struct tcp_order *order, size_t index)
 	order->early[index].flow = NULL;
 }
 
-/* The library has given up those early segments of @flow that end at @sequence or before. */
+/* The library has released the early segments of @flow that end at or before @sequence. */
 static void forget_early(struct tcp_order *order, struct tcp_order_flow *flow, uint32_t sequence)
 {
 	for (size_t i = 0; flow->early && i < TCP_ORDER_EARLY; i++)
@@ -63,7 +63,7 @@ static void forget_early(struct tcp_order *order, struct tcp_order_flow *flow, u
 			forget_segment(order, i);
 }
 
-/* The library has given up all of them, with its connection. */
+/* The library has released all of them, with the connection. */
 static void forget_all(struct tcp_order *order, struct tcp_order_flow *flow)
 {
 	flow->ended = false;
@@ -73,8 +73,8 @@ static void forget_all(struct tcp_order *order, struct tcp_order_flow *flow)
 }
 
 /*
- * Whether the library may get a segment from @start to @end before its turn. Not one that it has:
- * it keeps copies of an end of the stream that comes without data.
+ * Whether the library may get an early segment from @start to @end. Not one that it has already: it
+ * keeps duplicates of a FIN without data.
  */
 static bool add_early(struct tcp_order *order, struct tcp_order_flow *flow, uint32_t start,
 		      uint32_t end)
@@ -96,7 +96,7 @@ static bool add_early(struct tcp_order *order, struct tcp_order_flow *flow, uint
 	return true;
 }
 
-/* Whether the library keeps something of @flow from beyond @end. */
+/* Whether the library keeps segments of @flow beyond @end. */
 static bool keeps_beyond(const struct tcp_order *order, const struct tcp_order_flow *flow,
 			 uint32_t end)
 {
@@ -106,7 +106,7 @@ static bool keeps_beyond(const struct tcp_order *order, const struct tcp_order_f
 	return false;
 }
 
-/* Whether the library may get a segment from @start to @end, the stream's with @is_last. */
+/* Whether the library may get a segment from @start to @end; @is_last: it ends the stream. */
 static bool may_pass(struct tcp_order *order, struct tcp_order_flow *flow, uint32_t start,
 		     uint32_t end, bool is_last)
 {
@@ -127,7 +127,7 @@ static bool may_pass(struct tcp_order *order, struct tcp_order_flow *flow, uint3
 	return true;
 }
 
-/* Cuts off the data and has the segment begin at @sequence. */
+/* Removes the data and makes the segment start at @sequence. */
 static void cut(uint8_t *ip, size_t *total, uint32_t sequence)
 {
 	size_t header = packet_ip_header(ip);
@@ -160,25 +160,27 @@ void tcp_order_send(struct tcp_order *order, uint8_t *ip, size_t *total)
 	end = sequence + (uint32_t)length + !!(flags & TCP_FLAG_FIN);
 	flow = find(order, &key);
 	if (flags & TCP_FLAG_SYN) {
-		/* It begins a connection, or the library drops it: its acknowledgement tells. */
+		/*
+		 * It begins a connection, or the library drops it: its acknowledgement shows which.
+		 */
 		if (flow)
 			flow->known = false;
 	} else if (flags & TCP_FLAG_RST) {
 		if (!flow || !flow->early)
 			return;
-		/* Where the library takes it for certain, and does not answer it. */
+		/* At a number that the library accepts without an answer. */
 		cut(ip, total, flow->acknowledged);
 		forget_all(order, flow);
 	} else if (end == sequence || !(flags & TCP_FLAG_ACK)) {
 		/*
-		 * Without data that is kept: a connection takes none without ACK (RFC 9293,
+		 * The library keeps no data of it: a connection accepts none without ACK (RFC 9293,
 		 * 3.10.7).
 		 */
 		return;
 	} else if (!flow || !flow->known) {
 		cut(ip, total, sequence - 1);
 	} else if (!may_pass(order, flow, sequence, end, flags & TCP_FLAG_FIN)) {
-		/* A byte that the library has makes it acknowledge. */
+		/* An old byte makes the library acknowledge. */
 		cut(ip, total, flow->expected - 1);
 	}
 }
@@ -210,7 +212,7 @@ void tcp_order_receive(struct tcp_order *order, const uint8_t *ip, size_t total)
 	flow = tells ? find_or_add(order, &key) : find(order, &key);
 	if (!flow)
 		return;
-	/* A connection that ends, or another one that begins. */
+	/* A connection ends, or another one begins. */
 	if (flags & (TCP_FLAG_RST | TCP_FLAG_SYN))
 		forget_all(order, flow);
 	if (flags & TCP_FLAG_SYN)

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Bounds how many segments of a guest's TCP connections arrive before their turn. The library
- * behind the user-mode network keeps those, each in a buffer of its own, however many and however
- * short they are. So it gets a number of them, enough for what real guests lose; one more becomes a
- * segment without data, which the library answers with what it has (RFC 9293, 3.10.7.4).
+ * Bounds the early (out-of-order) segments of a guest's TCP connections. The library behind the
+ * user-mode network keeps each in a buffer of its own, however many and however short they are. So
+ * it gets a bounded number, enough for the losses of real guests; one more becomes a segment
+ * without data, which the library answers with an acknowledgement (RFC 9293, 3.10.7.4).
  *
- * What the library has of a connection is known from its acknowledgements, of which the first is
- * that of the SYN. A connection that is not in the table, because too many others are, gets into it
- * by the next one. One that ends in order takes with it, without a word, what the library keeps
- * from beyond its end: so the library gets nothing from there before its turn. Freestanding.
+ * The library's acknowledgements, from that of the SYN on, show what it has received. A connection
+ * that is not in the table, because it was full, is added at the next acknowledgement. When a
+ * stream ends in order, the library silently leaks segments from beyond its end: so it never gets
+ * early segments from there. Freestanding.
  */
 #ifndef AVP_DEVICE_NET_USER_TCP_ORDER_H
 #define AVP_DEVICE_NET_USER_TCP_ORDER_H
@@ -23,25 +23,25 @@
 #define TCP_ORDER_SETS 512
 #define TCP_ORDER_WAYS 8
 
-/* Segments before their turn, of all connections. The library's window of 64 KiB holds about 50. */
+/* Early segments of all connections. The library's window of 64 KiB holds about 50. */
 #define TCP_ORDER_EARLY 512
 
 struct tcp_order_flow {
-	/* Addresses, of which IPv4 takes the first 4 bytes; all 0: not in use. */
+	/* Addresses; IPv4 uses the first 4 bytes; all 0: not in use. */
 	uint8_t guest[IPV6_ADDRESS], host[IPV6_ADDRESS];
 	uint16_t guest_port, host_port;
 	uint32_t expected;     /* sequence number of the guest's next byte */
-	uint32_t acknowledged; /* the same, as the library has told: it has all before that */
-	uint32_t early;	       /* segments that the library keeps, or fewer */
-	bool known;	       /* the library has told of it since the guest's last SYN */
-	bool ended;   /* the guest's stream has an end, which the library may have yet to reach */
-	uint32_t end; /* behind it */
+	uint32_t acknowledged; /* the same according to the library: it has all before that */
+	uint32_t early;	       /* upper bound of the segments that the library keeps */
+	bool known;	       /* the library has acknowledged since the guest's last SYN */
+	bool ended;   /* the guest has sent a FIN, which the library may not have reached yet */
+	uint32_t end; /* the number after it */
 };
 
 /* Starts as zeroes. */
 struct tcp_order {
 	struct tcp_order_flow flows[TCP_ORDER_SETS][TCP_ORDER_WAYS];
-	uint8_t victims[TCP_ORDER_SETS]; /* that a new flow displaces next */
+	uint8_t victims[TCP_ORDER_SETS]; /* the entry that a new flow replaces next */
 	struct {
 		struct tcp_order_flow *flow; /* NULL: not in use */
 		uint32_t start, end;
@@ -50,18 +50,18 @@ struct tcp_order {
 
 /*
  * The guest sends a packet of *@total bytes: an IPv4 or IPv6 header without options at @ip, and a
- * segment whose header and checksum are right. One that comes too early loses its data: *total
- * changes, and what goes with it.
+ * segment whose header and checksum are right. One that exceeds the bound loses its data: *total
+ * and the headers change.
  */
 void tcp_order_send(struct tcp_order *order, uint8_t *ip, size_t *total);
 
 /*
- * The library has no connection any more, and so keeps no segment. It does not tell of one that it
- * gives up after a long time.
+ * The library has no connection any more, and so keeps no segment. It does not report connections
+ * that time out.
  */
 void tcp_order_forget(struct tcp_order *order);
 
-/* The library sends such a packet, of @total bytes that came from it, to the guest. */
+/* The library sends such a packet of @total bytes to the guest. */
 void tcp_order_receive(struct tcp_order *order, const uint8_t *ip, size_t total);
 
 #endif

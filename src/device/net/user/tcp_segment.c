@@ -20,7 +20,7 @@ static bool tcp_options_fit(const uint8_t *option, size_t length)
 	return true;
 }
 
-/* The checksum changes by what is cleared (RFC 1624), and stays wrong if it was. */
+/* Adjusts the checksum by what is cleared (RFC 1624); a wrong one stays wrong. */
 void tcp_segment_clear_urgent(uint8_t *tcp)
 {
 	uint32_t sum = (uint16_t)~packet_get16(tcp + TCP_CHECKSUM);
@@ -48,8 +48,6 @@ bool tcp_segment_is_sane(const uint8_t *tcp, size_t length)
 		return false;
 	if (!packet_get16(tcp + PORT_SOURCE) || !packet_get16(tcp + PORT_DESTINATION))
 		return false;
-	/*
-	 * One that neither begins nor acknowledges is of no connection, and is answered by a reset.
-	 */
+	/* A segment without SYN and ACK belongs to no connection, and is answered by a reset. */
 	return !(flags & TCP_FLAG_SYN) || !(flags & (TCP_FLAG_FIN | TCP_FLAG_RST));
 }

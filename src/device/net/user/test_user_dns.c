@@ -206,8 +206,8 @@ static void test_none(void **state)
 	ask_until(f, 2);
 	log = strdup(capture_all(&capture));
 	capture_stop(&capture);
-	assert_non_null(strstr(log, "names no name server"));
-	assert_null(strstr(strstr(log, "names no name server") + 1, "names no name server"));
+	assert_non_null(strstr(log, "lists no name server"));
+	assert_null(strstr(strstr(log, "lists no name server") + 1, "lists no name server"));
 	assert_non_null(strstr(log, "are now 127.0.0.2"));
 	free((void *)log);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Packets of the guest to its name server, and answers to them. */
+/* The guest's packets to its name server, and their answers. */
 #include "device/net/user/user_dns.h"
 
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "device/net/user/packet.h"
 
-/* The payload of any packet that the MTU, 16 bits, allows has room behind DNS_TCP_ROOM. */
+/* The payload of any packet that a 16-bit MTU allows fits after DNS_TCP_ROOM. */
 _Static_assert(sizeof(((struct user_dns *)0)->frame) >= DNS_TCP_ROOM + UINT16_MAX - IPV4_HEADER,
 	       "an IPv4 packet is longer than the frame");
 _Static_assert(sizeof(((struct dns_tcp *)0)->frame) >= DNS_TCP_ROOM + UINT16_MAX - IPV6_HEADER,
@@ -38,7 +38,7 @@ static void change_servers(void *context, const struct name_servers *servers)
 	dns_relay_set_servers(&dns->relay, servers);
 	list_servers(servers, text, sizeof(text));
 	if (!servers->count)
-		log_warning("%s names no name server: the guest cannot look up names",
+		log_warning("%s lists no name server: the guest cannot look up names",
 			    dns->reader.path);
 	else if (dns->known)
 		log_info("name servers of the host are now %s", text);
@@ -80,7 +80,7 @@ static void send_ipv6(struct user_dns *dns, const struct dns_asker *asker, uint8
 		     PACKET_IP + IPV6_HEADER + length);
 }
 
-/* Sends the guest @length bytes at @payload, before which there is room for headers. */
+/* Sends the guest @length bytes at @payload, which has room for headers before it. */
 static void send_payload(struct user_dns *dns, const struct dns_asker *asker, uint8_t *payload,
 			 uint8_t protocol, size_t length)
 {
@@ -97,8 +97,8 @@ static void send_segment(void *context, const struct dns_asker *guest, uint8_t *
 }
 
 /*
- * The guest gets what fits into a packet; what does not it gets by TCP (RFC 2181, 9). This is the
- * one check of a datagram's length.
+ * Answers that do not fit into a packet are truncated, and the guest gets them by TCP (RFC 2181,
+ * 9). This is the only check of a datagram's length.
  */
 static void send_datagram(struct user_dns *dns, const struct dns_asker *asker,
 			  const uint8_t *message, size_t length)

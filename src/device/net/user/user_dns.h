@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The name server of the user-mode network: takes the guest's packets to it, over UDP and TCP, and
- * asks the name servers that the host has at the time.
+ * The name server of the user-mode network: handles the guest's packets to it, over UDP and TCP,
+ * and asks the host's current name servers.
  */
 #ifndef AVP_DEVICE_NET_USER_USER_DNS_H
 #define AVP_DEVICE_NET_USER_USER_DNS_H
@@ -16,7 +16,7 @@
 #include "device/net/user/dns_tcp.h"
 #include "device/net/user/resolv_reader.h"
 
-/* A packet's payload begins behind room for the longest headers, however short its own are. */
+/* A packet's payload starts after room for the longest headers, even if its own are shorter. */
 #define USER_DNS_FRAME_MAX (DNS_TCP_ROOM + IPV4_LENGTH_MAX - IPV4_HEADER)
 
 /* A frame for the guest. */
@@ -26,7 +26,7 @@ struct user_dns {
 	struct dns_relay relay;
 	struct dns_tcp tcp;
 	struct resolv_reader reader;
-	bool known; /* it is known which name servers the host has, if any */
+	bool known; /* whether the host's name servers are known yet */
 	uint32_t address;
 	uint8_t prefix[IPV6_PREFIX];
 	uint16_t mtu;
@@ -36,8 +36,8 @@ struct user_dns {
 };
 
 /*
- * @dns: zeroed. @address is the name server's, @prefix its network's in IPv6, @mtu that of the
- * link. No question may come before user_dns_start.
+ * @dns: zeroed. @address is the name server's, @prefix that of the IPv6 network, @mtu that of the
+ * link. No query may come before user_dns_start.
  */
 void user_dns_init(struct user_dns *dns, uint32_t address, const uint8_t prefix[IPV6_PREFIX],
 		   uint16_t mtu, user_dns_deliver *deliver, void *context);
@@ -52,17 +52,17 @@ int user_dns_start(struct user_dns *dns, struct event_loop *loop, const char *pa
 /* Safe after user_dns_init. */
 void user_dns_stop(struct user_dns *dns);
 
-/* Takes a frame that frame_filter.h says is for the name server. False: it asks nothing. */
+/* Handles a frame with the verdict FRAME_FOR_DNS. False: it is not a query. */
 bool user_dns_take(struct user_dns *dns, const uint8_t *frame, size_t length, int64_t now_ms);
 
 /* The guest has been reset: forgets what it asked and its connections. */
 void user_dns_reset(struct user_dns *dns);
 
-/* When user_dns_expire has something to do; INT64_MAX: never. */
+/* When to call user_dns_expire; INT64_MAX: never. */
 int64_t user_dns_deadline_ms(const struct user_dns *dns);
 void user_dns_expire(struct user_dns *dns, int64_t now_ms);
 
-/* Whether there is anything that could expire. */
+/* Whether anything could expire. */
 static inline bool user_dns_is_active(const struct user_dns *dns)
 {
 	return dns->relay.active || dns->tcp.active;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The network device's backend on libslirp: frames in and out, through the filter and past the
- * DHCP server, and libslirp's timers on the event loop. Its sockets are in slirp_sockets.c.
+ * The network device's backend on libslirp: frames in and out, through the filter and the DHCP
+ * server, and libslirp's timers on the event loop. Its sockets are in slirp_sockets.c.
  */
 #include "device/net/user/user_net.h"
 
@@ -24,7 +24,7 @@
 #include "device/net/user/user_dns.h"
 #include "virtio/container_of.h"
 
-/* Where things are in the network. */
+/* The host numbers of the services and the guest. */
 #define HOST_GATEWAY	 2
 #define HOST_NAME_SERVER 3
 #define HOST_GUEST	 15
@@ -45,14 +45,14 @@ struct user_net {
 	struct dhcp_server dhcp;
 	struct user_dns dns;
 	char host_name[DHCP_HOST_NAME_MAX + 1];
-	uint16_t mtu;	      /* that the guest is told; 0: none */
-	int64_t advertise_ms; /* when guests hear of the IPv6 router next; INT64_MAX: never */
+	uint16_t mtu;	      /* that is announced to the guest; 0: none */
+	int64_t advertise_ms; /* time of the next router advertisement; INT64_MAX: never */
 	bool events;	      /* the guest sent something */
-	bool active;	      /* since it was last known that there are no connections */
-	bool delivered;	      /* a frame, and the guest was not notified yet */
-	bool reset;	      /* the device was, and its guest may be gone */
-	int64_t deadline_ms;  /* when libslirp wants to look at its timers; INT64_MAX: never */
-	int64_t skipped_ns;   /* that libslirp's clock is ahead */
+	bool active;	      /* since the last check that found no connections */
+	bool delivered;	      /* a frame was delivered, and the guest not notified yet */
+	bool reset;	      /* the device was reset, and its guest may be gone */
+	int64_t deadline_ms;  /* when libslirp's timers are due; INT64_MAX: never */
+	int64_t skipped_ns;   /* by which libslirp's clock is ahead */
 	uint8_t frame[PACKET_FRAME_MAX]; /* being sent, in one piece */
 };
 
@@ -78,7 +78,7 @@ static void deliver(struct user_net *user, const void *frame, size_t length)
 		net_device_count_dropped(user->net.net);
 }
 
-/* A frame for the guest. One that it has no room for is lost, and sent again by TCP. */
+/* A frame for the guest. If it has no room, the frame is lost; TCP sends its data again. */
 static ssize_t take_frame(const void *frame, size_t length, void *opaque)
 {
 	struct user_net *user = opaque;
@@ -117,8 +117,7 @@ static void unregister_descriptor(int fd, void *opaque)
 }
 
 /*
- * Answers what libslirp asked in a call that has returned. What waits for the answer leaves in the
- * next one.
+ * Answers libslirp's address requests of the last call. The waiting packets leave in the next call.
  */
 static void answer_for_guest(struct user_net *user)
 {
@@ -144,10 +143,9 @@ static const SlirpCb callbacks = {
 };
 
 /*
- * Whether nothing is there but the listening sockets of port forwards. Then libslirp's timers,
- * which it asks for at least once a second, have nothing to do. Sockets that are not watched can
- * still have timers, a connection that is being opened or closed say; the list of connections
- * shows them.
+ * Whether there are only listening sockets of port forwards. Then libslirp's timers, which it
+ * requests at least once a second, have nothing to do. Sockets that are not watched can still have
+ * timers, such as a connection that is being opened or closed; the list of connections shows them.
  */
 static bool is_quiet(struct user_net *user)
 {
@@ -172,7 +170,7 @@ static bool is_quiet(struct user_net *user)
 	return !user->active;
 }
 
-/* Watches what libslirp wants to know of now. Returns after how many ms it wants to look again. */
+/* Updates the watches that libslirp wants. Returns after how many ms it wants to run again. */
 static uint32_t update_watches(struct user_net *user)
 {
 	uint32_t wait_ms = UINT32_MAX;
@@ -184,9 +182,9 @@ static uint32_t update_watches(struct user_net *user)
 }
 
 /*
- * Closes what an earlier life of the guest has left open: at once what is TCP, and the rest when
- * libslirp next looks at its clock, by which all that has not been used for long is forgotten.
- * Returns whether there was something.
+ * Closes connections of an earlier life of the guest: TCP at once, the rest when libslirp next
+ * reads its clock, which is moved ahead so that unused sockets expire. Returns whether there were
+ * any.
  */
 static bool end_old_connections(struct user_net *user)
 {
@@ -211,7 +209,7 @@ static void look_for_guest(struct user_net *user)
 	end_old_connections(user);
 }
 
-/* Tells the guest that sent @solicitation, or, with NULL, all guests of the IPv6 router. */
+/* Advertises the IPv6 router to the guest that sent @solicitation, or, with NULL, to all. */
 static void advertise_router(struct user_net *user, const uint8_t *solicitation)
 {
 	uint8_t frame[ROUTER_FRAME_MAX];
@@ -251,7 +249,7 @@ static bool prepare_to_sleep(void *context, int *timeout_ms)
 	return user->events;
 }
 
-/* Has libslirp look at the sockets that have news, and at its timers. */
+/* Runs libslirp for sockets with events, and for its timers. */
 static bool poll_user(void *context)
 {
 	struct user_net *user = context;
@@ -263,9 +261,9 @@ static bool poll_user(void *context)
 		return false;
 	user->events = user->sockets.events = false;
 	user->deadline_ms = INT64_MAX;
-	/* A connection that comes in has timers, and may have no socket to watch yet. */
+	/* An incoming connection has timers, but perhaps no socket to watch yet. */
 	user->active = true;
-	/* What it wants to know may have changed since the loop last slept. */
+	/* The wanted events may have changed since the loop last slept. */
 	update_watches(user);
 	slirp_sockets_enter(&user->sockets);
 	user->library.poll(user->slirp, 0, slirp_sockets_happened, &user->sockets);
@@ -289,7 +287,7 @@ static void answer_dhcp(struct user_net *user, size_t length)
 
 	if (!size)
 		return;
-	/* A guest that asks for an address has started, and knows of no connection. */
+	/* A guest that asks for an address has just started, and has no connections. */
 	if (dhcp_is_start(message, length - PACKET_UDP_DATA))
 		end_old_connections(user);
 	if (flow.destination == UINT32_MAX)
@@ -299,7 +297,7 @@ static void answer_dhcp(struct user_net *user, size_t length)
 	deliver(user, answer, packet_wrap_udp(answer, &flow, (uint16_t)size));
 }
 
-/* An answer of the name server, which may come at any time. */
+/* Delivers an answer of the name server, which may come at any time. */
 static void deliver_at_once(void *context, const void *frame, size_t length)
 {
 	struct user_net *user = context;
@@ -324,7 +322,7 @@ static void pass_on(struct user_net *user, size_t length)
 	user->library.input(user->slirp, user->frame, (int)length);
 	slirp_sockets_leave(&user->sockets);
 	answer_for_guest(user);
-	/* What the frame sets free, such as packets that waited for an address, leaves in poll. */
+	/* Packets that waited for this frame, such as for an address, leave in poll. */
 	user->events = true;
 }
 
@@ -336,7 +334,7 @@ static bool send_frame(struct net_backend *backend, uint16_t pair,
 	size_t length = 0;
 
 	(void)pair;
-	/* The first segment is the header, which says nothing: no offloads were offered. */
+	/* The first segment is the header, without information: no offloads were offered. */
 	for (uint32_t i = 1; i < count; i++) {
 		if (segments[i].length > sizeof(user->frame) - length)
 			return false;
@@ -370,7 +368,7 @@ static bool send_frame(struct net_backend *backend, uint16_t pair,
 	return verdict != FRAME_REFUSED;
 }
 
-/* Nothing is kept for the guest, and connections go on while it does not listen. */
+/* No frames are kept for the guest, and connections continue while it does not receive. */
 static void ignore_listening(struct net_backend *backend, uint16_t pair)
 {
 	(void)backend;
@@ -378,8 +376,8 @@ static void ignore_listening(struct net_backend *backend, uint16_t pair)
 }
 
 /*
- * The driver may be back, from a sleep say, and its connections are still good. They are ended
- * when it is certain that it is another one, or that there is none any more.
+ * The driver may come back, such as from a sleep, and its connections are still good. They are
+ * ended when it is certain that it is another guest, or that it is gone.
  */
 static void note_reset(struct net_backend *backend)
 {
@@ -453,7 +451,7 @@ static int set_up_network(struct user_net *user, const struct user_net_settings 
 static int start_library(struct user_net *user, const struct user_net_settings *settings,
 			 struct error *error)
 {
-	/* Its servers for DHCP, TFTP and DNS get nothing: frame_filter.c. */
+	/* Its servers for DHCP, TFTP and DNS get no packets: frame_filter.c. */
 	SlirpConfig config = {
 		.version = 1,
 		.in_enabled = true,
@@ -497,7 +495,7 @@ struct user_net *user_net_new(struct event_loop *loop, const struct user_net_set
 					     .prepare = prepare_to_sleep,
 					     .context = user};
 	event_loop_add_poller(loop, &user->poller);
-	/* Before the library: the process that reads name servers needs none of it. */
+	/* Before the library: the process that reads name servers does not need it. */
 	if (set_up_network(user, settings, error) < 0 ||
 	    slirp_sockets_init(&user->sockets, loop, error) < 0 ||
 	    start_library(user, settings, error) < 0) {
