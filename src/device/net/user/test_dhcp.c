@@ -269,7 +269,7 @@ static void test_other_servers(void **state)
 	assert_int_equal(ask(f), ACK);
 }
 
-/* A client that knows nothing of DHCP. */
+/* A client of BOOTP, without DHCP. */
 static void test_bootp(void **state)
 {
 	struct fixture *f = *state;
@@ -313,7 +313,7 @@ static void test_damaged(void **state)
 			assert_int_equal(answered, 0);
 		free(cut);
 	}
-	/* An option that says more than there is. */
+	/* An option longer than the message. */
 	begin(f, 1);
 	add(f, 53, &type, 1);
 	f->message[f->length++] = 12;

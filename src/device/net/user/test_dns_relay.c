@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Questions of a guest at name servers of a host that answer, are silent, fail or lie, on loopback
- * addresses. The relay's clock is the test's.
+ * Queries of a guest to name servers of a host that answer, are silent, fail or lie, on loopback
+ * addresses. The test drives the relay's clock.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -95,7 +95,7 @@ static void ask_as(struct fixture *f, const char *name, uint16_t id)
 				  f->asker.connection < 0 ? NULL : f->stream, f->now_ms));
 }
 
-/* Turns the loop until something is so. */
+/* Turns the loop until the condition holds. */
 #define WAIT(f, condition)                                                  \
 	do {                                                                \
 		const time_t limit_ = time(NULL) + 30;                      \
@@ -105,7 +105,7 @@ static void ask_as(struct fixture *f, const char *name, uint16_t id)
 		}                                                           \
 	} while (0)
 
-/* Waits for the answer to what was asked last. Returns whose it is. */
+/* Waits for the answer to the last query. Returns the mark of its server. */
 static int wait_for_answer(struct fixture *f)
 {
 	WAIT(f, f->answers);
@@ -115,7 +115,7 @@ static int wait_for_answer(struct fixture *f)
 	return fake_dns_mark(f->question, f->length, f->answer, f->answer_length);
 }
 
-/* The time of the server that was asked last is over. */
+/* Advances the clock past the time of the current server. */
 static void let_time_pass(struct fixture *f)
 {
 	f->now_ms = dns_relay_deadline_ms(&f->relay);
@@ -147,7 +147,7 @@ static void test_ipv6_server(void **state)
 	set_servers(f, "nameserver ::1\n");
 	ask_as(f, "six", 1);
 	assert_int_equal(wait_for_answer(f), 6);
-	/* One that is silent, and then the other family's. */
+	/* A silent server, then one of the other family. */
 	server.manner = FAKE_DNS_IS_SILENT;
 	set_servers(f, "nameserver ::1\nnameserver 127.0.0.2\n");
 	ask_as(f, "six", 2);
@@ -157,7 +157,7 @@ static void test_ipv6_server(void **state)
 	fake_dns_stop(&server);
 }
 
-/* A silent server costs its time once; the next questions begin with the one that answered. */
+/* A silent server delays once; the next queries start with the one that answered. */
 static void test_silent_server(void **state)
 {
 	struct fixture *f = *state;
@@ -178,7 +178,7 @@ static void test_silent_server(void **state)
 	assert_int_equal(wait_for_answer(f), 1);
 }
 
-/* Where no server is, the host says so at once. */
+/* Without a server at an address, the host reports an error at once. */
 static void test_no_server_there(void **state)
 {
 	struct fixture *f = *state;
@@ -201,14 +201,14 @@ static void test_all_silent(void **state)
 		let_time_pass(f);
 	assert_int_equal(wait_for_answer(f), -DNS_SERVER_FAILURE);
 	assert_true(f->now_ms - start_ms <= DNS_RELAY_GIVE_UP_MS);
-	/* Each was asked, and none more often than it may be. */
+	/* Each was asked, and none more often than allowed. */
 	WAIT(f, f->servers[0].asked && f->servers[1].asked && f->servers[2].asked);
 	for (size_t i = 0; i < SERVERS; i++)
 		asked += f->servers[i].asked;
 	assert_true(asked <= DNS_RELAY_ROUNDS * SERVERS);
 }
 
-/* More servers than there is time for: the next question goes on where this one ended. */
+/* More servers than there is time for: the next query continues where this one ended. */
 static void test_many_silent(void **state)
 {
 	struct fixture *f = *state;
@@ -226,7 +226,8 @@ static void test_many_silent(void **state)
 }
 
 /*
- * RFC 1035, 4.1.1: a server that cannot tell; another one may. What the last one says is passed on.
+ * RFC 1035, 4.1.1: a server that fails; another one may succeed. The failure of the last one is
+ * passed on.
  */
 static void test_failing_servers(void **state)
 {
@@ -236,7 +237,7 @@ static void test_failing_servers(void **state)
 	f->servers[1].manner = FAKE_DNS_REFUSES;
 	ask_as(f, "one", 1);
 	assert_int_equal(wait_for_answer(f), 3);
-	/* They are still asked first: they may know other names. */
+	/* They are still asked first, because they may know other names. */
 	ask_as(f, "two", 2);
 	assert_int_equal(wait_for_answer(f), 3);
 	assert_int_equal(f->servers[0].asked, 2);
@@ -245,7 +246,7 @@ static void test_failing_servers(void **state)
 	assert_int_equal(wait_for_answer(f), -DNS_REFUSED);
 }
 
-/* RFC 5452: what is not the answer of that server to that question is none. */
+/* RFC 5452: only the answer of that server to that question is accepted. */
 static void test_lies(void **state)
 {
 	struct fixture *f = *state;
@@ -256,7 +257,7 @@ static void test_lies(void **state)
 	assert_int_equal(f->servers[0].asked, 1);
 }
 
-/* Ids and ports that somebody else would have to guess are not the guest's. */
+/* The ids and ports that an attacker would have to guess are not the guest's. */
 static void test_ids_are_ours(void **state)
 {
 	struct fixture *f = *state;
@@ -282,7 +283,7 @@ static void test_no_servers(void **state)
 	assert_int_equal(wait_for_answer(f), 2);
 }
 
-/* A list that becomes another one, or none, while a question is being asked. */
+/* The list changes, or becomes empty, during a query. */
 static void test_servers_change(void **state)
 {
 	struct fixture *f = *state;
@@ -306,7 +307,7 @@ static void test_servers_change(void **state)
 	assert_int_equal(wait_for_answer(f), -DNS_SERVER_FAILURE);
 }
 
-/* As many questions as there can be, and one more; each asked twice by a guest without patience. */
+/* The maximum of queries, and one more; an impatient guest sends each twice. */
 static void test_too_many_questions(void **state)
 {
 	struct fixture *f = *state;
@@ -401,7 +402,7 @@ static void test_stream_that_ends(void **state)
 	assert_int_equal(wait_for_answer(f), -DNS_SERVER_FAILURE);
 }
 
-/* A question that is being asked while the list changes has all of the new one, from its first. */
+/* A query during which the list changes goes through all of the new list, from its first. */
 static void test_question_of_the_old_list(void **state)
 {
 	struct fixture *f = *state;
@@ -414,7 +415,7 @@ static void test_question_of_the_old_list(void **state)
 	let_time_pass(f);
 	assert_int_equal(wait_for_answer(f), 3);
 	assert_int_equal(f->relay.preferred, 0);
-	/* What was asked of the old list counts for nothing. */
+	/* Tries with the old list do not count. */
 	set_servers(f, "nameserver 127.0.0.1\nnameserver 127.0.0.2\n");
 	ask_as(f, "two", 2);
 	let_time_pass(f);
@@ -422,7 +423,7 @@ static void test_question_of_the_old_list(void **state)
 	set_servers(f, "nameserver 127.0.0.3\n");
 	let_time_pass(f);
 	assert_int_equal(wait_for_answer(f), 3);
-	/* The answer of a server of the old list says nothing of the new one. */
+	/* An answer of a server of the old list does not change the preference in the new one. */
 	f->servers[1].manner = FAKE_DNS_ANSWERS;
 	set_servers(f, "nameserver 127.0.0.1\nnameserver 127.0.0.2\n");
 	ask_as(f, "three", 3);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * DNS over TCP as the guest sees it, segment by segment: whole conversations, segments that come in
- * any order, twice or not at all, windows that are full, ends of all kinds. The clock is the
- * test's.
+ * DNS over TCP as the guest sees it, segment by segment: whole conversations, segments in any
+ * order, twice or not at all, full windows, all kinds of ends. The test drives the clock.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -113,7 +112,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* The guest sends a segment that begins @offset bytes from where it stands. */
+/* The guest sends a segment that starts @offset bytes from its next sequence number. */
 static void send_at(struct fixture *f, int32_t offset, uint8_t flags, const uint8_t *data,
 		    size_t length)
 {
@@ -159,7 +158,7 @@ static void open_connection(struct fixture *f)
 	assert_int_equal(f->count, 0);
 }
 
-/* A question behind its length. Returns the length of both. */
+/* A query after its length. Returns the length of both. */
 static size_t make_question(uint8_t bytes[514], const char *name, uint16_t id)
 {
 	size_t length = fake_dns_question(bytes + 2, name, id);
@@ -178,7 +177,7 @@ static void wait_for_segments(struct fixture *f, size_t count)
 	}
 }
 
-/* Takes the answer that the segments that came are, of @size bytes with its length. */
+/* Assembles the answer, of @size bytes with its length, from the received segments. */
 static void read_answer(struct fixture *f, uint8_t *bytes, size_t size)
 {
 	size_t length = 0;
@@ -233,7 +232,7 @@ static void test_conversation(void **state)
 	assert_int_equal(f->tcp.active, 0);
 }
 
-/* Questions that come together, cut anywhere, with the guest's end at once behind them. */
+/* Several queries at once, cut anywhere, directly followed by the guest's FIN. */
 static void test_questions_in_pieces(void **state)
 {
 	struct fixture *f = *state;
@@ -267,7 +266,7 @@ static void test_questions_in_pieces(void **state)
 	assert_int_equal(f->tcp.active, 0);
 }
 
-/* Segments that come twice, with a gap, or with bytes that were there before. */
+/* Segments that come twice, with a gap, or with old bytes. */
 static void test_disorder(void **state)
 {
 	struct fixture *f = *state;
@@ -290,7 +289,7 @@ static void test_disorder(void **state)
 	assert_int_equal(fake_dns_mark(bytes + 2, length - 2, answer + 2, packet_get16(answer)), 1);
 }
 
-/* An answer of many segments, in the window of a guest that takes a little at a time. */
+/* An answer of many segments, to a guest with a small window. */
 static void test_large_answer(void **state)
 {
 	static uint8_t answer[DNS_STREAM_MAX];
@@ -323,7 +322,7 @@ static void test_large_answer(void **state)
 	assert_int_equal(packet_get16(answer), size - 2);
 	assert_int_equal(fake_dns_mark(bytes + 2, length - 2, answer + 2, size - 2), 1);
 	assert_int_equal(f->count, 0);
-	/* With a window for all of it: no more than a guest has frames for. */
+	/* With a large window: no more segments than a guest has frames for. */
 	f->window = 65535;
 	send_bytes(f, ACK, bytes, length);
 	f->count = 0;
@@ -331,7 +330,7 @@ static void test_large_answer(void **state)
 	assert_int_equal(f->count, DNS_TCP_FLIGHT);
 }
 
-/* The deadline comes; what is sent then is in f->segments. */
+/* Advances the clock to the deadline; segments sent then are in f->segments. */
 static void let_time_pass(struct fixture *f)
 {
 	f->count = 0;
@@ -340,7 +339,7 @@ static void let_time_pass(struct fixture *f)
 	dns_tcp_expire(&f->tcp, f->now_ms);
 }
 
-/* What is not acknowledged is sent again, and at last given up. */
+/* Unacknowledged segments are sent again, and finally given up. */
 static void test_silent_guest(void **state)
 {
 	struct fixture *f = *state;
@@ -361,7 +360,7 @@ static void test_silent_guest(void **state)
 	assert_int_equal(f->tcp.active, 0);
 }
 
-/* A guest that has no room is asked now and then, with a byte. */
+/* A zero window is probed now and then with one byte. */
 static void test_window_is_closed(void **state)
 {
 	struct fixture *f = *state;
@@ -404,7 +403,7 @@ static void test_handshake_is_lost(void **state)
 	converse(f, "one", 1, true);
 }
 
-/* RFC 9293, 3.10.7.1: nobody's segments are reset, resets are not. */
+/* RFC 9293, 3.10.7.1: segments without a connection get a reset, except resets. */
 static void test_no_connection(void **state)
 {
 	struct fixture *f = *state;
@@ -432,8 +431,8 @@ static void test_reset(void **state)
 
 	open_connection(f);
 	/*
-	 * RFC 5961: only the next number ends a connection, and a SYN is answered with where we
-	 * are.
+	 * RFC 5961: only a reset with the next number ends a connection, and a SYN gets a challenge
+	 * ACK.
 	 */
 	send_at(f, 1, RST, NULL, 0);
 	assert_int_equal(f->tcp.active, 1);
@@ -449,7 +448,7 @@ static void test_reset(void **state)
 	assert_int_equal(f->relay.active, 0);
 }
 
-/* Messages that are no questions, or larger than one, end their connection. */
+/* Messages that are not queries, or too large, end their connection. */
 static void test_no_questions(void **state)
 {
 	static const struct {
@@ -473,7 +472,7 @@ static void test_no_questions(void **state)
 	}
 }
 
-/* The room for questions is what the window says; more than that is not taken. */
+/* The window is the room for queries; bytes beyond it are not accepted. */
 static void test_more_than_the_window(void **state)
 {
 	static uint8_t bytes[8000];
@@ -487,7 +486,7 @@ static void test_more_than_the_window(void **state)
 	assert_int_equal(f->segments[0].acknowledged, f->next + DNS_PREFIX + DNS_QUESTION_MAX);
 }
 
-/* More connections than there can be: those that were idle for longest make way. */
+/* More connections than there can be: those that were idle for longest are replaced. */
 static void test_many_connections(void **state)
 {
 	struct fixture *f = *state;

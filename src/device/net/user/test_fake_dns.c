@@ -41,7 +41,7 @@ static size_t make_answer(const struct fake_dns *server, const uint8_t *question
 	return length + sizeof(record) + server->padding;
 }
 
-/* What no resolver may take. */
+/* Answers that no resolver may accept. */
 static void tell_lies(struct fake_dns *server, const uint8_t *question, size_t length,
 		      const struct sockaddr_storage *from, socklen_t from_size)
 {
@@ -225,7 +225,7 @@ int fake_dns_mark(const uint8_t *question, size_t question_length, const uint8_t
 		return -(answer[3] & 0xf);
 	assert_true(length >= question_length);
 	assert_memory_equal(answer + HEADER, question + HEADER, question_length - HEADER);
-	/* Nothing but the question: what has been cut. */
+	/* Only the question: a truncated answer. */
 	if (length == question_length)
 		return 0;
 	assert_true(length >= question_length + 16);

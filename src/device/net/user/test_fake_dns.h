@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* A name server of a test, on the test's event loop, which behaves as told. */
+/* A name server of a test, on the test's event loop, which behaves as the test says. */
 #ifndef AVP_DEVICE_NET_USER_TEST_FAKE_DNS_H
 #define AVP_DEVICE_NET_USER_TEST_FAKE_DNS_H
 
@@ -24,8 +24,8 @@ struct fake_dns {
 	struct event_source udp, listener, stream; /* fd -1: none */
 	enum fake_dns_manner manner;
 	uint8_t mark;	    /* in the address that it answers with */
-	size_t padding;	    /* bytes that its answers are longer than they must be */
-	unsigned int asked; /* questions that came */
+	size_t padding;	    /* extra bytes in its answers */
+	unsigned int asked; /* queries received */
 	uint8_t stream_in[8192];
 	size_t stream_length;
 };
@@ -39,8 +39,8 @@ void fake_dns_stop(struct fake_dns *server);
 size_t fake_dns_question(uint8_t message[512], const char *name, uint16_t id);
 
 /*
- * Looks at an answer to a question: the same id, and the same question again. Returns the mark of
- * the server that it is from, or minus its code.
+ * Checks that an answer has the id and question of the query. Returns the mark of its server, or
+ * minus its code.
  */
 int fake_dns_mark(const uint8_t *question, size_t question_length, const uint8_t *answer,
 		  size_t length);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The filter before the user-mode network, frame by frame: what passes and in which form, what is
- * dropped, and fragments in any order.
+ * The filter in front of the user-mode network, frame by frame: what passes and in which form, what
+ * is dropped, and fragments in any order.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -225,7 +225,7 @@ static void test_tcp_header(void **state)
 		{TCP_FLAG_ACK, true},
 		{TCP_FLAG_RST, true},
 		{TCP_FLAG_FIN | TCP_FLAG_ACK, true},
-		/* Who is asked of no connection answers by a reset (RFC 9293, 3.10.7.1). */
+		/* A segment without a connection gets a reset (RFC 9293, 3.10.7.1). */
 		{0, true},
 		{TCP_FLAG_FIN, true},
 		{TCP_FLAG_SYN | TCP_FLAG_FIN, false},
@@ -262,8 +262,8 @@ static void test_tcp_options(void **state)
 		uint8_t options[4];
 		bool good;
 	} cases[] = {
-		{{2, 4, 5, 180}, true},			       /* the largest segment */
-		{{0, 9, 9, 9}, true},			       /* the end, and what is behind it */
+		{{2, 4, 5, 180}, true}, /* the largest segment */
+		{{0, 9, 9, 9}, true},	/* the end option, with bytes after it */
 		{{3, 3, 7, 0}, true},	{{2, 5, 1, 1}, false}, /* longer than the header */
 		{{1, 1, 1, 2}, false},			       /* without a length */
 		{{2, 0, 1, 1}, false},	{{2, 1, 1, 1}, false}, {{1, 8, 255, 1}, false},
@@ -299,7 +299,7 @@ static void test_urgent_is_cleared(void **state)
 	}
 }
 
-/* A segment with a gap before it, or of a connection that nothing is known of, loses its data. */
+/* A segment with a gap before it, or of an unknown connection, loses its data. */
 static void test_order(void **state)
 {
 	struct fixture *f = *state;
@@ -308,7 +308,7 @@ static void test_order(void **state)
 	assert_int_equal(check(f), FRAME_PASSED);
 	assert_int_equal(f->length, PACKET_IP + IPV4_HEADER + 24);
 	assert_true(packet_payload_fits(ip_of(f), data_length(f)));
-	/* Until the library has told what it has of it. */
+	/* Until the library has acknowledged something of it. */
 	make_tcp(f, GUEST, TCP_FLAG_ACK, 5);
 	packet_put32(ip_of(f) + IPV4_SOURCE, OUTSIDE);
 	packet_put16(data_of(f) + PORT_SOURCE, 80);
@@ -367,8 +367,7 @@ static void test_arp(void **state)
 	assert_int_equal(check(f), FRAME_DROPPED);
 }
 
-/* Nothing but the kinds of frame that are known. */
-/* The library asks for the owner of @address. Returns whether the guest is asked. */
+/* The library asks for the owner of @address. Returns whether the guest gets the request. */
 static bool ask(struct fixture *f, uint32_t address)
 {
 	static const uint8_t kind[] = {0, 1, 8, 0, 6, 4, 0, ARP_REQUEST};
@@ -412,7 +411,7 @@ static void expect_answer(struct fixture *f, uint32_t address, uint8_t mac)
 	assert_int_equal(packet_get32(arp + ARP_TARGET), GATEWAY);
 }
 
-/* The guest is asked for addresses alone that it has not sent from. */
+/* The guest gets requests only for addresses that it has not sent from. */
 static void test_answers_for_the_guest(void **state)
 {
 	struct fixture *f = *state;
@@ -420,7 +419,7 @@ static void test_answers_for_the_guest(void **state)
 
 	assert_true(ask(f, GUEST));
 	assert_true(ask(f, 0));
-	show_address(f, GATEWAY, 1); /* not the guest's to take */
+	show_address(f, GATEWAY, 1); /* the guest must not claim it */
 	assert_true(ask(f, GATEWAY));
 	show_address(f, GUEST, 1);
 	show_address(f, GUEST + 1, 2);
@@ -432,7 +431,7 @@ static void test_answers_for_the_guest(void **state)
 	show_address(f, GUEST, 3);
 	assert_false(ask(f, GUEST));
 	expect_answer(f, GUEST, 3);
-	/* Neither are other ARP frames answered, nor more requests than there is room for. */
+	/* No answers to other ARP frames, nor to more requests than there is room for. */
 	for (int i = 0; i < 2 * NEIGHBOURS_ANSWERS; i++)
 		assert_false(ask(f, GUEST));
 	f->frame[ETH_HLEN + ARP_OPERATION + 1] = ARP_REPLY;
@@ -453,7 +452,7 @@ static void test_other_frames(void **state)
 	}
 }
 
-/* Where each protocol gets to, without and with the host's loopback. */
+/* The destinations of each protocol, without and with the host's loopback. */
 static void test_destinations(void **state)
 {
 	static const struct {
@@ -464,7 +463,7 @@ static void test_destinations(void **state)
 		{GATEWAY, FRAME_REFUSED, FRAME_REFUSED, FRAME_PASSED, FRAME_PASSED, FRAME_PASSED},
 		{NAME_SERVER, FRAME_REFUSED, FRAME_REFUSED, FRAME_PASSED, FRAME_REFUSED,
 		 FRAME_REFUSED},
-		/* Stations that there are not; all of them; the host itself; groups. */
+		/* Unused addresses; broadcast; the host itself; multicast. */
 		{0x0a000210, 0, 0, 0, 0, 0},
 		{0x0a0002ff, 0, 0, 0, 0, 0},
 		{0x0a000200, 0, 0, 0, 0, 0},
@@ -512,7 +511,7 @@ static void test_name_server(void **state)
 		packet_put16(data + TCP_CHECKSUM, packet_get16(data + TCP_CHECKSUM) ^ damage);
 		assert_int_equal(check(f), damage ? FRAME_DROPPED : FRAME_FOR_DNS);
 	}
-	/* Without a checksum, and from somebody who has no address. */
+	/* Without a checksum, and from a sender without an address. */
 	make_udp(f, NAME_SERVER, 1000, 53, 4);
 	assert_int_equal(check(f), FRAME_FOR_DNS);
 	make_udp(f, NAME_SERVER, 1000, 53, 4);
@@ -521,7 +520,7 @@ static void test_name_server(void **state)
 	assert_int_equal(check(f), FRAME_DROPPED);
 }
 
-/* The library's TFTP server, which is not to be reached. */
+/* The library's TFTP server must not be reachable. */
 static void test_tftp(void **state)
 {
 	struct fixture *f = *state;
@@ -592,14 +591,14 @@ static void test_dhcp_frames(void **state)
 	assert_int_equal(check(f), FRAME_FOR_DHCP);
 	make_udp(f, GATEWAY, 68, 67, 300);
 	assert_int_equal(check(f), FRAME_FOR_DHCP);
-	/* Without an address there is nothing but DHCP. */
+	/* Without an address only DHCP passes. */
 	make_udp(f, OUTSIDE, 68, 67, 300);
 	wrap(f, PROTOCOL_UDP, 0, OUTSIDE, UDP_HEADER + 300);
 	assert_int_equal(check(f), FRAME_DROPPED);
 	make_tcp(f, OUTSIDE, TCP_FLAG_SYN, 5);
 	wrap(f, PROTOCOL_TCP, 0, OUTSIDE, TCP_HEADER + 5);
 	assert_int_equal(check(f), FRAME_DROPPED);
-	/* No library looks at the checksum later. */
+	/* The library does not check the checksum later. */
 	for (uint16_t damage = 0; damage < 2; damage++) {
 		make_udp(f, GATEWAY, 68, 67, 300);
 		sum = packet_checksum(data_of(f), 308, packet_pseudo_sum(ip_of(f), 308));
@@ -608,7 +607,10 @@ static void test_dhcp_frames(void **state)
 	}
 }
 
-/* A fragment of a UDP datagram: bytes @offset to @end of its data, which tell where they are. */
+/*
+ * A fragment of a UDP datagram: bytes @offset to @end of its data, whose values depend on their
+ * offset.
+ */
 static enum frame_verdict fragment(struct fixture *f, size_t offset, size_t end, size_t total)
 {
 	static uint8_t datagram[IPV4_LENGTH_MAX];
@@ -667,7 +669,9 @@ static void test_largest_datagram(void **state)
 	expect_datagram(f, total);
 }
 
-/* Fragments that no datagram has: they end it, and the next one of its number is whole again. */
+/*
+ * Contradictory fragments discard their datagram; the next one with its number is complete again.
+ */
 static void test_fragments_that_contradict(void **state)
 {
 	static const size_t cases[][3] = {
@@ -675,7 +679,7 @@ static void test_fragments_that_contradict(void **state)
 		{0, 16, 3001},	       /* comes twice */
 		{2960, 2976, 2976},    /* another end */
 		{3008, 3016, 4000},    /* behind the end */
-		{65512, 65524, 65524}, /* behind all that can be */
+		{65512, 65524, 65524}, /* beyond the longest datagram */
 	};
 	struct fixture *f = *state;
 
@@ -710,7 +714,9 @@ static void test_fragments_expire(void **state)
 	assert_int_equal(fragment(f, 0, 1480, 3001), FRAME_PASSED);
 }
 
-/* More datagrams at a time than there is room for: the oldest makes place, the newest is whole. */
+/*
+ * More datagrams at a time than there is room for: the oldest is replaced, the newest is complete.
+ */
 static void test_fragments_of_many(void **state)
 {
 	struct fixture *f = *state;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The filter before the user-mode network, for frames of IPv6: what passes, and what does not. */
+/* The filter in front of the user-mode network, for IPv6 frames: what passes, and what does not. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -208,7 +208,7 @@ static void test_length(void **state)
 	assert_int_equal(check(f), FRAME_PASSED);
 }
 
-/* Urgent data is not urgent any more; the checksum is as right as it was. */
+/* The urgent pointer is cleared, and the checksum stays right or wrong as it was. */
 static void test_urgent_is_cleared(void **state)
 {
 	struct fixture *f = *state;
@@ -236,12 +236,12 @@ static void test_destinations(void **state)
 		{GATEWAY, FRAME_REFUSED, FRAME_REFUSED, FRAME_PASSED, FRAME_PASSED},
 		{NAME_SERVER, FRAME_REFUSED, FRAME_REFUSED, FRAME_REFUSED, FRAME_PASSED},
 		{ROUTER_LINK, 0, 0, 0, FRAME_PASSED},
-		/* Nobody's; the library would take them for the host. */
+		/* Unused; the library would map them to the host. */
 		{"fd61:7670:a00:200::4", 0, 0, 0, 0},
 		{"fd61:7670:a00:200::1:2", 0, 0, 0, 0},
 		{"fd61:7670:a00:200::", 0, 0, 0, 0},
 		{GUEST, 0, 0, 0, 0},
-		/* The host's own, in many ways. */
+		/* The host's own, in many forms. */
 		{"::1", 0, 0, 0, 0},
 		{"::", 0, 0, 0, 0},
 		{"::ffff:127.0.0.1", 0, 0, 0, 0},
@@ -268,13 +268,13 @@ static void test_destinations(void **state)
 		assert_int_equal(udp(f, GUEST, cases[i].to, 2000), cases[i].udp_loopback);
 		assert_int_equal(tcp(f, GUEST, cases[i].to, 2000), cases[i].udp_loopback);
 	}
-	/* An address of the link alone does not lead beyond it. */
+	/* A link-local address does not lead beyond the link. */
 	assert_int_equal(udp(f, GUEST_LINK, OUTSIDE, 2000), FRAME_DROPPED);
 	assert_int_equal(tcp(f, GUEST_LINK, GATEWAY, 2000), FRAME_DROPPED);
 	assert_int_equal(udp(f, "::", OUTSIDE, 2000), FRAME_DROPPED);
 }
 
-/* The name server is ours, and the library's servers for DHCP and TFTP are nobody's. */
+/* The name server is ours, and the library's servers for DHCP and TFTP are not reachable. */
 static void test_services(void **state)
 {
 	struct fixture *f = *state;
@@ -324,7 +324,7 @@ static void test_extensions_are_removed(void **state)
 	assert_int_equal(ip_of(f)[IPV6_NEXT], PROTOCOL_UDP);
 	assert_int_equal(packet_get16(ip_of(f) + IPV6_LENGTH), UDP_HEADER + 4);
 	assert_memory_equal(data_of(f) + UDP_HEADER, "uuuu", 4);
-	/* So many, and not one more. */
+	/* The maximum, and one more. */
 	for (int count = 4; count < 6; count++) {
 		make_udp(f, GUEST, OUTSIDE, 2000, 4);
 		for (int i = 0; i < count; i++)
@@ -344,7 +344,7 @@ static void test_bad_extensions(void **state)
 		{60, 1, "\0\0\0\0\0\1", 6},   /* without a length */
 		{60, 1, "\xc2\4\0\1\0\0", 6}, /* a jumbo payload */
 		{0, 1, "\xc2\4\0\1\0\0", 6},
-		{60, 1, "\x41\0", 2}, /* not to be passed over */
+		{60, 1, "\x41\0", 2}, /* must not be skipped */
 		{43, 1, "", 0},	      /* routing */
 		{44, 1, "", 0},	      /* a fragment, though the only one */
 		{135, 1, "", 0},      /* mobility */
@@ -366,7 +366,7 @@ static void test_bad_extensions(void **state)
 	add_extension(f, 60, 1, "", 0);
 	data_of(f)[1] = 20;
 	assert_int_equal(check(f), FRAME_DROPPED);
-	/* Nothing behind it, and less than a header. */
+	/* Nothing after it, and less than a header. */
 	make_udp(f, GUEST, OUTSIDE, 2000, 4);
 	add_extension(f, 60, 1, "", 0);
 	packet_put16(ip_of(f) + IPV6_LENGTH, 8);
@@ -401,10 +401,13 @@ static void test_solicitation(void **state)
 		{GUEST, "ff02::1:ff00:3", NAME_SERVER, true, true},
 		{GUEST, GATEWAY, GATEWAY, false, true},
 		{"::", "ff02::1:ff00:2", GATEWAY, false, true},
-		/* RFC 4861, 7.1.1: who has no address names no other one, and asks a group. */
+		/*
+		 * RFC 4861, 7.1.1: a sender without an address has no address option, and asks a
+		 * multicast address.
+		 */
 		{"::", "ff02::1:ff00:2", GATEWAY, true, false},
 		{"::", GATEWAY, GATEWAY, false, false},
-		/* Whether an address of the guest's is in use: nobody answers. */
+		/* Duplicate detection for a guest's address: no answer. */
 		{"::", "ff02::1:ff00:15", GUEST, false, false},
 		{GUEST, "ff02::1:ff00:2", "ff02::1", true, false},
 		{GUEST, "ff02::1", GATEWAY, true, false},
@@ -436,7 +439,7 @@ static void test_advertisement(void **state)
 		{GUEST, GATEWAY, GUEST, 0x60, true},
 		{GUEST_LINK, ROUTER_LINK, GUEST_LINK, 0x60, true},
 		{GUEST, "ff02::1", GUEST, 0x20, true},
-		/* RFC 4861, 7.1.2: an answer to one is not sent to all. */
+		/* RFC 4861, 7.1.2: a solicited advertisement is not multicast. */
 		{GUEST, "ff02::1", GUEST, 0x60, false},
 		{GUEST, GATEWAY, GATEWAY, 0x60, false},
 		{GUEST, GATEWAY, "ff02::1", 0x60, false},
@@ -521,7 +524,7 @@ static void test_nd_is_sane(void **state)
 	assert_int_equal(icmp(f, GUEST, GATEWAY, message, length), FRAME_DROPPED);
 }
 
-/* Of all other messages none passes. */
+/* No other message passes. */
 static void test_icmp(void **state)
 {
 	struct fixture *f = *state;
@@ -537,7 +540,7 @@ static void test_icmp(void **state)
 	assert_int_equal(icmp(f, GUEST, GATEWAY, "\x80\0\0\0\0\1\0", 7), FRAME_DROPPED);
 }
 
-/* The library asks for the guest's Ethernet address: what has sent a packet is known. */
+/* Whether the filter answers when the library asks for the Ethernet address of @target. */
 static bool is_answered(struct fixture *f, const char *target)
 {
 	static const uint8_t guest_mac[ETH_ALEN] = {2, 0, 0, 0, 0, 1};
@@ -556,7 +559,7 @@ static bool is_answered(struct fixture *f, const char *target)
 	assert_memory_equal(answer, request + ETH_ALEN, ETH_ALEN);
 	assert_memory_equal(answer + ETH_ALEN, guest_mac, ETH_ALEN);
 	assert_memory_equal(answer + PACKET_IP + IPV6_DESTINATION, route.source, IPV6_ADDRESS);
-	/* It is one that the guest might have sent, too. */
+	/* The answer would also pass as the guest's. */
 	memcpy(f->frame, answer, length);
 	f->length = length;
 	assert_int_equal(check(f), FRAME_PASSED);
@@ -584,7 +587,7 @@ static void test_neighbours(void **state)
 	send_from(f, "fd61:7670:a00:200:1:2:3:4");
 	assert_true(is_answered(f, "fd61:7670:a00:200:1:2:3:4"));
 	assert_true(is_answered(f, GUEST));
-	/* What does not pass is not learnt from. */
+	/* No address is learnt from a packet that does not pass. */
 	make_udp(f, "fd61:7670:a00:200::17", "::1", 2000, 4);
 	assert_int_equal(check(f), FRAME_DROPPED);
 	assert_false(is_answered(f, "fd61:7670:a00:200::17"));
@@ -624,7 +627,7 @@ static void acknowledge(struct fixture *f, uint8_t flags, uint32_t expected)
 	assert_true(frame_filter_receive(&f->filter, frame, sizeof(frame)));
 }
 
-/* Segments before their turn pass as long as there is room for them: tcp_order.h. */
+/* Early segments pass as long as there is room for them: tcp_order.h. */
 static void test_order(void **state)
 {
 	struct fixture *f = *state;

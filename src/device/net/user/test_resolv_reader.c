@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The list of name servers in a resolv.conf, and the process that follows such a file: through all
- * the ways in which programs of a host change it.
+ * The list of name servers in a resolv.conf, and the process that follows such a file: in all the
+ * ways in which programs of a host change it.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -116,7 +116,7 @@ static void test_long_list(void **state)
 	expect_server(&servers, NAME_SERVERS_MAX - 1, "192.0.2.7");
 }
 
-/* An interface by its number, which a name that is the same goes before. */
+/* An interface by its number; a name with the same text takes precedence. */
 static void test_numbers_of_interfaces(void **state)
 {
 	struct name_servers servers;
@@ -145,7 +145,7 @@ struct fixture {
 	struct scratch scratch;
 	struct event_loop loop;
 	struct resolv_reader reader;
-	struct name_servers servers; /* as heard of last */
+	struct name_servers servers; /* as reported last */
 	unsigned int changes;
 };
 
@@ -263,7 +263,7 @@ static void test_replaced(void **state)
 	write_file(f, "etc/resolv.conf", "192.0.2.1");
 	start(f, "192.0.2.1");
 	expect_changes(f, "etc/new", "etc/resolv.conf");
-	/* And is written to there. */
+	/* Then it is written in place. */
 	write_file(f, "etc/resolv.conf", "192.0.2.99");
 	wait_for(f, "192.0.2.99");
 }
@@ -279,7 +279,7 @@ static void test_target_replaced(void **state)
 	expect_changes(f, "run/.new", "run/stub.conf");
 }
 
-/* A link that leads elsewhere afterwards; its directory is another one, and that again. */
+/* A link that changes its target, then a link in its path, repeatedly. */
 static void test_links_replaced(void **state)
 {
 	struct fixture *f = *state;
@@ -292,7 +292,7 @@ static void test_links_replaced(void **state)
 	write_file(f, "run/a/resolv.conf", "192.0.2.1");
 	write_file(f, "run/b/resolv.conf", "192.0.2.2");
 	write_file(f, "etc/resolv.conf", "192.0.2.4");
-	/* Where the file may be read later is where it is at the start. */
+	/* The reader may later read only where the file is at the start. */
 	assert_int_equal(unlink(path_of(f, "etc/resolv.conf")), 0);
 	assert_int_equal(symlink("../run/here", path_of(f, "etc/resolv.conf")), 0);
 	start(f, "192.0.2.3");
@@ -303,7 +303,7 @@ static void test_links_replaced(void **state)
 	assert_int_equal(symlink("b", path_of(f, "run/new")), 0);
 	assert_int_equal(rename(path_of(f, "run/new"), path_of(f, "run/current")), 0);
 	wait_for(f, "192.0.2.2");
-	/* Back to a plain file: NetworkManager with rc-manager=file does this. */
+	/* Back to a regular file: NetworkManager with rc-manager=file does this. */
 	write_file(f, "etc/new", "192.0.2.5");
 	assert_int_equal(rename(path_of(f, "etc/new"), path_of(f, "etc/resolv.conf")), 0);
 	wait_for(f, "192.0.2.5");
@@ -331,7 +331,7 @@ static void test_removed(void **state)
 	}
 }
 
-/* None at the start, which says so; then there is one. */
+/* No file at the start, which is logged; then there is one. */
 static void test_comes_later(void **state)
 {
 	struct fixture *f = *state;
@@ -345,7 +345,10 @@ static void test_comes_later(void **state)
 	wait_for(f, "192.0.2.1");
 }
 
-/* Links in a circle, a directory, and a name that leads nowhere, are errors and are followed on. */
+/*
+ * Links in a circle, a directory, and a name that leads nowhere, are errors, and changes are still
+ * noticed.
+ */
 static void test_odd_files(void **state)
 {
 	struct fixture *f = *state;
@@ -363,7 +366,7 @@ static void test_odd_files(void **state)
 	wait_for(f, "192.0.2.1");
 }
 
-/* What changes nothing is not told. */
+/* A change without effect is not reported. */
 static void test_same_again(void **state)
 {
 	struct fixture *f = *state;
@@ -381,7 +384,7 @@ static void test_same_again(void **state)
 	assert_int_equal(f->changes, 2);
 }
 
-/* Of a file that is too long the lines that are read are whole: no address is cut short. */
+/* Of a file that is too long only complete lines are used: no address is cut short. */
 static void test_long_file(void **state)
 {
 	static const char first[] = "nameserver 192.0.2.7\n", last[] = "\nnameserver 192.0.2.123\n";
@@ -403,7 +406,7 @@ static void test_long_file(void **state)
 	expect_server(&f->servers, 0, "192.0.2.7");
 }
 
-/* Has a process make a file of @name, time and again, and remove it. */
+/* Starts a process that creates the file @name and removes it, again and again. */
 static pid_t make_noise(struct fixture *f, const char *name)
 {
 	const pid_t parent = getpid();

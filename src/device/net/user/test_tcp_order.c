@@ -12,7 +12,7 @@
 
 #define GUEST 0x0a00020fU
 #define HOST  0xc0000201U /* 192.0.2.1 */
-/* All that a segment has: an option and "hello". */
+/* The content of each segment: an option and "hello". */
 #define HEADER (TCP_HEADER + 4)
 #define WHOLE  (IPV4_HEADER + HEADER + 5)
 
@@ -54,7 +54,7 @@ static void make(struct fixture *f, uint8_t flags, uint32_t sequence, uint32_t a
 	f->total = WHOLE;
 }
 
-/* The guest sends "hello", of which the first byte has the number @sequence. */
+/* The guest sends "hello", with the sequence number @sequence. */
 static void send_segment(struct fixture *f, uint8_t flags, uint32_t sequence, uint16_t port)
 {
 	make(f, flags, sequence, 1);
@@ -115,12 +115,12 @@ static void test_segments_in_order(void **state)
 		expect_whole(f, start);
 		send_segment(f, TCP_FLAG_ACK | TCP_FLAG_PSH, start + 5, 1000);
 		expect_whole(f, start + 5);
-		/* Once more, and one that is old in part. */
+		/* The same again, and one that is partly old. */
 		send_segment(f, TCP_FLAG_ACK, start, 1000);
 		expect_whole(f, start);
 		send_segment(f, TCP_FLAG_ACK, start + 8, 1000);
 		expect_whole(f, start + 8);
-		/* The end takes a number, too. */
+		/* A FIN takes a number, too. */
 		send_segment(f, TCP_FLAG_ACK | TCP_FLAG_FIN, start + 13, 1000);
 		expect_whole(f, start + 13);
 		send_segment(f, TCP_FLAG_ACK, start + 19, 1000);
@@ -151,7 +151,7 @@ static void test_early_segments(void **state)
 	open_connection(f, 1000, 1001);
 	send_segment(f, TCP_FLAG_ACK, 1001, 1000);
 	expect_whole(f, 1001);
-	/* The same again, as the end of the stream and not. */
+	/* The same again, with and without FIN. */
 	send_segment(f, TCP_FLAG_ACK | TCP_FLAG_FIN, 1001, 1000);
 	expect_probe(f, 1000);
 	send_segment(f, TCP_FLAG_ACK | TCP_FLAG_PSH, 1001, 1000);
@@ -159,7 +159,7 @@ static void test_early_segments(void **state)
 	/* All connections together. */
 	assert_int_equal(fill_with_early(f, 1000, 2000, 1000), TCP_ORDER_EARLY - 1);
 	assert_int_equal(fill_with_early(f, 1000, 2000, 1001), 0);
-	/* Those in order pass, and what the library has is kept no more. */
+	/* Segments in order pass, and the library releases the early ones that it has reached. */
 	send_segment(f, TCP_FLAG_ACK, 1000, 1000);
 	expect_whole(f, 1000);
 	acknowledge(f, TCP_FLAG_ACK, 1006, 1000);
@@ -170,7 +170,10 @@ static void test_early_segments(void **state)
 	assert_int_equal(fill_with_early(f, 1000, 4000, 1001), 1);
 }
 
-/* With their connections all of them are gone; a segment that the library may ignore ends none. */
+/*
+ * The end of a connection releases all its early segments; a segment that the library may ignore
+ * does not end one.
+ */
 static void test_early_segments_of_ended_connections(void **state)
 {
 	struct fixture *f = *state;
@@ -185,7 +188,7 @@ static void test_early_segments_of_ended_connections(void **state)
 	assert_int_equal(fill_with_early(f, 6000, 6000, 1000), 0);
 	acknowledge(f, TCP_FLAG_SYN | TCP_FLAG_ACK, 5000, 1000);
 	assert_int_equal(fill_with_early(f, 5000, 6000, 1000), TCP_ORDER_EARLY);
-	/* The library heeds an end that begins where it is. */
+	/* The library accepts a reset at its expected number. */
 	send_segment(f, TCP_FLAG_RST | TCP_FLAG_ACK, 7000, 1000);
 	assert_int_equal(f->total, IPV4_HEADER + HEADER);
 	assert_int_equal(packet_get32(tcp_of(f) + TCP_SEQUENCE), 5000);
@@ -207,7 +210,7 @@ static void test_acknowledgement_goes_back(void **state)
 	expect_whole(f, 1000);
 	acknowledge(f, TCP_FLAG_ACK, 1003, 1000);
 	assert_int_equal(fill_with_early(f, 1003, 1005, 1000), TCP_ORDER_EARLY);
-	/* What ends a connection tells of no order. */
+	/* A reset does not count as an acknowledgement. */
 	acknowledge(f, TCP_FLAG_RST | TCP_FLAG_ACK, 2000, 1000);
 	assert_int_equal(fill_with_early(f, 1003, 1005, 1000), TCP_ORDER_EARLY);
 	send_segment(f, TCP_FLAG_ACK, 1003, 1000);
@@ -224,8 +227,8 @@ static size_t early_in_use(const struct fixture *f)
 }
 
 /*
- * A connection that ends in order ends without a word of what the library keeps from beyond its
- * end. So it gets nothing from there, whichever comes first.
+ * When a stream ends in order, the library silently leaks segments from beyond its end. So it gets
+ * none from there, whichever comes first.
  */
 static void test_segments_beyond_the_end(void **state)
 {
@@ -240,7 +243,7 @@ static void test_segments_beyond_the_end(void **state)
 		expect_probe(f, 1000);
 		send_segment(f, TCP_FLAG_ACK | TCP_FLAG_FIN, 1005, port);
 		expect_probe(f, 1000);
-		/* The end may come where the stream ends. */
+		/* A FIN at the known end of the stream passes. */
 		send_segment(f, TCP_FLAG_ACK | TCP_FLAG_FIN, 1016, port);
 		expect_whole(f, 1016);
 		send_segment(f, TCP_FLAG_ACK, 1021, port);
@@ -262,7 +265,10 @@ static void test_segments_beyond_the_end(void **state)
 	assert_int_equal(fill_with_early(f, 1000, 2000, 1), TCP_ORDER_EARLY);
 }
 
-/* The library has no connection any more: those that it gave up without a word are forgotten. */
+/*
+ * The library has no connection any more: the table forgets connections that timed out without a
+ * report.
+ */
 static void test_no_connection_left(void **state)
 {
 	struct fixture *f = *state;
@@ -274,7 +280,7 @@ static void test_no_connection_left(void **state)
 	assert_int_equal(fill_with_early(f, 1000, 2000, 1001), TCP_ORDER_EARLY);
 }
 
-/* A SYN that the library may ignore does not tell where a connection is. */
+/* A SYN that the library may ignore does not set the expected number. */
 static void test_connection_after_a_syn(void **state)
 {
 	struct fixture *f = *state;
@@ -291,7 +297,7 @@ static void test_connection_after_a_syn(void **state)
 	expect_probe(f, 0xf0000000);
 }
 
-/* A connection that nothing is known of, until the library tells. */
+/* A connection that is unknown until the library acknowledges. */
 static void test_unknown_connection(void **state)
 {
 	struct fixture *f = *state;
@@ -306,14 +312,14 @@ static void test_unknown_connection(void **state)
 	/* One is not like the other. */
 	send_segment(f, TCP_FLAG_ACK, 5005, 1001);
 	expect_probe(f, 5005);
-	/* Without ACK the library keeps nothing of it, and its reset counts the bytes. */
+	/* Without ACK the library keeps nothing, and its reset counts the bytes. */
 	send_segment(f, 0, 5006, 1000);
 	expect_whole(f, 5006);
 }
 
 /*
- * More connections than there is room for: those that are used go on, and none is forgotten of
- * which the library keeps something.
+ * More connections than there is room for: active ones continue, and none is forgotten while the
+ * library keeps segments of it.
  */
 static void test_many_connections(void **state)
 {

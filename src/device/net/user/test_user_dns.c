@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Names in the user-mode network: a guest that is a few frames asks the network's name server, and
- * servers of a host answer, whose resolv.conf changes meanwhile. All in a network namespace.
+ * Names in the user-mode network: a guest made of a few frames asks the network's name server, and
+ * servers of a host answer, while its resolv.conf changes. All in a network namespace.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -46,7 +46,7 @@ static int enter_namespace(void **state)
 	return 0;
 }
 
-/* Puts another file into the place of resolv.conf. */
+/* Replaces resolv.conf by another file. */
 static void replace_servers(struct fixture *f, const char *text)
 {
 	scratch_write(&f->scratch, "new", text, strlen(text));
@@ -127,7 +127,7 @@ static int ask(struct fixture *f, const char *name)
 	return fake_dns_mark(f->question, f->length, answer->data, length);
 }
 
-/* Asks until the answer is from server @mark, as it is once the host's file has been read. */
+/* Asks until the answer is from server @mark, which happens once the host's file has been read. */
 static void ask_until(struct fixture *f, int mark)
 {
 	const time_t limit = time(NULL) + 60;
@@ -154,7 +154,7 @@ static void test_name(void **state)
 	assert_int_equal(f->servers[1].asked + f->servers[2].asked, 0);
 }
 
-/* All servers of the list, of both families: the first is not there, the second is silent. */
+/* All servers of the list, of both families: the first does not exist, the second is silent. */
 static void test_all_servers(void **state)
 {
 	struct fixture *f = *state;
@@ -212,7 +212,9 @@ static void test_none(void **state)
 	free((void *)log);
 }
 
-/* What does not fit into a packet is cut, and says so; TCP gives all of it. */
+/*
+ * An answer that does not fit into a packet is truncated, with the flag set; TCP gives all of it.
+ */
 static void test_long_answer(void **state)
 {
 	struct fixture *f = *state;
@@ -261,7 +263,7 @@ static void test_long_answer(void **state)
 	assert_int_equal(fake_dns_mark(f->question, f->length, answer + 2, got - 2), 1);
 }
 
-/* A reset forgets what was asked; nothing is answered to the next driver. */
+/* A reset drops queries; the next driver gets no answers to them. */
 static void test_reset(void **state)
 {
 	struct fixture *f = *state;
@@ -293,7 +295,7 @@ static void test_idle(void **state)
 	assert_int_equal(f->rig->loop.sleeps, sleeps + 1);
 }
 
-/* A name server of a link with some MTU, without a host: it gets answers by hand. */
+/* A name server of a link with some MTU, without a host: the test makes its answers. */
 struct bare {
 	struct user_dns dns;
 	uint8_t behind[64];
@@ -371,7 +373,9 @@ static void test_longest_datagram(void **state)
 	}
 }
 
-/* An error may come without a question (dns_is_answer): one that is too long keeps its header. */
+/*
+ * An error may come without a question (dns_is_answer): one that is too long is cut to its header.
+ */
 static void test_long_error_without_question(void **state)
 {
 	struct bare *bare = start_bare(1500);
@@ -410,7 +414,7 @@ static void test_empty_answers_with_opt(void **state)
 	assert_memory_equal(empty + DNS_HEADER, answer + DNS_HEADER, head - DNS_HEADER);
 	assert_memory_equal(empty + 4, "\0\1\0\0\0\0\0\1", 8);
 	assert_memory_equal(empty + head, opt, DNS_OPT);
-	/* One that is not whole is none. */
+	/* An incomplete OPT record does not count. */
 	for (size_t length = head; length < sizeof(answer) - 3; length++) {
 		uint8_t *copy = malloc(length);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * User-mode networking: a network device on libslirp, and a guest that is a few frames in this
+ * User-mode networking: a network device on libslirp, and a guest made of a few frames in this
  * test.
  */
 #include <setjmp.h>
@@ -73,7 +73,7 @@ static void test_arp(void **state)
 	memcpy(&frame, f->frame, sizeof(frame));
 	assert_int_equal(frame.arp.arp_op, htons(ARPOP_REPLY));
 	assert_memory_equal(frame.arp.arp_spa, &(in_addr_t){inet_addr(GATEWAY)}, 4);
-	/* Only a guest that waits is notified: once for this. */
+	/* Only a waiting guest is notified: once for this. */
 	assert_true(f->rig.queues[0].notifications > 0);
 	/* Answers that the guest has no buffers for are counted. */
 	for (int i = 0; i < USER_NET_BUFFERS + 5; i++)
@@ -131,7 +131,7 @@ static void test_tcp_connection(void **state)
 	assert_int_equal(listen(listener, 1), 0);
 	fd = user_net_rig_connect(f, listener, port, &theirs);
 	for (int round = 0; round < 5; round++) {
-		/* Turns in which nothing happens, and such in which the loop only polls. */
+		/* Turns without events, and turns in which the loop only polls. */
 		for (int i = 0; i < 20; i++)
 			event_loop_turn(&f->loop, i % 3);
 		user_net_rig_send_tcp(f, user_net_gateway_mac, 5000, GATEWAY, port,
@@ -199,7 +199,7 @@ static void send_fragment(struct user_net_rig *f, const uint8_t *datagram, size_
 	user_net_rig_send(f, &packet, length);
 }
 
-/* A datagram in fragments, of which the last comes first, which ended libslirp. */
+/* A datagram in fragments, the last one first, which crashed libslirp. */
 static void test_big_datagram(void **state)
 {
 	struct user_net_rig *f = user_net_rig_start(NULL, 0, true);
@@ -224,7 +224,9 @@ static void test_big_datagram(void **state)
 	user_net_rig_stop(f);
 }
 
-/* Urgent pointers behind the data, after which libslirp sent without end what nobody had sent. */
+/*
+ * Urgent pointers beyond the data, which made libslirp send data without end that nobody had sent.
+ */
 static void test_urgent_data(void **state)
 {
 	struct user_net_rig *f = user_net_rig_start(NULL, 0, true);
@@ -333,7 +335,7 @@ static void test_port_in_use(void **state)
 	close(fd);
 }
 
-/* libslirp asks to be woken once a second; without connections that is not done. */
+/* libslirp asks for a wake-up each second; without connections there is none. */
 static void test_idle_is_quiet(void **state)
 {
 	struct port_forward forwards[2] = {

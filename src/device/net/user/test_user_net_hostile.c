@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A hostile guest on the user-mode network has the library behind it keep what it sends. The memory
- * in use stays below a bound that does not depend on how many frames it were.
+ * A hostile guest on the user-mode network tries to make the library keep what it sends. The memory
+ * in use must stay below a bound that does not depend on the number of frames.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,13 +25,13 @@
 #define FRAMES	10000
 /* What the library may keep: far less than FRAMES of its buffers, of 1.6 KiB each. */
 #define BOUND (2 << 20)
-/* Of a socket: what is on its way in either direction, 128 KiB each, and a packet. */
+/* Memory of a socket: a buffer for each direction, 128 KiB each, and a packet. */
 #define SOCKET_BYTES (400 << 10)
-/* That a guest can have where these tests run. */
+/* The sockets that a guest can have in these tests. */
 #define SOCKETS	    SLIRP_SOCKETS_RESERVE
 #define DESCRIPTORS (2 * SLIRP_SOCKETS_RESERVE)
 
-/* Of sanitizers, whose mallinfo2 tells nothing. */
+/* For sanitizers, whose mallinfo2 reports nothing. */
 size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
 
 static size_t memory_in_use(void)
@@ -50,7 +50,7 @@ static void take_all(struct user_net_rig *f)
 		;
 }
 
-/* A packet of the guest with @length bytes of data behind a header of 8 bytes. */
+/* A packet of the guest with @length bytes of data after a header of 8 bytes. */
 static void send_packet(struct user_net_rig *f, uint8_t protocol, const char *from, const char *to,
 			struct user_net_packet *packet, size_t length)
 {
@@ -87,7 +87,7 @@ static void test_address_that_does_not_answer(void **state)
 	user_net_rig_stop(f);
 }
 
-/* More of them than the library knows at a time. */
+/* More of them than the library tracks at a time. */
 static void test_many_addresses(void **state)
 {
 	struct user_net_rig *f = user_net_rig_start(NULL, 0, false);
@@ -244,7 +244,7 @@ static void test_segments_before_their_turn(void **state)
 		take_all(c->rig);
 		assert_true(memory_in_use() < before + BOUND);
 	}
-	/* The connection is as good as before. */
+	/* The connection still works. */
 	send_text(c, 0, 0, "hello");
 	expect_text(c, "hello");
 }
@@ -264,9 +264,7 @@ static void test_ends_before_their_turn(void **state)
 	expect_text(c, "hello");
 }
 
-/*
- * Segments that the library drops, and those behind them: the first ones have a wrong checksum.
- */
+/* Segments that the library drops for a wrong checksum, and segments after them. */
 static void test_segments_behind_damaged_ones(void **state)
 {
 	struct connection *c = *state;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * IPv6 in the user-mode network: a guest that is a few frames finds its router, makes connections,
+ * IPv6 in the user-mode network: a guest made of a few frames finds its router, makes connections,
  * asks for names, and reaches the host's ::1 only when it may. All in a network namespace.
  */
 #include <setjmp.h>
@@ -69,7 +69,7 @@ static void stop(struct fixture *f)
 	free(f);
 }
 
-/* Sends what is in f->frame behind the headers, which are made here. */
+/* Sends the data in f->frame after headers, which it writes. */
 static void send_frame(struct fixture *f, uint8_t protocol, const char *from, const char *to,
 		       size_t length)
 {
@@ -109,7 +109,7 @@ static bool answer_solicitation(struct fixture *f)
 	return true;
 }
 
-/* Waits for a whole packet of @protocol. Returns where its data is, and its length. */
+/* Waits for a complete packet of @protocol. Returns its data and *length. */
 static const uint8_t *wait_for(struct fixture *f, uint8_t protocol, size_t *length)
 {
 	const uint8_t *ip = f->rig->frame + PACKET_IP;
@@ -146,7 +146,7 @@ static void send_tcp(struct fixture *f, const char *to, uint16_t port, uint8_t f
 	f->ours += (uint32_t)length + !!(flags & (TCP_FLAG_SYN | TCP_FLAG_FIN));
 }
 
-/* Waits for a segment with @flags; *data gets what is in it. Returns the length of that. */
+/* Waits for a segment with @flags; *data becomes its data. Returns the length of the data. */
 static size_t wait_for_tcp(struct fixture *f, uint8_t flags, const uint8_t **data)
 {
 	size_t length, header;
@@ -193,7 +193,7 @@ static void test_router(void **state)
 	assert_int_equal(message[0], 134);
 	assert_true(is_from(f, ROUTER_LINK));
 	assert_memory_equal(f->rig->frame, user_net_mac, ETH_ALEN);
-	/* The library has the address that it tells. */
+	/* The library has the address that it advertises. */
 	memset(f->frame + DATA, 0, 24);
 	f->frame[DATA] = 135;
 	inet_pton(AF_INET6, ROUTER_LINK, f->frame + DATA + 8);
@@ -295,7 +295,7 @@ static void test_udp(void **state)
 	stop(f);
 }
 
-/* The host's loopback interface: at the gateway's address, at its own, and at nobody's. */
+/* The host's loopback interface: at the gateway's address, at its own, and at an unused one. */
 static void test_host_loopback_is_off(void **state)
 {
 	static const char *const addresses[] = {"::1",	     "::ffff:127.0.0.1",     "fe80::1",
@@ -383,7 +383,7 @@ static void test_off(void **state)
 	stop(f);
 }
 
-/* A network with IPv6 sleeps as one without it does. */
+/* An idle network with IPv6 sleeps, too. */
 static void test_idle(void **state)
 {
 	struct fixture *f = start(true, false);
@@ -402,7 +402,7 @@ static void test_idle(void **state)
 	stop(f);
 }
 
-/* The host has a way out when it has an address and a route: here it has none. */
+/* The host has IPv6 when it has an address and a route: here it has neither. */
 static void test_host_without_ipv6(void **state)
 {
 	(void)state;

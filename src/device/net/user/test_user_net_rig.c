@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* A network device on the user-mode network, and a guest that is a few frames. */
+/* A network device on the user-mode network, and a guest made of a few frames. */
 #include "device/net/user/test_user_net_rig.h"
 
 #include <setjmp.h>
@@ -106,13 +106,13 @@ bool user_net_rig_take(struct user_net_rig *f)
 	assert_true(written > HEADER && written <= 2048);
 	f->length = written - HEADER;
 	memcpy(f->frame, in + HEADER, f->length);
-	/* Nothing is left to the guest to compute: no offloads were offered. */
+	/* The header asks for no work of the guest: no offloads were offered. */
 	assert_int_equal(in[0], 0);
 	assert_int_equal(in[1], VIRTIO_NET_HDR_GSO_NONE);
 	return true;
 }
 
-/* If the frame that was received last asks for the guest's Ethernet address: answers it. */
+/* Answers the frame received last if it asks for the guest's Ethernet address. */
 static bool answer_arp(struct user_net_rig *f)
 {
 	struct __attribute__((packed)) {
@@ -157,7 +157,7 @@ uint16_t user_net_rig_checksum(const void *data, size_t length, uint32_t sum)
 	return htons((uint16_t)~sum);
 }
 
-/* Fills in Ethernet and IP headers for @length bytes behind them. Returns the frame's length. */
+/* Fills in Ethernet and IP headers for @length bytes after them. Returns the frame's length. */
 size_t user_net_rig_wrap(struct user_net_packet *packet, const uint8_t *destination,
 			 uint8_t protocol, const char *from, const char *to, size_t length)
 {
@@ -247,7 +247,7 @@ bool user_net_rig_pending(int listener)
 	return poll(&poller, 1, 0) > 0;
 }
 
-/* A port that is free, as far as one can know. */
+/* A port that is probably free. */
 uint16_t user_net_rig_free_port(int type)
 {
 	uint16_t port;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* A network device on the user-mode network in a test, and a guest that is a few frames. */
+/* A network device on the user-mode network in a test, and a guest made of a few frames. */
 #ifndef AVP_DEVICE_NET_USER_TEST_USER_NET_RIG_H
 #define AVP_DEVICE_NET_USER_TEST_USER_NET_RIG_H
 
@@ -16,7 +16,7 @@
 #include "device/net/user/user_net.h"
 #include "unit/device_rig.h"
 
-/* Receive buffers that the guest gives: more than most tests need. */
+/* Receive buffers of the guest: more than most tests need. */
 #define USER_NET_BUFFERS 900
 
 #define USER_NET_GUEST	 "10.0.2.15"
@@ -34,7 +34,7 @@ struct user_net_rig {
 	uint8_t frame[2048]; /* the last received */
 	size_t length;
 	uint16_t urgent; /* the urgent pointer of segments that the guest sends */
-	bool damage;	 /* their checksum */
+	bool damage;	 /* damage their checksum */
 };
 
 struct __attribute__((packed)) user_net_packet {
@@ -54,7 +54,7 @@ struct user_net_rig *user_net_rig_start(const struct port_forward *forwards, siz
 					bool host_loopback);
 struct user_net_rig *user_net_rig_start_with(const struct user_net_settings *settings);
 void user_net_rig_stop(struct user_net_rig *f);
-/* The driver resets the device and starts it anew. */
+/* The driver resets the device and starts it again. */
 void user_net_rig_restart(struct user_net_rig *f);
 
 /* The guest sends a frame. */
@@ -70,13 +70,13 @@ void user_net_rig_wait(struct user_net_rig *f);
 const struct user_net_packet *user_net_rig_received(const struct user_net_rig *f);
 
 /*
- * Fills in Ethernet and IP headers of the guest for @length bytes behind them. Returns the frame's
+ * Fills in Ethernet and IP headers of the guest for @length bytes after them. Returns the frame's
  * length.
  */
 size_t user_net_rig_wrap(struct user_net_packet *packet, const uint8_t *destination,
 			 uint8_t protocol, const char *from, const char *to, size_t length);
 
-/* As it is in headers. @sum: what was added up before. */
+/* As it is in headers. @sum: a partial sum. */
 uint16_t user_net_rig_checksum(const void *data, size_t length, uint32_t sum);
 
 /* Sends DHCP message @type; the answer's type is returned, its address put in *address. */
@@ -105,7 +105,7 @@ int user_net_rig_connect(struct user_net_rig *f, int listener, uint16_t port, ui
 int user_net_rig_socket(int type, uint16_t *port);
 /* Whether a connection waits at a listening socket. */
 bool user_net_rig_pending(int listener);
-/* A port that is free, as far as one can know. */
+/* A port that is probably free. */
 uint16_t user_net_rig_free_port(int type);
 
 #endif

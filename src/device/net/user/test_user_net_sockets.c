@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The sockets of the user-mode network: what happens when there are no more, when a connection
- * cannot be taken, and when the guest that opened them is gone.
+ * The sockets of the user-mode network: what happens when all are in use, when a connection cannot
+ * be accepted, and when the guest that opened them is gone.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +30,7 @@
 
 struct fixture {
 	struct user_net_rig *rig;
-	struct sockaddr_in forward; /* where programs of the host reach the guest */
+	struct sockaddr_in forward; /* where programs of the host connect to the guest */
 	int listener;		    /* that the guest connects to */
 	uint16_t port;
 };
@@ -120,7 +120,7 @@ static const struct user_net_packet *wait_for_forward(struct fixture *f)
 	return user_net_rig_received(f->rig);
 }
 
-/* Turns the loop until it has nothing to do; one that spins never comes to this. */
+/* Turns the loop until it has nothing to do; fails if it spins. */
 static void run_until_idle(struct fixture *f)
 {
 	const time_t limit = time(NULL) + 60;
@@ -148,7 +148,7 @@ static void test_no_more_sockets(void **state)
 	close(client);
 }
 
-/* A connection that cannot be taken for want of descriptors is waited with, not tried for ever. */
+/* A connection that cannot be accepted for lack of descriptors waits, without a busy loop. */
 static void test_connection_that_cannot_be_taken(void **state)
 {
 	struct fixture *f = *state;
@@ -165,7 +165,7 @@ static void test_connection_that_cannot_be_taken(void **state)
 	close(client);
 }
 
-/* A guest that does not answer is asked again, though it sends nothing at all. */
+/* The connection to a guest that does not answer is retried, even if the guest sends nothing. */
 static void test_forward_is_sent_again(void **state)
 {
 	struct fixture *f = *state;
@@ -173,7 +173,7 @@ static void test_forward_is_sent_again(void **state)
 	uint32_t sequence;
 	int client = connect_forward(f);
 
-	/* A first one makes the guest's address known, and is refused. */
+	/* The first connection makes the guest's address known, and is refused. */
 	packet = wait_for_forward(f);
 	user_net_rig_send_tcp(f->rig, packet->ethernet.ether_shost, 80, USER_NET_GATEWAY,
 			      ntohs(packet->tcp.th_sport), TH_RST | TH_ACK, 0,
@@ -186,7 +186,7 @@ static void test_forward_is_sent_again(void **state)
 	close(client);
 }
 
-/* Takes a connection of the guest at the host. */
+/* Accepts a connection of the guest at the host. */
 static int accept_connection(const struct fixture *f)
 {
 	int fd = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC);
@@ -224,7 +224,7 @@ static void test_frontend_gone(void **state)
 	close(fd);
 }
 
-/* A driver that has reset the device can go on, as after a sleep. */
+/* A driver that has reset the device can continue, as after a sleep. */
 static void test_reset_alone(void **state)
 {
 	struct fixture *f = *state;
@@ -237,7 +237,7 @@ static void test_reset_alone(void **state)
 	close(fd);
 }
 
-/* A guest that starts asks for an address; what was open before is of another life. */
+/* A guest that starts asks for an address; connections from before belong to an earlier life. */
 static void test_guest_starts_again(void **state)
 {
 	struct fixture *f = *state;
@@ -255,7 +255,10 @@ static void test_guest_starts_again(void **state)
 	close(fd);
 }
 
-/* A guest with a fixed address asks for none: old connections make way when they must. */
+/*
+ * A guest with a fixed address asks for none: old connections are closed when their sockets are
+ * needed.
+ */
 static void test_old_connections_make_way(void **state)
 {
 	struct fixture *f = *state;
