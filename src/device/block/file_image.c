@@ -196,7 +196,7 @@ int file_image_open(struct file_image *image, const char *path,
 	image->locked = result == 0;
 	if (result == 0 && !request->readonly)
 		result = file_claim(image->fd, path, request->find_guest, &image->claim_fd, error);
-	/* A file in use is not a usage error. */
+	/* A file in use is a usage error: the user decides what uses it. */
 	if (result == -EBUSY && error)
 		error->usage = true;
 	if (result == 0)

@@ -7,8 +7,8 @@
  *
  * The library's acknowledgements, from that of the SYN on, show what it has received. A connection
  * that is not in the table, because it was full, is added at the next acknowledgement. When a
- * stream ends in order, the library silently leaks segments from beyond its end: so it never gets
- * early segments from there. Freestanding.
+ * stream ends in order, the library releases segments from beyond its end without a sign of it: so
+ * it never gets early segments from there. Freestanding.
  */
 #ifndef AVP_DEVICE_NET_USER_TCP_ORDER_H
 #define AVP_DEVICE_NET_USER_TCP_ORDER_H

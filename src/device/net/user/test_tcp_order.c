@@ -227,8 +227,8 @@ static size_t early_in_use(const struct fixture *f)
 }
 
 /*
- * When a stream ends in order, the library silently leaks segments from beyond its end. So it gets
- * none from there, whichever comes first.
+ * When a stream ends in order, the library releases segments from beyond its end without a sign of
+ * it. So it gets none from there, whichever comes first.
  */
 static void test_segments_beyond_the_end(void **state)
 {
