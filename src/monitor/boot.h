@@ -48,8 +48,8 @@ struct boot_source {
 	unsigned int virtio_devices; /* in the first slots */
 	/* Of each of them; for the device tree, where there is one. */
 	const struct device_shape *const *shapes;
-	uint32_t variant;	     /* of hypervisor_setup */
-	int tree_fd;		     /* the device tree is written to it; -1: not wanted */
+	uint32_t variant; /* of hypervisor_setup */
+	int tree_fd;	  /* the device tree is written to it; -1: not wanted */
 };
 
 /*

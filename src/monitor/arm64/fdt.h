@@ -17,8 +17,8 @@
 struct arm64_tree {
 	uint64_t memory; /* bytes, from ARM64_MEMORY_ADDRESS on */
 	uint32_t cpus;
-	unsigned int gic;	     /* its version: 2 or 3 */
-	unsigned int virtio_devices; /* in the first slots */
+	unsigned int gic;			  /* its version: 2 or 3 */
+	unsigned int virtio_devices;		  /* in the first slots */
 	const struct device_shape *const *shapes; /* of them; NULL: none has a part of the tree */
 	const char *command_line;
 	uint64_t initrd_address, initrd_size; /* size 0: none */
