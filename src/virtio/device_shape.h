@@ -12,8 +12,10 @@
 
 /* What becomes of requests in flight when their process dies without a record of them. */
 enum device_replay {
-	DEVICE_REPLAY_ALL, /* the next process gets them again, so that some may be done twice */
-	DEVICE_REPLAY_NOTHING, /* the device needs a reset (VIRTIO 1.4, 2.1.2): the driver decides */
+	/* The next process gets them again: some may be done twice. */
+	DEVICE_REPLAY_ALL,
+	/* The device needs a reset (VIRTIO 1.4, 2.1.2): the driver decides. */
+	DEVICE_REPLAY_NOTHING,
 };
 
 struct device_shape {
@@ -35,8 +37,8 @@ struct device_shape {
 	uint32_t setting_offset, setting_length;
 	enum device_replay replay;
 	/*
-	 * A flattened device tree. What its root has becomes part of the device's node, for what in
-	 * the guest uses the device (Linux, bindings/virtio/virtio-device.yaml). NULL: there is none.
+	 * A flattened device tree, or NULL. What its root has becomes part of the device's node, for
+	 * clients of the device in the guest (Linux, bindings/virtio/virtio-device.yaml).
 	 */
 	const void *tree;
 	uint32_t tree_length;

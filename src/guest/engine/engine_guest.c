@@ -11,33 +11,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/contract_version.h"
 #include "base/text.h"
-#include "guest/config/kernel_parameters.h"
 #include "guest/engine/engine.h"
 
 /* How long an engine's process gets to exit in engine_free. */
 #define FREE_MS 2000
-
-int engine_command_line(char **line, const struct engine *engine, const struct guest_config *config,
-			struct error *error)
-{
-	const char *append = config->append ? config->append : "";
-	cleanup_free char *own = NULL;
-
-	*line = NULL;
-	/* So that a bundle does not depend on the engine's console. */
-	if (engine->console && !kernel_parameters_have(append, "console=")) {
-		if (text_replace_format(&own, error, "console=%s%s%s", engine->console,
-					*append ? " " : "", append) < 0)
-			return -ENOMEM;
-		append = own;
-	}
-	return kernel_parameters_add(line, append,
-				     "avp.contract=" CONTRACT_VERSION
-				     " avp.profiles=" CONTRACT_PROFILES,
-				     error);
-}
 
 void engine_launch_keep(struct engine_launch *launch, int fd, bool lent)
 {

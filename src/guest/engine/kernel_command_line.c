@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Splits words like next_arg in Linux' lib/cmdline.c: white space ends a word unless a quotation
- * mark is open, and quotation marks around a whole word are not part of it.
+ * The command line of the guest's kernel, the same way for all engines.
+ *
+ * Words are split like next_arg in Linux' lib/cmdline.c does: white space ends a word unless a
+ * quotation mark is open, and quotation marks around a whole word are not part of it. Words after a
+ * stand-alone "--" are arguments of init, not of the kernel
+ * (Documentation/admin-guide/kernel-parameters.rst).
  */
-#include "guest/config/kernel_parameters.h"
-
 #include <ctype.h>
+#include <errno.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+#include "base/contract_version.h"
 #include "base/text.h"
+#include "guest/engine/engine.h"
 
 /* A word of a command line: [start, start + length) without quotation marks around it. */
 struct word {
@@ -50,10 +56,11 @@ static bool reads_on(const struct word *word)
 	       !(word->length == 2 && !memcmp(word->start, "--", 2));
 }
 
-bool kernel_parameters_have(const char *line, const char *start)
+/* Whether @line gives the kernel a parameter that starts with @start, such as "console=". */
+static bool has_parameter(const char *line, const char *start)
 {
 	size_t length = strlen(start);
-	struct word word = find_word(line ? line : "");
+	struct word word = find_word(line);
 
 	for (; reads_on(&word); word = find_word(word.end))
 		if (word.length >= length && !memcmp(word.start, start, length))
@@ -62,16 +69,39 @@ bool kernel_parameters_have(const char *line, const char *start)
 	return word.open && word.length >= length && !memcmp(word.start, start, length);
 }
 
-int kernel_parameters_add(char **result, const char *line, const char *words, struct error *error)
+/*
+ * Sets *result to @line with @words inserted where the kernel reads them as parameters: at the end,
+ * before "--", or before a word whose quotation mark is never closed.
+ */
+static int add_parameters(char **result, const char *line, const char *words, struct error *error)
 {
-	struct word word = find_word(line ? line : "");
+	struct word word = find_word(line);
 
 	while (reads_on(&word))
 		word = find_word(word.end);
-	if (!line || !*line)
+	if (!*line)
 		return text_replace_format(result, error, "%s", words);
 	if (word.end == word.whole)
 		return text_replace_format(result, error, "%s %s", line, words);
 	return text_replace_format(result, error, "%.*s%s %s", (int)(word.whole - line), line,
 				   words, word.whole);
+}
+
+int engine_command_line(char **line, const struct engine *engine, const struct guest_config *config,
+			struct error *error)
+{
+	const char *append = config->append ? config->append : "";
+	cleanup_free char *own = NULL;
+
+	*line = NULL;
+	/* So that a bundle does not depend on the engine's console. */
+	if (engine->console && !has_parameter(append, "console=")) {
+		if (text_replace_format(&own, error, "console=%s%s%s", engine->console,
+					*append ? " " : "", append) < 0)
+			return -ENOMEM;
+		append = own;
+	}
+	return add_parameters(line, append,
+			      "avp.contract=" CONTRACT_VERSION " avp.profiles=" CONTRACT_PROFILES,
+			      error);
 }
