@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Serial ports, written by polling. A port that never becomes ready loses characters and holds
- * nothing up for long: each wait has a bound, and after many in vain there is no wait any more.
+ * Serial ports, written by polling. A port that never becomes ready loses characters but does not
+ * stall the guest: each wait has a bound, and after many timeouts it no longer waits.
  */
 #include "console.h"
 
@@ -12,7 +12,7 @@
 /* 16550: registers and bits. */
 #define UART_DATA	0
 #define UART_INTERRUPTS 1
-/* Written: control of the FIFOs; read: what interrupts, and whether there are FIFOs. */
+/* Written: FIFO control; read: interrupt cause, and whether there are FIFOs. */
 #define UART_FIFO	 2
 #define UART_LINE	 3
 #define UART_MODEM	 4
@@ -34,7 +34,7 @@
 #define LINE_8_FIFO   0x70
 #define CONTROL_ON    0x301
 
-#define FIFO_SIZE     16 /* of both, or more */
+#define FIFO_SIZE     16 /* of both kinds of port, at least */
 #define PATIENCE      2000000u
 #define GIVEN_UP      100u
 
@@ -42,7 +42,7 @@ static char early[8192];
 static size_t early_used;
 static void (*way_out)(const char *text, size_t length);
 static unsigned int disappointments;
-static size_t fifo_size = 1; /* places in the transmitter's */
+static size_t fifo_size = 1; /* of the transmitter */
 
 static uint8_t uart_read(unsigned int offset)
 {
@@ -59,7 +59,7 @@ static void uart_write(unsigned int offset, uint8_t value)
 		mmio_write(machine.serial_address + (offset << machine.serial_shift), value, 1);
 }
 
-/* How many bytes the port takes now: an empty transmitter's FIFO takes as many as it has places. */
+/* How many bytes the port accepts now: with an empty transmit FIFO, as many as it holds. */
 static size_t room(void)
 {
 	uint32_t flags;
@@ -121,14 +121,14 @@ void console_init(void)
 		break;
 	case SERIAL_16550:
 	case SERIAL_16550_PORT:
-		/* Where nothing is, all bits read as ones and nothing is kept. */
+		/* An absent port reads as ones and keeps nothing. */
 		uart_write(UART_SCRATCH, 0x5a);
 		if (uart_read(UART_SCRATCH) != 0x5a && uart_read(UART_LINE_STATUS) == 0xff)
 			return;
 		uart_write(UART_INTERRUPTS, 0);
 		uart_write(UART_LINE, LINE_8N1);
 		uart_write(UART_FIFO, 1);
-		/* A 16450 has none. */
+		/* A 16450 has no FIFOs. */
 		if ((uart_read(UART_FIFO) & FIFO_ON) == FIFO_ON)
 			fifo_size = FIFO_SIZE;
 		uart_write(UART_MODEM, MODEM_DTR_RTS);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What the hypervisor told of the machine: filled once by the architecture (from ACPI tables, a
- * device tree, the start information), read by everything else. What does not fit is left out and
- * noted.
+ * What the hypervisor reported about the machine. The architecture fills it once (from ACPI tables,
+ * a device tree, the start information), everything else reads it. What does not fit is dropped.
  */
 #ifndef CONFORM_MACHINE_H
 #define CONFORM_MACHINE_H
@@ -22,25 +21,25 @@ struct range {
 
 struct interrupt_line {
 	uint32_t number; /* x86: global system interrupt; arm64: interrupt id */
-	bool level;	 /* else edge */
+	bool level;	 /* otherwise edge */
 	bool valid;
 };
 
-/* A place where a virtio-mmio device may be. */
+/* An address range where a virtio-mmio device may be. */
 struct mmio_slot {
 	uint64_t address, size;
 	struct interrupt_line line;
 };
 
-/* A window of the PCI host bridge from which memory BARs are given. */
+/* A window of the PCI host bridge from which memory BARs are allocated. */
 struct window {
-	uint64_t start, end, next; /* addresses of the CPU; next: not yet given away */
+	uint64_t start, end, next; /* addresses of the CPU; next: first unallocated one */
 };
 
 enum serial_kind { SERIAL_NONE, SERIAL_16550_PORT, SERIAL_16550, SERIAL_PL011 };
 
 struct machine {
-	const char *entry; /* by what protocol we came here: "pvh", "linux64", "linux32", "image" */
+	const char *entry; /* boot protocol: "pvh", "linux64", "linux32", "image" */
 	char command_line[2048];
 	bool command_line_cut;
 	struct range ranges[RANGES_MAX]; /* as the hypervisor listed them */
@@ -49,7 +48,7 @@ struct machine {
 	uint64_t description;		   /* RSDP or device tree; 0: none */
 	char hypervisor[16], model[64];
 
-	uint64_t cpu_ids[CPUS_MAX]; /* APIC id or MPIDR; the one that runs this is first */
+	uint64_t cpu_ids[CPUS_MAX]; /* APIC id or MPIDR; the boot processor is first */
 	unsigned int cpu_count;
 
 	struct mmio_slot slots[SLOTS_MAX];
@@ -58,7 +57,7 @@ struct machine {
 	uint64_t ecam; /* 0: none */
 	unsigned int first_bus, last_bus;
 	struct window window32,
-		window64; /* start == end: firmware has assigned, or there is none */
+		window64; /* start == end: firmware assigned the BARs, or there is no window */
 
 	enum serial_kind serial;
 	uint64_t serial_address;
@@ -67,14 +66,14 @@ struct machine {
 
 extern struct machine machine;
 
-/* Adds what is not there yet. */
+/* Adds a range. / adds a slot unless one has this address. */
 void machine_add_range(uint64_t start, uint64_t end, bool usable);
 void machine_add_slot(uint64_t address, uint64_t size, struct interrupt_line line);
-/* Is all of it usable memory by the description? */
+/* Does the description list the whole range as usable memory? */
 bool machine_has_memory(uint64_t start, uint64_t size);
 uint64_t machine_memory_size(void);
 
-/* Ends everything: powers off by the way described, or stops for good. */
+/* Powers off as the platform describes, or halts forever. */
 _Noreturn void machine_end(void);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The runner: finds out what the machine is, runs each test on its own, unwinds one that hangs,
- * says what came of it, and switches the machine off.
+ * The runner: reports the machine, runs each test on its own, unwinds one that hangs, reports the
+ * verdicts, and switches the machine off.
  */
 #include "console.h"
 #include "base/contract_version.h"
@@ -20,7 +20,7 @@
 #define TURNS_MAX     (UINT64_C(1) << 32)
 #define STORM_NS      100000000
 #define STORM_COUNT   40000
-#define LONG_MS	      1000 /* such tests are noted */
+#define LONG_MS	      1000 /* such tests are logged */
 #define MESSAGE_SIZE  480
 
 enum verdict { PASS, FAIL, WEDGED, SKIPPED };
@@ -133,7 +133,9 @@ void timer_interrupt(void)
 	uint64_t now = arch_ticks();
 
 	timer.interrupts++;
-	/* Where it comes between the last look and the halt, the halt would last. */
+	/*
+	 * An interrupt between the last check and the halt would leave the halt without one: rearm.
+	 */
 	if (timer.wake <= now)
 		timer.wake = dozing ? now + ns_to_ticks(WAKE_AGAIN_NS) : UINT64_MAX;
 	if (timer.requested <= now) {
@@ -143,7 +145,7 @@ void timer_interrupt(void)
 		if (handler)
 			handler();
 	}
-	/* The test is being unwound, or it will be when its line is out. */
+	/* The test is unwound now, or as soon as its line is written. */
 	if (timer.watchdog <= now)
 		timer.watchdog = now + ns_to_ticks(1000000);
 	set_timer();
@@ -154,7 +156,7 @@ bool timer_wants_unwinding(struct unwinding *unwinding)
 	if (!test.running || reporting || arch_ticks() < test.deadline)
 		return false;
 	test.verdict = WEDGED;
-	text_format(test.message, sizeof(test.message), "it did not end within its time");
+	text_format(test.message, sizeof(test.message), "it did not end within its time limit");
 	*unwinding = (struct unwinding){&test.place, 1};
 	return true;
 }
@@ -179,8 +181,8 @@ struct deadline deadline_after_ms(unsigned int ms)
 }
 
 /*
- * Sleeps a moment: what we wait for may need this host processor. A hypervisor that lets an
- * interrupt in between STI and HLT fails in tests of that (cpu_halt_wakes, irq_wake), not in each
+ * Sleeps a moment, because what we wait for may need this host CPU. A hypervisor that delivers an
+ * interrupt between STI and HLT fails the tests for that (cpu_halt_wakes, irq_wake), not every test
  * that waits.
  */
 static void doze(void)
@@ -315,11 +317,11 @@ static void call_test(void *argument)
 	if (!entry->device && entry->transport == TRANSPORT_PCI && !device_find(0, TRANSPORT_PCI))
 		skip("no virtio device on PCI");
 	if (entry->cpus > machine.cpu_count)
-		skip("it needs %u processors, here are %u", entry->cpus, machine.cpu_count);
+		skip("it needs %u processors, the machine has %u", entry->cpus, machine.cpu_count);
 	entry->run();
 }
 
-/* Everything as it was before the test. */
+/* Restores the state before the test. */
 static void clean_up(uint64_t mark)
 {
 	arch_interrupts_off();
@@ -367,7 +369,7 @@ static void run_guarded(const struct test *entry)
 	test.running = false;
 	clean_up(mark);
 	if (storms)
-		report_line("note: an interrupt came without end and was masked");
+		report_line("note: an interrupt was raised endlessly and was masked");
 	for (unsigned int i = 1; i < CPUS_MAX && test.verdict == PASS; i++) {
 		const struct fault *fault = &processors[i].fault;
 
@@ -455,7 +457,7 @@ static void run_tests(void)
 	for (unsigned int i = 0; i < count; i++) {
 		const struct test *entry = &tests_start[i];
 
-		/* A boot that goes on says nothing of what came before. */
+		/* After a reset the earlier boot has reported these. */
 		if (i + 1 < first)
 			continue;
 		if (!selected(entry)) {
@@ -488,7 +490,7 @@ static void report_machine(void)
 	report_line("clock %lu kHz by %s", arch_ticks_per_second() / 1000, arch_clock_source());
 	devices_report();
 	if (!timer_works())
-		report_line("note: the timer's interrupt does not come: a test that hangs is not "
+		report_line("note: timer interrupts do not arrive: a test that hangs cannot be "
 			    "ended");
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * One range, handed out from its start upwards. What lies in the way (the image, what the loader
- * put beside it) is cut away before the largest piece is taken.
+ * Allocates from one range, upwards. The image and what the loader placed are cut out of the memory
+ * map first; the range is the largest piece that remains.
  */
 #include "pages.h"
 
@@ -10,7 +10,7 @@
 #include "test.h"
 #include "text.h"
 
-#define LOW_END	 0x100000u /* below: trampolines, tables, start information */
+#define LOW_END	 0x100000u /* below it: trampolines, tables, start information */
 #define HIGH_END UINT64_C(0x100000000)
 #define CUTS_MAX 8
 
@@ -28,7 +28,7 @@ static void cut(uint64_t from, uint64_t to)
 				       (to + PAGE_SIZE - 1) & ~(uint64_t)(PAGE_SIZE - 1), false};
 }
 
-/* Takes what of [from, to) is larger than what there is, going over the cuts. */
+/* If [from, to) without the cuts has a piece larger than the range, makes that the range. */
 static void consider(uint64_t from, uint64_t to)
 {
 	uint64_t at = from;
@@ -82,7 +82,7 @@ void *pages_get_aligned(size_t size, size_t alignment)
 
 	size = (size + PAGE_SIZE - 1) & ~(size_t)(PAGE_SIZE - 1);
 	if (at > end || size > end - at)
-		skip("no memory left: %lu bytes wanted", (uint64_t)size);
+		skip("not enough memory for %lu bytes", (uint64_t)size);
 	next = at + size;
 	for (uint64_t *word = (uint64_t *)at; word < (uint64_t *)(at + size); word++)
 		*word = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What is too long to keep is kept as a checksum. The message says which one differs. */
+/* What is too long to store is stored as a checksum; failures name the field that differs. */
 #include "picture.h"
 
 #include "arch/image.h"
@@ -13,7 +13,7 @@
 #include "arch/arm64/arm64.h"
 #endif
 
-_Static_assert(sizeof(struct picture) <= KEPT_MAX, "a picture can be kept");
+_Static_assert(sizeof(struct picture) <= KEPT_MAX, "a snapshot fits the record");
 
 static const char *const entry_names[8] = {
 #ifdef __x86_64__
@@ -104,36 +104,39 @@ void picture_check_start(const struct picture *before, const struct picture *now
 		check(before->entry[i] == now->entry[i],
 		      "%s is 0x%lx, and was 0x%lx before the reset", entry_names[i], now->entry[i],
 		      before->entry[i]);
-	check(before->map == now->map, "the memory map is another one than before the reset");
+	check(before->map == now->map, "the memory map differs from that before the reset");
 	check(before->command_line == now->command_line,
-	      "the command line is another one than before the reset");
+	      "the command line differs from that before the reset");
 	check(before->description == now->description,
-	      "the description is another one than before the reset");
-	check(before->cpu_count == now->cpu_count, "%u processors, and %u before the reset",
+	      "the description differs from that before the reset");
+	check(before->cpu_count == now->cpu_count, "%u processors, %u before the reset",
 	      now->cpu_count, before->cpu_count);
 	check(now->image == image_sum[0], "code and constants have the sum 0x%x, not 0x%x",
 	      now->image, image_sum[0]);
-	check(!now->bss_nonzero, "what was promised to be zero is not, behind the reset");
+	check(!now->bss_nonzero, "memory that the loader must zero is not zero after the reset");
 }
 
 void picture_check_devices(const struct picture *before, const struct picture *now)
 {
-	check(before->device_count == now->device_count, "%u devices, and %u before the reset",
+	check(before->device_count == now->device_count, "%u devices, %u before the reset",
 	      now->device_count, before->device_count);
 	for (unsigned int i = 0; i < now->device_count && i < PICTURE_DEVICES; i++) {
 		const struct picture_device *old = &before->devices[i], *new = &now->devices[i];
 
 		check(old->id == new->id && old->transport == new->transport,
-		      "device %u has id %u, and had id %u before the reset", i, new->id, old->id);
-		check(old->place == new->place, "device %u is at 0x%lx, and was at 0x%lx", i,
-		      new->place, old->place);
-		check(old->interrupt == new->interrupt, "device %u has interrupt %u, and had %u", i,
-		      new->interrupt, old->interrupt);
-		check(old->features == new->features, "device %u offers 0x%lx, and offered 0x%lx",
-		      i, new->features, old->features);
+		      "device %u has id %u, and had %u before the reset", i, new->id, old->id);
+		check(old->place == new->place,
+		      "device %u is at 0x%lx, and was at 0x%lx before the reset", i, new->place,
+		      old->place);
+		check(old->interrupt == new->interrupt,
+		      "device %u has interrupt %u, and had %u before the reset", i, new->interrupt,
+		      old->interrupt);
+		check(old->features == new->features,
+		      "device %u offers 0x%lx, and offered 0x%lx before the reset", i,
+		      new->features, old->features);
 		check(old->identity == new->identity,
-		      "device %u (id %u) has another address, capacity or serial than before", i,
-		      new->id);
+		      "device %u (id %u) has another address, capacity or serial than before the reset",
+		      i, new->id);
 	}
 }
 
@@ -141,6 +144,6 @@ void picture_check_rest(const struct picture *now)
 {
 	for (unsigned int i = 0; i < now->device_count && i < PICTURE_DEVICES; i++)
 		check(now->devices[i].first_status == 0,
-		      "device %u had status 0x%x at the start behind the reset", i,
+		      "device %u had status 0x%x when the guest started after the reset", i,
 		      now->devices[i].first_status);
 }

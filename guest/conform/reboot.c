@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The note: a few sectors of which the first ones say whose they are. It is another run's, and not
- * read, when image or command line are others: `avp conform` starts a guest behind a test that hung
- * with a new one.
+ * The record: a few sectors, whose header identifies the run. A record of another image or command
+ * line belongs to another run and is ignored: `avp conform` changes the command line when it
+ * restarts the guest after a test that hung.
  */
 #include "reboot.h"
 
@@ -19,13 +19,13 @@
 
 struct note {
 	uint64_t magic;
-	uint32_t sum; /* of all that follows */
+	uint32_t sum; /* of everything that follows */
 	uint32_t run;
 	uint32_t test, resets, size, verdicts[4];
 	uint8_t data[KEPT_MAX];
 };
 
-_Static_assert(sizeof(struct note) <= NOTE_SIZE, "a note has its place");
+_Static_assert(sizeof(struct note) <= NOTE_SIZE, "a record fits");
 
 static struct note found; /* test 0: none */
 static struct {
@@ -36,7 +36,7 @@ static struct {
 	struct queue *queue;
 } running;
 
-/* What makes a run: the image and the words that it was given. */
+/* Identifies a run: the image and the command line. */
 static uint32_t sum_of_run(void)
 {
 	return text_sum(image_sum[0], machine.command_line, text_length(machine.command_line));
@@ -74,7 +74,7 @@ static void read_note(void *argument)
 		return;
 	if (note->run == sum_of_run())
 		found = *note;
-	/* Whatever becomes of the test, its note is not found again. */
+	/* Whatever the test does next, the following boot must not find its record. */
 	memset(note, 0, NOTE_SIZE);
 	write(queue, note);
 }
@@ -127,7 +127,7 @@ bool reboot_resume(void *data, size_t size)
 	if (found.test != running.number || found.size != size)
 		return false;
 	memcpy(data, found.data, size);
-	/* Once: when it is asked again, it is to reset once more. */
+	/* Only once: a second call resets the machine again. */
 	found.test = 0;
 	return true;
 }
@@ -138,7 +138,7 @@ void reboot_keep(const void *data, size_t size)
 	static uint8_t sectors[NOTE_SIZE] __attribute__((aligned(4096)));
 
 	if (!option_number("reset", 0))
-		skip("it resets the guest: where the host starts it again, ask for it with reset=1");
+		skip("it resets the guest: add reset=1 to the command line if the host starts it again");
 	if (!running.queue)
 		running.queue = open_disk();
 	memset(&note, 0, sizeof(note));
@@ -161,7 +161,7 @@ void reboot_reset(void)
 {
 	arch_reset();
 	wait_until(false, RESET_MS);
-	fail("the guest goes on ten seconds after its reset");
+	fail("the guest still runs ten seconds after it reset the machine");
 }
 
 void reboot_now(const void *data, size_t size)

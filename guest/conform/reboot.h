@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Tests that go over a reset of the machine. Such a test is run again by the guest that starts
- * behind it and finds what it had kept: in a note at the end of the first disk that can be written,
- * which is taken away before the test goes on. The word reset=1 of the command line says that the
+ * Tests that span a reset of the machine. The guest that boots after the reset runs the same test
+ * again, which finds the data that it stored: in a record at the end of the first writable disk,
+ * which is erased before the test continues. The word reset=1 on the command line says that the
  * host starts the guest again.
  */
 #ifndef CONFORM_REBOOT_H
@@ -14,28 +14,27 @@
 
 #define KEPT_MAX 2048
 
-/* Looks for a note of the boot before; called once, when devices are known. */
+/* Looks for the record of the previous boot; called once, after the devices are discovered. */
 void reboot_find(void);
-/* The number of the test that goes on, 0: none, and the verdicts given before it. */
+/* The number of the test to continue, 0: none, and the verdicts given before it. */
 unsigned int reboot_test(unsigned int verdicts[4]);
-/* How many resets by tests there were. */
+/* How many times tests have reset the machine. */
 unsigned int reboot_count(void);
-/* The test with that number begins, the verdicts so far are these. */
+/* Called when test @number begins; @verdicts are those so far. */
 void reboot_begin(unsigned int number, const char *name, const unsigned int verdicts[4]);
-/* What was made ready for a reset that has not come is taken back. */
+/* Erases the record of a reset that did not happen. */
 void reboot_cancel(void);
 
-/* In a test: true in the boot behind its reset, with what it kept in *data. */
+/* In a test: true in the boot after its reset; copies the stored data to *data. */
 bool reboot_resume(void *data, size_t size);
 /*
- * Keeps @data, which is safe when this returns, and says in the log that a reset is to come. Skips
- * the test where there can be none. Called again it keeps newer data; the disk is no one else's
- * then.
+ * Stores @data, which is stable on return, and logs that a reset follows. Skips the test where no
+ * reset is possible. A second call replaces the data. The test must not use the disk afterwards.
  */
 void reboot_keep(const void *data, size_t size);
-/* Keeps @data and resets the machine. */
+/* Stores @data and resets the machine. */
 _Noreturn void reboot_now(const void *data, size_t size);
-/* Resets it; what was to be kept is. */
+/* Resets the machine; the data is stored already. */
 _Noreturn void reboot_reset(void);
 
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Lines are formed whole, summed, then written: nothing stands between their parts.
+ * Each line is formatted whole, added to the checksum, then written: nothing can get between its
+ * parts.
  */
 #include "report.h"
 
@@ -17,7 +18,7 @@ static void finish_line(char *line, size_t length, bool counted)
 	report_busy(true);
 	if (length > LINE_SIZE - 3)
 		length = LINE_SIZE - 3;
-	/* What a device tells may have anything in it. */
+	/* Strings from a device may contain any byte. */
 	for (size_t i = 0; i < length; i++)
 		if (line[i] < ' ' || line[i] > '~')
 			line[i] = '?';

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What the guest says: TAP and lines of its own, counted and summed, see docs/conform-log.md.
+ * The guest's log: TAP and lines of its own, counted and summed, see docs/conform-log.md.
  */
 #ifndef CONFORM_REPORT_H
 #define CONFORM_REPORT_H
@@ -9,30 +9,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/*
- * The line that begins a boot comes next: what was said before, as devices were found, does not
- * count.
- */
+/* The next line begins a boot: lines before it (device discovery) are not counted. */
 void report_start(void);
-/* A line that begins with "avp-conform: ". */
+/* Writes a line that begins with "avp-conform: ". */
 void report_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* A line as it is: TAP. */
+/* Writes a line unchanged: TAP. */
 void report_raw(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* The last line, with the count and sum of those before. */
+/* Writes the last line, with the count and checksum of the lines before it. */
 void report_end(unsigned int passed, unsigned int failed, unsigned int wedged,
 		unsigned int skipped);
 
-/* The test with that number begins: what came before is counted and summed. */
+/* Test @number begins; the line has the count and checksum of the lines before it. */
 void report_begin(unsigned int number, const char *name, const char *requirements);
-/* The test with that number resets the machine: what came before is counted and summed. */
+/* Test @number is about to reset the machine; the line has count and checksum as well. */
 void report_reset(unsigned int number, const char *name);
 
-/* While a line is on its way the test that sends it is not unwound. */
+/* While a line is being written, the running test is not unwound. */
 void report_busy(bool busy);
 
 /*
- * A distribution of measured values. The samples beyond the first ones count in all but
- * percentiles.
+ * A distribution of measured values. Percentiles use the first SAMPLES_MAX samples, everything else
+ * all of them.
  */
 #define SAMPLES_MAX 4096
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Tests register themselves: TEST(name, "AVP-…", …) { … } makes an entry in a section of its own,
- * in which the runner finds all in link order.
+ * Tests register themselves: TEST(name, "AVP-…", …) { … } makes an entry in a linker section, where
+ * the runner finds all tests in link order.
  *
- * In a test, check() ends it with the verdict fail, skip() without a verdict but with a reason.
- * What it leaves behind (devices, memory, interrupts, processors) the runner takes back.
+ * In a test, check() ends it with the verdict fail, skip() with a reason and no verdict. The runner
+ * cleans up what a test leaves behind (devices, memory, interrupts, processors).
  */
 #ifndef CONFORM_TEST_H
 #define CONFORM_TEST_H
@@ -21,20 +21,18 @@ enum architecture { EVERY_ARCHITECTURE, ONLY_X86, ONLY_ARM };
 
 struct test {
 	const char *name;
-	const char *requirements; /* with spaces between */
+	const char *requirements; /* separated by spaces */
 	void (*run)(void);
-	uint32_t device; /* virtio id of a device that it needs; 0: none */
+	uint32_t device; /* virtio id of a device that the test needs; 0: none */
 	enum transport transport;
 	enum architecture architecture;
 	const char *profile;   /* NULL: base */
-	unsigned int cpus;     /* that it needs */
+	unsigned int cpus;     /* that the test needs */
 	unsigned int limit_ms; /* 0: LIMIT_MS */
 };
 
 #define LIMIT_MS 5000
-/*
- * Before the name of each test, so that it can be found in the image: src/conform/conform_expect.h.
- */
+/* Precedes each test's name, so that src/conform/conform_expect.h finds it in the image. */
 #define TEST_MARK "\1"
 
 #define TEST(test_name, test_requirements, ...)                                             \
@@ -61,7 +59,7 @@ _Noreturn void test_skip(const char *format, ...) __attribute__((format(printf, 
 #define fail(...) test_fail(__FILE__, __LINE__, __VA_ARGS__)
 #define skip(...) test_skip(__VA_ARGS__)
 
-/* Time. Limits are multiplied by the word slow=N of the command line. */
+/* Time. The option slow=N of the command line multiplies all limits. */
 uint64_t ticks_to_ns(uint64_t ticks);
 uint64_t ns_to_ticks(uint64_t ns);
 struct deadline {
@@ -69,7 +67,8 @@ struct deadline {
 };
 struct deadline deadline_after_ms(unsigned int ms);
 /*
- * To be called in each turn of a loop; waits a moment after many. Ends also when the clock stands.
+ * Call it in each iteration of a loop. After many iterations it sleeps a moment. It also returns
+ * true, after a bounded number of iterations, when the clock stands still.
  */
 bool deadline_passed(struct deadline *deadline);
 void sleep_ms(unsigned int ms);
@@ -83,21 +82,21 @@ void sleep_ms(unsigned int ms);
 		wait_result || (condition);                                              \
 	})
 
-/* Calls function(argument); true: it caused an exception, which is told. */
+/* Calls function(argument). True: it caused an exception, described in *fault. */
 bool fault_catch(void (*function)(void *), void *argument, struct fault *fault);
 
 /* A timer for tests: @handler is called from an interrupt at or after @deadline (ticks). */
 void timer_request(uint64_t deadline, void (*handler)(void));
-/* The timer's interrupt has come at least once. */
+/* At least one timer interrupt has arrived. */
 bool timer_works(void);
 
-/* Calls function(NULL), which may check and skip as a test does, and cleans up behind it. */
+/* Calls function(NULL), which may check and skip like a test, and cleans up after it. */
 void outside_of_tests(void (*function)(void *));
 
-/* Numbers from the seed that the command line names (seed=N). */
+/* Random numbers from the command line's seed (seed=N). */
 uint64_t random_number(void);
 
-/* The option of the command line, or @otherwise. */
+/* The number of a command line option, or @otherwise. */
 uint64_t option_number(const char *name, uint64_t otherwise);
 
 #endif

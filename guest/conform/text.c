@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Strings and memory, as plain as can be. Compiled without the transformation that would turn the
- * loops of memcpy and memset into calls of themselves.
+ * Strings and memory, kept simple. Compiled with -fno-tree-loop-distribute-patterns, because that
+ * optimisation turns the loops of memcpy and memset into calls of themselves.
  */
 #include "text.h"
 
@@ -247,7 +247,7 @@ size_t text_length(const char *text)
 	return length;
 }
 
-/* Bit by bit: there is little of it. */
+/* Bit by bit is fast enough: there is little data. */
 uint32_t text_sum(uint32_t before, const void *data, size_t size)
 {
 	const uint8_t *bytes = data;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The few lines of a C library that this guest has: memory functions, comparison, formatting.
+ * The part of a C library that this guest needs: memory functions, comparison, formatting.
  */
 #ifndef CONFORM_TEXT_H
 #define CONFORM_TEXT_H
@@ -12,8 +12,8 @@
 #include <string.h>
 
 /*
- * Writes at most @size - 1 characters and a zero; returns how many there are. Knows %s, %c, %%, and
- * %d, %u, %x, each also with l (64 bits), a width and leading zeros.
+ * Writes at most @size - 1 characters and a zero; returns the length of the whole text. Knows %s,
+ * %c, %%, and %d, %u, %x, each also with l (64 bits), a width and leading zeros.
  */
 size_t text_format_list(char *buffer, size_t size, const char *format, va_list list);
 size_t text_format(char *buffer, size_t size, const char *format, ...)
@@ -24,15 +24,15 @@ bool text_starts(const char *text, const char *start);
 /* Shell patterns with * and ?. */
 bool text_matches(const char *pattern, const char *text);
 /*
- * Looks for the word "NAME=VALUE" among those of a command line and copies VALUE, cut to @size - 1
- * characters. False: there is none.
+ * Looks for the word "NAME=VALUE" on a command line and copies VALUE, cut to @size - 1 characters.
+ * False: not found.
  */
 bool text_option(const char *line, const char *name, char *value, size_t size);
-/* A decimal number, or one with 0x before it; what follows is not looked at. */
+/* Parses a decimal number, or a hexadecimal one after 0x; ignores what follows. */
 uint64_t text_number(const char *text);
 
 size_t text_length(const char *text);
-/* CRC-32 (IEEE 802.3) of what had the sum @before and @data behind it; 0: of @data alone. */
+/* Continues the CRC-32 (IEEE 802.3) @before over @data; @before is 0 at the start. */
 uint32_t text_sum(uint32_t before, const void *data, size_t size);
 
 #endif

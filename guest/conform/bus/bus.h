@@ -41,7 +41,7 @@
 
 #define DEVICES_MAX	  64
 #define QUEUES_MAX	  16
-#define RING_MAX	  256 /* default limit of the entries of a queue */
+#define RING_MAX	  256 /* default limit of a queue's size */
 #define CONFIG_INTERRUPT  0xffffu
 
 struct device;
@@ -60,7 +60,7 @@ struct transport_ops {
 	void (*reset_queue)(struct device *device, uint32_t queue);
 	uint32_t (*queue_in_reset)(struct device *device, uint32_t queue);
 	void (*notify)(struct device *device, uint32_t queue, uint32_t value);
-	/* Address of the configuration, for accesses of any width. 0: there is none. */
+	/* Address of the configuration, for accesses of any width. 0: no configuration. */
 	uint64_t (*config)(struct device *device, uint32_t *size);
 	uint32_t (*generation)(struct device *device);
 	/*
@@ -77,7 +77,7 @@ struct device {
 	uint32_t id;
 	const struct device_type *type; /* NULL: this guest has no tests for it */
 	unsigned int number;
-	uint8_t first_status; /* before the guest accessed anything else of it */
+	uint8_t first_status; /* read before any other access to the device */
 	/* virtio-mmio */
 	uint64_t base;
 	struct interrupt_line line;
@@ -108,7 +108,7 @@ extern unsigned int device_count;
 void devices_discover(void);
 void devices_report(void);
 void devices_reset_all(void);
-/* The first device of that type (0: any) and transport; the @nth one. */
+/* The first, or the @nth, device of that type (0: any) and transport. */
 struct device *device_find(uint32_t id, enum transport transport);
 struct device *device_nth(uint32_t id, enum transport transport, unsigned int nth);
 const char *device_name(const struct device *device);
@@ -116,23 +116,23 @@ const char *device_name(const struct device *device);
 uint64_t device_offered(struct device *device);
 /* Writes 0 and waits. False: the status did not read 0 within two seconds. */
 bool device_reset(struct device *device);
-/* Reset, ACKNOWLEDGE, DRIVER, those of the features that are offered, FEATURES_OK. */
+/* Reset, ACKNOWLEDGE, DRIVER, the offered ones of @features, FEATURES_OK. */
 bool device_negotiate(struct device *device, uint64_t features);
-/* The same; fails the test where the device refuses. Connects the interrupts. */
+/* The same, but fails the test if the device rejects the features. Connects the interrupts. */
 void device_open(struct device *device, uint64_t features);
-/* Both with bits of the third word of features: the driver accepts those that are offered. */
+/* Both, with the third word of feature bits in @high; accepts those that are offered. */
 bool device_negotiate_wide(struct device *device, uint64_t features, uint32_t high);
 void device_open_wide(struct device *device, uint64_t features, uint32_t high);
 /* Sets up and enables a queue of at most @size entries (0: RING_MAX), with memory of its own. */
 struct queue *device_queue(struct device *device, uint32_t index, uint32_t size);
-/* Lays out the memory of a queue as device_queue does, without telling the device. */
+/* Lays out the memory of a queue as device_queue does, without accessing the device. */
 struct queue *queue_prepare(struct device *device, uint32_t index, uint32_t size);
 /* Writes addresses and size of the queue to the device, and enables it. */
 void queue_tell(struct queue *queue);
-void queue_restart(struct queue *queue); /* clears rings and bookkeeping */
+void queue_restart(struct queue *queue); /* clears rings and driver state */
 void device_run(struct device *device);
 void queue_kick(struct queue *queue);
-/* Kicks if the device asks for it. */
+/* Kicks if the device's event suppression asks for it. */
 void queue_kick_if_wanted(struct queue *queue);
 /* Adds, kicks, waits. False: not used within @ms milliseconds. A broken ring fails the test. */
 bool queue_do(struct queue *queue, const struct driver_buffer *buffers, unsigned int readable,
@@ -152,7 +152,7 @@ void mmio_discover(void);
 void pci_discover(void);
 struct device *device_add(const struct transport_ops *ops, enum transport transport, uint32_t id);
 /*
- * Calls function(argument). False: it caused an exception; it is reported, and the devices that the
+ * Calls function(argument). False: it caused an exception, which is logged; the devices that the
  * function added are removed.
  */
 bool device_probe(void (*function)(void *), void *argument);

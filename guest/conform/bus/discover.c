@@ -42,7 +42,7 @@ bool device_probe(void (*function)(void *), void *argument)
 		return true;
 	device_count = before;
 	report_line(
-		"note: exception 0x%lx (0x%lx) at 0x%lx, address 0x%lx, from a look for devices",
+		"note: exception 0x%lx (0x%lx) at 0x%lx, address 0x%lx, while looking for devices",
 		fault.kind, fault.detail, fault.place, fault.address);
 	return false;
 }
@@ -168,7 +168,7 @@ void device_open_wide(struct device *device, uint64_t features, uint32_t high)
 	device->queue_interrupts = device->config_interrupts = 0;
 	if (!device->connected)
 		device->connected = device->ops->connect(device);
-	/* A reset has cleared its vectors. */
+	/* The reset cleared the device's vectors. */
 	if (device->connected && device->pci && !device->pci->by_line)
 		common_write(device, COMMON_CONFIG_VECTOR, 0, 2);
 }
@@ -181,7 +181,7 @@ struct queue *queue_prepare(struct device *device, uint32_t index, uint32_t size
 	struct driver_descriptor *descriptors;
 	struct queue *queue;
 
-	check(maximum > 0, "%s: queue %u is not there", device_name(device), index);
+	check(maximum > 0, "%s: queue %u does not exist", device_name(device), index);
 	if (size == 0)
 		size = RING_MAX;
 	if (size > maximum)
@@ -266,8 +266,8 @@ void queue_kick_if_wanted(struct queue *queue)
 }
 
 /*
- * A packed used descriptor without the WRITE flag has no length. One test finds devices that
- * forget the flag (ring_packed_write_flag); all others take the length as it is.
+ * A packed used descriptor without the WRITE flag has no valid length. The test
+ * ring_packed_write_flag finds devices that forget the flag; all others take the length as it is.
  */
 static void mend_length(const struct queue *queue, uint16_t at, uint32_t *written)
 {
@@ -293,7 +293,7 @@ void *queue_wait(struct queue *queue, uint32_t *written, unsigned int ms)
 	at = queue->ring.used_index;
 	token = driver_queue_take(&queue->ring, written, &error);
 	check(error == 0,
-	      "%s: a used entry of queue %u names no buffer of ours, or more bytes than it has",
+	      "%s: a used entry of queue %u has an id that is not in flight, or too large a length",
 	      device_name(queue->device), queue->index);
 	mend_length(queue, at, written);
 	return token;

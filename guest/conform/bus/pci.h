@@ -20,15 +20,15 @@ enum {
 };
 
 struct pci_bar {
-	uint64_t address, size; /* size 0: there is none */
+	uint64_t address, size; /* size 0: not implemented */
 	bool port, wide;
 };
 
 struct pci_capability {
 	uint8_t place, length, type, bar, id;
 	uint32_t offset, size, extra; /* extra: notify_off_multiplier */
-	bool inside;		      /* of a BAR, of memory or ports */
-	bool usable;		      /* of one of memory that has an address */
+	bool inside;		      /* inside a BAR, of memory or ports */
+	bool usable;		      /* inside a memory BAR that has an address */
 };
 
 struct pci_function {
@@ -38,20 +38,20 @@ struct pci_function {
 	struct pci_bar bars[6];
 	struct pci_capability capabilities[PCI_CAPABILITIES_MAX]; /* virtio's */
 	unsigned int capability_count;
-	bool looped; /* the list has no end */
+	bool looped; /* the list loops */
 	uint64_t common, notify, isr, device_config;
 	uint32_t notify_size, multiplier, device_config_size, common_size;
-	uint8_t msix; /* place of the capability, 0: none */
+	uint8_t msix; /* offset of the capability, 0: none */
 	uint64_t msix_table, msix_pending;
 	uint32_t vectors;
 	struct interrupt_line intx;
-	/* of the running test */
-	uint32_t queue_vectors; /* of which vectors 1 and up are the queues' */
+	/* state of the running test */
+	uint32_t queue_vectors; /* vectors 1 to queue_vectors belong to queues */
 	int interrupts[PCI_VECTORS_MAX];
 	bool by_line;
 };
 
-/* All functions with the ids of a virtio device, also those that no driver could use. */
+/* All functions with the ids of a virtio device, including those that no driver could use. */
 extern struct pci_function pci_functions[];
 extern unsigned int pci_function_count;
 
@@ -59,8 +59,8 @@ uint32_t pci_read(const struct pci_function *function, uint32_t offset, unsigned
 void pci_write(const struct pci_function *function, uint32_t offset, uint32_t value,
 	       unsigned int width);
 /*
- * An unused address below 4 GiB for a BAR of that size; 0: firmware gave them all out, or none is
- * left.
+ * Allocates an address below 4 GiB for a BAR of that size; 0: firmware assigned all BARs, or the
+ * window is full.
  */
 uint64_t pci_give_address(uint64_t size);
 #define PCI_COMMAND	0x04
@@ -97,12 +97,11 @@ uint32_t common_read(const struct device *device, uint32_t offset, unsigned int 
 void common_write(const struct device *device, uint32_t offset, uint32_t value, unsigned int width);
 uint64_t pci_notify_address(const struct device *device, uint32_t queue);
 /*
- * Vector 0 for the configuration, and those behind it for the queues: one each, by turns where
- * there are more queues than vectors. A device with one vector has it for its queues. False: no
- * MSI-X.
+ * Vector 0 is for the configuration, the following ones are for the queues: round robin if there
+ * are more queues than vectors. A device with one vector uses it for its queues. False: no MSI-X.
  */
 bool pci_connect_msix(struct device *device);
-/* Without MSI-X, by the pin. */
+/* Uses the INTx pin instead of MSI-X. */
 bool pci_connect_intx(struct device *device);
 /* The vector of that queue. */
 uint32_t pci_queue_vector(const struct device *device, uint32_t queue);

@@ -133,22 +133,21 @@ static void probe(void *argument)
 	struct device *device;
 	uint32_t magic, version, id;
 
-	/* Registers and configuration, whatever size is described. */
+	/* Registers and configuration, whatever size the description gives. */
 	arch_map(slot->address, MMIO_SIZE);
 	magic = mmio_get(&window, VIRTIO_MMIO_MAGIC_VALUE);
 	version = mmio_get(&window, VIRTIO_MMIO_VERSION);
 	if (magic != MMIO_MAGIC || (version != 2 && version != 1)) {
-		report_line("note: magic 0x%x version %u at 0x%lx is no virtio-mmio device", magic,
-			    version, slot->address);
+		report_line("note: magic 0x%x version %u at 0x%lx is not a virtio-mmio device",
+			    magic, version, slot->address);
 		return;
 	}
 	id = mmio_get(&window, VIRTIO_MMIO_DEVICE_ID);
 	if (id == 0)
 		return;
 	if (version == 1) {
-		report_line("note: the device with id %u at 0x%lx is a legacy one, which is left "
-			    "alone",
-			    id, slot->address);
+		report_line("note: ignoring the legacy device with id %u at 0x%lx", id,
+			    slot->address);
 		return;
 	}
 	device = device_add(&mmio_ops, TRANSPORT_MMIO, id);
@@ -163,6 +162,5 @@ void mmio_discover(void)
 {
 	for (unsigned int i = 0; i < machine.slot_count; i++)
 		if (!device_probe(probe, &machine.slots[i]))
-			report_line("note: the window at 0x%lx is left alone",
-				    machine.slots[i].address);
+			report_line("note: ignoring the window at 0x%lx", machine.slots[i].address);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * PCI (by its memory-mapped configuration space or by ports) and the driver of virtio over it
- * (VIRTIO 1.4, 4.1). Where no firmware has given out addresses, they are given here.
+ * PCI (by its memory-mapped configuration space or by ports) and the driver of virtio over PCI
+ * (VIRTIO 1.4, 4.1). Assigns BARs that firmware has not assigned.
  */
 #include "bus/pci.h"
 #include "pages.h"
@@ -14,7 +14,7 @@
 #define VIRTIO_VENDOR	  0x1af4
 #define FUNCTIONS_MAX	  32
 
-#define QUEUE_VECTORS	  4u /* that a device is given at most */
+#define QUEUE_VECTORS	  4u /* most vectors used for the queues of a device */
 #define BUS_MAX		  255u
 
 struct pci_function pci_functions[FUNCTIONS_MAX];
@@ -123,7 +123,7 @@ static void read_bars(struct pci_function *function)
 	pci_write(function, PCI_COMMAND, command | COMMAND_MEMORY | COMMAND_MASTER, 2);
 }
 
-/* Where a structure is, which is mapped then; 0 when it is not inside of a memory BAR. */
+/* Returns the address of a structure, mapped; 0 if it is not inside a memory BAR. */
 static uint64_t structure(const struct pci_function *function, uint8_t bar, uint32_t offset,
 			  uint32_t size)
 {
@@ -163,7 +163,7 @@ static void take_virtio(struct pci_function *function, uint8_t place)
 	cap->usable = address != 0;
 	if (!address)
 		return;
-	/* The first of a type that can be used. */
+	/* Use the first usable structure of each type. */
 	if (cap->type == CAP_COMMON && !function->common && cap->size >= 56) {
 		function->common = address;
 		function->common_size = cap->size;
@@ -452,7 +452,7 @@ static uint32_t virtio_id(const struct pci_function *function)
 {
 	if (function->product >= 0x1040 && function->product < 0x1080)
 		return function->product - 0x1040u;
-	/* A transitional device: its type is the subsystem's id. */
+	/* A transitional device: the subsystem id is the device type. */
 	if (function->product >= 0x1000 && function->product < 0x1040)
 		return pci_read(function, 0x2e, 2);
 	return 0;
@@ -469,9 +469,8 @@ static void take_function(void *argument)
 		report_line("note: the capabilities of PCI function %x:%x.%x loop", function->bus,
 			    function->slot, function->function);
 	if (!function->common || !function->notify) {
-		report_line(
-			"note: PCI function %x:%x.%x lacks virtio's structures and is left alone",
-			function->bus, function->slot, function->function);
+		report_line("note: PCI function %x:%x.%x lacks virtio structures: ignored",
+			    function->bus, function->slot, function->function);
 		return;
 	}
 	function->intx = arch_pci_line(function->slot, (unsigned int)pci_read(function, 0x3d, 1));
@@ -505,7 +504,7 @@ static void look_at(struct pci_function *probe)
 	pci_function_count++;
 	if (device_probe(take_function, function))
 		return;
-	report_line("note: PCI function %x:%x.%x is left alone", function->bus, function->slot,
+	report_line("note: ignoring PCI function %x:%x.%x", function->bus, function->slot,
 		    function->function);
 	function->common = 0;
 }
@@ -516,7 +515,7 @@ void pci_discover(void)
 
 	has_ports = ARCH_X86;
 	if (machine.ecam && (machine.last_bus > BUS_MAX || machine.first_bus > machine.last_bus)) {
-		report_line("note: PCI with buses %u to %u is left alone", machine.first_bus,
+		report_line("note: ignoring PCI with buses %u to %u", machine.first_bus,
 			    machine.last_bus);
 		return;
 	}
@@ -526,13 +525,13 @@ void pci_discover(void)
 		return;
 	else
 		machine.last_bus = BUS_MAX;
-	/* Ports without a bridge behind them. */
+	/* The ports may exist without a host bridge. */
 	if (!machine.ecam) {
 		arch_port_write(PCI_ADDRESS, 1u << 31, 4);
 		if (arch_port_read(PCI_ADDRESS, 4) != 1u << 31)
 			return;
 	}
-	/* Bridges that firmware has set up name their buses; beyond the last nothing is. */
+	/* Firmware has numbered the buses behind bridges; do not scan beyond the last one. */
 	for (unsigned int bus = machine.first_bus; bus <= last && bus <= machine.last_bus; bus++)
 		for (unsigned int slot = 0; slot < 32; slot++) {
 			unsigned int count = 1;
@@ -542,7 +541,7 @@ void pci_discover(void)
 							     .slot = (uint8_t)slot,
 							     .function = (uint8_t)f};
 
-				/* Where one cannot be read the others are not there either. */
+				/* If one function cannot be read, none can. */
 				if (!device_probe(identify, &probe))
 					return;
 				if (f == 0 && probe.vendor == 0xffff)

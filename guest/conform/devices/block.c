@@ -5,7 +5,7 @@
 #include "devices/vehicle.h"
 #include "pages.h"
 
-/* Less than a test has, so that it can say which request it was. */
+/* Below the limit of a test, so that the test can report which request timed out. */
 #define REQUEST_MS   4000
 
 #define ZONED	     FEATURE(17)
@@ -70,7 +70,7 @@ struct queue *block_open(uint64_t features, uint32_t size)
 		if (device_offered(device) & FEATURE(VIRTIO_BLK_F_RO) ||
 		    block_capacity(device) < 4096)
 			continue;
-		/* A host-managed disk is written only by who knows zones. */
+		/* Only a driver that knows zones may write to a host-managed disk. */
 		if (device_offered(device) & ZONED && !(features & ZONED) &&
 		    config_read(device, ZONED_MODEL, 1) == HOST_MANAGED)
 			continue;
@@ -79,5 +79,5 @@ struct queue *block_open(uint64_t features, uint32_t size)
 		device_run(device);
 		return queue;
 	}
-	skip("no block device that can be written and has 2 MiB");
+	skip("no writable block device of at least 2 MiB");
 }

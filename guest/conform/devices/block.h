@@ -11,21 +11,19 @@
 #define NO_STATUS 0xee
 
 /*
- * One request with @length bytes of @data (to the device when @out), to its end: the status, or
- * NO_STATUS when it was used without one. One that is not used fails the test.
+ * Makes one request with @length bytes of @data (to the device when @out) and waits for it. Returns
+ * the status, or NO_STATUS if the device wrote none. A request that is not used fails the test.
  */
 uint8_t block_request(struct queue *queue, uint32_t type, uint64_t sector, void *data,
 		      uint32_t length, bool out);
-/* The same, telling the used length. */
+/* The same, and returns the used length. */
 uint8_t block_request_length(struct queue *queue, uint32_t type, uint64_t sector, void *data,
 			     uint32_t length, bool out, uint32_t *written);
 uint64_t block_capacity(struct device *device);
-/* A check that all is well. */
+/* Makes one request; fails the test unless its status is OK. */
 void block_must(struct queue *queue, uint32_t type, uint64_t sector, void *data, uint32_t length,
 		bool out);
-/*
- * The first block device that is writable, opened with these features; skips where there is none.
- */
+/* Opens the first writable block device with these features; skips if there is none. */
 struct queue *block_open(uint64_t features, uint32_t size);
 
 #endif

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Lines go one by one into the transmit queue of the first port and are waited for (VIRTIO 1.4,
- * 5.3.6); a device that does not take one gets no more of them but by its emergency register, if it
- * has that.
+ * Each line is one buffer in the transmit queue of the first port, and the guest waits until it is
+ * used (VIRTIO 1.4, 5.3.6). If the device does not use one, the rest goes to its emergency write
+ * register, if it has that.
  */
 #include "devices/console_log.h"
 
@@ -58,7 +58,7 @@ void console_log_start(void)
 	number = device->number;
 	log_device = *device;
 	log_device.touched = false;
-	/* The others move up. */
+	/* Remove it from the devices under test. */
 	for (device_count--; number < device_count; number++) {
 		devices[number] = devices[number + 1];
 		devices[number].number = number;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Who answers is the gateway 10.0.2.2 of a user-mode network (libslirp), which AVP and QEMU have
- * alike; the guest is 10.0.2.15 there. Where nobody answers, tests that need an answer are skipped.
+ * The peer is the gateway 10.0.2.2 of a user-mode network (libslirp), which AVP and QEMU both have;
+ * the guest is 10.0.2.15 there. Without a peer, tests that need an answer are skipped.
  */
 #include "devices/net.h"
 
@@ -45,7 +45,7 @@ static uint32_t header_size(const struct device *device)
 	return device->negotiated & FEATURE(NET_F_HASH_REPORT) ? 20 : NET_HEADER;
 }
 
-/* What it has once its features are negotiated. */
+/* Sets what depends on the negotiated features. */
 static void take_memory(struct net *net, uint32_t size)
 {
 	struct device *device = net->device;
@@ -112,7 +112,7 @@ struct queue *net_open_control(struct net *net, uint64_t features, uint32_t high
 		skip("%s does not offer VIRTIO_NET_F_CTRL_VQ", device_name(device));
 	device_open_wide(
 		device, features | FEATURE(VIRTIO_NET_F_MAC) | FEATURE(VIRTIO_NET_F_CTRL_VQ), high);
-	/* VIRTIO 1.4, 5.1.2: the control queue is behind all pairs that can be. */
+	/* VIRTIO 1.4, 5.1.2: the control queue follows max_virtqueue_pairs pairs. */
 	if (device->negotiated & several)
 		pairs = (uint32_t)config_read(device, 8, 2);
 	*net = (struct net){.device = device, .pairs = pairs < NET_PAIRS ? pairs : NET_PAIRS};
@@ -262,7 +262,7 @@ uint32_t net_form_tcp(struct net *net, const uint8_t gateway[6], uint16_t port, 
 	net_put16(tcp + 4, sequence >> 16);
 	net_put16(tcp + 6, sequence);
 	tcp[12] = 5 << 4;
-	tcp[13] = 8; /* push, and neither SYN nor ACK */
+	tcp[13] = 8; /* push, without SYN and ACK */
 	net_put16(tcp + 14, 1024);
 	for (uint32_t i = 0; i < size; i++)
 		tcp[20 + i] = (uint8_t)(i * 5 + sequence);
@@ -304,7 +304,7 @@ bool net_is_arp(const struct net *net, const struct net_frame *frame, uint8_t se
 	       arp[27] == self;
 }
 
-/* What a frame is compared with. */
+/* Which frame to wait for. */
 struct wanted {
 	uint32_t protocol; /* of IPv4; 0: ARP */
 	uint32_t number;
@@ -374,6 +374,6 @@ void net_find_gateway(struct net *net, uint8_t gateway[6])
 			return;
 	}
 	check(!option_number("gateway", 0),
-	      "nobody answers for 10.0.2.2, though gateway=1 says that it is there");
-	skip("nobody on the network answers for 10.0.2.2: give the guest a user-mode network");
+	      "10.0.2.2 does not answer, though the command line has gateway=1");
+	skip("10.0.2.2 does not answer: give the guest a user-mode network");
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A network device with both of its first queues, and someone on the network who answers (VIRTIO
- * 1.4, 5.1).
+ * A network device with its first two queues, and the gateway that answers it (VIRTIO 1.4, 5.1).
  */
 #ifndef CONFORM_NET_H
 #define CONFORM_NET_H
@@ -14,9 +13,9 @@
 #define FRAME_MIN   60u
 #define NET_BUFFERS 16u /* for each receive queue */
 #define NET_BUFFER  2048u
-#define NET_PAIRS   4u /* at most, that are set up */
+#define NET_PAIRS   4u /* most that are set up */
 
-/* Features and values that the headers of the kernel may lack (VIRTIO 1.4, 5.1.3, 5.1.9). */
+/* Features and values that kernel headers may lack (VIRTIO 1.4, 5.1.3, 5.1.9). */
 #define NET_F_STATISTICS       UINT64_C(50)
 #define NET_F_HASH_TUNNEL      UINT64_C(51)
 #define NET_F_QUEUE_COALESCING UINT64_C(52)
@@ -48,72 +47,71 @@ struct net {
 	uint8_t *buffers; /* NET_BUFFERS of buffer_size bytes each, for each pair */
 	uint32_t buffer_size;
 	uint8_t mac[6];
-	uint8_t *out; /* place for a frame to be sent, with its header */
+	uint8_t *out; /* buffer for a frame to send, with its header */
 };
 
 #define NET_OUT 65536u
 
-/* A frame that came. */
+/* A received frame. */
 struct net_frame {
 	uint8_t *data;	 /* header, then frame */
-	uint32_t length; /* of both, as the device told */
+	uint32_t length; /* of both: the used length */
 	uint32_t pair;
 };
 
-/* Opens the first one; with @buffers receive buffers of @size bytes. */
+/* Opens the first device, with @buffers receive buffers of @size bytes. */
 void net_open(struct net *net, uint64_t features, uint32_t buffers, uint32_t size);
-/* The same with the device @nth and bits of the third word of features; false: no such device. */
+/*
+ * The same with the @nth device and @high, the third word of feature bits; false: no such device.
+ */
 bool net_open_nth(struct net *net, unsigned int nth, uint64_t features, uint32_t high,
 		  uint32_t buffers, uint32_t size);
 void net_offer(struct net *net, uint32_t index);
-/* Sends out[0 .. length), cut into pieces of @cut bytes (0: whole); waits until it was used. */
+/* Sends out[0 .. length) in pieces of @cut bytes (0: whole); waits until the device used them. */
 void net_send(struct net *net, uint32_t length, uint32_t cut);
-/* Forms a question for who has address @last of the network 10.0.2.0, asked by @self of it. */
+/* Writes an ARP request of 10.0.2.@self for 10.0.2.@last to out; returns its length. */
 uint32_t net_form_arp(struct net *net, uint8_t self, uint8_t last);
-/* Forms an echo request with @size bytes of data to the gateway, whose MAC is @gateway. */
+/* Writes an echo request with @size bytes of data to the gateway, whose MAC is @gateway. */
 uint32_t net_form_echo(struct net *net, const uint8_t gateway[6], uint16_t sequence, uint32_t size);
 /*
- * Forms a segment of TCP with @size bytes from @port to a port of the gateway that nobody listens
- * at, of no connection: who gets it, and finds its checksum right, answers with a reset that
- * acknowledges @sequence + @size (RFC 9293, 3.10.7.1).
+ * Writes a TCP segment with @size bytes from @port to a closed port of the gateway. It belongs to
+ * no connection, so a receiver that finds its checksum right answers with a reset that acknowledges
+ * @sequence + @size (RFC 9293, 3.10.7.1).
  */
 uint32_t net_form_tcp(struct net *net, const uint8_t gateway[6], uint16_t port, uint32_t sequence,
 		      uint32_t size);
-/* Waits for a frame that came, gives its buffer's number in *token. False: none. */
+/* Waits for a frame; *index is its buffer's number. False: none. */
 bool net_wait(struct net *net, struct net_frame *frame, uint32_t *index, unsigned int ms);
-/* Is it the answer to the question of @self? */
+/* Is it the ARP reply to @self? */
 bool net_is_arp(const struct net *net, const struct net_frame *frame, uint8_t self);
-/* Waits for the answer to the question of @self, giving buffers back. */
+/* Waits for the ARP reply to @self; returns the buffers of all received frames to the device. */
 bool net_wait_arp(struct net *net, uint8_t self, uint8_t gateway[6], struct net_frame *frame,
 		  unsigned int ms);
-/*
- * The same for the answer to an echo request, and for a reset to @port: *acknowledged is its
- * number.
- */
+/* The same for an echo reply, and for a TCP reset to @port, which acknowledges *acknowledged. */
 bool net_wait_echo(struct net *net, uint16_t sequence, struct net_frame *frame, unsigned int ms);
 bool net_wait_reset(struct net *net, uint16_t port, uint32_t *acknowledged, struct net_frame *frame,
 		    unsigned int ms);
 /*
- * Asks until the gateway answers; skips when nobody does, or fails where gateway=1 says that it is
- * there.
+ * Asks until the gateway answers. If it does not, skips the test, or fails it if the command line
+ * has gateway=1.
  */
 void net_find_gateway(struct net *net, uint8_t gateway[6]);
-/* Puts 16 bits in the order of the network. */
+/* Writes 16 bits in network byte order. */
 void net_put16(uint8_t *place, uint32_t value);
-/* The checksum of the internet over @size bytes, beginning with the sum @start. */
+/* The internet checksum of @size bytes, added to the sum @start. */
 uint16_t net_sum(const uint8_t *data, uint32_t size, uint32_t start);
 /* The sum over the pseudo header of the IPv4 packet @ip and its payload of @size bytes. */
 uint32_t net_pseudo_sum(const uint8_t *ip, uint32_t size);
 
 /*
- * Opens it with a control queue, which is returned, and with as many pairs as it has and we take
- * where VIRTIO_NET_F_MQ or RSS is negotiated; skips where it has none.
+ * Opens the device with a control queue, which is returned, and, with VIRTIO_NET_F_MQ or RSS, with
+ * as many pairs as it has (at most NET_PAIRS); skips if it has no control queue.
  */
 struct queue *net_open_control(struct net *net, uint64_t features, uint32_t high, uint32_t buffers);
-/* One command with at most 1024 bytes of data; its answer, or NET_NO_ANSWER. */
+/* Sends a command with at most 1024 bytes of data; returns its ack, or NET_NO_ANSWER. */
 uint8_t net_control(struct queue *queue, uint8_t class, uint8_t command, const void *data,
 		    uint32_t size);
-/* The same, with a result of at most @result_size bytes behind the answer; *written counts both. */
+/* The same, with a result of at most @result_size bytes after the ack; *written counts both. */
 uint8_t net_control_result(struct queue *queue, uint8_t class, uint8_t command, const void *data,
 			   uint32_t size, void *result, uint32_t result_size, uint32_t *written);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Device types: what the tests of rings, transports and life must know of a type to drive it. A
- * type registers itself in the file that has its tests: DEVICE_TYPE(name) = {...} makes an entry
- * in a section of its own, where the other tests find all types in link order.
+ * type registers itself in the file that has its tests: DEVICE_TYPE(name) = {...} makes an entry in
+ * a linker section, where the other tests find all types in link order.
  */
 #ifndef CONFORM_TYPE_H
 #define CONFORM_TYPE_H
@@ -28,37 +28,34 @@ static inline void request_make_single(struct request *request, uint32_t size, b
 
 struct device_type {
 	uint32_t id;
-	const char *name; /* as devices= of the command line has it */
+	const char *name; /* as in devices= on the command line */
 	bool base;	  /* a machine of the base profile has such a device (AVP-DISC-017) */
 
 	/* Requests go to this queue. The queues below it are set up and stay empty. */
 	uint32_t queue;
 	/*
 	 * Not 0: a request takes one descriptor. Tests that need such a device take the type with
-	 * the lowest number: the fewer others notice its requests, the lower.
+	 * the lowest number; the number is lower the fewer others notice its requests.
 	 */
 	unsigned int simple;
 	/* The tests skip a device that offers one of these features. */
 	uint64_t unfit;
 	/*
-	 * Makes the well-formed request number @slot. Its memory is set, the contents are
+	 * Makes the well-formed request number @slot. request->memory is set, its contents are
 	 * undefined.
 	 */
 	void (*build)(struct request *request, unsigned int slot);
-	/*
-	 * Returns what is wrong with the result, or NULL. Not called where no buffer is writable.
-	 */
+	/* Returns what is wrong with the result, or NULL. Not called if no buffer is writable. */
 	const char *(*verify)(const struct request *request, uint32_t written);
 	/*
-	 * Makes a request for queue 0 that lets the device write most of its memory, which has
+	 * Makes a request for queue 0 that lets the device write most of the request's memory,
 	 * @size bytes. NULL: the type has no such request.
 	 */
 	void (*build_large)(struct request *request, uint32_t size);
 
 	/*
-	 * Bytes at the start of the configuration that a driver can read: without any of the
-	 * features in config_features, and with one of them. Both 0: the type has no
-	 * configuration.
+	 * How many bytes of the configuration a driver can read: without any of config_features,
+	 * and with one of them. Both 0: the type has no configuration.
 	 */
 	uint32_t config_size, config_size_with;
 	uint64_t config_features;
@@ -67,16 +64,10 @@ struct device_type {
 	uint32_t command_start, command_end;
 
 	bool wide_features; /* the type defines feature bits above 49 (VIRTIO 1.4, 2.2) */
-	uint64_t dependent; /* features that need other features of the type */
-	/*
-	 * Returns which rule of the type the offered features break, or NULL. NULL: there is no
-	 * rule.
-	 */
+	uint64_t dependent; /* features that depend on other features of the type */
+	/* Returns which rule of the type the offered features break, or NULL. NULL: no rules. */
 	const char *(*wrong_offer)(uint64_t offered);
-	/*
-	 * Returns a checksum of what a reset of the machine must not change. NULL: there is
-	 * nothing.
-	 */
+	/* Returns a checksum of what a reset of the machine must not change. NULL: nothing. */
 	uint32_t (*identity)(struct device *device);
 };
 
@@ -90,11 +81,11 @@ extern const struct device_type types_start[], types_end[];
 	for (const struct device_type *type = types_start; type < types_end; type++)
 
 /*
- * False: the transport shows no configuration, or the type has none. *size: as the transport shows
- * it.
+ * False: the transport exposes no configuration, or the type has none. *size is what the transport
+ * exposes.
  */
 bool device_has_config(struct device *device, uint32_t *size);
-/* How many bytes at its start a driver can read with the features that are negotiated. */
+/* How many bytes of the configuration a driver can read with the negotiated features. */
 uint32_t device_config_size(const struct device *device);
 /* Whether a write of @width bytes at @offset has an effect outside of the device. */
 bool device_config_commands(const struct device *device, uint32_t offset, uint32_t width);

@@ -117,7 +117,7 @@ const char *vehicle_verify(const struct vehicle *vehicle, const struct request *
 			   uint32_t written)
 {
 	if (request->writable == 0)
-		return written == 0 ? NULL : "a buffer that is only read has a used length";
+		return written == 0 ? NULL : "a device-readable buffer has a used length";
 	return vehicle->device->type->verify(request, written);
 }
 
@@ -152,6 +152,6 @@ void vehicle_heal(struct vehicle *vehicle, const char *after)
 	mark = pages_mark();
 	queue = vehicle_open(vehicle, VERSION_1, 16);
 	vehicle_must_do(vehicle, queue, after);
-	check(device_reset(device), "%s: no reset", device_name(device));
+	check(device_reset(device), "%s: the reset does not complete", device_name(device));
 	pages_release(mark);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Both drivers. An access of the kind that is not defined may fault in the guest, which is caught.
+ * Both drivers. An undefined access may fault in the guest; the fault is caught.
  */
 #include "devices/watchdog.h"
 
@@ -24,7 +24,7 @@ static void write_stray(void *argument)
 	mmio_write(stray->address, stray->value, stray->width);
 }
 
-/* Zeros and ones in each width that divides the address, up to @limit bytes. */
+/* Writes zeros and ones in each width that divides the address, from @first to @limit bytes. */
 static void harass_place(uint64_t address, unsigned int first, unsigned int limit)
 {
 	struct fault fault;
@@ -57,7 +57,7 @@ static void harass_place(uint64_t address, unsigned int first, unsigned int limi
 #define PCI_SLOTS	  32
 #define PCI_BAR0	  0x10
 #define PAGE_OF_REGISTERS 0x1000
-/* Its clock is that of PCI, 33 MHz, divided by 2^15. */
+/* It counts the PCI clock, 33 MHz, divided by 2^15. */
 #define CLOCK_KHZ     33000
 #define CLOCK_DIVISOR 32768
 
@@ -111,7 +111,7 @@ static void esb_stop(void)
 	pci_write(&esb, ESB_LOCK, 0, 1);
 }
 
-/* Without the two words that unlock them, registers do not take a value. */
+/* Registers ignore writes that the two unlock words do not precede. */
 static void esb_harass(void)
 {
 	for (uint64_t offset = 0; offset < ESB_SIZE; offset++)
@@ -156,7 +156,7 @@ static void look(void *argument)
 		watchdog.ops = &esb_ops;
 		watchdog.first_running = esb_running();
 		watchdog.first_expired = mmio_read(esb_base + ESB_RELOAD, 2) & RELOAD_TIMEOUT;
-		/* It stays set until it is written. */
+		/* The flag is cleared by writing 1. */
 		esb_unlock();
 		mmio_write(esb_base + ESB_RELOAD, RELOAD_TIMEOUT, 2);
 		return;
@@ -164,7 +164,7 @@ static void look(void *argument)
 }
 #else
 #define WRR	       0x000 /* refresh frame */
-#define WCS	       0x000 /* control frame, as all below */
+#define WCS	       0x000 /* control frame, like the following */
 #define WOR	       0x008
 #define WOR_HIGH       0x00c
 #define WCV	       0x010
@@ -221,14 +221,14 @@ static bool generic_running(void)
 
 static void generic_harass(void)
 {
-	/* Parts of a register of 32 bits, and two at once that are not one. */
+	/* Parts of a 32-bit register, and accesses that span two registers. */
 	for (uint64_t offset = WCS; offset < 4; offset++)
 		harass_place(control + offset, 1, 2);
 	harass_place(control + WCS, 8, 8);
 	for (uint64_t offset = WOR; offset < WCV + 8; offset++)
 		harass_place(control + offset, 1, 2);
 	harass_place(control + 4, 1, 4);
-	/* Each access is an exit: not all of the two frames. */
+	/* Each access is an exit, so sample the frames. */
 	for (uint64_t offset = WCV + 8; offset < FRAME_SIZE; offset += offset < 0x40 ? 8 : offset) {
 		harass_place(control + offset, 1, 8);
 		harass_place(refresh + offset, 1, 8);

@@ -11,25 +11,25 @@
 struct watchdog_ops {
 	const char *name;
 	void (*set)(uint64_t ms); /* also while it runs */
-	uint64_t (*time)(void);	  /* as it reads back, in ms */
+	uint64_t (*time)(void);	  /* as read back, in ms */
 	void (*start)(void);
 	void (*refresh)(void);
 	void (*stop)(void);
 	bool (*running)(void);
-	/* Writes what its registers do not define, to where they are and beside them. */
+	/* Writes undefined values and widths to its registers and around them. */
 	void (*harass)(void);
 };
 
 struct watchdog {
-	const struct watchdog_ops *ops; /* NULL: there is none */
-	struct interrupt_line line;	/* of the first of two stages, each half of the time */
-	/* As the guest found it at its start. */
+	const struct watchdog_ops *ops; /* NULL: no watchdog */
+	struct interrupt_line line;	/* of the first of two stages of equal length */
+	/* its state when the guest started */
 	bool first_running, first_expired;
 };
 
 extern struct watchdog watchdog;
 
-/* Looks for one and notes in what state it is. */
+/* Looks for a watchdog and stores its state. */
 void watchdog_discover(void);
 /* Stops it, if it runs. */
 void watchdog_clean_up(void);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What the parts of the arm64 code know of each other, and tests that are arm64's own. */
+/* Shared by the parts of the arm64 code and the tests for arm64 only. */
 #ifndef CONFORM_ARM64_H
 #define CONFORM_ARM64_H
 
@@ -8,7 +8,7 @@
 
 #include "machine.h"
 
-/* How we were entered: see start.S. */
+/* The state at the entry: see start.S. */
 struct start_state {
 	uint64_t x0, x1, x2, x3, level, daif, counter, sctlr;
 };
@@ -28,12 +28,12 @@ struct arm64_platform {
 	uint64_t message_frame; /* GICv2m */
 	uint64_t clock;		/* PL031 */
 	struct interrupt_line clock_line;
-	uint64_t watchdog_control, watchdog_refresh; /* Arm's generic one */
+	uint64_t watchdog_control, watchdog_refresh; /* Arm's generic watchdog */
 	struct interrupt_line watchdog_line;
 	uint64_t rom;	     /* memory that is described as read-only; 0: none */
-	bool reserved_sound; /* /reserved-memory has what it must have, or is not there */
+	bool reserved_sound; /* /reserved-memory is well-formed, or absent */
 	uint32_t message_first, message_count;
-	uint32_t lines; /* interrupts that the distributor has */
+	uint32_t lines; /* interrupts of the distributor */
 	uint32_t virtual_timer, physical_timer;
 	enum conduit conduit;
 	bool has_psci;
@@ -41,7 +41,7 @@ struct arm64_platform {
 	uint32_t pci_map_cells, gic_address_cells;
 	uint32_t pci_mask[4];
 	uint32_t tree_size, highest_interrupt;
-	uint32_t tree_sum; /* of all its nodes and properties but seeds, which are new each time */
+	uint32_t tree_sum; /* of all nodes and properties except seeds, which change at each boot */
 	unsigned int cpu_nodes, cpu_nodes_with_psci, mmio_nodes, mmio_coherent, root_properties;
 	bool tree_sound;
 	char stdout_path[64];

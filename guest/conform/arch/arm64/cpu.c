@@ -13,7 +13,7 @@
 
 extern uint8_t secondary_start[];
 
-/* What secondary_start finds by its context: the stack first, then where the level goes. */
+/* The argument of secondary_start: a stack, where the exception level is stored, a number. */
 struct context {
 	uint8_t *stack;
 	uint64_t level;
@@ -27,7 +27,7 @@ static struct {
 	volatile bool entered;
 } processors[CPUS_MAX];
 
-/* Where the first processor goes on when it wakes up. */
+/* Where the first processor continues when it wakes up. */
 static void *suspended;
 static uint64_t alarm;
 
@@ -52,7 +52,7 @@ int64_t arm64_call(uint64_t function, uint64_t a, uint64_t b, uint64_t c)
 				 :
 				 : "memory", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11",
 				   "x12", "x13", "x14", "x15", "x16", "x17");
-	/* Errors of functions of 32 bits fill the lower half only. */
+	/* 32-bit functions return errors in the lower half only. */
 	return (int64_t)(int32_t)x0;
 }
 
@@ -87,7 +87,7 @@ void arm64_secondary(struct context *context)
 	unsigned int cpu = (unsigned int)context->cpu;
 
 	arm64_start_gic_cpu();
-	/* The first one never starts so, but it wakes up here. */
+	/* The first processor comes here only when it wakes up from a suspend. */
 	if (cpu == 0)
 		unwind(&suspended, 1);
 	processors[cpu].entered = true;
@@ -110,7 +110,7 @@ bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64
 	processors[cpu].function = function;
 	processors[cpu].argument = argument;
 	processors[cpu].entered = false;
-	/* The other one reads it with its caches off. */
+	/* The other processor reads it with its caches off. */
 	__asm__ volatile("dc cvac, %0; dsb sy" : : "r"(&processors[cpu].context) : "memory");
 	*code = arm64_call(PSCI_CPU_ON, machine.cpu_ids[cpu], (uint64_t)secondary_start,
 			   (uint64_t)&processors[cpu].context);
@@ -145,12 +145,12 @@ void cpu_stop_all(void)
 		if (!processors[i].function)
 			continue;
 		off = cpu_is_off(i);
-		/* It may be waiting for one. */
+		/* It may be waiting for an interrupt. */
 		if (!off)
 			ipi_send(i);
 		while (!off && !deadline_passed(&deadline))
 			off = cpu_is_off(i);
-		/* It cannot be forced: tests that need it fail, and it still has its stack. */
+		/* It cannot be forced off: tests that need it fail. It keeps its stack. */
 		if (!off)
 			report_line("note: processor %u does not stop", i);
 		processors[i].function = NULL;
@@ -189,7 +189,7 @@ const char *arch_no_suspend(void)
 	if (!arm64_platform.has_psci || arm64_call(PSCI_FEATURES, PSCI_SYSTEM_SUSPEND, 0, 0) < 0)
 		return "SYSTEM_SUSPEND is not reported";
 	if (!arm64_platform.clock || !arm64_platform.clock_line.valid)
-		return "no clock whose alarm can wake it up is described";
+		return "no clock with an alarm is described that could wake the machine";
 	return NULL;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The device tree (Devicetree Specification 0.4, 5): one walk through the structure block, in which
- * each node's properties are gathered and looked at. Every offset is checked against the tree's
- * size.
+ * The device tree (Devicetree Specification 0.4, 5): one walk through the structure block, which
+ * collects each node's properties and then evaluates the node. Every offset is checked against the
+ * tree's size.
  */
 #include "arch/arch.h"
 #include "arch/arm64/arm64.h"
@@ -52,7 +52,7 @@ static const struct property *find(const struct node *node, const char *name)
 	return NULL;
 }
 
-/* Is @text one of the strings in a list of them? */
+/* Does the list of strings contain @text? */
 static bool has_string(const struct property *property, const char *text)
 {
 	uint32_t at = 0;
@@ -93,7 +93,7 @@ static uint32_t cell(const struct node *node, const char *name, uint32_t otherwi
 	return property && property->length >= 4 ? get(property->data) : otherwise;
 }
 
-/* The nth pair of reg. */
+/* The nth address and size of reg. */
 static bool find_range(const struct node *node, unsigned int nth, uint64_t *address, uint64_t *size)
 {
 	const struct property *reg = find(node, "reg");
@@ -298,7 +298,7 @@ struct walk {
 	uint32_t structure_size, strings_size;
 };
 
-/* The length of a string that ends within @limit bytes, with its zero; 0: it does not. */
+/* The length of a string, with its zero, that ends within @limit bytes; 0: it does not end. */
 static uint32_t bounded(const uint8_t *text, uint32_t limit)
 {
 	for (uint32_t i = 0; i < limit; i++)
@@ -325,7 +325,7 @@ static bool walk_nodes(const struct walk *walk)
 		bool reserved;
 	} above[DEPTH_MAX + 1];
 	unsigned int depth = 0;
-	bool open = false; /* properties of a node that was not looked at yet */
+	bool open = false; /* properties of a node that is not evaluated yet */
 	uint32_t at = 0;
 
 	while (at + 4 <= walk->structure_size) {

@@ -81,7 +81,7 @@ void arm64_start_gic(void)
 	}
 }
 
-/* The redistributor of this processor, by its affinity; 0: there is none. */
+/* The redistributor of this processor, by its affinity; 0: none. */
 static uint64_t find_redistributor(void)
 {
 	uint64_t mpidr = read_register(mpidr_el1);
@@ -94,7 +94,7 @@ static uint64_t find_redistributor(void)
 			return arm64_platform.redistributors + at;
 		if (type & 0x10) /* the last one */
 			break;
-		if (type & 2) /* has two frames more */
+		if (type & 2) /* VLPIS: two more frames */
 			at += 0x20000;
 	}
 	return 0;

@@ -32,7 +32,10 @@ start:	adr x19, start_state
 1:	mrs x7, sctlr_el2
 2:	stp x6, x7, [x19, 48]
 	dc ivac, x19
-	/* One table: 512 blocks of 1 GiB; memory are those of the image and of the device tree. */
+	/*
+	 * One table: 512 blocks of 1 GiB, of which those of the image and the device tree are
+	 * memory.
+	 */
 	adrp x21, tables
 	mov x1, 0
 	ldr x2, =DEVICE
@@ -64,7 +67,7 @@ start:	adr x19, start_state
 first:	adrp x1, stack_top
 	add x1, x1, :lo12:stack_top
 	mov sp, x1
-	/* Addresses in data are as if the image were at 0: to each is added where it is. */
+	/* The image is linked at 0: add its address to each relocated word. */
 	adr x0, image_head
 	adrp x1, relocations_start
 	add x1, x1, :lo12:relocations_start
@@ -86,8 +89,8 @@ first:	adrp x1, stack_top
 	b 8b
 
 /*
- * Where to go on is in x20: EL1, translation on with the tables, caches on, exceptions taken. At
- * EL2 (where we stay out of) all that EL1 needs is let through.
+ * Continues at the address in x20: at EL1, with translation and caches on and exceptions taken.
+ * From EL2, which the guest does not use, it first enables for EL1 all that EL1 needs.
  */
 set_up:	mrs x1, CurrentEL
 	cmp x1, 8
@@ -146,7 +149,7 @@ set_up:	mrs x1, CurrentEL
 	mov x1, 3 << 20
 	msr cpacr_el1, x1
 	mrs x1, sctlr_el1
-	ldr x2, =0x30d01805		/* M, C, I; no check of alignment */
+	ldr x2, =0x30d01805		/* M, C, I; no alignment check */
 	bic x1, x1, 2
 	bic x1, x1, 0x80000		/* WXN */
 	orr x1, x1, x2

@@ -43,7 +43,7 @@ void arm64_start(void)
 	conform_main();
 }
 
-/* Each block of 1 GiB with memory in it is mapped as memory, the others as registers. */
+/* Maps each block of 1 GiB with memory in it as memory; the others stay registers. */
 static void map_memory(uint64_t start, uint64_t end)
 {
 	for (uint64_t block = start / GIB; block < 512 && block * GIB < end; block++) {
@@ -68,7 +68,7 @@ void arch_init(void)
 			map_memory(machine.ranges[i].start, machine.ranges[i].end);
 }
 
-/* All below 512 GiB is mapped from the start. */
+/* Everything below 512 GiB is mapped from the start. */
 void arch_map(uint64_t start, uint64_t size)
 {
 	(void)start;
@@ -130,7 +130,7 @@ void arch_port_write(uint16_t port, uint32_t value, unsigned int width)
 	(void)width;
 }
 
-/* Forms of which a hypervisor is told all it needs. */
+/* Instructions whose exits have a valid syndrome, so that a hypervisor can emulate them. */
 uint64_t mmio_read(uint64_t address, unsigned int width)
 {
 	uint64_t value;
@@ -143,7 +143,7 @@ uint64_t mmio_read(uint64_t address, unsigned int width)
 		__asm__ volatile("ldr %w0, [%1]" : "=r"(value) : "r"(address) : "memory");
 	else
 		__asm__ volatile("ldr %0, [%1]" : "=r"(value) : "r"(address) : "memory");
-	/* What follows is not read before. */
+	/* Later accesses must not be reordered before the read. */
 	__asm__ volatile("dmb ld" ::: "memory");
 	return value;
 }
@@ -161,7 +161,7 @@ void mmio_write(uint64_t address, uint64_t value, unsigned int width)
 		__asm__ volatile("str %0, [%1]" : : "r"(value), "r"(address) : "memory");
 }
 
-/* Clock and timer: the virtual ones */
+/* Clock and timer: the virtual counter and its timer */
 
 uint64_t arch_ticks(void)
 {
@@ -181,7 +181,7 @@ const char *arch_clock_source(void)
 	return read_register(cntfrq_el0) >= 1000 ? "CNTFRQ_EL0" : "guess";
 }
 
-/* The PL031 counts seconds of the epoch in its first register. */
+/* The first register of a PL031 counts seconds since 1970. */
 uint64_t arch_wall_ms(unsigned int *step_ms)
 {
 	*step_ms = 1000;
@@ -209,7 +209,7 @@ void arch_interrupts_off(void)
 	__asm__ volatile("msr daifset, 2" ::: "memory");
 }
 
-/* WFI wakes also while interrupts are masked: none is lost in between. */
+/* WFI also wakes while interrupts are masked, so no interrupt is missed before it. */
 void arch_wait(void)
 {
 	__asm__ volatile("msr daifset, 2; dsb sy; wfi; msr daifclr, 2" ::: "memory");

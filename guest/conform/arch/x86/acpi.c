@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * ACPI tables (ACPI 6.5, 5.2), as far as a guest without an interpreter can read them: of the DSDT
- * the bytes of _S5, and of each device LNRO0005 the _CRS that follows. Every length is checked,
- * every loop has a bound.
+ * ACPI tables (ACPI 6.5, 5.2), as far as a guest without an AML interpreter can read them: in the
+ * DSDT the bytes of _S5, and for each device LNRO0005 the _CRS that follows. Every length is
+ * checked, every loop has a bound.
  */
 #include "arch/arch.h"
 #include "arch/x86/x86.h"
@@ -51,7 +51,7 @@ static uint64_t find_rsdp(void)
 	return 0;
 }
 
-/* Notes a table; 0 when it is none. */
+/* Adds a table to the list; 0 if it is not a valid table. */
 static uint64_t add_table(uint64_t address)
 {
 	struct acpi_table *table;
@@ -171,7 +171,7 @@ static void read_mcfg(uint64_t table)
 	machine.last_bus = (unsigned int)get(table + 55, 1);
 }
 
-/* Name _S5_, package, length, count, then the integer that goes into the sleep register. */
+/* Name _S5_, package, length, count, then the integer for the sleep register. */
 static void find_sleep_type(uint64_t start, uint64_t end)
 {
 	for (uint64_t at = start; at + 12 <= end; at++) {
@@ -340,13 +340,10 @@ void arch_reset(void)
 	x86_write_register(&x86_platform.reset, x86_platform.reset_value);
 }
 
-/*
- * The way back from S3 leads through firmware, which resets devices first: a guest of its own has
- * to test it.
- */
+/* Firmware resumes from S3 and resets devices first: testing that needs another guest. */
 const char *arch_no_suspend(void)
 {
-	return "this guest suspends by PSCI alone, not to S3";
+	return "this guest suspends only by PSCI, not to S3";
 }
 
 int64_t arch_suspend(unsigned int seconds)

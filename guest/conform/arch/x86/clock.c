@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The time stamp counter and how fast it runs: told by CPUID, by a hypervisor's leaf or clock, else
- * measured against the ACPI timer or the 8254; and the local APIC's timer, by deadline where there
- * is that.
+ * The time stamp counter and its frequency: from CPUID, a hypervisor's CPUID leaf or clock, else
+ * measured against the ACPI timer or the 8254; and the local APIC timer, in TSC-deadline mode if
+ * available.
  */
 #include "arch/arch.h"
 #include "arch/x86/x86.h"
@@ -20,7 +20,7 @@ static uint64_t frequency, apic_frequency;
 static const char *source = "guess";
 static bool deadlines;
 
-/* What KVM writes into the page that it is given (Documentation/virt/kvm/x86/msr.rst). */
+/* What KVM writes into the page that MSR_KVM_CLOCK names (Documentation/virt/kvm/x86/msr.rst). */
 struct kvm_clock {
 	uint32_t version, padding;
 	uint64_t tsc, system;
@@ -110,7 +110,7 @@ static uint64_t from_pm_timer(void)
 	return now < PM_TIMER_HZ / 20 ? 0 : (to - from) * PM_TIMER_HZ / now;
 }
 
-/* Channel 0 counts down from 65536 over and over; its interrupt is masked. */
+/* Channel 0 counts down from 65536 repeatedly; its interrupt is masked. */
 static uint32_t read_pit(void)
 {
 	uint32_t low;
@@ -136,7 +136,7 @@ static uint64_t measure_pit(void)
 	return passed < PIT_HZ / 100 ? 0 : (to - from) * PIT_HZ / passed;
 }
 
-/* The least of some: a processor that is taken away meanwhile makes it more. */
+/* The smallest of several measurements: preemption by the host makes one larger. */
 static uint64_t from_pit(void)
 {
 	uint64_t best = measure_pit();
@@ -174,7 +174,7 @@ void x86_init_clock(void)
 		source = "guess";
 	}
 	deadlines = x86_cpuid(1, 0).ecx & 1 << 24;
-	/* The one-shot timer's own pace. */
+	/* Measure the frequency of the one-shot timer. */
 	x86_apic_write(APIC_DIVIDE, 3);
 	x86_apic_write(APIC_TIMER, MASKED | VECTOR_TIMER);
 	x86_apic_write(APIC_INITIAL, UINT32_MAX);
@@ -207,7 +207,7 @@ void arch_timer_set(uint64_t deadline)
 	}
 	now = arch_ticks();
 	wait = deadline > now ? deadline - now : 0;
-	if (wait > frequency) /* what is further away is armed again */
+	if (wait > frequency) /* the interrupt handler sets longer waits again */
 		wait = frequency;
 	count = wait * (apic_frequency / 1000 + 1) / (frequency / 1000) + 1;
 	x86_apic_write(APIC_INITIAL, count > UINT32_MAX ? UINT32_MAX : (uint32_t)count);
@@ -233,7 +233,7 @@ static uint32_t read_cmos(uint8_t index)
 	return index >= 0xa ? value : (value >> 4) * 10 + (value & 0xf);
 }
 
-/* Seconds of a calendar in which each month has 31 days: for differences of a few seconds. */
+/* Seconds of a calendar whose months all have 31 days: good for differences of a few seconds. */
 static uint64_t read_cmos_ms(void)
 {
 	uint64_t seconds[2] = {0, 1};
@@ -241,7 +241,7 @@ static uint64_t read_cmos_ms(void)
 	if (x86_platform.fadt && x86_platform.fadt_length > FADT_BOOT_FLAGS + 1 &&
 	    *(const uint8_t *)(x86_platform.fadt + FADT_BOOT_FLAGS) & FADT_NO_CMOS)
 		return 0;
-	/* Twice the same: no update came in between. */
+	/* Two equal values: no update happened in between. */
 	for (int i = 0; i < 1000 && seconds[0] != seconds[1]; i++) {
 		if (read_cmos(0xa) & CMOS_UPDATING)
 			continue;
@@ -256,10 +256,7 @@ static uint64_t read_cmos_ms(void)
 	return seconds[0] * 1000;
 }
 
-/*
- * KVM's clock (Documentation/virt/kvm/x86/msr.rst): the time of the machine's start, and that
- * since.
- */
+/* KVM's clock (Documentation/virt/kvm/x86/msr.rst): the wall time at boot plus the time since. */
 static uint64_t read_kvm_ms(void)
 {
 	static volatile struct {
@@ -269,7 +266,7 @@ static uint64_t read_kvm_ms(void)
 
 	x86_write_msr(MSR_KVM_WALL, (uint64_t)&wall);
 	x86_write_msr(MSR_KVM_CLOCK, (uint64_t)&kvm_clock | 1);
-	/* Both are written before the guest runs on. */
+	/* KVM writes both before it resumes the guest. */
 	__asm__ volatile("" ::: "memory");
 	delta = arch_ticks() - kvm_clock.tsc;
 	delta = kvm_clock.shift < 0 ? delta >> -kvm_clock.shift : delta << kvm_clock.shift;

@@ -31,7 +31,7 @@ static struct gate gates[256] __attribute__((aligned(16)));
 static bool x2apic;
 static uint64_t apic_base;
 
-/* What is attached: its number is also that of its vector, from VECTOR_FIRST. */
+/* Attached interrupts: entry n has vector VECTOR_FIRST + n. */
 static struct attached {
 	interrupt_handler *handler;
 	void *context;
@@ -104,7 +104,7 @@ void x86_enable_apic(void)
 	x86_apic_write(APIC_LINT0, MASKED);
 	x86_apic_write(APIC_LINT1, 4 << 8); /* NMI */
 	x86_apic_write(APIC_LVT_ERROR, MASKED);
-	/* What a loader may have left in service. */
+	/* End what a loader may have left in service. */
 	for (int i = 0; i < 8; i++)
 		x86_apic_write(APIC_EOI, 0);
 }
@@ -199,7 +199,7 @@ int interrupt_attach_message(uint32_t device, uint32_t vector, interrupt_handler
 	return number;
 }
 
-/* Known to the interpreter of _PRT alone, which this guest has not. */
+/* The routing is in _PRT, which needs an AML interpreter. */
 struct interrupt_line arch_pci_line(unsigned int slot, unsigned int pin)
 {
 	(void)slot;
@@ -284,7 +284,7 @@ void x86_send_startup(uint32_t id, uint32_t page)
 	send_command(id, 0x4600 | page);
 }
 
-/* The interrupted code goes on in unwind(), on its own stack. */
+/* The interrupted code continues in unwind(), on its own stack. */
 static void redirect(struct frame *frame, struct unwinding unwinding)
 {
 	frame->rip = (uint64_t)unwind;

@@ -10,7 +10,7 @@
 
 #define LARGE	    0x200000u
 #define PAGE_LEVELS 4
-#define MAP_END	    (UINT64_C(1) << 47) /* beyond, addresses are not canonical */
+#define MAP_END	    (UINT64_C(1) << 47) /* addresses beyond it are not canonical */
 #define STACK_SIZE  16384
 
 extern uint64_t tables[];
@@ -86,7 +86,7 @@ static void map_large(uint64_t address)
 		}
 		table = (uint64_t *)(*entry & UINT64_C(0xffffffffff000));
 	}
-	/* Not cached unless it is memory; writable, large. */
+	/* Writable 2 MiB page, uncached unless it is memory. */
 	table[address >> 21 & 511] = address | 0x83 |
 				     (machine_has_memory(address, LARGE) ? 0 : 0x18);
 }
@@ -131,7 +131,7 @@ void arch_describe(void)
 		memcpy(machine.hypervisor, &leaf.ebx, 12);
 	}
 	x86_read_acpi();
-	/* The first is the one that runs this. */
+	/* Put the boot processor first. */
 	for (unsigned int i = 1; i < machine.cpu_count; i++)
 		if (machine.cpu_ids[i] == self) {
 			machine.cpu_ids[i] = machine.cpu_ids[0];
@@ -179,11 +179,11 @@ void x86_secondary(uint32_t order)
 	processors[self].entered = true;
 	cpu_run(self, processors[self].function, processors[self].argument);
 	processors[self].running = false;
-	/* What it was left with must not come to life again. */
+	/* Disable its APIC: what is pending there must not wake it. */
 	x86_apic_write(APIC_SPURIOUS, VECTOR_SPURIOUS);
 }
 
-/* A page below 640 KiB for the trampoline, away from what loaders put at its start and end. */
+/* A page below 640 KiB for the trampoline, away from its ends, where loaders put data. */
 static uint64_t trampoline_page(void)
 {
 	for (uint64_t page = 0x8000; page < 0x90000; page += PAGE_SIZE)
@@ -217,7 +217,7 @@ bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64
 
 		x86_send_startup(id, (uint32_t)(page >> 12));
 		while (arch_ticks() < until) {
-			/* It has its stack: the next one may start. */
+			/* It has taken its stack: the next one may start. */
 			if (processors[cpu].entered)
 				return true;
 			arch_relax();

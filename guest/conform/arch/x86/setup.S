@@ -2,11 +2,11 @@
 /*
  * The first sectors of the bzImage: the header that boot loaders read
  * (Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header"), and the real-mode code for
- * those that start it in real mode: it asks the BIOS for the memory map and goes on by the 32-bit
- * boot protocol. PAYLOAD, INIT_SIZE and ADDRESS come from guest/conform/build.
+ * loaders that start the image in real mode: it asks the BIOS for the memory map and continues by
+ * the 32-bit boot protocol. guest/conform/build defines PAYLOAD, INIT_SIZE and ADDRESS.
  */
 #define SETUP_SECTORS 3
-#define PARAMETERS    0x3000 /* offset in our segment, beyond the sectors: boot_params */
+#define PARAMETERS    0x3000 /* boot_params, as offset in our segment, after the sectors */
 #define MAP	      (PARAMETERS + 0x2d0)
 #define MAP_COUNT     (PARAMETERS + 0x1e8)
 #define MAP_MAX	      128
@@ -23,7 +23,7 @@ _start:
 	.word 0			/* vid_mode */
 	.word 0
 	.word 0xaa55
-	.byte 0xeb, begin - 1f	/* 0x200: where the code starts and the header ends */
+	.byte 0xeb, begin - 1f	/* 0x200: the code starts and the header ends here */
 1:	.ascii "HdrS"
 	.word 0x20f
 	.long 0
@@ -88,7 +88,7 @@ begin:
 	test %ebx, %ebx
 	jnz 1b
 2:	cli
-	/* The A20 gate, the fast way. */
+	/* Enable A20 by port 0x92. */
 	in $0x92, %al
 	or $2, %al
 	and $0xfe, %al

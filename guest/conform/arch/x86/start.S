@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The ways in: by PVH (Xen, "x86/HVM direct boot ABI"), by the 32-bit and the 64-bit Linux boot
- * protocol (Documentation/arch/x86/boot.rst). Each notes the state in which it was entered, then
- * all go to the same page tables, the same stack and the same C code. Then stubs of exceptions, and
- * the trampoline of the other processors.
+ * The entry points: PVH (Xen, "x86/HVM direct boot ABI"), the 32-bit and the 64-bit Linux boot
+ * protocol (Documentation/arch/x86/boot.rst). Each saves the state in which it was entered; then
+ * all use the same page tables, stack and C code. Then the exception stubs, and the trampoline of
+ * the other processors.
  */
 #define CODE32 0x08
 #define DATA   0x10
 #define CODE64 0x18
 
 /*
- * Who comes second, and is not the one that boots (IA32_APIC_BASE, bit 8), was not started by us:
- * it stops.
+ * A second processor that arrives here and is not the boot processor (IA32_APIC_BASE, bit 8) was
+ * not started by this guest: halt it.
  */
 	.macro ENTER_ONCE base
 	mov $1, %eax
@@ -121,7 +121,7 @@ start32:
 	mov %eax, %ds
 	mov %eax, %es
 	mov %eax, %ss
-	/* One table each of the two upper levels, four of 2 MiB pages: the first 4 GiB. */
+	/* One table each for the two upper levels, four with 2 MiB pages: the first 4 GiB. */
 	mov $tables, %edi
 	lea 4096+3(%edi), %eax
 	mov %eax, (%edi)
@@ -268,9 +268,9 @@ take_vector:
 	iretq
 
 /*
- * What a processor runs that was started: copied to a page below 1 MiB. Words in the page, filled
- * in before: 0xff0 what it found in CS, which it writes; then long mode as the first processor has
- * it.
+ * Where a started processor begins: copied to a page below 1 MiB. It stores the CS with which it
+ * was entered at 0xff0 of that page and a mark at 0xff4, then enters long mode like the first
+ * processor.
  */
 	.globl trampoline, trampoline_end
 	.balign 16
@@ -321,7 +321,7 @@ trampoline64:
 	xor %eax, %eax
 	mov %eax, %fs
 	mov %eax, %gs
-	/* One after another, each with the stack meant for it. */
+	/* One processor after another, each with its own stack. */
 	mov $1, %eax
 	lock xaddl %eax, x86_started
 	and $63, %eax
@@ -346,7 +346,7 @@ gdt_pointer:
 	.word gdt_end - gdt - 1
 	.quad gdt
 
-/* Not in .bss, which C code looks through before it is used. */
+/* Not in .bss, which C code checks for zeros before it uses it. */
 	.section .early, "aw"
 	.balign 8
 	.globl start_state

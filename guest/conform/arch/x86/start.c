@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * From the entry to the common code: what the loader told is copied before anything is overwritten.
+ * From the entry to the common code: copies what the loader reported before anything overwrites it.
  */
 #include <asm/bootparam.h>
 
@@ -108,7 +108,7 @@ static void read_boot_params(uint64_t address, const char *entry)
 	}
 }
 
-/* Not a function of the library: .bss is not ours to use yet. */
+/* Does not use memset(): .bss is not usable yet. */
 static uint64_t count_nonzero(void)
 {
 	uint64_t count = 0;
@@ -141,7 +141,7 @@ void arch_init(void)
 	else
 		read_boot_params(start_state.information,
 				 start_state.kind == 1 ? "linux32" : "linux64");
-	/* The port that the earliest log of any PC goes to, whether tables tell of it or not. */
+	/* COM1, where the earliest log of any PC goes, whether or not a table describes it. */
 	machine.serial = SERIAL_16550_PORT;
 	machine.serial_address = 0x3f8;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What the parts of the x86 code know of each other, and tests that are x86's own. */
+/* Shared by the parts of the x86 code and the tests for x86 only. */
 #ifndef CONFORM_X86_H
 #define CONFORM_X86_H
 
@@ -8,14 +8,14 @@
 
 #include "machine.h"
 
-/* How we were entered: see start.S. */
+/* The state at the entry: see start.S. */
 struct start_state {
 	uint64_t kind; /* 0 PVH, 1 linux32, 2 linux64 */
 	uint64_t information;
 	uint64_t flags, cr0, cr4, cs, ds, sp;
 };
 extern struct start_state start_state;
-extern volatile uint32_t start_entries; /* how many processors came in by the image's entries */
+extern volatile uint32_t start_entries; /* how many processors came to the entry points */
 
 /* Registers as take_vector pushes them. */
 struct frame {
@@ -26,7 +26,7 @@ struct frame {
 
 struct acpi_register {
 	uint8_t space, width; /* space 1: ports, 0: memory */
-	uint64_t address;     /* 0: there is none */
+	uint64_t address;     /* 0: none */
 };
 
 struct io_apic {
@@ -41,7 +41,7 @@ struct acpi_table {
 	uint64_t address;
 	uint32_t length;
 	char signature[5];
-	bool sound; /* length and checksum */
+	bool sound; /* length and checksum are right */
 };
 
 struct x86_platform {
@@ -60,16 +60,16 @@ struct x86_platform {
 	uint32_t fadt_length, fadt_flags;
 	struct acpi_register sleep_control, reset, pm1a_control, pm1b_control, timer;
 	uint8_t reset_value;
-	int sleep_type; /* of S5, -1: not found */
+	int sleep_type; /* for S5, -1: not found */
 	unsigned int described_slots;
 };
 extern struct x86_platform x86_platform;
 
 void x86_read_acpi(void);
 void x86_init_clock(void);
-/* The hypervisor offers a clock that mends the counter. */
+/* The hypervisor offers kvm-clock, which corrects the counter. */
 bool x86_has_kvm_clock(void);
-/* Of each processor. */
+/* Called on each processor. */
 void x86_enable_apic(void);
 uint32_t x86_apic_read(unsigned int offset);
 void x86_apic_write(unsigned int offset, uint32_t value);
@@ -78,7 +78,7 @@ bool x86_uses_x2apic(void);
 uint32_t x86_io_apic_read(const struct io_apic *apic, uint32_t index);
 void x86_io_apic_write(const struct io_apic *apic, uint32_t index, uint32_t value);
 void x86_load_idt(void);
-/* That vector, to the first processor. */
+/* Sends that vector to the first processor. */
 void x86_send_self(uint32_t vector);
 void x86_write_register(const struct acpi_register *where, uint32_t value);
 
