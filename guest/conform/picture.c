@@ -135,8 +135,8 @@ void picture_check_devices(const struct picture *before, const struct picture *n
 		      "device %u offers 0x%lx, and offered 0x%lx before the reset", i,
 		      new->features, old->features);
 		check(old->identity == new->identity,
-		      "device %u (id %u) has another address, capacity or serial than before the reset",
-		      i, new->id);
+		      "device %u (id %u) has another address, capacity or serial than before", i,
+		      new->id);
 	}
 }
 

@@ -138,7 +138,7 @@ void reboot_keep(const void *data, size_t size)
 	static uint8_t sectors[NOTE_SIZE] __attribute__((aligned(4096)));
 
 	if (!option_number("reset", 0))
-		skip("it resets the guest: add reset=1 to the command line if the host starts it again");
+		skip("it resets the guest: add reset=1 to the command line if it is restarted");
 	if (!running.queue)
 		running.queue = open_disk();
 	memset(&note, 0, sizeof(note));

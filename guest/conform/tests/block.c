@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Chapter block (VIRTIO 1.4, 5.2). The tests write to the first disk that they can write to. */
+/* Chapter block (VIRTIO 1.4, 5.2). The tests write to the first writable disk. */
 #include "devices/block.h"
 #include "pages.h"
 #include "report.h"
@@ -13,7 +13,7 @@
 #define ZONED	     FEATURE(17)
 #define SECURE_ERASE FEATURE(16)
 #define LIFETIME     FEATURE(15)
-#define MODEL	     92 /* of a zoned disk */
+#define MODEL	     92 /* in the configuration of a zoned disk */
 #define WRITEBACK    32
 #define PLACE	     1000 /* a sector that tests write to */
 
@@ -55,7 +55,7 @@ static void build_large(struct request *request, uint32_t size)
 		   request->memory + size - 1);
 }
 
-/* VIRTIO 1.4, 5.2.5.2: a cache that can be switched off can be flushed. */
+/* VIRTIO 1.4, 5.2.5.2: a cache that can be disabled can be flushed. */
 static const char *wrong_offer(uint64_t offered)
 {
 	return offered & WCE && !(offered & FLUSH) ?
@@ -82,7 +82,7 @@ DEVICE_TYPE(block) = {
 	.id = VIRTIO_ID_BLOCK,
 	.name = "block",
 	.base = true,
-	.unfit = FEATURE(VIRTIO_BLK_F_RO), /* its rings work as those of other disks */
+	.unfit = FEATURE(VIRTIO_BLK_F_RO), /* the feature does not affect its rings */
 	.build = build,
 	.verify = verify,
 	.build_large = build_large,
@@ -135,7 +135,7 @@ TEST(blk_write_read, "AVP-BLK-001", BLOCK, .limit_ms = 20000)
 		block_must(queue, VIRTIO_BLK_T_OUT, sector, data, SECTOR, true);
 		block_must(queue, VIRTIO_BLK_T_IN, sector, data, SECTOR, false);
 		check(is_filled(data, SECTOR, round),
-		      "what was written over sector %lu is not read", sector);
+		      "sector %lu reads back its old data after a write", sector);
 	}
 }
 
@@ -210,12 +210,12 @@ TEST(blk_length_odd, "AVP-BLK-005", BLOCK, .limit_ms = 15000)
 		check(status <= VIRTIO_BLK_S_UNSUPP, "a write of %u bytes has status %u", sizes[i],
 		      status);
 		block_must(queue, VIRTIO_BLK_T_IN, PLACE, before, 4 * SECTOR, false);
-		/* Nothing, or whole sectors. */
+		/* All of it, or nothing of any sector. */
 		for (unsigned int s = 0; s < 4; s++) {
 			const uint8_t *sector = before + s * SECTOR;
 
 			check(sector[0] != 0x5a || sector[SECTOR - 1] == 0x5a,
-			      "a write of %u bytes changed a part of a sector", sizes[i]);
+			      "a write of %u bytes changed part of a sector", sizes[i]);
 		}
 		fill(before, 4 * SECTOR, 5);
 		block_must(queue, VIRTIO_BLK_T_OUT, PLACE, before, 4 * SECTOR, true);
@@ -239,7 +239,7 @@ static bool craft_short(struct vehicle *vehicle, struct queue *queue, unsigned i
 		table[0] = (struct vring_desc){memory, 8, next, 1};
 		table[1] = (struct vring_desc){memory + 512, 513, write, 0};
 		break;
-	case 2: /* no status */
+	case 2: /* a status without room */
 		table[0] = (struct vring_desc){memory, 16, 0, 0};
 		break;
 	case 3: /* a header that the device may write */
@@ -267,12 +267,12 @@ static bool craft_short(struct vehicle *vehicle, struct queue *queue, unsigned i
 
 TEST(blk_short_request, "AVP-BLK-006", BLOCK, .limit_ms = 20000)
 {
-	attack_vehicles(SPLIT, craft_short, "a request that lacks a part");
+	attack_vehicles(SPLIT, craft_short, "a request with a missing part");
 }
 
 TEST(blk_unknown_type, "AVP-BLK-007", BLOCK)
 {
-	/* Odd numbers too: an unknown type is unsupported in either direction. */
+	/* Odd types too: an unknown type is unsupported in either direction. */
 	static const uint32_t types[] = {3, 5, 7, 99, 0x1000, 0x7fffffff, 0xfffffffe};
 	struct queue *queue = block_open(0, 64);
 	uint8_t *data = pages_get(SECTOR), status;
@@ -340,7 +340,7 @@ TEST(blk_read_only, "AVP-BLK-009", BLOCK)
 		}
 		return;
 	}
-	skip("no disk is read-only");
+	skip("no read-only disk");
 }
 
 TEST(blk_flush, "AVP-BLK-010", BLOCK, .limit_ms = 20000)
@@ -540,7 +540,7 @@ TEST(blk_secure_erase, "AVP-BLK-021", BLOCK, .limit_ms = 20000)
 	block_must(queue, VIRTIO_BLK_T_IN, first - 1, data, SECTOR, false);
 	check(is_filled(data, SECTOR, 1), "the sector before the range was changed");
 	block_must(queue, VIRTIO_BLK_T_IN, first + count, data, SECTOR, false);
-	check(is_filled(data, SECTOR, 1), "the sector behind the range was changed");
+	check(is_filled(data, SECTOR, 1), "the sector after the range was changed");
 }
 
 TEST(blk_write_zeroes, "AVP-BLK-020", BLOCK)
@@ -611,7 +611,7 @@ TEST(blk_segments_wild, "AVP-BLK-023", BLOCK, .limit_ms = 15000)
 		check(status != VIRTIO_BLK_S_OK,
 		      "write-zeroes of more sectors than allowed succeeds");
 	}
-	/* A truncated segment: the device answers with an error, or needs a reset. */
+	/* A truncated segment: the device reports an error, or needs a reset. */
 	for (unsigned int length = 8; length < 24; length += 7) {
 		static struct virtio_blk_outhdr header = {.type = VIRTIO_BLK_T_WRITE_ZEROES};
 		static volatile uint8_t answer;
@@ -626,14 +626,14 @@ TEST(blk_segments_wild, "AVP-BLK-023", BLOCK, .limit_ms = 15000)
 		check(wait_until(driver_queue_has_used(&queue->ring) ||
 					 device->ops->status(device) & NEEDS_RESET,
 				 ANSWER_MS),
-		      "a request with a segment of %u bytes is neither answered nor refused",
+		      "a request with a segment of %u bytes is not used, and no reset requested",
 		      length);
 		check(!driver_queue_has_used(&queue->ring) || answer != VIRTIO_BLK_S_OK,
 		      "a request with a segment of %u bytes succeeds", length);
 		queue = open_with(ZEROES, "VIRTIO_BLK_F_WRITE_ZEROES");
 	}
 	block_must(queue, VIRTIO_BLK_T_IN, PLACE - 1, data, 10 * SECTOR, false);
-	check(is_filled(data, 10 * SECTOR, 1), "a wrong request changed data");
+	check(is_filled(data, 10 * SECTOR, 1), "an invalid request changed data");
 }
 
 TEST(blk_may_unmap, "AVP-BLK-024", BLOCK)
@@ -664,11 +664,11 @@ TEST(blk_zoned_refused, "AVP-BLK-026", BLOCK)
 	struct queue *queue;
 	uint8_t *data = pages_get(SECTOR);
 
-	/* A driver that does not know zones must not use a host-managed disk. */
+	/* Only a driver that knows zones may use a host-managed disk. */
 	for (unsigned int n = 0; (device = device_nth(VIRTIO_ID_BLOCK, TRANSPORT_ANY, n)); n++)
 		if (device_offered(device) & ZONED && config_read(device, MODEL, 1) == 1)
 			check(!device_negotiate(device, 0),
-			      "%s: host-managed, and took FEATURES_OK without VIRTIO_BLK_F_ZONED",
+			      "%s: host-managed, but keeps FEATURES_OK without VIRTIO_BLK_F_ZONED",
 			      device_name(device));
 	queue = block_open(0, 64);
 	for (unsigned int i = 0; i < 7; i++) {
@@ -745,7 +745,7 @@ TEST(blk_parallel, "AVP-BLK-033", BLOCK, .limit_ms = 30000)
 		while (done < count) {
 			uint32_t written;
 
-			check(queue_wait(queue, &written, ANSWER_MS), "%u of %u requests came back",
+			check(queue_wait(queue, &written, ANSWER_MS), "%u of %u requests were used",
 			      done, count);
 			done++;
 		}

@@ -9,7 +9,7 @@
 #define SIZE_MAX_F   FEATURE(VIRTIO_BLK_F_SIZE_MAX)
 #define SEG_MAX_F    FEATURE(VIRTIO_BLK_F_SEG_MAX)
 #define SECURE_ERASE FEATURE(16)
-#define ZONES_LOOKED 256u /* at most, for one of a kind */
+#define ZONES_LOOKED 256u /* most that are reported at once */
 #define DATA_MAX     (1u << 20)
 
 enum { APPEND = 15, REPORT, OPEN = 18, CLOSE = 20, FINISH = 22, RESET = 24, RESET_ALL = 26 };
@@ -17,7 +17,7 @@ enum { INVALID_CMD = 3, UNALIGNED_WP, OPEN_RESOURCE, ACTIVE_RESOURCE };
 enum { CONVENTIONAL = 1, REQUIRED, PREFERRED };
 enum { NOT_WP, EMPTY, IMPLICIT, EXPLICIT, CLOSED, READ_ONLY = 13, FULL, OFFLINE };
 
-/* Places in the configuration. */
+/* Offsets in the configuration. */
 enum { ZONE_SECTORS = 72, MAX_OPEN = 76, MAX_APPEND = 84, GRANULARITY = 88, MODEL = 92 };
 
 struct zone {
@@ -58,12 +58,12 @@ static struct zone get_zone(struct queue *queue, uint64_t sector)
 	check(report.zones[0].start <= sector &&
 		      sector - report.zones[0].start < field(queue, ZONE_SECTORS) &&
 		      report.zones[0].capacity <= field(queue, ZONE_SECTORS),
-	      "the zone of sector %lu begins at %lu and has %lu sectors", sector,
+	      "the zone that contains sector %lu begins at %lu and has %lu sectors", sector,
 	      report.zones[0].start, report.zones[0].capacity);
 	return report.zones[0];
 }
 
-/* The first zone of that type (and state, when it is not 0xff), or false. */
+/* Finds the first zone of that type (and state, unless it is 0xff). */
 static bool find_zone(struct queue *queue, uint8_t type, uint8_t state, struct zone *zone)
 {
 	uint64_t capacity = block_capacity(queue->device), sector = 0;
@@ -82,11 +82,11 @@ static struct zone writable_zone(struct queue *queue)
 	struct zone zone;
 
 	if (!find_zone(queue, REQUIRED, 0xff, &zone) && !find_zone(queue, PREFERRED, 0xff, &zone))
-		skip("%s has no sequential zone among its first", device_name(queue->device));
+		skip("%s has no sequential zone among its first ones", device_name(queue->device));
 	block_must(queue, RESET, zone.start, NULL, 0, false);
 	zone = get_zone(queue, zone.start);
 	check(zone.state == EMPTY && zone.pointer == zone.start,
-	      "a zone has state %u and its pointer at %lu of %lu after a reset", zone.state,
+	      "a zone has state %u and its write pointer at %lu of %lu after a reset", zone.state,
 	      zone.pointer, zone.start);
 	return zone;
 }
@@ -115,7 +115,7 @@ TEST(blk_zoned_config, "AVP-BLK-027", BLOCK)
 		      "secure_erase_sector_alignment is %lu, zones have %u sectors",
 		      config_read(device, 68, 4), zone_sectors);
 	check(find_zone(queue, model == 1 ? REQUIRED : PREFERRED, 0xff, &zone),
-	      "model %lu without a zone of its kind among the first", model);
+	      "model %lu, but none of the first zones is of its kind", model);
 }
 
 static void expect_state(struct queue *queue, uint32_t command, struct zone *zone, uint8_t status,
@@ -141,7 +141,7 @@ static void write_granule(struct queue *queue, struct zone *zone, uint8_t state)
 	      state);
 }
 
-/* One zone more than may be open. */
+/* Opens one zone more than may be open. */
 static void exhaust_zones(struct queue *queue)
 {
 	uint32_t limit = field(queue, MAX_OPEN), open = 0;
@@ -162,7 +162,7 @@ static void exhaust_zones(struct queue *queue)
 			continue;
 		}
 		check(status == OPEN_RESOURCE || status == ACTIVE_RESOURCE,
-		      "%u zones may be open, one more has status %u", limit, status);
+		      "%u zones may be open, opening one more has status %u", limit, status);
 		break;
 	}
 	block_must(queue, RESET_ALL, 0, NULL, 0, false);
@@ -199,7 +199,7 @@ TEST(blk_zoned_commands, "AVP-BLK-028", BLOCK, .limit_ms = 30000)
 	exhaust_zones(queue);
 }
 
-/* An append, whose answer has the sector before the status. */
+/* An append: the device writes the sector before the status. */
 static uint8_t append(struct queue *queue, uint64_t sector, void *data, uint32_t length,
 		      uint64_t *place)
 {
@@ -232,12 +232,12 @@ static void check_appends(struct queue *queue, const struct zone *zone, uint8_t 
 	uint8_t status = append(queue, zone->start, data, size, &place);
 
 	if (limit == 0) {
-		check(status == VIRTIO_BLK_S_UNSUPP, "an append has status %u, and none is allowed",
-		      status);
+		check(status == VIRTIO_BLK_S_UNSUPP,
+		      "an append has status %u, though max_append_sectors is 0", status);
 		return;
 	}
 	check(status == VIRTIO_BLK_S_OK && place == pointer,
-	      "an append has status %u and sector %lu, the pointer was at %lu", status, place,
+	      "an append has status %u and sector %lu, the write pointer was at %lu", status, place,
 	      pointer);
 	status = append(queue, zone->start + size / SECTOR, data, size, &place);
 	check(status == INVALID_CMD, "an append to a sector within a zone has status %u", status);
@@ -259,20 +259,20 @@ TEST(blk_zoned_write, "AVP-BLK-029", BLOCK, .limit_ms = 20000)
 	if (zone.type == REQUIRED) {
 		write_granule(queue, &zone, IMPLICIT);
 		expect_status(queue, VIRTIO_BLK_T_OUT, zone.start, data, size, UNALIGNED_WP,
-			      "a write before the pointer");
+			      "a write before the write pointer");
 		expect_status(queue, VIRTIO_BLK_T_OUT, zone.pointer + sectors, data, size,
-			      UNALIGNED_WP, "a write behind the pointer");
+			      UNALIGNED_WP, "a write after the write pointer");
 		expect_status(queue, VIRTIO_BLK_T_IN, last, data, 2 * size, INVALID_CMD,
 			      "a read over the end of a zone");
 		check_appends(queue, &zone, data);
 	}
 	if (find_zone(queue, 0, READ_ONLY, &other))
 		expect_status(queue, VIRTIO_BLK_T_OUT, other.start, data, size, INVALID_CMD,
-			      "a write to a zone that is read-only");
+			      "a write to a read-only zone");
 	if (find_zone(queue, 0, OFFLINE, &other))
 		expect_status(queue, VIRTIO_BLK_T_IN, other.start, data, size, INVALID_CMD,
-			      "a read of a zone that is offline");
-	/* A zone whose capacity can be filled: one granule more does not fit. */
+			      "a read of an offline zone");
+	/* If a zone's capacity can be filled, one write more does not fit. */
 	if (zone.capacity * SECTOR > DATA_MAX)
 		return;
 	block_must(queue, RESET, zone.start, NULL, 0, false);
@@ -295,5 +295,5 @@ TEST(blk_zoned_unwritten, "AVP-BLK-030", BLOCK, .limit_ms = 15000)
 	block_must(queue, RESET, zone.start, NULL, 0, false);
 	status = block_request(queue, VIRTIO_BLK_T_IN, zone.start, read, size, false);
 	check(status != VIRTIO_BLK_S_OK || memcmp(data, read, size),
-	      "what was written before the zone's reset is read");
+	      "data from before the zone's reset is read");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Chapter boot: what was there when the guest got control. */
+/* Chapter boot: the state in which the guest gets control. */
 #include "arch/image.h"
 #include "bus/bus.h"
 #include "machine.h"
@@ -15,22 +15,22 @@
 #include "arch/arm64/arm64.h"
 #endif
 
-/* Words that guest/conform/build writes over: not zero, so that they are in the file. */
+/* guest/conform/build overwrites these words; they are not zero, so that they are in the file. */
 const volatile uint32_t image_sum[4] __attribute__((section(".sum"), used)) = {1, 0, 0, 0};
 
-#define SUITE_SIZE    (1 << 20) /* more than what a look for devices takes */
+#define SUITE_SIZE    (1 << 20) /* more than device discovery uses */
 #define RESET_VECTOR  UINT64_C(0xffff0)
 #define FAR_JUMP      0xea
-#define FIRMWARE_SIZE (32 << 20) /* at the end of a PC's memory, in which its firmware has worked */
-#define SAMPLED	      64	 /* of so many pages one is looked at */
+#define FIRMWARE_SIZE (32 << 20) /* at the end of a PC's memory, where its firmware has worked */
+#define SAMPLED	      64	 /* one page in so many is checked */
 
-/* Firmware of a PC has a far jump where its processor starts. */
+/* PC firmware has a far jump at the reset vector. */
 static bool has_firmware(void)
 {
 	return ARCH_X86 && *(volatile uint8_t *)RESET_VECTOR == FAR_JUMP;
 }
 
-/* The first test of all, since others reset the machine or leave something in its memory. */
+/* The first test of all: others reset the machine or leave something in its memory. */
 TEST(mem_no_residue, "AVP-MEM-006", .limit_ms = 60000)
 {
 	uint64_t start, end, found = 0, first = 0;
@@ -71,13 +71,13 @@ static void check_map(void)
 			      b->start);
 		}
 	check(machine_has_memory((uint64_t)image_start, (size_t)(image_end - image_start)),
-	      "the image is not in memory that the map has");
+	      "the image is not in memory that the map lists");
 }
 
 TEST(boot_pvh_state, "AVP-BOOT-001", .profile = "x86-64")
 {
 	if (!BY_PVH)
-		skip("started by another protocol");
+		skip("not started by this protocol");
 	check((start_state.cr0 & 0x80000001) == 1, "CR0 is 0x%lx", start_state.cr0);
 	check(!(start_state.flags & 0x20200), "EFLAGS are 0x%lx", start_state.flags);
 	check(!(start_state.cr4 & ~UINT64_C(0x40)), "CR4 is 0x%lx", start_state.cr4);
@@ -88,18 +88,19 @@ TEST(boot_pvh_state, "AVP-BOOT-001", .profile = "x86-64")
 TEST(boot_pvh_start_info, "AVP-BOOT-002", .profile = "x86-64")
 {
 	if (!BY_PVH)
-		skip("started by another protocol");
-	check(start_copy.magic == 0x336ec578, "its magic number is 0x%lx", start_copy.magic);
-	check(start_copy.version >= 1, "its version is %lu", start_copy.version);
-	check(start_copy.map && start_copy.map_count > 0, "it has no memory map");
+		skip("not started by this protocol");
+	check(start_copy.magic == 0x336ec578, "the magic number is 0x%lx", start_copy.magic);
+	check(start_copy.version >= 1, "the version is %lu", start_copy.version);
+	check(start_copy.map && start_copy.map_count > 0,
+	      "the start information has no memory map");
 	check(start_copy.map < machine_memory_size() || start_copy.map < 0x100000,
-	      "its memory map is at 0x%lx", start_copy.map);
+	      "the memory map is at 0x%lx", start_copy.map);
 }
 
 TEST(boot_pvh_memmap, "AVP-BOOT-003", .profile = "x86-64")
 {
 	if (!BY_PVH)
-		skip("started by another protocol");
+		skip("not started by this protocol");
 	check_map();
 }
 
@@ -117,14 +118,14 @@ TEST(boot_bzimage_state, "AVP-BOOT-004", .profile = "x86-64")
 TEST(boot_params_e820, "AVP-BOOT-005", .profile = "x86-64")
 {
 	if (BY_PVH)
-		skip("started by another protocol");
+		skip("not started by this protocol");
 	check_map();
 }
 
 TEST(boot_params_header, "AVP-BOOT-006", .profile = "x86-64")
 {
 	if (BY_PVH)
-		skip("started by another protocol");
+		skip("not started by this protocol");
 	check(start_copy.magic == 0x53726448 && start_copy.boot_flag == 0xaa55,
 	      "header 0x%lx, boot_flag 0x%lx", start_copy.magic, start_copy.boot_flag);
 	check(start_copy.loader != 0, "type_of_loader is 0");
@@ -133,7 +134,7 @@ TEST(boot_params_header, "AVP-BOOT-006", .profile = "x86-64")
 
 TEST(boot_rsdp, "AVP-BOOT-007", .profile = "x86-64")
 {
-	check(machine.description, "no RSDP: neither told nor between 0xe0000 and 0xfffff");
+	check(machine.description, "no RSDP: neither passed nor between 0xe0000 and 0xfffff");
 }
 #else
 TEST(boot_arm64_el, "AVP-BOOT-008", .profile = "arm64")
@@ -144,7 +145,7 @@ TEST(boot_arm64_el, "AVP-BOOT-008", .profile = "arm64")
 
 TEST(boot_arm64_registers, "AVP-BOOT-009", .profile = "arm64")
 {
-	check(start_copy.magic == 0xd00dfeed, "x0 is 0x%lx, where no device tree is",
+	check(start_copy.magic == 0xd00dfeed, "x0 is 0x%lx, where there is no device tree",
 	      start_state.x0);
 	check(!start_state.x1 && !start_state.x2 && !start_state.x3,
 	      "x1 to x3 are 0x%lx, 0x%lx, 0x%lx", start_state.x1, start_state.x2, start_state.x3);
@@ -154,13 +155,15 @@ TEST(boot_arm64_dtb, "AVP-BOOT-010", .profile = "arm64")
 {
 	uint64_t start = start_state.x0, end = start + arm64_platform.tree_size;
 
-	check(!(start & 7), "it is at 0x%lx", start);
-	check(arm64_platform.tree_size <= 2 << 20, "it has %u bytes", arm64_platform.tree_size);
-	check(machine_has_memory(start, arm64_platform.tree_size), "it is not in memory");
+	check(!(start & 7), "the device tree is at 0x%lx", start);
+	check(arm64_platform.tree_size <= 2 << 20, "the device tree has %u bytes",
+	      arm64_platform.tree_size);
+	check(machine_has_memory(start, arm64_platform.tree_size),
+	      "the device tree is not in memory");
 	check(end <= (uint64_t)image_start || start >= (uint64_t)image_end,
 	      "it overlaps the image");
 	check(end <= machine.initrd_start || start >= machine.initrd_end,
-	      "it overlaps the initial RAM disk");
+	      "the device tree overlaps the initial RAM disk");
 }
 
 TEST(boot_arm64_masked, "AVP-BOOT-011", .profile = "arm64")
@@ -200,9 +203,9 @@ TEST(boot_arm64_gic_sysregs, "AVP-BOOT-014", .profile = "arm64")
 {
 	if (arm64_platform.gic_version != 3)
 		skip("no GICv3");
-	/* The timer's interrupt came by them. */
+	/* The timer's interrupt arrived through them. */
 	check(read_register(s3_0_c12_c12_5) & 1, "ICC_SRE_EL1.SRE stays 0");
-	check(timer_works(), "no interrupt comes");
+	check(timer_works(), "no interrupt arrives");
 }
 #endif
 
@@ -219,7 +222,7 @@ TEST(boot_bss_zeroed, "AVP-BOOT-016")
 	volatile uint8_t *last = (volatile uint8_t *)((uint64_t)image_end - 1);
 
 	*last = 0x5a;
-	check(*last == 0x5a, "the image's last byte is not memory");
+	check(*last == 0x5a, "the last byte of the image is not in memory");
 	*last = 0;
 	check(!image_state.bss_promised || image_state.bss_nonzero == 0,
 	      "%lu words beyond the file were not zero", image_state.bss_nonzero);
@@ -227,21 +230,22 @@ TEST(boot_bss_zeroed, "AVP-BOOT-016")
 
 TEST(boot_cmdline, "AVP-BOOT-017")
 {
-	check(!machine.command_line_cut, "it has no end within %u characters",
+	check(!machine.command_line_cut, "the command line is longer than %u characters",
 	      (unsigned int)sizeof(machine.command_line) - 1);
 	for (const char *c = machine.command_line; *c; c++)
-		check(*c >= ' ' && *c <= '~', "character 0x%x in it", (uint8_t)*c);
+		check(*c >= ' ' && *c <= '~', "the command line contains character 0x%x",
+		      (uint8_t)*c);
 }
 
 TEST(boot_initrd, "AVP-BOOT-018")
 {
 	if (machine.initrd_start == machine.initrd_end)
-		skip("none was handed over");
+		skip("no initial RAM disk was passed");
 	check(machine.initrd_start < machine.initrd_end &&
 		      machine_has_memory(machine.initrd_start,
 					 machine.initrd_end - machine.initrd_start),
-	      "it is at 0x%lx to 0x%lx, which is not memory", machine.initrd_start,
-	      machine.initrd_end);
+	      "the initial RAM disk is at 0x%lx to 0x%lx, which is not memory",
+	      machine.initrd_start, machine.initrd_end);
 	check(machine.initrd_end <= (uint64_t)image_start ||
 		      machine.initrd_start >= (uint64_t)image_end,
 	      "it overlaps the image");
@@ -257,7 +261,7 @@ TEST(boot_devices_quiet, "AVP-BOOT-020")
 	for (unsigned int i = 0; i < device_count; i++)
 		check(devices[i].first_status == 0, "%s: status was 0x%x", device_name(&devices[i]),
 		      devices[i].first_status);
-	check(interrupts_unexpected == 0, "%lu interrupts came that nobody had asked for",
+	check(interrupts_unexpected == 0, "%lu unexpected interrupts arrived",
 	      interrupts_unexpected);
 }
 
@@ -276,7 +280,7 @@ TEST(boot_early_output, "AVP-BOOT-022", .limit_ms = 600000)
 {
 	uint64_t lines = option_number("lines", 20);
 
-	/* The reader counts and sums what comes: a line that is lost damages the log. */
+	/* The reader counts and sums what it gets: a lost line damages the log. */
 	for (uint64_t i = 0; i < lines; i++)
 		report_line("note: line %lu of %lu: 0123456789 abcdefghijklmnopqrstuvwxyz", i + 1,
 			    lines);

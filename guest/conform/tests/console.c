@@ -10,7 +10,7 @@
 #define CONSOLE	  .device = VIRTIO_ID_CONSOLE
 #define EMERGENCY FEATURE(VIRTIO_CONSOLE_F_EMERG_WRITE)
 
-/* Prints a byte that changes nothing on the screen. */
+/* Prints a byte that changes nothing on a terminal. */
 static void build(struct request *request, unsigned int slot)
 {
 	(void)slot;
@@ -23,7 +23,7 @@ DEVICE_TYPE(console) = {
 	.name = "console",
 	.base = true,
 	.queue = 1,
-	.simple = 3, /* a person may see what it prints */
+	.simple = 3, /* a byte that is visible on a terminal */
 	.build = build,
 	.config_size_with = 4,
 	.config_features = FEATURE(VIRTIO_CONSOLE_F_SIZE),
@@ -48,8 +48,9 @@ static void write_text(struct queue *queue, const void *text, uint32_t size)
 	struct driver_buffer buffer = buffer_of(text, size);
 	uint32_t written = 1;
 
-	check(queue_do(queue, &buffer, 1, 0, &written, 10000), "%u bytes were not taken", size);
-	check(written == 0, "the used length of what was sent is %u", written);
+	check(queue_do(queue, &buffer, 1, 0, &written, 10000), "a buffer of %u bytes was not used",
+	      size);
+	check(written == 0, "the used length of a sent buffer is %u", written);
 }
 
 TEST(con_write, "AVP-CON-001", CONSOLE)
@@ -87,7 +88,7 @@ TEST(con_framing, "AVP-CON-004", CONSOLE, .limit_ms = 20000)
 	write_text(queue, text, 8 * PAGE_SIZE);
 	for (unsigned int i = 0; i < count; i++)
 		parts[i] = buffer_of(text + i * 10, 1);
-	check(queue_do(queue, parts, count, 0, NULL, 10000), "%u buffers of a byte were not taken",
+	check(queue_do(queue, parts, count, 0, NULL, 10000), "%u buffers of one byte were not used",
 	      count);
 }
 
@@ -107,7 +108,7 @@ TEST(con_emergency, "AVP-CON-006", CONSOLE)
 	      device->ops->status(device));
 }
 
-/* No terminal is larger than this. */
+/* More than any terminal has. */
 #define CELLS_MAX 4096
 
 TEST(con_size, "AVP-CON-008", CONSOLE, .limit_ms = 10000)
@@ -125,17 +126,18 @@ TEST(con_size, "AVP-CON-008", CONSOLE, .limit_ms = 10000)
 		      config_read(device, 2, 2));
 	if (!watch_configurations(TRANSPORT_ANY, &change) || change.device != device)
 		return;
-	check(change.notified, "columns or rows changed, without a notification of it");
+	check(change.notified,
+	      "columns or rows changed without a configuration change notification");
 }
 
-/* The size of a receive buffer: no other size here is a multiple of it. */
+/* The size of a receive buffer: not a divisor of any other size here. */
 #define INPUT_BUFFERS 16u
 #define INPUT_SIZE    61u
 
 struct input {
 	struct queue *receive, *transmit;
 	uint8_t *buffers, *text;
-	uint8_t pending[INPUT_SIZE]; /* bytes of the last buffer that were not read yet */
+	uint8_t pending[INPUT_SIZE]; /* unread bytes of the last buffer */
 	uint32_t pending_count, pending_at;
 };
 
@@ -147,7 +149,7 @@ static void offer_input(struct input *input, uintptr_t index)
 	queue_kick(input->receive);
 }
 
-/* Returns the next byte from the host. False: none came within the time. */
+/* Returns the next byte from the host. False: none arrived in time. */
 static bool get_byte(struct input *input, uint8_t *byte, unsigned int ms)
 {
 	while (input->pending_at == input->pending_count) {
@@ -175,7 +177,7 @@ static void fill_text(uint8_t *text, uint32_t size, uint32_t seed)
 		text[i] = (uint8_t)('a' + (i * 7 + i / 26 + seed) % 26);
 }
 
-/* Opens the console to read what the host sends back. Skips the test where it sends nothing. */
+/* Opens the console to read what the host sends back; skips if it sends nothing. */
 static void open_echo(struct input *input, uint64_t features)
 {
 	struct device *device = device_find(VIRTIO_ID_CONSOLE, TRANSPORT_ANY);
@@ -189,14 +191,14 @@ static void open_echo(struct input *input, uint64_t features)
 	device_run(device);
 	for (uintptr_t i = 0; i < INPUT_BUFFERS; i++)
 		offer_input(input, i);
-	/* The bytes that earlier tests sent come first. */
+	/* The bytes that earlier tests sent arrive first. */
 	while (get_byte(input, &byte, 50))
 		;
 	fill_text(input->text, 8, 0);
 	write_text(input->transmit, input->text, 8);
 	for (uint32_t i = 0; i < 8; i++) {
 		if (!get_byte(input, &byte, 500))
-			skip("the host's side of %s does not send back what it gets",
+			skip("the host does not send back what it receives from %s",
 			     device_name(device));
 		check(byte == input->text[i], "byte %u came back as 0x%x, not 0x%x", i, byte,
 		      input->text[i]);
@@ -214,12 +216,12 @@ TEST(con_read, "AVP-CON-002", CONSOLE, .limit_ms = 30000)
 		fill_text(input.text, sizes[s], s);
 		write_text(input.transmit, input.text, sizes[s]);
 		for (uint32_t i = 0; i < sizes[s]; i++) {
-			check(get_byte(&input, &byte, ANSWER_MS), "%u of %u bytes came", i,
+			check(get_byte(&input, &byte, ANSWER_MS), "%u of %u bytes arrived", i,
 			      sizes[s]);
 			check(byte == input.text[i], "byte %u of %u is 0x%x, not 0x%x", i, sizes[s],
 			      byte, input.text[i]);
 		}
-		check(!get_byte(&input, &byte, 20), "a byte came that was not sent: 0x%x", byte);
+		check(!get_byte(&input, &byte, 20), "a byte arrived that was not sent: 0x%x", byte);
 	}
 }
 
@@ -235,8 +237,8 @@ TEST(con_emergency_shown, "AVP-CON-007", CONSOLE)
 		config_write(input.receive->device, 8, 0x41424300 | ('A' + i), 4);
 		check(get_byte(&input, &byte, 500),
 		      "SHOULD: what is written to emerg_wr does not reach the host");
-		check(byte == 'A' + i, "SHOULD: 0x%x was written to emerg_wr, 0x%x came", 'A' + i,
-		      byte);
+		check(byte == 'A' + i, "SHOULD: 0x%x was written to emerg_wr, 0x%x arrived",
+		      'A' + i, byte);
 	}
 }
 

@@ -7,14 +7,14 @@
 
 #define CONSOLE	     .device = VIRTIO_ID_CONSOLE
 #define MULTIPORT    FEATURE(VIRTIO_CONSOLE_F_MULTIPORT)
-#define PORTS	     4u /* of which we set up queues */
+#define PORTS	     4u /* most whose queues are set up */
 #define MESSAGES     16u
 #define MESSAGE_SIZE 128u
 #define LINES	     8u /* receive buffers of a port */
 #define LINE_SIZE    64u
-#define LETTER	     '{' /* of port 0; no test sends such a one but that of ports apart */
+#define LETTER	     '{' /* for port 0; only the test of separate ports sends these letters */
 
-/* Control messages: the queues are 2 (from the device) and 3 (to it). */
+/* Control queues: 2 (from the device) and 3 (to the device). */
 struct control {
 	struct device *device;
 	struct queue *from, *to;
@@ -42,7 +42,7 @@ static void open_ports(struct control *control)
 		skip("%s does not offer VIRTIO_CONSOLE_F_MULTIPORT", device_name(device));
 	control->limit = (uint32_t)config_read(device, 4, 4);
 	check(control->limit > 0, "max_nr_ports is 0");
-	/* VIRTIO 1.4, 5.3.2: those of port 0 come before the control queues. */
+	/* VIRTIO 1.4, 5.3.2: the queues of port 0 come before the control queues. */
 	for (uint32_t i = 0; i < PORTS && i < control->limit; i++) {
 		control->receive[i] = device_queue(device, i ? 2 * i + 2 : 0, 16);
 		control->transmit[i] = device_queue(device, i ? 2 * i + 3 : 1, 16);
@@ -64,10 +64,10 @@ static void send_message(struct control *control, uint32_t id, uint16_t event, u
 
 	message[0] = (struct virtio_console_control){id, event, value};
 	check(queue_do(control->to, &buffer, 1, 0, NULL, ANSWER_MS),
-	      "a control message of %u bytes was not taken", size);
+	      "a control message of %u bytes was not used", size);
 }
 
-/* The next message from the device, of which what follows it is in *rest. */
+/* Receives the next message from the device; *rest is what follows its header. */
 static bool get_message(struct control *control, struct virtio_console_control *message,
 			char rest[MESSAGE_SIZE], uint32_t *size, unsigned int ms)
 {
@@ -85,7 +85,7 @@ static bool get_message(struct control *control, struct virtio_console_control *
 	return true;
 }
 
-/* Tells that we are ready, and returns which of the first 32 ports were added within some time. */
+/* Sends DEVICE_READY, and returns which of the first 32 ports are added within some time. */
 static uint32_t get_ports(struct control *control)
 {
 	struct virtio_console_control message;
@@ -125,7 +125,7 @@ TEST(con_ports_removed, "AVP-CON-010", CONSOLE, .limit_ms = 15000)
 
 	open_ports(&control);
 	ports = get_ports(&control);
-	/* It is the host that unplugs one, while we wait. */
+	/* The host has to unplug one while we wait. */
 	while (get_message(&control, &message, rest, &size, 500) && removed < 8) {
 		if (message.id >= 32)
 			continue;
@@ -133,7 +133,7 @@ TEST(con_ports_removed, "AVP-CON-010", CONSOLE, .limit_ms = 15000)
 			ports |= 1u << message.id;
 		if (message.event != VIRTIO_CONSOLE_PORT_REMOVE)
 			continue;
-		check(ports & 1u << message.id, "port %u is removed, which is not there",
+		check(ports & 1u << message.id, "port %u is removed, but does not exist",
 		      message.id);
 		ports &= ~(1u << message.id);
 		removed++;
@@ -162,7 +162,7 @@ TEST(con_ports_control, "AVP-CON-011", CONSOLE, .limit_ms = 15000)
 				continue;
 			switch (message.event) {
 			case VIRTIO_CONSOLE_PORT_NAME:
-				/* Of UTF-8, which has no zeros. */
+				/* A name is UTF-8 and has no zeros. */
 				check(size > 0, "the name of port %u is empty", port);
 				for (uint32_t i = 0; i + 1 < size; i++)
 					check(rest[i], "byte %u of the name of port %u is 0", i,
@@ -171,7 +171,7 @@ TEST(con_ports_control, "AVP-CON-011", CONSOLE, .limit_ms = 15000)
 				break;
 			case VIRTIO_CONSOLE_CONSOLE_PORT:
 			case VIRTIO_CONSOLE_PORT_OPEN:
-				check(size == 0, "event %u comes with %u bytes more", message.event,
+				check(size == 0, "event %u has %u extra bytes", message.event,
 				      size);
 				answered = true;
 				break;
@@ -182,7 +182,7 @@ TEST(con_ports_control, "AVP-CON-011", CONSOLE, .limit_ms = 15000)
 				fail("event %u for port %u after PORT_READY", message.event, port);
 			}
 		}
-		check(answered, "nothing is said of port %u after PORT_READY", port);
+		check(answered, "no message about port %u after PORT_READY", port);
 	}
 }
 
@@ -196,8 +196,8 @@ static void offer_line(struct control *control, uint32_t port, uintptr_t index)
 }
 
 /*
- * Reads what comes at a port, of which no byte may be another port's letter; returns how many are
- * its own. What tests before this one have sent may still come back.
+ * Reads what arrives at a port; fails if a byte is another port's letter. Returns how many are its
+ * own. What earlier tests sent may still come back.
  */
 static uint32_t read_port(struct control *control, uint32_t port, uint32_t limit, unsigned int ms)
 {
@@ -211,7 +211,7 @@ static uint32_t read_port(struct control *control, uint32_t port, uint32_t limit
 		for (uint32_t i = 0; i < written; i++) {
 			check(line[i] == LETTER + port || line[i] < LETTER ||
 				      line[i] >= LETTER + PORTS,
-			      "port %u got what was sent at port %u", port, line[i] - LETTER);
+			      "port %u received what was sent on port %u", port, line[i] - LETTER);
 			count += line[i] == LETTER + port;
 		}
 		offer_line(control, port, index);
@@ -243,7 +243,7 @@ TEST(con_ports_apart, "AVP-CON-012", CONSOLE, .limit_ms = 30000)
 				offer_line(&control, port, i);
 	}
 	if (count < 2)
-		skip("%s has one port only", device_name(control.device));
+		skip("%s has only one port", device_name(control.device));
 	for (unsigned int round = 0; round < 20; round++)
 		for (uint32_t port = 0; port < PORTS; port++) {
 			struct driver_buffer buffer = buffer_of(text, SENT);
@@ -252,7 +252,7 @@ TEST(con_ports_apart, "AVP-CON-012", CONSOLE, .limit_ms = 30000)
 				continue;
 			memset(text, LETTER + (int)port, SENT);
 			check(queue_do(control.transmit[port], &buffer, 1, 0, NULL, ANSWER_MS),
-			      "port %u does not take data, while port %u has no receive buffers",
+			      "port %u does not use buffers while port %u has no receive buffers",
 			      port, mute);
 		}
 	for (uint32_t port = 0; port < PORTS; port++) {
@@ -262,7 +262,7 @@ TEST(con_ports_apart, "AVP-CON-012", CONSOLE, .limit_ms = 30000)
 			continue;
 		came = read_port(&control, port, 20 * SENT, echoes || port == mute + 1 ? 500 : 100);
 		check(came == 0 || came == 20 * SENT,
-		      "port %u got %u of %u bytes, while port %u has no receive buffers", port,
+		      "port %u received %u of %u bytes while port %u has no receive buffers", port,
 		      came, 20 * SENT, mute);
 		echoes += came > 0;
 	}
@@ -270,10 +270,10 @@ TEST(con_ports_apart, "AVP-CON-012", CONSOLE, .limit_ms = 30000)
 		offer_line(&control, mute, i);
 	read_port(&control, mute, 20 * SENT, 100);
 	if (!echoes)
-		skip("the host's side of no port sends back what it gets");
+		skip("the host does not send back what it receives on any port");
 }
 
-/* Too short a message is taken and means nothing, or the device says that it needs a reset. */
+/* The device ignores a message that is too short, or requests a reset. */
 static void send_short(struct control *control, uint32_t size)
 {
 	static struct virtio_console_control message;
@@ -287,7 +287,7 @@ static void send_short(struct control *control, uint32_t size)
 	check(wait_until(driver_queue_has_used(&control->to->ring) ||
 				 device->ops->status(device) & NEEDS_RESET,
 			 ANSWER_MS),
-	      "a control message of %u bytes is not taken, and no reset asked for", size);
+	      "a control message of %u bytes is not used, and no reset requested", size);
 	open_ports(control);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Chapter cpu: processors on and off, exceptions, registers over exits. */
+/* Chapter cpu: processors on and off, exceptions, registers across exits. */
 #include "bus/bus.h"
 #include "devices/vehicle.h"
 #include "pages.h"
@@ -71,7 +71,8 @@ TEST(cpu_off_on, "AVP-CPU-008", .cpus = 2, .limit_ms = 60000)
 		pages_release(mark);
 		arrived[1] = 0;
 		start(1, arrive, (void *)1);
-		check(wait_until(arrived[1] == 1, SECOND_MS), "no arrival, the %uth time", i + 1);
+		check(wait_until(arrived[1] == 1, SECOND_MS), "it does not start, the %uth time",
+		      i + 1);
 		check(wait_until(cpu_is_off(1), SECOND_MS), "still on, the %uth time", i + 1);
 		cpu_stop_all();
 	}
@@ -98,7 +99,7 @@ static void read_features(void *argument)
 	leaves[0] = x86_cpuid(1, 0);
 	leaves[1] = x86_cpuid(7, 0);
 	leaves[2] = x86_cpuid(0x80000001, 0);
-	/* What is each one's own: APIC ids, whether CR4 has OSXSAVE. */
+	/* Fields that differ between processors: APIC ids, OSXSAVE, which reflects CR4. */
 	leaves[0].ebx &= 0x00ffffff;
 	leaves[0].ecx &= ~(1u << 27);
 }
@@ -135,13 +136,13 @@ TEST(cpu_same_features, "AVP-CPU-012", .cpus = 2, .limit_ms = 30000)
 		check(wait_until(arrived[0] == 1, SECOND_MS), "processor %u does not arrive", i);
 		for (unsigned int w = 0; w < FEATURE_WORDS; w++)
 			check(here[w] == there[w],
-			      "word %u of the features is 0x%x on processor %u, "
+			      "feature word %u is 0x%x on processor %u, "
 			      "0x%x on the first",
 			      w, there[w], i, here[w]);
 	}
 }
 
-/* An exit of the most common kind. */
+/* The most common kind of exit. */
 static void make_exit(void)
 {
 	if (device_count)
@@ -172,7 +173,7 @@ TEST(cpu_features_work, "AVP-CPU-013", .limit_ms = 20000)
 		make_exit();
 		__asm__ volatile(".arch_extension fp\n fmov %0, d31" : "=r"(found));
 #endif
-		check(found == pattern, "a vector register became 0x%lx over exit %d", found, i);
+		check(found == pattern, "a vector register is 0x%lx after exit %d", found, i);
 	}
 }
 
@@ -184,7 +185,9 @@ TEST(cpu_registers_kept, "AVP-CPU-014", .limit_ms = 30000)
 #ifdef __x86_64__
 		uint64_t wrong = 0;
 
-		/* Every register but the stack's, over an exit by CPUID and one by a port. */
+		/*
+		 * Checks all registers except the stack pointer over a CPUID exit and a port exit.
+		 */
 		__asm__ volatile("mov %1, %%rsi\n mov %1, %%rdi\n mov %1, %%r8\n mov %1, %%r9\n"
 				 "mov %1, %%r10\n mov %1, %%r11\n mov %1, %%r12\n mov %1, %%r13\n"
 				 "mov %1, %%r14\n mov %1, %%r15\n"
@@ -213,7 +216,7 @@ TEST(cpu_registers_kept, "AVP-CPU-014", .limit_ms = 30000)
 		flagged += x19 != i || x22 != ~i || x28 != i * 3;
 #endif
 	}
-	check(flagged == 0, "registers changed over %lu of %u exits", flagged, EXITS);
+	check(flagged == 0, "registers changed in %lu of %u exits", flagged, EXITS);
 }
 
 static void cause_undefined(void *argument)
@@ -247,7 +250,7 @@ static void cause_divide(void *argument)
 #endif
 }
 
-/* Beyond what any table maps. */
+/* Beyond what any page table maps. */
 #define UNMAPPED (ARCH_X86 ? UINT64_C(0x0000600000000000) : UINT64_C(0x0000008000000000))
 
 static void cause_memory(void *argument)
@@ -300,7 +303,7 @@ TEST(cpu_halt_wakes, "AVP-CPU-023", .limit_ms = 20000)
 			}
 			arch_wait();
 		}
-		check(arch_ticks() >= deadline, "the timer came before its time");
+		check(arch_ticks() >= deadline, "the timer fired too early");
 	}
 }
 
@@ -322,9 +325,10 @@ TEST(cpu_atomics, "AVP-CPU-025", .cpus = 2, .limit_ms = 30000)
 		start(i, count_up, (void *)(uintptr_t)turns);
 	for (uint64_t i = 0; i < turns; i++)
 		__atomic_add_fetch(&counter, 1, __ATOMIC_SEQ_CST);
-	check(wait_until(arrived[0] == machine.cpu_count - 1, 20000), "not all came to an end");
-	check(counter == turns * machine.cpu_count, "%lu additions of %lu were kept", counter,
-	      turns * machine.cpu_count);
+	check(wait_until(arrived[0] == machine.cpu_count - 1, 20000),
+	      "not all processors finished");
+	check(counter == turns * machine.cpu_count, "%lu of %lu atomic additions took effect",
+	      counter, turns * machine.cpu_count);
 }
 
 static void spin(void *argument)
@@ -352,7 +356,7 @@ TEST(cpu_spin_progress, "AVP-CPU-026", .cpus = 2, .limit_ms = 30000)
 	cpus_stop = true;
 }
 
-/* Work that takes some instructions, whatever the processor. */
+/* Work of a known number of instructions, on any processor. */
 static void work(void)
 {
 	for (volatile uint32_t i = 0; i < WORK_TURNS; i++)
@@ -397,7 +401,7 @@ static uint64_t count_instructions(void)
 #else
 #define COUNT_CYCLES (UINT64_C(1) << 31)
 
-/* Of cycles, of which each instruction takes some. */
+/* Counts cycles: each instruction takes some. */
 static uint64_t count_instructions(void)
 {
 	uint64_t version = read_register(id_aa64dfr0_el1) >> 8 & 0xf, before;
@@ -425,7 +429,7 @@ TEST(cpu_performance_counters, "AVP-CPU-027", .limit_ms = 20000)
 
 static volatile uint64_t marks;
 
-/* A function of its own, at whose first instruction the breakpoint is. */
+/* A function of its own, with the breakpoint at its first instruction. */
 static __attribute__((noinline, noipa)) void leave_mark(void *argument)
 {
 	(void)argument;
@@ -490,14 +494,15 @@ TEST(cpu_debug, "AVP-CPU-028", .limit_ms = 20000)
 		kept = breakpoint_kept(address);
 		stopped = fault_catch(leave_mark, NULL, &fault);
 		set_breakpoint(address, false);
-		check(kept, "the breakpoint's registers changed over an exit, the %dth time",
-		      i + 1);
-		check(stopped, "the breakpoint does not stop, the %dth time", i + 1);
+		check(kept, "an exit changed the breakpoint's registers, the %dth time", i + 1);
+		check(stopped, "the breakpoint raises nothing, the %dth time", i + 1);
 		check(fault.kind == BREAKPOINT_KIND && fault.place == address,
 		      "it raises 0x%lx at 0x%lx", fault.kind, fault.place);
 	}
 	check(marks == 0, "the instruction at the breakpoint was executed");
-	/* Where it was not set nothing stops: an exception there would be noted as a failure. */
+	/*
+	 * Where no breakpoint is set nothing stops: an exception there would be noted as a failure.
+	 */
 	for (unsigned int i = 1; i < machine.cpu_count; i++) {
 		set_breakpoint(address, true);
 		marks = 0;
@@ -540,7 +545,7 @@ TEST(cpu_exit_cost, "AVP-CPU-030", .limit_ms = 20000)
 #ifdef __x86_64__
 TEST(cpu_sipi_state, "AVP-CPU-005", .profile = "x86-64", .cpus = 2)
 {
-	/* The trampoline notes the segment in which it was entered. */
+	/* The trampoline stores the segment in which it was entered. */
 	arrived[1] = 0;
 	start(1, arrive, (void *)1);
 	for (uint64_t page = 0x8000; page < 0x90000; page += PAGE_SIZE)
@@ -605,10 +610,10 @@ TEST(cpu_unknown_hypercall_x86, "AVP-CPU-020", .profile = "x86-64")
 #else
 TEST(cpu_context, "AVP-CPU-004", .profile = "arm64", .cpus = 2)
 {
-	/* Its stack was found by the context: it could not have arrived otherwise. */
+	/* The processor found its stack by the context: otherwise it could not arrive. */
 	arrived[1] = 0;
 	start(1, arrive, (void *)1);
-	check(wait_until(arrived[1] == 1, SECOND_MS), "no arrival");
+	check(wait_until(arrived[1] == 1, SECOND_MS), "the processor does not start");
 }
 
 #define INVALID_PARAMETERS (-2)
@@ -670,8 +675,9 @@ TEST(cpu_unknown_sysreg, "AVP-CPU-017", .profile = "arm64")
 {
 	struct fault fault;
 
-	check(fault_catch(touch_unknown, NULL, &fault), "a register that is not there can be read");
-	check(arch_fault_cause(&fault) == FAULT_UNDEFINED, "it raises class 0x%lx", fault.kind);
+	check(fault_catch(touch_unknown, NULL, &fault), "an unimplemented register can be read");
+	check(arch_fault_cause(&fault) == FAULT_UNDEFINED,
+	      "reading it raises exception class 0x%lx", fault.kind);
 }
 
 TEST(cpu_unknown_hypercall, "AVP-CPU-019", .profile = "arm64")
@@ -711,15 +717,15 @@ TEST(cpu_psci_features, "AVP-CPU-022", .profile = "arm64")
 		check(code >= 0, "PSCI_FEATURES of 0x%x returns %ld", mandatory[i], code);
 	}
 	check(arm64_call(PSCI_FEATURES, 0x8400001f, 0, 0) == NOT_SUPPORTED,
-	      "PSCI_FEATURES knows a function that does not exist");
+	      "PSCI_FEATURES reports an unknown function as supported");
 }
 #endif
 
-/* What ends the guest is done when it is asked for alone: with the word fatal=1. */
+/* Tests that end the guest run only on request: with the word fatal=1. */
 static void need_fatal(void)
 {
 	if (!option_number("fatal", 0))
-		skip("it ends the guest: ask for it with fatal=1");
+		skip("it ends the guest: add fatal=1 to the command line to run it");
 }
 
 TEST(cpu_triple_fault, "AVP-CPU-029")
@@ -736,10 +742,10 @@ TEST(cpu_triple_fault, "AVP-CPU-029")
 	write_register(vbar_el1, 0);
 	__asm__ volatile("isb; brk #0");
 #endif
-	fail("the guest went on");
+	fail("the guest still runs");
 }
 
-/* A processor that takes an exception in the handler of that exception, for ever. */
+/* A processor that loops forever in exceptions raised by their own handler. */
 #ifdef __x86_64__
 static void loop_in_exceptions(void *argument)
 {
@@ -764,7 +770,7 @@ static void loop_in_exceptions(void *argument)
 	descriptors[4] = (sizeof(task) - 1) | (base & 0xffffff) << 16 | UINT64_C(0x89) << 40 |
 			 (base >> 24 & 0xff) << 56;
 	descriptors[5] = base >> 32;
-	/* On a stack that begins anew each time, so that it never ends. */
+	/* On a stack that begins at the same address each time, so that it never overflows. */
 	task.other_stacks[0] = (uint64_t)(stack + sizeof(stack));
 	__asm__ volatile("lea 1f(%%rip), %0\n jmp 2f\n1: ud2\n2:" : "=r"(handler));
 	gates[6][0] = (handler & 0xffff) | 0x18 << 16 | UINT64_C(0x8e01) << 32 |
@@ -793,7 +799,7 @@ TEST(cpu_exception_loop, "AVP-CPU-029", .cpus = 2, .limit_ms = 60000)
 	struct vehicle vehicle;
 	uint32_t nothing = 0;
 
-	/* It cannot be had back but by a reset, which must work all the same. */
+	/* Only a reset brings the processor back, and it must still work. */
 	if (reboot_resume(&nothing, sizeof(nothing)))
 		return;
 	reboot_keep(&nothing, sizeof(nothing));

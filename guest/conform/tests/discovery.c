@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Chapter discovery: the description of the machine, and whether it is true. */
+/* Chapter discovery: the description of the machine, and whether it is right. */
 #include "base/contract_version.h"
 #include "bus/pci.h"
 #include "bus/virtio_mmio.h"
@@ -18,7 +18,7 @@ TEST(disc_acpi_tables, "AVP-DISC-001", .profile = "x86-64")
 	for (unsigned int i = 0; i < x86_platform.table_count; i++) {
 		const struct acpi_table *table = &x86_platform.tables[i];
 
-		check(table->sound, "table %s at 0x%lx: length %u, or a wrong sum",
+		check(table->sound, "table %s at 0x%lx: wrong checksum, or wrong length %u",
 		      table->signature, table->address, table->length);
 	}
 }
@@ -31,7 +31,7 @@ TEST(disc_acpi_fadt, "AVP-DISC-002", .profile = "x86-64")
 	check(x86_platform.fadt, "no FADT");
 	revision = *(const uint8_t *)(x86_platform.fadt + 8);
 	check(revision >= 1 && (revision > 6 || x86_platform.fadt_length >= lengths[revision]),
-	      "revision %u with a length of %u", revision, x86_platform.fadt_length);
+	      "FADT: revision %u with a length of %u", revision, x86_platform.fadt_length);
 }
 
 TEST(disc_acpi_reduced, "AVP-DISC-003", .profile = "x86-64")
@@ -48,10 +48,11 @@ TEST(disc_acpi_madt, "AVP-DISC-004", .profile = "x86-64")
 			const struct io_apic *b = &x86_platform.io_apics[j];
 
 			check(a->base >= b->base + b->count || b->base >= a->base + a->count,
-			      "I/O APICs %u and %u have the same interrupts", j, i);
+			      "I/O APICs %u and %u claim the same interrupts", j, i);
 		}
 	for (unsigned int i = 0; i < x86_platform.override_count; i++)
-		check(x86_platform.overrides[i].interrupt < 1024, "override %u leads to %u", i,
+		check(x86_platform.overrides[i].interrupt < 1024,
+		      "override of interrupt %u names interrupt %u", i,
 		      x86_platform.overrides[i].interrupt);
 }
 
@@ -70,7 +71,7 @@ TEST(disc_dt_valid, "AVP-DISC-007", .profile = "arm64")
 {
 	check(start_copy.version >= 17 && start_copy.loader <= 17,
 	      "version %lu, compatible with %lu", start_copy.version, start_copy.loader);
-	check(arm64_platform.tree_sound, "its structure is not well-formed");
+	check(arm64_platform.tree_sound, "the device tree is not well-formed");
 }
 
 TEST(disc_dt_root, "AVP-DISC-008", .profile = "arm64")
@@ -99,7 +100,7 @@ TEST(disc_dt_core, "AVP-DISC-010", .profile = "arm64")
 TEST(disc_dt_mmio, "AVP-DISC-011", .profile = "arm64", .transport = TRANSPORT_MMIO)
 {
 	check(arm64_platform.mmio_coherent == arm64_platform.mmio_nodes,
-	      "%u of %u windows are said to be coherent", arm64_platform.mmio_coherent,
+	      "%u of %u windows are described as coherent", arm64_platform.mmio_coherent,
 	      arm64_platform.mmio_nodes);
 	for (unsigned int i = 0; i < machine.slot_count; i++)
 		check(machine.slots[i].line.valid, "the window at 0x%lx has no interrupt",
@@ -114,7 +115,7 @@ TEST(disc_dt_pci, "AVP-DISC-012", .profile = "arm64")
 		      machine.window64.end > machine.window64.start,
 	      "no window for memory BARs in ranges");
 	check(arm64_platform.pci_map || arm64_platform.its || arm64_platform.message_frame,
-	      "neither interrupt-map nor a way for messages");
+	      "neither interrupt-map nor message interrupts are described");
 }
 #endif
 
@@ -142,7 +143,7 @@ TEST(disc_pci_mcfg, "AVP-DISC-006")
 		skip("no PCI host bridge");
 	check(machine.ecam, "no memory-mapped configuration space is described");
 	check(machine.last_bus >= machine.first_bus && machine.last_bus < 256,
-	      "its buses are %u to %u", machine.first_bus, machine.last_bus);
+	      "the PCI buses are %u to %u", machine.first_bus, machine.last_bus);
 	for (unsigned int bus = machine.first_bus; bus <= machine.last_bus; bus += 17) {
 		struct pci_function function = {.bus = (uint8_t)bus};
 
@@ -156,7 +157,7 @@ TEST(disc_answers, "AVP-DISC-013")
 		skip(NO_WINDOW);
 	for (unsigned int i = 0; i < machine.slot_count; i++)
 		check(mmio_read(machine.slots[i].address, 4) == MMIO_MAGIC,
-		      "what is described at 0x%lx reads 0x%lx", machine.slots[i].address,
+		      "the device described at 0x%lx reads 0x%lx", machine.slots[i].address,
 		      mmio_read(machine.slots[i].address, 4));
 }
 
@@ -164,7 +165,7 @@ TEST(disc_complete, "AVP-DISC-014")
 {
 	if (machine.slot_count == 0)
 		skip(NO_WINDOW);
-	/* Finds a device beside a described window, where the next window would be. */
+	/* Probes for a device next to a described window, where the next window would be. */
 	for (unsigned int i = 0; i < machine.slot_count; i++) {
 		uint64_t next = machine.slots[i].address + machine.slots[i].size;
 		bool described = false;
@@ -176,8 +177,7 @@ TEST(disc_complete, "AVP-DISC-014")
 			continue;
 		arch_map(next, 0x200);
 		check(disc_peek(next) != MMIO_MAGIC || disc_peek(next + 8) == 0,
-		      "a device with id %u answers at 0x%lx and is not described",
-		      disc_peek(next + 8), next);
+		      "a device with id %u at 0x%lx is not described", disc_peek(next + 8), next);
 	}
 }
 
@@ -223,7 +223,7 @@ static bool is_listed(const char *name, const char *words)
 	return false;
 }
 
-/* The host names the devices that it has configured: devices=. */
+/* The host lists the configured devices: devices=. */
 TEST(disc_base_devices, "AVP-DISC-017")
 {
 	char words[64] = "";
@@ -237,7 +237,7 @@ TEST(disc_base_devices, "AVP-DISC-017")
 		if (!type->base)
 			continue;
 		if (!promised && !found)
-			skip("no %s device: was the machine configured with one?", type->name);
+			skip("no %s device: configure the machine with one", type->name);
 		if (promised && !is_listed(type->name, words))
 			continue;
 		any = true;
@@ -245,7 +245,7 @@ TEST(disc_base_devices, "AVP-DISC-017")
 		      words);
 	}
 	if (!any)
-		skip("devices=%s names none of the base profile", words);
+		skip("devices=%s names no device of the base profile", words);
 }
 
 #define CAPACITY  16
@@ -255,12 +255,12 @@ TEST(disc_capacity, "AVP-DISC-018")
 {
 	unsigned int places = machine.slot_count;
 
-	/* Each slot of the first bus has room for a device. */
+	/* Each slot of the first bus can hold a device. */
 	if (machine.ecam || device_find(0, TRANSPORT_PCI))
 		places += PCI_SLOTS;
 	if (places < CAPACITY && places == device_count)
-		skip("only devices that are there are described: start the guest with sixteen");
-	check(places >= CAPACITY, "SHOULD: there are places for %u devices", places);
+		skip("only existing devices are described: start the guest with sixteen");
+	check(places >= CAPACITY, "SHOULD: the machine has room for only %u devices", places);
 }
 
 static uint64_t minor_of(const char *version)
@@ -275,8 +275,10 @@ TEST(disc_contract_version, "AVP-DISC-019")
 	char word[32];
 
 	check(text_option(machine.command_line, "avp.contract", word, sizeof(word)),
-	      "SHOULD: avp.contract= is not on the command line");
-	/* Versions with one MAJOR are compatible; while MAJOR is 0, those with one MINOR. */
+	      "SHOULD: the command line has no avp.contract=");
+	/*
+	 * Versions with the same MAJOR are compatible; while MAJOR is 0, those with the same MINOR.
+	 */
 	check(text_number(word) == text_number(CONTRACT_VERSION) &&
 		      (text_number(word) > 0 || minor_of(word) == minor_of(CONTRACT_VERSION)),
 	      "SHOULD: avp.contract=%s, this guest is built for " CONTRACT_VERSION, word);
@@ -284,7 +286,7 @@ TEST(disc_contract_version, "AVP-DISC-019")
 
 TEST(disc_empty, "AVP-DISC-020")
 {
-	/* The guest runs. Only a machine without devices shows that it needs none. */
+	/* The guest is running. Only a machine without devices shows that it needs none. */
 	if (device_count > 0)
-		skip("there are %u devices: start the guest without any", device_count);
+		skip("the machine has %u devices: start the guest without any", device_count);
 }

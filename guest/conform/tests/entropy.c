@@ -17,7 +17,9 @@ static void build(struct request *request, unsigned int slot)
 static const char *verify(const struct request *request, uint32_t written)
 {
 	(void)request;
-	return written >= 1 && written <= REQUEST_BYTES ? NULL : "no random byte came, or too many";
+	return written >= 1 && written <= REQUEST_BYTES ?
+		       NULL :
+		       "the used length is 0, or larger than the buffer";
 }
 
 static void build_large(struct request *request, uint32_t size)
@@ -46,7 +48,7 @@ static struct queue *open_entropy(void)
 	return queue;
 }
 
-/* Has the device fill a buffer. Returns how many bytes came. */
+/* Has the device fill a buffer. Returns how many bytes it wrote. */
 static uint32_t get_some(struct queue *queue, void *memory, uint32_t size)
 {
 	struct driver_buffer buffer = buffer_of(memory, size);
@@ -54,7 +56,8 @@ static uint32_t get_some(struct queue *queue, void *memory, uint32_t size)
 
 	check(queue_do(queue, &buffer, 0, 1, &written, ANSWER_MS),
 	      "a buffer of %u bytes was not used", size);
-	check(written >= 1 && written <= size, "%u bytes came into a buffer of %u", written, size);
+	check(written >= 1 && written <= size, "the used length is %u, for a buffer of %u bytes",
+	      written, size);
 	return written;
 }
 
@@ -92,10 +95,11 @@ TEST(rng_fresh, "AVP-RNG-003", ENTROPY)
 	uint8_t *memory = pages_get(PAGE_SIZE);
 
 	for (unsigned int i = 0; i < 16; i++) {
-		check(get_some(queue, memory + i * 32, 32) >= 16, "less than 16 bytes came");
+		check(get_some(queue, memory + i * 32, 32) >= 16,
+		      "fewer than 16 of 32 bytes were written");
 		for (unsigned int j = 0; j < i; j++)
 			check(memcmp(memory + i * 32, memory + j * 32, 16) != 0,
-			      "the same bytes came twice");
+			      "the same bytes were written twice");
 		if (i % 4 == 3)
 			queue = open_entropy();
 	}
@@ -122,7 +126,7 @@ TEST(rng_plausible, "AVP-RNG-004", ENTROPY, .limit_ms = 60000)
 		}
 		total += got;
 	}
-	/* Ten standard deviations: a value outside is a broken source, not bad luck. */
+	/* Ten standard deviations: a value outside means a broken source, not bad luck. */
 	for (int i = 0; i < 256; i++) {
 		int64_t difference = (int64_t)counts[i] * 256 - total;
 
@@ -150,10 +154,10 @@ TEST(rng_sizes, "AVP-RNG-005", ENTROPY)
 		count = queue->size;
 	for (unsigned int i = 0; i < count; i++)
 		parts[i] = buffer_of(memory + i * 100, i + 1);
-	check(queue_do(queue, parts, 0, count, &written, ANSWER_MS), "a chain of %u was not used",
-	      count);
-	check(written >= 1 && written <= 32 * 33 / 2, "%u bytes came into a chain of %u", written,
-	      count);
+	check(queue_do(queue, parts, 0, count, &written, ANSWER_MS),
+	      "a chain of %u descriptors was not used", count);
+	check(written >= 1 && written <= 32 * 33 / 2,
+	      "the used length is %u, for a chain of %u descriptors", written, count);
 }
 
 static bool craft_wrong(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
@@ -174,7 +178,7 @@ static bool craft_wrong(struct vehicle *vehicle, struct queue *queue, unsigned i
 
 TEST(rng_wrong_direction, "AVP-RNG-006", ENTROPY)
 {
-	attack_vehicles(SPLIT, craft_wrong, "a buffer that cannot be filled");
+	attack_vehicles(SPLIT, craft_wrong, "a buffer without a device-writable byte");
 }
 
 TEST(rng_progress, "AVP-RNG-007", ENTROPY, .limit_ms = 30000)

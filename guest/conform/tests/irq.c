@@ -17,7 +17,7 @@ static struct queue *open_connected(struct vehicle *vehicle)
 	struct queue *queue = vehicle_open(vehicle, 0, 16);
 
 	if (!vehicle->device->connected)
-		skip("%s has no interrupt that this guest can find", device_name(vehicle->device));
+		skip("this guest cannot find the interrupt of %s", device_name(vehicle->device));
 	return queue;
 }
 
@@ -36,10 +36,10 @@ TEST(irq_deliver, "AVP-IRQ-001", .limit_ms = 20000)
 		any = true;
 		vehicle_must_do(&vehicle, queue, "with its interrupt");
 		check(wait_until(vehicle.device->queue_interrupts != before, 1000),
-		      "%s: its interrupt does not come", device_name(vehicle.device));
+		      "%s: its interrupt does not arrive", device_name(vehicle.device));
 	}
 	if (!any)
-		skip("no device has an interrupt that this guest can find");
+		skip("this guest cannot find the interrupt of any device");
 }
 
 TEST(irq_edge_not_lost, "AVP-IRQ-002", .transport = TRANSPORT_MMIO, .limit_ms = 20000)
@@ -58,18 +58,19 @@ TEST(irq_edge_not_lost, "AVP-IRQ-002", .transport = TRANSPORT_MMIO, .limit_ms = 
 			before = device->queue_interrupts;
 			vehicle_must_do(&vehicle, queue, "while its interrupt is masked");
 			sleep_ms(1);
-			check(device->queue_interrupts == before, "%s: a masked interrupt came",
+			check(device->queue_interrupts == before, "%s: a masked interrupt arrived",
 			      device_name(device));
 			interrupt_mask(device->interrupt, false);
 			/*
-			 * An I/O APIC does not keep an edge at a masked pin (Intel 82093AA, 3.2.4).
+			 * An I/O APIC does not latch an edge at a masked pin (Intel 82093AA,
+			 * 3.2.4).
 			 */
 			if (ARCH_X86 && !device->line.level) {
 				mmio_write(device->base + 0x64, 3, 4);
 				vehicle_must_do(&vehicle, queue, "after its interrupt was masked");
 			}
 			check(wait_until(device->queue_interrupts != before, 1000),
-			      "%s: what came while it was masked was lost (%s)",
+			      "%s: an interrupt raised while masked was lost (%s)",
 			      device_name(device), device->line.level ? "level" : "edge");
 		}
 	}
@@ -96,7 +97,7 @@ TEST(irq_level_held, "AVP-IRQ-003", .transport = TRANSPORT_MMIO, .limit_ms = 200
 		check(came >= 1 && came < 10,
 		      "%s: %lu interrupts for one buffer, acknowledged each time",
 		      device_name(device), came);
-		/* The same when the cause is that the device needs a reset. */
+		/* The same if the interrupt's cause is that the device needs a reset. */
 		*(volatile uint16_t *)(queue->addresses[1] + 2) += 100;
 		before = interrupt_count(device->interrupt);
 		queue_kick(queue);
@@ -104,7 +105,7 @@ TEST(irq_level_held, "AVP-IRQ-003", .transport = TRANSPORT_MMIO, .limit_ms = 200
 		sleep_ms(5);
 		came = interrupt_count(device->interrupt) - before;
 		check(came < 100,
-		      "%s: %lu interrupts in 5 ms from a device that needs a reset; acknowledging does "
+		      "%s: %lu interrupts in 5 ms from a device that needs a reset: acknowledging does "
 		      "not end them",
 		      device_name(device), came);
 	}
@@ -118,16 +119,16 @@ TEST(irq_no_spurious, "AVP-IRQ-004", .limit_ms = 10000)
 	struct vehicle vehicle;
 
 	if (!vehicle_get(0, TRANSPORT_ANY, 0, &vehicle))
-		skip("no device for it");
+		skip("no suitable device");
 	for (unsigned int n = 0; n < 16 && vehicle_get(n, TRANSPORT_ANY, 0, &vehicle); n++)
 		vehicle_open(&vehicle, 0, 16);
 	sleep_ms(100);
-	/* Counted from the start of the device. */
+	/* From the start of the device on. */
 	for (unsigned int n = 0; n < 16 && vehicle_get(n, TRANSPORT_ANY, 0, &vehicle); n++)
 		check(vehicle.device->queue_interrupts <= START_INTERRUPTS,
 		      "%s: %u interrupts without a cause", device_name(vehicle.device),
 		      vehicle.device->queue_interrupts);
-	check(interrupts_unexpected == before, "interrupts that nobody asked for came");
+	check(interrupts_unexpected == before, "unexpected interrupts arrived");
 }
 
 TEST(irq_disabled, "AVP-IRQ-005", .transport = TRANSPORT_MMIO, .limit_ms = 10000)
@@ -145,14 +146,14 @@ TEST(irq_disabled, "AVP-IRQ-005", .transport = TRANSPORT_MMIO, .limit_ms = 10000
 		for (int i = 0; i < 10; i++)
 			vehicle_must_do(&vehicle, queue, "while its interrupt is off");
 		sleep_ms(5);
-		check(device->queue_interrupts == before, "%s: an interrupt that is off came",
+		check(device->queue_interrupts == before, "%s: a disabled interrupt arrived",
 		      device_name(device));
 		interrupt_mask(device->interrupt, false);
 	}
 }
 
 static volatile bool ready;
-static volatile uint64_t rounds; /* that a listener has made; none while it takes an interrupt */
+static volatile uint64_t rounds; /* of a listener; stand still in an interrupt handler */
 
 static void wait_for_interrupts(void *argument)
 {
@@ -178,8 +179,8 @@ static void start_listener(unsigned int cpu)
 }
 
 /*
- * One request, and its interrupt. Behind it no processor has it active, wherever it came to: the
- * next one would come to the same processor, whatever the route is by then.
+ * Makes one request and waits for its interrupt. On return no processor has the interrupt active:
+ * otherwise the next one would go to the same processor, whatever its route.
  */
 static void await_moved(struct vehicle *vehicle, struct queue *queue, unsigned int target)
 {
@@ -190,16 +191,18 @@ static void await_moved(struct vehicle *vehicle, struct queue *queue, unsigned i
 	check(wait_until(interrupt_count(device->interrupt) != before, 1000),
 	      "the interrupt was lost when it was moved to processor %u", target);
 	before = rounds;
-	check(wait_until(rounds > before + 1, 1000), "processor 1 does not leave its interrupts");
+	check(wait_until(rounds > before + 1, 1000),
+	      "processor 1 does not finish its interrupt handlers");
 }
 
 #define MOVES 20
 
 /*
- * Each request here waits for one interrupt. Those without a cause that a start may bring are each
- * taken for that of a request, so that as many more may have been raised before a move, and come
- * behind it to the processor before, however long that, or the device, has not been run. The next
- * one was raised behind the move. A hypervisor that is always late is late each time.
+ * Each request here waits for one interrupt. The interrupts without a cause that the start of a
+ * device may bring are each taken for that of a request. So as many interrupts may have been raised
+ * before the move and arrive after it at the old processor, however late the processor or the
+ * device is scheduled. The interrupt after those was raised after the move. A hypervisor that
+ * routes late does so each time.
  */
 TEST(irq_affinity, "AVP-IRQ-006", .transport = TRANSPORT_MMIO, .cpus = 2, .limit_ms = 20000)
 {
@@ -209,7 +212,7 @@ TEST(irq_affinity, "AVP-IRQ-006", .transport = TRANSPORT_MMIO, .cpus = 2, .limit
 	unsigned int at_once = 0;
 
 	if (!vehicle_get(0, TRANSPORT_MMIO, 0, &vehicle))
-		skip("no device for it");
+		skip("no suitable device");
 	device = vehicle.device;
 	queue = open_connected(&vehicle);
 	start_listener(1);
@@ -225,11 +228,11 @@ TEST(irq_affinity, "AVP-IRQ-006", .transport = TRANSPORT_MMIO, .cpus = 2, .limit
 			break;
 		}
 		check(interrupt_cpu(device->interrupt) == target,
-		      "interrupt %d behind a move came to processor %u, not %u",
+		      "interrupt %d after a move arrived at processor %u, not %u",
 		      QUEUE_START_INTERRUPTS + 1, interrupt_cpu(device->interrupt), target);
 	}
 	cpus_stop = true;
-	check(at_once, "the first interrupt behind each of %d moves came to the processor before",
+	check(at_once, "after each of %d moves the first interrupt arrived at the old processor",
 	      MOVES);
 }
 
@@ -242,7 +245,7 @@ static void note_order(void *context)
 	orders++;
 }
 
-/* Both pend while interrupts are off, the one or the other first. */
+/* Both are pending while interrupts are off, raised in either order. */
 static void raise_both(void (*raise)(unsigned int which))
 {
 	for (unsigned int i = 0; i < 20; i++) {
@@ -253,7 +256,8 @@ static void raise_both(void (*raise)(unsigned int which))
 		for (uint64_t until = arch_ticks() + ns_to_ticks(1000000); arch_ticks() < until;)
 			arch_relax();
 		arch_interrupts_on();
-		check(wait_until(orders >= 2, 1000), "%u of two pending interrupts came", orders);
+		check(wait_until(orders >= 2, 1000), "%u of two pending interrupts arrived",
+		      orders);
 		check(order[0] == 1 && order[1] == 0,
 		      "the one of higher priority came second, raised %s",
 		      i % 2 ? "first" : "last");
@@ -281,7 +285,7 @@ static void check_priority(void)
 		      "no vector is left");
 		vectors[i / PRIORITY_STEP] = message.data;
 	}
-	/* Those between are not raised. */
+	/* The vectors between them are not raised. */
 	vectors[0] = vectors[1] - PRIORITY_STEP;
 	raise_both(raise_vector);
 }
@@ -306,8 +310,8 @@ static void check_priority(void)
 	if (!arm64_platform.gic_version || arm64_platform.lines < 36)
 		skip("no GIC with lines for it");
 	/*
-	 * Of two of the same priority the lower number would come first: each is the urgent one
-	 * once.
+	 * Of two with the same priority the lower number would come first: each gets the higher
+	 * priority once.
 	 */
 	for (unsigned int lower = 0; lower < 2; lower++) {
 		lines[0] = arm64_platform.lines - 2 + lower;
@@ -344,7 +348,8 @@ TEST(irq_eoi, "AVP-IRQ-008", .limit_ms = 20000)
 
 			vehicle_must_do(&vehicle, queue, "after an end of interrupt");
 			check(wait_until(vehicle.device->queue_interrupts != before, 1000),
-			      "%s: interrupt %d does not come", device_name(vehicle.device), i + 1);
+			      "%s: interrupt %d does not arrive", device_name(vehicle.device),
+			      i + 1);
 		}
 	}
 }
@@ -355,7 +360,8 @@ TEST(irq_ipi, "AVP-IRQ-009", .limit_ms = 20000)
 		uint64_t before = ipi_counts[0];
 
 		ipi_send(0);
-		check(wait_until(ipi_counts[0] != before, 1000), "none comes to the sender itself");
+		check(wait_until(ipi_counts[0] != before, 1000),
+		      "none arrives at the sender itself");
 	}
 	for (unsigned int cpu = 1; cpu < machine.cpu_count; cpu++) {
 		start_listener(cpu);
@@ -364,7 +370,7 @@ TEST(irq_ipi, "AVP-IRQ-009", .limit_ms = 20000)
 
 			ipi_send(cpu);
 			check(wait_until(ipi_counts[cpu] != before, 1000),
-			      "none comes to processor %u", cpu);
+			      "none arrives at processor %u", cpu);
 		}
 		cpus_stop = true;
 		wait_until(cpu_is_off(cpu), 1000);
@@ -395,9 +401,9 @@ TEST(irq_ipi_broadcast, "AVP-IRQ-010", .cpus = 2, .limit_ms = 20000)
 		sleep_ms(1);
 		for (cpu = 0; cpu < machine.cpu_count && good; cpu++)
 			good = ipi_counts[cpu] - before[cpu] == (cpu || self);
-		check(good, "one to all %s came %lu times to processor %u",
-		      self ? "with self" : "but self", ipi_counts[cpu - 1] - before[cpu - 1],
-		      cpu - 1);
+		check(good, "one to all %s arrived %lu times at processor %u",
+		      self ? "including the sender" : "but the sender",
+		      ipi_counts[cpu - 1] - before[cpu - 1], cpu - 1);
 	}
 	cpus_stop = true;
 }
@@ -411,7 +417,7 @@ static void sleep_and_wake(void *argument)
 	ready = true;
 	while (!cpus_stop) {
 		arch_interrupts_off();
-		/* Between this look and the wait it may come. */
+		/* It may arrive between this check and the wait. */
 		if (ipi_counts[1] == wakes)
 			arch_wait();
 		arch_interrupts_on();
@@ -439,7 +445,7 @@ TEST(irq_wake, "AVP-IRQ-011", .cpus = 2, .limit_ms = 20000)
 	}
 	cpus_stop = true;
 	ipi_send(1);
-	check(good, "processor 1 sleeps on after interrupt %d", i);
+	check(good, "interrupt %d does not wake processor 1", i);
 }
 
 TEST(irq_storm, "AVP-IRQ-012", .limit_ms = 30000)
@@ -450,7 +456,7 @@ TEST(irq_storm, "AVP-IRQ-012", .limit_ms = 30000)
 	unsigned int count;
 
 	if (!vehicle_get(0, TRANSPORT_ANY, 0, &loud) || !vehicle_get(1, TRANSPORT_ANY, 0, &other))
-		skip("it needs two devices");
+		skip("the test needs two devices");
 	noisy = open_connected(&loud);
 	vehicle_build(&loud, 0, &request);
 	count = noisy->size / (request.readable + request.writable);
@@ -516,7 +522,7 @@ TEST(irq_msi, "AVP-IRQ-024", .transport = TRANSPORT_PCI, .limit_ms = 20000)
 		      interrupt_count(number), MESSAGES);
 	}
 	if (!any)
-		skip("no device whose messages this guest can take");
+		skip("no device whose messages this guest can receive");
 }
 
 TEST(irq_latency, "AVP-IRQ-027", .limit_ms = 20000)
@@ -528,7 +534,8 @@ TEST(irq_latency, "AVP-IRQ-027", .limit_ms = 20000)
 		uint64_t before = ipi_counts[0], from = arch_ticks();
 
 		ipi_send(0);
-		check(wait_until(ipi_counts[0] != before, 1000), "none comes to the sender itself");
+		check(wait_until(ipi_counts[0] != before, 1000),
+		      "none arrives at the sender itself");
 		distribution_add(&distribution, ticks_to_ns(ipi_ticks[0] - from));
 	}
 	distribution_report(&distribution, "irq_to_self", "ns");
@@ -540,7 +547,7 @@ TEST(irq_latency, "AVP-IRQ-027", .limit_ms = 20000)
 		uint64_t before = ipi_counts[1], from = arch_ticks();
 
 		ipi_send(1);
-		check(wait_until(ipi_counts[1] != before, 1000), "none comes to processor 1");
+		check(wait_until(ipi_counts[1] != before, 1000), "none arrives at processor 1");
 		if (ipi_ticks[1] > from)
 			distribution_add(&distribution, ticks_to_ns(ipi_ticks[1] - from));
 	}
@@ -555,7 +562,7 @@ TEST(irq_kick_latency, "AVP-IRQ-028", .limit_ms = 20000)
 	struct queue *queue;
 
 	if (!vehicle_get_simple(0, &vehicle))
-		skip("no device for it");
+		skip("no suitable device");
 	queue = open_connected(&vehicle);
 	distribution_start(&distribution);
 	for (int i = 0; i < 200; i++) {
@@ -644,7 +651,7 @@ TEST(irq_apic_reserved, "AVP-IRQ-017", .profile = "x86-64")
 
 TEST(irq_no_pic, "AVP-IRQ-018", .profile = "x86-64")
 {
-	/* Both are masked since the start, and the timer's interrupt comes all the same. */
+	/* The 8259s are masked since the start, and the timer's interrupt arrives all the same. */
 	check(timer_works(), "no interrupt without the 8259");
 }
 
@@ -672,21 +679,25 @@ TEST(irq_wrong_vector, "AVP-IRQ-026")
 		any = true;
 		low = x86_io_apic_read(apic, 0x10 + 2 * pin);
 		high = x86_io_apic_read(apic, 0x11 + 2 * pin);
-		/* To a processor that is not there, then with a vector that is not allowed. */
+		/* To a processor that does not exist, then with a vector that is not allowed. */
 		x86_io_apic_write(apic, 0x11 + 2 * pin, 0xf0000000);
 		vehicle_must_do(&vehicle, queue, "whose interrupt goes nowhere");
 		x86_io_apic_write(apic, 0x11 + 2 * pin, high);
 		x86_io_apic_write(apic, 0x10 + 2 * pin, low & ~0xffu);
 		vehicle_must_do(&vehicle, queue, "whose vector is 0");
-		/* What was raised meanwhile is taken away at the device. */
+		/* Clear what the device raised meanwhile. */
 		mmio_write(device->base + 0x64, 3, 4);
-		/* As an edge for a moment: so what waits for its end is forgotten. */
+		/*
+		 * Edge-triggered for a moment, so that the I/O APIC forgets an interrupt that waits
+		 * for its EOI.
+		 */
 		x86_io_apic_write(apic, 0x10 + 2 * pin, (low & ~0xd000u) | 0x10000);
 		x86_io_apic_write(apic, 0x10 + 2 * pin, low & ~0x5000u);
 		before = device->queue_interrupts;
-		vehicle_must_do(&vehicle, queue, "whose route is right again");
+		vehicle_must_do(&vehicle, queue, "whose route is valid again");
 		check(wait_until(device->queue_interrupts != before, 1000),
-		      "%s: no interrupt comes once its route is right again", device_name(device));
+		      "%s: no interrupt arrives once its route is valid again",
+		      device_name(device));
 	}
 	if (!any)
 		skip("no device is wired to an I/O APIC");
@@ -796,11 +807,11 @@ TEST(irq_gic_reserved, "AVP-IRQ-023", .profile = "arm64", .limit_ms = 20000)
 			uint64_t words[3] = {arm64_platform.distributor + (offset & ~(width - 1)),
 					     width, true};
 
-			/* Reserved and implementation-defined places only. */
+			/* Reserved and implementation-defined registers only. */
 			if (offset < 0x60)
 				fault_catch(touch_gic, words, &fault);
 		}
-	check(timer_works(), "no interrupt comes");
+	check(timer_works(), "no interrupt arrives");
 }
 
 TEST(irq_its, "AVP-IRQ-025", .profile = "arm64")

@@ -40,7 +40,7 @@ TEST(life_reset_quiet, "AVP-LIFE-002", .limit_ms = 20000)
 		uint16_t used;
 
 		vehicle_must_do(&vehicle, queue, "before a reset");
-		check(device_reset(device), "%s: no reset", device_name(device));
+		check(device_reset(device), "%s: the reset does not complete", device_name(device));
 		used = used_of(queue)[1];
 		interrupts = device->queue_interrupts;
 		vehicle_build(&vehicle, 1, &request);
@@ -51,8 +51,8 @@ TEST(life_reset_quiet, "AVP-LIFE-002", .limit_ms = 20000)
 		sleep_ms(20);
 		check(used_of(queue)[1] == used, "%s: its queue was served after a reset",
 		      device_name(device));
-		check(device->queue_interrupts == interrupts, "%s: an interrupt came after a reset",
-		      device_name(device));
+		check(device->queue_interrupts == interrupts,
+		      "%s: an interrupt arrived after a reset", device_name(device));
 	}
 }
 
@@ -81,7 +81,8 @@ TEST(life_reset_inflight, "AVP-LIFE-003", .limit_ms = 30000)
 			queue_kick(queue);
 			for (uint64_t pause = random_number() % 3000; pause > 0; pause--)
 				arch_relax();
-			check(device_reset(device), "%s: no reset with requests in flight",
+			check(device_reset(device),
+			      "%s: a reset with requests in flight does not complete",
 			      device_name(device));
 			used = used_of(queue)[1];
 			memset(vehicle.area, 0xa5, REQUEST_MAX * REQUEST_SIZE);
@@ -90,7 +91,7 @@ TEST(life_reset_inflight, "AVP-LIFE-003", .limit_ms = 30000)
 				check(vehicle.area[i] == 0xa5,
 				      "%s: a buffer was written to after the reset",
 				      device_name(device));
-			check(used_of(queue)[1] == used, "%s: used.idx moved after the reset",
+			check(used_of(queue)[1] == used, "%s: used.idx changed after the reset",
 			      device_name(device));
 		}
 		vehicle_heal(&vehicle, "after resets with requests in flight");
@@ -109,7 +110,7 @@ TEST(life_reset_again, "AVP-LIFE-004", .limit_ms = 60000)
 			struct queue *queue;
 
 			pages_release(mark);
-			/* A reset from each state. */
+			/* Resets from each state. */
 			if (round % 4 == 1)
 				device_negotiate(vehicle.device, 0);
 			if (round % 4 == 2)
@@ -134,7 +135,7 @@ TEST(life_reset_features, "AVP-LIFE-005")
 		check(device_offered(device) == offered,
 		      "%s: offers 0x%lx after a reset, 0x%lx before", device_name(device),
 		      device_offered(device), offered);
-		/* Without features: the device must have forgotten the earlier ones. */
+		/* Without features: the reset must have cleared the earlier ones. */
 		vehicle_must_do(&vehicle, vehicle_open(&vehicle, SPLIT, 16), "without features");
 	}
 }
@@ -184,7 +185,7 @@ TEST(life_buffers_before_ok, "AVP-LIFE-007", .limit_ms = 10000)
 		device_run(vehicle.device);
 		queue_kick(queue);
 		check(queue_wait(queue, &written, ANSWER_MS),
-		      "%s: a buffer from before DRIVER_OK was not used",
+		      "%s: a buffer made available before DRIVER_OK was not used",
 		      device_name(vehicle.device));
 	}
 }
@@ -203,7 +204,7 @@ TEST(life_offer_known, "AVP-LIFE-010")
 {
 	const uint64_t legacy = FEATURE(24) | FEATURE(27) | FEATURE(30) | FEATURE(31);
 	const uint64_t future = (FEATURE(50) - 1) & ~(FEATURE(44) - 1);
-	/* Bits of types; 42 is one of legacy network devices. */
+	/* Bits of the types; 42 is one of legacy network devices. */
 	const uint64_t types = FEATURE(42) | ~(FEATURE(50) - 1);
 
 	for_each_device(device)
@@ -242,7 +243,7 @@ TEST(life_offer_works, "AVP-LIFE-011", .limit_ms = 60000)
 	{
 		uint64_t offered = device_offered(vehicle.device) & driven, mark = pages_mark();
 
-		/* Every subset of the offered ones of these. */
+		/* Negotiates every subset of these features that the device offers. */
 		for (uint64_t subset = offered;; subset = (subset - 1) & offered) {
 			struct queue *queue;
 
@@ -293,10 +294,10 @@ TEST(life_features_subsets, "AVP-LIFE-013", .limit_ms = 20000)
 		skip("no device offers a feature of its rings");
 }
 
-/* Accepts exactly @features, offered or not. Returns whether FEATURES_OK stays. */
+/* Accepts exactly @features, offered or not. Returns whether FEATURES_OK stays set. */
 static bool force_features(struct device *device, uint64_t features)
 {
-	check(device_reset(device), "%s: no reset", device_name(device));
+	check(device_reset(device), "%s: the reset does not complete", device_name(device));
 	device->ops->set_status(device, STATUS_DRIVER);
 	device->ops->set_features(device, 0, (uint32_t)features);
 	device->ops->set_features(device, 1, (uint32_t)(features >> 32));
@@ -304,7 +305,7 @@ static bool force_features(struct device *device, uint64_t features)
 	return device->ops->status(device) & VIRTIO_CONFIG_S_FEATURES_OK;
 }
 
-/* A device that took FEATURES_OK must work for a driver that uses only VERSION_1. */
+/* A device that keeps FEATURES_OK set must work for a driver that uses only VERSION_1. */
 static void must_work_plainly(struct vehicle *vehicle, unsigned int bit)
 {
 	struct device *device = vehicle->device;
@@ -315,9 +316,9 @@ static void must_work_plainly(struct vehicle *vehicle, unsigned int bit)
 	queue = vehicle_set_up_queues(vehicle, 16);
 	device_run(device);
 	wrong = vehicle_do(vehicle, queue);
-	check(!wrong, "%s: took feature %u, which it cannot have, and then: %s (status 0x%x)",
+	check(!wrong, "%s: accepted feature %u without offering it, and then: %s (status 0x%x)",
 	      device_name(device), bit, wrong, device->ops->status(device));
-	check(device_reset(device), "%s: no reset", device_name(device));
+	check(device_reset(device), "%s: the reset does not complete", device_name(device));
 	pages_release(mark);
 }
 
@@ -419,7 +420,7 @@ TEST(life_config_stable, "AVP-LIFE-018")
 		}
 	}
 	if (!any)
-		skip("no device with a configuration that stays for two reads");
+		skip("the configuration of every device changes between two reads");
 }
 
 TEST(life_needs_reset, "AVP-LIFE-020", .limit_ms = 10000)
@@ -585,7 +586,7 @@ TEST(life_reset_time, "AVP-LIFE-034", .limit_ms = 30000)
 			vehicle_open(&vehicle, SPLIT, 16);
 			distribution_add(&starts, ticks_to_ns(arch_ticks() - from) / 1000);
 			from = arch_ticks();
-			check(device_reset(vehicle.device), "no reset");
+			check(device_reset(vehicle.device), "the reset does not complete");
 			distribution_add(&resets, ticks_to_ns(arch_ticks() - from) / 1000);
 		}
 	}

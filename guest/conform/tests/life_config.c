@@ -62,7 +62,7 @@ bool watch_configurations(enum transport transport, struct config_change *change
 	if (count == 0 && unchanging)
 		return false;
 	if (count == 0)
-		skip("no device with a configuration and an interrupt that this guest can find");
+		skip("no device with a configuration whose interrupt this guest can find");
 	while (!deadline_passed(&deadline))
 		for (unsigned int i = 0; i < count; i++) {
 			struct device *device = watched[i].device;
@@ -88,7 +88,7 @@ void expect_generation(enum transport transport, const char *name)
 	if (!watch_configurations(transport, &change))
 		skip(NOTHING_CHANGED);
 	check(change.generation_after != change.generation_before,
-	      "%s: byte %u of the configuration changed, %s is %u as before",
+	      "%s: byte %u of the configuration changed, but %s is still %u",
 	      device_name(change.device), change.offset, name, change.generation_before);
 }
 
@@ -98,7 +98,6 @@ TEST(life_config_notify, "AVP-LIFE-019", .limit_ms = 10000)
 
 	if (!watch_configurations(TRANSPORT_ANY, &change))
 		skip(NOTHING_CHANGED);
-	check(change.notified,
-	      "%s: byte %u of the configuration changed, without a notification of it",
+	check(change.notified, "%s: byte %u of the configuration changed without a notification",
 	      device_name(change.device), change.offset);
 }

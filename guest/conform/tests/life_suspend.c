@@ -11,7 +11,7 @@
 		skip("no device offers VIRTIO_F_SUSPEND");       \
 	for_each_vehicle(vehicle, TRANSPORT_ANY, SUSPEND)
 
-/* Writes SUSPEND and waits for the @wanted bit. False: the device asks for a reset, as it may. */
+/* Writes SUSPEND and waits for the @wanted bit. False: the device requests a reset, as it may. */
 static bool change_to(struct device *device, uint8_t wanted, const char *name)
 {
 	device->ops->set_status(device, STATUS_RUNNING | STATUS_SUSPEND);
@@ -85,7 +85,7 @@ TEST(life_suspend_quiet, "AVP-LIFE-023", .limit_ms = 20000)
 		sleep_ms(100);
 		check(used_of(queue)[1] == used && device->queue_interrupts == interrupts &&
 			      device->config_interrupts == changes,
-		      "%s: a queue or an interrupt of a suspended device moved",
+		      "%s: a suspended device used a buffer or raised an interrupt",
 		      device_name(device));
 		read_config(device, after);
 		check(!memcmp(before, after, size),
@@ -95,7 +95,7 @@ TEST(life_suspend_quiet, "AVP-LIFE-023", .limit_ms = 20000)
 		read_config(device, after);
 		check(!device->connected || !memcmp(before, after, size) ||
 			      wait_until(device->config_interrupts != changes, 1000),
-		      "%s: what changed meanwhile is not told after it resumed",
+		      "%s: no notification after it resumed of what changed meanwhile",
 		      device_name(device));
 	}
 }
@@ -126,8 +126,8 @@ TEST(life_suspend_drained, "AVP-LIFE-024", .limit_ms = 20000)
 		used = used_of(queue)[1];
 		check(used == 0 || !device->connected ||
 			      wait_until(device->queue_interrupts != interrupts, 1000),
-		      "SHOULD: %s: %u requests were finished and not told of", device_name(device),
-		      used);
+		      "SHOULD: %s: %u requests were finished without a notification",
+		      device_name(device), used);
 		size = read_config(device, before);
 		for (uint32_t i = 0; i < size; i++)
 			if (!device_config_commands(device, i, 1))
@@ -138,7 +138,7 @@ TEST(life_suspend_drained, "AVP-LIFE-024", .limit_ms = 20000)
 		      device_name(device));
 		sleep_ms(50);
 		check(used_of(queue)[1] == used,
-		      "SHOULD: %s: a request was finished after SUSPEND was shown",
+		      "SHOULD: %s: a request was finished after the status showed SUSPEND",
 		      device_name(device));
 		if (!resume(device))
 			continue;
@@ -161,7 +161,8 @@ TEST(life_suspend_early, "AVP-LIFE-025", .limit_ms = 20000)
 		struct queue *queue;
 
 		for (unsigned int i = 0; i < 3; i++) {
-			check(device_reset(device), "%s: no reset", device_name(device));
+			check(device_reset(device), "%s: the reset does not complete",
+			      device_name(device));
 			device->ops->set_status(device, states[i] | STATUS_SUSPEND);
 			vehicle_must_do(&vehicle, vehicle_open(&vehicle, SPLIT, 16),
 					"after an early SUSPEND");
@@ -174,7 +175,7 @@ TEST(life_suspend_early, "AVP-LIFE-025", .limit_ms = 20000)
 		queue = vehicle_open(&vehicle, SPLIT, 16);
 		device->ops->set_status(device, STATUS_RUNNING | STATUS_SUSPEND);
 		check(device->ops->status(device) & VIRTIO_CONFIG_S_DRIVER_OK,
-		      "%s: SUSPEND without the feature took DRIVER_OK away, status 0x%x",
+		      "%s: SUSPEND without the feature cleared DRIVER_OK, status 0x%x",
 		      device_name(device), device->ops->status(device));
 		vehicle_must_do(&vehicle, queue, "after SUSPEND without the feature");
 	}

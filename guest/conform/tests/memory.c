@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Chapter memory: what the description lists is there; what it does not list does no harm. */
+/*
+ * Chapter memory: what the description lists exists; accesses to what it does not list are
+ * harmless.
+ */
 #include "arch/image.h"
 #include "bus/pci.h"
 #include "devices/block.h"
@@ -21,10 +24,10 @@ static uint64_t sign(uint64_t address)
 	return address * UINT64_C(0x9e3779b97f4a7c15) + 1;
 }
 
-/* Pages of at most this much are touched, evenly spread: emulation is slow. */
+/* At most this many pages are touched, evenly spread: emulation is slow. */
 #define PAGES_MAX 65536u
 
-/* Each page's words are made of its address: two that are one would show it. */
+/* Each page's words are derived from its address: two addresses of one page would show. */
 TEST(mem_all_usable, "AVP-MEM-001 AVP-MEM-002", .limit_ms = 60000)
 {
 	uint64_t start, end;
@@ -42,7 +45,7 @@ TEST(mem_all_usable, "AVP-MEM-001 AVP-MEM-002", .limit_ms = 60000)
 					word[511] = ~sign(page);
 				} else {
 					check(word[0] == sign(page) && word[511] == ~sign(page),
-					      "the page at 0x%lx has not kept what was written",
+					      "the page at 0x%lx does not keep what is written",
 					      page);
 				}
 			}
@@ -56,7 +59,7 @@ TEST(mem_map_sorted, "AVP-MEM-004")
 
 		if (!a->usable)
 			continue;
-		/* The first range of a PC ends below what its firmware keeps. */
+		/* The first range of a PC ends below the memory that its firmware keeps. */
 		check(a->start % PAGE_SIZE == 0 && (a->end % PAGE_SIZE == 0 || a->end < 0x100000),
 		      "memory from 0x%lx to 0x%lx is not in whole pages", a->start, a->end);
 		for (unsigned int j = 0; j < i; j++) {
@@ -85,7 +88,7 @@ TEST(mem_size, "AVP-MEM-003")
 	uint64_t wanted = option_number("memory", 0) << 20, size = machine_memory_size();
 
 	if (!wanted)
-		skip("how much was configured is not told: add memory=MIB to the command line");
+		skip("the configured size is unknown: add memory=MIB to the command line");
 	check(size <= wanted && wanted - size <= 1 << 20, "%lu bytes of %lu", size, wanted);
 }
 
@@ -95,7 +98,9 @@ static bool overlaps(uint64_t start, uint64_t end, uint64_t other, uint64_t othe
 }
 
 #ifdef __x86_64__
-/* The memory map and ACPI are two descriptions: what the one has of the other is not free in it. */
+/*
+ * The memory map and ACPI are two descriptions: what ACPI occupies must not be usable in the map.
+ */
 static bool is_free(uint64_t start, uint64_t size)
 {
 	for (unsigned int i = 0; i < machine.range_count; i++)
@@ -135,7 +140,7 @@ static void check_reserved(void)
 
 		if (range->usable)
 			continue;
-		/* What the loader was to leave alone it has left alone. */
+		/* The loader must not place anything in reserved memory. */
 		check(!overlaps(range->start, range->end, (uint64_t)image_start,
 				(uint64_t)image_end),
 		      "the image lies in memory that is reserved from 0x%lx on", range->start);
@@ -161,7 +166,7 @@ static void access_hole(void *argument)
 		mmio_read(words[0], (unsigned int)words[1]);
 }
 
-/* Places at which nothing is described. */
+/* Addresses at which nothing is described. */
 static uint64_t find_hole(unsigned int nth)
 {
 	uint64_t end = 0;
@@ -198,7 +203,7 @@ static void touch_holes(bool write)
 			}
 	}
 	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, 0, &vehicle); n++)
-		vehicle_heal(&vehicle, "after accesses to where nothing is");
+		vehicle_heal(&vehicle, "after accesses to addresses without memory or device");
 }
 
 TEST(mem_hole_read, "AVP-MEM-008", .limit_ms = 20000)
@@ -231,7 +236,7 @@ TEST(mem_hole_end, "AVP-MEM-009")
 static void need_fatal(void)
 {
 	if (!option_number("fatal", 0))
-		skip("it may end the guest: ask for it with fatal=1");
+		skip("it may end the guest: add fatal=1 to the command line to run it");
 }
 
 static void jump(void *argument)
@@ -290,7 +295,7 @@ TEST(mem_high, "AVP-MEM-012", .limit_ms = 30000)
 }
 
 /*
- * Maps the page at @physical anew, by a page or block of @size; gives it back by its new address.
+ * Maps the page at @physical a second time, by a page or block of @size; returns its new address.
  */
 #ifdef __x86_64__
 #define ALIAS	  UINT64_C(0x500000000000)
@@ -339,7 +344,7 @@ static void unmap_alias(void)
 	flush_alias();
 }
 #else
-/* The upper half of the address space has tables, and pages, of its own. */
+/* The upper half of the address space has page tables, and page sizes, of its own. */
 #define ALIAS	     UINT64_C(0xffffff8000000000)
 #define BLOCK	     0x705
 #define PAGE	     0x707
@@ -360,7 +365,7 @@ static unsigned int add_sizes(unsigned int count, unsigned int bits, unsigned in
 	return count;
 }
 
-/* Pages and blocks of each granule that ID_AA64MMFR0_EL1 reports. */
+/* The page and block sizes of each granule that ID_AA64MMFR0_EL1 reports. */
 static unsigned int find_sizes(void)
 {
 	uint64_t features = read_register(id_aa64mmfr0_el1);
@@ -392,7 +397,7 @@ static volatile uint64_t *map_alias(uint64_t physical, uint64_t size)
 	granule = UINT64_C(1) << bits;
 	table = pages_get_aligned(granule, granule);
 	write_register(ttbr1_el1, table);
-	/* From the first table for 39 bits down to the one whose entries have that size. */
+	/* From the top table for 39 bits down to the table whose entries have that size. */
 	for (unsigned int reach = bits < 16 ? bits + 2 * (bits - 3) : bits + bits - 3;
 	     UINT64_C(1) << reach > size; reach -= bits - 3) {
 		uint64_t *next = pages_get_aligned(granule, granule);
@@ -434,8 +439,8 @@ TEST(mem_large_pages, "AVP-MEM-013", .limit_ms = 20000)
 		unmap_alias();
 		check(!faulted, "memory mapped by %lu KiB raises 0x%lx (0x%lx)", sizes[i] >> 10,
 		      fault.kind, fault.detail);
-		check(page[0] == i * 100 + 1, "memory mapped by %lu KiB is not that memory",
-		      sizes[i] >> 10);
+		check(page[0] == i * 100 + 1,
+		      "memory mapped by %lu KiB is not the memory at that address", sizes[i] >> 10);
 	}
 }
 
@@ -474,10 +479,10 @@ TEST(mem_coherent, "AVP-MEM-015", .device = VIRTIO_ID_RNG, .limit_ms = 20000)
 		for (int i = 0; i < 100; i++) {
 			volatile uint64_t *words = (volatile uint64_t *)vehicle.area;
 
-			/* In the cache before the device writes. */
+			/* Caches the line before the device writes. */
 			words[0] = words[1] = 0;
 			vehicle_must_do(&vehicle, queue, "of random bytes");
-			check(words[0] | words[1], "sixteen zeros: an old line of the cache");
+			check(words[0] | words[1], "sixteen zeros: a stale cache line");
 		}
 		return;
 	}
@@ -505,7 +510,7 @@ TEST(mem_device_reach, "AVP-MEM-016", .device = VIRTIO_ID_RNG, .limit_ms = 20000
 
 #define ACROSS_SIZE 4096u
 
-/* Where one usable range ends, another begins, and nothing of the guest's is. */
+/* Where one usable range ends and another begins, with nothing of the guest's around it. */
 static uint64_t find_border(void)
 {
 	for (unsigned int i = 0; i < machine.range_count; i++)
@@ -543,14 +548,12 @@ TEST(mem_across_ranges, "AVP-MEM-017", .device = VIRTIO_ID_BLOCK, .limit_ms = 20
 	block_must(queue, VIRTIO_BLK_T_IN, 0, data, ACROSS_SIZE, false);
 	for (unsigned int i = 0; i < ACROSS_SIZE; i++)
 		check(data[i] == (uint8_t)(i * 7 + i / 256),
-		      "byte %u of what was written from both sides of 0x%lx is 0x%x", i, border,
-		      data[i]);
+		      "byte %u of a write from memory across 0x%lx is 0x%x", i, border, data[i]);
 	memset(across, 0, ACROSS_SIZE);
 	block_must(queue, VIRTIO_BLK_T_IN, 0, across, ACROSS_SIZE, false);
 	for (unsigned int i = 0; i < ACROSS_SIZE; i++)
-		check(across[i] == data[i],
-		      "byte %u of what was read to both sides of 0x%lx is 0x%x", i, border,
-		      across[i]);
+		check(across[i] == data[i], "byte %u of a read to memory across 0x%lx is 0x%x", i,
+		      border, across[i]);
 }
 
 #define PCI_ROM	      0x30
@@ -559,7 +562,7 @@ TEST(mem_across_ranges, "AVP-MEM-017", .device = VIRTIO_ID_BLOCK, .limit_ms = 20
 #define PCI_HEADER    0x0e
 #define PCI_SLOTS     32
 
-/* Writes each width over @address and checks that it stays. */
+/* Writes each width to @address and checks that the value there stays. */
 static void check_read_only(uint64_t address, const char *what)
 {
 	struct fault fault;
@@ -574,7 +577,7 @@ static void check_read_only(uint64_t address, const char *what)
 	}
 }
 
-/* True: the function has an expansion ROM, which was looked at. */
+/* True: the function has an expansion ROM, which was checked. */
 static bool try_pci_rom(const struct pci_function *function)
 {
 	uint32_t old = pci_read(function, PCI_ROM, 4), size, command;
@@ -621,9 +624,9 @@ TEST(mem_rom, "AVP-MEM-018")
 
 #define TRACES	    64
 #define TRACE_STEP  (64 << 10)
-#define OVERWRITTEN 64 /* bytes of the image's entry, which no one needs any more */
+#define OVERWRITTEN 64 /* bytes of the image's entry, which is no longer needed */
 
-/* What was kept of the memory that nobody loads. */
+/* Counts the words that survived the reset, in memory that no loader writes to. */
 static unsigned int count_traces(uint64_t end)
 {
 	unsigned int kept = 0;
@@ -650,7 +653,7 @@ TEST(mem_dirty_reset, "AVP-MEM-019", .limit_ms = 60000)
 
 	picture_take(&now);
 	if (reboot_resume(&before, sizeof(before))) {
-		report_line("note: of %u traces in memory %u were kept over the reset", TRACES,
+		report_line("note: of %u words in memory %u survived the reset", TRACES,
 			    count_traces(before.end));
 		picture_check_start(&before.picture, &now);
 		return;
@@ -660,11 +663,11 @@ TEST(mem_dirty_reset, "AVP-MEM-019", .limit_ms = 60000)
 	before.picture = now;
 	pages_free_range(&start, &before.end);
 	if (before.end - start < 2 * TRACES * TRACE_STEP)
-		skip("no memory for traces");
+		skip("too little free memory");
 	reboot_keep(&before, sizeof(before));
 	for (uint64_t i = 1; i <= TRACES; i++)
 		*(volatile uint64_t *)(before.end - i * TRACE_STEP) = sign(before.end - i);
-	/* The entry, the command line, and what tells of the machine. */
+	/* Overwrites the image's entry, the command line, and the description of the machine. */
 	overwrite((uint64_t)image_start, OVERWRITTEN);
 #ifdef __x86_64__
 	overwrite(start_copy.command_line, 16);
@@ -683,7 +686,7 @@ TEST(mem_first_touch, "AVP-MEM-020", .limit_ms = 30000)
 
 	pages_free_range(&start, &end);
 	distribution_start(&distribution);
-	/* From the end on, where nobody was before when this runs alone. */
+	/* Downwards from the end: memory not touched before when the test runs alone. */
 	for (uint64_t page = end - PAGE_SIZE; page > start && distribution.count < 2000;
 	     page -= PAGE_SIZE) {
 		uint64_t from = arch_ticks();

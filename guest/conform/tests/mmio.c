@@ -8,7 +8,7 @@
 	for (struct device *device = devices; device < devices + device_count; device++) \
 		if (device->transport == TRANSPORT_MMIO)
 
-/* Looks at every described window: drivers use only those that are right. */
+/* Checks every described window: drivers use only valid ones. */
 TEST(mmio_identity, "AVP-MMIO-001")
 {
 	bool any = false;
@@ -48,10 +48,10 @@ TEST(mmio_placeholder, "AVP-MMIO-002")
 		for (uint32_t offset = 0; offset < 0x110; offset += 4)
 			mmio_write(base + offset, UINT32_MAX, 4);
 		check(mmio_read(base, 4) == MMIO_MAGIC && !mmio_read(base + 8, 4),
-		      "a window without a device has changed");
+		      "a window without a device changed");
 	}
 	if (!any)
-		skip("no window is without a device");
+		skip("every window has a device");
 }
 
 TEST(mmio_features_window, "AVP-MMIO-003", .transport = TRANSPORT_MMIO)
@@ -76,7 +76,7 @@ TEST(mmio_driver_features, "AVP-MMIO-004", .transport = TRANSPORT_MMIO)
 {
 	for_each_mmio(device)
 	{
-		/* The high word first, and a word beyond the features, which is 0. */
+		/* The high word first, and one beyond the features, which is 0. */
 		device_reset(device);
 		device->ops->set_status(device, STATUS_DRIVER);
 		device->ops->set_features(device, 1, 1);
@@ -97,7 +97,7 @@ TEST(mmio_queue_max, "AVP-MMIO-005", .transport = TRANSPORT_MMIO)
 		device->touched = true;
 		check(size > 0 && size <= 32768 && !(size & (size - 1)), "%s: QueueSizeMax is %u",
 		      device_name(device), size);
-		check(device->ops->queue_size(device, 2000) == 0, "%s: queue 2000 is there",
+		check(device->ops->queue_size(device, 2000) == 0, "%s: queue 2000 exists",
 		      device_name(device));
 	}
 }
@@ -120,7 +120,7 @@ TEST(mmio_queue_ready, "AVP-MMIO-006", .transport = TRANSPORT_MMIO)
 		      device->ops->queue_enabled(device, queue->index));
 		device->ops->enable_queue(device, queue->index, 0);
 		check(device->ops->queue_enabled(device, queue->index) == 0,
-		      "%s: QueueReady does not read 0 after 0", device_name(device));
+		      "%s: QueueReady does not read 0 after 0 was written", device_name(device));
 	}
 }
 
@@ -137,7 +137,7 @@ TEST(mmio_queue_stop, "AVP-MMIO-007", .transport = TRANSPORT_MMIO, .limit_ms = 1
 		vehicle_must_do(&vehicle, queue, "while the queue is ready");
 		device->ops->enable_queue(device, queue->index, 0);
 		check(wait_until(device->ops->queue_enabled(device, queue->index) == 0, 1000),
-		      "%s: QueueReady stays", device_name(device));
+		      "%s: QueueReady stays 1", device_name(device));
 		vehicle_build(&vehicle, 0, &request);
 		driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable,
 				 queue);
@@ -163,7 +163,7 @@ TEST(mmio_queue_select, "AVP-MMIO-008", .transport = TRANSPORT_MMIO)
 		mmio_put(device, VIRTIO_MMIO_QUEUE_DESC_LOW, 0x1000);
 		mmio_put(device, VIRTIO_MMIO_QUEUE_READY, 1);
 		check(mmio_get(device, VIRTIO_MMIO_QUEUE_READY) == 0,
-		      "%s: a queue that is not there is ready", device_name(device));
+		      "%s: a queue that does not exist is ready", device_name(device));
 		vehicle_must_do(&vehicle, queue, "after another queue was selected");
 	}
 }
@@ -212,7 +212,7 @@ TEST(mmio_interrupt_status, "AVP-MMIO-010", .transport = TRANSPORT_MMIO)
 		mmio_put(device, VIRTIO_MMIO_INTERRUPT_ACK,
 			 mmio_get(device, VIRTIO_MMIO_INTERRUPT_STATUS));
 		check(mmio_get(device, VIRTIO_MMIO_INTERRUPT_STATUS) == 0,
-		      "%s: InterruptStatus is 0x%x and nothing has happened", device_name(device),
+		      "%s: InterruptStatus is 0x%x before any event", device_name(device),
 		      mmio_get(device, VIRTIO_MMIO_INTERRUPT_STATUS));
 		vehicle_must_do(&vehicle, queue, "with interrupts polled");
 		check(wait_until(mmio_get(device, VIRTIO_MMIO_INTERRUPT_STATUS) == 1, 1000),
@@ -243,7 +243,7 @@ TEST(mmio_interrupt_ack, "AVP-MMIO-011", .transport = TRANSPORT_MMIO)
 		      "%s: no bit in InterruptStatus", device_name(device));
 		mmio_put(device, VIRTIO_MMIO_INTERRUPT_ACK, 2);
 		check(mmio_get(device, VIRTIO_MMIO_INTERRUPT_STATUS) & 1,
-		      "%s: acknowledging the configuration's bit took the queue's away",
+		      "%s: acknowledging the configuration bit cleared the queue bit",
 		      device_name(device));
 	}
 }
@@ -253,7 +253,8 @@ TEST(mmio_interrupt_race, "AVP-MMIO-012", .transport = TRANSPORT_MMIO, .limit_ms
 	struct vehicle vehicle;
 
 	/*
-	 * Two requests with a random pause between them: the second must cause an interrupt, too.
+	 * Two requests with a random pause between them: the second must cause an interrupt as
+	 * well.
 	 */
 	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
 	{
@@ -276,12 +277,12 @@ TEST(mmio_interrupt_race, "AVP-MMIO-012", .transport = TRANSPORT_MMIO, .limit_ms
 				for (uint64_t pause = random_number() % 2000; pause > 0; pause--)
 					arch_relax();
 			}
-			/* Looks at the ring only after an interrupt. */
+			/* Checks the ring only after an interrupt. */
 			while (done < 2) {
 				int error = 0;
 
 				check(!deadline_passed(&deadline),
-				      "%s: %u of 2 used buffers were told of, round %d",
+				      "%s: interrupts for %u of 2 used buffers, round %d",
 				      device_name(device), done, i);
 				if (device->queue_interrupts == seen)
 					continue;
@@ -334,7 +335,7 @@ TEST(mmio_queue_reset, "AVP-MMIO-014", .transport = TRANSPORT_MMIO)
 		check(wait_until(device->ops->queue_in_reset(device, queue->index) == 0, 1000),
 		      "%s: QueueReset stays 1", device_name(device));
 		check(device->ops->queue_enabled(device, queue->index) == 0,
-		      "%s: QueueReady is 1 when QueueReset is 0 again", device_name(device));
+		      "%s: QueueReady is 1 after QueueReset became 0", device_name(device));
 		queue = device_queue(device, queue->index, 16);
 		check(device->ops->queue_in_reset(device, queue->index) == 0,
 		      "%s: QueueReset is 1 after the queue is enabled again", device_name(device));
@@ -426,7 +427,7 @@ static void access_any(void *argument)
 		mmio_read(words[0], (unsigned int)words[1]);
 }
 
-/* Makes one access. Returns whether it caused an exception. */
+/* Makes one access. Returns whether it raised an exception. */
 static bool access_register(uint64_t address, unsigned int width, bool write, uint64_t value)
 {
 	uint64_t words[4] = {address, width, write, value};
@@ -459,8 +460,8 @@ TEST(mmio_width_registers, "AVP-MMIO-020", .transport = TRANSPORT_MMIO, .limit_m
 						widths[w] == 8 ? 4 : widths[w], true,
 						random_number());
 			}
-		check(mmio_get(device, VIRTIO_MMIO_MAGIC_VALUE) == MMIO_MAGIC, "%s: another magic",
-		      device_name(device));
+		check(mmio_get(device, VIRTIO_MMIO_MAGIC_VALUE) == MMIO_MAGIC,
+		      "%s: MagicValue changed", device_name(device));
 		text_format(after, sizeof(after), "after accesses of wrong widths");
 		vehicle_heal(&vehicle, after);
 	}
@@ -581,7 +582,7 @@ TEST(mmio_notify_wild, "AVP-MMIO-025", .transport = TRANSPORT_MMIO, .limit_ms = 
 		queue = vehicle_open(&vehicle, SPLIT, 16);
 		for (unsigned int i = 0; i < 9; i++)
 			mmio_put(device, VIRTIO_MMIO_QUEUE_NOTIFY, kicks[i]);
-		vehicle_must_do(&vehicle, queue, "after kicks of queues that are not there");
+		vehicle_must_do(&vehicle, queue, "after kicks of queues that do not exist");
 	}
 }
 
@@ -606,7 +607,7 @@ TEST(mmio_register_cost, "AVP-MMIO-027", .transport = TRANSPORT_MMIO, .limit_ms 
 	struct queue *queue;
 
 	if (!vehicle_get(0, TRANSPORT_MMIO, SPLIT, &vehicle))
-		skip("no device for it");
+		skip("no suitable device");
 	queue = vehicle_open(&vehicle, SPLIT, 16);
 	distribution_start(&kicks);
 	for (int i = 0; i < 1000; i++) {

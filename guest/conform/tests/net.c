@@ -21,7 +21,9 @@
 	 FEATURE(VIRTIO_NET_F_HOST_ECN) | FEATURE(VIRTIO_NET_F_HOST_UFO) |                  \
 	 FEATURE(NET_F_COALESCING))
 
-/* Sends a broadcast of an EtherType for local experiments, from an address of local use. */
+/*
+ * Sends a broadcast with an EtherType for local experiments, from a locally administered address.
+ */
 static void build(struct request *request, unsigned int slot)
 {
 	static const uint8_t head[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,
@@ -60,7 +62,7 @@ DEVICE_TYPE(net) = {
 	.name = "net",
 	.base = true,
 	.queue = 1,
-	.simple = 2, /* others on the link get its frames */
+	.simple = 2, /* others on the link receive its frames */
 	.build = build,
 	.build_large = build_large,
 	.config_size = 8,
@@ -82,10 +84,12 @@ TEST(net_transmit, "AVP-NET-001", NET, .limit_ms = 30000)
 	net_open(&net, 0, NET_BUFFERS, NET_BUFFER);
 	net_find_gateway(&net, gateway);
 	for (unsigned int i = 0; i < 8; i++) {
-		/* Each question differs, so that a late answer is not taken for another one. */
+		/*
+		 * Each request differs, so that a late reply is not taken for that of another one.
+		 */
 		net_send(&net, net_form_arp(&net, (uint8_t)(20 + i), 2), cuts[i]);
 		check(net_wait_arp(&net, (uint8_t)(20 + i), gateway, &frame, ANSWER_MS),
-		      "a frame cut into pieces of %u bytes has not arrived", cuts[i]);
+		      "a frame cut into pieces of %u bytes did not arrive", cuts[i]);
 	}
 }
 
@@ -148,7 +152,7 @@ TEST(net_order, "AVP-NET-003", NET, .limit_ms = 15000)
 		}
 		net_offer(&net, index);
 	}
-	check(expected == 28, "%u of 8 answers came", expected - 20);
+	check(expected == 28, "%u of 8 answers arrived", expected - 20);
 }
 
 TEST(net_mac, "AVP-NET-004", NET)
@@ -257,7 +261,7 @@ TEST(net_mergeable, "AVP-NET-009", NET, .limit_ms = 20000)
 		check(count == expected || frame.length == 256,
 		      "buffer %u of %u has %u bytes, not all 256", count, expected, frame.length);
 	}
-	check(count == expected && total == sent, "%u bytes in %u buffers came, not %u in %u",
+	check(count == expected && total == sent, "%u bytes in %u buffers arrived, not %u in %u",
 	      total, count, sent, expected);
 }
 
@@ -270,18 +274,18 @@ TEST(net_receive_small, "AVP-NET-010", NET, .limit_ms = 20000)
 
 	net_open(&net, 0, NET_BUFFERS, 128);
 	net_find_gateway(&net, gateway);
-	/* An answer that is larger than each buffer: they have 128 bytes each. */
+	/* A reply that does not fit in any buffer: they have 128 bytes each. */
 	net_send(&net, net_form_echo(&net, gateway, 1, 1000), 0);
 	while (net_wait(&net, &frame, &index, 100)) {
 		check(frame.length <= 128, "the used length of a buffer of 128 bytes is %u",
 		      frame.length);
 		net_offer(&net, index);
 	}
-	/* With larger buffers the device goes on, if necessary after a reset. */
+	/* With larger buffers the device continues, if necessary after a reset. */
 	net_open(&net, 0, NET_BUFFERS, NET_BUFFER);
 	net_send(&net, net_form_arp(&net, 16, 2), 0);
 	check(net_wait_arp(&net, 16, gateway, &frame, ANSWER_MS),
-	      "no frame came after one that was too long");
+	      "no frame arrived after one that was too long");
 }
 
 TEST(net_no_receive_buffers, "AVP-NET-011", NET, .limit_ms = 30000)
@@ -300,7 +304,7 @@ TEST(net_no_receive_buffers, "AVP-NET-011", NET, .limit_ms = 30000)
 	queue_kick(net.receive);
 	net_send(&net, net_form_arp(&net, 16, 2), 0);
 	check(net_wait_arp(&net, 16, gateway, &frame, ANSWER_MS),
-	      "nothing came once there were buffers");
+	      "nothing arrived once there were buffers");
 }
 
 TEST(net_flags_unknown, "AVP-NET-012", NET, .limit_ms = 15000)
@@ -316,10 +320,10 @@ TEST(net_flags_unknown, "AVP-NET-012", NET, .limit_ms = 15000)
 		uint32_t length = net_form_arp(&net, (uint8_t)(20 + i), 2);
 
 		net.out[0] = flags[i] & ~1u;
-		memset(net.out + 6, 0x33, 4); /* checksum fields without a flag that asks for one */
+		memset(net.out + 6, 0x33, 4); /* checksum fields without their flag */
 		net_send(&net, length, 0);
 		check(net_wait_arp(&net, (uint8_t)(20 + i), gateway, &frame, ANSWER_MS),
-		      "a frame with the unknown flags 0x%x has not arrived", flags[i]);
+		      "a frame with the unknown flags 0x%x did not arrive", flags[i]);
 	}
 }
 
@@ -333,7 +337,7 @@ TEST(net_header_hostile, "AVP-NET-019", NET, .limit_ms = 60000)
 	net_open(&net, features, NET_BUFFERS, NET_BUFFER);
 	for (int i = 0; i < 300; i++) {
 		struct driver_buffer buffer;
-		/* Frames shorter than a header come last: some devices break. */
+		/* Frames shorter than a header come last: some devices fail after them. */
 		uint32_t length = (uint32_t)(random_number() % 1600), written;
 
 		for (uint32_t b = 0; b < NET_HEADER; b++)
@@ -349,7 +353,7 @@ TEST(net_header_hostile, "AVP-NET-019", NET, .limit_ms = 60000)
 		if (!wait_until(driver_queue_has_used(&net.transmit->ring) ||
 					net.device->ops->status(net.device) & NEEDS_RESET,
 				ANSWER_MS))
-			fail("a frame of %u bytes with header %02x %02x was neither used nor refused",
+			fail("a frame of %u bytes with header %02x %02x is neither used nor an error",
 			     length, net.out[0], net.out[1]);
 		if (net.device->ops->status(net.device) & NEEDS_RESET)
 			net_open(&net, features, NET_BUFFERS, NET_BUFFER);
@@ -420,13 +424,13 @@ TEST(net_control, "AVP-NET-026", NET)
 	uint8_t one = 1;
 
 	check(net_control(queue, 99, 0, &one, 1) == VIRTIO_NET_ERR,
-	      "an unknown class is not refused");
+	      "an unknown class is not rejected");
 	check(net_control(queue, VIRTIO_NET_CTRL_RX, 99, &one, 1) == VIRTIO_NET_ERR,
-	      "an unknown command is not refused");
+	      "an unknown command is not rejected");
 	check(net_control(queue, VIRTIO_NET_CTRL_MQ, 0, "\x01\x00", 2) == VIRTIO_NET_ERR,
-	      "VQ_PAIRS_SET is not refused though VIRTIO_NET_F_MQ was not negotiated");
+	      "VQ_PAIRS_SET is not rejected though VIRTIO_NET_F_MQ was not negotiated");
 	check(net_control(queue, VIRTIO_NET_CTRL_RX, 0, &one, 1) == VIRTIO_NET_ERR,
-	      "PROMISC is not refused though VIRTIO_NET_F_CTRL_RX was not negotiated");
+	      "PROMISC is not rejected though VIRTIO_NET_F_CTRL_RX was not negotiated");
 }
 
 static bool craft_control(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
@@ -448,7 +452,7 @@ static bool craft_control(struct vehicle *vehicle, struct queue *queue, unsigned
 	table = split_table_of(commands);
 	memset(memory, 0, 512);
 	memory[0] = VIRTIO_NET_CTRL_MAC;
-	/* The count of a MAC table is larger than the buffer. */
+	/* The count of MAC addresses exceeds the buffer. */
 	memset(memory + 2, 0xff, 8);
 	table[0] = (struct vring_desc){(uint64_t)memory, 2, VRING_DESC_F_NEXT, 1};
 	table[1] = (struct vring_desc){(uint64_t)memory + 2, 4, VRING_DESC_F_NEXT, 2};
@@ -456,7 +460,7 @@ static bool craft_control(struct vehicle *vehicle, struct queue *queue, unsigned
 	if (variant == 0)
 		table[0].len = 1;
 	else if (variant == 1)
-		table[0].flags = 0; /* no answer */
+		table[0].flags = 0; /* no ack */
 	else if (variant == 2)
 		table[2].len = 0;
 	else if (variant == 3)
@@ -477,7 +481,7 @@ TEST(net_control_hostile, "AVP-NET-027", NET, .limit_ms = 20000)
 		any |= vehicle.device->id == VIRTIO_ID_NET && device_offered(vehicle.device) & CTRL;
 	if (!any)
 		skip("no device offers VIRTIO_NET_F_CTRL_VQ");
-	attack_vehicles(SPLIT, craft_control, "a wrong control command");
+	attack_vehicles(SPLIT, craft_control, "an invalid control command");
 }
 
 TEST(net_rx_modes, "AVP-NET-028", NET)
@@ -494,7 +498,7 @@ TEST(net_rx_modes, "AVP-NET-028", NET)
 		for (on = 0; on < 2; on++)
 			check(net_control(queue, VIRTIO_NET_CTRL_RX, command, &on, 1) ==
 				      VIRTIO_NET_OK,
-			      "command %u with %u is refused", command, on);
+			      "command %u with %u is rejected", command, on);
 }
 
 TEST(net_transmit_flood, "AVP-NET-042", NET, .limit_ms = 30000)
@@ -510,7 +514,7 @@ TEST(net_transmit_flood, "AVP-NET-042", NET, .limit_ms = 30000)
 			net_send(&net, net_form_arp(&net, 15, 200), 0);
 		net_send(&net, net_form_arp(&net, 16, 2), 0);
 		check(net_wait_arp(&net, 16, gateway, &frame, ANSWER_MS),
-		      "no answer comes behind many frames");
+		      "no answer arrives after many frames");
 	}
 }
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Chapter net: what the control queue sets beside steering (VIRTIO 1.4, 5.1.9.5). The gateway
- * answers a question to the address that asks: so it sends frames to any address, as filters need
- * them.
+ * Chapter net: control commands other than steering (VIRTIO 1.4, 5.1.9.5). The gateway sends an ARP
+ * reply to the address in the request, so a filter test can make it send frames to any address.
  */
 #include "devices/net.h"
 #include "pages.h"
@@ -11,16 +10,16 @@
 #define NET	  .device = VIRTIO_ID_NET
 #define CTRL_RX	  FEATURE(VIRTIO_NET_F_CTRL_RX)
 #define EXTRA	  FEATURE(20)
-#define MS	  250 /* in which a frame comes that is to come */
-#define BEHIND_MS 30  /* in which one does that something overtook */
+#define MS	  250 /* time in which an expected frame arrives */
+#define BEHIND_MS 30  /* the same after a later frame has arrived */
 
-#define FIRST	  100 /* of the hosts that we are, 10.0.2.100 and up */
+#define FIRST	  100 /* host part of our own address; requests use the ones above it */
 
 static const uint8_t stranger[6] = {2, 0x41, 0x56, 0x50, 0, 0x77};
 static const uint8_t group[6] = {3, 0x41, 0x56, 0x50, 0, 0x78};
 static const uint8_t everyone[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
-/* Asks the gateway, as @self, to answer to @address. */
+/* Asks the gateway, as host @self, to answer to @address. */
 static void ask(struct net *net, uint8_t self, const uint8_t address[6])
 {
 	uint8_t own[6];
@@ -33,8 +32,8 @@ static void ask(struct net *net, uint8_t self, const uint8_t address[6])
 }
 
 /*
- * Does a frame to @address come? One to ourselves follows it: when that is here, the other one was
- * dropped.
+ * Does a frame to @address arrive? A frame to ourselves follows it: once that is here, the other
+ * one was dropped.
  */
 static bool comes_to(struct net *net, const uint8_t address[6])
 {
@@ -62,7 +61,7 @@ static bool comes_to(struct net *net, const uint8_t address[6])
 static void set_mode(struct queue *queue, uint8_t command, uint8_t on)
 {
 	check(net_control(queue, VIRTIO_NET_CTRL_RX, command, &on, 1) == VIRTIO_NET_OK,
-	      "command %u with %u is refused", command, on);
+	      "command %u with %u is rejected", command, on);
 }
 
 static void set_table(struct queue *queue, const uint8_t *single, const uint8_t *multiple)
@@ -83,10 +82,10 @@ static void set_table(struct queue *queue, const uint8_t *single, const uint8_t 
 	}
 	check(net_control(queue, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, table, size) ==
 		      VIRTIO_NET_OK,
-	      "a table of %u bytes is refused", size);
+	      "a table of %u bytes is rejected", size);
 }
 
-/* With filters in force, after a look whether anybody sends to any address at all. */
+/* Opens the device with all modes off; skips unless the gateway sends to any address. */
 static struct queue *open_filter(struct net *net, uint64_t features)
 {
 	struct queue *queue = net_open_control(net, CTRL_RX | features, 0, NET_BUFFERS);
@@ -97,7 +96,7 @@ static struct queue *open_filter(struct net *net, uint64_t features)
 	net_find_gateway(net, gateway);
 	set_mode(queue, VIRTIO_NET_CTRL_RX_PROMISC, 1);
 	if (!comes_to(net, stranger))
-		skip("nobody sends to an address that is not the device's");
+		skip("the gateway sends nothing to addresses other than the device's");
 	set_mode(queue, VIRTIO_NET_CTRL_RX_PROMISC, 0);
 	return queue;
 }
@@ -110,7 +109,7 @@ static void expect(struct net *net, const uint8_t address[6], bool wanted, const
 						 "foreign";
 
 	check(comes_to(net, address) == wanted, "SHOULD: a %s frame %s %s", kind,
-	      wanted ? "does not come" : "comes", what);
+	      wanted ? "does not arrive" : "arrives", what);
 }
 
 TEST(net_rx_filter, "AVP-NET-029", NET, .limit_ms = 40000)
@@ -121,11 +120,11 @@ TEST(net_rx_filter, "AVP-NET-029", NET, .limit_ms = 40000)
 
 	expect(&net, net.mac, true, "by its address");
 	expect(&net, everyone, true, "by its address");
-	expect(&net, stranger, false, "without a mode that lets it in");
+	expect(&net, stranger, false, "without a mode that accepts it");
 	set_mode(queue, VIRTIO_NET_CTRL_RX_PROMISC, 1);
 	expect(&net, group, true, "in promiscuous mode");
 	set_mode(queue, VIRTIO_NET_CTRL_RX_PROMISC, 0);
-	expect(&net, group, false, "without a mode that lets it in");
+	expect(&net, group, false, "without a mode that accepts it");
 	set_mode(queue, VIRTIO_NET_CTRL_RX_ALLMULTI, 1);
 	expect(&net, group, true, "with all-multicast on");
 	expect(&net, stranger, false, "with all-multicast on");
@@ -134,8 +133,8 @@ TEST(net_rx_filter, "AVP-NET-029", NET, .limit_ms = 40000)
 	expect(&net, stranger, true, "by the table");
 	expect(&net, group, true, "by the table");
 	set_table(queue, NULL, NULL);
-	expect(&net, stranger, false, "after it was taken out of the table");
-	expect(&net, group, false, "after it was taken out of the table");
+	expect(&net, stranger, false, "after it was removed from the table");
+	expect(&net, group, false, "after it was removed from the table");
 	if (!(net.device->negotiated & EXTRA))
 		return;
 	set_mode(queue, VIRTIO_NET_CTRL_RX_ALLUNI, 1);
@@ -148,11 +147,11 @@ TEST(net_rx_filter, "AVP-NET-029", NET, .limit_ms = 40000)
 
 		set_mode(queue, VIRTIO_NET_CTRL_RX_ALLMULTI, 1);
 		set_mode(queue, command, 1);
-		expect(&net, off, false, "while its kind is suppressed");
+		expect(&net, off, false, "while its kind is disabled");
 		if (off != everyone)
-			expect(&net, everyone, true, "while another kind is suppressed");
+			expect(&net, everyone, true, "while another kind is disabled");
 		set_mode(queue, command, 0);
-		expect(&net, off, true, "once its kind is allowed again");
+		expect(&net, off, true, "after its kind was enabled again");
 	}
 }
 
@@ -165,30 +164,30 @@ TEST(net_mac_table, "AVP-NET-030", NET, .limit_ms = 30000)
 
 	set_table(queue, stranger, group);
 	check(comes_to(&net, stranger) && comes_to(&net, group),
-	      "a frame to an address in the table has not come");
+	      "a frame to an address in the table did not arrive");
 	set_table(queue, stranger, NULL);
-	check(comes_to(&net, stranger), "a frame to an address in the table has not come");
-	/* What filters at all is one that a reset has emptied. */
+	check(comes_to(&net, stranger), "a frame to an address in the table did not arrive");
+	/* Only a device that filters can show that a reset empties its table. */
 	set_table(queue, NULL, NULL);
 	if (!comes_to(&net, stranger)) {
 		set_table(queue, stranger, NULL);
 		queue = open_filter(&net, address);
-		check(!comes_to(&net, stranger), "the table is in force after a reset");
+		check(!comes_to(&net, stranger), "the table still applies after a reset");
 	}
 	if (!(net.device->negotiated & address))
 		return;
 	check(net_control(queue, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, stranger, 6) ==
 		      VIRTIO_NET_OK,
-	      "an address is refused");
+	      "an address is rejected");
 	for (uint32_t i = 0; i < 6; i++)
 		read[i] = (uint8_t)config_read(net.device, i, 1);
 	check(!memcmp(read, stranger, 6),
-	      "mac ends with %02x%02x when the command that sets %02x%02x is used", read[4],
-	      read[5], stranger[4], stranger[5]);
-	check(comes_to(&net, stranger), "a frame to the new address has not come");
+	      "mac ends with %02x%02x after the command that sets %02x%02x", read[4], read[5],
+	      stranger[4], stranger[5]);
+	check(comes_to(&net, stranger), "a frame to the new address did not arrive");
 }
 
-/* Sends a broadcast from one device to the other, with the tag when it is not 0. */
+/* Sends a broadcast from one device to the other, with a VLAN tag unless it is 0. */
 static bool passes(struct net *from, struct net *to, uint32_t tag)
 {
 	static uint8_t number;
@@ -206,7 +205,7 @@ static bool passes(struct net *from, struct net *to, uint32_t tag)
 		ether[14] = (uint8_t)(tag >> 8);
 		ether[15] = (uint8_t)tag;
 	}
-	/* An EtherType for local experiments. */
+	/* EtherType for local experiments */
 	ether[tag ? 16 : 12] = 0x88;
 	ether[tag ? 17 : 13] = 0xb5;
 	memset(ether + 18, number, 60);
@@ -231,7 +230,7 @@ TEST(net_vlan, "AVP-NET-031", NET, .limit_ms = 20000)
 		skip("no second network device whose frames reach the first");
 	for (unsigned int i = 0; i < 5; i++)
 		check(passes(&from, &to, tags[i]),
-		      "a frame with VLAN tag %u has not come, without VIRTIO_NET_F_CTRL_VLAN",
+		      "a frame with VLAN tag %u did not arrive, without VIRTIO_NET_F_CTRL_VLAN",
 		      tags[i]);
 	if (!(device_offered(to.device) & FEATURE(VIRTIO_NET_F_CTRL_VLAN)))
 		return;
@@ -239,10 +238,10 @@ TEST(net_vlan, "AVP-NET-031", NET, .limit_ms = 20000)
 	for (unsigned int i = 0; i < 5; i++)
 		check(net_control(queue, VIRTIO_NET_CTRL_VLAN, VIRTIO_NET_CTRL_VLAN_ADD, &tags[i],
 				  2) == VIRTIO_NET_OK,
-		      "VLAN %u is refused", tags[i]);
+		      "VLAN %u is rejected", tags[i]);
 	for (unsigned int i = 0; i < 5; i++)
 		check(passes(&from, &to, tags[i]),
-		      "a frame with VLAN tag %u, which is in the table, has not come", tags[i]);
+		      "a frame with VLAN tag %u, which is in the table, did not arrive", tags[i]);
 }
 
 TEST(net_announce, "AVP-NET-032", NET, .limit_ms = 10000)
@@ -256,12 +255,12 @@ TEST(net_announce, "AVP-NET-032", NET, .limit_ms = 10000)
 
 	if (!(device->negotiated & FEATURE(VIRTIO_NET_F_GUEST_ANNOUNCE)))
 		skip("%s does not offer VIRTIO_NET_F_GUEST_ANNOUNCE", device_name(device));
-	/* It is the host that asks, as after a migration. */
+	/* The host has to ask, as after a migration. */
 	asked = wait_until(config_read(device, 6, 2) & VIRTIO_NET_S_ANNOUNCE, 1000);
 	answer =
 		net_control(queue, VIRTIO_NET_CTRL_ANNOUNCE, VIRTIO_NET_CTRL_ANNOUNCE_ACK, NULL, 0);
 	check(!(config_read(device, 6, 2) & VIRTIO_NET_S_ANNOUNCE),
-	      "the announce bit is set once the acknowledgement is used");
+	      "the announce bit is still set after the acknowledgement");
 	if (!asked)
 		skip("the host did not ask for an announcement");
 	check(answer == VIRTIO_NET_OK, "the acknowledgement is answered with %u", answer);
@@ -281,10 +280,10 @@ TEST(net_queue_reset, "AVP-NET-034", NET, .limit_ms = 20000)
 	net_find_gateway(&net, gateway);
 	for (uint8_t round = 0; round < 5; round++) {
 		device->ops->reset_queue(device, 0);
-		/* Answers come before, while and after the queue is being reset. */
+		/* Replies arrive before, while and after the queue is reset. */
 		net_send(&net, net_form_arp(&net, (uint8_t)(50 + round), 2), 0);
 		check(wait_until(device->ops->queue_in_reset(device, 0) == 0, 2000),
-		      "the queue's reset does not end");
+		      "the queue's reset does not complete");
 		memset(net.buffers, 0xa5, NET_BUFFERS * NET_BUFFER);
 		memset(net.receive->memory, 0xa5, net.receive->ring.layout.size);
 		for (int i = 0; i < 5; i++)
@@ -292,7 +291,7 @@ TEST(net_queue_reset, "AVP-NET-034", NET, .limit_ms = 20000)
 		sleep_ms(20);
 		for (uint32_t i = 0; i < NET_BUFFERS * NET_BUFFER; i++)
 			check(net.buffers[i] == 0xa5,
-			      "a frame was written for a queue that was reset");
+			      "a frame was written to a buffer of a queue that was reset");
 		for (size_t i = 0; i < net.receive->ring.layout.size; i++)
 			check(net.receive->memory[i] == 0xa5,
 			      "the ring of a queue that was reset was written to");
@@ -302,7 +301,7 @@ TEST(net_queue_reset, "AVP-NET-034", NET, .limit_ms = 20000)
 		queue_kick(net.receive);
 		net_send(&net, net_form_arp(&net, (uint8_t)(70 + round), 2), 0);
 		check(net_wait_arp(&net, (uint8_t)(70 + round), gateway, &frame, ANSWER_MS),
-		      "no frame comes by a queue that was reset and enabled again");
+		      "no frame arrives at a queue that was reset and enabled again");
 	}
 }
 
@@ -320,9 +319,9 @@ static uint8_t get_coalescing(struct queue *queue, uint16_t index, struct coales
 	static struct {
 		uint32_t packets, microseconds;
 	} result;
-	const uint16_t data[2] = {index, 0xffff}; /* what is reserved is ignored */
+	const uint16_t data[2] = {index, 0xffff}; /* reserved fields are ignored */
 	/*
-	 * The structure is read by the device to its second half, which it writes: the answer
+	 * The device reads the first half of the structure and writes the second one, so the ack
 	 * follows the parameters.
 	 */
 	static uint8_t head[2] = {COALESCING, QUEUE_GET};
@@ -367,15 +366,15 @@ static void check_queue_coalescing(struct net *net, struct queue *queue, bool al
 
 	for (uint16_t i = 0; i < 2; i++)
 		expect_coalescing(queue, i, 0, "after a reset");
-	check(set_coalescing(queue, QUEUE_SET, 0, 5) == VIRTIO_NET_OK, "queue 0 is refused");
+	check(set_coalescing(queue, QUEUE_SET, 0, 5) == VIRTIO_NET_OK, "queue 0 is rejected");
 	expect_coalescing(queue, 0, 5, "after they were set");
 	expect_coalescing(queue, 1, 0, "after those of queue 0 were set");
 	check(get_coalescing(queue, queue->index, &found) == VIRTIO_NET_ERR &&
 		      get_coalescing(queue, 0xfff0, &found) == VIRTIO_NET_ERR,
-	      "parameters of the control queue, or of one that is not there, are read");
+	      "parameters can be read for the control queue, or for one that does not exist");
 	check(set_coalescing(queue, QUEUE_SET, queue->index, 5) == VIRTIO_NET_ERR &&
 		      set_coalescing(queue, QUEUE_SET, 0xfff0, 5) == VIRTIO_NET_ERR,
-	      "parameters of the control queue, or of one that is not there, are set");
+	      "parameters can be set for the control queue, or for one that does not exist");
 	if (all) {
 		set_coalescing(queue, RX_SET, 0, 7);
 		expect_coalescing(queue, 0, 7, "after those of all receive queues were set");
@@ -384,9 +383,10 @@ static void check_queue_coalescing(struct net *net, struct queue *queue, bool al
 	if (!(device->negotiated & RING_RESET))
 		return;
 	device->ops->reset_queue(device, 0);
-	check(wait_until(device->ops->queue_in_reset(device, 0) == 0, 2000), "no reset of a queue");
+	check(wait_until(device->ops->queue_in_reset(device, 0) == 0, 2000),
+	      "the queue's reset does not complete");
 	check(get_coalescing(queue, 0, &found) == VIRTIO_NET_ERR,
-	      "parameters of a queue that is disabled are read");
+	      "parameters of a disabled queue can be read");
 	device_queue(device, 0, 64);
 	expect_coalescing(queue, 0, all ? 7 : 0, "after the queue was enabled again");
 }
@@ -398,7 +398,7 @@ TEST(net_coalescing, "AVP-NET-038", NET, .limit_ms = 10000)
 
 	if (!(device_offered(device_find(VIRTIO_ID_NET, TRANSPORT_ANY)) & (all | one)))
 		skip("the first network device offers no coalescing");
-	/* Twice, for a reset between. */
+	/* Twice, because of a reset in between. */
 	for (int i = 0; i < 2; i++) {
 		struct queue *queue = net_open_control(&net, all | one | RING_RESET, 0, 0);
 		uint64_t negotiated = net.device->negotiated;
@@ -408,7 +408,7 @@ TEST(net_coalescing, "AVP-NET-038", NET, .limit_ms = 10000)
 		if (negotiated & all)
 			check(set_coalescing(queue, TX_SET, 0, 1) == VIRTIO_NET_OK &&
 				      set_coalescing(queue, RX_SET, 0, 1) == VIRTIO_NET_OK,
-			      "parameters for all queues are refused");
+			      "parameters for all queues are rejected");
 	}
 }
 
@@ -428,7 +428,7 @@ struct statistics_head {
 	uint16_t queue, reserved1, size;
 };
 
-/* The counters of each type, each of 8 bytes behind the head of the reply. */
+/* The counters of each type, 8 bytes each, after the header of the reply. */
 static uint32_t reply_size(unsigned int type)
 {
 	static const struct {
@@ -452,7 +452,7 @@ static void get_statistics(struct queue *queue, uint16_t index, unsigned int typ
 		memset(result, 0xa5, 512);
 		check(net_control_result(queue, STATISTICS, STATISTICS_GET, &request,
 					 sizeof(request), result, room, &written) == VIRTIO_NET_OK,
-		      "statistics %u of queue %u are refused", type, index);
+		      "statistics %u of queue %u are rejected", type, index);
 		check(written <= 1 + room, "used length %u of %u", written, 1 + room);
 		for (uint32_t i = written - 1; i < 512; i++)
 			check(result[i] == 0xa5, "byte %u was written, the used length is %u", i,
@@ -493,7 +493,8 @@ TEST(net_statistics, "AVP-NET-039", NET, .limit_ms = 10000)
 							      1,
 				       type);
 	/*
-	 * One wrong part of two spoils both: a queue beyond, a type unknown, one of another queue.
+	 * One invalid part of two fails both: a queue that does not exist, an unknown type, a type
+	 * of another queue.
 	 */
 	for (int i = 0; i < 3; i++) {
 		wrong[0] = (struct statistics_request){queue->index, {0}, UINT64_C(1) << 32};
@@ -504,6 +505,6 @@ TEST(net_statistics, "AVP-NET-039", NET, .limit_ms = 10000)
 								1};
 		check(net_control_result(queue, STATISTICS, STATISTICS_GET, wrong, sizeof(wrong),
 					 result, 512, &written) == VIRTIO_NET_ERR,
-		      "a request for statistics with wrong part %d succeeds", i);
+		      "a request for statistics with invalid part %d succeeds", i);
 	}
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Chapter net: checksums, segmentation and the other fields of a frame's header (VIRTIO 1.4,
- * 5.1.9.2 and 5.1.9.4). Who checks is the gateway: it answers a segment of TCP only when its
- * checksum is right.
+ * Chapter net: checksums, segmentation and the other header fields of a frame (VIRTIO 1.4, 5.1.9.2
+ * and 5.1.9.4). The gateway verifies checksums: it answers a TCP segment only if its checksum is
+ * right.
  */
 #include "devices/net.h"
 #include "pages.h"
@@ -12,7 +12,7 @@
 #define CSUM	     FEATURE(VIRTIO_NET_F_CSUM)
 #define TCP_AT	     34 /* in a frame without options */
 #define HEADERS	     54
-#define CHECKSUM_AT  16 /* in a header of TCP */
+#define CHECKSUM_AT  16 /* offset in a TCP header */
 #define SEGMENT_SIZE 1000u
 
 static uint8_t *frame_of(struct net *net)
@@ -21,7 +21,7 @@ static uint8_t *frame_of(struct net *net)
 }
 
 /*
- * Leaves the checksum of the segment in out[] to the device: in its place is the pseudo header's.
+ * Leaves the checksum of the segment in out[] to the device: writes the pseudo header's sum there.
  */
 static void leave_checksum(struct net *net, uint32_t length)
 {
@@ -58,27 +58,30 @@ TEST(net_checksum_transmit, "AVP-NET-013", NET, .limit_ms = 30000)
 		leave_checksum(&net, length);
 		net_send(&net, length, 0);
 		check(net_wait_reset(&net, port, &acknowledged, &frame, ANSWER_MS),
-		      "no answer to a segment of %u bytes whose checksum was left to the device",
+		      "no answer to a segment of %u bytes whose checksum the device computes",
 		      size);
 		check(acknowledged == 5000 + size, "%u bytes of %u arrived", acknowledged - 5000,
 		      size);
 	}
-	/* That its checksum counts: a wrong one, which is not left to the device. */
+	/* Does the gateway verify it? Send a wrong one that the device need not complete. */
 	net_form_tcp(&net, gateway, port, 5000, 100);
 	frame_of(&net)[TCP_AT + CHECKSUM_AT] ^= 0x55;
 	net_send(&net, net.header + HEADERS + 100, 0);
 	if (net_wait_reset(&net, port, &acknowledged, &frame, 200))
-		skip("who answers does not look at checksums");
+		skip("the gateway does not verify checksums");
 }
 
-/* What came of TCP must have a right checksum, or with @partial one that the header leads to. */
+/*
+ * A received TCP segment must have a right checksum; with @partial, one that the header fields let
+ * the driver complete.
+ */
 static void check_checksum(struct net *net, const struct net_frame *frame, bool partial)
 {
 	const struct virtio_net_hdr_v1 *header = (const struct virtio_net_hdr_v1 *)frame->data;
 	uint8_t *ether = frame->data + net->header, *ip = ether + 14;
 	uint32_t size = ((uint32_t)ip[2] << 8 | ip[3]) - 20;
 
-	check(net_sum(ip, 20, 0) == 0, "the checksum of the header of IPv4 is wrong");
+	check(net_sum(ip, 20, 0) == 0, "the IPv4 header checksum is wrong");
 	if (!partial) {
 		check(net_sum(ip + 20, size, net_pseudo_sum(ip, size)) == 0,
 		      "SHOULD: a received frame is not fully checksummed");
@@ -90,15 +93,15 @@ static void check_checksum(struct net *net, const struct net_frame *frame, bool 
 		uint16_t sum;
 
 		check(start >= TCP_AT && at + 2 <= end,
-		      "csum_start %u and csum_offset %u lead out of a frame of %u bytes", start,
+		      "csum_start %u and csum_offset %u point outside a frame of %u bytes", start,
 		      at - start, end);
 		sum = net_sum(ether + start, end - start, 0);
 		net_put16(ether + at, sum);
 	} else if (!(header->flags & VIRTIO_NET_HDR_F_DATA_VALID)) {
-		return; /* nothing is said of it */
+		return; /* the device reports nothing about it */
 	}
 	check(net_sum(ip + 20, size, net_pseudo_sum(ip, size)) == 0,
-	      "flags 0x%x, csum_start %u and csum_offset %u do not lead to a right checksum",
+	      "flags 0x%x, csum_start %u and csum_offset %u do not give a right checksum",
 	      header->flags, header->csum_start, header->csum_offset);
 }
 
@@ -125,7 +128,7 @@ static void receive_checked(uint64_t features)
 
 TEST(net_checksum_receive, "AVP-NET-014", NET, .limit_ms = 20000)
 {
-	/* Without it what matters here are the flags; the checksum is net_checksum_complete's. */
+	/* With the feature, check the flags; net_checksum_complete checks what needs no feature. */
 	receive_checked(FEATURE(VIRTIO_NET_F_GUEST_CSUM));
 	receive_checked(0);
 }
@@ -135,9 +138,7 @@ TEST(net_checksum_complete, "AVP-NET-015", NET, .limit_ms = 15000)
 	receive_checked(0);
 }
 
-/*
- * A segment of @size bytes, to be cut to SEGMENT_SIZE by who gets it, with @hdr_len in its header.
- */
+/* Sends a segment of @size bytes, to be cut to SEGMENT_SIZE, with @hdr_len in its header. */
 static void send_large(struct net *net, const uint8_t gateway[6], uint16_t port, uint32_t size,
 		       uint16_t hdr_len)
 {
@@ -151,7 +152,7 @@ static void send_large(struct net *net, const uint8_t gateway[6], uint16_t port,
 	net_send(net, length, 0);
 }
 
-/* Each byte must be acknowledged: by a reset for each segment, or by one for the whole. */
+/* Each byte must be acknowledged: by a reset for each segment, or by one for all of them. */
 static void expect_large(struct net *net, uint16_t port, uint32_t size, const char *what)
 {
 	struct net_frame frame;
@@ -202,7 +203,7 @@ TEST(net_gso_hdr_len, "AVP-NET-018", NET, .limit_ms = 40000)
 		header->hdr_len = wrong[i];
 		net_send(&net, length, 0);
 		check(net_wait_arp(&net, (uint8_t)(30 + i), gateway, &frame, ANSWER_MS),
-		      "a frame with hdr_len %u has not arrived", wrong[i]);
+		      "a frame with hdr_len %u did not arrive", wrong[i]);
 		if ((net.device->negotiated & large) != large)
 			continue;
 		send_large(&net, gateway, port, 3000, wrong[i]);
@@ -210,7 +211,7 @@ TEST(net_gso_hdr_len, "AVP-NET-018", NET, .limit_ms = 40000)
 	}
 	if (!(device_offered(net.device) & FEATURE(NET_F_GUEST_HDRLEN)))
 		return;
-	/* Now it may be believed, which must do no harm. */
+	/* Now the device may trust the field; that must do no harm. */
 	net_open(&net, large | FEATURE(NET_F_GUEST_HDRLEN), NET_BUFFERS, NET_BUFFER);
 	for (uint8_t i = 0; i < 8; i++)
 		send_large(&net, gateway, (uint16_t)(40400 + i), 3000, wrong[i]);
@@ -219,7 +220,7 @@ TEST(net_gso_hdr_len, "AVP-NET-018", NET, .limit_ms = 40000)
 			vehicle_heal(&vehicle, "after wrong lengths of headers");
 }
 
-/* Frames of each kind that the gateway answers with, each looked at by @look. */
+/* Checks a frame of each kind that the gateway answers with, by @look. */
 static void look_at_frames(struct net *net, void (*look)(const struct net_frame *frame))
 {
 	struct net_frame frame;
@@ -228,13 +229,13 @@ static void look_at_frames(struct net *net, void (*look)(const struct net_frame 
 
 	net_find_gateway(net, gateway);
 	net_send(net, net_form_arp(net, 40, 2), 0);
-	check(net_wait_arp(net, 40, gateway, &frame, ANSWER_MS), "no answer of ARP");
+	check(net_wait_arp(net, 40, gateway, &frame, ANSWER_MS), "no ARP answer");
 	look(&frame);
 	net_send(net, net_form_echo(net, gateway, 77, 1000), 0);
 	check(net_wait_echo(net, 77, &frame, ANSWER_MS), "no answer to an echo request");
 	look(&frame);
 	net_send(net, net_form_tcp(net, gateway, 40500, 5000, 100), 0);
-	check(net_wait_reset(net, 40500, &acknowledged, &frame, ANSWER_MS), "no answer of TCP");
+	check(net_wait_reset(net, 40500, &acknowledged, &frame, ANSWER_MS), "no TCP answer");
 	look(&frame);
 }
 
@@ -247,7 +248,9 @@ static void has_no_tunnel(const struct net_frame *frame)
 
 TEST(net_tunnel, "AVP-NET-020", NET, .limit_ms = 30000)
 {
-	/* VIRTIO 1.4, 5.1.9.2.2: flags and gso_type of what must not be accepted. */
+	/*
+	 * VIRTIO 1.4, 5.1.9.2.2: flags and gso_type that the driver must not use without a feature.
+	 */
 	static const uint8_t refused[][2] = {{1, 0x61}, {0, 0x21}, {3, 0x21}, {1, 0x20}, {9, 0x01}};
 	struct net_frame frame;
 	struct net net;
@@ -260,14 +263,14 @@ TEST(net_tunnel, "AVP-NET-020", NET, .limit_ms = 30000)
 			     FEATURE(NET_F_HOST_USO),
 		     NET_HIGH_HOST_TUNNEL, NET_BUFFERS, NET_BUFFER);
 	if (!(net.device->negotiated_high & NET_HIGH_HOST_TUNNEL))
-		return; /* who does not offer it is asked for no more than the above */
+		return; /* not needed in a device that does not offer it */
 	net_find_gateway(&net, gateway);
-	/* Offsets that lead out of the frame, which without a tunnel's bit mean nothing. */
+	/* Offsets beyond the frame, which mean nothing without a tunnel's bit. */
 	net_form_arp(&net, 50, 2);
 	memset(net.out + 20, 0xff, 4);
 	net_send(&net, net.header + FRAME_MIN, 0);
 	check(net_wait_arp(&net, 50, gateway, &frame, ANSWER_MS),
-	      "a frame with offsets of a tunnel and none of its bits has not arrived");
+	      "a frame with a tunnel's offsets but none of its bits did not arrive");
 	for (uint8_t i = 0; i < 5; i++) {
 		net_form_arp(&net, (uint8_t)(60 + i), 2);
 		net.out[0] = refused[i][0];
@@ -327,11 +330,11 @@ TEST(net_ipsec_flags, "AVP-NET-040", NET, .limit_ms = 20000)
 		     NET_HIGH_OUTER_HEADER | NET_HIGH_IPSEC, NET_BUFFERS, NET_BUFFER);
 	look_at_frames(&net, has_no_security);
 	if (net.header < 32)
-		return; /* its header ends before the fields */
+		return; /* its header ends before these fields */
 	net_find_gateway(&net, gateway);
 	net_form_arp(&net, 50, 2);
 	memset(net.out + 26, 0xff, 6); /* resource_id and resource_type */
 	net_send(&net, net.header + FRAME_MIN, 0);
 	check(net_wait_arp(&net, 50, gateway, &frame, ANSWER_MS),
-	      "a frame with a resource and without SECURITY has not arrived");
+	      "a frame with a resource and without SECURITY did not arrive");
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Chapter net: which queue a frame goes to, and the hash that says so (VIRTIO 1.4, 5.1.9.4.3 to
- * 5.1.9.4.5 and 5.1.9.5.5 to 5.1.9.5.8).
+ * Chapter net: receive queue selection, and the hash behind it (VIRTIO 1.4, 5.1.9.4.3 to 5.1.9.4.5
+ * and 5.1.9.5.5 to 5.1.9.5.8).
  */
 #include "devices/net.h"
 #include "pages.h"
@@ -28,7 +28,7 @@ static uint8_t set_pairs(struct queue *queue, uint16_t pairs)
 	return net_control(queue, VIRTIO_NET_CTRL_MQ, PAIRS_SET, &pairs, 2);
 }
 
-/* Asks several times, of which each answer must come by one of the first @pairs queues. */
+/* Sends several requests; each answer must arrive at one of the first @pairs receive queues. */
 static void expect_pairs(struct net *net, uint32_t pairs, const char *when)
 {
 	struct net_frame frame;
@@ -42,7 +42,7 @@ static void expect_pairs(struct net *net, uint32_t pairs, const char *when)
 		net_send(net, net_form_tcp(net, gateway, port, 5000, 10), 0);
 		check(net_wait_reset(net, port, &acknowledged, &frame, ANSWER_MS), "no answer %s",
 		      when);
-		check(frame.pair < pairs, "a frame came by receive queue %u %s", frame.pair + 1,
+		check(frame.pair < pairs, "a frame arrived at receive queue %u %s", frame.pair + 1,
 		      when);
 	}
 }
@@ -57,18 +57,18 @@ TEST(net_multiqueue, "AVP-NET-033", NET, .limit_ms = 30000)
 		skip("%s does not offer VIRTIO_NET_F_MQ", device_name(net.device));
 	maximum = (uint32_t)config_read(net.device, 8, 2);
 	expect_pairs(&net, 1, "before VQ_PAIRS_SET");
-	check(set_pairs(queue, 0) == VIRTIO_NET_ERR, "0 pairs are not refused");
+	check(set_pairs(queue, 0) == VIRTIO_NET_ERR, "0 pairs are not rejected");
 	check(set_pairs(queue, (uint16_t)(maximum + 1)) == VIRTIO_NET_ERR,
-	      "%u pairs are not refused", maximum + 1);
-	expect_pairs(&net, 1, "after VQ_PAIRS_SET with wrong numbers");
+	      "%u pairs are not rejected", maximum + 1);
+	expect_pairs(&net, 1, "after VQ_PAIRS_SET with invalid numbers");
 	for (uint32_t pairs = net.pairs; pairs > 0; pairs--) {
-		check(set_pairs(queue, (uint16_t)pairs) == VIRTIO_NET_OK, "%u pairs are refused",
+		check(set_pairs(queue, (uint16_t)pairs) == VIRTIO_NET_OK, "%u pairs are rejected",
 		      pairs);
 		expect_pairs(&net, pairs, "after VQ_PAIRS_SET");
 	}
 }
 
-/* VIRTIO 1.4, 5.1.9.5.7.1, with a table of ENTRIES at most. */
+/* VIRTIO 1.4, 5.1.9.5.7.1, with a table of at most ENTRIES. */
 static struct parameters {
 	uint32_t types;
 	uint16_t mask, unclassified;
@@ -132,7 +132,7 @@ static uint32_t toeplitz(const uint8_t *data, uint32_t size)
 	return hash;
 }
 
-/* The hash of a frame of TCP by its ports too, of any other of IPv4 by its addresses. */
+/* The hash of a TCP frame includes its ports, that of any other IPv4 frame only its addresses. */
 static uint32_t hash_of(struct net *net, const struct net_frame *frame, bool ports)
 {
 	const uint8_t *ip = frame->data + net->header + 14;
@@ -155,13 +155,13 @@ static void expect_steering(struct net *net, uint32_t types)
 		wanted =
 			parameters.table[hash_of(net, &frame, types & TYPE_TCPV4) & parameters.mask];
 		check(frame.pair == wanted,
-		      "a frame with the hash 0x%x came by receive queue %u, not %u (types 0x%x)",
+		      "a frame with the hash 0x%x arrived at receive queue %u, not %u (types 0x%x)",
 		      hash_of(net, &frame, types & TYPE_TCPV4), frame.pair + 1, wanted + 1, types);
 	}
 	net_send(net, net_form_arp(net, 80, 2), 0);
-	check(net_wait_arp(net, 80, gateway, &frame, ANSWER_MS), "no answer of ARP");
+	check(net_wait_arp(net, 80, gateway, &frame, ANSWER_MS), "no ARP answer");
 	check(frame.pair == parameters.unclassified,
-	      "a frame without a hash came by receive queue %u, not %u", frame.pair + 1,
+	      "a frame without a hash arrived at receive queue %u, not %u", frame.pair + 1,
 	      parameters.unclassified + 1u);
 }
 
@@ -181,35 +181,35 @@ TEST(net_rss, "AVP-NET-035", NET, .limit_ms = 40000)
 		if (types & ~supported)
 			continue;
 		make_parameters(types, net.pairs);
-		check(set_steering(queue) == VIRTIO_NET_OK, "a right table is refused");
+		check(set_steering(queue) == VIRTIO_NET_OK, "a valid table is rejected");
 		expect_steering(&net, types);
 	}
 	make_parameters(TYPE_IPV4, net.pairs);
 	parameters.mask = 4;
 	parameters.entries = 5;
-	check(set_steering(queue) == VIRTIO_NET_ERR, "a table of 5 entries is not refused");
+	check(set_steering(queue) == VIRTIO_NET_ERR, "a table of 5 entries is not rejected");
 	if (longest < 256) {
 		make_parameters(TYPE_IPV4, net.pairs);
 		parameters.mask = 255;
 		parameters.entries = 256;
 		check(set_steering(queue) == VIRTIO_NET_ERR,
-		      "a table of 256 entries is not refused, %u are allowed", longest);
+		      "a table of 256 entries is not rejected, though the limit is %u", longest);
 	}
 	make_parameters(TYPE_IPV4, net.pairs);
 	pack_parameters(data);
 	check(net_control(queue, VIRTIO_NET_CTRL_MQ, RSS_CONFIG, data, 12) == VIRTIO_NET_ERR,
-	      "a table that is cut is not refused");
+	      "a truncated table is not rejected");
 	parameters.unclassified = 0x7fff;
 	check(set_steering(queue) == VIRTIO_NET_ERR,
-	      "an unclassified queue that is not there is not refused");
+	      "an unclassified queue that does not exist is not rejected");
 	make_parameters(TYPE_IPV4, net.pairs);
 	for (uint32_t i = 0; i < ENTRIES; i++)
 		parameters.table[i] = 0x7fff;
 	check(set_steering(queue) == VIRTIO_NET_ERR,
-	      "a table with queues that are not there is not refused");
-	/* What was refused has not spoiled what works. */
+	      "a table with queues that do not exist is not rejected");
+	/* A rejected command must not affect the working configuration. */
 	make_parameters(TYPE_IPV4, net.pairs);
-	check(set_steering(queue) == VIRTIO_NET_OK, "a right table is refused");
+	check(set_steering(queue) == VIRTIO_NET_OK, "a valid table is rejected");
 	expect_steering(&net, TYPE_IPV4);
 }
 
@@ -249,16 +249,15 @@ static void expect_reports(struct net *net, uint32_t echo, uint32_t tcp, const c
 
 	net_find_gateway(net, gateway);
 	net_send(net, net_form_arp(net, 90, 2), 0);
-	check(net_wait_arp(net, 90, gateway, &frame, ANSWER_MS), "no answer of ARP");
-	expect_report(net, &frame, REPORT_NONE, "a frame of ARP", when);
+	check(net_wait_arp(net, 90, gateway, &frame, ANSWER_MS), "no ARP answer");
+	expect_report(net, &frame, REPORT_NONE, "an ARP frame", when);
 	net_send(net, net_form_echo(net, gateway, 91, 100), 0);
 	check(net_wait_echo(net, 91, &frame, ANSWER_MS), "no answer to an echo request");
 	expect_report(net, &frame, echo, "an echo reply", when);
 	for (uint16_t port = 43000; port < 43008; port++) {
 		net_send(net, net_form_tcp(net, gateway, port, 5000, 10), 0);
-		check(net_wait_reset(net, port, &acknowledged, &frame, ANSWER_MS),
-		      "no answer of TCP");
-		expect_report(net, &frame, tcp, "a frame of TCP", when);
+		check(net_wait_reset(net, port, &acknowledged, &frame, ANSWER_MS), "no TCP answer");
+		expect_report(net, &frame, tcp, "a TCP frame", when);
 	}
 }
 
@@ -268,11 +267,11 @@ static void check_tunnels(struct net *net, struct queue *queue, uint32_t support
 	const uint32_t none = 0, unknown = 1u << 31;
 
 	check(net_control(queue, 7, 0, &none, 4) == VIRTIO_NET_OK,
-	      "hashing of tunnels cannot be switched off");
+	      "hashing of tunnels cannot be disabled");
 	check(net_control(queue, 7, 0, &unknown, 4) == VIRTIO_NET_ERR,
-	      "SHOULD: an unknown type of tunnels is not refused");
+	      "SHOULD: an unknown tunnel type is not rejected");
 	expect_reports(net, supported & TYPE_IPV4 ? REPORT_IPV4 : REPORT_NONE, REPORT_TCPV4,
-		       "with no type of tunnels");
+		       "without tunnel types");
 }
 
 TEST(net_hash_report, "AVP-NET-036", NET, .limit_ms = 40000)
@@ -288,19 +287,19 @@ TEST(net_hash_report, "AVP-NET-036", NET, .limit_ms = 40000)
 	expect_reports(&net, REPORT_NONE, REPORT_NONE, "before types are enabled");
 	if (supported & TYPE_IPV4) {
 		check(set_hash(queue, TYPE_IPV4, net.pairs) == VIRTIO_NET_OK,
-		      "a hash of addresses is refused");
+		      "a hash of addresses is rejected");
 		expect_reports(&net, REPORT_IPV4, REPORT_IPV4, "by addresses");
 	}
 	if (supported & TYPE_TCPV4) {
 		check(set_hash(queue, TYPE_TCPV4 | (supported & TYPE_IPV4), net.pairs) ==
 			      VIRTIO_NET_OK,
-		      "a hash of ports is refused");
+		      "a hash of ports is rejected");
 		expect_reports(&net, supported & TYPE_IPV4 ? REPORT_IPV4 : REPORT_NONE,
 			       REPORT_TCPV4, "by ports");
 	}
 	if (net.device->negotiated & HASH_TUNNEL)
 		check_tunnels(&net, queue, supported);
-	/* Types are enabled by the driver that there is, not by the one before. */
+	/* A reset disables the hash types that the driver enabled before. */
 	net_open_control(&net, HASH_REPORT | RSS | HASH_TUNNEL, 0, NET_BUFFERS);
 	expect_reports(&net, REPORT_NONE, REPORT_NONE, "after a reset");
 }
@@ -316,17 +315,17 @@ TEST(net_rss_context, "AVP-NET-037", NET, .limit_ms = 20000)
 	struct net net;
 	uint32_t written;
 
-	/* As many as fit, and after a reset as many again. */
+	/* As many as the limit, and as many again after a reset. */
 	for (int round = 0; round < 2; round++) {
 		struct queue *queue = net_open_control(&net, RSS, NET_HIGH_RSS_CONTEXT, 0);
 		static uint16_t limit;
-		/* The capability is what the device writes before its answer. */
+		/* The device writes the capability before its ack. */
 		static uint8_t head[2] = {CONTEXT, CONTEXT_CAP};
 		static volatile uint8_t answer;
 		struct driver_buffer buffers[3] = {buffer_of(head, 2), buffer_of(&limit, 2),
 						   buffer_of((void *)&answer, 1)};
 
-		/* It requires RSS: what offers it alone shows another word of its features. */
+		/* The feature requires RSS, so check both. */
 		if (!(net.device->negotiated_high & NET_HIGH_RSS_CONTEXT) ||
 		    !(net.device->negotiated & RSS))
 			skip("%s does not offer VIRTIO_NET_F_RSS_CONTEXT", device_name(net.device));
@@ -334,14 +333,14 @@ TEST(net_rss_context, "AVP-NET-037", NET, .limit_ms = 20000)
 		answer = NET_NO_ANSWER;
 		check(queue_do(queue, buffers, 1, 2, &written, ANSWER_MS) &&
 			      answer == VIRTIO_NET_OK && limit >= 1,
-		      "max_rss_contexts is %u, with the answer %u", limit, answer);
+		      "max_rss_contexts is %u, with the ack %u", limit, answer);
 		make_parameters(TYPE_IPV4, net.pairs);
 		for (uint16_t id = 1; id <= limit && id <= 64; id++) {
 			memset(data, 0, 8);
 			memcpy(data, &id, 2);
 			check(net_control(queue, CONTEXT, CONTEXT_ADD, data,
 					  8 + pack_parameters(data + 8)) == VIRTIO_NET_OK,
-			      "context %u of %u is refused%s", id, limit,
+			      "context %u of %u is rejected%s", id, limit,
 			      round ? ", after a reset of the device" : "");
 		}
 	}

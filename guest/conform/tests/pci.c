@@ -37,14 +37,14 @@ TEST(pci_config_space, "AVP-PCI-001", .transport = TRANSPORT_PCI)
 
 		check((pci_read(function, 0x0e, 1) & 0x7f) == 0, "%s: header type 0x%x",
 		      device_name(device), pci_read(function, 0x0e, 1));
-		/* Off, on: what is there afterwards answers. */
+		/* Off, then on: the device must answer afterwards. */
 		pci_write(function, PCI_COMMAND, 0, 2);
 		check((pci_read(function, PCI_COMMAND, 2) & 7) == 0, "%s: command stays 0x%x",
 		      device_name(device), pci_read(function, PCI_COMMAND, 2));
 		pci_write(function, PCI_COMMAND, COMMAND_MEMORY | COMMAND_MASTER, 2);
 		check((pci_read(function, PCI_COMMAND, 2) & 6) == 6, "%s: command is 0x%x, not 6",
 		      device_name(device), pci_read(function, PCI_COMMAND, 2));
-		check(device_reset(device), "%s: no reset", device_name(device));
+		check(device_reset(device), "%s: the reset does not complete", device_name(device));
 	}
 }
 
@@ -78,10 +78,7 @@ TEST(pci_ids_modern, "AVP-PCI-003", .transport = TRANSPORT_PCI)
 	}
 }
 
-/*
- * Of each function with the ids of virtio: who drives devices leaves those alone that lack
- * something.
- */
+/* All functions with the ids of virtio: the driver skips those that lack something. */
 TEST(pci_capabilities, "AVP-PCI-004")
 {
 	static const struct {
@@ -102,7 +99,7 @@ TEST(pci_capabilities, "AVP-PCI-004")
 			      "PCI function %x:%x.%x has no %s capability", function->bus,
 			      function->slot, function->function, rows[r].name);
 		check(function->common && function->notify && function->isr,
-		      "PCI function %x:%x.%x cannot be used: a structure is outside of its BAR, too "
+		      "PCI function %x:%x.%x cannot be used: a structure is outside its BAR, too "
 		      "short, or does not answer",
 		      function->bus, function->slot, function->function);
 	}
@@ -128,16 +125,14 @@ TEST(pci_cap_bounds, "AVP-PCI-005", .transport = TRANSPORT_PCI)
 			continue;
 		check(cap->inside,
 		      "%s: capability %u: bar %u, offset 0x%x, length 0x%x is "
-		      "outside of its BAR",
+		      "outside its BAR",
 		      device_name(device), cap->type, cap->bar, cap->offset, cap->size);
 		check(cap->offset % alignment == 0, "%s: capability %u has offset 0x%x",
 		      device_name(device), cap->type, cap->offset);
 	}
 }
 
-/*
- * The least time that a kick of queue 0 by this structure takes, in ticks; 0: it cannot be reached.
- */
+/* The shortest time that a kick of queue 0 by this structure takes, in ticks; 0: not accessible. */
 static uint64_t time_kick(const struct device *device, const struct pci_capability *cap)
 {
 	const struct pci_bar *bar = &device->pci->bars[cap->bar];
@@ -161,7 +156,7 @@ static uint64_t time_kick(const struct device *device, const struct pci_capabili
 	return best;
 }
 
-/* Of ways to kick the best is the one that costs least; other structures come once. */
+/* The first notification structure must be the fastest; other structures come once. */
 TEST(pci_cap_first, "AVP-PCI-006", .transport = TRANSPORT_PCI, .limit_ms = 20000)
 {
 	struct vehicle vehicle;
@@ -192,7 +187,7 @@ TEST(pci_cap_first, "AVP-PCI-006", .transport = TRANSPORT_PCI, .limit_ms = 20000
 		pci_write(function, PCI_COMMAND, COMMAND_MEMORY | COMMAND_MASTER, 2);
 	}
 	if (!any)
-		skip("no device has two structures for notifications that can be reached");
+		skip("no device has two accessible notification structures");
 }
 
 TEST(pci_notify_layout, "AVP-PCI-007", .transport = TRANSPORT_PCI)
@@ -203,7 +198,8 @@ TEST(pci_notify_layout, "AVP-PCI-007", .transport = TRANSPORT_PCI)
 		uint32_t multiplier = device->pci->multiplier, width = 2;
 
 		/*
-		 * A kick has two bytes, with data four: so wide are the steps and the place for it.
+		 * A kick writes two bytes, four with data: the multiplier and the room must be that
+		 * wide.
 		 */
 		for (int with = 0; with < (device_offered(device) & data ? 2 : 1);
 		     with++, width = 4) {
@@ -214,8 +210,8 @@ TEST(pci_notify_layout, "AVP-PCI-007", .transport = TRANSPORT_PCI)
 			for (uint32_t i = 0; i < QUEUES_MAX && device->ops->queue_size(device, i);
 			     i++)
 				check(pci_notify_address(device, i),
-				      "%s: the place of queue %u's notification, of %u bytes, is "
-				      "outside of the capability",
+				      "%s: the notification address of queue %u, of %u bytes, is "
+				      "outside the capability",
 				      device_name(device), i, width);
 		}
 	}
@@ -340,7 +336,7 @@ TEST(pci_queue_reset, "AVP-PCI-014", .transport = TRANSPORT_PCI)
 		check(wait_until(device->ops->queue_in_reset(device, queue->index) == 0, 1000),
 		      "%s: queue_reset stays 1", device_name(device));
 		check(device->ops->queue_enabled(device, queue->index) == 0,
-		      "%s: queue_enable is 1 when queue_reset is 0 again", device_name(device));
+		      "%s: queue_enable is 1 after queue_reset became 0", device_name(device));
 		queue = device_queue(device, queue->index, 16);
 		check(device->ops->queue_in_reset(device, queue->index) == 0,
 		      "%s: queue_reset is 1 after the queue is enabled again", device_name(device));
@@ -350,10 +346,7 @@ TEST(pci_queue_reset, "AVP-PCI-014", .transport = TRANSPORT_PCI)
 
 #define ISR_ROUNDS 20
 
-/*
- * A request, and what the ISR status is behind it: it is set, and the second of two reads is
- * returned.
- */
+/* Makes a request and reads the ISR status, which must be set; returns what a second read gets. */
 static uint32_t read_isr_twice(struct vehicle *vehicle, struct queue *queue)
 {
 	struct device *device = vehicle->device;
@@ -368,8 +361,8 @@ static uint32_t read_isr_twice(struct vehicle *vehicle, struct queue *queue)
 }
 
 /*
- * MSI-X off and no line attached: the ISR is looked at by hand. Where an interrupt that a start may
- * bring comes late, that for a buffer may come between two reads. It does not do so twenty times.
+ * MSI-X off and no line attached: the ISR is read by hand. If an interrupt that the start of a
+ * device may cause is late, one for a buffer may arrive between two reads, but not twenty times.
  */
 TEST(pci_isr, "AVP-PCI-018", .transport = TRANSPORT_PCI)
 {
@@ -382,7 +375,7 @@ TEST(pci_isr, "AVP-PCI-018", .transport = TRANSPORT_PCI)
 		struct queue *queue;
 		bool cleared = false;
 
-		check(function->isr, "%s: no ISR structure that can be used", device_name(device));
+		check(function->isr, "%s: no usable ISR structure", device_name(device));
 		device->connected = true;
 		function->by_line = true;
 		if (function->msix)
@@ -408,26 +401,26 @@ TEST(pci_intx, "AVP-PCI-019", .transport = TRANSPORT_PCI)
 		device->touched = true;
 		device->connected = pci_connect_intx(device);
 		if (!device->connected)
-			skip("which interrupt the pin leads to is not known without an interpreter");
+			skip("the interrupt of the pin is described in AML only");
 		queue = vehicle_open(&vehicle, SPLIT, 16);
 		for (int i = 0; i < 10; i++) {
 			before = device->queue_interrupts;
 			vehicle_must_do(&vehicle, queue, "with MSI-X off");
 			check(wait_until(device->queue_interrupts != before, 1000),
-			      "%s: no interrupt by the line", device_name(device));
+			      "%s: no interrupt by INTx", device_name(device));
 		}
-		/* Off by the command register. */
+		/* Disabled by the command register. */
 		pci_write(device->pci, PCI_COMMAND,
 			  COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX, 2);
 		before = device->queue_interrupts;
-		vehicle_must_do(&vehicle, queue, "with the line off");
+		vehicle_must_do(&vehicle, queue, "with INTx disabled");
 		sleep_ms(5);
 		after = device->queue_interrupts;
 		pci_write(device->pci, PCI_COMMAND, COMMAND_MEMORY | COMMAND_MASTER, 2);
-		check(after == before, "%s: an interrupt by a line that is off",
+		check(after == before, "%s: an interrupt by INTx, though it is disabled",
 		      device_name(device));
 		check(wait_until(device->queue_interrupts != before, 1000),
-		      "%s: no interrupt when the line is on again", device_name(device));
+		      "%s: no interrupt after INTx was enabled again", device_name(device));
 	}
 }
 
@@ -456,7 +449,7 @@ TEST(pci_msix_table, "AVP-PCI-020", .transport = TRANSPORT_PCI)
 		}
 		common_write(device, COMMON_CONFIG_VECTOR, NO_VECTOR, 2);
 		check(common_read(device, COMMON_CONFIG_VECTOR, 2) == NO_VECTOR,
-		      "%s: the vector stays", device_name(device));
+		      "%s: the vector does not change to NO_VECTOR", device_name(device));
 	}
 	if (!any)
 		skip(NO_MSIX);
@@ -497,7 +490,7 @@ TEST(pci_msix_refused, "AVP-PCI-022", .transport = TRANSPORT_PCI)
 		check(common_read(device, COMMON_CONFIG_VECTOR, 2) == NO_VECTOR,
 		      "%s: vector %u of %u reads back as 0x%x", device_name(device), beyond, beyond,
 		      common_read(device, COMMON_CONFIG_VECTOR, 2));
-		vehicle_heal(&vehicle, "after a vector outside of the table");
+		vehicle_heal(&vehicle, "after a vector outside the table");
 	}
 	if (!any)
 		skip(NO_MSIX);
@@ -526,7 +519,7 @@ TEST(pci_msix_no_vector, "AVP-PCI-023", .transport = TRANSPORT_PCI)
 		      device_name(device));
 	}
 	if (!any)
-		skip("no device whose MSI-X this guest can use");
+		skip("no device with MSI-X that this guest can use");
 }
 
 TEST(pci_msix_mask, "AVP-PCI-024", .transport = TRANSPORT_PCI)
@@ -552,19 +545,19 @@ TEST(pci_msix_mask, "AVP-PCI-024", .transport = TRANSPORT_PCI)
 			before = device->queue_interrupts;
 			vehicle_must_do(&vehicle, queue, "while its vector is masked");
 			sleep_ms(5);
-			check(device->queue_interrupts == before, "%s: a masked vector came",
-			      device_name(device));
+			check(device->queue_interrupts == before,
+			      "%s: a masked vector's interrupt arrived", device_name(device));
 			if (whole)
 				pci_write(device->pci, device->pci->msix + 2u, MSIX_ENABLE, 2);
 			else
 				pci_msix_mask(device, vector, false);
 			check(wait_until(device->queue_interrupts != before, 1000),
-			      "%s: the pending vector did not come when it was unmasked",
+			      "%s: no interrupt when the pending vector was unmasked",
 			      device_name(device));
 		}
 	}
 	if (!any)
-		skip("no device whose MSI-X this guest can use");
+		skip("no device with MSI-X that this guest can use");
 }
 
 static uint32_t read_by_cfg(const struct device *device, const struct pci_capability *cap,
@@ -591,7 +584,7 @@ TEST(pci_cfg_access, "AVP-PCI-025", .transport = TRANSPORT_PCI)
 		found = read_by_cfg(device, cfg, common->bar, common->offset + COMMON_QUEUES, 2);
 		check(found == queues, "%s: num_queues is 0x%x, by pci_cfg_data 0x%x",
 		      device_name(device), queues, found);
-		/* And a write: the status. */
+		/* A write as well: the status. */
 		device_reset(device);
 		pci_write(device->pci, cfg->place + 8u, common->offset + COMMON_STATUS, 4);
 		pci_write(device->pci, cfg->place + 12u, 1, 4);
@@ -636,7 +629,7 @@ TEST(pci_vendor_data, "AVP-PCI-027", .transport = TRANSPORT_PCI)
 		check(cap->length % 4 == 0, "%s: its length is %u", device_name(device),
 		      cap->length);
 		check(pci_read(device->pci, cap->place + 4u, 2) != 0x1af4,
-		      "%s: its vendor is virtio's", device_name(device));
+		      "%s: its vendor id is that of virtio", device_name(device));
 	}
 	if (!any)
 		skip("no device has vendor data");
@@ -648,7 +641,10 @@ TEST(pci_sr_iov, "AVP-PCI-028", .transport = TRANSPORT_PCI)
 
 	for_each_function(device)
 	{
-		/* The extended capabilities, which only the memory-mapped space reaches. */
+		/*
+		 * Looks for the extended capability, which only the memory-mapped configuration
+		 * space reaches.
+		 */
 		bool found = false;
 		uint32_t place = 0x100;
 
@@ -737,7 +733,8 @@ TEST(pci_width_registers, "AVP-PCI-031", .transport = TRANSPORT_PCI, .limit_ms =
 						     width, random_number() % 2, random_number()};
 
 				/*
-				 * An MSI-X table with any message in it would raise any interrupt.
+				 * Skips accesses to the MSI-X table: a random message would raise a
+				 * random interrupt.
 				 */
 				if (words[2] && words[0] + 8 > device->pci->msix_table &&
 				    words[0] < device->pci->msix_table + 16 * device->pci->vectors)

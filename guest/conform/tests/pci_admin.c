@@ -8,7 +8,7 @@
 #define COMMON_ADMIN_COUNT 62
 #define LIST_QUERY	   0
 #define LIST_USE	   1
-#define LEGACY_READ	   3 /* of the common configuration */
+#define LEGACY_READ	   3 /* offsets in the common configuration */
 #define STATUS_OK	   0
 #define STATUS_EINVAL	   22
 #define QUALIFIER_OK	   0
@@ -57,15 +57,15 @@ TEST(pci_admin_index, "AVP-PCI-015", .transport = TRANSPORT_PCI)
 		count = common_read(device, COMMON_ADMIN_COUNT, 2);
 		check(index >= queues, "%s: admin_queue_index is %u, num_queues %u",
 		      device_name(device), index, queues);
-		check(count <= 0x10000 - index, "%s: admin_queue_num is %u, from %u on",
+		check(count <= 0x10000 - index, "%s: admin_queue_num is %u, first queue %u",
 		      device_name(device), count, index);
 		for (uint32_t i = 0; i < count && i < 8; i++)
 			check(device->ops->queue_size(device, index + i) > 0,
-			      "%s: admin queue %u is not there", device_name(device), index + i);
+			      "%s: admin queue %u does not exist", device_name(device), index + i);
 	}
 }
 
-/* One command, with as much room for its head and result as said. */
+/* Sends one command, with @head_size bytes for its header and @result_size for its result. */
 static void command(struct queue *queue, const struct head *head, uint32_t head_size,
 		    struct result *result, uint32_t result_size)
 {
@@ -82,7 +82,7 @@ static void command(struct queue *queue, const struct head *head, uint32_t head_
 	      result_size, queue->device->ops->status(queue->device));
 	check(written <= result_size, "used length %u of %u", written, result_size);
 	for (uint32_t i = result_size; i < sizeof(in); i++)
-		check(((uint8_t *)&in)[i] == 0xa5, "byte %u behind a result of %u was written", i,
+		check(((uint8_t *)&in)[i] == 0xa5, "byte %u after a result of %u was written", i,
 		      result_size);
 	*result = in;
 }
@@ -91,7 +91,7 @@ static void must_fail(struct queue *queue, struct head head, uint16_t qualifier)
 {
 	struct result result;
 
-	/* Longer than the structure, too: what is behind it is ignored. */
+	/* Also with buffers longer than the structures: the rest is ignored. */
 	for (uint32_t more = 0; more <= 64; more += 64) {
 		command(queue, &head, HEAD_SIZE + more, &result, 8 + more);
 		check(result.status == STATUS_EINVAL && result.qualifier == qualifier,
@@ -101,7 +101,7 @@ static void must_fail(struct queue *queue, struct head head, uint16_t qualifier)
 	}
 }
 
-/* 0: there is no such group. */
+/* Returns 0 if there is no such group. */
 static uint64_t list_commands(struct queue *queue, uint16_t group)
 {
 	const struct head head = {.opcode = LIST_QUERY, .group = group};
@@ -115,10 +115,11 @@ static uint64_t list_commands(struct queue *queue, uint16_t group)
 		      result.status, result.qualifier);
 		return 0;
 	}
-	check(result.qualifier == QUALIFIER_OK, "a good command has the qualifier %u",
+	check(result.qualifier == QUALIFIER_OK, "a successful command has the qualifier %u",
 	      result.qualifier);
 	memcpy(&list, result.data, sizeof(list));
-	check((list & 3) == 3, "the list of commands is 0x%lx, without the two that make it", list);
+	check((list & 3) == 3, "the list of commands is 0x%lx, without LIST_QUERY and LIST_USE",
+	      list);
 	return list;
 }
 
@@ -131,12 +132,12 @@ static void check_group(struct queue *queue, uint16_t group)
 	if (!list)
 		return;
 	must_fail(queue, (struct head){.opcode = 0xfff0, .group = group}, QUALIFIER_OPCODE);
-	/* Which may exist, but was not taken by LIST_USE. */
+	/* May exist, but LIST_USE did not enable it. */
 	must_fail(queue, (struct head){.opcode = LEGACY_READ, .group = group}, QUALIFIER_OPCODE);
 	if (!(list & 1u << LEGACY_READ) || group != GROUP_SR_IOV)
 		return;
 	command(queue, &head, sizeof(head), &result, 8);
-	check(result.status == STATUS_OK, "LIST_USE of all that is listed has status %u",
+	check(result.status == STATUS_OK, "LIST_USE with all listed commands has status %u",
 	      result.status);
 	must_fail(queue, (struct head){.opcode = LEGACY_READ, .group = group, .member = 0xfff0},
 		  QUALIFIER_MEMBER);
@@ -158,19 +159,19 @@ TEST(pci_admin_commands, "AVP-PCI-016", .transport = TRANSPORT_PCI, .limit_ms = 
 		queue = device_queue(device, common_read(device, COMMON_ADMIN_INDEX, 2), 16);
 		device_run(device);
 		list = list_commands(queue, GROUP_SR_IOV);
-		/* The group is looked at first, then the opcode, then the member. */
+		/* The device checks the group first, then the opcode, then the member. */
 		must_fail(queue, (struct head){.opcode = 0xfff0, .group = 0xfff0}, QUALIFIER_GROUP);
 		must_fail(queue, (struct head){.opcode = LIST_QUERY, .group = 2}, QUALIFIER_GROUP);
 		check_group(queue, GROUP_SELF);
 		check_group(queue, GROUP_SR_IOV);
-		/* A command that is cut, and a result without room. */
+		/* A truncated command, and a result buffer that is too small. */
 		for (uint32_t size = 1; size < HEAD_SIZE; size += 7)
 			command(queue, &query, size, &result, 8);
 		for (uint32_t size = 1; size < 8; size++)
 			command(queue, &query, HEAD_SIZE, &result, size);
 		check(!(device->ops->status(device) & NEEDS_RESET),
-		      "%s: an invalid command is an error of the device", device_name(device));
-		check(list_commands(queue, GROUP_SR_IOV) == list, "%s: another list of commands",
-		      device_name(device));
+		      "%s: an invalid command changes the device status", device_name(device));
+		check(list_commands(queue, GROUP_SR_IOV) == list,
+		      "%s: the list of commands changed", device_name(device));
 	}
 }

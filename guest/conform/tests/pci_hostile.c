@@ -27,7 +27,7 @@ TEST(pci_queue_wild, "AVP-PCI-034", .transport = TRANSPORT_PCI, .limit_ms = 3000
 			text_format(after, sizeof(after), "after queue_size %u", sizes[i]);
 			vehicle_heal(&vehicle, after);
 		}
-		/* Enabled before there are addresses, then changed, then 0 written. */
+		/* Enabled without addresses, then changed, then 0 written. */
 		device_open(device, SPLIT);
 		device->ops->set_queue(device, vehicle.queue_index, 16, nowhere);
 		device->ops->enable_queue(device, vehicle.queue_index, 1);
@@ -37,7 +37,7 @@ TEST(pci_queue_wild, "AVP-PCI-034", .transport = TRANSPORT_PCI, .limit_ms = 3000
 		queue_kick(queue);
 		device->ops->enable_queue(device, queue->index, 0);
 		queue_kick(queue);
-		vehicle_heal(&vehicle, "after a queue that was enabled without addresses");
+		vehicle_heal(&vehicle, "after a queue was enabled without addresses");
 	}
 }
 
@@ -95,14 +95,14 @@ TEST(pci_bar_moved, "AVP-PCI-036", .transport = TRANSPORT_PCI, .limit_ms = 20000
 			if (!bar->address || bar->port || bar->size > 1 << 20)
 				continue;
 			vehicle_open(&vehicle, SPLIT, 16);
-			/* Onto memory that nothing is in, and where nothing is. */
+			/* Over unused memory, then where nothing is described. */
 			pages_free_range(&from, &to);
 			to = (to - 0x200000) & ~UINT64_C(0xfffff);
 			if (to > from)
 				move_bar(function, b, to);
 			move_bar(function, b, 0xfffff000 & ~(bar->size - 1));
 			move_bar(function, b, bar->address);
-			vehicle_heal(&vehicle, "after its BAR was elsewhere");
+			vehicle_heal(&vehicle, "after its BAR was moved and restored");
 		}
 	}
 }

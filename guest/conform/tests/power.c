@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Chapter power: what a guest that keeps running can see. Each run ends by switching off. */
+/* Chapter power: what a guest that keeps running can observe. Each run ends by powering off. */
 #include "arch/image.h"
 #include "devices/block.h"
 #include "devices/vehicle.h"
@@ -30,7 +30,7 @@ TEST(pwr_register_unknown, "AVP-PWR-010", .profile = "x86-64")
 {
 	const struct x86_platform *platform = &x86_platform;
 
-	/* Sleep types that do not switch off, and values that do not reset. */
+	/* Sleep types that do not power off, and values that do not reset. */
 	if (platform->sleep_control.address)
 		for (uint32_t type = 0; type < 8; type++)
 			if (platform->sleep_type >= 0 && type != (uint32_t)platform->sleep_type)
@@ -58,7 +58,7 @@ TEST(pwr_suspend_invalid, "AVP-PWR-014", .profile = "arm64")
 		skip("SYSTEM_SUSPEND is not reported");
 	/* An address at which there is no memory. */
 	code = arm64_call(PSCI_SYSTEM_SUSPEND, UINT64_C(0xfffffffff000), 0, 0);
-	check(code < 0, "SYSTEM_SUSPEND to where no memory is returns %ld", code);
+	check(code < 0, "SYSTEM_SUSPEND to an address without memory returns %ld", code);
 }
 
 static volatile bool woken;
@@ -77,7 +77,8 @@ TEST(pwr_cpu_suspend, "AVP-PWR-015", .profile = "arm64")
 		timer_request(arch_ticks() + ns_to_ticks(2000000), wake);
 		arch_interrupts_off();
 		/*
-		 * On a busy host the interrupt has come before: then nothing would wake the guest.
+		 * On a busy host the interrupt may have arrived already; then nothing would wake
+		 * the guest.
 		 */
 		code = woken ? 0 : arm64_call(PSCI_CPU_SUSPEND, 0, 0, 0);
 		arch_interrupts_on();
@@ -90,7 +91,7 @@ TEST(pwr_cpu_suspend, "AVP-PWR-015", .profile = "arm64")
 static void need_fatal(void)
 {
 	if (!option_number("fatal", 0))
-		skip("it ends the guest: ask for it with fatal=1");
+		skip("it ends the guest: add fatal=1 to the command line to run it");
 }
 
 static void off_again(void *argument)
@@ -103,7 +104,7 @@ TEST(pwr_off, "AVP-PWR-001")
 	need_fatal();
 	arch_power_off();
 	sleep_ms(1000);
-	fail("the guest goes on");
+	fail("the guest still runs");
 }
 
 static void off(void *argument)
@@ -119,17 +120,17 @@ TEST(pwr_off_secondary, "AVP-PWR-002", .cpus = 2)
 	need_fatal();
 	check(cpu_start(1, off, NULL, &code), "processor 1 does not start");
 	sleep_ms(1000);
-	fail("the guest goes on");
+	fail("the guest still runs");
 }
 
-/* Requests in flight at the reset: many and large, so that devices still work at them. */
+/* Requests in flight at the reset: many large ones, so that devices are still busy with them. */
 #define IN_FLIGHT_MAX  64
 #define IN_FLIGHT_EACH (64u << 10)
 #define IN_FLIGHT_AREA (8u << 20)
 
 static uint8_t *in_flight_area;
 
-/* Starts requests that let the devices write to the area. Returns how many there are. */
+/* Starts requests that let the devices write to the area. Returns how many. */
 static unsigned int start_requests(void)
 {
 	unsigned int count = 0;
@@ -160,14 +161,14 @@ static unsigned int start_requests(void)
 	return count;
 }
 
-/* The end of the free memory: after the reset the guest takes pages from its start. */
+/* The end of the free memory: after the reset the guest allocates from its start. */
 static void choose_area(void)
 {
 	uint64_t start, end;
 
 	pages_free_range(&start, &end);
 	if (end - start < 16 << 20)
-		skip("no 16 MiB are free");
+		skip("fewer than 16 MiB of memory are free");
 	in_flight_area = (uint8_t *)(end - IN_FLIGHT_AREA);
 }
 
@@ -199,14 +200,14 @@ TEST(pwr_reset_devices, "AVP-PWR-004", .limit_ms = 60000)
 	}
 	picture_take(&now);
 	picture_check_rest(&now);
-	/* A write of a device that still works would change these words. */
+	/* A device that still works on an old request would change these words. */
 	words = (volatile uint64_t *)area;
 	for (uint64_t i = 0; i < IN_FLIGHT_AREA / sizeof(*words); i++)
 		words[i] = UINT64_C(0x5245534554) ^ i;
 	sleep_ms(1000);
 	for (uint64_t i = 0; i < IN_FLIGHT_AREA / sizeof(*words); i++)
 		check(words[i] == (UINT64_C(0x5245534554) ^ i),
-		      "memory at 0x%lx was written by a request of before the reset",
+		      "memory at 0x%lx was written by a request from before the reset",
 		      (uint64_t)&words[i]);
 }
 
@@ -242,10 +243,11 @@ TEST(pwr_reset_inflight, "AVP-PWR-005", .limit_ms = 60000)
 
 	if (reboot_resume(&before, sizeof(before))) {
 		/*
-		 * Without a clock that survives the reset, the guest only checks that it is back.
+		 * Without a clock that survives the reset, the guest only checks that it runs
+		 * again.
 		 */
 		check(!before.ms || now.ms - before.ms <= RESET_LIMIT_MS + now.step,
-		      "%lu ms from the reset to this test", now.ms - before.ms);
+		      "the reset took %lu ms", now.ms - before.ms);
 		return;
 	}
 	choose_area();
@@ -288,15 +290,15 @@ TEST(pwr_suspend, "AVP-PWR-012", .limit_ms = 60000)
 		queue = vehicle_open(&vehicle, 0, 16);
 	before = read_wall();
 	code = arch_suspend(SUSPEND_SECONDS);
-	check(code == 0, "it was not suspended: %ld", code);
+	check(code == 0, "the machine was not suspended: %ld", code);
 	after = read_wall();
 	check(after.ms - before.ms + after.step >= SUSPEND_SECONDS * 1000,
-	      "awake after %lu ms, the alarm was to come after %u s", after.ms - before.ms,
+	      "awake after %lu ms, though the alarm was set to %u s", after.ms - before.ms,
 	      SUSPEND_SECONDS);
 	for (uint64_t i = 0; i < SUSPEND_SIZE / sizeof(*words); i++)
-		check(words[i] == i * UINT64_C(0x9e3779b97f4a7c15),
-		      "memory at 0x%lx is not as it was", (uint64_t)&words[i]);
-	/* The device was neither reset nor set up again: the queue continues where it was. */
+		check(words[i] == i * UINT64_C(0x9e3779b97f4a7c15), "memory at 0x%lx changed",
+		      (uint64_t)&words[i]);
+	/* The device was not reset or set up again: the queue continues where it was. */
 	if (queue) {
 		check(vehicle.device->ops->status(vehicle.device) == STATUS_RUNNING,
 		      "%s: its status is 0x%x", device_name(vehicle.device),
@@ -319,7 +321,7 @@ TEST(pwr_reset_durable, "AVP-PWR-006", .device = VIRTIO_ID_BLOCK, .limit_ms = 60
 		block_must(queue, VIRTIO_BLK_T_IN, DURABLE_SECTOR, data, DURABLE_SIZE, false);
 		for (uint64_t i = 0; i < DURABLE_SIZE / sizeof(*data); i++)
 			check(data[i] == expected[i],
-			      "sector %lu has not what was stable before the reset",
+			      "sector %lu lost data that was stable before the reset",
 			      DURABLE_SECTOR + i * sizeof(*data) / SECTOR);
 		return;
 	}
@@ -350,7 +352,7 @@ TEST(pwr_reset_time, "AVP-PWR-017", .limit_ms = 60000)
 		now.ticks = arch_ticks();
 		reboot_now(&now, sizeof(now));
 	}
-	/* A counter that restarted tells the time since then; else a clock tells it. */
+	/* A counter that restarted gives the time since the reset; otherwise a clock does. */
 	if (first > before.ticks)
 		ms = ticks_to_ns(first - before.ticks) / 1000000;
 	else if (before.wall.ms && before.wall.step == 1)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What the files of chapter rings share: the fields of rings, and attacks. */
+/* Shared by the files of chapter rings: the fields of rings, and attacks. */
 #ifndef CONFORM_RINGS_H
 #define CONFORM_RINGS_H
 
@@ -9,7 +9,7 @@
 #include "report.h"
 #include "virtio/ring.h"
 
-#define SPLIT 0 /* no feature: the format of rings is split */
+#define SPLIT 0 /* no feature bit: split rings */
 
 static inline struct vring_desc *split_table_of(const struct queue *queue)
 {
@@ -36,21 +36,21 @@ static inline struct vring_packed_desc *packed_ring_of(const struct queue *queue
 	return (struct vring_packed_desc *)queue->addresses[0];
 }
 
-/* The flag of a descriptor with the direction in which a request of this device ends. */
+/* The flag of the last descriptor of this device's requests. */
 static inline uint16_t write_flag(const struct vehicle *vehicle)
 {
 	return vehicle->writes ? VRING_DESC_F_WRITE : 0;
 }
 
 /*
- * An attack on every vehicle with these features: craft() puts variant number n into the ring
- * (false: there are no more), the driver kicks and waits a moment; then a reset must heal the
- * device.
+ * Attacks every device under test with these features: craft() writes variant number n into the
+ * ring (false: no more variants), the driver kicks and waits a moment; then a reset must make the
+ * device work again.
  */
 typedef bool craft_function(struct vehicle *vehicle, struct queue *queue, unsigned int variant);
 void attack_vehicles(uint64_t features, craft_function *craft, const char *what);
 
-/* How many requests like this one fit in the queue at once: at most @count. */
+/* How many requests like this one fit in the queue: at most @count. */
 static inline unsigned int fitting(const struct queue *queue, const struct request *request,
 				   unsigned int count)
 {
@@ -60,12 +60,12 @@ static inline unsigned int fitting(const struct queue *queue, const struct reque
 }
 
 /*
- * Makes 20 rounds of @count well-formed requests, which fit in the queue. The device must use each
- * request in its turn.
+ * Makes 20 rounds of @count well-formed requests, which fit in the queue. The device must use them
+ * in order.
  */
 void serve_in_turn(struct vehicle *vehicle, struct queue *queue, unsigned int count);
 
-/* Makes descriptor @head available in a split ring, without the bookkeeping of a driver. */
+/* Makes descriptor @head available in a split ring, bypassing the driver's state. */
 void split_offer(struct queue *queue, uint16_t head);
 
 #endif

@@ -9,15 +9,15 @@ TEST(ring_kick_needed, "AVP-RING-029", .limit_ms = 30000)
 	struct vehicle vehicle;
 
 	if (!vehicle_get(0, TRANSPORT_ANY, SPLIT, &vehicle))
-		skip("no device for it");
+		skip("no suitable device");
 	for (unsigned int f = 0; f < 4; f++)
 		for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, formats[f], &vehicle); n++) {
 			struct queue *queue = vehicle_open(&vehicle, formats[f], 16);
 
 			for (int i = 0; i < 40; i++) {
 				/*
-				 * Pauses of all lengths around those at which a device goes to
-				 * sleep.
+				 * Pauses of random length, around the time at which a device stops
+				 * polling.
 				 */
 				for (uint64_t pause = random_number() % 2000; pause > 0; pause--)
 					arch_relax();
@@ -33,7 +33,7 @@ TEST(ring_kick_race, "AVP-RING-029", .limit_ms = 30000)
 	struct vehicle vehicle;
 
 	if (!vehicle_get(0, TRANSPORT_ANY, SPLIT, &vehicle))
-		skip("no device for it");
+		skip("no suitable device");
 	for (unsigned int f = 0; f < 4; f++)
 		for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, formats[f], &vehicle); n++) {
 			struct queue *queue = vehicle_open(&vehicle, formats[f], 16);
@@ -61,11 +61,11 @@ TEST(ring_kick_race, "AVP-RING-029", .limit_ms = 30000)
 					deadline = deadline_after_ms(ANSWER_MS);
 				} else {
 					check(!deadline_passed(&deadline),
-					      "%s: %u requests wait that were kicked as the device "
+					      "%s: %u requests are not used, kicked as the device "
 					      "asked (features 0x%lx)",
 					      device_name(vehicle.device), pending, formats[f]);
 				}
-				check(error == 0, "%s: a wrong used entry",
+				check(error == 0, "%s: an invalid used entry",
 				      device_name(vehicle.device));
 			}
 		}
@@ -81,9 +81,9 @@ TEST(ring_spurious_kick, "AVP-RING-030")
 
 		for (int i = 0; i < 100; i++)
 			queue_kick(queue);
-		vehicle_must_do(&vehicle, queue, "after kicks for nothing");
+		vehicle_must_do(&vehicle, queue, "after kicks without buffers");
 		check(vehicle.device->ops->status(vehicle.device) == STATUS_RUNNING,
-		      "%s: status 0x%x after kicks for nothing", device_name(vehicle.device),
+		      "%s: status 0x%x after kicks without buffers", device_name(vehicle.device),
 		      vehicle.device->ops->status(vehicle.device));
 	}
 }
@@ -103,8 +103,8 @@ void serve_in_turn(struct vehicle *vehicle, struct queue *queue, unsigned int co
 		queue_kick_if_wanted(queue);
 		for (uintptr_t i = 1; i <= count; i++)
 			check(queue_wait(queue, &written, ANSWER_MS) == (void *)i,
-			      "%s: buffer %lu was not used in its turn",
-			      device_name(vehicle->device), (uint64_t)i);
+			      "%s: buffer %lu was not used in order", device_name(vehicle->device),
+			      (uint64_t)i);
 	}
 }
 
@@ -140,7 +140,7 @@ TEST(ring_notification_data, "AVP-RING-032", .limit_ms = 15000)
 
 		for (int i = 0; i < 50; i++)
 			vehicle_must_do(&vehicle, queue, "kicked with data");
-		/* A wrong offset: the queue is there, its state is not so. */
+		/* A wrong offset: the queue exists, but is in another state. */
 		vehicle.device->ops->notify(vehicle.device, queue->index,
 					    queue->index | 0x7fff0000u);
 		vehicle_heal(&vehicle, "a kick with a wrong offset");
@@ -165,7 +165,7 @@ TEST(ring_queue_reset, "AVP-RING-033", .limit_ms = 15000)
 		      "%s: queue_reset does not become 0", device_name(device));
 		check(device->ops->queue_enabled(device, queue->index) == 0,
 		      "%s: a queue that was reset is still enabled", device_name(device));
-		/* Nothing of it happens now. */
+		/* The queue must do nothing now. */
 		vehicle_build(&vehicle, 0, &request);
 		memset(request.memory + 256, 0xa5, 512);
 		driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable,
@@ -174,8 +174,9 @@ TEST(ring_queue_reset, "AVP-RING-033", .limit_ms = 15000)
 		sleep_ms(20);
 		check(!driver_queue_has_used(&queue->ring), "%s: a queue that was reset was served",
 		      device_name(device));
-		check(device->ops->status(device) == STATUS_RUNNING, "%s: status 0x%x after it",
-		      device_name(device), device->ops->status(device));
+		check(device->ops->status(device) == STATUS_RUNNING,
+		      "%s: status 0x%x after a queue's reset", device_name(device),
+		      device->ops->status(device));
 	}
 }
 
@@ -199,7 +200,7 @@ TEST(ring_queue_reset_state, "AVP-RING-034", .limit_ms = 15000)
 									     queue->index) == 0,
 						 2000),
 				      "%s: queue_reset does not become 0", device_name(device));
-				/* Elsewhere and of another size. */
+				/* At another address and of another size. */
 				queue = device_queue(device, vehicle.queue_index, size);
 				check(device->ops->queue_in_reset(device, queue->index) == 0,
 				      "%s: queue_reset reads 1 after the queue is enabled again",
@@ -216,7 +217,7 @@ TEST(ring_broken_others, "AVP-RING-050", .limit_ms = 15000)
 	struct vehicle broken, other;
 
 	if (!vehicle_get(1, TRANSPORT_ANY, SPLIT, &other))
-		skip("it needs two devices");
+		skip("the test needs two devices");
 	for_each_vehicle(broken, TRANSPORT_ANY, SPLIT)
 	{
 		struct queue *queue = vehicle_open(&broken, SPLIT, 16);
@@ -235,7 +236,7 @@ TEST(ring_broken_others, "AVP-RING-050", .limit_ms = 15000)
 			vehicle_must_do(&other, queue, "while another device is broken");
 			check(arch_ticks() - from <
 				      ns_to_ticks(1000000000) * option_number("slow", 1),
-			      "%s: more than a second for a request", device_name(other.device));
+			      "%s: a request took more than a second", device_name(other.device));
 		}
 		vehicle_heal(&broken, "a wild descriptor");
 	}
@@ -246,7 +247,7 @@ TEST(ring_flood, "AVP-RING-051", .limit_ms = 20000)
 	struct vehicle loud, other;
 
 	if (!vehicle_get(1, TRANSPORT_ANY, SPLIT, &other))
-		skip("it needs two devices");
+		skip("the test needs two devices");
 	for_each_vehicle(loud, TRANSPORT_ANY, SPLIT)
 	{
 		struct queue *flooded = vehicle_open(&loud, SPLIT, 16);
@@ -271,9 +272,9 @@ TEST(ring_flood, "AVP-RING-051", .limit_ms = 20000)
 				from = arch_ticks();
 				while (!driver_queue_take(&queue->ring, &written, &error)) {
 					queue_kick(flooded);
-					check(error == 0, "a wrong used entry");
+					check(error == 0, "an invalid used entry");
 					check(arch_ticks() - from < limit,
-					      "%s: no answer in a second while %s is kicked",
+					      "%s: no answer in a second during kicks of %s",
 					      device_name(other.device), device_name(loud.device));
 				}
 			}
@@ -281,7 +282,7 @@ TEST(ring_flood, "AVP-RING-051", .limit_ms = 20000)
 	}
 }
 
-/* How much a request costs, one after another and a ring full at a time. */
+/* Measures the cost of a request: one at a time, and with a full ring. */
 static bool measure(uint64_t format, const char *single, const char *full)
 {
 	static struct distribution distribution;
@@ -313,7 +314,7 @@ static bool measure(uint64_t format, const char *single, const char *full)
 		queue_kick_if_wanted(queue);
 		while (done < count && queue_wait(queue, &written, ANSWER_MS))
 			done++;
-		check(done == count, "%u of %u requests came back", done, count);
+		check(done == count, "%u of %u requests were used", done, count);
 		distribution_add(&distribution, ticks_to_ns(arch_ticks() - from) / count);
 	}
 	distribution_report(&distribution, full, "ns");
@@ -323,6 +324,6 @@ static bool measure(uint64_t format, const char *single, const char *full)
 TEST(ring_request_cost, "AVP-RING-052", .limit_ms = 20000)
 {
 	if (!measure(SPLIT, "ring_split_request_depth_1", "ring_split_request_full"))
-		skip("no device for it");
+		skip("no suitable device");
 	measure(PACKED, "ring_packed_request_depth_1", "ring_packed_request_full");
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Chapter rings: what a driver must not do (VIRTIO 1.4, 2.7), done once each; afterwards a reset
- * heals.
+ * Chapter rings: what a driver must not do (VIRTIO 1.4, 2.7), each done once; a reset must make the
+ * device work again.
  */
 #include "bus/pci.h"
 #include "tests/rings.h"
@@ -9,7 +9,7 @@
 #define MOMENT_MS 15
 
 /*
- * Not those of interrupt controllers: a device's write there is an interrupt, which this guest
+ * No registers of interrupt controllers: a device's write there raises an interrupt, as the guest
  * asked for.
  */
 static const uint64_t wild_addresses[] = {
@@ -31,7 +31,7 @@ void attack_vehicles(uint64_t features, craft_function *craft, const char *what)
 			struct queue *queue;
 			bool looks_used;
 			char after[100];
-			/* What no device has to do with. */
+			/* Memory that the device must not touch. */
 			uint64_t *canary;
 
 			pages_release(mark);
@@ -43,7 +43,7 @@ void attack_vehicles(uint64_t features, craft_function *craft, const char *what)
 				break;
 			looks_used = driver_queue_has_used(&queue->ring);
 			queue_kick(queue);
-			/* Used, or told of: it is through with it. */
+			/* The device is done when it used the buffer or reports an error. */
 			wait_until(driver_queue_has_used(&queue->ring) != looks_used ||
 					   device->ops->status(device) & NEEDS_RESET,
 				   MOMENT_MS);
@@ -68,9 +68,9 @@ static bool craft_zero(struct vehicle *vehicle, struct queue *queue, unsigned in
 		return false;
 	vehicle_build(vehicle, 0, &request);
 	count = request.readable + request.writable;
-	if (variant == 0) { /* one that is all there is */
+	if (variant == 0) { /* a descriptor that is the whole chain */
 		table[0] = (struct vring_desc){(uint64_t)vehicle->area, 0, write_flag(vehicle), 0};
-	} else { /* before or after what would be well-formed */
+	} else { /* before or after a valid descriptor */
 		unsigned int at = variant == 1 ? 0 : count;
 
 		for (unsigned int i = 0, from = 0; i <= count; i++) {
@@ -146,7 +146,7 @@ static bool craft_overlong(struct vehicle *vehicle, struct queue *queue, unsigne
 	if (variant > 1)
 		return false;
 	pages_free_range(&start, &end);
-	/* In sum more than 2^32: each piece as long as there is memory, or longer. */
+	/* In sum more than 2^32: each descriptor is as long as memory, or longer. */
 	for (unsigned int i = 0; i < queue->size; i++)
 		table[i] = (struct vring_desc){
 			variant ? (uint64_t)vehicle->area : end - PAGE_SIZE,
@@ -180,7 +180,7 @@ static bool craft_next_wild(struct vehicle *vehicle, struct queue *queue, unsign
 
 TEST(ring_split_next_wild, "AVP-RING-038", .limit_ms = 20000)
 {
-	attack_vehicles(SPLIT, craft_next_wild, "a number that is not in the table");
+	attack_vehicles(SPLIT, craft_next_wild, "a head that is not in the table");
 }
 
 static bool craft_address(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
@@ -192,7 +192,7 @@ static bool craft_address(struct vehicle *vehicle, struct queue *queue, unsigned
 		return false;
 	vehicle_build(vehicle, 0, &request);
 	total = request.readable + request.writable;
-	victim = total > 1 ? 1 : 0;	 /* of a read the data */
+	victim = total > 1 ? 1 : 0;	 /* the data buffer of a read */
 	if (variant == WILD_COUNT + 2) { /* registers of the device itself */
 		request.buffers[victim].address.value =
 			vehicle->device->pci ? vehicle->device->pci->notify : vehicle->device->base;
@@ -385,10 +385,11 @@ static bool craft_changing(struct vehicle *vehicle, struct queue *queue, unsigne
 
 TEST(ring_exposed_changed, "AVP-RING-044", .limit_ms = 20000)
 {
-	attack_vehicles(SPLIT, craft_changing, "descriptors that change while they are used");
+	attack_vehicles(SPLIT, craft_changing,
+			"descriptors that change while the device uses them");
 }
 
-/* Where the parts of a queue must not be; the device is told of it before it runs. */
+/* Invalid addresses for the parts of a queue, written before the device runs. */
 static void attack_parts(bool unaligned)
 {
 	struct vehicle vehicle;

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Chapter rings: orders that a device keeps; then packed rings and indirect tables as a driver must
- * not make them (VIRTIO 1.4, 2.8), and what a device must ignore.
+ * Chapter rings: the order of a device's work; then invalid packed rings and indirect tables
+ * (VIRTIO 1.4, 2.8), and what a device must ignore.
  */
 #include <linux/virtio_blk.h>
 
 #include "tests/rings.h"
 
-/* Several at once, of one descriptor each: the used entries of a device that goes on in order. */
+/* Several requests of one descriptor each: a device that works in order must use them in order. */
 static void expect_order(uint64_t format)
 {
 	struct vehicle vehicle;
 	struct queue *queue;
 
-	/* The bytes of a console leave in the order in which they were given. */
+	/* A console must send its bytes in order, so it uses its buffers in order. */
 	if (!device_find(VIRTIO_ID_CONSOLE, TRANSPORT_ANY))
-		skip("no console: of other devices no order can be seen");
+		skip("no console: other devices may work in any order");
 	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, format, &vehicle); n++) {
 		if (vehicle.device->id != VIRTIO_ID_CONSOLE)
 			continue;
@@ -36,7 +36,10 @@ TEST(ring_packed_order, "AVP-RING-006", .limit_ms = 10000)
 	expect_order(PACKED);
 }
 
-/* A write whose pieces lie in memory in another order than in the list; then a read of them all. */
+/*
+ * A write whose pieces are in another order in memory than in the chain; then a read into all of
+ * them.
+ */
 static bool serve_pieces(uint64_t format)
 {
 	const uint32_t pieces = 8, size = 64;
@@ -105,7 +108,7 @@ TEST(ring_packed_complete_order, "AVP-RING-008", .limit_ms = 10000)
 {
 	struct vehicle vehicle;
 
-	/* Whatever order requests complete in, used entries leave no gap: the driver finds each. */
+	/* In whatever order requests complete, used entries leave no gap: the driver finds each. */
 	for_each_vehicle(vehicle, TRANSPORT_ANY, PACKED)
 	{
 		struct queue *queue = vehicle_open(&vehicle, PACKED, 16);
@@ -129,7 +132,7 @@ TEST(ring_packed_complete_order, "AVP-RING-008", .limit_ms = 10000)
 				uintptr_t token = (uintptr_t)queue_wait(queue, &written, ANSWER_MS);
 
 				check(token && !(seen & 1u << token),
-				      "%s: a buffer is missing or comes twice",
+				      "%s: a buffer is missing or used twice",
 				      device_name(vehicle.device));
 				seen |= 1u << token;
 			}
@@ -156,7 +159,7 @@ TEST(ring_data_before_used, "AVP-RING-016", .device = VIRTIO_ID_RNG, .limit_ms =
 			vehicle_build(&vehicle, 0, &request);
 			driver_queue_add(&queue->ring, request.buffers, 0, 1, queue);
 			queue_kick(queue);
-			/* At the very moment at which it is seen as used. */
+			/* As soon as the buffer is seen as used. */
 			check(queue_wait(queue, &written, ANSWER_MS), "not used");
 			for (uint32_t b = 0; b < written; b++)
 				sum += request.memory[b];
@@ -166,7 +169,7 @@ TEST(ring_data_before_used, "AVP-RING-016", .device = VIRTIO_ID_RNG, .limit_ms =
 	}
 }
 
-/* One request by a table of our own, which @shape then changes. */
+/* Makes one request by an indirect table, which @shape changes first. */
 static void serve_shaped(uint64_t format, void (*shape)(struct queue *queue, void *table))
 {
 	struct vehicle vehicle;
@@ -187,8 +190,9 @@ static void serve_shaped(uint64_t format, void (*shape)(struct queue *queue, voi
 		      "no room");
 		shape(queue, queue->ring.indirect_tables);
 		queue_kick(queue);
-		check(queue_wait(queue, &written, ANSWER_MS), "%s: it was not used (status 0x%x)",
-		      device_name(vehicle.device), vehicle.device->ops->status(vehicle.device));
+		check(queue_wait(queue, &written, ANSWER_MS),
+		      "%s: a request was not used (status 0x%x)", device_name(vehicle.device),
+		      vehicle.device->ops->status(vehicle.device));
 		wrong = vehicle_verify(&vehicle, &request, written);
 		check(!wrong, "%s: %s", device_name(vehicle.device), wrong);
 		return;
@@ -249,7 +253,7 @@ TEST(ring_split_indirect_mixed, "AVP-RING-021")
 		vehicle_build(&vehicle, 0, &request);
 		table = split_table_of(queue);
 		inner = queue->ring.indirect_tables;
-		/* The header directly, data and status by a table. */
+		/* The header in the ring, data and status in a table. */
 		table[0] = (struct vring_desc){request.buffers[0].address.value,
 					       request.buffers[0].length, VRING_DESC_F_NEXT, 1};
 		inner[0] = (struct vring_desc){request.buffers[1].address.value,
@@ -282,7 +286,7 @@ static bool craft_overlong(struct vehicle *vehicle, struct queue *queue, unsigne
 		ring[i] = (struct vring_packed_desc){
 			(uint64_t)vehicle->area, variant ? 0x10000010 : 16, 0,
 			(uint16_t)(write_flag(vehicle) | VRING_DESC_F_NEXT | PACKED_AVAILABLE)};
-	/* Without an end, or with one, then in sum more than 2^32. */
+	/* Without an end, or with an end, but more than 2^32 bytes in sum. */
 	if (variant)
 		ring[queue->size - 1].flags &= (uint16_t)~VRING_DESC_F_NEXT;
 	return true;
@@ -290,7 +294,7 @@ static bool craft_overlong(struct vehicle *vehicle, struct queue *queue, unsigne
 
 TEST(ring_packed_overlong, "AVP-RING-037", .limit_ms = 60000)
 {
-	attack_vehicles(PACKED, craft_overlong, "a list that is too long");
+	attack_vehicles(PACKED, craft_overlong, "a chain that is too long");
 }
 
 static bool craft_empty(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
@@ -301,7 +305,7 @@ static bool craft_empty(struct vehicle *vehicle, struct queue *queue, unsigned i
 
 	if (variant > 2)
 		return false;
-	/* Alone; before a descriptor of some length; and behind one. */
+	/* Alone; before a descriptor with a length; and after one. */
 	ring[0] = (struct vring_packed_desc){memory, variant == 2 ? 16 : 0, 0, flags};
 	ring[1] = (struct vring_packed_desc){memory + 64, variant == 1 ? 16 : 0, 0, flags};
 	if (variant > 0)
@@ -372,7 +376,7 @@ static bool craft_unordered(struct vehicle *vehicle, struct queue *queue, unsign
 
 	if (variant > 1)
 		return false;
-	/* From 5 to 2, and beginning at neither's turn. */
+	/* A chain from 5 to 2; then one from 2. Neither begins at the expected descriptor. */
 	table[5] = (struct vring_desc){(uint64_t)vehicle->area, 16,
 				       (uint16_t)(write_flag(vehicle) | VRING_DESC_F_NEXT), 2};
 	table[2] = (struct vring_desc){(uint64_t)vehicle->area + 64, 16, write_flag(vehicle), 0};

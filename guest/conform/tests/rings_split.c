@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Chapter rings: what both formats must do (VIRTIO 1.4, 2.7 and 2.8), each test once for each. */
+/*
+ * Chapter rings: what both formats must do (VIRTIO 1.4, 2.7 and 2.8); each test exists once per
+ * format.
+ */
 #include "tests/rings.h"
 
 #include <linux/virtio_blk.h>
@@ -23,7 +26,7 @@ static void serve_one(uint64_t format)
 		struct queue *queue = vehicle_open(&vehicle, format, 0);
 
 		for (int i = 0; i < MANY; i++)
-			vehicle_must_do(&vehicle, queue, "of many");
+			vehicle_must_do(&vehicle, queue, "among many");
 		sleep_ms(2);
 		check(!driver_queue_has_used(&queue->ring), "%s: a request was used twice",
 		      device_name(vehicle.device));
@@ -52,18 +55,18 @@ TEST(ring_packed_request, "AVP-RING-002", .limit_ms = 20000)
 	serve_one(PACKED);
 }
 
-/* A device for many requests at once: of one descriptor each where there is such a one. */
+/* Finds a device for many requests at once: with one descriptor each, if possible. */
 static void get_served(uint64_t format, struct vehicle *vehicle, uint32_t *descriptors)
 {
 	struct request request;
 
 	if (!vehicle_get_simple(format, vehicle) && !vehicle_get(0, TRANSPORT_ANY, format, vehicle))
-		skip("no device for it");
+		skip("no suitable device");
 	vehicle_build(vehicle, 0, &request);
 	*descriptors = request.readable + request.writable;
 }
 
-/* As many requests at once as the ring takes; what they read does not matter. */
+/* Keeps the ring full with requests; what they read does not matter. */
 static void serve_full(struct vehicle *vehicle, struct queue *queue, uint64_t total)
 {
 	uint64_t added = 0, done = 0;
@@ -89,7 +92,7 @@ static void serve_full(struct vehicle *vehicle, struct queue *queue, uint64_t to
 	}
 }
 
-/* Entries of the ring are @total. */
+/* Makes requests until @total ring entries were used. */
 static void serve_wrap(uint64_t format, uint32_t size, uint64_t total)
 {
 	struct vehicle vehicle;
@@ -98,7 +101,7 @@ static void serve_wrap(uint64_t format, uint32_t size, uint64_t total)
 
 	get_served(format, &vehicle, &descriptors);
 	queue = vehicle_open(&vehicle, format, size);
-	/* A split ring has one a request. */
+	/* A split ring has one available entry per request. */
 	serve_full(&vehicle, queue, format == PACKED ? total / descriptors : total);
 }
 
@@ -130,7 +133,7 @@ static void serve_sizes(uint64_t format)
 			break;
 		queue = vehicle_open(&vehicle, format, size);
 		serve_full(&vehicle, queue, 3 * size);
-		check(device_reset(vehicle.device), "no reset");
+		check(device_reset(vehicle.device), "the reset does not complete");
 		pages_release(mark);
 	}
 }
@@ -165,7 +168,7 @@ TEST(ring_packed_avail_flag, "AVP-RING-009")
 
 		vehicle_must_do(&vehicle, queue, "before");
 		vehicle_build(&vehicle, 1, &request);
-		/* Written, but with the flags that an entry has that was not made available. */
+		/* Writes a descriptor, but with the flags of one that is not available. */
 		ring[queue->ring.available_index] = (struct vring_packed_desc){
 			.addr = request.buffers[0].address.value,
 			.len = request.buffers[0].length,
@@ -271,12 +274,12 @@ TEST(ring_table_unwritten, "AVP-RING-012")
 		check(queue_wait(queue, &written, ANSWER_MS), "%s: a request was not used",
 		      device_name(vehicle.device));
 		check(!memcmp(before, queue->memory, size),
-		      "%s: descriptor table or available ring were written to",
+		      "%s: the device wrote to the descriptor table or available ring",
 		      device_name(vehicle.device));
 	}
 }
 
-/* Whether a byte of memory is one that the device may write. */
+/* Is this byte of memory in a device-writable buffer? */
 static bool is_writable(const struct request *request, const uint8_t *byte)
 {
 	for (unsigned int i = request->readable; i < request->readable + request->writable; i++)
@@ -297,7 +300,7 @@ static void expect_bounds(uint64_t format)
 
 		for (int i = 0; i < 10; i++) {
 			memset(vehicle.area, 0xa5, sizeof(before));
-			/* The one in the middle. */
+			/* The request in the middle of the area. */
 			vehicle_build(&vehicle, 1, &request);
 			memcpy(before, vehicle.area, sizeof(before));
 			check(queue_do(queue, request.buffers, request.readable, request.writable,
@@ -306,7 +309,7 @@ static void expect_bounds(uint64_t format)
 			for (unsigned int b = 0; b < sizeof(before); b++)
 				check(vehicle.area[b] == before[b] ||
 					      is_writable(&request, &vehicle.area[b]),
-				      "%s: a byte was written that is in no device-writable buffer",
+				      "%s: a byte outside all device-writable buffers was written",
 				      device_name(vehicle.device));
 		}
 	}
@@ -317,7 +320,7 @@ TEST(ring_write_bounds, "AVP-RING-053", .limit_ms = 10000)
 	struct vehicle vehicle;
 
 	if (!vehicle_get(0, TRANSPORT_ANY, SPLIT, &vehicle))
-		skip("no device for it");
+		skip("no suitable device");
 	expect_bounds(SPLIT);
 	expect_bounds(PACKED);
 }
@@ -333,7 +336,7 @@ TEST(ring_used_length, "AVP-RING-014")
 		uint32_t written = 0, space = 0;
 
 		vehicle_build(&vehicle, 0, &request);
-		/* A byte that random bytes hardly all are: so one sees how far they go. */
+		/* A value that few random bytes have: it shows how far the device wrote. */
 		if (vehicle.device->id == VIRTIO_ID_RNG)
 			memset(request.memory, 0xa5, REQUEST_SIZE);
 		for (unsigned int i = request.readable; i < request.readable + request.writable;
@@ -355,7 +358,7 @@ TEST(ring_used_length, "AVP-RING-014")
 	}
 }
 
-/* The same read, cut in every way. */
+/* The same read, with its buffers cut at every position. */
 static void cut_reads(uint64_t format)
 {
 	struct vehicle vehicle;
@@ -382,7 +385,7 @@ static void cut_reads(uint64_t format)
 			*header = (struct virtio_blk_outhdr){.type = VIRTIO_BLK_T_IN};
 			memset(cut, 0, 512);
 			cut[2048] = 0xee;
-			/* The header in single bytes, or at once with the largest cut. */
+			/* The header in single bytes, or in one piece with the largest cut. */
 			for (unsigned int i = 0; i < 16; i += c == 4 ? 16 : 4)
 				buffers[count++] =
 					buffer_of((uint8_t *)header + i, c == 4 ? 16 : 4);
@@ -405,7 +408,7 @@ static void cut_reads(uint64_t format)
 			      "%s: a read in %u descriptors has status %u and used length %u",
 			      device_name(vehicle.device), count, cut[2048], written);
 			check(!memcmp(plain, cut, 512),
-			      "%s: a read in %u descriptors gave other data",
+			      "%s: a read in %u descriptors returned different data",
 			      device_name(vehicle.device), count);
 		}
 	}
@@ -455,7 +458,7 @@ static void serve_indirect(uint64_t format)
 
 		for (int i = 0; i < MANY; i++)
 			vehicle_must_do(&vehicle, queue, "by an indirect table");
-		/* With one buffer, too, which driver_queue_add would not make a table for. */
+		/* Also with one buffer, for which driver_queue_add would not make a table. */
 		if (vehicle.device->id == VIRTIO_ID_RNG) {
 			struct driver_buffer parts[3];
 			uint32_t written = 0;
@@ -483,7 +486,7 @@ TEST(ring_packed_indirect, "AVP-RING-019", .limit_ms = 10000)
 static void need_interrupts(bool any)
 {
 	if (!any)
-		skip("no device has an interrupt that this guest can find");
+		skip("this guest cannot find the interrupt of any device");
 }
 
 static void expect_notifications(uint64_t format)
@@ -536,13 +539,13 @@ static void expect_none(uint64_t format)
 		any = true;
 		driver_queue_disable_interrupts(&queue->ring);
 		before = device->queue_interrupts;
-		/* With time between them: interrupts that come together count once. */
+		/* With a pause between them, because interrupts that are merged count once. */
 		for (int i = 0; i < 20; i++) {
 			vehicle_must_do(&vehicle, queue, "with notifications off");
 			sleep_ms(5);
 		}
 		check(device->queue_interrupts - before <= START_INTERRUPTS,
-		      "SHOULD: %s: %u interrupts came though notifications were off",
+		      "SHOULD: %s: %u interrupts arrived though notifications were off",
 		      device_name(device), device->queue_interrupts - before);
 	}
 	need_interrupts(any);
@@ -558,7 +561,7 @@ TEST(ring_packed_no_notify, "AVP-RING-024", .limit_ms = 20000)
 	expect_none(PACKED);
 }
 
-/* Names the place @ahead of where the device writes its next used entry. */
+/* Sets the event index to @ahead entries after the device's next used entry. */
 static void name_event(struct queue *queue, uint16_t ahead)
 {
 	volatile uint16_t *event = (volatile uint16_t *)queue->addresses[1];
@@ -579,8 +582,8 @@ static void name_event(struct queue *queue, uint16_t ahead)
 }
 
 /*
- * Names a place three requests ahead; there an interrupt must come, over several rounds of the
- * ring.
+ * Sets the event index three requests ahead; passing it must raise an interrupt, over several
+ * rounds of the ring.
  */
 static void expect_at_event(uint64_t format)
 {
@@ -638,7 +641,7 @@ TEST(ring_split_flags_ignored, "AVP-RING-026", .limit_ms = 15000)
 		if (!device->connected)
 			continue;
 		any = true;
-		/* NO_INTERRUPT in the flags means nothing now. */
+		/* With the event index, the device must ignore NO_INTERRUPT in the flags. */
 		available_of(queue)[0] = VRING_AVAIL_F_NO_INTERRUPT;
 		for (int i = 0; i < 10; i++) {
 			uint32_t before = device->queue_interrupts;
@@ -646,7 +649,8 @@ TEST(ring_split_flags_ignored, "AVP-RING-026", .limit_ms = 15000)
 			driver_queue_enable_interrupts(&queue->ring);
 			vehicle_must_do(&vehicle, queue, "with an event index");
 			check(wait_until(device->queue_interrupts != before, 1000),
-			      "%s: no interrupt, as if the flags counted", device_name(device));
+			      "%s: no interrupt: the flags must have no effect",
+			      device_name(device));
 		}
 	}
 	need_interrupts(any);
@@ -693,7 +697,7 @@ TEST(ring_packed_event_reserved, "AVP-RING-028")
 				check(event[1] <= (with ? 2 : 1), "%s: event flags are 0x%x",
 				      device_name(vehicle.device), event[1]);
 				check(event[1] != 2 || (event[0] & 0x7fff) < queue->size,
-				      "%s: the event's place is %u in a ring of %u",
+				      "%s: the event offset is %u in a ring of %u",
 				      device_name(vehicle.device), event[0] & 0x7fff, queue->size);
 			}
 		}

@@ -39,7 +39,7 @@ TEST(time_monotonic, "AVP-TIME-001", .limit_ms = 15000)
 	}
 }
 
-/* Each takes its turn: reads the counter, which must not be before what the other wrote. */
+/* Two processors take turns: each reads the counter, which must not be before the other's value. */
 static void take_turns(void *argument)
 {
 	(void)argument;
@@ -74,7 +74,7 @@ TEST(time_cpus_agree, "AVP-TIME-002", .cpus = 2, .limit_ms = 20000)
 			good = answer != UINT64_MAX - 1 && answer >> 1 <= now;
 		}
 		cpus_stop = true;
-		check(alive, "processor %u gives no answer", cpu);
+		check(alive, "processor %u does not answer", cpu);
 		check(answer != UINT64_MAX - 1, "processor %u is behind the first", cpu);
 		check(good, "processor %u is ahead of the first by %lu ns or more", cpu,
 		      ticks_to_ns((answer >> 1) - now));
@@ -107,8 +107,8 @@ TEST(time_timer_past, "AVP-TIME-007")
 }
 
 /*
- * Sets a timer, and then another one or none in its place. Returns false if its time came in
- * between.
+ * Sets a timer, then another one, or none, in its place. Returns false if the first one's time came
+ * in between.
  */
 static bool set_instead(unsigned int ms, uint64_t instead, void (*handler)(void))
 {
@@ -123,7 +123,7 @@ TEST(time_timer_cancel, "AVP-TIME-008")
 {
 	unsigned int rounds = 0;
 
-	/* A processor that is taken away for so long proves nothing. */
+	/* A round proves nothing if the host did not run this processor for so long. */
 	for (int i = 0; i < 40 && rounds < 10; i++) {
 		uint64_t before = fired, later;
 		bool counts = set_instead(5, UINT64_MAX, NULL);
@@ -137,12 +137,12 @@ TEST(time_timer_cancel, "AVP-TIME-008")
 		      "a timer that was set again does not fire");
 		check(!counts || (fired_at >= later && fired == before + 1),
 		      "a timer that was set again fired at its old time");
-		/* One that came early was not the last. */
+		/* If the first time came in between, let the second timer fire as well. */
 		sleep_ms(counts ? 0 : 8);
 		rounds += counts;
 	}
 	if (rounds == 0)
-		skip("the processor was away for ms each time");
+		skip("the host did not run the processor for milliseconds each time");
 }
 
 TEST(time_timer_far, "AVP-TIME-009")
@@ -151,9 +151,9 @@ TEST(time_timer_far, "AVP-TIME-009")
 
 	timer_request(UINT64_MAX - 1, note);
 	sleep_ms(20);
-	check(fired == before, "a timer at the end of time fired");
+	check(fired == before, "a timer at the largest counter value fired");
 	timer_request(arch_ticks() + ns_to_ticks(1000000), note);
-	check(wait_until(fired != before, 1000), "the timer does not fire any more");
+	check(wait_until(fired != before, 1000), "the timer no longer fires");
 }
 
 TEST(time_periodic_drift, "AVP-TIME-014", .limit_ms = 30000)
@@ -163,7 +163,7 @@ TEST(time_periodic_drift, "AVP-TIME-014", .limit_ms = 30000)
 	for (int i = 0; i < 1000; i++) {
 		timer_request(next, note);
 		check(wait_until(fired == before + (uint64_t)i + 1, 1000),
-		      "timer %d of 1000 is lost", i + 1);
+		      "timer %d of 1000 did not fire", i + 1);
 		next += spacing;
 	}
 	sleep_ms(3);
@@ -179,7 +179,7 @@ TEST(time_lateness, "AVP-TIME-015", .limit_ms = 30000)
 		uint64_t deadline = arch_ticks() + ns_to_ticks(500000), before = fired;
 
 		timer_request(deadline, note);
-		check(wait_until(fired != before, 1000), "a timer is lost");
+		check(wait_until(fired != before, 1000), "a timer did not fire");
 		distribution_add(&distribution,
 				 fired_at > deadline ? ticks_to_ns(fired_at - deadline) : 0);
 	}
@@ -203,7 +203,7 @@ TEST(time_read_cost, "AVP-TIME-016")
 
 static volatile uint64_t others;
 
-/* Waits by its own timer alone, some times, on a processor of its own. */
+/* Waits some times for its own timer alone, on another processor. */
 static void use_own_timer(void *argument)
 {
 	(void)argument;
@@ -232,7 +232,8 @@ TEST(time_all_timers, "AVP-TIME-013", .cpus = 2, .limit_ms = 20000)
 		uint64_t before = fired;
 
 		timer_request(arch_ticks() + ns_to_ticks(700000), note);
-		check(wait_until(fired != before, 1000), "the first processor's timer is lost");
+		check(wait_until(fired != before, 1000),
+		      "the first processor's timer did not fire");
 	}
 	check(wait_until(others == machine.cpu_count - 1, 5000),
 	      "%lu of %u other processors were woken by their timers in time", others,
@@ -251,7 +252,7 @@ TEST(time_frequency, "AVP-TIME-003", .limit_ms = 20000)
 	if (!port)
 		skip("no second time source is described");
 	if (!text_starts(arch_clock_source(), "CPUID") && !text_starts(arch_clock_source(), "kvm"))
-		skip("no frequency is told: it was measured, by this source or another one");
+		skip("the frequency is not reported: the guest measured it");
 	last = arch_port_read(port, 4) & 0xffffff;
 	from = arch_ticks();
 	while (total < PM_TIMER_HZ) {
@@ -263,17 +264,17 @@ TEST(time_frequency, "AVP-TIME-003", .limit_ms = 20000)
 	expected = (uint64_t)total * 1000000000 / PM_TIMER_HZ;
 	difference = ticks_to_ns(to - from);
 	difference = difference > expected ? difference - expected : expected - difference;
-	/*
-	 * A processor that is taken away between two reads adds up: a thousandth more is allowed.
-	 */
+	/* Preemption between two reads adds to the sum: one thousandth more is allowed. */
 	check(difference < expected / 2000 + 1000000,
-	      "%lu ns by the ACPI timer are %lu by the counter", expected, ticks_to_ns(to - from));
+	      "%lu ns by the ACPI timer are %lu ns by the counter", expected,
+	      ticks_to_ns(to - from));
 }
 
 TEST(time_frequency_known, "AVP-TIME-004", .profile = "x86-64")
 {
 	check(text_starts(arch_clock_source(), "CPUID") || text_starts(arch_clock_source(), "kvm"),
-	      "SHOULD: the frequency had to be found by measuring (%s)", arch_clock_source());
+	      "SHOULD: the frequency is not reported, the guest measured it (%s)",
+	      arch_clock_source());
 }
 
 TEST(time_invariant, "AVP-TIME-005", .profile = "x86-64")
@@ -300,17 +301,17 @@ TEST(time_timer_mask, "AVP-TIME-010", .profile = "arm64")
 
 	arch_interrupts_off();
 	write_register(cntv_cval_el0, arch_ticks());
-	write_register(cntv_ctl_el0, 3); /* on, masked */
+	write_register(cntv_ctl_el0, 3); /* enabled, masked */
 	__asm__ volatile("isb");
 	for (int i = 0; i < 100000 && !(read_register(cntv_ctl_el0) & 4); i++)
 		arch_relax();
 	value = read_register(cntv_ctl_el0);
 	arch_timer_set(arch_ticks());
 	arch_interrupts_on();
-	check(value & 4, "CNTV_CTL_EL0 is 0x%lx though the time has come", value);
+	check(value & 4, "CNTV_CTL_EL0 is 0x%lx after the timer expired", value);
 	value = fired;
 	timer_request(arch_ticks(), note);
-	check(wait_until(fired != value, 1000), "unmasking does not raise what is pending");
+	check(wait_until(fired != value, 1000), "unmasking a pending timer raises no interrupt");
 }
 
 TEST(time_timer_ppi, "AVP-TIME-011", .profile = "arm64")
@@ -318,9 +319,9 @@ TEST(time_timer_ppi, "AVP-TIME-011", .profile = "arm64")
 	uint64_t before = fired;
 
 	check(arm64_platform.virtual_timer >= 16 && arm64_platform.virtual_timer < 32,
-	      "the description names interrupt %u for the virtual timer",
+	      "the virtual timer has interrupt %u in the description",
 	      arm64_platform.virtual_timer);
 	timer_request(arch_ticks() + ns_to_ticks(1000000), note);
-	check(wait_until(fired != before, 1000), "it does not come");
+	check(wait_until(fired != before, 1000), "the interrupt does not arrive");
 }
 #endif

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Changes of a device's configuration that come from the host, while a test waits for them. */
+/* Waits for configuration changes that the host makes. */
 #ifndef CONFORM_WATCH_H
 #define CONFORM_WATCH_H
 
@@ -13,18 +13,17 @@ struct config_change {
 };
 
 /*
- * Runs each device of this transport that has a configuration and an interrupt for it, and waits a
- * while. False: nothing has changed, now or when it was watched before.
+ * Runs each device of this transport that has a configuration and a configuration interrupt, and
+ * waits a while. False: nothing changed, now or in an earlier wait.
  */
 bool watch_configurations(enum transport transport, struct config_change *change);
-/* What to say of that. */
-#define NOTHING_CHANGED                                                                              \
-	"the host changed no configuration while the test waited: take a link away, say, or give a " \
-	"disk another size"
+/* The reason for skipping then. */
+#define NOTHING_CHANGED \
+	"the host changed no configuration during the test: take a link down, or resize a disk"
 
 /*
- * A change must come with another generation, which that register of the transport tells; skips
- * without one.
+ * A change must come with a new generation, which register @name of the transport reports; skips if
+ * nothing changes.
  */
 void expect_generation(enum transport transport, const char *name);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Chapter watchdog. A test that has it run keeps a note first: should the machine be reset when it
- * must not, the guest behind that says so. How long it took is in the note too, which is written
- * again and again.
+ * Chapter watchdog. A test that starts it stores a record first: if the machine is reset wrongly,
+ * the test reports that after the reset. The record also has the time that has passed; the test
+ * stores it repeatedly.
  */
 #include "devices/watchdog.h"
 
@@ -13,8 +13,8 @@
 #include "report.h"
 #include "test.h"
 
-#define LATE_MS	   1000 /* that is allowed */
-#define READ_MS	   2	/* a time that is made of ticks reads back within this */
+#define LATE_MS	   1000 /* allowed lateness */
+#define READ_MS	   2	/* allowed rounding to ticks */
 #define MARGIN_MS  20
 #define GIVE_UP_MS 10000
 #define SHORT_MS   2000
@@ -23,14 +23,14 @@
 static void need_watchdog(void)
 {
 	if (!watchdog.ops)
-		skip("no watchdog that this guest knows is described");
+		skip("no known watchdog is described");
 }
 
-/* What a test keeps while it waits for the reset. */
+/* What a test stores while it waits for the reset. */
 struct record {
-	uint64_t elapsed; /* ms, since the last refresh */
-	uint64_t gap;	  /* the longest time between two notes */
-	uint64_t warned;  /* when the first stage's interrupt came, 0: it has not */
+	uint64_t elapsed; /* ms since the last refresh */
+	uint64_t gap;	  /* the longest time between two records */
+	uint64_t warned;  /* when the first stage's interrupt arrived, 0: it did not */
 	uint64_t warnings;
 };
 
@@ -42,7 +42,7 @@ static void note_warning(void *context)
 	(void)context;
 	if (warnings++ == 0)
 		warned_at = arch_ticks();
-	/* It stays pending until a refresh, which is not to come. */
+	/* It stays pending until a refresh, which the test does not make. */
 	interrupt_mask(warning_interrupt, true);
 }
 
@@ -51,7 +51,7 @@ static uint64_t ms_since(uint64_t from)
 	return ticks_to_ns(arch_ticks() - from) / 1000000;
 }
 
-/* Notes the time until the machine is reset. */
+/* Stores the time until the machine is reset. */
 static _Noreturn void await_reset(uint64_t from, uint64_t limit)
 {
 	struct record record = {0};
@@ -81,7 +81,7 @@ static void check_time(const struct record *record, uint64_t set)
 	      record->elapsed, set);
 }
 
-/* Keeps a note and starts it: the counter's value then. */
+/* Stores a record and starts the watchdog; returns the counter's value then. */
 static uint64_t start_noted(uint64_t ms)
 {
 	struct record record = {0};
@@ -95,7 +95,7 @@ static uint64_t start_noted(uint64_t ms)
 	return from;
 }
 
-/* For tests in which there must be no reset. */
+/* For tests during which the watchdog must not reset the machine. */
 static void check_no_reset(const char *when)
 {
 	struct record record;
@@ -114,7 +114,8 @@ TEST(wdt_found, "AVP-WDT-001", .profile = "safety")
 TEST(wdt_off_at_start, "AVP-WDT-002", .profile = "safety")
 {
 	need_watchdog();
-	check(!watchdog.first_running, "%s: it ran at the start", watchdog.ops->name);
+	check(!watchdog.first_running, "%s: it was running when the guest started",
+	      watchdog.ops->name);
 }
 
 TEST(wdt_expires, "AVP-WDT-003", .profile = "safety", .limit_ms = 120000)
@@ -137,7 +138,7 @@ TEST(wdt_refresh, "AVP-WDT-004", .profile = "safety", .limit_ms = 60000)
 	for (int i = 0; i < 12; i++) {
 		sleep_ms(ms / 8);
 		watchdog.ops->refresh();
-		check(watchdog.ops->running(), "%s: it does not run any more", watchdog.ops->name);
+		check(watchdog.ops->running(), "%s: it stopped", watchdog.ops->name);
 	}
 	watchdog.ops->stop();
 }
@@ -175,7 +176,7 @@ TEST(wdt_stop, "AVP-WDT-006", .profile = "safety", .limit_ms = 60000)
 	check_no_reset("although it was stopped");
 	start_noted(SHORT_MS);
 	watchdog.ops->stop();
-	check(!watchdog.ops->running(), "%s: it runs on", watchdog.ops->name);
+	check(!watchdog.ops->running(), "%s: it still runs", watchdog.ops->name);
 	sleep_ms(2 * SHORT_MS);
 }
 
@@ -191,9 +192,9 @@ TEST(wdt_warning, "AVP-WDT-007", .profile = "safety", .limit_ms = 120000)
 		check(warning_interrupt != INTERRUPT_NONE, "its interrupt cannot be used");
 		await_reset(start_noted(SHORT_MS), SHORT_MS);
 	}
-	check(record.warnings == 1, "%lu interrupts came before the reset", record.warnings);
+	check(record.warnings == 1, "%lu interrupts arrived before the reset", record.warnings);
 	check(record.warned + 1 >= SHORT_MS / 2 && record.warned <= SHORT_MS / 2 + LATE_MS,
-	      "the interrupt came after %lu ms of %u", record.warned, SHORT_MS);
+	      "the interrupt arrived after %lu ms of %u", record.warned, SHORT_MS);
 	check_time(&record, SHORT_MS);
 }
 
@@ -218,7 +219,7 @@ static _Noreturn void hang_all(void)
 	check(wait_until(hanging == machine.cpu_count - 1, 1000), "not all processors hang");
 	watchdog.ops->refresh();
 	hang(NULL);
-	fail("a processor hangs no more");
+	fail("a processor no longer hangs");
 }
 
 TEST(wdt_all_cpus_hang, "AVP-WDT-008", .profile = "safety", .limit_ms = 120000)
@@ -260,7 +261,7 @@ TEST(wdt_warm_reset, "AVP-WDT-009", .profile = "safety", .device = VIRTIO_ID_BLO
 		block_must(queue, VIRTIO_BLK_T_IN, WARM_SECTOR, data, WARM_SIZE, false);
 		for (uint64_t i = 0; i < WARM_SIZE / sizeof(*data); i++)
 			check(data[i] == warm_value(before.from, i),
-			      "the disk has not what was stable before the watchdog's reset");
+			      "the disk lost data that was stable before the watchdog's reset");
 		return;
 	}
 	before.picture = now;
@@ -312,7 +313,7 @@ TEST(wdt_reason, "AVP-WDT-012", .profile = "safety", .limit_ms = 120000)
 	}
 	if (step == ORDINARY_RESET) {
 		check(!watchdog.first_expired,
-		      "SHOULD: %s tells of a reset by it, behind one that the guest asked for",
+		      "SHOULD: %s reports a watchdog reset after one that the guest requested",
 		      watchdog.ops->name);
 		step = RESET_BY_WATCHDOG;
 		reboot_keep(&step, sizeof(step));
@@ -322,7 +323,7 @@ TEST(wdt_reason, "AVP-WDT-012", .profile = "safety", .limit_ms = 120000)
 		watchdog.ops->stop();
 		fail("no reset within %u ms with a time of %u ms", SHORT_MS + GIVE_UP_MS, SHORT_MS);
 	}
-	check(watchdog.first_expired, "SHOULD: %s does not tell of the reset by it",
+	check(watchdog.first_expired, "SHOULD: %s does not report the watchdog reset",
 	      watchdog.ops->name);
 }
 
