@@ -2,7 +2,7 @@
 /* Block requests: header, data, status, each a buffer of its own. */
 #include "devices/block.h"
 
-#include "devices/vehicle.h"
+#include "devices/dut.h"
 #include "pages.h"
 
 /* Below the limit of a test, so that the test can report which request timed out. */

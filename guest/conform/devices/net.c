@@ -5,7 +5,7 @@
  */
 #include "devices/net.h"
 
-#include "devices/vehicle.h"
+#include "devices/dut.h"
 #include "pages.h"
 
 void net_put16(uint8_t *place, uint32_t value)

@@ -222,15 +222,15 @@ TEST(blk_length_odd, "AVP-BLK-005", BLOCK, .limit_ms = 15000)
 	}
 }
 
-static bool craft_short(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_short(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	struct vring_desc *table = split_table_of(queue);
-	uint64_t memory = (uint64_t)vehicle->area;
+	uint64_t memory = (uint64_t)dut->area;
 	const uint16_t next = VRING_DESC_F_NEXT, write = VRING_DESC_F_WRITE;
 
-	if (vehicle->device->id != VIRTIO_ID_BLOCK)
+	if (dut->device->id != VIRTIO_ID_BLOCK)
 		return false;
-	memset(vehicle->area, 0, 4096);
+	memset(dut->area, 0, 4096);
 	switch (variant) {
 	case 0: /* a status alone */
 		table[0] = (struct vring_desc){memory, 1, write, 0};
@@ -252,8 +252,8 @@ static bool craft_short(struct vehicle *vehicle, struct queue *queue, unsigned i
 		table[2] = (struct vring_desc){memory + 2048, 1, write, 0};
 		break;
 	case 5: /* a write whose data is writable */
-		vehicle->area[0] = VIRTIO_BLK_T_OUT;
-		*(uint64_t *)(vehicle->area + 8) = PLACE;
+		dut->area[0] = VIRTIO_BLK_T_OUT;
+		*(uint64_t *)(dut->area + 8) = PLACE;
 		table[0] = (struct vring_desc){memory, 16, next, 1};
 		table[1] = (struct vring_desc){memory + 512, 512, next | write, 2};
 		table[2] = (struct vring_desc){memory + 2048, 1, write, 0};
@@ -267,7 +267,7 @@ static bool craft_short(struct vehicle *vehicle, struct queue *queue, unsigned i
 
 TEST(blk_short_request, "AVP-BLK-006", BLOCK, .limit_ms = 20000)
 {
-	attack_vehicles(SPLIT, craft_short, "a request with a missing part");
+	attack_duts(SPLIT, craft_short, "a request with a missing part");
 }
 
 TEST(blk_unknown_type, "AVP-BLK-007", BLOCK)

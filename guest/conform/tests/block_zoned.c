@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Chapter block: zoned disks (VIRTIO 1.4, 5.2.5.2 and 5.2.6.2). */
 #include "devices/block.h"
-#include "devices/vehicle.h"
+#include "devices/dut.h"
 #include "pages.h"
 
 #define BLOCK	     .device = VIRTIO_ID_BLOCK

@@ -242,19 +242,19 @@ TEST(con_emergency_shown, "AVP-CON-007", CONSOLE)
 	}
 }
 
-static bool craft_wrong(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_wrong(struct dut *dut, struct queue *queue, unsigned int variant)
 {
-	if (vehicle->device->id != VIRTIO_ID_CONSOLE || variant > 1)
+	if (dut->device->id != VIRTIO_ID_CONSOLE || variant > 1)
 		return false;
-	split_table_of(queue)[0] = (struct vring_desc){(uint64_t)vehicle->area, variant ? 0 : 64,
-						       VRING_DESC_F_WRITE, 0};
+	split_table_of(queue)[0] =
+		(struct vring_desc){(uint64_t)dut->area, variant ? 0 : 64, VRING_DESC_F_WRITE, 0};
 	split_offer(queue, 0);
 	return true;
 }
 
 TEST(con_wrong_direction, "AVP-CON-014", CONSOLE)
 {
-	attack_vehicles(SPLIT, craft_wrong, "a writable buffer in a transmit queue");
+	attack_duts(SPLIT, craft_wrong, "a writable buffer in a transmit queue");
 }
 
 TEST(con_throughput, "AVP-CON-015", CONSOLE, .limit_ms = 30000)

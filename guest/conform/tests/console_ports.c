@@ -294,7 +294,7 @@ static void send_short(struct control *control, uint32_t size)
 TEST(con_control_hostile, "AVP-CON-013", CONSOLE, .limit_ms = 15000)
 {
 	struct control control;
-	struct vehicle vehicle;
+	struct dut dut;
 
 	open_ports(&control);
 	send_short(&control, 1);
@@ -303,7 +303,7 @@ TEST(con_control_hostile, "AVP-CON-013", CONSOLE, .limit_ms = 15000)
 	send_message(&control, UINT32_MAX, VIRTIO_CONSOLE_PORT_OPEN, 1, 8);
 	send_message(&control, 0, 999, 1, 8);
 	send_message(&control, 0, VIRTIO_CONSOLE_PORT_REMOVE, 1, 8);
-	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, SPLIT, &vehicle); n++)
-		if (vehicle.device == control.device)
-			vehicle_heal(&vehicle, "after hostile control messages");
+	for (unsigned int n = 0; dut_get(n, TRANSPORT_ANY, SPLIT, &dut); n++)
+		if (dut.device == control.device)
+			dut_must_recover(&dut, "after hostile control messages");
 }

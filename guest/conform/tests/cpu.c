@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Chapter cpu: processors on and off, exceptions, registers across exits. */
 #include "bus/bus.h"
-#include "devices/vehicle.h"
+#include "devices/dut.h"
 #include "pages.h"
 #include "reboot.h"
 #include "report.h"
@@ -796,7 +796,7 @@ static void loop_in_exceptions(void *argument)
 
 TEST(cpu_exception_loop, "AVP-CPU-029", .cpus = 2, .limit_ms = 60000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	uint32_t nothing = 0;
 
 	/* Only a reset brings the processor back, and it must still work. */
@@ -808,7 +808,7 @@ TEST(cpu_exception_loop, "AVP-CPU-029", .cpus = 2, .limit_ms = 60000)
 	check(wait_until(marks == 1, SECOND_MS), "processor 1 does not arrive");
 	for (int i = 0; i < 20; i++)
 		sleep_ms(10);
-	for (unsigned int n = 0; n < 16 && vehicle_get(n, TRANSPORT_ANY, 0, &vehicle); n++)
-		vehicle_heal(&vehicle, "while a processor loops in exceptions");
+	for (unsigned int n = 0; n < 16 && dut_get(n, TRANSPORT_ANY, 0, &dut); n++)
+		dut_must_recover(&dut, "while a processor loops in exceptions");
 	reboot_reset();
 }

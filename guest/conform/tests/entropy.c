@@ -160,25 +160,25 @@ TEST(rng_sizes, "AVP-RNG-005", ENTROPY)
 	      "the used length is %u, for a chain of %u descriptors", written, count);
 }
 
-static bool craft_wrong(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_wrong(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	struct vring_desc *table = split_table_of(queue);
 
-	if (vehicle->device->id != VIRTIO_ID_RNG || variant > 2)
+	if (dut->device->id != VIRTIO_ID_RNG || variant > 2)
 		return false;
-	table[0] = (struct vring_desc){(uint64_t)vehicle->area, variant == 1 ? 0 : 64,
+	table[0] = (struct vring_desc){(uint64_t)dut->area, variant == 1 ? 0 : 64,
 				       variant == 1 ? VRING_DESC_F_WRITE :
 				       variant == 2 ? VRING_DESC_F_NEXT :
 						      0,
 				       1};
-	table[1] = (struct vring_desc){(uint64_t)vehicle->area + 64, 64, VRING_DESC_F_WRITE, 0};
+	table[1] = (struct vring_desc){(uint64_t)dut->area + 64, 64, VRING_DESC_F_WRITE, 0};
 	split_offer(queue, 0);
 	return true;
 }
 
 TEST(rng_wrong_direction, "AVP-RNG-006", ENTROPY)
 {
-	attack_vehicles(SPLIT, craft_wrong, "a buffer without a device-writable byte");
+	attack_duts(SPLIT, craft_wrong, "a buffer without a device-writable byte");
 }
 
 TEST(rng_progress, "AVP-RNG-007", ENTROPY, .limit_ms = 30000)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Chapter irq: interrupts of devices and between processors. */
 #include "bus/pci.h"
-#include "devices/vehicle.h"
+#include "devices/dut.h"
 #include "pages.h"
 #include "report.h"
 #include "test.h"
@@ -12,31 +12,31 @@
 #include "arch/arm64/arm64.h"
 #endif
 
-static struct queue *open_connected(struct vehicle *vehicle)
+static struct queue *open_connected(struct dut *dut)
 {
-	struct queue *queue = vehicle_open(vehicle, 0, 16);
+	struct queue *queue = dut_open(dut, 0, 16);
 
-	if (!vehicle->device->connected)
-		skip("this guest cannot find the interrupt of %s", device_name(vehicle->device));
+	if (!dut->device->connected)
+		skip("this guest cannot find the interrupt of %s", device_name(dut->device));
 	return queue;
 }
 
 TEST(irq_deliver, "AVP-IRQ-001", .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, 0)
+	for_each_dut(dut, TRANSPORT_ANY, 0)
 	{
-		struct queue *queue = vehicle_open(&vehicle, 0, 16);
-		uint32_t before = vehicle.device->queue_interrupts;
+		struct queue *queue = dut_open(&dut, 0, 16);
+		uint32_t before = dut.device->queue_interrupts;
 
-		if (!vehicle.device->connected)
+		if (!dut.device->connected)
 			continue;
 		any = true;
-		vehicle_must_do(&vehicle, queue, "with its interrupt");
-		check(wait_until(vehicle.device->queue_interrupts != before, 1000),
-		      "%s: its interrupt does not arrive", device_name(vehicle.device));
+		dut_must_do(&dut, queue, "with its interrupt");
+		check(wait_until(dut.device->queue_interrupts != before, 1000),
+		      "%s: its interrupt does not arrive", device_name(dut.device));
 	}
 	if (!any)
 		skip("this guest cannot find the interrupt of any device");
@@ -44,19 +44,19 @@ TEST(irq_deliver, "AVP-IRQ-001", .limit_ms = 20000)
 
 TEST(irq_edge_not_lost, "AVP-IRQ-002", .transport = TRANSPORT_MMIO, .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, 0)
+	for_each_dut(dut, TRANSPORT_MMIO, 0)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = open_connected(&vehicle);
+		struct device *device = dut.device;
+		struct queue *queue = open_connected(&dut);
 
 		for (int i = 0; i < 20; i++) {
 			uint32_t before;
 
 			interrupt_mask(device->interrupt, true);
 			before = device->queue_interrupts;
-			vehicle_must_do(&vehicle, queue, "while its interrupt is masked");
+			dut_must_do(&dut, queue, "while its interrupt is masked");
 			sleep_ms(1);
 			check(device->queue_interrupts == before, "%s: a masked interrupt arrived",
 			      device_name(device));
@@ -67,7 +67,7 @@ TEST(irq_edge_not_lost, "AVP-IRQ-002", .transport = TRANSPORT_MMIO, .limit_ms = 
 			 */
 			if (ARCH_X86 && !device->line.level) {
 				mmio_write(device->base + 0x64, 3, 4);
-				vehicle_must_do(&vehicle, queue, "after its interrupt was masked");
+				dut_must_do(&dut, queue, "after its interrupt was masked");
 			}
 			check(wait_until(device->queue_interrupts != before, 1000),
 			      "%s: an interrupt raised while masked was lost (%s)",
@@ -78,20 +78,20 @@ TEST(irq_edge_not_lost, "AVP-IRQ-002", .transport = TRANSPORT_MMIO, .limit_ms = 
 
 TEST(irq_level_held, "AVP-IRQ-003", .transport = TRANSPORT_MMIO, .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, 0)
+	for_each_dut(dut, TRANSPORT_MMIO, 0)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = open_connected(&vehicle);
+		struct device *device = dut.device;
+		struct queue *queue = open_connected(&dut);
 		uint64_t before, came;
 
 		if (!device->line.level)
 			continue;
 		any = true;
 		before = interrupt_count(device->interrupt);
-		vehicle_must_do(&vehicle, queue, "with a level-triggered interrupt");
+		dut_must_do(&dut, queue, "with a level-triggered interrupt");
 		sleep_ms(5);
 		came = interrupt_count(device->interrupt) - before;
 		check(came >= 1 && came < 10,
@@ -116,35 +116,35 @@ TEST(irq_level_held, "AVP-IRQ-003", .transport = TRANSPORT_MMIO, .limit_ms = 200
 TEST(irq_no_spurious, "AVP-IRQ-004", .limit_ms = 10000)
 {
 	uint64_t before = interrupts_unexpected;
-	struct vehicle vehicle;
+	struct dut dut;
 
-	if (!vehicle_get(0, TRANSPORT_ANY, 0, &vehicle))
+	if (!dut_get(0, TRANSPORT_ANY, 0, &dut))
 		skip("no suitable device");
-	for (unsigned int n = 0; n < 16 && vehicle_get(n, TRANSPORT_ANY, 0, &vehicle); n++)
-		vehicle_open(&vehicle, 0, 16);
+	for (unsigned int n = 0; n < 16 && dut_get(n, TRANSPORT_ANY, 0, &dut); n++)
+		dut_open(&dut, 0, 16);
 	sleep_ms(100);
 	/* From the start of the device on. */
-	for (unsigned int n = 0; n < 16 && vehicle_get(n, TRANSPORT_ANY, 0, &vehicle); n++)
-		check(vehicle.device->queue_interrupts <= START_INTERRUPTS,
-		      "%s: %u interrupts without a cause", device_name(vehicle.device),
-		      vehicle.device->queue_interrupts);
+	for (unsigned int n = 0; n < 16 && dut_get(n, TRANSPORT_ANY, 0, &dut); n++)
+		check(dut.device->queue_interrupts <= START_INTERRUPTS,
+		      "%s: %u interrupts without a cause", device_name(dut.device),
+		      dut.device->queue_interrupts);
 	check(interrupts_unexpected == before, "unexpected interrupts arrived");
 }
 
 TEST(irq_disabled, "AVP-IRQ-005", .transport = TRANSPORT_MMIO, .limit_ms = 10000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, 0)
+	for_each_dut(dut, TRANSPORT_MMIO, 0)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = open_connected(&vehicle);
+		struct device *device = dut.device;
+		struct queue *queue = open_connected(&dut);
 		uint32_t before;
 
 		interrupt_mask(device->interrupt, true);
 		before = device->queue_interrupts;
 		for (int i = 0; i < 10; i++)
-			vehicle_must_do(&vehicle, queue, "while its interrupt is off");
+			dut_must_do(&dut, queue, "while its interrupt is off");
 		sleep_ms(5);
 		check(device->queue_interrupts == before, "%s: a disabled interrupt arrived",
 		      device_name(device));
@@ -182,12 +182,12 @@ static void start_listener(unsigned int cpu)
  * Makes one request and waits for its interrupt. On return no processor has the interrupt active:
  * otherwise the next one would go to the same processor, whatever its route.
  */
-static void await_moved(struct vehicle *vehicle, struct queue *queue, unsigned int target)
+static void await_moved(struct dut *dut, struct queue *queue, unsigned int target)
 {
-	struct device *device = vehicle->device;
+	struct device *device = dut->device;
 	uint64_t before = interrupt_count(device->interrupt);
 
-	vehicle_must_do(vehicle, queue, "whose interrupt is moved");
+	dut_must_do(dut, queue, "whose interrupt is moved");
 	check(wait_until(interrupt_count(device->interrupt) != before, 1000),
 	      "the interrupt was lost when it was moved to processor %u", target);
 	before = rounds;
@@ -206,22 +206,22 @@ static void await_moved(struct vehicle *vehicle, struct queue *queue, unsigned i
  */
 TEST(irq_affinity, "AVP-IRQ-006", .transport = TRANSPORT_MMIO, .cpus = 2, .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	struct queue *queue;
 	struct device *device;
 	unsigned int at_once = 0;
 
-	if (!vehicle_get(0, TRANSPORT_MMIO, 0, &vehicle))
+	if (!dut_get(0, TRANSPORT_MMIO, 0, &dut))
 		skip("no suitable device");
-	device = vehicle.device;
-	queue = open_connected(&vehicle);
+	device = dut.device;
+	queue = open_connected(&dut);
 	start_listener(1);
 	for (int i = 0; i < MOVES; i++) {
 		unsigned int target = (unsigned int)i % 2;
 
 		interrupt_route(device->interrupt, target);
 		for (int late = 0; late <= QUEUE_START_INTERRUPTS; late++) {
-			await_moved(&vehicle, queue, target);
+			await_moved(&dut, queue, target);
 			if (interrupt_cpu(device->interrupt) != target)
 				continue;
 			at_once += late == 0;
@@ -337,19 +337,18 @@ TEST(irq_priority, "AVP-IRQ-007", .limit_ms = 20000)
 
 TEST(irq_eoi, "AVP-IRQ-008", .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, 0)
+	for_each_dut(dut, TRANSPORT_ANY, 0)
 	{
-		struct queue *queue = open_connected(&vehicle);
+		struct queue *queue = open_connected(&dut);
 
 		for (int i = 0; i < 50; i++) {
-			uint32_t before = vehicle.device->queue_interrupts;
+			uint32_t before = dut.device->queue_interrupts;
 
-			vehicle_must_do(&vehicle, queue, "after an end of interrupt");
-			check(wait_until(vehicle.device->queue_interrupts != before, 1000),
-			      "%s: interrupt %d does not arrive", device_name(vehicle.device),
-			      i + 1);
+			dut_must_do(&dut, queue, "after an end of interrupt");
+			check(wait_until(dut.device->queue_interrupts != before, 1000),
+			      "%s: interrupt %d does not arrive", device_name(dut.device), i + 1);
 		}
 	}
 }
@@ -450,15 +449,15 @@ TEST(irq_wake, "AVP-IRQ-011", .cpus = 2, .limit_ms = 20000)
 
 TEST(irq_storm, "AVP-IRQ-012", .limit_ms = 30000)
 {
-	struct vehicle loud, other;
+	struct dut loud, other;
 	struct queue *noisy, *queue;
 	struct request request;
 	unsigned int count;
 
-	if (!vehicle_get(0, TRANSPORT_ANY, 0, &loud) || !vehicle_get(1, TRANSPORT_ANY, 0, &other))
+	if (!dut_get(0, TRANSPORT_ANY, 0, &loud) || !dut_get(1, TRANSPORT_ANY, 0, &other))
 		skip("the test needs two devices");
 	noisy = open_connected(&loud);
-	vehicle_build(&loud, 0, &request);
+	dut_build(&loud, 0, &request);
 	count = noisy->size / (request.readable + request.writable);
 	count = count < 4 ? count : 4;
 	queue = open_connected(&other);
@@ -466,12 +465,12 @@ TEST(irq_storm, "AVP-IRQ-012", .limit_ms = 30000)
 		uint32_t before = other.device->queue_interrupts, written;
 
 		for (unsigned int n = 0; n < count; n++) {
-			vehicle_build(&loud, n, &request);
+			dut_build(&loud, n, &request);
 			driver_queue_add(&noisy->ring, request.buffers, request.readable,
 					 request.writable, noisy);
 			queue_kick(noisy);
 		}
-		vehicle_must_do(&other, queue, "while another device raises interrupts");
+		dut_must_do(&other, queue, "while another device raises interrupts");
 		check(wait_until(other.device->queue_interrupts != before, 1000),
 		      "%s: no interrupt within a second", device_name(other.device));
 		for (unsigned int n = 0; n < count; n++)
@@ -496,13 +495,13 @@ TEST(irq_many, "AVP-IRQ-013")
 
 TEST(irq_msi, "AVP-IRQ-024", .transport = TRANSPORT_PCI, .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for_each_vehicle(vehicle, TRANSPORT_PCI, 0)
+	for_each_dut(dut, TRANSPORT_PCI, 0)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, 0, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, 0, 16);
 		int number;
 
 		if (!device->connected || device->pci->by_line)
@@ -512,7 +511,7 @@ TEST(irq_msi, "AVP-IRQ-024", .transport = TRANSPORT_PCI, .limit_ms = 20000)
 		for (int i = 0; i < MESSAGES; i++) {
 			uint64_t before = interrupt_count(number);
 
-			vehicle_must_do(&vehicle, queue, "with a message");
+			dut_must_do(&dut, queue, "with a message");
 			check(wait_until(interrupt_count(number) != before, 1000), "%s: no message",
 			      device_name(device));
 		}
@@ -558,27 +557,26 @@ TEST(irq_latency, "AVP-IRQ-027", .limit_ms = 20000)
 TEST(irq_kick_latency, "AVP-IRQ-028", .limit_ms = 20000)
 {
 	static struct distribution distribution;
-	struct vehicle vehicle;
+	struct dut dut;
 	struct queue *queue;
 
-	if (!vehicle_get_simple(0, &vehicle))
+	if (!dut_get_simple(0, &dut))
 		skip("no suitable device");
-	queue = open_connected(&vehicle);
+	queue = open_connected(&dut);
 	distribution_start(&distribution);
 	for (int i = 0; i < 200; i++) {
 		struct request request;
-		uint32_t before = vehicle.device->queue_interrupts, written;
+		uint32_t before = dut.device->queue_interrupts, written;
 		uint64_t from;
 
-		vehicle_build(&vehicle, 0, &request);
+		dut_build(&dut, 0, &request);
 		driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable,
 				 queue);
 		from = arch_ticks();
 		queue_kick(queue);
-		check(wait_until(vehicle.device->queue_interrupts != before, ANSWER_MS),
+		check(wait_until(dut.device->queue_interrupts != before, ANSWER_MS),
 		      "no interrupt");
-		distribution_add(&distribution,
-				 ticks_to_ns(vehicle.device->interrupt_ticks - from));
+		distribution_add(&distribution, ticks_to_ns(dut.device->interrupt_ticks - from));
 		check(queue_wait(queue, &written, ANSWER_MS), "not used");
 	}
 	distribution_report(&distribution, "irq_kick_to_interrupt", "ns");
@@ -657,13 +655,13 @@ TEST(irq_no_pic, "AVP-IRQ-018", .profile = "x86-64")
 
 TEST(irq_wrong_vector, "AVP-IRQ-026")
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, 0)
+	for_each_dut(dut, TRANSPORT_MMIO, 0)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = open_connected(&vehicle);
+		struct device *device = dut.device;
+		struct queue *queue = open_connected(&dut);
 		const struct io_apic *apic = NULL;
 		uint32_t low, high, pin = 0, before;
 
@@ -681,10 +679,10 @@ TEST(irq_wrong_vector, "AVP-IRQ-026")
 		high = x86_io_apic_read(apic, 0x11 + 2 * pin);
 		/* To a processor that does not exist, then with a vector that is not allowed. */
 		x86_io_apic_write(apic, 0x11 + 2 * pin, 0xf0000000);
-		vehicle_must_do(&vehicle, queue, "whose interrupt goes nowhere");
+		dut_must_do(&dut, queue, "whose interrupt goes nowhere");
 		x86_io_apic_write(apic, 0x11 + 2 * pin, high);
 		x86_io_apic_write(apic, 0x10 + 2 * pin, low & ~0xffu);
-		vehicle_must_do(&vehicle, queue, "whose vector is 0");
+		dut_must_do(&dut, queue, "whose vector is 0");
 		/* Clear what the device raised meanwhile. */
 		mmio_write(device->base + 0x64, 3, 4);
 		/*
@@ -694,7 +692,7 @@ TEST(irq_wrong_vector, "AVP-IRQ-026")
 		x86_io_apic_write(apic, 0x10 + 2 * pin, (low & ~0xd000u) | 0x10000);
 		x86_io_apic_write(apic, 0x10 + 2 * pin, low & ~0x5000u);
 		before = device->queue_interrupts;
-		vehicle_must_do(&vehicle, queue, "whose route is valid again");
+		dut_must_do(&dut, queue, "whose route is valid again");
 		check(wait_until(device->queue_interrupts != before, 1000),
 		      "%s: no interrupt arrives once its route is valid again",
 		      device_name(device));

@@ -29,21 +29,21 @@ TEST(life_reset_status, "AVP-LIFE-001", .limit_ms = 20000)
 
 TEST(life_reset_quiet, "AVP-LIFE-002", .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 		struct request request;
 		uint32_t interrupts;
 		uint16_t used;
 
-		vehicle_must_do(&vehicle, queue, "before a reset");
+		dut_must_do(&dut, queue, "before a reset");
 		check(device_reset(device), "%s: the reset does not complete", device_name(device));
 		used = used_of(queue)[1];
 		interrupts = device->queue_interrupts;
-		vehicle_build(&vehicle, 1, &request);
+		dut_build(&dut, 1, &request);
 		driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable,
 				 queue);
 		for (int i = 0; i < 5; i++)
@@ -58,11 +58,11 @@ TEST(life_reset_quiet, "AVP-LIFE-002", .limit_ms = 20000)
 
 TEST(life_reset_inflight, "AVP-LIFE-003", .limit_ms = 30000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		uint64_t mark = pages_mark();
 
 		for (int round = 0; round < 10; round++) {
@@ -72,9 +72,9 @@ TEST(life_reset_inflight, "AVP-LIFE-003", .limit_ms = 30000)
 			uint16_t used;
 
 			pages_release(mark);
-			queue = vehicle_open(&vehicle, SPLIT, 64);
+			queue = dut_open(&dut, SPLIT, 64);
 			do
-				vehicle_build(&vehicle, count, &request);
+				dut_build(&dut, count, &request);
 			while (count++ < 16 &&
 			       driver_queue_add(&queue->ring, request.buffers, request.readable,
 						request.writable, queue) == 0);
@@ -85,24 +85,24 @@ TEST(life_reset_inflight, "AVP-LIFE-003", .limit_ms = 30000)
 			      "%s: a reset with requests in flight does not complete",
 			      device_name(device));
 			used = used_of(queue)[1];
-			memset(vehicle.area, 0xa5, REQUEST_MAX * REQUEST_SIZE);
+			memset(dut.area, 0xa5, REQUEST_MAX * REQUEST_SIZE);
 			sleep_ms(3);
 			for (unsigned int i = 0; i < REQUEST_MAX * REQUEST_SIZE; i++)
-				check(vehicle.area[i] == 0xa5,
+				check(dut.area[i] == 0xa5,
 				      "%s: a buffer was written to after the reset",
 				      device_name(device));
 			check(used_of(queue)[1] == used, "%s: used.idx changed after the reset",
 			      device_name(device));
 		}
-		vehicle_heal(&vehicle, "after resets with requests in flight");
+		dut_must_recover(&dut, "after resets with requests in flight");
 	}
 }
 
 TEST(life_reset_again, "AVP-LIFE-004", .limit_ms = 60000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
 		uint64_t mark = pages_mark();
 
@@ -112,46 +112,46 @@ TEST(life_reset_again, "AVP-LIFE-004", .limit_ms = 60000)
 			pages_release(mark);
 			/* Resets from each state. */
 			if (round % 4 == 1)
-				device_negotiate(vehicle.device, 0);
+				device_negotiate(dut.device, 0);
 			if (round % 4 == 2)
-				vehicle_set_up(&vehicle, SPLIT, 16);
-			queue = vehicle_open(&vehicle, SPLIT, 16);
-			vehicle_must_do(&vehicle, queue, "after a reset");
+				dut_set_up(&dut, SPLIT, 16);
+			queue = dut_open(&dut, SPLIT, 16);
+			dut_must_do(&dut, queue, "after a reset");
 		}
 	}
 }
 
 TEST(life_reset_features, "AVP-LIFE-005")
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		uint64_t offered = device_offered(device);
 
-		vehicle_open(&vehicle, offered & (EVENT_INDEX | INDIRECT), 16);
+		dut_open(&dut, offered & (EVENT_INDEX | INDIRECT), 16);
 		device_reset(device);
 		check(device_offered(device) == offered,
 		      "%s: offers 0x%lx after a reset, 0x%lx before", device_name(device),
 		      device_offered(device), offered);
 		/* Without features: the reset must have cleared the earlier ones. */
-		vehicle_must_do(&vehicle, vehicle_open(&vehicle, SPLIT, 16), "without features");
+		dut_must_do(&dut, dut_open(&dut, SPLIT, 16), "without features");
 	}
 }
 
 TEST(life_before_driver_ok, "AVP-LIFE-006", .limit_ms = 10000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_set_up(&vehicle, SPLIT, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_set_up(&dut, SPLIT, 16);
 		struct request request;
 		uint32_t interrupts = device->queue_interrupts, written;
 
-		vehicle_build(&vehicle, 0, &request);
+		dut_build(&dut, 0, &request);
 		driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable,
 				 queue);
 		for (int i = 0; i < 5; i++)
@@ -171,22 +171,22 @@ TEST(life_before_driver_ok, "AVP-LIFE-006", .limit_ms = 10000)
 
 TEST(life_buffers_before_ok, "AVP-LIFE-007", .limit_ms = 10000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct queue *queue = vehicle_set_up(&vehicle, SPLIT, 16);
+		struct queue *queue = dut_set_up(&dut, SPLIT, 16);
 		struct request request;
 		uint32_t written = 0;
 
-		vehicle_build(&vehicle, 0, &request);
+		dut_build(&dut, 0, &request);
 		driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable,
 				 queue);
-		device_run(vehicle.device);
+		device_run(dut.device);
 		queue_kick(queue);
 		check(queue_wait(queue, &written, ANSWER_MS),
 		      "%s: a buffer made available before DRIVER_OK was not used",
-		      device_name(vehicle.device));
+		      device_name(dut.device));
 	}
 }
 
@@ -237,20 +237,20 @@ TEST(life_offer_dependencies, "AVP-LIFE-009")
 TEST(life_offer_works, "AVP-LIFE-011", .limit_ms = 60000)
 {
 	const uint64_t driven = PACKED | INDIRECT | EVENT_INDEX | IN_ORDER;
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		uint64_t offered = device_offered(vehicle.device) & driven, mark = pages_mark();
+		uint64_t offered = device_offered(dut.device) & driven, mark = pages_mark();
 
 		/* Negotiates every subset of these features that the device offers. */
 		for (uint64_t subset = offered;; subset = (subset - 1) & offered) {
 			struct queue *queue;
 
 			pages_release(mark);
-			queue = vehicle_open(&vehicle, subset, 16);
+			queue = dut_open(&dut, subset, 16);
 			for (int i = 0; i < 5; i++)
-				vehicle_must_do(&vehicle, queue, "with a subset of the features");
+				dut_must_do(&dut, queue, "with a subset of the features");
 			if (subset == 0)
 				break;
 		}
@@ -306,16 +306,16 @@ static bool force_features(struct device *device, uint64_t features)
 }
 
 /* A device that keeps FEATURES_OK set must work for a driver that uses only VERSION_1. */
-static void must_work_plainly(struct vehicle *vehicle, unsigned int bit)
+static void must_work_plainly(struct dut *dut, unsigned int bit)
 {
-	struct device *device = vehicle->device;
+	struct device *device = dut->device;
 	uint64_t mark = pages_mark();
 	struct queue *queue;
 	const char *wrong;
 
-	queue = vehicle_set_up_queues(vehicle, 16);
+	queue = dut_set_up_queues(dut, 16);
 	device_run(device);
-	wrong = vehicle_do(vehicle, queue);
+	wrong = dut_do(dut, queue);
 	check(!wrong, "%s: accepted feature %u without offering it, and then: %s (status 0x%x)",
 	      device_name(device), bit, wrong, device->ops->status(device));
 	check(device_reset(device), "%s: the reset does not complete", device_name(device));
@@ -324,17 +324,17 @@ static void must_work_plainly(struct vehicle *vehicle, unsigned int bit)
 
 TEST(life_features_ok_refused, "AVP-LIFE-014", .limit_ms = 60000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		uint64_t offered = device_offered(device);
 
 		for (unsigned int bit = 0; bit < 64; bit++)
 			if ((!(offered & FEATURE(bit)) || device->type->dependent & FEATURE(bit)) &&
 			    force_features(device, VERSION_1 | FEATURE(bit)))
-				must_work_plainly(&vehicle, bit);
+				must_work_plainly(&dut, bit);
 	}
 }
 
@@ -353,19 +353,19 @@ TEST(life_features_same_again, "AVP-LIFE-015")
 
 TEST(life_features_frozen, "AVP-LIFE-016", .limit_ms = 10000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, PACKED)
+	for_each_dut(dut, TRANSPORT_ANY, PACKED)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		struct queue *queue;
 
 		device_open(device, SPLIT);
 		/* Too late to choose the packed format. */
 		device->ops->set_features(device, 1, (uint32_t)((VERSION_1 | PACKED) >> 32));
-		queue = vehicle_set_up_queues(&vehicle, 16);
+		queue = dut_set_up_queues(&dut, 16);
 		device_run(device);
-		vehicle_must_do(&vehicle, queue, "after features that were written too late");
+		dut_must_do(&dut, queue, "after features that were written too late");
 	}
 }
 
@@ -425,13 +425,13 @@ TEST(life_config_stable, "AVP-LIFE-018")
 
 TEST(life_needs_reset, "AVP-LIFE-020", .limit_ms = 10000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 		uint32_t before = device->config_interrupts;
 
 		split_offer(queue, 0xffff);
@@ -450,16 +450,16 @@ TEST(life_needs_reset, "AVP-LIFE-020", .limit_ms = 10000)
 
 TEST(life_needs_reset_heals, "AVP-LIFE-021", .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT) for (int i = 0; i < 2; i++)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT) for (int i = 0; i < 2; i++)
 	{
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 
 		split_offer(queue, 0xffff);
 		queue_kick(queue);
-		wait_until(vehicle.device->ops->status(vehicle.device) & NEEDS_RESET, 100);
-		vehicle_heal(&vehicle, "after DEVICE_NEEDS_RESET");
+		wait_until(dut.device->ops->status(dut.device) & NEEDS_RESET, 100);
+		dut_must_recover(&dut, "after DEVICE_NEEDS_RESET");
 	}
 }
 
@@ -473,13 +473,12 @@ TEST(life_status_order, "AVP-LIFE-027", .limit_ms = 30000)
 		{STATUS_FEATURES, STATUS_DRIVER, VIRTIO_CONFIG_S_ACKNOWLEDGE, 0x10},
 		{0x20, 0x10, NEEDS_RESET, STATUS_RUNNING},
 	};
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT) for (unsigned int i = 0;
-							     i < sizeof(orders) / sizeof(orders[0]);
-							     i++)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT) for (unsigned int i = 0;
+						     i < sizeof(orders) / sizeof(orders[0]); i++)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		char after[60];
 
 		device_reset(device);
@@ -491,7 +490,7 @@ TEST(life_status_order, "AVP-LIFE-027", .limit_ms = 30000)
 		}
 		text_format(after, sizeof(after), "after status 0x%x, 0x%x, 0x%x", orders[i][0],
 			    orders[i][1], orders[i][2]);
-		vehicle_heal(&vehicle, after);
+		dut_must_recover(&dut, after);
 	}
 }
 
@@ -499,47 +498,47 @@ TEST(life_failed, "AVP-LIFE-028", .limit_ms = 20000)
 {
 	static const uint8_t states[] = {0, VIRTIO_CONFIG_S_ACKNOWLEDGE, STATUS_DRIVER,
 					 STATUS_FEATURES, STATUS_RUNNING};
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT) for (unsigned int i = 0; i < 5; i++)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT) for (unsigned int i = 0; i < 5; i++)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 
 		device_reset(device);
 		if (states[i])
 			device->ops->set_status(device, states[i]);
 		device->ops->set_status(device, states[i] | VIRTIO_CONFIG_S_FAILED);
-		vehicle_heal(&vehicle, "after FAILED");
+		dut_must_recover(&dut, "after FAILED");
 	}
 }
 
 TEST(life_queues_unset, "AVP-LIFE-029", .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 
 		device_open(device, SPLIT);
 		device_run(device);
 		for (uint32_t i = 0; i < 4; i++)
 			device->ops->notify(device, i, i);
 		/* Too late to set up a queue. */
-		queue_kick(device_queue(device, vehicle.queue_index, 16));
+		queue_kick(device_queue(device, dut.queue_index, 16));
 		sleep_ms(2);
-		vehicle_heal(&vehicle, "after DRIVER_OK without queues");
+		dut_must_recover(&dut, "after DRIVER_OK without queues");
 	}
 }
 
 TEST(life_config_write_wild, "AVP-LIFE-030", .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		uint32_t size = 0, limit;
 
 		if (!device->ops->config(device, &size))
@@ -548,7 +547,7 @@ TEST(life_config_write_wild, "AVP-LIFE-030", .limit_ms = 20000)
 		limit = size < 64 ? size : 64;
 		for (int running = 0; running < 2; running++) {
 			if (running)
-				vehicle_open(&vehicle, SPLIT, 16);
+				dut_open(&dut, SPLIT, 16);
 			else
 				device_negotiate(device, SPLIT);
 			for (uint32_t offset = 0; offset < limit; offset++) {
@@ -560,7 +559,7 @@ TEST(life_config_write_wild, "AVP-LIFE-030", .limit_ms = 20000)
 					config_write(device, offset, random_number(), 4);
 			}
 		}
-		vehicle_heal(&vehicle, "after writes to the configuration");
+		dut_must_recover(&dut, "after writes to the configuration");
 	}
 	if (!any)
 		skip("no device has a configuration");
@@ -570,11 +569,11 @@ static struct distribution resets, starts;
 
 TEST(life_reset_time, "AVP-LIFE-034", .limit_ms = 30000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
 	distribution_start(&resets);
 	distribution_start(&starts);
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
 		uint64_t mark = pages_mark();
 
@@ -583,10 +582,10 @@ TEST(life_reset_time, "AVP-LIFE-034", .limit_ms = 30000)
 
 			pages_release(mark);
 			from = arch_ticks();
-			vehicle_open(&vehicle, SPLIT, 16);
+			dut_open(&dut, SPLIT, 16);
 			distribution_add(&starts, ticks_to_ns(arch_ticks() - from) / 1000);
 			from = arch_ticks();
-			check(device_reset(vehicle.device), "the reset does not complete");
+			check(device_reset(dut.device), "the reset does not complete");
 			distribution_add(&resets, ticks_to_ns(arch_ticks() - from) / 1000);
 		}
 	}
@@ -597,15 +596,15 @@ TEST(life_reset_time, "AVP-LIFE-034", .limit_ms = 30000)
 TEST(life_access_platform, "AVP-LIFE-032")
 {
 	const uint64_t feature = FEATURE(VIRTIO_F_ACCESS_PLATFORM);
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, feature, &vehicle); n++) {
+	for (unsigned int n = 0; dut_get(n, TRANSPORT_ANY, feature, &dut); n++) {
 		any = true;
-		if (device_negotiate(vehicle.device, 0))
-			vehicle_must_do(&vehicle, vehicle_open(&vehicle, 0, 16), "without it");
-		if (device_negotiate(vehicle.device, feature))
-			vehicle_must_do(&vehicle, vehicle_open(&vehicle, feature, 16), "with it");
+		if (device_negotiate(dut.device, 0))
+			dut_must_do(&dut, dut_open(&dut, 0, 16), "without it");
+		if (device_negotiate(dut.device, feature))
+			dut_must_do(&dut, dut_open(&dut, feature, 16), "with it");
 	}
 	if (!any)
 		skip("no device offers VIRTIO_F_ACCESS_PLATFORM");

@@ -23,14 +23,14 @@ static uint64_t bit_of(const struct device *device)
 	return UINT64_C(1) << (device - devices) % 64;
 }
 
-static bool start_watch(struct vehicle *vehicle, struct watched *watched)
+static bool start_watch(struct dut *dut, struct watched *watched)
 {
-	struct device *device = vehicle->device;
+	struct device *device = dut->device;
 	uint32_t size;
 
 	if (!device_has_config(device, &size) || unchanging & bit_of(device))
 		return false;
-	vehicle_open(vehicle, device->type->config_features, 16);
+	dut_open(dut, device->type->config_features, 16);
 	size = device_config_size(device);
 	if (!device->connected || size == 0)
 		return false;
@@ -54,11 +54,11 @@ bool watch_configurations(enum transport transport, struct config_change *change
 {
 	struct deadline deadline = deadline_after_ms(WATCH_MS);
 	struct watched watched[WATCHED];
-	struct vehicle vehicle;
+	struct dut dut;
 	unsigned int count = 0;
 
-	for (unsigned int n = 0; count < WATCHED && vehicle_get(n, transport, SPLIT, &vehicle); n++)
-		count += start_watch(&vehicle, &watched[count]);
+	for (unsigned int n = 0; count < WATCHED && dut_get(n, transport, SPLIT, &dut); n++)
+		count += start_watch(&dut, &watched[count]);
 	if (count == 0 && unchanging)
 		return false;
 	if (count == 0)

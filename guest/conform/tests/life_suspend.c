@@ -6,10 +6,10 @@
 #define SUSPEND	   FEATURE(VIRTIO_F_SUSPEND)
 #define CONFIG_MAX 32u
 
-#define for_each_sleeper(vehicle)                                \
-	if (!vehicle_get(0, TRANSPORT_ANY, SUSPEND, &(vehicle))) \
-		skip("no device offers VIRTIO_F_SUSPEND");       \
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SUSPEND)
+#define for_each_sleeper(dut)                              \
+	if (!dut_get(0, TRANSPORT_ANY, SUSPEND, &(dut)))   \
+		skip("no device offers VIRTIO_F_SUSPEND"); \
+	for_each_dut(dut, TRANSPORT_ANY, SUSPEND)
 
 /* Writes SUSPEND and waits for the @wanted bit. False: the device requests a reset, as it may. */
 static bool change_to(struct device *device, uint8_t wanted, const char *name)
@@ -48,34 +48,34 @@ static uint32_t read_config(struct device *device, uint8_t bytes[CONFIG_MAX])
 
 TEST(life_suspend, "AVP-LIFE-022", .limit_ms = 30000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_sleeper(vehicle)
+	for_each_sleeper(dut)
 	{
-		struct queue *queue = vehicle_open(&vehicle, SUSPEND, 16);
+		struct queue *queue = dut_open(&dut, SUSPEND, 16);
 
 		for (int i = 0; i < 5; i++) {
-			vehicle_must_do(&vehicle, queue, "before it is suspended");
-			if (!suspend(vehicle.device) || !resume(vehicle.device))
+			dut_must_do(&dut, queue, "before it is suspended");
+			if (!suspend(dut.device) || !resume(dut.device))
 				break;
-			vehicle_must_do(&vehicle, queue, "after it resumed");
+			dut_must_do(&dut, queue, "after it resumed");
 		}
 	}
 }
 
 TEST(life_suspend_quiet, "AVP-LIFE-023", .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_sleeper(vehicle)
+	for_each_sleeper(dut)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SUSPEND, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SUSPEND, 16);
 		uint8_t before[CONFIG_MAX], after[CONFIG_MAX];
 		uint32_t interrupts, changes, size;
 		uint16_t used;
 
-		vehicle_must_do(&vehicle, queue, "before it is suspended");
+		dut_must_do(&dut, queue, "before it is suspended");
 		if (!suspend(device))
 			continue;
 		size = read_config(device, before);
@@ -102,12 +102,12 @@ TEST(life_suspend_quiet, "AVP-LIFE-023", .limit_ms = 20000)
 
 TEST(life_suspend_drained, "AVP-LIFE-024", .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_sleeper(vehicle)
+	for_each_sleeper(dut)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SUSPEND, 64);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SUSPEND, 64);
 		uint8_t before[CONFIG_MAX], after[CONFIG_MAX];
 		struct request request;
 		uint32_t interrupts = device->queue_interrupts, size, written;
@@ -115,7 +115,7 @@ TEST(life_suspend_drained, "AVP-LIFE-024", .limit_ms = 20000)
 		uint16_t used;
 
 		for (; count < 16; count++) {
-			vehicle_build(&vehicle, count, &request);
+			dut_build(&dut, count, &request);
 			if (driver_queue_add(&queue->ring, request.buffers, request.readable,
 					     request.writable, queue) < 0)
 				break;
@@ -153,46 +153,45 @@ TEST(life_suspend_drained, "AVP-LIFE-024", .limit_ms = 20000)
 TEST(life_suspend_early, "AVP-LIFE-025", .limit_ms = 20000)
 {
 	static const uint8_t states[] = {0, VIRTIO_CONFIG_S_ACKNOWLEDGE, STATUS_DRIVER};
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		struct queue *queue;
 
 		for (unsigned int i = 0; i < 3; i++) {
 			check(device_reset(device), "%s: the reset does not complete",
 			      device_name(device));
 			device->ops->set_status(device, states[i] | STATUS_SUSPEND);
-			vehicle_must_do(&vehicle, vehicle_open(&vehicle, SPLIT, 16),
-					"after an early SUSPEND");
+			dut_must_do(&dut, dut_open(&dut, SPLIT, 16), "after an early SUSPEND");
 		}
-		queue = vehicle_set_up(&vehicle, SUSPEND, 16);
+		queue = dut_set_up(&dut, SUSPEND, 16);
 		device->ops->set_status(device, STATUS_FEATURES | STATUS_SUSPEND);
 		device_run(device);
-		vehicle_must_do(&vehicle, queue, "after SUSPEND before DRIVER_OK");
+		dut_must_do(&dut, queue, "after SUSPEND before DRIVER_OK");
 		/* Without the feature the bit has no meaning. */
-		queue = vehicle_open(&vehicle, SPLIT, 16);
+		queue = dut_open(&dut, SPLIT, 16);
 		device->ops->set_status(device, STATUS_RUNNING | STATUS_SUSPEND);
 		check(device->ops->status(device) & VIRTIO_CONFIG_S_DRIVER_OK,
 		      "%s: SUSPEND without the feature cleared DRIVER_OK, status 0x%x",
 		      device_name(device), device->ops->status(device));
-		vehicle_must_do(&vehicle, queue, "after SUSPEND without the feature");
+		dut_must_do(&dut, queue, "after SUSPEND without the feature");
 	}
 }
 
 TEST(life_suspend_hostile, "AVP-LIFE-026", .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_sleeper(vehicle)
+	for_each_sleeper(dut)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SUSPEND, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SUSPEND, 16);
 		struct request request;
 
 		if (suspend(device)) {
-			vehicle_build(&vehicle, 0, &request);
+			dut_build(&dut, 0, &request);
 			driver_queue_add(&queue->ring, request.buffers, request.readable,
 					 request.writable, queue);
 			for (uint32_t i = 0; i < 20; i++) {
@@ -205,6 +204,6 @@ TEST(life_suspend_hostile, "AVP-LIFE-026", .limit_ms = 20000)
 			resume(device);
 			queue_kick(queue);
 		}
-		vehicle_heal(&vehicle, "after kicks and buffers while it was suspended");
+		dut_must_recover(&dut, "after kicks and buffers while it was suspended");
 	}
 }

@@ -6,7 +6,7 @@
 #include "arch/image.h"
 #include "bus/pci.h"
 #include "devices/block.h"
-#include "devices/vehicle.h"
+#include "devices/dut.h"
 #include "pages.h"
 #include "picture.h"
 #include "reboot.h"
@@ -187,7 +187,7 @@ static uint64_t find_hole(unsigned int nth)
 
 static void touch_holes(bool write)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	struct fault fault;
 
 	for (unsigned int n = 0; n < 2; n++) {
@@ -202,8 +202,8 @@ static void touch_holes(bool write)
 				fault_catch(access_hole, words, &fault);
 			}
 	}
-	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, 0, &vehicle); n++)
-		vehicle_heal(&vehicle, "after accesses to addresses without memory or device");
+	for (unsigned int n = 0; dut_get(n, TRANSPORT_ANY, 0, &dut); n++)
+		dut_must_recover(&dut, "after accesses to addresses without memory or device");
 }
 
 TEST(mem_hole_read, "AVP-MEM-008", .limit_ms = 20000)
@@ -268,17 +268,17 @@ static void access_wide(void *argument)
 
 TEST(mem_wide_mmio, "AVP-MEM-011", .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	struct fault fault;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, 0)
+	for_each_dut(dut, TRANSPORT_ANY, 0)
 	{
-		const struct device *device = vehicle.device;
+		const struct device *device = dut.device;
 		uint64_t base = device->pci ? device->pci->common : device->base;
 
 		for (uint64_t offset = 0; offset < 64; offset += 16)
 			fault_catch(access_wide, (void *)(base + offset), &fault);
-		vehicle_heal(&vehicle, "after wide accesses to its registers");
+		dut_must_recover(&dut, "after wide accesses to its registers");
 	}
 }
 
@@ -468,20 +468,20 @@ TEST(mem_execute, "AVP-MEM-014", .limit_ms = 30000)
 
 TEST(mem_coherent, "AVP-MEM-015", .device = VIRTIO_ID_RNG, .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, 0, &vehicle); n++) {
+	for (unsigned int n = 0; dut_get(n, TRANSPORT_ANY, 0, &dut); n++) {
 		struct queue *queue;
 
-		if (vehicle.device->id != VIRTIO_ID_RNG)
+		if (dut.device->id != VIRTIO_ID_RNG)
 			continue;
-		queue = vehicle_open(&vehicle, 0, 16);
+		queue = dut_open(&dut, 0, 16);
 		for (int i = 0; i < 100; i++) {
-			volatile uint64_t *words = (volatile uint64_t *)vehicle.area;
+			volatile uint64_t *words = (volatile uint64_t *)dut.area;
 
 			/* Caches the line before the device writes. */
 			words[0] = words[1] = 0;
-			vehicle_must_do(&vehicle, queue, "of random bytes");
+			dut_must_do(&dut, queue, "of random bytes");
 			check(words[0] | words[1], "sixteen zeros: a stale cache line");
 		}
 		return;

@@ -104,17 +104,17 @@ TEST(mmio_queue_max, "AVP-MMIO-005", .transport = TRANSPORT_MMIO)
 
 TEST(mmio_queue_ready, "AVP-MMIO-006", .transport = TRANSPORT_MMIO)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
+	for_each_dut(dut, TRANSPORT_MMIO, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		struct queue *queue;
 
 		device_open(device, SPLIT);
-		check(device->ops->queue_enabled(device, vehicle.queue_index) == 0,
+		check(device->ops->queue_enabled(device, dut.queue_index) == 0,
 		      "%s: QueueReady is not 0 at first", device_name(device));
-		queue = device_queue(device, vehicle.queue_index, 16);
+		queue = device_queue(device, dut.queue_index, 16);
 		check(device->ops->queue_enabled(device, queue->index) == 1,
 		      "%s: QueueReady reads %u after 1", device_name(device),
 		      device->ops->queue_enabled(device, queue->index));
@@ -126,37 +126,37 @@ TEST(mmio_queue_ready, "AVP-MMIO-006", .transport = TRANSPORT_MMIO)
 
 TEST(mmio_queue_stop, "AVP-MMIO-007", .transport = TRANSPORT_MMIO, .limit_ms = 10000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
+	for_each_dut(dut, TRANSPORT_MMIO, SPLIT)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 		struct request request;
 
-		vehicle_must_do(&vehicle, queue, "while the queue is ready");
+		dut_must_do(&dut, queue, "while the queue is ready");
 		device->ops->enable_queue(device, queue->index, 0);
 		check(wait_until(device->ops->queue_enabled(device, queue->index) == 0, 1000),
 		      "%s: QueueReady stays 1", device_name(device));
-		vehicle_build(&vehicle, 0, &request);
+		dut_build(&dut, 0, &request);
 		driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable,
 				 queue);
 		queue_kick(queue);
 		sleep_ms(20);
 		check(!driver_queue_has_used(&queue->ring),
 		      "%s: a queue whose QueueReady is 0 was served", device_name(device));
-		vehicle_heal(&vehicle, "after QueueReady 0");
+		dut_must_recover(&dut, "after QueueReady 0");
 	}
 }
 
 TEST(mmio_queue_select, "AVP-MMIO-008", .transport = TRANSPORT_MMIO)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
+	for_each_dut(dut, TRANSPORT_MMIO, SPLIT)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 
 		mmio_put(device, VIRTIO_MMIO_QUEUE_SEL, 5000);
 		mmio_put(device, VIRTIO_MMIO_QUEUE_NUM, 4);
@@ -164,13 +164,13 @@ TEST(mmio_queue_select, "AVP-MMIO-008", .transport = TRANSPORT_MMIO)
 		mmio_put(device, VIRTIO_MMIO_QUEUE_READY, 1);
 		check(mmio_get(device, VIRTIO_MMIO_QUEUE_READY) == 0,
 		      "%s: a queue that does not exist is ready", device_name(device));
-		vehicle_must_do(&vehicle, queue, "after another queue was selected");
+		dut_must_do(&dut, queue, "after another queue was selected");
 	}
 }
 
 TEST(mmio_queue_address_high, "AVP-MMIO-009", .transport = TRANSPORT_MMIO)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	uint64_t high = 0;
 
 	for (unsigned int i = 0; i < machine.range_count; i++)
@@ -179,14 +179,14 @@ TEST(mmio_queue_address_high, "AVP-MMIO-009", .transport = TRANSPORT_MMIO)
 	if (!high)
 		skip("no memory above 4 GiB");
 	arch_map(high, 0x100000);
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
+	for_each_dut(dut, TRANSPORT_MMIO, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		struct queue *queue;
 
 		device_open(device, SPLIT);
-		vehicle_set_up_others(&vehicle);
-		queue = queue_prepare(device, vehicle.queue_index, 16);
+		dut_set_up_others(&dut);
+		queue = queue_prepare(device, dut.queue_index, 16);
 		memset((void *)high, 0, queue->ring.layout.size);
 		queue->ring.ring = queue->memory = (uint8_t *)high;
 		queue->addresses[0] = high + queue->ring.layout.descriptors;
@@ -194,18 +194,18 @@ TEST(mmio_queue_address_high, "AVP-MMIO-009", .transport = TRANSPORT_MMIO)
 		queue->addresses[2] = high + queue->ring.layout.device;
 		queue_tell(queue);
 		device_run(device);
-		vehicle_must_do(&vehicle, queue, "in a ring above 4 GiB");
+		dut_must_do(&dut, queue, "in a ring above 4 GiB");
 	}
 }
 
 TEST(mmio_interrupt_status, "AVP-MMIO-010", .transport = TRANSPORT_MMIO)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
+	for_each_dut(dut, TRANSPORT_MMIO, SPLIT)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 
 		if (device->connected)
 			interrupt_mask(device->interrupt, true);
@@ -214,7 +214,7 @@ TEST(mmio_interrupt_status, "AVP-MMIO-010", .transport = TRANSPORT_MMIO)
 		check(mmio_get(device, VIRTIO_MMIO_INTERRUPT_STATUS) == 0,
 		      "%s: InterruptStatus is 0x%x before any event", device_name(device),
 		      mmio_get(device, VIRTIO_MMIO_INTERRUPT_STATUS));
-		vehicle_must_do(&vehicle, queue, "with interrupts polled");
+		dut_must_do(&dut, queue, "with interrupts polled");
 		check(wait_until(mmio_get(device, VIRTIO_MMIO_INTERRUPT_STATUS) == 1, 1000),
 		      "%s: InterruptStatus is 0x%x after a used buffer", device_name(device),
 		      mmio_get(device, VIRTIO_MMIO_INTERRUPT_STATUS));
@@ -229,16 +229,16 @@ TEST(mmio_interrupt_status, "AVP-MMIO-010", .transport = TRANSPORT_MMIO)
 
 TEST(mmio_interrupt_ack, "AVP-MMIO-011", .transport = TRANSPORT_MMIO)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
+	for_each_dut(dut, TRANSPORT_MMIO, SPLIT)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 
 		if (device->connected)
 			interrupt_mask(device->interrupt, true);
-		vehicle_must_do(&vehicle, queue, "with interrupts polled");
+		dut_must_do(&dut, queue, "with interrupts polled");
 		check(wait_until(mmio_get(device, VIRTIO_MMIO_INTERRUPT_STATUS) & 1, 1000),
 		      "%s: no bit in InterruptStatus", device_name(device));
 		mmio_put(device, VIRTIO_MMIO_INTERRUPT_ACK, 2);
@@ -250,16 +250,16 @@ TEST(mmio_interrupt_ack, "AVP-MMIO-011", .transport = TRANSPORT_MMIO)
 
 TEST(mmio_interrupt_race, "AVP-MMIO-012", .transport = TRANSPORT_MMIO, .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
 	/*
 	 * Two requests with a random pause between them: the second must cause an interrupt as
 	 * well.
 	 */
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
+	for_each_dut(dut, TRANSPORT_MMIO, SPLIT)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 
 		if (!device->connected)
 			skip("%s has no interrupt", device_name(device));
@@ -270,7 +270,7 @@ TEST(mmio_interrupt_race, "AVP-MMIO-012", .transport = TRANSPORT_MMIO, .limit_ms
 			struct deadline deadline = deadline_after_ms(ANSWER_MS);
 
 			for (int n = 0; n < 2; n++) {
-				vehicle_build(&vehicle, (unsigned int)n, &request);
+				dut_build(&dut, (unsigned int)n, &request);
 				driver_queue_add(&queue->ring, request.buffers, request.readable,
 						 request.writable, queue);
 				queue_kick(queue);
@@ -297,16 +297,16 @@ TEST(mmio_interrupt_race, "AVP-MMIO-012", .transport = TRANSPORT_MMIO, .limit_ms
 
 TEST(mmio_reset_registers, "AVP-MMIO-013", .transport = TRANSPORT_MMIO)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
+	for_each_dut(dut, TRANSPORT_MMIO, SPLIT)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 
 		if (device->connected)
 			interrupt_mask(device->interrupt, true);
-		vehicle_must_do(&vehicle, queue, "before a reset");
+		dut_must_do(&dut, queue, "before a reset");
 		wait_until(mmio_get(device, VIRTIO_MMIO_INTERRUPT_STATUS), 1000);
 		device_reset(device);
 		check(mmio_get(device, VIRTIO_MMIO_INTERRUPT_STATUS) == 0,
@@ -320,14 +320,14 @@ TEST(mmio_reset_registers, "AVP-MMIO-013", .transport = TRANSPORT_MMIO)
 
 TEST(mmio_queue_reset, "AVP-MMIO-014", .transport = TRANSPORT_MMIO)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	if (!vehicle_get(0, TRANSPORT_MMIO, RING_RESET, &vehicle))
+	if (!dut_get(0, TRANSPORT_MMIO, RING_RESET, &dut))
 		skip("no device offers VIRTIO_F_RING_RESET");
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, RING_RESET)
+	for_each_dut(dut, TRANSPORT_MMIO, RING_RESET)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, RING_RESET, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, RING_RESET, 16);
 
 		check(device->ops->queue_in_reset(device, queue->index) == 0,
 		      "%s: QueueReset is not 0 at first", device_name(device));
@@ -339,7 +339,7 @@ TEST(mmio_queue_reset, "AVP-MMIO-014", .transport = TRANSPORT_MMIO)
 		queue = device_queue(device, queue->index, 16);
 		check(device->ops->queue_in_reset(device, queue->index) == 0,
 		      "%s: QueueReset is 1 after the queue is enabled again", device_name(device));
-		vehicle_must_do(&vehicle, queue, "after its queue was reset");
+		dut_must_do(&dut, queue, "after its queue was reset");
 	}
 }
 
@@ -439,14 +439,14 @@ static bool access_register(uint64_t address, unsigned int width, bool write, ui
 TEST(mmio_width_registers, "AVP-MMIO-020", .transport = TRANSPORT_MMIO, .limit_ms = 30000)
 {
 	static const unsigned int widths[] = {1, 2, 8};
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
+	for_each_dut(dut, TRANSPORT_MMIO, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		char after[60];
 
-		vehicle_open(&vehicle, SPLIT, 16);
+		dut_open(&dut, SPLIT, 16);
 		for (uint32_t offset = 0; offset < 0x100; offset += 4)
 			for (unsigned int w = 0; w < 3; w++) {
 				access_register(device->base + offset, widths[w], false, 0);
@@ -463,7 +463,7 @@ TEST(mmio_width_registers, "AVP-MMIO-020", .transport = TRANSPORT_MMIO, .limit_m
 		check(mmio_get(device, VIRTIO_MMIO_MAGIC_VALUE) == MMIO_MAGIC,
 		      "%s: MagicValue changed", device_name(device));
 		text_format(after, sizeof(after), "after accesses of wrong widths");
-		vehicle_heal(&vehicle, after);
+		dut_must_recover(&dut, after);
 	}
 }
 
@@ -473,12 +473,12 @@ TEST(mmio_undescribed, "AVP-MMIO-021", .transport = TRANSPORT_MMIO, .limit_ms = 
 	static const uint32_t undescribed[] = {0x018, 0x01c, 0x028, 0x02c, 0x03c, 0x040, 0x048,
 					       0x04c, 0x054, 0x058, 0x068, 0x06c, 0x074, 0x07c,
 					       0x088, 0x098, 0x0a8, 0x0c4, 0x0c8, 0x0f0, 0x0f8};
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
+	for_each_dut(dut, TRANSPORT_MMIO, SPLIT)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 
 		for (unsigned int i = 0; i < sizeof(read_only) / sizeof(read_only[0]); i++) {
 			uint32_t before = mmio_get(device, read_only[i]);
@@ -494,18 +494,18 @@ TEST(mmio_undescribed, "AVP-MMIO-021", .transport = TRANSPORT_MMIO, .limit_ms = 
 			mmio_get(device, undescribed[i]);
 			mmio_put(device, undescribed[i], UINT32_MAX);
 		}
-		vehicle_must_do(&vehicle, queue, "after accesses to what is not described");
+		dut_must_do(&dut, queue, "after accesses to what is not described");
 	}
 }
 
 TEST(mmio_config_beyond, "AVP-MMIO-022", .transport = TRANSPORT_MMIO, .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
+	for_each_dut(dut, TRANSPORT_MMIO, SPLIT)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 
 		for (uint32_t offset = 0x140; offset < 0x200; offset += 4) {
 			access_register(device->base + offset, 4, false, 0);
@@ -513,18 +513,18 @@ TEST(mmio_config_beyond, "AVP-MMIO-022", .transport = TRANSPORT_MMIO, .limit_ms 
 			access_register(device->base + offset, 4, true, UINT32_MAX);
 			access_register(device->base + offset, 8, true, UINT64_MAX);
 		}
-		vehicle_must_do(&vehicle, queue, "after accesses beyond the configuration");
+		dut_must_do(&dut, queue, "after accesses beyond the configuration");
 	}
 }
 
 TEST(mmio_queue_size_wild, "AVP-MMIO-023", .transport = TRANSPORT_MMIO, .limit_ms = 30000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
+	for_each_dut(dut, TRANSPORT_MMIO, SPLIT)
 	{
-		struct device *device = vehicle.device;
-		uint32_t maximum = device->ops->queue_size(device, vehicle.queue_index);
+		struct device *device = dut.device;
+		uint32_t maximum = device->ops->queue_size(device, dut.queue_index);
 		const uint32_t sizes[] = {0, 3, maximum + 1, maximum * 2, 65535, 65536, UINT32_MAX};
 
 		for (unsigned int i = 0; i < 7; i++) {
@@ -532,7 +532,7 @@ TEST(mmio_queue_size_wild, "AVP-MMIO-023", .transport = TRANSPORT_MMIO, .limit_m
 			char after[60];
 
 			device_open(device, SPLIT);
-			queue = queue_prepare(device, vehicle.queue_index, 16);
+			queue = queue_prepare(device, dut.queue_index, 16);
 			device->ops->set_queue(device, queue->index, sizes[i], queue->addresses);
 			device->ops->enable_queue(device, queue->index, 1);
 			device_run(device);
@@ -540,37 +540,37 @@ TEST(mmio_queue_size_wild, "AVP-MMIO-023", .transport = TRANSPORT_MMIO, .limit_m
 			queue_kick(queue);
 			sleep_ms(2);
 			text_format(after, sizeof(after), "after a queue of size %u", sizes[i]);
-			vehicle_heal(&vehicle, after);
+			dut_must_recover(&dut, after);
 		}
 	}
 }
 
 TEST(mmio_ready_rewrite, "AVP-MMIO-024", .transport = TRANSPORT_MMIO, .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
+	for_each_dut(dut, TRANSPORT_MMIO, SPLIT)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 		static const uint64_t wild[3] = {0x1000, 0x2000, 0x3000};
 
 		device->ops->set_queue(device, queue->index, 4, wild);
 		mmio_put(device, VIRTIO_MMIO_QUEUE_READY, 2);
 		mmio_put(device, VIRTIO_MMIO_QUEUE_READY, UINT32_MAX);
 		queue_kick(queue);
-		vehicle_heal(&vehicle, "after writes to a queue that is ready");
+		dut_must_recover(&dut, "after writes to a queue that is ready");
 	}
 }
 
 TEST(mmio_notify_wild, "AVP-MMIO-025", .transport = TRANSPORT_MMIO, .limit_ms = 20000)
 {
 	static const uint32_t kicks[] = {0, 1, 2, 3, 100, 1024, 0xffff, 0x10000, UINT32_MAX};
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
+	for_each_dut(dut, TRANSPORT_MMIO, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		struct queue *queue;
 
 		device_reset(device);
@@ -579,36 +579,36 @@ TEST(mmio_notify_wild, "AVP-MMIO-025", .transport = TRANSPORT_MMIO, .limit_ms = 
 		device_open(device, SPLIT);
 		for (unsigned int i = 0; i < 9; i++)
 			mmio_put(device, VIRTIO_MMIO_QUEUE_NOTIFY, kicks[i]);
-		queue = vehicle_open(&vehicle, SPLIT, 16);
+		queue = dut_open(&dut, SPLIT, 16);
 		for (unsigned int i = 0; i < 9; i++)
 			mmio_put(device, VIRTIO_MMIO_QUEUE_NOTIFY, kicks[i]);
-		vehicle_must_do(&vehicle, queue, "after kicks of queues that do not exist");
+		dut_must_do(&dut, queue, "after kicks of queues that do not exist");
 	}
 }
 
 TEST(mmio_ack_wild, "AVP-MMIO-026", .transport = TRANSPORT_MMIO)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_MMIO, SPLIT)
+	for_each_dut(dut, TRANSPORT_MMIO, SPLIT)
 	{
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 
-		mmio_put(vehicle.device, VIRTIO_MMIO_INTERRUPT_ACK, UINT32_MAX);
-		mmio_put(vehicle.device, VIRTIO_MMIO_INTERRUPT_ACK, 3);
-		vehicle_must_do(&vehicle, queue, "after wild acknowledgements");
+		mmio_put(dut.device, VIRTIO_MMIO_INTERRUPT_ACK, UINT32_MAX);
+		mmio_put(dut.device, VIRTIO_MMIO_INTERRUPT_ACK, 3);
+		dut_must_do(&dut, queue, "after wild acknowledgements");
 	}
 }
 
 TEST(mmio_register_cost, "AVP-MMIO-027", .transport = TRANSPORT_MMIO, .limit_ms = 10000)
 {
 	static struct distribution kicks;
-	struct vehicle vehicle;
+	struct dut dut;
 	struct queue *queue;
 
-	if (!vehicle_get(0, TRANSPORT_MMIO, SPLIT, &vehicle))
+	if (!dut_get(0, TRANSPORT_MMIO, SPLIT, &dut))
 		skip("no suitable device");
-	queue = vehicle_open(&vehicle, SPLIT, 16);
+	queue = dut_open(&dut, SPLIT, 16);
 	distribution_start(&kicks);
 	for (int i = 0; i < 1000; i++) {
 		uint64_t from = arch_ticks();

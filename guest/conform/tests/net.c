@@ -331,7 +331,7 @@ TEST(net_header_hostile, "AVP-NET-019", NET, .limit_ms = 60000)
 {
 	const uint64_t features = FEATURE(VIRTIO_NET_F_CSUM) | FEATURE(VIRTIO_NET_F_HOST_TSO4) |
 				  FEATURE(VIRTIO_NET_F_HOST_TSO6) | FEATURE(VIRTIO_NET_F_HOST_UFO);
-	struct vehicle vehicle = {0};
+	struct dut dut = {0};
 	struct net net;
 
 	net_open(&net, features, NET_BUFFERS, NET_BUFFER);
@@ -360,9 +360,9 @@ TEST(net_header_hostile, "AVP-NET-019", NET, .limit_ms = 60000)
 		else
 			queue_wait(net.transmit, &written, 1);
 	}
-	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, SPLIT, &vehicle); n++)
-		if (vehicle.device == net.device)
-			vehicle_heal(&vehicle, "after hostile headers");
+	for (unsigned int n = 0; dut_get(n, TRANSPORT_ANY, SPLIT, &dut); n++)
+		if (dut.device == net.device)
+			dut_must_recover(&dut, "after hostile headers");
 }
 
 TEST(net_mtu, "AVP-NET-022", NET)
@@ -433,22 +433,22 @@ TEST(net_control, "AVP-NET-026", NET)
 	      "PROMISC is not rejected though VIRTIO_NET_F_CTRL_RX was not negotiated");
 }
 
-static bool craft_control(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_control(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	struct queue *commands;
 	struct vring_desc *table;
-	uint8_t *memory = vehicle->area;
+	uint8_t *memory = dut->area;
 
-	if (vehicle->device->id != VIRTIO_ID_NET || variant > 5 ||
-	    !(device_offered(vehicle->device) & CTRL))
+	if (dut->device->id != VIRTIO_ID_NET || variant > 5 ||
+	    !(device_offered(dut->device) & CTRL))
 		return false;
-	device_open(vehicle->device,
+	device_open(dut->device,
 		    CTRL | FEATURE(VIRTIO_NET_F_CTRL_RX) | FEATURE(VIRTIO_NET_F_CTRL_MAC_ADDR));
-	device_queue(vehicle->device, 0, 16);
+	device_queue(dut->device, 0, 16);
 	queue_restart(queue);
 	queue_tell(queue);
-	commands = device_queue(vehicle->device, 2, 16);
-	device_run(vehicle->device);
+	commands = device_queue(dut->device, 2, 16);
+	device_run(dut->device);
 	table = split_table_of(commands);
 	memset(memory, 0, 512);
 	memory[0] = VIRTIO_NET_CTRL_MAC;
@@ -474,14 +474,14 @@ static bool craft_control(struct vehicle *vehicle, struct queue *queue, unsigned
 
 TEST(net_control_hostile, "AVP-NET-027", NET, .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, SPLIT, &vehicle); n++)
-		any |= vehicle.device->id == VIRTIO_ID_NET && device_offered(vehicle.device) & CTRL;
+	for (unsigned int n = 0; dut_get(n, TRANSPORT_ANY, SPLIT, &dut); n++)
+		any |= dut.device->id == VIRTIO_ID_NET && device_offered(dut.device) & CTRL;
 	if (!any)
 		skip("no device offers VIRTIO_NET_F_CTRL_VQ");
-	attack_vehicles(SPLIT, craft_control, "an invalid control command");
+	attack_duts(SPLIT, craft_control, "an invalid control command");
 }
 
 TEST(net_rx_modes, "AVP-NET-028", NET)

@@ -188,7 +188,7 @@ TEST(net_gso_hdr_len, "AVP-NET-018", NET, .limit_ms = 40000)
 	static const uint16_t wrong[] = {0, 1, 40, 53, 55, 1000, 20000, 65535};
 	const uint64_t large = CSUM | FEATURE(VIRTIO_NET_F_HOST_TSO4);
 	struct virtio_net_hdr_v1 *header;
-	struct vehicle vehicle;
+	struct dut dut;
 	struct net_frame frame;
 	struct net net;
 	uint8_t gateway[6];
@@ -215,9 +215,9 @@ TEST(net_gso_hdr_len, "AVP-NET-018", NET, .limit_ms = 40000)
 	net_open(&net, large | FEATURE(NET_F_GUEST_HDRLEN), NET_BUFFERS, NET_BUFFER);
 	for (uint8_t i = 0; i < 8; i++)
 		send_large(&net, gateway, (uint16_t)(40400 + i), 3000, wrong[i]);
-	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, SPLIT, &vehicle); n++)
-		if (vehicle.device == net.device)
-			vehicle_heal(&vehicle, "after wrong lengths of headers");
+	for (unsigned int n = 0; dut_get(n, TRANSPORT_ANY, SPLIT, &dut); n++)
+		if (dut.device == net.device)
+			dut_must_recover(&dut, "after wrong lengths of headers");
 }
 
 /* Checks a frame of each kind that the gateway answers with, by @look. */

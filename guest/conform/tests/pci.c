@@ -159,20 +159,19 @@ static uint64_t time_kick(const struct device *device, const struct pci_capabili
 /* The first notification structure must be the fastest; other structures come once. */
 TEST(pci_cap_first, "AVP-PCI-006", .transport = TRANSPORT_PCI, .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	for_each_dut(dut, TRANSPORT_PCI, SPLIT)
 	{
-		struct pci_function *function = vehicle.device->pci;
+		struct pci_function *function = dut.device->pci;
 		uint64_t first = 0;
 
-		vehicle_open(&vehicle, SPLIT, 16);
+		dut_open(&dut, SPLIT, 16);
 		pci_write(function, PCI_COMMAND, COMMAND_IO | COMMAND_MEMORY | COMMAND_MASTER, 2);
 		for (unsigned int i = 0; i < function->capability_count; i++) {
 			const struct pci_capability *cap = &function->capabilities[i];
-			uint64_t took = cap->type == CAP_NOTIFY ? time_kick(vehicle.device, cap) :
-								  0;
+			uint64_t took = cap->type == CAP_NOTIFY ? time_kick(dut.device, cap) : 0;
 
 			if (!took)
 				continue;
@@ -180,7 +179,7 @@ TEST(pci_cap_first, "AVP-PCI-006", .transport = TRANSPORT_PCI, .limit_ms = 20000
 			check(first / 2 <= took,
 			      "SHOULD: %s: a kick by the structure that is listed first takes %lu "
 			      "ns, by a later one %lu ns",
-			      device_name(vehicle.device), ticks_to_ns(first), ticks_to_ns(took));
+			      device_name(dut.device), ticks_to_ns(first), ticks_to_ns(took));
 			if (!first)
 				first = took;
 		}
@@ -264,14 +263,14 @@ TEST(pci_config_halves, "AVP-PCI-010", .transport = TRANSPORT_PCI)
 
 TEST(pci_reset, "AVP-PCI-011", .transport = TRANSPORT_PCI)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	for_each_dut(dut, TRANSPORT_PCI, SPLIT)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 
-		vehicle_must_do(&vehicle, queue, "before a reset");
+		dut_must_do(&dut, queue, "before a reset");
 		check(device_reset(device), "%s: device_status does not read 0",
 		      device_name(device));
 		common_write(device, COMMON_QUEUE_SELECT, queue->index, 2);
@@ -307,28 +306,28 @@ TEST(pci_queue_size, "AVP-PCI-012", .transport = TRANSPORT_PCI)
 
 TEST(pci_queue_enable, "AVP-PCI-013", .transport = TRANSPORT_PCI)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	for_each_dut(dut, TRANSPORT_PCI, SPLIT)
 	{
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 
-		check(vehicle.device->ops->queue_enabled(vehicle.device, queue->index) == 1,
-		      "%s: queue_enable is not 1", device_name(vehicle.device));
-		vehicle_must_do(&vehicle, queue, "of an enabled queue");
+		check(dut.device->ops->queue_enabled(dut.device, queue->index) == 1,
+		      "%s: queue_enable is not 1", device_name(dut.device));
+		dut_must_do(&dut, queue, "of an enabled queue");
 	}
 }
 
 TEST(pci_queue_reset, "AVP-PCI-014", .transport = TRANSPORT_PCI)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	if (!vehicle_get(0, TRANSPORT_PCI, RING_RESET, &vehicle))
+	if (!dut_get(0, TRANSPORT_PCI, RING_RESET, &dut))
 		skip("no device offers VIRTIO_F_RING_RESET");
-	for_each_vehicle(vehicle, TRANSPORT_PCI, RING_RESET)
+	for_each_dut(dut, TRANSPORT_PCI, RING_RESET)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, RING_RESET, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, RING_RESET, 16);
 
 		check(device->ops->queue_in_reset(device, queue->index) == 0,
 		      "%s: queue_reset is not 0 at first", device_name(device));
@@ -340,20 +339,20 @@ TEST(pci_queue_reset, "AVP-PCI-014", .transport = TRANSPORT_PCI)
 		queue = device_queue(device, queue->index, 16);
 		check(device->ops->queue_in_reset(device, queue->index) == 0,
 		      "%s: queue_reset is 1 after the queue is enabled again", device_name(device));
-		vehicle_must_do(&vehicle, queue, "after its queue was reset");
+		dut_must_do(&dut, queue, "after its queue was reset");
 	}
 }
 
 #define ISR_ROUNDS 20
 
 /* Makes a request and reads the ISR status, which must be set; returns what a second read gets. */
-static uint32_t read_isr_twice(struct vehicle *vehicle, struct queue *queue)
+static uint32_t read_isr_twice(struct dut *dut, struct queue *queue)
 {
-	struct device *device = vehicle->device;
+	struct device *device = dut->device;
 	uint64_t place = device->pci->isr;
 	uint32_t isr;
 
-	vehicle_must_do(vehicle, queue, "with MSI-X off");
+	dut_must_do(dut, queue, "with MSI-X off");
 	check(wait_until((isr = (uint32_t)mmio_read(place, 1)) != 0, 1000),
 	      "%s: the ISR status stays 0 after a used buffer", device_name(device));
 	check(isr == 1, "%s: the ISR status is 0x%x after a used buffer", device_name(device), isr);
@@ -366,11 +365,11 @@ static uint32_t read_isr_twice(struct vehicle *vehicle, struct queue *queue)
  */
 TEST(pci_isr, "AVP-PCI-018", .transport = TRANSPORT_PCI)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	for_each_dut(dut, TRANSPORT_PCI, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		struct pci_function *function = device->pci;
 		struct queue *queue;
 		bool cleared = false;
@@ -380,21 +379,21 @@ TEST(pci_isr, "AVP-PCI-018", .transport = TRANSPORT_PCI)
 		function->by_line = true;
 		if (function->msix)
 			pci_write(function, function->msix + 2u, 0, 2);
-		queue = vehicle_open(&vehicle, SPLIT, 16);
+		queue = dut_open(&dut, SPLIT, 16);
 		mmio_read(function->isr, 1);
 		for (int i = 0; i < ISR_ROUNDS && !cleared; i++)
-			cleared = read_isr_twice(&vehicle, queue) == 0;
+			cleared = read_isr_twice(&dut, queue) == 0;
 		check(cleared, "%s: a read does not clear the ISR status", device_name(device));
 	}
 }
 
 TEST(pci_intx, "AVP-PCI-019", .transport = TRANSPORT_PCI)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	for_each_dut(dut, TRANSPORT_PCI, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		struct queue *queue;
 		uint32_t before, after;
 
@@ -402,10 +401,10 @@ TEST(pci_intx, "AVP-PCI-019", .transport = TRANSPORT_PCI)
 		device->connected = pci_connect_intx(device);
 		if (!device->connected)
 			skip("the interrupt of the pin is described in AML only");
-		queue = vehicle_open(&vehicle, SPLIT, 16);
+		queue = dut_open(&dut, SPLIT, 16);
 		for (int i = 0; i < 10; i++) {
 			before = device->queue_interrupts;
-			vehicle_must_do(&vehicle, queue, "with MSI-X off");
+			dut_must_do(&dut, queue, "with MSI-X off");
 			check(wait_until(device->queue_interrupts != before, 1000),
 			      "%s: no interrupt by INTx", device_name(device));
 		}
@@ -413,7 +412,7 @@ TEST(pci_intx, "AVP-PCI-019", .transport = TRANSPORT_PCI)
 		pci_write(device->pci, PCI_COMMAND,
 			  COMMAND_MEMORY | COMMAND_MASTER | COMMAND_NO_INTX, 2);
 		before = device->queue_interrupts;
-		vehicle_must_do(&vehicle, queue, "with INTx disabled");
+		dut_must_do(&dut, queue, "with INTx disabled");
 		sleep_ms(5);
 		after = device->queue_interrupts;
 		pci_write(device->pci, PCI_COMMAND, COMMAND_MEMORY | COMMAND_MASTER, 2);
@@ -473,12 +472,12 @@ TEST(pci_msix_vectors, "AVP-PCI-021", .transport = TRANSPORT_PCI)
 
 TEST(pci_msix_refused, "AVP-PCI-022", .transport = TRANSPORT_PCI)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	for_each_dut(dut, TRANSPORT_PCI, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		uint32_t beyond = device->pci->vectors;
 
 		if (!device->pci->msix)
@@ -490,7 +489,7 @@ TEST(pci_msix_refused, "AVP-PCI-022", .transport = TRANSPORT_PCI)
 		check(common_read(device, COMMON_CONFIG_VECTOR, 2) == NO_VECTOR,
 		      "%s: vector %u of %u reads back as 0x%x", device_name(device), beyond, beyond,
 		      common_read(device, COMMON_CONFIG_VECTOR, 2));
-		vehicle_heal(&vehicle, "after a vector outside the table");
+		dut_must_recover(&dut, "after a vector outside the table");
 	}
 	if (!any)
 		skip(NO_MSIX);
@@ -498,13 +497,13 @@ TEST(pci_msix_refused, "AVP-PCI-022", .transport = TRANSPORT_PCI)
 
 TEST(pci_msix_no_vector, "AVP-PCI-023", .transport = TRANSPORT_PCI)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	for_each_dut(dut, TRANSPORT_PCI, SPLIT)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 		uint32_t before;
 
 		if (!device->connected || device->pci->by_line)
@@ -513,7 +512,7 @@ TEST(pci_msix_no_vector, "AVP-PCI-023", .transport = TRANSPORT_PCI)
 		common_write(device, COMMON_QUEUE_SELECT, queue->index, 2);
 		common_write(device, COMMON_QUEUE_VECTOR, NO_VECTOR, 2);
 		before = device->queue_interrupts;
-		vehicle_must_do(&vehicle, queue, "without a vector");
+		dut_must_do(&dut, queue, "without a vector");
 		sleep_ms(5);
 		check(device->queue_interrupts == before, "%s: an interrupt without a vector",
 		      device_name(device));
@@ -524,13 +523,13 @@ TEST(pci_msix_no_vector, "AVP-PCI-023", .transport = TRANSPORT_PCI)
 
 TEST(pci_msix_mask, "AVP-PCI-024", .transport = TRANSPORT_PCI)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	for_each_dut(dut, TRANSPORT_PCI, SPLIT)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 		uint32_t vector = pci_queue_vector(device, queue->index), before;
 
 		if (!device->connected || device->pci->by_line)
@@ -543,7 +542,7 @@ TEST(pci_msix_mask, "AVP-PCI-024", .transport = TRANSPORT_PCI)
 			else
 				pci_msix_mask(device, vector, true);
 			before = device->queue_interrupts;
-			vehicle_must_do(&vehicle, queue, "while its vector is masked");
+			dut_must_do(&dut, queue, "while its vector is masked");
 			sleep_ms(5);
 			check(device->queue_interrupts == before,
 			      "%s: a masked vector's interrupt arrived", device_name(device));
@@ -666,30 +665,30 @@ TEST(pci_sr_iov, "AVP-PCI-028", .transport = TRANSPORT_PCI)
 
 TEST(pci_notification_value, "AVP-PCI-029", .transport = TRANSPORT_PCI)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	for_each_dut(dut, TRANSPORT_PCI, SPLIT)
 	{
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 
 		for (int i = 0; i < 20; i++)
-			vehicle_must_do(&vehicle, queue, "kicked by 16 bits");
+			dut_must_do(&dut, queue, "kicked by 16 bits");
 	}
 }
 
 TEST(pci_bus_master, "AVP-PCI-030", .transport = TRANSPORT_PCI, .limit_ms = 10000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	for_each_dut(dut, TRANSPORT_PCI, SPLIT)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 		struct request request;
 
-		vehicle_must_do(&vehicle, queue, "with bus mastering on");
+		dut_must_do(&dut, queue, "with bus mastering on");
 		pci_write(device->pci, PCI_COMMAND, COMMAND_MEMORY, 2);
-		vehicle_build(&vehicle, 0, &request);
+		dut_build(&dut, 0, &request);
 		driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable,
 				 queue);
 		queue_kick(queue);
@@ -697,7 +696,7 @@ TEST(pci_bus_master, "AVP-PCI-030", .transport = TRANSPORT_PCI, .limit_ms = 1000
 		pci_write(device->pci, PCI_COMMAND, COMMAND_MEMORY | COMMAND_MASTER, 2);
 		check(!driver_queue_has_used(&queue->ring),
 		      "%s: memory was written while bus mastering was off", device_name(device));
-		vehicle_heal(&vehicle, "after bus mastering was off");
+		dut_must_recover(&dut, "after bus mastering was off");
 	}
 }
 
@@ -713,14 +712,14 @@ static void access_bar(void *argument)
 
 TEST(pci_width_registers, "AVP-PCI-031", .transport = TRANSPORT_PCI, .limit_ms = 60000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	for_each_dut(dut, TRANSPORT_PCI, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		struct fault fault;
 
-		vehicle_open(&vehicle, SPLIT, 16);
+		dut_open(&dut, SPLIT, 16);
 		for (unsigned int b = 0; b < 6; b++) {
 			const struct pci_bar *bar = &device->pci->bars[b];
 
@@ -742,7 +741,7 @@ TEST(pci_width_registers, "AVP-PCI-031", .transport = TRANSPORT_PCI, .limit_ms =
 				fault_catch(access_bar, words, &fault);
 			}
 		}
-		vehicle_heal(&vehicle, "after accesses of any width to its BARs");
+		dut_must_recover(&dut, "after accesses of any width to its BARs");
 	}
 }
 
@@ -751,11 +750,11 @@ TEST(pci_cfg_access_wild, "AVP-PCI-032", .transport = TRANSPORT_PCI, .limit_ms =
 	static const uint32_t offsets[] = {0,	   1,	    0x30,	0x38,	   0xffc,
 					   0x1000, 0x10000, 0xfffffffc, UINT32_MAX};
 	static const uint32_t widths[] = {0, 1, 2, 3, 4, 8, UINT32_MAX};
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	for_each_dut(dut, TRANSPORT_PCI, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		const struct pci_capability *cap = find_cap(device->pci, CAP_PCI_CFG);
 
 		check(cap, "%s: no PCI configuration access capability", device_name(device));
@@ -764,7 +763,7 @@ TEST(pci_cfg_access_wild, "AVP-PCI-032", .transport = TRANSPORT_PCI, .limit_ms =
 				for (unsigned int w = 0; w < 7; w++)
 					read_by_cfg(device, cap, (uint8_t)bar, offsets[o],
 						    widths[w]);
-		vehicle_heal(&vehicle, "after wild accesses by pci_cfg_data");
+		dut_must_recover(&dut, "after wild accesses by pci_cfg_data");
 	}
 }
 

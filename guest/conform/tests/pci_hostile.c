@@ -7,17 +7,17 @@ TEST(pci_queue_wild, "AVP-PCI-034", .transport = TRANSPORT_PCI, .limit_ms = 3000
 {
 	static const uint32_t sizes[] = {0, 3, 16384, 32767, 32768, 65535};
 	static const uint64_t nowhere[3];
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	for_each_dut(dut, TRANSPORT_PCI, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		struct queue *queue;
 		char after[60];
 
 		for (unsigned int i = 0; i < 6; i++) {
 			device_open(device, SPLIT);
-			queue = queue_prepare(device, vehicle.queue_index, 16);
+			queue = queue_prepare(device, dut.queue_index, 16);
 			device->ops->set_queue(device, queue->index, sizes[i], queue->addresses);
 			device->ops->enable_queue(device, queue->index, 1);
 			device_run(device);
@@ -25,29 +25,29 @@ TEST(pci_queue_wild, "AVP-PCI-034", .transport = TRANSPORT_PCI, .limit_ms = 3000
 			queue_kick(queue);
 			sleep_ms(2);
 			text_format(after, sizeof(after), "after queue_size %u", sizes[i]);
-			vehicle_heal(&vehicle, after);
+			dut_must_recover(&dut, after);
 		}
 		/* Enabled without addresses, then changed, then 0 written. */
 		device_open(device, SPLIT);
-		device->ops->set_queue(device, vehicle.queue_index, 16, nowhere);
-		device->ops->enable_queue(device, vehicle.queue_index, 1);
+		device->ops->set_queue(device, dut.queue_index, 16, nowhere);
+		device->ops->enable_queue(device, dut.queue_index, 1);
 		device_run(device);
-		queue = queue_prepare(device, vehicle.queue_index, 16);
+		queue = queue_prepare(device, dut.queue_index, 16);
 		device->ops->set_queue(device, queue->index, 8, queue->addresses);
 		queue_kick(queue);
 		device->ops->enable_queue(device, queue->index, 0);
 		queue_kick(queue);
-		vehicle_heal(&vehicle, "after a queue was enabled without addresses");
+		dut_must_recover(&dut, "after a queue was enabled without addresses");
 	}
 }
 
 TEST(pci_notify_wild, "AVP-PCI-035", .transport = TRANSPORT_PCI, .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	for_each_dut(dut, TRANSPORT_PCI, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		uint64_t base = device->pci->notify;
 		uint32_t limit = device->pci->notify_size < 256 ? device->pci->notify_size : 256;
 
@@ -57,7 +57,7 @@ TEST(pci_notify_wild, "AVP-PCI-035", .transport = TRANSPORT_PCI, .limit_ms = 200
 			else if (state == 1)
 				device_open(device, SPLIT);
 			else
-				vehicle_open(&vehicle, SPLIT, 16);
+				dut_open(&dut, SPLIT, 16);
 			for (uint32_t offset = 0; offset + 4 <= limit; offset += 2) {
 				mmio_write(base + offset, random_number(), 2);
 				if (offset % 4 == 0)
@@ -65,7 +65,7 @@ TEST(pci_notify_wild, "AVP-PCI-035", .transport = TRANSPORT_PCI, .limit_ms = 200
 				mmio_write(base + offset, random_number(), 1);
 			}
 		}
-		vehicle_heal(&vehicle, "after wild kicks");
+		dut_must_recover(&dut, "after wild kicks");
 	}
 }
 
@@ -82,11 +82,11 @@ static void move_bar(const struct pci_function *function, unsigned int bar, uint
 
 TEST(pci_bar_moved, "AVP-PCI-036", .transport = TRANSPORT_PCI, .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_PCI, SPLIT)
+	for_each_dut(dut, TRANSPORT_PCI, SPLIT)
 	{
-		struct pci_function *function = vehicle.device->pci;
+		struct pci_function *function = dut.device->pci;
 
 		for (unsigned int b = 0; b < 6; b++) {
 			const struct pci_bar *bar = &function->bars[b];
@@ -94,7 +94,7 @@ TEST(pci_bar_moved, "AVP-PCI-036", .transport = TRANSPORT_PCI, .limit_ms = 20000
 
 			if (!bar->address || bar->port || bar->size > 1 << 20)
 				continue;
-			vehicle_open(&vehicle, SPLIT, 16);
+			dut_open(&dut, SPLIT, 16);
 			/* Over unused memory, then where nothing is described. */
 			pages_free_range(&from, &to);
 			to = (to - 0x200000) & ~UINT64_C(0xfffff);
@@ -102,7 +102,7 @@ TEST(pci_bar_moved, "AVP-PCI-036", .transport = TRANSPORT_PCI, .limit_ms = 20000
 				move_bar(function, b, to);
 			move_bar(function, b, 0xfffff000 & ~(bar->size - 1));
 			move_bar(function, b, bar->address);
-			vehicle_heal(&vehicle, "after its BAR was moved and restored");
+			dut_must_recover(&dut, "after its BAR was moved and restored");
 		}
 	}
 }

@@ -2,7 +2,7 @@
 /* Chapter power: what a guest that keeps running can observe. Each run ends by powering off. */
 #include "arch/image.h"
 #include "devices/block.h"
-#include "devices/vehicle.h"
+#include "devices/dut.h"
 #include "pages.h"
 #include "picture.h"
 #include "reboot.h"
@@ -279,15 +279,15 @@ TEST(pwr_suspend, "AVP-PWR-012", .limit_ms = 60000)
 	uint64_t *words = pages_get(SUSPEND_SIZE);
 	struct wall_time before, after;
 	struct queue *queue = NULL;
-	struct vehicle vehicle;
+	struct dut dut;
 	int64_t code;
 
 	if (arch_no_suspend())
 		skip("%s", arch_no_suspend());
 	for (uint64_t i = 0; i < SUSPEND_SIZE / sizeof(*words); i++)
 		words[i] = i * UINT64_C(0x9e3779b97f4a7c15);
-	if (vehicle_get(0, TRANSPORT_ANY, 0, &vehicle))
-		queue = vehicle_open(&vehicle, 0, 16);
+	if (dut_get(0, TRANSPORT_ANY, 0, &dut))
+		queue = dut_open(&dut, 0, 16);
 	before = read_wall();
 	code = arch_suspend(SUSPEND_SECONDS);
 	check(code == 0, "the machine was not suspended: %ld", code);
@@ -300,10 +300,10 @@ TEST(pwr_suspend, "AVP-PWR-012", .limit_ms = 60000)
 		      (uint64_t)&words[i]);
 	/* The device was not reset or set up again: the queue continues where it was. */
 	if (queue) {
-		check(vehicle.device->ops->status(vehicle.device) == STATUS_RUNNING,
-		      "%s: its status is 0x%x", device_name(vehicle.device),
-		      vehicle.device->ops->status(vehicle.device));
-		vehicle_must_do(&vehicle, queue, "after a suspend");
+		check(dut.device->ops->status(dut.device) == STATUS_RUNNING,
+		      "%s: its status is 0x%x", device_name(dut.device),
+		      dut.device->ops->status(dut.device));
+		dut_must_do(&dut, queue, "after a suspend");
 	}
 	for (unsigned int i = 1; i < machine.cpu_count; i++)
 		check(cpu_start(i, off_again, NULL, &code),

@@ -4,7 +4,7 @@
 #define CONFORM_RINGS_H
 
 #include "bus/bus.h"
-#include "devices/vehicle.h"
+#include "devices/dut.h"
 #include "pages.h"
 #include "report.h"
 #include "virtio/ring.h"
@@ -37,9 +37,9 @@ static inline struct vring_packed_desc *packed_ring_of(const struct queue *queue
 }
 
 /* The flag of the last descriptor of this device's requests. */
-static inline uint16_t write_flag(const struct vehicle *vehicle)
+static inline uint16_t write_flag(const struct dut *dut)
 {
-	return vehicle->writes ? VRING_DESC_F_WRITE : 0;
+	return dut->writes ? VRING_DESC_F_WRITE : 0;
 }
 
 /*
@@ -47,8 +47,8 @@ static inline uint16_t write_flag(const struct vehicle *vehicle)
  * ring (false: no more variants), the driver kicks and waits a moment; then a reset must make the
  * device work again.
  */
-typedef bool craft_function(struct vehicle *vehicle, struct queue *queue, unsigned int variant);
-void attack_vehicles(uint64_t features, craft_function *craft, const char *what);
+typedef bool craft_function(struct dut *dut, struct queue *queue, unsigned int variant);
+void attack_duts(uint64_t features, craft_function *craft, const char *what);
 
 /* How many requests like this one fit in the queue: at most @count. */
 static inline unsigned int fitting(const struct queue *queue, const struct request *request,
@@ -63,7 +63,7 @@ static inline unsigned int fitting(const struct queue *queue, const struct reque
  * Makes 20 rounds of @count well-formed requests, which fit in the queue. The device must use them
  * in order.
  */
-void serve_in_turn(struct vehicle *vehicle, struct queue *queue, unsigned int count);
+void serve_in_turn(struct dut *dut, struct queue *queue, unsigned int count);
 
 /* Makes descriptor @head available in a split ring, bypassing the driver's state. */
 void split_offer(struct queue *queue, uint16_t head);

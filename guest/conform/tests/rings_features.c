@@ -6,13 +6,13 @@ TEST(ring_kick_needed, "AVP-RING-029", .limit_ms = 30000)
 {
 	static const uint64_t formats[] = {SPLIT, SPLIT | EVENT_INDEX, PACKED,
 					   PACKED | EVENT_INDEX};
-	struct vehicle vehicle;
+	struct dut dut;
 
-	if (!vehicle_get(0, TRANSPORT_ANY, SPLIT, &vehicle))
+	if (!dut_get(0, TRANSPORT_ANY, SPLIT, &dut))
 		skip("no suitable device");
 	for (unsigned int f = 0; f < 4; f++)
-		for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, formats[f], &vehicle); n++) {
-			struct queue *queue = vehicle_open(&vehicle, formats[f], 16);
+		for (unsigned int n = 0; dut_get(n, TRANSPORT_ANY, formats[f], &dut); n++) {
+			struct queue *queue = dut_open(&dut, formats[f], 16);
 
 			for (int i = 0; i < 40; i++) {
 				/*
@@ -21,7 +21,7 @@ TEST(ring_kick_needed, "AVP-RING-029", .limit_ms = 30000)
 				 */
 				for (uint64_t pause = random_number() % 2000; pause > 0; pause--)
 					arch_relax();
-				vehicle_must_do(&vehicle, queue, "kicked as the device asked");
+				dut_must_do(&dut, queue, "kicked as the device asked");
 			}
 		}
 }
@@ -30,18 +30,18 @@ TEST(ring_kick_race, "AVP-RING-029", .limit_ms = 30000)
 {
 	static const uint64_t formats[] = {SPLIT, SPLIT | EVENT_INDEX, PACKED,
 					   PACKED | EVENT_INDEX};
-	struct vehicle vehicle;
+	struct dut dut;
 
-	if (!vehicle_get(0, TRANSPORT_ANY, SPLIT, &vehicle))
+	if (!dut_get(0, TRANSPORT_ANY, SPLIT, &dut))
 		skip("no suitable device");
 	for (unsigned int f = 0; f < 4; f++)
-		for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, formats[f], &vehicle); n++) {
-			struct queue *queue = vehicle_open(&vehicle, formats[f], 16);
+		for (unsigned int n = 0; dut_get(n, TRANSPORT_ANY, formats[f], &dut); n++) {
+			struct queue *queue = dut_open(&dut, formats[f], 16);
 			struct request request;
 			unsigned int pending = 0, started = 0, limit;
 			struct deadline deadline = deadline_after_ms(ANSWER_MS);
 
-			vehicle_build(&vehicle, 0, &request);
+			dut_build(&dut, 0, &request);
 			limit = fitting(queue, &request, 3);
 			while (started < 100 || pending > 0) {
 				uint32_t written;
@@ -63,39 +63,39 @@ TEST(ring_kick_race, "AVP-RING-029", .limit_ms = 30000)
 					check(!deadline_passed(&deadline),
 					      "%s: %u requests are not used, kicked as the device "
 					      "asked (features 0x%lx)",
-					      device_name(vehicle.device), pending, formats[f]);
+					      device_name(dut.device), pending, formats[f]);
 				}
 				check(error == 0, "%s: an invalid used entry",
-				      device_name(vehicle.device));
+				      device_name(dut.device));
 			}
 		}
 }
 
 TEST(ring_spurious_kick, "AVP-RING-030")
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 
 		for (int i = 0; i < 100; i++)
 			queue_kick(queue);
-		vehicle_must_do(&vehicle, queue, "after kicks without buffers");
-		check(vehicle.device->ops->status(vehicle.device) == STATUS_RUNNING,
-		      "%s: status 0x%x after kicks without buffers", device_name(vehicle.device),
-		      vehicle.device->ops->status(vehicle.device));
+		dut_must_do(&dut, queue, "after kicks without buffers");
+		check(dut.device->ops->status(dut.device) == STATUS_RUNNING,
+		      "%s: status 0x%x after kicks without buffers", device_name(dut.device),
+		      dut.device->ops->status(dut.device));
 	}
 }
 
-void serve_in_turn(struct vehicle *vehicle, struct queue *queue, unsigned int count)
+void serve_in_turn(struct dut *dut, struct queue *queue, unsigned int count)
 {
 	struct request request;
 	uint32_t written;
 
 	for (int round = 0; round < 20; round++) {
 		for (uintptr_t i = 1; i <= count; i++) {
-			vehicle_build(vehicle, (unsigned int)i, &request);
+			dut_build(dut, (unsigned int)i, &request);
 			check(driver_queue_add(&queue->ring, request.buffers, request.readable,
 					       request.writable, (void *)i) == 0,
 			      "no room");
@@ -103,7 +103,7 @@ void serve_in_turn(struct vehicle *vehicle, struct queue *queue, unsigned int co
 		queue_kick_if_wanted(queue);
 		for (uintptr_t i = 1; i <= count; i++)
 			check(queue_wait(queue, &written, ANSWER_MS) == (void *)i,
-			      "%s: buffer %lu was not used in order", device_name(vehicle->device),
+			      "%s: buffer %lu was not used in order", device_name(dut->device),
 			      (uint64_t)i);
 	}
 }
@@ -111,17 +111,17 @@ void serve_in_turn(struct vehicle *vehicle, struct queue *queue, unsigned int co
 TEST(ring_in_order, "AVP-RING-031", .limit_ms = 15000)
 {
 	static const uint64_t formats[] = {IN_ORDER, IN_ORDER | PACKED};
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
 	for (unsigned int f = 0; f < 2; f++)
-		for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, formats[f], &vehicle); n++) {
-			struct queue *queue = vehicle_open(&vehicle, formats[f], 16);
+		for (unsigned int n = 0; dut_get(n, TRANSPORT_ANY, formats[f], &dut); n++) {
+			struct queue *queue = dut_open(&dut, formats[f], 16);
 			struct request request;
 
 			any = true;
-			vehicle_build(&vehicle, 0, &request);
-			serve_in_turn(&vehicle, queue, fitting(queue, &request, 4));
+			dut_build(&dut, 0, &request);
+			serve_in_turn(&dut, queue, fitting(queue, &request, 4));
 		}
 	if (!any)
 		skip("no device offers VIRTIO_F_IN_ORDER");
@@ -129,44 +129,43 @@ TEST(ring_in_order, "AVP-RING-031", .limit_ms = 15000)
 
 TEST(ring_notification_data, "AVP-RING-032", .limit_ms = 15000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	const uint64_t feature = FEATURE(VIRTIO_F_NOTIFICATION_DATA);
 
-	if (!vehicle_get(0, TRANSPORT_ANY, feature, &vehicle))
+	if (!dut_get(0, TRANSPORT_ANY, feature, &dut))
 		skip("no device offers VIRTIO_F_NOTIFICATION_DATA");
-	for_each_vehicle(vehicle, TRANSPORT_ANY, feature)
+	for_each_dut(dut, TRANSPORT_ANY, feature)
 	{
-		struct queue *queue = vehicle_open(&vehicle, feature, 16);
+		struct queue *queue = dut_open(&dut, feature, 16);
 
 		for (int i = 0; i < 50; i++)
-			vehicle_must_do(&vehicle, queue, "kicked with data");
+			dut_must_do(&dut, queue, "kicked with data");
 		/* A wrong offset: the queue exists, but is in another state. */
-		vehicle.device->ops->notify(vehicle.device, queue->index,
-					    queue->index | 0x7fff0000u);
-		vehicle_heal(&vehicle, "a kick with a wrong offset");
+		dut.device->ops->notify(dut.device, queue->index, queue->index | 0x7fff0000u);
+		dut_must_recover(&dut, "a kick with a wrong offset");
 	}
 }
 
 TEST(ring_queue_reset, "AVP-RING-033", .limit_ms = 15000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	if (!vehicle_get(0, TRANSPORT_ANY, RING_RESET, &vehicle))
+	if (!dut_get(0, TRANSPORT_ANY, RING_RESET, &dut))
 		skip("no device offers VIRTIO_F_RING_RESET");
-	for_each_vehicle(vehicle, TRANSPORT_ANY, RING_RESET)
+	for_each_dut(dut, TRANSPORT_ANY, RING_RESET)
 	{
-		struct device *device = vehicle.device;
-		struct queue *queue = vehicle_open(&vehicle, RING_RESET, 16);
+		struct device *device = dut.device;
+		struct queue *queue = dut_open(&dut, RING_RESET, 16);
 		struct request request;
 
-		vehicle_must_do(&vehicle, queue, "before the queue's reset");
+		dut_must_do(&dut, queue, "before the queue's reset");
 		device->ops->reset_queue(device, queue->index);
 		check(wait_until(device->ops->queue_in_reset(device, queue->index) == 0, 2000),
 		      "%s: queue_reset does not become 0", device_name(device));
 		check(device->ops->queue_enabled(device, queue->index) == 0,
 		      "%s: a queue that was reset is still enabled", device_name(device));
 		/* The queue must do nothing now. */
-		vehicle_build(&vehicle, 0, &request);
+		dut_build(&dut, 0, &request);
 		memset(request.memory + 256, 0xa5, 512);
 		driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable,
 				 queue);
@@ -183,30 +182,30 @@ TEST(ring_queue_reset, "AVP-RING-033", .limit_ms = 15000)
 TEST(ring_queue_reset_state, "AVP-RING-034", .limit_ms = 15000)
 {
 	static const uint64_t formats[] = {RING_RESET, RING_RESET | PACKED};
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
 	for (unsigned int f = 0; f < 2; f++)
-		for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, formats[f], &vehicle); n++) {
-			struct device *device = vehicle.device;
-			struct queue *queue = vehicle_open(&vehicle, formats[f], 16);
+		for (unsigned int n = 0; dut_get(n, TRANSPORT_ANY, formats[f], &dut); n++) {
+			struct device *device = dut.device;
+			struct queue *queue = dut_open(&dut, formats[f], 16);
 
 			any = true;
 			for (uint32_t size = 4; size <= 16; size *= 2) {
 				for (int i = 0; i < 5; i++)
-					vehicle_must_do(&vehicle, queue, "of a queue");
+					dut_must_do(&dut, queue, "of a queue");
 				device->ops->reset_queue(device, queue->index);
 				check(wait_until(device->ops->queue_in_reset(device,
 									     queue->index) == 0,
 						 2000),
 				      "%s: queue_reset does not become 0", device_name(device));
 				/* At another address and of another size. */
-				queue = device_queue(device, vehicle.queue_index, size);
+				queue = device_queue(device, dut.queue_index, size);
 				check(device->ops->queue_in_reset(device, queue->index) == 0,
 				      "%s: queue_reset reads 1 after the queue is enabled again",
 				      device_name(device));
 			}
-			vehicle_must_do(&vehicle, queue, "after resets of its queue");
+			dut_must_do(&dut, queue, "after resets of its queue");
 		}
 	if (!any)
 		skip("no device offers VIRTIO_F_RING_RESET");
@@ -214,45 +213,45 @@ TEST(ring_queue_reset_state, "AVP-RING-034", .limit_ms = 15000)
 
 TEST(ring_broken_others, "AVP-RING-050", .limit_ms = 15000)
 {
-	struct vehicle broken, other;
+	struct dut broken, other;
 
-	if (!vehicle_get(1, TRANSPORT_ANY, SPLIT, &other))
+	if (!dut_get(1, TRANSPORT_ANY, SPLIT, &other))
 		skip("the test needs two devices");
-	for_each_vehicle(broken, TRANSPORT_ANY, SPLIT)
+	for_each_dut(broken, TRANSPORT_ANY, SPLIT)
 	{
-		struct queue *queue = vehicle_open(&broken, SPLIT, 16);
+		struct queue *queue = dut_open(&broken, SPLIT, 16);
 
 		split_table_of(queue)[0] = (struct vring_desc){~UINT64_C(0) - 8, 64, 0, 0};
 		split_offer(queue, 0);
 		split_offer(queue, 60000);
 		queue_kick(queue);
-		for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, SPLIT, &other); n++) {
+		for (unsigned int n = 0; dut_get(n, TRANSPORT_ANY, SPLIT, &other); n++) {
 			uint64_t from;
 
 			if (other.device == broken.device)
 				continue;
-			queue = vehicle_open(&other, SPLIT, 16);
+			queue = dut_open(&other, SPLIT, 16);
 			from = arch_ticks();
-			vehicle_must_do(&other, queue, "while another device is broken");
+			dut_must_do(&other, queue, "while another device is broken");
 			check(arch_ticks() - from <
 				      ns_to_ticks(1000000000) * option_number("slow", 1),
 			      "%s: a request took more than a second", device_name(other.device));
 		}
-		vehicle_heal(&broken, "a wild descriptor");
+		dut_must_recover(&broken, "a wild descriptor");
 	}
 }
 
 TEST(ring_flood, "AVP-RING-051", .limit_ms = 20000)
 {
-	struct vehicle loud, other;
+	struct dut loud, other;
 
-	if (!vehicle_get(1, TRANSPORT_ANY, SPLIT, &other))
+	if (!dut_get(1, TRANSPORT_ANY, SPLIT, &other))
 		skip("the test needs two devices");
-	for_each_vehicle(loud, TRANSPORT_ANY, SPLIT)
+	for_each_dut(loud, TRANSPORT_ANY, SPLIT)
 	{
-		struct queue *flooded = vehicle_open(&loud, SPLIT, 16);
+		struct queue *flooded = dut_open(&loud, SPLIT, 16);
 
-		for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, SPLIT, &other); n++) {
+		for (unsigned int n = 0; dut_get(n, TRANSPORT_ANY, SPLIT, &other); n++) {
 			struct queue *queue;
 			struct request request;
 			uint32_t written;
@@ -260,12 +259,12 @@ TEST(ring_flood, "AVP-RING-051", .limit_ms = 20000)
 
 			if (other.device == loud.device)
 				continue;
-			queue = vehicle_open(&other, SPLIT, 16);
+			queue = dut_open(&other, SPLIT, 16);
 			limit = ns_to_ticks(1000000000) * option_number("slow", 1);
 			for (int i = 0; i < 5; i++) {
 				int error = 0;
 
-				vehicle_build(&other, 0, &request);
+				dut_build(&other, 0, &request);
 				driver_queue_add(&queue->ring, request.buffers, request.readable,
 						 request.writable, queue);
 				queue_kick(queue);
@@ -286,17 +285,17 @@ TEST(ring_flood, "AVP-RING-051", .limit_ms = 20000)
 static bool measure(uint64_t format, const char *single, const char *full)
 {
 	static struct distribution distribution;
-	struct vehicle vehicle;
+	struct dut dut;
 	struct queue *queue;
 
-	if (!vehicle_get_simple(format, &vehicle))
+	if (!dut_get_simple(format, &dut))
 		return false;
-	queue = vehicle_open(&vehicle, format, RING_MAX);
+	queue = dut_open(&dut, format, RING_MAX);
 	distribution_start(&distribution);
 	for (int i = 0; i < 300; i++) {
 		uint64_t from = arch_ticks();
 
-		vehicle_must_do(&vehicle, queue, "that is measured");
+		dut_must_do(&dut, queue, "that is measured");
 		distribution_add(&distribution, ticks_to_ns(arch_ticks() - from));
 	}
 	distribution_report(&distribution, single, "ns");
@@ -307,7 +306,7 @@ static bool measure(uint64_t format, const char *single, const char *full)
 		uint64_t from = arch_ticks();
 		uint32_t written;
 
-		vehicle_build(&vehicle, 0, &request);
+		dut_build(&dut, 0, &request);
 		while (driver_queue_add(&queue->ring, request.buffers, request.readable,
 					request.writable, queue) == 0)
 			count++;

@@ -18,13 +18,13 @@ static const uint64_t wild_addresses[] = {
 };
 #define WILD_COUNT (sizeof(wild_addresses) / sizeof(wild_addresses[0]))
 
-void attack_vehicles(uint64_t features, craft_function *craft, const char *what)
+void attack_duts(uint64_t features, craft_function *craft, const char *what)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, features)
+	for_each_dut(dut, TRANSPORT_ANY, features)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		uint64_t mark = pages_mark();
 
 		for (unsigned int variant = 0; variant < 64; variant++) {
@@ -38,8 +38,8 @@ void attack_vehicles(uint64_t features, craft_function *craft, const char *what)
 			canary = pages_get(PAGE_SIZE);
 			for (unsigned int i = 0; i < PAGE_SIZE / 8; i++)
 				canary[i] = 0xc0ffee00 + i;
-			queue = vehicle_open(&vehicle, features, 16);
-			if (!craft(&vehicle, queue, variant))
+			queue = dut_open(&dut, features, 16);
+			if (!craft(&dut, queue, variant))
 				break;
 			looks_used = driver_queue_has_used(&queue->ring);
 			queue_kick(queue);
@@ -52,13 +52,13 @@ void attack_vehicles(uint64_t features, craft_function *craft, const char *what)
 				      "%s: memory was overwritten by %s, variant %u",
 				      device_name(device), what, variant);
 			text_format(after, sizeof(after), "after %s, variant %u", what, variant);
-			vehicle_heal(&vehicle, after);
+			dut_must_recover(&dut, after);
 		}
 		device_reset(device);
 	}
 }
 
-static bool craft_zero(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_zero(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	struct vring_desc *table = split_table_of(queue);
 	struct request request;
@@ -66,10 +66,10 @@ static bool craft_zero(struct vehicle *vehicle, struct queue *queue, unsigned in
 
 	if (variant > 2)
 		return false;
-	vehicle_build(vehicle, 0, &request);
+	dut_build(dut, 0, &request);
 	count = request.readable + request.writable;
 	if (variant == 0) { /* a descriptor that is the whole chain */
-		table[0] = (struct vring_desc){(uint64_t)vehicle->area, 0, write_flag(vehicle), 0};
+		table[0] = (struct vring_desc){(uint64_t)dut->area, 0, write_flag(dut), 0};
 	} else { /* before or after a valid descriptor */
 		unsigned int at = variant == 1 ? 0 : count;
 
@@ -93,10 +93,10 @@ static bool craft_zero(struct vehicle *vehicle, struct queue *queue, unsigned in
 
 TEST(ring_zero_length, "AVP-RING-035", .limit_ms = 20000)
 {
-	attack_vehicles(SPLIT, craft_zero, "a descriptor of length 0");
+	attack_duts(SPLIT, craft_zero, "a descriptor of length 0");
 }
 
-static bool craft_loop(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_loop(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	struct vring_desc *table = split_table_of(queue);
 	unsigned int length = variant == 0 ? 1 : variant == 1 ? 2 : queue->size;
@@ -104,8 +104,8 @@ static bool craft_loop(struct vehicle *vehicle, struct queue *queue, unsigned in
 	if (variant > 2)
 		return false;
 	for (unsigned int i = 0; i < length; i++)
-		table[i] = (struct vring_desc){(uint64_t)vehicle->area, 16,
-					       write_flag(vehicle) | VRING_DESC_F_NEXT,
+		table[i] = (struct vring_desc){(uint64_t)dut->area, 16,
+					       write_flag(dut) | VRING_DESC_F_NEXT,
 					       (uint16_t)((i + 1) % length)};
 	split_offer(queue, 0);
 	return true;
@@ -113,19 +113,18 @@ static bool craft_loop(struct vehicle *vehicle, struct queue *queue, unsigned in
 
 TEST(ring_split_loop, "AVP-RING-036", .limit_ms = 20000)
 {
-	attack_vehicles(SPLIT, craft_loop, "a chain that loops");
+	attack_duts(SPLIT, craft_loop, "a chain that loops");
 }
 
-static bool craft_indirect_loop(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_indirect_loop(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	struct vring_desc *inner = queue->ring.indirect_tables;
 
 	if (variant > 1)
 		return false;
-	inner[0] = (struct vring_desc){(uint64_t)vehicle->area, 16,
-				       write_flag(vehicle) | VRING_DESC_F_NEXT, 1};
-	inner[1] = (struct vring_desc){(uint64_t)vehicle->area, 16,
-				       write_flag(vehicle) | VRING_DESC_F_NEXT,
+	inner[0] = (struct vring_desc){(uint64_t)dut->area, 16, write_flag(dut) | VRING_DESC_F_NEXT,
+				       1};
+	inner[1] = (struct vring_desc){(uint64_t)dut->area, 16, write_flag(dut) | VRING_DESC_F_NEXT,
 				       variant == 0 ? 0 : 1};
 	split_table_of(queue)[0] =
 		(struct vring_desc){(uint64_t)inner, 32, VRING_DESC_F_INDIRECT, 0};
@@ -135,10 +134,10 @@ static bool craft_indirect_loop(struct vehicle *vehicle, struct queue *queue, un
 
 TEST(ring_split_indirect_loop, "AVP-RING-036", .limit_ms = 20000)
 {
-	attack_vehicles(INDIRECT, craft_indirect_loop, "an indirect table that loops");
+	attack_duts(INDIRECT, craft_indirect_loop, "an indirect table that loops");
 }
 
-static bool craft_overlong(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_overlong(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	struct vring_desc *table = split_table_of(queue);
 	uint64_t start, end;
@@ -149,9 +148,9 @@ static bool craft_overlong(struct vehicle *vehicle, struct queue *queue, unsigne
 	/* In sum more than 2^32: each descriptor is as long as memory, or longer. */
 	for (unsigned int i = 0; i < queue->size; i++)
 		table[i] = (struct vring_desc){
-			variant ? (uint64_t)vehicle->area : end - PAGE_SIZE,
+			variant ? (uint64_t)dut->area : end - PAGE_SIZE,
 			variant ? 0x10000010 : PAGE_SIZE,
-			(uint16_t)(write_flag(vehicle) |
+			(uint16_t)(write_flag(dut) |
 				   (i + 1u < queue->size ? VRING_DESC_F_NEXT : 0)),
 			(uint16_t)(i + 1)};
 	if (variant == 0) /* longer than the queue, by a loop at its end */
@@ -162,40 +161,40 @@ static bool craft_overlong(struct vehicle *vehicle, struct queue *queue, unsigne
 
 TEST(ring_split_overlong, "AVP-RING-037", .limit_ms = 60000)
 {
-	attack_vehicles(SPLIT, craft_overlong, "a chain that is too long");
+	attack_duts(SPLIT, craft_overlong, "a chain that is too long");
 }
 
-static bool craft_next_wild(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_next_wild(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	static const uint16_t wild[] = {16, 17, 0x8000, 0xffff};
 	struct vring_desc *table = split_table_of(queue);
 
 	if (variant >= 8)
 		return false;
-	table[0] = (struct vring_desc){(uint64_t)vehicle->area, 16,
-				       write_flag(vehicle) | VRING_DESC_F_NEXT, wild[variant % 4]};
+	table[0] = (struct vring_desc){(uint64_t)dut->area, 16, write_flag(dut) | VRING_DESC_F_NEXT,
+				       wild[variant % 4]};
 	split_offer(queue, variant < 4 ? 0 : wild[variant % 4]);
 	return true;
 }
 
 TEST(ring_split_next_wild, "AVP-RING-038", .limit_ms = 20000)
 {
-	attack_vehicles(SPLIT, craft_next_wild, "a head that is not in the table");
+	attack_duts(SPLIT, craft_next_wild, "a head that is not in the table");
 }
 
-static bool craft_address(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_address(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	struct request request;
 	unsigned int total, victim;
 
 	if (variant >= WILD_COUNT + 3)
 		return false;
-	vehicle_build(vehicle, 0, &request);
+	dut_build(dut, 0, &request);
 	total = request.readable + request.writable;
 	victim = total > 1 ? 1 : 0;	 /* the data buffer of a read */
 	if (variant == WILD_COUNT + 2) { /* registers of the device itself */
 		request.buffers[victim].address.value =
-			vehicle->device->pci ? vehicle->device->pci->notify : vehicle->device->base;
+			dut->device->pci ? dut->device->pci->notify : dut->device->base;
 	} else if (variant < WILD_COUNT) {
 		request.buffers[victim].address.value = wild_addresses[variant];
 	} else { /* beyond the end of memory, and across it */
@@ -216,22 +215,22 @@ static bool craft_address(struct vehicle *vehicle, struct queue *queue, unsigned
 
 TEST(ring_address_wild, "AVP-RING-039", .limit_ms = 30000)
 {
-	attack_vehicles(SPLIT, craft_address, "a buffer where there is no memory");
+	attack_duts(SPLIT, craft_address, "a buffer where there is no memory");
 }
 
-static bool craft_direction(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_direction(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	struct vring_desc *table = split_table_of(queue);
 
 	if (variant > 1)
 		return false;
 	if (variant == 0) { /* readable after writable */
-		table[0] = (struct vring_desc){(uint64_t)vehicle->area, 16,
+		table[0] = (struct vring_desc){(uint64_t)dut->area, 16,
 					       VRING_DESC_F_WRITE | VRING_DESC_F_NEXT, 1};
-		table[1] = (struct vring_desc){(uint64_t)vehicle->area + 512, 16, 0, 0};
+		table[1] = (struct vring_desc){(uint64_t)dut->area + 512, 16, 0, 0};
 	} else { /* the only buffer is of the wrong direction */
-		table[0] = (struct vring_desc){(uint64_t)vehicle->area, 64,
-					       write_flag(vehicle) ^ VRING_DESC_F_WRITE, 0};
+		table[0] = (struct vring_desc){(uint64_t)dut->area, 64,
+					       write_flag(dut) ^ VRING_DESC_F_WRITE, 0};
 	}
 	split_offer(queue, 0);
 	return true;
@@ -239,16 +238,16 @@ static bool craft_direction(struct vehicle *vehicle, struct queue *queue, unsign
 
 TEST(ring_direction_order, "AVP-RING-040", .limit_ms = 20000)
 {
-	attack_vehicles(SPLIT, craft_direction, "a buffer of the wrong direction");
+	attack_duts(SPLIT, craft_direction, "a buffer of the wrong direction");
 }
 
-static bool craft_indirect(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_indirect(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	struct vring_desc *table = split_table_of(queue), *inner = queue->ring.indirect_tables;
 	uint32_t length = 16;
 	uint16_t flags = VRING_DESC_F_INDIRECT;
 
-	inner[0] = (struct vring_desc){(uint64_t)vehicle->area, 16, write_flag(vehicle), 0};
+	inner[0] = (struct vring_desc){(uint64_t)dut->area, 16, write_flag(dut), 0};
 	table[0].addr = (uint64_t)inner;
 	switch (variant) {
 	case 0:
@@ -288,34 +287,33 @@ static bool craft_indirect(struct vehicle *vehicle, struct queue *queue, unsigne
 
 TEST(ring_split_indirect_wild, "AVP-RING-041", .limit_ms = 30000)
 {
-	attack_vehicles(INDIRECT, craft_indirect, "a wild indirect table");
+	attack_duts(INDIRECT, craft_indirect, "a wild indirect table");
 }
 
-static bool craft_indices(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_indices(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	static const uint16_t jumps[] = {17, 0x7fff, 0x8000, 0xffff, 0xfff0};
 
 	if (variant >= 5)
 		return false;
-	split_table_of(queue)[0] =
-		(struct vring_desc){(uint64_t)vehicle->area, 16, write_flag(vehicle), 0};
+	split_table_of(queue)[0] = (struct vring_desc){(uint64_t)dut->area, 16, write_flag(dut), 0};
 	available_of(queue)[1] = jumps[variant];
 	return true;
 }
 
 TEST(ring_split_idx_jump, "AVP-RING-042", .limit_ms = 20000)
 {
-	attack_vehicles(SPLIT, craft_indices, "a jump of the available index");
+	attack_duts(SPLIT, craft_indices, "a jump of the available index");
 }
 
-static bool craft_event(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_event(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	static const uint16_t values[] = {0xffff, 0x8000, 2, 0x5555};
 	struct request request;
 
 	if (variant >= 4)
 		return false;
-	vehicle_build(vehicle, 0, &request);
+	dut_build(dut, 0, &request);
 	driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable, queue);
 	if (queue->features & PACKED) {
 		((volatile uint16_t *)queue->addresses[1])[0] = values[variant];
@@ -329,22 +327,22 @@ static bool craft_event(struct vehicle *vehicle, struct queue *queue, unsigned i
 
 TEST(ring_event_wild, "AVP-RING-045", .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	attack_vehicles(SPLIT, craft_event, "wild suppression fields");
-	if (vehicle_get(0, TRANSPORT_ANY, EVENT_INDEX, &vehicle))
-		attack_vehicles(EVENT_INDEX, craft_event, "a wild event index");
-	if (vehicle_get(0, TRANSPORT_ANY, PACKED | EVENT_INDEX, &vehicle))
-		attack_vehicles(PACKED | EVENT_INDEX, craft_event, "a wild event suppression");
+	attack_duts(SPLIT, craft_event, "wild suppression fields");
+	if (dut_get(0, TRANSPORT_ANY, EVENT_INDEX, &dut))
+		attack_duts(EVENT_INDEX, craft_event, "a wild event index");
+	if (dut_get(0, TRANSPORT_ANY, PACKED | EVENT_INDEX, &dut))
+		attack_duts(PACKED | EVENT_INDEX, craft_event, "a wild event suppression");
 }
 
-static bool craft_overlap(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_overlap(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	struct request request;
 
 	if (variant > 3)
 		return false;
-	vehicle_build(vehicle, 0, &request);
+	dut_build(dut, 0, &request);
 	for (unsigned int i = request.readable; i < request.readable + request.writable; i++)
 		request.buffers[i].address.value = variant == 3 ? (uint64_t)request.memory :
 								  queue->addresses[variant];
@@ -354,10 +352,10 @@ static bool craft_overlap(struct vehicle *vehicle, struct queue *queue, unsigned
 
 TEST(ring_used_overlap, "AVP-RING-048", .limit_ms = 20000)
 {
-	attack_vehicles(SPLIT, craft_overlap, "a buffer that is the ring itself");
+	attack_duts(SPLIT, craft_overlap, "a buffer that is the ring itself");
 }
 
-static bool craft_changing(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_changing(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	struct request request;
 	uint64_t until;
@@ -365,7 +363,7 @@ static bool craft_changing(struct vehicle *vehicle, struct queue *queue, unsigne
 	if (variant > 1)
 		return false;
 	for (int i = 0; i < 3; i++) {
-		vehicle_build(vehicle, (unsigned int)i, &request);
+		dut_build(dut, (unsigned int)i, &request);
 		driver_queue_add(&queue->ring, request.buffers, request.readable, request.writable,
 				 queue);
 	}
@@ -385,18 +383,17 @@ static bool craft_changing(struct vehicle *vehicle, struct queue *queue, unsigne
 
 TEST(ring_exposed_changed, "AVP-RING-044", .limit_ms = 20000)
 {
-	attack_vehicles(SPLIT, craft_changing,
-			"descriptors that change while the device uses them");
+	attack_duts(SPLIT, craft_changing, "descriptors that change while the device uses them");
 }
 
 /* Invalid addresses for the parts of a queue, written before the device runs. */
 static void attack_parts(bool unaligned)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct device *device = vehicle.device;
+		struct device *device = dut.device;
 		uint64_t mark = pages_mark();
 
 		for (unsigned int part = 0; part < 3; part++)
@@ -407,7 +404,7 @@ static void attack_parts(bool unaligned)
 
 				pages_release(mark);
 				device_open(device, SPLIT);
-				queue = queue_prepare(device, vehicle.queue_index, 16);
+				queue = queue_prepare(device, dut.queue_index, 16);
 				queue->addresses[part] =
 					unaligned	     ? queue->addresses[part] + 1 :
 					variant < WILD_COUNT ? wild_addresses[variant] :
@@ -418,7 +415,7 @@ static void attack_parts(bool unaligned)
 				sleep_ms(2);
 				text_format(after, sizeof(after), "after part %u at 0x%lx", part,
 					    queue->addresses[part]);
-				vehicle_heal(&vehicle, after);
+				dut_must_recover(&dut, after);
 			}
 		device_reset(device);
 	}
@@ -436,17 +433,17 @@ TEST(ring_parts_unaligned, "AVP-RING-047", .limit_ms = 20000)
 
 TEST(ring_broken_told, "AVP-RING-049", .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 
 		split_offer(queue, 0xffff);
 		queue_kick(queue);
-		check(wait_until(vehicle.device->ops->status(vehicle.device) & NEEDS_RESET, 1000),
+		check(wait_until(dut.device->ops->status(dut.device) & NEEDS_RESET, 1000),
 		      "SHOULD: %s: status 0x%x after a head that is not in the table",
-		      device_name(vehicle.device), vehicle.device->ops->status(vehicle.device));
-		vehicle_heal(&vehicle, "after a head that is not in the table");
+		      device_name(dut.device), dut.device->ops->status(dut.device));
+		dut_must_recover(&dut, "after a head that is not in the table");
 	}
 }

@@ -10,17 +10,17 @@
 /* Several requests of one descriptor each: a device that works in order must use them in order. */
 static void expect_order(uint64_t format)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	struct queue *queue;
 
 	/* A console must send its bytes in order, so it uses its buffers in order. */
 	if (!device_find(VIRTIO_ID_CONSOLE, TRANSPORT_ANY))
 		skip("no console: other devices may work in any order");
-	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, format, &vehicle); n++) {
-		if (vehicle.device->id != VIRTIO_ID_CONSOLE)
+	for (unsigned int n = 0; dut_get(n, TRANSPORT_ANY, format, &dut); n++) {
+		if (dut.device->id != VIRTIO_ID_CONSOLE)
 			continue;
-		queue = vehicle_open(&vehicle, format, 16);
-		serve_in_turn(&vehicle, queue, queue->size < 8 ? queue->size : 8);
+		queue = dut_open(&dut, format, 16);
+		serve_in_turn(&dut, queue, queue->size < 8 ? queue->size : 8);
 		return;
 	}
 	skip("no console with this format");
@@ -43,18 +43,18 @@ TEST(ring_packed_order, "AVP-RING-006", .limit_ms = 10000)
 static bool serve_pieces(uint64_t format)
 {
 	const uint32_t pieces = 8, size = 64;
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, format, &vehicle); n++) {
+	for (unsigned int n = 0; dut_get(n, TRANSPORT_ANY, format, &dut); n++) {
 		struct virtio_blk_outhdr *header;
 		struct driver_buffer buffers[10];
 		struct queue *queue;
 		uint8_t *data, *status;
 
-		if (vehicle.device->id != VIRTIO_ID_BLOCK)
+		if (dut.device->id != VIRTIO_ID_BLOCK)
 			continue;
-		queue = vehicle_open(&vehicle, format, 16);
+		queue = dut_open(&dut, format, 16);
 		if (!(format & INDIRECT) && queue->size < pieces + 2)
 			continue;
 		any = true;
@@ -74,19 +74,18 @@ static bool serve_pieces(uint64_t format)
 			}
 			check(queue_do(queue, buffers, pieces + 1, 1, NULL, ANSWER_MS) &&
 				      *status == VIRTIO_BLK_S_OK,
-			      "%s: a write of %u pieces failed", device_name(vehicle.device),
-			      pieces);
+			      "%s: a write of %u pieces failed", device_name(dut.device), pieces);
 			header->type = VIRTIO_BLK_T_IN;
 			buffers[1] = buffer_of(data, pieces * size);
 			buffers[2] = buffer_of(status, 1);
 			memset(data, 0, pieces * size);
 			check(queue_do(queue, buffers, 1, 2, NULL, ANSWER_MS) &&
 				      *status == VIRTIO_BLK_S_OK,
-			      "%s: a read failed", device_name(vehicle.device));
+			      "%s: a read failed", device_name(dut.device));
 			for (uint32_t i = 0; i < pieces * size; i++)
 				check(data[i] == (uint8_t)(i / size * 16 + round),
 				      "%s: byte %u of %u pieces is 0x%x, not 0x%x",
-				      device_name(vehicle.device), i, pieces, data[i],
+				      device_name(dut.device), i, pieces, data[i],
 				      (uint8_t)(i / size * 16 + round));
 		}
 	}
@@ -106,22 +105,22 @@ TEST(ring_packed_chain_order, "AVP-RING-007", .limit_ms = 15000)
 
 TEST(ring_packed_complete_order, "AVP-RING-008", .limit_ms = 10000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
 	/* In whatever order requests complete, used entries leave no gap: the driver finds each. */
-	for_each_vehicle(vehicle, TRANSPORT_ANY, PACKED)
+	for_each_dut(dut, TRANSPORT_ANY, PACKED)
 	{
-		struct queue *queue = vehicle_open(&vehicle, PACKED, 16);
+		struct queue *queue = dut_open(&dut, PACKED, 16);
 
 		for (int round = 0; round < 30; round++) {
 			uint32_t written, seen = 0;
 			struct request request;
 			unsigned int count;
 
-			vehicle_build(&vehicle, 0, &request);
+			dut_build(&dut, 0, &request);
 			count = fitting(queue, &request, 4);
 			for (uintptr_t i = 1; i <= count; i++) {
-				vehicle_build(&vehicle, (unsigned int)i, &request);
+				dut_build(&dut, (unsigned int)i, &request);
 				check(driver_queue_add(&queue->ring, request.buffers,
 						       request.readable, request.writable,
 						       (void *)i) == 0,
@@ -133,7 +132,7 @@ TEST(ring_packed_complete_order, "AVP-RING-008", .limit_ms = 10000)
 
 				check(token && !(seen & 1u << token),
 				      "%s: a buffer is missing or used twice",
-				      device_name(vehicle.device));
+				      device_name(dut.device));
 				seen |= 1u << token;
 			}
 		}
@@ -142,21 +141,21 @@ TEST(ring_packed_complete_order, "AVP-RING-008", .limit_ms = 10000)
 
 TEST(ring_data_before_used, "AVP-RING-016", .device = VIRTIO_ID_RNG, .limit_ms = 10000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, SPLIT, &vehicle); n++) {
+	for (unsigned int n = 0; dut_get(n, TRANSPORT_ANY, SPLIT, &dut); n++) {
 		struct queue *queue;
 
-		if (vehicle.device->id != VIRTIO_ID_RNG)
+		if (dut.device->id != VIRTIO_ID_RNG)
 			continue;
-		queue = vehicle_open(&vehicle, SPLIT, 16);
+		queue = dut_open(&dut, SPLIT, 16);
 		driver_queue_disable_interrupts(&queue->ring);
 		for (int i = 0; i < 200; i++) {
 			struct request request;
 			uint32_t written;
 			uint64_t sum = 0;
 
-			vehicle_build(&vehicle, 0, &request);
+			dut_build(&dut, 0, &request);
 			driver_queue_add(&queue->ring, request.buffers, 0, 1, queue);
 			queue_kick(queue);
 			/* As soon as the buffer is seen as used. */
@@ -172,29 +171,29 @@ TEST(ring_data_before_used, "AVP-RING-016", .device = VIRTIO_ID_RNG, .limit_ms =
 /* Makes one request by an indirect table, which @shape changes first. */
 static void serve_shaped(uint64_t format, void (*shape)(struct queue *queue, void *table))
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, format | INDIRECT)
+	for_each_dut(dut, TRANSPORT_ANY, format | INDIRECT)
 	{
 		struct queue *queue;
 		struct request request;
 		uint32_t written = 0;
 		const char *wrong;
 
-		if (vehicle.device->id != VIRTIO_ID_BLOCK)
+		if (dut.device->id != VIRTIO_ID_BLOCK)
 			continue;
-		queue = vehicle_open(&vehicle, format | INDIRECT, 16);
-		vehicle_build(&vehicle, 0, &request);
+		queue = dut_open(&dut, format | INDIRECT, 16);
+		dut_build(&dut, 0, &request);
 		check(driver_queue_add(&queue->ring, request.buffers, request.readable,
 				       request.writable, queue) == 0,
 		      "no room");
 		shape(queue, queue->ring.indirect_tables);
 		queue_kick(queue);
 		check(queue_wait(queue, &written, ANSWER_MS),
-		      "%s: a request was not used (status 0x%x)", device_name(vehicle.device),
-		      vehicle.device->ops->status(vehicle.device));
-		wrong = vehicle_verify(&vehicle, &request, written);
-		check(!wrong, "%s: %s", device_name(vehicle.device), wrong);
+		      "%s: a request was not used (status 0x%x)", device_name(dut.device),
+		      dut.device->ops->status(dut.device));
+		wrong = dut_verify(&dut, &request, written);
+		check(!wrong, "%s: %s", device_name(dut.device), wrong);
 		return;
 	}
 	skip("no block device with indirect descriptors");
@@ -211,10 +210,10 @@ static void shape_write_flag(struct queue *queue, void *table)
 
 TEST(ring_indirect_write_flag, "AVP-RING-020")
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
 	serve_shaped(SPLIT, shape_write_flag);
-	if (vehicle_get(0, TRANSPORT_ANY, PACKED | INDIRECT, &vehicle))
+	if (dut_get(0, TRANSPORT_ANY, PACKED | INDIRECT, &dut))
 		serve_shaped(PACKED, shape_write_flag);
 }
 
@@ -236,21 +235,21 @@ TEST(ring_packed_indirect_reserved, "AVP-RING-022")
 
 TEST(ring_split_indirect_mixed, "AVP-RING-021")
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, INDIRECT)
+	for_each_dut(dut, TRANSPORT_ANY, INDIRECT)
 	{
 		struct queue *queue;
 		struct request request;
 		struct vring_desc *table, *inner;
 		const char *wrong;
 
-		if (vehicle.device->id != VIRTIO_ID_BLOCK)
+		if (dut.device->id != VIRTIO_ID_BLOCK)
 			continue;
 		any = true;
-		queue = vehicle_open(&vehicle, INDIRECT, 16);
-		vehicle_build(&vehicle, 0, &request);
+		queue = dut_open(&dut, INDIRECT, 16);
+		dut_build(&dut, 0, &request);
 		table = split_table_of(queue);
 		inner = queue->ring.indirect_tables;
 		/* The header in the ring, data and status in a table. */
@@ -266,9 +265,9 @@ TEST(ring_split_indirect_mixed, "AVP-RING-021")
 		queue_kick(queue);
 		check(wait_until(used_of(queue)[1] == 1, ANSWER_MS),
 		      "%s: a chain that ends in an indirect table was not used (status 0x%x)",
-		      device_name(vehicle.device), vehicle.device->ops->status(vehicle.device));
-		wrong = vehicle_verify(&vehicle, &request, used_ring_of(queue)[0].len);
-		check(!wrong, "%s: %s", device_name(vehicle.device), wrong);
+		      device_name(dut.device), dut.device->ops->status(dut.device));
+		wrong = dut_verify(&dut, &request, used_ring_of(queue)[0].len);
+		check(!wrong, "%s: %s", device_name(dut.device), wrong);
 	}
 	if (!any)
 		skip("no block device with indirect descriptors");
@@ -276,7 +275,7 @@ TEST(ring_split_indirect_mixed, "AVP-RING-021")
 
 /* Hostile */
 
-static bool craft_overlong(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_overlong(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	struct vring_packed_desc *ring = packed_ring_of(queue);
 
@@ -284,8 +283,8 @@ static bool craft_overlong(struct vehicle *vehicle, struct queue *queue, unsigne
 		return false;
 	for (unsigned int i = 0; i < queue->size; i++)
 		ring[i] = (struct vring_packed_desc){
-			(uint64_t)vehicle->area, variant ? 0x10000010 : 16, 0,
-			(uint16_t)(write_flag(vehicle) | VRING_DESC_F_NEXT | PACKED_AVAILABLE)};
+			(uint64_t)dut->area, variant ? 0x10000010 : 16, 0,
+			(uint16_t)(write_flag(dut) | VRING_DESC_F_NEXT | PACKED_AVAILABLE)};
 	/* Without an end, or with an end, but more than 2^32 bytes in sum. */
 	if (variant)
 		ring[queue->size - 1].flags &= (uint16_t)~VRING_DESC_F_NEXT;
@@ -294,14 +293,14 @@ static bool craft_overlong(struct vehicle *vehicle, struct queue *queue, unsigne
 
 TEST(ring_packed_overlong, "AVP-RING-037", .limit_ms = 60000)
 {
-	attack_vehicles(PACKED, craft_overlong, "a chain that is too long");
+	attack_duts(PACKED, craft_overlong, "a chain that is too long");
 }
 
-static bool craft_empty(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_empty(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	struct vring_packed_desc *ring = packed_ring_of(queue);
-	uint64_t memory = (uint64_t)vehicle->area;
-	uint16_t flags = write_flag(vehicle) | PACKED_AVAILABLE;
+	uint64_t memory = (uint64_t)dut->area;
+	uint16_t flags = write_flag(dut) | PACKED_AVAILABLE;
 
 	if (variant > 2)
 		return false;
@@ -317,10 +316,10 @@ static bool craft_empty(struct vehicle *vehicle, struct queue *queue, unsigned i
 
 TEST(ring_packed_zero_length, "AVP-RING-035", .limit_ms = 30000)
 {
-	attack_vehicles(PACKED, craft_empty, "a descriptor of length zero");
+	attack_duts(PACKED, craft_empty, "a descriptor of length zero");
 }
 
-static bool craft_flags(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_flags(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	static const struct {
 		uint16_t id, flags;
@@ -337,17 +336,17 @@ static bool craft_flags(struct vehicle *vehicle, struct queue *queue, unsigned i
 	if (variant >= sizeof(rows) / sizeof(rows[0]))
 		return false;
 	packed_ring_of(queue)[0] =
-		(struct vring_packed_desc){(uint64_t)vehicle->area, 16, rows[variant].id,
-					   (uint16_t)(rows[variant].flags | write_flag(vehicle))};
+		(struct vring_packed_desc){(uint64_t)dut->area, 16, rows[variant].id,
+					   (uint16_t)(rows[variant].flags | write_flag(dut))};
 	return true;
 }
 
 TEST(ring_packed_wrap_wild, "AVP-RING-043", .limit_ms = 30000)
 {
-	attack_vehicles(PACKED, craft_flags, "wild flags and ids");
+	attack_duts(PACKED, craft_flags, "wild flags and ids");
 }
 
-static bool craft_tables(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_tables(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	struct vring_packed_desc *ring = packed_ring_of(queue),
 				 *inner = queue->ring.indirect_tables;
@@ -355,7 +354,7 @@ static bool craft_tables(struct vehicle *vehicle, struct queue *queue, unsigned 
 
 	if (variant > 5)
 		return false;
-	inner[0] = (struct vring_packed_desc){(uint64_t)vehicle->area, 16, 0, write_flag(vehicle)};
+	inner[0] = (struct vring_packed_desc){(uint64_t)dut->area, 16, 0, write_flag(dut)};
 	if (variant == 5)
 		inner[0] =
 			(struct vring_packed_desc){(uint64_t)inner, 16, 0, VRING_DESC_F_INDIRECT};
@@ -367,28 +366,28 @@ static bool craft_tables(struct vehicle *vehicle, struct queue *queue, unsigned 
 
 TEST(ring_packed_indirect_wild, "AVP-RING-041", .limit_ms = 30000)
 {
-	attack_vehicles(PACKED | INDIRECT, craft_tables, "a wild indirect table");
+	attack_duts(PACKED | INDIRECT, craft_tables, "a wild indirect table");
 }
 
-static bool craft_unordered(struct vehicle *vehicle, struct queue *queue, unsigned int variant)
+static bool craft_unordered(struct dut *dut, struct queue *queue, unsigned int variant)
 {
 	struct vring_desc *table = split_table_of(queue);
 
 	if (variant > 1)
 		return false;
 	/* A chain from 5 to 2; then one from 2. Neither begins at the expected descriptor. */
-	table[5] = (struct vring_desc){(uint64_t)vehicle->area, 16,
-				       (uint16_t)(write_flag(vehicle) | VRING_DESC_F_NEXT), 2};
-	table[2] = (struct vring_desc){(uint64_t)vehicle->area + 64, 16, write_flag(vehicle), 0};
+	table[5] = (struct vring_desc){(uint64_t)dut->area, 16,
+				       (uint16_t)(write_flag(dut) | VRING_DESC_F_NEXT), 2};
+	table[2] = (struct vring_desc){(uint64_t)dut->area + 64, 16, write_flag(dut), 0};
 	split_offer(queue, variant ? 2 : 5);
 	return true;
 }
 
 TEST(ring_in_order_broken, "AVP-RING-046", .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	if (!vehicle_get(0, TRANSPORT_ANY, IN_ORDER, &vehicle))
+	if (!dut_get(0, TRANSPORT_ANY, IN_ORDER, &dut))
 		skip("no device offers VIRTIO_F_IN_ORDER");
-	attack_vehicles(IN_ORDER, craft_unordered, "chains out of order");
+	attack_duts(IN_ORDER, craft_unordered, "chains out of order");
 }

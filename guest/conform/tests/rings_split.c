@@ -19,33 +19,33 @@ void split_offer(struct queue *queue, uint16_t head)
 
 static void serve_one(uint64_t format)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, format)
+	for_each_dut(dut, TRANSPORT_ANY, format)
 	{
-		struct queue *queue = vehicle_open(&vehicle, format, 0);
+		struct queue *queue = dut_open(&dut, format, 0);
 
 		for (int i = 0; i < MANY; i++)
-			vehicle_must_do(&vehicle, queue, "among many");
+			dut_must_do(&dut, queue, "among many");
 		sleep_ms(2);
 		check(!driver_queue_has_used(&queue->ring), "%s: a request was used twice",
-		      device_name(vehicle.device));
+		      device_name(dut.device));
 	}
 }
 
 TEST(ring_split_request, "AVP-RING-001", .limit_ms = 20000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 0);
+		struct queue *queue = dut_open(&dut, SPLIT, 0);
 
-		vehicle_must_do(&vehicle, queue, "in a split ring");
+		dut_must_do(&dut, queue, "in a split ring");
 		check(used_of(queue)[1] == 1, "%s: used.idx is %u after one request",
-		      device_name(vehicle.device), used_of(queue)[1]);
+		      device_name(dut.device), used_of(queue)[1]);
 		check(used_ring_of(queue)[0].id == 0, "%s: used id %u for the head 0",
-		      device_name(vehicle.device), used_ring_of(queue)[0].id);
+		      device_name(dut.device), used_ring_of(queue)[0].id);
 	}
 	serve_one(SPLIT);
 }
@@ -56,18 +56,18 @@ TEST(ring_packed_request, "AVP-RING-002", .limit_ms = 20000)
 }
 
 /* Finds a device for many requests at once: with one descriptor each, if possible. */
-static void get_served(uint64_t format, struct vehicle *vehicle, uint32_t *descriptors)
+static void get_served(uint64_t format, struct dut *dut, uint32_t *descriptors)
 {
 	struct request request;
 
-	if (!vehicle_get_simple(format, vehicle) && !vehicle_get(0, TRANSPORT_ANY, format, vehicle))
+	if (!dut_get_simple(format, dut) && !dut_get(0, TRANSPORT_ANY, format, dut))
 		skip("no suitable device");
-	vehicle_build(vehicle, 0, &request);
+	dut_build(dut, 0, &request);
 	*descriptors = request.readable + request.writable;
 }
 
 /* Keeps the ring full with requests; what they read does not matter. */
-static void serve_full(struct vehicle *vehicle, struct queue *queue, uint64_t total)
+static void serve_full(struct dut *dut, struct queue *queue, uint64_t total)
 {
 	uint64_t added = 0, done = 0;
 
@@ -76,33 +76,33 @@ static void serve_full(struct vehicle *vehicle, struct queue *queue, uint64_t to
 		struct request request;
 		int error = 0;
 
-		vehicle_build(vehicle, 0, &request);
+		dut_build(dut, 0, &request);
 		while (added < total &&
 		       driver_queue_add(&queue->ring, request.buffers, request.readable,
-					request.writable, vehicle) == 0)
+					request.writable, dut) == 0)
 			added++;
 		queue_kick_if_wanted(queue);
 		check(wait_until(driver_queue_has_used(&queue->ring), ANSWER_MS),
-		      "%s: %lu of %lu requests were used, then no more",
-		      device_name(vehicle->device), done, added);
+		      "%s: %lu of %lu requests were used, then no more", device_name(dut->device),
+		      done, added);
 		while (driver_queue_take(&queue->ring, &written, &error))
 			done++;
 		check(error == 0, "%s: a used entry after %lu requests is wrong",
-		      device_name(vehicle->device), done);
+		      device_name(dut->device), done);
 	}
 }
 
 /* Makes requests until @total ring entries were used. */
 static void serve_wrap(uint64_t format, uint32_t size, uint64_t total)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	uint32_t descriptors;
 	struct queue *queue;
 
-	get_served(format, &vehicle, &descriptors);
-	queue = vehicle_open(&vehicle, format, size);
+	get_served(format, &dut, &descriptors);
+	queue = dut_open(&dut, format, size);
 	/* A split ring has one available entry per request. */
-	serve_full(&vehicle, queue, format == PACKED ? total / descriptors : total);
+	serve_full(&dut, queue, format == PACKED ? total / descriptors : total);
 }
 
 TEST(ring_split_wrap, "AVP-RING-003", .limit_ms = 60000)
@@ -118,22 +118,22 @@ TEST(ring_packed_wrap, "AVP-RING-003", .limit_ms = 30000)
 
 static void serve_sizes(uint64_t format)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
 	for (uint32_t size = 1; size <= 1024; size *= 2) {
 		uint32_t descriptors;
 		struct queue *queue;
 		uint64_t mark;
 
-		get_served(format, &vehicle, &descriptors);
+		get_served(format, &dut, &descriptors);
 		if (size < descriptors)
 			continue;
 		mark = pages_mark();
-		if (size > vehicle.device->ops->queue_size(vehicle.device, vehicle.queue_index))
+		if (size > dut.device->ops->queue_size(dut.device, dut.queue_index))
 			break;
-		queue = vehicle_open(&vehicle, format, size);
-		serve_full(&vehicle, queue, 3 * size);
-		check(device_reset(vehicle.device), "the reset does not complete");
+		queue = dut_open(&dut, format, size);
+		serve_full(&dut, queue, 3 * size);
+		check(device_reset(dut.device), "the reset does not complete");
 		pages_release(mark);
 	}
 }
@@ -158,16 +158,16 @@ TEST(ring_packed_odd_size, "AVP-RING-005", .limit_ms = 20000)
 
 TEST(ring_packed_avail_flag, "AVP-RING-009")
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, PACKED)
+	for_each_dut(dut, TRANSPORT_ANY, PACKED)
 	{
-		struct queue *queue = vehicle_open(&vehicle, PACKED, 16);
+		struct queue *queue = dut_open(&dut, PACKED, 16);
 		struct vring_packed_desc *ring = packed_ring_of(queue), before;
 		struct request request;
 
-		vehicle_must_do(&vehicle, queue, "before");
-		vehicle_build(&vehicle, 1, &request);
+		dut_must_do(&dut, queue, "before");
+		dut_build(&dut, 1, &request);
 		/* Writes a descriptor, but with the flags of one that is not available. */
 		ring[queue->ring.available_index] = (struct vring_packed_desc){
 			.addr = request.buffers[0].address.value,
@@ -180,62 +180,62 @@ TEST(ring_packed_avail_flag, "AVP-RING-009")
 			queue_kick(queue);
 		sleep_ms(20);
 		check(!memcmp(&before, &ring[queue->ring.available_index], sizeof(before)),
-		      "%s: an entry that was not available was used", device_name(vehicle.device));
+		      "%s: an entry that was not available was used", device_name(dut.device));
 		memset(&ring[queue->ring.available_index], 0, sizeof(before));
-		vehicle_must_do(&vehicle, queue, "after kicks for nothing");
+		dut_must_do(&dut, queue, "after kicks for nothing");
 	}
 }
 
 TEST(ring_packed_used_final, "AVP-RING-010")
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, PACKED)
+	for_each_dut(dut, TRANSPORT_ANY, PACKED)
 	{
-		struct queue *queue = vehicle_open(&vehicle, PACKED, 16);
+		struct queue *queue = dut_open(&dut, PACKED, 16);
 		struct vring_packed_desc first;
 
-		vehicle_must_do(&vehicle, queue, "before");
+		dut_must_do(&dut, queue, "before");
 		first = packed_ring_of(queue)[0];
 		check(first.id == 0, "%s: the used descriptor has id %u, not 0",
-		      device_name(vehicle.device), first.id);
-		vehicle_must_do(&vehicle, queue, "again");
+		      device_name(dut.device), first.id);
+		dut_must_do(&dut, queue, "again");
 		check(!memcmp(&first, &packed_ring_of(queue)[0], sizeof(first)),
-		      "%s: a used descriptor was changed afterwards", device_name(vehicle.device));
+		      "%s: a used descriptor was changed afterwards", device_name(dut.device));
 	}
 }
 
 TEST(ring_packed_write_flag, "AVP-RING-015")
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, PACKED)
+	for_each_dut(dut, TRANSPORT_ANY, PACKED)
 	{
-		struct queue *queue = vehicle_open(&vehicle, PACKED, 16);
+		struct queue *queue = dut_open(&dut, PACKED, 16);
 		uint16_t flags;
 
-		vehicle_must_do(&vehicle, queue, "before");
+		dut_must_do(&dut, queue, "before");
 		flags = packed_ring_of(queue)[0].flags;
-		check(!!(flags & VRING_DESC_F_WRITE) == vehicle.writes,
+		check(!!(flags & VRING_DESC_F_WRITE) == dut.writes,
 		      "%s: flags 0x%x of the used descriptor, whose buffer was %swritten",
-		      device_name(vehicle.device), flags, vehicle.writes ? "" : "not ");
+		      device_name(dut.device), flags, dut.writes ? "" : "not ");
 	}
 }
 
 TEST(ring_readonly_unwritten, "AVP-RING-011")
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 		struct request request;
 		uint8_t before[256];
 		uint32_t written, size;
 
 		for (int i = 0; i < 20; i++) {
-			vehicle_build(&vehicle, 0, &request);
+			dut_build(&dut, 0, &request);
 			if (request.readable == 0)
 				break;
 			any = true;
@@ -243,10 +243,10 @@ TEST(ring_readonly_unwritten, "AVP-RING-011")
 			memcpy(before, request.memory, size);
 			check(queue_do(queue, request.buffers, request.readable, request.writable,
 				       &written, ANSWER_MS),
-			      "%s: a request was not used", device_name(vehicle.device));
+			      "%s: a request was not used", device_name(dut.device));
 			check(!memcmp(before, request.memory, size),
 			      "%s: a device-readable buffer was written to",
-			      device_name(vehicle.device));
+			      device_name(dut.device));
 		}
 	}
 	if (!any)
@@ -255,27 +255,27 @@ TEST(ring_readonly_unwritten, "AVP-RING-011")
 
 TEST(ring_table_unwritten, "AVP-RING-012")
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	static uint8_t before[16 * 16 + 64];
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 		struct request request;
 		uint32_t written;
 		size_t size = (size_t)(queue->ring.layout.driver + 6 + 2 * queue->size);
 
-		vehicle_build(&vehicle, 0, &request);
+		dut_build(&dut, 0, &request);
 		check(driver_queue_add(&queue->ring, request.buffers, request.readable,
 				       request.writable, queue) == 0,
 		      "no room");
 		memcpy(before, queue->memory, size);
 		queue_kick(queue);
 		check(queue_wait(queue, &written, ANSWER_MS), "%s: a request was not used",
-		      device_name(vehicle.device));
+		      device_name(dut.device));
 		check(!memcmp(before, queue->memory, size),
 		      "%s: the device wrote to the descriptor table or available ring",
-		      device_name(vehicle.device));
+		      device_name(dut.device));
 	}
 }
 
@@ -291,35 +291,35 @@ static bool is_writable(const struct request *request, const uint8_t *byte)
 static void expect_bounds(uint64_t format)
 {
 	static uint8_t before[3 * REQUEST_SIZE];
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for (unsigned int n = 0; vehicle_get(n, TRANSPORT_ANY, format, &vehicle); n++) {
-		struct queue *queue = vehicle_open(&vehicle, format, 16);
+	for (unsigned int n = 0; dut_get(n, TRANSPORT_ANY, format, &dut); n++) {
+		struct queue *queue = dut_open(&dut, format, 16);
 		struct request request;
 		uint32_t written;
 
 		for (int i = 0; i < 10; i++) {
-			memset(vehicle.area, 0xa5, sizeof(before));
+			memset(dut.area, 0xa5, sizeof(before));
 			/* The request in the middle of the area. */
-			vehicle_build(&vehicle, 1, &request);
-			memcpy(before, vehicle.area, sizeof(before));
+			dut_build(&dut, 1, &request);
+			memcpy(before, dut.area, sizeof(before));
 			check(queue_do(queue, request.buffers, request.readable, request.writable,
 				       &written, ANSWER_MS),
-			      "%s: a request was not used", device_name(vehicle.device));
+			      "%s: a request was not used", device_name(dut.device));
 			for (unsigned int b = 0; b < sizeof(before); b++)
-				check(vehicle.area[b] == before[b] ||
-					      is_writable(&request, &vehicle.area[b]),
+				check(dut.area[b] == before[b] ||
+					      is_writable(&request, &dut.area[b]),
 				      "%s: a byte outside all device-writable buffers was written",
-				      device_name(vehicle.device));
+				      device_name(dut.device));
 		}
 	}
 }
 
 TEST(ring_write_bounds, "AVP-RING-053", .limit_ms = 10000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	if (!vehicle_get(0, TRANSPORT_ANY, SPLIT, &vehicle))
+	if (!dut_get(0, TRANSPORT_ANY, SPLIT, &dut))
 		skip("no suitable device");
 	expect_bounds(SPLIT);
 	expect_bounds(PACKED);
@@ -327,33 +327,33 @@ TEST(ring_write_bounds, "AVP-RING-053", .limit_ms = 10000)
 
 TEST(ring_used_length, "AVP-RING-014")
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 		struct request request;
 		uint32_t written = 0, space = 0;
 
-		vehicle_build(&vehicle, 0, &request);
+		dut_build(&dut, 0, &request);
 		/* A value that few random bytes have: it shows how far the device wrote. */
-		if (vehicle.device->id == VIRTIO_ID_RNG)
+		if (dut.device->id == VIRTIO_ID_RNG)
 			memset(request.memory, 0xa5, REQUEST_SIZE);
 		for (unsigned int i = request.readable; i < request.readable + request.writable;
 		     i++)
 			space += request.buffers[i].length;
 		check(queue_do(queue, request.buffers, request.readable, request.writable, &written,
 			       ANSWER_MS),
-		      "%s: a request was not used", device_name(vehicle.device));
-		check(written <= space, "%s: used length %u of %u bytes",
-		      device_name(vehicle.device), written, space);
-		if (vehicle.device->id == VIRTIO_ID_RNG && written > 8) {
+		      "%s: a request was not used", device_name(dut.device));
+		check(written <= space, "%s: used length %u of %u bytes", device_name(dut.device),
+		      written, space);
+		if (dut.device->id == VIRTIO_ID_RNG && written > 8) {
 			unsigned int same = 0;
 
 			for (uint32_t i = written - 8; i < written; i++)
 				same += request.memory[i] == 0xa5;
 			check(same < 8, "%s: used length %u, but the last bytes were not written",
-			      device_name(vehicle.device), written);
+			      device_name(dut.device), written);
 		}
 	}
 }
@@ -361,20 +361,20 @@ TEST(ring_used_length, "AVP-RING-014")
 /* The same read, with its buffers cut at every position. */
 static void cut_reads(uint64_t format)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	static const unsigned int cuts[] = {1, 3, 16, 100, 511};
 	struct queue *queue;
 	uint8_t *plain, *cut;
 
 	if (!device_find(VIRTIO_ID_BLOCK, TRANSPORT_ANY))
 		skip("no block device");
-	for_each_vehicle(vehicle, TRANSPORT_ANY, format)
+	for_each_dut(dut, TRANSPORT_ANY, format)
 	{
-		if (vehicle.device->id != VIRTIO_ID_BLOCK)
+		if (dut.device->id != VIRTIO_ID_BLOCK)
 			continue;
-		queue = vehicle_open(&vehicle, format, RING_MAX);
-		vehicle_must_do(&vehicle, queue, "in one piece");
-		plain = vehicle.area + 256;
+		queue = dut_open(&dut, format, RING_MAX);
+		dut_must_do(&dut, queue, "in one piece");
+		plain = dut.area + 256;
 		cut = pages_get(PAGE_SIZE);
 		for (unsigned int c = 0; c < 5; c++) {
 			struct driver_buffer buffers[64];
@@ -402,14 +402,14 @@ static void cut_reads(uint64_t format)
 				continue;
 			check(queue_do(queue, buffers, readable, count - readable, &written,
 				       ANSWER_MS),
-			      "%s: a read in %u descriptors was not used",
-			      device_name(vehicle.device), count);
+			      "%s: a read in %u descriptors was not used", device_name(dut.device),
+			      count);
 			check(cut[2048] == 0 && written == 513,
 			      "%s: a read in %u descriptors has status %u and used length %u",
-			      device_name(vehicle.device), count, cut[2048], written);
+			      device_name(dut.device), count, cut[2048], written);
 			check(!memcmp(plain, cut, 512),
 			      "%s: a read in %u descriptors returned different data",
-			      device_name(vehicle.device), count);
+			      device_name(dut.device), count);
 		}
 	}
 }
@@ -426,48 +426,48 @@ TEST(ring_packed_framing, "AVP-RING-017")
 
 TEST(ring_chain_limit, "AVP-RING-018", .device = VIRTIO_ID_RNG)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
 		struct queue *queue;
 		struct driver_buffer *buffers;
 		uint32_t written = 0;
 
-		if (vehicle.device->id != VIRTIO_ID_RNG)
+		if (dut.device->id != VIRTIO_ID_RNG)
 			continue;
-		queue = vehicle_open(&vehicle, SPLIT, RING_MAX);
+		queue = dut_open(&dut, SPLIT, RING_MAX);
 		buffers = pages_get(queue->size * sizeof(*buffers));
 		for (unsigned int i = 0; i < queue->size; i++)
-			buffers[i] = buffer_of(vehicle.area + i, 1);
+			buffers[i] = buffer_of(dut.area + i, 1);
 		check(queue_do(queue, buffers, 0, queue->size, &written, ANSWER_MS),
-		      "%s: a chain of %u descriptors was not used", device_name(vehicle.device),
+		      "%s: a chain of %u descriptors was not used", device_name(dut.device),
 		      queue->size);
 		check(written >= 1 && written <= queue->size, "used length %u", written);
-		vehicle_must_do(&vehicle, queue, "after it");
+		dut_must_do(&dut, queue, "after it");
 	}
 }
 
 static void serve_indirect(uint64_t format)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, format | INDIRECT)
+	for_each_dut(dut, TRANSPORT_ANY, format | INDIRECT)
 	{
-		struct queue *queue = vehicle_open(&vehicle, format | INDIRECT, 16);
+		struct queue *queue = dut_open(&dut, format | INDIRECT, 16);
 
 		for (int i = 0; i < MANY; i++)
-			vehicle_must_do(&vehicle, queue, "by an indirect table");
+			dut_must_do(&dut, queue, "by an indirect table");
 		/* Also with one buffer, for which driver_queue_add would not make a table. */
-		if (vehicle.device->id == VIRTIO_ID_RNG) {
+		if (dut.device->id == VIRTIO_ID_RNG) {
 			struct driver_buffer parts[3];
 			uint32_t written = 0;
 
 			for (int i = 0; i < 3; i++)
-				parts[i] = buffer_of(vehicle.area + 100 * i, 8);
+				parts[i] = buffer_of(dut.area + 100 * i, 8);
 			check(queue_do(queue, parts, 0, 3, &written, ANSWER_MS),
 			      "%s: an indirect table of three was not used",
-			      device_name(vehicle.device));
+			      device_name(dut.device));
 			check(written >= 1 && written <= 24, "used length %u", written);
 		}
 	}
@@ -491,13 +491,13 @@ static void need_interrupts(bool any)
 
 static void expect_notifications(uint64_t format)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, format)
+	for_each_dut(dut, TRANSPORT_ANY, format)
 	{
-		struct queue *queue = vehicle_open(&vehicle, format, 16);
-		struct device *device = vehicle.device;
+		struct queue *queue = dut_open(&dut, format, 16);
+		struct device *device = dut.device;
 
 		if (!device->connected)
 			continue;
@@ -505,7 +505,7 @@ static void expect_notifications(uint64_t format)
 		for (int i = 0; i < MANY; i++) {
 			uint32_t before = device->queue_interrupts;
 
-			vehicle_must_do(&vehicle, queue, "with notifications on");
+			dut_must_do(&dut, queue, "with notifications on");
 			check(wait_until(device->queue_interrupts != before, 1000),
 			      "%s: no interrupt for used buffer %d", device_name(device), i + 1);
 		}
@@ -525,13 +525,13 @@ TEST(ring_packed_notify, "AVP-RING-023", .limit_ms = 20000)
 
 static void expect_none(uint64_t format)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, format)
+	for_each_dut(dut, TRANSPORT_ANY, format)
 	{
-		struct queue *queue = vehicle_open(&vehicle, format, 16);
-		struct device *device = vehicle.device;
+		struct queue *queue = dut_open(&dut, format, 16);
+		struct device *device = dut.device;
 		uint32_t before;
 
 		if (!device->connected)
@@ -541,7 +541,7 @@ static void expect_none(uint64_t format)
 		before = device->queue_interrupts;
 		/* With a pause between them, because interrupts that are merged count once. */
 		for (int i = 0; i < 20; i++) {
-			vehicle_must_do(&vehicle, queue, "with notifications off");
+			dut_must_do(&dut, queue, "with notifications off");
 			sleep_ms(5);
 		}
 		check(device->queue_interrupts - before <= START_INTERRUPTS,
@@ -587,20 +587,20 @@ static void name_event(struct queue *queue, uint16_t ahead)
  */
 static void expect_at_event(uint64_t format)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, format | EVENT_INDEX)
+	for_each_dut(dut, TRANSPORT_ANY, format | EVENT_INDEX)
 	{
-		struct queue *queue = vehicle_open(&vehicle, format | EVENT_INDEX, 16);
-		struct device *device = vehicle.device;
+		struct queue *queue = dut_open(&dut, format | EVENT_INDEX, 16);
+		struct device *device = dut.device;
 		struct request request;
 		uint16_t entries = 1;
 
 		if (!device->connected)
 			continue;
 		any = true;
-		vehicle_build(&vehicle, 0, &request);
+		dut_build(&dut, 0, &request);
 		if (format == PACKED)
 			entries = (uint16_t)(request.readable + request.writable);
 		for (int round = 0; round < 12; round++) {
@@ -609,7 +609,7 @@ static void expect_at_event(uint64_t format)
 			name_event(queue, 3 * entries);
 			before = device->queue_interrupts;
 			for (int i = 0; i < 4; i++)
-				vehicle_must_do(&vehicle, queue, "with an event index");
+				dut_must_do(&dut, queue, "with an event index");
 			check(wait_until(device->queue_interrupts != before, 1000),
 			      "%s: no interrupt when the event index was passed, round %d",
 			      device_name(device), round);
@@ -630,13 +630,13 @@ TEST(ring_packed_event_idx, "AVP-RING-025", .limit_ms = 15000)
 
 TEST(ring_split_flags_ignored, "AVP-RING-026", .limit_ms = 15000)
 {
-	struct vehicle vehicle;
+	struct dut dut;
 	bool any = false;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, EVENT_INDEX)
+	for_each_dut(dut, TRANSPORT_ANY, EVENT_INDEX)
 	{
-		struct queue *queue = vehicle_open(&vehicle, EVENT_INDEX, 16);
-		struct device *device = vehicle.device;
+		struct queue *queue = dut_open(&dut, EVENT_INDEX, 16);
+		struct device *device = dut.device;
 
 		if (!device->connected)
 			continue;
@@ -647,7 +647,7 @@ TEST(ring_split_flags_ignored, "AVP-RING-026", .limit_ms = 15000)
 			uint32_t before = device->queue_interrupts;
 
 			driver_queue_enable_interrupts(&queue->ring);
-			vehicle_must_do(&vehicle, queue, "with an event index");
+			dut_must_do(&dut, queue, "with an event index");
 			check(wait_until(device->queue_interrupts != before, 1000),
 			      "%s: no interrupt: the flags must have no effect",
 			      device_name(device));
@@ -658,47 +658,46 @@ TEST(ring_split_flags_ignored, "AVP-RING-026", .limit_ms = 15000)
 
 TEST(ring_split_used_flags, "AVP-RING-027")
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
-	for_each_vehicle(vehicle, TRANSPORT_ANY, SPLIT)
+	for_each_dut(dut, TRANSPORT_ANY, SPLIT)
 	{
-		struct queue *queue = vehicle_open(&vehicle, SPLIT, 16);
+		struct queue *queue = dut_open(&dut, SPLIT, 16);
 
 		for (int i = 0; i < 20; i++) {
-			vehicle_must_do(&vehicle, queue, "in a split ring");
+			dut_must_do(&dut, queue, "in a split ring");
 			check(used_of(queue)[0] <= 1, "%s: used flags are 0x%x",
-			      device_name(vehicle.device), used_of(queue)[0]);
+			      device_name(dut.device), used_of(queue)[0]);
 		}
-		if (!(device_offered(vehicle.device) & EVENT_INDEX))
+		if (!(device_offered(dut.device) & EVENT_INDEX))
 			continue;
-		queue = vehicle_open(&vehicle, EVENT_INDEX, 16);
+		queue = dut_open(&dut, EVENT_INDEX, 16);
 		for (int i = 0; i < 20; i++) {
-			vehicle_must_do(&vehicle, queue, "with an event index");
+			dut_must_do(&dut, queue, "with an event index");
 			check(used_of(queue)[0] == 0,
 			      "%s: used flags are 0x%x though VIRTIO_F_EVENT_IDX was negotiated",
-			      device_name(vehicle.device), used_of(queue)[0]);
+			      device_name(dut.device), used_of(queue)[0]);
 		}
 	}
 }
 
 TEST(ring_packed_event_reserved, "AVP-RING-028")
 {
-	struct vehicle vehicle;
+	struct dut dut;
 
 	for (int with = 0; with < 2; with++)
-		for_each_vehicle(vehicle, TRANSPORT_ANY, PACKED | (with ? EVENT_INDEX : 0))
+		for_each_dut(dut, TRANSPORT_ANY, PACKED | (with ? EVENT_INDEX : 0))
 		{
-			struct queue *queue =
-				vehicle_open(&vehicle, PACKED | (with ? EVENT_INDEX : 0), 16);
+			struct queue *queue = dut_open(&dut, PACKED | (with ? EVENT_INDEX : 0), 16);
 			volatile uint16_t *event = (volatile uint16_t *)queue->addresses[2];
 
 			for (int i = 0; i < 40; i++) {
-				vehicle_must_do(&vehicle, queue, "in a packed ring");
+				dut_must_do(&dut, queue, "in a packed ring");
 				check(event[1] <= (with ? 2 : 1), "%s: event flags are 0x%x",
-				      device_name(vehicle.device), event[1]);
+				      device_name(dut.device), event[1]);
 				check(event[1] != 2 || (event[0] & 0x7fff) < queue->size,
 				      "%s: the event offset is %u in a ring of %u",
-				      device_name(vehicle.device), event[0] & 0x7fff, queue->size);
+				      device_name(dut.device), event[0] & 0x7fff, queue->size);
 			}
 		}
 }

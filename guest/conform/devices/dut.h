@@ -3,15 +3,15 @@
  * The device under test in the tests of rings, transports and life: a device of any registered type
  * (devices/type.h), with well-formed requests.
  */
-#ifndef CONFORM_VEHICLE_H
-#define CONFORM_VEHICLE_H
+#ifndef CONFORM_DUT_H
+#define CONFORM_DUT_H
 
 #include "devices/type.h"
 
 #define ANSWER_MS   3000
 #define REQUEST_MAX 32 /* requests in flight for which there is memory */
 
-struct vehicle {
+struct dut {
 	struct device *device;
 	uint32_t queue_index;
 	bool writes;   /* a request ends with a device-writable buffer */
@@ -31,41 +31,38 @@ struct vehicle {
 /*
  * Finds the nth suitable device of this transport that offers all these features. False: no more.
  */
-bool vehicle_get(unsigned int nth, enum transport transport, uint64_t features,
-		 struct vehicle *vehicle);
+bool dut_get(unsigned int nth, enum transport transport, uint64_t features, struct dut *dut);
 /*
  * Finds the best device whose request takes one descriptor (struct device_type, simple). False:
  * none.
  */
-bool vehicle_get_simple(uint64_t features, struct vehicle *vehicle);
+bool dut_get_simple(uint64_t features, struct dut *dut);
 /* Opens it with these features, sets up its queues, runs it. Returns the request queue. */
-struct queue *vehicle_open(struct vehicle *vehicle, uint64_t features, uint32_t size);
+struct queue *dut_open(struct dut *dut, uint64_t features, uint32_t size);
 /* The same without DRIVER_OK. */
-struct queue *vehicle_set_up(struct vehicle *vehicle, uint64_t features, uint32_t size);
+struct queue *dut_set_up(struct dut *dut, uint64_t features, uint32_t size);
 /* Sets up the queues of an open device, and returns the request queue. */
-struct queue *vehicle_set_up_queues(struct vehicle *vehicle, uint32_t size);
+struct queue *dut_set_up_queues(struct dut *dut, uint32_t size);
 /* Sets up the queues below the request queue. */
-void vehicle_set_up_others(struct vehicle *vehicle);
+void dut_set_up_others(struct dut *dut);
 /* Makes the well-formed request number @slot. */
-void vehicle_build(struct vehicle *vehicle, unsigned int slot, struct request *request);
+void dut_build(struct dut *dut, unsigned int slot, struct request *request);
 /* Returns what is wrong with the result, or NULL. */
-const char *vehicle_verify(const struct vehicle *vehicle, const struct request *request,
-			   uint32_t written);
+const char *dut_verify(const struct dut *dut, const struct request *request, uint32_t written);
 /* Makes one request and waits for it. Returns what is wrong, or NULL. */
-const char *vehicle_do(struct vehicle *vehicle, struct queue *queue);
+const char *dut_do(struct dut *dut, struct queue *queue);
 /* The same; fails the test when something is wrong. @when continues "a request". */
-void vehicle_must_do(struct vehicle *vehicle, struct queue *queue, const char *when);
+void dut_must_do(struct dut *dut, struct queue *queue, const char *when);
 /* After an attack: reset, set-up and a request must work. @after names the attack. */
-void vehicle_heal(struct vehicle *vehicle, const char *after);
+void dut_must_recover(struct dut *dut, const char *after);
 
-#define for_each_vehicle(vehicle, transport, features)                          \
-	for (unsigned int vehicle_index = 0;                                    \
-	     vehicle_index < 16 &&                                              \
-	     (vehicle_get(vehicle_index, transport, features, &(vehicle)) || ({ \
-		      if (vehicle_index == 0)                                   \
-			      skip("no suitable device");                       \
-		      false;                                                    \
-	      }));                                                              \
-	     vehicle_index++)
+#define for_each_dut(dut, transport, features)                                        \
+	for (unsigned int dut_index = 0;                                              \
+	     dut_index < 16 && (dut_get(dut_index, transport, features, &(dut)) || ({ \
+					if (dut_index == 0)                           \
+						skip("no suitable device");           \
+					false;                                        \
+				}));                                                  \
+	     dut_index++)
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Drives a device of any type through the functions that the type registers (devices/type.h). */
-#include "devices/vehicle.h"
+#include "devices/dut.h"
 
 #include "pages.h"
 
@@ -29,28 +29,27 @@ bool device_config_commands(const struct device *device, uint32_t offset, uint32
 	return type && offset < type->command_end && offset + width > type->command_start;
 }
 
-void vehicle_build(struct vehicle *vehicle, unsigned int slot, struct request *request)
+void dut_build(struct dut *dut, unsigned int slot, struct request *request)
 {
-	request->memory = vehicle->area + (size_t)(slot % vehicle->area_count) * REQUEST_SIZE;
-	vehicle->device->type->build(request, slot);
+	request->memory = dut->area + (size_t)(slot % dut->area_count) * REQUEST_SIZE;
+	dut->device->type->build(request, slot);
 }
 
-static void choose(struct device *device, struct vehicle *vehicle)
+static void choose(struct device *device, struct dut *dut)
 {
 	struct request request;
 
-	*vehicle = (struct vehicle){
+	*dut = (struct dut){
 		.device = device,
 		.queue_index = device->type->queue,
 		.area = pages_get(REQUEST_MAX * REQUEST_SIZE),
 		.area_count = REQUEST_MAX,
 	};
-	vehicle_build(vehicle, 0, &request);
-	vehicle->writes = request.writable > 0;
+	dut_build(dut, 0, &request);
+	dut->writes = request.writable > 0;
 }
 
-bool vehicle_get(unsigned int nth, enum transport transport, uint64_t features,
-		 struct vehicle *vehicle)
+bool dut_get(unsigned int nth, enum transport transport, uint64_t features, struct dut *dut)
 {
 	for (unsigned int i = 0; i < device_count; i++) {
 		struct device *device = &devices[i];
@@ -63,13 +62,13 @@ bool vehicle_get(unsigned int nth, enum transport transport, uint64_t features,
 			continue;
 		if ((offered & features) != features || nth-- > 0)
 			continue;
-		choose(device, vehicle);
+		choose(device, dut);
 		return true;
 	}
 	return false;
 }
 
-bool vehicle_get_simple(uint64_t features, struct vehicle *vehicle)
+bool dut_get_simple(uint64_t features, struct dut *dut)
 {
 	struct device *best = NULL;
 
@@ -83,75 +82,74 @@ bool vehicle_get_simple(uint64_t features, struct vehicle *vehicle)
 			best = device;
 	}
 	if (best)
-		choose(best, vehicle);
+		choose(best, dut);
 	return best;
 }
 
-void vehicle_set_up_others(struct vehicle *vehicle)
+void dut_set_up_others(struct dut *dut)
 {
-	for (uint32_t index = 0; index < vehicle->queue_index; index++)
-		device_queue(vehicle->device, index, 16);
+	for (uint32_t index = 0; index < dut->queue_index; index++)
+		device_queue(dut->device, index, 16);
 }
 
-struct queue *vehicle_set_up_queues(struct vehicle *vehicle, uint32_t size)
+struct queue *dut_set_up_queues(struct dut *dut, uint32_t size)
 {
-	vehicle_set_up_others(vehicle);
-	return device_queue(vehicle->device, vehicle->queue_index, size);
+	dut_set_up_others(dut);
+	return device_queue(dut->device, dut->queue_index, size);
 }
 
-struct queue *vehicle_set_up(struct vehicle *vehicle, uint64_t features, uint32_t size)
+struct queue *dut_set_up(struct dut *dut, uint64_t features, uint32_t size)
 {
-	device_open(vehicle->device, features);
-	return vehicle_set_up_queues(vehicle, size);
+	device_open(dut->device, features);
+	return dut_set_up_queues(dut, size);
 }
 
-struct queue *vehicle_open(struct vehicle *vehicle, uint64_t features, uint32_t size)
+struct queue *dut_open(struct dut *dut, uint64_t features, uint32_t size)
 {
-	struct queue *queue = vehicle_set_up(vehicle, features, size);
+	struct queue *queue = dut_set_up(dut, features, size);
 
-	device_run(vehicle->device);
+	device_run(dut->device);
 	return queue;
 }
 
-const char *vehicle_verify(const struct vehicle *vehicle, const struct request *request,
-			   uint32_t written)
+const char *dut_verify(const struct dut *dut, const struct request *request, uint32_t written)
 {
 	if (request->writable == 0)
 		return written == 0 ? NULL : "a device-readable buffer has a used length";
-	return vehicle->device->type->verify(request, written);
+	return dut->device->type->verify(request, written);
 }
 
-const char *vehicle_do(struct vehicle *vehicle, struct queue *queue)
+const char *dut_do(struct dut *dut, struct queue *queue)
 {
 	struct request request;
 	uint32_t written = 0;
 
-	vehicle_build(vehicle, 0, &request);
+	dut_build(dut, 0, &request);
 	if (!queue_do(queue, request.buffers, request.readable, request.writable, &written,
 		      ANSWER_MS))
 		return "it was not used";
-	return vehicle_verify(vehicle, &request, written);
+	return dut_verify(dut, &request, written);
 }
 
-void vehicle_must_do(struct vehicle *vehicle, struct queue *queue, const char *when)
+void dut_must_do(struct dut *dut, struct queue *queue, const char *when)
 {
-	const char *wrong = vehicle_do(vehicle, queue);
+	const char *wrong = dut_do(dut, queue);
 
-	check(!wrong, "%s: a request %s: %s (status 0x%x)", device_name(vehicle->device), when,
-	      wrong, vehicle->device->ops->status(vehicle->device));
+	check(!wrong, "%s: a request %s: %s (status 0x%x)", device_name(dut->device), when, wrong,
+	      dut->device->ops->status(dut->device));
 }
 
-void vehicle_heal(struct vehicle *vehicle, const char *after)
+void dut_must_recover(struct dut *dut, const char *after)
 {
-	struct device *device = vehicle->device;
+	struct device *device = dut->device;
 	uint64_t mark;
 	struct queue *queue;
 
 	check(device_reset(device), "%s: status 0x%x two seconds after a reset, after %s",
 	      device_name(device), device->ops->status(device), after);
 	mark = pages_mark();
-	queue = vehicle_open(vehicle, VERSION_1, 16);
-	vehicle_must_do(vehicle, queue, after);
+	queue = dut_open(dut, VERSION_1, 16);
+	dut_must_do(dut, queue, after);
 	check(device_reset(device), "%s: the reset does not complete", device_name(device));
 	pages_release(mark);
 }
