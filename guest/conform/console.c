@@ -35,13 +35,13 @@
 #define CONTROL_ON    0x301
 
 #define FIFO_SIZE     16 /* of both kinds of port, at least */
-#define PATIENCE      2000000u
-#define GIVEN_UP      100u
+#define POLLS_MAX     2000000u
+#define TIMEOUTS_MAX  100u
 
 static char early[8192];
 static size_t early_used;
-static void (*way_out)(const char *text, size_t length);
-static unsigned int disappointments;
+static void (*output)(const char *text, size_t length);
+static unsigned int timeouts;
 static size_t fifo_size = 1; /* of the transmitter */
 
 static uint8_t uart_read(unsigned int offset)
@@ -74,13 +74,13 @@ static size_t room(void)
 
 static size_t wait_for_room(void)
 {
-	for (unsigned int turns = 0; disappointments < GIVEN_UP; turns++) {
+	for (unsigned int turns = 0; timeouts < TIMEOUTS_MAX; turns++) {
 		size_t free = room();
 
 		if (free)
 			return free;
-		if (turns == PATIENCE) {
-			disappointments++;
+		if (turns == POLLS_MAX) {
+			timeouts++;
 			break;
 		}
 	}
@@ -105,7 +105,7 @@ static void write_serial(const char *text, size_t length)
 
 void console_use(void (*write)(const char *text, size_t length))
 {
-	way_out = write;
+	output = write;
 	write(early, early_used);
 	early_used = 0;
 }
@@ -141,13 +141,13 @@ void console_init(void)
 
 bool console_works(void)
 {
-	return way_out != NULL;
+	return output != NULL;
 }
 
 void console_write(const char *text, size_t length)
 {
-	if (way_out) {
-		way_out(text, length);
+	if (output) {
+		output(text, length);
 		return;
 	}
 	if (length <= sizeof(early) - early_used) {

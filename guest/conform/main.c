@@ -29,7 +29,7 @@ struct machine machine;
 
 static struct {
 	bool running;
-	void *place;
+	void *saved_sp;
 	uint64_t deadline;
 	enum verdict verdict;
 	char message[MESSAGE_SIZE];
@@ -44,7 +44,7 @@ static struct {
 } timer = {UINT64_MAX, UINT64_MAX, UINT64_MAX, NULL, 0};
 
 static struct {
-	void *place;
+	void *saved_sp;
 	bool catching;
 	struct fault fault;
 	bool fault_noted;
@@ -157,7 +157,7 @@ bool timer_wants_unwinding(struct unwinding *unwinding)
 		return false;
 	test.verdict = WEDGED;
 	text_format(test.message, sizeof(test.message), "it did not end within its time limit");
-	*unwinding = (struct unwinding){&test.place, 1};
+	*unwinding = (struct unwinding){&test.saved_sp, 1};
 	return true;
 }
 
@@ -218,7 +218,7 @@ void sleep_ms(unsigned int ms)
 		;
 }
 
-bool storm_rages(struct storm *storm)
+bool storm_detected(struct storm *storm)
 {
 	uint64_t now = arch_ticks();
 
@@ -240,7 +240,7 @@ bool fault_catch(void (*function)(void *), void *argument, struct fault *fault)
 	int result;
 
 	processors[self].catching = true;
-	result = guarded_call(&processors[self].place, function, argument);
+	result = guarded_call(&processors[self].saved_sp, function, argument);
 	processors[self].catching = false;
 	if (result)
 		*fault = processors[self].fault;
@@ -254,27 +254,27 @@ struct unwinding fault_taken(const struct fault *fault)
 	processors[self].fault = *fault;
 	if (processors[self].catching) {
 		processors[self].catching = false;
-		return (struct unwinding){&processors[self].place, 1};
+		return (struct unwinding){&processors[self].saved_sp, 1};
 	}
 	if (self != 0) {
 		processors[self].fault_noted = true;
-		return (struct unwinding){&processors[self].place, 1};
+		return (struct unwinding){&processors[self].saved_sp, 1};
 	}
 	if (test.running) {
 		test.verdict = FAIL;
 		text_format(test.message, sizeof(test.message),
 			    "exception 0x%lx (0x%lx) at 0x%lx, address 0x%lx", fault->kind,
-			    fault->detail, fault->place, fault->address);
-		return (struct unwinding){&test.place, 1};
+			    fault->detail, fault->pc, fault->address);
+		return (struct unwinding){&test.saved_sp, 1};
 	}
 	report_line("exception 0x%lx (0x%lx) at 0x%lx, address 0x%lx, outside of a test",
-		    fault->kind, fault->detail, fault->place, fault->address);
+		    fault->kind, fault->detail, fault->pc, fault->address);
 	machine_end();
 }
 
 void cpu_run(unsigned int cpu, void (*function)(void *), void *argument)
 {
-	guarded_call(&processors[cpu].place, function, argument);
+	guarded_call(&processors[cpu].saved_sp, function, argument);
 }
 
 /* Tests */
@@ -289,7 +289,7 @@ void test_fail(const char *file, int line, const char *format, ...)
 	test.file = file;
 	test.line = line;
 	test.verdict = FAIL;
-	unwind(&test.place, 1);
+	unwind(&test.saved_sp, 1);
 }
 
 void test_skip(const char *format, ...)
@@ -300,7 +300,7 @@ void test_skip(const char *format, ...)
 	text_format_list(test.message, sizeof(test.message), format, list);
 	va_end(list);
 	test.verdict = SKIPPED;
-	unwind(&test.place, 1);
+	unwind(&test.saved_sp, 1);
 }
 
 static void call_test(void *argument)
@@ -343,7 +343,7 @@ void outside_of_tests(void (*function)(void *))
 	timer.watchdog = test.deadline =
 		arch_ticks() + ns_to_ticks(UINT64_C(1000000) * LIMIT_MS * slow);
 	test.running = true;
-	guarded_call(&test.place, function, NULL);
+	guarded_call(&test.saved_sp, function, NULL);
 	clean_up(mark);
 	test = before;
 }
@@ -365,7 +365,7 @@ static void run_guarded(const struct test *entry)
 	set_timer();
 	test.running = true;
 	arch_interrupts_on();
-	guarded_call(&test.place, call_test, (void *)entry);
+	guarded_call(&test.saved_sp, call_test, (void *)entry);
 	test.running = false;
 	clean_up(mark);
 	if (storms)
@@ -378,7 +378,7 @@ static void run_guarded(const struct test *entry)
 		test.verdict = FAIL;
 		text_format(test.message, sizeof(test.message),
 			    "exception 0x%lx (0x%lx) at 0x%lx, address 0x%lx, on processor %u",
-			    fault->kind, fault->detail, fault->place, fault->address, i);
+			    fault->kind, fault->detail, fault->pc, fault->address, i);
 	}
 }
 

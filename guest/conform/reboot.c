@@ -12,27 +12,27 @@
 #include "report.h"
 #include "test.h"
 
-#define NOTE_SIZE    4096u
-#define NOTE_SECTORS (NOTE_SIZE / SECTOR)
-#define MAGIC	     UINT64_C(0x31455450564100a5)
-#define RESET_MS     10000
+#define RECORD_SIZE    4096u
+#define RECORD_SECTORS (RECORD_SIZE / SECTOR)
+#define MAGIC	       UINT64_C(0x31455450564100a5)
+#define RESET_MS       10000
 
-struct note {
+struct record {
 	uint64_t magic;
 	uint32_t sum; /* of everything that follows */
 	uint32_t run;
 	uint32_t test, resets, size, verdicts[4];
-	uint8_t data[KEPT_MAX];
+	uint8_t data[REBOOT_DATA_MAX];
 };
 
-_Static_assert(sizeof(struct note) <= NOTE_SIZE, "a record fits");
+_Static_assert(sizeof(struct record) <= RECORD_SIZE, "a record fits");
 
-static struct note found; /* test 0: none */
+static struct record found; /* test 0: none */
 static struct {
 	unsigned int number;
 	const char *name;
 	uint32_t verdicts[4];
-	bool told;
+	bool announced;
 	struct queue *queue;
 } running;
 
@@ -42,9 +42,9 @@ static uint32_t sum_of_run(void)
 	return text_sum(image_sum[0], machine.command_line, text_length(machine.command_line));
 }
 
-static uint32_t sum_of(const struct note *note)
+static uint32_t sum_of(const struct record *record)
 {
-	return text_sum(0, &note->run, sizeof(*note) - offsetof(struct note, run));
+	return text_sum(0, &record->run, sizeof(*record) - offsetof(struct record, run));
 }
 
 static struct queue *open_disk(void)
@@ -52,38 +52,38 @@ static struct queue *open_disk(void)
 	return block_open(VERSION_1 | FEATURE(VIRTIO_BLK_F_FLUSH), 16);
 }
 
-static uint64_t place(const struct queue *queue)
+static uint64_t record_sector(const struct queue *queue)
 {
-	return block_capacity(queue->device) - NOTE_SECTORS;
+	return block_capacity(queue->device) - RECORD_SECTORS;
 }
 
 static void write(struct queue *queue, void *data)
 {
-	block_must(queue, VIRTIO_BLK_T_OUT, place(queue), data, NOTE_SIZE, true);
+	block_must(queue, VIRTIO_BLK_T_OUT, record_sector(queue), data, RECORD_SIZE, true);
 	if (queue->features & FEATURE(VIRTIO_BLK_F_FLUSH))
 		block_must(queue, VIRTIO_BLK_T_FLUSH, 0, NULL, 0, false);
 }
 
-static void read_note(void *argument)
+static void read_record(void *argument)
 {
 	struct queue *queue = open_disk();
-	struct note *note = pages_get(NOTE_SIZE);
+	struct record *record = pages_get(RECORD_SIZE);
 
-	block_must(queue, VIRTIO_BLK_T_IN, place(queue), note, NOTE_SIZE, false);
-	if (note->magic != MAGIC || note->sum != sum_of(note))
+	block_must(queue, VIRTIO_BLK_T_IN, record_sector(queue), record, RECORD_SIZE, false);
+	if (record->magic != MAGIC || record->sum != sum_of(record))
 		return;
-	if (note->run == sum_of_run())
-		found = *note;
+	if (record->run == sum_of_run())
+		found = *record;
 	/* Whatever the test does next, the following boot must not find its record. */
-	memset(note, 0, NOTE_SIZE);
-	write(queue, note);
+	memset(record, 0, RECORD_SIZE);
+	write(queue, record);
 }
 
 void reboot_find(void)
 {
 	if (!option_number("reset", 0))
 		return;
-	outside_of_tests(read_note);
+	outside_of_tests(read_record);
 }
 
 unsigned int reboot_test(unsigned int verdicts[4])
@@ -102,24 +102,24 @@ void reboot_begin(unsigned int number, const char *name, const unsigned int verd
 {
 	running.number = number;
 	running.name = name;
-	running.told = false;
+	running.announced = false;
 	running.queue = NULL;
 	for (unsigned int i = 0; i < 4; i++)
 		running.verdicts[i] = verdicts[i];
 }
 
-static void remove_note(void *argument)
+static void erase_record(void *argument)
 {
 	struct queue *queue = open_disk();
 
-	write(queue, pages_get(NOTE_SIZE));
+	write(queue, pages_get(RECORD_SIZE));
 }
 
 void reboot_cancel(void)
 {
-	if (running.told)
-		outside_of_tests(remove_note);
-	running.told = false;
+	if (running.announced)
+		outside_of_tests(erase_record);
+	running.announced = false;
 }
 
 bool reboot_resume(void *data, size_t size)
@@ -132,29 +132,29 @@ bool reboot_resume(void *data, size_t size)
 	return true;
 }
 
-void reboot_keep(const void *data, size_t size)
+void reboot_store(const void *data, size_t size)
 {
-	static struct note note __attribute__((aligned(4096)));
-	static uint8_t sectors[NOTE_SIZE] __attribute__((aligned(4096)));
+	static struct record record __attribute__((aligned(4096)));
+	static uint8_t sectors[RECORD_SIZE] __attribute__((aligned(4096)));
 
 	if (!option_number("reset", 0))
 		skip("it resets the guest: add reset=1 to the command line if it is restarted");
 	if (!running.queue)
 		running.queue = open_disk();
-	memset(&note, 0, sizeof(note));
-	note.magic = MAGIC;
-	note.run = sum_of_run();
-	note.test = running.number;
-	note.resets = found.resets + 1;
-	note.size = (uint32_t)size;
-	memcpy(note.verdicts, running.verdicts, sizeof(note.verdicts));
-	memcpy(note.data, data, size < KEPT_MAX ? size : KEPT_MAX);
-	note.sum = sum_of(&note);
-	memcpy(sectors, &note, sizeof(note));
+	memset(&record, 0, sizeof(record));
+	record.magic = MAGIC;
+	record.run = sum_of_run();
+	record.test = running.number;
+	record.resets = found.resets + 1;
+	record.size = (uint32_t)size;
+	memcpy(record.verdicts, running.verdicts, sizeof(record.verdicts));
+	memcpy(record.data, data, size < REBOOT_DATA_MAX ? size : REBOOT_DATA_MAX);
+	record.sum = sum_of(&record);
+	memcpy(sectors, &record, sizeof(record));
 	write(running.queue, sectors);
-	if (!running.told)
+	if (!running.announced)
 		report_reset(running.number, running.name);
-	running.told = true;
+	running.announced = true;
 }
 
 void reboot_reset(void)
@@ -168,6 +168,6 @@ void reboot_now(const void *data, size_t size)
 {
 	if (!arch_can_reset())
 		skip("no way to reset is described");
-	reboot_keep(data, size);
+	reboot_store(data, size);
 	reboot_reset();
 }

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KEPT_MAX 2048
+#define REBOOT_DATA_MAX 2048
 
 /* Looks for the record of the previous boot; called once, after the devices are discovered. */
 void reboot_find(void);
@@ -31,7 +31,7 @@ bool reboot_resume(void *data, size_t size);
  * Stores @data, which is stable on return, and logs that a reset follows. Skips the test where no
  * reset is possible. A second call replaces the data. The test must not use the disk afterwards.
  */
-void reboot_keep(const void *data, size_t size);
+void reboot_store(const void *data, size_t size);
 /* Stores @data and resets the machine. */
 _Noreturn void reboot_now(const void *data, size_t size);
 /* Resets the machine; the data is stored already. */

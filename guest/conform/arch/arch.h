@@ -73,17 +73,17 @@ static inline void arch_relax(void)
 
 /*
  * Calls function(argument). Returns 0 when it returned, or the value that unwind() was called with.
- * Calls may nest; the stack pointer is saved in *place.
+ * Calls may nest; the stack pointer is saved in *saved_sp.
  */
-int guarded_call(void **place, void (*function)(void *), void *argument);
-_Noreturn void unwind(void **place, uint64_t value);
+int guarded_call(void **saved_sp, void (*function)(void *), void *argument);
+_Noreturn void unwind(void **saved_sp, uint64_t value);
 
 /* An exception that the guest caused. */
 struct fault {
 	uint64_t kind;	  /* x86: vector; arm64: exception class */
 	uint64_t detail;  /* error code; the rest of the syndrome */
 	uint64_t address; /* CR2, FAR_EL1 */
-	uint64_t place;	  /* of the instruction */
+	uint64_t pc;	  /* of the instruction */
 };
 
 enum fault_cause {
@@ -164,7 +164,7 @@ bool cpu_alone_at_start(void);
 struct storm {
 	uint64_t start, count;
 };
-bool storm_rages(struct storm *storm);
+bool storm_detected(struct storm *storm);
 /* What a started processor does: it calls the function; an exception ends it and is noted. */
 void cpu_run(unsigned int cpu, void (*function)(void *), void *argument);
 void timer_interrupt(void);
@@ -172,7 +172,7 @@ void timer_interrupt(void);
  * An exception that no fault_catch() catches ends the test, or the run. Returns where to unwind to.
  */
 struct unwinding {
-	void **place;
+	void **saved_sp;
 	uint64_t value;
 };
 struct unwinding fault_taken(const struct fault *fault);

@@ -128,7 +128,7 @@ struct queue *device_queue(struct device *device, uint32_t index, uint32_t size)
 /* Lays out the memory of a queue as device_queue does, without accessing the device. */
 struct queue *queue_prepare(struct device *device, uint32_t index, uint32_t size);
 /* Writes addresses and size of the queue to the device, and enables it. */
-void queue_tell(struct queue *queue);
+void queue_enable(struct queue *queue);
 void queue_restart(struct queue *queue); /* clears rings and driver state */
 void device_run(struct device *device);
 void queue_kick(struct queue *queue);

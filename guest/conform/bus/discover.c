@@ -43,7 +43,7 @@ bool device_probe(void (*function)(void *), void *argument)
 	device_count = before;
 	report_line(
 		"note: exception 0x%lx (0x%lx) at 0x%lx, address 0x%lx, while looking for devices",
-		fault.kind, fault.detail, fault.place, fault.address);
+		fault.kind, fault.detail, fault.pc, fault.address);
 	return false;
 }
 
@@ -225,7 +225,7 @@ void queue_restart(struct queue *queue)
 		driver_queue_set_indirect(&queue->ring, indirect, guest_addr((uint64_t)indirect));
 }
 
-void queue_tell(struct queue *queue)
+void queue_enable(struct queue *queue)
 {
 	struct device *device = queue->device;
 
@@ -240,7 +240,7 @@ struct queue *device_queue(struct device *device, uint32_t index, uint32_t size)
 {
 	struct queue *queue = queue_prepare(device, index, size);
 
-	queue_tell(queue);
+	queue_enable(queue);
 	return queue;
 }
 
@@ -269,7 +269,7 @@ void queue_kick_if_wanted(struct queue *queue)
  * A packed used descriptor without the WRITE flag has no valid length. The test
  * ring_packed_write_flag finds devices that forget the flag; all others take the length as it is.
  */
-static void mend_length(const struct queue *queue, uint16_t at, uint32_t *written)
+static void fix_length(const struct queue *queue, uint16_t at, uint32_t *written)
 {
 	const struct vring_packed_desc *desc =
 		(const struct vring_packed_desc *)queue->addresses[0] + at;
@@ -295,7 +295,7 @@ void *queue_wait(struct queue *queue, uint32_t *written, unsigned int ms)
 	check(error == 0,
 	      "%s: a used entry of queue %u has an id that is not in flight, or too large a length",
 	      device_name(queue->device), queue->index);
-	mend_length(queue, at, written);
+	fix_length(queue, at, written);
 	return token;
 }
 

@@ -25,7 +25,7 @@ struct pci_bar {
 };
 
 struct pci_capability {
-	uint8_t place, length, type, bar, id;
+	uint8_t position, length, type, bar, id;
 	uint32_t offset, size, extra; /* extra: notify_off_multiplier */
 	bool inside;		      /* inside a BAR, of memory or ports */
 	bool usable;		      /* inside a memory BAR that has an address */
@@ -62,7 +62,7 @@ void pci_write(const struct pci_function *function, uint32_t offset, uint32_t va
  * Allocates an address below 4 GiB for a BAR of that size; 0: firmware assigned all BARs, or the
  * window is full.
  */
-uint64_t pci_give_address(uint64_t size);
+uint64_t pci_allocate_address(uint64_t size);
 #define PCI_COMMAND	0x04
 #define PCI_STATUS	0x06
 #define COMMAND_IO	1u

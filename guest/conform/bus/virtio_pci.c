@@ -21,7 +21,7 @@ struct pci_function pci_functions[FUNCTIONS_MAX];
 unsigned int pci_function_count;
 static bool has_ports;
 
-static uint64_t place_of(const struct pci_function *function, uint32_t offset)
+static uint64_t ecam_address(const struct pci_function *function, uint32_t offset)
 {
 	return machine.ecam +
 	       ((uint64_t)(function->bus - machine.first_bus) << 20 |
@@ -40,7 +40,7 @@ static void select(const struct pci_function *function, uint32_t offset)
 uint32_t pci_read(const struct pci_function *function, uint32_t offset, unsigned int width)
 {
 	if (machine.ecam)
-		return (uint32_t)mmio_read(place_of(function, offset), width);
+		return (uint32_t)mmio_read(ecam_address(function, offset), width);
 	select(function, offset);
 	return arch_port_read((uint16_t)(PCI_DATA + (offset & 3)), width);
 }
@@ -49,14 +49,14 @@ void pci_write(const struct pci_function *function, uint32_t offset, uint32_t va
 	       unsigned int width)
 {
 	if (machine.ecam) {
-		mmio_write(place_of(function, offset), value, width);
+		mmio_write(ecam_address(function, offset), value, width);
 		return;
 	}
 	select(function, offset);
 	arch_port_write((uint16_t)(PCI_DATA + (offset & 3)), value, width);
 }
 
-static uint64_t give_address(struct window *window, uint64_t size)
+static uint64_t allocate_address(struct window *window, uint64_t size)
 {
 	uint64_t at = (window->next + size - 1) & ~(size - 1);
 
@@ -66,9 +66,9 @@ static uint64_t give_address(struct window *window, uint64_t size)
 	return at;
 }
 
-uint64_t pci_give_address(uint64_t size)
+uint64_t pci_allocate_address(uint64_t size)
 {
-	return give_address(&machine.window32, size);
+	return allocate_address(&machine.window32, size);
 }
 
 static void read_bars(struct pci_function *function)
@@ -77,13 +77,13 @@ static void read_bars(struct pci_function *function)
 
 	pci_write(function, PCI_COMMAND, command & ~(COMMAND_IO | COMMAND_MEMORY), 2);
 	for (unsigned int i = 0; i < 6; i++) {
-		uint32_t place = 0x10 + 4 * i, old = pci_read(function, place, 4), ones;
+		uint32_t reg = 0x10 + 4 * i, old = pci_read(function, reg, 4), ones;
 		struct pci_bar *bar = &function->bars[i];
 		uint64_t mask, address;
 
-		pci_write(function, place, UINT32_MAX, 4);
-		ones = pci_read(function, place, 4);
-		pci_write(function, place, old, 4);
+		pci_write(function, reg, UINT32_MAX, 4);
+		ones = pci_read(function, reg, 4);
+		pci_write(function, reg, old, 4);
 		if (ones == 0 || ones == UINT32_MAX)
 			continue;
 		if (old & 1) {
@@ -95,11 +95,11 @@ static void read_bars(struct pci_function *function)
 		address = old & ~15u;
 		bar->wide = (old & 6) == 4 && i < 5;
 		if (bar->wide) {
-			uint32_t high = pci_read(function, place + 4, 4);
+			uint32_t high = pci_read(function, reg + 4, 4);
 
-			pci_write(function, place + 4, UINT32_MAX, 4);
-			mask = (uint64_t)pci_read(function, place + 4, 4) << 32 | (ones & ~15u);
-			pci_write(function, place + 4, high, 4);
+			pci_write(function, reg + 4, UINT32_MAX, 4);
+			mask = (uint64_t)pci_read(function, reg + 4, 4) << 32 | (ones & ~15u);
+			pci_write(function, reg + 4, high, 4);
 			address |= (uint64_t)high << 32;
 		}
 		bar->size = ~mask + 1;
@@ -108,14 +108,14 @@ static void read_bars(struct pci_function *function)
 			continue;
 		}
 		if (address == 0)
-			address = give_address(&machine.window32, bar->size);
+			address = allocate_address(&machine.window32, bar->size);
 		if (address == 0 && bar->wide)
-			address = give_address(&machine.window64, bar->size);
+			address = allocate_address(&machine.window64, bar->size);
 		bar->address = address;
 		if (address) {
-			pci_write(function, place, (uint32_t)address | (old & 15), 4);
+			pci_write(function, reg, (uint32_t)address | (old & 15), 4);
 			if (bar->wide)
-				pci_write(function, place + 4, (uint32_t)(address >> 32), 4);
+				pci_write(function, reg + 4, (uint32_t)(address >> 32), 4);
 		}
 		if (bar->wide)
 			i++;
@@ -138,7 +138,7 @@ static uint64_t structure(const struct pci_function *function, uint8_t bar, uint
 	return where->address + offset;
 }
 
-static void take_virtio(struct pci_function *function, uint8_t place)
+static void take_virtio(struct pci_function *function, uint8_t position)
 {
 	struct pci_capability *cap;
 	uint64_t address;
@@ -147,16 +147,16 @@ static void take_virtio(struct pci_function *function, uint8_t place)
 		return;
 	cap = &function->capabilities[function->capability_count++];
 	*cap = (struct pci_capability){
-		.place = place,
-		.length = (uint8_t)pci_read(function, place + 2u, 1),
-		.type = (uint8_t)pci_read(function, place + 3u, 1),
-		.bar = (uint8_t)pci_read(function, place + 4u, 1),
-		.id = (uint8_t)pci_read(function, place + 5u, 1),
-		.offset = pci_read(function, place + 8u, 4),
-		.size = pci_read(function, place + 12u, 4),
+		.position = position,
+		.length = (uint8_t)pci_read(function, position + 2u, 1),
+		.type = (uint8_t)pci_read(function, position + 3u, 1),
+		.bar = (uint8_t)pci_read(function, position + 4u, 1),
+		.id = (uint8_t)pci_read(function, position + 5u, 1),
+		.offset = pci_read(function, position + 8u, 4),
+		.size = pci_read(function, position + 12u, 4),
 	};
 	if (cap->length >= 20)
-		cap->extra = pci_read(function, place + 16u, 4);
+		cap->extra = pci_read(function, position + 16u, 4);
 	cap->inside = cap->bar <= 5 && cap->offset <= function->bars[cap->bar].size &&
 		      cap->size <= function->bars[cap->bar].size - cap->offset;
 	address = structure(function, cap->bar, cap->offset, cap->size);
@@ -181,26 +181,26 @@ static void take_virtio(struct pci_function *function, uint8_t place)
 
 static void read_capabilities(struct pci_function *function)
 {
-	uint8_t place = (uint8_t)pci_read(function, 0x34, 1) & 0xfc;
+	uint8_t position = (uint8_t)pci_read(function, 0x34, 1) & 0xfc;
 	unsigned int turns = 0;
 
 	if (!(pci_read(function, PCI_STATUS, 2) & 0x10))
 		return;
-	for (; place >= 0x40; place = (uint8_t)pci_read(function, place + 1u, 1) & 0xfc) {
-		uint8_t id = (uint8_t)pci_read(function, place, 1);
+	for (; position >= 0x40; position = (uint8_t)pci_read(function, position + 1u, 1) & 0xfc) {
+		uint8_t id = (uint8_t)pci_read(function, position, 1);
 
 		if (++turns > PCI_CAPABILITIES_MAX) {
 			function->looped = true;
 			return;
 		}
 		if (id == CAPABILITY_VENDOR)
-			take_virtio(function, place);
+			take_virtio(function, position);
 		if (id == CAPABILITY_MSIX) {
-			uint32_t table = pci_read(function, place + 4u, 4);
-			uint32_t pending = pci_read(function, place + 8u, 4);
+			uint32_t table = pci_read(function, position + 4u, 4);
+			uint32_t pending = pci_read(function, position + 8u, 4);
 
-			function->msix = place;
-			function->vectors = (pci_read(function, place + 2u, 2) & 0x7ff) + 1;
+			function->msix = position;
+			function->vectors = (pci_read(function, position + 2u, 2) & 0x7ff) + 1;
 			function->msix_table =
 				structure(function, table & 7, table & ~7u, function->vectors * 16);
 			function->msix_pending = structure(function, pending & 7, pending & ~7u, 8);

@@ -58,7 +58,7 @@ bool dut_get(unsigned int nth, enum transport transport, uint64_t features, stru
 		if (!device->type || (transport && device->transport != transport))
 			continue;
 		offered = device_offered(device);
-		if (offered & device->type->unfit)
+		if (offered & device->type->excluded_features)
 			continue;
 		if ((offered & features) != features || nth-- > 0)
 			continue;

@@ -8,20 +8,20 @@
 #include "devices/dut.h"
 #include "pages.h"
 
-void net_put16(uint8_t *place, uint32_t value)
+void net_put16(uint8_t *bytes, uint32_t value)
 {
-	place[0] = (uint8_t)(value >> 8);
-	place[1] = (uint8_t)value;
+	bytes[0] = (uint8_t)(value >> 8);
+	bytes[1] = (uint8_t)value;
 }
 
-static uint16_t get16(const uint8_t *place)
+static uint16_t get16(const uint8_t *bytes)
 {
-	return (uint16_t)(place[0] << 8 | place[1]);
+	return (uint16_t)(bytes[0] << 8 | bytes[1]);
 }
 
-static uint32_t get32(const uint8_t *place)
+static uint32_t get32(const uint8_t *bytes)
 {
-	return (uint32_t)get16(place) << 16 | get16(place + 2);
+	return (uint32_t)get16(bytes) << 16 | get16(bytes + 2);
 }
 
 void net_offer(struct net *net, uint32_t index)

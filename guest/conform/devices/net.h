@@ -97,7 +97,7 @@ bool net_wait_reset(struct net *net, uint16_t port, uint32_t *acknowledged, stru
  */
 void net_find_gateway(struct net *net, uint8_t gateway[6]);
 /* Writes 16 bits in network byte order. */
-void net_put16(uint8_t *place, uint32_t value);
+void net_put16(uint8_t *bytes, uint32_t value);
 /* The internet checksum of @size bytes, added to the sum @start. */
 uint16_t net_sum(const uint8_t *data, uint32_t size, uint32_t start);
 /* The sum over the pseudo header of the IPv4 packet @ip and its payload of @size bytes. */

@@ -39,7 +39,7 @@ struct device_type {
 	 */
 	unsigned int simple;
 	/* The tests skip a device that offers one of these features. */
-	uint64_t unfit;
+	uint64_t excluded_features;
 	/*
 	 * Makes the well-formed request number @slot. request->memory is set, its contents are
 	 * undefined.

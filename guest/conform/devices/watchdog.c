@@ -25,7 +25,7 @@ static void write_stray(void *argument)
 }
 
 /* Writes zeros and ones in each width that divides the address, from @first to @limit bytes. */
-static void harass_place(uint64_t address, unsigned int first, unsigned int limit)
+static void write_stray_values(uint64_t address, unsigned int first, unsigned int limit)
 {
 	struct fault fault;
 
@@ -112,13 +112,13 @@ static void esb_stop(void)
 }
 
 /* Registers ignore writes that the two unlock words do not precede. */
-static void esb_harass(void)
+static void esb_write_stray(void)
 {
 	for (uint64_t offset = 0; offset < ESB_SIZE; offset++)
 		if (offset != ESB_RELOAD)
-			harass_place(esb_base + offset, 1, 4);
-	harass_place(esb_base + ESB_RELOAD, 1, 1);
-	harass_place(esb_base + ESB_RELOAD, 4, 4);
+			write_stray_values(esb_base + offset, 1, 4);
+	write_stray_values(esb_base + ESB_RELOAD, 1, 1);
+	write_stray_values(esb_base + ESB_RELOAD, 4, 4);
 }
 
 static const struct watchdog_ops esb_ops = {
@@ -129,7 +129,7 @@ static const struct watchdog_ops esb_ops = {
 	.refresh = esb_refresh,
 	.stop = esb_stop,
 	.running = esb_running,
-	.harass = esb_harass,
+	.write_stray = esb_write_stray,
 };
 
 static void look(void *argument)
@@ -147,7 +147,7 @@ static void look(void *argument)
 		esb = function;
 		esb_base = pci_read(&esb, PCI_BAR0, 4) & ~15u;
 		if (!esb_base) {
-			esb_base = pci_give_address(PAGE_OF_REGISTERS);
+			esb_base = pci_allocate_address(PAGE_OF_REGISTERS);
 			pci_write(&esb, PCI_BAR0, (uint32_t)esb_base, 4);
 		}
 		if (!esb_base)
@@ -219,22 +219,22 @@ static bool generic_running(void)
 	return mmio_read(control + WCS, 4) & STATUS_ENABLED;
 }
 
-static void generic_harass(void)
+static void generic_write_stray(void)
 {
 	/* Parts of a 32-bit register, and accesses that span two registers. */
 	for (uint64_t offset = WCS; offset < 4; offset++)
-		harass_place(control + offset, 1, 2);
-	harass_place(control + WCS, 8, 8);
+		write_stray_values(control + offset, 1, 2);
+	write_stray_values(control + WCS, 8, 8);
 	for (uint64_t offset = WOR; offset < WCV + 8; offset++)
-		harass_place(control + offset, 1, 2);
-	harass_place(control + 4, 1, 4);
+		write_stray_values(control + offset, 1, 2);
+	write_stray_values(control + 4, 1, 4);
 	/* Each access is an exit, so sample the frames. */
 	for (uint64_t offset = WCV + 8; offset < FRAME_SIZE; offset += offset < 0x40 ? 8 : offset) {
-		harass_place(control + offset, 1, 8);
-		harass_place(refresh + offset, 1, 8);
+		write_stray_values(control + offset, 1, 8);
+		write_stray_values(refresh + offset, 1, 8);
 	}
-	harass_place(control + W_IIDR, 1, 4);
-	harass_place(refresh + WRR, 8, 8);
+	write_stray_values(control + W_IIDR, 1, 4);
+	write_stray_values(refresh + WRR, 8, 8);
 }
 
 static const struct watchdog_ops generic_ops = {
@@ -245,7 +245,7 @@ static const struct watchdog_ops generic_ops = {
 	.refresh = generic_refresh,
 	.stop = generic_stop,
 	.running = generic_running,
-	.harass = generic_harass,
+	.write_stray = generic_write_stray,
 };
 
 static void look(void *argument)

@@ -17,7 +17,7 @@ struct watchdog_ops {
 	void (*stop)(void);
 	bool (*running)(void);
 	/* Writes undefined values and widths to its registers and around them. */
-	void (*harass)(void);
+	void (*write_stray)(void);
 };
 
 struct watchdog {

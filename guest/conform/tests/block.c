@@ -15,7 +15,7 @@
 #define LIFETIME     FEATURE(15)
 #define MODEL	     92 /* in the configuration of a zoned disk */
 #define WRITEBACK    32
-#define PLACE	     1000 /* a sector that tests write to */
+#define TEST_SECTOR  1000 /* a sector that tests write to */
 
 static void build_read(struct request *request, uint64_t sector, void *data, uint32_t size,
 		       uint8_t *status)
@@ -82,7 +82,7 @@ DEVICE_TYPE(block) = {
 	.id = VIRTIO_ID_BLOCK,
 	.name = "block",
 	.base = true,
-	.unfit = FEATURE(VIRTIO_BLK_F_RO), /* the feature does not affect its rings */
+	.excluded_features = FEATURE(VIRTIO_BLK_F_RO), /* the feature does not affect its rings */
 	.build = build,
 	.verify = verify,
 	.build_large = build_large,
@@ -161,7 +161,8 @@ TEST(blk_status, "AVP-BLK-003", BLOCK)
 	uint8_t *data = pages_get(SECTOR);
 
 	for (unsigned int i = 0; i < 10; i++) {
-		uint8_t status = block_request(queue, types[i], PLACE, data, SECTOR, types[i] & 1);
+		uint8_t status =
+			block_request(queue, types[i], TEST_SECTOR, data, SECTOR, types[i] & 1);
 
 		check(status <= VIRTIO_BLK_S_UNSUPP, "a request of type %u ends with status %u",
 		      types[i], status);
@@ -201,15 +202,15 @@ TEST(blk_length_odd, "AVP-BLK-005", BLOCK, .limit_ms = 15000)
 	uint8_t *data = pages_get(2 * SECTOR), *before = pages_get(4 * SECTOR);
 
 	fill(before, 4 * SECTOR, 5);
-	block_must(queue, VIRTIO_BLK_T_OUT, PLACE, before, 4 * SECTOR, true);
+	block_must(queue, VIRTIO_BLK_T_OUT, TEST_SECTOR, before, 4 * SECTOR, true);
 	for (unsigned int i = 0; i < 5; i++) {
 		uint8_t status;
 
 		memset(data, 0x5a, 2 * SECTOR);
-		status = block_request(queue, VIRTIO_BLK_T_OUT, PLACE, data, sizes[i], true);
+		status = block_request(queue, VIRTIO_BLK_T_OUT, TEST_SECTOR, data, sizes[i], true);
 		check(status <= VIRTIO_BLK_S_UNSUPP, "a write of %u bytes has status %u", sizes[i],
 		      status);
-		block_must(queue, VIRTIO_BLK_T_IN, PLACE, before, 4 * SECTOR, false);
+		block_must(queue, VIRTIO_BLK_T_IN, TEST_SECTOR, before, 4 * SECTOR, false);
 		/* All of it, or nothing of any sector. */
 		for (unsigned int s = 0; s < 4; s++) {
 			const uint8_t *sector = before + s * SECTOR;
@@ -218,7 +219,7 @@ TEST(blk_length_odd, "AVP-BLK-005", BLOCK, .limit_ms = 15000)
 			      "a write of %u bytes changed part of a sector", sizes[i]);
 		}
 		fill(before, 4 * SECTOR, 5);
-		block_must(queue, VIRTIO_BLK_T_OUT, PLACE, before, 4 * SECTOR, true);
+		block_must(queue, VIRTIO_BLK_T_OUT, TEST_SECTOR, before, 4 * SECTOR, true);
 	}
 }
 
@@ -253,7 +254,7 @@ static bool craft_short(struct dut *dut, struct queue *queue, unsigned int varia
 		break;
 	case 5: /* a write whose data is writable */
 		dut->area[0] = VIRTIO_BLK_T_OUT;
-		*(uint64_t *)(dut->area + 8) = PLACE;
+		*(uint64_t *)(dut->area + 8) = TEST_SECTOR;
 		table[0] = (struct vring_desc){memory, 16, next, 1};
 		table[1] = (struct vring_desc){memory + 512, 512, next | write, 2};
 		table[2] = (struct vring_desc){memory + 2048, 1, write, 0};
@@ -278,7 +279,7 @@ TEST(blk_unknown_type, "AVP-BLK-007", BLOCK)
 	uint8_t *data = pages_get(SECTOR), status;
 
 	for (unsigned int i = 0; i < 7; i++) {
-		status = block_request(queue, types[i], PLACE, data, SECTOR, false);
+		status = block_request(queue, types[i], TEST_SECTOR, data, SECTOR, false);
 		check(status == VIRTIO_BLK_S_UNSUPP, "a request of type 0x%x has status %u",
 		      types[i], status);
 	}
@@ -350,9 +351,9 @@ TEST(blk_flush, "AVP-BLK-010", BLOCK, .limit_ms = 20000)
 
 	for (unsigned int i = 0; i < 10; i++) {
 		fill(data, SECTOR, i);
-		block_must(queue, VIRTIO_BLK_T_OUT, PLACE + i, data, SECTOR, true);
+		block_must(queue, VIRTIO_BLK_T_OUT, TEST_SECTOR + i, data, SECTOR, true);
 		block_must(queue, VIRTIO_BLK_T_FLUSH, 0, NULL, 0, true);
-		block_must(queue, VIRTIO_BLK_T_IN, PLACE + i, data, SECTOR, false);
+		block_must(queue, VIRTIO_BLK_T_IN, TEST_SECTOR + i, data, SECTOR, false);
 		check(is_filled(data, SECTOR, i), "a flushed sector is different");
 	}
 }
@@ -392,10 +393,10 @@ TEST(blk_wce_switch, "AVP-BLK-015", BLOCK)
 		check(config_read(queue->device, WRITEBACK, 1) == (i & 1),
 		      "writeback reads %lu after %u", config_read(queue->device, WRITEBACK, 1),
 		      i & 1);
-		block_must(queue, VIRTIO_BLK_T_OUT, PLACE, data, SECTOR, true);
+		block_must(queue, VIRTIO_BLK_T_OUT, TEST_SECTOR, data, SECTOR, true);
 	}
 	config_write(queue->device, WRITEBACK, 0x5a, 1);
-	block_must(queue, VIRTIO_BLK_T_OUT, PLACE, data, SECTOR, true);
+	block_must(queue, VIRTIO_BLK_T_OUT, TEST_SECTOR, data, SECTOR, true);
 }
 
 TEST(blk_config_padding, "AVP-BLK-016", BLOCK)
@@ -482,8 +483,8 @@ static uint8_t segment_request(struct queue *queue, uint32_t type, uint64_t sect
 static void check_neighbours(struct queue *queue, uint8_t *data)
 {
 	memset(data, 0, 4 * SECTOR);
-	block_must(queue, VIRTIO_BLK_T_IN, PLACE - 1, data, SECTOR, false);
-	block_must(queue, VIRTIO_BLK_T_IN, PLACE + 8, data + SECTOR, SECTOR, false);
+	block_must(queue, VIRTIO_BLK_T_IN, TEST_SECTOR - 1, data, SECTOR, false);
+	block_must(queue, VIRTIO_BLK_T_IN, TEST_SECTOR + 8, data + SECTOR, SECTOR, false);
 	check(is_filled(data, SECTOR, 1) && is_filled(data + SECTOR, SECTOR, 1 + 9 * SECTOR),
 	      "a sector beside the range was changed");
 }
@@ -494,7 +495,7 @@ static struct queue *prepare_range(uint64_t feature, const char *name, uint8_t *
 
 	*data = pages_get(8192);
 	fill(*data, 10 * SECTOR, 1);
-	block_must(queue, VIRTIO_BLK_T_OUT, PLACE - 1, *data, 10 * SECTOR, true);
+	block_must(queue, VIRTIO_BLK_T_OUT, TEST_SECTOR - 1, *data, 10 * SECTOR, true);
 	return queue;
 }
 
@@ -502,12 +503,12 @@ TEST(blk_discard, "AVP-BLK-019", BLOCK)
 {
 	uint8_t *data;
 	struct queue *queue = prepare_range(DISCARD, "VIRTIO_BLK_F_DISCARD", &data);
-	uint8_t status = segment_request(queue, VIRTIO_BLK_T_DISCARD, PLACE, 8, 0, 16);
+	uint8_t status = segment_request(queue, VIRTIO_BLK_T_DISCARD, TEST_SECTOR, 8, 0, 16);
 
 	check(status == VIRTIO_BLK_S_OK, "a discard of 8 sectors has status %u", status);
 	check_neighbours(queue, data);
 	if (config_read(queue->device, 40, 4) >= 2) {
-		status = segment_request(queue, VIRTIO_BLK_T_DISCARD, PLACE, 8, 0, 32);
+		status = segment_request(queue, VIRTIO_BLK_T_DISCARD, TEST_SECTOR, 8, 0, 32);
 		check(status == VIRTIO_BLK_S_OK, "a discard of two segments has status %u", status);
 	}
 }
@@ -524,7 +525,7 @@ TEST(blk_secure_erase, "AVP-BLK-021", BLOCK, .limit_ms = 20000)
 	check(largest > 0 && segments > 0,
 	      "max_secure_erase_sectors is %u, max_secure_erase_seg %u", largest, segments);
 	alignment = alignment ? alignment : 1;
-	first = (PLACE / alignment + 1) * alignment;
+	first = (TEST_SECTOR / alignment + 1) * alignment;
 	count = largest < alignment ? largest : largest / alignment * alignment;
 	count = count > 64 && alignment <= 64 ? 64 / alignment * alignment : count;
 	if (first + count >= block_capacity(queue->device))
@@ -549,12 +550,12 @@ TEST(blk_write_zeroes, "AVP-BLK-020", BLOCK)
 
 	for (uint32_t unmap = 0; unmap < 2; unmap++) {
 		struct queue *queue = prepare_range(ZEROES, "VIRTIO_BLK_F_WRITE_ZEROES", &data);
-		uint8_t status =
-			segment_request(queue, VIRTIO_BLK_T_WRITE_ZEROES, PLACE, 8, unmap, 16);
+		uint8_t status = segment_request(queue, VIRTIO_BLK_T_WRITE_ZEROES, TEST_SECTOR, 8,
+						 unmap, 16);
 
 		check(status == VIRTIO_BLK_S_OK, "write-zeroes with flags %u has status %u", unmap,
 		      status);
-		block_must(queue, VIRTIO_BLK_T_IN, PLACE, data, 8 * SECTOR, false);
+		block_must(queue, VIRTIO_BLK_T_IN, TEST_SECTOR, data, 8 * SECTOR, false);
 		for (unsigned int i = 0; i < 8 * SECTOR; i++)
 			check(data[i] == 0, "byte %u is 0x%x after write-zeroes with flags %u", i,
 			      data[i], unmap);
@@ -569,17 +570,18 @@ TEST(blk_unknown_flags, "AVP-BLK-022", BLOCK)
 	struct queue *queue = prepare_range(ZEROES, "VIRTIO_BLK_F_WRITE_ZEROES", &data);
 
 	for (unsigned int i = 0; i < 4; i++) {
-		status = segment_request(queue, VIRTIO_BLK_T_WRITE_ZEROES, PLACE, 8, flags[i], 16);
+		status = segment_request(queue, VIRTIO_BLK_T_WRITE_ZEROES, TEST_SECTOR, 8, flags[i],
+					 16);
 		check(status == VIRTIO_BLK_S_UNSUPP, "write-zeroes with flags 0x%x has status %u",
 		      flags[i], status);
 	}
-	block_must(queue, VIRTIO_BLK_T_IN, PLACE - 1, data, 10 * SECTOR, false);
+	block_must(queue, VIRTIO_BLK_T_IN, TEST_SECTOR - 1, data, 10 * SECTOR, false);
 	check(is_filled(data, 10 * SECTOR, 1), "a request with unknown flags changed data");
 	queue = prepare_range(DISCARD, "VIRTIO_BLK_F_DISCARD", &data);
 	for (unsigned int i = 0; i < 5; i++) {
 		uint32_t wrong = i == 4 ? 1 : flags[i];
 
-		status = segment_request(queue, VIRTIO_BLK_T_DISCARD, PLACE, 8, wrong, 16);
+		status = segment_request(queue, VIRTIO_BLK_T_DISCARD, TEST_SECTOR, 8, wrong, 16);
 		check(status == VIRTIO_BLK_S_UNSUPP, "discard with flags 0x%x has status %u", wrong,
 		      status);
 	}
@@ -595,8 +597,8 @@ TEST(blk_segments_wild, "AVP-BLK-023", BLOCK, .limit_ms = 15000)
 		uint64_t sector;
 		uint32_t count, length;
 	} rows[] = {
-		{capacity, 1, 16},	 {capacity - 1, 2, 16},	  {UINT64_MAX, 8, 16},
-		{UINT64_MAX - 3, 8, 16}, {PLACE, UINT32_MAX, 16},
+		{capacity, 1, 16},	 {capacity - 1, 2, 16},		{UINT64_MAX, 8, 16},
+		{UINT64_MAX - 3, 8, 16}, {TEST_SECTOR, UINT32_MAX, 16},
 	};
 
 	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -606,8 +608,9 @@ TEST(blk_segments_wild, "AVP-BLK-023", BLOCK, .limit_ms = 15000)
 		      "write-zeroes of %u sectors at %lu (in %u bytes) has status %u",
 		      rows[i].count, rows[i].sector, rows[i].length, status);
 	}
-	if (limit && limit < capacity - PLACE && limit < UINT32_MAX) {
-		status = segment_request(queue, VIRTIO_BLK_T_WRITE_ZEROES, PLACE, limit + 1, 0, 16);
+	if (limit && limit < capacity - TEST_SECTOR && limit < UINT32_MAX) {
+		status = segment_request(queue, VIRTIO_BLK_T_WRITE_ZEROES, TEST_SECTOR, limit + 1,
+					 0, 16);
 		check(status != VIRTIO_BLK_S_OK,
 		      "write-zeroes of more sectors than allowed succeeds");
 	}
@@ -632,7 +635,7 @@ TEST(blk_segments_wild, "AVP-BLK-023", BLOCK, .limit_ms = 15000)
 		      "a request with a segment of %u bytes succeeds", length);
 		queue = open_with(ZEROES, "VIRTIO_BLK_F_WRITE_ZEROES");
 	}
-	block_must(queue, VIRTIO_BLK_T_IN, PLACE - 1, data, 10 * SECTOR, false);
+	block_must(queue, VIRTIO_BLK_T_IN, TEST_SECTOR - 1, data, 10 * SECTOR, false);
 	check(is_filled(data, 10 * SECTOR, 1), "an invalid request changed data");
 }
 
@@ -723,7 +726,7 @@ TEST(blk_parallel, "AVP-BLK-033", BLOCK, .limit_ms = 30000)
 				(struct virtio_blk_outhdr){.type = flush     ? VIRTIO_BLK_T_FLUSH :
 								   round % 2 ? VIRTIO_BLK_T_IN :
 									       VIRTIO_BLK_T_OUT,
-							   .sector = flush ? 0 : PLACE + i};
+							   .sector = flush ? 0 : TEST_SECTOR + i};
 			slots[i].status = NO_STATUS;
 			if (round % 2 == 0)
 				fill(slots[i].data, SECTOR, round + i);
@@ -754,7 +757,7 @@ TEST(blk_parallel, "AVP-BLK-033", BLOCK, .limit_ms = 30000)
 			      i, count, slots[i].status);
 			check(round % 2 == 0 || (flushes && i % 8 == 7) ||
 				      is_filled(slots[i].data, SECTOR, round - 1 + i),
-			      "sector %u has other data than was written", PLACE + i);
+			      "sector %u has other data than was written", TEST_SECTOR + i);
 		}
 	}
 }

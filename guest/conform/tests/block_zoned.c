@@ -43,9 +43,9 @@ static struct queue *open_zoned(uint64_t features)
 	return queue;
 }
 
-static uint32_t field(struct queue *queue, uint32_t place)
+static uint32_t field(struct queue *queue, uint32_t offset)
 {
-	return (uint32_t)config_read(queue->device, place, 4);
+	return (uint32_t)config_read(queue->device, offset, 4);
 }
 
 static struct zone get_zone(struct queue *queue, uint64_t sector)
@@ -201,7 +201,7 @@ TEST(blk_zoned_commands, "AVP-BLK-028", BLOCK, .limit_ms = 30000)
 
 /* An append: the device writes the sector before the status. */
 static uint8_t append(struct queue *queue, uint64_t sector, void *data, uint32_t length,
-		      uint64_t *place)
+		      uint64_t *written_sector)
 {
 	static struct virtio_blk_outhdr header;
 	static uint64_t append_sector;
@@ -213,7 +213,7 @@ static uint8_t append(struct queue *queue, uint64_t sector, void *data, uint32_t
 	header = (struct virtio_blk_outhdr){.type = APPEND, .sector = sector};
 	status = NO_STATUS;
 	check(queue_do(queue, buffers, 2, 2, NULL, ANSWER_MS), "an append was not used");
-	*place = append_sector;
+	*written_sector = append_sector;
 	return status;
 }
 
@@ -228,22 +228,22 @@ static void expect_status(struct queue *queue, uint32_t type, uint64_t sector, v
 static void check_appends(struct queue *queue, const struct zone *zone, uint8_t *data)
 {
 	uint32_t size = field(queue, GRANULARITY), limit = field(queue, MAX_APPEND);
-	uint64_t place = 0, pointer = get_zone(queue, zone->start).pointer;
-	uint8_t status = append(queue, zone->start, data, size, &place);
+	uint64_t sector = 0, pointer = get_zone(queue, zone->start).pointer;
+	uint8_t status = append(queue, zone->start, data, size, &sector);
 
 	if (limit == 0) {
 		check(status == VIRTIO_BLK_S_UNSUPP,
 		      "an append has status %u, though max_append_sectors is 0", status);
 		return;
 	}
-	check(status == VIRTIO_BLK_S_OK && place == pointer,
-	      "an append has status %u and sector %lu, the write pointer was at %lu", status, place,
-	      pointer);
-	status = append(queue, zone->start + size / SECTOR, data, size, &place);
+	check(status == VIRTIO_BLK_S_OK && sector == pointer,
+	      "an append has status %u and sector %lu, the write pointer was at %lu", status,
+	      sector, pointer);
+	status = append(queue, zone->start + size / SECTOR, data, size, &sector);
 	check(status == INVALID_CMD, "an append to a sector within a zone has status %u", status);
 	if ((uint64_t)limit * SECTOR + size > DATA_MAX)
 		return;
-	status = append(queue, zone->start, data, limit * SECTOR + size, &place);
+	status = append(queue, zone->start, data, limit * SECTOR + size, &sector);
 	check(status == INVALID_CMD, "an append of more than max_append_sectors has status %u",
 	      status);
 }

@@ -4,7 +4,7 @@
 #include "bus/bus.h"
 #include "machine.h"
 #include "pages.h"
-#include "picture.h"
+#include "snapshot.h"
 #include "reboot.h"
 #include "report.h"
 #include "test.h"
@@ -267,13 +267,13 @@ TEST(boot_devices_quiet, "AVP-BOOT-020")
 
 TEST(boot_repeat, "AVP-BOOT-021", .limit_ms = 60000)
 {
-	static struct picture before, now;
+	static struct snapshot before, now;
 
-	picture_take(&now);
+	snapshot_take(&now);
 	if (!reboot_resume(&before, sizeof(before)))
 		reboot_now(&now, sizeof(now));
-	picture_check_start(&before, &now);
-	picture_check_devices(&before, &now);
+	snapshot_check_start(&before, &now);
+	snapshot_check_devices(&before, &now);
 }
 
 TEST(boot_early_output, "AVP-BOOT-022", .limit_ms = 600000)

@@ -73,14 +73,14 @@ static bool get_message(struct control *control, struct virtio_console_control *
 {
 	void *token = queue_wait(control->from, size, ms);
 	uintptr_t index = (uintptr_t)token - 1;
-	const uint8_t *place = control->in + index * MESSAGE_SIZE;
+	const uint8_t *entry = control->in + index * MESSAGE_SIZE;
 
 	if (!token)
 		return false;
 	check(*size >= sizeof(*message) && *size <= MESSAGE_SIZE, "a message of %u bytes", *size);
-	memcpy(message, place, sizeof(*message));
+	memcpy(message, entry, sizeof(*message));
 	*size -= sizeof(*message);
-	memcpy(rest, place + sizeof(*message), *size);
+	memcpy(rest, entry + sizeof(*message), *size);
 	offer_message(control, index);
 	return true;
 }

@@ -451,10 +451,10 @@ static void set_breakpoint(uint64_t address, bool on)
 
 static bool breakpoint_kept(uint64_t address)
 {
-	uint64_t place, control;
+	uint64_t linear, control;
 
-	__asm__ volatile("mov %%dr0, %0\n mov %%dr7, %1" : "=r"(place), "=r"(control));
-	return place == address && control == BREAKPOINT_ON;
+	__asm__ volatile("mov %%dr0, %0\n mov %%dr7, %1" : "=r"(linear), "=r"(control));
+	return linear == address && control == BREAKPOINT_ON;
 }
 #else
 #define BREAKPOINT_KIND 0x31  /* from the same exception level */
@@ -496,8 +496,8 @@ TEST(cpu_debug, "AVP-CPU-028", .limit_ms = 20000)
 		set_breakpoint(address, false);
 		check(kept, "an exit changed the breakpoint's registers, the %dth time", i + 1);
 		check(stopped, "the breakpoint raises nothing, the %dth time", i + 1);
-		check(fault.kind == BREAKPOINT_KIND && fault.place == address,
-		      "it raises 0x%lx at 0x%lx", fault.kind, fault.place);
+		check(fault.kind == BREAKPOINT_KIND && fault.pc == address,
+		      "it raises 0x%lx at 0x%lx", fault.kind, fault.pc);
 	}
 	check(marks == 0, "the instruction at the breakpoint was executed");
 	/*
@@ -802,7 +802,7 @@ TEST(cpu_exception_loop, "AVP-CPU-029", .cpus = 2, .limit_ms = 60000)
 	/* Only a reset brings the processor back, and it must still work. */
 	if (reboot_resume(&nothing, sizeof(nothing)))
 		return;
-	reboot_keep(&nothing, sizeof(nothing));
+	reboot_store(&nothing, sizeof(nothing));
 	marks = 0;
 	start(1, loop_in_exceptions, NULL);
 	check(wait_until(marks == 1, SECOND_MS), "processor 1 does not arrive");

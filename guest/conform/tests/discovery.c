@@ -5,7 +5,7 @@
 #include "bus/virtio_mmio.h"
 #include "console.h"
 #include "devices/type.h"
-#include "picture.h"
+#include "snapshot.h"
 #include "reboot.h"
 #include "test.h"
 
@@ -18,7 +18,7 @@ TEST(disc_acpi_tables, "AVP-DISC-001", .profile = "x86-64")
 	for (unsigned int i = 0; i < x86_platform.table_count; i++) {
 		const struct acpi_table *table = &x86_platform.tables[i];
 
-		check(table->sound, "table %s at 0x%lx: wrong checksum, or wrong length %u",
+		check(table->valid, "table %s at 0x%lx: wrong checksum, or wrong length %u",
 		      table->signature, table->address, table->length);
 	}
 }
@@ -71,7 +71,7 @@ TEST(disc_dt_valid, "AVP-DISC-007", .profile = "arm64")
 {
 	check(start_copy.version >= 17 && start_copy.loader <= 17,
 	      "version %lu, compatible with %lu", start_copy.version, start_copy.loader);
-	check(arm64_platform.tree_sound, "the device tree is not well-formed");
+	check(arm64_platform.tree_valid, "the device tree is not well-formed");
 }
 
 TEST(disc_dt_root, "AVP-DISC-008", .profile = "arm64")
@@ -183,14 +183,14 @@ TEST(disc_complete, "AVP-DISC-014")
 
 TEST(disc_stable, "AVP-DISC-015", .limit_ms = 60000)
 {
-	static struct picture before, now;
+	static struct snapshot before, now;
 
 	if (device_count == 0)
 		skip("no virtio device");
-	picture_take(&now);
+	snapshot_take(&now);
 	if (!reboot_resume(&before, sizeof(before)))
 		reboot_now(&now, sizeof(now));
-	picture_check_devices(&before, &now);
+	snapshot_check_devices(&before, &now);
 }
 
 TEST(disc_console, "AVP-DISC-016")

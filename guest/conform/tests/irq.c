@@ -750,7 +750,7 @@ TEST(irq_gic_config, "AVP-IRQ-022", .profile = "arm64")
 
 	for (unsigned int i = 0; i < machine.slot_count; i++) {
 		uint32_t number = machine.slots[i].line.number, value;
-		uint64_t place = base + 0xc00 + number / 16 * 4;
+		uint64_t reg = base + 0xc00 + number / 16 * 4;
 
 		if (!machine.slots[i].line.valid)
 			continue;
@@ -758,9 +758,9 @@ TEST(irq_gic_config, "AVP-IRQ-022", .profile = "arm64")
 		for (int edge = 0; edge < 2; edge++) {
 			uint32_t bit = 2u << number % 16 * 2;
 
-			value = (uint32_t)mmio_read(place, 4);
-			mmio_write(place, edge ? value | bit : value & ~bit, 4);
-			check(!!(mmio_read(place, 4) & bit) == edge,
+			value = (uint32_t)mmio_read(reg, 4);
+			mmio_write(reg, edge ? value | bit : value & ~bit, 4);
+			check(!!(mmio_read(reg, 4) & bit) == edge,
 			      "interrupt %u: the trigger type is not kept", number);
 		}
 		mmio_write(base + 0x400 + number, 0x50, 1);

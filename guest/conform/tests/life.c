@@ -306,7 +306,7 @@ static bool force_features(struct device *device, uint64_t features)
 }
 
 /* A device that keeps FEATURES_OK set must work for a driver that uses only VERSION_1. */
-static void must_work_plainly(struct dut *dut, unsigned int bit)
+static void must_work_with_version_1(struct dut *dut, unsigned int bit)
 {
 	struct device *device = dut->device;
 	uint64_t mark = pages_mark();
@@ -334,7 +334,7 @@ TEST(life_features_ok_refused, "AVP-LIFE-014", .limit_ms = 60000)
 		for (unsigned int bit = 0; bit < 64; bit++)
 			if ((!(offered & FEATURE(bit)) || device->type->dependent & FEATURE(bit)) &&
 			    force_features(device, VERSION_1 | FEATURE(bit)))
-				must_work_plainly(&dut, bit);
+				must_work_with_version_1(&dut, bit);
 	}
 }
 

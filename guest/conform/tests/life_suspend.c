@@ -6,7 +6,7 @@
 #define SUSPEND	   FEATURE(VIRTIO_F_SUSPEND)
 #define CONFIG_MAX 32u
 
-#define for_each_sleeper(dut)                              \
+#define for_each_suspendable(dut)                          \
 	if (!dut_get(0, TRANSPORT_ANY, SUSPEND, &(dut)))   \
 		skip("no device offers VIRTIO_F_SUSPEND"); \
 	for_each_dut(dut, TRANSPORT_ANY, SUSPEND)
@@ -50,7 +50,7 @@ TEST(life_suspend, "AVP-LIFE-022", .limit_ms = 30000)
 {
 	struct dut dut;
 
-	for_each_sleeper(dut)
+	for_each_suspendable(dut)
 	{
 		struct queue *queue = dut_open(&dut, SUSPEND, 16);
 
@@ -67,7 +67,7 @@ TEST(life_suspend_quiet, "AVP-LIFE-023", .limit_ms = 20000)
 {
 	struct dut dut;
 
-	for_each_sleeper(dut)
+	for_each_suspendable(dut)
 	{
 		struct device *device = dut.device;
 		struct queue *queue = dut_open(&dut, SUSPEND, 16);
@@ -104,7 +104,7 @@ TEST(life_suspend_drained, "AVP-LIFE-024", .limit_ms = 20000)
 {
 	struct dut dut;
 
-	for_each_sleeper(dut)
+	for_each_suspendable(dut)
 	{
 		struct device *device = dut.device;
 		struct queue *queue = dut_open(&dut, SUSPEND, 64);
@@ -184,7 +184,7 @@ TEST(life_suspend_hostile, "AVP-LIFE-026", .limit_ms = 20000)
 {
 	struct dut dut;
 
-	for_each_sleeper(dut)
+	for_each_suspendable(dut)
 	{
 		struct device *device = dut.device;
 		struct queue *queue = dut_open(&dut, SUSPEND, 16);

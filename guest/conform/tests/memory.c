@@ -8,7 +8,7 @@
 #include "devices/block.h"
 #include "devices/dut.h"
 #include "pages.h"
-#include "picture.h"
+#include "snapshot.h"
 #include "reboot.h"
 #include "report.h"
 #include "test.h"
@@ -119,7 +119,7 @@ static void check_reserved(void)
 	for (unsigned int i = 0; i < x86_platform.table_count; i++) {
 		const struct acpi_table *table = &x86_platform.tables[i];
 
-		check(!table->sound || !is_free(table->address, table->length),
+		check(!table->valid || !is_free(table->address, table->length),
 		      "table %s at 0x%lx is in memory that the map lists as usable",
 		      table->signature, table->address);
 	}
@@ -133,7 +133,7 @@ static void check_reserved(void)
 #else
 static void check_reserved(void)
 {
-	check(arm64_platform.reserved_sound,
+	check(arm64_platform.reserved_valid,
 	      "/reserved-memory lacks #address-cells, #size-cells or ranges: it cannot be read");
 	for (unsigned int i = 0; i < machine.range_count; i++) {
 		const struct range *range = &machine.ranges[i];
@@ -556,11 +556,11 @@ TEST(mem_across_ranges, "AVP-MEM-017", .device = VIRTIO_ID_BLOCK, .limit_ms = 20
 		      border, across[i]);
 }
 
-#define PCI_ROM	      0x30
-#define PCI_ROM_ON    1u
-#define PCI_ROM_PLACE (~UINT32_C(0x7ff))
-#define PCI_HEADER    0x0e
-#define PCI_SLOTS     32
+#define PCI_ROM		0x30
+#define PCI_ROM_ON	1u
+#define PCI_ROM_ADDRESS (~UINT32_C(0x7ff))
+#define PCI_HEADER	0x0e
+#define PCI_SLOTS	32
 
 /* Writes each width to @address and checks that the value there stays. */
 static void check_read_only(uint64_t address, const char *what)
@@ -583,12 +583,12 @@ static bool try_pci_rom(const struct pci_function *function)
 	uint32_t old = pci_read(function, PCI_ROM, 4), size, command;
 	uint64_t address;
 
-	pci_write(function, PCI_ROM, PCI_ROM_PLACE, 4);
-	size = ~(pci_read(function, PCI_ROM, 4) & PCI_ROM_PLACE) + 1;
+	pci_write(function, PCI_ROM, PCI_ROM_ADDRESS, 4);
+	size = ~(pci_read(function, PCI_ROM, 4) & PCI_ROM_ADDRESS) + 1;
 	pci_write(function, PCI_ROM, old, 4);
 	if (size == 0)
 		return false;
-	address = old & PCI_ROM_PLACE ? old & PCI_ROM_PLACE : pci_give_address(size);
+	address = old & PCI_ROM_ADDRESS ? old & PCI_ROM_ADDRESS : pci_allocate_address(size);
 	if (!address)
 		return false;
 	command = pci_read(function, PCI_COMMAND, 2);
@@ -645,26 +645,26 @@ static void overwrite(uint64_t address, uint64_t size)
 TEST(mem_dirty_reset, "AVP-MEM-019", .limit_ms = 60000)
 {
 	static struct {
-		struct picture picture;
+		struct snapshot snapshot;
 		uint64_t end;
 	} before;
-	static struct picture now;
+	static struct snapshot now;
 	uint64_t start;
 
-	picture_take(&now);
+	snapshot_take(&now);
 	if (reboot_resume(&before, sizeof(before))) {
 		report_line("note: of %u words in memory %u survived the reset", TRACES,
 			    count_traces(before.end));
-		picture_check_start(&before.picture, &now);
+		snapshot_check_start(&before.snapshot, &now);
 		return;
 	}
 	if (!arch_can_reset())
 		skip("no way to reset is described");
-	before.picture = now;
+	before.snapshot = now;
 	pages_free_range(&start, &before.end);
 	if (before.end - start < 2 * TRACES * TRACE_STEP)
 		skip("too little free memory");
-	reboot_keep(&before, sizeof(before));
+	reboot_store(&before, sizeof(before));
 	for (uint64_t i = 1; i <= TRACES; i++)
 		*(volatile uint64_t *)(before.end - i * TRACE_STEP) = sign(before.end - i);
 	/* Overwrites the image's entry, the command line, and the description of the machine. */

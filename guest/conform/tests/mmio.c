@@ -192,7 +192,7 @@ TEST(mmio_queue_address_high, "AVP-MMIO-009", .transport = TRANSPORT_MMIO)
 		queue->addresses[0] = high + queue->ring.layout.descriptors;
 		queue->addresses[1] = high + queue->ring.layout.driver;
 		queue->addresses[2] = high + queue->ring.layout.device;
-		queue_tell(queue);
+		queue_enable(queue);
 		device_run(device);
 		dut_must_do(&dut, queue, "in a ring above 4 GiB");
 	}

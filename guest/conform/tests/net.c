@@ -446,7 +446,7 @@ static bool craft_control(struct dut *dut, struct queue *queue, unsigned int var
 		    CTRL | FEATURE(VIRTIO_NET_F_CTRL_RX) | FEATURE(VIRTIO_NET_F_CTRL_MAC_ADDR));
 	device_queue(dut->device, 0, 16);
 	queue_restart(queue);
-	queue_tell(queue);
+	queue_enable(queue);
 	commands = device_queue(dut->device, 2, 16);
 	device_run(dut->device);
 	table = split_table_of(commands);

@@ -119,7 +119,7 @@ TEST(pci_cap_bounds, "AVP-PCI-005", .transport = TRANSPORT_PCI)
 
 		check(cap->length >=
 			      (cap->type == CAP_NOTIFY || cap->type == CAP_PCI_CFG ? 20 : 16),
-		      "%s: capability at 0x%x has length %u", device_name(device), cap->place,
+		      "%s: capability at 0x%x has length %u", device_name(device), cap->position,
 		      cap->length);
 		if (cap->type < CAP_COMMON || cap->type > CAP_DEVICE)
 			continue;
@@ -246,14 +246,14 @@ TEST(pci_config_halves, "AVP-PCI-010", .transport = TRANSPORT_PCI)
 
 	for_each_function(device)
 	{
-		uint64_t place = device->pci->device_config, bytes = 0, halves;
+		uint64_t address = device->pci->device_config, bytes = 0, halves;
 
-		if (!device->type || !device->type->config_wide || !place)
+		if (!device->type || !device->type->config_wide || !address)
 			continue;
 		any = true;
-		halves = mmio_read(place, 4) | mmio_read(place + 4, 4) << 32;
+		halves = mmio_read(address, 4) | mmio_read(address + 4, 4) << 32;
 		for (unsigned int i = 0; i < 8; i++)
-			bytes |= mmio_read(place + i, 1) << 8 * i;
+			bytes |= mmio_read(address + i, 1) << 8 * i;
 		check(bytes == halves, "%s: the first field is 0x%lx in bytes, 0x%lx in halves",
 		      device_name(device), bytes, halves);
 	}
@@ -349,14 +349,14 @@ TEST(pci_queue_reset, "AVP-PCI-014", .transport = TRANSPORT_PCI)
 static uint32_t read_isr_twice(struct dut *dut, struct queue *queue)
 {
 	struct device *device = dut->device;
-	uint64_t place = device->pci->isr;
+	uint64_t address = device->pci->isr;
 	uint32_t isr;
 
 	dut_must_do(dut, queue, "with MSI-X off");
-	check(wait_until((isr = (uint32_t)mmio_read(place, 1)) != 0, 1000),
+	check(wait_until((isr = (uint32_t)mmio_read(address, 1)) != 0, 1000),
 	      "%s: the ISR status stays 0 after a used buffer", device_name(device));
 	check(isr == 1, "%s: the ISR status is 0x%x after a used buffer", device_name(device), isr);
-	return (uint32_t)mmio_read(place, 1);
+	return (uint32_t)mmio_read(address, 1);
 }
 
 /*
@@ -562,10 +562,10 @@ TEST(pci_msix_mask, "AVP-PCI-024", .transport = TRANSPORT_PCI)
 static uint32_t read_by_cfg(const struct device *device, const struct pci_capability *cap,
 			    uint8_t bar, uint32_t offset, uint32_t width)
 {
-	pci_write(device->pci, cap->place + 4u, bar, 1);
-	pci_write(device->pci, cap->place + 8u, offset, 4);
-	pci_write(device->pci, cap->place + 12u, width, 4);
-	return pci_read(device->pci, cap->place + 16u, width == 2 ? 2 : width == 1 ? 1 : 4);
+	pci_write(device->pci, cap->position + 4u, bar, 1);
+	pci_write(device->pci, cap->position + 8u, offset, 4);
+	pci_write(device->pci, cap->position + 12u, width, 4);
+	return pci_read(device->pci, cap->position + 16u, width == 2 ? 2 : width == 1 ? 1 : 4);
 }
 
 TEST(pci_cfg_access, "AVP-PCI-025", .transport = TRANSPORT_PCI)
@@ -585,9 +585,9 @@ TEST(pci_cfg_access, "AVP-PCI-025", .transport = TRANSPORT_PCI)
 		      device_name(device), queues, found);
 		/* A write as well: the status. */
 		device_reset(device);
-		pci_write(device->pci, cfg->place + 8u, common->offset + COMMON_STATUS, 4);
-		pci_write(device->pci, cfg->place + 12u, 1, 4);
-		pci_write(device->pci, cfg->place + 16u, VIRTIO_CONFIG_S_ACKNOWLEDGE, 1);
+		pci_write(device->pci, cfg->position + 8u, common->offset + COMMON_STATUS, 4);
+		pci_write(device->pci, cfg->position + 12u, 1, 4);
+		pci_write(device->pci, cfg->position + 16u, VIRTIO_CONFIG_S_ACKNOWLEDGE, 1);
 		check(device->ops->status(device) == VIRTIO_CONFIG_S_ACKNOWLEDGE,
 		      "%s: device_status is 0x%x after 1 was written by pci_cfg_data",
 		      device_name(device), device->ops->status(device));
@@ -627,7 +627,7 @@ TEST(pci_vendor_data, "AVP-PCI-027", .transport = TRANSPORT_PCI)
 		any = true;
 		check(cap->length % 4 == 0, "%s: its length is %u", device_name(device),
 		      cap->length);
-		check(pci_read(device->pci, cap->place + 4u, 2) != 0x1af4,
+		check(pci_read(device->pci, cap->position + 4u, 2) != 0x1af4,
 		      "%s: its vendor id is that of virtio", device_name(device));
 	}
 	if (!any)
@@ -645,16 +645,16 @@ TEST(pci_sr_iov, "AVP-PCI-028", .transport = TRANSPORT_PCI)
 		 * space reaches.
 		 */
 		bool found = false;
-		uint32_t place = 0x100;
+		uint32_t position = 0x100;
 
 		if (!(device_offered(device) & FEATURE(VIRTIO_F_SR_IOV)))
 			continue;
 		any = true;
-		for (int i = 0; machine.ecam && i < 100 && place >= 0x100; i++) {
-			uint32_t head = pci_read(device->pci, place, 4);
+		for (int i = 0; machine.ecam && i < 100 && position >= 0x100; i++) {
+			uint32_t head = pci_read(device->pci, position, 4);
 
 			found |= (head & 0xffff) == 0x10;
-			place = head >> 20;
+			position = head >> 20;
 		}
 		check(found, "%s: offers VIRTIO_F_SR_IOV without the capability",
 		      device_name(device));
@@ -785,17 +785,17 @@ TEST(pci_readonly_written, "AVP-PCI-033", .transport = TRANSPORT_PCI)
 		      "%s: a read-only field was written", device_name(device));
 		for (unsigned int i = 0; i < device->pci->capability_count; i++) {
 			const struct pci_capability *cap = &device->pci->capabilities[i];
-			uint32_t before = pci_read(device->pci, cap->place, 4);
-			uint32_t offset = pci_read(device->pci, cap->place + 8u, 4);
+			uint32_t before = pci_read(device->pci, cap->position, 4);
+			uint32_t offset = pci_read(device->pci, cap->position + 8u, 4);
 
-			pci_write(device->pci, cap->place, ~before, 4);
+			pci_write(device->pci, cap->position, ~before, 4);
 			if (cap->type != CAP_PCI_CFG)
-				pci_write(device->pci, cap->place + 8u, ~offset, 4);
-			check(pci_read(device->pci, cap->place, 4) == before &&
+				pci_write(device->pci, cap->position + 8u, ~offset, 4);
+			check(pci_read(device->pci, cap->position, 4) == before &&
 				      (cap->type == CAP_PCI_CFG ||
-				       pci_read(device->pci, cap->place + 8u, 4) == offset),
+				       pci_read(device->pci, cap->position + 8u, 4) == offset),
 			      "%s: the capability at 0x%x was written", device_name(device),
-			      cap->place);
+			      cap->position);
 		}
 	}
 }

@@ -71,12 +71,12 @@ TEST(pci_notify_wild, "AVP-PCI-035", .transport = TRANSPORT_PCI, .limit_ms = 200
 
 static void move_bar(const struct pci_function *function, unsigned int bar, uint64_t address)
 {
-	uint32_t place = 0x10 + 4 * bar, low = pci_read(function, place, 4) & 15;
+	uint32_t reg = 0x10 + 4 * bar, low = pci_read(function, reg, 4) & 15;
 
 	pci_write(function, PCI_COMMAND, 0, 2);
-	pci_write(function, place, (uint32_t)address | low, 4);
+	pci_write(function, reg, (uint32_t)address | low, 4);
 	if (function->bars[bar].wide)
-		pci_write(function, place + 4, (uint32_t)(address >> 32), 4);
+		pci_write(function, reg + 4, (uint32_t)(address >> 32), 4);
 	pci_write(function, PCI_COMMAND, COMMAND_MEMORY | COMMAND_MASTER, 2);
 }
 

@@ -4,7 +4,7 @@
 #include "devices/block.h"
 #include "devices/dut.h"
 #include "pages.h"
-#include "picture.h"
+#include "snapshot.h"
 #include "reboot.h"
 #include "report.h"
 #include "test.h"
@@ -174,18 +174,18 @@ static void choose_area(void)
 
 TEST(pwr_reset, "AVP-PWR-003", .limit_ms = 60000)
 {
-	static struct picture before, now;
+	static struct snapshot before, now;
 
-	picture_take(&now);
+	snapshot_take(&now);
 	if (!reboot_resume(&before, sizeof(before)))
 		reboot_now(&now, sizeof(now));
-	picture_check_start(&before, &now);
+	snapshot_check_start(&before, &now);
 	check(cpu_alone_at_start(), CPU_NOT_ALONE);
 }
 
 TEST(pwr_reset_devices, "AVP-PWR-004", .limit_ms = 60000)
 {
-	static struct picture now;
+	static struct snapshot now;
 	volatile uint64_t *words;
 	uint64_t area;
 
@@ -194,12 +194,12 @@ TEST(pwr_reset_devices, "AVP-PWR-004", .limit_ms = 60000)
 	if (!reboot_resume(&area, sizeof(area))) {
 		choose_area();
 		area = (uint64_t)in_flight_area;
-		reboot_keep(&area, sizeof(area));
+		reboot_store(&area, sizeof(area));
 		start_requests();
 		reboot_reset();
 	}
-	picture_take(&now);
-	picture_check_rest(&now);
+	snapshot_take(&now);
+	snapshot_check_rest(&now);
 	/* A device that still works on an old request would change these words. */
 	words = (volatile uint64_t *)area;
 	for (uint64_t i = 0; i < IN_FLIGHT_AREA / sizeof(*words); i++)
@@ -251,7 +251,7 @@ TEST(pwr_reset_inflight, "AVP-PWR-005", .limit_ms = 60000)
 		return;
 	}
 	choose_area();
-	reboot_keep(&now, sizeof(now));
+	reboot_store(&now, sizeof(now));
 	busy = 0;
 	cpus_stop = false;
 	for (unsigned int i = 1; i < machine.cpu_count; i++)
@@ -327,7 +327,7 @@ TEST(pwr_reset_durable, "AVP-PWR-006", .device = VIRTIO_ID_BLOCK, .limit_ms = 60
 	}
 	/* The data differs each time, so that data of an earlier run does not pass. */
 	from = arch_ticks();
-	reboot_keep(&from, sizeof(from));
+	reboot_store(&from, sizeof(from));
 	fill(data, from);
 	queue = block_open(FEATURE(VIRTIO_BLK_F_FLUSH), 16);
 	block_must(queue, VIRTIO_BLK_T_OUT, DURABLE_SECTOR, data, DURABLE_SIZE, true);
@@ -346,7 +346,7 @@ TEST(pwr_reset_time, "AVP-PWR-017", .limit_ms = 60000)
 	uint64_t first = image_state.entry_ticks, ms;
 
 	if (!reboot_resume(&before, sizeof(before))) {
-		reboot_keep(&now, sizeof(now));
+		reboot_store(&now, sizeof(now));
 		/* Read again, as late as possible. */
 		now.wall = read_wall();
 		now.ticks = arch_ticks();

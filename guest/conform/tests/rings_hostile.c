@@ -409,7 +409,7 @@ static void attack_parts(bool unaligned)
 					unaligned	     ? queue->addresses[part] + 1 :
 					variant < WILD_COUNT ? wild_addresses[variant] :
 							       queue->addresses[(part + 1) % 3];
-				queue_tell(queue);
+				queue_enable(queue);
 				device_run(device);
 				queue_kick(queue);
 				sleep_ms(2);

@@ -562,21 +562,21 @@ TEST(ring_packed_no_notify, "AVP-RING-024", .limit_ms = 20000)
 }
 
 /* Sets the event index to @ahead entries after the device's next used entry. */
-static void name_event(struct queue *queue, uint16_t ahead)
+static void set_event_index(struct queue *queue, uint16_t ahead)
 {
 	volatile uint16_t *event = (volatile uint16_t *)queue->addresses[1];
-	uint16_t place = queue->ring.used_index + ahead;
+	uint16_t index = queue->ring.used_index + ahead;
 	bool wrap = queue->ring.used_wrap;
 
 	if (queue->features & PACKED) {
-		if (place >= queue->size) {
-			place -= queue->size;
+		if (index >= queue->size) {
+			index -= queue->size;
 			wrap = !wrap;
 		}
-		event[0] = (uint16_t)(place | (wrap ? PACKED_WRAP : 0));
+		event[0] = (uint16_t)(index | (wrap ? PACKED_WRAP : 0));
 		event[1] = VRING_PACKED_EVENT_FLAG_DESC;
 	} else {
-		available_of(queue)[2 + queue->size] = place;
+		available_of(queue)[2 + queue->size] = index;
 	}
 	shared_barrier();
 }
@@ -606,7 +606,7 @@ static void expect_at_event(uint64_t format)
 		for (int round = 0; round < 12; round++) {
 			uint32_t before;
 
-			name_event(queue, 3 * entries);
+			set_event_index(queue, 3 * entries);
 			before = device->queue_interrupts;
 			for (int i = 0; i < 4; i++)
 				dut_must_do(&dut, queue, "with an event index");

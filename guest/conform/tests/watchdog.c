@@ -8,7 +8,7 @@
 
 #include "devices/block.h"
 #include "pages.h"
-#include "picture.h"
+#include "snapshot.h"
 #include "reboot.h"
 #include "report.h"
 #include "test.h"
@@ -64,7 +64,7 @@ static _Noreturn void await_reset(uint64_t from, uint64_t limit)
 		record.elapsed = now;
 		record.warnings = warnings;
 		record.warned = warnings ? ticks_to_ns(warned_at - from) / 1000000 : 0;
-		reboot_keep(&record, sizeof(record));
+		reboot_store(&record, sizeof(record));
 		if (now > limit + GIVE_UP_MS) {
 			watchdog.ops->stop();
 			fail("no reset within %lu ms with a time of %lu ms", now, limit);
@@ -82,12 +82,12 @@ static void check_time(const struct record *record, uint64_t set)
 }
 
 /* Stores a record and starts the watchdog; returns the counter's value then. */
-static uint64_t start_noted(uint64_t ms)
+static uint64_t start_recorded(uint64_t ms)
 {
 	struct record record = {0};
 	uint64_t from;
 
-	reboot_keep(&record, sizeof(record));
+	reboot_store(&record, sizeof(record));
 	warnings = 0;
 	watchdog.ops->set(ms);
 	from = arch_ticks();
@@ -124,7 +124,7 @@ TEST(wdt_expires, "AVP-WDT-003", .profile = "safety", .limit_ms = 120000)
 
 	need_watchdog();
 	if (!reboot_resume(&record, sizeof(record)))
-		await_reset(start_noted(SHORT_MS), SHORT_MS);
+		await_reset(start_recorded(SHORT_MS), SHORT_MS);
 	check_time(&record, SHORT_MS);
 }
 
@@ -134,7 +134,7 @@ TEST(wdt_refresh, "AVP-WDT-004", .profile = "safety", .limit_ms = 60000)
 
 	need_watchdog();
 	check_no_reset("although it was refreshed in time");
-	start_noted(ms);
+	start_recorded(ms);
 	for (int i = 0; i < 12; i++) {
 		sleep_ms(ms / 8);
 		watchdog.ops->refresh();
@@ -161,7 +161,7 @@ TEST(wdt_program, "AVP-WDT-005", .profile = "safety", .limit_ms = 60000)
 	check_no_reset("while its time was being changed");
 	for (unsigned int i = 0; i < 4; i++)
 		check_read_back(times[i], "stopped");
-	start_noted(times[3]);
+	start_recorded(times[3]);
 	for (unsigned int i = 4; i-- > 0;) {
 		check_read_back(times[i], "running");
 		check(watchdog.ops->running(), "%s: a new time stops it", watchdog.ops->name);
@@ -174,7 +174,7 @@ TEST(wdt_stop, "AVP-WDT-006", .profile = "safety", .limit_ms = 60000)
 {
 	need_watchdog();
 	check_no_reset("although it was stopped");
-	start_noted(SHORT_MS);
+	start_recorded(SHORT_MS);
 	watchdog.ops->stop();
 	check(!watchdog.ops->running(), "%s: it still runs", watchdog.ops->name);
 	sleep_ms(2 * SHORT_MS);
@@ -190,7 +190,7 @@ TEST(wdt_warning, "AVP-WDT-007", .profile = "safety", .limit_ms = 120000)
 	if (!reboot_resume(&record, sizeof(record))) {
 		warning_interrupt = interrupt_attach(watchdog.line, note_warning, NULL);
 		check(warning_interrupt != INTERRUPT_NONE, "its interrupt cannot be used");
-		await_reset(start_noted(SHORT_MS), SHORT_MS);
+		await_reset(start_recorded(SHORT_MS), SHORT_MS);
 	}
 	check(record.warnings == 1, "%lu interrupts arrived before the reset", record.warnings);
 	check(record.warned + 1 >= SHORT_MS / 2 && record.warned <= SHORT_MS / 2 + LATE_MS,
@@ -229,7 +229,7 @@ TEST(wdt_all_cpus_hang, "AVP-WDT-008", .profile = "safety", .limit_ms = 120000)
 	need_watchdog();
 	if (reboot_resume(&record, sizeof(record)))
 		return;
-	start_noted(SHORT_MS);
+	start_recorded(SHORT_MS);
 	hang_all();
 }
 
@@ -245,18 +245,18 @@ TEST(wdt_warm_reset, "AVP-WDT-009", .profile = "safety", .device = VIRTIO_ID_BLO
      .limit_ms = 120000)
 {
 	static struct {
-		struct picture picture;
+		struct snapshot snapshot;
 		uint64_t from;
 	} before;
-	static struct picture now;
+	static struct snapshot now;
 	uint64_t *data = pages_get(WARM_SIZE);
 	struct queue *queue;
 
 	need_watchdog();
-	picture_take(&now);
+	snapshot_take(&now);
 	if (reboot_resume(&before, sizeof(before))) {
-		picture_check_start(&before.picture, &now);
-		picture_check_devices(&before.picture, &now);
+		snapshot_check_start(&before.snapshot, &now);
+		snapshot_check_devices(&before.snapshot, &now);
 		queue = block_open(0, 16);
 		block_must(queue, VIRTIO_BLK_T_IN, WARM_SECTOR, data, WARM_SIZE, false);
 		for (uint64_t i = 0; i < WARM_SIZE / sizeof(*data); i++)
@@ -264,9 +264,9 @@ TEST(wdt_warm_reset, "AVP-WDT-009", .profile = "safety", .device = VIRTIO_ID_BLO
 			      "the disk lost data that was stable before the watchdog's reset");
 		return;
 	}
-	before.picture = now;
+	before.snapshot = now;
 	before.from = arch_ticks();
-	reboot_keep(&before, sizeof(before));
+	reboot_store(&before, sizeof(before));
 	for (uint64_t i = 0; i < WARM_SIZE / sizeof(*data); i++)
 		data[i] = warm_value(before.from, i);
 	queue = block_open(FEATURE(VIRTIO_BLK_F_FLUSH), 16);
@@ -286,9 +286,9 @@ TEST(wdt_hostile, "AVP-WDT-011", .profile = "safety", .limit_ms = 120000)
 	if (!reboot_resume(&record, sizeof(record))) {
 		uint64_t from, time;
 
-		start_noted(LONG_MS);
+		start_recorded(LONG_MS);
 		time = watchdog.ops->time();
-		watchdog.ops->harass();
+		watchdog.ops->write_stray();
 		check(watchdog.ops->running(), "%s: a stray write stopped it", watchdog.ops->name);
 		check(watchdog.ops->time() == time, "%s: a stray write made its time %lu ms",
 		      watchdog.ops->name, watchdog.ops->time());
@@ -316,7 +316,7 @@ TEST(wdt_reason, "AVP-WDT-012", .profile = "safety", .limit_ms = 120000)
 		      "SHOULD: %s reports a watchdog reset after one that the guest requested",
 		      watchdog.ops->name);
 		step = RESET_BY_WATCHDOG;
-		reboot_keep(&step, sizeof(step));
+		reboot_store(&step, sizeof(step));
 		watchdog.ops->set(SHORT_MS);
 		watchdog.ops->start();
 		sleep_ms(SHORT_MS + GIVE_UP_MS);
@@ -344,7 +344,7 @@ TEST(wdt_lateness, "AVP-WDT-013", .profile = "safety", .limit_ms = 60000)
 	for (int i = 0; i < LATENESS_TURNS; i++) {
 		uint64_t from, due;
 
-		from = start_noted(LATENESS_MS);
+		from = start_recorded(LATENESS_MS);
 		due = from + ns_to_ticks(LATENESS_MS / 2 * UINT64_C(1000000));
 		check(wait_until(warnings > 0, LATENESS_MS / 2 + LATE_MS),
 		      "no interrupt of the first stage");

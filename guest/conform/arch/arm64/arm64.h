@@ -31,7 +31,7 @@ struct arm64_platform {
 	uint64_t watchdog_control, watchdog_refresh; /* Arm's generic watchdog */
 	struct interrupt_line watchdog_line;
 	uint64_t rom;	     /* memory that is described as read-only; 0: none */
-	bool reserved_sound; /* /reserved-memory is well-formed, or absent */
+	bool reserved_valid; /* /reserved-memory is well-formed, or absent */
 	uint32_t message_first, message_count;
 	uint32_t lines; /* interrupts of the distributor */
 	uint32_t virtual_timer, physical_timer;
@@ -43,7 +43,7 @@ struct arm64_platform {
 	uint32_t tree_size, highest_interrupt;
 	uint32_t tree_sum; /* of all nodes and properties except seeds, which change at each boot */
 	unsigned int cpu_nodes, cpu_nodes_with_psci, mmio_nodes, mmio_coherent, root_properties;
-	bool tree_sound;
+	bool tree_valid;
 	char stdout_path[64];
 };
 extern struct arm64_platform arm64_platform;

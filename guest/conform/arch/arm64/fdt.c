@@ -35,11 +35,11 @@ struct node {
 	bool reserved;			    /* below /reserved-memory */
 };
 
-struct arm64_platform arm64_platform = {.pci_mask = {0x1800, 0, 0, 7}, .reserved_sound = true};
+struct arm64_platform arm64_platform = {.pci_mask = {0x1800, 0, 0, 7}, .reserved_valid = true};
 
-static uint32_t get(const void *place)
+static uint32_t get(const void *entry)
 {
-	const uint8_t *bytes = place;
+	const uint8_t *bytes = entry;
 
 	return (uint32_t)bytes[0] << 24 | bytes[1] << 16 | bytes[2] << 8 | bytes[3];
 }
@@ -236,7 +236,7 @@ static void take_node(const struct node *node)
 		copy_text(find(node, "compatible"), machine.model, sizeof(machine.model), NULL);
 	/* Devicetree Specification 0.4, 3.5.1 */
 	if (text_is(node->name, "reserved-memory") && node->depth == 2)
-		arm64_platform.reserved_sound = find(node, "#address-cells") &&
+		arm64_platform.reserved_valid = find(node, "#address-cells") &&
 						find(node, "#size-cells") && find(node, "ranges");
 	if (text_is(node->name, "chosen") && node->depth == 2)
 		take_chosen(node);
@@ -329,8 +329,8 @@ static bool walk_nodes(const struct walk *walk)
 	uint32_t at = 0;
 
 	while (at + 4 <= walk->structure_size) {
-		const uint8_t *place = walk->structure + at;
-		uint32_t token = get(place), length, name;
+		const uint8_t *entry = walk->structure + at;
+		uint32_t token = get(entry), length, name;
 
 		at += 4;
 		if ((token == BEGIN_NODE || token == END_NODE) && open) {
@@ -342,10 +342,10 @@ static bool walk_nodes(const struct walk *walk)
 		}
 		switch (token) {
 		case BEGIN_NODE:
-			length = bounded(place + 4, walk->structure_size - at);
+			length = bounded(entry + 4, walk->structure_size - at);
 			if (!length || depth == DEPTH_MAX)
 				return false;
-			node.name = (const char *)place + 4;
+			node.name = (const char *)entry + 4;
 			add_to_sum(node.name, NULL, 0);
 			node.count = 0;
 			node.depth = depth + 1;
@@ -364,15 +364,15 @@ static bool walk_nodes(const struct walk *walk)
 		case PROPERTY:
 			if (at + 8 > walk->structure_size)
 				return false;
-			length = get(place + 4);
-			name = get(place + 8);
+			length = get(entry + 4);
+			name = get(entry + 8);
 			if (length > walk->structure_size - at - 8 || name >= walk->strings_size ||
 			    !bounded(walk->strings + name, walk->strings_size - name))
 				return false;
-			add_to_sum((const char *)walk->strings + name, place + 12, length);
+			add_to_sum((const char *)walk->strings + name, entry + 12, length);
 			if (open && node.count < PROPERTIES_MAX)
 				node.properties[node.count++] = (struct property){
-					(const char *)walk->strings + name, place + 12, length};
+					(const char *)walk->strings + name, entry + 12, length};
 			at += 8 + ((length + 3) & ~3u);
 			break;
 		case NOTHING:
@@ -419,5 +419,5 @@ void arm64_read_tree(uint64_t address)
 			break;
 		machine_add_range(from, from + length, false);
 	}
-	arm64_platform.tree_sound = walk_nodes(&walk);
+	arm64_platform.tree_valid = walk_nodes(&walk);
 }

@@ -157,7 +157,7 @@ static void dispatch(uint32_t number)
 			attached[i].cpu = self;
 			attached[i].count++;
 			attached[i].handler(attached[i].context);
-			if (storm_rages(&attached[i].storm))
+			if (storm_detected(&attached[i].storm))
 				interrupt_mask(i, true);
 			return;
 		}
@@ -187,10 +187,10 @@ void arm64_gic_interrupt(void)
 
 static void set_level(uint32_t number, bool level)
 {
-	uint64_t place = arm64_platform.distributor + GICD_ICFGR + number / 16 * 4;
-	uint32_t bit = 2u << number % 16 * 2, value = (uint32_t)mmio_read(place, 4);
+	uint64_t reg = arm64_platform.distributor + GICD_ICFGR + number / 16 * 4;
+	uint32_t bit = 2u << number % 16 * 2, value = (uint32_t)mmio_read(reg, 4);
 
-	mmio_write(place, level ? value & ~bit : value | bit, 4);
+	mmio_write(reg, level ? value & ~bit : value | bit, 4);
 }
 
 static void route(uint32_t number, unsigned int cpu)

@@ -220,7 +220,7 @@ void arch_wait(void)
 static void redirect(struct frame *frame, struct unwinding unwinding)
 {
 	frame->elr = (uint64_t)unwind;
-	frame->x[0] = (uint64_t)unwinding.place;
+	frame->x[0] = (uint64_t)unwinding.saved_sp;
 	frame->x[1] = unwinding.value;
 	frame->spsr &= ~UINT64_C(0x80);
 }
@@ -240,7 +240,7 @@ void arm64_vector(struct frame *frame, uint64_t kind)
 		struct fault fault = {.kind = kind == 3 ? 0x2f : syndrome >> 26 & 0x3f,
 				      .detail = syndrome & 0x1ffffff,
 				      .address = read_register(far_el1),
-				      .place = frame->elr};
+				      .pc = frame->elr};
 
 		redirect(frame, fault_taken(&fault));
 	}

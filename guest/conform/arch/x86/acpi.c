@@ -66,7 +66,7 @@ static uint64_t add_table(uint64_t address)
 	memcpy(table->signature, (void *)address, 4);
 	if (length < HEADER_SIZE || length > TABLE_MAX)
 		return 0;
-	table->sound = sums_to_zero(address, length);
+	table->valid = sums_to_zero(address, length);
 	return address;
 }
 
@@ -175,16 +175,16 @@ static void read_mcfg(uint64_t table)
 static void find_sleep_type(uint64_t start, uint64_t end)
 {
 	for (uint64_t at = start; at + 12 <= end; at++) {
-		uint64_t place = at + 4;
+		uint64_t package = at + 4;
 
-		if (memcmp((void *)at, "_S5_", 4) || get(place, 1) != 0x12)
+		if (memcmp((void *)at, "_S5_", 4) || get(package, 1) != 0x12)
 			continue;
-		place += 2 + (get(place + 1, 1) >> 6) + 1;
-		if (place + 2 > end)
+		package += 2 + (get(package + 1, 1) >> 6) + 1;
+		if (package + 2 > end)
 			return;
-		if (get(place, 1) == 0x0a)
-			place++;
-		x86_platform.sleep_type = (int)get(place, 1) & 7;
+		if (get(package, 1) == 0x0a)
+			package++;
+		x86_platform.sleep_type = (int)get(package, 1) & 7;
 		return;
 	}
 }
@@ -233,15 +233,15 @@ static void find_virtio(uint64_t start, uint64_t end)
 
 		if (memcmp((void *)at, "LNRO0005", 8))
 			continue;
-		for (uint64_t place = at + 8; place + 8 < limit; place++) {
+		for (uint64_t name = at + 8; name + 8 < limit; name++) {
 			uint64_t data;
 
-			if (!memcmp((void *)place, "LNRO0005", 8))
+			if (!memcmp((void *)name, "LNRO0005", 8))
 				break;
-			if (memcmp((void *)place, "_CRS", 4) || get(place + 4, 1) != 0x11)
+			if (memcmp((void *)name, "_CRS", 4) || get(name + 4, 1) != 0x11)
 				continue;
 			/* Buffer: length in 1 to 4 bytes, then its size as an integer. */
-			data = place + 6 + (get(place + 5, 1) >> 6);
+			data = name + 6 + (get(name + 5, 1) >> 6);
 			data += get(data, 1) == 0x0a ? 2 : get(data, 1) == 0x0b ? 3 : 1;
 			read_resources(data, limit);
 			break;
@@ -290,7 +290,7 @@ void x86_read_acpi(void)
 	/* Other definition blocks may have devices too. */
 	for (unsigned int i = 0; i < x86_platform.table_count; i++)
 		if (text_is(x86_platform.tables[i].signature, "SSDT") &&
-		    x86_platform.tables[i].sound)
+		    x86_platform.tables[i].valid)
 			find_virtio(x86_platform.tables[i].address + HEADER_SIZE,
 				    x86_platform.tables[i].address + x86_platform.tables[i].length);
 	if (x86_platform.fadt)

@@ -24,7 +24,6 @@ struct gate {
 };
 
 extern uint8_t vector_stubs[];
-extern void *fault_place;
 void x86_vector(struct frame *frame);
 
 static struct gate gates[256] __attribute__((aligned(16)));
@@ -150,7 +149,7 @@ static void write_entry(const struct attached *entry, unsigned int vector, uint3
 	x86_io_apic_write(entry->apic, 0x10 + 2 * entry->pin, low);
 }
 
-static int find_place(interrupt_handler *handler, void *context)
+static int allocate_number(interrupt_handler *handler, void *context)
 {
 	for (int i = 0; i < INTERRUPTS_MAX; i++) {
 		if (attached[i].handler)
@@ -172,7 +171,7 @@ int interrupt_attach(struct interrupt_line line, interrupt_handler *handler, voi
 
 		if (line.number < apic->base || line.number - apic->base >= apic->count)
 			continue;
-		number = find_place(handler, context);
+		number = allocate_number(handler, context);
 		if (number == INTERRUPT_NONE)
 			return number;
 		attached[number].apic = apic;
@@ -188,7 +187,7 @@ int interrupt_attach(struct interrupt_line line, interrupt_handler *handler, voi
 int interrupt_attach_message(uint32_t device, uint32_t vector, interrupt_handler *handler,
 			     void *context, struct message *message)
 {
-	int number = find_place(handler, context);
+	int number = allocate_number(handler, context);
 
 	(void)device;
 	(void)vector;
@@ -288,14 +287,14 @@ void x86_send_startup(uint32_t id, uint32_t page)
 static void redirect(struct frame *frame, struct unwinding unwinding)
 {
 	frame->rip = (uint64_t)unwind;
-	frame->rdi = (uint64_t)unwinding.place;
+	frame->rdi = (uint64_t)unwinding.saved_sp;
 	frame->rsi = unwinding.value;
 	frame->flags |= 0x200;
 }
 
 static void take_exception(struct frame *frame)
 {
-	struct fault fault = {.kind = frame->vector, .detail = frame->error, .place = frame->rip};
+	struct fault fault = {.kind = frame->vector, .detail = frame->error, .pc = frame->rip};
 
 	if (frame->vector == 14)
 		__asm__ volatile("mov %%cr2, %0" : "=r"(fault.address));
@@ -324,7 +323,7 @@ void x86_vector(struct frame *frame)
 		attached[number].cpu = cpu_self();
 		attached[number].count++;
 		attached[number].handler(attached[number].context);
-		if (storm_rages(&attached[number].storm))
+		if (storm_detected(&attached[number].storm))
 			interrupt_mask((int)number, true);
 	} else if (frame->vector == VECTOR_TIMER) {
 		if (cpu_self() == 0)

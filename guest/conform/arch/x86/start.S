@@ -176,7 +176,7 @@ start64:
 1:	hlt
 	jmp 1b
 
-/* int guarded_call(void **place, void (*function)(void *), void *argument) */
+/* int guarded_call(void **saved_sp, void (*function)(void *), void *argument) */
 	.text
 	.globl guarded_call
 guarded_call:
@@ -203,7 +203,7 @@ guarded_out:
 	pop %rbp
 	ret
 
-/* void unwind(void **place, uint64_t value) */
+/* void unwind(void **saved_sp, uint64_t value) */
 	.globl unwind
 unwind:
 	mov (%rdi), %rsp

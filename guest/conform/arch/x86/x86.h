@@ -41,7 +41,7 @@ struct acpi_table {
 	uint64_t address;
 	uint32_t length;
 	char signature[5];
-	bool sound; /* length and checksum are right */
+	bool valid; /* length and checksum are right */
 };
 
 struct x86_platform {

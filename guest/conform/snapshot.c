@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* What is too long to store is stored as a checksum; failures name the field that differs. */
-#include "picture.h"
+#include "snapshot.h"
 
 #include "arch/image.h"
 #include "bus/pci.h"
@@ -13,7 +13,7 @@
 #include "arch/arm64/arm64.h"
 #endif
 
-_Static_assert(sizeof(struct picture) <= KEPT_MAX, "a snapshot fits the record");
+_Static_assert(sizeof(struct snapshot) <= REBOOT_DATA_MAX, "a snapshot fits the record");
 
 static const char *const entry_names[8] = {
 #ifdef __x86_64__
@@ -51,7 +51,7 @@ static uint32_t sum_of_description(void)
 	uint32_t sum = 0;
 
 	for (unsigned int i = 0; i < x86_platform.table_count; i++)
-		if (x86_platform.tables[i].sound)
+		if (x86_platform.tables[i].valid)
 			sum = text_sum(sum, (void *)x86_platform.tables[i].address,
 				       x86_platform.tables[i].length);
 	return sum;
@@ -60,26 +60,26 @@ static uint32_t sum_of_description(void)
 #endif
 }
 
-void picture_take(struct picture *picture)
+void snapshot_take(struct snapshot *snapshot)
 {
-	memset(picture, 0, sizeof(*picture));
-	take_entry(picture->entry);
-	picture->command_line =
+	memset(snapshot, 0, sizeof(*snapshot));
+	take_entry(snapshot->entry);
+	snapshot->command_line =
 		text_sum(0, machine.command_line, text_length(machine.command_line));
 	for (unsigned int i = 0; i < machine.range_count; i++) {
 		uint64_t words[3] = {machine.ranges[i].start, machine.ranges[i].end,
 				     machine.ranges[i].usable};
 
-		picture->map = text_sum(picture->map, words, sizeof(words));
+		snapshot->map = text_sum(snapshot->map, words, sizeof(words));
 	}
-	picture->description = sum_of_description();
-	picture->image = text_sum(0, image_start, (size_t)(image_checked_end - image_start));
-	picture->cpu_count = machine.cpu_count;
-	picture->bss_nonzero = image_state.bss_promised && image_state.bss_nonzero;
-	picture->device_count = device_count;
-	for (unsigned int i = 0; i < device_count && i < PICTURE_DEVICES; i++) {
+	snapshot->description = sum_of_description();
+	snapshot->image = text_sum(0, image_start, (size_t)(image_checked_end - image_start));
+	snapshot->cpu_count = machine.cpu_count;
+	snapshot->bss_nonzero = image_state.bss_promised && image_state.bss_nonzero;
+	snapshot->device_count = device_count;
+	for (unsigned int i = 0; i < device_count && i < SNAPSHOT_DEVICES; i++) {
 		struct device *device = &devices[i];
-		struct picture_device *entry = &picture->devices[i];
+		struct snapshot_device *entry = &snapshot->devices[i];
 
 		entry->id = device->id;
 		entry->transport = device->transport;
@@ -88,17 +88,17 @@ void picture_take(struct picture *picture)
 		if (device->type && device->type->identity)
 			entry->identity = device->type->identity(device);
 		if (device->pci) {
-			entry->place = (uint64_t)device->pci->bus << 16 |
-				       (uint64_t)device->pci->slot << 8 | device->pci->function;
+			entry->address = (uint64_t)device->pci->bus << 16 |
+					 (uint64_t)device->pci->slot << 8 | device->pci->function;
 			entry->interrupt = device->pci->intx.number;
 		} else {
-			entry->place = device->base;
+			entry->address = device->base;
 			entry->interrupt = device->line.number;
 		}
 	}
 }
 
-void picture_check_start(const struct picture *before, const struct picture *now)
+void snapshot_check_start(const struct snapshot *before, const struct snapshot *now)
 {
 	for (unsigned int i = 0; i < 7; i++)
 		check(before->entry[i] == now->entry[i],
@@ -116,18 +116,18 @@ void picture_check_start(const struct picture *before, const struct picture *now
 	check(!now->bss_nonzero, "memory that the loader must zero is not zero after the reset");
 }
 
-void picture_check_devices(const struct picture *before, const struct picture *now)
+void snapshot_check_devices(const struct snapshot *before, const struct snapshot *now)
 {
 	check(before->device_count == now->device_count, "%u devices, %u before the reset",
 	      now->device_count, before->device_count);
-	for (unsigned int i = 0; i < now->device_count && i < PICTURE_DEVICES; i++) {
-		const struct picture_device *old = &before->devices[i], *new = &now->devices[i];
+	for (unsigned int i = 0; i < now->device_count && i < SNAPSHOT_DEVICES; i++) {
+		const struct snapshot_device *old = &before->devices[i], *new = &now->devices[i];
 
 		check(old->id == new->id && old->transport == new->transport,
 		      "device %u has id %u, and had %u before the reset", i, new->id, old->id);
-		check(old->place == new->place,
-		      "device %u is at 0x%lx, and was at 0x%lx before the reset", i, new->place,
-		      old->place);
+		check(old->address == new->address,
+		      "device %u is at 0x%lx, and was at 0x%lx before the reset", i, new->address,
+		      old->address);
 		check(old->interrupt == new->interrupt,
 		      "device %u has interrupt %u, and had %u before the reset", i, new->interrupt,
 		      old->interrupt);
@@ -140,9 +140,9 @@ void picture_check_devices(const struct picture *before, const struct picture *n
 	}
 }
 
-void picture_check_rest(const struct picture *now)
+void snapshot_check_rest(const struct snapshot *now)
 {
-	for (unsigned int i = 0; i < now->device_count && i < PICTURE_DEVICES; i++)
+	for (unsigned int i = 0; i < now->device_count && i < SNAPSHOT_DEVICES; i++)
 		check(now->devices[i].first_status == 0,
 		      "device %u had status 0x%x when the guest started after the reset", i,
 		      now->devices[i].first_status);
