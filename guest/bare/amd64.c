@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The part of the attacker that is x86-64's. Words on the command line: fault, which only
- * triple-faults; void, which jumps to where nothing is in the end.
+ * The x86-64 part of the attacker. Words on the command line: fault, which only triple-faults;
+ * void, which at the end jumps to an address without memory.
  */
 #include "attack.h"
 
@@ -84,7 +84,7 @@ void machine_write(uint64_t address, uint64_t value, unsigned int width)
 	}
 }
 
-/* All ports but those that end it all, and that of the line to the outside. */
+/* Attacks all ports except those that end the guest, and first those of the serial port. */
 static void storm_ports(void)
 {
 	for (int i = 0; i < 10 * STORM; i++) {
@@ -100,7 +100,7 @@ static void storm_ports(void)
 		else
 			in(port, width);
 	}
-	/* The serial port is turned off and on again. */
+	/* Now the serial port; then set it up again. */
 	for (int i = 0; i < STORM; i++)
 		if (any() % 2)
 			out((uint16_t)(SERIAL + 1 + any() % 7), (uint32_t)wild(), 1);

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The part of the attacker that is arm64's: the platform's registers, calls of PSCI and calls that
- * do not exist, system registers that do not exist, and jumps to where nothing is. Words on the
- * command line: watchdog, which also attacks the watchdogs, whose expiry then must do nothing;
- * pair, which in the end reads two registers' worth of nothing at once, an access that KVM cannot
- * tell of.
+ * The arm64 part of the attacker: the platform's registers, PSCI calls and unknown calls, unknown
+ * system registers, and a jump to an address without memory. Words on the command line: watchdog,
+ * which also attacks the watchdogs (run it where their expiry has no effect); pair, which at the end
+ * reads a register pair where nothing is: KVM cannot decode that access.
  *
- * All memory is mapped as ordinary memory, also where devices are: only so can an access to them be
+ * Everything is mapped as ordinary memory, also the devices, so that accesses to them can be
  * unaligned.
  */
 #include <stddef.h>
@@ -50,8 +49,7 @@ void arm64_start(const uint8_t *tree);
 uint64_t arm64_exception(uint64_t address, uint64_t link);
 
 /*
- * Exceptions are counted, then the instruction is left out; one that could not be fetched is taken
- * for a function that returns.
+ * Counts exceptions and skips the instruction; if it could not be fetched, returns to the caller.
  */
 __asm__(".section .text.start,\"ax\"\n"
 	".globl start\n"
@@ -113,7 +111,7 @@ uint64_t machine_read(uint64_t address, unsigned int width)
 {
 	uint64_t value;
 
-	/* By hand: a compiler may choose forms of which KVM cannot tell what they do. */
+	/* In assembly: a compiler may choose instructions that KVM cannot decode. */
 	if (width == 1)
 		__asm__ volatile("ldrb %w0, [%1]" : "=r"(value) : "r"(address) : "memory");
 	else if (width == 2)
@@ -142,7 +140,7 @@ void machine_print(char character)
 	machine_write(UART, (uint8_t)character, 4);
 }
 
-/* A call of the firmware, by HVC or by SMC (SMC Calling Convention, Arm DEN 0028). */
+/* Calls the firmware by HVC or SMC (SMC Calling Convention, Arm DEN 0028). */
 static int64_t call(bool by_smc, uint64_t function, uint64_t a, uint64_t b, uint64_t c)
 {
 	register uint64_t x0 __asm__("x0") = function;
@@ -159,7 +157,7 @@ static int64_t call(bool by_smc, uint64_t function, uint64_t a, uint64_t b, uint
 
 static bool expect(const char *what, int64_t found, int64_t wanted)
 {
-	/* An error of a 32-bit function fills the lower half only. */
+	/* A 32-bit function returns its error in the lower half only. */
 	if (found == wanted || (int32_t)found == wanted)
 		return true;
 	print("attack: ");
@@ -171,8 +169,8 @@ static bool expect(const char *what, int64_t found, int64_t wanted)
 	return false;
 }
 
-/* What the numbers of PSCI's functions begin with, and those that stop the caller or everything. */
-static bool stops(uint64_t function)
+/* PSCI functions: some of them stop the caller or the guest. */
+static bool is_psci(uint64_t function)
 {
 	return ((uint32_t)function & 0xbfffffe0) == 0x84000000;
 }
@@ -192,25 +190,24 @@ static bool attack_calls(void)
 		       call(false, PSCI_AFFINITY_INFO, NO_SUCH_PROCESSOR, 0, 0), PSCI_INVALID);
 	good &= expect("AFFINITY_INFO of an unknown level",
 		       call(false, PSCI_AFFINITY_INFO, self, 77, 0), PSCI_INVALID);
-	good &= expect("PSCI_FEATURES of what does not exist",
+	good &= expect("PSCI_FEATURES of an unknown function",
 		       call(false, PSCI_FEATURES, 0x8400ff00, 0, 0), PSCI_NOT_SUPPORTED);
-	good &= expect("a function of PSCI that does not exist", call(false, 0x8400001f, 0, 0, 0),
+	good &= expect("an unknown PSCI function", call(false, 0x8400001f, 0, 0, 0),
 		       PSCI_NOT_SUPPORTED);
-	good &= expect("a call that does not exist", call(false, 0x12345678, 0, 0, 0),
-		       PSCI_NOT_SUPPORTED);
+	good &= expect("an unknown call", call(false, 0x12345678, 0, 0, 0), PSCI_NOT_SUPPORTED);
 	good &= expect("SMC", call(true, 0x12345678, 0, 0, 0), PSCI_NOT_SUPPORTED);
 	for (int i = 0; i < STORM; i++) {
 		uint64_t function = any() % 2 ? wild() : 0x80000000 | any() % 0x80000000;
 
-		if (!stops(function))
+		if (!is_psci(function))
 			call(any() % 2, function, wild(), wild(), wild());
 	}
-	/* The upper half of the number is not part of it. */
+	/* PSCI still answers after the random calls. */
 	good &= expect("PSCI_VERSION", call(false, PSCI_VERSION, 0, 0, 0) >> 16, 1);
 	return good;
 }
 
-/* Each of these is an exception of the guest's own, or nothing, and no more. */
+/* Each of these must raise an exception in the guest, or do nothing. */
 static bool attack_processor(void)
 {
 	uint64_t value;
@@ -222,13 +219,13 @@ static bool attack_processor(void)
 	__asm__ volatile(".inst 0xd4200000"); /* brk */
 	__asm__ volatile(".inst 0x00000000"); /* udf */
 	if (exceptions < 3) {
-		print("attack: system registers that do not exist were there\n");
+		print("attack: unknown system registers raise no exception\n");
 		return false;
 	}
 	exceptions = 0;
 	((void (*)(void))(HOLE_START + 0x1000))();
 	if (exceptions != 1) {
-		print("attack: a jump to nowhere was no abort\n");
+		print("attack: a jump to an address without memory raises no abort\n");
 		return false;
 	}
 	return true;
@@ -238,7 +235,7 @@ static void storm_platform(bool watchdogs)
 {
 	storm(RTC, PAGE, STORM);
 	storm(GPIO, PAGE, STORM);
-	/* Not its data, which would be printed. */
+	/* Not the data register: values written there are printed. */
 	storm(UART + 4, PAGE - 4, STORM);
 	machine_write(UART + UART_CR, 0, 4);
 	machine_write(UART + UART_IMSC, 0, 4);
@@ -275,16 +272,16 @@ void machine_end(const char *line)
 		__asm__ volatile("ldp %0, %1, [%2]"
 				 : "=r"(low), "=r"(high)
 				 : "r"(HOLE_START + 0x1000));
-		print("attack: went on\n");
+		print("attack: still runs\n");
 	}
 	call(false, PSCI_SYSTEM_OFF, 0, 0, 0);
 }
 
-/* The first 512 GiB at their own addresses, all of it ordinary memory. */
+/* Maps the first 512 GiB one to one, as ordinary memory. */
 static void map_memory(void)
 {
 	const uint64_t ordinary = 0xff;
-	/* 39 bits of address, pages of 4 KiB, 40 bits of physical address. */
+	/* 39-bit virtual and 40-bit physical addresses, pages of 4 KiB. */
 	const uint64_t control = 25 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 23 | UINT64_C(2) << 32;
 	uint64_t value;
 
@@ -300,7 +297,7 @@ static void map_memory(void)
 			 "mrs %0, sctlr_el1\n"
 			 : "=&r"(value)
 			 : "r"(ordinary), "r"(control), "r"(table));
-	/* On with translation and caches, off with the check of alignment. */
+	/* Enable translation and caches, disable the alignment check. */
 	value = (value | 1 | 1 << 2 | 1 << 12) & ~UINT64_C(2);
 	__asm__ volatile("msr sctlr_el1, %0\n"
 			 "isb\n"
@@ -309,7 +306,7 @@ static void map_memory(void)
 			 : "memory");
 }
 
-/* The command line, which begins with the seed, somewhere in the device tree; else nothing. */
+/* Finds the command line in the device tree: it begins with the seed. Returns "" if absent. */
 static const char *find_line(const uint8_t *tree)
 {
 	static const char word[] = "seed=";
@@ -329,6 +326,6 @@ static const char *find_line(const uint8_t *tree)
 __attribute__((used)) void arm64_start(const uint8_t *tree)
 {
 	map_memory();
-	/* Not every loader tells where the tree is; it is where memory begins. */
+	/* Not every loader passes the tree's address; the tree is at the start of memory. */
 	attack(find_line(tree ? tree : (const uint8_t *)MEMORY));
 }

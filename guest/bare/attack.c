@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A guest that attacks its monitor: wild values of all widths to every register of every
- * virtio-mmio device and to all that its architecture has besides (amd64.c, arm64.c), devices
- * switched on before their queues, queues where there is no memory, kicks that nobody waits for;
- * and after each device's turn a proper driver's life, which must work. Words on the command line:
- * seed=N; others are the architecture's. Otherwise it ends by switching itself off, with a verdict
- * on the serial port.
+ * A guest that attacks its monitor. It writes random values of all widths to every register of
+ * every virtio-mmio device and to the registers of the architecture (amd64.c, arm64.c), runs
+ * devices without queues, puts queues where there is no memory, and kicks at any time. After each
+ * attack the device must serve a well-behaved driver. At the end it prints a verdict on the serial
+ * port and powers off. Words on the command line: seed=N, and those of the architecture.
  */
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
@@ -19,7 +18,7 @@
 #include "attack.h"
 
 #define SLOT(index)   (SLOTS_START + (index)*UINT64_C(0x1000))
-#define PATIENCE      200000000u /* turns of a loop that waits for a device */
+#define POLLS_MAX     200000000u /* how often to look for a used buffer */
 #define QUEUE_SIZE    8
 #define STATUS_DRIVER (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER)
 
@@ -34,13 +33,13 @@ void print(const char *text)
 void print_number(uint64_t number)
 {
 	char digits[24];
-	int place = sizeof(digits);
+	int at = sizeof(digits);
 
-	digits[--place] = 0;
+	digits[--at] = 0;
 	do
-		digits[--place] = (char)('0' + number % 10);
+		digits[--at] = (char)('0' + number % 10);
 	while (number /= 10);
-	print(digits + place);
+	print(digits + at);
 }
 
 /* xorshift64. */
@@ -52,7 +51,7 @@ uint64_t any(void)
 	return seed;
 }
 
-/* A value of a kind that finds mistakes: any, small, or near a border. */
+/* A random value that often finds mistakes: any, small, a power of two, or negative. */
 uint64_t wild(void)
 {
 	uint64_t value = any();
@@ -96,7 +95,7 @@ static void put(unsigned int slot, unsigned int offset, uint32_t value)
 static void storm_registers(unsigned int slot)
 {
 	for (int i = 0; i < STORM; i++) {
-		/* Mostly where registers are, and mostly as they are used. */
+		/* Mostly existing registers, and mostly with the right width and alignment. */
 		uint64_t offset = any() % (any() % 8 ? 0x140 : 0xff8);
 		unsigned int width = any() % 4 ? 4 : 1u << any() % 4;
 
@@ -106,7 +105,7 @@ static void storm_registers(unsigned int slot)
 	}
 }
 
-/* The ring of the one queue that is used properly. */
+/* The ring of the queue that the well-behaved driver uses. */
 static struct {
 	struct vring_desc descriptors[QUEUE_SIZE];
 	uint16_t available[3 + QUEUE_SIZE];
@@ -142,7 +141,7 @@ static void switch_on(unsigned int slot)
 	    STATUS_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
-/* Devices that are set up as none may be; returns whether each was refused. */
+/* Sets up the queue in invalid ways; returns whether each set DEVICE_NEEDS_RESET. */
 static bool set_up_wrongly(unsigned int slot)
 {
 	static const uint64_t addresses[] = {HOLE_START, UINT64_MAX - 15, 0x7fffffffffffffff & ~15,
@@ -169,8 +168,8 @@ static bool set_up_wrongly(unsigned int slot)
 	return refused;
 }
 
-/* Fills the ring with nonsense and kicks: the device's own affair, and it must bear it. */
-static bool kick_nonsense(unsigned int slot)
+/* Fills the ring with random values and kicks: the device must survive it. */
+static bool kick_random_rings(unsigned int slot)
 {
 	uint8_t *bytes = (uint8_t *)&ring;
 
@@ -192,7 +191,7 @@ static bool kick_nonsense(unsigned int slot)
 	return get(slot, VIRTIO_MMIO_STATUS) == 0;
 }
 
-/* One proper request. */
+/* Makes a well-formed request. */
 static bool request(unsigned int slot, uint32_t id)
 {
 	uint16_t count = 0;
@@ -225,7 +224,7 @@ static bool request(unsigned int slot, uint32_t id)
 	switch_on(slot);
 	__atomic_store_n(&ring.available[1], 1, __ATOMIC_RELEASE);
 	put(slot, VIRTIO_MMIO_QUEUE_NOTIFY, 0);
-	for (uint32_t i = 0; i < PATIENCE; i++) {
+	for (uint32_t i = 0; i < POLLS_MAX; i++) {
 		if (__atomic_load_n(&ring.used[1], __ATOMIC_ACQUIRE) != 1)
 			continue;
 		if (!(get(slot, VIRTIO_MMIO_INTERRUPT_STATUS) & VIRTIO_MMIO_INT_VRING))
@@ -247,17 +246,17 @@ static bool attack_device(unsigned int slot)
 	storm_registers(slot);
 	good = set_up_wrongly(slot);
 	if (!good)
-		print(", wrong queues accepted");
-	if (!kick_nonsense(slot)) {
-		print(", no reset after nonsense");
+		print(", accepts invalid queues");
+	if (!kick_random_rings(slot)) {
+		print(", no reset after invalid rings");
 		good = false;
 	}
-	/* A request of one writable buffer is one for random numbers, and none for a network. */
+	/* These types take the requests that request() makes; others do not. */
 	if ((id == VIRTIO_ID_BLOCK || id == VIRTIO_ID_RNG) && !request(slot, id)) {
-		print(", no answer to a proper request");
+		print(", no answer to a well-formed request");
 		good = false;
 	}
-	print(good ? ", still sound\n" : "\n");
+	print(good ? ", still works\n" : "\n");
 	return good;
 }
 
@@ -277,13 +276,13 @@ bool has_word(const char *line, const char *word)
 void attack(const char *line)
 {
 	unsigned int found = 0, good = 0;
-	bool sound;
+	bool machine_good;
 
 	for (const char *c = line; *c; c++)
 		if (*c >= '0' && *c <= '9')
 			seed = seed * 10 + (uint64_t)(*c - '0');
 	print("attack: begins\n");
-	sound = machine_attack(line);
+	machine_good = machine_attack(line);
 	for (unsigned int slot = 0; slot < SLOTS; slot++) {
 		if (get(slot, VIRTIO_MMIO_MAGIC_VALUE) != 0x74726976)
 			continue;
@@ -291,7 +290,7 @@ void attack(const char *line)
 		good += attack_device(slot);
 	}
 	print("attack: verdict ");
-	print(sound && found && good == found ? "pass " : "fail ");
+	print(machine_good && found && good == found ? "pass " : "fail ");
 	print_number(good);
 	print("/");
 	print_number(found);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What the attacker and the parts of it that are an architecture's know of each other.
+ * Shared by the attacker and its parts for each architecture.
  */
 #ifndef AVP_GUEST_BARE_ATTACK_H
 #define AVP_GUEST_BARE_ATTACK_H
@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Where transports may be, and where nothing is. */
+/* Addresses of the transports, and addresses at which nothing is. */
 #ifdef __aarch64__
 #define SLOTS	    32
 #define SLOTS_START UINT64_C(0x0a000000)
@@ -29,20 +29,20 @@ void print(const char *text);
 void print_number(uint64_t number);
 bool has_word(const char *line, const char *word);
 uint64_t any(void);
-/* A value of a kind that finds mistakes: any, small, or near a border. */
+/* A random value that often finds mistakes: any, small, a power of two, or negative. */
 uint64_t wild(void);
-/* Reads, or writes something wild. */
+/* Reads, or writes a value of wild(). */
 void access_memory(uint64_t address, unsigned int width, bool write);
-/* @count accesses of all widths anywhere in @size bytes. */
+/* Makes @count accesses of all widths at random offsets in @size bytes. */
 void storm(uint64_t address, uint64_t size, unsigned int count);
 
 /* amd64.c, arm64.c; widths are 1, 2, 4 and 8 bytes */
 uint64_t machine_read(uint64_t address, unsigned int width);
 void machine_write(uint64_t address, uint64_t value, unsigned int width);
 void machine_print(char character);
-/* Attacks what this architecture has; returns whether all answers are right. */
+/* Attacks what this architecture has besides virtio; returns whether all answers are right. */
 bool machine_attack(const char *line);
-/* Does what is to be done last, then powers off. */
+/* Makes the attack that may end the guest, if the line asks for it; then powers off. */
 void machine_end(const char *line);
 
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// kexec KERNEL KERNEL_BYTES INITRD INITRD_BYTES: has an arm64 kernel start another one from block
-// devices. The second kernel and its initrd lie where AVP's monitor put the first ones, so that it
-// gets the first one's device tree, but for the end of the initrd.
+// kexec KERNEL KERNEL_BYTES INITRD INITRD_BYTES: makes an arm64 kernel start another one from block
+// devices. The second kernel and its initrd are placed where AVP's monitor put the first ones, so
+// the device tree stays the same except for the initrd's address and end.
 
 #include <endian.h>
 #include <err.h>
@@ -24,7 +24,7 @@
 #define KERNEL (MEMORY + 0x200000u)
 #define PAGE   4096u
 
-// The value of /chosen's property in the tree: as the only one of this name.
+// Finds the value of a property of /chosen, the only one of this name in the tree.
 static uint64_t *find_value(uint8_t *tree, size_t size, const char *property)
 {
 	uint32_t *header = (uint32_t *)tree;
@@ -66,7 +66,7 @@ int main(int argc, char **argv)
 	static const uint32_t code[] = {0x580000c0, 0xaa1f03e1, 0xaa1f03e2, 0xaa1f03e3, 0x58000084,
 					0xd61f0080, TREE,	0,	    KERNEL,	0};
 	struct kexec_segment segments[4];
-	uint64_t *start, *end, place;
+	uint64_t *start, *end, address;
 
 	if (argc != 5)
 		errx(2, "usage: kexec KERNEL KERNEL_BYTES INITRD INITRD_BYTES");
@@ -74,14 +74,14 @@ int main(int argc, char **argv)
 	start = find_value((uint8_t *)segments[0].buf, segments[0].bufsz, "linux,initrd-start");
 	end = find_value((uint8_t *)segments[0].buf, segments[0].bufsz, "linux,initrd-end");
 	segments[1] = load(argv[1], strtoul(argv[2], NULL, 0), KERNEL);
-	// With what it needs behind its end: its header has the size of all.
+	// The header has the size with the memory that the kernel needs after its end.
 	segments[1].memsz = (((uint64_t *)segments[1].buf)[2] + PAGE - 1) / PAGE * PAGE;
 	segments[2] = load(argv[3], strtoul(argv[4], NULL, 0), be64toh(*start));
-	// Longer than the first one: it ends where that did.
-	place = (be64toh(*end) - segments[2].bufsz) / PAGE * PAGE;
-	segments[2].mem = (void *)place;
-	*start = htobe64(place);
-	*end = htobe64(place + segments[2].bufsz);
+	// The second initrd is larger than the first one: let it end where that one did.
+	address = (be64toh(*end) - segments[2].bufsz) / PAGE * PAGE;
+	segments[2].mem = (void *)address;
+	*start = htobe64(address);
+	*end = htobe64(address + segments[2].bufsz);
 	segments[3] = (struct kexec_segment){code, sizeof(code),
 					     (void *)(uintptr_t)(TREE + 0x100000), PAGE};
 	if (syscall(SYS_kexec_load, segments[3].mem, 4, segments, KEXEC_ARCH_AARCH64) < 0)

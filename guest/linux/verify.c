@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // verify DISK SECONDS SEED DEPTH: writes self-describing blocks at random places with several
-// requests in flight, remembers what was acknowledged, and reads all of it back. It finds lost,
-// torn, stale and misplaced writes, so it shows whether a disk keeps its word when the process
-// behind it is killed. The last line is a result of the guest's report.
+// requests in flight, remembers what was acknowledged, and reads everything back. It finds lost,
+// torn, stale and misplaced writes, so it shows whether a disk keeps acknowledged writes when its
+// device process is killed. The last line is a result of the guest's report.
 
 #define _GNU_SOURCE
 #include <errno.h>
@@ -24,7 +24,7 @@
 enum {
 	BLOCK_BYTES = 4096,
 	BLOCKS_AT_ONCE = 16,	/* up to 64 KiB a request */
-	BLOCKS_MAX = 64 * 1024, /* of a larger disk only the first 256 MiB, so that places recur */
+	BLOCKS_MAX = 64 * 1024, /* only the first 256 MiB, so that blocks recur */
 	DEPTH_MAX = 64,
 	WORDS = BLOCK_BYTES / sizeof(uint64_t),
 };
@@ -116,7 +116,7 @@ static void transfer(bool write, uint64_t *data, uint32_t first, uint32_t count)
 		     write ? "write" : "read", count, first, done);
 }
 
-/* Takes blocks that nobody else has in flight. */
+/* Takes blocks that no other thread has in flight. */
 static void claim(uint64_t *state, uint32_t *first, uint32_t *count)
 {
 	for (;;) {
@@ -183,7 +183,7 @@ static void *load(void *argument)
 	return NULL;
 }
 
-/* Reads back every block that was ever written; returns how many those are. */
+/* Reads back every block that was ever written; returns their number. */
 static uint32_t verify_all(void)
 {
 	uint64_t *data = aligned_alloc(BLOCK_BYTES, BLOCKS_AT_ONCE * BLOCK_BYTES);

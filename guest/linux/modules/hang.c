@@ -27,5 +27,5 @@ static int __init hang(void)
 module_init(hang);
 
 MODULE_DESCRIPTION("hangs the machine");
-// Linux knows no word for BSD-3-Clause alone, which is compatible with its own licence.
+// Linux has no name for BSD-3-Clause alone, which is compatible with its own licence.
 MODULE_LICENSE("Dual BSD/GPL");
