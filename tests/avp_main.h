@@ -3,7 +3,7 @@
 #define AVP_TESTS_AVP_MAIN_H
 
 /*
- * What avp does, and what the device programs do, in this process: called by the name of one
+ * Does what avp or a device program does, in this process: with the name of a device program
  * (device-block), or as `avp device TYPE`, it is that program. Returns the exit status.
  */
 int avp_main(int argc, char **argv);

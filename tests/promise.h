@@ -5,13 +5,14 @@
 
 #include <stdio.h>
 
-/* Stops the program, as sanitizers do, when a promise is broken. */
-#define PROMISE(condition)                                                                      \
-	do {                                                                                    \
-		if (!(condition)) {                                                             \
-			fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #condition); \
-			__builtin_trap();                                                       \
-		}                                                                               \
+/* Aborts the program, as sanitizers do, when a condition does not hold. */
+#define PROMISE(condition)                                                                \
+	do {                                                                              \
+		if (!(condition)) {                                                       \
+			fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, \
+				#condition);                                              \
+			__builtin_trap();                                                 \
+		}                                                                         \
 	} while (0)
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * The arm64 part of the attacker: the platform's registers, PSCI calls and unknown calls, unknown
  * system registers, and a jump to an address without memory. Words on the command line: watchdog,
- * which also attacks the watchdogs (run it where their expiry has no effect); pair, which at the end
- * reads a register pair where nothing is: KVM cannot decode that access.
+ * which also attacks the watchdogs (run it where their expiry has no effect); pair, which at the
+ * end reads a register pair where nothing is: KVM cannot decode that access.
  *
  * Everything is mapped as ordinary memory, also the devices, so that accesses to them can be
  * unaligned.

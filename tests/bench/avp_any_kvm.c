@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * avp with a probe that finds every KVM good: where virtual machines can be made but not run, all
- * of a start up to the first KVM_RUN can be measured nonetheless (see monitor-start).
+ * avp with a probe that accepts every KVM: where virtual machines can be created but not run,
+ * everything from a start to the first KVM_RUN can still be measured (see monitor-start).
  */
 #include <stdio.h>
 
@@ -13,7 +13,7 @@ void __real_kvm_probe_wait(struct kvm_probe *probe, struct kvm_probe_result *res
 
 void __wrap_kvm_probe_wait(struct kvm_probe *probe, struct kvm_probe_result *result)
 {
-	/* The time that it takes is part of what is measured. */
+	/* The probe's time is part of the measurement. */
 	__real_kvm_probe_wait(probe, result);
 	result->verdict = KVM_PROBE_WORKS;
 	snprintf(result->reason, sizeof(result->reason), "not asked");

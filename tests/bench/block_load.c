@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The load program: a driver for one vhost-user block device that keeps a number of random
- * requests in flight for some seconds and prints how many were completed a second and how long
- * they took. It kicks and sleeps as a guest does: kicks only when the device asks for them, and
- * waits for the interrupt when nothing is used.
+ * The load program: a driver for one vhost-user block device that keeps a number of random requests
+ * in flight for some seconds, and prints how many were completed per second and their latency. It
+ * kicks and sleeps like a guest: it kicks only when the device asks for it, and waits for the
+ * interrupt when nothing is used.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -159,7 +159,7 @@ static void kick(struct load *load)
 		fail("kick", NULL);
 }
 
-/* Takes what is used; each place is used again until @end_ns. Returns how many were not. */
+/* Takes used requests and makes new ones until @end_ns. Returns how many are still in flight. */
 static unsigned int reap(struct load *load, uint64_t end_ns)
 {
 	unsigned int ended = 0;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * avp whose device processes have the fault that AVP_FAULT names; without it there is none.
- * `avp_broken faults` lists them, as lines of name, test, requirement, verdict and what is broken.
+ * avp whose device processes have the fault that AVP_FAULT names; without AVP_FAULT they have none.
+ * `avp_broken faults` lists the faults: name, test, requirement, verdict and what is broken.
  *
- * Every device passes vhost_server_new before it is served, and every queue virtqueue_start: the
- * linker puts the functions here in their places (--wrap), and they change the tables of functions
- * that device and queue hold.
+ * Every device passes through vhost_server_new before it is served, and every queue through
+ * virtqueue_start: the linker replaces both by functions of this file (--wrap), which change the
+ * function tables of device and queue.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -188,8 +188,7 @@ int main(int argc, char **argv)
 		return list_faults();
 	fault = name && *name ? find_fault(name) : NULL;
 	if (name && *name && !fault) {
-		fprintf(stderr, "AVP_FAULT: there is no fault '%s'; see %s faults\n", name,
-			argv[0]);
+		fprintf(stderr, "AVP_FAULT: unknown fault '%s'; see %s faults\n", name, argv[0]);
 		return 2;
 	}
 	return avp_main(argc, argv);

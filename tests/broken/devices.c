@@ -21,7 +21,7 @@ static struct block_request *block_request_of(const struct virtio_request *reque
 				request->index];
 }
 
-/* The header has been read, and lies in the first segment. */
+/* The header has been read; it is in the first segment. */
 static uint32_t type_of(const struct virtio_request *request)
 {
 	const struct virtio_blk_outhdr *header =
@@ -30,7 +30,7 @@ static uint32_t type_of(const struct virtio_request *request)
 	return header->type;
 }
 
-static void use_really(struct virtqueue *queue, struct virtio_request *batch)
+static void use_real(struct virtqueue *queue, struct virtio_request *batch)
 {
 	fault_real_format(queue)->use(queue, batch);
 }
@@ -41,7 +41,7 @@ static void use_unknown_status(struct virtqueue *queue, struct virtio_request *b
 
 	if (*status != VIRTIO_BLK_S_OK)
 		*status = 7;
-	use_really(queue, batch);
+	use_real(queue, batch);
 }
 
 static void use_unknown_type(struct virtqueue *queue, struct virtio_request *batch)
@@ -50,7 +50,7 @@ static void use_unknown_type(struct virtqueue *queue, struct virtio_request *bat
 
 	if (*status == VIRTIO_BLK_S_UNSUPP)
 		*status = VIRTIO_BLK_S_OK;
-	use_really(queue, batch);
+	use_real(queue, batch);
 }
 
 static void use_wild_range(struct virtqueue *queue, struct virtio_request *batch)
@@ -59,7 +59,7 @@ static void use_wild_range(struct virtqueue *queue, struct virtio_request *batch
 
 	if (*status == VIRTIO_BLK_S_IOERR && type_of(batch) == VIRTIO_BLK_T_WRITE_ZEROES)
 		*status = VIRTIO_BLK_S_OK;
-	use_really(queue, batch);
+	use_real(queue, batch);
 }
 
 static void read_next_sector(struct block_backend *backend, struct block_operation *operation)
@@ -146,7 +146,7 @@ static enum net_received receive_cut(struct net_device *net, uint16_t pair,
 					 length > ETH_ZLEN ? length - 1 : length);
 }
 
-/* Each frame waits for the next one, and comes after it. */
+/* Delays each frame until after the next one. */
 static enum net_received receive_swapped(struct net_device *net, uint16_t pair,
 					 const struct virtio_net_hdr_v1 *header, const void *frame,
 					 size_t length)
@@ -205,9 +205,7 @@ static size_t claim_segments(struct virtio_request *request, const void *buffer,
 	return write_header(request, buffer, length, 0, VIRTIO_NET_HDR_GSO_TCPV4, 0);
 }
 
-/*
- * Leaves room at the end of each buffer that is to be filled; the first one has the header already.
- */
+/* Leaves the end of each buffer unused; the first one has the header already. */
 static size_t fill_loosely(struct virtio_request *request, const void *buffer, size_t length)
 {
 	if (request->written == 0 && length > request->writable.left)
@@ -247,9 +245,9 @@ static size_t fill_with_zeroes(struct entropy_backend *backend, void *buffer, si
 }
 
 const struct fault device_faults[] = {
-	{"block-sector", "a read gives the sector behind", "blk_write_read", "AVP-BLK-001",
+	{"block-sector", "a read returns the next sector", "blk_write_read", "AVP-BLK-001",
 	 .device = "block", .submit = read_next_sector},
-	{"block-capacity", "the capacity is told in bytes", "blk_capacity", "AVP-BLK-002",
+	{"block-capacity", "the capacity is reported in bytes", "blk_capacity", "AVP-BLK-002",
 	 .device = "block", .serve = tell_bytes},
 	{"block-status", "a request ends with an undefined status", "blk_status", "AVP-BLK-003",
 	 .device = "block", .use = use_unknown_status},
@@ -257,15 +255,15 @@ const struct fault device_faults[] = {
 	 "AVP-BLK-004", .device = "block", .serve = forget_capacity},
 	{"block-unknown-type", "a request of an unknown type succeeds", "blk_unknown_type",
 	 "AVP-BLK-007", .device = "block", .use = use_unknown_type},
-	{"block-id", "GET_ID has something behind the end of its text", "blk_get_id", "AVP-BLK-008",
+	{"block-id", "GET_ID has bytes after the end of its text", "blk_get_id", "AVP-BLK-008",
 	 .device = "block", .serve = leave_old_serial},
-	{"block-read-only", "a disk that says that it is read-only is written to", "blk_read_only",
-	 "AVP-BLK-009", .device = "block", .serve = offer_read_only},
+	{"block-read-only", "a read-only disk is written to", "blk_read_only", "AVP-BLK-009",
+	 .device = "block", .serve = offer_read_only},
 	{"block-flush", "a flush fails", "blk_flush", "AVP-BLK-010", .device = "block",
 	 .submit = fail_flush},
 	{"block-writeback", "CONFIG_WCE is offered without FLUSH", "blk_wce_dependency",
 	 "AVP-BLK-013", .device = "block", .serve = hide_flush},
-	{"block-discard", "a discard takes a sector too many", "blk_discard", "AVP-BLK-019",
+	{"block-discard", "a discard covers one sector too many", "blk_discard", "AVP-BLK-019",
 	 .device = "block", .submit = range_too_long},
 	{"block-zeroes", "write zeroes does nothing", "blk_write_zeroes", "AVP-BLK-020",
 	 .device = "block", .submit = zero_nothing},
@@ -273,33 +271,33 @@ const struct fault device_faults[] = {
 	 "AVP-BLK-022", .device = "block", .use = use_unknown_type},
 	{"block-ranges", "write zeroes beyond the limits succeeds", "blk_segments_wild",
 	 "AVP-BLK-023", .device = "block", .use = use_wild_range},
-	{"net-transmit", "of a frame in several descriptors only the first ones are sent",
-	 "net_transmit", "AVP-NET-001", .device = "net", .send = send_beginning},
+	{"net-transmit", "only the first descriptors of a frame are sent", "net_transmit",
+	 "AVP-NET-001", .device = "net", .send = send_beginning},
 	{"net-transmit-nothing", "frames are used and never sent", "net_transmit", "AVP-NET-001",
 	 .device = "net", .send = send_nothing},
 	{"net-receive-nothing", "no frame is ever received", "net_receive", "AVP-NET-002",
 	 .device = "net", .receive = receive_nothing},
 	{"net-receive", "received frames lack their last byte", "net_receive", "AVP-NET-002",
 	 .device = "net", .receive = receive_cut},
-	{"net-order", "received frames come in another order", "net_order", "AVP-NET-003",
-	 .device = "net", .receive = receive_swapped},
+	{"net-order", "received frames are reordered", "net_order", "AVP-NET-003", .device = "net",
+	 .receive = receive_swapped},
 	{"net-features", "segmentation is offered without checksums", "net_feature_dependencies",
 	 "AVP-NET-006", .device = "net", .serve = offer_segmentation},
 	{"net-num-buffers", "num_buffers is one more than there are", "net_num_buffers",
 	 "AVP-NET-008", .device = "net", .write = count_wrongly},
 	{"net-mergeable", "buffers of one frame are not filled", "net_mergeable", "AVP-NET-009",
 	 .device = "net", .write = fill_loosely},
-	{"net-stall", "reception ends when there once was no buffer", "net_no_receive_buffers",
+	{"net-stall", "reception stops once it had no buffer", "net_no_receive_buffers",
 	 "AVP-NET-011", .device = "net", .receive = receive_until_full},
 	{"net-checksum", "received frames ask for a checksum", "net_checksum_receive",
 	 "AVP-NET-014", .device = "net", .write = need_checksum},
-	{"net-gso", "received frames claim to be segmented later", "net_gso_receive", "AVP-NET-017",
+	{"net-gso", "received frames have gso_type set", "net_gso_receive", "AVP-NET-017",
 	 .device = "net", .write = claim_segments},
 	{"entropy-nothing", "buffers come back empty", "rng_fills", "AVP-RNG-001",
 	 .device = "entropy", .fill = fill_nothing},
 	{"entropy-half", "the used length counts bytes that were not written", "rng_used_length",
 	 "AVP-RNG-002", .device = "entropy", .fill = fill_half},
-	{"entropy-same", "the same bytes come each time", "rng_fresh", "AVP-RNG-003",
+	{"entropy-same", "the same bytes are returned each time", "rng_fresh", "AVP-RNG-003",
 	 .device = "entropy", .fill = fill_the_same},
 	{"entropy-zeroes", "all bytes are zero", "rng_plausible", "AVP-RNG-004",
 	 .device = "entropy", .fill = fill_with_zeroes},

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Faults that a device can have, made from outside: functions that stand in for those of the core,
- * of a device or of a backend. The product knows nothing of them.
+ * Faults of devices, injected from outside: functions that replace those of the core, of a device
+ * or of a backend. The product has no code for them.
  */
 #ifndef AVP_BROKEN_FAULT_H
 #define AVP_BROKEN_FAULT_H
@@ -14,15 +14,13 @@
 struct fault {
 	const char *name;
 	const char *what; /* is broken */
-	/*
-	 * Of the conformance guest: the test that must find it, and the requirement that it breaks.
-	 */
+	/* Test of the conformance guest that must find it, and the requirement that it breaks. */
 	const char *test, *requirement;
-	bool hangs;	    /* the guest, and not just a request */
-	bool allowed;	    /* it is no fault: the test must pass */
-	const char *device; /* name of the only class of devices that have it; NULL: all of them */
+	bool hangs;	    /* the guest hangs, not only a request */
+	bool allowed;	    /* not a fault: the test must pass */
+	const char *device; /* name of the only device class that has it; NULL: all of them */
 
-	/* What stands in for the real one, and may call it. NULL: the real one does. */
+	/* Replacements, which may call the real function. NULL: the real function. */
 	int (*take)(struct virtqueue *queue, struct virtio_request *request);
 	void (*use)(struct virtqueue *queue, struct virtio_request *batch);
 	bool (*notification_wanted)(struct virtqueue *queue, uint16_t unsignalled);
@@ -39,15 +37,15 @@ struct fault {
 				     const struct virtio_net_hdr_v1 *header, const void *frame,
 				     size_t length);
 
-	/* Called besides: when a queue has started, and before a device is served. */
+	/* Called in addition: when a queue has started, and before a device is served. */
 	void (*started)(struct virtqueue *queue);
 	void (*serve)(struct virtio_device *device);
 };
 
-/* Of rings.c, then of devices.c; each ends with an empty row. */
+/* The tables of rings.c and devices.c; each ends with an empty row. */
 extern const struct fault ring_faults[], device_faults[];
 
-/* The real ones. */
+/* The real functions. */
 const struct virtqueue_format *fault_real_format(const struct virtqueue *queue);
 extern const struct block_backend_ops *fault_real_block;
 extern const struct net_backend_ops *fault_real_net;

@@ -5,9 +5,9 @@
 
 #include "broken/fault.h"
 
-/* For how long a guest that polls can see a buffer used before its data is there. */
+/* How long a polling guest can see a buffer as used before its data is there. */
 #define EARLY_NS 3000000
-/* How late a busy host has a device tell of its start, longer than a guest waits for it. */
+/* How late a device on a busy host notifies of its start: longer than a guest waits for it. */
 #define LATE_NS	 60000000
 #define OFTEN_NS 3000000
 
@@ -21,7 +21,7 @@ static struct vring_packed_desc *packed_ring(const struct virtqueue *queue)
 	return queue->descriptors;
 }
 
-static void use_really(struct virtqueue *queue, struct virtio_request *batch)
+static void use_real(struct virtqueue *queue, struct virtio_request *batch)
 {
 	fault_real_format(queue)->use(queue, batch);
 }
@@ -30,51 +30,54 @@ static void use_too_long(struct virtqueue *queue, struct virtio_request *batch)
 {
 	for (struct virtio_request *r = batch; r; r = r->next)
 		r->written++;
-	use_really(queue, batch);
+	use_real(queue, batch);
 }
 
 static void use_other_id(struct virtqueue *queue, struct virtio_request *batch)
 {
 	for (struct virtio_request *r = batch; r; r = r->next)
 		r->id = (r->id + 1) % queue->size;
-	use_really(queue, batch);
+	use_real(queue, batch);
 }
 
 static void use_jumping(struct virtqueue *queue, struct virtio_request *batch)
 {
 	if (!is_packed(queue))
 		queue->used_index++;
-	use_really(queue, batch);
+	use_real(queue, batch);
 }
 
 static void use_twice(struct virtqueue *queue, struct virtio_request *batch)
 {
-	use_really(queue, batch);
-	use_really(queue, batch);
+	use_real(queue, batch);
+	use_real(queue, batch);
 }
 
-/* Also of a list of several descriptors. */
+/* Also for a chain of several descriptors. */
 static void use_one_slot(struct virtqueue *queue, struct virtio_request *batch)
 {
 	for (struct virtio_request *r = batch; r; r = r->next)
 		r->slots = 1;
-	use_really(queue, batch);
+	use_real(queue, batch);
 }
 
 static void use_first_round(struct virtqueue *queue, struct virtio_request *batch)
 {
 	queue->used_wrap = true;
-	use_really(queue, batch);
+	use_real(queue, batch);
 }
 
-/* The used entries go to a ring aside, then to the real one, each without its WRITE flag. */
+/*
+ * Writes the used entries to a separate ring first, then to the real one, each without its WRITE
+ * flag.
+ */
 static void use_unflagged(struct virtqueue *queue, struct virtio_request *batch)
 {
 	static struct vring_packed_desc aside[VIRTQUEUE_SIZE_MAX];
 	struct vring_packed_desc *ring = packed_ring(queue);
 
 	if (!is_packed(queue)) {
-		use_really(queue, batch);
+		use_real(queue, batch);
 		return;
 	}
 	for (struct virtio_request *next; batch; batch = next) {
@@ -83,7 +86,7 @@ static void use_unflagged(struct virtqueue *queue, struct virtio_request *batch)
 		next = batch->next;
 		batch->next = NULL;
 		queue->descriptors = aside;
-		use_really(queue, batch);
+		use_real(queue, batch);
 		batch->next = next;
 		queue->descriptors = ring;
 		ring[at].id = aside[at].id;
@@ -96,10 +99,10 @@ static void use_and_change_first(struct virtqueue *queue, struct virtio_request 
 {
 	if (is_packed(queue) && queue->used_index > 0)
 		packed_ring(queue)[0].len++;
-	use_really(queue, batch);
+	use_real(queue, batch);
 }
 
-/* The driver sees the buffer used, and its data comes a little later. */
+/* The driver sees the buffer as used, and its data arrives a little later. */
 static int64_t now_ns(void)
 {
 	struct timespec now;
@@ -117,27 +120,27 @@ static void use_early(struct virtqueue *queue, struct virtio_request *batch)
 
 	memcpy(data, place, request->written);
 	memset(place, 0, request->written);
-	use_really(queue, batch);
+	use_real(queue, batch);
 	until = now_ns() + EARLY_NS;
 	while (now_ns() < until)
 		;
 	memcpy(place, data, request->written);
 }
 
-/* The queue that has started and used nothing yet. */
+/* The queue that has started and has not used a buffer yet. */
 static const struct virtqueue *fresh;
 
-/* What tells of the start is withheld, so that what tells of it later comes in its place. */
-static void note_start(struct virtqueue *queue)
+/* Withholds the notification of the start, so that the one of the first used buffer replaces it. */
+static void withhold_start(struct virtqueue *queue)
 {
 	fresh = queue;
 	queue->notify_anyway = false;
 }
 
-/* Uses the buffers. Whether they are the first of the queue. */
+/* Uses the buffers. Returns whether they are the first of the queue. */
 static bool use_first(struct virtqueue *queue, struct virtio_request *batch)
 {
-	use_really(queue, batch);
+	use_real(queue, batch);
 	if (fresh != queue)
 		return false;
 	fresh = NULL;
@@ -145,10 +148,10 @@ static bool use_first(struct virtqueue *queue, struct virtio_request *batch)
 }
 
 /*
- * What tells of the start comes when the first buffer was used long ago, and before what tells of
- * that.
+ * Sends the notification of the start long after the first buffer was used, and before the
+ * notification of that buffer.
  */
-static void use_and_tell_late(struct virtqueue *queue, struct virtio_request *batch)
+static void use_and_notify_late(struct virtqueue *queue, struct virtio_request *batch)
 {
 	int64_t until = now_ns() + LATE_NS;
 
@@ -159,8 +162,8 @@ static void use_and_tell_late(struct virtqueue *queue, struct virtio_request *ba
 	queue->ops->notify(queue);
 }
 
-/* A driver that looks twice sees an interrupt each time. */
-static void use_and_tell_often(struct virtqueue *queue, struct virtio_request *batch)
+/* A driver that checks twice sees an interrupt each time. */
+static void use_and_notify_often(struct virtqueue *queue, struct virtio_request *batch)
 {
 	int64_t until = now_ns() + OFTEN_NS;
 
@@ -170,23 +173,23 @@ static void use_and_tell_often(struct virtqueue *queue, struct virtio_request *b
 		queue->ops->notify(queue);
 }
 
-/* Segments are consumed as they are written: what is left of a full one begins behind it. */
+/* Segments are consumed as they are written: the rest of one begins after what was written. */
 static void use_and_write_beyond(struct virtqueue *queue, struct virtio_request *batch)
 {
 	for (struct virtio_request *r = batch; r; r = r->next)
 		*(uint8_t *)r->segments[r->segment_count - 1].base = 0x5a;
-	use_really(queue, batch);
+	use_real(queue, batch);
 }
 
-static int take_really(struct virtqueue *queue, struct virtio_request *request)
+static int take_real(struct virtqueue *queue, struct virtio_request *request)
 {
 	return fault_real_format(queue)->take(queue, request);
 }
 
-/* Byte 4 is one that neither the disk nor the interface looks at: ioprio, and gso_size. */
+/* Byte 4 is in a field that neither disk nor network device uses: ioprio, and gso_size. */
 static int take_and_write(struct virtqueue *queue, struct virtio_request *request)
 {
-	int result = take_really(queue, request);
+	int result = take_real(queue, request);
 
 	if (result == 0 && request->readable.count > 0 && request->segments[0].length > 4)
 		((uint8_t *)request->segments[0].base)[4] ^= 0xff;
@@ -196,7 +199,7 @@ static int take_and_write(struct virtqueue *queue, struct virtio_request *reques
 static int take_and_clear(struct virtqueue *queue, struct virtio_request *request)
 {
 	struct vring_desc *table = queue->descriptors;
-	int result = take_really(queue, request);
+	int result = take_real(queue, request);
 
 	if (result == 0 && !is_packed(queue))
 		table[request->id].len = 0;
@@ -226,18 +229,18 @@ static void drop_last(struct virtio_request *request)
 static int take_without_last(struct virtqueue *queue, struct virtio_request *request)
 {
 	bool indirect = next_is_indirect(queue);
-	int result = take_really(queue, request);
+	int result = take_real(queue, request);
 
 	if (result == 0 && indirect && request->segment_count > 1)
 		drop_last(request);
 	return result;
 }
 
-/* What is to be read is taken to be in the first descriptor. */
+/* Takes the first descriptor for the whole readable part. */
 static int take_first_readable(struct virtqueue *queue, struct virtio_request *request)
 {
 	struct virtio_stream *readable = &request->readable;
-	int result = take_really(queue, request);
+	int result = take_real(queue, request);
 	uint32_t dropped;
 
 	if (result < 0 || readable->count < 2)
@@ -251,7 +254,7 @@ static int take_first_readable(struct virtqueue *queue, struct virtio_request *r
 	return 0;
 }
 
-/* Follows a chain without counting. */
+/* Follows a chain without a limit. */
 static int take_uncounted(struct virtqueue *queue, struct virtio_request *request)
 {
 	const struct vring_avail *available = queue->driver_area;
@@ -263,7 +266,7 @@ static int take_uncounted(struct virtqueue *queue, struct virtio_request *reques
 		while (shared_read(&table[at].flags) & VRING_DESC_F_NEXT)
 			at = shared_read(&table[at].next) % queue->size;
 	}
-	return take_really(queue, request);
+	return take_real(queue, request);
 }
 
 static bool never_wanted(struct virtqueue *queue, uint16_t unsignalled)
@@ -276,7 +279,7 @@ static bool always_wanted(struct virtqueue *queue, uint16_t unsignalled)
 	return true;
 }
 
-/* Compares with the place before. */
+/* Compares the event index with the entry before. */
 static bool wanted_late(struct virtqueue *queue, uint16_t unsignalled)
 {
 	bool wanted;
@@ -346,20 +349,20 @@ static void refuse_tables(struct virtqueue *queue)
 static void stay_broken(struct virtqueue *queue)
 {
 	if (queue->device->faults > 0)
-		queue->broken = "it broke in an earlier life";
+		queue->broken = "it broke before the last reset";
 }
 
 const struct fault ring_faults[] = {
-	{"used-length", "the used length is one byte more than there is", "ring_used_length",
-	 "AVP-RING-014", .use = use_too_long},
+	{"used-length", "the used length is one byte too large", "ring_used_length", "AVP-RING-014",
+	 .use = use_too_long},
 	{"used-id", "the used entry names another chain", "ring_split_request", "AVP-RING-001",
 	 .use = use_other_id},
 	{"used-index-jumps", "the used index moves by two", "ring_split_request", "AVP-RING-001",
 	 .use = use_jumping},
 	{"used-twice", "a buffer is used twice", "ring_split_request", "AVP-RING-001",
 	 .device = "entropy", .use = use_twice},
-	{"packed-one-slot", "a list of descriptors is passed over as if it were one",
-	 "ring_packed_request", "AVP-RING-002", .use = use_one_slot},
+	{"packed-one-slot", "a chain counts as one descriptor", "ring_packed_request",
+	 "AVP-RING-002", .use = use_one_slot},
 	{"packed-wrap", "the wrap counter of used descriptors never changes", "ring_packed_wrap",
 	 "AVP-RING-003", .use = use_first_round},
 	{"packed-used-changed", "a descriptor is changed after it was used",
@@ -370,7 +373,7 @@ const struct fault ring_faults[] = {
 	 "AVP-RING-011", .take = take_and_write},
 	{"table-written", "the descriptor table is written to", "ring_table_unwritten",
 	 "AVP-RING-012", .take = take_and_clear},
-	{"write-beyond", "a byte behind a device-writable buffer is written", "ring_write_bounds",
+	{"write-beyond", "a byte after a device-writable buffer is written", "ring_write_bounds",
 	 "AVP-RING-053", .device = "entropy", .use = use_and_write_beyond},
 	{"used-early", "a buffer is used before its data is there", "ring_data_before_used",
 	 "AVP-RING-016", .device = "entropy", .use = use_early},
@@ -378,11 +381,11 @@ const struct fault ring_faults[] = {
 	 "AVP-RING-017", .device = "block", .take = take_first_readable},
 	{"indirect-last", "the last entry of an indirect table is ignored", "ring_split_indirect",
 	 "AVP-RING-019", .take = take_without_last},
-	{"interrupt-missing", "no interrupt ever comes for a used buffer", "ring_split_notify",
+	{"interrupt-missing", "a used buffer never causes an interrupt", "ring_split_notify",
 	 "AVP-RING-023", .notification_wanted = never_wanted},
-	{"interrupt-unasked", "an interrupt comes though the driver wants none",
+	{"interrupt-unasked", "an interrupt arrives though the driver disabled it",
 	 "ring_split_no_notify", "AVP-RING-024", .notification_wanted = always_wanted},
-	{"event-index-late", "an interrupt comes one buffer behind the event index",
+	{"event-index-late", "an interrupt arrives one buffer after the event index",
 	 "ring_split_event_idx", "AVP-RING-025", .notification_wanted = wanted_late},
 	{"event-index-ignored", "with an event index, the flags decide on interrupts",
 	 "ring_split_flags_ignored", "AVP-RING-026", .notification_wanted = wanted_by_flags},
@@ -390,24 +393,26 @@ const struct fault ring_faults[] = {
 	 "AVP-RING-027", .set_kicks = set_undefined_flags},
 	{"packed-event", "the device's event suppression is a reserved value",
 	 "ring_packed_event_reserved", "AVP-RING-028", .set_kicks = set_reserved_event},
-	{"kicks-refused", "the device wants no kicks, and sleeps", "ring_kick_needed",
+	{"kicks-refused", "the device disables kicks, and sleeps", "ring_kick_needed",
 	 "AVP-RING-029", .set_kicks = refuse_kicks},
-	{"loop-followed", "the device follows a chain that loops for ever", "ring_split_loop",
+	{"loop-followed", "the device follows a looping chain forever", "ring_split_loop",
 	 "AVP-RING-036", .hangs = true, .take = take_uncounted},
 	{"never-completed", "no device completes any request", "rng_progress", "AVP-RNG-007",
 	 .handle = do_nothing},
 	{"reset-ignored", "a reset does not stop the queues", "life_reset_quiet", "AVP-LIFE-002",
 	 .stop_queue = go_on},
-	{"feature-unhonoured", "indirect descriptors are offered and then refused",
+	{"feature-unhonoured", "indirect descriptors are offered and then rejected",
 	 "life_offer_works", "AVP-LIFE-011", .started = refuse_tables},
-	{"broken-for-ever", "a reset does not heal a device that a driver broke",
-	 "life_needs_reset_heals", "AVP-LIFE-021", .started = stay_broken},
-	{"start-told-late", "what tells of a start comes behind the first buffer",
-	 "ring_split_no_notify", "AVP-RING-024", .allowed = true, .started = note_start,
-	 .use = use_and_tell_late},
-	{"start-told-late-msi", "what tells of a start comes behind the first buffer", "irq_msi",
-	 "AVP-IRQ-024", .allowed = true, .started = note_start, .use = use_and_tell_late},
-	{"start-told-often", "a start is told while a driver looks", "pci_isr", "AVP-PCI-018",
-	 .allowed = true, .started = note_start, .use = use_and_tell_often},
+	{"broken-for-ever", "a broken device stays broken after a reset", "life_needs_reset_heals",
+	 "AVP-LIFE-021", .started = stay_broken},
+	{"start-told-late", "the notification of a start arrives after the first buffer",
+	 "ring_split_no_notify", "AVP-RING-024", .allowed = true, .started = withhold_start,
+	 .use = use_and_notify_late},
+	{"start-told-late-msi", "the notification of a start arrives after the first buffer",
+	 "irq_msi", "AVP-IRQ-024", .allowed = true, .started = withhold_start,
+	 .use = use_and_notify_late},
+	{"start-told-often", "the notification of a start arrives while the driver checks",
+	 "pci_isr", "AVP-PCI-018", .allowed = true, .started = withhold_start,
+	 .use = use_and_notify_often},
 	{.name = NULL},
 };

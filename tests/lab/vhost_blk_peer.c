@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Uses a vhost-user block device of any maker through src/vhost/client.c, and checks every block
- * against a copy of its file: reads all, writes at random, pauses and resumes the queues, gives
- * the record of requests in flight back, hangs up and comes again. tests/lab/peer-qsd runs it
- * against qemu-storage-daemon and against our own device.
+ * against a copy of its file: reads all blocks, writes at random, pauses and resumes the queues,
+ * returns the in-flight record, disconnects and connects again. tests/lab/peer-qsd runs it against
+ * qemu-storage-daemon and against our own device.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -31,12 +31,12 @@
 #define SLOT_BYTES   0x2000u
 #define QUEUE_BYTES  (RING_BYTES + DEPTH * SLOT_BYTES)
 #define MEMORY_BYTES (QUEUES_MAX * QUEUE_BYTES)
-/* Two regions, so that addresses and offsets differ; the border is between two queues. */
+/* Two regions, so that addresses and offsets differ; a queue's memory does not cross the border. */
 #define FIRST_BYTES  (2 * QUEUE_BYTES)
 #define FIRST_GUEST  UINT64_C(0x100000)
 #define SECOND_GUEST UINT64_C(0x100000000)
 
-/* A request's memory: header, status and data, in the guest's eyes. */
+/* A request's memory: header, status and data, at guest addresses. */
 struct slot {
 	struct virtio_blk_outhdr header;
 	uint8_t status;
@@ -132,7 +132,7 @@ static void negotiate(struct peer *peer)
 		peer->features |= packed;
 	}
 	check(vhost_client_set_features(peer->client, peer->features, &error), "features", &error);
-	/* No more than we need: devices refuse to show fields that came after their time. */
+	/* Only the fields that we need: devices reject reads of newer fields. */
 	check(vhost_client_read_config(peer->client, 0, &config,
 				       offsetof(struct virtio_blk_config, max_discard_sectors),
 				       &error),
@@ -295,7 +295,7 @@ static void submit(struct peer *peer, struct queue *queue, uint32_t type, uint64
 	if (type != VIRTIO_BLK_T_FLUSH)
 		buffers[count++] = (struct driver_buffer){{guest_address(peer, slot->data)}, BLOCK};
 	buffers[count++] = (struct driver_buffer){{guest_address(peer, &slot->status)}, 1};
-	/* The driver side counts what the device may write: status, and the data of a read. */
+	/* The driver counts the bytes that the device may write: status, and the data of a read. */
 	require(driver_queue_add(&queue->driver, buffers, type == VIRTIO_BLK_T_OUT ? 2 : 1,
 				 count - (type == VIRTIO_BLK_T_OUT ? 2 : 1), slot) == 0,
 		"room in the ring");
@@ -327,14 +327,14 @@ static void read_all(struct peer *peer)
 	finish(peer);
 }
 
-/* Writes blocks that nobody reads at the time, then reads as many. */
+/* Writes blocks that no read is using, then reads as many. */
 static void write_some(struct peer *peer, unsigned int count)
 {
 	for (unsigned int i = 0; i < count; i++) {
 		uint64_t block = next_random(peer) % peer->blocks;
 		uint8_t *bytes = peer->model + block * BLOCK;
 
-		/* One at a time for a block: a later write must not overtake. */
+		/* One request at a time per block: a later write must not overtake. */
 		if (i % 16 == 0)
 			finish(peer);
 		for (unsigned int j = 0; j < BLOCK; j += sizeof(uint64_t)) {
@@ -357,7 +357,7 @@ static void write_some(struct peer *peer, unsigned int count)
 	finish(peer);
 }
 
-/* One connection: everything from scratch, with a pause in the middle. */
+/* One connection: set up from scratch, with a pause in the middle. */
 static void use_once(struct peer *peer)
 {
 	negotiate(peer);
@@ -373,7 +373,7 @@ static void use_once(struct peer *peer)
 		start_queues(peer);
 		write_some(peer, 50);
 	}
-	/* Stopped with requests in flight: they are complete when the stop is. */
+	/* Stopped with requests in flight: they are complete when the stop returns. */
 	for (uint64_t block = 0; block < 16 && block < peer->blocks; block++)
 		submit(peer, queue_of(peer, block), VIRTIO_BLK_T_IN, block);
 	for (unsigned int i = 0; i < peer->queue_count; i++)
