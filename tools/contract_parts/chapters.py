@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Reads contract/*.toml with the line of each key, which tomllib does not tell."""
+"""Reads contract/*.toml with the line of each key, which tomllib does not report."""
 
 import re
 import tomllib
@@ -12,7 +12,7 @@ TOKENS = re.compile(r'"""|\'\'\'|"(?:\\.|[^"\\])*"|\'[^\']*\'|#.*|[\[\]{}]')
 
 @dataclass
 class Chapter:
-    """One file: what it says, and in which line each key of each table begins."""
+    """One file: its data, and the line of each key of each table."""
 
     name: str
     data: dict
@@ -32,7 +32,7 @@ class Chapter:
 
 @dataclass
 class Report:
-    """What is wrong, a line each: FILE:LINE: KEY: what; what to do."""
+    """The problems, one line each: FILE:LINE: KEY: what; what to do."""
 
     problems: list = field(default_factory=list)
 
@@ -41,7 +41,7 @@ class Report:
 
 
 def keys_by_line(text):
-    """(line, table header or None, key or None) of all that begins outside of a value."""
+    """Yields (line, table header or None, key or None) for each line that is not part of a value."""
     depth, quote = 0, None
     for number, line in enumerate(text.splitlines(), 1):
         rest = line
@@ -75,7 +75,7 @@ def keys_by_line(text):
 
 
 def read(path, place, report):
-    """The chapter in a file, or None when it is no TOML; that is then reported."""
+    """The chapter in a file, or None if it is not TOML, which is reported."""
     raw = path.read_bytes()
     try:
         text = raw.decode("utf-8")
@@ -96,7 +96,7 @@ def read(path, place, report):
         if not where and before:
             line = before[-1][0]
         what = re.sub(r"\s*\(at .*\)$", "", str(mistake))
-        report.add(place, line, key, f"this is not TOML: {what}; put its syntax right")
+        report.add(place, line, key, f"this is not TOML: {what}; correct its syntax")
         return None
     top, tables, lines = {}, {}, None
     for number, header, key in index:
@@ -111,7 +111,7 @@ def read(path, place, report):
 
 
 def read_all(root, report):
-    """All chapters in their order, and the version file (None when it is missing or broken)."""
+    """All chapters in their order, and the version file (None if missing or invalid)."""
     directory = root / "contract"
     chapters = []
     for path in sorted(directory.glob("*.toml")):
@@ -121,7 +121,7 @@ def read_all(root, report):
         if chapter:
             chapters.append(chapter)
     if not chapters and not report.problems:
-        report.add("contract", 1, "file", "there is no chapter; a chapter is one NAME.toml here")
+        report.add("contract", 1, "file", "there is no chapter; write a chapter as NAME.toml here")
     path = directory / "version.toml"
     version = None
     if path.is_file():

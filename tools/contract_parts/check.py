@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`tools/contract check`: the form of all chapters, and that tests and requirements know each other."""
+"""`tools/contract check`: the form of all chapters, and that tests and requirements name each other."""
 
 import re
 
@@ -10,14 +10,14 @@ TEST = re.compile(r'\bTEST\(\s*(\w+)\s*,\s*((?:"[^"]*"\s*)+)')
 
 
 def registered(root):
-    """Tests of the conformance guest: (file, line, name, ids); None where there is no such guest."""
+    """Tests of the conformance guest: (file, line, name, ids); None if there is no guest."""
     directory = root / "guest/conform/tests"
     if not directory.is_dir():
         return None
     tests = []
     for path in sorted(directory.rglob("*.c")):
         text = path.read_text(encoding="utf-8", errors="replace")
-        # Comments go, their lines stay.
+        # Remove comments, but keep their line breaks.
         text = COMMENT.sub(
             lambda found: found[0] if found[0][0] == '"' else "\n" * found[0].count("\n"), text
         )
@@ -29,14 +29,14 @@ def registered(root):
 
 
 def check_chapter(chapter, prefixes, orders, report):
-    """One chapter; (requirement id, line, kind, test) of each test that it names."""
+    """Checks one chapter; yields (requirement id, line, kind, test) of each test that it names."""
     place = f"contract/{chapter.name}.toml"
     say = lambda key, what: report.add(place, chapter.top.get(key, 1), key, what)
     good = schema.check_keys(chapter.data, schema.CHAPTER, set(), say)
     prefix = chapter.data.get("prefix") if "prefix" in good else "PREFIX"
     if "prefix" in good:
         if not re.fullmatch(r"[A-Z][A-Z0-9]*", prefix):
-            say("prefix", f"'{prefix}' is no prefix; use capital letters and digits")
+            say("prefix", f"'{prefix}' is not a prefix; use capital letters and digits")
         if prefixes[prefix] != chapter.name:
             say("prefix", f"'{prefix}' belongs to {prefixes[prefix]}.toml; choose another one")
     if "order" in good and orders.setdefault(chapter.data["order"], chapter.name) != chapter.name:
@@ -59,9 +59,9 @@ def check_chapter(chapter, prefixes, orders, report):
 
 
 def check_tests(root, chapters, named, complete, report):
-    """Named tests exist; registered ones name requirements that name them.
+    """Checks that named tests exist, and that registered tests and requirements name each other.
 
-    Those of the conformance guest that are not written yet are asked for only when it is complete.
+    A test of the conformance guest may be missing unless @complete.
     """
     lab = {path.name for path in (root / "tests/lab").rglob("*") if path.is_file()}
     units = {path.stem for part in ("tests/unit", "src/device") for path in (root / part).rglob("test_*.c")}
@@ -90,14 +90,14 @@ def check_tests(root, chapters, named, complete, report):
             if identity not in ids:
                 report.add(place, line, name, f"there is no requirement {identity}; correct the id")
             elif (identity, name) not in pairs:
-                report.add(place, line, name, f"{identity} does not name this test; add it to its verify, or drop the id here")
+                report.add(place, line, name, f"{identity} does not name this test; add it to its verify, or remove the id here")
     for place, line, owner, kind, test in named:
         if kind == "conformance" and test in known and (owner, test) not in covers:
             report.add(place, line, "verify", f"'{test}' is registered in {first[test]} without {owner}; add the id there")
 
 
 def check_stated_version(root, version, report):
-    """The version that guest and hypervisor state, where there is such a source."""
+    """Checks the version that guest and hypervisor report, if its source exists."""
     place = "src/base/contract_version.h"
     path = root / place
     if not path.is_file():
@@ -109,7 +109,7 @@ def check_stated_version(root, version, report):
 
 
 def check(root, chapters, version, complete, report):
-    """Everything; the problems are in the report."""
+    """Checks everything; adds the problems to the report."""
     unreadable = bool(report.problems)
     prefixes, orders, named = {}, {}, []
     for chapter in chapters:
@@ -123,6 +123,6 @@ def check(root, chapters, version, complete, report):
     if version:
         schema.check_version(version, report)
         check_stated_version(root, version.data.get("version"), report)
-    # Ids of a file that could not be read would all seem to be missing.
+    # If a file could not be read, all its ids would seem to be missing.
     if not unreadable:
         check_tests(root, chapters, named, complete, report)

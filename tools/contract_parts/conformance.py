@@ -36,7 +36,7 @@ def own_results(root):
 
 
 def keep(root, name, path):
-    """Stores what `avp conform --json` has written for the host @name; the exit status."""
+    """Stores what `avp conform --json` wrote as the results of host @name; returns the exit status."""
     if name not in [host["name"] for host in all_hosts(root)]:
         print(f"contract/results/hosts.toml: no host '{name}'; add it", file=sys.stderr)
         return 2
@@ -63,7 +63,7 @@ def keep(root, name, path):
 
 
 def read_hosts(root):
-    """[(host, results)] of all hosts whose results are there, in the order of hosts.toml."""
+    """[(host, results)] of all hosts with stored results, in the order of hosts.toml."""
     found = []
     for host in all_hosts(root):
         results = directory(root) / f"{host['name']}.json"
@@ -77,7 +77,7 @@ def levels_of(chapters):
 
 
 def is_must(entry, levels):
-    """Whether a failed test breaks a MUST: its message tells when it is of another level."""
+    """Whether a failed test breaks a MUST: its message has a prefix if it is of another level."""
     return not entry["reason"].startswith("SHOULD") and any(
         levels.get(identity) == "MUST" for identity in entry["requirements"]
     )
@@ -100,7 +100,7 @@ def summary(hosts, levels):
 
 
 def failures(hosts, levels):
-    """What each of them breaks, with the note of hosts.toml on it."""
+    """What each host breaks, with the note of hosts.toml."""
     lines = []
     for host, data in hosts:
         lines += ["", f"## What fails: {host['title']}", ""]
@@ -156,7 +156,7 @@ def every_test(chapters, hosts):
 
 
 def page(root, chapters):
-    """The page, or None where nothing has been kept."""
+    """The page, or None if no results are stored."""
     hosts = read_hosts(root)
     if not hosts:
         return None

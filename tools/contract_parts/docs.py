@@ -24,7 +24,7 @@ def tests(requirement):
 
 
 def counts(requirements):
-    """How many there are of each level, and how many are verified."""
+    """Counts the requirements of each level, and those that are verified."""
     levels = [sum(entry["level"] == level for entry in requirements) for level in schema.LEVELS]
     return levels, sum("verify" in entry for entry in requirements)
 
@@ -94,7 +94,7 @@ def contents(chapters, version):
 
 
 def write(root, chapters, version, conformance, only_check):
-    """Writes the pages, or compares them; the exit status. @conformance is docs/conformance.md, or None."""
+    """Writes the pages, or compares them; returns the exit status. @conformance is docs/conformance.md, or None."""
     directory = root / "docs/contract"
     pages = {f"{chapter.name}.md": page(chapter) for chapter in chapters}
     pages["README.md"] = contents(chapters, version)
@@ -118,7 +118,7 @@ def write(root, chapters, version, conformance, only_check):
                 old[name].unlink()
     if only_check:
         for name in sorted(stale):
-            print(f"docs/contract/{name}: is not what contract/ says; run tools/contract docs")
+            print(f"docs/contract/{name}: differs from contract/; run tools/contract docs")
         return int(bool(stale))
     print(f"docs/contract: {len(pages)} pages, {len(stale)} of them new or changed")
     return 0

@@ -17,7 +17,7 @@ from collections import Counter
 from . import schema
 
 VERDICTS = ["fail", "wedged", "skipped", "pass"]
-# What another host has no device for, it says nothing of.
+# A test that a host skips says nothing about the requirement.
 WORST = ["fail", "wedged", "pass", "skipped"]
 CITED = re.compile(r"AVP-[A-Z][A-Z0-9]*-\d{3}|VIRTIO 1\.4, (\d+(?:\.\d+)*)")
 CODE = {".c", ".h", ".S", ".s", ".ld", ".py", ".sh"}
@@ -25,11 +25,11 @@ COLUMNS = ["id", "level", "profile", "chapter", "requirement", "source", "code",
 
 
 class Mistake(Exception):
-    """A file of results that cannot be used."""
+    """A file of results is invalid."""
 
 
 def citations(root):
-    """Lines in src/ and guest/ by what they cite: an id, or a clause of VIRTIO."""
+    """Lines in src/ and guest/, by the id or clause of VIRTIO that they cite."""
     found = {}
     for part in ("src", "guest"):
         for path in sorted((root / part).rglob("*")):
@@ -44,7 +44,7 @@ def citations(root):
 
 
 def code_lines(requirement, cited):
-    """Lines that cite the id, one of its clauses, or the clause that a normative one belongs to."""
+    """Lines that cite the id, one of its clauses, or the parent of a normative clause."""
     wanted = [requirement["id"]]
     for source in requirement["source"]:
         name, _, clause = source.partition(", ")
@@ -67,7 +67,7 @@ def read_results(paths):
         except UnicodeDecodeError as mistake:
             raise Mistake(f"{path}: not UTF-8; name a file that avp conform wrote") from mistake
         except json.JSONDecodeError as mistake:
-            raise Mistake(f"{path}:{mistake.lineno}: no JSON: {mistake.msg}; was the run cut off?") from mistake
+            raise Mistake(f"{path}:{mistake.lineno}: not JSON: {mistake.msg}; was the run cut off?") from mistake
         results = data.get("results") if isinstance(data, dict) else None
         if not isinstance(results, list):
             raise Mistake(f"{path}: results: must be a list; name a file that avp conform wrote")
@@ -94,7 +94,7 @@ def status(requirement, worst):
     for verdict in VERDICTS[:3]:
         if verdict in verdicts:
             return verdict
-    # Tests of other kinds run apart; what must have run is the conformance guest's.
+    # Other kinds of tests run separately; only those of the conformance guest must have run.
     must_run = [test for test in tests if test[0] == "conformance"] or tests
     if not verdicts:
         return "not run"
@@ -185,7 +185,7 @@ def as_html(table, version, names):
 
 
 def write(root, chapters, version, paths, out):
-    """Writes both forms to `out`; the exit status."""
+    """Writes both forms to `out`; returns the exit status."""
     try:
         worst = read_results(paths)
         table = list(rows(root, chapters, worst))

@@ -7,7 +7,7 @@ LEVELS = ["MUST", "SHOULD", "MAY"]
 PROFILES = ["base", "cockpit", "gateway", "safety", "arm64", "x86-64"]
 CLAUSE = r"[1-9]\d*(\.[1-9]\d*)*"
 WORDS = r"\S.*"
-# What may stand as a source: a name, and the form of what follows it after a comma (None: nothing).
+# Sources: a name, and the form of what follows it after a comma (None: nothing).
 SOURCES = {
     "VIRTIO 1.4": CLAUSE,
     "AVPS 2.0": WORDS,
@@ -34,7 +34,7 @@ SOURCES = {
     "FUSE": None,
     "own": None,
 }
-OPTIONAL = {"AGL", "booting.rst", "PCI"}  # these may also stand alone
+OPTIONAL = {"AGL", "booting.rst", "PCI"}  # these also without a clause
 CHAPTER = {"title": str, "prefix": str, "order": int, "scope": str, "requirement": list}
 REQUIREMENT = {
     "id": str,
@@ -59,11 +59,11 @@ def fits(value, kind):
 
 
 def check_keys(table, form, optional, say):
-    """Unknown and missing keys, wrong types and empty texts; the keys that are right."""
+    """Reports unknown and missing keys, wrong types and empty texts; returns the valid keys."""
     good = set()
     for key, value in table.items():
         if key not in form:
-            say(key, f"unknown key; there are {', '.join(form)}")
+            say(key, f"unknown key; use one of {', '.join(form)}")
         elif not fits(value, form[key]):
             say(key, f"must be {KINDS[form[key]]}; change its value")
         elif form[key] in (str, list) and not (value.strip() if form[key] is str else value):
@@ -77,13 +77,13 @@ def check_keys(table, form, optional, say):
 
 
 def check_texts(values, key, say):
-    """The texts of a list; what is wrong or twice is reported."""
+    """Returns the texts of a list; reports entries that are invalid or listed twice."""
     texts = []
     for value in values:
         if not isinstance(value, str) or not value.strip():
             say(key, "each entry must be a text; put it in quotes")
         elif value in texts:
-            say(key, f"'{value}' stands twice; drop one")
+            say(key, f"'{value}' is listed twice; remove one")
         else:
             texts.append(value)
     return texts
@@ -96,33 +96,33 @@ def check_source(source, say):
         say("source", f"unknown source '{name}'; use one of {known}, or add it to tools/contract_parts/schema.py")
     elif SOURCES[name] is None:
         if comma:
-            say("source", f"nothing may follow '{name}'; drop '{clause.strip()}'")
+            say("source", f"nothing may follow '{name}'; remove '{clause.strip()}'")
     elif not comma:
         if name not in OPTIONAL:
             say("source", f"'{name}' lacks a clause; write '{name}, CLAUSE'")
     elif not re.fullmatch(rf" (?:{SOURCES[name]})", clause):
-        say("source", f"'{clause.strip()}' is no clause of {name}; write '{name}, ' and a number as in the specification")
+        say("source", f"'{clause.strip()}' is not a clause of {name}; write '{name}, ' and a number as in the specification")
 
 
 def check_level(requirement, good, say):
     level = requirement["level"]
     if level not in LEVELS:
-        say("level", f"'{level}' is no level; use {', '.join(LEVELS)}")
+        say("level", f"'{level}' is not a level; use {', '.join(LEVELS)}")
         return
     if "text" not in good:
         return
     text = requirement["text"]
     if not re.search(rf"\b{level}\b", text):
-        say("text", f"lacks its level's word {level}; write it in capitals")
+        say("text", f"lacks the word of its level, {level}; write it in capitals")
     for other in LEVELS:
         if other != level and re.search(rf"\b{other}\b", text):
             say("text", f"has {other}, but its level is {level}; make two requirements of it")
 
 
 def check_verify(requirement, prefixes, say):
-    """What verifies it; (kind, name) of each test that must exist."""
+    """Checks what verifies it; yields (kind, name) of each test that must exist."""
     if "unverified" in requirement:
-        say("unverified", "stands beside verify; drop one of the two")
+        say("unverified", "is given together with verify; remove one")
     for entry in requirement["verify"]:
         if not isinstance(entry, dict) or entry.get("by") not in VERIFY:
             say("verify", f"each entry is {{ by = …, … }} with by one of {', '.join(VERIFY)}")
@@ -134,19 +134,19 @@ def check_verify(requirement, prefixes, say):
             re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)+", entry["test"])
             and entry["test"].split("_")[0] in prefixes
         ):
-            say("verify", f"'{entry['test']}' is no name of a conformance test; begin with a chapter's prefix, as in blk_flush")
+            say("verify", f"'{entry['test']}' is not a name of a conformance test; begin with a chapter's prefix, as in blk_flush")
         elif key == "test":
             yield kind, entry["test"]
 
 
 def check_requirement(requirement, prefix, prefixes, last, say):
-    """One requirement; its number (last, where it has none) and the tests that it names."""
+    """Checks one requirement; returns its number (last if it has none) and the tests that it names."""
     good = check_keys(requirement, REQUIREMENT, {"verify", "unverified"}, say)
     number = last
     if "id" in good:
         match = re.fullmatch(r"AVP-([A-Z][A-Z0-9]*)-(\d{3})", requirement["id"])
         if not match:
-            say("id", f"'{requirement['id']}' is no id; write AVP-{prefix}-NNN with three digits")
+            say("id", f"'{requirement['id']}' is not an id; write AVP-{prefix}-NNN with three digits")
         elif match[1] != prefix:
             say("id", f"its prefix is {match[1]}, the chapter's is {prefix}; use the chapter's")
         elif int(match[2]) <= last:
@@ -159,29 +159,29 @@ def check_requirement(requirement, prefix, prefixes, last, say):
         if key in good and "\n" in requirement[key].strip():
             say(key, "has more than one line; make it one sentence")
     if "text" in good and not requirement["text"].endswith("."):
-        say("text", "is no sentence; end it with a full stop")
+        say("text", "is not a sentence; end it with a full stop")
     if "source" in good:
         for source in check_texts(requirement["source"], "source", say):
             check_source(source, say)
     if "profile" in good:
         for name in check_texts(requirement["profile"], "profile", say):
             if name not in PROFILES:
-                say("profile", f"'{name}' is no profile; there are {', '.join(PROFILES)}")
+                say("profile", f"'{name}' is not a profile; use one of {', '.join(PROFILES)}")
     if "verify" in requirement:
         tests = list(check_verify(requirement, prefixes, say)) if "verify" in good else []
         return number, tests
     if "unverified" not in requirement:
-        say("verify", "is missing; name tests, or say with unverified why there is none yet")
+        say("verify", "is missing; name tests, or give the reason in unverified")
     return number, []
 
 
 def check_version(version, report):
-    """version.toml, beginning with the SemVer."""
+    """Checks version.toml, beginning with the version."""
     place = "contract/version.toml"
     say = lambda key, what: report.add(place, version.top.get(key, 1), key, what)
     good = check_keys(version.data, VERSION, set(), say)
     if "version" in good and not re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", version.data["version"]):
-        say("version", f"'{version.data['version']}' is no SemVer; write MAJOR.MINOR.PATCH")
+        say("version", f"'{version.data['version']}' is not a SemVer version; write MAJOR.MINOR.PATCH")
     if "mismatch" in good:
         for index, entry in enumerate(version.data["mismatch"]):
             told = lambda key, what, at=index: report.add(place, version.line("mismatch", at, key), key, what)

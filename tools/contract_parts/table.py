@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`tools/contract table`: the requirements that the conformance guest proves, as C for the program."""
+"""`tools/contract table`: the requirements that the conformance guest checks, as C for avp."""
 
 import re
 from pathlib import Path
