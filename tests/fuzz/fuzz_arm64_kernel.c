@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Fuzz target of kernel files for arm64 machines. The first bytes of an input choose the machine,
- * the rest is the file, of which so many pages of zeroes follow. What is loaded lies in memory,
- * above the device tree, which is whole in any case.
+ * Fuzz target of kernel files for arm64 machines. The first bytes of an input select the machine;
+ * the rest is the file, extended by a number of zero pages. A loaded kernel must be in memory above
+ * the device tree, which must be complete in any case.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +30,7 @@ struct choice {
 	uint8_t kinds;	/* KIND_* */
 	uint8_t initrd; /* in pages */
 	uint8_t cpus, devices;
-	uint8_t zeroes; /* in ZEROES_UNIT: so much longer is the kernel's file */
+	uint8_t zeroes; /* in ZEROES_UNIT: zeroes appended to the kernel's file */
 };
 
 static struct monitor_memory memory;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Fuzz target of the registers of an arm64 machine's platform. An input is a list of accesses of 12
- * bytes each, between which the event loop turns, bytes come in and the machine is reset.
+ * bytes each; in between, the event loop runs, bytes arrive and the machine is reset.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* One step. */
 struct step {
-	uint8_t what; /* which block, or another event */
+	uint8_t what; /* which register block, or another event */
 	uint8_t how;  /* WRITE, length in bits 1 and 2 */
 	uint8_t offset[2];
 	uint8_t value[8];
@@ -33,7 +33,7 @@ static const uint64_t blocks[] = {
 	ARM64_WATCHDOG_CONTROL, ARM64_WATCHDOG_REFRESH, ARM64_STALL_ADDRESS,
 };
 #define BLOCKS (sizeof(blocks) / sizeof(blocks[0]))
-/* Numbers of steps that are no access. */
+/* Numbers of steps that are not accesses. */
 enum { STEP_TURN = BLOCKS, STEP_INPUT, STEP_BUTTON, STEP_RESET, STEP_TIME, STEPS };
 
 static struct event_loop loop;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Fuzz target of what people and other programs write for AVP: the config.json of a bundle, and
- * the option list of a device. An input that starts with the name of a device type and a space is
- * that device's list ("block disk.img,readonly"), any other is a config.json.
+ * Fuzz target of configuration that people and other programs write: the config.json of a bundle,
+ * and the option list of a device. An input that starts with the name of a device type and a space
+ * is that device's option list ("block disk.img,readonly"), any other is a config.json.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ static void require(bool condition)
 		abort();
 }
 
-/* Every mistake has a line that a person can act on, and leads to exit status 2. */
+/* Every mistake gives one line that a person can act on, and exit status 2. */
 static void check_error(const struct error *error)
 {
 	require(error->usage && error->code > 0 && error->message[0]);
@@ -29,7 +29,7 @@ static void check_error(const struct error *error)
 		require((unsigned char)*letter >= 0x20 && *letter != 0x7f);
 }
 
-/* What the tables promise of a device that was read without an error. */
+/* Checks the limits of the option tables for a device that was read without an error. */
 static void check_device(const struct device_config *device)
 {
 	require(device->type && device->options && device->origin);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Fuzz target of the log of a conformance guest, which comes from a hypervisor that is being
- * tested: the input is the log. Whatever is in it, there is a verdict on each test and a report of
- * all of them, and a boot whose last line is missing counts as incomplete.
+ * Fuzz target of the log of a conformance guest, which comes from the hypervisor under test: the
+ * input is the log. Whatever it contains, each test gets a verdict, each report lists all tests,
+ * and a boot without its last line counts as incomplete.
  */
 #include <jansson.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #include "conform/conform_log.h"
 #include "conform/conform_report.h"
 
-/* Tests of which reports are written: of thousands it takes longer, and shows no more. */
+/* Reports are written only for this many tests: thousands take longer and show no more. */
 #define REPORTED_MAX 32
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Fuzz target of what the monitor reads before a guest runs: a kernel file, and around it the
- * placement of an initrd and of the command line (src/monitor/x86). An input is a struct choice and
- * the file. A file that is taken must end up in guest memory as it says and nowhere else; one that
- * is not taken is refused with a line that a person can act on.
+ * Fuzz target of what the monitor reads before a guest runs: a kernel file, and the placement of an
+ * initrd and the command line around it (src/monitor/x86). An input is a struct choice and the
+ * file. An accepted file must be in guest memory where it says, and nothing else may be written; a
+ * rejected one gives an error that a person can act on.
  */
 #include <asm/bootparam.h>
 #include <elf.h>
@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define MIB	     (1024 * KIB)
 #define GIB	     (1024 * MIB)
 
-#define CPUS_MAX     32 /* as the options of `avp run` have it */
+#define CPUS_MAX     32 /* the limit of the options of `avp run` */
 #define LINE_MAX     (X86_COMMAND_LINE_SIZE + 1)
 #define INITRD_UNIT  1021 /* odd, so that an initrd ends anywhere in a page */
 #define ZEROES_UNIT  4096
@@ -34,24 +34,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define PVH_MAGIC    0x336ec578
 #define SETUP_HEADER 0x1f1
 
-/* The machine, and what is given to it beside the kernel. The input starts with it. */
+/* The machine, and what it gets besides the kernel. The input starts with it. */
 struct choice {
 	uint8_t machine;
 	uint8_t kinds;	   /* KIND_* */
 	uint8_t initrd[2]; /* in INITRD_UNIT */
 	uint8_t line[2];   /* characters of the command line */
 	uint8_t cpus, devices;
-	uint8_t zeroes; /* in ZEROES_UNIT: so much longer is the kernel's file */
+	uint8_t zeroes; /* in ZEROES_UNIT: zeroes appended to the kernel's file */
 };
 
-#define KIND_INITRD	 1 /* there is one */
-#define KIND_INITRD_PIPE 2 /* it is no regular file */
+#define KIND_INITRD	 1 /* there is an initrd */
+#define KIND_INITRD_PIPE 2 /* it is not a regular file */
 #define KIND_KERNEL_PIPE 4
 
 /*
- * The sizes: hardly more than low memory; an odd number of pages; the least that the options take;
- * one that goes on above the hole, with little there; and one that is larger than 32 bits. Pages
- * are taken when they are touched, so a large one costs nothing.
+ * Memory sizes: hardly more than low memory; an odd number of pages; the least that the options
+ * allow; one that continues above the hole, with little there; and one of more than 32 bits. Pages
+ * are allocated when they are touched, so a large one costs nothing.
  */
 static const struct memory_range machines[][MONITOR_MEMORY_RANGES] = {
 	{{0, 2 * MIB}, {0, 0}},
@@ -61,15 +61,15 @@ static const struct memory_range machines[][MONITOR_MEMORY_RANGES] = {
 	{{0, X86_HOLE_START}, {X86_HOLE_END, 3 * GIB}},
 };
 #define MACHINES (sizeof(machines) / sizeof(machines[0]))
-/* A segment's zeroes are written, and of those that one would hold too many. */
+/* The zeroes of an ELF segment are written: the last machine would allow too many. */
 #define MACHINES_FOR_ELF (MACHINES - 1)
 
-/* Kept from input to input. */
+/* Reused for all inputs. */
 static struct monitor_memory memories[MACHINES];
 static int kernel_fd, initrd_fd, pipe_fd;
 static char command_line[LINE_MAX + 1];
 
-/* The kernel's file: so many bytes, then so many zeroes. */
+/* The kernel's file: @size bytes, then zeroes. */
 struct file {
 	const uint8_t *data;
 	size_t size, zeroes;
@@ -103,7 +103,7 @@ static void forget_memory(struct monitor_memory *memory)
 			  (off_t)memory->size) == 0);
 }
 
-/* What may have been written to. */
+/* A range that may have been written to. */
 struct allowed {
 	uint64_t start, end;
 };
@@ -114,8 +114,9 @@ static bool is_zero(const uint8_t *bytes, uint64_t size)
 }
 
 /*
- * All of memory is zero but for @allowed, which is sorted by start and ends with an empty one that
- * starts at UINT64_MAX. The file behind memory tells which pages were touched: only those are read.
+ * Checks that all memory is zero except @allowed, which is sorted by start and ends with an empty
+ * range at UINT64_MAX. Reads only pages that were touched, as the file behind the memory reports
+ * them.
  */
 static void check_untouched(const struct monitor_memory *memory, const struct allowed *allowed)
 {
@@ -147,7 +148,7 @@ static void check_error(int result, const struct error *error)
 		PROMISE((unsigned char)*letter >= 0x20 && *letter != 0x7f);
 }
 
-/* The bytes of the file from @offset on are in memory. */
+/* Checks that the bytes of the file from @offset on are in memory. */
 static void check_bytes(const struct file *file, uint64_t offset, const uint8_t *host,
 			uint64_t size)
 {
@@ -160,7 +161,7 @@ static void check_bytes(const struct file *file, uint64_t offset, const uint8_t 
 	PROMISE(is_zero(host + there, size - there));
 }
 
-/* The segment that was loaded last, which nothing has been put over, and the zeroes behind it. */
+/* Returns the segment that was loaded last, so that no other one overwrote it. */
 static const uint8_t *last_segment(const struct monitor_memory *memory, const struct file *file,
 				   Elf64_Phdr *last)
 {
@@ -172,7 +173,7 @@ static const uint8_t *last_segment(const struct monitor_memory *memory, const st
 		uint64_t at = elf.e_phoff + i * sizeof(*last);
 		Elf64_Phdr segment = {.p_type = PT_NULL};
 
-		/* What lies in the zeroes at the file's end is PT_NULL. */
+		/* A header in the zeroes at the file's end is PT_NULL. */
 		if (at < file->size)
 			memcpy(&segment, file->data + at,
 			       file->size - at < sizeof(segment) ? file->size - at :
@@ -220,7 +221,7 @@ static void check_content(const struct monitor_memory *memory, const struct file
 	PROMISE(is_zero(host + segment.p_filesz, segment.p_memsz - segment.p_filesz));
 }
 
-/* What the guest that is reset leaves where the next start wants zeroes. */
+/* Writes to memory that must be zero after the next start, as a guest before a reset does. */
 static void leave_dirt(const struct monitor_memory *memory, const struct file *file)
 {
 	Elf64_Phdr segment;
@@ -245,14 +246,14 @@ static void check_kernel(const struct monitor_memory *memory, const struct file 
 	check_untouched(memory, allowed);
 }
 
-/* A copy of a structure in low memory. */
+/* Copies a structure in low memory. */
 static void take(const struct monitor_memory *memory, uint64_t address, void *out, size_t size)
 {
 	PROMISE(address <= X86_LOW_MEMORY_END && size <= X86_LOW_MEMORY_END - address);
 	memcpy(out, memory->host + address, size);
 }
 
-/* What the kernel is told: an initrd where there is one, and memory where there is some. */
+/* What the kernel gets: an initrd if there is one, and a memory map. */
 struct told {
 	uint64_t initrd, initrd_size, command_line;
 	struct boot_e820_entry map[8];

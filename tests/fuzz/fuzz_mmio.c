@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Fuzz target of the virtio-mmio registers, with all of the monitor that is behind them: what a
- * hostile driver does to them, and what the device process does meanwhile. An input is a struct
- * choice and a sequence of steps (enum step).
+ * Fuzz target of the virtio-mmio registers, with all monitor code behind them: what a hostile
+ * driver does to them, and what the device process does meanwhile. An input is a struct choice and
+ * a sequence of steps (enum step).
  *
- * mmio_device.c is what stands behind the registers; a model of them (struct model) tells what the
- * driver may see.
+ * mmio_device.c replaces the device process and the hypervisor; a model of the driver (struct
+ * model) says what the driver may see.
  */
 #include <errno.h>
 #include <linux/virtio_config.h>
@@ -30,23 +30,23 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define RING_STRIDE UINT64_C(0x3000)
 #define STEPS_MAX   200
 #define TURNS_MAX   64
-#define CONNECT_MS  10000 /* the monitor answers within that, or is stuck */
+#define CONNECT_MS  10000 /* the monitor answers within that time, or is stuck */
 
 #define QUEUE_RESET 0x0c0 /* VIRTIO 1.4, 4.2.2 */
 #define STATUS_OK   (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK)
 #define RING_RESET  FEATURE(40)
 
 enum step {
-	STEP_WRITE,	 /* register, 4 bytes: as registers are to be written */
-	STEP_ACCESS,	 /* write and width, offset (2), 8 bytes: as not */
-	STEP_NEGOTIATE,	 /* features: from a reset to FEATURES_OK, as a good driver does it */
-	STEP_QUEUE,	 /* queue, size: made ready as by a good driver */
+	STEP_WRITE,	 /* register, 4 bytes: a correct access */
+	STEP_ACCESS,	 /* write and width, offset (2), 8 bytes: any access */
+	STEP_NEGOTIATE,	 /* features: from a reset to FEATURES_OK, like a correct driver */
+	STEP_QUEUE,	 /* queue, size: set up like a correct driver */
 	STEP_DRIVER_OK,	 /* - */
 	STEP_USE,	 /* queue, count: the device uses buffers */
 	STEP_CONFIG,	 /* offset, value: the device changes its configuration space */
-	STEP_TELL,	 /* status: the device tells of that, and of its status */
-	STEP_REFUSE,	 /* how, when: the device process, or the next one, refuses */
-	STEP_HYPERVISOR, /* when: the hypervisor does not */
+	STEP_TELL,	 /* status: the device notifies of that, or that it needs a reset */
+	STEP_REFUSE,	 /* how, when: a call to the device process, or the next one, fails */
+	STEP_HYPERVISOR, /* when: a call to the hypervisor fails */
 	STEP_GONE,	 /* whether it stays away: the device process dies */
 	STEP_BACK,	 /* - */
 	STEP_TURN,	 /* - */
@@ -76,7 +76,7 @@ static const uint64_t feature_sets[8] = {
 	0,
 };
 
-/* By the bits of choice.offers. */
+/* Selected by the bits of choice.offers. */
 static const enum vhost_protocol_feature protocol_bits[8] = {
 	VHOST_PROTOCOL_MQ,
 	VHOST_PROTOCOL_CONFIG,
@@ -98,7 +98,7 @@ static const uint8_t feature_bits[8] = {
 	/* RING_RESET */ 31,
 };
 
-/* Kept from input to input. */
+/* Reused for all inputs. */
 static struct monitor_memory memory;
 static uint8_t take_byte(struct input *input)
 {
@@ -134,7 +134,7 @@ static struct model_queue *selected(struct fuzz *fuzz)
 		       NULL;
 }
 
-/* After a reset everything is as it was at first; what the guest has set up is gone. */
+/* After a reset everything is in its initial state; what the guest set up is gone. */
 static void forget_device(struct fuzz *fuzz)
 {
 	for (unsigned int i = 0; i < REMOTE_QUEUES_MAX; i++)
@@ -151,7 +151,7 @@ static void set_half(uint64_t *number, bool high, uint32_t value)
 	*number |= (uint64_t)value << (high ? 32 : 0);
 }
 
-/* What a write to a register means, as far as it means something before it is done. */
+/* The effects of a register write that must be visible during the write. */
 static void model_write(struct fuzz *fuzz, uint32_t address, uint32_t value)
 {
 	struct model *model = &fuzz->model;
@@ -205,7 +205,7 @@ static void model_write(struct fuzz *fuzz, uint32_t address, uint32_t value)
 	}
 }
 
-/* And what it means once it is done. */
+/* The effects that are visible after the write. */
 static void model_written(struct fuzz *fuzz, uint32_t address, uint32_t value)
 {
 	struct model *model = &fuzz->model;
@@ -235,7 +235,7 @@ static void model_written(struct fuzz *fuzz, uint32_t address, uint32_t value)
 	}
 }
 
-/* A buffer that was used is told until the driver has read that and acknowledged it. */
+/* A used buffer is reported until the driver has read and acknowledged it. */
 static void check_interrupts(struct fuzz *fuzz, uint32_t value)
 {
 	bool used = false;
@@ -257,7 +257,7 @@ static void check_interrupts(struct fuzz *fuzz, uint32_t value)
 	}
 	if (used && (!model_is_packed(fuzz) || device_has_record(fuzz)))
 		PROMISE(value & VIRTIO_MMIO_INT_VRING);
-	/* A packed ring's position is known late when its device was away at the start. */
+	/* The position of a packed ring is known late if its device was away at the start. */
 	if (!used && !model_is_packed(fuzz) && !fuzz->hypervisor_failed)
 		PROMISE(!(value & VIRTIO_MMIO_INT_VRING));
 }
@@ -307,11 +307,11 @@ static void check_read(struct fuzz *fuzz, uint32_t address, uint32_t value)
 	}
 }
 
-/* The one way to the registers. */
+/* All register accesses go through this function. */
 static uint64_t access_registers(struct fuzz *fuzz, uint32_t offset, uint32_t width, bool write,
 				 uint64_t value)
 {
-	/* As large as the access, so that whoever goes beyond is caught. */
+	/* Exactly as large as the access, so that sanitizers catch writes beyond it. */
 	cleanup_free uint8_t *data = malloc(width);
 	const struct bus_access access = {SLOT_ADDRESS + offset, width, write, data};
 	bool on_bus = offset + width <= VIRTIO_SLOT_SIZE, config = offset >= VIRTIO_MMIO_CONFIG;
@@ -373,7 +373,7 @@ static void check_status(struct fuzz *fuzz)
 	uint32_t gained = status & ~before;
 	bool wrong = false;
 
-	/* Bits are set by the driver alone, all that it sets, and stay. */
+	/* Only the driver sets bits; all that it sets are kept. */
 	PROMISE((before & ~status) == 0);
 	PROMISE((gained & ~broken & ~fuzz->written) == 0);
 	PROMISE((fuzz->written & ~status & ~features & ~broken) == 0);
@@ -396,7 +396,7 @@ static void check_status(struct fuzz *fuzz)
 	fuzz->model.status = status;
 }
 
-/* An access that goes beyond the end reads nothing, so in pieces that no type's end cuts in two. */
+/* An access beyond the end reads nothing, so read in pieces that no type's end splits. */
 static void read_config(struct fuzz *fuzz, uint8_t config[CONFIG_SEEN])
 {
 	bool network = fuzz->shape.virtio_id == VIRTIO_ID_NET;
@@ -426,10 +426,10 @@ static void check_config(struct fuzz *fuzz)
 	for (unsigned int i = 0; i < CONFIG_SEEN; i++)
 		if (i < fuzz->config_start || i >= fuzz->config_end)
 			changed |= config[i] != fuzz->config_seen[i];
-	/* One that refuses shortens it, and that is its own fault. */
+	/* A device that rejects a call may shorten its configuration, which is its own fault. */
 	if (fuzz->told || (changed && !fuzz->refused))
 		PROMISE(generation != fuzz->generation);
-	/* What was not told, but found when the driver read, needs no interrupt. */
+	/* A change without notification, found when the driver read, needs no interrupt. */
 	if (generation != fuzz->generation && (fuzz->model.status & VIRTIO_CONFIG_S_DRIVER_OK)) {
 		PROMISE(fuzz->edge || fuzz->interrupt_fd < 0 || !fuzz->told);
 		fuzz->model.config_due |= fuzz->told || get(fuzz, VIRTIO_MMIO_INTERRUPT_STATUS) &
@@ -481,7 +481,7 @@ static void check(struct fuzz *fuzz)
 
 /* What happens */
 
-/* The process is there again: the monitor finds it. */
+/* The process is back: the monitor finds it. */
 static void come_back(struct fuzz *fuzz)
 {
 	fuzz->away = false;
@@ -517,7 +517,7 @@ static void set_up_queue(struct fuzz *fuzz, unsigned int index, uint32_t size)
 	uint64_t ring = RING_START + index % 16 * RING_STRIDE + (index & 16 ? SECOND_RANGE : 0);
 
 	put(fuzz, VIRTIO_MMIO_QUEUE_SEL, index);
-	/* One that is ready stays as it is. */
+	/* A queue that is ready is not changed. */
 	if (get(fuzz, VIRTIO_MMIO_QUEUE_READY))
 		return;
 	memset(model_host(fuzz, ring), 0, RING_STRIDE);
@@ -612,7 +612,7 @@ static void take_step(struct fuzz *fuzz, struct input *input)
 	check(fuzz);
 }
 
-/* Whatever was, after a reset a good driver has a device that works. */
+/* After a reset, a correct driver must have a working device, whatever happened before. */
 static void check_next(struct fuzz *fuzz)
 {
 	fuzz->away = false;
@@ -634,7 +634,7 @@ static void check_next(struct fuzz *fuzz)
 	}
 }
 
-/* What the driver is offered, and what it must not be (VIRTIO 1.4, 6). */
+/* Checks the offered features; some must never be offered (VIRTIO 1.4, 6). */
 static void look_around(struct fuzz *fuzz)
 {
 	static const uint8_t never[] = {24, 26, 27, 30, 31, 33, 36, 37, 38, 39, 41};
@@ -651,7 +651,7 @@ static void look_around(struct fuzz *fuzz)
 	PROMISE((fuzz->visible & ~fuzz->offered) == (RING_RESET & ~fuzz->offered));
 	for (size_t i = 0; i < sizeof(never); i++)
 		PROMISE(!(fuzz->visible & FEATURE(never[i])));
-	/* Where a process that dies has left a packed ring is known from that alone. */
+	/* Only the record tells where a dead process left a packed ring. */
 	if (!(fuzz->protocol & FEATURE(VHOST_PROTOCOL_INFLIGHT_SHMFD)))
 		PROMISE(!(fuzz->visible & FEATURE(VIRTIO_F_RING_PACKED)));
 	put(fuzz, VIRTIO_MMIO_STATUS, 0);
@@ -668,7 +668,7 @@ static void make_memory(void)
 	PROMISE(monitor_memory_open(&memory, ranges, 2, false, NULL) == 0);
 }
 
-/* The number that the next descriptor gets: it goes up when one was left open. */
+/* The number that the next descriptor gets: it is higher if one was left open. */
 static int next_fd(void)
 {
 	int fd = dup(memory.fd);
@@ -677,7 +677,7 @@ static int next_fd(void)
 	return fd;
 }
 
-/* The supervisor ends a process that is of no use. */
+/* The supervisor ends a process that the monitor gave up. */
 static void end_process(void *context, const char *name)
 {
 	struct fuzz *fuzz = context;
@@ -686,13 +686,13 @@ static void end_process(void *context, const char *name)
 		shutdown(fuzz->client->peer, SHUT_RDWR);
 }
 
-/* It was ended: none stays. */
+/* A process that was ended does not stay. */
 static void process_stays(void *context, const char *name)
 {
 	abort();
 }
 
-/* That of a type of AVP's, or of one that it does not have. */
+/* The shape of an AVP device type, or one for a type that AVP does not have. */
 static struct device_shape find_shape(uint32_t virtio_id)
 {
 	for_each_device_type(type)
@@ -743,7 +743,7 @@ static void run(struct fuzz *fuzz, struct input *input)
 	look_around(fuzz);
 	for (unsigned int i = 0; i < STEPS_MAX && input->left > 0; i++)
 		take_step(fuzz, input);
-	/* Half of those that end without their device do not wait for it. */
+	/* Half of the inputs that end without the device process do not wait for it. */
 	if (fuzz->client || fuzz->choice.faults & FAULT_AT_END)
 		check_next(fuzz);
 	virtio_mmio_detach(fuzz->transport);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Fuzz target of the serving side of vhost-user: the socket, the memory tables and the rings that
- * a hostile frontend brings. An input is a sequence of steps (enum step): messages that are right
- * but for what the input patches in them, bytes, writes to guest memory, kicks. Afterwards the
- * server must serve the next frontend, and have no descriptor open but its own.
+ * Fuzz target of the vhost-user backend: the socket, the memory tables and the rings of a hostile
+ * frontend. An input is a sequence of steps (enum step): messages that are correct except for the
+ * input's patches, bytes, writes to guest memory, kicks. Afterwards the server must serve the next
+ * frontend, and no descriptor may be left open.
  */
 #include <fcntl.h>
 #include <linux/virtio_config.h>
@@ -31,8 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define RING_START   0x1000u
 #define RING_BYTES   0x1000u
 #define BUFFERS	     0x8000u
-#define GUEST	     UINT64_C(0x100000)	      /* where the guest has the memory */
-#define USER	     UINT64_C(0x7f0000000000) /* where the frontend says that it has it */
+#define GUEST	     UINT64_C(0x100000)	      /* guest address of the memory */
+#define USER	     UINT64_C(0x7f0000000000) /* the frontend's address of the memory */
 #define RECORD_BYTES 0x4000u
 #define STEPS_MAX    200
 
@@ -40,22 +40,22 @@ enum step {
 	STEP_MESSAGE, /* row, ring, control, patches */
 	STEP_MEMORY,  /* offset (2), length, bytes: written to guest memory */
 	STEP_KICK,    /* ring */
-	STEP_SET_UP,  /* features: a whole device, as a good frontend does it */
-	STEP_REQUEST, /* ring, length: a good request */
+	STEP_SET_UP,  /* features: sets up the whole device, like a correct frontend */
+	STEP_REQUEST, /* ring, length: a correct request */
 	STEP_BYTES,   /* length, bytes: written to the socket */
 	STEP_RECONNECT,
-	STEP_TRUNCATE, /* pages: the memory file is cut short, and made long again */
-	STEP_ANSWER,   /* takes questions off the backend channel and answers them */
+	STEP_TRUNCATE, /* pages: truncates the memory file, and extends it again */
+	STEP_ANSWER,   /* takes requests from the backend channel and answers them */
 	STEP_TURN,     /* how often */
-	STEP_HOLD,     /* the device keeps requests, or gives them back */
+	STEP_HOLD,     /* the device keeps requests, or completes them */
 	STEPS,
 };
 
 /* Bits of a message's control byte. */
 #define CONTROL_NEED_REPLY 1
-#define CONTROL_SIZE	   6   /* 0: right, 2: one less, 4: one more, 6: huge */
-#define CONTROL_FDS	   24  /* 0: right, 8: none, 16: one more, 24: many */
-#define CONTROL_KIND	   96  /* 0: right, 32: eventfd, 64: memory, 96: socket */
+#define CONTROL_SIZE	   6   /* 0: correct, 2: one less, 4: one more, 6: huge */
+#define CONTROL_FDS	   24  /* 0: correct, 8: none, 16: one more, 24: many */
+#define CONTROL_KIND	   96  /* 0: correct, 32: eventfd, 64: memory, 96: socket */
 #define CONTROL_CUT	   128 /* in two pieces */
 
 struct input {
@@ -81,7 +81,7 @@ struct fuzz {
 	struct driver_descriptor descriptors[QUEUES][QUEUE_SIZE];
 };
 
-/* Kept from input to input. */
+/* Reused for all inputs. */
 static int memory_fd, record_fd, socket_fd;
 static uint8_t *memory;
 
@@ -99,7 +99,7 @@ static uint8_t take_byte(struct input *input)
 	return *input->data++;
 }
 
-/* The device: gives the readable bytes back, or keeps requests until it is quiesced. */
+/* The device: echoes the readable bytes, or keeps requests until it is quiesced. */
 
 static void answer(struct virtio_request *request)
 {
@@ -131,7 +131,7 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 	struct fuzz *fuzz = (struct fuzz *)device;
 	struct virtio_request *request;
 
-	/* A guest that refills as fast as we take is no danger: bounded by the ring. */
+	/* A guest that refills as fast as the device takes: bounded by the ring size. */
 	for (unsigned int i = 0; i < QUEUE_SIZE && (request = virtqueue_pop(queue)); i++) {
 		require(request->queue == queue && request->index < QUEUE_SIZE);
 		if (fuzz->hold)
@@ -194,7 +194,7 @@ static void connect_again(struct fuzz *fuzz)
 	fuzz->socket = pair[1];
 }
 
-/* Replies are of no interest; a full socket would end the connection. */
+/* Discards replies; a full socket would end the connection. */
 static void discard_replies(struct fuzz *fuzz)
 {
 	uint8_t buffer[4096];
@@ -221,14 +221,14 @@ static void send_bytes(struct fuzz *fuzz, const void *bytes, size_t length, cons
 			(struct cmsghdr){CMSG_LEN(fd_count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
 		memcpy(CMSG_DATA(&control.alignment), fds, fd_count * sizeof(int));
 	}
-	/* A server that has hung up is as good as one that takes it. */
+	/* A server that has disconnected counts as one that accepted the message. */
 	if (length && sendmsg(fuzz->socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		return;
 }
 
 /* Messages */
 
-/* A good payload for a message about ring @ring. */
+/* A correct payload for a message about ring @ring. */
 static void fill_payload(struct fuzz *fuzz, uint32_t id, unsigned int ring,
 			 union vhost_payload *payload)
 {
@@ -464,14 +464,16 @@ static void add_request(struct fuzz *fuzz, unsigned int ring, uint8_t length)
 	uint32_t written;
 	int error = 0;
 
-	/* The ring's memory may be anything by now, as the driver side must expect too. */
+	/*
+	 * The ring's memory may contain anything by now, so the driver side must expect that too.
+	 */
 	if (length)
 		driver_queue_add(&fuzz->drivers[ring], buffers, 1, 1, fuzz);
 	kick(fuzz, ring);
 	driver_queue_take(&fuzz->drivers[ring], &written, &error);
 }
 
-/* Takes questions off the backend channel, and answers them. */
+/* Takes requests from the backend channel and answers them. */
 static void answer_misses(struct fuzz *fuzz)
 {
 	struct vhost_message *question = &fuzz->backend.message;
@@ -550,7 +552,7 @@ static void take_step(struct fuzz *fuzz, struct input *input)
 	}
 }
 
-/* The next frontend asks a question and gets its answer. */
+/* The next frontend sends a request and gets its reply. */
 static void check_next(struct fuzz *fuzz)
 {
 	const struct vhost_header question = {VHOST_USER_GET_FEATURES, VHOST_FLAG_VERSION, 0};
@@ -579,14 +581,14 @@ static void make_files(void)
 	memory_fd = memfd_create("memory", MFD_CLOEXEC);
 	record_fd = memfd_create("record", MFD_CLOEXEC);
 	require(ftruncate(memory_fd, MEMORY_BYTES) == 0 && ftruncate(record_fd, RECORD_BYTES) == 0);
-	/* Not the end of a connection to the server: who holds that never sees it hang up. */
+	/* Not the end of a connection to the server: its holder would never see a disconnect. */
 	require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 	socket_fd = pair[0];
 	memory = mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
 	require(memory != MAP_FAILED);
 }
 
-/* The number that the next descriptor gets: it goes up when one was left open. */
+/* The number that the next descriptor gets: it is higher if one was left open. */
 static int next_fd(void)
 {
 	int fd = dup(memory_fd);

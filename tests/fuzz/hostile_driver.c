@@ -57,7 +57,7 @@ static void start_queue(struct hostile_driver *driver, uint16_t index)
 	struct driver_queue_layout layout;
 	struct virtqueue_setup setup = {.size = HOSTILE_QUEUE_SIZE};
 
-	/* Transports start no queue of a device that needs a reset. */
+	/* Transports do not start queues of a device that needs a reset. */
 	if (queue->started || (driver->device->status & VIRTIO_CONFIG_S_NEEDS_RESET))
 		return;
 	driver_queue_layout(HOSTILE_QUEUE_SIZE, is_packed(driver), &layout);
@@ -66,14 +66,14 @@ static void start_queue(struct hostile_driver *driver, uint16_t index)
 	setup.device = guest_addr(base + layout.device);
 	if (is_packed(driver))
 		setup.available_index = setup.used_index = 1u << 15;
-	/* Zero pages again, of which the queue will touch few. */
+	/* Fresh zero pages, of which the queue will touch few. */
 	madvise(driver->storage[index], virtqueue_memory_size(HOSTILE_QUEUE_SIZE), MADV_DONTNEED);
 	queue->memory = &driver->memory;
 	queue->ops = &queue_ops;
 	virtqueue_start(queue, &setup, driver->device->negotiated, driver->storage[index]);
 }
 
-/* Memory for a queue, kept from one input to the next. */
+/* Memory for a queue, reused for all inputs. */
 static void *queue_storage(uint16_t index)
 {
 	static void *storage[HOSTILE_QUEUES];
@@ -131,7 +131,7 @@ static void check_promises(const struct hostile_driver *driver)
 		const struct virtqueue *queue = &driver->device->queues[i];
 
 		PROMISE(queue->in_flight <= HOSTILE_QUEUE_SIZE);
-		/* A queue breaks together with its device. */
+		/* A broken queue always sets DEVICE_NEEDS_RESET. */
 		if (queue->broken)
 			PROMISE(driver->device->status & VIRTIO_CONFIG_S_NEEDS_RESET);
 	}

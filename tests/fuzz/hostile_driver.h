@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A driver made of bytes: the input of a fuzz target becomes guest memory, rings included, and what
- * a driver or frontend can do with a device.
+ * A driver made of bytes: the input of a fuzz target becomes guest memory with rings, and the
+ * actions of a driver or frontend.
  */
 #ifndef AVP_TESTS_FUZZ_HOSTILE_DRIVER_H
 #define AVP_TESTS_FUZZ_HOSTILE_DRIVER_H
@@ -25,7 +25,7 @@ struct hostile_driver {
 	struct guest_memory memory;
 	uint8_t *ram; /* both ranges */
 	void *storage[HOSTILE_QUEUES];
-	/* What else can happen to the device: called with a byte of the input. May be NULL. */
+	/* Other events for the device: called with a byte of the input. May be NULL. */
 	void (*happening)(struct hostile_driver *driver, uint8_t what);
 	void *context;
 };
@@ -35,8 +35,8 @@ uint8_t hostile_byte(struct hostile_driver *driver);
 void hostile_bytes(struct hostile_driver *driver, void *buffer, size_t length);
 
 /*
- * Does with @device, fresh from its init function, what @input says, and resets it in the end.
- * Aborts when the device breaks a promise of the virtio core.
+ * Performs the actions of @input on @device, fresh from its init function, and resets it at the
+ * end. Aborts when the device breaks a rule of the virtio core.
  */
 void hostile_driver_run(struct hostile_driver *driver, struct virtio_device *device,
 			const uint8_t *input, size_t length);

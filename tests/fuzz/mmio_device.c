@@ -17,7 +17,7 @@
 #include "virtio/feature.h"
 #include "virtio/inflight.h"
 
-/* The functions of vhost/client.h have no other way to it. */
+/* The functions of vhost/client.h have no context argument. */
 static struct fuzz *current;
 
 bool model_is_packed(const struct fuzz *fuzz)
@@ -63,7 +63,7 @@ bool model_is_right(const struct fuzz *fuzz, const struct model_queue *queue)
 	       in_memory(queue->device, packed ? 4 : 6 + 8 * size, 4);
 }
 
-/* A ring that no device has run yet is at its start. */
+/* A ring that no device has run is at its start. */
 static void begin(const struct fuzz *fuzz, struct model_queue *queue)
 {
 	if (queue->fresh)
@@ -79,7 +79,7 @@ uint16_t model_used(const struct fuzz *fuzz, const struct model_queue *queue)
 	return position;
 }
 
-/* The device process: see vhost/client.h for what the functions promise. */
+/* The device process: see vhost/client.h for the contracts of the functions. */
 
 void device_choose(struct fuzz *fuzz)
 {
@@ -118,14 +118,17 @@ static int fail(struct vhost_client *client, struct error *error)
 	return error_set(error, EPROTO, "the connection has failed");
 }
 
-/* Whether a call succeeds: as the input wants it. */
+/* Does a call succeed? As the input selects. */
 static int answer(struct vhost_client *client, struct error *error)
 {
 	struct fuzz *fuzz = current;
 
 	if (!device_is_alive(fuzz))
 		return fail(client, error);
-	/* The first answer behind a refusal brings it along: then nothing is sent any more. */
+	/*
+	 * The first reply after a failed message reports the failure: then nothing is sent any
+	 * more.
+	 */
 	if (client->refusal_known)
 		return error_set(error, EIO, "refused");
 	client->refusal_known = client->refusing;
@@ -137,9 +140,9 @@ static int answer(struct vhost_client *client, struct error *error)
 }
 
 /*
- * The same for a message that is only acknowledged: whether it is carried out, and what the call
- * returns. In an operation the refusal may come when that is finished: until then the call is a
- * success, and so are those behind it, of which none is carried out.
+ * The same for a message that is only acknowledged: is it executed, and what does the call return?
+ * In an operation the failure may be reported at its end: until then the call succeeds, and so do
+ * those after it, none of which is executed.
  */
 static bool carries_out(struct vhost_client *client, int *result, struct error *error)
 {
@@ -160,7 +163,7 @@ int broker_connect(struct broker *broker, uint32_t device, int wait_ms, struct e
 {
 	int pair[2];
 
-	/* At the start the monitor waits for the process, later it asks now and then. */
+	/* At the start the monitor waits for the process, later it polls. */
 	if (wait_ms == 0 ? current->away : (current->choice.faults & FAULT_OPEN) == 1)
 		return error_set(error, ENOENT, "not there");
 	PROMISE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
@@ -172,7 +175,7 @@ struct vhost_client *vhost_client_new(int fd, int timeout_ms, struct error *erro
 {
 	struct vhost_client *client = calloc(1, sizeof(*client));
 
-	/* One at a time. */
+	/* One connection at a time. */
 	PROMISE(!current->client);
 	client->fd = fd;
 	client->peer = current->peer;
@@ -231,7 +234,7 @@ int timerfd_settime(int fd, int flags, const struct itimerspec *value, struct it
 {
 	const struct itimerspec at_once = {.it_value = {.tv_nsec = 1}};
 
-	/* Pauses would only make fuzzing slow. */
+	/* Sleeping would only slow down the fuzzer. */
 	return (int)syscall(SYS_timerfd_settime, fd, flags, &at_once, old);
 }
 
@@ -314,7 +317,9 @@ int vhost_client_set_memory(struct vhost_client *client, const struct vhost_clie
 {
 	int result;
 
-	/* In pieces it waits for its own answers, and with them for those before. */
+	/*
+	 * With memory slots the client waits for its own replies, and with them for those before.
+	 */
 	if (vhost_client_has(client, VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS)) {
 		result = vhost_client_confirm(client, error);
 		if (result == 0)
@@ -355,7 +360,7 @@ int vhost_client_get_inflight(struct vhost_client *client, uint16_t queue_count,
 		inflight->queue_size /= 2;
 		break;
 	}
-	/* It is given up for that, and the next one is a good one. */
+	/* The monitor gives up this process; the next one sends a correct record. */
 	current->choice.faults &= (uint8_t)~FAULT_RECORD;
 	return 0;
 }
@@ -374,7 +379,7 @@ int vhost_client_set_inflight(struct vhost_client *client, const struct vhost_in
 	return 0;
 }
 
-/* Where a ring goes on is where it was, in the ring and in the record of requests in flight. */
+/* A ring continues where it was, in the ring and in the in-flight record. */
 static void start_record(struct vhost_client *client, const struct vhost_client_ring *ring)
 {
 	struct model_queue *queue = &current->model.queues[ring->index];
@@ -390,7 +395,7 @@ static void start_record(struct vhost_client *client, const struct vhost_client_
 	if (!record)
 		return;
 	PROMISE(inflight_attach(&inflight, record, ring->size, packed) == 0);
-	/* What was in flight in an earlier ring is not to be taken from this one. */
+	/* Requests in flight in an earlier ring must not be taken from this one. */
 	PROMISE(!queue->fresh || !inflight_is_open(&inflight));
 	if (queue->fresh)
 		inflight_open(&inflight, queue->used & 0x7fff, queue->used >> 15);
@@ -431,7 +436,7 @@ int vhost_client_stop_ring(struct vhost_client *client, uint16_t index, uint32_t
 	PROMISE(index < current->queues);
 	if (!device_is_alive(current))
 		return result;
-	/* One that says no has stopped as well: there is nothing that the monitor could do. */
+	/* A ring has stopped even if the reply is an error: the monitor can do nothing about it. */
 	client->running[index] = false;
 	if (record && inflight_attach(&inflight, record, ring->size, model_is_packed(current)) == 0)
 		inflight_close(&inflight);
@@ -446,7 +451,7 @@ int vhost_client_read_config(struct vhost_client *client, uint32_t offset, void 
 	if (result < 0)
 		return result;
 	PROMISE(offset == 0 && length <= CONFIG_BYTES);
-	/* Some give no more than they have. */
+	/* Some devices reject reads beyond their configuration. */
 	if (length > current->choice.config_size)
 		return error_set(error, EIO, "too much");
 	memcpy(buffer, current->config, length);
@@ -472,7 +477,7 @@ int vhost_client_fd(const struct vhost_client *client)
 
 int vhost_client_backend_fd(const struct vhost_client *client)
 {
-	/* Asked for last, when the monitor has attached the device. */
+	/* The last call when the monitor attaches the device. */
 	current->watched = true;
 	return client->backend_fd;
 }
@@ -510,7 +515,9 @@ static int add_kick(struct hypervisor *hypervisor, const struct hypervisor_kick 
 
 	PROMISE(kick->address == SLOT_ADDRESS + VIRTIO_MMIO_QUEUE_NOTIFY && kick->length == 4);
 	PROMISE(kick->value < fuzz->queues && kick->fd >= 0 && !queue->attached);
-	/* The device has the ring before a kick can come, but for one that is told all again. */
+	/*
+	 * The device has the ring before a kick can arrive, except when all rings are set up again.
+	 */
 	if (device_is_alive(fuzz) && fuzz->watched)
 		PROMISE(fuzz->client->running[kick->value] &&
 			fuzz->client->rings[kick->value].kick_fd == kick->fd);
@@ -533,7 +540,7 @@ static int remove_kick(struct hypervisor *hypervisor, const struct hypervisor_ki
 
 	PROMISE(kick->value < fuzz->queues);
 	PROMISE(queue->attached ? queue->kick_fd == kick->fd : fuzz->hypervisor_failed);
-	/* What the driver has acknowledged outlasts a process. */
+	/* What the driver acknowledged survives the process. */
 	queue->disconnected = queue->attached && fuzz->client && !fuzz->watched;
 	queue->attached = false;
 	return 0;
@@ -601,7 +608,10 @@ void device_use(struct fuzz *fuzz, unsigned int index, unsigned int count)
 	if (!record || inflight_attach(&inflight, record, (uint16_t)queue->size, true) < 0)
 		return;
 	inflight_open(&inflight, queue->used & 0x7fff, queue->used >> 15);
-	/* The last one leaves its number, without which a position that comes again is the same. */
+	/*
+	 * Store the position: without it, an equal position after a restart could not be told
+	 * apart.
+	 */
 	inflight.counter = ++fuzz->uses;
 	PROMISE(inflight_add_packed(&inflight, &descriptor) == 0);
 	head = inflight_commit_packed(&inflight);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What fuzz_mmio puts behind the registers: a device process, for which functions of vhost/client.h
- * stand in, so that an input takes the same way each time and waits for nobody; and a hypervisor.
- * Both are judges: what reaches them has passed every check of the monitor, so it must be right,
- * and the rings that they are told of must be those of the model of the driver.
+ * The device process and the hypervisor behind the registers of fuzz_mmio. Functions here replace
+ * those of vhost/client.h, so that an input always takes the same path and never waits. Both check
+ * their arguments: the monitor has checked everything that reaches them, so it must be correct, and
+ * the rings must be those of the model of the driver.
  */
 #ifndef AVP_TESTS_FUZZ_MMIO_DEVICE_H
 #define AVP_TESTS_FUZZ_MMIO_DEVICE_H
@@ -18,13 +18,13 @@
 
 #define SLOT_ADDRESS UINT64_C(0xd0003000)
 #define SLOT_IRQ     9
-/* Guest memory: two ranges of that size, the first at 0. */
+/* Guest memory: two ranges of this size, the first at 0. */
 #define RANGE_BYTES  UINT64_C(0x40000)
 #define SECOND_RANGE UINT64_C(0x100000000)
 #define CONFIG_BYTES REMOTE_CONFIG_MAX
 #define CONFIG_SEEN  96 /* no type that the monitor knows has more */
 
-/* What the device process is. */
+/* The device process that the input selects. */
 struct choice {
 	uint8_t type;
 	uint8_t queues;
@@ -33,20 +33,20 @@ struct choice {
 	uint8_t faults; /* FAULT_* */
 };
 
-#define FAULT_OPEN   3	/* 1: not there, 2: no answer, 3: too old */
-#define FAULT_RECORD 12 /* of requests in flight: 4: too small, 8: few queues, 12: short queues */
-#define FAULT_AT_END 16 /* a process that is away in the end comes back */
+#define FAULT_OPEN   3	/* 1: does not exist, 2: no reply, 3: too old */
+#define FAULT_RECORD 12 /* of the in-flight record: 4: too small, 8: few queues, 12: short queues */
+#define FAULT_AT_END 16 /* a process that is away at the end comes back */
 
 /* One connection to the device process. */
 struct vhost_client {
 	int fd, peer, backend_fd;
-	bool broken;   /* the connection has failed: every call does */
-	bool refusing; /* it has refused something of the operation, and that is not told yet */
-	bool refusal_known; /* an answer behind it has come */
+	bool broken;	    /* the connection has failed: every call does */
+	bool refusing;	    /* a message of the operation failed, which is not reported yet */
+	bool refusal_known; /* a reply after it has been sent */
 	bool in_operation;
 	const struct vhost_client_ops *ops;
 	void *context;
-	uint64_t features; /* the driver's choice; 0: not told */
+	uint64_t features; /* the driver's choice; 0: not sent */
 	bool memory_told;
 	struct vhost_inflight_area area;
 	volatile bool area_lost;
@@ -59,10 +59,10 @@ struct model_queue {
 	bool ready;
 	uint32_t size;
 	uint64_t descriptors, driver, device;
-	bool fresh;    /* made ready, and no device has run it since */
+	bool fresh;    /* set up, and no device has run it since */
 	uint16_t used; /* packed: the device's position, the wrap counter in bit 15 */
 	uint16_t seen, acknowledged;
-	bool attached;	   /* its kicks come through */
+	bool attached;	   /* its kicks arrive */
 	bool disconnected; /* its eventfd is being replaced */
 	int kick_fd;
 };
@@ -71,7 +71,10 @@ struct model {
 	uint32_t status, features_select, driver_features_select, queue_select;
 	uint64_t driver_features;
 	bool unknown_features;
-	/* A configuration interrupt has to be told of; one may be, as there was an interrupt. */
+	/*
+	 * A configuration interrupt must be reported; one may be reported, as there was an
+	 * interrupt.
+	 */
 	bool config_due, config_possible;
 	struct model_queue queues[REMOTE_QUEUES_MAX];
 };
@@ -84,7 +87,7 @@ struct fuzz {
 	struct virtio_mmio *transport;
 	struct model model;
 	struct device_shape shape;
-	unsigned int queues, size_max; /* that there are, and of entries */
+	unsigned int queues, size_max; /* number of queues, and their size */
 	uint64_t visible;	       /* features */
 	const struct monitor_memory *memory;
 
@@ -97,9 +100,9 @@ struct fuzz {
 	unsigned int untold; /* messages on the backend channel */
 	int refuse_errno;
 	bool refuse_late;
-	unsigned int refuse_after;	/* calls; 0: none is refused */
-	unsigned int next_refuse_after; /* the same of the next connection */
-	int peer;			/* the other end of the connection that was made last */
+	unsigned int refuse_after;	/* calls until one fails; 0: none fails */
+	unsigned int next_refuse_after; /* the same for the next connection */
+	int peer;			/* the other end of the last connection */
 	bool away, watched;
 
 	/* The hypervisor. */
@@ -118,28 +121,28 @@ struct fuzz {
 	uint8_t config_seen[CONFIG_SEEN];
 };
 
-/* From now on the functions of vhost/client.h are the device process of *fuzz. */
+/* The functions of vhost/client.h now act as the device process of *fuzz. */
 void device_choose(struct fuzz *fuzz);
-/* How many queues it has. */
+/* The number of its queues. */
 unsigned int device_queue_count(const struct fuzz *fuzz);
-/* The monitor is connected to it and has not given it up. */
+/* Is the monitor connected to it, without having given it up? */
 bool device_is_alive(const struct fuzz *fuzz);
-/* It has a ring. */
+/* Does it run a ring? */
 bool device_runs(const struct fuzz *fuzz);
-/* It tells where a packed ring stands as it should. */
+/* Does it keep a valid in-flight record, which has the position of a packed ring? */
 bool device_has_record(const struct fuzz *fuzz);
 /* It uses @count buffers of an attached queue. */
 void device_use(struct fuzz *fuzz, unsigned int index, unsigned int count);
-/* It tells that its configuration or status has changed. */
+/* It sends a notification that its configuration or status changed. */
 void device_tell(struct fuzz *fuzz, bool needs_reset);
 
-/* Looks whether there was an interrupt. */
+/* Checks whether there was an interrupt. */
 void device_take_interrupt(struct fuzz *fuzz);
 
 extern const struct hypervisor_ops device_hypervisor;
 
 bool model_is_packed(const struct fuzz *fuzz);
-/* A queue that VIRTIO 1.4, 2.7 and 2.8, allow, in memory. */
+/* Is the queue allowed by VIRTIO 1.4, 2.7 and 2.8, and in memory? */
 bool model_is_right(const struct fuzz *fuzz, const struct model_queue *queue);
 /* How far the device has used buffers of an attached queue. */
 uint16_t model_used(const struct fuzz *fuzz, const struct model_queue *queue);
