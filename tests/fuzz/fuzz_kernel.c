@@ -222,7 +222,7 @@ static void check_content(const struct monitor_memory *memory, const struct file
 }
 
 /* Writes to memory that must be zero after the next start, as a guest before a reset does. */
-static void leave_dirt(const struct monitor_memory *memory, const struct file *file)
+static void write_garbage(const struct monitor_memory *memory, const struct file *file)
 {
 	Elf64_Phdr segment;
 	uint8_t *host;
@@ -254,32 +254,32 @@ static void take(const struct monitor_memory *memory, uint64_t address, void *ou
 }
 
 /* What the kernel gets: an initrd if there is one, and a memory map. */
-struct told {
+struct boot_info {
 	uint64_t initrd, initrd_size, command_line;
 	struct boot_e820_entry map[8];
 	uint32_t map_count;
 };
 
-static struct told read_boot_params(const struct monitor_memory *memory, uint64_t address)
+static struct boot_info read_boot_params(const struct monitor_memory *memory, uint64_t address)
 {
 	struct boot_params params;
-	struct told told;
+	struct boot_info boot;
 
 	take(memory, address, &params, sizeof(params));
 	PROMISE(params.hdr.header == 0x53726448 && params.acpi_rsdp_addr == X86_ACPI_ADDRESS);
-	told = (struct told){
+	boot = (struct boot_info){
 		.initrd = params.hdr.ramdisk_image,
 		.initrd_size = params.hdr.ramdisk_size,
 		.command_line = params.hdr.cmd_line_ptr,
 		.map_count = params.e820_entries,
 	};
-	PROMISE(told.map_count <= 8);
-	memcpy(told.map, params.e820_table, sizeof(told.map));
-	return told;
+	PROMISE(boot.map_count <= 8);
+	memcpy(boot.map, params.e820_table, sizeof(boot.map));
+	return boot;
 }
 
 /* Xen, "x86/HVM direct boot ABI", include/public/arch-x86/hvm/start_info.h */
-static struct told read_start_info(const struct monitor_memory *memory, uint64_t address)
+static struct boot_info read_start_info(const struct monitor_memory *memory, uint64_t address)
 {
 	struct {
 		uint32_t magic, version, flags, modules;
@@ -291,14 +291,14 @@ static struct told read_start_info(const struct monitor_memory *memory, uint64_t
 		uint64_t address, size;
 		uint32_t type, reserved;
 	} range;
-	struct told told;
+	struct boot_info boot;
 
 	take(memory, address, &info, sizeof(info));
 	PROMISE(info.magic == PVH_MAGIC && info.modules <= 1 && info.map_count <= 8);
 	PROMISE(info.rsdp == X86_ACPI_ADDRESS);
 	if (info.modules)
 		take(memory, info.module, module, sizeof(module));
-	told = (struct told){
+	boot = (struct boot_info){
 		.initrd = module[0],
 		.initrd_size = module[1],
 		.command_line = info.command_line,
@@ -306,17 +306,17 @@ static struct told read_start_info(const struct monitor_memory *memory, uint64_t
 	};
 	for (uint32_t i = 0; i < info.map_count; i++) {
 		take(memory, info.map + i * sizeof(range), &range, sizeof(range));
-		told.map[i] = (struct boot_e820_entry){range.address, range.size, range.type};
+		boot.map[i] = (struct boot_e820_entry){range.address, range.size, range.type};
 	}
-	return told;
+	return boot;
 }
 
-static void check_map(const struct monitor_memory *memory, const struct told *told)
+static void check_map(const struct monitor_memory *memory, const struct boot_info *boot)
 {
 	uint64_t before = 0, usable = 0;
 
-	for (uint32_t i = 0; i < told->map_count; i++) {
-		const struct boot_e820_entry *entry = &told->map[i];
+	for (uint32_t i = 0; i < boot->map_count; i++) {
+		const struct boot_e820_entry *entry = &boot->map[i];
 		uint64_t end = entry->addr + entry->size;
 		bool high = entry->addr >= X86_HOLE_END;
 
@@ -334,35 +334,36 @@ static void check_machine(const struct monitor_memory *memory, const struct boot
 			  const struct x86_kernel *kernel, const struct boot_entry *entry,
 			  const struct choice *choice, uint64_t initrd_size)
 {
-	struct told told = entry->protocol == BOOT_PVH ? read_start_info(memory, entry->argument) :
-							 read_boot_params(memory, entry->argument);
+	struct boot_info boot = entry->protocol == BOOT_PVH ?
+					read_start_info(memory, entry->argument) :
+					read_boot_params(memory, entry->argument);
 	const struct allowed allowed[] = {
 		{X86_BOOT_PARAMS, X86_COMMAND_LINE},
 		{X86_COMMAND_LINE, X86_COMMAND_LINE + X86_COMMAND_LINE_SIZE},
 		{X86_ACPI_ADDRESS, X86_ACPI_ADDRESS + X86_ACPI_SIZE},
 		{X86_RESET_VECTOR, X86_HIGH_MEMORY},
 		{X86_HIGH_MEMORY, kernel->end},
-		{told.initrd, told.initrd + told.initrd_size},
+		{boot.initrd, boot.initrd + boot.initrd_size},
 		{UINT64_MAX, 0},
 	};
 	size_t length = strlen(source->command_line);
 	uint8_t last = 0;
 
 	PROMISE(entry->protocol == kernel->protocol && entry->address == kernel->entry);
-	check_map(memory, &told);
+	check_map(memory, &boot);
 	PROMISE(!memcmp(memory->host + X86_ACPI_ADDRESS, "RSD PTR ", 8));
-	PROMISE(told.command_line == X86_COMMAND_LINE && length < X86_COMMAND_LINE_SIZE);
+	PROMISE(boot.command_line == X86_COMMAND_LINE && length < X86_COMMAND_LINE_SIZE);
 	PROMISE(!memcmp(memory->host + X86_COMMAND_LINE, source->command_line, length + 1));
 	PROMISE(!kernel->header.cmdline_size || length <= kernel->header.cmdline_size);
 
-	PROMISE(told.initrd_size == (choice->kinds & KIND_INITRD ? initrd_size : 0));
-	if (told.initrd_size) {
-		PROMISE(told.initrd >= kernel->end && told.initrd % 4096 == 0);
-		PROMISE(told.initrd + told.initrd_size <= memory->ranges[0].size);
-		PROMISE(told.initrd + told.initrd_size <= kernel->initrd_end);
+	PROMISE(boot.initrd_size == (choice->kinds & KIND_INITRD ? initrd_size : 0));
+	if (boot.initrd_size) {
+		PROMISE(boot.initrd >= kernel->end && boot.initrd % 4096 == 0);
+		PROMISE(boot.initrd + boot.initrd_size <= memory->ranges[0].size);
+		PROMISE(boot.initrd + boot.initrd_size <= kernel->initrd_end);
 		PROMISE(pread(initrd_fd, &last, 1, (off_t)initrd_size - 1) == 1);
-		PROMISE(memory->host[told.initrd] == 'I' || told.initrd_size == 1);
-		PROMISE(memory->host[told.initrd + told.initrd_size - 1] == last);
+		PROMISE(memory->host[boot.initrd] == 'I' || boot.initrd_size == 1);
+		PROMISE(memory->host[boot.initrd + boot.initrd_size - 1] == last);
 	}
 	check_untouched(memory, allowed);
 }
@@ -406,7 +407,7 @@ static void boot(struct monitor_memory *memory, const struct choice *choice,
 		return;
 	}
 	check_kernel(memory, file, &kernel);
-	leave_dirt(memory, file);
+	write_garbage(memory, file);
 	result = arch_boot_load(memory, &source, &entry, &error);
 	check_content(memory, file, &kernel);
 	if (result < 0)

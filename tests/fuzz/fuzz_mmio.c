@@ -44,7 +44,7 @@ enum step {
 	STEP_DRIVER_OK,	 /* - */
 	STEP_USE,	 /* queue, count: the device uses buffers */
 	STEP_CONFIG,	 /* offset, value: the device changes its configuration space */
-	STEP_TELL,	 /* status: the device notifies of that, or that it needs a reset */
+	STEP_NOTIFY,	 /* status: the device notifies of that, or that it needs a reset */
 	STEP_REFUSE,	 /* how, when: a call to the device process, or the next one, fails */
 	STEP_HYPERVISOR, /* when: a call to the hypervisor fails */
 	STEP_GONE,	 /* whether it stays away: the device process dies */
@@ -427,13 +427,14 @@ static void check_config(struct fuzz *fuzz)
 		if (i < fuzz->config_start || i >= fuzz->config_end)
 			changed |= config[i] != fuzz->config_seen[i];
 	/* A device that rejects a call may shorten its configuration, which is its own fault. */
-	if (fuzz->told || (changed && !fuzz->refused))
+	if (fuzz->notified || (changed && !fuzz->refused))
 		PROMISE(generation != fuzz->generation);
 	/* A change without notification, found when the driver read, needs no interrupt. */
 	if (generation != fuzz->generation && (fuzz->model.status & VIRTIO_CONFIG_S_DRIVER_OK)) {
-		PROMISE(fuzz->edge || fuzz->interrupt_fd < 0 || !fuzz->told);
-		fuzz->model.config_due |= fuzz->told || get(fuzz, VIRTIO_MMIO_INTERRUPT_STATUS) &
-								VIRTIO_MMIO_INT_CONFIG;
+		PROMISE(fuzz->edge || fuzz->interrupt_fd < 0 || !fuzz->notified);
+		fuzz->model.config_due |= fuzz->notified ||
+					  get(fuzz, VIRTIO_MMIO_INTERRUPT_STATUS) &
+						  VIRTIO_MMIO_INT_CONFIG;
 	}
 	fuzz->generation = generation;
 	memcpy(fuzz->config_seen, config, sizeof(config));
@@ -474,7 +475,7 @@ static void check(struct fuzz *fuzz)
 	check_queues(fuzz);
 	get(fuzz, VIRTIO_MMIO_QUEUE_READY);
 	get(fuzz, VIRTIO_MMIO_DEVICE_FEATURES);
-	fuzz->refused = fuzz->told = fuzz->needs_reset = fuzz->edge = fuzz->made_ready = false;
+	fuzz->refused = fuzz->notified = fuzz->needs_reset = fuzz->edge = fuzz->made_ready = false;
 	fuzz->written = 0;
 	fuzz->config_start = fuzz->config_end = 0;
 }
@@ -580,8 +581,8 @@ static void take_step(struct fuzz *fuzz, struct input *input)
 	case STEP_CONFIG:
 		fuzz->config[a] = take_byte(input);
 		break;
-	case STEP_TELL:
-		device_tell(fuzz, a & 1);
+	case STEP_NOTIFY:
+		device_notify(fuzz, a & 1);
 		break;
 	case STEP_REFUSE:
 		fuzz->refuse_errno = a & 1 ? EPROTO : EIO;
@@ -613,7 +614,7 @@ static void take_step(struct fuzz *fuzz, struct input *input)
 }
 
 /* After a reset, a correct driver must have a working device, whatever happened before. */
-static void check_next(struct fuzz *fuzz)
+static void check_recovery(struct fuzz *fuzz)
 {
 	fuzz->away = false;
 	fuzz->refuse_after = fuzz->next_refuse_after = fuzz->fail_after = 0;
@@ -635,7 +636,7 @@ static void check_next(struct fuzz *fuzz)
 }
 
 /* Checks the offered features; some must never be offered (VIRTIO 1.4, 6). */
-static void look_around(struct fuzz *fuzz)
+static void check_features(struct fuzz *fuzz)
 {
 	static const uint8_t never[] = {24, 26, 27, 30, 31, 33, 36, 37, 38, 39, 41};
 
@@ -740,12 +741,12 @@ static void run(struct fuzz *fuzz, struct input *input)
 {
 	virtio_mmio_attach(fuzz->transport, &fuzz->hypervisor);
 	PROMISE(bus_add(&fuzz->bus, virtio_mmio_registers(fuzz->transport), NULL) == 0);
-	look_around(fuzz);
+	check_features(fuzz);
 	for (unsigned int i = 0; i < STEPS_MAX && input->left > 0; i++)
 		take_step(fuzz, input);
 	/* Half of the inputs that end without the device process do not wait for it. */
 	if (fuzz->client || fuzz->choice.faults & FAULT_AT_END)
-		check_next(fuzz);
+		check_recovery(fuzz);
 	virtio_mmio_detach(fuzz->transport);
 	PROMISE(fuzz->interrupt_fd < 0);
 	forget_device(fuzz);

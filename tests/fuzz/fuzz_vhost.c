@@ -553,7 +553,7 @@ static void take_step(struct fuzz *fuzz, struct input *input)
 }
 
 /* The next frontend sends a request and gets its reply. */
-static void check_next(struct fuzz *fuzz)
+static void check_recovery(struct fuzz *fuzz)
 {
 	const struct vhost_header question = {VHOST_USER_GET_FEATURES, VHOST_FLAG_VERSION, 0};
 	struct {
@@ -626,7 +626,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		take_step(fuzz, &input);
 
 	fuzz->hold = false;
-	check_next(fuzz);
+	check_recovery(fuzz);
 	vhost_server_free(fuzz->server);
 	event_loop_close(&fuzz->loop);
 	for (unsigned int i = 0; i < QUEUES; i++) {

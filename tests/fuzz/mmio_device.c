@@ -89,11 +89,12 @@ void device_choose(struct fuzz *fuzz)
 unsigned int device_queue_count(const struct fuzz *fuzz)
 {
 	unsigned int least = fuzz->shape.queues;
-	unsigned int told = fuzz->protocol & FEATURE(VHOST_PROTOCOL_MQ) ? fuzz->choice.queues : 0;
+	unsigned int reported = fuzz->protocol & FEATURE(VHOST_PROTOCOL_MQ) ? fuzz->choice.queues :
+									      0;
 
-	if (told > REMOTE_QUEUES_MAX)
-		told = REMOTE_QUEUES_MAX;
-	return told ? told : least;
+	if (reported > REMOTE_QUEUES_MAX)
+		reported = REMOTE_QUEUES_MAX;
+	return reported ? reported : least;
 }
 
 bool device_is_alive(const struct fuzz *fuzz)
@@ -183,7 +184,7 @@ struct vhost_client *vhost_client_new(int fd, int timeout_ms, struct error *erro
 				     eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) :
 				     -1;
 	current->client = client;
-	current->untold = 0;
+	current->notifications = 0;
 	current->refuse_after = current->next_refuse_after;
 	current->next_refuse_after = 0;
 	current->device_status = 0;
@@ -295,7 +296,7 @@ int vhost_client_set_status(struct vhost_client *client, uint8_t status, struct 
 		return result;
 	PROMISE(client->features && !(status & VIRTIO_CONFIG_S_NEEDS_RESET));
 	if (status & VIRTIO_CONFIG_S_DRIVER_OK)
-		PROMISE(client->memory_told);
+		PROMISE(client->memory_set);
 	current->device_status = status;
 	return 0;
 }
@@ -331,7 +332,7 @@ int vhost_client_set_memory(struct vhost_client *client, const struct vhost_clie
 	}
 	PROMISE(client->features && count == current->memory->count &&
 		regions == current->memory->regions);
-	client->memory_told = true;
+	client->memory_set = true;
 	return 0;
 }
 
@@ -409,7 +410,7 @@ int vhost_client_start_ring(struct vhost_client *client, const struct vhost_clie
 
 	if (!carries_out(client, &result, error))
 		return result;
-	PROMISE(client->features && client->memory_told);
+	PROMISE(client->features && client->memory_set);
 	PROMISE(ring->index < current->queues && !client->running[ring->index]);
 	PROMISE(ring->kick_fd >= 0 && ring->call_fd >= 0 && ring->kick_fd != ring->call_fd);
 	PROMISE(ring->call_fd == current->interrupt_fd || current->hypervisor_failed);
@@ -488,13 +489,13 @@ int vhost_client_handle_backend(struct vhost_client *client, struct error *error
 
 	if (!device_is_alive(current))
 		return fail(client, error);
-	if (current->untold == 0)
+	if (current->notifications == 0)
 		return 0;
-	if (--current->untold == 0)
+	if (--current->notifications == 0)
 		eventfd_read(client->backend_fd, &count);
-	current->told = true;
+	current->notified = true;
 	client->ops->config_changed(client->context);
-	return current->untold > 0;
+	return current->notifications > 0;
 }
 
 /* The hypervisor */
@@ -608,10 +609,7 @@ void device_use(struct fuzz *fuzz, unsigned int index, unsigned int count)
 	if (!record || inflight_attach(&inflight, record, (uint16_t)queue->size, true) < 0)
 		return;
 	inflight_open(&inflight, queue->used & 0x7fff, queue->used >> 15);
-	/*
-	 * Store the position: without it, an equal position after a restart could not be told
-	 * apart.
-	 */
+	/* A new number, so that the record differs even if the position is the same. */
 	inflight.counter = ++fuzz->uses;
 	PROMISE(inflight_add_packed(&inflight, &descriptor) == 0);
 	head = inflight_commit_packed(&inflight);
@@ -621,12 +619,12 @@ void device_use(struct fuzz *fuzz, unsigned int index, unsigned int count)
 	inflight_end_batch_packed(&inflight);
 }
 
-void device_tell(struct fuzz *fuzz, bool needs_reset)
+void device_notify(struct fuzz *fuzz, bool needs_reset)
 {
 	if (!fuzz->client || fuzz->client->backend_fd < 0)
 		return;
 	if (needs_reset)
 		fuzz->device_status |= VIRTIO_CONFIG_S_NEEDS_RESET;
-	fuzz->untold++;
+	fuzz->notifications++;
 	eventfd_write(fuzz->client->backend_fd, 1);
 }

@@ -47,7 +47,7 @@ struct vhost_client {
 	const struct vhost_client_ops *ops;
 	void *context;
 	uint64_t features; /* the driver's choice; 0: not sent */
-	bool memory_told;
+	bool memory_set;
 	struct vhost_inflight_area area;
 	volatile bool area_lost;
 	struct vhost_client_ring rings[REMOTE_QUEUES_MAX];
@@ -96,8 +96,8 @@ struct fuzz {
 	uint64_t offered, protocol;
 	uint8_t config[CONFIG_BYTES];
 	uint8_t device_status;
-	uint64_t uses;	     /* calls of device_use */
-	unsigned int untold; /* messages on the backend channel */
+	uint64_t uses;		    /* calls of device_use */
+	unsigned int notifications; /* messages on the backend channel */
 	int refuse_errno;
 	bool refuse_late;
 	unsigned int refuse_after;	/* calls until one fails; 0: none fails */
@@ -110,7 +110,7 @@ struct fuzz {
 	unsigned int fail_after;
 
 	/* What happened in this step. */
-	bool refused, told, needs_reset, edge, made_ready;
+	bool refused, notified, needs_reset, edge, made_ready;
 	uint32_t written;		       /* to Status */
 	unsigned int config_start, config_end; /* written to configuration space */
 	/* Since the last reset. */
@@ -134,7 +134,7 @@ bool device_has_record(const struct fuzz *fuzz);
 /* It uses @count buffers of an attached queue. */
 void device_use(struct fuzz *fuzz, unsigned int index, unsigned int count);
 /* It sends a notification that its configuration or status changed. */
-void device_tell(struct fuzz *fuzz, bool needs_reset);
+void device_notify(struct fuzz *fuzz, bool needs_reset);
 
 /* Checks whether there was an interrupt. */
 void device_take_interrupt(struct fuzz *fuzz);
