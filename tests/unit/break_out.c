@@ -36,7 +36,7 @@
 
 #define DESCRIPTORS_MAX 64
 
-/* A call that fails for another reason than a sandbox's got through. */
+/* A call that fails for a reason other than the sandbox has got through. */
 static int failure(long result)
 {
 	return result < 0 ? errno : 0;
@@ -68,7 +68,7 @@ static int write_secret(void)
 
 static int cut_secret(void)
 {
-	/* Read-only, and cut to nothing all the same. */
+	/* Opened read-only, and truncated nevertheless. */
 	return failure(open(outside.beside, O_RDONLY | O_TRUNC | O_CLOEXEC));
 }
 
@@ -136,7 +136,7 @@ static int open_by_openat2(void)
 
 static int mount_something(void)
 {
-	/* Nowhere, so that an attempt which gets through changes nothing. */
+	/* An address where nothing is, so that an attempt which gets through changes nothing. */
 	return refusal(mount("none", "/nowhere/at/all", "tmpfs", 0, NULL));
 }
 
@@ -173,7 +173,7 @@ static int connect_internet(void)
 	return connect_to(&outside.internet, sizeof(outside.internet), AF_INET, SOCK_STREAM);
 }
 
-/* A descriptor that is there already may be one that can be connected. */
+/* An inherited descriptor may be a socket that can be connected. */
 static int connect_inherited(void)
 {
 	for (int fd = 0; fd < DESCRIPTORS_MAX; fd++)
@@ -214,8 +214,8 @@ static int send_to_address(void)
 }
 
 /*
- * A filter does not see the address in a message: no descriptor that is there may go by it. Sockets
- * of packets pass it over.
+ * A filter does not see the address in a message: no inherited descriptor may send to it. Packet
+ * sockets ignore the address.
  */
 static int send_by_inherited(void)
 {
@@ -402,7 +402,7 @@ static int pin_another(void)
 
 /* More rights */
 
-/* To less than before, which any process may do. */
+/* Lower than before, which any process may do. */
 static int set_limit(void)
 {
 	const struct rlimit core = {0, 0};
@@ -463,7 +463,7 @@ static int start_process_in_namespaces(void)
 
 static int execute(void)
 {
-	/* A program that is not there: if it were, nobody would be left to tell. */
+	/* A program that does not exist: if it did, the attempt could not report. */
 	return refusal(execl("/nowhere/at/all", "x", NULL));
 }
 
@@ -471,7 +471,7 @@ static int execute_memory(void)
 {
 	static char *const none[] = {NULL};
 
-	/* One byte is not a program, which is found out behind all checks. */
+	/* One byte is not a program; the kernel finds that after all checks. */
 	return refusal(syscall(SYS_execveat, outside.memory, "", none, none, AT_EMPTY_PATH));
 }
 
@@ -529,9 +529,7 @@ static int attach_code(void)
 	return refusal(shmat(outside.segment, NULL, SHM_RDONLY | SHM_EXEC) == (void *)-1 ? -1 : 0);
 }
 
-/*
- * Calls by other numbers than a filter for this architecture looks at. The process ends for them.
- */
+/* Calls by the numbers of another architecture than the filter checks. They end the process. */
 
 #ifdef __x86_64__
 static int call_as_32_bit(void)
@@ -570,7 +568,7 @@ static int make_ring(void)
 	return 0;
 }
 
-/* NULL: the descriptor is not a ring's, which has no kind of file. */
+/* NULL: not a descriptor of a ring, which has no file type. */
 static void *map_ring(int fd, size_t length, uint64_t offset)
 {
 	struct stat status;
@@ -582,7 +580,7 @@ static void *map_ring(int fd, size_t length, uint64_t offset)
 	return at == MAP_FAILED ? NULL : at;
 }
 
-/* Has a ring open the file: maps it anew, as nothing of the library's state is known. */
+/* Makes a ring open the file. Maps the ring again, because the library's state is unknown. */
 static int open_by_ring(int fd)
 {
 	const struct io_uring_params *p = &outside.ring;
@@ -619,7 +617,7 @@ static int open_by_ring(int fd)
 	return completions[at].res < 0 ? -completions[at].res : 0;
 }
 
-/* All rings that the process has. */
+/* All rings of the process. */
 static int use_ring(void)
 {
 	int result = ENXIO;
@@ -726,7 +724,7 @@ static int watch_files(void)
 	{                                        \
 #function, function, NULL, false \
 	}
-/* What not every process may do everywhere, and why. */
+/* Attempts that are not possible everywhere, and why. */
 #define SOME(function, why)                     \
 	{                                       \
 #function, function, why, false \
@@ -819,7 +817,7 @@ const struct attempt attempts[] = {
 	ANY(become_user),
 	SOME(load_module, "takes a capability"),
 	ANY(watch_files),
-	/* The last ones, as they change or end what this process is. */
+	/* The last ones, as they change or end this process. */
 	ANY(make_readable_executable),
 	SOME(make_namespace, "a host may forbid user namespaces"),
 #ifdef __x86_64__

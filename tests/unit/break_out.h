@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What code would try that runs in a process that was taken over: ways to a file, a peer, another
- * process or more rights.
+ * What code in a compromised process would try: ways to a file, a peer, another process or more
+ * rights.
  */
 #ifndef AVP_TESTS_UNIT_BREAK_OUT_H
 #define AVP_TESTS_UNIT_BREAK_OUT_H
@@ -11,25 +11,25 @@
 
 struct attempt {
 	const char *name;
-	/* Returns 0 when it got through, else why not: an errno. */
+	/* Returns 0 when it got through, otherwise an errno. */
 	int (*try)(void);
 	/*
-	 * Without a sandbox it must get through, or the attempt is broken. Else why it may not on
-	 * some hosts, by EPERM and the like. NULL: any process may do it on any.
+	 * Without a sandbox the attempt must get through, or it is wrong. Otherwise why it may fail
+	 * on some hosts with EPERM and the like. NULL: any process may do it on any host.
 	 */
 	const char *unavailable;
-	/* The process may be ended for it. */
+	/* The attempt may end the process. */
 	bool lethal;
 };
 
 extern const struct attempt attempts[];
 extern const size_t attempt_count;
 
-/* Makes what is to be reached: a file, sockets, a process. Before the processes that try. */
+/* Creates the targets: a file, sockets, a process. Call it before the processes that try. */
 void break_out_open(void);
 void break_out_close(void);
 
-/* Before each process that tries: what the one before it may have removed is there again. */
+/* Call it before each process that tries: restores what the one before may have removed. */
 void break_out_renew(void);
 
 /* Opens, in this process, what send_by_inherited and connect_inherited look for. */
@@ -37,7 +37,7 @@ void break_out_hold_sockets(void);
 
 /*
  * Makes the attempts from @first on in this process and writes the result of each to @report, an
- * int; then ends the process. Not _Noreturn: sanitizers make a call before such a one.
+ * int; then exits. Not _Noreturn: sanitizers insert a call before such a function.
  */
 void break_out(int report, size_t first);
 

@@ -32,9 +32,7 @@ static int listen_at(const void *address, socklen_t length, int family)
 	return fd;
 }
 
-/*
- * What is open before a process is locked in, for attempts that would not get as far as making it.
- */
+/* Opened before a process locks itself in, for attempts that could not open it themselves. */
 static void make_objects(void)
 {
 	outside.stream = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -46,7 +44,7 @@ static void make_objects(void)
 	outside.segment = shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0700);
 	assert_true(outside.segment >= 0);
 	outside.attached = shmat(outside.segment, NULL, 0);
-	/* It can be attached by its number until this process ends. */
+	/* It can be attached by its number until this process exits. */
 	assert_int_equal(shmctl(outside.segment, IPC_RMID, NULL), 0);
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &outside.descriptors), 0);
 	outside.descriptors.rlim_cur = outside.descriptors.rlim_max;
@@ -107,7 +105,7 @@ void break_out_open(void)
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, outside.pair), 0);
 	make_objects();
 	start_victim();
-	/* Where things are in a ring as long as that of a disk. */
+	/* The offsets in a ring as long as that of a disk. */
 	ring = (int)syscall(SYS_io_uring_setup, RING_ENTRIES, &params);
 	if (ring >= 0)
 		close(ring);

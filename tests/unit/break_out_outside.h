@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* What the attempts of unit/break_out.h are about. */
+/* The targets of the attempts of unit/break_out.h. */
 #ifndef AVP_TESTS_UNIT_BREAK_OUT_OUTSIDE_H
 #define AVP_TESTS_UNIT_BREAK_OUT_OUTSIDE_H
 
@@ -14,7 +14,7 @@
 #define SECRET	     "something that nobody granted"
 #define RING_ENTRIES 256
 
-/* What is to be reached. */
+/* The targets. */
 struct outside {
 	struct scratch scratch;
 	char secret[128], beside[128];
@@ -26,11 +26,11 @@ struct outside {
 	int pair[2];   /* of sockets, for signals of theirs */
 	int namespace; /* of the victim */
 	/*
-	 * What a process could have open whose other attempts would fail before the call that they
-	 * are about. Where it was closed the call says so, unless it is refused.
+	 * Descriptors for attempts that would otherwise fail before the call that they are about.
+	 * If one is closed, the call reports that, unless it is denied first.
 	 */
-	int stream, datagram, internet_stream; /* sockets of no connection */
-	int memory;			       /* that may be executed */
+	int stream, datagram, internet_stream; /* unconnected sockets */
+	int memory;			       /* executable */
 	int segment;			       /* of shared memory, by its number */
 	void *attached;
 	struct rlimit descriptors;

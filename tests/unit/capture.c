@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Reads what is written to standard output or standard error meanwhile, write by write: a packet
- * socket keeps one write(2) apart from the next.
+ * Captures what is written to standard output or standard error, write by write: a packet socket
+ * keeps each write(2) separate.
  */
 #include "unit/capture.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Reads what is written to standard output or standard error meanwhile, write by write.
+ * Captures what is written to standard output or standard error, write by write.
  */
 #ifndef AVP_TESTS_UNIT_CAPTURE_H
 #define AVP_TESTS_UNIT_CAPTURE_H
@@ -11,7 +11,7 @@ struct capture {
 	int fd; /* whose output is captured */
 	int saved;
 	int reader;
-	bool timed; /* lines of the last text had a time, which is taken out */
+	bool timed; /* number of lines of the last text whose time was removed */
 	char text[65536];
 };
 
@@ -22,7 +22,7 @@ void capture_stop(struct capture *capture);
 /* The text of the next write(2); "" when there is none. Valid until the next call. */
 const char *capture_next(struct capture *capture);
 
-/* Takes the times out of the lines of a log. Returns whether all lines had one. */
+/* Removes the times from the lines of a log. Returns whether all lines had one. */
 bool capture_take_times(char *text);
 
 /* The text of all writes since the last call. */

@@ -85,7 +85,7 @@ void device_rig_start(struct device_rig *rig, struct virtio_device *device, uint
 	rig->size = size;
 	rig->ram = calloc(1, DEVICE_RIG_MEMORY);
 	guest_memory_init(&rig->memory, NULL);
-	/* Two ranges that touch in guest addresses: buffers may cross the border. */
+	/* Two adjacent ranges of guest addresses: buffers may cross the border. */
 	for (int half = 0; half < 2; half++)
 		assert_int_equal(guest_memory_add(&rig->memory,
 						  guest_addr(DEVICE_RIG_BASE +

@@ -9,7 +9,7 @@
 
 #include "unit/fake_qemu.h"
 
-/* A process of the fake device's that ends with it; the first such device alone has one. */
+/* A child of the fake device that ends with it; only the first such device has one. */
 static void start_helper(void)
 {
 	char path[160];

@@ -5,15 +5,15 @@
 #include <stdbool.h>
 
 /*
- * A fake block device process, which ends when the supervisor hangs up. The serial number among its
- * arguments @argv tells it what to do. Returns its exit status.
+ * A fake block device process, which exits when the supervisor disconnects. The serial number in
+ * its arguments @argv selects what it does. Returns its exit status.
  */
 int fake_device(char **argv);
 
-/* Whether this program was called as the program of a disk. */
+/* Was this program called as a disk's device program? */
 bool fake_device_called(char **argv);
 
-/* From now on this program is found as that of a disk, in @directory. */
+/* From now on this program is found in @directory as a disk's device program. */
 void fake_device_install(const char *directory);
 
 #endif

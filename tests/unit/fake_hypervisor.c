@@ -163,7 +163,10 @@ static void vcpu_free(struct vcpu *vcpu)
 
 static void fake_free(struct hypervisor *hypervisor)
 {
-	/* Nothing may be left of what was added: a real one would have it dangle. */
+	/*
+	 * Everything that was added must be removed: a real hypervisor would keep a dangling
+	 * pointer.
+	 */
 	if (to_fake(hypervisor)->vcpus)
 		abort();
 	to_fake(hypervisor)->controllers = false;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A hypervisor for unit tests: remembers what it is asked for, and its vCPUs do what a test's
- * script says.
+ * A hypervisor for unit tests: records its calls, and its vCPUs follow a test's script.
  */
 #ifndef AVP_TESTS_UNIT_FAKE_HYPERVISOR_H
 #define AVP_TESTS_UNIT_FAKE_HYPERVISOR_H
@@ -20,7 +19,7 @@ struct fake_hypervisor {
 	struct hypervisor_kick kicks[FAKE_KICKS];
 	struct fake_interrupt {
 		uint32_t irq;
-		int fd; /* may be signalled when it is added, and is then one edge */
+		int fd; /* may be signalled when it is added, which is then one edge */
 	} interrupts[FAKE_KICKS];
 	unsigned int kick_count, interrupt_count, memory_count;
 	atomic_uint edges[FAKE_IRQS]; /* by set_interrupt */
@@ -29,22 +28,25 @@ struct fake_hypervisor {
 	uint32_t vcpus;	  /* alive */
 	struct boot_entry entry;
 	/*
-	 * What vCPU @index does next; called in its thread, @step counting from 0. NULL, or a
-	 * script that leaves exit->kind VCPU_EXIT_NONE: it sleeps until it is interrupted.
+	 * What vCPU @index does next; called in its thread, @step counts from 0. NULL, or a script
+	 * that leaves exit->kind VCPU_EXIT_NONE: the vCPU sleeps until it is interrupted.
 	 */
 	void (*script)(struct fake_hypervisor *fake, uint32_t index, unsigned int step,
 		       struct vcpu_exit *exit);
 	void *context;
 };
 
-/* Makes one that outlives `free`, so that tests can look at it: give it back with fake_close. */
+/* Makes one that outlives `free`, so that tests can inspect it; release it with fake_close. */
 void fake_open(struct fake_hypervisor *fake);
 void fake_close(struct fake_hypervisor *fake);
 
-/* Whether interrupt @irq has come through an eventfd since the last call. */
+/* Has interrupt @irq arrived through an eventfd since the last call? */
 bool fake_take_interrupt(struct fake_hypervisor *fake, uint32_t irq);
 
-/* The guest writes @value of 32 bits at @address: whether that was a kick, which it then was. */
+/*
+ * The guest writes @value of 32 bits to @address. Returns whether that was a kick, which is
+ * delivered.
+ */
 bool fake_write(struct fake_hypervisor *fake, uint64_t address, uint32_t value);
 
 #endif

@@ -1,27 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A program that passes for QEMU. The environment says what it does:
+ * A fake QEMU. The environment selects what it does:
  *
  *	poweroff	runs the guest, which says "hello" and powers off
  *	append		runs the guest, which says its kernel's command line and powers off
  *	echo		runs the guest, which repeats one line of its console and powers off
  *	panic, reset	the guest panics; restarts and then powers off
- *	resets		the guest restarts again and again
+ *	resets		the guest restarts repeatedly
  * 	restart         the guest restarts when its power button is pressed; the second time it
  * 	powers off
  *	fault		dies of SIGBUS when the power button is pressed
  *	powerdown	the guest powers off when its power button is pressed
- *	drowsy		the same, when it is pressed for the third time
- *	deaf		the guest does not care for its power button
- *	stubborn	as deaf, and QEMU does not quit when it is asked to
+ *	drowsy		the same, when the button is pressed for the third time
+ *	deaf		the guest ignores its power button
+ *	stubborn	like deaf, and QEMU ignores the command quit
  *	halt		QEMU stops the guest because of an error
  *	crash, exit	QEMU dies of a signal; ends with status 1 and a line, while the guest runs
  *	refuse		QEMU ends with status 1 and a line before it runs the guest
- *	short		as refuse, with a line about memory that it does not get
- *	unloadable	as refuse, with a line about the file of the kernel
- *	eat		QEMU takes memory until it is killed for it, while the guest runs
+ *	short		like refuse, with a line about memory that it cannot get
+ *	unloadable	like refuse, with a line about the kernel's file
+ *	eat		QEMU allocates memory until the OOM killer ends it, while the guest runs
  *	mute		QEMU neither runs the guest nor ends
- *	quit		someone has QEMU quit
+ *	quit		QEMU quits, as if another client had asked it to
  *	devices, bare	-device help lists the devices of AVP; lists none of them
  */
 #include "unit/fake_qemu.h"
@@ -98,7 +98,7 @@ void fake_eater(void)
 	_exit(3); /* nobody stopped it */
 }
 
-/* The descriptor of the chardev that is called @id. */
+/* The descriptor of the chardev with id @id. */
 static int chardev_fd(char **argv, const char *id)
 {
 	char start[64];
@@ -130,12 +130,12 @@ static void on_terminated(int number)
 	shut_down(terminated_control, "false", "host-signal");
 }
 
-/* The guest's processors run: what becomes of it. Returns when it waits for commands. */
+/* The guest's processors run: what happens next. Returns when it waits for commands. */
 static void run_guest(int control, int console)
 {
 	char byte;
 
-	/* In this order: who has seen the guest's words knows that it runs. */
+	/* In this order: whoever has seen the guest's output knows that it runs. */
 	say(control, "{\"event\": \"RESUME\"}");
 	if (!strcmp(mode, "append"))
 		dprintf(console, "%s\r\n", append);
@@ -258,7 +258,7 @@ int fake_qemu_main(char **argv)
 			       "name \"vhost-user-rng-pci\", bus PCI\n");
 		return 0;
 	}
-	/* Whoever has a sandbox is to be put into it. */
+	/* A caller that has a sandbox must ask for it. */
 	if (!sandboxed && !getenv(NO_SANDBOX)) {
 		dprintf(STDERR_FILENO, FAKE_QEMU_NAME ": started without its sandbox\n");
 		return 1;
@@ -284,7 +284,7 @@ int fake_qemu_main(char **argv)
 	control = chardev_fd(argv, "control");
 	console = chardev_fd(argv, "console");
 	terminated_control = control;
-	/* As os_setup_signal_handling in QEMU's os-posix.c, whatever they were before. */
+	/* Like os_setup_signal_handling in QEMU's os-posix.c, whatever the handlers were before. */
 	signal(SIGTERM, on_terminated);
 	signal(SIGINT, on_terminated);
 	signal(SIGHUP, on_terminated);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A program that passes for QEMU: the test itself, found in PATH under QEMU's name. It answers
- * --version and speaks as much QMP as engine qemu uses.
+ * A fake QEMU: the test itself, found in PATH under QEMU's name. It answers --version and speaks as
+ * much QMP as engine qemu uses.
  */
 #ifndef AVP_TESTS_UNIT_FAKE_QEMU_H
 #define AVP_TESTS_UNIT_FAKE_QEMU_H
@@ -14,19 +14,19 @@
 
 #define FAKE_QEMU_NAME QEMU_PROGRAM
 
-/* The value of guest_config.engine that asks for an engine. */
+/* The value of guest_config.engine that selects an engine. */
 uint64_t engine_number(const char *name);
 
-/* Puts this program into @scratch under QEMU's name and makes that the whole of PATH. */
+/* Links this program in @scratch under QEMU's name and makes that the whole of PATH. */
 void fake_qemu_install(const struct scratch *scratch);
 
-/* What the next one does, and which version it says it is; the modes are in fake_qemu.c. */
+/* Sets what the next one does, and the version that it reports; the modes are in fake_qemu.c. */
 void fake_qemu_set(const char *mode, const char *version);
 
-/* Takes memory for ever, as the first one that the OOM killer should end. */
+/* Allocates memory without end, as the process that the OOM killer should end. */
 _Noreturn void fake_eater(void);
 
-/* Whether the fake one was built with QEMU's sandbox; it was unless this says otherwise. */
+/* Whether the fake was built with QEMU's sandbox; the default is yes. */
 void fake_qemu_build_sandbox(bool built);
 
 /* For main(): whether the program was called as QEMU, and what it then does. */

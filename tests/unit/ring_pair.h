@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * A device-side and a driver-side queue over the same guest memory, for tests. Guest memory is two
- * ranges that touch in guest addresses but not in host memory, so that buffers cross the border.
+ * ranges that are adjacent in guest addresses but not in host memory, so that buffers cross the
+ * border.
  */
 #ifndef AVP_TESTS_UNIT_RING_PAIR_H
 #define AVP_TESTS_UNIT_RING_PAIR_H
@@ -42,12 +43,12 @@ struct ring_pair {
 
 void ring_pair_start(struct ring_pair *pair, uint16_t size, uint64_t features, bool track);
 void ring_pair_stop(struct ring_pair *pair);
-/* Starts the device side (again), as a restarted device process would. */
+/* Starts the device side (again), like a restarted device process. */
 int ring_pair_start_device(struct ring_pair *pair);
 /* Host pointer of a guest address within one half. */
 void *ring_pair_at(struct ring_pair *pair, uint64_t address);
 
-/* A small repeatable random generator. */
+/* A small reproducible random generator. */
 uint32_t test_random(uint64_t *state);
 static inline uint32_t test_random_below(uint64_t *state, uint32_t limit)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A directory for the files of one test, removed with all that is in it.
+ * A directory for the files of one test, removed with its content.
  */
 #include "unit/scratch.h"
 

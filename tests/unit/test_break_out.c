@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Processes of each kind that are taken over, once they have locked themselves in by the program's
- * own code: nothing that they try gets through, on a kernel with Landlock and on one without.
+ * Compromised processes of each kind, after the program's own code has locked them in: no attempt
+ * gets through, on a kernel with Landlock and on one without.
  *
- * The linker has calls of a few functions come here (see meson.build), which are the first after a
- * process has locked itself in.
+ * The linker redirects calls of a few functions to this file (see meson.build): the first calls
+ * after a process has locked itself in.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +43,7 @@
 
 #define ARGUMENTS_MAX 12
 
-/* Where code gets to run that is not the program's. */
+/* Where the attacker's code gets to run. */
 enum place { NOWHERE, IN_DEVICE, IN_MONITOR, IN_BROKER, IN_READER, IN_SUPERVISOR };
 
 static struct scratch scratch;
@@ -51,7 +51,7 @@ static enum place place;
 static int report = -1;
 static size_t first_attempt;
 
-/* Ends the process by the bare system call: sanitizers want others at _exit. */
+/* Exits by the bare system call: sanitizers intercept _exit. */
 static void leave(int status)
 {
 	for (;;)
@@ -72,7 +72,7 @@ int __wrap_event_loop_run(struct event_loop *loop)
 	return __real_event_loop_run(loop);
 }
 
-/* Stays until the broker has tried everything: it ends with its monitor. */
+/* Waits until the broker has tried everything: it ends with its monitor. */
 static void outlive_broker(const struct broker *broker)
 {
 	struct pollfd end = {.fd = broker->fd, .events = POLLRDHUP};
@@ -146,15 +146,13 @@ static void refuse(scmp_filter_ctx filter, int call, int code)
 	assert_int_equal(seccomp_rule_add(filter, SCMP_ACT_ERRNO((uint16_t)code), call, 0), 0);
 }
 
-/* Makes this kernel one that can do less, for the calling process. */
+/* Removes capabilities of this kernel for the calling process. */
 static void become(enum kernel kernel)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
 
 	assert_non_null(filter);
-	/*
-	 * Calls by the numbers of another architecture are for the program's own filter to refuse.
-	 */
+	/* The program's own filter must deny calls by the numbers of another architecture. */
 	assert_int_equal(seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW), 0);
 	if (kernel != WITH_LANDLOCK)
 		refuse(filter, SCMP_SYS(landlock_create_ruleset), ENOSYS);
@@ -164,7 +162,7 @@ static void become(enum kernel kernel)
 	seccomp_release(filter);
 }
 
-/* A descriptor under a number that this process does not use otherwise. */
+/* Moves a descriptor to a number that this process does not use otherwise. */
 static int at(int number, int fd)
 {
 	assert_int_equal(dup2(fd, number), number);
@@ -177,7 +175,7 @@ static int at(int number, int fd)
 #define SERIAL	   42
 #define REPORT	   50
 
-/* Puts descriptors where the command lines below have them. */
+/* Puts descriptors where the command lines below expect them. */
 static void make_descriptors(void)
 {
 	static const int numbers[] = {CONNECTION, CONTROL, SERIAL};
@@ -187,14 +185,17 @@ static void make_descriptors(void)
 
 		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
 		at(numbers[i], pair[0]);
-		/* The peer stays. */
+		/* Keep the peer open. */
 		at(numbers[i] + 5, pair[1]);
 	}
 }
 
 #define TAP "break-out0"
 
-/* Makes a network of its own for the calling process, with a tap. Returns whether that may be. */
+/*
+ * Creates a network namespace for the calling process, with a tap. Returns whether that is
+ * permitted.
+ */
 static bool make_tap(void)
 {
 	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR, .ifr_name = TAP};
@@ -207,7 +208,7 @@ static bool make_tap(void)
 	       close(fd) == 0;
 }
 
-/* Runs avp with the words of @line, of which @ is the scratch directory. */
+/* Runs avp with the words of @line, where @ is the scratch directory. */
 static int run_line(const char *line)
 {
 	char copy[600] = "", *words[ARGUMENTS_MAX + 1] = {NULL}, *word, *rest = copy;
@@ -224,8 +225,9 @@ static int run_line(const char *line)
 }
 
 /*
- * Runs a process up to where it is taken over, and makes the attempts from @first on. Returns how
- * many results came of it: less than all when it did not come to be or was ended for one.
+ * Runs a process up to the point where it is compromised, and makes the attempts from @first on.
+ * Returns the number of results: fewer than all if the process did not get there, or an attempt
+ * ended it.
  */
 static size_t attack_from(size_t first, const char *line, enum place where, enum kernel kernel,
 			  int results[])
@@ -240,11 +242,11 @@ static size_t attack_from(size_t first, const char *line, enum place where, enum
 	child = fork();
 	assert_true(child >= 0);
 	if (child == 0) {
-		/* Faults end it, instead of taking it back into cmocka. */
+		/* Faults must end it, not return to cmocka. */
 		for (int signal_number = 1; signal_number < SIGRTMIN; signal_number++)
 			signal(signal_number, SIG_DFL);
 		close(ends[0]);
-		/* Some keep no other descriptors than the standard ones. */
+		/* Some programs keep only the standard descriptors. */
 		report = at(where == IN_BROKER || where == IN_READER ? STDOUT_FILENO : REPORT,
 			    ends[1]);
 		place = where;
@@ -263,7 +265,7 @@ static size_t attack_from(size_t first, const char *line, enum place where, enum
 	while ((got = read(ends[0], (char *)(results + first) + length, size - length)) > 0)
 		length += (size_t)got;
 	close(ends[0]);
-	/* The device process goes on without its reader. */
+	/* The device process continues without its reader. */
 	if (where == IN_READER)
 		kill(child, SIGKILL);
 	assert_int_equal(waitpid(child, &status, 0), child);
@@ -272,7 +274,7 @@ static size_t attack_from(size_t first, const char *line, enum place where, enum
 	return length / sizeof(results[0]);
 }
 
-/* As above, for all attempts: one more process after each that is ended for what it tried. */
+/* The same for all attempts: one more process after each that was ended for an attempt. */
 static bool attack(const char *line, enum place where, enum kernel kernel, int results[])
 {
 	size_t done = 0;
@@ -297,7 +299,7 @@ static bool contains(const char *const *names, const char *name)
 	return false;
 }
 
-/* All attempts must fail but those of @granted, which must not. */
+/* All attempts must fail except those in @granted, which must get through. */
 static void check_locked_in(const char *line, enum place where, enum kernel kernel,
 			    const char *const *granted)
 {
@@ -339,7 +341,7 @@ static void check_both(const char *line, enum place where, const char *const *gr
 	check_locked_in(line, where, WITHOUT_LANDLOCK, granted);
 }
 
-/* The attempts themselves: each gets through where nothing is locked in, or says why it may not. */
+/* The attempts themselves: without a sandbox each gets through, or reports why it cannot. */
 static void test_attempts(void **state)
 {
 	int *results = calloc(attempt_count, sizeof(*results)), wrong = 0;
@@ -399,7 +401,7 @@ static void test_tap(void **state)
 	check_both("avp device net --tap " TAP " --fd 40", IN_DEVICE, NULL);
 }
 
-/* A guest's connections are what it is for. */
+/* The network exists to make a guest's connections. */
 static void test_user_network(void **state)
 {
 	static const char *const granted[] = {
@@ -410,22 +412,19 @@ static void test_user_network(void **state)
 	check_both(line, IN_DEVICE, granted);
 }
 
-/* What reads the host's resolv.conf for it, and hears from nobody. */
+/* The process that reads the host's resolv.conf for it, and receives nothing. */
 static void test_reader(void **state)
 {
 	static const char line[] = "avp device net --user --fd 40";
 
 	if (sandbox_landlock_version() > 0)
 		check_locked_in(line, IN_READER, WITH_LANDLOCK, NULL);
-	/* Without either it says what is left open, see test_warnings. */
+	/* Without either it warns about what remains possible, see test_warnings. */
 	if (sandbox_can_hide_files())
 		check_locked_in(line, IN_READER, WITHOUT_LANDLOCK, NULL);
 }
 
-/*
- * Its own sockets are removed by the process itself, for which Landlock keeps it to their
- * directories.
- */
+/* The process removes its own sockets, for which Landlock grants it their directories. */
 static void test_own_sockets(void **state)
 {
 	if (sandbox_landlock_version() < 1)
@@ -444,8 +443,8 @@ static void test_monitor(void **state)
 }
 
 /*
- * Connecting is what it is for. Files it may only read where there is no Landlock, and of those for
- * a machine with watchdogs alone.
+ * The broker exists to connect. Without Landlock it may also read files, but only for a machine
+ * with watchdogs.
  */
 static void test_broker(void **state)
 {
@@ -460,7 +459,7 @@ static void test_broker(void **state)
 				IN_BROKER, WITHOUT_LANDLOCK, connections);
 	if (sandbox_landlock_version() < 1)
 		skip();
-	/* Before scopes nothing tells an abstract name from a path. */
+	/* Without scopes, an abstract name cannot be distinguished from a path. */
 	if (sandbox_landlock_version() < 6)
 		granted[2] = "connect_abstract";
 	check_locked_in("avp monitor --kernel @/kernel --control-fd 41 --serial-fd 42 "
@@ -468,7 +467,7 @@ static void test_broker(void **state)
 			IN_BROKER, WITH_LANDLOCK, granted);
 }
 
-/* A supervisor starts programs; what none of them does it cannot do. */
+/* A supervisor starts programs; it cannot do what none of them does. */
 static void check_supervisor(enum kernel kernel, const char *const *refused)
 {
 	int *results = calloc(attempt_count, sizeof(*results)), wrong = 0, found = 0;
@@ -520,7 +519,7 @@ static void test_supervisor(void **state)
 	check_supervisor(WITH_LANDLOCK, with_landlock);
 }
 
-/* Says what is left open, or nothing when nothing is. */
+/* Returns the warning about what remains possible, or nothing. */
 static void check_warning(const char *line, enum kernel kernel, const char *warning)
 {
 	int *results = calloc(attempt_count, sizeof(*results));

@@ -441,7 +441,7 @@ void *guest_at(struct rig_guest *guest, uint64_t address)
 	return guest->host + (address - GUEST_LOW);
 }
 
-/* As the device is to see it. */
+/* As the device must see it. */
 static struct guest_addr seen(const struct rig_guest *guest, uint64_t address)
 {
 	return guest_addr(guest->iommu ? address + GUEST_IOVA : address);
@@ -503,7 +503,7 @@ void guest_boot(struct rig_guest *guest, struct vhost_rig *rig, uint64_t feature
 
 void guest_add(struct rig_guest *guest, uint16_t index, unsigned int number, uint8_t value)
 {
-	/* What goes there lies in the low region, what comes back in the high one. */
+	/* Device-readable data lies in the low region, device-writable data in the high one. */
 	uint64_t to = GUEST_BUFFERS + 0x1000 * index + number;
 	uint64_t from = GUEST_HIGH + 0x1000 * index + number;
 	struct driver_buffer buffers[2] = {{seen(guest, to), 1}, {seen(guest, from), 1}};
@@ -540,7 +540,7 @@ static bool wait_for_call(struct rig_guest *guest, uint16_t index, int timeout_m
 	struct error error;
 	uint64_t value;
 
-	/* Calls before this one may have brought questions in. */
+	/* Earlier calls may have received requests. */
 	if (guest->client)
 		assert_done(vhost_client_handle_backend(guest->client, &error), &error);
 	if (poll(wanted, 2, timeout_ms) <= 0)
@@ -559,7 +559,7 @@ void guest_expect(struct rig_guest *guest, uint16_t index, unsigned int number, 
 	void *token;
 
 	while (!driver_queue_has_used(driver)) {
-		/* As a driver does before it goes to sleep. */
+		/* Like a driver before it sleeps. */
 		if (driver_queue_enable_interrupts(driver))
 			break;
 		assert_true(wait_for_call(guest, index, PATIENCE_MS));
@@ -576,7 +576,7 @@ uint32_t guest_position(struct rig_guest *guest, uint16_t index)
 	const struct driver_queue *driver = &guest->rings[index].driver;
 	const struct vring_used *used = (void *)((uint8_t *)driver->ring + driver->layout.device);
 
-	/* A packed ring does not tell; the record of requests in flight does. */
+	/* A packed ring does not have the position; the in-flight record does. */
 	return guest->features & RIG_PACKED ? VHOST_PACKED_BASE : used->idx;
 }
 
@@ -636,7 +636,7 @@ int rig_fixture_tear_down(void **state)
 	rig_stop(&fixture->rig);
 	free(fixture);
 	assert_true(idle);
-	/* Whatever the test did: nothing that the guest gave is left open. */
+	/* Whatever the test did: no descriptor from the guest is left open. */
 	assert_int_equal(after, before);
 	return 0;
 }

@@ -22,7 +22,7 @@
 #define RIG_QUEUES	3
 #define RIG_QUEUE_SIZE	64
 #define RIG_CONFIG_SIZE 40
-#define RIG_WRITABLE	8  /* bytes at the start of configuration space that can be written */
+#define RIG_WRITABLE	8  /* number of writable bytes at the start of configuration space */
 #define RIG_CHOSEN	39 /* a byte of it that is 1 while RIG_DEVICE_FEATURE is negotiated */
 
 /* Ring features by name, for readable tests. */
@@ -30,14 +30,14 @@
 #define RIG_PLATFORM	(UINT64_C(1) << 33)
 #define RIG_PACKED	(UINT64_C(1) << 34)
 #define RIG_EVENT_INDEX (UINT64_C(1) << 29)
-/* Offered by the test device: queue 2 is only looked at when rig_nudge says so. */
+/* Offered by the test device: it looks at queue 2 only on rig_nudge. */
 #define RIG_DEVICE_FEATURE (UINT64_C(1) << 3)
 
 /*
- * The test device answers each request with its readable bytes plus one. Requests that @hold
- * selects are kept until it is quiesced or hold ends. Queue 2 leaves requests in the ring until
- * rig_nudge lets it take one, as a network card leaves its receive buffers. A queue that a test
- * has discard, as that card's transmit queues do, answers nothing while it is disabled.
+ * The test device answers each request with its readable bytes plus one. It keeps requests that
+ * @hold selects until it is quiesced or hold ends. It leaves requests in queue 2 until rig_nudge
+ * lets it take one, like a network card with its receive buffers. A queue that discards, like that
+ * card's transmit queues, answers nothing while it is disabled.
  */
 enum rig_hold { HOLD_NONE, HOLD_ALL, HOLD_EVERY_SECOND };
 
@@ -71,7 +71,7 @@ struct vhost_rig {
 	int log_fd, real_stderr;
 };
 
-/* Starts the server, listening (@serve_fd -1) or on one connection. Log lines are kept. */
+/* Starts the server, listening (@serve_fd -1) or on one connection. Keeps log lines. */
 void rig_start(struct vhost_rig *rig, int serve_fd);
 void rig_stop(struct vhost_rig *rig);
 /* Waits for the server's loop to end by itself and returns its status. */
@@ -80,7 +80,7 @@ int rig_join(struct vhost_rig *rig);
 /* Runs a function in the server's thread. */
 void rig_run(struct vhost_rig *rig, void (*function)(struct vhost_rig *rig, void *context),
 	     void *context);
-/* Lets the device finish what it holds; lets queue 2 take one request. */
+/* Lets the device finish requests that it holds; lets queue 2 take one request. */
 void rig_release(struct vhost_rig *rig);
 void rig_nudge(struct vhost_rig *rig);
 /* Waits until the server has seen the end of the last connection. Returns whether it did. */
@@ -90,7 +90,7 @@ void rig_wait_held(struct vhost_rig *rig, unsigned int count);
 
 /* Was a line with that text logged since the last call? Waits a moment for it. */
 bool rig_logged(struct vhost_rig *rig, const char *text);
-/* The server's limit on log lines starts anew. */
+/* Resets the server's limit on log lines. */
 void rig_forget_log_limit(struct vhost_rig *rig);
 /* Lines logged since the last call. */
 unsigned int rig_count_lines(struct vhost_rig *rig);
@@ -98,7 +98,7 @@ unsigned int rig_count_lines(struct vhost_rig *rig);
 /* Open descriptors of this process. */
 unsigned int rig_count_fds(void);
 
-/* Guest memory of two regions that lie apart for the guest, in one file. */
+/* Guest memory of two regions that are not adjacent for the guest, in one file. */
 #define GUEST_LOW	 UINT64_C(0x10000)
 #define GUEST_LOW_SIZE	 0x80000u
 #define GUEST_HIGH	 UINT64_C(0x100000000)
@@ -115,7 +115,7 @@ struct guest_ring {
 	uint32_t base; /* to start from */
 };
 
-/* A guest with its monitor: the using side of a connection. */
+/* A guest with its monitor: the frontend of a connection. */
 struct rig_guest {
 	struct vhost_client *client;
 	uint64_t features;
@@ -138,29 +138,32 @@ void guest_connect(struct rig_guest *guest, struct vhost_rig *rig);
 void guest_disconnect(struct rig_guest *guest);
 /* Features, memory and status. */
 void guest_set_up(struct rig_guest *guest, uint64_t features);
-/* Makes an empty ring (@fresh) or goes on with the one that is there, and starts it. */
+/* Makes an empty ring (@fresh) or continues the existing one, and starts it. */
 void guest_start_ring(struct rig_guest *guest, uint16_t index, bool fresh);
 /* All of the above, with all rings. */
 void guest_boot(struct rig_guest *guest, struct vhost_rig *rig, uint64_t features);
-/* What to pass to vhost_client_start_ring. */
+/* The argument of vhost_client_start_ring. */
 struct vhost_client_ring guest_ring_setup(struct rig_guest *guest, uint16_t index);
-/* Makes the driver's side of a ring anew. */
+/* Makes the driver's side of a ring again. */
 void guest_clear_ring(struct rig_guest *guest, uint16_t index);
 
 /* Host pointer of a guest address. */
 void *guest_at(struct rig_guest *guest, uint64_t address);
 
-/* Adds a request for one byte that is @value, its number being the token; kicks if wanted. */
+/* Adds a request for one byte, @value; its number is the token. Kicks if the device asks for it. */
 void guest_request(struct rig_guest *guest, uint16_t index, unsigned int number, uint8_t value);
 /* The same without a kick. */
 void guest_add(struct rig_guest *guest, uint16_t index, unsigned int number, uint8_t value);
-/* The ring's position for a device process that starts after a crash: what it has used. */
+/*
+ * The ring's position for a device process that starts after a crash: what the ring's used part
+ * says.
+ */
 uint32_t guest_position(struct rig_guest *guest, uint16_t index);
 /* Waits for the answer to request @number, which must be the next, and be value + 1. */
 void guest_expect(struct rig_guest *guest, uint16_t index, unsigned int number, uint8_t value);
-/* Nothing is answered on that ring for a moment. */
+/* Checks that nothing is answered on that ring for a moment. */
 void guest_expect_nothing(struct rig_guest *guest, uint16_t index);
-/* A few requests there and back on a ring. */
+/* Sends a few requests on a ring and receives the answers. */
 void guest_echo(struct rig_guest *guest, uint16_t index);
 /* Handles the backend channel until *@value is at least @least. */
 void guest_wait_backend(struct rig_guest *guest, const unsigned int *value, unsigned int least);
@@ -169,7 +172,7 @@ void guest_wait_backend(struct rig_guest *guest, const unsigned int *value, unsi
 struct rig_fixture {
 	struct vhost_rig rig;
 	struct rig_guest guest;
-	unsigned int fds; /* open before the guest connected; as many must be when it is gone */
+	unsigned int fds; /* open before the guest connected, and after it */
 };
 
 int rig_fixture_set_up(void **state);

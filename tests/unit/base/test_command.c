@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of base/command.c, with a program of the test's own: which calls are understood, and
- * the line and exit status that each mistake gets.
+ * Unit tests of base/command.c, with a program of the test: which calls are accepted, and the error
+ * line and exit status of each mistake.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,7 +70,7 @@ static const struct option_row serve_rows[] = {
 	{.name = NULL},
 };
 
-/* What the last run was given, and what it shall give back. */
+/* The arguments of the last run, and what it returns. */
 static struct {
 	unsigned int count;
 	char text[400];
@@ -188,7 +188,7 @@ static int finish(void **state)
 	return 0;
 }
 
-/* Calls the tool with the words of @line, which spaces part. */
+/* Calls the tool with the words of @line, separated by spaces. */
 static int call(const char *line)
 {
 	char copy[400], tool[] = "tool", *words[20] = {tool};
@@ -264,7 +264,7 @@ static void common_options_are_accepted_everywhere(void **state)
 		      ", and 7 is expected; install all of one version");
 }
 
-/* Has its own process become the program. Returns the exit status. */
+/* Executes the program in a child process. Returns the exit status. */
 static int execute(const char *line)
 {
 	int status;
@@ -288,7 +288,7 @@ static void a_command_may_be_a_program(void **state)
 	assert_non_null(strstr(capture_next(&capture), "there is no program echo-program in "));
 	path = scratch_write(&scratch, "echo-program", program, sizeof(program) - 1);
 	assert_int_equal(chmod(path, 0755), 0);
-	/* All that follows is the program's, and what stood before it is passed on. */
+	/* All arguments after the subcommand are the program's; those before it are passed on. */
 	assert_int_equal(execute("--log-level error echo --anything --help x"), 7);
 	assert_string_equal(capture_next(&capture),
 			    "--log-format=text --log-level=error --expect-version=" AVP_VERSION
@@ -350,7 +350,7 @@ static void mistakes_get_one_line(void **state)
 	check_refused("--log-level x device",
 		      "tool: --log-level: there is no choice 'x'; give one of: error, "
 		      "warning, info, debug");
-	/* Options of another subcommand are none. */
+	/* Options of other subcommands are unknown. */
 	check_refused("doctor --file a", "doctor: there is no option '--file'; `tool doctor "
 					 "--help` lists them");
 }
@@ -367,7 +367,7 @@ static void help_is_given_at_every_level(void **state)
 		{"device disk --help", "--queues N              queues (1 to 16; default 1)"},
 		{"device disk --file --help --help", "Serving options:"},
 		{"doctor --help", "Usage: tool doctor [OPTION…] WHAT"},
-		/* Even where something is missing or wrong later. */
+		/* Also where something is missing or wrong later. */
 		{"device disk --help --xyzzy", "Usage: tool device disk"},
 	};
 

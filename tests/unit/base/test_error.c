@@ -26,7 +26,7 @@ static void the_kind_of_error_gives_the_exit_status(void **state)
 	assert_true(error.usage);
 	assert_int_equal(error_exit_status(&error), 2);
 
-	/* A later error is not a usage error because an earlier one was. */
+	/* A usage error does not make a later error a usage error. */
 	error_set(&error, EIO, "broken");
 	assert_int_equal(error_exit_status(&error), 1);
 }

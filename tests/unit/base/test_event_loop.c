@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The event loop: events reach their handlers and no removed source, pollers and epoll share the
+ * The event loop: events reach their handlers but no removed source, pollers and epoll share the
  * thread, the poll window adapts by the documented rule, and an idle loop sleeps.
  */
 #include <errno.h>
@@ -106,7 +106,7 @@ static void test_run_returns_the_status(void **state)
 	fixture.stop_after = 1;
 	kick(fixture.sources[1].fd);
 	assert_int_equal(event_loop_run(&fixture.loop), 7);
-	/* Stopped while it was not running: the next run ends at once, the one after it works. */
+	/* Stopped while it was not running: the next run ends at once, the one after that works. */
 	event_loop_stop(&fixture.loop, 9);
 	assert_int_equal(event_loop_run(&fixture.loop), 9);
 	fixture.stop_after = 1;
@@ -122,7 +122,9 @@ static void note_events(void *context, uint32_t events)
 	watch_events |= events;
 }
 
-/* What the kernel has no room for is watched as soon as it has, without anything else happening. */
+/*
+ * A watch that the kernel had no room for is added as soon as there is room, without another event.
+ */
 static void test_watch_that_fails_is_tried_again(void **state)
 {
 	struct event_watch watch = {.source = {eventfd(1, EFD_CLOEXEC), note_events, NULL}};
@@ -135,7 +137,7 @@ static void test_watch_that_fails_is_tried_again(void **state)
 	failed_watches = 0;
 	event_watch_set(&fixture.loop, &watch, EPOLLIN);
 	event_watch_set(&fixture.loop, &other, EPOLLIN);
-	/* Nobody waits for this one any more. */
+	/* A removed source is not added later. */
 	event_watch_set(&fixture.loop, &other, 0);
 	assert_int_equal(failed_watches, 2);
 	for (int turns = 0; watch_events == 0 && turns < 10; turns++)
@@ -143,7 +145,7 @@ static void test_watch_that_fails_is_tried_again(void **state)
 	assert_int_equal(failed_watches, 4);
 	assert_int_equal(watch_events, EPOLLIN);
 	assert_int_equal(other.watched, 0);
-	/* A change that fails, too. */
+	/* Also a modification that fails. */
 	watch_events = 0;
 	failing_watches = 1;
 	event_watch_set(&fixture.loop, &watch, EPOLLOUT);
@@ -151,7 +153,7 @@ static void test_watch_that_fails_is_tried_again(void **state)
 		assert_true(event_loop_turn(&fixture.loop, timeout_ms) >= 0);
 	assert_int_equal(failed_watches, 5);
 	assert_int_equal(watch.watched, EPOLLOUT);
-	/* One that is gone is not. */
+	/* A removed source is not modified later. */
 	failing_watches = 1;
 	event_watch_set(&fixture.loop, &watch, EPOLLIN);
 	event_watch_set(&fixture.loop, &watch, 0);
@@ -160,7 +162,7 @@ static void test_watch_that_fails_is_tried_again(void **state)
 	close(other.source.fd);
 }
 
-/* A regular file is always ready, and no reason for a line in the log. */
+/* A regular file is always ready; that is not logged. */
 static void test_watch_of_a_file(void **state)
 {
 	FILE *file = tmpfile();
@@ -174,7 +176,10 @@ static void test_watch_of_a_file(void **state)
 	fclose(file);
 }
 
-/* Whichever of two ready sources comes first removes the other, whose event has arrived already. */
+/*
+ * Whichever of two ready sources is handled first removes the other, whose event has already
+ * arrived.
+ */
 static void test_removed_source_gets_no_event(void **state)
 {
 	for (unsigned int removed = 0; removed < 2; removed++) {
@@ -184,7 +189,7 @@ static void test_removed_source_gets_no_event(void **state)
 		fixture.to_remove = &fixture.sources[removed];
 		event_loop_turn(&fixture.loop, -1);
 		event_loop_turn(&fixture.loop, 0);
-		/* The kernel gives them in the order in which they became ready. */
+		/* The kernel reports them in the order in which they became ready. */
 		assert_int_equal(fixture.handled[0], 1);
 		assert_int_equal(fixture.handled[1], removed == 1 ? 0 : 1);
 		if (!removed)
@@ -246,13 +251,13 @@ struct script {
 	struct event_poller poller;
 	struct event_loop *loop;
 	unsigned int polls, prepares;
-	unsigned int work;	/* polls that will find some */
-	unsigned int work_at;	/* this poll finds some */
-	bool work_before_sleep; /* the next prepare finds some */
-	int timeout_ms;		/* what prepare lowers the sleep to; -1: leaves it */
+	unsigned int work;	/* number of polls that find work */
+	unsigned int work_at;	/* this poll finds work */
+	bool work_before_sleep; /* the next prepare finds work */
+	int timeout_ms;		/* what prepare lowers the sleep to; -1: unchanged */
 	struct event_poller *to_remove;
-	unsigned int stop_at; /* stops the loop at this poll */
-	int kick_fd;	      /* prepare makes this one ready; -1: none */
+	unsigned int stop_at; /* this poll stops the loop */
+	int kick_fd;	      /* prepare makes this source ready; -1: none */
 };
 
 static bool script_poll(void *context)
@@ -310,7 +315,7 @@ static void test_poller_work_prevents_sleep(void **state)
 		assert_int_equal(event_loop_turn(&fixture.loop, -1), 1);
 	assert_int_equal(fixture.loop.sleeps, 0);
 	assert_int_equal(script.prepares, 0);
-	/* Work that comes between the last look and the sleep. */
+	/* Work that arrives between the last check and the sleep. */
 	script.work_before_sleep = true;
 	assert_int_equal(event_loop_turn(&fixture.loop, -1), 1);
 	assert_int_equal(script.work, 0);
@@ -393,10 +398,7 @@ static void test_stop_from_a_poller(void **state)
 	assert_int_equal(event_loop_run(&fixture.loop), 5);
 }
 
-/*
- * The rule of the header. False: a window was another one than it says, or the machine hesitated
- * for @limit.
- */
+/* Checks the rule of the header. False: a window differed, or the machine was delayed by @limit. */
 static bool window_adapts(uint64_t limit)
 {
 	static struct script script; /* the loop has it until it is closed */
@@ -444,7 +446,7 @@ static bool window_adapts(uint64_t limit)
 
 static void test_window_adapts(void **state)
 {
-	/* No hiccup of the machine is as long as the last. */
+	/* No delay of the machine is as long as the last limit. */
 	static const uint64_t limits_ms[] = {400, 400, 2000, 5000};
 	bool adapts = false;
 
@@ -456,7 +458,7 @@ static void test_window_adapts(void **state)
 	assert_true(adapts);
 }
 
-/* Sleeps for @idle_us with work at the end of it. */
+/* Sleeps for @idle_us, with work at the end. */
 static void sleep_for(unsigned int idle_us)
 {
 	struct itimerval timer = {.it_value.tv_usec = idle_us};
@@ -487,7 +489,7 @@ static void test_late_work_ends_polling(void **state)
 		sleep_for(3000);
 	assert_int_equal(fixture.handled[0], 3);
 	assert_int_equal(fixture.loop.poll_window_ns, 0);
-	/* One look before each sleep, nothing more. */
+	/* One check before each sleep, nothing more. */
 	script.polls = 0;
 	sleep_for(3000);
 	assert_in_range(script.polls, 1, 4);

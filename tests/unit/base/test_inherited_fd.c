@@ -25,7 +25,7 @@ static void test_socket(void **state)
 		assert_int_equal(socketpair(AF_UNIX, types[i], 0, ends), 0);
 		assert_int_equal(inherited_fd_take_socket(ends[0], types[i], "--x-fd", &error),
 				 ends[0]);
-		/* No child gets it. */
+		/* No child inherits it. */
 		assert_int_equal(fcntl(ends[0], F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 		assert_int_equal(fcntl(ends[1], F_GETFD) & FD_CLOEXEC, 0);
 		close(ends[0]);
@@ -57,7 +57,10 @@ static void test_what_is_not_that_socket(void **state)
 	close(ends[1]);
 }
 
-/* One of 0 to 2 is moved, and nothing can be read in its place: log lines never reach the peer. */
+/*
+ * Descriptors 0 to 2 are moved, and the old number reads nothing: log lines must not reach the
+ * peer.
+ */
 static void test_standard_descriptor(void **state)
 {
 	int kept = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 10), ends[2], own;

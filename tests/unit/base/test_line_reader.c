@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Lines from a descriptor, and argument lists: what comes in pieces, without an end or too long,
- * and callbacks that close the reader.
+ * Lines from a descriptor, and argument lists: input in pieces, without an end or too long, and
+ * callbacks that close the reader.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -90,7 +90,7 @@ static void test_lines(void **state)
 
 static void test_long_lines(void **state)
 {
-	/* The longest that fits, one more byte, and many more. */
+	/* The longest line that fits, one byte more, and many more. */
 	say("12345678901234\n");
 	assert_string_equal(seen, "12345678901234[14]");
 	seen[0] = 0;
@@ -100,7 +100,7 @@ static void test_long_lines(void **state)
 	say("123456789012345678901234567890123456789012345678901234567890\nnext\n");
 	assert_string_equal(seen, "123456789012345[15 cut]next[4]");
 	seen[0] = 0;
-	/* The rest of a line that was cut is no line, also at the end. */
+	/* The rest of a truncated line is not a line, also at the end. */
 	say("12345678901234567890");
 	hang_up();
 	assert_string_equal(seen, "123456789012345[15 cut]end");
@@ -120,7 +120,7 @@ static void test_close_within_the_last_line(void **state)
 	close_on_line = true;
 	say("one");
 	hang_up();
-	/* Who closes is not told of the end. */
+	/* A callback that closes the reader gets no end callback. */
 	assert_string_equal(seen, "one[3]");
 }
 
@@ -154,7 +154,7 @@ static void test_arguments(void **state)
 	struct error error;
 
 	assert_null(arguments_finish(&arguments, &error));
-	/* Before the first there is nothing to extend. */
+	/* Before the first argument there is nothing to extend. */
 	arguments_extend(&arguments, "x");
 	arguments_add(&arguments, "program");
 	arguments_add_format(&arguments, "--number=%d", 5);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of base/log.c: what arrives on standard error, line by line.
+ * Unit tests of base/log.c: the lines on standard error.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,7 +70,7 @@ static void the_guest_is_told_with_each_line(void **state)
 	assert_int_equal(strspn(next_line() + 5, "n"), 64);
 }
 
-/* On a terminal nobody needs to be told the time, or which guest was just started there. */
+/* On a terminal neither time nor guest name is printed. */
 static void terminals_get_short_lines(void **state)
 {
 	int pty = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), terminal;
@@ -103,7 +103,7 @@ static void the_journal_has_the_time(void **state)
 	log_info("x");
 	assert_string_equal(next_line(), "info car/avp: x\n");
 	assert_false(capture.timed);
-	/* What a service starts may have its standard error elsewhere. */
+	/* The standard error of a service's children may go elsewhere. */
 	setenv("JOURNAL_STREAM", "1:2", 1);
 	log_info("x");
 	assert_string_equal(next_line(), "info car/avp: x\n");
@@ -201,7 +201,7 @@ static void json_lines_have_fields(void **state)
 	assert_true(json_is_integer(json_object_get(json, "process")));
 	assert_string_equal(json_string_value(json_object_get(json, "msg")), "it ended");
 	json_decref(json);
-	/* What does not fit is left out as a whole. */
+	/* A field that does not fit is omitted as a whole. */
 	memset(name, 1, sizeof(name) - 1);
 	name[sizeof(name) - 1] = 0;
 	log_fields(LOG_WARNING, "run",
@@ -243,7 +243,7 @@ static void long_lines_are_cut_but_whole(void **state)
 	assert_string_equal(next_line(), "");
 }
 
-/* A reader that does not read holds nobody up, and learns what it missed. */
+/* A reader that does not read blocks nobody, and is told how many lines it missed. */
 static void a_full_pipe_holds_nobody_up(void **state)
 {
 	char text[1 << 20];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of base/oom.c: what the counts of both kinds of control groups and of the host say of
- * a child that ended by SIGKILL. That the kernel counts as it should is for test_run to see.
+ * Unit tests of base/oom.c: what the counters of both versions of control groups and of the host
+ * say about a child that SIGKILL ended. test_run checks that the kernel counts.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,7 @@
 #include "base/oom.h"
 #include "unit/scratch.h"
 
-#define KILLED	  SIGKILL /* as waitpid tells it */
+#define KILLED	  SIGKILL /* from waitpid */
 #define SURELY	  "signal 9 (Killed) by the kernel's OOM killer: the memory of the host"
 #define PERHAPS	  "signal 9 (Killed), perhaps by the kernel's OOM killer, which has ended"
 #define NOT_KNOWN "signal 9 (Killed)"
@@ -40,7 +40,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* Writes a file below the root that the code looks at. */
+/* Writes a file below the root that the code reads. */
 static void put(const char *path, const char *text)
 {
 	char line[600];
@@ -73,13 +73,13 @@ static void check_group(const char *cgroup, const char *file, const char *format
 	before = oom_counts_read(scratch.directory);
 	assert_int_equal(before.group, 2);
 	assert_int_equal(before.host, 7);
-	/* Others on this host are not this group's. */
+	/* Kills of other processes on the host are not counted for this group. */
 	put("proc/vmstat", "nr_free_pages 1\noom_kill 8\n");
 	expect(KILLED, &before, NOT_KNOWN);
 	snprintf(text, sizeof(text), "%s%d\n", format, 3);
 	put(file, text);
 	expect(KILLED, &before, SURELY);
-	/* The OOM killer knows one signal. */
+	/* The OOM killer sends only SIGKILL. */
 	expect(SIGSEGV, &before, "signal 11 (Segmentation fault)");
 	expect(1 << 8, &before, "exit status 1");
 }
@@ -103,7 +103,7 @@ static void test_counts_that_are_not_there(void **state)
 	assert_int_equal(before.group, -1);
 	assert_int_equal(before.host, -1);
 	expect(KILLED, &before, NOT_KNOWN);
-	/* Known of the host alone, as in its root group. */
+	/* Only the host's counter is known, as in its root group. */
 	put("proc/self/cgroup", "0::/\n");
 	put("proc/vmstat", "oom_kill 7\n");
 	before = oom_counts_read(scratch.directory);
@@ -111,7 +111,7 @@ static void test_counts_that_are_not_there(void **state)
 	expect(KILLED, &before, NOT_KNOWN);
 	put("proc/vmstat", "oom_kill 8\n");
 	expect(KILLED, &before, PERHAPS);
-	/* A file of another form. */
+	/* A file of another format. */
 	put("proc/vmstat", "oom_kill\n");
 	put("proc/self/cgroup", ":\n4\n3:memory\n");
 	before = oom_counts_read(scratch.directory);

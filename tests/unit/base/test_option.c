@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Unit tests of base/option.c and base/option_parse.c, on a table of their own.
+ * Unit tests of base/option.c and base/option_parse.c, with their own table.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -65,7 +65,7 @@ static int set(const char *name, const char *text)
 	return option_set(option_find(rows, name, strlen(name)), &options, text, NULL, &error);
 }
 
-/* The option refuses the text, and the message has @part in it. */
+/* The option rejects the text, and the message contains @part. */
 static void check_refused(const char *name, const char *text, const char *part)
 {
 	error.message[0] = 0;
@@ -84,7 +84,7 @@ static void defaults_come_from_the_table(void **state)
 	assert_false(options.flag);
 	assert_null(options.text);
 
-	/* What was set before is given back. */
+	/* The earlier value is freed. */
 	assert_int_equal(set("text", "abc"), 0);
 	assert_int_equal(set("number", "9"), 0);
 	assert_int_equal(option_set_defaults(rows, &options, &error), 0);
@@ -262,7 +262,7 @@ static void moving_leaves_nothing_behind(void **state)
 	assert_int_equal(other.list.count, 1);
 	assert_int_equal(other.number, 3);
 	assert_int_equal(other.mac[5], 1);
-	/* Into a member that holds something. */
+	/* Into a member that already has a value. */
 	assert_int_equal(set("text", "def"), 0);
 	option_move(option_find(rows, "text", 4), &options, &other);
 	assert_string_equal(other.text, "def");
@@ -300,7 +300,7 @@ static void the_first_part_needs_no_key(void **state)
 	/* Words that are keys but not flags are values in the first place. */
 	assert_int_equal(parse("number"), 0);
 	assert_string_equal(options.path, "number");
-	/* A path with an equals sign is no key. */
+	/* A path with an equals sign is not a key. */
 	assert_int_equal(parse("./a=b.img,flag"), 0);
 	assert_string_equal(options.path, "./a=b.img");
 	assert_int_equal(parse("path=x=y"), 0);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Child processes: they get what they are meant to have and nothing else, failures to execute are
- * reported, and they die with their parent. The children are this program, called with a word that
- * says what to do.
+ * Child processes: they inherit only what they should, failures to execute are reported, and they
+ * die with their parent. The children are this program, called with a word that selects what to do.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -104,7 +103,7 @@ static int wait_status(struct process *process)
 	return status;
 }
 
-/* Runs a child to its end and gives what it wrote to standard output. */
+/* Runs a child to its end and returns its standard output. */
 static int run_and_read(struct process_spawn *spawn, char *text, size_t size)
 {
 	struct process process;
@@ -142,7 +141,10 @@ static void test_exit_status(void **state)
 	assert_int_equal(WEXITSTATUS(status), 42);
 	assert_string_equal(process_describe(text, status), "exit status 42");
 	assert_false(process_reap(&process, &status));
-	/* A process that has ended is never signalled: its pid may be someone else's by now. */
+	/*
+	 * A process that has ended is never signalled: its pid may belong to another process by
+	 * now.
+	 */
 	process_signal(&process, SIGKILL);
 	process_end(&process, 10);
 }
@@ -199,7 +201,7 @@ static void check_descriptors(void)
 	int fds[6], kept[2];
 	char text[256], want[64];
 
-	/* Some CLOEXEC, some not: neither decides. */
+	/* Some with CLOEXEC, some without: it does not matter. */
 	for (int i = 0; i < 6; i++)
 		fds[i] = fcntl(STDERR_FILENO, i % 2 ? F_DUPFD_CLOEXEC : F_DUPFD, 20 + 7 * i);
 	kept[0] = fds[2];
@@ -209,7 +211,7 @@ static void check_descriptors(void)
 	assert_int_equal(run_and_read(&spawn, text, sizeof(text)), 0);
 	snprintf(want, sizeof(want), "0 1 2 %d %d ", kept[0], kept[1]);
 	assert_string_equal(text, want);
-	/* Nothing has changed on this side. */
+	/* Nothing has changed in the parent. */
 	assert_int_equal(fcntl(fds[0], F_GETFD), 0);
 	assert_int_equal(fcntl(fds[5], F_GETFD), FD_CLOEXEC);
 	for (int i = 0; i < 6; i++)
@@ -221,7 +223,7 @@ static void test_only_kept_descriptors(void **state)
 	check_descriptors();
 }
 
-/* In a child of its own, as the filter stays. */
+/* In a child, because the filter stays. */
 static void test_without_close_range(void **state)
 {
 	pid_t pid = fork();
@@ -320,7 +322,7 @@ static void test_own_group(void **state)
 	expect_no_children();
 }
 
-/* Ignored and blocked: what a program does with signals by itself must not matter. */
+/* Ignored and blocked: the parent's own signal settings must not matter. */
 static void test_shielded_child(void **state)
 {
 	static const int shield[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
@@ -344,7 +346,7 @@ static void test_ignored_sigchld(void **state)
 	struct process process;
 	struct error error;
 
-	/* As a parent may leave it; and the other way to have exit statuses thrown away. */
+	/* As a parent may leave it; SA_NOCLDWAIT also discards exit statuses. */
 	for (int i = 0; i < 2; i++) {
 		sigaction(SIGCHLD, &action, NULL);
 		assert_int_equal(process_spawn(&process, &spawn, &error), 0);
@@ -354,7 +356,7 @@ static void test_ignored_sigchld(void **state)
 	expect_no_children();
 }
 
-/* An unknown exit status must not pass for success. */
+/* An unknown exit status must not count as success. */
 static void test_status_that_cannot_be_had(void **state)
 {
 	const char *argv[] = {"child", "exit", "0", NULL};

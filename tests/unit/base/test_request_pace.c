@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * How often a monitor that asks all the time is answered, and which signals are one request, by a
- * clock that the test sets.
+ * How often a monitor that polls all the time is answered, and which signals count as one request,
+ * with a clock that the test sets.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,7 +25,7 @@ static void test_flood(void **state)
 		answers++;
 		assert_in_range(wait, 0, REQUEST_PACE_MS);
 		now += wait;
-		/* A request takes some time at times. */
+		/* Requests may take some time. */
 		if (answers % 7 == 0)
 			now++;
 		assert_true(answers <= 101 * REQUEST_PACE_COUNT);
@@ -33,7 +33,7 @@ static void test_flood(void **state)
 	assert_true(answers >= 50 * REQUEST_PACE_COUNT);
 }
 
-/* Who asks now and then never waits, however often in all. */
+/* A client that asks now and then never waits, however often in total. */
 static void test_ordinary(void **state)
 {
 	struct request_pace pace = {0};
@@ -49,7 +49,7 @@ static void test_signals_of_one_request(void **state)
 	assert_true(stop_request_take(&request, 5));
 	assert_false(stop_request_take(&request, 5));
 	assert_false(stop_request_take(&request, 4 + STOP_REQUEST_MS));
-	/* By the first of them: a flood does not put off the second request. */
+	/* Counted from the first: a flood does not delay the second request. */
 	assert_true(stop_request_take(&request, 5 + STOP_REQUEST_MS));
 	assert_false(stop_request_take(&request, 6 + STOP_REQUEST_MS));
 }

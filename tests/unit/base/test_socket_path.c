@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Sockets with a path: what is left behind by a killed process is replaced, what somebody else has
- * or uses is not, and of several processes one gets the path.
+ * Sockets with a path: what a killed process left behind is replaced, what another process has or
+ * uses is not, and of several processes one gets the path.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -29,15 +29,15 @@
 #include "unit/scratch.h"
 
 #define PROCESSES 8
-/* How often each of several processes takes and leaves the same path. */
+/* How often each of several processes binds and releases the same path. */
 #define ROUNDS 300
 
 static struct scratch scratch;
 
-/* What happens, once, when a file has been opened and is about to be locked. */
+/* Called once, when a file has been opened and is about to be locked. */
 static void (*before_flock)(void);
 
-/* In the place of the C library's. */
+/* Replaces the C library's function. */
 int flock(int fd, int operation)
 {
 	void (*happens)(void) = before_flock;
@@ -54,7 +54,7 @@ static int set_up(void **state)
 	return 0;
 }
 
-/* Where processes report, and what they wait for before they end; -1: not open. */
+/* Where processes report, and what they wait for before they exit; -1: not open. */
 static int report[2] = {-1, -1}, release_gate[2] = {-1, -1};
 
 static void close_gates(void)
@@ -149,7 +149,7 @@ static void test_stale_socket_is_replaced(void **state)
 	expect_made(path);
 	leave_socket(path);
 	expect_made(path);
-	/* With the lock file that belongs to it, which a dead process no longer locks. */
+	/* With its lock file, which a dead process no longer locks. */
 	leave_socket(path);
 	scratch_write(&scratch, "s.lock", "", 0);
 	chmod(scratch_path(&scratch, "s.lock"), 0600);
@@ -157,7 +157,7 @@ static void test_stale_socket_is_replaced(void **state)
 	free(path);
 }
 
-/* What a killed process leaves behind, from one that did all this itself. */
+/* What a killed process leaves behind that did all this itself. */
 static void test_killed_listener(void **state)
 {
 	char *path = strdup(scratch_path(&scratch, "s"));
@@ -179,7 +179,7 @@ static void test_killed_listener(void **state)
 	close_fd(&report[1]);
 	assert_int_equal(read(report[0], &byte, 1), 1);
 	expect_refused(path, "another process listens");
-	/* Even if somebody takes its lock away. */
+	/* Even if another process removes its lock file. */
 	assert_int_equal(unlink(scratch_path(&scratch, "s.lock")), 0);
 	expect_refused(path, "another process listens");
 	assert_int_equal(try_connect(path), 0);
@@ -206,7 +206,7 @@ static void test_what_is_not_ours(void **state)
 	assert_true(exists(path) && exists(other));
 	unlink(path);
 	unlink(other);
-	/* A directory in which everybody could exchange it in the meantime. */
+	/* A directory in which other users could replace it meanwhile. */
 	leave_socket(path);
 	chmod(scratch.directory, 0777);
 	expect_refused(path, "remove it: rm");
@@ -248,7 +248,7 @@ static void test_what_is_in_the_way_of_a_lock(void **state)
 		expect_refused(path, "in the way of a lock file");
 		unlink(lock);
 	}
-	/* Somebody is about to listen, and has not got further than this. */
+	/* Another process is about to listen, and has got no further than this. */
 	leave_socket(path);
 	fd = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	assert_int_equal(flock(fd, LOCK_EX), 0);
@@ -260,7 +260,7 @@ static void test_what_is_in_the_way_of_a_lock(void **state)
 	free(lock);
 }
 
-/* What was put in the place of ours stays there. */
+/* A file that replaced our socket stays. */
 static void test_removal_takes_only_its_own(void **state)
 {
 	char *path = strdup(scratch_path(&scratch, "s"));
@@ -284,7 +284,7 @@ static void test_removal_takes_only_its_own(void **state)
 
 static int other_lock;
 
-/* The holder of the lock ends, and another process has it and is about to listen. */
+/* The holder of the lock exits, and another process gets it and is about to listen. */
 static void change_holder(void)
 {
 	const char *lock = scratch_path(&scratch, "s.lock");
@@ -295,7 +295,7 @@ static void change_holder(void)
 	leave_socket(scratch_path(&scratch, "s"));
 }
 
-/* A lock file without a name is nobody's lock. */
+/* A lock file without a name locks nothing. */
 static void test_lock_that_is_removed_meanwhile(void **state)
 {
 	char *path = strdup(scratch_path(&scratch, "s"));
@@ -323,7 +323,7 @@ static pid_t start(const int gate[2], int (*run)(const char *path), const char *
 	_exit(run(path));
 }
 
-/* Reports 1: it listens; 0: another one was faster. Stays until all have reported. */
+/* Reports 1: it listens; 0: another process was faster. Waits until all have reported. */
 static int listen_once(const char *path)
 {
 	struct socket_path made;
@@ -338,7 +338,7 @@ static int listen_once(const char *path)
 	return 0;
 }
 
-/* Is it we who is reached at @path? */
+/* Does a connection to @path reach this process? */
 static bool reached(int listener, const char *path)
 {
 	int client, result = try_connect(path);
@@ -414,7 +414,7 @@ static void test_several_at_the_same_time(void **state)
 	free(path);
 }
 
-/* Once a process listens, clients reach it at the path until it gives that up. */
+/* Once a process listens, clients reach it at the path until it releases the path. */
 static void test_taking_turns(void **state)
 {
 	char *path = strdup(scratch_path(&scratch, "s"));

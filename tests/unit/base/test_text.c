@@ -124,7 +124,7 @@ static void bytes_read_as_two_digits(void **state)
 	assert_int_equal(text_hex_byte("1"), -1);
 	assert_int_equal(text_hex_byte("g0"), -1);
 	assert_int_equal(text_hex_byte("0g"), -1);
-	/* Not even where a bit makes the difference to a digit. */
+	/* Not even where one bit makes the difference to a digit. */
 	assert_int_equal(text_hex_byte("\x10\x11"), -1);
 }
 
@@ -136,7 +136,7 @@ static void replacing_frees_what_was_there(void **state)
 	assert_int_equal(text_replace(&text, "first", 5, &error), 0);
 	assert_int_equal(text_replace(&text, "second", 3, &error), 0);
 	assert_string_equal(text, "sec");
-	/* The new text may be made from the old. */
+	/* The new text may be built from the old one. */
 	assert_int_equal(text_replace_format(&text, &error, "%s-%d", text, 7), 0);
 	assert_string_equal(text, "sec-7");
 	free(text);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The record of requests in flight: device sides that are killed with SIGKILL at random moments
- * and started again, over and over, must complete every request exactly once; and a record that
- * was tampered with is refused or survived.
+ * The in-flight record: device sides that are killed with SIGKILL at random moments and restarted,
+ * repeatedly, must complete every request exactly once; a record that was tampered with is rejected
+ * or survived.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,7 +35,7 @@ static struct answer *answer_of(struct ring_pair *pair, unsigned int slot)
 	return ring_pair_at(pair, PAIR_BASE + slot * 64);
 }
 
-/* The device process: takes requests, holds some, completes them in any order, for ever. */
+/* The device process: takes requests, holds some, and completes them in random order, forever. */
 static void run_device(struct ring_pair *pair, uint64_t random)
 {
 	struct virtio_request *held[HELD];
@@ -93,7 +93,7 @@ static void add(struct ring_pair *pair, unsigned int slot, uint32_t *sequence, b
 	add_pieces(pair, slot, 3, sequence, busy);
 }
 
-/* Takes what is used; lets the device have the processor when nothing is. */
+/* Takes used requests; yields the processor to the device when there are none. */
 static unsigned int take_all(struct ring_pair *pair, bool *busy)
 {
 	unsigned int taken = 0;
@@ -132,7 +132,7 @@ static void kill_device_process(pid_t pid)
 
 	kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status)); /* an exit of its own is a failure in run_device */
+	assert_true(WIFSIGNALED(status)); /* run_device treats an exit of its own as a failure */
 }
 
 static void survive_kills(uint64_t features, uint16_t size)
@@ -144,9 +144,9 @@ static void survive_kills(uint64_t features, uint16_t size)
 	pid_t pid;
 
 	ring_pair_start(&pair, size, features, true);
-	virtqueue_stop(&pair.device, NULL, NULL); /* the child's, from here on */
+	virtqueue_stop(&pair.device, NULL, NULL); /* owned by the child from here on */
 	for (unsigned int kills = 0; kills < KILLS; kills++) {
-		/* Some are killed before they did anything, most in the middle of it. */
+		/* Some are killed before they did anything, most while they work. */
 		uint32_t target = taken + test_random_below(&random, 60);
 
 		pid = start_device_process(&pair, random);
@@ -201,8 +201,8 @@ static void answer_one(struct virtio_request *request)
 }
 
 /*
- * Takes, completes two as one, takes one and gives it back, takes and completes again, between two
- * stops that the tracer sees.
+ * Takes two requests and completes them as one, takes one and returns it, takes and completes it
+ * again, between two stops that the tracer sees.
  */
 static void run_traced_device(struct ring_pair *pair)
 {
@@ -223,7 +223,7 @@ static void run_traced_device(struct ring_pair *pair)
 	_exit(4);
 }
 
-/* What a kill leaves behind: guest memory and the record. */
+/* What a kill leaves: guest memory and the record. */
 #define SNAPSHOTS_MAX 256
 
 struct snapshot {
@@ -256,7 +256,7 @@ static void restore(struct ring_pair *pair, size_t record_bytes, struct snapshot
 	free(snapshot->record);
 }
 
-/* Each entry of a packed record is either of a request in flight or free, and none is lost. */
+/* Each entry of a packed record belongs to a request in flight or is free, and none is lost. */
 static void assert_nothing_leaked(const struct ring_pair *pair)
 {
 	const uint16_t *header = pair->record;
@@ -272,8 +272,8 @@ static void assert_nothing_leaked(const struct ring_pair *pair)
 }
 
 /*
- * Fills and empties the ring until it has gone round, so that its slots hold what was there before,
- * and used and available positions stand in the middle of it.
+ * Fills and empties the ring until it has wrapped, so that its slots hold old content, and the used
+ * and available positions are in its middle.
  */
 static void go_round(struct ring_pair *pair, unsigned int requests, uint32_t *sequence, bool *busy)
 {
@@ -289,9 +289,9 @@ static void go_round(struct ring_pair *pair, unsigned int requests, uint32_t *se
 }
 
 /*
- * Steps through the device's work one instruction at a time and keeps each different state of
- * shared memory: all that a kill can leave behind. From each, another device finishes the work.
- * The first two of @count requests, of @pieces descriptors each, complete as one.
+ * Single-steps through the device's work and keeps each different state of shared memory: every
+ * state that a kill can leave. From each, another device finishes the work. The first two of @count
+ * requests, of @pieces descriptors each, complete as one.
  */
 static void survive_kill_at_each_instruction(uint64_t features, unsigned int rounds,
 					     const unsigned int *pieces, unsigned int count)
@@ -331,7 +331,7 @@ static void survive_kill_at_each_instruction(uint64_t features, unsigned int rou
 	} while (WSTOPSIG(status) != SIGSTOP);
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
-	/* Two requests used cannot be done in a handful of stores. */
+	/* Two requests cannot be completed in a handful of stores. */
 	assert_true(states > 8);
 
 	for (unsigned int i = 0; i < states; i++) {
@@ -343,9 +343,9 @@ static void survive_kill_at_each_instruction(uint64_t features, unsigned int rou
 		for (unsigned int slot = 0; slot < count; slot++)
 			busy[slot] = true;
 		taken += take_all(&pair, busy);
-		/* Of what completes as one, the driver sees all or nothing. */
+		/* Of requests that complete as one, the driver sees all or none. */
 		assert_int_not_equal(taken, 1);
-		/* To be sure of it with the next device, too, which completes one by one. */
+		/* The same must hold with the next device, which completes them one by one. */
 		assert_int_equal(ring_pair_start_device(&pair), 0);
 		assert_int_equal(take_all(&pair, busy), 0);
 		virtqueue_stop(&pair.device, NULL, NULL);
@@ -354,7 +354,7 @@ static void survive_kill_at_each_instruction(uint64_t features, unsigned int rou
 			taken += take_all(&pair, busy);
 		assert_int_equal(taken, count);
 		/*
-		 * The driver sees a request used before the record is up to date: once more round.
+		 * The driver sees a request as used before the record is updated: one more round.
 		 */
 		kill_device_process(pid);
 		assert_int_equal(ring_pair_start_device(&pair), 0);
@@ -377,7 +377,7 @@ static void test_kill_at_each_instruction(void **state)
 	survive_kill_at_each_instruction(PAIR_PACKED | PAIR_IN_ORDER, 0, pieces, 4);
 }
 
-/* The batch goes over the end of the ring, or ends just there. */
+/* The batch crosses the end of the ring, or ends exactly there. */
 static void test_kill_at_the_end_of_the_ring(void **state)
 {
 	static const unsigned int over[] = {3, 3, 3}, up_to[] = {3, 2};
@@ -386,7 +386,7 @@ static void test_kill_at_the_end_of_the_ring(void **state)
 	/* 9 requests of 3 in a ring of 16: the next one begins at 11. */
 	survive_kill_at_each_instruction(0, 9, over, 3);
 	survive_kill_at_each_instruction(PAIR_PACKED, 9, over, 3);
-	/* Slot 0 is not the first of its chain: it still says what the driver wrote there. */
+	/* Slot 0 is not the first of its chain: it still has the driver's content. */
 	survive_kill_at_each_instruction(PAIR_PACKED, 9, up_to, 2);
 }
 
@@ -453,7 +453,7 @@ static void take_whole_batches(uint64_t features, bool track)
 			continue;
 		slots--;
 		assert_int_equal(answer[0], number++);
-		/* Its first request has been seen: a driver takes the others without a wait. */
+		/* The driver has seen its first request: it takes the others without waiting. */
 		for (uint32_t i = 1, want = answer[1]; i < want; i++) {
 			answer = driver_queue_take(&pair.driver, &written, &error);
 			assert_non_null(answer);
@@ -465,7 +465,7 @@ static void take_whole_batches(uint64_t features, bool track)
 	ring_pair_stop(&pair);
 }
 
-/* A driver on another processor looks all the time, and requests in flight are tracked. */
+/* A driver on another processor polls, and requests in flight are tracked. */
 static void test_batches_stay_whole(void **state)
 {
 	(void)state;
@@ -528,7 +528,7 @@ static void take_these(struct ring_pair *pair, const uint32_t *numbers, unsigned
 	}
 }
 
-/* What is taken after a restart comes behind what was taken before, for the restart after that. */
+/* Requests taken after a restart come after those taken before, also for the next restart. */
 static void test_replay_order_of_two_restarts(void **state)
 {
 	static const uint32_t first[] = {0, 1, 2}, second[] = {0, 1, 2, 3, 4};
@@ -554,7 +554,9 @@ static void test_replay_order_of_two_restarts(void **state)
 	}
 }
 
-/* Stopped with requests in flight, by a change of memory say: they are taken again later. */
+/*
+ * Stopped with requests in flight, for example by a change of memory: they are taken again later.
+ */
 static void test_stop_keeps_what_is_in_flight(void **state)
 {
 	static const uint64_t features[] = {0, PAIR_PACKED};
@@ -594,7 +596,7 @@ static void test_stop_keeps_what_is_in_flight(void **state)
 	}
 }
 
-/* The frontend can write to the record at any time: nothing in it is an index without a check. */
+/* The frontend can write to the record at any time: no index in it is used unchecked. */
 static void test_record_changed_in_the_middle(void **state)
 {
 	struct virtqueue_inflight inflight;
@@ -609,7 +611,9 @@ static void test_record_changed_in_the_middle(void **state)
 	assert_in_range(inflight_commit_packed(&inflight), 0, 15);
 }
 
-/* Any bytes in the record: refused, or the ring breaks, or it works; never more than that. */
+/*
+ * With random bytes in the record, it is rejected, or the ring breaks, or it works; nothing worse.
+ */
 static void test_damaged_record(void **state)
 {
 	uint64_t random = 1;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Tests of src/vhost/client.c and client_device.c against a device process that answers by the
- * book, or breaks the protocol in all ways. The client against our server: test_vhost_server.c.
+ * Tests of src/vhost/client.c and client_device.c against a device process that replies according
+ * to the specification, or breaks the protocol in all ways. The client against our server:
+ * test_vhost_server.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,12 +25,12 @@
 #include "unit/vhost_rig.h"
 #include "vhost/channel.h"
 
-/* Where an answer is to come, however busy the machine is, and where none will. */
+/* Timeouts where a reply must come, however busy the machine is, and where none comes. */
 #define PATIENCE_MS 10000
 #define TIMEOUT_MS  250
 #define EVERYTHING  (UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES | RIG_VERSION_1)
 
-/* How an answer is spoiled. */
+/* How a reply is spoiled. */
 enum spoil {
 	SPOIL_NOTHING,
 	SPOIL_ID,
@@ -40,13 +41,13 @@ enum spoil {
 	SPOIL_HUGE,
 	SPOIL_MORE_FDS,
 	SPOIL_MANY_FDS,
-	SPOIL_FEWER_FDS, /* only where one must come */
+	SPOIL_FEWER_FDS, /* only where a reply is required */
 	SPOIL_HANG_UP,
 	SPOIL_HALF,
 	SPOIL_SILENCE,
 	SPOIL_REFUSE, /* only acknowledgements */
 	SPOIL_KINDS,
-	SPOIL_REFUSE_AND_HANG_UP, /* what it is depends on what else was sent */
+	SPOIL_REFUSE_AND_HANG_UP, /* depends on the messages before it */
 };
 
 /* A device process in a thread. */
@@ -61,7 +62,7 @@ struct fake {
 	struct raw_message last[64];
 };
 
-/* The answer by the book; false when there is none. */
+/* The correct reply; false when there is none. */
 static bool answer(struct fake *fake, const struct raw_message *request, struct raw_message *reply)
 {
 	bool acknowledged = request->flags & VHOST_FLAG_NEED_REPLY;
@@ -106,7 +107,7 @@ static bool answer(struct fake *fake, const struct raw_message *request, struct 
 	return true;
 }
 
-/* Sends an answer as it should not be. False: that was the end. */
+/* Sends a wrong reply. False: that ended the connection. */
 static bool send_spoiled(struct fake *fake, struct raw_message *reply)
 {
 	switch (fake->spoil) {
@@ -263,7 +264,7 @@ static void on_miss(void *context, uint64_t iova, uint8_t access)
 
 static const struct vhost_client_ops ops = {on_config_changed, on_miss};
 
-/* Every call of the client, by the message that it is about. */
+/* Every call of the client, by the message that it sends. */
 
 static int do_negotiate(struct vhost_client *client, struct error *error)
 {
@@ -451,7 +452,7 @@ static void every_wrong_answer_is_an_error(void **state)
 				ret = calls[i].call(fixture->client, &error);
 			}
 			assert_int_equal(ret, expected_error(spoil));
-			/* The message is named, and a person can read what was wrong. */
+			/* The error names the message, and says what was wrong. */
 			assert_non_null(strstr(error.message,
 					       vhost_find_frontend_message(calls[i].id)->name));
 			ret = do_features(fixture->client, &error);
@@ -493,7 +494,7 @@ static void answers_that_say_something_else(void **state)
 		assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
 		reply = cases[i].reply;
 		reply.flags |= VHOST_FLAG_REPLY;
-		/* The answer lies ready before the question is asked. */
+		/* The reply is there before the request. */
 		assert_true(raw_send(fixture->fake.socket, &reply));
 		assert_int_equal(cases[i].call(fixture->client, &error), -EPROTO);
 		assert_int_equal(do_features(fixture->client, &error), -EPIPE);
@@ -517,7 +518,7 @@ static void refused_configuration(void **state)
 	assert_done(do_features(fixture->client, &error), &error);
 }
 
-/* A device process of the first days: no protocol features, no acknowledgements. */
+/* An early device process: no protocol features, no acknowledgements. */
 static void plain_device_processes_are_enough(void **state)
 {
 	struct fixture *fixture = *state;
@@ -534,7 +535,7 @@ static void plain_device_processes_are_enough(void **state)
 	barriers = fixture->fake.received[VHOST_USER_GET_FEATURES];
 	assert_done(do_ring(fixture->client, &error), &error);
 	assert_int_equal(fixture->fake.received[VHOST_USER_SET_VRING_ENABLE], 0);
-	/* A question that is answered shows that all before it was done. */
+	/* A reply shows that everything before it was done. */
 	assert_true(fixture->fake.received[VHOST_USER_GET_FEATURES] > barriers);
 	assert_done(do_stop(fixture->client, &error), &error);
 	assert_int_equal(do_read_config(fixture->client, &error), -EOPNOTSUPP);
@@ -542,7 +543,7 @@ static void plain_device_processes_are_enough(void **state)
 	assert_int_equal(do_get_status(fixture->client, &error), -EOPNOTSUPP);
 	assert_int_equal(do_remove(fixture->client, &error), -EOPNOTSUPP);
 	assert_int_equal(vhost_client_reset(fixture->client, &error), -EOPNOTSUPP);
-	/* Not to offer something is no breach. */
+	/* Not offering a feature is not an error. */
 	assert_done(do_features(fixture->client, &error), &error);
 }
 
@@ -554,18 +555,18 @@ static void an_operation_has_one_wait(void **state)
 
 	run(fixture);
 	assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
-	/* More than are let wait for their acknowledgements at once. */
+	/* More than may wait for their acknowledgements at once. */
 	vhost_client_begin(fixture->client);
 	for (unsigned int i = 0; i < 100; i++)
 		assert_done(vhost_client_set_call(fixture->client, 0, -1, &error), &error);
 	assert_done(vhost_client_finish(fixture->client, &error), &error);
 	assert_int_equal(fixture->fake.received[VHOST_USER_SET_VRING_CALL], 100);
-	/* One that asks nothing. */
+	/* A message without a reply. */
 	vhost_client_begin(fixture->client);
 	assert_done(vhost_client_finish(fixture->client, &error), &error);
 	/*
-	 * A refusal is told at the end, and once. What was sent behind it is answered all the same;
-	 * once an answer has brought it along, nothing is sent any more.
+	 * A failure is reported at the end, and once. Messages sent after it are replied to all the
+	 * same; once a reply has reported the failure, nothing is sent any more.
 	 */
 	fixture->fake.spoil = SPOIL_REFUSE;
 	fixture->fake.spoil_id = VHOST_USER_SET_VRING_ADDR;
@@ -581,18 +582,18 @@ static void an_operation_has_one_wait(void **state)
 	vhost_client_begin(fixture->client);
 	assert_done(do_ring(fixture->client, &error), &error);
 	assert_done(vhost_client_finish(fixture->client, &error), &error);
-	/* An answer that nobody wants is taken with the others, and checked. */
+	/* A reply that nobody needs is received with the others, and checked. */
 	vhost_client_begin(fixture->client);
 	assert_done(vhost_client_stop_ring(fixture->client, 1, NULL, &error), &error);
 	assert_done(do_read_config(fixture->client, &error), &error);
 	assert_done(vhost_client_finish(fixture->client, &error), &error);
-	/* What memory is shared is known at once. */
+	/* The set of shared memory is changed at once. */
 	fixture->fake.spoil = SPOIL_REFUSE;
 	fixture->fake.spoil_id = VHOST_USER_ADD_MEM_REG;
 	vhost_client_begin(fixture->client);
 	assert_int_equal(do_memory(fixture->client, &error), -EIO);
 	assert_done(vhost_client_finish(fixture->client, &error), &error);
-	/* Nor is it touched when something before it was refused. */
+	/* It is not changed either when an earlier message failed. */
 	fixture->fake.spoil_id = VHOST_USER_SET_FEATURES;
 	added = fixture->fake.received[VHOST_USER_ADD_MEM_REG];
 	vhost_client_begin(fixture->client);
@@ -603,7 +604,7 @@ static void an_operation_has_one_wait(void **state)
 }
 
 /*
- * A refusal is not lost with the connection, whether that breaks before or after the next message.
+ * A failure is not lost with the connection, whether that breaks before or after the next message.
  */
 static void a_refusal_outlives_the_connection(void **state)
 {
@@ -657,7 +658,7 @@ static void an_operation_ends_in_time(void **state)
 	assert_non_null(strstr(error.message, "SET_VRING_ENABLE"));
 }
 
-/* Without acknowledgements one question at its end is enough for all of it. */
+/* Without acknowledgements, one request at the end confirms everything before it. */
 static void an_operation_of_a_plain_process(void **state)
 {
 	struct fixture *fixture = *state;
@@ -674,7 +675,7 @@ static void an_operation_of_a_plain_process(void **state)
 	assert_done(do_ring(fixture->client, &error), &error);
 	assert_done(vhost_client_finish(fixture->client, &error), &error);
 	assert_int_equal(fixture->fake.received[VHOST_USER_GET_FEATURES], questions + 1);
-	/* What was answered last needs none. */
+	/* If the last message was a request, it needs no other one. */
 	vhost_client_begin(fixture->client);
 	assert_done(do_stop(fixture->client, &error), &error);
 	assert_done(vhost_client_finish(fixture->client, &error), &error);
@@ -702,7 +703,7 @@ static void too_much_memory_is_refused_here(void **state)
 	assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
 	assert_int_equal(vhost_client_set_memory(fixture->client, regions, 70, &error), -ENOSPC);
 	assert_done(vhost_client_set_memory(fixture->client, regions, 2, &error), &error);
-	/* Sixty-four came, and gave way to two. */
+	/* Sixty-four arrived, and were replaced by two. */
 	assert_int_equal(fixture->fake.received[VHOST_USER_ADD_MEM_REG], 66);
 	assert_int_equal(fixture->fake.received[VHOST_USER_REM_MEM_REG], 64);
 }
@@ -735,7 +736,7 @@ static void backend_messages_arrive(void **state)
 	send_backend(fixture, VHOST_USER_BACKEND_IOTLB_MSG, &miss, sizeof(miss), true);
 	miss.iova = 0x2000;
 	send_backend(fixture, VHOST_USER_BACKEND_IOTLB_MSG, &miss, sizeof(miss), false);
-	/* They also come in while we wait for something else, but are told only here. */
+	/* They also arrive while the client waits for a reply, but are reported only here. */
 	assert_done(do_features(fixture->client, &error), &error);
 	assert_int_equal(fixture->config_changes, 0);
 	fixture->update_on_miss = true;
@@ -751,7 +752,7 @@ static void backend_messages_arrive(void **state)
 		assert_int_equal(reply.flags, VHOST_FLAG_VERSION | VHOST_FLAG_REPLY);
 		assert_int_equal(reply.payload.number, 0);
 	}
-	/* The other side may close the channel. */
+	/* The peer may close the channel. */
 	close(fixture->fake.backend);
 	fixture->fake.backend = -1;
 	assert_int_equal(vhost_client_handle_backend(fixture->client, &error), 0);

@@ -43,7 +43,8 @@ static void expect_discarded(struct rig_guest *guest, uint16_t index)
 
 /*
  * "In the disabled state the back-end [...] must process and discard any TX packets", so that a
- * driver gets its buffers back; until the frontend has said so a ring waits, and loses nothing.
+ * driver gets its buffers back; until the frontend has disabled the ring it waits, and loses
+ * nothing.
  */
 static void disabled_transmit_queue_discards(void **state)
 {
@@ -68,7 +69,10 @@ static void disabled_transmit_queue_discards(void **state)
 		assert_done(vhost_client_set_features(guest->client, features[i] | RIG_EVENT_INDEX,
 						      &error),
 			    &error);
-		/* The ring is the driver's before, who may have put its memory to another use. */
+		/*
+		 * Before, the ring's memory belongs to the driver, which may use it for something
+		 * else.
+		 */
 		guest_request(guest, 1, 0, 3);
 		guest_expect_nothing(guest, 1);
 		guest_disconnect(guest);
@@ -76,7 +80,7 @@ static void disabled_transmit_queue_discards(void **state)
 	}
 }
 
-/* As after SET_VRING_KICK, with SET_VRING_ENABLE still to come. */
+/* Like after SET_VRING_KICK, before SET_VRING_ENABLE. */
 static void wait_for_enable(struct vhost_rig *rig, void *context)
 {
 	struct vhost_ring *ring = &rig->server->rings[1];
@@ -88,7 +92,7 @@ static void wait_for_enable(struct vhost_rig *rig, void *context)
 	assert_false(ring->queue->started);
 }
 
-/* A ring that is about to be enabled, after a crash of this process say, has packets to be sent. */
+/* A ring that is about to be enabled, for example after a crash, has packets that must be sent. */
 static void nothing_is_discarded_unsaid(void **state)
 {
 	struct rig_fixture *fixture = *state;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What frontends of others do that the vhost-user specification leaves open, or does not know: each
- * is played message by message, in its own order. docs/frontends.md lists their habits.
+ * What other frontends do that the vhost-user specification leaves open, or does not know: each is
+ * replayed message by message, in its own order. docs/frontends.md lists their behaviour.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -26,8 +26,8 @@
 struct frontend {
 	struct rig_guest *guest;
 	int fd;
-	uint64_t protocol; /* features that it takes */
-	bool asks_replies; /* need_reply on every message, also on those that are answered anyway */
+	uint64_t protocol; /* features that it accepts */
+	bool asks_replies; /* need_reply on every message, also on those that have a reply anyway */
 };
 
 static void start(struct frontend *frontend, struct rig_fixture *fixture, uint64_t features,
@@ -46,7 +46,7 @@ static void end(struct frontend *frontend)
 	close(frontend->fd);
 }
 
-/* Sends it, and takes the acknowledgement that it asks for. */
+/* Sends a message, and receives the acknowledgement that it asks for. */
 static void send_message(struct frontend *frontend, struct raw_message message)
 {
 	struct raw_message reply;
@@ -72,7 +72,7 @@ static void tell_for_certain(struct frontend *frontend, struct raw_message messa
 	send_message(frontend, message);
 }
 
-/* The answer to a question, which comes once. */
+/* The reply to a request, which arrives once. */
 static struct raw_message ask(struct frontend *frontend, struct raw_message message)
 {
 	struct raw_message reply;
@@ -103,7 +103,7 @@ static uint32_t ask_base(struct frontend *frontend, uint32_t index)
 	return reply.payload.state.num;
 }
 
-/* The pieces that they all send, each in an order of its own. */
+/* The message sequences that all send, each in its own order. */
 
 static struct raw_message owner(void)
 {
@@ -224,7 +224,7 @@ static void echo(struct frontend *frontend)
 
 static void start_rings_of_dpdk(struct frontend *frontend)
 {
-	/* The used part of a packed ring's base is left at zero. */
+	/* The used part of a packed ring's base is zero. */
 	uint32_t base = frontend->guest->features & RIG_PACKED ? 0x8000 : 0;
 
 	for (uint16_t i = 0; i < RINGS; i++)
@@ -255,14 +255,14 @@ static void play_dpdk(struct rig_fixture *fixture, uint64_t chosen)
 	negotiate_protocol(&frontend);
 	start_rings_of_dpdk(&frontend);
 	echo(&frontend);
-	/* Its memory grows: it holds the rings, and hands over all memory again. */
+	/* Its memory grows: it contains the rings, and all of it is sent again. */
 	for (uint16_t i = 0; i < RINGS; i++)
 		tell(&frontend, ring_enable(i, false));
 	tell_for_certain(&frontend, memory_table(&frontend));
 	for (uint16_t i = 0; i < RINGS; i++)
 		tell(&frontend, ring_enable(i, true));
 	echo(&frontend);
-	/* A port is stopped and started. It never says SET_STATUS 0; ring 2 it never used. */
+	/* A port is stopped and started. It never sends SET_STATUS 0; it never used ring 2. */
 	for (uint16_t i = 0; i < RINGS; i++)
 		tell(&frontend, ring_enable(i, false));
 	for (uint16_t i = 0; i < RIG_QUEUES; i++)
@@ -288,7 +288,7 @@ static void start_rings_of_spdk(struct frontend *frontend)
 {
 	tell(frontend, features(frontend));
 	negotiate_protocol(frontend);
-	/* Enabled before anything else is known of them. */
+	/* Enabled before any other message about them. */
 	for (uint16_t i = 0; i < RINGS; i++)
 		tell(frontend, ring_enable(i, true));
 	assert_int_equal(ask_number(frontend, VHOST_USER_GET_QUEUE_NUM), RIG_QUEUES);
@@ -316,7 +316,7 @@ static void spdk(void **state)
 	ask_number(&frontend, VHOST_USER_GET_FEATURES);
 	for (unsigned int round = 0; round < 2; round++) {
 		start_rings_of_spdk(&frontend);
-		/* It reads and writes with the largest payload, whatever size it gives. */
+		/* It reads and writes with the largest payload, whatever size it announces. */
 		reply = ask(&frontend, config(VHOST_USER_GET_CONFIG, 0, 256, 0, 256));
 		assert_int_equal(reply.size, offsetof(struct vhost_config, data) + 256);
 		tell(&frontend, config(VHOST_USER_SET_CONFIG, 1, 1, 0, 256));
@@ -349,7 +349,7 @@ static void start_rings_of_cloud_hypervisor(struct frontend *frontend,
 	if (*record < 0) {
 		*inflight =
 			(struct vhost_inflight){.queue_count = RINGS, .queue_size = RIG_QUEUE_SIZE};
-		/* A packed structure: it lacks four bytes of padding. */
+		/* A packed structure: without the four bytes of padding. */
 		message = ask(frontend, raw_message(VHOST_USER_GET_INFLIGHT_FD, inflight, 20));
 		assert_int_equal(message.size, 20);
 		assert_int_equal(message.fd_count, 1);
@@ -391,7 +391,7 @@ static void cloud_hypervisor(void **state)
 	assert_int_equal(message.payload.config.flags, 1);
 	for (unsigned int round = 0; round < 2; round++) {
 		start_rings_of_cloud_hypervisor(&frontend, &inflight, &record);
-		/* The channel comes when the rings run already. */
+		/* The channel is sent while the rings run already. */
 		message = backend_channel(&channel);
 		tell(&frontend, message);
 		raw_close_fds(&message);
@@ -460,12 +460,12 @@ static void crosvm(void **state)
 	tell(&frontend, config(VHOST_USER_SET_CONFIG, 5, 1, 0, 1));
 	message = ask(&frontend, config(VHOST_USER_GET_CONFIG, 5, 1, 1, 1));
 	assert_int_equal(message.payload.config.data[0], 0x77);
-	/* It sends the features once, and not again while the driver chooses the same. */
+	/* It sends the features once, and not again while the driver selects the same ones. */
 	tell(&frontend, features(&frontend));
 	for (unsigned int round = 0; round < 3; round++) {
 		start_rings_of_crosvm(&frontend);
 		echo(&frontend);
-		/* A driver that errs, and resets the device, has one that works. */
+		/* A driver makes an error, resets the device, and then has a working one. */
 		if (round > 0) {
 			assert_int_equal(driver_queue_add(&frontend.guest->rings[0].driver,
 							  &outside, 1, 0, &outside),
@@ -488,7 +488,7 @@ static void start_of_qemu(struct frontend *frontend, uint16_t device, bool fresh
 {
 	struct rig_guest *guest = frontend->guest;
 
-	/* While the rings of the device before this one run. */
+	/* While the rings of the device before it run. */
 	tell(frontend, features(frontend));
 	ask_number(frontend, VHOST_USER_GET_STATUS);
 	tell(frontend, raw_number(VHOST_USER_SET_STATUS, VIRTIO_CONFIG_S_FEATURES_OK));
@@ -538,7 +538,7 @@ static void play_qemu(struct rig_fixture *fixture, uint64_t chosen, bool reset_f
 			message = backend_channel(&masked);
 			tell_for_certain(&frontend, message);
 			raw_close_fds(&message);
-			/* Behind all this, and not first. */
+			/* After all this, and not first. */
 			tell(&frontend, owner());
 		}
 		ask_number(&frontend, VHOST_USER_GET_FEATURES);
@@ -549,16 +549,18 @@ static void play_qemu(struct rig_fixture *fixture, uint64_t chosen, bool reset_f
 	for (unsigned int round = 0; round < QEMU_ROUNDS; round++) {
 		for (uint16_t device = 0; device < RINGS; device++) {
 			start_of_qemu(&frontend, device, round == 0);
-			/* Answered before the pause, or behind it when that came first. */
+			/* Answered before the pause, or after it when it arrived first. */
 			if (device == 0 && round > 0)
 				guest_expect(frontend.guest, 0, 1, round - 1);
 			guest_echo(frontend.guest, device);
 		}
-		/* Memory that is unplugged; older ones send a descriptor along, which is closed. */
+		/*
+		 * Memory is unplugged; older versions send a descriptor with it, which is closed.
+		 */
 		tell_for_certain(&frontend, memory_slot(&frontend, VHOST_USER_REM_MEM_REG, 1));
 		tell_for_certain(&frontend, memory_slot(&frontend, VHOST_USER_ADD_MEM_REG, 1));
 		echo(&frontend);
-		/* The guest is paused, and goes on. */
+		/* The guest is paused, and continues. */
 		if (round < QEMU_ROUNDS - 1)
 			guest_request(frontend.guest, 0, 1, round);
 		stop_of_qemu(&frontend, reset_first);
@@ -590,8 +592,8 @@ static void qemu_with_packed_rings(void **state)
 /* The base of a packed ring */
 
 /*
- * Frontends and device processes that know the available part alone hand back 16 bits of what they
- * were given, at whatever position (rust-vmm's set_vring_base, DPDK's vhost library).
+ * Frontends and device processes that know only the available part return 16 bits of what they got,
+ * at either position (rust-vmm's set_vring_base, DPDK's vhost library).
  */
 static void used_index_is_left_out(void **state)
 {
@@ -613,7 +615,7 @@ static void used_index_is_left_out(void **state)
 	guest_echo(guest, 0);
 }
 
-/* The same at the start, with a record of requests in flight, in which nothing is. */
+/* The same at the start, with an in-flight record that has no requests. */
 static void used_index_is_left_out_with_a_record(void **state)
 {
 	struct rig_fixture *fixture = *state;
@@ -637,7 +639,7 @@ static void used_index_is_left_out_with_a_record(void **state)
 	guest_echo(guest, 0);
 }
 
-/* QEMU and DPDK ask for the position of rings that never ran, and QEMU hands it back. */
+/* QEMU and DPDK ask for the position of rings that never ran, and QEMU sends it back. */
 static void a_ring_that_never_ran_is_where_it_was_put(void **state)
 {
 	struct rig_fixture *fixture = *state;

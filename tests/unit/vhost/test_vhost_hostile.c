@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Tests of src/vhost: a frontend that breaks the protocol loses its connection with a log line, no
- * descriptor of it stays open, and the next frontend is served.
+ * Tests of src/vhost: a frontend that breaks the protocol loses its connection with a log line,
+ * none of its descriptors stays open, and the next frontend is served.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@
 #include "unit/vhost_rig.h"
 #include "vhost/server_private.h"
 
-/* Linux takes at most 253; this is more than a message may bring. */
+/* Linux passes at most 253; this is more than a message may have. */
 #define MANY_FDS 40
 
 static int connect_raw(struct rig_fixture *fixture)
@@ -37,7 +37,7 @@ static int connect_raw(struct rig_fixture *fixture)
 	return fd;
 }
 
-/* Serves a whole guest, which shows that nothing is left of the one before. */
+/* Serves a whole guest, which shows that nothing of the previous one is left. */
 static void next_is_served(struct rig_fixture *fixture)
 {
 	guest_boot(&fixture->guest, &fixture->rig, RIG_VERSION_1);
@@ -54,7 +54,7 @@ static void expect_end(struct rig_fixture *fixture, int fd, const char *why)
 	next_is_served(fixture);
 }
 
-/* One message, and the end. */
+/* One message, then the end of the connection. */
 static void expect_breach(struct rig_fixture *fixture, const struct raw_message *message,
 			  const char *why)
 {
@@ -64,7 +64,7 @@ static void expect_breach(struct rig_fixture *fixture, const struct raw_message 
 	expect_end(fixture, fd, why);
 }
 
-/* The log is limited, and these tests make more lines than it lets through. */
+/* The log has a rate limit, which these tests exceed. */
 static void forget_limit(struct rig_fixture *fixture)
 {
 	rig_forget_log_limit(&fixture->rig);
@@ -139,7 +139,7 @@ static void late_descriptors_end_the_connection(void **state)
 	struct raw_message tail = raw_message(0, NULL, 0);
 	int fd = connect_raw(fixture);
 
-	/* The header alone, then what looks like its payload, with the descriptor. */
+	/* The header alone, then a header-like payload, with the descriptor. */
 	head.fd_count = 1;
 	head.fds[0] = fixture->guest.rings[0].call_fd;
 	head.length = 0;
@@ -232,7 +232,7 @@ static void hanging_up_in_the_middle_ends_the_connection(void **state)
 
 		forget_limit(fixture);
 		if (cut >= sizeof(struct vhost_header)) {
-			/* With a descriptor, which must not stay open either. */
+			/* With a descriptor, which must not stay open. */
 			raw_add_fd(&message, fixture->guest.rings[0].kick_fd);
 			message.length = cut - sizeof(struct vhost_header);
 			assert_true(raw_send(fd, &message));
@@ -260,7 +260,7 @@ static void slow_messages_freeze_nobody(void **state)
 	raw_add_fd(&message, guest->rings[0].call_fd);
 	raw_send_slowly(fd, &message);
 	guest_echo(guest, 0);
-	/* Rings work while a message is half there. */
+	/* Rings work while a message is incomplete. */
 	raw_add_fd(&half, guest->rings[1].call_fd);
 	half.length = 3;
 	assert_true(raw_send(fd, &half));
@@ -283,7 +283,7 @@ static void reading_no_replies_ends_the_connection(void **state)
 	next_is_served(fixture);
 }
 
-/* A guest that is set up but for what the message changes. */
+/* A guest that is set up except for what the message changes. */
 static void expect_breach_of_guest(struct rig_fixture *fixture, uint64_t features,
 				   const struct raw_message *message, const char *why)
 {
@@ -299,7 +299,7 @@ static void expect_breach_of_guest(struct rig_fixture *fixture, uint64_t feature
 	guest_disconnect(guest);
 	assert_true(rig_logged(&fixture->rig, why));
 
-	/* The same with an acknowledgement: there is one, and it says no. */
+	/* The same with an acknowledgement: it reports a failure. */
 	guest_boot(guest, &fixture->rig, features);
 	asking.flags |= VHOST_FLAG_NEED_REPLY;
 	assert_true(raw_send(vhost_client_fd(guest->client), &asking));
@@ -314,7 +314,7 @@ static void expect_breach_of_guest(struct rig_fixture *fixture, uint64_t feature
 	next_is_served(fixture);
 }
 
-/* What the driver chose: its device needs a reset, and the frontend is none the worse for it. */
+/* The driver's fault: its device needs a reset, and the frontend stays connected. */
 static void expect_driver_fault(struct rig_fixture *fixture, uint64_t features,
 				const struct raw_message *message, const char *why)
 {
@@ -403,7 +403,7 @@ static void ring_addresses_outside_memory(void **state)
 		{low, UINT64_MAX - 15, low, "outside guest memory"},
 		{low, low, low - 16, "outside guest memory"},
 		{low, low, high, "outside guest memory"},
-		/* The start is inside, the end is not. */
+		/* The start is inside, the end outside. */
 		{high - 16, low, low, "outside guest memory"},
 		{low, high - 16, low, "outside guest memory"},
 		{low, low, high - 16, "outside guest memory"},
@@ -472,7 +472,7 @@ static void memory_tables_that_make_no_sense(void **state)
 		expect_breach_of_guest(fixture, RIG_VERSION_1, &slot, cases[i].why);
 	}
 
-	/* What is announced, what comes and the descriptors must agree. */
+	/* Announced size, received size and descriptors must match. */
 	table.regions[0] = guest->regions[0].region;
 	table.count = 1;
 	message = raw_message(VHOST_USER_SET_MEM_TABLE, &table, 40);
@@ -504,7 +504,7 @@ static void more_memory_slots_than_there_are(void **state)
 
 		assert_done(vhost_client_add_memory(guest->client, &region, &error), &error);
 	}
-	/* The client counts as well, so by hand. */
+	/* The client counts as well, so write the messages by hand. */
 	struct raw_message message =
 		raw_message(VHOST_USER_ADD_MEM_REG,
 			    &(struct vhost_memory_slot){0, {0x10000000, 0x1000, 0x10000000, 0}},
@@ -516,7 +516,7 @@ static void more_memory_slots_than_there_are(void **state)
 	assert_int_equal(ret, 0);
 }
 
-/* Descriptors of every kind; -1 where this machine has none. */
+/* Descriptors of every kind; -1 if this machine has none. */
 enum {
 	KIND_PIPE_READ,
 	KIND_PIPE_WRITE,
@@ -580,7 +580,7 @@ static void descriptors_of_the_wrong_kind(void **state)
 		close(kinds[kind]);
 }
 
-/* An epoll descriptor looks like an eventfd; using it fails, and hurts nobody. */
+/* An epoll descriptor looks like an eventfd; using it fails harmlessly. */
 static void descriptors_that_fail_when_used(void **state)
 {
 	struct rig_fixture *fixture = *state;
@@ -615,7 +615,7 @@ static void kick_descriptors_that_fail_when_used(void **state)
 	guest_clear_ring(guest, 0);
 	setup = guest_ring_setup(guest, 0);
 	setup.kick_fd = epoll;
-	/* It may end before or after the last message of the set-up was answered. */
+	/* It may end before or after the reply to the last message of the set-up. */
 	vhost_client_start_ring(guest->client, &setup, &error);
 	assert_true(raw_wait_end(vhost_client_fd(guest->client)));
 	guest_disconnect(guest);
@@ -625,7 +625,7 @@ static void kick_descriptors_that_fail_when_used(void **state)
 	next_is_served(fixture);
 }
 
-/* A frontend that had us hold its own end would be there for ever. */
+/* If our end were passed to us, the frontend would stay forever. */
 static void backend_channels_that_lead_back(void **state)
 {
 	struct rig_fixture *fixture = *state;
@@ -658,7 +658,7 @@ static void change_config_often(struct vhost_rig *rig, void *context)
 		virtio_device_config_changed(&rig->test.device);
 }
 
-/* News that nobody reads are lost, and the device goes on. */
+/* Messages that the peer does not read are dropped, and the device continues. */
 static void backend_channels_that_nobody_reads(void **state)
 {
 	struct rig_fixture *fixture = *state;
@@ -668,7 +668,7 @@ static void backend_channels_that_nobody_reads(void **state)
 	rig_run(&fixture->rig, change_config_often, NULL);
 	assert_true(rig_logged(&fixture->rig, "backend channel: the other side does not read"));
 	guest_echo(guest, 0);
-	/* Behind an IOMMU nothing can go on without answers. */
+	/* Behind an IOMMU nothing can continue without replies. */
 	guest_disconnect(guest);
 	guest_boot(guest, &fixture->rig, RIG_VERSION_1 | RIG_PLATFORM);
 	guest_echo(guest, 0);
@@ -760,7 +760,7 @@ static void wrong_translations_are_refused(void **state)
 	guest_echo(guest, 0);
 }
 
-/* Lines that a peer gets in an hour who is refused each second, as QEMU with reconnect=1 is. */
+/* Log lines in an hour for a peer that is rejected each second, as QEMU with reconnect=1 is. */
 static void count_lines_of_an_hour(struct vhost_rig *rig, void *context)
 {
 	struct log_limit limit = rig->server->log_limit;
@@ -802,7 +802,7 @@ static void memory_taken_away_ends_the_connection(void **state)
 
 	guest_boot(guest, &fixture->rig, RIG_VERSION_1);
 	guest_echo(guest, 0);
-	/* Our own mapping would raise the same signal, and none of ours is guarded. */
+	/* Our own mapping would raise the same signal, but it is not guarded. */
 	assert_int_equal(ftruncate(guest->fd, 0), 0);
 	assert_int_equal(eventfd_write(guest->rings[0].kick_fd, 1), 0);
 	assert_true(raw_wait_end(vhost_client_fd(guest->client)));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Tests of requests in flight over vhost-user: a device process is killed with requests in its
- * hands, the next one gets the record back and takes them again.
+ * Tests of requests in flight over vhost-user: a device process is killed with requests in flight;
+ * the next one gets the record and takes them again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,7 +31,7 @@
 /* A device process: a rig in a child. */
 struct process {
 	pid_t pid;
-	struct vhost_rig *rig; /* memory shared with the child, to look at and to set hold */
+	struct vhost_rig *rig; /* memory shared with the child, to inspect and to set hold */
 	const char *path;
 };
 
@@ -106,7 +106,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* Connects to the process that is there now, and starts ring 0 where it stands. */
+/* Connects to the current process, and starts ring 0 at its position. */
 static void begin(struct fixture *fixture, uint64_t features, bool fresh)
 {
 	struct rig_guest *guest = &fixture->guest;
@@ -167,12 +167,12 @@ static void crash_and_resume(struct fixture *fixture, uint64_t features)
 	begin(fixture, features, true);
 	for (unsigned int i = 0; i < REQUESTS; i++)
 		send_request(fixture, i);
-	/* Half of them are answered, the others are in the hands of the process. */
+	/* Half of them are answered, the process holds the others. */
 	take_answers(fixture, REQUESTS / 2);
 	kill_process(&fixture->process);
 	vhost_client_free(fixture->guest.client);
 
-	/* Requests that nobody had taken yet come on top. */
+	/* More requests that no process has taken yet. */
 	for (unsigned int i = REQUESTS; i < REQUESTS + 5; i++)
 		send_request(fixture, i);
 	start_process(&fixture->process, fixture->path, HOLD_NONE);
@@ -203,7 +203,7 @@ static void packed_requests_survive_a_crash_with_event_index(void **state)
 	crash_and_resume(*state, RIG_VERSION_1 | RIG_PACKED | RIG_EVENT_INDEX);
 }
 
-/* Killed at any moment, over and over: each request is answered, and no answer is wrong. */
+/* Killed at random moments, repeatedly: each request is answered, and no answer is wrong. */
 static void survive_many_crashes(struct fixture *fixture, uint64_t features)
 {
 	uint64_t random = 11;
@@ -266,13 +266,13 @@ static void the_record_is_as_specified(void **state)
 			 RIG_QUEUES * inflight_region_size(RIG_QUEUE_SIZE, false));
 	assert_int_equal(fstat(fixture->record, &status), 0);
 	assert_int_equal(status.st_size, fixture->description.mmap_size);
-	/* Its size is fixed, for whoever maps it. */
+	/* Its size is sealed, for whoever maps it. */
 	assert_int_equal(ftruncate(fixture->record, 0), -1);
 	assert_int_equal(fcntl(fixture->record, F_GET_SEALS),
 			 F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 }
 
-/* A pause and a reset leave nothing behind that would be replayed. */
+/* A pause and a reset leave nothing that would be replayed. */
 static void nothing_is_replayed_after_a_stop(struct fixture *fixture, uint64_t features)
 {
 	struct rig_guest *guest = &fixture->guest;
@@ -309,7 +309,7 @@ static void nothing_is_replayed_after_a_stop_of_a_packed_ring(void **state)
 	nothing_is_replayed_after_a_stop(*state, RIG_VERSION_1 | RIG_PACKED);
 }
 
-/* The frontend goes away and comes back, and the process lives on. */
+/* The frontend disconnects and reconnects, and the process lives on. */
 static void reconnection_finds_the_record(struct fixture *fixture, uint64_t features)
 {
 	start_process(&fixture->process, fixture->path, HOLD_ALL);
@@ -319,7 +319,7 @@ static void reconnection_finds_the_record(struct fixture *fixture, uint64_t feat
 	while (fixture->process.rig->test.handled < REQUESTS)
 		usleep(100);
 	guest_disconnect(&fixture->guest);
-	/* What it had in its hands it has finished. */
+	/* It has finished the requests that it held. */
 	take_answers(fixture, 0);
 	fixture->process.rig->test.hold = HOLD_NONE;
 	begin(fixture, features, false);
@@ -364,7 +364,7 @@ static void the_driver_is_told_after_a_crash(void **state)
 	take_answers(fixture, 0);
 }
 
-/* The driver was reset while no process was there, and set up a smaller ring. */
+/* The driver was reset while there was no process, and set up a smaller ring. */
 static void a_record_of_a_larger_ring_is_forgotten(void **state)
 {
 	struct fixture *fixture = *state;
@@ -393,7 +393,7 @@ static void a_record_of_a_larger_ring_is_forgotten(void **state)
 	guest_expect(guest, 0, 2, 5);
 }
 
-/* What stops ring 0 of a device that goes on, for a while. */
+/* Messages that stop ring 0 of a running device for a while. */
 static void remove_memory(struct rig_guest *guest)
 {
 	struct error error;
@@ -410,8 +410,8 @@ static void disable(struct rig_guest *guest)
 }
 
 /*
- * Killed while its ring rests: the record alone tells the next process where that stands, and
- * what the frontend says after a crash is not where.
+ * Killed while its ring is stopped: only the record tells the next process its position; what the
+ * frontend says after a crash is wrong.
  */
 static void a_crash_between_changes(struct fixture *fixture, uint64_t features,
 				    void (*stop)(struct rig_guest *guest))
@@ -424,7 +424,7 @@ static void a_crash_between_changes(struct fixture *fixture, uint64_t features,
 	for (unsigned int i = 0; i < REQUESTS; i++)
 		send_request(fixture, i);
 	take_answers(fixture, REQUESTS / 2);
-	/* The process has to give back what it holds before the memory goes away. */
+	/* The process has to complete its requests before the memory goes away. */
 	stop(guest);
 	take_answers(fixture, 0);
 	kill_process(&fixture->process);

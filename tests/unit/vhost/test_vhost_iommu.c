@@ -24,7 +24,7 @@ static void iommu_translates_on_demand(void **state)
 	guest_echo(guest, 0);
 	assert_int_equal(guest->misses, misses);
 
-	/* What was invalidated is asked for again; held requests are finished before. */
+	/* Invalidated translations are requested again; held requests complete first. */
 	fixture->rig.test.hold = HOLD_ALL;
 	guest_request(guest, 0, 1, 1);
 	rig_wait_held(&fixture->rig, 1);
@@ -33,7 +33,7 @@ static void iommu_translates_on_demand(void **state)
 	guest_expect(guest, 0, 1, 1);
 	guest_echo(guest, 0);
 	assert_true(guest->misses > misses);
-	/* Also when it is only a buffer's translation that goes. */
+	/* Also if only a buffer's translation is invalidated. */
 	fixture->rig.test.hold = HOLD_ALL;
 	guest_request(guest, 0, 1, 1);
 	rig_wait_held(&fixture->rig, 1);
@@ -45,7 +45,7 @@ static void iommu_translates_on_demand(void **state)
 	guest_expect(guest, 0, 1, 1);
 	guest_echo(guest, 0);
 
-	/* An unanswered question is not asked over and over. */
+	/* An unanswered request is not repeated. */
 	guest->answer_misses = false;
 	assert_done(vhost_client_invalidate_iotlb(guest->client, GUEST_BUFFERS + GUEST_IOVA, 0x1000,
 						  &error),
@@ -77,7 +77,7 @@ static void iommu_works_with_packed_rings(void **state)
 	guest_echo(guest, 1);
 }
 
-/* A frontend that passes the feature on but gave no channel to ask on has no IOMMU. */
+/* A frontend that acknowledges the feature but gave no channel has no IOMMU. */
 static void without_a_channel_addresses_are_the_guests(void **state)
 {
 	struct rig_fixture *fixture = *state;

@@ -91,9 +91,7 @@ static void regions_are_found_both_ways(void **state)
 	free(memory);
 }
 
-/*
- * As QEMU does for a network device of several queue pairs; anything else that overlaps is wrong.
- */
+/* As QEMU does for a network device with several queue pairs; any other overlap is wrong. */
 static void a_region_that_is_added_twice_is_removed_twice(void **state)
 {
 	struct vhost_guest_memory *memory = calloc(1, sizeof(*memory));
@@ -131,7 +129,10 @@ static void huge_pages_are_mapped_whole(void **state)
 	int ret;
 
 	(void)state;
-	/* Machines with no huge pages set aside have nothing to map; the sizes are still judged. */
+	/*
+	 * Machines without reserved huge pages have nothing to map; the sizes are checked
+	 * nevertheless.
+	 */
 	if (fd < 0 || ftruncate(fd, 4 << 20) < 0) {
 		close(fd);
 		skip();
@@ -174,7 +175,7 @@ static void memory_that_is_cut_off_reads_as_zero(void **state)
 	close(other);
 }
 
-/* A SIGBUS that is none of ours kills, as it should. */
+/* A SIGBUS outside our mappings kills, as it should. */
 static void other_bus_errors_are_not_hidden(void **state)
 {
 	struct vhost_mapping mapping;
@@ -268,7 +269,7 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* Where an access goes: the offset in the file, or a negative errno; *length as found. */
+/* Where an access goes: the offset in the file, or a negative errno; *length is what was found. */
 static int64_t look_up(struct translator *t, uint64_t iova, uint64_t *length, int access)
 {
 	void *host;
@@ -291,11 +292,11 @@ static void translations_are_asked_for_once(void **state)
 		vhost_iotlb_update(&t->iotlb, 0x10000, PAGE, USER + 2 * PAGE, VHOST_ACCESS_RO), 0);
 	assert_int_equal(look_up(t, 0x10008, &length, GUEST_MEMORY_READ), 2 * PAGE + 8);
 	assert_int_equal(length, 8);
-	/* Another kind of access is another question. */
+	/* Another kind of access is another request. */
 	assert_int_equal(look_up(t, 0x10008, &length, GUEST_MEMORY_WRITE), -EAGAIN);
 	assert_int_equal(t->asked.count, 2);
 	assert_int_equal(t->asked.access, VHOST_ACCESS_WO);
-	/* After an answer the question may be asked again. */
+	/* After a reply the request may be sent again. */
 	assert_int_equal(vhost_iotlb_invalidate(&t->iotlb, 0, UINT64_MAX), 0);
 	assert_int_equal(look_up(t, 0x10008, &length, GUEST_MEMORY_READ), -EAGAIN);
 	assert_int_equal(t->asked.count, 3);
@@ -316,7 +317,7 @@ static void pages_that_meet_are_one_piece(void **state)
 	length = PAGE;
 	assert_int_equal(look_up(t, 0x10800, &length, 3), 0x800);
 	assert_int_equal(length, PAGE);
-	/* What is translated to outside memory is outside memory. */
+	/* A translation to an address outside memory is outside memory. */
 	vhost_iotlb_update(&t->iotlb, 0x13000, PAGE, USER + FILE_PAGES * PAGE, 3);
 	length = 1;
 	assert_int_equal(look_up(t, 0x13000, &length, 3), -EFAULT);
@@ -325,7 +326,7 @@ static void pages_that_meet_are_one_piece(void **state)
 	assert_int_equal(look_up(t, 0x14000, &length, 3), (FILE_PAGES - 1) * PAGE);
 	assert_int_equal(length, PAGE);
 	assert_int_equal(vhost_iotlb_update(&t->iotlb, 0x10000, PAGE, USER + 8, 3), -EINVAL);
-	/* At the end of the address space there is nothing to go on with. */
+	/* At the end of the address space there is no next range. */
 	vhost_iotlb_update(&t->iotlb, UINT64_MAX - PAGE + 1, PAGE, USER, 3);
 	length = 2 * PAGE;
 	assert_int_equal(look_up(t, UINT64_MAX - PAGE + 1, &length, 3), -EFAULT);
@@ -333,7 +334,7 @@ static void pages_that_meet_are_one_piece(void **state)
 	assert_int_equal(look_up(t, UINT64_MAX - PAGE + 1, &length, 3), 0);
 }
 
-/* Against a plain array of bytes, with ranges that cut each other in all ways. */
+/* Compared with a plain array of bytes, with ranges that overlap in all ways. */
 static void random_updates_agree_with_a_model(void **state)
 {
 	struct translator *t = *state;
@@ -380,7 +381,7 @@ static void old_translations_give_way(void **state)
 		assert_int_equal(look_up(t, iova, &length, 3), 0);
 		assert_true(t->iotlb.count <= VHOST_IOTLB_ENTRIES);
 	}
-	/* A split needs a place as well. */
+	/* A split needs an entry as well. */
 	vhost_iotlb_clear(&t->iotlb);
 	for (unsigned int i = 0; i < VHOST_IOTLB_ENTRIES; i++)
 		vhost_iotlb_update(&t->iotlb, (uint64_t)i * 2 * PAGE, PAGE, USER, 3);
@@ -412,7 +413,7 @@ static void events_never_wait(void **state)
 		assert_int_equal(vhost_event_signal(&event), 0);
 		assert_int_equal(vhost_event_drain(&event), 0);
 		assert_int_equal(vhost_event_set(&event, fcntl(fd, F_DUPFD_CLOEXEC, 0), &error), 0);
-		/* Nothing to read, and then too much. */
+		/* Nothing to read, then too much. */
 		assert_int_equal(vhost_event_drain(&event), 0);
 		assert_int_equal(write(fd, &full, sizeof(full)), sizeof(full));
 		assert_int_equal(vhost_event_signal(&event), 0);
@@ -420,7 +421,7 @@ static void events_never_wait(void **state)
 		assert_int_equal(vhost_event_signal(&event), 0);
 		assert_int_equal(read(fd, &value, sizeof(value)), sizeof(value));
 		assert_int_equal(value, 1);
-		/* The peer's file is as it was. */
+		/* The peer's file is unchanged. */
 		assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK,
 				 modes[i] & EFD_NONBLOCK ? O_NONBLOCK : 0);
 		assert_int_equal(vhost_event_set(&event, -1, &error), 0);
@@ -442,7 +443,7 @@ static void only_eventfds_are_taken(void **state)
 	assert_int_equal(event.fd, -1);
 	assert_int_equal(fcntl(pair[1], F_GETFD), -1);
 	close(pair[0]);
-	/* Nothing was written to it, either. */
+	/* Nothing was written to it either. */
 	assert_int_equal(vhost_event_set(&event, fcntl(file, F_DUPFD_CLOEXEC, 0), &error), -EINVAL);
 	assert_int_equal(lseek(file, 0, SEEK_CUR), 0);
 	assert_int_equal(lseek(file, 0, SEEK_END), FILE_PAGES * PAGE);

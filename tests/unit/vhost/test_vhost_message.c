@@ -42,7 +42,7 @@ static void table_is_sound(void **state)
 		for (size_t j = 0; j < i; j++)
 			assert_true(vhost_frontend_rows[j].id < row->id);
 	}
-	/* Each feature that is offered has its messages, but the one that is a flag. */
+	/* Each offered feature has its messages, except the one that is a flag. */
 	features |= FEATURE(VHOST_PROTOCOL_REPLY_ACK);
 	assert_int_equal(features, vhost_protocol_features);
 }
@@ -68,7 +68,7 @@ static void sizes_are_those_of_the_wire(void **state)
 	assert_string_equal(vhost_find_backend_message(2)->name, "CONFIG_CHANGE_MSG");
 }
 
-/* Two channels that speak to each other; the second takes frontend messages. */
+/* Two connected channels; the second receives frontend messages. */
 struct pair {
 	struct vhost_channel a, b;
 	unsigned int fds;
@@ -164,7 +164,7 @@ static void pieces_make_a_message(void **state)
 	assert_non_null(strstr(error.message, "middle"));
 }
 
-/* A broken message is known by its header, before its payload came. */
+/* A wrong message is rejected by its header, before its payload arrives. */
 static void header_is_judged_alone(void **state)
 {
 	struct pair *pair = *state;
@@ -184,7 +184,7 @@ static void too_many_descriptors(void **state)
 	struct raw_message message = raw_number(999, 0);
 	struct error error;
 
-	/* As many as fit are fine for a message that nobody knows; one more is not. */
+	/* An unknown message may have as many as fit; one more is an error. */
 	while (message.fd_count < VHOST_FDS_MAX)
 		raw_add_fd(&message, pair->a.fd);
 	assert_true(raw_send(pair->a.fd, &message));
@@ -216,7 +216,7 @@ static void sending_does_not_wait_for_ever(void **state)
 	assert_int_equal(vhost_channel_send(&pair->a, &message, 50, &error), -EPIPE);
 }
 
-/* What was cut by a full socket is continued; with a slow reader at the other end. */
+/* What a full socket cut off is continued; with a slow reader at the other end. */
 struct reader {
 	int fd;
 	size_t count;

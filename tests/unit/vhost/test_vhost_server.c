@@ -98,7 +98,10 @@ static void status_follows_the_driver(void **state)
 	assert_done(vhost_client_get_status(guest->client, &status, &error), &error);
 	assert_int_equal(status, 15);
 
-	/* A reset stops the rings; the guest then starts all over, with its memory still there. */
+	/*
+	 * A reset stops the rings; the guest then sets up everything again, with its memory still
+	 * there.
+	 */
 	assert_done(vhost_client_set_status(guest->client, 0, &error), &error);
 	assert_done(vhost_client_get_status(guest->client, &status, &error), &error);
 	assert_int_equal(status, 0);
@@ -147,7 +150,7 @@ static void config_space(void **state)
 			    "ab"
 			    "\x04\x05",
 			    6);
-	/* What can't be written is refused, and the connection lives on. */
+	/* A write to a read-only part is rejected, and the connection stays. */
 	assert_int_equal(vhost_client_write_config(guest->client, 8, "x", 1, &error), -EIO);
 	assert_int_equal(vhost_client_write_config(guest->client, 0xfffffff0, "x", 1, &error),
 			 -EIO);
@@ -185,7 +188,7 @@ static void early_kick_is_not_lost(void **state)
 	assert_int_equal(write(guest->rings[0].kick_fd, &one, sizeof(one)), sizeof(one));
 	guest_start_ring(guest, 0, false);
 	guest_expect(guest, 0, 0, 5);
-	/* Even a kick that somebody else has read. */
+	/* Even a kick that another process has read. */
 	guest_clear_ring(guest, 1);
 	guest_add(guest, 1, 0, 6);
 	guest_start_ring(guest, 1, false);
@@ -209,7 +212,7 @@ static void disabled_ring_waits(void **state)
 	guest_echo(guest, 0);
 }
 
-/* Stop and start again at the position that came back, as for a paused guest. */
+/* Stop, and start again at the returned position, as for a paused guest. */
 static void stop_and_continue(struct rig_fixture *fixture, uint64_t features)
 {
 	struct rig_guest *guest = &fixture->guest;
@@ -218,7 +221,7 @@ static void stop_and_continue(struct rig_fixture *fixture, uint64_t features)
 	guest_boot(guest, &fixture->rig, features);
 	for (unsigned int round = 0; round < 5; round++) {
 		guest_echo(guest, 0);
-		/* Requests in the device's hands are completed by the stop. */
+		/* The stop completes the requests that the device holds. */
 		fixture->rig.test.hold = HOLD_ALL;
 		guest_request(guest, 0, 1, round);
 		guest_request(guest, 0, 2, round);
@@ -245,7 +248,7 @@ static void packed_ring_continues(void **state)
 	stop_and_continue(*state, RIG_VERSION_1 | RIG_PACKED);
 }
 
-/* QEMU 7.2 resets the status before it asks where the rings stand. */
+/* QEMU 7.2 resets the status before it asks for the positions of the rings. */
 static void pause_of_qemu(struct rig_fixture *fixture, uint64_t features)
 {
 	struct rig_guest *guest = &fixture->guest;
@@ -287,7 +290,7 @@ static void memory_changes_under_running_rings(void **state)
 	fixture->rig.test.hold = HOLD_ALL;
 	guest_request(guest, 0, 1, 1);
 	rig_wait_held(&fixture->rig, 1);
-	/* The region of the rings goes and comes, as when a monitor changes its size. */
+	/* The region of the rings is removed and added, as when a monitor changes its size. */
 	assert_done(vhost_client_remove_memory(guest->client, &guest->regions[0].region, &error),
 		    &error);
 	fixture->rig.test.hold = HOLD_NONE;
@@ -297,14 +300,14 @@ static void memory_changes_under_running_rings(void **state)
 	assert_done(vhost_client_add_memory(guest->client, &guest->regions[0], &error), &error);
 	guest_expect(guest, 0, 2, 2);
 	guest_echo(guest, 0);
-	/* Unknown ones can't be removed. */
+	/* Unknown ones cannot be removed. */
 	guest->regions[0].region.size++;
 	assert_int_equal(
 		vhost_client_remove_memory(guest->client, &guest->regions[0].region, &error), -EIO);
 	assert_true(rig_logged(&fixture->rig, "REM_MEM_REG"));
 }
 
-/* Sends a message as old frontends do, and waits until it was handled. */
+/* Sends a message like old frontends, and waits until it was handled. */
 static void send_plain(struct rig_guest *guest, const struct raw_message *message)
 {
 	uint8_t status;
@@ -334,7 +337,7 @@ static void memory_table_replaces_all(void **state)
 		send_plain(guest, &message);
 	}
 	guest_echo(guest, 0);
-	/* An empty one takes all memory away; the rings wait. */
+	/* An empty table removes all memory; the rings wait. */
 	message = raw_message(VHOST_USER_SET_MEM_TABLE, &(uint64_t){0}, 8);
 	send_plain(guest, &message);
 	guest_request(guest, 0, 1, 1);
@@ -342,7 +345,7 @@ static void memory_table_replaces_all(void **state)
 	assert_done(vhost_client_get_status(guest->client, &status, &error), &error);
 }
 
-/* Frontends that never heard of bit 30: no protocol features, and rings are enabled at once. */
+/* Frontends that do not know bit 30: no protocol features, and rings are enabled at once. */
 static void rings_of_old_frontends_start_enabled(void **state)
 {
 	struct rig_fixture *fixture = *state;
@@ -355,7 +358,7 @@ static void rings_of_old_frontends_start_enabled(void **state)
 	guest_set_up(guest, RIG_VERSION_1);
 	guest_clear_ring(guest, 0);
 	ring = guest_ring_setup(guest, 0);
-	/* Without the bit, in place of what guest_set_up sent. */
+	/* Without the bit, instead of what guest_set_up sent. */
 	messages[0] = raw_number(VHOST_USER_SET_FEATURES, RIG_VERSION_1);
 	messages[1] = raw_state(VHOST_USER_SET_VRING_NUM, 0, RIG_QUEUE_SIZE);
 	messages[2] = raw_state(VHOST_USER_SET_VRING_BASE, 0, 0);
@@ -373,7 +376,7 @@ static void rings_of_old_frontends_start_enabled(void **state)
 	for (size_t i = 0; i < 6; i++)
 		send_plain(guest, &messages[i]);
 	guest_echo(guest, 0);
-	/* Some enable and disable rings all the same. */
+	/* Some enable and disable rings nevertheless. */
 	assert_done(vhost_client_enable_ring(guest->client, 0, false, &error), &error);
 	guest_request(guest, 0, 1, 1);
 	guest_expect_nothing(guest, 0);
@@ -402,7 +405,7 @@ static void simple_messages_are_answered(void **state)
 	assert_int_equal(reply.id, VHOST_USER_RESET_OWNER);
 	assert_int_equal(reply.payload.number, 0);
 	guest_echo(guest, 0);
-	/* A packed structure is four bytes shorter, and so is its answer. */
+	/* A packed structure is four bytes shorter, and so is its reply. */
 	message = raw_message(VHOST_USER_GET_INFLIGHT_FD,
 			      &(struct vhost_inflight){.queue_count = 1, .queue_size = 8}, 20);
 	assert_true(raw_send(fd, &message));
@@ -432,7 +435,7 @@ static void polls_without_kick_descriptor(void **state)
 	}
 }
 
-/* A driver without interrupts looks at the ring itself. */
+/* A driver without interrupts polls the ring. */
 static void works_without_call_descriptor(void **state)
 {
 	struct rig_fixture *fixture = *state;
@@ -452,7 +455,7 @@ static void works_without_call_descriptor(void **state)
 	guest_expect(guest, 0, 4, 4);
 }
 
-/* QEMU gives the descriptor that reaches the guest when the ring runs already. */
+/* QEMU sends the descriptor that reaches the guest when the ring already runs. */
 static void a_new_call_descriptor_is_signalled(void **state)
 {
 	struct rig_fixture *fixture = *state;
@@ -463,7 +466,7 @@ static void a_new_call_descriptor_is_signalled(void **state)
 
 	guest_boot(guest, &fixture->rig, RIG_VERSION_1);
 	guest_echo(guest, 0);
-	/* The ring runs again from the message before the one with the descriptor on. */
+	/* The ring has run since the message before the one with the descriptor. */
 	setup = guest_ring_setup(guest, 0);
 	setup.base = guest_position(guest, 0);
 	setup.call_fd = call.fd;
@@ -473,7 +476,8 @@ static void a_new_call_descriptor_is_signalled(void **state)
 }
 
 /*
- * vhost-user has no message for the reset of one queue: QEMU 7.2 would pass the bit on and not act.
+ * vhost-user has no message for the reset of one queue: QEMU 7.2 would pass the bit on and do
+ * nothing.
  */
 static void ring_reset_is_not_offered(void **state)
 {
@@ -483,7 +487,7 @@ static void ring_reset_is_not_offered(void **state)
 	assert_int_equal(fixture->rig.test.device.offered >> VIRTIO_F_RING_RESET & 1, 0);
 }
 
-/* Fills a counter, whatever late interrupts are still on their way to it. */
+/* Fills a counter, so that late interrupts do not matter. */
 static void fill_counter(int fd)
 {
 	const uint64_t full = UINT64_MAX - 1;
@@ -533,7 +537,7 @@ static void requests_left_in_the_ring_cost_nothing(void **state)
 	rig_run(&fixture->rig, see_sleeps, &before);
 	looks = fixture->rig.test.looks;
 	usleep(100000);
-	/* The device was shown them and left them: nobody wakes up over that. */
+	/* The device has seen them and left them: it must not wake up for them. */
 	assert_int_equal(fixture->rig.test.looks, looks);
 	rig_run(&fixture->rig, see_sleeps, &after);
 	assert_true(after - before <= 3);
@@ -541,7 +545,7 @@ static void requests_left_in_the_ring_cost_nothing(void **state)
 		rig_nudge(&fixture->rig);
 		guest_expect(guest, 2, i, i);
 	}
-	/* The ring ran empty: the next request comes with a kick, and is shown. */
+	/* The ring was empty: the next request comes with a kick, and the device sees it. */
 	looks = fixture->rig.test.looks;
 	usleep(10000);
 	guest_request(guest, 2, 1, 1);
@@ -552,7 +556,7 @@ static void requests_left_in_the_ring_cost_nothing(void **state)
 	guest_expect(guest, 2, 1, 1);
 }
 
-/* Starts ring 2 anew and takes what is in it, before the loop looks at it again. */
+/* Restarts ring 2 and takes its requests, before the loop looks at it again. */
 static void restart_and_take(struct vhost_rig *rig, void *context)
 {
 	struct virtqueue *queue = &rig->test.queues[2];
@@ -566,7 +570,7 @@ static void restart_and_take(struct vhost_rig *rig, void *context)
 		virtqueue_push(queue, request);
 }
 
-/* The device is shown what is in ring 2 once more. */
+/* The device sees the requests in ring 2 once more. */
 static void expect_look(struct vhost_rig *rig)
 {
 	unsigned int looks = rig->test.looks;
@@ -575,12 +579,14 @@ static void expect_look(struct vhost_rig *rig)
 	assert_int_equal(rig->test.looks, looks + 1);
 }
 
-/* Takes requests until the ring stands where the device left one, and leaves one again. */
+/*
+ * Takes requests until the ring is at the position where the device left one, and leaves one again.
+ */
 static void come_round(struct vhost_rig *rig, void *context)
 {
 	struct virtqueue *queue = &rig->test.queues[2];
 	struct rig_guest *guest = context;
-	/* Two slots a request; a split ring's index is of 16 bits. */
+	/* Two slots per request; a split ring's index has 16 bits. */
 	unsigned int count = guest->features & RIG_PACKED ? RIG_QUEUE_SIZE : 1u << 16;
 	uint32_t written;
 	int broken = 0;
@@ -630,7 +636,7 @@ static void kicks_are_wanted_from_where_the_ring_stands(void **state)
 	assert_true(fixture->rig.test.looks > looks);
 }
 
-/* An area at the very end of the address space must not wrap out of sight of an invalidation. */
+/* An area at the end of the address space must not wrap, or an invalidation would miss it. */
 static void a_ring_at_the_end_is_touched(void **state)
 {
 	const uint64_t last_page = UINT64_MAX - 4095;
@@ -642,7 +648,7 @@ static void a_ring_at_the_end_is_touched(void **state)
 	assert_false(vhost_ring_touches(&ring, last_page - 4096, last_page - 1));
 }
 
-/* A request that comes while the loop goes to sleep, when no kick is asked for. */
+/* A request that arrives while the loop goes to sleep, when it asks for no kick. */
 static void add_before_sleep(struct vhost_rig *rig, void *context)
 {
 	struct rig_guest *guest = context;
@@ -678,7 +684,7 @@ static void idle_server_sleeps(void **state)
 	rig_run(&fixture->rig, see_sleeps, &before);
 	usleep(200000);
 	rig_run(&fixture->rig, see_sleeps, &after);
-	/* One for each of the two questions, and one more for the first kick of a window. */
+	/* One for each of the two requests, and one more for the first kick of a window. */
 	assert_true(after - before <= 3);
 }
 
@@ -701,7 +707,7 @@ static void fault_is_reported_and_reset_repairs(void **state)
 	assert_int_equal(read(guest->rings[1].err_fd, &value, sizeof(value)), -1);
 	assert_done(vhost_client_get_status(guest->client, &status, &error), &error);
 	assert_true(status & VIRTIO_CONFIG_S_NEEDS_RESET);
-	/* Nothing works any more, on no queue, until a reset. */
+	/* Nothing works any more, on any queue, until a reset. */
 	guest_request(guest, 1, 1, 1);
 	guest_expect_nothing(guest, 1);
 	assert_done(vhost_client_set_status(guest->client, 0, &error), &error);
@@ -712,7 +718,7 @@ static void fault_is_reported_and_reset_repairs(void **state)
 	}
 }
 
-/* Without STATUS, a driver that begins anew is known by its features. */
+/* Without STATUS, a driver that starts again is recognised by its features. */
 static void fault_is_repaired_by_renegotiation(void **state)
 {
 	struct rig_fixture *fixture = *state;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Tests of what a record of requests in flight is worth to the next start of its ring: whose run it
- * is of, after pauses, resets and other drivers.
+ * Tests of how the next start of a ring uses an in-flight record: whose requests it has, after
+ * pauses, resets and other drivers.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +14,7 @@
 #include "unit/vhost_rig.h"
 #include "vhost/server_private.h"
 
-/* A guest whose ring 2 is of one format, and the record that it keeps. */
+/* A guest whose ring 2 has one format, and the record that it keeps. */
 struct scene {
 	struct vhost_rig *rig;
 	struct rig_guest *guest;
@@ -23,7 +23,7 @@ struct scene {
 	int record;
 };
 
-/* What the first driver's undone request has its answer written to: see guest_add. */
+/* Where the answer to the first driver's incomplete request is written: see guest_add. */
 #define UNDONE_ANSWER (GUEST_HIGH + 0x2000)
 
 static void give_record(struct scene *scene)
@@ -72,7 +72,7 @@ static void answer_next(struct scene *scene, unsigned int number, uint8_t value)
 	guest_expect(scene->guest, 2, number, value);
 }
 
-/* A process died with a request of ring 2 in its hands; the next one has the record. */
+/* A process died while it held a request of ring 2; the next one has the record. */
 static void leave_undone(struct scene *scene)
 {
 	connect_first(scene);
@@ -126,7 +126,7 @@ static void add_memory(struct scene *scene)
 		    &error);
 }
 
-/* The driver is the one before: what was undone is done, and then what comes. */
+/* The driver is the same: incomplete requests are done first, then new ones. */
 static void expect_all(struct scene *scene)
 {
 	answer_next(scene, 0, 10);
@@ -135,8 +135,8 @@ static void expect_all(struct scene *scene)
 }
 
 /*
- * Another driver begins, with a request in its ring before that starts, so that the ring does not
- * show whose requests are in the record. Nothing is done but what it asks for.
+ * Another driver starts, with a request in its ring already, so that the ring does not show whose
+ * requests are in the record. Only its own request may be done.
  */
 static void set_up_another(struct scene *scene)
 {
@@ -166,7 +166,7 @@ static void expect_nothing_undone(struct scene *scene)
 	guest_expect_nothing(scene->guest, 2);
 }
 
-/* With split and packed rings, each on a connection of its own. */
+/* With split and packed rings, each on its own connection. */
 static void play(void **state, void (*act)(struct scene *scene))
 {
 	static const uint64_t formats[] = {RIG_VERSION_1, RIG_VERSION_1 | RIG_PACKED};
@@ -208,9 +208,7 @@ static void take_late(struct scene *scene)
 	rig_run(scene->rig, take_replayed, scene->guest);
 }
 
-/*
- * What a process that died had taken is no position of the ring, but taking it again is progress.
- */
+/* What a dead process had taken does not count in the ring's position, but taking it again does. */
 static void a_replayed_request_is_taken_late(void **state)
 {
 	play(state, take_late);
@@ -227,7 +225,7 @@ static void stop_and_go_on(struct scene *scene)
 	start_another(scene);
 }
 
-/* A pause (GET_VRING_BASE) skips nothing of it: the run that goes on takes it first. */
+/* A pause (GET_VRING_BASE) skips none of it: the ring takes it first when it continues. */
 static void a_stop_keeps_what_is_undone(void **state)
 {
 	play(state, stop_and_go_on);
@@ -242,7 +240,7 @@ static void go_on_from_the_available_part(struct scene *scene)
 	expect_all(scene);
 }
 
-/* Some frontends give back the available part of the position alone. */
+/* Some frontends return only the available part of the position. */
 static void a_position_without_its_used_part_goes_on(void **state)
 {
 	play(state, go_on_from_the_available_part);
@@ -263,7 +261,7 @@ static void pause_by_status(struct scene *scene)
 	expect_all(scene);
 }
 
-/* QEMU pauses a guest by both: up to 7.2 in one order, and since 8.0 in the other. */
+/* QEMU pauses a guest with both messages: up to 7.2 in one order, and since 8.0 in the other. */
 static void status_0_may_be_a_pause(void **state)
 {
 	play(state, pause_by_status);
@@ -276,7 +274,7 @@ static void begin_after_a_stop(struct scene *scene)
 	start_another(scene);
 }
 
-/* Another driver sets the ring up: what is undone was the business of the one before. */
+/* Another driver sets up the ring: incomplete requests belonged to the one before. */
 static void another_driver_takes_nothing_undone(void **state)
 {
 	play(state, begin_after_a_stop);
@@ -307,7 +305,7 @@ static void begin_twice(struct scene *scene)
 	start_another(scene);
 }
 
-/* A second position is asked for, of a driver whose ring never ran. */
+/* A second request for the position, of a driver whose ring never ran. */
 static void a_driver_that_was_not_started_takes_nothing_undone(void **state)
 {
 	play(state, begin_twice);
@@ -325,7 +323,7 @@ static void make_it_smaller(struct scene *scene)
 	setup.size /= 2;
 	assert_done(vhost_client_start_ring(scene->guest->client, &setup, &error), &error);
 	expect_own_alone(scene);
-	/* Or larger, while it rests. */
+	/* Or larger, while it is stopped. */
 	assert_done(vhost_client_enable_ring(scene->guest->client, 2, false, &error), &error);
 	start_another(scene);
 }
@@ -346,7 +344,7 @@ static void change_features(struct scene *scene)
 	start_another(scene);
 }
 
-/* Features that change tell of another driver, whatever position it starts at. */
+/* A change of features means another driver, whatever position it starts at. */
 static void other_features_are_of_another_driver(void **state)
 {
 	play(state, change_features);
@@ -366,7 +364,7 @@ static void change_features_of_an_idle_ring(struct scene *scene)
 	guest_echo(scene->guest, 0);
 }
 
-/* Nor is the position of a record in which nothing is in flight. */
+/* The position of a record without requests does not count either. */
 static void an_empty_record_is_not_of_another_driver(void **state)
 {
 	play(state, change_features_of_an_idle_ring);
@@ -377,13 +375,13 @@ static void reset_before_the_start(struct scene *scene)
 	leave_undone(scene);
 	set_status_0(scene);
 	set_up_again(scene);
-	/* Behind the two requests, of two descriptors each, and with the ring as it was. */
+	/* After the two requests, of two descriptors each, and with the ring unchanged. */
 	scene->guest->rings[2].base = scene->features & RIG_PACKED ? 0x80048004 : 2;
 	guest_start_ring(scene->guest, 2, false);
 	expect_nothing_undone(scene);
 }
 
-/* Reset before any ring started, with a record that a process left which died. */
+/* Reset before any ring started, with a record of a process that died. */
 static void a_reset_before_the_start_forgets(void **state)
 {
 	play(state, reset_before_the_start);
@@ -405,7 +403,7 @@ static void ask_before_the_first_run(struct scene *scene)
 	guest_echo(scene->guest, 0);
 }
 
-/* The record knows where the ring stands, and what the frontend takes for it does not count. */
+/* The record has the ring's position, so the frontend's does not count. */
 static void a_position_before_the_first_run_tells_nothing(void **state)
 {
 	play(state, ask_before_the_first_run);
@@ -423,8 +421,8 @@ static void die_before_another_driver(struct scene *scene)
 }
 
 /*
- * The process dies again before another driver starts: the next one knows nothing of any run, but
- * sees that the ring has never had these requests.
+ * The process dies again before another driver starts: the next one knows no earlier run, but sees
+ * that the ring never had these requests.
  */
 static void a_ring_that_shows_another_driver_takes_nothing_undone(void **state)
 {
@@ -442,7 +440,7 @@ static void change_features_after_status_0(struct scene *scene)
 	expect_nothing_undone(scene);
 }
 
-/* Features may change behind status 0, too, and ring and position be the same by chance. */
+/* Features may also change after status 0, and ring and position may be the same by chance. */
 static void features_after_status_0_are_of_another_driver(void **state)
 {
 	play(state, change_features_after_status_0);
@@ -466,7 +464,7 @@ static void run_without_record(struct scene *scene)
 	assert_int_equal(*(uint8_t *)guest_at(guest, UNDONE_ANSWER), 0xee);
 }
 
-/* The record comes back behind a run that it knows nothing of. */
+/* The record comes back after a run that it does not know. */
 static void a_run_without_a_record_makes_it_stale(void **state)
 {
 	play(state, run_without_record);
@@ -484,7 +482,7 @@ static void pause_twice(struct scene *scene)
 	expect_all(scene);
 }
 
-/* The set-up between two pauses does not come to an end. */
+/* The set-up between two pauses is not completed. */
 static void two_pauses_keep_what_is_undone(void **state)
 {
 	play(state, pause_twice);
@@ -503,7 +501,7 @@ static void pause_before_the_first_run(struct scene *scene)
 	expect_all(scene);
 }
 
-/* Set up and waiting for memory, or for what an IOMMU translates, when it is paused. */
+/* Set up and waiting for memory, or for IOMMU translations, when it is paused. */
 static void a_pause_before_the_first_run_keeps_what_is_undone(void **state)
 {
 	play(state, pause_before_the_first_run);
@@ -532,7 +530,7 @@ static void give_record_and_stop(struct scene *scene)
 	rig_run(scene->rig, expect_closed, NULL);
 }
 
-/* Given anew while the ring rests, so that no ring is attached to it at the stop. */
+/* Sent again while the ring is stopped, so that no record is attached to it at the stop. */
 static void a_stop_closes_an_empty_record(void **state)
 {
 	play(state, give_record_and_stop);

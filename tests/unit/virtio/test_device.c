@@ -114,7 +114,7 @@ static void test_features(void **state)
 	assert_int_equal(virtio_device_set_features(&test.device, VERSION_1 | FEATURE_A), 0);
 	assert_true(virtio_has_feature(&test.device, 0));
 	assert_false(virtio_has_feature(&test.device, 1));
-	/* Whatever is offered has its code: all of it at once must be acceptable. */
+	/* Each offered feature is implemented: a driver may accept all of them at once. */
 	assert_int_equal(virtio_device_set_features(&test.device, test.device.offered), 0);
 }
 
@@ -160,7 +160,7 @@ static void test_config(void **state)
 	assert_int_equal(virtio_device_config_write(&test.device, 3, "xy", 2), -EPERM);
 	assert_int_equal(virtio_device_config_write(&test.device, UINT64_MAX, "x", 1), -EPERM);
 	assert_int_equal(virtio_device_config_write(&test.device, 0, "", 0), -EPERM);
-	/* From the start of what can be written to its end, and no byte besides. */
+	/* From the start of the writable part to its end, and no other byte. */
 	assert_int_equal(virtio_device_config_write(&test.device, 1, "xy", 2), 0);
 	assert_memory_equal(&test.config, "axyd", 4);
 	assert_int_equal(virtio_device_config_write(&test.device, 1, "z", 1), 0);
@@ -219,7 +219,10 @@ static void test_fault_and_reset(void **state)
 	ring_pair_stop(&pair);
 }
 
-/* Devices index by a request's place in its ring: no transport starts a ring that is too large. */
+/*
+ * Devices index by a request's position in its ring: transports do not start rings that are too
+ * large.
+ */
 static void test_queue_size(void **state)
 {
 	struct test_device test;
@@ -252,7 +255,7 @@ static void add_request(struct ring_pair *pair)
 	assert_int_equal(driver_queue_add(&pair->driver, &buffer, 1, 0, pair), 0);
 }
 
-/* A driver that adds a request for each one done gets the device for one ring's worth of them. */
+/* A driver that adds a request for each used one gets one ring's worth of them at a time. */
 static void test_loop_is_bounded(void **state)
 {
 	struct virtio_request *request;
@@ -274,7 +277,7 @@ static void test_loop_is_bounded(void **state)
 	}
 	assert_int_equal(taken, 8);
 	assert_non_null(request);
-	/* The rest of a loop that was left is taken by the next one. */
+	/* The next loop takes the requests that the last one left. */
 	taken = 0;
 	for_each_request(request, &pair.device) {
 		virtqueue_push(&pair.device, request);

@@ -16,7 +16,7 @@ static uint8_t low[0x1000], high[0x2000], top[0x1000];
 static void set_up(struct guest_memory *memory)
 {
 	guest_memory_init(memory, NULL);
-	/* Added out of order; low and high touch, top ends at the last address there is. */
+	/* Added out of order; low and high are adjacent, top ends at the last address. */
 	assert_int_equal(guest_memory_add(memory, guest_addr(0x11000), sizeof(high), high), 0);
 	assert_int_equal(guest_memory_add(memory, guest_addr(UINT64_MAX - 0xfff), sizeof(top), top),
 			 0);
@@ -70,7 +70,7 @@ static void test_outside(void **state)
 			 -EFAULT);
 	set_up(&memory);
 	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++) {
-		/* whatever the look-up before found */
+		/* whatever the last look-up found */
 		length = 1;
 		assert_int_equal(guest_memory_translate(&memory, guest_addr(0x10000 + i * 0x800),
 							&length, GUEST_MEMORY_READ, &host),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Rings whose driver breaks the rules: each rule once, on both formats. The queue must break, give
- * out nothing more, leave the ring alone, and work again after it was set up anew. Also streams.
+ * Rings whose driver breaks the rules: each rule once, on both formats. The queue must break,
+ * return no more requests, leave the ring unchanged, and work after it was set up again. Also
+ * streams.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -54,7 +55,7 @@ static void put_packed(struct ring_pair *pair, const struct descriptor *chain, u
 			chain[i].flags | (1u << VRING_PACKED_DESC_F_AVAIL)};
 }
 
-/* The queue breaks for @reason, twice asked, and is as new after a restart. */
+/* The queue breaks for @reason, also on a second call, and works after a restart. */
 static void expect_broken(struct ring_pair *pair, const char *reason)
 {
 	uint8_t before[64], *used = ring_pair_at(pair, pair->setup.device.value);
@@ -115,7 +116,7 @@ static void test_common_cases(void **state)
 
 static void test_chain_of_too_many_bytes(void **state)
 {
-	/* 4 GiB of guest memory are not at hand: the same bytes over and over do as well. */
+	/* There are not 4 GiB of guest memory: the same bytes repeatedly do as well. */
 	struct descriptor chain[SIZE];
 	struct ring_pair pair;
 
@@ -183,7 +184,7 @@ static void test_split_only(void **state)
 	expect_broken(&pair, "next descriptor outside the indirect table");
 }
 
-/* The same head again and again, never waiting for its use. */
+/* The same head repeatedly, without waiting for its use. */
 static void test_split_more_than_ring(void **state)
 {
 	struct ring_pair pair;
@@ -272,7 +273,7 @@ static void test_set_up_is_checked(void **state)
 }
 
 /*
- * VIRTIO 1.4, 2.7.5.3.2: direct descriptors, then one that leads to a table; its WRITE is ignored.
+ * VIRTIO 1.4, 2.7.5.3.2: direct descriptors, then one that refers to a table; its WRITE is ignored.
  */
 static void test_direct_then_indirect(void **state)
 {
@@ -298,7 +299,7 @@ static void test_direct_then_indirect(void **state)
 	ring_pair_stop(&pair);
 }
 
-/* Flags besides WRITE, and ids, are ignored in packed tables (2.8.7). */
+/* Flags other than WRITE, and ids, are ignored in packed tables (2.8.7). */
 static void test_packed_table_flags_ignored(void **state)
 {
 	struct vring_packed_desc *table;
@@ -326,7 +327,7 @@ static void test_streams(void **state)
 
 	(void)state;
 	ring_pair_start(&pair, SIZE, 0, false);
-	/* empty descriptors carry nothing and hurt nobody */
+	/* empty descriptors carry nothing and do no harm */
 	put_split(&pair,
 		  (struct descriptor[]){{DATA, 4, N, 1},
 					{0, 0, N, 2},
@@ -348,7 +349,9 @@ static void test_streams(void **state)
 	ring_pair_stop(&pair);
 }
 
-/* Status bytes behind data that was not written: no length tells of them (VIRTIO 1.4, 2.8.5). */
+/*
+ * A status byte after data that was not written: no used length describes that (VIRTIO 1.4, 2.8.5).
+ */
 static void test_last_byte_is_told(void **state)
 {
 	const struct vring_packed_desc *used;

@@ -2,7 +2,7 @@
 /*
  * Split and packed rings, device side against driver side, under thousands of random schedules:
  * every combination of ring features, sizes, chain shapes, orders of completion, and points at
- * which either side goes to sleep. Nothing may be lost, doubled, corrupted, or left asleep.
+ * which either side goes to sleep. Nothing may be lost, duplicated, corrupted, or left asleep.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -135,17 +135,17 @@ static void device_pop(struct schedule *s)
 	assert_false(virtqueue_broken(&s->pair.device));
 	if (!request)
 		return;
-	if (test_random_below(&s->random, 8) == 0) { /* looked at, and given back */
+	if (test_random_below(&s->random, 8) == 0) { /* inspected, and returned */
 		virtqueue_unpop(&s->pair.device, request);
 		return;
 	}
-	/* The stream comes in pieces of any size, whatever the framing. */
+	/* The stream arrives in pieces of any size, whatever the framing. */
 	while ((part = request_read(request, bytes + length,
 				    1 + test_random_below(&s->random, 9))) > 0)
 		length += part;
 	assert_int_equal(request->readable.left, 0);
 	s->held[s->held_count++] = request;
-	/* The sequence number is found again from the pattern's place: look the transfer up. */
+	/* The pattern's position gives the sequence number: look up the transfer. */
 	for (unsigned int i = 0; i < IN_FLIGHT_MAX; i++) {
 		struct transfer *t = &s->transfers[i];
 		uint8_t answer[BUFFER_BYTES];
@@ -190,14 +190,14 @@ static bool take_notification(struct schedule *s)
 }
 
 /*
- * One step of either side. A side that went to sleep stays there until it is told to wake up:
- * suppression that goes wrong shows as two sides asleep with work left.
+ * One step of either side. A side that went to sleep stays asleep until it is notified: wrong
+ * suppression shows as two sides asleep with work left.
  */
 static void step(struct schedule *s)
 {
 	switch (test_random_below(&s->random, 12)) {
 	case 0 ... 2:
-		driver_add(s); /* asleep or not: buffers come from above */
+		driver_add(s); /* asleep or not: buffers come from the layer above */
 		break;
 	case 3:
 		driver_kick(s);
@@ -207,7 +207,7 @@ static void step(struct schedule *s)
 			driver_take(s);
 		break;
 	case 6:
-		driver_kick(s); /* nobody sleeps on an untold buffer */
+		driver_kick(s); /* no side sleeps with a buffer that was not notified */
 		s->driver_asleep = !driver_queue_enable_interrupts(&s->pair.driver);
 		break;
 	case 7 ... 8:
@@ -235,7 +235,10 @@ static void step(struct schedule *s)
 		s->driver_asleep = false;
 }
 
-/* Everybody works only when awake, and adds nothing more: all must come back all the same. */
+/*
+ * Both sides work only when awake, and add nothing more: all requests must be completed
+ * nevertheless.
+ */
 static void drain(struct schedule *s)
 {
 	driver_kick(s);
@@ -272,7 +275,7 @@ static void run_schedule(uint64_t seed, bool track)
 		if (seed >> i & 1)
 			features |= bits[i];
 	size = (uint16_t)(1u << test_random_below(&s.random, 7));
-	if (features & PAIR_PACKED) /* any size will do */
+	if (features & PAIR_PACKED) /* any size is allowed */
 		size = (uint16_t)(1 + test_random_below(&s.random, 70));
 	ring_pair_start(&s.pair, size, features, track);
 	s.pair.notifications = 0;
@@ -296,7 +299,7 @@ static void test_random_schedules_tracked(void **state)
 		run_schedule(seed, true);
 }
 
-/* Indices wrap at 65536: go round more than once, with suppression at work. */
+/* Indices wrap at 65536: wrap more than once, with suppression active. */
 static void test_index_wrap(void **state)
 {
 	(void)state;
