@@ -37,8 +37,8 @@ struct device_shape {
 	uint32_t setting_offset, setting_length;
 	enum device_replay replay;
 	/*
-	 * A flattened device tree, or NULL. What its root has becomes part of the device's node, for
-	 * clients of the device in the guest (Linux, bindings/virtio/virtio-device.yaml).
+	 * A flattened device tree, or NULL. What its root has becomes part of the device's node,
+	 * for clients of the device in the guest (Linux, bindings/virtio/virtio-device.yaml).
 	 */
 	const void *tree;
 	uint32_t tree_length;

@@ -42,7 +42,7 @@ struct fault {
 	void (*serve)(struct virtio_device *device);
 };
 
-/* The tables of rings.c and devices.c; each ends with an empty row. */
+/* The tables of ring_faults.c and device_faults.c; each ends with an empty row. */
 extern const struct fault ring_faults[], device_faults[];
 
 /* The real functions. */

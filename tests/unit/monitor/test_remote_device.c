@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Device processes behind a virtio-mmio transport that refuse, die, are replaced or hang.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka needs the headers above
+#include <cmocka.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_mmio.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "unit/mmio_board.h"
+
+/* The server hangs up after its refusal, before or after the configuration is requested. */
+static void test_the_device_refuses_features(void **state)
+{
+	struct board *board = *state;
+
+	for (int i = 0; i < 10; i++) {
+		board->rig.test.refuses_features = true;
+		assert_false(board_negotiate(board, RIG_VERSION_1) & VIRTIO_CONFIG_S_FEATURES_OK);
+		board->rig.test.refuses_features = false;
+		/* The next driver finds a process, or its setup is sent to the next one. */
+		board_boot(board, RIG_VERSION_1);
+		board_echo(board, 0);
+	}
+}
+
+/* The server's process is replaced in the middle; the next one has another socket. */
+static void replace_server(struct board *board)
+{
+	rig_stop(&board->rig);
+	rig_start(&board->rig, -1);
+	board_lead_to_server(board);
+}
+
+/* The next process refuses what the driver set up while none was connected. */
+static void test_the_next_process_refuses(void **state)
+{
+	struct board *board = *state;
+
+	rig_stop(&board->rig);
+	board_boot(board, RIG_VERSION_1);
+	rig_start(&board->rig, -1);
+	board->rig.test.refuses_features = true;
+	board_lead_to_server(board);
+	for (int i = 0;
+	     i < 1000 && !(board_get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET); i++)
+		usleep(10000);
+	assert_true(board_get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	assert_int_equal(board_get(board, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_CONFIG);
+	board->rig.test.refuses_features = false;
+	board_boot(board, RIG_VERSION_1);
+	board_echo(board, 0);
+}
+
+/* Waits until a process is attached, which handles writes to configuration space. */
+static void wait_attached(struct board *board)
+{
+	uint8_t value = (uint8_t)(board->rig.test.config[0] + 1);
+
+	for (int i = 0; i < 3000 && board->rig.test.config[0] != value; i++) {
+		usleep(10000);
+		board_access(board, VIRTIO_MMIO_CONFIG, &value, 1, true);
+	}
+	assert_int_equal(board->rig.test.config[0], value);
+}
+
+/* A process without rings gets no kicks, even if its predecessor had rings. */
+static void expect_no_kicks(struct board *board)
+{
+	wait_attached(board);
+	assert_true(board_get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	for (unsigned int i = 0; i < RIG_QUEUES; i++)
+		assert_false(fake_write(&board->fake, SLOT_ADDRESS + VIRTIO_MMIO_QUEUE_NOTIFY, i));
+	assert_int_equal(board->fake.kick_count, 0);
+	board_boot(board, RIG_VERSION_1);
+	for (unsigned int i = 0; i < RIG_QUEUES; i++)
+		board_echo(board, i);
+}
+
+/* The other queues run after the process refused one and hung up. */
+static void test_a_queue_is_refused(void **state)
+{
+	struct board *board = *state;
+
+	board_boot(board, RIG_VERSION_1 | FEATURE_RESET);
+	board_echo(board, 1);
+	board_put(board, VIRTIO_MMIO_QUEUE_SEL, 0);
+	board_put(board, QUEUE_RESET, 1);
+	board_put(board, VIRTIO_MMIO_QUEUE_NUM, 2 * RIG_QUEUE_SIZE);
+	board_set_address(board, VIRTIO_MMIO_QUEUE_DESC_LOW, 0x4000);
+	board_set_address(board, VIRTIO_MMIO_QUEUE_AVAIL_LOW, 0x5000);
+	board_set_address(board, VIRTIO_MMIO_QUEUE_USED_LOW, 0x6000);
+	board_put(board, VIRTIO_MMIO_QUEUE_READY, 1);
+	expect_no_kicks(board);
+}
+
+/* All queues run, then the process is replaced by one that refuses them. */
+static void test_the_queues_are_refused_by_the_next_process(void **state)
+{
+	struct board *board = *state;
+
+	board_boot(board, RIG_VERSION_1);
+	board_echo(board, 1);
+	rig_stop(&board->rig);
+	rig_start(&board->rig, -1);
+	board->rig.test.refuses_features = true;
+	board_lead_to_server(board);
+	for (int i = 0;
+	     i < 3000 && !(board_get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET); i++)
+		usleep(10000);
+	board->rig.test.refuses_features = false;
+	expect_no_kicks(board);
+}
+
+static void test_the_process_is_replaced(void **state)
+{
+	struct board *board = *state;
+	static const uint64_t features[] = {
+		RIG_VERSION_1,
+		RIG_VERSION_1 | RIG_EVENT_INDEX,
+		RIG_VERSION_1 | RIG_PACKED | RIG_EVENT_INDEX,
+	};
+
+	for (size_t format = 0; format < sizeof(features) / sizeof(features[0]); format++) {
+		board_boot(board, features[format]);
+		board_echo(board, 0);
+		/* Some requests that it holds, and some that nobody serves yet. */
+		board->rig.test.hold = HOLD_EVERY_SECOND;
+		for (int i = 0; i < 6; i++)
+			board_request(board, 0);
+		replace_server(board);
+		for (int i = 0; i < 6; i++)
+			board_request(board, 0);
+		for (int i = 0; i < 12; i++)
+			board_expect_answer(board, 0);
+		board_echo(board, 1);
+		assert_int_equal(board_get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET,
+				 0);
+	}
+}
+
+/* Whether device processes keep a record of requests in flight. */
+static bool with_record = true;
+
+bool __wrap_vhost_client_has(const struct vhost_client *client,
+			     enum vhost_protocol_feature feature);
+bool __real_vhost_client_has(const struct vhost_client *client,
+			     enum vhost_protocol_feature feature);
+
+bool __wrap_vhost_client_has(const struct vhost_client *client, enum vhost_protocol_feature feature)
+{
+	return (feature != VHOST_PROTOCOL_INFLIGHT_SHMFD || with_record) &&
+	       __real_vhost_client_has(client, feature);
+}
+
+static void wait_needs_reset(struct board *board)
+{
+	for (int i = 0;
+	     i < 3000 && !(board_get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET); i++)
+		usleep(10000);
+	assert_true(board_get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
+/* Has two requests in flight while the process is replaced: queue 2 leaves them in the ring. */
+static void replace_with_requests(struct board *board)
+{
+	board_boot(board, RIG_VERSION_1 | FEATURE(3));
+	board_request(board, 2);
+	board_request(board, 2);
+	replace_server(board);
+}
+
+static void expect_repeated(struct board *board)
+{
+	for (int i = 0; i < 2; i++) {
+		rig_nudge(&board->rig);
+		board_expect_answer(board, 2);
+	}
+	assert_int_equal(board_get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET, 0);
+}
+
+/* A process of a type whose requests must not be repeated dies, and leaves no record of them. */
+static void test_requests_are_not_repeated(void **state)
+{
+	struct board *board = *state;
+
+	board->shape.replay = DEVICE_REPLAY_NOTHING;
+	with_record = false;
+	/* Without requests in flight the next process goes on, with those that came meanwhile. */
+	board_boot(board, RIG_VERSION_1);
+	board_echo(board, 0);
+	replace_server(board);
+	board_echo(board, 0);
+	replace_with_requests(board);
+	wait_needs_reset(board);
+	board->shape.replay = DEVICE_REPLAY_ALL;
+	replace_with_requests(board);
+	wait_attached(board);
+	expect_repeated(board);
+	/* A record tells what was done: then the policy does not matter. */
+	with_record = true;
+	board->shape.replay = DEVICE_REPLAY_NOTHING;
+	replace_with_requests(board);
+	wait_attached(board);
+	expect_repeated(board);
+}
+
+static void wait_for_semaphore(struct vhost_rig *rig, void *context)
+{
+	sem_wait(context);
+}
+
+static void *hold_server(void *argument)
+{
+	struct board *board = argument;
+
+	rig_run(&board->rig, wait_for_semaphore, &board->go_on);
+	return NULL;
+}
+
+/* It neither answers nor ends: the driver's reset completes, with the not_ended event. */
+static void test_the_process_hangs(void **state)
+{
+	struct board *board = *state;
+	pthread_t holder;
+
+	board_boot(board, RIG_VERSION_1);
+	board_echo(board, 0);
+	sem_init(&board->go_on, 0, 0);
+	assert_int_equal(pthread_create(&holder, NULL, hold_server, board), 0);
+	usleep(100000);
+	board_put(board, VIRTIO_MMIO_STATUS, 0);
+	assert_int_equal(board_get(board, VIRTIO_MMIO_STATUS), 0);
+	assert_int_equal(board->given_up, 1);
+	assert_int_equal(board->not_ended, 1);
+	sem_post(&board->go_on);
+	pthread_join(holder, NULL);
+	sem_destroy(&board->go_on);
+	/* This process was not killed, so the transport reconnects to it. */
+	board_boot(board, RIG_VERSION_1);
+	board_echo(board, 0);
+	assert_int_equal(board->given_up, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BOARD_TEST(test_the_device_refuses_features),
+		BOARD_TEST(test_the_next_process_refuses),
+		BOARD_TEST(test_a_queue_is_refused),
+		BOARD_TEST(test_the_queues_are_refused_by_the_next_process),
+		BOARD_TEST(test_the_process_is_replaced),
+		BOARD_TEST(test_requests_are_not_repeated),
+		BOARD_TEST(test_the_process_hangs),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
