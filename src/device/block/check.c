@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "device/block/options.h"
+#include "device/kit/device_type.h"
 
 /* VIRTIO 1.4, 5.2.4: capacity counts sectors of this size, whatever the block size. */
 #define SECTOR_SIZE 512
@@ -92,4 +93,46 @@ int block_options_check(const void *options, struct error *error)
 				       "%" PRIu64,
 				       block->physical_block_size, block->logical_block_size);
 	return 0;
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+	/* A block device can have several nodes. */
+	if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode))
+		return a->st_rdev == b->st_rdev;
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Two disks in one file, one of them writable, would corrupt the file system. */
+static int refuse_shared_file(const struct device_peer *peers, size_t index, struct error *error)
+{
+	const struct block_options *block = peers[index].options;
+	struct stat status, other_status;
+
+	if (stat(block->file, &status) < 0)
+		return 0;
+	for (size_t i = 0; i < index; i++) {
+		const struct block_options *other = peers[i].options;
+
+		if ((!block->readonly || !other->readonly) &&
+		    stat(other->file, &other_status) == 0 && is_same_file(&status, &other_status))
+			return error_set_usage(error,
+					       "file: %s: is also the disk of %s; give each its "
+					       "own file, or make both readonly",
+					       block->file, peers[i].name);
+	}
+	return 0;
+}
+
+int block_options_complete(const struct device_peer *peers, size_t count, size_t index,
+			   const char *guest, struct error *error)
+{
+	struct block_options *block = peers[index].options;
+
+	/*
+	 * The disk was found to be raw. A restarted device process must not probe it again:
+	 * meanwhile the guest may have written the signature of another format.
+	 */
+	block->format = BLOCK_FORMAT_RAW;
+	return refuse_shared_file(peers, index, error);
 }

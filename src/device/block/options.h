@@ -44,6 +44,11 @@ enum file_engine_kind { FILE_ENGINE_AUTO, FILE_ENGINE_IO_URING, FILE_ENGINE_THRE
  */
 int block_options_check(const void *options, struct error *error);
 
+struct device_peer;
+/* As device_type.complete: refuses disks that share a file, and keeps the format that was found. */
+int block_options_complete(const struct device_peer *peers, size_t count, size_t index,
+			   const char *guest, struct error *error);
+
 struct device_type;
 extern const struct device_type device_type_block;
 

@@ -188,6 +188,8 @@ const struct device_type device_type_block = {
 	.options_size = sizeof(struct block_options),
 	.positional = "file",
 	.check = block_options_check,
+	.complete = block_options_complete,
+	.vm_image = "file",
 	.qemu = &block_qemu,
 	.run_row =
 		{

@@ -27,6 +27,12 @@ struct device_conform {
 	const char *words; /* for the guest's command line: what it will find; NULL: none */
 };
 
+/* A device among those of its type in one guest. */
+struct device_peer {
+	const char *name;
+	void *options;
+};
+
 struct device_type {
 	const char *name;    /* as in `avp device NAME` */
 	const char *summary; /* one line for help */
@@ -40,6 +46,15 @@ struct device_type {
 	 * start with the name of the option that is wrong: "file: /x.img: is empty; …".
 	 */
 	int (*check)(const void *options, struct error *error);
+	/*
+	 * Completes the options of @peers[index], knowing the other devices of this type, and
+	 * refuses what conflicts with those before it. All of them have passed check; @guest is the
+	 * guest's name. Messages as from check. NULL: nothing to do.
+	 */
+	int (*complete)(const struct device_peer *peers, size_t count, size_t index,
+			const char *guest, struct error *error);
+	/* The option that takes the disk of an OCI bundle, vm.image.path. NULL: no such option. */
+	const char *vm_image;
 	/*
 	 * Whether this device uses the terminal, which only one device of a guest can. NULL: none
 	 * does.

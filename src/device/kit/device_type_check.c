@@ -87,6 +87,10 @@ static int check_type(const struct device_type *type, struct error *error)
 	    !option_find(type->options, type->positional, strlen(type->positional)))
 		result = error_set(error, EINVAL, "%s: there is no option %s", type->name,
 				   type->positional);
+	if (result == 0 && type->vm_image &&
+	    !option_find(type->options, type->vm_image, strlen(type->vm_image)))
+		result = error_set(error, EINVAL, "%s: there is no option %s", type->name,
+				   type->vm_image);
 	return result;
 }
 

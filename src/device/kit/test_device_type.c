@@ -133,6 +133,8 @@ static void test_options(void **state)
 	check_found("toy: option file lies outside its struct");
 	type.positional = "size";
 	check_found("toy: there is no option size");
+	type.vm_image = "image";
+	check_found("toy: there is no option image");
 }
 
 int main(void)

@@ -1,36 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Subnets and host names of a guest's user-mode networks. */
-#include "guest/config/user_networks.h"
-
 #include <ctype.h>
 #include <string.h>
 
 #include "base/text.h"
+#include "device/kit/device_type.h"
 #include "device/net/options.h"
 #include "device/net/subnet.h"
 
 /* RFC 1035, 2.3.4: a label. */
 #define HOST_NAME_MAX_BYTES 63
 
-/* The options of device @index when it is a user-mode network, else NULL. */
-static struct net_options *user_network(const struct guest_config *config, size_t index)
-{
-	struct net_options *options = config->devices[index].options;
-
-	if (config->devices[index].type->options != net_option_rows || !options->user)
-		return NULL;
-	return options;
-}
-
-/* The first device before @limit whose network overlaps @subnet, or @limit. */
-static size_t find_overlap(const struct guest_config *config, size_t limit,
+/* The first of the devices before @limit whose network overlaps @subnet, or @limit. */
+static size_t find_overlap(const struct device_peer *peers, size_t limit,
 			   const struct subnet *subnet)
 {
 	for (size_t i = 0; i < limit; i++) {
-		const struct net_options *options = user_network(config, i);
+		const struct net_options *options = peers[i].options;
 		struct subnet other;
 
-		if (options && options->subnet &&
+		if (options->user && options->subnet &&
 		    subnet_parse(options->subnet, &other, NULL) == 0 &&
 		    subnet_overlaps(subnet, &other))
 			return i;
@@ -38,7 +27,7 @@ static size_t find_overlap(const struct guest_config *config, size_t limit,
 	return limit;
 }
 
-static int choose_subnet(const struct guest_config *config, struct net_options *options,
+static int choose_subnet(const struct device_peer *peers, size_t count, struct net_options *options,
 			 struct error *error)
 {
 	char text[SUBNET_TEXT];
@@ -50,22 +39,20 @@ static int choose_subnet(const struct guest_config *config, struct net_options *
 	/* Terminates: there are more default networks than devices. */
 	do
 		subnet = subnet_default(index++);
-	while (find_overlap(config, config->device_count, &subnet) < config->device_count &&
-	       index < UINT8_MAX);
+	while (find_overlap(peers, count, &subnet) < count && index < UINT8_MAX);
 	subnet_print(&subnet, text);
 	return text_replace(&options->subnet, text, strlen(text), error);
 }
 
 /* The guest's name as a host name (RFC 1123, 2.1): letters, digits, hyphens in between. */
-static int choose_host_name(const struct guest_config *config, struct net_options *options,
-			    struct error *error)
+static int choose_host_name(const char *guest, struct net_options *options, struct error *error)
 {
 	char name[HOST_NAME_MAX_BYTES + 1];
 	size_t length = 0;
 
 	if (options->host_name)
 		return 0;
-	for (const char *at = config->name; *at && length < HOST_NAME_MAX_BYTES; at++) {
+	for (const char *at = guest; *at && length < HOST_NAME_MAX_BYTES; at++) {
 		if (isalnum((unsigned char)*at))
 			name[length++] = *at;
 		else if (length > 0)
@@ -76,40 +63,33 @@ static int choose_host_name(const struct guest_config *config, struct net_option
 	return length ? text_replace(&options->host_name, name, length, error) : 0;
 }
 
-static int refuse_overlap(const struct guest_config *config, size_t index, struct error *error)
+static int refuse_overlap(const struct device_peer *peers, size_t index, struct error *error)
 {
-	const struct device_config *device = &config->devices[index];
-	const struct net_options *options = user_network(config, index);
+	const struct net_options *options = peers[index].options;
 	struct subnet subnet;
 	size_t other;
 	int result = subnet_parse(options->subnet, &subnet, error);
 
 	if (result < 0)
 		return result;
-	other = find_overlap(config, index, &subnet);
+	other = find_overlap(peers, index, &subnet);
 	if (other == index)
 		return 0;
-	result = error_set_usage(
-		error, "subnet: %s overlaps the network of %s; choose another, or omit it",
-		options->subnet, config->devices[other].name);
-	error_add_origin(device->origin, error);
-	return result;
+	return error_set_usage(error,
+			       "subnet: %s overlaps the network of %s; choose another, or omit it",
+			       options->subnet, peers[other].name);
 }
 
-int user_networks_complete(struct guest_config *config, struct error *error)
+int net_options_complete(const struct device_peer *peers, size_t count, size_t index,
+			 const char *guest, struct error *error)
 {
-	int result = 0;
+	struct net_options *options = peers[index].options;
+	int result;
 
-	for (size_t i = 0; result == 0 && i < config->device_count; i++) {
-		struct net_options *options = user_network(config, i);
-
-		if (!options)
-			continue;
-		result = choose_subnet(config, options, error);
-		if (result == 0)
-			result = choose_host_name(config, options, error);
-		if (result == 0)
-			result = refuse_overlap(config, i, error);
-	}
-	return result;
+	if (!options->user)
+		return 0;
+	result = choose_subnet(peers, count, options, error);
+	if (result == 0)
+		result = choose_host_name(guest, options, error);
+	return result < 0 ? result : refuse_overlap(peers, index, error);
 }

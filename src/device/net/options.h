@@ -31,6 +31,15 @@ extern const struct option_row net_option_rows[];
 /* Checks what the table cannot express. @options: struct net_options. As device_type.check. */
 int net_options_check(const void *options, struct error *error);
 
+struct device_peer;
+/*
+ * As device_type.complete: gives a user-mode network that has none a subnet of its own, and a host
+ * name for DHCP, derived from the guest's name. Overlapping networks, of which a guest could use
+ * only one, are a usage error.
+ */
+int net_options_complete(const struct device_peer *peers, size_t count, size_t index,
+			 const char *guest, struct error *error);
+
 struct device_type;
 extern const struct device_type device_type_net;
 

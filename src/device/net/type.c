@@ -164,6 +164,7 @@ const struct device_type device_type_net = {
 	.options = net_option_rows,
 	.options_size = sizeof(struct net_options),
 	.check = net_options_check,
+	.complete = net_options_complete,
 	.vhost_user_type = "net",
 	.program =
 		{

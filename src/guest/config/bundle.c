@@ -19,7 +19,6 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "device/block/options.h"
 #include "guest/config/confined_file.h"
 #include "guest/config/json_file.h"
 #include "guest/config/option_json.h"
@@ -146,14 +145,30 @@ static int read_vm_options(const struct bundle *bundle, struct error *error)
 	return 0;
 }
 
+/* The type of the disk that a guest boots from. */
+static const struct device_type *find_image_type(void)
+{
+	for_each_device_type(type)
+		if (type->vm_image)
+			return type;
+	return NULL;
+}
+
+static int set_option(const struct device_config *device, const char *name, const char *value,
+		      struct error *error)
+{
+	const struct option_row *row = option_find(device->type->options, name, strlen(name));
+
+	return option_set(row, device->options, value, name, error);
+}
+
 /* The image is the disk that the guest boots from: its first block device. */
 static int read_vm_image(const struct bundle *bundle, struct error *error)
 {
-	const struct device_type *type = device_type_find("block");
+	const struct device_type *type = find_image_type();
 	cleanup_free char *origin = NULL;
 	const char *path, *format;
 	struct device_config *device;
-	struct block_options *block;
 	json_t *image;
 	int result = find_value(bundle, "vm.image", &image, error);
 
@@ -187,10 +202,10 @@ static int read_vm_image(const struct bundle *bundle, struct error *error)
 	device = guest_config_add_device(bundle->config, type, origin, error);
 	if (!device)
 		return -ENOMEM;
-	block = device->options;
 	if (format)
-		block->format = BLOCK_FORMAT_RAW;
-	result = text_replace(&block->file, path, strlen(path), error);
+		result = set_option(device, "format", format, error);
+	if (result == 0)
+		result = set_option(device, type->vm_image, path, error);
 	if (result == 0)
 		result = text_replace(&device->name, IMAGE_DEVICE_NAME, strlen(IMAGE_DEVICE_NAME),
 				      error);

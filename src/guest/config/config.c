@@ -20,11 +20,8 @@
 #include "base/file_check.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "device/block/options.h"
-#include "device/net/options.h"
 #include "guest/config/contract.h"
 #include "guest/config/kernel_image.h"
-#include "guest/config/user_networks.h"
 
 #define GUEST_NAME "guest"
 
@@ -304,45 +301,6 @@ int guest_config_name_devices(struct guest_config *config, struct error *error)
 	return 0;
 }
 
-static const struct block_options *block_options(const struct device_config *device)
-{
-	return device->type->options == block_option_rows ? device->options : NULL;
-}
-
-static bool is_same_file(const struct stat *a, const struct stat *b)
-{
-	/* A block device can have several nodes. */
-	if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode))
-		return a->st_rdev == b->st_rdev;
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
-/* Two disks in one file, one of them writable, would corrupt the file system. */
-static int refuse_shared_disk(const struct guest_config *config, size_t index, struct error *error)
-{
-	const struct device_config *device = &config->devices[index];
-	const struct block_options *block = block_options(device);
-	struct stat status, other_status;
-
-	if (!block || stat(block->file, &status) < 0)
-		return 0;
-	for (size_t i = 0; i < index; i++) {
-		const struct block_options *other = block_options(&config->devices[i]);
-		int result;
-
-		if (!other || (block->readonly && other->readonly) ||
-		    stat(other->file, &other_status) < 0 || !is_same_file(&status, &other_status))
-			continue;
-		result = error_set_usage(error,
-					 "file: %s: is also the disk of %s; give each its own "
-					 "file, or make both readonly",
-					 block->file, config->devices[i].name);
-		error_add_origin(device->origin, error);
-		return result;
-	}
-	return 0;
-}
-
 static bool uses_terminal(const struct device_config *device)
 {
 	return device->type->uses_terminal && device->type->uses_terminal(device->options);
@@ -386,43 +344,67 @@ static int check_devices(const struct guest_config *config, struct error *error)
 				return result;
 			}
 		}
-		result = refuse_shared_disk(config, i, error);
-		if (result == 0)
-			result = refuse_shared_terminal(config, i, error);
+		result = refuse_shared_terminal(config, i, error);
 		if (result < 0)
 			return result;
 	}
 	return 0;
 }
 
-/*
- * The disks were found to be raw. A restarted device process must not probe them again: meanwhile
- * the guest may have written the signature of another format.
- */
-static void keep_disk_formats(struct guest_config *config)
+/* Has the type complete the options of its devices. */
+static int complete_devices(const struct guest_config *config, const struct device_type *type,
+			    struct device_peer *peers, struct error *error)
 {
+	size_t count = 0, index = 0;
+
 	for (size_t i = 0; i < config->device_count; i++)
-		if (config->devices[i].type->options == block_option_rows)
-			((struct block_options *)config->devices[i].options)->format =
-				BLOCK_FORMAT_RAW;
+		if (config->devices[i].type == type)
+			peers[count++] = (struct device_peer){config->devices[i].name,
+							      config->devices[i].options};
+	for (size_t i = 0; i < config->device_count; i++) {
+		int result = 0;
+
+		if (config->devices[i].type == type)
+			result = type->complete(peers, count, index++, config->name, error);
+		if (result < 0) {
+			error_add_origin(config->devices[i].origin, error);
+			return result;
+		}
+	}
+	return 0;
+}
+
+static int complete_all(const struct guest_config *config, struct error *error)
+{
+	cleanup_free struct device_peer *peers = calloc(config->device_count + 1, sizeof(*peers));
+	int result = 0;
+
+	if (!peers)
+		return error_set(error, ENOMEM, "out of memory");
+	for_each_device_type(type)
+		if (result == 0 && type->complete)
+			result = complete_devices(config, type, peers, error);
+	return result;
 }
 
 /* A generated guest name depends on which guests run, and MAC addresses depend on the name. */
 void guest_config_hint(const struct guest_config *config)
 {
-	static const uint8_t not_given[sizeof(((struct net_options *)0)->mac)];
+	static const uint8_t not_given[6];
 
 	for (size_t i = 0; config->unnamed && i < config->device_count; i++) {
 		const struct device_config *device = &config->devices[i];
-		const struct net_options *net = device->options;
 
-		if (device->type->options != net_option_rows ||
-		    memcmp(net->mac, not_given, sizeof(not_given)))
-			continue;
-		log_info("%s: its MAC address may change at the next start, as the guest has "
-			 "no name; give --name, or the device's mac",
-			 device->name);
-		return;
+		for (const struct option_row *row = device->type->options; row->name; row++) {
+			const char *value = (const char *)device->options + row->offset;
+
+			if (row->type != OPTION_MAC || memcmp(value, not_given, sizeof(not_given)))
+				continue;
+			log_info("%s: its MAC address may change at the next start, as the guest "
+				 "has no name; give --name, or the device's %s",
+				 device->name, row->name);
+			return;
+		}
 	}
 }
 
@@ -446,10 +428,9 @@ int guest_config_check(struct guest_config *config, struct error *error)
 	if (result == 0)
 		result = check_devices(config, error);
 	if (result == 0)
-		result = user_networks_complete(config, error);
+		result = complete_all(config, error);
 	if (result < 0)
 		return result;
-	keep_disk_formats(config);
 	/* Warn only when there is no error. */
 	if (other_contract)
 		warn_of_other_contract(config);
