@@ -326,6 +326,12 @@ static int execute_program(const struct parser *parser, char **arguments, struct
 	return error_set_errno(error, errno, "cannot execute %s", path);
 }
 
+static bool asks_for_help(const char *argument)
+{
+	return argument && (!strcmp(argument, "--help") || !strcmp(argument, "-h") ||
+			    !strcmp(argument, "--version"));
+}
+
 static int parse_arguments(struct parser *parser, char **arguments, struct error *error)
 {
 	bool options_over = false;
@@ -353,7 +359,8 @@ static int parse_arguments(struct parser *parser, char **arguments, struct error
 		if (parser->common.help || parser->common.version)
 			break;
 		arguments += used;
-		if (parser->call.command->program)
+		/* Help comes from the tables, also when the program is missing. */
+		if (parser->call.command->program && !asks_for_help(*arguments))
 			return execute_program(parser, arguments, error);
 	}
 	return 0;

@@ -18,7 +18,7 @@ static bool is_program(const char *directory, const char *below, const char *nam
 
 int program_path_find(const char *name, char path[PATH_MAX], struct error *error)
 {
-	const char *chosen = getenv("AVP_LIBEXEC_DIR");
+	const char *chosen = secure_getenv("AVP_LIBEXEC_DIR");
 	char own[PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", own, sizeof(own) - 1);
 

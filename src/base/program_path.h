@@ -14,7 +14,7 @@
 /*
  * Finds the program @name: in the directory that the environment's AVP_LIBEXEC_DIR names, or else
  * beside the running program, in ../libexec/avp from there, or in the installation directory.
- * Returns 0, or -ENOENT with *error set.
+ * Returns 0, or a negative errno with *error set.
  */
 int program_path_find(const char *name, char path[PATH_MAX], struct error *error);
 

@@ -246,12 +246,16 @@ static bool check_devices(const struct report *report)
 			complete = false;
 			continue;
 		}
-		while ((line = strsep(&rest, "\n"))) {
-			if (!host_finding_parse(line, name, &finding))
-				continue;
+		while ((line = strsep(&rest, "\n")) && host_finding_parse(line, name, &finding)) {
 			show(report, name, &finding);
 			complete &= finding.status != HOST_MISSING;
 		}
+		if (line && !strcmp(line, HOST_FINDINGS_END))
+			continue;
+		host_finding_set(&finding, HOST_MISSING, "its findings cannot be read");
+		host_finding_advise(&finding, "install all of AVP in one version");
+		show(report, type->program.program, &finding);
+		complete = false;
 	}
 	return complete;
 }

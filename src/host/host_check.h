@@ -46,4 +46,7 @@ void host_finding_advise(struct host_finding *finding, const char *format, ...)
 void host_finding_print(FILE *stream, const char *name, const struct host_finding *finding);
 bool host_finding_parse(char *line, char name[HOST_CHECK_NAME], struct host_finding *finding);
 
+/* Behind the last finding: whoever reads them knows that there are no more. */
+#define HOST_FINDINGS_END "end"
+
 #endif

@@ -8,7 +8,9 @@
 #define DEPTH_MAX 4
 
 /* What the node of a virtio-mmio device has in any case. */
-static const char *const own_properties[] = {"compatible", "reg", "interrupts", "dma-coherent"};
+static const char *const own_properties[] = {"compatible",	 "reg",
+					     "interrupts",	 "interrupts-extended",
+					     "interrupt-parent", "dma-coherent"};
 
 static int check_properties(const void *part, int node, int depth, struct error *error)
 {
@@ -28,11 +30,14 @@ static int check_properties(const void *part, int node, int depth, struct error 
 						       "its root has '%s', which the device's node "
 						       "has already; put it into a node below",
 						       name);
-		if (!strcmp(name, "phandle") &&
-		    (length != sizeof(fdt32_t) || fdt32_ld(value) < DEVICE_TREE_PHANDLE_MIN))
-			return error_set_usage(error,
-					       "has a phandle below 0x%x; these are the machine's",
-					       DEVICE_TREE_PHANDLE_MIN);
+		if ((!strcmp(name, "phandle") || !strcmp(name, "linux,phandle")) &&
+		    (length != sizeof(fdt32_t) || fdt32_ld(value) < DEVICE_TREE_PHANDLE_MIN ||
+		     fdt32_ld(value) == UINT32_MAX))
+			return error_set_usage(
+				error,
+				"has a phandle that is not from 0x%x on; lower ones are the "
+				"machine's",
+				DEVICE_TREE_PHANDLE_MIN);
 	}
 	return 0;
 }

@@ -44,6 +44,10 @@ static int check_shape(const struct device_type *type, struct error *error)
 	    shape->queue_size_max & (shape->queue_size_max - 1))
 		return error_set(error, EINVAL, "%s: its queue size, %u, is not a power of two",
 				 type->name, shape->queue_size_max);
+	/* `avp run` hands no such file to the monitor yet. */
+	if (shape->tree)
+		return error_set(error, EINVAL, "%s: a part of the device tree comes by hand only",
+				 type->name);
 	for (size_t i = 1; i < DEVICE_SHAPE_SIZES; i++)
 		if (shape->config_sizes[i] && shape->config_sizes[i] >= shape->config_sizes[i - 1])
 			return error_set(error, EINVAL,
@@ -91,6 +95,12 @@ static int check_type(const struct device_type *type, struct error *error)
 	    !option_find(type->options, type->vm_image, strlen(type->vm_image)))
 		result = error_set(error, EINVAL, "%s: there is no option %s", type->name,
 				   type->vm_image);
+	for (const struct qemu_property *property = type->qemu ? type->qemu->properties : NULL;
+	     property && property->name && result == 0; property++)
+		if (property->option &&
+		    !option_find(type->options, property->option, strlen(property->option)))
+			result = error_set(error, EINVAL, "%s: QEMU's %s comes from no option",
+					   type->name, property->name);
 	return result;
 }
 

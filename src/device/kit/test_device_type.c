@@ -113,6 +113,8 @@ static void test_shape(void **state)
 	check_found("toy: its queue size, 0, is not a power of two");
 	type.shape.queue_size_max = 48;
 	check_found("toy: its queue size, 48, is not a power of two");
+	type.shape.tree = "tree";
+	check_found("toy: a part of the device tree comes by hand only");
 	type.shape.config_sizes[1] = 16;
 	check_found("toy: its configuration sizes are not in falling order");
 }
@@ -133,6 +135,11 @@ static void test_options(void **state)
 	check_found("toy: option file lies outside its struct");
 	type.positional = "size";
 	check_found("toy: there is no option size");
+	type.qemu = &(const struct qemu_device){
+		.name = "toy-pci",
+		.properties = (const struct qemu_property[]){{.name = "speed", .option = "pace"},
+							     {.name = NULL}}};
+	check_found("toy: QEMU's speed comes from no option");
 	type.vm_image = "image";
 	check_found("toy: there is no option image");
 }

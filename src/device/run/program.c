@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "base/cleanup.h"
 #include "base/command.h"
@@ -34,6 +35,7 @@ static int check_host(const struct host_check *checks)
 		checks->run(&finding);
 		host_finding_print(stdout, checks->name, &finding);
 	}
+	puts(HOST_FINDINGS_END);
 	return 0;
 }
 
@@ -60,6 +62,9 @@ static int serve(const struct device_program *program, struct device_process *pr
 	struct virtio_device *device;
 	int result = add_dashes(program->open(process, options, state, error), error);
 
+	/* It was asked to end meanwhile. */
+	if (result == -EINTR)
+		return 0;
 	if (result == 0)
 		result = device_process_drop_rights(process, error);
 	if (result < 0)
@@ -96,13 +101,15 @@ static int run(const struct command_call *call, struct error *error)
 	result = serve(program, &process, call->options, state, error);
 	if (program->close)
 		program->close(state);
-	return result == -EINTR ? 0 : result;
+	return result;
 }
 
 int device_program_main(const struct device_program *program, int argc, char **argv)
 {
 	struct command command = program->type->program;
 
+	/* Executed by a descriptor, a process is named after its number. */
+	prctl(PR_SET_NAME, command.program);
 	command.program = NULL;
 	command.run = run;
 	command.context = program;

@@ -152,6 +152,7 @@ struct engine {
 	 * command line.
 	 */
 	const char *console;
+	bool states_profiles; /* guests are told the profiles of the contract that it keeps */
 	/*
 	 * The engine waits for device processes that do not serve yet, so it is started before
 	 * them.

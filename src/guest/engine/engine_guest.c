@@ -186,7 +186,8 @@ void engine_free(struct engine_guest *guest)
 	if (!guest)
 		return;
 	event_loop_remove(guest->setup->loop, &guest->exit_source);
-	if (guest->process.pid)
+	/* Asked twice, an engine kills its process, which still has output to pass on. */
+	if (guest->process.pid && !guest->kill_asked)
 		engine_kill(guest);
 	process_end(&guest->process, FREE_MS);
 	guest->engine->close(guest);

@@ -16,6 +16,9 @@
 #include "base/text.h"
 #include "guest/engine/engine.h"
 
+#define CONTRACT "avp.contract=" CONTRACT_VERSION
+#define PROFILES "avp.profiles=" CONTRACT_PROFILES
+
 /* A word of a command line: [start, start + length) without quotation marks around it. */
 struct word {
 	const char *whole, *start, *end; /* with the first mark; without; end with the last mark */
@@ -102,6 +105,5 @@ int engine_command_line(char **line, const struct engine *engine, const struct g
 		append = own;
 	}
 	return add_parameters(line, append,
-			      "avp.contract=" CONTRACT_VERSION " avp.profiles=" CONTRACT_PROFILES,
-			      error);
+			      engine->states_profiles ? CONTRACT " " PROFILES : CONTRACT, error);
 }

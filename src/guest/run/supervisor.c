@@ -39,7 +39,7 @@ struct supervised {
 	const struct device_config *config;
 	struct listener listener;
 	struct device_files files;
-	char program[PATH_MAX];
+	int program_fd; /* its program, opened once: an update does not change a running guest */
 	enum device_state state;
 	struct process process;
 	struct event_source exit_source;  /* the pidfd */
@@ -254,8 +254,9 @@ static int execute(struct supervised *device, const struct process_ends *ends, s
 		device->config == guest_config_terminal(setup->config) ? setup->terminal : NULL;
 	int kept[3 + 3 + DEVICE_FILES_MAXIMUM] = {device->listener.listen_fd, ends->ready,
 						  ends->control};
+	char program[32];
 	struct process_spawn spawn = {
-		.program = device->program,
+		.program = program,
 		.kept_fds = kept,
 		.kept_fd_count = 3 + device->files.count,
 		.stdin_fd = -1,
@@ -265,6 +266,7 @@ static int execute(struct supervised *device, const struct process_ends *ends, s
 		.shielded = true,
 	};
 
+	snprintf(program, sizeof(program), "/proc/self/fd/%d", device->program_fd);
 	memcpy(kept + 3, device->files.fds, device->files.count * sizeof(kept[0]));
 	if (terminal) {
 		const int fds[] = {terminal->stream_fd, terminal->size_fd, terminal->resized_fd};
@@ -370,6 +372,18 @@ static int device_prepare(struct supervised *device, struct error *error)
 			  error);
 }
 
+/* Opens the program, which is executed by its descriptor from now on. */
+static int open_program(struct supervised *device, struct error *error)
+{
+	char path[PATH_MAX];
+	int result = program_path_find(device->config->type->program.program, path, error);
+
+	if (result < 0)
+		return result;
+	device->program_fd = open(path, O_PATH | O_CLOEXEC);
+	return device->program_fd < 0 ? error_set_errno(error, errno, "cannot open %s", path) : 0;
+}
+
 int supervisor_open(struct supervisor **out, const struct supervisor_setup *setup,
 		    struct error *error)
 {
@@ -396,14 +410,14 @@ int supervisor_open(struct supervisor **out, const struct supervisor_setup *setu
 			.exit_source = {.fd = -1},
 			.ready_source = {.fd = -1},
 			.control_fd = -1,
+			.program_fd = -1,
 			.heartbeat = TIMER_NONE,
 			.timer = TIMER_NONE,
 		};
 	}
 	/* Report mistakes in the files before the first process starts. */
 	for (size_t i = 0; i < count && result == 0; i++)
-		result = program_path_find(setup->config->devices[i].type->program.program,
-					   supervisor->devices[i].program, error);
+		result = open_program(&supervisor->devices[i], error);
 	for (size_t i = 0; i < count && result == 0; i++)
 		result = device_prepare(&supervisor->devices[i], error);
 	if (result < 0) {
@@ -489,6 +503,8 @@ void supervisor_free(struct supervisor *supervisor)
 	if (!supervisor)
 		return;
 	supervisor_stop(supervisor);
+	for (size_t i = 0; i < supervisor->count; i++)
+		close_fd(&supervisor->devices[i].program_fd);
 	free(supervisor->devices);
 	free(supervisor);
 }

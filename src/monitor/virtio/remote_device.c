@@ -665,6 +665,9 @@ static bool connect_again(struct remote_device *remote, struct error *error)
 			remote->events->config_changed(remote->context);
 		take_messages(remote);
 	} else {
+		/* It may have started rings before it died. */
+		if (remote->rings_sent)
+			remote->lost_requests |= loses_requests(remote);
 		vhost_client_free(client);
 	}
 	pthread_mutex_unlock(&remote->lock);

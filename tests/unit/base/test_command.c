@@ -284,6 +284,8 @@ static void a_command_may_be_a_program(void **state)
 
 	scratch_make(&scratch);
 	setenv("AVP_LIBEXEC_DIR", scratch.directory, 1);
+	/* Its help is in the tables. */
+	assert_int_equal(execute("echo --help"), 0);
 	assert_int_equal(execute("echo"), 2);
 	assert_non_null(strstr(capture_next(&capture), "there is no program echo-program in "));
 	path = scratch_write(&scratch, "echo-program", program, sizeof(program) - 1);

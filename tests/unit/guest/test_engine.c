@@ -193,9 +193,10 @@ static void test_long_command_lines(void **state)
 #endif
 }
 
-#define CONTRACT "avp.contract=" CONTRACT_VERSION " avp.profiles=" CONTRACT_PROFILES
+#define CONTRACT "avp.contract=" CONTRACT_VERSION
+#define PROFILES " avp.profiles=" CONTRACT_PROFILES
 
-/* Every engine passes the version of the contract to the guest. */
+/* Every engine passes the version of the contract to the guest, and profiles that it keeps. */
 static void test_every_engine_states_the_contract(void **state)
 {
 	for_each_engine(engine) {
@@ -204,6 +205,7 @@ static void test_every_engine_states_the_contract(void **state)
 		set_append(10);
 		assert_int_equal(engine_command_line(&line, engine, &config, &error), 0);
 		assert_non_null(strstr(line, "xxxxxxxxxx " CONTRACT));
+		assert_int_equal(strstr(line, PROFILES) != NULL, engine->states_profiles);
 	}
 }
 

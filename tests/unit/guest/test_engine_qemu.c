@@ -535,8 +535,8 @@ static void test_the_contract_reaches_the_guest(void **state)
 
 	fake_qemu_install(&scratch);
 	run_fake("append", NULL, output, sizeof(output));
-	assert_string_equal(output, "console=" QEMU_CONSOLE " avp.contract=" CONTRACT_VERSION
-				    " avp.profiles=" CONTRACT_PROFILES "\r\n");
+	assert_string_equal(output,
+			    "console=" QEMU_CONSOLE " avp.contract=" CONTRACT_VERSION "\r\n");
 }
 
 /* When QEMU fails for a resource limit, the message names the limit. */

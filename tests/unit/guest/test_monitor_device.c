@@ -22,6 +22,9 @@ static void check_same(const struct device_shape *shape, const struct device_sha
 	assert_int_equal(shape->setting_offset, wanted->setting_offset);
 	assert_int_equal(shape->setting_length, wanted->setting_length);
 	assert_int_equal(shape->replay, wanted->replay);
+	assert_int_equal(shape->config_length, wanted->config_length);
+	if (wanted->config_length)
+		assert_memory_equal(shape->config, wanted->config, wanted->config_length);
 }
 
 static void check_parsed(const char *text, const struct device_shape *wanted)
@@ -99,12 +102,15 @@ static void test_config(void **state)
 }
 
 /* What is handed down is read again as it was. */
-static void test_replay_is_handed_down(void **state)
+static void test_replay_and_config_are_handed_down(void **state)
 {
+	static const uint8_t config[] = {0x68, 0x00, 0xff};
 	cleanup_arguments struct arguments arguments = {0};
 	const struct device_shape shape = {.virtio_id = 26,
 					   .queues = 2,
 					   .queue_size_max = 128,
+					   .config = config,
+					   .config_length = sizeof(config),
 					   .replay = DEVICE_REPLAY_NOTHING};
 
 	monitor_device_add(&arguments, "fs", &shape, 3);
@@ -154,8 +160,10 @@ static void test_mistakes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_handed_down), cmocka_unit_test(test_by_hand),
-		cmocka_unit_test(test_config),	    cmocka_unit_test(test_replay_is_handed_down),
+		cmocka_unit_test(test_handed_down),
+		cmocka_unit_test(test_by_hand),
+		cmocka_unit_test(test_config),
+		cmocka_unit_test(test_replay_and_config_are_handed_down),
 		cmocka_unit_test(test_mistakes),
 	};
 

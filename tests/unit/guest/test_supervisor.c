@@ -328,9 +328,14 @@ static void test_dead_process_is_started_again(void **state)
 	char text[2048];
 	pid_t before;
 
+	char program[128];
+
 	describe("one", NULL);
 	start();
 	before = supervisor_device(supervisor, 0).pid;
+	/* An update removes or replaces the program: a running guest keeps the one that it has. */
+	snprintf(program, sizeof(program), "%s/device-block", directory);
+	assert_int_equal(unlink(program), 0);
 	kill(before, SIGKILL);
 	/* The socket survives the process: a connection waits for the next one. */
 	for (int64_t limit = clock_now_ms() + LIMIT_MS; !restarted && clock_now_ms() < limit;)
@@ -341,6 +346,7 @@ static void test_dead_process_is_started_again(void **state)
 	assert_int_equal(number_after(text, "pid="), supervisor_device(supervisor, 0).pid);
 	assert_int_equal(supervisor_device(supervisor, 0).restarts, 1);
 	assert_false(failed);
+	fake_device_install(directory);
 }
 
 static void test_failed_start_tells_why(void **state)

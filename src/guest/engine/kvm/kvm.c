@@ -332,6 +332,7 @@ static void kvm_kill(struct engine_guest *guest)
 
 const struct engine engine_kvm = {
 	.name = "kvm",
+	.states_profiles = true,
 	.machines =
 		{
 			[ENGINE_X86_64] = {MACHINE,

@@ -292,6 +292,10 @@ void monitor_device_add(struct arguments *arguments, const char *name,
 			     shape->virtio_id, name, fd, shape->queues, shape->queue_size_max);
 	for (int i = 0; i < DEVICE_SHAPE_SIZES && shape->config_sizes[i]; i++)
 		arguments_extend(arguments, ",config-size=%" PRIu32, shape->config_sizes[i]);
+	if (shape->config)
+		arguments_extend(arguments, ",config=");
+	for (uint32_t i = 0; shape->config && i < shape->config_length; i++)
+		arguments_extend(arguments, "%02x", shape->config[i]);
 	if (shape->setting_length)
 		arguments_extend(arguments, ",setting-offset=%" PRIu32 ",setting-length=%" PRIu32,
 				 shape->setting_offset, shape->setting_length);

@@ -453,7 +453,8 @@ const struct engine engine_qemu = {
 			[ENGINE_ARM64] = {MACHINE,
 					  .kernels = ENGINE_BOOTS(KERNEL_ELF) |
 						     ENGINE_BOOTS(KERNEL_ARM64_IMAGE) |
-						     ENGINE_BOOTS(KERNEL_GZIP),
+						     ENGINE_BOOTS(KERNEL_GZIP) |
+						     ENGINE_BOOTS(KERNEL_ZBOOT),
 					  .memory = GUEST_MEMORY_MAXIMUM},
 		},
 	.console = QEMU_CONSOLE,
