@@ -240,10 +240,14 @@ static bool check_devices(const struct report *report)
 		struct host_finding finding = {.remedy = ""};
 		struct error error;
 
+		/* Guests without such a device can be run. */
 		if (ask_device(type, text, sizeof(text), &error) < 0) {
-			host_finding_set(&finding, HOST_MISSING, "%s", error.message);
+			host_finding_set(&finding, HOST_WARN, "%s", error.message);
+			host_finding_advise(&finding,
+					    "install all of AVP; till then run no guest "
+					    "with a device of type %s",
+					    type->name);
 			show(report, type->program.program, &finding);
-			complete = false;
 			continue;
 		}
 		while ((line = strsep(&rest, "\n")) && host_finding_parse(line, name, &finding)) {

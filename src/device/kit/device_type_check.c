@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Checks that the tables of the types are complete; the build does so when it writes documents. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -79,6 +80,21 @@ static int check_texts(const struct device_type *type, struct error *error)
 	return 0;
 }
 
+/* Whether the options take the defaults that their rows name. */
+static int check_defaults(const struct device_type *type, struct error *error)
+{
+	void *options = calloc(1, type->options_size);
+	int result = options ? option_set_defaults(type->options, options, error) :
+			       error_set(error, ENOMEM, "out of memory");
+
+	if (result < 0)
+		error_prefix(error, "%s", type->name);
+	if (options)
+		option_clear(type->options, options);
+	free(options);
+	return result;
+}
+
 static int check_type(const struct device_type *type, struct error *error)
 {
 	int result = check_texts(type, error);
@@ -95,6 +111,8 @@ static int check_type(const struct device_type *type, struct error *error)
 	    !option_find(type->options, type->vm_image, strlen(type->vm_image)))
 		result = error_set(error, EINVAL, "%s: there is no option %s", type->name,
 				   type->vm_image);
+	if (result == 0)
+		result = check_defaults(type, error);
 	for (const struct qemu_property *property = type->qemu ? type->qemu->properties : NULL;
 	     property && property->name && result == 0; property++)
 		if (property->option &&

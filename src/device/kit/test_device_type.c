@@ -140,6 +140,15 @@ static void test_options(void **state)
 		.properties = (const struct qemu_property[]){{.name = "speed", .option = "pace"},
 							     {.name = NULL}}};
 	check_found("toy: QEMU's speed comes from no option");
+	rows[0] = (struct option_row){.name = "speed",
+				      .type = OPTION_NUMBER,
+				      .argument = "N",
+				      .offset = offsetof(struct toy_options, file),
+				      .minimum = 2,
+				      .maximum = 9,
+				      .default_text = "1",
+				      .help = "its speed"};
+	check_found("toy: --speed: 1 is too small; give a number, from 2 to 9");
 	type.vm_image = "image";
 	check_found("toy: there is no option image");
 }

@@ -588,6 +588,9 @@ int bundle_load(const char *directory, struct guest_config *config, struct error
 	if (result == 0)
 		result = json_file_load_at(fd < 0 ? AT_FDCWD : fd, fd < 0 ? source : BUNDLE_FILE,
 					   source, BUNDLE_SIZE_MAXIMUM, &root, error);
+	if (result < 0 && fd >= 0 && faccessat(fd, BUNDLE_FILE, F_OK, 0) < 0 && errno == ENOENT)
+		return error_set_usage(error, "%s: there is no such file; `avp spec` writes one",
+				       source);
 	return result < 0 ? result :
 			    fill_config(root, directory, fd, take_pointer(source), config, error);
 }

@@ -229,7 +229,7 @@ static void nothing_is_started_when_something_is_wrong(void **state)
 	check_refused("avp run --kernel @/kernel --net user,tap=tap0", "--net: user: excludes tap");
 	check_refused("avp run --kernel @/kernel --entropy=x", "--entropy: there is no option 'x'");
 	check_refused("avp run @/kernel @/kernel", "is one argument too many");
-	check_refused("avp run @", "/config.json: No such file or directory");
+	check_refused("avp run @", "/config.json: there is no such file; `avp spec` writes one");
 	check_refused("avp run @/kernel", "/kernel/config.json: Not a directory");
 	write_bundle("\"devices\": [{\"type\": \"block\", \"file\": \"no.img\"}]");
 	check_refused("avp run @", "/config.json: avp.devices[0].file: ");
