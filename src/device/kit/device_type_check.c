@@ -45,10 +45,6 @@ static int check_shape(const struct device_type *type, struct error *error)
 	    shape->queue_size_max & (shape->queue_size_max - 1))
 		return error_set(error, EINVAL, "%s: its queue size, %u, is not a power of two",
 				 type->name, shape->queue_size_max);
-	/* `avp run` hands no such file to the monitor yet. */
-	if (shape->tree)
-		return error_set(error, EINVAL, "%s: a part of the device tree comes by hand only",
-				 type->name);
 	for (size_t i = 1; i < DEVICE_SHAPE_SIZES; i++)
 		if (shape->config_sizes[i] && shape->config_sizes[i] >= shape->config_sizes[i - 1])
 			return error_set(error, EINVAL,

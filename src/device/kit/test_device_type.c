@@ -113,8 +113,6 @@ static void test_shape(void **state)
 	check_found("toy: its queue size, 0, is not a power of two");
 	type.shape.queue_size_max = 48;
 	check_found("toy: its queue size, 48, is not a power of two");
-	type.shape.tree = "tree";
-	check_found("toy: a part of the device tree comes by hand only");
 	type.shape.config_sizes[1] = 16;
 	check_found("toy: its configuration sizes are not in falling order");
 }

@@ -118,7 +118,7 @@ struct engine_guest {
 enum engine_file { ENGINE_KERNEL, ENGINE_FIRMWARE, ENGINE_INITRD, ENGINE_FILES };
 
 /* The most descriptors that an engine's process inherits: one a device, and a few. */
-#define ENGINE_DESCRIPTORS (GUEST_DEVICES_MAXIMUM + 8)
+#define ENGINE_DESCRIPTORS (2 * GUEST_DEVICES_MAXIMUM + 8)
 
 /*
  * How an engine's process is started. engine_start owns the descriptors unless noted otherwise.

@@ -223,7 +223,9 @@ static void test_arguments(void **state)
 		.control = 13,
 		.command_line = "quiet",
 	};
-	const struct monitor_descriptors descriptors = {.broker = 14, .devices = {15}};
+	const struct monitor_descriptors descriptors = {.broker = 14,
+							.devices = {15},
+							.trees = {-1}};
 	static const char *const wanted[] = {
 		"monitor",	  "--kernel=/dev/fd/10", "--initrd=/dev/fd/11", "--append=quiet",
 		"--cpus=2",	  "--memory=268435456",	 "--serial-fd=12",	"--control-fd=13",

@@ -7,11 +7,14 @@
 // cmocka needs the headers above
 #include <cmocka.h>
 #include <errno.h>
+#include <libfdt.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/arguments.h"
 #include "guest/config/config.h"
 #include "guest/engine/kvm/monitor_device.h"
+#include "monitor/boot.h"
 
 static void check_same(const struct device_shape *shape, const struct device_shape *wanted)
 {
@@ -47,7 +50,7 @@ static void test_handed_down(void **state)
 		const char *text;
 		struct error error;
 
-		monitor_device_add(&arguments, "disk.0", &type->shape, 17);
+		monitor_device_add(&arguments, "disk.0", &type->shape, 17, -1);
 		assert_int_equal(arguments.count, 1);
 		text = arguments.items[0];
 		assert_int_equal(strncmp(text, "--device=", 9), 0);
@@ -113,8 +116,37 @@ static void test_replay_and_config_are_handed_down(void **state)
 					   .config_length = sizeof(config),
 					   .replay = DEVICE_REPLAY_NOTHING};
 
-	monitor_device_add(&arguments, "fs", &shape, 3);
+	monitor_device_add(&arguments, "fs", &shape, 3, -1);
 	check_parsed(arguments.items[0] + strlen("--device="), &shape);
+}
+
+/* As written by an engine, and read by a monitor of an architecture with device trees. */
+static void test_part_of_the_device_tree(void **state)
+{
+	cleanup_arguments struct arguments arguments = {0};
+	const struct device_shape shape = {.virtio_id = 41, .queues = 2, .queue_size_max = 64};
+	FILE *file = tmpfile();
+	struct monitor_device device;
+	struct error error;
+	char tree[256];
+
+	assert_int_equal(fdt_create_empty_tree(tree, sizeof(tree)), 0);
+	assert_int_equal(fwrite(tree, 1, sizeof(tree), file), sizeof(tree));
+	fflush(file);
+	monitor_device_add(&arguments, "gpio", &shape, 3, fileno(file));
+	if (!arch_has_tree) {
+		assert_true(monitor_device_parse(&device, arguments.items[0] + strlen("--device="),
+						 &error) < 0);
+		assert_non_null(strstr(error.message, "machines of this architecture have none"));
+	} else {
+		assert_int_equal(monitor_device_parse(
+					 &device, arguments.items[0] + strlen("--device="), &error),
+				 0);
+		assert_int_equal(device.shape.tree_length, sizeof(tree));
+		assert_memory_equal(device.shape.tree, tree, sizeof(tree));
+		monitor_device_clear(&device);
+	}
+	fclose(file);
 }
 
 static void test_mistakes(void **state)
@@ -164,6 +196,7 @@ int main(void)
 		cmocka_unit_test(test_by_hand),
 		cmocka_unit_test(test_config),
 		cmocka_unit_test(test_replay_and_config_are_handed_down),
+		cmocka_unit_test(test_part_of_the_device_tree),
 		cmocka_unit_test(test_mistakes),
 	};
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -22,6 +23,7 @@
 #include "guest/engine/kvm/kvm.h"
 #include "guest/engine/kvm/monitor_arguments.h"
 #include "guest/run/log_relay.h"
+#include "monitor/boot.h"
 #include "monitor/broker.h"
 #include "monitor/control.h"
 #include "vhost/client.h"
@@ -247,6 +249,16 @@ static int open_control(struct kvm_guest *guest, struct engine_launch *launch, s
 	return result;
 }
 
+/* A file with the part of the device tree that a type brings along. Returns its descriptor. */
+static int make_tree_file(const struct device_shape *shape, struct error *error)
+{
+	cleanup_fd int fd = memfd_create("device-tree", MFD_CLOEXEC);
+
+	if (fd < 0 || write(fd, shape->tree, shape->tree_length) != (ssize_t)shape->tree_length)
+		return error_set_errno(error, errno, "cannot make a file for a device tree");
+	return take_fd(&fd);
+}
+
 /*
  * Connects to the devices' sockets for the monitor. The connection waits for a process that has not
  * started yet.
@@ -255,11 +267,21 @@ static int connect_devices(struct kvm_guest *guest, struct engine_launch *launch
 			   struct monitor_descriptors *descriptors, struct error *error)
 {
 	for (size_t i = 0; i < guest->common.setup->device_count; i++) {
+		const struct engine_device *device = &guest->common.setup->devices[i];
+		const struct device_shape *shape = &device->config->type->shape;
 		int fd = vhost_client_connect(guest->path_list[i], 0, error);
 
 		if (fd < 0)
 			return fd;
 		descriptors->devices[i] = fd;
+		engine_launch_keep(launch, fd, false);
+		descriptors->trees[i] = -1;
+		if (!arch_has_tree || !shape->tree)
+			continue;
+		fd = make_tree_file(shape, error);
+		if (fd < 0)
+			return fd;
+		descriptors->trees[i] = fd;
 		engine_launch_keep(launch, fd, false);
 	}
 	return 0;

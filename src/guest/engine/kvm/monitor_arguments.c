@@ -59,6 +59,7 @@ void monitor_arguments(struct arguments *arguments, const struct engine_setup *s
 		const struct device_config *device = setup->devices[i].config;
 		const struct device_shape shape = shape_of(device);
 
-		monitor_device_add(arguments, device->name, &shape, descriptors->devices[i]);
+		monitor_device_add(arguments, device->name, &shape, descriptors->devices[i],
+				   descriptors->trees[i]);
 	}
 }

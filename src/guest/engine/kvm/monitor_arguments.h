@@ -12,6 +12,7 @@
 struct monitor_descriptors {
 	int broker;
 	int devices[GUEST_DEVICES_MAXIMUM]; /* connections, in the order of the setup's devices */
+	int trees[GUEST_DEVICES_MAXIMUM]; /* files with their parts of the device tree; -1: none */
 };
 
 /* Appends all arguments, the program's name first. */

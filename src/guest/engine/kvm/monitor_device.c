@@ -284,7 +284,7 @@ void monitor_device_clear(struct monitor_device *device)
 }
 
 void monitor_device_add(struct arguments *arguments, const char *name,
-			const struct device_shape *shape, int fd)
+			const struct device_shape *shape, int fd, int tree_fd)
 {
 	arguments_add_format(arguments,
 			     "--device=%" PRIu32
@@ -299,6 +299,8 @@ void monitor_device_add(struct arguments *arguments, const char *name,
 	if (shape->setting_length)
 		arguments_extend(arguments, ",setting-offset=%" PRIu32 ",setting-length=%" PRIu32,
 				 shape->setting_offset, shape->setting_length);
+	if (tree_fd >= 0)
+		arguments_extend(arguments, ",device-tree=/dev/fd/%d", tree_fd);
 	if (shape->replay == DEVICE_REPLAY_NOTHING)
 		arguments_extend(arguments, ",replay=nothing");
 }

@@ -43,7 +43,8 @@ void monitor_device_clear(struct monitor_device *device);
  * Adds the argument that monitor_device_parse reads as this device, for an inherited connection
  * @fd.
  */
+/* @tree_fd: the shape's device tree in a file that is inherited; -1: none. */
 void monitor_device_add(struct arguments *arguments, const char *name,
-			const struct device_shape *shape, int fd);
+			const struct device_shape *shape, int fd, int tree_fd);
 
 #endif
