@@ -22,7 +22,7 @@
 #include "cli/avp.h"
 #include "device/kit/device_type.h"
 #include "guest/engine/engine.h"
-#include "monitor/kvm/probe.h"
+#include "host/kvm_probe.h"
 
 /* How to get /dev/kvm. */
 #if defined(__aarch64__)

@@ -2,7 +2,7 @@
 /*
  * Describes exits of KVM.
  */
-#include "monitor/kvm/kvm_exit.h"
+#include "host/kvm_exit.h"
 
 #include <stdio.h>
 

@@ -2,8 +2,8 @@
 /*
  * Describes why KVM_RUN returned.
  */
-#ifndef AVP_MONITOR_KVM_KVM_EXIT_H
-#define AVP_MONITOR_KVM_KVM_EXIT_H
+#ifndef AVP_HOST_KVM_EXIT_H
+#define AVP_HOST_KVM_EXIT_H
 
 #include <linux/kvm.h>
 

@@ -3,7 +3,7 @@
  * Whether KVM works: the part common to all architectures. It opens the device, runs the
  * architecture's part in a child within a time limit, and describes the result.
  */
-#include "monitor/kvm/probe.h"
+#include "host/kvm_probe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,8 +18,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/process.h"
-#include "monitor/kvm/kvm_exit.h"
-#include "monitor/kvm/probe_machine.h"
+#include "host/kvm_exit.h"
+#include "host/kvm_probe_machine.h"
 
 #define DEVICE "/dev/kvm"
 

@@ -3,8 +3,8 @@
  * Whether KVM works on this host. An open /dev/kvm is not enough: its virtual machines may die at
  * the first 64-bit instruction. So the probe runs a few instructions and checks the results.
  */
-#ifndef AVP_MONITOR_KVM_PROBE_H
-#define AVP_MONITOR_KVM_PROBE_H
+#ifndef AVP_HOST_KVM_PROBE_H
+#define AVP_HOST_KVM_PROBE_H
 
 #include <sys/types.h>
 

@@ -12,8 +12,8 @@
 #include <sys/mman.h>
 
 #include "base/clock.h"
-#include "monitor/arm64/kvm_register.h"
-#include "monitor/kvm/probe_machine.h"
+#include "host/kvm_register.h"
+#include "host/kvm_probe_machine.h"
 
 /* The guest's memory; a multiple of every page size. */
 #define MEMORY_ADDRESS 0x40000000

@@ -2,12 +2,12 @@
 /*
  * The probe's interface to each processor architecture.
  */
-#ifndef AVP_MONITOR_KVM_PROBE_MACHINE_H
-#define AVP_MONITOR_KVM_PROBE_MACHINE_H
+#ifndef AVP_HOST_KVM_PROBE_MACHINE_H
+#define AVP_HOST_KVM_PROBE_MACHINE_H
 
 #include <linux/kvm.h>
 
-#include "monitor/kvm/probe.h"
+#include "host/kvm_probe.h"
 
 /*
  * Runs a few 64-bit instructions on the open /dev/kvm, @kvm_fd, and fills in *result. It may leave

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "monitor/kvm/probe_machine.h"
+#include "host/kvm_probe_machine.h"
 
 /* The guest's memory. The page tables map the first 2 MiB to themselves with one large page. */
 #define MEMORY_SIZE	0x10000

@@ -2,8 +2,8 @@
 /*
  * The registers of an arm64 vCPU that the monitor reads and writes.
  */
-#ifndef AVP_MONITOR_ARM64_KVM_REGISTER_H
-#define AVP_MONITOR_ARM64_KVM_REGISTER_H
+#ifndef AVP_HOST_KVM_REGISTER_H
+#define AVP_HOST_KVM_REGISTER_H
 
 #include <linux/kvm.h>
 #include <stddef.h>

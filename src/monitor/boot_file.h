@@ -6,10 +6,8 @@
 #ifndef AVP_MONITOR_BOOT_FILE_H
 #define AVP_MONITOR_BOOT_FILE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include <time.h>
 
 #include "base/error.h"
 #include "monitor/boot.h"
@@ -20,21 +18,6 @@ struct boot_file {
 	const char *name;
 	uint64_t size;
 };
-
-/* Size and time of a file at the first check. Starts zeroed. */
-struct boot_file_stamp {
-	bool known;
-	uint64_t size;
-	struct timespec written;
-};
-
-/*
- * Checks that the file behind @fd (-1: none) has the same size and time of its last write as at the
- * first call with this stamp. A new file under the same name does not matter. Returns 0 or, with
- * *error set, a negative errno.
- */
-int boot_file_check_stamp(struct boot_file_stamp *stamp, int fd, const char *name,
-			  struct error *error);
 
 /* Prepares to read @fd, which must be a regular file; errors call it @what, such as "a kernel". */
 int boot_file_open(struct boot_file *file, int fd, const char *name, const char *what,

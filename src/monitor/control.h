@@ -23,4 +23,12 @@
 
 #define CONTROL_LINE_MAX 1024
 
+/* The policy when a watchdog of the machine expires. */
+enum machine_watchdog {
+	MACHINE_WATCHDOG_NONE,
+	MACHINE_WATCHDOG_NOTIFY, /* only the event */
+	MACHINE_WATCHDOG_RESET,
+	MACHINE_WATCHDOG_STOP, /* it ends as failed */
+};
+
 #endif

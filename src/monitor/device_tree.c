@@ -46,8 +46,8 @@ int device_tree_check_part(const void *part, size_t length, struct error *error)
 {
 	int depth = 0;
 
-	if (length > DEVICE_TREE_PART_MAX)
-		return error_set_usage(error, "is larger than %d bytes", DEVICE_TREE_PART_MAX);
+	if (length > DEVICE_SHAPE_TREE_MAX)
+		return error_set_usage(error, "is larger than %d bytes", DEVICE_SHAPE_TREE_MAX);
 	if (length < sizeof(struct fdt_header) || fdt_check_full(part, length) != 0)
 		return error_set_usage(error,
 				       "is not a flattened device tree; compile it: dtc -o FILE");

@@ -9,8 +9,8 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "virtio/device_shape.h"
 
-#define DEVICE_TREE_PART_MAX 2048 /* bytes */
 /* Smaller phandles are the machine's own. */
 #define DEVICE_TREE_PHANDLE_MIN 0x100
 

@@ -15,6 +15,7 @@
 #include <sys/eventfd.h>
 
 #include "base/cleanup.h"
+#include "base/file_stamp.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "monitor/boot_file.h"
@@ -69,7 +70,7 @@ struct machine {
 	size_t transport_count;
 	struct boot_entry entry;
 	struct {
-		struct boot_file_stamp kernel, firmware, initrd;
+		struct file_stamp kernel, firmware, initrd;
 	} stamps;
 	bool loaded;		       /* the kernel in memory is unmodified */
 	struct loader loader;	       /* owns the three above while it runs */
@@ -169,15 +170,15 @@ static void switch_off(struct machine *machine)
 static int check_files(struct machine *machine, struct error *error)
 {
 	const struct boot_source *boot = &machine->boot;
-	int result = boot_file_check_stamp(&machine->stamps.kernel, boot->kernel_fd,
-					   boot->kernel_name, error);
+	int result = file_stamp_check(&machine->stamps.kernel, boot->kernel_fd, boot->kernel_name,
+				      error);
 
 	if (result == 0)
-		result = boot_file_check_stamp(&machine->stamps.firmware, boot->firmware_fd,
-					       boot->firmware_name, error);
+		result = file_stamp_check(&machine->stamps.firmware, boot->firmware_fd,
+					  boot->firmware_name, error);
 	if (result == 0)
-		result = boot_file_check_stamp(&machine->stamps.initrd, boot->initrd_fd,
-					       boot->initrd_name, error);
+		result = file_stamp_check(&machine->stamps.initrd, boot->initrd_fd,
+					  boot->initrd_name, error);
 	return result;
 }
 

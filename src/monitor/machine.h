@@ -16,7 +16,8 @@
 #include "base/error.h"
 #include "base/event_loop.h"
 #include "monitor/boot.h"
-#include "monitor/broker.h"
+#include "monitor/control.h"
+#include "vhost/broker.h"
 #include "monitor/kvm/hypervisor.h"
 #include "virtio/device_shape.h"
 
@@ -34,14 +35,6 @@ enum machine_end {
 	 * The hypervisor failed, the guest triple-faults repeatedly, or a watchdog stopped it.
 	 */
 	MACHINE_FAILED,
-};
-
-/* The policy when a watchdog of the machine expires. */
-enum machine_watchdog {
-	MACHINE_WATCHDOG_NONE,
-	MACHINE_WATCHDOG_NOTIFY, /* only the event */
-	MACHINE_WATCHDOG_RESET,
-	MACHINE_WATCHDOG_STOP, /* it ends as failed */
 };
 
 /* Called from the loop unless noted otherwise. */

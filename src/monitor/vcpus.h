@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "monitor/broker.h"
+#include "vhost/broker.h"
 #include "monitor/bus.h"
 #include "monitor/kvm/hypervisor.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Descriptors for a sandboxed monitor: both sides. */
-#include "monitor/broker.h"
+#include "vhost/broker.h"
 
 #include <errno.h>
 #include <fcntl.h>

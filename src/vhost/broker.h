@@ -5,8 +5,8 @@
  * process outside the sandbox that has started the device processes or knows their sockets. It does
  * not trust the monitor, which can do no more than the two requests below.
  */
-#ifndef AVP_MONITOR_BROKER_H
-#define AVP_MONITOR_BROKER_H
+#ifndef AVP_VHOST_BROKER_H
+#define AVP_VHOST_BROKER_H
 
 #include <pthread.h>
 #include <stddef.h>

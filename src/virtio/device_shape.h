@@ -9,6 +9,10 @@
 #include <stdint.h>
 
 #define DEVICE_SHAPE_SIZES 4
+/* The largest that a monitor takes. */
+#define DEVICE_SHAPE_QUEUES_MAX 64
+#define DEVICE_SHAPE_CONFIG_MAX 256  /* bytes */
+#define DEVICE_SHAPE_TREE_MAX	2048 /* bytes */
 
 /* What becomes of requests in flight when their process dies without a record of them. */
 enum device_replay {

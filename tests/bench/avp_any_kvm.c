@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "cli/avp.h"
-#include "monitor/kvm/probe.h"
+#include "host/kvm_probe.h"
 
 void __wrap_kvm_probe_wait(struct kvm_probe *probe, struct kvm_probe_result *result);
 void __real_kvm_probe_wait(struct kvm_probe *probe, struct kvm_probe_result *result);

@@ -137,7 +137,7 @@ static struct model_queue *selected(struct fuzz *fuzz)
 /* After a reset everything is in its initial state; what the guest set up is gone. */
 static void forget_device(struct fuzz *fuzz)
 {
-	for (unsigned int i = 0; i < REMOTE_QUEUES_MAX; i++)
+	for (unsigned int i = 0; i < DEVICE_SHAPE_QUEUES_MAX; i++)
 		PROMISE(!fuzz->model.queues[i].attached);
 	if (device_is_alive(fuzz))
 		PROMISE(!device_runs(fuzz));

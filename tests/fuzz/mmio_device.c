@@ -92,8 +92,8 @@ unsigned int device_queue_count(const struct fuzz *fuzz)
 	unsigned int reported = fuzz->protocol & FEATURE(VHOST_PROTOCOL_MQ) ? fuzz->choice.queues :
 									      0;
 
-	if (reported > REMOTE_QUEUES_MAX)
-		reported = REMOTE_QUEUES_MAX;
+	if (reported > DEVICE_SHAPE_QUEUES_MAX)
+		reported = DEVICE_SHAPE_QUEUES_MAX;
 	return reported ? reported : least;
 }
 
@@ -107,7 +107,7 @@ bool device_is_alive(const struct fuzz *fuzz)
 
 bool device_runs(const struct fuzz *fuzz)
 {
-	for (unsigned int i = 0; i < REMOTE_QUEUES_MAX; i++)
+	for (unsigned int i = 0; i < DEVICE_SHAPE_QUEUES_MAX; i++)
 		if (fuzz->client->running[i])
 			return true;
 	return false;

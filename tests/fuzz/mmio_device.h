@@ -21,7 +21,7 @@
 /* Guest memory: two ranges of this size, the first at 0. */
 #define RANGE_BYTES  UINT64_C(0x40000)
 #define SECOND_RANGE UINT64_C(0x100000000)
-#define CONFIG_BYTES REMOTE_CONFIG_MAX
+#define CONFIG_BYTES DEVICE_SHAPE_CONFIG_MAX
 #define CONFIG_SEEN  96 /* no type that the monitor knows has more */
 
 /* The device process that the input selects. */
@@ -50,8 +50,8 @@ struct vhost_client {
 	bool memory_set;
 	struct vhost_inflight_area area;
 	volatile bool area_lost;
-	struct vhost_client_ring rings[REMOTE_QUEUES_MAX];
-	bool running[REMOTE_QUEUES_MAX];
+	struct vhost_client_ring rings[DEVICE_SHAPE_QUEUES_MAX];
+	bool running[DEVICE_SHAPE_QUEUES_MAX];
 };
 
 /* What the driver has done to a queue. */
@@ -76,7 +76,7 @@ struct model {
 	 * interrupt.
 	 */
 	bool config_due, config_possible;
-	struct model_queue queues[REMOTE_QUEUES_MAX];
+	struct model_queue queues[DEVICE_SHAPE_QUEUES_MAX];
 };
 
 struct fuzz {

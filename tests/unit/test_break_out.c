@@ -35,7 +35,7 @@
 #include "guest/run/run.h"
 #include "host/sandbox.h"
 #include "monitor/boot.h"
-#include "monitor/broker.h"
+#include "vhost/broker.h"
 #include "monitor/machine.h"
 #include "unit/break_out.h"
 #include "unit/capture.h"

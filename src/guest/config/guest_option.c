@@ -7,7 +7,7 @@
 #include "base/contract_version.h"
 #include "guest/config/config.h"
 #include "guest/engine/engine_feature.h"
-#include "monitor/machine.h"
+#include "monitor/control.h"
 
 /* What Linux calls the first serial port of a virtual machine of this architecture. */
 #ifdef __aarch64__

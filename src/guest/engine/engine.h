@@ -19,7 +19,7 @@
 #include "guest/config/kernel_image.h"
 #include "guest/run/run.h"
 #include "host/host_check.h"
-#include "monitor/kvm/probe.h"
+#include "host/kvm_probe.h"
 
 /* A device of the guest, and how to reach the process that serves it. */
 struct engine_device {

@@ -34,7 +34,7 @@
 #include "host/console.h"
 #include "host/host_identity.h"
 #include "host/terminal.h"
-#include "monitor/kvm/probe.h"
+#include "host/kvm_probe.h"
 
 #define COMPONENT "run"
 /* How long an engine gets to exit when its guest is killed. */

@@ -14,7 +14,7 @@
 
 #include "base/cleanup.h"
 #include "monitor/arm64/gic.h"
-#include "monitor/arm64/kvm_register.h"
+#include "host/kvm_register.h"
 #include "monitor/arm64/layout.h"
 #include "monitor/arm64/suspend.h"
 

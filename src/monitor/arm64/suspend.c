@@ -11,7 +11,7 @@
 #include <time.h>
 
 #include "monitor/arm64/kvm_cpu.h"
-#include "monitor/arm64/kvm_register.h"
+#include "host/kvm_register.h"
 
 /* How long the others may take to answer; a vCPU that does not counts as on. */
 #define ANSWER_SECONDS 2

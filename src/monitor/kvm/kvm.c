@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "monitor/kvm/kvm_exit.h"
+#include "host/kvm_exit.h"
 #include "monitor/kvm/kvm_private.h"
 #include "virtio/container_of.h"
 

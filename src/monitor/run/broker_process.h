@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include "monitor/broker.h"
+#include "vhost/broker.h"
 
 /*
  * Starts the child, which connects to the sockets at @paths and exits with this process. Call it

@@ -24,8 +24,9 @@
 #include "base/timer.h"
 #include "host/console.h"
 #include "host/sandbox.h"
+#include "monitor/device_tree.h"
 #include "monitor/control.h"
-#include "monitor/kvm/probe.h"
+#include "host/kvm_probe.h"
 #include "monitor/run/boot_paths.h"
 #include "monitor/run/broker_process.h"
 #include "monitor/run/control_socket.h"
@@ -366,6 +367,29 @@ static int check_machine(const struct monitor_setup *setup, struct error *error)
 	return 0;
 }
 
+/* Checks the parts of the device tree that devices bring along. */
+static int check_trees(const struct monitor_setup *setup, struct error *error)
+{
+	for (size_t i = 0; i < setup->device_count; i++) {
+		const struct machine_device *device = &setup->devices[i];
+		int result = 0;
+
+		if (!device->shape.tree)
+			continue;
+		if (!arch_has_tree)
+			result = error_set_usage(error, "machines of this architecture have none; "
+							"omit it");
+		else
+			result = device_tree_check_part(device->shape.tree,
+							device->shape.tree_length, error);
+		if (result < 0) {
+			error_prefix(error, "--device: %s: device-tree", device->name);
+			return result;
+		}
+	}
+	return 0;
+}
+
 int monitor_process_run(const struct monitor_setup *setup, enum monitor_end *end,
 			struct error *error)
 {
@@ -380,6 +404,8 @@ int monitor_process_run(const struct monitor_setup *setup, enum monitor_end *end
 	struct boot_paths paths;
 	int result = check_machine(setup, error);
 
+	if (result == 0)
+		result = check_trees(setup, error);
 	if (result == 0)
 		result = event_loop_init(&monitor.loop, 0, error);
 	if (result < 0)

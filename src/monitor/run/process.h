@@ -32,7 +32,7 @@ struct monitor_setup {
 	/* Inherited sockets; -1: not given. */
 	int serial_fd;	/* -1: the serial port is the terminal */
 	int control_fd; /* see monitor/control.h */
-	int broker_fd;	/* see monitor/broker.h; -1: a child of this process is the broker */
+	int broker_fd;	/* see vhost/broker.h; -1: a child of this process is the broker */
 };
 
 enum monitor_end {

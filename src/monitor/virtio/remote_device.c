@@ -100,7 +100,7 @@ static int read_config(struct remote_device *remote, struct vhost_client *client
 		       struct error *error)
 {
 	const uint32_t *sizes = remote->shape->config_sizes;
-	uint8_t config[REMOTE_CONFIG_MAX] = {0};
+	uint8_t config[DEVICE_SHAPE_CONFIG_MAX] = {0};
 	uint32_t length = 0;
 	int result = -EIO;
 
@@ -180,7 +180,7 @@ void remote_write_config(struct remote_device *remote, uint32_t offset, const vo
 			 uint32_t length)
 {
 	const struct device_shape *shape = remote->shape;
-	uint8_t before[REMOTE_CONFIG_MAX];
+	uint8_t before[DEVICE_SHAPE_CONFIG_MAX];
 	struct error error;
 	int result;
 
@@ -753,7 +753,8 @@ static int learn(struct remote_device *remote, struct error *error)
 		remote->features &= ~FEATURE(VIRTIO_F_RING_PACKED);
 	if (queues == 0)
 		queues = remote->shape->queues;
-	remote->queue_count = queues < REMOTE_QUEUES_MAX ? (uint16_t)queues : REMOTE_QUEUES_MAX;
+	remote->queue_count = queues < DEVICE_SHAPE_QUEUES_MAX ? (uint16_t)queues :
+								 DEVICE_SHAPE_QUEUES_MAX;
 	return read_config(remote, remote->client, error) < 0 ? -error->code : 0;
 }
 
@@ -782,7 +783,7 @@ int remote_open(struct remote_device *remote, const char *name, const struct rem
 	};
 	pthread_mutex_init(&remote->lock, NULL);
 	pthread_mutex_init(&remote->hang_up_lock, NULL);
-	for (int i = 0; i < REMOTE_QUEUES_MAX; i++)
+	for (int i = 0; i < DEVICE_SHAPE_QUEUES_MAX; i++)
 		remote->rings[i].kick_fd = -1;
 	result = timer_open(&remote->retry, loop, CLOCK_MONOTONIC, handle_retry, remote, error);
 	if (result == 0 && fd < 0) {
@@ -812,7 +813,7 @@ void remote_close(struct remote_device *remote)
 	set_hang_up_fd(remote, -1);
 	forget_inflight(remote);
 	close_fd(&remote->call_fd);
-	for (int i = 0; i < REMOTE_QUEUES_MAX; i++)
+	for (int i = 0; i < DEVICE_SHAPE_QUEUES_MAX; i++)
 		close_fd(&remote->rings[i].kick_fd);
 	pthread_mutex_destroy(&remote->hang_up_lock);
 	pthread_mutex_destroy(&remote->lock);

@@ -23,15 +23,12 @@
 #include "base/error.h"
 #include "base/event_loop.h"
 #include "base/timer.h"
-#include "monitor/broker.h"
+#include "vhost/broker.h"
 #include "monitor/memory.h"
 #include "vhost/client.h"
 #include "vhost/inflight_area.h"
 #include "virtio/device_shape.h"
 #include "virtio/inflight.h"
-
-#define REMOTE_QUEUES_MAX 64
-#define REMOTE_CONFIG_MAX 256
 
 /* A ring that the driver has set up. */
 struct remote_ring {
@@ -86,7 +83,7 @@ struct remote_device {
 	uint16_t queue_count;
 	uint32_t config_size;
 	uint32_t config_length; /* of this process; 0: not known yet */
-	uint8_t config[REMOTE_CONFIG_MAX];
+	uint8_t config[DEVICE_SHAPE_CONFIG_MAX];
 	bool memory_sent; /* this process was sent guest memory */
 	bool rings_sent;  /* it was told to start rings, or will be next */
 	bool as_new;	  /* it was reset, and no driver has set it up since */
@@ -96,7 +93,7 @@ struct remote_device {
 	bool refused; /* a process refused it: do not send it again before the driver resets */
 	bool lost_requests; /* which must not be repeated: the driver has to reset the device */
 	uint64_t negotiated;
-	struct remote_ring rings[REMOTE_QUEUES_MAX];
+	struct remote_ring rings[DEVICE_SHAPE_QUEUES_MAX];
 	/*
 	 * An eventfd: the interrupt, one for all rings. With two eventfds on one edge-triggered pin
 	 * the edge of one could be lost while that of the other is being delivered.
@@ -124,8 +121,8 @@ struct remote_device {
 
 /*
  * Connects to the process of *peer and learns what the device offers. Without the lock, before
- * *loop runs. *shape must outlive the device; its setting must be in the first REMOTE_CONFIG_MAX
- * bytes. -EPROTO: the monitor cannot use the process.
+ * *loop runs. *shape must outlive the device; its setting must be in the first
+ * DEVICE_SHAPE_CONFIG_MAX bytes. -EPROTO: the monitor cannot use the process.
  */
 int remote_open(struct remote_device *remote, const char *name, const struct remote_peer *peer,
 		const struct device_shape *shape, const struct monitor_memory *memory,

@@ -76,7 +76,7 @@ struct virtio_mmio {
 	bool config_interrupt;
 	uint32_t generation;
 	unsigned int complaints;
-	struct queue queues[REMOTE_QUEUES_MAX];
+	struct queue queues[DEVICE_SHAPE_QUEUES_MAX];
 	void (*given_up)(void *context, const char *name);
 	void (*not_ended)(void *context, const char *name);
 	void *context;

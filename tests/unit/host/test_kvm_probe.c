@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "monitor/kvm/probe.h"
+#include "host/kvm_probe.h"
 
 #define NOBODY 65534
 

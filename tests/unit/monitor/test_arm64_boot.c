@@ -464,10 +464,10 @@ static void test_processors_are_numbered_as_kvm_does(void **state)
  * Writes a part that a device brings along: its root has @property, and a node below with the
  * phandle @phandle, @depth nodes deep.
  */
-static size_t make_part(uint8_t part[DEVICE_TREE_PART_MAX], const char *property, uint32_t phandle,
+static size_t make_part(uint8_t part[DEVICE_SHAPE_TREE_MAX], const char *property, uint32_t phandle,
 			int depth)
 {
-	assert_int_equal(fdt_create(part, DEVICE_TREE_PART_MAX), 0);
+	assert_int_equal(fdt_create(part, DEVICE_SHAPE_TREE_MAX), 0);
 	assert_int_equal(fdt_finish_reservemap(part), 0);
 	assert_int_equal(fdt_begin_node(part, ""), 0);
 	assert_int_equal(fdt_property_string(part, property, "x"), 0);
@@ -482,7 +482,7 @@ static size_t make_part(uint8_t part[DEVICE_TREE_PART_MAX], const char *property
 
 static void test_devices_bring_parts_of_the_tree(void **state)
 {
-	static uint8_t tree[ARM64_TREE_SIZE], part[DEVICE_TREE_PART_MAX];
+	static uint8_t tree[ARM64_TREE_SIZE], part[DEVICE_SHAPE_TREE_MAX];
 	const struct device_shape none = {.tree = NULL}, gpio = {.tree = part};
 	const struct device_shape *const shapes[] = {&none, &gpio};
 	struct arm64_tree machine = {.memory = MEMORY,
@@ -511,21 +511,21 @@ static void test_devices_bring_parts_of_the_tree(void **state)
 
 static void test_wrong_parts_of_the_tree(void **state)
 {
-	static uint8_t part[DEVICE_TREE_PART_MAX + 1];
+	static uint8_t part[DEVICE_SHAPE_TREE_MAX + 1];
 	struct error error;
 	size_t size;
 
 	(void)state;
 	make_part(part, "reg", DEVICE_TREE_PHANDLE_MIN, 1);
-	assert_int_equal(device_tree_check_part(part, DEVICE_TREE_PART_MAX, &error), -EINVAL);
+	assert_int_equal(device_tree_check_part(part, DEVICE_SHAPE_TREE_MAX, &error), -EINVAL);
 	assert_non_null(strstr(error.message, "its root has 'reg'"));
 	make_part(part, "label", DEVICE_TREE_PHANDLE_MIN - 1, 1);
-	assert_int_equal(device_tree_check_part(part, DEVICE_TREE_PART_MAX, &error), -EINVAL);
+	assert_int_equal(device_tree_check_part(part, DEVICE_SHAPE_TREE_MAX, &error), -EINVAL);
 	assert_non_null(strstr(error.message, "phandle that is not from 0x100 on"));
 	make_part(part, "label", DEVICE_TREE_PHANDLE_MIN, 5);
-	assert_int_equal(device_tree_check_part(part, DEVICE_TREE_PART_MAX, &error), -EINVAL);
+	assert_int_equal(device_tree_check_part(part, DEVICE_SHAPE_TREE_MAX, &error), -EINVAL);
 	assert_non_null(strstr(error.message, "more than 4 deep"));
-	assert_int_equal(device_tree_check_part(part, DEVICE_TREE_PART_MAX + 1, &error), -EINVAL);
+	assert_int_equal(device_tree_check_part(part, DEVICE_SHAPE_TREE_MAX + 1, &error), -EINVAL);
 	assert_non_null(strstr(error.message, "larger than 2048 bytes"));
 	size = make_part(part, "label", DEVICE_TREE_PHANDLE_MIN, 1);
 	/* Cut anywhere, and with any byte changed, it is refused or harmless. */

@@ -16,7 +16,7 @@
 
 #include "base/clock.h"
 #include "base/request_pace.h"
-#include "monitor/broker.h"
+#include "vhost/broker.h"
 #include "monitor/run/broker_process.h"
 #include "unit/scratch.h"
 

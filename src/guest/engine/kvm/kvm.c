@@ -23,8 +23,7 @@
 #include "guest/engine/kvm/kvm.h"
 #include "guest/engine/kvm/monitor_arguments.h"
 #include "guest/run/log_relay.h"
-#include "monitor/boot.h"
-#include "monitor/broker.h"
+#include "vhost/broker.h"
 #include "monitor/control.h"
 #include "vhost/client.h"
 
@@ -276,7 +275,7 @@ static int connect_devices(struct kvm_guest *guest, struct engine_launch *launch
 		descriptors->devices[i] = fd;
 		engine_launch_keep(launch, fd, false);
 		descriptors->trees[i] = -1;
-		if (!arch_has_tree || !shape->tree)
+		if (!engine_kvm.machines[ENGINE_HERE].dump_dtb || !shape->tree)
 			continue;
 		fd = make_tree_file(shape, error);
 		if (fd < 0)

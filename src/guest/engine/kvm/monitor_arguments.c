@@ -8,9 +8,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "guest/engine/kvm/kvm.h"
 #include "guest/engine/kvm/monitor_device.h"
 #include "guest/run/log_relay.h"
-#include "monitor/boot.h"
 
 /* The type's shape, with the smaller rings that the device's options may ask for. */
 static struct device_shape shape_of(const struct device_config *device)
@@ -44,7 +44,7 @@ void monitor_arguments(struct arguments *arguments, const struct engine_setup *s
 					     launch->files[i]);
 	if (config->dump_dtb)
 		arguments_add_format(arguments, "--dump-dtb=%s", config->dump_dtb);
-	if (arch_has_watchdogs)
+	if (engine_kvm.machines[ENGINE_HERE].watchdog)
 		arguments_add_format(arguments, "--watchdog=%s", guest_config_watchdog(config));
 	if (launch->command_line)
 		arguments_add_format(arguments, "--append=%s", launch->command_line);

@@ -13,8 +13,6 @@
 #include "base/file_check.h"
 #include "base/text.h"
 #include "guest/config/config.h"
-#include "monitor/boot.h"
-#include "monitor/device_tree.h"
 #include "virtio/virtqueue.h"
 
 #define WHERE		"--device"
@@ -60,7 +58,7 @@ const struct option_row monitor_device_rows[] = {
 		.argument = "N",
 		.offset = offsetof(struct monitor_device, queues),
 		.minimum = 1,
-		.maximum = REMOTE_QUEUES_MAX,
+		.maximum = DEVICE_SHAPE_QUEUES_MAX,
 		.help = "number of queues, if the process does not report it; without it 1",
 	},
 	{
@@ -87,7 +85,7 @@ const struct option_row monitor_device_rows[] = {
 		.argument = "HEX",
 		.offset = offsetof(struct monitor_device, config),
 		.minimum = 2,
-		.maximum = 2 * REMOTE_CONFIG_MAX,
+		.maximum = 2 * DEVICE_SHAPE_CONFIG_MAX,
 		.help = "configuration space in hexadecimal, if the process does not provide it",
 	},
 	{
@@ -95,7 +93,7 @@ const struct option_row monitor_device_rows[] = {
 		.type = OPTION_NUMBER,
 		.argument = "BYTES",
 		.offset = offsetof(struct monitor_device, setting_offset),
-		.maximum = REMOTE_CONFIG_MAX - 1,
+		.maximum = DEVICE_SHAPE_CONFIG_MAX - 1,
 		.help = "offset in configuration space of what the driver sets; it is sent again to "
 			"a restarted process",
 	},
@@ -104,7 +102,7 @@ const struct option_row monitor_device_rows[] = {
 		.type = OPTION_NUMBER,
 		.argument = "BYTES",
 		.offset = offsetof(struct monitor_device, setting_length),
-		.maximum = REMOTE_CONFIG_MAX,
+		.maximum = DEVICE_SHAPE_CONFIG_MAX,
 		.help = "length of what the driver sets; without it, 0",
 	},
 	{
@@ -150,12 +148,12 @@ static int read_sizes(struct monitor_device *device, struct error *error)
 	if (list->count)
 		memset(shape->config_sizes, 0, sizeof(shape->config_sizes));
 	for (size_t i = 0; i < list->count; i++) {
-		shape->config_sizes[i] = parse_number(list->items[i], REMOTE_CONFIG_MAX);
+		shape->config_sizes[i] = parse_number(list->items[i], DEVICE_SHAPE_CONFIG_MAX);
 		if (!shape->config_sizes[i])
 			return error_set_usage(error,
 					       WHERE
 					       ": config-size: '%s' is not a number from 1 to %d",
-					       list->items[i], REMOTE_CONFIG_MAX);
+					       list->items[i], DEVICE_SHAPE_CONFIG_MAX);
 		if (i > 0 && shape->config_sizes[i] >= shape->config_sizes[i - 1])
 			return error_set_usage(error,
 					       WHERE ": config-size: give the longest first; %s "
@@ -185,37 +183,27 @@ static int read_config(struct monitor_device *device, struct error *error)
 	return 0;
 }
 
-/* Reads the part of the device tree. */
+/* Reads the part of the device tree, which the monitor checks. */
 static int read_tree(struct monitor_device *device, struct error *error)
 {
 	uint64_t size = 0;
 	cleanup_fd int fd = -1;
-	int result;
 
 	if (!device->tree_path)
 		return 0;
-	if (!arch_has_tree)
-		return error_set_usage(error,
-				       WHERE ": device-tree: machines of this architecture have "
-					     "none; omit it");
 	fd = file_open_checked(WHERE ": device-tree", device->tree_path, O_RDONLY, false, &size,
 			       error);
 	if (fd < 0)
 		return fd;
 	/* One byte more than allowed is enough to be refused. */
-	if (size > DEVICE_TREE_PART_MAX)
-		size = DEVICE_TREE_PART_MAX + 1;
+	if (size > DEVICE_SHAPE_TREE_MAX)
+		size = DEVICE_SHAPE_TREE_MAX + 1;
 	device->tree = malloc(size + 1);
 	if (!device->tree)
 		return error_set(error, ENOMEM, "out of memory");
 	if (pread(fd, device->tree, size, 0) != (ssize_t)size)
 		return error_set_usage(error, WHERE ": device-tree: %s: cannot be read",
 				       device->tree_path);
-	result = device_tree_check_part(device->tree, size, error);
-	if (result < 0) {
-		error_prefix(error, WHERE ": device-tree: %s", device->tree_path);
-		return result;
-	}
 	device->shape.tree = device->tree;
 	device->shape.tree_length = (uint32_t)size;
 	return 0;
@@ -249,10 +237,10 @@ static int make_shape(struct monitor_device *device, struct error *error)
 	}
 	if (device->replay)
 		shape->replay = (enum device_replay)(device->replay - 1);
-	if (shape->setting_offset + shape->setting_length > REMOTE_CONFIG_MAX)
+	if (shape->setting_offset + shape->setting_length > DEVICE_SHAPE_CONFIG_MAX)
 		return error_set_usage(error,
 				       WHERE ": setting-length: the setting ends beyond byte %d",
-				       REMOTE_CONFIG_MAX);
+				       DEVICE_SHAPE_CONFIG_MAX);
 	result = read_config(device, error);
 	if (result == 0)
 		result = read_tree(device, error);

@@ -9,7 +9,6 @@
 #include "base/arguments.h"
 #include "base/error.h"
 #include "base/option.h"
-#include "monitor/virtio/remote_device.h"
 #include "virtio/device_shape.h"
 
 struct monitor_device {
@@ -20,7 +19,7 @@ struct monitor_device {
 	uint64_t queues, queue_size;
 	struct option_list config_sizes;
 	char *config; /* hexadecimal */
-	uint8_t config_bytes[REMOTE_CONFIG_MAX];
+	uint8_t config_bytes[DEVICE_SHAPE_CONFIG_MAX];
 	uint64_t setting_offset, setting_length;
 	char *tree_path;
 	void *tree;		   /* allocated */

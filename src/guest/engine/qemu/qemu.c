@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file_stamp.h"
 #include "base/line_reader.h"
 #include "base/log.h"
 #include "base/oom.h"
@@ -26,7 +27,6 @@
 #include "guest/engine/qemu/qemu.h"
 #include "guest/engine/qemu/qmp.h"
 #include "guest/run/fd_names.h"
-#include "monitor/boot_file.h"
 
 #define COMPONENT "qemu"
 #define LINE_SIZE 1024
@@ -42,7 +42,7 @@ struct qemu_guest {
 	struct qmp qmp;
 	struct fd_names files;
 	int initrd; /* -1: none */
-	struct boot_file_stamp initrd_stamp;
+	struct file_stamp initrd_stamp;
 	char changed[ENGINE_HOW_LENGTH]; /* why the guest could not reset, or "" */
 	/* QEMU's last line. Before the guest runs it is held back, as it may be the error. */
 	char last_line[LINE_SIZE];
@@ -205,9 +205,8 @@ static bool check_initrd(struct qemu_guest *guest)
 {
 	struct error error;
 
-	if (QEMU_MAPS_INITRD &&
-	    boot_file_check_stamp(&guest->initrd_stamp, guest->initrd,
-				  guest->common.setup->config->initrd, &error) < 0)
+	if (QEMU_MAPS_INITRD && file_stamp_check(&guest->initrd_stamp, guest->initrd,
+						 guest->common.setup->config->initrd, &error) < 0)
 		snprintf(guest->changed, sizeof(guest->changed), "could not be restarted: %.480s",
 			 error.message);
 	return guest->changed[0];
@@ -341,7 +340,7 @@ static int stamp_initrd(struct qemu_guest *guest, const struct engine_launch *la
 	guest->initrd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (guest->initrd < 0)
 		return error_set_errno(error, errno, "%s", launch->paths[ENGINE_INITRD]);
-	return boot_file_check_stamp(&guest->initrd_stamp, fd, launch->paths[ENGINE_INITRD], error);
+	return file_stamp_check(&guest->initrd_stamp, fd, launch->paths[ENGINE_INITRD], error);
 }
 
 static int open_output(struct qemu_guest *guest, struct engine_launch *launch, struct error *error)

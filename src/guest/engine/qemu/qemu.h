@@ -14,7 +14,7 @@
 #include "device/kit/device_type.h"
 #include "guest/config/config.h"
 #include "guest/engine/engine.h"
-#include "monitor/kvm/probe.h"
+#include "host/kvm_probe.h"
 
 /* The QEMU for guests of this program's architecture, and its machine. */
 #if defined(__aarch64__)
