@@ -131,23 +131,27 @@ static void parser_clear(struct parser *parser)
 	free(parser->call.operands);
 }
 
-static bool has_vhost_user_name(const struct option_row *row, const char *name, size_t length)
+/* The option with this name among those of vhost-user programs, or NULL. */
+static const struct option_row *find_vhost_user(const struct option_row *rows, const char *name,
+						size_t length)
 {
-	return row->vhost_user_name && strlen(row->vhost_user_name) == length &&
-	       !memcmp(row->vhost_user_name, name, length);
+	for (const struct option_row *row = rows; row->name; row++)
+		if (row->vhost_user_name && strlen(row->vhost_user_name) == length &&
+		    !memcmp(row->vhost_user_name, name, length))
+			return row;
+	return NULL;
 }
 
 static const struct option_row *find_in(const struct option_structs *structs, const char *name,
 					size_t length, void **options)
 {
 	for (size_t i = 0; i < structs->count; i++) {
-		const struct option_row *row = structs->groups[i].rows;
+		const struct option_row *rows = structs->groups[i].rows,
+					*row = option_find(rows, name, length);
 
-		while (row->name &&
-		       (strlen(row->name) != length || memcmp(row->name, name, length)) &&
-		       !has_vhost_user_name(row, name, length))
-			row++;
-		if (row->name) {
+		if (!row)
+			row = find_vhost_user(rows, name, length);
+		if (row) {
 			*options = structs->options[i];
 			return row;
 		}

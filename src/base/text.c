@@ -61,16 +61,19 @@ int text_hex_byte(const char *text)
 
 void text_make_printable(char *text)
 {
-	for (; *text; text++) {
-		unsigned char byte = *text, next = text[1];
+	size_t length = strlen(text);
 
-		if (byte < 0x20 || byte == 0x7f) {
+	while (length) {
+		size_t valid = text_utf8_length(text, length);
+		unsigned char byte = text[0];
+
+		/* The C1 controls too, in UTF-8: some terminals take one of them as an escape. */
+		if (valid == 2 && byte == 0xc2 && (unsigned char)text[1] < 0xa0)
+			memset(text, '?', 2);
+		else if (!valid || byte < 0x20 || byte == 0x7f)
 			*text = '?';
-		} else if (byte == 0xc2 && next >= 0x80 && next < 0xa0) {
-			/* A C1 control in UTF-8; some terminals take one of them as an escape. */
-			*text++ = '?';
-			*text = '?';
-		}
+		text += valid ? valid : 1;
+		length -= valid ? valid : 1;
 	}
 }
 

@@ -21,7 +21,10 @@ int text_replace(char **target, const char *text, size_t length, struct error *e
 int text_replace_format(char **target, struct error *error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Replaces control characters by '?': what is printed stays on one line and in one colour. */
+/*
+ * Replaces control characters, and bytes that are not UTF-8, by '?': what is printed stays on one
+ * line and in one colour, and fits into JSON.
+ */
 void text_make_printable(char *text);
 
 /* The byte that two hexadecimal digits at @text give; -1: they are not two such digits. */

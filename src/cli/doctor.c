@@ -5,19 +5,15 @@
 #include "cli/doctor.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/arguments.h"
-#include "base/clock.h"
-#include "base/process.h"
+#include "base/process_output.h"
 #include "base/program_path.h"
 #include "cli/avp.h"
 #include "device/kit/device_type.h"
@@ -170,61 +166,25 @@ static bool check_engines(const struct report *report, const struct kvm_probe_re
 /* How long a device program may take to check the host. */
 #define DEVICE_CHECK_MS 10000
 
-/* Reads @fd to its end. Returns false if that takes too long. */
-static bool read_all(int fd, char *text, size_t size)
-{
-	uint64_t deadline = clock_now_ms() + DEVICE_CHECK_MS;
-	size_t length = 0;
-
-	for (;;) {
-		struct pollfd poller = {.fd = fd, .events = POLLIN};
-		uint64_t now = clock_now_ms();
-		ssize_t got;
-
-		if (now >= deadline || poll(&poller, 1, (int)(deadline - now)) <= 0)
-			return false;
-		got = read(fd, text + length, size - 1 - length);
-		if (got <= 0)
-			break;
-		length += (size_t)got;
-	}
-	text[length] = 0;
-	return true;
-}
-
 /* Has the program of a device check the host, and writes its lines to @text. */
 static int ask_device(const struct device_type *type, char *text, size_t size, struct error *error)
 {
 	cleanup_arguments struct arguments arguments = {0};
-	struct process process = PROCESS_NONE;
-	cleanup_fd int reader = -1, writer = -1;
 	char path[PATH_MAX], how[PROCESS_STATUS_LENGTH];
 	struct process_spawn spawn = {.program = path, .stdin_fd = -1, .stderr_fd = -1};
-	int ends[2], status = 0, result = program_path_find(type->program.program, path, error);
-	bool complete;
+	int status, result = program_path_find(type->program.program, path, error);
 
 	if (result < 0)
 		return result;
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_set_errno(error, errno, "cannot make a pipe");
-	reader = ends[0];
-	writer = ends[1];
 	arguments_add(&arguments, type->program.program);
 	program_path_add_version(&arguments);
 	arguments_add(&arguments, "--check-host");
 	spawn.argv = arguments_finish(&arguments, error);
-	spawn.stdout_fd = writer;
 	if (!spawn.argv)
 		return -ENOMEM;
-	result = process_spawn(&process, &spawn, error);
-	close_fd(&writer);
+	result = process_output_read(text, size, &spawn, false, DEVICE_CHECK_MS, &status, error);
 	if (result < 0)
 		return result;
-	complete = read_all(reader, text, size);
-	if (!complete || !process_wait(&process, DEVICE_CHECK_MS, &status)) {
-		process_end(&process, 0);
-		return error_set(error, ETIMEDOUT, "%s does not answer", path);
-	}
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
 		return error_set(error, EIO, "%s: %s", path, process_describe(how, status));
 	return 0;

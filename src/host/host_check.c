@@ -13,22 +13,6 @@ const char *const host_status_words[] = {
 	[HOST_MISSING] = "missing",
 };
 
-/* Leaves what a terminal and JSON can take: printable, and UTF-8. */
-static void make_clean(char *text)
-{
-	size_t length = strlen(text);
-
-	text_make_printable(text);
-	while (length) {
-		size_t valid = text_utf8_length(text, length);
-
-		if (!valid)
-			*text = '?';
-		text += valid ? valid : 1;
-		length -= valid ? valid : 1;
-	}
-}
-
 void host_finding_set(struct host_finding *finding, enum host_status status, const char *format,
 		      ...)
 {
@@ -38,7 +22,7 @@ void host_finding_set(struct host_finding *finding, enum host_status status, con
 	va_start(values, format);
 	vsnprintf(finding->text, sizeof(finding->text), format, values);
 	va_end(values);
-	make_clean(finding->text);
+	text_make_printable(finding->text);
 }
 
 void host_finding_advise(struct host_finding *finding, const char *format, ...)
@@ -48,7 +32,7 @@ void host_finding_advise(struct host_finding *finding, const char *format, ...)
 	va_start(values, format);
 	vsnprintf(finding->remedy, sizeof(finding->remedy), format, values);
 	va_end(values);
-	make_clean(finding->remedy);
+	text_make_printable(finding->remedy);
 }
 
 void host_finding_print(FILE *stream, const char *name, const struct host_finding *finding)
@@ -73,7 +57,7 @@ bool host_finding_parse(char *line, char name[HOST_CHECK_NAME], struct host_find
 	if (status == words || line)
 		return false;
 	snprintf(name, HOST_CHECK_NAME, "%s", fields[1]);
-	make_clean(name);
+	text_make_printable(name);
 	host_finding_set(finding, (enum host_status)status, "%s", fields[2]);
 	host_finding_advise(finding, "%s", fields[3]);
 	return true;

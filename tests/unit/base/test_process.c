@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/process.h"
+#include "base/process_output.h"
 
 #define SELF	"/proc/self/exe"
 #define WAIT_MS 20000
@@ -106,21 +106,12 @@ static int wait_status(struct process *process)
 /* Runs a child to its end and returns its standard output. */
 static int run_and_read(struct process_spawn *spawn, char *text, size_t size)
 {
-	struct process process;
 	struct error error;
-	ssize_t bytes;
-	size_t length = 0;
-	int ends[2];
+	int status;
 
-	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
-	spawn->stdout_fd = ends[1];
-	assert_int_equal(process_spawn(&process, spawn, &error), 0);
-	close(ends[1]);
-	while ((bytes = read(ends[0], text + length, size - 1 - length)) > 0)
-		length += bytes;
-	text[length] = 0;
-	close(ends[0]);
-	return wait_status(&process);
+	assert_int_equal(process_output_read(text, size, spawn, false, WAIT_MS, &status, &error),
+			 0);
+	return status;
 }
 
 static void test_exit_status(void **state)
@@ -338,6 +329,34 @@ static void test_shielded_child(void **state)
 	assert_string_equal(text, expected);
 }
 
+/* What does not end in time, or prints too much, is killed, and what came is there. */
+static void test_output_has_a_limit(void **state)
+{
+	const char *argv[] = {"child", "stubborn", NULL}, *endless[] = {"yes", NULL},
+		   *exact[] = {"printf", "%s", "1234567", NULL};
+	struct process_spawn spawn = spawn_self(argv);
+	struct error error;
+	char text[8];
+	int status;
+
+	assert_int_equal(process_output_read(text, sizeof(text), &spawn, false, 300, &status,
+					     &error),
+			 -ETIMEDOUT);
+	expect_no_children();
+	spawn.argv = endless;
+	spawn.program = "yes";
+	assert_int_equal(process_output_read(text, sizeof(text), &spawn, false, WAIT_MS, &status,
+					     &error),
+			 -EOVERFLOW);
+	assert_string_equal(text, "y\ny\ny\ny");
+	assert_string_equal(error.message, "yes prints more than 7 bytes");
+	expect_no_children();
+	spawn.argv = exact;
+	spawn.program = "printf";
+	assert_int_equal(run_and_read(&spawn, text, sizeof(text)), 0);
+	assert_string_equal(text, "1234567");
+}
+
 static void test_ignored_sigchld(void **state)
 {
 	const char *argv[] = {"child", "exit", "7", NULL};
@@ -460,6 +479,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_standard_streams),
 		cmocka_unit_test(test_own_group),
 		cmocka_unit_test(test_shielded_child),
+		cmocka_unit_test(test_output_has_a_limit),
 		cmocka_unit_test(test_ignored_sigchld),
 		cmocka_unit_test(test_status_that_cannot_be_had),
 		cmocka_unit_test(test_end_of_a_stubborn_child),

@@ -112,7 +112,10 @@ static void control_characters_become_question_marks(void **state)
 	strcpy(text, "\xc2\x9b"
 		     "31m\xc2\xa0\xc2");
 	text_make_printable(text);
-	assert_string_equal(text, "??31m\xc2\xa0\xc2");
+	assert_string_equal(text, "??31m\xc2\xa0?");
+	strcpy(text, "caf\xe9, \xed\xa0\x80");
+	text_make_printable(text);
+	assert_string_equal(text, "caf?, ???");
 }
 
 static void bytes_read_as_two_digits(void **state)

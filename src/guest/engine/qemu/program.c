@@ -3,18 +3,14 @@
  * Finds the installed QEMU, its version, and whether that supports a guest's devices.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
-#include "base/process.h"
+#include "base/process_output.h"
 #include "base/resource_limit.h"
 #include "base/text.h"
 #include "guest/engine/qemu/qemu.h"
@@ -77,49 +73,18 @@ static bool find_in_path(char path[PATH_MAX])
 	}
 }
 
-/* Reads from a child until it closes @fd, @answer is full or the time is over. */
-static void read_answer(int fd, char *answer, size_t size)
-{
-	struct pollfd readable = {.fd = fd, .events = POLLIN};
-	int64_t deadline = clock_now_ms() + ANSWER_MS;
-	size_t length = 0;
-
-	while (length < size - 1) {
-		int64_t left = deadline - clock_now_ms();
-		ssize_t bytes;
-
-		if (left <= 0 || (poll(&readable, 1, (int)left) <= 0 && errno != EINTR))
-			break;
-		bytes = read(fd, answer + length, size - 1 - length);
-		if (bytes <= 0)
-			break;
-		length += bytes;
-	}
-	answer[length] = 0;
-}
-
-/* Runs the program with @argv and returns its output, truncated to @size. */
+/*
+ * Runs the program with @argv and returns its output, whatever its exit status. More than @size
+ * does not matter: what is looked for comes first.
+ */
 static int ask(const char *path, const char *const *argv, char *answer, size_t size,
 	       struct error *error)
 {
-	cleanup_fd int reader = -1, writer = -1;
 	struct process_spawn spawn = {.program = path, .argv = argv, .stdin_fd = -1};
-	struct process process;
-	int ends[2], result;
+	int status, result;
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_set_errno(error, errno, "cannot make a pipe");
-	reader = ends[0];
-	writer = ends[1];
-	spawn.stdout_fd = writer;
-	spawn.stderr_fd = writer;
-	result = process_spawn(&process, &spawn, error);
-	if (result < 0)
-		return result;
-	close_fd(&writer);
-	read_answer(reader, answer, size);
-	process_end(&process, 0);
-	return 0;
+	result = process_output_read(answer, size, &spawn, true, ANSWER_MS, &status, error);
+	return result == -EOVERFLOW ? 0 : result;
 }
 
 /* A build without a sandbox refuses the option and prints no version. */
