@@ -23,10 +23,6 @@ void dns_relay_init(struct dns_relay *relay, struct event_loop *loop, dns_relay_
 	relay->answer = answer;
 	relay->context = context;
 	relay->port = DNS_PORT;
-	for (size_t i = 0; i < DNS_RELAY_QUESTIONS; i++) {
-		relay->questions[i].relay = relay;
-		relay->questions[i].source.fd = -1;
-	}
 }
 
 void dns_relay_set_servers(struct dns_relay *relay, const struct name_servers *servers)
@@ -36,6 +32,9 @@ void dns_relay_set_servers(struct dns_relay *relay, const struct name_servers *s
 	for (size_t i = 0; i < DNS_RELAY_QUESTIONS; i++) {
 		struct dns_question *question = &relay->questions[i];
 
+		/* Leave memory that was never used untouched: it takes no pages. */
+		if (!question->used)
+			continue;
 		/* The next server is the first one; the current one is not in the list any more. */
 		question->server = UINT32_MAX;
 		question->tries = 0;
@@ -372,6 +371,8 @@ bool dns_relay_ask(struct dns_relay *relay, const struct dns_asker *asker, const
 	if (relay->preferred && now_ms >= relay->prefer_until_ms)
 		relay->preferred = 0;
 	question->used = true;
+	question->relay = relay;
+	question->source.fd = -1;
 	relay->active++;
 	question->asker = *asker;
 	question->stream = stream;
