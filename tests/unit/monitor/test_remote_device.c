@@ -8,6 +8,7 @@
 #include <stdint.h>
 // cmocka needs the headers above
 #include <cmocka.h>
+#include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_mmio.h>
@@ -31,6 +32,28 @@ static void test_the_device_refuses_features(void **state)
 		board_boot(board, RIG_VERSION_1);
 		board_echo(board, 0);
 	}
+}
+
+/* How often a process was asked for. */
+static atomic_uint connects;
+
+int __wrap_broker_connect(struct broker *broker, uint32_t device, int wait_ms, struct error *error);
+int __real_broker_connect(struct broker *broker, uint32_t device, int wait_ms, struct error *error);
+
+int __wrap_broker_connect(struct broker *broker, uint32_t device, int wait_ms, struct error *error)
+{
+	connects++;
+	return __real_broker_connect(broker, device, wait_ms, error);
+}
+
+/* Ends the server's process, and waits until the transport knows. */
+static void stop_server(struct board *board)
+{
+	unsigned int before = connects;
+
+	rig_stop(&board->rig);
+	while (connects == before)
+		usleep(1000);
 }
 
 /* The server's process is replaced in the middle; the next one has another socket. */
@@ -162,6 +185,25 @@ bool __wrap_vhost_client_has(const struct vhost_client *client, enum vhost_proto
 	       __real_vhost_client_has(client, feature);
 }
 
+/* The process dies once, when it has been given all its rings. */
+static bool dies_with_rings;
+
+int __wrap_vhost_client_start_ring(struct vhost_client *client,
+				   const struct vhost_client_ring *ring, struct error *error);
+int __real_vhost_client_start_ring(struct vhost_client *client,
+				   const struct vhost_client_ring *ring, struct error *error);
+
+int __wrap_vhost_client_start_ring(struct vhost_client *client,
+				   const struct vhost_client_ring *ring, struct error *error)
+{
+	int result = __real_vhost_client_start_ring(client, ring, error);
+
+	if (result < 0 || !dies_with_rings || ring->index != RIG_QUEUES - 1)
+		return result;
+	dies_with_rings = false;
+	return error_set(error, EPIPE, "it has died");
+}
+
 static void wait_needs_reset(struct board *board)
 {
 	for (int i = 0;
@@ -198,7 +240,9 @@ static void test_requests_are_not_repeated(void **state)
 	/* Without requests in flight the next process goes on, with those that came meanwhile. */
 	board_boot(board, RIG_VERSION_1);
 	board_echo(board, 0);
-	replace_server(board);
+	stop_server(board);
+	rig_start(&board->rig, -1);
+	board_lead_to_server(board);
 	board_echo(board, 0);
 	replace_with_requests(board);
 	wait_needs_reset(board);
@@ -212,6 +256,27 @@ static void test_requests_are_not_repeated(void **state)
 	replace_with_requests(board);
 	wait_attached(board);
 	expect_repeated(board);
+}
+
+/*
+ * The requests came when no process was there. The next one dies while it is set up, and may have
+ * taken them.
+ */
+static void test_requests_are_not_repeated_after_a_set_up(void **state)
+{
+	struct board *board = *state;
+
+	board->shape.replay = DEVICE_REPLAY_NOTHING;
+	with_record = false;
+	board_boot(board, RIG_VERSION_1 | FEATURE(3));
+	stop_server(board);
+	board_request(board, 2);
+	dies_with_rings = true;
+	rig_start(&board->rig, -1);
+	board_lead_to_server(board);
+	wait_needs_reset(board);
+	assert_false(dies_with_rings);
+	with_record = true;
 }
 
 static void wait_for_semaphore(struct vhost_rig *rig, void *context)
@@ -260,6 +325,7 @@ int main(void)
 		BOARD_TEST(test_the_queues_are_refused_by_the_next_process),
 		BOARD_TEST(test_the_process_is_replaced),
 		BOARD_TEST(test_requests_are_not_repeated),
+		BOARD_TEST(test_requests_are_not_repeated_after_a_set_up),
 		BOARD_TEST(test_the_process_hangs),
 	};
 
