@@ -23,7 +23,7 @@ static size_t lower_bound(const struct guest_memory *memory, uint64_t address)
 		size_t middle = (low + high) / 2;
 		const struct guest_memory_region *region = &memory->regions[middle];
 
-		if (address - region->start.value < region->size || address < region->start.value)
+		if (address <= region->start.value + (region->size - 1))
 			high = middle;
 		else
 			low = middle + 1;
@@ -48,7 +48,6 @@ int guest_memory_add(struct guest_memory *memory, struct guest_addr start, uint6
 		(memory->region_count - at) * sizeof(memory->regions[0]));
 	memory->regions[at] = (struct guest_memory_region){start, size, host};
 	memory->region_count++;
-	memory->last = 0;
 	return 0;
 }
 
@@ -62,28 +61,19 @@ int guest_memory_remove(struct guest_memory *memory, struct guest_addr start, ui
 	memory->region_count--;
 	memmove(&memory->regions[at], &memory->regions[at + 1],
 		(memory->region_count - at) * sizeof(memory->regions[0]));
-	memory->last = 0;
 	return 0;
 }
 
-int guest_memory_find(struct guest_memory *memory, struct guest_addr address, uint64_t *length,
-		      void **host)
+int guest_memory_find(const struct guest_memory *memory, struct guest_addr address,
+		      uint64_t *length, void **host)
 {
-	const struct guest_memory_region *region = &memory->regions[memory->last];
+	size_t at = lower_bound(memory, address.value);
+	const struct guest_memory_region *region = &memory->regions[at];
 	uint64_t offset;
 
-	if (memory->region_count == 0)
+	if (at == memory->region_count || address.value < region->start.value)
 		return -EFAULT;
 	offset = address.value - region->start.value;
-	if (offset >= region->size) { /* an address below the range wraps to beyond it */
-		size_t at = lower_bound(memory, address.value);
-
-		if (at == memory->region_count || address.value < memory->regions[at].start.value)
-			return -EFAULT;
-		memory->last = at;
-		region = &memory->regions[at];
-		offset = address.value - region->start.value;
-	}
 	if (*length > region->size - offset)
 		*length = region->size - offset;
 	*host = region->host + offset;

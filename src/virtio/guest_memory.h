@@ -61,7 +61,6 @@ struct guest_memory_ops {
 struct guest_memory {
 	const struct guest_memory_ops *ops;
 	size_t region_count;
-	size_t last; /* the region that the last look-up found */
 	struct guest_memory_region regions[GUEST_MEMORY_REGIONS_MAX]; /* sorted by start */
 };
 
@@ -85,9 +84,13 @@ int guest_memory_translate(struct guest_memory *memory, struct guest_addr addres
 int guest_memory_translate_all(struct guest_memory *memory, struct guest_addr address,
 			       uint64_t length, enum guest_access access, void **host);
 
-/* Looks up in the regions alone: for the output addresses of an IOMMU. */
-int guest_memory_find(struct guest_memory *memory, struct guest_addr address, uint64_t *length,
-		      void **host);
+/*
+ * Looks up in the regions alone: for guest-physical addresses, such as the output of an IOMMU.
+ * *length as in struct guest_memory_ops.translate. 0 or -EFAULT. Any number of threads at once,
+ * while the regions do not change.
+ */
+int guest_memory_find(const struct guest_memory *memory, struct guest_addr address,
+		      uint64_t *length, void **host);
 
 /* Copy between guest memory and @buffer, across ranges. 0, -EFAULT or -EAGAIN (partly copied). */
 int guest_memory_read(struct guest_memory *memory, struct guest_addr address, void *buffer,
