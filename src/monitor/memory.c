@@ -116,6 +116,17 @@ void monitor_memory_close(struct monitor_memory *memory)
 	close_fd(&memory->fd);
 }
 
+void *monitor_memory_at(const struct monitor_memory *memory, uint64_t address, uint64_t size)
+{
+	uint64_t contiguous = size;
+	void *host;
+
+	if (guest_memory_find(&memory->guest, guest_addr(address), &contiguous, &host) < 0 ||
+	    contiguous < size)
+		return NULL;
+	return host;
+}
+
 int monitor_memory_attach(const struct monitor_memory *memory, struct hypervisor *hypervisor,
 			  struct error *error)
 {

@@ -48,6 +48,12 @@ int monitor_memory_open(struct monitor_memory *memory, const struct memory_range
 			size_t count, bool huge_pages, struct error *error);
 void monitor_memory_close(struct monitor_memory *memory);
 
+/*
+ * The host address of @size bytes, at least 1, of guest memory at the guest's @address; NULL:
+ * outside. Any thread, also while others do the same.
+ */
+void *monitor_memory_at(const struct monitor_memory *memory, uint64_t address, uint64_t size);
+
 /* Gives the ranges to a new virtual machine. */
 int monitor_memory_attach(const struct monitor_memory *memory, struct hypervisor *hypervisor,
 			  struct error *error);
