@@ -412,11 +412,10 @@ static int open_device(struct machine *machine, unsigned int index, struct error
 {
 	struct machine_device *device = &machine->setup->devices[index];
 	struct machine_transport *transport = &machine->transports[index];
-	struct virtio_mmio_setup setup = {
+	struct transport_setup setup = {
 		.name = device->name,
 		.shape = &device->shape,
 		.peer = {-1, machine->setup->broker, index},
-		.slot = arch_virtio_slot(index),
 		.memory = &machine->memory,
 		.loop = &transport->thread.loop,
 		.given_up = handle_given_up,
@@ -429,7 +428,7 @@ static int open_device(struct machine *machine, unsigned int index, struct error
 		return result;
 	machine->transport_count++;
 	setup.peer.fd = take_fd(&device->fd);
-	result = virtio_mmio_open(&transport->transport, &setup, error);
+	result = virtio_mmio_open(&transport->transport, &setup, arch_virtio_slot(index), error);
 	if (result == 0)
 		result = bus_add(&machine->addresses, virtio_mmio_registers(transport->transport),
 				 error);

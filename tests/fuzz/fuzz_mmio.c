@@ -704,11 +704,10 @@ static struct device_shape find_shape(uint32_t virtio_id)
 
 static bool open_device(struct fuzz *fuzz)
 {
-	const struct virtio_mmio_setup setup = {
+	const struct transport_setup setup = {
 		.name = "fuzz",
 		.shape = &fuzz->shape,
 		.peer = {.fd = -1},
-		.slot = {SLOT_ADDRESS, SLOT_IRQ},
 		.memory = &memory,
 		.loop = &fuzz->loop,
 		.given_up = end_process,
@@ -731,7 +730,8 @@ static bool open_device(struct fuzz *fuzz)
 	fuzz->shape = find_shape(types[fuzz->choice.type % TYPES]);
 	fuzz->size_max = fuzz->shape.queue_size_max;
 	fuzz->queues = device_queue_count(fuzz);
-	result = virtio_mmio_open(&fuzz->transport, &setup, &error);
+	result = virtio_mmio_open(&fuzz->transport, &setup,
+				  (struct virtio_slot){SLOT_ADDRESS, SLOT_IRQ}, &error);
 	PROMISE((result < 0) == (fault != 0));
 	PROMISE(result == 0 || (result == -error.code && error.message[0]));
 	return result == 0;

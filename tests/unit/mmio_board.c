@@ -71,34 +71,52 @@ void board_lead_to_server(struct board *board)
 	assert_int_equal(symlink(board->rig.path, path), 0);
 }
 
+void board_open(struct board *board)
+{
+	const struct memory_range range = {0, MEMORY_SIZE};
+
+	memset(board, 0, sizeof(*board));
+	board->shape = device_type_find("block")->shape;
+	rig_start(&board->rig, -1);
+	scratch_make(&board->scratch);
+	board_lead_to_server(board);
+	snprintf(board->path, sizeof(board->path), "%s", scratch_path(&board->scratch, "device"));
+	start_broker(board);
+	fake_open(&board->fake);
+	assert_int_equal(loop_thread_open(&board->thread, NULL), 0);
+	assert_int_equal(monitor_memory_open(&board->memory, &range, 1, false, NULL), 0);
+	board->setup = (struct transport_setup){
+		.name = "test0",
+		.shape = &board->shape,
+		.peer = {-1, &board->broker, 0},
+		.memory = &board->memory,
+		.loop = &board->thread.loop,
+		.given_up = on_given_up,
+		.not_ended = on_not_ended,
+		.context = board,
+	};
+}
+
+void board_close(struct board *board)
+{
+	monitor_memory_close(&board->memory);
+	loop_thread_close(&board->thread);
+	stop_broker(board);
+	fake_close(&board->fake);
+	rig_stop(&board->rig);
+	unlink(board->path);
+	scratch_remove(&board->scratch);
+}
+
 int board_set_up(void **state)
 {
 	static struct board board;
-	struct memory_range range = {0, MEMORY_SIZE};
-	struct virtio_mmio_setup setup = {
-		.name = "test0",
-		.shape = &board.shape,
-		.slot = {SLOT_ADDRESS, SLOT_IRQ},
-		.memory = &board.memory,
-		.loop = &board.thread.loop,
-		.given_up = on_given_up,
-		.not_ended = on_not_ended,
-		.context = &board,
-	};
 	struct error error;
 
-	memset(&board, 0, sizeof(board));
-	board.shape = device_type_find("block")->shape;
-	rig_start(&board.rig, -1);
-	scratch_make(&board.scratch);
-	board_lead_to_server(&board);
-	snprintf(board.path, sizeof(board.path), "%s", scratch_path(&board.scratch, "device"));
-	start_broker(&board);
-	setup.peer = (struct remote_peer){-1, &board.broker, 0};
-	fake_open(&board.fake);
-	assert_int_equal(loop_thread_open(&board.thread, NULL), 0);
-	assert_int_equal(monitor_memory_open(&board.memory, &range, 1, false, NULL), 0);
-	assert_done(virtio_mmio_open(&board.transport, &setup, &error), &error);
+	board_open(&board);
+	assert_done(virtio_mmio_open(&board.transport, &board.setup,
+				     (struct virtio_slot){SLOT_ADDRESS, SLOT_IRQ}, &error),
+		    &error);
 	assert_int_equal(loop_thread_start(&board.thread, "test0", NULL), 0);
 	virtio_mmio_attach(board.transport, &board.fake.hypervisor);
 	board.device = virtio_mmio_registers(board.transport);
@@ -116,13 +134,7 @@ int board_tear_down(void **state)
 	virtio_mmio_hang_up(board->transport);
 	loop_thread_stop(&board->thread);
 	virtio_mmio_free(board->transport);
-	monitor_memory_close(&board->memory);
-	loop_thread_close(&board->thread);
-	stop_broker(board);
-	fake_close(&board->fake);
-	rig_stop(&board->rig);
-	unlink(board->path);
-	scratch_remove(&board->scratch);
+	board_close(board);
 	return 0;
 }
 
@@ -174,15 +186,22 @@ void board_set_address(struct board *board, uint64_t low, uint64_t address)
 	board_put(board, low + 4, (uint32_t)(address >> 32));
 }
 
-void board_set_up_queue(struct board *board, unsigned int index)
+uint64_t board_clear_queue(struct board *board, unsigned int index)
 {
 	uint64_t ring = 0x4000 + index * RING_STRIDE;
-	struct driver_queue *queue = &board->queues[index];
 
 	memset(board->memory.host + ring, 0, RING_STRIDE);
 	memset(board->descriptors[index], 0, sizeof(board->descriptors[index]));
-	driver_queue_init(queue, (uint16_t)index, QUEUE_SIZE, board->features,
+	driver_queue_init(&board->queues[index], (uint16_t)index, QUEUE_SIZE, board->features,
 			  board->memory.host + ring, board->descriptors[index]);
+	return ring;
+}
+
+void board_set_up_queue(struct board *board, unsigned int index)
+{
+	uint64_t ring = board_clear_queue(board, index);
+	const struct driver_queue *queue = &board->queues[index];
+
 	board_put(board, VIRTIO_MMIO_QUEUE_SEL, index);
 	board_put(board, VIRTIO_MMIO_QUEUE_NUM, QUEUE_SIZE);
 	board_set_address(board, VIRTIO_MMIO_QUEUE_DESC_LOW, ring + queue->layout.descriptors);
@@ -206,7 +225,7 @@ void board_boot(struct board *board, uint64_t features)
 	assert_int_equal(board_get(board, VIRTIO_MMIO_STATUS) & VIRTIO_CONFIG_S_NEEDS_RESET, 0);
 }
 
-void board_request(struct board *board, unsigned int index)
+void board_add(struct board *board, unsigned int index)
 {
 	unsigned int number = board->number++;
 	uint64_t address = BUFFERS + number % 1024 * 2;
@@ -216,6 +235,11 @@ void board_request(struct board *board, unsigned int index)
 	assert_int_equal(driver_queue_add(&board->queues[index], buffers, 1, 1,
 					  (void *)(uintptr_t)(number + 1)),
 			 0);
+}
+
+void board_request(struct board *board, unsigned int index)
+{
+	board_add(board, index);
 	if (driver_queue_kick_wanted(&board->queues[index]))
 		assert_true(
 			fake_write(&board->fake, SLOT_ADDRESS + VIRTIO_MMIO_QUEUE_NOTIFY, index));

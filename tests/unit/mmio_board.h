@@ -43,6 +43,7 @@ struct board {
 	pthread_t service;
 	atomic_uint given_up, not_ended;
 	sem_t go_on;
+	struct transport_setup setup;
 	struct virtio_mmio *transport;
 	const struct bus_device *device;
 	struct driver_queue queues[RIG_QUEUES];
@@ -51,6 +52,10 @@ struct board {
 	unsigned int number; /* of the next request, on all queues */
 };
 
+/* All but a transport, which *board->setup describes. */
+void board_open(struct board *board);
+void board_close(struct board *board);
+/* The above with a virtio-mmio transport. */
 int board_set_up(void **state);
 int board_tear_down(void **state);
 void board_access(struct board *board, uint64_t offset, void *data, uint32_t length, bool write);
@@ -60,10 +65,13 @@ uint64_t board_offered(struct board *board);
 /* Up to FEATURES_OK; returns the status. */
 uint32_t board_negotiate(struct board *board, uint64_t features);
 void board_set_address(struct board *board, uint64_t low, uint64_t address);
+/* Makes the driver's side of a queue; returns the address of its ring. */
+uint64_t board_clear_queue(struct board *board, unsigned int index);
 void board_set_up_queue(struct board *board, unsigned int index);
 void board_drive_ok(struct board *board);
 void board_boot(struct board *board, uint64_t features);
-/* Adds a request for one byte and kicks. */
+/* Adds a request for one byte, and kicks. */
+void board_add(struct board *board, unsigned int index);
 void board_request(struct board *board, unsigned int index);
 /* Takes an answer, waiting for it; the interrupt must have come by then. */
 void board_expect_answer(struct board *board, unsigned int index);

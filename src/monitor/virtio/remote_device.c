@@ -254,7 +254,7 @@ static int send_ring(struct remote_device *remote, struct vhost_client *client, 
 			fresh		  ? 0 :
 					    position,
 		.kick_fd = ring->kick_fd,
-		.call_fd = remote->call_fd,
+		.call_fd = remote->calls[remote->one_call ? REMOTE_CONFIG_CALL : 1 + index],
 		.err_fd = -1,
 	};
 
@@ -568,11 +568,18 @@ static int make_event(int *fd, unsigned int count, struct error *error)
 	return *fd < 0 ? error_set_errno(error, errno, "cannot make an eventfd") : 0;
 }
 
+uint16_t remote_call_count(const struct remote_device *remote)
+{
+	return remote->one_call ? 1 : 1 + remote->queue_count;
+}
+
 /* All eventfds, counting from @count. */
 static int make_events(struct remote_device *remote, unsigned int count, struct error *error)
 {
-	int result = make_event(&remote->call_fd, count, error);
+	int result = 0;
 
+	for (uint16_t i = 0; i < remote_call_count(remote) && result == 0; i++)
+		result = make_event(&remote->calls[i], count, error);
 	for (uint16_t i = 0; i < remote->queue_count && result == 0; i++)
 		result = make_event(&remote->rings[i].kick_fd, count, error);
 	return result;
@@ -581,20 +588,17 @@ static int make_events(struct remote_device *remote, unsigned int count, struct 
 /* Whether the driver has made requests available that are not used yet. */
 static bool has_requests(const struct remote_device *remote)
 {
-	struct guest_memory memory = remote->memory->guest;
-
 	for (uint16_t i = 0; i < remote->queue_count; i++) {
 		const struct remote_ring *ring = &remote->rings[i];
-		uint64_t address = ring->driver + offsetof(struct vring_avail, idx);
-		uint16_t available_index;
+		const volatile uint16_t *available_index;
 
 		if (!ring->running)
 			continue;
+		available_index = monitor_memory_at(
+			remote->memory, ring->driver + offsetof(struct vring_avail, idx),
+			sizeof(*available_index));
 		/* Packed rings have a record, or were not offered: see learn. */
-		if (!ring->used_index ||
-		    guest_memory_read(&memory, guest_addr(address), &available_index,
-				      sizeof(available_index)) < 0 ||
-		    available_index != *ring->used_index)
+		if (!ring->used_index || !available_index || *available_index != *ring->used_index)
 			return true;
 	}
 	return false;
@@ -760,8 +764,8 @@ static int learn(struct remote_device *remote, struct error *error)
 
 int remote_open(struct remote_device *remote, const char *name, const struct remote_peer *peer,
 		const struct device_shape *shape, const struct monitor_memory *memory,
-		struct event_loop *loop, const struct remote_events *events, void *context,
-		struct error *error)
+		bool one_call, struct event_loop *loop, const struct remote_events *events,
+		void *context, struct error *error)
 {
 	cleanup_fd int fd = peer->fd;
 	int result = 0;
@@ -771,6 +775,7 @@ int remote_open(struct remote_device *remote, const char *name, const struct rem
 		.peer = *peer,
 		.shape = shape,
 		.memory = memory,
+		.one_call = one_call,
 		.loop = loop,
 		.events = events,
 		.context = context,
@@ -779,12 +784,13 @@ int remote_open(struct remote_device *remote, const char *name, const struct rem
 		.backend = {-1, handle_backend, remote},
 		.pause_ms = RETRY_FIRST_MS,
 		.hang_up_fd = -1,
-		.call_fd = -1,
 	};
 	pthread_mutex_init(&remote->lock, NULL);
 	pthread_mutex_init(&remote->hang_up_lock, NULL);
 	for (int i = 0; i < DEVICE_SHAPE_QUEUES_MAX; i++)
 		remote->rings[i].kick_fd = -1;
+	for (int i = 0; i < REMOTE_CALLS_MAX; i++)
+		remote->calls[i] = -1;
 	result = timer_open(&remote->retry, loop, CLOCK_MONOTONIC, handle_retry, remote, error);
 	if (result == 0 && fd < 0) {
 		fd = broker_connect(peer->broker, peer->device, CONNECT_WAIT_MS, error);
@@ -812,7 +818,8 @@ void remote_close(struct remote_device *remote)
 	vhost_client_free(remote->client);
 	set_hang_up_fd(remote, -1);
 	forget_inflight(remote);
-	close_fd(&remote->call_fd);
+	for (int i = 0; i < REMOTE_CALLS_MAX; i++)
+		close_fd(&remote->calls[i]);
 	for (int i = 0; i < DEVICE_SHAPE_QUEUES_MAX; i++)
 		close_fd(&remote->rings[i].kick_fd);
 	pthread_mutex_destroy(&remote->hang_up_lock);

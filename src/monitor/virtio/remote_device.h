@@ -9,9 +9,9 @@
  * event loop handles the messages of the process; it should be the device's own, because a slow
  * process blocks it.
  *
- * Kicks of each ring and interrupts of the device pass through eventfds that are shared with one
- * process; the next process gets new ones. A process can fill such a counter and block a writer, so
- * the monitor writes only to eventfds that the hypervisor reads at once.
+ * Kicks and interrupts pass through eventfds that are shared with one process; the next process
+ * gets new ones. A process can fill such a counter and block a writer, so the monitor writes only
+ * to eventfds that the hypervisor reads at once.
  */
 #ifndef AVP_MONITOR_VIRTIO_REMOTE_DEVICE_H
 #define AVP_MONITOR_VIRTIO_REMOTE_DEVICE_H
@@ -68,6 +68,9 @@ struct remote_peer {
 	uint32_t device;       /* the broker's number of the device */
 };
 
+#define REMOTE_CONFIG_CALL 0
+#define REMOTE_CALLS_MAX   (1 + DEVICE_SHAPE_QUEUES_MAX)
+
 struct remote_device {
 	const char *name;
 	struct remote_peer peer; /* fd is unused after remote_open */
@@ -95,10 +98,11 @@ struct remote_device {
 	uint64_t negotiated;
 	struct remote_ring rings[DEVICE_SHAPE_QUEUES_MAX];
 	/*
-	 * An eventfd: the interrupt, one for all rings. With two eventfds on one edge-triggered pin
-	 * the edge of one could be lost while that of the other is being delivered.
+	 * Eventfds, each a source of interrupts: of configuration space (REMOTE_CONFIG_CALL), and
+	 * of ring n (1 + n); with one_call the first is that of all rings, too.
 	 */
-	int call_fd;
+	int calls[REMOTE_CALLS_MAX];
+	bool one_call;
 	int inflight_fd; /* -1: none */
 	struct vhost_inflight inflight;
 	struct vhost_inflight_area inflight_area;
@@ -122,16 +126,20 @@ struct remote_device {
 /*
  * Connects to the process of *peer and learns what the device offers. Without the lock, before
  * *loop runs. *shape must outlive the device; its setting must be in the first
- * DEVICE_SHAPE_CONFIG_MAX bytes. -EPROTO: the monitor cannot use the process.
+ * DEVICE_SHAPE_CONFIG_MAX bytes. @one_call: see struct remote_device. -EPROTO: the monitor cannot
+ * use the process.
  */
 int remote_open(struct remote_device *remote, const char *name, const struct remote_peer *peer,
 		const struct device_shape *shape, const struct monitor_memory *memory,
-		struct event_loop *loop, const struct remote_events *events, void *context,
-		struct error *error);
+		bool one_call, struct event_loop *loop, const struct remote_events *events,
+		void *context, struct error *error);
 /* Closes the connection for good, and ends calls that wait on it. Without the lock, any thread. */
 void remote_hang_up(struct remote_device *remote);
 /* Without the lock, when no vCPU and no loop runs. Fine after a failed remote_open. */
 void remote_close(struct remote_device *remote);
+
+/* How many of its calls are in use. Any thread, after remote_open. */
+uint16_t remote_call_count(const struct remote_device *remote);
 
 /* Sets the driver's choice of features. Returns whether the device accepts it. */
 bool remote_set_features(struct remote_device *remote, uint64_t features);
