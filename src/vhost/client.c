@@ -23,8 +23,9 @@
 
 #define CONNECT_INTERVAL_MS 5
 
-/* Requests of the device process answered before other event sources get their turn. */
-#define QUESTIONS_PER_CALL 256
+/* Messages on the backend channel and misses handled before other event sources get their turn. */
+#define MESSAGES_PER_CALL 64
+#define MISSES_PER_CALL	  256
 
 int vhost_client_connect(const char *path, int wait_ms, struct error *error)
 {
@@ -118,13 +119,13 @@ uint64_t vhost_client_queue_count(const struct vhost_client *client)
 
 /* The backend channel */
 
-static int acknowledge_backend(struct vhost_client *client, struct error *error)
+static int answer_backend(struct vhost_client *client, int result, struct error *error)
 {
 	const struct vhost_header *header = &client->backend.message.header;
 	struct vhost_message reply = {
 		.header = {header->request, VHOST_FLAG_VERSION | VHOST_FLAG_REPLY,
 			   sizeof(uint64_t)},
-		.payload.number = 0,
+		.payload.number = (uint64_t)(int64_t)result,
 	};
 
 	if (!(header->flags & VHOST_FLAG_NEED_REPLY))
@@ -132,22 +133,61 @@ static int acknowledge_backend(struct vhost_client *client, struct error *error)
 	return vhost_channel_send(&client->backend, &reply, 0, error);
 }
 
+/* Whether nothing wraps and the flags are known: see struct vhost_client_ops. */
+static bool is_sound(const struct vhost_shmem_map *map)
+{
+	uint64_t end;
+
+	return map->length > 0 && !(map->flags & ~VHOST_SHMEM_WRITABLE) &&
+	       !__builtin_add_overflow(map->fd_offset, map->length, &end) &&
+	       !__builtin_add_overflow(map->shm_offset, map->length, &end);
+}
+
+/* Carries out a request or records a notice. Returns the answer: 0 or a negative errno. */
+static int handle_backend_message(struct vhost_client *client)
+{
+	const struct vhost_message *message = &client->backend.message;
+	const struct vhost_iotlb_msg *iotlb = &message->payload.iotlb;
+	const struct vhost_shmem_map *map = &message->payload.map;
+
+	switch (message->header.request) {
+	case VHOST_USER_BACKEND_CONFIG_CHANGE_MSG:
+		client->config_changed = true;
+		return 0;
+	case VHOST_USER_BACKEND_IOTLB_MSG:
+		if (iotlb->type != VHOST_IOTLB_MISS)
+			return 0;
+		client->misses[client->miss_count].iova = iotlb->iova;
+		client->misses[client->miss_count].access = iotlb->perm;
+		client->miss_count++;
+		return 0;
+	case VHOST_USER_BACKEND_SHMEM_MAP:
+		return is_sound(map) ?
+			       client->ops->shmem_map(client->context, map, message->fds[0]) :
+			       -EINVAL;
+	default: /* VHOST_USER_BACKEND_SHMEM_UNMAP */
+		return is_sound(map) ? client->ops->shmem_unmap(client->context, map) : -EINVAL;
+	}
+}
+
 /*
- * Receives messages from the backend channel and records them; calls no op, because this also runs
- * in the middle of a call. Stops when there is no room for more.
+ * Receives messages from the backend channel, in the middle of a call, too. Returns 1 when there
+ * may be more: the number is bounded, so that a flood of messages cannot outlast the caller's
+ * deadline, and there is room for a number of misses only.
  */
 static int take_backend_messages(struct vhost_client *client, struct error *error)
 {
 	struct vhost_channel *backend = &client->backend;
 
-	/* Bounded, so that a flood of messages cannot outlast the caller's deadline. */
-	for (int i = 0; i < VHOST_CLIENT_MISSES; i++) {
+	for (int i = 0; i < MESSAGES_PER_CALL; i++) {
+		const struct vhost_message_row *row;
 		int ret;
 
-		if (backend->fd < 0 || client->miss_count == VHOST_CLIENT_MISSES)
+		if (backend->fd < 0 || client->negotiating)
 			return 0;
+		if (client->miss_count == VHOST_CLIENT_MISSES)
+			return 1;
 		ret = vhost_channel_receive(backend, error);
-
 		if (ret == VHOST_RECEIVE_NOTHING)
 			return 0;
 		if (ret == VHOST_RECEIVE_END) {
@@ -157,25 +197,16 @@ static int take_backend_messages(struct vhost_client *client, struct error *erro
 		}
 		if (ret < 0)
 			return ret;
-		if (backend->message.header.request == VHOST_USER_BACKEND_CONFIG_CHANGE_MSG) {
-			client->config_changed = true;
-		} else if (backend->message.header.request == VHOST_USER_BACKEND_IOTLB_MSG) {
-			const struct vhost_iotlb_msg *iotlb = &backend->message.payload.iotlb;
-
-			if (iotlb->type == VHOST_IOTLB_MISS) {
-				client->misses[client->miss_count].iova = iotlb->iova;
-				client->misses[client->miss_count].access = iotlb->perm;
-				client->miss_count++;
-			}
-		} else {
+		row = vhost_find_backend_message(backend->message.header.request);
+		if (!row || !vhost_client_has(client, row->feature))
 			return error_set(error, EPROTO, "message %u on the backend channel",
 					 backend->message.header.request);
-		}
-		ret = acknowledge_backend(client, error);
+		ret = answer_backend(client, handle_backend_message(client), error);
+		vhost_channel_release(backend);
 		if (ret < 0)
 			return ret;
 	}
-	return 0;
+	return 1;
 }
 
 static int fail(struct vhost_client *client, int ret)
@@ -187,6 +218,7 @@ static int fail(struct vhost_client *client, int ret)
 int vhost_client_handle_backend(struct vhost_client *client, struct error *error)
 {
 	int ret = client->broken ? 0 : take_backend_messages(client, error);
+	bool more = ret > 0;
 
 	if (ret < 0) {
 		error_prefix(error, "backend channel");
@@ -200,7 +232,7 @@ int vhost_client_handle_backend(struct vhost_client *client, struct error *error
 	/*
 	 * An answer often triggers the next request; continue later with a peer that never stops.
 	 */
-	for (int i = 0; i < QUESTIONS_PER_CALL && client->miss_count > 0; i++) {
+	for (int i = 0; i < MISSES_PER_CALL && client->miss_count > 0; i++) {
 		uint64_t iova = client->misses[0].iova;
 		uint8_t access = client->misses[0].access;
 
@@ -210,12 +242,23 @@ int vhost_client_handle_backend(struct vhost_client *client, struct error *error
 		if (client->ops && client->ops->iotlb_miss)
 			client->ops->iotlb_miss(client->context, iova, access);
 	}
-	return client->miss_count > 0 || client->config_changed;
+	return more || client->miss_count > 0 || client->config_changed;
 }
 
 /* Calls */
 
-/* Waits until a message is complete in the channel. */
+/* Whether messages on the backend channel can be received now. */
+static bool takes_backend_messages(const struct vhost_client *client)
+{
+	return !client->negotiating && client->miss_count < VHOST_CLIENT_MISSES;
+}
+
+/*
+ * Waits until a message is complete in the channel, and meanwhile handles the backend channel: the
+ * other side may not answer before its own message there has been handled. What it sent there
+ * before its answer is handled before the answer counts: after a reset, for example, nothing may
+ * come that it requested before.
+ */
 static int wait_for_message(struct vhost_client *client, int64_t deadline, struct error *error)
 {
 	for (;;) {
@@ -223,28 +266,25 @@ static int wait_for_message(struct vhost_client *client, int64_t deadline, struc
 			{.fd = client->channel.fd, .events = POLLIN},
 			{.fd = client->backend.fd, .events = POLLIN},
 		};
-		bool room = client->miss_count < VHOST_CLIENT_MISSES;
 		int64_t left = deadline - clock_now_ms();
-		int ret = vhost_channel_receive(&client->channel, error);
+		int found = vhost_channel_receive(&client->channel, error), ret;
 
-		if (ret == VHOST_RECEIVE_MESSAGE)
-			return 0;
-		if (ret == VHOST_RECEIVE_END)
-			return error_set(error, ECONNRESET, "the device process hung up");
-		if (ret < 0)
-			return ret;
-		if (left <= 0)
-			return error_set(error, ETIMEDOUT, "the device process does not answer");
-		if (poll(wanted, room ? 2 : 1, (int)left) < 0 && errno != EINTR)
-			return error_set_errno(error, errno, "cannot wait for an answer");
-		/*
-		 * It may not answer before its own message on the backend channel has been handled.
-		 */
+		if (found < 0)
+			return found;
 		ret = take_backend_messages(client, error);
 		if (ret < 0) {
 			error_prefix(error, "backend channel");
 			return ret;
 		}
+		if (found == VHOST_RECEIVE_MESSAGE)
+			return 0;
+		if (found == VHOST_RECEIVE_END)
+			return error_set(error, ECONNRESET, "the device process hung up");
+		if (left <= 0)
+			return error_set(error, ETIMEDOUT, "the device process does not answer");
+		if (poll(wanted, takes_backend_messages(client) ? 2 : 1, (int)left) < 0 &&
+		    errno != EINTR)
+			return error_set_errno(error, errno, "cannot wait for an answer");
 	}
 }
 
@@ -419,7 +459,7 @@ int vhost_client_finish(struct vhost_client *client, struct error *error)
 
 	if (ret == 0)
 		ret = ask_for_reply(client, error);
-	client->in_operation = false;
+	client->in_operation = client->negotiating = false;
 	return ret;
 }
 
@@ -466,8 +506,24 @@ static int open_backend_channel(struct vhost_client *client, struct error *error
 	return ret;
 }
 
-int vhost_client_negotiate(struct vhost_client *client, const struct vhost_client_ops *ops,
-			   void *context, struct error *error)
+/* What of the @offered features both sides can use together. */
+static uint64_t choose_features(uint64_t offered, const struct vhost_client_ops *ops)
+{
+	const uint64_t channel = FEATURE(VHOST_PROTOCOL_BACKEND_REQ);
+	const uint64_t descriptors = channel | FEATURE(VHOST_PROTOCOL_BACKEND_SEND_FD);
+
+	offered &= vhost_protocol_features;
+	if (!ops)
+		offered &= ~channel;
+	if ((offered & descriptors) != descriptors)
+		offered &= ~FEATURE(VHOST_PROTOCOL_BACKEND_SEND_FD);
+	if ((offered & descriptors) != descriptors || !ops->shmem_map || !ops->shmem_unmap)
+		offered &= ~FEATURE(VHOST_PROTOCOL_SHMEM);
+	return offered;
+}
+
+static int negotiate(struct vhost_client *client, const struct vhost_client_ops *ops, void *context,
+		     struct error *error)
 {
 	struct vhost_message owner = {.header.request = VHOST_USER_SET_OWNER};
 	uint64_t offered = 0;
@@ -482,9 +538,7 @@ int vhost_client_negotiate(struct vhost_client *client, const struct vhost_clien
 	ret = get_number(client, VHOST_USER_GET_PROTOCOL_FEATURES, &offered, error);
 	if (ret < 0)
 		return ret;
-	offered &= vhost_protocol_features;
-	if (!ops)
-		offered &= ~FEATURE(VHOST_PROTOCOL_BACKEND_REQ);
+	offered = choose_features(offered, ops);
 	ret = set_number(client, VHOST_USER_SET_PROTOCOL_FEATURES, offered, error);
 	if (ret < 0)
 		return ret;
@@ -493,6 +547,17 @@ int vhost_client_negotiate(struct vhost_client *client, const struct vhost_clien
 		ret = get_number(client, VHOST_USER_GET_QUEUE_NUM, &client->queue_count, error);
 	if (ret == 0 && vhost_client_has(client, VHOST_PROTOCOL_BACKEND_REQ))
 		ret = open_backend_channel(client, error);
+	return ret;
+}
+
+int vhost_client_negotiate(struct vhost_client *client, const struct vhost_client_ops *ops,
+			   void *context, struct error *error)
+{
+	int ret;
+
+	client->negotiating = true;
+	ret = negotiate(client, ops, context, error);
+	client->negotiating = client->in_operation;
 	return ret;
 }
 

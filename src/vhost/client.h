@@ -27,7 +27,17 @@ struct vhost_client;
 /* A time limit that leaves a device time to finish the requests it has taken. */
 #define VHOST_CLIENT_TIMEOUT_MS 10000
 
-/* Requests and notices of the device process, delivered by vhost_client_handle_backend. */
+/*
+ * Requests and notices of the device process on the backend channel. None comes before the
+ * operation or the call of vhost_client_negotiate has ended. All run in the thread of the call that
+ * delivers them, with the locks of its caller.
+ *
+ * vhost_client_handle_backend delivers the first two, which may call the client. The others come
+ * from any call that waits for an answer, because a device process may wait for theirs before it
+ * answers; so they must not call the client, nor take a lock that a caller of the client may hold.
+ * What the process asked for before it answered a call was carried out when the call returns, unless
+ * it sent a flood.
+ */
 struct vhost_client_ops {
 	/* Its configuration space or status changed. NULL: ignored. */
 	void (*config_changed)(void *context);
@@ -36,6 +46,14 @@ struct vhost_client_ops {
 	 * vhost_client_update_iotlb, or not at all when the guest has none. NULL: no IOMMU.
 	 */
 	void (*iotlb_miss)(void *context, uint64_t iova, uint8_t access);
+	/*
+	 * It wants a part of a shared memory region to show the file @fd, which stays the client's,
+	 * or nothing any more. Offsets and length neither wrap nor are zero, and there are no
+	 * unknown flags; nothing else of *map, and nothing about the file, has been checked.
+	 * Returns 0 or a negative errno: the answer. Both or neither; NULL: no SHMEM.
+	 */
+	int (*shmem_map)(void *context, const struct vhost_shmem_map *map, int fd);
+	int (*shmem_unmap)(void *context, const struct vhost_shmem_map *map);
 };
 
 /*
@@ -153,6 +171,13 @@ int vhost_client_write_config(struct vhost_client *client, uint32_t offset, cons
 			      uint32_t length, struct error *error);
 
 /*
+ * The sizes of the device's shared memory regions by id, whole pages; they stay as long as the
+ * connection. *config is as on the wire, with the count corrected. Needs SHMEM.
+ */
+int vhost_client_get_shmem_config(struct vhost_client *client, struct vhost_shmem_config *config,
+				  struct error *error);
+
+/*
  * Makes the device create a record of requests in flight for @queue_count rings of up to
  * @queue_size entries: *inflight describes it and *fd (owned by the caller) is its memory. Keep
  * both as long as the guest lives, and hand them to the device before the rings start, also after a
@@ -176,7 +201,7 @@ int vhost_client_fd(const struct vhost_client *client);
 int vhost_client_backend_fd(const struct vhost_client *client);
 /*
  * Handles the messages on the backend channel, without waiting, and calls the ops. Call it when the
- * channel is readable, and after other calls, which keep messages that arrive meanwhile for it.
+ * channel is readable, and after other calls, which keep notices that arrive meanwhile for it.
  * Returns 1 when there is more: call again soon. Not from within the ops.
  */
 int vhost_client_handle_backend(struct vhost_client *client, struct error *error);

@@ -4,7 +4,9 @@
  * of a device (vhost-user specification, "Front-end message types").
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vhost/client_private.h"
 #include "virtio/feature.h"
@@ -276,6 +278,33 @@ int vhost_client_write_config(struct vhost_client *client, uint32_t offset, cons
 					 part, error);
 	}
 	return ret < 0 ? ret : vhost_client_synchronize(client, error);
+}
+
+/* Shared memory */
+
+int vhost_client_get_shmem_config(struct vhost_client *client, struct vhost_shmem_config *config,
+				  struct error *error)
+{
+	struct vhost_message message = {.header.request = VHOST_USER_GET_SHMEM_CONFIG};
+	const uint64_t page = sysconf(_SC_PAGESIZE);
+	struct vhost_message reply;
+	int ret = vhost_client_call(client, &message, &reply, NULL, error);
+
+	if (ret < 0)
+		return ret;
+	*config = reply.payload.shmem;
+	config->count = 0;
+	for (unsigned int i = 0; i < VHOST_SHMEM_REGIONS; i++) {
+		config->count += config->sizes[i] > 0;
+		if (config->sizes[i] % page == 0)
+			continue;
+		client->broken = true;
+		return error_set(error, EPROTO,
+				 "GET_SHMEM_CONFIG: region %u has 0x%" PRIx64
+				 " bytes, which are not whole pages",
+				 i, config->sizes[i]);
+	}
+	return 0;
 }
 
 /* Requests in flight */

@@ -44,6 +44,7 @@ struct vhost_client {
 	struct error refusal;				    /* the first one; code 0: none */
 
 	struct vhost_channel backend; /* from the device process; fd -1: none */
+	bool negotiating; /* its messages wait, because the caller is not ready for them */
 	const struct vhost_client_ops *ops;
 	void *context;
 	bool config_changed; /* not delivered yet */

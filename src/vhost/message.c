@@ -6,8 +6,9 @@
 const uint64_t vhost_protocol_features =
 	FEATURE(VHOST_PROTOCOL_MQ) | FEATURE(VHOST_PROTOCOL_REPLY_ACK) |
 	FEATURE(VHOST_PROTOCOL_BACKEND_REQ) | FEATURE(VHOST_PROTOCOL_CONFIG) |
-	FEATURE(VHOST_PROTOCOL_INFLIGHT_SHMFD) | FEATURE(VHOST_PROTOCOL_RESET_DEVICE) |
-	FEATURE(VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS) | FEATURE(VHOST_PROTOCOL_STATUS);
+	FEATURE(VHOST_PROTOCOL_BACKEND_SEND_FD) | FEATURE(VHOST_PROTOCOL_INFLIGHT_SHMFD) |
+	FEATURE(VHOST_PROTOCOL_RESET_DEVICE) | FEATURE(VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS) |
+	FEATURE(VHOST_PROTOCOL_STATUS) | FEATURE(VHOST_PROTOCOL_SHMEM);
 
 #define ROW(number, NAME, lower, payload, least, most, answer, needed) \
 	{                                                              \
@@ -35,7 +36,6 @@ static const char *const not_served[] = {
 	[27] = "CLOSE_CRYPTO_SESSION", [28] = "POSTCOPY_ADVISE",     [29] = "POSTCOPY_LISTEN",
 	[30] = "POSTCOPY_END",	       [33] = "GPU_SET_SOCKET",	     [35] = "VRING_KICK",
 	[41] = "GET_SHARED_OBJECT",    [42] = "SET_DEVICE_STATE_FD", [43] = "CHECK_DEVICE_STATE",
-	[44] = "GET_SHMEM_CONFIG",
 };
 
 /* Sizes of each shape: from, to, in steps. */
@@ -57,6 +57,10 @@ static const struct {
 				  1},
 	[VHOST_PAYLOAD_INFLIGHT] = {offsetof(struct vhost_inflight, padding),
 				    sizeof(struct vhost_inflight), sizeof(uint32_t)},
+	[VHOST_PAYLOAD_SHMEM_CONFIG] = {sizeof(struct vhost_shmem_config),
+					sizeof(struct vhost_shmem_config), 1},
+	[VHOST_PAYLOAD_SHMEM_MAP] = {sizeof(struct vhost_shmem_map), sizeof(struct vhost_shmem_map),
+				     1},
 };
 
 static const struct vhost_message_row *find(const struct vhost_message_row *rows, size_t count,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The messages of vhost-user: ids, flags, feature bits, payload layouts, and the table of what each
- * message carries (vhost-user specification, "Message Specification" and "Front-end message
- * types"). The serving side, the using side, the fuzz target and the log read the same table.
+ * message carries (vhost-user specification, "Message Specification", "Front-end message types" and
+ * "Back-end message types", in the version of QEMU 11.1: docs/interop/vhost-user.rst). The serving side, the using side, the fuzz target and the log read the same table.
  */
 #ifndef AVP_VHOST_MESSAGE_H
 #define AVP_VHOST_MESSAGE_H
@@ -20,10 +20,12 @@ enum vhost_protocol_feature {
 	VHOST_PROTOCOL_REPLY_ACK = 3,
 	VHOST_PROTOCOL_BACKEND_REQ = 5,
 	VHOST_PROTOCOL_CONFIG = 9,
+	VHOST_PROTOCOL_BACKEND_SEND_FD = 10,
 	VHOST_PROTOCOL_INFLIGHT_SHMFD = 12,
 	VHOST_PROTOCOL_RESET_DEVICE = 13,
 	VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS = 15,
 	VHOST_PROTOCOL_STATUS = 16,
+	VHOST_PROTOCOL_SHMEM = 22,  /* 21 in drafts; 21 is GPA_ADDRESSES now: never offer it */
 	VHOST_PROTOCOL_ALWAYS = 64, /* in the table: no feature needed */
 };
 
@@ -89,6 +91,27 @@ struct vhost_inflight {
 	uint32_t padding; /* C implementations send it, packed ones do not */
 };
 
+/* Shared memory regions of a device (VIRTIO 1.4, 2.10), by id. */
+#define VHOST_SHMEM_REGIONS 256
+
+struct vhost_shmem_config {
+	uint32_t count; /* of sizes that are not 0 */
+	uint32_t padding;
+	uint64_t sizes[VHOST_SHMEM_REGIONS]; /* bytes, whole pages */
+};
+
+struct vhost_shmem_map {
+	uint8_t id; /* of the region */
+	uint8_t padding[7];
+	uint64_t fd_offset;
+	uint64_t shm_offset; /* in the region */
+	uint64_t length;
+	uint64_t flags; /* VHOST_SHMEM_* */
+};
+
+/* The guest may write; otherwise the pages are read-only. */
+#define VHOST_SHMEM_WRITABLE UINT64_C(1)
+
 union vhost_payload {
 	uint64_t number;
 	struct vhost_vring_state state;
@@ -98,7 +121,9 @@ union vhost_payload {
 	struct vhost_iotlb_msg iotlb;
 	struct vhost_config config;
 	struct vhost_inflight inflight;
-	uint8_t bytes[272];
+	struct vhost_shmem_config shmem;
+	struct vhost_shmem_map map;
+	uint8_t bytes[8 + 8 * VHOST_SHMEM_REGIONS];
 };
 
 _Static_assert(sizeof(struct vhost_header) == 12, "wire layout");
@@ -108,6 +133,8 @@ _Static_assert(sizeof(struct vhost_memory_slot) == 40, "wire layout");
 _Static_assert(offsetof(struct vhost_config, data) == 12, "wire layout");
 _Static_assert(offsetof(struct vhost_inflight, padding) == 20, "wire layout");
 _Static_assert(sizeof(struct vhost_inflight) == 24, "wire layout");
+_Static_assert(sizeof(struct vhost_shmem_config) == 8 + 8 * VHOST_SHMEM_REGIONS, "wire layout");
+_Static_assert(sizeof(struct vhost_shmem_map) == 40, "wire layout");
 _Static_assert(sizeof(struct vhost_vring_state) == 8, "wire layout");
 _Static_assert(sizeof(struct vhost_vring_addr) == 40, "wire layout");
 _Static_assert(sizeof(struct vhost_iotlb_msg) == 32, "wire layout");
@@ -123,6 +150,8 @@ enum vhost_shape {
 	VHOST_PAYLOAD_IOTLB,
 	VHOST_PAYLOAD_CONFIG, /* twelve bytes and up to VHOST_CONFIG_MAX */
 	VHOST_PAYLOAD_INFLIGHT,
+	VHOST_PAYLOAD_SHMEM_CONFIG,
+	VHOST_PAYLOAD_SHMEM_MAP,
 	VHOST_PAYLOAD_SHAPES,
 };
 
@@ -158,12 +187,15 @@ enum vhost_shape {
 	ROW(37, ADD_MEM_REG, add_mem_reg, SLOT, 1, 1, NOTHING, CONFIGURE_MEM_SLOTS)               \
 	ROW(38, REM_MEM_REG, rem_mem_reg, SLOT, 0, 1, NOTHING, CONFIGURE_MEM_SLOTS)               \
 	ROW(39, SET_STATUS, set_status, NUMBER, 0, 0, NOTHING, STATUS)                            \
-	ROW(40, GET_STATUS, get_status, NOTHING, 0, 0, NUMBER, STATUS)
+	ROW(40, GET_STATUS, get_status, NOTHING, 0, 0, NUMBER, STATUS)                            \
+	ROW(44, GET_SHMEM_CONFIG, get_shmem_config, NOTHING, 0, 0, SHMEM_CONFIG, SHMEM)
 
 /* What a backend may send on the channel of SET_BACKEND_REQ_FD. */
-#define VHOST_BACKEND_MESSAGES(ROW)                                     \
-	ROW(1, IOTLB_MSG, iotlb_msg, IOTLB, 0, 0, NOTHING, BACKEND_REQ) \
-	ROW(2, CONFIG_CHANGE_MSG, config_change_msg, NOTHING, 0, 0, NOTHING, CONFIG)
+#define VHOST_BACKEND_MESSAGES(ROW)                                                  \
+	ROW(1, IOTLB_MSG, iotlb_msg, IOTLB, 0, 0, NOTHING, BACKEND_REQ)              \
+	ROW(2, CONFIG_CHANGE_MSG, config_change_msg, NOTHING, 0, 0, NOTHING, CONFIG) \
+	ROW(9, SHMEM_MAP, shmem_map, SHMEM_MAP, 1, 1, NOTHING, SHMEM)                \
+	ROW(10, SHMEM_UNMAP, shmem_unmap, SHMEM_MAP, 0, 0, NOTHING, SHMEM)
 
 #define VHOST_MESSAGE_ID(id, NAME, name, shape, fds_min, fds_max, reply, feature) \
 	VHOST_USER_##NAME = (id),

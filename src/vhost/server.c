@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The serving side of vhost-user: connections, dispatch of messages, and the transport of the
- * device. For what each message does see server_messages.c.
+ * device. For what each message does see server_messages.c, for the backend channel
+ * server_backend.c.
  */
 #include "vhost/server.h"
 
@@ -63,8 +64,7 @@ static bool connected(const struct vhost_server *server)
 	return server->channel.fd >= 0;
 }
 
-/* Ends the connection if it is broken. Call where nothing of it is in use. */
-static bool end_if_broken(struct vhost_server *server)
+bool vhost_server_end_if_broken(struct vhost_server *server)
 {
 	if (!connected(server))
 		return false;
@@ -90,7 +90,11 @@ static void config_changed(struct virtio_device *device)
 		vhost_server_tell_frontend(server, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, NULL);
 }
 
-static const struct virtio_transport_ops transport_ops = {.config_changed = config_changed};
+static const struct virtio_transport_ops transport_ops = {
+	.config_changed = config_changed,
+	.map = vhost_server_map,
+	.unmap = vhost_server_unmap,
+};
 
 static void report_fault(struct virtio_device *device, const struct virtqueue *queue,
 			 const char *reason)
@@ -105,30 +109,6 @@ static void report_fault(struct virtio_device *device, const struct virtqueue *q
 	for (uint16_t i = 0; i < device->queue_count; i++)
 		if (!queue || queue->index == i)
 			vhost_event_signal(&server->rings[i].err);
-}
-
-void vhost_server_tell_frontend(struct vhost_server *server, uint32_t id,
-				const struct vhost_iotlb_msg *iotlb)
-{
-	struct vhost_message message = {.header = {.request = id, .flags = VHOST_FLAG_VERSION}};
-	struct error error;
-
-	if (server->backend.fd < 0)
-		return;
-	if (iotlb) {
-		message.payload.iotlb = *iotlb;
-		message.header.size = sizeof(*iotlb);
-	}
-	/* No reply is requested, so nothing ever has to be read from this channel. */
-	if (vhost_channel_send(&server->backend, &message, 0, &error) == 0)
-		return;
-	error_prefix(&error, "backend channel");
-	vhost_channel_close(&server->backend);
-	/* An IOMMU cannot work without the channel; a configuration change may be lost. */
-	if (vhost_server_uses_iommu(server))
-		vhost_server_mark_broken(server, &error);
-	else
-		vhost_server_warn(server, "%s", error.message);
 }
 
 /* Messages */
@@ -212,7 +192,7 @@ static void on_readable(void *context, uint32_t events)
 	if (ret == VHOST_RECEIVE_END)
 		end_connection(server);
 	else
-		end_if_broken(server);
+		vhost_server_end_if_broken(server);
 }
 
 /* Connections */
@@ -244,7 +224,7 @@ static void end_connection(struct vhost_server *server)
 		log_debug("the frontend hung up");
 	event_loop_remove(server->loop, &server->channel_source);
 	vhost_channel_close(&server->channel);
-	vhost_channel_close(&server->backend);
+	vhost_server_close_backend(server);
 	for (uint16_t i = 0; i < device->queue_count; i++)
 		vhost_ring_close(&server->rings[i]);
 	virtio_device_reset(device);
@@ -359,7 +339,7 @@ static bool poll_rings(void *context)
 	struct vhost_server *server = context;
 	bool worked = false;
 
-	if (end_if_broken(server))
+	if (vhost_server_end_if_broken(server))
 		return true;
 	for (uint16_t i = 0; i < server->device->queue_count; i++)
 		worked |= vhost_ring_poll(&server->rings[i]);
@@ -399,7 +379,7 @@ struct vhost_server *vhost_server_new(struct event_loop *loop, struct virtio_dev
 	server->loop = loop;
 	server->device = device;
 	server->channel.fd = -1;
-	server->backend.fd = -1;
+	server->backend.fd = server->backend_source.fd = -1;
 	server->channel_source = (struct event_source){-1, on_readable, server};
 	server->listener = (struct event_source){-1, on_connection, server};
 	server->poller = (struct event_poller){.poll = poll_rings,

@@ -108,6 +108,7 @@ static int begin(struct vhost_server *server, uint64_t features, struct error *e
 	if (server->features_set) {
 		for (uint16_t i = 0; i < device->queue_count; i++)
 			vhost_ring_begin(&server->rings[i]);
+		vhost_server_cancel_requests(server);
 		virtio_device_reset(device);
 	}
 	server->features_set = false;
@@ -146,14 +147,14 @@ static int set_features(struct vhost_server *server, struct vhost_message *reque
 static int get_protocol_features(struct vhost_server *server, struct vhost_message *request,
 				 struct vhost_message *reply, struct error *error)
 {
-	reply->payload.number = vhost_protocol_features;
+	reply->payload.number = vhost_server_protocol_features(server);
 	return 0;
 }
 
 static int set_protocol_features(struct vhost_server *server, struct vhost_message *request,
 				 struct vhost_message *reply, struct error *error)
 {
-	uint64_t unknown = request->payload.number & ~vhost_protocol_features;
+	uint64_t unknown = request->payload.number & ~vhost_server_protocol_features(server);
 
 	if (unknown)
 		return error_set(error, EINVAL, "bits 0x%" PRIx64 " were not offered", unknown);
@@ -185,6 +186,7 @@ void vhost_server_reset_device(struct vhost_server *server)
 {
 	for (uint16_t i = 0; i < server->device->queue_count; i++)
 		vhost_ring_reset(&server->rings[i]);
+	vhost_server_cancel_requests(server);
 	virtio_device_reset(server->device);
 	vhost_inflight_close(&server->inflight);
 	if (vhost_server_uses_iommu(server))
@@ -508,7 +510,7 @@ static bool leads_to_us(const struct vhost_server *server, int fd)
 static int set_backend_req_fd(struct vhost_server *server, struct vhost_message *request,
 			      struct vhost_message *reply, struct error *error)
 {
-	int type = 0;
+	int type = 0, ret;
 	socklen_t length = sizeof(type);
 
 	if (getsockopt(request->fds[0], SOL_SOCKET, SO_TYPE, &type, &length) < 0 ||
@@ -516,9 +518,8 @@ static int set_backend_req_fd(struct vhost_server *server, struct vhost_message 
 		return error_set(error, EINVAL, "the descriptor is not a stream socket");
 	if (leads_to_us(server, request->fds[0]))
 		return error_set(error, EINVAL, "the channel leads back to this connection");
-	vhost_channel_close(&server->backend);
-	vhost_channel_open(&server->backend, vhost_message_take_fd(request, 0), NULL);
-	return choose_addressing(server, error);
+	ret = vhost_server_open_backend(server, vhost_message_take_fd(request, 0), error);
+	return ret < 0 ? ret : choose_addressing(server, error);
 }
 
 static int check_inflight(const struct vhost_server *server, const struct vhost_inflight *inflight,
@@ -564,6 +565,19 @@ static int set_inflight_fd(struct vhost_server *server, struct vhost_message *re
 				  virtio_has_feature(server->device, VIRTIO_F_RING_PACKED),
 				  request->fds[0], &server->memory.lost, error);
 	return ret < 0 ? ret : update_rings(server, true, error);
+}
+
+static int get_shmem_config(struct vhost_server *server, struct vhost_message *request,
+			    struct vhost_message *reply, struct error *error)
+{
+	const struct virtio_device *device = server->device;
+	struct vhost_shmem_config *config = &reply->payload.shmem;
+
+	for (uint16_t i = 0; i < device->region_count; i++) {
+		config->sizes[i] = device->region_sizes[i];
+		config->count += device->region_sizes[i] > 0;
+	}
+	return 0;
 }
 
 /* The handler column of the table. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The state of a vhost-user server, shared by the files that make it up: server.c (connections),
- * server_messages.c (what each message does) and ring.c.
+ * server_messages.c (what each message does), server_backend.c (the backend channel) and ring.c.
  */
 #ifndef AVP_VHOST_SERVER_PRIVATE_H
 #define AVP_VHOST_SERVER_PRIVATE_H
@@ -16,6 +16,15 @@
 #include "vhost/memory.h"
 #include "vhost/ring.h"
 #include "vhost/server.h"
+
+/* Requests on the backend channel that may be sent before the first is answered. */
+#define VHOST_REQUESTS_MAX 16
+
+/* A request on the backend channel whose answer is pending. */
+struct vhost_request {
+	uint32_t id;
+	struct virtio_mapping *mapping; /* NULL: the answer no longer matters */
+};
 
 struct vhost_server {
 	struct event_loop *loop;
@@ -37,6 +46,10 @@ struct vhost_server {
 	bool features_set;
 	bool protocol_bit;	      /* bit 30 was negotiated */
 	struct vhost_channel backend; /* to the frontend; fd -1: none */
+	struct event_source backend_source;
+	bool backend_lost; /* nothing more can be sent: the loop will close it */
+	unsigned int request_count;
+	struct vhost_request requests[VHOST_REQUESTS_MAX]; /* oldest first */
 	struct vhost_guest_memory memory;
 	struct vhost_iotlb iotlb; /* while an IOMMU is in use */
 	struct vhost_inflight_area inflight;
@@ -74,12 +87,27 @@ void vhost_server_warn(struct vhost_server *server, const char *format, ...)
 
 /* Makes the connection end at the next safe place. The first reason counts. */
 void vhost_server_mark_broken(struct vhost_server *server, const struct error *error);
+/* Ends the connection if it is broken, and returns whether. Call where nothing of it is in use. */
+bool vhost_server_end_if_broken(struct vhost_server *server);
 
 /* Resets to the state after creation, except memory and channels: a reset by the driver. */
 void vhost_server_reset_device(struct vhost_server *server);
 
+/* Protocol features that depend on the device, such as SHMEM, are among these only if it has them. */
+uint64_t vhost_server_protocol_features(const struct vhost_server *server);
+
+/* Uses the connected socket @fd (owned from now on) as the backend channel, in place of another. */
+int vhost_server_open_backend(struct vhost_server *server, int fd, struct error *error);
+void vhost_server_close_backend(struct vhost_server *server);
+
 /* Sends a message without payload or with an IOTLB one on the backend channel, if there is one. */
 void vhost_server_tell_frontend(struct vhost_server *server, uint32_t id,
 				const struct vhost_iotlb_msg *iotlb);
+
+/* struct virtio_transport_ops.map and .unmap. */
+int vhost_server_map(struct virtio_device *device, struct virtio_mapping *mapping);
+int vhost_server_unmap(struct virtio_device *device, struct virtio_mapping *mapping);
+/* Tells the device that the answers it waits for no longer matter: the driver resets it. */
+void vhost_server_cancel_requests(struct vhost_server *server);
 
 #endif

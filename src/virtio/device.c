@@ -50,6 +50,8 @@ int virtio_device_set_features(struct virtio_device *device, uint64_t features)
 
 void virtio_device_set_status(struct virtio_device *device, uint8_t status)
 {
+	uint8_t before = device->status;
+
 	if (status == 0) {
 		virtio_device_reset(device);
 		return;
@@ -58,6 +60,36 @@ void virtio_device_set_status(struct virtio_device *device, uint8_t status)
 		status &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
 	/* Only the device sets DEVICE_NEEDS_RESET; it stays until the reset (2.1.2). */
 	device->status |= status & (uint8_t)~VIRTIO_CONFIG_S_NEEDS_RESET;
+	if (device->status & ~before & VIRTIO_CONFIG_S_DRIVER_OK && device->class->driver_ready)
+		device->class->driver_ready(device);
+}
+
+static bool within_region(const struct virtio_device *device, const struct virtio_mapping *mapping)
+{
+	uint64_t size;
+
+	if (mapping->region >= device->region_count || mapping->length == 0)
+		return false;
+	size = device->region_sizes[mapping->region];
+	return mapping->length <= size && mapping->offset <= size - mapping->length;
+}
+
+int virtio_device_map(struct virtio_device *device, struct virtio_mapping *mapping)
+{
+	if (!within_region(device, mapping))
+		return -EINVAL;
+	if (!device->transport || !device->transport->map)
+		return -EOPNOTSUPP;
+	return device->transport->map(device, mapping);
+}
+
+int virtio_device_unmap(struct virtio_device *device, struct virtio_mapping *mapping)
+{
+	if (!within_region(device, mapping))
+		return -EINVAL;
+	if (!device->transport || !device->transport->unmap)
+		return -EOPNOTSUPP;
+	return device->transport->unmap(device, mapping);
 }
 
 void virtio_device_stop_queue(struct virtio_device *device, struct virtqueue *queue,

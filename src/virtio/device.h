@@ -17,6 +17,7 @@
 #include "virtio/virtqueue.h"
 
 struct virtio_device;
+struct virtio_mapping;
 
 /* Ring and transport features that the core implements and adds to what each device offers. */
 extern const uint64_t virtio_core_features;
@@ -46,13 +47,43 @@ struct virtio_device_class {
 	void (*quiesce)(struct virtio_device *device, struct virtqueue *queue);
 	/* Back to the state after creation. All queues are stopped. NULL: nothing to do. */
 	void (*reset)(struct virtio_device *device);
+	/*
+	 * The driver set DRIVER_OK, also one that goes on after this process was restarted: the
+	 * device can map files into its regions from now on. NULL: nothing to do.
+	 */
+	void (*driver_ready)(struct virtio_device *device);
 };
 
 /* What a transport does for a device. */
 struct virtio_transport_ops {
 	/* Configuration space changed, or DEVICE_NEEDS_RESET was set: notify the driver. */
 	void (*config_changed)(struct virtio_device *device);
+	/* See virtio_device_map and _unmap; the mapping lies within its region. NULL: never. */
+	int (*map)(struct virtio_device *device, struct virtio_mapping *mapping);
+	int (*unmap)(struct virtio_device *device, struct virtio_mapping *mapping);
 };
+
+/*
+ * A part of a shared memory region of the device (VIRTIO 1.4, 2.10) and the file that it shows.
+ * Owned by the device.
+ */
+struct virtio_mapping {
+	uint8_t region;
+	bool writable;	 /* by the guest */
+	uint64_t offset; /* in the region, whole pages */
+	uint64_t length; /* bytes, whole pages */
+	int fd;		 /* the device's; not needed to unmap, nor after virtio_device_map */
+	uint64_t fd_offset;
+	/*
+	 * The answer to virtio_device_map or _unmap: 0, or a negative errno with nothing changed.
+	 * -ECANCELED: nobody will answer, because of a reset or the end of the connection; after
+	 * either, nothing is mapped.
+	 */
+	void (*done)(struct virtio_device *device, struct virtio_mapping *mapping, int result);
+};
+
+/* The most shared memory regions of a device: an id has eight bits. */
+#define VIRTIO_REGIONS_MAX 256
 
 struct virtio_device {
 	const struct virtio_device_class *class;
@@ -64,6 +95,12 @@ struct virtio_device {
 	bool features_refused; /* the driver's last choice */
 	const void *config;    /* the device's own: what the driver reads */
 	size_t config_size;
+	/*
+	 * Sizes of the shared memory regions by id, in bytes, whole pages, 0: no such region. Set
+	 * by the device type after virtio_device_init, and constant from then on.
+	 */
+	const uint64_t *region_sizes;
+	uint16_t region_count;
 	uint32_t config_generation;
 	uint8_t status; /* VIRTIO_CONFIG_S_* */
 	uint16_t queue_count;
@@ -114,6 +151,21 @@ int virtio_device_config_write(struct virtio_device *device, uint64_t offset, co
 	((offset) == offsetof(type, member) && (length) <= sizeof(((type *)NULL)->member))
 /* The device changed its configuration space: counts the generation and notifies the driver. */
 void virtio_device_config_changed(struct virtio_device *device);
+
+/*
+ * Makes a part of a region show the mapping's file, or nothing again, which the guest sees some
+ * time later: the answer comes to mapping->done from the event loop, never from within this call.
+ * The mapping must stay as it is until then. A part that is mapped cannot be mapped again, and is
+ * unmapped as a whole; the driver's reset unmaps all. From driver_ready until the queues stop.
+ *
+ * Do not wait for the answer where a frontend waits for the device, such as in quiesce: it may
+ * never come. A request that needs it has to be completed without.
+ *
+ * 0: the answer will come; -EINVAL: not within the region; -EBUSY: too many answers are pending;
+ * -EOPNOTSUPP: the frontend cannot map.
+ */
+int virtio_device_map(struct virtio_device *device, struct virtio_mapping *mapping);
+int virtio_device_unmap(struct virtio_device *device, struct virtio_mapping *mapping);
 
 /* Quiesces and stops one queue: reset of a queue (VIRTIO 1.4, 2.6.1), or GET_VRING_BASE. */
 void virtio_device_stop_queue(struct virtio_device *device, struct virtqueue *queue,

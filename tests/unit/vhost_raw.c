@@ -81,7 +81,8 @@ static bool send_bytes(int socket, const uint8_t *bytes, size_t length, const in
 
 bool raw_send(int socket, const struct raw_message *message)
 {
-	uint8_t bytes[sizeof(struct vhost_header) + sizeof(message->payload)];
+	uint8_t bytes[sizeof(struct vhost_header) + sizeof(message->payload) +
+		      sizeof(message->excess)];
 	size_t length = raw_bytes(message, bytes);
 
 	return send_bytes(socket, bytes, length, message->fds, message->fd_count);
@@ -89,7 +90,8 @@ bool raw_send(int socket, const struct raw_message *message)
 
 void raw_send_slowly(int socket, const struct raw_message *message)
 {
-	uint8_t bytes[sizeof(struct vhost_header) + sizeof(message->payload)];
+	uint8_t bytes[sizeof(struct vhost_header) + sizeof(message->payload) +
+		      sizeof(message->excess)];
 	size_t length = raw_bytes(message, bytes);
 
 	for (size_t i = 0; i < length; i++) {

@@ -16,7 +16,8 @@
 struct raw_message {
 	uint32_t id, flags, size; /* as written into the header */
 	union vhost_payload payload;
-	size_t length; /* bytes of payload that are actually sent */
+	uint8_t excess[8]; /* of a payload that is too long */
+	size_t length;	   /* bytes of payload that are actually sent */
 	int fds[RAW_FDS_MAX];
 	unsigned int fd_count;
 };

@@ -119,6 +119,16 @@ static int config_write(struct virtio_device *device, size_t offset, const void 
 	return 0;
 }
 
+static void driver_ready(struct virtio_device *device)
+{
+	struct rig_device *test = (struct rig_device *)device;
+
+	if (test->map_when_ready)
+		assert_int_equal(virtio_device_map(device, test->map_when_ready), 0);
+}
+
+static const uint64_t region_sizes[RIG_REGIONS] = RIG_REGION_SIZES;
+
 static const struct virtio_device_class rig_class = {
 	.name = "rig",
 	.id = 42,
@@ -127,6 +137,7 @@ static const struct virtio_device_class rig_class = {
 	.handle = handle,
 	.quiesce = quiesce,
 	.reset = reset,
+	.driver_ready = driver_ready,
 };
 
 /* The server's thread */
@@ -190,6 +201,8 @@ void rig_start(struct vhost_rig *rig, int serve_fd)
 		rig->test.config[i] = i;
 	virtio_device_init(&rig->test.device, &rig_class, RIG_DEVICE_FEATURE, rig->test.config,
 			   RIG_CONFIG_SIZE, rig->test.queues, RIG_QUEUES, RIG_QUEUE_SIZE);
+	rig->test.device.region_sizes = region_sizes;
+	rig->test.device.region_count = RIG_REGIONS;
 	assert_done(event_loop_init(&rig->loop, EVENT_LOOP_POLL_LIMIT_NS, &error), &error);
 	rig->command = (struct event_source){eventfd(0, EFD_CLOEXEC), on_command, rig};
 	assert_done(event_loop_add(&rig->loop, &rig->command, EPOLLIN, &error), &error);
@@ -371,10 +384,29 @@ static void on_miss(void *context, uint64_t iova, uint8_t access)
 			    &error);
 }
 
+static int on_map(void *context, const struct vhost_shmem_map *map, int fd)
+{
+	struct rig_guest *guest = context;
+
+	guest->maps++;
+	guest->map = *map;
+	assert_int_equal(fstat(fd, &guest->mapped), 0);
+	return guest->map_answer;
+}
+
+static int on_unmap(void *context, const struct vhost_shmem_map *map)
+{
+	struct rig_guest *guest = context;
+
+	guest->unmaps++;
+	guest->map = *map;
+	return guest->map_answer;
+}
+
 void guest_create(struct rig_guest *guest)
 {
 	memset(guest, 0, sizeof(*guest));
-	guest->ops = (struct vhost_client_ops){on_config_changed, on_miss};
+	guest->ops = (struct vhost_client_ops){on_config_changed, on_miss, on_map, on_unmap};
 	guest->answer_misses = true;
 	guest->fd = memfd_create("guest", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(guest->fd, GUEST_FILE_SIZE), 0);

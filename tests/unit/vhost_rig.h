@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "unit/scratch.h"
 #include "base/event_loop.h"
@@ -33,6 +34,13 @@
 /* Offered by the test device: it looks at queue 2 only on rig_nudge. */
 #define RIG_DEVICE_FEATURE (UINT64_C(1) << 3)
 
+/* Sizes of the test device's shared memory regions. */
+#define RIG_REGIONS 3
+#define RIG_REGION_SIZES           \
+	{                          \
+		0x10000, 0, 0x4000 \
+	}
+
 /*
  * The test device answers each request with its readable bytes plus one. It keeps requests that
  * @hold selects until it is quiesced or hold ends. It leaves requests in queue 2 until rig_nudge
@@ -53,6 +61,7 @@ struct rig_device {
 	atomic_uint looks;   /* calls of handle */
 	atomic_uint resets;
 	atomic_uint quiesces;
+	struct virtio_mapping *map_when_ready; /* once a driver is ready; NULL: nothing */
 };
 
 struct vhost_rig {
@@ -128,6 +137,11 @@ struct rig_guest {
 	unsigned int config_changes;
 	unsigned int misses;
 	bool answer_misses;
+	/* Requests for shared memory: how many, the last one and its file, and the answer. */
+	unsigned int maps, unmaps;
+	struct vhost_shmem_map map;
+	struct stat mapped;
+	int map_answer;
 };
 
 void guest_create(struct rig_guest *guest);

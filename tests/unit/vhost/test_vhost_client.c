@@ -48,6 +48,7 @@ enum spoil {
 	SPOIL_REFUSE, /* only acknowledgements */
 	SPOIL_KINDS,
 	SPOIL_REFUSE_AND_HANG_UP, /* depends on the messages before it */
+	SPOIL_ASK,		  /* correct, but after a request and its answer */
 };
 
 /* A device process in a thread. */
@@ -58,7 +59,9 @@ struct fake {
 	uint64_t features, protocol_features;
 	uint32_t spoil_id;
 	enum spoil spoil;
-	unsigned int received[64]; /* messages by id */
+	struct raw_message question; /* of SPOIL_ASK */
+	uint64_t backend_answer;     /* to it */
+	unsigned int received[64];   /* messages by id */
 	struct raw_message last[64];
 };
 
@@ -93,6 +96,11 @@ static bool answer(struct fake *fake, const struct raw_message *request, struct 
 	case VHOST_USER_GET_CONFIG:
 		memset(reply->payload.config.data, 0x5a, VHOST_CONFIG_MAX);
 		break;
+	case VHOST_USER_GET_SHMEM_CONFIG:
+		reply->payload.shmem.sizes[3] = 0x10000;
+		reply->payload.shmem.count = 1;
+		reply->size = sizeof(reply->payload.shmem);
+		break;
 	case VHOST_USER_GET_INFLIGHT_FD:
 		reply->payload.inflight.mmap_size = 4096;
 		raw_add_fd(reply, memfd_create("inflight", MFD_CLOEXEC));
@@ -110,6 +118,8 @@ static bool answer(struct fake *fake, const struct raw_message *request, struct 
 /* Sends a wrong reply. False: that ended the connection. */
 static bool send_spoiled(struct fake *fake, struct raw_message *reply)
 {
+	struct raw_message got;
+
 	switch (fake->spoil) {
 	case SPOIL_ID:
 		reply->id ^= 1;
@@ -154,6 +164,17 @@ static bool send_spoiled(struct fake *fake, struct raw_message *reply)
 		reply->payload.number = 1;
 		raw_send(fake->socket, reply);
 		return false;
+	case SPOIL_ASK:
+		raw_send(fake->backend, &fake->question);
+		/* Before the channel is taken into use, an answer cannot be awaited. */
+		if (fake->spoil_id == VHOST_USER_SET_BACKEND_REQ_FD)
+			break;
+		assert_true(raw_receive(fake->backend, &got));
+		assert_int_equal(got.id, fake->question.id);
+		assert_int_equal(got.flags, VHOST_FLAG_VERSION | VHOST_FLAG_REPLY);
+		assert_int_equal(got.size, sizeof(uint64_t));
+		fake->backend_answer = got.payload.number;
+		break;
 	default:
 		break;
 	}
@@ -193,6 +214,8 @@ struct fixture {
 	unsigned int config_changes, misses;
 	uint64_t last_iova;
 	bool update_on_miss;
+	unsigned int maps, unmaps;
+	int map_answer;
 };
 
 static void start_fake(struct fixture *fixture, int timeout_ms)
@@ -262,7 +285,26 @@ static void on_miss(void *context, uint64_t iova, uint8_t access)
 			    &error);
 }
 
-static const struct vhost_client_ops ops = {on_config_changed, on_miss};
+static int on_map(void *context, const struct vhost_shmem_map *map, int fd)
+{
+	struct fixture *fixture = context;
+
+	fixture->maps++;
+	assert_true(fcntl(fd, F_GETFD) >= 0);
+	assert_int_equal(map->id, 3);
+	return fixture->map_answer;
+}
+
+static int on_unmap(void *context, const struct vhost_shmem_map *map)
+{
+	struct fixture *fixture = context;
+
+	fixture->unmaps++;
+	assert_int_equal(map->id, 3);
+	return fixture->map_answer;
+}
+
+static const struct vhost_client_ops ops = {on_config_changed, on_miss, on_map, on_unmap};
 
 /* Every call of the client, by the message that it sends. */
 
@@ -364,6 +406,16 @@ static int do_iotlb(struct vhost_client *client, struct error *error)
 	return vhost_client_invalidate_iotlb(client, 0, 1, error);
 }
 
+static int do_get_shmem_config(struct vhost_client *client, struct error *error)
+{
+	struct vhost_shmem_config config = {0};
+	int ret = vhost_client_get_shmem_config(client, &config, error);
+
+	if (ret == 0)
+		assert_true(config.count == 1 && config.sizes[3] == 0x10000);
+	return ret;
+}
+
 static const struct {
 	uint32_t id;
 	int (*call)(struct vhost_client *client, struct error *error);
@@ -390,6 +442,7 @@ static const struct {
 	{VHOST_USER_GET_STATUS, do_get_status, false, false, false},
 	{VHOST_USER_SET_STATUS, do_set_status, false, true, false},
 	{VHOST_USER_IOTLB_MSG, do_iotlb, false, true, false},
+	{VHOST_USER_GET_SHMEM_CONFIG, do_get_shmem_config, false, false, false},
 };
 
 #define CALLS (sizeof(calls) / sizeof(calls[0]))
@@ -469,10 +522,13 @@ static void answers_that_say_something_else(void **state)
 	struct fixture *fixture = *state;
 	struct error error;
 	struct raw_message reply;
+	const struct vhost_shmem_config part_of_a_page = {.count = 1, .sizes = {[255] = 0x1001}};
 	const struct {
 		struct raw_message reply;
 		int (*call)(struct vhost_client *client, struct error *error);
 	} cases[] = {
+		{raw_message(VHOST_USER_GET_SHMEM_CONFIG, &part_of_a_page, sizeof(part_of_a_page)),
+		 do_get_shmem_config},
 		{raw_state(VHOST_USER_GET_VRING_BASE, 0, 77), do_stop},
 		{raw_number(VHOST_USER_GET_STATUS, 0x100), do_get_status},
 		{raw_message(VHOST_USER_GET_CONFIG, &(struct vhost_config){.offset = 3, .size = 19},
@@ -491,7 +547,7 @@ static void answers_that_say_something_else(void **state)
 		stop_fake(fixture);
 		start_fake(fixture, PATIENCE_MS);
 		run(fixture);
-		assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
+		assert_done(vhost_client_negotiate(fixture->client, &ops, fixture, &error), &error);
 		reply = cases[i].reply;
 		reply.flags |= VHOST_FLAG_REPLY;
 		/* The reply is there before the request. */
@@ -760,12 +816,33 @@ static void backend_messages_arrive(void **state)
 	assert_done(do_features(fixture->client, &error), &error);
 }
 
+/* A correct request for region 3, but for its descriptor. */
+static struct raw_message map_request(uint32_t id)
+{
+	const struct vhost_shmem_map map = {.id = 3,
+					    .fd_offset = 0x1000,
+					    .shm_offset = 0x2000,
+					    .length = 0x3000,
+					    .flags = VHOST_SHMEM_WRITABLE};
+	struct raw_message message = raw_message(id, &map, sizeof(map));
+
+	message.flags |= VHOST_FLAG_NEED_REPLY;
+	return message;
+}
+
 static void broken_backend_messages_break_the_connection(void **state)
 {
 	struct fixture *fixture = *state;
 	struct error error;
-	const struct raw_message cases[] = {
+	struct raw_message map = map_request(VHOST_USER_BACKEND_SHMEM_MAP);
+	struct raw_message unmap = map_request(VHOST_USER_BACKEND_SHMEM_UNMAP);
+	struct raw_message cases[] = {
+		map, /* without a descriptor */
+		map,
+		map,
+		unmap,
 		raw_number(9, 0),
+		raw_number(8, 0),
 		raw_number(VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, 0),
 		{.id = VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, .flags = 2},
 		{.id = VHOST_USER_BACKEND_IOTLB_MSG, .flags = VHOST_FLAG_VERSION, .size = ~0u},
@@ -775,6 +852,11 @@ static void broken_backend_messages_break_the_connection(void **state)
 		 .length = 32},
 	};
 
+	raw_add_fd(&cases[1], STDIN_FILENO);
+	raw_add_fd(&cases[1], STDIN_FILENO);
+	raw_add_fd(&cases[2], STDIN_FILENO);
+	cases[2].size = cases[2].length = cases[2].size - 1;
+	raw_add_fd(&cases[3], STDIN_FILENO);
 	run(fixture);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		for (int during_call = 0; during_call < 2; during_call++) {
@@ -798,6 +880,173 @@ static void broken_backend_messages_break_the_connection(void **state)
 			assert_int_equal(do_features(fixture->client, &error), -EPIPE);
 		}
 	}
+}
+
+static void shmem_requests_are_answered(void **state)
+{
+	struct fixture *fixture = *state;
+	struct raw_message map = map_request(VHOST_USER_BACKEND_SHMEM_MAP), reply;
+	struct raw_message unmap = map_request(VHOST_USER_BACKEND_SHMEM_UNMAP);
+	struct vhost_shmem_map *fields = &map.payload.map;
+	struct error error;
+
+	raw_add_fd(&map, STDIN_FILENO);
+	run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, &ops, fixture, &error), &error);
+	assert_true(raw_send(fixture->fake.backend, &map));
+	raw_send_slowly(fixture->fake.backend, &unmap);
+	assert_int_equal(vhost_client_handle_backend(fixture->client, &error), 0);
+	assert_int_equal(fixture->maps, 1);
+	assert_int_equal(fixture->unmaps, 1);
+	for (int i = 0; i < 2; i++) {
+		assert_true(raw_receive(fixture->fake.backend, &reply));
+		assert_int_equal(reply.id, i ? unmap.id : map.id);
+		assert_int_equal(reply.payload.number, 0);
+	}
+	/* The answer is that of the op; without need_reply there is none. */
+	fixture->map_answer = -ENOSPC;
+	map.flags = VHOST_FLAG_VERSION;
+	assert_true(raw_send(fixture->fake.backend, &map));
+	assert_true(raw_send(fixture->fake.backend, &unmap));
+	assert_int_equal(vhost_client_handle_backend(fixture->client, &error), 0);
+	assert_int_equal(fixture->maps, 2);
+	assert_true(raw_receive(fixture->fake.backend, &reply));
+	assert_int_equal(reply.id, unmap.id);
+	assert_int_equal((int64_t)reply.payload.number, -ENOSPC);
+	/* What makes no sense is answered without asking. */
+	fixture->map_answer = 0;
+	map.flags |= VHOST_FLAG_NEED_REPLY;
+	for (int i = 0; i < 5; i++) {
+		*fields = unmap.payload.map;
+		fields->length = i == 0 ? 0 : fields->length;
+		fields->flags = i == 1 ? 2 : fields->flags;
+		fields->fd_offset = i == 2 ? UINT64_MAX - 0xfff : fields->fd_offset;
+		fields->shm_offset = i == 3 ? UINT64_MAX - 0x1fff : fields->shm_offset;
+		fields->length = i == 4 ? UINT64_MAX : fields->length;
+		assert_true(raw_send(fixture->fake.backend, &map));
+		assert_int_equal(vhost_client_handle_backend(fixture->client, &error), 0);
+		assert_true(raw_receive(fixture->fake.backend, &reply));
+		assert_int_equal((int64_t)reply.payload.number, -EINVAL);
+	}
+	assert_int_equal(fixture->maps, 2);
+	assert_done(do_features(fixture->client, &error), &error);
+}
+
+/* The device process answers only after it got its own answer. */
+static void requests_are_answered_during_a_call(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error;
+
+	fixture->fake.question = map_request(VHOST_USER_BACKEND_SHMEM_MAP);
+	raw_add_fd(&fixture->fake.question, STDIN_FILENO);
+	fixture->map_answer = -EEXIST;
+	run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, &ops, fixture, &error), &error);
+	fixture->fake.spoil = SPOIL_ASK;
+	fixture->fake.spoil_id = VHOST_USER_GET_VRING_BASE;
+	assert_done(do_stop(fixture->client, &error), &error);
+	assert_int_equal(fixture->maps, 1);
+	assert_int_equal((int64_t)fixture->fake.backend_answer, -EEXIST);
+}
+
+/* Answer and request are both there: the request was sent first, and is carried out first. */
+static void requests_before_an_answer_come_before_it(void **state)
+{
+	struct fixture *fixture = *state;
+	struct raw_message map = map_request(VHOST_USER_BACKEND_SHMEM_MAP);
+	struct raw_message reply = raw_state(VHOST_USER_GET_VRING_BASE, 1, 77);
+	struct error error;
+
+	raw_add_fd(&map, STDIN_FILENO);
+	reply.flags |= VHOST_FLAG_REPLY;
+	run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, &ops, fixture, &error), &error);
+	fixture->fake.spoil = SPOIL_SILENCE;
+	fixture->fake.spoil_id = VHOST_USER_GET_VRING_BASE;
+	assert_true(raw_send(fixture->fake.backend, &map));
+	assert_true(raw_send(fixture->fake.socket, &reply));
+	assert_done(do_stop(fixture->client, &error), &error);
+	assert_int_equal(fixture->maps, 1);
+}
+
+static void requests_wait_for_the_end_of_negotiation(void **state)
+{
+	struct fixture *fixture = *state;
+	struct error error;
+
+	for (int operation = 0; operation < 2; operation++) {
+		struct fake *fake = &fixture->fake;
+
+		run(fixture);
+		stop_fake(fixture);
+		start_fake(fixture, PATIENCE_MS);
+		fixture->maps = 0;
+		fake->question = map_request(VHOST_USER_BACKEND_SHMEM_MAP);
+		raw_add_fd(&fake->question, STDIN_FILENO);
+		fake->spoil = SPOIL_ASK;
+		fake->spoil_id = VHOST_USER_SET_BACKEND_REQ_FD;
+		run(fixture);
+		if (operation)
+			vhost_client_begin(fixture->client);
+		assert_done(vhost_client_negotiate(fixture->client, &ops, fixture, &error), &error);
+		if (operation)
+			assert_done(vhost_client_finish(fixture->client, &error), &error);
+		assert_int_equal(fixture->maps, 0);
+		assert_int_equal(vhost_client_handle_backend(fixture->client, &error), 0);
+		assert_int_equal(fixture->maps, 1);
+		stop_fake(fixture);
+		start_fake(fixture, PATIENCE_MS);
+	}
+	run(fixture);
+}
+
+/* One that did not negotiate SHMEM may not use it. */
+static void requests_without_the_feature_break_the_connection(void **state)
+{
+	struct fixture *fixture = *state;
+	struct raw_message map = map_request(VHOST_USER_BACKEND_SHMEM_MAP);
+	struct error error;
+
+	raw_add_fd(&map, STDIN_FILENO);
+	fixture->fake.protocol_features &= ~(UINT64_C(1) << VHOST_PROTOCOL_BACKEND_SEND_FD);
+	run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, &ops, fixture, &error), &error);
+	assert_false(vhost_client_has(fixture->client, VHOST_PROTOCOL_SHMEM));
+	assert_true(raw_send(fixture->fake.backend, &map));
+	assert_int_equal(vhost_client_handle_backend(fixture->client, &error), -EPROTO);
+	assert_int_equal(fixture->maps, 0);
+}
+
+/* More than are handled at once: the caller learns that it has to come back. */
+static void a_flood_of_requests_is_handled_in_portions(void **state)
+{
+	struct fixture *fixture = *state;
+	struct raw_message unmap = map_request(VHOST_USER_BACKEND_SHMEM_UNMAP);
+	unsigned int calls_needed = 0;
+	struct error error;
+	int ret;
+
+	unmap.flags = VHOST_FLAG_VERSION;
+	run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, &ops, fixture, &error), &error);
+	for (int i = 0; i < 150; i++)
+		assert_true(raw_send(fixture->fake.backend, &unmap));
+	do {
+		ret = vhost_client_handle_backend(fixture->client, &error);
+		assert_done(ret, &error);
+		calls_needed++;
+	} while (ret > 0);
+	assert_int_equal(fixture->unmaps, 150);
+	assert_in_range(calls_needed, 2, 10);
+	/* One that never reads the answers loses its connection. */
+	unmap.flags |= VHOST_FLAG_NEED_REPLY;
+	for (int i = 0; i < 100000 && ret >= 0; i++) {
+		assert_true(raw_send(fixture->fake.backend, &unmap));
+		ret = vhost_client_handle_backend(fixture->client, &error);
+	}
+	assert_int_equal(ret, -ETIMEDOUT);
+	assert_true(vhost_client_is_broken(fixture->client));
 }
 
 static void *flood(void *context)
@@ -885,6 +1134,12 @@ int main(void)
 		fake_test(too_much_memory_is_refused_here),
 		fake_test(backend_messages_arrive),
 		fake_test(broken_backend_messages_break_the_connection),
+		fake_test(shmem_requests_are_answered),
+		fake_test(requests_are_answered_during_a_call),
+		fake_test(requests_before_an_answer_come_before_it),
+		fake_test(requests_wait_for_the_end_of_negotiation),
+		fake_test(requests_without_the_feature_break_the_connection),
+		fake_test(a_flood_of_requests_is_handled_in_portions),
 		fake_test(a_flood_does_not_stop_the_clock),
 		fake_test(questions_are_kept_within_bounds),
 		cmocka_unit_test(connecting_has_a_time_limit),

@@ -152,7 +152,7 @@ static void late_descriptors_end_the_connection(void **state)
 static void unknown_messages_end_the_connection(void **state)
 {
 	struct rig_fixture *fixture = *state;
-	const uint32_t ids[] = {0, 6, 19, 35, 42, 44, 45, 1002, 0xffffffff};
+	const uint32_t ids[] = {0, 6, 19, 35, 42, 45, 46, 1002, 0xffffffff};
 
 	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
 		struct raw_message message = raw_number(ids[i], 0);
@@ -386,7 +386,7 @@ static void ring_settings_that_make_no_sense(void **state)
 	expect_breach_of_guest(fixture, RIG_VERSION_1, &message, "more than eight bits");
 	message = raw_number(VHOST_USER_SET_FEATURES, RIG_VERSION_1 | RIG_PACKED);
 	expect_breach_of_guest(fixture, RIG_VERSION_1, &message, "while rings run");
-	message = raw_number(VHOST_USER_SET_PROTOCOL_FEATURES, UINT64_C(1) << 22);
+	message = raw_number(VHOST_USER_SET_PROTOCOL_FEATURES, UINT64_C(1) << 21);
 	expect_breach_of_guest(fixture, RIG_VERSION_1, &message, "not offered");
 }
 
