@@ -2,8 +2,9 @@
 /*
  * Fuzz target of the vhost-user backend: the socket, the memory tables and the rings of a hostile
  * frontend. An input is a sequence of steps (enum step): messages that are correct except for the
- * input's patches, bytes, writes to guest memory, kicks. Afterwards the server must serve the next
- * frontend, and no descriptor may be left open.
+ * input's patches, bytes, writes to guest memory, kicks, requests of the device for its shared
+ * memory and answers to them. Afterwards the server must serve the next frontend, no descriptor may
+ * be left open, and the device must have learned what became of each of its requests.
  */
 #include <fcntl.h>
 #include <linux/virtio_config.h>
@@ -35,6 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define USER	     UINT64_C(0x7f0000000000) /* the frontend's address of the memory */
 #define RECORD_BYTES 0x4000u
 #define STEPS_MAX    200
+#define MAPPINGS     20
 
 enum step {
 	STEP_MESSAGE, /* row, ring, control, patches */
@@ -48,6 +50,8 @@ enum step {
 	STEP_ANSWER,   /* takes requests from the backend channel and answers them */
 	STEP_TURN,     /* how often */
 	STEP_HOLD,     /* the device keeps requests, or completes them */
+	STEP_MAP,      /* the device asks for a mapping (even) or its end: region, page, pages */
+	STEP_REPLY,    /* control, patches: an answer on the backend channel */
 	STEPS,
 };
 
@@ -67,6 +71,10 @@ struct fuzz {
 	struct virtio_device device; /* first: the class casts */
 	struct virtqueue queues[QUEUES];
 	uint8_t config[32];
+	struct mapping {
+		struct virtio_mapping mapping; /* first: done casts */
+		bool pending;
+	} mappings[MAPPINGS];
 	bool hold;
 	struct virtio_request *held[QUEUES * QUEUE_SIZE];
 	unsigned int held_count;
@@ -155,6 +163,41 @@ static int config_write(struct virtio_device *device, size_t offset, const void 
 	return 0;
 }
 
+static const uint64_t region_sizes[] = {0, 0x4000, 0x1000};
+
+static void mapped(struct virtio_device *device, struct virtio_mapping *mapping, int result)
+{
+	struct mapping *slot = (struct mapping *)mapping;
+
+	require(slot->pending && result <= 0);
+	slot->pending = false;
+}
+
+/* The device asks for something about its regions, within them or not. */
+static void ask(struct fuzz *fuzz, bool map, uint8_t region, uint8_t page, uint8_t pages)
+{
+	struct mapping *slot = fuzz->mappings;
+
+	while (slot->pending)
+		if (++slot == fuzz->mappings + MAPPINGS)
+			return;
+	slot->mapping = (struct virtio_mapping){
+		.region = region,
+		.offset = page * 4096u,
+		.length = pages * 4096u,
+		.fd = memory_fd,
+		.done = mapped,
+	};
+	slot->pending = true;
+	if ((map ? virtio_device_map : virtio_device_unmap)(&fuzz->device, &slot->mapping) < 0)
+		slot->pending = false;
+}
+
+static void driver_ready(struct virtio_device *device)
+{
+	ask((struct fuzz *)device, true, 2, 0, 1);
+}
+
 static const struct virtio_device_class fuzz_class = {
 	.name = "fuzz",
 	.id = 42,
@@ -162,6 +205,7 @@ static const struct virtio_device_class fuzz_class = {
 	.handle = handle,
 	.quiesce = quiesce,
 	.reset = reset,
+	.driver_ready = driver_ready,
 };
 
 /* The connection */
@@ -473,8 +517,44 @@ static void add_request(struct fuzz *fuzz, unsigned int ring, uint8_t length)
 	driver_queue_take(&fuzz->drivers[ring], &written, &error);
 }
 
+/* Sends an answer on the backend channel, correct for the patches. */
+static void send_reply(struct fuzz *fuzz, uint32_t id, uint8_t control, struct input *patches)
+{
+	struct {
+		struct vhost_header header;
+		uint64_t number;
+		uint8_t more[8];
+	} __attribute__((packed)) reply = {
+		.header = {id, VHOST_FLAG_VERSION | VHOST_FLAG_REPLY, sizeof(uint64_t)},
+	};
+	unsigned int fd_count = control & CONTROL_FDS ? 1 : 0;
+	size_t length = offsetof(typeof(reply), more);
+	int socket = fuzz->socket;
+
+	if (fuzz->backend.fd < 0)
+		return;
+	if ((control & CONTROL_SIZE) == 2)
+		reply.header.size = 0;
+	else if ((control & CONTROL_SIZE) == 4)
+		reply.header.size += 8;
+	else if ((control & CONTROL_SIZE) == 6)
+		reply.header.size = 0xfffffff0;
+	if (patches)
+		for (uint8_t count = take_byte(patches) % 8; count > 0; count--) {
+			uint8_t at = take_byte(patches), value = take_byte(patches);
+
+			((uint8_t *)&reply)[at % sizeof(reply)] ^= value;
+		}
+	if (control & CONTROL_CUT)
+		length /= 2;
+	fuzz->socket = fuzz->backend.fd;
+	send_bytes(fuzz, &reply, length, &memory_fd, fd_count);
+	fuzz->socket = socket;
+	turn(fuzz, 1);
+}
+
 /* Takes requests from the backend channel and answers them. */
-static void answer_misses(struct fuzz *fuzz)
+static void answer_requests(struct fuzz *fuzz)
 {
 	struct vhost_message *question = &fuzz->backend.message;
 	struct error error;
@@ -486,7 +566,10 @@ static void answer_misses(struct fuzz *fuzz)
 		if (ret != VHOST_RECEIVE_MESSAGE)
 			return;
 		require(vhost_find_backend_message(question->header.request));
-		send_good(fuzz, VHOST_USER_IOTLB_MSG, 0);
+		if (question->header.flags & VHOST_FLAG_NEED_REPLY)
+			send_reply(fuzz, question->header.request, 0, NULL);
+		else
+			send_good(fuzz, VHOST_USER_IOTLB_MSG, 0);
 	}
 }
 
@@ -541,13 +624,23 @@ static void take_step(struct fuzz *fuzz, struct input *input)
 		require(ftruncate(memory_fd, MEMORY_BYTES) == 0);
 		break;
 	case STEP_ANSWER:
-		answer_misses(fuzz);
+		answer_requests(fuzz);
 		break;
 	case STEP_TURN:
 		turn(fuzz, a % 8);
 		break;
 	case STEP_HOLD:
 		fuzz->hold = a & 1;
+		break;
+	case STEP_MAP:
+		b = take_byte(input);
+		control = take_byte(input);
+		ask(fuzz, !(a & 1), a >> 1, b, control);
+		break;
+	case STEP_REPLY:
+		send_reply(fuzz,
+			   a & 1 ? VHOST_USER_BACKEND_SHMEM_UNMAP : VHOST_USER_BACKEND_SHMEM_MAP,
+			   a & ~1, input);
 		break;
 	}
 }
@@ -571,6 +664,8 @@ static void check_recovery(struct fuzz *fuzz)
 	require(fuzz->device.memory->region_count == 0 && fuzz->device.status == 0);
 	for (unsigned int i = 0; i < QUEUES; i++)
 		require(!fuzz->queues[i].started);
+	for (unsigned int i = 0; i < MAPPINGS; i++)
+		require(!fuzz->mappings[i].pending);
 }
 
 static void make_files(void)
@@ -617,6 +712,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	virtio_device_init(&fuzz->device, &fuzz_class, 0, fuzz->config, sizeof(fuzz->config),
 			   fuzz->queues, QUEUES, QUEUE_SIZE);
+	fuzz->device.region_sizes = region_sizes;
+	fuzz->device.region_count = sizeof(region_sizes) / sizeof(region_sizes[0]);
 	require(event_loop_init(&fuzz->loop, 0, &error) == 0);
 	fuzz->server = vhost_server_new(&fuzz->loop, &fuzz->device, &error);
 	require(fuzz->server);
