@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Serves the clients of a control socket from a table of verbs. */
+#include "base/control_server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/text.h"
+
+/* A flood of connections must not keep the loop from its other sources. */
+#define ACCEPTS_PER_TURN 4
+
+struct control_client {
+	struct control_server *server;
+	struct control_channel channel; /* closed: the place is free */
+	bool subscribed;
+	const struct control_verb *waiting; /* its answer is still to come */
+	int64_t heard_ms;
+};
+
+static bool is_connected(const struct control_client *client)
+{
+	return client && control_channel_socket(&client->channel) >= 0;
+}
+
+/* Closes the connection. The memory stays: a callback of the channel may have led here. */
+static void drop(struct control_client *client)
+{
+	struct control_server *server = client->server;
+
+	if (!is_connected(client))
+		return;
+	control_channel_close(&client->channel);
+	if (server->gone)
+		server->gone(server->context);
+}
+
+/* Sends a line; a client that does not read is dropped. */
+static int send_line(struct control_client *client, struct control_message *message)
+{
+	int result = -EPIPE;
+
+	if (is_connected(client))
+		result =
+			control_message_send(message, control_channel_socket(&client->channel), -1);
+	if (result < 0 && result != -EMSGSIZE)
+		drop(client);
+	return result;
+}
+
+static void send_error(struct control_client *client, const struct error *error)
+{
+	struct control_message message;
+
+	control_message_begin(&message, CONTROL_ERROR);
+	control_message_add(&message, "code", strerrorname_np(error->code) ?: "EIO");
+	control_message_add(&message, "text", error->message);
+	send_line(client, &message);
+}
+
+static int find_verb(const struct control_verb **found, const struct control_interface *interface,
+		     const char *name, struct error *error)
+{
+	struct text_match match = {.word = name, .length = strlen(name)};
+
+	for (const struct control_verb *verb = interface->verbs; verb->name; verb++) {
+		if (!strcmp(verb->name, name)) {
+			*found = verb;
+			return 0;
+		}
+		text_match_offer(&match, verb->name);
+	}
+	return error_set(error, ENOSYS, "there is no verb %s%s%s%s", name,
+			 match.nearest ? "; did you mean " : "", match.nearest ?: "",
+			 match.nearest ? "?" : "");
+}
+
+/* Sets the fields of a verb from a line. */
+static int read_fields(const struct control_verb *verb, void *values,
+		       const struct control_line *line, struct error *error)
+{
+	static const struct option_row none = {.name = NULL};
+	const struct option_row *rows = verb->fields ? verb->fields : &none;
+	int result = option_set_defaults(rows, values, error);
+
+	for (size_t i = 0; i < line->count && result == 0; i++) {
+		const struct control_field *field = &line->fields[i];
+		const struct option_row *row = option_find(rows, field->name, strlen(field->name));
+
+		if (!row)
+			result = error_set_usage(error, "%s: there is no field %s", verb->name,
+						 field->name);
+		else
+			result = option_set(row, values, field->value, field->name, error);
+	}
+	return result < 0 ? result : option_check_required(rows, values, verb->name, error);
+}
+
+/* Handles a request. Returns what its handler returned. */
+static int handle_request(struct control_client *client, const struct control_verb *verb,
+			  const struct control_line *line, int *fd, struct control_message *reply,
+			  struct error *error)
+{
+	_Alignas(max_align_t) char values[CONTROL_VALUES_SIZE] = {0};
+	const struct control_call call = {
+		.client = client,
+		.values = verb->fields ? values : NULL,
+		.fd = fd,
+		.reply = reply,
+	};
+	int result = read_fields(verb, values, line, error);
+
+	control_message_begin(reply, CONTROL_OK);
+	if (result == 0)
+		result = verb->handle(client->server->context, &call, error);
+	if (verb->fields)
+		option_clear(verb->fields, values);
+	return result;
+}
+
+static void handle_line(void *context, const struct control_line *line, int *fd)
+{
+	struct control_client *client = context;
+	const struct control_verb *verb = NULL;
+	struct control_message reply;
+	struct error error;
+	int result = find_verb(&verb, client->server->interface, line->verb, &error);
+
+	client->heard_ms = clock_now_ms();
+	if (result == 0)
+		result = handle_request(client, verb, line, fd, &reply, &error);
+	if (result == -EINPROGRESS) {
+		client->waiting = verb;
+		control_channel_pause(&client->channel);
+		return;
+	}
+	if (result == 0 && send_line(client, &reply) == -EMSGSIZE)
+		result = error_set(&error, EMSGSIZE, "the answer is too long");
+	if (result < 0)
+		send_error(client, &error);
+}
+
+static void handle_end(void *context, const struct error *error)
+{
+	struct control_client *client = context;
+
+	if (error)
+		send_error(client, error);
+	drop(client);
+}
+
+/* A place for a client: a free one, or else that of the client silent for the longest time. */
+static struct control_client **find_place(struct control_server *server)
+{
+	struct control_client **silent = NULL;
+
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
+		struct control_client **place = &server->clients[i];
+
+		if (!is_connected(*place))
+			return place;
+		if (!(*place)->subscribed && (!silent || (*place)->heard_ms < (*silent)->heard_ms))
+			silent = place;
+	}
+	return silent;
+}
+
+static void greet(struct control_client *client)
+{
+	const struct control_interface *interface = client->server->interface;
+	struct control_message hello;
+
+	control_message_begin(&hello, CONTROL_HELLO);
+	control_message_add(&hello, "interface", interface->name);
+	control_message_add_number(&hello, "version", interface->version);
+	send_line(client, &hello);
+}
+
+int control_server_add(struct control_server *server, int fd, struct error *error)
+{
+	/* There is one: subscribers do not take all. */
+	struct control_client **place = find_place(server), *client = *place;
+	int result;
+
+	if (client)
+		drop(client);
+	else
+		client = malloc(sizeof(*client));
+	if (!client) {
+		close_fd(&fd);
+		return error_set(error, ENOMEM, "out of memory");
+	}
+	*place = client;
+	client->server = server;
+	client->subscribed = false;
+	client->waiting = NULL;
+	client->heard_ms = clock_now_ms();
+	control_channel_init(&client->channel);
+	client->channel.line = handle_line;
+	client->channel.ended = handle_end;
+	client->channel.context = client;
+	result = control_channel_open(&client->channel, server->loop, fd, error);
+	if (result == 0)
+		greet(client);
+	return result;
+}
+
+/* Tells a client that is not served why, if it has room for that. */
+static void turn_away(int fd)
+{
+	struct control_message message;
+
+	control_message_begin(&message, CONTROL_ERROR);
+	control_message_add(&message, "code", "EPERM");
+	control_message_add(&message, "text", "only this process's user and root are served");
+	control_message_send(&message, fd, -1);
+}
+
+static bool is_permitted(int fd)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
+	       (peer.uid == geteuid() || peer.uid == 0);
+}
+
+/* Accepts a client. Returns whether there may be another one. */
+static bool accept_client(struct control_server *server)
+{
+	cleanup_fd int fd = accept4(server->listener.fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return errno == EINTR || errno == ECONNABORTED;
+	if (is_permitted(fd))
+		control_server_add(server, take_fd(&fd), NULL);
+	else
+		turn_away(fd);
+	return true;
+}
+
+/*
+ * Edge-triggered: a client that there is no descriptor for waits for the next one, and the loop
+ * does not spin meanwhile.
+ */
+static void handle_listener(void *context, uint32_t events)
+{
+	struct control_server *server = context;
+
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++)
+		if (!accept_client(server))
+			return;
+	/* There may be more: the event comes again in the next turn. */
+	event_loop_modify(server->loop, &server->listener, EPOLLIN | EPOLLET);
+}
+
+int control_server_listen(struct control_server *server, int fd, struct error *error)
+{
+	int result;
+
+	server->listener = (struct event_source){fd, handle_listener, server};
+	result = event_loop_add(server->loop, &server->listener, EPOLLIN | EPOLLET, error);
+	if (result < 0)
+		close_fd(&server->listener.fd);
+	return result;
+}
+
+int control_server_subscribe(void *context, const struct control_call *call, struct error *error)
+{
+	const struct control_server *server = call->client->server;
+	unsigned int subscribed = 0;
+
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++)
+		subscribed += is_connected(server->clients[i]) && server->clients[i]->subscribed;
+	if (!call->client->subscribed && subscribed == CONTROL_SUBSCRIBERS)
+		return error_set(error, EUSERS, "%d clients get events already",
+				 CONTROL_SUBSCRIBERS);
+	call->client->subscribed = true;
+	return 0;
+}
+
+void control_server_event(struct control_server *server, struct control_message *message)
+{
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++)
+		if (is_connected(server->clients[i]) && server->clients[i]->subscribed)
+			send_line(server->clients[i], message);
+}
+
+void control_server_detail(const struct control_call *call, struct control_message *message)
+{
+	send_line(call->client, message);
+}
+
+void control_server_finish(struct control_server *server, const char *name,
+			   const struct error *error)
+{
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
+		struct control_client *client = server->clients[i];
+		struct control_message reply;
+
+		if (!is_connected(client) || !client->waiting ||
+		    strcmp(client->waiting->name, name))
+			continue;
+		client->waiting = NULL;
+		control_message_begin(&reply, CONTROL_OK);
+		if (error)
+			send_error(client, error);
+		else
+			send_line(client, &reply);
+		control_channel_resume(&client->channel);
+	}
+}
+
+void control_server_close(struct control_server *server)
+{
+	if (server->loop)
+		event_loop_remove(server->loop, &server->listener);
+	close_fd(&server->listener.fd);
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
+		if (server->clients[i])
+			control_channel_close(&server->clients[i]->channel);
+		free(take_pointer(server->clients[i]));
+	}
+}
