@@ -4,25 +4,81 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
-#include "base/log.h"
 #include "monitor/control.h"
 
-static void handle_line(void *context, char *line, size_t length, bool cut)
+static int handle_stop(void *context, const struct control_call *call, struct error *error)
 {
-	struct control_socket *control = context;
+	const struct control_socket *control = context;
 
-	if (!strcmp(line, CONTROL_BUTTON))
-		control->button(control->context);
-	else if (!strcmp(line, CONTROL_END))
-		control->end(control->context);
-	else
-		log_warning("--control-fd: there is no command '%.40s'", line);
+	control->button(control->context);
+	return 0;
 }
+
+static int handle_kill(void *context, const struct control_call *call, struct error *error)
+{
+	const struct control_socket *control = context;
+
+	control->end(control->context);
+	return 0;
+}
+
+static const struct control_verb verbs[] = {
+	{.name = MONITOR_VERB_STOP, .help = "press the power button", .handle = handle_stop},
+	{.name = MONITOR_VERB_KILL, .help = "end the guest at once", .handle = handle_kill},
+	{.name = NULL},
+};
+
+static const struct option_row step_rows[] = {
+	{.name = "time", .help = "when, in nanoseconds of CLOCK_MONOTONIC"},
+	{.name = "text", .help = "which step"},
+	{.name = NULL},
+};
+
+static const struct option_row device_rows[] = {
+	{.name = "device", .help = "its name"},
+	{.name = NULL},
+};
+
+static const struct option_row watchdog_rows[] = {
+	{.name = "text", .help = "which one"},
+	{.name = NULL},
+};
+
+static const struct option_row end_rows[] = {
+	{.name = "text", .help = "completes \"the guest …\""},
+	{.name = NULL},
+};
+
+static const struct control_verb events[] = {
+	{.name = MONITOR_EVENT_STEP, .help = "a step of the start was done", .fields = step_rows},
+	{.name = MONITOR_EVENT_RUNNING, .help = "the vCPUs run; again after each reset"},
+	{.name = MONITOR_EVENT_RESET, .help = "the guest resets"},
+	{
+		.name = MONITOR_EVENT_GIVEN_UP,
+		.help = "the process of a device does not answer: kill it and start it again",
+		.fields = device_rows,
+	},
+	{
+		.name = MONITOR_EVENT_WATCHDOG,
+		.help = "a watchdog expired; the monitor applies its policy next",
+		.fields = watchdog_rows,
+	},
+	{.name = MONITOR_EVENT_OFF, .help = "the guest powered itself off", .fields = end_rows},
+	{.name = MONITOR_EVENT_PANICKED, .help = "the guest's kernel panicked", .fields = end_rows},
+	{.name = MONITOR_EVENT_FAILED, .help = "the guest failed", .fields = end_rows},
+	{.name = NULL},
+};
+
+const struct control_interface monitor_interface = {
+	.name = "monitor",
+	.version = 1,
+	.verbs = verbs,
+	.events = events,
+};
 
 static void handle_hangup(void *context)
 {
@@ -36,42 +92,60 @@ int control_socket_open(struct control_socket *control, struct event_loop *loop,
 {
 	int result;
 
-	/*
-	 * The reader closes its descriptor at the end; others write until control_socket_close.
-	 */
+	/* The server closes its descriptor at the end; others send until control_socket_close. */
 	control->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	result = control->fd < 0 ? error_set_errno(error, errno, "cannot duplicate a socket") : 0;
 	if (result < 0) {
 		close_fd(&fd);
 		return result;
 	}
-	control->reader = (struct line_reader){
-		.line = handle_line,
-		.ended = handle_hangup,
-		.context = control,
-	};
-	return line_reader_open(&control->reader, loop, fd, CONTROL_LINE_MAX, error);
+	control->server = CONTROL_SERVER_NONE;
+	control->server.loop = loop;
+	control->server.interface = &monitor_interface;
+	control->server.gone = handle_hangup;
+	control->server.context = control;
+	return control_server_add(&control->server, fd, error);
 }
 
-void control_socket_send(const struct control_socket *control, const char *word, const char *text)
+static void send_event(const struct control_socket *control, struct control_message *message)
 {
-	char line[CONTROL_LINE_MAX];
-	int length;
-
-	if (control->fd < 0)
-		return;
-	length = snprintf(line, sizeof(line), "%s%s%.900s\n", word, text ? " " : "",
-			  text ? text : "");
 	/*
 	 * Lines are few and short: a peer that lets the socket fill up has given the guest up. The
 	 * loop, perhaps in another thread, sees the shutdown like any hangup.
 	 */
-	if (send(control->fd, line, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT) != length)
+	if (control->fd >= 0 && control_message_send(message, control->fd, -1) < 0)
 		shutdown(control->fd, SHUT_RDWR);
+}
+
+static void begin(struct control_message *message, const char *name)
+{
+	control_message_begin(message, CONTROL_EVENT);
+	control_message_add(message, "name", name);
+}
+
+void control_socket_send(const struct control_socket *control, const char *name, const char *key,
+			 const char *text)
+{
+	struct control_message message;
+
+	begin(&message, name);
+	if (key)
+		control_message_add(&message, key, text);
+	send_event(control, &message);
+}
+
+void control_socket_send_step(const struct control_socket *control, uint64_t time, const char *text)
+{
+	struct control_message message;
+
+	begin(&message, MONITOR_EVENT_STEP);
+	control_message_add_number(&message, "time", time);
+	control_message_add(&message, "text", text);
+	send_event(control, &message);
 }
 
 void control_socket_close(struct control_socket *control)
 {
-	line_reader_close(&control->reader);
+	control_server_close(&control->server);
 	close_fd(&control->fd);
 }

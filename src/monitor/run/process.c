@@ -61,7 +61,7 @@ static void handle_running(void *context)
 {
 	const struct monitor *monitor = context;
 
-	control_socket_send(&monitor->control, CONTROL_RUNNING, NULL);
+	control_socket_send(&monitor->control, MONITOR_EVENT_RUNNING, NULL, NULL);
 }
 
 static void handle_reset(void *context)
@@ -70,7 +70,7 @@ static void handle_reset(void *context)
 
 	if (!is_commanded(monitor))
 		log_info("the guest restarts");
-	control_socket_send(&monitor->control, CONTROL_RESET, NULL);
+	control_socket_send(&monitor->control, MONITOR_EVENT_RESET, NULL, NULL);
 }
 
 static void handle_watchdog(void *context, const char *what)
@@ -79,18 +79,18 @@ static void handle_watchdog(void *context, const char *what)
 
 	if (!is_commanded(monitor))
 		log_warning("%s expired", what);
-	control_socket_send(&monitor->control, CONTROL_WATCHDOG, what);
+	control_socket_send(&monitor->control, MONITOR_EVENT_WATCHDOG, "text", what);
 }
 
 static void handle_ended(void *context, enum machine_end end, const char *why)
 {
 	static const struct {
-		const char *word;
+		const char *event;
 		enum monitor_end end;
 	} ends[] = {
-		[MACHINE_POWERED_OFF] = {CONTROL_OFF, MONITOR_POWERED_OFF},
-		[MACHINE_PANICKED] = {CONTROL_PANICKED, MONITOR_PANICKED},
-		[MACHINE_FAILED] = {CONTROL_FAILED, MONITOR_FAILED},
+		[MACHINE_POWERED_OFF] = {MONITOR_EVENT_OFF, MONITOR_POWERED_OFF},
+		[MACHINE_PANICKED] = {MONITOR_EVENT_PANICKED, MONITOR_PANICKED},
+		[MACHINE_FAILED] = {MONITOR_EVENT_FAILED, MONITOR_FAILED},
 	};
 	struct monitor *monitor = context;
 
@@ -99,17 +99,15 @@ static void handle_ended(void *context, enum machine_end end, const char *why)
 		console_finish_line(monitor->console);
 		log_line(end == MACHINE_FAILED ? LOG_ERROR : LOG_INFO, NULL, "the guest %s", why);
 	}
-	control_socket_send(&monitor->control, ends[end].word, why);
+	control_socket_send(&monitor->control, ends[end].event, "text", why);
 	event_loop_stop(&monitor->loop, 0);
 }
 
 static void handle_mark(void *context, const char *step)
 {
 	const struct monitor *monitor = context;
-	char text[200];
 
-	snprintf(text, sizeof(text), "%" PRIu64 " %s", clock_now_ns(), step);
-	control_socket_send(&monitor->control, CONTROL_STEP, text);
+	control_socket_send_step(&monitor->control, clock_now_ns(), step);
 }
 
 /* In any thread. */
@@ -117,7 +115,7 @@ static void handle_device_given_up(void *context, const char *name)
 {
 	const struct monitor *monitor = context;
 
-	control_socket_send(&monitor->control, CONTROL_GIVEN_UP, name);
+	control_socket_send(&monitor->control, MONITOR_EVENT_GIVEN_UP, "device", name);
 }
 
 static const struct machine_events machine_events = {
@@ -397,7 +395,7 @@ int monitor_process_run(const struct monitor_setup *setup, enum monitor_end *end
 		.setup = setup,
 		.signals.fd = -1,
 		.button = TIMER_NONE,
-		.control.fd = -1,
+		.control = CONTROL_SOCKET_NONE,
 		.broker = BROKER_NONE,
 		.end = MONITOR_FAILED,
 	};

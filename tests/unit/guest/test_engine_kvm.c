@@ -22,7 +22,6 @@
 #include "guest/engine/kvm/kvm.h"
 #include "guest/engine/kvm/monitor_arguments.h"
 #include "monitor/boot.h"
-#include "monitor/control.h"
 #include "unit/scratch.h"
 
 #define LIMIT_MS 20000
@@ -40,7 +39,7 @@ static const char *argument(char **argv, const char *name)
 
 /*
  * Depending on its mode it reports its command line as the guest's end; waits for a command and
- * ends accordingly; dies while the guest runs; refuses the guest.
+ * ends accordingly; dies while the guest runs; refuses the guest; breaks the form of a line.
  */
 static int fake_monitor(char **argv)
 {
@@ -54,15 +53,19 @@ static int fake_monitor(char **argv)
 			argument(argv, "--kernel") + strlen("/dev/fd/"));
 		return ERROR_EXIT_USAGE;
 	}
-	dprintf(control, CONTROL_RUNNING "\n");
+	dprintf(control, "hello interface=monitor version=1\nevent name=running\n");
 	if (!strcmp(mode, "append"))
-		dprintf(control, CONTROL_OFF " %s\n", argument(argv, "--append"));
+		dprintf(control, "event name=off text=\"%s\"\n", argument(argv, "--append"));
+	if (!strcmp(mode, "break")) {
+		dprintf(control, "event name=\n\n");
+		pause();
+	}
 	if (strcmp(mode, "wait"))
 		return !strcmp(mode, "die") ? 7 : 0;
 	length = read(control, word, sizeof(word) - 1);
 	word[length > 0 ? length : 0] = 0;
-	if (!strcmp(word, CONTROL_BUTTON "\n"))
-		dprintf(control, CONTROL_OFF " powered off\n");
+	if (!strcmp(word, "stop\n"))
+		dprintf(control, "ok\nevent name=off text=\"powered off\"\n");
 	return 0;
 }
 
@@ -184,6 +187,10 @@ static void test_ends(void **state)
 	assert_string_equal(how, "ended with its monitor (exit status 7)");
 	assert_int_equal(end, GUEST_FAILED);
 	assert_int_equal(refusal.code, 0);
+	/* Its socket was a way to reach this process: it is killed. */
+	run_fake("break", NULL);
+	assert_string_equal(how, "ended with its monitor (signal 9 (Killed))");
+	assert_int_equal(end, GUEST_FAILED);
 }
 
 /* The monitor's messages about a file contain the file's name. */

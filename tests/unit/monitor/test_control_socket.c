@@ -6,14 +6,13 @@
 #include <stdint.h>
 // cmocka needs the headers above
 #include <cmocka.h>
-#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "monitor/run/control_socket.h"
-#include "unit/capture.h"
 
 static struct event_loop loop;
 static struct control_socket control;
@@ -64,17 +63,29 @@ static void say(const char *text)
 	assert_int_equal(write(far, text, strlen(text)), (ssize_t)strlen(text));
 }
 
+/* What has come behind the greeting, without its end. */
+static const char *hear(void)
+{
+	static const char hello[] = "hello interface=monitor version=1\n";
+	static char text[500];
+	ssize_t length = read(far, text, sizeof(text) - 1);
+
+	assert_true(length >= 0);
+	text[length] = 0;
+	assert_int_equal(strncmp(text, hello, strlen(hello)), 0);
+	return text + strlen(hello);
+}
+
 static void test_commands(void **state)
 {
-	struct capture errors;
-
-	capture_start(&errors, STDERR_FILENO);
-	say("button\nbutto\nbutton\nend\n");
+	say("stop\nstpo\nstop\nkill\n");
 	assert_int_equal(event_loop_run(&loop), 0);
 	assert_int_equal(buttons, 2);
 	assert_int_equal(ends, 1);
-	assert_non_null(strstr(capture_all(&errors), "there is no command 'butto'"));
-	capture_stop(&errors);
+	assert_string_equal(hear(), "ok\n"
+				    "error code=ENOSYS "
+				    "text=\"there is no verb stpo; did you mean stop?\"\n"
+				    "ok\nok\n");
 }
 
 static void test_hangup(void **state)
@@ -83,17 +94,26 @@ static void test_hangup(void **state)
 	assert_int_equal(event_loop_run(&loop), 0);
 	assert_int_equal(ends, 1);
 	/* Other threads may still send something. */
-	control_socket_send(&control, "given-up", "disk");
+	control_socket_send(&control, "given-up", "device", "disk");
+}
+
+/* The same is true of a line that is not in the form. */
+static void test_broken_form(void **state)
+{
+	say("stop\nSTOP\nstop\n");
+	assert_int_equal(event_loop_run(&loop), 0);
+	assert_int_equal(buttons, 1);
+	assert_int_equal(ends, 1);
 }
 
 static void test_events(void **state)
 {
-	char text[100] = "";
-
-	control_socket_send(&control, "running", NULL);
-	control_socket_send(&control, "off", "powered itself off");
-	assert_true(read(far, text, sizeof(text) - 1) > 0);
-	assert_string_equal(text, "running\noff powered itself off\n");
+	control_socket_send(&control, "running", NULL, NULL);
+	control_socket_send(&control, "off", "text", "powered itself off");
+	control_socket_send_step(&control, 12, "done");
+	assert_string_equal(hear(), "event name=running\n"
+				    "event name=off text=\"powered itself off\"\n"
+				    "event name=step time=12 text=done\n");
 }
 
 /* A peer that does not read is treated like a hangup, and never blocks the sender. */
@@ -103,7 +123,7 @@ static void test_reader_that_stalls(void **state)
 	ssize_t length;
 
 	for (int i = 0; i < 100000; i++)
-		control_socket_send(&control, "step", "1 done");
+		control_socket_send_step(&control, 1, "done");
 	do
 		length = recv(far, bytes, sizeof(bytes), MSG_DONTWAIT);
 	while (length > 0);
@@ -114,10 +134,12 @@ static void test_reader_that_stalls(void **state)
 
 static void test_none(void **state)
 {
-	struct control_socket none = {.fd = -1};
+	struct control_socket none = CONTROL_SOCKET_NONE;
 
-	control_socket_send(&none, "running", NULL);
+	control_socket_send(&none, "running", NULL, NULL);
 	control_socket_close(&none);
+	/* Standard input is still open. */
+	assert_true(fcntl(STDIN_FILENO, F_GETFD) >= 0);
 }
 
 int main(void)
@@ -125,6 +147,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_commands, start, finish),
 		cmocka_unit_test_setup_teardown(test_hangup, start, finish),
+		cmocka_unit_test_setup_teardown(test_broken_form, start, finish),
 		cmocka_unit_test_setup_teardown(test_events, start, finish),
 		cmocka_unit_test_setup_teardown(test_reader_that_stalls, start, finish),
 		cmocka_unit_test(test_none),

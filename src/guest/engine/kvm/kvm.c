@@ -15,8 +15,9 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/line_reader.h"
+#include "base/control.h"
 #include "base/process.h"
+#include "base/log.h"
 #include "base/request_pace.h"
 #include "base/text.h"
 #include "base/timer.h"
@@ -32,9 +33,8 @@
 
 struct kvm_guest {
 	struct engine_guest common;
-	struct log_relay output;    /* its standard error */
-	struct line_reader control; /* its events */
-	int control_fd;		    /* for commands; of control; -1: the monitor closed it */
+	struct log_relay output; /* its standard error */
+	struct control_channel control;
 	/* The monitor requests connections to restarted device processes here. */
 	struct event_source broker;
 	struct request_pace pace;
@@ -67,13 +67,13 @@ static int kvm_usable(struct engine_plan **out, const struct kvm_probe_result *k
 	return 0;
 }
 
-static void command(const struct kvm_guest *guest, const char *word)
+/* Sends a verb. A monitor that does not read is killed by whoever waits for the effect. */
+static void command(const struct kvm_guest *guest, const char *verb)
 {
-	char line[32];
-	int length = snprintf(line, sizeof(line), "%s\n", word);
+	struct control_message message;
 
-	if (guest->control_fd >= 0)
-		send(guest->control_fd, line, (size_t)length, MSG_NOSIGNAL | MSG_DONTWAIT);
+	control_message_begin(&message, verb);
+	control_message_send(&message, control_channel_socket(&guest->control), -1);
 }
 
 static void set_end(struct kvm_guest *guest, enum guest_end end, const char *how)
@@ -85,48 +85,105 @@ static void set_end(struct kvm_guest *guest, enum guest_end end, const char *how
 		snprintf(guest->how, sizeof(guest->how), "powered off on request");
 }
 
-/* CONTROL_STEP's text. */
-static void handle_step(const struct engine_setup *setup, char *text)
-{
-	uint64_t nanoseconds = strtoull(text, &text, 10);
+/* An event; @text: its field, printable, or "". */
+struct monitor_event {
+	const char *name, *field;
+	void (*handle)(struct kvm_guest *guest, const struct control_line *line, const char *text);
+};
 
-	setup->events->step(setup->context, nanoseconds, text + strspn(text, " "));
+static void handle_step(struct kvm_guest *guest, const struct control_line *line, const char *text)
+{
+	const struct engine_setup *setup = guest->common.setup;
+	uint64_t nanoseconds;
+
+	if (control_line_number(line, "time", &nanoseconds))
+		setup->events->step(setup->context, nanoseconds, text);
 }
 
-static void handle_event(void *context, char *line, size_t length, bool cut)
+static void handle_running(struct kvm_guest *guest, const struct control_line *line,
+			   const char *text)
+{
+	engine_report_running(&guest->common);
+	log_relay_let_through(&guest->output);
+}
+
+static void handle_reset(struct kvm_guest *guest, const struct control_line *line, const char *text)
+{
+	guest->common.setup->events->reset(guest->common.setup->context);
+}
+
+static void handle_given_up(struct kvm_guest *guest, const struct control_line *line,
+			    const char *text)
+{
+	guest->common.setup->events->device_given_up(guest->common.setup->context, text);
+}
+
+static void handle_watchdog(struct kvm_guest *guest, const struct control_line *line,
+			    const char *text)
+{
+	guest->common.setup->events->watchdog(guest->common.setup->context, text);
+}
+
+static void handle_off(struct kvm_guest *guest, const struct control_line *line, const char *text)
+{
+	set_end(guest, GUEST_POWERED_OFF, text);
+}
+
+static void handle_panicked(struct kvm_guest *guest, const struct control_line *line,
+			    const char *text)
+{
+	set_end(guest, GUEST_PANICKED, text);
+}
+
+static void handle_failed(struct kvm_guest *guest, const struct control_line *line,
+			  const char *text)
+{
+	set_end(guest, GUEST_FAILED, text);
+}
+
+static const struct monitor_event monitor_events[] = {
+	{MONITOR_EVENT_STEP, "text", handle_step},
+	{MONITOR_EVENT_RUNNING, NULL, handle_running},
+	{MONITOR_EVENT_RESET, NULL, handle_reset},
+	{MONITOR_EVENT_GIVEN_UP, "device", handle_given_up},
+	{MONITOR_EVENT_WATCHDOG, "text", handle_watchdog},
+	{MONITOR_EVENT_OFF, "text", handle_off},
+	{MONITOR_EVENT_PANICKED, "text", handle_panicked},
+	{MONITOR_EVENT_FAILED, "text", handle_failed},
+};
+
+static void handle_line(void *context, const struct control_line *line, int *fd)
 {
 	struct kvm_guest *guest = context;
-	const struct engine_setup *setup = guest->common.setup;
-	char *text = line + strcspn(line, " ");
+	const char *name = control_line_get(line, "name");
+	char text[ENGINE_HOW_LENGTH] = "";
 
-	if (*text)
-		*text++ = 0;
-	text_make_printable(text);
-	if (!strcmp(line, CONTROL_STEP)) {
-		handle_step(setup, text);
-	} else if (!strcmp(line, CONTROL_RUNNING)) {
-		engine_report_running(&guest->common);
-		log_relay_let_through(&guest->output);
-	} else if (!strcmp(line, CONTROL_RESET)) {
-		setup->events->reset(setup->context);
-	} else if (!strcmp(line, CONTROL_GIVEN_UP)) {
-		setup->events->device_given_up(setup->context, text);
-	} else if (!strcmp(line, CONTROL_WATCHDOG)) {
-		setup->events->watchdog(setup->context, text);
-	} else if (!strcmp(line, CONTROL_OFF)) {
-		set_end(guest, GUEST_POWERED_OFF, text);
-	} else if (!strcmp(line, CONTROL_PANICKED)) {
-		set_end(guest, GUEST_PANICKED, text);
-	} else if (!strcmp(line, CONTROL_FAILED)) {
-		set_end(guest, GUEST_FAILED, text);
+	if (strcmp(line->verb, CONTROL_EVENT) || !name)
+		return;
+	for (size_t i = 0; i < sizeof(monitor_events) / sizeof(monitor_events[0]); i++) {
+		const struct monitor_event *event = &monitor_events[i];
+		const char *value;
+
+		if (strcmp(event->name, name))
+			continue;
+		value = event->field ? control_line_get(line, event->field) : NULL;
+		snprintf(text, sizeof(text), "%s", value ?: "");
+		text_make_printable(text);
+		event->handle(guest, line, text);
+		return;
 	}
 }
 
-static void handle_control_end(void *context)
+/* The monitor has ended, as its process will, or has been taken over. */
+static void handle_control_end(void *context, const struct error *error)
 {
 	struct kvm_guest *guest = context;
 
-	guest->control_fd = -1;
+	control_channel_close(&guest->control);
+	if (!error)
+		return;
+	log_line(LOG_ERROR, "monitor", "its control socket: %s; it is killed", error->message);
+	process_signal(&guest->common.process, SIGKILL);
 }
 
 /* The monitor exceeded its rate of requests: leave the next one unread. */
@@ -187,7 +244,7 @@ static enum guest_end kvm_describe_end(struct engine_guest *common, int status,
 	char text[OOM_STATUS_LENGTH];
 
 	/* Its last events and lines may not have been handled yet. */
-	line_reader_drain(&guest->control);
+	control_channel_drain(&guest->control);
 	log_relay_drain(&guest->output);
 	if (!guest->end_reported && common->kill_asked) {
 		set_end(guest, GUEST_KILLED, "was killed");
@@ -236,16 +293,11 @@ static int open_broker(struct kvm_guest *guest, struct engine_launch *launch,
 
 static int open_control(struct kvm_guest *guest, struct engine_launch *launch, struct error *error)
 {
-	int fd = take_fd(&launch->own_control), result;
-
-	guest->control.line = handle_event;
+	guest->control.line = handle_line;
 	guest->control.ended = handle_control_end;
 	guest->control.context = guest;
-	result = line_reader_open(&guest->control, guest->common.setup->loop, fd, CONTROL_LINE_MAX,
-				  error);
-	if (result == 0)
-		guest->control_fd = fd;
-	return result;
+	return control_channel_open(&guest->control, guest->common.setup->loop,
+				    take_fd(&launch->own_control), error);
 }
 
 /* A file with the part of the device tree that a type brings along. Returns its descriptor. */
@@ -295,7 +347,7 @@ static int kvm_prepare(struct engine_guest *common, struct engine_launch *launch
 
 	guest->broker.fd = -1;
 	guest->pause = TIMER_NONE;
-	guest->control_fd = -1;
+	control_channel_init(&guest->control);
 	guest->output.name = "monitor";
 	for (int i = 0; i < ENGINE_FILES; i++)
 		if (launch->files[i] >= 0)
@@ -320,7 +372,7 @@ static void kvm_close(struct engine_guest *common)
 {
 	struct kvm_guest *guest = kvm_guest(common);
 
-	line_reader_close(&guest->control);
+	control_channel_close(&guest->control);
 	event_loop_remove(common->setup->loop, &guest->broker);
 	close_fd(&guest->broker.fd);
 	timer_close(&guest->pause);
@@ -331,19 +383,20 @@ static void kvm_close(struct engine_guest *common)
 
 static void kvm_stop(struct engine_guest *guest)
 {
-	command(kvm_guest(guest), CONTROL_BUTTON);
+	command(kvm_guest(guest), MONITOR_VERB_STOP);
 }
 
 static void kvm_kill(struct engine_guest *guest)
 {
 	/*
-	 * On CONTROL_END the monitor drains the guest's output and exits. Kill it if it hangs or
+	 * On this verb the monitor drains the guest's output and exits. Kill it if it hangs or
 	 * the guest has not started.
 	 */
-	if (guest->kill_asked || kvm_guest(guest)->control_fd < 0 || !guest->running)
+	if (guest->kill_asked || control_channel_socket(&kvm_guest(guest)->control) < 0 ||
+	    !guest->running)
 		process_signal(&guest->process, SIGKILL);
 	else
-		command(kvm_guest(guest), CONTROL_END);
+		command(kvm_guest(guest), MONITOR_VERB_KILL);
 }
 
 /* What the monitor has on both architectures. */
