@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * An engine is a hypervisor that the runtime can start. All engines get the same guest, device
- * processes and console, and report the same events; run.c depends on nothing else.
+ * processes and console, and report the same events; run/guest.c depends on nothing else.
  */
 #ifndef AVP_GUEST_ENGINE_ENGINE_H
 #define AVP_GUEST_ENGINE_ENGINE_H
@@ -17,7 +17,7 @@
 #include "base/process.h"
 #include "guest/config/config.h"
 #include "guest/config/kernel_image.h"
-#include "guest/run/run.h"
+#include "guest/run/guest.h"
 #include "host/host_check.h"
 #include "host/kvm_probe.h"
 

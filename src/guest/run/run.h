@@ -1,38 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Runs one guest: starts the device processes and the engine, supervises them, restarts a device
- * process that dies, and reports how the guest ended.
+ * Runs one guest in the foreground: with its console on the terminal, and signals that end it.
  */
 #ifndef AVP_GUEST_RUN_RUN_H
 #define AVP_GUEST_RUN_RUN_H
 
 #include "base/error.h"
 #include "guest/config/config.h"
-
-/* How a guest ended; the values are the exit statuses of `avp run`. */
-enum guest_end {
-	/*
-	 * The guest powered itself off, by itself or because a signal pressed its power button.
-	 * Also a guest that was asked to stop before it ran.
-	 */
-	GUEST_POWERED_OFF = 0,
-	GUEST_FAILED = 1,   /* the engine or a device process failed for good */
-	GUEST_PANICKED = 3, /* the guest's kernel reported a panic */
-	/*
-	 * Killed: it did not shut down in time, or there was a second signal or the console's quit
-	 * keys.
-	 */
-	GUEST_KILLED = 4,
-};
+#include "guest/run/guest.h"
 
 /*
  * SIGTERM, SIGINT, SIGQUIT and SIGHUP press the guest's power button, except those that were
  * ignored at the start. A guest that still runs after the configured time, or at a second signal,
  * is killed; see base/stop_request.h.
  */
-
-/* An engine whose guest does not run within this time has failed. */
-#define GUEST_START_MS 60000
 
 /*
  * Runs the guest that *config describes, which guest_config_check has accepted, and blocks until it
