@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/timer.h"
 #include "guest/engine/engine.h"
-#include "guest/run/restart_policy.h"
+#include "host/restart_policy.h"
 #include "guest/run/supervisor.h"
 #include "host/kvm_probe.h"
 

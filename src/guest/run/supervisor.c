@@ -27,8 +27,8 @@
 #include "base/timer.h"
 #include "guest/config/device_command.h"
 #include "guest/run/listener.h"
-#include "guest/run/log_relay.h"
-#include "guest/run/restart_policy.h"
+#include "host/log_relay.h"
+#include "host/restart_policy.h"
 
 #define COMPONENT "supervisor"
 

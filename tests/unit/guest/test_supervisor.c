@@ -27,7 +27,7 @@
 #include "base/event_loop.h"
 #include "device/block/options.h"
 #include "guest/config/device_command.h"
-#include "guest/run/restart_policy.h"
+#include "host/restart_policy.h"
 #include "guest/run/supervisor.h"
 #include "unit/fake_device.h"
 

@@ -23,7 +23,7 @@
 #include "base/timer.h"
 #include "guest/engine/kvm/kvm.h"
 #include "guest/engine/kvm/monitor_arguments.h"
-#include "guest/run/log_relay.h"
+#include "host/log_relay.h"
 #include "vhost/broker.h"
 #include "monitor/control.h"
 #include "vhost/client.h"

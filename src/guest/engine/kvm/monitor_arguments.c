@@ -10,7 +10,7 @@
 
 #include "guest/engine/kvm/kvm.h"
 #include "guest/engine/kvm/monitor_device.h"
-#include "guest/run/log_relay.h"
+#include "host/log_relay.h"
 
 /* The type's shape, with the smaller rings that the device's options may ask for. */
 static struct device_shape shape_of(const struct device_config *device)

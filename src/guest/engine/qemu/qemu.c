@@ -26,7 +26,7 @@
 #include "guest/engine/engine.h"
 #include "guest/engine/qemu/qemu.h"
 #include "guest/engine/qemu/qmp.h"
-#include "guest/run/fd_names.h"
+#include "host/fd_names.h"
 
 #define COMPONENT "qemu"
 #define LINE_SIZE 1024

@@ -4,8 +4,8 @@
  * having lived for RESTART_QUIET_MS. Lives are counted, not deaths per time, because failing may
  * take long: a device process that hangs is killed only after ten seconds.
  */
-#ifndef AVP_GUEST_RUN_RESTART_POLICY_H
-#define AVP_GUEST_RUN_RESTART_POLICY_H
+#ifndef AVP_HOST_RESTART_POLICY_H
+#define AVP_HOST_RESTART_POLICY_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,7 +2,7 @@
 /*
  * Replaces descriptor paths in log lines with the names of the files.
  */
-#include "guest/run/fd_names.h"
+#include "host/fd_names.h"
 
 #include <stdlib.h>
 #include <string.h>

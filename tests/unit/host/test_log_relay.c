@@ -15,7 +15,7 @@
 
 #include "base/log.h"
 #include "base/log_limit.h"
-#include "guest/run/log_relay.h"
+#include "host/log_relay.h"
 #include "unit/capture.h"
 
 struct fixture {

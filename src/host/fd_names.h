@@ -3,8 +3,8 @@
  * The files that a child process inherited as descriptors. Its messages name them /dev/fd/N; the
  * user knows only their paths.
  */
-#ifndef AVP_GUEST_RUN_FD_NAMES_H
-#define AVP_GUEST_RUN_FD_NAMES_H
+#ifndef AVP_HOST_FD_NAMES_H
+#define AVP_HOST_FD_NAMES_H
 
 #include <stddef.h>
 

@@ -2,7 +2,7 @@
 /*
  * Reads the log lines of a child process and logs them again.
  */
-#include "guest/run/log_relay.h"
+#include "host/log_relay.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,8 +4,8 @@
  * child can write anything, so each line carries the name of the child and the rate is limited.
  * While the child starts, its last line is held back: if the child exits, that line is the reason.
  */
-#ifndef AVP_GUEST_RUN_LOG_RELAY_H
-#define AVP_GUEST_RUN_LOG_RELAY_H
+#ifndef AVP_HOST_LOG_RELAY_H
+#define AVP_HOST_LOG_RELAY_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #include "base/event_loop.h"
 #include "base/line_reader.h"
 #include "base/log_limit.h"
-#include "guest/run/fd_names.h"
+#include "host/fd_names.h"
 
 /* Longer lines are cut to this size, the terminating zero included. */
 #define LOG_RELAY_LINE_SIZE 4096
