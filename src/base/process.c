@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Child processes by vfork and exec. Between the two only async-signal-safe calls are made, and no
- * variable of the parent is written, because the child uses the parent's memory until exec.
+ * Child processes by clone and exec. Between the two only async-signal-safe calls are made, and no
+ * variable that the parent reads is written, because the child uses the parent's memory until exec.
  */
 #include "base/process.h"
 
@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -22,7 +23,10 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/log.h"
 
+/* Enough for execvp, which builds paths. */
+#define CHILD_STACK (64 << 10)
 /* The exit status of a child that could not execute its program; nobody sees it. */
 #define EXIT_NOT_EXECUTED 127
 
@@ -116,26 +120,61 @@ static void keep_only(const struct process_spawn *spawn)
 		set_cloexec(spawn->kept_fds[i], false);
 }
 
-/* The child's side: executes the program, or writes an errno to @report and exits. */
-static _Noreturn void become_program(const struct process_spawn *spawn, pid_t parent, int report)
-{
-	int input = spawn->stdin_fd;
-	int code;
+/* What the child gets from its parent. */
+struct start {
+	const struct process_spawn *spawn;
+	struct process_settings settings; /* without what the host has refused */
+	struct process_setting_texts texts;
+	pid_t parent;
+	int report[2];
+};
 
-	process_die_with_parent(parent);
-	if (spawn->own_group)
-		setpgid(0, 0);
+/* The parent's end of the pipe is closed when the parent is gone. */
+static bool has_parent(int report)
+{
+	struct pollfd writer = {.fd = report};
+
+	return poll(&writer, 1, 0) >= 0 && !(writer.revents & POLLERR);
+}
+
+/* Returns only when the program cannot be executed, with errno set. */
+static void execute(const struct start *start)
+{
+	const struct process_spawn *spawn = start->spawn;
+	const char *const *environment = start->settings.environment;
+	int input = spawn->stdin_fd;
+
 	if (input < 0)
 		input = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (input >= 0 && dup2(input, STDIN_FILENO) >= 0 &&
-	    (spawn->stdout_fd < 0 || dup2(spawn->stdout_fd, STDOUT_FILENO) >= 0) &&
-	    (spawn->stderr_fd < 0 || dup2(spawn->stderr_fd, STDERR_FILENO) >= 0)) {
-		keep_only(spawn);
-		reset_signals(spawn->shielded);
-		execvp(spawn->program, (char *const *)spawn->argv);
-	}
-	code = errno;
-	if (write(report, &code, sizeof(code)) < 0)
+	if (input < 0 || dup2(input, STDIN_FILENO) < 0 ||
+	    (spawn->stdout_fd >= 0 && dup2(spawn->stdout_fd, STDOUT_FILENO) < 0) ||
+	    (spawn->stderr_fd >= 0 && dup2(spawn->stderr_fd, STDERR_FILENO) < 0))
+		return;
+	keep_only(spawn);
+	reset_signals(spawn->shielded);
+	execvpe(spawn->program, (char *const *)spawn->argv,
+		environment ? (char *const *)environment : environ);
+}
+
+/* The child: executes the program, or reports why not and exits. */
+static int become_program(void *argument)
+{
+	const struct start *start = argument;
+	bool numbered = !(start->settings.namespaces & CLONE_NEWPID);
+	struct process_report failure = {.setting = 0};
+
+	close(start->report[0]);
+	if (start->spawn->own_group)
+		setpgid(0, 0);
+	if (process_settings_apply(&start->settings, &start->texts, start->report[1]) < 0)
+		_exit(EXIT_NOT_EXECUTED);
+	/* Last, as a change of the user cancels it. Processes outside have no number inside. */
+	process_die_with_parent(numbered ? start->parent : 0);
+	if (!has_parent(start->report[1]))
+		_exit(EXIT_NOT_EXECUTED);
+	execute(start);
+	failure.code = errno;
+	if (write(start->report[1], &failure, sizeof(failure)) < 0)
 		_exit(EXIT_NOT_EXECUTED);
 	_exit(EXIT_NOT_EXECUTED);
 }
@@ -164,40 +203,84 @@ static int make_report_pipe(int ends[2])
 	return 0;
 }
 
-/* Waits for exec: returns 0 when the program runs, else the child's errno. */
-static int read_report(int fd)
+static void warn(const struct start *start, const struct process_report *report)
 {
-	int code = 0;
-	ssize_t bytes;
+	log_warning("%s: this host refuses %s: %s", start->spawn->argv[0],
+		    process_setting_name(report->setting), strerror(report->code));
+}
 
-	do {
-		bytes = read(fd, &code, sizeof(code));
-	} while (bytes < 0 && errno == EINTR);
-	/* Nothing: exec closed the pipe, or the child was killed, which its pidfd will report. */
-	return bytes == sizeof(code) ? code : 0;
+static int refuse(const struct start *start, const struct process_report *report,
+		  struct error *error)
+{
+	return error_set_errno(error, report->code, "cannot start %s: this host refuses %s",
+			       start->spawn->argv[0], process_setting_name(report->setting));
+}
+
+/*
+ * Waits for exec, and warns of optional settings that failed. Returns 0 when the program runs, else
+ * a negative errno with *error set.
+ */
+static int read_reports(const struct start *start, struct error *error)
+{
+	struct process_report report;
+
+	for (;;) {
+		ssize_t bytes = read(start->report[0], &report, sizeof(report));
+
+		if (bytes < 0 && errno == EINTR)
+			continue;
+		/* exec closed the pipe, or the child was killed, which its pidfd will report. */
+		if (bytes != sizeof(report))
+			return 0;
+		if (!report.setting)
+			return error_set_errno(error, report.code, "cannot start %s",
+					       start->spawn->program);
+		if (!(start->settings.optional & report.setting))
+			return refuse(start, &report, error);
+		warn(start, &report);
+	}
 }
 
 /* Returns the child's pid or a negative errno. */
-static pid_t start_child(const struct process_spawn *spawn, int report)
+static pid_t clone_child(struct start *start)
 {
+	_Alignas(16) char stack[CHILD_STACK];
+	pid_t pid = clone(become_program, stack + sizeof(stack),
+			  CLONE_VM | CLONE_VFORK | SIGCHLD | start->settings.namespaces, start);
+
+	return pid < 0 ? -errno : pid;
+}
+
+/* Returns the child's pid or a negative errno with *error set. */
+static pid_t start_child(struct start *start, struct error *error)
+{
+	struct process_report refusal = {.setting = PROCESS_NAMESPACES};
 	sigset_t all, before;
-	pid_t parent = getpid(), pid;
+	pid_t pid;
 
 	/* A handler of the parent's must not run in the child. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	/*
 	 * Not fork: most of its time would go into a copy of this process that is thrown away. Nor
-	 * posix_spawn, which sets no parent-death signal. What the child calls before exec changes
-	 * nothing that the parent reads afterwards.
+	 * posix_spawn, which has neither a parent-death signal nor these settings. What the child
+	 * does before exec changes nothing that the parent reads afterwards.
 	 */
-	pid = vfork(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork) */
-	if (pid == 0)
-		become_program(spawn, parent, report); /* NOLINT(clang-analyzer-unix.Vfork) */
-	if (pid < 0)
-		pid = -errno;
+	pid = clone_child(start);
+	if (pid < 0 && start->settings.namespaces) {
+		refusal.code = -pid;
+		start->settings.set &= ~(unsigned int)PROCESS_NAMESPACES;
+		start->settings.namespaces = 0;
+		if (start->settings.optional & PROCESS_NAMESPACES)
+			pid = clone_child(start);
+	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return pid;
+	if (refusal.code && pid < 0)
+		return refuse(start, &refusal, error);
+	if (refusal.code)
+		warn(start, &refusal);
+	return pid < 0 ? error_set_errno(error, -pid, "cannot start %s", start->spawn->program) :
+			 pid;
 }
 
 /* With SIGCHLD ignored, as some parents leave it, the kernel throws exit statuses away. */
@@ -214,37 +297,48 @@ static void keep_exit_statuses(void)
 	sigaction(SIGCHLD, &action, NULL);
 }
 
+static void close_report(struct start *start)
+{
+	close_fd(&start->report[0]);
+	close_fd(&start->report[1]);
+}
+
 int process_spawn(struct process *process, const struct process_spawn *spawn, struct error *error)
 {
-	cleanup_fd int report_in = -1, report_out = -1;
-	int ends[2], result, status;
+	__attribute__((cleanup(close_report))) struct start start = {
+		.spawn = spawn,
+		.parent = getpid(),
+		.report = {-1, -1},
+	};
+	int result, status;
 	pid_t pid;
 
 	keep_exit_statuses();
 	*process = PROCESS_NONE;
-	result = make_report_pipe(ends);
+	if (spawn->settings)
+		start.settings = *spawn->settings;
+	if (!(start.settings.set & PROCESS_NAMESPACES))
+		start.settings.namespaces = 0;
+	process_settings_write_texts(&start.settings, &start.texts);
+	result = make_report_pipe(start.report);
 	if (result < 0)
 		return error_set_errno(error, -result, "cannot start %s", spawn->program);
-	report_in = ends[0];
-	report_out = ends[1];
-
-	pid = start_child(spawn, report_out);
+	pid = start_child(&start, error);
 	if (pid < 0)
-		return error_set_errno(error, -pid, "cannot start %s", spawn->program);
-	process->pid = pid;
-	close_fd(&report_out);
-	result = read_report(report_in);
-	if (!result) {
-		process->pidfd = pidfd_open(process->pid, 0);
+		return pid;
+	close_fd(&start.report[1]);
+	result = read_reports(&start, error);
+	if (result == 0) {
+		*process = (struct process){pid, pidfd_open(pid, 0)};
 		if (process->pidfd >= 0)
 			return 0;
-		result = errno;
-		kill(process->pid, SIGKILL);
+		result = error_set_errno(error, errno, "cannot start %s", spawn->program);
+		kill(pid, SIGKILL);
 	}
-	while (waitpid(process->pid, &status, 0) < 0 && errno == EINTR)
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	*process = PROCESS_NONE;
-	return error_set_errno(error, result, "cannot start %s", spawn->program);
+	return result;
 }
 
 void process_signal(const struct process *process, int signal_number)

@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "base/process_settings.h"
 
 /* A child process; one that does not run has pid 0. */
 struct process {
@@ -45,6 +46,7 @@ struct process_spawn {
 	 * blocked, for programs that install handlers all the same, as QEMU does.
 	 */
 	bool shielded;
+	const struct process_settings *settings; /* NULL: those of this process */
 };
 
 /*
