@@ -308,6 +308,13 @@ void control_message_add(struct control_message *message, const char *name, cons
 		append_string(message, value);
 }
 
+void control_message_begin_error(struct control_message *message, const struct error *error)
+{
+	control_message_begin(message, CONTROL_ERROR);
+	control_message_add(message, "code", strerrorname_np(error->code) ?: "EIO");
+	control_message_add(message, "text", error->message);
+}
+
 void control_message_add_number(struct control_message *message, const char *name, uint64_t value)
 {
 	char text[24];

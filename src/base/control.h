@@ -60,6 +60,8 @@ struct control_message {
 };
 
 void control_message_begin(struct control_message *message, const char *verb);
+/* Makes it the line that answers a request by *error. */
+void control_message_begin_error(struct control_message *message, const struct error *error);
 /* Bytes of @value that are not UTF-8 become '?'. */
 void control_message_add(struct control_message *message, const char *name, const char *value);
 void control_message_add_number(struct control_message *message, const char *name, uint64_t value);

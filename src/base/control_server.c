@@ -58,9 +58,7 @@ static void send_error(struct control_client *client, const struct error *error)
 {
 	struct control_message message;
 
-	control_message_begin(&message, CONTROL_ERROR);
-	control_message_add(&message, "code", strerrorname_np(error->code) ?: "EIO");
-	control_message_add(&message, "text", error->message);
+	control_message_begin_error(&message, error);
 	send_line(client, &message);
 }
 
@@ -215,10 +213,10 @@ int control_server_add(struct control_server *server, int fd, struct error *erro
 static void turn_away(int fd)
 {
 	struct control_message message;
+	struct error error;
 
-	control_message_begin(&message, CONTROL_ERROR);
-	control_message_add(&message, "code", "EPERM");
-	control_message_add(&message, "text", "only this process's user and root are served");
+	error_set(&error, EPERM, "only this process's user and root are served");
+	control_message_begin_error(&message, &error);
 	control_message_send(&message, fd, -1);
 }
 
