@@ -45,8 +45,9 @@ const struct option_row serve_option_rows[] = {
 		.argument = "N",
 		.offset = offsetof(struct serve_options, control_fd),
 		.maximum = INT_MAX,
-		.help = "send back what comes through the inherited socket N, and end when its "
-			"other end is closed; `avp run` supervises a device this way",
+		.help = "answer the line `heartbeat` that comes through the inherited socket N by "
+			"`ok`, and end when its other end is closed; `avp run` supervises a device "
+			"this way",
 	},
 	{
 		.name = "print-capabilities",

@@ -22,6 +22,7 @@
 #include "base/log.h"
 #include "base/signals.h"
 #include "host/sandbox.h"
+#include "host/supervised_process.h"
 #include "vhost/server.h"
 
 static void handle_signal(void *context, uint32_t events)
@@ -49,22 +50,31 @@ static int open_signals(struct device_process *process, struct error *error)
 	return event_loop_add(&process->loop, &process->signal_source, EPOLLIN, error);
 }
 
-/*
- * Heartbeat: the parent sends a byte and gets it back. When the parent closes the socket, this
- * process ends.
- */
-static void handle_control(void *context, uint32_t events)
+/* The parent sends a heartbeat, which is answered. */
+static void handle_control(void *context, const struct control_line *line, int *fd)
 {
 	struct device_process *process = context;
-	char bytes[64];
-	ssize_t length = read(process->control_source.fd, bytes, sizeof(bytes));
+	struct control_message reply;
+	struct error error;
 
+	control_message_begin(&reply, CONTROL_OK);
+	if (strcmp(line->verb, SUPERVISED_HEARTBEAT)) {
+		error_set(&error, ENOSYS, "there is no verb %s", line->verb);
+		control_message_begin_error(&reply, &error);
+	}
 	/* If the parent does not read the answers, drop them. */
-	if (length > 0 && write(process->control_source.fd, bytes, (size_t)length) < 0 &&
-	    errno != EAGAIN && errno != EINTR)
-		length = 0;
-	if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR))
-		event_loop_stop(&process->loop, 0);
+	control_message_send(&reply, control_channel_socket(&process->control), -1);
+}
+
+/* When the parent closes the socket, this process ends. */
+static void handle_control_end(void *context, const struct error *error)
+{
+	struct device_process *process = context;
+
+	if (error)
+		log_error("--control-fd: %s", error->message);
+	control_channel_close(&process->control);
+	event_loop_stop(&process->loop, error ? 1 : 0);
 }
 
 static int open_control(struct device_process *process, struct error *error)
@@ -74,10 +84,10 @@ static int open_control(struct device_process *process, struct error *error)
 
 	if (fd < 0)
 		return fd;
-	process->control_source = (struct event_source){fd, handle_control, process};
-	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
-		return error_set_errno(error, errno, "--control-fd: descriptor %d", number);
-	return event_loop_add(&process->loop, &process->control_source, EPOLLIN, error);
+	process->control.line = handle_control;
+	process->control.ended = handle_control_end;
+	process->control.context = process;
+	return control_channel_open(&process->control, &process->loop, fd, error);
 }
 
 static int inherit_socket(struct device_process *process, int number, struct error *error)
@@ -142,10 +152,10 @@ int device_process_open(struct device_process *process, const struct serve_optio
 		.options = options,
 		.loop.epoll_fd = -1,
 		.signal_source.fd = -1,
-		.control_source.fd = -1,
 		.socket_fd = -1,
 		.ready_fd = -1,
 	};
+	control_channel_init(&process->control);
 	log_set_component(name);
 	if (option_list_has(given, "ready-fd"))
 		result = inherit_ready(process, error);
@@ -233,8 +243,7 @@ void device_process_close(struct device_process *process)
 		return;
 	event_loop_remove(&process->loop, &process->signal_source);
 	close_fd(&process->signal_source.fd);
-	event_loop_remove(&process->loop, &process->control_source);
-	close_fd(&process->control_source.fd);
+	control_channel_close(&process->control);
 	close_fd(&process->socket_fd);
 	close_fd(&process->ready_fd);
 	while (process->bound_count > 0)

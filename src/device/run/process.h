@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/control.h"
 #include "base/error.h"
 #include "base/event_loop.h"
 #include "base/option.h"
@@ -22,11 +23,11 @@
 struct device_process {
 	const struct serve_options *options;
 	struct event_loop loop;
-	struct event_source signal_source;  /* fd -1: not open, as the next */
-	struct event_source control_source; /* from the parent */
-	int socket_fd;			    /* -1: none, or owned by the server */
-	bool listening;			    /* socket_fd is a listening socket */
-	int ready_fd;			    /* -1: none, or readiness reported already */
+	struct event_source signal_source; /* fd -1: not open */
+	struct control_channel control;	   /* from the parent */
+	int socket_fd;			   /* -1: none, or owned by the server */
+	bool listening;			   /* socket_fd is a listening socket */
+	int ready_fd;			   /* -1: none, or readiness reported already */
 	/* Sockets that this process made and removes at the end. */
 	struct socket_path bound[DEVICE_PROCESS_SOCKETS];
 	size_t bound_count;

@@ -331,7 +331,7 @@ static void test_control_descriptor(void **state)
 {
 	struct child child;
 	int control[2], pair[2];
-	char byte;
+	char text[128] = "";
 
 	(void)state;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
@@ -348,9 +348,12 @@ static void test_control_descriptor(void **state)
 	for (int i = 0; i < 100; i++)
 		talk(pair[0]);
 	/* A heartbeat. */
-	assert_int_equal(write(control[0], "h", 1), 1);
-	assert_int_equal(read(control[0], &byte, 1), 1);
-	assert_int_equal(byte, 'h');
+	assert_int_equal(write(control[0], "heartbeat\n", 10), 10);
+	assert_int_equal(read(control[0], text, sizeof(text)), 3);
+	assert_memory_equal(text, "ok\n", 3);
+	assert_int_equal(write(control[0], "end now=1\n", 10), 10);
+	assert_true(read(control[0], text, sizeof(text) - 1) > 0);
+	assert_string_equal(text, "error code=ENOSYS text=\"there is no verb end\"\n");
 	close(control[0]);
 	assert_int_equal(finish(&child), 0);
 	assert_string_equal(child.output, "");

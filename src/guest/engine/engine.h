@@ -13,13 +13,12 @@
 #include "base/arguments.h"
 #include "base/error.h"
 #include "base/event_loop.h"
-#include "base/oom.h"
-#include "base/process.h"
 #include "guest/config/config.h"
 #include "guest/config/kernel_image.h"
 #include "guest/run/guest.h"
 #include "host/host_check.h"
 #include "host/kvm_probe.h"
+#include "host/supervised_process.h"
 
 /* A device of the guest, and how to reach the process that serves it. */
 struct engine_device {
@@ -108,17 +107,18 @@ struct engine_setup {
 struct engine_guest {
 	const struct engine *engine;
 	const struct engine_setup *setup;
-	struct process process;
-	struct oom_counts oom_before;
-	struct event_source exit_source;
-	bool running; /* its vCPUs have run: engine_report_running */
+	struct supervised_process process; /* never restarted */
+	struct engine_launch *launch;	   /* while it is started; else NULL */
+	bool running;			   /* its vCPUs have run: engine_report_running */
 	bool stop_asked, kill_asked;
 };
 
 enum engine_file { ENGINE_KERNEL, ENGINE_FIRMWARE, ENGINE_INITRD, ENGINE_FILES };
 
-/* The most descriptors that an engine's process inherits: one a device, and a few. */
+/* The most descriptors that an engine's process inherits: two a device, and a few. */
 #define ENGINE_DESCRIPTORS (2 * GUEST_DEVICES_MAXIMUM + 8)
+
+_Static_assert(ENGINE_DESCRIPTORS <= SUPERVISED_DESCRIPTORS, "an engine's process gets all");
 
 /*
  * How an engine's process is started. engine_start owns the descriptors unless noted otherwise.
@@ -134,7 +134,7 @@ struct engine_launch {
 	/* Set by the engine. */
 	const char *program;
 	struct arguments arguments;
-	int output; /* becomes its standard output and error */
+	int output; /* becomes its standard output and error; -1: they are logged */
 	/* Filled by engine_launch_keep; those above are already in it. */
 	int kept[ENGINE_DESCRIPTORS];
 	bool lent[ENGINE_DESCRIPTORS]; /* stays open in this process */

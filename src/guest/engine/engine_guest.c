@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -68,44 +67,37 @@ static int open_control(struct engine_launch *launch, struct error *error)
 	return 0;
 }
 
-static void handle_exit(void *context, uint32_t events)
+static void handle_ended(void *context, int status)
 {
 	struct engine_guest *guest = context;
 	const struct engine_setup *setup = guest->setup;
 	char how[ENGINE_HOW_LENGTH];
-	enum guest_end end;
-	int status;
+	enum guest_end end = guest->engine->describe_end(guest, status, how);
 
-	event_loop_remove(setup->loop, &guest->exit_source);
-	if (!process_reap(&guest->process, &status))
-		return;
-	end = guest->engine->describe_end(guest, status, how);
 	setup->events->ended(setup->context, end, how);
 }
 
-static int execute(struct engine_guest *guest, struct engine_launch *launch, struct error *error)
+static int prepare(void *context, struct supervised_launch *launch, struct error *error)
 {
-	struct process_spawn spawn = {
-		.program = launch->program,
-		.argv = arguments_finish(&launch->arguments, error),
-		.kept_fds = launch->kept,
-		.kept_fd_count = launch->kept_count,
-		.stdin_fd = -1,
-		.stdout_fd = launch->output,
-		.stderr_fd = launch->output,
-		.own_group = true, /* so that keys of the terminal reach only this program */
-		.shielded = true,
-	};
-	int result;
+	struct engine_guest *guest = context;
+	struct engine_launch *from = guest->launch;
+	int result = guest->engine->prepare(guest, from, error);
 
-	if (!spawn.argv)
-		return -ENOMEM;
-	result = process_spawn(&guest->process, &spawn, error);
 	if (result < 0)
 		return result;
-	guest->exit_source = (struct event_source){guest->process.pidfd, handle_exit, guest};
-	return event_loop_add(guest->setup->loop, &guest->exit_source, EPOLLIN, error);
+	launch->spawn.program = from->program;
+	launch->spawn.stdout_fd = launch->spawn.stderr_fd = from->output;
+	for (size_t i = 0; i < from->kept_count; i++)
+		supervised_launch_keep(launch, from->kept[i]);
+	launch->arguments = from->arguments;
+	from->arguments = (struct arguments){0};
+	return 0;
 }
+
+static const struct supervised_ops process_ops = {
+	.prepare = prepare,
+	.ended = handle_ended,
+};
 
 /* Opens what all engines need. */
 static int open_launch(struct engine_launch *launch, char **line, const struct engine *engine,
@@ -142,12 +134,20 @@ int engine_start(struct engine_guest **out, const struct engine *engine,
 		return error_set(error, ENOMEM, "out of memory");
 	guest->engine = engine;
 	guest->setup = setup;
-	guest->process = PROCESS_NONE;
-	guest->oom_before = oom_counts_read("");
-	guest->exit_source.fd = -1;
-	result = engine->prepare(guest, &launch, error);
+	guest->launch = &launch;
+	result = supervised_process_open(&guest->process,
+					 &(struct supervised_setup){
+						 .loop = setup->loop,
+						 .ops = &process_ops,
+						 .context = guest,
+						 .kind = "engine",
+						 .name = engine->name,
+						 .once = true,
+					 },
+					 error);
 	if (result == 0)
-		result = execute(guest, &launch, error);
+		result = supervised_process_start(&guest->process, error);
+	guest->launch = NULL;
 	if (result < 0) {
 		engine_free(guest);
 		return result;
@@ -185,11 +185,10 @@ void engine_free(struct engine_guest *guest)
 {
 	if (!guest)
 		return;
-	event_loop_remove(guest->setup->loop, &guest->exit_source);
 	/* Asked twice, an engine kills its process, which still has output to pass on. */
-	if (guest->process.pid && !guest->kill_asked)
+	if (supervised_process_pid(&guest->process) && !guest->kill_asked)
 		engine_kill(guest);
-	process_end(&guest->process, FREE_MS);
+	supervised_process_close(&guest->process, FREE_MS);
 	guest->engine->close(guest);
 	free(guest);
 }

@@ -170,9 +170,10 @@ void guest_announce(struct guest *guest)
 	log_fields(LOG_INFO, COMPONENT,
 		   LOG_FIELDS(LOG_TEXT("event", "engine-started"),
 			      LOG_TEXT("engine", guest->engine->name),
-			      LOG_NUMBER("process", guest->running_on->process.pid)),
+			      LOG_NUMBER("process",
+					 supervised_process_pid(&guest->running_on->process))),
 		   "engine %s: %s; process %d", guest->engine->name, guest->plan->summary,
-		   (int)guest->running_on->process.pid);
+		   (int)supervised_process_pid(&guest->running_on->process));
 	for (size_t i = 0; i < config->device_count; i++) {
 		struct supervisor_device device = supervisor_device(guest->supervisor, i);
 
@@ -421,7 +422,7 @@ const char *guest_how(const struct guest *guest)
 
 bool guest_has_child(const struct guest *guest, pid_t pid)
 {
-	if (guest->running_on && pid == guest->running_on->process.pid)
+	if (guest->running_on && pid == supervised_process_pid(&guest->running_on->process))
 		return true;
 	for (size_t i = 0; i < guest->setup.config->device_count; i++)
 		if (pid == supervisor_device(guest->supervisor, i).pid)

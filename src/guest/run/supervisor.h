@@ -15,18 +15,6 @@
 #include "guest/config/config.h"
 #include "host/terminal.h"
 
-/*
- * The policy. A process that dies is restarted at once. If it dies again before it has lived for
- * RESTART_QUIET_MS, the restart is delayed; the delay doubles from SUPERVISOR_DELAY_MS to
- * SUPERVISOR_DELAY_MAXIMUM_MS. When it has died in a row as often as the guest's restart limit says
- * (restart_policy.h), device and guest have failed. A process that does not serve within
- * SUPERVISOR_READY_MS, or that the monitor gives up, is killed, which counts as a death.
- */
-#define SUPERVISOR_DELAY_MS	    100
-#define SUPERVISOR_DELAY_MAXIMUM_MS 5000
-#define SUPERVISOR_READY_MS	    10000
-/* A process that leaves this many heartbeats in a row unanswered is killed, which is a death. */
-#define SUPERVISOR_UNANSWERED 2
 /* How long all device processes together get to exit when asked to. */
 #define SUPERVISOR_STOP_MS 2000
 

@@ -406,7 +406,7 @@ static void run_fake(const char *mode, void (*action)(struct engine_guest *), ch
 	setup.plan = plan;
 	setup.console_fd = ends[1];
 	assert_int_equal(engine_start(&guest, &engine_qemu, &setup, &error), 0);
-	assert_true(guest->process.pid > 0);
+	assert_true(supervised_process_pid(&guest->process) > 0);
 	if (action) {
 		struct pollfd said = {.fd = ends[0], .events = POLLIN};
 

@@ -27,8 +27,8 @@
 #include "base/event_loop.h"
 #include "device/block/options.h"
 #include "guest/config/device_command.h"
-#include "host/restart_policy.h"
 #include "guest/run/supervisor.h"
+#include "host/supervised_process.h"
 #include "unit/fake_device.h"
 
 #define TURN_MS	 100
@@ -47,28 +47,39 @@ static const char *fake_option(char **argv, const char *name)
 	return "";
 }
 
+/* Reads a line, all of which is there. Returns false when the supervisor has hung up. */
+static bool fake_read_line(int control)
+{
+	char byte = 0;
+
+	while (byte != '\n')
+		if (read(control, &byte, 1) != 1)
+			return false;
+	return true;
+}
+
 /* Answers each connection with a description of this process, until the supervisor hangs up. */
 static void fake_serve(int listener, int control, int disk, char **argv)
 {
 	struct pollfd ends[] = {{.fd = control, .events = POLLIN},
 				{.fd = listener, .events = POLLIN}};
 	unsigned int heartbeats = 0;
-	char byte;
 
 	for (;;) {
 		int connection;
 
 		if (poll(ends, 2, -1) < 0)
 			_exit(1);
-		if (ends[0].revents && read(control, &byte, 1) != 1)
+		if (ends[0].revents && !fake_read_line(control))
 			_exit(pwrite(disk, "was asked", 9, 8) == 9 ? 0 : 1);
 		if (ends[0].revents) {
 			heartbeats++;
 			if (!strcmp(fake_option(argv, "serial"), "chatty"))
-				dprintf(control, "nobody asked");
-			else if (strcmp(fake_option(argv, "serial"), "deaf") &&
-				 write(control, &byte, 1) != 1)
-				_exit(1);
+				dprintf(control, "ok\nok\n");
+			else if (!strcmp(fake_option(argv, "serial"), "garbage"))
+				dprintf(control, "%cok\n", 0);
+			else if (strcmp(fake_option(argv, "serial"), "deaf"))
+				dprintf(control, "ok\n");
 			continue;
 		}
 		connection = accept(listener, NULL, NULL);
@@ -405,11 +416,13 @@ static void test_dying_again_and_again(void **state)
 static void test_heartbeat(void **state)
 {
 	char text[2048] = "heartbeats=0";
+	static const char *const modes[] = {"deaf", "chatty", "garbage"};
 	pid_t before;
 
-	/* One without heartbeats, one that does not answer, and one that answers too much. */
-	for (int chatty = 0; chatty < 2; chatty++) {
-		describe("one", chatty ? "chatty" : "deaf");
+	/* One without heartbeats; one that does not answer, answers too much, or breaks the form.
+	 */
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		describe("one", modes[i]);
 		devices[1].heartbeat = 100;
 		restarted = NULL;
 		ready = false;
@@ -434,10 +447,10 @@ static void test_heartbeat(void **state)
 	devices[0].heartbeat = 100;
 	start();
 	for (int64_t limit = clock_now_ms() + LIMIT_MS;
-	     number_after(text, "heartbeats=") <= SUPERVISOR_UNANSWERED && clock_now_ms() < limit;
+	     number_after(text, "heartbeats=") <= SUPERVISED_UNANSWERED && clock_now_ms() < limit;
 	     ask(0, text, sizeof(text)))
 		event_loop_turn(&loop, TURN_MS);
-	assert_true(number_after(text, "heartbeats=") > SUPERVISOR_UNANSWERED);
+	assert_true(number_after(text, "heartbeats=") > SUPERVISED_UNANSWERED);
 }
 
 /* How long it lived counts, not how long it takes to fail. */

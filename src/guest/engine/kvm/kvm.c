@@ -16,14 +16,12 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/control.h"
-#include "base/process.h"
 #include "base/log.h"
 #include "base/request_pace.h"
 #include "base/text.h"
 #include "base/timer.h"
 #include "guest/engine/kvm/kvm.h"
 #include "guest/engine/kvm/monitor_arguments.h"
-#include "host/log_relay.h"
 #include "vhost/broker.h"
 #include "monitor/control.h"
 #include "vhost/client.h"
@@ -33,7 +31,6 @@
 
 struct kvm_guest {
 	struct engine_guest common;
-	struct log_relay output; /* its standard error */
 	struct control_channel control;
 	/* The monitor requests connections to restarted device processes here. */
 	struct event_source broker;
@@ -104,7 +101,7 @@ static void handle_running(struct kvm_guest *guest, const struct control_line *l
 			   const char *text)
 {
 	engine_report_running(&guest->common);
-	log_relay_let_through(&guest->output);
+	log_relay_let_through(&guest->common.process.output);
 }
 
 static void handle_reset(struct kvm_guest *guest, const struct control_line *line, const char *text)
@@ -183,7 +180,7 @@ static void handle_control_end(void *context, const struct error *error)
 	if (!error)
 		return;
 	log_line(LOG_ERROR, "monitor", "its control socket: %s; it is killed", error->message);
-	process_signal(&guest->common.process, SIGKILL);
+	supervised_process_kill(&guest->common.process);
 }
 
 /* The monitor exceeded its rate of requests: leave the next one unread. */
@@ -208,7 +205,7 @@ static void handle_broker(void *context, uint32_t events)
 {
 	struct kvm_guest *guest = context;
 	const struct broker_service service = {
-		.monitor = guest->common.process.pid,
+		.monitor = supervised_process_pid(&guest->common.process),
 		.paths = guest->path_list,
 		.count = guest->common.setup->device_count,
 	};
@@ -231,7 +228,7 @@ static void refuse(struct kvm_guest *guest, int status)
 
 	error_set(&error, EIO, "%s", guest->how);
 	error.usage = WIFEXITED(status) && WEXITSTATUS(status) == ERROR_EXIT_USAGE;
-	log_relay_take_message(&guest->output, error.message, sizeof(error.message));
+	log_relay_take_message(&guest->common.process.output, error.message, sizeof(error.message));
 	if (!error.message[0])
 		error_set(&error, EIO, "engine kvm: the guest %s", guest->how);
 	setup->events->refused(setup->context, &error);
@@ -245,13 +242,12 @@ static enum guest_end kvm_describe_end(struct engine_guest *common, int status,
 
 	/* Its last events and lines may not have been handled yet. */
 	control_channel_drain(&guest->control);
-	log_relay_drain(&guest->output);
 	if (!guest->end_reported && common->kill_asked) {
 		set_end(guest, GUEST_KILLED, "was killed");
 	} else if (!guest->end_reported) {
 		guest->end = GUEST_FAILED;
 		snprintf(guest->how, sizeof(guest->how), "ended with its monitor (%s)",
-			 oom_describe(text, status, &common->oom_before, ""));
+			 oom_describe(text, status, &common->process.oom_before, ""));
 	}
 	if (!common->running && !common->kill_asked)
 		refuse(guest, status);
@@ -348,13 +344,12 @@ static int kvm_prepare(struct engine_guest *common, struct engine_launch *launch
 	guest->broker.fd = -1;
 	guest->pause = TIMER_NONE;
 	control_channel_init(&guest->control);
-	guest->output.name = "monitor";
+	guest->common.process.output.name = "monitor";
 	for (int i = 0; i < ENGINE_FILES; i++)
 		if (launch->files[i] >= 0)
-			fd_names_add(&guest->output.files, launch->files[i], launch->paths[i]);
-	result = log_relay_open(&guest->output, common->setup->loop, &launch->output, error);
-	if (result == 0)
-		result = make_paths(guest, error);
+			fd_names_add(&guest->common.process.output.files, launch->files[i],
+				     launch->paths[i]);
+	result = make_paths(guest, error);
 	if (result == 0)
 		result = open_broker(guest, launch, &descriptors, error);
 	if (result == 0)
@@ -376,7 +371,6 @@ static void kvm_close(struct engine_guest *common)
 	event_loop_remove(common->setup->loop, &guest->broker);
 	close_fd(&guest->broker.fd);
 	timer_close(&guest->pause);
-	log_relay_close(&guest->output);
 	free(guest->paths);
 	free(guest->path_list);
 }
@@ -394,7 +388,7 @@ static void kvm_kill(struct engine_guest *guest)
 	 */
 	if (guest->kill_asked || control_channel_socket(&kvm_guest(guest)->control) < 0 ||
 	    !guest->running)
-		process_signal(&guest->process, SIGKILL);
+		supervised_process_kill(&guest->process);
 	else
 		command(kvm_guest(guest), MONITOR_VERB_KILL);
 }

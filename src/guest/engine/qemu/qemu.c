@@ -19,8 +19,6 @@
 #include "base/file_stamp.h"
 #include "base/line_reader.h"
 #include "base/log.h"
-#include "base/oom.h"
-#include "base/process.h"
 #include "base/resource_limit.h"
 #include "base/text.h"
 #include "guest/engine/engine.h"
@@ -175,7 +173,7 @@ static void handle_output(void *context, char *line, size_t length, bool cut)
 static void quit(struct qemu_guest *guest)
 {
 	if (guest->quit_asked || qmp_execute(&guest->qmp, "quit", NULL) < 0)
-		process_signal(&guest->common.process, SIGKILL);
+		supervised_process_kill(&guest->common.process);
 	guest->quit_asked = true;
 }
 
@@ -263,7 +261,7 @@ static enum guest_end describe_end(const struct qemu_guest *guest, int status,
 {
 	char text[OOM_STATUS_LENGTH], limit[RESOURCE_LIMIT_TEXT];
 
-	oom_describe(text, status, &guest->common.oom_before, "");
+	oom_describe(text, status, &guest->common.process.oom_before, "");
 	if (guest->panicked || !strcmp(guest->reason, "guest-panic")) {
 		snprintf(how, ENGINE_HOW_LENGTH, "panicked");
 		return GUEST_PANICKED;
