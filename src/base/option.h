@@ -32,6 +32,14 @@ enum option_path_use {
 	OPTION_PATH_BOUND,    /* a listening socket is created there */
 };
 
+/* What a value names on the host that is not a path; the program that gets it opens it. */
+enum option_object {
+	OPTION_OBJECT_NONE,
+	OPTION_OBJECT_NETWORK, /* a flag that gives access to one, called like the option */
+	OPTION_OBJECT_TAP,     /* an interface */
+	OPTION_OBJECT_PORT,    /* OPTION_LIST: ports to listen at */
+};
+
 struct option_list {
 	char **items; /* allocated */
 	size_t count;
@@ -56,6 +64,7 @@ struct option_row {
 	 * NULL; with a path *use says how it is used.
 	 */
 	const char *(*item_path)(const char *item, enum option_path_use *use);
+	enum option_object object;
 	bool tagged; /* OPTION_LIST: items are kept as NAME=VALUE, so that rows may share a list */
 	bool words;  /* OPTION_STRING: an array of strings in JSON, joined by spaces */
 	const char *bundle_key; /* where a bundle has it when not in `avp`: "vm.kernel.path" */

@@ -18,6 +18,7 @@ const struct option_row net_option_rows[] = {
 		.name = "user",
 		.type = OPTION_FLAG,
 		.offset = offsetof(struct net_options, user),
+		.object = OPTION_OBJECT_NETWORK,
 		.help = "a network inside the device process, with DHCP and DNS, which reaches out "
 			"through the host's own connections; needs no privileges",
 	},
@@ -26,6 +27,7 @@ const struct option_row net_option_rows[] = {
 		.type = OPTION_STRING,
 		.argument = "NAME",
 		.offset = offsetof(struct net_options, tap),
+		.object = OPTION_OBJECT_TAP,
 		.minimum = 1,
 		.maximum = 15, /* IFNAMSIZ less its end */
 		.ascii = true,
@@ -63,6 +65,7 @@ const struct option_row net_option_rows[] = {
 		.type = OPTION_LIST,
 		.argument = "FORWARD",
 		.offset = offsetof(struct net_options, forwards),
+		.object = OPTION_OBJECT_PORT,
 		.help = "forward a port of the host to the guest, with user only: "
 			"tcp:[ADDRESS:]PORT:GUESTPORT or udp:…, on 127.0.0.1 unless an address is "
 			"given; may be repeated",

@@ -29,6 +29,8 @@ enum guest_watchdog {
 /* The most that guest_config.restart_limit can be. */
 #define RESTART_LIMIT_MAXIMUM 100
 
+struct policy;
+
 struct device_config {
 	const struct device_type *type;
 	char *name;	    /* unique in the guest; given, or TYPE plus a number: block0 */
@@ -73,6 +75,7 @@ struct guest_config {
 	uint64_t command_line_maximum;
 	char *source; /* the file that this came from; NULL: the command line */
 	struct pinned_files pinned;
+	const struct policy *policy; /* that the guest is under; NULL: the default */
 	uint32_t overridden; /* bits by index in guest_option_rows: given on the command line */
 };
 

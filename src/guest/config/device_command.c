@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,11 +16,56 @@
 #include "base/cleanup.h"
 #include "base/option_path.h"
 #include "base/program_path.h"
+#include "guest/policy.h"
 #include "host/host_identity.h"
 
 static const void *member(const struct option_row *row, const struct device_config *device)
 {
 	return (const char *)device->options + row->offset;
+}
+
+/* Asks the policy whether the device may do @verb with what a value of @row names. */
+static int check_policy(const struct guest_config *guest, const struct device_config *device,
+			const struct option_row *row, enum policy_verb verb, const char *kind,
+			const char *name, struct error *error)
+{
+	const struct policy_object object = {kind, name};
+	char actor[128], where[256];
+	const struct policy_subject subject = {guest->policy, guest->name, actor};
+
+	snprintf(actor, sizeof(actor), "device %s", device->name);
+	snprintf(where, sizeof(where), "%s%s: ", device->origin ? device->origin : "", row->name);
+	return policy_check(&subject, verb, &object, where, error);
+}
+
+/* The same for what is not a path. */
+static int check_object(const struct guest_config *guest, const struct device_config *device,
+			const struct option_row *row, struct error *error)
+{
+	const void *value = member(row, device);
+	const struct option_list *list = value;
+	int result = 0;
+
+	switch (row->object) {
+	case OPTION_OBJECT_NONE:
+		break;
+	case OPTION_OBJECT_NETWORK:
+		if (*(const bool *)value)
+			result = check_policy(guest, device, row, POLICY_JOIN, "network", row->name,
+					      error);
+		break;
+	case OPTION_OBJECT_TAP:
+		if (*(char *const *)value)
+			result = check_policy(guest, device, row, POLICY_JOIN, "tap",
+					      *(char *const *)value, error);
+		break;
+	case OPTION_OBJECT_PORT:
+		for (size_t i = 0; i < list->count && result == 0; i++)
+			result = check_policy(guest, device, row, POLICY_LISTEN, "port",
+					      list->items[i], error);
+		break;
+	}
+	return result;
 }
 
 static bool is_readonly(const struct device_config *device)
@@ -73,8 +119,9 @@ static void add_file(struct device_files *files, const char *path, int fd)
 }
 
 /* Opens the files and sockets that the items of a list name. */
-static int open_items(struct device_files *files, const struct device_config *device,
-		      const struct option_row *row, struct error *error)
+static int open_items(struct device_files *files, const struct guest_config *guest,
+		      const struct device_config *device, const struct option_row *row,
+		      struct error *error)
 {
 	const struct option_list *list = member(row, device);
 
@@ -87,6 +134,10 @@ static int open_items(struct device_files *files, const struct device_config *de
 			continue;
 		if (!has_room(files, device, error))
 			return -E2BIG;
+		if (check_policy(guest, device, row,
+				 use == OPTION_PATH_BOUND ? POLICY_LISTEN : POLICY_APPEND,
+				 use == OPTION_PATH_BOUND ? "socket" : "file", path, error) < 0)
+			return -EINVAL;
 		fd = use == OPTION_PATH_BOUND ?
 			     path_listen(row->name, path, &files->sockets[files->socket_count++],
 					 error) :
@@ -100,8 +151,9 @@ static int open_items(struct device_files *files, const struct device_config *de
 	return 0;
 }
 
-static int open_path(struct device_files *files, const struct device_config *device,
-		     const struct option_row *row, struct error *error)
+static int open_path(struct device_files *files, const struct guest_config *guest,
+		     const struct device_config *device, const struct option_row *row,
+		     struct error *error)
 {
 	const char *path = *(char *const *)member(row, device);
 	int fd;
@@ -110,6 +162,9 @@ static int open_path(struct device_files *files, const struct device_config *dev
 		return 0;
 	if (!has_room(files, device, error))
 		return -E2BIG;
+	if (check_policy(guest, device, row, is_readonly(device) ? POLICY_READ : POLICY_WRITE,
+			 "file", path, error) < 0)
+		return -EINVAL;
 	fd = open_file(path, is_readonly(device), device->origin ? device->origin : "", row->name,
 		       error);
 	if (fd < 0)
@@ -118,17 +173,19 @@ static int open_path(struct device_files *files, const struct device_config *dev
 	return 0;
 }
 
-int device_files_open(struct device_files *files, const struct device_config *device,
-		      struct error *error)
+int device_files_open(struct device_files *files, const struct guest_config *guest,
+		      const struct device_config *device, struct error *error)
 {
 	*files = (struct device_files){.count = 0};
 	for (const struct option_row *row = device->type->options; row->name; row++) {
 		int result = 0;
 
 		if (row->type == OPTION_PATH)
-			result = open_path(files, device, row, error);
+			result = open_path(files, guest, device, row, error);
 		else if (row->item_path)
-			result = open_items(files, device, row, error);
+			result = open_items(files, guest, device, row, error);
+		else
+			result = check_object(guest, device, row, error);
 		if (result < 0) {
 			device_files_close(files);
 			return result;

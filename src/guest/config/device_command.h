@@ -27,11 +27,12 @@ struct device_files {
 };
 
 /*
- * Opens the files that the options of @device name, read-only if the device is, and makes the
- * sockets. A file that cannot be opened is a usage error. On failure *files is empty.
+ * Asks the policy for everything of the host that the options of @device, one of @guest, name; then
+ * opens the files, read-only if the device is, and makes the sockets. A file that cannot be opened
+ * is a usage error. On failure *files is empty.
  */
-int device_files_open(struct device_files *files, const struct device_config *device,
-		      struct error *error);
+int device_files_open(struct device_files *files, const struct guest_config *guest,
+		      const struct device_config *device, struct error *error);
 
 /* Closes the files, and removes the sockets. */
 void device_files_close(struct device_files *files);

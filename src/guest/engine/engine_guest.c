@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "guest/engine/engine.h"
+#include "guest/policy.h"
 
 /* How long an engine's process gets to exit in engine_free. */
 #define FREE_MS 2000
@@ -30,6 +32,44 @@ static void launch_clear(struct engine_launch *launch)
 	close_fd(&launch->output);
 	close_fd(&launch->own_control);
 	arguments_clear(&launch->arguments);
+}
+
+/* Asks the policy for what the engine opens, and for the devices that it connects to. */
+static int ask_policy(const struct engine *engine, const struct engine_setup *setup,
+		      struct error *error)
+{
+	const struct guest_config *config = setup->config;
+	char actor[64];
+	const struct policy_subject subject = {config->policy, config->name, actor};
+	const struct {
+		const char *option, *path;
+		enum policy_verb verb;
+	} files[] = {
+		{"kernel", config->kernel, POLICY_READ},
+		{"firmware", config->firmware, POLICY_READ},
+		{"initrd", config->initrd, POLICY_READ},
+		{"dump-dtb", config->dump_dtb, POLICY_WRITE},
+	};
+	int result = 0;
+
+	snprintf(actor, sizeof(actor), "engine %s", engine->name);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]) && result == 0; i++) {
+		struct policy_object object = {files[i].option, files[i].path};
+		char option[128], where[160];
+
+		if (!files[i].path)
+			continue;
+		guest_config_describe_option(config, files[i].option, option, sizeof(option));
+		snprintf(where, sizeof(where), "%s: ", option);
+		result = policy_check(&subject, files[i].verb, &object, where, error);
+	}
+	for (size_t i = 0; i < setup->device_count && result == 0; i++) {
+		const struct device_config *device = setup->devices[i].config;
+		const struct policy_object object = {"device", device->name};
+
+		result = policy_check(&subject, POLICY_CONNECT, &object, device->origin, error);
+	}
+	return result;
 }
 
 /* Opens the files that the guest boots from; the engine inherits the descriptors. */
@@ -106,6 +146,9 @@ static int open_launch(struct engine_launch *launch, char **line, const struct e
 	int result;
 
 	engine_launch_keep(launch, launch->console, false);
+	result = ask_policy(engine, setup, error);
+	if (result < 0)
+		return result;
 	result = open_files(launch, setup->config, error);
 	if (result == 0 && setup->config->kernel)
 		result = engine_command_line(line, engine, setup->config, error);

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/program_path.h"
 #include "guest/config/device_command.h"
+#include "guest/policy.h"
 #include "guest/run/listener.h"
 #include "host/supervised_process.h"
 
@@ -113,8 +114,15 @@ static int device_prepare(struct device *device, struct error *error)
 		.restart_limit = setup->config->restart_limit,
 		.heartbeat_ms = device->config->heartbeat,
 	};
-	int result = device_files_open(&device->files, device->config, error);
+	const struct policy_object terminal = {"terminal", "of this process"};
+	char actor[128];
+	const struct policy_subject subject = {setup->config->policy, setup->config->name, actor};
+	int result = device_files_open(&device->files, setup->config, device->config, error);
 
+	snprintf(actor, sizeof(actor), "device %s", device->config->name);
+	if (result == 0 && device->config == guest_config_terminal(setup->config))
+		result = policy_check(&subject, POLICY_CONNECT, &terminal, device->config->origin,
+				      error);
 	if (result == 0)
 		result = listener_open(&device->listener, error);
 	if (result < 0)
