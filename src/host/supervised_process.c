@@ -94,7 +94,8 @@ static void answer(struct supervised_process *process, const struct control_line
 	const struct supervised_setup *setup = &process->setup;
 	struct control_message reply;
 	struct error error = {0};
-	int result, sent = -1;
+	cleanup_fd int sent = -1;
+	int result;
 
 	control_message_begin(&reply, CONTROL_OK);
 	result = setup->ops->request ?

@@ -46,6 +46,11 @@
 
 /* The verb of a heartbeat. */
 #define SUPERVISED_HEARTBEAT "heartbeat"
+/*
+ * The verb by which a process asks for a descriptor of what was named when it was started:
+ * option=NAME index=NUMBER.
+ */
+#define SUPERVISED_OPEN "open"
 
 /* How a process is started, made anew for each start. */
 struct supervised_launch {
@@ -73,8 +78,8 @@ struct supervised_ops {
 	/* It serves, @again after a restart. Only for a process that reports. */
 	void (*serves)(void *context, bool again);
 	/*
-	 * Answers a request: returns 0, with *answer a descriptor to send, which stays the owner's,
-	 * or -1; or a negative errno with *error set. May add fields to *reply. Takes *received, a
+	 * Answers a request: returns 0, with *answer a descriptor to send, which is closed then, or
+	 * -1; or a negative errno with *error set. May add fields to *reply. Takes *received, a
 	 * descriptor that came with the request, with take_fd. NULL: every request is refused.
 	 */
 	int (*request)(void *context, const struct control_line *line, int *received,

@@ -23,6 +23,7 @@
 #define NAME_SERVERS "/etc/resolv.conf"
 
 struct net_program {
+	struct device_process *process;
 	struct net_device net;
 	/* One of the two. */
 	struct tap_backend *tap;
@@ -70,6 +71,20 @@ static int open_user_net(struct net_program *program, struct event_loop *loop,
 	return program->user ? 0 : -error->code;
 }
 
+static int ask_for_queue(void *context, uint16_t pair)
+{
+	struct net_program *program = context;
+
+	return device_process_reopen(program->process, "tap", pair);
+}
+
+static void handle_reopened(void *context, int fd, const char *why)
+{
+	struct net_program *program = context;
+
+	tap_backend_reopened(program->tap, fd, why);
+}
+
 static int open_network(struct device_process *process, void *const *options, void *state,
 			struct error *error)
 {
@@ -80,7 +95,13 @@ static int open_network(struct device_process *process, void *const *options, vo
 	if (net->user)
 		return open_user_net(program, &process->loop, net, error);
 	program->tap = tap_backend_new(&process->loop, net->tap, (uint16_t)net->queue_pairs, error);
-	return program->tap ? 0 : -error->code;
+	if (!program->tap)
+		return -error->code;
+	program->process = process;
+	if (device_process_on_reopened(process, handle_reopened, program))
+		tap_backend_set_reopener(program->tap,
+					 &(struct tap_reopener){ask_for_queue, program});
+	return 0;
 }
 
 /* Uses the given address, or makes a random unicast one, locally administered (IEEE 802, 8.4). */

@@ -22,6 +22,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "host/tap.h"
 #include "virtio/container_of.h"
 #include "virtio/feature.h"
 
@@ -32,6 +33,9 @@
 
 /* Frames that may have queued up while the guest was away: at least the queue length of a tap. */
 #define STALE_FRAMES_MAX 2048
+
+/* How often an interface that is gone is asked for. */
+#define REOPEN_INTERVAL_MS 1000
 
 /*
  * How long, and in which intervals, a frame waits for more buffers when the guest has too few: no
@@ -57,8 +61,15 @@ struct tap_backend {
 	char name[IFNAMSIZ];
 	uint16_t pair_count;
 	bool started;
-	bool down; /* the interface is down: reading and writing fail */
-	bool gone; /* for good */
+	bool down;	       /* the interface is down: reading and writing fail */
+	bool gone;	       /* for good, unless it can be opened again */
+	unsigned int offloads; /* of received frames, as the guest asked */
+	struct tap_reopener reopener;
+	/* Queues of the interface that came back, until there is one for each pair. */
+	int reopened[NET_PAIRS_MAX];
+	uint16_t reopened_count;
+	bool asking;
+	uint64_t ask_ns; /* when to ask next */
 	struct tap_pair pairs[NET_PAIRS_MAX];
 };
 
@@ -80,9 +91,12 @@ static void update_watch(struct tap_pair *pair)
 
 	if (pair->wanted && !pair->kept && !tap->down)
 		events |= EPOLLIN;
-	/* A tap that comes up becomes writable. */
+	/*
+	 * A tap that comes up becomes writable. One that is deleted wakes only those who wait for
+	 * input, EPOLLPRI among it, which no tap ever has.
+	 */
 	if (tap->started && tap->down && number_of(pair) == 0)
-		events |= EPOLLOUT;
+		events |= EPOLLOUT | EPOLLPRI;
 	if (tap->gone)
 		events = 0;
 	event_watch_set(tap->loop, &pair->watch, events);
@@ -154,18 +168,50 @@ static void receive_frames(struct tap_pair *pair)
 	net_device_received(pair->tap->net.net, number_of(pair));
 }
 
+static void drop_reopened(struct tap_backend *tap)
+{
+	while (tap->reopened_count > 0)
+		close(tap->reopened[--tap->reopened_count]);
+}
+
+/* The interface may not be back yet: ask again later. */
+static void ask_later(struct tap_backend *tap)
+{
+	drop_reopened(tap);
+	tap->asking = false;
+	tap->ask_ns = clock_now_ns() + REOPEN_INTERVAL_MS * UINT64_C(1000000);
+}
+
+static void ask(struct tap_backend *tap)
+{
+	tap->asking = true;
+	if (tap->reopener.ask(tap->reopener.context, tap->reopened_count) < 0)
+		ask_later(tap);
+}
+
+static void handle_gone(struct tap_backend *tap)
+{
+	if (tap->reopener.ask)
+		log_warning("the interface %s is gone: the guest's network has no connection until "
+			    "it is back",
+			    tap->name);
+	else
+		log_error(
+			"the interface %s is gone: the guest's network has no connection any more",
+			tap->name);
+	tap->gone = true;
+	set_down(tap, true);
+	update_watches(tap);
+	ask_later(tap);
+}
+
 static void handle_event(void *context, uint32_t events)
 {
 	struct tap_pair *pair = context;
 	struct tap_backend *tap = pair->tap;
 
 	if (events & EPOLLERR) {
-		log_error(
-			"the interface %s is gone: the guest's network has no connection any more",
-			tap->name);
-		tap->gone = true;
-		set_down(tap, true);
-		update_watches(tap);
+		handle_gone(tap);
 		return;
 	}
 	if (events & EPOLLOUT)
@@ -174,11 +220,22 @@ static void handle_event(void *context, uint32_t events)
 		receive_frames(pair);
 }
 
-/* Retries frames that wait for more buffers, and finally drops them. */
+static bool is_waiting(const struct tap_backend *tap)
+{
+	return tap->gone && tap->reopener.ask && !tap->asking;
+}
+
+/*
+ * Retries frames that wait for more buffers, and finally drops them. Asks for an interface that is
+ * gone.
+ */
 static bool poll_tap(void *context)
 {
 	struct tap_backend *tap = context;
 	bool worked = false;
+
+	if (is_waiting(tap) && clock_now_ns() >= tap->ask_ns)
+		ask(tap);
 
 	for (uint16_t i = 0; i < tap->pair_count; i++) {
 		struct tap_pair *pair = &tap->pairs[i];
@@ -206,6 +263,9 @@ static bool prepare_to_sleep(void *context, int *timeout_ms)
 		if (tap->pairs[i].short_since_ns &&
 		    (*timeout_ms < 0 || *timeout_ms > SHORT_INTERVAL_MS))
 			*timeout_ms = SHORT_INTERVAL_MS;
+	/* Rounded up, and at most one interval. */
+	if (is_waiting(tap) && (*timeout_ms < 0 || *timeout_ms > REOPEN_INTERVAL_MS))
+		*timeout_ms = REOPEN_INTERVAL_MS;
 	return false;
 }
 
@@ -307,6 +367,7 @@ static bool set_offloads(struct net_backend *backend, uint64_t offloads)
 		flags = 0;
 	if (!(flags & (TUN_F_TSO4 | TUN_F_TSO6)))
 		flags &= ~(unsigned int)TUN_F_TSO_ECN;
+	tap->offloads = flags;
 	if (tap->gone || ioctl(tap->pairs[0].watch.source.fd, TUNSETOFFLOAD, flags) == 0)
 		return true;
 	log_warning("%s: cannot set its offloads: %s", tap->name, strerror(errno));
@@ -324,6 +385,11 @@ static const struct net_backend_ops tap_ops = {
 static int explain(struct error *error, const char *name, uint16_t pairs, int code)
 {
 	switch (code) {
+	case ENODEV:
+		return error_set_usage(error,
+				       "tap: %s: there is no such interface; make it with `ip "
+				       "tuntap add dev %s mode tap user USER`",
+				       name, name);
 	case EPERM:
 		return error_set_usage(error,
 				       "tap: %s: this user may not use it; make it with "
@@ -343,24 +409,6 @@ static int explain(struct error *error, const char *name, uint16_t pairs, int co
 	return error_set_errno(error, code, "tap: %s", name);
 }
 
-/* Opens one queue. Returns the descriptor or a negative errno. */
-static int open_queue(const char *name, bool multiqueue)
-{
-	cleanup_fd int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
-	struct ifreq request = {
-		.ifr_flags = (short)(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR |
-				     (multiqueue ? IFF_MULTI_QUEUE : 0)),
-	};
-	int header_length = HEADER_LENGTH;
-
-	if (fd < 0)
-		return -errno;
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
-	if (ioctl(fd, TUNSETIFF, &request) < 0 || ioctl(fd, TUNSETVNETHDRSZ, &header_length) < 0)
-		return -errno;
-	return take_fd(&fd);
-}
-
 static int open_queues(struct tap_backend *tap, struct error *error)
 {
 	bool multiqueue = tap->pair_count > 1;
@@ -369,12 +417,7 @@ static int open_queues(struct tap_backend *tap, struct error *error)
 	for (uint16_t i = 0; i < tap->pair_count; i++) {
 		struct tap_pair *pair = &tap->pairs[i];
 
-		fd = open_queue(tap->name, multiqueue);
-		if (fd == -EINVAL && !multiqueue) {
-			/* The interface was made for several queues; use one of them. */
-			multiqueue = true;
-			fd = open_queue(tap->name, multiqueue);
-		}
+		fd = tap_open_queue(tap->name, &multiqueue);
 		if (fd < 0)
 			return explain(error, tap->name, tap->pair_count, -fd);
 		pair->watch.source.fd = fd;
@@ -412,13 +455,6 @@ struct tap_backend *tap_backend_new(struct event_loop *loop, const char *name, u
 {
 	struct tap_backend *tap;
 
-	if (if_nametoindex(name) == 0) {
-		error_set_usage(error,
-				"tap: %s: there is no such interface; make it with `ip tuntap add "
-				"dev %s mode tap user USER`",
-				name, name);
-		return NULL;
-	}
 	tap = calloc(1, sizeof(*tap));
 	if (!tap) {
 		error_set(error, ENOMEM, "no memory for %s", name);
@@ -446,10 +482,53 @@ struct tap_backend *tap_backend_new(struct event_loop *loop, const char *name, u
 	return tap;
 }
 
+void tap_backend_set_reopener(struct tap_backend *tap, const struct tap_reopener *reopener)
+{
+	tap->reopener = *reopener;
+}
+
+/* Uses the queues of the interface that came back in place of the old ones. */
+static void use_reopened(struct tap_backend *tap)
+{
+	tap->gone = false;
+	for (uint16_t i = 0; i < tap->pair_count; i++) {
+		struct tap_pair *pair = &tap->pairs[i];
+
+		event_watch_set(tap->loop, &pair->watch, 0);
+		close_fd(&pair->watch.source.fd);
+		pair->watch.source.fd = tap->reopened[i];
+		pair->attached = true;
+		if (i > 0 && !pair->wanted)
+			attach(pair, false);
+	}
+	tap->reopened_count = 0;
+	if (ioctl(tap->pairs[0].watch.source.fd, TUNSETOFFLOAD, tap->offloads) < 0)
+		log_warning("%s: cannot set its offloads: %s", tap->name, strerror(errno));
+	log_info("the interface %s is back", tap->name);
+	/* It is down until it can be written to. */
+	update_watches(tap);
+}
+
+void tap_backend_reopened(struct tap_backend *tap, int fd, const char *why)
+{
+	tap->asking = false;
+	if (fd < 0) {
+		log_debug("the interface %s is still gone: %s", tap->name, why);
+		ask_later(tap);
+		return;
+	}
+	tap->reopened[tap->reopened_count++] = fd;
+	if (tap->reopened_count < tap->pair_count)
+		ask(tap);
+	else
+		use_reopened(tap);
+}
+
 void tap_backend_free(struct tap_backend *tap)
 {
 	if (!tap)
 		return;
+	drop_reopened(tap);
 	event_loop_remove_poller(tap->loop, &tap->poller);
 	for (uint16_t i = 0; i < tap->pair_count; i++) {
 		struct tap_pair *pair = &tap->pairs[i];

@@ -25,6 +25,22 @@ struct tap_backend *tap_backend_new(struct event_loop *loop, const char *name, u
 /* Leaves the interface. NULL is allowed. */
 void tap_backend_free(struct tap_backend *tap);
 
+/* How an interface that was deleted and made again is opened from inside the sandbox. */
+struct tap_reopener {
+	/*
+	 * Asks for the queue of pair @pair; tap_backend_reopened follows. Returns 0 or a negative
+	 * errno when that is not possible now.
+	 */
+	int (*ask)(void *context, uint16_t pair);
+	void *context;
+};
+
+/* Without one, an interface that is gone is gone for good. */
+void tap_backend_set_reopener(struct tap_backend *tap, const struct tap_reopener *reopener);
+
+/* The answer: a descriptor, owned from now on, or -1 and the reason. */
+void tap_backend_reopened(struct tap_backend *tap, int fd, const char *why);
+
 struct net_backend *tap_backend_net(struct tap_backend *tap);
 
 /*

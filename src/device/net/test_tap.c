@@ -10,15 +10,12 @@
 // cmocka needs the headers above
 #include <cmocka.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/ethtool.h>
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <netpacket/packet.h>
-#include <sched.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -26,9 +23,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/event_loop.h"
 #include "device/net/tap.h"
+#include "host/tap.h"
 #include "unit/failing_epoll.h"
+#include "unit/tap_interface.h"
 #include "device/net/test_net_rig.h"
 
 #define NAME "test0"
@@ -55,43 +55,6 @@ int ioctl(int fd, unsigned long request, ...)
 		return -1;
 	}
 	return (int)syscall(SYS_ioctl, fd, request, argument);
-}
-
-static void write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	if (write(fd, text, strlen(text)) < 0)
-		print_message("%s: %s\n", path, strerror(errno));
-	close(fd);
-}
-
-/* Enters a network namespace and makes a tap there. Returns false when this system forbids it. */
-static bool make_tap(void)
-{
-	uid_t uid = geteuid();
-	gid_t gid = getegid();
-	struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE};
-	char map[64];
-	int fd;
-
-	if (unshare(CLONE_NEWNET) < 0) {
-		if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
-			return false;
-		write_file("/proc/self/setgroups", "deny");
-		snprintf(map, sizeof(map), "0 %u 1", (unsigned int)uid);
-		write_file("/proc/self/uid_map", map);
-		snprintf(map, sizeof(map), "0 %u 1", (unsigned int)gid);
-		write_file("/proc/self/gid_map", map);
-	}
-	fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", NAME);
-	if (fd < 0 || ioctl(fd, TUNSETIFF, &request) < 0 || ioctl(fd, TUNSETPERSIST, 1UL) < 0)
-		return false;
-	close(fd);
-	return true;
 }
 
 struct fixture {
@@ -224,15 +187,9 @@ static void test_pairs_that_the_kernel_refuses(void **state)
 /* A device on the tap, which is up, with one receive buffer of @length bytes. */
 static struct net_rig *start_device(struct fixture *f, uint64_t features, size_t length)
 {
-	struct ifreq request = {.ifr_flags = IFF_UP};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	struct net_rig *rig = net_rig_make();
 
-	/* So that the kernel sends no frames by itself. */
-	write_file("/proc/sys/net/ipv6/conf/" NAME "/disable_ipv6", "1");
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", NAME);
-	assert_int_equal(ioctl(fd, SIOCSIFFLAGS, &request), 0);
-	close(fd);
+	tap_interface_bring_up(NAME);
 	net_device_init(&rig->net, &rig->settings, f->net, rig->queues);
 	tap_backend_start(f->tap);
 	device_rig_start(&rig->rig, &rig->net.device, features, QUEUE_SIZE);
@@ -297,6 +254,84 @@ static void test_frames_that_wait_in_vain(void **state)
 	net_rig_stop(rig);
 }
 
+/* What the device asked for; -1: nothing, or it was answered. */
+static int asked = -1;
+
+static int ask(void *context, uint16_t pair)
+{
+	assert_int_equal(asked, -1);
+	asked = pair;
+	return 0;
+}
+
+/* Turns until the device asks, and answers. Returns whether it got a queue. */
+static bool answer(struct fixture *f, uint16_t pair)
+{
+	bool multiqueue = true;
+	int fd;
+
+	for (int turns = 0; turns < 1000 && asked < 0; turns++)
+		assert_true(event_loop_turn(&f->loop, 20) >= 0);
+	assert_int_equal(asked, pair);
+	asked = -1;
+	fd = tap_open_queue(NAME, &multiqueue);
+	tap_backend_reopened(f->tap, fd, "there is none");
+	return fd >= 0;
+}
+
+/* An interface that is deleted and made again carries frames again, with the same offloads. */
+static void test_a_tap_that_comes_back(void **state)
+{
+	struct fixture *f = *state;
+	struct net_rig *rig;
+	int64_t asked_ms;
+
+	need(state);
+	tap_backend_set_reopener(f->tap, &(struct tap_reopener){ask, NULL});
+	rig = start_device(f, FEATURE(VIRTIO_NET_F_MRG_RXBUF), 2000);
+	assert_true(f->net->ops->set_offloads(f->net, CSUM | TSO4));
+	tap_interface_delete(NAME);
+	asked_ms = clock_now_ms();
+	assert_false(answer(f, 0));
+	assert_false(answer(f, 0));
+	/* Not more often than once a second. */
+	assert_in_range(clock_now_ms() - asked_ms, 1900, 20000);
+	assert_true(tap_interface_make(NAME, true));
+	/* It goes again between two queues. */
+	assert_true(answer(f, 0));
+	tap_interface_delete(NAME);
+	assert_false(answer(f, 1));
+	assert_true(tap_interface_make(NAME, true));
+	for (uint16_t pair = 0; pair < PAIRS; pair++)
+		assert_true(answer(f, pair));
+	assert_true(kernel_leaves(ETHTOOL_GTSO));
+	tap_interface_bring_up(NAME);
+	send_to_guest(100);
+	for (int turns = 0; turns < 10 && !device_rig_has_used(&rig->rig, 0); turns++)
+		assert_true(event_loop_turn(&f->loop, 2000) >= 0);
+	assert_true(device_rig_has_used(&rig->rig, 0));
+	assert_int_equal(asked, -1);
+	net_rig_stop(rig);
+}
+
+/* Without a supervisor it is gone, and costs nothing. */
+static void test_a_tap_that_is_gone(void **state)
+{
+	struct fixture *f = *state;
+	struct net_rig *rig;
+	uint64_t sleeps;
+
+	need(state);
+	rig = start_device(f, 0, 2000);
+	tap_interface_delete(NAME);
+	assert_true(event_loop_turn(&f->loop, 2000) >= 0);
+	sleeps = f->loop.sleeps;
+	assert_int_equal(event_loop_turn(&f->loop, 1500), 0);
+	assert_int_equal(f->loop.sleeps, sleeps + 1);
+	net_rig_stop(rig);
+	assert_true(tap_interface_make(NAME, true));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -308,9 +343,11 @@ int main(void)
 		TEST(test_pairs_that_the_kernel_refuses),
 		TEST(test_tap_that_cannot_be_watched),
 		TEST(test_frames_that_wait_in_vain),
+		TEST(test_a_tap_that_comes_back),
+		TEST(test_a_tap_that_is_gone),
 	};
 
-	possible = make_tap();
+	possible = tap_interface_enter_namespace() && tap_interface_make(NAME, true);
 	if (!possible)
 		print_message("no tap can be made here: %s\n", strerror(errno));
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,13 +50,33 @@ static int open_signals(struct device_process *process, struct error *error)
 	return event_loop_add(&process->loop, &process->signal_source, EPOLLIN, error);
 }
 
-/* The parent sends a heartbeat, which is answered. */
+/* The answer to device_process_reopen. */
+static void take_answer(struct device_process *process, const struct control_line *line, int *fd)
+{
+	const char *why = control_line_get(line, "text");
+
+	/* Nothing else is requested. */
+	if (!process->asking)
+		return;
+	process->asking = false;
+	if (!strcmp(line->verb, CONTROL_OK) && *fd >= 0)
+		process->reopened(process->reopened_context, take_fd(fd), NULL);
+	else
+		process->reopened(process->reopened_context, -1,
+				  why ? why : "the answer has no descriptor");
+}
+
+/* The parent sends heartbeats, which are answered, and answers. */
 static void handle_control(void *context, const struct control_line *line, int *fd)
 {
 	struct device_process *process = context;
 	struct control_message reply;
 	struct error error;
 
+	if (!strcmp(line->verb, CONTROL_OK) || !strcmp(line->verb, CONTROL_ERROR)) {
+		take_answer(process, line, fd);
+		return;
+	}
 	control_message_begin(&reply, CONTROL_OK);
 	if (strcmp(line->verb, SUPERVISED_HEARTBEAT)) {
 		error_set(&error, ENOSYS, "there is no verb %s", line->verb);
@@ -64,6 +84,30 @@ static void handle_control(void *context, const struct control_line *line, int *
 	}
 	/* If the parent does not read the answers, drop them. */
 	control_message_send(&reply, control_channel_socket(&process->control), -1);
+}
+
+bool device_process_on_reopened(struct device_process *process,
+				void (*reopened)(void *context, int fd, const char *why),
+				void *context)
+{
+	process->reopened = reopened;
+	process->reopened_context = context;
+	return control_channel_socket(&process->control) >= 0;
+}
+
+int device_process_reopen(struct device_process *process, const char *option, uint64_t index)
+{
+	struct control_message request;
+	int result;
+
+	if (process->asking)
+		return -EBUSY;
+	control_message_begin(&request, SUPERVISED_OPEN);
+	control_message_add(&request, "option", option);
+	control_message_add_number(&request, "index", index);
+	result = control_message_send(&request, control_channel_socket(&process->control), -1);
+	process->asking = result == 0;
+	return result;
 }
 
 /* When the parent closes the socket, this process ends. */

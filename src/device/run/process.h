@@ -31,6 +31,10 @@ struct device_process {
 	/* Sockets that this process made and removes at the end. */
 	struct socket_path bound[DEVICE_PROCESS_SOCKETS];
 	size_t bound_count;
+	/* For answers to device_process_reopen. */
+	void (*reopened)(void *context, int fd, const char *why);
+	void *reopened_context;
+	bool asking;
 	unsigned int needs; /* of enum sandbox_need: what the device needs beyond serving */
 };
 
@@ -46,6 +50,21 @@ int device_process_open(struct device_process *process, const struct serve_optio
  * threads are started.
  */
 int device_process_drop_rights(const struct device_process *process, struct error *error);
+
+/*
+ * Sets the callback for what is opened again: @fd is a descriptor, owned by the callback, or -1,
+ * with the reason in @why. Returns false when this process has no supervisor to ask.
+ */
+bool device_process_on_reopened(struct device_process *process,
+				void (*reopened)(void *context, int fd, const char *why),
+				void *context);
+
+/*
+ * Asks the supervisor to open again what the option @option of this process names, item @index of
+ * those it names. The callback follows from the loop. Returns 0 or a negative errno: -EBUSY while
+ * an answer is due.
+ */
+int device_process_reopen(struct device_process *process, const char *option, uint64_t index);
 
 /*
  * Drops the remaining rights and serves @device until a signal, or the end of the connection that

@@ -18,6 +18,7 @@
 #include "base/program_path.h"
 #include "guest/policy.h"
 #include "host/host_identity.h"
+#include "host/tap.h"
 
 static const void *member(const struct option_row *row, const struct device_config *device)
 {
@@ -76,7 +77,7 @@ static bool is_readonly(const struct device_config *device)
 	return row && row->type == OPTION_FLAG && *(const bool *)member(row, device);
 }
 
-/* Opens the file of option @key. Returns the descriptor, or -1 with *error set. */
+/* Opens the file of option @key. Returns the descriptor, or a negative errno with *error set. */
 static int open_file(const char *path, bool readonly, const char *origin, const char *key,
 		     struct error *error)
 {
@@ -85,20 +86,15 @@ static int open_file(const char *path, bool readonly, const char *origin, const 
 		open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct stat status;
 
-	if (fd < 0) {
-		error_set_usage(error, "%s%s: %s: %s; check the path and its permissions", origin,
-				key, path, strerror(errno));
-		return -1;
-	}
-	if (fstat(fd, &status) < 0 || (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))) {
-		error_set_usage(error, "%s%s: %s: is neither a regular file nor a block device",
-				origin, key, path);
-		return -1;
-	}
-	if (fcntl(fd, F_SETFL, 0) < 0) {
-		error_set_errno(error, errno, "%s%s: %s", origin, key, path);
-		return -1;
-	}
+	if (fd < 0)
+		return error_set_usage(error, "%s%s: %s: %s; check the path and its permissions",
+				       origin, key, path, strerror(errno));
+	if (fstat(fd, &status) < 0 || (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode)))
+		return error_set_usage(error,
+				       "%s%s: %s: is neither a regular file nor a block device",
+				       origin, key, path);
+	if (fcntl(fd, F_SETFL, 0) < 0)
+		return error_set_errno(error, errno, "%s%s: %s", origin, key, path);
 	return take_fd(&fd);
 }
 
@@ -112,10 +108,42 @@ static bool has_room(const struct device_files *files, const struct device_confi
 	return false;
 }
 
-static void add_file(struct device_files *files, const char *path, int fd)
+static void add_file(struct device_files *files, const struct option_row *row, size_t item,
+		     const char *path, int fd)
 {
+	files->rows[files->count] = row;
+	files->items[files->count] = item;
 	files->paths[files->count] = path;
 	files->fds[files->count++] = fd;
+}
+
+/* Asks the policy, and opens a file for appending. Returns it or a negative errno. */
+static int open_appended(const struct guest_config *guest, const struct device_config *device,
+			 const struct option_row *row, const char *path, struct error *error)
+{
+	int fd = check_policy(guest, device, row, POLICY_APPEND, "file", path, error);
+
+	if (fd < 0)
+		return fd;
+	fd = path_open_appended(row->name, path, error);
+	if (fd < 0)
+		error_add_origin(device->origin ? device->origin : "", error);
+	return fd;
+}
+
+/* The same for a listening socket. */
+static int open_bound(struct device_files *files, const struct guest_config *guest,
+		      const struct device_config *device, const struct option_row *row,
+		      const char *path, struct error *error)
+{
+	int fd = check_policy(guest, device, row, POLICY_LISTEN, "socket", path, error);
+
+	if (fd < 0)
+		return fd;
+	fd = path_listen(row->name, path, &files->sockets[files->socket_count++], error);
+	if (fd < 0)
+		error_add_origin(device->origin ? device->origin : "", error);
+	return fd;
 }
 
 /* Opens the files and sockets that the items of a list name. */
@@ -134,21 +162,26 @@ static int open_items(struct device_files *files, const struct guest_config *gue
 			continue;
 		if (!has_room(files, device, error))
 			return -E2BIG;
-		if (check_policy(guest, device, row,
-				 use == OPTION_PATH_BOUND ? POLICY_LISTEN : POLICY_APPEND,
-				 use == OPTION_PATH_BOUND ? "socket" : "file", path, error) < 0)
-			return -EINVAL;
-		fd = use == OPTION_PATH_BOUND ?
-			     path_listen(row->name, path, &files->sockets[files->socket_count++],
-					 error) :
-			     path_open_appended(row->name, path, error);
-		if (fd < 0) {
-			error_add_origin(device->origin ? device->origin : "", error);
+		fd = use == OPTION_PATH_BOUND ? open_bound(files, guest, device, row, path, error) :
+						open_appended(guest, device, row, path, error);
+		if (fd < 0)
 			return fd;
-		}
-		add_file(files, path, fd);
+		add_file(files, row, i, path, fd);
 	}
 	return 0;
+}
+
+/* Asks the policy, and opens the file of an option. Returns it or a negative errno. */
+static int open_named(const struct guest_config *guest, const struct device_config *device,
+		      const struct option_row *row, const char *path, struct error *error)
+{
+	bool readonly = is_readonly(device);
+	int fd = check_policy(guest, device, row, readonly ? POLICY_READ : POLICY_WRITE, "file",
+			      path, error);
+
+	return fd < 0 ? fd :
+			open_file(path, readonly, device->origin ? device->origin : "", row->name,
+				  error);
 }
 
 static int open_path(struct device_files *files, const struct guest_config *guest,
@@ -162,15 +195,61 @@ static int open_path(struct device_files *files, const struct guest_config *gues
 		return 0;
 	if (!has_room(files, device, error))
 		return -E2BIG;
-	if (check_policy(guest, device, row, is_readonly(device) ? POLICY_READ : POLICY_WRITE,
-			 "file", path, error) < 0)
-		return -EINVAL;
-	fd = open_file(path, is_readonly(device), device->origin ? device->origin : "", row->name,
-		       error);
+	fd = open_named(guest, device, row, path, error);
 	if (fd < 0)
-		return error ? -error->code : -EINVAL;
-	add_file(files, path, fd);
+		return fd;
+	add_file(files, row, 0, path, fd);
 	return 0;
+}
+
+/* Opens file @i again. */
+static int reopen_file(struct device_files *files, size_t i, const struct guest_config *guest,
+		       const struct device_config *device, struct error *error)
+{
+	const struct option_row *row = files->rows[i];
+	enum option_path_use use = OPTION_PATH_OPENED;
+	cleanup_fd int fd = -1;
+
+	if (row->item_path)
+		row->item_path(
+			((const struct option_list *)member(row, device))->items[files->items[i]],
+			&use);
+	/* This process has it, and it cannot be lost. */
+	if (use == OPTION_PATH_BOUND)
+		return error_set(error, ENOENT, "%s is a socket that stays", row->name);
+	fd = use == OPTION_PATH_APPENDED ?
+		     open_appended(guest, device, row, files->paths[i], error) :
+		     open_named(guest, device, row, files->paths[i], error);
+	if (fd >= 0 && dup3(fd, files->fds[i], O_CLOEXEC) < 0)
+		return error_set_errno(error, errno, "%s", files->paths[i]);
+	return take_fd(&fd);
+}
+
+static int reopen_tap(const struct guest_config *guest, const struct device_config *device,
+		      const struct option_row *row, struct error *error)
+{
+	const char *name = *(char *const *)member(row, device);
+	bool multiqueue = false;
+	int fd = check_object(guest, device, row, error);
+
+	if (fd < 0)
+		return fd;
+	fd = tap_open_queue(name, &multiqueue);
+	return fd < 0 ? error_set_errno(error, -fd, "tap %s", name) : fd;
+}
+
+int device_files_reopen(struct device_files *files, const struct guest_config *guest,
+			const struct device_config *device, const char *option, uint64_t index,
+			struct error *error)
+{
+	const struct option_row *row = option_find(device->type->options, option, strlen(option));
+
+	for (size_t i = 0; i < files->count; i++)
+		if (files->rows[i] == row && files->items[i] == index)
+			return reopen_file(files, i, guest, device, error);
+	if (row && row->object == OPTION_OBJECT_TAP && *(char *const *)member(row, device))
+		return reopen_tap(guest, device, row, error);
+	return error_set(error, ENOENT, "the option names nothing that could be opened again");
 }
 
 int device_files_open(struct device_files *files, const struct guest_config *guest,

@@ -21,6 +21,9 @@
 struct device_files {
 	int fds[DEVICE_FILES_MAXIMUM];
 	const char *paths[DEVICE_FILES_MAXIMUM]; /* point into the options */
+	/* The option that names each, and which item of it that is. */
+	const struct option_row *rows[DEVICE_FILES_MAXIMUM];
+	size_t items[DEVICE_FILES_MAXIMUM];
 	size_t count;
 	struct socket_path sockets[DEVICE_FILES_MAXIMUM]; /* removed by device_files_close */
 	size_t socket_count;
@@ -33,6 +36,16 @@ struct device_files {
  */
 int device_files_open(struct device_files *files, const struct guest_config *guest,
 		      const struct device_config *device, struct error *error);
+
+/*
+ * Opens again what @option of the device names, item @index: a file, which replaces the one in
+ * *files for the next process, or a queue of a tap. The policy is asked again. Returns a
+ * descriptor, the caller's, or a negative errno with *error set; -ENOENT when the option names
+ * nothing of that kind.
+ */
+int device_files_reopen(struct device_files *files, const struct guest_config *guest,
+			const struct device_config *device, const char *option, uint64_t index,
+			struct error *error);
 
 /* Closes the files, and removes the sockets. */
 void device_files_close(struct device_files *files);

@@ -93,9 +93,27 @@ static int prepare(void *context, struct supervised_launch *launch, struct error
 	return 0;
 }
 
+/* What the options of the device have named is opened again; nothing else can be requested. */
+static int handle_request(void *context, const struct control_line *line, int *received,
+			  struct control_message *reply, int *answer, struct error *error)
+{
+	struct device *device = context;
+	const char *option = control_line_get(line, "option");
+	uint64_t index;
+
+	if (strcmp(line->verb, SUPERVISED_OPEN))
+		return error_set(error, ENOSYS, "there is no verb %s", line->verb);
+	if (!option || !control_line_number(line, "index", &index))
+		return error_set(error, EINVAL, "%s needs option and index", SUPERVISED_OPEN);
+	*answer = device_files_reopen(&device->files, device->supervisor->setup.config,
+				      device->config, option, index, error);
+	return *answer < 0 ? *answer : 0;
+}
+
 static const struct supervised_ops device_ops = {
 	.prepare = prepare,
 	.serves = handle_serves,
+	.request = handle_request,
 	.failed = handle_failed,
 };
 
