@@ -34,14 +34,6 @@ static const char *const log_format_choices[] = {
 	NULL,
 };
 
-static const char *const log_level_choices[] = {
-	[LOG_ERROR] = "error",
-	[LOG_WARNING] = "warning",
-	[LOG_INFO] = "info",
-	[LOG_DEBUG] = "debug",
-	NULL,
-};
-
 const struct option_row command_common_rows[] = {
 	{
 		.name = "log-format",
@@ -57,7 +49,7 @@ const struct option_row command_common_rows[] = {
 		.type = OPTION_CHOICE,
 		.argument = "LEVEL",
 		.offset = offsetof(struct common_options, log_level),
-		.choices = log_level_choices,
+		.choices = log_level_names,
 		.default_text = "info",
 		.help = "least important lines that are logged",
 	},
@@ -320,7 +312,7 @@ static int execute_program(const struct parser *parser, char **arguments, struct
 	arguments_add(&whole, name);
 	arguments_add_format(&whole, "--log-format=%s",
 			     log_format_choices[parser->common.log_format]);
-	arguments_add_format(&whole, "--log-level=%s", log_level_choices[parser->common.log_level]);
+	arguments_add_format(&whole, "--log-level=%s", log_level_names[parser->common.log_level]);
 	program_path_add_version(&whole);
 	for (; *arguments; arguments++)
 		arguments_add(&whole, *arguments);

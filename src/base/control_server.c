@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
 
 /* A flood of connections must not keep the loop from its other sources. */
@@ -280,6 +281,29 @@ int control_server_subscribe(void *context, const struct control_call *call, str
 		return error_set(error, EUSERS, "%d clients get events already",
 				 CONTROL_SUBSCRIBERS);
 	call->client->subscribed = true;
+	return 0;
+}
+
+const struct option_row control_log_level_rows[] = {
+	{
+		.name = "level",
+		.type = OPTION_CHOICE,
+		.argument = "LEVEL",
+		.offset = offsetof(struct control_log_level, level),
+		.choices = log_level_names,
+		.default_text = "info",
+		.help = "least important lines that are logged",
+	},
+	{.name = NULL},
+};
+
+int control_server_set_log_level(void *context, const struct control_call *call,
+				 struct error *error)
+{
+	const struct control_log_level *values = call->values;
+
+	control_message_add(call->reply, "before", log_level_name(log_get_level()));
+	log_set_level((enum log_level)values->level);
 	return 0;
 }
 

@@ -88,6 +88,17 @@ int control_server_add(struct control_server *server, int fd, struct error *erro
 /* The handler of a verb `events`, for tables: the client gets them from now on. */
 int control_server_subscribe(void *context, const struct control_call *call, struct error *error);
 
+/*
+ * The fields of a verb `log-level`, and its handler: sets the level of this process's log, and
+ * answers with that from before.
+ */
+struct control_log_level {
+	uint64_t level; /* enum log_level */
+};
+extern const struct option_row control_log_level_rows[];
+int control_server_set_log_level(void *context, const struct control_call *call,
+				 struct error *error);
+
 /* Sends an event, built from CONTROL_EVENT, to the clients that asked for events. */
 void control_server_event(struct control_server *server, struct control_message *message);
 

@@ -30,16 +30,17 @@
  */
 #define WAIT_MS 100
 
-static enum log_level log_level = LOG_INFO;
+static _Atomic enum log_level log_level = LOG_INFO;
 static enum log_format log_format = LOG_FORMAT_TEXT;
 static const char *log_component = "avp";
 static char log_guest[GUEST_SIZE];
 
-static const char *const level_names[] = {
+const char *const log_level_names[] = {
 	[LOG_ERROR] = "error",
 	[LOG_WARNING] = "warning",
 	[LOG_INFO] = "info",
 	[LOG_DEBUG] = "debug",
+	NULL,
 };
 
 void log_set_level(enum log_level level)
@@ -64,13 +65,14 @@ enum log_format log_get_format(void)
 
 const char *log_level_name(enum log_level level)
 {
-	return level_names[level];
+	return log_level_names[level];
 }
 
 int log_level_find(const char *word, size_t length)
 {
 	for (int i = LOG_ERROR; i <= LOG_DEBUG; i++)
-		if (strlen(level_names[i]) == length && !strncmp(level_names[i], word, length))
+		if (strlen(log_level_names[i]) == length &&
+		    !strncmp(log_level_names[i], word, length))
 			return i;
 	return -1;
 }
@@ -192,7 +194,7 @@ static void format_json(struct line *line, enum log_level level, const char *com
 	line_append_text(line, "{\"time\":\"");
 	line_append_time(line);
 	line_append_text(line, "\",\"level\":\"");
-	line_append_text(line, level_names[level]);
+	line_append_text(line, log_level_names[level]);
 	line_append_text(line, "\"");
 	if (log_guest[0])
 		line_append_field(line, &guest, LINE_SIZE / 2);
@@ -228,7 +230,7 @@ static void format_text(struct line *line, enum log_level level, const char *com
 	}
 	/* One byte stays for the end of the line. */
 	snprintf(line->text + line->length, sizeof(line->text) - 1 - line->length, "%s %s%s%s: %s",
-		 level_names[level], terminal ? "" : log_guest,
+		 log_level_names[level], terminal ? "" : log_guest,
 		 terminal || !log_guest[0] ? "" : "/", component, message);
 	text_make_printable(line->text);
 	line->length = strlen(line->text);

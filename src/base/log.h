@@ -16,12 +16,16 @@
 enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 
-/* Process-wide settings; call before any thread is started. Defaults: LOG_INFO, text. */
+/* Process-wide settings. Defaults: LOG_INFO, text. The level is for any thread, at any time. */
 void log_set_level(enum log_level level);
+/* Call before any thread is started. */
 void log_set_format(enum log_format format);
 /* The settings, to hand them down to a child process. */
 enum log_level log_get_level(void);
 enum log_format log_get_format(void);
+
+/* The words for the levels; they end with NULL. */
+extern const char *const log_level_names[];
 
 /* The word for a level, and the level of a word of @length bytes; -1 for any other. */
 const char *log_level_name(enum log_level level);

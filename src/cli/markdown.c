@@ -111,7 +111,7 @@ static void print_limit_cell(FILE *stream, const struct engine_feature *feature,
 
 	if (feature->kind == FEATURE_KERNELS)
 		fprintf(stream, " %s |", engine_feature_kernels(value, kernels, sizeof(kernels)));
-	else if (feature->kind == FEATURE_SUPPORT)
+	else if (feature->kind == FEATURE_SUPPORT || feature->kind == FEATURE_VERB)
 		fprintf(stream, " %s |", value ? "yes" : "no");
 	else if (feature->bytes)
 		fprintf(stream, " %s |", text_format_size(size, value));

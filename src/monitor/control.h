@@ -8,13 +8,18 @@
 #define AVP_MONITOR_CONTROL_H
 
 /* Verbs. */
-#define MONITOR_VERB_STOP "stop"
-#define MONITOR_VERB_KILL "kill"
+#define MONITOR_VERB_STOP   "stop"
+#define MONITOR_VERB_KILL   "kill"
+#define MONITOR_VERB_PAUSE  "pause"
+#define MONITOR_VERB_RESUME "resume"
+#define MONITOR_VERB_LOG    "log-level" /* level */
 
 /* Events, and their fields. */
 #define MONITOR_EVENT_STEP     "step" /* time, text */
 #define MONITOR_EVENT_RUNNING  "running"
 #define MONITOR_EVENT_RESET    "reset"
+#define MONITOR_EVENT_PAUSED   "paused"
+#define MONITOR_EVENT_RESUMED  "resumed"
 #define MONITOR_EVENT_GIVEN_UP "given-up" /* device */
 #define MONITOR_EVENT_WATCHDOG "watchdog" /* text */
 #define MONITOR_EVENT_OFF      "off"	  /* text */

@@ -78,6 +78,7 @@ struct machine {
 	struct vcpus vcpus;
 	int64_t started_ms;
 	unsigned int quick_faults;
+	bool pause_asked, paused;
 	/* Set by the vCPUs' threads, which signal this eventfd. */
 	struct event_source outcome_source;
 	pthread_mutex_t lock; /* of those below */
@@ -151,7 +152,18 @@ static void handle_exited(void *context, const struct vcpu_exit *exit)
 		set_outcome(context, exit->fault ? OUTCOME_FAULT : OUTCOME_RESET, "");
 }
 
-static const struct vcpus_events vcpus_events = {.exited = handle_exited};
+/* In the thread of the last vCPU: the loop's thread goes on in handle_outcome. */
+static void handle_all_paused(void *context)
+{
+	const struct machine *machine = context;
+
+	eventfd_write(machine->outcome_source.fd, 1);
+}
+
+static const struct vcpus_events vcpus_events = {
+	.exited = handle_exited,
+	.paused = handle_all_paused,
+};
 
 /* Switches the power off: detaches everything before the virtual machine is freed. */
 static void switch_off(struct machine *machine)
@@ -159,6 +171,7 @@ static void switch_off(struct machine *machine)
 	if (!machine->hypervisor)
 		return;
 	vcpus_stop(&machine->vcpus);
+	machine->paused = false;
 	for (size_t i = 0; i < machine->transport_count; i++)
 		virtio_mmio_detach(machine->transports[i].transport);
 	machine->platform->ops->detach(machine->platform);
@@ -279,6 +292,9 @@ int machine_start(struct machine *machine, struct error *error)
 		switch_off(machine);
 		return result;
 	}
+	/* A machine that was reset meanwhile pauses again. */
+	if (machine->pause_asked)
+		vcpus_pause(&machine->vcpus);
 	mark(machine, "vCPUs run");
 	setup->events->running(setup->context);
 	return 0;
@@ -324,6 +340,27 @@ static bool goes_on(const struct machine *machine)
 		machine->setup->watchdog == MACHINE_WATCHDOG_RESET);
 }
 
+/* Reports that the machine is paused, when it is. */
+static void finish_pause(struct machine *machine)
+{
+	if (machine->paused || !vcpus_are_paused(&machine->vcpus))
+		return;
+	machine->paused = true;
+	if (machine->platform->ops->pause)
+		machine->platform->ops->pause(machine->platform, true);
+	machine->setup->events->paused(machine->setup->context);
+}
+
+static bool has_outcome(struct machine *machine)
+{
+	bool has;
+
+	pthread_mutex_lock(&machine->lock);
+	has = machine->outcome != OUTCOME_NONE;
+	pthread_mutex_unlock(&machine->lock);
+	return has;
+}
+
 static void handle_outcome(void *context, uint32_t events)
 {
 	struct machine *machine = context;
@@ -331,6 +368,10 @@ static void handle_outcome(void *context, uint32_t events)
 
 	if (eventfd_read(machine->outcome_source.fd, &count) < 0 || !machine->hypervisor)
 		return;
+	if (!has_outcome(machine)) {
+		finish_pause(machine);
+		return;
+	}
 	/* After a longer run the start has worked. */
 	if (!ran_shortly(machine))
 		machine->quick_faults = 0;
@@ -515,6 +556,7 @@ int machine_open(struct machine **out, const struct machine_setup *setup, struct
 	machine->addresses.name = "address";
 	machine->ports.name = "port";
 	pthread_mutex_init(&machine->lock, NULL);
+	vcpus_init(&machine->vcpus);
 	machine->outcome_source = (struct event_source){eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 							handle_outcome, machine};
 	if (machine->outcome_source.fd < 0) {
@@ -529,6 +571,24 @@ int machine_open(struct machine **out, const struct machine_setup *setup, struct
 	}
 	*out = machine;
 	return 0;
+}
+
+void machine_pause(struct machine *machine)
+{
+	if (machine->pause_asked)
+		return;
+	machine->pause_asked = true;
+	if (machine->hypervisor)
+		vcpus_pause(&machine->vcpus);
+}
+
+void machine_resume(struct machine *machine)
+{
+	machine->pause_asked = false;
+	if (machine->paused && machine->platform->ops->pause)
+		machine->platform->ops->pause(machine->platform, false);
+	machine->paused = false;
+	vcpus_resume(&machine->vcpus);
 }
 
 void machine_press_power_button(struct machine *machine)
@@ -550,6 +610,7 @@ void machine_close(struct machine *machine)
 	event_loop_remove(machine->setup->loop, &machine->outcome_source);
 	close_fd(&machine->outcome_source.fd);
 	pthread_mutex_destroy(&machine->lock);
+	vcpus_destroy(&machine->vcpus);
 	free(machine->shapes);
 	free(machine);
 }

@@ -43,6 +43,8 @@ struct machine_events {
 	void (*running)(void *context);
 	/* The guest resets; its vCPUs have stopped. */
 	void (*reset)(void *context);
+	/* After machine_pause: all vCPUs are paused. Again after a reset in the pause. */
+	void (*paused)(void *context);
 	/* Watchdog @what expired; the policy is applied next. Not with MACHINE_WATCHDOG_NONE. */
 	void (*watchdog)(void *context, const char *what);
 	/* The guest has ended, its vCPUs have stopped; the last event. @why completes "it …". */
@@ -93,6 +95,14 @@ int machine_start(struct machine *machine, struct error *error);
 
 /* Presses the power button: the guest powers itself off, if it wants to. */
 void machine_press_power_button(struct machine *machine);
+
+/*
+ * Pauses the vCPUs and the watchdogs that count real time, without waiting: the event paused
+ * follows, unless machine_resume is called before. Device processes finish the requests that they
+ * have, and the guest's clocks go on. Calls of both may be repeated.
+ */
+void machine_pause(struct machine *machine);
+void machine_resume(struct machine *machine);
 
 /* Switches the power off if it is on and frees everything. NULL is fine. */
 void machine_close(struct machine *machine);

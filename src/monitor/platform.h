@@ -7,6 +7,7 @@
 #ifndef AVP_MONITOR_PLATFORM_H
 #define AVP_MONITOR_PLATFORM_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -45,6 +46,11 @@ struct platform_ops {
 	void (*attach)(struct platform *platform, struct hypervisor *hypervisor);
 	/* Call when no vCPU runs any more. Stops timers. */
 	void (*detach)(struct platform *platform);
+	/*
+	 * The vCPUs are paused, or go on: what counts real time does not count the pause. From the
+	 * thread that attaches, while attached. NULL: there is nothing of the kind.
+	 */
+	void (*pause)(struct platform *platform, bool paused);
 	/* From the thread that attaches; does nothing while detached. */
 	void (*press_power_button)(struct platform *platform);
 	/* Sends the guest's last output, within @output_ms, and frees. */

@@ -36,6 +36,22 @@ static bool handle_exit(struct vcpus *vcpus, struct vcpu_exit *exit)
 	}
 }
 
+/* Waits while the vCPUs are paused. Returns whether the vCPU continues. */
+static bool wait_for_resume(struct vcpus *vcpus)
+{
+	if (atomic_load(&vcpus->pausing)) {
+		pthread_mutex_lock(&vcpus->lock);
+		vcpus->paused++;
+		if (vcpus->paused == vcpus->count)
+			vcpus->events->paused(vcpus->context);
+		while (vcpus->pausing && !vcpus->stopping)
+			pthread_cond_wait(&vcpus->changed, &vcpus->lock);
+		vcpus->paused--;
+		pthread_mutex_unlock(&vcpus->lock);
+	}
+	return !atomic_load(&vcpus->stopping);
+}
+
 static void *run_thread(void *argument)
 {
 	struct vcpu_thread *thread = argument;
@@ -46,7 +62,7 @@ static void *run_thread(void *argument)
 	atomic_store(&thread->id, gettid());
 	do
 		vcpus->hypervisor->ops->vcpu_run(thread->vcpu, &exit);
-	while (handle_exit(vcpus, &exit) && !atomic_load(&vcpus->stopping));
+	while (handle_exit(vcpus, &exit) && wait_for_resume(vcpus));
 	return NULL;
 }
 
@@ -61,6 +77,19 @@ static int start_thread(struct vcpu_thread *thread, uint32_t index, struct error
 	return code ? error_set_errno(error, code, "cannot start the thread of vCPU %u", index) : 0;
 }
 
+void vcpus_init(struct vcpus *vcpus)
+{
+	memset(vcpus, 0, sizeof(*vcpus));
+	pthread_mutex_init(&vcpus->lock, NULL);
+	pthread_cond_init(&vcpus->changed, NULL);
+}
+
+void vcpus_destroy(struct vcpus *vcpus)
+{
+	pthread_cond_destroy(&vcpus->changed);
+	pthread_mutex_destroy(&vcpus->lock);
+}
+
 int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t count,
 		const struct boot_entry *entry, struct bus *addresses, struct bus *ports,
 		struct broker *broker, const struct vcpus_events *events, void *context,
@@ -68,7 +97,9 @@ int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t cou
 {
 	int result = 0;
 
-	memset(vcpus, 0, sizeof(*vcpus));
+	memset(vcpus->threads, 0, sizeof(vcpus->threads));
+	vcpus->stopping = vcpus->pausing = false;
+	vcpus->paused = 0;
 	vcpus->hypervisor = hypervisor;
 	vcpus->addresses = addresses;
 	vcpus->ports = ports;
@@ -95,6 +126,45 @@ int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t cou
 void vcpus_halt(struct vcpus *vcpus)
 {
 	atomic_store(&vcpus->stopping, true);
+	/* After the flag, and under the lock: no vCPU misses it. */
+	pthread_mutex_lock(&vcpus->lock);
+	pthread_cond_broadcast(&vcpus->changed);
+	pthread_mutex_unlock(&vcpus->lock);
+}
+
+static void interrupt_all(struct vcpus *vcpus)
+{
+	for (uint32_t i = 0; i < vcpus->count; i++) {
+		struct vcpu_thread *thread = &vcpus->threads[i];
+
+		if (thread->running)
+			vcpus->hypervisor->ops->vcpu_interrupt(thread->vcpu,
+							       (unsigned long)thread->thread);
+	}
+}
+
+void vcpus_pause(struct vcpus *vcpus)
+{
+	atomic_store(&vcpus->pausing, true);
+	interrupt_all(vcpus);
+}
+
+bool vcpus_are_paused(struct vcpus *vcpus)
+{
+	bool paused;
+
+	pthread_mutex_lock(&vcpus->lock);
+	paused = vcpus->count && vcpus->pausing && vcpus->paused == vcpus->count;
+	pthread_mutex_unlock(&vcpus->lock);
+	return paused;
+}
+
+void vcpus_resume(struct vcpus *vcpus)
+{
+	pthread_mutex_lock(&vcpus->lock);
+	atomic_store(&vcpus->pausing, false);
+	pthread_cond_broadcast(&vcpus->changed);
+	pthread_mutex_unlock(&vcpus->lock);
 }
 
 /* The descriptor of the statistics, opened at the first use: most guests do not need it. */
@@ -159,13 +229,7 @@ static void end_thread(struct vcpu_thread *thread)
 void vcpus_stop(struct vcpus *vcpus)
 {
 	vcpus_halt(vcpus);
-	for (uint32_t i = 0; i < vcpus->count; i++) {
-		struct vcpu_thread *thread = &vcpus->threads[i];
-
-		if (thread->running)
-			vcpus->hypervisor->ops->vcpu_interrupt(thread->vcpu,
-							       (unsigned long)thread->thread);
-	}
+	interrupt_all(vcpus);
 	for (uint32_t i = 0; i < vcpus->count; i++)
 		if (vcpus->threads[i].running)
 			end_thread(&vcpus->threads[i]);

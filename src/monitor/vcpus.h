@@ -24,6 +24,8 @@ struct vcpus;
 struct vcpus_events {
 	/* An exit of kind RESET, POWER_OFF or FAILED. The vCPU has stopped. */
 	void (*exited)(void *context, const struct vcpu_exit *exit);
+	/* After vcpus_pause: the last vCPU has paused. May be NULL if it is never called. */
+	void (*paused)(void *context);
 };
 
 /* The state of one vCPU's thread. */
@@ -46,14 +48,21 @@ struct vcpus {
 	const struct vcpus_events *events;
 	void *context;
 	struct broker *broker; /* opens the host's statistics of threads; may be NULL */
-	atomic_bool stopping;
+	atomic_bool stopping, pausing;
+	pthread_mutex_t lock; /* of @paused, and of changes of the two above */
+	pthread_cond_t changed;
+	uint32_t paused; /* how many vCPUs are */
 	uint32_t count;
 	struct vcpu_thread threads[VCPUS_MAX];
 };
 
+/* Makes an empty *vcpus, which must not move; frees what it owns, with no thread left. */
+void vcpus_init(struct vcpus *vcpus);
+void vcpus_destroy(struct vcpus *vcpus);
+
 /*
- * Makes @count vCPUs in *hypervisor and their threads, which run at once. *vcpus is overwritten
- * and must not move. Returns 0, or a negative errno with *error set and no thread left.
+ * Makes @count vCPUs in *hypervisor and their threads, which run at once. Returns 0, or a negative
+ * errno with *error set and no thread left.
  */
 int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t count,
 		const struct boot_entry *entry, struct bus *addresses, struct bus *ports,
@@ -67,13 +76,25 @@ int vcpus_start(struct vcpus *vcpus, struct hypervisor *hypervisor, uint32_t cou
 void vcpus_halt(struct vcpus *vcpus);
 
 /*
+ * Pauses all vCPUs after their current exit, without waiting: the event paused follows, from the
+ * thread of the last one. From the thread that starts them, while they run.
+ */
+void vcpus_pause(struct vcpus *vcpus);
+
+/* Whether all vCPUs are paused. Any thread. */
+bool vcpus_are_paused(struct vcpus *vcpus);
+
+/* Ends the pause. From the thread that starts them. */
+void vcpus_resume(struct vcpus *vcpus);
+
+/*
  * How long vCPU @index was not asleep, in nanoseconds: it ran, or waited for a CPU of the host (if
  * the host reports that; else only how long it ran). From any thread while the vCPUs run, else only
  * from the thread that starts them.
  */
 uint64_t vcpus_time(struct vcpus *vcpus, uint32_t index);
 
-/* Ends all threads and frees the vCPUs. Not from a vCPU's thread. A zeroed struct is fine. */
+/* Ends all threads and frees the vCPUs. Not from a vCPU's thread. Safe without any. */
 void vcpus_stop(struct vcpus *vcpus);
 
 #endif

@@ -182,6 +182,8 @@ static void run_guest(int control, int console)
 	}
 }
 
+static bool runs;
+
 /* How often the power button was pressed. */
 static unsigned int presses;
 
@@ -191,7 +193,14 @@ static void obey(const char *command, int control, int console)
 		say(control, "{\"return\": {}, \"id\": \"qmp_capabilities\"}");
 	} else if (strstr(command, "\"cont\"")) {
 		say(control, "{\"return\": {}, \"id\": \"cont\"}");
-		run_guest(control, console);
+		if (runs)
+			say(control, "{\"event\": \"RESUME\"}");
+		else
+			run_guest(control, console);
+		runs = true;
+	} else if (strstr(command, "\"stop\"")) {
+		say(control, "{\"event\": \"STOP\"}");
+		say(control, "{\"return\": {}, \"id\": \"stop\"}");
 	} else if (strstr(command, "\"system_powerdown\"")) {
 		say(control, "{\"return\": {}, \"id\": \"system_powerdown\"}");
 		say(control, "{\"event\": \"POWERDOWN\"}");

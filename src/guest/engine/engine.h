@@ -13,6 +13,7 @@
 #include "base/arguments.h"
 #include "base/error.h"
 #include "base/event_loop.h"
+#include "base/log.h"
 #include "guest/config/config.h"
 #include "guest/config/kernel_image.h"
 #include "guest/run/guest.h"
@@ -38,6 +39,9 @@ struct engine_events {
 	void (*refused)(void *context, const struct error *error);
 	/* The guest's processors run. Called once. */
 	void (*running)(void *context);
+	/* After engine_pause: no vCPU runs. After engine_resume: they do. May be repeated. */
+	void (*paused)(void *context);
+	void (*resumed)(void *context);
 	/* The guest restarts in place. */
 	void (*reset)(void *context);
 	/* The process of device @name does not answer: kill and restart it. */
@@ -74,7 +78,7 @@ struct engine_machine {
 	uint64_t devices;
 	uint64_t memory_unit; /* bytes that memory is a multiple of */
 	/* 1: supported; 0: not. */
-	uint64_t huge_pages, firmware, watchdog, dump_dtb;
+	uint64_t huge_pages, firmware, watchdog, dump_dtb, pause;
 };
 
 /* The bit of an enum kernel_format. */
@@ -188,6 +192,14 @@ struct engine {
 	void (*stop)(struct engine_guest *guest);
 	void (*kill)(struct engine_guest *guest);
 	/*
+	 * Pause the vCPUs, or have them run again; an event follows. Only while the guest runs.
+	 * NULL: struct engine_machine says that it cannot.
+	 */
+	void (*pause)(struct engine_guest *guest);
+	void (*resume)(struct engine_guest *guest);
+	/* Set the level of the process's log; NULL: it has none. */
+	void (*set_log_level)(struct engine_guest *guest, enum log_level level);
+	/*
 	 * The process has ended with @status of process_reap: reads its remaining events and
 	 * output, and writes how the guest ended.
 	 */
@@ -249,6 +261,16 @@ void engine_report_running(struct engine_guest *guest);
  * starting ignores it.
  */
 void engine_stop(struct engine_guest *guest);
+
+/*
+ * Pauses the guest or ends the pause: an event follows. Only once the guest runs. Returns 0, or
+ * -ENOTSUP with a usage error for an engine that cannot.
+ */
+int engine_pause(struct engine_guest *guest, struct error *error);
+void engine_resume(struct engine_guest *guest);
+
+/* Sets the level of the log of the engine's process, if it is AVP's. */
+void engine_set_log_level(struct engine_guest *guest, enum log_level level);
 
 /* Kills the guest; the event ended follows. A second call sends SIGKILL. */
 void engine_kill(struct engine_guest *guest);

@@ -83,6 +83,12 @@ const struct engine_feature engine_features[] = {
 		.kind = FEATURE_SUPPORT,
 		.offset = MEMBER(dump_dtb),
 	},
+	{
+		.option = "pause",
+		.what = "pausing",
+		.kind = FEATURE_VERB,
+		.offset = MEMBER(pause),
+	},
 	{.what = NULL},
 };
 
@@ -267,15 +273,31 @@ static int check_support(const struct engine_feature *feature, const struct engi
 					     "; no engine has it on this architecture");
 }
 
+int engine_check_ability(const struct engine *engine, const char *verb, struct error *error)
+{
+	for (const struct engine_feature *feature = engine_features; feature->what; feature++)
+		if (feature->kind == FEATURE_VERB && !strcmp(feature->option, verb) &&
+		    !engine_feature_value(feature, engine, ENGINE_HERE))
+			return error_set(error, ENOTSUP,
+					 "%s: engine %s has no %s here; take another engine", verb,
+					 engine->name, feature->what);
+	return 0;
+}
+
+static int check_nothing(const struct engine_feature *feature, const struct engine *engine,
+			 const struct guest_config *config, struct error *error)
+{
+	return 0;
+}
+
 int engine_check(const struct engine *engine, const struct engine_plan *plan,
 		 const struct guest_config *config, struct error *error)
 {
 	static int (*const checks[])(const struct engine_feature *, const struct engine *,
 				     const struct guest_config *, struct error *) = {
-		[FEATURE_MOST] = check_most,
-		[FEATURE_UNIT] = check_unit,
-		[FEATURE_KERNELS] = check_kernel,
-		[FEATURE_SUPPORT] = check_support,
+		[FEATURE_MOST] = check_most,	  [FEATURE_UNIT] = check_unit,
+		[FEATURE_KERNELS] = check_kernel, [FEATURE_SUPPORT] = check_support,
+		[FEATURE_VERB] = check_nothing,
 	};
 	int result = 0;
 

@@ -21,11 +21,13 @@ enum feature_kind {
 	FEATURE_UNIT,	 /* the guest's value must be a multiple of it */
 	FEATURE_KERNELS, /* bits by enum kernel_format; a kernel of another format is refused */
 	FEATURE_SUPPORT, /* 1: supported; 0: the option is refused */
+	FEATURE_VERB,	 /* the same for a verb, when it is asked for */
 };
 
 struct engine_feature {
-	const char *option; /* of guest_option_rows, or "" if none corresponds */
-	const char *what;   /* description; NULL ends the table */
+	/* Of guest_option_rows, or "" if none corresponds; FEATURE_VERB: of the control socket. */
+	const char *option;
+	const char *what; /* description; NULL ends the table */
 	enum feature_kind kind;
 	bool bytes;	    /* the values are sizes */
 	size_t offset;	    /* of the uint64_t in struct engine_machine */
@@ -52,6 +54,12 @@ const char *engine_feature_kernels(uint64_t value, char *buffer, size_t size);
  */
 int engine_check(const struct engine *engine, const struct engine_plan *plan,
 		 const struct guest_config *config, struct error *error);
+
+/*
+ * Whether @engine supports the verb of a row of FEATURE_VERB. Returns 0 or -ENOTSUP with *error
+ * set.
+ */
+int engine_check_ability(const struct engine *engine, const char *verb, struct error *error);
 
 /*
  * Writes how the engines differ for one of guest_option_rows, such as "a multiple of 4K, of 8K with

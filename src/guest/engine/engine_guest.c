@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "guest/engine/engine.h"
+#include "guest/engine/engine_feature.h"
 #include "guest/policy.h"
 
 /* How long an engine's process gets to exit in engine_free. */
@@ -211,6 +212,27 @@ void engine_stop(struct engine_guest *guest)
 {
 	guest->engine->stop(guest);
 	guest->stop_asked = true;
+}
+
+int engine_pause(struct engine_guest *guest, struct error *error)
+{
+	int result = engine_check_ability(guest->engine, "pause", error);
+
+	if (result == 0)
+		guest->engine->pause(guest);
+	return result;
+}
+
+void engine_resume(struct engine_guest *guest)
+{
+	if (guest->engine->resume)
+		guest->engine->resume(guest);
+}
+
+void engine_set_log_level(struct engine_guest *guest, enum log_level level)
+{
+	if (guest->engine->set_log_level)
+		guest->engine->set_log_level(guest, level);
 }
 
 void engine_kill(struct engine_guest *guest)

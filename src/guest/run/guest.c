@@ -41,7 +41,7 @@ struct guest {
 	struct engine_guest *running_on; /* the engine's process; NULL: not started */
 	/* Progress. */
 	bool devices_ready, running, ended, announced;
-	bool stop_asked, kill_asked;
+	bool stop_asked, kill_asked, pause_asked, paused;
 	enum guest_end end;
 	char how[512]; /* completes "the guest …" */
 	bool failed;   /* the reason is in failure */
@@ -51,6 +51,19 @@ struct guest {
 	int64_t start_ms, devices_ms, running_ms, reset_ms;
 	int64_t stop_end_ms; /* deadline of a shutdown; then the guest is killed */
 };
+
+static const char *const ends[] = {
+	[GUEST_POWERED_OFF] = "powered-off",
+	[GUEST_FAILED] = "failed",
+	[GUEST_PANICKED] = "panicked",
+	[GUEST_KILLED] = "killed",
+};
+
+static void report(const struct guest *guest, const struct log_field *fields)
+{
+	if (guest->setup.events->happened)
+		guest->setup.events->happened(guest->setup.context, fields);
+}
 
 static void step_done(struct guest *guest, const char *step)
 {
@@ -69,6 +82,9 @@ static void report_ended(struct guest *guest)
 		return;
 	guest->ended = true;
 	timer_cancel(&guest->timer);
+	report(guest, LOG_FIELDS(LOG_TEXT("event", "guest-ended"),
+				 LOG_TEXT("end", ends[guest->failed ? GUEST_FAILED : guest->end]),
+				 LOG_NUMBER("milliseconds", clock_now_ms() - guest->start_ms)));
 	guest->setup.events->ended(guest->setup.context);
 }
 
@@ -76,6 +92,7 @@ static void report_ended(struct guest *guest)
 static void kill_now(struct guest *guest)
 {
 	guest->kill_asked = true;
+	report(guest, LOG_FIELDS(LOG_TEXT("event", "guest-stopping")));
 	guest->setup.events->stopping(guest->setup.context, 0);
 	if (!guest->running_on) {
 		report_ended(guest);
@@ -116,6 +133,8 @@ void guest_stop(struct guest *guest, const char *why)
 		guest_kill(guest, why);
 		return;
 	}
+	guest_resume(guest);
+	report(guest, LOG_FIELDS(LOG_TEXT("event", "guest-stopping")));
 	guest->stop_end_ms = clock_now_ms() + (int64_t)seconds * 1000;
 	press_power_button(guest);
 	guest->setup.events->stopping(guest->setup.context, seconds * 1000);
@@ -170,10 +189,9 @@ void guest_announce(struct guest *guest)
 	log_fields(LOG_INFO, COMPONENT,
 		   LOG_FIELDS(LOG_TEXT("event", "engine-started"),
 			      LOG_TEXT("engine", guest->engine->name),
-			      LOG_NUMBER("process",
-					 supervised_process_pid(&guest->running_on->process))),
+			      LOG_NUMBER("process", guest_engine_process(guest))),
 		   "engine %s: %s; process %d", guest->engine->name, guest->plan->summary,
-		   (int)supervised_process_pid(&guest->running_on->process));
+		   (int)guest_engine_process(guest));
 	for (size_t i = 0; i < config->device_count; i++) {
 		struct supervisor_device device = supervisor_device(guest->supervisor, i);
 
@@ -209,8 +227,33 @@ static void handle_running(void *context)
 	step_done(guest, "guest runs");
 	if (!guest->stop_asked && !guest->kill_asked)
 		timer_cancel(&guest->timer);
+	report(guest, LOG_FIELDS(LOG_TEXT("event", "guest-runs")));
 	guest->setup.events->running(guest->setup.context);
 	report_ready(guest);
+}
+
+static void handle_paused(void *context)
+{
+	struct guest *guest = context;
+
+	/* Again after a reset, or it was resumed meanwhile. */
+	if (guest->paused || !guest->pause_asked)
+		return;
+	guest->paused = true;
+	report(guest, LOG_FIELDS(LOG_TEXT("event", "guest-paused")));
+	if (guest->setup.events->paused)
+		guest->setup.events->paused(guest->setup.context);
+}
+
+static void handle_resumed(void *context)
+{
+	struct guest *guest = context;
+
+	if (guest->paused)
+		report(guest, LOG_FIELDS(LOG_TEXT("event", "guest-resumed")));
+	guest->paused = false;
+	if (guest->setup.events->resumed)
+		guest->setup.events->resumed(guest->setup.context);
 }
 
 static void handle_reset(void *context)
@@ -225,6 +268,7 @@ static void handle_reset(void *context)
 	if (guest->reset_ms && lived_ms < RESET_MS)
 		return;
 	guest->reset_ms = now;
+	report(guest, LOG_FIELDS(LOG_TEXT("event", "guest-restarts")));
 	log_fields(LOG_INFO, COMPONENT, LOG_FIELDS(LOG_TEXT("event", "guest-restarts")),
 		   "the guest restarts");
 	if (!restart_policy_count(&guest->resets, lived_ms, config->restart_limit))
@@ -247,11 +291,12 @@ static void handle_watchdog(void *context, const char *what)
 {
 	const struct guest *guest = context;
 	const char *policy = guest_config_watchdog(guest->setup.config);
+	const struct log_field *fields = LOG_FIELDS(LOG_TEXT("event", "watchdog-expired"),
+						    LOG_TEXT("watchdog", what),
+						    LOG_TEXT("policy", policy));
 
-	log_fields(LOG_WARNING, COMPONENT,
-		   LOG_FIELDS(LOG_TEXT("event", "watchdog-expired"), LOG_TEXT("watchdog", what),
-			      LOG_TEXT("policy", policy)),
-		   "%s expired; policy %s", what, policy);
+	report(guest, fields);
+	log_fields(LOG_WARNING, COMPONENT, fields, "%s expired; policy %s", what, policy);
 }
 
 static void handle_ended(void *context, enum guest_end end, const char *how)
@@ -267,6 +312,8 @@ static const struct engine_events engine_events = {
 	.step = handle_step,
 	.refused = handle_failure,
 	.running = handle_running,
+	.paused = handle_paused,
+	.resumed = handle_resumed,
 	.reset = handle_reset,
 	.device_given_up = handle_device_given_up,
 	.watchdog = handle_watchdog,
@@ -321,6 +368,8 @@ static void handle_device_restarted(void *context, const struct device_config *d
 {
 	const struct guest *guest = context;
 
+	report(guest,
+	       LOG_FIELDS(LOG_TEXT("event", "device-serves"), LOG_TEXT("device", device->name)));
 	if (guest->running_on && !engine_reattaches(guest->engine, device->type))
 		log_line(LOG_WARNING, COMPONENT,
 			 "%s: engine %s cannot attach the new process; the guest goes on without "
@@ -410,6 +459,65 @@ const char *guest_engine_name(const struct guest *guest)
 	return guest->engine->name;
 }
 
+int guest_pause(struct guest *guest, struct error *error)
+{
+	int result;
+
+	if (guest->ended || guest_is_stopping(guest))
+		return error_set(error, EBUSY, "the guest is being stopped");
+	if (!guest->running)
+		return error_set(error, EAGAIN, "the guest does not run yet");
+	if (guest->pause_asked)
+		return guest->paused ? 0 : -EINPROGRESS;
+	result = engine_pause(guest->running_on, error);
+	if (result < 0)
+		return result;
+	guest->pause_asked = true;
+	return -EINPROGRESS;
+}
+
+int guest_resume(struct guest *guest)
+{
+	if (!guest->pause_asked)
+		return guest->paused ? -EINPROGRESS : 0;
+	guest->pause_asked = false;
+	engine_resume(guest->running_on);
+	return -EINPROGRESS;
+}
+
+bool guest_is_stopping(const struct guest *guest)
+{
+	return guest->stop_asked || guest->kill_asked;
+}
+
+const char *guest_state(const struct guest *guest)
+{
+	if (guest->ended)
+		return "ended";
+	if (guest_is_stopping(guest))
+		return "stopping";
+	if (!guest->running)
+		return "starting";
+	return guest->paused ? "paused" : "running";
+}
+
+pid_t guest_engine_process(const struct guest *guest)
+{
+	return guest->running_on ? supervised_process_pid(&guest->running_on->process) : 0;
+}
+
+struct supervisor_device guest_device(const struct guest *guest, size_t index)
+{
+	return supervisor_device(guest->supervisor, index);
+}
+
+void guest_set_log_level(struct guest *guest, enum log_level level)
+{
+	log_set_level(level);
+	if (guest->running_on)
+		engine_set_log_level(guest->running_on, level);
+}
+
 bool guest_has_run(const struct guest *guest)
 {
 	return guest->running;
@@ -422,7 +530,7 @@ const char *guest_how(const struct guest *guest)
 
 bool guest_has_child(const struct guest *guest, pid_t pid)
 {
-	if (guest->running_on && pid == supervised_process_pid(&guest->running_on->process))
+	if (pid == guest_engine_process(guest))
 		return true;
 	for (size_t i = 0; i < guest->setup.config->device_count; i++)
 		if (pid == supervisor_device(guest->supervisor, i).pid)
@@ -441,12 +549,6 @@ void guest_end(struct guest *guest)
 /* Logs how the guest ended, its times and the restarts. */
 static void log_end(const struct guest *guest, const char *output)
 {
-	static const char *const ends[] = {
-		[GUEST_POWERED_OFF] = "powered-off",
-		[GUEST_FAILED] = "failed",
-		[GUEST_PANICKED] = "panicked",
-		[GUEST_KILLED] = "killed",
-	};
 	char restarts[256] = "";
 	size_t length = 0;
 

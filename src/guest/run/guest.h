@@ -16,7 +16,9 @@
 
 #include "base/error.h"
 #include "base/event_loop.h"
+#include "base/log.h"
 #include "guest/config/config.h"
+#include "guest/run/supervisor.h"
 #include "host/terminal.h"
 
 /* How a guest ended; the values are the exit statuses of `avp run`. */
@@ -57,6 +59,14 @@ struct guest_events {
 	 * several times. What is done is logged next.
 	 */
 	void (*stopping)(void *context, uint64_t limit_ms);
+	/*
+	 * Something happened; the first of @fields is LOG_TEXT("event", …). docs/control.md lists
+	 * them. May be NULL.
+	 */
+	void (*happened)(void *context, const struct log_field *fields);
+	/* What guest_pause or guest_resume asked for is done; may be NULL. */
+	void (*paused)(void *context);
+	void (*resumed)(void *context);
 	/* The guest has ended, or will never run: call guest_end. The last event. */
 	void (*ended)(void *context);
 };
@@ -92,6 +102,30 @@ void guest_stop(struct guest *guest, const char *why);
 
 /* Kills the guest; @why as above. The second time with SIGKILL. */
 void guest_kill(struct guest *guest, const char *why);
+
+/*
+ * Pauses the guest's vCPUs; resume has them run again. Device processes finish the requests that
+ * they have; the guest's clocks go on. Returns 0 when the guest is in that state already,
+ * -EINPROGRESS when the event follows, or a negative errno with *error set: the guest does not run
+ * yet, is being stopped, or its engine cannot. Stopping a paused guest resumes it.
+ */
+int guest_pause(struct guest *guest, struct error *error);
+int guest_resume(struct guest *guest);
+
+/* Whether the guest was asked to shut down, or is being killed. */
+bool guest_is_stopping(const struct guest *guest);
+
+/* "starting", "running", "paused", "stopping" or "ended". */
+const char *guest_state(const struct guest *guest);
+
+/* The process of the engine; 0: it does not run. */
+pid_t guest_engine_process(const struct guest *guest);
+
+/* Device @index, in the order of the configuration. */
+struct supervisor_device guest_device(const struct guest *guest, size_t index);
+
+/* Sets the level of the log, of the engine's process too if it is AVP's. */
+void guest_set_log_level(struct guest *guest, enum log_level level);
 
 /*
  * Logs once which processes run what. It is done by itself when the guest runs; a caller that shows

@@ -56,6 +56,11 @@ static void detach(struct platform *platform)
 	stall_detector_detach(&arm64->stall_detector);
 }
 
+static void pause_platform(struct platform *platform, bool paused)
+{
+	watchdog_pause(&to_arm64(platform)->watchdog, paused);
+}
+
 static void press_power_button(struct platform *platform)
 {
 	pl061_press_key(&to_arm64(platform)->gpio);
@@ -76,6 +81,7 @@ static void close_platform(struct platform *platform, int output_ms)
 static const struct platform_ops arm64_platform_ops = {
 	.attach = attach,
 	.detach = detach,
+	.pause = pause_platform,
 	.press_power_button = press_power_button,
 	.close = close_platform,
 };

@@ -237,6 +237,25 @@ void watchdog_attach(struct watchdog *watchdog, struct hypervisor *hypervisor)
 	pthread_mutex_unlock(&watchdog->lock);
 }
 
+void watchdog_pause(struct watchdog *watchdog, bool paused)
+{
+	pthread_mutex_lock(&watchdog->lock);
+	if (paused) {
+		watchdog->paused_at = counter(watchdog);
+		timer_cancel(&watchdog->timer);
+	} else {
+		uint64_t pause = counter(watchdog) - watchdog->paused_at;
+
+		/* The guest may have written any deadline. */
+		if (watchdog->deadline > UINT64_MAX - pause)
+			watchdog->deadline = UINT64_MAX;
+		else
+			watchdog->deadline += pause;
+		wait_for_deadline(watchdog);
+	}
+	pthread_mutex_unlock(&watchdog->lock);
+}
+
 void watchdog_detach(struct watchdog *watchdog)
 {
 	pthread_mutex_lock(&watchdog->lock);

@@ -29,10 +29,11 @@ struct watchdog {
 	struct timer timer;
 	pthread_mutex_t lock; /* of all below */
 	struct hypervisor *hypervisor;
-	uint64_t start_ns; /* when the machine was attached: about the start of its counter */
-	uint32_t status;   /* enabled, WS0, WS1: as WCS has them */
-	uint64_t offset;   /* the time-out, in counts */
-	uint64_t deadline; /* in counts: WCV */
+	uint64_t start_ns;  /* when the machine was attached: about the start of its counter */
+	uint32_t status;    /* enabled, WS0, WS1: as WCS has them */
+	uint64_t offset;    /* the time-out, in counts */
+	uint64_t deadline;  /* in counts: WCV */
+	uint64_t paused_at; /* in counts */
 };
 
 /*
@@ -47,5 +48,8 @@ void watchdog_close(struct watchdog *watchdog);
 /* As pl011_attach and pl011_detach; detach switches it off, and keeps that it expired. */
 void watchdog_attach(struct watchdog *watchdog, struct hypervisor *hypervisor);
 void watchdog_detach(struct watchdog *watchdog);
+
+/* The guest is paused, or goes on: its deadline moves by the length of the pause. */
+void watchdog_pause(struct watchdog *watchdog, bool paused);
 
 #endif

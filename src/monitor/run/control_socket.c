@@ -26,9 +26,44 @@ static int handle_kill(void *context, const struct control_call *call, struct er
 	return 0;
 }
 
+static int handle_pause(void *context, const struct control_call *call, struct error *error)
+{
+	const struct control_socket *control = context;
+
+	control->pause(control->context);
+	return 0;
+}
+
+static int handle_resume(void *context, const struct control_call *call, struct error *error)
+{
+	const struct control_socket *control = context;
+
+	control->resume(control->context);
+	return 0;
+}
+
 static const struct control_verb verbs[] = {
 	{.name = MONITOR_VERB_STOP, .help = "press the power button", .handle = handle_stop},
 	{.name = MONITOR_VERB_KILL, .help = "end the guest at once", .handle = handle_kill},
+	{
+		.name = MONITOR_VERB_PAUSE,
+		.help = "pause the vCPUs; the event `paused` follows",
+		.handle = handle_pause,
+	},
+	{
+		.name = MONITOR_VERB_RESUME,
+		.help = "end the pause; the event `resumed` follows",
+		.handle = handle_resume,
+	},
+	{
+		.name = MONITOR_VERB_LOG,
+		.help = "log from this level on",
+		.fields = control_log_level_rows,
+		.size = sizeof(struct control_log_level),
+		.answer =
+			(const struct command_note[]){{"before", "the level before"}, {NULL, NULL}},
+		.handle = control_server_set_log_level,
+	},
 	{.name = NULL},
 };
 
@@ -57,6 +92,8 @@ static const struct control_verb events[] = {
 	{.name = MONITOR_EVENT_STEP, .help = "a step of the start was done", .fields = step_rows},
 	{.name = MONITOR_EVENT_RUNNING, .help = "the vCPUs run; again after each reset"},
 	{.name = MONITOR_EVENT_RESET, .help = "the guest resets"},
+	{.name = MONITOR_EVENT_PAUSED, .help = "the vCPUs are paused; again after a reset"},
+	{.name = MONITOR_EVENT_RESUMED, .help = "the vCPUs run again"},
 	{
 		.name = MONITOR_EVENT_GIVEN_UP,
 		.help = "the process of a device does not answer: kill it and start it again",

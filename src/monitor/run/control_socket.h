@@ -18,6 +18,8 @@ struct control_socket {
 	/* Called in the loop's thread. They must not close the socket. */
 	void (*button)(void *context);
 	void (*end)(void *context); /* the verb, or the peer has closed the socket */
+	void (*pause)(void *context);
+	void (*resume)(void *context);
 	void *context;
 };
 

@@ -73,6 +73,13 @@ static void handle_reset(void *context)
 	control_socket_send(&monitor->control, MONITOR_EVENT_RESET, NULL, NULL);
 }
 
+static void handle_paused(void *context)
+{
+	const struct monitor *monitor = context;
+
+	control_socket_send(&monitor->control, MONITOR_EVENT_PAUSED, NULL, NULL);
+}
+
 static void handle_watchdog(void *context, const char *what)
 {
 	struct monitor *monitor = context;
@@ -121,6 +128,7 @@ static void handle_device_given_up(void *context, const char *name)
 static const struct machine_events machine_events = {
 	.running = handle_running,
 	.reset = handle_reset,
+	.paused = handle_paused,
 	.watchdog = handle_watchdog,
 	.ended = handle_ended,
 	.mark = handle_mark,
@@ -142,6 +150,23 @@ static void press_button(void *context)
 	monitor->stop_asked = true;
 	if (monitor->machine)
 		machine_press_power_button(monitor->machine);
+}
+
+static void pause_guest(void *context)
+{
+	struct monitor *monitor = context;
+
+	if (monitor->machine)
+		machine_pause(monitor->machine);
+}
+
+static void resume_guest(void *context)
+{
+	struct monitor *monitor = context;
+
+	if (monitor->machine)
+		machine_resume(monitor->machine);
+	control_socket_send(&monitor->control, MONITOR_EVENT_RESUMED, NULL, NULL);
 }
 
 /* Repeated until the guest ends, as a guest that is starting ignores the button. */
@@ -250,6 +275,8 @@ static int open_control(struct monitor *monitor, struct error *error)
 		return fd;
 	monitor->control.button = press_button;
 	monitor->control.end = end_now;
+	monitor->control.pause = pause_guest;
+	monitor->control.resume = resume_guest;
 	monitor->control.context = monitor;
 	return control_socket_open(&monitor->control, &monitor->loop, fd, error);
 }

@@ -4,6 +4,7 @@
  * agree with; guests beyond it are refused before anything is started, and `auto` reports why each
  * engine was passed over. QEMU is a fake.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -108,18 +109,20 @@ static void test_the_table_agrees_with_the_rest(void **state)
 			option_find(guest_option_rows, feature->option, strlen(feature->option));
 		uint64_t most = 0;
 
-		assert_int_equal(!*feature->option, !row);
+		assert_int_equal(!*feature->option || feature->kind == FEATURE_VERB, !row);
 		for_each_engine(engine)
 			for (int i = 0; i < ENGINE_ARCHITECTURES; i++) {
 				uint64_t value = engine_feature_value(feature, engine, i);
 
 				most = value > most ? value : most;
-				assert_true(feature->kind == FEATURE_SUPPORT ? value <= 1 :
-									       value > 0);
+				assert_true(feature->kind == FEATURE_SUPPORT ||
+							    feature->kind == FEATURE_VERB ?
+						    value <= 1 :
+						    value > 0);
 			}
-		if (!row)
+		if (!*feature->option)
 			assert_int_equal(most, GUEST_DEVICES_MAXIMUM);
-		else if (feature->kind == FEATURE_MOST && row->maximum)
+		else if (feature->kind == FEATURE_MOST && row && row->maximum)
 			assert_int_equal(row->maximum, most);
 	}
 	assert_int_equal(value_of("", &engine_kvm), arch_virtio_slots < GUEST_DEVICES_MAXIMUM ?
@@ -128,6 +131,20 @@ static void test_the_table_agrees_with_the_rest(void **state)
 	assert_int_equal(value_of("firmware", &engine_kvm), arch_has_firmware);
 	assert_int_equal(value_of("watchdog", &engine_kvm), arch_has_watchdogs);
 	assert_int_equal(value_of("dump-dtb", &engine_kvm), arch_has_tree);
+}
+
+/* What the control socket asks for is refused by the same table. */
+static void test_verbs(void **state)
+{
+	const struct engine unable = {.name = "dull"};
+
+	assert_int_equal(engine_check_ability(&engine_kvm, "pause", &error), 0);
+	assert_int_equal(engine_check_ability(&unable, "pause", &error), -ENOTSUP);
+	assert_string_equal(error.message,
+			    "pause: engine dull has no pausing here; take another engine");
+	for_each_engine(engine)
+		for (int i = 0; i < ENGINE_ARCHITECTURES; i++)
+			assert_int_equal(engine->machines[i].pause, engine->pause != NULL);
 }
 
 /* Each engine can be chosen by its folder's name; `auto` comes first. */
@@ -459,6 +476,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_the_table_agrees_with_the_rest),
+		TEST(test_verbs),
 		TEST(test_the_list_of_engines),
 		TEST(test_long_command_lines),
 		TEST(test_every_engine_states_the_contract),

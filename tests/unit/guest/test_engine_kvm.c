@@ -60,8 +60,16 @@ static int fake_monitor(char **argv)
 		dprintf(control, "event name=\n\n");
 		pause();
 	}
-	if (strcmp(mode, "wait"))
+	if (strcmp(mode, "wait") && strcmp(mode, "pause"))
 		return !strcmp(mode, "die") ? 7 : 0;
+	if (!strcmp(mode, "pause"))
+		length = read(control, word, strlen("log-level level=error\npause\n"));
+	if (!strcmp(mode, "pause") && !strcmp(word, "log-level level=error\npause\n")) {
+		dprintf(control, "ok before=info\nok\nevent name=paused\n");
+		length = read(control, word, strlen("resume\n"));
+		dprintf(control, "ok\nevent name=resumed\n");
+		mode = "wait";
+	}
 	length = read(control, word, sizeof(word) - 1);
 	word[length > 0 ? length : 0] = 0;
 	if (!strcmp(word, "stop\n"))
@@ -74,7 +82,7 @@ static struct guest_config config;
 static struct kvm_probe_result kvm;
 static struct event_loop loop;
 static struct error error, refusal;
-static bool running, ended;
+static bool running, paused, resumed, ended;
 static enum guest_end end;
 static char how[ENGINE_HOW_LENGTH];
 
@@ -108,6 +116,16 @@ static void on_running(void *context)
 	running = true;
 }
 
+static void on_paused(void *context)
+{
+	paused = true;
+}
+
+static void on_resumed(void *context)
+{
+	resumed = true;
+}
+
 static void on_refused(void *context, const struct error *why)
 {
 	refusal = *why;
@@ -123,6 +141,8 @@ static void on_ended(void *context, enum guest_end guest_end, const char *guest_
 
 static const struct engine_events events = {
 	.running = on_running,
+	.paused = on_paused,
+	.resumed = on_resumed,
 	.refused = on_refused,
 	.ended = on_ended,
 };
@@ -191,6 +211,22 @@ static void test_ends(void **state)
 	run_fake("break", NULL);
 	assert_string_equal(how, "ended with its monitor (signal 9 (Killed))");
 	assert_int_equal(end, GUEST_FAILED);
+}
+
+static void pause_resume_stop(struct engine_guest *guest)
+{
+	engine_set_log_level(guest, LOG_ERROR);
+	assert_int_equal(engine_pause(guest, &error), 0);
+	turn_until(&paused);
+	engine_resume(guest);
+	turn_until(&resumed);
+	engine_stop(guest);
+}
+
+static void test_pause(void **state)
+{
+	run_fake("pause", pause_resume_stop);
+	assert_int_equal(end, GUEST_POWERED_OFF);
 }
 
 /* The monitor's messages about a file contain the file's name. */
@@ -280,10 +316,8 @@ static void test_arguments(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_arguments),
-		TEST(test_the_contract_reaches_the_guest),
-		TEST(test_ends),
-		TEST(test_a_guest_that_the_monitor_refuses),
+		TEST(test_arguments), TEST(test_the_contract_reaches_the_guest),   TEST(test_ends),
+		TEST(test_pause),     TEST(test_a_guest_that_the_monitor_refuses),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], "monitor"))

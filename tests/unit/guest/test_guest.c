@@ -37,7 +37,9 @@ struct subject {
 	int console; /* the test's end */
 	bool started, ready, running, ended;
 	bool refuse_start; /* by the event started */
+	bool paused, resumed;
 	unsigned int stopping, steps;
+	char events[500]; /* their names */
 };
 
 static struct scratch scratch;
@@ -110,6 +112,29 @@ static void on_stopping(void *context, uint64_t limit_ms)
 	subject->stopping++;
 }
 
+static void on_happened(void *context, const struct log_field *fields)
+{
+	struct subject *subject = context;
+	size_t length = strlen(subject->events);
+
+	assert_string_equal(fields[0].name, "event");
+	snprintf(subject->events + length, sizeof(subject->events) - length, "%s ", fields[0].text);
+}
+
+static void on_paused(void *context)
+{
+	struct subject *subject = context;
+
+	subject->paused = true;
+}
+
+static void on_resumed(void *context)
+{
+	struct subject *subject = context;
+
+	subject->resumed = true;
+}
+
 static void on_ended(void *context)
 {
 	struct subject *subject = context;
@@ -124,6 +149,9 @@ static const struct guest_events events = {
 	.ready = on_ready,
 	.running = on_running,
 	.stopping = on_stopping,
+	.happened = on_happened,
+	.paused = on_paused,
+	.resumed = on_resumed,
 	.ended = on_ended,
 };
 
@@ -249,6 +277,53 @@ static void test_two_on_one_loop(void **state)
 	assert_int_equal(end, GUEST_POWERED_OFF);
 }
 
+static void test_pause(void **state)
+{
+	struct error error;
+	enum guest_end end;
+
+	assert_int_equal(start(&first, "powerdown", NULL, &error), 0);
+	assert_string_equal(guest_state(first.guest), "starting");
+	assert_int_equal(guest_pause(first.guest, &error), -EAGAIN);
+	assert_int_equal(guest_resume(first.guest), 0);
+	turn_until(&first.running);
+	assert_string_equal(guest_state(first.guest), "running");
+	assert_int_equal(guest_pause(first.guest, &error), -EINPROGRESS);
+	assert_int_equal(guest_pause(first.guest, &error), -EINPROGRESS);
+	turn_until(&first.paused);
+	assert_string_equal(guest_state(first.guest), "paused");
+	assert_int_equal(guest_pause(first.guest, &error), 0);
+	assert_int_equal(guest_resume(first.guest), -EINPROGRESS);
+	turn_until(&first.resumed);
+	assert_string_equal(guest_state(first.guest), "running");
+
+	/* Both at once, in each order: the last one counts. */
+	first.paused = first.resumed = false;
+	assert_int_equal(guest_pause(first.guest, &error), -EINPROGRESS);
+	assert_int_equal(guest_resume(first.guest), -EINPROGRESS);
+	turn_until(&first.resumed);
+	assert_string_equal(guest_state(first.guest), "running");
+	assert_int_equal(guest_pause(first.guest, &error), -EINPROGRESS);
+	turn_until(&first.paused);
+	first.paused = false;
+	assert_int_equal(guest_resume(first.guest), -EINPROGRESS);
+	assert_int_equal(guest_pause(first.guest, &error), -EINPROGRESS);
+	turn_until(&first.paused);
+	assert_string_equal(guest_state(first.guest), "paused");
+
+	/* A paused guest that is to stop must run. */
+	guest_stop(first.guest, "test");
+	assert_string_equal(guest_state(first.guest), "stopping");
+	assert_int_equal(guest_pause(first.guest, &error), -EBUSY);
+	turn_until(&first.ended);
+	assert_string_equal(guest_state(first.guest), "ended");
+	assert_string_equal(first.events, "guest-runs guest-paused guest-resumed guest-paused "
+					  "guest-resumed guest-paused guest-stopping guest-resumed "
+					  "guest-ended ");
+	assert_int_equal(finish(&first, &end, &error), 0);
+	assert_int_equal(end, GUEST_POWERED_OFF);
+}
+
 static void test_kill(void **state)
 {
 	struct error error;
@@ -337,9 +412,13 @@ static void test_stop_before_it_runs(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_two_on_one_loop),	TEST(test_kill),
-		TEST(test_free_while_it_runs),	TEST(test_refused),
-		TEST(test_device_that_fails),	TEST(test_console_that_fails),
+		TEST(test_two_on_one_loop),
+		TEST(test_kill),
+		TEST(test_pause),
+		TEST(test_free_while_it_runs),
+		TEST(test_refused),
+		TEST(test_device_that_fails),
+		TEST(test_console_that_fails),
 		TEST(test_stop_before_it_runs),
 	};
 	int result;

@@ -561,6 +561,33 @@ static void test_watchdog_that_is_refreshed(void **state)
 	assert_int_equal(board.edges[ARM64_WATCHDOG_SPI], 0);
 }
 
+/* While the machine is paused, time does not count. */
+static void test_watchdog_in_a_pause(void **state)
+{
+	uint64_t deadline;
+
+	start_watchdog(200);
+	deadline = read_bytes(CONTROL + 0x10, 8);
+	board.platform->ops->pause(board.platform, true);
+	pass_ms(500);
+	assert_int_equal(board.edges[ARM64_WATCHDOG_SPI], 0);
+	board.platform->ops->pause(board.platform, false);
+	assert_in_range(read_bytes(CONTROL + 0x10, 8), deadline + 500 * (FREQUENCY / 1000),
+			deadline + 1500 * (FREQUENCY / 1000));
+	assert_int_equal(board.edges[ARM64_WATCHDOG_SPI], 0);
+	until(board.edges[ARM64_WATCHDOG_SPI] == 1);
+	/* One that is off stays off, and a wild deadline does not wrap. */
+	put(CONTROL, 0);
+	put(CONTROL + 0x10, 0xffffffff);
+	put(CONTROL + 0x14, 0xffffffff);
+	board.platform->ops->pause(board.platform, true);
+	pass_ms(10);
+	board.platform->ops->pause(board.platform, false);
+	assert_true(read_bytes(CONTROL + 0x10, 8) == UINT64_MAX);
+	pass_ms(300);
+	assert_int_equal(board.edges[ARM64_WATCHDOG_SPI], 1);
+}
+
 /* An access that no register defines has no effect. */
 static void test_watchdog_with_wild_accesses(void **state)
 {
@@ -803,6 +830,7 @@ int main(void)
 		BOARD_TEST(test_panic),
 		BOARD_TEST(test_watchdog_expires_in_two_steps),
 		BOARD_TEST(test_watchdog_that_is_refreshed),
+		BOARD_TEST(test_watchdog_in_a_pause),
 		BOARD_TEST(test_watchdog_with_wild_values),
 		BOARD_TEST(test_watchdog_with_wild_accesses),
 		BOARD_TEST(test_watchdog_that_tells_why),

@@ -12,17 +12,28 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "monitor/run/control_socket.h"
 
 static struct event_loop loop;
 static struct control_socket control;
 static int far = -1;
-static unsigned int buttons, ends;
+static unsigned int buttons, ends, pauses, resumes;
 
 static void count_button(void *context)
 {
 	assert_ptr_equal(context, &loop);
 	buttons++;
+}
+
+static void count_pause(void *context)
+{
+	pauses++;
+}
+
+static void count_resume(void *context)
+{
+	resumes++;
 }
 
 static void count_end(void *context)
@@ -37,10 +48,12 @@ static int start(void **state)
 	struct error error;
 	int pair[2];
 
-	buttons = ends = 0;
+	buttons = ends = pauses = resumes = 0;
 	control = (struct control_socket){
 		.button = count_button,
 		.end = count_end,
+		.pause = count_pause,
+		.resume = count_resume,
 		.context = &loop,
 	};
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
@@ -86,6 +99,18 @@ static void test_commands(void **state)
 				    "error code=ENOSYS "
 				    "text=\"there is no verb stpo; did you mean stop?\"\n"
 				    "ok\nok\n");
+}
+
+static void test_pause_and_log(void **state)
+{
+	say("pause\nresume\nlog-level level=debug\nlog-level\nlog-level level=all\nkill\n");
+	assert_int_equal(event_loop_run(&loop), 0);
+	assert_int_equal(pauses, 1);
+	assert_int_equal(resumes, 1);
+	assert_int_equal(log_get_level(), LOG_INFO);
+	assert_string_equal(hear(), "ok\nok\nok before=info\nok before=debug\n"
+				    "error code=EINVAL text=\"level: there is no choice 'all'; "
+				    "give one of: error, warning, info, debug\"\nok\n");
 }
 
 static void test_hangup(void **state)
@@ -146,6 +171,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_commands, start, finish),
+		cmocka_unit_test_setup_teardown(test_pause_and_log, start, finish),
 		cmocka_unit_test_setup_teardown(test_hangup, start, finish),
 		cmocka_unit_test_setup_teardown(test_broken_form, start, finish),
 		cmocka_unit_test_setup_teardown(test_events, start, finish),

@@ -64,13 +64,18 @@ static int kvm_usable(struct engine_plan **out, const struct kvm_probe_result *k
 	return 0;
 }
 
-/* Sends a verb. A monitor that does not read is killed by whoever waits for the effect. */
+/* A monitor that does not read is killed by whoever waits for the effect. */
+static void send_message(const struct kvm_guest *guest, struct control_message *message)
+{
+	control_message_send(message, control_channel_socket(&guest->control), -1);
+}
+
 static void command(const struct kvm_guest *guest, const char *verb)
 {
 	struct control_message message;
 
 	control_message_begin(&message, verb);
-	control_message_send(&message, control_channel_socket(&guest->control), -1);
+	send_message(guest, &message);
 }
 
 static void set_end(struct kvm_guest *guest, enum guest_end end, const char *how)
@@ -109,6 +114,18 @@ static void handle_reset(struct kvm_guest *guest, const struct control_line *lin
 	guest->common.setup->events->reset(guest->common.setup->context);
 }
 
+static void handle_paused(struct kvm_guest *guest, const struct control_line *line,
+			  const char *text)
+{
+	guest->common.setup->events->paused(guest->common.setup->context);
+}
+
+static void handle_resumed(struct kvm_guest *guest, const struct control_line *line,
+			   const char *text)
+{
+	guest->common.setup->events->resumed(guest->common.setup->context);
+}
+
 static void handle_given_up(struct kvm_guest *guest, const struct control_line *line,
 			    const char *text)
 {
@@ -142,6 +159,8 @@ static const struct monitor_event monitor_events[] = {
 	{MONITOR_EVENT_STEP, "text", handle_step},
 	{MONITOR_EVENT_RUNNING, NULL, handle_running},
 	{MONITOR_EVENT_RESET, NULL, handle_reset},
+	{MONITOR_EVENT_PAUSED, NULL, handle_paused},
+	{MONITOR_EVENT_RESUMED, NULL, handle_resumed},
 	{MONITOR_EVENT_GIVEN_UP, "device", handle_given_up},
 	{MONITOR_EVENT_WATCHDOG, "text", handle_watchdog},
 	{MONITOR_EVENT_OFF, "text", handle_off},
@@ -380,6 +399,25 @@ static void kvm_stop(struct engine_guest *guest)
 	command(kvm_guest(guest), MONITOR_VERB_STOP);
 }
 
+static void kvm_pause(struct engine_guest *guest)
+{
+	command(kvm_guest(guest), MONITOR_VERB_PAUSE);
+}
+
+static void kvm_resume(struct engine_guest *guest)
+{
+	command(kvm_guest(guest), MONITOR_VERB_RESUME);
+}
+
+static void kvm_set_log_level(struct engine_guest *guest, enum log_level level)
+{
+	struct control_message message;
+
+	control_message_begin(&message, MONITOR_VERB_LOG);
+	control_message_add(&message, "level", log_level_name(level));
+	send_message(kvm_guest(guest), &message);
+}
+
 static void kvm_kill(struct engine_guest *guest)
 {
 	/*
@@ -396,7 +434,7 @@ static void kvm_kill(struct engine_guest *guest)
 /* What the monitor has on both architectures. */
 #define MACHINE                                                                             \
 	.cpus = GUEST_CPUS_MAXIMUM, .memory = GUEST_MEMORY_MAXIMUM, .memory_unit = 4 << 10, \
-	.command_line = GUEST_COMMAND_LINE_MAXIMUM, .huge_pages = 1
+	.command_line = GUEST_COMMAND_LINE_MAXIMUM, .huge_pages = 1, .pause = 1
 
 const struct engine engine_kvm = {
 	.name = "kvm",
@@ -419,6 +457,9 @@ const struct engine engine_kvm = {
 	.prepare = kvm_prepare,
 	.stop = kvm_stop,
 	.kill = kvm_kill,
+	.pause = kvm_pause,
+	.resume = kvm_resume,
+	.set_log_level = kvm_set_log_level,
 	.describe_end = kvm_describe_end,
 	.close = kvm_close,
 };

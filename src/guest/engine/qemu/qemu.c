@@ -50,6 +50,7 @@ struct qemu_guest {
 	bool panicked;
 	bool halted; /* QEMU has paused the guest after an error */
 	bool quit_asked;
+	unsigned int stops_expected; /* events STOP, after the command */
 };
 
 static struct qemu_guest *qemu_guest(struct engine_guest *guest)
@@ -186,11 +187,19 @@ static void handle_qmp_ready(void *context)
 		log_line(LOG_ERROR, COMPONENT, "%s", error.message);
 }
 
-/* QEMU paused the guest, for example after an error of KVM. Nothing will resume it: quit. */
+/*
+ * QEMU paused the guest, because it was asked to, or, for example, after an error of KVM. Nothing
+ * will resume it in that case: quit.
+ */
 static void handle_halt(struct qemu_guest *guest)
 {
 	if (!guest->common.running || guest->panicked || guest->reason[0])
 		return;
+	if (guest->stops_expected) {
+		guest->stops_expected--;
+		guest->common.setup->events->paused(guest->common.setup->context);
+		return;
+	}
 	guest->halted = true;
 	quit(guest);
 }
@@ -220,6 +229,8 @@ static void handle_event(void *context, const char *name, const json_t *data)
 		 reason ? reason : "");
 	if (!strcmp(name, "RESUME")) {
 		log_last_line(guest);
+		if (guest->common.running)
+			setup->events->resumed(setup->context);
 		engine_report_running(&guest->common);
 	} else if (!strcmp(name, "RESET")) {
 		if (!json_is_true(json_object_get(data, "guest")))
@@ -424,6 +435,17 @@ static void qemu_stop(struct engine_guest *guest)
 		log_line(LOG_WARNING, COMPONENT, "%s", error.message);
 }
 
+static void qemu_pause(struct engine_guest *guest)
+{
+	if (qmp_execute(&qemu_guest(guest)->qmp, "stop", NULL) == 0)
+		qemu_guest(guest)->stops_expected++;
+}
+
+static void qemu_resume(struct engine_guest *guest)
+{
+	qmp_execute(&qemu_guest(guest)->qmp, "cont", NULL);
+}
+
 static void qemu_kill(struct engine_guest *guest)
 {
 	quit(qemu_guest(guest));
@@ -437,7 +459,7 @@ static void qemu_kill(struct engine_guest *guest)
 #define MACHINE                                                      \
 	.cpus = GUEST_CPUS_MAXIMUM, .memory_unit = 8 << 10,          \
 	.command_line = GUEST_COMMAND_LINE_MAXIMUM, .huge_pages = 1, \
-	.devices = GUEST_DEVICES_MAXIMUM
+	.devices = GUEST_DEVICES_MAXIMUM, .pause = 1
 
 const struct engine engine_qemu = {
 	.name = "qemu",
@@ -463,6 +485,8 @@ const struct engine engine_qemu = {
 	.prepare = qemu_prepare,
 	.stop = qemu_stop,
 	.kill = qemu_kill,
+	.pause = qemu_pause,
+	.resume = qemu_resume,
 	.describe_end = qemu_describe_end,
 	.close = qemu_close,
 };
