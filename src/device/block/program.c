@@ -8,7 +8,7 @@
 #include "device/block/file.h"
 #include "device/block/options.h"
 #include "device/run/program.h"
-#include "host/host_identity.h"
+#include "host/guest_directory.h"
 #include "host/sandbox.h"
 
 struct block_program {
@@ -28,7 +28,7 @@ static int open_image(struct device_process *process, void *const *options, void
 		.readonly = block->readonly,
 		.any_format = block->format == BLOCK_FORMAT_RAW,
 		.block_size = (uint32_t)block->logical_block_size,
-		.find_guest = host_find_guest,
+		.find_guest = guest_directory_find,
 	};
 
 	process->needs = SANDBOX_DISK;

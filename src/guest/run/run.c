@@ -27,7 +27,7 @@
 #include "guest/run/supervisor.h"
 #include "guest/run/timeline.h"
 #include "host/console.h"
-#include "host/host_identity.h"
+#include "host/guest_directory.h"
 #include "host/terminal.h"
 
 #define COMPONENT "run"
@@ -341,13 +341,13 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 		.terminal_fd = -1,
 		.start_ms = clock_now_ms(),
 	};
-	struct guest_name name;
-	int result = host_take_guest_name(&name, &config->name, config->unnamed, error);
+	struct guest_directory directory;
+	int result = guest_directory_take(&directory, &config->name, config->unnamed, error);
 
 	if (result == 0)
 		result = event_loop_init(&run.loop, 0, error);
 	if (result < 0) {
-		host_give_guest_name(&name, config->name);
+		guest_directory_give(&directory, config->name);
 		return result;
 	}
 	if (config->unnamed)
@@ -377,6 +377,6 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 	event_loop_close(&run.loop);
 	close_fd(&run.console_fd);
 	close_fd(&run.terminal_fd);
-	host_give_guest_name(&name, config->name);
+	guest_directory_give(&directory, config->name);
 	return result;
 }

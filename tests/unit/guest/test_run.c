@@ -32,7 +32,7 @@
 #include "base/stop_request.h"
 #include "device/block/options.h"
 #include "guest/run/run.h"
-#include "host/host_identity.h"
+#include "host/guest_directory.h"
 #include "unit/fake_device.h"
 #include "unit/fake_qemu.h"
 #include "unit/scratch.h"
@@ -561,13 +561,13 @@ static void test_guest_of_a_device_process(void **state)
 	expect_output(&run, "hello\r\n");
 	expect_line(&run, "device block0 (block): process ");
 	expect_line(&run, "\n");
-	assert_int_equal(host_find_guest(pid_after(run.text, "device block0"), name, sizeof(name)),
+	assert_int_equal(guest_directory_find(pid_after(run.text, "device block0"), name, sizeof(name)),
 			 run.pid);
 	assert_string_equal(name, guest_name);
-	assert_int_equal(host_find_guest(run.pid, name, sizeof(name)), 0);
+	assert_int_equal(guest_directory_find(run.pid, name, sizeof(name)), 0);
 	kill(run.pid, SIGTERM);
 	assert_int_equal(finish(&run), GUEST_POWERED_OFF);
-	assert_int_equal(host_find_guest(getpid(), name, sizeof(name)), 0);
+	assert_int_equal(guest_directory_find(getpid(), name, sizeof(name)), 0);
 }
 
 /* Files of other users do not keep a guest from reserving its name. */
@@ -856,7 +856,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_signal_before_the_guest_runs),
 		cmocka_unit_test(test_children_die_with_a_killed_run),
 	};
-	char name_file[64];
 	int result;
 
 	if (fake_qemu_called(argv))
@@ -869,6 +868,7 @@ int main(int argc, char **argv)
 	fake_qemu_install(&scratch);
 	fake_device_install(scratch.directory);
 	setenv("XDG_RUNTIME_DIR", scratch.directory, 1);
+	setenv(GUEST_DIRECTORY_VARIABLE, scratch_path(&scratch, "avp"), 1);
 	block_options =
 		(struct block_options){.file = strdup(scratch_write_zeros(&scratch, "disk", 4096)),
 				       .queues = 1,
@@ -878,7 +878,6 @@ int main(int argc, char **argv)
 					.name = (char *)"block0",
 					.options = &block_options,
 					.origin = (char *)"--block: "};
-	/* A directory of its own, independent of other runs on this host. */
 	snprintf(guest_name, sizeof(guest_name), "guest-%d", (int)getpid());
 	config = (struct guest_config){
 		.name = guest_name,
@@ -890,9 +889,6 @@ int main(int argc, char **argv)
 		.stop_timeout = STOP_TIMEOUT_S,
 	};
 	result = cmocka_run_group_tests(tests, NULL, NULL);
-	/* Left by killed runs among root's names. */
-	snprintf(name_file, sizeof(name_file), "/run/avp/%s.name", guest_name);
-	unlink(name_file);
 	free(config.kernel);
 	free(block_options.file);
 	scratch_remove(&scratch);
