@@ -51,6 +51,16 @@ int resource_limit_prepare(struct error *error)
 	return prepare_stack(error);
 }
 
+void resource_limit_raise_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 const char *resource_limit_describe(char buffer[RESOURCE_LIMIT_TEXT], int code)
 {
 	struct rlimit limit;

@@ -15,6 +15,12 @@
  */
 int resource_limit_prepare(struct error *error);
 
+/*
+ * Raises the soft limit of descriptors to the hard one. For a process that does not use select, and
+ * that untrusted processes can make keep descriptors: the others must not run out of them.
+ */
+void resource_limit_raise_descriptors(void);
+
 /* Long enough for any text of resource_limit_describe. */
 #define RESOURCE_LIMIT_TEXT 96
 
