@@ -34,7 +34,7 @@ struct bus_device {
 	const char *name; /* for the log; not copied */
 };
 
-#define BUS_DEVICES_MAX 64
+#define BUS_DEVICES_MAX 96
 
 struct bus {
 	const char *name;				   /* for the log: "port", "address" */

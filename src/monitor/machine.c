@@ -24,10 +24,15 @@
 #include "monitor/platform.h"
 #include "monitor/vcpus.h"
 #include "monitor/virtio/virtio_mmio.h"
+#include "virtio/round_up.h"
 
 /* The guest fails after so many triple faults, each this soon after a start. */
 #define FAULTS_MAX     5
 #define FAULT_QUICK_MS 2000
+/* Of both architectures. */
+#define REGISTERS_END (UINT64_C(4) << 30)
+/* Memory and windows share no section of Linux (at most 1 GiB, with pages of 64 KiB: 512 MiB). */
+#define WINDOWS_ALIGNMENT (UINT64_C(1) << 30)
 /* How long to wait until the guest's last output is read. */
 #define OUTPUT_MS 1000
 
@@ -68,6 +73,7 @@ struct machine {
 	struct platform *platform;
 	struct machine_transport *transports;
 	size_t transport_count;
+	uint64_t windows_end; /* of the devices' shared memory: guest addresses; 0: there is none */
 	struct boot_entry entry;
 	struct {
 		struct file_stamp kernel, firmware, initrd;
@@ -144,7 +150,7 @@ static uint64_t vcpu_time(void *context, uint32_t index)
 
 static void handle_exited(void *context, const struct vcpu_exit *exit)
 {
-	if (exit->kind == VCPU_EXIT_FAILED)
+	if (exit->kind == VCPU_EXIT_FAILED || exit->kind == VCPU_EXIT_MEMORY)
 		set_outcome(context, OUTCOME_FAILED, exit->reason);
 	else if (exit->kind == VCPU_EXIT_POWER_OFF)
 		set_outcome(context, OUTCOME_OFF, "");
@@ -160,9 +166,22 @@ static void handle_all_paused(void *context)
 	eventfd_write(machine->outcome_source.fd, 1);
 }
 
+/* The only memory that the host may be unable to provide is that of files of device processes. */
+static bool mend_memory(void *context)
+{
+	struct machine *machine = context;
+	bool mended = false;
+
+	for (size_t i = 0; i < machine->transport_count; i++)
+		mended |= shared_memory_mend(
+			virtio_mmio_shared_memory(machine->transports[i].transport));
+	return mended;
+}
+
 static const struct vcpus_events vcpus_events = {
 	.exited = handle_exited,
 	.paused = handle_all_paused,
+	.mend_memory = mend_memory,
 };
 
 /* Switches the power off: detaches everything before the virtual machine is freed. */
@@ -251,11 +270,18 @@ static int finish_loader(struct machine *machine, struct error *error)
 static int switch_on(struct machine *machine, struct error *error)
 {
 	const struct machine_setup *setup = machine->setup;
-	int result = setup->create_hypervisor(&machine->hypervisor, &setup->hypervisor, error);
+	struct hypervisor_setup hypervisor = setup->hypervisor;
+	int result;
 
+	hypervisor.windows_end = machine->windows_end;
+	result = setup->create_hypervisor(&machine->hypervisor, &hypervisor, error);
 	if (result < 0)
 		return result;
 	result = monitor_memory_attach(&machine->memory, machine->hypervisor, error);
+	for (size_t i = 0; i < machine->transport_count && result == 0; i++)
+		result = shared_memory_attach(
+			virtio_mmio_shared_memory(machine->transports[i].transport),
+			machine->hypervisor, error);
 	if (result == 0)
 		result = machine->hypervisor->ops->add_interrupt_controllers(machine->hypervisor,
 									     error);
@@ -485,6 +511,36 @@ static void close_device(struct machine_transport *transport)
 	loop_thread_close(&transport->thread);
 }
 
+/*
+ * Windows of shared memory are beyond memory and all registers. Drivers learn their addresses from
+ * the devices; nothing else describes them.
+ */
+static int place_windows(struct machine *machine, struct error *error)
+{
+	uint64_t start = REGISTERS_END, end;
+	int result = 0;
+
+	for (size_t i = 0; i < machine->memory.count; i++) {
+		const struct memory_range *range = &machine->memory.ranges[i];
+
+		if (range->address + range->size > start)
+			start = range->address + range->size;
+	}
+	start = end = round_up(start, WINDOWS_ALIGNMENT);
+	for (size_t i = 0; i < machine->transport_count && result == 0; i++) {
+		struct shared_memory *memory =
+			virtio_mmio_shared_memory(machine->transports[i].transport);
+		const struct bus_device *failing;
+
+		end = shared_memory_place(memory, end);
+		failing = shared_memory_bus_device(memory);
+		if (failing)
+			result = bus_add(&machine->addresses, failing, error);
+	}
+	machine->windows_end = end > start ? end : 0;
+	return result;
+}
+
 static int open_devices(struct machine *machine, struct error *error)
 {
 	const struct machine_setup *setup = machine->setup;
@@ -498,7 +554,7 @@ static int open_devices(struct machine *machine, struct error *error)
 		return error_set(error, ENOMEM, "out of memory");
 	for (unsigned int i = 0; i < setup->device_count && result == 0; i++)
 		result = open_device(machine, i, error);
-	return result;
+	return result < 0 ? result : place_windows(machine, error);
 }
 
 static int open_parts(struct machine *machine, struct error *error)

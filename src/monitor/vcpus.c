@@ -15,14 +15,41 @@
 #include "base/clock.h"
 #include "monitor/loop_thread.h"
 
-/* Handles an exit. Returns whether the vCPU continues. */
-static bool handle_exit(struct vcpus *vcpus, struct vcpu_exit *exit)
+/*
+ * The guest fails when so many exits of kind VCPU_EXIT_MEMORY without a known cause follow each
+ * other, each this soon after the one before.
+ */
+#define FAULTS_MAX 100
+#define FAULTS_MS  1000
+
+/*
+ * The host cannot provide some memory. Without anything to mend try again, as another vCPU may just
+ * have mended it. Returns whether the vCPU continues.
+ */
+static bool mend_memory(struct vcpu_thread *thread)
 {
+	struct vcpus *vcpus = thread->vcpus;
+	int64_t now = clock_now_ms();
+
+	if (vcpus->events->mend_memory(vcpus->context) || now - thread->fault_ms > FAULTS_MS)
+		thread->faults = 0;
+	thread->fault_ms = now;
+	return thread->faults++ < FAULTS_MAX;
+}
+
+/* Handles an exit. Returns whether the vCPU continues. */
+static bool handle_exit(struct vcpu_thread *thread, struct vcpu_exit *exit)
+{
+	struct vcpus *vcpus = thread->vcpus;
 	struct bus_access access = exit->access;
 
 	switch (exit->kind) {
 	case VCPU_EXIT_NONE:
 		return true;
+	case VCPU_EXIT_MEMORY:
+		if (mend_memory(thread))
+			return true;
+		break;
 	case VCPU_EXIT_MMIO:
 		bus_access(vcpus->addresses, &access);
 		return true;
@@ -31,9 +58,10 @@ static bool handle_exit(struct vcpus *vcpus, struct vcpu_exit *exit)
 			bus_access(vcpus->ports, &access);
 		return true;
 	default:
-		vcpus->events->exited(vcpus->context, exit);
-		return false;
+		break;
 	}
+	vcpus->events->exited(vcpus->context, exit);
+	return false;
 }
 
 /* Waits while the vCPUs are paused. Returns whether the vCPU continues. */
@@ -62,7 +90,7 @@ static void *run_thread(void *argument)
 	atomic_store(&thread->id, gettid());
 	do
 		vcpus->hypervisor->ops->vcpu_run(thread->vcpu, &exit);
-	while (handle_exit(vcpus, &exit) && wait_for_resume(vcpus));
+	while (handle_exit(thread, &exit) && wait_for_resume(vcpus));
 	return NULL;
 }
 

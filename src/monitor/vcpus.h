@@ -22,10 +22,14 @@ struct vcpus;
 
 /* Called in the thread of a vCPU. */
 struct vcpus_events {
-	/* An exit of kind RESET, POWER_OFF or FAILED. The vCPU has stopped. */
+	/* An exit of kind RESET, POWER_OFF, FAILED or MEMORY. The vCPU has stopped. */
 	void (*exited)(void *context, const struct vcpu_exit *exit);
 	/* After vcpus_pause: the last vCPU has paused. May be NULL if it is never called. */
 	void (*paused)(void *context);
+	/*
+	 * An exit of kind MEMORY. Returns whether any memory was mended.
+	 */
+	bool (*mend_memory)(void *context);
 };
 
 /* The state of one vCPU's thread. */
@@ -37,6 +41,9 @@ struct vcpu_thread {
 	atomic_bool running;
 	atomic_int id;		/* the host's thread id; 0: not started */
 	atomic_int schedule_fd; /* the host's statistics of the thread, or one of these */
+	/* Its own: exits of kind MEMORY in a row with nothing to mend, and when the last was. */
+	unsigned int faults;
+	int64_t fault_ms;
 };
 
 #define SCHEDULE_NOT_ASKED (-1)

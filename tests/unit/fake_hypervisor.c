@@ -29,6 +29,17 @@ static int add_memory(struct hypervisor *hypervisor, uint64_t address, uint64_t 
 	return 0;
 }
 
+static int add_window(struct hypervisor *hypervisor, uint64_t address, uint64_t size, void *host,
+		      struct error *error)
+{
+	struct fake_hypervisor *fake = to_fake(hypervisor);
+
+	if (fake->window_count == FAKE_WINDOWS)
+		abort();
+	fake->windows[fake->window_count++] = (struct fake_window){address, size, host};
+	return 0;
+}
+
 static int add_interrupt_controllers(struct hypervisor *hypervisor, struct error *error)
 {
 	/* Once, and after memory. */
@@ -170,10 +181,12 @@ static void fake_free(struct hypervisor *hypervisor)
 	if (to_fake(hypervisor)->vcpus)
 		abort();
 	to_fake(hypervisor)->controllers = false;
+	to_fake(hypervisor)->window_count = 0;
 }
 
 static const struct hypervisor_ops fake_ops = {
 	.add_memory = add_memory,
+	.add_window = add_window,
 	.add_interrupt_controllers = add_interrupt_controllers,
 	.add_kick = add_kick,
 	.remove_kick = remove_kick,

@@ -10,8 +10,9 @@
 
 #include "monitor/kvm/hypervisor.h"
 
-#define FAKE_KICKS 64
-#define FAKE_IRQS  64
+#define FAKE_KICKS   64
+#define FAKE_IRQS    64
+#define FAKE_WINDOWS 8
 
 struct fake_hypervisor {
 	struct hypervisor hypervisor;
@@ -22,6 +23,11 @@ struct fake_hypervisor {
 		int fd; /* may be signalled when it is added, which is then one edge */
 	} interrupts[FAKE_KICKS];
 	unsigned int kick_count, interrupt_count, memory_count;
+	struct fake_window {
+		uint64_t address, size;
+		uint8_t *host;
+	} windows[FAKE_WINDOWS];
+	unsigned int window_count;
 	atomic_uint edges[FAKE_IRQS]; /* by set_interrupt */
 	bool levels[FAKE_IRQS];
 	bool controllers; /* there are interrupt controllers */

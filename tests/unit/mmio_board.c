@@ -120,6 +120,11 @@ int board_set_up(void **state)
 	assert_int_equal(loop_thread_start(&board.thread, "test0", NULL), 0);
 	virtio_mmio_attach(board.transport, &board.fake.hypervisor);
 	board.device = virtio_mmio_registers(board.transport);
+	assert_true(shared_memory_place(virtio_mmio_shared_memory(board.transport), WINDOWS) >
+		    WINDOWS);
+	assert_int_equal(shared_memory_attach(virtio_mmio_shared_memory(board.transport),
+					      &board.fake.hypervisor, NULL),
+			 0);
 	*state = &board;
 	return 0;
 }

@@ -20,6 +20,7 @@
 
 #define SLOT_ADDRESS  UINT64_C(0xd0003000)
 #define SLOT_IRQ      9
+#define WINDOWS	      UINT64_C(0x300000000)
 #define QUEUE_SIZE    32
 #define RING_STRIDE   0x4000
 #define BUFFERS	      0x20000

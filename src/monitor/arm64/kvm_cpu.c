@@ -62,8 +62,15 @@ int kvm_arch_vm_type(const struct hypervisor_setup *setup, unsigned long *type, 
 	unsigned int most = limit > 0 ? (unsigned int)limit : ADDRESS_BITS;
 	unsigned int bits = most < ADDRESS_BITS ? most : ADDRESS_BITS;
 
+	if (setup->windows_end > end)
+		end = setup->windows_end;
 	while (bits < most && end > UINT64_C(1) << bits)
 		bits++;
+	if (setup->windows_end > UINT64_C(1) << bits)
+		return error_set(error, E2BIG,
+				 "the devices' windows of shared memory end at 0x%" PRIx64
+				 ", but this host's guests have %u address bits",
+				 setup->windows_end, bits);
 	if (end > UINT64_C(1) << bits)
 		return error_set_usage(error,
 				       "--memory: this host's guests have %u address bits, and "
@@ -183,6 +190,12 @@ int kvm_arch_start(struct vcpu *vcpu, const struct boot_entry *entry, struct err
 	arch->vcpus[vcpu->index] = vcpu;
 	/* KVM requires all vCPUs before the GIC starts, and the GIC before they run. */
 	return vcpu->index == vcpu->machine->cpus - 1 ? gic_start(arch->gic_fd, error) : 0;
+}
+
+unsigned int kvm_arch_address_bits(const struct kvm_machine *machine)
+{
+	/* KVM compares addresses with those of kvm_arch_vm_type. */
+	return 64;
 }
 
 uint32_t kvm_arch_irq_line(uint32_t irq)

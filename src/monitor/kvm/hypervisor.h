@@ -49,7 +49,12 @@ enum vcpu_exit_kind {
 	VCPU_EXIT_PORT,	 /* see access; count times, data is count * length bytes */
 	VCPU_EXIT_RESET, /* the guest asked the hypervisor to reset, or x86: it triple-faulted */
 	VCPU_EXIT_POWER_OFF, /* the guest asked the hypervisor to power off */
-	VCPU_EXIT_FAILED,    /* the hypervisor cannot go on: see reason */
+	/*
+	 * The guest uses memory that the host cannot provide, at an unknown address; the next run
+	 * tries again. See reason.
+	 */
+	VCPU_EXIT_MEMORY,
+	VCPU_EXIT_FAILED, /* the hypervisor cannot go on: see reason */
 };
 
 struct vcpu_exit {
@@ -57,12 +62,18 @@ struct vcpu_exit {
 	struct bus_access access;
 	uint32_t count;
 	bool fault;	  /* VCPU_EXIT_RESET: by a triple fault */
-	char reason[200]; /* VCPU_EXIT_FAILED: one line, with the vCPU's rip or pc */
+	char reason[200]; /* FAILED, MEMORY: one line, with the vCPU's rip or pc */
 };
 
 struct hypervisor_ops {
 	/* Maps @size bytes at @host at the guest's @address. Before the first vCPU is made. */
 	int (*add_memory)(struct hypervisor *hypervisor, uint64_t address, uint64_t size,
+			  void *host, struct error *error);
+	/*
+	 * The same for a window of shared memory, whose contents may change at any time, and where
+	 * the hypervisor may not be able to look: see VCPU_EXIT_MEMORY.
+	 */
+	int (*add_window)(struct hypervisor *hypervisor, uint64_t address, uint64_t size,
 			  void *host, struct error *error);
 	/*
 	 * Makes the interrupt controllers: after memory, before everything below. In the other
@@ -111,8 +122,9 @@ struct hypervisor {
 /* What a machine is made from. */
 struct hypervisor_setup {
 	uint32_t cpus;
-	uint64_t memory; /* bytes */
-	int kvm_fd;	 /* an open /dev/kvm, the caller's; unused by fakes */
+	uint64_t memory;      /* bytes */
+	uint64_t windows_end; /* the end of the guest addresses of windows; 0: there are none */
+	int kvm_fd;	      /* an open /dev/kvm, the caller's; unused by fakes */
 	/* arm64: the version of the GIC; else 0. */
 	uint32_t variant;
 };

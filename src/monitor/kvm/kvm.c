@@ -39,27 +39,53 @@ void *kvm_memory(const struct kvm_machine *machine, uint64_t address, uint64_t s
 	return NULL;
 }
 
-static int add_memory(struct hypervisor *hypervisor, uint64_t address, uint64_t size, void *host,
-		      struct error *error)
+static int set_slot(struct kvm_machine *machine, uint32_t slot, uint64_t address, uint64_t size,
+		    void *host, struct error *error)
 {
-	struct kvm_machine *machine = to_machine(hypervisor);
 	struct kvm_userspace_memory_region region = {
-		.slot = machine->memory_count,
+		.slot = slot,
 		.guest_phys_addr = address,
 		.memory_size = size,
 		.userspace_addr = (uintptr_t)host,
 	};
 
+	if (ioctl(machine->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
+		return error_set_errno(error, errno, "KVM: guest memory at 0x%" PRIx64, address);
+	return 0;
+}
+
+static int add_memory(struct hypervisor *hypervisor, uint64_t address, uint64_t size, void *host,
+		      struct error *error)
+{
+	struct kvm_machine *machine = to_machine(hypervisor);
+	int result;
+
 	if (machine->memory_count == MONITOR_MEMORY_RANGES)
 		return error_set(error, ENOSPC, "more than %d ranges of guest memory",
 				 MONITOR_MEMORY_RANGES);
-	if (ioctl(machine->fd, KVM_SET_USER_MEMORY_REGION, &region) < 0)
-		return error_set_errno(error, errno, "KVM: guest memory at 0x%" PRIx64, address);
+	result = set_slot(machine, machine->memory_count, address, size, host, error);
+	if (result < 0)
+		return result;
 	machine->memory[machine->memory_count].address = address;
 	machine->memory[machine->memory_count].size = size;
 	machine->memory[machine->memory_count].host = host;
 	machine->memory_count++;
 	return 0;
+}
+
+static int add_window(struct hypervisor *hypervisor, uint64_t address, uint64_t size, void *host,
+		      struct error *error)
+{
+	struct kvm_machine *machine = to_machine(hypervisor);
+	unsigned int bits = kvm_arch_address_bits(machine);
+
+	if (bits < 64 && (address + size - 1) >> bits)
+		return error_set(error, E2BIG,
+				 "a window of shared memory ends at 0x%" PRIx64
+				 ", but this host's guests have %u address bits",
+				 address + size, bits);
+	return set_slot(machine, MONITOR_MEMORY_RANGES + machine->window_count++, address, size,
+			host, error);
 }
 
 static int add_interrupt_controllers(struct hypervisor *hypervisor, struct error *error)
@@ -237,7 +263,11 @@ static void vcpu_run(struct vcpu *vcpu, struct vcpu_exit *exit)
 		return;
 	}
 	if (errno != EINTR && errno != EAGAIN) {
+		bool memory = errno == EFAULT;
+
 		fail(vcpu, exit, strerror(errno));
+		if (memory)
+			exit->kind = VCPU_EXIT_MEMORY;
 		return;
 	}
 	/*
@@ -279,6 +309,7 @@ static void machine_free(struct hypervisor *hypervisor)
 
 static const struct hypervisor_ops kvm_ops = {
 	.add_memory = add_memory,
+	.add_window = add_window,
 	.add_interrupt_controllers = add_interrupt_controllers,
 	.add_kick = add_kick,
 	.remove_kick = remove_kick,

@@ -29,6 +29,7 @@ struct kvm_machine {
 		uint8_t *host;
 	} memory[MONITOR_MEMORY_RANGES];
 	uint32_t memory_count;
+	uint32_t window_count;
 	struct kvm_arch *arch; /* allocated; NULL: none */
 };
 
@@ -60,6 +61,8 @@ int kvm_arch_start(struct vcpu *vcpu, const struct boot_entry *entry, struct err
 bool kvm_arch_exit(struct vcpu *vcpu, struct vcpu_exit *exit);
 /* Called after a KVM_RUN was interrupted. Interrupts after this call end the next one. */
 void kvm_arch_interrupted(struct vcpu *vcpu);
+/* How many bits a guest's addresses have. */
+unsigned int kvm_arch_address_bits(const struct kvm_machine *machine);
 /* The number of interrupt @irq for KVM_IRQ_LINE. */
 uint32_t kvm_arch_irq_line(uint32_t irq);
 /* The vCPU's program counter, for messages. */

@@ -18,6 +18,7 @@
 #include "base/event_loop.h"
 #include "base/inherited_fd.h"
 #include "base/log.h"
+#include "base/resource_limit.h"
 #include "base/signals.h"
 #include "base/stop_request.h"
 #include "base/text.h"
@@ -360,6 +361,8 @@ static int run_machine(struct monitor *monitor, const struct boot_source *source
 		.context = monitor,
 	};
 	handle_mark(monitor, "monitor started");
+	/* Each file that a device process maps into shared memory takes one. */
+	resource_limit_raise_descriptors();
 	/* Before any byte of the kernel is read and any device process contacted. */
 	result = lock_in(monitor, error);
 	if (result == 0)

@@ -144,7 +144,25 @@ static void handle_config_changed(void *context)
 	remote->events->config_changed(remote->context);
 }
 
-static const struct vhost_client_ops client_ops = {.config_changed = handle_config_changed};
+static int handle_map(void *context, const struct vhost_shmem_map *map, int fd)
+{
+	struct remote_device *remote = context;
+
+	return shared_memory_map(&remote->shared_memory, map, fd);
+}
+
+static int handle_unmap(void *context, const struct vhost_shmem_map *map)
+{
+	struct remote_device *remote = context;
+
+	return shared_memory_unmap(&remote->shared_memory, map);
+}
+
+static const struct vhost_client_ops client_ops = {
+	.config_changed = handle_config_changed,
+	.shmem_map = handle_map,
+	.shmem_unmap = handle_unmap,
+};
 
 /* Handles messages that the process sent while it was asked something else. */
 static void take_messages(struct remote_device *remote)
@@ -458,6 +476,8 @@ void remote_reset(struct remote_device *remote)
 			give_up(remote, &error);
 		remote->as_new = result == 0;
 	}
+	/* What the process requested before its answer has been done by now. */
+	shared_memory_clear(&remote->shared_memory);
 	for (uint16_t i = 0; i < remote->queue_count; i++)
 		forget_ring(remote, i);
 	if (changed > 0)
@@ -530,17 +550,23 @@ static void unwatch(struct remote_device *remote)
 	close_fd(&remote->backend.fd);
 }
 
-/* Negotiates on a new connection and learns what is offered. */
-static struct vhost_client *negotiate(struct remote_device *remote, int fd, struct error *error)
+/* Negotiates on a new connection and learns what is offered, such as @regions. */
+static struct vhost_client *negotiate(struct remote_device *remote, int fd,
+				      struct vhost_shmem_config *regions, struct error *error)
 {
 	struct vhost_client *client;
+	int result;
 
 	set_hang_up_fd(remote, fd);
 	client = vhost_client_new(fd, VHOST_CLIENT_TIMEOUT_MS, error);
 	if (!client)
 		return NULL;
 	vhost_client_begin(client);
-	if (finish(client, vhost_client_negotiate(client, &client_ops, remote, error), error) < 0) {
+	result = vhost_client_negotiate(client, &client_ops, remote, error);
+	*regions = (struct vhost_shmem_config){.count = 0};
+	if (result == 0 && vhost_client_has(client, VHOST_PROTOCOL_SHMEM))
+		result = vhost_client_get_shmem_config(client, regions, error);
+	if (finish(client, result, error) < 0) {
 		vhost_client_free(client);
 		return NULL;
 	}
@@ -549,13 +575,19 @@ static struct vhost_client *negotiate(struct remote_device *remote, int fd, stru
 
 /* Whether the process can continue where the last one stopped. */
 static bool replaces(const struct remote_device *remote, const struct vhost_client *client,
-		     struct error *error)
+		     const struct vhost_shmem_config *regions, struct error *error)
 {
 	uint64_t queues = vhost_client_queue_count(client);
 
 	if (remote->features & ~vhost_client_features(client) ||
 	    (queues && queues < remote->queue_count)) {
 		error_set(error, EPROTO, "the new device process offers less than the one before");
+		return false;
+	}
+	if (!shared_memory_matches(&remote->shared_memory, regions)) {
+		error_set(error, EPROTO,
+			  "the new device process has other shared memory regions than the one "
+			  "before");
 		return false;
 	}
 	return true;
@@ -621,6 +653,7 @@ static int set_up_again(struct remote_device *remote, struct vhost_client *clien
 	int result;
 
 	remote->memory_sent = remote->as_new = false;
+	shared_memory_inherit(&remote->shared_memory);
 	if (remote->lost_requests) {
 		log_line(
 			LOG_WARNING, COMPONENT,
@@ -652,14 +685,16 @@ static int set_up_again(struct remote_device *remote, struct vhost_client *clien
 /* One attempt. Returns whether the process is connected again. */
 static bool connect_again(struct remote_device *remote, struct error *error)
 {
+	struct vhost_shmem_config regions;
 	int fd = broker_connect(remote->peer.broker, remote->peer.device, 0, error);
-	struct vhost_client *client = fd < 0 ? NULL : negotiate(remote, fd, error);
+	struct vhost_client *client = fd < 0 ? NULL : negotiate(remote, fd, &regions, error);
 	bool back;
 
 	if (!client)
 		return false;
 	pthread_mutex_lock(&remote->lock);
-	back = replaces(remote, client, error) && set_up_again(remote, client, error) == 0;
+	back = replaces(remote, client, &regions, error) &&
+	       set_up_again(remote, client, error) == 0;
 	if (back) {
 		remote->client = client;
 		log_line(LOG_INFO, COMPONENT, "%s: attached again", remote->name);
@@ -767,6 +802,7 @@ int remote_open(struct remote_device *remote, const char *name, const struct rem
 		bool one_call, struct event_loop *loop, const struct remote_events *events,
 		void *context, struct error *error)
 {
+	struct vhost_shmem_config regions;
 	cleanup_fd int fd = peer->fd;
 	int result = 0;
 
@@ -797,9 +833,14 @@ int remote_open(struct remote_device *remote, const char *name, const struct rem
 		result = fd < 0 ? fd : 0;
 	}
 	if (result == 0) {
-		remote->client = negotiate(remote, take_fd(&fd), error);
-		result = remote->client ? learn(remote, error) : -error->code;
+		remote->client = negotiate(remote, take_fd(&fd), &regions, error);
+		result = remote->client ? 0 : -error->code;
 	}
+	/* Before the next call, during which the process may map something already. */
+	if (result == 0)
+		result = shared_memory_open(&remote->shared_memory, name, &regions, error);
+	if (result == 0)
+		result = learn(remote, error);
 	if (result == 0)
 		result = make_events(remote, 0, error);
 	if (result < 0) {
@@ -818,6 +859,7 @@ void remote_close(struct remote_device *remote)
 	vhost_client_free(remote->client);
 	set_hang_up_fd(remote, -1);
 	forget_inflight(remote);
+	shared_memory_close(&remote->shared_memory);
 	for (int i = 0; i < REMOTE_CALLS_MAX; i++)
 		close_fd(&remote->calls[i]);
 	for (int i = 0; i < DEVICE_SHAPE_QUEUES_MAX; i++)

@@ -25,6 +25,7 @@
 #include "base/timer.h"
 #include "vhost/broker.h"
 #include "monitor/memory.h"
+#include "monitor/virtio/shared_memory.h"
 #include "vhost/client.h"
 #include "vhost/inflight_area.h"
 #include "virtio/device_shape.h"
@@ -81,8 +82,9 @@ struct remote_device {
 	const struct remote_events *events;
 	void *context;
 
-	struct vhost_client *client; /* NULL: not connected */
-	uint64_t features;	     /* offered */
+	struct shared_memory shared_memory; /* has its own lock */
+	struct vhost_client *client;	    /* NULL: not connected */
+	uint64_t features;		    /* offered */
 	uint16_t queue_count;
 	uint32_t config_size;
 	uint32_t config_length; /* of this process; 0: not known yet */

@@ -26,7 +26,7 @@ struct virtio_mmio {
 	struct bus_device registers;
 	struct virtio_slot slot;
 	struct transport transport; /* its lock guards what follows */
-	uint32_t features_select, driver_features_select, queue_select;
+	uint32_t features_select, driver_features_select, queue_select, region_select;
 };
 
 /* Notifications and the interrupt line */
@@ -68,7 +68,8 @@ static const struct transport_ops transport_ops = {
 
 static void clear_selection(struct virtio_mmio *mmio)
 {
-	mmio->features_select = mmio->driver_features_select = mmio->queue_select = 0;
+	mmio->features_select = mmio->driver_features_select = 0;
+	mmio->queue_select = mmio->region_select = 0;
 }
 
 static void set_low(uint64_t *address, uint32_t value)
@@ -146,6 +147,9 @@ static void write_register(struct virtio_mmio *mmio, uint64_t address, uint32_t 
 	case VIRTIO_MMIO_QUEUE_NOTIFY:
 		/* A notification that exits is for a queue that does not run: ignore it. */
 		break;
+	case VIRTIO_MMIO_SHM_SEL:
+		mmio->region_select = value;
+		break;
 	case VIRTIO_MMIO_INTERRUPT_ACK:
 		transport_acknowledge(transport, value);
 		break;
@@ -158,6 +162,26 @@ static void write_register(struct virtio_mmio *mmio, uint64_t address, uint32_t 
 		break;
 	default:
 		write_queue(mmio, address, value);
+	}
+}
+
+static uint32_t read_region(struct virtio_mmio *mmio, uint64_t address)
+{
+	const struct shared_region *region =
+		shared_memory_find(virtio_mmio_shared_memory(mmio), mmio->region_select);
+
+	/* VIRTIO 1.4, 4.2.2: length and base are -1. */
+	if (!region)
+		return UINT32_MAX;
+	switch (address) {
+	case VIRTIO_MMIO_SHM_LEN_LOW:
+		return (uint32_t)region->size;
+	case VIRTIO_MMIO_SHM_LEN_HIGH:
+		return (uint32_t)(region->size >> 32);
+	case VIRTIO_MMIO_SHM_BASE_LOW:
+		return (uint32_t)region->address;
+	default: /* VIRTIO_MMIO_SHM_BASE_HIGH */
+		return (uint32_t)(region->address >> 32);
 	}
 }
 
@@ -189,7 +213,7 @@ static uint32_t read_register(struct virtio_mmio *mmio, uint64_t address)
 	case VIRTIO_MMIO_SHM_LEN_HIGH:
 	case VIRTIO_MMIO_SHM_BASE_LOW:
 	case VIRTIO_MMIO_SHM_BASE_HIGH:
-		return UINT32_MAX; /* no shared memory region */
+		return read_region(mmio, address);
 	case VIRTIO_MMIO_CONFIG_GENERATION:
 		return transport_config_generation(transport);
 	default: /* write-only, a completed queue reset, or not a register */
@@ -261,6 +285,11 @@ void virtio_mmio_free(struct virtio_mmio *mmio)
 const struct bus_device *virtio_mmio_registers(const struct virtio_mmio *mmio)
 {
 	return &mmio->registers;
+}
+
+struct shared_memory *virtio_mmio_shared_memory(struct virtio_mmio *mmio)
+{
+	return &mmio->transport.remote.shared_memory;
 }
 
 void virtio_mmio_attach(struct virtio_mmio *mmio, struct hypervisor *hypervisor)

@@ -28,6 +28,9 @@ void virtio_mmio_free(struct virtio_mmio *mmio);
 /* Its registers. */
 const struct bus_device *virtio_mmio_registers(const struct virtio_mmio *mmio);
 
+/* Its windows, the machine's to place and attach; they live as long as the transport. */
+struct shared_memory *virtio_mmio_shared_memory(struct virtio_mmio *mmio);
+
 /* Call after the virtual machine is made, before a vCPU runs. It must outlive the detach. */
 void virtio_mmio_attach(struct virtio_mmio *mmio, struct hypervisor *hypervisor);
 /* Call when no vCPU runs any more: resets the device. */

@@ -184,3 +184,12 @@ void cpuid_set_processor(struct kvm_cpuid2 *cpuid, uint32_t index, uint32_t coun
 		}
 	}
 }
+
+unsigned int cpuid_address_bits(const struct kvm_cpuid2 *cpuid)
+{
+	for (uint32_t i = 0; i < cpuid->nent; i++)
+		if (cpuid->entries[i].function == LEAF_AMD_SIZES)
+			return cpuid->entries[i].eax & 0xff;
+	/* Intel SDM volume 3, "Enumeration of Paging Features by CPUID". */
+	return 36;
+}

@@ -25,4 +25,7 @@ struct kvm_cpuid2 *cpuid_supported(int kvm_fd, struct error *error);
  */
 void cpuid_set_processor(struct kvm_cpuid2 *cpuid, uint32_t index, uint32_t count);
 
+/* How many bits a physical address of the guest has. */
+unsigned int cpuid_address_bits(const struct kvm_cpuid2 *cpuid);
+
 #endif

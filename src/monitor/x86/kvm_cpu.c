@@ -113,6 +113,11 @@ void kvm_arch_free(struct kvm_machine *machine)
 	machine->arch = NULL;
 }
 
+unsigned int kvm_arch_address_bits(const struct kvm_machine *machine)
+{
+	return cpuid_address_bits(machine->arch->cpuid);
+}
+
 uint32_t kvm_arch_irq_line(uint32_t irq)
 {
 	return irq;

@@ -25,11 +25,14 @@
 
 #include "monitor/kvm/kvm_private.h"
 #include "monitor/loop_thread.h"
+#include "monitor/virtio/shared_memory.h"
 
 #define MEMORY_SIZE	(UINT64_C(2) << 20)
 #define CODE_ADDRESS	0x100000
 #define PORT		0x123
 #define MMIO		0xd0000050
+#define WINDOW		0x20000000
+#define WINDOW_PAGES	64
 #define IRQ		10
 #define MSR_MISC_ENABLE 0x1a0
 /* How long a vCPU may take to be interrupted: very long. */
@@ -403,6 +406,118 @@ static void test_interrupt_ends_one_run(void **state)
 	}
 }
 
+/* In each of WINDOW_PAGES pages: reads a byte and increments the next one. Then writes to PORT. */
+static const uint8_t code_window[] = {
+	0x66, 0xba,	    PORT & 0xff, PORT >> 8,		/* mov dx, PORT */
+	0xbf, 0x00,	    0x00,	 0x00,	    0x20,	/* mov edi, WINDOW */
+	0xb9, WINDOW_PAGES, 0x00,	 0x00,	    0x00,	/* mov ecx, WINDOW_PAGES */
+	0x8a, 0x07,						/* mov al, [edi] */
+	0xfe, 0x47,	    0x01,				/* inc byte [edi + 1] */
+	0x81, 0xc7,	    0x00,	 0x10,	    0x00, 0x00, /* add edi, 4096 */
+	0xe2, 0xf3,						/* loop to the read */
+	0xee,							/* out dx, al */
+	0xeb, 0xe6,						/* jmp to the mov edi */
+};
+
+/* One pass over the window. Returns how often the vCPU reported memory that is not there. */
+static unsigned int pass(struct stage *stage, struct shared_memory *memory)
+{
+	const struct bus_device *failing = shared_memory_bus_device(memory);
+	unsigned int faults = 0;
+	struct vcpu_exit exit;
+
+	for (;;) {
+		ops(stage)->vcpu_run(stage->vcpu, &exit);
+		if (exit.kind == VCPU_EXIT_PORT)
+			return faults;
+		if (exit.kind == VCPU_EXIT_NONE)
+			continue;
+		assert_true(++faults < 10);
+		if (exit.kind == VCPU_EXIT_MMIO) {
+			/* KVM emulates the instruction, and does not find the memory. */
+			assert_true(exit.access.address - failing->start < failing->size);
+			failing->handle(failing->context, &exit.access);
+			continue;
+		}
+		if (exit.kind != VCPU_EXIT_MEMORY)
+			fail_msg("exit %d: %s", exit.kind, exit.reason);
+		assert_non_null(strstr(exit.reason, "vCPU 0"));
+		assert_true(shared_memory_mend(memory));
+	}
+}
+
+/* A statistic of the vCPU (api.rst, KVM_GET_STATS_FD). */
+static uint64_t read_statistic(struct stage *stage, const char *name)
+{
+	int fd = ioctl(stage->vcpu->fd, KVM_GET_STATS_FD, NULL);
+	struct kvm_stats_header header;
+	uint64_t storage[16], value = UINT64_MAX;
+	struct kvm_stats_desc *found = (struct kvm_stats_desc *)storage;
+
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, &header, sizeof(header), 0), sizeof(header));
+	assert_true(sizeof(*found) + header.name_size <= sizeof(storage));
+	for (uint32_t i = 0; i < header.num_desc; i++) {
+		size_t size = sizeof(*found) + header.name_size;
+
+		assert_int_equal(pread(fd, found, size, (off_t)(header.desc_offset + i * size)),
+				 size);
+		if (!strcmp(found->name, name))
+			assert_int_equal(pread(fd, &value, sizeof(value),
+					       header.data_offset + found->offset),
+					 sizeof(value));
+	}
+	close(fd);
+	assert_true(value != UINT64_MAX);
+	return value;
+}
+
+/* A window costs exits at the first touch of a page alone, and a file may shrink below it. */
+static void test_shared_memory(void **state)
+{
+	struct stage *stage = get(state);
+	struct vhost_shmem_config config = {.count = 1, .sizes = {WINDOW_PAGES * 4096}};
+	struct vhost_shmem_map map = {.length = WINDOW_PAGES * 4096, .flags = VHOST_SHMEM_WRITABLE};
+	int fd = memfd_create("file", MFD_CLOEXEC);
+	struct shared_memory memory;
+	uint64_t exits;
+	uint8_t count;
+
+	assert_int_equal(ftruncate(fd, (off_t)map.length), 0);
+	assert_int_equal(shared_memory_open(&memory, "test0", &config, NULL), 0);
+	shared_memory_place(&memory, WINDOW);
+	assert_int_equal(shared_memory_attach(&memory, stage->hypervisor, NULL), 0);
+	make_vcpu(stage, code_window, sizeof(code_window));
+	/* Blank, then with a file; the hypervisor is not told. */
+	assert_int_equal(pass(stage, &memory), 0);
+	assert_int_equal(shared_memory_map(&memory, &map, fd), 0);
+	assert_int_equal(pass(stage, &memory), 0);
+	assert_int_equal(pread(fd, &count, 1, 3 * 4096 + 1), 1);
+	assert_int_equal(count, 1);
+	exits = read_statistic(stage, "exits");
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(pass(stage, &memory), 0);
+	exits = read_statistic(stage, "exits") - exits;
+	print_message("%u accesses: %u exits, 100 of them for the port\n", 200 * WINDOW_PAGES,
+		      (unsigned int)exits);
+	/* The port's, and interrupts of the host. */
+	assert_true(exits < 100 + 20 * WINDOW_PAGES);
+	assert_int_equal(pread(fd, &count, 1, (off_t)(map.length - 4095)), 1);
+	assert_int_equal(count, 101);
+	/* It ends in the middle of the guest's pass, once and again. */
+	assert_int_equal(ftruncate(fd, 5 * 4096), 0);
+	assert_int_equal(pass(stage, &memory), 1);
+	assert_int_equal(pass(stage, &memory), 0);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	assert_int_equal(pass(stage, &memory), 1);
+	assert_int_equal(shared_memory_unmap(&memory, &map), 0);
+	assert_int_equal(pass(stage, &memory), 0);
+	ops(stage)->vcpu_free(stage->vcpu);
+	stage->vcpu = NULL;
+	shared_memory_close(&memory);
+	close(fd);
+}
+
 int main(void)
 {
 #define STAGE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -417,6 +532,7 @@ int main(void)
 		STAGE_TEST(test_interrupt_of_a_halt),
 		STAGE_TEST(test_interrupt_among_exits),
 		STAGE_TEST(test_interrupt_ends_one_run),
+		STAGE_TEST(test_shared_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,8 +9,10 @@
 #include <stdint.h>
 // cmocka needs the headers above
 #include <cmocka.h>
+#include <assert.h>
 #include <elf.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_mmio.h>
@@ -48,6 +50,7 @@ struct stage {
 	int far; /* end of the serial line */
 	unsigned int running, resets, made, expiries, pauses;
 	atomic_uint steps; /* of vCPU 0 */
+	uint64_t windows_end;
 	bool ended;
 	enum machine_end end;
 	char why[600];
@@ -131,6 +134,7 @@ static int create(struct hypervisor **hypervisor, const struct hypervisor_setup 
 {
 	assert_int_equal(setup->cpus, CPUS);
 	stage.made++;
+	stage.windows_end = setup->windows_end;
 	*hypervisor = &stage.fake.hypervisor;
 	return 0;
 }
@@ -457,6 +461,42 @@ static void test_pause_and_reset(void **state)
 	assert_int_equal(stage.resets, 1);
 	assert_false(is_busy());
 	machine_resume(stage.machine);
+}
+
+/* The number of faults, and what comes after them. */
+static unsigned int faults_left;
+
+static void act_faults(unsigned int life, unsigned int step, struct vcpu_exit *exit)
+{
+	if (faults_left == 0) {
+		switch_off(exit);
+		return;
+	}
+	faults_left--;
+	exit->kind = VCPU_EXIT_MEMORY;
+	snprintf(exit->reason, sizeof(exit->reason), "was stopped: Bad address");
+}
+
+/* Another vCPU may have mended it, but that does not last for ever. */
+static void test_memory_that_is_missing(void **state)
+{
+	(void)state;
+	faults_left = 90;
+	act = act_faults;
+	start();
+	wait_for_end();
+	assert_int_equal(stage.end, MACHINE_POWERED_OFF);
+}
+
+static void test_memory_that_stays_missing(void **state)
+{
+	(void)state;
+	faults_left = UINT_MAX;
+	act = act_faults;
+	start();
+	wait_for_end();
+	assert_int_equal(stage.end, MACHINE_FAILED);
+	assert_string_equal(stage.why, "was stopped: Bad address");
 }
 
 static void test_power_button(void **state)
@@ -849,6 +889,45 @@ static void test_a_process_outlives_the_reset(void **state)
 	assert_int_equal(stage.running, 1);
 }
 
+static void act_looks_at_windows(unsigned int life, unsigned int step, struct vcpu_exit *exit)
+{
+	const struct fake_window *windows = stage.fake.windows;
+
+	assert(stage.fake.window_count == 2);
+	assert(windows[0].address == UINT64_C(0x100000000) && windows[0].size == 0x10000);
+	assert(windows[1].address == UINT64_C(0x100200000) && windows[1].size == 0x4000);
+	if (life == 1)
+		reset(exit);
+	else
+		switch_off(exit);
+}
+
+/* Each virtual machine has the windows of a device, beyond memory. */
+static void test_windows(void **state)
+{
+	struct machine_device device = {
+		.name = "rng0",
+		.shape = {.virtio_id = VIRTIO_ID_RNG, .queues = 1, .queue_size_max = 64},
+	};
+	struct error error;
+
+	(void)state;
+	rig_start(&rig, -1);
+	device.fd = vhost_client_connect(rig.path, 1000, &error);
+	assert_done(device.fd, &error);
+	stage.setup.devices = &device;
+	stage.setup.device_count = 1;
+	act = act_looks_at_windows;
+	start();
+	wait_for_end();
+	machine_close(stage.machine);
+	stage.machine = NULL;
+	rig_stop(&rig);
+	assert_int_equal(stage.end, MACHINE_POWERED_OFF);
+	assert_int_equal(stage.resets, 1);
+	assert_true(stage.windows_end == UINT64_C(0x100204000));
+}
+
 int main(void)
 {
 #define STAGE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -859,6 +938,9 @@ int main(void)
 		STAGE_TEST(test_quick_resets_do_not_excuse_faults),
 		STAGE_TEST(test_panic),
 		STAGE_TEST(test_failure),
+		STAGE_TEST(test_memory_that_is_missing),
+		STAGE_TEST(test_memory_that_stays_missing),
+		STAGE_TEST(test_windows),
 		STAGE_TEST(test_power_button),
 		STAGE_TEST(test_pause),
 		STAGE_TEST(test_pause_and_reset),

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "unit/mmio_board.h"
@@ -279,6 +280,99 @@ static void test_requests_are_not_repeated_after_a_set_up(void **state)
 	with_record = true;
 }
 
+/* A mapping of the device, and its answer: touched in the server's thread only. */
+static struct virtio_mapping mapping;
+static int map_result;
+static atomic_uint map_answers;
+
+static void on_mapped(struct virtio_device *device, struct virtio_mapping *done, int result)
+{
+	map_result = result;
+	atomic_fetch_add(&map_answers, 1);
+}
+
+static void map_file(struct vhost_rig *rig, void *context)
+{
+	mapping = (struct virtio_mapping){
+		.region = 2,
+		.writable = true,
+		.offset = 0x1000,
+		.length = 0x2000,
+		.fd = *(int *)context,
+		.done = on_mapped,
+	};
+	assert_int_equal(virtio_device_map(&rig->test.device, &mapping), 0);
+}
+
+static int map_and_wait(struct board *board, int fd)
+{
+	unsigned int before = atomic_load(&map_answers);
+
+	rig_run(&board->rig, map_file, &fd);
+	for (int i = 0; i < 5000 && atomic_load(&map_answers) == before; i++)
+		usleep(1000);
+	assert_int_equal(atomic_load(&map_answers), before + 1);
+	return map_result;
+}
+
+/* Files in a window: until the driver's reset, over the death of the process that mapped them. */
+static void test_shared_memory(void **state)
+{
+	struct board *board = *state;
+	const uint8_t *window = board->fake.windows[1].host + 0x1000;
+	int first = memfd_create("first", MFD_CLOEXEC), second = memfd_create("", MFD_CLOEXEC);
+
+	assert_int_equal(pwrite(first, "first", 6, 0), 6);
+	assert_int_equal(pwrite(second, "other", 6, 0), 6);
+	assert_int_equal(ftruncate(first, 0x2000), 0);
+	assert_int_equal(ftruncate(second, 0x2000), 0);
+	board_boot(board, RIG_VERSION_1);
+	assert_int_equal(map_and_wait(board, first), 0);
+	assert_string_equal((const char *)window, "first");
+	assert_true(map_and_wait(board, second) < 0);
+	assert_string_equal((const char *)window, "first");
+	replace_server(board);
+	board_echo(board, 0);
+	assert_string_equal((const char *)window, "first");
+	assert_int_equal(map_and_wait(board, second), 0);
+	assert_string_equal((const char *)window, "other");
+	assert_true(map_and_wait(board, first) < 0);
+	board_put(board, VIRTIO_MMIO_STATUS, 0);
+	assert_string_equal((const char *)window, "");
+	board_boot(board, RIG_VERSION_1);
+	assert_int_equal(map_and_wait(board, first), 0);
+	/* A reset without a process, too. */
+	rig_stop(&board->rig);
+	board_put(board, VIRTIO_MMIO_STATUS, 0);
+	assert_string_equal((const char *)window, "");
+	rig_start(&board->rig, -1);
+	board_lead_to_server(board);
+	close(first);
+	close(second);
+}
+
+/* A process whose regions differ from those that the guest knows is not used. */
+static void test_other_regions(void **state)
+{
+	static const uint64_t sizes[] = {0x10000, 0, 0x8000};
+	struct board *board = *state;
+	const uint64_t *right;
+
+	board_boot(board, RIG_VERSION_1);
+	board_echo(board, 0);
+	rig_stop(&board->rig);
+	rig_start(&board->rig, -1);
+	right = board->rig.test.device.region_sizes;
+	board->rig.test.device.region_sizes = sizes;
+	board_lead_to_server(board);
+	board_request(board, 0);
+	usleep(300000);
+	assert_int_equal(atomic_load(&board->rig.test.handled), 0);
+	board->rig.test.device.region_sizes = right;
+	board_expect_answer(board, 0);
+	board_echo(board, 0);
+}
+
 static void wait_for_semaphore(struct vhost_rig *rig, void *context)
 {
 	sem_wait(context);
@@ -326,6 +420,8 @@ int main(void)
 		BOARD_TEST(test_the_process_is_replaced),
 		BOARD_TEST(test_requests_are_not_repeated),
 		BOARD_TEST(test_requests_are_not_repeated_after_a_set_up),
+		BOARD_TEST(test_shared_memory),
+		BOARD_TEST(test_other_regions),
 		BOARD_TEST(test_the_process_hangs),
 	};
 

@@ -33,13 +33,40 @@ static void test_identity(void **state)
 	assert_false(board_offered(board) & RIG_PLATFORM);
 	board_put(board, VIRTIO_MMIO_DEVICE_FEATURES_SEL, 2);
 	assert_int_equal(board_get(board, VIRTIO_MMIO_DEVICE_FEATURES), 0);
-	/* No shared memory: VIRTIO 1.4, 4.2.2. */
-	assert_int_equal(board_get(board, VIRTIO_MMIO_SHM_LEN_LOW), UINT32_MAX);
-	assert_int_equal(board_get(board, VIRTIO_MMIO_SHM_BASE_HIGH), UINT32_MAX);
 	board_put(board, VIRTIO_MMIO_QUEUE_SEL, RIG_QUEUES - 1);
 	assert_int_equal(board_get(board, VIRTIO_MMIO_QUEUE_NUM_MAX), 256);
 	board_put(board, VIRTIO_MMIO_QUEUE_SEL, RIG_QUEUES);
 	assert_int_equal(board_get(board, VIRTIO_MMIO_QUEUE_NUM_MAX), 0);
+}
+
+static uint64_t get_pair(struct board *board, uint64_t low)
+{
+	return board_get(board, low) | (uint64_t)board_get(board, low + 4) << 32;
+}
+
+/* VIRTIO 1.4, 4.2.2; the rig's device has regions 0 and 2. */
+static void test_shared_memory_registers(void **state)
+{
+	static const uint32_t none[] = {1, 3, 255, 256, 258, UINT32_MAX};
+	struct board *board = *state;
+
+	assert_int_equal(get_pair(board, VIRTIO_MMIO_SHM_LEN_LOW), 0x10000);
+	assert_int_equal(get_pair(board, VIRTIO_MMIO_SHM_BASE_LOW), WINDOWS);
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		board_put(board, VIRTIO_MMIO_SHM_SEL, none[i]);
+		assert_true(get_pair(board, VIRTIO_MMIO_SHM_LEN_LOW) == UINT64_MAX);
+		assert_true(get_pair(board, VIRTIO_MMIO_SHM_BASE_LOW) == UINT64_MAX);
+	}
+	board_put(board, VIRTIO_MMIO_SHM_SEL, 2);
+	assert_int_equal(get_pair(board, VIRTIO_MMIO_SHM_LEN_LOW), 0x4000);
+	assert_int_equal(get_pair(board, VIRTIO_MMIO_SHM_BASE_LOW),
+			 WINDOWS + SHARED_MEMORY_ALIGNMENT);
+	/* They are read-only, and a reset selects region 0 again. */
+	board_put(board, VIRTIO_MMIO_SHM_LEN_LOW, 1);
+	board_put(board, VIRTIO_MMIO_SHM_BASE_LOW, 1);
+	assert_int_equal(get_pair(board, VIRTIO_MMIO_SHM_LEN_LOW), 0x4000);
+	board_put(board, VIRTIO_MMIO_STATUS, 0);
+	assert_int_equal(get_pair(board, VIRTIO_MMIO_SHM_LEN_LOW), 0x10000);
 }
 
 static void test_widths(void **state)
@@ -393,6 +420,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BOARD_TEST(test_identity),
+		BOARD_TEST(test_shared_memory_registers),
 		BOARD_TEST(test_widths),
 		BOARD_TEST(test_features),
 		BOARD_TEST(test_life),
