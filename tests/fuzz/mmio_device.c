@@ -259,6 +259,14 @@ bool vhost_client_has(const struct vhost_client *client, enum vhost_protocol_fea
 	return current->protocol & FEATURE(feature);
 }
 
+int vhost_client_get_shmem_config(struct vhost_client *client, struct vhost_shmem_config *config,
+				  struct error *error)
+{
+	/* Not offered: see fuzz_shared_memory.c. */
+	PROMISE(false);
+	return 0;
+}
+
 uint64_t vhost_client_queue_count(const struct vhost_client *client)
 {
 	return vhost_client_has(client, VHOST_PROTOCOL_MQ) ? current->choice.queues : 0;
