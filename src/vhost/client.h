@@ -35,8 +35,8 @@ struct vhost_client;
  * vhost_client_handle_backend delivers the first two, which may call the client. The others come
  * from any call that waits for an answer, because a device process may wait for theirs before it
  * answers; so they must not call the client, nor take a lock that a caller of the client may hold.
- * What the process asked for before it answered a call was carried out when the call returns, unless
- * it sent a flood.
+ * What the process asked for before it answered a call is done when the call returns, unless it
+ * sent a flood.
  */
 struct vhost_client_ops {
 	/* Its configuration space or status changed. NULL: ignored. */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The messages of vhost-user: ids, flags, feature bits, payload layouts, and the table of what each
- * message carries (vhost-user specification, "Message Specification", "Front-end message types" and
- * "Back-end message types", in the version of QEMU 11.1: docs/interop/vhost-user.rst). The serving side, the using side, the fuzz target and the log read the same table.
+ * message carries (vhost-user specification as of QEMU 11.1, docs/interop/vhost-user.rst, "Message
+ * Specification", "Front-end message types" and "Back-end message types"). The serving side, the
+ * using side, the fuzz targets and the log read the same table.
  */
 #ifndef AVP_VHOST_MESSAGE_H
 #define AVP_VHOST_MESSAGE_H
