@@ -104,7 +104,7 @@ int vhost_client_backend_fd(const struct vhost_client *client)
 
 uint64_t vhost_client_features(const struct vhost_client *client)
 {
-	return client->features & ~PROTOCOL_BIT;
+	return client->features & ~(PROTOCOL_BIT | FEATURE(VHOST_F_LOG_ALL));
 }
 
 bool vhost_client_has(const struct vhost_client *client, enum vhost_protocol_feature feature)

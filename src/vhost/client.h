@@ -97,14 +97,17 @@ void vhost_client_free(struct vhost_client *client);
 int vhost_client_negotiate(struct vhost_client *client, const struct vhost_client_ops *ops,
 			   void *context, struct error *error);
 
-/* The feature bits that the device offers, without VHOST_USER_F_PROTOCOL_FEATURES. */
+/*
+ * The feature bits that the device offers to a driver: without VHOST_USER_F_PROTOCOL_FEATURES and
+ * VHOST_F_LOG_ALL.
+ */
 uint64_t vhost_client_features(const struct vhost_client *client);
 /* Whether a protocol feature was negotiated. */
 bool vhost_client_has(const struct vhost_client *client, enum vhost_protocol_feature feature);
 /* The number of queues; 0: it does not report one. */
 uint64_t vhost_client_queue_count(const struct vhost_client *client);
 
-/* Writes the driver's choice of features. */
+/* Writes the driver's choice of features, and with it, VHOST_F_LOG_ALL: see below. */
 int vhost_client_set_features(struct vhost_client *client, uint64_t features, struct error *error);
 
 /* The device status (VIRTIO 1.4, 2.1), where the STATUS protocol feature was negotiated. */
@@ -142,6 +145,12 @@ struct vhost_client_ring {
 	 * ring: 0, or VHOST_PACKED_BASE when it is packed.
 	 */
 	uint32_t base;
+	/*
+	 * Its writes to the ring are logged, those to the used part as if that lay at this
+	 * guest-physical address.
+	 */
+	bool logged;
+	uint64_t log_address;
 	int kick_fd; /* eventfd that the guest's kicks are written to; -1: the device polls */
 	int call_fd; /* eventfd for interrupts; -1: the driver polls */
 	int err_fd;
@@ -162,6 +171,18 @@ int vhost_client_enable_ring(struct vhost_client *client, uint16_t index, bool e
 /* Stops a ring, with all its requests completed; *base (may be NULL) is its position. */
 int vhost_client_stop_ring(struct vhost_client *client, uint16_t index, uint32_t *base,
 			   struct error *error);
+
+/*
+ * The log of guest-physical pages that the device writes (struct guest_memory), for a migration:
+ * @size bytes at @offset of the file @fd, which the caller keeps. Needs LOG_SHMFD. It is written
+ * while VHOST_F_LOG_ALL is among the features; set those, and each ring's addresses, again to begin
+ * or to end that, also while rings run. Read and clear it with atomic operations.
+ */
+int vhost_client_set_log(struct vhost_client *client, int fd, uint64_t offset, uint64_t size,
+			 struct error *error);
+/* Writes the addresses of a ring again, with what is to be logged. */
+int vhost_client_set_ring_addresses(struct vhost_client *client,
+				    const struct vhost_client_ring *ring, struct error *error);
 
 /* Configuration space: @length bytes at @offset, in pieces of up to VHOST_CONFIG_MAX. */
 int vhost_client_read_config(struct vhost_client *client, uint32_t offset, void *buffer,

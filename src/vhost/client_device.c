@@ -138,6 +138,8 @@ static int set_address(struct vhost_client *client, const struct vhost_client_ri
 		.payload.address =
 			{
 				.index = ring->index,
+				.flags = ring->logged ? 1u << VHOST_VRING_F_LOG : 0,
+				.log_guest_addr = ring->log_address,
 				.desc_user_addr = ring->descriptors,
 				.avail_user_addr = ring->driver,
 				.used_user_addr = ring->device,
@@ -206,6 +208,33 @@ int vhost_client_stop_ring(struct vhost_client *client, uint16_t index, uint32_t
 	}
 	*base = reply.payload.state.num;
 	return 0;
+}
+
+/* The log of written pages */
+
+int vhost_client_set_log(struct vhost_client *client, int fd, uint64_t offset, uint64_t size,
+			 struct error *error)
+{
+	struct vhost_message message = {
+		.header.request = VHOST_USER_SET_LOG_BASE,
+		.payload.log = {.size = size, .offset = offset},
+		.fds = {fd},
+		.fd_count = 1,
+	};
+	struct vhost_message reply;
+	int ret = vhost_client_call(client, &message, &reply, NULL, error);
+
+	if (ret == 0 && reply.payload.number != 0)
+		ret = error_set(error, EIO, "SET_LOG_BASE: refused");
+	return ret;
+}
+
+int vhost_client_set_ring_addresses(struct vhost_client *client,
+				    const struct vhost_client_ring *ring, struct error *error)
+{
+	int ret = set_address(client, ring, error);
+
+	return ret < 0 ? ret : vhost_client_synchronize(client, error);
 }
 
 /* Configuration space */

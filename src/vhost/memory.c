@@ -14,13 +14,11 @@ void vhost_memory_init(struct vhost_guest_memory *memory)
 
 void vhost_memory_clear(struct vhost_guest_memory *memory)
 {
-	const struct guest_memory_ops *ops = memory->guest.ops;
-
 	for (size_t i = 0; i < memory->count; i++)
 		vhost_mapping_close(&memory->regions[i].mapping);
 	memory->count = 0;
 	memory->lost = false;
-	guest_memory_init(&memory->guest, ops);
+	guest_memory_clear(&memory->guest);
 }
 
 static struct vhost_mapped_region *find_region(struct vhost_guest_memory *memory,

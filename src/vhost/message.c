@@ -4,11 +4,12 @@
 #include "virtio/feature.h"
 
 const uint64_t vhost_protocol_features =
-	FEATURE(VHOST_PROTOCOL_MQ) | FEATURE(VHOST_PROTOCOL_REPLY_ACK) |
-	FEATURE(VHOST_PROTOCOL_BACKEND_REQ) | FEATURE(VHOST_PROTOCOL_CONFIG) |
-	FEATURE(VHOST_PROTOCOL_BACKEND_SEND_FD) | FEATURE(VHOST_PROTOCOL_INFLIGHT_SHMFD) |
-	FEATURE(VHOST_PROTOCOL_RESET_DEVICE) | FEATURE(VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS) |
-	FEATURE(VHOST_PROTOCOL_STATUS) | FEATURE(VHOST_PROTOCOL_SHMEM);
+	FEATURE(VHOST_PROTOCOL_MQ) | FEATURE(VHOST_PROTOCOL_LOG_SHMFD) |
+	FEATURE(VHOST_PROTOCOL_REPLY_ACK) | FEATURE(VHOST_PROTOCOL_BACKEND_REQ) |
+	FEATURE(VHOST_PROTOCOL_CONFIG) | FEATURE(VHOST_PROTOCOL_BACKEND_SEND_FD) |
+	FEATURE(VHOST_PROTOCOL_INFLIGHT_SHMFD) | FEATURE(VHOST_PROTOCOL_RESET_DEVICE) |
+	FEATURE(VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS) | FEATURE(VHOST_PROTOCOL_STATUS) |
+	FEATURE(VHOST_PROTOCOL_SHMEM);
 
 #define ROW(number, NAME, lower, payload, least, most, answer, needed) \
 	{                                                              \
@@ -31,11 +32,19 @@ static const struct vhost_message_row backend_rows[] = {VHOST_BACKEND_MESSAGES(R
 
 /* Messages known by name only, so that a log line can say what a peer sent. */
 static const char *const not_served[] = {
-	[6] = "SET_LOG_BASE",	       [7] = "SET_LOG_FD",	     [19] = "SEND_RARP",
-	[20] = "NET_SET_MTU",	       [23] = "SET_VRING_ENDIAN",    [26] = "CREATE_CRYPTO_SESSION",
-	[27] = "CLOSE_CRYPTO_SESSION", [28] = "POSTCOPY_ADVISE",     [29] = "POSTCOPY_LISTEN",
-	[30] = "POSTCOPY_END",	       [33] = "GPU_SET_SOCKET",	     [35] = "VRING_KICK",
-	[41] = "GET_SHARED_OBJECT",    [42] = "SET_DEVICE_STATE_FD", [43] = "CHECK_DEVICE_STATE",
+	[19] = "SEND_RARP",
+	[20] = "NET_SET_MTU",
+	[23] = "SET_VRING_ENDIAN",
+	[26] = "CREATE_CRYPTO_SESSION",
+	[27] = "CLOSE_CRYPTO_SESSION",
+	[28] = "POSTCOPY_ADVISE",
+	[29] = "POSTCOPY_LISTEN",
+	[30] = "POSTCOPY_END",
+	[33] = "GPU_SET_SOCKET",
+	[35] = "VRING_KICK",
+	[41] = "GET_SHARED_OBJECT",
+	[42] = "SET_DEVICE_STATE_FD",
+	[43] = "CHECK_DEVICE_STATE",
 };
 
 /* Sizes of each shape: from, to, in steps. */
@@ -57,6 +66,7 @@ static const struct {
 				  1},
 	[VHOST_PAYLOAD_INFLIGHT] = {offsetof(struct vhost_inflight, padding),
 				    sizeof(struct vhost_inflight), sizeof(uint32_t)},
+	[VHOST_PAYLOAD_LOG] = {sizeof(struct vhost_log), sizeof(struct vhost_log), 1},
 	[VHOST_PAYLOAD_SHMEM_CONFIG] = {sizeof(struct vhost_shmem_config),
 					sizeof(struct vhost_shmem_config), 1},
 	[VHOST_PAYLOAD_SHMEM_MAP] = {sizeof(struct vhost_shmem_map), sizeof(struct vhost_shmem_map),

@@ -18,6 +18,7 @@
 
 enum vhost_protocol_feature {
 	VHOST_PROTOCOL_MQ = 0,
+	VHOST_PROTOCOL_LOG_SHMFD = 1,
 	VHOST_PROTOCOL_REPLY_ACK = 3,
 	VHOST_PROTOCOL_BACKEND_REQ = 5,
 	VHOST_PROTOCOL_CONFIG = 9,
@@ -92,6 +93,11 @@ struct vhost_inflight {
 	uint32_t padding; /* C implementations send it, packed ones do not */
 };
 
+struct vhost_log {
+	uint64_t size;	 /* bytes */
+	uint64_t offset; /* in the file */
+};
+
 /* Shared memory regions of a device (VIRTIO 1.4, 2.10), by id. */
 #define VHOST_SHMEM_REGIONS 256
 
@@ -122,6 +128,7 @@ union vhost_payload {
 	struct vhost_iotlb_msg iotlb;
 	struct vhost_config config;
 	struct vhost_inflight inflight;
+	struct vhost_log log;
 	struct vhost_shmem_config shmem;
 	struct vhost_shmem_map map;
 	uint8_t bytes[8 + 8 * VHOST_SHMEM_REGIONS];
@@ -134,6 +141,7 @@ _Static_assert(sizeof(struct vhost_memory_slot) == 40, "wire layout");
 _Static_assert(offsetof(struct vhost_config, data) == 12, "wire layout");
 _Static_assert(offsetof(struct vhost_inflight, padding) == 20, "wire layout");
 _Static_assert(sizeof(struct vhost_inflight) == 24, "wire layout");
+_Static_assert(sizeof(struct vhost_log) == 16, "wire layout");
 _Static_assert(sizeof(struct vhost_shmem_config) == 8 + 8 * VHOST_SHMEM_REGIONS, "wire layout");
 _Static_assert(sizeof(struct vhost_shmem_map) == 40, "wire layout");
 _Static_assert(sizeof(struct vhost_vring_state) == 8, "wire layout");
@@ -151,6 +159,7 @@ enum vhost_shape {
 	VHOST_PAYLOAD_IOTLB,
 	VHOST_PAYLOAD_CONFIG, /* twelve bytes and up to VHOST_CONFIG_MAX */
 	VHOST_PAYLOAD_INFLIGHT,
+	VHOST_PAYLOAD_LOG,
 	VHOST_PAYLOAD_SHMEM_CONFIG,
 	VHOST_PAYLOAD_SHMEM_MAP,
 	VHOST_PAYLOAD_SHAPES,
@@ -166,6 +175,8 @@ enum vhost_shape {
 	ROW(3, SET_OWNER, set_owner, NOTHING, 0, 0, NOTHING, ALWAYS)                              \
 	ROW(4, RESET_OWNER, reset_owner, NOTHING, 0, 0, NOTHING, ALWAYS)                          \
 	ROW(5, SET_MEM_TABLE, set_mem_table, TABLE, 0, 8, NOTHING, ALWAYS)                        \
+	ROW(6, SET_LOG_BASE, set_log_base, LOG, 1, 1, NUMBER, LOG_SHMFD)                          \
+	ROW(7, SET_LOG_FD, set_log_fd, NOTHING, 1, 1, NOTHING, LOG_SHMFD)                         \
 	ROW(8, SET_VRING_NUM, set_vring_num, STATE, 0, 0, NOTHING, ALWAYS)                        \
 	ROW(9, SET_VRING_ADDR, set_vring_addr, ADDRESS, 0, 0, NOTHING, ALWAYS)                    \
 	ROW(10, SET_VRING_BASE, set_vring_base, STATE, 0, 0, NOTHING, ALWAYS)                     \

@@ -311,6 +311,8 @@ int vhost_ring_update(struct vhost_ring *ring, bool memory_comes, struct error *
 		.size = ring->size,
 		.available_index = (uint16_t)ring->base,
 		.used_index = used_index(ring->base),
+		.log = ring->address.flags & (1u << VHOST_VRING_F_LOG),
+		.log_address = ring->address.log_guest_addr,
 	};
 	int ret;
 

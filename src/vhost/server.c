@@ -74,6 +74,12 @@ bool vhost_server_end_if_broken(struct vhost_server *server)
 		error_set(&error, EPROTO, "the frontend truncated a file of memory that it shares");
 		vhost_server_mark_broken(server, &error);
 	}
+	if (server->memory.guest.log_exceeded) {
+		struct error error;
+
+		error_set(&error, EPROTO, "the frontend's log has no place for a page of memory");
+		vhost_server_mark_broken(server, &error);
+	}
 	if (!server->broken)
 		return false;
 	end_connection(server);
@@ -229,6 +235,11 @@ static void end_connection(struct vhost_server *server)
 		vhost_ring_close(&server->rings[i]);
 	virtio_device_reset(device);
 	vhost_inflight_close(&server->inflight);
+	server->log_all = false;
+	server->memory.guest.log = NULL;
+	server->memory.guest.log_exceeded = false;
+	vhost_mapping_close(&server->log);
+	vhost_event_close(&server->log_event);
 	server->memory.guest.ops = NULL;
 	vhost_iotlb_close(&server->iotlb);
 	vhost_memory_clear(&server->memory);
@@ -343,6 +354,10 @@ static bool poll_rings(void *context)
 		return true;
 	for (uint16_t i = 0; i < server->device->queue_count; i++)
 		worked |= vhost_ring_poll(&server->rings[i]);
+	if (server->memory.guest.log_written) {
+		server->memory.guest.log_written = false;
+		vhost_event_signal(&server->log_event);
+	}
 	return worked;
 }
 
@@ -353,7 +368,8 @@ static bool prepare_rings(void *context, int *timeout_ms)
 
 	for (uint16_t i = 0; i < server->device->queue_count; i++)
 		work |= vhost_ring_prepare(&server->rings[i], timeout_ms);
-	return work || server->broken || server->memory.lost;
+	return work || server->broken || server->memory.lost || server->memory.guest.log_exceeded ||
+	       server->memory.guest.log_written;
 }
 
 struct vhost_server *vhost_server_new(struct event_loop *loop, struct virtio_device *device,
@@ -385,6 +401,7 @@ struct vhost_server *vhost_server_new(struct event_loop *loop, struct virtio_dev
 	server->poller = (struct event_poller){.poll = poll_rings,
 					       .prepare = prepare_rings,
 					       .context = server};
+	server->log_event = VHOST_EVENT_NONE;
 	server->log_limit = (struct log_limit){
 		.burst = LOG_BURST,
 		.interval_ms = LOG_INTERVAL_MS,

@@ -13,6 +13,7 @@
 #include "virtio/feature.h"
 
 #define PROTOCOL_BIT FEATURE(VHOST_USER_F_PROTOCOL_FEATURES)
+#define LOG_BIT	     FEATURE(VHOST_F_LOG_ALL)
 
 static struct vhost_ring *find_ring(struct vhost_server *server, uint32_t index,
 				    struct error *error)
@@ -95,7 +96,7 @@ static int choose_addressing(struct vhost_server *server, struct error *error)
 static int get_features(struct vhost_server *server, struct vhost_message *request,
 			struct vhost_message *reply, struct error *error)
 {
-	reply->payload.number = server->device->offered | PROTOCOL_BIT;
+	reply->payload.number = server->device->offered | PROTOCOL_BIT | LOG_BIT;
 	return 0;
 }
 
@@ -125,11 +126,51 @@ static int begin(struct vhost_server *server, uint64_t features, struct error *e
 	return 0;
 }
 
+/* The log (vhost-user specification, "Migration") */
+
+/*
+ * Logs from now on, or no more. Requests that are taken before and completed after it would be
+ * missed, so there must be none.
+ */
+static void set_log(struct vhost_server *server, bool all)
+{
+	pause_rings(server);
+	server->log_all = all;
+	server->memory.guest.log = all ? server->log.content : NULL;
+	server->memory.guest.log_size = server->log_size;
+}
+
+static int set_log_base(struct vhost_server *server, struct vhost_message *request,
+			struct vhost_message *reply, struct error *error)
+{
+	const struct vhost_log *log = &request->payload.log;
+	struct vhost_mapping mapping;
+	int ret = vhost_mapping_open(&mapping, request->fds[0], log->offset, log->size,
+				     &server->memory.lost, error);
+
+	if (ret < 0)
+		return ret;
+	pause_rings(server);
+	vhost_mapping_close(&server->log);
+	server->log = mapping;
+	server->log_size = log->size;
+	set_log(server, server->log_all);
+	return update_rings(server, true, error);
+}
+
+/* An event that says that something was logged. */
+static int set_log_fd(struct vhost_server *server, struct vhost_message *request,
+		      struct vhost_message *reply, struct error *error)
+{
+	return vhost_event_set(&server->log_event, vhost_message_take_fd(request, 0), error);
+}
+
 static int set_features(struct vhost_server *server, struct vhost_message *request,
 			struct vhost_message *reply, struct error *error)
 {
 	struct virtio_device *device = server->device;
-	uint64_t features = request->payload.number & ~PROTOCOL_BIT;
+	uint64_t features = request->payload.number & ~(PROTOCOL_BIT | LOG_BIT);
+	bool log_all = request->payload.number & LOG_BIT;
 	bool anew = features != device->negotiated ||
 		    (device->status & VIRTIO_CONFIG_S_NEEDS_RESET) || !server->features_set;
 	int ret;
@@ -137,6 +178,9 @@ static int set_features(struct vhost_server *server, struct vhost_message *reque
 	if (anew && any_ring_works(server))
 		return error_set(error, EINVAL, "features change while rings run");
 	server->protocol_bit = request->payload.number & PROTOCOL_BIT;
+	/* A migration begins or ends: not the driver's doing, rings may run. */
+	if (log_all != server->log_all)
+		set_log(server, log_all);
 	/* All rings stopped and features written again: the driver has restarted. */
 	ret = anew ? begin(server, features, error) : 0;
 	if (ret == 0)

@@ -51,7 +51,11 @@ struct vhost_server {
 	unsigned int request_count;
 	struct vhost_request requests[VHOST_REQUESTS_MAX]; /* oldest first */
 	struct vhost_guest_memory memory;
-	struct vhost_iotlb iotlb; /* while an IOMMU is in use */
+	struct vhost_mapping log;     /* of written pages; start NULL: none */
+	uint64_t log_size;	      /* bytes */
+	struct vhost_event log_event; /* signalled when something was logged */
+	bool log_all;		      /* VHOST_F_LOG_ALL was negotiated */
+	struct vhost_iotlb iotlb;     /* while an IOMMU is in use */
 	struct vhost_inflight_area inflight;
 	struct vhost_ring *rings; /* device->queue_count of them */
 };

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Guest memory: a sorted table of ranges, and the one checked way through it. */
+/*
+ * Guest memory: a sorted table of ranges, the one checked way through it, and the log of what was
+ * written.
+ */
 #include "virtio/guest_memory.h"
 
 #include <errno.h>
@@ -12,6 +15,11 @@ void guest_memory_init(struct guest_memory *memory, const struct guest_memory_op
 {
 	memset(memory, 0, sizeof(*memory));
 	memory->ops = ops;
+}
+
+void guest_memory_clear(struct guest_memory *memory)
+{
+	memory->region_count = memory->last_log = 0;
 }
 
 /* The first range that ends beyond @address: the only one that can contain it. */
@@ -48,6 +56,7 @@ int guest_memory_add(struct guest_memory *memory, struct guest_addr start, uint6
 		(memory->region_count - at) * sizeof(memory->regions[0]));
 	memory->regions[at] = (struct guest_memory_region){start, size, host};
 	memory->region_count++;
+	memory->last_log = 0;
 	return 0;
 }
 
@@ -61,6 +70,7 @@ int guest_memory_remove(struct guest_memory *memory, struct guest_addr start, ui
 	memory->region_count--;
 	memmove(&memory->regions[at], &memory->regions[at + 1],
 		(memory->region_count - at) * sizeof(memory->regions[0]));
+	memory->last_log = 0;
 	return 0;
 }
 
@@ -101,6 +111,69 @@ int guest_memory_translate_all(struct guest_memory *memory, struct guest_addr ad
 	if (ret == 0 && contiguous != length)
 		ret = -EFAULT;
 	return ret;
+}
+
+void guest_memory_log(struct guest_memory *memory, uint64_t address, uint64_t length)
+{
+	uint64_t page = address / GUEST_MEMORY_LOG_PAGE, last;
+
+	if (length == 0)
+		return;
+	if (__builtin_add_overflow(address, length - 1, &last) ||
+	    last / GUEST_MEMORY_LOG_PAGE / 8 >= memory->log_size) {
+		memory->log_exceeded = true;
+		return;
+	}
+	last /= GUEST_MEMORY_LOG_PAGE;
+	memory->log_written = true;
+	/* A byte at a time: few steps even for a buffer of 4 GiB. */
+	while (page <= last) {
+		uint64_t next = (page | 7) + 1;
+		unsigned int bits = 0xffu << page % 8;
+
+		if (next > last + 1)
+			bits &= 0xffu >> (next - (last + 1));
+		/* Whoever sees and clears the bits then reads the bytes that were written before. */
+		__atomic_fetch_or(&memory->log[page / 8], (uint8_t)bits, __ATOMIC_RELEASE);
+		page = next;
+	}
+}
+
+/* The range that @host lies in, or NULL. */
+static const struct guest_memory_region *find_host(struct guest_memory *memory, const uint8_t *host)
+{
+	size_t at = memory->last_log;
+
+	for (size_t i = 0; i < memory->region_count; i++) {
+		const struct guest_memory_region *region = &memory->regions[at];
+
+		if ((uint64_t)((uintptr_t)host - (uintptr_t)region->host) < region->size) {
+			memory->last_log = at;
+			return region;
+		}
+		at = at + 1 < memory->region_count ? at + 1 : 0;
+	}
+	return NULL;
+}
+
+void guest_memory_log_host(struct guest_memory *memory, const void *host, uint64_t length)
+{
+	const uint8_t *at = host;
+
+	while (length > 0) {
+		const struct guest_memory_region *region = find_host(memory, at);
+		uint64_t offset, part;
+
+		if (!region) {
+			memory->log_exceeded = true;
+			return;
+		}
+		offset = (uint64_t)(at - region->host);
+		part = region->size - offset < length ? region->size - offset : length;
+		guest_memory_log(memory, region->start.value + offset, part);
+		at += part;
+		length -= part;
+	}
 }
 
 static int copy(struct guest_memory *memory, struct guest_addr address, uint8_t *buffer,

@@ -58,10 +58,23 @@ struct guest_memory_ops {
 			 enum guest_access access, void **host);
 };
 
+/* A page of the log, whatever the size of the guest's or the host's. */
+#define GUEST_MEMORY_LOG_PAGE 4096
+
 struct guest_memory {
 	const struct guest_memory_ops *ops;
 	size_t region_count;
+	size_t last_log; /* the region that was logged last */
 	struct guest_memory_region regions[GUEST_MEMORY_REGIONS_MAX]; /* sorted by start */
+	/*
+	 * The log of pages that the device has written, for a migration: bit n % 8 of byte n / 8
+	 * stands for page n of guest-physical memory. Others read and clear it at any time. NULL:
+	 * nobody wants to know. Set by the owner while no request is in flight.
+	 */
+	uint8_t *log;
+	uint64_t log_size; /* bytes */
+	bool log_written;  /* since the owner last cleared this */
+	bool log_exceeded; /* something was written that the log has no bit for */
 };
 
 /* Starts with no regions. @ops NULL: guest-physical addresses, looked up in the regions. */
@@ -91,6 +104,16 @@ int guest_memory_translate_all(struct guest_memory *memory, struct guest_addr ad
  */
 int guest_memory_find(const struct guest_memory *memory, struct guest_addr address,
 		      uint64_t *length, void **host);
+
+/* Removes all ranges. */
+void guest_memory_clear(struct guest_memory *memory);
+
+/*
+ * For the log: @length bytes were written, at a guest-physical address or at a host pointer that a
+ * look-up has returned. Call after the writes, only while memory->log is set.
+ */
+void guest_memory_log(struct guest_memory *memory, uint64_t address, uint64_t length);
+void guest_memory_log_host(struct guest_memory *memory, const void *host, uint64_t length);
 
 /* Copy between guest memory and @buffer, across ranges. 0, -EFAULT or -EAGAIN (partly copied). */
 int guest_memory_read(struct guest_memory *memory, struct guest_addr address, void *buffer,

@@ -13,10 +13,13 @@
 #include "virtio/feature.h"
 #include "virtio/ring.h"
 
+/* Each request has room for its segments twice: as its streams consume them, and for the log. */
+#define STORED_SEGMENTS (2 * VIRTQUEUE_SEGMENTS)
+
 size_t virtqueue_memory_size(uint16_t size)
 {
 	return size * (sizeof(struct virtio_request) +
-		       VIRTQUEUE_SEGMENTS * sizeof(struct virtio_segment) + sizeof(uint16_t));
+		       STORED_SEGMENTS * sizeof(struct virtio_segment) + sizeof(uint16_t));
 }
 
 /* Cuts the storage into requests, segments and the replay list. */
@@ -26,14 +29,14 @@ static void set_up_storage(struct virtqueue *queue, void *storage)
 
 	queue->requests = storage;
 	queue->segments = (struct virtio_segment *)(queue->requests + size);
-	queue->replay = (uint16_t *)(queue->segments + size * VIRTQUEUE_SEGMENTS);
+	queue->replay = (uint16_t *)(queue->segments + size * STORED_SEGMENTS);
 	queue->free = NULL;
 	for (uint16_t i = size; i-- > 0;) {
 		struct virtio_request *request = &queue->requests[i];
 
 		request->queue = queue;
 		request->index = i;
-		request->segments = &queue->segments[i * VIRTQUEUE_SEGMENTS];
+		request->segments = &queue->segments[i * STORED_SEGMENTS];
 		request->next = queue->free;
 		queue->free = request;
 	}
@@ -81,6 +84,30 @@ static bool setup_allowed(const struct virtqueue *queue, const struct virtqueue_
 	       setup->device.value % format->device_alignment == 0;
 }
 
+/* The device has written to the ring: its device area and, packed, its descriptors. */
+static void log_ring(struct virtqueue *queue)
+{
+	struct guest_memory *memory = queue->memory;
+	uint64_t bytes = queue->format->device_bytes(queue->size);
+
+	if (!memory->log || !queue->setup.log)
+		return;
+	/* Behind an IOMMU the address would be one that has to be translated. */
+	if (memory->ops)
+		guest_memory_log_host(memory, queue->device_area, bytes);
+	else
+		guest_memory_log(memory, queue->setup.log_address, bytes);
+	if (queue->format->descriptors_written)
+		guest_memory_log_host(memory, queue->descriptors,
+				      queue->format->descriptor_bytes(queue->size));
+}
+
+static void set_kicks(struct virtqueue *queue, bool enabled)
+{
+	queue->format->set_kicks(queue, enabled);
+	log_ring(queue);
+}
+
 int virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup *setup, uint64_t features,
 		    void *storage)
 {
@@ -113,7 +140,7 @@ int virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup *setup
 	queue->started = true;
 	queue->kicks_enabled = true;
 	queue->kicks_stale = false;
-	queue->format->set_kicks(queue, true);
+	set_kicks(queue, true);
 	return 0;
 }
 
@@ -166,6 +193,13 @@ struct virtio_request *virtqueue_pop(struct virtqueue *queue)
 	request->readable.segments = request->segments;
 	request->writable.segments = request->segments + request->readable.count;
 
+	request->logged = 0;
+	if (queue->memory->log) {
+		request->logged = (uint16_t)request->writable.count;
+		memcpy(request->segments + VIRTQUEUE_SEGMENTS, request->writable.segments,
+		       request->logged * sizeof(struct virtio_segment));
+	}
+
 	queue->free = request->next;
 	request->next = NULL;
 	queue->in_flight++;
@@ -208,11 +242,27 @@ void virtqueue_unpop(struct virtqueue *queue, struct virtio_request *request)
 	release(queue, request);
 }
 
+/*
+ * Logs all that the device may have written for @request. Not just request->written bytes: a read
+ * that fails may have changed more.
+ */
+static void log_request(struct virtqueue *queue, const struct virtio_request *request)
+{
+	const struct virtio_segment *segments = request->segments + VIRTQUEUE_SEGMENTS;
+
+	for (uint16_t i = 0; i < request->logged; i++)
+		guest_memory_log_host(queue->memory, segments[i].base, segments[i].length);
+}
+
 /* Writes @batch and those that follow it to the used ring, and frees them. */
 static void complete(struct virtqueue *queue, struct virtio_request *batch)
 {
-	if (!queue->broken)
+	for (const struct virtio_request *request = batch; request; request = request->next)
+		log_request(queue, request);
+	if (!queue->broken) {
 		queue->format->use(queue, batch);
+		log_ring(queue);
+	}
 	while (batch) {
 		struct virtio_request *next = batch->next;
 
@@ -285,7 +335,7 @@ void virtqueue_disable_kicks(struct virtqueue *queue)
 	if (!queue->started || queue->broken || !queue->kicks_enabled)
 		return;
 	queue->kicks_enabled = false;
-	queue->format->set_kicks(queue, false);
+	set_kicks(queue, false);
 }
 
 bool virtqueue_enable_kicks(struct virtqueue *queue)
@@ -294,7 +344,7 @@ bool virtqueue_enable_kicks(struct virtqueue *queue)
 		return false;
 	queue->kicks_enabled = true;
 	queue->kicks_stale = false;
-	queue->format->set_kicks(queue, true);
+	set_kicks(queue, true);
 	/* A buffer added before the driver could see that kicks are wanted comes without one. */
 	shared_barrier();
 	return virtqueue_has_request(queue);

@@ -40,6 +40,12 @@ struct virtqueue_setup {
 	struct guest_addr device; /* used ring, or device event suppression */
 	uint16_t available_index; /* next entry to take; packed: bit 15 is the wrap counter */
 	uint16_t used_index;	  /* packed only, with bit 15 likewise; split has it in the ring */
+	/*
+	 * While memory->log is set: the device's writes to the ring are logged, those to its device
+	 * area as if that were at this guest-physical address (vhost-user, "Migration").
+	 */
+	bool log;
+	uint64_t log_address;
 };
 
 struct virtqueue {

@@ -35,11 +35,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define GUEST	     UINT64_C(0x100000)	      /* guest address of the memory */
 #define USER	     UINT64_C(0x7f0000000000) /* the frontend's address of the memory */
 #define RECORD_BYTES 0x4000u
+#define LOG_BYTES    64u /* more than the pages of the memory */
 #define STEPS_MAX    200
 #define MAPPINGS     20
 
 enum step {
-	STEP_MESSAGE, /* row, ring, control, patches */
+	STEP_MESSAGE, /* id, ring, control, patches */
 	STEP_MEMORY,  /* offset (2), length, bytes: written to guest memory */
 	STEP_KICK,    /* ring */
 	STEP_SET_UP,  /* features: sets up the whole device, like a correct frontend */
@@ -52,6 +53,7 @@ enum step {
 	STEP_HOLD,     /* the device keeps requests, or completes them */
 	STEP_MAP,      /* the device asks for a mapping (even) or its end: region, page, pages */
 	STEP_REPLY,    /* control, patches: an answer on the backend channel */
+	STEP_LOG,      /* LOG_*: like a frontend that begins or ends a migration */
 	STEPS,
 };
 
@@ -61,6 +63,11 @@ enum step {
 #define CONTROL_FDS	   24  /* 0: correct, 8: none, 16: one more, 24: many */
 #define CONTROL_KIND	   96  /* 0: correct, 32: eventfd, 64: memory, 96: socket */
 #define CONTROL_CUT	   128 /* in two pieces */
+
+/* What STEP_LOG does; without LOG_ON logging ends. */
+#define LOG_ON	     1
+#define LOG_BASE     2
+#define LOG_TRUNCATE 4
 
 struct input {
 	const uint8_t *data;
@@ -85,12 +92,13 @@ struct fuzz {
 	struct vhost_channel backend; /* ours; the server has the other end */
 	int kick[QUEUES], call[QUEUES];
 	uint64_t features;
+	bool log;
 	struct driver_queue drivers[QUEUES];
 	struct driver_descriptor descriptors[QUEUES][QUEUE_SIZE];
 };
 
 /* Reused for all inputs. */
-static int memory_fd, record_fd, socket_fd;
+static int memory_fd, record_fd, socket_fd, log_fd;
 static uint8_t *memory;
 
 static void require(bool condition)
@@ -284,6 +292,11 @@ static void fill_payload(struct fuzz *fuzz, uint32_t id, unsigned int ring,
 	switch (id) {
 	case VHOST_USER_SET_FEATURES:
 		payload->number = fuzz->features | FEATURE(VHOST_USER_F_PROTOCOL_FEATURES);
+		if (fuzz->log)
+			payload->number |= FEATURE(VHOST_F_LOG_ALL);
+		break;
+	case VHOST_USER_SET_LOG_BASE:
+		payload->log.size = LOG_BYTES;
 		break;
 	case VHOST_USER_SET_PROTOCOL_FEATURES:
 		payload->number = vhost_protocol_features;
@@ -311,6 +324,8 @@ static void fill_payload(struct fuzz *fuzz, uint32_t id, unsigned int ring,
 			.desc_user_addr = start + layout->descriptors,
 			.avail_user_addr = start + layout->driver,
 			.used_user_addr = start + layout->device,
+			.flags = fuzz->log ? 1u << VHOST_VRING_F_LOG : 0,
+			.log_guest_addr = GUEST,
 		};
 		break;
 	case VHOST_USER_GET_CONFIG:
@@ -364,6 +379,10 @@ static int right_fd(struct fuzz *fuzz, uint32_t id, unsigned int ring, int *back
 	case VHOST_USER_SET_VRING_CALL:
 	case VHOST_USER_SET_VRING_ERR:
 		return fuzz->call[ring];
+	case VHOST_USER_SET_LOG_FD:
+		return fuzz->call[ring];
+	case VHOST_USER_SET_LOG_BASE:
+		return log_fd;
 	case VHOST_USER_SET_INFLIGHT_FD:
 		return record_fd;
 	case VHOST_USER_SET_BACKEND_REQ_FD:
@@ -573,20 +592,31 @@ static void answer_requests(struct fuzz *fuzz)
 	}
 }
 
+static void change_log(struct fuzz *fuzz, uint8_t choice)
+{
+	fuzz->log = choice & LOG_ON;
+	if (choice & LOG_BASE)
+		send_good(fuzz, VHOST_USER_SET_LOG_BASE, 0);
+	send_good(fuzz, VHOST_USER_SET_FEATURES, 0);
+	for (unsigned int ring = 0; ring < QUEUES; ring++)
+		send_good(fuzz, VHOST_USER_SET_VRING_ADDR, ring);
+	if (choice & LOG_TRUNCATE) {
+		require(ftruncate(log_fd, 0) == 0);
+		turn(fuzz, 2);
+		require(ftruncate(log_fd, LOG_BYTES) == 0);
+	}
+}
+
 static void take_step(struct fuzz *fuzz, struct input *input)
 {
 	uint8_t step = take_byte(input);
 	uint8_t a = take_byte(input), b = 0, control;
-	const struct vhost_message_row *row;
-	uint32_t id;
 
 	switch (step % STEPS) {
 	case STEP_MESSAGE:
-		row = a < vhost_frontend_row_count ? &vhost_frontend_rows[a] : NULL;
-		id = row ? row->id : a;
 		b = take_byte(input) % QUEUES;
 		control = take_byte(input);
-		send_message(fuzz, row, id, b, control, input);
+		send_message(fuzz, vhost_find_frontend_message(a), a, b, control, input);
 		break;
 	case STEP_MEMORY: {
 		unsigned int offset = (a << 8 | take_byte(input)) * 2;
@@ -637,6 +667,9 @@ static void take_step(struct fuzz *fuzz, struct input *input)
 		control = take_byte(input);
 		ask(fuzz, !(a & 1), a >> 1, b, control);
 		break;
+	case STEP_LOG:
+		change_log(fuzz, a);
+		break;
 	case STEP_REPLY:
 		send_reply(fuzz,
 			   a & 1 ? VHOST_USER_BACKEND_SHMEM_UNMAP : VHOST_USER_BACKEND_SHMEM_MAP,
@@ -659,7 +692,8 @@ static void check_recovery(struct fuzz *fuzz)
 	turn(fuzz, 2);
 	require(recv(fuzz->socket, &reply, sizeof(reply), MSG_DONTWAIT) == sizeof(reply));
 	require(reply.header.request == VHOST_USER_GET_FEATURES);
-	require(reply.features == (fuzz->device.offered | FEATURE(VHOST_USER_F_PROTOCOL_FEATURES)));
+	require(reply.features == (fuzz->device.offered | FEATURE(VHOST_USER_F_PROTOCOL_FEATURES) |
+				   FEATURE(VHOST_F_LOG_ALL)));
 	hang_up(fuzz);
 	require(fuzz->device.memory->region_count == 0 && fuzz->device.status == 0);
 	for (unsigned int i = 0; i < QUEUES; i++)
@@ -675,6 +709,8 @@ static void make_files(void)
 	log_set_level(LOG_ERROR);
 	memory_fd = memfd_create("memory", MFD_CLOEXEC);
 	record_fd = memfd_create("record", MFD_CLOEXEC);
+	log_fd = memfd_create("log", MFD_CLOEXEC);
+	require(ftruncate(log_fd, LOG_BYTES) == 0);
 	require(ftruncate(memory_fd, MEMORY_BYTES) == 0 && ftruncate(record_fd, RECORD_BYTES) == 0);
 	/* Not the end of a connection to the server: its holder would never see a disconnect. */
 	require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);

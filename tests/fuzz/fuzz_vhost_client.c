@@ -262,6 +262,8 @@ static int call(struct fuzz *fuzz, uint32_t id, struct error *error)
 		if (fd >= 0)
 			close(fd);
 		return ret;
+	case VHOST_USER_SET_LOG_BASE:
+		return vhost_client_set_log(client, memory_fd, 0, 64, error);
 	case VHOST_USER_IOTLB_MSG:
 		return vhost_client_invalidate_iotlb(client, 0, 1, error);
 	default:

@@ -34,6 +34,10 @@ static bool answer(struct fake *fake, const struct raw_message *request, struct 
 		reply->payload.number = fake->protocol_features;
 		reply->size = sizeof(uint64_t);
 		break;
+	case VHOST_USER_SET_LOG_BASE:
+		reply->payload.number = fake->refuses_log;
+		reply->size = sizeof(uint64_t);
+		break;
 	case VHOST_USER_GET_QUEUE_NUM:
 	case VHOST_USER_GET_STATUS:
 		reply->payload.number = 5;

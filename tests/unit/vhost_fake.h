@@ -45,6 +45,7 @@ struct fake {
 	int backend; /* what SET_BACKEND_REQ_FD brought */
 	pthread_t thread;
 	uint64_t features, protocol_features;
+	bool refuses_log;
 	uint32_t spoil_id;
 	enum spoil spoil;
 	struct raw_message question; /* of SPOIL_ASK */

@@ -31,6 +31,7 @@
 #define RIG_PLATFORM	(UINT64_C(1) << 33)
 #define RIG_PACKED	(UINT64_C(1) << 34)
 #define RIG_EVENT_INDEX (UINT64_C(1) << 29)
+#define RIG_LOG_ALL	(UINT64_C(1) << 26)
 /* Offered by the test device: it looks at queue 2 only on rig_nudge. */
 #define RIG_DEVICE_FEATURE (UINT64_C(1) << 3)
 

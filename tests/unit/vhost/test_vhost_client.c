@@ -136,6 +136,11 @@ static int do_get_shmem_config(struct vhost_client *client, struct error *error)
 	return ret;
 }
 
+static int do_set_log(struct vhost_client *client, struct error *error)
+{
+	return vhost_client_set_log(client, vhost_client_fd(client), 8, 64, error);
+}
+
 static const struct {
 	uint32_t id;
 	int (*call)(struct vhost_client *client, struct error *error);
@@ -163,6 +168,7 @@ static const struct {
 	{VHOST_USER_SET_STATUS, do_set_status, false, true, false},
 	{VHOST_USER_IOTLB_MSG, do_iotlb, false, true, false},
 	{VHOST_USER_GET_SHMEM_CONFIG, do_get_shmem_config, false, false, false},
+	{VHOST_USER_SET_LOG_BASE, do_set_log, false, false, false},
 };
 
 #define CALLS (sizeof(calls) / sizeof(calls[0]))
@@ -277,6 +283,18 @@ static void answers_that_say_something_else(void **state)
 		assert_int_equal(cases[i].call(fixture->client, &error), -EPROTO);
 		assert_int_equal(do_features(fixture->client, &error), -EPIPE);
 	}
+}
+
+static void refused_log(void **state)
+{
+	struct fake_fixture *fixture = *state;
+	struct error error;
+
+	fixture->fake.refuses_log = true;
+	fake_run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
+	assert_int_equal(do_set_log(fixture->client, &error), -EIO);
+	assert_done(do_features(fixture->client, &error), &error);
 }
 
 static void refused_configuration(void **state)
@@ -509,6 +527,7 @@ int main(void)
 		fake_test(every_wrong_answer_is_an_error),
 		fake_test(answers_that_say_something_else),
 		fake_test(refused_configuration),
+		fake_test(refused_log),
 		fake_test(plain_device_processes_are_enough),
 		fake_test(an_operation_has_one_wait),
 		fake_test(a_refusal_outlives_the_connection),

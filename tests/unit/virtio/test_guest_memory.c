@@ -124,6 +124,62 @@ static void test_copy_across(void **state)
 	assert_int_equal(guest_memory_read(&memory, guest_addr(0x12fe0), in, 64), -EFAULT);
 }
 
+/* The log of the first pages, as one number; it is cleared. */
+static uint32_t take_log(struct guest_memory *memory)
+{
+	uint32_t bits;
+
+	memcpy(&bits, memory->log, sizeof(bits));
+	memset(memory->log, 0, memory->log_size);
+	return bits;
+}
+
+static void test_log(void **state)
+{
+	struct guest_memory memory;
+	uint8_t log[8] = {[4] = 0x55, [5] = 0x55, [6] = 0x55, [7] = 0x55};
+
+	(void)state;
+	set_up(&memory);
+	memory.log = log;
+	memory.log_size = 4;
+	guest_memory_log(&memory, 0, 0);
+	assert_int_equal(take_log(&memory), 0);
+	assert_false(memory.log_written);
+	guest_memory_log(&memory, 0xfff, 1);
+	assert_int_equal(take_log(&memory), 1 << 0);
+	assert_true(memory.log_written);
+	guest_memory_log(&memory, 0xfff, 2);
+	assert_int_equal(take_log(&memory), 3 << 0);
+	guest_memory_log(&memory, 0x6000, 0x2001);
+	assert_int_equal(take_log(&memory), 7 << 6);
+	guest_memory_log(&memory, 0x7fff, 0x9002);
+	assert_int_equal(take_log(&memory), 0x7ff << 7);
+	guest_memory_log(&memory, 0, 32 * 4096);
+	assert_int_equal(take_log(&memory), UINT32_MAX);
+	/* The pages at 0x10000, which are elsewhere for the host; also across ranges. */
+	guest_memory_log_host(&memory, low + 0xfff, 1);
+	assert_int_equal(take_log(&memory), 1 << 16);
+	guest_memory_log_host(&memory, high + 0x800, 0x1000);
+	assert_int_equal(take_log(&memory), 3 << 17);
+	assert_false(memory.log_exceeded);
+	/* Pages beyond the log, and what is not guest memory. */
+	guest_memory_log(&memory, 31 * 4096, 4097);
+	assert_true(memory.log_exceeded);
+	memory.log_exceeded = false;
+	guest_memory_log(&memory, UINT64_MAX, 2);
+	assert_true(memory.log_exceeded);
+	memory.log_exceeded = false;
+	guest_memory_log_host(&memory, top, 1);
+	assert_true(memory.log_exceeded);
+	memory.log_exceeded = false;
+	guest_memory_log_host(&memory, &memory, 1);
+	assert_true(memory.log_exceeded);
+	assert_int_equal(take_log(&memory), 0);
+	for (int i = 4; i < 8; i++)
+		assert_int_equal(log[i], 0x55);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -131,6 +187,7 @@ int main(void)
 		cmocka_unit_test(test_outside),
 		cmocka_unit_test(test_add_and_remove),
 		cmocka_unit_test(test_copy_across),
+		cmocka_unit_test(test_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
