@@ -764,12 +764,31 @@ static void test_engine_that_ignores_its_end(void **state)
 	assert_non_null(strstr(run.text, "the guest was killed after "));
 }
 
+/* Waits until the process takes signals through its loop: it has blocked SIGINT. */
+static void wait_takes_signals(pid_t pid)
+{
+	int64_t limit = clock_now_ms() + LIMIT_MS;
+	unsigned long long blocked = 0;
+	char path[64], line[256];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	while (!(blocked & 1ULL << (SIGINT - 1)) && clock_now_ms() < limit) {
+		FILE *file = fopen(path, "r");
+
+		assert_non_null(file);
+		while (fgets(line, sizeof(line), file))
+			sscanf(line, "SigBlk: %llx", &blocked);
+		fclose(file);
+		usleep(1000);
+	}
+}
+
 static void test_signal_before_the_guest_runs(void **state)
 {
 	struct process_run run;
 
 	start(&run, "mute", "normal");
-	usleep(300000);
+	wait_takes_signals(run.pid);
 	kill(run.pid, SIGINT);
 	assert_int_equal(finish(&run), GUEST_POWERED_OFF);
 	/* A guest that never ran is not announced. */
@@ -778,7 +797,7 @@ static void test_signal_before_the_guest_runs(void **state)
 
 	/* Slow device processes. */
 	start(&run, "poweroff", "slow");
-	usleep(300000);
+	wait_takes_signals(run.pid);
 	kill(run.pid, SIGTERM);
 	assert_int_equal(finish(&run), GUEST_POWERED_OFF);
 	assert_non_null(strstr(run.text, "the guest was ended before it ran"));
@@ -816,11 +835,11 @@ static void test_children_die_with_a_killed_run(void **state)
 	close(run.output);
 	close(run.errors);
 
-	/* While it starts: the probes have ended, and it waits for the device process. */
+	/* While it starts: with a probe or the device process, or before either. */
 	start(&run, "mute", "slow");
 	sleep(1);
 	kill(run.pid, SIGKILL);
-	assert_int_equal(reap_all(), 2);
+	assert_in_range(reap_all(), 1, 4);
 	close(run.input);
 	close(run.output);
 	close(run.errors);
