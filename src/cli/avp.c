@@ -5,9 +5,8 @@
 #include "guest/config/bundle.h"
 
 static const struct command *const subcommands[] = {
-	&command_run,	  &command_spec,     &command_device,
-	&command_monitor, &command_conform,  &command_doctor,
-	&command_help,	  &command_document, NULL,
+	&command_run,	  &command_control, &command_spec, &command_device,   &command_monitor,
+	&command_conform, &command_doctor,  &command_help, &command_document, NULL,
 };
 
 const struct command command_avp = {

@@ -8,6 +8,7 @@
 extern const struct command command_avp;
 
 extern const struct command command_conform;
+extern const struct command command_control;
 extern const struct command command_device;
 extern const struct command command_doctor;
 extern const struct command command_document;

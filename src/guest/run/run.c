@@ -23,6 +23,7 @@
 #include "base/log.h"
 #include "base/signals.h"
 #include "base/stop_request.h"
+#include "guest/run/control.h"
 #include "guest/run/service_manager.h"
 #include "guest/run/supervisor.h"
 #include "guest/run/timeline.h"
@@ -60,6 +61,7 @@ struct run {
 	struct sigaction actions_before[HANDLED_ACTIONS];
 	struct service_manager manager;
 	struct guest *guest;
+	struct guest_control control;
 	int console_fd; /* this process's end of the serial port, until the console is opened */
 	struct console *console;
 	/* For the device that serves the terminal; its descriptors are -1 without one. */
@@ -174,6 +176,27 @@ static void handle_stopping(void *context, uint64_t limit_ms)
 	console_finish_line(run->console);
 }
 
+static void handle_happened(void *context, const struct log_field *fields)
+{
+	struct run *run = context;
+
+	guest_control_happened(&run->control, fields);
+}
+
+static void handle_paused(void *context)
+{
+	struct run *run = context;
+
+	guest_control_paused(&run->control);
+}
+
+static void handle_resumed(void *context)
+{
+	struct run *run = context;
+
+	guest_control_resumed(&run->control);
+}
+
 static void handle_ended(void *context)
 {
 	struct run *run = context;
@@ -187,6 +210,9 @@ static const struct guest_events guest_events = {
 	.ready = handle_ready,
 	.running = handle_running,
 	.stopping = handle_stopping,
+	.happened = handle_happened,
+	.paused = handle_paused,
+	.resumed = handle_resumed,
 	.ended = handle_ended,
 };
 
@@ -309,11 +335,28 @@ static int start_guest(struct run *run, struct error *error)
 	return guest_start(&run->guest, &setup, error);
 }
 
-/* Runs from the first process to the end of the guest. The caller cleans up. */
-static int run_phases(struct run *run, struct error *error)
+/* Makes the control socket, unless there is no directory for it. */
+static int open_control(struct run *run, const struct guest_directory *directory,
+			struct error *error)
 {
-	int result = start_guest(run, error);
+	int fd = guest_directory_listen(directory, error);
 
+	if (fd == -ENOENT)
+		return 0;
+	if (fd < 0)
+		return fd;
+	return guest_control_open(&run->control, &run->loop, run->config, fd, error);
+}
+
+/* Runs from the first process to the end of the guest. The caller cleans up. */
+static int run_phases(struct run *run, const struct guest_directory *directory, struct error *error)
+{
+	int result = open_control(run, directory, error);
+
+	if (result == 0)
+		result = start_guest(run, error);
+	if (result == 0)
+		run->control.guest = run->guest;
 	while (result >= 0 && !run->ended)
 		result = take_turn(run);
 	return result < 0 ? result : 0;
@@ -335,6 +378,7 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 	struct run run = {
 		.config = config,
 		.manager = SERVICE_MANAGER_NONE,
+		.control = GUEST_CONTROL_NONE,
 		.signals = {.fd = -1, .handle = handle_signal},
 		.console_fd = -1,
 		.terminal = TERMINAL_NONE,
@@ -359,7 +403,7 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 	service_manager_open(&run.manager, &run.loop);
 	service_manager_notify(&run.manager, "STATUS=starting guest %s", config->name);
 	if (result == 0)
-		result = run_phases(&run, error);
+		result = run_phases(&run, &directory, error);
 
 	service_manager_notify(&run.manager, "STOPPING=1\nSTATUS=the guest %s",
 			       run.ended && guest_how(run.guest)[0] ? guest_how(run.guest) :
@@ -371,6 +415,7 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 	print_timeline(&run);
 	if (result == 0)
 		result = take_result(&run, end, error);
+	guest_control_close(&run.control);
 	guest_free(run.guest);
 	service_manager_close(&run.manager);
 	restore_signals(&run);

@@ -561,7 +561,8 @@ static void test_guest_of_a_device_process(void **state)
 	expect_output(&run, "hello\r\n");
 	expect_line(&run, "device block0 (block): process ");
 	expect_line(&run, "\n");
-	assert_int_equal(guest_directory_find(pid_after(run.text, "device block0"), name, sizeof(name)),
+	assert_int_equal(guest_directory_find(pid_after(run.text, "device block0"), name,
+					      sizeof(name)),
 			 run.pid);
 	assert_string_equal(name, guest_name);
 	assert_int_equal(guest_directory_find(run.pid, name, sizeof(name)), 0);

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* `avp control`: asks a guest that runs something over its control socket. */
+#include "cli/avp.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/control.h"
+#include "guest/run/control.h"
+#include "host/guest_directory.h"
+
+/* A request, and what has come of it. */
+struct request {
+	struct event_loop loop;
+	struct control_channel channel;
+	struct control_message message;
+	const char *guest;
+	bool follows; /* the answer, the events */
+	bool greeted, done;
+	int result;
+	struct error *error;
+};
+
+static void finish(struct request *request, int result)
+{
+	request->done = true;
+	request->result = result;
+}
+
+/* Prints the fields of a line, in the form of the interface, behind @first. */
+static void print_line(const char *first, const struct control_line *line)
+{
+	struct control_message text;
+
+	control_message_begin(&text, first);
+	for (size_t i = 0; i < line->count; i++)
+		control_message_add(&text, line->fields[i].name, line->fields[i].value);
+	/* A line without a verb starts with a blank. */
+	if (text.length)
+		printf("%.*s\n", (int)text.length - !*first, text.text + !*first);
+	fflush(stdout);
+}
+
+/* Sends the request to a guest that speaks this version of the interface. */
+static void take_greeting(struct request *request, const struct control_line *line)
+{
+	const char *interface = control_line_get(line, "interface");
+	uint64_t version;
+	int result;
+
+	request->greeted = true;
+	if (!strcmp(line->verb, CONTROL_HELLO) && interface &&
+	    !strcmp(interface, guest_interface.name) &&
+	    control_line_number(line, "version", &version) && version == guest_interface.version) {
+		result = control_message_send(&request->message,
+					      control_channel_socket(&request->channel), -1);
+		if (result < 0)
+			finish(request, error_set_errno(request->error, -result, "guest '%s'",
+							request->guest));
+		return;
+	}
+	finish(request, error_set(request->error, EPROTO,
+				  "guest '%s' does not speak version %u of the interface; use the "
+				  "avp that runs it",
+				  request->guest, guest_interface.version));
+}
+
+/* The errno whose name is @code; EIO: unknown. */
+static int find_code(const char *code)
+{
+	for (int number = 1; code && number < 200; number++) {
+		const char *name = strerrorname_np(number);
+
+		if (name && !strcmp(name, code))
+			return number;
+	}
+	return EIO;
+}
+
+static void take_error(struct request *request, const struct control_line *line)
+{
+	const char *text = control_line_get(line, "text");
+	int code = find_code(control_line_get(line, "code"));
+
+	error_set(request->error, code, "guest '%s': %s", request->guest,
+		  text ?: "no reason given");
+	/* The call was wrong. */
+	request->error->usage = code == EINVAL || code == ENOSYS;
+	finish(request, -code);
+}
+
+static void handle_line(void *context, const struct control_line *line, int *fd)
+{
+	struct request *request = context;
+
+	if (request->done)
+		return;
+	if (!strcmp(line->verb, CONTROL_ERROR)) {
+		take_error(request, line);
+	} else if (!request->greeted) {
+		take_greeting(request, line);
+	} else if (!strcmp(line->verb, CONTROL_OK)) {
+		print_line("", line);
+		if (!request->follows)
+			finish(request, 0);
+	} else {
+		print_line(line->verb, line);
+	}
+}
+
+static void handle_end(void *context, const struct error *error)
+{
+	struct request *request = context;
+
+	control_channel_close(&request->channel);
+	if (request->done)
+		return;
+	/* Events end with the guest. */
+	if (!error && request->follows)
+		finish(request, 0);
+	else
+		finish(request, error_set(request->error, EPIPE, "guest '%s': %s", request->guest,
+					  error ? error->message : "it has closed the connection"));
+}
+
+/* Makes the line of a request of the operands VERB [FIELD=VALUE]... */
+static int make_message(struct request *request, const char *verb, char *const *fields,
+			size_t count)
+{
+	struct control_message copy;
+	struct control_line line;
+	struct error *error = request->error;
+
+	control_message_begin(&request->message, verb);
+	for (size_t i = 0; i < count; i++) {
+		char *value = strchr(fields[i], '=');
+
+		if (!value)
+			return error_set_usage(
+				error,
+				"'%.80s' is not FIELD=VALUE; `avp help control` lists "
+				"the fields of each verb",
+				fields[i]);
+		*value = 0;
+		control_message_add(&request->message, fields[i], value + 1);
+		*value = '=';
+	}
+	if (request->message.too_long)
+		return error_set_usage(error, "the request is longer than %d bytes",
+				       CONTROL_LINE_SIZE);
+	/* What the guest would not take as a line is a mistake in the call. */
+	copy = request->message;
+	if (control_line_parse(&line, copy.text, copy.length, error) < 0) {
+		error->usage = true;
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int ask(struct request *request)
+{
+	struct error *error = request->error;
+	int fd = guest_directory_connect(request->guest, error), result;
+
+	if (fd < 0)
+		return fd;
+	control_channel_init(&request->channel);
+	request->channel.line = handle_line;
+	request->channel.ended = handle_end;
+	request->channel.context = request;
+	result = control_channel_open(&request->channel, &request->loop, fd, error);
+	if (result < 0)
+		return result;
+	while (result >= 0 && !request->done)
+		result = event_loop_turn(&request->loop, -1);
+	control_channel_close(&request->channel);
+	return result < 0 ? result : request->result;
+}
+
+static int run_control(const struct command_call *call, struct error *error)
+{
+	struct request request = {
+		.guest = call->operands[0],
+		.follows = !strcmp(call->operands[1], "events"),
+		.error = error,
+	};
+	int result = make_message(&request, call->operands[1], call->operands + 2,
+				  call->operand_count - 2);
+
+	if (result == 0)
+		result = event_loop_init(&request.loop, 0, error);
+	if (result < 0)
+		return result;
+	result = ask(&request);
+	event_loop_close(&request.loop);
+	return result;
+}
+
+/* Filled from the interface before main(). */
+#define VERBS_MAX 16
+static struct option_row verb_rows[VERBS_MAX + 1];
+static struct option_group keys[VERBS_MAX + 2];
+static char key_titles[VERBS_MAX][80];
+
+__attribute__((constructor)) static void list_verbs(void)
+{
+	size_t verbs = 0, groups = 0;
+
+	keys[groups++] = (struct option_group){.title = "Verbs", .rows = verb_rows};
+	for (const struct control_verb *verb = guest_interface.verbs; verb->name; verb++) {
+		verb_rows[verbs++] = (struct option_row){.name = verb->name, .help = verb->help};
+		if (!verb->fields)
+			continue;
+		snprintf(key_titles[groups], sizeof(key_titles[0]), "Fields of %s", verb->name);
+		keys[groups] = (struct option_group){key_titles[groups], verb->fields, 0, false};
+		groups++;
+	}
+}
+
+const struct command command_control = {
+	.name = "control",
+	.summary = "ask a guest that runs",
+	.description =
+		"Sends the request VERB to the guest NAME of this user, and prints what it "
+		"answers: lines of fields, as docs/control.md describes. With `events` it prints "
+		"the events of the guest until that ends.",
+	.keys = keys,
+	.operands = "NAME VERB [FIELD=VALUE]...",
+	.operands_minimum = 2,
+	.operands_maximum = 2 + CONTROL_FIELDS,
+	.examples =
+		(const struct command_note[]){
+			{"avp control car state", "Prints what the guest car does."},
+			{"avp control car pause", "Pauses its processors."},
+			{"avp control car log-level level=debug", "Has it log more."},
+			{NULL, NULL},
+		},
+	.run = run_control,
+};
