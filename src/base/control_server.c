@@ -20,6 +20,7 @@
 struct control_client {
 	struct control_server *server;
 	struct control_channel channel; /* closed: the place is free */
+	uid_t user;
 	bool subscribed;
 	const struct control_verb *waiting; /* its answer is still to come */
 	int64_t heard_ms;
@@ -113,11 +114,14 @@ static int handle_request(struct control_client *client, const struct control_ve
 		.fd = fd,
 		.reply = reply,
 	};
+	const struct control_server *server = client->server;
 	int result = read_fields(verb, values, line, error);
 
 	control_message_begin(reply, CONTROL_OK);
+	if (result == 0 && server->permit)
+		result = server->permit(server->context, client->user, verb, error);
 	if (result == 0)
-		result = verb->handle(client->server->context, &call, error);
+		result = verb->handle(server->context, &call, error);
 	if (verb->fields)
 		option_clear(verb->fields, values);
 	return result;
@@ -181,6 +185,15 @@ static void greet(struct control_client *client)
 	send_line(client, &hello);
 }
 
+/* The user at the other end of a socket, when it connected; -1: unknown. */
+static uid_t get_user(int fd)
+{
+	struct ucred peer;
+	socklen_t length = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 ? peer.uid : (uid_t)-1;
+}
+
 int control_server_add(struct control_server *server, int fd, struct error *error)
 {
 	/* There is one: subscribers do not take all. */
@@ -197,6 +210,7 @@ int control_server_add(struct control_server *server, int fd, struct error *erro
 	}
 	*place = client;
 	client->server = server;
+	client->user = get_user(fd);
 	client->subscribed = false;
 	client->waiting = NULL;
 	client->heard_ms = clock_now_ms();
@@ -221,23 +235,16 @@ static void turn_away(int fd)
 	control_message_send(&message, fd, -1);
 }
 
-static bool is_permitted(int fd)
-{
-	struct ucred peer;
-	socklen_t length = sizeof(peer);
-
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
-	       (peer.uid == geteuid() || peer.uid == 0);
-}
-
 /* Accepts a client. Returns whether there may be another one. */
 static bool accept_client(struct control_server *server)
 {
 	cleanup_fd int fd = accept4(server->listener.fd, NULL, NULL, SOCK_CLOEXEC);
+	uid_t user;
 
 	if (fd < 0)
 		return errno == EINTR || errno == ECONNABORTED;
-	if (is_permitted(fd))
+	user = get_user(fd);
+	if (user == geteuid() || user == 0)
 		control_server_add(server, take_fd(&fd), NULL);
 	else
 		turn_away(fd);

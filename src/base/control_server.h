@@ -18,6 +18,8 @@
 #ifndef AVP_BASE_CONTROL_SERVER_H
 #define AVP_BASE_CONTROL_SERVER_H
 
+#include <sys/types.h>
+
 #include "base/command.h"
 #include "base/control.h"
 #include "base/option.h"
@@ -62,6 +64,12 @@ struct control_interface {
 struct control_server {
 	struct event_loop *loop;
 	const struct control_interface *interface;
+	/*
+	 * Whether a client of @user may do the verb, asked before it is done: 0, or a negative
+	 * errno with *error set. NULL: all of them may.
+	 */
+	int (*permit)(void *context, uid_t user, const struct control_verb *verb,
+		      struct error *error);
 	/* A client is gone; may be NULL. Must not close the server. */
 	void (*gone)(void *context);
 	void *context;

@@ -28,6 +28,13 @@ static const char *event_name(const struct supervised_process *process, const ch
 	return buffer;
 }
 
+/* Reports an event, before it is logged: its fields are valid until the return. */
+static void report(const struct supervised_process *process, const struct log_field *fields)
+{
+	if (process->setup.ops->happened)
+		process->setup.ops->happened(process->setup.context, fields);
+}
+
 static void log_warned(const struct supervised_process *process, const char *what)
 {
 	log_line(LOG_WARNING, COMPONENT, "%s: %s process %d %s", process->setup.name,
@@ -157,6 +164,7 @@ static void plan_restart(struct supervised_process *process, pid_t pid, int stat
 	const struct supervised_setup *setup = &process->setup;
 	int64_t lived_ms = clock_now_ms() - process->started_ms;
 	char text[OOM_STATUS_LENGTH], event[EVENT_SIZE];
+	const struct log_field *fields;
 	uint64_t delay_ms;
 	struct error error;
 
@@ -171,11 +179,11 @@ static void plan_restart(struct supervised_process *process, pid_t pid, int stat
 		return;
 	}
 	delay_ms = restart_policy_delay_ms(&process->policy);
-	log_fields(LOG_WARNING, COMPONENT,
-		   LOG_FIELDS(LOG_TEXT("event", event_name(process, "ended", event)),
-			      LOG_TEXT(setup->kind, setup->name), LOG_NUMBER("process", pid),
-			      LOG_TEXT("status", text),
-			      LOG_NUMBER("deaths", process->restarts + 1)),
+	fields = LOG_FIELDS(LOG_TEXT("event", event_name(process, "ended", event)),
+			    LOG_TEXT(setup->kind, setup->name), LOG_NUMBER("process", pid),
+			    LOG_TEXT("status", text), LOG_NUMBER("deaths", process->restarts + 1));
+	report(process, fields);
+	log_fields(LOG_WARNING, COMPONENT, fields,
 		   "%s: %s process %d ended: %s; it is started again%s", setup->name, setup->kind,
 		   (int)pid, text, delay_ms ? " after a pause" : "");
 	timer_set_ms(&process->timer, delay_ms);
@@ -241,13 +249,16 @@ static void handle_ready(void *context, uint32_t events)
 	if (setup->heartbeat_ms)
 		timer_set_ms(&process->heartbeat, setup->heartbeat_ms);
 	log_relay_let_through(&process->output);
-	if (again)
-		log_fields(LOG_INFO, COMPONENT,
-			   LOG_FIELDS(LOG_TEXT("event", event_name(process, "serves", event)),
-				      LOG_TEXT(setup->kind, setup->name),
-				      LOG_NUMBER("process", process->process.pid)),
-			   "%s: %s process %d serves", setup->name, setup->kind,
-			   (int)process->process.pid);
+	if (again) {
+		const struct log_field *fields =
+			LOG_FIELDS(LOG_TEXT("event", event_name(process, "serves", event)),
+				   LOG_TEXT(setup->kind, setup->name),
+				   LOG_NUMBER("process", process->process.pid));
+
+		report(process, fields);
+		log_fields(LOG_INFO, COMPONENT, fields, "%s: %s process %d serves", setup->name,
+			   setup->kind, (int)process->process.pid);
+	}
 	setup->ops->serves(setup->context, again);
 }
 
@@ -353,15 +364,17 @@ static void handle_timer(void *context)
 {
 	struct supervised_process *process = context;
 	const struct supervised_setup *setup = &process->setup;
+	const struct log_field *fields;
 	char event[EVENT_SIZE];
 	struct error error;
 
 	switch (process->state) {
 	case SUPERVISED_STARTING:
-		log_fields(LOG_WARNING, COMPONENT,
-			   LOG_FIELDS(LOG_TEXT("event", event_name(process, "hangs", event)),
-				      LOG_TEXT(setup->kind, setup->name),
-				      LOG_NUMBER("process", process->process.pid)),
+		fields = LOG_FIELDS(LOG_TEXT("event", event_name(process, "hangs", event)),
+				    LOG_TEXT(setup->kind, setup->name),
+				    LOG_NUMBER("process", process->process.pid));
+		report(process, fields);
+		log_fields(LOG_WARNING, COMPONENT, fields,
 			   "%s: %s process %d does not serve after %d s", setup->name, setup->kind,
 			   (int)process->process.pid, SUPERVISED_READY_MS / 1000);
 		supervised_process_kill(process);

@@ -27,6 +27,7 @@
 #include "base/control.h"
 #include "base/error.h"
 #include "base/event_loop.h"
+#include "base/log.h"
 #include "base/log_limit.h"
 #include "base/oom.h"
 #include "base/process.h"
@@ -75,6 +76,11 @@ struct supervised_ops {
 	 * live until the next call.
 	 */
 	int (*prepare)(void *context, struct supervised_launch *launch, struct error *error);
+	/*
+	 * An event of the log happened: it is logged next. The first of @fields is its name. May be
+	 * NULL.
+	 */
+	void (*happened)(void *context, const struct log_field *fields);
 	/* It serves, @again after a restart. Only for a process that reports. */
 	void (*serves)(void *context, bool again);
 	/*

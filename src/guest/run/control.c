@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "guest/policy.h"
+
 static int refuse_start(struct error *error)
 {
 	return error_set(error, EAGAIN, "the guest is not started yet");
@@ -46,7 +48,7 @@ static int handle_devices(void *context, const struct control_call *call, struct
 		control_message_add(&line, "name", device.config->name);
 		control_message_add(&line, "type", device.config->type->name);
 		control_message_add_number(&line, "process", (uint64_t)device.pid);
-		control_message_add(&line, "serving", device.pid ? "yes" : "no");
+		control_message_add(&line, "serving", device.serving ? "yes" : "no");
 		control_message_add_number(&line, "restarts", device.restarts);
 		control_server_detail(call, &line);
 	}
@@ -203,7 +205,19 @@ static const struct control_verb events[] = {
 	{
 		.name = "device-serves",
 		.help = "the process of a device serves after a restart",
-		.fields = FIELDS(FIELD("device", "its name")),
+		.fields = FIELDS(FIELD("device", "its name"), FIELD("process", "its new process")),
+	},
+	{
+		.name = "device-ended",
+		.help = "the process of a device has ended; it is started again",
+		.fields = FIELDS(FIELD("device", "its name"), FIELD("process", "that ended"),
+				 FIELD("status", "how, in words"), FIELD("deaths", "so far")),
+	},
+	{
+		.name = "device-hangs",
+		.help = "the process of a device does not serve in time, or the monitor gave it "
+			"up; it is killed next",
+		.fields = FIELDS(FIELD("device", "its name"), FIELD("process", "its process")),
 	},
 	{.name = NULL},
 };
@@ -215,6 +229,21 @@ const struct control_interface guest_interface = {
 	.events = events,
 };
 
+static int permit(void *context, uid_t user, const struct control_verb *verb, struct error *error)
+{
+	const struct guest_control *control = context;
+	const struct policy_object object = {"guest", verb->name};
+	char actor[40];
+	const struct policy_subject subject = {control->config->policy, control->config->name,
+					       actor};
+
+	snprintf(actor, sizeof(actor), "client of user %u", (unsigned int)user);
+	if (policy_allows(&subject, POLICY_COMMAND, &object))
+		return 0;
+	return error_set(error, EACCES, "the policy does not allow %s to user %u", verb->name,
+			 (unsigned int)user);
+}
+
 int guest_control_open(struct guest_control *control, struct event_loop *loop,
 		       const struct guest_config *config, int fd, struct error *error)
 {
@@ -222,6 +251,7 @@ int guest_control_open(struct guest_control *control, struct event_loop *loop,
 	control->config = config;
 	control->server.loop = loop;
 	control->server.interface = &guest_interface;
+	control->server.permit = permit;
 	control->server.context = control;
 	return control_server_listen(&control->server, fd, error);
 }

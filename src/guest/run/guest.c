@@ -377,7 +377,13 @@ static void handle_device_restarted(void *context, const struct device_config *d
 			 device->name, guest->engine->name);
 }
 
+static void handle_happened(void *context, const struct log_field *fields)
+{
+	report(context, fields);
+}
+
 static const struct supervisor_events supervisor_events = {
+	.happened = handle_happened,
 	.ready = handle_devices_ready,
 	.restarted = handle_device_restarted,
 	.failed = handle_failure,

@@ -110,8 +110,18 @@ static int handle_request(void *context, const struct control_line *line, int *r
 	return *answer < 0 ? *answer : 0;
 }
 
+static void handle_happened(void *context, const struct log_field *fields)
+{
+	const struct device *device = context;
+	const struct supervisor_setup *setup = &device->supervisor->setup;
+
+	if (setup->events->happened)
+		setup->events->happened(setup->context, fields);
+}
+
 static const struct supervised_ops device_ops = {
 	.prepare = prepare,
+	.happened = handle_happened,
 	.serves = handle_serves,
 	.request = handle_request,
 	.failed = handle_failed,
@@ -223,6 +233,7 @@ struct supervisor_device supervisor_device(const struct supervisor *supervisor, 
 		.config = device->config,
 		.connect_fd = device->listener.connect_fd,
 		.pid = supervised_process_pid(&device->process),
+		.serving = device->process.state == SUPERVISED_SERVING,
 		.restarts = device->process.restarts,
 	};
 }
@@ -231,15 +242,17 @@ void supervisor_kill_device(struct supervisor *supervisor, const char *name)
 {
 	for (size_t i = 0; i < supervisor->count; i++) {
 		struct device *device = &supervisor->devices[i];
+		const struct log_field *fields;
 		pid_t pid = supervised_process_pid(&device->process);
 
 		/* In other states the process is not the one that hung. */
 		if (device->process.state != SUPERVISED_SERVING ||
 		    strcmp(device->config->name, name))
 			continue;
-		log_fields(LOG_WARNING, COMPONENT,
-			   LOG_FIELDS(LOG_TEXT("event", "device-hangs"), LOG_TEXT("device", name),
-				      LOG_NUMBER("process", pid)),
+		fields = LOG_FIELDS(LOG_TEXT("event", "device-hangs"), LOG_TEXT("device", name),
+				    LOG_NUMBER("process", pid));
+		handle_happened(device, fields);
+		log_fields(LOG_WARNING, COMPONENT, fields,
 			   "%s: device process %d does not answer the monitor", name, (int)pid);
 		supervised_process_kill(&device->process);
 	}

@@ -7,11 +7,13 @@
 #ifndef AVP_GUEST_RUN_SUPERVISOR_H
 #define AVP_GUEST_RUN_SUPERVISOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
 #include "base/error.h"
 #include "base/event_loop.h"
+#include "base/log.h"
 #include "guest/config/config.h"
 #include "host/terminal.h"
 
@@ -24,6 +26,8 @@ struct supervisor;
 struct supervisor_events {
 	/* Every device process serves for the first time. */
 	void (*ready)(void *context);
+	/* An event of a device: see struct supervised_ops. May be NULL. */
+	void (*happened)(void *context, const struct log_field *fields);
 	/* A restarted device process serves. */
 	void (*restarted)(void *context, const struct device_config *device);
 	/* A first start failed, or the limit is reached. Called once; nothing starts any more. */
@@ -45,6 +49,7 @@ struct supervisor_device {
 	/* The frontend inherits this descriptor and connects to /proc/self/fd/<connect_fd>. */
 	int connect_fd;
 	pid_t pid; /* 0: not running at the moment */
+	bool serving;
 	unsigned int restarts;
 };
 

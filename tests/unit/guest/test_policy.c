@@ -63,7 +63,11 @@ static void ignore_error(void *context, const struct error *error)
 {
 }
 
-static const struct supervisor_events supervisor_events = {ignore, ignore_device, ignore_error};
+static const struct supervisor_events supervisor_events = {
+	.ready = ignore,
+	.restarted = ignore_device,
+	.failed = ignore_error,
+};
 
 static const char *path_of(const char *name)
 {

@@ -157,7 +157,11 @@ static void on_failed(void *context, const struct error *error)
 	failed = true;
 }
 
-static const struct supervisor_events events = {on_ready, on_restarted, on_failed};
+static const struct supervisor_events events = {
+	.ready = on_ready,
+	.restarted = on_restarted,
+	.failed = on_failed,
+};
 
 /* Turns the loop for @ms. */
 static void turn(int ms)
