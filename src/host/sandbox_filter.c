@@ -225,6 +225,8 @@ static const struct rule rules[] = {
 	FOR(SANDBOX_MONITOR, timerfd_create),
 	FOR(SANDBOX_MONITOR, timerfd_settime),
 	FOR(SANDBOX_MONITOR, shutdown),
+	/* Whether a file that a device process maps into shared memory may shrink. */
+	FOR(SANDBOX_MONITOR, fcntl, IS(1, F_GET_SEALS)),
 	/* The lines of the control socket. */
 	FOR(SANDBOX_MONITOR, sendto, IS_NULL(4)),
 	FOR(SANDBOX_MONITOR, recvfrom),

@@ -59,6 +59,7 @@ static const uint8_t sizes[REGIONS] = {PAGES, 5};
 static struct {
 	int files[FILES], pipe[2];
 	uint8_t file_pages[FILES];
+	struct event_loop loop;
 	struct shared_memory memory;
 	struct model_page pages[REGIONS][PAGES];
 	unsigned int mappings;
@@ -255,6 +256,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (stage.pipe[1] == 0) {
 		log_set_level(LOG_ERROR);
 		PROMISE(pipe(stage.pipe) == 0);
+		PROMISE(event_loop_init(&stage.loop, 0, NULL) == 0);
 		for (unsigned int i = 0; i < FILES; i++)
 			stage.files[i] = memfd_create("file", MFD_CLOEXEC);
 	}
@@ -264,7 +266,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		resize(i, FILE_PAGES);
 	for (unsigned int i = 0; i < REGIONS; i++)
 		config.sizes[ids[i]] = sizes[i] * PAGE;
-	PROMISE(shared_memory_open(&stage.memory, "fuzz", &config, NULL) == 0);
+	PROMISE(shared_memory_open(&stage.memory, "fuzz", &config, &stage.loop, NULL) == 0);
 	for (unsigned int i = 0; i < STEPS_MAX && take_step(&input); i++)
 		;
 	shared_memory_close(&stage.memory);

@@ -838,7 +838,7 @@ int remote_open(struct remote_device *remote, const char *name, const struct rem
 	}
 	/* Before the next call, during which the process may map something already. */
 	if (result == 0)
-		result = shared_memory_open(&remote->shared_memory, name, &regions, error);
+		result = shared_memory_open(&remote->shared_memory, name, &regions, loop, error);
 	if (result == 0)
 		result = learn(remote, error);
 	if (result == 0)

@@ -22,6 +22,8 @@
 /* Blank memory: at least so many bytes, and at most so many mappings for all windows. */
 #define BLANK_BYTES_MIN	 SHARED_MEMORY_ALIGNMENT
 #define BLANK_PIECES_MAX 256
+/* How long a guest may wait for memory that a file does not have any more. */
+#define LOOK_MS 1000
 
 /* Warns of what the process does, a limited number of times. */
 static void warn(struct shared_memory *memory, const char *what)
@@ -124,8 +126,24 @@ static int reserve(struct shared_memory *memory, struct error *error)
 	return result < 0 ? error_set_errno(error, -result, "cannot map blank shared memory") : 0;
 }
 
+/* Mends, and looks again later as long as a file may shrink. */
+static void handle_timer(void *context)
+{
+	struct shared_memory *memory = context;
+	bool again = false;
+
+	shared_memory_mend(memory);
+	pthread_mutex_lock(&memory->lock);
+	for (unsigned int i = 0; i < memory->mapping_count; i++)
+		again |= memory->mappings[i].may_shrink;
+	if (again)
+		timer_set_ms(&memory->timer, LOOK_MS);
+	pthread_mutex_unlock(&memory->lock);
+}
+
 int shared_memory_open(struct shared_memory *memory, const char *name,
-		       const struct vhost_shmem_config *config, struct error *error)
+		       const struct vhost_shmem_config *config, struct event_loop *loop,
+		       struct error *error)
 {
 	int result;
 
@@ -133,6 +151,7 @@ int shared_memory_open(struct shared_memory *memory, const char *name,
 		.name = name,
 		.page = (uint64_t)sysconf(_SC_PAGESIZE),
 		.blank_fd = -1,
+		.timer = TIMER_NONE,
 		.log_limit = {.burst = 5, .interval_ms = 60000},
 	};
 	pthread_mutex_init(&memory->lock, NULL);
@@ -143,6 +162,9 @@ int shared_memory_open(struct shared_memory *memory, const char *name,
 					    error_set(error, ENOMEM, "out of memory");
 		if (result == 0)
 			result = reserve(memory, error);
+		if (result == 0)
+			result = timer_open(&memory->timer, loop, CLOCK_MONOTONIC, handle_timer,
+					    memory, error);
 	}
 	if (result < 0)
 		shared_memory_close(memory);
@@ -156,6 +178,7 @@ void shared_memory_close(struct shared_memory *memory)
 	for (unsigned int i = 0; i < memory->mapping_count; i++)
 		close_fd(&memory->mappings[i].fd);
 	free(memory->mappings);
+	timer_close(&memory->timer);
 	if (memory->base)
 		munmap(memory->base, memory->base_size);
 	close_fd(&memory->blank_fd);
@@ -300,7 +323,7 @@ static int map_file(struct shared_memory *memory, const struct vhost_shmem_map *
 	int sharing = map->flags & VHOST_SHMEM_WRITABLE ? MAP_SHARED : MAP_PRIVATE;
 	cleanup_fd int own = -1;
 	uint64_t start;
-	int place, result = locate(memory, map, &start);
+	int place, seals, result = locate(memory, map, &start);
 
 	if (result == 0)
 		result = check_file(memory, map, fd);
@@ -309,6 +332,8 @@ static int map_file(struct shared_memory *memory, const struct vhost_shmem_map *
 	own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (own < 0)
 		return -errno;
+	/* Only memory has seals. */
+	seals = fcntl(own, F_GET_SEALS);
 	place = make_place(memory, start, map->length);
 	if (place < 0)
 		return place;
@@ -327,8 +352,11 @@ static int map_file(struct shared_memory *memory, const struct vhost_shmem_map *
 		.length = map->length,
 		.shown = map->length,
 		.file_offset = map->fd_offset,
+		.may_shrink = !(seals > 0 && (seals & F_SEAL_SHRINK)),
 		.fd = take_fd(&own),
 	};
+	if (memory->mappings[place].may_shrink)
+		timer_set_ms(&memory->timer, LOOK_MS);
 	return 0;
 }
 

@@ -14,6 +14,10 @@
  * they stay until the next process maps the same part again, or unmaps it, or until the driver
  * resets the device.
  *
+ * A file may shrink below a mapping. Then KVM_RUN fails with EFAULT but no address, or hands out the
+ * access, or, with asynchronous page faults of x86 up to Linux 6.12, tries again for ever. So a
+ * timer looks at files that may shrink while any is mapped.
+ *
  * A lock in here guards each call, and nothing is called with it held: any thread may call at any
  * time, unless noted otherwise.
  */
@@ -25,7 +29,9 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/event_loop.h"
 #include "base/log_limit.h"
+#include "base/timer.h"
 #include "monitor/bus.h"
 #include "monitor/kvm/hypervisor.h"
 #include "vhost/message.h"
@@ -52,7 +58,8 @@ struct shared_mapping {
 	uint64_t start, length; /* in the reservation */
 	uint64_t shown; /* of length: the rest was beyond the end of the file, and is blank */
 	uint64_t file_offset;
-	int fd;		/* owned */
+	int fd; /* owned */
+	bool may_shrink;
 	bool inherited; /* from a process that is gone */
 };
 
@@ -71,16 +78,18 @@ struct shared_memory {
 	struct bus_device failing;	 /* all windows */
 	struct shared_mapping *mappings; /* SHARED_MEMORY_MAPPINGS_MAX, sorted by start */
 	unsigned int mapping_count;
+	struct timer timer;	    /* looks at files that may shrink */
 	struct log_limit log_limit; /* of what the process can cause */
 };
 
 /*
- * Reserves host addresses for regions of the sizes in *config; none: takes nothing. @name must
- * outlive *memory. Returns 0 or a negative errno with *error set; -EPROTO: beyond the limits.
+ * Reserves host addresses for regions of the sizes in *config; none: takes nothing. @name and *loop
+ * must outlive *memory. Before the loop runs. Returns 0 or a negative errno with *error set; -EPROTO: beyond the limits.
  */
 int shared_memory_open(struct shared_memory *memory, const char *name,
-		       const struct vhost_shmem_config *config, struct error *error);
-/* When no virtual machine has the windows any more. Fine for a zeroed struct. */
+		       const struct vhost_shmem_config *config, struct event_loop *loop,
+		       struct error *error);
+/* When no loop runs and no virtual machine has the windows any more. Fine for a zeroed struct. */
 void shared_memory_close(struct shared_memory *memory);
 
 /*

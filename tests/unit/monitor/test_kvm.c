@@ -480,11 +480,13 @@ static void test_shared_memory(void **state)
 	struct vhost_shmem_map map = {.length = WINDOW_PAGES * 4096, .flags = VHOST_SHMEM_WRITABLE};
 	int fd = memfd_create("file", MFD_CLOEXEC);
 	struct shared_memory memory;
+	struct event_loop loop;
 	uint64_t exits;
 	uint8_t count;
 
+	assert_int_equal(event_loop_init(&loop, 0, NULL), 0);
 	assert_int_equal(ftruncate(fd, (off_t)map.length), 0);
-	assert_int_equal(shared_memory_open(&memory, "test0", &config, NULL), 0);
+	assert_int_equal(shared_memory_open(&memory, "test0", &config, &loop, NULL), 0);
 	shared_memory_place(&memory, WINDOW);
 	assert_int_equal(shared_memory_attach(&memory, stage->hypervisor, NULL), 0);
 	make_vcpu(stage, code_window, sizeof(code_window));
@@ -515,6 +517,7 @@ static void test_shared_memory(void **state)
 	ops(stage)->vcpu_free(stage->vcpu);
 	stage->vcpu = NULL;
 	shared_memory_close(&memory);
+	event_loop_close(&loop);
 	close(fd);
 }
 

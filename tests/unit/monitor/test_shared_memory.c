@@ -34,6 +34,7 @@
 
 struct stage {
 	struct fake_hypervisor fake;
+	struct event_loop loop;
 	struct shared_memory memory;
 	uint8_t *window, *other; /* the guest's view of the two regions */
 	int fd;			 /* page n of this file begins with byte n + 1 */
@@ -52,7 +53,9 @@ static int set_up(void **state)
 	config.sizes[0] = PAGES * PAGE;
 	config.sizes[OTHER] = OTHER_PAGES * PAGE;
 	fake_open(&stage.fake);
-	assert_done(shared_memory_open(&stage.memory, "test0", &config, &error), &error);
+	assert_int_equal(event_loop_init(&stage.loop, 0, NULL), 0);
+	assert_done(shared_memory_open(&stage.memory, "test0", &config, &stage.loop, &error),
+		    &error);
 	assert_int_equal(shared_memory_place(&stage.memory, GUEST - 1),
 			 GUEST + SHARED_MEMORY_ALIGNMENT + OTHER_PAGES * PAGE);
 	assert_int_equal(shared_memory_attach(&stage.memory, &stage.fake.hypervisor, NULL), 0);
@@ -78,11 +81,12 @@ static int tear_down(void **state)
 	shared_memory_clear(&stage->memory);
 	assert_int_equal(rig_count_fds(), stage->fds);
 	shared_memory_close(&stage->memory);
-	assert_int_equal(rig_count_fds(), stage->fds - 1);
+	assert_int_equal(rig_count_fds(), stage->fds - 2);
 	munmap(stage->file, FILE_PAGES * PAGE);
 	close(stage->fd);
 	close(stage->pipe[0]);
 	close(stage->pipe[1]);
+	event_loop_close(&stage->loop);
 	fake_close(&stage->fake);
 	return 0;
 }
@@ -164,7 +168,7 @@ static void test_no_regions(void **state)
 	struct shared_memory memory;
 
 	(void)state;
-	assert_int_equal(shared_memory_open(&memory, "test0", &none, NULL), 0);
+	assert_int_equal(shared_memory_open(&memory, "test0", &none, NULL, NULL), 0);
 	assert_int_equal(rig_count_fds(), fds);
 	assert_int_equal(shared_memory_place(&memory, 123), 123);
 	assert_int_equal(shared_memory_attach(&memory, NULL, NULL), 0);
@@ -181,7 +185,7 @@ static void expect_refused(const struct vhost_shmem_config *config, const char *
 	struct shared_memory memory;
 	struct error error;
 
-	assert_int_equal(shared_memory_open(&memory, "test0", config, &error), -EPROTO);
+	assert_int_equal(shared_memory_open(&memory, "test0", config, NULL, &error), -EPROTO);
 	assert_non_null(strstr(error.message, text));
 }
 
@@ -377,7 +381,7 @@ static void test_flood(void **state)
 	getrlimit(RLIMIT_NOFILE, &limit);
 	limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	assert_int_equal(shared_memory_open(&memory, "test0", &config, NULL), 0);
+	assert_int_equal(shared_memory_open(&memory, "test0", &config, &stage->loop, NULL), 0);
 	/* With gaps, in an order that makes places in the middle. */
 	for (uint64_t i = 0; i < pages / 2; i++) {
 		map = at((i * 7 % (pages / 2)) * 2, 1, 0);
@@ -390,7 +394,7 @@ static void test_flood(void **state)
 	assert_int_equal(shared_memory_unmap(&memory, &map), 0);
 	assert_int_equal(shared_memory_map(&memory, &map, stage->fd), 0);
 	shared_memory_clear(&memory);
-	assert_int_equal(rig_count_fds(), fds + 1);
+	assert_int_equal(rig_count_fds(), fds + 2);
 	assert_int_equal(shared_memory_map(&memory, &map, stage->fd), 0);
 	shared_memory_close(&memory);
 	assert_int_equal(rig_count_fds(), fds);
@@ -401,12 +405,12 @@ static void test_flood(void **state)
 /* What the guest writes without a mapping takes little memory, however large the window is. */
 static void test_writes_to_blank_memory(void **state)
 {
+	struct stage *stage = *state;
 	struct vhost_shmem_config config = {.count = 1, .sizes[0] = SHARED_MEMORY_BYTES_MAX};
 	struct shared_memory memory;
 	struct stat blank;
 
-	(void)state;
-	assert_int_equal(shared_memory_open(&memory, "test0", &config, NULL), 0);
+	assert_int_equal(shared_memory_open(&memory, "test0", &config, &stage->loop, NULL), 0);
 	for (uint64_t i = 0; i < SHARED_MEMORY_BYTES_MAX; i += UINT64_C(1) << 26)
 		memory.host[i + i / 64 % (1 << 26)] = 1;
 	memory.host[SHARED_MEMORY_BYTES_MAX - 1] = 1;
@@ -485,6 +489,33 @@ static void test_shrinking_files(void **state)
 	expect(stage, 5, 1, 6);
 }
 
+/* A timer looks at files, but for those that cannot shrink. */
+static void test_files_that_shrink_are_noticed(void **state)
+{
+	struct stage *stage = *state;
+	struct vhost_shmem_map sealed_map = at(20, 4, 0);
+	int sealed = memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_int_equal(ftruncate(sealed, 4 * PAGE), 0);
+	assert_int_equal(fcntl(sealed, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	assert_int_equal(shared_memory_map(&stage->memory, &sealed_map, sealed), 0);
+	assert_false(stage->memory.mappings[0].may_shrink);
+	assert_int_equal(map(stage, 0, 10, 0), 0);
+	assert_true(stage->memory.mappings[0].may_shrink);
+	assert_int_equal(ftruncate(stage->fd, (off_t)(2 * PAGE)), 0);
+	expect(stage, 2, 8, -1);
+	for (int i = 0; i < 300 && look(stage, 2) < 0; i++)
+		event_loop_turn(&stage->loop, 10);
+	expect(stage, 0, 2, 1);
+	expect(stage, 2, 8, 0);
+	/* And once more. */
+	assert_int_equal(ftruncate(stage->fd, (off_t)PAGE), 0);
+	for (int i = 0; i < 300 && look(stage, 1) < 0; i++)
+		event_loop_turn(&stage->loop, 10);
+	expect(stage, 1, 1, 0);
+	close(sealed);
+}
+
 #define STAGE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -500,9 +531,10 @@ int main(void)
 		STAGE_TEST(test_descriptors_that_are_not_files),
 		STAGE_TEST(test_read_only),
 		STAGE_TEST(test_flood),
-		cmocka_unit_test(test_writes_to_blank_memory),
+		STAGE_TEST(test_writes_to_blank_memory),
 		STAGE_TEST(test_inherited),
 		STAGE_TEST(test_shrinking_files),
+		STAGE_TEST(test_files_that_shrink_are_noticed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
