@@ -21,4 +21,16 @@ static inline void mmio_put(const struct device *device, uint32_t offset, uint32
 	mmio_write(device->base + offset, value, 4);
 }
 
+/* Where shared memory region @id is. False: there is none (VIRTIO 1.4, 4.2.2). */
+static inline bool mmio_region(const struct device *device, uint32_t id, uint64_t *base,
+			       uint64_t *length)
+{
+	mmio_put(device, VIRTIO_MMIO_SHM_SEL, id);
+	*length = (uint64_t)mmio_get(device, VIRTIO_MMIO_SHM_LEN_HIGH) << 32 |
+		  mmio_get(device, VIRTIO_MMIO_SHM_LEN_LOW);
+	*base = (uint64_t)mmio_get(device, VIRTIO_MMIO_SHM_BASE_HIGH) << 32 |
+		mmio_get(device, VIRTIO_MMIO_SHM_BASE_LOW);
+	return *length != UINT64_MAX || *base != UINT64_MAX;
+}
+
 #endif
