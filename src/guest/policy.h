@@ -37,8 +37,8 @@ extern const char *const policy_verbs[];
 /* What is wanted. */
 struct policy_object {
 	/*
-	 * "file", "kernel", "firmware", "initrd", "dump-dtb", "socket", "port", "tap", "network", "device",
-	 * "terminal", or "guest", whose verb on a control socket is the name.
+	 * "file", "kernel", "firmware", "initrd", "dump-dtb", "socket", "port", "tap", "network",
+	 * "device", "terminal", or "guest", whose verb on a control socket is the name.
 	 */
 	const char *kind;
 	const char *name;
