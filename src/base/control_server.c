@@ -43,17 +43,22 @@ static void drop(struct control_client *client)
 		server->gone(server->context);
 }
 
-/* Sends a line; a client that does not read is dropped. */
-static int send_line(struct control_client *client, struct control_message *message)
+/* Sends a line with a descriptor, or -1; a client that does not read is dropped. */
+static int send_with(struct control_client *client, struct control_message *message, int fd)
 {
 	int result = -EPIPE;
 
 	if (is_connected(client))
 		result =
-			control_message_send(message, control_channel_socket(&client->channel), -1);
+			control_message_send(message, control_channel_socket(&client->channel), fd);
 	if (result < 0 && result != -EMSGSIZE)
 		drop(client);
 	return result;
+}
+
+static int send_line(struct control_client *client, struct control_message *message)
+{
+	return send_with(client, message, -1);
 }
 
 static void send_error(struct control_client *client, const struct error *error)
@@ -105,7 +110,7 @@ static int read_fields(const struct control_verb *verb, void *values,
 /* Handles a request. Returns what its handler returned. */
 static int handle_request(struct control_client *client, const struct control_verb *verb,
 			  const struct control_line *line, int *fd, struct control_message *reply,
-			  struct error *error)
+			  int *answer, struct error *error)
 {
 	_Alignas(max_align_t) char values[CONTROL_VALUES_SIZE] = {0};
 	const struct control_call call = {
@@ -113,6 +118,7 @@ static int handle_request(struct control_client *client, const struct control_ve
 		.values = verb->fields ? values : NULL,
 		.fd = fd,
 		.reply = reply,
+		.answer = answer,
 	};
 	const struct control_server *server = client->server;
 	int result = read_fields(verb, values, line, error);
@@ -133,17 +139,18 @@ static void handle_line(void *context, const struct control_line *line, int *fd)
 	const struct control_verb *verb = NULL;
 	struct control_message reply;
 	struct error error;
+	int answer = -1;
 	int result = find_verb(&verb, client->server->interface, line->verb, &error);
 
 	client->heard_ms = clock_now_ms();
 	if (result == 0)
-		result = handle_request(client, verb, line, fd, &reply, &error);
+		result = handle_request(client, verb, line, fd, &reply, &answer, &error);
 	if (result == -EINPROGRESS) {
 		client->waiting = verb;
 		control_channel_pause(&client->channel);
 		return;
 	}
-	if (result == 0 && send_line(client, &reply) == -EMSGSIZE)
+	if (result == 0 && send_with(client, &reply, answer) == -EMSGSIZE)
 		result = error_set(&error, EMSGSIZE, "the answer is too long");
 	if (result < 0)
 		send_error(client, &error);
@@ -344,6 +351,14 @@ void control_server_finish(struct control_server *server, const char *name,
 			send_line(client, &reply);
 		control_channel_resume(&client->channel);
 	}
+}
+
+bool control_server_has_clients(const struct control_server *server)
+{
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++)
+		if (is_connected(server->clients[i]))
+			return true;
+	return false;
 }
 
 void control_server_close(struct control_server *server)

@@ -37,6 +37,7 @@ struct control_call {
 	const void *values; /* the struct that the verb's fields describe; NULL: it has none */
 	int *fd;	    /* came with the request, or -1; take it with take_fd */
 	struct control_message *reply; /* `ok`: the handler adds fields */
+	int *answer; /* -1; a descriptor to send with the reply, which stays the handler's */
 };
 
 struct control_verb {
@@ -119,6 +120,9 @@ void control_server_detail(const struct control_call *call, struct control_messa
  */
 void control_server_finish(struct control_server *server, const char *name,
 			   const struct error *error);
+
+/* Whether anyone is connected. */
+bool control_server_has_clients(const struct control_server *server);
 
 /* Closes the listening socket and all connections. CONTROL_SERVER_NONE is fine. */
 void control_server_close(struct control_server *server);

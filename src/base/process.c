@@ -164,12 +164,15 @@ static int become_program(void *argument)
 	struct process_report failure = {.setting = 0};
 
 	close(start->report[0]);
-	if (start->spawn->own_group)
+	if (start->spawn->outlives)
+		setsid();
+	else if (start->spawn->own_group)
 		setpgid(0, 0);
 	if (process_settings_apply(&start->settings, &start->texts, start->report[1]) < 0)
 		_exit(EXIT_NOT_EXECUTED);
 	/* Last, as a change of the user cancels it. Processes outside have no number inside. */
-	process_die_with_parent(numbered ? start->parent : 0);
+	if (!start->spawn->outlives)
+		process_die_with_parent(numbered ? start->parent : 0);
 	if (!has_parent(start->report[1]))
 		_exit(EXIT_NOT_EXECUTED);
 	execute(start);

@@ -46,12 +46,13 @@ struct process_spawn {
 	 * blocked, for programs that install handlers all the same, as QEMU does.
 	 */
 	bool shielded;
+	bool outlives; /* goes on when this process ends, in a session of its own */
 	const struct process_settings *settings; /* NULL: those of this process */
 };
 
 /*
- * Starts a child. It dies (SIGKILL) when the calling thread ends: call from a thread that lives as
- * long as the program. Signal handlers, ignored signals and the signal mask are reset in it, but
+ * Starts a child. Unless it @outlives this process, it dies (SIGKILL) when the calling thread ends:
+ * call from a thread that lives as long as the program. Signal handlers, ignored signals and the signal mask are reset in it, but
  * for what @shielded says. The caller stops ignoring SIGCHLD, which would discard its children's
  * exit statuses. Returns 0 with *process set, or a negative errno with *error set, also when the
  * program could not be executed: then no process is left.

@@ -13,6 +13,7 @@ extern const struct command command_device;
 extern const struct command command_doctor;
 extern const struct command command_document;
 extern const struct command command_help;
+extern const struct command command_hold_descriptors;
 extern const struct command command_monitor;
 extern const struct command command_run;
 extern const struct command command_spec;

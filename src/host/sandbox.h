@@ -19,17 +19,18 @@
 
 /* What a process needs beyond serving vhost-user; the reasons are in sandbox_filter.c. */
 enum sandbox_need {
-	SANDBOX_DISK = 1,      /* transfers on an open image */
-	SANDBOX_TAP = 2,       /* frames on an open tap */
-	SANDBOX_SOCKETS = 4,   /* connections of the guest, for user-mode networking */
-	SANDBOX_RANDOM = 8,    /* random bytes */
-	SANDBOX_UNLINK = 16,   /* removing sockets that were listened on */
-	SANDBOX_TERMINAL = 32, /* the size and the mode of a terminal */
-	SANDBOX_MONITOR = 64,  /* virtual machines, threads, other ends of vhost-user */
-	SANDBOX_BROKER = 128,  /* connections to device processes, for the monitor */
-	SANDBOX_RING = 256,    /* an io_uring that is restricted to transfers on the image */
-	SANDBOX_READER = 512,  /* only reads a file again and again */
-	SANDBOX_TIMES = 1024,  /* a broker's: opens the run times of the monitor's threads */
+	SANDBOX_DISK = 1,	/* transfers on an open image */
+	SANDBOX_TAP = 2,	/* frames on an open tap */
+	SANDBOX_SOCKETS = 4,	/* connections of the guest, for user-mode networking */
+	SANDBOX_RANDOM = 8,	/* random bytes */
+	SANDBOX_UNLINK = 16,	/* removing sockets that were listened on */
+	SANDBOX_TERMINAL = 32,	/* the size and the mode of a terminal */
+	SANDBOX_MONITOR = 64,	/* virtual machines, threads, other ends of vhost-user */
+	SANDBOX_BROKER = 128,	/* connections to device processes, for the monitor */
+	SANDBOX_RING = 256,	/* an io_uring that is restricted to transfers on the image */
+	SANDBOX_READER = 512,	/* only reads a file again and again */
+	SANDBOX_TIMES = 1024,	/* a broker's: opens the run times of the monitor's threads */
+	SANDBOX_CONTROL = 2048, /* serves a control socket */
 };
 
 /* The accesses by name that a process keeps. */

@@ -149,6 +149,10 @@ static const struct rule rules[] = {
 	/* Releases the locks on the image at the end. */
 	FOR(SANDBOX_DISK, fcntl, IS(1, F_SETLK)),
 	FOR(SANDBOX_DISK, fcntl, IS(1, F_OFD_SETLK)),
+	/* Bounds what its clients leave unread. */
+	FOR(SANDBOX_CONTROL, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_SNDBUF)),
+	/* Leaves the log of who started it. */
+	FOR(SANDBOX_CONTROL, dup3),
 	/* The ring is restricted to transfers on the image: file_ring.c. */
 	FOR(SANDBOX_RING, io_uring_enter),
 

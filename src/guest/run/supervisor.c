@@ -127,6 +127,52 @@ static const struct supervised_ops device_ops = {
 	.failed = handle_failed,
 };
 
+/* The names of the two descriptors of a device's socket in the store. */
+#define SOCKET_NAME_SIZE 128
+
+static void name_socket(const struct device *device, char names[2][SOCKET_NAME_SIZE])
+{
+	snprintf(names[0], SOCKET_NAME_SIZE, "%s.listen", device->config->name);
+	snprintf(names[1], SOCKET_NAME_SIZE, "%s.connect", device->config->name);
+}
+
+/* Takes the socket that a killed supervisor of this guest left in the store, or makes one. */
+static int open_listener(struct device *device, struct error *error)
+{
+	struct descriptor_store *store = device->supervisor->setup.store;
+	char names[2][SOCKET_NAME_SIZE];
+	int result = -ENOENT;
+
+	name_socket(device, names);
+	if (!store)
+		return listener_open(&device->listener, error);
+	device->listener.listen_fd = descriptor_store_get(store, names[0], error);
+	if (device->listener.listen_fd >= 0)
+		result = device->listener.connect_fd = descriptor_store_get(store, names[1], error);
+	if (result >= 0)
+		return 0;
+	/* Nothing, or half of it. */
+	listener_close(&device->listener);
+	result = listener_open(&device->listener, error);
+	if (result == 0)
+		result = descriptor_store_put(store, names[0], device->listener.listen_fd, error);
+	if (result == 0)
+		result = descriptor_store_put(store, names[1], device->listener.connect_fd, error);
+	return result;
+}
+
+/* The guest has ended: nobody comes for its sockets. */
+static void close_listener(struct device *device)
+{
+	struct descriptor_store *store = device->supervisor->setup.store;
+	char names[2][SOCKET_NAME_SIZE];
+
+	name_socket(device, names);
+	for (size_t i = 0; store && i < 2; i++)
+		descriptor_store_remove(store, names[i], NULL);
+	listener_close(&device->listener);
+}
+
 /* Opens what a device needs for as long as the guest runs. */
 static int device_prepare(struct device *device, struct error *error)
 {
@@ -152,7 +198,7 @@ static int device_prepare(struct device *device, struct error *error)
 		result = policy_check(&subject, POLICY_CONNECT, &terminal, device->config->origin,
 				      error);
 	if (result == 0)
-		result = listener_open(&device->listener, error);
+		result = open_listener(device, error);
 	if (result < 0)
 		return result;
 	device->process.output.name = device->config->name;
@@ -272,7 +318,7 @@ void supervisor_stop(struct supervisor *supervisor)
 		int64_t left = deadline - clock_now_ms();
 
 		supervised_process_close(&device->process, left > 0 ? (int)left : 0);
-		listener_close(&device->listener);
+		close_listener(device);
 		device_files_close(&device->files);
 	}
 }

@@ -15,6 +15,7 @@
 #include "base/event_loop.h"
 #include "base/log.h"
 #include "guest/config/config.h"
+#include "host/descriptor_store.h"
 #include "host/terminal.h"
 
 /* How long all device processes together get to exit when asked to. */
@@ -41,6 +42,11 @@ struct supervisor_setup {
 	void *context;
 	/* For the device that uses the terminal, or NULL; owned by the caller. */
 	const struct terminal *terminal;
+	/*
+	 * Where the devices' sockets are kept, so that engines reach the devices of the next
+	 * supervisor of this guest after this one was killed; or NULL. Owned by the caller.
+	 */
+	struct descriptor_store *store;
 };
 
 /* The state of one device. */

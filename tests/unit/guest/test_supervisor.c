@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -28,6 +29,7 @@
 #include "device/block/options.h"
 #include "guest/config/device_command.h"
 #include "guest/run/supervisor.h"
+#include "host/descriptor_store.h"
 #include "host/supervised_process.h"
 #include "unit/fake_device.h"
 
@@ -453,6 +455,73 @@ static void test_heartbeat(void **state)
 	assert_true(number_after(text, "heartbeats=") > SUPERVISED_UNANSWERED);
 }
 
+static ino_t inode_of(const struct supervisor *of)
+{
+	struct stat status;
+
+	assert_int_equal(fstat(supervisor_device(of, 0).connect_fd, &status), 0);
+	return status.st_ino;
+}
+
+/*
+ * A supervisor that is killed leaves its sockets in the store. The next one serves who has
+ * connected to them meanwhile.
+ */
+static void test_sockets_outlive_the_supervisor(void **state)
+{
+	char path[128], text[2048];
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct error error;
+	int ends[2], status, connect_fd, client;
+	size_t length = 0;
+	ssize_t bytes;
+	ino_t inode;
+	pid_t pid;
+
+	describe("one", NULL);
+	snprintf(path, sizeof(path), "%s/store", directory);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (descriptor_store_open(&setup.store, path, &error) < 0)
+			_exit(1);
+		open_and_start();
+		inode = inode_of(supervisor);
+		if (write(ends[1], &inode, sizeof(inode)) != sizeof(inode))
+			_exit(1);
+		kill(getpid(), SIGKILL);
+	}
+	close(ends[1]);
+	assert_int_equal(read(ends[0], &inode, sizeof(inode)), sizeof(inode));
+	close(ends[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+
+	assert_int_equal(descriptor_store_open(&setup.store, path, &error), 0);
+	connect_fd = descriptor_store_get(setup.store, "block0.connect", &error);
+	assert_true(connect_fd >= 0);
+	client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", connect_fd);
+	assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(connect_fd);
+	start();
+	assert_int_equal(inode_of(supervisor), inode);
+	while ((bytes = read(client, text + length, sizeof(text) - 1 - length)) > 0)
+		length += (size_t)bytes;
+	text[length] = 0;
+	close(client);
+	assert_int_equal(number_after(text, "pid="), supervisor_device(supervisor, 0).pid);
+	/* In an orderly end nothing is left. */
+	supervisor_free(supervisor);
+	supervisor = NULL;
+	assert_int_equal(descriptor_store_get(setup.store, "block0.listen", &error), -ENOENT);
+	assert_int_equal(descriptor_store_get(setup.store, "block0.connect", &error), -ENOENT);
+	descriptor_store_end(setup.store);
+	setup.store = NULL;
+	while (access(path, F_OK) == 0)
+		usleep(1000);
+}
+
 /* How long it lived counts, not how long it takes to fail. */
 static void test_restart_policy(void **state)
 {
@@ -592,11 +661,16 @@ int main(int argc, char **argv)
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_stubborn_process_is_ended, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_heartbeat, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_sockets_outlive_the_supervisor, set_up,
+						tear_down),
 		cmocka_unit_test(test_restart_policy),
 		cmocka_unit_test(test_derived_mac),
 	};
 	int result, fd;
 
+	if (argc > 2 && !strcmp(argv[1], "hold-descriptors"))
+		return descriptor_store_hold(strchr(argv[2], '=') + 1, DESCRIPTOR_STORE_ALONE_MS,
+					     NULL) < 0;
 	if (fake_device_called(argv))
 		return run_fake(argv);
 	if (!mkdtemp(directory))
