@@ -77,8 +77,7 @@ void vhost_client_begin(struct vhost_client *client)
 	client->deadline_ms = clock_now_ms() + client->timeout_ms;
 }
 
-/* The deadline of a call that begins now. */
-static int64_t call_deadline(const struct vhost_client *client)
+int64_t vhost_client_deadline(const struct vhost_client *client)
 {
 	return client->in_operation ? client->deadline_ms : clock_now_ms() + client->timeout_ms;
 }
@@ -288,9 +287,13 @@ static int wait_for_message(struct vhost_client *client, int64_t deadline, struc
 	}
 }
 
-/* Receives an answer with that id and payload; any other breaks the connection. */
+/*
+ * Receives an answer with that id and payload, and at least and at most so many descriptors; any
+ * other breaks the connection.
+ */
 static int take_answer(struct vhost_client *client, uint32_t id, enum vhost_shape shape,
-		       unsigned int fds, int64_t deadline, struct error *error)
+		       unsigned int fds_min, unsigned int fds_max, int64_t deadline,
+		       struct error *error)
 {
 	const struct vhost_message *answer = &client->channel.message;
 	int ret = wait_for_message(client, deadline, error);
@@ -304,7 +307,7 @@ static int take_answer(struct vhost_client *client, uint32_t id, enum vhost_shap
 	if (!vhost_payload_fits(shape, answer->header.size) &&
 	    !(shape == VHOST_PAYLOAD_CONFIG && answer->header.size == 0))
 		return error_set(error, EPROTO, "the answer has %u bytes", answer->header.size);
-	if (answer->fd_count != fds)
+	if (answer->fd_count < fds_min || answer->fd_count > fds_max)
 		return error_set(error, EPROTO, "the answer came with %u descriptors",
 				 answer->fd_count);
 	return 0;
@@ -320,7 +323,7 @@ static int take_pending(struct vhost_client *client, int64_t deadline, struct er
 		bool acknowledged = pending->row->reply == VHOST_PAYLOAD_NOTHING;
 		int ret = take_answer(client, pending->row->id,
 				      acknowledged ? VHOST_PAYLOAD_NUMBER : pending->row->reply, 0,
-				      deadline, error);
+				      0, deadline, error);
 
 		if (ret == 0 && acknowledged && answer->payload.number != 0 &&
 		    !client->refusal.code)
@@ -371,7 +374,7 @@ static int exchange(struct vhost_client *client, const struct vhost_message_row 
 		    struct error *error)
 {
 	struct vhost_channel *channel = &client->channel;
-	int64_t deadline = call_deadline(client);
+	int64_t deadline = vhost_client_deadline(client);
 	int ret = send_message(client, row, message, deadline, error);
 
 	if (ret < 0 || client->unanswered)
@@ -385,7 +388,9 @@ static int exchange(struct vhost_client *client, const struct vhost_message_row 
 	ret = take_pending(client, deadline, error);
 	if (ret < 0)
 		return ret;
-	ret = take_answer(client, row->id, row->reply, fd ? 1 : 0, deadline, error);
+	ret = take_answer(client, row->id, row->reply,
+			  fd && row->id != VHOST_USER_SET_DEVICE_STATE_FD, fd ? 1 : 0, deadline,
+			  error);
 	if (ret == 0 && fd)
 		*fd = vhost_message_take_fd(&channel->message, 0);
 	if (ret == 0)
@@ -406,7 +411,8 @@ int vhost_client_confirm(struct vhost_client *client, struct error *error)
 {
 	int ret = client->broken ?
 			  error_set(error, EPIPE, "the connection broke earlier") :
-			  end_call(client, take_pending(client, call_deadline(client), error));
+			  end_call(client,
+				   take_pending(client, vhost_client_deadline(client), error));
 
 	if (!client->refusal.code)
 		return ret;

@@ -199,6 +199,17 @@ int vhost_client_get_shmem_config(struct vhost_client *client, struct vhost_shme
 				  struct error *error);
 
 /*
+ * The internal state of the device, which its driver has set and cannot read back; needs
+ * DEVICE_STATE. All rings must be stopped. save writes it to @buffer; -E2BIG: it is longer than
+ * @size. load gives it to another device process of the same kind, before its rings start; -EIO:
+ * it does not take it, and is as before. Both wait at most the client's timeout.
+ */
+int vhost_client_save_state(struct vhost_client *client, void *buffer, size_t size, size_t *length,
+			    struct error *error);
+int vhost_client_load_state(struct vhost_client *client, const void *state, size_t length,
+			    struct error *error);
+
+/*
  * Makes the device create a record of requests in flight for @queue_count rings of up to
  * @queue_size entries: *inflight describes it and *fd (owned by the caller) is its memory. Keep
  * both as long as the guest lives, and hand them to the device before the rings start, also after a

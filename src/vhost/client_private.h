@@ -62,10 +62,14 @@ struct vhost_client {
  * Sends a message (the caller sets header.request and the payload, and header.size where the table
  * leaves it open) and receives the answer that the table announces into *reply. With @reply NULL
  * the answer is ignored, or there is only an acknowledgement: in an operation it comes later. A
- * descriptor that must come with the answer is put in *fd; with @fd NULL none may come.
+ * descriptor that must come with the answer is put in *fd; with @fd NULL none may come. Only with
+ * that of SET_DEVICE_STATE_FD it may be missing: -1.
  */
 int vhost_client_call(struct vhost_client *client, struct vhost_message *message,
 		      struct vhost_message *reply, int *fd, struct error *error);
+
+/* The deadline of a call that begins now. */
+int64_t vhost_client_deadline(const struct vhost_client *client);
 
 /*
  * Waits until the other side has handled all messages sent so far, also when it offers no

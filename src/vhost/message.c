@@ -9,7 +9,7 @@ const uint64_t vhost_protocol_features =
 	FEATURE(VHOST_PROTOCOL_CONFIG) | FEATURE(VHOST_PROTOCOL_BACKEND_SEND_FD) |
 	FEATURE(VHOST_PROTOCOL_INFLIGHT_SHMFD) | FEATURE(VHOST_PROTOCOL_RESET_DEVICE) |
 	FEATURE(VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS) | FEATURE(VHOST_PROTOCOL_STATUS) |
-	FEATURE(VHOST_PROTOCOL_SHMEM);
+	FEATURE(VHOST_PROTOCOL_DEVICE_STATE) | FEATURE(VHOST_PROTOCOL_SHMEM);
 
 #define ROW(number, NAME, lower, payload, least, most, answer, needed) \
 	{                                                              \
@@ -43,8 +43,6 @@ static const char *const not_served[] = {
 	[33] = "GPU_SET_SOCKET",
 	[35] = "VRING_KICK",
 	[41] = "GET_SHARED_OBJECT",
-	[42] = "SET_DEVICE_STATE_FD",
-	[43] = "CHECK_DEVICE_STATE",
 };
 
 /* Sizes of each shape: from, to, in steps. */
@@ -67,6 +65,8 @@ static const struct {
 	[VHOST_PAYLOAD_INFLIGHT] = {offsetof(struct vhost_inflight, padding),
 				    sizeof(struct vhost_inflight), sizeof(uint32_t)},
 	[VHOST_PAYLOAD_LOG] = {sizeof(struct vhost_log), sizeof(struct vhost_log), 1},
+	[VHOST_PAYLOAD_STATE_TRANSFER] = {sizeof(struct vhost_state_transfer),
+					  sizeof(struct vhost_state_transfer), 1},
 	[VHOST_PAYLOAD_SHMEM_CONFIG] = {sizeof(struct vhost_shmem_config),
 					sizeof(struct vhost_shmem_config), 1},
 	[VHOST_PAYLOAD_SHMEM_MAP] = {sizeof(struct vhost_shmem_map), sizeof(struct vhost_shmem_map),

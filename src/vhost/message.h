@@ -27,6 +27,7 @@ enum vhost_protocol_feature {
 	VHOST_PROTOCOL_RESET_DEVICE = 13,
 	VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS = 15,
 	VHOST_PROTOCOL_STATUS = 16,
+	VHOST_PROTOCOL_DEVICE_STATE = 19,
 	VHOST_PROTOCOL_SHMEM = 22,  /* 21 in drafts; 21 is GPA_ADDRESSES now: never offer it */
 	VHOST_PROTOCOL_ALWAYS = 64, /* in the table: no feature needed */
 };
@@ -93,6 +94,18 @@ struct vhost_inflight {
 	uint32_t padding; /* C implementations send it, packed ones do not */
 };
 
+struct vhost_state_transfer {
+	uint32_t direction; /* VHOST_STATE_* */
+	uint32_t phase;	    /* 0: all rings are stopped */
+};
+
+#define VHOST_STATE_SAVE 0
+#define VHOST_STATE_LOAD 1
+
+/* In the answer to SET_DEVICE_STATE_FD: the reason of a failure, and that no descriptor comes. */
+#define VHOST_STATE_ERROR_MASK UINT64_C(0xff)
+#define VHOST_STATE_NO_FD      (UINT64_C(1) << 8)
+
 struct vhost_log {
 	uint64_t size;	 /* bytes */
 	uint64_t offset; /* in the file */
@@ -129,6 +142,7 @@ union vhost_payload {
 	struct vhost_config config;
 	struct vhost_inflight inflight;
 	struct vhost_log log;
+	struct vhost_state_transfer transfer;
 	struct vhost_shmem_config shmem;
 	struct vhost_shmem_map map;
 	uint8_t bytes[8 + 8 * VHOST_SHMEM_REGIONS];
@@ -142,6 +156,7 @@ _Static_assert(offsetof(struct vhost_config, data) == 12, "wire layout");
 _Static_assert(offsetof(struct vhost_inflight, padding) == 20, "wire layout");
 _Static_assert(sizeof(struct vhost_inflight) == 24, "wire layout");
 _Static_assert(sizeof(struct vhost_log) == 16, "wire layout");
+_Static_assert(sizeof(struct vhost_state_transfer) == 8, "wire layout");
 _Static_assert(sizeof(struct vhost_shmem_config) == 8 + 8 * VHOST_SHMEM_REGIONS, "wire layout");
 _Static_assert(sizeof(struct vhost_shmem_map) == 40, "wire layout");
 _Static_assert(sizeof(struct vhost_vring_state) == 8, "wire layout");
@@ -160,6 +175,7 @@ enum vhost_shape {
 	VHOST_PAYLOAD_CONFIG, /* twelve bytes and up to VHOST_CONFIG_MAX */
 	VHOST_PAYLOAD_INFLIGHT,
 	VHOST_PAYLOAD_LOG,
+	VHOST_PAYLOAD_STATE_TRANSFER,
 	VHOST_PAYLOAD_SHMEM_CONFIG,
 	VHOST_PAYLOAD_SHMEM_MAP,
 	VHOST_PAYLOAD_SHAPES,
@@ -200,6 +216,9 @@ enum vhost_shape {
 	ROW(38, REM_MEM_REG, rem_mem_reg, SLOT, 0, 1, NOTHING, CONFIGURE_MEM_SLOTS)               \
 	ROW(39, SET_STATUS, set_status, NUMBER, 0, 0, NOTHING, STATUS)                            \
 	ROW(40, GET_STATUS, get_status, NOTHING, 0, 0, NUMBER, STATUS)                            \
+	ROW(42, SET_DEVICE_STATE_FD, set_device_state_fd, STATE_TRANSFER, 1, 1, NUMBER,           \
+	    DEVICE_STATE)                                                                         \
+	ROW(43, CHECK_DEVICE_STATE, check_device_state, NOTHING, 0, 0, NUMBER, DEVICE_STATE)      \
 	ROW(44, GET_SHMEM_CONFIG, get_shmem_config, NOTHING, 0, 0, SHMEM_CONFIG, SHMEM)
 
 /* What a backend may send on the channel of SET_BACKEND_REQ_FD. */

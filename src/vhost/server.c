@@ -223,6 +223,7 @@ static void end_connection(struct vhost_server *server)
 {
 	struct virtio_device *device = server->device;
 	bool broken = server->broken;
+	struct error ignored;
 
 	if (broken)
 		vhost_server_warn(server, "connection ended: %s", server->fault.message);
@@ -231,6 +232,8 @@ static void end_connection(struct vhost_server *server)
 	event_loop_remove(server->loop, &server->channel_source);
 	vhost_channel_close(&server->channel);
 	vhost_server_close_backend(server);
+	state_transfer_abort(&server->transfer, "the connection ended");
+	state_transfer_end(&server->transfer, &ignored);
 	for (uint16_t i = 0; i < device->queue_count; i++)
 		vhost_ring_close(&server->rings[i]);
 	virtio_device_reset(device);
@@ -244,7 +247,7 @@ static void end_connection(struct vhost_server *server)
 	vhost_iotlb_close(&server->iotlb);
 	vhost_memory_clear(&server->memory);
 	server->protocol_features = 0;
-	server->features_set = false;
+	server->features_set = server->transfer.loaded = false;
 	server->protocol_bit = false;
 	server->broken = false;
 	if (server->once)
@@ -402,6 +405,7 @@ struct vhost_server *vhost_server_new(struct event_loop *loop, struct virtio_dev
 					       .prepare = prepare_rings,
 					       .context = server};
 	server->log_event = VHOST_EVENT_NONE;
+	state_transfer_init(&server->transfer, loop, device);
 	server->log_limit = (struct log_limit){
 		.burst = LOG_BURST,
 		.interval_ms = LOG_INTERVAL_MS,

@@ -106,14 +106,16 @@ static int begin(struct vhost_server *server, uint64_t features, struct error *e
 	struct virtio_device *device = server->device;
 	uint8_t status = device->status & (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
 
-	if (server->features_set) {
+	if (server->features_set || (server->transfer.loaded && features != device->negotiated)) {
 		for (uint16_t i = 0; i < device->queue_count; i++)
 			vhost_ring_begin(&server->rings[i]);
 		vhost_server_cancel_requests(server);
 		virtio_device_reset(device);
+		server->transfer.loaded = false;
 	}
 	server->features_set = false;
-	if (virtio_device_set_features(device, features) < 0)
+	/* Those of a state that was loaded are set: what else it says must not be overwritten. */
+	if (!server->transfer.loaded && virtio_device_set_features(device, features) < 0)
 		return error_set(error, EINVAL,
 				 "features 0x%" PRIx64 " are not a valid choice of 0x%" PRIx64,
 				 features, device->offered);
@@ -232,6 +234,7 @@ void vhost_server_reset_device(struct vhost_server *server)
 		vhost_ring_reset(&server->rings[i]);
 	vhost_server_cancel_requests(server);
 	virtio_device_reset(server->device);
+	server->transfer.loaded = false;
 	vhost_inflight_close(&server->inflight);
 	if (vhost_server_uses_iommu(server))
 		vhost_iotlb_clear(&server->iotlb);
@@ -513,7 +516,10 @@ static int set_vring_kick(struct vhost_server *server, struct vhost_message *req
 	int fd;
 	struct vhost_ring *ring = ring_of_event(server, request, &fd, error);
 
-	return ring ? vhost_ring_set_kick(ring, fd, error) : -EINVAL;
+	if (!ring)
+		return -EINVAL;
+	state_transfer_abort(&server->transfer, "a ring was started meanwhile");
+	return vhost_ring_set_kick(ring, fd, error);
 }
 
 static int set_vring_call(struct vhost_server *server, struct vhost_message *request,
@@ -622,6 +628,39 @@ static int get_shmem_config(struct vhost_server *server, struct vhost_message *r
 		config->count += device->region_sizes[i] > 0;
 	}
 	return 0;
+}
+
+/* Device state (vhost-user specification, "Migrating back-end state") */
+
+static int set_device_state_fd(struct vhost_server *server, struct vhost_message *request,
+			       struct vhost_message *reply, struct error *error)
+{
+	const struct vhost_state_transfer *asked = &request->payload.transfer;
+	int ret;
+
+	if (asked->direction > VHOST_STATE_LOAD || asked->phase != 0)
+		ret = error_set(error, EINVAL, "direction %u in phase %u", asked->direction,
+				asked->phase);
+	else if (any_ring_set(server))
+		ret = error_set(error, EBUSY, "not all rings are stopped");
+	else
+		ret = state_transfer_begin(&server->transfer, asked->direction == VHOST_STATE_LOAD,
+					   vhost_message_take_fd(request, 0), error);
+	reply->payload.number = VHOST_STATE_NO_FD | (ret < 0 ? 1 : 0);
+	return ret < 0 ? VHOST_REFUSED : 0;
+}
+
+static int check_device_state(struct vhost_server *server, struct vhost_message *request,
+			      struct vhost_message *reply, struct error *error)
+{
+	bool load = server->transfer.load;
+	int ret = state_transfer_end(&server->transfer, error);
+
+	if (ret < 0)
+		vhost_server_warn(server, "the device's state was not %s: %s",
+				  load ? "loaded" : "saved", error->message);
+	reply->payload.number = ret < 0;
+	return ret < 0 ? VHOST_REFUSED : 0;
 }
 
 /* The handler column of the table. */

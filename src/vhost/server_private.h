@@ -16,6 +16,7 @@
 #include "vhost/memory.h"
 #include "vhost/ring.h"
 #include "vhost/server.h"
+#include "vhost/state_transfer.h"
 
 /* Requests on the backend channel that may be sent before the first is answered. */
 #define VHOST_REQUESTS_MAX 16
@@ -44,8 +45,9 @@ struct vhost_server {
 	struct error fault;
 	uint64_t protocol_features; /* negotiated */
 	bool features_set;
-	bool protocol_bit;	      /* bit 30 was negotiated */
-	struct vhost_channel backend; /* to the frontend; fd -1: none */
+	struct state_transfer transfer; /* loaded: the driver of that state goes on */
+	bool protocol_bit;		/* bit 30 was negotiated */
+	struct vhost_channel backend;	/* to the frontend; fd -1: none */
 	struct event_source backend_source;
 	bool backend_lost; /* nothing more can be sent: the loop will close it */
 	unsigned int request_count;

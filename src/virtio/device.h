@@ -16,6 +16,7 @@
 #include "virtio/feature.h"
 #include "virtio/virtqueue.h"
 
+struct device_state;
 struct virtio_device;
 struct virtio_mapping;
 
@@ -52,6 +53,16 @@ struct virtio_device_class {
 	 * device can map files into its regions from now on. NULL: nothing to do.
 	 */
 	void (*driver_ready)(struct virtio_device *device);
+	/*
+	 * What the driver has set and another process needs to go on in place of this one, besides
+	 * the features: see virtio/device_state.h. No queue runs. load reads all of it, then takes
+	 * it over if state_is_complete and everything in it suits the device and its features;
+	 * otherwise returns a negative errno with nothing changed. Change state_version with the
+	 * layout. NULL, both: the device type cannot move.
+	 */
+	uint16_t state_version;
+	void (*save)(struct virtio_device *device, struct device_state *state);
+	int (*load)(struct virtio_device *device, struct device_state *state);
 };
 
 /* What a transport does for a device. */

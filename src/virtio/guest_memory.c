@@ -133,7 +133,7 @@ void guest_memory_log(struct guest_memory *memory, uint64_t address, uint64_t le
 
 		if (next > last + 1)
 			bits &= 0xffu >> (next - (last + 1));
-		/* Whoever sees and clears the bits then reads the bytes that were written before. */
+		/* One that sees the bits, and clears them, then reads what was written before. */
 		__atomic_fetch_or(&memory->log[page / 8], (uint8_t)bits, __ATOMIC_RELEASE);
 		page = next;
 	}

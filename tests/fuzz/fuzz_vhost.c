@@ -6,9 +6,11 @@
  * memory and answers to them. Afterwards the server must serve the next frontend, no descriptor may
  * be left open, and the device must have learned what became of each of its requests.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +23,7 @@
 #include "vhost/channel.h"
 #include "vhost/server.h"
 #include "virtio/device.h"
+#include "virtio/device_state.h"
 #include "virtio/driver_queue.h"
 #include "virtio/feature.h"
 
@@ -54,6 +57,7 @@ enum step {
 	STEP_MAP,      /* the device asks for a mapping (even) or its end: region, page, pages */
 	STEP_REPLY,    /* control, patches: an answer on the backend channel */
 	STEP_LOG,      /* LOG_*: like a frontend that begins or ends a migration */
+	STEP_STATE,    /* length, bytes: loads them as a state; length 0: saves one and loads it */
 	STEPS,
 };
 
@@ -171,6 +175,24 @@ static int config_write(struct virtio_device *device, size_t offset, const void 
 	return 0;
 }
 
+static void save(struct virtio_device *device, struct device_state *state)
+{
+	state_put(state, ((struct fuzz *)device)->config, 4);
+}
+
+static int load(struct virtio_device *device, struct device_state *state)
+{
+	uint8_t config[4];
+
+	for (unsigned int i = 0; i < QUEUES; i++)
+		require(!device->queues[i].started);
+	state_get(state, config, sizeof(config));
+	if (!state_is_complete(state))
+		return -EINVAL;
+	memcpy(((struct fuzz *)device)->config, config, sizeof(config));
+	return 0;
+}
+
 static const uint64_t region_sizes[] = {0, 0x4000, 0x1000};
 
 static void mapped(struct virtio_device *device, struct virtio_mapping *mapping, int result)
@@ -214,6 +236,9 @@ static const struct virtio_device_class fuzz_class = {
 	.quiesce = quiesce,
 	.reset = reset,
 	.driver_ready = driver_ready,
+	.state_version = 1,
+	.save = save,
+	.load = load,
 };
 
 /* The connection */
@@ -607,6 +632,54 @@ static void change_log(struct fuzz *fuzz, uint8_t choice)
 	}
 }
 
+/* Sends a message with the descriptor @fd; the server has it alone afterwards. */
+static void transfer(struct fuzz *fuzz, uint32_t direction, int fd)
+{
+	struct {
+		struct vhost_header header;
+		struct vhost_state_transfer transfer;
+	} __attribute__((packed))
+	message = {{VHOST_USER_SET_DEVICE_STATE_FD, VHOST_FLAG_VERSION, 8}, {direction, 0}};
+
+	send_bytes(fuzz, &message, sizeof(message), &fd, 1);
+	close(fd);
+	turn(fuzz, 1);
+}
+
+static void move_state(struct fuzz *fuzz, struct input *input, uint8_t wanted)
+{
+	uint8_t saved[256];
+	size_t length = wanted < input->left ? wanted : input->left;
+	const uint8_t *bytes = input->data;
+	int ends[2];
+
+	input->data += length;
+	input->left -= length;
+	if (wanted == 0) {
+		ssize_t count;
+
+		require(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+		transfer(fuzz, VHOST_STATE_SAVE, ends[1]);
+		turn(fuzz, 1);
+		count = read(ends[0], saved, sizeof(saved));
+		length = count > 0 ? (size_t)count : 0;
+		bytes = saved;
+		close(ends[0]);
+		send_good(fuzz, VHOST_USER_CHECK_DEVICE_STATE, 0);
+	}
+	require(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+	transfer(fuzz, VHOST_STATE_LOAD, ends[0]);
+	/* A server that refused has closed its end. */
+	if (write(ends[1], bytes, length) < 0)
+		require(errno == EPIPE);
+	/* Sometimes the end comes late, or not at all. */
+	if (wanted % 4 != 1)
+		close(ends[1]);
+	send_good(fuzz, VHOST_USER_CHECK_DEVICE_STATE, 0);
+	if (wanted % 4 == 1)
+		close(ends[1]);
+}
+
 static void take_step(struct fuzz *fuzz, struct input *input)
 {
 	uint8_t step = take_byte(input);
@@ -670,6 +743,9 @@ static void take_step(struct fuzz *fuzz, struct input *input)
 	case STEP_LOG:
 		change_log(fuzz, a);
 		break;
+	case STEP_STATE:
+		move_state(fuzz, input, a);
+		break;
 	case STEP_REPLY:
 		send_reply(fuzz,
 			   a & 1 ? VHOST_USER_BACKEND_SHMEM_UNMAP : VHOST_USER_BACKEND_SHMEM_MAP,
@@ -707,6 +783,7 @@ static void make_files(void)
 	int pair[2];
 
 	log_set_level(LOG_ERROR);
+	signal(SIGPIPE, SIG_IGN);
 	memory_fd = memfd_create("memory", MFD_CLOEXEC);
 	record_fd = memfd_create("record", MFD_CLOEXEC);
 	log_fd = memfd_create("log", MFD_CLOEXEC);

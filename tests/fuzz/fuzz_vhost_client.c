@@ -234,6 +234,7 @@ static int call(struct fuzz *fuzz, uint32_t id, struct error *error)
 	struct vhost_shmem_config config;
 	struct vhost_inflight inflight = {.queue_count = 1, .queue_size = 4};
 	uint8_t bytes[4];
+	size_t length;
 	uint32_t base;
 	int fd = -1, ret;
 
@@ -262,6 +263,10 @@ static int call(struct fuzz *fuzz, uint32_t id, struct error *error)
 		if (fd >= 0)
 			close(fd);
 		return ret;
+	case VHOST_USER_SET_DEVICE_STATE_FD:
+		return vhost_client_save_state(client, bytes, sizeof(bytes), &length, error);
+	case VHOST_USER_CHECK_DEVICE_STATE:
+		return vhost_client_load_state(client, "state", 5, error);
 	case VHOST_USER_SET_LOG_BASE:
 		return vhost_client_set_log(client, memory_fd, 0, 64, error);
 	case VHOST_USER_IOTLB_MSG:
@@ -287,8 +292,10 @@ static void do_call(struct fuzz *fuzz, uint32_t id, uint8_t control, struct inpu
 	bool slots = vhost_client_has(fuzz->client, VHOST_PROTOCOL_CONFIGURE_MEM_SLOTS);
 	int ret;
 
-	send_answer(fuzz, id == VHOST_USER_SET_MEM_TABLE && slots ? VHOST_USER_ADD_MEM_REG : id, 0,
-		    control, patches);
+	if (id == VHOST_USER_CHECK_DEVICE_STATE)
+		send_answer(fuzz, VHOST_USER_SET_DEVICE_STATE_FD, VHOST_STATE_NO_FD, 0, NULL);
+	send_answer(fuzz, id == VHOST_USER_SET_MEM_TABLE && slots ? VHOST_USER_ADD_MEM_REG : id,
+		    id == VHOST_USER_SET_DEVICE_STATE_FD ? VHOST_STATE_NO_FD : 0, control, patches);
 	fuzz->in_call = true;
 	ret = call(fuzz, id, &error);
 	fuzz->in_call = false;

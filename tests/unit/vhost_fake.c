@@ -34,6 +34,16 @@ static bool answer(struct fake *fake, const struct raw_message *request, struct 
 		reply->payload.number = fake->protocol_features;
 		reply->size = sizeof(uint64_t);
 		break;
+	case VHOST_USER_SET_DEVICE_STATE_FD:
+		reply->payload.number = fake->state_answer;
+		reply->size = sizeof(uint64_t);
+		if (!(fake->state_answer & VHOST_STATE_NO_FD))
+			raw_add_fd(reply, fake->channel);
+		break;
+	case VHOST_USER_CHECK_DEVICE_STATE:
+		reply->payload.number = fake->state_wrong;
+		reply->size = sizeof(uint64_t);
+		break;
 	case VHOST_USER_SET_LOG_BASE:
 		reply->payload.number = fake->refuses_log;
 		reply->size = sizeof(uint64_t);
@@ -134,6 +144,22 @@ static bool send_spoiled(struct fake *fake, struct raw_message *reply)
 	return raw_send(fake->socket, reply);
 }
 
+/* Writes what it saves; of what it is to load it keeps the channel. */
+static void move_state(struct fake *fake, struct raw_message *request)
+{
+	bool load = request->payload.transfer.direction == VHOST_STATE_LOAD;
+
+	if (!load && fake->state_answer == VHOST_STATE_NO_FD)
+		assert_int_equal(write(request->fds[0], fake->state, fake->state_length),
+				 fake->state_length);
+	if (load || fake->keeps_channel) {
+		if (fake->channel >= 0)
+			close(fake->channel);
+		fake->channel = request->fds[0];
+		request->fd_count = 0;
+	}
+}
+
 static void *run_fake(void *context)
 {
 	struct fake *fake = context;
@@ -147,6 +173,8 @@ static void *run_fake(void *context)
 			fake->backend = request.fds[0];
 			request.fd_count = 0;
 		}
+		if (request.id == VHOST_USER_SET_DEVICE_STATE_FD)
+			move_state(fake, &request);
 		raw_close_fds(&request);
 		if (!answer(fake, &request, &reply))
 			continue;
@@ -168,7 +196,10 @@ void fake_start(struct fake_fixture *fixture, int timeout_ms)
 	memset(&fixture->fake, 0, sizeof(fixture->fake));
 	fixture->fake.features = FAKE_FEATURES;
 	fixture->fake.protocol_features = vhost_protocol_features;
-	fixture->fake.backend = -1;
+	fixture->fake.backend = fixture->fake.channel = -1;
+	fixture->fake.state_answer = VHOST_STATE_NO_FD;
+	fixture->fake.state = "state";
+	fixture->fake.state_length = 5;
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	fixture->fake.socket = pair[0];
 	fixture->client = vhost_client_new(pair[1], timeout_ms, &error);
@@ -186,6 +217,8 @@ void fake_stop(struct fake_fixture *fixture)
 	pthread_join(fixture->fake.thread, NULL);
 	if (fixture->fake.backend >= 0)
 		close(fixture->fake.backend);
+	if (fixture->fake.channel >= 0)
+		close(fixture->fake.channel);
 }
 
 int fake_set_up(void **state)

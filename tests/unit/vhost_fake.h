@@ -46,6 +46,12 @@ struct fake {
 	pthread_t thread;
 	uint64_t features, protocol_features;
 	bool refuses_log;
+	const char *state;
+	size_t state_length;
+	uint64_t state_answer; /* to SET_DEVICE_STATE_FD */
+	bool keeps_channel;    /* does not close it when the state is saved */
+	bool state_wrong;
+	int channel; /* of a state to be loaded, or its own choice; -1: none */
 	uint32_t spoil_id;
 	enum spoil spoil;
 	struct raw_message question; /* of SPOIL_ASK */

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "vhost/server_private.h"
+#include "virtio/device_state.h"
 
 #define PATIENCE_MS 5000
 #define MOMENT_MS   30
@@ -99,6 +100,8 @@ static void reset(struct virtio_device *device)
 
 	test->resets++;
 	test->config[RIG_CHOSEN] = RIG_CHOSEN;
+	for (unsigned int i = 0; i < RIG_WRITABLE; i++)
+		test->config[i] = (uint8_t)i;
 	assert_int_equal(test->held_count, 0);
 }
 
@@ -106,6 +109,7 @@ static int features_chosen(struct virtio_device *device)
 {
 	struct rig_device *test = (struct rig_device *)device;
 
+	test->choices++;
 	test->config[RIG_CHOSEN] = virtio_has_feature(device, 3) ? 1 : RIG_CHOSEN;
 	return test->refuses_features ? -EINVAL : 0;
 }
@@ -127,6 +131,25 @@ static void driver_ready(struct virtio_device *device)
 		assert_int_equal(virtio_device_map(device, test->map_when_ready), 0);
 }
 
+static void save(struct virtio_device *device, struct device_state *state)
+{
+	state_put(state, ((struct rig_device *)device)->config, RIG_WRITABLE);
+}
+
+static int load(struct virtio_device *device, struct device_state *state)
+{
+	struct rig_device *test = (struct rig_device *)device;
+	uint8_t config[RIG_WRITABLE];
+
+	state_get(state, config, sizeof(config));
+	if (!state_is_complete(state))
+		return -EINVAL;
+	if (test->host_refuses)
+		return -EIO;
+	memcpy(test->config, config, sizeof(config));
+	return 0;
+}
+
 static const uint64_t region_sizes[RIG_REGIONS] = RIG_REGION_SIZES;
 
 static const struct virtio_device_class rig_class = {
@@ -138,6 +161,9 @@ static const struct virtio_device_class rig_class = {
 	.quiesce = quiesce,
 	.reset = reset,
 	.driver_ready = driver_ready,
+	.state_version = 3,
+	.save = save,
+	.load = load,
 };
 
 /* The server's thread */

@@ -23,7 +23,7 @@
 #define RIG_QUEUES	3
 #define RIG_QUEUE_SIZE	64
 #define RIG_CONFIG_SIZE 40
-#define RIG_WRITABLE	8  /* number of writable bytes at the start of configuration space */
+#define RIG_WRITABLE	8  /* writable bytes at the start of configuration space: its state */
 #define RIG_CHOSEN	39 /* a byte of it that is 1 while RIG_DEVICE_FEATURE is negotiated */
 
 /* Ring features by name, for readable tests. */
@@ -62,7 +62,9 @@ struct rig_device {
 	atomic_uint looks;   /* calls of handle */
 	atomic_uint resets;
 	atomic_uint quiesces;
+	atomic_uint choices;		       /* of features */
 	struct virtio_mapping *map_when_ready; /* once a driver is ready; NULL: nothing */
+	atomic_bool host_refuses;	       /* a state that suits it otherwise */
 };
 
 struct vhost_rig {

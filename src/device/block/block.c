@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "virtio/container_of.h"
+#include "virtio/device_state.h"
 #include "virtio/feature.h"
 
 /*
@@ -336,6 +337,34 @@ static int config_write(struct virtio_device *device, size_t offset, const void 
 	return 0;
 }
 
+/* The driver set the cache mode, and knows the size of the disk and of its blocks. */
+static void save(struct virtio_device *device, struct device_state *state)
+{
+	const struct block_device *block = to_block(device);
+
+	state_put_u64(state, block->settings.capacity);
+	state_put_u32(state, block->settings.logical_block_size);
+	state_put_u8(state, block->config.wce);
+}
+
+static int load(struct virtio_device *device, struct device_state *state)
+{
+	struct block_device *block = to_block(device);
+	bool write_back;
+
+	state_require(state, state_get_u64(state) == block->settings.capacity);
+	state_require(state, state_get_u32(state) == block->settings.logical_block_size);
+	write_back = state_get_bool(state);
+	/* Where the host wants every write to be durable, and where the driver cannot flush. */
+	if (block->settings.write_through || (!virtio_has_feature(device, VIRTIO_BLK_F_FLUSH) &&
+					      !virtio_has_feature(device, VIRTIO_BLK_F_CONFIG_WCE)))
+		state_require(state, !write_back);
+	if (!state_is_complete(state))
+		return -EINVAL;
+	block->config.wce = write_back;
+	return 0;
+}
+
 static const struct virtio_device_class block_class = {
 	.name = "block",
 	.id = 2,
@@ -344,6 +373,9 @@ static const struct virtio_device_class block_class = {
 	.handle = handle,
 	.quiesce = quiesce,
 	.reset = reset,
+	.state_version = 1,
+	.save = save,
+	.load = load,
 };
 
 /*

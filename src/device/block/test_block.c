@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "device/block/test_block_rig.h"
+#include "unit/state_check.h"
 #include "virtio/feature.h"
 
 static void test_configuration(void **state)
@@ -513,6 +514,37 @@ static void test_writeback_toggle(void **state)
 	block_rig_stop(f);
 }
 
+/* A driver's choice of the cache moves; a disk of another kind does not take it. */
+static void test_state(void **state)
+{
+	const size_t at = offsetof(struct virtio_blk_config, wce);
+	struct block_rig *f = block_rig_start(), *other = block_rig_make();
+	struct virtqueue queues[BLOCK_RIG_QUEUES] = {0};
+	uint8_t value = 0;
+
+	(void)state;
+	assert_int_equal(virtio_device_config_write(&f->block.device, at, &value, 1), 0);
+	block_device_init(&other->block, &other->settings, &other->disk.backend, queues,
+			  other->requests);
+	state_check(&f->block.device, &other->block.device);
+	assert_int_equal(other->block.config.wce, 0);
+	virtio_device_reset(&other->block.device);
+
+	other->block.settings.capacity += BLOCK_SECTOR;
+	assert_false(state_moves(&f->block.device, &other->block.device));
+	other->block.settings = other->settings;
+	other->block.settings.logical_block_size *= 2;
+	assert_false(state_moves(&f->block.device, &other->block.device));
+	other->block.settings = other->settings;
+	other->block.settings.write_through = true;
+	assert_true(state_moves(&f->block.device, &other->block.device));
+	virtio_device_reset(&other->block.device);
+	f->block.config.wce = 1;
+	assert_false(state_moves(&f->block.device, &other->block.device));
+	block_rig_stop(f);
+	free(other);
+}
+
 static void test_flush(void **state)
 {
 	struct block_rig *f = block_rig_start();
@@ -579,6 +611,7 @@ int main(void)
 		cmocka_unit_test(test_not_negotiated_ranges),
 		cmocka_unit_test(test_cache_modes),
 		cmocka_unit_test(test_writeback_toggle),
+		cmocka_unit_test(test_state),
 		cmocka_unit_test(test_flush),
 		cmocka_unit_test(test_errors_of_the_backend),
 	};

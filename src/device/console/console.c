@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "virtio/container_of.h"
+#include "virtio/device_state.h"
 #include "virtio/feature.h"
 
 /* The queues of port 0 are followed by those for control. */
@@ -414,6 +415,102 @@ static int config_write(struct virtio_device *device, size_t offset, const void 
 	return 0;
 }
 
+/* Bits of a port in a state; the messages that are pending for it follow. */
+#define STATE_ADDED  1
+#define STATE_OPEN   2
+
+#define MESSAGES_ALL (MESSAGE_ADD | MESSAGE_CONSOLE | MESSAGE_NAME | MESSAGE_SIZE | MESSAGE_OPEN)
+
+/* Size and peers are those of another host side: the driver has to be told. */
+static uint8_t messages_after_load(const struct console_device *console, uint16_t port,
+				   uint8_t bits, bool driver_ready)
+{
+	uint8_t messages = bits & STATE_ADDED ? MESSAGE_OPEN : 0;
+
+	if (port == 0 && driver_ready &&
+	    virtio_has_feature(&console->device, VIRTIO_CONSOLE_F_SIZE))
+		messages |= MESSAGE_SIZE;
+	return messages;
+}
+
+static void save(struct virtio_device *device, struct device_state *state)
+{
+	const struct console_device *console = to_console(device);
+
+	state_put_u8(state, console->driver_ready);
+	state_put_u8(state, console->size_reported);
+	state_put_u16(state, console->emergency_count);
+	state_put(state, console->emergency, console->emergency_count);
+	state_put_u8(state, (uint8_t)console->port_count);
+	for (uint16_t i = 0; i < console->port_count; i++) {
+		const struct console_port *port = &console->ports[i];
+		size_t length = strlen(port->setup.name);
+		uint8_t bits = (port->added ? STATE_ADDED : 0) | (port->open ? STATE_OPEN : 0);
+
+		/* The driver knows the names. */
+		state_put_u8(state, (uint8_t)length);
+		state_put(state, port->setup.name, length);
+		state_put_u8(state, bits);
+		state_put_u8(state,
+			     (uint8_t)console->pending[i] |
+				     messages_after_load(console, i, bits, console->driver_ready));
+	}
+}
+
+/* Reads a port's part; its bits and messages are put in *bits and *messages. */
+static void load_port(struct device_state *state, const struct console_port *port, bool multiport,
+		      uint8_t *bits, uint8_t *messages)
+{
+	char name[CONSOLE_PORT_NAME_MAX];
+	uint8_t length = state_get_u8(state);
+
+	state_require(state, length == strlen(port->setup.name));
+	if (state->failed)
+		return;
+	state_get(state, name, length);
+	state_require(state, !memcmp(name, port->setup.name, length));
+	*bits = state_get_u8(state);
+	*messages = state_get_u8(state);
+	/* Only with MULTIPORT does a driver hear of ports; it opens none that it does not know. */
+	state_require(state,
+		      *bits <= (multiport ? STATE_ADDED | STATE_OPEN : 0) && *bits != STATE_OPEN);
+	state_require(state, !(*messages & ~(multiport ? MESSAGES_ALL : 0)));
+}
+
+static int load(struct virtio_device *device, struct device_state *state)
+{
+	struct console_device *console = to_console(device);
+	uint8_t bits[CONSOLE_PORTS_MAX], messages[CONSOLE_PORTS_MAX];
+	uint8_t emergency[CONSOLE_EMERGENCY_MAX];
+	bool driver_ready = state_get_bool(state);
+	bool size_reported = state_get_bool(state);
+	uint16_t emergency_count = state_get_u16(state);
+
+	state_require(state, !driver_ready || multiport(console));
+	state_require(state, emergency_count <= CONSOLE_EMERGENCY_MAX);
+	if (!state->failed)
+		state_get(state, emergency, emergency_count);
+	state_require(state, state_get_u8(state) == console->port_count);
+	for (uint16_t i = 0; i < console->port_count && !state->failed; i++)
+		load_port(state, &console->ports[i], multiport(console), &bits[i], &messages[i]);
+	for (uint16_t i = 0; i < console->port_count && !state->failed; i++)
+		state_require(state, !(messages_after_load(console, i, bits[i], driver_ready) &
+				       ~messages[i]));
+	if (!state_is_complete(state))
+		return -EINVAL;
+	console->driver_ready = driver_ready;
+	console->size_reported = size_reported;
+	console->emergency_count = emergency_count;
+	memcpy(console->emergency, emergency, emergency_count);
+	for (uint16_t i = 0; i < console->port_count; i++) {
+		console->ports[i].added = bits[i] & STATE_ADDED;
+		console->ports[i].open = bits[i] & STATE_OPEN;
+		console->pending[i] = messages[i];
+	}
+	serve_port(console, 0);
+	return 0;
+}
+
 static const struct virtio_device_class console_class = {
 	.name = "console",
 	.id = 3,
@@ -421,6 +518,9 @@ static const struct virtio_device_class console_class = {
 	.handle = handle,
 	.quiesce = quiesce,
 	.reset = reset,
+	.state_version = 1,
+	.save = save,
+	.load = load,
 };
 
 void console_device_init(struct console_device *console, const struct console_port_setup *ports,

@@ -14,6 +14,7 @@
 
 #include "device/console/console.h"
 #include "unit/device_rig.h"
+#include "unit/state_check.h"
 #include "virtio/feature.h"
 
 #define MULTIPORT FEATURE(VIRTIO_CONSOLE_F_MULTIPORT)
@@ -445,6 +446,44 @@ static void test_ports_carry_bytes_when_open(void **state)
 }
 
 /* Meaningless messages are ignored; messages that are too short are faults. */
+/* Ports stay known and open, and emergency writes that wait are not lost. */
+static void test_state(void **state)
+{
+	struct fixture *f = start(3, SIZE | MULTIPORT), *other = make(3, true), *two;
+	const size_t at = offsetof(struct virtio_console_config, emerg_wr);
+	struct virtio_device *device = &f->console.device;
+	uint32_t byte = '!';
+
+	(void)state;
+	f->channels[0].room = other->channels[0].room = 0;
+	assert_int_equal(virtio_device_config_write(device, at, &byte, sizeof(byte)), 0);
+	offer_control(f, 3);
+	tell(f, 0, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	for (uint32_t i = 0; i < 3; i++)
+		expect_told(f, i, VIRTIO_CONSOLE_PORT_ADD, 0, 0);
+	tell(f, 1, VIRTIO_CONSOLE_PORT_READY, 1);
+	tell(f, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	state_check(device, &other->console.device);
+	assert_true(other->console.driver_ready);
+	assert_true(other->console.ports[1].added && other->console.ports[1].open);
+	assert_true(other->console.ports[2].added && !other->console.ports[2].open);
+	/* There was no buffer for the name of port 1. */
+	assert_int_equal(other->console.pending[1], f->console.pending[1]);
+	assert_true(other->console.pending[1] > 0);
+	other->channels[0].room = CAPACITY;
+	console_stream_ready(&other->channels[0].stream);
+	expect_output(other, 0, "!");
+
+	two = make(2, true);
+	assert_false(state_moves(device, &two->console.device));
+	virtio_device_reset(&other->console.device);
+	other->console.ports[1].setup.name = "agenT";
+	assert_false(state_moves(device, &other->console.device));
+	stop(f);
+	free(other);
+	free(two);
+}
+
 static void test_hostile_messages(void **state)
 {
 	struct fixture *f = start(2, MULTIPORT);
@@ -524,6 +563,7 @@ int main(void)
 		cmocka_unit_test(test_emergency_write_waits),
 		cmocka_unit_test(test_ports_are_announced),
 		cmocka_unit_test(test_ports_carry_bytes_when_open),
+		cmocka_unit_test(test_state),
 		cmocka_unit_test(test_hostile_messages),
 		cmocka_unit_test(test_process_that_was_started_again),
 	};

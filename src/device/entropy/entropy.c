@@ -2,9 +2,11 @@
 /* The entropy device (VIRTIO 1.4, 5.4). */
 #include "device/entropy/entropy.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "virtio/container_of.h"
+#include "virtio/device_state.h"
 
 static struct entropy_device *to_entropy(struct virtio_device *device)
 {
@@ -49,10 +51,23 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 	virtqueue_notify(queue);
 }
 
+/* A driver cannot set anything. */
+static void save(struct virtio_device *device, struct device_state *state)
+{
+}
+
+static int load(struct virtio_device *device, struct device_state *state)
+{
+	return state_is_complete(state) ? 0 : -EINVAL;
+}
+
 static const struct virtio_device_class entropy_class = {
 	.name = "entropy",
 	.id = 4,
 	.handle = handle,
+	.state_version = 1,
+	.save = save,
+	.load = load,
 };
 
 void entropy_device_init(struct entropy_device *entropy, struct entropy_backend *backend)

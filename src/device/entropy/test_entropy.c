@@ -14,6 +14,7 @@
 #include "device/entropy/entropy.h"
 #include "device/entropy/random.h"
 #include "unit/device_rig.h"
+#include "unit/state_check.h"
 #include "virtio/feature.h"
 
 struct counter {
@@ -168,12 +169,24 @@ static void test_host_generator(void **state)
 	assert_int_equal(backend.fill(&backend, (void *)1, 16), 0);
 }
 
+static void test_state(void **state)
+{
+	struct fixture *f = start(FEATURE(VIRTIO_F_RING_PACKED));
+	struct entropy_device other;
+
+	(void)state;
+	entropy_device_init(&other, &f->counter.backend);
+	state_check(&f->entropy.device, &other.device);
+	stop(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fills_requests),
 		cmocka_unit_test(test_large_request_is_bounded),
 		cmocka_unit_test(test_request_without_room),
+		cmocka_unit_test(test_state),
 		cmocka_unit_test(test_readable_part_is_ignored),
 		cmocka_unit_test(test_failing_backend),
 		cmocka_unit_test(test_has_no_configuration),

@@ -345,6 +345,9 @@ static const struct virtio_device_class net_class = {
 	.features_chosen = features_chosen,
 	.handle = handle,
 	.reset = reset,
+	.state_version = 1,
+	.save = net_control_save,
+	.load = net_control_load,
 };
 
 static uint64_t features(const struct net_settings *settings, uint64_t backend_features)

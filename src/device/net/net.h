@@ -150,6 +150,9 @@ static inline struct net_device *to_net(struct virtio_device *device)
 void net_control_handle(struct net_device *net, struct virtqueue *queue);
 /* The state after reset. */
 void net_control_reset(struct net_device *net);
+/* See struct virtio_device_class: all that a driver sets goes through the control queue. */
+void net_control_save(struct virtio_device *device, struct device_state *state);
+int net_control_load(struct virtio_device *device, struct device_state *state);
 /* Whether the driver wants this frame, of at least ETH_HLEN bytes. */
 bool net_filter_accepts(const struct net_device *net, const uint8_t *frame);
 /* The offloads that the driver may have in force. */

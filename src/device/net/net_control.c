@@ -8,6 +8,7 @@
 
 #include "device/kit/command_table.h"
 #include "device/net/net.h"
+#include "virtio/device_state.h"
 
 /* The data of the commands, except the table of addresses. */
 struct switch_command {
@@ -220,6 +221,85 @@ void net_control_reset(struct net_device *net)
 	net->pairs = 1;
 	net->mac_set = false;
 	memcpy(net->config.mac, net->settings.mac, sizeof(net->config.mac));
+}
+
+static void save_table(struct device_state *state, const uint8_t table[NET_FILTER_MAX][ETH_ALEN],
+		       uint8_t count, bool overflow)
+{
+	state_put_u8(state, overflow);
+	state_put_u8(state, count);
+	state_put(state, table, (size_t)count * ETH_ALEN);
+}
+
+static void load_table(struct device_state *state, uint8_t table[NET_FILTER_MAX][ETH_ALEN],
+		       uint8_t *count, bool *overflow)
+{
+	*overflow = state_get_bool(state);
+	*count = state_get_u8(state);
+	state_require(state, *count <= (*overflow ? 0 : NET_FILTER_MAX));
+	if (!state->failed)
+		state_get(state, table, (size_t)*count * ETH_ALEN);
+}
+
+void net_control_save(struct virtio_device *device, struct device_state *state)
+{
+	const struct net_device *net = to_net(device);
+	const struct net_filter *filter = &net->filter;
+
+	/* The driver knows the limits, too. */
+	state_put_u16(state, net->settings.mtu);
+	state_put_u16(state, net->settings.pairs);
+	state_put(state, net->config.mac, sizeof(net->config.mac));
+	state_put_u8(state, net->mac_set);
+	state_put_u16(state, net->pairs);
+	state_put_u64(state, net->offloads);
+	state_put_u8(state, filter->promiscuous);
+	state_put_u8(state, filter->all_multicast);
+	state_put_u8(state, filter->all_unicast);
+	state_put_u8(state, filter->no_multicast);
+	state_put_u8(state, filter->no_unicast);
+	state_put_u8(state, filter->no_broadcast);
+	save_table(state, filter->unicast, filter->unicast_count, filter->unicast_overflow);
+	save_table(state, filter->multicast, filter->multicast_count, filter->multicast_overflow);
+}
+
+int net_control_load(struct virtio_device *device, struct device_state *state)
+{
+	struct net_device *net = to_net(device);
+	struct net_filter filter = {0};
+	uint8_t mac[ETH_ALEN];
+	uint64_t offloads;
+	uint16_t pairs;
+	bool mac_set;
+
+	state_require(state, state_get_u16(state) == net->settings.mtu);
+	state_require(state, state_get_u16(state) == net->settings.pairs);
+	state_get(state, mac, sizeof(mac));
+	mac_set = state_get_bool(state);
+	pairs = state_get_u16(state);
+	offloads = state_get_u64(state);
+	filter.promiscuous = state_get_bool(state);
+	filter.all_multicast = state_get_bool(state);
+	filter.all_unicast = state_get_bool(state);
+	filter.no_multicast = state_get_bool(state);
+	filter.no_unicast = state_get_bool(state);
+	filter.no_broadcast = state_get_bool(state);
+	load_table(state, filter.unicast, &filter.unicast_count, &filter.unicast_overflow);
+	load_table(state, filter.multicast, &filter.multicast_count, &filter.multicast_overflow);
+	/* What no command could have set. */
+	state_require(state, !is_multicast(mac));
+	state_require(state, pairs >= 1 && pairs <= net->settings.pairs);
+	state_require(state, pairs == 1 || virtio_has_feature(device, VIRTIO_NET_F_MQ));
+	state_require(state, !(offloads & ~net_guest_offloads(net)));
+	if (!state_is_complete(state))
+		return -EINVAL;
+	if (!net_set_offloads(net, offloads))
+		return -EIO;
+	memcpy(net->config.mac, mac, sizeof(mac));
+	net->mac_set = mac_set;
+	net->pairs = pairs;
+	net->filter = filter;
+	return 0;
 }
 
 static bool in_table(const uint8_t table[NET_FILTER_MAX][ETH_ALEN], uint8_t count,

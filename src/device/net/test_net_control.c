@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "device/net/test_net_rig.h"
+#include "unit/state_check.h"
 
 /* A command on the control queue; returns its ack byte. */
 static uint8_t command(struct net_rig *f, unsigned int queue, uint8_t class, uint8_t number,
@@ -139,6 +140,77 @@ static void test_extra_modes_alone(void **state)
 	assert_false(gets_through(f, group_mac));
 	assert_true(gets_through(f, other_mac));
 	net_rig_stop(f);
+}
+
+/* Everything that commands set moves, and works there as here. */
+static void test_state(void **state)
+{
+	const uint64_t features =
+		CONTROL | FEATURE(VIRTIO_NET_F_MQ) | FEATURE(VIRTIO_NET_F_GUEST_CSUM) |
+		FEATURE(VIRTIO_NET_F_GUEST_TSO4) | FEATURE(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
+	struct net_rig *f = net_rig_start(features), *other = net_rig_make();
+	const uint64_t offloads = FEATURE(VIRTIO_NET_F_GUEST_CSUM);
+	const uint16_t pairs = PAIRS;
+	const uint8_t on = 1;
+	struct {
+		uint32_t unicast_count;
+		uint8_t unicast[2][ETH_ALEN];
+		uint32_t multicast_count;
+		uint8_t multicast[1][ETH_ALEN];
+	} __attribute__((packed))
+	table = {2, {{2, 0, 0, 0, 0, 4}, {2, 0, 0, 0, 0, 5}}, 1, {{0x33, 0x33, 0, 0, 0, 1}}};
+
+	(void)state;
+	assert_int_equal(command(f, 4, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, other_mac,
+				 ETH_ALEN, 100),
+			 VIRTIO_NET_OK);
+	assert_int_equal(command(f, 4, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, &table,
+				 sizeof(table), 100),
+			 VIRTIO_NET_OK);
+	assert_int_equal(command(f, 4, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_NOBCAST, &on, 1, 9),
+			 VIRTIO_NET_OK);
+	assert_int_equal(command(f, 4, VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, &pairs,
+				 sizeof(pairs), 9),
+			 VIRTIO_NET_OK);
+	assert_int_equal(command(f, 4, VIRTIO_NET_CTRL_GUEST_OFFLOADS,
+				 VIRTIO_NET_CTRL_GUEST_OFFLOADS_SET, &offloads, sizeof(offloads),
+				 9),
+			 VIRTIO_NET_OK);
+	net_device_init(&other->net, &other->settings, &other->wire.backend, other->queues);
+	state_check(&f->net.device, &other->net.device);
+	assert_memory_equal(other->net.config.mac, other_mac, ETH_ALEN);
+	assert_int_equal(other->net.pairs, PAIRS);
+	assert_int_equal(other->net.offloads, offloads);
+	assert_int_equal(other->wire.offloads, offloads);
+	assert_int_equal(other->net.filter.unicast_count, 2);
+	assert_memory_equal(&other->net.filter, &f->net.filter, sizeof(f->net.filter));
+
+	/* Hosts that differ, or refuse the offloads. */
+	virtio_device_reset(&other->net.device);
+	other->wire.refuse_offloads = true;
+	assert_false(state_moves(&f->net.device, &other->net.device));
+	other->wire.refuse_offloads = false;
+	other->net.settings.mtu++;
+	assert_false(state_moves(&f->net.device, &other->net.device));
+	other->net.settings = other->settings;
+	other->net.settings.pairs--;
+	assert_false(state_moves(&f->net.device, &other->net.device));
+	/* What no driver could have set. */
+	other->net.settings = other->settings;
+	f->net.config.mac[0] |= 1;
+	assert_false(state_moves(&f->net.device, &other->net.device));
+	f->net.config.mac[0] &= 0xfe;
+	f->net.pairs = 0;
+	assert_false(state_moves(&f->net.device, &other->net.device));
+	f->net.pairs = PAIRS + 1;
+	assert_false(state_moves(&f->net.device, &other->net.device));
+	f->net.pairs = PAIRS;
+	f->net.offloads |= FEATURE(VIRTIO_NET_F_GUEST_TSO6);
+	assert_false(state_moves(&f->net.device, &other->net.device));
+	f->net.offloads = offloads;
+	assert_true(state_moves(&f->net.device, &other->net.device));
+	net_rig_stop(f);
+	free(other);
 }
 
 static void test_receive_modes(void **state)
@@ -452,6 +524,7 @@ int main(void)
 		cmocka_unit_test(test_filter_without_control_queue),
 		cmocka_unit_test(test_filter_without_address),
 		cmocka_unit_test(test_extra_modes_alone),
+		cmocka_unit_test(test_state),
 		cmocka_unit_test(test_receive_modes),
 		cmocka_unit_test(test_mac_table),
 		cmocka_unit_test(test_mac_address),

@@ -141,6 +141,22 @@ static int do_set_log(struct vhost_client *client, struct error *error)
 	return vhost_client_set_log(client, vhost_client_fd(client), 8, 64, error);
 }
 
+static int do_save_state(struct vhost_client *client, struct error *error)
+{
+	char state[8] = "";
+	size_t length = 0;
+	int ret = vhost_client_save_state(client, state, sizeof(state), &length, error);
+
+	if (ret == 0)
+		assert_true(length == 5 && !memcmp(state, "state", 5));
+	return ret;
+}
+
+static int do_load_state(struct vhost_client *client, struct error *error)
+{
+	return vhost_client_load_state(client, "state", 5, error);
+}
+
 static const struct {
 	uint32_t id;
 	int (*call)(struct vhost_client *client, struct error *error);
@@ -169,6 +185,8 @@ static const struct {
 	{VHOST_USER_IOTLB_MSG, do_iotlb, false, true, false},
 	{VHOST_USER_GET_SHMEM_CONFIG, do_get_shmem_config, false, false, false},
 	{VHOST_USER_SET_LOG_BASE, do_set_log, false, false, false},
+	{VHOST_USER_SET_DEVICE_STATE_FD, do_save_state, false, false, false},
+	{VHOST_USER_CHECK_DEVICE_STATE, do_load_state, false, false, false},
 };
 
 #define CALLS (sizeof(calls) / sizeof(calls[0]))
@@ -295,6 +313,61 @@ static void refused_log(void **state)
 	assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
 	assert_int_equal(do_set_log(fixture->client, &error), -EIO);
 	assert_done(do_features(fixture->client, &error), &error);
+}
+
+/* A device process that does with states what it should not, or may. */
+static void states_that_do_not_arrive(void **state)
+{
+	struct fake_fixture *fixture = *state;
+	struct fake *fake = &fixture->fake;
+	int pair[2];
+	struct error error;
+
+	fake_run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
+	fake->state_answer = VHOST_STATE_NO_FD | 5;
+	assert_int_equal(do_save_state(fixture->client, &error), -EIO);
+	assert_int_equal(do_load_state(fixture->client, &error), -EIO);
+	fake->state_answer = VHOST_STATE_NO_FD;
+	fake->state_wrong = true;
+	assert_int_equal(do_save_state(fixture->client, &error), -EIO);
+	assert_int_equal(do_load_state(fixture->client, &error), -EIO);
+	fake->state_wrong = false;
+	fake->state = "longer than the buffer";
+	fake->state_length = strlen(fake->state);
+	assert_int_equal(do_save_state(fixture->client, &error), -E2BIG);
+	/* It may choose the channel itself. */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(write(pair[1], "state", 5), 5);
+	close(pair[1]);
+	close(fake->channel);
+	fake->channel = pair[0];
+	fake->state_answer = 0;
+	assert_done(do_save_state(fixture->client, &error), &error);
+	fake->channel = -1;
+	/* It never closes its end. */
+	fake->state_answer = VHOST_STATE_NO_FD;
+	fake->state = "state";
+	fake->state_length = 5;
+	fake_stop(fixture);
+	fake_start(fixture, FAKE_TIMEOUT_MS);
+	fake->keeps_channel = true;
+	fake_run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
+	assert_int_equal(do_save_state(fixture->client, &error), -ETIMEDOUT);
+	assert_done(do_features(fixture->client, &error), &error);
+	/* It says that it chose one, and sends none. */
+	fake_stop(fixture);
+	fake_start(fixture, FAKE_PATIENCE_MS);
+	fake_run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
+	fake->spoil = SPOIL_FEWER_FDS;
+	fake->spoil_id = VHOST_USER_SET_DEVICE_STATE_FD;
+	fake->channel = eventfd(0, EFD_CLOEXEC);
+	fake->state_answer = 0;
+	assert_int_equal(do_save_state(fixture->client, &error), -EPROTO);
+	fake->channel = -1;
+	assert_int_equal(do_features(fixture->client, &error), -EPIPE);
 }
 
 static void refused_configuration(void **state)
@@ -528,6 +601,7 @@ int main(void)
 		fake_test(answers_that_say_something_else),
 		fake_test(refused_configuration),
 		fake_test(refused_log),
+		fake_test(states_that_do_not_arrive),
 		fake_test(plain_device_processes_are_enough),
 		fake_test(an_operation_has_one_wait),
 		fake_test(a_refusal_outlives_the_connection),

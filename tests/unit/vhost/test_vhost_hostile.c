@@ -152,7 +152,7 @@ static void late_descriptors_end_the_connection(void **state)
 static void unknown_messages_end_the_connection(void **state)
 {
 	struct rig_fixture *fixture = *state;
-	const uint32_t ids[] = {0, 19, 35, 42, 45, 46, 1002, 0xffffffff};
+	const uint32_t ids[] = {0, 19, 35, 41, 45, 46, 1002, 0xffffffff};
 
 	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
 		struct raw_message message = raw_number(ids[i], 0);

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Tests of src/vhost: the internal state of a device on its way through a pipe, with both ends, and
+ * with frontends that send something else, too much, half of it, or nothing.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "unit/vhost_raw.h"
+#include "unit/vhost_rig.h"
+#include "virtio/device_state.h"
+
+#define NOTHING (VHOST_STATE_NO_FD)
+#define REFUSED (VHOST_STATE_NO_FD | 1)
+
+struct saved {
+	uint8_t bytes[DEVICE_STATE_MAX];
+	size_t length;
+};
+
+static void stop_rings(struct rig_guest *guest)
+{
+	struct error error;
+
+	for (uint16_t i = 0; i < RIG_QUEUES; i++)
+		assert_done(vhost_client_stop_ring(guest->client, i, &guest->rings[i].base, &error),
+			    &error);
+}
+
+static void expect_setting(struct rig_guest *guest, const char *expected)
+{
+	char setting[RIG_WRITABLE];
+	struct error error;
+
+	assert_done(vhost_client_read_config(guest->client, 0, setting, sizeof(setting), &error),
+		    &error);
+	assert_memory_equal(setting, expected, sizeof(setting));
+}
+
+static const char initial[] = {0, 1, 2, 3, 4, 5, 6, 7};
+
+/* A guest that set something and stopped its rings, and the device's state. */
+static void save(struct rig_fixture *fixture, struct saved *saved)
+{
+	struct rig_guest *guest = &fixture->guest;
+	struct error error;
+
+	guest_boot(guest, &fixture->rig, RIG_VERSION_1 | RIG_DEVICE_FEATURE);
+	assert_done(vhost_client_write_config(guest->client, 0, "settings", RIG_WRITABLE, &error),
+		    &error);
+	guest_echo(guest, 0);
+	stop_rings(guest);
+	assert_done(vhost_client_save_state(guest->client, saved->bytes, sizeof(saved->bytes),
+					    &saved->length, &error),
+		    &error);
+}
+
+static void reconnect(struct rig_fixture *fixture)
+{
+	guest_disconnect(&fixture->guest);
+	assert_true(rig_wait_idle(&fixture->rig));
+	guest_connect(&fixture->guest, &fixture->rig);
+	expect_setting(&fixture->guest, initial);
+}
+
+/* The rings go on where they were. */
+static void go_on(struct rig_guest *guest)
+{
+	for (uint16_t i = 0; i < RIG_QUEUES; i++)
+		guest_start_ring(guest, i, false);
+	guest_echo(guest, 0);
+	guest_echo(guest, 1);
+}
+
+static void a_state_moves(void **state)
+{
+	struct rig_fixture *fixture = *state;
+	struct rig_guest *guest = &fixture->guest;
+	unsigned int choices;
+	struct saved saved;
+	struct error error;
+
+	save(fixture, &saved);
+	/* Saving changes nothing. */
+	go_on(guest);
+	stop_rings(guest);
+	/* Before the features are set, as in QEMU. */
+	reconnect(fixture);
+	assert_done(vhost_client_load_state(guest->client, saved.bytes, saved.length, &error),
+		    &error);
+	/* The choice came with the state: another one would undo what follows from it. */
+	choices = fixture->rig.test.choices;
+	guest_set_up(guest, RIG_VERSION_1 | RIG_DEVICE_FEATURE);
+	assert_int_equal(fixture->rig.test.choices, choices);
+	expect_setting(guest, "settings");
+	go_on(guest);
+	stop_rings(guest);
+	/* After it. */
+	reconnect(fixture);
+	guest_set_up(guest, RIG_VERSION_1 | RIG_DEVICE_FEATURE);
+	assert_done(vhost_client_load_state(guest->client, saved.bytes, saved.length, &error),
+		    &error);
+	expect_setting(guest, "settings");
+	go_on(guest);
+}
+
+/* A driver that starts anew has nothing of it. */
+static void a_state_ends_with_its_driver(void **state)
+{
+	struct rig_fixture *fixture = *state;
+	struct rig_guest *guest = &fixture->guest;
+	struct saved saved;
+	struct error error;
+
+	save(fixture, &saved);
+	for (int i = 0; i < 2; i++) {
+		reconnect(fixture);
+		assert_done(vhost_client_load_state(guest->client, saved.bytes, saved.length,
+						    &error),
+			    &error);
+		expect_setting(guest, "settings");
+		if (i)
+			assert_done(vhost_client_reset(guest->client, &error), &error);
+		guest_set_up(guest, RIG_VERSION_1);
+		expect_setting(guest, initial);
+		guest_start_ring(guest, 0, true);
+		guest_echo(guest, 0);
+	}
+}
+
+static void rings_must_be_stopped(void **state)
+{
+	struct rig_fixture *fixture = *state;
+	struct rig_guest *guest = &fixture->guest;
+	struct saved saved;
+	struct error error;
+
+	save(fixture, &saved);
+	guest_start_ring(guest, 1, false);
+	assert_int_equal(vhost_client_save_state(guest->client, saved.bytes, sizeof(saved.bytes),
+						 &saved.length, &error),
+			 -EIO);
+	assert_int_equal(vhost_client_load_state(guest->client, saved.bytes, saved.length, &error),
+			 -EIO);
+	guest_echo(guest, 1);
+	/* A buffer that is too small does no harm. */
+	stop_rings(guest);
+	assert_int_equal(vhost_client_save_state(guest->client, saved.bytes, 4, &saved.length,
+						 &error),
+			 -E2BIG);
+	assert_done(vhost_client_save_state(guest->client, saved.bytes, sizeof(saved.bytes),
+					    &saved.length, &error),
+		    &error);
+}
+
+/* Whatever is wrong with it, the device is as before, and the connection goes on. */
+static void bad_states_are_refused(void **state)
+{
+	struct rig_fixture *fixture = *state;
+	struct rig_guest *guest = &fixture->guest;
+	struct saved saved, bad;
+	struct error error;
+	uint8_t *huge = test_calloc(1, 1 << 20);
+
+	save(fixture, &saved);
+	reconnect(fixture);
+	for (int i = 0; i < 8; i++) {
+		bad = saved;
+		if (i == 0)
+			bad.length = 0;
+		else if (i == 1)
+			bad.length--;
+		else if (i == 2)
+			bad.bytes[bad.length++] = 0;
+		else if (i == 3)
+			bad.length = sizeof(bad.bytes);
+		else
+			bad.bytes[2 * i - 6]++; /* the magic, both versions, the id */
+		assert_int_equal(vhost_client_load_state(guest->client, bad.bytes, bad.length,
+							 &error),
+				 -EIO);
+		expect_setting(guest, initial);
+		rig_forget_log_limit(&fixture->rig);
+	}
+	assert_true(rig_logged(&fixture->rig, "the state is of another type or version"));
+	assert_int_equal(vhost_client_load_state(guest->client, huge, 1 << 20, &error), -EIO);
+	assert_true(rig_logged(&fixture->rig, "longer than any"));
+	test_free(huge);
+	fixture->rig.test.host_refuses = true;
+	assert_int_equal(vhost_client_load_state(guest->client, saved.bytes, saved.length, &error),
+			 -EIO);
+	fixture->rig.test.host_refuses = false;
+	expect_setting(guest, initial);
+	/* One with features that were not offered. */
+	bad = saved;
+	bad.bytes[12] ^= 1 << 5;
+	assert_int_equal(vhost_client_load_state(guest->client, bad.bytes, bad.length, &error),
+			 -EIO);
+	guest_set_up(guest, RIG_VERSION_1);
+	/* And one of a driver with other features. */
+	assert_int_equal(vhost_client_load_state(guest->client, saved.bytes, saved.length, &error),
+			 -EIO);
+	expect_setting(guest, initial);
+	guest_start_ring(guest, 0, true);
+	guest_echo(guest, 0);
+}
+
+/* Begins a transfer in raw messages. Returns the answer. */
+static uint64_t begin(struct rig_guest *guest, uint32_t direction, uint32_t phase, int fd)
+{
+	const struct vhost_state_transfer transfer = {direction, phase};
+	struct raw_message message =
+		raw_message(VHOST_USER_SET_DEVICE_STATE_FD, &transfer, sizeof(transfer));
+
+	raw_add_fd(&message, fd);
+	assert_true(raw_send(vhost_client_fd(guest->client), &message));
+	assert_true(raw_receive(vhost_client_fd(guest->client), &message));
+	assert_int_equal(message.id, VHOST_USER_SET_DEVICE_STATE_FD);
+	assert_int_equal(message.flags, VHOST_FLAG_VERSION | VHOST_FLAG_REPLY);
+	assert_int_equal(message.fd_count, 0);
+	return message.payload.number;
+}
+
+static uint64_t check(struct rig_guest *guest)
+{
+	struct raw_message message = raw_message(VHOST_USER_CHECK_DEVICE_STATE, NULL, 0);
+
+	assert_true(raw_send(vhost_client_fd(guest->client), &message));
+	assert_true(raw_receive(vhost_client_fd(guest->client), &message));
+	assert_int_equal(message.id, VHOST_USER_CHECK_DEVICE_STATE);
+	return message.payload.number;
+}
+
+static void transfers_that_make_no_sense(void **state)
+{
+	struct rig_fixture *fixture = *state;
+	struct rig_guest *guest = &fixture->guest;
+	int event = eventfd(0, EFD_CLOEXEC), ends[2], pair[2];
+
+	guest_connect(guest, &fixture->rig);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	assert_int_equal(check(guest), 1);
+	assert_int_equal(begin(guest, 2, 0, ends[1]), REFUSED);
+	assert_int_equal(begin(guest, VHOST_STATE_SAVE, 1, ends[1]), REFUSED);
+	assert_int_equal(begin(guest, VHOST_STATE_SAVE, 0, ends[0]), REFUSED);
+	assert_int_equal(begin(guest, VHOST_STATE_LOAD, 0, ends[1]), REFUSED);
+	assert_int_equal(begin(guest, VHOST_STATE_SAVE, 0, event), REFUSED);
+	assert_int_equal(begin(guest, VHOST_STATE_LOAD, 0, guest->fd), REFUSED);
+	assert_int_equal(check(guest), 1);
+	/* One that is begun again ends the one before, which sees that. */
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	assert_int_equal(begin(guest, VHOST_STATE_LOAD, 0, pair[1]), NOTHING);
+	close(pair[1]);
+	assert_int_equal(begin(guest, VHOST_STATE_SAVE, 0, ends[1]), NOTHING);
+	assert_true(raw_wait_end(pair[0]));
+	assert_int_equal(check(guest), 0);
+	assert_int_equal(check(guest), 1);
+	close(pair[0]);
+	close(ends[0]);
+	close(ends[1]);
+	close(event);
+}
+
+/* A frontend that stops in the middle, in each way. */
+static void transfers_that_do_not_end(void **state)
+{
+	struct rig_fixture *fixture = *state;
+	struct rig_guest *guest = &fixture->guest;
+	struct saved saved;
+	int ends[2];
+
+	save(fixture, &saved);
+	reconnect(fixture);
+	/* It writes half and asks; then nothing, and disconnects. */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+		assert_int_equal(begin(guest, VHOST_STATE_LOAD, 0, ends[0]), NOTHING);
+		close(ends[0]);
+		if (i == 0) {
+			assert_int_equal(write(ends[1], saved.bytes, 10), 10);
+			assert_int_equal(check(guest), 1);
+			expect_setting(guest, initial);
+		} else {
+			reconnect(fixture);
+		}
+		close(ends[1]);
+	}
+	/* All of it but the end: nothing is taken over. */
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	assert_int_equal(begin(guest, VHOST_STATE_LOAD, 0, ends[0]), NOTHING);
+	close(ends[0]);
+	assert_int_equal(write(ends[1], saved.bytes, saved.length), saved.length);
+	assert_int_equal(check(guest), 1);
+	expect_setting(guest, initial);
+	close(ends[1]);
+	/* Nobody reads what is saved. */
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	close(ends[0]);
+	assert_int_equal(begin(guest, VHOST_STATE_SAVE, 0, ends[1]), NOTHING);
+	close(ends[1]);
+	assert_int_equal(check(guest), 1);
+	/* A full pipe. */
+	assert_int_equal(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	while (write(ends[1], saved.bytes, saved.length) > 0)
+		;
+	assert_int_equal(begin(guest, VHOST_STATE_SAVE, 0, ends[1]), NOTHING);
+	assert_int_equal(check(guest), 1);
+	close(ends[0]);
+	close(ends[1]);
+	guest_set_up(guest, RIG_VERSION_1);
+	guest_start_ring(guest, 0, true);
+	guest_echo(guest, 0);
+}
+
+/* The state of a device whose rings run would be another one by the time that it is there. */
+static void a_ring_that_starts_ends_the_transfer(void **state)
+{
+	struct rig_fixture *fixture = *state;
+	struct rig_guest *guest = &fixture->guest;
+	struct saved saved;
+	int ends[2];
+
+	save(fixture, &saved);
+	reconnect(fixture);
+	guest_set_up(guest, RIG_VERSION_1 | RIG_DEVICE_FEATURE);
+	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+	assert_int_equal(begin(guest, VHOST_STATE_LOAD, 0, ends[0]), NOTHING);
+	close(ends[0]);
+	guest_start_ring(guest, 0, true);
+	assert_int_equal(write(ends[1], saved.bytes, 1), -1);
+	assert_int_equal(errno, EPIPE);
+	close(ends[1]);
+	assert_int_equal(check(guest), 1);
+	expect_setting(guest, initial);
+	guest_echo(guest, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		rig_test(a_state_moves),
+		rig_test(a_state_ends_with_its_driver),
+		rig_test(rings_must_be_stopped),
+		rig_test(bad_states_are_refused),
+		rig_test(transfers_that_make_no_sense),
+		rig_test(transfers_that_do_not_end),
+		rig_test(a_ring_that_starts_ends_the_transfer),
+	};
+
+	/* As every process that serves a device. */
+	signal(SIGPIPE, SIG_IGN);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
