@@ -275,7 +275,7 @@ static void bash_completes_by_the_tables(void **state)
 	assert_string_equal(complete(&scratch, "avp help de"), "device ");
 	/* After help come only names of subcommands, at every depth. */
 	check_part(complete(&scratch, "avp help \"\""),
-		   "conform device doctor help monitor run spec ");
+		   "conform control device doctor help monitor run spec ");
 	assert_string_equal(complete(&scratch, "avp help device bl"), "block ");
 	check_part(complete(&scratch, "avp help device \"\""), "block console entropy net ");
 	assert_string_equal(complete(&scratch, "avp help run d"), " ");

@@ -170,7 +170,11 @@ static void on_restarted(void *context, const struct device_config *device)
 	restarted = device;
 }
 
-static const struct supervisor_events events = {on_ready, on_restarted, on_failed};
+static const struct supervisor_events events = {
+	.ready = on_ready,
+	.restarted = on_restarted,
+	.failed = on_failed,
+};
 
 static struct supervisor_setup setup = {
 	.loop = &loop,
