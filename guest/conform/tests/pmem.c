@@ -152,7 +152,7 @@ static bool overlaps(struct part part, uint64_t start, uint64_t end)
 	return part.start < end && start < part.start + part.size;
 }
 
-TEST(pmem_placed, "AVP-PMEM-007", PMEM)
+TEST(pmem_placed, "AVP-PMEM-007 AVP-MMIO-017", PMEM)
 {
 	struct part part = find_region(open_with_region());
 
