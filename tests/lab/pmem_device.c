@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * pmem_device SOCKET FILE - a virtio-pmem device process (VIRTIO 1.4, 5.19) with its memory in
+ * pmem_device SOCKET FILE [FAULT] - a virtio-pmem device process (VIRTIO 1.4, 5.19) with its memory in
  * shared memory region 0: the file, as long as it is at the start. For tests of windows of shared
- * memory (tests/lab/kvm/shared-memory). It listens on SOCKET until it is killed.
+ * memory (tests/lab/kvm/shared-memory). It listens on SOCKET until it is killed. With a FAULT it does
+ * wrong what the conformance guest must find: see below.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +24,12 @@
 #define PMEM_FLUSH	    0
 #define PMEM_QUEUE_SIZE	    256
 
+/* The faults; "": none. */
+#define FAULT_FLUSH    "flush"	  /* flushes fail */
+#define FAULT_CONFIG   "config"	  /* start is set although there is a region */
+#define FAULT_REGION   "region"	  /* there is no region */
+#define FAULT_UNMAPPED "unmapped" /* the region has no memory */
+
 struct pmem {
 	struct virtio_device device;
 	struct virtqueue queue;
@@ -31,7 +39,13 @@ struct pmem {
 	uint64_t size;
 	struct virtio_mapping mapping;
 	int fd;
+	const char *fault;
 };
+
+static bool has_fault(const struct pmem *pmem, const char *fault)
+{
+	return !strcmp(pmem->fault, fault);
+}
 
 static struct pmem *to_pmem(struct virtio_device *device)
 {
@@ -51,7 +65,7 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 			virtio_device_fault(device, queue, "a flush request is too short");
 			return;
 		}
-		if (type == PMEM_FLUSH && fdatasync(pmem->fd) == 0)
+		if (type == PMEM_FLUSH && !has_fault(pmem, FAULT_FLUSH) && fdatasync(pmem->fd) == 0)
 			result = 0;
 		request_write(request, &result, sizeof(result));
 		virtqueue_push(queue, request);
@@ -66,7 +80,9 @@ static void handle_mapped(struct virtio_device *device, struct virtio_mapping *m
 
 static void handle_driver_ready(struct virtio_device *device)
 {
-	int result = virtio_device_map(device, &to_pmem(device)->mapping);
+	struct pmem *pmem = to_pmem(device);
+	int result = has_fault(pmem, FAULT_UNMAPPED) ? 0 :
+						       virtio_device_map(device, &pmem->mapping);
 
 	if (result < 0)
 		log_error("the frontend cannot map the file: %d", result);
@@ -96,13 +112,14 @@ static int open_file(struct pmem *pmem, const char *path, struct error *error)
 	virtio_device_init(&pmem->device, &pmem_class, FEATURE(PMEM_F_SHMEM_REGION), &pmem->config,
 			   sizeof(pmem->config), &pmem->queue, 1, PMEM_QUEUE_SIZE);
 	pmem->device.region_sizes = &pmem->size;
-	pmem->device.region_count = 1;
+	pmem->device.region_count = has_fault(pmem, FAULT_REGION) ? 0 : 1;
+	pmem->config.start = has_fault(pmem, FAULT_CONFIG) ? 4096 : 0;
 	return 0;
 }
 
-static int serve(const char *socket, const char *path, struct error *error)
+static int serve(const char *socket, const char *path, const char *fault, struct error *error)
 {
-	struct pmem pmem = {.fd = -1};
+	struct pmem pmem = {.fd = -1, .fault = fault};
 	struct socket_path made = {.path = NULL};
 	struct event_loop loop;
 	struct vhost_server *server;
@@ -123,11 +140,11 @@ int main(int count, char **arguments)
 	struct error error;
 
 	log_set_component("pmem");
-	if (count != 3) {
-		fprintf(stderr, "usage: pmem_device SOCKET FILE\n");
+	if (count != 3 && count != 4) {
+		fprintf(stderr, "usage: pmem_device SOCKET FILE [FAULT]\n");
 		return 2;
 	}
-	if (serve(arguments[1], arguments[2], &error) < 0)
+	if (serve(arguments[1], arguments[2], count == 4 ? arguments[3] : "", &error) < 0)
 		log_error("%s", error.message);
 	return 1;
 }
