@@ -175,8 +175,8 @@ void shared_memory_close(struct shared_memory *memory)
 {
 	if (!memory->name)
 		return;
-	for (unsigned int i = 0; i < memory->mapping_count; i++)
-		close_fd(&memory->mappings[i].fd);
+	while (memory->mappings && memory->mapping_count > 0)
+		close_fd(&memory->mappings[--memory->mapping_count].fd);
 	free(memory->mappings);
 	timer_close(&memory->timer);
 	if (memory->base)
