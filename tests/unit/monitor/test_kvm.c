@@ -125,6 +125,22 @@ static void test_memory_has_its_limit(void **state)
 			 -ENOSPC);
 }
 
+/* A window that no guest could reach is an error at the start. */
+static void test_windows_have_addresses(void **state)
+{
+	struct stage *stage = get(state);
+	struct error error;
+
+	assert_int_equal(ops(stage)->add_window(stage->hypervisor, UINT64_C(1) << 52, 4096,
+						stage->memory, &error),
+			 -E2BIG);
+	assert_non_null(strstr(error.message, "address bits"));
+	for (uint64_t i = 0; i < 20; i++)
+		assert_int_equal(ops(stage)->add_window(stage->hypervisor, WINDOW + i * 4096, 4096,
+							stage->memory, &error),
+				 0);
+}
+
 static void test_kicks(void **state)
 {
 	struct stage *stage = get(state);
@@ -526,6 +542,7 @@ int main(void)
 #define STAGE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		STAGE_TEST(test_memory_has_its_limit),
+		STAGE_TEST(test_windows_have_addresses),
 		STAGE_TEST(test_kicks),
 		STAGE_TEST(test_interrupts),
 		STAGE_TEST(test_exits),
