@@ -53,9 +53,9 @@ struct process_spawn {
 /*
  * Starts a child. Unless it @outlives this process, it dies (SIGKILL) when the calling thread ends:
  * call from a thread that lives as long as the program. Signal handlers, ignored signals and the
- * signal mask are reset in it, but for what @shielded says. The caller stops ignoring SIGCHLD, which
- * would discard its children's exit statuses. Returns 0 with *process set, or a negative errno with
- * *error set, also when the program could not be executed: then no process is left.
+ * signal mask are reset in it, but for what @shielded says. The caller stops ignoring SIGCHLD,
+ * which would discard its children's exit statuses. Returns 0 with *process set, or a negative
+ * errno with *error set, also when the program could not be executed: then no process is left.
  */
 int process_spawn(struct process *process, const struct process_spawn *spawn, struct error *error);
 

@@ -9,10 +9,10 @@
 
 /*
  * Starts @spawn, whose standard output becomes a pipe (and standard error too, if @with_errors),
- * writes what it prints to @text of @size bytes with a zero at the end, and waits for its end. Blocks,
- * at most @timeout_ms. Returns 0 with *status as process_reap gives it, or a negative errno with
- * *error set: -ETIMEDOUT: it did not end in time; -EOVERFLOW: it prints more than @size - 1 bytes.
- * No process is left. @text is always terminated, and has what was read.
+ * writes what it prints to @text of @size bytes with a zero at the end, and waits for its end.
+ * Blocks, at most @timeout_ms. Returns 0 with *status as process_reap gives it, or a negative errno
+ * with *error set: -ETIMEDOUT: it did not end in time; -EOVERFLOW: it prints more than @size - 1
+ * bytes. No process is left. @text is always terminated, and has what was read.
  */
 int process_output_read(char *text, size_t size, struct process_spawn *spawn, bool with_errors,
 			int timeout_ms, int *status, struct error *error);

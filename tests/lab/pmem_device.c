@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * pmem_device SOCKET FILE [FAULT] - a virtio-pmem device process (VIRTIO 1.4, 5.19) with its memory in
- * shared memory region 0: the file, as long as it is at the start. For tests of windows of shared
- * memory (tests/lab/kvm/shared-memory). It listens on SOCKET until it is killed. With a FAULT it does
- * wrong what the conformance guest must find: see below.
+ * pmem_device SOCKET FILE [FAULT] - a virtio-pmem device process (VIRTIO 1.4, 5.19) with its memory
+ * in shared memory region 0: the file, as long as it is at the start. For tests of windows of
+ * shared memory (tests/lab/kvm/shared-memory). It listens on SOCKET until it is killed. With a
+ * FAULT it does wrong what the conformance guest must find: see below.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -14,8 +14,8 @@
  * they stay until the next process maps the same part again, or unmaps it, or until the driver
  * resets the device.
  *
- * A file may shrink below a mapping. Then KVM_RUN fails with EFAULT but no address, or hands out the
- * access, or, with asynchronous page faults of x86 up to Linux 6.12, tries again for ever. So a
+ * A file may shrink below a mapping. Then KVM_RUN fails with EFAULT but no address, or hands out
+ * the access, or, with asynchronous page faults of x86 up to Linux 6.12, tries again for ever. So a
  * timer looks at files that may shrink while any is mapped.
  *
  * A lock in here guards each call, and nothing is called with it held: any thread may call at any
@@ -84,7 +84,8 @@ struct shared_memory {
 
 /*
  * Reserves host addresses for regions of the sizes in *config; none: takes nothing. @name and *loop
- * must outlive *memory. Before the loop runs. Returns 0 or a negative errno with *error set; -EPROTO: beyond the limits.
+ * must outlive *memory. Before the loop runs. Returns 0 or a negative errno with *error set;
+ * -EPROTO: beyond the limits.
  */
 int shared_memory_open(struct shared_memory *memory, const char *name,
 		       const struct vhost_shmem_config *config, struct event_loop *loop,
