@@ -69,7 +69,7 @@ struct guest_memory {
 	/*
 	 * The log of pages that the device has written, for a migration: bit n % 8 of byte n / 8
 	 * stands for page n of guest-physical memory. Others read and clear it at any time. NULL:
-	 * nobody wants to know. Set by the owner while no request is in flight.
+	 * nobody wants to know. Set by the owner while no queue runs.
 	 */
 	uint8_t *log;
 	uint64_t log_size; /* bytes */

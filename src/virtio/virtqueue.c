@@ -87,25 +87,28 @@ static bool setup_allowed(const struct virtqueue *queue, const struct virtqueue_
 /* The device has written to the ring: its device area and, packed, its descriptors. */
 static void log_ring(struct virtqueue *queue)
 {
+	const struct virtqueue_format *format = queue->format;
 	struct guest_memory *memory = queue->memory;
-	uint64_t bytes = queue->format->device_bytes(queue->size);
 
-	if (!memory->log || !queue->setup.log)
+	if (!queue->setup.log)
 		return;
 	/* Behind an IOMMU the address would be one that has to be translated. */
 	if (memory->ops)
-		guest_memory_log_host(memory, queue->device_area, bytes);
+		guest_memory_log_host(memory, queue->device_area,
+				      format->device_bytes(queue->size));
 	else
-		guest_memory_log(memory, queue->setup.log_address, bytes);
-	if (queue->format->descriptors_written)
+		guest_memory_log(memory, queue->setup.log_address,
+				 format->device_bytes(queue->size));
+	if (format->descriptors_written)
 		guest_memory_log_host(memory, queue->descriptors,
-				      queue->format->descriptor_bytes(queue->size));
+				      format->descriptor_bytes(queue->size));
 }
 
 static void set_kicks(struct virtqueue *queue, bool enabled)
 {
 	queue->format->set_kicks(queue, enabled);
-	log_ring(queue);
+	if (queue->memory->log)
+		log_ring(queue);
 }
 
 int virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup *setup, uint64_t features,
@@ -193,7 +196,6 @@ struct virtio_request *virtqueue_pop(struct virtqueue *queue)
 	request->readable.segments = request->segments;
 	request->writable.segments = request->segments + request->readable.count;
 
-	request->logged = 0;
 	if (queue->memory->log) {
 		request->logged = (uint16_t)request->writable.count;
 		memcpy(request->segments + VIRTQUEUE_SEGMENTS, request->writable.segments,
@@ -243,26 +245,30 @@ void virtqueue_unpop(struct virtqueue *queue, struct virtio_request *request)
 }
 
 /*
- * Logs all that the device may have written for @request. Not just request->written bytes: a read
- * that fails may have changed more.
+ * Logs all that the device may have written for @batch and those that follow it. Not just
+ * request->written bytes: a read that fails may have changed more.
  */
-static void log_request(struct virtqueue *queue, const struct virtio_request *request)
+static void log_batch(struct virtqueue *queue, const struct virtio_request *batch)
 {
-	const struct virtio_segment *segments = request->segments + VIRTQUEUE_SEGMENTS;
+	for (const struct virtio_request *request = batch; request; request = request->next) {
+		const struct virtio_segment *segments = request->segments + VIRTQUEUE_SEGMENTS;
 
-	for (uint16_t i = 0; i < request->logged; i++)
-		guest_memory_log_host(queue->memory, segments[i].base, segments[i].length);
+		for (uint16_t i = 0; i < request->logged; i++)
+			guest_memory_log_host(queue->memory, segments[i].base, segments[i].length);
+	}
 }
 
 /* Writes @batch and those that follow it to the used ring, and frees them. */
 static void complete(struct virtqueue *queue, struct virtio_request *batch)
 {
-	for (const struct virtio_request *request = batch; request; request = request->next)
-		log_request(queue, request);
-	if (!queue->broken) {
+	bool log = queue->memory->log;
+
+	if (log)
+		log_batch(queue, batch);
+	if (!queue->broken)
 		queue->format->use(queue, batch);
+	if (log)
 		log_ring(queue);
-	}
 	while (batch) {
 		struct virtio_request *next = batch->next;
 
