@@ -515,15 +515,15 @@ static int open_backend_channel(struct vhost_client *client, struct error *error
 /* What of the @offered features both sides can use together. */
 static uint64_t choose_features(uint64_t offered, const struct vhost_client_ops *ops)
 {
-	const uint64_t channel = FEATURE(VHOST_PROTOCOL_BACKEND_REQ);
-	const uint64_t descriptors = channel | FEATURE(VHOST_PROTOCOL_BACKEND_SEND_FD);
+	const uint64_t descriptors = FEATURE(VHOST_PROTOCOL_BACKEND_REQ) |
+				     FEATURE(VHOST_PROTOCOL_BACKEND_SEND_FD);
 
 	offered &= vhost_protocol_features;
 	if (!ops)
-		offered &= ~channel;
-	if ((offered & descriptors) != descriptors)
+		offered &= ~FEATURE(VHOST_PROTOCOL_BACKEND_REQ);
+	if (!(offered & FEATURE(VHOST_PROTOCOL_BACKEND_REQ)))
 		offered &= ~FEATURE(VHOST_PROTOCOL_BACKEND_SEND_FD);
-	if ((offered & descriptors) != descriptors || !ops->shmem_map || !ops->shmem_unmap)
+	if (!ops || !ops->shmem_map || !ops->shmem_unmap || (offered & descriptors) != descriptors)
 		offered &= ~FEATURE(VHOST_PROTOCOL_SHMEM);
 	return offered;
 }

@@ -23,7 +23,7 @@ static int begin_transfer(struct vhost_client *client, uint32_t direction, struc
 		.payload.transfer = {.direction = direction},
 		.fd_count = 1,
 	};
-	cleanup_fd int ours = -1, theirs = -1, chosen = -1;
+	cleanup_fd int ours = -1, chosen = -1;
 	struct vhost_message reply;
 	uint64_t number;
 	int pair[2];
@@ -33,8 +33,9 @@ static int begin_transfer(struct vhost_client *client, uint32_t direction, struc
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_set_errno(error, errno, "cannot make a channel for a state");
 	ours = pair[0];
-	message.fds[0] = theirs = pair[1];
+	message.fds[0] = pair[1];
 	ret = vhost_client_call(client, &message, &reply, &chosen, error);
+	close(pair[1]);
 	if (ret < 0)
 		return ret;
 	number = reply.payload.number;
