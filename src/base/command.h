@@ -73,6 +73,8 @@ struct command {
 	const struct option_group *keys;
 	const char *operands; /* as shown in the synopsis: "[BUNDLE]"; NULL: none */
 	size_t operands_minimum, operands_maximum;
+	/* Bash code that appends what completes an operand to `words`; NULL: file names do. */
+	const char *completion;
 	const struct command_note *exit_statuses; /* beyond the usual 0, 1, 2; ends with NULL */
 	const struct command_note *examples;	  /* command line and what it does; as above */
 	bool hidden;				  /* not listed: used by the build */

@@ -246,12 +246,17 @@ static int print_words(const struct command *command, const char *path, void *co
 	const struct command *parent = command == &command_help ? &command_avp : command;
 
 	fprintf(stream, "\t\t\"%s\")%s words=(", path,
-		command->operands_maximum && parent == command ? " files=yes" : "");
+		command->operands_maximum && parent == command && !command->completion ?
+			" files=yes" :
+			"");
 	print_subcommands(stream, parent);
 	for (const struct option_row *row = command_common_rows; row->name; row++)
 		fprintf(stream, "--%s ", row->name);
 	print_names(stream, command->groups);
-	fputs(") ;;\n", stream);
+	fputs(")", stream);
+	if (command->completion)
+		fprintf(stream, "\n%s\t\t\t", command->completion);
+	fputs(" ;;\n", stream);
 	if (help_operands(command, path)) {
 		fprintf(stream, "\t\t\"avp help %s\") words=(", help_operands(command, path));
 		print_subcommands(stream, command);

@@ -203,12 +203,25 @@ static struct option_row verb_rows[VERBS_MAX + 1];
 static struct option_group keys[VERBS_MAX + 2];
 static char key_titles[VERBS_MAX][80];
 
+/* The names of guests that run, or the verbs. */
+#define COMPLETION                                                                         \
+	"\t\t\tif [[ $previous == control ]]; then\n"                                      \
+	"\t\t\t\tfor word in {\"${" GUEST_DIRECTORY_VARIABLE                               \
+	":-/run/avp}\",\"${XDG_RUNTIME_DIR:-/run}/avp\",\"/tmp/avp-$UID\"}/guests/*; do\n" \
+	"\t\t\t\t\t[[ ! -S $word/control ]] || words+=(\"${word##*/}\")\n"                 \
+	"\t\t\t\tdone\n"                                                                   \
+	"\t\t\telse\n"                                                                     \
+	"\t\t\t\twords+=("
+static char completion[sizeof(COMPLETION) + VERBS_MAX * (CONTROL_WORD_LENGTH + 1) + 20];
+
 __attribute__((constructor)) static void list_verbs(void)
 {
 	size_t verbs = 0, groups = 0;
 
+	strcpy(completion, COMPLETION);
 	keys[groups++] = (struct option_group){.title = "Verbs", .rows = verb_rows};
 	for (const struct control_verb *verb = guest_interface.verbs; verb->name; verb++) {
+		strcat(strcat(completion, verb->name), " ");
 		verb_rows[verbs++] = (struct option_row){.name = verb->name, .help = verb->help};
 		if (!verb->fields)
 			continue;
@@ -216,6 +229,7 @@ __attribute__((constructor)) static void list_verbs(void)
 		keys[groups] = (struct option_group){key_titles[groups], verb->fields, 0, false};
 		groups++;
 	}
+	strcat(completion, ")\n\t\t\tfi\n");
 }
 
 const struct command command_control = {
@@ -227,6 +241,7 @@ const struct command command_control = {
 		"the events of the guest until that ends.",
 	.keys = keys,
 	.operands = "NAME VERB [FIELD=VALUE]...",
+	.completion = completion,
 	.operands_minimum = 2,
 	.operands_maximum = 2 + CONTROL_FIELDS,
 	.examples =

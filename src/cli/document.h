@@ -22,9 +22,10 @@ void completion_print(const struct command *root, FILE *stream);
 
 /*
  * The tables of a section of docs/, in Markdown. @section is the name of a device type for its
- * options, "bundle" for the keys of a config.json, "devices" for the types, "serving" for the
- * options of each device program, or a command's name with dashes ("run", "device-block") for its
- * options. Anything else is a usage error.
+ * options, "bundle" for the keys of a config.json, "devices" for the types, "guest-control" and
+ * "monitor-control" for the interfaces of control sockets, "limits" for those of engines, "serving"
+ * for the options of each device program, or a command's name with dashes ("run", "device-block")
+ * for its options. Anything else is a usage error.
  */
 int markdown_print(const char *section, FILE *stream, struct error *error);
 

@@ -12,6 +12,8 @@
 #include "cli/avp.h"
 #include "guest/config/config.h"
 #include "guest/engine/engine_feature.h"
+#include "guest/run/control.h"
+#include "monitor/run/control_socket.h"
 
 /* Prints text for a cell; escapes bars, which end it, and <, which starts a tag. */
 static void print_cell(FILE *stream, const char *text)
@@ -152,6 +154,51 @@ static void print_types(FILE *stream)
 			type->name);
 }
 
+/* Prints rows of a table: the fields of a verb or event in one cell. */
+static void print_verb(FILE *stream, const struct control_verb *verb)
+{
+	const char *separator = "";
+
+	fputc('|', stream);
+	print_code_cell(stream, verb->name);
+	fputc(' ', stream);
+	for (const struct option_row *row = verb->fields; row && row->name; row++) {
+		char values[OPTION_TEXT_LENGTH];
+
+		option_text_values(row, values);
+		fprintf(stream, "%s`%s`: %s%s%s%s", separator, row->name, row->help,
+			values[0] ? " (" : "", values, values[0] ? ")" : "");
+		separator = "; ";
+	}
+	fprintf(stream, "%s| ", *separator ? " " : "");
+	print_cell(stream, verb->help);
+}
+
+/* Prints the verbs and events of a control socket. */
+static void print_interface(FILE *stream, const struct control_interface *interface)
+{
+	fprintf(stream,
+		"Interface `%s`, version %u.\n\n"
+		"| verb | fields | what it does | answer |\n| --- | --- | --- | --- |\n",
+		interface->name, interface->version);
+	for (const struct control_verb *verb = interface->verbs; verb->name; verb++) {
+		const char *separator = "";
+
+		print_verb(stream, verb);
+		fputs(" | ", stream);
+		for (const struct command_note *note = verb->answer; note && note->term; note++) {
+			fprintf(stream, "%s`%s`: %s", separator, note->term, note->text);
+			separator = "; ";
+		}
+		fprintf(stream, "%s|\n", *separator ? " " : "");
+	}
+	fputs("\n| event | fields | what happened |\n| --- | --- | --- |\n", stream);
+	for (const struct control_verb *event = interface->events; event->name; event++) {
+		print_verb(stream, event);
+		fputs(" |\n", stream);
+	}
+}
+
 struct search {
 	const char *section;
 	const struct command *found;
@@ -197,6 +244,10 @@ int markdown_print(const char *section, FILE *stream, struct error *error)
 		print_types(stream);
 		return 0;
 	}
+	if (!strcmp(section, "guest-control") || !strcmp(section, "monitor-control")) {
+		print_interface(stream, section[0] == 'g' ? &guest_interface : &monitor_interface);
+		return 0;
+	}
 	if (!strcmp(section, "serving")) {
 		print_options(stream, serve_option_rows);
 		return 0;
@@ -205,8 +256,8 @@ int markdown_print(const char *section, FILE *stream, struct error *error)
 	if (!search.found)
 		return error_set_usage(
 			error,
-			"there is no section '%.60s'; give bundle, devices, limits, serving, the "
-			"type of a device, or a subcommand such as run",
+			"there is no section '%.60s'; give bundle, devices, guest-control, limits, "
+			"monitor-control, serving, the type of a device, or a subcommand such as run",
 			section);
 	for (const struct option_group *group = search.found->groups; group && group->title;
 	     group++) {

@@ -131,7 +131,7 @@ static const struct control_verb verbs[] = {
 	{
 		.name = "devices",
 		.help = "the state of each device, in a line `device`",
-		.answer = NOTES({"name, type", "of the device"},
+		.answer = NOTES({"name", "its name"}, {"type", "its type"},
 				{"process", "its process; 0: it does not run at the moment"},
 				{"serving", "`yes` or `no`"},
 				{"restarts", "how often it was started again"}),
@@ -195,7 +195,7 @@ static const struct control_verb events[] = {
 		.name = "guest-ended",
 		.help = "it has ended; its processes end next, and the connection with them",
 		.fields = FIELDS(FIELD("end", "`powered-off`, `failed`, `panicked` or `killed`"),
-				 FIELD("milliseconds", "that it took")),
+				 FIELD("milliseconds", "how long it lived")),
 	},
 	{
 		.name = "watchdog-expired",

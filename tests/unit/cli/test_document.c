@@ -11,6 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "cli/avp.h"
@@ -182,6 +186,21 @@ static void commands_have_tables_too(void **state)
 	check_part(text, "| `--bundle DIRECTORY` | | `.` | ");
 }
 
+static void control_sockets_have_tables(void **state)
+{
+	struct error error = {0};
+	cleanup_free char *guest = markdown("guest-control", &error);
+	cleanup_free char *monitor = markdown("monitor-control", &error);
+
+	check_part(guest, "Interface `guest`, version 1.");
+	check_part(guest, "| `log-level` | `level`: least important lines that are logged (one of "
+			  "error, warning, info, debug) | set the level");
+	check_part(guest, "| `pause` | | pause the guest's processors.");
+	check_part(guest, "| `guest-runs` | | the guest's processors run |");
+	check_part(monitor, "Interface `monitor`, version 1.");
+	check_part(monitor, "| `given-up` | `device`: its name | the process");
+}
+
 static void unknown_sections_are_refused(void **state)
 {
 	struct error error = {0};
@@ -216,6 +235,27 @@ static const char *complete(const struct scratch *scratch, const char *words)
 	return answers;
 }
 
+#define COMMON_OPTIONS "--expect-version --help --log-format --log-level --version "
+
+/* The directory of a guest, with its control socket if it runs. */
+static void make_guest(const struct scratch *scratch, const char *name, bool runs)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	char directory[200];
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	setenv("AVP_RUNTIME_DIR", scratch_path(scratch, "run"), 1);
+	snprintf(directory, sizeof(directory), "%s/run/guests/%s", scratch->directory, name);
+	mkdir(scratch_path(scratch, "run"), 0700);
+	mkdir(scratch_path(scratch, "run/guests"), 0700);
+	assert_int_equal(mkdir(directory, 0700), 0);
+	assert_true(snprintf(address.sun_path, sizeof(address.sun_path), "%s/control", directory) <
+		    (int)sizeof(address.sun_path));
+	if (runs)
+		assert_int_equal(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+}
+
 static void bash_completes_by_the_tables(void **state)
 {
 	struct scratch scratch;
@@ -227,6 +267,8 @@ static void bash_completes_by_the_tables(void **state)
 	assert_int_equal(fclose(script), 0);
 	scratch_write(&scratch, "disk.img", "", 0);
 	scratch_write(&scratch, "two words", "", 0);
+	make_guest(&scratch, "car", true);
+	make_guest(&scratch, "dead", false);
 
 	assert_string_equal(complete(&scratch, "avp ru"), "run ");
 	check_part(complete(&scratch, "avp \"\""), "device doctor help monitor run spec ");
@@ -278,6 +320,11 @@ static void bash_completes_by_the_tables(void **state)
 		   "conform control device doctor help monitor run spec ");
 	assert_string_equal(complete(&scratch, "avp help device bl"), "block ");
 	check_part(complete(&scratch, "avp help device \"\""), "block console entropy net ");
+	/* The guests that run, and what they can be asked for. */
+	assert_string_equal(complete(&scratch, "avp control \"\""), COMMON_OPTIONS "car ");
+	assert_string_equal(complete(&scratch, "avp control ca"), "car ");
+	assert_string_equal(complete(&scratch, "avp control car pa"), "pause ");
+	assert_string_equal(complete(&scratch, "avp help control \"\""), " ");
 	assert_string_equal(complete(&scratch, "avp help run d"), " ");
 	assert_string_equal(complete(&scratch, "avp help run --ker"), " ");
 	assert_string_equal(complete(&scratch, "avp help device block --fi"), " ");
@@ -295,6 +342,7 @@ int main(void)
 		cmocka_unit_test(cells_are_not_broken_by_their_text),
 		cmocka_unit_test(the_bundle_s_keys_are_told_with_their_places),
 		cmocka_unit_test(commands_have_tables_too),
+		cmocka_unit_test(control_sockets_have_tables),
 		cmocka_unit_test(unknown_sections_are_refused),
 		cmocka_unit_test(bash_completes_by_the_tables),
 	};
