@@ -15,7 +15,7 @@
  * resets the device.
  *
  * A file may shrink below a mapping. Then KVM_RUN fails with EFAULT but no address, or hands out
- * the access, or, with asynchronous page faults of x86 up to Linux 6.12, tries again for ever. So a
+ * the access, or, with the asynchronous page faults of x86, waits and tries again for ever. So a
  * timer looks at files that may shrink while any is mapped.
  *
  * A lock in here guards each call, and nothing is called with it held: any thread may call at any
