@@ -11,7 +11,9 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -435,8 +437,11 @@ static const uint8_t code_window[] = {
 	0xeb, 0xe6,						/* jmp to the mov edi */
 };
 
-/* One pass over the window. Returns how often the vCPU reported memory that is not there. */
-static unsigned int pass(struct stage *stage, struct shared_memory *memory)
+/*
+ * One pass over the window. Returns how often the vCPU reported memory that is not there, which may
+ * be @faults_max times.
+ */
+static unsigned int pass(struct stage *stage, struct shared_memory *memory, unsigned int faults_max)
 {
 	const struct bus_device *failing = shared_memory_bus_device(memory);
 	unsigned int faults = 0;
@@ -448,7 +453,7 @@ static unsigned int pass(struct stage *stage, struct shared_memory *memory)
 			return faults;
 		if (exit.kind == VCPU_EXIT_NONE)
 			continue;
-		assert_true(++faults < 10);
+		assert_true(faults++ < faults_max);
 		if (exit.kind == VCPU_EXIT_MMIO) {
 			/* KVM emulates the instruction, and does not find the memory. */
 			assert_true(exit.access.address - failing->start < failing->size);
@@ -458,7 +463,7 @@ static unsigned int pass(struct stage *stage, struct shared_memory *memory)
 		if (exit.kind != VCPU_EXIT_MEMORY)
 			fail_msg("exit %d: %s", exit.kind, exit.reason);
 		assert_non_null(strstr(exit.reason, "vCPU 0"));
-		assert_true(shared_memory_mend(memory));
+		shared_memory_mend(memory);
 	}
 }
 
@@ -507,14 +512,14 @@ static void test_shared_memory(void **state)
 	assert_int_equal(shared_memory_attach(&memory, stage->hypervisor, NULL), 0);
 	make_vcpu(stage, code_window, sizeof(code_window));
 	/* Blank, then with a file; the hypervisor is not told. */
-	assert_int_equal(pass(stage, &memory), 0);
+	assert_int_equal(pass(stage, &memory, 0), 0);
 	assert_int_equal(shared_memory_map(&memory, &map, fd), 0);
-	assert_int_equal(pass(stage, &memory), 0);
+	assert_int_equal(pass(stage, &memory, 0), 0);
 	assert_int_equal(pread(fd, &count, 1, 3 * 4096 + 1), 1);
 	assert_int_equal(count, 1);
 	exits = read_statistic(stage, "exits");
 	for (int i = 0; i < 100; i++)
-		assert_int_equal(pass(stage, &memory), 0);
+		assert_int_equal(pass(stage, &memory, 0), 0);
 	exits = read_statistic(stage, "exits") - exits;
 	print_message("%u accesses: %u exits, 100 of them for the port\n", 200 * WINDOW_PAGES,
 		      (unsigned int)exits);
@@ -524,12 +529,72 @@ static void test_shared_memory(void **state)
 	assert_int_equal(count, 101);
 	/* It ends in the middle of the guest's pass, once and again. */
 	assert_int_equal(ftruncate(fd, 5 * 4096), 0);
-	assert_int_equal(pass(stage, &memory), 1);
-	assert_int_equal(pass(stage, &memory), 0);
+	assert_int_equal(pass(stage, &memory, 1), 1);
+	assert_int_equal(pass(stage, &memory, 0), 0);
 	assert_int_equal(ftruncate(fd, 0), 0);
-	assert_int_equal(pass(stage, &memory), 1);
+	assert_int_equal(pass(stage, &memory, 1), 1);
 	assert_int_equal(shared_memory_unmap(&memory, &map), 0);
-	assert_int_equal(pass(stage, &memory), 0);
+	assert_int_equal(pass(stage, &memory, 0), 0);
+	ops(stage)->vcpu_free(stage->vcpu);
+	stage->vcpu = NULL;
+	shared_memory_close(&memory);
+	event_loop_close(&loop);
+	close(fd);
+}
+
+/* A vCPU that uses the window all the time. */
+struct user {
+	struct stage *stage;
+	struct shared_memory *memory;
+	atomic_bool stop;
+	atomic_uint passes;
+};
+
+static void *use_window(void *context)
+{
+	struct user *user = context;
+
+	while (!atomic_load(&user->stop)) {
+		pass(user->stage, user->memory, UINT_MAX);
+		atomic_fetch_add(&user->passes, 1);
+	}
+	return NULL;
+}
+
+/* Files come, go and shrink under a running vCPU. */
+static void test_shared_memory_in_use(void **state)
+{
+	struct stage *stage = get(state);
+	struct vhost_shmem_config config = {.count = 1, .sizes = {WINDOW_PAGES * 4096}};
+	struct vhost_shmem_map map = {.length = WINDOW_PAGES * 4096, .flags = VHOST_SHMEM_WRITABLE};
+	int fd = memfd_create("file", MFD_CLOEXEC);
+	struct shared_memory memory;
+	struct event_loop loop;
+	struct user user = {.stage = stage, .memory = &memory};
+	unsigned int seen = 0;
+	pthread_t thread;
+
+	assert_int_equal(event_loop_init(&loop, 0, NULL), 0);
+	assert_int_equal(shared_memory_open(&memory, "test0", &config, &loop, NULL), 0);
+	shared_memory_place(&memory, WINDOW);
+	assert_int_equal(shared_memory_attach(&memory, stage->hypervisor, NULL), 0);
+	make_vcpu(stage, code_window, sizeof(code_window));
+	assert_int_equal(monitor_thread_create(&thread, use_window, &user), 0);
+	for (unsigned int i = 0; i < 300; i++) {
+		assert_int_equal(ftruncate(fd, (off_t)map.length), 0);
+		assert_int_equal(shared_memory_map(&memory, &map, fd), 0);
+		if (i % 2)
+			assert_int_equal(ftruncate(fd, (off_t)(i % WINDOW_PAGES * 4096)), 0);
+		/* The vCPU gets on. */
+		for (seen = atomic_load(&user.passes); atomic_load(&user.passes) == seen;)
+			sched_yield();
+		if (i % 3)
+			assert_int_equal(shared_memory_unmap(&memory, &map), 0);
+		else
+			shared_memory_clear(&memory);
+	}
+	atomic_store(&user.stop, true);
+	assert_int_equal(pthread_join(thread, NULL), 0);
 	ops(stage)->vcpu_free(stage->vcpu);
 	stage->vcpu = NULL;
 	shared_memory_close(&memory);
@@ -553,6 +618,7 @@ int main(void)
 		STAGE_TEST(test_interrupt_among_exits),
 		STAGE_TEST(test_interrupt_ends_one_run),
 		STAGE_TEST(test_shared_memory),
+		STAGE_TEST(test_shared_memory_in_use),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
