@@ -21,9 +21,14 @@
 
 uint64_t vhost_server_protocol_features(const struct vhost_server *server)
 {
-	if (server->device->region_count > 0)
-		return vhost_protocol_features;
-	return vhost_protocol_features & ~FEATURE(VHOST_PROTOCOL_SHMEM);
+	const struct virtio_device *device = server->device;
+	uint64_t features = vhost_protocol_features;
+
+	if (device->region_count == 0)
+		features &= ~FEATURE(VHOST_PROTOCOL_SHMEM);
+	if (!device->class->save)
+		features &= ~FEATURE(VHOST_PROTOCOL_DEVICE_STATE);
+	return features;
 }
 
 /*

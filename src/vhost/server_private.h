@@ -99,7 +99,10 @@ bool vhost_server_end_if_broken(struct vhost_server *server);
 /* Resets to the state after creation, except memory and channels: a reset by the driver. */
 void vhost_server_reset_device(struct vhost_server *server);
 
-/* The protocol features that are offered: all, but SHMEM only for a device with regions. */
+/*
+ * The protocol features that are offered: all, but SHMEM only for a device with regions, and
+ * DEVICE_STATE only for one that has a state.
+ */
 uint64_t vhost_server_protocol_features(const struct vhost_server *server);
 
 /* Uses the connected socket @fd (owned from now on) as the backend channel, in place of another. */

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
@@ -43,6 +45,18 @@ static void take_over(struct state_transfer *transfer)
 		fail(transfer, -ret, "the state is damaged, or does not suit this device");
 }
 
+/*
+ * Whether a piece can be moved without waiting. The frontend may share the open file and clear
+ * O_NONBLOCK, so that is not enough.
+ */
+static bool is_ready(const struct state_transfer *transfer)
+{
+	struct pollfd wanted = {.fd = transfer->source.fd,
+				.events = transfer->load ? POLLIN : POLLOUT};
+
+	return poll(&wanted, 1, 0) > 0;
+}
+
 /* Moves what can be moved now. */
 static void move(struct state_transfer *transfer)
 {
@@ -59,6 +73,11 @@ static void move(struct state_transfer *transfer)
 			close_pipe(transfer);
 			return;
 		}
+		if (!is_ready(transfer))
+			return;
+		/* A pipe that is ready has room for so much. */
+		if (left > PIPE_BUF)
+			left = PIPE_BUF;
 		count = transfer->load ? read(transfer->source.fd, bytes, left) :
 					 write(transfer->source.fd, bytes, left);
 		if (count < 0 && (errno == EAGAIN || errno == EINTR))

@@ -152,7 +152,7 @@ static int load(struct virtio_device *device, struct device_state *state)
 
 static const uint64_t region_sizes[RIG_REGIONS] = RIG_REGION_SIZES;
 
-static const struct virtio_device_class rig_class = {
+const struct virtio_device_class rig_class = {
 	.name = "rig",
 	.id = 42,
 	.config_write = config_write,

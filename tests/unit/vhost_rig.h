@@ -67,6 +67,8 @@ struct rig_device {
 	atomic_bool host_refuses;	       /* a state that suits it otherwise */
 };
 
+extern const struct virtio_device_class rig_class;
+
 struct vhost_rig {
 	struct scratch scratch;
 	const char *path; /* of the server's socket */

@@ -303,6 +303,21 @@ static void transfers_that_do_not_end(void **state)
 	assert_int_equal(check(guest), 1);
 	expect_setting(guest, initial);
 	close(ends[1]);
+	/* It shares the open file and makes it wait; and likewise where there is no room. */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+		for (int full = 0; i && full < 15; full++)
+			assert_int_equal(write(ends[1], saved.bytes, 4096), 4096);
+		assert_int_equal(begin(guest, i ? VHOST_STATE_SAVE : VHOST_STATE_LOAD, 0,
+				       i ? ends[1] : ends[0]),
+				 NOTHING);
+		assert_int_equal(fcntl(ends[i], F_SETFL, 0), 0);
+		if (i == 0)
+			assert_int_equal(write(ends[1], saved.bytes, 10), 10);
+		check(guest);
+		close(ends[0]);
+		close(ends[1]);
+	}
 	/* Nobody reads what is saved. */
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
 	close(ends[0]);
@@ -345,6 +360,32 @@ static void a_ring_that_starts_ends_the_transfer(void **state)
 	guest_echo(guest, 0);
 }
 
+static void forget_state(struct vhost_rig *rig, void *context)
+{
+	struct virtio_device_class *without = context;
+
+	*without = *rig->test.device.class;
+	without->save = NULL;
+	rig->test.device.class = without;
+}
+
+static void it_is_offered_only_where_there_is_one(void **state)
+{
+	struct rig_fixture *fixture = *state;
+	struct rig_guest *guest = &fixture->guest;
+	struct virtio_device_class without;
+	struct error error;
+
+	rig_run(&fixture->rig, forget_state, &without);
+	guest_boot(guest, &fixture->rig, RIG_VERSION_1);
+	assert_false(vhost_client_has(guest->client, VHOST_PROTOCOL_DEVICE_STATE));
+	assert_int_equal(vhost_client_load_state(guest->client, "state", 5, &error), -EOPNOTSUPP);
+	guest_echo(guest, 0);
+	guest_disconnect(guest);
+	assert_true(rig_wait_idle(&fixture->rig));
+	fixture->rig.test.device.class = &rig_class;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -355,6 +396,7 @@ int main(void)
 		rig_test(transfers_that_make_no_sense),
 		rig_test(transfers_that_do_not_end),
 		rig_test(a_ring_that_starts_ends_the_transfer),
+		rig_test(it_is_offered_only_where_there_is_one),
 	};
 
 	/* As every process that serves a device. */
