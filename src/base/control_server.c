@@ -69,21 +69,21 @@ static void send_error(struct control_client *client, const struct error *error)
 	send_line(client, &message);
 }
 
-static int find_verb(const struct control_verb **found, const struct control_interface *interface,
-		     const char *name, struct error *error)
+/* The verb of the table; NULL: there is none, see *error. */
+static const struct control_verb *find_verb(const struct control_interface *interface,
+					    const char *name, struct error *error)
 {
 	struct text_match match = {.word = name, .length = strlen(name)};
 
 	for (const struct control_verb *verb = interface->verbs; verb->name; verb++) {
-		if (!strcmp(verb->name, name)) {
-			*found = verb;
-			return 0;
-		}
+		if (!strcmp(verb->name, name))
+			return verb;
 		text_match_offer(&match, verb->name);
 	}
-	return error_set(error, ENOSYS, "there is no verb %s%s%s%s", name,
-			 match.nearest ? "; did you mean " : "", match.nearest ?: "",
-			 match.nearest ? "?" : "");
+	error_set(error, ENOSYS, "there is no verb %s%s%s%s", name,
+		  match.nearest ? "; did you mean " : "", match.nearest ?: "",
+		  match.nearest ? "?" : "");
+	return NULL;
 }
 
 /* Sets the fields of a verb from a line. */
@@ -136,15 +136,14 @@ static int handle_request(struct control_client *client, const struct control_ve
 static void handle_line(void *context, const struct control_line *line, int *fd)
 {
 	struct control_client *client = context;
-	const struct control_verb *verb = NULL;
 	struct control_message reply;
 	struct error error;
 	int answer = -1;
-	int result = find_verb(&verb, client->server->interface, line->verb, &error);
+	const struct control_verb *verb = find_verb(client->server->interface, line->verb, &error);
+	int result = verb ? handle_request(client, verb, line, fd, &reply, &answer, &error) :
+			    -ENOSYS;
 
 	client->heard_ms = clock_now_ms();
-	if (result == 0)
-		result = handle_request(client, verb, line, fd, &reply, &answer, &error);
 	if (result == -EINPROGRESS) {
 		client->waiting = verb;
 		control_channel_pause(&client->channel);
