@@ -11,9 +11,11 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -21,6 +23,7 @@
 #include "guest/config/config.h"
 #include "guest/engine/engine.h"
 #include "guest/policy.h"
+#include "guest/run/control.h"
 #include "guest/run/supervisor.h"
 #include "unit/scratch.h"
 
@@ -239,6 +242,59 @@ static void test_refusal_names_the_option(void **state)
 	assert_string_equal(error.message, expected);
 }
 
+/* Turns the loop until the client has an answer, and reads it. */
+static void read_answer(int client, char text[1024])
+{
+	struct pollfd readable = {.fd = client, .events = POLLIN};
+	ssize_t length;
+
+	for (int turns = 0; turns < 100 && poll(&readable, 1, 0) == 0; turns++)
+		event_loop_turn(&loop, 100);
+	length = recv(client, text, 1023, MSG_DONTWAIT);
+	assert_true(length > 0);
+	text[length] = 0;
+}
+
+/* Each verb of the control socket. */
+static void test_verbs_are_asked(void **state)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct guest_control control = GUEST_CONTROL_NONE;
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char text[1024], expected[128];
+	struct error error;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path_of("control"));
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	assert_int_equal(connect(client, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(guest_control_open(&control, &loop, &config, listener, &error), 0);
+	read_answer(client, text);
+	assert_memory_equal(text, "hello ", 6);
+	for (const struct control_verb *verb = guest_interface.verbs; verb->name; verb++) {
+		record.count = record.refused = 0;
+		assert_true(dprintf(client, "%s\n", verb->name) > 0);
+		read_answer(client, text);
+		assert_int_equal(record.count, 1);
+		snprintf(expected, sizeof(expected), "client of user %u: command guest %s",
+			 (unsigned int)geteuid(), verb->name);
+		assert_string_equal(record.questions[0], expected);
+		snprintf(expected, sizeof(expected),
+			 "error code=EACCES text=\"the policy does not allow %s to user %u\"\n",
+			 verb->name, (unsigned int)geteuid());
+		assert_string_equal(text, expected);
+	}
+	record.count = 0;
+	record.refused = -1;
+	assert_true(dprintf(client, "state\n") > 0);
+	read_answer(client, text);
+	assert_memory_equal(text, "ok name=car ", 12);
+	close(client);
+	guest_control_close(&control);
+	unlink(address.sun_path);
+}
+
 /* Without rules, what the configuration names is allowed. */
 static void test_default(void **state)
 {
@@ -295,6 +351,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_everything_is_asked),
 		cmocka_unit_test(test_refusal_names_the_option),
+		cmocka_unit_test(test_verbs_are_asked),
 		cmocka_unit_test(test_default),
 		cmocka_unit_test(test_time_of_a_call),
 	};
