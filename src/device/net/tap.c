@@ -120,11 +120,53 @@ static void set_down(struct tap_backend *tap, bool down)
 	update_watches(tap);
 }
 
-/* Updates the state of the interface after a failed read or write; errno is set. */
+static void drop_reopened(struct tap_backend *tap)
+{
+	while (tap->reopened_count > 0)
+		close(tap->reopened[--tap->reopened_count]);
+}
+
+/* The interface may not be back yet: ask again later. */
+static void ask_later(struct tap_backend *tap)
+{
+	drop_reopened(tap);
+	tap->asking = false;
+	tap->ask_ns = clock_now_ns() + REOPEN_INTERVAL_MS * UINT64_C(1000000);
+}
+
+static void ask(struct tap_backend *tap)
+{
+	tap->asking = true;
+	if (tap->reopener.ask(tap->reopener.context, tap->reopened_count) < 0)
+		ask_later(tap);
+}
+
+static void handle_gone(struct tap_backend *tap)
+{
+	if (tap->reopener.ask)
+		log_warning("the interface %s is gone: the guest's network has no connection until "
+			    "it is back",
+			    tap->name);
+	else
+		log_error(
+			"the interface %s is gone: the guest's network has no connection any more",
+			tap->name);
+	tap->gone = true;
+	set_down(tap, true);
+	update_watches(tap);
+	ask_later(tap);
+}
+
+/*
+ * Updates the state of the interface after a failed call; errno is set. A deletion is not reported
+ * while the guest takes no frames, because the descriptor is not watched then.
+ */
 static void note_failure(struct tap_backend *tap)
 {
 	if (errno == EIO)
 		set_down(tap, true);
+	else if (errno == EBADFD && !tap->gone)
+		handle_gone(tap);
 }
 
 /* Drops the frame that waits for room, if there is one. */
@@ -166,43 +208,6 @@ static void receive_frames(struct tap_pair *pair)
 	}
 	update_watch(pair);
 	net_device_received(pair->tap->net.net, number_of(pair));
-}
-
-static void drop_reopened(struct tap_backend *tap)
-{
-	while (tap->reopened_count > 0)
-		close(tap->reopened[--tap->reopened_count]);
-}
-
-/* The interface may not be back yet: ask again later. */
-static void ask_later(struct tap_backend *tap)
-{
-	drop_reopened(tap);
-	tap->asking = false;
-	tap->ask_ns = clock_now_ns() + REOPEN_INTERVAL_MS * UINT64_C(1000000);
-}
-
-static void ask(struct tap_backend *tap)
-{
-	tap->asking = true;
-	if (tap->reopener.ask(tap->reopener.context, tap->reopened_count) < 0)
-		ask_later(tap);
-}
-
-static void handle_gone(struct tap_backend *tap)
-{
-	if (tap->reopener.ask)
-		log_warning("the interface %s is gone: the guest's network has no connection until "
-			    "it is back",
-			    tap->name);
-	else
-		log_error(
-			"the interface %s is gone: the guest's network has no connection any more",
-			tap->name);
-	tap->gone = true;
-	set_down(tap, true);
-	update_watches(tap);
-	ask_later(tap);
 }
 
 static void handle_event(void *context, uint32_t events)
@@ -293,7 +298,7 @@ static bool attach(struct tap_pair *pair, bool attached)
 		.ifr_flags = attached ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE,
 	};
 
-	if (pair->attached == attached)
+	if (pair->attached == attached || pair->tap->gone)
 		return true;
 	if (ioctl(pair->watch.source.fd, TUNSETQUEUE, &request) < 0) {
 		log_warning("%s: cannot %s queue %u: %s", pair->tap->name,
@@ -369,6 +374,9 @@ static bool set_offloads(struct net_backend *backend, uint64_t offloads)
 		flags &= ~(unsigned int)TUN_F_TSO_ECN;
 	tap->offloads = flags;
 	if (tap->gone || ioctl(tap->pairs[0].watch.source.fd, TUNSETOFFLOAD, flags) == 0)
+		return true;
+	note_failure(tap);
+	if (tap->gone)
 		return true;
 	log_warning("%s: cannot set its offloads: %s", tap->name, strerror(errno));
 	return false;

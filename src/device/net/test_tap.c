@@ -314,6 +314,32 @@ static void test_a_tap_that_comes_back(void **state)
 	net_rig_stop(rig);
 }
 
+/* It is deleted and made again before the guest's driver starts. */
+static void test_a_tap_that_is_gone_unnoticed(void **state)
+{
+	struct fixture *f = *state;
+	struct net_rig *rig;
+
+	need(state);
+	tap_backend_set_reopener(f->tap, &(struct tap_reopener){ask, NULL});
+	tap_interface_delete(NAME);
+	assert_true(tap_interface_make(NAME, true));
+	/* The driver negotiates, and uses and leaves a pair. */
+	assert_true(f->net->ops->set_offloads(f->net, CSUM | TSO4));
+	assert_true(f->net->ops->use_pair(f->net, 1, true));
+	assert_true(f->net->ops->use_pair(f->net, 1, false));
+	rig = start_device(f, FEATURE(VIRTIO_NET_F_MRG_RXBUF), 2000);
+	for (uint16_t pair = 0; pair < PAIRS; pair++)
+		assert_true(answer(f, pair));
+	/* The kernel drops frames until it has noticed that the interface has a queue again. */
+	for (int turns = 0; turns < 200 && !device_rig_has_used(&rig->rig, 0); turns++) {
+		send_to_guest(100);
+		assert_true(event_loop_turn(&f->loop, 20) >= 0);
+	}
+	assert_true(device_rig_has_used(&rig->rig, 0));
+	net_rig_stop(rig);
+}
+
 /* Without a supervisor it is gone, and costs nothing. */
 static void test_a_tap_that_is_gone(void **state)
 {
@@ -344,6 +370,7 @@ int main(void)
 		TEST(test_tap_that_cannot_be_watched),
 		TEST(test_frames_that_wait_in_vain),
 		TEST(test_a_tap_that_comes_back),
+		TEST(test_a_tap_that_is_gone_unnoticed),
 		TEST(test_a_tap_that_is_gone),
 	};
 
