@@ -571,24 +571,6 @@ static void test_guest_of_a_device_process(void **state)
 	assert_int_equal(guest_directory_find(getpid(), name, sizeof(name)), 0);
 }
 
-/* Files of other users do not keep a guest from reserving its name. */
-static void test_name_that_others_want(void **state)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int length = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "avp/guest/%u/%s",
-			      getuid(), guest_name);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct process_run run;
-
-	assert_int_equal(bind(fd, (const struct sockaddr *)&address,
-			      offsetof(struct sockaddr_un, sun_path) + 1 + (socklen_t)length),
-			 0);
-	assert_int_equal(listen(fd, 1), 0);
-	start(&run, "poweroff", NULL);
-	assert_int_equal(finish(&run), GUEST_POWERED_OFF);
-	close(fd);
-}
-
 /* As `systemctl stop` without KillMode=mixed: every process of the unit gets the signal. */
 static void test_signal_to_all_processes(void **state)
 {
@@ -865,7 +847,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_orderly_stop),
 		cmocka_unit_test(test_power_button_is_pressed_again),
 		cmocka_unit_test(test_name_that_is_taken),
-		cmocka_unit_test(test_name_that_others_want),
 		cmocka_unit_test(test_guest_of_a_device_process),
 		cmocka_unit_test(test_signal_to_all_processes),
 		cmocka_unit_test(test_ignored_signal_stays_ignored),
