@@ -25,7 +25,7 @@
 #include "base/timer.h"
 #include "host/console.h"
 #include "host/sandbox.h"
-#include "monitor/device_tree.h"
+#include "monitor/device_tree_part.h"
 #include "monitor/control.h"
 #include "host/kvm_probe.h"
 #include "monitor/run/boot_paths.h"

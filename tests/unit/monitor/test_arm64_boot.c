@@ -21,7 +21,7 @@
 #include "monitor/arm64/boot.h"
 #include "monitor/arm64/fdt.h"
 #include "monitor/arm64/layout.h"
-#include "monitor/device_tree.h"
+#include "monitor/device_tree_part.h"
 #include "unit/scratch.h"
 
 #define MIB	     (UINT64_C(1) << 20)

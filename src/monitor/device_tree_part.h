@@ -3,8 +3,8 @@
  * The parts of the device tree that devices bring along: struct device_shape.tree. They come from
  * files, and are checked once before a machine is made of them.
  */
-#ifndef AVP_MONITOR_DEVICE_TREE_H
-#define AVP_MONITOR_DEVICE_TREE_H
+#ifndef AVP_MONITOR_DEVICE_TREE_PART_H
+#define AVP_MONITOR_DEVICE_TREE_PART_H
 
 #include <stddef.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* The parts of the device tree that devices bring along (Devicetree Specification 0.4). */
-#include "monitor/device_tree.h"
+#include "monitor/device_tree_part.h"
 
 #include <libfdt.h>
 #include <string.h>
