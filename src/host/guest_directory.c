@@ -102,6 +102,9 @@ static int open_own(int parent, const char *name, const char *path, struct error
 	if (mkdirat(parent, name, 0700) < 0 && errno != EEXIST)
 		return error_set_errno(error, errno, "%s", path);
 	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+		return error_set(error, ENOTDIR,
+				 "%s: is not a directory; symbolic links are not followed", path);
 	if (fd < 0)
 		return error_set_errno(error, errno, "%s", path);
 	return is_own(fd, path, error) ? take_fd(&fd) : -error->code;

@@ -260,7 +260,8 @@ static void test_foreign_directories(void **state)
 	char text[200];
 
 	assert_int_equal(symlink("/tmp", base), 0);
-	snprintf(text, sizeof(text), "%s: Not a directory", base);
+	snprintf(text, sizeof(text), "%s: is not a directory; symbolic links are not followed",
+		 base);
 	expect_refusal(text);
 	assert_int_equal(unlink(base), 0);
 
@@ -271,7 +272,8 @@ static void test_foreign_directories(void **state)
 	assert_int_equal(chmod(base, 0700), 0);
 
 	assert_int_equal(symlink("/tmp", guests), 0);
-	snprintf(text, sizeof(text), "%s: Not a directory", guests);
+	snprintf(text, sizeof(text), "%s: is not a directory; symbolic links are not followed",
+		 guests);
 	expect_refusal(text);
 	assert_int_equal(unlink(guests), 0);
 
@@ -293,7 +295,8 @@ static void test_directory_in_the_way(void **state)
 	assert_int_equal(mkdir(base, 0700) | mkdir(guests, 0700), 0);
 	assert_int_equal(symlink("/tmp", path_of("car")), 0);
 	take(&holder, "car", false);
-	snprintf(wanted, sizeof(wanted), "--name: %s: Not a directory", path_of("car"));
+	snprintf(wanted, sizeof(wanted),
+		 "--name: %s: is not a directory; symbolic links are not followed", path_of("car"));
 	assert_string_equal(holder.error, wanted);
 	give(&holder);
 	assert_int_equal(unlink(path_of("car")), 0);
