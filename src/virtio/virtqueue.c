@@ -163,6 +163,14 @@ void virtqueue_stop(struct virtqueue *queue, uint16_t *available_index, uint16_t
 		*used_index = used;
 }
 
+bool virtqueue_has_history(const struct virtqueue *queue)
+{
+	/* A packed ring starts at index 0 with wrap counter 1 (VIRTIO 1.4, 2.8.1). */
+	uint16_t start = queue->format == &packed_format ? PACKED_WRAP : 0;
+
+	return queue->started && queue->setup.available_index != start;
+}
+
 bool virtqueue_has_request(struct virtqueue *queue)
 {
 	if (!queue->started || queue->broken)

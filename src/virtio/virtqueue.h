@@ -123,6 +123,12 @@ int virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup *setup
  */
 void virtqueue_stop(struct virtqueue *queue, uint16_t *available_index, uint16_t *used_index);
 
+/*
+ * Whether the driver of a started queue had used it before, in another process or before a pause.
+ * False also where a ring had wrapped to exactly its start.
+ */
+bool virtqueue_has_history(const struct virtqueue *queue);
+
 /* Looks the ring areas up again after guest memory was changed. As virtqueue_start. */
 int virtqueue_translate(struct virtqueue *queue);
 

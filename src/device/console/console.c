@@ -16,9 +16,6 @@
 /* More than any driver sends at a time; an unbounded request would occupy the process. */
 #define REQUEST_MAX (UINT64_C(16) << 20)
 
-/* Where a packed ring starts: index 0, wrap counter 1 (VIRTIO 1.4, 2.8.1). */
-#define PACKED_START 0x8000
-
 /* Messages to the driver about a port, in the order in which they are sent; each is one bit. */
 enum message {
 	MESSAGE_ADD = 1,
@@ -314,10 +311,9 @@ static void recover(struct console_device *console)
 static bool has_history(const struct console_device *console)
 {
 	const struct virtio_device *device = &console->device;
-	uint16_t start = virtio_has_feature(device, VIRTIO_F_RING_PACKED) ? PACKED_START : 0;
 
 	for (uint16_t i = 0; i < device->queue_count; i++)
-		if (device->queues[i].started && device->queues[i].setup.available_index != start)
+		if (virtqueue_has_history(&device->queues[i]))
 			return true;
 	return false;
 }

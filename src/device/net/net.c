@@ -127,10 +127,12 @@ static uint16_t control_index(const struct net_device *net)
 	return (uint16_t)(2 * (multiqueue ? net->settings.pairs : 1));
 }
 
-bool net_control_runs(const struct net_device *net)
+const struct virtqueue *net_control_queue(const struct net_device *net)
 {
-	return virtio_has_feature(&net->device, VIRTIO_NET_F_CTRL_VQ) &&
-	       net->device.queues[control_index(net)].started;
+	const struct virtqueue *queue = &net->device.queues[control_index(net)];
+
+	return virtio_has_feature(&net->device, VIRTIO_NET_F_CTRL_VQ) && queue->started ? queue :
+											  NULL;
 }
 
 static void handle(struct virtio_device *device, struct virtqueue *queue)

@@ -102,6 +102,7 @@ struct net_device {
 	uint16_t pairs;	   /* in use, when the driver has a control queue */
 	uint64_t offloads; /* VIRTIO_NET_F_GUEST_* in force */
 	bool mac_set;	   /* by the driver */
+	bool filter_known; /* it has set the table of addresses here, or a state has */
 	/* The buffers of the frame being received. */
 	struct virtio_request *buffers[VIRTQUEUE_SIZE_MAX];
 };
@@ -159,7 +160,7 @@ bool net_filter_accepts(const struct net_device *net, const uint8_t *frame);
 uint64_t net_guest_offloads(const struct net_device *net);
 /* Sets @offloads, a subset of those. Returns false, with nothing changed, on failure. */
 bool net_set_offloads(struct net_device *net, uint64_t offloads);
-/* Whether the driver has a control queue that runs. */
-bool net_control_runs(const struct net_device *net);
+/* The control queue, where the driver has one that runs; or NULL. */
+const struct virtqueue *net_control_queue(const struct net_device *net);
 
 #endif

@@ -86,6 +86,7 @@ static int set_mac_table(struct virtio_device *device, const void *message,
 			&filter.multicast_overflow))
 		return -EINVAL;
 	net->filter = filter;
+	net->filter_known = true;
 	return 0;
 }
 
@@ -219,7 +220,7 @@ void net_control_reset(struct net_device *net)
 	/* VIRTIO 1.4, 5.1.9.5.2.1 and 5.1.9.5.6.2: an empty table, and one pair. */
 	net->filter = (struct net_filter){0};
 	net->pairs = 1;
-	net->mac_set = false;
+	net->mac_set = net->filter_known = false;
 	memcpy(net->config.mac, net->settings.mac, sizeof(net->config.mac));
 }
 
@@ -251,6 +252,7 @@ void net_control_save(struct virtio_device *device, struct device_state *state)
 	state_put_u16(state, net->settings.pairs);
 	state_put(state, net->config.mac, sizeof(net->config.mac));
 	state_put_u8(state, net->mac_set);
+	state_put_u8(state, net->filter_known);
 	state_put_u16(state, net->pairs);
 	state_put_u64(state, net->offloads);
 	state_put_u8(state, filter->promiscuous);
@@ -270,12 +272,13 @@ int net_control_load(struct virtio_device *device, struct device_state *state)
 	uint8_t mac[ETH_ALEN];
 	uint64_t offloads;
 	uint16_t pairs;
-	bool mac_set;
+	bool mac_set, filter_known;
 
 	state_require(state, state_get_u16(state) == net->settings.mtu);
 	state_require(state, state_get_u16(state) == net->settings.pairs);
 	state_get(state, mac, sizeof(mac));
 	mac_set = state_get_bool(state);
+	filter_known = state_get_bool(state);
 	pairs = state_get_u16(state);
 	offloads = state_get_u64(state);
 	filter.promiscuous = state_get_bool(state);
@@ -299,6 +302,7 @@ int net_control_load(struct virtio_device *device, struct device_state *state)
 	net->mac_set = mac_set;
 	net->pairs = pairs;
 	net->filter = filter;
+	net->filter_known = filter_known;
 	return 0;
 }
 
@@ -328,6 +332,7 @@ static bool is_own_address(const struct net_device *net, const uint8_t *address)
 bool net_filter_accepts(const struct net_device *net, const uint8_t *frame)
 {
 	static const uint8_t broadcast[ETH_ALEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	const struct virtqueue *control = net_control_queue(net);
 	const struct net_filter *filter = &net->filter;
 	bool listed = virtio_has_feature(&net->device, VIRTIO_NET_F_CTRL_RX);
 
@@ -335,7 +340,13 @@ bool net_filter_accepts(const struct net_device *net, const uint8_t *frame)
 	 * CTRL_RX needs CTRL_VQ (VIRTIO 1.4, 5.1.3.1). Without commands here the driver, or the
 	 * frontend, does its own filtering, also for addresses that are not known here.
 	 */
-	if (!net_control_runs(net) || filter->promiscuous)
+	if (!control || filter->promiscuous)
+		return true;
+	/*
+	 * The driver has set a filter in a process that died, or before a pause: until it does so
+	 * again it gets too much rather than too little, and sorts that out as on any network.
+	 */
+	if (!net->filter_known && virtqueue_has_history(control))
 		return true;
 	if (!memcmp(frame, broadcast, sizeof(broadcast)))
 		return !filter->no_broadcast;

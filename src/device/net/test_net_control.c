@@ -142,6 +142,35 @@ static void test_extra_modes_alone(void **state)
 	net_rig_stop(f);
 }
 
+/*
+ * What a driver told a process that died is not known to its successor, which filters only after it
+ * has heard it again.
+ */
+static void test_filter_of_another_process(void **state)
+{
+	const uint64_t rings[] = {0, FEATURE(VIRTIO_F_RING_PACKED)};
+	const struct {
+		uint32_t unicast_count, multicast_count;
+	} table = {0, 0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rings) / sizeof(rings[0]); i++) {
+		struct net_rig *f = net_rig_start(CONTROL | rings[i]);
+
+		assert_false(gets_through(f, group_mac));
+		f->queues[2].setup.available_index += 5;
+		expect_unfiltered(f);
+		assert_int_equal(command(f, 2, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET,
+					 &table, sizeof(table), 100),
+				 VIRTIO_NET_OK);
+		assert_false(gets_through(f, group_mac));
+		assert_true(gets_through(f, own_mac));
+		virtio_device_reset(&f->net.device);
+		assert_false(f->net.filter_known);
+		net_rig_stop(f);
+	}
+}
+
 /* Everything that commands set moves, and works there as here. */
 static void test_state(void **state)
 {
@@ -183,6 +212,7 @@ static void test_state(void **state)
 	assert_int_equal(other->net.offloads, offloads);
 	assert_int_equal(other->wire.offloads, offloads);
 	assert_int_equal(other->net.filter.unicast_count, 2);
+	assert_true(other->net.filter_known);
 	assert_memory_equal(&other->net.filter, &f->net.filter, sizeof(f->net.filter));
 
 	/* Hosts that differ, or refuse the offloads. */
@@ -524,6 +554,7 @@ int main(void)
 		cmocka_unit_test(test_filter_without_control_queue),
 		cmocka_unit_test(test_filter_without_address),
 		cmocka_unit_test(test_extra_modes_alone),
+		cmocka_unit_test(test_filter_of_another_process),
 		cmocka_unit_test(test_state),
 		cmocka_unit_test(test_receive_modes),
 		cmocka_unit_test(test_mac_table),
