@@ -13,8 +13,7 @@
 #include "vhost/guard.h"
 #include "virtio/round_up.h"
 
-/* The page size of a file: that of huge pages if it consists of them. */
-static uint64_t page_size(int fd)
+uint64_t vhost_file_page_size(int fd)
 {
 	struct statfs system;
 
@@ -26,7 +25,7 @@ static uint64_t page_size(int fd)
 int vhost_mapping_open(struct vhost_mapping *mapping, int fd, uint64_t offset, uint64_t size,
 		       volatile bool *lost, struct error *error)
 {
-	uint64_t page = page_size(fd);
+	uint64_t page = vhost_file_page_size(fd);
 	uint64_t skip = offset % page;
 	uint64_t end, length;
 	struct stat status;

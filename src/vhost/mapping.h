@@ -30,4 +30,7 @@ int vhost_mapping_open(struct vhost_mapping *mapping, int fd, uint64_t offset, u
 		       volatile bool *lost, struct error *error);
 void vhost_mapping_close(struct vhost_mapping *mapping);
 
+/* The page size of the file @fd in bytes: that of huge pages if it consists of them. Any thread. */
+uint64_t vhost_file_page_size(int fd);
+
 #endif

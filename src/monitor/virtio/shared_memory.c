@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "vhost/mapping.h"
 #include "virtio/round_up.h"
 
 #define COMPONENT "monitor"
@@ -286,7 +287,10 @@ static int locate(const struct shared_memory *memory, const struct vhost_shmem_m
 	return 0;
 }
 
-/* Whether @fd is a file that can be shown from @offset on. */
+/*
+ * Whether @fd is a file that *map can show. Of huge pages it shows whole ones: Linux rounds the
+ * length of such a mapping up, and would cover what lies behind it, be it the monitor's own memory.
+ */
 static int check_file(const struct shared_memory *memory, const struct vhost_shmem_map *map, int fd)
 {
 	struct stat file;
@@ -295,7 +299,11 @@ static int check_file(const struct shared_memory *memory, const struct vhost_shm
 		return -EINVAL;
 	if (fstat(fd, &file) < 0)
 		return -errno;
-	return S_ISREG(file.st_mode) ? 0 : -ENODEV;
+	if (!S_ISREG(file.st_mode))
+		return -ENODEV;
+	return (map->shm_offset | map->length | map->fd_offset) % vhost_file_page_size(fd) ?
+		       -EINVAL :
+		       0;
 }
 
 /*

@@ -116,7 +116,8 @@ bool shared_memory_matches(const struct shared_memory *memory,
  * The process maps *map of the file @fd, which stays the caller's, or takes that back. As required
  * of struct vhost_client_ops: 0 or a negative errno.
  *
- * -EINVAL: not within a region, or not whole pages; for unmap also: not a mapping as a whole;
+ * -EINVAL: not within a region, or not whole pages of the host and of the file; for unmap also: not
+ * a mapping as a whole;
  * -EEXIST: a part is mapped already; -ENOSPC: too many mappings; -ENODEV: not a regular file; else
  * as mmap, with the part blank.
  *

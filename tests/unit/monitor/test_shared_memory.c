@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -335,6 +336,43 @@ static void test_descriptors_that_are_not_files(void **state)
 	assert_int_equal(rig_count_fds(), stage->fds);
 }
 
+/* Linux maps whole huge pages, whatever the length: nothing may be covered that way. */
+static void test_huge_pages(void **state)
+{
+	struct stage *stage = *state;
+	const uint64_t huge = SHARED_MEMORY_ALIGNMENT;
+	struct vhost_shmem_config config = {.count = 1, .sizes[0] = 3 * huge};
+	const struct vhost_shmem_map wrong[] = {
+		at(0, 1, 0),
+		at(1, huge / PAGE, 0),
+		at(0, huge / PAGE + 1, 0),
+		at(0, huge / PAGE, 1),
+	};
+	struct vhost_shmem_map small = at(0, 1, 0), whole = at(huge / PAGE, huge / PAGE, 0);
+	int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB | MFD_HUGE_2MB);
+	struct shared_memory memory;
+
+	/* None need be reserved, but the host's kernel must know them. */
+	if (fd < 0)
+		skip();
+	assert_int_equal(ftruncate(fd, (off_t)(2 * huge)), 0);
+	assert_int_equal(map(stage, 4, 8, 20), 0);
+	assert_int_equal(shared_memory_map(&stage->memory, &small, fd), -EINVAL);
+	expect(stage, 0, 4, 0);
+	expect(stage, 4, 8, 21);
+	expect(stage, 12, PAGES - 12, 0);
+	assert_int_equal(unmap(stage, 4, 8), 0);
+	assert_int_equal(shared_memory_open(&memory, "test0", &config, &stage->loop, NULL), 0);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(shared_memory_map(&memory, &wrong[i], fd), -EINVAL);
+	assert_int_equal(shared_memory_map(&memory, &whole, fd), 0);
+	assert_int_equal(memory.host[0] | memory.host[huge - 1] | memory.host[2 * huge], 0);
+	assert_int_equal(shared_memory_unmap(&memory, &whole), 0);
+	assert_int_equal(memory.host[huge] | memory.host[2 * huge - 1], 0);
+	shared_memory_close(&memory);
+	close(fd);
+}
+
 /* The guest may write to what the process maps read-only, but the file does not change. */
 static void test_read_only(void **state)
 {
@@ -529,6 +567,7 @@ int main(void)
 		STAGE_TEST(test_map_over_a_map),
 		STAGE_TEST(test_unmap_a_part),
 		STAGE_TEST(test_descriptors_that_are_not_files),
+		STAGE_TEST(test_huge_pages),
 		STAGE_TEST(test_read_only),
 		STAGE_TEST(test_flood),
 		STAGE_TEST(test_writes_to_blank_memory),
