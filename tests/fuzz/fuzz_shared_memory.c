@@ -178,7 +178,8 @@ static void step_map(const struct request *request)
 	for (unsigned int j = 0; j < request->length; j++)
 		stage.pages[region][request->start + j] = (struct model_page){
 			.mapped = true,
-			.shown = true,
+			.shown = request->file_page + j <
+				 stage.file_pages[request->file % (FILES + 1)],
 			.file = request->file % (FILES + 1),
 			.file_page = (uint8_t)(request->file_page + j),
 			.start = request->start,

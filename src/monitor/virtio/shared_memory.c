@@ -326,6 +326,26 @@ static int make_place(struct shared_memory *memory, uint64_t start, uint64_t len
 	return (int)place;
 }
 
+/* Whether a file does not have a part of what is shown of it, which is blank now. */
+static bool mend(struct shared_memory *memory, struct shared_mapping *mapping)
+{
+	uint64_t end, shown;
+	struct stat file;
+
+	if (fstat(mapping->fd, &file) < 0)
+		return false;
+	/* The page with the end of the file exists as a whole. */
+	end = round_up((uint64_t)file.st_size, memory->page);
+	shown = end > mapping->file_offset ? end - mapping->file_offset : 0;
+	if (shown >= mapping->shown)
+		return false;
+	warn(memory, "a file in shared memory is too short: the guest sees zeros instead");
+	if (make_blank(memory, mapping->start + shown, mapping->shown - shown) < 0)
+		return false;
+	mapping->shown = shown;
+	return true;
+}
+
 static int map_file(struct shared_memory *memory, const struct vhost_shmem_map *map, int fd)
 {
 	int sharing = map->flags & VHOST_SHMEM_WRITABLE ? MAP_SHARED : MAP_PRIVATE;
@@ -363,6 +383,8 @@ static int map_file(struct shared_memory *memory, const struct vhost_shmem_map *
 		.may_shrink = !(seals > 0 && (seals & F_SEAL_SHRINK)),
 		.fd = take_fd(&own),
 	};
+	/* It may be too short from the start, also one that cannot shrink. */
+	mend(memory, &memory->mappings[place]);
 	if (memory->mappings[place].may_shrink)
 		timer_set_ms(&memory->timer, LOOK_MS);
 	return 0;
@@ -431,26 +453,6 @@ void shared_memory_clear(struct shared_memory *memory)
 		log_line(LOG_ERROR, COMPONENT, "%s: blank shared memory is not cleared: %s",
 			 memory->name, strerror(errno));
 	pthread_mutex_unlock(&memory->lock);
-}
-
-/* Whether a file has lost a part of what is shown of it, which is blank now. */
-static bool mend(struct shared_memory *memory, struct shared_mapping *mapping)
-{
-	uint64_t end, shown;
-	struct stat file;
-
-	if (fstat(mapping->fd, &file) < 0)
-		return false;
-	/* The page with the end of the file exists as a whole. */
-	end = round_up((uint64_t)file.st_size, memory->page);
-	shown = end > mapping->file_offset ? end - mapping->file_offset : 0;
-	if (shown >= mapping->shown)
-		return false;
-	warn(memory, "a file in shared memory has become shorter: the guest sees zeros instead");
-	if (make_blank(memory, mapping->start + shown, mapping->shown - shown) < 0)
-		return false;
-	mapping->shown = shown;
-	return true;
 }
 
 bool shared_memory_mend(struct shared_memory *memory)

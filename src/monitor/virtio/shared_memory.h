@@ -121,7 +121,8 @@ bool shared_memory_matches(const struct shared_memory *memory,
  * -EEXIST: a part is mapped already; -ENOSPC: too many mappings; -ENODEV: not a regular file; else
  * as mmap, with the part blank.
  *
- * Read-only mappings are private copies of what the guest writes to: it may write anywhere.
+ * What the file does not have at that moment is blank, also when it grows later. Read-only mappings
+ * are private copies of what the guest writes to: it may write anywhere.
  */
 int shared_memory_map(struct shared_memory *memory, const struct vhost_shmem_map *map, int fd);
 int shared_memory_unmap(struct shared_memory *memory, const struct vhost_shmem_map *map);

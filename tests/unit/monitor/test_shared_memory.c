@@ -527,6 +527,27 @@ static void test_shrinking_files(void **state)
 	expect(stage, 5, 1, 6);
 }
 
+/* Nobody looks at a file that cannot shrink: a part that it never had is blank from the start. */
+static void test_files_that_are_too_short(void **state)
+{
+	struct stage *stage = *state;
+	struct vhost_shmem_map map = at(20, 4, 0);
+	int sealed = memfd_create("sealed", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	assert_int_equal(ftruncate(sealed, 2 * PAGE), 0);
+	assert_int_equal(write(sealed, "\x55", 1), 1);
+	assert_int_equal(fcntl(sealed, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	assert_int_equal(shared_memory_map(&stage->memory, &map, sealed), 0);
+	expect(stage, 20, 1, 0x55);
+	expect(stage, 21, 3, 0);
+	stage->window[23 * PAGE] = 1;
+	assert_int_equal(unmap(stage, 20, 4), 0);
+	map.fd_offset = 2 * PAGE;
+	assert_int_equal(shared_memory_map(&stage->memory, &map, sealed), 0);
+	stage->window[20 * PAGE] = 1;
+	close(sealed);
+}
+
 /* A timer looks at files, but for those that cannot shrink. */
 static void test_files_that_shrink_are_noticed(void **state)
 {
@@ -573,6 +594,7 @@ int main(void)
 		STAGE_TEST(test_writes_to_blank_memory),
 		STAGE_TEST(test_inherited),
 		STAGE_TEST(test_shrinking_files),
+		STAGE_TEST(test_files_that_are_too_short),
 		STAGE_TEST(test_files_that_shrink_are_noticed),
 	};
 
