@@ -173,8 +173,17 @@ static void interrupt_all(struct vcpus *vcpus)
 
 void vcpus_pause(struct vcpus *vcpus)
 {
+	bool paused;
+
+	pthread_mutex_lock(&vcpus->lock);
 	atomic_store(&vcpus->pausing, true);
-	interrupt_all(vcpus);
+	paused = vcpus->count && vcpus->paused == vcpus->count;
+	pthread_mutex_unlock(&vcpus->lock);
+	/* After a short resume, which none of them has seen. */
+	if (paused)
+		vcpus->events->paused(vcpus->context);
+	else
+		interrupt_all(vcpus);
 }
 
 bool vcpus_are_paused(struct vcpus *vcpus)

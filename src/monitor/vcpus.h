@@ -20,11 +20,11 @@
 
 struct vcpus;
 
-/* Called in the thread of a vCPU. */
+/* Called in the thread of a vCPU, unless noted otherwise. */
 struct vcpus_events {
 	/* An exit of kind RESET, POWER_OFF, FAILED or MEMORY. The vCPU has stopped. */
 	void (*exited)(void *context, const struct vcpu_exit *exit);
-	/* After vcpus_pause: the last vCPU has paused. May be NULL if it is never called. */
+	/* After vcpus_pause: all vCPUs are paused. May be NULL if that is never called. */
 	void (*paused)(void *context);
 	/*
 	 * An exit of kind MEMORY. Returns whether any memory was mended.
@@ -84,7 +84,8 @@ void vcpus_halt(struct vcpus *vcpus);
 
 /*
  * Pauses all vCPUs after their current exit, without waiting: the event paused follows, from the
- * thread of the last one. From the thread that starts them, while they run.
+ * thread of the last one, or from this call if none has left the last pause. From the thread that
+ * starts them, while they run.
  */
 void vcpus_pause(struct vcpus *vcpus);
 
