@@ -191,7 +191,13 @@ static bool refresh_config(struct remote_device *remote)
 
 bool remote_refresh_config(struct remote_device *remote)
 {
-	return remote->started && refresh_config(remote);
+	bool changed;
+
+	if (!remote->started)
+		return false;
+	changed = refresh_config(remote);
+	take_messages(remote);
+	return changed;
 }
 
 void remote_write_config(struct remote_device *remote, uint32_t offset, const void *data,

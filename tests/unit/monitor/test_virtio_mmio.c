@@ -272,6 +272,21 @@ static void test_configuration_changes(void **state)
 	assert_int_equal(board_get(board, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
 }
 
+/* The notice of a change arrives while the driver reads, which takes it from the channel. */
+static void test_configuration_changes_during_a_read(void **state)
+{
+	struct board *board = *state;
+	uint8_t byte;
+
+	board_boot(board, RIG_VERSION_1);
+	assert_int_equal(board_get(board, VIRTIO_MMIO_INTERRUPT_STATUS), 0);
+	loop_thread_stop(&board->thread);
+	rig_run(&board->rig, change_config, NULL);
+	board_access(board, VIRTIO_MMIO_CONFIG, &byte, 1, false);
+	assert_int_equal(board_get(board, VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_CONFIG);
+	assert_int_equal(loop_thread_start(&board->thread, "test0", NULL), 0);
+}
+
 static void change_config_silently(struct vhost_rig *rig, void *context)
 {
 	rig->test.config[RIG_WRITABLE]++;
@@ -428,6 +443,7 @@ int main(void)
 		BOARD_TEST(test_a_position_that_repeats),
 		BOARD_TEST(test_used_between_read_and_acknowledgement),
 		BOARD_TEST(test_configuration_changes),
+		BOARD_TEST(test_configuration_changes_during_a_read),
 		BOARD_TEST(test_configuration_that_changes_silently),
 		BOARD_TEST(test_configuration_of_features),
 		BOARD_TEST(test_queue_reset),
