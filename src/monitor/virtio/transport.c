@@ -34,12 +34,13 @@
 /*
  * Features that cannot be offered, whatever the process supports: legacy bits, bits that are not
  * negotiated by drivers, and those that no transport here supports: NOTIFICATION_DATA (an eventfd
- * carries no data), ACCESS_PLATFORM (no IOMMU), and those of PCI only.
+ * carries no data), ACCESS_PLATFORM (no IOMMU), those of PCI only, and bits 42 to 49, which are
+ * reserved for such extensions (VIRTIO 1.4, 2.2).
  */
-#define FEATURES_LEFT_OUT                                                             \
-	(FEATURE(24) | FEATURE(26) | FEATURE(27) | FEATURE(30) | FEATURE(31) |        \
-	 FEATURE(VIRTIO_F_ACCESS_PLATFORM) | FEATURE(36) | FEATURE(VIRTIO_F_SR_IOV) | \
-	 FEATURE(38) | FEATURE(39) | FEATURE(41))
+#define FEATURES_LEFT_OUT                                                                    \
+	(FEATURE(24) | FEATURE(25) | FEATURE(26) | FEATURE(27) | FEATURE(30) | FEATURE(31) | \
+	 FEATURE(VIRTIO_F_ACCESS_PLATFORM) | FEATURE(36) | FEATURE(VIRTIO_F_SR_IOV) |        \
+	 FEATURE(38) | FEATURE(39) | FEATURE(41) | UINT64_C(0xff) << 42)
 
 /* Raises the configuration interrupt, the only one that the device process does not raise. */
 static void interrupt_config(struct transport *transport)

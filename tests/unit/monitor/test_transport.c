@@ -317,6 +317,27 @@ static void test_queue_reset(void **state)
 	echo(toy, 0);
 }
 
+/* A process may offer anything; the transport offers what it can serve, and device types define. */
+static void test_features_that_no_transport_supports(void **state)
+{
+	const uint64_t own = UINT64_C(0x3fff) << 50 | 0xffffff;
+	struct toy *toy = *state;
+	struct error error;
+
+	/* With a process of which the first transport knows nothing. */
+	tear_down(state);
+	board_open(&toy->board);
+	toy->board.rig.test.device.offered = UINT64_MAX;
+	assert_done(transport_open(&toy->transport, &toy->board.setup, &toy_ops, toy, &error),
+		    &error);
+	assert_int_equal(loop_thread_start(&toy->board.thread, "test0", NULL), 0);
+	transport_attach(&toy->transport, &toy->board.fake.hypervisor);
+	assert_int_equal(transport_device_features(&toy->transport, 0),
+			 (uint32_t)own | UINT32_C(0x30000000));
+	assert_int_equal(transport_device_features(&toy->transport, 1),
+			 (uint32_t)(own >> 32) | 0x10d);
+}
+
 #define TOY_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -327,6 +348,7 @@ int main(void)
 		TOY_TEST(test_an_interrupt_cannot_be_added),
 		TOY_TEST(test_indices_out_of_range),
 		TOY_TEST(test_queue_reset),
+		TOY_TEST(test_features_that_no_transport_supports),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
