@@ -124,7 +124,7 @@ int virtio_device_load(struct virtio_device *device, const uint8_t *bytes, size_
 	/* Only read from. */
 	struct device_state state = {.bytes = (uint8_t *)bytes, .size = length};
 	bool fresh = device->negotiated == 0;
-	uint8_t start[sizeof(magic)];
+	uint8_t start[sizeof(magic)], status = device->status;
 	uint16_t form, version;
 	uint64_t features;
 	uint32_t id;
@@ -148,7 +148,9 @@ int virtio_device_load(struct virtio_device *device, const uint8_t *bytes, size_
 	ret = fresh ? virtio_device_set_features(device, features) : 0;
 	if (ret == 0)
 		ret = device->class->load(device, &state);
-	if (ret < 0 && fresh)
+	if (ret < 0 && fresh) {
 		virtio_device_reset(device);
+		device->status = status;
+	}
 	return ret;
 }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <linux/virtio_config.h>
 #include <string.h>
 
 #include "virtio/device_state.h"
@@ -44,9 +45,12 @@ static bool has_state(struct virtio_device *device, const struct saved *expected
 
 static void expect_refused(struct virtio_device *device, const struct saved *changed, int code)
 {
+	const uint8_t status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
 	struct saved before = save(device);
 
+	device->status = status;
 	assert_int_equal(virtio_device_load(device, changed->bytes, (size_t)changed->length), code);
+	assert_int_equal(device->status, status);
 	assert_true(has_state(device, &before));
 }
 
