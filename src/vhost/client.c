@@ -288,6 +288,15 @@ static int wait_for_message(struct vhost_client *client, int64_t deadline, struc
 }
 
 /*
+ * Whether an answer without payload is one: GET_CONFIG was refused, or the log is accepted, as DPDK
+ * says it.
+ */
+static bool may_be_empty(uint32_t id)
+{
+	return id == VHOST_USER_GET_CONFIG || id == VHOST_USER_SET_LOG_BASE;
+}
+
+/*
  * Receives an answer with that id and payload, and at least and at most so many descriptors; any
  * other breaks the connection.
  */
@@ -303,9 +312,8 @@ static int take_answer(struct vhost_client *client, uint32_t id, enum vhost_shap
 	if (answer->header.request != id || !(answer->header.flags & VHOST_FLAG_REPLY))
 		return error_set(error, EPROTO, "the device process sent message %u as an answer",
 				 answer->header.request);
-	/* An empty payload means that GET_CONFIG was refused. */
 	if (!vhost_payload_fits(shape, answer->header.size) &&
-	    !(shape == VHOST_PAYLOAD_CONFIG && answer->header.size == 0))
+	    !(answer->header.size == 0 && may_be_empty(id)))
 		return error_set(error, EPROTO, "the answer has %u bytes", answer->header.size);
 	if (answer->fd_count < fds_min || answer->fd_count > fds_max)
 		return error_set(error, EPROTO, "the answer came with %u descriptors",
