@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -60,6 +61,27 @@ static int check_transfer(struct vhost_client *client, struct error *error)
 	return ret;
 }
 
+/*
+ * Read and write what is there, or has room, now. The channel may be one that the device process
+ * chose and uses itself: ready for the poll is not ready for the call. Of other things than sockets
+ * only what never has to wait can be used: pipes since Linux 6.4, for example.
+ */
+static ssize_t read_now(int fd, void *buffer, size_t length)
+{
+	struct iovec part = {buffer, length};
+	ssize_t count = recv(fd, buffer, length, MSG_DONTWAIT);
+
+	return count < 0 && errno == ENOTSOCK ? preadv2(fd, &part, 1, -1, RWF_NOWAIT) : count;
+}
+
+static ssize_t write_now(int fd, const void *buffer, size_t length)
+{
+	struct iovec part = {(void *)buffer, length};
+	ssize_t count = send(fd, buffer, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	return count < 0 && errno == ENOTSOCK ? pwritev2(fd, &part, 1, -1, RWF_NOWAIT) : count;
+}
+
 /* Waits until the channel is ready, or its other end is closed. */
 static int wait_for_channel(int fd, short events, int64_t deadline, struct error *error)
 {
@@ -89,8 +111,8 @@ int vhost_client_save_state(struct vhost_client *client, void *buffer, size_t si
 		ret = wait_for_channel(fd, POLLIN, deadline, error);
 		if (ret < 0)
 			return ret;
-		count = done < size ? read(fd, (uint8_t *)buffer + done, size - done) :
-				      read(fd, &excess, sizeof(excess));
+		count = done < size ? read_now(fd, (uint8_t *)buffer + done, size - done) :
+				      read_now(fd, &excess, sizeof(excess));
 		if (count < 0 && errno != EINTR && errno != EAGAIN)
 			return error_set_errno(error, errno, "cannot read a state");
 		if (count == 0)
@@ -116,17 +138,12 @@ int vhost_client_load_state(struct vhost_client *client, const void *state, size
 	int ret = fd < 0 ? fd : 0;
 
 	while (ret == 0 && done < length) {
-		struct iovec part = {(uint8_t *)state + done, length - done};
-		struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
 		ssize_t count;
 
 		ret = wait_for_channel(fd, POLLOUT, deadline, error);
 		if (ret < 0)
 			return ret;
-		count = sendmsg(fd, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
-		/* A channel of the other side's choice. */
-		if (count < 0 && errno == ENOTSOCK)
-			count = write(fd, part.iov_base, part.iov_len);
+		count = write_now(fd, (const uint8_t *)state + done, length - done);
 		/* It closed its end: it says why when it is asked. */
 		if (count < 0 && errno == EPIPE)
 			break;

@@ -152,7 +152,7 @@ static void move_state(struct fake *fake, struct raw_message *request)
 	if (!load && fake->state_answer == VHOST_STATE_NO_FD)
 		assert_int_equal(write(request->fds[0], fake->state, fake->state_length),
 				 fake->state_length);
-	if (load || fake->keeps_channel) {
+	if ((load && fake->state_answer & VHOST_STATE_NO_FD) || fake->keeps_channel) {
 		if (fake->channel >= 0)
 			close(fake->channel);
 		fake->channel = request->fds[0];

@@ -315,6 +315,23 @@ static void refused_log(void **state)
 	assert_done(do_features(fixture->client, &error), &error);
 }
 
+/* The specification names no payload of the answer, and DPDK sends none. */
+static void accepted_log_without_payload(void **state)
+{
+	struct fake_fixture *fixture = *state;
+	struct raw_message reply = raw_message(VHOST_USER_SET_LOG_BASE, NULL, 0);
+	struct error error;
+
+	fake_run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
+	fixture->fake.spoil = SPOIL_SILENCE;
+	fixture->fake.spoil_id = VHOST_USER_SET_LOG_BASE;
+	reply.flags |= VHOST_FLAG_REPLY;
+	assert_true(raw_send(fixture->fake.socket, &reply));
+	assert_done(do_set_log(fixture->client, &error), &error);
+	assert_done(do_features(fixture->client, &error), &error);
+}
+
 /* A device process that does with states what it should not, or may. */
 static void states_that_do_not_arrive(void **state)
 {
@@ -368,6 +385,30 @@ static void states_that_do_not_arrive(void **state)
 	assert_int_equal(do_save_state(fixture->client, &error), -EPROTO);
 	fake->channel = -1;
 	assert_int_equal(do_features(fixture->client, &error), -EPIPE);
+}
+
+/* The process's own choice of a channel may be anything: no call waits longer than it may. */
+static void a_channel_that_would_block(void **state)
+{
+	static const uint8_t large[16384];
+	struct fake_fixture *fixture = *state;
+	struct error error;
+	int pipes[2], ret;
+
+	fake_run(fixture);
+	fake_stop(fixture);
+	fake_start(fixture, FAKE_TIMEOUT_MS);
+	assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
+	assert_true(fcntl(pipes[1], F_SETPIPE_SZ, 4096) >= 4096);
+	fixture->fake.channel = pipes[1];
+	fixture->fake.state_answer = 0;
+	fake_run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
+	ret = vhost_client_load_state(fixture->client, large, sizeof(large), &error);
+	/* The latter on kernels that cannot use a pipe without waiting. */
+	assert_true(ret == -ETIMEDOUT || ret == -EOPNOTSUPP);
+	fixture->fake.channel = -1;
+	close(pipes[0]);
 }
 
 static void refused_configuration(void **state)
@@ -601,6 +642,8 @@ int main(void)
 		fake_test(answers_that_say_something_else),
 		fake_test(refused_configuration),
 		fake_test(refused_log),
+		fake_test(accepted_log_without_payload),
+		fake_test(a_channel_that_would_block),
 		fake_test(states_that_do_not_arrive),
 		fake_test(plain_device_processes_are_enough),
 		fake_test(an_operation_has_one_wait),
