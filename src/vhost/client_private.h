@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The state of a vhost-user client, shared by client.c (connection, negotiation and the backend
- * channel) and client_device.c (messages about the device).
+ * channel), client_device.c (messages about the device) and client_state.c (its internal state).
  */
 #ifndef AVP_VHOST_CLIENT_PRIVATE_H
 #define AVP_VHOST_CLIENT_PRIVATE_H

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Files that a peer shares, mapped and guarded: guest memory and the record of requests in flight
- * (vhost-user specification, "Memory regions description" and "Inflight description").
+ * Files that a peer shares, mapped and guarded: guest memory, the log of written pages, and the
+ * record of requests in flight (vhost-user specification, "Memory regions description", "Log
+ * description" and "Inflight description").
  *
  * A file system that the peer itself serves can stall a process that touches its files. Nothing
- * here prevents that; it stalls only the device process that serves that peer.
+ * here prevents that; it stalls the device process that serves that peer, or those threads of the
+ * monitor that use a device of that peer.
  */
 #ifndef AVP_VHOST_MAPPING_H
 #define AVP_VHOST_MAPPING_H
