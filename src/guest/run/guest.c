@@ -76,6 +76,18 @@ static double since_start(const struct guest *guest, int64_t ms)
 	return (double)(ms - guest->start_ms) / 1000;
 }
 
+/* How it ended; before it ran, by what was asked. */
+static enum guest_end get_end(const struct guest *guest)
+{
+	if (guest->failed)
+		return GUEST_FAILED;
+	if (guest->running)
+		return guest->end;
+	if (guest->kill_asked)
+		return guest->stop_asked ? GUEST_POWERED_OFF : GUEST_KILLED;
+	return GUEST_FAILED;
+}
+
 static void report_ended(struct guest *guest)
 {
 	if (guest->ended)
@@ -83,7 +95,7 @@ static void report_ended(struct guest *guest)
 	guest->ended = true;
 	timer_cancel(&guest->timer);
 	report(guest, LOG_FIELDS(LOG_TEXT("event", "guest-ended"),
-				 LOG_TEXT("end", ends[guest->failed ? GUEST_FAILED : guest->end]),
+				 LOG_TEXT("end", ends[get_end(guest)]),
 				 LOG_NUMBER("milliseconds", clock_now_ms() - guest->start_ms)));
 	guest->setup.events->ended(guest->setup.context);
 }
@@ -561,7 +573,7 @@ static void log_end(const struct guest *guest, const char *output)
 	/* An error if nothing else says why. */
 	log_fields(guest->end == GUEST_FAILED && !guest->failed ? LOG_ERROR : LOG_INFO, COMPONENT,
 		   LOG_FIELDS(LOG_TEXT("event", "guest-ended"),
-			      LOG_TEXT("end", ends[guest->failed ? GUEST_FAILED : guest->end]),
+			      LOG_TEXT("end", ends[get_end(guest)]),
 			      LOG_NUMBER("milliseconds", clock_now_ms() - guest->start_ms)),
 		   "the guest %s after %.2f s; devices served at %.2f s, its processors ran at "
 		   "%.2f s%s",
@@ -587,7 +599,7 @@ int guest_take_result(struct guest *guest, const char *output, enum guest_end *e
 		log_end(guest, output);
 		if (guest->failed)
 			log_line(LOG_ERROR, COMPONENT, "%s", guest->failure.message);
-		*end = guest->failed ? GUEST_FAILED : guest->end;
+		*end = get_end(guest);
 		return 0;
 	}
 	if (guest->failed) {
@@ -597,7 +609,7 @@ int guest_take_result(struct guest *guest, const char *output, enum guest_end *e
 	}
 	if (guest->kill_asked) {
 		log_line(LOG_INFO, COMPONENT, "the guest was ended before it ran");
-		*end = guest->stop_asked ? GUEST_POWERED_OFF : GUEST_KILLED;
+		*end = get_end(guest);
 		return 0;
 	}
 	return error_set(error, EIO, "the guest did not start: it %s", guest->how);

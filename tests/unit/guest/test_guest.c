@@ -40,6 +40,7 @@ struct subject {
 	bool paused, resumed;
 	unsigned int stopping, steps;
 	char events[500]; /* their names */
+	char end[20];	  /* of the event guest-ended */
 };
 
 static struct scratch scratch;
@@ -119,6 +120,8 @@ static void on_happened(void *context, const struct log_field *fields)
 
 	assert_string_equal(fields[0].name, "event");
 	snprintf(subject->events + length, sizeof(subject->events) - length, "%s ", fields[0].text);
+	if (!strcmp(fields[1].name ?: "", "end"))
+		snprintf(subject->end, sizeof(subject->end), "%s", fields[1].text);
 }
 
 static void on_paused(void *context)
@@ -403,8 +406,38 @@ static void test_stop_before_it_runs(void **state)
 	assert_string_equal(guest_how(first.guest), "");
 	guest_stop(first.guest, "test");
 	assert_true(first.ended);
+	assert_string_equal(first.end, "powered-off");
 	assert_int_equal(finish(&first, &end, &error), 0);
 	assert_int_equal(end, GUEST_POWERED_OFF);
+
+	first.ended = false;
+	assert_int_equal(start(&first, "powerdown", "slow", &error), 0);
+	guest_kill(first.guest, "test");
+	assert_true(first.ended);
+	assert_string_equal(first.end, "killed");
+	assert_int_equal(finish(&first, &end, &error), 0);
+	assert_int_equal(end, GUEST_KILLED);
+}
+
+/* An engine that ends before it runs the guest, on request and by itself. */
+static void test_engine_that_ends_early(void **state)
+{
+	struct error error;
+	enum guest_end end;
+
+	assert_int_equal(start(&first, "mute", NULL, &error), 0);
+	guest_stop(first.guest, "test");
+	turn_until(&first.ended);
+	assert_string_equal(first.end, "powered-off");
+	assert_int_equal(finish(&first, &end, &error), 0);
+	assert_int_equal(end, GUEST_POWERED_OFF);
+
+	first.ended = first.started = false;
+	assert_int_equal(start(&first, "mute", NULL, &error), 0);
+	assert_int_equal(kill(guest_engine_process(first.guest), SIGKILL), 0);
+	turn_until(&first.ended);
+	assert_string_equal(first.end, "failed");
+	assert_true(finish(&first, &end, &error) < 0);
 }
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -420,6 +453,7 @@ int main(int argc, char **argv)
 		TEST(test_device_that_fails),
 		TEST(test_console_that_fails),
 		TEST(test_stop_before_it_runs),
+		TEST(test_engine_that_ends_early),
 	};
 	int result;
 
