@@ -380,8 +380,6 @@ static void handle_device_restarted(void *context, const struct device_config *d
 {
 	const struct guest *guest = context;
 
-	report(guest,
-	       LOG_FIELDS(LOG_TEXT("event", "device-serves"), LOG_TEXT("device", device->name)));
 	if (guest->running_on && !engine_reattaches(guest->engine, device->type))
 		log_line(LOG_WARNING, COMPONENT,
 			 "%s: engine %s cannot attach the new process; the guest goes on without "

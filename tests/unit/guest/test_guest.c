@@ -384,6 +384,22 @@ static void test_device_that_fails(void **state)
 	assert_true(error.usage);
 }
 
+/* Each step of a restart is reported once. */
+static void test_device_that_is_restarted(void **state)
+{
+	int64_t limit = clock_now_ms() + LIMIT_MS;
+	struct error error;
+
+	assert_int_equal(start(&first, "deaf", "normal", &error), 0);
+	turn_until(&first.ready);
+	assert_int_equal(kill(guest_device(first.guest, 0).pid, SIGKILL), 0);
+	while (!strstr(first.events, "device-serves") && clock_now_ms() < limit)
+		assert_true(event_loop_turn(&loop, 100) >= 0);
+	assert_string_equal(first.events, "guest-runs device-ended device-serves ");
+	guest_free(first.guest);
+	close_fd(&first.console);
+}
+
 static void test_console_that_fails(void **state)
 {
 	struct error error;
@@ -451,6 +467,7 @@ int main(int argc, char **argv)
 		TEST(test_free_while_it_runs),
 		TEST(test_refused),
 		TEST(test_device_that_fails),
+		TEST(test_device_that_is_restarted),
 		TEST(test_console_that_fails),
 		TEST(test_stop_before_it_runs),
 		TEST(test_engine_that_ends_early),
