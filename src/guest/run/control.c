@@ -96,11 +96,14 @@ static void give_up_pause(struct guest_control *control)
 static int handle_resume(void *context, const struct control_call *call, struct error *error)
 {
 	struct guest_control *control = context;
+	int result;
 
 	if (!control->guest)
 		return refuse_start(error);
+	result = guest_resume(control->guest);
+	/* Last: the next requests of these clients are handled here, perhaps another pause. */
 	give_up_pause(control);
-	return guest_resume(control->guest);
+	return result;
 }
 
 static int handle_log_level(void *context, const struct control_call *call, struct error *error)

@@ -299,6 +299,20 @@ static void test_pause_in_vain(void **state)
 	assert_string_equal(hear_until(other, "\n"), "ok\n");
 }
 
+/* A pause that was requested behind one that is given up is a new one, which has its answer. */
+static void test_pause_behind_a_pause(void **state)
+{
+	cleanup_fd int fd = greeted(), other = greeted();
+
+	start("powerdown");
+	say(fd, "pause\npause\n");
+	say(other, "resume\n");
+	assert_non_null(strstr(hear_until(fd, "ok\n"), "code=ECANCELED"));
+	assert_string_equal(hear_until(other, "\n"), "ok\n");
+	say(other, "state\n");
+	assert_non_null(strstr(hear_until(other, "\n"), "state=paused"));
+}
+
 /* Everything that a client can do wrong, all at once, while the guest's own work goes on. */
 static void test_hostile_clients(void **state)
 {
@@ -347,8 +361,13 @@ static void test_hostile_clients(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_before_the_start), TEST(test_verbs),	       TEST(test_kill),
-		TEST(test_policy),	     TEST(test_pause_in_vain), TEST(test_hostile_clients),
+		TEST(test_before_the_start),
+		TEST(test_verbs),
+		TEST(test_kill),
+		TEST(test_policy),
+		TEST(test_pause_in_vain),
+		TEST(test_pause_behind_a_pause),
+		TEST(test_hostile_clients),
 	};
 	int result;
 
