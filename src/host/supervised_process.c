@@ -130,11 +130,12 @@ static void handle_line(void *context, const struct control_line *line, int *fd)
 		return;
 	}
 	answer(process, line, fd);
-	/* Leave the next request unread for a while. */
+	/* Leave the next request unread for a while; before it serves, until then. */
 	if (log_limit_take(&process->requests, now_ms) && process->requests.tokens)
 		return;
 	control_channel_pause(&process->control);
-	timer_set_ms(&process->timer, SUPERVISED_REQUEST_MS);
+	if (process->state == SUPERVISED_SERVING)
+		timer_set_ms(&process->timer, SUPERVISED_REQUEST_MS);
 }
 
 /* The end */
@@ -246,6 +247,7 @@ static void handle_ready(void *context, uint32_t events)
 	process->state = SUPERVISED_SERVING;
 	process->served = true;
 	process->unanswered = 0;
+	control_channel_resume(&process->control);
 	if (setup->heartbeat_ms)
 		timer_set_ms(&process->heartbeat, setup->heartbeat_ms);
 	log_relay_let_through(&process->output);

@@ -105,14 +105,36 @@ static void fake_ask(int control)
 	close(answers);
 }
 
+/* More requests than are answered at once. */
+#define EARLY (SUPERVISED_REQUESTS + 3)
+
+/* Waits for the answers to so many requests. */
+static void fake_await_answers(int control, unsigned int count)
+{
+	int answers = open(getenv("TEST_ANSWERS"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	char byte;
+
+	while (count && read(control, &byte, 1) == 1)
+		count -= byte == '\n';
+	dprintf(answers, "%u left\ndone\n", count);
+	close(answers);
+}
+
 static int run_fake(char **argv)
 {
 	int control = atoi(fake_option(argv, "control-fd"));
 	const char *mode = fake_option(argv, "serial");
+	bool early = !strncmp(mode, "early", 5);
 	char bytes[256];
 
+	for (int i = 0; early && i < EARLY; i++)
+		dprintf(control, "take\n");
+	if (early)
+		usleep(atoi(mode + 5) * 1000);
 	if (write(atoi(fake_option(argv, "ready-fd")), "r", 1) != 1)
 		return 1;
+	if (early)
+		fake_await_answers(control, EARLY);
 	if (!strcmp(mode, "asks"))
 		fake_ask(control);
 	/* Reads no answer, ever. */
@@ -298,6 +320,22 @@ static void test_flood(void **state)
 	assert_int_equal(supervisor_device(supervisor, 0).restarts, 0);
 }
 
+/* A process that requests much before it serves is answered then, however long it takes to start. */
+static void test_requests_before_it_serves(void **state)
+{
+	static const char *const modes[] = {"early100", "early1000"};
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		char text[4096];
+
+		start_block(modes[i]);
+		read_answers(text, sizeof(text));
+		assert_string_equal(text, "0 left\ndone\n");
+		tear_down(state);
+		set_up(state);
+	}
+}
+
 /* Whether the device process has a queue of the tap, which has only one. */
 static bool is_joined(void)
 {
@@ -356,6 +394,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_file_that_was_replaced, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_policy_is_asked_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_flood, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_requests_before_it_serves, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_tap_that_comes_back, set_up, tear_down),
 	};
 	char programs[PATH_MAX];
