@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -298,6 +300,27 @@ static void test_pause(void **state)
 	assert_string_equal(seen, "[one 0 -][two 0 -][three 0 -]end");
 }
 
+static void pause_channel(void *context, uint32_t events)
+{
+	control_channel_pause(context);
+}
+
+/* Paused by a handler of the same turn, after its bytes had come: they wait, and it stays open. */
+static void test_pause_in_the_same_turn(void **state)
+{
+	struct event_source other = {eventfd(1, EFD_CLOEXEC), pause_channel, &channel};
+
+	assert_int_equal(event_loop_add(&loop, &other, EPOLLIN, NULL), 0);
+	assert_int_equal(write(far, "one\n", 4), 4);
+	assert_int_equal(event_loop_turn(&loop, 0), 1);
+	event_loop_remove(&loop, &other);
+	close(other.fd);
+	assert_string_equal(seen, "");
+	control_channel_resume(&channel);
+	turn();
+	assert_string_equal(seen, "[one 0 -]");
+}
+
 static void test_close_within_a_line(void **state)
 {
 	say("close\ntwo\n");
@@ -425,6 +448,7 @@ int main(void)
 		WITH_CHANNEL(test_bad_line_ends),
 		WITH_CHANNEL(test_long_line_ends),
 		WITH_CHANNEL(test_pause),
+		WITH_CHANNEL(test_pause_in_the_same_turn),
 		WITH_CHANNEL(test_close_within_a_line),
 		WITH_CHANNEL(test_drain),
 		WITH_CHANNEL(test_descriptors),
