@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -268,6 +269,35 @@ static void remove_dead(int guests)
 	}
 }
 
+/*
+ * Removes what dead guests have left, and takes a name; see guest_directory_take. One process at a
+ * time: while another one removes the remains of a guest it has the lock of that name, which would
+ * look like a guest that runs.
+ */
+static int take_name(struct guest_directory *taken, int guests, char **name, bool unnamed,
+		     pid_t *holder, struct error *error)
+{
+	cleanup_free char *numbered = NULL;
+	int result;
+
+	while (flock(guests, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return error_set_errno(error, errno, "cannot lock the directory of guests");
+	remove_dead(guests);
+	result = take(taken, guests, *name, holder, error);
+	for (int number = 1; unnamed && result == -EADDRINUSE && number < NUMBERS; number++) {
+		if (text_replace_format(&numbered, error, "%s%d", *name, number) < 0)
+			return -ENOMEM;
+		result = take(taken, guests, numbered, holder, error);
+	}
+	flock(guests, LOCK_UN);
+	if (result < 0 || !numbered)
+		return result;
+	free(*name);
+	*name = take_pointer(numbered);
+	return 0;
+}
+
 static int refuse(const char *name, pid_t holder, struct error *error)
 {
 	if (!holder)
@@ -281,7 +311,6 @@ static int refuse(const char *name, pid_t holder, struct error *error)
 int guest_directory_take(struct guest_directory *taken, char **name, bool unnamed,
 			 struct error *error)
 {
-	cleanup_free char *numbered = NULL;
 	cleanup_fd int guests = -1;
 	struct places places;
 	struct error reason = {.code = 0};
@@ -303,13 +332,7 @@ int guest_directory_take(struct guest_directory *taken, char **name, bool unname
 			    *name, reason.message);
 		return 0;
 	}
-	remove_dead(guests);
-	result = take(taken, guests, *name, &holder, error);
-	for (int number = 1; unnamed && result == -EADDRINUSE && number < NUMBERS; number++) {
-		if (text_replace_format(&numbered, error, "%s%d", *name, number) < 0)
-			return -ENOMEM;
-		result = take(taken, guests, numbered, &holder, error);
-	}
+	result = take_name(taken, guests, name, unnamed, &holder, error);
 	if (result == -EADDRINUSE)
 		return refuse(*name, holder, error);
 	if (result < 0) {
@@ -317,10 +340,6 @@ int guest_directory_take(struct guest_directory *taken, char **name, bool unname
 		return result;
 	}
 	taken->guests = take_fd(&guests);
-	if (!numbered)
-		return 0;
-	free(*name);
-	*name = take_pointer(numbered);
 	return 0;
 }
 

@@ -225,6 +225,39 @@ static void test_competitors(void **state)
 	assert_int_equal(rmdir(guests), 0);
 }
 
+/* Takes the same name again and again, and leaves it as if it was killed each time. */
+static _Noreturn void start_and_die(const char *wanted)
+{
+	for (unsigned int i = 0; i < 5000; i++) {
+		struct guest_directory directory;
+		char *name = strdup(wanted);
+		struct error error;
+
+		if (guest_directory_take(&directory, &name, false, &error) < 0) {
+			dprintf(STDERR_FILENO, "%s\n", error.message);
+			_exit(1);
+		}
+		close(directory.own);
+		close(directory.lock);
+		close(directory.guests);
+		free(name);
+	}
+	_exit(0);
+}
+
+/* Guests that start at the same time remove each other's remains; no name is refused for that. */
+static void test_neighbours(void **state)
+{
+	static const char *const names[] = {"car", "bus", "van", "cab"};
+	int status;
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (fork() == 0)
+			start_and_die(names[i]);
+	while (wait(&status) > 0)
+		assert_int_equal(status, 0);
+}
+
 static void test_bad_names(void **state)
 {
 	static const char *const names[] = {"", ".", "..", "../car", "car/..", "/", "a b", "-"};
@@ -379,6 +412,7 @@ int main(void)
 		TEST(test_names),
 		TEST(test_remains_of_dead_guests),
 		TEST(test_competitors),
+		TEST(test_neighbours),
 		TEST(test_bad_names),
 		TEST(test_foreign_directories),
 		TEST(test_directory_in_the_way),
