@@ -404,8 +404,10 @@ int guest_directory_connect(const char *name, struct error *error)
 		struct sockaddr_un address;
 
 		snprintf(path, sizeof(path), GUESTS "/%s", name);
-		own = base < 0 ? -1 :
-				 openat(base, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		/* In a directory of another user, anyone may pose as the guest. */
+		if (base < 0 || (!places.chosen && !is_own(base, places.paths[i], error)))
+			continue;
+		own = openat(base, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (own < 0)
 			continue;
 		address = make_address(own);

@@ -45,7 +45,9 @@ int guest_directory_listen(const struct guest_directory *taken, struct error *er
 /* Removes the directory and releases @name; does nothing on GUEST_DIRECTORY_NONE. */
 void guest_directory_give(struct guest_directory *taken, const char *name);
 
-/* Connects to the control socket of guest @name. Returns it, or a negative errno with *error set.
+/*
+ * Connects to the control socket of guest @name of this user; of whatever user if the environment
+ * chooses the directory. Returns it, or a negative errno with *error set.
  */
 int guest_directory_connect(const char *name, struct error *error);
 

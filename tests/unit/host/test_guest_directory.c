@@ -404,6 +404,35 @@ static void test_no_directory(void **state)
 	assert_int_equal(rmdir(path), 0);
 }
 
+/* Another user who has made the directory of this one, with a socket, is not asked. */
+static void test_impostor(void **state)
+{
+	const unsigned int user = 65533;
+	struct holder impostor;
+	struct error error;
+	int status;
+
+	if (geteuid())
+		skip();
+	snprintf(base, sizeof(base), "/tmp/avp-%u", user);
+	setenv(GUEST_DIRECTORY_VARIABLE, base, 1);
+	take(&impostor, "car", false);
+	assert_string_equal(impostor.error, "");
+	assert_int_equal(chmod(base, 0755) | chmod("/tmp/avp-65533/guests", 0755) |
+				 chmod("/tmp/avp-65533/guests/car", 0755) |
+				 chmod("/tmp/avp-65533/guests/car/control", 0777),
+			 0);
+	if (fork() == 0) {
+		unsetenv(GUEST_DIRECTORY_VARIABLE);
+		unsetenv("XDG_RUNTIME_DIR");
+		_exit(setresuid(user, user, user) < 0 || connects("car", &error));
+	}
+	assert_true(wait(&status) > 0);
+	give(&impostor);
+	assert_int_equal(rmdir("/tmp/avp-65533/guests") | rmdir(base), 0);
+	assert_int_equal(status, 0);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -418,6 +447,7 @@ int main(void)
 		TEST(test_directory_in_the_way),
 		TEST(test_full_and_read_only),
 		TEST(test_no_directory),
+		TEST(test_impostor),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
