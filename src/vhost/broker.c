@@ -165,13 +165,20 @@ static int open_schedule(const struct broker_service *service, uint32_t thread, 
 	return fd < 0 ? error_set_errno(error, errno, "%s", path) : fd;
 }
 
+static int connect_device(const struct broker_service *service, size_t device, struct error *error)
+{
+	int result = service->permit ? service->permit(service->context, device, error) : 0;
+
+	return result < 0 ? result : vhost_client_connect(service->paths[device], 0, error);
+}
+
 static int open_request(const struct request *request, const struct broker_service *service,
 			struct error *error)
 {
 	switch (request->kind) {
 	case REQUEST_CONNECT:
 		if (request->number < service->count)
-			return vhost_client_connect(service->paths[request->number], 0, error);
+			return connect_device(service, request->number, error);
 		break;
 	case REQUEST_SCHEDULE:
 		return open_schedule(service, request->number, error);

@@ -46,6 +46,12 @@ struct broker_service {
 	pid_t monitor;		  /* only its threads may be requested */
 	const char *const *paths; /* of the devices' sockets */
 	size_t count;
+	/*
+	 * Whether the monitor may connect to device @device now: 0, or a negative errno with *error
+	 * set. NULL: to each of them.
+	 */
+	int (*permit)(void *context, size_t device, struct error *error);
+	void *context;
 };
 
 /* Makes both ends: a socket of packets. Returns 0 or a negative errno with *error set. */

@@ -38,7 +38,7 @@ static void *serve_broker(void *argument)
 {
 	struct board *board = argument;
 	const char *const path = board->path;
-	const struct broker_service service = {getpid(), &path, 1};
+	const struct broker_service service = {.monitor = getpid(), .paths = &path, .count = 1};
 
 	while (broker_answer(board->service_fd, &service))
 		;

@@ -241,6 +241,13 @@ int engine_command_line(char **line, const struct engine *engine, const struct g
 			struct error *error);
 
 /*
+ * Asks the policy whether the engine may connect to device @device. Returns 0, or a negative errno
+ * with *error set. engine_start asks for each device; an engine asks before it connects again.
+ */
+int engine_permit_device(const struct engine *engine, const struct engine_setup *setup,
+			 size_t device, struct error *error);
+
+/*
  * Starts a guest on the engine that engine_choose returned for it. Returns 0 with *guest set, or a
  * negative errno with *error set, *guest NULL and nothing started. The setup must outlive the
  * guest.

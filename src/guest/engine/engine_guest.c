@@ -35,6 +35,18 @@ static void launch_clear(struct engine_launch *launch)
 	arguments_clear(&launch->arguments);
 }
 
+int engine_permit_device(const struct engine *engine, const struct engine_setup *setup,
+			 size_t device, struct error *error)
+{
+	const struct device_config *config = setup->devices[device].config;
+	const struct policy_object object = {"device", config->name};
+	char actor[64];
+	const struct policy_subject subject = {setup->config->policy, setup->config->name, actor};
+
+	snprintf(actor, sizeof(actor), "engine %s", engine->name);
+	return policy_check(&subject, POLICY_CONNECT, &object, config->origin, error);
+}
+
 /* Asks the policy for what the engine opens, and for the devices that it connects to. */
 static int ask_policy(const struct engine *engine, const struct engine_setup *setup,
 		      struct error *error)
@@ -64,12 +76,8 @@ static int ask_policy(const struct engine *engine, const struct engine_setup *se
 		snprintf(where, sizeof(where), "%s: ", option);
 		result = policy_check(&subject, files[i].verb, &object, where, error);
 	}
-	for (size_t i = 0; i < setup->device_count && result == 0; i++) {
-		const struct device_config *device = setup->devices[i].config;
-		const struct policy_object object = {"device", device->name};
-
-		result = policy_check(&subject, POLICY_CONNECT, &object, device->origin, error);
-	}
+	for (size_t i = 0; i < setup->device_count && result == 0; i++)
+		result = engine_permit_device(engine, setup, i, error);
 	return result;
 }
 

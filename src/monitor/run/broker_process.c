@@ -54,7 +54,11 @@ static _Noreturn void serve(int fd, const struct broker_service *service)
 int broker_process_start(struct broker *broker, const char *const *paths, size_t count,
 			 struct error *error)
 {
-	const struct broker_service service = {getpid(), paths, count};
+	const struct broker_service service = {
+		.monitor = getpid(),
+		.paths = paths,
+		.count = count,
+	};
 	int ends[2], result = broker_make_pair(ends, error);
 	pid_t child;
 

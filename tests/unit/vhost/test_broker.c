@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -28,11 +29,25 @@ static struct {
 	struct broker broker;
 	int service_fd;
 	pthread_t service;
+	bool asks; /* whether each connection is permitted */
+	atomic_bool forbidden;
 } stage;
+
+static int permit(void *context, size_t device, struct error *error)
+{
+	return context == &stage && device == 1 && !atomic_load(&stage.forbidden) ?
+		       0 :
+		       error_set_usage(error, "not allowed");
+}
 
 static void *serve(void *argument)
 {
-	const struct broker_service service = {getpid(), stage.paths, 3};
+	struct broker_service service = {.monitor = getpid(), .paths = stage.paths, .count = 3};
+
+	if (stage.asks) {
+		service.permit = permit;
+		service.context = &stage;
+	}
 
 	while (broker_answer(stage.service_fd, &service))
 		;
@@ -85,6 +100,35 @@ static void test_connection(void **state)
 	assert_int_equal(byte, 'x');
 	close(fd);
 	close(peer);
+}
+
+static int set_up_asking(void **state)
+{
+	stage.asks = true;
+	return set_up(state);
+}
+
+static int tear_down_asking(void **state)
+{
+	stage.asks = false;
+	return tear_down(state);
+}
+
+/* What is permitted is asked for each connection. */
+static void test_permission(void **state)
+{
+	struct error error;
+	int fd = broker_connect(&stage.broker, 1, 0, &error);
+
+	assert_true(fd >= 0);
+	close(fd);
+	atomic_store(&stage.forbidden, true);
+	assert_int_equal(broker_connect(&stage.broker, 1, 0, &error), -EINVAL);
+	assert_string_equal(error.message, "not allowed");
+	atomic_store(&stage.forbidden, false);
+	fd = broker_connect(&stage.broker, 1, 0, &error);
+	assert_true(fd >= 0);
+	close(fd);
 }
 
 /* Only devices of this guest can be requested. */
@@ -179,10 +223,14 @@ int main(void)
 {
 #define STAGE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
-		STAGE_TEST(test_no_abstract_names), STAGE_TEST(test_connection),
-		STAGE_TEST(test_refusals),	    STAGE_TEST(test_times_of_threads),
-		STAGE_TEST(test_wrong_packets),	    STAGE_TEST(test_broker_that_is_gone),
+		STAGE_TEST(test_no_abstract_names),
+		STAGE_TEST(test_connection),
+		STAGE_TEST(test_refusals),
+		STAGE_TEST(test_times_of_threads),
+		STAGE_TEST(test_wrong_packets),
+		STAGE_TEST(test_broker_that_is_gone),
 		STAGE_TEST(test_pace_of_a_process),
+		cmocka_unit_test_setup_teardown(test_permission, set_up_asking, tear_down_asking),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -216,6 +216,14 @@ static void end_pause(void *context)
 	event_loop_modify(guest->common.setup->loop, &guest->broker, EPOLLIN);
 }
 
+/* The policy may have changed since the start. */
+static int permit_device(void *context, size_t device, struct error *error)
+{
+	const struct kvm_guest *guest = context;
+
+	return engine_permit_device(guest->common.engine, guest->common.setup, device, error);
+}
+
 /*
  * Answers a request of the monitor. As that may be hostile, it gets one answer a turn of the loop,
  * and a limited number a second.
@@ -227,6 +235,8 @@ static void handle_broker(void *context, uint32_t events)
 		.monitor = supervised_process_pid(&guest->common.process),
 		.paths = guest->path_list,
 		.count = guest->common.setup->device_count,
+		.permit = permit_device,
+		.context = guest,
 	};
 	int wait_ms;
 
