@@ -529,7 +529,6 @@ struct supervisor_device guest_device(const struct guest *guest, size_t index)
 
 void guest_set_log_level(struct guest *guest, enum log_level level)
 {
-	log_set_level(level);
 	if (guest->running_on)
 		engine_set_log_level(guest->running_on, level);
 }

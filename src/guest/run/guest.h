@@ -124,7 +124,7 @@ pid_t guest_engine_process(const struct guest *guest);
 /* Device @index, in the order of the configuration. */
 struct supervisor_device guest_device(const struct guest *guest, size_t index);
 
-/* Sets the level of the log, of the engine's process too if it is AVP's. */
+/* Sets the level of the log of the engine's process, if it is AVP's. */
 void guest_set_log_level(struct guest *guest, enum log_level level);
 
 /*

@@ -334,6 +334,9 @@ static void test_kill(void **state)
 
 	assert_int_equal(start(&first, "deaf", NULL, &error), 0);
 	turn_until(&first.running);
+	/* The level of this process's log is the caller's. */
+	guest_set_log_level(first.guest, LOG_ERROR);
+	assert_int_equal(log_get_level(), LOG_INFO);
 	guest_kill(first.guest, "test");
 	turn_until(&first.ended);
 	assert_int_equal(finish(&first, &end, &error), 0);
