@@ -25,9 +25,9 @@
 
 #include "base/error.h"
 
-/* The most descriptors of a store, and the longest name, of those that text_is_name accepts. */
+/* The most descriptors of a store, and the longest name: that of a device, and more. */
 #define DESCRIPTOR_STORE_MAXIMUM     128
-#define DESCRIPTOR_STORE_NAME_LENGTH 64
+#define DESCRIPTOR_STORE_NAME_LENGTH 96
 #define DESCRIPTOR_STORE_ALONE_MS    60000
 
 /* The client's side. Every call blocks until the answer, for a second at most. */

@@ -40,9 +40,11 @@ struct store_fields {
 static const struct option_row field_rows[] = {
 	{
 		.name = "name",
-		.type = OPTION_NAME,
+		.type = OPTION_STRING,
 		.argument = "NAME",
 		.offset = offsetof(struct store_fields, name),
+		.minimum = 1,
+		.maximum = DESCRIPTOR_STORE_NAME_LENGTH,
 		.required = true,
 		.help = "the name of a descriptor",
 	},

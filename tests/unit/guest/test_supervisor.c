@@ -473,7 +473,9 @@ static ino_t inode_of(const struct supervisor *of)
  */
 static void test_sockets_outlive_the_supervisor(void **state)
 {
-	char path[128], text[2048];
+	/* The longest name of a device. */
+	char name[] = "block-0123456789012345678901234567890123456789012345678901234567";
+	char path[128], listening[128], connecting[128], text[2048];
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct error error;
 	int ends[2], status, connect_fd, client;
@@ -483,6 +485,10 @@ static void test_sockets_outlive_the_supervisor(void **state)
 	pid_t pid;
 
 	describe("one", NULL);
+	assert_int_equal(strlen(name), 64);
+	devices[0].name = name;
+	snprintf(listening, sizeof(listening), "%s.listen", name);
+	snprintf(connecting, sizeof(connecting), "%s.connect", name);
 	snprintf(path, sizeof(path), "%s/store", directory);
 	assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
 	pid = fork();
@@ -502,7 +508,7 @@ static void test_sockets_outlive_the_supervisor(void **state)
 	assert_true(WIFSIGNALED(status));
 
 	assert_int_equal(descriptor_store_open(&setup.store, path, &error), 0);
-	connect_fd = descriptor_store_get(setup.store, "block0.connect", &error);
+	connect_fd = descriptor_store_get(setup.store, connecting, &error);
 	assert_true(connect_fd >= 0);
 	client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", connect_fd);
@@ -518,8 +524,8 @@ static void test_sockets_outlive_the_supervisor(void **state)
 	/* In an orderly end nothing is left. */
 	supervisor_free(supervisor);
 	supervisor = NULL;
-	assert_int_equal(descriptor_store_get(setup.store, "block0.listen", &error), -ENOENT);
-	assert_int_equal(descriptor_store_get(setup.store, "block0.connect", &error), -ENOENT);
+	assert_int_equal(descriptor_store_get(setup.store, listening, &error), -ENOENT);
+	assert_int_equal(descriptor_store_get(setup.store, connecting, &error), -ENOENT);
 	descriptor_store_end(setup.store);
 	setup.store = NULL;
 	while (access(path, F_OK) == 0)
