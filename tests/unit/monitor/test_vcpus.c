@@ -165,6 +165,22 @@ static void test_pause_after_a_short_resume(void **state)
 	assert_false(all_step());
 }
 
+/* Before the vCPUs have left the pause. */
+static void test_pause_right_after_resume(void **state)
+{
+	vcpus_pause(&vcpus);
+	assert_true(wait_for_pause(LIMIT_MS));
+	for (int i = 0; i < 200; i++) {
+		vcpus_resume(&vcpus);
+		vcpus_pause(&vcpus);
+		assert_true(wait_for_pause(LIMIT_MS));
+		assert_true(vcpus_are_paused(&vcpus));
+	}
+	assert_true(none_steps());
+	vcpus_resume(&vcpus);
+	assert_true(all_step());
+}
+
 /* The end, by whichever thread, does not wait for the end of a pause: see tear_down. */
 static void test_stop_in_a_pause(void **state)
 {
@@ -182,6 +198,7 @@ int main(void)
 		TEST(test_pause_of_sleepers),
 		TEST(test_pause_and_resume_at_once),
 		TEST(test_pause_after_a_short_resume),
+		TEST(test_pause_right_after_resume),
 		TEST(test_stop_in_a_pause),
 	};
 
