@@ -42,6 +42,7 @@ struct guest {
 	/* Progress. */
 	bool devices_ready, running, ended, announced;
 	bool stop_asked, kill_asked, pause_asked, paused;
+	unsigned int resumes; /* that the engine has not reported as done */
 	enum guest_end end;
 	char how[512]; /* completes "the guest …" */
 	bool failed;   /* the reason is in failure */
@@ -94,9 +95,9 @@ static void report_ended(struct guest *guest)
 		return;
 	guest->ended = true;
 	timer_cancel(&guest->timer);
-	report(guest, LOG_FIELDS(LOG_TEXT("event", "guest-ended"),
-				 LOG_TEXT("end", ends[get_end(guest)]),
-				 LOG_NUMBER("milliseconds", clock_now_ms() - guest->start_ms)));
+	report(guest,
+	       LOG_FIELDS(LOG_TEXT("event", "guest-ended"), LOG_TEXT("end", ends[get_end(guest)]),
+			  LOG_NUMBER("milliseconds", clock_now_ms() - guest->start_ms)));
 	guest->setup.events->ended(guest->setup.context);
 }
 
@@ -248,8 +249,8 @@ static void handle_paused(void *context)
 {
 	struct guest *guest = context;
 
-	/* Again after a reset, or it was resumed meanwhile. */
-	if (guest->paused || !guest->pause_asked)
+	/* Again after a reset, or it was resumed meanwhile, and perhaps is to pause again. */
+	if (guest->paused || !guest->pause_asked || guest->resumes)
 		return;
 	guest->paused = true;
 	report(guest, LOG_FIELDS(LOG_TEXT("event", "guest-paused")));
@@ -261,6 +262,8 @@ static void handle_resumed(void *context)
 {
 	struct guest *guest = context;
 
+	if (guest->resumes)
+		guest->resumes--;
 	if (guest->paused)
 		report(guest, LOG_FIELDS(LOG_TEXT("event", "guest-resumed")));
 	guest->paused = false;
@@ -497,6 +500,7 @@ int guest_resume(struct guest *guest)
 	if (!guest->pause_asked)
 		return guest->paused ? -EINPROGRESS : 0;
 	guest->pause_asked = false;
+	guest->resumes++;
 	engine_resume(guest->running_on);
 	return -EINPROGRESS;
 }

@@ -327,6 +327,24 @@ static void test_pause(void **state)
 	assert_int_equal(end, GUEST_POWERED_OFF);
 }
 
+/* The end of a pause that was given up is not taken for that of the next one. */
+static void test_pause_right_after_resume(void **state)
+{
+	struct error error;
+
+	assert_int_equal(start(&first, "deaf", NULL, &error), 0);
+	turn_until(&first.running);
+	assert_int_equal(guest_pause(first.guest, &error), -EINPROGRESS);
+	assert_int_equal(guest_resume(first.guest), -EINPROGRESS);
+	assert_int_equal(guest_pause(first.guest, &error), -EINPROGRESS);
+	turn_until(&first.paused);
+	turn_until(&first.resumed);
+	assert_string_equal(guest_state(first.guest), "paused");
+	assert_string_equal(first.events, "guest-runs guest-paused ");
+	guest_free(first.guest);
+	close_fd(&first.console);
+}
+
 static void test_kill(void **state)
 {
 	struct error error;
@@ -467,6 +485,7 @@ int main(int argc, char **argv)
 		TEST(test_two_on_one_loop),
 		TEST(test_kill),
 		TEST(test_pause),
+		TEST(test_pause_right_after_resume),
 		TEST(test_free_while_it_runs),
 		TEST(test_refused),
 		TEST(test_device_that_fails),
