@@ -52,6 +52,21 @@ static void fail(struct supervised_process *process, const struct error *error)
 	process->setup.ops->failed(process->setup.context, error);
 }
 
+/* Reports that it hangs, @how, and kills it. */
+static void end_hanging(struct supervised_process *process, const char *how)
+{
+	const struct supervised_setup *setup = &process->setup;
+	char event[EVENT_SIZE];
+	const struct log_field *fields = LOG_FIELDS(
+		LOG_TEXT("event", event_name(process, "hangs", event)),
+		LOG_TEXT(setup->kind, setup->name), LOG_NUMBER("process", process->process.pid));
+
+	report(process, fields);
+	log_fields(LOG_WARNING, COMPONENT, fields, "%s: %s process %d %s", setup->name, setup->kind,
+		   (int)process->process.pid, how);
+	supervised_process_kill(process);
+}
+
 /* The control channel */
 
 static void handle_heartbeat(void *context)
@@ -72,8 +87,7 @@ static void handle_heartbeat(void *context)
 		snprintf(what, sizeof(what),
 			 "hangs: it has not answered %u heartbeats, %" PRIu64 " ms apart",
 			 process->unanswered, process->setup.heartbeat_ms);
-		log_warned(process, what);
-		supervised_process_kill(process);
+		end_hanging(process, what);
 		return;
 	}
 	control_message_begin(&message, SUPERVISED_HEARTBEAT);
@@ -365,21 +379,14 @@ int supervised_process_start(struct supervised_process *process, struct error *e
 static void handle_timer(void *context)
 {
 	struct supervised_process *process = context;
-	const struct supervised_setup *setup = &process->setup;
-	const struct log_field *fields;
-	char event[EVENT_SIZE];
 	struct error error;
+	char what[48];
 
 	switch (process->state) {
 	case SUPERVISED_STARTING:
-		fields = LOG_FIELDS(LOG_TEXT("event", event_name(process, "hangs", event)),
-				    LOG_TEXT(setup->kind, setup->name),
-				    LOG_NUMBER("process", process->process.pid));
-		report(process, fields);
-		log_fields(LOG_WARNING, COMPONENT, fields,
-			   "%s: %s process %d does not serve after %d s", setup->name, setup->kind,
-			   (int)process->process.pid, SUPERVISED_READY_MS / 1000);
-		supervised_process_kill(process);
+		snprintf(what, sizeof(what), "does not serve after %d s",
+			 SUPERVISED_READY_MS / 1000);
+		end_hanging(process, what);
 		return;
 	case SUPERVISED_SERVING:
 		control_channel_resume(&process->control);

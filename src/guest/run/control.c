@@ -218,8 +218,8 @@ static const struct control_verb events[] = {
 	},
 	{
 		.name = "device-hangs",
-		.help = "the process of a device does not serve in time, or the monitor gave it "
-			"up; it is killed next",
+		.help = "the process of a device does not serve in time, leaves its heartbeats "
+			"unanswered, or was given up by the monitor; it is killed next",
 		.fields = FIELDS(FIELD("device", "its name"), FIELD("process", "its process")),
 	},
 	{.name = NULL},

@@ -39,6 +39,7 @@ static int child_main(char **argv)
 		return 1;
 	if (!strcmp(argv[1], "dies"))
 		return 7;
+	/* Answers no heartbeat. */
 	while (read(control, bytes, sizeof(bytes)) > 0)
 		;
 	return 0;
@@ -52,6 +53,7 @@ static struct error error, failure;
 static const char *word;
 static unsigned int served, served_again, failed, ended;
 static int end_status;
+static char events[200];
 
 static int prepare(void *context, struct supervised_launch *launch, struct error *why)
 {
@@ -71,6 +73,13 @@ static void on_serves(void *context, bool again)
 		served++;
 }
 
+static void on_happened(void *context, const struct log_field *fields)
+{
+	size_t length = strlen(events);
+
+	snprintf(events + length, sizeof(events) - length, "%s ", fields->text);
+}
+
 static void on_ended(void *context, int status)
 {
 	ended++;
@@ -85,6 +94,7 @@ static void on_failed(void *context, const struct error *why)
 
 static const struct supervised_ops ops = {
 	.prepare = prepare,
+	.happened = on_happened,
 	.serves = on_serves,
 	.ended = on_ended,
 	.failed = on_failed,
@@ -123,6 +133,7 @@ static void run_until(const unsigned int *count)
 static int set_up(void **state)
 {
 	served = served_again = failed = ended = 0;
+	events[0] = 0;
 	return event_loop_init(&loop, 0, &error);
 }
 
@@ -198,6 +209,16 @@ static void test_service_that_dies(void **state)
 	assert_int_equal(ended, 0);
 }
 
+static void test_heartbeats_without_answer(void **state)
+{
+	struct supervised_setup setup = make_setup(NULL);
+
+	setup.heartbeat_ms = 20;
+	assert_int_equal(start("lives", &setup), 0);
+	run_until(&served_again);
+	assert_string_equal(events, "service-hangs service-ended service-serves ");
+}
+
 /* As an engine: it reports nothing, and its end is its owner's. */
 static void test_process_that_is_started_once(void **state)
 {
@@ -238,6 +259,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_settings_in_each_life, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_setting_that_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_service_that_dies, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_heartbeats_without_answer, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_process_that_is_started_once, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_retired_process, set_up, tear_down),
