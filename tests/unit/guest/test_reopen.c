@@ -320,7 +320,7 @@ static void test_flood(void **state)
 	assert_int_equal(supervisor_device(supervisor, 0).restarts, 0);
 }
 
-/* A process that requests much before it serves is answered then, however long it takes to start. */
+/* One that requests much before it serves is answered then, however long it takes to start. */
 static void test_requests_before_it_serves(void **state)
 {
 	static const char *const modes[] = {"early100", "early1000"};
