@@ -376,6 +376,26 @@ int supervised_process_start(struct supervised_process *process, struct error *e
 	return 0;
 }
 
+/*
+ * A restart that the host refuses, for want of memory or descriptors perhaps, counts as one more
+ * short life: it is tried again.
+ */
+static void handle_refused_restart(struct supervised_process *process, const struct error *error)
+{
+	const struct supervised_setup *setup = &process->setup;
+
+	close_ends(process);
+	process_end(&process->process, 0);
+	log_relay_close(&process->output);
+	if (restart_policy_count(&process->policy, 0, setup->restart_limit)) {
+		fail(process, error);
+		return;
+	}
+	log_line(LOG_WARNING, COMPONENT, "%s: its %s process is not started: %s; it is tried again",
+		 setup->name, setup->kind, error->message);
+	timer_set_ms(&process->timer, restart_policy_delay_ms(&process->policy));
+}
+
 static void handle_timer(void *context)
 {
 	struct supervised_process *process = context;
@@ -396,7 +416,7 @@ static void handle_timer(void *context)
 			return;
 		process->restarts++;
 		if (supervised_process_start(process, &error) < 0)
-			fail(process, &error);
+			handle_refused_restart(process, &error);
 		return;
 	}
 }

@@ -51,12 +51,17 @@ static struct event_loop loop;
 static struct supervised_process process;
 static struct error error, failure;
 static const char *word;
+static unsigned int refusals; /* of starts to come */
 static unsigned int served, served_again, failed, ended;
 static int end_status;
 static char events[200];
 
 static int prepare(void *context, struct supervised_launch *launch, struct error *why)
 {
+	if (served && refusals) {
+		refusals--;
+		return error_set(why, EMFILE, "no descriptors");
+	}
 	launch->spawn.program = "/proc/self/exe";
 	arguments_add(&launch->arguments, "child");
 	arguments_add(&launch->arguments, word);
@@ -134,6 +139,7 @@ static int set_up(void **state)
 {
 	served = served_again = failed = ended = 0;
 	events[0] = 0;
+	refusals = 0;
 	return event_loop_init(&loop, 0, &error);
 }
 
@@ -219,6 +225,24 @@ static void test_heartbeats_without_answer(void **state)
 	assert_string_equal(events, "service-hangs service-ended service-serves ");
 }
 
+/* A host that cannot start it now may do so later; not for ever. */
+static void test_restarts_that_are_refused(void **state)
+{
+	struct supervised_setup setup = make_setup(NULL);
+
+	setup.restart_limit = 4;
+	refusals = 1;
+	assert_int_equal(start("lives", &setup), 0);
+	run_until(&served);
+	supervised_process_kill(&process);
+	run_until(&served_again);
+	assert_int_equal(failed, 0);
+	refusals = 1;
+	supervised_process_kill(&process);
+	run_until(&failed);
+	assert_string_equal(failure.message, "no descriptors");
+}
+
 /* As an engine: it reports nothing, and its end is its owner's. */
 static void test_process_that_is_started_once(void **state)
 {
@@ -260,6 +284,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_setting_that_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_service_that_dies, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_heartbeats_without_answer, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_restarts_that_are_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_process_that_is_started_once, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_retired_process, set_up, tear_down),
