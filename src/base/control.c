@@ -493,11 +493,11 @@ static void handle_socket(void *context, uint32_t events)
 {
 	struct control_channel *channel = context;
 
+	/* If it was paused in this turn, after the event, the event need not be a hang-up. */
 	if (!channel->paused)
 		receive(channel);
 	else if (events & (EPOLLHUP | EPOLLERR))
-		end(channel, NULL); /* the peer is gone */
-	/* Else it was paused in this turn, after the event. */
+		end(channel, NULL);
 }
 
 void control_channel_init(struct control_channel *channel)
