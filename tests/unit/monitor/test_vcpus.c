@@ -151,20 +151,6 @@ static void test_pause_and_resume_at_once(void **state)
 	assert_true(none_steps());
 }
 
-/* Each pause is reported, also if no vCPU has left the last one. */
-static void test_pause_after_a_short_resume(void **state)
-{
-	vcpus_pause(&vcpus);
-	for (int i = 0; i < 100; i++) {
-		assert_true(wait_for_pause(LIMIT_MS));
-		assert_true(vcpus_are_paused(&vcpus));
-		vcpus_resume(&vcpus);
-		vcpus_pause(&vcpus);
-	}
-	assert_true(wait_for_pause(LIMIT_MS));
-	assert_false(all_step());
-}
-
 /* Before the vCPUs have left the pause. */
 static void test_pause_right_after_resume(void **state)
 {
@@ -197,7 +183,6 @@ int main(void)
 		TEST(test_pause),
 		TEST(test_pause_of_sleepers),
 		TEST(test_pause_and_resume_at_once),
-		TEST(test_pause_after_a_short_resume),
 		TEST(test_pause_right_after_resume),
 		TEST(test_stop_in_a_pause),
 	};
