@@ -235,6 +235,19 @@ bool control_line_number(const struct control_line *line, const char *name, uint
 	return true;
 }
 
+int control_line_error(const struct control_line *line, struct error *error)
+{
+	const char *code = control_line_get(line, "code"), *text = control_line_get(line, "text");
+
+	for (int number = 1; code && number < 4096; number++) {
+		const char *name = strerrorname_np(number);
+
+		if (name && !strcmp(name, code))
+			return error_set(error, number, "%s", text ?: "no reason given");
+	}
+	return error_set(error, EIO, "%s", text ?: "no reason given");
+}
+
 /* Appends @length bytes, and leaves room for the newline. */
 static void append(struct control_message *message, const char *text, size_t length)
 {

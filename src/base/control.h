@@ -52,6 +52,9 @@ const char *control_line_get(const struct control_line *line, const char *name);
 /* Reads a field of decimal digits. Returns false when there is none, or it is not a number. */
 bool control_line_number(const struct control_line *line, const char *name, uint64_t *value);
 
+/* Writes what a line `error` reports to *error: code and text. Returns its negative errno. */
+int control_line_error(const struct control_line *line, struct error *error);
+
 /* A line to be sent. It is built in any thread, and sent in one piece. */
 struct control_message {
 	size_t length;

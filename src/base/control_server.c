@@ -121,14 +121,16 @@ static int handle_request(struct control_client *client, const struct control_ve
 		.answer = answer,
 	};
 	const struct control_server *server = client->server;
-	int result = read_fields(verb, values, line, error);
+	int result = verb->size > sizeof(values) ?
+			     error_set(error, EOVERFLOW, "%s: it has too many fields", verb->name) :
+			     read_fields(verb, values, line, error);
 
 	control_message_begin(reply, CONTROL_OK);
 	if (result == 0 && server->permit)
 		result = server->permit(server->context, client->user, verb, error);
 	if (result == 0)
 		result = verb->handle(server->context, &call, error);
-	if (verb->fields)
+	if (verb->fields && verb->size <= sizeof(values))
 		option_clear(verb->fields, values);
 	return result;
 }

@@ -66,28 +66,14 @@ static void take_greeting(struct request *request, const struct control_line *li
 				  request->guest, guest_interface.version));
 }
 
-/* The errno whose name is @code; EIO: unknown. */
-static int find_code(const char *code)
-{
-	for (int number = 1; code && number < 200; number++) {
-		const char *name = strerrorname_np(number);
-
-		if (name && !strcmp(name, code))
-			return number;
-	}
-	return EIO;
-}
-
 static void take_error(struct request *request, const struct control_line *line)
 {
-	const char *text = control_line_get(line, "text");
-	int code = find_code(control_line_get(line, "code"));
+	int result = control_line_error(line, request->error);
 
-	error_set(request->error, code, "guest '%s': %s", request->guest,
-		  text ?: "no reason given");
+	error_prefix(request->error, "guest '%s'", request->guest);
 	/* The call was wrong. */
-	request->error->usage = code == EINVAL || code == ENOSYS;
-	finish(request, -code);
+	request->error->usage = result == -EINVAL || result == -ENOSYS;
+	finish(request, result);
 }
 
 static void handle_line(void *context, const struct control_line *line, int *fd)

@@ -28,32 +28,20 @@ struct descriptor_store {
 	struct process holder; /* that this process started; else PROCESS_NONE */
 };
 
-/* The errno of a name such as "ENOENT". */
-static int find_code(const char *name)
-{
-	for (int code = 1; name && code < 4096; code++) {
-		const char *candidate = strerrorname_np(code);
-
-		if (candidate && !strcmp(candidate, name))
-			return code;
-	}
-	return EPROTO;
-}
-
 static void handle_line(void *context, const struct control_line *line, int *fd)
 {
 	struct descriptor_store *store = context;
-	const char *text = control_line_get(line, "text");
 
 	if (!store->waiting || !strcmp(line->verb, CONTROL_HELLO))
 		return;
 	store->waiting = false;
 	store->received = take_fd(fd);
-	if (!strcmp(line->verb, CONTROL_OK))
+	if (!strcmp(line->verb, CONTROL_OK)) {
 		store->answer.code = 0;
-	else
-		error_set(&store->answer, find_code(control_line_get(line, "code")),
-			  "descriptor store: %s", text ? text : "it refuses");
+		return;
+	}
+	control_line_error(line, &store->answer);
+	error_prefix(&store->answer, "descriptor store");
 }
 
 static void handle_end(void *context, const struct error *error)
