@@ -97,6 +97,19 @@ static void handle_heartbeat(void *context)
 	timer_set_ms(&process->heartbeat, process->setup.heartbeat_ms);
 }
 
+void supervised_process_set_log_level(struct supervised_process *process, enum log_level level)
+{
+	struct control_message message;
+
+	if (control_channel_socket(&process->control) < 0)
+		return;
+	control_message_begin(&message, CONTROL_EVENT);
+	control_message_add(&message, "name", SUPERVISED_LOG_LEVEL);
+	control_message_add(&message, "level", log_level_name(level));
+	/* One that reads nothing misses it. */
+	control_message_send(&message, control_channel_socket(&process->control), -1);
+}
+
 static void handle_control_end(void *context, const struct error *error)
 {
 	struct supervised_process *process = context;

@@ -7,6 +7,7 @@
  * A process that reports inherits two descriptors. It writes a byte to one when it serves for the
  * first time. The other is its end of a control channel (base/control.h), over which
  * - the supervisor sends `heartbeat`, which the process answers by `ok`;
+ * - the supervisor sends the event `log-level`, after which the process logs at that level;
  * - the process sends requests, which the supervisor answers by `ok`, perhaps with a descriptor, or
  *   by `error`. One that sends more than SUPERVISED_REQUESTS at once waits for its next answers;
  * - the supervisor closes its end to ask the process to end.
@@ -47,6 +48,8 @@
 
 /* The verb of a heartbeat. */
 #define SUPERVISED_HEARTBEAT "heartbeat"
+/* The event that sets the level of its log: level=LEVEL. */
+#define SUPERVISED_LOG_LEVEL "log-level"
 /*
  * The verb by which a process asks for a descriptor of what was named when it was started:
  * option=NAME index=NUMBER.
@@ -161,6 +164,9 @@ static inline pid_t supervised_process_pid(const struct supervised_process *proc
 
 /* Kills it if it runs, which is a death like any other. */
 void supervised_process_kill(struct supervised_process *process);
+
+/* Has it log at @level from now on, if it reports and runs. */
+void supervised_process_set_log_level(struct supervised_process *process, enum log_level level);
 
 /* Lets it go on, but it is not started again. */
 static inline void supervised_process_retire(struct supervised_process *process)

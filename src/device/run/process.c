@@ -66,7 +66,16 @@ static void take_answer(struct device_process *process, const struct control_lin
 				  why ? why : "the answer has no descriptor");
 }
 
-/* The parent sends heartbeats, which are answered, and answers. */
+static void take_event(const struct control_line *line)
+{
+	const char *name = control_line_get(line, "name"), *level = control_line_get(line, "level");
+	int found = level ? log_level_find(level, strlen(level)) : -1;
+
+	if (name && !strcmp(name, SUPERVISED_LOG_LEVEL) && found >= 0)
+		log_set_level((enum log_level)found);
+}
+
+/* The parent sends heartbeats, which are answered, events, and answers. */
 static void handle_control(void *context, const struct control_line *line, int *fd)
 {
 	struct device_process *process = context;
@@ -75,6 +84,10 @@ static void handle_control(void *context, const struct control_line *line, int *
 
 	if (!strcmp(line->verb, CONTROL_OK) || !strcmp(line->verb, CONTROL_ERROR)) {
 		take_answer(process, line, fd);
+		return;
+	}
+	if (!strcmp(line->verb, CONTROL_EVENT)) {
+		take_event(line);
 		return;
 	}
 	control_message_begin(&reply, CONTROL_OK);

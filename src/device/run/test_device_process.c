@@ -364,6 +364,35 @@ static void test_control_descriptor(void **state)
 	expect_one_line(&child, "--control-fd: descriptor 63 is not a stream socket");
 }
 
+/* The level of the log follows the supervisor's; what is not known is ignored. */
+static void test_log_level_of_the_supervisor(void **state)
+{
+	static const char lines[] =
+		"event name=other level=debug\nevent name=log-level level=loud\n"
+		"event name=log-level level=debug\nevent name=log-level\n"
+		"heartbeat\n";
+	struct child child;
+	int control[2], pair[2];
+	char text[128] = "";
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, control), 0);
+	not_for_child[0] = pair[0];
+	not_for_child[1] = control[0];
+	child = start("--fd", number(pair[1]), "--control-fd", number(control[1]), NULL);
+	close(pair[1]);
+	close(control[1]);
+	talk(pair[0]);
+	assert_int_equal(write(control[0], lines, strlen(lines)), strlen(lines));
+	assert_int_equal(read(control[0], text, sizeof(text)), 3);
+	assert_memory_equal(text, "ok\n", 3);
+	close(pair[0]);
+	assert_int_equal(finish(&child), 0);
+	assert_non_null(strstr(child.output, "the frontend hung up"));
+	close(control[0]);
+}
+
 static void test_listening_descriptor(void **state)
 {
 	const char *path = strdup(scratch_path(&scratch, "listening"));
@@ -822,6 +851,7 @@ int main(void)
 		cmocka_unit_test(test_socket_of_another),
 		cmocka_unit_test(test_connected_descriptor),
 		cmocka_unit_test(test_control_descriptor),
+		cmocka_unit_test(test_log_level_of_the_supervisor),
 		cmocka_unit_test(test_listening_descriptor),
 		cmocka_unit_test(test_taken_paths),
 		cmocka_unit_test(test_wrong_calls),

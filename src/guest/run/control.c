@@ -169,8 +169,8 @@ static const struct control_verb verbs[] = {
 	},
 	{
 		.name = "log-level",
-		.help = "set the level of the log of `avp run` and of AVP's monitor; device "
-			"processes keep theirs until they are started again",
+		.help = "set the level of the log of `avp run`, its device processes and AVP's "
+			"monitor",
 		.fields = control_log_level_rows,
 		.size = sizeof(struct control_log_level),
 		.answer = NOTES({"before", "the level before"}),

@@ -535,6 +535,7 @@ void guest_set_log_level(struct guest *guest, enum log_level level)
 {
 	if (guest->running_on)
 		engine_set_log_level(guest->running_on, level);
+	supervisor_set_log_level(guest->supervisor, level);
 }
 
 bool guest_has_run(const struct guest *guest)

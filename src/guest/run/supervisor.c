@@ -284,6 +284,12 @@ struct supervisor_device supervisor_device(const struct supervisor *supervisor, 
 	};
 }
 
+void supervisor_set_log_level(struct supervisor *supervisor, enum log_level level)
+{
+	for (size_t i = 0; i < supervisor->count; i++)
+		supervised_process_set_log_level(&supervisor->devices[i].process, level);
+}
+
 void supervisor_kill_device(struct supervisor *supervisor, const char *name)
 {
 	for (size_t i = 0; i < supervisor->count; i++) {

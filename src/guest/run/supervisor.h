@@ -79,6 +79,9 @@ struct supervisor_device supervisor_device(const struct supervisor *supervisor, 
 /* Kills the process of device @name, which its frontend has given up, so that it is restarted. */
 void supervisor_kill_device(struct supervisor *supervisor, const char *name);
 
+/* Has the device processes log at @level; those to be started take the level of this process. */
+void supervisor_set_log_level(struct supervisor *supervisor, enum log_level level);
+
 /*
  * Ends all device processes, waits for them, and closes their sockets and files.
  * supervisor_device stays valid. NULL is fine.
