@@ -39,6 +39,13 @@ static int child_main(char **argv)
 		return 1;
 	if (!strcmp(argv[1], "dies"))
 		return 7;
+	if (!strcmp(argv[1], "told")) {
+		ssize_t length = read(control, bytes, sizeof(bytes));
+
+		return length == 33 && !memcmp(bytes, "event name=log-level level=debug\n", 33) ?
+			       3 :
+			       4;
+	}
 	/* Answers no heartbeat. */
 	while (read(control, bytes, sizeof(bytes)) > 0)
 		;
@@ -225,6 +232,20 @@ static void test_heartbeats_without_answer(void **state)
 	assert_string_equal(events, "service-hangs service-ended service-serves ");
 }
 
+static void test_log_level_is_told(void **state)
+{
+	struct supervised_setup setup = make_setup(NULL);
+
+	setup.once = true;
+	assert_int_equal(start("told", &setup), 0);
+	run_until(&served);
+	supervised_process_set_log_level(&process, LOG_DEBUG);
+	run_until(&ended);
+	assert_int_equal(WEXITSTATUS(end_status), 3);
+	/* Nobody is there. */
+	supervised_process_set_log_level(&process, LOG_INFO);
+}
+
 /* A host that cannot start it now may do so later; not for ever. */
 static void test_restarts_that_are_refused(void **state)
 {
@@ -284,6 +305,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_setting_that_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_service_that_dies, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_heartbeats_without_answer, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_log_level_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_restarts_that_are_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_process_that_is_started_once, set_up,
 						tear_down),
