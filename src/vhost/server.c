@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "vhost/server_private.h"
+#include "virtio/device_state.h"
 #include "virtio/feature.h"
 
 /* Messages handled before other event sources get their turn. */
@@ -96,8 +97,21 @@ static void config_changed(struct virtio_device *device)
 		vhost_server_tell_frontend(server, VHOST_USER_BACKEND_CONFIG_CHANGE_MSG, NULL);
 }
 
+static void keep_state(struct virtio_device *device)
+{
+	struct vhost_server *server = device->transport_context;
+	uint8_t bytes[DEVICE_STATE_MAX];
+	int length;
+
+	if (!server->inflight.state_offset)
+		return;
+	length = virtio_device_save(device, bytes);
+	vhost_inflight_keep_state(&server->inflight, bytes, length > 0 ? (size_t)length : 0);
+}
+
 static const struct virtio_transport_ops transport_ops = {
 	.config_changed = config_changed,
+	.keep_state = keep_state,
 	.map = vhost_server_map,
 	.unmap = vhost_server_unmap,
 };

@@ -10,6 +10,7 @@
 
 #include "vhost/server_private.h"
 #include "virtio/device.h"
+#include "virtio/device_state.h"
 #include "virtio/feature.h"
 
 #define PROTOCOL_BIT FEATURE(VHOST_USER_F_PROTOCOL_FEATURES)
@@ -112,6 +113,7 @@ static int begin(struct vhost_server *server, uint64_t features, struct error *e
 		vhost_server_cancel_requests(server);
 		virtio_device_reset(device);
 		server->transfer.loaded = false;
+		vhost_inflight_keep_state(&server->inflight, NULL, 0);
 	}
 	server->features_set = false;
 	/* Those of a state that was loaded are set: what else it says must not be overwritten. */
@@ -235,6 +237,8 @@ void vhost_server_reset_device(struct vhost_server *server)
 	vhost_server_cancel_requests(server);
 	virtio_device_reset(server->device);
 	server->transfer.loaded = false;
+	/* The frontend may keep the area for the next driver. */
+	vhost_inflight_keep_state(&server->inflight, NULL, 0);
 	vhost_inflight_close(&server->inflight);
 	if (vhost_server_uses_iommu(server))
 		vhost_iotlb_clear(&server->iotlb);
@@ -601,6 +605,19 @@ static int get_inflight_fd(struct vhost_server *server, struct vhost_message *re
 	return 0;
 }
 
+/*
+ * Takes over the state that a process kept whose driver goes on. If there is none, or it does not
+ * suit this driver, the device begins without: it has no other way to know what the driver has set.
+ */
+static void load_kept_state(struct vhost_server *server)
+{
+	uint8_t bytes[DEVICE_STATE_MAX];
+	size_t length = vhost_inflight_copy_state(&server->inflight, bytes);
+
+	if (length > 0 && virtio_device_load(server->device, bytes, length) == 0)
+		server->transfer.loaded = true;
+}
+
 static int set_inflight_fd(struct vhost_server *server, struct vhost_message *request,
 			   struct vhost_message *reply, struct error *error)
 {
@@ -614,7 +631,10 @@ static int set_inflight_fd(struct vhost_server *server, struct vhost_message *re
 	ret = vhost_inflight_open(&server->inflight, &request->payload.inflight,
 				  virtio_has_feature(server->device, VIRTIO_F_RING_PACKED),
 				  request->fds[0], &server->memory.lost, error);
-	return ret < 0 ? ret : update_rings(server, true, error);
+	if (ret < 0)
+		return ret;
+	load_kept_state(server);
+	return update_rings(server, true, error);
 }
 
 static int get_shmem_config(struct vhost_server *server, struct vhost_message *request,

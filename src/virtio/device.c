@@ -64,6 +64,12 @@ void virtio_device_set_status(struct virtio_device *device, uint8_t status)
 		device->class->driver_ready(device);
 }
 
+void virtio_device_keep_state(struct virtio_device *device)
+{
+	if (device->transport && device->transport->keep_state)
+		device->transport->keep_state(device);
+}
+
 static bool within_region(const struct virtio_device *device, const struct virtio_mapping *mapping)
 {
 	uint64_t size;

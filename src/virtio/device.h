@@ -72,6 +72,8 @@ struct virtio_transport_ops {
 	/* See virtio_device_map and _unmap; the mapping lies within its region. NULL: never. */
 	int (*map)(struct virtio_device *device, struct virtio_mapping *mapping);
 	int (*unmap)(struct virtio_device *device, struct virtio_mapping *mapping);
+	/* See virtio_device_keep_state. NULL: nothing is kept. */
+	void (*keep_state)(struct virtio_device *device);
 };
 
 /*
@@ -183,6 +185,12 @@ void virtio_device_stop_queue(struct virtio_device *device, struct virtqueue *qu
 			      uint16_t *available_index, uint16_t *used_index);
 /* Quiesces all queues: on return the host works on no request. The queues stay started. */
 void virtio_device_quiesce(struct virtio_device *device);
+
+/*
+ * Keeps the state of the device (device_state.h) for a process that takes over when this one dies.
+ * Call after a change of it, before the driver learns that its request was carried out.
+ */
+void virtio_device_keep_state(struct virtio_device *device);
 
 /* Lets the device work on a queue, when it is started and the device is not broken. */
 void virtio_device_kick(struct virtio_device *device, struct virtqueue *queue);

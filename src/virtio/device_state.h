@@ -32,8 +32,9 @@ struct device_state {
 };
 
 /*
- * Writes the state of @device, none of whose queues runs, to @bytes. Returns its length, at most
- * DEVICE_STATE_MAX, or -EOPNOTSUPP: the device type has none. At least DEVICE_STATE_MAX bytes.
+ * Writes the state of @device to @bytes. For a move no queue may run meanwhile. Returns its length,
+ * at most DEVICE_STATE_MAX, or -EOPNOTSUPP: the device type has none. At least DEVICE_STATE_MAX
+ * bytes.
  */
 int virtio_device_save(struct virtio_device *device, uint8_t *bytes);
 

@@ -209,6 +209,8 @@ void net_control_handle(struct net_device *net, struct virtqueue *queue)
 		ack = command_table_run(&command_table, &net->device, request) < 0 ?
 			      VIRTIO_NET_ERR :
 			      VIRTIO_NET_OK;
+		if (ack == VIRTIO_NET_OK)
+			virtio_device_keep_state(&net->device);
 		request_write(request, &ack, sizeof(ack));
 		virtqueue_push(queue, request);
 	}

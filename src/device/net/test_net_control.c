@@ -547,6 +547,47 @@ static void test_wrong_commands(void **state)
 	net_rig_stop(f);
 }
 
+static unsigned int kept;
+static bool kept_late; /* the driver knew already */
+
+static void note_keep(struct virtio_device *device)
+{
+	kept++;
+	kept_late |= device_rig_has_used(device->transport_context, 2);
+}
+
+static void ignore_change(struct virtio_device *device)
+{
+}
+
+/* What a command has set is kept before the driver learns that it was carried out. */
+static void test_settings_are_kept(void **state)
+{
+	static const struct virtio_transport_ops transport = {
+		.config_changed = ignore_change,
+		.keep_state = note_keep,
+	};
+	struct net_rig *f = net_rig_start(CONTROL);
+	const uint8_t on = 1;
+
+	(void)state;
+	kept = 0;
+	kept_late = false;
+	f->net.device.transport = &transport;
+	assert_int_equal(command(f, 2, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_PROMISC, &on, 1, 9),
+			 VIRTIO_NET_OK);
+	assert_int_equal(kept, 1);
+	/* One that is refused changes nothing. */
+	assert_int_equal(command(f, 2, VIRTIO_NET_CTRL_RX, 99, &on, 1, 9), VIRTIO_NET_ERR);
+	assert_int_equal(kept, 1);
+	assert_int_equal(command(f, 2, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, other_mac,
+				 ETH_ALEN, 9),
+			 VIRTIO_NET_OK);
+	assert_int_equal(kept, 2);
+	assert_false(kept_late);
+	net_rig_stop(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -566,6 +607,7 @@ int main(void)
 		cmocka_unit_test(test_guest_offloads_refused),
 		cmocka_unit_test(test_features_refused_by_the_host),
 		cmocka_unit_test(test_wrong_commands),
+		cmocka_unit_test(test_settings_are_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -386,6 +386,137 @@ static void it_is_offered_only_where_there_is_one(void **state)
 	fixture->rig.test.device.class = &rig_class;
 }
 
+/* The record of requests in flight, which the frontend keeps. */
+struct record {
+	struct vhost_inflight description;
+	int fd;
+};
+
+static void keep(struct vhost_rig *rig, void *context)
+{
+	virtio_device_keep_state(&rig->test.device);
+}
+
+/* A guest whose device has a record of requests in flight, and keeps a state. */
+static struct record boot_and_keep(struct rig_fixture *fixture)
+{
+	struct rig_guest *guest = &fixture->guest;
+	struct record record;
+	struct error error;
+
+	guest_connect(guest, &fixture->rig);
+	guest_set_up(guest, RIG_VERSION_1 | RIG_DEVICE_FEATURE);
+	assert_done(vhost_client_get_inflight(guest->client, RIG_QUEUES, RIG_QUEUE_SIZE,
+					      &record.description, &record.fd, &error),
+		    &error);
+	assert_done(vhost_client_set_inflight(guest->client, &record.description, record.fd,
+					      &error),
+		    &error);
+	for (uint16_t i = 0; i < RIG_QUEUES; i++)
+		guest_start_ring(guest, i, true);
+	/* A setting that is not kept, and then two that are. */
+	assert_done(vhost_client_write_config(guest->client, 0, "settings", RIG_WRITABLE, &error),
+		    &error);
+	rig_run(&fixture->rig, keep, NULL);
+	rig_run(&fixture->rig, keep, NULL);
+	assert_done(vhost_client_write_config(guest->client, 0, "too late", RIG_WRITABLE, &error),
+		    &error);
+	return record;
+}
+
+/* Another process gets the record, and a driver with these features goes on. */
+static void give_back(struct rig_fixture *fixture, const struct record *record, uint64_t features)
+{
+	struct rig_guest *guest = &fixture->guest;
+	struct error error;
+
+	reconnect(fixture);
+	if (features)
+		guest_set_up(guest, features);
+	assert_done(vhost_client_set_inflight(guest->client, &record->description, record->fd,
+					      &error),
+		    &error);
+}
+
+static void a_state_is_kept_with_the_record(void **state)
+{
+	struct rig_fixture *fixture = *state;
+	struct record record = boot_and_keep(fixture);
+	struct rig_guest *guest = &fixture->guest;
+	struct error error;
+
+	for (int i = 0; i < 2; i++) {
+		give_back(fixture, &record, RIG_VERSION_1 | RIG_DEVICE_FEATURE);
+		expect_setting(guest, "settings");
+		go_on(guest);
+	}
+	/* Before the features are set. */
+	give_back(fixture, &record, 0);
+	guest_set_up(guest, RIG_VERSION_1 | RIG_DEVICE_FEATURE);
+	expect_setting(guest, "settings");
+	/* A driver with other features is another one. */
+	give_back(fixture, &record, RIG_VERSION_1);
+	expect_setting(guest, initial);
+	/* The driver resets its device, and the frontend keeps the record. */
+	give_back(fixture, &record, RIG_VERSION_1 | RIG_DEVICE_FEATURE);
+	expect_setting(guest, "settings");
+	assert_done(vhost_client_reset(guest->client, &error), &error);
+	give_back(fixture, &record, RIG_VERSION_1 | RIG_DEVICE_FEATURE);
+	expect_setting(guest, initial);
+	close(record.fd);
+}
+
+/* Where the newest slot begins: it has a sequence, a length and the bytes. */
+static off_t newest_slot(const struct record *record)
+{
+	off_t first = (off_t)record->description.mmap_size - 2 * (16 + DEVICE_STATE_MAX);
+	off_t second = first + 16 + DEVICE_STATE_MAX;
+	uint64_t sequences[2];
+
+	assert_int_equal(pread(record->fd, &sequences[0], 8, first), 8);
+	assert_int_equal(pread(record->fd, &sequences[1], 8, second), 8);
+	assert_true(sequences[0] != sequences[1]);
+	return sequences[0] > sequences[1] ? first : second;
+}
+
+static void a_kept_state_may_be_anything(void **state)
+{
+	static const uint64_t lengths[] = {0, 1, DEVICE_STATE_MAX, DEVICE_STATE_MAX + 1,
+					   UINT64_MAX};
+	const uint64_t features = RIG_VERSION_1 | RIG_DEVICE_FEATURE;
+	struct rig_fixture *fixture = *state;
+	struct record record = boot_and_keep(fixture), small = record;
+	struct rig_guest *guest = &fixture->guest;
+	off_t slot = newest_slot(&record), other;
+	uint64_t length;
+
+	/* A process that dies while it writes the next state leaves the last one. */
+	other = slot == (off_t)record.description.mmap_size - (16 + DEVICE_STATE_MAX) ?
+			slot - (16 + DEVICE_STATE_MAX) :
+			slot + 16 + DEVICE_STATE_MAX;
+	assert_int_equal(pwrite(record.fd, "half of a state", 15, other + 8), 15);
+	give_back(fixture, &record, features);
+	expect_setting(guest, "settings");
+	assert_int_equal(pread(record.fd, &length, 8, slot + 8), 8);
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		assert_int_equal(pwrite(record.fd, &lengths[i], 8, slot + 8), 8);
+		give_back(fixture, &record, features);
+		expect_setting(guest, initial);
+		go_on(guest);
+	}
+	assert_int_equal(pwrite(record.fd, &length, 8, slot + 8), 8);
+	assert_int_equal(pwrite(record.fd, "XXXX", 4, slot + 16), 4);
+	give_back(fixture, &record, features);
+	expect_setting(guest, initial);
+	/* A record without room for a state, as of other device processes. */
+	small.description.mmap_size -= 16;
+	give_back(fixture, &small, features);
+	expect_setting(guest, initial);
+	rig_run(&fixture->rig, keep, NULL);
+	go_on(guest);
+	close(record.fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -397,6 +528,8 @@ int main(void)
 		rig_test(transfers_that_do_not_end),
 		rig_test(a_ring_that_starts_ends_the_transfer),
 		rig_test(it_is_offered_only_where_there_is_one),
+		rig_test(a_state_is_kept_with_the_record),
+		rig_test(a_kept_state_may_be_anything),
 	};
 
 	/* As every process that serves a device. */
