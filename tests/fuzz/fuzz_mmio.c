@@ -469,6 +469,10 @@ static void check_queues(const struct fuzz *fuzz)
 
 static void check(struct fuzz *fuzz)
 {
+	uint8_t config[CONFIG_SEEN];
+
+	/* Delivers the notices that have come, of changes and of a device that needs a reset. */
+	read_config(fuzz, config);
 	device_take_interrupt(fuzz);
 	check_status(fuzz);
 	check_config(fuzz);
