@@ -476,8 +476,8 @@ static void load_port(struct device_state *state, const struct console_port *por
 static int load(struct virtio_device *device, struct device_state *state)
 {
 	struct console_device *console = to_console(device);
-	uint8_t bits[CONSOLE_PORTS_MAX], messages[CONSOLE_PORTS_MAX];
-	uint8_t emergency[CONSOLE_EMERGENCY_MAX];
+	uint8_t bits[CONSOLE_PORTS_MAX] = {0}, messages[CONSOLE_PORTS_MAX] = {0};
+	uint8_t emergency[CONSOLE_EMERGENCY_MAX] = {0};
 	bool driver_ready = state_get_bool(state);
 	bool size_reported = state_get_bool(state);
 	uint16_t emergency_count = state_get_u16(state);
