@@ -153,7 +153,7 @@ static const char *parse_bare(struct cursor *cursor)
 	return start;
 }
 
-/* Ends a verb or value with a zero, and skips the blanks behind it. False: there is no blank. */
+/* Terminates a verb or value and skips the blanks after it. False: another byte follows it. */
 static bool end_part(struct cursor *cursor)
 {
 	char *end = cursor->at;

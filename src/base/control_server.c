@@ -121,16 +121,17 @@ static int handle_request(struct control_client *client, const struct control_ve
 		.answer = answer,
 	};
 	const struct control_server *server = client->server;
-	int result = verb->size > sizeof(values) ?
-			     error_set(error, EOVERFLOW, "%s: it has too many fields", verb->name) :
-			     read_fields(verb, values, line, error);
+	int result;
 
+	if (verb->size > sizeof(values))
+		return error_set(error, EOVERFLOW, "%s: it has too many fields", verb->name);
+	result = read_fields(verb, values, line, error);
 	control_message_begin(reply, CONTROL_OK);
 	if (result == 0 && server->permit)
 		result = server->permit(server->context, client->user, verb, error);
 	if (result == 0)
 		result = verb->handle(server->context, &call, error);
-	if (verb->fields && verb->size <= sizeof(values))
+	if (verb->fields)
 		option_clear(verb->fields, values);
 	return result;
 }

@@ -22,7 +22,8 @@ struct restart_policy {
 };
 
 /*
- * Counts a life of @lived_ms that has ended. Returns whether the limit is reached; 0 is no limit.
+ * Counts a death after a life of @lived_ms. Returns whether @limit deaths in a row are reached; a
+ * limit of 0 is none.
  */
 static inline bool restart_policy_count(struct restart_policy *policy, int64_t lived_ms,
 					uint64_t limit)

@@ -22,15 +22,11 @@ struct state_slot {
 	uint8_t bytes[DEVICE_STATE_MAX];
 };
 
+/* A multiple of AREA_ALIGNMENT, as each record is: what follows is aligned, too. */
 static uint64_t records_size(const struct vhost_inflight *description, bool packed)
 {
 	return description->queue_count *
 	       (uint64_t)inflight_region_size(description->queue_size, packed);
-}
-
-static uint64_t state_offset(uint64_t records)
-{
-	return (records + AREA_ALIGNMENT - 1) / AREA_ALIGNMENT * AREA_ALIGNMENT;
 }
 
 static struct state_slot *slot(const struct vhost_inflight_area *area, uint64_t sequence)
@@ -41,8 +37,7 @@ static struct state_slot *slot(const struct vhost_inflight_area *area, uint64_t 
 int vhost_inflight_create(struct vhost_inflight *description, bool packed, struct error *error)
 {
 	/* The pages of the state take no memory until one is kept. */
-	uint64_t size =
-		state_offset(records_size(description, packed)) + 2 * sizeof(struct state_slot);
+	uint64_t size = records_size(description, packed) + 2 * sizeof(struct state_slot);
 	cleanup_fd int fd = memfd_create("inflight", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	/* Zeroes are a valid, empty record. */
@@ -58,7 +53,7 @@ int vhost_inflight_open(struct vhost_inflight_area *area, const struct vhost_inf
 			bool packed, int fd, volatile bool *lost, struct error *error)
 {
 	uint64_t needed = records_size(description, packed);
-	uint64_t whole = state_offset(needed) + 2 * sizeof(struct state_slot);
+	uint64_t whole = needed + 2 * sizeof(struct state_slot);
 	bool has_state = description->mmap_size >= whole;
 	int ret;
 
@@ -80,7 +75,7 @@ int vhost_inflight_open(struct vhost_inflight_area *area, const struct vhost_inf
 	area->packed = packed;
 	area->queue_count = description->queue_count;
 	area->queue_size = description->queue_size;
-	area->state_offset = has_state ? state_offset(needed) : 0;
+	area->state_offset = has_state ? needed : 0;
 	if (has_state) {
 		uint64_t first = slot(area, 0)->sequence, second = slot(area, 1)->sequence;
 

@@ -149,7 +149,7 @@ int state_transfer_begin(struct state_transfer *transfer, bool load, int fd, str
 	transfer->error.code = 0;
 	ret = load ? BUFFER_BYTES : virtio_device_save(transfer->device, transfer->bytes);
 	if (ret < 0)
-		return error_set(error, -ret, "the device has no state that can be saved");
+		return error_set(error, -ret, "this device has no state to save");
 	transfer->length = (size_t)ret;
 	transfer->source.fd = take_fd(&owned);
 	ret = event_loop_add(transfer->loop, &transfer->source, load ? EPOLLIN : EPOLLOUT, error);

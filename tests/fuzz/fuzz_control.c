@@ -11,6 +11,7 @@
 
 #include "base/control.h"
 #include "base/text.h"
+#include "promise.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -20,12 +21,6 @@ struct seen {
 	uint32_t hash; /* of all lines */
 	bool ended, broken;
 };
-
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
 
 static void add(struct seen *seen, const char *text)
 {
@@ -38,7 +33,7 @@ static void require_utf8(const char *text)
 {
 	for (size_t left = strlen(text), size; left; text += size, left -= size) {
 		size = text_utf8_length(text, left);
-		require(size > 0);
+		PROMISE(size > 0);
 	}
 }
 
@@ -46,8 +41,8 @@ static void require_word(const char *word)
 {
 	size_t length = strlen(word);
 
-	require(length && length <= CONTROL_WORD_LENGTH && word[0] >= 'a' && word[0] <= 'z');
-	require(strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789-") == length);
+	PROMISE(length && length <= CONTROL_WORD_LENGTH && word[0] >= 'a' && word[0] <= 'z');
+	PROMISE(strspn(word, "abcdefghijklmnopqrstuvwxyz0123456789-") == length);
 }
 
 static void require_rebuilt(const struct control_line *line)
@@ -62,10 +57,10 @@ static void require_rebuilt(const struct control_line *line)
 	/* Escapes may be longer than what was read. */
 	if (message.too_long)
 		return;
-	require(control_line_parse(&again, message.text, message.length, &error) == 0);
-	require(!strcmp(again.verb, line->verb) && again.count == line->count);
+	PROMISE(control_line_parse(&again, message.text, message.length, &error) == 0);
+	PROMISE(!strcmp(again.verb, line->verb) && again.count == line->count);
 	for (size_t i = 0; i < line->count; i++)
-		require(!strcmp(again.fields[i].name, line->fields[i].name) &&
+		PROMISE(!strcmp(again.fields[i].name, line->fields[i].name) &&
 			!strcmp(again.fields[i].value, line->fields[i].value));
 }
 
@@ -73,14 +68,14 @@ static void handle_line(void *context, const struct control_line *line, int *fd)
 {
 	struct seen *seen = context;
 
-	require(*fd == -1 && line->count <= CONTROL_FIELDS);
+	PROMISE(*fd == -1 && line->count <= CONTROL_FIELDS);
 	seen->lines++;
 	require_word(line->verb);
 	add(seen, line->verb);
 	for (size_t i = 0; i < line->count; i++) {
 		require_word(line->fields[i].name);
 		require_utf8(line->fields[i].value);
-		require(control_line_get(line, line->fields[i].name) == line->fields[i].value);
+		PROMISE(control_line_get(line, line->fields[i].name) == line->fields[i].value);
 		add(seen, line->fields[i].name);
 		add(seen, line->fields[i].value);
 	}
@@ -91,7 +86,7 @@ static void handle_end(void *context, const struct error *error)
 {
 	struct seen *seen = context;
 
-	require(!seen->ended);
+	PROMISE(!seen->ended);
 	seen->ended = true;
 	seen->broken = error;
 	control_channel_close(&seen->channel);
@@ -104,24 +99,24 @@ static void run(struct seen *seen, const uint8_t *data, size_t size, size_t step
 	int ends[2];
 
 	memset(seen, 0, sizeof(*seen));
-	require(event_loop_init(&loop, 0, NULL) == 0);
-	require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+	PROMISE(event_loop_init(&loop, 0, NULL) == 0);
+	PROMISE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
 	control_channel_init(&seen->channel);
 	seen->channel.line = handle_line;
 	seen->channel.ended = handle_end;
 	seen->channel.context = seen;
-	require(control_channel_open(&seen->channel, &loop, ends[0], NULL) == 0);
+	PROMISE(control_channel_open(&seen->channel, &loop, ends[0], NULL) == 0);
 	for (size_t at = 0; at < size && !seen->ended;) {
 		size_t length = size - at < step ? size - at : step;
 
-		require(send(ends[1], data + at, length, MSG_NOSIGNAL) == (ssize_t)length);
+		PROMISE(send(ends[1], data + at, length, MSG_NOSIGNAL) == (ssize_t)length);
 		at += length;
 		while (event_loop_turn(&loop, 0) > 0)
 			;
 	}
 	close(ends[1]);
 	while (!seen->ended)
-		require(event_loop_turn(&loop, 1000) > 0);
+		PROMISE(event_loop_turn(&loop, 1000) > 0);
 	event_loop_close(&loop);
 }
 
@@ -133,7 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	run(&whole, data + 1, size - 1, size);
 	run(&pieces, data + 1, size - 1, data[0] + 1U);
-	require(whole.lines == pieces.lines && whole.hash == pieces.hash &&
+	PROMISE(whole.lines == pieces.lines && whole.hash == pieces.hash &&
 		whole.broken == pieces.broken);
 	return 0;
 }

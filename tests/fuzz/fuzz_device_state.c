@@ -12,6 +12,7 @@
 #include "device/console/console.h"
 #include "device/entropy/entropy.h"
 #include "device/net/net.h"
+#include "promise.h"
 #include "virtio/device_state.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -24,25 +25,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define FEATURES    2  /* choice: the driver has set its features */
 #define HOST_FAILS  4  /* choice: the host side refuses what the state asks for */
 
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
 static bool host_fails;
 
 /* Host sides, which a state makes do little. */
 
 static bool set_offloads(struct net_backend *backend, uint64_t offloads)
 {
-	require(!(offloads & ~backend->features));
+	PROMISE(!(offloads & ~backend->features));
 	return !host_fails || offloads == 0;
 }
 
 static void stop_pair(struct net_backend *backend, uint16_t pair)
 {
-	require(pair < PAIRS);
+	PROMISE(pair < PAIRS);
 }
 
 static const struct net_backend_ops net_ops = {.set_offloads = set_offloads, .stop = stop_pair};
@@ -127,7 +122,7 @@ static void save(struct virtio_device *device, struct saved *saved)
 {
 	int length = virtio_device_save(device, saved->bytes);
 
-	require(length >= HEADER && length <= DEVICE_STATE_MAX);
+	PROMISE(length >= HEADER && length <= DEVICE_STATE_MAX);
 	saved->length = (size_t)length;
 }
 
@@ -136,7 +131,7 @@ static void require_state(struct virtio_device *device, const uint8_t *bytes, si
 	struct saved now;
 
 	save(device, &now);
-	require(now.length == length && !memcmp(now.bytes, bytes, length));
+	PROMISE(now.length == length && !memcmp(now.bytes, bytes, length));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -155,7 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	device = make_device(all, data[0]);
 	choice = data[1];
 	save(device, &fresh);
-	require(virtio_device_set_features(device, device->offered) == 0);
+	PROMISE(virtio_device_set_features(device, device->offered) == 0);
 	save(device, &before);
 	if (!(choice & FEATURES)) {
 		virtio_device_reset(device);

@@ -20,6 +20,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "fuzz/input.h"
 #include "fuzz/mmio_device.h"
 #include "guest/config/config.h"
 #include "virtio/feature.h"
@@ -53,11 +54,6 @@ enum step {
 	STEP_INTERRUPT,	 /* acknowledged: reads InterruptStatus and acknowledges */
 	STEP_RESTART,	 /* - : the machine is reset */
 	STEPS,
-};
-
-struct input {
-	const uint8_t *data;
-	size_t left;
 };
 
 static const uint32_t types[] = {VIRTIO_ID_BLOCK, VIRTIO_ID_NET, VIRTIO_ID_CONSOLE, VIRTIO_ID_RNG,
@@ -100,14 +96,6 @@ static const uint8_t feature_bits[8] = {
 
 /* Reused for all inputs. */
 static struct monitor_memory memory;
-static uint8_t take_byte(struct input *input)
-{
-	if (input->left == 0)
-		return 0;
-	input->left--;
-	return *input->data++;
-}
-
 static uint64_t take_number(struct input *input, unsigned int bytes)
 {
 	uint64_t number = 0;

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "fuzz/hostile_driver.h"
+#include "fuzz/input.h"
 #include "monitor/virtio/shared_memory.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -46,11 +47,6 @@ struct model_page {
 	/* Of the mapping: its first page and their number. */
 	uint8_t start, count;
 	bool inherited;
-};
-
-struct input {
-	const uint8_t *data;
-	size_t left;
 };
 
 static const uint8_t ids[REGIONS] = {0, 200};

@@ -20,6 +20,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "fuzz/input.h"
+#include "promise.h"
 #include "vhost/channel.h"
 #include "vhost/server.h"
 #include "virtio/device.h"
@@ -73,11 +75,6 @@ enum step {
 #define LOG_BASE     2
 #define LOG_TRUNCATE 4
 
-struct input {
-	const uint8_t *data;
-	size_t left;
-};
-
 struct fuzz {
 	struct virtio_device device; /* first: the class casts */
 	struct virtqueue queues[QUEUES];
@@ -104,20 +101,6 @@ struct fuzz {
 /* Reused for all inputs. */
 static int memory_fd, record_fd, socket_fd, log_fd;
 static uint8_t *memory;
-
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-static uint8_t take_byte(struct input *input)
-{
-	if (input->left == 0)
-		return 0;
-	input->left--;
-	return *input->data++;
-}
 
 /* The device: echoes the readable bytes, or keeps requests until it is quiesced. */
 
@@ -153,7 +136,7 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 
 	/* A guest that refills as fast as the device takes: bounded by the ring size. */
 	for (unsigned int i = 0; i < QUEUE_SIZE && (request = virtqueue_pop(queue)); i++) {
-		require(request->queue == queue && request->index < QUEUE_SIZE);
+		PROMISE(request->queue == queue && request->index < QUEUE_SIZE);
 		if (fuzz->hold)
 			fuzz->held[fuzz->held_count++] = request;
 		else
@@ -164,7 +147,7 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 
 static void reset(struct virtio_device *device)
 {
-	require(((struct fuzz *)device)->held_count == 0);
+	PROMISE(((struct fuzz *)device)->held_count == 0);
 }
 
 static int config_write(struct virtio_device *device, size_t offset, const void *buffer,
@@ -185,7 +168,7 @@ static int load(struct virtio_device *device, struct device_state *state)
 	uint8_t config[4];
 
 	for (unsigned int i = 0; i < QUEUES; i++)
-		require(!device->queues[i].started);
+		PROMISE(!device->queues[i].started);
 	state_get(state, config, sizeof(config));
 	if (!state_is_complete(state))
 		return -EINVAL;
@@ -199,7 +182,7 @@ static void mapped(struct virtio_device *device, struct virtio_mapping *mapping,
 {
 	struct mapping *slot = (struct mapping *)mapping;
 
-	require(slot->pending && result <= 0);
+	PROMISE(slot->pending && result <= 0);
 	slot->pending = false;
 }
 
@@ -246,7 +229,7 @@ static const struct virtio_device_class fuzz_class = {
 static void turn(struct fuzz *fuzz, unsigned int times)
 {
 	for (unsigned int i = 0; i < times; i++) {
-		require(event_loop_turn(&fuzz->loop, 0) >= 0);
+		PROMISE(event_loop_turn(&fuzz->loop, 0) >= 0);
 		fuzz->loop.stopped = false;
 	}
 }
@@ -266,8 +249,8 @@ static void connect_again(struct fuzz *fuzz)
 	int pair[2];
 
 	hang_up(fuzz);
-	require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
-	require(vhost_server_serve(fuzz->server, pair[0], &error) == 0);
+	PROMISE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);
+	PROMISE(vhost_server_serve(fuzz->server, pair[0], &error) == 0);
 	fuzz->socket = pair[1];
 }
 
@@ -411,7 +394,7 @@ static int right_fd(struct fuzz *fuzz, uint32_t id, unsigned int ring, int *back
 	case VHOST_USER_SET_INFLIGHT_FD:
 		return record_fd;
 	case VHOST_USER_SET_BACKEND_REQ_FD:
-		require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+		PROMISE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 		vhost_channel_close(&fuzz->backend);
 		vhost_channel_open(&fuzz->backend, pair[0], vhost_find_backend_message);
 		*backend = pair[1];
@@ -606,10 +589,10 @@ static void answer_requests(struct fuzz *fuzz)
 	for (int i = 0; i < 8 && fuzz->backend.fd >= 0; i++) {
 		int ret = vhost_channel_receive(&fuzz->backend, &error);
 
-		require(ret >= 0);
+		PROMISE(ret >= 0);
 		if (ret != VHOST_RECEIVE_MESSAGE)
 			return;
-		require(vhost_find_backend_message(question->header.request));
+		PROMISE(vhost_find_backend_message(question->header.request));
 		if (question->header.flags & VHOST_FLAG_NEED_REPLY)
 			send_reply(fuzz, question->header.request, 0, NULL);
 		else
@@ -626,9 +609,9 @@ static void change_log(struct fuzz *fuzz, uint8_t choice)
 	for (unsigned int ring = 0; ring < QUEUES; ring++)
 		send_good(fuzz, VHOST_USER_SET_VRING_ADDR, ring);
 	if (choice & LOG_TRUNCATE) {
-		require(ftruncate(log_fd, 0) == 0);
+		PROMISE(ftruncate(log_fd, 0) == 0);
 		turn(fuzz, 2);
-		require(ftruncate(log_fd, LOG_BYTES) == 0);
+		PROMISE(ftruncate(log_fd, LOG_BYTES) == 0);
 	}
 }
 
@@ -658,7 +641,7 @@ static void move_state(struct fuzz *fuzz, struct input *input, uint8_t wanted)
 	if (wanted == 0) {
 		ssize_t count;
 
-		require(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+		PROMISE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
 		transfer(fuzz, VHOST_STATE_SAVE, ends[1]);
 		turn(fuzz, 1);
 		count = read(ends[0], saved, sizeof(saved));
@@ -667,11 +650,11 @@ static void move_state(struct fuzz *fuzz, struct input *input, uint8_t wanted)
 		close(ends[0]);
 		send_good(fuzz, VHOST_USER_CHECK_DEVICE_STATE, 0);
 	}
-	require(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
+	PROMISE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
 	transfer(fuzz, VHOST_STATE_LOAD, ends[0]);
 	/* A server that refused has closed its end. */
 	if (write(ends[1], bytes, length) < 0)
-		require(errno == EPIPE);
+		PROMISE(errno == EPIPE);
 	/* Sometimes the end comes late, or not at all. */
 	if (wanted % 4 != 1)
 		close(ends[1]);
@@ -722,9 +705,9 @@ static void take_step(struct fuzz *fuzz, struct input *input)
 		connect_again(fuzz);
 		break;
 	case STEP_TRUNCATE:
-		require(ftruncate(memory_fd, (a % 32) * 4096) == 0);
+		PROMISE(ftruncate(memory_fd, (a % 32) * 4096) == 0);
 		turn(fuzz, 2);
-		require(ftruncate(memory_fd, MEMORY_BYTES) == 0);
+		PROMISE(ftruncate(memory_fd, MEMORY_BYTES) == 0);
 		break;
 	case STEP_ANSWER:
 		answer_requests(fuzz);
@@ -766,16 +749,16 @@ static void check_recovery(struct fuzz *fuzz)
 	connect_again(fuzz);
 	send_bytes(fuzz, &question, sizeof(question), NULL, 0);
 	turn(fuzz, 2);
-	require(recv(fuzz->socket, &reply, sizeof(reply), MSG_DONTWAIT) == sizeof(reply));
-	require(reply.header.request == VHOST_USER_GET_FEATURES);
-	require(reply.features == (fuzz->device.offered | FEATURE(VHOST_USER_F_PROTOCOL_FEATURES) |
+	PROMISE(recv(fuzz->socket, &reply, sizeof(reply), MSG_DONTWAIT) == sizeof(reply));
+	PROMISE(reply.header.request == VHOST_USER_GET_FEATURES);
+	PROMISE(reply.features == (fuzz->device.offered | FEATURE(VHOST_USER_F_PROTOCOL_FEATURES) |
 				   FEATURE(VHOST_F_LOG_ALL)));
 	hang_up(fuzz);
-	require(fuzz->device.memory->region_count == 0 && fuzz->device.status == 0);
+	PROMISE(fuzz->device.memory->region_count == 0 && fuzz->device.status == 0);
 	for (unsigned int i = 0; i < QUEUES; i++)
-		require(!fuzz->queues[i].started);
+		PROMISE(!fuzz->queues[i].started);
 	for (unsigned int i = 0; i < MAPPINGS; i++)
-		require(!fuzz->mappings[i].pending);
+		PROMISE(!fuzz->mappings[i].pending);
 }
 
 static void make_files(void)
@@ -787,13 +770,13 @@ static void make_files(void)
 	memory_fd = memfd_create("memory", MFD_CLOEXEC);
 	record_fd = memfd_create("record", MFD_CLOEXEC);
 	log_fd = memfd_create("log", MFD_CLOEXEC);
-	require(ftruncate(log_fd, LOG_BYTES) == 0);
-	require(ftruncate(memory_fd, MEMORY_BYTES) == 0 && ftruncate(record_fd, RECORD_BYTES) == 0);
+	PROMISE(ftruncate(log_fd, LOG_BYTES) == 0);
+	PROMISE(ftruncate(memory_fd, MEMORY_BYTES) == 0 && ftruncate(record_fd, RECORD_BYTES) == 0);
 	/* Not the end of a connection to the server: its holder would never see a disconnect. */
-	require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+	PROMISE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 	socket_fd = pair[0];
 	memory = mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memory_fd, 0);
-	require(memory != MAP_FAILED);
+	PROMISE(memory != MAP_FAILED);
 }
 
 /* The number that the next descriptor gets: it is higher if one was left open. */
@@ -816,7 +799,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		make_files();
 	first_fd = next_fd();
 	memset(memory, 0, MEMORY_BYTES);
-	require(ftruncate(record_fd, 0) == 0 && ftruncate(record_fd, RECORD_BYTES) == 0);
+	PROMISE(ftruncate(record_fd, 0) == 0 && ftruncate(record_fd, RECORD_BYTES) == 0);
 	fuzz->socket = fuzz->backend.fd = -1;
 	for (unsigned int i = 0; i < QUEUES; i++) {
 		fuzz->kick[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -827,9 +810,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			   fuzz->queues, QUEUES, QUEUE_SIZE);
 	fuzz->device.region_sizes = region_sizes;
 	fuzz->device.region_count = sizeof(region_sizes) / sizeof(region_sizes[0]);
-	require(event_loop_init(&fuzz->loop, 0, &error) == 0);
+	PROMISE(event_loop_init(&fuzz->loop, 0, &error) == 0);
 	fuzz->server = vhost_server_new(&fuzz->loop, &fuzz->device, &error);
-	require(fuzz->server);
+	PROMISE(fuzz->server);
 	connect_again(fuzz);
 
 	for (unsigned int i = 0; i < STEPS_MAX && input.left > 0; i++)
@@ -844,6 +827,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		close(fuzz->call[i]);
 	}
 	free(fuzz);
-	require(next_fd() == first_fd);
+	PROMISE(next_fd() == first_fd);
 	return 0;
 }

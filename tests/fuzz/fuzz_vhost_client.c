@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "fuzz/input.h"
+#include "promise.h"
 #include "vhost/channel.h"
 #include "vhost/client.h"
 #include "virtio/feature.h"
@@ -40,11 +42,6 @@ enum step {
 #define CONTROL_REFUSE 32  /* acknowledgements say no; requests want no answer */
 #define CONTROL_CUT    128 /* the second half is missing */
 
-struct input {
-	const uint8_t *data;
-	size_t left;
-};
-
 struct fuzz {
 	struct vhost_client *client;
 	struct vhost_channel ours; /* the other end of its connection */
@@ -57,27 +54,13 @@ struct fuzz {
 
 static int memory_fd = -1;
 
-static void require(bool condition)
-{
-	if (!condition)
-		abort();
-}
-
-static uint8_t take_byte(struct input *input)
-{
-	if (input->left == 0)
-		return 0;
-	input->left--;
-	return *input->data++;
-}
-
 /* What the client does with messages of the backend channel */
 
 static void on_config_changed(void *context)
 {
 	struct fuzz *fuzz = context;
 
-	require(fuzz->negotiated && !fuzz->in_call);
+	PROMISE(fuzz->negotiated && !fuzz->in_call);
 }
 
 static void on_miss(void *context, uint64_t iova, uint8_t access)
@@ -87,9 +70,9 @@ static void on_miss(void *context, uint64_t iova, uint8_t access)
 
 static int check_map(struct fuzz *fuzz, const struct vhost_shmem_map *map)
 {
-	require(fuzz->negotiated && vhost_client_has(fuzz->client, VHOST_PROTOCOL_SHMEM));
-	require(map->length > 0 && map->shm_offset + map->length > map->shm_offset);
-	require(map->fd_offset + map->length > map->fd_offset && map->flags <= 1);
+	PROMISE(fuzz->negotiated && vhost_client_has(fuzz->client, VHOST_PROTOCOL_SHMEM));
+	PROMISE(map->length > 0 && map->shm_offset + map->length > map->shm_offset);
+	PROMISE(map->fd_offset + map->length > map->fd_offset && map->flags <= 1);
 	return -(int)(fuzz->answers++ % 3);
 }
 
@@ -97,7 +80,7 @@ static int on_map(void *context, const struct vhost_shmem_map *map, int fd)
 {
 	int copy = dup(fd);
 
-	require(copy >= 0);
+	PROMISE(copy >= 0);
 	close(copy);
 	return check_map(context, map);
 }
@@ -210,10 +193,10 @@ static void take_messages(struct fuzz *fuzz)
 		int ret = vhost_channel_receive(&fuzz->ours, &error);
 		struct vhost_message *message = &fuzz->ours.message;
 
-		require(ret >= 0);
+		PROMISE(ret >= 0);
 		if (ret != VHOST_RECEIVE_MESSAGE)
 			return;
-		require(vhost_find_frontend_message(message->header.request));
+		PROMISE(vhost_find_frontend_message(message->header.request));
 		if (message->header.request == VHOST_USER_SET_BACKEND_REQ_FD)
 			fuzz->backend = vhost_message_take_fd(message, 0);
 	}
@@ -259,7 +242,7 @@ static int call(struct fuzz *fuzz, uint32_t id, struct error *error)
 		return vhost_client_set_inflight(client, &inflight, memory_fd, error);
 	case VHOST_USER_GET_INFLIGHT_FD:
 		ret = vhost_client_get_inflight(client, 1, 4, &inflight, &fd, error);
-		require(ret < 0 ? fd < 0 : fd >= 0);
+		PROMISE(ret < 0 ? fd < 0 : fd >= 0);
 		if (fd >= 0)
 			close(fd);
 		return ret;
@@ -274,7 +257,7 @@ static int call(struct fuzz *fuzz, uint32_t id, struct error *error)
 	default:
 		ret = vhost_client_get_shmem_config(client, &config, error);
 		for (unsigned int i = 0; ret == 0 && i < VHOST_SHMEM_REGIONS; i++)
-			require(config.sizes[i] % 4096 == 0);
+			PROMISE(config.sizes[i] % 4096 == 0);
 		return ret;
 	}
 }
@@ -299,7 +282,7 @@ static void do_call(struct fuzz *fuzz, uint32_t id, uint8_t control, struct inpu
 	fuzz->in_call = true;
 	ret = call(fuzz, id, &error);
 	fuzz->in_call = false;
-	require(ret == 0 || (ret < 0 && error.code == -ret && error.message[0]));
+	PROMISE(ret == 0 || (ret < 0 && error.code == -ret && error.message[0]));
 	take_messages(fuzz);
 }
 
@@ -375,7 +358,7 @@ static void take_step(struct fuzz *fuzz, struct input *input)
 		break;
 	case STEP_HANDLE:
 		ret = vhost_client_handle_backend(fuzz->client, &error);
-		require(ret >= 0 || error.message[0]);
+		PROMISE(ret >= 0 || error.message[0]);
 		break;
 	case STEP_BYTES:
 		length = a / 2u < input->left ? a / 2u : input->left;
@@ -389,7 +372,7 @@ static void take_step(struct fuzz *fuzz, struct input *input)
 		else
 			vhost_client_begin(fuzz->client);
 		fuzz->operation = !(a & 1);
-		require(ret >= 0 || error.message[0]);
+		PROMISE(ret >= 0 || error.message[0]);
 		break;
 	case STEP_CLOSE:
 		if (a & 1) {
@@ -415,11 +398,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	first_fd = dup(memory_fd);
 	close(first_fd);
-	require(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+	PROMISE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 	vhost_channel_open(&fuzz.ours, pair[0], vhost_find_frontend_message);
 	/* All answers are there before the calls: nothing is gained by waiting. */
 	fuzz.client = vhost_client_new(pair[1], 0, &error);
-	require(fuzz.client);
+	PROMISE(fuzz.client);
 	negotiate(&fuzz, take_byte(&input));
 	for (unsigned int i = 0; i < STEPS_MAX && input.left > 0; i++)
 		take_step(&fuzz, &input);
@@ -427,7 +410,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	vhost_channel_close(&fuzz.ours);
 	if (fuzz.backend >= 0)
 		close(fuzz.backend);
-	require(dup(memory_fd) == first_fd);
+	PROMISE(dup(memory_fd) == first_fd);
 	close(first_fd);
 	return 0;
 }

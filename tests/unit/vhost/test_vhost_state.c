@@ -303,7 +303,7 @@ static void transfers_that_do_not_end(void **state)
 	assert_int_equal(check(guest), 1);
 	expect_setting(guest, initial);
 	close(ends[1]);
-	/* It shares the open file and makes it wait; and likewise where there is no room. */
+	/* The frontend shares the open file and makes it blocking; then with a full pipe. */
 	for (int i = 0; i < 2; i++) {
 		assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
 		for (int full = 0; i && full < 15; full++)
