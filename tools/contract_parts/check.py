@@ -3,7 +3,7 @@
 
 import re
 
-from . import schema
+from . import clauses, schema
 
 COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|/\*.*?\*/|//[^\n]*', re.S)
 TEST = re.compile(r'\bTEST\(\s*(\w+)\s*,\s*((?:"[^"]*"\s*)+)')
@@ -28,7 +28,7 @@ def registered(root):
     return tests
 
 
-def check_chapter(chapter, prefixes, orders, report):
+def check_chapter(chapter, prefixes, orders, known_clauses, report):
     """Checks one chapter; yields (requirement id, line, kind, test) of each test that it names."""
     place = f"contract/{chapter.name}.toml"
     say = lambda key, what: report.add(place, chapter.top.get(key, 1), key, what)
@@ -54,6 +54,10 @@ def check_chapter(chapter, prefixes, orders, report):
             place, chapter.line("requirement", at, key), key, what
         )
         last, tests = schema.check_requirement(requirement, prefix, known, last, told)
+        for source in requirement.get("source", []):
+            name, _, clause = source.partition(", ") if isinstance(source, str) else ("", "", "")
+            if name == clauses.NAME and re.fullmatch(schema.CLAUSE, clause) and clause not in known_clauses:
+                told("source", f"VIRTIO 1.4 has no clause {clause}; correct the number")
         for kind, test in tests:
             yield requirement.get("id"), chapter.line("requirement", index, "verify"), kind, test
 
@@ -108,7 +112,7 @@ def check_stated_version(root, version, report):
             report.add(place, line, "CONTRACT_VERSION", f"'{found[1]}' is not '{version}' of contract/version.toml")
 
 
-def check(root, chapters, version, complete, report):
+def check(root, chapters, version, known_clauses, complete, report):
     """Checks everything; adds the problems to the report."""
     unreadable = bool(report.problems)
     prefixes, orders, named = {}, {}, []
@@ -118,7 +122,7 @@ def check(root, chapters, version, complete, report):
             prefixes.setdefault(prefix, chapter.name)
     for chapter in chapters:
         place = f"contract/{chapter.name}.toml"
-        for owner, line, kind, test in check_chapter(chapter, prefixes, orders, report):
+        for owner, line, kind, test in check_chapter(chapter, prefixes, orders, known_clauses, report):
             named.append((place, line, owner, kind, test))
     if version:
         schema.check_version(version, report)

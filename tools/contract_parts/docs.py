@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`tools/contract docs`: the chapters as pages for people, and a table of contents."""
 
-from . import schema
+from . import clauses, schema
 
 MADE = "<!-- Written by tools/contract docs from contract/{}: change it there. -->"
 
@@ -29,7 +29,7 @@ def counts(requirements):
     return levels, sum("verify" in entry for entry in requirements)
 
 
-def page(chapter):
+def page(chapter, known):
     data = chapter.data
     levels, verified = counts(chapter.requirements)
     lines = [
@@ -50,7 +50,8 @@ def page(chapter):
             entry["text"],
             "",
             f"- Why: {cell(entry['why'])}",
-            f"- Source: {'; '.join(entry['source'])}",
+            f"- Source: {'; '.join(entry['source'])}"
+            + (" (derived)" if clauses.basis(entry, known) == "derived" else ""),
             f"- Profile: {', '.join(entry['profile'])}",
             f"- Verified: {cell(tests(entry))}",
         ]
@@ -93,10 +94,10 @@ def contents(chapters, version):
     return "\n".join(lines) + "\n"
 
 
-def write(root, chapters, version, conformance, only_check):
+def write(root, chapters, version, known, conformance, only_check):
     """Writes the pages, or compares them; returns the exit status. @conformance is docs/conformance.md, or None."""
     directory = root / "docs/contract"
-    pages = {f"{chapter.name}.md": page(chapter) for chapter in chapters}
+    pages = {f"{chapter.name}.md": page(chapter, known) for chapter in chapters}
     pages["README.md"] = contents(chapters, version)
     old = {path.name: path for path in directory.glob("*.md")}
     if conformance:

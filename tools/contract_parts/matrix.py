@@ -14,14 +14,14 @@ import re
 import sys
 from collections import Counter
 
-from . import schema
+from . import clauses, schema
 
 VERDICTS = ["fail", "wedged", "skipped", "pass"]
 # A test that a host skips says nothing about the requirement.
 WORST = ["fail", "wedged", "pass", "skipped"]
 CITED = re.compile(r"AVP-[A-Z][A-Z0-9]*-\d{3}|VIRTIO 1\.4, (\d+(?:\.\d+)*)")
 CODE = {".c", ".h", ".S", ".s", ".ld", ".py", ".sh"}
-COLUMNS = ["id", "level", "profile", "chapter", "requirement", "source", "code", "tests", "result", "status"]
+COLUMNS = ["id", "level", "profile", "chapter", "requirement", "source", "basis", "code", "tests", "result", "status"]
 
 
 class Mistake(Exception):
@@ -101,7 +101,7 @@ def status(requirement, worst):
     return "pass" if all(test in worst for test in must_run) else "partly run"
 
 
-def rows(root, chapters, worst):
+def rows(root, chapters, known, worst):
     cited = citations(root)
     for chapter in chapters:
         for entry in chapter.requirements:
@@ -117,7 +117,8 @@ def rows(root, chapters, worst):
             if "unverified" in entry:
                 tests.append(f"not yet: {entry['unverified']}")
             values = [entry["id"], entry["level"], entry["profile"], chapter.data["title"], entry["text"]]
-            values += [entry["source"], code_lines(entry, cited), tests, results, status(entry, worst)]
+            values += [entry["source"], clauses.basis(entry, known), code_lines(entry, cited), tests, results]
+            values.append(status(entry, worst))
             yield values
 
 
@@ -165,10 +166,10 @@ def as_html(table, version, names):
         return f'<label>{key}<select id="{key}"><option value="">all</option>{options}</select></label>'
 
     chapters = list(dict.fromkeys(row[3] for row in table))
-    found = Counter(row[9] for row in table)
+    found = Counter(row[-1] for row in table)
     body = []
     for row in table:
-        data = {"profile": "|".join(row[2]), "chapter": row[3], "status": row[9]}
+        data = {"profile": "|".join(row[2]), "chapter": row[3], "status": row[-1]}
         marks = "".join(f' data-{key}="{html.escape(value)}"' for key, value in data.items())
         cells = "".join(cell(name, value) for name, value in zip(COLUMNS, row))
         body.append(f'<tr id="{row[0]}"{marks}>{cells}</tr>')
@@ -184,11 +185,11 @@ def as_html(table, version, names):
     return re.sub(r"@([A-Z]+)@", lambda match: fill[match[1]], PAGE)
 
 
-def write(root, chapters, version, paths, out):
+def write(root, chapters, version, clause_table, paths, out):
     """Writes both forms to `out`; returns the exit status."""
     try:
         worst = read_results(paths)
-        table = list(rows(root, chapters, worst))
+        table = list(rows(root, chapters, clause_table, worst))
         out.mkdir(parents=True, exist_ok=True)
         names = [str(path) for path in paths]
         (out / "matrix.html").write_text(as_html(table, version.data["version"], names), encoding="utf-8")

@@ -462,7 +462,7 @@ TEST(mmio_width_registers, "AVP-MMIO-020", .transport = TRANSPORT_MMIO, .limit_m
 	}
 }
 
-TEST(mmio_undescribed, "AVP-MMIO-021", .transport = TRANSPORT_MMIO, .limit_ms = 20000)
+TEST(mmio_undescribed, "AVP-MMIO-021 AVP-MMIO-028", .transport = TRANSPORT_MMIO, .limit_ms = 20000)
 {
 	static const uint32_t read_only[] = {0x000, 0x004, 0x008, 0x00c, 0x010, 0x034, 0x060};
 	static const uint32_t undescribed[] = {0x018, 0x01c, 0x028, 0x02c, 0x03c, 0x040, 0x048,

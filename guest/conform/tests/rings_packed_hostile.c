@@ -26,7 +26,7 @@ static void expect_order(uint64_t format)
 	skip("no console with this format");
 }
 
-TEST(ring_split_order, "AVP-RING-006", .limit_ms = 10000)
+TEST(ring_split_order, "AVP-RING-054", .limit_ms = 10000)
 {
 	expect_order(SPLIT);
 }

@@ -97,6 +97,29 @@ static void test_widths(void **state)
 	assert_int_equal(data, 0);
 }
 
+/* What they return is 0, whatever the bytes of the access held before (VIRTIO 1.4, 4.2.2). */
+static void test_registers_that_have_nothing_to_read(void **state)
+{
+	static const uint32_t registers[] = {
+		VIRTIO_MMIO_DEVICE_FEATURES_SEL, 0x018, 0x01c, VIRTIO_MMIO_DRIVER_FEATURES,
+		VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0x028, 0x02c, VIRTIO_MMIO_QUEUE_SEL,
+		VIRTIO_MMIO_QUEUE_NUM, 0x03c, 0x040, 0x048, 0x04c, VIRTIO_MMIO_QUEUE_NOTIFY, 0x054,
+		0x058, VIRTIO_MMIO_INTERRUPT_ACK, 0x068, 0x06c, 0x074, 0x078, 0x07c,
+		VIRTIO_MMIO_QUEUE_DESC_LOW, VIRTIO_MMIO_QUEUE_DESC_HIGH, 0x088, 0x08c,
+		VIRTIO_MMIO_QUEUE_AVAIL_LOW, VIRTIO_MMIO_QUEUE_AVAIL_HIGH, 0x098, 0x09c,
+		VIRTIO_MMIO_QUEUE_USED_LOW, VIRTIO_MMIO_QUEUE_USED_HIGH, 0x0a8, VIRTIO_MMIO_SHM_SEL,
+		0x0c4, 0x0c8, 0x0d0, 0x0e0, 0x0f0, 0x0f8,
+	};
+	struct board *board = *state;
+
+	for (size_t i = 0; i < sizeof(registers) / sizeof(*registers); i++) {
+		uint64_t data = UINT64_MAX;
+
+		board_access(board, registers[i], &data, 4, false);
+		assert_int_equal((uint32_t)data, 0);
+	}
+}
+
 static void test_features(void **state)
 {
 	struct board *board = *state;
@@ -437,6 +460,7 @@ int main(void)
 		BOARD_TEST(test_identity),
 		BOARD_TEST(test_shared_memory_registers),
 		BOARD_TEST(test_widths),
+		BOARD_TEST(test_registers_that_have_nothing_to_read),
 		BOARD_TEST(test_features),
 		BOARD_TEST(test_life),
 		BOARD_TEST(test_interrupt_status),
