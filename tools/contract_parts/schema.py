@@ -10,7 +10,8 @@ WORDS = r"\S.*"
 # Sources: a name, and the form of what follows it after a comma (None: nothing).
 SOURCES = {
     "VIRTIO 1.4": CLAUSE,
-    "AVPS 2.0": WORDS,
+    "AVPS 2.0 draft": WORDS,
+    "AVPS 2.0 title": WORDS,
     "EBBR 2.2": CLAUSE,
     "PSCI 1.1": WORDS,
     "ACPI 6.5": CLAUSE,
