@@ -379,11 +379,11 @@ static void test_kept_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_files),	cmocka_unit_test(test_removal),
-		cmocka_unit_test(test_sockets), cmocka_unit_test(test_processes),
-		cmocka_unit_test(test_random),	cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_ioctls),	cmocka_unit_test(test_privileges),
-		cmocka_unit_test(test_threads), cmocka_unit_test(test_terminal),
+		cmocka_unit_test(test_files),	    cmocka_unit_test(test_removal),
+		cmocka_unit_test(test_sockets),	    cmocka_unit_test(test_processes),
+		cmocka_unit_test(test_random),	    cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_ioctls),	    cmocka_unit_test(test_privileges),
+		cmocka_unit_test(test_threads),	    cmocka_unit_test(test_terminal),
 		cmocka_unit_test(test_kept_memory),
 	};
 
