@@ -25,7 +25,7 @@ check:
 
 bench: build
 	@tools/setup bench
-	@tests/bench/run
+	@tests/bench/block
 	@tests/bench/monitor-start
 
 lint:
