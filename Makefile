@@ -26,6 +26,7 @@ check:
 bench: build
 	@tools/setup bench
 	@tests/bench/block
+	@tests/bench/net
 	@tests/bench/monitor-start
 
 lint:

@@ -1,36 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The load program: a driver for one vhost-user block device that keeps a number of random requests
- * in flight for some seconds, and prints how many were completed per second and their latency. It
- * kicks and sleeps like a guest: it kicks only when the device asks for it, and waits for the
- * interrupt when nothing is used.
+ * in flight for some seconds, and prints how many were completed per second and their latency.
  */
-#include <errno.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <linux/virtio_blk.h>
-#include <linux/virtio_config.h>
-#include <linux/virtio_ring.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
-#include "vhost/client.h"
-#include "virtio/driver_queue.h"
+#include "load.h"
+#include "virtio/feature.h"
 
-#define QUEUE_SIZE   256
 #define DEPTH_MAX    64
 #define BLOCK_BYTES  4096u
 #define SLOT_BYTES   8192u /* data, header, status */
-#define RINGS_BYTES  65536u
-#define MEMORY_BYTES (RINGS_BYTES + DEPTH_MAX * SLOT_BYTES)
-#define GUEST_BASE   UINT64_C(0x40000000)
+#define MEMORY_BYTES (LOAD_RING_BYTES + DEPTH_MAX * SLOT_BYTES)
 #define SAMPLES_MAX  4000000
 
 struct slot {
@@ -45,22 +30,13 @@ struct load {
 	unsigned int depth;
 	bool write, packed;
 	double seconds;
-	struct vhost_client *client;
-	uint8_t *memory;
-	int memory_fd, kick_fd, call_fd;
-	struct driver_queue queue;
-	struct driver_descriptor descriptors[QUEUE_SIZE];
+	struct load_device device;
+	struct load_queue queue;
 	uint64_t sectors;
 	uint64_t random;
 	uint32_t *samples; /* nanoseconds */
 	size_t completed;
 };
-
-static _Noreturn void fail(const char *what, const struct error *error)
-{
-	fprintf(stderr, "block_load: %s: %s\n", what, error ? error->message : strerror(errno));
-	exit(1);
-}
 
 /* xorshift: the same blocks in each run */
 static uint64_t next_random(struct load *load)
@@ -73,69 +49,23 @@ static uint64_t next_random(struct load *load)
 
 static void connect_device(struct load *load)
 {
-	uint64_t wanted = UINT64_C(1) << VIRTIO_F_VERSION_1 |
-			  UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX |
-			  UINT64_C(1) << VIRTIO_BLK_F_FLUSH;
-	struct vhost_client_region region = {
-		.region = {.guest_address = GUEST_BASE, .size = MEMORY_BYTES},
-	};
-	struct vhost_client_ring ring = {.size = QUEUE_SIZE};
-	struct driver_queue_layout layout;
 	struct error error;
-	uint64_t features;
-	int fd;
 
-	fd = vhost_client_connect(load->socket, 5000, &error);
-	if (fd < 0)
-		fail("connect", &error);
-	load->client = vhost_client_new(fd, VHOST_CLIENT_TIMEOUT_MS, &error);
-	if (!load->client || vhost_client_negotiate(load->client, NULL, NULL, &error) < 0)
-		fail("negotiate", &error);
-	if (load->packed)
-		wanted |= UINT64_C(1) << VIRTIO_F_RING_PACKED;
-	features = vhost_client_features(load->client) & wanted;
-	if (vhost_client_set_features(load->client, features, &error) < 0)
-		fail("features", &error);
-	if (vhost_client_read_config(load->client, 0, &load->sectors, sizeof(load->sectors),
+	load_connect(&load->device, load->socket, FEATURE(VIRTIO_BLK_F_FLUSH), load->packed,
+		     MEMORY_BYTES);
+	if (vhost_client_read_config(load->device.client, 0, &load->sectors, sizeof(load->sectors),
 				     &error) < 0)
-		fail("configuration", &error);
-
-	load->memory_fd = memfd_create("load", MFD_CLOEXEC);
-	if (load->memory_fd < 0 || ftruncate(load->memory_fd, MEMORY_BYTES) < 0)
-		fail("memory", NULL);
-	load->memory =
-		mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, load->memory_fd, 0);
-	if (load->memory == MAP_FAILED)
-		fail("memory", NULL);
-	region.region.user_address = (uint64_t)(uintptr_t)load->memory;
-	region.fd = load->memory_fd;
-	if (vhost_client_set_memory(load->client, &region, 1, &error) < 0)
-		fail("memory table", &error);
-
-	driver_queue_init(&load->queue, 0, QUEUE_SIZE, features, load->memory, load->descriptors);
-	driver_queue_layout(QUEUE_SIZE, load->packed, &layout);
-	load->kick_fd = eventfd(0, EFD_CLOEXEC);
-	load->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (load->kick_fd < 0 || load->call_fd < 0)
-		fail("eventfd", NULL);
-	ring.descriptors = region.region.user_address + layout.descriptors;
-	ring.driver = region.region.user_address + layout.driver;
-	ring.device = region.region.user_address + layout.device;
-	ring.base = load->packed ? VHOST_PACKED_BASE : 0;
-	ring.kick_fd = load->kick_fd;
-	ring.call_fd = load->call_fd;
-	ring.err_fd = -1;
-	if (vhost_client_start_ring(load->client, &ring, &error) < 0)
-		fail("ring", &error);
+		load_fail("configuration", error.message);
+	load_start_queue(&load->device, &load->queue, 0);
+	load_ready(&load->device);
 }
 
 static void submit(struct load *load, struct slot *slot)
 {
-	uint64_t address = GUEST_BASE + (uint64_t)((uint8_t *)slot - load->memory);
 	struct driver_buffer buffers[3] = {
-		{guest_addr(address + offsetof(struct slot, header)), sizeof(slot->header)},
-		{guest_addr(address), BLOCK_BYTES},
-		{guest_addr(address + offsetof(struct slot, status)), 1},
+		{load_address(&load->device, &slot->header), sizeof(slot->header)},
+		{load_address(&load->device, slot->data), BLOCK_BYTES},
+		{load_address(&load->device, &slot->status), 1},
 	};
 	uint64_t blocks = load->sectors * 512 / BLOCK_BYTES;
 
@@ -145,18 +75,9 @@ static void submit(struct load *load, struct slot *slot)
 	};
 	slot->status = 0xff;
 	slot->started_ns = clock_now_ns();
-	if (driver_queue_add(&load->queue, buffers, load->write ? 2 : 1, load->write ? 1 : 2,
+	if (driver_queue_add(&load->queue.driver, buffers, load->write ? 2 : 1, load->write ? 1 : 2,
 			     slot) < 0)
-		fail("ring is full", NULL);
-}
-
-static void kick(struct load *load)
-{
-	static const uint64_t one = 1;
-
-	if (driver_queue_kick_wanted(&load->queue) &&
-	    write(load->kick_fd, &one, sizeof(one)) != sizeof(one))
-		fail("kick", NULL);
+		load_fail("ring", NULL);
 }
 
 /* Takes used requests and makes new ones until @end_ns. Returns how many are still in flight. */
@@ -165,9 +86,8 @@ static unsigned int reap(struct load *load, uint64_t end_ns)
 	unsigned int ended = 0;
 	struct slot *slot;
 	uint32_t written;
-	int error = 0;
 
-	while ((slot = driver_queue_take(&load->queue, &written, &error))) {
+	while ((slot = load_take(&load->queue, &written))) {
 		uint64_t now = clock_now_ns();
 
 		if (slot->status != VIRTIO_BLK_S_OK) {
@@ -182,22 +102,7 @@ static unsigned int reap(struct load *load, uint64_t end_ns)
 		else
 			ended++;
 	}
-	if (error)
-		fail("the device broke the ring", NULL);
 	return ended;
-}
-
-static void wait_for_interrupt(struct load *load)
-{
-	struct pollfd pollfd = {.fd = load->call_fd, .events = POLLIN};
-	uint64_t count;
-
-	if (driver_queue_enable_interrupts(&load->queue))
-		return;
-	if (poll(&pollfd, 1, 10000) != 1)
-		fail("no interrupt for ten seconds", NULL);
-	if (read(load->call_fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
-		fail("interrupt", NULL);
 }
 
 static int compare(const void *a, const void *b)
@@ -213,17 +118,18 @@ static void run(struct load *load)
 	uint64_t start = clock_now_ns(), end = start + (uint64_t)(load->seconds * 1e9), stop;
 
 	for (unsigned int i = 0; i < load->depth; i++)
-		submit(load, (struct slot *)(load->memory + RINGS_BYTES + i * SLOT_BYTES));
-	kick(load);
+		submit(load,
+		       (struct slot *)(load->device.memory + LOAD_RING_BYTES + i * SLOT_BYTES));
+	load_kick(&load->queue);
 	while (in_flight > 0) {
-		wait_for_interrupt(load);
-		driver_queue_disable_interrupts(&load->queue);
+		if (!load_wait(&load->queue, 10000))
+			load_fail("interrupt", "none for ten seconds");
 		in_flight -= reap(load, end);
-		kick(load);
+		load_kick(&load->queue);
 	}
 	stop = clock_now_ns();
 	if (load->completed == 0)
-		fail("nothing was completed", NULL);
+		load_fail("load", "nothing was completed");
 	qsort(load->samples, load->completed, sizeof(load->samples[0]), compare);
 	printf("%.0f %.1f %.1f\n", (double)load->completed * 1e9 / (double)(stop - start),
 	       load->samples[load->completed / 2] / 1e3,
@@ -276,10 +182,10 @@ int main(int argc, char **argv)
 	}
 	load.samples = malloc(SAMPLES_MAX * sizeof(load.samples[0]));
 	if (!load.samples)
-		fail("memory", NULL);
+		load_fail("memory", NULL);
 	connect_device(&load);
 	run(&load);
-	vhost_client_free(load.client);
+	load_disconnect(&load.device);
 	free(load.samples);
 	return 0;
 }
