@@ -1,34 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A device in another process (vhost-user specification; VIRTIO 1.4, 3.1 and 2.1).
+ * A device in another process, as its driver uses it (vhost-user specification; VIRTIO 1.4, 3.1 and
+ * 2.1). remote_connection.c has the connection.
  */
-#include "monitor/virtio/remote_device.h"
-
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/virtio_ring.h>
 #include <linux/virtio_config.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/log.h"
-#include "vhost/channel.h"
+#include "monitor/virtio/remote_device_private.h"
 #include "virtio/feature.h"
 
-#define COMPONENT	"monitor"
-#define CONNECT_WAIT_MS 10000
-/*
- * Delays between attempts to reconnect, doubled from the first to the last. After a process that
- * stayed connected for at least the last delay, they start with the first again.
- */
-#define RETRY_FIRST_MS 20
-#define RETRY_LAST_MS  1000
 /*
  * How long to wait for the end of a process that was given up: ample for SIGKILL, also on a busy
  * host.
@@ -53,7 +38,7 @@ static void give_up(struct remote_device *remote, const struct error *error)
 	/* It has ended by itself: do not report it, its successor may already be running. */
 	if (poll(&end, 1, 0) > 0)
 		return;
-	log_line(LOG_WARNING, COMPONENT, "%s: %s", remote->name, error->message);
+	log_line(LOG_WARNING, REMOTE_COMPONENT, "%s: %s", remote->name, error->message);
 	remote->events->given_up(remote->context);
 	if (poll(&end, 1, END_MS) == 0 && remote->memory_sent)
 		remote->events->not_ended(remote->context);
@@ -68,8 +53,7 @@ static bool begin(struct remote_device *remote)
 	return remote->client;
 }
 
-/* Finishes the operation; @result is that of its last call. */
-static int finish(struct vhost_client *client, int result, struct error *error)
+int remote_finish(struct vhost_client *client, int result, struct error *error)
 {
 	struct error last;
 	int finished = vhost_client_finish(client, &last);
@@ -87,7 +71,7 @@ static int finish(struct vhost_client *client, int result, struct error *error)
  */
 static int finish_for_driver(struct remote_device *remote, int result, struct error *error)
 {
-	result = finish(remote->client, result, error);
+	result = remote_finish(remote->client, result, error);
 	if ((result < 0 && result != -EIO) || vhost_client_is_broken(remote->client))
 		give_up(remote, error);
 	return result == -EIO ? -EINVAL : 0;
@@ -95,8 +79,7 @@ static int finish_for_driver(struct remote_device *remote, int result, struct er
 
 /* Configuration space */
 
-/* Returns 1 if it changed, 0, or the negative errno that broke the connection. */
-static int read_config(struct remote_device *remote, struct vhost_client *client,
+int remote_read_config(struct remote_device *remote, struct vhost_client *client,
 		       struct error *error)
 {
 	const uint32_t *sizes = remote->shape->config_sizes;
@@ -139,7 +122,7 @@ static void handle_config_changed(void *context)
 		remote->events->needs_reset(remote->context);
 	}
 	/* Notify even if it is unchanged: a console reports its size that way. */
-	if (read_config(remote, remote->client, &error) < 0)
+	if (remote_read_config(remote, remote->client, &error) < 0)
 		give_up(remote, &error);
 	remote->events->config_changed(remote->context);
 }
@@ -158,14 +141,13 @@ static int handle_unmap(void *context, const struct vhost_shmem_map *map)
 	return shared_memory_unmap(&remote->shared_memory, map);
 }
 
-static const struct vhost_client_ops client_ops = {
+const struct vhost_client_ops remote_client_ops = {
 	.config_changed = handle_config_changed,
 	.shmem_map = handle_map,
 	.shmem_unmap = handle_unmap,
 };
 
-/* Handles messages that the process sent while it was asked something else. */
-static void take_messages(struct remote_device *remote)
+void remote_take_messages(struct remote_device *remote)
 {
 	struct error error;
 	int result = 1;
@@ -177,14 +159,14 @@ static void take_messages(struct remote_device *remote)
 	finish_for_driver(remote, result < 0 ? result : 0, &error);
 }
 
-static bool refresh_config(struct remote_device *remote)
+bool remote_reread_config(struct remote_device *remote)
 {
 	struct error error;
 	int result;
 
 	if (!begin(remote))
 		return false;
-	result = read_config(remote, remote->client, &error);
+	result = remote_read_config(remote, remote->client, &error);
 	finish_for_driver(remote, result < 0 ? result : 0, &error);
 	return result > 0;
 }
@@ -195,8 +177,8 @@ bool remote_refresh_config(struct remote_device *remote)
 
 	if (!remote->started)
 		return false;
-	changed = refresh_config(remote);
-	take_messages(remote);
+	changed = remote_reread_config(remote);
+	remote_take_messages(remote);
 	return changed;
 }
 
@@ -220,12 +202,12 @@ void remote_write_config(struct remote_device *remote, uint32_t offset, const vo
 	/* The driver sees its own bytes when it reads; other changes need an interrupt. */
 	memcpy(before, remote->config, sizeof(before));
 	if (result == 0)
-		result = read_config(remote, remote->client, &error);
+		result = remote_read_config(remote, remote->client, &error);
 	finish_for_driver(remote, result < 0 ? result : 0, &error);
 	memcpy(before + offset, remote->config + offset, length);
 	if (memcmp(before, remote->config, sizeof(before)))
 		remote->events->config_changed(remote->context);
-	take_messages(remote);
+	remote_take_messages(remote);
 }
 
 /* Rings */
@@ -285,7 +267,7 @@ static int send_ring(struct remote_device *remote, struct vhost_client *client, 
 	return vhost_client_start_ring(client, &message, error);
 }
 
-static void forget_inflight(struct remote_device *remote)
+void remote_forget_inflight(struct remote_device *remote)
 {
 	vhost_inflight_close(&remote->inflight_area);
 	close_fd(&remote->inflight_fd);
@@ -315,7 +297,7 @@ static int make_inflight(struct remote_device *remote, struct vhost_client *clie
 		result = error_set(error, EPROTO, "its in-flight record is not what was asked for");
 	/* Do not pass it to later processes. */
 	if (result < 0)
-		forget_inflight(remote);
+		remote_forget_inflight(remote);
 	return result;
 }
 
@@ -340,8 +322,7 @@ static int send_setting(struct remote_device *remote, struct vhost_client *clien
 	return result == -EIO ? 0 : result;
 }
 
-/* Sends a process all that the driver has set up; @fresh: at DRIVER_OK. */
-static int send_all(struct remote_device *remote, struct vhost_client *client, bool fresh,
+int remote_send_all(struct remote_device *remote, struct vhost_client *client, bool fresh,
 		    struct error *error)
 {
 	bool status = vhost_client_has(client, VHOST_PROTOCOL_STATUS);
@@ -381,7 +362,7 @@ bool remote_set_features(struct remote_device *remote, uint64_t features)
 		 * Some fields depend on the features: a disk's writeback (VIRTIO 1.4, 5.2.5.2).
 		 */
 		if (result == 0)
-			changed = read_config(remote, remote->client, &error);
+			changed = remote_read_config(remote, remote->client, &error);
 		result = finish_for_driver(remote, changed < 0 ? changed : result, &error);
 	}
 	if (changed > 0)
@@ -398,11 +379,11 @@ int remote_start(struct remote_device *remote)
 	remote->started = true;
 	remote->rings_sent = begin(remote);
 	if (remote->rings_sent)
-		result = finish_for_driver(remote, send_all(remote, remote->client, true, &error),
-					   &error);
+		result = finish_for_driver(
+			remote, remote_send_all(remote, remote->client, true, &error), &error);
 	remote->memory_sent |= result == 0;
 	remote->refused = result < 0;
-	take_messages(remote);
+	remote_take_messages(remote);
 	return result;
 }
 
@@ -416,7 +397,7 @@ int remote_start_ring(struct remote_device *remote, uint16_t index)
 		result = finish_for_driver(
 			remote, send_ring(remote, remote->client, index, true, &error), &error);
 	remote->refused |= result < 0;
-	take_messages(remote);
+	remote_take_messages(remote);
 	return result;
 }
 
@@ -450,7 +431,7 @@ void remote_stop_ring(struct remote_device *remote, uint16_t index)
 	if (begin(remote))
 		finish_for_driver(remote, stop_ring(remote, index, &error), &error);
 	forget_ring(remote, index);
-	take_messages(remote);
+	remote_take_messages(remote);
 }
 
 /* Stops all rings, and resets the device if the process supports that. */
@@ -476,7 +457,7 @@ void remote_reset(struct remote_device *remote)
 		result = stop_all(remote, &error);
 		/* For the next driver: the last one may have changed it. */
 		if (result == 0)
-			changed = read_config(remote, remote->client, &error);
+			changed = remote_read_config(remote, remote->client, &error);
 		/* A process that cannot reset is useless. */
 		if (finish_for_driver(remote, changed < 0 ? changed : result, &error) < 0)
 			give_up(remote, &error);
@@ -488,388 +469,9 @@ void remote_reset(struct remote_device *remote)
 		forget_ring(remote, i);
 	if (changed > 0)
 		remote->events->config_changed(remote->context);
-	forget_inflight(remote);
+	remote_forget_inflight(remote);
 	remote->started = remote->rings_sent = false;
 	remote->refused = remote->lost_requests = remote->config_written = false;
 	remote->negotiated = 0;
-	take_messages(remote);
-}
-
-/* The connection */
-
-/* Lets remote_hang_up shut down the connection @fd; -1: none. */
-static void set_hang_up_fd(struct remote_device *remote, int fd)
-{
-	pthread_mutex_lock(&remote->hang_up_lock);
-	close_fd(&remote->hang_up_fd);
-	remote->hang_up_fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (remote->closing && fd >= 0)
-		shutdown(fd, SHUT_RDWR);
-	pthread_mutex_unlock(&remote->hang_up_lock);
-}
-
-static bool is_closing(struct remote_device *remote)
-{
-	bool closing;
-
-	pthread_mutex_lock(&remote->hang_up_lock);
-	closing = remote->closing;
-	pthread_mutex_unlock(&remote->hang_up_lock);
-	return closing;
-}
-
-void remote_hang_up(struct remote_device *remote)
-{
-	pthread_mutex_lock(&remote->hang_up_lock);
-	remote->closing = true;
-	if (remote->hang_up_fd >= 0)
-		shutdown(remote->hang_up_fd, SHUT_RDWR);
-	pthread_mutex_unlock(&remote->hang_up_lock);
-}
-
-static void watch(struct remote_device *remote)
-{
-	int backend = vhost_client_backend_fd(remote->client);
-	struct error error;
-
-	/* Only its end: answers are read where requests are sent. */
-	remote->connection.fd = vhost_client_fd(remote->client);
-	if (event_loop_add(remote->loop, &remote->connection, EPOLLRDHUP, &error) < 0)
-		log_error("%s: %s: the end of its process is noticed late", remote->name,
-			  error.message);
-	/* A duplicate, as the client may close its own at any time in any thread. */
-	remote->backend.fd = backend < 0 ? -1 : fcntl(backend, F_DUPFD_CLOEXEC, 0);
-	if (backend >= 0 &&
-	    (remote->backend.fd < 0 ||
-	     event_loop_add(remote->loop, &remote->backend, EPOLLIN | EPOLLET, NULL) < 0))
-		log_error("%s: no descriptor or watch is left: what its process asks for is not "
-			  "answered",
-			  remote->name);
-	remote->attached_ms = clock_now_ms();
-}
-
-static void unwatch(struct remote_device *remote)
-{
-	event_loop_remove(remote->loop, &remote->connection);
-	event_loop_remove(remote->loop, &remote->backend);
-	remote->connection.fd = -1;
-	close_fd(&remote->backend.fd);
-}
-
-/* Negotiates on a new connection and learns what is offered, such as @regions. */
-static struct vhost_client *negotiate(struct remote_device *remote, int fd,
-				      struct vhost_shmem_config *regions, struct error *error)
-{
-	struct vhost_client *client;
-	int result;
-
-	set_hang_up_fd(remote, fd);
-	client = vhost_client_new(fd, VHOST_CLIENT_TIMEOUT_MS, error);
-	if (!client)
-		return NULL;
-	vhost_client_begin(client);
-	result = vhost_client_negotiate(client, &client_ops, remote, error);
-	*regions = (struct vhost_shmem_config){.count = 0};
-	if (result == 0 && vhost_client_has(client, VHOST_PROTOCOL_SHMEM))
-		result = vhost_client_get_shmem_config(client, regions, error);
-	if (finish(client, result, error) < 0) {
-		vhost_client_free(client);
-		return NULL;
-	}
-	return client;
-}
-
-/* Whether the process can continue where the last one stopped. */
-static bool replaces(const struct remote_device *remote, const struct vhost_client *client,
-		     const struct vhost_shmem_config *regions, struct error *error)
-{
-	uint64_t queues = vhost_client_queue_count(client);
-
-	if (remote->features & ~vhost_client_features(client) ||
-	    (queues && queues < remote->queue_count)) {
-		error_set(error, EPROTO, "the new device process offers less than the one before");
-		return false;
-	}
-	if (!shared_memory_matches(&remote->shared_memory, regions)) {
-		error_set(error, EPROTO,
-			  "the new device process has other shared memory regions than the one "
-			  "before");
-		return false;
-	}
-	return true;
-}
-
-static int make_event(int *fd, unsigned int count, struct error *error)
-{
-	close_fd(fd);
-	*fd = eventfd(count, EFD_CLOEXEC | EFD_NONBLOCK);
-	return *fd < 0 ? error_set_errno(error, errno, "cannot make an eventfd") : 0;
-}
-
-uint16_t remote_call_count(const struct remote_device *remote)
-{
-	return remote->one_call ? 1 : 1 + remote->queue_count;
-}
-
-/* All eventfds, counting from @count. */
-static int make_events(struct remote_device *remote, unsigned int count, struct error *error)
-{
-	int result = 0;
-
-	for (uint16_t i = 0; i < remote_call_count(remote) && result == 0; i++)
-		result = make_event(&remote->calls[i], count, error);
-	for (uint16_t i = 0; i < remote->queue_count && result == 0; i++)
-		result = make_event(&remote->rings[i].kick_fd, count, error);
-	return result;
-}
-
-/* Whether the driver has made requests available that are not used yet. */
-static bool has_requests(const struct remote_device *remote)
-{
-	for (uint16_t i = 0; i < remote->queue_count; i++) {
-		const struct remote_ring *ring = &remote->rings[i];
-		const volatile uint16_t *available_index;
-
-		if (!ring->running)
-			continue;
-		available_index = monitor_memory_at(
-			remote->memory, ring->driver + offsetof(struct vring_avail, idx),
-			sizeof(*available_index));
-		/* Packed rings have a record, or were not offered: see learn. */
-		if (!ring->used_index || !available_index || *available_index != *ring->used_index)
-			return true;
-	}
-	return false;
-}
-
-/* Whether requests are lost to a process that must not get them a second time. */
-static bool loses_requests(const struct remote_device *remote)
-{
-	return remote->shape->replay == DEVICE_REPLAY_NOTHING && remote->started &&
-	       !remote->refused && remote->inflight_fd < 0 && has_requests(remote);
-}
-
-/*
- * Sends a new process everything. The eventfds are connected before it gets them, so that no kick
- * is lost, and signalled, so that both sides check the rings: earlier kicks may have been lost.
- */
-static int set_up_again(struct remote_device *remote, struct vhost_client *client,
-			struct error *error)
-{
-	int result;
-
-	remote->memory_sent = remote->as_new = false;
-	shared_memory_inherit(&remote->shared_memory);
-	if (remote->lost_requests) {
-		log_line(
-			LOG_WARNING, COMPONENT,
-			"%s: its process died with requests in flight, which are not repeated: the "
-			"device needs a reset by its driver",
-			remote->name);
-		remote->lost_requests = false;
-		remote->refused = true;
-		remote->events->needs_reset(remote->context);
-	}
-	remote->rings_sent = remote->started && !remote->refused;
-	remote->events->disconnect(remote->context);
-	result = make_events(remote, 1, error);
-	if (result == 0)
-		remote->events->connect(remote->context);
-	vhost_client_begin(client);
-	if (result == 0 && remote->rings_sent)
-		result = send_all(remote, client, false, error);
-	result = finish(client, result, error);
-	remote->memory_sent = result == 0 && remote->rings_sent;
-	/* Do not retry: the next process would refuse it, too. */
-	if (result == -EIO) {
-		remote->refused = true;
-		remote->events->needs_reset(remote->context);
-	}
-	return result;
-}
-
-/* One attempt. Returns whether the process is connected again. */
-static bool connect_again(struct remote_device *remote, struct error *error)
-{
-	struct vhost_shmem_config regions;
-	int fd = broker_connect(remote->peer.broker, remote->peer.device, 0, error);
-	struct vhost_client *client = fd < 0 ? NULL : negotiate(remote, fd, &regions, error);
-	bool back;
-
-	if (!client)
-		return false;
-	pthread_mutex_lock(&remote->lock);
-	back = replaces(remote, client, &regions, error) &&
-	       set_up_again(remote, client, error) == 0;
-	if (back) {
-		remote->client = client;
-		log_line(LOG_INFO, COMPONENT, "%s: attached again", remote->name);
-		watch(remote);
-		remote->config_length = 0;
-		if (refresh_config(remote))
-			remote->events->config_changed(remote->context);
-		take_messages(remote);
-	} else {
-		/* It may have started rings before it died. */
-		if (remote->rings_sent)
-			remote->lost_requests |= loses_requests(remote);
-		vhost_client_free(client);
-	}
-	pthread_mutex_unlock(&remote->lock);
-	return back;
-}
-
-static void pause_before_retry(struct remote_device *remote)
-{
-	timer_set_ms(&remote->retry, (uint64_t)remote->pause_ms);
-	remote->pause_ms = remote->pause_ms * 2 < RETRY_LAST_MS ? remote->pause_ms * 2 :
-								  RETRY_LAST_MS;
-}
-
-static void retry(struct remote_device *remote)
-{
-	struct error error;
-
-	if (connect_again(remote, &error))
-		return;
-	set_hang_up_fd(remote, -1);
-	/* Log only when it takes longer than a restart. */
-	if (remote->pause_ms >= RETRY_LAST_MS && !remote->failure_logged) {
-		log_line(LOG_WARNING, COMPONENT, "%s: %s", remote->name, error.message);
-		remote->failure_logged = true;
-	}
-	pause_before_retry(remote);
-}
-
-static void handle_retry(void *context)
-{
-	retry(context);
-}
-
-/* The connection has ended. */
-static void handle_connection(void *context, uint32_t events)
-{
-	struct remote_device *remote = context;
-	bool stayed = clock_now_ms() - remote->attached_ms >= RETRY_LAST_MS;
-
-	pthread_mutex_lock(&remote->lock);
-	/* Those that the driver adds from now on are the next process's. */
-	remote->lost_requests |= loses_requests(remote);
-	unwatch(remote);
-	vhost_client_free(remote->client);
-	remote->client = NULL;
-	if (is_closing(remote)) {
-		pthread_mutex_unlock(&remote->lock);
-		return;
-	}
-	log_line(LOG_INFO, COMPONENT, "%s: the device process is gone; waiting for another",
-		 remote->name);
-	pthread_mutex_unlock(&remote->lock);
-	set_hang_up_fd(remote, -1);
-	if (!stayed) {
-		pause_before_retry(remote);
-		return;
-	}
-	remote->pause_ms = RETRY_FIRST_MS;
-	remote->failure_logged = false;
-	retry(remote);
-}
-
-static void handle_backend(void *context, uint32_t events)
-{
-	struct remote_device *remote = context;
-
-	pthread_mutex_lock(&remote->lock);
-	take_messages(remote);
-	pthread_mutex_unlock(&remote->lock);
-}
-
-static int learn(struct remote_device *remote, struct error *error)
-{
-	uint64_t queues = vhost_client_queue_count(remote->client);
-
-	remote->features = vhost_client_features(remote->client);
-	if (!(remote->features & FEATURE(VIRTIO_F_VERSION_1)))
-		return error_set(error, EPROTO,
-				 "its device process does not serve a VIRTIO 1 "
-				 "device");
-	/* Only the record has the state of a packed ring after its process died. */
-	if (!vhost_client_has(remote->client, VHOST_PROTOCOL_INFLIGHT_SHMFD))
-		remote->features &= ~FEATURE(VIRTIO_F_RING_PACKED);
-	if (queues == 0)
-		queues = remote->shape->queues;
-	remote->queue_count = queues < DEVICE_SHAPE_QUEUES_MAX ? (uint16_t)queues :
-								 DEVICE_SHAPE_QUEUES_MAX;
-	return read_config(remote, remote->client, error) < 0 ? -error->code : 0;
-}
-
-int remote_open(struct remote_device *remote, const char *name, const struct remote_peer *peer,
-		const struct device_shape *shape, const struct monitor_memory *memory,
-		bool one_call, struct event_loop *loop, const struct remote_events *events,
-		void *context, struct error *error)
-{
-	struct vhost_shmem_config regions;
-	cleanup_fd int fd = peer->fd;
-	int result = 0;
-
-	*remote = (struct remote_device){
-		.name = name,
-		.peer = *peer,
-		.shape = shape,
-		.memory = memory,
-		.one_call = one_call,
-		.loop = loop,
-		.events = events,
-		.context = context,
-		.inflight_fd = -1,
-		.connection = {-1, handle_connection, remote},
-		.backend = {-1, handle_backend, remote},
-		.pause_ms = RETRY_FIRST_MS,
-		.hang_up_fd = -1,
-	};
-	pthread_mutex_init(&remote->lock, NULL);
-	pthread_mutex_init(&remote->hang_up_lock, NULL);
-	for (int i = 0; i < DEVICE_SHAPE_QUEUES_MAX; i++)
-		remote->rings[i].kick_fd = -1;
-	for (int i = 0; i < REMOTE_CALLS_MAX; i++)
-		remote->calls[i] = -1;
-	result = timer_open(&remote->retry, loop, CLOCK_MONOTONIC, handle_retry, remote, error);
-	if (result == 0 && fd < 0) {
-		fd = broker_connect(peer->broker, peer->device, CONNECT_WAIT_MS, error);
-		result = fd < 0 ? fd : 0;
-	}
-	if (result == 0) {
-		remote->client = negotiate(remote, take_fd(&fd), &regions, error);
-		result = remote->client ? 0 : -error->code;
-	}
-	/* Before the next call, during which the process may map something already. */
-	if (result == 0)
-		result = shared_memory_open(&remote->shared_memory, name, &regions, loop, error);
-	if (result == 0)
-		result = learn(remote, error);
-	if (result == 0)
-		result = make_events(remote, 0, error);
-	if (result < 0) {
-		error_prefix(error, "%s", name);
-		remote_close(remote);
-		return result;
-	}
-	watch(remote);
-	return 0;
-}
-
-void remote_close(struct remote_device *remote)
-{
-	unwatch(remote);
-	timer_close(&remote->retry);
-	vhost_client_free(remote->client);
-	set_hang_up_fd(remote, -1);
-	forget_inflight(remote);
-	shared_memory_close(&remote->shared_memory);
-	for (int i = 0; i < REMOTE_CALLS_MAX; i++)
-		close_fd(&remote->calls[i]);
-	for (int i = 0; i < DEVICE_SHAPE_QUEUES_MAX; i++)
-		close_fd(&remote->rings[i].kick_fd);
-	pthread_mutex_destroy(&remote->hang_up_lock);
-	pthread_mutex_destroy(&remote->lock);
+	remote_take_messages(remote);
 }
