@@ -8,11 +8,12 @@
 #define AVP_MONITOR_CONTROL_H
 
 /* Verbs. */
-#define MONITOR_VERB_STOP   "stop"
-#define MONITOR_VERB_KILL   "kill"
-#define MONITOR_VERB_PAUSE  "pause"
-#define MONITOR_VERB_RESUME "resume"
-#define MONITOR_VERB_LOG    "log-level" /* level */
+#define MONITOR_VERB_STOP    "stop"
+#define MONITOR_VERB_KILL    "kill"
+#define MONITOR_VERB_PAUSE   "pause"
+#define MONITOR_VERB_RESUME  "resume"
+#define MONITOR_VERB_LOG     "log-level" /* level */
+#define MONITOR_VERB_RELEASE "release"	 /* device */
 
 /* Events, and their fields. */
 #define MONITOR_EVENT_STEP     "step" /* time, text */
@@ -21,6 +22,9 @@
 #define MONITOR_EVENT_PAUSED   "paused"
 #define MONITOR_EVENT_RESUMED  "resumed"
 #define MONITOR_EVENT_GIVEN_UP "given-up" /* device */
+#define MONITOR_EVENT_RELEASED "released" /* device, text */
+#define MONITOR_EVENT_DETACHED "detached" /* device */
+#define MONITOR_EVENT_ATTACHED "attached" /* device, text */
 #define MONITOR_EVENT_WATCHDOG "watchdog" /* text */
 #define MONITOR_EVENT_OFF      "off"	  /* text */
 #define MONITOR_EVENT_PANICKED "panicked" /* text */

@@ -452,12 +452,13 @@ static int open_platform(struct machine *machine, struct error *error)
 	return arch_platform_open(&machine->platform, &platform, error);
 }
 
-static void handle_given_up(void *context, const char *name)
+static void handle_reported(void *context, const char *name, enum remote_report report,
+			    const char *why)
 {
 	struct machine *machine = context;
 
-	if (machine->setup->events->device_given_up)
-		machine->setup->events->device_given_up(machine->setup->context, name);
+	if (machine->setup->events->device_reported)
+		machine->setup->events->device_reported(machine->setup->context, name, report, why);
 }
 
 static void handle_not_ended(void *context, const char *name)
@@ -485,7 +486,7 @@ static int open_device(struct machine *machine, unsigned int index, struct error
 		.peer = {-1, machine->setup->broker, index},
 		.memory = &machine->memory,
 		.loop = &transport->thread.loop,
-		.given_up = handle_given_up,
+		.reported = handle_reported,
 		.not_ended = handle_not_ended,
 		.context = machine,
 	};
@@ -650,6 +651,17 @@ void machine_resume(struct machine *machine)
 void machine_press_power_button(struct machine *machine)
 {
 	machine->platform->ops->press_power_button(machine->platform);
+}
+
+int machine_release_device(struct machine *machine, const char *name, struct error *error)
+{
+	for (size_t i = 0; i < machine->transport_count; i++) {
+		if (strcmp(machine->setup->devices[i].name, name))
+			continue;
+		virtio_mmio_release(machine->transports[i].transport);
+		return 0;
+	}
+	return error_set(error, ENOENT, "there is no device '%.80s'", name);
 }
 
 void machine_close(struct machine *machine)

@@ -19,6 +19,7 @@
 #include "monitor/control.h"
 #include "vhost/broker.h"
 #include "monitor/kvm/hypervisor.h"
+#include "monitor/virtio/remote_device.h"
 #include "virtio/device_shape.h"
 
 /* A device and the process that serves it. */
@@ -54,10 +55,11 @@ struct machine_events {
 	 */
 	void (*mark)(void *context, const char *step);
 	/*
-	 * A device process does not answer or breaks the protocol: its supervisor should kill and
-	 * restart it. From any thread. May be NULL.
+	 * About the process of device @name: see struct remote_events. From any thread. May be
+	 * NULL.
 	 */
-	void (*device_given_up)(void *context, const char *name);
+	void (*device_reported)(void *context, const char *name, enum remote_report report,
+				const char *why);
 };
 
 struct machine_setup {
@@ -103,6 +105,12 @@ void machine_press_power_button(struct machine *machine);
  */
 void machine_pause(struct machine *machine);
 void machine_resume(struct machine *machine);
+
+/*
+ * Lets go of the process of device @name, so that it can be replaced: device_reported follows.
+ * Returns 0, or -ENOENT with *error set.
+ */
+int machine_release_device(struct machine *machine, const char *name, struct error *error);
 
 /* Switches the power off if it is on and frees everything. NULL is fine. */
 void machine_close(struct machine *machine);

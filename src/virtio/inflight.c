@@ -129,12 +129,30 @@ int inflight_attach(struct virtqueue_inflight *inflight, void *region, uint16_t 
 	return 0;
 }
 
+/* The position that is not moved before the ring has been written. */
+static uint16_t used_position(const struct packed_record *record)
+{
+	struct packed_position at = read_position(record);
+
+	return at.old_used_index | (uint16_t)(at.old_used_wrap ? 1 << 15 : 0);
+}
+
+bool inflight_read_end(const void *region, uint16_t *position)
+{
+	const struct packed_record *record = region;
+
+	/* The rest of a record stays as it was when it is closed. */
+	if (shared_read(&record->version) != 0 || shared_read(&record->size) == 0)
+		return false;
+	*position = used_position(record);
+	return true;
+}
+
 bool inflight_read_progress(const void *region, uint16_t size, bool packed,
 			    struct inflight_progress *progress)
 {
 	const struct packed_record *record = region;
 	const struct split_record *split = region;
-	struct packed_position at;
 
 	*progress = (struct inflight_progress){.position = 0};
 	if (shared_read(&split->version) != RECORD_VERSION)
@@ -145,9 +163,7 @@ bool inflight_read_progress(const void *region, uint16_t size, bool packed,
 			progress->counter = shared_read(&split->entries[progress->last].counter);
 		return true;
 	}
-	/* Use the old position: it moves only after the ring has been written. */
-	at = read_position(record);
-	progress->position = at.old_used_index | (uint16_t)(at.old_used_wrap ? 1 << 15 : 0);
+	progress->position = used_position(record);
 	/* The entry freed last is the first on the free list. */
 	progress->last = shared_read(&record->old_free_head);
 	if (progress->last < size)

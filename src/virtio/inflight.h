@@ -53,6 +53,12 @@ struct inflight_progress {
 bool inflight_read_progress(const void *region, uint16_t size, bool packed,
 			    struct inflight_progress *progress);
 
+/*
+ * Where a packed ring ended whose record at @region was closed since. Returns false, with *position
+ * unchanged, when no ring ended with it. Not trusted either.
+ */
+bool inflight_read_end(const void *region, uint16_t *position);
+
 /* Whether the record at @region, for rings of up to @size entries, holds a request in flight. */
 bool inflight_holds_requests(const void *region, uint16_t size, bool packed);
 

@@ -671,11 +671,11 @@ static int next_fd(void)
 }
 
 /* The supervisor ends a process that the monitor gave up. */
-static void end_process(void *context, const char *name)
+static void end_process(void *context, const char *name, enum remote_report report, const char *why)
 {
 	struct fuzz *fuzz = context;
 
-	if (fuzz->client)
+	if (report == REMOTE_GIVEN_UP && fuzz->client)
 		shutdown(fuzz->client->peer, SHUT_RDWR);
 }
 
@@ -702,7 +702,7 @@ static bool open_device(struct fuzz *fuzz)
 		.peer = {.fd = -1},
 		.memory = &memory,
 		.loop = &fuzz->loop,
-		.given_up = end_process,
+		.reported = end_process,
 		.not_ended = process_stays,
 		.context = fuzz,
 	};

@@ -452,6 +452,19 @@ int vhost_client_stop_ring(struct vhost_client *client, uint16_t index, uint32_t
 	return result;
 }
 
+/* It does not offer DEVICE_STATE. */
+int vhost_client_save_state(struct vhost_client *client, void *buffer, size_t size, size_t *length,
+			    struct error *error)
+{
+	abort();
+}
+
+int vhost_client_load_state(struct vhost_client *client, const void *state, size_t length,
+			    struct error *error)
+{
+	abort();
+}
+
 int vhost_client_read_config(struct vhost_client *client, uint32_t offset, void *buffer,
 			     uint32_t length, struct error *error)
 {

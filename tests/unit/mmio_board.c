@@ -17,12 +17,13 @@
 
 #include "guest/config/config.h"
 
-static void on_given_up(void *context, const char *name)
+static void on_reported(void *context, const char *name, enum remote_report report, const char *why)
 {
 	struct board *board = context;
 
 	assert_string_equal(name, "test0");
-	board->given_up++;
+	snprintf(board->why[report], sizeof(board->why[report]), "%s", why ? why : "");
+	board->reports[report]++;
 }
 
 static void on_not_ended(void *context, const char *name)
@@ -30,7 +31,7 @@ static void on_not_ended(void *context, const char *name)
 	struct board *board = context;
 
 	/* It got its time to end. */
-	assert_int_equal(board->given_up, 1);
+	assert_int_equal(board->reports[REMOTE_GIVEN_UP], 1);
 	board->not_ended++;
 }
 
@@ -91,7 +92,7 @@ void board_open(struct board *board)
 		.peer = {-1, &board->broker, 0},
 		.memory = &board->memory,
 		.loop = &board->thread.loop,
-		.given_up = on_given_up,
+		.reported = on_reported,
 		.not_ended = on_not_ended,
 		.context = board,
 	};

@@ -42,7 +42,10 @@ struct board {
 	struct broker broker;
 	int service_fd;
 	pthread_t service;
-	atomic_uint given_up, not_ended;
+	/* Of the process: how many of each kind, and why, of the last one. */
+	atomic_uint reports[REMOTE_ATTACHED + 1];
+	char why[REMOTE_ATTACHED + 1][ERROR_MESSAGE_SIZE];
+	atomic_uint not_ended;
 	sem_t go_on;
 	struct transport_setup setup;
 	struct virtio_mmio *transport;

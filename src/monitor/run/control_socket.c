@@ -42,6 +42,31 @@ static int handle_resume(void *context, const struct control_call *call, struct 
 	return 0;
 }
 
+/* The fields of release. */
+struct release_fields {
+	char *device;
+};
+
+static const struct option_row release_rows[] = {
+	{
+		.name = "device",
+		.type = OPTION_NAME,
+		.argument = "NAME",
+		.offset = offsetof(struct release_fields, device),
+		.required = true,
+		.help = "its name",
+	},
+	{.name = NULL},
+};
+
+static int handle_release(void *context, const struct control_call *call, struct error *error)
+{
+	const struct control_socket *control = context;
+	const struct release_fields *fields = call->values;
+
+	return control->release(control->context, fields->device, error);
+}
+
 static const struct control_verb verbs[] = {
 	{.name = MONITOR_VERB_STOP, .help = "press the power button", .handle = handle_stop},
 	{.name = MONITOR_VERB_KILL, .help = "end the guest at once", .handle = handle_kill},
@@ -64,6 +89,14 @@ static const struct control_verb verbs[] = {
 			(const struct command_note[]){{"before", "the level before"}, {NULL, NULL}},
 		.handle = control_server_set_log_level,
 	},
+	{
+		.name = MONITOR_VERB_RELEASE,
+		.help = "stop the rings of a device, save its state and let go of its process; the "
+			"event `released` follows",
+		.fields = release_rows,
+		.size = sizeof(struct release_fields),
+		.handle = handle_release,
+	},
 	{.name = NULL},
 };
 
@@ -75,6 +108,16 @@ static const struct option_row step_rows[] = {
 
 static const struct option_row device_rows[] = {
 	{.name = "device", .help = "its name"},
+	{.name = NULL},
+};
+
+static const struct option_row state_rows[] = {
+	{.name = "device", .help = "its name"},
+	{
+		.name = "text",
+		.help = "why the state of the device does not get to the next process, if it does "
+			"not",
+	},
 	{.name = NULL},
 };
 
@@ -98,6 +141,21 @@ static const struct control_verb events[] = {
 		.name = MONITOR_EVENT_GIVEN_UP,
 		.help = "the process of a device does not answer: kill it and start it again",
 		.fields = device_rows,
+	},
+	{
+		.name = MONITOR_EVENT_RELEASED,
+		.help = "the process of a device may be ended, to be replaced",
+		.fields = state_rows,
+	},
+	{
+		.name = MONITOR_EVENT_DETACHED,
+		.help = "a device has no process for now",
+		.fields = device_rows,
+	},
+	{
+		.name = MONITOR_EVENT_ATTACHED,
+		.help = "another process serves a device",
+		.fields = state_rows,
 	},
 	{
 		.name = MONITOR_EVENT_WATCHDOG,
@@ -168,6 +226,18 @@ void control_socket_send(const struct control_socket *control, const char *name,
 	begin(&message, name);
 	if (key)
 		control_message_add(&message, key, text);
+	send_event(control, &message);
+}
+
+void control_socket_send_device(const struct control_socket *control, const char *name,
+				const char *device, const char *text)
+{
+	struct control_message message;
+
+	begin(&message, name);
+	control_message_add(&message, "device", device);
+	if (text)
+		control_message_add(&message, "text", text);
 	send_event(control, &message);
 }
 

@@ -20,6 +20,8 @@ struct control_socket {
 	void (*end)(void *context); /* the verb, or the peer has closed the socket */
 	void (*pause)(void *context);
 	void (*resume)(void *context);
+	/* Returns 0 or a negative errno with *error set. */
+	int (*release)(void *context, const char *device, struct error *error);
 	void *context;
 };
 
@@ -39,6 +41,10 @@ int control_socket_open(struct control_socket *control, struct event_loop *loop,
  */
 void control_socket_send(const struct control_socket *control, const char *name, const char *key,
 			 const char *text);
+
+/* The same for an event about a device, with the field text unless @text is NULL. */
+void control_socket_send_device(const struct control_socket *control, const char *name,
+				const char *device, const char *text);
 
 /* The same for MONITOR_EVENT_STEP: @text was done at @time, in nanoseconds of CLOCK_MONOTONIC. */
 void control_socket_send_step(const struct control_socket *control, uint64_t time,

@@ -119,11 +119,18 @@ static void handle_mark(void *context, const char *step)
 }
 
 /* In any thread. */
-static void handle_device_given_up(void *context, const char *name)
+static void handle_device_reported(void *context, const char *name, enum remote_report report,
+				   const char *why)
 {
+	static const char *const events[] = {
+		[REMOTE_GIVEN_UP] = MONITOR_EVENT_GIVEN_UP,
+		[REMOTE_RELEASED] = MONITOR_EVENT_RELEASED,
+		[REMOTE_DETACHED] = MONITOR_EVENT_DETACHED,
+		[REMOTE_ATTACHED] = MONITOR_EVENT_ATTACHED,
+	};
 	const struct monitor *monitor = context;
 
-	control_socket_send(&monitor->control, MONITOR_EVENT_GIVEN_UP, "device", name);
+	control_socket_send_device(&monitor->control, events[report], name, why);
 }
 
 static const struct machine_events machine_events = {
@@ -133,7 +140,7 @@ static const struct machine_events machine_events = {
 	.watchdog = handle_watchdog,
 	.ended = handle_ended,
 	.mark = handle_mark,
-	.device_given_up = handle_device_given_up,
+	.device_reported = handle_device_reported,
 };
 
 static void end_now(void *context)
@@ -168,6 +175,15 @@ static void resume_guest(void *context)
 	if (monitor->machine)
 		machine_resume(monitor->machine);
 	control_socket_send(&monitor->control, MONITOR_EVENT_RESUMED, NULL, NULL);
+}
+
+static int release_device(void *context, const char *device, struct error *error)
+{
+	struct monitor *monitor = context;
+
+	if (!monitor->machine)
+		return error_set(error, EAGAIN, "the guest does not run yet");
+	return machine_release_device(monitor->machine, device, error);
 }
 
 /* Repeated until the guest ends, as a guest that is starting ignores the button. */
@@ -278,6 +294,7 @@ static int open_control(struct monitor *monitor, struct error *error)
 	monitor->control.end = end_now;
 	monitor->control.pause = pause_guest;
 	monitor->control.resume = resume_guest;
+	monitor->control.release = release_device;
 	monitor->control.context = monitor;
 	return control_socket_open(&monitor->control, &monitor->loop, fd, error);
 }

@@ -174,8 +174,8 @@ static bool has_requests(const struct remote_device *remote)
 /* Whether requests are lost to a process that must not get them a second time. */
 static bool loses_requests(const struct remote_device *remote)
 {
-	return remote->shape->replay == DEVICE_REPLAY_NOTHING && remote->started &&
-	       !remote->refused && remote->inflight_fd < 0 && has_requests(remote);
+	return remote->shape->replay == DEVICE_REPLAY_NOTHING && remote->rings_sent &&
+	       remote->inflight_fd < 0 && has_requests(remote);
 }
 
 /*
@@ -238,10 +238,12 @@ static bool connect_again(struct remote_device *remote, struct error *error)
 		if (remote_reread_config(remote))
 			remote->events->config_changed(remote->context);
 		remote_take_messages(remote);
+		remote->events->reported(remote->context, REMOTE_ATTACHED,
+					 remote->state_lost[0] ? remote->state_lost : NULL);
+		remote->state_lost[0] = 0;
 	} else {
 		/* It may have started rings before it died. */
-		if (remote->rings_sent)
-			remote->lost_requests |= loses_requests(remote);
+		remote->lost_requests |= loses_requests(remote);
 		vhost_client_free(client);
 	}
 	pthread_mutex_unlock(&remote->lock);
@@ -279,14 +281,18 @@ static void handle_retry(void *context)
 static void handle_connection(void *context, uint32_t events)
 {
 	struct remote_device *remote = context;
-	bool stayed = clock_now_ms() - remote->attached_ms >= RETRY_LAST_MS;
+	bool stayed;
 
 	pthread_mutex_lock(&remote->lock);
+	/* One that was released ended because it was asked to. */
+	stayed = remote->former || clock_now_ms() - remote->attached_ms >= RETRY_LAST_MS;
 	/* Those that the driver adds from now on are the next process's. */
 	remote->lost_requests |= loses_requests(remote);
 	unwatch(remote);
-	vhost_client_free(remote->client);
-	remote->client = NULL;
+	if (remote->client)
+		remote->events->reported(remote->context, REMOTE_DETACHED, NULL);
+	vhost_client_free(take_pointer(remote->former));
+	vhost_client_free(take_pointer(remote->client));
 	if (is_closing(remote)) {
 		pthread_mutex_unlock(&remote->lock);
 		return;
@@ -311,6 +317,30 @@ static void handle_backend(void *context, uint32_t events)
 	pthread_mutex_lock(&remote->lock);
 	remote_take_messages(remote);
 	pthread_mutex_unlock(&remote->lock);
+}
+
+static void handle_release(void *context, uint32_t events)
+{
+	struct remote_device *remote = context;
+	eventfd_t count;
+
+	if (eventfd_read(remote->release.fd, &count) < 0)
+		return;
+	pthread_mutex_lock(&remote->lock);
+	remote_let_go(remote);
+	pthread_mutex_unlock(&remote->lock);
+}
+
+void remote_release(struct remote_device *remote)
+{
+	eventfd_write(remote->release.fd, 1);
+}
+
+static int open_release(struct remote_device *remote, struct error *error)
+{
+	int result = make_event(&remote->release.fd, 0, error);
+
+	return result < 0 ? result : event_loop_add(remote->loop, &remote->release, EPOLLIN, error);
 }
 
 static int learn(struct remote_device *remote, struct error *error)
@@ -353,16 +383,22 @@ int remote_open(struct remote_device *remote, const char *name, const struct rem
 		.inflight_fd = -1,
 		.connection = {-1, handle_connection, remote},
 		.backend = {-1, handle_backend, remote},
+		.release = {-1, handle_release, remote},
 		.pause_ms = RETRY_FIRST_MS,
 		.hang_up_fd = -1,
 	};
 	pthread_mutex_init(&remote->lock, NULL);
 	pthread_mutex_init(&remote->hang_up_lock, NULL);
 	for (int i = 0; i < DEVICE_SHAPE_QUEUES_MAX; i++)
-		remote->rings[i].kick_fd = -1;
+		remote->rings[i] = (struct remote_ring){
+			.kick_fd = -1,
+			.position = (uint16_t)VHOST_PACKED_BASE,
+		};
 	for (int i = 0; i < REMOTE_CALLS_MAX; i++)
 		remote->calls[i] = -1;
 	result = timer_open(&remote->retry, loop, CLOCK_MONOTONIC, handle_retry, remote, error);
+	if (result == 0)
+		result = open_release(remote, error);
 	if (result == 0 && fd < 0) {
 		fd = broker_connect(peer->broker, peer->device, CONNECT_WAIT_MS, error);
 		result = fd < 0 ? fd : 0;
@@ -391,7 +427,11 @@ void remote_close(struct remote_device *remote)
 {
 	unwatch(remote);
 	timer_close(&remote->retry);
+	event_loop_remove(remote->loop, &remote->release);
+	close_fd(&remote->release.fd);
+	vhost_client_free(remote->former);
 	vhost_client_free(remote->client);
+	remote_forget_state(remote);
 	set_hang_up_fd(remote, -1);
 	remote_forget_inflight(remote);
 	shared_memory_close(&remote->shared_memory);

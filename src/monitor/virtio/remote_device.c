@@ -25,13 +25,7 @@
 #define STATUS_CHOSEN \
 	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | VIRTIO_CONFIG_S_FEATURES_OK)
 
-/*
- * Gives up the process; the loop will see the end of the connection, and reconnect. The process
- * still has guest memory, to which it may write for pending requests, so it must end before the
- * driver learns that the request is over. If it does not end, because nobody kills it or its system
- * call never returns, it would write to memory that the guest uses for something else.
- */
-static void give_up(struct remote_device *remote, const struct error *error)
+void remote_give_up(struct remote_device *remote, const struct error *error)
 {
 	struct pollfd end = {.fd = vhost_client_fd(remote->client), .events = POLLRDHUP};
 
@@ -39,7 +33,7 @@ static void give_up(struct remote_device *remote, const struct error *error)
 	if (poll(&end, 1, 0) > 0)
 		return;
 	log_line(LOG_WARNING, REMOTE_COMPONENT, "%s: %s", remote->name, error->message);
-	remote->events->given_up(remote->context);
+	remote->events->reported(remote->context, REMOTE_GIVEN_UP, NULL);
 	if (poll(&end, 1, END_MS) == 0 && remote->memory_sent)
 		remote->events->not_ended(remote->context);
 	shutdown(end.fd, SHUT_RDWR);
@@ -73,7 +67,7 @@ static int finish_for_driver(struct remote_device *remote, int result, struct er
 {
 	result = remote_finish(remote->client, result, error);
 	if ((result < 0 && result != -EIO) || vhost_client_is_broken(remote->client))
-		give_up(remote, error);
+		remote_give_up(remote, error);
 	return result == -EIO ? -EINVAL : 0;
 }
 
@@ -123,7 +117,7 @@ static void handle_config_changed(void *context)
 	}
 	/* Notify even if it is unchanged: a console reports its size that way. */
 	if (remote_read_config(remote, remote->client, &error) < 0)
-		give_up(remote, &error);
+		remote_give_up(remote, &error);
 	remote->events->config_changed(remote->context);
 }
 
@@ -186,14 +180,17 @@ void remote_write_config(struct remote_device *remote, uint32_t offset, const vo
 			 uint32_t length)
 {
 	const struct device_shape *shape = remote->shape;
+	bool setting = offset < shape->setting_offset + shape->setting_length &&
+		       shape->setting_offset < offset + length;
 	uint8_t before[DEVICE_SHAPE_CONFIG_MAX];
 	struct error error;
 	int result;
 
 	remote->as_new = false;
-	if (offset < shape->setting_offset + shape->setting_length &&
-	    shape->setting_offset < offset + length)
-		remote->config_written = true;
+	remote->config_written |= setting;
+	/* The next process is sent it. */
+	if (setting && !remote->client)
+		memcpy(remote->config + offset, data, length);
 	if (!remote->client || !vhost_client_has(remote->client, VHOST_PROTOCOL_CONFIG))
 		return;
 	begin(remote);
@@ -235,7 +232,7 @@ struct inflight_progress remote_progress(const struct remote_device *remote, uin
 	if ((!record || !inflight_read_progress(record, remote->inflight_area.queue_size,
 						is_packed(remote), &progress)) &&
 	    is_packed(remote))
-		progress.position = (uint16_t)VHOST_PACKED_BASE;
+		progress.position = ring->position;
 	if (ring->used_index)
 		progress.position = *ring->used_index;
 	return progress;
@@ -330,8 +327,6 @@ int remote_send_all(struct remote_device *remote, struct vhost_client *client, b
 
 	if (result == 0 && status)
 		result = vhost_client_set_status(client, STATUS_CHOSEN, error);
-	if (result == 0 && !fresh)
-		result = send_setting(remote, client, error);
 	if (result == 0 && !remote->memory_sent)
 		result = vhost_client_set_memory(client, remote->memory->regions,
 						 remote->memory->count, error);
@@ -340,6 +335,11 @@ int remote_send_all(struct remote_device *remote, struct vhost_client *client, b
 	if (result == 0 && remote->inflight_fd >= 0)
 		result = vhost_client_set_inflight(client, &remote->inflight, remote->inflight_fd,
 						   error);
+	if (result == 0 && !fresh)
+		result = remote_load_state(remote, client, error);
+	/* The driver may have written it after the state was saved. */
+	if (result == 0 && !fresh)
+		result = send_setting(remote, client, error);
 	for (uint16_t i = 0; i < remote->queue_count && result == 0; i++)
 		if (remote->rings[i].running)
 			result = send_ring(remote, client, i, fresh, error);
@@ -408,6 +408,23 @@ static int stop_ring(struct remote_device *remote, uint16_t index, struct error 
 	return vhost_client_stop_ring(remote->client, index, NULL, error);
 }
 
+int remote_halt_ring(struct remote_device *remote, uint16_t index, struct error *error)
+{
+	struct remote_ring *ring = &remote->rings[index];
+	uint32_t base;
+	int result;
+
+	if (!ring->running || !remote->rings_sent)
+		return 0;
+	result = vhost_client_stop_ring(remote->client, index, &base, error);
+	if (result == 0)
+		ring->position = (uint16_t)base;
+	/* It may have closed the record before it died. */
+	else if (ring_record(remote, index) && is_packed(remote))
+		inflight_read_end(ring_record(remote, index), &ring->position);
+	return result;
+}
+
 static void forget_ring(struct remote_device *remote, uint16_t index)
 {
 	void *record = ring_record(remote, index);
@@ -422,6 +439,7 @@ static void forget_ring(struct remote_device *remote, uint16_t index)
 		inflight_forget(record);
 	remote->rings[index].running = false;
 	remote->rings[index].used_index = NULL;
+	remote->rings[index].position = (uint16_t)VHOST_PACKED_BASE;
 }
 
 void remote_stop_ring(struct remote_device *remote, uint16_t index)
@@ -431,6 +449,8 @@ void remote_stop_ring(struct remote_device *remote, uint16_t index)
 	if (begin(remote))
 		finish_for_driver(remote, stop_ring(remote, index, &error), &error);
 	forget_ring(remote, index);
+	/* It may say how far the device got in this ring. */
+	remote_forget_state(remote);
 	remote_take_messages(remote);
 }
 
@@ -460,7 +480,7 @@ void remote_reset(struct remote_device *remote)
 			changed = remote_read_config(remote, remote->client, &error);
 		/* A process that cannot reset is useless. */
 		if (finish_for_driver(remote, changed < 0 ? changed : result, &error) < 0)
-			give_up(remote, &error);
+			remote_give_up(remote, &error);
 		remote->as_new = result == 0;
 	}
 	/* What the process requested before its answer has been done by now. */
@@ -470,6 +490,7 @@ void remote_reset(struct remote_device *remote)
 	if (changed > 0)
 		remote->events->config_changed(remote->context);
 	remote_forget_inflight(remote);
+	remote_forget_state(remote);
 	remote->started = remote->rings_sent = false;
 	remote->refused = remote->lost_requests = remote->config_written = false;
 	remote->negotiated = 0;

@@ -42,6 +42,22 @@ struct remote_ring {
 	 * NULL: use the record of requests in flight.
 	 */
 	const volatile uint16_t *used_index;
+	/* Where a packed ring goes on whose record of requests in flight is closed. */
+	uint16_t position;
+};
+
+/* What is reported about the process. */
+enum remote_report {
+	/*
+	 * It does not answer, or breaks the protocol: it should be killed. Its end is awaited for a
+	 * short time, because it may still write to guest memory.
+	 */
+	REMOTE_GIVEN_UP,
+	/* The answer to remote_release: now it should be ended. */
+	REMOTE_RELEASED,
+	/* The device has lost its process, or given it away; another one serves the device. */
+	REMOTE_DETACHED,
+	REMOTE_ATTACHED,
 };
 
 /* Events of the process; called with the lock, in any thread. */
@@ -51,11 +67,11 @@ struct remote_events {
 	/* The device reports a driver error. */
 	void (*needs_reset)(void *context);
 	/*
-	 * The process does not answer, or breaks the protocol: it should be killed. Its end is
-	 * awaited for a short time, because it may still write to guest memory.
+	 * With REMOTE_RELEASED and REMOTE_ATTACHED, @why the state of the device does not get to
+	 * the next process; NULL: it does, or the driver set up nothing.
 	 */
-	void (*given_up)(void *context);
-	/* It did not end: it may write to guest memory at any time. */
+	void (*reported)(void *context, enum remote_report report, const char *why);
+	/* The process that was given up did not end: it may write to guest memory at any time. */
 	void (*not_ended)(void *context);
 	/* The eventfds are about to be closed; new ones were made. */
 	void (*disconnect)(void *context);
@@ -84,7 +100,8 @@ struct remote_device {
 
 	struct shared_memory shared_memory; /* has its own lock */
 	struct vhost_client *client;	    /* NULL: not connected */
-	uint64_t features;		    /* offered */
+	struct vhost_client *former; /* to the process that was released, until it ends; or NULL */
+	uint64_t features;	     /* offered */
 	uint16_t queue_count;
 	uint32_t config_size;
 	uint32_t config_length; /* of this process; 0: not known yet */
@@ -111,13 +128,18 @@ struct remote_device {
 	volatile bool inflight_lost;
 
 	bool config_written; /* the driver has set what a new process must be sent */
+	/* The state of the device that its released process has saved, for the next; NULL: none. */
+	uint8_t *state;
+	size_t state_length;
+	char state_lost[ERROR_MESSAGE_SIZE]; /* why it did not get there, or "" */
 
 	/* The event loop's side. */
 	struct event_source connection, backend;
-	struct timer retry;  /* the next attempt to reconnect */
-	int pause_ms;	     /* delay before the attempt after that */
-	bool failure_logged; /* the failure to reconnect was logged */
-	int64_t attached_ms; /* time of the last connection */
+	struct event_source release; /* an eventfd: remote_release was called */
+	struct timer retry;	     /* the next attempt to reconnect */
+	int pause_ms;		     /* delay before the attempt after that */
+	bool failure_logged;	     /* the failure to reconnect was logged */
+	int64_t attached_ms;	     /* time of the last connection */
 
 	/* Lets another thread interrupt a call that blocks. */
 	pthread_mutex_t hang_up_lock; /* of the two below */
@@ -163,6 +185,15 @@ void remote_reset(struct remote_device *remote);
  * wraps around.
  */
 struct inflight_progress remote_progress(const struct remote_device *remote, uint16_t index);
+
+/*
+ * Lets go of the process, so that it can be replaced without its driver noticing: stops the rings,
+ * saves the state of the device and leaves the process alone, whose end is awaited before the next
+ * one is connected. REMOTE_RELEASED follows, later and in the loop's thread, in any case; when the
+ * state could not be saved, the next process is given what that of a process that died would be.
+ * Without the lock, any thread.
+ */
+void remote_release(struct remote_device *remote);
 
 /*
  * Reads the configuration space of a running device, which the device may change after a command on

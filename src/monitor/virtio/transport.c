@@ -219,11 +219,11 @@ static void detach_interrupts(struct transport *transport)
 	}
 }
 
-static void handle_given_up(void *context)
+static void handle_reported(void *context, enum remote_report report, const char *why)
 {
 	struct transport *transport = context;
 
-	transport->given_up(transport->owner, transport->remote.name);
+	transport->reported(transport->owner, transport->remote.name, report, why);
 }
 
 static void handle_not_ended(void *context)
@@ -266,7 +266,7 @@ static void handle_connect(void *context)
 static const struct remote_events remote_events = {
 	.config_changed = handle_config_changed,
 	.needs_reset = handle_needs_reset,
-	.given_up = handle_given_up,
+	.reported = handle_reported,
 	.not_ended = handle_not_ended,
 	.disconnect = handle_disconnect,
 	.connect = handle_connect,
@@ -475,7 +475,7 @@ int transport_open(struct transport *transport, const struct transport_setup *se
 	*transport = (struct transport){
 		.ops = ops,
 		.context = context,
-		.given_up = setup->given_up,
+		.reported = setup->reported,
 		.not_ended = setup->not_ended,
 		.owner = setup->context,
 	};
@@ -497,6 +497,11 @@ void transport_hang_up(struct transport *transport)
 void transport_close(struct transport *transport)
 {
 	remote_close(&transport->remote);
+}
+
+void transport_release(struct transport *transport)
+{
+	remote_release(&transport->remote);
 }
 
 void transport_lock(struct transport *transport)

@@ -74,7 +74,8 @@ struct transport {
 	uint32_t generation;
 	unsigned int complaints;
 	struct transport_queue queues[DEVICE_SHAPE_QUEUES_MAX];
-	void (*given_up)(void *context, const char *name);
+	void (*reported)(void *context, const char *name, enum remote_report report,
+			 const char *why);
 	void (*not_ended)(void *context, const char *name);
 	void *owner; /* context of these two */
 };
@@ -85,9 +86,10 @@ struct transport_setup {
 	struct remote_peer peer;	  /* the transport owns its fd, also on failure */
 	const struct monitor_memory *memory;
 	struct event_loop *loop;
-	/* The device process was given up: it should be killed. From any thread. */
-	void (*given_up)(void *context, const char *name);
-	/* It did not end in time: it may still write to guest memory. From any thread. */
+	/* About the device process: see struct remote_events. From any thread. */
+	void (*reported)(void *context, const char *name, enum remote_report report,
+			 const char *why);
+	/* One that was given up did not end in time: it may still write to guest memory. From any thread. */
 	void (*not_ended)(void *context, const char *name);
 	void *context;
 };
@@ -110,6 +112,9 @@ void transport_close(struct transport *transport);
 void transport_attach(struct transport *transport, struct hypervisor *hypervisor);
 /* Call when no vCPU runs any more: resets the device. */
 void transport_detach(struct transport *transport);
+
+/* See remote_release. Without the lock, from any thread. */
+void transport_release(struct transport *transport);
 
 void transport_lock(struct transport *transport);
 void transport_unlock(struct transport *transport);

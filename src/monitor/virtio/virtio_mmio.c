@@ -274,6 +274,11 @@ void virtio_mmio_hang_up(struct virtio_mmio *mmio)
 	transport_hang_up(&mmio->transport);
 }
 
+void virtio_mmio_release(struct virtio_mmio *mmio)
+{
+	transport_release(&mmio->transport);
+}
+
 void virtio_mmio_free(struct virtio_mmio *mmio)
 {
 	if (!mmio)

@@ -399,7 +399,7 @@ static void test_the_process_hangs(void **state)
 	usleep(100000);
 	board_put(board, VIRTIO_MMIO_STATUS, 0);
 	assert_int_equal(board_get(board, VIRTIO_MMIO_STATUS), 0);
-	assert_int_equal(board->given_up, 1);
+	assert_int_equal(board->reports[REMOTE_GIVEN_UP], 1);
 	assert_int_equal(board->not_ended, 1);
 	sem_post(&board->go_on);
 	pthread_join(holder, NULL);
@@ -407,7 +407,7 @@ static void test_the_process_hangs(void **state)
 	/* This process was not killed, so the transport reconnects to it. */
 	board_boot(board, RIG_VERSION_1);
 	board_echo(board, 0);
-	assert_int_equal(board->given_up, 1);
+	assert_int_equal(board->reports[REMOTE_GIVEN_UP], 1);
 }
 
 int main(void)
