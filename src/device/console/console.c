@@ -147,6 +147,7 @@ static bool transmit(struct console_device *console, uint16_t port)
 	struct virtio_request *request;
 	bool full = false;
 
+	console->ports[port].sent_at_stop = 0;
 	for_each_request(request, queue) {
 		if (request->readable.left > REQUEST_MAX) {
 			virtio_device_fault(&console->device, queue, "request longer than 16 MiB");
@@ -369,8 +370,10 @@ static void quiesce(struct virtio_device *device, struct virtqueue *queue)
 	struct console_device *console = to_console(device);
 
 	for (uint16_t i = 0; i < console->port_count; i++)
-		if (queue == transmit_queue(console, i))
+		if (queue == transmit_queue(console, i)) {
+			console->ports[i].sent_at_stop = console->ports[i].sent;
 			console->ports[i].sent = 0;
+		}
 }
 
 static void reset(struct virtio_device *device)
@@ -411,7 +414,10 @@ static int config_write(struct virtio_device *device, size_t offset, const void 
 	return 0;
 }
 
-/* Bits of a port in a state; the messages that are pending for it follow. */
+/*
+ * Bits of a port in a state; the messages that are pending for it follow, and what is written of the
+ * request at which its transmit queue continues.
+ */
 #define STATE_ADDED  1
 #define STATE_OPEN   2
 
@@ -450,12 +456,13 @@ static void save(struct virtio_device *device, struct device_state *state)
 		state_put_u8(state,
 			     (uint8_t)console->pending[i] |
 				     messages_after_load(console, i, bits, console->driver_ready));
+		state_put_u64(state, port->sent_at_stop);
 	}
 }
 
-/* Reads a port's part; its bits and messages are put in *bits and *messages. */
+/* Reads a port's part; what it says is put in *bits, *messages and *sent. */
 static void load_port(struct device_state *state, const struct console_port *port, bool multiport,
-		      uint8_t *bits, uint8_t *messages)
+		      uint8_t *bits, uint8_t *messages, uint64_t *sent)
 {
 	char name[CONSOLE_PORT_NAME_MAX];
 	uint8_t length = state_get_u8(state);
@@ -467,6 +474,8 @@ static void load_port(struct device_state *state, const struct console_port *por
 	state_require(state, !memcmp(name, port->setup.name, length));
 	*bits = state_get_u8(state);
 	*messages = state_get_u8(state);
+	*sent = state_get_u64(state);
+	state_require(state, *sent < REQUEST_MAX);
 	/* Only with MULTIPORT does a driver hear of ports; it opens none that it does not know. */
 	state_require(state,
 		      *bits <= (multiport ? STATE_ADDED | STATE_OPEN : 0) && *bits != STATE_OPEN);
@@ -478,6 +487,7 @@ static int load(struct virtio_device *device, struct device_state *state)
 	struct console_device *console = to_console(device);
 	uint8_t bits[CONSOLE_PORTS_MAX] = {0}, messages[CONSOLE_PORTS_MAX] = {0};
 	uint8_t emergency[CONSOLE_EMERGENCY_MAX] = {0};
+	uint64_t sent[CONSOLE_PORTS_MAX] = {0};
 	bool driver_ready = state_get_bool(state);
 	bool size_reported = state_get_bool(state);
 	uint16_t emergency_count = state_get_u16(state);
@@ -488,7 +498,8 @@ static int load(struct virtio_device *device, struct device_state *state)
 		state_get(state, emergency, emergency_count);
 	state_require(state, state_get_u8(state) == console->port_count);
 	for (uint16_t i = 0; i < console->port_count && !state->failed; i++)
-		load_port(state, &console->ports[i], multiport(console), &bits[i], &messages[i]);
+		load_port(state, &console->ports[i], multiport(console), &bits[i], &messages[i],
+			  &sent[i]);
 	for (uint16_t i = 0; i < console->port_count && !state->failed; i++)
 		state_require(state, !(messages_after_load(console, i, bits[i], driver_ready) &
 				       ~messages[i]));
@@ -502,6 +513,7 @@ static int load(struct virtio_device *device, struct device_state *state)
 		console->ports[i].added = bits[i] & STATE_ADDED;
 		console->ports[i].open = bits[i] & STATE_OPEN;
 		console->pending[i] = messages[i];
+		console->ports[i].sent = console->ports[i].sent_at_stop = sent[i];
 	}
 	serve_port(console, 0);
 	return 0;
@@ -514,7 +526,7 @@ static const struct virtio_device_class console_class = {
 	.handle = handle,
 	.quiesce = quiesce,
 	.reset = reset,
-	.state_version = 1,
+	.state_version = 2,
 	.save = save,
 	.load = load,
 };

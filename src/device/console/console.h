@@ -61,8 +61,10 @@ struct console_port_setup {
 struct console_port {
 	struct console_port_setup setup;
 	uint64_t sent; /* bytes of the oldest request of its transmit queue that are written */
-	bool added;    /* the driver got the message */
-	bool open;     /* a program in the guest uses it; only with MULTIPORT */
+	/* The same when the queue was stopped: for whoever continues it at that request. */
+	uint64_t sent_at_stop;
+	bool added; /* the driver got the message */
+	bool open;  /* a program in the guest uses it; only with MULTIPORT */
 };
 
 /* Bytes of emergency writes that wait for room in the stream: the last lines of a kernel. */

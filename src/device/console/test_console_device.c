@@ -15,6 +15,7 @@
 #include "device/console/console.h"
 #include "unit/device_rig.h"
 #include "unit/state_check.h"
+#include "virtio/device_state.h"
 #include "virtio/feature.h"
 
 #define MULTIPORT FEATURE(VIRTIO_CONSOLE_F_MULTIPORT)
@@ -297,6 +298,38 @@ static void test_reset_forgets_what_was_half_written(void **state)
 	stop(f);
 }
 
+/* The process that goes on with the request writes the rest of it. */
+static void test_a_half_written_request_moves(void **state)
+{
+	struct fixture *f = start(1, 0), *other = start(1, 0);
+	uint8_t bytes[DEVICE_STATE_MAX];
+	uint16_t available, used;
+	int length;
+
+	f->channels[0].room = 2;
+	send(f, TRANSMIT, "abcd", 4);
+	expect_output(f, 0, "ab");
+	virtio_device_stop_queue(&f->console.device, &f->queues[TRANSMIT], &available, &used);
+	length = virtio_device_save(&f->console.device, bytes);
+	assert_true(length > 0);
+	assert_int_equal(virtio_device_load(&other->console.device, bytes, (size_t)length), 0);
+	send(other, TRANSMIT, "abcd", 4);
+	expect_output(other, 0, "cd");
+	/* Once. */
+	send(other, TRANSMIT, "xyz", 3);
+	expect_output(other, 0, "xyz");
+	virtio_device_stop_queue(&other->console.device, &other->queues[TRANSMIT], &available,
+				 &used);
+	length = virtio_device_save(&other->console.device, bytes);
+	stop(other);
+	other = start(1, 0);
+	assert_int_equal(virtio_device_load(&other->console.device, bytes, (size_t)length), 0);
+	send(other, TRANSMIT, "1234", 4);
+	expect_output(other, 0, "1234");
+	stop(f);
+	stop(other);
+}
+
 static void test_size_in_configuration(void **state)
 {
 	struct fixture *f = make(1, true);
@@ -463,7 +496,10 @@ static void test_state(void **state)
 		expect_told(f, i, VIRTIO_CONSOLE_PORT_ADD, 0, 0);
 	tell(f, 1, VIRTIO_CONSOLE_PORT_READY, 1);
 	tell(f, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	f->channels[2].room = 3;
+	send(f, 7, "abcd", 4);
 	state_check(device, &other->console.device);
+	assert_int_equal(other->console.ports[2].sent, 3);
 	assert_true(other->console.driver_ready);
 	assert_true(other->console.ports[1].added && other->console.ports[1].open);
 	assert_true(other->console.ports[2].added && !other->console.ports[2].open);
@@ -558,6 +594,7 @@ int main(void)
 		cmocka_unit_test(test_full_stream_holds_up_the_guest),
 		cmocka_unit_test(test_kicks_are_asked_for_again),
 		cmocka_unit_test(test_reset_forgets_what_was_half_written),
+		cmocka_unit_test(test_a_half_written_request_moves),
 		cmocka_unit_test(test_size_in_configuration),
 		cmocka_unit_test(test_emergency_write),
 		cmocka_unit_test(test_emergency_write_waits),
