@@ -98,6 +98,8 @@ static const struct rule rules[] = {
 	ALWAYS(recvmsg),
 	ALWAYS(sendmsg),
 	ALWAYS(accept4),
+	/* A channel for the device's state; the monitor's to each device process. */
+	ALWAYS(socketpair, IS(0, AF_UNIX), SOCKET_TYPE(SOCK_STREAM)),
 	ALWAYS(getsockopt, IS(1, SOL_SOCKET)),
 	ALWAYS(close),
 	/* The kind of a received descriptor, and O_NONBLOCK. */
@@ -230,8 +232,7 @@ static const struct rule rules[] = {
 	FOR(SANDBOX_MONITOR, rseq),
 	FOR(SANDBOX_MONITOR, prctl, IS(0, PR_SET_NAME)),
 	FOR(SANDBOX_MONITOR, sched_getaffinity, IS(0, 0)),
-	/* For each device process: a channel for its messages, eventfds, a thread and a timer. */
-	FOR(SANDBOX_MONITOR, socketpair, IS(0, AF_UNIX), SOCKET_TYPE(SOCK_STREAM)),
+	/* For each device process: eventfds, a thread and a timer. */
 	FOR(SANDBOX_MONITOR, eventfd2),
 	FOR(SANDBOX_MONITOR, epoll_create1),
 	FOR(SANDBOX_MONITOR, timerfd_create),

@@ -665,9 +665,16 @@ static int set_device_state_fd(struct vhost_server *server, struct vhost_message
 		ret = error_set(error, EBUSY, "not all rings are stopped");
 	else
 		ret = state_transfer_begin(&server->transfer, asked->direction == VHOST_STATE_LOAD,
-					   vhost_message_take_fd(request, 0), error);
-	reply->payload.number = VHOST_STATE_NO_FD | (ret < 0 ? 1 : 0);
-	return ret < 0 ? VHOST_REFUSED : 0;
+					   error);
+	if (ret < 0) {
+		reply->payload.number = VHOST_STATE_NO_FD | 1;
+		return VHOST_REFUSED;
+	}
+	/* In place of the frontend's channel, as the specification lets us: state_transfer.c. */
+	reply->payload.number = 0;
+	reply->fds[0] = ret;
+	reply->fd_count = 1;
+	return 0;
 }
 
 static int check_device_state(struct vhost_server *server, struct vhost_message *request,

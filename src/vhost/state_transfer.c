@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The state of a device on its way through a pipe of the frontend. */
+/*
+ * The state of a device on its way to or from the frontend. The channel is a pair of sockets of
+ * this process, not what the frontend brought: of that the frontend may share the open file, and
+ * clear its O_NONBLOCK or read from it between a poll and a read, which would then wait for ever.
+ * Linux before 6.4 has no way to read from a pipe that certainly does not wait.
+ */
 #include "vhost/state_transfer.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/stat.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -18,7 +20,7 @@
 #define BUFFER_BYTES (DEVICE_STATE_MAX + 1)
 
 /* The other side sees the end of a saved state by this. */
-static void close_pipe(struct state_transfer *transfer)
+static void close_channel(struct state_transfer *transfer)
 {
 	event_loop_remove(transfer->loop, &transfer->source);
 	close_fd(&transfer->source.fd);
@@ -27,7 +29,7 @@ static void close_pipe(struct state_transfer *transfer)
 static void fail(struct state_transfer *transfer, int code, const char *why)
 {
 	error_set(&transfer->error, code, "%s", why);
-	close_pipe(transfer);
+	close_channel(transfer);
 }
 
 /* All of it has come: takes it over. */
@@ -35,7 +37,7 @@ static void take_over(struct state_transfer *transfer)
 {
 	int ret = virtio_device_load(transfer->device, transfer->bytes, transfer->at);
 
-	close_pipe(transfer);
+	close_channel(transfer);
 	transfer->loaded |= ret == 0;
 	if (ret == -EOPNOTSUPP)
 		fail(transfer, EOPNOTSUPP, "the state is of another type or version of device");
@@ -45,45 +47,35 @@ static void take_over(struct state_transfer *transfer)
 		fail(transfer, -ret, "the state is damaged, or does not suit this device");
 }
 
-/*
- * Whether a piece can be moved without waiting. The frontend may share the open file and clear
- * O_NONBLOCK, so that is not enough.
- */
-static bool is_ready(const struct state_transfer *transfer)
+/* Reads or writes one piece, without waiting. As recvmsg and sendmsg. */
+static ssize_t move_piece(struct state_transfer *transfer)
 {
-	struct pollfd wanted = {.fd = transfer->source.fd,
-				.events = transfer->load ? POLLIN : POLLOUT};
+	struct iovec piece = {transfer->bytes + transfer->at, transfer->length - transfer->at};
+	struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
 
-	return poll(&wanted, 1, 0) > 0;
+	return transfer->load ? recvmsg(transfer->source.fd, &message, MSG_DONTWAIT) :
+				sendmsg(transfer->source.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 /* Moves what can be moved now. */
 static void move(struct state_transfer *transfer)
 {
 	while (transfer->source.fd >= 0) {
-		uint8_t *bytes = transfer->bytes + transfer->at;
-		size_t left = transfer->length - transfer->at;
 		ssize_t count;
 
-		if (left == 0 && transfer->load) {
+		if (transfer->at == transfer->length && transfer->load) {
 			fail(transfer, E2BIG, "the state is longer than any");
 			return;
 		}
-		if (left == 0) {
-			close_pipe(transfer);
+		if (transfer->at == transfer->length) {
+			close_channel(transfer);
 			return;
 		}
-		if (!is_ready(transfer))
-			return;
-		/* A pipe that is ready has room for so much. */
-		if (left > PIPE_BUF)
-			left = PIPE_BUF;
-		count = transfer->load ? read(transfer->source.fd, bytes, left) :
-					 write(transfer->source.fd, bytes, left);
+		count = move_piece(transfer);
 		if (count < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (count < 0)
-			fail(transfer, errno, "the pipe cannot be used");
+			fail(transfer, errno, "the channel cannot be used");
 		else if (count == 0)
 			take_over(transfer);
 		else
@@ -109,38 +101,17 @@ void state_transfer_init(struct state_transfer *transfer, struct event_loop *loo
 
 static void forget(struct state_transfer *transfer)
 {
-	close_pipe(transfer);
+	close_channel(transfer);
 	free(transfer->bytes);
 	transfer->bytes = NULL;
 }
 
-/* A pipe or a socket: nothing else tells how far the other side is, or that it has ended. */
-static int check_pipe(int fd, bool load, struct error *error)
+int state_transfer_begin(struct state_transfer *transfer, bool load, struct error *error)
 {
-	int flags = fcntl(fd, F_GETFL);
-	int access = flags & O_ACCMODE;
-	struct stat status;
-
-	if (flags < 0 || fstat(fd, &status) < 0)
-		return error_set_errno(error, errno, "cannot examine the descriptor");
-	if (!S_ISFIFO(status.st_mode) && !S_ISSOCK(status.st_mode))
-		return error_set(error, EINVAL, "the descriptor is neither a pipe nor a socket");
-	if (access != O_RDWR && access != (load ? O_RDONLY : O_WRONLY))
-		return error_set(error, EINVAL, "it is the wrong end of a pipe");
-	/* The open file is ours alone once the frontend has closed its copy of this end. */
-	if (fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-		return error_set_errno(error, errno, "cannot set up the descriptor");
-	return 0;
-}
-
-int state_transfer_begin(struct state_transfer *transfer, bool load, int fd, struct error *error)
-{
-	cleanup_fd int owned = fd;
-	int ret = check_pipe(fd, load, error);
+	cleanup_fd int peer = -1;
+	int pair[2], ret;
 
 	forget(transfer);
-	if (ret < 0)
-		return ret;
 	transfer->bytes = malloc(BUFFER_BYTES);
 	if (!transfer->bytes)
 		return error_set(error, ENOMEM, "out of memory");
@@ -151,11 +122,16 @@ int state_transfer_begin(struct state_transfer *transfer, bool load, int fd, str
 	if (ret < 0)
 		return error_set(error, -ret, "this device has no state to save");
 	transfer->length = (size_t)ret;
-	transfer->source.fd = take_fd(&owned);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set_errno(error, errno, "cannot make a channel for the state");
+	transfer->source.fd = pair[0];
+	peer = pair[1];
 	ret = event_loop_add(transfer->loop, &transfer->source, load ? EPOLLIN : EPOLLOUT, error);
-	if (ret < 0)
+	if (ret < 0) {
 		forget(transfer);
-	return ret;
+		return ret;
+	}
+	return take_fd(&peer);
 }
 
 int state_transfer_end(struct state_transfer *transfer, struct error *error)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The state of a device on its way through a pipe of the frontend: saved to it, or loaded from it
- * (vhost-user specification, "Migrating back-end state"). The loop moves it as the other side reads
- * or writes, and never waits; one that does neither keeps a buffer and a descriptor, until the
- * connection ends.
+ * The state of a device on its way to the frontend, or from it, through a channel that this process
+ * makes (vhost-user specification, "Migrating back-end state" and SET_DEVICE_STATE_FD). The loop
+ * moves it as the other side reads or writes, and never waits; one that does neither keeps a buffer
+ * and a descriptor, until the connection ends.
  *
  * Belongs to the thread of the loop.
  */
@@ -21,7 +21,7 @@
 struct state_transfer {
 	struct event_loop *loop;
 	struct virtio_device *device;
-	struct event_source source; /* the pipe; fd -1: no transfer is under way */
+	struct event_source source; /* our end; fd -1: no transfer is under way */
 	bool load;
 	uint8_t *bytes;	    /* NULL: none was begun */
 	size_t length, at;  /* of the state, and how much of it was moved */
@@ -33,11 +33,11 @@ void state_transfer_init(struct state_transfer *transfer, struct event_loop *loo
 			 struct virtio_device *device);
 
 /*
- * Begins to save or to @load, in place of a transfer that was begun before; the pipe or stream
- * socket @fd is owned from now on. None of the device's queues may run until the transfer has
- * ended. A negative errno with *error set: nothing was begun. The process must ignore SIGPIPE.
+ * Begins to save or to @load, in place of a transfer that was begun before. None of the device's
+ * queues may run until the transfer has ended. Returns the frontend's end of the channel, owned by
+ * the caller, or a negative errno with *error set: nothing was begun.
  */
-int state_transfer_begin(struct state_transfer *transfer, bool load, int fd, struct error *error);
+int state_transfer_begin(struct state_transfer *transfer, bool load, struct error *error);
 
 /*
  * Ends the transfer. 0: all of it was written, or read and taken over; a negative errno with

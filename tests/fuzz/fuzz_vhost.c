@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/log.h"
 #include "fuzz/input.h"
 #include "promise.h"
@@ -615,8 +616,33 @@ static void change_log(struct fuzz *fuzz, uint8_t choice)
 	}
 }
 
-/* Sends a message with the descriptor @fd; the server has it alone afterwards. */
-static void transfer(struct fuzz *fuzz, uint32_t direction, int fd)
+/* Reads what has come. Returns the last descriptor that came along; -1: none did. */
+static int receive_descriptor(struct fuzz *fuzz)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr alignment;
+	} control;
+	uint8_t buffer[4096];
+	struct iovec vector = {buffer, sizeof(buffer)};
+	struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1};
+	int fd = -1;
+
+	do {
+		const struct cmsghdr *attached = CMSG_FIRSTHDR(&header);
+
+		if (attached) {
+			close_fd(&fd);
+			memcpy(&fd, CMSG_DATA(attached), sizeof(fd));
+		}
+		header.msg_control = &control;
+		header.msg_controllen = sizeof(control);
+	} while (recvmsg(fuzz->socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) > 0);
+	return fd;
+}
+
+/* Begins a transfer. Returns the server's channel; -1: it refused. */
+static int transfer(struct fuzz *fuzz, uint32_t direction)
 {
 	struct {
 		struct vhost_header header;
@@ -624,9 +650,10 @@ static void transfer(struct fuzz *fuzz, uint32_t direction, int fd)
 	} __attribute__((packed))
 	message = {{VHOST_USER_SET_DEVICE_STATE_FD, VHOST_FLAG_VERSION, 8}, {direction, 0}};
 
-	send_bytes(fuzz, &message, sizeof(message), &fd, 1);
-	close(fd);
+	discard_replies(fuzz);
+	send_bytes(fuzz, &message, sizeof(message), &memory_fd, 1);
 	turn(fuzz, 1);
+	return receive_descriptor(fuzz);
 }
 
 static void move_state(struct fuzz *fuzz, struct input *input, uint8_t wanted)
@@ -634,33 +661,30 @@ static void move_state(struct fuzz *fuzz, struct input *input, uint8_t wanted)
 	uint8_t saved[256];
 	size_t length = wanted < input->left ? wanted : input->left;
 	const uint8_t *bytes = input->data;
-	int ends[2];
+	int channel;
 
 	input->data += length;
 	input->left -= length;
 	if (wanted == 0) {
-		ssize_t count;
+		ssize_t count = 0;
 
-		PROMISE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
-		transfer(fuzz, VHOST_STATE_SAVE, ends[1]);
+		channel = transfer(fuzz, VHOST_STATE_SAVE);
 		turn(fuzz, 1);
-		count = read(ends[0], saved, sizeof(saved));
+		if (channel >= 0)
+			count = recv(channel, saved, sizeof(saved), MSG_DONTWAIT);
 		length = count > 0 ? (size_t)count : 0;
 		bytes = saved;
-		close(ends[0]);
+		close_fd(&channel);
 		send_good(fuzz, VHOST_USER_CHECK_DEVICE_STATE, 0);
 	}
-	PROMISE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
-	transfer(fuzz, VHOST_STATE_LOAD, ends[0]);
-	/* A server that refused has closed its end. */
-	if (write(ends[1], bytes, length) < 0)
-		PROMISE(errno == EPIPE);
+	channel = transfer(fuzz, VHOST_STATE_LOAD);
+	if (channel >= 0)
+		PROMISE(send(channel, bytes, length, MSG_DONTWAIT) == (ssize_t)length);
 	/* Sometimes the end comes late, or not at all. */
 	if (wanted % 4 != 1)
-		close(ends[1]);
+		close_fd(&channel);
 	send_good(fuzz, VHOST_USER_CHECK_DEVICE_STATE, 0);
-	if (wanted % 4 == 1)
-		close(ends[1]);
+	close_fd(&channel);
 }
 
 static void take_step(struct fuzz *fuzz, struct input *input)

@@ -122,6 +122,14 @@ static int make_socket(void)
 	return socket(AF_INET, SOCK_STREAM, 0) < 0 ? errno : 0;
 }
 
+/* The channel for a device's state. */
+static int make_stream_pair(void)
+{
+	int pair[2];
+
+	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 ? errno : 0;
+}
+
 static int start_process(void)
 {
 	return fork() < 0 ? errno : 0;
@@ -245,6 +253,8 @@ static void test_sockets(void **state)
 	assert_int_equal(locked_in(SANDBOX_TAP, NULL, NULL, make_socket), EPERM);
 	assert_int_equal(locked_in(SANDBOX_SOCKETS, NULL, NULL, make_socket), 0);
 	assert_int_equal(locked_in(SANDBOX_READER, NULL, NULL, make_socket), EPERM);
+	assert_int_equal(locked_in(0, NULL, NULL, make_stream_pair), 0);
+	assert_int_equal(locked_in(SANDBOX_READER, NULL, NULL, make_stream_pair), EPERM);
 }
 
 static void test_processes(void **state)
