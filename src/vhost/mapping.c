@@ -3,15 +3,26 @@
 #include "vhost/mapping.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "vhost/guard.h"
 #include "virtio/round_up.h"
+
+bool vhost_file_never_waits(int fd)
+{
+	struct iovec part = {&(char){0}, 1};
+
+	/* Only memory has seals. Of all others Linux asks no file system that does not offer it. */
+	return fcntl(fd, F_GET_SEALS) >= 0 || preadv2(fd, &part, 1, 0, RWF_NOWAIT) >= 0 ||
+	       errno == EAGAIN;
+}
 
 uint64_t vhost_file_page_size(int fd)
 {

@@ -6,7 +6,8 @@
  *
  * A file system that the peer itself serves can stall a process that touches its files. Nothing
  * here prevents that; it stalls the device process that serves that peer, or those threads of the
- * monitor that use a device of that peer.
+ * monitor that use a device of that peer. For files that stay and that others touch, too, ask
+ * vhost_file_never_waits first.
  */
 #ifndef AVP_VHOST_MAPPING_H
 #define AVP_VHOST_MAPPING_H
@@ -31,6 +32,14 @@ struct vhost_mapping {
 int vhost_mapping_open(struct vhost_mapping *mapping, int fd, uint64_t offset, uint64_t size,
 		       volatile bool *lost, struct error *error);
 void vhost_mapping_close(struct vhost_mapping *mapping);
+
+/*
+ * Whether nobody can make a process wait that examines or maps the file @fd: it can be read, and is
+ * in memory or on a file system that says when it would wait, as ext4, XFS and Btrfs do. FUSE does
+ * not, whose files a hostile peer may serve itself, nor do network file systems and overlays, which
+ * may wait for such a one. Neither do fstat and fstatfs, which ask the file system. Any thread.
+ */
+bool vhost_file_never_waits(int fd);
 
 /* The page size of the file @fd in bytes: that of huge pages if it consists of them. Any thread. */
 uint64_t vhost_file_page_size(int fd);

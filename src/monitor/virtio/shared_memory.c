@@ -297,9 +297,8 @@ static int check_file(const struct shared_memory *memory, const struct vhost_shm
 
 	if (map->fd_offset % memory->page || map->fd_offset > (uint64_t)INT64_MAX - map->length)
 		return -EINVAL;
-	if (fstat(fd, &file) < 0)
-		return -errno;
-	if (!S_ISREG(file.st_mode))
+	/* First: the process may serve the file itself, and leave what follows unanswered. */
+	if (!vhost_file_never_waits(fd) || fstat(fd, &file) < 0 || !S_ISREG(file.st_mode))
 		return -ENODEV;
 	return (map->shm_offset | map->length | map->fd_offset) % vhost_file_page_size(fd) ?
 		       -EINVAL :

@@ -118,8 +118,9 @@ bool shared_memory_matches(const struct shared_memory *memory,
  *
  * -EINVAL: not within a region, or not whole pages of the host and of the file; for unmap also: not
  * a mapping as a whole;
- * -EEXIST: a part is mapped already; -ENOSPC: too many mappings; -ENODEV: not a regular file; else
- * as mmap, with the part blank.
+ * -EEXIST: a part is mapped already; -ENOSPC: too many mappings; -ENODEV: not a regular file that
+ * can be read, in memory or on a file system that says when it would wait, as ext4, XFS and Btrfs;
+ * else as mmap, with the part blank.
  *
  * What the file does not have at that moment is blank, also when it grows later. Read-only mappings
  * are private copies of what the guest writes to: it may write anywhere.

@@ -24,6 +24,7 @@
 
 #include "monitor/virtio/shared_memory.h"
 #include "unit/fake_hypervisor.h"
+#include "unit/fuse_file.h"
 #include "unit/vhost_rig.h"
 
 #define PAGE	    UINT64_C(0x1000)
@@ -332,8 +333,22 @@ static void test_descriptors_that_are_not_files(void **state)
 		expect(stage, 0, 2, 0);
 		close(fds[i]);
 	}
-	assert_int_equal(shared_memory_map(&stage->memory, &map, -1), -EBADF);
+	assert_int_equal(shared_memory_map(&stage->memory, &map, -1), -ENODEV);
 	assert_int_equal(rig_count_fds(), stage->fds);
+}
+
+/* A process may serve a file itself, by FUSE, and leave questions about it unanswered. */
+static void test_a_file_that_makes_others_wait(void **state)
+{
+	struct stage *stage = *state;
+	const struct vhost_shmem_map map = at(0, 1, 0);
+	struct fuse_file served;
+
+	if (!fuse_file_open(&served))
+		skip();
+	assert_int_equal(shared_memory_map(&stage->memory, &map, served.fd), -ENODEV);
+	expect(stage, 0, 2, 0);
+	assert_false(fuse_file_close(&served));
 }
 
 /* Linux maps whole huge pages, whatever the length: nothing may be covered that way. */
@@ -588,6 +603,7 @@ int main(void)
 		STAGE_TEST(test_map_over_a_map),
 		STAGE_TEST(test_unmap_a_part),
 		STAGE_TEST(test_descriptors_that_are_not_files),
+		STAGE_TEST(test_a_file_that_makes_others_wait),
 		STAGE_TEST(test_huge_pages),
 		STAGE_TEST(test_read_only),
 		STAGE_TEST(test_flood),
