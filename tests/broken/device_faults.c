@@ -92,6 +92,87 @@ static void zero_nothing(struct block_backend *backend, struct block_operation *
 		fault_real_block->submit(backend, operation);
 }
 
+/* Does the first range of a request only. */
+static void zero_first(struct block_backend *backend, struct block_operation *operation)
+{
+	const struct block_request *request = (struct block_request *)operation;
+
+	if (operation->action == BLOCK_ZERO && request->range_next > 1)
+		operation->complete(operation, 0);
+	else
+		fault_real_block->submit(backend, operation);
+}
+
+#define SEGMENTS_SERVED 32
+
+static void fail_many_segments(struct block_backend *backend, struct block_operation *operation)
+{
+	if (operation->action == BLOCK_READ && operation->data.count > SEGMENTS_SERVED)
+		operation->complete(operation, -EIO);
+	else
+		fault_real_block->submit(backend, operation);
+}
+
+/* A cache of sectors that nothing writes back, and that a reset empties. */
+static struct {
+	uint64_t offset;
+	uint8_t data[BLOCK_SECTOR];
+} cached[32];
+static size_t cached_count;
+
+static void empty_cache(struct virtqueue *queue)
+{
+	cached_count = 0;
+}
+
+static void copy_stream(struct virtio_stream *stream, uint8_t *sector, bool to_stream)
+{
+	size_t done = 0;
+
+	for (uint32_t i = 0; i < stream->count && done < BLOCK_SECTOR; i++) {
+		const struct virtio_segment *segment = &stream->segments[i];
+
+		if (to_stream)
+			memcpy(segment->base, sector + done, segment->length);
+		else
+			memcpy(sector + done, segment->base, segment->length);
+		done += segment->length;
+	}
+}
+
+static void cache_for_ever(struct block_backend *backend, struct block_operation *operation)
+{
+	bool writes = operation->action == BLOCK_WRITE;
+	size_t at = 0;
+
+	if (operation->action == BLOCK_FLUSH) {
+		operation->complete(operation, 0);
+		return;
+	}
+	while (at < cached_count && cached[at].offset != operation->offset)
+		at++;
+	if (operation->length != BLOCK_SECTOR || at == sizeof(cached) / sizeof(cached[0]) ||
+	    !(writes || (operation->action == BLOCK_READ && at < cached_count))) {
+		fault_real_block->submit(backend, operation);
+		return;
+	}
+	cached[at].offset = operation->offset;
+	cached_count = at < cached_count ? cached_count : at + 1;
+	copy_stream(&operation->data, cached[at].data, !writes);
+	operation->complete(operation, 0);
+}
+
+static void tell_few_ranges(struct virtio_device *device)
+{
+	to_block(device)->config.max_write_zeroes_seg = 2;
+}
+
+static void misalign(struct virtio_device *device)
+{
+	to_block(device)->config.physical_block_exp = 1;
+	to_block(device)->config.alignment_offset = 2;
+}
+
 static void tell_bytes(struct virtio_device *device)
 {
 	to_block(device)->config.capacity = to_block(device)->settings.capacity;
@@ -244,6 +325,21 @@ static size_t fill_with_zeroes(struct entropy_backend *backend, void *buffer, si
 	return length;
 }
 
+/* The position in a sequence of bytes that each start begins anew. */
+static uint64_t sequence;
+
+static void restart_sequence(struct virtqueue *queue)
+{
+	sequence = 0;
+}
+
+static size_t fill_by_sequence(struct entropy_backend *backend, void *buffer, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		((uint8_t *)buffer)[i] = (uint8_t)(++sequence * 0x9e3779b97f4a7c15u >> 56);
+	return length;
+}
+
 const struct fault device_faults[] = {
 	{"block-sector", "a read returns the next sector", "blk_write_read", "AVP-BLK-001",
 	 .device = "block", .submit = read_next_sector},
@@ -261,12 +357,27 @@ const struct fault device_faults[] = {
 	 .device = "block", .serve = offer_read_only},
 	{"block-flush", "a flush fails", "blk_flush", "AVP-BLK-010", .device = "block",
 	 .submit = fail_flush},
+	{"block-flush-ignored", "a flush makes nothing stable", "blk_flush", "AVP-BLK-010",
+	 .device = "block", .submit = cache_for_ever, .started = empty_cache},
+	{"block-flush-reset", "a flush makes nothing stable", "blk_flush_boot", "AVP-BLK-010",
+	 .device = "block", .submit = cache_for_ever, .started = empty_cache},
+	{"block-write-through", "writes of a driver that cannot flush are cached",
+	 "blk_write_through", "AVP-BLK-011", .device = "block", .submit = cache_for_ever,
+	 .started = empty_cache},
+	{"block-segments", "reads of fewer segments than seg_max fail", "blk_geometry_limits",
+	 "AVP-BLK-017", .device = "block", .submit = fail_many_segments},
+	{"block-topology", "alignment_offset is beyond a physical block", "blk_topology",
+	 "AVP-BLK-017", .device = "block", .serve = misalign},
 	{"block-writeback", "CONFIG_WCE is offered without FLUSH", "blk_wce_dependency",
 	 "AVP-BLK-013", .device = "block", .serve = hide_flush},
 	{"block-discard", "a discard covers one sector too many", "blk_discard", "AVP-BLK-019",
 	 .device = "block", .submit = range_too_long},
 	{"block-zeroes", "write zeroes does nothing", "blk_write_zeroes", "AVP-BLK-020",
 	 .device = "block", .submit = zero_nothing},
+	{"block-zeroes-ranges", "write zeroes does the first range only", "blk_write_zeroes",
+	 "AVP-BLK-020", .device = "block", .submit = zero_first},
+	{"block-zeroes-limit", "more ranges are served than the configuration allows",
+	 "blk_segments_wild", "AVP-BLK-023", .device = "block", .serve = tell_few_ranges},
 	{"block-flags", "write zeroes and discard ignore unknown flags", "blk_unknown_flags",
 	 "AVP-BLK-022", .device = "block", .use = use_unknown_type},
 	{"block-ranges", "write zeroes beyond the limits succeeds", "blk_segments_wild",
@@ -299,6 +410,8 @@ const struct fault device_faults[] = {
 	 "AVP-RNG-002", .device = "entropy", .fill = fill_half},
 	{"entropy-same", "the same bytes are returned each time", "rng_fresh", "AVP-RNG-003",
 	 .device = "entropy", .fill = fill_the_same},
+	{"entropy-boot", "each start gives the same bytes", "rng_fresh_boot", "AVP-RNG-003",
+	 .device = "entropy", .fill = fill_by_sequence, .started = restart_sequence},
 	{"entropy-zeroes", "all bytes are zero", "rng_plausible", "AVP-RNG-004",
 	 .device = "entropy", .fill = fill_with_zeroes},
 	{.name = NULL},

@@ -8,7 +8,7 @@
 /* Below the limit of a test, so that the test can report which request timed out. */
 #define REQUEST_MS   4000
 
-#define ZONED	     FEATURE(17)
+#define ZONED	     FEATURE(BLOCK_F_ZONED)
 #define ZONED_MODEL  92
 #define HOST_MANAGED 1
 
@@ -80,4 +80,27 @@ struct queue *block_open(uint64_t features, uint32_t size)
 		return queue;
 	}
 	skip("no writable block device of at least 2 MiB");
+}
+
+struct queue *block_open_with(uint64_t features, const char *name)
+{
+	struct queue *queue = block_open(features, 64);
+
+	if ((queue->device->negotiated & features) != features)
+		skip("%s does not offer %s", device_name(queue->device), name);
+	return queue;
+}
+
+void block_fill(uint8_t *data, size_t size, uint64_t seed)
+{
+	for (size_t i = 0; i < size; i++)
+		data[i] = (uint8_t)((seed + i) * 0x9e3779b9u >> 13);
+}
+
+bool block_is_filled(const uint8_t *data, size_t size, uint64_t seed)
+{
+	for (size_t i = 0; i < size; i++)
+		if (data[i] != (uint8_t)((seed + i) * 0x9e3779b9u >> 13))
+			return false;
+	return true;
 }

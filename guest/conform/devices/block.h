@@ -7,8 +7,19 @@
 
 #include "bus/bus.h"
 
-#define SECTOR	  512u
-#define NO_STATUS 0xee
+#define SECTOR		  512u
+#define NO_STATUS	  0xee
+#define BLOCK_TEST_SECTOR 1000u /* from here on, tests write as they like */
+
+/* Features and requests that kernel headers may lack (VIRTIO 1.4, 5.2.3 and 5.2.6). */
+#define BLOCK_F_LIFETIME     15
+#define BLOCK_F_ZONED	     17
+#define BLOCK_T_GET_LIFETIME 10
+
+/* Reads a field of the configuration (VIRTIO 1.4, 5.2.4). */
+#define BLOCK_CONFIG(device, field)                                      \
+	config_read((device), offsetof(struct virtio_blk_config, field), \
+		    sizeof(((struct virtio_blk_config *)NULL)->field))
 
 /*
  * Makes one request with @length bytes of @data (to the device when @out) and waits for it. Returns
@@ -25,5 +36,10 @@ void block_must(struct queue *queue, uint32_t type, uint64_t sector, void *data,
 		bool out);
 /* Opens the first writable block device with these features; skips if there is none. */
 struct queue *block_open(uint64_t features, uint32_t size);
+/* The same, and skips if it does not offer all of them, which are called @name. */
+struct queue *block_open_with(uint64_t features, const char *name);
+/* Fills memory with bytes that depend on @seed; are they still there? */
+void block_fill(uint8_t *data, size_t size, uint64_t seed);
+bool block_is_filled(const uint8_t *data, size_t size, uint64_t seed);
 
 #endif
