@@ -212,6 +212,28 @@ static bool send_nothing(struct net_backend *backend, uint16_t pair,
 	return true;
 }
 
+/* Sends each frame after the next one. */
+static bool send_swapped(struct net_backend *backend, uint16_t pair,
+			 const struct virtio_segment *segments, uint32_t count)
+{
+	static uint8_t held[sizeof(struct virtio_net_hdr_v1) + NET_FRAME_MAX];
+	static size_t held_length;
+	struct virtio_segment again[2] = {{held, sizeof(struct virtio_net_hdr_v1)}};
+
+	if (held_length == 0) {
+		for (uint32_t i = 0; i < count; i++) {
+			memcpy(held + held_length, segments[i].base, segments[i].length);
+			held_length += segments[i].length;
+		}
+		return true;
+	}
+	fault_real_net->send(backend, pair, segments, count);
+	again[1].base = held + again[0].length;
+	again[1].length = held_length - again[0].length;
+	held_length = 0;
+	return fault_real_net->send(backend, pair, again, 2);
+}
+
 static enum net_received receive_nothing(struct net_device *net, uint16_t pair,
 					 const struct virtio_net_hdr_v1 *header, const void *frame,
 					 size_t length)
@@ -392,6 +414,8 @@ const struct fault device_faults[] = {
 	 .device = "net", .receive = receive_cut},
 	{"net-order", "received frames are reordered", "net_order", "AVP-NET-003", .device = "net",
 	 .receive = receive_swapped},
+	{"net-order-sent", "frames are sent in another order", "ring_split_order", "AVP-RING-006",
+	 .device = "net", .send = send_swapped},
 	{"net-features", "segmentation is offered without checksums", "net_feature_dependencies",
 	 "AVP-NET-006", .device = "net", .serve = offer_segmentation},
 	{"net-num-buffers", "num_buffers is one more than there are", "net_num_buffers",

@@ -102,6 +102,47 @@ static void use_and_change_first(struct virtqueue *queue, struct virtio_request 
 	use_real(queue, batch);
 }
 
+/* Where each list of a packed ring began. */
+static struct {
+	uint16_t index;
+	bool wrap;
+} places[VIRTQUEUE_SIZE_MAX];
+
+static int take_and_note_place(struct virtqueue *queue, struct virtio_request *request)
+{
+	uint16_t index = queue->available_index;
+	bool wrap = queue->available_wrap;
+	int result = fault_real_format(queue)->take(queue, request);
+
+	if (result == 0 && is_packed(queue)) {
+		places[request->id % VIRTQUEUE_SIZE_MAX].index = index;
+		places[request->id % VIRTQUEUE_SIZE_MAX].wrap = wrap;
+	}
+	return result;
+}
+
+static void use_at_own_place(struct virtqueue *queue, struct virtio_request *batch)
+{
+	for (struct virtio_request *next; batch; batch = next) {
+		next = batch->next;
+		batch->next = NULL;
+		if (is_packed(queue)) {
+			queue->used_index = places[batch->id % VIRTQUEUE_SIZE_MAX].index;
+			queue->used_wrap = places[batch->id % VIRTQUEUE_SIZE_MAX].wrap;
+		}
+		use_real(queue, batch);
+		batch->next = next;
+	}
+}
+
+/* Leaves a place of a packed ring free. */
+static void use_with_gap(struct virtqueue *queue, struct virtio_request *batch)
+{
+	if (is_packed(queue))
+		packed_advance(queue->size, &queue->used_index, &queue->used_wrap, 1);
+	use_real(queue, batch);
+}
+
 /* The driver sees the buffer as used, and its data arrives a little later. */
 static int64_t now_ns(void)
 {
@@ -217,6 +258,42 @@ static bool next_is_indirect(const struct virtqueue *queue)
 	       VRING_DESC_F_INDIRECT;
 }
 
+/* Writes to the indirect table of the next request. */
+static int take_and_spoil_table(struct virtqueue *queue, struct virtio_request *request)
+{
+	const struct vring_avail *available = queue->driver_area;
+	const struct vring_desc *table = queue->descriptors;
+	struct vring_desc *inner;
+	struct guest_addr address;
+	bool indirect = next_is_indirect(queue);
+	void *host;
+	int result;
+
+	if (is_packed(queue))
+		address = guest_addr(packed_ring(queue)[queue->available_index].addr);
+	else
+		address = guest_addr(
+			table[available->ring[queue->available_index % queue->size] % queue->size]
+				.addr);
+	result = take_real(queue, request);
+	if (result == 0 && indirect &&
+	    guest_memory_translate_all(queue->device->memory, address, sizeof(*inner),
+				       GUEST_MEMORY_WRITE, &host) == 0) {
+		inner = host;
+		inner->len = 0;
+	}
+	return result;
+}
+
+static int take_and_disable_events(struct virtqueue *queue, struct virtio_request *request)
+{
+	struct vring_packed_desc_event *event = queue->driver_area;
+
+	if (is_packed(queue))
+		shared_write(&event->off_wrap, 0x5a);
+	return take_real(queue, request);
+}
+
 static void drop_last(struct virtio_request *request)
 {
 	struct virtio_stream *stream = request->writable.count > 0 ? &request->writable :
@@ -292,6 +369,24 @@ static bool wanted_late(struct virtqueue *queue, uint16_t unsignalled)
 	return wanted;
 }
 
+/* Compares indices as if they never wrapped. */
+static bool wanted_unwrapped(struct virtqueue *queue, uint16_t unsignalled)
+{
+	const struct vring_avail *available = queue->driver_area;
+	uint16_t before = (uint16_t)(queue->used_index - unsignalled), event;
+
+	if (!queue->event_index || is_packed(queue))
+		return fault_real_format(queue)->notification_wanted(queue, unsignalled);
+	event = shared_read(&available->ring[queue->size]);
+	return event >= before && event < queue->used_index;
+}
+
+static bool wanted_with_event_index(struct virtqueue *queue, uint16_t unsignalled)
+{
+	return queue->event_index ||
+	       fault_real_format(queue)->notification_wanted(queue, unsignalled);
+}
+
 static bool wanted_by_flags(struct virtqueue *queue, uint16_t unsignalled)
 {
 	bool event_index = queue->event_index, wanted;
@@ -365,14 +460,27 @@ const struct fault ring_faults[] = {
 	 "AVP-RING-002", .use = use_one_slot},
 	{"packed-wrap", "the wrap counter of used descriptors never changes", "ring_packed_wrap",
 	 "AVP-RING-003", .use = use_first_round},
+	{"packed-gap", "a used descriptor is not in the next place", "ring_packed_used_next",
+	 "AVP-RING-008", .use = use_with_gap},
+	{"packed-own-place", "a used descriptor is where its list began",
+	 "ring_packed_complete_order", "AVP-RING-008", .device = "block",
+	 .take = take_and_note_place, .use = use_at_own_place},
 	{"packed-used-changed", "a descriptor is changed after it was used",
 	 "ring_packed_used_final", "AVP-RING-010", .use = use_and_change_first},
 	{"packed-write-flag", "a used descriptor lacks the WRITE flag", "ring_packed_write_flag",
 	 "AVP-RING-015", .use = use_unflagged},
 	{"readable-written", "a device-readable buffer is written to", "ring_readonly_unwritten",
 	 "AVP-RING-011", .take = take_and_write},
+	{"readable-written-packed", "a device-readable buffer is written to",
+	 "ring_packed_readonly_unwritten", "AVP-RING-011", .take = take_and_write},
 	{"table-written", "the descriptor table is written to", "ring_table_unwritten",
 	 "AVP-RING-012", .take = take_and_clear},
+	{"indirect-written", "an indirect table is written to", "ring_table_unwritten",
+	 "AVP-RING-012", .take = take_and_spoil_table},
+	{"indirect-written-packed", "an indirect table is written to",
+	 "ring_packed_table_unwritten", "AVP-RING-012", .take = take_and_spoil_table},
+	{"event-written", "the driver's event suppression is written to",
+	 "ring_packed_table_unwritten", "AVP-RING-012", .take = take_and_disable_events},
 	{"write-beyond", "a byte after a device-writable buffer is written", "ring_write_bounds",
 	 "AVP-RING-053", .device = "entropy", .use = use_and_write_beyond},
 	{"used-early", "a buffer is used before its data is there", "ring_data_before_used",
@@ -387,6 +495,12 @@ const struct fault ring_faults[] = {
 	 "ring_split_no_notify", "AVP-RING-024", .notification_wanted = always_wanted},
 	{"event-index-late", "an interrupt arrives one buffer after the event index",
 	 "ring_split_event_idx", "AVP-RING-025", .notification_wanted = wanted_late},
+	{"event-index-wrap", "an event index is compared without regard to the wrap",
+	 "ring_split_event_wrap", "AVP-RING-025", .notification_wanted = wanted_unwrapped},
+	{"event-index-always", "each buffer causes an interrupt, whatever the event index",
+	 "ring_split_event_ahead", "AVP-RING-024", .notification_wanted = wanted_with_event_index},
+	{"event-index-always-packed", "each buffer causes an interrupt, whatever the event index",
+	 "ring_packed_event_ahead", "AVP-RING-024", .notification_wanted = wanted_with_event_index},
 	{"event-index-ignored", "with an event index, the flags decide on interrupts",
 	 "ring_split_flags_ignored", "AVP-RING-026", .notification_wanted = wanted_by_flags},
 	{"used-flags", "the used ring has an undefined flag", "ring_split_used_flags",

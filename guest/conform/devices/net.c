@@ -377,3 +377,39 @@ void net_find_gateway(struct net *net, uint8_t gateway[6])
 	      "10.0.2.2 does not answer, though the command line has gateway=1");
 	skip("10.0.2.2 does not answer: give the guest a user-mode network");
 }
+
+#define ORDERED	   8u
+#define ORDERED_AT 20u /* the first address that asks */
+
+void net_expect_order(struct net *net)
+{
+	uint32_t length = net->header + FRAME_MIN, written, index;
+	uint8_t *frames = pages_get(ORDERED * length), next = 0;
+	struct net_frame frame;
+
+	for (uint8_t i = 0; i < ORDERED; i++) {
+		struct driver_buffer buffer = buffer_of(frames + i * length, length);
+
+		net_form_arp(net, (uint8_t)(ORDERED_AT + i), 2);
+		memcpy(frames + i * length, net->out, length);
+		check(driver_queue_add(&net->transmit->ring, &buffer, 1, 0, net) == 0, "no room");
+	}
+	queue_kick(net->transmit);
+	for (uint32_t i = 0; i < ORDERED; i++)
+		check(queue_wait(net->transmit, &written, ANSWER_MS), "%u of %u frames were used",
+		      i, ORDERED);
+	while (next < ORDERED && net_wait(net, &frame, &index, ANSWER_MS)) {
+		const uint8_t *arp = frame.data + net->header + 14;
+		uint8_t self = arp[27];
+
+		if (self >= ORDERED_AT && net_is_arp(net, &frame, self)) {
+			check(self == ORDERED_AT + next,
+			      "the answer for .%u came before that for .%u", self,
+			      ORDERED_AT + next);
+			next++;
+		}
+		net_offer(net, index);
+		queue_kick(net->receive);
+	}
+	check(next == ORDERED, "%u of %u answers arrived", next, ORDERED);
+}

@@ -82,6 +82,8 @@ uint32_t net_form_tcp(struct net *net, const uint8_t gateway[6], uint16_t port, 
 		      uint32_t size);
 /* Waits for a frame; *index is its buffer's number. False: none. */
 bool net_wait(struct net *net, struct net_frame *frame, uint32_t *index, unsigned int ms);
+/* Sends several ARP requests at once; the gateway must get, and so answer, them in order. */
+void net_expect_order(struct net *net);
 /* Is it the ARP reply to @self? */
 bool net_is_arp(const struct net *net, const struct net_frame *frame, uint8_t self);
 /* Waits for the ARP reply to @self; returns the buffers of all received frames to the device. */

@@ -134,25 +134,11 @@ TEST(net_receive, "AVP-NET-002", NET, .limit_ms = 30000)
 TEST(net_order, "AVP-NET-003", NET, .limit_ms = 15000)
 {
 	struct net net;
-	struct net_frame frame;
-	uint8_t gateway[6], expected = 20;
-	uint32_t index;
+	uint8_t gateway[6];
 
 	net_open(&net, 0, NET_BUFFERS, NET_BUFFER);
 	net_find_gateway(&net, gateway);
-	for (uint8_t self = 20; self < 28; self++)
-		net_send(&net, net_form_arp(&net, self, 2), 0);
-	while (expected < 28 && net_wait(&net, &frame, &index, ANSWER_MS)) {
-		const uint8_t *arp = frame.data + NET_HEADER + 14;
-
-		if (arp[-2] == 8 && arp[-1] == 6 && arp[7] == 2) {
-			check(arp[27] == expected, "the answer for .%u came before that for .%u",
-			      arp[27], expected);
-			expected++;
-		}
-		net_offer(&net, index);
-	}
-	check(expected == 28, "%u of 8 answers arrived", expected - 20);
+	net_expect_order(&net);
 }
 
 TEST(net_mac, "AVP-NET-004", NET)

@@ -59,12 +59,6 @@ static inline unsigned int fitting(const struct queue *queue, const struct reque
 	return count * each <= queue->size ? count : queue->size / each;
 }
 
-/*
- * Makes 20 rounds of @count well-formed requests, which fit in the queue. The device must use them
- * in order.
- */
-void serve_in_turn(struct dut *dut, struct queue *queue, unsigned int count);
-
 /* Makes descriptor @head available in a split ring, bypassing the driver's state. */
 void split_offer(struct queue *queue, uint16_t head);
 

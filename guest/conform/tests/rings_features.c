@@ -88,7 +88,11 @@ TEST(ring_spurious_kick, "AVP-RING-030")
 	}
 }
 
-void serve_in_turn(struct dut *dut, struct queue *queue, unsigned int count)
+/*
+ * Makes 20 rounds of @count well-formed requests, which fit in the queue. The device must use them
+ * in order.
+ */
+static void serve_in_turn(struct dut *dut, struct queue *queue, unsigned int count)
 {
 	struct request request;
 	uint32_t written;
