@@ -279,6 +279,36 @@ static enum net_received receive_until_full(struct net_device *net, uint16_t pai
 	return NET_RECEIVED;
 }
 
+#define FRAME_LONG 1000
+
+static bool send_short(struct net_backend *backend, uint16_t pair,
+		       const struct virtio_segment *segments, uint32_t count)
+{
+	size_t length = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		length += segments[i].length;
+	return length > FRAME_LONG || fault_real_net->send(backend, pair, segments, count);
+}
+
+static void forget_mtu(struct virtio_device *device)
+{
+	((struct net_device *)device)->settings.mtu += FRAME_LONG;
+}
+
+/* Long frames arrive longer than any packet of the link is. */
+static enum net_received receive_longer(struct net_device *net, uint16_t pair,
+					const struct virtio_net_hdr_v1 *header, const void *frame,
+					size_t length)
+{
+	static uint8_t longer[NET_FRAME_MAX];
+
+	if (length < FRAME_LONG || length > sizeof(longer) - FRAME_LONG)
+		return __real_net_device_receive(net, pair, header, frame, length);
+	memcpy(longer, frame, length);
+	return __real_net_device_receive(net, pair, header, longer, length + FRAME_LONG / 2);
+}
+
 static size_t write_header(struct virtio_request *request, const void *buffer, size_t length,
 			   uint8_t flags, uint8_t gso_type, uint16_t more_buffers)
 {
@@ -306,6 +336,42 @@ static size_t need_checksum(struct virtio_request *request, const void *buffer, 
 static size_t claim_segments(struct virtio_request *request, const void *buffer, size_t length)
 {
 	return write_header(request, buffer, length, 0, VIRTIO_NET_HDR_GSO_TCPV4, 0);
+}
+
+static size_t claim_large(struct virtio_request *request, const void *buffer, size_t length)
+{
+	struct virtio_net_hdr_v1 header;
+
+	if (length != sizeof(header))
+		return __real_request_write(request, buffer, length);
+	memcpy(&header, buffer, sizeof(header));
+	header.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
+	header.gso_size = FRAME_LONG;
+	return __real_request_write(request, &header, sizeof(header));
+}
+
+/* VIRTIO 1.4, 5.1.9: bits of flags and gso_type that kernel headers may lack. */
+#define GSO_UDP_TUNNEL_IPV4 0x20
+#define FLAG_SECURITY	    0x10
+
+static size_t claim_tunnel(struct virtio_request *request, const void *buffer, size_t length)
+{
+	return write_header(request, buffer, length, 0, GSO_UDP_TUNNEL_IPV4, 0);
+}
+
+static size_t claim_coalesced(struct virtio_request *request, const void *buffer, size_t length)
+{
+	return write_header(request, buffer, length, VIRTIO_NET_HDR_F_RSC_INFO, 0, 0);
+}
+
+static size_t claim_secure(struct virtio_request *request, const void *buffer, size_t length)
+{
+	return write_header(request, buffer, length, FLAG_SECURITY, 0, 0);
+}
+
+static void offer_large(struct virtio_device *device)
+{
+	device->offered |= FEATURE(VIRTIO_NET_F_GUEST_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_TSO4);
 }
 
 /* Leaves the end of each buffer unused; the first one has the header already. */
@@ -424,10 +490,30 @@ const struct fault device_faults[] = {
 	 .device = "net", .write = fill_loosely},
 	{"net-stall", "reception stops once it had no buffer", "net_no_receive_buffers",
 	 "AVP-NET-011", .device = "net", .receive = receive_until_full},
-	{"net-checksum", "received frames ask for a checksum", "net_checksum_receive",
-	 "AVP-NET-014", .device = "net", .write = need_checksum},
+	{"net-checksum", "received frames ask for a checksum", "net_checksum_flags", "AVP-NET-014",
+	 .device = "net", .write = need_checksum},
+	{"net-checksum-complete", "checksums are left to the driver, and none is",
+	 "net_checksum_receive", "AVP-NET-014", .allowed = true, .device = "net",
+	 .serve = offer_large},
+	{"net-checksum-wild", "received frames ask for a checksum at no place",
+	 "net_checksum_receive", "AVP-NET-014", .device = "net", .serve = offer_large,
+	 .write = need_checksum},
 	{"net-gso", "received frames have gso_type set", "net_gso_receive", "AVP-NET-017",
 	 .device = "net", .write = claim_segments},
+	{"net-large", "large frames are accepted, and none arrives", "net_gso_headers",
+	 "AVP-NET-017", .allowed = true, .device = "net", .serve = offer_large},
+	{"net-gso-checksum", "large frames lack NEEDS_CSUM", "net_gso_headers", "AVP-NET-017",
+	 .device = "net", .serve = offer_large, .write = claim_large},
+	{"net-tunnel", "received frames have a bit of a tunnel", "net_tunnel_unasked",
+	 "AVP-NET-020", .device = "net", .write = claim_tunnel},
+	{"net-coalesced", "received frames have RSC_INFO set", "net_rsc_unasked", "AVP-NET-021",
+	 .device = "net", .write = claim_coalesced},
+	{"net-mtu-sent", "long frames are not sent", "net_mtu_both_ways", "AVP-NET-022",
+	 .device = "net", .send = send_short},
+	{"net-mtu-received", "frames that exceed the mtu arrive", "net_mtu_exceeded", "AVP-NET-022",
+	 .device = "net", .serve = forget_mtu, .receive = receive_longer},
+	{"net-secure", "received frames have SECURITY set", "net_ipsec_flags", "AVP-NET-040",
+	 .device = "net", .write = claim_secure},
 	{"entropy-nothing", "buffers come back empty", "rng_fills", "AVP-RNG-001",
 	 .device = "entropy", .fill = fill_nothing},
 	{"entropy-half", "the used length counts bytes that were not written", "rng_used_length",

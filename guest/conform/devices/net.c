@@ -413,3 +413,28 @@ void net_expect_order(struct net *net)
 	}
 	check(next == ORDERED, "%u of %u answers arrived", next, ORDERED);
 }
+
+#define ETHERNET	14u
+#define IP_HEADER	20u
+#define IP_MORE		0x2000u
+#define IP_OFFSET_UNITS 8u
+
+void net_send_fragments(struct net *net, uint32_t length, uint32_t mtu)
+{
+	uint8_t *ip = net->out + net->header + ETHERNET;
+	uint32_t total = length - net->header - ETHERNET - IP_HEADER;
+	uint32_t most = (mtu - IP_HEADER) / IP_OFFSET_UNITS * IP_OFFSET_UNITS;
+	uint8_t *payload = pages_get(total);
+
+	memcpy(payload, ip + IP_HEADER, total);
+	for (uint32_t at = 0; at < total; at += most) {
+		uint32_t size = total - at < most ? total - at : most;
+
+		net_put16(ip + 2, IP_HEADER + size);
+		net_put16(ip + 6, at / IP_OFFSET_UNITS | (at + size < total ? IP_MORE : 0));
+		net_put16(ip + 10, 0);
+		net_put16(ip + 10, net_sum(ip, IP_HEADER, 0));
+		memcpy(ip + IP_HEADER, payload + at, size);
+		net_send(net, net->header + ETHERNET + IP_HEADER + size, 0);
+	}
+}

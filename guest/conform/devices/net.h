@@ -16,15 +16,19 @@
 #define NET_PAIRS   4u /* most that are set up */
 
 /* Features and values that kernel headers may lack (VIRTIO 1.4, 5.1.3, 5.1.9). */
+#define NET_F_CTRL_RX_EXTRA    UINT64_C(20)
 #define NET_F_STATISTICS       UINT64_C(50)
 #define NET_F_HASH_TUNNEL      UINT64_C(51)
 #define NET_F_QUEUE_COALESCING UINT64_C(52)
 #define NET_F_COALESCING       UINT64_C(53)
+#define NET_F_GUEST_USO4       UINT64_C(54)
+#define NET_F_GUEST_USO6       UINT64_C(55)
 #define NET_F_HOST_USO	       UINT64_C(56)
 #define NET_F_HASH_REPORT      UINT64_C(57)
 #define NET_F_GUEST_HDRLEN     UINT64_C(59)
 #define NET_F_RSS	       UINT64_C(60)
 #define NET_F_RSC_EXT	       UINT64_C(61)
+#define NET_F_SPEED_DUPLEX     UINT64_C(63)
 #define NET_FLAG_RSC_INFO      4
 #define NET_FLAG_TUNNEL_CSUM   8
 #define NET_FLAGS_SECURITY     0x70
@@ -37,6 +41,11 @@
 #define NET_HIGH_HOST_TUNNEL  (1u << 3)
 #define NET_HIGH_OUTER_HEADER (1u << 5)
 #define NET_HIGH_IPSEC	      (1u << 6)
+
+/* Reads a field of the configuration (VIRTIO 1.4, 5.1.4). */
+#define NET_CONFIG(device, field)                                        \
+	config_read((device), offsetof(struct virtio_net_config, field), \
+		    sizeof(((struct virtio_net_config *)NULL)->field))
 
 struct net {
 	struct device *device;
@@ -100,6 +109,11 @@ bool net_wait_reset(struct net *net, uint16_t port, uint32_t *acknowledged, stru
 void net_find_gateway(struct net *net, uint8_t gateway[6]);
 /* Writes 16 bits in network byte order. */
 void net_put16(uint8_t *bytes, uint32_t value);
+/*
+ * Sends the IPv4 packet in out[], whose frame is @length bytes long with its header, in fragments of
+ * at most @mtu bytes.
+ */
+void net_send_fragments(struct net *net, uint32_t length, uint32_t mtu);
 /* The internet checksum of @size bytes, added to the sum @start. */
 uint16_t net_sum(const uint8_t *data, uint32_t size, uint32_t start);
 /* The sum over the pseudo header of the IPv4 packet @ip and its payload of @size bytes. */

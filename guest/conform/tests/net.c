@@ -4,6 +4,7 @@
 #include "pages.h"
 #include "report.h"
 #include "tests/rings.h"
+#include "tests/watch.h"
 
 #define NET  .device = VIRTIO_ID_NET
 #define CTRL FEATURE(VIRTIO_NET_F_CTRL_VQ)
@@ -154,29 +155,98 @@ TEST(net_mac, "AVP-NET-004", NET)
 	      config_read(device, 0, 1));
 }
 
-TEST(net_status, "AVP-NET-005", NET)
+/* An answer of the gateway shows that the link is up, whatever else the status says. */
+TEST(net_status, "AVP-NET-005", NET, .limit_ms = 10000)
 {
 	struct net net;
+	uint8_t gateway[6];
 
-	net_open(&net, FEATURE(VIRTIO_NET_F_STATUS), 0, NET_BUFFER);
+	net_open(&net, FEATURE(VIRTIO_NET_F_STATUS), NET_BUFFERS, NET_BUFFER);
 	if (!(net.device->negotiated & FEATURE(VIRTIO_NET_F_STATUS)))
 		skip("%s does not offer VIRTIO_NET_F_STATUS", device_name(net.device));
-	check(config_read(net.device, 6, 2) == VIRTIO_NET_S_LINK_UP,
-	      "status is 0x%lx though the link is up", config_read(net.device, 6, 2));
+	net_find_gateway(&net, gateway);
+	check(NET_CONFIG(net.device, status) & VIRTIO_NET_S_LINK_UP,
+	      "status is 0x%lx though the gateway answers", NET_CONFIG(net.device, status));
 }
+
+#define STATUS_AT offsetof(struct virtio_net_config, status)
+
+/* Waits for the host to take the link down or up. */
+TEST(net_status_change, "AVP-NET-005", NET, .limit_ms = 10000)
+{
+	struct config_change change;
+	struct device *device;
+
+	if (!watch_configurations(TRANSPORT_ANY, &change) || change.device->id != VIRTIO_ID_NET ||
+	    change.offset != STATUS_AT)
+		skip("the host changed the link of no network device during the test");
+	device = change.device;
+	check(change.notified, "status changed to 0x%lx without a notification",
+	      NET_CONFIG(device, status));
+	if (NET_CONFIG(device, status) & VIRTIO_NET_S_LINK_UP)
+		return;
+	/* Frames cannot reach the gateway while the link is down. */
+	for (unsigned int nth = 0; nth < 8; nth++) {
+		struct net net;
+		struct net_frame frame;
+		uint8_t gateway[6];
+
+		if (device_nth(VIRTIO_ID_NET, TRANSPORT_ANY, nth) != device)
+			continue;
+		net_open_nth(&net, nth, FEATURE(VIRTIO_NET_F_STATUS), 0, NET_BUFFERS, NET_BUFFER);
+		net_send(&net, net_form_arp(&net, 15, 2), 0);
+		check(!net_wait_arp(&net, 15, gateway, &frame, 300) ||
+			      NET_CONFIG(device, status) & VIRTIO_NET_S_LINK_UP,
+		      "status is 0x%lx though the gateway answers", NET_CONFIG(device, status));
+		return;
+	}
+}
+
+#define BIT(name) FEATURE(VIRTIO_NET_F_##name)
 
 TEST(net_feature_dependencies, "AVP-NET-006", NET)
 {
-	static const uint8_t rows[][2] = {
-		{7, 1},	  {8, 1},   {10, 1},  {11, 0},	{12, 0}, {14, 0}, {18, 17}, {19, 17},
-		{21, 17}, {22, 17}, {23, 17}, {60, 17}, {54, 1}, {55, 1}, {56, 0},
+	/* VIRTIO 1.4, 5.1.3.1: a feature, all that it requires, and some of which it requires one. */
+	static const struct {
+		uint64_t feature, all, any;
+		const char *name;
+	} rows[] = {
+		{BIT(GUEST_TSO4), BIT(GUEST_CSUM), 0, "GUEST_TSO4"},
+		{BIT(GUEST_TSO6), BIT(GUEST_CSUM), 0, "GUEST_TSO6"},
+		{BIT(GUEST_ECN), 0, BIT(GUEST_TSO4) | BIT(GUEST_TSO6), "GUEST_ECN"},
+		{BIT(GUEST_UFO), BIT(GUEST_CSUM), 0, "GUEST_UFO"},
+		{FEATURE(NET_F_GUEST_USO4), BIT(GUEST_CSUM), 0, "GUEST_USO4"},
+		{FEATURE(NET_F_GUEST_USO6), BIT(GUEST_CSUM), 0, "GUEST_USO6"},
+		{BIT(HOST_TSO4), BIT(CSUM), 0, "HOST_TSO4"},
+		{BIT(HOST_TSO6), BIT(CSUM), 0, "HOST_TSO6"},
+		{BIT(HOST_ECN), 0, BIT(HOST_TSO4) | BIT(HOST_TSO6), "HOST_ECN"},
+		{BIT(HOST_UFO), BIT(CSUM), 0, "HOST_UFO"},
+		{FEATURE(NET_F_HOST_USO), BIT(CSUM), 0, "HOST_USO"},
+		{BIT(CTRL_RX), CTRL, 0, "CTRL_RX"},
+		{BIT(CTRL_VLAN), CTRL, 0, "CTRL_VLAN"},
+		{BIT(GUEST_ANNOUNCE), CTRL, 0, "GUEST_ANNOUNCE"},
+		{BIT(MQ), CTRL, 0, "MQ"},
+		{BIT(CTRL_MAC_ADDR), CTRL, 0, "CTRL_MAC_ADDR"},
+		{FEATURE(NET_F_COALESCING), CTRL, 0, "NOTF_COAL"},
+		{FEATURE(NET_F_QUEUE_COALESCING), CTRL, 0, "VQ_NOTF_COAL"},
+		{FEATURE(NET_F_RSC_EXT), 0, BIT(HOST_TSO4) | BIT(HOST_TSO6), "RSC_EXT"},
+		{FEATURE(NET_F_RSS), CTRL, 0, "RSS"},
+		{FEATURE(NET_F_HASH_TUNNEL), CTRL, FEATURE(NET_F_RSS) | FEATURE(NET_F_HASH_REPORT),
+		 "HASH_TUNNEL"},
 	};
 	struct device *device = device_find(VIRTIO_ID_NET, TRANSPORT_ANY);
 	uint64_t offered = device_offered(device);
 
-	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		check(!(offered & FEATURE(rows[i][0])) || offered & FEATURE(rows[i][1]),
-		      "feature %u is offered without %u, which it needs", rows[i][0], rows[i][1]);
+	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (!(offered & rows[i].feature))
+			continue;
+		check((offered & rows[i].all) == rows[i].all,
+		      "VIRTIO_NET_F_%s is offered without 0x%lx, which it requires", rows[i].name,
+		      rows[i].all & ~offered);
+		check(!rows[i].any || offered & rows[i].any,
+		      "VIRTIO_NET_F_%s is offered without one of 0x%lx, which it requires",
+		      rows[i].name, rows[i].any);
+	}
 }
 
 TEST(net_feature_hints, "AVP-NET-007", NET)
@@ -184,7 +254,8 @@ TEST(net_feature_hints, "AVP-NET-007", NET)
 	struct device *device = device_find(VIRTIO_ID_NET, TRANSPORT_ANY);
 	uint64_t offered = device_offered(device);
 
-	check(offered & CTRL || !(offered & (FEATURE(57) | FEATURE(20))),
+	check(offered & CTRL ||
+		      !(offered & (FEATURE(NET_F_HASH_REPORT) | FEATURE(NET_F_CTRL_RX_EXTRA))),
 	      "SHOULD: HASH_REPORT or CTRL_RX_EXTRA without CTRL_VQ");
 }
 
@@ -351,25 +422,94 @@ TEST(net_header_hostile, "AVP-NET-019", NET, .limit_ms = 60000)
 			dut_must_recover(&dut, "after hostile headers");
 }
 
+#define MTU_MIN	 68u
+#define MTU_IPV6 1280u
+#define ETHERNET 14u
+#define IP_MORE	 0x20 /* in byte 6 of a packet: more fragments follow */
+#define ECHO	 28u  /* the headers of an echo request: IPv4 and ICMP */
+/* Longer frames, with what belongs to them, do not fit into the memory for one. */
+#define MTU_MOST 65000u
+
+/*
+ * Opens the device with VIRTIO_NET_F_MTU and buffers for frames that are @more bytes longer than
+ * the mtu, which is returned; skips if it does not offer the feature.
+ */
+static uint32_t open_mtu(struct net *net, uint32_t more)
+{
+	struct device *device = device_find(VIRTIO_ID_NET, TRANSPORT_ANY);
+	uint32_t mtu;
+
+	if (!(device_offered(device) & FEATURE(VIRTIO_NET_F_MTU)))
+		skip("%s does not offer VIRTIO_NET_F_MTU", device_name(device));
+	mtu = (uint32_t)NET_CONFIG(device, mtu);
+	check(mtu >= MTU_MIN, "mtu is %u", mtu);
+	if (mtu > MTU_MOST)
+		mtu = MTU_MOST;
+	net_open(net, FEATURE(VIRTIO_NET_F_MTU), NET_BUFFERS, mtu + more + 128);
+	return mtu;
+}
+
 TEST(net_mtu, "AVP-NET-022", NET)
 {
 	struct net net;
+	uint32_t mtu = open_mtu(&net, 0);
 
-	net_open(&net, FEATURE(VIRTIO_NET_F_MTU), 0, NET_BUFFER);
-	if (!(net.device->negotiated & FEATURE(VIRTIO_NET_F_MTU)))
-		skip("%s does not offer VIRTIO_NET_F_MTU", device_name(net.device));
-	check(config_read(net.device, 10, 2) >= 68, "mtu is %lu", config_read(net.device, 10, 2));
+	check(NET_CONFIG(net.device, mtu) >= mtu, "mtu changed from %u to %lu when it was accepted",
+	      mtu, NET_CONFIG(net.device, mtu));
+}
+
+TEST(net_mtu_both_ways, "AVP-NET-022", NET, .limit_ms = 15000)
+{
+	struct net net;
+	struct net_frame frame;
+	uint8_t gateway[6];
+	uint32_t mtu = open_mtu(&net, 0);
+
+	net_find_gateway(&net, gateway);
+	if (mtu < ECHO + 8)
+		skip("no echo request fits in an mtu of %u", mtu);
+	net_send(&net, net_form_echo(&net, gateway, 1, mtu - ECHO), 0);
+	check(net_wait_echo(&net, 1, &frame, ANSWER_MS),
+	      "no answer to a packet of %u bytes, the mtu", mtu);
+	if (frame.data[net.header + ETHERNET + 6] & IP_MORE)
+		skip("the gateway answers in fragments: its mtu is less than %u", mtu);
+	check(frame.length == net.header + ETHERNET + mtu,
+	      "the answer to a packet of %u bytes, the mtu, has %u", mtu,
+	      frame.length - net.header - ETHERNET);
+}
+
+/*
+ * A packet that is longer than the mtu goes out in fragments. A gateway with a larger mtu answers
+ * it by one frame, which the device must drop.
+ */
+TEST(net_mtu_exceeded, "AVP-NET-022", NET, .limit_ms = 15000)
+{
+	const uint32_t more = 400;
+	struct net net;
+	struct net_frame frame;
+	uint8_t gateway[6];
+	uint32_t mtu = open_mtu(&net, more), index;
+
+	net_find_gateway(&net, gateway);
+	net_send_fragments(&net, net_form_echo(&net, gateway, 1, mtu + more - ECHO), mtu);
+	while (net_wait(&net, &frame, &index, 300)) {
+		check(frame.length <= net.header + ETHERNET + mtu,
+		      "a frame of %u bytes arrived, with an mtu of %u", frame.length - net.header,
+		      mtu);
+		net_offer(&net, index);
+		queue_kick(net.receive);
+	}
+	net_send(&net, net_form_arp(&net, 16, 2), 0);
+	check(net_wait_arp(&net, 16, gateway, &frame, ANSWER_MS),
+	      "nothing arrives after a packet that was longer than the mtu");
 }
 
 TEST(net_mtu_minimum, "AVP-NET-023", NET)
 {
 	struct net net;
+	uint32_t mtu = open_mtu(&net, 0);
 
-	net_open(&net, FEATURE(VIRTIO_NET_F_MTU), 0, NET_BUFFER);
-	if (!(net.device->negotiated & FEATURE(VIRTIO_NET_F_MTU)))
-		skip("%s does not offer VIRTIO_NET_F_MTU", device_name(net.device));
-	check(config_read(net.device, 10, 2) >= 1280, "SHOULD: mtu is %lu",
-	      config_read(net.device, 10, 2));
+	check(mtu >= MTU_IPV6, "SHOULD: mtu is %u", mtu);
 }
 
 TEST(net_speed_duplex, "AVP-NET-024", NET)
@@ -377,11 +517,11 @@ TEST(net_speed_duplex, "AVP-NET-024", NET)
 	struct net net;
 	uint64_t speed, duplex;
 
-	net_open(&net, FEATURE(63), 0, NET_BUFFER);
-	if (!(net.device->negotiated & FEATURE(63)))
+	net_open(&net, FEATURE(NET_F_SPEED_DUPLEX), 0, NET_BUFFER);
+	if (!(net.device->negotiated & FEATURE(NET_F_SPEED_DUPLEX)))
 		skip("%s does not offer VIRTIO_NET_F_SPEED_DUPLEX", device_name(net.device));
-	speed = config_read(net.device, 12, 4);
-	duplex = config_read(net.device, 16, 1);
+	speed = NET_CONFIG(net.device, speed);
+	duplex = NET_CONFIG(net.device, duplex);
 	check(speed <= 0x7fffffff || speed == UINT32_MAX, "speed is 0x%lx", speed);
 	check(duplex <= 1 || duplex == 0xff, "duplex is 0x%lx", duplex);
 }
@@ -391,15 +531,17 @@ TEST(net_config_limits, "AVP-NET-025", NET)
 	struct device *device = device_find(VIRTIO_ID_NET, TRANSPORT_ANY);
 	uint64_t offered = device_offered(device);
 
-	if (!(offered & (FEATURE(VIRTIO_NET_F_MQ) | FEATURE(60))))
+	if (!(offered & (FEATURE(VIRTIO_NET_F_MQ) | FEATURE(NET_F_RSS))))
 		skip("%s offers neither VIRTIO_NET_F_MQ nor RSS", device_name(device));
-	check(config_read(device, 8, 2) >= 1 && config_read(device, 8, 2) <= 0x8000,
-	      "max_virtqueue_pairs is %lu", config_read(device, 8, 2));
-	if (offered & FEATURE(60)) {
-		check(config_read(device, 17, 1) >= 40, "rss_max_key_size is %lu",
-		      config_read(device, 17, 1));
-		check(config_read(device, 18, 2) >= 128, "rss_max_indirection_table_length is %lu",
-		      config_read(device, 18, 2));
+	check(NET_CONFIG(device, max_virtqueue_pairs) >= 1 &&
+		      NET_CONFIG(device, max_virtqueue_pairs) <= 0x8000,
+	      "max_virtqueue_pairs is %lu", NET_CONFIG(device, max_virtqueue_pairs));
+	if (offered & FEATURE(NET_F_RSS)) {
+		check(NET_CONFIG(device, rss_max_key_size) >= 40, "rss_max_key_size is %lu",
+		      NET_CONFIG(device, rss_max_key_size));
+		check(NET_CONFIG(device, rss_max_indirection_table_length) >= 128,
+		      "rss_max_indirection_table_length is %lu",
+		      NET_CONFIG(device, rss_max_indirection_table_length));
 	}
 }
 
@@ -473,14 +615,14 @@ TEST(net_control_hostile, "AVP-NET-027", NET, .limit_ms = 20000)
 TEST(net_rx_modes, "AVP-NET-028", NET)
 {
 	struct net net;
-	struct queue *queue =
-		net_open_control(&net, FEATURE(VIRTIO_NET_F_CTRL_RX) | FEATURE(20), 0, 0);
+	struct queue *queue = net_open_control(
+		&net, FEATURE(VIRTIO_NET_F_CTRL_RX) | FEATURE(NET_F_CTRL_RX_EXTRA), 0, 0);
 	uint8_t on;
 
 	if (!(net.device->negotiated & FEATURE(VIRTIO_NET_F_CTRL_RX)))
 		skip("%s does not offer VIRTIO_NET_F_CTRL_RX", device_name(net.device));
-	for (uint8_t command = 0; command < (net.device->negotiated & FEATURE(20) ? 6 : 2);
-	     command++)
+	for (uint8_t command = 0;
+	     command < (net.device->negotiated & FEATURE(NET_F_CTRL_RX_EXTRA) ? 6 : 2); command++)
 		for (on = 0; on < 2; on++)
 			check(net_control(queue, VIRTIO_NET_CTRL_RX, command, &on, 1) ==
 				      VIRTIO_NET_OK,

@@ -9,7 +9,7 @@
 
 #define NET	  .device = VIRTIO_ID_NET
 #define CTRL_RX	  FEATURE(VIRTIO_NET_F_CTRL_RX)
-#define EXTRA	  FEATURE(20)
+#define EXTRA	  FEATURE(NET_F_CTRL_RX_EXTRA)
 #define MS	  250 /* time in which an expected frame arrives */
 #define BEHIND_MS 30  /* the same after a later frame has arrived */
 
@@ -219,27 +219,42 @@ static bool passes(struct net *from, struct net *to, uint32_t tag)
 	return came;
 }
 
+static const uint16_t tags[] = {1, 5, 100, 2047, 4094};
+#define TAGS (sizeof(tags) / sizeof(tags[0]))
+
+/* Opens @from on the link of @to, which is open. */
+static void open_neighbour(struct net *from, struct net *to)
+{
+	if (!net_open_nth(from, 1, 0, 0, 0, NET_BUFFER) || !passes(from, to, 0))
+		skip("no second network device whose frames reach the first");
+}
+
 TEST(net_vlan, "AVP-NET-031", NET, .limit_ms = 20000)
 {
-	static const uint16_t tags[] = {1, 5, 100, 2047, 4094};
 	struct net from, to;
-	struct queue *queue;
 
 	net_open(&to, 0, NET_BUFFERS, NET_BUFFER);
-	if (!net_open_nth(&from, 1, 0, 0, 0, NET_BUFFER) || !passes(&from, &to, 0))
-		skip("no second network device whose frames reach the first");
-	for (unsigned int i = 0; i < 5; i++)
+	open_neighbour(&from, &to);
+	for (unsigned int i = 0; i < TAGS; i++)
 		check(passes(&from, &to, tags[i]),
 		      "a frame with VLAN tag %u did not arrive, without VIRTIO_NET_F_CTRL_VLAN",
 		      tags[i]);
-	if (!(device_offered(to.device) & FEATURE(VIRTIO_NET_F_CTRL_VLAN)))
-		return;
-	queue = net_open_control(&to, FEATURE(VIRTIO_NET_F_CTRL_VLAN), 0, NET_BUFFERS);
-	for (unsigned int i = 0; i < 5; i++)
+}
+
+TEST(net_vlan_table, "AVP-NET-031", NET, .limit_ms = 20000)
+{
+	struct net from, to;
+	struct queue *queue =
+		net_open_control(&to, FEATURE(VIRTIO_NET_F_CTRL_VLAN), 0, NET_BUFFERS);
+
+	if (!(to.device->negotiated & FEATURE(VIRTIO_NET_F_CTRL_VLAN)))
+		skip("%s does not offer VIRTIO_NET_F_CTRL_VLAN", device_name(to.device));
+	open_neighbour(&from, &to);
+	for (unsigned int i = 0; i < TAGS; i++)
 		check(net_control(queue, VIRTIO_NET_CTRL_VLAN, VIRTIO_NET_CTRL_VLAN_ADD, &tags[i],
-				  2) == VIRTIO_NET_OK,
+				  sizeof(tags[i])) == VIRTIO_NET_OK,
 		      "VLAN %u is rejected", tags[i]);
-	for (unsigned int i = 0; i < 5; i++)
+	for (unsigned int i = 0; i < TAGS; i++)
 		check(passes(&from, &to, tags[i]),
 		      "a frame with VLAN tag %u, which is in the table, did not arrive", tags[i]);
 }

@@ -194,6 +194,6 @@ const struct device_type device_type_net = {
 	.example = "user",
 	.qemu = &net_qemu,
 	/* This network has a gateway that answers. */
-	.conform = {.devices = (const char *const[]){"user,host-loopback", NULL},
+	.conform = {.devices = (const char *const[]){"user,host-loopback,mtu=1500", NULL},
 		    .words = "gateway=1"},
 };
