@@ -6,15 +6,12 @@
 #include <asm/termbits.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <linux/if_tun.h>
 #include <linux/kvm.h>
-#include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pthread.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
@@ -25,10 +22,8 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "host/sandbox.h"
 #include "host/sandbox_private.h"
 
@@ -40,9 +35,6 @@ struct condition {
 };
 
 #define CONDITIONS 3
-
-/* Of the thread that makes the filter, in bytes. */
-#define STACK_SIZE (256 << 10)
 
 struct rule {
 	unsigned int needs; /* 0: for all processes that serve, else for any of these */
@@ -336,15 +328,17 @@ void sandbox_filter_release(scmp_filter_ctx *filter)
 	*filter = NULL;
 }
 
-/* Writes the filter to the file @fd, as the kernel wants it. */
-static int write_filter(unsigned int needs, int fd, struct error *error)
+int sandbox_filter_calls(unsigned int needs, struct error *error)
 {
 	cleanup_filter scmp_filter_ctx filter = NULL;
 	int result = sandbox_filter_begin(&filter, SCMP_ACT_ERRNO(EPERM), error);
 
 	if (result < 0)
 		return result;
-	result = add_rules(filter, needs);
+	/* For all threads. */
+	result = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);
+	if (result == 0)
+		result = add_rules(filter, needs);
 	if (result == 0 && !(needs & SANDBOX_READER))
 		result = add_own_signals(filter);
 	/*
@@ -356,98 +350,11 @@ static int write_filter(unsigned int needs, int fd, struct error *error)
 	if (result == 0)
 		result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 	if (result == 0)
-		result = seccomp_export_bpf(filter, fd);
-	return result < 0 ? error_set_errno(error, -result, "sandbox: system call filter") : 0;
-}
-
-/* A thread that makes a filter. */
-struct maker {
-	unsigned int needs;
-	int fd;
-	struct error *error;
-	int result;
-};
-
-static void *run_maker(void *context)
-{
-	struct maker *maker = context;
-
-	maker->result = write_filter(maker->needs, maker->fd, maker->error);
-	return NULL;
-}
-
-static int run_on_stack(struct maker *maker, void *stack)
-{
-	pthread_attr_t attributes;
-	pthread_t thread;
-	int result = pthread_attr_init(&attributes);
-
-	if (result != 0)
-		return -result;
-	result = pthread_attr_setstack(&attributes, stack, STACK_SIZE);
-	if (result == 0)
-		result = pthread_create(&thread, &attributes, run_maker, maker);
-	if (result == 0)
-		result = pthread_join(thread, NULL);
-	pthread_attr_destroy(&attributes);
-	return -result;
-}
-
-/*
- * Makes the filter in a thread that ends afterwards. libseccomp allocates and frees a thousand
- * small pieces. The C library keeps hundreds of them for the thread that freed them, which would
- * hold 40 KiB of memory for as long as the process runs.
- */
-static int make_filter(unsigned int needs, int fd, struct error *error)
-{
-	struct maker maker = {.needs = needs, .fd = fd, .error = error};
-	void *stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-	int result;
-
-	if (stack == MAP_FAILED)
-		return error_set_errno(error, errno, "sandbox: stack of a thread");
-	/* The thread uses the heap that exists: another one would stay. */
-	mallopt(M_ARENA_MAX, 1);
-	result = run_on_stack(&maker, stack);
-	munmap(stack, STACK_SIZE);
-	malloc_trim(0);
+		result = seccomp_load(filter);
 	if (result < 0)
-		return error_set_errno(error, -result, "sandbox: cannot start a thread");
-	return maker.result;
-}
-
-/* Loads the filter in the file @fd for all threads. */
-static int load_filter(int fd, struct error *error)
-{
-	off_t size = lseek(fd, 0, SEEK_END);
-	void *instructions;
-	struct sock_fprog program;
-	int result = 0;
-
-	if (size <= 0)
-		return error_set(error, ENODATA, "sandbox: the system call filter is empty");
-	instructions = mmap(NULL, (size_t)size, PROT_READ, MAP_SHARED, fd, 0);
-	if (instructions == MAP_FAILED)
-		return error_set_errno(error, errno, "sandbox: cannot read the filter");
-	program = (struct sock_fprog){
-		.len = (unsigned short)((size_t)size / sizeof(struct sock_filter)),
-		.filter = instructions,
-	};
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
-	    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0)
-		result = error_set_errno(error, errno, "sandbox: system call filter");
-	munmap(instructions, (size_t)size);
-	return result;
-}
-
-int sandbox_filter_calls(unsigned int needs, struct error *error)
-{
-	cleanup_fd int fd = memfd_create("filter", MFD_CLOEXEC);
-	int result;
-
-	if (fd < 0)
-		return error_set_errno(error, errno, "sandbox: no file for the filter");
-	result = make_filter(needs, fd, error);
-	return result < 0 ? result : load_filter(fd, error);
+		return error_set_errno(error, -result, "sandbox: system call filter");
+	sandbox_filter_release(&filter);
+	/* Making the filter took more memory than the process will use. */
+	malloc_trim(0);
+	return 0;
 }
