@@ -43,7 +43,7 @@ struct virtio_request {
 	uint16_t slots;	 /* descriptors taken from a packed ring */
 	uint16_t record; /* entry in the record of requests in flight (packed) */
 	uint16_t segment_count;
-	uint16_t logged; /* writable segments as they were taken, behind those of the streams */
+	uint16_t logged;	     /* writable segments as they were taken, kept for the log */
 	bool last_byte_taken;	     /* the device writes it; not part of written */
 	bool replayed;		     /* a device process that died had taken it before */
 	bool done;		     /* pushed, and waiting for its turn in the order of the ring */

@@ -13,13 +13,10 @@
 #include "virtio/feature.h"
 #include "virtio/ring.h"
 
-/* Each request has room for its segments twice: as its streams consume them, and for the log. */
-#define STORED_SEGMENTS (2 * VIRTQUEUE_SEGMENTS)
-
 size_t virtqueue_memory_size(uint16_t size)
 {
 	return size * (sizeof(struct virtio_request) +
-		       STORED_SEGMENTS * sizeof(struct virtio_segment) + sizeof(uint16_t));
+		       2 * VIRTQUEUE_SEGMENTS * sizeof(struct virtio_segment) + sizeof(uint16_t));
 }
 
 /* Cuts the storage into requests, segments and the replay list. */
@@ -29,17 +26,28 @@ static void set_up_storage(struct virtqueue *queue, void *storage)
 
 	queue->requests = storage;
 	queue->segments = (struct virtio_segment *)(queue->requests + size);
-	queue->replay = (uint16_t *)(queue->segments + size * STORED_SEGMENTS);
+	queue->replay = (uint16_t *)(queue->segments + size * 2 * VIRTQUEUE_SEGMENTS);
 	queue->free = NULL;
 	for (uint16_t i = size; i-- > 0;) {
 		struct virtio_request *request = &queue->requests[i];
 
 		request->queue = queue;
 		request->index = i;
-		request->segments = &queue->segments[i * STORED_SEGMENTS];
+		request->segments = &queue->segments[i * VIRTQUEUE_SEGMENTS];
 		request->next = queue->free;
 		queue->free = request;
 	}
+}
+
+/* The writable segments of a request as they were taken, for the log. */
+static struct virtio_segment *logged_segments(const struct virtqueue *queue,
+					      const struct virtio_request *request)
+{
+	/*
+	 * In a part of their own: between those that the streams consume they would double the
+	 * distance of what each request uses.
+	 */
+	return &queue->segments[(queue->size + request->index) * VIRTQUEUE_SEGMENTS];
 }
 
 int virtqueue_translate(struct virtqueue *queue)
@@ -206,7 +214,7 @@ struct virtio_request *virtqueue_pop(struct virtqueue *queue)
 
 	if (queue->memory->log) {
 		request->logged = (uint16_t)request->writable.count;
-		memcpy(request->segments + VIRTQUEUE_SEGMENTS, request->writable.segments,
+		memcpy(logged_segments(queue, request), request->writable.segments,
 		       request->logged * sizeof(struct virtio_segment));
 	}
 
@@ -259,7 +267,7 @@ void virtqueue_unpop(struct virtqueue *queue, struct virtio_request *request)
 static void log_batch(struct virtqueue *queue, const struct virtio_request *batch)
 {
 	for (const struct virtio_request *request = batch; request; request = request->next) {
-		const struct virtio_segment *segments = request->segments + VIRTQUEUE_SEGMENTS;
+		const struct virtio_segment *segments = logged_segments(queue, request);
 
 		for (uint16_t i = 0; i < request->logged; i++)
 			guest_memory_log_host(queue->memory, segments[i].base, segments[i].length);

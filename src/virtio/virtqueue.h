@@ -84,8 +84,8 @@ struct virtqueue {
 	struct virtio_request *requests; /* of size entries */
 	struct virtio_request *free;
 	struct virtio_request *oldest, *youngest; /* in flight, in ring order */
-	struct virtio_segment *segments;	  /* twice VIRTQUEUE_SEGMENTS a request */
-	uint16_t *replay; /* inflight entries to hand out again, oldest first */
+	struct virtio_segment *segments; /* VIRTQUEUE_SEGMENTS a request, and again for the log */
+	uint16_t *replay;		 /* inflight entries to hand out again, oldest first */
 	uint16_t replay_count, replay_next;
 };
 
