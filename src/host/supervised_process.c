@@ -46,6 +46,16 @@ void supervised_process_kill(struct supervised_process *process)
 	process_signal(&process->process, SIGKILL);
 }
 
+void supervised_process_replace(struct supervised_process *process)
+{
+	if (process->state != SUPERVISED_SERVING)
+		return;
+	process->state = SUPERVISED_ENDING;
+	timer_cancel(&process->heartbeat);
+	control_channel_close(&process->control);
+	timer_set_ms(&process->timer, SUPERVISED_END_MS);
+}
+
 static void fail(struct supervised_process *process, const struct error *error)
 {
 	supervised_process_retire(process);
@@ -187,6 +197,21 @@ static void fail_first_start(struct supervised_process *process, int status)
 	fail(process, &error);
 }
 
+static void replace(struct supervised_process *process, pid_t pid)
+{
+	const struct supervised_setup *setup = &process->setup;
+	char event[EVENT_SIZE];
+	const struct log_field *fields =
+		LOG_FIELDS(LOG_TEXT("event", event_name(process, "replaced", event)),
+			   LOG_TEXT(setup->kind, setup->name), LOG_NUMBER("process", pid));
+
+	report(process, fields);
+	log_fields(LOG_INFO, COMPONENT, fields, "%s: %s process %d was ended; another one starts",
+		   setup->name, setup->kind, (int)pid);
+	process->replaced = true;
+	timer_set_ms(&process->timer, 0);
+}
+
 static void plan_restart(struct supervised_process *process, pid_t pid, int status)
 {
 	const struct supervised_setup *setup = &process->setup;
@@ -231,6 +256,7 @@ static void close_ends(struct supervised_process *process)
 static void handle_exit(void *context, uint32_t events)
 {
 	struct supervised_process *process = context;
+	bool replaced = process->state == SUPERVISED_ENDING;
 	pid_t pid = process->process.pid;
 	int status;
 
@@ -250,7 +276,11 @@ static void handle_exit(void *context, uint32_t events)
 		return;
 	}
 	log_relay_close(&process->output);
-	if (!process->retired)
+	if (process->retired)
+		return;
+	if (replaced)
+		replace(process, pid);
+	else
 		plan_restart(process, pid, status);
 }
 
@@ -424,10 +454,16 @@ static void handle_timer(void *context)
 	case SUPERVISED_SERVING:
 		control_channel_resume(&process->control);
 		return;
+	case SUPERVISED_ENDING:
+		log_warned(process, "does not end when asked to: it is killed");
+		supervised_process_kill(process);
+		return;
 	case SUPERVISED_DEAD:
 		if (process->retired)
 			return;
-		process->restarts++;
+		process->restarts += !process->replaced;
+		process->replacements += process->replaced;
+		process->replaced = false;
 		if (supervised_process_start(process, &error) < 0)
 			handle_refused_restart(process, &error);
 		return;

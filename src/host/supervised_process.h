@@ -46,6 +46,9 @@
 /* The most descriptors that a process inherits. */
 #define SUPERVISED_DESCRIPTORS 64
 
+/* How long a process may take to end that is replaced; then it is killed. */
+#define SUPERVISED_END_MS 2000
+
 /* The verb of a heartbeat. */
 #define SUPERVISED_HEARTBEAT "heartbeat"
 /* The event that sets the level of its log: level=LEVEL. */
@@ -119,7 +122,12 @@ struct supervised_setup {
 	uint64_t heartbeat_ms;			 /* between two heartbeats; 0: none */
 };
 
-enum supervised_state { SUPERVISED_DEAD, SUPERVISED_STARTING, SUPERVISED_SERVING };
+enum supervised_state {
+	SUPERVISED_DEAD,
+	SUPERVISED_STARTING,
+	SUPERVISED_SERVING,
+	SUPERVISED_ENDING, /* to be replaced */
+};
 
 struct supervised_process {
 	struct supervised_setup setup;
@@ -130,7 +138,8 @@ struct supervised_process {
 	struct log_relay output;
 	enum supervised_state state;
 	struct process process;
-	unsigned int restarts;
+	unsigned int restarts;	   /* after deaths */
+	unsigned int replacements; /* by supervised_process_replace */
 	/* The rest is private. */
 	struct event_source exit_source;  /* the pidfd */
 	struct event_source ready_source; /* the pipe that it reports through; fd -1: closed */
@@ -138,9 +147,11 @@ struct supervised_process {
 	struct timer heartbeat;
 	unsigned int unanswered; /* heartbeats */
 	struct log_limit requests;
-	struct timer timer; /* until the start, until it must serve, or until the next request */
-	bool served;	    /* at least once */
-	bool retired;	    /* not started again */
+	/* Until the start, until it must serve or end, or until the next request. */
+	struct timer timer;
+	bool replaced; /* the next start is not due to a death */
+	bool served;   /* at least once */
+	bool retired;  /* not started again */
 	int64_t started_ms;
 	struct oom_counts oom_before;
 	struct restart_policy policy;
@@ -164,6 +175,12 @@ static inline pid_t supervised_process_pid(const struct supervised_process *proc
 
 /* Kills it if it runs, which is a death like any other. */
 void supervised_process_kill(struct supervised_process *process);
+
+/*
+ * Replaces one that reports and serves, which is not a death: asks it to end, kills it after
+ * SUPERVISED_END_MS, and starts it again at once. Does nothing in other states.
+ */
+void supervised_process_replace(struct supervised_process *process);
 
 /* Has it log at @level from now on, if it reports and runs. */
 void supervised_process_set_log_level(struct supervised_process *process, enum log_level level);

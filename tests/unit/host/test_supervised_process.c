@@ -37,6 +37,11 @@ static int child_main(char **argv)
 		(int)sysconf(_SC_OPEN_MAX));
 	if (write(ready, "r", 1) != 1)
 		return 1;
+	if (!strcmp(argv[1], "writes"))
+		while (read(control, bytes, sizeof(bytes)) > 0)
+			;
+	if (!strcmp(argv[1], "writes"))
+		return dprintf(STDERR_FILENO, "warning child: was asked\n") > 0 ? 0 : 1;
 	if (!strcmp(argv[1], "dies"))
 		return 7;
 	if (!strcmp(argv[1], "told")) {
@@ -46,6 +51,8 @@ static int child_main(char **argv)
 			       3 :
 			       4;
 	}
+	while (!strcmp(argv[1], "stubborn"))
+		pause();
 	/* Answers no heartbeat. */
 	while (read(control, bytes, sizeof(bytes)) > 0)
 		;
@@ -298,6 +305,72 @@ static void test_retired_process(void **state)
 	assert_int_equal(served_again + failed, 0);
 }
 
+/* More often than it may die, and nobody counts it as a death. */
+static void test_replaced_process(void **state)
+{
+	const struct supervised_setup setup = make_setup(NULL);
+	static struct capture capture;
+	const char *text;
+
+	capture_start(&capture, STDERR_FILENO);
+	assert_int_equal(start("writes", &setup), 0);
+	/* Not before it serves. */
+	supervised_process_replace(&process);
+	assert_int_equal(process.state, SUPERVISED_STARTING);
+	run_until(&served);
+	for (unsigned int i = 1; i <= 5; i++) {
+		pid_t before = supervised_process_pid(&process);
+
+		served_again = 0;
+		events[0] = 0;
+		supervised_process_replace(&process);
+		assert_int_equal(process.state, SUPERVISED_ENDING);
+		supervised_process_replace(&process);
+		run_until(&served_again);
+		assert_true(supervised_process_pid(&process) != before);
+		assert_int_equal(process.replacements, i);
+		assert_string_equal(events, "service-replaced service-serves ");
+	}
+	text = capture_all(&capture);
+	capture_stop(&capture);
+	for (unsigned int i = 0; i < 5; i++) {
+		text = strstr(text, "was asked");
+		assert_non_null(text);
+		text++;
+	}
+	assert_int_equal(process.restarts, 0);
+	assert_int_equal(process.policy.in_a_row, 0);
+	assert_int_equal(failed, 0);
+	/* A death is one after it, too. */
+	served_again = 0;
+	supervised_process_kill(&process);
+	run_until(&served_again);
+	assert_int_equal(process.restarts, 1);
+	assert_int_equal(process.replacements, 5);
+}
+
+static void test_stubborn_process_is_replaced(void **state)
+{
+	const struct supervised_setup setup = make_setup(NULL);
+
+	assert_int_equal(start("stubborn", &setup), 0);
+	run_until(&served);
+	supervised_process_replace(&process);
+	run_until(&served_again);
+	assert_int_equal(process.replacements, 1);
+	assert_int_equal(process.restarts, 0);
+	/* One that is retired meanwhile stays dead. */
+	supervised_process_replace(&process);
+	supervised_process_retire(&process);
+	for (int64_t limit = clock_now_ms() + LIMIT_MS;
+	     process.state != SUPERVISED_DEAD && clock_now_ms() < limit;)
+		event_loop_turn(&loop, 100);
+	for (int turns = 0; turns < 3; turns++)
+		event_loop_turn(&loop, 50);
+	assert_int_equal(process.state, SUPERVISED_DEAD);
+	assert_int_equal(process.replacements, 1);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -308,6 +381,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_log_level_is_told, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_restarts_that_are_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_process_that_is_started_once, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_replaced_process, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_stubborn_process_is_replaced, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(test_retired_process, set_up, tear_down),
 	};
