@@ -23,6 +23,7 @@ struct control_client {
 	uid_t user;
 	bool subscribed;
 	const struct control_verb *waiting; /* its answer is still to come */
+	uint64_t token;			    /* of that request */
 	int64_t heard_ms;
 };
 
@@ -119,10 +120,12 @@ static int handle_request(struct control_client *client, const struct control_ve
 		.fd = fd,
 		.reply = reply,
 		.answer = answer,
+		.token = &client->token,
 	};
 	const struct control_server *server = client->server;
 	int result;
 
+	client->token = 0;
 	if (verb->size > sizeof(values))
 		return error_set(error, EOVERFLOW, "%s: it has too many fields", verb->name);
 	result = read_fields(verb, values, line, error);
@@ -335,22 +338,23 @@ void control_server_detail(const struct control_call *call, struct control_messa
 	send_line(call->client, message);
 }
 
-void control_server_finish(struct control_server *server, const char *name,
-			   const struct error *error)
+void control_server_finish(struct control_server *server, const char *name, uint64_t token,
+			   struct control_message *reply, const struct error *error)
 {
+	struct control_message ok;
+
+	control_message_begin(&ok, CONTROL_OK);
 	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
 		struct control_client *client = server->clients[i];
-		struct control_message reply;
 
-		if (!is_connected(client) || !client->waiting ||
+		if (!is_connected(client) || !client->waiting || client->token != token ||
 		    strcmp(client->waiting->name, name))
 			continue;
 		client->waiting = NULL;
-		control_message_begin(&reply, CONTROL_OK);
 		if (error)
 			send_error(client, error);
 		else
-			send_line(client, &reply);
+			send_line(client, reply ? reply : &ok);
 		control_channel_resume(&client->channel);
 	}
 }

@@ -38,6 +38,8 @@ struct control_call {
 	int *fd;	    /* came with the request, or -1; take it with take_fd */
 	struct control_message *reply; /* `ok`: the handler adds fields */
 	int *answer; /* -1; a descriptor to send with the reply, which stays the handler's */
+	/* 0; with -EINPROGRESS it tells the requests of a verb apart for control_server_finish. */
+	uint64_t *token;
 };
 
 struct control_verb {
@@ -115,11 +117,12 @@ void control_server_event(struct control_server *server, struct control_message 
 void control_server_detail(const struct control_call *call, struct control_message *message);
 
 /*
- * Answers the clients that wait for the verb @name, whose handler returned -EINPROGRESS: with `ok`,
- * or, unless @error is NULL, with `error`.
+ * Answers the clients that wait for the verb @name and the token of its handler, which returned
+ * -EINPROGRESS: with *reply, built from CONTROL_OK (NULL: `ok` alone), or, unless @error is NULL,
+ * with `error`.
  */
-void control_server_finish(struct control_server *server, const char *name,
-			   const struct error *error);
+void control_server_finish(struct control_server *server, const char *name, uint64_t token,
+			   struct control_message *reply, const struct error *error);
 
 /* Whether anyone is connected. */
 bool control_server_has_clients(const struct control_server *server);

@@ -46,6 +46,14 @@ struct engine_events {
 	void (*reset)(void *context);
 	/* The process of device @name does not answer: kill and restart it. */
 	void (*device_given_up)(void *context, const char *name);
+	/*
+	 * After engine_release_device: the process of device @name may be replaced. Another one is
+	 * attached to the device, or the device has none. @lost: why the state of the device does
+	 * not get to the next process, or "".
+	 */
+	void (*device_released)(void *context, const char *name, const char *lost);
+	void (*device_detached)(void *context, const char *name);
+	void (*device_attached)(void *context, const char *name, const char *lost);
 	/* Watchdog @what of the guest expired. The engine applies the policy next. */
 	void (*watchdog)(void *context, const char *what);
 	/*
@@ -78,7 +86,7 @@ struct engine_machine {
 	uint64_t devices;
 	uint64_t memory_unit; /* bytes that memory is a multiple of */
 	/* 1: supported; 0: not. */
-	uint64_t huge_pages, firmware, watchdog, dump_dtb, pause;
+	uint64_t huge_pages, firmware, watchdog, dump_dtb, pause, restart;
 };
 
 /* The bit of an enum kernel_format. */
@@ -197,6 +205,12 @@ struct engine {
 	 */
 	void (*pause)(struct engine_guest *guest);
 	void (*resume)(struct engine_guest *guest);
+	/*
+	 * Let go of the process of device @name and keep its state for the next one; an event
+	 * follows. Only while the guest runs. NULL: struct engine_machine says that it cannot, and
+	 * it does not report which devices are attached.
+	 */
+	void (*release_device)(struct engine_guest *guest, const char *name);
 	/* Set the level of the process's log; NULL: it has none. */
 	void (*set_log_level)(struct engine_guest *guest, enum log_level level);
 	/*
@@ -275,6 +289,12 @@ void engine_stop(struct engine_guest *guest);
  */
 int engine_pause(struct engine_guest *guest, struct error *error);
 void engine_resume(struct engine_guest *guest);
+
+/*
+ * Lets go of the process of a device, which is to be replaced: an event follows. Only once the
+ * guest runs, after engine_check_ability of "restart".
+ */
+void engine_release_device(struct engine_guest *guest, const char *name);
 
 /* Sets the level of the log of the engine's process, if it is AVP's. */
 void engine_set_log_level(struct engine_guest *guest, enum log_level level);

@@ -89,6 +89,12 @@ const struct engine_feature engine_features[] = {
 		.kind = FEATURE_VERB,
 		.offset = MEMBER(pause),
 	},
+	{
+		.option = "restart",
+		.what = "restarting device processes with their state",
+		.kind = FEATURE_VERB,
+		.offset = MEMBER(restart),
+	},
 	{.what = NULL},
 };
 

@@ -237,6 +237,11 @@ void engine_resume(struct engine_guest *guest)
 		guest->engine->resume(guest);
 }
 
+void engine_release_device(struct engine_guest *guest, const char *name)
+{
+	guest->engine->release_device(guest, name);
+}
+
 void engine_set_log_level(struct engine_guest *guest, enum log_level level)
 {
 	if (guest->engine->set_log_level)

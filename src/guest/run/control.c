@@ -42,6 +42,7 @@ static int handle_devices(void *context, const struct control_call *call, struct
 		return refuse_start(error);
 	for (size_t i = 0; i < control->config->device_count; i++) {
 		struct supervisor_device device = guest_device(control->guest, i);
+		int attached = guest_device_attached(control->guest, i);
 		struct control_message line;
 
 		control_message_begin(&line, "device");
@@ -49,7 +50,11 @@ static int handle_devices(void *context, const struct control_call *call, struct
 		control_message_add(&line, "type", device.config->type->name);
 		control_message_add_number(&line, "process", (uint64_t)device.pid);
 		control_message_add(&line, "serving", device.serving ? "yes" : "no");
+		control_message_add(&line, "state", device.state);
+		if (attached >= 0)
+			control_message_add(&line, "attached", attached ? "yes" : "no");
 		control_message_add_number(&line, "restarts", device.restarts);
+		control_message_add_number(&line, "replacements", device.replacements);
 		control_server_detail(call, &line);
 	}
 	return 0;
@@ -90,7 +95,7 @@ static void give_up_pause(struct guest_control *control)
 	struct error error;
 
 	error_set(&error, ECANCELED, "the guest was resumed or stopped meanwhile");
-	control_server_finish(&control->server, "pause", &error);
+	control_server_finish(&control->server, "pause", 0, NULL, &error);
 }
 
 static int handle_resume(void *context, const struct control_call *call, struct error *error)
@@ -103,6 +108,37 @@ static int handle_resume(void *context, const struct control_call *call, struct 
 	result = guest_resume(control->guest);
 	/* Last: the next requests of these clients are handled here, perhaps another pause. */
 	give_up_pause(control);
+	return result;
+}
+
+/* The fields of restart. */
+struct restart_fields {
+	char *device;
+};
+
+static const struct option_row restart_rows[] = {
+	{
+		.name = "device",
+		.type = OPTION_NAME,
+		.argument = "NAME",
+		.offset = offsetof(struct restart_fields, device),
+		.required = true,
+		.help = "its name",
+	},
+	{.name = NULL},
+};
+
+static int handle_restart(void *context, const struct control_call *call, struct error *error)
+{
+	const struct guest_control *control = context;
+	const struct restart_fields *fields = call->values;
+	size_t index = 0;
+	int result;
+
+	if (!control->guest)
+		return refuse_start(error);
+	result = guest_restart_device(control->guest, fields->device, &index, error);
+	*call->token = index;
 	return result;
 }
 
@@ -137,7 +173,14 @@ static const struct control_verb verbs[] = {
 		.answer = NOTES({"name", "its name"}, {"type", "its type"},
 				{"process", "its process; 0: it does not run at the moment"},
 				{"serving", "`yes` or `no`"},
-				{"restarts", "how often it was started again"}),
+				{"state",
+				 "`starting`, `serving`, `restarting` (by the verb), `ended` (it "
+				 "is started again) or `given-up`"},
+				{"attached",
+				 "whether the monitor is connected to it: `yes` or `no`; only of "
+				 "AVP's monitor, once the guest runs"},
+				{"restarts", "how often it was started again after it died"},
+				{"replacements", "how often it was restarted by the verb"}),
 		.handle = handle_devices,
 	},
 	{
@@ -161,6 +204,17 @@ static const struct control_verb verbs[] = {
 		.name = "resume",
 		.help = "have them run again",
 		.handle = handle_resume,
+	},
+	{
+		.name = "restart",
+		.help = "restart the process of a device without the guest noticing more than a "
+			"pause of the device. The answer comes when another process serves it",
+		.fields = restart_rows,
+		.size = sizeof(struct restart_fields),
+		.answer = NOTES({"state", "`kept`: the new process went on with the device's "
+					  "state; `lost`: it took over as from one that died"},
+				{"text", "why it was lost"}),
+		.handle = handle_restart,
 	},
 	{
 		.name = "events",
@@ -209,6 +263,11 @@ static const struct control_verb events[] = {
 		.name = "device-serves",
 		.help = "the process of a device serves after a restart",
 		.fields = FIELDS(FIELD("device", "its name"), FIELD("process", "its new process")),
+	},
+	{
+		.name = "device-replaced",
+		.help = "the process of a device was ended to be restarted; another one starts",
+		.fields = FIELDS(FIELD("device", "its name"), FIELD("process", "that ended")),
 	},
 	{
 		.name = "device-ended",
@@ -277,12 +336,24 @@ void guest_control_happened(struct guest_control *control, const struct log_fiel
 
 void guest_control_paused(struct guest_control *control)
 {
-	control_server_finish(&control->server, "pause", NULL);
+	control_server_finish(&control->server, "pause", 0, NULL, NULL);
 }
 
 void guest_control_resumed(struct guest_control *control)
 {
-	control_server_finish(&control->server, "resume", NULL);
+	control_server_finish(&control->server, "resume", 0, NULL, NULL);
+}
+
+void guest_control_device_restarted(struct guest_control *control, size_t index, const char *lost,
+				    const struct error *error)
+{
+	struct control_message reply;
+
+	control_message_begin(&reply, CONTROL_OK);
+	control_message_add(&reply, "state", lost ? "lost" : "kept");
+	if (lost)
+		control_message_add(&reply, "text", lost);
+	control_server_finish(&control->server, "restart", index, &reply, error);
 }
 
 void guest_control_close(struct guest_control *control)

@@ -31,6 +31,8 @@ int guest_control_open(struct guest_control *control, struct event_loop *loop,
 void guest_control_happened(struct guest_control *control, const struct log_field *fields);
 void guest_control_paused(struct guest_control *control);
 void guest_control_resumed(struct guest_control *control);
+void guest_control_device_restarted(struct guest_control *control, size_t index, const char *lost,
+				    const struct error *error);
 
 /* Closes it. GUEST_CONTROL_NONE is fine. */
 void guest_control_close(struct guest_control *control);

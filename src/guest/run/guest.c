@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/timer.h"
 #include "guest/engine/engine.h"
+#include "guest/engine/engine_feature.h"
 #include "host/restart_policy.h"
 #include "guest/run/supervisor.h"
 #include "host/kvm_probe.h"
@@ -37,6 +38,7 @@ struct guest {
 	struct engine_plan *plan;
 	struct supervisor *supervisor;
 	struct engine_device *devices;
+	bool *detached; /* of each device: the engine has no process for it */
 	struct engine_setup engine_setup;
 	struct engine_guest *running_on; /* the engine's process; NULL: not started */
 	/* Progress. */
@@ -302,6 +304,46 @@ static void handle_device_given_up(void *context, const char *name)
 	supervisor_kill_device(guest->supervisor, name);
 }
 
+/* The number of device @name, which may come from outside, or that of all devices. */
+static size_t find_device(const struct guest *guest, const char *name)
+{
+	const struct guest_config *config = guest->setup.config;
+	size_t i = 0;
+
+	while (i < config->device_count && strcmp(config->devices[i].name, name))
+		i++;
+	return i;
+}
+
+static void handle_device_released(void *context, const char *name, const char *lost)
+{
+	struct guest *guest = context;
+	size_t index = find_device(guest, name);
+
+	if (index < guest->setup.config->device_count)
+		supervisor_released(guest->supervisor, index, *lost ? lost : NULL);
+}
+
+static void handle_device_detached(void *context, const char *name)
+{
+	struct guest *guest = context;
+	size_t index = find_device(guest, name);
+
+	if (index < guest->setup.config->device_count)
+		guest->detached[index] = true;
+}
+
+static void handle_device_attached(void *context, const char *name, const char *lost)
+{
+	struct guest *guest = context;
+	size_t index = find_device(guest, name);
+
+	if (index >= guest->setup.config->device_count)
+		return;
+	guest->detached[index] = false;
+	supervisor_attached(guest->supervisor, index, *lost ? lost : NULL);
+}
+
 static void handle_watchdog(void *context, const char *what)
 {
 	const struct guest *guest = context;
@@ -331,6 +373,9 @@ static const struct engine_events engine_events = {
 	.resumed = handle_resumed,
 	.reset = handle_reset,
 	.device_given_up = handle_device_given_up,
+	.device_released = handle_device_released,
+	.device_detached = handle_device_detached,
+	.device_attached = handle_device_attached,
 	.watchdog = handle_watchdog,
 	.ended = handle_ended,
 };
@@ -341,7 +386,8 @@ static int start_engine(struct guest *guest, struct error *error)
 	int result;
 
 	guest->devices = calloc(config->device_count + 1, sizeof(*guest->devices));
-	if (!guest->devices)
+	guest->detached = calloc(config->device_count + 1, sizeof(*guest->detached));
+	if (!guest->devices || !guest->detached)
 		return error_set(error, ENOMEM, "out of memory");
 	for (size_t i = 0; i < config->device_count; i++) {
 		struct supervisor_device device = supervisor_device(guest->supervisor, i);
@@ -390,6 +436,21 @@ static void handle_device_restarted(void *context, const struct device_config *d
 			 device->name, guest->engine->name);
 }
 
+static void handle_device_replaced(void *context, size_t index, const char *lost,
+				   const struct error *error)
+{
+	const struct guest *guest = context;
+	const char *name = guest->setup.config->devices[index].name;
+
+	if (error)
+		log_line(LOG_WARNING, COMPONENT, "%s", error->message);
+	else if (lost)
+		log_line(LOG_WARNING, COMPONENT, "%s: restarted without its state: %s", name, lost);
+	else
+		log_line(LOG_INFO, COMPONENT, "%s: restarted with its state", name);
+	guest->setup.events->device_restarted(guest->setup.context, index, lost, error);
+}
+
 static void handle_happened(void *context, const struct log_field *fields)
 {
 	report(context, fields);
@@ -399,6 +460,7 @@ static const struct supervisor_events supervisor_events = {
 	.happened = handle_happened,
 	.ready = handle_devices_ready,
 	.restarted = handle_device_restarted,
+	.replaced = handle_device_replaced,
 	.failed = handle_failure,
 };
 
@@ -505,6 +567,27 @@ int guest_resume(struct guest *guest)
 	return -EINPROGRESS;
 }
 
+int guest_restart_device(struct guest *guest, const char *name, size_t *index, struct error *error)
+{
+	int result = engine_check_ability(guest->engine, "restart", error);
+
+	if (result < 0)
+		return result;
+	*index = find_device(guest, name);
+	if (*index >= guest->setup.config->device_count)
+		return error_set(error, ENODEV, "there is no device '%.80s'; `devices` lists them",
+				 name);
+	if (guest->ended || guest_is_stopping(guest))
+		return error_set(error, EBUSY, "the guest is being stopped");
+	if (!guest->running)
+		return error_set(error, EAGAIN, "the guest does not run yet");
+	result = supervisor_restart_device(guest->supervisor, *index, error);
+	if (result < 0)
+		return result;
+	engine_release_device(guest->running_on, name);
+	return -EINPROGRESS;
+}
+
 bool guest_is_stopping(const struct guest *guest)
 {
 	return guest->stop_asked || guest->kill_asked;
@@ -529,6 +612,13 @@ pid_t guest_engine_process(const struct guest *guest)
 struct supervisor_device guest_device(const struct guest *guest, size_t index)
 {
 	return supervisor_device(guest->supervisor, index);
+}
+
+int guest_device_attached(const struct guest *guest, size_t index)
+{
+	if (!guest->running || !guest->engine->release_device)
+		return -1;
+	return !guest->detached[index];
 }
 
 void guest_set_log_level(struct guest *guest, enum log_level level)
@@ -627,6 +717,7 @@ void guest_free(struct guest *guest)
 	kvm_probe_end(&guest->probe);
 	close_fd(&guest->setup.console_fd);
 	free(guest->devices);
+	free(guest->detached);
 	free(guest->plan);
 	free(guest);
 }

@@ -67,6 +67,12 @@ struct guest_events {
 	/* What guest_pause or guest_resume asked for is done; may be NULL. */
 	void (*paused)(void *context);
 	void (*resumed)(void *context);
+	/*
+	 * What guest_restart_device asked for device @index is done: see struct device_restart. May
+	 * be NULL, if that is not called.
+	 */
+	void (*device_restarted)(void *context, size_t index, const char *lost,
+				 const struct error *error);
 	/* The guest has ended, or will never run: call guest_end. The last event. */
 	void (*ended)(void *context);
 };
@@ -112,6 +118,13 @@ void guest_kill(struct guest *guest, const char *why);
 int guest_pause(struct guest *guest, struct error *error);
 int guest_resume(struct guest *guest);
 
+/*
+ * Restarts the process of device @name, an untrusted text, without the guest noticing more than a
+ * pause of the device. Returns -EINPROGRESS with *index set: the event follows; or a negative errno
+ * with *error set: there is no such device, it or the guest is not ready, or the engine cannot.
+ */
+int guest_restart_device(struct guest *guest, const char *name, size_t *index, struct error *error);
+
 /* Whether the guest was asked to shut down, or is being killed. */
 bool guest_is_stopping(const struct guest *guest);
 
@@ -123,6 +136,9 @@ pid_t guest_engine_process(const struct guest *guest);
 
 /* Device @index, in the order of the configuration. */
 struct supervisor_device guest_device(const struct guest *guest, size_t index);
+
+/* Whether the engine is connected to the process of device @index; -1: it does not report that. */
+int guest_device_attached(const struct guest *guest, size_t index);
 
 /* Sets the level of the log of the engine's process, if it is AVP's. */
 void guest_set_log_level(struct guest *guest, enum log_level level);

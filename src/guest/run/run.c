@@ -197,6 +197,14 @@ static void handle_resumed(void *context)
 	guest_control_resumed(&run->control);
 }
 
+static void handle_device_restarted(void *context, size_t index, const char *lost,
+				    const struct error *error)
+{
+	struct run *run = context;
+
+	guest_control_device_restarted(&run->control, index, lost, error);
+}
+
 static void handle_ended(void *context)
 {
 	struct run *run = context;
@@ -213,6 +221,7 @@ static const struct guest_events guest_events = {
 	.happened = handle_happened,
 	.paused = handle_paused,
 	.resumed = handle_resumed,
+	.device_restarted = handle_device_restarted,
 	.ended = handle_ended,
 };
 

@@ -17,6 +17,7 @@
 #include "base/program_path.h"
 #include "guest/config/device_command.h"
 #include "guest/policy.h"
+#include "guest/run/device_restart.h"
 #include "guest/run/listener.h"
 #include "host/supervised_process.h"
 
@@ -30,6 +31,7 @@ struct device {
 	int program_fd;	  /* its program, opened once: an update does not change a running guest */
 	char program[32]; /* the path to program_fd */
 	struct supervised_process process;
+	struct device_restart restart;
 };
 
 struct supervisor {
@@ -119,6 +121,15 @@ static void handle_happened(void *context, const struct log_field *fields)
 		setup->events->happened(setup->context, fields);
 }
 
+static void handle_replaced(void *context, const char *lost, const struct error *error)
+{
+	const struct device *device = context;
+	const struct supervisor *supervisor = device->supervisor;
+
+	supervisor->setup.events->replaced(supervisor->setup.context,
+					   (size_t)(device - supervisor->devices), lost, error);
+}
+
 static const struct supervised_ops device_ops = {
 	.prepare = prepare,
 	.happened = handle_happened,
@@ -205,7 +216,13 @@ static int device_prepare(struct device *device, struct error *error)
 	for (size_t i = 0; i < device->files.count; i++)
 		fd_names_add(&device->process.output.files, device->files.fds[i],
 			     device->files.paths[i]);
-	return supervised_process_open(&device->process, &process, error);
+	result = supervised_process_open(&device->process, &process, error);
+	if (result < 0)
+		return result;
+	device->restart.process = &device->process;
+	device->restart.done = handle_replaced;
+	device->restart.context = device;
+	return device_restart_open(&device->restart, setup->loop, error);
 }
 
 /* Opens the program, which is executed by its descriptor from now on. */
@@ -271,6 +288,17 @@ int supervisor_start(struct supervisor *supervisor, struct error *error)
 	return result;
 }
 
+static const char *describe_state(const struct device *device)
+{
+	if (device_restart_is_under_way(&device->restart))
+		return "restarting";
+	if (device->process.state == SUPERVISED_SERVING)
+		return "serving";
+	if (device->process.state == SUPERVISED_DEAD && device->process.served)
+		return device->process.retired ? "given-up" : "ended";
+	return "starting";
+}
+
 struct supervisor_device supervisor_device(const struct supervisor *supervisor, size_t index)
 {
 	const struct device *device = &supervisor->devices[index];
@@ -280,7 +308,9 @@ struct supervisor_device supervisor_device(const struct supervisor *supervisor, 
 		.connect_fd = device->listener.connect_fd,
 		.pid = supervised_process_pid(&device->process),
 		.serving = device->process.state == SUPERVISED_SERVING,
+		.state = describe_state(device),
 		.restarts = device->process.restarts,
+		.replacements = device->process.replacements,
 	};
 }
 
@@ -288,6 +318,21 @@ void supervisor_set_log_level(struct supervisor *supervisor, enum log_level leve
 {
 	for (size_t i = 0; i < supervisor->count; i++)
 		supervised_process_set_log_level(&supervisor->devices[i].process, level);
+}
+
+int supervisor_restart_device(struct supervisor *supervisor, size_t index, struct error *error)
+{
+	return device_restart_begin(&supervisor->devices[index].restart, error);
+}
+
+void supervisor_released(struct supervisor *supervisor, size_t index, const char *lost)
+{
+	device_restart_released(&supervisor->devices[index].restart, lost);
+}
+
+void supervisor_attached(struct supervisor *supervisor, size_t index, const char *lost)
+{
+	device_restart_attached(&supervisor->devices[index].restart, lost);
 }
 
 void supervisor_kill_device(struct supervisor *supervisor, const char *name)
@@ -323,6 +368,7 @@ void supervisor_stop(struct supervisor *supervisor)
 		struct device *device = &supervisor->devices[i];
 		int64_t left = deadline - clock_now_ms();
 
+		device_restart_close(&device->restart);
 		supervised_process_close(&device->process, left > 0 ? (int)left : 0);
 		close_listener(device);
 		device_files_close(&device->files);

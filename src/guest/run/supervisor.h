@@ -31,6 +31,11 @@ struct supervisor_events {
 	void (*happened)(void *context, const struct log_field *fields);
 	/* A restarted device process serves. */
 	void (*restarted)(void *context, const struct device_config *device);
+	/*
+	 * What supervisor_restart_device began is done: see struct device_restart. May be NULL, if
+	 * that is not called.
+	 */
+	void (*replaced)(void *context, size_t index, const char *lost, const struct error *error);
 	/* A first start failed, or the limit is reached. Called once; nothing starts any more. */
 	void (*failed)(void *context, const struct error *error);
 };
@@ -56,7 +61,9 @@ struct supervisor_device {
 	int connect_fd;
 	pid_t pid; /* 0: not running at the moment */
 	bool serving;
-	unsigned int restarts;
+	/* "starting", "serving", "restarting" (in an orderly way), "ended" or "given-up". */
+	const char *state;
+	unsigned int restarts, replacements; /* see struct supervised_process */
 };
 
 /*
@@ -78,6 +85,16 @@ struct supervisor_device supervisor_device(const struct supervisor *supervisor, 
 
 /* Kills the process of device @name, which its frontend has given up, so that it is restarted. */
 void supervisor_kill_device(struct supervisor *supervisor, const char *name);
+
+/*
+ * Begins the orderly restart of device @index; have the engine let go of its process next. The
+ * event replaced follows. Returns 0, or a negative errno with *error set: see device_restart_begin.
+ */
+int supervisor_restart_device(struct supervisor *supervisor, size_t index, struct error *error);
+
+/* The engine has let go of the process of a device, or attached another: see device_restart.h. */
+void supervisor_released(struct supervisor *supervisor, size_t index, const char *lost);
+void supervisor_attached(struct supervisor *supervisor, size_t index, const char *lost);
 
 /* Has the device processes log at @level; those to be started take the level of this process. */
 void supervisor_set_log_level(struct supervisor *supervisor, enum log_level level);

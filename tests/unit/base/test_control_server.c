@@ -78,8 +78,12 @@ static int handle_list(void *context, const struct control_call *call, struct er
 	return 0;
 }
 
+/* Of the next request `wait`. */
+static uint64_t token;
+
 static int handle_wait(void *context, const struct control_call *call, struct error *error)
 {
+	*call->token = token;
 	return -EINPROGRESS;
 }
 
@@ -266,20 +270,45 @@ static void test_wait(void **state)
 	expect(third, "set name=b\n", "ok name=b number=5\n");
 	send_event("one");
 	assert_string_equal(hear(fd), "event name=one\n");
-	control_server_finish(&server, "set", NULL);
+	control_server_finish(&server, "set", 0, NULL, NULL);
 	assert_string_equal(hear(fd), "");
-	control_server_finish(&server, "wait", NULL);
+	control_server_finish(&server, "wait", 0, NULL, NULL);
 	assert_string_equal(hear(fd), "ok\nitem number=0\nitem number=1\nok\n");
 	assert_string_equal(hear(other), "ok\nok name=a number=5\n");
 	error_set(&error, EIO, "no");
-	control_server_finish(&server, "wait", &error);
+	control_server_finish(&server, "wait", 0, NULL, &error);
 	assert_string_equal(hear(fd), "error code=EIO text=no\n");
 	/* One that is gone before its answer. */
 	expect(fd, "wait\n", "");
 	close_fd(&fd);
 	turn();
 	assert_int_equal(gone, 1);
-	control_server_finish(&server, "wait", NULL);
+	control_server_finish(&server, "wait", 0, NULL, NULL);
+}
+
+/* Clients that wait for the same verb, but not for the same thing. */
+static void test_wait_for_one_of_several(void **state)
+{
+	cleanup_fd int fd = greeted(), other = greeted();
+	struct control_message reply;
+
+	token = 1;
+	expect(fd, "wait\nwait\n", "");
+	token = 2;
+	expect(other, "wait\n", "");
+	control_message_begin(&reply, CONTROL_OK);
+	control_message_add(&reply, "state", "kept");
+	control_server_finish(&server, "wait", 2, &reply, NULL);
+	assert_string_equal(hear(fd), "");
+	assert_string_equal(hear(other), "ok state=kept\n");
+	control_server_finish(&server, "wait", 1, &reply, NULL);
+	/* The request behind it is another one. */
+	assert_string_equal(hear(fd), "ok state=kept\n");
+	control_server_finish(&server, "wait", 1, NULL, NULL);
+	assert_string_equal(hear(fd), "");
+	control_server_finish(&server, "wait", 2, NULL, NULL);
+	assert_string_equal(hear(fd), "ok\n");
+	token = 0;
 }
 
 /* A client that does not read loses its connection, and costs the others nothing. */
@@ -421,12 +450,13 @@ static void test_connected(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_SERVER(test_requests),	 WITH_SERVER(test_malformed),
-		WITH_SERVER(test_half_line),	 WITH_SERVER(test_events),
-		WITH_SERVER(test_wait),		 WITH_SERVER(test_no_reader),
-		WITH_SERVER(test_flood),	 WITH_SERVER(test_silence),
-		WITH_SERVER(test_no_descriptor), WITH_SERVER(test_many_at_once),
-		WITH_SERVER(test_other_user),	 WITH_SERVER(test_connected),
+		WITH_SERVER(test_requests),	WITH_SERVER(test_malformed),
+		WITH_SERVER(test_half_line),	WITH_SERVER(test_events),
+		WITH_SERVER(test_wait),		WITH_SERVER(test_wait_for_one_of_several),
+		WITH_SERVER(test_no_reader),	WITH_SERVER(test_flood),
+		WITH_SERVER(test_silence),	WITH_SERVER(test_no_descriptor),
+		WITH_SERVER(test_many_at_once), WITH_SERVER(test_other_user),
+		WITH_SERVER(test_connected),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

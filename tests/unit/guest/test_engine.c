@@ -143,8 +143,11 @@ static void test_verbs(void **state)
 	assert_string_equal(error.message,
 			    "pause: engine dull has no pausing here; take another engine");
 	for_each_engine(engine)
-		for (int i = 0; i < ENGINE_ARCHITECTURES; i++)
+		for (int i = 0; i < ENGINE_ARCHITECTURES; i++) {
 			assert_int_equal(engine->machines[i].pause, engine->pause != NULL);
+			assert_int_equal(engine->machines[i].restart,
+					 engine->release_device != NULL);
+		}
 }
 
 /* Each engine can be chosen by its folder's name; `auto` comes first. */

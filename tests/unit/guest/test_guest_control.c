@@ -198,8 +198,8 @@ static void test_before_the_start(void **state)
 	say(fd, "state\n");
 	snprintf(wanted, sizeof(wanted), "ok name=car state=starting process=%d\n", getpid());
 	assert_string_equal(hear_until(fd, "\n"), wanted);
-	say(fd, "stop\nkill\npause\nresume\ndevices\n");
-	for (int i = 0; i < 5; i++)
+	say(fd, "stop\nkill\npause\nresume\ndevices\nrestart device=a\n");
+	for (int i = 0; i < 6; i++)
 		event_loop_turn(&loop, 10);
 	assert_non_null(strstr(hear_until(fd, "\n"),
 			       "error code=EAGAIN text=\"the guest is not started yet\"\n"));
@@ -233,6 +233,12 @@ static void test_verbs(void **state)
 	assert_string_equal(hear_until(fd, "\n"), "ok\n");
 	assert_string_equal(guest_state(control.guest), "running");
 	assert_string_equal(hear_until(other, "\n"), "event name=guest-resumed\n");
+
+	say(fd, "restart device=disk\n");
+	assert_string_equal(
+		hear_until(fd, "\n"),
+		"error code=EOPNOTSUPP text=\"restart: engine qemu has no restarting device "
+		"processes with their state here; take another engine\"\n");
 
 	/* A second call does not kill a guest that shuts down. */
 	say(fd, "stop\nstop\n");

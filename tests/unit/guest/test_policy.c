@@ -274,7 +274,11 @@ static void test_verbs_are_asked(void **state)
 	assert_memory_equal(text, "hello ", 6);
 	for (const struct control_verb *verb = guest_interface.verbs; verb->name; verb++) {
 		record.count = record.refused = 0;
-		assert_true(dprintf(client, "%s\n", verb->name) > 0);
+		assert_true(dprintf(client, "%s", verb->name) > 0);
+		for (const struct option_row *row = verb->fields; row && row->name; row++)
+			if (row->required)
+				assert_true(dprintf(client, " %s=a", row->name) > 0);
+		assert_true(dprintf(client, "\n") > 0);
 		read_answer(client, text);
 		assert_int_equal(record.count, 1);
 		snprintf(expected, sizeof(expected), "client of user %u: command guest %s",

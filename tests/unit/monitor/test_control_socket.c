@@ -6,6 +6,7 @@
 #include <stdint.h>
 // cmocka needs the headers above
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,7 +19,7 @@
 static struct event_loop loop;
 static struct control_socket control;
 static int far = -1;
-static unsigned int buttons, ends, pauses, resumes;
+static unsigned int buttons, ends, pauses, resumes, releases;
 
 static void count_button(void *context)
 {
@@ -29,6 +30,12 @@ static void count_button(void *context)
 static void count_pause(void *context)
 {
 	pauses++;
+}
+
+static int count_release(void *context, const char *device, struct error *error)
+{
+	releases++;
+	return strcmp(device, "disk") ? error_set(error, ENOENT, "there is no %s", device) : 0;
 }
 
 static void count_resume(void *context)
@@ -48,12 +55,13 @@ static int start(void **state)
 	struct error error;
 	int pair[2];
 
-	buttons = ends = pauses = resumes = 0;
+	buttons = ends = pauses = resumes = releases = 0;
 	control = (struct control_socket){
 		.button = count_button,
 		.end = count_end,
 		.pause = count_pause,
 		.resume = count_resume,
+		.release = count_release,
 		.context = &loop,
 	};
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
@@ -113,6 +121,15 @@ static void test_pause_and_log(void **state)
 				    "give one of: error, warning, info, debug\"\nok\n");
 }
 
+static void test_release(void **state)
+{
+	say("release device=disk\nrelease device=tape\nrelease\nrelease device=\"a b\"\nkill\n");
+	assert_int_equal(event_loop_run(&loop), 0);
+	assert_int_equal(releases, 2);
+	assert_non_null(strstr(hear(), "ok\nerror code=ENOENT text=\"there is no tape\"\n"
+				       "error code=EINVAL text=\"release: device is missing"));
+}
+
 static void test_hangup(void **state)
 {
 	close_fd(&far);
@@ -136,9 +153,13 @@ static void test_events(void **state)
 	control_socket_send(&control, "running", NULL, NULL);
 	control_socket_send(&control, "off", "text", "powered itself off");
 	control_socket_send_step(&control, 12, "done");
+	control_socket_send_device(&control, "attached", "disk", NULL);
+	control_socket_send_device(&control, "released", "disk", "no state");
 	assert_string_equal(hear(), "event name=running\n"
 				    "event name=off text=\"powered itself off\"\n"
-				    "event name=step time=12 text=done\n");
+				    "event name=step time=12 text=done\n"
+				    "event name=attached device=disk\n"
+				    "event name=released device=disk text=\"no state\"\n");
 }
 
 /* A peer that does not read is treated like a hangup, and never blocks the sender. */
@@ -172,6 +193,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_commands, start, finish),
 		cmocka_unit_test_setup_teardown(test_pause_and_log, start, finish),
+		cmocka_unit_test_setup_teardown(test_release, start, finish),
 		cmocka_unit_test_setup_teardown(test_hangup, start, finish),
 		cmocka_unit_test_setup_teardown(test_broken_form, start, finish),
 		cmocka_unit_test_setup_teardown(test_events, start, finish),

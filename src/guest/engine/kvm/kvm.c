@@ -132,6 +132,32 @@ static void handle_given_up(struct kvm_guest *guest, const struct control_line *
 	guest->common.setup->events->device_given_up(guest->common.setup->context, text);
 }
 
+static void handle_released(struct kvm_guest *guest, const struct control_line *line,
+			    const char *text)
+{
+	const char *device = control_line_get(line, "device");
+
+	if (device)
+		guest->common.setup->events->device_released(guest->common.setup->context, device,
+							     text);
+}
+
+static void handle_detached(struct kvm_guest *guest, const struct control_line *line,
+			    const char *text)
+{
+	guest->common.setup->events->device_detached(guest->common.setup->context, text);
+}
+
+static void handle_attached(struct kvm_guest *guest, const struct control_line *line,
+			    const char *text)
+{
+	const char *device = control_line_get(line, "device");
+
+	if (device)
+		guest->common.setup->events->device_attached(guest->common.setup->context, device,
+							     text);
+}
+
 static void handle_watchdog(struct kvm_guest *guest, const struct control_line *line,
 			    const char *text)
 {
@@ -162,6 +188,9 @@ static const struct monitor_event monitor_events[] = {
 	{MONITOR_EVENT_PAUSED, NULL, handle_paused},
 	{MONITOR_EVENT_RESUMED, NULL, handle_resumed},
 	{MONITOR_EVENT_GIVEN_UP, "device", handle_given_up},
+	{MONITOR_EVENT_RELEASED, "text", handle_released},
+	{MONITOR_EVENT_DETACHED, "device", handle_detached},
+	{MONITOR_EVENT_ATTACHED, "text", handle_attached},
 	{MONITOR_EVENT_WATCHDOG, "text", handle_watchdog},
 	{MONITOR_EVENT_OFF, "text", handle_off},
 	{MONITOR_EVENT_PANICKED, "text", handle_panicked},
@@ -419,6 +448,15 @@ static void kvm_resume(struct engine_guest *guest)
 	command(kvm_guest(guest), MONITOR_VERB_RESUME);
 }
 
+static void kvm_release_device(struct engine_guest *guest, const char *name)
+{
+	struct control_message message;
+
+	control_message_begin(&message, MONITOR_VERB_RELEASE);
+	control_message_add(&message, "device", name);
+	send_message(kvm_guest(guest), &message);
+}
+
 static void kvm_set_log_level(struct engine_guest *guest, enum log_level level)
 {
 	struct control_message message;
@@ -444,7 +482,7 @@ static void kvm_kill(struct engine_guest *guest)
 /* What the monitor has on both architectures. */
 #define MACHINE                                                                             \
 	.cpus = GUEST_CPUS_MAXIMUM, .memory = GUEST_MEMORY_MAXIMUM, .memory_unit = 4 << 10, \
-	.command_line = GUEST_COMMAND_LINE_MAXIMUM, .huge_pages = 1, .pause = 1
+	.command_line = GUEST_COMMAND_LINE_MAXIMUM, .huge_pages = 1, .pause = 1, .restart = 1
 
 const struct engine engine_kvm = {
 	.name = "kvm",
@@ -469,6 +507,7 @@ const struct engine engine_kvm = {
 	.kill = kvm_kill,
 	.pause = kvm_pause,
 	.resume = kvm_resume,
+	.release_device = kvm_release_device,
 	.set_log_level = kvm_set_log_level,
 	.describe_end = kvm_describe_end,
 	.close = kvm_close,
