@@ -415,8 +415,8 @@ static int config_write(struct virtio_device *device, size_t offset, const void 
 }
 
 /*
- * Bits of a port in a state; the messages that are pending for it follow, and what is written of the
- * request at which its transmit queue continues.
+ * Bits of a port in a state; the messages that are pending for it follow, and what is written of
+ * the request at which its transmit queue continues.
  */
 #define STATE_ADDED  1
 #define STATE_OPEN   2

@@ -89,7 +89,10 @@ struct transport_setup {
 	/* About the device process: see struct remote_events. From any thread. */
 	void (*reported)(void *context, const char *name, enum remote_report report,
 			 const char *why);
-	/* One that was given up did not end in time: it may still write to guest memory. From any thread. */
+	/*
+	 * One that was given up did not end in time: it may still write to guest memory. From any
+	 * thread.
+	 */
 	void (*not_ended)(void *context, const char *name);
 	void *context;
 };

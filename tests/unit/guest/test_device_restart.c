@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The orderly restart of a device process, as clients of the guest's control socket ask for it: with
- * a fake monitor, this same program as `avp monitor`, that answers in each way, or not at all.
+ * The orderly restart of a device process, as clients of the guest's control socket ask for it:
+ * with a fake monitor, this same program as `avp monitor`, that answers in each way, or not at all.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,8 +41,8 @@ void __wrap_kvm_probe_wait(struct kvm_probe *probe, struct kvm_probe_result *res
 }
 
 /*
- * The fake monitor lets go of a device when it is told to, and has another process attached as often
- * as it takes until the test has what it waits for. In mode "silent" it does neither.
+ * The fake monitor lets go of a device when it is told to, and says that another process is
+ * attached until the test has what it waits for. In mode "silent" it does neither.
  */
 static int fake_monitor(char **argv)
 {
