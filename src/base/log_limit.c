@@ -2,6 +2,8 @@
 /* A limit on lines: a bucket of tokens. */
 #include "base/log_limit.h"
 
+#include "base/clock.h"
+
 bool log_limit_take(struct log_limit *limit, int64_t now_ms)
 {
 	int64_t earned;
@@ -23,5 +25,15 @@ bool log_limit_take(struct log_limit *limit, int64_t now_ms)
 		return false;
 	}
 	limit->tokens--;
+	return true;
+}
+
+bool log_limit_allow(struct log_limit *limit, const char *component)
+{
+	if (!log_limit_take(limit, clock_now_ms()))
+		return false;
+	if (limit->suppressed > 0)
+		log_line(LOG_WARNING, component, "%u lines are suppressed", limit->suppressed);
+	limit->suppressed = 0;
 	return true;
 }

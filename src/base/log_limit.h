@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/log.h"
+
 /* Set the first two members and zero the rest: it starts with a full burst. */
 struct log_limit {
 	unsigned int burst;	  /* lines at once */
@@ -20,5 +22,8 @@ struct log_limit {
 
 /* Whether a line may be written at @now_ms, of a monotonic clock. If not, it is counted. */
 bool log_limit_take(struct log_limit *limit, int64_t now_ms);
+
+/* The same, now; if lines were suppressed, a warning of @component says so first. */
+bool log_limit_allow(struct log_limit *limit, const char *component);
 
 #endif

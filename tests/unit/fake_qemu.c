@@ -13,6 +13,8 @@
  *	powerdown	the guest powers off when its power button is pressed
  *	drowsy		the same, when the button is pressed for the third time
  *	deaf		the guest ignores its power button
+ *	no-stop		QEMU refuses to pause the guest; its power button makes an error
+ *	no-cont		QEMU refuses to resume the guest
  *	stubborn	like deaf, and QEMU ignores the command quit
  *	halt		QEMU stops the guest because of an error
  *	crash, exit	QEMU dies of a signal; ends with status 1 and a line, while the guest runs
@@ -187,10 +189,22 @@ static bool runs;
 /* How often the power button was pressed. */
 static unsigned int presses;
 
+static void refuse(int control, const char *command)
+{
+	dprintf(control,
+		"{\"error\": {\"class\": \"GenericError\", \"desc\": \"not now\"}, "
+		"\"id\": \"%s\"}\r\n",
+		command);
+}
+
 static void obey(const char *command, int control, int console)
 {
 	if (strstr(command, "\"qmp_capabilities\"")) {
 		say(control, "{\"return\": {}, \"id\": \"qmp_capabilities\"}");
+	} else if (strstr(command, "\"cont\"") && runs && !strcmp(mode, "no-cont")) {
+		refuse(control, "cont");
+	} else if (strstr(command, "\"stop\"") && !strcmp(mode, "no-stop")) {
+		refuse(control, "stop");
 	} else if (strstr(command, "\"cont\"")) {
 		say(control, "{\"return\": {}, \"id\": \"cont\"}");
 		if (runs)
@@ -212,6 +226,8 @@ static void obey(const char *command, int control, int console)
 			if (presses == 2)
 				shut_down(control, "true", "guest-shutdown");
 		}
+		if (!strcmp(mode, "no-stop"))
+			say(control, "{\"event\": \"STOP\"}");
 		if (!strcmp(mode, "fault")) {
 			signal(SIGBUS, SIG_DFL);
 			raise(SIGBUS);

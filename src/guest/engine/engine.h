@@ -39,9 +39,12 @@ struct engine_events {
 	void (*refused)(void *context, const struct error *error);
 	/* The guest's processors run. Called once. */
 	void (*running)(void *context);
-	/* After engine_pause: no vCPU runs. After engine_resume: they do. May be repeated. */
-	void (*paused)(void *context);
-	void (*resumed)(void *context);
+	/*
+	 * After engine_pause: no vCPU runs. After engine_resume: they do. May be repeated. With
+	 * *error, which is NULL otherwise: it was refused, and the vCPUs are as before.
+	 */
+	void (*paused)(void *context, const struct error *error);
+	void (*resumed)(void *context, const struct error *error);
 	/* The guest restarts in place. */
 	void (*reset)(void *context);
 	/* The process of device @name does not answer: kill and restart it. */

@@ -334,14 +334,14 @@ void guest_control_happened(struct guest_control *control, const struct log_fiel
 		give_up_pause(control);
 }
 
-void guest_control_paused(struct guest_control *control)
+void guest_control_paused(struct guest_control *control, const struct error *error)
 {
-	control_server_finish(&control->server, "pause", 0, NULL, NULL);
+	control_server_finish(&control->server, "pause", 0, NULL, error);
 }
 
-void guest_control_resumed(struct guest_control *control)
+void guest_control_resumed(struct guest_control *control, const struct error *error)
 {
-	control_server_finish(&control->server, "resume", 0, NULL, NULL);
+	control_server_finish(&control->server, "resume", 0, NULL, error);
 }
 
 void guest_control_device_restarted(struct guest_control *control, size_t index, const char *lost,

@@ -29,8 +29,8 @@ int guest_control_open(struct guest_control *control, struct event_loop *loop,
 
 /* The events of the guest: see struct guest_events. */
 void guest_control_happened(struct guest_control *control, const struct log_field *fields);
-void guest_control_paused(struct guest_control *control);
-void guest_control_resumed(struct guest_control *control);
+void guest_control_paused(struct guest_control *control, const struct error *error);
+void guest_control_resumed(struct guest_control *control, const struct error *error);
 void guest_control_device_restarted(struct guest_control *control, size_t index, const char *lost,
 				    const struct error *error);
 

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/log_limit.h"
 #include "base/timer.h"
 #include "guest/engine/engine.h"
 #include "guest/engine/engine_feature.h"
@@ -50,6 +51,7 @@ struct guest {
 	bool failed;   /* the reason is in failure */
 	struct error failure;
 	struct restart_policy resets;
+	struct log_limit watchdog_limit; /* of lines that the guest can cause */
 	/* Times in milliseconds; 0: not yet. */
 	int64_t start_ms, devices_ms, running_ms, reset_ms;
 	int64_t stop_end_ms; /* deadline of a shutdown; then the guest is killed */
@@ -107,14 +109,15 @@ static void report_ended(struct guest *guest)
 static void kill_now(struct guest *guest)
 {
 	guest->kill_asked = true;
+	if (guest->running_on) {
+		engine_kill(guest->running_on);
+		timer_set_ms(&guest->timer, GUEST_KILL_MS);
+	}
+	/* Last, as a callback may ask for more, and set the timer for that. */
 	report(guest, LOG_FIELDS(LOG_TEXT("event", "guest-stopping")));
 	guest->setup.events->stopping(guest->setup.context, 0);
-	if (!guest->running_on) {
+	if (!guest->running_on)
 		report_ended(guest);
-		return;
-	}
-	engine_kill(guest->running_on);
-	timer_set_ms(&guest->timer, GUEST_KILL_MS);
 }
 
 /* Presses the power button, and again every PRESS_MS until the deadline. */
@@ -149,9 +152,9 @@ void guest_stop(struct guest *guest, const char *why)
 		return;
 	}
 	guest_resume(guest);
-	report(guest, LOG_FIELDS(LOG_TEXT("event", "guest-stopping")));
 	guest->stop_end_ms = clock_now_ms() + (int64_t)seconds * 1000;
 	press_power_button(guest);
+	report(guest, LOG_FIELDS(LOG_TEXT("event", "guest-stopping")));
 	guest->setup.events->stopping(guest->setup.context, seconds * 1000);
 	log_line(LOG_INFO, COMPONENT, "%s: the guest's power button is pressed; it has %d s", why,
 		 (int)seconds);
@@ -247,30 +250,37 @@ static void handle_running(void *context)
 	report_ready(guest);
 }
 
-static void handle_paused(void *context)
+static void handle_paused(void *context, const struct error *error)
 {
 	struct guest *guest = context;
 
 	/* Again after a reset, or it was resumed meanwhile, and perhaps is to pause again. */
 	if (guest->paused || !guest->pause_asked || guest->resumes)
 		return;
-	guest->paused = true;
-	report(guest, LOG_FIELDS(LOG_TEXT("event", "guest-paused")));
+	if (error) {
+		guest->pause_asked = false;
+	} else {
+		guest->paused = true;
+		report(guest, LOG_FIELDS(LOG_TEXT("event", "guest-paused")));
+	}
 	if (guest->setup.events->paused)
-		guest->setup.events->paused(guest->setup.context);
+		guest->setup.events->paused(guest->setup.context, error);
 }
 
-static void handle_resumed(void *context)
+static void handle_resumed(void *context, const struct error *error)
 {
 	struct guest *guest = context;
+	bool was_paused = guest->paused;
 
 	if (guest->resumes)
 		guest->resumes--;
-	if (guest->paused)
+	/* If it stays paused, but is to pause again, it is that which is reported next. */
+	guest->paused = error && was_paused && !guest->pause_asked;
+	guest->pause_asked |= guest->paused;
+	if (was_paused && !error)
 		report(guest, LOG_FIELDS(LOG_TEXT("event", "guest-resumed")));
-	guest->paused = false;
 	if (guest->setup.events->resumed)
-		guest->setup.events->resumed(guest->setup.context);
+		guest->setup.events->resumed(guest->setup.context, error);
 }
 
 static void handle_reset(void *context)
@@ -346,14 +356,15 @@ static void handle_device_attached(void *context, const char *name, const char *
 
 static void handle_watchdog(void *context, const char *what)
 {
-	const struct guest *guest = context;
+	struct guest *guest = context;
 	const char *policy = guest_config_watchdog(guest->setup.config);
 	const struct log_field *fields = LOG_FIELDS(LOG_TEXT("event", "watchdog-expired"),
 						    LOG_TEXT("watchdog", what),
 						    LOG_TEXT("policy", policy));
 
 	report(guest, fields);
-	log_fields(LOG_WARNING, COMPONENT, fields, "%s expired; policy %s", what, policy);
+	if (log_limit_allow(&guest->watchdog_limit, COMPONENT))
+		log_fields(LOG_WARNING, COMPONENT, fields, "%s expired; policy %s", what, policy);
 }
 
 static void handle_ended(void *context, enum guest_end end, const char *how)
@@ -517,6 +528,7 @@ int guest_start(struct guest **out, const struct guest_setup *setup, struct erro
 	guest->timer = TIMER_NONE;
 	guest->probe = KVM_PROBE_NONE;
 	guest->start_ms = clock_now_ms();
+	guest->watchdog_limit = (struct log_limit){.burst = 10, .interval_ms = 10000};
 	result = kvm_probe_begin(&guest->probe);
 	if (result < 0)
 		error_set_errno(error, -result, "cannot find out whether KVM works");

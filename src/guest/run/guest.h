@@ -64,9 +64,12 @@ struct guest_events {
 	 * them. May be NULL.
 	 */
 	void (*happened)(void *context, const struct log_field *fields);
-	/* What guest_pause or guest_resume asked for is done; may be NULL. */
-	void (*paused)(void *context);
-	void (*resumed)(void *context);
+	/*
+	 * What guest_pause or guest_resume asked for is done, or, with *error, which is NULL
+	 * otherwise, is refused. May be NULL.
+	 */
+	void (*paused)(void *context, const struct error *error);
+	void (*resumed)(void *context, const struct error *error);
 	/*
 	 * What guest_restart_device asked for device @index is done: see struct device_restart. May
 	 * be NULL, if that is not called.

@@ -183,18 +183,18 @@ static void handle_happened(void *context, const struct log_field *fields)
 	guest_control_happened(&run->control, fields);
 }
 
-static void handle_paused(void *context)
+static void handle_paused(void *context, const struct error *error)
 {
 	struct run *run = context;
 
-	guest_control_paused(&run->control);
+	guest_control_paused(&run->control, error);
 }
 
-static void handle_resumed(void *context)
+static void handle_resumed(void *context, const struct error *error)
 {
 	struct run *run = context;
 
-	guest_control_resumed(&run->control);
+	guest_control_resumed(&run->control, error);
 }
 
 static void handle_device_restarted(void *context, size_t index, const char *lost,

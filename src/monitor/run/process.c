@@ -18,6 +18,7 @@
 #include "base/event_loop.h"
 #include "base/inherited_fd.h"
 #include "base/log.h"
+#include "base/log_limit.h"
 #include "base/resource_limit.h"
 #include "base/signals.h"
 #include "base/stop_request.h"
@@ -49,6 +50,7 @@ struct monitor {
 	struct console *console; /* stand-alone: the terminal */
 	bool stop_asked;
 	struct stop_request request; /* by a signal */
+	struct log_limit limit;	     /* of lines that the guest can cause */
 	enum monitor_end end;
 };
 
@@ -69,7 +71,7 @@ static void handle_reset(void *context)
 {
 	struct monitor *monitor = context;
 
-	if (!is_commanded(monitor))
+	if (!is_commanded(monitor) && log_limit_allow(&monitor->limit, NULL))
 		log_info("the guest restarts");
 	control_socket_send(&monitor->control, MONITOR_EVENT_RESET, NULL, NULL);
 }
@@ -85,7 +87,7 @@ static void handle_watchdog(void *context, const char *what)
 {
 	struct monitor *monitor = context;
 
-	if (!is_commanded(monitor))
+	if (!is_commanded(monitor) && log_limit_allow(&monitor->limit, NULL))
 		log_warning("%s expired", what);
 	control_socket_send(&monitor->control, MONITOR_EVENT_WATCHDOG, "text", what);
 }
@@ -444,6 +446,7 @@ int monitor_process_run(const struct monitor_setup *setup, enum monitor_end *end
 		.button = TIMER_NONE,
 		.control = CONTROL_SOCKET_NONE,
 		.broker = BROKER_NONE,
+		.limit = {.burst = 10, .interval_ms = 10000},
 		.end = MONITOR_FAILED,
 	};
 	struct boot_paths paths;

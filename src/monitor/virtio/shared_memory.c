@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "vhost/mapping.h"
 #include "virtio/round_up.h"
@@ -29,7 +28,7 @@
 /* Warns of what the process does, a limited number of times. */
 static void warn(struct shared_memory *memory, const char *what)
 {
-	if (log_limit_take(&memory->log_limit, clock_now_ms()))
+	if (log_limit_allow(&memory->log_limit, COMPONENT))
 		log_line(LOG_WARNING, COMPONENT, "%s: %s", memory->name, what);
 }
 

@@ -124,9 +124,9 @@ static void on_happened(void *context, const struct log_field *fields)
 	guest_control_happened(&control, fields);
 }
 
-static void on_paused(void *context)
+static void on_paused(void *context, const struct error *error)
 {
-	guest_control_paused(&control);
+	guest_control_paused(&control, error);
 }
 
 static void on_restarted(void *context, size_t index, const char *lost, const struct error *error)

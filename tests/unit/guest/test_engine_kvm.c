@@ -116,12 +116,12 @@ static void on_running(void *context)
 	running = true;
 }
 
-static void on_paused(void *context)
+static void on_paused(void *context, const struct error *why)
 {
 	paused = true;
 }
 
-static void on_resumed(void *context)
+static void on_resumed(void *context, const struct error *why)
 {
 	resumed = true;
 }

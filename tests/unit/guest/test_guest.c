@@ -22,7 +22,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "device/block/options.h"
+#include "guest/engine/engine.h"
 #include "guest/run/guest.h"
+#include "unit/capture.h"
 #include "unit/fake_device.h"
 #include "unit/fake_qemu.h"
 #include "unit/scratch.h"
@@ -36,7 +38,8 @@ struct subject {
 	struct guest *guest;
 	int console; /* the test's end */
 	bool started, ready, running, ended;
-	bool refuse_start; /* by the event started */
+	bool refuse_start;     /* by the event started */
+	bool kill_at_stopping; /* kill the guest at the event guest-stopping */
 	bool paused, resumed;
 	unsigned int stopping, steps;
 	char events[500]; /* their names */
@@ -122,16 +125,20 @@ static void on_happened(void *context, const struct log_field *fields)
 	snprintf(subject->events + length, sizeof(subject->events) - length, "%s ", fields[0].text);
 	if (!strcmp(fields[1].name ?: "", "end"))
 		snprintf(subject->end, sizeof(subject->end), "%s", fields[1].text);
+	if (subject->kill_at_stopping && !strcmp(fields[0].text, "guest-stopping")) {
+		subject->kill_at_stopping = false;
+		guest_kill(subject->guest, "test");
+	}
 }
 
-static void on_paused(void *context)
+static void on_paused(void *context, const struct error *error)
 {
 	struct subject *subject = context;
 
 	subject->paused = true;
 }
 
-static void on_resumed(void *context)
+static void on_resumed(void *context, const struct error *error)
 {
 	struct subject *subject = context;
 
@@ -345,6 +352,78 @@ static void test_pause_right_after_resume(void **state)
 	close_fd(&first.console);
 }
 
+/* What QEMU refuses does not make the next stop after an error look like a pause. */
+static void test_error_after_a_refused_pause(void **state)
+{
+	struct error error;
+	enum guest_end end;
+
+	assert_int_equal(start(&first, "no-stop", NULL, &error), 0);
+	turn_until(&first.running);
+	assert_int_equal(guest_pause(first.guest, &error), -EINPROGRESS);
+	turn_until(&first.paused);
+	assert_string_equal(guest_state(first.guest), "running");
+	guest_stop(first.guest, "test");
+	turn_until(&first.ended);
+	assert_string_equal(guest_how(first.guest), "was stopped by QEMU after an error");
+	assert_int_equal(finish(&first, &end, &error), 0);
+	assert_int_equal(end, GUEST_FAILED);
+}
+
+/* A callback may kill the guest that is being stopped: its power button was pressed before. */
+static void test_kill_in_a_callback(void **state)
+{
+	struct error error;
+	enum guest_end end;
+
+	assert_int_equal(start(&first, "powerdown", NULL, &error), 0);
+	turn_until(&first.running);
+	first.kill_at_stopping = true;
+	guest_stop(first.guest, "test");
+	turn_until(&first.ended);
+	assert_string_equal(guest_how(first.guest), "powered off on request");
+	assert_int_equal(finish(&first, &end, &error), 0);
+}
+
+/* What the engine was started with. */
+static const struct engine_setup *engine_setup;
+
+int __real_engine_start(struct engine_guest **guest, const struct engine *engine,
+			const struct engine_setup *setup, struct error *error);
+int __wrap_engine_start(struct engine_guest **guest, const struct engine *engine,
+			const struct engine_setup *setup, struct error *error);
+
+int __wrap_engine_start(struct engine_guest **guest, const struct engine *engine,
+			const struct engine_setup *setup, struct error *error)
+{
+	engine_setup = setup;
+	return __real_engine_start(guest, engine, setup, error);
+}
+
+/* The guest can have its watchdogs expire as often as it likes: the log is not flooded. */
+static void test_watchdogs_that_expire_often(void **state)
+{
+	struct capture capture;
+	unsigned int lines = 0;
+	struct error error;
+
+	assert_int_equal(start(&first, "deaf", NULL, &error), 0);
+	turn_until(&first.running);
+	capture_start(&capture, STDERR_FILENO);
+	for (int i = 0; i < 1000; i++) {
+		first.events[0] = 0;
+		engine_setup->events->watchdog(engine_setup->context, "a watchdog");
+		assert_string_equal(first.events, "watchdog-expired ");
+	}
+	capture_all(&capture);
+	capture_stop(&capture);
+	for (const char *at = capture.text; (at = strstr(at, "a watchdog expired")); at++)
+		lines++;
+	assert_in_range(lines, 1, 100);
+	guest_free(first.guest);
+	close_fd(&first.console);
+}
+
 static void test_kill(void **state)
 {
 	struct error error;
@@ -486,6 +565,9 @@ int main(int argc, char **argv)
 		TEST(test_kill),
 		TEST(test_pause),
 		TEST(test_pause_right_after_resume),
+		TEST(test_error_after_a_refused_pause),
+		TEST(test_kill_in_a_callback),
+		TEST(test_watchdogs_that_expire_often),
 		TEST(test_free_while_it_runs),
 		TEST(test_refused),
 		TEST(test_device_that_fails),

@@ -63,14 +63,14 @@ static void on_happened(void *context, const struct log_field *fields)
 	guest_control_happened(&control, fields);
 }
 
-static void on_paused(void *context)
+static void on_paused(void *context, const struct error *error)
 {
-	guest_control_paused(&control);
+	guest_control_paused(&control, error);
 }
 
-static void on_resumed(void *context)
+static void on_resumed(void *context, const struct error *error)
 {
-	guest_control_resumed(&control);
+	guest_control_resumed(&control, error);
 }
 
 static void on_ended(void *context)
@@ -305,6 +305,41 @@ static void test_pause_in_vain(void **state)
 	assert_string_equal(hear_until(other, "\n"), "ok\n");
 }
 
+/* And when the engine refuses it, or its end. */
+static void test_pause_that_is_refused(void **state)
+{
+	cleanup_fd int fd = greeted();
+
+	start("no-stop");
+	say(fd, "pause\n");
+	assert_string_equal(hear_until(fd, "\n"),
+			    "error code=EIO text=\"QEMU refused stop: not now\"\n");
+	assert_string_equal(guest_state(control.guest), "running");
+	say(fd, "resume\n");
+	assert_string_equal(hear_until(fd, "\n"), "ok\n");
+}
+
+static void test_resume_that_is_refused(void **state)
+{
+	cleanup_fd int fd = greeted();
+
+	start("no-cont");
+	say(fd, "pause\n");
+	assert_string_equal(hear_until(fd, "\n"), "ok\n");
+	for (int i = 0; i < 2; i++) {
+		say(fd, "resume\n");
+		assert_string_equal(hear_until(fd, "\n"),
+				    "error code=EIO text=\"QEMU refused cont: not now\"\n");
+		assert_string_equal(guest_state(control.guest), "paused");
+	}
+	say(fd, "pause\n");
+	assert_string_equal(hear_until(fd, "\n"), "ok\n");
+	/* It is to pause again before it is known that it does not go on. */
+	say(fd, "resume\npause\n");
+	assert_non_null(strstr(hear_until(fd, "ok\n"), "QEMU refused cont"));
+	assert_string_equal(guest_state(control.guest), "paused");
+}
+
 /* A pause that was requested behind one that is given up is a new one, which has its answer. */
 static void test_pause_behind_a_pause(void **state)
 {
@@ -372,6 +407,8 @@ int main(int argc, char **argv)
 		TEST(test_kill),
 		TEST(test_policy),
 		TEST(test_pause_in_vain),
+		TEST(test_pause_that_is_refused),
+		TEST(test_resume_that_is_refused),
 		TEST(test_pause_behind_a_pause),
 		TEST(test_hostile_clients),
 	};

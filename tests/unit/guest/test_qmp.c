@@ -54,9 +54,12 @@ static void on_event(void *context, const char *name, const json_t *data)
 		qmp_close(&qmp);
 }
 
-static void on_refused(void *context, const char *command, const char *why)
+static void on_answered(void *context, const char *command, const char *why)
 {
-	note("refused %s: %s;", command, why);
+	if (why)
+		note("refused %s: %s;", command, why);
+	else
+		note("done %s;", command);
 }
 
 static void on_ended(void *context)
@@ -64,7 +67,7 @@ static void on_ended(void *context)
 	note("ended;");
 }
 
-static const struct qmp_handlers handlers = {on_ready, on_event, on_refused, on_ended};
+static const struct qmp_handlers handlers = {on_ready, on_event, on_answered, on_ended};
 
 static int set_up(void **state)
 {
@@ -141,11 +144,11 @@ static void test_negotiation_and_commands(void **state)
 	assert_int_equal(qmp_execute(&qmp, "cont", &error), 0);
 	expect_heard("{\"execute\":\"cont\",\"id\":\"cont\"}\n");
 	say_text("{\"return\": {}, \"id\": \"cont\"}\r\n");
-	assert_string_equal(seen, "");
+	assert_string_equal(seen, "done cont;");
 	say_text(
 		"{\"error\": {\"class\": \"GenericError\", \"desc\": \"not now\"}, \"id\": \"cont\"}"
 		"\r\n");
-	assert_string_equal(seen, "refused cont: not now;");
+	assert_string_equal(seen, "done cont;refused cont: not now;");
 }
 
 static void test_events(void **state)
@@ -187,7 +190,7 @@ static void test_unasked_agreement(void **state)
 {
 	/* Before the greeting, and twice: ready comes once. */
 	say_text(AGREED AGREED GREETING);
-	assert_string_equal(seen, "ready;");
+	assert_string_equal(seen, "ready;done qmp_capabilities;");
 }
 
 static void test_overlong_line_is_left_out(void **state)

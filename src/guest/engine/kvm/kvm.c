@@ -117,13 +117,13 @@ static void handle_reset(struct kvm_guest *guest, const struct control_line *lin
 static void handle_paused(struct kvm_guest *guest, const struct control_line *line,
 			  const char *text)
 {
-	guest->common.setup->events->paused(guest->common.setup->context);
+	guest->common.setup->events->paused(guest->common.setup->context, NULL);
 }
 
 static void handle_resumed(struct kvm_guest *guest, const struct control_line *line,
 			   const char *text)
 {
-	guest->common.setup->events->resumed(guest->common.setup->context);
+	guest->common.setup->events->resumed(guest->common.setup->context, NULL);
 }
 
 static void handle_given_up(struct kvm_guest *guest, const struct control_line *line,

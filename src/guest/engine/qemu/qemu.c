@@ -12,13 +12,13 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/file_stamp.h"
 #include "base/line_reader.h"
 #include "base/log.h"
+#include "base/log_limit.h"
 #include "base/resource_limit.h"
 #include "base/text.h"
 #include "guest/engine/engine.h"
@@ -29,11 +29,12 @@
 #define COMPONENT "qemu"
 #define LINE_SIZE 1024
 /*
- * Limit of QEMU's log lines: a burst, then one in so many seconds. QEMU repeats itself when a
+ * Limit of QEMU's log lines: a burst, then one in so many milliseconds. QEMU repeats itself when a
  * device process cannot be reached.
  */
 #define LINES_IN_A_ROW 20
-#define LINES_SECONDS  10
+#define LINES_MS       10000
+
 struct qemu_guest {
 	struct engine_guest common;
 	struct line_reader output; /* standard output and error of QEMU */
@@ -44,13 +45,12 @@ struct qemu_guest {
 	char changed[ENGINE_HOW_LENGTH]; /* why the guest could not reset, or "" */
 	/* QEMU's last line. Before the guest runs it is held back, as it may be the error. */
 	char last_line[LINE_SIZE];
-	unsigned int lines_allowed, lines_left_out;
-	time_t lines_since; /* when lines_allowed was last raised */
-	char reason[32];    /* of the SHUTDOWN event */
+	struct log_limit limit;
+	char reason[32]; /* of the SHUTDOWN event */
 	bool panicked;
 	bool halted; /* QEMU has paused the guest after an error */
 	bool quit_asked;
-	unsigned int stops_expected; /* events STOP, after the command */
+	unsigned int unanswered; /* commands that stop or start the vCPUs */
 };
 
 static struct qemu_guest *qemu_guest(struct engine_guest *guest)
@@ -112,36 +112,9 @@ static enum log_level line_level(const char *line)
 	return LOG_WARNING;
 }
 
-/* Whether another line of QEMU may be logged now. */
-static bool allow_line(struct qemu_guest *guest)
-{
-	struct timespec now;
-	time_t earned;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	earned = (now.tv_sec - guest->lines_since) / LINES_SECONDS;
-	if (earned > LINES_IN_A_ROW)
-		earned = LINES_IN_A_ROW;
-	if (earned) {
-		guest->lines_allowed += earned;
-		guest->lines_since = now.tv_sec;
-	}
-	if (guest->lines_allowed > LINES_IN_A_ROW)
-		guest->lines_allowed = LINES_IN_A_ROW;
-	if (!guest->lines_allowed) {
-		guest->lines_left_out++;
-		return false;
-	}
-	guest->lines_allowed--;
-	if (guest->lines_left_out)
-		log_line(LOG_WARNING, COMPONENT, "%u lines are suppressed", guest->lines_left_out);
-	guest->lines_left_out = 0;
-	return true;
-}
-
 static void log_last_line(struct qemu_guest *guest)
 {
-	if (guest->last_line[0] && allow_line(guest))
+	if (guest->last_line[0] && log_limit_allow(&guest->limit, COMPONENT))
 		log_line(line_level(guest->last_line), COMPONENT, "%s", guest->last_line);
 	guest->last_line[0] = 0;
 }
@@ -178,28 +151,31 @@ static void quit(struct qemu_guest *guest)
 	guest->quit_asked = true;
 }
 
-static void handle_qmp_ready(void *context)
+/* Stops or starts the vCPUs. If it cannot be sent, QEMU hangs or is ending. */
+static void command(struct qemu_guest *guest, const char *name)
 {
-	struct qemu_guest *guest = context;
 	struct error error;
 
-	if (qmp_execute(&guest->qmp, "cont", &error) < 0)
+	if (qmp_execute(&guest->qmp, name, &error) == 0)
+		guest->unanswered++;
+	else
 		log_line(LOG_ERROR, COMPONENT, "%s", error.message);
 }
 
+static void handle_qmp_ready(void *context)
+{
+	command(context, "cont");
+}
+
 /*
- * QEMU paused the guest, because it was asked to, or, for example, after an error of KVM. Nothing
- * will resume it in that case: quit.
+ * QEMU paused the guest. Unless it was asked to, which it answers next, that was an error, of KVM
+ * for example, and nothing will resume the guest: quit. A command to resume a guest that runs has
+ * this event, too.
  */
 static void handle_halt(struct qemu_guest *guest)
 {
-	if (!guest->common.running || guest->panicked || guest->reason[0])
+	if (!guest->common.running || guest->panicked || guest->reason[0] || guest->unanswered)
 		return;
-	if (guest->stops_expected) {
-		guest->stops_expected--;
-		guest->common.setup->events->paused(guest->common.setup->context);
-		return;
-	}
 	guest->halted = true;
 	quit(guest);
 }
@@ -230,7 +206,7 @@ static void handle_event(void *context, const char *name, const json_t *data)
 	if (!strcmp(name, "RESUME")) {
 		log_last_line(guest);
 		if (guest->common.running)
-			setup->events->resumed(setup->context);
+			setup->events->resumed(setup->context, NULL);
 		engine_report_running(&guest->common);
 	} else if (!strcmp(name, "RESET")) {
 		if (!json_is_true(json_object_get(data, "guest")))
@@ -249,9 +225,24 @@ static void handle_event(void *context, const char *name, const json_t *data)
 	}
 }
 
-static void handle_refusal(void *context, const char *command, const char *why)
+static void handle_answer(void *context, const char *name, const char *why)
 {
-	log_line(LOG_WARNING, COMPONENT, "QEMU refused %s: %s", command, why);
+	struct qemu_guest *guest = context;
+	const struct engine_setup *setup = guest->common.setup;
+	bool stop = !strcmp(name, "stop");
+	struct error error;
+
+	if (why && log_limit_allow(&guest->limit, COMPONENT))
+		log_line(LOG_WARNING, COMPONENT, "QEMU refused %s: %s", name, why);
+	if ((!stop && strcmp(name, "cont")) || !guest->unanswered)
+		return;
+	guest->unanswered--;
+	if (why)
+		error_set(&error, EIO, "QEMU refused %s: %s", name, why);
+	if (stop)
+		setup->events->paused(setup->context, why ? &error : NULL);
+	else if (why && guest->common.running)
+		setup->events->resumed(setup->context, &error);
 }
 
 static void handle_qmp_end(void *context)
@@ -262,7 +253,7 @@ static void handle_qmp_end(void *context)
 static const struct qmp_handlers qmp_handlers = {
 	.ready = handle_qmp_ready,
 	.event = handle_event,
-	.refused = handle_refusal,
+	.answered = handle_answer,
 	.ended = handle_qmp_end,
 };
 
@@ -388,6 +379,7 @@ static int qemu_prepare(struct engine_guest *common, struct engine_launch *launc
 	int result;
 
 	guest->initrd = -1;
+	guest->limit = (struct log_limit){.burst = LINES_IN_A_ROW, .interval_ms = LINES_MS};
 	result = check_file_limit(setup->config, error);
 	if (result == 0)
 		result = stamp_initrd(guest, launch, error);
@@ -437,13 +429,12 @@ static void qemu_stop(struct engine_guest *guest)
 
 static void qemu_pause(struct engine_guest *guest)
 {
-	if (qmp_execute(&qemu_guest(guest)->qmp, "stop", NULL) == 0)
-		qemu_guest(guest)->stops_expected++;
+	command(qemu_guest(guest), "stop");
 }
 
 static void qemu_resume(struct engine_guest *guest)
 {
-	qmp_execute(&qemu_guest(guest)->qmp, "cont", NULL);
+	command(qemu_guest(guest), "cont");
 }
 
 static void qemu_kill(struct engine_guest *guest)

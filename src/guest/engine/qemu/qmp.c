@@ -46,14 +46,15 @@ static void handle_reply(struct qmp *qmp, const json_t *message)
 	const json_t *refusal = json_object_get(message, "error");
 	const char *why = json_string_value(json_object_get(refusal, "desc"));
 
+	if (!command)
+		command = "a command";
 	if (refusal) {
-		qmp->handlers->refused(qmp->context, command ? command : "a command",
-				       why ? why : "no reason given");
-		return;
-	}
-	if (command && !strcmp(command, "qmp_capabilities") && !qmp->ready) {
+		qmp->handlers->answered(qmp->context, command, why ? why : "no reason given");
+	} else if (!strcmp(command, "qmp_capabilities") && !qmp->ready) {
 		qmp->ready = true;
 		qmp->handlers->ready(qmp->context);
+	} else {
+		qmp->handlers->answered(qmp->context, command, NULL);
 	}
 }
 
@@ -67,7 +68,7 @@ static void handle_message(struct qmp *qmp, const json_t *message)
 		qmp->handlers->event(qmp->context, event, json_is_object(data) ? data : NULL);
 	} else if (json_object_get(message, "QMP")) {
 		if (!qmp->ready && send_command(qmp, "qmp_capabilities", &error) < 0)
-			qmp->handlers->refused(qmp->context, "qmp_capabilities", error.message);
+			qmp->handlers->answered(qmp->context, "qmp_capabilities", error.message);
 	} else if (json_object_get(message, "return") || json_object_get(message, "error")) {
 		handle_reply(qmp, message);
 	} else {

@@ -22,8 +22,8 @@ struct qmp_handlers {
 	void (*ready)(void *context);
 	/* An event; @data is an object, or NULL when it carries none. */
 	void (*event)(void *context, const char *name, const json_t *data);
-	/* A command was refused. */
-	void (*refused)(void *context, const char *command, const char *why);
+	/* A command was carried out, with @why NULL, or refused. */
+	void (*answered)(void *context, const char *command, const char *why);
 	/* The other side has closed the connection. */
 	void (*ended)(void *context);
 };
@@ -40,7 +40,7 @@ struct qmp {
 int qmp_open(struct qmp *qmp, struct event_loop *loop, int fd, const struct qmp_handlers *handlers,
 	     void *context, struct error *error);
 
-/* Sends a command, after ready. Only a refusal is reported later. */
+/* Sends a command, after ready. The event answered follows. */
 int qmp_execute(struct qmp *qmp, const char *command, struct error *error);
 
 /* Handles what has arrived, without waiting for the loop. */
