@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@
 #include "base/process.h"
 
 #define ANSWER_MS 1000
+/* How long its process may take until it serves, on a busy host. */
+#define START_MS 5000
 
 struct descriptor_store {
 	struct event_loop loop; /* only for the answers */
@@ -97,6 +100,24 @@ static int connect_to(const char *path)
 	return take_fd(&fd);
 }
 
+/*
+ * Reads what the holder says before it serves. Returns how many bytes, or a negative errno;
+ * -ETIMEDOUT: it neither says anything nor serves.
+ */
+static ssize_t read_output(int fd, char *text, size_t size)
+{
+	int64_t deadline = clock_now_ms() + START_MS, left;
+	struct pollfd output = {.fd = fd, .events = POLLIN};
+
+	while ((left = deadline - clock_now_ms()) > 0) {
+		ssize_t length = poll(&output, 1, (int)left) > 0 ? read(fd, text, size) : -1;
+
+		if (length >= 0)
+			return length;
+	}
+	return -ETIMEDOUT;
+}
+
 /* Starts the holder, which has a socket when its output ends; what it says is why it has not. */
 static int start_holder(struct process *process, const char *path, struct error *error)
 {
@@ -125,15 +146,15 @@ static int start_holder(struct process *process, const char *path, struct error 
 		close(ends[0]);
 		return result;
 	}
-	do
-		length = read(ends[0], text, sizeof(text) - 1);
-	while (length < 0 && errno == EINTR);
+	length = read_output(ends[0], text, sizeof(text) - 1);
 	close(ends[0]);
-	if (length <= 0)
+	if (length == 0)
 		return 0;
+	process_end(process, length < 0 ? 0 : ANSWER_MS);
+	if (length < 0)
+		return error_set(error, ETIMEDOUT, "descriptor store: its process does not serve");
 	text[length] = 0;
 	text[strcspn(text, "\n")] = 0;
-	process_end(process, ANSWER_MS);
 	return error_set(error, EIO, "descriptor store: %s", text);
 }
 

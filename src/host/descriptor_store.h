@@ -30,7 +30,10 @@
 #define DESCRIPTOR_STORE_NAME_LENGTH 96
 #define DESCRIPTOR_STORE_ALONE_MS    60000
 
-/* The client's side. Every call blocks until the answer, for a second at most. */
+/*
+ * The client's side. Every call blocks until the answer, for a second at most, and for five until a
+ * new holder serves.
+ */
 struct descriptor_store;
 
 /*

@@ -413,12 +413,12 @@ static void test_watchdogs_that_expire_often(void **state)
 	for (int i = 0; i < 1000; i++) {
 		first.events[0] = 0;
 		engine_setup->events->watchdog(engine_setup->context, "a watchdog");
-		assert_string_equal(first.events, "watchdog-expired ");
+		lines += strstr(capture_next(&capture), "a watchdog expired") != NULL;
+		if (strcmp(first.events, "watchdog-expired ") != 0)
+			break;
 	}
-	capture_all(&capture);
 	capture_stop(&capture);
-	for (const char *at = capture.text; (at = strstr(at, "a watchdog expired")); at++)
-		lines++;
+	assert_string_equal(first.events, "watchdog-expired ");
 	assert_in_range(lines, 1, 100);
 	guest_free(first.guest);
 	close_fd(&first.console);

@@ -36,10 +36,15 @@ static struct scratch scratch;
 static struct descriptor_store *store;
 static struct error error;
 
+/* What the next holder does instead of its work. */
+#define SILENT "TEST_SILENT_HOLDER" /* any value: wait to be killed */
+
 static int run_holder(char **argv)
 {
 	const char *path = strchr(argv[2], '=') + 1, *alone = getenv(ALONE_MS);
 
+	while (getenv(SILENT))
+		pause();
 	if (descriptor_store_hold(path, alone ? atoi(alone) : DESCRIPTOR_STORE_ALONE_MS, &error) ==
 	    0)
 		return 0;
@@ -384,6 +389,21 @@ static void test_place_that_is_wrong(void **state)
 	assert_true(descriptor_store_open(&other, scratch_path(&scratch, "file"), &error) < 0);
 }
 
+static void test_holder_that_hangs(void **state)
+{
+	struct descriptor_store *silent;
+
+	setenv(SILENT, "1", 1);
+	assert_int_equal(descriptor_store_open(&silent, scratch_path(&scratch, "silent"), &error),
+			 -ETIMEDOUT);
+	unsetenv(SILENT);
+	assert_null(silent);
+	/* It is gone, and so is the other one now. */
+	descriptor_store_end(store);
+	store = NULL;
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(int argc, char **argv)
@@ -393,7 +413,7 @@ int main(int argc, char **argv)
 		TEST(test_killed_supervisor),	TEST(test_hostile_clients),
 		TEST(test_other_user),		TEST(test_holder_that_is_killed),
 		TEST(test_holder_that_is_left), TEST(test_holder_is_locked_in),
-		TEST(test_place_that_is_wrong),
+		TEST(test_place_that_is_wrong), TEST(test_holder_that_hangs),
 	};
 
 	if (argc > 2 && !strcmp(argv[1], "hold-descriptors"))
