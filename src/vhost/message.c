@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The table of vhost-user messages (vhost-user specification, "Front-end message types"). */
+/* Finds messages in the tables of message.h, and knows the sizes of their payloads. */
 #include "vhost/message.h"
 #include "virtio/feature.h"
 

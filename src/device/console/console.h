@@ -19,7 +19,7 @@
 #include "virtio/device.h"
 
 #define CONSOLE_PORTS_MAX      16
-#define CONSOLE_PORT_NAME_MAX  64 /* bytes */
+#define CONSOLE_PORT_NAME_MAX  64 /* bytes; text_is_name refuses longer ones */
 #define CONSOLE_QUEUE_SIZE_MAX 1024
 
 struct console_device;

@@ -52,7 +52,7 @@ const char *console_port_path(const char *text, enum option_path_use *use)
 }
 
 int console_ports_read(const struct console_options *options,
-		       struct console_port_option ports[CONSOLE_PORTS_MAXIMUM], struct error *error)
+		       struct console_port_option ports[CONSOLE_PORTS_MAX], struct error *error)
 {
 	size_t count = options->ports.count;
 	bool terminal = false;
@@ -61,9 +61,9 @@ int console_ports_read(const struct console_options *options,
 		ports[0] = (struct console_port_option){"console", CONSOLE_PORT_TERMINAL, NULL};
 		return 1;
 	}
-	if (count > CONSOLE_PORTS_MAXIMUM)
+	if (count > CONSOLE_PORTS_MAX)
 		return error_set_usage(error, "port: is given %zu times; give at most %d", count,
-				       CONSOLE_PORTS_MAXIMUM);
+				       CONSOLE_PORTS_MAX);
 	for (size_t i = 0; i < count; i++) {
 		const char *text = options->ports.items[i];
 
@@ -88,7 +88,7 @@ int console_ports_read(const struct console_options *options,
 
 bool console_uses_terminal(const void *options)
 {
-	struct console_port_option ports[CONSOLE_PORTS_MAXIMUM] = {0};
+	struct console_port_option ports[CONSOLE_PORTS_MAX] = {0};
 	int count = console_ports_read(options, ports, NULL);
 
 	for (int i = 0; i < count; i++)
@@ -99,7 +99,7 @@ bool console_uses_terminal(const void *options)
 
 int console_options_check(const void *options, struct error *error)
 {
-	struct console_port_option ports[CONSOLE_PORTS_MAXIMUM];
+	struct console_port_option ports[CONSOLE_PORTS_MAX];
 	int count = console_ports_read(options, ports, error);
 
 	return count < 0 ? count : 0;

@@ -10,11 +10,8 @@
 #include <stddef.h>
 
 #include "base/error.h"
+#include "device/console/console.h"
 #include "device/console/options.h"
-
-#define CONSOLE_PORTS_MAXIMUM 16
-/* text_is_name refuses longer names. */
-#define CONSOLE_PORT_NAME_LENGTH 64
 
 enum console_port_kind {
 	CONSOLE_PORT_TERMINAL, /* standard input and output of the process that runs the guest */
@@ -25,7 +22,7 @@ enum console_port_kind {
 };
 
 struct console_port_option {
-	char name[CONSOLE_PORT_NAME_LENGTH + 1];
+	char name[CONSOLE_PORT_NAME_MAX + 1];
 	enum console_port_kind kind;
 	const char *path; /* a part of the option's text; NULL for kinds that have none */
 };
@@ -35,8 +32,7 @@ struct console_port_option {
  * number, or a negative errno with *error set: a usage error that starts with "port".
  */
 int console_ports_read(const struct console_options *options,
-		       struct console_port_option ports[CONSOLE_PORTS_MAXIMUM],
-		       struct error *error);
+		       struct console_port_option ports[CONSOLE_PORTS_MAX], struct error *error);
 
 /* The path within the text of a port; NULL when it has none, or is not a port. */
 const char *console_port_path(const char *text, enum option_path_use *use);

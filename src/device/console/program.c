@@ -25,10 +25,6 @@
 /* How long to wait for the rest of the guest's output to be read. */
 #define OUTPUT_MS 1000
 
-_Static_assert(CONSOLE_PORTS_MAXIMUM == CONSOLE_PORTS_MAX &&
-		       CONSOLE_PORT_NAME_LENGTH <= CONSOLE_PORT_NAME_MAX,
-	       "what the options allow the device can do");
-
 struct console_program {
 	struct device_process *process;
 	struct console_device console;

@@ -32,7 +32,7 @@ static void test_reads_ports(void **state)
 {
 	const char *const items[] = {"tty:terminal", "agent:socket:/run/a:b", "log:file:x,y",
 				     "a.b_c-d:null", "loop:echo"};
-	struct console_port_option ports[CONSOLE_PORTS_MAXIMUM];
+	struct console_port_option ports[CONSOLE_PORTS_MAX];
 	struct console_options options = {.ports = {.items = (char **)items, .count = 5}};
 	struct error error;
 
@@ -63,9 +63,9 @@ static void test_refuses_what_is_no_port(void **state)
 		"a/b:null", "a:socket:", "a:file", "a b:null",	"a:null:x",	 "a:echo:x",
 		"a:tty:x",  "a:nullx",	 "a:nul",  "..:null",	"\xc3\xa4:null",
 	};
-	struct console_port_option ports[CONSOLE_PORTS_MAXIMUM];
-	const char *many[CONSOLE_PORTS_MAXIMUM + 1];
-	char names[CONSOLE_PORTS_MAXIMUM + 1][16];
+	struct console_port_option ports[CONSOLE_PORTS_MAX];
+	const char *many[CONSOLE_PORTS_MAX + 1];
+	char names[CONSOLE_PORTS_MAX + 1][16];
 	const char *const twice[] = {"a:null", "b:null", "a:terminal"};
 	const char *const terminals[] = {"a:terminal", "b:terminal"};
 	char text[128] = {0};
@@ -86,13 +86,12 @@ static void test_refuses_what_is_no_port(void **state)
 	assert_true(read_ports(twice, 3, ports, &error) < 0);
 	assert_non_null(strstr(error.message, "'a'"));
 	assert_true(read_ports(terminals, 2, ports, &error) < 0);
-	for (size_t i = 0; i <= CONSOLE_PORTS_MAXIMUM; i++) {
+	for (size_t i = 0; i <= CONSOLE_PORTS_MAX; i++) {
 		snprintf(names[i], sizeof(names[i]), "n%zu:null", i);
 		many[i] = names[i];
 	}
-	assert_int_equal(read_ports(many, CONSOLE_PORTS_MAXIMUM, ports, &error),
-			 CONSOLE_PORTS_MAXIMUM);
-	assert_true(read_ports(many, CONSOLE_PORTS_MAXIMUM + 1, ports, &error) < 0);
+	assert_int_equal(read_ports(many, CONSOLE_PORTS_MAX, ports, &error), CONSOLE_PORTS_MAX);
+	assert_true(read_ports(many, CONSOLE_PORTS_MAX + 1, ports, &error) < 0);
 }
 
 static void test_opens_files_and_sockets(void **state)

@@ -660,7 +660,7 @@ static void what_the_annotation_describes_stays_in_the_bundle(void **state)
 static void what_the_annotation_describes_is_held_fast(void **state)
 {
 	const struct block_options *block;
-	struct console_port_option ports[CONSOLE_PORTS_MAXIMUM];
+	struct console_port_option ports[CONSOLE_PORTS_MAX];
 	struct socket_path made;
 	struct stat before, after;
 	struct scratch scratch;
