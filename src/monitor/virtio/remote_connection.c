@@ -179,6 +179,17 @@ static bool loses_requests(const struct remote_device *remote)
 }
 
 /*
+ * No process can go on where the last one stopped: the device is given up, until its driver resets
+ * it.
+ */
+static void give_up_device(struct remote_device *remote)
+{
+	remote->refused = true;
+	shared_memory_disinherit(&remote->shared_memory);
+	remote->events->needs_reset(remote->context);
+}
+
+/*
  * Sends a new process everything. The eventfds are connected before it gets them, so that no kick
  * is lost, and signalled, so that both sides check the rings: earlier kicks may have been lost.
  */
@@ -196,8 +207,7 @@ static int set_up_again(struct remote_device *remote, struct vhost_client *clien
 			"device needs a reset by its driver",
 			remote->name);
 		remote->lost_requests = false;
-		remote->refused = true;
-		remote->events->needs_reset(remote->context);
+		give_up_device(remote);
 	}
 	remote->rings_sent = remote->started && !remote->refused;
 	remote->events->disconnect(remote->context);
@@ -210,10 +220,8 @@ static int set_up_again(struct remote_device *remote, struct vhost_client *clien
 	result = remote_finish(client, result, error);
 	remote->memory_sent = result == 0 && remote->rings_sent;
 	/* Do not retry: the next process would refuse it, too. */
-	if (result == -EIO) {
-		remote->refused = true;
-		remote->events->needs_reset(remote->context);
-	}
+	if (result == -EIO)
+		give_up_device(remote);
 	return result;
 }
 

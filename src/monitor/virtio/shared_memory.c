@@ -434,17 +434,32 @@ void shared_memory_inherit(struct shared_memory *memory)
 	pthread_mutex_unlock(&memory->lock);
 }
 
+/* Ends all mappings, or only the @inherited ones. */
+static void end_mappings(struct shared_memory *memory, bool inherited)
+{
+	for (unsigned int i = memory->mapping_count; i-- > 0;) {
+		const struct shared_mapping *mapping = &memory->mappings[i];
+
+		if (inherited && !mapping->inherited)
+			continue;
+		make_blank(memory, mapping->start, mapping->length);
+		remove_at(memory, i);
+	}
+}
+
+void shared_memory_disinherit(struct shared_memory *memory)
+{
+	pthread_mutex_lock(&memory->lock);
+	end_mappings(memory, true);
+	pthread_mutex_unlock(&memory->lock);
+}
+
 void shared_memory_clear(struct shared_memory *memory)
 {
 	if (memory->region_count == 0)
 		return;
 	pthread_mutex_lock(&memory->lock);
-	while (memory->mapping_count > 0) {
-		const struct shared_mapping *last = &memory->mappings[memory->mapping_count - 1];
-
-		make_blank(memory, last->start, last->length);
-		remove_at(memory, memory->mapping_count - 1);
-	}
+	end_mappings(memory, false);
 	/* Drops what the guest has written to it. */
 	if (fallocate(memory->blank_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
 		      (off_t)memory->blank_size) < 0)

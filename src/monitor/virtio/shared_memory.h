@@ -11,8 +11,8 @@
  * than that file has.
  *
  * Mappings outlive the process that asked for them, because drivers do not repeat their requests;
- * they stay until the next process maps the same part again, or unmaps it, or until the driver
- * resets the device.
+ * they stay until the next process maps the same part again, or unmaps it, until the device is given
+ * up, because no process can go on where the last one stopped, or until the driver resets it.
  *
  * A file may shrink below a mapping. Then KVM_RUN fails with EFAULT but no address, or hands out
  * the access, or, with the asynchronous page faults of x86, waits and tries again for ever. So a
@@ -129,6 +129,8 @@ int shared_memory_map(struct shared_memory *memory, const struct vhost_shmem_map
 int shared_memory_unmap(struct shared_memory *memory, const struct vhost_shmem_map *map);
 /* The process is gone. The next one may map the same parts again. */
 void shared_memory_inherit(struct shared_memory *memory);
+/* The device is given up: what an earlier process has mapped, nobody maps again; it is blank. */
+void shared_memory_disinherit(struct shared_memory *memory);
 /* The driver has reset the device: all is blank. */
 void shared_memory_clear(struct shared_memory *memory);
 

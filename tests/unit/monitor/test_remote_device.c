@@ -351,6 +351,35 @@ static void test_shared_memory(void **state)
 	close(second);
 }
 
+/* What is mapped ends with a device that no process can go on with, before the driver's reset. */
+static void test_shared_memory_of_a_device_that_is_given_up(void **state)
+{
+	struct board *board = *state;
+	const uint8_t *window = board->fake.windows[1].host + 0x1000;
+	int file = memfd_create("file", MFD_CLOEXEC);
+
+	assert_int_equal(pwrite(file, "file", 5, 0), 5);
+	assert_int_equal(ftruncate(file, 0x2000), 0);
+	board_boot(board, RIG_VERSION_1);
+	assert_int_equal(map_and_wait(board, file), 0);
+	rig_stop(&board->rig);
+	assert_string_equal((const char *)window, "file");
+	rig_start(&board->rig, -1);
+	board->rig.test.refuses_features = true;
+	board_lead_to_server(board);
+	wait_needs_reset(board);
+	assert_string_equal((const char *)window, "");
+	board->rig.test.refuses_features = false;
+	/* The next process has mappings of its own. */
+	wait_attached(board);
+	assert_int_equal(map_and_wait(board, file), 0);
+	assert_string_equal((const char *)window, "file");
+	board_boot(board, RIG_VERSION_1);
+	assert_string_equal((const char *)window, "");
+	board_echo(board, 0);
+	close(file);
+}
+
 /* A process whose regions differ from those that the guest knows is not used. */
 static void test_other_regions(void **state)
 {
@@ -421,6 +450,7 @@ int main(void)
 		BOARD_TEST(test_requests_are_not_repeated),
 		BOARD_TEST(test_requests_are_not_repeated_after_a_set_up),
 		BOARD_TEST(test_shared_memory),
+		BOARD_TEST(test_shared_memory_of_a_device_that_is_given_up),
 		BOARD_TEST(test_other_regions),
 		BOARD_TEST(test_the_process_hangs),
 	};
