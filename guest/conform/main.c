@@ -53,6 +53,7 @@ static struct {
 volatile bool cpus_stop;
 static volatile bool reporting, dozing;
 static volatile unsigned int storms; /* in the running test */
+static bool fresh_boot;		     /* only that removes what a test has left behind */
 static unsigned int slow = 1;
 static uint64_t seed;
 
@@ -321,18 +322,37 @@ static void call_test(void *argument)
 	entry->run();
 }
 
-/* Restores the state before the test. */
+/* A hypervisor may lack registers that only one test needs. */
+static void restore_processor(void *argument)
+{
+	(void)argument;
+	arch_restore();
+}
+
+/*
+ * Restores the state before the test, in an order in which nothing that still runs meets what is
+ * gone: interrupts are masked, so that a storm of them leaves processors time to stop; devices stop
+ * before their memory is used again. What then still runs has kept its memory, or the rest of the
+ * tests needs a fresh boot.
+ */
 static void clean_up(uint64_t mark)
 {
+	struct fault fault;
+
 	arch_interrupts_off();
 	timer.watchdog = timer.wake = timer.requested = UINT64_MAX;
-	set_timer();
-	arch_interrupts_on();
-	cpu_stop_all();
-	watchdog_clean_up();
-	devices_reset_all();
+	fault_catch(restore_processor, NULL, &fault);
 	interrupt_detach_all();
-	pages_release(mark);
+	arch_interrupts_on();
+	fresh_boot |= !cpu_stop_all();
+	watchdog_clean_up();
+	if (devices_reset_all() && !fresh_boot)
+		pages_release(mark);
+	fresh_boot |= pages_short();
+	/* What devices or processors raised until they stopped. */
+	arch_interrupts_off();
+	interrupt_detach_all();
+	arch_interrupts_on();
 }
 
 void outside_of_tests(void (*function)(void *))
@@ -344,6 +364,7 @@ void outside_of_tests(void (*function)(void *))
 		arch_ticks() + ns_to_ticks(UINT64_C(1000000) * LIMIT_MS * slow);
 	test.running = true;
 	guarded_call(&test.saved_sp, function, NULL);
+	test.running = false;
 	clean_up(mark);
 	test = before;
 }
@@ -417,6 +438,8 @@ static bool selected(const struct test *entry)
 {
 	char word[64];
 
+	if (text_option(machine.command_line, "repeat", word, sizeof(word)))
+		return text_is(word, entry->name);
 	if (text_option(machine.command_line, "only", word, sizeof(word)) &&
 	    !text_matches(word, entry->name))
 		return false;
@@ -475,17 +498,24 @@ static void run_tests(void)
 			report_line("note: %s took %lu ms", entry->name, took);
 		report_verdict(entry, i + 1);
 		verdicts[test.verdict]++;
+		if (fresh_boot && i + 1 < count) {
+			report_restart(i + 2);
+			return;
+		}
 	}
 	report_end(verdicts[PASS], verdicts[FAIL], verdicts[WEDGED], verdicts[SKIPPED]);
 }
 
 static void report_machine(void)
 {
+	char repeated[64] = "";
+	bool repeats = text_option(machine.command_line, "repeat", repeated, sizeof(repeated));
+
 	report_start();
 	report_line("boot %lu contract " CONTRACT_VERSION " arch " ARCH_NAME
-		    " entry %s cpus %u memory %lu MiB",
+		    " entry %s cpus %u memory %lu MiB%s%s",
 		    option_number("boot", 1) + reboot_count(), machine.entry, machine.cpu_count,
-		    (machine_memory_size() + (1 << 19)) >> 20);
+		    (machine_memory_size() + (1 << 19)) >> 20, repeats ? " repeat " : "", repeated);
 	report_line("hypervisor \"%s\" model \"%s\"", machine.hypervisor, machine.model);
 	report_line("clock %lu kHz by %s", arch_ticks_per_second() / 1000, arch_clock_source());
 	devices_report();

@@ -114,6 +114,11 @@ void pages_release(uint64_t mark)
 	next = mark;
 }
 
+bool pages_short(void)
+{
+	return next - start > (end - start) / 2;
+}
+
 bool pages_part(unsigned int nth, uint64_t *from, uint64_t *to)
 {
 	if (nth == 0) {

@@ -23,6 +23,11 @@ void *pages_keep(void);
 /* Frees what was allocated after the mark; no device may still use it. */
 uint64_t pages_mark(void);
 void pages_release(uint64_t mark);
+/*
+ * Whether so much memory was never released that tests begin to miss it: less than half of that at
+ * the start is left.
+ */
+bool pages_short(void);
 /* The range that is not allocated: for tests that use memory by its address. */
 void pages_free_range(uint64_t *start, uint64_t *end);
 /*

@@ -84,6 +84,11 @@ void report_reset(unsigned int number, const char *name)
 	report_line("reset %u %s lines %u crc 0x%08x", number, name, line_count, sum);
 }
 
+void report_restart(unsigned int number)
+{
+	report_line("restart %u lines %u crc 0x%08x", number, line_count, sum);
+}
+
 void distribution_start(struct distribution *distribution)
 {
 	memset(distribution->buckets, 0, sizeof(distribution->buckets));

@@ -24,6 +24,12 @@ void report_begin(unsigned int number, const char *name, const char *requirement
 /* Test @number is about to reset the machine; the line has count and checksum as well. */
 void report_reset(unsigned int number, const char *name);
 
+/*
+ * This boot ends, because a test left something behind that only a fresh boot removes: test @number
+ * is the next one. The line has count and checksum as well.
+ */
+void report_restart(unsigned int number);
+
 /* While a line is being written, the running test is not unwound. */
 void report_busy(bool busy);
 

@@ -38,6 +38,9 @@ void arch_power_off(void);
 bool arch_can_reset(void);
 void arch_reset(void);
 
+/* Switches off what a test may have left behind in this processor and in the machine's clock. */
+void arch_restore(void);
+
 /* Registers, by one access of exactly @width (1, 2, 4, 8) bytes. */
 uint64_t mmio_read(uint64_t address, unsigned int width);
 void mmio_write(uint64_t address, uint64_t value, unsigned int width);
@@ -111,6 +114,10 @@ int interrupt_attach_message(uint32_t device, uint32_t vector, interrupt_handler
 			     void *context, struct message *message);
 void interrupt_mask(int number, bool masked);
 void interrupt_route(int number, unsigned int cpu);
+/*
+ * As before the first test: each line is masked, not pending and not in service, no handler is
+ * attached, and this processor has ended what it had in service.
+ */
 void interrupt_detach_all(void);
 /* The interrupt line of pin @pin (1 to 4) of slot @slot on the first PCI bus, if it is known. */
 struct interrupt_line arch_pci_line(unsigned int slot, unsigned int pin);
@@ -141,8 +148,11 @@ int64_t arch_suspend(unsigned int seconds);
  * then switches off. False: it did not start; *code is the error.
  */
 bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64_t *code);
-/* Sets cpus_stop, waits until all other processors are off, or switches them off. */
-void cpu_stop_all(void);
+/*
+ * Sets cpus_stop, and waits until all other processors are off, or switches them off. False: one
+ * still runs, and only a reset of the machine would stop it.
+ */
+bool cpu_stop_all(void);
 /*
  * Functions on other processors that have no end of their own run until this is set: by the test
  * that started them, or by cpu_stop_all after a test that failed. Clear it before starting one.

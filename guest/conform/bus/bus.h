@@ -107,7 +107,11 @@ extern unsigned int device_count;
 
 void devices_discover(void);
 void devices_report(void);
-void devices_reset_all(void);
+/*
+ * Resets each device whose status is not 0 or that a test used, with what its transport has around
+ * it. False: one does not stop, and may still write to the memory that it was given.
+ */
+bool devices_reset_all(void);
 /* The first, or the @nth, device of that type (0: any) and transport. */
 struct device *device_find(uint32_t id, enum transport transport);
 struct device *device_nth(uint32_t id, enum transport transport, unsigned int nth);

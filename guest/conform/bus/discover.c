@@ -115,19 +115,25 @@ bool device_reset(struct device *device)
 	return wait_until(device->ops->status(device) == 0, RESET_MS);
 }
 
-void devices_reset_all(void)
+bool devices_reset_all(void)
 {
+	bool stopped = true;
+
 	for (unsigned int i = 0; i < device_count; i++) {
 		struct device *device = &devices[i];
 
-		if (!device->touched)
+		if (device->pci)
+			pci_restore(device->pci);
+		if (!device->touched && device->ops->status(device) == 0)
 			continue;
-		device_reset(device);
+		if (!device_reset(device)) {
+			report_line("note: %s does not stop", device_name(device));
+			stopped = false;
+		}
 		device->touched = device->connected = false;
-		if (device->pci && device->pci->msix)
-			pci_write(device->pci, device->pci->msix + 2u, 0, 2);
 		device->interrupt = INTERRUPT_NONE;
 	}
+	return stopped;
 }
 
 bool device_negotiate_wide(struct device *device, uint64_t features, uint32_t high)

@@ -41,6 +41,7 @@ struct pci_function {
 	bool looped; /* the list loops */
 	uint64_t common, notify, isr, device_config;
 	uint32_t notify_size, multiplier, device_config_size, common_size;
+	uint16_t command;
 	uint8_t msix; /* offset of the capability, 0: none */
 	uint64_t msix_table, msix_pending;
 	uint32_t vectors;
@@ -103,6 +104,8 @@ uint64_t pci_notify_address(const struct device *device, uint32_t queue);
 bool pci_connect_msix(struct device *device);
 /* Uses the INTx pin instead of MSI-X. */
 bool pci_connect_intx(struct device *device);
+/* Writes the command register and the BARs as they were before the tests, and switches MSI-X off. */
+void pci_restore(const struct pci_function *function);
 /* The vector of that queue. */
 uint32_t pci_queue_vector(const struct device *device, uint32_t queue);
 void pci_msix_mask(const struct device *device, uint32_t vector, bool masked);

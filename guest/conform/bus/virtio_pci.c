@@ -120,7 +120,31 @@ static void read_bars(struct pci_function *function)
 		if (bar->wide)
 			i++;
 	}
-	pci_write(function, PCI_COMMAND, command | COMMAND_MEMORY | COMMAND_MASTER, 2);
+	function->command = (uint16_t)(command | COMMAND_MEMORY | COMMAND_MASTER);
+	pci_write(function, PCI_COMMAND, function->command, 2);
+}
+
+static void restore(const struct pci_function *function, uint32_t reg, uint64_t value)
+{
+	/* The lowest bits of a BAR say what it is, and cannot be written. */
+	if ((pci_read(function, reg, 4) & ~15u) != (uint32_t)value)
+		pci_write(function, reg, (uint32_t)value, 4);
+}
+
+void pci_restore(const struct pci_function *function)
+{
+	for (unsigned int i = 0; i < 6; i++) {
+		const struct pci_bar *bar = &function->bars[i];
+
+		if (!bar->address || bar->port)
+			continue;
+		restore(function, 0x10 + 4 * i, bar->address);
+		if (bar->wide)
+			restore(function, 0x14 + 4 * i, bar->address >> 32);
+	}
+	if (function->msix)
+		pci_write(function, function->msix + 2u, 0, 2);
+	pci_write(function, PCI_COMMAND, function->command, 2);
 }
 
 /* Returns the address of a structure, mapped; 0 if it is not inside a memory BAR. */

@@ -53,6 +53,9 @@ void arm64_start_gic(void);
 void arm64_start_gic_cpu(void);
 void arm64_gic_interrupt(void);
 
+/* Disarms the alarm that arch_suspend() set. */
+void arm64_clear_alarm(void);
+
 int64_t arm64_call(uint64_t function, uint64_t a, uint64_t b, uint64_t c);
 #define PSCI_VERSION	    0x84000000u
 #define PSCI_CPU_SUSPEND    0xc4000001u

@@ -4,12 +4,10 @@
  */
 #include "arch/arch.h"
 #include "arch/arm64/arm64.h"
-#include "pages.h"
-#include "report.h"
 #include "test.h"
 
 #define STACK_SIZE 16384
-#define STOP_MS	   2000
+#define STOP_MS	   5000
 
 extern uint8_t secondary_start[];
 
@@ -20,6 +18,7 @@ struct context {
 	uint64_t cpu;
 };
 
+static uint8_t stacks[CPUS_MAX][STACK_SIZE] __attribute__((aligned(16)));
 static struct {
 	struct context context;
 	void (*function)(void *argument);
@@ -104,9 +103,7 @@ bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64
 	*code = -1;
 	if (!arm64_platform.has_psci)
 		return false;
-	processors[cpu].context =
-		(struct context){.stack = (uint8_t *)pages_get(STACK_SIZE) + STACK_SIZE,
-				 .cpu = cpu};
+	processors[cpu].context = (struct context){.stack = stacks[cpu] + STACK_SIZE, .cpu = cpu};
 	processors[cpu].function = function;
 	processors[cpu].argument = argument;
 	processors[cpu].entered = false;
@@ -135,26 +132,27 @@ bool cpu_alone_at_start(void)
 	return true;
 }
 
-void cpu_stop_all(void)
+/*
+ * Nothing forces a processor off (PSCI has no function for it): it ends what it does when it sees
+ * cpus_stop, or never.
+ */
+bool cpu_stop_all(void)
 {
-	cpus_stop = true;
-	for (unsigned int i = 1; i < machine.cpu_count; i++) {
-		struct deadline deadline = deadline_after_ms(STOP_MS);
-		bool off;
+	bool stopped = true;
 
-		if (!processors[i].function)
-			continue;
-		off = cpu_is_off(i);
+	cpus_stop = true;
+	for (unsigned int i = 1; i < machine.cpu_count && arm64_platform.has_psci; i++) {
+		struct deadline deadline = deadline_after_ms(STOP_MS);
+		bool off = cpu_is_off(i);
+
 		/* It may be waiting for an interrupt. */
 		if (!off)
 			ipi_send(i);
 		while (!off && !deadline_passed(&deadline))
 			off = cpu_is_off(i);
-		/* It cannot be forced off: tests that need it fail. It keeps its stack. */
-		if (!off)
-			report_line("note: processor %u does not stop", i);
-		processors[i].function = NULL;
+		stopped &= off;
 	}
+	return stopped;
 }
 
 /* Suspend */
@@ -171,11 +169,18 @@ static void take_alarm(void *context)
 	mmio_write(arm64_platform.clock + CLOCK_CLEAR, 1, 4);
 }
 
+void arm64_clear_alarm(void)
+{
+	if (alarm)
+		take_alarm(NULL);
+	alarm = 0;
+}
+
 static void call_suspend(void *argument)
 {
 	struct context *context = &processors[0].context;
 
-	*context = (struct context){.stack = (uint8_t *)pages_get(STACK_SIZE) + STACK_SIZE};
+	*context = (struct context){.stack = stacks[0] + STACK_SIZE};
 	__asm__ volatile("dc cvac, %0; dsb sy" : : "r"(context) : "memory");
 	arch_timer_set(UINT64_MAX);
 	mmio_write(arm64_platform.clock + CLOCK_ALARM, alarm, 4);

@@ -13,10 +13,12 @@
 #define GICD_ISENABLER	0x100
 #define GICD_ICENABLER	0x180
 #define GICD_ICPENDR	0x280
+#define GICD_ICACTIVER	0x380
 #define GICD_IPRIORITYR 0x400
 #define GICD_ITARGETSR	0x800
 #define GICD_ICFGR	0xc00
 #define GICD_SGIR	0xf00
+#define GICD_CPENDSGIR	0xf10
 #define GICD_IROUTER	0x6000
 #define GICC_CTLR	0x00
 #define GICC_PMR	0x04
@@ -42,6 +44,11 @@ static struct attached {
 volatile uint64_t interrupts_unexpected;
 volatile uint64_t ipi_counts[CPUS_MAX], ipi_ticks[CPUS_MAX];
 static uint32_t messages_given;
+/* What a processor has acknowledged and not ended. */
+static struct {
+	volatile bool valid;
+	uint32_t word;
+} in_service[CPUS_MAX];
 
 static uint32_t get(uint64_t base, uint32_t offset)
 {
@@ -51,6 +58,16 @@ static uint32_t get(uint64_t base, uint32_t offset)
 static void put(uint64_t base, uint32_t offset, uint32_t value)
 {
 	mmio_write(base + offset, value, 4);
+}
+
+/* A line that a stopped processor had in service would stay active, and never arrive again. */
+static void clear_lines(void)
+{
+	static const uint32_t registers[] = {GICD_ICENABLER, GICD_ICACTIVER, GICD_ICPENDR};
+
+	for (uint32_t i = 32; i < arm64_platform.lines; i += 32)
+		for (unsigned int n = 0; n < 3; n++)
+			put(arm64_platform.distributor, registers[n] + i / 8, UINT32_MAX);
 }
 
 void arm64_start_gic(void)
@@ -63,14 +80,10 @@ void arm64_start_gic(void)
 	arm64_platform.lines = 32 * ((get(distributor, GICD_TYPER) & 31) + 1);
 	if (arm64_platform.lines > NO_INTERRUPT)
 		arm64_platform.lines = NO_INTERRUPT;
-	for (uint32_t i = 32; i < arm64_platform.lines; i += 32) {
-		put(distributor, GICD_ICENABLER + i / 8, UINT32_MAX);
-		put(distributor, GICD_ICPENDR + i / 8, UINT32_MAX);
+	clear_lines();
+	for (uint32_t i = 32; i < arm64_platform.lines; i += 32)
 		put(distributor, GICD_IGROUPR + i / 8,
 		    arm64_platform.gic_version == 3 ? UINT32_MAX : 0);
-	}
-	for (uint32_t i = 32; i < arm64_platform.lines; i += 4)
-		put(distributor, GICD_IPRIORITYR + i, PRIORITY * 0x01010101u);
 	/* Version 3: affinity routing, group 1. */
 	put(distributor, GICD_CTLR, arm64_platform.gic_version == 3 ? 0x12 : 1);
 	if (arm64_platform.message_frame) {
@@ -105,15 +118,31 @@ static void start_private(uint64_t base)
 	uint32_t timers = 1u << arm64_platform.virtual_timer % 32;
 
 	put(base, GICD_ICENABLER, UINT32_MAX);
+	put(base, GICD_ICACTIVER, UINT32_MAX);
 	put(base, GICD_ICPENDR, UINT32_MAX);
+	/* Version 2 has registers of its own for what another processor has sent. */
+	for (uint32_t i = 0; i < 16 && arm64_platform.gic_version == 2; i += 4)
+		put(base, GICD_CPENDSGIR + i, UINT32_MAX);
 	put(base, GICD_IGROUPR, arm64_platform.gic_version == 3 ? UINT32_MAX : 0);
 	for (uint32_t i = 0; i < 32; i += 4)
 		put(base, GICD_IPRIORITYR + i, PRIORITY * 0x01010101u);
 	put(base, GICD_ISENABLER, timers | 1u << SGI_IPI);
 }
 
+static void end_interrupt(uint32_t word)
+{
+	if (arm64_platform.gic_version == 3) {
+		write_register(s3_0_c12_c12_1, word); /* ICC_EOIR1_EL1 */
+		__asm__ volatile("isb" ::: "memory");
+	} else {
+		put(arm64_platform.cpu_interface, GICC_EOIR, word);
+	}
+}
+
 void arm64_start_gic_cpu(void)
 {
+	unsigned int self = cpu_self();
+
 	if (arm64_platform.gic_version == 2) {
 		start_private(arm64_platform.distributor);
 		put(arm64_platform.cpu_interface, GICC_PMR, 0xff);
@@ -134,6 +163,10 @@ void arm64_start_gic_cpu(void)
 		write_register(s3_0_c12_c12_7, 1);  /* ICC_IGRPEN1_EL1 */
 		__asm__ volatile("isb" ::: "memory");
 	}
+	/* An exception has left its handler. */
+	if (in_service[self].valid)
+		end_interrupt(in_service[self].word);
+	in_service[self].valid = false;
 }
 
 static void dispatch(uint32_t number)
@@ -166,23 +199,24 @@ static void dispatch(uint32_t number)
 
 void arm64_gic_interrupt(void)
 {
-	uint32_t word;
+	unsigned int self = cpu_self();
+	uint32_t word, number;
 
 	if (arm64_platform.gic_version == 3) {
 		word = (uint32_t)read_register(s3_0_c12_c12_0); /* ICC_IAR1_EL1 */
 		__asm__ volatile("dsb sy" ::: "memory");
-		if ((word & 0xffffff) >= NO_INTERRUPT && (word & 0xffffff) < 8192)
-			return;
-		dispatch(word & 0xffffff);
-		write_register(s3_0_c12_c12_1, word); /* ICC_EOIR1_EL1 */
-		__asm__ volatile("isb" ::: "memory");
+		number = word & 0xffffff;
 	} else {
 		word = get(arm64_platform.cpu_interface, GICC_IAR);
-		if ((word & 0x3ff) >= NO_INTERRUPT)
-			return;
-		dispatch(word & 0x3ff);
-		put(arm64_platform.cpu_interface, GICC_EOIR, word);
+		number = word & 0x3ff;
 	}
+	if (number >= NO_INTERRUPT && number < 8192)
+		return;
+	in_service[self].word = word;
+	in_service[self].valid = true;
+	dispatch(number);
+	in_service[self].valid = false;
+	end_interrupt(word);
 }
 
 static void set_level(uint32_t number, bool level)
@@ -222,6 +256,7 @@ int interrupt_attach(struct interrupt_line line, interrupt_handler *handler, voi
 						.context = context,
 						.number = line.number};
 		enable(line.number, false);
+		mmio_write(arm64_platform.distributor + GICD_IPRIORITYR + line.number, PRIORITY, 1);
 		set_level(line.number, line.level);
 		route(line.number, 0);
 		put(arm64_platform.distributor, GICD_ICPENDR + line.number / 32 * 4,
@@ -287,12 +322,11 @@ void interrupt_route(int number, unsigned int cpu)
 
 void interrupt_detach_all(void)
 {
-	for (int i = 0; i < INTERRUPTS_MAX; i++) {
-		if (attached[i].handler)
-			enable(attached[i].number, false);
+	clear_lines();
+	for (int i = 0; i < INTERRUPTS_MAX; i++)
 		attached[i].handler = NULL;
-	}
 	messages_given = 0;
+	arm64_start_gic_cpu();
 }
 
 uint64_t interrupt_count(int number)

@@ -199,6 +199,16 @@ void arch_timer_set(uint64_t deadline)
 	__asm__ volatile("isb" ::: "memory");
 }
 
+void arch_restore(void)
+{
+	__asm__ volatile("msr daifset, 8" ::: "memory");
+	arm64_clear_alarm();
+	arch_timer_set(UINT64_MAX);
+	write_register(dbgbcr0_el1, 0);
+	write_register(mdscr_el1, 0);
+	__asm__ volatile("isb" ::: "memory");
+}
+
 void arch_interrupts_on(void)
 {
 	__asm__ volatile("msr daifclr, 2" ::: "memory");

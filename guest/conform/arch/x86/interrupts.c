@@ -120,6 +120,14 @@ void x86_io_apic_write(const struct io_apic *apic, uint32_t index, uint32_t valu
 	mmio_write(apic->address + 0x10, value, 4);
 }
 
+/* With an edge trigger: the I/O APIC forgets a level that waits for its EOI. */
+static void mask_pins(void)
+{
+	for (unsigned int i = 0; i < x86_platform.io_apic_count; i++)
+		for (uint32_t pin = 0; pin < x86_platform.io_apics[i].count; pin++)
+			x86_io_apic_write(&x86_platform.io_apics[i], 0x10 + 2 * pin, MASKED);
+}
+
 void arch_start_interrupts(void)
 {
 	arch_port_write(PIC1_DATA, 0xff, 1);
@@ -129,9 +137,8 @@ void arch_start_interrupts(void)
 		struct io_apic *apic = &x86_platform.io_apics[i];
 
 		apic->count = (x86_io_apic_read(apic, 1) >> 16 & 0xff) + 1;
-		for (uint32_t pin = 0; pin < apic->count; pin++)
-			x86_io_apic_write(apic, 0x10 + 2 * pin, MASKED);
 	}
+	mask_pins();
 	x86_init_clock();
 	arch_interrupts_on();
 }
@@ -226,11 +233,11 @@ void interrupt_route(int number, unsigned int cpu)
 
 void interrupt_detach_all(void)
 {
-	for (int i = 0; i < INTERRUPTS_MAX; i++) {
-		if (attached[i].handler && attached[i].apic)
-			x86_io_apic_write(attached[i].apic, 0x10 + 2 * attached[i].pin, MASKED);
+	mask_pins();
+	for (int i = 0; i < INTERRUPTS_MAX; i++)
 		attached[i].handler = NULL;
-	}
+	/* Also ends what is in service: a handler that an exception left did not. */
+	x86_enable_apic();
 }
 
 uint64_t interrupt_count(int number)

@@ -12,14 +12,16 @@
 #define PAGE_LEVELS 4
 #define MAP_END	    (UINT64_C(1) << 47) /* addresses beyond it are not canonical */
 #define STACK_SIZE  16384
+#define STOP_MS	    5000
 
 extern uint64_t tables[];
 extern uint8_t trampoline[], trampoline_end[];
 extern void x86_send_init(uint32_t id);
 extern void x86_send_startup(uint32_t id, uint32_t page);
-volatile uint32_t x86_started;
-uint8_t *x86_stacks[CPUS_MAX];
-void x86_secondary(uint32_t order);
+static uint8_t stacks[CPUS_MAX][STACK_SIZE] __attribute__((aligned(16)));
+/* Of the processor that is being started: one after another. */
+uint8_t *volatile x86_stack;
+void x86_secondary(void);
 
 uint32_t arch_port_read(uint16_t port, unsigned int width)
 {
@@ -104,6 +106,13 @@ void arch_map(uint64_t start, uint64_t size)
 		map_large(at);
 }
 
+void arch_restore(void)
+{
+	x86_apic_write(APIC_DIVIDE, 3);
+	arch_timer_set(UINT64_MAX);
+	__asm__ volatile("mov %0, %%dr7" : : "r"(UINT64_C(0x400))); /* no breakpoints */
+}
+
 void arch_interrupts_on(void)
 {
 	__asm__ volatile("sti" ::: "memory");
@@ -161,7 +170,7 @@ static struct {
 	volatile bool entered, running;
 } processors[CPUS_MAX];
 
-void x86_secondary(uint32_t order)
+void x86_secondary(void)
 {
 	struct {
 		uint16_t limit;
@@ -169,7 +178,6 @@ void x86_secondary(uint32_t order)
 	} __attribute__((packed)) pointer;
 	unsigned int self;
 
-	(void)order;
 	__asm__ volatile("sidt %0" : "=m"(pointer));
 	x86_load_idt();
 	x86_enable_apic();
@@ -206,7 +214,7 @@ bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64
 	processors[cpu].entered = processors[cpu].running = false;
 	memcpy((void *)page, trampoline, (size_t)(trampoline_end - trampoline));
 	*(volatile uint32_t *)(page + 0xff4) = 0;
-	x86_stacks[x86_started % CPUS_MAX] = (uint8_t *)pages_get(STACK_SIZE) + STACK_SIZE;
+	x86_stack = stacks[cpu] + STACK_SIZE;
 	x86_send_init(id);
 	deadline = deadline_after_ms(10);
 	while (arch_ticks() < deadline.end)
@@ -217,7 +225,7 @@ bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64
 
 		x86_send_startup(id, (uint32_t)(page >> 12));
 		while (arch_ticks() < until) {
-			/* It has taken its stack: the next one may start. */
+			/* It has its stack: the next one may start. */
 			if (processors[cpu].entered)
 				return true;
 			arch_relax();
@@ -226,16 +234,28 @@ bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64
 	return false;
 }
 
-void cpu_stop_all(void)
+static void park(void *argument)
 {
+	(void)argument;
+}
+
+/*
+ * INIT stops a processor whatever it does, but not at once, and nothing tells when. So each is
+ * started again, which shows that it left what it did, and halts itself.
+ */
+bool cpu_stop_all(void)
+{
+	bool stopped = true;
+	int64_t code;
+
 	cpus_stop = true;
 	for (unsigned int i = 1; i < machine.cpu_count; i++) {
 		if (!processors[i].function)
 			continue;
-		x86_send_init((uint32_t)machine.cpu_ids[i]);
-		processors[i].running = false;
+		stopped &= cpu_start(i, park, NULL, &code) && wait_until(cpu_is_off(i), STOP_MS);
 		processors[i].function = NULL;
 	}
+	return stopped;
 }
 
 bool cpu_alone_at_start(void)

@@ -321,12 +321,7 @@ trampoline64:
 	xor %eax, %eax
 	mov %eax, %fs
 	mov %eax, %gs
-	/* One processor after another, each with its own stack. */
-	mov $1, %eax
-	lock xaddl %eax, x86_started
-	and $63, %eax
-	mov x86_stacks(, %rax, 8), %rsp
-	mov %eax, %edi
+	mov x86_stack, %rsp
 	xor %ebp, %ebp
 	call x86_secondary
 1:	cli
