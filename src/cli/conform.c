@@ -81,6 +81,17 @@ static const struct option_row conform_option_rows[] = {
 		.help = "multiply the time limits of the tests, for example on an emulated machine",
 	},
 	{
+		.name = "repeat",
+		.type = OPTION_NUMBER,
+		.argument = "N",
+		.offset = offsetof(struct conform_options, repeat),
+		.maximum = 1000,
+		.default_text = "20",
+		.help = "repeat at most this many of the tests that failed or hung, each alone in "
+			"a fresh boot: one that then does not fail is unstable, neither passed "
+			"nor failed",
+	},
+	{
 		.name = "from",
 		.type = OPTION_LIST,
 		.argument = "LOG",

@@ -56,7 +56,7 @@ static void add_words(struct arguments *arguments, const struct conform_boot *bo
 {
 	const struct conform_options *options = boot->options;
 
-	arguments_add_format(arguments, "console=%s reset=1 boot=%u start=%zu slow=%" PRIu64,
+	arguments_add_format(arguments, "console=%s reset=1 boot=%lu start=%zu slow=%" PRIu64,
 			     conform_image_format(options) == IMAGE_ARM64 ? "ttyAMA0" : "ttyS0",
 			     boot->number, boot->start, options->slow);
 	if (!options->command)
@@ -64,10 +64,12 @@ static void add_words(struct arguments *arguments, const struct conform_boot *bo
 	if (!options->command || options->memory)
 		arguments_extend(arguments, " memory=%" PRIu64,
 				 conform_options_memory(options) >> 20);
-	if (boot->ending) {
+	if (boot->ending)
 		arguments_extend(arguments, " fatal=1 only=%s", boot->ending);
+	if (boot->repeat)
+		arguments_extend(arguments, " repeat=%s", boot->repeat);
+	if (boot->ending || boot->repeat)
 		return;
-	}
 	if (options->profile)
 		arguments_extend(arguments, " profile=%s", conform_profiles[options->profile]);
 	if (options->only)

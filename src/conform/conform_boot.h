@@ -21,9 +21,10 @@ struct conform_files {
 struct conform_boot {
 	const struct conform_options *options;
 	const struct conform_files *files;
-	unsigned int number; /* of the boot, from 1 */
-	size_t start;	     /* number of the first test */
-	const char *ending;  /* the only test of this boot, which ends the guest, or NULL */
+	unsigned long number; /* of the boot, higher than those before */
+	size_t start;	      /* number of the first test */
+	const char *ending;   /* the only test of this boot, which ends the guest, or NULL */
+	const char *repeat;   /* the only test of this boot, which has failed before, or NULL */
 };
 
 /*

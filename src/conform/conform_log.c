@@ -20,10 +20,12 @@
 
 #define OWN	 "avp-conform: "
 #define LEFT_OUT "not selected"
+#define REPEAT	 " repeat "
 
 static const char *const verdict_names[CONFORM_VERDICTS] = {
-	[CONFORM_UNKNOWN] = "unknown", [CONFORM_BEGUN] = "begun",   [CONFORM_PASS] = "pass",
-	[CONFORM_FAIL] = "fail",       [CONFORM_WEDGED] = "wedged", [CONFORM_SKIPPED] = "skipped",
+	[CONFORM_UNKNOWN] = "unknown",	 [CONFORM_BEGUN] = "begun",   [CONFORM_PASS] = "pass",
+	[CONFORM_FAIL] = "fail",	 [CONFORM_WEDGED] = "wedged", [CONFORM_SKIPPED] = "skipped",
+	[CONFORM_UNSTABLE] = "unstable",
 };
 
 const char *conform_verdict_name(enum conform_verdict verdict)
@@ -101,7 +103,34 @@ static int get_test(struct conform_log *log, unsigned long number, struct confor
 /* A failure or hang is final. */
 static bool is_bad(const struct conform_test *test)
 {
+	return test->verdict == CONFORM_FAIL || test->verdict == CONFORM_WEDGED ||
+	       test->verdict == CONFORM_UNSTABLE;
+}
+
+bool conform_wants_repeat(const struct conform_test *test)
+{
 	return test->verdict == CONFORM_FAIL || test->verdict == CONFORM_WEDGED;
+}
+
+/* The number of the test, or the next one if there is none. */
+static size_t find_test(const struct conform_log *log, const char *name)
+{
+	size_t number = 1;
+
+	while (number <= log->count && strcmp(log->tests[number - 1].name, name))
+		number++;
+	return number;
+}
+
+/* A boot that repeats a test came to its end. */
+static void end_repeat(struct conform_log *log)
+{
+	size_t number = find_test(log, log->repeat);
+
+	if (log->repeat_passed && number <= log->count &&
+	    conform_wants_repeat(&log->tests[number - 1]))
+		log->tests[number - 1].verdict = CONFORM_UNSTABLE;
+	log->repeat_passed = false;
 }
 
 static void wedge(struct conform_test *test, const char *message)
@@ -118,32 +147,44 @@ static void end_boot(struct conform_log *log)
 {
 	bool begun = false;
 
-	for (size_t i = 0; i < log->count; i++) {
+	/* Of a test that is repeated the verdict of the first time remains. */
+	if (log->repeat[0])
+		log->in_boot = false;
+	for (size_t i = 0; i < log->count && log->in_boot; i++) {
 		if (log->tests[i].verdict != CONFORM_BEGUN)
 			continue;
 		wedge(&log->tests[i], "the guest printed nothing more");
 		begun = true;
 	}
-	if (log->in_boot && !begun && log->last)
+	if (log->in_boot && !begun && log->last && !log->restart_announced)
 		wedge(&log->tests[log->last - 1], "the hypervisor ended after it");
 	log->lost |= log->in_boot && !begun && !log->last;
-	log->in_boot = log->in_details = log->reset_announced = false;
+	log->in_boot = log->in_details = log->reset_announced = log->restart_announced = false;
+	log->repeat[0] = 0;
 	log->current = log->last = 0;
 }
 
-/* "boot 1 contract 0.1.0 …" */
+/* "boot 1 contract 0.1.0 …", and "… repeat NAME" if it runs only this test again. */
 static int take_boot(struct conform_log *log, const char *text, struct error *error)
 {
 	unsigned long number = strtoul(text, NULL, 10);
+	const char *repeat = strstr(text, REPEAT);
 	/*
 	 * A boot with the same number has lost what the guest keeps over a reset: it would reset
-	 * forever.
+	 * forever. Boots that the host starts have higher numbers than those before.
 	 */
-	bool resumes = log->reset_announced && (!log->in_boot || number > log->number);
+	bool higher = !log->in_boot || number > log->number;
+	bool resumes = log->reset_announced && higher;
 	char version[20] = "";
 	struct error mismatch;
 
+	if (log->said_end && number > log->number)
+		log->said_end = false;
 	log->unannounced = log->said_end || (log->in_boot && !resumes);
+	if (log->repeats_only && !repeat) {
+		log->unannounced = true;
+		return 0;
+	}
 	/*
 	 * The power off was a reset. Ignore this boot: it would only run to its end again.
 	 */
@@ -153,17 +194,24 @@ static int take_boot(struct conform_log *log, const char *text, struct error *er
 	if (!resumes)
 		end_boot(log);
 	log->in_boot = true;
-	log->ended = log->reset_announced = log->in_details = false;
+	log->reset_announced = log->restart_announced = log->in_details = false;
 	log->current = log->last = 0;
 	log->number = number;
 	log->boots++;
 	log->lines = 0;
 	log->crc = 0;
-	log->device_count = 0;
-	KEEP(log->boot, text, strlen(text));
 	sscanf(text, "%*u contract %19s", version);
 	log->other_contract |=
 		contract_compare(version, CONTRACT_VERSION, CONTRACT_PROFILES, &mismatch) != 0;
+	log->repeat_passed = false;
+	log->repeat[0] = 0;
+	if (repeat)
+		KEEP(log->repeat, repeat + strlen(REPEAT), strcspn(repeat + strlen(REPEAT), " "));
+	if (log->repeat[0])
+		return 0;
+	log->ended = false;
+	log->device_count = 0;
+	KEEP(log->boot, text, strlen(text));
 	return 0;
 }
 
@@ -184,8 +232,12 @@ static bool take_sums(struct conform_log *log, const char *text)
 static void take_end(struct conform_log *log, const char *text)
 {
 	unsigned long passed = 0, failed = 0, wedged = 0, skipped = 0;
+	bool whole = take_sums(log, text);
 
-	log->ended = take_sums(log, text);
+	if (log->repeat[0])
+		end_repeat(log);
+	else
+		log->ended = whole;
 	sscanf(text, "passed %lu failed %lu wedged %lu skipped %lu", &passed, &failed, &wedged,
 	       &skipped);
 	if (log->boots == 1 && (passed != conform_log_count(log, CONFORM_PASS) ||
@@ -261,8 +313,8 @@ static int take_begin(struct conform_log *log, const char *text, struct error *e
 	if (!test)
 		return result;
 	log->last = number;
-	log->current = is_bad(test) ? 0 : number;
-	if (is_bad(test))
+	log->current = is_bad(test) && !log->repeat[0] ? 0 : number;
+	if (is_bad(test) || log->repeat[0])
 		return 0;
 	*test = (struct conform_test){.verdict = CONFORM_BEGUN};
 	name += strspn(name, " ");
@@ -279,6 +331,8 @@ static int take_own(struct conform_log *log, const char *text, struct error *err
 
 	if (begins(text, "begin ", &rest))
 		return take_begin(log, rest, error);
+	if (log->repeat[0])
+		return 0;
 	if (begins(text, "result ", &rest))
 		return take_measure(log, rest, error);
 	if (begins(text, "bucket ", &rest)) {
@@ -312,6 +366,11 @@ static int take_verdict(struct conform_log *log, const char *text, bool passed, 
 	if (!left_out || !log->last)
 		log->last = number;
 	log->current = 0;
+	if (log->repeat[0]) {
+		if (!left_out && note && !strncmp(name, log->repeat, (size_t)(note - name)))
+			log->repeat_passed = passed && !log->repeat[note - name];
+		return 0;
+	}
 	/* A later boot leaves out earlier tests, which have their verdicts. */
 	if (is_bad(test) || (left_out && test->verdict != CONFORM_UNKNOWN))
 		return 0;
@@ -356,7 +415,7 @@ static void take_detail(struct conform_log *log, const char *line)
 		log->in_details = false;
 		return;
 	}
-	if (!test)
+	if (!test || log->repeat[0])
 		return;
 	value = detail(line, "verdict:", &length);
 	if (value && test->verdict == CONFORM_FAIL && length == strlen("wedged") &&
@@ -392,6 +451,12 @@ static int take_line(struct conform_log *log, const char *line, struct error *er
 	/* The boot may end here: a test resets, and continues in the next boot. */
 	if (begins(line, OWN "reset ", &rest))
 		log->reset_announced = take_sums(log, rest);
+	/* The boot ends here, and another one continues. */
+	if (begins(line, OWN "restart ", &rest)) {
+		log->reset_announced = log->restart_announced = take_sums(log, rest);
+		if (log->repeat[0] && log->restart_announced)
+			end_repeat(log);
+	}
 	/* If this test hangs, no other line has the sums. */
 	if (begins(line, OWN "begin ", &rest) && !take_sums(log, rest))
 		log->damaged = true;
@@ -471,12 +536,21 @@ void conform_log_finish(struct conform_log *log)
 	log->said_end = false;
 }
 
-void conform_log_off(struct conform_log *log)
+void conform_log_off(struct conform_log *log, const char *name)
 {
-	if (!log->in_boot || !log->current || log->tests[log->current - 1].verdict != CONFORM_BEGUN)
+	struct conform_test *test = log->current ? &log->tests[log->current - 1] : NULL;
+
+	if (!log->in_boot || !test || strcmp(test->name, name))
 		return;
-	log->tests[log->current - 1].verdict = CONFORM_PASS;
-	log->ended = true;
+	if (log->repeat[0]) {
+		log->repeat_passed = true;
+		end_repeat(log);
+	} else if (test->verdict != CONFORM_BEGUN) {
+		return;
+	} else {
+		test->verdict = CONFORM_PASS;
+		log->ended = true;
+	}
 	log->in_boot = false;
 }
 
@@ -484,12 +558,8 @@ int conform_log_fail(struct conform_log *log, const char *name, const char *requ
 		     const char *message, struct error *error)
 {
 	struct conform_test *test;
-	size_t number = 1;
-	int result;
+	int result = get_test(log, find_test(log, name), &test, error);
 
-	while (number <= log->count && strcmp(log->tests[number - 1].name, name))
-		number++;
-	result = get_test(log, number, &test, error);
 	if (!test || is_bad(test))
 		return result;
 	*test = (struct conform_test){.verdict = CONFORM_FAIL};

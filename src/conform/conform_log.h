@@ -27,6 +27,7 @@ enum conform_verdict {
 	CONFORM_FAIL,
 	CONFORM_WEDGED, /* it hung */
 	CONFORM_SKIPPED,
+	CONFORM_UNSTABLE, /* it failed or hung, and did not when it was repeated alone */
 	CONFORM_VERDICTS,
 };
 
@@ -69,17 +70,22 @@ struct conform_log {
 	unsigned int boots;
 	char boot[CONFORM_LINE_MAX], hypervisor[CONFORM_LINE_MAX];
 	bool ended;
-	bool unannounced; /* the boot before did not announce a reset */
+	bool unannounced; /* it is unwanted: the boot before did not announce a reset */
 	/* All boots. */
 	bool damaged, other_contract;
 	bool lost;	/* a boot ended before its first test */
 	uint64_t taken; /* number of lines of the guest */
+	/* Set by the caller: a boot that does not repeat a test is unwanted. */
+	bool repeats_only;
 	/* State of the parser. */
 	bool in_boot, reset_announced;
-	bool said_end;	      /* any boot after it is unwanted */
-	unsigned long number; /* the boot's own number */
-	size_t current;	      /* number of the test that details belong to; 0: none */
-	size_t last;	      /* number of the last test of this boot */
+	bool restart_announced; /* the boot ends, and another one must follow */
+	bool said_end;		/* a boot after it is unwanted unless its number is higher */
+	unsigned long number;	/* the boot's own number */
+	char repeat[64];	/* the test that this boot repeats, or "" */
+	bool repeat_passed;
+	size_t current; /* number of the test that details belong to; 0: none */
+	size_t last;	/* number of the last test of this boot */
 	bool in_details;
 	uint64_t lines;
 	uint32_t crc;
@@ -90,8 +96,9 @@ void conform_log_free(struct conform_log *log);
 
 /*
  * Parses the next line, without its newline; \r may be left. Lines of others are ignored; a line
- * that looks like the guest's but is invalid marks the log as damaged. A failure or hang is final.
- * Returns 0, or -ENOMEM with *error set.
+ * that looks like the guest's but is invalid marks the log as damaged. A failure or hang is final,
+ * unless a boot that repeats this test shows that it is unstable. Returns 0, or -ENOMEM with *error
+ * set.
  */
 int conform_log_add(struct conform_log *log, const char *line, struct error *error);
 
@@ -107,8 +114,11 @@ int conform_log_read(struct conform_log *log, const char *path, struct error *er
  */
 void conform_log_finish(struct conform_log *log);
 
-/* The guest powered off in the current test, as expected: it passes, and the boot ends. */
-void conform_log_off(struct conform_log *log);
+/*
+ * The guest powered off, as test @name does: if this is the current test, it passes, and the boot
+ * ends.
+ */
+void conform_log_off(struct conform_log *log, const char *name);
 
 /*
  * Sets a verdict of the host: test @name failed, whether or not the guest has such a test. Returns
@@ -125,6 +135,9 @@ bool conform_is_bad(const struct conform_test *test);
 
 /* Whether the log is complete and undamaged. */
 enum conform_state conform_log_state(const struct conform_log *log);
+
+/* Whether a boot that runs only this test could change its verdict: it failed or hung. */
+bool conform_wants_repeat(const struct conform_test *test);
 
 /* The number of the first test that has no verdict yet, or 0 when all have one. */
 size_t conform_log_next(const struct conform_log *log);

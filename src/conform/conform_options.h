@@ -16,7 +16,7 @@ enum image_format { IMAGE_NATIVE, IMAGE_ELF, IMAGE_BZIMAGE, IMAGE_ARM64 };
 
 struct conform_options {
 	uint64_t engine; /* index in guest_engine_choices */
-	uint64_t cpus, memory, silence, slow, format, profile;
+	uint64_t cpus, memory, silence, slow, repeat, format, profile;
 	char *only, *command, *image, *junit, *json, *html, *log, *expect;
 	struct option_list from;
 };

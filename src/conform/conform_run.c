@@ -39,6 +39,8 @@
 
 /* Tests that power the guest off: each has its own boot, and this program gives the verdict. */
 static const char *const off_tests[] = {"pwr_off", "pwr_off_secondary"};
+#define OFF_TESTS (sizeof(off_tests) / sizeof(off_tests[0]))
+
 /* A run of the guest. */
 struct conform {
 	const struct conform_options *options;
@@ -54,10 +56,11 @@ struct conform {
 	uint64_t message_count, messages_before; /* in this boot, in those before it */
 	char last_messages[MESSAGES_SHOWN][MESSAGE_LENGTH];
 	bool interrupted, progress;
-	bool exited;	    /* the hypervisor exited by itself */
-	bool over;	    /* ignore the rest of this boot */
-	const char *ending; /* the one test of this boot, which ends the guest, or NULL */
-	size_t shown;	    /* the test last shown by show_progress */
+	bool exited; /* the hypervisor exited by itself */
+	bool over;   /* ignore the rest of this boot */
+	/* The one test of this boot, which ends the guest, or has failed before; or NULL. */
+	const char *ending, *repeat;
+	size_t shown; /* the test last shown by show_progress */
 	struct error failure;
 };
 
@@ -177,15 +180,16 @@ static int open_lines(struct conform *conform, struct line_reader *reader, size_
 }
 
 /* Starts the program that boots the guest; its console and messages go to the readers. */
-static int start_guest(struct conform *conform, size_t start, unsigned int number,
-		       struct error *error)
+static int start_guest(struct conform *conform, size_t start, struct error *error)
 {
 	const struct conform_boot boot = {
 		.options = conform->options,
 		.files = &conform->files,
-		.number = number,
+		/* The guest has counted its resets. */
+		.number = conform->log->number + 1,
 		.start = start,
 		.ending = conform->ending,
+		.repeat = conform->repeat,
 	};
 	cleanup_arguments struct arguments arguments = {0};
 	struct process_spawn spawn = {.stdin_fd = -1, .own_group = true};
@@ -249,9 +253,8 @@ static int judge_end(struct conform *conform, int status, struct error *error)
 	char how[PROCESS_STATUS_LENGTH], message[PROCESS_STATUS_LENGTH + 80];
 
 	if (conform->exited && status == 0) {
-		if (conform->ending && log->current &&
-		    !strcmp(log->tests[log->current - 1].name, conform->ending))
-			conform_log_off(log);
+		if (conform->ending)
+			conform_log_off(log, conform->ending);
 		return 0;
 	}
 	if (!log->said_end)
@@ -301,7 +304,7 @@ static int run_boot(struct conform *conform, size_t start, unsigned int boot, st
 
 	conform->messages_before += conform->message_count;
 	conform->message_count = 0;
-	result = start_guest(conform, start, boot, error);
+	result = start_guest(conform, start, error);
 	if (result < 0) {
 		close_lines(conform);
 		return result;
@@ -325,7 +328,7 @@ static int run_boot(struct conform *conform, size_t start, unsigned int boot, st
 		result = judge_end(conform, status, error);
 	conform_log_finish(conform->log);
 	end_progress(conform);
-	if (result >= 0 && !conform->interrupted && conform->log->taken == taken)
+	if (result >= 0 && !conform->interrupted && !conform->over && conform->log->taken == taken)
 		result = judge_silence(conform, status, boot, error);
 	if (result >= 0 && conform->failure.code) {
 		*error = conform->failure;
@@ -346,6 +349,54 @@ static size_t number_of_fatal(const struct conform_log *log, const char *name)
 	return 0;
 }
 
+/* The name in off_tests that is @name, or NULL. */
+static const char *find_off_test(const char *name)
+{
+	for (size_t i = 0; i < OFF_TESTS; i++)
+		if (!strcmp(off_tests[i], name))
+			return off_tests[i];
+	return NULL;
+}
+
+/*
+ * Repeats what failed or hung, each test alone in a fresh boot, at most as often as --repeat says:
+ * a hypervisor that fails everything is not worth the time.
+ */
+static int run_repeats(struct conform *conform, unsigned int boot, struct error *error)
+{
+	const struct conform_log *log = conform->log;
+	uint64_t left = conform->options->repeat;
+	int result = 0;
+
+	for (size_t i = 0; i < log->count && result == 0; i++) {
+		char name[sizeof(log->tests[i].name)];
+
+		if (!conform_wants_repeat(&log->tests[i]))
+			continue;
+		if (left-- == 0) {
+			log_warning("more than %" PRIu64 " tests failed: the others are not "
+				    "repeated (--repeat)",
+				    conform->options->repeat);
+			return 0;
+		}
+		/* The log's tests may move when it grows. */
+		snprintf(name, sizeof(name), "%s", log->tests[i].name);
+		conform->repeat = name;
+		conform->ending = find_off_test(name);
+		conform->log->repeats_only = true;
+		result = run_boot(conform, i + 1, ++boot, error);
+		conform->log->repeats_only = false;
+		conform->repeat = conform->ending = NULL;
+		if (result == 0 && conform->over) {
+			log_warning("the guest does not see repeat=%s in its command line: no test "
+				    "is repeated",
+				    name);
+			return 0;
+		}
+	}
+	return result;
+}
+
 static int run_boots(struct conform *conform, struct error *error)
 {
 	size_t start = 1, before;
@@ -358,16 +409,17 @@ static int run_boots(struct conform *conform, struct error *error)
 		start = conform_log_next(conform->log);
 		/* Stop when a boot gave no new verdict. */
 	} while (result == 0 && start && start != before && boot++ < BOOTS_MAX);
-	for (size_t i = 0; i < sizeof(off_tests) / sizeof(off_tests[0]) && !start && result == 0;
-	     i++) {
+	for (size_t i = 0; i < OFF_TESTS && !start && result == 0; i++) {
 		start = number_of_fatal(conform->log, off_tests[i]);
 		if (!start)
 			continue;
 		conform->ending = off_tests[i];
 		result = run_boot(conform, start, ++boot, error);
+		conform->ending = NULL;
 		start = 0;
 	}
-	return result;
+	return result < 0 || conform->options->repeat == 0 ? result :
+							     run_repeats(conform, boot, error);
 }
 
 static int open_sources(struct conform *conform, struct error *error)

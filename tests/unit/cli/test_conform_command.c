@@ -55,8 +55,11 @@ static void make_image(void)
 	}
 }
 
-/* Writes the log of a guest that ran these tests, each "ok NAME", "not ok NAME" or "skip NAME". */
-static void write_log(const char *name, const char *tests)
+/*
+ * Writes the log of boot @number of a guest that ran these tests, each "ok NAME", "not ok NAME" or
+ * "skip NAME"; @more: what the boot line says in addition.
+ */
+static void write_boot(const char *name, unsigned int boot, const char *more, const char *tests)
 {
 	cleanup_file FILE *file = fopen(scratch_path(&scratch, name), "we");
 	unsigned int lines = 0, number = 0, counts[3] = {0}, total = 0;
@@ -74,7 +77,8 @@ static void write_log(const char *name, const char *tests)
 		crc = crc32_add(crc32_add(crc, line, strlen(line)), "\n", 1); \
 		lines++;                                                      \
 	} while (0)
-	SAY("avp-conform: boot 1 contract 0.1.0 arch x86-64 entry pvh cpus 2 memory 512 MiB");
+	SAY("avp-conform: boot %u contract 0.1.0 arch x86-64 entry pvh cpus 2 memory 512 MiB%s",
+	    boot, more);
 	SAY("1..%u", total);
 	for (char *test; (test = strsep(&next, "\n")) && *test;) {
 		char *word = strrchr(test, ' ') + 1;
@@ -94,6 +98,11 @@ static void write_log(const char *name, const char *tests)
 	fprintf(file,
 		"avp-conform: end passed %u failed %u wedged 0 skipped %u lines %u crc 0x%08x\n",
 		counts[0], counts[1], counts[2], lines, crc);
+}
+
+static void write_log(const char *name, const char *tests)
+{
+	write_boot(name, 1, "", tests);
 }
 
 static void write_text(const char *name, const char *text)
@@ -240,7 +249,7 @@ static void test_messages_of_the_hypervisor(void **state)
 			    "cat @/log";
 	const char *said;
 
-	assert_int_equal(CALL("--command", noise, "--log", "@/kept"), 1);
+	assert_int_equal(CALL("--command", noise, "--log", "@/kept", "--repeat", "0"), 1);
 	assert_string_equal(capture_all(&errors), "");
 	said = read_text("kept");
 	assert_non_null(strstr(said, "stderr: warning 118\n"));
@@ -249,7 +258,7 @@ static void test_messages_of_the_hypervisor(void **state)
 	assert_int_equal(CALL("--from", "@/kept"), 1);
 	check_said(&output, "2 passed, 1 failed, 0 wedged, 0 skipped; the log is complete");
 	/* Without --log there is one line for all. */
-	assert_int_equal(CALL("--command", noise), 1);
+	assert_int_equal(CALL("--command", noise, "--repeat", "0"), 1);
 	said = capture_all(&errors);
 	assert_non_null(strstr(said, "119 lines of the hypervisor's standard error are"));
 	assert_null(strstr(said, "warning 118"));
@@ -332,6 +341,53 @@ static void test_a_list_is_checked_before_the_guest_boots(void **state)
 	check_said(&output, "known    mmio_width");
 }
 
+/* Plays a guest whose test fails, and passes, or fails as well, when it is repeated. */
+#define REPEATING                                                                           \
+	"case \"$AVP_APPEND\" in *' boot=2 start=2 '*repeat=mmio_width) cat \"$again\" ;; " \
+	"*' boot=1 start=1 '*) cat \"$once\" ;; esac"
+
+static void test_a_failure_that_is_repeated(void **state)
+{
+	const char *alone = "skip boot_state\nok mmio_width\nskip blk_flush\n", *said;
+
+	setenv("once", scratch_path(&scratch, "log"), 1);
+	setenv("again", scratch_path(&scratch, "again"), 1);
+	write_boot("again", 2, " repeat mmio_width", alone);
+	assert_int_equal(CALL("--command", REPEATING, "--log", "@/kept"), 1);
+	said = capture_all(&output);
+	assert_non_null(strstr(said, "unstable mmio_width"));
+	assert_non_null(strstr(said, "2 passed, 0 failed, 0 wedged"));
+	/* It is in the log, also in logs of two files. */
+	assert_int_equal(CALL("--from", "@/kept"), 1);
+	check_said(&output, "unstable mmio_width");
+	assert_int_equal(CALL("--from", "@/log", "--from", "@/again"), 1);
+	check_said(&output, "unstable mmio_width");
+	assert_int_equal(CALL("--command", REPEATING, "--repeat", "0"), 1);
+	check_said(&output, "fail     mmio_width");
+	write_boot("again", 2, " repeat mmio_width",
+		   "skip boot_state\nnot ok mmio_width\nskip blk_flush\n");
+	assert_int_equal(CALL("--command", REPEATING), 1);
+	check_said(&output, "fail     mmio_width");
+	/* A guest that does not get its command line would run everything again. */
+	write_boot("again", 2, "", alone);
+	assert_int_equal(CALL("--command", REPEATING), 1);
+	check_said(&errors, "the guest does not see repeat=mmio_width in its command line");
+	check_said(&output, "2 passed, 1 failed, 0 wedged, 0 skipped; the log is complete");
+}
+
+static void test_too_many_failures(void **state)
+{
+	write_log("log", "not ok boot_state\nnot ok mmio_width\nnot ok blk_flush\n");
+	setenv("log", scratch_path(&scratch, "log"), 1);
+	assert_int_equal(CALL("--repeat", "2", "--command",
+			      "case \"$AVP_APPEND\" in *repeat=*) echo >>@/boots; exit 1 ;; "
+			      "*) cat \"$log\" ;; esac"),
+			 1);
+	assert_string_equal(read_text("boots"), "\n\n");
+	check_said(&errors, "more than 2 tests failed: the others are not repeated");
+	check_said(&output, "0 passed, 3 failed");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, finish)
 
 int main(void)
@@ -343,6 +399,8 @@ int main(void)
 		TEST(test_a_command_that_ends_before_the_guest),
 		TEST(test_signals),
 		TEST(test_messages_of_the_hypervisor),
+		TEST(test_a_failure_that_is_repeated),
+		TEST(test_too_many_failures),
 		TEST(test_known_failures),
 		TEST(test_a_known_failure_that_passes),
 		TEST(test_known_failures_of_a_log_that_is_cut),

@@ -33,9 +33,10 @@ static void free_call(struct call *call)
 }
 #define cleanup_call __attribute__((cleanup(free_call)))
 
-static void make(struct call *call, const struct conform_options *options, const char *ending)
+static void make_boot(struct call *call, const struct conform_options *options, const char *ending,
+		      const char *repeat)
 {
-	const struct conform_boot boot = {options, &files, 3, 7, ending};
+	const struct conform_boot boot = {options, &files, 3, 7, ending, repeat};
 	struct error error;
 
 	*call = (struct call){.program = NULL};
@@ -43,6 +44,11 @@ static void make(struct call *call, const struct conform_options *options, const
 	assert_non_null(call->program);
 	call->list = arguments_finish(&call->arguments, &error);
 	assert_non_null(call->list);
+}
+
+static void make(struct call *call, const struct conform_options *options, const char *ending)
+{
+	make_boot(call, options, ending, NULL);
 }
 
 static bool has(const struct call *call, const char *argument)
@@ -135,6 +141,26 @@ static void test_command(void **state)
 						  "profile=base only=blk_*");
 }
 
+/* A test that failed is selected by its name, whatever was selected before. */
+static void test_repeat(void **state)
+{
+	const struct conform_options options = {
+		.command = (char *)"boot",
+		.slow = 1,
+		.format = IMAGE_ELF,
+		.profile = 1,
+		.only = (char *)"blk_*",
+	};
+	cleanup_call struct call alone, off;
+
+	make_boot(&alone, &options, NULL, "blk_flush");
+	assert_string_equal(getenv("AVP_APPEND"), "console=ttyS0 reset=1 boot=3 start=7 slow=1 "
+						  "repeat=blk_flush");
+	make_boot(&off, &options, "pwr_off", "pwr_off");
+	assert_string_equal(getenv("AVP_APPEND"), "console=ttyS0 reset=1 boot=3 start=7 slow=1 "
+						  "fatal=1 only=pwr_off repeat=pwr_off");
+}
+
 /* The options in device_conform are valid options of the type. */
 static void test_options_of_types(void **state)
 {
@@ -160,6 +186,7 @@ int main(void)
 		cmocka_unit_test(test_kvm),
 		cmocka_unit_test(test_qemu),
 		cmocka_unit_test(test_command),
+		cmocka_unit_test(test_repeat),
 		cmocka_unit_test(test_options_of_types),
 	};
 

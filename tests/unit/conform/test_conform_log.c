@@ -50,20 +50,27 @@ static void say_begin(struct writer *writer, unsigned int number, const char *na
 	say(writer, line);
 }
 
-static void say_boot(struct writer *writer, unsigned int number)
+/* @more: what the boot line says in addition. */
+static void say_boot_with(struct writer *writer, unsigned int number, const char *more)
 {
-	char line[100];
+	char line[140];
 
 	writer->lines = 0;
 	writer->crc = 0;
-	snprintf(line, sizeof(line),
-		 "avp-conform: boot %u contract 0.1.0 arch x86-64 entry pvh cpus 2 memory 512 MiB",
-		 number);
+	snprintf(
+		line, sizeof(line),
+		"avp-conform: boot %u contract 0.1.0 arch x86-64 entry pvh cpus 2 memory 512 MiB%s",
+		number, more);
 	say(writer, line);
 	say(writer, "avp-conform: hypervisor \"KVMKVMKVM\" model \"\"");
 	say(writer, "avp-conform: device 0 id 2 transport mmio at 0xd0000000 irq 6");
 	say(writer, "TAP version 14");
 	say(writer, "1..4");
+}
+
+static void say_boot(struct writer *writer, unsigned int number)
+{
+	say_boot_with(writer, number, "");
 }
 
 /* Reports @more passed tests than there were. */
@@ -523,7 +530,9 @@ static void test_power_off(void **state)
 	conform_log_finish(log);
 	say_boot(&writer, 2);
 	say_begin(&writer, 4, "pwr_off_secondary", "AVP-PWR-002");
-	conform_log_off(log);
+	conform_log_off(log, "pwr_off");
+	assert_int_equal(log->tests[3].verdict, CONFORM_BEGUN);
+	conform_log_off(log, "pwr_off_secondary");
 	conform_log_finish(log);
 	assert_int_equal(log->tests[3].verdict, CONFORM_PASS);
 	assert_string_equal(log->tests[3].requirements, "AVP-PWR-002");
@@ -532,6 +541,164 @@ static void test_power_off(void **state)
 	assert_int_equal(conform_log_fail(log, "mmio_width", "AVP-X-001", "", &error), 0);
 	assert_string_equal(log->tests[1].message, "read <0x3> & not 0x0");
 	conform_log_free(log);
+}
+
+/* The test that failed in say_tests, alone in boot @number, with this verdict. */
+static void say_repeat(struct writer *writer, unsigned int number, const char *verdict)
+{
+	say_boot_with(writer, number, " repeat mmio_width");
+	say(writer, "ok 1 - boot_state # SKIP not selected");
+	say_begin(writer, 2, "mmio_width", "AVP-MMIO-004");
+	say(writer, verdict);
+	say(writer, "  ---");
+	say(writer, "  message: \"this time\"");
+	say(writer, "  ...");
+	say(writer, "ok 3 - pci_capabilities # SKIP not selected");
+	say(writer, "ok 4 - blk_flush # SKIP not selected");
+}
+
+/* What failed in @verdict's boot, after its repeat. */
+static enum conform_verdict repeated(const char *verdict, bool ends)
+{
+	struct writer writer = {.lines = 0};
+	struct conform_log *log = &writer.log;
+	enum conform_verdict result;
+
+	say_boot(&writer, 1);
+	say_tests(&writer);
+	say_last(&writer);
+	say_repeat(&writer, 2, verdict);
+	if (ends)
+		say_last(&writer);
+	conform_log_finish(log);
+	/* The end of the run and its other verdicts do not depend on the repeat. */
+	assert_int_equal(conform_log_state(log), CONFORM_COMPLETE);
+	assert_int_equal(log->count, 4);
+	assert_int_equal(log->tests[0].verdict, CONFORM_PASS);
+	assert_int_equal(log->tests[2].verdict, CONFORM_SKIPPED);
+	assert_false(log->tests[2].left_out);
+	assert_int_equal(log->tests[3].verdict, CONFORM_PASS);
+	assert_string_equal(log->tests[1].message, "read <0x3> & not 0x0");
+	assert_null(strstr(log->boot, "repeat"));
+	assert_int_equal(log->device_count, 1);
+	result = log->tests[1].verdict;
+	conform_log_free(log);
+	return result;
+}
+
+static void test_a_failure_that_is_repeated(void **state)
+{
+	(void)state;
+	assert_int_equal(repeated("ok 2 - mmio_width # AVP-MMIO-004", true), CONFORM_UNSTABLE);
+	assert_int_equal(repeated("ok 2 - mmio_width # SKIP environment: noise", true),
+			 CONFORM_UNSTABLE);
+	assert_int_equal(repeated("not ok 2 - mmio_width # AVP-MMIO-004", true), CONFORM_FAIL);
+	/* A boot that does not come to its end shows nothing. */
+	assert_int_equal(repeated("ok 2 - mmio_width # AVP-MMIO-004", false), CONFORM_FAIL);
+	/* Another test, and one that did not run. */
+	assert_int_equal(repeated("ok 2 - mmio_widths # AVP-MMIO-004", true), CONFORM_FAIL);
+	assert_int_equal(repeated("ok 2 - mmio # AVP-MMIO-004", true), CONFORM_FAIL);
+	assert_int_equal(repeated("ok 2 - mmio_width # SKIP not selected", true), CONFORM_FAIL);
+}
+
+/* A repeat that hangs, is lost or damaged; one of a test that did not fail; one that is alone. */
+static void test_repeats_that_show_nothing(void **state)
+{
+	struct writer writer = {.lines = 0}, alone = {.lines = 0};
+	struct conform_log *log = &writer.log;
+	struct error error;
+
+	(void)state;
+	say_boot(&writer, 1);
+	say_tests(&writer);
+	say_end(&writer);
+	say_boot_with(&writer, 2, " repeat mmio_width");
+	say_begin(&writer, 2, "mmio_width", "AVP-MMIO-004");
+	conform_log_finish(log);
+	say_boot_with(&writer, 3, " repeat mmio_width");
+	conform_log_finish(log);
+	say_boot_with(&writer, 4, " repeat blk_flush");
+	say_begin(&writer, 4, "blk_flush", "AVP-BLK-009");
+	say(&writer, "not ok 4 - blk_flush # AVP-BLK-009");
+	say_end(&writer);
+	assert_int_equal(conform_log_state(log), CONFORM_COMPLETE);
+	assert_int_equal(log->tests[1].verdict, CONFORM_FAIL);
+	assert_int_equal(log->tests[3].verdict, CONFORM_PASS);
+	say_boot_with(&writer, 5, " repeat mmio_width");
+	say_begin(&writer, 2, "mmio_width", "AVP-MMIO-004");
+	assert_int_equal(conform_log_add(log, "ok 2 - mmio_width # AVP-MMIO-004", &error), 0);
+	assert_int_equal(conform_log_add(log, "avp-conform: end passed 1 lines 6 crc 0x1", &error),
+			 0);
+	assert_int_equal(conform_log_state(log), CONFORM_DAMAGED);
+	conform_log_free(log);
+	say_repeat(&alone, 1, "ok 2 - mmio_width # AVP-MMIO-004");
+	say_end(&alone);
+	assert_int_equal(conform_log_state(&alone.log), CONFORM_INCOMPLETE);
+	conform_log_free(&alone.log);
+}
+
+/* A repeat over a reset of the machine, and one that powers off. */
+static void test_repeats_of_special_tests(void **state)
+{
+	struct writer writer = {.lines = 0};
+	struct conform_log *log = &writer.log;
+	struct error error;
+
+	(void)state;
+	say_boot(&writer, 1);
+	say_tests(&writer);
+	say_end(&writer);
+	say_boot_with(&writer, 2, " repeat mmio_width");
+	say_begin(&writer, 2, "mmio_width", "AVP-MMIO-004");
+	say_reset_line(&writer, 0);
+	say_repeat(&writer, 3, "ok 2 - mmio_width # AVP-MMIO-004");
+	say_end(&writer);
+	assert_int_equal(log->tests[1].verdict, CONFORM_UNSTABLE);
+	assert_int_equal(conform_log_fail(log, "pwr_off", "AVP-PWR-001", "still there", &error), 0);
+	say_boot_with(&writer, 4, " repeat pwr_off");
+	say_begin(&writer, 5, "pwr_off", "AVP-PWR-001");
+	conform_log_off(log, "pwr_off");
+	conform_log_finish(log);
+	assert_int_equal(log->tests[4].verdict, CONFORM_UNSTABLE);
+	assert_int_equal(conform_log_state(log), CONFORM_COMPLETE);
+	/* A caller that waits for a repeat ignores another boot. */
+	log->repeats_only = true;
+	say_boot(&writer, 5);
+	assert_true(log->unannounced);
+	conform_log_finish(log);
+	assert_int_equal(conform_log_state(log), CONFORM_COMPLETE);
+	conform_log_free(log);
+}
+
+/* A test left something behind: another boot continues after it, and nothing has failed. */
+static void test_a_boot_that_wants_another(void **state)
+{
+	struct writer writer = {.lines = 0};
+	struct conform_log *log = &writer.log;
+	char line[100];
+
+	(void)state;
+	for (int together = 0; together < 2; together++) {
+		say_boot(&writer, 1);
+		say_begin(&writer, 1, "boot_state", "AVP-X-001");
+		say(&writer, "ok 1 - boot_state # AVP-X-001");
+		snprintf(line, sizeof(line), "avp-conform: restart 2 lines %u crc 0x%08x",
+			 writer.lines, writer.crc);
+		say(&writer, line);
+		if (!together)
+			conform_log_finish(log);
+		assert_int_equal(conform_log_state(log), CONFORM_INCOMPLETE);
+		assert_int_equal(conform_log_next(log), 2);
+		say_boot(&writer, 2);
+		for (unsigned int i = 2; i <= 4; i++) {
+			snprintf(line, sizeof(line), "ok %u - test_%u # AVP-X-001", i, i);
+			say(&writer, line);
+		}
+		say_end(&writer);
+		assert_int_equal(conform_log_state(log), CONFORM_COMPLETE);
+		assert_int_equal(conform_log_count(log, CONFORM_PASS), 4);
+		conform_log_free(log);
+	}
 }
 
 static void test_other_ends_of_lines(void **state)
@@ -824,6 +991,10 @@ int main(void)
 		cmocka_unit_test(test_damage_before_a_test_that_hangs),
 		cmocka_unit_test(test_a_note_that_is_lost),
 		cmocka_unit_test(test_power_off),
+		cmocka_unit_test(test_a_failure_that_is_repeated),
+		cmocka_unit_test(test_repeats_that_show_nothing),
+		cmocka_unit_test(test_repeats_of_special_tests),
+		cmocka_unit_test(test_a_boot_that_wants_another),
 		cmocka_unit_test(test_other_ends_of_lines),
 		cmocka_unit_test(test_another_contract),
 		cmocka_unit_test(test_files),
