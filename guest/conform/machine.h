@@ -72,6 +72,16 @@ void machine_add_slot(uint64_t address, uint64_t size, struct interrupt_line lin
 /* Does the description list the whole range as usable memory? */
 bool machine_has_memory(uint64_t start, uint64_t size);
 uint64_t machine_memory_size(void);
+/*
+ * Whether QEMU's emulator says (in CPUID) that it emulates the processor: what it lacks, the
+ * hypervisor's own processors may have.
+ */
+bool machine_is_emulated(void);
+/*
+ * Whether firmware ran before this guest, and may have used memory and devices: PC firmware has a
+ * far jump at the reset vector.
+ */
+bool machine_firmware_ran(void);
 
 /* Powers off as the platform describes, or halts forever. */
 _Noreturn void machine_end(void);

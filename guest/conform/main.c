@@ -30,7 +30,7 @@ struct machine machine;
 static struct {
 	bool running;
 	void *saved_sp;
-	uint64_t deadline;
+	uint64_t deadline, limit; /* ns; 0: noise has extended the deadline */
 	enum verdict verdict;
 	char message[MESSAGE_SIZE];
 	const char *file;
@@ -95,6 +95,19 @@ uint64_t machine_memory_size(void)
 	return size;
 }
 
+bool machine_is_emulated(void)
+{
+	return text_starts(machine.hypervisor, "TCGTCGTCGTCG");
+}
+
+#define RESET_VECTOR UINT64_C(0xffff0)
+#define FAR_JUMP     0xea
+
+bool machine_firmware_ran(void)
+{
+	return ARCH_X86 && *(volatile uint8_t *)RESET_VECTOR == FAR_JUMP;
+}
+
 void machine_end(void)
 {
 	arch_power_off();
@@ -152,12 +165,35 @@ void timer_interrupt(void)
 	set_timer();
 }
 
+/*
+ * A test that failed, or hung, while the host did not run the guest for as long as one of its
+ * limits: nothing can be said about the hypervisor.
+ */
+static void excuse_by_noise(void)
+{
+	char message[MESSAGE_SIZE];
+
+	if (!noise_overwhelms())
+		return;
+	test.verdict = SKIPPED;
+	text_format(message, sizeof(message), "%s", test.message);
+	text_format(test.message, sizeof(test.message),
+		    "environment: the host did not run the guest for %lu ms: %s",
+		    noise_ns() / 1000000, message);
+}
+
 bool timer_wants_unwinding(struct unwinding *unwinding)
 {
 	if (!test.running || reporting || arch_ticks() < test.deadline)
 		return false;
+	if (test.limit) {
+		test.deadline += ns_to_ticks(noise_allowance(test.limit));
+		test.limit = 0;
+		return false;
+	}
 	test.verdict = WEDGED;
 	text_format(test.message, sizeof(test.message), "it did not end within its time limit");
+	excuse_by_noise();
 	*unwinding = (struct unwinding){&test.saved_sp, 1};
 	return true;
 }
@@ -176,9 +212,23 @@ bool timer_works(void)
 	return timer.interrupts > 0;
 }
 
+uint64_t limit_ns(unsigned int ms)
+{
+	return (uint64_t)ms * slow * 1000000;
+}
+
 struct deadline deadline_after_ms(unsigned int ms)
 {
-	return (struct deadline){arch_ticks() + ns_to_ticks((uint64_t)ms * slow * 1000000), 0};
+	return (struct deadline){arch_ticks() + ns_to_ticks(limit_ns(ms)), 0, limit_ns(ms)};
+}
+
+static bool has_expired(struct deadline *deadline)
+{
+	if (arch_ticks() < deadline->end)
+		return false;
+	deadline->end += ns_to_ticks(deadline->limit ? noise_allowance(deadline->limit) : 0);
+	deadline->limit = 0;
+	return arch_ticks() >= deadline->end;
 }
 
 /*
@@ -188,12 +238,16 @@ struct deadline deadline_after_ms(unsigned int ms)
  */
 static void doze(void)
 {
+	uint64_t due, now;
+
 	arch_interrupts_off();
 	dozing = true;
-	timer.wake = arch_ticks() + ns_to_ticks(WAKE_NS);
+	timer.wake = due = arch_ticks() + ns_to_ticks(WAKE_NS);
 	set_timer();
 	arch_wait();
 	dozing = false;
+	now = arch_ticks();
+	noise_note(now > due ? ticks_to_ns(now - due) : 0);
 }
 
 bool deadline_passed(struct deadline *deadline)
@@ -201,11 +255,11 @@ bool deadline_passed(struct deadline *deadline)
 	deadline->turns++;
 	if (deadline->turns > TURNS_MAX)
 		return true;
-	if (deadline->turns % 64 == 0 && arch_ticks() >= deadline->end)
+	if (deadline->turns % 64 == 0 && has_expired(deadline))
 		return true;
 	if (deadline->turns > SPINS && timer_works()) {
 		doze();
-		return arch_ticks() >= deadline->end;
+		return has_expired(deadline);
 	}
 	arch_relax();
 	return false;
@@ -213,7 +267,7 @@ bool deadline_passed(struct deadline *deadline)
 
 void sleep_ms(unsigned int ms)
 {
-	struct deadline deadline = {arch_ticks() + ns_to_ticks((uint64_t)ms * 1000000), SPINS};
+	struct deadline deadline = {arch_ticks() + ns_to_ticks((uint64_t)ms * 1000000), SPINS, 0};
 
 	while (!deadline_passed(&deadline))
 		;
@@ -290,6 +344,7 @@ void test_fail(const char *file, int line, const char *format, ...)
 	test.file = file;
 	test.line = line;
 	test.verdict = FAIL;
+	excuse_by_noise();
 	unwind(&test.saved_sp, 1);
 }
 
@@ -360,8 +415,9 @@ void outside_of_tests(void (*function)(void *))
 	typeof(test) before = test;
 	uint64_t mark = pages_mark();
 
-	timer.watchdog = test.deadline =
-		arch_ticks() + ns_to_ticks(UINT64_C(1000000) * LIMIT_MS * slow);
+	test.limit = limit_ns(LIMIT_MS);
+	timer.watchdog = test.deadline = arch_ticks() + ns_to_ticks(test.limit);
+	noise_begin();
 	test.running = true;
 	guarded_call(&test.saved_sp, function, NULL);
 	test.running = false;
@@ -380,7 +436,9 @@ static void run_guarded(const struct test *entry)
 	test.verdict = PASS;
 	test.file = NULL;
 	test.message[0] = 0;
-	test.deadline = arch_ticks() + ns_to_ticks((uint64_t)limit * slow * 1000000);
+	test.limit = limit_ns(limit);
+	test.deadline = arch_ticks() + ns_to_ticks(test.limit);
+	noise_begin();
 	arch_interrupts_off();
 	timer.watchdog = test.deadline;
 	set_timer();
@@ -549,6 +607,7 @@ void conform_main(void)
 		console_log_start();
 	reboot_find();
 	report_machine();
+	noise_start();
 	run_tests();
 	machine_end();
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "arch/arch.h"
+#include "noise.h"
 #include "text.h"
 
 enum transport { TRANSPORT_ANY, TRANSPORT_MMIO, TRANSPORT_PCI };
@@ -58,13 +59,36 @@ _Noreturn void test_skip(const char *format, ...) __attribute__((format(printf, 
 	} while (0)
 #define fail(...) test_fail(__FILE__, __LINE__, __VA_ARGS__)
 #define skip(...) test_skip(__VA_ARGS__)
+/* Skips because of where the test runs: an emulated processor, firmware before it, a busy host. */
+#define cannot_judge(...) test_skip("environment: " __VA_ARGS__)
+/*
+ * Checks a time limit of the contract: what took @ns may take @limit_ms. Skips if it is late by no
+ * more than the host's noise may explain (noise.h).
+ */
+#define check_within(ns, limit_ms, format, ...)                                              \
+	do {                                                                                 \
+		uint64_t within_ns = (ns);                                                   \
+		switch (noise_judge(within_ns, limit_ns(limit_ms))) {                        \
+		case NOISE_WITHIN:                                                           \
+			break;                                                               \
+		case NOISE_CANNOT_TELL:                                                      \
+			cannot_judge(format ": %lu ms, beside noise of the host of %lu us",  \
+				     ##__VA_ARGS__, within_ns / 1000000, noise_ns() / 1000); \
+		case NOISE_LATE:                                                             \
+			fail(format ": %lu ms", ##__VA_ARGS__, within_ns / 1000000);         \
+		}                                                                            \
+	} while (0)
 
 /* Time. The option slow=N of the command line multiplies all limits. */
 uint64_t ticks_to_ns(uint64_t ticks);
 uint64_t ns_to_ticks(uint64_t ns);
+/* A limit in nanoseconds. */
+uint64_t limit_ns(unsigned int ms);
 struct deadline {
 	uint64_t end, turns;
+	uint64_t limit; /* ns; 0: it was extended already, or is exact */
 };
+/* To give up: the host's noise extends it (noise.h). */
 struct deadline deadline_after_ms(unsigned int ms);
 /*
  * Call it in each iteration of a loop. After many iterations it sleeps a moment. It also returns

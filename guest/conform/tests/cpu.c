@@ -14,6 +14,7 @@
 #endif
 
 #define SECOND_MS  1000
+#define START_MS   5000 /* gives up */
 #define WORK_TURNS 10000
 #define EXITS	   4000u
 
@@ -42,9 +43,13 @@ static void start(unsigned int cpu, void (*function)(void *), void *argument)
 static void start_each(void)
 {
 	for (unsigned int i = 1; i < machine.cpu_count; i++) {
+		uint64_t from = arch_ticks();
+
 		arrived[i] = 0;
 		start(i, arrive, (void *)(uintptr_t)i);
-		check(wait_until(arrived[i] == 1, SECOND_MS), "processor %u does not arrive", i);
+		check(wait_until(arrived[i] == 1, START_MS), "processor %u does not arrive", i);
+		check_within(ticks_to_ns(arch_ticks() - from), SECOND_MS,
+			     "processor %u took too long to arrive", i);
 	}
 }
 

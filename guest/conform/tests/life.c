@@ -9,6 +9,9 @@
 		skip("no virtio device"); \
 	for (struct device *device = devices; device < devices + device_count; device++)
 
+#define RESET_LIMIT_MS 1000
+#define GIVE_UP_MS     5000
+
 TEST(life_reset_status, "AVP-LIFE-001", .limit_ms = 20000)
 {
 	for_each_device(device)
@@ -17,12 +20,18 @@ TEST(life_reset_status, "AVP-LIFE-001", .limit_ms = 20000)
 						 STATUS_FEATURES, STATUS_RUNNING, 0xff};
 
 		for (unsigned int i = 0; i < 5; i++) {
+			uint64_t from;
+
 			device_negotiate(device, 0);
 			device->ops->set_status(device, states[i]);
+			from = arch_ticks();
 			device->ops->set_status(device, 0);
-			check(wait_until(device->ops->status(device) == 0, 1000),
-			      "%s: status 0x%x a second after a reset from 0x%x",
-			      device_name(device), device->ops->status(device), states[i]);
+			check(wait_until(device->ops->status(device) == 0, GIVE_UP_MS),
+			      "%s: status 0x%x after a reset from 0x%x", device_name(device),
+			      device->ops->status(device), states[i]);
+			check_within(ticks_to_ns(arch_ticks() - from), RESET_LIMIT_MS,
+				     "%s: a reset from status 0x%x takes too long",
+				     device_name(device), states[i]);
 		}
 	}
 }

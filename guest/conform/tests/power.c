@@ -199,7 +199,8 @@ TEST(pwr_reset_devices, "AVP-PWR-004", .limit_ms = 60000)
 		reboot_reset();
 	}
 	snapshot_take(&now);
-	snapshot_check_rest(&now);
+	if (!machine_firmware_ran())
+		snapshot_check_rest(&now);
 	/* A device that still works on an old request would change these words. */
 	words = (volatile uint64_t *)area;
 	for (uint64_t i = 0; i < IN_FLIGHT_AREA / sizeof(*words); i++)
@@ -209,6 +210,9 @@ TEST(pwr_reset_devices, "AVP-PWR-004", .limit_ms = 60000)
 		check(words[i] == (UINT64_C(0x5245534554) ^ i),
 		      "memory at 0x%lx was written by a request from before the reset",
 		      (uint64_t)&words[i]);
+	for (unsigned int i = 0; i < device_count && i < SNAPSHOT_DEVICES; i++)
+		if (now.devices[i].first_status && machine_firmware_ran())
+			cannot_judge("firmware has used device %u after the reset", i);
 }
 
 static volatile uint32_t busy;
@@ -246,8 +250,9 @@ TEST(pwr_reset_inflight, "AVP-PWR-005", .limit_ms = 60000)
 		 * Without a clock that survives the reset, the guest only checks that it runs
 		 * again.
 		 */
-		check(!before.ms || now.ms - before.ms <= RESET_LIMIT_MS + now.step,
-		      "the reset took %lu ms", now.ms - before.ms);
+		if (before.ms && now.ms - before.ms > now.step)
+			check_within((now.ms - before.ms - now.step) * 1000000, RESET_LIMIT_MS,
+				     "the reset takes too long");
 		return;
 	}
 	choose_area();

@@ -143,7 +143,7 @@ TEST(time_timer_cancel, "AVP-TIME-008")
 		rounds += counts;
 	}
 	if (rounds == 0)
-		skip("the host did not run the processor for milliseconds each time");
+		cannot_judge("the host did not run the processor for milliseconds each time");
 }
 
 TEST(time_timer_far, "AVP-TIME-009")
@@ -247,34 +247,43 @@ TEST(time_all_timers, "AVP-TIME-013", .cpus = 2, .limit_ms = 20000)
 TEST(time_frequency, "AVP-TIME-003", .limit_ms = 20000)
 {
 	uint16_t port = (uint16_t)x86_platform.timer.address;
-	uint64_t from, to, expected, difference;
+	/* Ticks before and after the first and the last read of the timer. */
+	uint64_t from[2], to[2], expected, least, most, allowed;
 	uint32_t now, last, total = 0;
 
 	if (!port)
 		skip("no second time source is described");
 	if (!text_starts(arch_clock_source(), "CPUID") && !text_starts(arch_clock_source(), "kvm"))
 		skip("the frequency is not reported: the guest measured it");
+	from[0] = arch_ticks();
 	last = arch_port_read(port, 4) & 0xffffff;
-	from = arch_ticks();
+	from[1] = arch_ticks();
 	while (total < PM_TIMER_HZ) {
+		to[0] = arch_ticks();
 		now = arch_port_read(port, 4) & 0xffffff;
+		to[1] = arch_ticks();
 		total += (now - last) & 0xffffff;
 		last = now;
 	}
-	to = arch_ticks();
 	expected = (uint64_t)total * 1000000000 / PM_TIMER_HZ;
-	difference = ticks_to_ns(to - from);
-	difference = difference > expected ? difference - expected : expected - difference;
-	/* Preemption between two reads adds to the sum: one thousandth more is allowed. */
-	check(difference < expected / 2000 + 1000000,
-	      "%lu ns by the ACPI timer are %lu ns by the counter", expected,
-	      ticks_to_ns(to - from));
+	/* The host may not run the guest between two reads: the truth is between these. */
+	least = ticks_to_ns(to[0] - from[1]);
+	most = ticks_to_ns(to[1] - from[0]);
+	allowed = expected / 2000 + 1000000;
+	check(expected + allowed >= least && expected <= most + allowed,
+	      "%lu ns by the ACPI timer are %lu to %lu ns by the counter", expected, least, most);
+	if (most - least > expected / 10)
+		cannot_judge("a read of the ACPI timer took %lu us", (most - least) / 1000);
 }
 
 TEST(time_frequency_known, "AVP-TIME-004", .profile = "x86-64")
 {
-	check(text_starts(arch_clock_source(), "CPUID") || text_starts(arch_clock_source(), "kvm"),
-	      "SHOULD: the frequency is not reported, the guest measured it (%s)",
+	bool reported = text_starts(arch_clock_source(), "CPUID") ||
+			text_starts(arch_clock_source(), "kvm");
+
+	if (!reported && machine_is_emulated())
+		cannot_judge("the emulated processor has no counter of a fixed frequency");
+	check(reported, "SHOULD: the frequency is not reported, the guest measured it (%s)",
 	      arch_clock_source());
 }
 
@@ -283,6 +292,8 @@ TEST(time_invariant, "AVP-TIME-005", .profile = "x86-64")
 	bool invariant = x86_cpuid(0x80000000, 0).eax >= 0x80000007 &&
 			 x86_cpuid(0x80000007, 0).edx & 1 << 8;
 
+	if (!invariant && !x86_has_kvm_clock() && machine_is_emulated())
+		cannot_judge("the emulated processor has no invariant counter");
 	check(invariant || x86_has_kvm_clock(),
 	      "CPUID reports neither an invariant time stamp counter nor kvm-clock");
 }
@@ -291,6 +302,8 @@ TEST(time_tsc_deadline, "AVP-TIME-012", .profile = "x86-64")
 {
 	uint64_t before = fired;
 
+	if (!(x86_cpuid(1, 0).ecx & 1 << 24) && machine_is_emulated())
+		cannot_judge("the emulated processor has no TSC-deadline mode");
 	check(x86_cpuid(1, 0).ecx & 1 << 24, "CPUID does not report TSC-deadline mode");
 	timer_request(arch_ticks() + ns_to_ticks(1000000), note);
 	check(wait_until(fired != before, 1000), "the timer does not fire in TSC-deadline mode");

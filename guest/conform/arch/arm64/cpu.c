@@ -7,6 +7,7 @@
 #include "test.h"
 
 #define STACK_SIZE 16384
+#define START_MS   5000
 #define STOP_MS	   5000
 
 extern uint8_t secondary_start[];
@@ -98,8 +99,6 @@ void arm64_secondary(struct context *context)
 
 bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64_t *code)
 {
-	uint64_t until;
-
 	*code = -1;
 	if (!arm64_platform.has_psci)
 		return false;
@@ -113,10 +112,7 @@ bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64
 			   (uint64_t)&processors[cpu].context);
 	if (*code != 0)
 		return false;
-	until = arch_ticks() + ns_to_ticks(UINT64_C(1000000000) * option_number("slow", 1));
-	while (!processors[cpu].entered && arch_ticks() < until)
-		arch_relax();
-	return processors[cpu].entered;
+	return wait_until(processors[cpu].entered, START_MS);
 }
 
 bool cpu_is_off(unsigned int cpu)

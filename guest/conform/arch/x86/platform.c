@@ -12,6 +12,7 @@
 #define PAGE_LEVELS 4
 #define MAP_END	    (UINT64_C(1) << 47) /* addresses beyond it are not canonical */
 #define STACK_SIZE  16384
+#define START_MS    5000
 #define STOP_MS	    5000
 
 extern uint64_t tables[];
@@ -219,17 +220,11 @@ bool cpu_start(unsigned int cpu, void (*function)(void *), void *argument, int64
 	deadline = deadline_after_ms(10);
 	while (arch_ticks() < deadline.end)
 		arch_relax();
+	/* It has its stack when it has entered: the next one may start. */
 	for (int attempt = 0; attempt < 2; attempt++) {
-		uint64_t until =
-			arch_ticks() + ns_to_ticks(attempt ? UINT64_C(1000000000) : 100000000);
-
 		x86_send_startup(id, (uint32_t)(page >> 12));
-		while (arch_ticks() < until) {
-			/* It has its stack: the next one may start. */
-			if (processors[cpu].entered)
-				return true;
-			arch_relax();
-		}
+		if (wait_until(processors[cpu].entered, attempt ? START_MS : 100))
+			return true;
 	}
 	return false;
 }
