@@ -39,7 +39,7 @@ struct window {
 enum serial_kind { SERIAL_NONE, SERIAL_16550_PORT, SERIAL_16550, SERIAL_PL011 };
 
 struct machine {
-	const char *entry; /* boot protocol: "pvh", "linux64", "linux32", "image" */
+	const char *entry; /* boot protocol: "pvh", "linux64", "linux32", "image", "efi" */
 	char command_line[2048];
 	bool command_line_cut;
 	struct range ranges[RANGES_MAX]; /* as the hypervisor listed them */
@@ -47,6 +47,7 @@ struct machine {
 	uint64_t initrd_start, initrd_end; /* equal: none */
 	uint64_t description;		   /* RSDP or device tree; 0: none */
 	char hypervisor[16], model[64];
+	bool has_firmware; /* UEFI ran before this guest: memory and devices are as it left them */
 
 	uint64_t cpu_ids[CPUS_MAX]; /* APIC id or MPIDR; the boot processor is first */
 	unsigned int cpu_count;

@@ -60,6 +60,9 @@ static uint64_t allocate_address(struct window *window, uint64_t size)
 {
 	uint64_t at = (window->next + size - 1) & ~(size - 1);
 
+	/* Firmware has given out what it wanted to, anywhere in the windows. */
+	if (machine.has_firmware)
+		return 0;
 	if (window->start == window->end || at > window->end || size > window->end - at)
 		return 0;
 	window->next = at + size;

@@ -256,7 +256,7 @@ static void cause_divide(void *argument)
 }
 
 /* Beyond what any page table maps. */
-#define UNMAPPED (ARCH_X86 ? UINT64_C(0x0000600000000000) : UINT64_C(0x0000008000000000))
+#define UNMAPPED UINT64_C(0x0000600000000000)
 
 static void cause_memory(void *argument)
 {

@@ -11,6 +11,7 @@
 /* The state at the entry: see start.S. */
 struct start_state {
 	uint64_t x0, x1, x2, x3, level, daif, counter, sctlr;
+	uint64_t by_efi; /* x0 is the address of a struct efi_start, not of a device tree */
 };
 extern struct start_state start_state;
 

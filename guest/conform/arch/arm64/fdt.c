@@ -138,13 +138,21 @@ static void copy_text(const struct property *property, char *to, size_t size, bo
 		*cut = property && length < property->length && property->data[length];
 }
 
+/* Firmware has a memory map and a command line of its own: those of the tree are not the guest's. */
+static void add_range(uint64_t start, uint64_t end, bool usable)
+{
+	if (!machine.has_firmware)
+		machine_add_range(start, end, usable);
+}
+
 static void take_chosen(const struct node *node)
 {
 	const struct property *start = find(node, "linux,initrd-start");
 	const struct property *end = find(node, "linux,initrd-end");
 
-	copy_text(find(node, "bootargs"), machine.command_line, sizeof(machine.command_line),
-		  &machine.command_line_cut);
+	if (!machine.has_firmware)
+		copy_text(find(node, "bootargs"), machine.command_line,
+			  sizeof(machine.command_line), &machine.command_line_cut);
 	copy_text(find(node, "stdout-path"), arm64_platform.stdout_path,
 		  sizeof(arm64_platform.stdout_path), NULL);
 	if (start && end) {
@@ -207,7 +215,7 @@ static void take_memory(const struct node *node)
 	uint64_t address, size;
 
 	for (unsigned int i = 0; i < RANGES_MAX && find_range(node, i, &address, &size); i++)
-		machine_add_range(address, address + size, true);
+		add_range(address, address + size, true);
 }
 
 static void take_cpu(const struct node *node)
@@ -247,7 +255,7 @@ static void take_node(const struct node *node)
 	if (has_string(find(node, "device_type"), "memory"))
 		take_memory(node);
 	if (node->reserved && find_range(node, 0, &address, &size))
-		machine_add_range(address, address + size, false);
+		add_range(address, address + size, false);
 	if (is_compatible(node, "arm,psci-1.0") || is_compatible(node, "arm,psci-0.2") ||
 	    is_compatible(node, "arm,psci")) {
 		arm64_platform.has_psci = true;
@@ -417,7 +425,7 @@ void arm64_read_tree(uint64_t address)
 
 		if (!from && !length)
 			break;
-		machine_add_range(from, from + length, false);
+		add_range(from, from + length, false);
 	}
 	arm64_platform.tree_valid = walk_nodes(&walk);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The entry by the Linux boot protocol (Documentation/arch/arm64/booting.rst), at EL1 or EL2; the
- * entry of other processors; the vectors.
+ * The entry by the Linux boot protocol (Documentation/arch/arm64/booting.rst), at EL1 or EL2; that
+ * of the EFI application, in the same state; the entry of other processors; the vectors.
  */
 #define NORMAL	0x0000000000000705 /* a valid block: attributes 1, inner shareable, accessed */
 #define DEVICE	0x0060000000000401 /* attributes 0, never executed */
@@ -10,7 +10,7 @@
 	.globl image_head
 image_head:
 	b start
-	.long 0
+	b efi_start		/* at EFI_ENTRY: from the EFI application */
 	.quad 0			/* text_offset */
 	.quad image_size
 	.quad 0xa		/* little-endian, pages of 4 KiB, anywhere in memory */
@@ -18,7 +18,12 @@ image_head:
 	.ascii "ARM\x64"
 	.long 0
 
-start:	adr x19, start_state
+efi_start:
+	mov x8, 1
+	b 1f
+start:	mov x8, 0
+1:	adr x19, start_state
+	str x8, [x19, 64]
 	stp x0, x1, [x19]
 	stp x2, x3, [x19, 16]
 	mrs x4, CurrentEL
@@ -32,11 +37,21 @@ start:	adr x19, start_state
 1:	mrs x7, sctlr_el2
 2:	stp x6, x7, [x19, 48]
 	dc ivac, x19
+	add x9, x19, 64
+	dc ivac, x9
 	/*
-	 * One table: 512 blocks of 1 GiB, of which those of the image and the device tree are
-	 * memory.
+	 * Two tables, of which the upper one has one entry: 512 blocks of 1 GiB. Those of the image
+	 * and of what x0 leads to are memory.
 	 */
-	adrp x21, tables
+	adrp x20, tables
+	adrp x21, tables + 4096
+	mov x1, 0
+9:	str xzr, [x20, x1]
+	add x1, x1, 8
+	cmp x1, 4096
+	b.ne 9b
+	orr x1, x21, 3
+	str x1, [x20]
 	mov x1, 0
 	ldr x2, =DEVICE
 3:	orr x3, x2, x1, lsl 30
@@ -56,10 +71,10 @@ start:	adr x19, start_state
 	str x3, [x21, x1, lsl 3]
 4:	dsb sy
 	mov x1, 0
-5:	add x3, x21, x1
+5:	add x3, x20, x1
 	dc ivac, x3
 	add x1, x1, 16
-	cmp x1, 4096
+	cmp x1, 8192
 	b.ne 5b
 	dsb sy
 	adr x20, first
@@ -136,7 +151,7 @@ set_up:	mrs x1, CurrentEL
 	mov x3, 5
 	cmp x2, x3
 	csel x2, x2, x3, lo
-	ldr x1, =0x803519		/* 39 bits, cached, inner shareable, 4 KiB, TTBR1 off */
+	ldr x1, =0x803510		/* 48 bits, cached, inner shareable, 4 KiB, TTBR1 off */
 	orr x1, x1, x2, lsl 32
 	msr tcr_el1, x1
 	adrp x1, tables
@@ -271,11 +286,11 @@ take_vector:
 	.balign 64
 	.globl start_state
 start_state:
-	.fill 8, 8, 0
+	.fill 9, 8, 0
 	.section .unzeroed, "aw", @nobits
 	.balign 4096
 	.globl tables
-tables:	.skip 4096
+tables:	.skip 2 * 4096
 	.skip 32768
 stack_top:
 	.section .note.GNU-stack, "", @progbits

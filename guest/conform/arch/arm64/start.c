@@ -4,7 +4,9 @@
  */
 #include "arch/arch.h"
 #include "arch/arm64/arm64.h"
+#include "arch/efi.h"
 #include "arch/image.h"
+#include "pages.h"
 #include "test.h"
 #include "text.h"
 
@@ -20,7 +22,12 @@
 #define CLASS_SYSTEM	0x18
 #define CLASS_BRK	0x3c
 
-extern uint64_t tables[512];
+#define DEVICE		UINT64_C(0x60000000000401)
+#define ENTRIES		512
+#define BLOCKS_MAX	(UINT64_C(1) << 18) /* 48 bits of address */
+
+/* The upper level, then the table of the first 512 GiB. */
+extern uint64_t tables[2][ENTRIES];
 struct image_state image_state;
 struct start_copy start_copy;
 
@@ -46,14 +53,14 @@ void arm64_start(void)
 /* Maps each block of 1 GiB with memory in it as memory; the others stay registers. */
 static void map_memory(uint64_t start, uint64_t end)
 {
-	for (uint64_t block = start / GIB; block < 512 && block * GIB < end; block++) {
+	for (uint64_t block = start / GIB; block < ENTRIES && block * GIB < end; block++) {
 		uint64_t entry = block * GIB | NORMAL;
 
-		if (tables[block] == entry)
+		if (tables[1][block] == entry)
 			continue;
-		tables[block] = 0;
+		tables[1][block] = 0;
 		__asm__ volatile("dsb ishst; tlbi vmalle1is; dsb ish; isb" ::: "memory");
-		tables[block] = entry;
+		tables[1][block] = entry;
 		__asm__ volatile("dsb ishst; isb" ::: "memory");
 	}
 }
@@ -62,17 +69,40 @@ void arch_init(void)
 {
 	machine.entry = "image";
 	start_copy.address = 0;
-	arm64_read_tree(start_state.x0);
+	if (start_state.by_efi) {
+		const struct efi_start *start = (const struct efi_start *)start_state.x0;
+
+		efi_read_start(start);
+		arm64_read_tree(start->tree);
+	} else {
+		arm64_read_tree(start_state.x0);
+	}
 	for (unsigned int i = 0; i < machine.range_count; i++)
 		if (machine.ranges[i].usable)
 			map_memory(machine.ranges[i].start, machine.ranges[i].end);
 }
 
-/* Everything below 512 GiB is mapped from the start. */
+/* Everything below 512 GiB is mapped from the start; beyond it there are only registers. */
 void arch_map(uint64_t start, uint64_t size)
 {
-	(void)start;
-	(void)size;
+	uint64_t end = start + size;
+
+	for (uint64_t block = start / GIB; block < BLOCKS_MAX && block * GIB < end; block++) {
+		uint64_t *upper = &tables[0][block / ENTRIES];
+		uint64_t *table;
+
+		if (block < ENTRIES)
+			continue;
+		if (!*upper) {
+			table = pages_keep();
+			if (!table)
+				return;
+			*upper = (uint64_t)table | 3;
+		}
+		table = (uint64_t *)(*upper & ~UINT64_C(0xfff));
+		table[block % ENTRIES] = block * GIB | DEVICE;
+	}
+	__asm__ volatile("dsb ishst; isb" ::: "memory");
 }
 
 static void find_hypervisor(void)

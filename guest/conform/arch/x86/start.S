@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The entry points: PVH (Xen, "x86/HVM direct boot ABI"), the 32-bit and the 64-bit Linux boot
- * protocol (Documentation/arch/x86/boot.rst). Each saves the state in which it was entered; then
+ * protocol (Documentation/arch/x86/boot.rst), and that of the EFI application. Each saves the state in which it was entered; then
  * all use the same page tables, stack and C code. Then the exception stubs, and the trampoline of
  * the other processors.
  */
+#include "arch/efi.h"
+
 #define CODE32 0x08
 #define DATA   0x10
 #define CODE64 0x18
@@ -74,7 +76,46 @@ linux64_start:
 	push %rax
 	lretq
 
+/*
+ * From the EFI application, with its tables, which may have five levels: through 32-bit mode
+ * without paging.
+ */
+	.org EFI_ENTRY
+efi_start:
+	ENTER_ONCE (%rip)
+	cli
+	cld
+	movq $3, start_state + 0(%rip)
+	mov %rdi, start_state + 8(%rip)
+	lea stack_top(%rip), %rsp
+	lgdt gdt_pointer(%rip)
+	pushq $CODE32
+	lea 1f(%rip), %rax
+	push %rax
+	lretq
+	.code32
+1:	mov $DATA, %eax
+	mov %eax, %ds
+	mov %eax, %es
+	mov %eax, %ss
+	mov %cr0, %eax
+	and $0x7fffffff, %eax
+	mov %eax, %cr0
+	mov $0xc0000080, %ecx
+	rdmsr
+	and $~0x100, %eax
+	wrmsr
+	mov %cr4, %eax
+	and $0x40, %eax
+	mov %eax, %cr4
+	jmp start32
+
+	.code64
 make_tables64:
+	lea tables(%rip), %rdi
+	xor %eax, %eax
+	mov $2 * 512, %ecx
+	rep stosq
 	lea tables(%rip), %rdi
 	lea 4096+3(%rdi), %rax
 	mov %rax, (%rdi)
@@ -121,7 +162,14 @@ start32:
 	mov %eax, %ds
 	mov %eax, %es
 	mov %eax, %ss
-	/* One table each for the two upper levels, four with 2 MiB pages: the first 4 GiB. */
+	/*
+	 * One table each for the two upper levels, cleared first, and four with 2 MiB pages: the
+	 * first 4 GiB.
+	 */
+	mov $tables, %edi
+	xor %eax, %eax
+	mov $2 * 1024, %ecx
+	rep stosl
 	mov $tables, %edi
 	lea 4096+3(%edi), %eax
 	mov %eax, (%edi)

@@ -5,6 +5,7 @@
 #include <asm/bootparam.h>
 
 #include "arch/arch.h"
+#include "arch/efi.h"
 #include "arch/image.h"
 #include "arch/x86/x86.h"
 #include "text.h"
@@ -108,6 +109,12 @@ static void read_boot_params(uint64_t address, const char *entry)
 	}
 }
 
+static void read_efi(const struct efi_start *start)
+{
+	efi_read_start(start);
+	machine.description = start->rsdp;
+}
+
 /* Does not use memset(): .bss is not usable yet. */
 static uint64_t count_nonzero(void)
 {
@@ -138,6 +145,8 @@ void arch_init(void)
 	x86_load_idt();
 	if (start_state.kind == 0)
 		read_start_info(start_state.information);
+	else if (start_state.kind == 3)
+		read_efi((const struct efi_start *)start_state.information);
 	else
 		read_boot_params(start_state.information,
 				 start_state.kind == 1 ? "linux32" : "linux64");

@@ -10,7 +10,7 @@
 
 /* The state at the entry: see start.S. */
 struct start_state {
-	uint64_t kind; /* 0 PVH, 1 linux32, 2 linux64 */
+	uint64_t kind; /* 0 PVH, 1 linux32, 2 linux64, 3 EFI */
 	uint64_t information;
 	uint64_t flags, cr0, cr4, cs, ds, sp;
 };
