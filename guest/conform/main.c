@@ -5,6 +5,7 @@
  */
 #include "console.h"
 #include "base/contract_version.h"
+#include "devices/boot_disk.h"
 #include "devices/console_log.h"
 #include "devices/watchdog.h"
 #include "bus/bus.h"
@@ -602,6 +603,7 @@ void conform_main(void)
 	while (!timer_works() && !deadline_passed(&deadline))
 		;
 	devices_discover();
+	boot_disk_remove();
 	watchdog_discover();
 	if (!console_works())
 		console_log_start();

@@ -121,7 +121,9 @@ static const struct option_row conform_option_rows[] = {
 		.choices = conform_formats,
 		.default_text = "native",
 		.help = "form of --image or of --command's image: elf (x86-64, with a PVH note), "
-			"bzimage (x86-64), arm64 (as Linux's Image); native is elf or arm64",
+			"bzimage (x86-64), arm64 (as Linux's Image), efi-amd64 and efi-arm64 (EFI "
+			"applications), disk (a disk image from which UEFI starts either of "
+			"them); native is elf or arm64",
 	},
 	FILE_ROW("log", log, "keep the guest's console, and its hypervisor's standard error"),
 	FILE_ROW("expect", expect,

@@ -55,9 +55,10 @@ static void add_device_words(struct arguments *arguments, const struct conform_o
 static void add_words(struct arguments *arguments, const struct conform_boot *boot)
 {
 	const struct conform_options *options = boot->options;
+	const char *console = conform_image_console(options);
 
-	arguments_add_format(arguments, "console=%s reset=1 boot=%lu start=%zu slow=%" PRIu64,
-			     conform_image_format(options) == IMAGE_ARM64 ? "ttyAMA0" : "ttyS0",
+	arguments_add_format(arguments, "%s%s%sreset=1 boot=%lu start=%zu slow=%" PRIu64,
+			     console ? "console=" : "", console ? console : "", console ? " " : "",
 			     boot->number, boot->start, options->slow);
 	if (!options->command)
 		add_device_words(arguments, options);

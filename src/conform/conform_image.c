@@ -18,21 +18,31 @@
 #define NATIVE_FORMAT IMAGE_ELF
 #endif
 
-static const char *const image_files[] = {
-	[IMAGE_ELF] = "conform-amd64.elf",
-	[IMAGE_BZIMAGE] = "conform-amd64.bzimage",
-	[IMAGE_ARM64] = "conform-arm64.image",
+static const struct {
+	const char *file, *console;
+} images[] = {
+	[IMAGE_ELF] = {"conform-amd64.elf", "ttyS0"},
+	[IMAGE_BZIMAGE] = {"conform-amd64.bzimage", "ttyS0"},
+	[IMAGE_ARM64] = {"conform-arm64.image", "ttyAMA0"},
+	[IMAGE_EFI_AMD64] = {"conform-amd64.efi", "ttyS0"},
+	[IMAGE_EFI_ARM64] = {"conform-arm64.efi", "ttyAMA0"},
+	[IMAGE_DISK] = {"conform-disk.img", NULL},
 };
 
-enum image_format conform_image_format(const struct conform_options *options)
+static enum image_format format_of(const struct conform_options *options)
 {
 	return options->format == IMAGE_NATIVE ? NATIVE_FORMAT : (enum image_format)options->format;
+}
+
+const char *conform_image_console(const struct conform_options *options)
+{
+	return images[format_of(options)].console;
 }
 
 int conform_image_find(char path[PATH_MAX], const struct conform_options *options,
 		       struct error *error)
 {
-	const char *file = image_files[conform_image_format(options)];
+	const char *file = images[format_of(options)].file;
 	static const char *const places[] = {"../guest", "../share/avp"};
 	char program[PATH_MAX];
 	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
@@ -49,8 +59,10 @@ int conform_image_find(char path[PATH_MAX], const struct conform_options *option
 			return 0;
 	return error_set(error, ENOENT,
 			 "the conformance guest, %s, is not installed with this program; build "
-			 "it with guest/conform/build",
-			 file);
+			 "it with %s",
+			 file,
+			 format_of(options) == IMAGE_DISK ? "guest/conform/build-disk" :
+							    "guest/conform/build");
 }
 
 int conform_image_write(const struct conform_options *options, struct error *error)

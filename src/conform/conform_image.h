@@ -11,8 +11,8 @@
 #include "base/error.h"
 #include "conform/conform_options.h"
 
-/* The format of --image-format, with IMAGE_NATIVE resolved. */
-enum image_format conform_image_format(const struct conform_options *options);
+/* The console of a machine that starts this image, as Linux names it; NULL: unknown. */
+const char *conform_image_console(const struct conform_options *options);
 
 /* Writes the image's path to @path. Returns 0, or a negative errno with *error set. */
 int conform_image_find(char path[PATH_MAX], const struct conform_options *options,

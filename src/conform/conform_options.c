@@ -13,12 +13,9 @@
 const char *const conform_profiles[] = {
 	"all", "base", "cockpit", "gateway", "safety", "arm64", "x86-64", NULL,
 };
+/* In the order of enum image_format. */
 const char *const conform_formats[] = {
-	[IMAGE_NATIVE] = "native",
-	[IMAGE_ELF] = "elf",
-	[IMAGE_BZIMAGE] = "bzimage",
-	[IMAGE_ARM64] = "arm64",
-	NULL,
+	"native", "elf", "bzimage", "arm64", "efi-amd64", "efi-arm64", "disk", NULL,
 };
 
 uint64_t conform_options_memory(const struct conform_options *options)

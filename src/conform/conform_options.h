@@ -12,7 +12,15 @@
 
 #define CONFORM_MEMORY (UINT64_C(256) << 20) /* of the guest, unless --memory is given */
 
-enum image_format { IMAGE_NATIVE, IMAGE_ELF, IMAGE_BZIMAGE, IMAGE_ARM64 };
+enum image_format {
+	IMAGE_NATIVE,
+	IMAGE_ELF,
+	IMAGE_BZIMAGE,
+	IMAGE_ARM64,
+	IMAGE_EFI_AMD64,
+	IMAGE_EFI_ARM64,
+	IMAGE_DISK, /* for firmware of either architecture */
+};
 
 struct conform_options {
 	uint64_t engine; /* index in guest_engine_choices */

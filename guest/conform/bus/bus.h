@@ -154,6 +154,8 @@ void config_write(struct device *device, uint32_t offset, uint64_t value, unsign
 /* virtio_mmio.c, virtio_pci.c */
 void mmio_discover(void);
 void pci_discover(void);
+/* Takes it out of the devices under test; those after it move up. */
+void device_remove(struct device *device);
 struct device *device_add(const struct transport_ops *ops, enum transport transport, uint32_t id);
 /*
  * Calls function(argument). False: it caused an exception, which is logged; the devices that the

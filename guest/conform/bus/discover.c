@@ -33,6 +33,17 @@ struct device *device_add(const struct transport_ops *ops, enum transport transp
 	return device;
 }
 
+void device_remove(struct device *device)
+{
+	device_count--;
+	for (; device < &devices[device_count]; device++) {
+		unsigned int number = device->number;
+
+		*device = device[1];
+		device->number = number;
+	}
+}
+
 bool device_probe(void (*function)(void *), void *argument)
 {
 	unsigned int before = device_count;

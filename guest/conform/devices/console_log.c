@@ -50,19 +50,13 @@ static void write_queue(const char *text, size_t length)
 void console_log_start(void)
 {
 	struct device *device = device_find(VIRTIO_ID_CONSOLE, TRANSPORT_ANY);
-	unsigned int number;
 
 	if (!device || !device->ops->queue_size(device, 0) || !device->ops->queue_size(device, 1) ||
 	    !device_negotiate(device, EMERGENCY))
 		return;
-	number = device->number;
 	log_device = *device;
 	log_device.touched = false;
-	/* Remove it from the devices under test. */
-	for (device_count--; number < device_count; number++) {
-		devices[number] = devices[number + 1];
-		devices[number].number = number;
-	}
+	device_remove(device);
 	line = pages_get(PAGE_SIZE);
 	device_queue(&log_device, 0, QUEUE_SIZE);
 	queue = device_queue(&log_device, 1, QUEUE_SIZE);
