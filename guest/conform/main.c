@@ -567,14 +567,17 @@ static void run_tests(void)
 
 static void report_machine(void)
 {
-	char repeated[64] = "";
+	char repeated[64] = "", word[20], run[30] = "";
 	bool repeats = text_option(machine.command_line, "repeat", repeated, sizeof(repeated));
 
 	report_start();
-	report_line("boot %lu contract " CONTRACT_VERSION " arch " ARCH_NAME
-		    " entry %s cpus %u memory %lu MiB%s%s",
+	if (text_option(machine.command_line, "run", word, sizeof(word)))
+		text_format(run, sizeof(run), " run %s", word);
+	report_line("boot %lu suite " SUITE_VERSION " contract " CONTRACT_VERSION
+		    " arch " ARCH_NAME " entry %s cpus %u memory %lu MiB%s%s%s",
 		    option_number("boot", 1) + reboot_count(), machine.entry, machine.cpu_count,
-		    (machine_memory_size() + (1 << 19)) >> 20, repeats ? " repeat " : "", repeated);
+		    (machine_memory_size() + (1 << 19)) >> 20, run, repeats ? " repeat " : "",
+		    repeated);
 	report_line("hypervisor \"%s\" model \"%s\"", machine.hypervisor, machine.model);
 	report_line("clock %lu kHz by %s", arch_ticks_per_second() / 1000, arch_clock_source());
 	devices_report();

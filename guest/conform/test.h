@@ -33,14 +33,11 @@ struct test {
 };
 
 #define LIMIT_MS 5000
-/* Precedes each test's name, so that src/conform/conform_expect.h finds it in the image. */
-#define TEST_MARK "\1"
 
 #define TEST(test_name, test_requirements, ...)                                             \
 	static void test_run_##test_name(void);                                             \
-	static const char test_text_##test_name[] = TEST_MARK #test_name;                   \
 	static const struct test test_entry_##test_name __attribute__((                     \
-		used, section(".tests"), aligned(8))) = {.name = test_text_##test_name + 1, \
+		used, section(".tests"), aligned(8))) = {.name = #test_name,                \
 							 .requirements = test_requirements, \
 							 .run = test_run_##test_name,       \
 							 ##__VA_ARGS__};                    \

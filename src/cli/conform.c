@@ -25,19 +25,19 @@ static const struct option_row conform_option_rows[] = {
 	},
 	{
 		.name = "profile",
-		.type = OPTION_CHOICE,
+		.type = OPTION_LIST,
 		.argument = "NAME",
 		.offset = offsetof(struct conform_options, profile),
-		.choices = conform_profiles,
-		.default_text = "all",
-		.help = "only tests of requirements of this profile of the contract",
+		.help = "judge this profile of the contract: base, cockpit, gateway, safety, arm64, "
+			"x86-64, several with commas between them, or all; unless given, base and "
+			"that of the guest's architecture",
 	},
 	{
 		.name = "only",
 		.type = OPTION_STRING,
 		.argument = "PATTERN",
 		.offset = offsetof(struct conform_options, only),
-		.help = "only tests whose names match, such as 'blk_*'",
+		.help = "only tests whose names match, such as 'blk_*'; no profile is judged then",
 	},
 	{
 		.name = "cpus",
@@ -126,9 +126,9 @@ static const struct option_row conform_option_rows[] = {
 			"them); native is elf or arm64",
 	},
 	FILE_ROW("log", log, "keep the guest's console, and its hypervisor's standard error"),
-	FILE_ROW("expect", expect,
-		 "known failures, one name of a test a line, then a reason; comments start with #; "
-		 "these failures do not fail the run"),
+	FILE_ROW("waivers", waivers,
+		 "failures that are accepted, one a line: NAME until YYYY-MM-DD REASON, where NAME "
+		 "is a test, a requirement or a row of a profile; comments start with #"),
 	FILE_ROW("junit", junit, "write the verdicts as JUnit XML"),
 	FILE_ROW("json", json, "write the verdicts and measurements as JSON"),
 	FILE_ROW("html", html, "write the verdicts as an HTML page"),
@@ -159,12 +159,13 @@ const struct command command_conform = {
 		},
 	.exit_statuses =
 		(const struct command_note[]){
-			{"0", "every test that could run has passed or is a known failure, and "
-			      "the log is complete"},
-			{"1", "a test failed or hung, the log is incomplete, or the guest printed "
-			      "nothing"},
+			{"0",
+			 "the machine is conformant with each profile that was judged, perhaps "
+			 "with waivers; with --only, no test broke a MUST"},
+			{"1", "it is not conformant, or the verdict is incomplete: a required test "
+			      "was skipped, or the log is not whole"},
 			{"2", "the call was wrong: --only matches no test, --command cannot be "
-			      "started, --expect names an unknown test"},
+			      "started, --waivers names what the contract does not have"},
 			{NULL, NULL},
 		},
 	.examples =

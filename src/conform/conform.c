@@ -11,15 +11,16 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "conform/conform_expect.h"
 #include "conform/conform_image.h"
+#include "conform/conform_judge.h"
 #include "conform/conform_report.h"
 #include "conform/conform_run.h"
 #include "conform/conform_summary.h"
 
 struct conform {
 	struct conform_log log;
-	struct conform_expect expect;
+	struct conform_waivers waivers;
+	struct conform_judge judge;
 };
 
 static int read_logs(const struct conform_options *options, struct conform_log *log,
@@ -58,7 +59,7 @@ static int run_and_keep(const struct conform_options *options, struct conform_lo
 	return result;
 }
 
-static int write_reports(const struct conform_options *options, const struct conform_log *log,
+static int write_reports(const struct conform_options *options, const struct conform_judge *judge,
 			 struct error *error)
 {
 	cleanup_free char *command = NULL, *filter = NULL;
@@ -70,11 +71,11 @@ static int write_reports(const struct conform_options *options, const struct con
 	about.command = command;
 	about.filter = filter;
 	if (result == 0 && options->junit)
-		result = conform_report_junit(log, options->junit, error);
+		result = conform_report_junit(judge, options->junit, error);
 	if (result == 0 && options->json)
-		result = conform_report_json(log, &about, options->json, error);
+		result = conform_report_json(judge, &about, options->json, error);
 	if (result == 0 && options->html)
-		result = conform_report_html(log, &about, options->html, error);
+		result = conform_report_html(judge, &about, options->html, error);
 	return result;
 }
 
@@ -82,8 +83,6 @@ static int write_reports(const struct conform_options *options, const struct con
 static int check_selection(const struct conform_options *options, const struct conform_log *log,
 			   struct error *error)
 {
-	bool profile = options->profile != 0 && !options->from.count;
-
 	if (conform_log_state(log) != CONFORM_COMPLETE)
 		return 0;
 	for (size_t i = 0; i < log->count; i++)
@@ -92,56 +91,46 @@ static int check_selection(const struct conform_options *options, const struct c
 	if (options->from.count || !options->only)
 		return error_set_usage(error, "no test was selected when this guest ran");
 	return error_set_usage(error,
-			       "--only: no test%s%s has a name that matches '%s'; docs/contract "
+			       "--only: no test has a name that matches '%s'; docs/contract "
 			       "and an --html page of all tests have the names",
-			       profile ? " of profile " : "",
-			       profile ? conform_profiles[options->profile] : "", options->only);
-}
-
-/* Check the names before the boot: the run takes minutes. */
-static int read_expect(const struct conform_options *options, struct conform_expect *expect,
-		       struct error *error)
-{
-	int result = conform_expect_read(expect, options->expect, error);
-	char image[PATH_MAX];
-
-	/* A log that is read may come from another version of the guest. */
-	if (result < 0 || options->from.count)
-		return result;
-	result = conform_image_find(image, options, error);
-	return result < 0 ? result : conform_expect_check(expect, image, error);
+			       options->only);
 }
 
 static void free_conform(struct conform *conform)
 {
+	conform_judge_free(&conform->judge);
+	conform_waivers_free(&conform->waivers);
 	conform_log_free(&conform->log);
-	conform_expect_free(&conform->expect);
 }
 
 int conform_execute(const struct conform_options *options, struct error *error)
 {
 	__attribute__((cleanup(free_conform))) struct conform conform = {.log.tests = NULL};
 	struct error later;
-	int result, reported;
+	int result, judged;
 
 	if (options->image)
 		return conform_image_write(options, error);
 	result = conform_options_check(options, error);
-	if (result == 0 && options->expect)
-		result = read_expect(options, &conform.expect, error);
+	/* Check the names before the boot: the run takes minutes. */
+	if (result == 0 && options->waivers)
+		result =
+			conform_waivers_read(&conform.waivers, options->waivers, time(NULL), error);
 	if (result < 0)
 		return result;
 	result = options->from.count ? read_logs(options, &conform.log, error) :
 				       run_and_keep(options, &conform.log, error);
 	if (result == 0)
 		result = check_selection(options, &conform.log, error);
-	if (result == 0 && options->expect)
-		result = conform_expect_apply(&conform.expect, &conform.log, error);
 	/* Also after an error, so that no file keeps results of an earlier run. */
-	reported = write_reports(options, &conform.log, result < 0 ? &later : error);
-	if (result < 0 && reported < 0)
+	judged = conform_judge_log(&conform.judge, &conform.log, &conform.waivers,
+				   &options->profile, options->only != NULL,
+				   result < 0 ? &later : error);
+	if (judged == 0)
+		judged = write_reports(options, &conform.judge, result < 0 ? &later : error);
+	if (result < 0 && judged < 0)
 		log_error("%s", later.message);
-	if (result < 0 || reported < 0)
-		return result < 0 ? result : reported;
-	return conform_summary(&conform.log, options->expect);
+	if (result < 0 || judged < 0)
+		return result < 0 ? result : judged;
+	return conform_summary(&conform.judge, &conform.waivers);
 }

@@ -57,9 +57,10 @@ static void add_words(struct arguments *arguments, const struct conform_boot *bo
 	const struct conform_options *options = boot->options;
 	const char *console = conform_image_console(options);
 
-	arguments_add_format(arguments, "%s%s%sreset=1 boot=%lu start=%zu slow=%" PRIu64,
+	arguments_add_format(arguments,
+			     "%s%s%sreset=1 run=%08x boot=%lu start=%zu slow=%" PRIu64,
 			     console ? "console=" : "", console ? console : "", console ? " " : "",
-			     boot->number, boot->start, options->slow);
+			     boot->run, boot->number, boot->start, options->slow);
 	if (!options->command)
 		add_device_words(arguments, options);
 	if (!options->command || options->memory)
@@ -71,8 +72,6 @@ static void add_words(struct arguments *arguments, const struct conform_boot *bo
 		arguments_extend(arguments, " repeat=%s", boot->repeat);
 	if (boot->ending || boot->repeat)
 		return;
-	if (options->profile)
-		arguments_extend(arguments, " profile=%s", conform_profiles[options->profile]);
 	if (options->only)
 		arguments_extend(arguments, " only=%s", options->only);
 }

@@ -8,6 +8,7 @@
 
 #include <limits.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/arguments.h"
 #include "base/error.h"
@@ -23,6 +24,7 @@ struct conform_boot {
 	const struct conform_files *files;
 	unsigned long number; /* of the boot, higher than those before */
 	size_t start;	      /* number of the first test */
+	uint32_t run;	      /* tells the boots of one run from those of others */
 	const char *ending;   /* the only test of this boot, which ends the guest, or NULL */
 	const char *repeat;   /* the only test of this boot, which has failed before, or NULL */
 };

@@ -37,6 +37,7 @@ void conform_log_free(struct conform_log *log)
 {
 	free(log->tests);
 	free(log->measures);
+	conform_lines_free(&log->kept);
 	*log = (struct conform_log){.tests = NULL};
 }
 
@@ -164,7 +165,28 @@ static void end_boot(struct conform_log *log)
 	log->current = log->last = 0;
 }
 
-/* "boot 1 contract 0.1.0 …", and "… repeat NAME" if it runs only this test again. */
+/* What a boot's line says of its run, without the test that it repeats. */
+static size_t machine_length(const char *machine)
+{
+	const char *repeat = strstr(machine, REPEAT);
+
+	return repeat ? (size_t)(repeat - machine) : strlen(machine);
+}
+
+static bool is_same_machine(const char *boot, const char *before)
+{
+	size_t length;
+
+	boot += strcspn(boot, " ");
+	before += strcspn(before, " ");
+	length = machine_length(boot);
+	return length == machine_length(before) && !memcmp(boot, before, length);
+}
+
+/*
+ * "boot 1 suite 2.0.0 contract 0.2.0 …", and "… repeat NAME" if it runs only this test again. The
+ * rest of it describes the run, and is the same in all its boots.
+ */
 static int take_boot(struct conform_log *log, const char *text, struct error *error)
 {
 	unsigned long number = strtoul(text, NULL, 10);
@@ -175,7 +197,7 @@ static int take_boot(struct conform_log *log, const char *text, struct error *er
 	 */
 	bool higher = !log->in_boot || number > log->number;
 	bool resumes = log->reset_announced && higher;
-	char version[20] = "";
+	char suite[20] = "", version[20] = "";
 	struct error mismatch;
 
 	if (log->said_end && number > log->number)
@@ -200,7 +222,9 @@ static int take_boot(struct conform_log *log, const char *text, struct error *er
 	log->boots++;
 	log->lines = 0;
 	log->crc = 0;
-	sscanf(text, "%*u contract %19s", version);
+	log->mixed |= log->boot[0] && !is_same_machine(text, log->boot);
+	sscanf(text, "%*u suite %19s contract %19s", suite, version);
+	log->other_suite |= strcmp(suite, SUITE_VERSION) != 0;
 	log->other_contract |=
 		contract_compare(version, CONTRACT_VERSION, CONTRACT_PROFILES, &mismatch) != 0;
 	log->repeat_passed = false;
@@ -429,9 +453,30 @@ static void take_detail(struct conform_log *log, const char *line)
 		KEEP(test->at, value, length);
 }
 
-static int take_line(struct conform_log *log, const char *line, struct error *error)
+/* A line that is the guest's own. */
+static int take_own_line(struct conform_log *log, const char *line, struct error *error)
 {
 	struct conform_test *test;
+	const char *rest;
+
+	if (begins(line, OWN, &rest))
+		return take_own(log, rest, error);
+	if (begins(line, "ok ", &rest))
+		return take_verdict(log, rest, true, error);
+	if (begins(line, "not ok ", &rest))
+		return take_verdict(log, rest, false, error);
+	/* The plan gives the number of tests, also of those that never begin. */
+	if (begins(line, "1..", &rest) && isdigit((unsigned char)*rest) && strtoul(rest, NULL, 10))
+		return get_test(log, strtoul(rest, NULL, 10), &test, error);
+	if (!strcmp(line, "  ---"))
+		log->in_details = true;
+	else if (log->in_details)
+		take_detail(log, line + 2);
+	return 0;
+}
+
+static int take_line(struct conform_log *log, const char *line, struct error *error)
+{
 	const char *rest;
 	int result = 0;
 
@@ -463,20 +508,8 @@ static int take_line(struct conform_log *log, const char *line, struct error *er
 	log->taken++;
 	log->lines++;
 	log->crc = crc32_add(crc32_add(log->crc, line, strlen(line)), "\n", 1);
-	if (begins(line, OWN, &rest))
-		return take_own(log, rest, error);
-	if (begins(line, "ok ", &rest))
-		return take_verdict(log, rest, true, error);
-	if (begins(line, "not ok ", &rest))
-		return take_verdict(log, rest, false, error);
-	/* The plan gives the number of tests, also of those that never begin. */
-	if (begins(line, "1..", &rest) && isdigit((unsigned char)*rest) && strtoul(rest, NULL, 10))
-		return get_test(log, strtoul(rest, NULL, 10), &test, error);
-	if (!strcmp(line, "  ---"))
-		log->in_details = true;
-	else if (log->in_details)
-		take_detail(log, line + 2);
-	return 0;
+	result = take_own_line(log, line, error);
+	return result < 0 ? result : conform_lines_add(&log->kept, log->last, line, error);
 }
 
 int conform_log_add(struct conform_log *log, const char *line, struct error *error)
@@ -582,19 +615,24 @@ bool conform_is_bad(const struct conform_test *test)
 	return test->verdict != CONFORM_PASS && test->verdict != CONFORM_SKIPPED;
 }
 
-bool conform_is_known(const struct conform_test *test)
+bool conform_is_waived(const struct conform_test *test)
 {
-	return test->known && conform_is_bad(test);
+	return test->waived && conform_is_bad(test);
 }
 
 enum conform_state conform_log_state(const struct conform_log *log)
 {
 	if (log->boots == 0)
 		return CONFORM_EMPTY;
+	/* First, because another suite may have other sums. */
+	if (log->other_suite)
+		return CONFORM_OTHER_SUITE;
 	if (log->damaged)
 		return CONFORM_DAMAGED;
 	if (log->other_contract)
 		return CONFORM_OTHER;
+	if (log->mixed)
+		return CONFORM_MIXED;
 	return log->ended && !log->lost && log->count > 0 && conform_log_next(log) == 0 ?
 		       CONFORM_COMPLETE :
 		       CONFORM_INCOMPLETE;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "conform/conform_lines.h"
 
 /* Tests and measurements of one guest: limits, far above the real numbers. */
 #define CONFORM_TESTS_MAX    4096
@@ -36,8 +37,8 @@ const char *conform_verdict_name(enum conform_verdict verdict);
 
 struct conform_test {
 	enum conform_verdict verdict;
-	bool left_out;	   /* skipped because it was not selected */
-	const char *known; /* reason of a known failure, or ""; NULL: not one (conform_expect.h) */
+	bool left_out;	    /* skipped because it was not selected */
+	const char *waived; /* the reason if the failure is waived, else NULL (conform_judge.h) */
 	char name[64];
 	char requirements[192]; /* ids separated by blanks */
 	char message[256];	/* why it failed, hung or was skipped; "" if unknown */
@@ -53,10 +54,12 @@ struct conform_measure {
 
 enum conform_state {
 	CONFORM_COMPLETE,
-	CONFORM_INCOMPLETE, /* its end is missing */
-	CONFORM_DAMAGED,    /* lines are missing or changed */
-	CONFORM_OTHER,	    /* from a guest of another version of the contract */
-	CONFORM_EMPTY,	    /* no line of a conformance guest */
+	CONFORM_INCOMPLETE,  /* its end is missing */
+	CONFORM_DAMAGED,     /* lines are missing or changed */
+	CONFORM_OTHER_SUITE, /* from a guest with another version of the tests */
+	CONFORM_OTHER,	     /* from a guest of another version of the contract */
+	CONFORM_MIXED,	     /* it has boots of different machines or runs */
+	CONFORM_EMPTY,	     /* no line of a conformance guest */
 };
 
 struct conform_log {
@@ -66,13 +69,14 @@ struct conform_log {
 	size_t measure_count;
 	char devices[CONFORM_DEVICES_MAX][CONFORM_LINE_MAX];
 	size_t device_count;
+	struct conform_lines kept;
 	/* The last boot. */
 	unsigned int boots;
 	char boot[CONFORM_LINE_MAX], hypervisor[CONFORM_LINE_MAX];
 	bool ended;
 	bool unannounced; /* it is unwanted: the boot before did not announce a reset */
 	/* All boots. */
-	bool damaged, other_contract;
+	bool damaged, other_suite, other_contract, mixed;
 	bool lost;	/* a boot ended before its first test */
 	uint64_t taken; /* number of lines of the guest */
 	/* Set by the caller: a boot that does not repeat a test is unwanted. */
@@ -127,8 +131,8 @@ void conform_log_off(struct conform_log *log, const char *name);
 int conform_log_fail(struct conform_log *log, const char *name, const char *requirements,
 		     const char *message, struct error *error);
 
-/* Whether it is bad, and listed by --expect. */
-bool conform_is_known(const struct conform_test *test);
+/* Whether it is bad, and waived. */
+bool conform_is_waived(const struct conform_test *test);
 
 /* Whether its verdict is neither pass nor skip. */
 bool conform_is_bad(const struct conform_test *test);

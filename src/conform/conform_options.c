@@ -6,13 +6,9 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "conform/conform_log.h"
+#include "conform/conform_judge.h"
 #include "guest/config/config.h"
 
-/* Those of tools/contract_parts/schema.py; tests/tools/contract compares. */
-const char *const conform_profiles[] = {
-	"all", "base", "cockpit", "gateway", "safety", "arm64", "x86-64", NULL,
-};
 /* In the order of enum image_format. */
 const char *const conform_formats[] = {
 	"native", "elf", "bzimage", "arm64", "efi-amd64", "efi-arm64", "disk", NULL,
@@ -30,10 +26,11 @@ uint64_t conform_options_memory(const struct conform_options *options)
 int conform_options_check(const struct conform_options *options, struct error *error)
 {
 	const char *pattern = options->only;
+	int result = conform_judge_check_profiles(&options->profile, error);
 	size_t length;
 
-	if (!pattern)
-		return 0;
+	if (!pattern || result < 0)
+		return result;
 	length = strspn(pattern, "abcdefghijklmnopqrstuvwxyz0123456789_*?");
 	if (!length || pattern[length] || length >= sizeof(((struct conform_test *)0)->name))
 		return error_set_usage(
@@ -72,8 +69,6 @@ int conform_options_describe_filter(char **text, const struct conform_options *o
 	/* A log does not contain the filter. */
 	if (options->from.count)
 		return text_replace_format(text, error, "unknown, from a log");
-	return text_replace_format(text, error, "profile %s, %s%s",
-				   conform_profiles[options->profile],
-				   options->only ? "only " : "every name",
+	return text_replace_format(text, error, "%s%s", options->only ? "only " : "every test",
 				   options->only ? options->only : "");
 }

@@ -24,20 +24,19 @@ enum image_format {
 
 struct conform_options {
 	uint64_t engine; /* index in guest_engine_choices */
-	uint64_t cpus, memory, silence, slow, repeat, format, profile;
-	char *only, *command, *image, *junit, *json, *html, *log, *expect;
-	struct option_list from;
+	uint64_t cpus, memory, silence, slow, repeat, format;
+	char *only, *command, *image, *junit, *json, *html, *log, *waivers;
+	struct option_list from, profile;
 };
 
-/* The words of --profile and --image-format, by their numbers; each ends with NULL. */
-extern const char *const conform_profiles[];
+/* The words of --image-format, by their numbers; it ends with NULL. */
 extern const char *const conform_formats[];
 
 /* The size of the guest's memory in bytes. */
 uint64_t conform_options_memory(const struct conform_options *options);
 
 /*
- * Checks that --only can match the name of a test. Returns 0, or a negative errno with *error set:
+ * Checks that --only can match the name of a test, and the names of --profile. Returns 0, or a negative errno with *error set:
  * a usage error.
  */
 int conform_options_check(const struct conform_options *options, struct error *error);

@@ -15,12 +15,16 @@
 
 static const char other_contract_text[] = "of a guest of another contract than " CONTRACT_VERSION
 					  ", this program's";
+static const char other_suite_text[] = "of another suite than " SUITE_VERSION
+				       ", this program's: run its guest again";
 
 static const char *const state_texts[] = {
 	[CONFORM_COMPLETE] = "complete",
 	[CONFORM_INCOMPLETE] = "incomplete: the guest's last line is missing",
 	[CONFORM_DAMAGED] = "damaged: the console dropped or changed lines",
+	[CONFORM_OTHER_SUITE] = other_suite_text,
 	[CONFORM_OTHER] = other_contract_text,
+	[CONFORM_MIXED] = "mixed: it has boots of different machines or runs",
 	[CONFORM_EMPTY] = "empty: it has no line of a conformance guest",
 };
 
@@ -65,9 +69,9 @@ static void write_case(FILE *file, const struct conform_test *test)
 	conform_escape(file, test->name[0] ? test->name : "unknown");
 	fputs("\">", file);
 	/* Build servers do not count a skipped test as a failure. */
-	if (conform_is_known(test)) {
-		fputs("<skipped message=\"known failure: ", file);
-		conform_escape(file, test->known);
+	if (conform_is_waived(test)) {
+		fputs("<skipped message=\"waived: ", file);
+		conform_escape(file, test->waived);
 		fputs("\"/></testcase>\n", file);
 		return;
 	}
@@ -96,8 +100,9 @@ static void write_case(FILE *file, const struct conform_test *test)
 	fputs("</testcase>\n", file);
 }
 
-int conform_report_junit(const struct conform_log *log, const char *path, struct error *error)
+int conform_report_junit(const struct conform_judge *judge, const char *path, struct error *error)
 {
+	const struct conform_log *log = judge->log;
 	enum conform_state state = conform_log_state(log);
 	size_t passed = conform_log_count(log, CONFORM_PASS);
 	size_t failed = conform_log_count(log, CONFORM_FAIL);
@@ -106,10 +111,10 @@ int conform_report_junit(const struct conform_log *log, const char *path, struct
 	struct conform_output output;
 
 	for (size_t i = 0; i < log->count; i++) {
-		bool known = conform_is_known(&log->tests[i]);
+		bool waived = conform_is_waived(&log->tests[i]);
 
-		failed -= known && log->tests[i].verdict == CONFORM_FAIL;
-		skipped += known;
+		failed -= waived && log->tests[i].verdict == CONFORM_FAIL;
+		skipped += waived;
 	}
 
 	if (conform_output_open(&output, path, error) < 0)
@@ -134,29 +139,100 @@ int conform_report_junit(const struct conform_log *log, const char *path, struct
 
 /* JSON */
 
-static json_t *list_requirements(const char *text)
+/* The ids of what a test checks; those that the log names if the contract does not know the test. */
+static json_t *list_requirements(const struct conform_test *test)
 {
 	json_t *list = json_array();
 
-	while (*text) {
-		size_t length = strcspn(text, " ");
-
-		if (length)
-			json_array_append_new(list, json_stringn(text, length));
-		text += length + strspn(text + length, " ");
+	for (const struct contract_requirement *r = contract_requirements; r->id; r++)
+		if (contract_is_checked_by(r, test->name))
+			json_array_append_new(list, json_string(r->id));
+	for (const char *text = test->requirements; *text && !json_array_size(list);) {
+		json_array_append_new(list, json_stringn(text, strcspn(text, " ")));
+		text += strcspn(text, " ");
+		text += strspn(text, " ");
 	}
 	return list;
+}
+
+/* The column of the published table that a test belongs to; NULL: none. */
+static const char *column(const struct conform_test *test)
+{
+	if (conform_is_environment(test))
+		return "environment";
+	if (!conform_is_bad(test))
+		return NULL;
+	return conform_judge_basis(test) == CONTRACT_STANDARD ? "standard" : "own";
 }
 
 static json_t *describe_test(const struct conform_test *test, size_t number)
 {
 	char chapter[CONFORM_CHAPTER_LENGTH];
 
-	return json_pack("{s:I,s:s,s:s,s:s,s:s*,s:o,s:s,s:s}", "number", (json_int_t)number, "test",
-			 test->name, "chapter", conform_chapter(chapter, test), "verdict",
-			 conform_verdict_name(test->verdict), "known", test->known, "requirements",
-			 list_requirements(test->requirements), "reason", test->message, "at",
-			 test->at);
+	return json_pack("{s:I,s:s,s:s,s:s,s:s*,s:s*,s:b,s:o,s:s,s:s}", "number",
+			 (json_int_t)number, "test", test->name, "chapter",
+			 conform_chapter(chapter, test), "verdict",
+			 conform_verdict_name(test->verdict), "waived", test->waived, "breaks",
+			 column(test), "should", conform_is_should(test), "requirements",
+			 list_requirements(test), "reason", test->message, "at", test->at);
+}
+
+/* The ids with that judgement, of level MUST or SHOULD; a row's with what was found. */
+static json_t *list_findings(const struct conform_judge *judge, unsigned int profile,
+			     enum contract_level level, enum conform_judgement judgement)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; contract_requirements[i].id; i++)
+		if (contract_requirements[i].level == level &&
+		    contract_requirements[i].profiles >> profile & 1 &&
+		    conform_judge_in(judge, i, profile) == judgement)
+			json_array_append_new(list, json_string(contract_requirements[i].id));
+	for (size_t i = 0; contract_rows[i].id; i++)
+		if (contract_rows[i].profile == profile && contract_rows[i].level == level &&
+		    judge->rows[i].judgement == judgement)
+			json_array_append_new(list, json_sprintf("%s: %s", contract_rows[i].id,
+								 judge->rows[i].what));
+	return list;
+}
+
+static json_t *describe_profile(const struct conform_judge *judge, unsigned int profile)
+{
+	static const struct {
+		const char *key;
+		enum contract_level level;
+		enum conform_judgement judgement;
+	} lists[] = {
+		{"broken", CONTRACT_MUST, CONFORM_BROKEN},
+		{"waived", CONTRACT_MUST, CONFORM_WAIVED},
+		{"not proven", CONTRACT_MUST, CONFORM_UNPROVEN},
+		{"cannot be judged here", CONTRACT_MUST, CONFORM_ENVIRONMENT},
+		{"broken SHOULDs", CONTRACT_SHOULD, CONFORM_BROKEN},
+	};
+	const struct conform_profile *verdict = &judge->profiles[profile];
+	char text[120];
+	json_t *object =
+		json_pack("{s:s,s:s,s:I,s:I,s:I}", "profile", contract_profiles[profile].name,
+			  "verdict", conform_profile_describe(judge, profile, text, sizeof(text)),
+			  "kept", (json_int_t)verdict->musts[CONFORM_KEPT], "not applicable",
+			  (json_int_t)verdict->musts[CONFORM_NOT_APPLICABLE], "checked elsewhere",
+			  (json_int_t)contract_profiles[profile].elsewhere);
+
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+		json_object_set_new(object, lists[i].key,
+				    list_findings(judge, profile, lists[i].level,
+						  lists[i].judgement));
+	return object;
+}
+
+static json_t *describe_profiles(const struct conform_judge *judge)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; contract_profiles[i].name && !judge->partial; i++)
+		if (judge->profiles[i].chosen)
+			json_array_append_new(list, describe_profile(judge, i));
+	return list;
 }
 
 static json_t *describe_measure(const struct conform_measure *measure)
@@ -177,9 +253,9 @@ static json_t *describe_measure(const struct conform_measure *measure)
 			 buckets);
 }
 
-static json_t *describe_log(const struct conform_log *log, const struct conform_about *about)
+json_t *conform_report_describe(const struct conform_judge *judge)
 {
-	char date[CONFORM_DATE_LENGTH];
+	const struct conform_log *log = judge->log;
 	json_t *tests = json_array(), *measures = json_array(), *devices = json_array();
 	json_t *counts = json_object();
 
@@ -192,22 +268,27 @@ static json_t *describe_log(const struct conform_log *log, const struct conform_
 	for (int i = 0; i < CONFORM_VERDICTS; i++)
 		json_object_set_new(counts, conform_verdict_name(i),
 				    json_integer((json_int_t)conform_log_count(log, i)));
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:o,s:o,s:o,s:o}", "date",
-			 conform_date(date, about->when), "version", AVP_VERSION, "contract",
-			 CONTRACT_VERSION, "command", about->command, "filter", about->filter,
-			 "log", conform_state_describe(conform_log_state(log)), "boot", log->boot,
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:o,s:o,s:o,s:o,s:o}", "suite", SUITE_VERSION,
+			 "contract", CONTRACT_VERSION, "log",
+			 conform_state_describe(conform_log_state(log)), "boot", log->boot,
 			 "engine", log->hypervisor, "boots", (json_int_t)log->boots, "counts",
-			 counts, "devices", devices, "results", tests, "measures", measures);
+			 counts, "devices", devices, "profiles", describe_profiles(judge),
+			 "results", tests, "measures", measures);
 }
 
-int conform_report_json(const struct conform_log *log, const struct conform_about *about,
+int conform_report_json(const struct conform_judge *judge, const struct conform_about *about,
 			const char *path, struct error *error)
 {
-	json_t *root = describe_log(log, about);
+	char date[CONFORM_DATE_LENGTH];
+	json_t *root = conform_report_describe(judge);
 	struct conform_output output;
 
 	if (!root)
 		return error_set(error, ENOMEM, "out of memory");
+	json_object_set_new(root, "date", json_string(conform_date(date, about->when)));
+	json_object_set_new(root, "version", json_string(AVP_VERSION));
+	json_object_set_new(root, "command", json_string(about->command));
+	json_object_set_new(root, "filter", json_string(about->filter));
 	if (conform_output_open(&output, path, error) < 0) {
 		json_decref(root);
 		return -error->code;

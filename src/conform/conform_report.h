@@ -6,10 +6,11 @@
 #ifndef AVP_CONFORM_CONFORM_REPORT_H
 #define AVP_CONFORM_CONFORM_REPORT_H
 
+#include <jansson.h>
 #include <time.h>
 
 #include "base/error.h"
-#include "conform/conform_log.h"
+#include "conform/conform_judge.h"
 
 /* The origin of a log. */
 struct conform_about {
@@ -22,11 +23,14 @@ struct conform_about {
  * Each writes the file at @path and replaces it atomically. Returns 0 or a negative errno with
  * *error set.
  */
-int conform_report_junit(const struct conform_log *log, const char *path, struct error *error);
-int conform_report_json(const struct conform_log *log, const struct conform_about *about,
+int conform_report_junit(const struct conform_judge *judge, const char *path, struct error *error);
+int conform_report_json(const struct conform_judge *judge, const struct conform_about *about,
 			const char *path, struct error *error);
-int conform_report_html(const struct conform_log *log, const struct conform_about *about,
+int conform_report_html(const struct conform_judge *judge, const struct conform_about *about,
 			const char *path, struct error *error);
+
+/* What the contract says of a log, without its origin; the caller owns it. NULL: no memory. */
+json_t *conform_report_describe(const struct conform_judge *judge);
 
 /* Writes a time as 2026-11-30T08:15:00Z. Returns @date. */
 #define CONFORM_DATE_LENGTH 32

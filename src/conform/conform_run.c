@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,6 +52,7 @@ struct conform {
 	struct line_reader output, messages;
 	struct process process;
 	struct conform_files files;
+	uint32_t run;
 	FILE *kept; /* --log, or NULL */
 	/* Lines of the hypervisor's standard error: counts, and the last ones. */
 	uint64_t message_count, messages_before; /* in this boot, in those before it */
@@ -188,6 +190,7 @@ static int start_guest(struct conform *conform, size_t start, struct error *erro
 		/* The guest has counted its resets. */
 		.number = conform->log->number + 1,
 		.start = start,
+		.run = conform->run,
 		.ending = conform->ending,
 		.repeat = conform->repeat,
 	};
@@ -480,6 +483,8 @@ int conform_run(const struct conform_options *options, struct conform_log *log, 
 	int result = conform_image_find(conform.files.image, options, error);
 	uint64_t count;
 
+	if (getrandom(&conform.run, sizeof(conform.run), 0) != sizeof(conform.run))
+		conform.run = (uint32_t)getpid();
 	if (result == 0)
 		result = open_sources(&conform, error);
 	if (result == 0)

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Prints the results of a conformance guest. */
+/* Prints the verdicts on a conformance guest's log. */
 #include "conform/conform_summary.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "conform/conform_report.h"
+
+#define COLUMN "%-11s"
 
 static void show_failures(const struct conform_log *log)
 {
@@ -14,53 +17,127 @@ static void show_failures(const struct conform_log *log)
 
 		if (!conform_is_bad(test))
 			continue;
-		printf("%-9s%s%s%s%s%s",
-		       test->known ? "known" : conform_verdict_name(test->verdict),
+		printf(COLUMN "%s%s%s%s%s",
+		       test->waived ? "waived" : conform_verdict_name(test->verdict),
 		       test->name[0] ? test->name : "(a test that is not in the log)",
 		       test->message[0] ? ": " : "", test->message,
 		       test->requirements[0] ? "; breaks " : "", test->requirements);
-		if (test->known && test->known[0])
-			printf(" (%s)", test->known);
+		if (test->waived)
+			printf(" (%s)", test->waived);
 		putchar('\n');
 	}
 }
 
-/* Lists tests that pass although --expect lists them as failures. */
-static void show_mended(const struct conform_log *log, const char *list)
+/* Whether a waiver names something that the log shows to be kept. */
+static bool is_mended(const struct conform_judge *judge, const struct conform_waiver *waiver)
 {
-	for (size_t i = 0; i < log->count; i++)
-		if (log->tests[i].known && log->tests[i].verdict == CONFORM_PASS)
-			printf("%-9s%s: it passes, and %s lists it as a known failure\n", "mended",
-			       log->tests[i].name, list);
+	for (size_t i = 0; i < judge->log->count; i++)
+		if (!strcmp(judge->log->tests[i].name, waiver->name))
+			return judge->log->tests[i].verdict == CONFORM_PASS;
+	for (size_t i = 0; contract_requirements[i].id; i++)
+		if (!strcmp(contract_requirements[i].id, waiver->name))
+			return judge->requirements[i].judgement == CONFORM_KEPT;
+	for (size_t i = 0; contract_rows[i].id; i++)
+		if (!strcmp(contract_rows[i].id, waiver->name) &&
+		    judge->rows[i].judgement != CONFORM_KEPT)
+			return false;
+	return true;
 }
 
-int conform_summary(const struct conform_log *log, const char *expect)
+static void show_waivers(const struct conform_judge *judge, const struct conform_waivers *waivers)
 {
-	enum conform_state state = conform_log_state(log);
-	size_t passed = conform_log_count(log, CONFORM_PASS), known = 0;
+	for (size_t i = 0; i < waivers->count; i++) {
+		const struct conform_waiver *waiver = &waivers->list[i];
+
+		if (waiver->expired)
+			printf(COLUMN "%s: its waiver ended on %s\n", "expired", waiver->name,
+			       waiver->until);
+		else if (is_mended(judge, waiver))
+			printf(COLUMN "%s: it is kept; remove its waiver from %s\n", "mended",
+			       waiver->name, waivers->path);
+	}
+}
+
+/* What stands against a profile, with the judgement @shown. */
+static void show_findings(const struct conform_judge *judge, unsigned int profile,
+			  enum conform_judgement shown)
+{
+	char text[160];
+
+	for (size_t i = 0; contract_requirements[i].id; i++) {
+		const struct contract_requirement *requirement = &contract_requirements[i];
+		const struct conform_test *test = judge->requirements[i].test;
+
+		if (requirement->level != CONTRACT_MUST ||
+		    !(requirement->profiles >> profile & 1) ||
+		    conform_judge_in(judge, i, profile) != shown)
+			continue;
+		printf("  " COLUMN "%s, %s%s%s\n", conform_judgement_name(shown), requirement->id,
+		       test		   ? test->name :
+		       *requirement->tests ? "its test is not in the log" :
+					     "no test exists yet",
+		       test && test->message[0] ? ": " : "", test ? test->message : "");
+	}
+	for (size_t i = 0; contract_rows[i].id; i++)
+		if (contract_rows[i].profile == profile &&
+		    contract_rows[i].level == CONTRACT_MUST && judge->rows[i].judgement == shown)
+			printf("  " COLUMN "%s, %s: %s\n", conform_judgement_name(shown),
+			       contract_rows[i].id,
+			       contract_describe_row(&contract_rows[i], text, sizeof(text)),
+			       judge->rows[i].what);
+}
+
+static void show_profile(const struct conform_judge *judge, unsigned int profile)
+{
+	const struct contract_profile *about = &contract_profiles[profile];
+	const struct conform_profile *verdict = &judge->profiles[profile];
+	enum conform_state state = conform_log_state(judge->log);
+	char text[120];
+
+	printf(COLUMN "%s", about->name,
+	       conform_profile_describe(judge, profile, text, sizeof(text)));
+	/* What such a log says is not worth a count. */
+	if (state != CONFORM_COMPLETE && state != CONFORM_INCOMPLETE) {
+		putchar('\n');
+		return;
+	}
+	printf("; %zu MUST kept, %zu not applicable, %u checked elsewhere; %zu SHOULD broken\n",
+	       verdict->musts[CONFORM_KEPT], verdict->musts[CONFORM_NOT_APPLICABLE],
+	       about->elsewhere, verdict->shoulds[CONFORM_BROKEN]);
+	show_findings(judge, profile, CONFORM_BROKEN);
+	show_findings(judge, profile, CONFORM_WAIVED);
+	if (state == CONFORM_INCOMPLETE)
+		return;
+	show_findings(judge, profile, CONFORM_UNPROVEN);
+	show_findings(judge, profile, CONFORM_ENVIRONMENT);
+}
+
+int conform_summary(const struct conform_judge *judge, const struct conform_waivers *waivers)
+{
+	const struct conform_log *log = judge->log;
+	size_t passed = conform_log_count(log, CONFORM_PASS), waived = 0;
 	size_t skipped = conform_log_count(log, CONFORM_SKIPPED), left_out = 0;
 
 	for (size_t i = 0; i < log->count; i++) {
 		left_out += log->tests[i].left_out;
-		known += conform_is_known(&log->tests[i]);
+		waived += conform_is_waived(&log->tests[i]);
 	}
 	show_failures(log);
-	show_mended(log, expect);
+	show_waivers(judge, waivers);
 	for (size_t i = 0; i < log->measure_count; i++) {
 		const struct conform_measure *measure = &log->measures[i];
 
-		printf("%-9s%s: median %" PRIu64 ", 99 %%: %" PRIu64 " %s\n", "measured",
+		printf(COLUMN "%s: median %" PRIu64 ", 99 %%: %" PRIu64 " %s\n", "measured",
 		       measure->name, measure->p50, measure->p99, measure->unit);
 	}
 	printf("%zu passed, %zu failed, %zu wedged, ", passed, conform_log_count(log, CONFORM_FAIL),
 	       conform_log_count(log, CONFORM_WEDGED));
-	if (known)
-		printf("%zu of these known, ", known);
+	if (waived)
+		printf("%zu of these waived, ", waived);
 	printf("%zu skipped%s; the log is %s\n", skipped - left_out,
-	       left_out ? ", others left out" : "", conform_state_describe(state));
-	/* Tests without a verdict count as failures. */
-	return state == CONFORM_COMPLETE && passed + known > 0 &&
-			       passed + known + skipped == log->count ?
-		       0 :
-		       1;
+	       left_out ? ", others left out" : "", conform_state_describe(conform_log_state(log)));
+	for (unsigned int i = 0; contract_profiles[i].name && !judge->partial; i++)
+		if (judge->profiles[i].chosen)
+			show_profile(judge, i);
+	return conform_judge_is_good(judge) ? 0 : 1;
 }

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The results of a conformance guest on standard output, and the exit status.
+ * The verdicts on standard output, and the exit status.
  */
 #ifndef AVP_CONFORM_CONFORM_SUMMARY_H
 #define AVP_CONFORM_CONFORM_SUMMARY_H
 
-#include "conform/conform_log.h"
+#include "conform/conform_judge.h"
 
 /*
- * Prints failures, tests that pass although the file @expect (or NULL) lists them, measurements and
- * counts. Returns the exit status: 0 when the log is complete and each of its tests passed, was
- * skipped or is a known failure, else 1.
+ * Prints failed tests, waivers, measurements, and the verdict on each chosen profile with what
+ * stands against it. Returns 0 if conform_judge_is_good, else 1.
  */
-int conform_summary(const struct conform_log *log, const char *expect);
+int conform_summary(const struct conform_judge *judge, const struct conform_waivers *waivers);
 
 #endif

@@ -67,20 +67,26 @@ static void check_tests(const struct conform_log *log)
 			conform_log_count(log, CONFORM_UNKNOWN) == 0);
 }
 
-static void check_report(const struct conform_log *log)
+static void check_report(struct conform_log *log)
 {
 	static const struct conform_about about = {0, "fuzz", "every test"};
+	static const struct conform_waivers none;
+	static const struct option_list usual;
+	struct conform_judge judge = {.log = NULL};
 	struct error error;
 	json_t *root;
 
-	require(conform_report_json(log, &about, report, &error) == 0);
+	require(conform_judge_log(&judge, log, &none, &usual, false, &error) == 0);
+	require(!conform_judge_is_good(&judge) || conform_log_state(log) == CONFORM_COMPLETE);
+	require(conform_report_json(&judge, &about, report, &error) == 0);
 	root = json_load_file(report, 0, NULL);
 	require(root && json_array_size(json_object_get(root, "results")) == log->count &&
 		json_array_size(json_object_get(root, "measures")) == log->measure_count &&
 		json_array_size(json_object_get(root, "devices")) == log->device_count);
 	json_decref(root);
-	require(conform_report_junit(log, report, &error) == 0);
-	require(conform_report_html(log, &about, report, &error) == 0);
+	require(conform_report_junit(&judge, report, &error) == 0);
+	require(conform_report_html(&judge, &about, report, &error) == 0);
+	conform_judge_free(&judge);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -3,14 +3,31 @@
 
 import re
 
-from . import clauses, schema
+from . import clauses, profiles, schema
 
 COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|/\*.*?\*/|//[^\n]*', re.S)
+# The tests of one architecture stand between these lines.
+BRANCH = re.compile(r"^#\s*(ifdef|ifndef|if|else|elif|endif)\b\s*(\w*)", re.M)
+ARCHITECTURES = {"__x86_64__": ("x86-64", "arm64"), "__aarch64__": ("arm64", "x86-64")}
 TEST = re.compile(r'\bTEST\(\s*(\w+)\s*,\s*((?:"[^"]*"\s*)+)')
 
 
+def architecture_at(text, position):
+    """The architecture that alone compiles the code at @position, or None."""
+    open_branches = []
+    for found in BRANCH.finditer(text, 0, position):
+        if found[1] in ("ifdef", "ifndef", "if"):
+            pair = ARCHITECTURES.get(found[2], (None, None))
+            open_branches.append(pair[::-1] if found[1] == "ifndef" else pair)
+        elif found[1] in ("else", "elif") and open_branches:
+            open_branches[-1] = open_branches[-1][::-1]
+        elif found[1] == "endif" and open_branches:
+            open_branches.pop()
+    return next((pair[0] for pair in open_branches if pair[0]), None)
+
+
 def registered(root):
-    """Tests of the conformance guest: (file, line, name, ids); None if there is no guest."""
+    """Tests of the conformance guest: (file, line, name, ids, architecture or None); None if there is no guest."""
     directory = root / "guest/conform/tests"
     if not directory.is_dir():
         return None
@@ -24,15 +41,16 @@ def registered(root):
         for found in TEST.finditer(text):
             ids = " ".join(re.findall(r'"([^"]*)"', found[2])).split()
             line = text.count("\n", 0, found.start()) + 1
-            tests.append((str(path.relative_to(root)), line, found[1], ids))
+            tests.append((str(path.relative_to(root)), line, found[1], ids, architecture_at(text, found.start())))
     return tests
 
 
-def check_chapter(chapter, prefixes, orders, known_clauses, report):
+def check_chapter(chapter, prefixes, orders, features, known_clauses, report):
     """Checks one chapter; yields (requirement id, line, kind, test) of each test that it names."""
     place = f"contract/{chapter.name}.toml"
     say = lambda key, what: report.add(place, chapter.top.get(key, 1), key, what)
-    good = schema.check_keys(chapter.data, schema.CHAPTER, set(), say)
+    good = schema.check_keys(chapter.data, schema.CHAPTER, schema.CHAPTER_OPTIONAL, say)
+    schema.check_chapter(chapter.data, good, say)
     prefix = chapter.data.get("prefix") if "prefix" in good else "PREFIX"
     if "prefix" in good:
         if not re.fullmatch(r"[A-Z][A-Z0-9]*", prefix):
@@ -53,7 +71,7 @@ def check_chapter(chapter, prefixes, orders, known_clauses, report):
         told = lambda key, what, at=index: report.add(
             place, chapter.line("requirement", at, key), key, what
         )
-        last, tests = schema.check_requirement(requirement, prefix, known, last, told)
+        last, tests = schema.check_requirement(requirement, prefix, known, features, last, told)
         for source in requirement.get("source", []):
             name, _, clause = source.partition(", ") if isinstance(source, str) else ("", "", "")
             if name == clauses.NAME and re.fullmatch(schema.CLAUSE, clause) and clause not in known_clauses:
@@ -70,7 +88,7 @@ def check_tests(root, chapters, named, complete, report):
     lab = {path.name for path in (root / "tests/lab").rglob("*") if path.is_file()}
     units = {path.stem for part in ("tests/unit", "src/device") for path in (root / part).rglob("test_*.c")}
     guest = registered(root)
-    known = {name for _, _, name, _ in guest or []}
+    known = {name for _, _, name, _, _ in guest or []}
     for place, line, _, kind, test in named:
         if kind == "lab" and test not in lab:
             report.add(place, line, "verify", f"there is no scenario '{test}' below tests/lab; correct the name")
@@ -83,7 +101,7 @@ def check_tests(root, chapters, named, complete, report):
     ids = {entry.get("id") for chapter in chapters for entry in chapter.requirements}
     pairs = {(owner, test) for _, _, owner, kind, test in named if kind == "conformance"}
     first, covers = {}, set()
-    for place, line, name, covered in guest:
+    for place, line, name, covered, _ in guest:
         if name in first:
             report.add(place, line, name, f"is registered in {first[name]} as well; choose another name")
         first.setdefault(name, f"{place}:{line}")
@@ -107,26 +125,29 @@ def check_stated_version(root, version, report):
     if not path.is_file():
         return
     for line, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        found = re.match(r'#define CONTRACT_VERSION\s+"([^"]*)"', text)
-        if found and found[1] != version:
-            report.add(place, line, "CONTRACT_VERSION", f"'{found[1]}' is not '{version}' of contract/version.toml")
+        for name, key in (("CONTRACT_VERSION", "version"), ("SUITE_VERSION", "suite")):
+            found = re.match(rf'#define {name}\s+"([^"]*)"', text)
+            if found and found[1] != version.get(key):
+                report.add(place, line, name, f"'{found[1]}' is not '{version.get(key)}' of contract/version.toml")
 
 
-def check(root, chapters, version, known_clauses, complete, report):
+def check(root, chapters, found_profiles, version, known_clauses, complete, report):
     """Checks everything; adds the problems to the report."""
     unreadable = bool(report.problems)
     prefixes, orders, named = {}, {}, []
+    features = profiles.features_of(chapters)
     for chapter in chapters:
         prefix = chapter.data.get("prefix")
         if isinstance(prefix, str):
             prefixes.setdefault(prefix, chapter.name)
     for chapter in chapters:
         place = f"contract/{chapter.name}.toml"
-        for owner, line, kind, test in check_chapter(chapter, prefixes, orders, known_clauses, report):
+        for owner, line, kind, test in check_chapter(chapter, prefixes, orders, features, known_clauses, report):
             named.append((place, line, owner, kind, test))
     if version:
         schema.check_version(version, report)
-        check_stated_version(root, version.data.get("version"), report)
+        check_stated_version(root, version.data, report)
+    profiles.check(found_profiles, chapters, prefixes, report)
     # If a file could not be read, all its ids would seem to be missing.
     if not unreadable:
         check_tests(root, chapters, named, complete, report)

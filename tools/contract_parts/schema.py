@@ -30,13 +30,32 @@ SOURCES = {
     "PVH": WORDS,
     "ACRN": WORDS,
     "AGL": WORDS,
+    "QEMU": WORDS,
+    "crosvm": WORDS,
+    "Cloud Hypervisor": WORDS,
+    "Linux": WORDS,
+    "Zephyr": WORDS,
     "Android SDV": None,
     "Android Trout": None,
     "FUSE": None,
     "own": None,
 }
 OPTIONAL = {"AGL", "booting.rst", "PCI"}  # these also without a clause
-CHAPTER = {"title": str, "prefix": str, "order": int, "scope": str, "requirement": list}
+# Conditions of `when` that are not features: the transport of a device, and how the guest was started.
+TRANSPORTS = ["mmio", "pci"]
+ENTRIES = ["entry pvh", "entry bzimage", "entry image"]
+CHAPTER = {
+    "title": str,
+    "prefix": str,
+    "order": int,
+    "scope": str,
+    "virtio": int,  # the id of the device that the chapter is about, 0 if VIRTIO has none
+    "limits": list,  # fields of its configuration that a profile may bound
+    "transport": str,  # binds the devices on this transport only
+    "feature": dict,  # names of feature bits
+    "requirement": list,
+}
+CHAPTER_OPTIONAL = {"virtio", "limits", "transport", "feature"}
 REQUIREMENT = {
     "id": str,
     "level": str,
@@ -44,13 +63,15 @@ REQUIREMENT = {
     "why": str,
     "source": list,
     "profile": list,
+    "when": list,
+    "where": str,
     "verify": list,
     "unverified": str,
 }
 VERIFY = {"conformance": "test", "lab": "test", "unit": "test", "inspection": "how"}
-VERSION = {"version": str, "rule": str, "hypervisor": str, "guest": str, "mismatch": list}
+VERSION = {"version": str, "suite": str, "rule": str, "suite_rule": str, "hypervisor": str, "guest": str, "mismatch": list}
 MISMATCH = {"guest": str, "means": str, "do": str}
-KINDS = {str: "a text", int: "a whole number", list: "a list"}
+KINDS = {str: "a text", int: "a whole number", list: "a list", dict: "a table", bool: "true or false"}
 
 
 def fits(value, kind):
@@ -67,7 +88,7 @@ def check_keys(table, form, optional, say):
             say(key, f"unknown key; use one of {', '.join(form)}")
         elif not fits(value, form[key]):
             say(key, f"must be {KINDS[form[key]]}; change its value")
-        elif form[key] in (str, list) and not (value.strip() if form[key] is str else value):
+        elif form[key] in (str, list, dict) and not (value.strip() if form[key] is str else value):
             say(key, "must not be empty; fill it in")
         else:
             good.add(key)
@@ -140,9 +161,24 @@ def check_verify(requirement, prefixes, say):
             yield kind, entry["test"]
 
 
-def check_requirement(requirement, prefix, prefixes, last, say):
+def check_chapter(chapter, good, say):
+    """Checks the keys that say what a chapter is about."""
+    if "transport" in good and chapter["transport"] not in TRANSPORTS:
+        say("transport", f"'{chapter['transport']}' is not a transport; use {', '.join(TRANSPORTS)}")
+    for name, bit in chapter["feature"].items() if "feature" in good else []:
+        if not re.fullmatch(r"VIRTIO(_[A-Z0-9]+)?_F_[A-Z0-9_]+", name) or not fits(bit, int) or not 0 <= bit < 128:
+            say("feature", f"'{name} = {bit}' is not a feature; write its name in VIRTIO and its bit, below 128")
+
+
+def check_when(requirement, features, say):
+    for condition in check_texts(requirement["when"], "when", say):
+        if condition not in features and condition not in TRANSPORTS + ENTRIES:
+            say("when", f"no chapter knows the feature {condition}; add it to a chapter's [feature], or correct the name")
+
+
+def check_requirement(requirement, prefix, prefixes, features, last, say):
     """Checks one requirement; returns its number (last if it has none) and the tests that it names."""
-    good = check_keys(requirement, REQUIREMENT, {"verify", "unverified"}, say)
+    good = check_keys(requirement, REQUIREMENT, {"when", "where", "verify", "unverified"}, say)
     number = last
     if "id" in good:
         match = re.fullmatch(r"AVP-([A-Z][A-Z0-9]*)-(\d{3})", requirement["id"])
@@ -168,6 +204,8 @@ def check_requirement(requirement, prefix, prefixes, last, say):
         for name in check_texts(requirement["profile"], "profile", say):
             if name not in PROFILES:
                 say("profile", f"'{name}' is not a profile; use one of {', '.join(PROFILES)}")
+    if "when" in good:
+        check_when(requirement, features, say)
     if "verify" in requirement:
         tests = list(check_verify(requirement, prefixes, say)) if "verify" in good else []
         return number, tests
@@ -181,8 +219,9 @@ def check_version(version, report):
     place = "contract/version.toml"
     say = lambda key, what: report.add(place, version.top.get(key, 1), key, what)
     good = check_keys(version.data, VERSION, set(), say)
-    if "version" in good and not re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", version.data["version"]):
-        say("version", f"'{version.data['version']}' is not a SemVer version; write MAJOR.MINOR.PATCH")
+    for key in ("version", "suite"):
+        if key in good and not re.fullmatch(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}", version.data[key]):
+            say(key, f"'{version.data[key]}' is not a SemVer version; write MAJOR.MINOR.PATCH")
     if "mismatch" in good:
         for index, entry in enumerate(version.data["mismatch"]):
             told = lambda key, what, at=index: report.add(place, version.line("mismatch", at, key), key, what)

@@ -7,7 +7,9 @@
 #include "pages.h"
 #include "report.h"
 
-#define RESET_MS 2000
+#define RESET_MS    2000
+#define QUEUES_SEEN 64 /* of a device, in its line in the log */
+#define SIZES_SHOWN 16
 
 struct device devices[DEVICES_MAX];
 unsigned int device_count;
@@ -64,21 +66,75 @@ void devices_discover(void)
 	pci_discover();
 }
 
+/* What a device offers, for its line in the log. */
+struct offer {
+	struct device *device;
+	uint64_t features[2];
+	unsigned int queues;
+	char sizes[SIZES_SHOWN * 11 + 1];
+	char limits[160];
+};
+
+/*
+ * Reads everything before FEATURES_OK, which the device must allow, also for fields of features
+ * that are offered only (VIRTIO 1.4, 2.5.1).
+ */
+static void read_offer(void *argument)
+{
+	struct offer *offer = argument;
+	struct device *device = offer->device;
+	const struct device_limit *limit = device->type ? device->type->limits : NULL;
+	size_t length = 0;
+	uint32_t size;
+
+	offer->features[0] = device_offered(device);
+	/* Only some types have more than two words of bits (VIRTIO 1.4, 2.2). */
+	if (device->type && device->type->wide_features)
+		offer->features[1] = (uint64_t)device->ops->features(device, 3) << 32 |
+				     device->ops->features(device, 2);
+	while (offer->queues < QUEUES_SEEN) {
+		size = device->ops->queue_size(device, offer->queues);
+		if (!size)
+			break;
+		if (offer->queues++ < SIZES_SHOWN)
+			length += text_format(offer->sizes + length, sizeof(offer->sizes) - length,
+					      "%s%u", length ? "," : "", size);
+	}
+	for (length = 0; limit && limit->name && length < sizeof(offer->limits); limit++)
+		if (!limit->feature || offer->features[0] & limit->feature)
+			length += text_format(offer->limits + length,
+					      sizeof(offer->limits) - length, " %s %lu",
+					      limit->name,
+					      config_read(device, limit->offset, limit->width));
+}
+
+static void report_device(struct device *device)
+{
+	struct offer offer = {.device = device};
+	struct fault fault;
+	char place[80];
+
+	if (device->transport == TRANSPORT_MMIO)
+		text_format(place, sizeof(place), "mmio at 0x%lx irq %d", device->base,
+			    device->line.valid ? (int)device->line.number : -1);
+	else
+		text_format(place, sizeof(place), "pci at %x:%x.%x irq %d", device->pci->bus,
+			    device->pci->slot, device->pci->function,
+			    device->pci->intx.valid ? (int)device->pci->intx.number : -1);
+	if (fault_catch(read_offer, &offer, &fault)) {
+		report_line("device %u id %u transport %s", device->number, device->id, place);
+		return;
+	}
+	report_line("device %u id %u transport %s features 0x%016lx%016lx queues %u sizes %s%s",
+		    device->number, device->id, place, offer.features[1], offer.features[0],
+		    offer.queues, offer.queues ? offer.sizes : "none", offer.limits);
+}
+
 void devices_report(void)
 {
-	for (unsigned int i = 0; i < device_count; i++) {
-		const struct device *device = &devices[i];
-
-		if (device->transport == TRANSPORT_MMIO)
-			report_line("device %u id %u transport mmio at 0x%lx irq %d", i, device->id,
-				    device->base,
-				    device->line.valid ? (int)device->line.number : -1);
-		else
-			report_line("device %u id %u transport pci at %x:%x.%x irq %d", i,
-				    device->id, device->pci->bus, device->pci->slot,
-				    device->pci->function,
-				    device->pci->intx.valid ? (int)device->pci->intx.number : -1);
-	}
+	for (unsigned int i = 0; i < device_count; i++)
+		report_device(&devices[i]);
+	devices_reset_all();
 }
 
 struct device *device_nth(uint32_t id, enum transport transport, unsigned int nth)

@@ -26,6 +26,14 @@ static inline void request_make_single(struct request *request, uint32_t size, b
 	request->writable = writable;
 }
 
+/* A field of the configuration that a profile may bound, for the device's line in the log. */
+struct device_limit {
+	const char *name; /* as in contract/CHAPTER.toml */
+	uint32_t offset;
+	unsigned int width; /* in bytes */
+	uint64_t feature;   /* with which the field exists; 0: always */
+};
+
 struct device_type {
 	uint32_t id;
 	const char *name; /* as in devices= on the command line */
@@ -62,6 +70,8 @@ struct device_type {
 	bool config_wide; /* it begins with a field of 64 bits */
 	/* Writes to its bytes [command_start, command_end) have an effect outside of the device. */
 	uint32_t command_start, command_end;
+
+	const struct device_limit *limits; /* ends with a row without name; NULL: none */
 
 	bool wide_features; /* the type defines feature bits above 49 (VIRTIO 1.4, 2.2) */
 	uint64_t dependent; /* features that depend on other features of the type */

@@ -79,6 +79,13 @@ static uint32_t identity(struct device *device)
 	return text_sum(text_sum(0, numbers, sizeof(numbers)), serial, sizeof(serial));
 }
 
+static const struct device_limit limits[] = {
+	{"seg_max", offsetof(struct virtio_blk_config, seg_max), 4, FEATURE(VIRTIO_BLK_F_SEG_MAX)},
+	{"num_queues", offsetof(struct virtio_blk_config, num_queues), 2,
+	 FEATURE(VIRTIO_BLK_F_MQ)},
+	{NULL, 0, 0, 0},
+};
+
 DEVICE_TYPE(block) = {
 	.id = VIRTIO_ID_BLOCK,
 	.name = "block",
@@ -91,6 +98,7 @@ DEVICE_TYPE(block) = {
 	.config_wide = true,
 	.wrong_offer = wrong_offer,
 	.identity = identity,
+	.limits = limits,
 };
 
 TEST(blk_write_read, "AVP-BLK-001", BLOCK, .limit_ms = 20000)

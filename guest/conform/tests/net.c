@@ -58,6 +58,13 @@ static uint32_t identity(struct device *device)
 	return text_sum(0, address, sizeof(address));
 }
 
+static const struct device_limit limits[] = {
+	{"mtu", offsetof(struct virtio_net_config, mtu), 2, FEATURE(VIRTIO_NET_F_MTU)},
+	{"max_virtqueue_pairs", offsetof(struct virtio_net_config, max_virtqueue_pairs), 2,
+	 FEATURE(VIRTIO_NET_F_MQ)},
+	{NULL, 0, 0, 0},
+};
+
 DEVICE_TYPE(net) = {
 	.id = VIRTIO_ID_NET,
 	.name = "net",
@@ -73,6 +80,7 @@ DEVICE_TYPE(net) = {
 	.dependent = NEEDS_OTHERS,
 	.wrong_offer = wrong_offer,
 	.identity = identity,
+	.limits = limits,
 };
 
 TEST(net_transmit, "AVP-NET-001", NET, .limit_ms = 30000)

@@ -18,15 +18,14 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/crc32.h"
 #include "base/log.h"
 #include "cli/avp.h"
 #include "unit/capture.h"
+#include "unit/conform/guest_log.h"
 #include "unit/scratch.h"
 
-/* The names of tests in an image, each after its mark. */
-#define IMAGE "\177ELF\0\1boot_state\0\1mmio_width\0\1blk_flush\0boot_stat\0"
-#define WHOLE "ok boot_state\nnot ok mmio_width\nok blk_flush\n"
+/* Real tests: each checks requirements of level MUST. */
+#define WHOLE "ok boot_cmdline\nnot ok mmio_identity\nok blk_flush\n"
 
 static struct scratch scratch;
 static struct capture output, errors;
@@ -51,8 +50,13 @@ static void make_image(void)
 		}
 		file = fopen(path, "we");
 		assert_non_null(file);
-		assert_int_equal(fwrite(IMAGE, 1, sizeof(IMAGE), file), sizeof(IMAGE));
+		assert_int_equal(fwrite("\177ELF", 1, 4, file), 4);
 	}
+}
+
+static void write_guest_log(const char *name, const struct guest_log *log)
+{
+	scratch_write(&scratch, name, log->text, log->used);
 }
 
 /*
@@ -61,43 +65,24 @@ static void make_image(void)
  */
 static void write_boot(const char *name, unsigned int boot, const char *more, const char *tests)
 {
-	cleanup_file FILE *file = fopen(scratch_path(&scratch, name), "we");
-	unsigned int lines = 0, number = 0, counts[3] = {0}, total = 0;
-	uint32_t crc = 0;
-	char copy[1000], line[300], *next = copy;
+	static struct guest_log log;
+	char copy[1000], *next = copy;
+	unsigned int total = 0;
 
-	assert_non_null(file);
 	snprintf(copy, sizeof(copy), "%s", tests);
 	for (const char *c = tests; *c; c++)
 		total += *c == '\n';
-#define SAY(...)                                                              \
-	do {                                                                  \
-		snprintf(line, sizeof(line), __VA_ARGS__);                    \
-		fprintf(file, "%s\n", line);                                  \
-		crc = crc32_add(crc32_add(crc, line, strlen(line)), "\n", 1); \
-		lines++;                                                      \
-	} while (0)
-	SAY("avp-conform: boot %u contract 0.1.0 arch x86-64 entry pvh cpus 2 memory 512 MiB%s",
-	    boot, more);
-	SAY("1..%u", total);
+	log = (struct guest_log){.used = 0};
+	guest_log_boot(&log, boot, more);
+	guest_log_say(&log, "1..%u", total);
 	for (char *test; (test = strsep(&next, "\n")) && *test;) {
 		char *word = strrchr(test, ' ') + 1;
 
 		word[-1] = 0;
-		number++;
-		if (!strcmp(test, "skip")) {
-			counts[2]++;
-			SAY("ok %u - %s # SKIP not selected", number, word);
-			continue;
-		}
-		counts[*test == 'n']++;
-		SAY("avp-conform: begin %u %s lines %u crc 0x%08x # AVP-X-001", number, word, lines,
-		    crc);
-		SAY("%s %u - %s # AVP-X-001", test, number, word);
+		guest_log_test(&log, word, test, strcmp(test, "skip") ? NULL : "not selected");
 	}
-	fprintf(file,
-		"avp-conform: end passed %u failed %u wedged 0 skipped %u lines %u crc 0x%08x\n",
-		counts[0], counts[1], counts[2], lines, crc);
+	guest_log_end(&log);
+	write_guest_log(name, &log);
 }
 
 static void write_log(const char *name, const char *tests)
@@ -112,7 +97,7 @@ static void write_text(const char *name, const char *text)
 
 static char *read_text(const char *name)
 {
-	static char text[8192];
+	static char text[1u << 18];
 	cleanup_file FILE *file = fopen(scratch_path(&scratch, name), "re");
 
 	assert_non_null(file);
@@ -173,17 +158,14 @@ static int finish(void **state)
 
 static void test_an_only_that_matches_nothing(void **state)
 {
-	write_log("none", "skip boot_state\nskip mmio_width\n");
+	write_log("none", "skip boot_cmdline\nskip mmio_identity\n");
 	assert_int_equal(CALL("--only", "pxi_*", "--command", "cat @/none"), 2);
 	check_said(&errors, "--only: no test has a name that matches 'pxi_*'");
-	assert_int_equal(CALL("--only", "pxi_*", "--profile", "safety", "--command", "cat @/none"),
-			 2);
-	check_said(&errors, "--only: no test of profile safety has a name that matches 'pxi_*'");
 	assert_int_equal(CALL("--from", "@/none"), 2);
 	check_said(&errors, "no test was selected");
 	/* A test that matches and fails is not a usage error. */
 	assert_int_equal(CALL("--only", "mmio_*", "--command", "cat @/log"), 1);
-	check_said(&output, "fail     mmio_width");
+	check_said(&output, "fail       mmio_identity");
 }
 
 static void test_an_only_that_can_match_nothing(void **state)
@@ -220,7 +202,7 @@ static void test_a_command_that_ends_before_the_guest(void **state)
 	assert_int_equal(CALL("--command", "true"), 1);
 	check_said(&errors, "the guest printed nothing before --command ended with exit status 0");
 	/* The shell's exit status counts only if the guest printed nothing. */
-	assert_int_equal(CALL("--command", "cat @/log; exit 127", "--expect", "/dev/null"), 1);
+	assert_int_equal(CALL("--command", "cat @/log; exit 127", "--waivers", "/dev/null"), 1);
 	check_said(&output, "the log is complete");
 }
 
@@ -264,120 +246,147 @@ static void test_messages_of_the_hypervisor(void **state)
 	assert_null(strstr(said, "warning 118"));
 }
 
-static void test_known_failures(void **state)
+/* A log of all tests: the machine is conformant but for the exceptions. */
+static void write_whole(const char *name, const struct guest_exception *exceptions)
+{
+	static struct guest_log log;
+
+	guest_log_whole(&log, guest_log_devices, exceptions);
+	write_guest_log(name, &log);
+}
+
+static const struct guest_exception one_failure[] = {
+	{"mmio_identity", "not ok", "it reads 0"},
+	{NULL, NULL, NULL},
+};
+
+static void test_profiles(void **state)
+{
+	write_whole("whole", NULL);
+	assert_int_equal(CALL("--from", "@/whole"), 0);
+	check_said(&output, "base       conformant; ");
+	assert_int_equal(CALL("--from", "@/whole", "--profile", "x86-64"), 0);
+	check_said(&output, "x86-64     conformant; ");
+	assert_int_equal(
+		CALL("--from", "@/whole", "--profile", "base,x86-64", "--profile", "cockpit"), 1);
+	check_said(&output, "  broken     AVP-COCKPIT-001, a machine MUST have a gpu device: there "
+			    "is no gpu device\n");
+	assert_int_equal(CALL("--from", "@/whole", "--profile", "bass"), 2);
+	check_said(&errors, "--profile: there is no profile 'bass'; use all, base, cockpit");
+	write_whole("one", one_failure);
+	assert_int_equal(CALL("--from", "@/one", "--json", "@/json"), 1);
+	check_said(&output, "base       not conformant: 1 broken; ");
+	assert_non_null(strstr(read_text("json"), "\"verdict\": \"not conformant: 1 broken\""));
+	/* Tests that were selected by name give no verdict on a profile. */
+	assert_int_equal(CALL("--command", "cat @/whole", "--only", "blk_*"), 0);
+	assert_null(strstr(capture_all(&output), "conformant"));
+}
+
+static void test_waivers(void **state)
 {
 	const char *said;
 
-	write_text("known", "# of this board\n\n  mmio_width  the bus is narrow # since 2021\r\n");
-	assert_int_equal(CALL("--from", "@/log", "--expect", "@/known", "--junit", "@/junit",
+	write_whole("one", one_failure);
+	write_text("waivers",
+		   "# of this board\n\n  mmio_identity until 2999-01-01 the bus is narrow\n");
+	assert_int_equal(CALL("--from", "@/one", "--waivers", "@/waivers", "--junit", "@/junit",
 			      "--json", "@/json"),
 			 0);
 	said = capture_all(&output);
-	assert_non_null(
-		strstr(said, "known    mmio_width; breaks AVP-X-001 (the bus is narrow)\n"));
-	assert_non_null(strstr(said, "2 passed, 1 failed, 0 wedged, 1 of these known, 0 skipped"));
+	assert_non_null(strstr(said, "waived     mmio_identity: it reads 0; breaks AVP-X-001 (the "
+				     "bus is narrow)\n"));
+	assert_non_null(strstr(said, ", 1 of these waived, 0 skipped"));
+	assert_non_null(strstr(said, "base       conformant with 1 waiver; "));
 	said = read_text("junit");
 	assert_non_null(strstr(said, "failures=\"0\" errors=\"0\" skipped=\"1\""));
-	assert_non_null(strstr(said, "<skipped message=\"known failure: the bus is narrow\"/>"));
-	assert_non_null(strstr(read_text("json"), "\"known\": \"the bus is narrow\""));
-	/* A failure that is not listed fails the run. */
-	write_log("two", "ok boot_state\nnot ok mmio_width\nnot ok blk_flush\n");
-	assert_int_equal(CALL("--from", "@/two", "--expect", "@/known"), 1);
-	check_said(&output, "fail     blk_flush");
-	/* Known failures alone do not fail the run. */
-	write_log("one", "not ok mmio_width\n");
-	assert_int_equal(CALL("--from", "@/one", "--expect", "@/known"), 0);
-}
-
-static void test_a_known_failure_that_passes(void **state)
-{
-	write_text("known", "mmio_width\nboot_state it was so\n");
-	assert_int_equal(CALL("--from", "@/log", "--expect", "@/known"), 0);
-	check_said(&output, "mended   boot_state: it passes, and /");
-}
-
-static void test_known_failures_of_a_log_that_is_cut(void **state)
-{
-	char *text = read_text("log");
-
-	*strstr(text, "avp-conform: end ") = 0;
-	write_text("cut", text);
-	write_text("known", "mmio_width\npci_isr\n");
-	/* The test without a verdict may be in the missing part. */
-	assert_int_equal(CALL("--from", "@/cut", "--expect", "@/known"), 1);
-	check_said(&output, "the log is incomplete");
+	assert_non_null(strstr(said, "<skipped message=\"waived: the bus is narrow\"/>"));
+	assert_non_null(strstr(read_text("json"), "\"waived\": \"the bus is narrow\""));
+	/* One that is not needed, and one that ended. */
+	write_text("waivers", "mmio_identity until 2999-01-01 x\nblk_flush until 2999-01-01 y\n");
+	assert_int_equal(CALL("--from", "@/one", "--waivers", "@/waivers"), 0);
+	check_said(&output, "mended     blk_flush: it is kept; remove its waiver from /");
+	write_text("waivers", "mmio_identity until 2020-01-01 x\n");
+	assert_int_equal(CALL("--from", "@/one", "--waivers", "@/waivers"), 1);
+	check_said(&output, "expired    mmio_identity: its waiver ended on 2020-01-01");
 }
 
 static void check_list(const char *list, const char *said)
 {
-	write_text("known", list);
-	assert_int_equal(CALL("--from", "@/log", "--expect", "@/known"), 2);
+	write_text("waivers", list);
+	assert_int_equal(CALL("--from", "@/log", "--waivers", "@/waivers"), 2);
 	check_said(&errors, said);
 }
 
-static void test_a_list_that_is_wrong(void **state)
+static void test_waivers_that_are_wrong(void **state)
 {
 	char many[70 * 100] = "";
 
-	check_list("mmio_width\n\npci_isr\n", "/known:3: there is no test 'pci_isr'");
-	check_list("mmio_width\nmmio_width again\n", "/known:2: mmio_width is already in line 1");
-	check_list("mmio_*\n", "/known:1: 'mmio_*' is not the name of a test");
-	check_list("\x1b[31m\n", "/known:1: '?[31m' is not the name of a test");
+	check_list("blk_flush\n", "/waivers:1: write NAME until YYYY-MM-DD REASON");
+	check_list("pxi_isr until 2999-01-01 x\n", "has no test, requirement or row 'pxi_isr'");
 	memset(many, 'a', sizeof(many) - 1);
-	check_list(many, "is not the name of a test");
-	assert_int_equal(CALL("--from", "@/log", "--expect", "@/nowhere"), 2);
-	check_said(&errors, "--expect: ");
+	check_list(many, "write NAME until");
+	assert_int_equal(CALL("--from", "@/log", "--waivers", "@/nowhere"), 2);
+	check_said(&errors, "--waivers: ");
+	/* A run takes minutes: they are refused before the guest boots. */
+	write_text("waivers", "pxi_isr until 2999-01-01 x\n");
+	assert_int_equal(CALL("--command", "touch @/booted; exit 1", "--waivers", "@/waivers"), 2);
+	assert_int_equal(access(scratch_path(&scratch, "booted"), F_OK), -1);
 }
 
-/* A run takes minutes: an unknown test is refused before the guest boots. */
-static void test_a_list_is_checked_before_the_guest_boots(void **state)
+static void test_a_log_that_is_not_whole(void **state)
 {
-	write_text("known", "mmio_width\nboot_stat\n");
-	assert_int_equal(CALL("--command", "touch @/booted; exit 1", "--expect", "@/known"), 2);
-	check_said(&errors, "/known:2: there is no test 'boot_stat'; remove the line");
-	assert_int_equal(access(scratch_path(&scratch, "booted"), F_OK), -1);
-	write_text("known", "mmio_width\n");
-	assert_int_equal(CALL("--command", "cat @/log", "--expect", "@/known"), 0);
-	check_said(&output, "known    mmio_width");
+	static struct guest_log log;
+
+	guest_log_whole(&log, guest_log_devices, NULL);
+	*strstr(log.text, "avp-conform: end ") = 0;
+	scratch_write(&scratch, "cut", log.text, strlen(log.text));
+	assert_int_equal(CALL("--from", "@/cut"), 1);
+	check_said(&output, "base       incomplete: the log is cut; ");
+	guest_log_whole(&log, guest_log_devices, NULL);
+	memcpy(strstr(log.text, "suite 2"), "suite 1", 7);
+	write_guest_log("other", &log);
+	assert_int_equal(CALL("--from", "@/other"), 1);
+	check_said(&output, "the log is of another suite than 2.0.0, this program's");
+	assert_int_equal(CALL("--from", "@/log", "--from", "@/other"), 1);
 }
 
 /* Plays a guest whose test fails, and passes, or fails as well, when it is repeated. */
-#define REPEATING                                                                           \
-	"case \"$AVP_APPEND\" in *' boot=2 start=2 '*repeat=mmio_width) cat \"$again\" ;; " \
+#define REPEATING                                                                              \
+	"case \"$AVP_APPEND\" in *' boot=2 start=2 '*repeat=mmio_identity) cat \"$again\" ;; " \
 	"*' boot=1 start=1 '*) cat \"$once\" ;; esac"
 
 static void test_a_failure_that_is_repeated(void **state)
 {
-	const char *alone = "skip boot_state\nok mmio_width\nskip blk_flush\n", *said;
+	const char *alone = "skip boot_cmdline\nok mmio_identity\nskip blk_flush\n", *said;
 
 	setenv("once", scratch_path(&scratch, "log"), 1);
 	setenv("again", scratch_path(&scratch, "again"), 1);
-	write_boot("again", 2, " repeat mmio_width", alone);
+	write_boot("again", 2, " repeat mmio_identity", alone);
 	assert_int_equal(CALL("--command", REPEATING, "--log", "@/kept"), 1);
 	said = capture_all(&output);
-	assert_non_null(strstr(said, "unstable mmio_width"));
+	assert_non_null(strstr(said, "unstable   mmio_identity"));
 	assert_non_null(strstr(said, "2 passed, 0 failed, 0 wedged"));
 	/* It is in the log, also in logs of two files. */
 	assert_int_equal(CALL("--from", "@/kept"), 1);
-	check_said(&output, "unstable mmio_width");
+	check_said(&output, "unstable   mmio_identity");
 	assert_int_equal(CALL("--from", "@/log", "--from", "@/again"), 1);
-	check_said(&output, "unstable mmio_width");
+	check_said(&output, "unstable   mmio_identity");
 	assert_int_equal(CALL("--command", REPEATING, "--repeat", "0"), 1);
-	check_said(&output, "fail     mmio_width");
-	write_boot("again", 2, " repeat mmio_width",
-		   "skip boot_state\nnot ok mmio_width\nskip blk_flush\n");
+	check_said(&output, "fail       mmio_identity");
+	write_boot("again", 2, " repeat mmio_identity",
+		   "skip boot_cmdline\nnot ok mmio_identity\nskip blk_flush\n");
 	assert_int_equal(CALL("--command", REPEATING), 1);
-	check_said(&output, "fail     mmio_width");
+	check_said(&output, "fail       mmio_identity");
 	/* A guest that does not get its command line would run everything again. */
 	write_boot("again", 2, "", alone);
 	assert_int_equal(CALL("--command", REPEATING), 1);
-	check_said(&errors, "the guest does not see repeat=mmio_width in its command line");
+	check_said(&errors, "the guest does not see repeat=mmio_identity in its command line");
 	check_said(&output, "2 passed, 1 failed, 0 wedged, 0 skipped; the log is complete");
 }
 
 static void test_too_many_failures(void **state)
 {
-	write_log("log", "not ok boot_state\nnot ok mmio_width\nnot ok blk_flush\n");
+	write_log("log", "not ok boot_cmdline\nnot ok mmio_identity\nnot ok blk_flush\n");
 	setenv("log", scratch_path(&scratch, "log"), 1);
 	assert_int_equal(CALL("--repeat", "2", "--command",
 			      "case \"$AVP_APPEND\" in *repeat=*) echo >>@/boots; exit 1 ;; "
@@ -401,11 +410,10 @@ int main(void)
 		TEST(test_messages_of_the_hypervisor),
 		TEST(test_a_failure_that_is_repeated),
 		TEST(test_too_many_failures),
-		TEST(test_known_failures),
-		TEST(test_a_known_failure_that_passes),
-		TEST(test_known_failures_of_a_log_that_is_cut),
-		TEST(test_a_list_that_is_wrong),
-		TEST(test_a_list_is_checked_before_the_guest_boots),
+		TEST(test_profiles),
+		TEST(test_waivers),
+		TEST(test_waivers_that_are_wrong),
+		TEST(test_a_log_that_is_not_whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

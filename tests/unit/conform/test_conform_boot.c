@@ -36,7 +36,7 @@ static void free_call(struct call *call)
 static void make_boot(struct call *call, const struct conform_options *options, const char *ending,
 		      const char *repeat)
 {
-	const struct conform_boot boot = {options, &files, 3, 7, ending, repeat};
+	const struct conform_boot boot = {options, &files, 3, 7, 0x1234, ending, repeat};
 	struct error error;
 
 	*call = (struct call){.program = NULL};
@@ -87,7 +87,7 @@ static void test_kvm(void **state)
 	assert_true(has(&call, "--block=/b.img,readonly"));
 	assert_true(has(&call, "--entropy"));
 	assert_true(has(&call, "--console=port=tty:echo,port=agent:echo,port=log:null"));
-	assert_string_equal(last(&call), "console=ttyS0 reset=1 boot=3 start=7 slow=1 "
+	assert_string_equal(last(&call), "console=ttyS0 reset=1 run=00001234 boot=3 start=7 slow=1 "
 					 "devices=block,net,entropy,console gateway=1 memory=256");
 }
 
@@ -113,9 +113,10 @@ static void test_qemu(void **state)
 		assert_true(has(&call, "--net=user,host-loopback"));
 		for (const char *const *item = call.list; *item; item++)
 			assert_null(strstr(*item, "--console"));
-		assert_string_equal(last(&call), "console=ttyAMA0 reset=1 boot=3 start=7 slow=5 "
-						 "devices=block,net,entropy gateway=1 memory=512 "
-						 "fatal=1 only=pwr_off");
+		assert_string_equal(last(&call),
+				    "console=ttyAMA0 reset=1 run=00001234 boot=3 start=7 slow=5 "
+				    "devices=block,net,entropy gateway=1 memory=512 "
+				    "fatal=1 only=pwr_off");
 	}
 }
 
@@ -126,7 +127,6 @@ static void test_command(void **state)
 		.command = (char *)"boot $AVP_IMAGE",
 		.slow = 1,
 		.format = IMAGE_ELF,
-		.profile = 1,
 		.only = (char *)"blk_*",
 	};
 	cleanup_call struct call call;
@@ -137,8 +137,9 @@ static void test_command(void **state)
 	assert_string_equal(getenv("AVP_IMAGE"), "/conform.elf");
 	assert_string_equal(getenv("AVP_DISK"), "/a.img");
 	assert_string_equal(getenv("AVP_READ_ONLY_DISK"), "/b.img");
-	assert_string_equal(getenv("AVP_APPEND"), "console=ttyS0 reset=1 boot=3 start=7 slow=1 "
-						  "profile=base only=blk_*");
+	assert_string_equal(getenv("AVP_APPEND"),
+			    "console=ttyS0 reset=1 run=00001234 boot=3 start=7 slow=1 "
+			    "only=blk_*");
 }
 
 /* A test that failed is selected by its name, whatever was selected before. */
@@ -148,17 +149,18 @@ static void test_repeat(void **state)
 		.command = (char *)"boot",
 		.slow = 1,
 		.format = IMAGE_ELF,
-		.profile = 1,
 		.only = (char *)"blk_*",
 	};
 	cleanup_call struct call alone, off;
 
 	make_boot(&alone, &options, NULL, "blk_flush");
-	assert_string_equal(getenv("AVP_APPEND"), "console=ttyS0 reset=1 boot=3 start=7 slow=1 "
-						  "repeat=blk_flush");
+	assert_string_equal(getenv("AVP_APPEND"),
+			    "console=ttyS0 reset=1 run=00001234 boot=3 start=7 slow=1 "
+			    "repeat=blk_flush");
 	make_boot(&off, &options, "pwr_off", "pwr_off");
-	assert_string_equal(getenv("AVP_APPEND"), "console=ttyS0 reset=1 boot=3 start=7 slow=1 "
-						  "fatal=1 only=pwr_off repeat=pwr_off");
+	assert_string_equal(getenv("AVP_APPEND"),
+			    "console=ttyS0 reset=1 run=00001234 boot=3 start=7 slow=1 "
+			    "fatal=1 only=pwr_off repeat=pwr_off");
 }
 
 /* The options in device_conform are valid options of the type. */

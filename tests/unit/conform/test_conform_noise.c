@@ -24,10 +24,10 @@ void sleep_ms(unsigned int ms);
 void report_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 static struct {
-	uint64_t now;	      /* ns */
-	uint64_t read_cost;   /* of the counter */
-	uint64_t every, gap;  /* the host takes the processor away for so long, each time */
-	uint64_t late;	      /* timers fire so late */
+	uint64_t now;	     /* ns */
+	uint64_t read_cost;  /* of the counter */
+	uint64_t every, gap; /* the host takes the processor away for so long, each time */
+	uint64_t late;	     /* timers fire so late */
 	uint64_t next;
 	char report[100];
 } host;
