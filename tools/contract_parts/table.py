@@ -11,7 +11,7 @@ HEAD = """// SPDX-License-Identifier: BSD-3-Clause
 #include "conform/contract_requirement.h"
 """
 # Main sources of the contract's own demands; any other but VIRTIO is a standard.
-OWN = {"own", "AVPS 2.0", "AGL", "ACRN", "Android SDV", "Android Trout"}
+OWN = {"own", "AVPS 2.0 draft", "AVPS 2.0 title", "AGL", "ACRN", "Android SDV", "Android Trout"}
 ENTRY = "entry "
 
 

@@ -110,7 +110,7 @@ static void test_qemu(void **state)
 		cleanup_call struct call call;
 
 		make(&call, &options, "pwr_off");
-		assert_true(has(&call, "--net=user,host-loopback"));
+		assert_true(has(&call, "--net=user,host-loopback,mtu=1500"));
 		for (const char *const *item = call.list; *item; item++)
 			assert_null(strstr(*item, "--console"));
 		assert_string_equal(last(&call),
