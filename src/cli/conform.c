@@ -3,8 +3,11 @@
  * `avp conform`: runs the conformance guest on an engine, or reads its log from another
  * hypervisor, and reports the verdicts.
  */
+#include <string.h>
+
 #include "cli/avp.h"
 #include "conform/conform.h"
+#include "conform/conform_keep.h"
 #include "guest/config/config.h"
 
 #define FILE_ROW(option, field, sentence)                                            \
@@ -129,15 +132,54 @@ static const struct option_row conform_option_rows[] = {
 	FILE_ROW("waivers", waivers,
 		 "failures that are accepted, one a line: NAME until YYYY-MM-DD REASON, where NAME "
 		 "is a test, a requirement or a row of a profile; comments start with #"),
+	{
+		.name = "host",
+		.type = OPTION_STRING,
+		.argument = "TEXT",
+		.offset = offsetof(struct conform_options, host),
+		.help = "for keep: the machine on which the hypervisor ran",
+	},
+	{
+		.name = "hypervisor",
+		.type = OPTION_STRING,
+		.argument = "TEXT",
+		.offset = offsetof(struct conform_options, hypervisor),
+		.help = "for keep: the hypervisor and its version",
+	},
 	FILE_ROW("junit", junit, "write the verdicts as JUnit XML"),
 	FILE_ROW("json", json, "write the verdicts and measurements as JSON"),
 	FILE_ROW("html", html, "write the verdicts as an HTML page"),
 	{.name = NULL},
 };
 
+/* The verbs on result files; keep is a run that writes one. */
+static int each_result(const struct command_call *call,
+		       int (*act)(const char *path, struct error *error), struct error *error)
+{
+	int result = 0;
+
+	for (size_t i = 1; i < call->operand_count && result == 0; i++)
+		result = act(call->operands[i], error);
+	return result;
+}
+
 static int run_conform(const struct command_call *call, struct error *error)
 {
-	return conform_execute(call->options[0], error);
+	struct conform_options options = *(const struct conform_options *)call->options[0];
+	const char *verb = call->operand_count ? call->operands[0] : NULL;
+
+	if (!verb)
+		return conform_execute(&options, error);
+	if (call->operand_count == 1)
+		return error_set_usage(error, "%s: name a result file", verb);
+	if (!strcmp(verb, "check"))
+		return each_result(call, conform_keep_check, error);
+	if (!strcmp(verb, "again"))
+		return each_result(call, conform_keep_again, error);
+	if (strcmp(verb, "keep") || call->operand_count > 2)
+		return error_set_usage(error, "write keep FILE, check FILE... or again FILE...");
+	options.keep = call->operands[1];
+	return conform_execute(&options, error);
 }
 
 const struct command command_conform = {
@@ -150,6 +192,10 @@ const struct command command_conform = {
 		"command starts (--command); or by hand: it writes the image (--image) and reads "
 		"the console log of where it was booted (--from). A disk that it is given there "
 		"is written to.\n\n"
+		"keep FILE.json writes a result file: the verdicts with their origin, and the log "
+		"beside it as FILE.log. check FILE... shows whether result files are as they were "
+		"kept and follow from their logs; again FILE... judges their logs by the contract "
+		"of this program.\n\n"
 		"A test that hangs is wedged; the guest is restarted after that test. A truncated "
 		"or damaged log never counts as passed.",
 	.groups =
@@ -157,13 +203,17 @@ const struct command command_conform = {
 			{"Options", conform_option_rows, sizeof(struct conform_options), false},
 			{NULL, NULL, 0, false},
 		},
+	.operands = "[keep FILE | check FILE... | again FILE...]",
+	.operands_maximum = 1000,
 	.exit_statuses =
 		(const struct command_note[]){
 			{"0",
 			 "the machine is conformant with each profile that was judged, perhaps "
 			 "with waivers; with --only, no test broke a MUST"},
-			{"1", "it is not conformant, or the verdict is incomplete: a required test "
-			      "was skipped, or the log is not whole"},
+			{"1",
+			 "it is not conformant, or the verdict is incomplete: a required test "
+			 "was skipped, or the log is not whole; a result file is not as it was "
+			 "kept"},
 			{"2", "the call was wrong: --only matches no test, --command cannot be "
 			      "started, --waivers names what the contract does not have"},
 			{NULL, NULL},
@@ -177,6 +227,9 @@ const struct command command_conform = {
 			 "-append \"$AVP_APPEND\" -drive if=none,id=d,format=raw,file=$AVP_DISK "
 			 "-device virtio-blk-pci,drive=d'",
 			 "Tests QEMU's own devices."},
+			{"avp conform keep results/board.json --from board.log --host 'board of 2026' "
+			 "--hypervisor 'Any VMM 3.1'",
+			 "Keeps the verdicts on a log."},
 			{"avp conform --image conform.elf && qemu-system-x86_64 -M microvm -kernel "
 			 "conform.elf -nographic | tee log && avp conform --from log",
 			 "Tests another hypervisor."},

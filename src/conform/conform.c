@@ -11,8 +11,11 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "conform/conform_image.h"
 #include "conform/conform_judge.h"
+#include "conform/conform_keep.h"
+#include "conform/conform_output.h"
 #include "conform/conform_report.h"
 #include "conform/conform_run.h"
 #include "conform/conform_summary.h"
@@ -34,20 +37,20 @@ static int read_logs(const struct conform_options *options, struct conform_log *
 	return result;
 }
 
-/* Runs the guest, and writes its console to the file of --log. */
-static int run_and_keep(const struct conform_options *options, struct conform_log *log,
-			struct error *error)
+/* Runs the guest, and writes its console to the file at @path, or nowhere. */
+static int run_and_keep(const struct conform_options *options, const char *path,
+			struct conform_log *log, struct error *error)
 {
 	FILE *kept = NULL;
 	bool failed;
 	int result;
 
-	if (options->log) {
-		kept = fopen(options->log, "we");
+	if (path) {
+		kept = fopen(path, "we");
 		if (!kept)
 			return error_set_usage(error,
 					       "--log: %s: %s; check the path and its permissions",
-					       options->log, strerror(errno));
+					       path, strerror(errno));
 	}
 	result = conform_run(options, log, kept, error);
 	if (!kept)
@@ -55,7 +58,7 @@ static int run_and_keep(const struct conform_options *options, struct conform_lo
 	failed = ferror(kept);
 	failed |= fclose(kept) != 0;
 	if (failed && result == 0)
-		result = error_set_errno(error, errno, "--log: %s", options->log);
+		result = error_set_errno(error, errno, "--log: %s", path);
 	return result;
 }
 
@@ -96,6 +99,54 @@ static int check_selection(const struct conform_options *options, const struct c
 			       options->only);
 }
 
+/* What a result file does not hold. */
+static int check_keep(const struct conform_options *options, struct error *error)
+{
+	if (!options->keep)
+		return 0;
+	if (options->only || options->waivers || options->profile.count || options->log)
+		return error_set_usage(error,
+				       "a result has all tests and profiles, no waivers, and "
+				       "its log beside it: omit --only, --waivers, "
+				       "--profile and --log");
+	if (options->from.count > 1)
+		return error_set_usage(error, "--from: a result has one log; join the logs of its "
+					      "boots in one file");
+	if (!options->host || !options->hypervisor)
+		return error_set_usage(error,
+				       "keep needs --host and --hypervisor: the machine, and "
+				       "the hypervisor with its version");
+	return 0;
+}
+
+/* Copies the log that was read to where the result's log is. */
+static int copy_log(const char *from, const char *to, struct error *error)
+{
+	cleanup_file FILE *file = fopen(from, "re");
+	struct conform_output output;
+	char buffer[16384];
+	size_t length;
+
+	if (!file)
+		return error_set_errno(error, errno, "%s", from);
+	if (conform_output_open(&output, to, error) < 0)
+		return -error->code;
+	while ((length = fread(buffer, 1, sizeof(buffer), file)) > 0)
+		fwrite(buffer, 1, length, output.file);
+	return conform_output_close(&output, error);
+}
+
+static int keep(const struct conform_options *options, const struct conform_judge *judge,
+		const char *log, struct error *error)
+{
+	cleanup_free char *command = NULL;
+	int result = conform_options_describe_command(&command, options, error);
+
+	if (result == 0 && options->from.count)
+		result = copy_log(options->from.items[0], log, error);
+	return result < 0 ? result : conform_keep(options, judge, command, options->keep, error);
+}
+
 static void free_conform(struct conform *conform)
 {
 	conform_judge_free(&conform->judge);
@@ -106,12 +157,20 @@ static void free_conform(struct conform *conform)
 int conform_execute(const struct conform_options *options, struct error *error)
 {
 	__attribute__((cleanup(free_conform))) struct conform conform = {.log.tests = NULL};
+	const struct option_list all = {(char *[]){(char *)"all"}, 1};
+	cleanup_free char *log = NULL;
 	struct error later;
 	int result, judged;
 
 	if (options->image)
 		return conform_image_write(options, error);
 	result = conform_options_check(options, error);
+	if (result == 0)
+		result = check_keep(options, error);
+	if (result == 0 && options->keep)
+		result = conform_keep_log_path(&log, options->keep, error);
+	else if (result == 0 && options->log)
+		result = text_replace(&log, options->log, strlen(options->log), error);
 	/* Check the names before the boot: the run takes minutes. */
 	if (result == 0 && options->waivers)
 		result =
@@ -119,12 +178,12 @@ int conform_execute(const struct conform_options *options, struct error *error)
 	if (result < 0)
 		return result;
 	result = options->from.count ? read_logs(options, &conform.log, error) :
-				       run_and_keep(options, &conform.log, error);
+				       run_and_keep(options, log, &conform.log, error);
 	if (result == 0)
 		result = check_selection(options, &conform.log, error);
 	/* Also after an error, so that no file keeps results of an earlier run. */
 	judged = conform_judge_log(&conform.judge, &conform.log, &conform.waivers,
-				   &options->profile, options->only != NULL,
+				   options->keep ? &all : &options->profile, options->only != NULL,
 				   result < 0 ? &later : error);
 	if (judged == 0)
 		judged = write_reports(options, &conform.judge, result < 0 ? &later : error);
@@ -132,5 +191,6 @@ int conform_execute(const struct conform_options *options, struct error *error)
 		log_error("%s", later.message);
 	if (result < 0 || judged < 0)
 		return result < 0 ? result : judged;
-	return conform_summary(&conform.judge, &conform.waivers);
+	result = conform_summary(&conform.judge, &conform.waivers);
+	return options->keep ? keep(options, &conform.judge, log, error) : result;
 }

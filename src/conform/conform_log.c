@@ -530,6 +530,34 @@ int conform_log_add(struct conform_log *log, const char *line, struct error *err
 	return take_line(log, copy, error);
 }
 
+/* "NAME REQUIREMENT MESSAGE" */
+static int take_failed(struct conform_log *log, const char *text, struct error *error)
+{
+	char name[64], requirement[64];
+	int at = 0;
+
+	if (sscanf(text, "%63s %63s %n", name, requirement, &at) != 2 || !at) {
+		log->damaged = true;
+		return 0;
+	}
+	return conform_log_fail(log, name, requirement, text + at, error);
+}
+
+int conform_log_add_kept(struct conform_log *log, const char *line, struct error *error)
+{
+	const char *rest;
+
+	if (begins(line, CONFORM_FAILED, &rest))
+		return take_failed(log, rest, error);
+	if (!strcmp(line, CONFORM_ENDED))
+		conform_log_finish(log);
+	else if (begins(line, CONFORM_OFF, &rest))
+		conform_log_off(log, rest);
+	else
+		return conform_log_add(log, line, error);
+	return 0;
+}
+
 static void close_file(FILE **file)
 {
 	if (*file && *file != stdin)
@@ -554,7 +582,7 @@ int conform_log_read(struct conform_log *log, const char *path, struct error *er
 		conform_log_finish(log);
 	while (result == 0 && getline(&line, &room, file) >= 0) {
 		line[strcspn(line, "\n")] = 0;
-		result = conform_log_add(log, line, error);
+		result = conform_log_add_kept(log, line, error);
 	}
 	if (result == 0 && ferror(file))
 		result = error_set_errno(error, errno, "%s", path);

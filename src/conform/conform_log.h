@@ -106,6 +106,15 @@ void conform_log_free(struct conform_log *log);
  */
 int conform_log_add(struct conform_log *log, const char *line, struct error *error);
 
+/* The words before what this program notes in a log that it keeps (docs/conform-log.md). */
+#define CONFORM_HOST   "host: "
+#define CONFORM_ENDED  CONFORM_HOST "the hypervisor ended"
+#define CONFORM_OFF    CONFORM_HOST "powered off "
+#define CONFORM_FAILED CONFORM_HOST "failed "
+
+/* Parses the next line of a log that was kept, as conform_log_add and with the host's notes. */
+int conform_log_add_kept(struct conform_log *log, const char *line, struct error *error);
+
 /*
  * Parses the whole file at @path ("-": standard input), which begins with a new boot. Returns 0 or
  * a negative errno with *error set.

@@ -40,7 +40,8 @@
 
 /* Tests that power the guest off: each has its own boot, and this program gives the verdict. */
 static const char *const off_tests[] = {"pwr_off", "pwr_off_secondary"};
-#define OFF_TESTS (sizeof(off_tests) / sizeof(off_tests[0]))
+#define OFF_TESTS	(sizeof(off_tests) / sizeof(off_tests[0]))
+#define OFF_REQUIREMENT "AVP-PWR-001"
 
 /* A run of the guest. */
 struct conform {
@@ -93,17 +94,31 @@ static void end_progress(struct conform *conform)
 	conform->shown = 0;
 }
 
+/*
+ * Keeps a line of the console, so that the log gives the same verdicts when it is read again: a line
+ * that this run ignored is marked, and none passes for a note of this program.
+ */
+static void keep_line(const struct conform *conform, const char *line, bool ignored)
+{
+	const char *mark = strncmp(line, CONFORM_HOST, strlen(CONFORM_HOST)) ? "" : " ";
+
+	if (conform->kept)
+		fprintf(conform->kept, "%s%s\n", ignored ? "ignored: " : mark, line);
+}
+
 static void handle_line(void *context, char *line, size_t length, bool cut)
 {
 	struct conform *conform = context;
 	uint64_t taken = conform->log->taken;
 
-	if (conform->kept)
-		fprintf(conform->kept, "%s\n", line);
-	if (conform->over)
+	if (conform->over) {
+		keep_line(conform, line, true);
 		return;
+	}
 	if (!conform->failure.code && conform_log_add(conform->log, line, &conform->failure) < 0)
 		event_loop_stop(&conform->loop, 0);
+	/* A boot that does not repeat a test as asked is not a part of the run. */
+	keep_line(conform, line, conform->log->unannounced && conform->log->repeats_only);
 	/* Lines of others do not restart the time limit. */
 	if (conform->log->taken != taken)
 		set_silence(conform, conform->log->said_end ? OFF_SECONDS * conform->options->slow :
@@ -246,6 +261,13 @@ static int explain_silence(const struct conform *conform, int status, struct err
 			 how);
 }
 
+/* Notes what this program saw in the log, for whoever reads it again. */
+static void keep_note(const struct conform *conform, const char *note, const char *what)
+{
+	if (conform->kept)
+		fprintf(conform->kept, "%s%s\n", note, what);
+}
+
 /*
  * Judges power off by the hypervisor's exit, with @status or by force: after the guest's end, and
  * in a test that only powers off.
@@ -256,8 +278,10 @@ static int judge_end(struct conform *conform, int status, struct error *error)
 	char how[PROCESS_STATUS_LENGTH], message[PROCESS_STATUS_LENGTH + 80];
 
 	if (conform->exited && status == 0) {
-		if (conform->ending)
+		if (conform->ending) {
+			keep_note(conform, CONFORM_OFF, conform->ending);
 			conform_log_off(log, conform->ending);
+		}
 		return 0;
 	}
 	if (!log->said_end)
@@ -270,7 +294,10 @@ static int judge_end(struct conform *conform, int status, struct error *error)
 		snprintf(message, sizeof(message),
 			 "the hypervisor did not end within %" PRIu64 " s of the guest's power off",
 			 OFF_SECONDS * conform->options->slow);
-	return conform_log_fail(log, off_tests[0], "AVP-PWR-001", message, error);
+	if (conform->kept)
+		fprintf(conform->kept, CONFORM_FAILED "%s " OFF_REQUIREMENT " %s\n", off_tests[0],
+			message);
+	return conform_log_fail(log, off_tests[0], OFF_REQUIREMENT, message, error);
 }
 
 /* The guest printed nothing in this boot. Other boots are reported all the same. */
@@ -329,6 +356,7 @@ static int run_boot(struct conform *conform, size_t start, unsigned int boot, st
 	close_lines(conform);
 	if (result >= 0 && !conform->interrupted && !conform->over)
 		result = judge_end(conform, status, error);
+	keep_note(conform, CONFORM_ENDED, "");
 	conform_log_finish(conform->log);
 	end_progress(conform);
 	if (result >= 0 && !conform->interrupted && !conform->over && conform->log->taken == taken)

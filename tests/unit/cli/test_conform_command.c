@@ -10,6 +10,7 @@
 // cmocka needs the headers above
 #include <cmocka.h>
 #include <errno.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/sha256.h"
 #include "cli/avp.h"
 #include "unit/capture.h"
 #include "unit/conform/guest_log.h"
@@ -397,6 +399,164 @@ static void test_too_many_failures(void **state)
 	check_said(&output, "0 passed, 3 failed");
 }
 
+/* Result files */
+
+#define ORIGIN	       "--host", "a board", "--hypervisor", "Any VMM 3.1"
+#define KEEP(log, ...) CALL("keep", "@/r.json", "--from", "@/" log, ##__VA_ARGS__)
+
+static void test_a_result_that_is_kept(void **state)
+{
+	const char *said;
+
+	write_whole("whole", one_failure);
+	assert_int_equal(KEEP("whole", ORIGIN), 0);
+	assert_int_equal(CALL("check", "@/r.json"), 0);
+	said = read_text("r.json");
+	assert_non_null(strstr(said, "\"suite\": \"2.0.0\""));
+	assert_non_null(strstr(said, "\"host\": \"a board\""));
+	assert_non_null(strstr(said, "\"hypervisor\": \"Any VMM 3.1\""));
+	assert_non_null(strstr(said, "\"image\": \"conform-amd64.elf\""));
+	assert_non_null(strstr(said, "\"log file\": \"r.log\""));
+	assert_non_null(strstr(said, "\"verdict\": \"not conformant: 1 broken\""));
+	assert_int_equal(CALL("again", "@/r.json"), 0);
+	assert_int_equal(CALL("check", "@/r.json", "@/r.json"), 0);
+}
+
+/* What the host saw is in the log, so that it gives the same verdicts when it is read again. */
+static void test_a_result_of_a_run(void **state)
+{
+	static const struct guest_exception off[] = {
+		{"pwr_off", "skip", "it ends the guest: fatal=1"},
+		{NULL, NULL, NULL},
+	};
+	static struct guest_log last;
+	const char *said;
+
+	write_whole("whole", off);
+	last = (struct guest_log){.used = 0};
+	guest_log_boot(&last, 2, "");
+	guest_log_say(&last, "avp-conform: begin %s lines %u crc 0x%08x # AVP-PWR-001",
+		      "NUMBER pwr_off", last.lines, last.crc);
+	write_guest_log("off", &last);
+	assert_int_equal(CALL("keep", "@/r.json", ORIGIN, "--command",
+			      "cd @; n=$(sed -n 's/.*begin \\([0-9]*\\) pwr_off .*/\\1/p' whole); "
+			      "case \"$AVP_APPEND\" in *fatal=1*) sed \"s/NUMBER/$n/\" off;; "
+			      "*) echo 'host: powered off'; cat whole;; esac"),
+			 0);
+	said = read_text("r.log");
+	/* What the console shows is not taken for it. */
+	assert_int_equal(strncmp(said, " host: powered off\n", 19), 0);
+	assert_non_null(strstr(said, "\nhost: powered off pwr_off\nhost: the hypervisor ended\n"));
+	assert_int_equal(CALL("check", "@/r.json"), 0);
+	assert_non_null(strstr(read_text("r.json"), "\"verdict\": \"conformant\""));
+}
+
+static void replace(const char *name, const char *from, const char *to)
+{
+	char *text = read_text(name), *at = strstr(text, from);
+
+	assert_non_null(at);
+	assert_int_equal(strlen(from), strlen(to));
+	memcpy(at, to, strlen(to));
+	write_text(name, text);
+}
+
+/* Someone who knows how a seal is made makes another one. */
+static void seal_again(void)
+{
+	json_t *root = json_load_file(scratch_path(&scratch, "r.json"), 0, NULL);
+	char seal[SHA256_TEXT], *text;
+	struct sha256 sha;
+
+	json_object_del(root, "seal");
+	text = json_dumps(root, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENSURE_ASCII);
+	sha256_init(&sha);
+	sha256_add(&sha, text, strlen(text));
+	json_object_set_new(root, "seal", json_string(sha256_finish(&sha, seal)));
+	assert_int_equal(json_dump_file(root, scratch_path(&scratch, "r.json"), 0), 0);
+	free(text);
+	json_decref(root);
+}
+
+static void test_a_result_that_was_changed(void **state)
+{
+	write_whole("whole", one_failure);
+	assert_int_equal(KEEP("whole", ORIGIN), 0);
+	replace("r.json", "not conformant: 1 ", "not conformant: 0 ");
+	assert_int_equal(CALL("check", "@/r.json"), 1);
+	check_said(&errors, "r.json: it was changed after it was kept: the seal does not fit");
+	assert_int_equal(CALL("again", "@/r.json"), 1);
+	seal_again();
+	assert_int_equal(CALL("check", "@/r.json"), 1);
+	check_said(&errors, "r.json: 'profiles' is not what the log and the contract give");
+	assert_int_equal(CALL("again", "@/r.json"), 0);
+	assert_int_equal(CALL("check", "@/r.json"), 0);
+	/* The log was changed. */
+	replace("r.log", "cpus 2", "cpus 4");
+	assert_int_equal(CALL("check", "@/r.json"), 1);
+	check_said(&errors, "r.log: it is not the log that ");
+	/* Of another suite. */
+	assert_int_equal(KEEP("whole", ORIGIN), 0);
+	replace("r.json", "\"suite\": \"2.0.0\"", "\"suite\": \"1.0.0\"");
+	seal_again();
+	assert_int_equal(CALL("check", "@/r.json"), 1);
+	check_said(&errors, "r.json: it is of suite '1.0.0', and this program has 2.0.0");
+	/* Something else. */
+	write_text("r.json", "{}");
+	assert_int_equal(CALL("check", "@/r.json"), 1);
+	write_text("r.json", "[");
+	assert_int_equal(CALL("check", "@/r.json"), 2);
+	write_text("r.json", "[]");
+	assert_int_equal(CALL("check", "@/r.json"), 2);
+	check_said(&errors, "this is not a result file");
+}
+
+static void check_not_kept(const char *said)
+{
+	assert_int_equal(KEEP("bad", ORIGIN), 1);
+	check_said(&errors, said);
+	assert_int_equal(access(scratch_path(&scratch, "r.json"), F_OK), -1);
+}
+
+static void test_a_log_that_is_not_kept(void **state)
+{
+	static const struct guest_exception left_out[] = {
+		{"blk_flush", "skip", "not selected"},
+		{NULL, NULL, NULL},
+	};
+	static struct guest_log log;
+
+	write_whole("bad", left_out);
+	check_not_kept("blk_flush was not selected; a result has all tests");
+	write_whole("bad", one_failure);
+	replace("bad", "not ok ", "    ok ");
+	check_not_kept("the log is damaged");
+	write_whole("bad", one_failure);
+	replace("bad", "suite 2.0.0", "suite 1.0.0");
+	check_not_kept("the log is of another suite than 2.0.0");
+	/* Boots of two runs. */
+	log = (struct guest_log){.used = 0};
+	guest_log_boot(&log, 1, " run 00000001");
+	guest_log_say(&log, "1..2");
+	guest_log_test(&log, "boot_cmdline", "ok", NULL);
+	guest_log_boot(&log, 2, " run 00000002");
+	guest_log_test(&log, "boot_cmdline", "skip", "not selected");
+	guest_log_test(&log, "blk_flush", "ok", NULL);
+	guest_log_end(&log);
+	write_guest_log("bad", &log);
+	check_not_kept("the log is mixed: it has boots of different machines or runs");
+	write_whole("bad", NULL);
+	assert_int_equal(KEEP("bad"), 2);
+	check_said(&errors, "keep needs --host and --hypervisor");
+	assert_int_equal(KEEP("bad", ORIGIN, "--only", "blk_*"), 2);
+	assert_int_equal(KEEP("bad", ORIGIN, "--from", "@/bad"), 2);
+	assert_int_equal(CALL("keep", "@/result", "--from", "@/bad", ORIGIN), 2);
+	check_said(&errors, "a result file is named NAME.json");
+	assert_int_equal(CALL("keep"), 2);
+	assert_int_equal(CALL("kept", "@/r.json"), 2);
+	check_said(&errors, "write keep FILE, check FILE... or again FILE...");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, finish)
 
 int main(void)
@@ -414,6 +574,10 @@ int main(void)
 		TEST(test_waivers),
 		TEST(test_waivers_that_are_wrong),
 		TEST(test_a_log_that_is_not_whole),
+		TEST(test_a_result_that_is_kept),
+		TEST(test_a_result_of_a_run),
+		TEST(test_a_result_that_was_changed),
+		TEST(test_a_log_that_is_not_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

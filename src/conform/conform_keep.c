@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Writes and checks result files. */
+#include "conform/conform_keep.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/contract_version.h"
+#include "base/sha256.h"
+#include "base/text.h"
+#include "conform/conform_image.h"
+#include "conform/conform_output.h"
+#include "conform/conform_report.h"
+
+#define SEAL "seal"
+
+static void free_json(json_t **json)
+{
+	json_decref(*json);
+}
+#define cleanup_json __attribute__((cleanup(free_json)))
+
+static int no_memory(struct error *error)
+{
+	return error_set(error, ENOMEM, "out of memory");
+}
+
+int conform_keep_log_path(char **log, const char *path, struct error *error)
+{
+	size_t length = strlen(path);
+
+	if (length < 6 || strcmp(path + length - 5, ".json"))
+		return error_set_usage(error, "%s: a result file is named NAME.json", path);
+	return text_replace_format(log, error, "%.*s.log", (int)length - 5, path);
+}
+
+/* The digest of all keys but the seal, in one form. */
+static int make_seal(json_t *root, char seal[SHA256_TEXT], struct error *error)
+{
+	cleanup_json json_t *copy = json_copy(root);
+	cleanup_free char *text = NULL;
+	struct sha256 sha;
+
+	if (copy)
+		json_object_del(copy, SEAL);
+	text = copy ? json_dumps(copy, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+	if (!text)
+		return no_memory(error);
+	sha256_init(&sha);
+	sha256_add(&sha, text, strlen(text));
+	sha256_finish(&sha, seal);
+	return 0;
+}
+
+/* Seals @root, and replaces the file at @path by it. */
+static int write_result(json_t *root, const char *path, struct error *error)
+{
+	char seal[SHA256_TEXT];
+	struct conform_output output;
+	int result = make_seal(root, seal, error);
+
+	if (result == 0 && json_object_set_new(root, SEAL, json_string(seal)) < 0)
+		result = no_memory(error);
+	if (result == 0)
+		result = conform_output_open(&output, path, error);
+	if (result < 0)
+		return result;
+	json_dumpf(root, output.file, JSON_INDENT(1) | JSON_ENSURE_ASCII);
+	fputs("\n", output.file);
+	return conform_output_close(&output, error);
+}
+
+/* An error unless all tests were run and the log is whole. */
+static int check_log(const struct conform_judge *judge, const char *path, struct error *error)
+{
+	enum conform_state state = conform_log_state(judge->log);
+
+	if (state != CONFORM_COMPLETE)
+		return error_set(error, EINVAL, "%s: the log is %s", path,
+				 conform_state_describe(state));
+	for (size_t i = 0; i < judge->log->count; i++)
+		if (judge->log->tests[i].left_out)
+			return error_set(error, EINVAL,
+					 "%s: %s was not selected; a result has all tests", path,
+					 judge->log->tests[i].name);
+	return 0;
+}
+
+/* The image that the guest says it was started from. */
+static int find_image(char path[PATH_MAX], const struct conform_options *options,
+		      const struct conform_judge *judge, struct error *error)
+{
+	struct conform_options image = *options;
+
+	if (options->format == IMAGE_NATIVE && options->from.count)
+		image.format = !strcmp(judge->architecture, "arm64") ? IMAGE_ARM64 :
+			       !strcmp(judge->entry, "bzimage")	     ? IMAGE_BZIMAGE :
+								       IMAGE_ELF;
+	return conform_image_find(path, &image, error);
+}
+
+static int set_text(json_t *root, const char *key, const char *text)
+{
+	return json_object_set_new(root, key, json_string(text));
+}
+
+int conform_keep(const struct conform_options *options, const struct conform_judge *judge,
+		 const char *command, const char *path, struct error *error)
+{
+	cleanup_json json_t *root = NULL;
+	cleanup_free char *log = NULL;
+	char image[PATH_MAX], digests[2][SHA256_TEXT], date[CONFORM_DATE_LENGTH];
+	int result = check_log(judge, path, error);
+
+	if (result == 0 && (!options->host || !options->hypervisor))
+		result = error_set_usage(error, "keep needs --host and --hypervisor: the machine, "
+						"and the hypervisor with its version");
+	if (result == 0)
+		result = conform_keep_log_path(&log, path, error);
+	if (result == 0)
+		result = sha256_file(log, digests[0], error);
+	if (result == 0)
+		result = find_image(image, options, judge, error);
+	if (result == 0)
+		result = sha256_file(image, digests[1], error);
+	if (result < 0)
+		return result;
+	root = conform_report_describe(judge);
+	if (!root || set_text(root, "date", conform_date(date, time(NULL))) < 0 ||
+	    set_text(root, "host", options->host) < 0 ||
+	    set_text(root, "hypervisor", options->hypervisor) < 0 ||
+	    set_text(root, "command", command) < 0 ||
+	    set_text(root, "image", strrchr(image, '/') + 1) < 0 ||
+	    set_text(root, "image sha256", digests[1]) < 0 ||
+	    set_text(root, "log file", strrchr(log, '/') ? strrchr(log, '/') + 1 : log) < 0 ||
+	    set_text(root, "log sha256", digests[0]) < 0)
+		return error_set_usage(error, "--host and --hypervisor must be UTF-8");
+	return write_result(root, path, error);
+}
+
+/* A kept result and what its log says. */
+struct kept {
+	json_t *root, *told;
+	struct conform_log log;
+	struct conform_judge judge;
+};
+
+static void free_kept(struct kept *kept)
+{
+	json_decref(kept->root);
+	json_decref(kept->told);
+	conform_judge_free(&kept->judge);
+	conform_log_free(&kept->log);
+}
+#define cleanup_kept __attribute__((cleanup(free_kept)))
+
+static const char *text_of(const struct kept *kept, const char *key)
+{
+	const char *text = json_string_value(json_object_get(kept->root, key));
+
+	return text ? text : "";
+}
+
+/* Reads the file; it must be as it was kept, and of this suite. */
+static int read_result(struct kept *kept, const char *path, struct error *error)
+{
+	char seal[SHA256_TEXT];
+	json_error_t wrong;
+	int result;
+
+	kept->root = json_load_file(path, JSON_REJECT_DUPLICATES, &wrong);
+	if (!kept->root)
+		return error_set_usage(error, "%s:%d: %s", path, wrong.line, wrong.text);
+	if (!json_is_object(kept->root))
+		return error_set_usage(error, "%s: this is not a result file", path);
+	result = make_seal(kept->root, seal, error);
+	if (result < 0)
+		return result;
+	if (strcmp(text_of(kept, SEAL), seal))
+		return error_set(
+			error, EINVAL,
+			"%s: it was changed after it was kept: the seal does not fit; keep "
+			"the log again",
+			path);
+	if (strcmp(text_of(kept, "suite"), SUITE_VERSION))
+		return error_set(error, EINVAL,
+				 "%s: it is of suite '%s', and this program has %s: run the guest "
+				 "again",
+				 path, text_of(kept, "suite"), SUITE_VERSION);
+	return 0;
+}
+
+/* Reads the log beside it and judges it for all profiles. */
+static int read_log(struct kept *kept, const char *path, struct error *error)
+{
+	static const struct conform_waivers none;
+	const struct option_list all = {(char *[]){(char *)"all"}, 1};
+	cleanup_free char *log = NULL;
+	char digest[SHA256_TEXT];
+	int result = conform_keep_log_path(&log, path, error);
+
+	if (result == 0)
+		result = sha256_file(log, digest, error);
+	if (result < 0)
+		return result;
+	if (strcmp(text_of(kept, "log sha256"), digest))
+		return error_set(error, EINVAL,
+				 "%s: it is not the log that %s was made from: its digest differs",
+				 log, path);
+	result = conform_log_read(&kept->log, log, error);
+	conform_log_finish(&kept->log);
+	if (result == 0)
+		result = conform_judge_log(&kept->judge, &kept->log, &none, &all, false, error);
+	if (result == 0)
+		result = check_log(&kept->judge, log, error);
+	if (result < 0)
+		return result;
+	kept->told = conform_report_describe(&kept->judge);
+	return kept->told ? 0 : no_memory(error);
+}
+
+int conform_keep_check(const char *path, struct error *error)
+{
+	cleanup_kept struct kept kept = {.root = NULL};
+	int result = read_result(&kept, path, error);
+	const char *key;
+	json_t *value;
+
+	if (result == 0)
+		result = read_log(&kept, path, error);
+	if (result < 0)
+		return result;
+	json_object_foreach(kept.told, key, value)
+		if (!json_equal(value, json_object_get(kept.root, key)))
+			return error_set(
+				error, EINVAL,
+				"%s: '%s' is not what the log and the contract give; if the "
+				"contract has changed, run avp conform again %s",
+				path, key, path);
+	return 0;
+}
+
+int conform_keep_again(const char *path, struct error *error)
+{
+	cleanup_kept struct kept kept = {.root = NULL};
+	int result = read_result(&kept, path, error);
+
+	if (result == 0)
+		result = read_log(&kept, path, error);
+	if (result == 0 && json_object_update(kept.root, kept.told) < 0)
+		result = no_memory(error);
+	return result < 0 ? result : write_result(kept.root, path, error);
+}
