@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -231,20 +230,31 @@ int device_process_open(struct device_process *process, const struct serve_optio
 
 int device_process_drop_rights(const struct device_process *process, struct error *error)
 {
-	char directories[DEVICE_PROCESS_SOCKETS][PATH_MAX];
+	/* Not as arrays: pages of the stack that were used once stay. */
+	char *directories[DEVICE_PROCESS_SOCKETS];
 	const char *removable[DEVICE_PROCESS_SOCKETS + 1] = {NULL};
 	const struct sandbox_rights rights = {
 		.needs = process->needs,
 		.removable = removable,
 	};
+	size_t count = 0;
+	int result = 0;
 
 	if (process->options->sandbox == SERVE_SANDBOX_OFF)
 		return 0;
-	for (size_t i = 0; i < process->bound_count; i++) {
-		snprintf(directories[i], sizeof(directories[i]), "%s", process->bound[i].path);
-		removable[i] = dirname(directories[i]);
+	while (result == 0 && count < process->bound_count) {
+		directories[count] = strdup(process->bound[count].path);
+		if (!directories[count])
+			result = error_set(error, ENOMEM, "no memory for the sandbox");
+		else
+			removable[count] = dirname(directories[count]);
+		count++;
 	}
-	return sandbox_drop_rights(&rights, error);
+	if (result == 0)
+		result = sandbox_drop_rights(&rights, error);
+	while (count > 0)
+		free(directories[--count]);
+	return result;
 }
 
 static int report_ready(struct device_process *process, struct error *error)
