@@ -53,6 +53,7 @@ enum step {
 	STEP_TURN,	 /* - */
 	STEP_INTERRUPT,	 /* acknowledged: reads InterruptStatus and acknowledges */
 	STEP_RESTART,	 /* - : the machine is reset */
+	STEP_RELEASE,	 /* whether the next one stays away: the device process is replaced */
 	STEPS,
 };
 
@@ -131,6 +132,7 @@ static void forget_device(struct fuzz *fuzz)
 		PROMISE(!device_runs(fuzz));
 	memset(&fuzz->model, 0, sizeof(fuzz->model));
 	fuzz->hypervisor_failed = false;
+	fuzz->state = 0;
 }
 
 static void set_half(uint64_t *number, bool high, uint32_t value)
@@ -531,6 +533,15 @@ static void go_away(struct fuzz *fuzz, bool stay_away)
 	turn(fuzz);
 }
 
+/* Its state is saved, and it ends; or something fails, and it ends nevertheless. */
+static void replace(struct fuzz *fuzz, bool stay_away)
+{
+	virtio_mmio_release(fuzz->transport);
+	for (int i = 0; i < TURNS_MAX && event_loop_turn(&fuzz->loop, 0) > 0; i++)
+		;
+	go_away(fuzz, stay_away);
+}
+
 static void restart(struct fuzz *fuzz, bool with_turn)
 {
 	virtio_mmio_detach(fuzz->transport);
@@ -600,6 +611,9 @@ static void take_step(struct fuzz *fuzz, struct input *input)
 		break;
 	case STEP_RESTART:
 		restart(fuzz, a & 1);
+		break;
+	case STEP_RELEASE:
+		replace(fuzz, a & 1);
 		break;
 	}
 	check(fuzz);
@@ -718,6 +732,7 @@ static bool open_device(struct fuzz *fuzz)
 		if (fuzz->choice.offers[1] & 1 << i)
 			fuzz->offered |= FEATURE(feature_bits[i]);
 	}
+	fuzz->protocol |= FEATURE(VHOST_PROTOCOL_DEVICE_STATE);
 	fuzz->offered |= fuzz->choice.offers[2];
 	fuzz->shape = find_shape(types[fuzz->choice.type % TYPES]);
 	fuzz->size_max = fuzz->shape.queue_size_max;

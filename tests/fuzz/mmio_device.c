@@ -406,7 +406,8 @@ static void start_record(struct vhost_client *client, const struct vhost_client_
 	PROMISE(inflight_attach(&inflight, record, ring->size, packed) == 0);
 	/* Requests in flight in an earlier ring must not be taken from this one. */
 	PROMISE(!queue->fresh || !inflight_is_open(&inflight));
-	if (queue->fresh)
+	/* It was closed when the ring stopped, too. */
+	if (queue->fresh || !inflight_is_open(&inflight))
 		inflight_open(&inflight, queue->used & 0x7fff, queue->used >> 15);
 }
 
@@ -447,22 +448,40 @@ int vhost_client_stop_ring(struct vhost_client *client, uint16_t index, uint32_t
 		return result;
 	/* A ring has stopped even if the reply is an error: the monitor can do nothing about it. */
 	client->running[index] = false;
+	if (base && result == 0)
+		*base = model_used(current, &current->model.queues[index]) * UINT32_C(0x10001);
 	if (record && inflight_attach(&inflight, record, ring->size, model_is_packed(current)) == 0)
 		inflight_close(&inflight);
 	return result;
 }
 
-/* It does not offer DEVICE_STATE. */
+/* The state is a number; without rings, and for one driver only. */
 int vhost_client_save_state(struct vhost_client *client, void *buffer, size_t size, size_t *length,
 			    struct error *error)
 {
-	abort();
+	int result = answer(client, error);
+
+	if (result < 0)
+		return result;
+	PROMISE(!device_runs(current) && size >= sizeof(current->states));
+	current->state = ++current->states;
+	memcpy(buffer, &current->states, sizeof(current->states));
+	*length = sizeof(current->states);
+	return 0;
 }
 
 int vhost_client_load_state(struct vhost_client *client, const void *state, size_t length,
 			    struct error *error)
 {
-	abort();
+	int result = answer(client, error);
+	uint64_t number;
+
+	if (result < 0)
+		return result;
+	PROMISE(!device_runs(current) && length == sizeof(number));
+	memcpy(&number, state, sizeof(number));
+	PROMISE(number && number == current->state);
+	return 0;
 }
 
 int vhost_client_read_config(struct vhost_client *client, uint32_t offset, void *buffer,
