@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "host/kvm_probe_machine.h"
+#include "host/kvm_segments.h"
 
 /* The guest's memory. The page tables map the first 2 MiB to themselves with one large page. */
 #define MEMORY_SIZE	0x10000
@@ -38,8 +39,6 @@
 #define RFLAGS_RESERVED	       0x2
 #define CODE_SELECTOR	       0x08
 #define DATA_SELECTOR	       0x10
-#define CODE_DESCRIPTOR	       0x00af9b000000ffff
-#define DATA_DESCRIPTOR	       0x00cf93000000ffff
 #define GATE_PRESENT_INTERRUPT 0x8e00
 #define BREAKPOINT_VECTOR      3
 #define GATE_SIZE	       16
@@ -84,8 +83,8 @@ static void fill_memory(uint8_t *memory)
 	put(memory, PML4_ADDRESS, PDPT_ADDRESS | PAGE_PRESENT_WRITABLE);
 	put(memory, PDPT_ADDRESS, PD_ADDRESS | PAGE_PRESENT_WRITABLE);
 	put(memory, PD_ADDRESS, PAGE_LARGE | PAGE_PRESENT_WRITABLE);
-	put(memory, GDT_ADDRESS + CODE_SELECTOR, CODE_DESCRIPTOR);
-	put(memory, GDT_ADDRESS + DATA_SELECTOR, DATA_DESCRIPTOR);
+	put(memory, GDT_ADDRESS + CODE_SELECTOR, KVM_FLAT_CODE_64);
+	put(memory, GDT_ADDRESS + DATA_SELECTOR, KVM_FLAT_DATA);
 	/* The handler is below 64 KiB: the upper parts of its address are zero. */
 	put(memory, IDT_ADDRESS + BREAKPOINT_VECTOR * GATE_SIZE,
 	    HANDLER_ADDRESS | CODE_SELECTOR << 16 | (uint64_t)GATE_PRESENT_INTERRUPT << 32);
@@ -95,24 +94,6 @@ static void fill_memory(uint8_t *memory)
 
 static int set_registers(int vcpu)
 {
-	struct kvm_segment code_segment = {
-		.limit = 0xffffffff,
-		.selector = CODE_SELECTOR,
-		.type = 11, /* execute, read, accessed */
-		.present = 1,
-		.s = 1,
-		.l = 1, /* 64-bit */
-		.g = 1,
-	};
-	struct kvm_segment data_segment = {
-		.limit = 0xffffffff,
-		.selector = DATA_SELECTOR,
-		.type = 3, /* read, write, accessed */
-		.present = 1,
-		.s = 1,
-		.db = 1,
-		.g = 1,
-	};
 	struct kvm_regs registers = {
 		.rip = CODE_ADDRESS,
 		.rsp = STACK_ADDRESS,
@@ -122,8 +103,7 @@ static int set_registers(int vcpu)
 
 	if (ioctl(vcpu, KVM_GET_SREGS, &special) < 0)
 		return -1;
-	special.cs = code_segment;
-	special.ds = special.es = special.fs = special.gs = special.ss = data_segment;
+	kvm_set_flat_segments(&special, CODE_SELECTOR, DATA_SELECTOR, true);
 	special.gdt = (struct kvm_dtable){GDT_ADDRESS, DATA_SELECTOR + 7, {0}};
 	special.idt =
 		(struct kvm_dtable){IDT_ADDRESS, (BREAKPOINT_VECTOR + 1) * GATE_SIZE - 1, {0}};

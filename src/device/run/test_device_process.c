@@ -326,38 +326,50 @@ static void test_connected_descriptor(void **state)
 	assert_int_equal(finish(&child), 0);
 }
 
+/* Starts a process that is served a connection and a control socket, and talks to it. */
+static struct child start_controlled(int *connection, int *control)
+{
+	struct child child;
+	int pairs[2][2];
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pairs[i]), 0);
+		not_for_child[i] = pairs[i][0];
+	}
+	child = start("--fd", number(pairs[0][1]), "--control-fd", number(pairs[1][1]), NULL);
+	close(pairs[0][1]);
+	close(pairs[1][1]);
+	*connection = pairs[0][0];
+	*control = pairs[1][0];
+	talk(*connection);
+	return child;
+}
+
 /* Signals ignored at the start stay ignored; the end of the control socket ends the process. */
 static void test_control_descriptor(void **state)
 {
 	struct child child;
-	int control[2], pair[2];
+	int control, connection;
 	char text[128] = "";
 
 	(void)state;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, control), 0);
-	not_for_child[0] = pair[0];
-	not_for_child[1] = control[0];
 	ignore_signals = true;
-	child = start("--fd", number(pair[1]), "--control-fd", number(control[1]), NULL);
-	close(pair[1]);
-	close(control[1]);
-	talk(pair[0]);
+	child = start_controlled(&connection, &control);
 	for (size_t i = 0; i < ENDING_SIGNALS; i++)
 		assert_int_equal(kill(child.pid, ending_signals[i]), 0);
 	for (int i = 0; i < 100; i++)
-		talk(pair[0]);
+		talk(connection);
 	/* A heartbeat. */
-	assert_int_equal(write(control[0], "heartbeat\n", 10), 10);
-	assert_int_equal(read(control[0], text, sizeof(text)), 3);
+	assert_int_equal(write(control, "heartbeat\n", 10), 10);
+	assert_int_equal(read(control, text, sizeof(text)), 3);
 	assert_memory_equal(text, "ok\n", 3);
-	assert_int_equal(write(control[0], "end now=1\n", 10), 10);
-	assert_true(read(control[0], text, sizeof(text) - 1) > 0);
+	assert_int_equal(write(control, "end now=1\n", 10), 10);
+	assert_true(read(control, text, sizeof(text) - 1) > 0);
 	assert_string_equal(text, "error code=ENOSYS text=\"there is no verb end\"\n");
-	close(control[0]);
+	close(control);
 	assert_int_equal(finish(&child), 0);
 	assert_string_equal(child.output, "");
-	close(pair[0]);
+	close(connection);
 
 	child = start("--fd", "0", "--control-fd", "63", NULL);
 	assert_int_equal(finish(&child), 2);
@@ -372,25 +384,18 @@ static void test_log_level_of_the_supervisor(void **state)
 		"event name=log-level level=debug\nevent name=log-level\n"
 		"heartbeat\n";
 	struct child child;
-	int control[2], pair[2];
+	int control, connection;
 	char text[128] = "";
 
 	(void)state;
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, control), 0);
-	not_for_child[0] = pair[0];
-	not_for_child[1] = control[0];
-	child = start("--fd", number(pair[1]), "--control-fd", number(control[1]), NULL);
-	close(pair[1]);
-	close(control[1]);
-	talk(pair[0]);
-	assert_int_equal(write(control[0], lines, strlen(lines)), strlen(lines));
-	assert_int_equal(read(control[0], text, sizeof(text)), 3);
+	child = start_controlled(&connection, &control);
+	assert_int_equal(write(control, lines, strlen(lines)), strlen(lines));
+	assert_int_equal(read(control, text, sizeof(text)), 3);
 	assert_memory_equal(text, "ok\n", 3);
-	close(pair[0]);
+	close(connection);
 	assert_int_equal(finish(&child), 0);
 	assert_non_null(strstr(child.output, "the frontend hung up"));
-	close(control[0]);
+	close(control);
 }
 
 static void test_listening_descriptor(void **state)

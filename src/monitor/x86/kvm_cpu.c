@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 
 #include "base/cleanup.h"
+#include "host/kvm_segments.h"
 #include "monitor/kvm/kvm_private.h"
 #include "monitor/x86/cpuid.h"
 #include "monitor/x86/layout.h"
@@ -152,32 +153,11 @@ static int write_page_tables(const struct kvm_machine *machine)
 /* Flat segments, with descriptors in memory, as Linux reloads the segments. */
 static int set_segments(const struct kvm_machine *machine, struct kvm_sregs *special, bool wide)
 {
-	static const uint64_t descriptors[] = {
+	const uint64_t descriptors[] = {
+		[CODE_SELECTOR / 8] = wide ? KVM_FLAT_CODE_64 : KVM_FLAT_CODE_32,
+		[DATA_SELECTOR / 8] = KVM_FLAT_DATA,
+		[TASK_SELECTOR / 8] = 0x00008b0000000067,
 		0,
-		0,
-		0x00af9b000000ffff, /* CODE_SELECTOR in 64-bit mode */
-		0x00cf93000000ffff, /* DATA_SELECTOR */
-		0x00008b0000000067, /* TASK_SELECTOR */
-		0,
-	};
-	struct kvm_segment code = {
-		.limit = 0xffffffff,
-		.selector = CODE_SELECTOR,
-		.type = 11, /* execute, read, accessed */
-		.present = 1,
-		.s = 1,
-		.l = wide,
-		.db = !wide,
-		.g = 1,
-	};
-	struct kvm_segment data = {
-		.limit = 0xffffffff,
-		.selector = DATA_SELECTOR,
-		.type = 3, /* read, write, accessed */
-		.present = 1,
-		.s = 1,
-		.db = 1,
-		.g = 1,
 	};
 	struct kvm_segment task = {
 		.limit = 0x67,
@@ -190,10 +170,7 @@ static int set_segments(const struct kvm_machine *machine, struct kvm_sregs *spe
 	if (!table)
 		return -EFAULT;
 	memcpy(table, descriptors, sizeof(descriptors));
-	if (!wide)
-		table[CODE_SELECTOR / 8] = 0x00cf9b000000ffff;
-	special->cs = code;
-	special->ds = special->es = special->fs = special->gs = special->ss = data;
+	kvm_set_flat_segments(special, CODE_SELECTOR, DATA_SELECTOR, wide);
 	special->tr = task;
 	special->gdt = (struct kvm_dtable){X86_GDT_ADDRESS, sizeof(descriptors) - 1, {0}};
 	special->idt = (struct kvm_dtable){0};
