@@ -27,24 +27,11 @@
 #include "unit/capture.h"
 #include "unit/fake_device.h"
 #include "unit/fake_qemu.h"
+#include "unit/guest_subject.h"
 #include "unit/scratch.h"
 
 #define LIMIT_MS 20000
 #define SIGNALS	 32
-
-/* A guest, and what it has reported. */
-struct subject {
-	struct guest_config config;
-	struct guest *guest;
-	int console; /* the test's end */
-	bool started, ready, running, ended;
-	bool refuse_start;     /* by the event started */
-	bool kill_at_stopping; /* kill the guest at the event guest-stopping */
-	bool paused, resumed;
-	unsigned int stopping, steps;
-	char events[500]; /* their names */
-	char end[20];	  /* of the event guest-ended */
-};
 
 static struct scratch scratch;
 static char *disk;
@@ -76,94 +63,6 @@ static unsigned int count_descriptors(void)
 		count++;
 	return count;
 }
-
-static void on_step(void *context, uint64_t nanoseconds, const char *step)
-{
-	struct subject *subject = context;
-
-	subject->steps++;
-}
-
-static int on_started(void *context, struct error *error)
-{
-	struct subject *subject = context;
-
-	assert_false(subject->started);
-	subject->started = true;
-	return subject->refuse_start ? error_set(error, EIO, "no terminal") : 0;
-}
-
-static void on_ready(void *context)
-{
-	struct subject *subject = context;
-
-	assert_true(subject->running && !subject->ready);
-	subject->ready = true;
-}
-
-static void on_running(void *context)
-{
-	struct subject *subject = context;
-
-	assert_true(subject->started && !subject->running);
-	subject->running = true;
-}
-
-static void on_stopping(void *context, uint64_t limit_ms)
-{
-	struct subject *subject = context;
-
-	subject->stopping++;
-}
-
-static void on_happened(void *context, const struct log_field *fields)
-{
-	struct subject *subject = context;
-	size_t length = strlen(subject->events);
-
-	assert_string_equal(fields[0].name, "event");
-	snprintf(subject->events + length, sizeof(subject->events) - length, "%s ", fields[0].text);
-	if (!strcmp(fields[1].name ?: "", "end"))
-		snprintf(subject->end, sizeof(subject->end), "%s", fields[1].text);
-	if (subject->kill_at_stopping && !strcmp(fields[0].text, "guest-stopping")) {
-		subject->kill_at_stopping = false;
-		guest_kill(subject->guest, "test");
-	}
-}
-
-static void on_paused(void *context, const struct error *error)
-{
-	struct subject *subject = context;
-
-	subject->paused = true;
-}
-
-static void on_resumed(void *context, const struct error *error)
-{
-	struct subject *subject = context;
-
-	subject->resumed = true;
-}
-
-static void on_ended(void *context)
-{
-	struct subject *subject = context;
-
-	assert_false(subject->ended);
-	subject->ended = true;
-}
-
-static const struct guest_events events = {
-	.step = on_step,
-	.started = on_started,
-	.ready = on_ready,
-	.running = on_running,
-	.stopping = on_stopping,
-	.happened = on_happened,
-	.paused = on_paused,
-	.resumed = on_resumed,
-	.ended = on_ended,
-};
 
 static void make_subject(struct subject *subject, const char *name)
 {
@@ -216,7 +115,7 @@ static int start(struct subject *subject, const char *qemu_mode, const char *dev
 	struct guest_setup setup = {
 		.loop = &loop,
 		.config = &subject->config,
-		.events = &events,
+		.events = &subject_events,
 		.context = subject,
 	};
 	int ends[2];

@@ -23,6 +23,7 @@
 #include "guest/policy.h"
 #include "guest/run/control.h"
 #include "unit/fake_qemu.h"
+#include "unit/guest_subject.h"
 #include "unit/scratch.h"
 
 #define LIMIT_MS 20000
@@ -30,72 +31,16 @@
 
 static struct scratch scratch;
 static struct event_loop loop;
-static struct guest_config config;
 static struct guest_control control;
 static struct sockaddr_un address;
-static int console;
-static bool running, ended;
-
-static void on_step(void *context, uint64_t nanoseconds, const char *step)
-{
-}
-
-static int on_started(void *context, struct error *error)
-{
-	return 0;
-}
-
-static void on_ready(void *context)
-{
-}
-
-static void on_running(void *context)
-{
-	running = true;
-}
-
-static void on_stopping(void *context, uint64_t limit_ms)
-{
-}
-
-static void on_happened(void *context, const struct log_field *fields)
-{
-	guest_control_happened(&control, fields);
-}
-
-static void on_paused(void *context, const struct error *error)
-{
-	guest_control_paused(&control, error);
-}
-
-static void on_resumed(void *context, const struct error *error)
-{
-	guest_control_resumed(&control, error);
-}
-
-static void on_ended(void *context)
-{
-	ended = true;
-}
-
-static const struct guest_events events = {
-	.step = on_step,
-	.started = on_started,
-	.ready = on_ready,
-	.running = on_running,
-	.stopping = on_stopping,
-	.happened = on_happened,
-	.paused = on_paused,
-	.resumed = on_resumed,
-	.ended = on_ended,
-};
+static struct subject car;
 
 static int set_up(void **state)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	running = ended = false;
-	config = (struct guest_config){
+	car = (struct subject){.control = &control};
+	car.config = (struct guest_config){
 		.name = (char *)"car",
 		.kernel = strdup(scratch_write_kernel(&scratch, "vmlinuz")),
 		.cpus = 1,
@@ -109,7 +54,7 @@ static int set_up(void **state)
 	if (event_loop_init(&loop, 0, NULL) < 0 ||
 	    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 64) < 0)
 		return -1;
-	return guest_control_open(&control, &loop, &config, fd, NULL);
+	return guest_control_open(&control, &loop, &car.config, fd, NULL);
 }
 
 static int tear_down(void **state)
@@ -118,9 +63,9 @@ static int tear_down(void **state)
 
 	guest_control_close(&control);
 	guest_free(guest);
-	close_fd(&console);
+	close_fd(&car.console);
 	event_loop_close(&loop);
-	free(config.kernel);
+	free(car.config.kernel);
 	log_set_level(LOG_INFO);
 	return 0;
 }
@@ -136,16 +81,19 @@ static void turn_until(const bool *flag)
 
 static void start(const char *mode)
 {
-	struct guest_setup setup = {.loop = &loop, .config = &config, .events = &events};
+	struct guest_setup setup = {.loop = &loop,
+				    .config = &car.config,
+				    .events = &subject_events,
+				    .context = &car};
 	struct error error;
 	int ends[2];
 
 	fake_qemu_set(mode, "QEMU emulator version 7.2.22");
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
-	console = ends[0];
+	car.console = ends[0];
 	setup.console_fd = ends[1];
 	assert_int_equal(guest_start(&control.guest, &setup, &error), 0);
-	turn_until(&running);
+	turn_until(&car.running);
 }
 
 static int connect_one(void)
@@ -194,7 +142,7 @@ static void test_before_the_start(void **state)
 	cleanup_fd int fd = greeted();
 	char wanted[100];
 
-	console = -1;
+	car.console = -1;
 	say(fd, "state\n");
 	snprintf(wanted, sizeof(wanted), "ok name=car state=starting process=%d\n", getpid());
 	assert_string_equal(hear_until(fd, "\n"), wanted);
@@ -242,7 +190,7 @@ static void test_verbs(void **state)
 
 	/* A second call does not kill a guest that shuts down. */
 	say(fd, "stop\nstop\n");
-	turn_until(&ended);
+	turn_until(&car.ended);
 	assert_string_equal(guest_how(control.guest), "powered off on request");
 	assert_non_null(strstr(hear_until(other, "name=guest-ended"),
 			       "event name=guest-stopping\n"
@@ -258,7 +206,7 @@ static void test_kill(void **state)
 	assert_string_equal(hear_until(fd, "EBUSY"),
 			    "ok\nerror code=EBUSY text=\"the guest is being stopped\"\n");
 	say(fd, "kill\n");
-	turn_until(&ended);
+	turn_until(&car.ended);
 	assert_string_equal(guest_how(control.guest), "was killed");
 }
 
@@ -280,14 +228,14 @@ static void test_policy(void **state)
 	const struct policy policy = {.allows = allows_state};
 	cleanup_fd int fd = greeted();
 
-	config.policy = &policy;
+	car.config.policy = &policy;
 	start("powerdown");
 	say(fd, "state\n");
 	assert_non_null(strstr(hear_until(fd, "\n"), "state=running"));
 	say(fd, "kill\n");
 	assert_non_null(strstr(hear_until(fd, "\n"),
 			       "error code=EACCES text=\"the policy does not allow kill to user "));
-	assert_false(ended);
+	assert_false(car.ended);
 }
 
 /* Whoever waits for a pause gets an answer when it does not come. */
@@ -385,13 +333,13 @@ static void test_hostile_clients(void **state)
 		if (i % 16 == 0)
 			event_loop_turn(&loop, 0);
 	}
-	assert_false(ended);
+	assert_false(car.ended);
 	/* An orderly client among them is served. */
 	fd = greeted();
 	say(fd, "state\n");
 	assert_non_null(strstr(hear_until(fd, "\n"), "state=running"));
 	say(fd, "stop\n");
-	turn_until(&ended);
+	turn_until(&car.ended);
 	assert_string_equal(guest_how(control.guest), "powered off on request");
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
 		close(fds[i]);
