@@ -123,9 +123,6 @@ int __wrap_virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup
 
 void __wrap_virtio_device_stop_queue(struct virtio_device *device, struct virtqueue *queue,
 				     uint16_t *available_index, uint16_t *used_index);
-void __real_virtio_device_stop_queue(struct virtio_device *device, struct virtqueue *queue,
-				     uint16_t *available_index, uint16_t *used_index);
-
 void __wrap_virtio_device_stop_queue(struct virtio_device *device, struct virtqueue *queue,
 				     uint16_t *available_index, uint16_t *used_index)
 {

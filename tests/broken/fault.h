@@ -50,6 +50,8 @@ const struct virtqueue_format *fault_real_format(const struct virtqueue *queue);
 extern const struct block_backend_ops *fault_real_block;
 extern const struct net_backend_ops *fault_real_net;
 extern size_t (*fault_real_fill)(struct entropy_backend *backend, void *buffer, size_t length);
+void __real_virtio_device_stop_queue(struct virtio_device *device, struct virtqueue *queue,
+				     uint16_t *available_index, uint16_t *used_index);
 size_t __real_request_write(struct virtio_request *request, const void *buffer, size_t length);
 enum net_received __real_net_device_receive(struct net_device *net, uint16_t pair,
 					    const struct virtio_net_hdr_v1 *header,

@@ -436,6 +436,20 @@ static void go_on(struct virtqueue *queue, uint16_t *available_index, uint16_t *
 		*used_index = used;
 }
 
+#define SLOW_SECONDS 10
+
+static void stop_slowly(struct virtqueue *queue, uint16_t *available_index, uint16_t *used_index)
+{
+	struct timespec from, now;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	/* The sandbox does not let it sleep. */
+	do
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	while (queue->started && now.tv_sec < from.tv_sec + SLOW_SECONDS);
+	__real_virtio_device_stop_queue(queue->device, queue, available_index, used_index);
+}
+
 static void refuse_tables(struct virtqueue *queue)
 {
 	queue->indirect = false;
@@ -515,6 +529,8 @@ const struct fault ring_faults[] = {
 	 .handle = do_nothing},
 	{"reset-ignored", "a reset does not stop the queues", "life_reset_quiet", "AVP-LIFE-002",
 	 .stop_queue = go_on},
+	{"reset-slow", "a reset takes ten times as long as it may", "life_reset_status",
+	 "AVP-LIFE-001", .device = "block", .stop_queue = stop_slowly},
 	{"feature-unhonoured", "indirect descriptors are offered and then rejected",
 	 "life_offer_works", "AVP-LIFE-011", .started = refuse_tables},
 	{"broken-for-ever", "a broken device stays broken after a reset", "life_needs_reset_heals",
