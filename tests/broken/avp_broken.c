@@ -110,6 +110,7 @@ int __wrap_virtqueue_start(struct virtqueue *queue, const struct virtqueue_setup
 	if (result < 0 || !has_fault(queue->device))
 		return result;
 	*format = *queue->format;
+	STAND_IN(*format, has_request);
 	STAND_IN(*format, take);
 	STAND_IN(*format, use);
 	STAND_IN(*format, notification_wanted);
@@ -154,7 +155,7 @@ enum net_received __wrap_net_device_receive(struct net_device *net, uint16_t pai
 	return __real_net_device_receive(net, pair, header, frame, length);
 }
 
-static const struct fault *const tables[] = {ring_faults, device_faults};
+static const struct fault *const tables[] = {ring_faults, device_faults, operator_faults};
 
 static int list_faults(void)
 {
@@ -172,7 +173,7 @@ static const struct fault *find_fault(const char *name)
 {
 	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
 		for (const struct fault *row = tables[i]; row->name; row++)
-			if (!strcmp(row->name, name))
+			if (!row->further && !strcmp(row->name, name))
 				return row;
 	return NULL;
 }

@@ -18,9 +18,11 @@ struct fault {
 	const char *test, *requirement;
 	bool hangs;	    /* the guest hangs, not only a request */
 	bool allowed;	    /* not a fault: the test must pass */
+	bool further;	    /* another test that finds the fault of that name */
 	const char *device; /* name of the only device class that has it; NULL: all of them */
 
 	/* Replacements, which may call the real function. NULL: the real function. */
+	bool (*has_request)(struct virtqueue *queue);
 	int (*take)(struct virtqueue *queue, struct virtio_request *request);
 	void (*use)(struct virtqueue *queue, struct virtio_request *batch);
 	bool (*notification_wanted)(struct virtqueue *queue, uint16_t unsignalled);
@@ -42,8 +44,8 @@ struct fault {
 	void (*serve)(struct virtio_device *device);
 };
 
-/* The tables of ring_faults.c and device_faults.c; each ends with an empty row. */
-extern const struct fault ring_faults[], device_faults[];
+/* The tables of ring_faults.c, device_faults.c and operators.c; each ends with an empty row. */
+extern const struct fault ring_faults[], device_faults[], operator_faults[];
 
 /* The real functions. */
 const struct virtqueue_format *fault_real_format(const struct virtqueue *queue);
