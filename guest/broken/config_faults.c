@@ -12,9 +12,10 @@
 #define HASH_REPORT 57
 
 /* Queues, by the numbers with which they are kicked. */
-#define CONSOLE_TRANSMIT 1
-#define CONSOLE_CONTROL	 3
-#define NET_CONTROL	 2
+#define CONSOLE_TRANSMIT   1
+#define CONSOLE_CONTROL	   3
+#define CONSOLE_TRANSMIT_2 5
+#define NET_CONTROL	   2
 
 const struct machine_fault config_faults[] = {
 	{"offer-flush", "FLUSH is not offered", "blk_flush_offered", "AVP-BLK-012",
@@ -63,6 +64,16 @@ const struct machine_fault config_faults[] = {
 	 .drops = {AT(KICK, 0), ONLY(1)}},
 	{"queue-reset-net", "the reset of a receive queue never ends", "net_queue_reset",
 	 "AVP-NET-034", .read = {AT(COMMON, COMMON_QUEUE_RESET), BECOMES(1)}},
+	{"kick-console-rate", "the console sends nothing", "con_throughput", "AVP-CON-015",
+	 .drops = {AT(KICK, 0), ONLY(CONSOLE_TRANSMIT)}},
+	{"kick-console-wrong", "a writable buffer stops the console", "con_wrong_direction",
+	 "AVP-CON-014", .dies = {AT(KICK, 0), ONLY(CONSOLE_TRANSMIT)}},
+	{"kick-port", "the second port sends nothing", "con_ports_apart", "AVP-CON-012",
+	 .drops = {AT(KICK, 0), ONLY(CONSOLE_TRANSMIT_2)}},
+	{"emergency-lost", "what is written to emerg_wr is lost", "con_emergency_shown",
+	 "AVP-CON-007", .drops = {AT(CONFIG, offsetof(struct virtio_console_config, emerg_wr))}},
+	{"input-swapped", "input arrives in another order", "con_read", "AVP-CON-002",
+	 .swapped = true},
 	{"used-swapped", "the console uses buffers in another order", "ring_split_order",
 	 "AVP-RING-054", .swapped = true},
 	{.name = NULL},

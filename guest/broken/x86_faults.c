@@ -222,8 +222,6 @@ const struct machine_fault architecture_faults[] = {
 	 .begin = sort_otherwise},
 	{"pvh-map-empty", "the memory map is empty", "boot_pvh_memmap", "AVP-BOOT-003",
 	 .patch = {PATCH(machine.range_count, 0)}},
-	{"bzimage-segments", "CS is another one", "boot_bzimage_state", "AVP-BOOT-004",
-	 .patch = {PATCH(start_state.cs, 8)}},
 	{"bzimage-map-order", "the memory map is not sorted", "boot_params_e820", "AVP-BOOT-005",
 	 .begin = sort_otherwise},
 	{"bzimage-loader", "type_of_loader is 0", "boot_params_header", "AVP-BOOT-006",

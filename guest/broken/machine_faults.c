@@ -199,21 +199,6 @@ static void do_nothing(void)
 {
 }
 
-static void set_early(uint64_t ms)
-{
-	real_watchdog->set(ms / 2);
-}
-
-static void set_late(uint64_t ms)
-{
-	real_watchdog->set(2 * ms);
-}
-
-static uint64_t wrong_time(void)
-{
-	return 1234;
-}
-
 static bool is_running(void)
 {
 	return true;
@@ -224,28 +209,10 @@ static void stray_stop(void)
 	real_watchdog->stop();
 }
 
-static void expire_early(void)
-{
-	copy_watchdog();
-	watchdog_ops.set = set_early;
-}
-
-static void expire_late(void)
-{
-	copy_watchdog();
-	watchdog_ops.set = set_late;
-}
-
 static void never_refresh(void)
 {
 	copy_watchdog();
 	watchdog_ops.refresh = do_nothing;
-}
-
-static void tell_wrong_time(void)
-{
-	copy_watchdog();
-	watchdog_ops.time = wrong_time;
 }
 
 static void never_stop(void)
@@ -339,6 +306,8 @@ const struct machine_fault machine_faults[] = {
 	 .timer = TIMER_EARLY},
 	{"cpu-spin", "a processor gets no time", "cpu_spin_progress", "AVP-CPU-026",
 	 .cpus = CPU_STOPS},
+	{"cpu-atomics", "a processor starts elsewhere", "cpu_atomics", "AVP-CPU-025",
+	 .cpus = CPU_IDLE},
 	{"cpu-breakpoint", "a breakpoint raises nothing", "cpu_debug", "AVP-CPU-028",
 	 .caught = never_caught},
 	{"cpu-breakpoint-place", "a breakpoint stops elsewhere", "cpu_debug", "AVP-CPU-028",
@@ -433,14 +402,8 @@ const struct machine_fault machine_faults[] = {
 	/* Watchdog */
 	{"wdt-running", "the watchdog runs at the start", "wdt_off_at_start", "AVP-WDT-002",
 	 .patch = {PATCH(watchdog.first_running, true)}},
-	{"wdt-early", "the watchdog expires in half its time", "wdt_expires", "AVP-WDT-003",
-	 .begin = expire_early},
-	{"wdt-late", "the watchdog expires in twice its time", "wdt_expires", "AVP-WDT-003",
-	 .begin = expire_late},
 	{"wdt-refresh", "a refresh has no effect", "wdt_refresh", "AVP-WDT-004",
 	 .begin = never_refresh},
-	{"wdt-time", "the watchdog's time does not read back", "wdt_program", "AVP-WDT-005",
-	 .begin = tell_wrong_time},
 	{"wdt-stop", "the watchdog cannot be stopped", "wdt_stop", "AVP-WDT-006",
 	 .begin = never_stop},
 	{"wdt-warm", "the command line is another one after its reset", "wdt_warm_reset",
