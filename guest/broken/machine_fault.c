@@ -328,11 +328,6 @@ static uint64_t apply(const struct rule *rule, uint64_t value)
 	return ((value & ~rule->clear) | rule->set) ^ rule->flip;
 }
 
-static void raise_exception(void)
-{
-	*(volatile uint32_t *)(ARCH_X86 ? UINT64_C(0x600000000000) : UINT64_C(0x8000000000)) = 0;
-}
-
 static void loop(void)
 {
 	arch_interrupts_on();
@@ -349,10 +344,6 @@ uint64_t __wrap_mmio_read(uint64_t address, unsigned int width)
 	if (!fault)
 		return __real_mmio_read(address, width);
 	place = find_place(address);
-	if (matches(&fault->raises_reading, place, width))
-		raise_exception();
-	if (matches(&fault->loops_reading, place, width))
-		loop();
 	dead |= matches(&fault->dies_reading, place, width);
 	value = __real_mmio_read(address, width);
 	if (hidden && matches(&fault->hides, place, width))
@@ -377,8 +368,6 @@ void __wrap_mmio_write(uint64_t address, uint64_t value, unsigned int width)
 		return;
 	}
 	place = find_place(address);
-	if (matches_write(&fault->raises, place, width, value))
-		raise_exception();
 	if (matches_write(&fault->loops, place, width, value))
 		loop();
 	dead |= matches_write(&fault->dies, place, width, value);

@@ -83,16 +83,15 @@ enum ipi_fault { IPI_LOST = 1, IPI_SOMETIMES_LOST, IPI_TO_SELF };
 
 struct machine_fault {
 	const char *name;
-	const char *what;		    /* is broken */
-	const char *test, *requirement;	    /* that must find it, and that it breaks */
-	bool hangs;			    /* the verdict is wedged, not fail */
-	bool after_reset;		    /* only in the boot after the test's reset */
-	struct rule read, write;	    /* what an access gets or stores is changed */
-	struct rule drops, hides;	    /* writes without effect; reads of 0 after them */
-	struct rule sticks;		    /* a register that keeps what is written */
-	struct rule dies, dies_reading;	    /* after it, no device does anything any more */
-	struct rule raises, raises_reading; /* it raises an exception */
-	struct rule loops, loops_reading;   /* it never completes */
+	const char *what;		/* is broken */
+	const char *test, *requirement; /* that must find it, and that it breaks */
+	bool hangs;			/* the verdict is wedged, not fail */
+	bool after_reset;		/* only in the boot after the test's reset */
+	struct rule read, write;	/* what an access gets or stores is changed */
+	struct rule drops, hides;	/* writes without effect; reads of 0 after them */
+	struct rule sticks;		/* a register that keeps what is written */
+	struct rule dies, dies_reading; /* after it, no device does anything any more */
+	struct rule loops;		/* it never completes */
 	struct patch patch[3];
 	enum timer_fault timer;
 	enum interrupt_fault interrupts;
