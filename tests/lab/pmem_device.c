@@ -29,6 +29,8 @@
 #define FAULT_CONFIG   "config"	  /* start is set although there is a region */
 #define FAULT_REGION   "region"	  /* there is no region */
 #define FAULT_UNMAPPED "unmapped" /* the region has no memory */
+#define FAULT_RANGE    "range"	  /* a driver without SHMEM_REGION is accepted, and finds nothing */
+#define FAULT_STUCK    "stuck"	  /* after a request of an unknown type there are no answers */
 
 struct pmem {
 	struct virtio_device device;
@@ -39,6 +41,7 @@ struct pmem {
 	uint64_t size;
 	struct virtio_mapping mapping;
 	int fd;
+	bool stuck;
 	const char *fault;
 };
 
@@ -57,12 +60,18 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 	struct pmem *pmem = to_pmem(device);
 	struct virtio_request *request;
 
+	if (pmem->stuck)
+		return;
 	for_each_request(request, queue) {
 		uint32_t type, result = UINT32_MAX;
 
 		if (request_read(request, &type, sizeof(type)) < sizeof(type) ||
 		    request->writable.left < sizeof(result)) {
 			virtio_device_fault(device, queue, "a flush request is too short");
+			return;
+		}
+		if (type != PMEM_FLUSH && has_fault(pmem, FAULT_STUCK)) {
+			pmem->stuck = true;
 			return;
 		}
 		if (type == PMEM_FLUSH && !has_fault(pmem, FAULT_FLUSH) && fdatasync(pmem->fd) == 0)
@@ -78,6 +87,15 @@ static void handle_mapped(struct virtio_device *device, struct virtio_mapping *m
 	log_info("the file is mapped: %d", result);
 }
 
+/* It does not know where its memory is, which other drivers would have to be told. */
+static int check_features(struct virtio_device *device)
+{
+	return virtio_has_feature(device, PMEM_F_SHMEM_REGION) ||
+			       has_fault(to_pmem(device), FAULT_RANGE) ?
+		       0 :
+		       -EINVAL;
+}
+
 static void handle_driver_ready(struct virtio_device *device)
 {
 	struct pmem *pmem = to_pmem(device);
@@ -91,6 +109,7 @@ static void handle_driver_ready(struct virtio_device *device)
 static const struct virtio_device_class pmem_class = {
 	.name = "pmem",
 	.id = 27,
+	.features_chosen = check_features,
 	.handle = handle,
 	.driver_ready = handle_driver_ready,
 };

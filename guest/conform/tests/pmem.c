@@ -11,6 +11,8 @@
 #define FLUSH	     0
 /* Pages that the tests write to, and restore: the first of them and the last. */
 #define LOOKS 16
+/* How long a device has for a request that it need not answer. */
+#define MOMENT_MS 200
 
 static void build(struct request *request, unsigned int slot)
 {
@@ -79,15 +81,12 @@ static uint32_t flush(struct queue *queue)
 	return ((uint32_t *)request.memory)[1];
 }
 
-TEST(pmem_found, "AVP-PMEM-001", PMEM)
+/* What is written to the part is read there. */
+static void check_memory(struct part part)
 {
-	struct device *device = open_with_region();
-	struct queue *queue = device_queue(device, 0, 16);
-	struct part part = find_region(device);
 	uint64_t kept[LOOKS], step = part.size / LOOKS / PAGE_SIZE * PAGE_SIZE;
 
-	device_run(device);
-	check(step > 0, "the region has only %lu bytes", part.size);
+	check(step > 0, "there are only %lu bytes of memory", part.size);
 	arch_map(part.start, part.size);
 	for (unsigned int i = 0; i < LOOKS; i++) {
 		volatile uint64_t *word =
@@ -107,6 +106,39 @@ TEST(pmem_found, "AVP-PMEM-001", PMEM)
 		check(found == part.start + i, "at 0x%lx is 0x%lx, not what was written",
 		      (uint64_t)word - part.start, found);
 	}
+}
+
+TEST(pmem_found, "AVP-PMEM-001", PMEM)
+{
+	struct device *device = open_with_region();
+	struct queue *queue = device_queue(device, 0, 16);
+	struct part part = find_region(device);
+
+	device_run(device);
+	check_memory(part);
+	flush(queue);
+}
+
+static uint64_t read_long(struct device *device, uint32_t offset)
+{
+	return config_read(device, offset, 4) | config_read(device, offset + 4, 4) << 32;
+}
+
+TEST(pmem_range, "AVP-PMEM-002", PMEM)
+{
+	struct device *device = device_find(VIRTIO_ID_PMEM, TRANSPORT_ANY);
+	struct queue *queue;
+	struct part part;
+
+	if (!device_negotiate(device, 0))
+		skip("%s: it insists on SHMEM_REGION", device_name(device));
+	part = (struct part){read_long(device, 0), read_long(device, 8)};
+	check(part.start % PAGE_SIZE == 0 && part.size % PAGE_SIZE == 0 &&
+		      part.start + part.size > part.start,
+	      "start is 0x%lx and size 0x%lx: not a range of whole pages", part.start, part.size);
+	queue = device_queue(device, 0, 16);
+	device_run(device);
+	check_memory(part);
 	flush(queue);
 }
 
@@ -144,6 +176,48 @@ TEST(pmem_flush_result, "AVP-PMEM-006", PMEM)
 		uint32_t result = flush(queue);
 
 		check(result == 0, "a flush returned 0x%x", result);
+	}
+}
+
+TEST(pmem_request_malformed, "AVP-PMEM-008", PMEM, .limit_ms = 30000)
+{
+	static const struct {
+		uint32_t type, readable, writable; /* the lengths of its buffers; 0: none */
+		const char *what;
+	} malformed[] = {
+		{FLUSH, 3, 4, "whose type is cut"},
+		{FLUSH, 0, 4, "without a type"},
+		{7, 4, 4, "of an unknown type"},
+		{FLUSH, 4, 0, "without room for the result"},
+		{FLUSH, 4, 2, "with half of the room"},
+	};
+	struct device *device = device_find(VIRTIO_ID_PMEM, TRANSPORT_ANY);
+	uint64_t mark = pages_mark();
+
+	for (unsigned int i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++) {
+		struct request request;
+		struct queue *queue;
+
+		pages_release(mark);
+		request.memory = pages_get(PAGE_SIZE);
+		build(&request, 0);
+		*(uint32_t *)request.memory = malformed[i].type;
+		request.buffers[0].length = malformed[i].readable;
+		request.buffers[1].length = malformed[i].writable;
+		request.readable = malformed[i].readable > 0;
+		request.writable = malformed[i].writable > 0;
+		device_open(device, SHMEM_REGION);
+		queue = device_queue(device, 0, 16);
+		device_run(device);
+		queue_do(queue, &request.buffers[!request.readable], request.readable,
+			 request.writable, NULL, MOMENT_MS);
+		check(device_reset(device), "%s: it is not reset after a request %s",
+		      device_name(device), malformed[i].what);
+		device_open(device, SHMEM_REGION);
+		queue = device_queue(device, 0, 16);
+		device_run(device);
+		check(flush(queue) == 0, "a flush failed after a request %s", malformed[i].what);
+		device_reset(device);
 	}
 }
 
