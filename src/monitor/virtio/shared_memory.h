@@ -11,8 +11,8 @@
  * than that file has.
  *
  * Mappings outlive the process that asked for them, because drivers do not repeat their requests;
- * they stay until the next process maps the same part again, or unmaps it, until the device is given
- * up, because no process can go on where the last one stopped, or until the driver resets it.
+ * they stay until the next process maps the same part again, or unmaps it, until the device is
+ * given up, because no process can go on where the last one stopped, or until the driver resets it.
  *
  * A file may shrink below a mapping. Then KVM_RUN fails with EFAULT but no address, or hands out
  * the access, or, with the asynchronous page faults of x86, waits and tries again for ever. So a
