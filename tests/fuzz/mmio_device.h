@@ -104,7 +104,7 @@ struct fuzz {
 	unsigned int next_refuse_after; /* the same for the next connection */
 	int peer;			/* the other end of the last connection */
 	bool away, watched;
-	/* The number of the state that it saved last, and that the next one may be given; 0: none. */
+	/* The number of the state that it saved last, and which the next one may get; 0: none. */
 	uint64_t states, state;
 
 	/* The hypervisor. */
