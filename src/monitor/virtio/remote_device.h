@@ -5,7 +5,8 @@
  *
  * One lock guards the device; hold it to call the functions below, unless noted otherwise. While
  * the lock's holder waits for the process, others wait for the lock: at most
- * VHOST_CLIENT_TIMEOUT_MS an operation, and three operations for a process that reconnects. An
+ * VHOST_CLIENT_TIMEOUT_MS an operation, and three operations for a process that reconnects; the
+ * release of a process (remote_release) is one. An
  * event loop handles the messages of the process; it should be the device's own, because a slow
  * process blocks it.
  *
