@@ -13,7 +13,7 @@
 #define MONITOR_VERB_PAUSE   "pause"
 #define MONITOR_VERB_RESUME  "resume"
 #define MONITOR_VERB_LOG     "log-level" /* level */
-#define MONITOR_VERB_RELEASE "release"	 /* device */
+#define MONITOR_VERB_RELEASE "release"	 /* device, attachments */
 
 /* Events, and their fields. */
 #define MONITOR_EVENT_STEP     "step" /* time, text */

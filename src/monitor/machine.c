@@ -653,12 +653,13 @@ void machine_press_power_button(struct machine *machine)
 	machine->platform->ops->press_power_button(machine->platform);
 }
 
-int machine_release_device(struct machine *machine, const char *name, struct error *error)
+int machine_release_device(struct machine *machine, const char *name, uint64_t attachments,
+			   struct error *error)
 {
 	for (size_t i = 0; i < machine->transport_count; i++) {
 		if (strcmp(machine->setup->devices[i].name, name))
 			continue;
-		virtio_mmio_release(machine->transports[i].transport);
+		virtio_mmio_release(machine->transports[i].transport, attachments);
 		return 0;
 	}
 	return error_set(error, ENOENT, "there is no device '%.80s'", name);

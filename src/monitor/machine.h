@@ -107,10 +107,11 @@ void machine_pause(struct machine *machine);
 void machine_resume(struct machine *machine);
 
 /*
- * Lets go of the process of device @name, so that it can be replaced: device_reported follows.
- * Returns 0, or -ENOENT with *error set.
+ * Lets go of the process of device @name, so that it can be replaced: see remote_release, for
+ * @attachments, too. Returns 0, or -ENOENT with *error set.
  */
-int machine_release_device(struct machine *machine, const char *name, struct error *error);
+int machine_release_device(struct machine *machine, const char *name, uint64_t attachments,
+			   struct error *error);
 
 /* Switches the power off if it is on and frees everything. NULL is fine. */
 void machine_close(struct machine *machine);

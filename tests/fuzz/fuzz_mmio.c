@@ -536,7 +536,7 @@ static void go_away(struct fuzz *fuzz, bool stay_away)
 /* Its state is saved, and it ends; or something fails, and it ends nevertheless. */
 static void replace(struct fuzz *fuzz, bool stay_away)
 {
-	virtio_mmio_release(fuzz->transport);
+	virtio_mmio_release(fuzz->transport, fuzz->attachments);
 	for (int i = 0; i < TURNS_MAX && event_loop_turn(&fuzz->loop, 0) > 0; i++)
 		;
 	go_away(fuzz, stay_away);
@@ -689,6 +689,7 @@ static void end_process(void *context, const char *name, enum remote_report repo
 {
 	struct fuzz *fuzz = context;
 
+	fuzz->attachments += report == REMOTE_ATTACHED;
 	if (report == REMOTE_GIVEN_UP && fuzz->client)
 		shutdown(fuzz->client->peer, SHUT_RDWR);
 }

@@ -106,6 +106,7 @@ struct fuzz {
 	bool away, watched;
 	/* The number of the state that it saved last, and which the next one may get; 0: none. */
 	uint64_t states, state;
+	uint64_t attachments;
 
 	/* The hypervisor. */
 	int interrupt_fd; /* -1: none */

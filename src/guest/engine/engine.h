@@ -210,10 +210,11 @@ struct engine {
 	void (*resume)(struct engine_guest *guest);
 	/*
 	 * Let go of the process of device @name and keep its state for the next one; an event
-	 * follows. Only while the guest runs. NULL: struct engine_machine says that it cannot, and
+	 * follows. It is the process after @attachments events device_attached, and no other. Only
+	 * while the guest runs. NULL: struct engine_machine says that it cannot, and
 	 * it does not report which devices are attached.
 	 */
-	void (*release_device)(struct engine_guest *guest, const char *name);
+	void (*release_device)(struct engine_guest *guest, const char *name, uint64_t attachments);
 	/* Set the level of the process's log; NULL: it has none. */
 	void (*set_log_level)(struct engine_guest *guest, enum log_level level);
 	/*
@@ -297,7 +298,7 @@ void engine_resume(struct engine_guest *guest);
  * Lets go of the process of a device, which is to be replaced: an event follows. Only once the
  * guest runs, after engine_check_ability of "restart".
  */
-void engine_release_device(struct engine_guest *guest, const char *name);
+void engine_release_device(struct engine_guest *guest, const char *name, uint64_t attachments);
 
 /* Sets the level of the log of the engine's process, if it is AVP's. */
 void engine_set_log_level(struct engine_guest *guest, enum log_level level);

@@ -237,9 +237,9 @@ void engine_resume(struct engine_guest *guest)
 		guest->engine->resume(guest);
 }
 
-void engine_release_device(struct engine_guest *guest, const char *name)
+void engine_release_device(struct engine_guest *guest, const char *name, uint64_t attachments)
 {
-	guest->engine->release_device(guest, name);
+	guest->engine->release_device(guest, name, attachments);
 }
 
 void engine_set_log_level(struct engine_guest *guest, enum log_level level)

@@ -39,7 +39,10 @@ struct guest {
 	struct engine_plan *plan;
 	struct supervisor *supervisor;
 	struct engine_device *devices;
-	bool *detached; /* of each device: the engine has no process for it */
+	struct {
+		bool detached; /* the engine has no process for the device */
+		uint64_t attachments;
+	} * links; /* between the engine and each device */
 	struct engine_setup engine_setup;
 	struct engine_guest *running_on; /* the engine's process; NULL: not started */
 	/* Progress. */
@@ -340,7 +343,7 @@ static void handle_device_detached(void *context, const char *name)
 	size_t index = find_device(guest, name);
 
 	if (index < guest->setup.config->device_count)
-		guest->detached[index] = true;
+		guest->links[index].detached = true;
 }
 
 static void handle_device_attached(void *context, const char *name, const char *lost)
@@ -350,7 +353,8 @@ static void handle_device_attached(void *context, const char *name, const char *
 
 	if (index >= guest->setup.config->device_count)
 		return;
-	guest->detached[index] = false;
+	guest->links[index].detached = false;
+	guest->links[index].attachments++;
 	supervisor_attached(guest->supervisor, index, *lost ? lost : NULL);
 }
 
@@ -397,8 +401,8 @@ static int start_engine(struct guest *guest, struct error *error)
 	int result;
 
 	guest->devices = calloc(config->device_count + 1, sizeof(*guest->devices));
-	guest->detached = calloc(config->device_count + 1, sizeof(*guest->detached));
-	if (!guest->devices || !guest->detached)
+	guest->links = calloc(config->device_count + 1, sizeof(*guest->links));
+	if (!guest->devices || !guest->links)
 		return error_set(error, ENOMEM, "out of memory");
 	for (size_t i = 0; i < config->device_count; i++) {
 		struct supervisor_device device = supervisor_device(guest->supervisor, i);
@@ -596,7 +600,7 @@ int guest_restart_device(struct guest *guest, const char *name, size_t *index, s
 	result = supervisor_restart_device(guest->supervisor, *index, error);
 	if (result < 0)
 		return result;
-	engine_release_device(guest->running_on, name);
+	engine_release_device(guest->running_on, name, guest->links[*index].attachments);
 	return -EINPROGRESS;
 }
 
@@ -630,7 +634,7 @@ int guest_device_attached(const struct guest *guest, size_t index)
 {
 	if (!guest->running || !guest->engine->release_device)
 		return -1;
-	return !guest->detached[index];
+	return !guest->links[index].detached;
 }
 
 void guest_set_log_level(struct guest *guest, enum log_level level)
@@ -729,7 +733,7 @@ void guest_free(struct guest *guest)
 	kvm_probe_end(&guest->probe);
 	close_fd(&guest->setup.console_fd);
 	free(guest->devices);
-	free(guest->detached);
+	free(guest->links);
 	free(guest->plan);
 	free(guest);
 }

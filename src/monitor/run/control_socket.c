@@ -45,6 +45,7 @@ static int handle_resume(void *context, const struct control_call *call, struct 
 /* The fields of release. */
 struct release_fields {
 	char *device;
+	uint64_t attachments;
 };
 
 static const struct option_row release_rows[] = {
@@ -56,6 +57,15 @@ static const struct option_row release_rows[] = {
 		.required = true,
 		.help = "its name",
 	},
+	{
+		.name = "attachments",
+		.type = OPTION_NUMBER,
+		.argument = "NUMBER",
+		.offset = offsetof(struct release_fields, attachments),
+		.default_text = "0",
+		.help = "how many events `attached` there were: the process is the one after the "
+			"last of them",
+	},
 	{.name = NULL},
 };
 
@@ -64,7 +74,7 @@ static int handle_release(void *context, const struct control_call *call, struct
 	const struct control_socket *control = context;
 	const struct release_fields *fields = call->values;
 
-	return control->release(control->context, fields->device, error);
+	return control->release(control->context, fields->device, fields->attachments, error);
 }
 
 static const struct control_verb verbs[] = {

@@ -21,7 +21,8 @@ struct control_socket {
 	void (*pause)(void *context);
 	void (*resume)(void *context);
 	/* Returns 0 or a negative errno with *error set. */
-	int (*release)(void *context, const char *device, struct error *error);
+	int (*release)(void *context, const char *device, uint64_t attachments,
+		       struct error *error);
 	void *context;
 };
 

@@ -179,13 +179,14 @@ static void resume_guest(void *context)
 	control_socket_send(&monitor->control, MONITOR_EVENT_RESUMED, NULL, NULL);
 }
 
-static int release_device(void *context, const char *device, struct error *error)
+static int release_device(void *context, const char *device, uint64_t attachments,
+			  struct error *error)
 {
 	struct monitor *monitor = context;
 
 	if (!monitor->machine)
 		return error_set(error, EAGAIN, "the guest does not run yet");
-	return machine_release_device(monitor->machine, device, error);
+	return machine_release_device(monitor->machine, device, attachments, error);
 }
 
 /* Repeated until the guest ends, as a guest that is starting ignores the button. */

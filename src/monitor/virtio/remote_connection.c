@@ -175,7 +175,7 @@ static bool has_requests(const struct remote_device *remote)
 static bool loses_requests(const struct remote_device *remote)
 {
 	return remote->shape->replay == DEVICE_REPLAY_NOTHING && remote->rings_sent &&
-	       remote->inflight_fd < 0 && has_requests(remote);
+	       !remote->refused && remote->inflight_fd < 0 && has_requests(remote);
 }
 
 /*
@@ -246,6 +246,7 @@ static bool connect_again(struct remote_device *remote, struct error *error)
 		if (remote_reread_config(remote))
 			remote->events->config_changed(remote->context);
 		remote_take_messages(remote);
+		remote->attachments++;
 		remote->events->reported(remote->context, REMOTE_ATTACHED,
 					 remote->state_lost[0] ? remote->state_lost : NULL);
 		remote->state_lost[0] = 0;
@@ -339,8 +340,9 @@ static void handle_release(void *context, uint32_t events)
 	pthread_mutex_unlock(&remote->lock);
 }
 
-void remote_release(struct remote_device *remote)
+void remote_release(struct remote_device *remote, uint64_t attachments)
 {
+	remote->release_of = attachments;
 	eventfd_write(remote->release.fd, 1);
 }
 

@@ -6,9 +6,8 @@
  * One lock guards the device; hold it to call the functions below, unless noted otherwise. While
  * the lock's holder waits for the process, others wait for the lock: at most
  * VHOST_CLIENT_TIMEOUT_MS an operation, and three operations for a process that reconnects; the
- * release of a process (remote_release) is one. An
- * event loop handles the messages of the process; it should be the device's own, because a slow
- * process blocks it.
+ * release of a process (remote_release) is one. An event loop handles the messages of the process;
+ * it should be the device's own, because a slow process blocks it.
  *
  * Kicks and interrupts pass through eventfds that are shared with one process; the next process
  * gets new ones. A process can fill such a counter and block a writer, so the monitor writes only
@@ -137,6 +136,8 @@ struct remote_device {
 	/* The event loop's side. */
 	struct event_source connection, backend;
 	struct event_source release; /* an eventfd: remote_release was called */
+	_Atomic uint64_t release_of; /* with this number */
+	uint64_t attachments;	     /* how often REMOTE_ATTACHED was reported */
 	struct timer retry;	     /* the next attempt to reconnect */
 	int pause_ms;		     /* delay before the attempt after that */
 	bool failure_logged;	     /* the failure to reconnect was logged */
@@ -192,9 +193,10 @@ struct inflight_progress remote_progress(const struct remote_device *remote, uin
  * saves the state of the device and leaves the process alone, whose end is awaited before the next
  * one is connected. REMOTE_RELEASED follows, later and in the loop's thread, in any case; when the
  * state could not be saved, the next process is given what that of a process that died would be.
- * Without the lock, any thread.
+ * The process is the one after which REMOTE_ATTACHED was reported @attachments times; another one,
+ * which was attached meanwhile, is not let go. Without the lock, any thread.
  */
-void remote_release(struct remote_device *remote);
+void remote_release(struct remote_device *remote, uint64_t attachments);
 
 /*
  * Reads the configuration space of a running device, which the device may change after a command on

@@ -34,6 +34,9 @@ static int let_go(struct remote_device *remote, struct error *error)
 
 	if (!remote->client)
 		return error_set(error, ENOTCONN, "no process is connected");
+	/* Nobody would end that one. */
+	if (remote->attachments != remote->release_of)
+		return error_set(error, ESTALE, "another process is connected already");
 	if (!vhost_client_has(remote->client, VHOST_PROTOCOL_DEVICE_STATE))
 		return error_set(error, EOPNOTSUPP, "the process does not offer its state");
 	/* One that this process was not given, because the driver has to reset the device. */

@@ -499,9 +499,9 @@ void transport_close(struct transport *transport)
 	remote_close(&transport->remote);
 }
 
-void transport_release(struct transport *transport)
+void transport_release(struct transport *transport, uint64_t attachments)
 {
-	remote_release(&transport->remote);
+	remote_release(&transport->remote, attachments);
 }
 
 void transport_lock(struct transport *transport)

@@ -117,7 +117,7 @@ void transport_attach(struct transport *transport, struct hypervisor *hypervisor
 void transport_detach(struct transport *transport);
 
 /* See remote_release. Without the lock, from any thread. */
-void transport_release(struct transport *transport);
+void transport_release(struct transport *transport, uint64_t attachments);
 
 void transport_lock(struct transport *transport);
 void transport_unlock(struct transport *transport);

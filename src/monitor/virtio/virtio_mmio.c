@@ -274,9 +274,9 @@ void virtio_mmio_hang_up(struct virtio_mmio *mmio)
 	transport_hang_up(&mmio->transport);
 }
 
-void virtio_mmio_release(struct virtio_mmio *mmio)
+void virtio_mmio_release(struct virtio_mmio *mmio, uint64_t attachments)
 {
-	transport_release(&mmio->transport);
+	transport_release(&mmio->transport, attachments);
 }
 
 void virtio_mmio_free(struct virtio_mmio *mmio)

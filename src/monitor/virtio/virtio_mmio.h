@@ -23,7 +23,7 @@ int virtio_mmio_open(struct virtio_mmio **mmio, const struct transport_setup *se
 /* Closes the connection, and ends calls that wait on it. From any thread. */
 void virtio_mmio_hang_up(struct virtio_mmio *mmio);
 /* See remote_release. From any thread. */
-void virtio_mmio_release(struct virtio_mmio *mmio);
+void virtio_mmio_release(struct virtio_mmio *mmio, uint64_t attachments);
 /* NULL is fine. The transport must be detached and its loop stopped. */
 void virtio_mmio_free(struct virtio_mmio *mmio);
 

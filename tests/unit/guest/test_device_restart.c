@@ -74,7 +74,8 @@ static int fake_monitor(char **argv)
 			dprintf(control, "ok\nevent name=paused\n");
 		if (!strcmp(line, "kill\n"))
 			return 0;
-		if (strcmp(line, "release device=disk\n") || !strcmp(mode, "silent"))
+		if (strncmp(line, "release device=disk attachments=", 32) ||
+		    !strcmp(mode, "silent"))
 			continue;
 		if (!strcmp(mode, "lost"))
 			dprintf(control, "ok\nevent name=released device=disk text=\"no state\"\n");

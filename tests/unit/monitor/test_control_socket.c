@@ -32,8 +32,10 @@ static void count_pause(void *context)
 	pauses++;
 }
 
-static int count_release(void *context, const char *device, struct error *error)
+static int count_release(void *context, const char *device, uint64_t attachments,
+			 struct error *error)
 {
+	assert_int_equal(attachments, strcmp(device, "disk") ? 0 : 3);
 	releases++;
 	return strcmp(device, "disk") ? error_set(error, ENOENT, "there is no %s", device) : 0;
 }
@@ -123,7 +125,7 @@ static void test_pause_and_log(void **state)
 
 static void test_release(void **state)
 {
-	say("release device=disk\nrelease device=tape\nrelease\nrelease device=\"a b\"\nkill\n");
+	say("release device=disk attachments=3\nrelease device=tape\nrelease\nrelease device=\"a b\"\nkill\n");
 	assert_int_equal(event_loop_run(&loop), 0);
 	assert_int_equal(releases, 2);
 	assert_non_null(strstr(hear(), "ok\nerror code=ENOENT text=\"there is no tape\"\n"

@@ -126,12 +126,23 @@ static void let_go(struct board *board, const char *why)
 {
 	unsigned int before = count(board, REMOTE_RELEASED);
 
-	virtio_mmio_release(board->transport);
+	virtio_mmio_release(board->transport, count(board, REMOTE_ATTACHED));
 	wait_report(board, REMOTE_RELEASED, before + 1);
 	if (*why)
 		assert_non_null(strstr(board->why[REMOTE_RELEASED], why));
 	else
 		assert_string_equal(board->why[REMOTE_RELEASED], "");
+}
+
+/* The process that was meant is gone, and nobody would end the one that came. */
+static void expect_not_let_go(struct board *board)
+{
+	unsigned int before = count(board, REMOTE_RELEASED);
+
+	virtio_mmio_release(board->transport, count(board, REMOTE_ATTACHED) - 1);
+	wait_report(board, REMOTE_RELEASED, before + 1);
+	assert_string_equal(board->why[REMOTE_RELEASED], "another process is connected already");
+	board_echo(board, 0);
 }
 
 /* The process ends, and the next one comes. */
@@ -309,6 +320,7 @@ static void test_it_is_asked_twice(void **state)
 	board_expect_answer(board, 0);
 	assert_int_equal(get(board, 0), 0x77);
 	assert_int_equal(count(board, REMOTE_DETACHED), 1);
+	expect_not_let_go(board);
 	expect_no_reset(board);
 }
 

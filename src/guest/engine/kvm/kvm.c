@@ -448,12 +448,13 @@ static void kvm_resume(struct engine_guest *guest)
 	command(kvm_guest(guest), MONITOR_VERB_RESUME);
 }
 
-static void kvm_release_device(struct engine_guest *guest, const char *name)
+static void kvm_release_device(struct engine_guest *guest, const char *name, uint64_t attachments)
 {
 	struct control_message message;
 
 	control_message_begin(&message, MONITOR_VERB_RELEASE);
 	control_message_add(&message, "device", name);
+	control_message_add_number(&message, "attachments", attachments);
 	send_message(kvm_guest(guest), &message);
 }
 
