@@ -151,7 +151,7 @@ static void end_boot(struct conform_log *log)
 	/* Of a test that is repeated the verdict of the first time remains. */
 	if (log->repeat[0])
 		log->in_boot = false;
-	for (size_t i = 0; i < log->count && log->in_boot; i++) {
+	for (size_t i = 0; i < log->count && !log->repeat[0]; i++) {
 		if (log->tests[i].verdict != CONFORM_BEGUN)
 			continue;
 		wedge(&log->tests[i], "the guest printed nothing more");
@@ -197,13 +197,16 @@ static int take_boot(struct conform_log *log, const char *text, struct error *er
 	 */
 	bool higher = !log->in_boot || number > log->number;
 	bool resumes = log->reset_announced && higher;
-	char suite[20] = "", version[20] = "";
+	char suite[20] = "", version[20] = "", name[sizeof(log->repeat)] = "";
 	struct error mismatch;
 
+	if (repeat)
+		KEEP(name, repeat + strlen(REPEAT), strcspn(repeat + strlen(REPEAT), " "));
+	resumes = resumes && !strcmp(name, log->repeat);
 	if (log->said_end && number > log->number)
 		log->said_end = false;
 	log->unannounced = log->said_end || (log->in_boot && !resumes);
-	if (log->repeats_only && !repeat) {
+	if (log->repeats_only && !name[0]) {
 		log->unannounced = true;
 		return 0;
 	}
@@ -228,10 +231,8 @@ static int take_boot(struct conform_log *log, const char *text, struct error *er
 	log->other_contract |=
 		contract_compare(version, CONTRACT_VERSION, CONTRACT_PROFILES, &mismatch) != 0;
 	log->repeat_passed = false;
-	log->repeat[0] = 0;
-	if (repeat)
-		KEEP(log->repeat, repeat + strlen(REPEAT), strcspn(repeat + strlen(REPEAT), " "));
-	if (log->repeat[0])
+	memcpy(log->repeat, name, sizeof(name));
+	if (name[0])
 		return 0;
 	log->ended = false;
 	log->device_count = 0;
