@@ -480,7 +480,7 @@ const struct fault device_faults[] = {
 	 .device = "net", .receive = receive_cut},
 	{"net-order", "received frames are reordered", "net_order", "AVP-NET-003", .device = "net",
 	 .receive = receive_swapped},
-	{"net-order-sent", "frames are sent in another order", "ring_split_order", "AVP-RING-006",
+	{"net-order-sent", "frames are sent in another order", "ring_split_order", "AVP-RING-054",
 	 .device = "net", .send = send_swapped},
 	{"net-features", "segmentation is offered without checksums", "net_feature_dependencies",
 	 "AVP-NET-006", .device = "net", .serve = offer_segmentation},

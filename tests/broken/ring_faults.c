@@ -505,6 +505,8 @@ const struct fault ring_faults[] = {
 	 "AVP-RING-019", .take = take_without_last},
 	{"interrupt-missing", "a used buffer never causes an interrupt", "ring_split_notify",
 	 "AVP-RING-023", .notification_wanted = never_wanted},
+	{"vector-missing", "a used buffer never causes an interrupt", "pci_msix_delivered",
+	 "AVP-PCI-020", .notification_wanted = never_wanted},
 	{"interrupt-unasked", "an interrupt arrives though the driver disabled it",
 	 "ring_split_no_notify", "AVP-RING-024", .notification_wanted = always_wanted},
 	{"event-index-late", "an interrupt arrives one buffer after the event index",

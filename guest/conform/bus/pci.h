@@ -26,9 +26,10 @@ struct pci_bar {
 
 struct pci_capability {
 	uint8_t position, length, type, bar, id;
-	uint32_t offset, size, extra; /* extra: notify_off_multiplier */
-	bool inside;		      /* inside a BAR, of memory or ports */
-	bool usable;		      /* inside a memory BAR that has an address */
+	uint64_t offset, size; /* 64 bits for shared memory, otherwise 32 */
+	uint32_t extra;	       /* notify_off_multiplier */
+	bool inside;	       /* inside a BAR, of memory or ports */
+	bool usable;	       /* inside a memory BAR that has an address */
 };
 
 struct pci_function {
@@ -52,6 +53,9 @@ struct pci_function {
 	bool by_line;
 };
 
+/* Device ids from here on are of devices without a legacy interface (VIRTIO 1.4, 4.1.2.1). */
+#define PCI_MODERN 0x1040
+
 /* All functions with the ids of a virtio device, including those that no driver could use. */
 extern struct pci_function pci_functions[];
 extern unsigned int pci_function_count;
@@ -65,6 +69,9 @@ void pci_write(const struct pci_function *function, uint32_t offset, uint32_t va
  */
 uint64_t pci_allocate_address(uint64_t size);
 #define PCI_COMMAND	0x04
+#define PCI_BAR(number) (0x10 + 4u * (number))
+#define PCI_BAR_TYPE	15u /* of a memory BAR: these bits are not part of the address */
+#define PCI_BAR_PORT	1u
 #define PCI_STATUS	0x06
 #define COMMAND_IO	1u
 #define COMMAND_MEMORY	2u
@@ -106,6 +113,8 @@ bool pci_connect_msix(struct device *device);
 bool pci_connect_intx(struct device *device);
 /* Writes the command register and the BARs as they were before the tests, and switches MSI-X off. */
 void pci_restore(const struct pci_function *function);
+/* Attaches @handler to an entry of the table, which is not masked then. False: it cannot. */
+bool pci_attach_vector(struct device *device, uint32_t vector, interrupt_handler *handler);
 /* The vector of that queue. */
 uint32_t pci_queue_vector(const struct device *device, uint32_t queue);
 void pci_msix_mask(const struct device *device, uint32_t vector, bool masked);

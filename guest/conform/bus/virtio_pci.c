@@ -14,6 +14,7 @@
 #define VIRTIO_VENDOR	  0x1af4
 #define FUNCTIONS_MAX	  32
 
+#define CAP64_LENGTH	  24 /* of a capability with offset and length of 64 bits */
 #define QUEUE_VECTORS	  4u /* most vectors used for the queues of a device */
 #define BUS_MAX		  255u
 
@@ -80,7 +81,7 @@ static void read_bars(struct pci_function *function)
 
 	pci_write(function, PCI_COMMAND, command & ~(COMMAND_IO | COMMAND_MEMORY), 2);
 	for (unsigned int i = 0; i < 6; i++) {
-		uint32_t reg = 0x10 + 4 * i, old = pci_read(function, reg, 4), ones;
+		uint32_t reg = PCI_BAR(i), old = pci_read(function, reg, 4), ones;
 		struct pci_bar *bar = &function->bars[i];
 		uint64_t mask, address;
 
@@ -182,27 +183,33 @@ static void take_virtio(struct pci_function *function, uint8_t position)
 		.offset = pci_read(function, position + 8u, 4),
 		.size = pci_read(function, position + 12u, 4),
 	};
-	if (cap->length >= 20)
+	if (cap->type == CAP_SHARED_MEMORY && cap->length >= CAP64_LENGTH) {
+		cap->offset |= (uint64_t)pci_read(function, position + 16u, 4) << 32;
+		cap->size |= (uint64_t)pci_read(function, position + 20u, 4) << 32;
+	} else if (cap->length >= 20) {
 		cap->extra = pci_read(function, position + 16u, 4);
+	}
 	cap->inside = cap->bar <= 5 && cap->offset <= function->bars[cap->bar].size &&
 		      cap->size <= function->bars[cap->bar].size - cap->offset;
-	address = structure(function, cap->bar, cap->offset, cap->size);
+	if (cap->type == CAP_SHARED_MEMORY)
+		return;
+	address = structure(function, cap->bar, (uint32_t)cap->offset, (uint32_t)cap->size);
 	cap->usable = address != 0;
 	if (!address)
 		return;
 	/* Use the first usable structure of each type. */
 	if (cap->type == CAP_COMMON && !function->common && cap->size >= 56) {
 		function->common = address;
-		function->common_size = cap->size;
+		function->common_size = (uint32_t)cap->size;
 	} else if (cap->type == CAP_NOTIFY && !function->notify) {
 		function->notify = address;
-		function->notify_size = cap->size;
+		function->notify_size = (uint32_t)cap->size;
 		function->multiplier = cap->extra;
 	} else if (cap->type == CAP_ISR && !function->isr) {
 		function->isr = address;
 	} else if (cap->type == CAP_DEVICE && !function->device_config) {
 		function->device_config = address;
-		function->device_config_size = cap->size;
+		function->device_config_size = (uint32_t)cap->size;
 	}
 }
 
@@ -339,6 +346,9 @@ static void notify(struct device *device, uint32_t queue, uint32_t value)
 {
 	uint64_t address = pci_notify_address(device, queue);
 
+	/* VIRTIO 1.4, 4.1.5.2.1: in place of the queue's index. */
+	if (device->negotiated & FEATURE(VIRTIO_F_NOTIF_CONFIG_DATA))
+		value = (value & ~UINT32_C(0xffff)) | common_read(device, COMMON_NOTIFY_DATA, 2);
 	if (address)
 		mmio_write(address, value, notify_width(device));
 }
@@ -393,7 +403,7 @@ static uint32_t requester(const struct pci_function *function)
 	return (uint32_t)function->bus << 8 | (uint32_t)function->slot << 3 | function->function;
 }
 
-static bool set_vector(struct device *device, uint32_t vector, interrupt_handler *handler)
+bool pci_attach_vector(struct device *device, uint32_t vector, interrupt_handler *handler)
 {
 	struct pci_function *function = device->pci;
 	uint64_t entry = function->msix_table + vector * 16;
@@ -426,11 +436,11 @@ bool pci_connect_msix(struct device *device)
 	pci_write(function, function->msix + 2u, MSIX_ENABLE | MSIX_MASK_ALL, 2);
 	if (limit > QUEUE_VECTORS)
 		limit = QUEUE_VECTORS;
-	if (!set_vector(device, 0, limit ? handle_config : handle_queue))
+	if (!pci_attach_vector(device, 0, limit ? handle_config : handle_queue))
 		return false;
 	function->queue_vectors = 0;
 	while (function->queue_vectors < limit &&
-	       set_vector(device, 1 + function->queue_vectors, handle_queue))
+	       pci_attach_vector(device, 1 + function->queue_vectors, handle_queue))
 		function->queue_vectors++;
 	if (limit && !function->queue_vectors)
 		return false;
@@ -477,10 +487,10 @@ static const struct transport_ops pci_ops = {
 
 static uint32_t virtio_id(const struct pci_function *function)
 {
-	if (function->product >= 0x1040 && function->product < 0x1080)
-		return function->product - 0x1040u;
+	if (function->product >= PCI_MODERN && function->product < 0x1080)
+		return function->product - (uint32_t)PCI_MODERN;
 	/* A transitional device: the subsystem id is the device type. */
-	if (function->product >= 0x1000 && function->product < 0x1040)
+	if (function->product >= 0x1000 && function->product < PCI_MODERN)
 		return pci_read(function, 0x2e, 2);
 	return 0;
 }

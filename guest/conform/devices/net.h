@@ -17,6 +17,8 @@
 
 /* Features and values that kernel headers may lack (VIRTIO 1.4, 5.1.3, 5.1.9). */
 #define NET_F_CTRL_RX_EXTRA    UINT64_C(20)
+#define NET_F_GUEST_RSC4       UINT64_C(41)
+#define NET_F_GUEST_RSC6       UINT64_C(42)
 #define NET_F_STATISTICS       UINT64_C(50)
 #define NET_F_HASH_TUNNEL      UINT64_C(51)
 #define NET_F_QUEUE_COALESCING UINT64_C(52)
@@ -41,6 +43,7 @@
 #define NET_HIGH_HOST_TUNNEL  (1u << 3)
 #define NET_HIGH_OUTER_HEADER (1u << 5)
 #define NET_HIGH_IPSEC	      (1u << 6)
+#define NET_HIGH_DEFINED      ((NET_HIGH_IPSEC << 1) - 1)
 
 /* Reads a field of the configuration (VIRTIO 1.4, 5.1.4). */
 #define NET_CONFIG(device, field)                                        \

@@ -73,8 +73,11 @@ struct device_type {
 
 	const struct device_limit *limits; /* ends with a row without name; NULL: none */
 
-	bool wide_features; /* the type defines feature bits above 49 (VIRTIO 1.4, 2.2) */
-	uint64_t dependent; /* features that depend on other features of the type */
+	/* The feature bits that the type defines (VIRTIO 1.4, 2.2); @features_high: bits 64 to 95. */
+	uint64_t features;
+	uint32_t features_high;
+	uint64_t legacy_features; /* those that only a transitional device may offer */
+	uint64_t dependent;	  /* features that depend on other features of the type */
 	/* Returns which rule of the type the offered features break, or NULL. NULL: no rules. */
 	const char *(*wrong_offer)(uint64_t offered);
 	/* Returns a checksum of what a reset of the machine must not change. NULL: nothing. */

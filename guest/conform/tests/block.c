@@ -90,6 +90,12 @@ DEVICE_TYPE(block) = {
 	.id = VIRTIO_ID_BLOCK,
 	.name = "block",
 	.base = true,
+	.features = FEATURE(VIRTIO_BLK_F_SIZE_MAX) | FEATURE(VIRTIO_BLK_F_SEG_MAX) |
+		    FEATURE(VIRTIO_BLK_F_GEOMETRY) | FEATURE(VIRTIO_BLK_F_RO) |
+		    FEATURE(VIRTIO_BLK_F_BLK_SIZE) | FLUSH | FEATURE(VIRTIO_BLK_F_TOPOLOGY) | WCE |
+		    FEATURE(VIRTIO_BLK_F_MQ) | FEATURE(VIRTIO_BLK_F_DISCARD) | ZEROES | LIFETIME |
+		    FEATURE(VIRTIO_BLK_F_SECURE_ERASE) | ZONED,
+	.legacy_features = FEATURE(VIRTIO_BLK_F_BARRIER) | FEATURE(VIRTIO_BLK_F_SCSI),
 	.excluded_features = FEATURE(VIRTIO_BLK_F_RO), /* the feature does not affect its rings */
 	.build = build,
 	.verify = verify,

@@ -25,6 +25,8 @@ DEVICE_TYPE(console) = {
 	.queue = 1,
 	.simple = 3, /* a byte that is visible on a terminal */
 	.build = build,
+	.features = FEATURE(VIRTIO_CONSOLE_F_SIZE) | FEATURE(VIRTIO_CONSOLE_F_MULTIPORT) |
+		    EMERGENCY,
 	.config_size_with = 4,
 	.config_features = FEATURE(VIRTIO_CONSOLE_F_SIZE),
 	.command_start = offsetof(struct virtio_console_config, emerg_wr),

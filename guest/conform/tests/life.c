@@ -217,26 +217,27 @@ TEST(life_offer_version_1, "AVP-LIFE-008")
 
 /*
  * VIRTIO 1.4, 2.2 and 6: bits 24 to 40 and 43 are for queues and negotiation, some of them without
- * a meaning; 44 to 49 are reserved; all others belong to the type.
+ * a meaning; 44 to 49 are reserved; all others belong to the type, except 41 (6.1: ADMIN_VQ).
  */
 TEST(life_offer_known, "AVP-LIFE-010")
 {
 	const uint64_t legacy = FEATURE(24) | FEATURE(27) | FEATURE(30) | FEATURE(31);
 	const uint64_t future = (FEATURE(50) - 1) & ~(FEATURE(44) - 1);
-	/* Bits of the types; 42 is one of legacy network devices. */
-	const uint64_t types = FEATURE(42) | ~(FEATURE(50) - 1);
+	const uint64_t types = (FEATURE(24) - 1) | FEATURE(42) | ~(FEATURE(50) - 1);
 
 	for_each_device(device)
 	{
-		uint64_t wrong = legacy | FEATURE(25) | FEATURE(26) | future | types;
+		const struct device_type *type = device->type;
+		uint64_t wrong = legacy | FEATURE(25) | FEATURE(26) | future;
 
+		if (type)
+			wrong |= types & ~type->features;
 		/* A transitional device may offer the legacy bits. */
-		if (device->pci && device->pci->product < 0x1040)
-			wrong &= ~(legacy | FEATURE(42));
-		if (device->type && device->type->wide_features)
-			wrong &= FEATURE(50) - 1;
+		if (device->pci && device->pci->product < PCI_MODERN)
+			wrong &= ~(legacy | (type ? type->legacy_features : 0));
 		wrong &= device_offered(device);
-		check(!wrong, "%s: offers reserved bits 0x%lx", device_name(device), wrong);
+		check(!wrong, "%s: offers bits 0x%lx, which are reserved or without a meaning",
+		      device_name(device), wrong);
 	}
 }
 

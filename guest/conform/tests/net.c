@@ -22,6 +22,12 @@
 	 FEATURE(VIRTIO_NET_F_HOST_ECN) | FEATURE(VIRTIO_NET_F_HOST_UFO) |                  \
 	 FEATURE(NET_F_COALESCING))
 
+/* VIRTIO 1.4, 5.1.3: bits 0 to 23 and 50 to 63 without these. */
+#define UNDEFINED (FEATURE(4) | FEATURE(VIRTIO_NET_F_GSO) | FEATURE(58))
+#define LOW_BITS  ((FEATURE(VIRTIO_NET_F_CTRL_MAC_ADDR) << 1) - 1)
+#define HIGH_BITS (~(FEATURE(NET_F_STATISTICS) - 1))
+#define DEFINED	  ((LOW_BITS | HIGH_BITS) & ~UNDEFINED)
+
 /*
  * Sends a broadcast with an EtherType for local experiments, from a locally administered address.
  */
@@ -76,7 +82,10 @@ DEVICE_TYPE(net) = {
 	.config_size = 8,
 	.config_size_with = 8,
 	.config_features = FEATURE(VIRTIO_NET_F_MAC) | FEATURE(VIRTIO_NET_F_STATUS),
-	.wide_features = true,
+	.features = DEFINED,
+	.features_high = NET_HIGH_DEFINED,
+	.legacy_features = FEATURE(VIRTIO_NET_F_GSO) | FEATURE(NET_F_GUEST_RSC4) |
+			   FEATURE(NET_F_GUEST_RSC6),
 	.dependent = NEEDS_OTHERS,
 	.wrong_offer = wrong_offer,
 	.identity = identity,

@@ -39,6 +39,7 @@ DEVICE_TYPE(pmem) = {
 	.simple = 50,
 	.build = build,
 	.verify = verify,
+	.features = FEATURE(0), /* VIRTIO_PMEM_F_SHMEM_REGION */
 	.config_size = 16,
 	.config_wide = true,
 };
