@@ -89,7 +89,7 @@ static void read_offer(void *argument)
 
 	offer->features[0] = device_offered(device);
 	/* Only some types have more than two words of bits (VIRTIO 1.4, 2.2). */
-	if (device->type && device->type->wide_features)
+	if (device->type && device->type->features_high)
 		offer->features[1] = (uint64_t)device->ops->features(device, 3) << 32 |
 				     device->ops->features(device, 2);
 	while (offer->queues < QUEUES_SEEN) {
