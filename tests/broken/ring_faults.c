@@ -461,6 +461,23 @@ static void stay_broken(struct virtqueue *queue)
 		queue->broken = "it broke before the last reset";
 }
 
+static bool wanted_by_event_index(struct virtqueue *queue, uint16_t unsignalled)
+{
+	return queue->event_index &&
+	       fault_real_format(queue)->notification_wanted(queue, unsignalled);
+}
+
+/* Starts of one device after which none of its queues works. */
+#define STARTS_MAX 64
+
+static void wear_out(struct virtqueue *queue)
+{
+	static unsigned int starts;
+
+	if (++starts > STARTS_MAX)
+		queue->broken = "it was started too often";
+}
+
 const struct fault ring_faults[] = {
 	{"used-length", "the used length is one byte too large", "ring_used_length", "AVP-RING-014",
 	 .use = use_too_long},
@@ -533,6 +550,10 @@ const struct fault ring_faults[] = {
 	 .stop_queue = go_on},
 	{"reset-slow", "a reset takes ten times as long as it may", "life_reset_status",
 	 "AVP-LIFE-001", .device = "block", .stop_queue = stop_slowly},
+	{"reset-wears-out", "a device stops after many resets", "life_reset_again", "AVP-LIFE-004",
+	 .started = wear_out},
+	{"version-1-alone", "interrupts need a feature", "life_version_1_alone", "AVP-LIFE-035",
+	 .notification_wanted = wanted_by_event_index},
 	{"feature-unhonoured", "indirect descriptors are offered and then rejected",
 	 "life_offer_works", "AVP-LIFE-011", .started = refuse_tables},
 	{"broken-for-ever", "a broken device stays broken after a reset", "life_needs_reset_heals",

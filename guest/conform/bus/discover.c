@@ -83,7 +83,7 @@ static void read_offer(void *argument)
 {
 	struct offer *offer = argument;
 	struct device *device = offer->device;
-	const struct device_limit *limit = device->type ? device->type->limits : NULL;
+	const struct device_field *field = device->type ? device->type->fields : NULL;
 	size_t length = 0;
 	uint32_t size;
 
@@ -100,12 +100,12 @@ static void read_offer(void *argument)
 			length += text_format(offer->sizes + length, sizeof(offer->sizes) - length,
 					      "%s%u", length ? "," : "", size);
 	}
-	for (length = 0; limit && limit->name && length < sizeof(offer->limits); limit++)
-		if (!limit->feature || offer->features[0] & limit->feature)
+	for (length = 0; field && field->name && length < sizeof(offer->limits); field++)
+		if (field->limit && (!field->features || offer->features[0] & field->features))
 			length += text_format(offer->limits + length,
 					      sizeof(offer->limits) - length, " %s %lu",
-					      limit->name,
-					      config_read(device, limit->offset, limit->width));
+					      field->name,
+					      config_read(device, field->offset, field->width));
 }
 
 static void report_device(struct device *device)

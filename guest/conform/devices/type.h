@@ -26,13 +26,21 @@ static inline void request_make_single(struct request *request, uint32_t size, b
 	request->writable = writable;
 }
 
-/* A field of the configuration that a profile may bound, for the device's line in the log. */
-struct device_limit {
-	const char *name; /* as in contract/CHAPTER.toml */
+/* A field of the configuration. */
+struct device_field {
+	const char *name; /* as in contract/CHAPTER.toml; NULL: the end of a list */
 	uint32_t offset;
 	unsigned int width; /* in bytes */
-	uint64_t feature;   /* with which the field exists; 0: always */
+	uint64_t features;  /* with one of which the field exists; 0: always */
+	bool limit;	    /* a profile may bound it: the device's line in the log has it */
 };
+
+/* The row of a field of the structure @config; @bits and @bounded as features and limit. */
+#define DEVICE_FIELD(config, field, bits, bounded)                                                \
+	{                                                                                         \
+		.name = #field, .offset = offsetof(config, field),                                \
+		.width = sizeof(((config *)NULL)->field), .features = (bits), .limit = (bounded), \
+	}
 
 struct device_type {
 	uint32_t id;
@@ -68,10 +76,10 @@ struct device_type {
 	uint32_t config_size, config_size_with;
 	uint64_t config_features;
 	bool config_wide; /* it begins with a field of 64 bits */
+	/* Fields that do not change while the device is in use; NULL: none. */
+	const struct device_field *fields;
 	/* Writes to its bytes [command_start, command_end) have an effect outside of the device. */
 	uint32_t command_start, command_end;
-
-	const struct device_limit *limits; /* ends with a row without name; NULL: none */
 
 	/* The feature bits that the type defines (VIRTIO 1.4, 2.2); @features_high: bits 64 to 95. */
 	uint64_t features;

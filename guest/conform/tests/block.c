@@ -79,11 +79,28 @@ static uint32_t identity(struct device *device)
 	return text_sum(text_sum(0, numbers, sizeof(numbers)), serial, sizeof(serial));
 }
 
-static const struct device_limit limits[] = {
-	{"seg_max", offsetof(struct virtio_blk_config, seg_max), 4, FEATURE(VIRTIO_BLK_F_SEG_MAX)},
-	{"num_queues", offsetof(struct virtio_blk_config, num_queues), 2,
-	 FEATURE(VIRTIO_BLK_F_MQ)},
-	{NULL, 0, 0, 0},
+#define FIELD(field, feature, limit) \
+	DEVICE_FIELD(struct virtio_blk_config, field, FEATURE(VIRTIO_BLK_F_##feature), limit)
+
+/* Without writeback, which a driver must not read early (VIRTIO 1.4, 5.2.5.1). */
+static const struct device_field fields[] = {
+	FIELD(size_max, SIZE_MAX, false),
+	FIELD(seg_max, SEG_MAX, true),
+	FIELD(blk_size, BLK_SIZE, false),
+	FIELD(physical_block_exp, TOPOLOGY, false),
+	FIELD(alignment_offset, TOPOLOGY, false),
+	FIELD(min_io_size, TOPOLOGY, false),
+	FIELD(opt_io_size, TOPOLOGY, false),
+	FIELD(num_queues, MQ, true),
+	FIELD(max_discard_sectors, DISCARD, false),
+	FIELD(max_discard_seg, DISCARD, false),
+	FIELD(discard_sector_alignment, DISCARD, false),
+	FIELD(max_write_zeroes_sectors, WRITE_ZEROES, false),
+	FIELD(max_write_zeroes_seg, WRITE_ZEROES, false),
+	FIELD(max_secure_erase_sectors, SECURE_ERASE, false),
+	FIELD(max_secure_erase_seg, SECURE_ERASE, false),
+	FIELD(secure_erase_sector_alignment, SECURE_ERASE, false),
+	{.name = NULL},
 };
 
 DEVICE_TYPE(block) = {
@@ -102,9 +119,9 @@ DEVICE_TYPE(block) = {
 	.build_large = build_large,
 	.config_size = 8,
 	.config_wide = true,
+	.fields = fields,
 	.wrong_offer = wrong_offer,
 	.identity = identity,
-	.limits = limits,
 };
 
 TEST(blk_write_read, "AVP-BLK-001", BLOCK, .limit_ms = 20000)

@@ -21,6 +21,12 @@ static void build(struct request *request, unsigned int slot)
 	request_make_single(request, 1, false);
 }
 
+static const struct device_field fields[] = {
+	DEVICE_FIELD(struct virtio_console_config, max_nr_ports,
+		     FEATURE(VIRTIO_CONSOLE_F_MULTIPORT), false),
+	{.name = NULL},
+};
+
 DEVICE_TYPE(console) = {
 	.id = VIRTIO_ID_CONSOLE,
 	.name = "console",
@@ -30,6 +36,7 @@ DEVICE_TYPE(console) = {
 	.build = build,
 	.features = FEATURE(VIRTIO_CONSOLE_F_SIZE) | FEATURE(VIRTIO_CONSOLE_F_MULTIPORT) |
 		    EMERGENCY,
+	.fields = fields,
 	.config_size_with = 4,
 	.config_features = FEATURE(VIRTIO_CONSOLE_F_SIZE),
 	.command_start = offsetof(struct virtio_console_config, emerg_wr),

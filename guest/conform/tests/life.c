@@ -125,7 +125,7 @@ TEST(life_reset_again, "AVP-LIFE-004", .limit_ms = 60000)
 	{
 		uint64_t mark = pages_mark();
 
-		for (int round = 0; round < 16; round++) {
+		for (int round = 0; round < 100; round++) {
 			struct queue *queue;
 
 			pages_release(mark);

@@ -64,11 +64,15 @@ static uint32_t identity(struct device *device)
 	return text_sum(0, address, sizeof(address));
 }
 
-static const struct device_limit limits[] = {
-	{"mtu", offsetof(struct virtio_net_config, mtu), 2, FEATURE(VIRTIO_NET_F_MTU)},
-	{"max_virtqueue_pairs", offsetof(struct virtio_net_config, max_virtqueue_pairs), 2,
-	 FEATURE(VIRTIO_NET_F_MQ)},
-	{NULL, 0, 0, 0},
+#define FIELD(field, features, limit) DEVICE_FIELD(struct virtio_net_config, field, features, limit)
+
+static const struct device_field fields[] = {
+	FIELD(mtu, FEATURE(VIRTIO_NET_F_MTU), true),
+	FIELD(max_virtqueue_pairs, FEATURE(VIRTIO_NET_F_MQ) | FEATURE(NET_F_RSS), true),
+	FIELD(rss_max_key_size, FEATURE(NET_F_RSS) | FEATURE(NET_F_HASH_REPORT), false),
+	FIELD(rss_max_indirection_table_length, FEATURE(NET_F_RSS), false),
+	FIELD(supported_hash_types, FEATURE(NET_F_RSS) | FEATURE(NET_F_HASH_REPORT), false),
+	{.name = NULL},
 };
 
 DEVICE_TYPE(net) = {
@@ -79,6 +83,7 @@ DEVICE_TYPE(net) = {
 	.simple = 2, /* others on the link receive its frames */
 	.build = build,
 	.build_large = build_large,
+	.fields = fields,
 	.config_size = 8,
 	.config_size_with = 8,
 	.config_features = FEATURE(VIRTIO_NET_F_MAC) | FEATURE(VIRTIO_NET_F_STATUS),
@@ -89,7 +94,6 @@ DEVICE_TYPE(net) = {
 	.dependent = NEEDS_OTHERS,
 	.wrong_offer = wrong_offer,
 	.identity = identity,
-	.limits = limits,
 };
 
 TEST(net_transmit, "AVP-NET-001", NET, .limit_ms = 30000)
