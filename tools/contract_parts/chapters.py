@@ -110,12 +110,28 @@ def read(path, place, report):
     return Chapter(path.stem, data, top, tables)
 
 
+# Files of contract/ that are not chapters.
+OTHERS = {"version.toml", "errata.toml", "hosts.toml"}
+
+
+@dataclass
+class Contract:
+    """All that the parts of tools/contract read."""
+
+    chapters: list
+    version: Chapter | None
+    profiles: list
+    clauses: dict
+    errata: Chapter | None
+    hosts: list
+
+
 def read_all(root, report):
     """All chapters in their order, and the version file (None if missing or invalid)."""
     directory = root / "contract"
     chapters = []
     for path in sorted(directory.glob("*.toml")):
-        if path.name == "version.toml":
+        if path.name in OTHERS:
             continue
         chapter = read(path, f"contract/{path.name}", report)
         if chapter:

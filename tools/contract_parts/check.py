@@ -3,7 +3,7 @@
 
 import re
 
-from . import clauses, profiles, schema
+from . import clauses, conformance, errata, profiles, schema
 
 COMMENT = re.compile(r'"(?:\\.|[^"\\\n])*"|/\*.*?\*/|//[^\n]*', re.S)
 # The tests of one architecture stand between these lines.
@@ -72,10 +72,7 @@ def check_chapter(chapter, prefixes, orders, features, known_clauses, report):
             place, chapter.line("requirement", at, key), key, what
         )
         last, tests = schema.check_requirement(requirement, prefix, known, features, last, told)
-        for source in requirement.get("source", []):
-            name, _, clause = source.partition(", ") if isinstance(source, str) else ("", "", "")
-            if name == clauses.NAME and re.fullmatch(schema.CLAUSE, clause) and clause not in known_clauses:
-                told("source", f"VIRTIO 1.4 has no clause {clause}; correct the number")
+        clauses.check(requirement, known_clauses, told)
         for kind, test in tests:
             yield requirement.get("id"), chapter.line("requirement", index, "verify"), kind, test
 
@@ -131,9 +128,10 @@ def check_stated_version(root, version, report):
                 report.add(place, line, name, f"'{found[1]}' is not '{version.get(key)}' of contract/version.toml")
 
 
-def check(root, chapters, found_profiles, version, known_clauses, complete, report):
+def check(root, contract, complete, report):
     """Checks everything; adds the problems to the report."""
     unreadable = bool(report.problems)
+    chapters, version = contract.chapters, contract.version
     prefixes, orders, named = {}, {}, []
     features = profiles.features_of(chapters)
     for chapter in chapters:
@@ -142,12 +140,16 @@ def check(root, chapters, found_profiles, version, known_clauses, complete, repo
             prefixes.setdefault(prefix, chapter.name)
     for chapter in chapters:
         place = f"contract/{chapter.name}.toml"
-        for owner, line, kind, test in check_chapter(chapter, prefixes, orders, features, known_clauses, report):
+        for owner, line, kind, test in check_chapter(chapter, prefixes, orders, features, contract.clauses, report):
             named.append((place, line, owner, kind, test))
     if version:
         schema.check_version(version, report)
         check_stated_version(root, version.data, report)
-    profiles.check(found_profiles, chapters, prefixes, report)
+    profiles.check(contract.profiles, chapters, prefixes, contract.clauses, report)
+    conformance.check(root, report)
+    if contract.errata:
+        guest = registered(root)
+        errata.check(contract.errata, guest and {name for _, _, name, _, _ in guest}, report)
     # If a file could not be read, all its ids would seem to be missing.
     if not unreadable:
         check_tests(root, chapters, named, complete, report)

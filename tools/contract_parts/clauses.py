@@ -76,6 +76,14 @@ def read(root, report):
     return clauses
 
 
+def check(requirement, clauses, say):
+    """Reports clauses that VIRTIO does not have, in a requirement or a row of a profile."""
+    for source in requirement.get("source", []) if isinstance(requirement.get("source"), list) else []:
+        name, _, clause = source.partition(", ") if isinstance(source, str) else ("", "", "")
+        if name == NAME and re.fullmatch(r"\d+(\.\d+)*", clause) and clause not in clauses:
+            say("source", f"VIRTIO 1.4 has no clause {clause}; correct the number")
+
+
 def cited(requirement):
     """The clauses of VIRTIO that a requirement cites."""
     parts = (source.partition(", ") for source in requirement["source"])

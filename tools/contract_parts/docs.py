@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """`tools/contract docs`: the chapters as pages for people, and a table of contents."""
 
-from . import clauses, schema
-
-MADE = "<!-- Written by tools/contract docs from contract/{}: change it there. -->"
-
-
-def cell(text):
-    return " ".join(str(text).split()).replace("|", "\\|")
+from . import clauses, conformance, delta, errata, profile_pages, schema
+from .text import MADE, cell, table
 
 
 def tests(requirement):
@@ -23,15 +18,21 @@ def tests(requirement):
     return "; ".join(f"{kind}: {', '.join(found)}" for kind, found in names.items())
 
 
-def counts(requirements):
-    """Counts the requirements of each level, and those that are verified."""
-    levels = [sum(entry["level"] == level for entry in requirements) for level in schema.LEVELS]
-    return levels, sum("verify" in entry for entry in requirements)
+def binds(requirement):
+    """When a requirement binds, as a list of at most two sentences."""
+    when = f"one of these holds: {', '.join(requirement['when'])}" if "when" in requirement else ""
+    return [text for text in (when, requirement.get("where", "")) if text]
 
 
-def page(chapter, known):
+def has_test(requirement):
+    return "verify" in requirement
+
+
+def page(chapter, known, verified):
     data = chapter.data
-    levels, verified = counts(chapter.requirements)
+    levels = [sum(entry["level"] == level for entry in chapter.requirements) for level in schema.LEVELS]
+    tested = sum(has_test(entry) for entry in chapter.requirements)
+    proven = sum(entry["id"] in verified for entry in chapter.requirements)
     lines = [
         MADE.format(f"{chapter.name}.toml"),
         f"# {data['title']}",
@@ -40,7 +41,7 @@ def page(chapter, known):
         "",
         f"{len(chapter.requirements)} requirements: "
         + ", ".join(f"{count} {level}" for count, level in zip(levels, schema.LEVELS))
-        + f"; {verified} have a test or an inspection. Back to the [contents](README.md).",
+        + f"; {tested} have a test or an inspection, {proven} are verified on a published host. Back to the [contents](README.md).",
     ]
     for entry in chapter.requirements:
         lines += [
@@ -53,67 +54,99 @@ def page(chapter, known):
             f"- Source: {'; '.join(entry['source'])}"
             + (" (derived)" if clauses.basis(entry, known) == "derived" else ""),
             f"- Profile: {', '.join(entry['profile'])}",
-            f"- Verified: {cell(tests(entry))}",
+            *(f"- Binds where {cell(text)}" for text in binds(entry)),
+            f"- Test: {cell(tests(entry))}",
         ]
+        if entry["id"] in verified:
+            lines.append(f"- Verified on: {', '.join(verified[entry['id']])}")
     return "\n".join(lines) + "\n"
 
 
-def contents(chapters, version):
+def count_row(name, requirements, verified):
+    levels = [sum(entry["level"] == level for entry in requirements) for level in schema.LEVELS]
+    return [*name, *levels, sum(map(has_test, requirements)), sum(entry["id"] in verified for entry in requirements)]
+
+
+def contents(chapters, profiles, version, verified):
     data = version.data
+    every = [entry for chapter in chapters for entry in chapter.requirements]
+    counts = [*schema.LEVELS, "have a test", "verified"]
+    rows = [
+        count_row([f"[{chapter.data['title']}]({chapter.name}.md)", f"AVP-{chapter.data['prefix']}"], chapter.requirements, verified)
+        for chapter in chapters
+    ]
+    bound = [
+        count_row(
+            [f"[{profile.data['title']}](profile-{profile.name}.md)", len(profile.data["row"])],
+            [entry for entry in every if profile.name in entry["profile"]],
+            verified,
+        )
+        for profile in profiles
+    ]
     lines = [
         MADE.format("*.toml"),
         f"# The contract, version {data['version']}",
         "",
         "What a car's virtual platform owes to a guest, chapter by chapter. How to read it stands in the"
-        " [guide](../contract-guide.md).",
+        " [guide](../contract-guide.md). For people who decide: [the contract in short](summary.md). Also:"
+        " [terms](../contract-terms.md), [the contract and VIRTIO](virtio.md), [errata of the suite](errata.md),"
+        " [how to dispute a test](../dispute-a-test.md), [results](../conformance.md).",
         "",
-        "| chapter | ids | MUST | SHOULD | MAY | verified |",
-        "|---|---|--:|--:|--:|--:|",
-    ]
-    every = []
-    for chapter in chapters:
-        every += chapter.requirements
-        levels, verified = counts(chapter.requirements)
-        row = [f"[{cell(chapter.data['title'])}]({chapter.name}.md)", f"AVP-{chapter.data['prefix']}"]
-        lines.append("| " + " | ".join(map(str, [*row, *levels, verified])) + " |")
-    levels, verified = counts(every)
-    lines += [
-        "| " + " | ".join(map(str, ["all", len(every), *levels, verified])) + " |",
+        "A requirement *has a test* if a test or an inspection of it exists. It is *verified* if a test of it ran on a"
+        " published host and passed.",
         "",
-        "| profile | requirements | verified |",
-        "|---|--:|--:|",
+        *table(["chapter", "ids", *counts], [*rows, count_row(["all", len(every)], every, verified)], set(range(2, 7))),
+        "",
+        "## Profiles",
+        "",
+        *table(["profile", "rows on devices", *counts], bound, set(range(1, 7))),
+        "",
+        "## The version, and who states it",
+        "",
+        data["rule"].strip(),
+        "",
+        f"The suite is at {data['suite']}. {data['suite_rule'].strip()}",
+        "",
+        data["hypervisor"].strip(),
+        "",
+        data["guest"].strip(),
+        "",
+        *table(["the guest needs", "what it means", "what to do"], [[entry["guest"], entry["means"], entry["do"]] for entry in data["mismatch"]]),
     ]
-    for profile in schema.PROFILES:
-        bound = [entry for entry in every if profile in entry["profile"]]
-        lines.append(f"| {profile} | {len(bound)} | {counts(bound)[1]} |")
-    lines += ["", "## The version, and who states it", "", data["rule"].strip(), ""]
-    lines += [data["hypervisor"].strip(), "", data["guest"].strip(), ""]
-    lines += ["| the guest needs | what it means | what to do |", "|---|---|---|"]
-    for entry in data["mismatch"]:
-        lines.append(f"| {cell(entry['guest'])} | {cell(entry['means'])} | {cell(entry['do'])} |")
     return "\n".join(lines) + "\n"
 
 
-def write(root, chapters, version, known, conformance, only_check):
-    """Writes the pages, or compares them; returns the exit status. @conformance is docs/conformance.md, or None."""
+def pages(contract):
+    """name -> text of each page; @contract has all that is read. docs/conformance.md is absent without results."""
+    verified = conformance.verified(contract.hosts)
+    found = {f"{chapter.name}.md": page(chapter, contract.clauses, verified) for chapter in contract.chapters}
+    for profile in contract.profiles:
+        found[f"profile-{profile.name}.md"] = profile_pages.page(profile, contract.chapters)
+    found["README.md"] = contents(contract.chapters, contract.profiles, contract.version, verified)
+    found["summary.md"] = profile_pages.summary(contract.profiles, contract.chapters, contract.version)
+    found["virtio.md"] = delta.page(contract.chapters, contract.profiles, contract.clauses)
+    found["errata.md"] = errata.page(contract.errata, contract.version)
+    results = conformance.page(contract.chapters, contract.hosts)
+    if results:
+        found["../conformance.md"] = results
+    return found
+
+
+def write(root, contract, only_check):
+    """Writes the pages, or compares them; returns the exit status."""
     directory = root / "docs/contract"
-    pages = {f"{chapter.name}.md": page(chapter, known) for chapter in chapters}
-    pages["README.md"] = contents(chapters, version)
+    made = pages(contract)
     old = {path.name: path for path in directory.glob("*.md")}
-    if conformance:
-        beside = "../conformance.md"
-        pages[beside] = conformance
-        if (directory / beside).is_file():
-            old[beside] = directory / beside
+    old |= {name: directory / name for name in made if name.startswith("..") and (directory / name).is_file()}
     stale = []
-    for name, text in pages.items():
+    for name, text in made.items():
         if name not in old or old[name].read_text(encoding="utf-8") != text:
             stale.append(name)
             if not only_check:
                 directory.mkdir(parents=True, exist_ok=True)
                 (directory / name).write_text(text, encoding="utf-8")
     for name in old:
-        if name not in pages:
+        if name not in made:
             stale.append(name)
             if not only_check:
                 old[name].unlink()
@@ -121,5 +154,5 @@ def write(root, chapters, version, known, conformance, only_check):
         for name in sorted(stale):
             print(f"docs/contract/{name}: differs from contract/; run tools/contract docs")
         return int(bool(stale))
-    print(f"docs/contract: {len(pages)} pages, {len(stale)} of them new or changed")
+    print(f"docs/contract: {len(made)} pages, {len(stale)} of them new or changed")
     return 0

@@ -16,9 +16,9 @@ from collections import Counter
 
 from . import clauses, schema
 
-VERDICTS = ["fail", "wedged", "skipped", "pass"]
+VERDICTS = ["fail", "wedged", "unstable", "skipped", "pass"]
 # A test that a host skips says nothing about the requirement.
-WORST = ["fail", "wedged", "pass", "skipped"]
+WORST = ["fail", "wedged", "unstable", "pass", "skipped"]
 CITED = re.compile(r"AVP-[A-Z][A-Z0-9]*-\d{3}|VIRTIO 1\.4, (\d+(?:\.\d+)*)")
 CODE = {".c", ".h", ".S", ".s", ".ld", ".py", ".sh"}
 COLUMNS = ["id", "level", "profile", "chapter", "requirement", "source", "basis", "code", "tests", "result", "status"]
@@ -91,7 +91,7 @@ def status(requirement, worst):
     if not tests:
         return "inspection"
     verdicts = {worst[test][0] for test in tests if test in worst}
-    for verdict in VERDICTS[:3]:
+    for verdict in VERDICTS[:4]:
         if verdict in verdicts:
             return verdict
     # Other kinds of tests run separately; only those of the conformance guest must have run.
@@ -185,11 +185,12 @@ def as_html(table, version, names):
     return re.sub(r"@([A-Z]+)@", lambda match: fill[match[1]], PAGE)
 
 
-def write(root, chapters, version, clause_table, paths, out):
+def write(root, contract, paths, out):
     """Writes both forms to `out`; returns the exit status."""
+    chapters, version = contract.chapters, contract.version
     try:
         worst = read_results(paths)
-        table = list(rows(root, chapters, clause_table, worst))
+        table = list(rows(root, chapters, contract.clauses, worst))
         out.mkdir(parents=True, exist_ok=True)
         names = [str(path) for path in paths]
         (out / "matrix.html").write_text(as_html(table, version.data["version"], names), encoding="utf-8")

@@ -3,7 +3,7 @@
 
 import re
 
-from . import chapters, schema
+from . import chapters, clauses, schema
 
 PROFILE = {"title": str, "prefix": str, "order": int, "scope": str, "row": list}
 # What a row asks for; each has one of these. `limit` comes with `minimum`, `queue_size` with `queues`.
@@ -110,7 +110,7 @@ def check_row(row, prefix, last, devices, features, say):
     return number
 
 
-def check(found, chapter_list, prefixes, report):
+def check(found, chapter_list, prefixes, known_clauses, report):
     """Checks all profiles, and that each chapter of a device is in one of them."""
     devices, features = devices_of(chapter_list), features_of(chapter_list)
     covered = set()
@@ -125,6 +125,7 @@ def check(found, chapter_list, prefixes, report):
         for index, row in enumerate(rows(profile)):
             told = lambda key, what, at=index: report.add(place, profile.line("row", at, key), key, what)
             last = check_row(row, prefix, last, devices, features, told)
+            clauses.check(row, known_clauses, told)
             names = [name for name in row.get("device", []) if isinstance(name, str)] if isinstance(row.get("device"), list) else []
             covered.update(names)
             for key, mine, others in (("features", offers, forbids), ("forbids", forbids, offers)):

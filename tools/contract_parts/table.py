@@ -106,7 +106,8 @@ def array(kind, name, rows, end):
     return f"\nconst struct {kind} {name}[] = {{\n{''.join(rows)}\t{end},\n}};\n"
 
 
-def write(root, found, found_profiles, known, out, depends):
+def write(root, contract, out, depends):
+    found, found_profiles, known = contract.chapters, contract.profiles, contract.clauses
     features = profiles.features_of(found)
     architectures = {name: architecture for _, _, name, _, architecture in check.registered(root) or []}
     text = HEAD
@@ -115,8 +116,7 @@ def write(root, found, found_profiles, known, out, depends):
     text += array("contract_requirement", "contract_requirements", requirement_rows(found, features, known, architectures), "{0}")
     text += array("contract_row", "contract_rows", profile_rows(found, found_profiles, features), "{0}")
     out.write_text(text, encoding="ascii")
-    contract = root / "contract"
-    files = [*sorted(contract.glob("*.toml")), *sorted(contract.glob("profiles/*.toml")), root / clauses.PLACE]
+    files = [*sorted((root / "contract").glob("*.toml")), *sorted((root / "contract/profiles").glob("*.toml")), root / clauses.PLACE]
     files += sorted((root / "guest/conform/tests").glob("*.c"))
     files += sorted(Path(__file__).parent.glob("*.py"))
     depends.write_text(f"{out}: {' '.join(str(path) for path in files)}\n", encoding="utf-8")
