@@ -9,6 +9,7 @@
 #include "devices/console_log.h"
 #include "devices/watchdog.h"
 #include "bus/bus.h"
+#include "host.h"
 #include "machine.h"
 #include "pages.h"
 #include "reboot.h"
@@ -402,6 +403,7 @@ static void clean_up(uint64_t mark)
 	arch_interrupts_on();
 	fresh_boot |= !cpu_stop_all();
 	watchdog_clean_up();
+	host_restore();
 	if (devices_reset_all() && !fresh_boot)
 		pages_release(mark);
 	fresh_boot |= pages_short();
@@ -573,8 +575,8 @@ static void report_machine(void)
 	report_start();
 	if (text_option(machine.command_line, "run", word, sizeof(word)))
 		text_format(run, sizeof(run), " run %s", word);
-	report_line("boot %lu suite " SUITE_VERSION " contract " CONTRACT_VERSION
-		    " arch " ARCH_NAME " entry %s cpus %u memory %lu MiB%s%s%s",
+	report_line("boot %lu suite " SUITE_VERSION " contract " CONTRACT_VERSION " arch " ARCH_NAME
+		    " entry %s cpus %u memory %lu MiB%s%s%s",
 		    option_number("boot", 1) + reboot_count(), machine.entry, machine.cpu_count,
 		    (machine_memory_size() + (1 << 19)) >> 20, run, repeats ? " repeat " : "",
 		    repeated);

@@ -115,6 +115,16 @@ static const struct option_row conform_option_rows[] = {
 			"itself off; a child that leaves the command's process group outlives "
 			"the run",
 	},
+	{
+		.name = "adapter",
+		.type = OPTION_STRING,
+		.argument = "PROGRAM",
+		.offset = offsetof(struct conform_options, adapter),
+		.help = "call this program for actions that the guest asks of its host: link up, "
+			"link down, resize BYTES, unplug, announce; share/avp/adapters has some; "
+			" it has the variables of --command, and $AVP_SOCKET is a "
+			"path for the control socket of the hypervisor",
+	},
 	FILE_ROW("image", image, "run nothing: write the guest's image, to boot it elsewhere"),
 	{
 		.name = "image-format",

@@ -19,6 +19,7 @@ static const struct {
 	{"AVP_IMAGE", offsetof(struct conform_files, image)},
 	{"AVP_DISK", offsetof(struct conform_files, disk)},
 	{"AVP_READ_ONLY_DISK", offsetof(struct conform_files, read_only_disk)},
+	{"AVP_SOCKET", offsetof(struct conform_files, socket)},
 };
 #define FILE_NAMES (sizeof(file_names) / sizeof(file_names[0]))
 
@@ -57,12 +58,13 @@ static void add_words(struct arguments *arguments, const struct conform_boot *bo
 	const struct conform_options *options = boot->options;
 	const char *console = conform_image_console(options);
 
-	arguments_add_format(arguments,
-			     "%s%s%sreset=1 run=%08x boot=%lu start=%zu slow=%" PRIu64,
+	arguments_add_format(arguments, "%s%s%sreset=1 run=%08x boot=%lu start=%zu slow=%" PRIu64,
 			     console ? "console=" : "", console ? console : "", console ? " " : "",
 			     boot->run, boot->number, boot->start, options->slow);
 	if (!options->command)
 		add_device_words(arguments, options);
+	if (options->adapter)
+		arguments_extend(arguments, " host=1");
 	if (!options->command || options->memory)
 		arguments_extend(arguments, " memory=%" PRIu64,
 				 conform_options_memory(options) >> 20);

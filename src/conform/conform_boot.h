@@ -17,6 +17,7 @@
 /* The paths of a run's files; "": not made. */
 struct conform_files {
 	char image[PATH_MAX], disk[PATH_MAX], read_only_disk[PATH_MAX];
+	char socket[PATH_MAX]; /* for the command to make, and for the program of --adapter */
 };
 
 struct conform_boot {

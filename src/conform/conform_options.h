@@ -25,7 +25,8 @@ enum image_format {
 struct conform_options {
 	uint64_t engine; /* index in guest_engine_choices */
 	uint64_t cpus, memory, silence, slow, repeat, format;
-	char *only, *command, *image, *junit, *json, *html, *log, *waivers, *host, *hypervisor;
+	char *only, *command, *image, *junit, *json, *html, *log, *waivers, *host, *hypervisor,
+		*adapter;
 	struct option_list from, profile;
 	const char *keep; /* the result file to write, not an option; or NULL */
 };

@@ -26,6 +26,7 @@
 #include "base/text.h"
 #include "base/timer.h"
 #include "conform/conform_boot.h"
+#include "conform/conform_host.h"
 #include "conform/conform_image.h"
 #include "guest/config/config.h"
 
@@ -54,6 +55,7 @@ struct conform {
 	struct process process;
 	struct conform_files files;
 	uint32_t run;
+	struct conform_host host;
 	FILE *kept; /* --log, or NULL */
 	/* Lines of the hypervisor's standard error: counts, and the last ones. */
 	uint64_t message_count, messages_before; /* in this boot, in those before it */
@@ -119,6 +121,7 @@ static void handle_line(void *context, char *line, size_t length, bool cut)
 		event_loop_stop(&conform->loop, 0);
 	/* A boot that does not repeat a test as asked is not a part of the run. */
 	keep_line(conform, line, conform->log->unannounced && conform->log->repeats_only);
+	conform_host_act(&conform->host, line);
 	/* Lines of others do not restart the time limit. */
 	if (conform->log->taken != taken)
 		set_silence(conform, conform->log->said_end ? OFF_SECONDS * conform->options->slow :
@@ -502,6 +505,7 @@ int conform_run(const struct conform_options *options, struct conform_log *log, 
 		.options = options,
 		.log = log,
 		.kept = kept,
+		.host.program = options->adapter,
 		.process = PROCESS_NONE,
 		.signals.fd = -1,
 		.silence = TIMER_NONE,
@@ -520,10 +524,14 @@ int conform_run(const struct conform_options *options, struct conform_log *log, 
 	if (result == 0)
 		result = make_disk(conform.files.read_only_disk, error);
 	if (result == 0)
+		snprintf(conform.files.socket, sizeof(conform.files.socket), "%.4000s.socket",
+			 conform.files.disk);
+	if (result == 0)
 		result = run_boots(&conform, error);
 	/* The path is empty if it was not made. */
 	unlink(conform.files.disk);
 	unlink(conform.files.read_only_disk);
+	unlink(conform.files.socket);
 	close_sources(&conform);
 	count = conform.messages_before + conform.message_count;
 	if (count && !kept)

@@ -59,11 +59,10 @@ void block_must(struct queue *queue, uint32_t type, uint64_t sector, void *data,
 	      device_name(queue->device), type, length, sector, status);
 }
 
-struct queue *block_open(uint64_t features, uint32_t size)
+struct device *block_writable(uint64_t features)
 {
 	for (unsigned int n = 0; n < 16; n++) {
 		struct device *device = device_nth(VIRTIO_ID_BLOCK, TRANSPORT_ANY, n);
-		struct queue *queue;
 
 		if (!device)
 			break;
@@ -74,12 +73,22 @@ struct queue *block_open(uint64_t features, uint32_t size)
 		if (device_offered(device) & ZONED && !(features & ZONED) &&
 		    config_read(device, ZONED_MODEL, 1) == HOST_MANAGED)
 			continue;
-		device_open(device, features);
-		queue = device_queue(device, 0, size);
-		device_run(device);
-		return queue;
+		return device;
 	}
-	skip("no writable block device of at least 2 MiB");
+	return NULL;
+}
+
+struct queue *block_open(uint64_t features, uint32_t size)
+{
+	struct device *device = block_writable(features);
+	struct queue *queue;
+
+	if (!device)
+		skip("no writable block device of at least 2 MiB");
+	device_open(device, features);
+	queue = device_queue(device, 0, size);
+	device_run(device);
+	return queue;
 }
 
 struct queue *block_open_with(uint64_t features, const char *name)

@@ -34,7 +34,9 @@ uint64_t block_capacity(struct device *device);
 /* Makes one request; fails the test unless its status is OK. */
 void block_must(struct queue *queue, uint32_t type, uint64_t sector, void *data, uint32_t length,
 		bool out);
-/* Opens the first writable block device with these features; skips if there is none. */
+/* The first writable block device that a driver with these features may write to, or NULL. */
+struct device *block_writable(uint64_t features);
+/* Opens it with these features; skips if there is none. */
 struct queue *block_open(uint64_t features, uint32_t size);
 /* The same, and skips if it does not offer all of them, which are called @name. */
 struct queue *block_open_with(uint64_t features, const char *name);

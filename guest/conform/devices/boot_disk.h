@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The disk that firmware started the guest from, if it is a virtio block device: its partition table
- * has the name that guest/conform/build-disk gives it.
+ * The disk that firmware started the guest from, if it is a virtio block device: its partition
+ * table has the name that guest/conform/build-disk gives it.
  */
 #ifndef CONFORM_BOOT_DISK_H
 #define CONFORM_BOOT_DISK_H

@@ -2,12 +2,17 @@
 /* Chapter life: changes of a configuration that come from the host (VIRTIO 1.4, 2.5 and 3.2.1). */
 #include "tests/watch.h"
 
+#include <linux/virtio_net.h>
+
 #include "bus/pci.h"
+#include "devices/block.h"
+#include "host.h"
 #include "tests/rings.h"
 
 #define WATCHED	 8u
 #define BYTES	 60u
 #define WATCH_MS 1500
+#define GROWTH	 (1u << 20) /* bytes */
 
 struct watched {
 	struct device *device;
@@ -50,9 +55,30 @@ static bool has_changed(const struct watched *watched, uint32_t *offset)
 	return false;
 }
 
+static bool is_watched(const struct watched *watched, unsigned int count,
+		       const struct device *device)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (watched[i].device == device)
+			return true;
+	return false;
+}
+
+/* Has the host change one that is watched: the link of the network, else the size of the disk. */
+static void ask_for_change(const struct watched *watched, unsigned int count)
+{
+	struct device *net = device_find(VIRTIO_ID_NET, TRANSPORT_ANY), *disk = block_writable(0);
+
+	if (net && is_watched(watched, count, net) &&
+	    net->negotiated & FEATURE(VIRTIO_NET_F_STATUS))
+		host_set_link(false);
+	else if (disk && is_watched(watched, count, disk))
+		host_resize(block_capacity(disk) * SECTOR + GROWTH);
+}
+
 bool watch_configurations(enum transport transport, struct config_change *change)
 {
-	struct deadline deadline = deadline_after_ms(WATCH_MS);
+	struct deadline deadline = deadline_after_ms(host_acts() ? HOST_MS : WATCH_MS);
 	struct watched watched[WATCHED];
 	struct dut dut;
 	unsigned int count = 0;
@@ -63,6 +89,8 @@ bool watch_configurations(enum transport transport, struct config_change *change
 		return false;
 	if (count == 0)
 		skip("no device with a configuration whose interrupt this guest can find");
+	if (host_acts())
+		ask_for_change(watched, count);
 	while (!deadline_passed(&deadline))
 		for (unsigned int i = 0; i < count; i++) {
 			struct device *device = watched[i].device;

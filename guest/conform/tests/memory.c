@@ -591,7 +591,7 @@ static bool try_pci_rom(const struct pci_function *function)
 	if (size == 0)
 		return false;
 	address = old & PCI_ROM_ADDRESS;
-	/* Firmware leaves the answer to the question for the size in registers that it gave no address. */
+	/* Firmware leaves the answer to the size's question in registers without an address. */
 	if (address == 0 || address == (uint32_t)-size)
 		address = pci_allocate_address(size);
 	if (!address)

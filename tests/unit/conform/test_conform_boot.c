@@ -19,6 +19,7 @@ static const struct conform_files files = {
 	.image = "/conform.elf",
 	.disk = "/a.img",
 	.read_only_disk = "/b.img",
+	.socket = "/a.img.socket",
 };
 
 struct call {
@@ -128,6 +129,7 @@ static void test_command(void **state)
 		.slow = 1,
 		.format = IMAGE_ELF,
 		.only = (char *)"blk_*",
+		.adapter = (char *)"adapter",
 	};
 	cleanup_call struct call call;
 
@@ -137,8 +139,9 @@ static void test_command(void **state)
 	assert_string_equal(getenv("AVP_IMAGE"), "/conform.elf");
 	assert_string_equal(getenv("AVP_DISK"), "/a.img");
 	assert_string_equal(getenv("AVP_READ_ONLY_DISK"), "/b.img");
+	assert_string_equal(getenv("AVP_SOCKET"), "/a.img.socket");
 	assert_string_equal(getenv("AVP_APPEND"),
-			    "console=ttyS0 reset=1 run=00001234 boot=3 start=7 slow=1 "
+			    "console=ttyS0 reset=1 run=00001234 boot=3 start=7 slow=1 host=1 "
 			    "only=blk_*");
 }
 

@@ -138,7 +138,7 @@ static void copy_text(const struct property *property, char *to, size_t size, bo
 		*cut = property && length < property->length && property->data[length];
 }
 
-/* Firmware has a memory map and a command line of its own: those of the tree are not the guest's. */
+/* Firmware has its own memory map and command line: those of the tree are not the guest's. */
 static void add_range(uint64_t start, uint64_t end, bool usable)
 {
 	if (!machine.has_firmware)
