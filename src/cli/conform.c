@@ -122,7 +122,7 @@ static const struct option_row conform_option_rows[] = {
 		.offset = offsetof(struct conform_options, adapter),
 		.help = "call this program for actions that the guest asks of its host: link up, "
 			"link down, resize BYTES, unplug, announce; share/avp/adapters has some; "
-			" it has the variables of --command, and $AVP_SOCKET is a "
+			"it has the variables of --command, and $AVP_SOCKET is a "
 			"path for the control socket of the hypervisor",
 	},
 	FILE_ROW("image", image, "run nothing: write the guest's image, to boot it elsewhere"),

@@ -28,6 +28,21 @@ static const char *const verdict_names[CONFORM_VERDICTS] = {
 	[CONFORM_UNSTABLE] = "unstable",
 };
 
+static const char other_contract_text[] = "of a guest of another contract than " CONTRACT_VERSION
+					  ", this program's";
+static const char other_suite_text[] = "of another suite than " SUITE_VERSION
+				       ", this program's: run its guest again";
+
+static const char *const state_texts[] = {
+	[CONFORM_COMPLETE] = "complete",
+	[CONFORM_INCOMPLETE] = "incomplete: the guest's last line is missing",
+	[CONFORM_DAMAGED] = "damaged: the console dropped or changed lines",
+	[CONFORM_OTHER_SUITE] = other_suite_text,
+	[CONFORM_OTHER] = other_contract_text,
+	[CONFORM_MIXED] = "mixed: it has boots of different machines or runs",
+	[CONFORM_EMPTY] = "empty: it has no line of a conformance guest",
+};
+
 const char *conform_verdict_name(enum conform_verdict verdict)
 {
 	return verdict_names[verdict];
@@ -647,6 +662,11 @@ bool conform_is_bad(const struct conform_test *test)
 bool conform_is_waived(const struct conform_test *test)
 {
 	return test->waived && conform_is_bad(test);
+}
+
+const char *conform_state_describe(enum conform_state state)
+{
+	return state_texts[state];
 }
 
 enum conform_state conform_log_state(const struct conform_log *log)

@@ -148,6 +148,8 @@ bool conform_is_bad(const struct conform_test *test);
 
 /* Whether the log is complete and undamaged. */
 enum conform_state conform_log_state(const struct conform_log *log);
+/* "complete", "incomplete: …": a description of the state. */
+const char *conform_state_describe(enum conform_state state);
 
 /* Whether a boot that runs only this test could change its verdict: it failed or hung. */
 bool conform_wants_repeat(const struct conform_test *test);

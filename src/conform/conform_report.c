@@ -13,26 +13,6 @@
 #include "base/contract_version.h"
 #include "conform/conform_output.h"
 
-static const char other_contract_text[] = "of a guest of another contract than " CONTRACT_VERSION
-					  ", this program's";
-static const char other_suite_text[] = "of another suite than " SUITE_VERSION
-				       ", this program's: run its guest again";
-
-static const char *const state_texts[] = {
-	[CONFORM_COMPLETE] = "complete",
-	[CONFORM_INCOMPLETE] = "incomplete: the guest's last line is missing",
-	[CONFORM_DAMAGED] = "damaged: the console dropped or changed lines",
-	[CONFORM_OTHER_SUITE] = other_suite_text,
-	[CONFORM_OTHER] = other_contract_text,
-	[CONFORM_MIXED] = "mixed: it has boots of different machines or runs",
-	[CONFORM_EMPTY] = "empty: it has no line of a conformance guest",
-};
-
-const char *conform_state_describe(enum conform_state state)
-{
-	return state_texts[state];
-}
-
 const char *conform_date(char date[CONFORM_DATE_LENGTH], time_t when)
 {
 	struct tm fields;

@@ -43,7 +43,4 @@ const char *conform_date(char date[CONFORM_DATE_LENGTH], time_t when);
 #define CONFORM_CHAPTER_LENGTH 16
 const char *conform_chapter(char chapter[CONFORM_CHAPTER_LENGTH], const struct conform_test *test);
 
-/* "complete", "incomplete: …": a description of the log's state. */
-const char *conform_state_describe(enum conform_state state);
-
 #endif
