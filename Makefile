@@ -41,6 +41,11 @@ lab:
 	@tools/setup lab
 	@tests/lab/run
 
+# What a vendor needs to test a hypervisor, in one directory.
+conform-release:
+	@tools/setup build arm64
+	@tools/conform-release
+
 # What is installed names the places of the rest: another prefix is another build.
 install: build
 	@meson configure build/release --prefix='$(prefix)' >/dev/null
@@ -60,7 +65,8 @@ help:
 	@echo 'make fuzz        fuzzes each target for TIME=60 seconds'
 	@echo 'make lab         whole guests: every script under tests/lab'
 	@echo 'make install     installs below prefix=/usr/local; DESTDIR is honoured'
+	@echo 'make conform-release  images, log reader and adapters for those who test a hypervisor'
 	@echo 'make clean       removes build/'
 
-.PHONY: build run check bench lint fuzz lab install clean help
+.PHONY: build run check bench lint fuzz lab conform-release install clean help
 .DEFAULT_GOAL := build
