@@ -174,6 +174,8 @@ const struct machine_fault life_faults[] = {
 	 "AVP-LIFE-016", .begin = forget, .writing = stop_at_late_features},
 	{"life-config-late", "the configuration reads 0 until FEATURES_OK", "life_config_early",
 	 "AVP-LIFE-017", .begin = forget, .writing = note_status, .reading = read_late},
+	{"life-fields-late", "fields of features read 0 until FEATURES_OK", "life_config_fields",
+	 "AVP-LIFE-017", .begin = forget, .writing = note_status, .reading = read_late},
 	{"life-config-new", "the configuration changes without a new generation",
 	 "life_config_stable", "AVP-LIFE-018", .reading = read_new},
 	{"life-told-nothing", "DEVICE_NEEDS_RESET comes without a notification", "life_needs_reset",

@@ -281,6 +281,21 @@ static enum net_received receive_until_full(struct net_device *net, uint16_t pai
 
 #define FRAME_LONG 1000
 
+/* Cuts frames whose hdr_len is not what it should be: nothing but the header is left. */
+static int take_by_length(struct virtqueue *queue, struct virtio_request *request)
+{
+	int result = fault_real_format(queue)->take(queue, request);
+	struct virtio_segment *first = request->segments;
+	const struct virtio_net_hdr_v1 *header;
+
+	if (result < 0 || request->readable.count != 1 || first->length < sizeof(*header))
+		return result;
+	header = first->base;
+	if (header->hdr_len != 0)
+		request->readable.left = first->length = sizeof(*header);
+	return result;
+}
+
 static bool send_short(struct net_backend *backend, uint16_t pair,
 		       const struct virtio_segment *segments, uint32_t count)
 {
@@ -504,6 +519,8 @@ const struct fault device_faults[] = {
 	 "AVP-NET-017", .allowed = true, .device = "net", .serve = offer_large},
 	{"net-gso-checksum", "large frames lack NEEDS_CSUM", "net_gso_headers", "AVP-NET-017",
 	 .device = "net", .serve = offer_large, .write = claim_large},
+	{"net-header-length", "frames with a wrong hdr_len are dropped", "net_hdr_len",
+	 "AVP-NET-018", .device = "net", .take = take_by_length},
 	{"net-tunnel", "received frames have a bit of a tunnel", "net_tunnel_unasked",
 	 "AVP-NET-020", .device = "net", .write = claim_tunnel},
 	{"net-coalesced", "received frames have RSC_INFO set", "net_rsc_unasked", "AVP-NET-021",
