@@ -80,6 +80,9 @@ uint64_t pci_allocate_address(uint64_t size);
 #define MSIX_ENABLE	0x8000u
 #define MSIX_MASK_ALL	0x4000u
 #define NO_VECTOR	0xffffu
+/* Bits of the ISR status (VIRTIO 1.4, 4.1.4.5). */
+#define ISR_QUEUE  1u
+#define ISR_CONFIG 2u
 
 /* Common configuration (VIRTIO 1.4, 4.1.4.3). */
 #define COMMON_DEVICE_SELECT 0

@@ -387,9 +387,9 @@ static void handle_intx(void *context)
 	uint32_t isr = (uint32_t)mmio_read(device->pci->isr, 1);
 
 	device->interrupt_ticks = arch_ticks();
-	if (isr & 1)
+	if (isr & ISR_QUEUE)
 		device->queue_interrupts++;
-	if (isr & 2)
+	if (isr & ISR_CONFIG)
 		device->config_interrupts++;
 }
 

@@ -16,6 +16,16 @@
 #define BLOCK_F_ZONED	     17
 #define BLOCK_T_GET_LIFETIME 10
 
+enum {
+	BLOCK_T_ZONE_APPEND = 15,
+	BLOCK_T_ZONE_REPORT = 16,
+	BLOCK_T_ZONE_OPEN = 18,
+	BLOCK_T_ZONE_CLOSE = 20,
+	BLOCK_T_ZONE_FINISH = 22,
+	BLOCK_T_ZONE_RESET = 24,
+	BLOCK_T_ZONE_RESET_ALL = 26,
+};
+
 /* Reads a field of the configuration (VIRTIO 1.4, 5.2.4). */
 #define BLOCK_CONFIG(device, field)                                      \
 	config_read((device), offsetof(struct virtio_blk_config, field), \

@@ -165,11 +165,22 @@ TEST(blk_capacity, "AVP-BLK-002", BLOCK)
 
 TEST(blk_status, "AVP-BLK-003", BLOCK)
 {
-	static const uint32_t types[] = {0, 1, 4, 8, 10, 11, 13, 14, 99, 0xffffffff};
+	static const uint32_t types[] = {
+		VIRTIO_BLK_T_IN,
+		VIRTIO_BLK_T_OUT,
+		VIRTIO_BLK_T_FLUSH,
+		VIRTIO_BLK_T_GET_ID,
+		BLOCK_T_GET_LIFETIME,
+		VIRTIO_BLK_T_DISCARD,
+		VIRTIO_BLK_T_WRITE_ZEROES,
+		VIRTIO_BLK_T_SECURE_ERASE,
+		99,
+		UINT32_MAX,
+	};
 	struct queue *queue = block_open(0, 64);
 	uint8_t *data = pages_get(SECTOR);
 
-	for (unsigned int i = 0; i < 10; i++) {
+	for (unsigned int i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		uint8_t status = block_request(queue, types[i], BLOCK_TEST_SECTOR, data, SECTOR,
 					       types[i] & 1);
 
@@ -596,7 +607,11 @@ TEST(blk_lifetime, "AVP-BLK-025", BLOCK)
 
 TEST(blk_zoned_refused, "AVP-BLK-026", BLOCK)
 {
-	static const uint32_t types[] = {15, 16, 18, 20, 22, 24, 26};
+	static const uint32_t types[] = {
+		BLOCK_T_ZONE_APPEND,	BLOCK_T_ZONE_REPORT, BLOCK_T_ZONE_OPEN,
+		BLOCK_T_ZONE_CLOSE,	BLOCK_T_ZONE_FINISH, BLOCK_T_ZONE_RESET,
+		BLOCK_T_ZONE_RESET_ALL,
+	};
 	struct device *device;
 	struct queue *queue;
 	uint8_t *data = pages_get(SECTOR);
@@ -608,7 +623,7 @@ TEST(blk_zoned_refused, "AVP-BLK-026", BLOCK)
 			      "%s: host-managed, but keeps FEATURES_OK without VIRTIO_BLK_F_ZONED",
 			      device_name(device));
 	queue = block_open(0, 64);
-	for (unsigned int i = 0; i < 7; i++) {
+	for (unsigned int i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
 		uint8_t status = block_request(queue, types[i], 0, data, SECTOR, false);
 
 		check(status == VIRTIO_BLK_S_UNSUPP, "zone request %u has status %u", types[i],

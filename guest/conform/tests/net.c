@@ -285,6 +285,7 @@ static void check_headers(uint64_t features, bool count)
 {
 	struct net net;
 	struct net_frame frame;
+	const struct virtio_net_hdr_v1 *header;
 	uint8_t gateway[6];
 
 	net_open(&net, features, NET_BUFFERS, NET_BUFFER);
@@ -293,10 +294,11 @@ static void check_headers(uint64_t features, bool count)
 	net_find_gateway(&net, gateway);
 	net_send(&net, net_form_arp(&net, 16, 2), 0);
 	check(net_wait_arp(&net, 16, gateway, &frame, ANSWER_MS), "no answer");
-	check(!count || (frame.data[10] == 1 && frame.data[11] == 0), "num_buffers is %u",
-	      frame.data[10] | frame.data[11] << 8);
-	check(frame.data[0] == 0, "flags of a received frame are 0x%x", frame.data[0]);
-	check(frame.data[1] == 0, "gso_type of a received frame is 0x%x", frame.data[1]);
+	header = (const struct virtio_net_hdr_v1 *)frame.data;
+	check(!count || header->num_buffers == 1, "num_buffers is %u", header->num_buffers);
+	check(header->flags == 0, "flags of a received frame are 0x%x", header->flags);
+	check(header->gso_type == VIRTIO_NET_HDR_GSO_NONE, "gso_type of a received frame is 0x%x",
+	      header->gso_type);
 }
 
 TEST(net_num_buffers, "AVP-NET-008", NET, .limit_ms = 10000)
@@ -330,7 +332,7 @@ TEST(net_mergeable, "AVP-NET-009", NET, .limit_ms = 20000)
 				net_offer(&net, index);
 				continue;
 			}
-			expected = frame.data[10] | (uint32_t)frame.data[11] << 8;
+			expected = ((const struct virtio_net_hdr_v1 *)frame.data)->num_buffers;
 			check(expected == (sent + 255) / 256, "num_buffers is %u for %u bytes",
 			      expected, sent);
 		}

@@ -369,11 +369,18 @@ TEST(net_gso_received, "AVP-NET-017", NET, .limit_ms = 30000)
 	check(done == size, "%u of %u bytes of a large frame arrived", done, size);
 }
 
+static const struct virtio_net_hdr_v1 *header_of(const struct net_frame *frame)
+{
+	return (const struct virtio_net_hdr_v1 *)frame->data;
+}
+
 static void has_no_tunnel(const struct net_frame *frame)
 {
-	check(!(frame->data[1] & NET_GSO_TUNNELS) && !(frame->data[0] & NET_FLAG_TUNNEL_CSUM),
-	      "a received frame has flags 0x%x and gso_type 0x%x: bits of a tunnel", frame->data[0],
-	      frame->data[1]);
+	const struct virtio_net_hdr_v1 *header = header_of(frame);
+
+	check(!(header->gso_type & NET_GSO_TUNNELS) && !(header->flags & NET_FLAG_TUNNEL_CSUM),
+	      "a received frame has flags 0x%x and gso_type 0x%x: bits of a tunnel", header->flags,
+	      header->gso_type);
 }
 
 TEST(net_tunnel_unasked, "AVP-NET-020", NET, .limit_ms = 20000)
@@ -424,7 +431,7 @@ TEST(net_tunnel, "AVP-NET-020", NET, .limit_ms = 30000)
 
 static void has_no_coalescing(const struct net_frame *frame)
 {
-	check(!(frame->data[0] & NET_FLAG_RSC_INFO),
+	check(!(header_of(frame)->flags & NET_FLAG_RSC_INFO),
 	      "RSC_INFO is set though VIRTIO_NET_F_RSC_EXT was not negotiated");
 }
 
@@ -461,8 +468,8 @@ TEST(net_rsc, "AVP-NET-021", NET, .limit_ms = 20000)
 
 static void has_no_security(const struct net_frame *frame)
 {
-	check(!(frame->data[0] & NET_FLAGS_SECURITY), "flags of a received frame are 0x%x",
-	      frame->data[0]);
+	check(!(header_of(frame)->flags & NET_FLAGS_SECURITY), "flags of a received frame are 0x%x",
+	      header_of(frame)->flags);
 }
 
 TEST(net_ipsec_flags, "AVP-NET-040", NET, .limit_ms = 20000)

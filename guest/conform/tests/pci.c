@@ -360,7 +360,8 @@ static uint32_t read_isr_twice(struct dut *dut, struct queue *queue)
 	dut_must_do(dut, queue, "with MSI-X off");
 	check(wait_until((isr = (uint32_t)mmio_read(address, 1)) != 0, 1000),
 	      "%s: the ISR status stays 0 after a used buffer", device_name(device));
-	check(isr == 1, "%s: the ISR status is 0x%x after a used buffer", device_name(device), isr);
+	check(isr == ISR_QUEUE, "%s: the ISR status is 0x%x after a used buffer",
+	      device_name(device), isr);
 	return (uint32_t)mmio_read(address, 1);
 }
 

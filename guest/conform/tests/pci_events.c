@@ -8,8 +8,6 @@
 #include "tests/rings.h"
 
 #define NO_TELLING "no device whose event of the configuration a driver can cause"
-#define ISR_QUEUE  1u
-#define ISR_CONFIG 2u
 
 /* Breaks the device. Returns whether it sets DEVICE_NEEDS_RESET. */
 static bool break_device(struct device *device, struct queue *queue)
