@@ -162,6 +162,8 @@ const struct machine_fault life_faults[] = {
 	 .read = {AT(OFFERED, 0), .clear = 1}},
 	{"life-reserved", "a reserved feature is offered", "life_offer_known", "AVP-LIFE-010",
 	 .read = {AT(OFFERED, 0), .set = 1u << 26}},
+	{"life-undefined", "a feature that the type does not define is offered", "life_offer_known",
+	 "AVP-LIFE-010", .read = {AT(OFFERED, 0), .set = 1u << 3}},
 	{"life-version-refused", "VERSION_1 alone is refused", "life_features_ok", "AVP-LIFE-012",
 	 .write = {AT(STATUS, 0), ONLY(STATUS_FEATURES), .clear = VIRTIO_CONFIG_S_FEATURES_OK}},
 	{"life-status-running", "the status has DRIVER_OK too early", "life_features_ok",
