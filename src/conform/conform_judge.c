@@ -198,9 +198,12 @@ static void judge_requirement(const struct conform_judge *judge,
 	if (finding->judgement == CONFORM_NOT_APPLICABLE &&
 	    (finding->test || !*requirement->tests) && binds(judge, requirement))
 		finding->judgement = CONFORM_UNPROVEN;
-	if (finding->judgement == CONFORM_BROKEN &&
-	    (conform_waivers_find(waivers, requirement->id) ||
-	     conform_waivers_find(waivers, finding->test->name)))
+	if (finding->judgement != CONFORM_BROKEN)
+		return;
+	finding->waiver = conform_waivers_find(waivers, requirement->id);
+	if (!finding->waiver)
+		finding->waiver = conform_waivers_find(waivers, finding->test->name);
+	if (finding->waiver)
 		finding->judgement = CONFORM_WAIVED;
 }
 
@@ -312,7 +315,9 @@ static void judge_row(const struct conform_judge *judge, const struct contract_r
 		finding->judgement = judge_presence(judge, row, finding);
 	else
 		finding->judgement = judge_devices(judge, row, finding);
-	if (finding->judgement == CONFORM_BROKEN && conform_waivers_find(waivers, row->id))
+	if (finding->judgement == CONFORM_BROKEN)
+		finding->waiver = conform_waivers_find(waivers, row->id);
+	if (finding->waiver)
 		finding->judgement = CONFORM_WAIVED;
 }
 
@@ -395,6 +400,25 @@ const char *conform_profile_describe(const struct conform_judge *judge, size_t p
 	else
 		snprintf(text, size, "conformant");
 	return text;
+}
+
+struct conform_columns conform_judge_columns(const struct conform_judge *judge)
+{
+	const struct conform_log *log = judge->log;
+	struct conform_columns columns = {0};
+
+	for (size_t i = 0; i < log->count; i++) {
+		const struct conform_test *test = &log->tests[i];
+
+		columns.environment += conform_is_environment(test);
+		if (!conform_is_bad(test))
+			continue;
+		if (conform_judge_basis(test) == CONTRACT_STANDARD)
+			columns.standard++;
+		else
+			columns.own++;
+	}
+	return columns;
 }
 
 bool conform_judge_is_good(const struct conform_judge *judge)
@@ -516,16 +540,18 @@ static void mark_waived(const struct conform_judge *judge, struct conform_log *l
 	for (size_t i = 0; i < log->count; i++) {
 		struct conform_test *test = &log->tests[i];
 		const struct conform_waiver *waiver = conform_waivers_find(waivers, test->name);
+		bool broken = false;
 
-		for (size_t n = 0; contract_requirements[n].id && !waiver; n++)
-			if (judge->requirements[n].test == test &&
-			    judge->requirements[n].judgement == CONFORM_WAIVED)
-				waiver = conform_waivers_find(waivers, contract_requirements[n].id);
-		for (size_t n = 0; contract_requirements[n].id && waiver; n++)
-			if (judge->requirements[n].test == test &&
-			    judge->requirements[n].judgement == CONFORM_BROKEN)
-				waiver = NULL;
-		test->waived = waiver ? waiver->reason : NULL;
+		for (size_t n = 0; contract_requirements[n].id; n++) {
+			const struct conform_finding *finding = &judge->requirements[n];
+
+			if (finding->test != test)
+				continue;
+			broken |= finding->judgement == CONFORM_BROKEN;
+			if (!waiver)
+				waiver = finding->waiver;
+		}
+		test->waived = waiver && !broken ? waiver->reason : NULL;
 	}
 }
 

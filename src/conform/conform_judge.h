@@ -31,8 +31,9 @@ const char *conform_judgement_name(enum conform_judgement judgement);
 
 struct conform_finding {
 	enum conform_judgement judgement;
-	const struct conform_test *test; /* that decided; NULL: none, or not in the log */
-	char what[160];			 /* rows: what was found; requirements: "" */
+	const struct conform_test *test;     /* that decided; NULL: none, or not in the log */
+	const struct conform_waiver *waiver; /* that holds, or NULL */
+	char what[160];			     /* rows: what was found; requirements: "" */
 };
 
 enum conform_result {
@@ -85,6 +86,12 @@ const char *conform_profile_describe(const struct conform_judge *judge, size_t p
 
 /* What a failed test breaks: VIRTIO or another standard, or what the contract alone demands. */
 enum contract_basis conform_judge_basis(const struct conform_test *test);
+
+/* Tests: failed ones by what they break, and those that cannot be judged in this environment. */
+struct conform_columns {
+	size_t standard, own, environment;
+};
+struct conform_columns conform_judge_columns(const struct conform_judge *judge);
 
 /* Whether the skip of @test says that this environment does not let it be judged. */
 bool conform_is_environment(const struct conform_test *test);

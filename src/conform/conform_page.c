@@ -84,14 +84,18 @@ static size_t count_group(const struct conform_log *log, enum group group)
 
 /* Profiles */
 
-static void write_finding(FILE *file, const char *id, const char *word, const char *words,
-			  const char *seen)
+static void write_finding(FILE *file, const char *id, const struct conform_finding *finding,
+			  enum conform_judgement judgement, const char *words, const char *seen)
 {
-	fprintf(file, "<tr><td>%s</td><td>%s</td><td>", word, id);
+	fprintf(file, "<tr><td>%s</td><td>%s</td><td>", conform_judgement_name(judgement), id);
 	conform_escape(file, words);
 	if (*seen) {
 		fputs("<br>seen: ", file);
 		conform_escape(file, seen);
+	}
+	if (finding->waiver) {
+		fprintf(file, "<br>waived until %s: ", finding->waiver->until);
+		conform_escape(file, finding->waiver->reason);
 	}
 	fputs("</td></tr>\n", file);
 }
@@ -112,7 +116,7 @@ static void write_findings(FILE *file, const struct conform_judge *judge, unsign
 		const struct conform_finding *finding = &judge->rows[i];
 
 		if (row->profile == profile && is_against(finding->judgement))
-			write_finding(file, row->id, conform_judgement_name(finding->judgement),
+			write_finding(file, row->id, finding, finding->judgement,
 				      contract_describe_row(row, text, sizeof(text)),
 				      finding->what);
 	}
@@ -123,7 +127,7 @@ static void write_findings(FILE *file, const struct conform_judge *judge, unsign
 
 		if (requirement->profiles >> profile & 1 && requirement->level != CONTRACT_MAY &&
 		    is_against(judgement))
-			write_finding(file, requirement->id, conform_judgement_name(judgement),
+			write_finding(file, requirement->id, &judge->requirements[i], judgement,
 				      requirement->text,
 				      test		  ? test->message :
 				      *requirement->tests ? "its test is not in the log" :
@@ -166,27 +170,18 @@ static void write_profile(FILE *file, const struct conform_judge *judge, unsigne
 
 static void write_profiles(FILE *file, const struct conform_judge *judge)
 {
-	const struct conform_log *log = judge->log;
-	size_t standard = 0, own = 0;
+	struct conform_columns columns = conform_judge_columns(judge);
 
 	if (judge->partial)
 		fputs("<p>Tests were selected by name: no profile is judged.</p>\n", file);
 	for (unsigned int i = 0; contract_profiles[i].name && !judge->partial; i++)
 		if (judge->profiles[i].chosen)
 			write_profile(file, judge, i);
-	for (size_t i = 0; i < log->count; i++) {
-		if (!conform_is_bad(&log->tests[i]))
-			continue;
-		if (conform_judge_basis(&log->tests[i]) == CONTRACT_STANDARD)
-			standard++;
-		else
-			own++;
-	}
 	fprintf(file,
 		"<table><tr><th>breaks VIRTIO or another standard</th><th>breaks what the contract "
 		"alone demands</th><th>cannot be judged in this environment</th></tr>\n"
 		"<tr><td>%zu tests</td><td>%zu tests</td><td>%zu tests</td></tr></table>\n",
-		standard, own, count_group(log, GROUP_ENVIRONMENT));
+		columns.standard, columns.own, columns.environment);
 }
 
 /* Chapters */

@@ -8,7 +8,7 @@
 
 #include "conform/conform_report.h"
 
-#define COLUMN "%-11s"
+#define COLUMN "%-10s "
 
 static void show_failures(const struct conform_log *log)
 {
@@ -58,6 +58,13 @@ static void show_waivers(const struct conform_judge *judge, const struct conform
 	}
 }
 
+static void end_finding(const struct conform_finding *finding)
+{
+	if (finding->waiver)
+		printf(" (until %s: %s)", finding->waiver->until, finding->waiver->reason);
+	putchar('\n');
+}
+
 /* What stands against a profile, with the judgement @shown. */
 static void show_findings(const struct conform_judge *judge, unsigned int profile,
 			  enum conform_judgement shown)
@@ -72,19 +79,24 @@ static void show_findings(const struct conform_judge *judge, unsigned int profil
 		    !(requirement->profiles >> profile & 1) ||
 		    conform_judge_in(judge, i, profile) != shown)
 			continue;
-		printf("  " COLUMN "%s, %s%s%s\n", conform_judgement_name(shown), requirement->id,
+		printf("  " COLUMN "%s, %s%s%s", conform_judgement_name(shown), requirement->id,
 		       test		   ? test->name :
 		       *requirement->tests ? "its test is not in the log" :
 					     "no test exists yet",
 		       test && test->message[0] ? ": " : "", test ? test->message : "");
+		end_finding(&judge->requirements[i]);
 	}
-	for (size_t i = 0; contract_rows[i].id; i++)
-		if (contract_rows[i].profile == profile &&
-		    contract_rows[i].level == CONTRACT_MUST && judge->rows[i].judgement == shown)
-			printf("  " COLUMN "%s, %s: %s\n", conform_judgement_name(shown),
-			       contract_rows[i].id,
-			       contract_describe_row(&contract_rows[i], text, sizeof(text)),
-			       judge->rows[i].what);
+	for (size_t i = 0; contract_rows[i].id; i++) {
+		const struct contract_row *row = &contract_rows[i];
+		const struct conform_finding *finding = &judge->rows[i];
+
+		if (row->profile != profile || row->level != CONTRACT_MUST ||
+		    finding->judgement != shown)
+			continue;
+		printf("  " COLUMN "%s, %s: %s", conform_judgement_name(shown), row->id,
+		       contract_describe_row(row, text, sizeof(text)), finding->what);
+		end_finding(finding);
+	}
 }
 
 static void show_profile(const struct conform_judge *judge, unsigned int profile)
@@ -114,6 +126,7 @@ static void show_profile(const struct conform_judge *judge, unsigned int profile
 
 int conform_summary(const struct conform_judge *judge, const struct conform_waivers *waivers)
 {
+	const struct conform_columns columns = conform_judge_columns(judge);
 	const struct conform_log *log = judge->log;
 	size_t passed = conform_log_count(log, CONFORM_PASS), waived = 0;
 	size_t skipped = conform_log_count(log, CONFORM_SKIPPED), left_out = 0;
@@ -136,6 +149,9 @@ int conform_summary(const struct conform_judge *judge, const struct conform_waiv
 		printf("%zu of these waived, ", waived);
 	printf("%zu skipped%s; the log is %s\n", skipped - left_out,
 	       left_out ? ", others left out" : "", conform_state_describe(conform_log_state(log)));
+	printf("%zu break VIRTIO or another standard, %zu what the contract alone demands; "
+	       "%zu cannot be judged here\n",
+	       columns.standard, columns.own, columns.environment);
 	for (unsigned int i = 0; contract_profiles[i].name && !judge->partial; i++)
 		if (judge->profiles[i].chosen)
 			show_profile(judge, i);

@@ -124,6 +124,9 @@ static void test_columns(void **state)
 			assert_int_equal(conform_judge_basis(test), CONTRACT_OWN);
 		assert_int_equal(conform_is_environment(test), !strcmp(test->name, "irq_x2apic"));
 	}
+	assert_int_equal(conform_judge_columns(&judge).standard, 1);
+	assert_int_equal(conform_judge_columns(&judge).own, 1);
+	assert_int_equal(conform_judge_columns(&judge).environment, 1);
 }
 
 static void test_a_required_test_that_is_skipped(void **state)
@@ -369,6 +372,7 @@ static void test_waivers(void **state)
 	judge_whole(guest_log_devices + 1,
 		    EXCEPT({"blk_write_read", "not ok", "x"}, {"net_transmit", "not ok", "y"}));
 	check_verdict("base", "conformant with 3 waivers");
+	assert_string_equal(find_row("AVP-BASE-001", NULL)->waiver->reason, "it has none");
 	for (size_t i = 0; i < log_read.count; i++)
 		if (!strcmp(log_read.tests[i].name, "net_transmit"))
 			assert_string_equal(log_read.tests[i].waived, "the switch drops");
