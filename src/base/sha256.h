@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * SHA-256 (FIPS 180-4), for digests of files that are kept. Without a library, because the reader of
- * logs is also built with a C compiler alone.
+ * SHA-256 (FIPS 180-4), for digests of files that are kept. Without a library, because the reader
+ * of logs is also built with a C compiler alone.
  */
 #ifndef AVP_BASE_SHA256_H
 #define AVP_BASE_SHA256_H

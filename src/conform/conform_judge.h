@@ -65,9 +65,9 @@ void conform_judge_free(struct conform_judge *judge);
 
 /*
  * Judges @log. Each item of @profiles is a list of names separated by commas, or "all"; no items:
- * base and that of the guest's architecture. @partial: tests were selected by name, so no profile is
- * judged. Marks the tests of @log that are waived. @log and @waivers must outlive *judge, which must
- * be zeroed. Returns 0, or a negative errno with *error set.
+ * base and that of the guest's architecture. @partial: tests were selected by name, so no profile
+ * is judged. Marks the tests of @log that are waived. @log and @waivers must outlive *judge, which
+ * must be zeroed. Returns 0, or a negative errno with *error set.
  */
 int conform_judge_log(struct conform_judge *judge, struct conform_log *log,
 		      const struct conform_waivers *waivers, const struct option_list *profiles,

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Result files: the verdicts on a log with their origin, beside the log. NAME.json names NAME.log
- * and has its digest; all verdicts in it follow from that log and from the contract, and a seal over
- * the whole file shows a change by hand. The seal is not a signature: who wants to deceive can make
- * another one, so a result counts for as much as its publisher.
+ * and has its digest; all verdicts in it follow from that log and from the contract, and a seal
+ * over the whole file shows a change by hand. The seal is not a signature: who wants to deceive can
+ * make another one, so a result counts for as much as its publisher.
  */
 #ifndef AVP_CONFORM_CONFORM_KEEP_H
 #define AVP_CONFORM_CONFORM_KEEP_H

@@ -38,8 +38,8 @@ extern const char *const conform_formats[];
 uint64_t conform_options_memory(const struct conform_options *options);
 
 /*
- * Checks that --only can match the name of a test, and the names of --profile. Returns 0, or a negative errno with *error set:
- * a usage error.
+ * Checks that --only can match the name of a test, and the names of --profile. Returns 0, or a
+ * negative errno with *error set: a usage error.
  */
 int conform_options_check(const struct conform_options *options, struct error *error);
 

@@ -119,7 +119,7 @@ int conform_report_junit(const struct conform_judge *judge, const char *path, st
 
 /* JSON */
 
-/* The ids of what a test checks; those that the log names if the contract does not know the test. */
+/* The ids of what a test checks; of a test that the contract does not know, those in the log. */
 static json_t *list_requirements(const struct conform_test *test)
 {
 	json_t *list = json_array();

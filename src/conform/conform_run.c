@@ -97,8 +97,8 @@ static void end_progress(struct conform *conform)
 }
 
 /*
- * Keeps a line of the console, so that the log gives the same verdicts when it is read again: a line
- * that this run ignored is marked, and none passes for a note of this program.
+ * Keeps a line of the console, so that the log gives the same verdicts when it is read again: a
+ * line that this run ignored is marked, and none passes for a note of this program.
  */
 static void keep_line(const struct conform *conform, const char *line, bool ignored)
 {

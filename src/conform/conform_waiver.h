@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * Waivers: failures that somebody has accepted, with a reason and a last day. A text file with one
- * on each line, `NAME until YYYY-MM-DD REASON`; NAME is a test, a requirement or a row of a profile;
- * comments start with #.
+ * on each line, `NAME until YYYY-MM-DD REASON`; NAME is a test, a requirement or a row of a
+ * profile; comments start with #.
  */
 #ifndef AVP_CONFORM_CONFORM_WAIVER_H
 #define AVP_CONFORM_CONFORM_WAIVER_H

@@ -47,9 +47,10 @@ struct contract_requirement {
 	unsigned int chapter;  /* index in contract_chapters */
 	unsigned int profiles; /* bit i: binds in contract_profiles[i] */
 	const char *text;
-	const char *source; /* "VIRTIO 1.4, 5.2.6; own": the main one first */
-	const char *
-		tests; /* separated by blanks: NAME, or NAME:ARCHITECTURE for one alone; "": not yet any */
+	/* "VIRTIO 1.4, 5.2.6; own": the main one first. */
+	const char *source;
+	/* Separated by blanks: NAME, or NAME:ARCHITECTURE for one alone; "": not yet any. */
+	const char *tests;
 	bool where; /* it binds only where the machine has something that the guest looks for */
 	/* It binds where one of these holds, or always if there is none. */
 	struct contract_condition when[CONTRACT_CONDITIONS_MAX];

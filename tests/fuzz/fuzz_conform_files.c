@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Fuzz target of the files that `avp conform` reads beside logs: the first byte of the input chooses
- * between waivers and a result file, the rest is the file. Whatever is in it, what is accepted can be
- * used, and a result that was not kept here is refused.
+ * Fuzz target of the files that `avp conform` reads beside logs: the first byte of the input
+ * chooses between waivers and a result file, the rest is the file. Whatever is in it, what is
+ * accepted can be used, and a result that was not kept here is refused.
  */
 #include <stdio.h>
 #include <stdlib.h>

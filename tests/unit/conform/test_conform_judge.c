@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The verdicts on profiles: of machines that keep the contract, break it, skip its tests, offer what
- * is forbidden, and of logs that prove nothing.
+ * The verdicts on profiles: of machines that keep the contract, break it, skip its tests, offer
+ * what is forbidden, and of logs that prove nothing.
  */
 #include <setjmp.h>
 #include <stdarg.h>
