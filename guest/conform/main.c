@@ -168,8 +168,8 @@ void timer_interrupt(void)
 }
 
 /*
- * A test that failed, or hung, while the host did not run the guest for as long as one of its
- * limits: nothing can be said about the hypervisor.
+ * A test that failed, or hung, while the host hardly ran the guest: nothing can be said about the
+ * hypervisor.
  */
 static void excuse_by_noise(void)
 {
@@ -180,7 +180,7 @@ static void excuse_by_noise(void)
 	test.verdict = SKIPPED;
 	text_format(message, sizeof(message), "%s", test.message);
 	text_format(test.message, sizeof(test.message),
-		    "environment: the host did not run the guest for %lu ms: %s",
+		    "environment: the host hardly ran the guest (not for %lu ms at once): %s",
 		    noise_ns() / 1000000, message);
 }
 

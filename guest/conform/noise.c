@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Two sources: gaps between two reads of the counter in a loop that makes no exit, and timers of
- * the runner that come late (main.c). One long gap is not the longest possible one, hence the
- * factor; its product has a limit, so that a real fault of that size is not excused by any noise.
+ * What delays a guest once is seen in gaps between two reads of the counter, in a loop that makes no
+ * exit, and in timers of the runner that come late (main.c). One long gap is not the longest
+ * possible one, hence the factor. What takes many steps is delayed by the share of the time for
+ * which the host does not run the guest: the sum of the gaps. Both have a limit, so that a real
+ * fault of that size is not excused by any noise.
  */
 #include "noise.h"
 
@@ -13,10 +15,13 @@
 #define FACTOR	  4 /* of what was seen, and of a limit */
 #define STALL_NS  UINT64_C(500000000)
 #define START_NS  UINT64_C(50000000)
-#define AGAIN_NS  UINT64_C(20000000)
-#define TURNS_MAX 100000000u /* if the counter stands still */
+#define AGAIN_NS  UINT64_C(100000000)
+#define GAP_NS	  UINT64_C(100000) /* shorter ones are interrupts and the like */
+#define TURNS_MAX 100000000u	   /* if the counter stands still */
 
 static uint64_t at_start, in_test;
+/* By gaps, and between them, when they were measured the last time. */
+static uint64_t lost, run;
 static bool overwhelms;
 
 void noise_note(uint64_t ns)
@@ -29,10 +34,12 @@ static void measure_gaps(uint64_t ns)
 {
 	uint64_t last = arch_ticks(), end = last + ns_to_ticks(ns);
 
+	lost = run = 0;
 	for (unsigned int turns = 0; last < end && turns < TURNS_MAX; turns++) {
-		uint64_t now = arch_ticks();
+		uint64_t now = arch_ticks(), gap = ticks_to_ns(now - last);
 
-		noise_note(ticks_to_ns(now - last));
+		*(gap < GAP_NS ? &run : &lost) += gap;
+		noise_note(gap);
 		last = now;
 	}
 }
@@ -69,14 +76,15 @@ bool noise_overwhelms(void)
 
 uint64_t noise_allowance(uint64_t limit_ns)
 {
-	uint64_t allowance;
+	uint64_t allowance, percent;
 
-	measure_gaps(limit_ns < AGAIN_NS ? limit_ns : AGAIN_NS);
-	allowance = FACTOR * noise_ns();
-	if (allowance < FACTOR * limit_ns)
-		return allowance;
-	overwhelms |= noise_ns() >= STALL_NS;
-	return FACTOR * limit_ns;
+	measure_gaps(limit_ns / FACTOR < AGAIN_NS ? limit_ns / FACTOR : AGAIN_NS);
+	percent = lost * 100 / (run + 1);
+	allowance = percent < 100 * FACTOR ? limit_ns / 100 * percent : FACTOR * limit_ns;
+	if (allowance < FACTOR * noise_ns())
+		allowance = FACTOR * noise_ns();
+	overwhelms |= percent >= 100 * FACTOR || (noise_ns() >= limit_ns && noise_ns() >= STALL_NS);
+	return allowance < FACTOR * limit_ns ? allowance : FACTOR * limit_ns;
 }
 
 enum noise_verdict noise_judge(uint64_t took_ns, uint64_t limit_ns)

@@ -29,8 +29,8 @@ uint64_t noise_allowance(uint64_t limit_ns);
 /* The longest delay that was seen, at the start and in this test. */
 uint64_t noise_ns(void);
 /*
- * In this test the host stalled the guest, for half a second or more, for longer than something was
- * allowed to take.
+ * In this test the host ran the guest for less than a fifth of the time, or stalled it, for half a
+ * second or more, for longer than something was allowed to take.
  */
 bool noise_overwhelms(void);
 

@@ -67,12 +67,11 @@ void report_line(const char *format, ...)
 	va_end(list);
 }
 
-/* A host that takes the processor away every 7 ms. */
-static void start_on(uint64_t gap, uint64_t late)
+static void start_on(uint64_t every, uint64_t gap, uint64_t late)
 {
 	memset(&host, 0, sizeof(host));
 	host.read_cost = 1000;
-	host.every = gap ? 7 * MS : 0;
+	host.every = every;
 	host.gap = gap;
 	host.late = late;
 	noise_start();
@@ -81,36 +80,50 @@ static void start_on(uint64_t gap, uint64_t late)
 
 static void test_a_quiet_host(void **state)
 {
-	start_on(0, 0);
+	start_on(0, 0, 0);
 	assert_string_equal(host.report, "noise gap 1 us late 0 us");
 	assert_int_equal(noise_judge(1000 * MS, 1000 * MS), NOISE_WITHIN);
 	assert_int_equal(noise_judge(1001 * MS, 1000 * MS), NOISE_LATE);
 	assert_int_equal(noise_judge(10000 * MS, 1000 * MS), NOISE_LATE);
 }
 
-static void test_a_busy_host(void **state)
+/* Something that is delayed once. */
+static void test_late_timers(void **state)
 {
-	start_on(30 * MS, 0);
-	assert_string_equal(host.report, "noise gap 30001 us late 0 us");
+	start_on(0, 0, 30 * MS);
+	assert_string_equal(host.report, "noise gap 1 us late 30000 us");
 	assert_int_equal(noise_judge(1000 * MS, 1000 * MS), NOISE_WITHIN);
 	assert_int_equal(noise_judge(1100 * MS, 1000 * MS), NOISE_CANNOT_TELL);
 	assert_int_equal(noise_judge(1200 * MS, 1000 * MS), NOISE_LATE);
 	assert_int_equal(noise_judge(10000 * MS, 1000 * MS), NOISE_LATE);
 	assert_false(noise_overwhelms());
-	/* The same by timers that are late. */
-	start_on(0, 30 * MS);
-	assert_string_equal(host.report, "noise gap 1 us late 30000 us");
-	assert_int_equal(noise_judge(1100 * MS, 1000 * MS), NOISE_CANNOT_TELL);
-	assert_int_equal(noise_judge(1200 * MS, 1000 * MS), NOISE_LATE);
+}
+
+/* Half of a processor: what takes many steps takes twice as long. */
+static void test_a_busy_host(void **state)
+{
+	start_on(7 * MS, 7 * MS, 0);
+	assert_string_equal(host.report, "noise gap 7001 us late 0 us");
+	assert_int_equal(noise_judge(1000 * MS, 1000 * MS), NOISE_WITHIN);
+	assert_int_equal(noise_judge(1800 * MS, 1000 * MS), NOISE_CANNOT_TELL);
+	assert_int_equal(noise_judge(2300 * MS, 1000 * MS), NOISE_LATE);
+	assert_false(noise_overwhelms());
+	/* A tenth of one: nothing can be said but that ten times the limit is too late. */
+	start_on(2 * MS, 20 * MS, 0);
+	assert_int_equal(noise_judge(4900 * MS, 1000 * MS), NOISE_CANNOT_TELL);
+	assert_true(noise_overwhelms());
+	assert_int_equal(noise_judge(10000 * MS, 1000 * MS), NOISE_LATE);
 }
 
 /* A host that got busy after the start is measured when a limit is exceeded. */
 static void test_a_host_that_gets_busy(void **state)
 {
-	start_on(0, 0);
-	host.every = 7 * MS;
-	host.gap = 30 * MS;
-	assert_int_equal(noise_judge(1100 * MS, 1000 * MS), NOISE_CANNOT_TELL);
+	start_on(0, 0, 0);
+	host.every = host.gap = 7 * MS;
+	assert_int_equal(noise_judge(1800 * MS, 1000 * MS), NOISE_CANNOT_TELL);
+	/* The longest limits do not overflow. */
+	assert_int_equal(noise_judge(900000 * MS, 600000 * MS), NOISE_CANNOT_TELL);
+	assert_int_equal(noise_judge(6000000 * MS, 600000 * MS), NOISE_LATE);
 }
 
 /* Whatever the noise, ten times the limit is a fault. */
@@ -118,7 +131,7 @@ static void test_ten_times_the_limit(void **state)
 {
 	static const uint64_t limits[] = {MS, 100 * MS, 1000 * MS, 10000 * MS};
 
-	start_on(30000 * MS, 30000 * MS);
+	start_on(MS, 30000 * MS, 30000 * MS);
 	for (unsigned int i = 0; i < 4; i++) {
 		assert_int_equal(noise_judge(10 * limits[i], limits[i]), NOISE_LATE);
 		assert_int_equal(noise_judge(5 * limits[i], limits[i]), NOISE_CANNOT_TELL);
@@ -129,7 +142,7 @@ static void test_ten_times_the_limit(void **state)
 /* What one test saw does not excuse the next. */
 static void test_noise_of_another_test(void **state)
 {
-	start_on(0, 0);
+	start_on(0, 0, 0);
 	noise_note(700 * MS);
 	assert_int_equal(noise_ns(), 700 * MS);
 	assert_int_equal(noise_allowance(100 * MS), 400 * MS);
@@ -146,7 +159,7 @@ static void test_noise_of_another_test(void **state)
 /* A clock that stands still ends the measurement all the same. */
 static void test_a_clock_that_stands_still(void **state)
 {
-	start_on(0, 0);
+	start_on(0, 0, 0);
 	host.read_cost = 0;
 	assert_int_equal(noise_judge(1100 * MS, 1000 * MS), NOISE_LATE);
 }
@@ -155,6 +168,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_quiet_host),
+		cmocka_unit_test(test_late_timers),
 		cmocka_unit_test(test_a_busy_host),
 		cmocka_unit_test(test_a_host_that_gets_busy),
 		cmocka_unit_test(test_ten_times_the_limit),
