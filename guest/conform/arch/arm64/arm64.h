@@ -50,6 +50,8 @@ struct arm64_platform {
 extern struct arm64_platform arm64_platform;
 
 void arm64_read_tree(uint64_t address);
+/* The same from ACPI tables, if firmware passes no device tree. */
+void arm64_read_acpi(uint64_t rsdp);
 void arm64_start_gic(void);
 void arm64_start_gic_cpu(void);
 void arm64_gic_interrupt(void);

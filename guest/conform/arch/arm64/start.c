@@ -65,21 +65,30 @@ static void map_memory(uint64_t start, uint64_t end)
 	}
 }
 
-void arch_init(void)
+static void map_ranges(void)
 {
-	machine.entry = "image";
-	start_copy.address = 0;
-	if (start_state.by_efi) {
-		const struct efi_start *start = (const struct efi_start *)start_state.x0;
-
-		efi_read_start(start);
-		arm64_read_tree(start->tree);
-	} else {
-		arm64_read_tree(start_state.x0);
-	}
 	for (unsigned int i = 0; i < machine.range_count; i++)
 		if (machine.ranges[i].usable)
 			map_memory(machine.ranges[i].start, machine.ranges[i].end);
+}
+
+void arch_init(void)
+{
+	const struct efi_start *start = (const struct efi_start *)start_state.x0;
+
+	machine.entry = "image";
+	start_copy.address = 0;
+	if (!start_state.by_efi) {
+		arm64_read_tree(start_state.x0);
+		map_ranges();
+		return;
+	}
+	efi_read_start(start);
+	map_ranges();
+	if (start->tree)
+		arm64_read_tree(start->tree);
+	else
+		arm64_read_acpi(start->rsdp);
 }
 
 /* Everything below 512 GiB is mapped from the start; beyond it there are only registers. */

@@ -1,38 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * ACPI tables (ACPI 6.5, 5.2), as far as a guest without an AML interpreter can read them: in the
- * DSDT the bytes of _S5, and for each device LNRO0005 the _CRS that follows. Every length is
- * checked, every loop has a bound.
+ * DSDT the bytes of _S5. Every length is checked, every loop has a bound.
  */
+#include "acpi.h"
 #include "arch/arch.h"
 #include "arch/x86/x86.h"
 #include "text.h"
 
-#define HEADER_SIZE 36
 #define TABLE_MAX   (1u << 20)
 #define ENTRIES_MAX 64
-#define DEVICE_SPAN 256 /* bytes after a device's name in which its resources must be */
 
 struct x86_platform x86_platform = {.sleep_type = -1, .local_apic = 0xfee00000};
-
-static uint64_t get(uint64_t address, unsigned int width)
-{
-	const uint8_t *bytes = (const uint8_t *)address;
-	uint64_t value = 0;
-
-	for (unsigned int i = 0; i < width; i++)
-		value |= (uint64_t)bytes[i] << 8 * i;
-	return value;
-}
-
-static bool sums_to_zero(uint64_t address, size_t size)
-{
-	uint8_t sum = 0;
-
-	for (size_t i = 0; i < size; i++)
-		sum += (uint8_t)get(address + i, 1);
-	return sum == 0;
-}
 
 /* Tables lie below 4 GiB, which is mapped. */
 static bool is_plausible(uint64_t address)
@@ -46,7 +25,7 @@ static uint64_t find_rsdp(void)
 	    !memcmp((void *)machine.description, "RSD PTR ", 8))
 		return machine.description;
 	for (uint64_t address = 0xe0000; address < 0x100000; address += 16)
-		if (!memcmp((void *)address, "RSD PTR ", 8) && sums_to_zero(address, 20))
+		if (!memcmp((void *)address, "RSD PTR ", 8) && acpi_sums_to_zero(address, 20))
 			return address;
 	return 0;
 }
@@ -59,55 +38,50 @@ static uint64_t add_table(uint64_t address)
 
 	if (!is_plausible(address) || x86_platform.table_count == TABLES_MAX)
 		return 0;
-	length = get(address + 4, 4);
+	length = acpi_get(address + 4, 4);
 	table = &x86_platform.tables[x86_platform.table_count++];
 	table->address = address;
 	table->length = (uint32_t)length;
 	memcpy(table->signature, (void *)address, 4);
-	if (length < HEADER_SIZE || length > TABLE_MAX)
+	if (length < ACPI_HEADER_SIZE || length > TABLE_MAX)
 		return 0;
-	table->valid = sums_to_zero(address, length);
+	table->valid = acpi_sums_to_zero(address, length);
 	return address;
-}
-
-static bool has_signature(uint64_t table, const char *signature)
-{
-	return table && !memcmp((void *)table, signature, 4);
 }
 
 static struct acpi_register read_generic(uint64_t address)
 {
-	return (struct acpi_register){.space = (uint8_t)get(address, 1),
-				      .width = (uint8_t)get(address + 1, 1),
-				      .address = get(address + 4, 8)};
+	return (struct acpi_register){.space = (uint8_t)acpi_get(address, 1),
+				      .width = (uint8_t)acpi_get(address + 1, 1),
+				      .address = acpi_get(address + 4, 8)};
 }
 
 static struct acpi_register read_port(uint64_t address, uint8_t width)
 {
-	return (struct acpi_register){.space = 1, .width = width, .address = get(address, 4)};
+	return (struct acpi_register){.space = 1, .width = width, .address = acpi_get(address, 4)};
 }
 
 static void read_fadt(uint64_t table)
 {
-	uint32_t length = (uint32_t)get(table + 4, 4);
+	uint32_t length = (uint32_t)acpi_get(table + 4, 4);
 
 	x86_platform.fadt = table;
 	x86_platform.fadt_length = length;
 	if (length < 116)
 		return;
-	x86_platform.fadt_flags = (uint32_t)get(table + 112, 4);
+	x86_platform.fadt_flags = (uint32_t)acpi_get(table + 112, 4);
 	x86_platform.pm1a_control = read_port(table + 64, 16);
 	x86_platform.pm1b_control = read_port(table + 68, 16);
 	x86_platform.timer = read_port(table + 76, 32);
 	if (length >= 129) {
 		x86_platform.reset = read_generic(table + 116);
-		x86_platform.reset_value = (uint8_t)get(table + 128, 1);
+		x86_platform.reset_value = (uint8_t)acpi_get(table + 128, 1);
 	}
 	if (length >= 268)
 		x86_platform.sleep_control = read_generic(table + 244);
-	x86_platform.dsdt = length >= 148 ? get(table + 140, 8) : 0;
+	x86_platform.dsdt = length >= 148 ? acpi_get(table + 140, 8) : 0;
 	if (!x86_platform.dsdt)
-		x86_platform.dsdt = get(table + 40, 4);
+		x86_platform.dsdt = acpi_get(table + 40, 4);
 	x86_platform.dsdt = add_table(x86_platform.dsdt);
 }
 
@@ -120,40 +94,40 @@ static void add_cpu(uint64_t id, uint32_t flags)
 
 static void read_madt(uint64_t table)
 {
-	uint64_t end = table + get(table + 4, 4), at = table + 44;
+	uint64_t end = table + acpi_get(table + 4, 4), at = table + 44;
 
 	if (end - table < 44)
 		return;
-	x86_platform.local_apic = get(table + 36, 4);
+	x86_platform.local_apic = acpi_get(table + 36, 4);
 	while (at + 2 <= end) {
-		uint64_t length = get(at + 1, 1);
+		uint64_t length = acpi_get(at + 1, 1);
 
 		if (length < 2 || length > end - at)
 			return;
-		switch (get(at, 1)) {
+		switch (acpi_get(at, 1)) {
 		case 0: /* local APIC */
 			if (length >= 8)
-				add_cpu(get(at + 3, 1), (uint32_t)get(at + 4, 4));
+				add_cpu(acpi_get(at + 3, 1), (uint32_t)acpi_get(at + 4, 4));
 			break;
 		case 1: /* I/O APIC */
 			if (length >= 12 && x86_platform.io_apic_count < IO_APICS_MAX)
 				x86_platform.io_apics[x86_platform.io_apic_count++] =
-					(struct io_apic){get(at + 4, 4), (uint32_t)get(at + 8, 4),
-							 0};
+					(struct io_apic){acpi_get(at + 4, 4),
+							 (uint32_t)acpi_get(at + 8, 4), 0};
 			break;
 		case 2: /* override of an ISA interrupt */
 			if (length >= 10 && x86_platform.override_count < 16) {
 				x86_platform.overrides[x86_platform.override_count].source =
-					(uint8_t)get(at + 3, 1);
+					(uint8_t)acpi_get(at + 3, 1);
 				x86_platform.overrides[x86_platform.override_count].interrupt =
-					(uint32_t)get(at + 4, 4);
+					(uint32_t)acpi_get(at + 4, 4);
 				x86_platform.overrides[x86_platform.override_count++].flags =
-					(uint16_t)get(at + 8, 2);
+					(uint16_t)acpi_get(at + 8, 2);
 			}
 			break;
 		case 9: /* local x2APIC */
 			if (length >= 16)
-				add_cpu(get(at + 4, 4), (uint32_t)get(at + 8, 4));
+				add_cpu(acpi_get(at + 4, 4), (uint32_t)acpi_get(at + 8, 4));
 			break;
 		default:
 			break;
@@ -162,101 +136,32 @@ static void read_madt(uint64_t table)
 	}
 }
 
-static void read_mcfg(uint64_t table)
-{
-	if (get(table + 4, 4) < 60)
-		return;
-	machine.ecam = get(table + 44, 8);
-	machine.first_bus = (unsigned int)get(table + 54, 1);
-	machine.last_bus = (unsigned int)get(table + 55, 1);
-}
-
 /* Name _S5_, package, length, count, then the integer for the sleep register. */
 static void find_sleep_type(uint64_t start, uint64_t end)
 {
 	for (uint64_t at = start; at + 12 <= end; at++) {
 		uint64_t package = at + 4;
 
-		if (memcmp((void *)at, "_S5_", 4) || get(package, 1) != 0x12)
+		if (memcmp((void *)at, "_S5_", 4) || acpi_get(package, 1) != 0x12)
 			continue;
-		package += 2 + (get(package + 1, 1) >> 6) + 1;
+		package += 2 + (acpi_get(package + 1, 1) >> 6) + 1;
 		if (package + 2 > end)
 			return;
-		if (get(package, 1) == 0x0a)
+		if (acpi_get(package, 1) == 0x0a)
 			package++;
-		x86_platform.sleep_type = (int)get(package, 1) & 7;
+		x86_platform.sleep_type = (int)acpi_get(package, 1) & 7;
 		return;
-	}
-}
-
-/* The descriptors of a _CRS (ACPI 6.5, 6.4): a range of memory and an interrupt. */
-static void read_resources(uint64_t at, uint64_t end)
-{
-	uint64_t address = 0, size = 0;
-	struct interrupt_line line = {.valid = false};
-
-	for (int i = 0; i < 16 && at + 3 <= end; i++) {
-		uint64_t tag = get(at, 1);
-		uint64_t length = tag & 0x80 ? 3 + get(at + 1, 2) : 1 + (tag & 7);
-
-		if (length > end - at || (tag & 0xf8) == 0x78)
-			break;
-		if (tag == 0x86 && length >= 12) {
-			address = get(at + 4, 4);
-			size = get(at + 8, 4);
-		} else if (tag == 0x8a && length >= 46) {
-			address = get(at + 14, 8);
-			size = get(at + 38, 8);
-		} else if (tag == 0x89 && length >= 9) {
-			line = (struct interrupt_line){(uint32_t)get(at + 5, 4),
-						       !(get(at + 3, 1) & 2), true};
-		} else if ((tag & 0xf8) == 0x20 && length >= 3) {
-			uint32_t mask = (uint32_t)get(at + 1, 2);
-
-			if (mask)
-				line = (struct interrupt_line){(uint32_t)__builtin_ctz(mask),
-							       length >= 4 && !(get(at + 3, 1) & 1),
-							       true};
-		}
-		at += length;
-	}
-	if (!address || !size)
-		return;
-	x86_platform.described_slots++;
-	machine_add_slot(address, size, line);
-}
-
-static void find_virtio(uint64_t start, uint64_t end)
-{
-	for (uint64_t at = start; at + 8 <= end; at++) {
-		uint64_t limit = at + DEVICE_SPAN < end ? at + DEVICE_SPAN : end;
-
-		if (memcmp((void *)at, "LNRO0005", 8))
-			continue;
-		for (uint64_t name = at + 8; name + 8 < limit; name++) {
-			uint64_t data;
-
-			if (!memcmp((void *)name, "LNRO0005", 8))
-				break;
-			if (memcmp((void *)name, "_CRS", 4) || get(name + 4, 1) != 0x11)
-				continue;
-			/* Buffer: length in 1 to 4 bytes, then its size as an integer. */
-			data = name + 6 + (get(name + 5, 1) >> 6);
-			data += get(data, 1) == 0x0a ? 2 : get(data, 1) == 0x0b ? 3 : 1;
-			read_resources(data, limit);
-			break;
-		}
 	}
 }
 
 static void read_table(uint64_t table)
 {
-	if (has_signature(table, "FACP"))
+	if (acpi_is(table, "FACP"))
 		read_fadt(table);
-	else if (has_signature(table, "APIC"))
+	else if (acpi_is(table, "APIC"))
 		read_madt(table);
-	else if (has_signature(table, "MCFG"))
-		read_mcfg(table);
+	else if (acpi_is(table, "MCFG"))
+		acpi_read_mcfg(table);
 }
 
 void x86_read_acpi(void)
@@ -267,42 +172,50 @@ void x86_read_acpi(void)
 	machine.description = rsdp;
 	if (!rsdp)
 		return;
-	if (get(rsdp + 15, 1) >= 2)
-		list = get(rsdp + 24, 8);
+	if (acpi_get(rsdp + 15, 1) >= 2)
+		list = acpi_get(rsdp + 24, 8);
 	if (!is_plausible(list)) {
-		list = get(rsdp + 16, 4);
+		list = acpi_get(rsdp + 16, 4);
 		width = 4;
 	}
 	list = add_table(list);
 	x86_platform.xsdt = list;
 	if (!list)
 		return;
-	length = get(list + 4, 4);
-	for (uint64_t at = list + HEADER_SIZE, i = 0;
+	length = acpi_get(list + 4, 4);
+	for (uint64_t at = list + ACPI_HEADER_SIZE, i = 0;
 	     at + width <= list + length && i < ENTRIES_MAX; at += width, i++)
-		read_table(add_table(get(at, width)));
+		read_table(add_table(acpi_get(at, width)));
 	if (x86_platform.dsdt) {
-		uint64_t end = x86_platform.dsdt + get(x86_platform.dsdt + 4, 4);
+		uint64_t end = x86_platform.dsdt + acpi_get(x86_platform.dsdt + 4, 4);
 
-		find_sleep_type(x86_platform.dsdt + HEADER_SIZE, end);
-		find_virtio(x86_platform.dsdt + HEADER_SIZE, end);
+		find_sleep_type(x86_platform.dsdt + ACPI_HEADER_SIZE, end);
+		x86_platform.described_slots +=
+			acpi_find_virtio(x86_platform.dsdt + ACPI_HEADER_SIZE, end);
 	}
 	/* Other definition blocks may have devices too. */
 	for (unsigned int i = 0; i < x86_platform.table_count; i++)
 		if (text_is(x86_platform.tables[i].signature, "SSDT") &&
 		    x86_platform.tables[i].valid)
-			find_virtio(x86_platform.tables[i].address + HEADER_SIZE,
-				    x86_platform.tables[i].address + x86_platform.tables[i].length);
+			x86_platform.described_slots += acpi_find_virtio(
+				x86_platform.tables[i].address + ACPI_HEADER_SIZE,
+				x86_platform.tables[i].address + x86_platform.tables[i].length);
 	if (x86_platform.fadt)
-		text_format(
-			machine.model, sizeof(machine.model), "%c%c%c%c%c%c %c%c%c%c%c%c%c%c",
-			(char)get(x86_platform.fadt + 10, 1), (char)get(x86_platform.fadt + 11, 1),
-			(char)get(x86_platform.fadt + 12, 1), (char)get(x86_platform.fadt + 13, 1),
-			(char)get(x86_platform.fadt + 14, 1), (char)get(x86_platform.fadt + 15, 1),
-			(char)get(x86_platform.fadt + 16, 1), (char)get(x86_platform.fadt + 17, 1),
-			(char)get(x86_platform.fadt + 18, 1), (char)get(x86_platform.fadt + 19, 1),
-			(char)get(x86_platform.fadt + 20, 1), (char)get(x86_platform.fadt + 21, 1),
-			(char)get(x86_platform.fadt + 22, 1), (char)get(x86_platform.fadt + 23, 1));
+		text_format(machine.model, sizeof(machine.model), "%c%c%c%c%c%c %c%c%c%c%c%c%c%c",
+			    (char)acpi_get(x86_platform.fadt + 10, 1),
+			    (char)acpi_get(x86_platform.fadt + 11, 1),
+			    (char)acpi_get(x86_platform.fadt + 12, 1),
+			    (char)acpi_get(x86_platform.fadt + 13, 1),
+			    (char)acpi_get(x86_platform.fadt + 14, 1),
+			    (char)acpi_get(x86_platform.fadt + 15, 1),
+			    (char)acpi_get(x86_platform.fadt + 16, 1),
+			    (char)acpi_get(x86_platform.fadt + 17, 1),
+			    (char)acpi_get(x86_platform.fadt + 18, 1),
+			    (char)acpi_get(x86_platform.fadt + 19, 1),
+			    (char)acpi_get(x86_platform.fadt + 20, 1),
+			    (char)acpi_get(x86_platform.fadt + 21, 1),
+			    (char)acpi_get(x86_platform.fadt + 22, 1),
+			    (char)acpi_get(x86_platform.fadt + 23, 1));
 }
 
 void x86_write_register(const struct acpi_register *where, uint32_t value)
