@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * avp-conform-log: reads the console log of the conformance guest and prints the verdicts, as `avp
- * conform --from` does. A program of its own, built with a C compiler and nothing else, for those who
- * test a hypervisor and have no use for the rest of AVP.
+ * conform --from` does. A program of its own, built with a C compiler and nothing else, for those
+ * who test a hypervisor and have no use for the rest of AVP.
  */
 #include <stdio.h>
 #include <string.h>

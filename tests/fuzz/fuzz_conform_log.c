@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "conform/conform_host.h"
 #include "conform/conform_log.h"
 #include "conform/conform_report.h"
 
@@ -89,6 +90,20 @@ static void check_report(struct conform_log *log)
 	conform_judge_free(&judge);
 }
 
+/* What an adapter is called with are the words of the line and no others. */
+static void check_action(const char *line)
+{
+	struct conform_action action;
+	char again[128];
+
+	if (!conform_action_parse(&action, line))
+		return;
+	snprintf(again, sizeof(again), "avp-conform: host %s%s%s", action.verb,
+		 action.argument[0] ? " " : "", action.argument);
+	require(!strncmp(again, line, strlen(again)));
+	require(strspn(action.verb, "abcdefghijklmnopqrstuvwxyz") == strlen(action.verb));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct conform_log log = {.tests = NULL};
@@ -104,6 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		/* A boot that repeats a test follows those that are complete. */
 		require(!log.in_boot || log.repeat[0] ||
 			conform_log_state(&log) != CONFORM_COMPLETE);
+		check_action(line);
 		free(line);
 		at += length + 1;
 	}
