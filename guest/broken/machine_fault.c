@@ -359,7 +359,7 @@ uint64_t __wrap_mmio_read(uint64_t address, unsigned int width)
 
 void __wrap_mmio_write(uint64_t address, uint64_t value, unsigned int width)
 {
-	static const struct rule kick = {AT(KICK, 0)};
+	static const struct rule kick = {AT(KICK, 0)}, status = {AT(STATUS, 0)};
 	const struct machine_fault *fault = machine_fault;
 	struct place place;
 
@@ -383,6 +383,8 @@ void __wrap_mmio_write(uint64_t address, uint64_t value, unsigned int width)
 	}
 	if (dead && matches(&kick, place, width))
 		return;
+	if (dead && matches(&status, place, width))
+		value &= ~(uint64_t)VIRTIO_CONFIG_S_DRIVER_OK;
 	if (matches_write(&fault->write, place, width, value))
 		value = apply(&fault->write, value);
 	__real_mmio_write(address, value, width);
