@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * What delays a guest once is seen in gaps between two reads of the counter, in a loop that makes no
- * exit, and in timers of the runner that come late (main.c). One long gap is not the longest
+ * What delays a guest once is seen in gaps between two reads of the counter, in a loop that makes
+ * no exit, and in timers of the runner that come late (main.c). One long gap is not the longest
  * possible one, hence the factor. What takes many steps is delayed by the share of the time for
  * which the host does not run the guest: the sum of the gaps. Both have a limit, so that a real
  * fault of that size is not excused by any noise.

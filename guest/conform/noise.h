@@ -20,8 +20,8 @@ void noise_note(uint64_t ns);
 /* What a limit means for something that took @took. */
 enum noise_verdict { NOISE_WITHIN, NOISE_CANNOT_TELL, NOISE_LATE };
 /*
- * Measures again, briefly, unless @took is within the limit. Whatever the noise, ten times the limit
- * is too late.
+ * Measures again, briefly, unless @took is within the limit. Whatever the noise, ten times the
+ * limit is too late.
  */
 enum noise_verdict noise_judge(uint64_t took_ns, uint64_t limit_ns);
 /* By how much noise may have delayed something with this limit: at most four times the limit. */

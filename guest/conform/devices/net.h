@@ -113,8 +113,8 @@ void net_find_gateway(struct net *net, uint8_t gateway[6]);
 /* Writes 16 bits in network byte order. */
 void net_put16(uint8_t *bytes, uint32_t value);
 /*
- * Sends the IPv4 packet in out[], whose frame is @length bytes long with its header, in fragments of
- * at most @mtu bytes.
+ * Sends the IPv4 packet in out[], whose frame is @length bytes long with its header, in fragments
+ * of at most @mtu bytes.
  */
 void net_send_fragments(struct net *net, uint32_t length, uint32_t mtu);
 /* The internet checksum of @size bytes, added to the sum @start. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Tests of src/vhost: the internal state of a device on its way through its channel, with both ends,
- * and with frontends that send something else, too much, half of it, or nothing.
+ * Tests of src/vhost: the internal state of a device on its way through its channel, with both
+ * ends, and with frontends that send something else, too much, half of it, or nothing.
  */
 #include <errno.h>
 #include <fcntl.h>
