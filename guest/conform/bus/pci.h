@@ -114,7 +114,7 @@ uint64_t pci_notify_address(const struct device *device, uint32_t queue);
 bool pci_connect_msix(struct device *device);
 /* Uses the INTx pin instead of MSI-X. */
 bool pci_connect_intx(struct device *device);
-/* Writes the command register and the BARs as they were before the tests, and switches MSI-X off. */
+/* Restores the command register and the BARs from before the tests, and switches MSI-X off. */
 void pci_restore(const struct pci_function *function);
 /* Attaches @handler to an entry of the table, which is not masked then. False: it cannot. */
 bool pci_attach_vector(struct device *device, uint32_t vector, interrupt_handler *handler);

@@ -81,7 +81,7 @@ struct device_type {
 	/* Writes to its bytes [command_start, command_end) have an effect outside of the device. */
 	uint32_t command_start, command_end;
 
-	/* The feature bits that the type defines (VIRTIO 1.4, 2.2); @features_high: bits 64 to 95. */
+	/* Feature bits that the type defines (VIRTIO 1.4, 2.2); @features_high: 64 to 95. */
 	uint64_t features;
 	uint32_t features_high;
 	uint64_t legacy_features; /* those that only a transitional device may offer */

@@ -106,7 +106,7 @@ TEST(mmio_queue_max, "AVP-MMIO-005", .transport = TRANSPORT_MMIO, .limit_ms = 10
 		uint32_t size = device->ops->queue_size(device, 0);
 
 		device->touched = true;
-		/* Not always a power of two: a packed ring may have any size (VIRTIO 1.4, 2.8.10). */
+		/* Any number: a packed ring's need not be a power of two (2.8.10). */
 		check(size > 0 && size <= QUEUE_SIZE_LIMIT, "%s: QueueSizeMax is %u",
 		      device_name(device), size);
 		check(device->ops->queue_size(device, 2000) == 0, "%s: queue 2000 exists",

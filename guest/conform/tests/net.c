@@ -226,7 +226,7 @@ TEST(net_status_change, "AVP-NET-005", NET, .limit_ms = 20000)
 
 TEST(net_feature_dependencies, "AVP-NET-006", NET)
 {
-	/* VIRTIO 1.4, 5.1.3.1: a feature, all that it requires, and some of which it requires one. */
+	/* VIRTIO 1.4, 5.1.3.1: a feature, what it requires, and of what it needs one. */
 	static const struct {
 		uint64_t feature, all, any;
 		const char *name;
