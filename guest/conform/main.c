@@ -168,8 +168,8 @@ void timer_interrupt(void)
 }
 
 /*
- * A test that failed, or hung, while the host hardly ran the guest: nothing can be said about the
- * hypervisor.
+ * A test that failed, or hung, while the host stalled the guest for very long: nothing can be said
+ * about the hypervisor.
  */
 static void excuse_by_noise(void)
 {
@@ -180,7 +180,7 @@ static void excuse_by_noise(void)
 	test.verdict = SKIPPED;
 	text_format(message, sizeof(message), "%s", test.message);
 	text_format(test.message, sizeof(test.message),
-		    "environment: the host hardly ran the guest (not for %lu ms at once): %s",
+		    "environment: the host did not run the guest for %lu ms: %s",
 		    noise_ns() / 1000000, message);
 }
 
@@ -189,7 +189,7 @@ bool timer_wants_unwinding(struct unwinding *unwinding)
 	if (!test.running || reporting || arch_ticks() < test.deadline)
 		return false;
 	if (test.limit) {
-		test.deadline += ns_to_ticks(noise_allowance(test.limit));
+		test.deadline += ns_to_ticks(noise_patience(test.limit));
 		test.limit = 0;
 		return false;
 	}
@@ -226,10 +226,16 @@ struct deadline deadline_after_ms(unsigned int ms)
 
 static bool has_expired(struct deadline *deadline)
 {
+	uint64_t more;
+
 	if (arch_ticks() < deadline->end)
 		return false;
-	deadline->end += ns_to_ticks(deadline->limit ? noise_allowance(deadline->limit) : 0);
-	deadline->limit = 0;
+	if (deadline->limit) {
+		more = ns_to_ticks(noise_patience(deadline->limit));
+		deadline->limit = 0;
+		deadline->end += more;
+		test.deadline += more;
+	}
 	return arch_ticks() >= deadline->end;
 }
 

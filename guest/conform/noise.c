@@ -3,8 +3,8 @@
  * What delays a guest once is seen in gaps between two reads of the counter, in a loop that makes
  * no exit, and in timers of the runner that come late (main.c). One long gap is not the longest
  * possible one, hence the factor. What takes many steps is delayed by the share of the time for
- * which the host does not run the guest: the sum of the gaps. Both have a limit, so that a real
- * fault of that size is not excused by any noise.
+ * which the host does not run the guest: the sum of the gaps. Either is bounded, so that a real
+ * fault of ten times a limit of the contract is not excused by any noise.
  */
 #include "noise.h"
 
@@ -12,12 +12,13 @@
 #include "report.h"
 #include "test.h"
 
-#define FACTOR	  4 /* of what was seen, and of a limit */
-#define STALL_NS  UINT64_C(500000000)
-#define START_NS  UINT64_C(50000000)
-#define AGAIN_NS  UINT64_C(100000000)
-#define GAP_NS	  UINT64_C(100000) /* shorter ones are interrupts and the like */
-#define TURNS_MAX 100000000u	   /* if the counter stands still */
+#define FACTOR	    4 /* of what was seen, and of a limit */
+#define PATIENCE_NS UINT64_C(30000000000)
+#define PERCENT_MAX 10000
+#define START_NS    UINT64_C(50000000)
+#define AGAIN_NS    UINT64_C(100000000)
+#define GAP_NS	    UINT64_C(100000) /* shorter ones are interrupts and the like */
+#define TURNS_MAX   100000000u	     /* if the counter stands still */
 
 static uint64_t at_start, in_test;
 /* By gaps, and between them, when they were measured the last time. */
@@ -74,22 +75,33 @@ bool noise_overwhelms(void)
 	return overwhelms;
 }
 
-uint64_t noise_allowance(uint64_t limit_ns)
+/* By how much noise may have delayed something with this limit. */
+static uint64_t measure_delay(uint64_t limit_ns)
 {
-	uint64_t allowance, percent;
+	uint64_t percent, by_share;
 
 	measure_gaps(limit_ns / FACTOR < AGAIN_NS ? limit_ns / FACTOR : AGAIN_NS);
 	percent = lost * 100 / (run + 1);
-	allowance = percent < 100 * FACTOR ? limit_ns / 100 * percent : FACTOR * limit_ns;
-	if (allowance < FACTOR * noise_ns())
-		allowance = FACTOR * noise_ns();
-	overwhelms |= percent >= 100 * FACTOR || (noise_ns() >= limit_ns && noise_ns() >= STALL_NS);
-	return allowance < FACTOR * limit_ns ? allowance : FACTOR * limit_ns;
+	by_share = limit_ns / 100 * (percent < PERCENT_MAX ? percent : PERCENT_MAX);
+	return by_share > FACTOR * noise_ns() ? by_share : FACTOR * noise_ns();
+}
+
+uint64_t noise_patience(uint64_t limit_ns)
+{
+	uint64_t delay = measure_delay(limit_ns);
+
+	overwhelms |= FACTOR * noise_ns() > PATIENCE_NS;
+	return delay < PATIENCE_NS ? delay : PATIENCE_NS;
 }
 
 enum noise_verdict noise_judge(uint64_t took_ns, uint64_t limit_ns)
 {
+	uint64_t delay;
+
 	if (took_ns <= limit_ns)
 		return NOISE_WITHIN;
-	return took_ns <= limit_ns + noise_allowance(limit_ns) ? NOISE_CANNOT_TELL : NOISE_LATE;
+	delay = measure_delay(limit_ns);
+	if (delay > FACTOR * limit_ns)
+		delay = FACTOR * limit_ns;
+	return took_ns <= limit_ns + delay ? NOISE_CANNOT_TELL : NOISE_LATE;
 }

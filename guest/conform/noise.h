@@ -24,14 +24,14 @@ enum noise_verdict { NOISE_WITHIN, NOISE_CANNOT_TELL, NOISE_LATE };
  * limit is too late.
  */
 enum noise_verdict noise_judge(uint64_t took_ns, uint64_t limit_ns);
-/* By how much noise may have delayed something with this limit: at most four times the limit. */
-uint64_t noise_allowance(uint64_t limit_ns);
+/*
+ * For how long to wait on when something did not happen within a limit that only gives up: as long
+ * as noise may have delayed it, but no more than half a minute.
+ */
+uint64_t noise_patience(uint64_t limit_ns);
 /* The longest delay that was seen, at the start and in this test. */
 uint64_t noise_ns(void);
-/*
- * In this test the host ran the guest for less than a fifth of the time, or stalled it, for half a
- * second or more, for longer than something was allowed to take.
- */
+/* In this test the host stalled the guest for longer than noise_patience() makes up for. */
 bool noise_overwhelms(void);
 
 #endif
