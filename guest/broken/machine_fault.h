@@ -85,7 +85,6 @@ struct machine_fault {
 	const char *name;
 	const char *what;		/* is broken */
 	const char *test, *requirement; /* that must find it, and that it breaks */
-	bool hangs;			/* the verdict is wedged, not fail */
 	bool after_reset;		/* only in the boot after the test's reset */
 	struct rule read, write;	/* what an access gets or stores is changed */
 	struct rule drops, hides;	/* writes without effect; reads of 0 after them */
