@@ -79,8 +79,8 @@ uint64_t machine_memory_size(void);
  */
 bool machine_is_emulated(void);
 /*
- * Whether firmware ran before this guest, and may have used memory and devices: PC firmware has a
- * far jump at the reset vector.
+ * Whether firmware ran before this guest, and may have used memory and devices: UEFI that started
+ * it, or PC firmware, which has a far jump at the reset vector.
  */
 bool machine_firmware_ran(void);
 

@@ -107,7 +107,8 @@ bool machine_is_emulated(void)
 
 bool machine_firmware_ran(void)
 {
-	return ARCH_X86 && *(volatile uint8_t *)RESET_VECTOR == FAR_JUMP;
+	return machine.has_firmware ||
+	       (ARCH_X86 && *(volatile uint8_t *)RESET_VECTOR == FAR_JUMP);
 }
 
 void machine_end(void)
