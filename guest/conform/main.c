@@ -107,8 +107,7 @@ bool machine_is_emulated(void)
 
 bool machine_firmware_ran(void)
 {
-	return machine.has_firmware ||
-	       (ARCH_X86 && *(volatile uint8_t *)RESET_VECTOR == FAR_JUMP);
+	return machine.has_firmware || (ARCH_X86 && *(volatile uint8_t *)RESET_VECTOR == FAR_JUMP);
 }
 
 void machine_end(void)
