@@ -37,6 +37,17 @@ static const char *argument(char **argv, const char *name)
 	return "";
 }
 
+/* Whether the next bytes of @fd are this text. */
+static bool expect_text(int fd, const char *text)
+{
+	char byte;
+
+	for (; *text; text++)
+		if (read(fd, &byte, 1) != 1 || byte != *text)
+			return false;
+	return true;
+}
+
 /*
  * Depending on its mode it reports its command line as the guest's end; waits for a command and
  * ends accordingly; dies while the guest runs; refuses the guest; breaks the form of a line.
@@ -62,13 +73,14 @@ static int fake_monitor(char **argv)
 	}
 	if (strcmp(mode, "wait") && strcmp(mode, "pause"))
 		return !strcmp(mode, "die") ? 7 : 0;
-	if (!strcmp(mode, "pause"))
-		length = read(control, word, strlen("log-level level=error\npause\n"));
-	if (!strcmp(mode, "pause") && !strcmp(word, "log-level level=error\npause\n")) {
+	if (!strcmp(mode, "pause")) {
+		/* The two lines may come apart. */
+		if (!expect_text(control, "log-level level=error\npause\n"))
+			return 1;
 		dprintf(control, "ok before=info\nok\nevent name=paused\n");
-		length = read(control, word, strlen("resume\n"));
+		if (!expect_text(control, "resume\n"))
+			return 1;
 		dprintf(control, "ok\nevent name=resumed\n");
-		mode = "wait";
 	}
 	length = read(control, word, sizeof(word) - 1);
 	word[length > 0 ? length : 0] = 0;
