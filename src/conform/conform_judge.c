@@ -567,8 +567,9 @@ int conform_judge_log(struct conform_judge *judge, struct conform_log *log,
 		rows++;
 	judge->log = log;
 	judge->partial = partial;
-	judge->requirements = calloc(requirements, sizeof(*judge->requirements));
-	judge->rows = calloc(rows, sizeof(*judge->rows));
+	/* With the last rows, so that the sizes are never 0. */
+	judge->requirements = calloc(requirements + 1, sizeof(*judge->requirements));
+	judge->rows = calloc(rows + 1, sizeof(*judge->rows));
 	if (!judge->requirements || !judge->rows)
 		return error_set(error, ENOMEM, "out of memory");
 	read_machine(judge);

@@ -15,6 +15,10 @@
 
 #define CACHE_LINE 64
 #define HEADER	   ((uint32_t)sizeof(struct channel_header))
+/* Linux 6.16 and later; the C library's headers of today lack it. */
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
 /* In front of the rings, for the two sides. */
 #define SIDES_SIZE 4096
 #define SEALS	   (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
@@ -80,6 +84,18 @@ static int map(struct channel *channel, const struct channel_shape *shape, int e
 	return 0;
 }
 
+/*
+ * Lets the peer send no descriptors from now on: closing one that it has let go of could take this
+ * process as long as the peer likes.
+ */
+static void refuse_descriptors(int socket)
+{
+	int off = 0;
+
+	/* Kernels without the option: see docs/channel.md. */
+	(void)!setsockopt(socket, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+}
+
 static int send_offer(const struct channel_shape *shape, int socket, int memory_fd)
 {
 	struct channel_offer offer = {OFFER_MAGIC, CHANNEL_VERSION, shape->slot_size, shape->slots};
@@ -107,6 +123,7 @@ int channel_offer(struct channel *channel, const struct channel_shape *shape, in
 	int result;
 
 	*channel = CHANNEL_CLOSED;
+	refuse_descriptors(connection);
 	if (fd < 0 || ftruncate(fd, (off_t)memory_size(shape)) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, SEALS) < 0)
 		return error_set_errno(error, errno, "no memory for a channel");
@@ -134,7 +151,8 @@ static ssize_t receive_offer(int socket, struct channel_offer *offer, int *fd)
 		.msg_iov = &vector,
 		.msg_iovlen = 1,
 		.msg_control = &control,
-		.msg_controllen = sizeof(control),
+		/* Room for one descriptor, and not for another in the alignment behind it. */
+		.msg_controllen = CMSG_LEN(sizeof(int)),
 	};
 	ssize_t size;
 	const struct cmsghdr *header;
@@ -144,7 +162,7 @@ static ssize_t receive_offer(int socket, struct channel_offer *offer, int *fd)
 	} while (size < 0 && errno == EINTR);
 	if (size < 0)
 		return -errno;
-	/* There is room for one descriptor: the kernel closes more of them. */
+	/* The kernel closes those that there is no room for. */
 	header = CMSG_FIRSTHDR(&message);
 	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
 	    header->cmsg_len == CMSG_LEN(sizeof(int)))
@@ -188,6 +206,7 @@ int channel_accept(struct channel *channel, int socket, struct error *error)
 	result = map(channel, &shape, 1, fd);
 	if (result < 0)
 		return error_set_errno(error, -result, "cannot map the channel");
+	refuse_descriptors(socket);
 	channel->socket = socket;
 	return 0;
 }
@@ -303,7 +322,12 @@ static void wake(struct channel *channel, uint32_t want)
 	if (!(atomic_fetch_and(&channel->peer->wants, ~want) & want))
 		return;
 	channel->counts.wakes_sent++;
-	(void)!send(channel->socket, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (send(channel->socket, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN &&
+	    errno != EPIPE) {
+		/* The kernel has no memory: try again with the next message. */
+		atomic_fetch_or(&channel->peer->wants, want);
+		channel->counts.wakes_failed++;
+	}
 }
 
 void channel_publish(struct channel *channel)

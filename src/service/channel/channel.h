@@ -13,7 +13,8 @@
  * While both ends are busy, a message costs no system call. An end that wants to sleep says so in
  * the shared memory (channel_prepare_sleep); the other end then sends one byte on the socket. The
  * socket is the only kernel object that the ends share beside the memory, each with an open file
- * of its own, so that neither can make a call of the other block, as it could with an eventfd. Its
+ * of its own, so that neither can make a call of the other block, as it could with an eventfd; nor
+ * can it send descriptors, whose closing might block (Linux 6.16 and later: docs/channel.md). Its
  * hang-up says that the other end is gone. The memory is sealed: nobody can cut it.
  *
  * The service makes the memory and offers it on a connected socket of type SOCK_SEQPACKET. Either
@@ -74,7 +75,8 @@ struct channel_counts {
 	uint64_t messages_sent, messages_received; /* published, and consumed */
 	uint64_t bytes_sent, bytes_received;	   /* of their contents */
 	uint64_t wakes_sent, wakes_received;
-	uint64_t full; /* reservations that found no room */
+	uint64_t wakes_failed; /* of @wakes_sent */
+	uint64_t full;	       /* reservations that found no room */
 };
 
 struct channel {
@@ -152,7 +154,7 @@ void channel_release(struct channel *channel);
 /* What an end that goes to sleep waits for. */
 enum channel_wants {
 	CHANNEL_WANTS_MESSAGES = 1,
-	CHANNEL_WANTS_ROOM = 2, /* for a message of the longest kind */
+	CHANNEL_WANTS_ROOM = 2, /* for a message of the longest kind; woken at any release */
 };
 
 /*

@@ -359,7 +359,7 @@ static void test_wake_ups(void **state)
 	assert_int_equal(pair->service.counts.wakes_received, 1);
 	/* There are messages: it does not sleep. */
 	assert_true(channel_prepare_sleep(&pair->service, CHANNEL_WANTS_MESSAGES));
-	/* A full ring: half of it must be empty before the sender is woken. */
+	/* A full ring: the sender is woken once something is released, and not again unasked. */
 	while (send_number(&pair->client, 0, 1) == 0)
 		;
 	assert_false(channel_prepare_sleep(&pair->client, CHANNEL_WANTS_ROOM));
@@ -414,6 +414,36 @@ static void test_the_other_end_dies(void **state)
 				       &error),
 			 -EPIPE);
 	assert_int_equal(channel.socket, -1);
+}
+
+/* Descriptors with a wake-up are refused, where the kernel can do that. */
+static void test_descriptors_with_a_wake_up(void **state)
+{
+	struct pair *pair = make(64, 8);
+	struct channel *ends[] = {&pair->service, &pair->client};
+
+	for (int i = 0; i < 2; i++) {
+		union {
+			struct cmsghdr header;
+			char space[CMSG_SPACE(sizeof(int))];
+		} control = {.header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+		struct iovec vector = {(void *)(uintptr_t) "x", 1};
+		struct msghdr message = {
+			.msg_iov = &vector,
+			.msg_iovlen = 1,
+			.msg_control = &control,
+			.msg_controllen = sizeof(control),
+		};
+		int value;
+		socklen_t length = sizeof(value);
+
+		if (getsockopt(ends[i]->socket, SOL_SOCKET, 83, &value, &length) < 0)
+			skip();
+		assert_int_equal(sendmsg(ends[i]->socket, &message, MSG_DONTWAIT), -1);
+		assert_int_equal(errno, EPERM);
+		assert_int_equal(channel_woken(ends[!i]), 0);
+	}
+	end(pair);
 }
 
 /* What a service may send instead of an offer. */
@@ -509,6 +539,49 @@ static void test_wrong_offers(void **state)
 	close(fd);
 	close(sockets[1]);
 	channel_close(&channel);
+}
+
+static unsigned int open_descriptors(void)
+{
+	unsigned int count = 0;
+
+	for (int fd = 0; fd < 256; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+static void test_offers_with_more_descriptors(void **state)
+{
+	static const uint32_t offer[] = {0x63505641, 1, 64, 8};
+
+	for (size_t count = 2; count <= 5; count++) {
+		struct iovec vector = {(void *)(uintptr_t)offer, sizeof(offer)};
+		union {
+			struct cmsghdr header;
+			char space[CMSG_SPACE(5 * sizeof(int))];
+		} control = {.header = {CMSG_LEN(count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
+		struct msghdr message = {
+			.msg_iov = &vector,
+			.msg_iovlen = 1,
+			.msg_control = &control,
+			.msg_controllen = CMSG_SPACE(count * sizeof(int)),
+		};
+		struct channel channel;
+		struct error error;
+		unsigned int before;
+		int sockets[2];
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, sockets), 0);
+		for (size_t i = 0; i < count; i++)
+			memcpy(CMSG_DATA(&control.header) + i * sizeof(int), &sockets[0],
+			       sizeof(int));
+		assert_int_equal(sendmsg(sockets[0], &message, 0), sizeof(offer));
+		before = open_descriptors();
+		assert_int_equal(channel_accept(&channel, sockets[1], &error), -EPROTO);
+		assert_int_equal(open_descriptors(), before);
+		close(sockets[0]);
+		close(sockets[1]);
+	}
 }
 
 /* Positions and headers that no correct end writes. */
@@ -625,7 +698,9 @@ int main(void)
 		cmocka_unit_test(test_two_threads),
 		cmocka_unit_test(test_wake_ups),
 		cmocka_unit_test(test_the_other_end_dies),
+		cmocka_unit_test(test_descriptors_with_a_wake_up),
 		cmocka_unit_test(test_wrong_offers),
+		cmocka_unit_test(test_offers_with_more_descriptors),
 		cmocka_unit_test(test_hostile_positions),
 		cmocka_unit_test(test_hostile_headers),
 		cmocka_unit_test(test_a_flood_of_wake_ups),
