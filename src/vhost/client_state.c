@@ -4,6 +4,7 @@
  * "Migrating back-end state").
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -12,6 +13,20 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "vhost/client_private.h"
+
+/*
+ * Whether a channel that the device process chose is one that can be waited for: a file could be
+ * always ready and never move, or be served by the process itself.
+ */
+static bool is_channel(int fd)
+{
+	int type;
+	socklen_t size = sizeof(type);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0)
+		return type == SOCK_STREAM;
+	return fcntl(fd, F_GETPIPE_SZ) >= 0;
+}
 
 /*
  * Agrees on a channel for the transfer. Returns our end of it, which is ours or the device
@@ -47,6 +62,12 @@ static int begin_transfer(struct vhost_client *client, uint32_t direction, struc
 		return error_set(error, EPROTO,
 				 "SET_DEVICE_STATE_FD: the answer contradicts its descriptors");
 	}
+	if (chosen >= 0 && !is_channel(chosen)) {
+		client->broken = true;
+		return error_set(
+			error, EPROTO,
+			"SET_DEVICE_STATE_FD: its descriptor is not a stream socket or a pipe");
+	}
 	return take_fd(chosen >= 0 ? &chosen : &ours);
 }
 
@@ -63,8 +84,8 @@ static int check_transfer(struct vhost_client *client, struct error *error)
 
 /*
  * Read and write what is there, or has room, now. The channel may be one that the device process
- * chose and uses itself: ready for the poll is not ready for the call. Of other things than sockets
- * only what never has to wait can be used: pipes since Linux 6.4, for example.
+ * chose and uses itself: ready for the poll is not ready for the call. Linux can do that with pipes
+ * since 6.4.
  */
 static ssize_t read_now(int fd, void *buffer, size_t length)
 {
@@ -82,17 +103,26 @@ static ssize_t write_now(int fd, const void *buffer, size_t length)
 	return count < 0 && errno == ENOTSOCK ? pwritev2(fd, &part, 1, -1, RWF_NOWAIT) : count;
 }
 
-/* Waits until the channel is ready, or its other end is closed. */
-static int wait_for_channel(int fd, short events, int64_t deadline, struct error *error)
+/*
+ * Waits until the channel is ready, or its other end is closed; or the connection ends, which the
+ * caller's hang-up does, too. What is ready again and again and never moves ends at the deadline.
+ */
+static int wait_for_channel(const struct vhost_client *client, int fd, short events,
+			    int64_t deadline, struct error *error)
 {
-	struct pollfd wanted = {.fd = fd, .events = events};
+	struct pollfd wanted[] = {
+		{.fd = fd, .events = events},
+		{.fd = client->channel.fd, .events = POLLRDHUP},
+	};
 	int64_t left = deadline - clock_now_ms();
-	int count = poll(&wanted, 1, left > 0 ? (int)left : 0);
+	int count = left > 0 ? poll(wanted, 2, (int)left) : 0;
 
 	if (count < 0 && errno != EINTR)
 		return error_set_errno(error, errno, "cannot wait for a state");
 	if (count == 0)
 		return error_set(error, ETIMEDOUT, "the device process does not move its state");
+	if (count > 0 && !wanted[0].revents)
+		return error_set(error, ECONNRESET, "the device process hung up");
 	return 0;
 }
 
@@ -108,7 +138,7 @@ int vhost_client_save_state(struct vhost_client *client, void *buffer, size_t si
 		uint8_t excess;
 		ssize_t count;
 
-		ret = wait_for_channel(fd, POLLIN, deadline, error);
+		ret = wait_for_channel(client, fd, POLLIN, deadline, error);
 		if (ret < 0)
 			return ret;
 		count = done < size ? read_now(fd, (uint8_t *)buffer + done, size - done) :
@@ -140,7 +170,7 @@ int vhost_client_load_state(struct vhost_client *client, const void *state, size
 	while (ret == 0 && done < length) {
 		ssize_t count;
 
-		ret = wait_for_channel(fd, POLLOUT, deadline, error);
+		ret = wait_for_channel(client, fd, POLLOUT, deadline, error);
 		if (ret < 0)
 			return ret;
 		count = write_now(fd, (const uint8_t *)state + done, length - done);

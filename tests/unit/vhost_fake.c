@@ -183,6 +183,7 @@ static void *run_fake(void *context)
 		else
 			raw_send(fake->socket, &reply);
 		raw_close_fds(&reply);
+		going &= !(fake->ends_with_state && request.id == VHOST_USER_SET_DEVICE_STATE_FD);
 	}
 	close(fake->socket);
 	return NULL;

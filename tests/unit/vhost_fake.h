@@ -50,6 +50,7 @@ struct fake {
 	size_t state_length;
 	uint64_t state_answer; /* to SET_DEVICE_STATE_FD */
 	bool keeps_channel;    /* does not close it when the state is saved */
+	bool ends_with_state;  /* hangs up when a transfer begins */
 	bool state_wrong;
 	int channel; /* of a state to be loaded, or its own choice; -1: none */
 	uint32_t spoil_id;

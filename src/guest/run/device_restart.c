@@ -63,6 +63,7 @@ int device_restart_begin(struct device_restart *restart, struct error *error)
 	restart->step = DEVICE_RESTART_RELEASING;
 	restart->before = supervised_process_pid(process);
 	restart->lost[0] = 0;
+	restart->attached_early = false;
 	timer_set_ms(&restart->limit, DEVICE_RESTART_RELEASE_MS);
 	return 0;
 }
@@ -72,7 +73,11 @@ void device_restart_released(struct device_restart *restart, const char *lost)
 	if (restart->step != DEVICE_RESTART_RELEASING)
 		return;
 	note_loss(restart, lost);
-	replace(restart);
+	/* The process had died, and the next one was there before the monitor came to it. */
+	if (restart->attached_early)
+		finish(restart, NULL);
+	else
+		replace(restart);
 }
 
 void device_restart_attached(struct device_restart *restart, const char *lost)
@@ -80,10 +85,14 @@ void device_restart_attached(struct device_restart *restart, const char *lost)
 	pid_t pid = supervised_process_pid(restart->process);
 
 	/* An event about the process before is late. */
-	if (restart->step != DEVICE_RESTART_REPLACING || !pid || pid == restart->before)
+	if (!device_restart_is_under_way(restart) || !pid || pid == restart->before)
 		return;
 	note_loss(restart, lost);
-	finish(restart, NULL);
+	/* The monitor still answers the request to let go. */
+	if (restart->step == DEVICE_RESTART_RELEASING)
+		restart->attached_early = true;
+	else
+		finish(restart, NULL);
 }
 
 void device_restart_close(struct device_restart *restart)

@@ -35,7 +35,8 @@ struct device_restart {
 	void *context;
 	/* The rest is private. */
 	enum { DEVICE_RESTART_NONE, DEVICE_RESTART_RELEASING, DEVICE_RESTART_REPLACING } step;
-	pid_t before; /* the process to be replaced */
+	pid_t before;	     /* the process to be replaced */
+	bool attached_early; /* the next one is attached, and @before not yet let go */
 	char lost[ERROR_MESSAGE_SIZE];
 	struct timer limit;
 };

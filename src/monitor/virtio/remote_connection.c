@@ -185,6 +185,8 @@ static bool loses_requests(const struct remote_device *remote)
 static void give_up_device(struct remote_device *remote)
 {
 	remote->refused = true;
+	/* Also what the process that refuses has mapped itself. */
+	shared_memory_inherit(&remote->shared_memory);
 	shared_memory_disinherit(&remote->shared_memory);
 	remote->events->needs_reset(remote->context);
 }
@@ -198,7 +200,7 @@ static int set_up_again(struct remote_device *remote, struct vhost_client *clien
 {
 	int result;
 
-	remote->memory_sent = remote->as_new = false;
+	remote->memory_sent = remote->as_new = remote->state_taken = false;
 	shared_memory_inherit(&remote->shared_memory);
 	if (remote->lost_requests) {
 		log_line(
@@ -253,6 +255,8 @@ static bool connect_again(struct remote_device *remote, struct error *error)
 	} else {
 		/* It may have started rings before it died. */
 		remote->lost_requests |= loses_requests(remote);
+		if (remote->state_taken)
+			remote_lose_state(remote, "the process that had taken it did not go on");
 		vhost_client_free(client);
 	}
 	pthread_mutex_unlock(&remote->lock);

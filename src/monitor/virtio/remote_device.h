@@ -132,6 +132,7 @@ struct remote_device {
 	uint8_t *state;
 	size_t state_length;
 	char state_lost[ERROR_MESSAGE_SIZE]; /* why it did not get there, or "" */
+	bool state_taken;		     /* by the process that is being set up */
 
 	/* The event loop's side. */
 	struct event_source connection, backend;

@@ -60,5 +60,7 @@ int remote_load_state(struct remote_device *remote, struct vhost_client *client,
 
 /* The state belongs to a driver that is gone. */
 void remote_forget_state(struct remote_device *remote);
+/* It did not get to the next process: says so, now and when a process is attached. */
+void remote_lose_state(struct remote_device *remote, const char *why);
 
 #endif

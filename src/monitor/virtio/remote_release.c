@@ -94,12 +94,18 @@ int remote_load_state(struct remote_device *remote, struct vhost_client *client,
 		return result;
 	result = load(remote, client, error);
 	remote_forget_state(remote);
+	remote->state_taken = result == 0;
 	if (result == 0)
 		return 0;
-	snprintf(remote->state_lost, sizeof(remote->state_lost), "%s", error->message);
-	log_line(LOG_WARNING, REMOTE_COMPONENT, "%s: its state is not loaded: %s", remote->name,
-		 error->message);
+	remote_lose_state(remote, error->message);
 	return result == -EIO ? 0 : result;
+}
+
+void remote_lose_state(struct remote_device *remote, const char *why)
+{
+	snprintf(remote->state_lost, sizeof(remote->state_lost), "%s", why);
+	log_line(LOG_WARNING, REMOTE_COMPONENT, "%s: its state is not loaded: %s", remote->name,
+		 why);
 }
 
 void remote_forget_state(struct remote_device *remote)

@@ -480,6 +480,16 @@ static void test_each_wait_has_a_limit(void **state)
 	assert_int_equal(done, 2);
 	assert_int_equal(failure.code, 0);
 	assert_string_equal(lost, "");
+	/* It had died, and the monitor has attached the next one before it came to the request. */
+	assert_int_equal(device_restart_begin(&restart, &error), 0);
+	restart.before++;
+	device_restart_attached(&restart, NULL);
+	assert_int_equal(done, 2);
+	device_restart_released(&restart, "it had died");
+	assert_int_equal(done, 3);
+	assert_int_equal(failure.code, 0);
+	assert_string_equal(lost, "it had died");
+	assert_int_equal(process.state, SUPERVISED_SERVING);
 	/* It dies before the monitor lets go: the one that was started since is not replaced. */
 	running = false;
 	assert_int_equal(device_restart_begin(&restart, &error), 0);
@@ -488,7 +498,7 @@ static void test_each_wait_has_a_limit(void **state)
 	device_restart_released(&restart, "it has died");
 	assert_int_equal(process.state, SUPERVISED_SERVING);
 	device_restart_attached(&restart, NULL);
-	assert_int_equal(done, 3);
+	assert_int_equal(done, 4);
 	assert_string_equal(lost, "it has died");
 	assert_int_equal(process.replacements, 2);
 	assert_int_equal(process.restarts, 1);

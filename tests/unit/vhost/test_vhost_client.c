@@ -13,6 +13,7 @@
 #include <cmocka.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -411,6 +412,44 @@ static void a_channel_that_would_block(void **state)
 	close(pipes[0]);
 }
 
+/*
+ * What it chose is always ready and never moves: a file with O_DIRECT at its end, which is no
+ * channel at all; or it takes nothing, and the connection ends.
+ */
+static void a_channel_that_never_moves(void **state)
+{
+	static const uint8_t large[1 << 20];
+	struct fake_fixture *fixture = *state;
+	struct fake *fake = &fixture->fake;
+	FILE *file = tmpfile();
+	struct error error;
+	int pair[2];
+
+	assert_non_null(file);
+	(void)!fcntl(fileno(file), F_SETFL, O_DIRECT);
+	fake_run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
+	fake->state_answer = 0;
+	fake->channel = dup(fileno(file));
+	assert_int_equal(do_load_state(fixture->client, &error), -EPROTO);
+	fake->channel = -1;
+	assert_int_equal(do_features(fixture->client, &error), -EPIPE);
+	fclose(file);
+	fake_stop(fixture);
+
+	fake_start(fixture, FAKE_PATIENCE_MS);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	fake->channel = pair[0];
+	fake->state_answer = 0;
+	fake->ends_with_state = true;
+	fake_run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, NULL, NULL, &error), &error);
+	assert_int_equal(vhost_client_load_state(fixture->client, large, sizeof(large), &error),
+			 -ECONNRESET);
+	fake->channel = -1;
+	close(pair[1]);
+}
+
 static void refused_configuration(void **state)
 {
 	struct fake_fixture *fixture = *state;
@@ -644,6 +683,7 @@ int main(void)
 		fake_test(refused_log),
 		fake_test(accepted_log_without_payload),
 		fake_test(a_channel_that_would_block),
+		fake_test(a_channel_that_never_moves),
 		fake_test(states_that_do_not_arrive),
 		fake_test(plain_device_processes_are_enough),
 		fake_test(an_operation_has_one_wait),
