@@ -162,6 +162,9 @@ int conform_execute(const struct conform_options *options, struct error *error)
 	struct error later;
 	int result, judged;
 
+	if (options->image && (options->keep || options->from.count))
+		return error_set_usage(error, "--image writes an image and runs nothing: it goes "
+					      "neither with keep nor with --from");
 	if (options->image)
 		return conform_image_write(options, error);
 	result = conform_options_check(options, error);

@@ -554,6 +554,9 @@ static void test_a_log_that_is_not_kept(void **state)
 	assert_int_equal(KEEP("bad", ORIGIN, "--only", "blk_*"), 2);
 	assert_int_equal(KEEP("bad", ORIGIN, "--from", "@/bad"), 2);
 	assert_int_equal(CALL("keep", "@/result", "--from", "@/bad", ORIGIN), 2);
+	/* It would write an image there. */
+	assert_int_equal(CALL("keep", "@/r.json", "--from", "@/bad", "--image", "@/image", ORIGIN),
+			 2);
 	check_said(&errors, "a result file is named NAME.json");
 	assert_int_equal(CALL("keep"), 2);
 	assert_int_equal(CALL("kept", "@/r.json"), 2);
