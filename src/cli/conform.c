@@ -125,7 +125,9 @@ static const struct option_row conform_option_rows[] = {
 			"it has the variables of --command, and $AVP_SOCKET is a "
 			"path for the control socket of the hypervisor",
 	},
-	FILE_ROW("image", image, "run nothing: write the guest's image, to boot it elsewhere"),
+	FILE_ROW("image", image,
+		 "run nothing: write the guest's image, to boot it elsewhere; with keep and --from: "
+		 "the image that ran there, whose name and digest go into the result"),
 	{
 		.name = "image-format",
 		.type = OPTION_CHOICE,

@@ -15,7 +15,6 @@
 #include "conform/conform_image.h"
 #include "conform/conform_judge.h"
 #include "conform/conform_keep.h"
-#include "conform/conform_output.h"
 #include "conform/conform_report.h"
 #include "conform/conform_run.h"
 #include "conform/conform_summary.h"
@@ -119,31 +118,12 @@ static int check_keep(const struct conform_options *options, struct error *error
 	return 0;
 }
 
-/* Copies the log that was read to where the result's log is. */
-static int copy_log(const char *from, const char *to, struct error *error)
-{
-	cleanup_file FILE *file = fopen(from, "re");
-	struct conform_output output;
-	char buffer[16384];
-	size_t length;
-
-	if (!file)
-		return error_set_errno(error, errno, "%s", from);
-	if (conform_output_open(&output, to, error) < 0)
-		return -error->code;
-	while ((length = fread(buffer, 1, sizeof(buffer), file)) > 0)
-		fwrite(buffer, 1, length, output.file);
-	return conform_output_close(&output, error);
-}
-
 static int keep(const struct conform_options *options, const struct conform_judge *judge,
-		const char *log, struct error *error)
+		struct error *error)
 {
 	cleanup_free char *command = NULL;
 	int result = conform_options_describe_command(&command, options, error);
 
-	if (result == 0 && options->from.count)
-		result = copy_log(options->from.items[0], log, error);
 	return result < 0 ? result : conform_keep(options, judge, command, options->keep, error);
 }
 
@@ -162,10 +142,10 @@ int conform_execute(const struct conform_options *options, struct error *error)
 	struct error later;
 	int result, judged;
 
-	if (options->image && (options->keep || options->from.count))
-		return error_set_usage(error, "--image writes an image and runs nothing: it goes "
-					      "neither with keep nor with --from");
-	if (options->image)
+	if (options->image && !options->keep != !options->from.count)
+		return error_set_usage(error, "--image names the image that ran only with both "
+					      "keep and --from");
+	if (options->image && !options->keep)
 		return conform_image_write(options, error);
 	result = conform_options_check(options, error);
 	if (result == 0)
@@ -195,5 +175,5 @@ int conform_execute(const struct conform_options *options, struct error *error)
 	if (result < 0 || judged < 0)
 		return result < 0 ? result : judged;
 	result = conform_summary(&conform.judge, &conform.waivers);
-	return options->keep ? keep(options, &conform.judge, log, error) : result;
+	return options->keep ? keep(options, &conform.judge, error) : result;
 }

@@ -17,7 +17,8 @@
 #include "conform/conform_output.h"
 #include "conform/conform_report.h"
 
-#define SEAL "seal"
+#define SEAL	   "seal"
+#define NOT_STATED "not stated"
 
 static void free_json(json_t **json)
 {
@@ -91,22 +92,53 @@ static int check_log(const struct conform_judge *judge, const char *path, struct
 	return 0;
 }
 
-/* The image that the guest says it was started from. */
-static int find_image(char path[PATH_MAX], const struct conform_options *options,
-		      const struct conform_judge *judge, struct error *error)
+/*
+ * The image that ran and its digest: this program's own, or for a log from elsewhere the one that
+ * is named. Both are "not stated" if nobody says which one it was.
+ */
+static int describe_image(char path[PATH_MAX], char digest[SHA256_TEXT],
+			  const struct conform_options *options, struct error *error)
 {
-	struct conform_options image = *options;
+	int result = 0;
 
-	if (options->format == IMAGE_NATIVE && options->from.count)
-		image.format = !strcmp(judge->architecture, "arm64") ? IMAGE_ARM64 :
-			       !strcmp(judge->entry, "bzimage")	     ? IMAGE_BZIMAGE :
-								       IMAGE_ELF;
-	return conform_image_find(path, &image, error);
+	if (!options->from.count)
+		result = conform_image_find(path, options, error);
+	else
+		snprintf(path, PATH_MAX, "%s", options->image ? options->image : NOT_STATED);
+	if (result == 0 && options->from.count && !options->image)
+		strcpy(digest, NOT_STATED);
+	else if (result == 0)
+		result = sha256_file(path, digest, error);
+	return result;
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
 }
 
 static int set_text(json_t *root, const char *key, const char *text)
 {
 	return json_object_set_new(root, key, json_string(text));
+}
+
+/* Copies the log that was read to where the result's log is. */
+static int copy_log(const char *from, const char *to, struct error *error)
+{
+	cleanup_file FILE *file = fopen(from, "re");
+	struct conform_output output;
+	char buffer[16384];
+	size_t length;
+
+	if (!file)
+		return error_set_errno(error, errno, "%s", from);
+	if (conform_output_open(&output, to, error) < 0)
+		return -error->code;
+	while ((length = fread(buffer, 1, sizeof(buffer), file)) > 0)
+		fwrite(buffer, 1, length, output.file);
+	return conform_output_close(&output, error);
 }
 
 int conform_keep(const struct conform_options *options, const struct conform_judge *judge,
@@ -123,11 +155,10 @@ int conform_keep(const struct conform_options *options, const struct conform_jud
 	if (result == 0)
 		result = conform_keep_log_path(&log, path, error);
 	if (result == 0)
-		result = sha256_file(log, digests[0], error);
+		result = sha256_file(options->from.count ? options->from.items[0] : log, digests[0],
+				     error);
 	if (result == 0)
-		result = find_image(image, options, judge, error);
-	if (result == 0)
-		result = sha256_file(image, digests[1], error);
+		result = describe_image(image, digests[1], options, error);
 	if (result < 0)
 		return result;
 	root = conform_report_describe(judge);
@@ -135,12 +166,15 @@ int conform_keep(const struct conform_options *options, const struct conform_jud
 	    set_text(root, "host", options->host) < 0 ||
 	    set_text(root, "hypervisor", options->hypervisor) < 0 ||
 	    set_text(root, "command", command) < 0 ||
-	    set_text(root, "image", strrchr(image, '/') + 1) < 0 ||
+	    set_text(root, "image", base_name(image)) < 0 ||
 	    set_text(root, "image sha256", digests[1]) < 0 ||
-	    set_text(root, "log file", strrchr(log, '/') ? strrchr(log, '/') + 1 : log) < 0 ||
+	    set_text(root, "log file", base_name(log)) < 0 ||
 	    set_text(root, "log sha256", digests[0]) < 0)
 		return error_set_usage(error, "--host and --hypervisor must be UTF-8");
-	return write_result(root, path, error);
+	/* Only now, so that a refused result leaves no log behind. */
+	if (options->from.count)
+		result = copy_log(options->from.items[0], log, error);
+	return result < 0 ? result : write_result(root, path, error);
 }
 
 /* A kept result and what its log says. */

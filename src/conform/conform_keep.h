@@ -15,8 +15,8 @@
 int conform_keep_log_path(char **log, const char *path, struct error *error);
 
 /*
- * Writes the result file at @path, whose log is already beside it, from @judge, which has judged
- * each profile without waivers. The origin comes from @options and @command. An error if the log is
+ * Writes the result file at @path from @judge, which has judged each profile without waivers. The log
+ * of a run is already beside it; one of --from is copied there. The origin comes from @options and @command. An error if the log is
  * not whole, or tests were left out. Returns 0 or a negative errno with *error set.
  */
 int conform_keep(const struct conform_options *options, const struct conform_judge *judge,
