@@ -12,7 +12,11 @@
 #include "conform/conform_log.h"
 #include "conform/conform_summary.h"
 
-#define PROFILE "--profile="
+#define PROFILE "--profile"
+#define USAGE                                                                      \
+	"usage: avp-conform-log [--profile=NAME,...] LOG...\n"                     \
+	"LOG: the guest's console, - is standard input; several are the boots of " \
+	"one guest, in this order\n"
 
 struct run {
 	struct conform_log log;
@@ -39,14 +43,24 @@ int main(int argc, char **argv)
 	struct error error;
 	int first = 1;
 
+	if (argc == 2 && !strcmp(argv[1], "--help")) {
+		fputs(USAGE, stdout);
+		return 0;
+	}
 	for (; first < argc && !strncmp(argv[first], PROFILE, strlen(PROFILE)); first++) {
-		argv[first] += strlen(PROFILE);
-		profiles.count++;
+		char *name = argv[first] + strlen(PROFILE);
+
+		if (*name == '=')
+			name++;
+		else if (!*name && first + 1 < argc)
+			name = argv[++first];
+		else
+			break;
+		/* Never beyond the words that were read. */
+		profiles.items[profiles.count++] = name;
 	}
 	if (first == argc || (argv[first][0] == '-' && argv[first][1])) {
-		fprintf(stderr, "usage: avp-conform-log [--profile=NAME,...] LOG...\n"
-				"LOG: the guest's console, - is standard input; several are the "
-				"boots of one guest, in this order\n");
+		fputs(USAGE, stderr);
 		return ERROR_EXIT_USAGE;
 	}
 	if (conform_judge_check_profiles(&profiles, &error) < 0)
