@@ -411,7 +411,8 @@ struct conform_columns conform_judge_columns(const struct conform_judge *judge)
 		const struct conform_test *test = &log->tests[i];
 
 		columns.environment += conform_is_environment(test);
-		if (!conform_is_bad(test))
+		/* What is not in the log breaks nothing. */
+		if (!conform_is_bad(test) || test->verdict == CONFORM_UNKNOWN)
 			continue;
 		if (conform_judge_basis(test) == CONTRACT_STANDARD)
 			columns.standard++;

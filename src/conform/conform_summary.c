@@ -12,20 +12,24 @@
 
 static void show_failures(const struct conform_log *log)
 {
+	size_t unknown = conform_log_count(log, CONFORM_UNKNOWN);
+
 	for (size_t i = 0; i < log->count; i++) {
 		const struct conform_test *test = &log->tests[i];
 
-		if (!conform_is_bad(test))
+		if (!conform_is_bad(test) || test->verdict == CONFORM_UNKNOWN)
 			continue;
 		printf(COLUMN "%s%s%s%s%s",
-		       test->waived ? "waived" : conform_verdict_name(test->verdict),
-		       test->name[0] ? test->name : "(a test that is not in the log)",
+		       test->waived ? "waived" : conform_verdict_name(test->verdict), test->name,
 		       test->message[0] ? ": " : "", test->message,
 		       test->requirements[0] ? "; breaks " : "", test->requirements);
 		if (test->waived)
 			printf(" (%s)", test->waived);
 		putchar('\n');
 	}
+	if (unknown)
+		printf(COLUMN "%zu tests that are not in the log\n",
+		       conform_verdict_name(CONFORM_UNKNOWN), unknown);
 }
 
 /* Whether a waiver names something that the log shows to be kept. */

@@ -127,6 +127,17 @@ static void test_columns(void **state)
 	assert_int_equal(conform_judge_columns(&judge).standard, 1);
 	assert_int_equal(conform_judge_columns(&judge).own, 1);
 	assert_int_equal(conform_judge_columns(&judge).environment, 1);
+	/* Tests that a cut log does not have are in no column. */
+	text = (struct guest_log){.used = 0};
+	guest_log_boot(&text, 1, "");
+	guest_log_say(&text, "1..9");
+	guest_log_test(&text, "boot_cmdline", "ok", NULL);
+	judge_text(NULL);
+	assert_int_equal(conform_log_count(&log_read, CONFORM_UNKNOWN), 8);
+	/* The one test is wedged: the hypervisor ended after it. */
+	assert_int_equal(conform_judge_columns(&judge).standard +
+				 conform_judge_columns(&judge).own,
+			 1);
 }
 
 static void test_a_required_test_that_is_skipped(void **state)
