@@ -15,9 +15,11 @@
 int conform_keep_log_path(char **log, const char *path, struct error *error);
 
 /*
- * Writes the result file at @path from @judge, which has judged each profile without waivers. The log
- * of a run is already beside it; one of --from is copied there. The origin comes from @options and @command. An error if the log is
- * not whole, or tests were left out. Returns 0 or a negative errno with *error set.
+ * Writes the result file at @path from @judge, which has judged each profile without waivers. The
+ * log of a run is already beside it; one of --from is copied there. The origin comes from @options
+ * and
+ * @command. An error if the log is not whole, or tests were left out. Returns 0 or a negative errno
+ * with *error set.
  */
 int conform_keep(const struct conform_options *options, const struct conform_judge *judge,
 		 const char *command, const char *path, struct error *error);

@@ -135,8 +135,7 @@ static void test_columns(void **state)
 	judge_text(NULL);
 	assert_int_equal(conform_log_count(&log_read, CONFORM_UNKNOWN), 8);
 	/* The one test is wedged: the hypervisor ended after it. */
-	assert_int_equal(conform_judge_columns(&judge).standard +
-				 conform_judge_columns(&judge).own,
+	assert_int_equal(conform_judge_columns(&judge).standard + conform_judge_columns(&judge).own,
 			 1);
 }
 
