@@ -172,7 +172,7 @@ static ssize_t receive_offer(int socket, struct channel_offer *offer, int *fd)
 
 int channel_accept(struct channel *channel, int socket, struct error *error)
 {
-	struct channel_offer offer;
+	struct channel_offer offer = {0};
 	cleanup_fd int fd = -1;
 	struct channel_shape shape;
 	struct stat status;
