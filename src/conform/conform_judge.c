@@ -507,7 +507,7 @@ static bool is_chosen(const struct option_list *profiles, size_t profile, bool h
 
 static void choose_profiles(struct conform_judge *judge, const struct option_list *profiles)
 {
-	for (size_t i = 0; contract_profiles[i].name && i < CONFORM_PROFILES_MAX; i++) {
+	for (size_t i = 0; i < CONFORM_PROFILES_MAX && contract_profiles[i].name; i++) {
 		const char *own = contract_profiles[i].name;
 		bool here = !is_architecture(own) || !strcmp(own, judge->architecture);
 
@@ -581,7 +581,7 @@ int conform_judge_log(struct conform_judge *judge, struct conform_log *log,
 	for (size_t i = 0; i < rows; i++)
 		judge_row(judge, &contract_rows[i], waivers, &judge->rows[i]);
 	choose_profiles(judge, profiles);
-	for (unsigned int i = 0; contract_profiles[i].name && i < CONFORM_PROFILES_MAX; i++)
+	for (unsigned int i = 0; i < CONFORM_PROFILES_MAX && contract_profiles[i].name; i++)
 		judge_profile(judge, i);
 	mark_waived(judge, log, waivers);
 	return 0;
