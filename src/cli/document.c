@@ -12,7 +12,7 @@
 #include "base/cleanup.h"
 #include "cli/avp.h"
 #include "device/kit/device_type.h"
-#include "guest/config/json_file.h"
+#include "host/json_file.h"
 
 static int close_stream(FILE **stream, const char *path, struct error *error)
 {

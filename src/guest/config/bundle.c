@@ -20,8 +20,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "guest/config/confined_file.h"
-#include "guest/config/json_file.h"
-#include "guest/config/option_json.h"
+#include "host/json_file.h"
+#include "host/option_json.h"
 
 #define ANNOTATION	  "org.avp.config"
 #define IMAGE_DEVICE_NAME "image"
@@ -381,6 +381,7 @@ static int read_annotation(const struct bundle *bundle, const char *value, struc
 		.key = "",
 		.directory = bundle->directory,
 		.confinement = &confinement,
+		.confine = confined_path_pin,
 	};
 	cleanup_json json_t *avp = NULL;
 	cleanup_fd int fd = -1;

@@ -11,8 +11,8 @@
 #include "base/text.h"
 #include "guest/config/bundle.h"
 #include "guest/config/config.h"
-#include "guest/config/json_file.h"
-#include "guest/config/option_json.h"
+#include "host/json_file.h"
+#include "host/option_json.h"
 
 /* Splits a text into an array of its words. */
 static json_t *split_words(const char *text)

@@ -15,7 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
-#include "guest/config/json_file.h"
+#include "host/json_file.h"
 
 #define DIRECTORIES  "annotation-directories"
 #define SIZE_MAXIMUM 65536

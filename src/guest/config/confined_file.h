@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/option.h"
 #include "guest/config/config.h"
-#include "guest/config/option_json.h"
+#include "host/option_json.h"
 
 /*
  * The administrator names more directories here: {"annotation-directories": ["/etc/avp/guests"]}.

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 #include "guest/config/config.h"
-#include "guest/config/option_json.h"
+#include "host/option_json.h"
 
 /* What text_is_name accepts. */
 #define NAME_PATTERN "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"

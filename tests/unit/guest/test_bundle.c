@@ -731,7 +731,8 @@ static void the_administrator_allows_more(void **state)
 	struct confinement confinement = {.pinned = &pinned};
 	const struct json_location location = {.source = "x",
 					       .key = "file",
-					       .confinement = &confinement};
+					       .confinement = &confinement,
+					       .confine = confined_path_pin};
 	cleanup_free char *held = NULL;
 	struct scratch scratch;
 	char administrator[160], inside[160], text[300];

@@ -19,7 +19,7 @@
 #include "guest/config/bundle.h"
 #include "guest/config/bundle_example.h"
 #include "guest/config/host_kernel.h"
-#include "guest/config/json_file.h"
+#include "host/json_file.h"
 #include "unit/scratch.h"
 
 static struct scratch scratch;

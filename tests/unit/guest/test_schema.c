@@ -16,8 +16,8 @@
 #include "guest/config/bundle.h"
 #include "guest/config/bundle_example.h"
 #include "guest/config/config.h"
-#include "guest/config/json_file.h"
-#include "guest/config/option_json.h"
+#include "host/json_file.h"
+#include "host/option_json.h"
 #include "guest/config/schema.h"
 
 static const char *type_of(const json_t *schema)

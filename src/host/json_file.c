@@ -2,7 +2,7 @@
 /*
  * Reads JSON (RFC 8259) strictly, from memory or from a file.
  */
-#include "guest/config/json_file.h"
+#include "host/json_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

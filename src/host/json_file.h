@@ -3,8 +3,8 @@
  * Reads JSON (RFC 8259) strictly: duplicate keys are errors, size and depth are limited, and errors
  * give line and column.
  */
-#ifndef AVP_GUEST_CONFIG_JSON_FILE_H
-#define AVP_GUEST_CONFIG_JSON_FILE_H
+#ifndef AVP_HOST_JSON_FILE_H
+#define AVP_HOST_JSON_FILE_H
 
 #include <jansson.h>
 #include <stddef.h>

@@ -3,8 +3,8 @@
  * Options as JSON: reading members of an options struct from a JSON object as their rows describe
  * them, and writing them.
  */
-#ifndef AVP_GUEST_CONFIG_OPTION_JSON_H
-#define AVP_GUEST_CONFIG_OPTION_JSON_H
+#ifndef AVP_HOST_OPTION_JSON_H
+#define AVP_HOST_OPTION_JSON_H
 
 #include <jansson.h>
 
@@ -18,8 +18,13 @@ struct json_location {
 	const char *source;    /* the file: "DIR/config.json" */
 	const char *key;       /* of the value: "avp.devices[1].serial"; "" for the whole */
 	const char *directory; /* base of relative paths; NULL: they stay as they are */
-	/* Where paths must lead (guest/config/confined_file.h); NULL: anywhere. */
+	/*
+	 * Where paths must lead, and what confines them to it: returns 0 with the path to use, owned by
+	 * the caller, or a negative errno with *error set. NULL: anywhere.
+	 */
 	const struct confinement *confinement;
+	int (*confine)(const char *path, enum option_path_use use,
+		       const struct json_location *location, char **confined, struct error *error);
 };
 
 /* The name of a value's type with its article, for errors: "a string". */

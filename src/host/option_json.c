@@ -3,7 +3,7 @@
  * Options as JSON: reading members of an options struct from a JSON object as their rows describe
  * them, and writing them.
  */
-#include "guest/config/option_json.h"
+#include "host/option_json.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,7 +12,6 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
-#include "guest/config/confined_file.h"
 
 /* Keys are cut here in errors. */
 #define KEY_LENGTH 200
@@ -68,7 +67,7 @@ static int resolve_path(const char *path, enum option_path_use use,
 		path = joined;
 	}
 	if (location->confinement)
-		return confined_path_pin(path, use, location, resolved, error);
+		return location->confine(path, use, location, resolved, error);
 	*resolved = take_pointer(joined);
 	return 0;
 }
