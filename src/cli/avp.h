@@ -16,6 +16,7 @@ extern const struct command command_help;
 extern const struct command command_hold_descriptors;
 extern const struct command command_monitor;
 extern const struct command command_run;
+extern const struct command command_service;
 extern const struct command command_spec;
 
 #endif

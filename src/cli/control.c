@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* `avp control`: asks a guest that runs something over its control socket. */
+/* `avp control`: asks a guest or a service that runs something over its control socket. */
 #include "cli/avp.h"
 
 #include <errno.h>
@@ -9,13 +9,17 @@
 #include "base/control.h"
 #include "guest/run/control.h"
 #include "host/guest_directory.h"
+#include "host/service_link.h"
 
 /* A request, and what has come of it. */
 struct request {
 	struct event_loop loop;
 	struct control_channel channel;
 	struct control_message message;
-	const char *guest;
+	const char *guest; /* or the path of a service's socket */
+	/* The interface to speak, and what to call the other end. */
+	const char *interface, *kind;
+	unsigned int version;
 	bool follows; /* the answer, the events */
 	bool greeted, done;
 	int result;
@@ -51,26 +55,26 @@ static void take_greeting(struct request *request, const struct control_line *li
 
 	request->greeted = true;
 	if (!strcmp(line->verb, CONTROL_HELLO) && interface &&
-	    !strcmp(interface, guest_interface.name) &&
-	    control_line_number(line, "version", &version) && version == guest_interface.version) {
+	    !strcmp(interface, request->interface) &&
+	    control_line_number(line, "version", &version) && version == request->version) {
 		result = control_message_send(&request->message,
 					      control_channel_socket(&request->channel), -1);
 		if (result < 0)
-			finish(request, error_set_errno(request->error, -result, "guest '%s'",
-							request->guest));
+			finish(request, error_set_errno(request->error, -result, "%s '%s'",
+							request->kind, request->guest));
 		return;
 	}
 	finish(request, error_set(request->error, EPROTO,
-				  "guest '%s' does not speak version %u of the interface; use the "
+				  "%s '%s' does not speak version %u of the interface; use the "
 				  "avp that runs it",
-				  request->guest, guest_interface.version));
+				  request->kind, request->guest, request->version));
 }
 
 static void take_error(struct request *request, const struct control_line *line)
 {
 	int result = control_line_error(line, request->error);
 
-	error_prefix(request->error, "guest '%s'", request->guest);
+	error_prefix(request->error, "%s '%s'", request->kind, request->guest);
 	/* The call was wrong. */
 	request->error->usage = result == -EINVAL || result == -ENOSYS;
 	finish(request, result);
@@ -106,7 +110,8 @@ static void handle_end(void *context, const struct error *error)
 	if (!error && request->follows)
 		finish(request, 0);
 	else
-		finish(request, error_set(request->error, EPIPE, "guest '%s': %s", request->guest,
+		finish(request, error_set(request->error, EPIPE, "%s '%s': %s", request->kind,
+					  request->guest,
 					  error ? error->message : "it has closed the connection"));
 }
 
@@ -147,8 +152,20 @@ static int make_message(struct request *request, const char *verb, char *const *
 static int ask(struct request *request)
 {
 	struct error *error = request->error;
-	int fd = guest_directory_connect(request->guest, error), result;
+	int fd, result;
 
+	/* The name of a guest has no slash. */
+	if (strchr(request->guest, '/')) {
+		request->kind = "service";
+		request->interface = SERVICE_INTERFACE;
+		request->version = SERVICE_VERSION;
+		fd = service_link_connect(request->guest, error);
+	} else {
+		request->kind = "guest";
+		request->interface = guest_interface.name;
+		request->version = guest_interface.version;
+		fd = guest_directory_connect(request->guest, error);
+	}
 	if (fd < 0)
 		return fd;
 	control_channel_init(&request->channel);
@@ -220,11 +237,12 @@ __attribute__((constructor)) static void list_verbs(void)
 
 const struct command command_control = {
 	.name = "control",
-	.summary = "ask a guest that runs",
+	.summary = "ask a guest or a service that runs",
 	.description =
 		"Sends the request VERB to the guest NAME of this user, and prints what it "
 		"answers: lines of fields, as docs/control.md describes. With `events` it prints "
-		"the events of the guest until that ends.",
+		"the events of the guest until that ends. A NAME with a slash is the path of the "
+		"socket of a service, whose verbs docs/services.md lists.",
 	.keys = keys,
 	.operands = "NAME VERB [FIELD=VALUE]...",
 	.completion = completion,

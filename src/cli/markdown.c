@@ -13,7 +13,9 @@
 #include "guest/config/config.h"
 #include "guest/engine/engine_feature.h"
 #include "guest/run/control.h"
+#include "host/service_link.h"
 #include "monitor/run/control_socket.h"
+#include "service/kit/service_type.h"
 
 /* Prints text for a cell; escapes bars, which end it, and <, which starts a tag. */
 static void print_cell(FILE *stream, const char *text)
@@ -154,6 +156,24 @@ static void print_types(FILE *stream)
 			type->name);
 }
 
+/* Prints the services with links to their pages. */
+static void print_services(FILE *stream)
+{
+	fputs("| service | what it serves | page |\n| --- | --- | --- |\n", stream);
+	for (size_t i = 0; service_types[i]; i++) {
+		const char *name = service_types[i]->name;
+		char room[COMMAND_PATH_LENGTH];
+		size_t at = 0;
+
+		/* A folder's name has no dash. */
+		for (; name[at] && at < sizeof(room) - 1; at++)
+			room[at] = (char)(name[at] == '-' ? '_' : name[at]);
+		room[at] = 0;
+		fprintf(stream, "| `%s` | %s | [%s.md](../src/service/%s/%s.md) |\n", name,
+			service_types[i]->summary, name, room, name);
+	}
+}
+
 /* Prints rows of a table: the fields of a verb or event in one cell. */
 static void print_verb(FILE *stream, const struct control_verb *verb)
 {
@@ -174,14 +194,11 @@ static void print_verb(FILE *stream, const struct control_verb *verb)
 	print_cell(stream, verb->help);
 }
 
-/* Prints the verbs and events of a control socket. */
-static void print_interface(FILE *stream, const struct control_interface *interface)
+/* Prints verbs with what they answer. */
+static void print_verbs(FILE *stream, const struct control_verb *verbs)
 {
-	fprintf(stream,
-		"Interface `%s`, version %u.\n\n"
-		"| verb | fields | what it does | answer |\n| --- | --- | --- | --- |\n",
-		interface->name, interface->version);
-	for (const struct control_verb *verb = interface->verbs; verb->name; verb++) {
+	fputs("| verb | fields | what it does | answer |\n| --- | --- | --- | --- |\n", stream);
+	for (const struct control_verb *verb = verbs; verb->name; verb++) {
 		const char *separator = "";
 
 		print_verb(stream, verb);
@@ -192,6 +209,30 @@ static void print_interface(FILE *stream, const struct control_interface *interf
 		}
 		fprintf(stream, "%s|\n", *separator ? " " : "");
 	}
+}
+
+/* Prints what a configuration file of a service may contain. */
+static void print_service_keys(FILE *stream, const struct service_type *type)
+{
+	char prefix[COMMAND_PATH_LENGTH];
+
+	print_keys_heading(stream);
+	snprintf(prefix, sizeof(prefix), "%s.", type->key);
+	for (const struct option_row *row = type->options; row->name; row++)
+		print_key(stream, prefix, row);
+	for (const struct option_row *row = type->client_options; row->name; row++)
+		print_key(stream, "clients.NAME.", row);
+	if (!type->verbs)
+		return;
+	fputs("\nVerbs beside those of every service:\n\n", stream);
+	print_verbs(stream, type->verbs);
+}
+
+/* Prints the verbs and events of a control socket. */
+static void print_interface(FILE *stream, const struct control_interface *interface)
+{
+	fprintf(stream, "Interface `%s`, version %u.\n\n", interface->name, interface->version);
+	print_verbs(stream, interface->verbs);
 	fputs("\n| event | fields | what happened |\n| --- | --- | --- |\n", stream);
 	for (const struct control_verb *event = interface->events; event->name; event++) {
 		print_verb(stream, event);
@@ -248,6 +289,20 @@ int markdown_print(const char *section, FILE *stream, struct error *error)
 		print_interface(stream, section[0] == 'g' ? &guest_interface : &monitor_interface);
 		return 0;
 	}
+	if (!strcmp(section, "services")) {
+		print_services(stream);
+		return 0;
+	}
+	if (!strcmp(section, "service-control")) {
+		print_interface(stream,
+				&(struct control_interface){SERVICE_INTERFACE, SERVICE_VERSION,
+							    service_verbs, service_events});
+		return 0;
+	}
+	if (service_type_find(section)) {
+		print_service_keys(stream, service_type_find(section));
+		return 0;
+	}
 	if (!strcmp(section, "serving")) {
 		print_options(stream, serve_option_rows);
 		return 0;
@@ -257,7 +312,8 @@ int markdown_print(const char *section, FILE *stream, struct error *error)
 		return error_set_usage(
 			error,
 			"there is no section '%.60s'; give bundle, devices, guest-control, limits, "
-			"monitor-control, serving, the type of a device, or a subcommand such as run",
+			"monitor-control, service-control, services, serving, the type of a "
+			"device, a service, or a subcommand such as run",
 			section);
 	for (const struct option_group *group = search.found->groups; group && group->title;
 	     group++) {

@@ -19,8 +19,8 @@ struct json_location {
 	const char *key;       /* of the value: "avp.devices[1].serial"; "" for the whole */
 	const char *directory; /* base of relative paths; NULL: they stay as they are */
 	/*
-	 * Where paths must lead, and what confines them to it: returns 0 with the path to use, owned by
-	 * the caller, or a negative errno with *error set. NULL: anywhere.
+	 * Where paths must lead, and what confines them to it: returns 0 with the path to use,
+	 * owned by the caller, or a negative errno with *error set. NULL: anywhere.
 	 */
 	const struct confinement *confinement;
 	int (*confine)(const char *path, enum option_path_use use,

@@ -31,6 +31,7 @@ enum sandbox_need {
 	SANDBOX_READER = 512,	/* only reads a file again and again */
 	SANDBOX_TIMES = 1024,	/* a broker's: opens the run times of the monitor's threads */
 	SANDBOX_CONTROL = 2048, /* serves a control socket */
+	SANDBOX_CHANNEL = 4096, /* ends of channels between a service and its clients */
 };
 
 /* The accesses by name that a process keeps. */

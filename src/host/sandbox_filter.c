@@ -155,6 +155,11 @@ static const struct rule rules[] = {
 	FOR(SANDBOX_CONTROL, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_SNDBUF)),
 	/* Leaves the log of who started it. */
 	FOR(SANDBOX_CONTROL, dup3),
+	/* Wake-ups, the seals of a channel that is offered, and timers. */
+	FOR(SANDBOX_CHANNEL, sendto, IS_NULL(4)),
+	FOR(SANDBOX_CHANNEL, recvfrom),
+	FOR(SANDBOX_CHANNEL, fcntl, IS(1, F_GET_SEALS)),
+	FOR(SANDBOX_CHANNEL, timerfd_settime),
 	/* The ring is restricted to transfers on the image: file_ring.c. */
 	FOR(SANDBOX_RING, io_uring_enter),
 

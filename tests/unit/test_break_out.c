@@ -433,6 +433,15 @@ static void test_own_sockets(void **state)
 			WITH_LANDLOCK, NULL);
 }
 
+/* It removes its own socket, as above. */
+static void test_service(void **state)
+{
+	if (sandbox_landlock_version() < 1)
+		skip();
+	check_locked_in("avp service can-bus --socket-path @/bus.sock --log @/bus.log", IN_DEVICE,
+			WITH_LANDLOCK, NULL);
+}
+
 static void test_monitor(void **state)
 {
 	if (!can_open("/dev/kvm"))
@@ -568,6 +577,7 @@ int main(void)
 		cmocka_unit_test(test_user_network),
 		cmocka_unit_test(test_reader),
 		cmocka_unit_test(test_own_sockets),
+		cmocka_unit_test(test_service),
 		cmocka_unit_test(test_monitor),
 		cmocka_unit_test(test_broker),
 		cmocka_unit_test(test_supervisor),

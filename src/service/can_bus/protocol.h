@@ -2,10 +2,11 @@
 /*
  * What a CAN bus and its clients say to each other over a channel (service/channel/channel.h). Each
  * message is one of these structs, and its kind says which; numbers are in the byte order of the
- * machine. docs/can-bus.md describes it for those who write a client.
+ * machine. can-bus.md describes it for those who write a client.
  *
- * A client numbers its participations: START opens one, STOP ends it, and what belongs to one that
- * has ended is ignored by both ends.
+ * A client numbers its participations: START opens one, and ends the one before; STOP ends it; what
+ * belongs to one that has ended is ignored by both ends. While the channel to a client has no room
+ * for the longest message, the bus takes nothing from it, and frames for it are lost.
  */
 #ifndef AVP_SERVICE_CAN_BUS_PROTOCOL_H
 #define AVP_SERVICE_CAN_BUS_PROTOCOL_H

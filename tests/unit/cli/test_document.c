@@ -271,7 +271,7 @@ static void bash_completes_by_the_tables(void **state)
 	make_guest(&scratch, "dead", false);
 
 	assert_string_equal(complete(&scratch, "avp ru"), "run ");
-	check_part(complete(&scratch, "avp \"\""), "device doctor help monitor run spec ");
+	check_part(complete(&scratch, "avp \"\""), "device doctor help monitor run service spec ");
 	assert_null(strstr(complete(&scratch, "avp \"\""), "document"));
 	assert_string_equal(complete(&scratch, "avp --log-l"), "--log-level ");
 	assert_string_equal(complete(&scratch, "avp --log-level \"\""),
@@ -317,7 +317,7 @@ static void bash_completes_by_the_tables(void **state)
 	assert_string_equal(complete(&scratch, "avp help de"), "device ");
 	/* After help come only names of subcommands, at every depth. */
 	check_part(complete(&scratch, "avp help \"\""),
-		   "conform control device doctor help monitor run spec ");
+		   "conform control device doctor help monitor run service spec ");
 	assert_string_equal(complete(&scratch, "avp help device bl"), "block ");
 	check_part(complete(&scratch, "avp help device \"\""), "block console entropy net ");
 	/* The guests that run, and what they can be asked for. */
