@@ -18,6 +18,9 @@
 /* An error frame: flags of up to 12 bits, the delimiter of 8, and the intermission of 3. */
 #define ERROR_BITS (12 + 8 + 3)
 
+/* Frames that are carried late, before a new one is taken. */
+#define CATCH_UP_MAX 64
+
 /* A frame in units of an allowance. */
 #define ONE_FRAME (UINT64_C(1) << 32)
 
@@ -173,6 +176,9 @@ void can_bus_stop(struct can_bus *bus, struct can_bus_node *node)
 void can_bus_send(struct can_bus *bus, struct can_bus_node *node, uint32_t tag,
 		  const struct can_bus_frame *frame, uint64_t now_ns)
 {
+	/* What the bus has carried until now does not wait for this frame. */
+	if (bus->settings.bit_rate)
+		can_bus_run(bus, now_ns, CATCH_UP_MAX);
 	if (!node->started || node->waiting_count == CAN_BUS_PENDING_MAX) {
 		give_back(bus, node, tag);
 		return;
@@ -243,17 +249,17 @@ static uint64_t allowance_wait(struct can_bus_node *node, uint64_t now_ns)
 {
 	uint64_t rate = node->rights->frames_per_second;
 	uint64_t most = (node->rights->burst ? node->rights->burst : 1) * ONE_FRAME;
-	uint64_t passed = now_ns - node->allowance_ns;
+	__uint128_t allowance;
 
 	if (!rate)
 		return 0;
-	/* More than the longest time to fill it would overflow below. */
-	if (passed > SECOND_NS * (most / ONE_FRAME))
-		node->allowance = most;
-	else
-		node->allowance += (uint64_t)((__uint128_t)passed * rate * ONE_FRAME / SECOND_NS);
-	if (node->allowance > most)
-		node->allowance = most;
+	allowance = (__uint128_t)(now_ns - node->allowance_ns) * rate / SECOND_NS;
+	/* Whole frames first: their fractions could be too many for the number. */
+	allowance = allowance > most / ONE_FRAME ?
+			    most :
+			    node->allowance + (__uint128_t)(now_ns - node->allowance_ns) * rate *
+						      ONE_FRAME / SECOND_NS;
+	node->allowance = allowance > most ? most : (uint64_t)allowance;
 	node->allowance_ns = now_ns;
 	if (node->allowance >= ONE_FRAME)
 		return 0;
@@ -307,16 +313,17 @@ static void begin(struct can_bus *bus, struct can_bus_node *node, uint64_t now_n
 	if (node->rights->frames_per_second)
 		node->allowance -= ONE_FRAME;
 	bus->current_fails = node->inject > 0;
+	if (bus->current_fails)
+		node->inject--;
 	duration = bus->current_fails ? time_of(ERROR_BITS, bus->settings.bit_rate) :
 					duration_of(bus, &bus->current.frame);
+	bus->busy_since_ns = start_ns;
 	bus->busy_until_ns = start_ns + duration;
-	bus->busy_ns += duration;
 }
 
 /* An error frame: everyone sees it, and the sender tries again, or is off the bus. */
 static void fail(struct can_bus *bus, struct can_bus_node *node)
 {
-	node->inject--;
 	node->counts.errors++;
 	node->transmit_errors += TRANSMIT_ERROR_STEP;
 	for (struct can_bus_node *other = bus->nodes; other < bus->nodes + CAN_BUS_NODES_MAX;
@@ -342,6 +349,7 @@ static void finish(struct can_bus *bus)
 	uint64_t now_ns = bus->busy_until_ns;
 
 	bus->sender = NULL;
+	bus->busy_ns += bus->busy_until_ns - bus->busy_since_ns;
 	if (bus->current_fails) {
 		fail(bus, node);
 		return;

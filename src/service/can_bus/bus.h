@@ -97,7 +97,7 @@ struct can_bus {
 	struct can_bus_node *sender; /* NULL: the bus is idle */
 	struct can_bus_waiting current;
 	bool current_fails;
-	uint64_t busy_until_ns;
+	uint64_t busy_since_ns, busy_until_ns;
 	uint64_t frames, busy_ns; /* in all, for the load */
 };
 
@@ -120,7 +120,8 @@ void can_bus_stop(struct can_bus *bus, struct can_bus_node *node);
 
 /*
  * A frame of the node waits for the bus from now on, or comes back at once: the node is stopped,
- * has too many that wait, may not send it, or there is no such frame.
+ * has too many that wait, may not send it, or there is no such frame. The bus first carries what
+ * was due before it came. What is behind the data of a frame must be zero: others get it.
  */
 void can_bus_send(struct can_bus *bus, struct can_bus_node *node, uint32_t tag,
 		  const struct can_bus_frame *frame, uint64_t now_ns);

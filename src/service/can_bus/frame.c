@@ -32,6 +32,7 @@ bool can_frame_exists(const struct can_bus_frame *frame)
 struct wire {
 	uint32_t bits, stuff_bits;
 	unsigned int last, equal; /* the last bit, and how many are equal to it */
+	bool stuffed;		  /* the last bit was a stuff bit */
 	uint32_t crc;
 };
 
@@ -43,8 +44,9 @@ static void put_bit(struct wire *wire, unsigned int bit)
 	wire->bits++;
 	wire->equal = wire->equal && bit == wire->last ? wire->equal + 1 : 1;
 	wire->last = bit;
+	wire->stuffed = wire->equal == 5;
 	/* After five equal bits one of the other value, which counts for the next five. */
-	if (wire->equal == 5) {
+	if (wire->stuffed) {
 		wire->stuff_bits++;
 		wire->last = !bit;
 		wire->equal = 1;
@@ -120,8 +122,11 @@ struct can_frame_bits can_frame_bits(const struct can_bus_frame *frame, bool swi
 	put(&wire, length_code(frame->length), 4);
 	for (uint8_t i = 0; i < data; i++)
 		put(&wire, frame->data[i], 8);
-	/* The stuff count and the CRC, with stuff bits at fixed places: one before every four. */
-	bits.data = take_bits(&wire) + (data <= 16 ? 4 + 17 + 6 : 4 + 21 + 7);
+	/*
+	 * The stuff count and the CRC, with stuff bits at fixed places: one before every four. The
+	 * first takes the place of one that the data ask for.
+	 */
+	bits.data = take_bits(&wire) - wire.stuffed + (data <= 16 ? 4 + 17 + 6 : 4 + 21 + 7);
 	if (!switched)
 		bits = (struct can_frame_bits){bits.nominal + bits.data, 0};
 	return bits;

@@ -191,7 +191,7 @@ static void test_time(void **state)
 	assert_int_equal(can_bus_run(bus, 1500 + duration, 100), 1000 + 2 * duration);
 	assert_int_equal(count(SENT, NULL), 1);
 	/* A frame that came while the bus was busy and wins is next, not before. */
-	send(bus, b, 3, 0);
+	can_bus_send(bus, b, 3, &(struct can_bus_frame){.id = 0}, 1600 + duration);
 	assert_int_equal(can_bus_run(bus, 1000 + 3 * duration, 100), UINT64_MAX);
 	assert_int_equal(events[0].time_ns, 1000 + duration);
 	assert_int_equal(events[2].time_ns, 1000 + 2 * duration);
@@ -201,6 +201,22 @@ static void test_time(void **state)
 	can_bus_send(bus, a, 4, &frame, 10 * duration);
 	assert_int_equal(can_bus_run(bus, 10 * duration + 7, 100), 11 * duration);
 	assert_int_equal(bus->frames, 3);
+	can_bus_run(bus, 11 * duration, 100);
+	/* One that comes late, while nobody ran the bus, does not go before those that were due. */
+	event_count = 0;
+	for (uint32_t i = 0; i < 3; i++)
+		can_bus_send(bus, a, i, &frame, 20 * duration);
+	can_bus_send(bus, b, 3, &(struct can_bus_frame){.id = 0}, 24 * duration);
+	can_bus_run(bus, 26 * duration, 100);
+	assert_int_equal(count(SENT, NULL), 4);
+	assert_int_equal(events[event_count - 1].tag, 3);
+	assert_int_equal(events[4].time_ns, 23 * duration);
+	/* A frame that is broken off takes what it has taken. */
+	bus->busy_ns = 0;
+	can_bus_send(bus, a, 1, &frame, 40 * duration);
+	can_bus_run(bus, 40 * duration, 100);
+	can_bus_stop(bus, a);
+	assert_int_equal(bus->busy_ns, 0);
 	end(bus);
 	/* The same frames without switching take longer. */
 	bus = make(500000, 0);
@@ -316,6 +332,22 @@ static void test_rate(void **state)
 	send(bus, other, 1, 0x7ff);
 	can_bus_run(bus, now, 10);
 	assert_int_equal(other->counts.sent, 1);
+	/* The numbers do not pass their limits: a day at a high rate, and the largest burst. */
+	static const struct can_bus_rights fast = {.frames_per_second = 100000, .burst = 100000};
+	static const struct can_bus_rights largest = {.frames_per_second = 100,
+						      .burst = UINT32_MAX};
+	struct can_bus_node *day = add(bus, &fast), *large = add(bus, &largest);
+
+	for (uint32_t i = 0; i < 200; i++) {
+		can_bus_send(bus, day, i, &(struct can_bus_frame){.id = 1},
+			     now + UINT64_C(42949680000000));
+		can_bus_send(bus, large, i, &(struct can_bus_frame){.id = 1},
+			     now + UINT64_C(42949680000000));
+	}
+	can_bus_run(bus, now + UINT64_C(42949680000000), 1000);
+	assert_int_equal(day->counts.sent, 200);
+	assert_int_equal(large->counts.sent, 200);
+	now += UINT64_C(42949680000000);
 	/* After a long silence it has its burst, and no more. */
 	now += UINT64_C(1) << 62;
 	again = node->counts.sent;
