@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * A CAN bus with its nodes (ISO 11898-1): arbitration among the frames that wait, the time that
- * they take, error counters, and who gets what. It makes no system call: the owner says what time it
- * is, and is told what happens.
+ * they take, error counters, and who gets what. It makes no system call: the owner says what time
+ * it is, and is told what happens.
  *
  * Every frame is acknowledged, because the bus itself is a node, unless an error is injected.
  *
- * Times are those of one clock, in nanoseconds. The functions of can_bus_ops must not call any here.
+ * Times are those of one clock, in nanoseconds. The functions of can_bus_ops must not call any
+ * here.
  */
 #ifndef AVP_SERVICE_CAN_BUS_BUS_H
 #define AVP_SERVICE_CAN_BUS_BUS_H
