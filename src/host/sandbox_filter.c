@@ -27,6 +27,11 @@
 #include "host/sandbox.h"
 #include "host/sandbox_private.h"
 
+/* Linux 6.16 and later; the C library's headers of today lack it. */
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
 /* A condition on one argument of a call; none when mask is 0. */
 struct condition {
 	unsigned int argument;
@@ -155,10 +160,14 @@ static const struct rule rules[] = {
 	FOR(SANDBOX_CONTROL, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_SNDBUF)),
 	/* Leaves the log of who started it. */
 	FOR(SANDBOX_CONTROL, dup3),
-	/* Wake-ups, the seals of a channel that is offered, and timers. */
+	/*
+	 * Wake-ups, the seals of a channel that is offered, no descriptors from its other end, and
+	 * timers.
+	 */
 	FOR(SANDBOX_CHANNEL, sendto, IS_NULL(4)),
 	FOR(SANDBOX_CHANNEL, recvfrom),
 	FOR(SANDBOX_CHANNEL, fcntl, IS(1, F_GET_SEALS)),
+	FOR(SANDBOX_CHANNEL, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_PASSRIGHTS)),
 	FOR(SANDBOX_CHANNEL, timerfd_settime),
 	/* The ring is restricted to transfers on the image: file_ring.c. */
 	FOR(SANDBOX_RING, io_uring_enter),

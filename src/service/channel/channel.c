@@ -88,12 +88,15 @@ static int map(struct channel *channel, const struct channel_shape *shape, int e
  * Lets the peer send no descriptors from now on: closing one that it has let go of could take this
  * process as long as the peer likes.
  */
-static void refuse_descriptors(int socket)
+static int refuse_descriptors(int socket, struct error *error)
 {
 	int off = 0;
 
 	/* Kernels without the option: see docs/channel.md. */
-	(void)!setsockopt(socket, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off));
+	if (setsockopt(socket, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off)) < 0 &&
+	    errno != ENOPROTOOPT)
+		return error_set_errno(error, errno, "cannot refuse descriptors on a channel");
+	return 0;
 }
 
 static int send_offer(const struct channel_shape *shape, int socket, int memory_fd)
@@ -123,7 +126,9 @@ int channel_offer(struct channel *channel, const struct channel_shape *shape, in
 	int result;
 
 	*channel = CHANNEL_CLOSED;
-	refuse_descriptors(connection);
+	result = refuse_descriptors(connection, error);
+	if (result < 0)
+		return result;
 	if (fd < 0 || ftruncate(fd, (off_t)memory_size(shape)) < 0 ||
 	    fcntl(fd, F_ADD_SEALS, SEALS) < 0)
 		return error_set_errno(error, errno, "no memory for a channel");
@@ -206,7 +211,11 @@ int channel_accept(struct channel *channel, int socket, struct error *error)
 	result = map(channel, &shape, 1, fd);
 	if (result < 0)
 		return error_set_errno(error, -result, "cannot map the channel");
-	refuse_descriptors(socket);
+	result = refuse_descriptors(socket, error);
+	if (result < 0) {
+		channel_close(channel);
+		return result;
+	}
 	channel->socket = socket;
 	return 0;
 }
