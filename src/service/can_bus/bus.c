@@ -222,7 +222,7 @@ static void carry(struct can_bus *bus, const struct can_bus_node *sender,
 	bus->frames++;
 	for (struct can_bus_node *node = bus->nodes; node < bus->nodes + CAN_BUS_NODES_MAX;
 	     node++) {
-		if (!node->started || node == sender ||
+		if (!node->started || (sender && node == sender) ||
 		    !can_bus_filters_pass(&node->rights->receive, frame))
 			continue;
 		if (bus->ops->receive(node, frame, now_ns))
