@@ -166,7 +166,7 @@ static void print_services(FILE *stream)
 		size_t at = 0;
 
 		/* A folder's name has no dash. */
-		for (; name[at] && at < sizeof(room) - 1; at++)
+		for (; at < sizeof(room) - 1 && name[at]; at++)
 			room[at] = (char)(name[at] == '-' ? '_' : name[at]);
 		room[at] = 0;
 		fprintf(stream, "| `%s` | %s | [%s.md](../src/service/%s/%s.md) |\n", name,
