@@ -18,7 +18,7 @@ static const char head[] =
 	"_avp()\n"
 	"{\n"
 	"\tlocal current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}\n"
-	"\tlocal path=avp words=() files=no word\n"
+	"\tlocal path=avp words=() files=no word place places\n"
 	"\tlocal whole=$current first=$COMP_CWORD option value part keys=() parts=no\n"
 	"\n"
 	"\t# Bash also splits words at = and :; join them again.\n"

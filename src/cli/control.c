@@ -206,14 +206,18 @@ static struct option_row verb_rows[VERBS_MAX + 1];
 static struct option_group keys[VERBS_MAX + 2];
 static char key_titles[VERBS_MAX][80];
 
-/* The names of guests that run, or the verbs. */
-#define COMPLETION                                                                         \
-	"\t\t\tif [[ $previous == control ]]; then\n"                                      \
-	"\t\t\t\tfor word in {\"${" GUEST_DIRECTORY_VARIABLE                               \
-	":-/run/avp}\",\"${XDG_RUNTIME_DIR:-/run}/avp\",\"/tmp/avp-$UID\"}/guests/*; do\n" \
-	"\t\t\t\t\t[[ ! -S $word/control ]] || words+=(\"${word##*/}\")\n"                 \
-	"\t\t\t\tdone\n"                                                                   \
-	"\t\t\telse\n"                                                                     \
+/* The names of guests that run, in the places of host/guest_directory.c; or the verbs. */
+#define COMPLETION                                                                 \
+	"\t\t\tif [[ $previous == control ]]; then\n"                              \
+	"\t\t\t\tplaces=(\"${" GUEST_DIRECTORY_VARIABLE ":-/run/avp}\")\n"         \
+	"\t\t\t\t[[ ${" GUEST_DIRECTORY_VARIABLE ":-} ]] ||\n"                     \
+	"\t\t\t\t\tplaces+=(\"${XDG_RUNTIME_DIR:-/run}/avp\" \"/tmp/avp-$UID\")\n" \
+	"\t\t\t\tfor place in \"${places[@]}\"; do\n"                              \
+	"\t\t\t\t\tfor word in \"$place\"/guests/*; do\n"                          \
+	"\t\t\t\t\t\t[[ ! -S $word/control ]] || words+=(\"${word##*/}\")\n"       \
+	"\t\t\t\t\tdone\n"                                                         \
+	"\t\t\t\tdone\n"                                                           \
+	"\t\t\telse\n"                                                             \
 	"\t\t\t\twords+=("
 static char completion[sizeof(COMPLETION) + VERBS_MAX * (CONTROL_WORD_LENGTH + 1) + 20];
 
