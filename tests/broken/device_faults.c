@@ -30,11 +30,6 @@ static uint32_t type_of(const struct virtio_request *request)
 	return header->type;
 }
 
-static void use_real(struct virtqueue *queue, struct virtio_request *batch)
-{
-	fault_real_format(queue)->use(queue, batch);
-}
-
 static void use_unknown_status(struct virtqueue *queue, struct virtio_request *batch)
 {
 	uint8_t *status = block_request_of(batch)->status;

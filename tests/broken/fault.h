@@ -49,6 +49,17 @@ extern const struct fault ring_faults[], device_faults[], operator_faults[];
 
 /* The real functions. */
 const struct virtqueue_format *fault_real_format(const struct virtqueue *queue);
+
+static inline bool is_packed(const struct virtqueue *queue)
+{
+	return fault_real_format(queue) == &packed_format;
+}
+
+static inline void use_real(struct virtqueue *queue, struct virtio_request *batch)
+{
+	fault_real_format(queue)->use(queue, batch);
+}
+
 extern const struct block_backend_ops *fault_real_block;
 extern const struct net_backend_ops *fault_real_net;
 extern size_t (*fault_real_fill)(struct entropy_backend *backend, void *buffer, size_t length);

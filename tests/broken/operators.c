@@ -22,19 +22,9 @@
 /* The device does nothing more, for the life of its process. */
 static bool stopped;
 
-static bool is_packed(const struct virtqueue *queue)
-{
-	return fault_real_format(queue) == &packed_format;
-}
-
 static int take_real(struct virtqueue *queue, struct virtio_request *request)
 {
 	return stopped ? -EAGAIN : fault_real_format(queue)->take(queue, request);
-}
-
-static void use_real(struct virtqueue *queue, struct virtio_request *batch)
-{
-	fault_real_format(queue)->use(queue, batch);
 }
 
 static bool has_real(struct virtqueue *queue)
@@ -241,18 +231,6 @@ static int take_known_flags(struct virtqueue *queue, struct virtio_request *requ
 	return result;
 }
 
-static int take_no_header_length(struct virtqueue *queue, struct virtio_request *request)
-{
-	int result = take_real(queue, request);
-	const struct virtio_net_hdr_v1 *header;
-
-	if (result < 0 || request->readable.count == 0)
-		return result;
-	header = request->segments[0].base;
-	drop_next = request->segments[0].length >= sizeof(*header) && header->hdr_len > 0;
-	return result;
-}
-
 static bool send_known(struct net_backend *backend, uint16_t pair,
 		       const struct virtio_segment *segments, uint32_t count)
 {
@@ -316,16 +294,6 @@ static size_t set_header(struct virtio_request *request, const void *buffer, siz
 	header.flags |= flags;
 	header.gso_type |= gso_type;
 	return __real_request_write(request, &header, sizeof(header));
-}
-
-static size_t claim_coalescing(struct virtio_request *request, const void *buffer, size_t length)
-{
-	return set_header(request, buffer, length, VIRTIO_NET_HDR_F_RSC_INFO, 0);
-}
-
-static size_t claim_tunnel(struct virtio_request *request, const void *buffer, size_t length)
-{
-	return set_header(request, buffer, length, 0, 0x20);
 }
 
 static size_t claim_all(struct virtio_request *request, const void *buffer, size_t length)
@@ -434,10 +402,6 @@ const struct fault operator_faults[] = {
 
 	{"net-flags", "frames with unknown flags are dropped", "net_flags_unknown", "AVP-NET-012",
 	 .device = "net", .take = take_known_flags, .send = send_known},
-	{"net-header-length", "frames with a wrong hdr_len are dropped", "net_hdr_len",
-	 "AVP-NET-018", .device = "net", .take = take_no_header_length, .send = send_known},
-	{"net-order-sent", "frames are sent in another order", "ring_packed_order", "AVP-RING-006",
-	 .further = true},
 	{"net-flood", "after many frames none is sent", "net_transmit_flood", "AVP-NET-042",
 	 .device = "net", .send = send_few},
 	{"net-flood", "after many frames none is sent", "net_round_trip", "AVP-NET-044",
@@ -448,10 +412,6 @@ const struct fault operator_faults[] = {
 	 .device = "net", .receive = receive_short},
 	{"net-sum", "received segments have a wrong checksum", "net_checksum_complete",
 	 "AVP-NET-015", .device = "net", .receive = receive_damaged},
-	{"net-coalescing", "received frames claim to be coalesced", "net_rsc", "AVP-NET-021",
-	 .device = "net", .write = claim_coalescing},
-	{"net-tunnel", "received frames claim a tunnel", "net_tunnel", "AVP-NET-020",
-	 .device = "net", .write = claim_tunnel},
 	{"net-security", "received frames have flags that were not negotiated", "net_ipsec_flags",
 	 "AVP-NET-040", .device = "net", .write = claim_all},
 	{.name = NULL},

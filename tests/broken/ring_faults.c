@@ -11,19 +11,9 @@
 #define LATE_NS	 60000000
 #define OFTEN_NS 3000000
 
-static bool is_packed(const struct virtqueue *queue)
-{
-	return fault_real_format(queue) == &packed_format;
-}
-
 static struct vring_packed_desc *packed_ring(const struct virtqueue *queue)
 {
 	return queue->descriptors;
-}
-
-static void use_real(struct virtqueue *queue, struct virtio_request *batch)
-{
-	fault_real_format(queue)->use(queue, batch);
 }
 
 static void use_too_long(struct virtqueue *queue, struct virtio_request *batch)
