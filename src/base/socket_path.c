@@ -26,6 +26,22 @@
 /* How often a lock file may vanish while it is being locked; each time its holder has ended. */
 #define LOCK_ATTEMPTS 100
 
+_Static_assert(SOCKET_PATH_LENGTH == PATH_ROOM - 1, "with its terminating zero");
+
+int socket_path_connect(const char *path, int flags)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	cleanup_fd int fd = -1;
+
+	if (strlen(path) > SOCKET_PATH_LENGTH)
+		return -ENAMETOOLONG;
+	strcpy(address.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		return -errno;
+	return take_fd(&fd);
+}
+
 static int refuse_listener(const char *path, const char *option, struct error *error)
 {
 	return error_set_usage(error,

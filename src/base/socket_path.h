@@ -13,6 +13,9 @@
 
 #include "base/error.h"
 
+/* The longest path of a socket, in bytes (unix(7)). */
+#define SOCKET_PATH_LENGTH 107
+
 struct socket_path {
 	char *path; /* absolute; NULL: none */
 	dev_t device;
@@ -30,6 +33,13 @@ struct socket_path {
  */
 int socket_path_listen(struct socket_path *made, const char *path, int backlog, const char *option,
 		       struct error *error);
+
+/*
+ * Connects a Unix stream socket, closed on exec, to the one at @path; with SOCK_NONBLOCK in @flags
+ * it does not block, now or later. Returns the socket, owned by the caller, or a negative errno:
+ * -ENAMETOOLONG, @path is longer than SOCKET_PATH_LENGTH.
+ */
+int socket_path_connect(const char *path, int flags);
 
 /*
  * Removes the socket and its lock from the file system, unless others have taken their places, and

@@ -10,13 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/control.h"
 #include "base/process.h"
+#include "base/socket_path.h"
 
 #define ANSWER_MS 1000
 /* How long its process may take until it serves, on a busy host. */
@@ -86,20 +86,6 @@ static int request(struct descriptor_store *store, const char *verb, const char 
 	return -store->answer.code;
 }
 
-/* Returns a connected socket or a negative errno. */
-static int connect_to(const char *path)
-{
-	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(address.sun_path, path, strlen(path));
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return -errno;
-	return take_fd(&fd);
-}
-
 /*
  * Reads what the holder says before it serves. Returns how many bytes, or a negative errno;
  * -ETIMEDOUT: it neither says anything nor serves.
@@ -162,14 +148,14 @@ int descriptor_store_open(struct descriptor_store **out, const char *path, struc
 {
 	struct process holder = PROCESS_NONE;
 	struct descriptor_store *store;
-	int fd = connect_to(path), result = 0;
+	int fd = socket_path_connect(path, 0), result = 0;
 
 	*out = NULL;
 	if (fd == -ENOENT || fd == -ECONNREFUSED) {
 		result = start_holder(&holder, path, error);
 		if (result < 0)
 			return result;
-		fd = connect_to(path);
+		fd = socket_path_connect(path, 0);
 	}
 	if (fd < 0)
 		return error_set_errno(error, -fd, "descriptor store: %s", path);

@@ -24,13 +24,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/socket_option.h"
 #include "host/sandbox.h"
 #include "host/sandbox_private.h"
-
-/* Linux 6.16 and later; the C library's headers of today lack it. */
-#ifndef SO_PASSRIGHTS
-#define SO_PASSRIGHTS 83
-#endif
 
 /* A condition on one argument of a call; none when mask is 0. */
 struct condition {

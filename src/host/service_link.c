@@ -6,12 +6,12 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/control.h"
 #include "base/event_loop.h"
+#include "base/socket_path.h"
 
 struct join {
 	struct event_loop loop;
@@ -25,17 +25,15 @@ struct join {
 
 int service_link_connect(const char *path, struct error *error)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	/* Not blocking: a service that hangs with a full queue is reported. */
-	cleanup_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket_path_connect(path, SOCK_NONBLOCK);
 
-	if (strlen(path) >= sizeof(address.sun_path))
-		return error_set_usage(error, "%s: the path of a socket has at most %zu characters",
-				       path, sizeof(address.sun_path) - 1);
-	strcpy(address.sun_path, path);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return error_set_errno(error, errno, "%s: cannot connect to a service", path);
-	return take_fd(&fd);
+	if (fd == -ENAMETOOLONG)
+		return error_set_usage(error, "%s: the path of a socket has at most %d characters",
+				       path, SOCKET_PATH_LENGTH);
+	if (fd < 0)
+		return error_set_errno(error, -fd, "%s: cannot connect to a service", path);
+	return fd;
 }
 
 static void finish(struct join *join, int result)

@@ -3,7 +3,7 @@
  * A client's end of a CAN bus: its participation, and the frames that it sends and gets. The
  * service is not trusted: what no correct one sends breaks the channel.
  *
- * What is told is of the present participation: answers to an earlier one are ignored. A client
+ * Callbacks concern the current participation; answers to an earlier one are ignored. A client
  * belongs to one thread.
  */
 #ifndef AVP_SERVICE_CAN_BUS_CLIENT_H

@@ -4,9 +4,9 @@
  * message is one of these structs, and its kind says which; numbers are in the byte order of the
  * machine. can-bus.md describes it for those who write a client.
  *
- * A client numbers its participations: START opens one, and ends the one before; STOP ends it; what
- * belongs to one that has ended is ignored by both ends. While the channel to a client has no room
- * for the longest message, the bus takes nothing from it, and frames for it are lost.
+ * A client numbers its participations: START opens one, and ends the one before; STOP ends it. Both
+ * ends ignore what belongs to a participation that has ended. While the channel to a client has no
+ * room for the longest message, the bus takes nothing from it, and frames for it are lost.
  */
 #ifndef AVP_SERVICE_CAN_BUS_PROTOCOL_H
 #define AVP_SERVICE_CAN_BUS_PROTOCOL_H

@@ -35,7 +35,7 @@ static struct service_options serving;
 static struct can_bus_options options;
 static char config_path[128], socket_path[128];
 
-/* A good client, and what it was told. */
+/* A well-behaved client, and the events it received. */
 struct node {
 	struct can_bus_client client;
 	unsigned int started, stopped, bus_off, sent, not_sent, received;
@@ -239,7 +239,7 @@ static void test_participations(void **state)
 	take(&b);
 	assert_int_equal(b.received, 1);
 	assert_int_equal(a.not_sent, 0);
-	/* One that leaves is told nothing; then it starts anew. */
+	/* A client that leaves gets no answer; then it starts again. */
 	for (int i = 0; i < 20; i++)
 		assert_true(send_id(&a, 5));
 	can_bus_client_leave(&a.client);

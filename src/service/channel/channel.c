@@ -12,13 +12,10 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/socket_option.h"
 
 #define CACHE_LINE 64
 #define HEADER	   ((uint32_t)sizeof(struct channel_header))
-/* Linux 6.16 and later; the C library's headers of today lack it. */
-#ifndef SO_PASSRIGHTS
-#define SO_PASSRIGHTS 83
-#endif
 /* In front of the rings, for the two sides. */
 #define SIDES_SIZE 4096
 #define SEALS	   (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)

@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/socket_option.h"
 #include "service/channel/channel.h"
 
 /* The format: each side's head, tail and wants, as docs/channel.md has it. */
@@ -437,7 +438,7 @@ static void test_descriptors_with_a_wake_up(void **state)
 		int value;
 		socklen_t length = sizeof(value);
 
-		if (getsockopt(ends[i]->socket, SOL_SOCKET, 83, &value, &length) < 0)
+		if (getsockopt(ends[i]->socket, SOL_SOCKET, SO_PASSRIGHTS, &value, &length) < 0)
 			skip();
 		assert_int_equal(sendmsg(ends[i]->socket, &message, MSG_DONTWAIT), -1);
 		assert_int_equal(errno, EPERM);

@@ -268,7 +268,7 @@ static bool prepare_sleep(void *context, int *timeout_ms)
 	for (size_t i = 0; i < SERVICE_CLIENTS_MAX; i++) {
 		struct service_client *client = service->clients[i];
 
-		/* One that does not take what it is told is not listened to. */
+		/* Do not read from a client that does not read. */
 		if (client)
 			ready |= channel_prepare_sleep(&client->channel,
 						       service_client_has_room(client) ?

@@ -41,7 +41,7 @@ void __wrap_kvm_probe_wait(struct kvm_probe *probe, struct kvm_probe_result *res
 }
 
 /*
- * The fake monitor lets go of a device when it is told to, and says that another process is
+ * The fake monitor lets go of a device on request, and says that another process is
  * attached until the test has what it waits for. In mode "silent" it does neither.
  */
 static int fake_monitor(char **argv)

@@ -372,7 +372,7 @@ static void test_the_driver_sets_meanwhile(void **state)
 	expect_no_reset(board);
 }
 
-/* No driver has set up the device: there is no state, and nothing to lose. */
+/* No driver has set up the device, so there is no state to lose. */
 static void test_no_driver(void **state)
 {
 	struct board *board = *state;
