@@ -538,9 +538,8 @@ static void read_machine(struct conform_judge *judge)
 static void mark_waived(const struct conform_judge *judge, struct conform_log *log,
 			const struct conform_waivers *waivers)
 {
-	const struct conform_test *end = log->tests + log->count;
-
-	for (struct conform_test *test = log->tests; test && test < end; test++) {
+	for (size_t i = 0; log->tests && i < log->count; i++) {
+		struct conform_test *test = &log->tests[i];
 		const struct conform_waiver *waiver = conform_waivers_find(waivers, test->name);
 		bool broken = false;
 
