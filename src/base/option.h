@@ -38,7 +38,12 @@ enum option_object {
 	OPTION_OBJECT_NETWORK, /* a flag that gives access to one, called like the option */
 	OPTION_OBJECT_TAP,     /* an interface */
 	OPTION_OBJECT_PORT,    /* OPTION_LIST: ports to listen at */
+	/* OPTION_PATH: the socket of a service, which is joined under the name in OPTION_CLIENT. */
+	OPTION_OBJECT_SERVICE,
 };
+
+/* The option for the name under which a service is joined. */
+#define OPTION_CLIENT "client"
 
 struct option_list {
 	char **items; /* allocated */

@@ -27,7 +27,7 @@ enum policy_verb {
 	POLICY_APPEND,	/* to a file */
 	POLICY_LISTEN,	/* at the path of a socket, or at a port */
 	POLICY_CONNECT, /* to a device, a service or the terminal */
-	POLICY_JOIN,	/* a network of the host */
+	POLICY_JOIN,	/* a network of the host, or a service */
 	POLICY_COMMAND, /* a verb of a control socket */
 };
 
@@ -38,7 +38,7 @@ extern const char *const policy_verbs[];
 struct policy_object {
 	/*
 	 * "file", "kernel", "firmware", "initrd", "dump-dtb", "socket", "port", "tap", "network",
-	 * "device", "terminal", or "guest", whose verb on a control socket is the name.
+	 * "device", "service", "terminal", or "guest", whose verb on a control socket is the name.
 	 */
 	const char *kind;
 	const char *name;

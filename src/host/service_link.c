@@ -18,6 +18,7 @@ struct join {
 	struct control_channel channel;
 	const char *path, *client;
 	int service_end; /* to be sent */
+	int limit_ms;
 	bool greeted, done;
 	int result;
 	struct error *error;
@@ -97,7 +98,7 @@ static void handle_end(void *context, const struct error *error)
 /* Waits for the answer over @fd, which is owned. */
 static int ask(struct join *join, int fd)
 {
-	int64_t deadline_ms = clock_now_ms() + SERVICE_LINK_MS, left;
+	int64_t deadline_ms = clock_now_ms() + join->limit_ms, left;
 	int result;
 
 	control_channel_init(&join->channel);
@@ -117,9 +118,9 @@ static int ask(struct join *join, int fd)
 	return result < 0 ? result : join->result;
 }
 
-int service_link_join(const char *path, const char *client, struct error *error)
+int service_link_join(const char *path, const char *client, int limit_ms, struct error *error)
 {
-	struct join join = {.path = path, .client = client, .error = error};
+	struct join join = {.path = path, .client = client, .limit_ms = limit_ms, .error = error};
 	int pair[2], fd, result;
 	cleanup_fd int own = -1, other = -1;
 

@@ -14,17 +14,14 @@
 /* The verb by which a client joins: client=NAME, with an end of a socket pair. */
 #define SERVICE_JOIN "join"
 
-/* How long joining may take; a service that answers later is one that hangs. */
-#define SERVICE_LINK_MS 2000
-
 /* Connects to the socket at @path. Returns it, or a negative errno with *error set. */
 int service_link_connect(const char *path, struct error *error);
 
 /*
- * Joins the service at @path as @client; blocks for SERVICE_LINK_MS at most. Returns the socket for
+ * Joins the service at @path as @client; blocks for @limit_ms at most. Returns the socket for
  * channel_accept, non-blocking and owned by the caller, with the offer in it; or a negative errno
  * with *error set.
  */
-int service_link_join(const char *path, const char *client, struct error *error);
+int service_link_join(const char *path, const char *client, int limit_ms, struct error *error);
 
 #endif

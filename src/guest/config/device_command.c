@@ -18,6 +18,7 @@
 #include "base/program_path.h"
 #include "guest/policy.h"
 #include "host/host_identity.h"
+#include "host/service_link.h"
 #include "host/tap.h"
 
 static const void *member(const struct option_row *row, const struct device_config *device)
@@ -49,6 +50,7 @@ static int check_object(const struct guest_config *guest, const struct device_co
 
 	switch (row->object) {
 	case OPTION_OBJECT_NONE:
+	case OPTION_OBJECT_SERVICE: /* see join_service */
 		break;
 	case OPTION_OBJECT_NETWORK:
 		if (*(const bool *)value)
@@ -184,6 +186,33 @@ static int open_named(const struct guest_config *guest, const struct device_conf
 				  error);
 }
 
+/* How long joining a service may take: at the start, and while the guest runs. */
+#define FIRST_JOIN_MS 10000
+#define JOIN_MS	      250
+
+/*
+ * Asks the policy, and joins the service of an option, as the device of this guest. Returns the
+ * socket for the channel or a negative errno.
+ */
+static int join_service(const struct guest_config *guest, const struct device_config *device,
+			const struct option_row *row, int limit_ms, struct error *error)
+{
+	const struct option_row *client =
+		option_find(device->type->options, OPTION_CLIENT, strlen(OPTION_CLIENT));
+	const char *path = *(char *const *)member(row, device);
+	const char *given = client ? *(char *const *)member(client, device) : NULL;
+	char name[256];
+	int fd = check_policy(guest, device, row, POLICY_JOIN, "service", path, error);
+
+	if (fd < 0)
+		return fd;
+	snprintf(name, sizeof(name), "%s.%s", guest->name ? guest->name : "guest", device->name);
+	fd = service_link_join(path, given ? given : name, limit_ms, error);
+	if (fd < 0)
+		error_prefix(error, "%s%s", device->origin ? device->origin : "", row->name);
+	return fd;
+}
+
 static int open_path(struct device_files *files, const struct guest_config *guest,
 		     const struct device_config *device, const struct option_row *row,
 		     struct error *error)
@@ -193,6 +222,11 @@ static int open_path(struct device_files *files, const struct guest_config *gues
 
 	if (!path)
 		return 0;
+	if (row->object == OPTION_OBJECT_SERVICE) {
+		files->link_fd = join_service(guest, device, row, FIRST_JOIN_MS, error);
+		files->link = row;
+		return files->link_fd < 0 ? files->link_fd : 0;
+	}
 	if (!has_room(files, device, error))
 		return -E2BIG;
 	fd = open_named(guest, device, row, path, error);
@@ -249,6 +283,10 @@ int device_files_reopen(struct device_files *files, const struct guest_config *g
 			return reopen_file(files, i, guest, device, error);
 	if (row && row->object == OPTION_OBJECT_TAP && *(char *const *)member(row, device))
 		return reopen_tap(guest, device, row, error);
+	if (row && row == files->link && files->link_fd >= 0)
+		return take_fd(&files->link_fd);
+	if (row && row == files->link)
+		return join_service(guest, device, row, JOIN_MS, error);
 	return error_set(error, ENOENT, "the option names nothing that could be opened again");
 }
 
@@ -280,6 +318,9 @@ void device_files_close(struct device_files *files)
 	for (size_t i = 0; i < files->socket_count; i++)
 		socket_path_remove(&files->sockets[i]);
 	files->count = files->socket_count = 0;
+	if (files->link)
+		close_fd(&files->link_fd);
+	files->link = NULL;
 }
 
 void device_mac(uint8_t mac[6], const uint8_t given[6], const char *host, const char *guest_name,
@@ -368,7 +409,11 @@ static void add_option(struct arguments *arguments, const struct option_row *row
 		add_items(arguments, row, value, files, file);
 		return;
 	case OPTION_PATH:
-		if (*(char *const *)value && *file < files->count)
+		/* The device asks for the channel, and the path is for those who read its call. */
+		if (row->object == OPTION_OBJECT_SERVICE)
+			arguments_add_format(arguments, "--%s=%s", row->name,
+					     *(char *const *)value);
+		else if (*(char *const *)value && *file < files->count)
 			arguments_add_format(arguments, "--%s=/dev/fd/%d", row->name,
 					     files->fds[(*file)++]);
 		return;

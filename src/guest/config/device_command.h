@@ -27,21 +27,27 @@ struct device_files {
 	size_t count;
 	struct socket_path sockets[DEVICE_FILES_MAXIMUM]; /* removed by device_files_close */
 	size_t socket_count;
+	/*
+	 * Where the device has joined a service for its first process, if @link is not NULL; -1:
+	 * that process has it.
+	 */
+	int link_fd;
+	const struct option_row *link;
 };
 
 /*
  * Asks the policy for everything of the host that the options of @device, one of @guest, name; then
- * opens the files, read-only if the device is, and makes the sockets. A file that cannot be opened
- * is a usage error. On failure *files is empty.
+ * opens the files, read-only if the device is, makes the sockets, and joins a service. A file that
+ * cannot be opened is a usage error. On failure *files is empty.
  */
 int device_files_open(struct device_files *files, const struct guest_config *guest,
 		      const struct device_config *device, struct error *error);
 
 /*
  * Opens again what @option of the device names, item @index: a file, which replaces the one in
- * *files for the next process, or a queue of a tap. The policy is asked again. Returns a
- * descriptor, the caller's, or a negative errno with *error set; -ENOENT when the option names
- * nothing of that kind.
+ * *files for the next process, a queue of a tap, or the channel to a service. The policy is asked
+ * again. Returns a descriptor, the caller's, or a negative errno with *error set; -ENOENT when the
+ * option names nothing of that kind.
  */
 int device_files_reopen(struct device_files *files, const struct guest_config *guest,
 			const struct device_config *device, const char *option, uint64_t index,

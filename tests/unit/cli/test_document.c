@@ -319,7 +319,7 @@ static void bash_completes_by_the_tables(void **state)
 	check_part(complete(&scratch, "avp help \"\""),
 		   "conform control device doctor help monitor run service spec ");
 	assert_string_equal(complete(&scratch, "avp help device bl"), "block ");
-	check_part(complete(&scratch, "avp help device \"\""), "block console entropy net ");
+	check_part(complete(&scratch, "avp help device \"\""), "block can console entropy net ");
 	/* The guests that run, and what they can be asked for. */
 	assert_string_equal(complete(&scratch, "avp control \"\""), COMMON_OPTIONS "car ");
 	assert_string_equal(complete(&scratch, "avp control ca"), "car ");
