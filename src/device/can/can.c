@@ -201,11 +201,12 @@ static void set_mode(struct can_device *can, enum can_mode mode)
 
 /*
  * In the state STOPPED nothing is pending for transmission: what the driver had made available
- * before comes back as well (5.20.5.1).
+ * before comes back as well. Nothing is received, either (5.20.5.1).
  */
 static void finish_stop(struct can_device *can)
 {
 	set_mode(can, CAN_STOPPED);
+	can->backlog_count = 0;
 	fail_outstanding(can);
 	virtio_device_kick(&can->device, queue_of(can, VIRTIO_CAN_QUEUE_TX));
 }
@@ -220,6 +221,9 @@ static void finish_control(struct can_device *can, bool success)
 	if (!request)
 		return;
 	answer(request, success);
+	/* A backend that answers from within: the loop there goes on. */
+	if (can->in_control)
+		return;
 	virtqueue_notify(queue);
 	virtio_device_kick(&can->device, queue);
 }
@@ -294,12 +298,14 @@ static void control(struct can_device *can)
 	struct virtqueue *queue = queue_of(can, VIRTIO_CAN_QUEUE_CONTROL);
 	struct virtio_request *request;
 
+	can->in_control = true;
 	for (uint32_t budget = queue->size; budget > 0 && !can->control; budget--) {
 		request = virtqueue_pop(queue);
 		if (!request)
 			break;
 		run_control(can, request);
 	}
+	can->in_control = false;
 	virtqueue_notify(queue);
 }
 
@@ -401,8 +407,7 @@ static void quiesce(struct virtio_device *device, struct virtqueue *queue)
 		fail_outstanding(can);
 	} else if (queue->index == VIRTIO_CAN_QUEUE_CONTROL && can->control) {
 		can->backend->ops->reset(can->backend);
-		set_mode(can, CAN_STOPPED);
-		fail_outstanding(can);
+		finish_stop(can);
 		answer(can->control, stopping);
 		can->control = NULL;
 	}

@@ -82,6 +82,7 @@ struct can_device {
 	struct virtio_can_config config;
 	enum can_mode mode;
 	struct virtio_request *control; /* waits for the backend; NULL: none does */
+	bool in_control;		/* requests are being taken from the Controlq */
 	/* Frames at the bus. */
 	struct can_slot {
 		uint32_t tag;			/* 0: the slot is free */

@@ -35,6 +35,7 @@ struct fixture {
 	struct device_rig rig;
 	bool answers, fails, full; /* the bus answers at once; refuses a start; takes no frames */
 	unsigned int starts, stops, resets, flushes, count;
+	unsigned int depth, depth_limit; /* of calls of start and stop; 0: not checked */
 	struct {
 		uint32_t tag;
 		struct can_frame frame;
@@ -51,8 +52,11 @@ static void bus_start(struct can_backend *backend)
 	struct fixture *f = fixture_of(backend);
 
 	f->starts++;
+	f->depth++;
+	assert_true(!f->depth_limit || f->depth <= f->depth_limit);
 	if (f->answers)
 		can_device_started(&f->can, !f->fails);
+	f->depth--;
 }
 
 static void bus_stop(struct can_backend *backend)
@@ -60,8 +64,11 @@ static void bus_stop(struct can_backend *backend)
 	struct fixture *f = fixture_of(backend);
 
 	f->stops++;
+	f->depth++;
+	assert_true(!f->depth_limit || f->depth <= f->depth_limit);
 	if (f->answers)
 		can_device_stopped(&f->can);
+	f->depth--;
 }
 
 static bool bus_send(struct can_backend *backend, uint32_t tag, const struct can_frame *frame)
@@ -374,7 +381,7 @@ static void test_modes(void **state)
 	/* Again: fine, and nothing is asked. */
 	start_bus(f);
 	assert_int_equal(f->starts, 2);
-	/* A stop that takes its time: frames come back first, and control requests wait in order. */
+	/* A stop that takes its time: frames come back first; control requests wait in order. */
 	f->answers = false;
 	transmit(f, 0, 1, 1);
 	ask(f, VIRTIO_CAN_SET_CTRL_MODE_STOP);
@@ -413,6 +420,42 @@ static void test_stop_returns_what_waits_in_the_queue(void **state)
 		assert_int_equal(result(f, TX), VIRTIO_CAN_RESULT_NOT_OK);
 	assert_int_equal(result(f, CONTROL), VIRTIO_CAN_RESULT_OK);
 	assert_int_equal(f->count, CAN_OUTSTANDING_MAX);
+	end(f);
+}
+
+/* Requests without end, answered from within: one level of calls is enough. */
+static void test_modes_in_a_row(void **state)
+{
+	struct fixture *f = boot(ALL);
+
+	for (int i = 0; i < 100; i++) {
+		uint16_t type = i % 2 ? VIRTIO_CAN_SET_CTRL_MODE_STOP :
+					VIRTIO_CAN_SET_CTRL_MODE_START;
+
+		device_rig_add(&f->rig, CONTROL, &type, sizeof(type), 1, 100);
+	}
+	f->depth_limit = 1;
+	device_rig_kick(&f->rig, CONTROL);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(result(f, CONTROL), VIRTIO_CAN_RESULT_OK);
+	assert_int_equal(f->starts, 50);
+	end(f);
+}
+
+/* What was received and not taken is gone with the mode. */
+static void test_stop_forgets_what_was_received(void **state)
+{
+	struct fixture *f = boot(ALL);
+
+	start_bus(f);
+	for (uint32_t i = 0; i < 3; i++)
+		can_device_receive(&f->can, &(struct can_frame){.id = i});
+	ask(f, VIRTIO_CAN_SET_CTRL_MODE_STOP);
+	assert_int_equal(result(f, CONTROL), VIRTIO_CAN_RESULT_OK);
+	device_rig_add(&f->rig, RX, NULL, 0, 16 + 64, 100);
+	device_rig_kick(&f->rig, RX);
+	start_bus(f);
+	assert_false(device_rig_has_used(&f->rig, RX));
 	end(f);
 }
 
@@ -656,9 +699,14 @@ static void test_reset_and_late_answers(void **state)
 	/* A stop that is under way is carried out; a start has failed. */
 	f->answers = false;
 	ask(f, VIRTIO_CAN_SET_CTRL_MODE_STOP);
-	virtio_device_quiesce(&f->can.device);
+	for (unsigned int i = 0; i < 100; i++)
+		add(f, 0, i, 1);
+	f->can.device.class->quiesce(&f->can.device, &f->can.queues[CONTROL]);
 	assert_int_equal(result(f, CONTROL), VIRTIO_CAN_RESULT_OK);
 	assert_int_equal(f->resets, 1);
+	/* Frames that wait in the Txq come back without another kick. */
+	for (unsigned int i = 0; i < 100; i++)
+		assert_int_equal(result(f, TX), VIRTIO_CAN_RESULT_NOT_OK);
 	ask(f, VIRTIO_CAN_SET_CTRL_MODE_START);
 	virtio_device_quiesce(&f->can.device);
 	assert_int_equal(result(f, CONTROL), VIRTIO_CAN_RESULT_NOT_OK);
@@ -715,6 +763,8 @@ int main(void)
 		cmocka_unit_test(test_requests_that_are_cut),
 		cmocka_unit_test(test_modes),
 		cmocka_unit_test(test_stop_returns_what_waits_in_the_queue),
+		cmocka_unit_test(test_modes_in_a_row),
+		cmocka_unit_test(test_stop_forgets_what_was_received),
 		cmocka_unit_test(test_bus_off),
 		cmocka_unit_test(test_a_bus_that_goes_and_comes),
 		cmocka_unit_test(test_receives_frames),
