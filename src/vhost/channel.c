@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -24,19 +25,26 @@ static void clear_message(struct vhost_message *message)
 		message->fds[i] = -1;
 }
 
-void vhost_channel_open(struct vhost_channel *channel, int fd, vhost_find_message *find)
+int vhost_channel_open(struct vhost_channel *channel, int fd, vhost_find_message *find,
+		       struct error *error)
 {
-	channel->fd = fd;
-	channel->find = find;
-	channel->received = 0;
-	clear_message(&channel->message);
+	/* Not part of the channel: most device processes wait for a connection for long. */
+	struct vhost_message *message = malloc(sizeof(*message));
+
+	*channel = (struct vhost_channel){fd, find, message, 0};
+	if (!message) {
+		close_fd(&channel->fd);
+		return error_set(error, ENOMEM, "out of memory");
+	}
+	clear_message(message);
+	return 0;
 }
 
 void vhost_channel_release(struct vhost_channel *channel)
 {
 	for (unsigned int i = 0; i < VHOST_FDS_MAX; i++)
-		close_fd(&channel->message.fds[i]);
-	clear_message(&channel->message);
+		close_fd(&channel->message->fds[i]);
+	clear_message(channel->message);
 	channel->received = 0;
 }
 
@@ -45,6 +53,8 @@ void vhost_channel_close(struct vhost_channel *channel)
 	if (channel->fd < 0)
 		return;
 	vhost_channel_release(channel);
+	free(channel->message);
+	channel->message = NULL;
 	close_fd(&channel->fd);
 }
 
@@ -57,7 +67,7 @@ int vhost_message_take_fd(struct vhost_message *message, unsigned int at)
 static int take_descriptors(struct vhost_channel *channel, struct msghdr *header,
 			    struct error *error)
 {
-	struct vhost_message *message = &channel->message;
+	struct vhost_message *message = channel->message;
 	bool excess = header->msg_flags & MSG_CTRUNC;
 	bool late = false;
 
@@ -121,7 +131,7 @@ static int read_piece(struct vhost_channel *channel, void *buffer, size_t length
 /* Checks the header and the number of descriptors before the payload is read. */
 static int check_header(const struct vhost_channel *channel, struct error *error)
 {
-	const struct vhost_message *message = &channel->message;
+	const struct vhost_message *message = channel->message;
 	const struct vhost_header *header = &message->header;
 	const struct vhost_message_row *row;
 
@@ -150,7 +160,7 @@ static int check_header(const struct vhost_channel *channel, struct error *error
 
 int vhost_channel_receive(struct vhost_channel *channel, struct error *error)
 {
-	struct vhost_message *message = &channel->message;
+	struct vhost_message *message = channel->message;
 	size_t header_size = sizeof(message->header);
 	int ret;
 

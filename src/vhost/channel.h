@@ -25,10 +25,10 @@ struct vhost_message {
 };
 
 struct vhost_channel {
-	int fd;			      /* -1: closed */
-	vhost_find_message *find;     /* the messages that are accepted; NULL: replies, of any id */
-	struct vhost_message message; /* being put together, or complete */
-	size_t received;	      /* bytes of it so far */
+	int fd;			  /* -1: closed */
+	vhost_find_message *find; /* the messages that are accepted; NULL: replies, of any id */
+	struct vhost_message *message; /* being put together, or complete; lives until the close */
+	size_t received;	       /* bytes of it so far */
 };
 
 /* What vhost_channel_receive found. */
@@ -38,10 +38,14 @@ enum vhost_receive {
 	VHOST_RECEIVE_END,     /* the peer hung up between two messages */
 };
 
-/* Makes a channel on the connected stream socket @fd, owned from now on. */
-void vhost_channel_open(struct vhost_channel *channel, int fd, vhost_find_message *find);
+/*
+ * Makes a channel on the connected stream socket @fd, owned from now on, also after a failure.
+ * -ENOMEM with *error set: the channel is closed.
+ */
+int vhost_channel_open(struct vhost_channel *channel, int fd, vhost_find_message *find,
+		       struct error *error);
 
-/* Closes the socket and the descriptors of a message that was not finished. */
+/* Closes the socket and the descriptors of the last message, which ends. */
 void vhost_channel_close(struct vhost_channel *channel);
 
 /*

@@ -65,7 +65,10 @@ struct vhost_client *vhost_client_new(int fd, int timeout_ms, struct error *erro
 		error_set(error, ENOMEM, "out of memory");
 		return NULL;
 	}
-	vhost_channel_open(&client->channel, fd, NULL);
+	if (vhost_channel_open(&client->channel, fd, NULL, error) < 0) {
+		free(client);
+		return NULL;
+	}
 	client->timeout_ms = timeout_ms;
 	client->backend.fd = -1;
 	return client;
@@ -120,7 +123,7 @@ uint64_t vhost_client_queue_count(const struct vhost_client *client)
 
 static int answer_backend(struct vhost_client *client, int result, struct error *error)
 {
-	const struct vhost_header *header = &client->backend.message.header;
+	const struct vhost_header *header = &client->backend.message->header;
 	struct vhost_message reply = {
 		.header = {header->request, VHOST_FLAG_VERSION | VHOST_FLAG_REPLY,
 			   sizeof(uint64_t)},
@@ -145,7 +148,7 @@ static bool is_sound(const struct vhost_shmem_map *map)
 /* Carries out a request or records a notice. Returns the answer: 0 or a negative errno. */
 static int handle_backend_message(struct vhost_client *client)
 {
-	const struct vhost_message *message = &client->backend.message;
+	const struct vhost_message *message = client->backend.message;
 	const struct vhost_iotlb_msg *iotlb = &message->payload.iotlb;
 	const struct vhost_shmem_map *map = &message->payload.map;
 
@@ -196,10 +199,10 @@ static int take_backend_messages(struct vhost_client *client, struct error *erro
 		}
 		if (ret < 0)
 			return ret;
-		row = vhost_find_backend_message(backend->message.header.request);
+		row = vhost_find_backend_message(backend->message->header.request);
 		if (!row || !vhost_client_has(client, row->feature))
 			return error_set(error, EPROTO, "message %u on the backend channel",
-					 backend->message.header.request);
+					 backend->message->header.request);
 		ret = answer_backend(client, handle_backend_message(client), error);
 		vhost_channel_release(backend);
 		if (ret < 0)
@@ -304,7 +307,7 @@ static int take_answer(struct vhost_client *client, uint32_t id, enum vhost_shap
 		       unsigned int fds_min, unsigned int fds_max, int64_t deadline,
 		       struct error *error)
 {
-	const struct vhost_message *answer = &client->channel.message;
+	const struct vhost_message *answer = client->channel.message;
 	int ret = wait_for_message(client, deadline, error);
 
 	if (ret < 0)
@@ -324,7 +327,7 @@ static int take_answer(struct vhost_client *client, uint32_t id, enum vhost_shap
 /* Receives the pending answers, until @deadline, and records the first refusal. */
 static int take_pending(struct vhost_client *client, int64_t deadline, struct error *error)
 {
-	const struct vhost_message *answer = &client->channel.message;
+	const struct vhost_message *answer = client->channel.message;
 
 	for (size_t i = 0; i < client->pending_count; i++) {
 		const struct vhost_pending *pending = &client->pending[i];
@@ -400,9 +403,9 @@ static int exchange(struct vhost_client *client, const struct vhost_message_row 
 			  fd && row->id != VHOST_USER_SET_DEVICE_STATE_FD, fd ? 1 : 0, deadline,
 			  error);
 	if (ret == 0 && fd)
-		*fd = vhost_message_take_fd(&channel->message, 0);
+		*fd = vhost_message_take_fd(channel->message, 0);
 	if (ret == 0)
-		*reply = channel->message;
+		*reply = *channel->message;
 	vhost_channel_release(channel);
 	return ret;
 }
@@ -512,10 +515,11 @@ static int open_backend_channel(struct vhost_client *client, struct error *error
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_set_errno(error, errno, "cannot make a backend channel");
-	vhost_channel_open(&client->backend, pair[0], vhost_find_backend_message);
+	ret = vhost_channel_open(&client->backend, pair[0], vhost_find_backend_message, error);
 	message.fds[0] = pair[1];
 	message.fd_count = 1;
-	ret = vhost_client_call(client, &message, NULL, NULL, error);
+	if (ret == 0)
+		ret = vhost_client_call(client, &message, NULL, NULL, error);
 	close(pair[1]);
 	return ret;
 }

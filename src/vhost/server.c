@@ -156,7 +156,7 @@ static int acknowledge(struct vhost_server *server, uint32_t request, bool good,
 /* Handles the message in the channel; a negative errno with *error set ends the connection. */
 static int handle_message(struct vhost_server *server, struct error *error)
 {
-	struct vhost_message *request = &server->channel.message;
+	struct vhost_message *request = server->channel.message;
 	uint32_t id = request->header.request;
 	const struct vhost_message_row *row = vhost_find_frontend_message(id);
 	bool acknowledged = request->header.flags & VHOST_FLAG_NEED_REPLY &&
@@ -271,9 +271,10 @@ static void end_connection(struct vhost_server *server)
 
 static int start_connection(struct vhost_server *server, int fd, struct error *error)
 {
-	int ret;
+	int ret = vhost_channel_open(&server->channel, fd, vhost_find_frontend_message, error);
 
-	vhost_channel_open(&server->channel, fd, vhost_find_frontend_message);
+	if (ret < 0)
+		return ret;
 	server->channel_source.fd = fd;
 	ret = event_loop_add(server->loop, &server->channel_source, EPOLLIN, error);
 	if (ret < 0)

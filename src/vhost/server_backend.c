@@ -68,7 +68,7 @@ void vhost_server_close_backend(struct vhost_server *server)
 /* Tells the device what became of its oldest request. */
 static int take_answer(struct vhost_server *server, struct error *error)
 {
-	const struct vhost_message *answer = &server->backend.message;
+	const struct vhost_message *answer = server->backend.message;
 	struct vhost_request request = server->requests[0];
 	int64_t number = (int64_t)answer->payload.number;
 	int result;
@@ -127,7 +127,9 @@ int vhost_server_open_backend(struct vhost_server *server, int fd, struct error 
 
 	vhost_server_close_backend(server);
 	server->backend_source = (struct event_source){fd, on_answer, server};
-	vhost_channel_open(&server->backend, fd, NULL);
+	ret = vhost_channel_open(&server->backend, fd, NULL, error);
+	if (ret < 0)
+		return ret;
 	ret = event_loop_add(server->loop, &server->backend_source, EPOLLIN, error);
 	if (ret < 0)
 		vhost_channel_close(&server->backend);

@@ -380,6 +380,7 @@ static uint32_t payload_size(const struct vhost_message_row *row)
 /* The descriptor that belongs to a message. */
 static int right_fd(struct fuzz *fuzz, uint32_t id, unsigned int ring, int *backend)
 {
+	struct error error;
 	int pair[2];
 
 	switch (id) {
@@ -397,7 +398,8 @@ static int right_fd(struct fuzz *fuzz, uint32_t id, unsigned int ring, int *back
 	case VHOST_USER_SET_BACKEND_REQ_FD:
 		PROMISE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
 		vhost_channel_close(&fuzz->backend);
-		vhost_channel_open(&fuzz->backend, pair[0], vhost_find_backend_message);
+		PROMISE(vhost_channel_open(&fuzz->backend, pair[0], vhost_find_backend_message,
+					   &error) == 0);
 		*backend = pair[1];
 		return pair[1];
 	default:
@@ -584,7 +586,7 @@ static void send_reply(struct fuzz *fuzz, uint32_t id, uint8_t control, struct i
 /* Takes requests from the backend channel and answers them. */
 static void answer_requests(struct fuzz *fuzz)
 {
-	struct vhost_message *question = &fuzz->backend.message;
+	struct vhost_message *question = fuzz->backend.message;
 	struct error error;
 
 	for (int i = 0; i < 8 && fuzz->backend.fd >= 0; i++) {

@@ -191,7 +191,7 @@ static void take_messages(struct fuzz *fuzz)
 
 	while (fuzz->ours.fd >= 0) {
 		int ret = vhost_channel_receive(&fuzz->ours, &error);
-		struct vhost_message *message = &fuzz->ours.message;
+		struct vhost_message *message = fuzz->ours.message;
 
 		PROMISE(ret >= 0);
 		if (ret != VHOST_RECEIVE_MESSAGE)
@@ -399,7 +399,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	first_fd = dup(memory_fd);
 	close(first_fd);
 	PROMISE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
-	vhost_channel_open(&fuzz.ours, pair[0], vhost_find_frontend_message);
+	PROMISE(vhost_channel_open(&fuzz.ours, pair[0], vhost_find_frontend_message, &error) == 0);
 	/* All answers are there before the calls: nothing is gained by waiting. */
 	fuzz.client = vhost_client_new(pair[1], 0, &error);
 	PROMISE(fuzz.client);

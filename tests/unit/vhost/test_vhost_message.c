@@ -79,12 +79,14 @@ struct pair {
 static int set_up(void **state)
 {
 	struct pair *pair = calloc(1, sizeof(*pair));
+	struct error error;
 	int sockets[2];
 
 	pair->fds = rig_count_fds();
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
-	vhost_channel_open(&pair->a, sockets[0], NULL);
-	vhost_channel_open(&pair->b, sockets[1], vhost_find_frontend_message);
+	assert_int_equal(vhost_channel_open(&pair->a, sockets[0], NULL, &error), 0);
+	assert_int_equal(
+		vhost_channel_open(&pair->b, sockets[1], vhost_find_frontend_message, &error), 0);
 	*state = pair;
 	return 0;
 }
@@ -109,7 +111,7 @@ static void messages_go_there_and_back(void **state)
 		.payload.table = {.count = 2, .regions = {{1, 2, 3, 4}, {5, 6, 7, 8}}},
 		.fd_count = 2,
 	};
-	const struct vhost_message *got = &pair->b.message;
+	const struct vhost_message *got = pair->b.message;
 	struct error error;
 	int event = eventfd(7, EFD_CLOEXEC);
 	uint64_t value;
@@ -128,7 +130,7 @@ static void messages_go_there_and_back(void **state)
 		assert_int_equal(fcntl(got->fds[0], F_GETFD), FD_CLOEXEC);
 	}
 	/* One is taken, the other is closed with the message. */
-	taken = vhost_message_take_fd(&pair->b.message, 1);
+	taken = vhost_message_take_fd(pair->b.message, 1);
 	vhost_channel_release(&pair->b);
 	assert_int_equal(read(taken, &value, sizeof(value)), sizeof(value));
 	assert_int_equal(value, 7);
@@ -153,7 +155,7 @@ static void pieces_make_a_message(void **state)
 		assert_int_equal(write(pair->a.fd, bytes + i, 1), 1);
 	}
 	assert_int_equal(vhost_channel_receive(&pair->b, &error), VHOST_RECEIVE_MESSAGE);
-	assert_memory_equal(&pair->b.message.payload, &config, 15);
+	assert_memory_equal(&pair->b.message->payload, &config, 15);
 	/* Two and a half at once. */
 	assert_int_equal(write(pair->a.fd, bytes, length), length);
 	assert_int_equal(write(pair->a.fd, bytes, length), length);
@@ -191,7 +193,7 @@ static void too_many_descriptors(void **state)
 		raw_add_fd(&message, pair->a.fd);
 	assert_true(raw_send(pair->a.fd, &message));
 	assert_int_equal(vhost_channel_receive(&pair->b, &error), VHOST_RECEIVE_MESSAGE);
-	assert_int_equal(pair->b.message.fd_count, VHOST_FDS_MAX);
+	assert_int_equal(pair->b.message->fd_count, VHOST_FDS_MAX);
 	raw_add_fd(&message, pair->a.fd);
 	assert_true(raw_send(pair->a.fd, &message));
 	assert_int_equal(vhost_channel_receive(&pair->b, &error), -EPROTO);
