@@ -172,7 +172,8 @@ static void lose(struct can_link *link, const char *why)
 	log_warning("the bus is gone: %s", why);
 	can_device_lost(link->backend.can);
 	if (link->ask) {
-		ask(link);
+		/* Not at once: one that closes each channel would be joined without end. */
+		timer_set_ms(&link->retry, CAN_LINK_RETRY_MS);
 	} else if (link->wanted) {
 		link->wanted = false;
 		can_device_started(link->backend.can, false);
