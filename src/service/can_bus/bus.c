@@ -222,7 +222,7 @@ static void carry(struct can_bus *bus, const struct can_bus_node *sender,
 	bus->frames++;
 	for (struct can_bus_node *node = bus->nodes; node < bus->nodes + CAN_BUS_NODES_MAX;
 	     node++) {
-		if (!node->started || (sender && node == sender) ||
+		if (!node->started || node == sender ||
 		    !can_bus_filters_pass(&node->rights->receive, frame))
 			continue;
 		if (bus->ops->receive(node, frame, now_ns))
@@ -233,12 +233,7 @@ static void carry(struct can_bus *bus, const struct can_bus_node *sender,
 			node->receive_errors--;
 	}
 	if (bus->ops->carried)
-		bus->ops->carried(bus->context, sender, frame, now_ns);
-}
-
-void can_bus_carry(struct can_bus *bus, const struct can_bus_frame *frame, uint64_t now_ns)
-{
-	carry(bus, NULL, frame, now_ns);
+		bus->ops->carried(bus->context, frame, now_ns);
 }
 
 /*
@@ -343,13 +338,48 @@ static void fail(struct can_bus *bus, struct can_bus_node *node)
 		give_back(bus, node, bus->current.tag);
 }
 
+/* A frame on the wire was over at @now_ns. */
+static void count(struct can_bus *bus, uint64_t busy_ns, uint64_t now_ns)
+{
+	uint64_t number = now_ns / CAN_BUS_PERIOD_NS;
+	unsigned int place = (unsigned int)(number % (CAN_BUS_PERIODS + 1));
+
+	bus->busy_ns += busy_ns;
+	if (bus->periods[place].number != number) {
+		bus->periods[place].number = number;
+		bus->periods[place].frames = bus->periods[place].busy_ns = 0;
+	}
+	bus->periods[place].busy_ns += busy_ns;
+	bus->periods[place].frames += !bus->current_fails;
+}
+
+struct can_bus_load can_bus_load(const struct can_bus *bus, uint64_t now_ns)
+{
+	uint64_t number = now_ns / CAN_BUS_PERIOD_NS, busy_ns = 0;
+	struct can_bus_load load = {0};
+
+	/* The present period is not over. */
+	for (unsigned int i = 0; i <= CAN_BUS_PERIODS; i++) {
+		if (bus->periods[i].number >= number ||
+		    bus->periods[i].number + CAN_BUS_PERIODS < number)
+			continue;
+		load.frames += bus->periods[i].frames;
+		busy_ns += bus->periods[i].busy_ns;
+	}
+	/* A frame counts in the period in which it ends. */
+	load.busy_permille = (unsigned int)(busy_ns * 1000 / (CAN_BUS_PERIODS * CAN_BUS_PERIOD_NS));
+	if (load.busy_permille > 1000)
+		load.busy_permille = 1000;
+	return load;
+}
+
 static void finish(struct can_bus *bus)
 {
 	struct can_bus_node *node = bus->sender;
 	uint64_t now_ns = bus->busy_until_ns;
 
 	bus->sender = NULL;
-	bus->busy_ns += bus->busy_until_ns - bus->busy_since_ns;
+	count(bus, bus->busy_until_ns - bus->busy_since_ns, now_ns);
 	if (bus->current_fails) {
 		fail(bus, node);
 		return;

@@ -21,6 +21,10 @@
 #define CAN_BUS_NODES_MAX   64
 #define CAN_BUS_FILTERS_MAX 32
 
+/* The load is that of so many of these periods. */
+#define CAN_BUS_PERIODS	  10
+#define CAN_BUS_PERIOD_NS UINT64_C(100000000)
+
 /* Identifiers: those that agree with @id where @mask has ones. */
 struct can_bus_filter {
 	uint32_t id, mask;
@@ -77,9 +81,8 @@ struct can_bus_ops {
 			uint64_t time_ns);
 	/* The node went bus-off: it is stopped, and its frames are returned. */
 	void (*bus_off)(struct can_bus_node *node);
-	/* Each frame on the bus, for logs; @node sent it, NULL: the owner. May be NULL. */
-	void (*carried)(void *context, const struct can_bus_node *node,
-			const struct can_bus_frame *frame, uint64_t time_ns);
+	/* Each frame on the bus, for logs. May be NULL. */
+	void (*carried)(void *context, const struct can_bus_frame *frame, uint64_t time_ns);
 };
 
 struct can_bus_settings {
@@ -99,7 +102,11 @@ struct can_bus {
 	struct can_bus_waiting current;
 	bool current_fails;
 	uint64_t busy_since_ns, busy_until_ns;
-	uint64_t frames, busy_ns; /* in all, for the load */
+	uint64_t frames, busy_ns; /* in all */
+	struct {
+		uint64_t number; /* of the period since the clock began */
+		uint64_t frames, busy_ns;
+	} periods[CAN_BUS_PERIODS + 1]; /* the last ones and the present one */
 };
 
 void can_bus_init(struct can_bus *bus, const struct can_bus_settings *settings,
@@ -127,14 +134,23 @@ void can_bus_stop(struct can_bus *bus, struct can_bus_node *node);
 void can_bus_send(struct can_bus *bus, struct can_bus_node *node, uint32_t tag,
 		  const struct can_bus_frame *frame, uint64_t now_ns);
 
-/* A frame of the owner, from outside: it goes to all nodes at once, with no time on the wire. */
-void can_bus_carry(struct can_bus *bus, const struct can_bus_frame *frame, uint64_t now_ns);
-
 /*
  * Carries frames until @now_ns, at most @limit of them. Returns the time at which to call again, 0:
  * at once, UINT64_MAX: when a frame was sent.
  */
 uint64_t can_bus_run(struct can_bus *bus, uint64_t now_ns, unsigned int limit);
+
+/*
+ * What the bus has carried in the last second: frames, and the share of time in which it was busy,
+ * in parts of a thousand; 0 without a bit rate. It counts whole periods, so that a second is one of
+ * at most CAN_BUS_PERIOD_NS before @now_ns.
+ */
+struct can_bus_load {
+	uint64_t frames;
+	unsigned int busy_permille;
+};
+
+struct can_bus_load can_bus_load(const struct can_bus *bus, uint64_t now_ns);
 
 enum can_bus_state can_bus_state(const struct can_bus_node *node);
 

@@ -1,70 +1,79 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The log of a CAN bus. */
+/* What a CAN bus writes of its frames. */
 #include "service/can_bus/log.h"
 
-#include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
+#include <endian.h>
+#include <linux/can.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/cleanup.h"
-#include "base/clock.h"
-#include "base/log.h"
-#include "base/option_path.h"
 #include "service/can_bus/notation.h"
 
-#define SECOND_NS UINT64_C(1000000000)
+/* The header of a frame in a capture: the identifier is big-endian, with the flags of SocketCAN. */
+struct capture_header {
+	uint32_t id;
+	uint8_t length, fd_flags;
+	uint8_t reserved[2];
+};
 
-/* The longest line: time, name, frame, newline. */
-#define LINE_SIZE (40 + 255 + CAN_NOTATION_SIZE + 1)
-
-int can_log_open(struct can_log *log, const char *path, const char *name, bool switched,
-		 struct error *error)
+int can_log_open(struct can_log *log, const char *text_path, const char *capture_path,
+		 const char *name, bool switched, struct error *error)
 {
+	int result;
+
 	log->name = name;
 	log->switched = switched;
-	log->length = 0;
-	log->realtime_ns = clock_read_ns(CLOCK_REALTIME) - clock_now_ns();
-	log->fd = path ? path_open_appended("log", path, error) : -1;
-	return path && log->fd < 0 ? log->fd : 0;
+	log->capture.file.fd = -1;
+	result = record_file_open(&log->text, "log", text_path, error);
+	if (result == 0)
+		result = pcapng_open(&log->capture, "pcap", capture_path, error);
+	if (result == 0)
+		pcapng_add_interface(&log->capture, PCAPNG_CAN_SOCKETCAN, name);
+	return result;
 }
 
-void can_log_flush(struct can_log *log)
+static void add_text(struct can_log *log, const struct can_bus_frame *frame, uint64_t time_ns)
 {
-	size_t done = 0;
+	char *line = record_file_reserve(&log->text, CAN_NOTATION_LINE_SIZE);
 
-	while (log->fd >= 0 && done < log->length) {
-		ssize_t written = write(log->fd, log->text + done, log->length - done);
+	if (line)
+		record_file_add(&log->text,
+				can_notation_format_line(frame, log->switched, log->name,
+							 time_ns + log->text.realtime_ns, line));
+}
 
-		if (written >= 0) {
-			done += (size_t)written;
-		} else if (errno != EINTR) {
-			log_error("the log of the bus ends: %s", strerror(errno));
-			close_fd(&log->fd);
-		}
-	}
-	log->length = 0;
+static void add_to_capture(struct can_log *log, const struct can_bus_frame *frame, uint64_t time_ns)
+{
+	struct capture_header header = {
+		.id = htobe32(frame->id | (frame->flags & CAN_BUS_EXTENDED ? CAN_EFF_FLAG : 0) |
+			      (frame->flags & CAN_BUS_RTR ? CAN_RTR_FLAG : 0)),
+		.length = frame->length,
+	};
+	struct iovec parts[] = {
+		{&header, sizeof(header)},
+		{(void *)frame->data, frame->flags & CAN_BUS_RTR ? 0 : frame->length},
+	};
+
+	if (frame->flags & CAN_BUS_FD)
+		header.fd_flags = (uint8_t)(CANFD_FDF | (log->switched ? CANFD_BRS : 0));
+	pcapng_add(&log->capture, 0, time_ns, parts, 2);
 }
 
 void can_log_add(struct can_log *log, const struct can_bus_frame *frame, uint64_t time_ns)
 {
-	uint64_t at_ns = time_ns + log->realtime_ns;
-	char text[CAN_NOTATION_SIZE];
+	if (record_file_is_open(&log->text))
+		add_text(log, frame, time_ns);
+	if (record_file_is_open(&log->capture.file))
+		add_to_capture(log, frame, time_ns);
+}
 
-	if (log->fd < 0)
-		return;
-	can_notation_format(frame, log->switched, text);
-	if (sizeof(log->text) - log->length < LINE_SIZE)
-		can_log_flush(log);
-	log->length += (size_t)snprintf(log->text + log->length, LINE_SIZE,
-					"(%010" PRIu64 ".%06" PRIu64 ") %.255s %s\n",
-					at_ns / SECOND_NS, at_ns % SECOND_NS / 1000, log->name,
-					text);
+void can_log_flush(struct can_log *log)
+{
+	record_file_flush(&log->text);
+	record_file_flush(&log->capture.file);
 }
 
 void can_log_close(struct can_log *log)
 {
-	can_log_flush(log);
-	close_fd(&log->fd);
+	record_file_close(&log->text);
+	record_file_close(&log->capture.file);
 }

@@ -2,6 +2,9 @@
 /* CAN frames as text. */
 #include "service/can_bus/notation.h"
 
+#include <inttypes.h>
+#include <linux/can.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "service/can_bus/frame.h"
@@ -141,26 +144,67 @@ static unsigned int take_decimal(struct cursor *cursor, unsigned int most, uint6
 	return count;
 }
 
-bool can_notation_parse_line(const char *line, size_t length, uint64_t *time_ns,
-			     struct can_bus_frame *frame)
+size_t can_notation_format_line(const struct can_bus_frame *frame, bool switched, const char *name,
+				uint64_t time_ns, char line[CAN_NOTATION_LINE_SIZE])
 {
-	struct cursor cursor = {line, line + length};
-	uint64_t seconds, microseconds;
-	const char *blank;
+	char text[CAN_NOTATION_SIZE];
 
-	if (!take_letter(&cursor, '(') || !take_decimal(&cursor, 10, &seconds) ||
-	    !take_letter(&cursor, '.') || take_decimal(&cursor, 6, &microseconds) != 6 ||
-	    !take_letter(&cursor, ')') || !take_letter(&cursor, ' '))
-		return false;
-	blank = memchr(cursor.at, ' ', (size_t)(cursor.end - cursor.at));
-	if (!blank || blank == cursor.at)
+	can_notation_format(frame, switched, text);
+	return (size_t)snprintf(line, CAN_NOTATION_LINE_SIZE,
+				"(%010" PRIu64 ".%06" PRIu64 ") %.*s %s\n", time_ns / SECOND_NS,
+				time_ns % SECOND_NS / MICROSECOND_NS, CAN_NOTATION_NAME_MAX, name,
+				text);
+}
+
+/* "(1436509052.249713) " */
+static bool take_time(struct cursor *cursor, uint64_t *time_ns)
+{
+	uint64_t seconds, microseconds;
+
+	if (!take_letter(cursor, '(') || !take_decimal(cursor, 10, &seconds) ||
+	    !take_letter(cursor, '.') || take_decimal(cursor, 6, &microseconds) != 6 ||
+	    !take_letter(cursor, ')') || !take_letter(cursor, ' '))
 		return false;
 	*time_ns = seconds * SECOND_NS + microseconds * MICROSECOND_NS;
-	cursor.at = blank + 1;
-	/* Newer versions write the direction behind it: "T" or "R". */
-	blank = memchr(cursor.at, ' ', (size_t)(cursor.end - cursor.at));
-	if (blank && (cursor.end - blank != 2 || (blank[1] != 'T' && blank[1] != 'R')))
+	return true;
+}
+
+/* The bytes up to the next blank, which is passed, or to the end. */
+static size_t take_word(struct cursor *cursor, const char **word)
+{
+	const char *blank = memchr(cursor->at, ' ', (size_t)(cursor->end - cursor->at));
+	const char *end = blank ? blank : cursor->end;
+
+	*word = cursor->at;
+	cursor->at = blank ? blank + 1 : end;
+	return (size_t)(end - *word);
+}
+
+/* An identifier with the bit that candump sets for error frames; what is behind it counts not. */
+static bool is_error_frame(const char *text, size_t length)
+{
+	struct cursor cursor = {text, text + length};
+	struct can_bus_frame frame = {0};
+
+	return take_id(&cursor, &frame) && frame.flags & CAN_BUS_EXTENDED &&
+	       frame.id & CAN_ERR_FLAG && !(frame.id & ~(CAN_ERR_FLAG | CAN_ERR_MASK));
+}
+
+bool can_notation_parse_line(const char *text, size_t length, struct can_notation_line *line)
+{
+	struct cursor cursor = {text, text + length};
+	const char *frame, *direction;
+	size_t frame_length, direction_length;
+
+	if (!take_time(&cursor, &line->time_ns))
 		return false;
-	return can_notation_parse(cursor.at, (size_t)((blank ? blank : cursor.end) - cursor.at),
-				  frame);
+	line->name_length = take_word(&cursor, &line->name);
+	frame_length = take_word(&cursor, &frame);
+	/* Newer versions write the direction behind it: "T" or "R". */
+	direction_length = take_word(&cursor, &direction);
+	if (!line->name_length || cursor.at != cursor.end || direction_length > 1 ||
+	    (direction_length && *direction != 'T' && *direction != 'R'))
+		return false;
+	line->error = is_error_frame(frame, frame_length);
+	return line->error || can_notation_parse(frame, frame_length, &line->frame);
 }

@@ -9,7 +9,8 @@
  *	(1436509052.249713) can0 123#DEADBEEF	a line of a log
  *
  * The flags of an FD frame (1 BRS, 2 ESI) are accepted and not kept: the bus switches the bit rate
- * or does not, and no client knows an error state. Written are 1 or 0 as the bus does it.
+ * or does not, and no client knows an error state. Written are 1 or 0 as the bus does it. A log may
+ * have error frames, 8 digits with the bit 0x20000000.
  */
 #ifndef AVP_SERVICE_CAN_BUS_NOTATION_H
 #define AVP_SERVICE_CAN_BUS_NOTATION_H
@@ -33,11 +34,26 @@ bool can_notation_parse(const char *text, size_t length, struct can_bus_frame *f
 size_t can_notation_format(const struct can_bus_frame *frame, bool switched,
 			   char text[CAN_NOTATION_SIZE]);
 
+/* The longest name of an interface in a log, and the longest line with newline and zero. */
+#define CAN_NOTATION_NAME_MAX  255
+#define CAN_NOTATION_LINE_SIZE (40 + CAN_NOTATION_NAME_MAX + CAN_NOTATION_SIZE + 1)
+
 /*
- * Parses a line of a log, without its newline; the name of the interface is not kept. The time is
- * in nanoseconds.
+ * Writes a line of a log, with its newline; @time_ns: of CLOCK_REALTIME. Returns its length,
+ * without the zero.
  */
-bool can_notation_parse_line(const char *line, size_t length, uint64_t *time_ns,
-			     struct can_bus_frame *frame);
+size_t can_notation_format_line(const struct can_bus_frame *frame, bool switched, const char *name,
+				uint64_t time_ns, char line[CAN_NOTATION_LINE_SIZE]);
+
+struct can_notation_line {
+	uint64_t time_ns;
+	const char *name; /* of the interface, in the line */
+	size_t name_length;
+	bool error; /* an error frame of candump -e; it has no @frame */
+	struct can_bus_frame frame;
+};
+
+/* Parses a line of a log, without its newline. False: it is not one. */
+bool can_notation_parse_line(const char *text, size_t length, struct can_notation_line *line);
 
 #endif

@@ -11,7 +11,7 @@
 struct can_bus_options {
 	uint64_t bit_rate, data_bit_rate;
 	bool classic;
-	char *name, *log;
+	char *name, *log, *pcap;
 };
 
 struct can_bus_client_options {

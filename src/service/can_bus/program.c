@@ -81,8 +81,7 @@ static void handle_bus_off(struct can_bus_node *node)
 	tell_participation(client, CAN_BUS_BUS_OFF);
 }
 
-static void handle_carried(void *context, const struct can_bus_node *sender,
-			   const struct can_bus_frame *frame, uint64_t time_ns)
+static void handle_carried(void *context, const struct can_bus_frame *frame, uint64_t time_ns)
 {
 	struct can_bus_program *program = context;
 
@@ -216,7 +215,8 @@ static int open_bus(struct service *service, const void *options, struct error *
 
 	can_bus_init(&program->bus, &settings, &bus_ops, program);
 	program->started_ns = clock_now_ns();
-	return can_log_open(&program->log, bus->log, bus->name, bus->data_bit_rate != 0, error);
+	return can_log_open(&program->log, bus->log, bus->pcap, bus->name, bus->data_bit_rate != 0,
+			    error);
 }
 
 static void close_bus(struct service *service)
@@ -255,12 +255,16 @@ static void describe_client(const struct service_client *client, struct control_
 static void describe(const struct service *service, struct control_message *message)
 {
 	const struct can_bus_program *program = service->state;
-	uint64_t passed_ns = clock_now_ns() - program->started_ns;
+	uint64_t now_ns = clock_now_ns();
+	struct can_bus_load load = can_bus_load(&program->bus, now_ns);
 
 	control_message_add_number(message, "frames", program->bus.frames);
-	/* A frame on the wire counts as if it were over. */
 	control_message_add_number(message, "busy-us", program->bus.busy_ns / 1000);
-	control_message_add_number(message, "passed-us", passed_ns / 1000);
+	control_message_add_number(message, "passed-us", (now_ns - program->started_ns) / 1000);
+	control_message_add_number(message, "frames-per-second", load.frames);
+	control_message_add_number(message, "load-permille", load.busy_permille);
+	control_message_add_number(message, "log-lost",
+				   program->log.text.lost + program->log.capture.file.lost);
 }
 
 static int handle_inject(void *context, const struct control_call *call, struct error *error)

@@ -103,18 +103,30 @@ static void test_lines(void **state)
 		"(14365090521.249713) vcan0 044#",
 		"(.249713) vcan0 044#",
 		"(1436509052.249713) vcan0",
+		"(1436509052.249713) vcan0 60000004#",
+		"(1436509052.249713) vcan0 004#00 R 1",
 	};
-	struct can_bus_frame frame;
-	uint64_t time_ns;
+	static const char *const errors[] = {
+		"(1436509052.249713) vcan0 20000004#0004000000000000",
+		"(1436509052.249713) vcan0 20000004#0004000000000000 R",
+	};
+	struct can_notation_line line;
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-		assert_true(can_notation_parse_line(lines[i], strlen(lines[i]), &time_ns, &frame));
-		assert_int_equal(time_ns, UINT64_C(1436509052249713000));
-		assert_int_equal(frame.id, 0x44);
-		assert_int_equal(frame.length, 5);
+		assert_true(can_notation_parse_line(lines[i], strlen(lines[i]), &line));
+		assert_int_equal(line.time_ns, UINT64_C(1436509052249713000));
+		assert_int_equal(line.name_length, i == 1 ? 10 : 5);
+		assert_ptr_equal(line.name, lines[i] + 20);
+		assert_false(line.error);
+		assert_int_equal(line.frame.id, 0x44);
+		assert_int_equal(line.frame.length, 5);
+	}
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		assert_true(can_notation_parse_line(errors[i], strlen(errors[i]), &line));
+		assert_true(line.error);
 	}
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		if (can_notation_parse_line(wrong[i], strlen(wrong[i]), &time_ns, &frame))
+		if (can_notation_parse_line(wrong[i], strlen(wrong[i]), &line))
 			fail_msg("'%s' is read", wrong[i]);
 }
 

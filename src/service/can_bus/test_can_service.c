@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "host/service_link.h"
@@ -565,12 +566,14 @@ static void test_time(void **state)
 static void test_log(void **state)
 {
 	char line[200], text[300];
-	struct can_bus_frame frame;
-	uint64_t time_ns, before_ns = 0;
+	struct can_notation_line read;
+	uint64_t before_ns = 0;
+	struct stat capture;
 	struct node a;
 	FILE *file;
 
-	open_service("{\"bus\": {\"log\": \"bus.log\", \"name\": \"vehicle\"}}");
+	open_service("{\"bus\": {\"log\": \"bus.log\", \"pcap\": \"bus.pcapng\","
+		     " \"name\": \"vehicle\"}}");
 	begin(&a, "a");
 	send_in_turn(&a, 50);
 	snprintf(text, sizeof(text), "%s", scratch_path(&scratch, "bus.log"));
@@ -580,13 +583,16 @@ static void test_log(void **state)
 	for (int i = 0; i < 50; i++) {
 		assert_non_null(fgets(line, sizeof(line), file));
 		assert_non_null(strstr(line, ") vehicle 700#0102\n"));
-		assert_true(can_notation_parse_line(line, strlen(line) - 1, &time_ns, &frame));
-		assert_int_equal(frame.id, 0x700);
-		assert_true(time_ns >= before_ns);
-		before_ns = time_ns;
+		assert_true(can_notation_parse_line(line, strlen(line) - 1, &read));
+		assert_int_equal(read.frame.id, 0x700);
+		assert_true(read.time_ns >= before_ns);
+		before_ns = read.time_ns;
 	}
 	assert_null(fgets(line, sizeof(line), file));
 	fclose(file);
+	/* The section, the interface "vehicle", and packets of 8 and 2 bytes, padded to 12. */
+	assert_int_equal(stat(scratch_path(&scratch, "bus.pcapng"), &capture), 0);
+	assert_int_equal(capture.st_size, 28 + 20 + 12 + 8 + 4 + 50 * (32 + 12));
 	leave(&a);
 	close_service();
 }

@@ -42,7 +42,7 @@ static const struct option_row bus_rows[] = {
 		.argument = "NAME",
 		.offset = offsetof(struct can_bus_options, name),
 		.default_text = "can0",
-		.help = "name of the bus in its log",
+		.help = "name of the bus in its log and its capture",
 	},
 	{
 		.name = "log",
@@ -50,6 +50,13 @@ static const struct option_row bus_rows[] = {
 		.argument = "FILE",
 		.offset = offsetof(struct can_bus_options, log),
 		.help = "append each frame on the bus to this file, in the form of `candump -L`",
+	},
+	{
+		.name = "pcap",
+		.type = OPTION_PATH,
+		.argument = "FILE",
+		.offset = offsetof(struct can_bus_options, pcap),
+		.help = "append each frame on the bus to this file, as a capture for Wireshark",
 	},
 	{.name = NULL},
 };
