@@ -5,10 +5,19 @@
 #include "guest/config/bundle.h"
 
 static const struct command *const subcommands[] = {
-	&command_run,	   &command_control,	      &command_spec,
-	&command_device,   &command_service,	      &command_monitor,
-	&command_conform,  &command_doctor,	      &command_help,
-	&command_document, &command_hold_descriptors, NULL,
+	&command_run,
+	&command_control,
+	&command_spec,
+	&command_device,
+	&command_service,
+	&command_can,
+	&command_monitor,
+	&command_conform,
+	&command_doctor,
+	&command_help,
+	&command_document,
+	&command_hold_descriptors,
+	NULL,
 };
 
 const struct command command_avp = {

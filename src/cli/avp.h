@@ -7,6 +7,7 @@
 
 extern const struct command command_avp;
 
+extern const struct command command_can;
 extern const struct command command_conform;
 extern const struct command command_control;
 extern const struct command command_device;

@@ -41,8 +41,8 @@ static bool read_filter(const char *text, struct can_bus_filter *filter)
 	return filter->id <= most && filter->mask <= most;
 }
 
-static int read_filters(const struct option_list *list, const char *name,
-			struct can_bus_filters *filters, struct error *error)
+int can_filters_read(const struct option_list *list, const char *name,
+		     struct can_bus_filters *filters, struct error *error)
 {
 	filters->count = 0;
 	if (list->count > CAN_BUS_FILTERS_MAX)
@@ -61,10 +61,10 @@ static int read_filters(const struct option_list *list, const char *name,
 int can_bus_rights_read(const struct can_bus_client_options *options, struct can_bus_rights *rights,
 			struct error *error)
 {
-	int result = read_filters(&options->send, "send", &rights->send, error);
+	int result = can_filters_read(&options->send, "send", &rights->send, error);
 
 	if (result == 0)
-		result = read_filters(&options->receive, "receive", &rights->receive, error);
+		result = can_filters_read(&options->receive, "receive", &rights->receive, error);
 	rights->frames_per_second = (uint32_t)options->frames_per_second;
 	rights->burst = (uint32_t)options->burst;
 	return result;

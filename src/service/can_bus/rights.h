@@ -11,4 +11,8 @@
 int can_bus_rights_read(const struct can_bus_client_options *options, struct can_bus_rights *rights,
 			struct error *error);
 
+/* The filters in a list of that name. Returns as above. */
+int can_filters_read(const struct option_list *list, const char *name,
+		     struct can_bus_filters *filters, struct error *error);
+
 #endif
