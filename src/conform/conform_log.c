@@ -39,7 +39,8 @@ static const char *const state_texts[] = {
 	[CONFORM_DAMAGED] = "damaged: the console dropped or changed lines",
 	[CONFORM_OTHER_SUITE] = other_suite_text,
 	[CONFORM_OTHER] = other_contract_text,
-	[CONFORM_MIXED] = "mixed: it has boots of different machines or runs",
+	[CONFORM_MIXED] = "mixed: it has boots of different machines or runs, or one that the host "
+			  "started without a higher number",
 	[CONFORM_EMPTY] = "empty: it has no line of a conformance guest",
 };
 
@@ -231,12 +232,17 @@ static int take_boot(struct conform_log *log, const char *text, struct error *er
 	if (log->said_end)
 		return conform_log_fail(log, "pwr_off", "AVP-PWR-001",
 					"the guest was restarted after its end", error);
+	/* A boot that the host starts has a higher number than all before, or is of another run. */
+	log->mixed |= log->boots && !log->in_boot && !log->reset_announced && !name[0] &&
+		      number <= log->highest;
 	if (!resumes)
 		end_boot(log);
 	log->in_boot = true;
 	log->reset_announced = log->restart_announced = log->in_details = false;
 	log->current = log->last = 0;
 	log->number = number;
+	if (!name[0] && number > log->highest)
+		log->highest = number;
 	log->boots++;
 	log->lines = 0;
 	log->crc = 0;

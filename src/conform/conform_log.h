@@ -86,6 +86,7 @@ struct conform_log {
 	bool restart_announced; /* the boot ends, and another one must follow */
 	bool said_end;		/* a boot after it is unwanted unless its number is higher */
 	unsigned long number;	/* the boot's own number */
+	unsigned long highest;	/* of the boots that repeat no test */
 	char repeat[64];	/* the test that this boot repeats, or "" */
 	bool repeat_passed;
 	size_t current; /* number of the test that details belong to; 0: none */

@@ -157,6 +157,25 @@ static void test_a_log_that_is_cut(void **state)
 	conform_log_free(&writer.log);
 }
 
+/* The log of one run twice, and that of a run that continues with a higher number. */
+static void test_boots_of_another_run(void **state)
+{
+	(void)state;
+	for (unsigned int second = 1; second <= 2; second++) {
+		struct writer writer = {.lines = 0};
+
+		say_boot(&writer, 1);
+		say_tests(&writer);
+		say_end(&writer);
+		say_boot(&writer, second);
+		say_tests(&writer);
+		say_end(&writer);
+		assert_int_equal(conform_log_state(&writer.log),
+				 second == 1 ? CONFORM_MIXED : CONFORM_COMPLETE);
+		conform_log_free(&writer.log);
+	}
+}
+
 static void test_a_console_that_drops(void **state)
 {
 	struct writer writer = {.lines = 0};
@@ -800,6 +819,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_whole_log),
 		cmocka_unit_test(test_a_log_that_is_cut),
+		cmocka_unit_test(test_boots_of_another_run),
 		cmocka_unit_test(test_a_console_that_drops),
 		cmocka_unit_test(test_a_log_that_is_cut_anywhere),
 		cmocka_unit_test(test_a_console_that_drops_any),
