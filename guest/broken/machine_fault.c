@@ -9,6 +9,7 @@
 #include "bus/pci.h"
 #include "bus/virtio_mmio.h"
 #include "reboot.h"
+#include "reference.h"
 #include "report.h"
 
 #define UNDO_MAX    16
@@ -22,7 +23,7 @@
 const struct machine_fault *machine_fault;
 
 static const struct machine_fault *const tables[] = {transport_faults, life_faults, machine_faults,
-						     architecture_faults, config_faults};
+						     architecture_faults, config_faults, reference_faults};
 static struct patch undo[UNDO_MAX];
 static unsigned int undo_count;
 static bool dead, hidden, stuck;
@@ -35,11 +36,8 @@ static uint32_t held_length;
 /* The functions of the guest that these replace. */
 int __real_guarded_call(void **saved_sp, void (*function)(void *), void *argument);
 int __wrap_guarded_call(void **saved_sp, void (*function)(void *), void *argument);
-uint64_t __real_mmio_read(uint64_t address, unsigned int width);
 uint64_t __wrap_mmio_read(uint64_t address, unsigned int width);
-void __real_mmio_write(uint64_t address, uint64_t value, unsigned int width);
 void __wrap_mmio_write(uint64_t address, uint64_t value, unsigned int width);
-void __real_arch_map(uint64_t start, uint64_t size);
 void __wrap_arch_map(uint64_t start, uint64_t size);
 bool __real_driver_queue_has_used(struct driver_queue *queue);
 bool __wrap_driver_queue_has_used(struct driver_queue *queue);
@@ -57,15 +55,12 @@ bool __real_timer_works(void);
 bool __wrap_timer_works(void);
 bool __real_fault_catch(void (*function)(void *), void *argument, struct fault *fault);
 bool __wrap_fault_catch(void (*function)(void *), void *argument, struct fault *fault);
-int __real_interrupt_attach(struct interrupt_line line, interrupt_handler *handler, void *context);
 int __wrap_interrupt_attach(struct interrupt_line line, interrupt_handler *handler, void *context);
 int __real_interrupt_attach_message(uint32_t device, uint32_t vector, interrupt_handler *handler,
 				    void *context, struct message *message);
 int __wrap_interrupt_attach_message(uint32_t device, uint32_t vector, interrupt_handler *handler,
 				    void *context, struct message *message);
-void __real_interrupt_mask(int number, bool masked);
 void __wrap_interrupt_mask(int number, bool masked);
-void __real_interrupt_route(int number, unsigned int cpu);
 void __wrap_interrupt_route(int number, unsigned int cpu);
 uint64_t __real_interrupt_count(int number);
 uint64_t __wrap_interrupt_count(int number);
@@ -116,6 +111,11 @@ void fault_set(void *at, uint8_t size, uint64_t value)
 	memcpy(&old, at, size);
 	undo[undo_count++] = (struct patch){at, size, old};
 	memcpy(at, &value, size);
+}
+
+bool reference_fault(enum reference_fault fault)
+{
+	return machine_fault && machine_fault->reference == fault;
 }
 
 void fault_stop_devices(void)
@@ -342,10 +342,10 @@ uint64_t __wrap_mmio_read(uint64_t address, unsigned int width)
 	uint64_t value;
 
 	if (!fault)
-		return __real_mmio_read(address, width);
+		return reference_mmio_read(address, width);
 	place = find_place(address);
 	dead |= matches(&fault->dies_reading, place, width);
-	value = __real_mmio_read(address, width);
+	value = reference_mmio_read(address, width);
 	if (hidden && matches(&fault->hides, place, width))
 		return 0;
 	if (stuck && matches(&fault->sticks, place, width))
@@ -364,7 +364,7 @@ void __wrap_mmio_write(uint64_t address, uint64_t value, unsigned int width)
 	struct place place;
 
 	if (!fault) {
-		__real_mmio_write(address, value, width);
+		reference_mmio_write(address, value, width);
 		return;
 	}
 	place = find_place(address);
@@ -387,12 +387,12 @@ void __wrap_mmio_write(uint64_t address, uint64_t value, unsigned int width)
 		value &= ~(uint64_t)VIRTIO_CONFIG_S_DRIVER_OK;
 	if (matches_write(&fault->write, place, width, value))
 		value = apply(&fault->write, value);
-	__real_mmio_write(address, value, width);
+	reference_mmio_write(address, value, width);
 }
 
 void __wrap_arch_map(uint64_t start, uint64_t size)
 {
-	__real_arch_map(start, size);
+	reference_arch_map(start, size);
 	if (machine_fault && machine_fault->mapped)
 		machine_fault->mapped(start, size);
 }
@@ -500,9 +500,9 @@ static void clear_causes(void)
 {
 	for (unsigned int i = 0; i < device_count; i++)
 		if (devices[i].transport == TRANSPORT_MMIO)
-			__real_mmio_write(devices[i].base + VIRTIO_MMIO_INTERRUPT_ACK, 3, 4);
+			reference_mmio_write(devices[i].base + VIRTIO_MMIO_INTERRUPT_ACK, 3, 4);
 		else if (devices[i].pci->by_line)
-			__real_mmio_read(devices[i].pci->isr, 1);
+			reference_mmio_read(devices[i].pci->isr, 1);
 }
 
 static void deliver(void *context)
@@ -542,7 +542,7 @@ int __wrap_interrupt_attach(struct interrupt_line line, interrupt_handler *handl
 {
 	typeof(attached[0]) *entry = attach(handler, context);
 
-	return entry->number = __real_interrupt_attach(line, deliver, entry);
+	return entry->number = reference_interrupt_attach(line, deliver, entry);
 }
 
 int __wrap_interrupt_attach_message(uint32_t device, uint32_t vector, interrupt_handler *handler,
@@ -557,13 +557,13 @@ int __wrap_interrupt_attach_message(uint32_t device, uint32_t vector, interrupt_
 void __wrap_interrupt_mask(int number, bool masked)
 {
 	if (!masked || !machine_fault || machine_fault->interrupts != INTERRUPT_NOT_MASKED)
-		__real_interrupt_mask(number, masked);
+		reference_interrupt_mask(number, masked);
 }
 
 void __wrap_interrupt_route(int number, unsigned int cpu)
 {
 	if (!machine_fault || machine_fault->interrupts != INTERRUPT_NOT_ROUTED)
-		__real_interrupt_route(number, cpu);
+		reference_interrupt_route(number, cpu);
 }
 
 uint64_t __wrap_interrupt_count(int number)

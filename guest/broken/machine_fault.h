@@ -10,6 +10,7 @@
 
 #include "bus/bus.h"
 #include "machine.h"
+#include "reference.h"
 #include "test.h"
 #ifdef __x86_64__
 #include "arch/x86/x86.h"
@@ -96,6 +97,7 @@ struct machine_fault {
 	enum interrupt_fault interrupts;
 	enum cpu_fault cpus;
 	enum ipi_fault ipis;
+	enum reference_fault reference;
 	bool swapped; /* buffers are used in another order */
 	/* Called in addition, or with what the guest would get. */
 	void (*begin)(void);
@@ -116,7 +118,7 @@ struct machine_fault {
 
 /* Each ends with an empty row. */
 extern const struct machine_fault transport_faults[], life_faults[], machine_faults[],
-	architecture_faults[], config_faults[];
+	architecture_faults[], config_faults[], reference_faults[];
 
 /* The fault of the running test, or NULL. */
 extern const struct machine_fault *machine_fault;

@@ -113,7 +113,8 @@ DEVICE_TYPE(block) = {
 		    FEATURE(VIRTIO_BLK_F_MQ) | FEATURE(VIRTIO_BLK_F_DISCARD) | ZEROES | LIFETIME |
 		    FEATURE(VIRTIO_BLK_F_SECURE_ERASE) | ZONED,
 	.legacy_features = FEATURE(VIRTIO_BLK_F_BARRIER) | FEATURE(VIRTIO_BLK_F_SCSI),
-	.excluded_features = FEATURE(VIRTIO_BLK_F_RO), /* the feature does not affect its rings */
+	/* Neither affects the rings; a host-managed disk refuses a driver that does not know zones. */
+	.excluded_features = FEATURE(VIRTIO_BLK_F_RO) | ZONED,
 	.build = build,
 	.verify = verify,
 	.build_large = build_large,

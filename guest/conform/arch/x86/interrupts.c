@@ -272,9 +272,14 @@ void ipi_send_all(bool self)
 	send_command(0, (self ? 0x80000 : 0xc0000) | 0x4000 | VECTOR_IPI);
 }
 
+void x86_send(unsigned int cpu, uint32_t vector)
+{
+	send_command(id_of_cpu(cpu), 0x4000 | vector);
+}
+
 void x86_send_self(uint32_t vector)
 {
-	send_command(id_of_cpu(0), 0x4000 | vector);
+	x86_send(0, vector);
 }
 
 void x86_send_init(uint32_t id);

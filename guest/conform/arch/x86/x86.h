@@ -78,7 +78,8 @@ bool x86_uses_x2apic(void);
 uint32_t x86_io_apic_read(const struct io_apic *apic, uint32_t index);
 void x86_io_apic_write(const struct io_apic *apic, uint32_t index, uint32_t value);
 void x86_load_idt(void);
-/* Sends that vector to the first processor. */
+/* Sends that vector to a processor, and to the first. */
+void x86_send(unsigned int cpu, uint32_t vector);
 void x86_send_self(uint32_t vector);
 void x86_write_register(const struct acpi_register *where, uint32_t value);
 

@@ -1,0 +1,2 @@
+#include "reference.h"
+void reference_add_nets(void) {}
