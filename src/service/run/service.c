@@ -103,9 +103,11 @@ static void handle_socket(void *context, uint32_t events)
 		return;
 	}
 	/* Each wake-up that a correct client sends is for a message, or for room it has made. */
-	if (client->vain_messages != channel->counts.messages_received)
+	if (client->vain_messages != channel->counts.messages_received ||
+	    client->vain_tail != channel->peer_tail)
 		client->vain_wakes = 0;
 	client->vain_messages = channel->counts.messages_received;
+	client->vain_tail = channel->peer_tail;
 	client->vain_wakes += (unsigned int)(channel->counts.wakes_received - wakes);
 	if (client->vain_wakes < SERVICE_VAIN_WAKES)
 		return;
@@ -194,6 +196,13 @@ int service_add_client(struct service *service, const char *name, int socket, st
 	return 0;
 }
 
+/* Whether messages are taken from it. One that does not read the answers is not read from. */
+static bool is_heard(struct service_client *client)
+{
+	return !client->deferred &&
+	       (client->service->program->one_way || service_client_has_room(client));
+}
+
 /* Takes a batch of messages. Returns whether there were any, or the client is gone. */
 static bool serve(struct service_client *client)
 {
@@ -202,7 +211,7 @@ static bool serve(struct service_client *client)
 	struct error error;
 	bool worked = false;
 
-	for (int i = 0; i < SERVICE_BATCH && service_client_has_room(client); i++) {
+	for (int i = 0; i < SERVICE_BATCH && is_heard(client); i++) {
 		if (channel_receive(channel, &message) <= 0)
 			break;
 		if (client->service->program->take(client, &message, &error) < 0) {
@@ -260,6 +269,15 @@ static void handle_timer(void *context)
 	((struct service *)context)->timer_ns = 0;
 }
 
+static unsigned int wants_of(struct service_client *client)
+{
+	if (client->deferred)
+		return client->waits_for_room ? CHANNEL_WANTS_ROOM : 0;
+	if (!is_heard(client))
+		return CHANNEL_WANTS_ROOM;
+	return CHANNEL_WANTS_MESSAGES | (client->waits_for_room ? CHANNEL_WANTS_ROOM : 0u);
+}
+
 static bool prepare_sleep(void *context, int *timeout_ms)
 {
 	struct service *service = context;
@@ -268,12 +286,8 @@ static bool prepare_sleep(void *context, int *timeout_ms)
 	for (size_t i = 0; i < SERVICE_CLIENTS_MAX; i++) {
 		struct service_client *client = service->clients[i];
 
-		/* Do not read from a client that does not read. */
 		if (client)
-			ready |= channel_prepare_sleep(&client->channel,
-						       service_client_has_room(client) ?
-							       CHANNEL_WANTS_MESSAGES :
-							       CHANNEL_WANTS_ROOM);
+			ready |= channel_prepare_sleep(&client->channel, wants_of(client));
 	}
 	if (!ready)
 		set_timer(service);

@@ -4,7 +4,8 @@
  * channels, signals, the sandbox, and the loop.
  *
  * Clients are served in turn, at most SERVICE_BATCH messages each, and only while their channel has
- * room for what they may be told: one that does not read is not listened to. A client that breaks
+ * room for what they may be told, if messages are answered: one that does not read is not listened
+ * to. A client that breaks
  * its channel, or the service's protocol, is no longer served. One that wakes the service up for
  * nothing, again and again, is not listened to for a while. Nothing is allocated after a client has
  * joined.
@@ -43,14 +44,20 @@ struct service_client {
 	struct channel channel;
 	struct event_watch watch;
 	uint64_t vain_messages; /* received when its last wake-up came */
+	uint32_t vain_tail;	/* what it had read then */
 	unsigned int vain_wakes;
 	bool paused;
+	/* Set by the service, for as long as it likes. */
+	bool deferred;	     /* no messages are taken from it */
+	bool waits_for_room; /* wake up when its channel has room */
 };
 
 struct service_program {
 	const struct service_type *type;
 	struct channel_shape shape; /* of the channels */
 	size_t state_size;	    /* of service->state, zeroed at first */
+	/* Messages need no answer: they are taken whether or not the channel has room for one. */
+	bool one_way;
 	/*
 	 * Opens what the service needs and adds the rights that it needs to service->needs.
 	 * @options: as type->options, checked. Returns 0, or a negative errno with *error set.
@@ -65,7 +72,8 @@ struct service_program {
 	int (*join)(struct service_client *client, const void *options, struct error *error);
 	void (*leave)(struct service_client *client);
 	/*
-	 * A message of the client, which has room for the longest message in its channel. Returns
+	 * A message of the client, which has room for the longest message in its channel (but see
+	 * one_way). Returns
 	 * 0, or a negative errno with *error set: no correct client sends that, and it is no longer
 	 * served.
 	 */
