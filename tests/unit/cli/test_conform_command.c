@@ -389,6 +389,29 @@ static void test_a_failure_that_is_repeated(void **state)
 	check_said(&output, "2 passed, 1 failed, 0 wedged, 0 skipped; the log is complete");
 }
 
+/*
+ * A busy host does not get the guest to run now and then. The first boot ends after its first test;
+ * what follows prints nothing as often as $silent says, and then the rest.
+ */
+#define HALTING                                                                                \
+	"cd @; case \"$AVP_APPEND\" in *' start=1 '*) sed '/begin 2 /,$d' log; exit ;; esac; " \
+	"echo >>boots; [ $(wc -l <boots) -gt $silent ] && cat rest"
+
+static void test_boots_that_print_nothing(void **state)
+{
+	write_log("log", "ok boot_cmdline\nok mmio_identity\nok blk_flush\n");
+	write_boot("rest", 2, "", "skip boot_cmdline\nok mmio_identity\nok blk_flush\n");
+	setenv("silent", "2", 1);
+	assert_int_equal(CALL("--repeat", "0", "--command", HALTING), 1);
+	check_said(&output, "2 passed, 0 failed, 1 wedged, 0 skipped; the log is complete");
+	check_said(&errors, "boot 3: the guest printed nothing");
+	unlink(scratch_path(&scratch, "boots"));
+	setenv("silent", "3", 1);
+	assert_int_equal(CALL("--repeat", "0", "--command", HALTING), 1);
+	assert_string_equal(read_text("boots"), "\n\n\n");
+	check_said(&output, "the log is incomplete");
+}
+
 static void test_too_many_failures(void **state)
 {
 	write_log("log", "not ok boot_cmdline\nnot ok mmio_identity\nnot ok blk_flush\n");
@@ -585,6 +608,7 @@ int main(void)
 		TEST(test_signals),
 		TEST(test_messages_of_the_hypervisor),
 		TEST(test_a_failure_that_is_repeated),
+		TEST(test_boots_that_print_nothing),
 		TEST(test_too_many_failures),
 		TEST(test_profiles),
 		TEST(test_waivers),
