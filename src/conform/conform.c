@@ -103,11 +103,9 @@ static int check_keep(const struct conform_options *options, struct error *error
 {
 	if (!options->keep)
 		return 0;
-	if (options->only || options->waivers || options->profile.count || options->log)
-		return error_set_usage(error,
-				       "a result has all tests and profiles, no waivers, and "
-				       "its log beside it: omit --only, --waivers, "
-				       "--profile and --log");
+	if (options->only || options->profile.count || options->log)
+		return error_set_usage(error, "a result has all tests and profiles, and its log "
+					      "beside it: omit --only, --profile and --log");
 	if (options->from.count > 1)
 		return error_set_usage(error, "--from: a result has one log; join the logs of its "
 					      "boots in one file");
@@ -118,13 +116,15 @@ static int check_keep(const struct conform_options *options, struct error *error
 	return 0;
 }
 
-static int keep(const struct conform_options *options, const struct conform_judge *judge,
+static int keep(const struct conform_options *options, const struct conform *conform, time_t when,
 		struct error *error)
 {
 	cleanup_free char *command = NULL;
 	int result = conform_options_describe_command(&command, options, error);
 
-	return result < 0 ? result : conform_keep(options, judge, command, options->keep, error);
+	return result < 0 ? result :
+			    conform_keep(options, &conform->judge, &conform->waivers, command, when,
+					 options->keep, error);
 }
 
 static void free_conform(struct conform *conform)
@@ -139,6 +139,7 @@ int conform_execute(const struct conform_options *options, struct error *error)
 	__attribute__((cleanup(free_conform))) struct conform conform = {.log.tests = NULL};
 	const struct option_list all = {(char *[]){(char *)"all"}, 1};
 	cleanup_free char *log = NULL;
+	const time_t now = time(NULL);
 	struct error later;
 	int result, judged;
 
@@ -156,8 +157,7 @@ int conform_execute(const struct conform_options *options, struct error *error)
 		result = text_replace(&log, options->log, strlen(options->log), error);
 	/* Check the names before the boot: the run takes minutes. */
 	if (result == 0 && options->waivers)
-		result =
-			conform_waivers_read(&conform.waivers, options->waivers, time(NULL), error);
+		result = conform_waivers_read(&conform.waivers, options->waivers, now, error);
 	if (result < 0)
 		return result;
 	result = options->from.count ? read_logs(options, &conform.log, error) :
@@ -175,5 +175,5 @@ int conform_execute(const struct conform_options *options, struct error *error)
 	if (result < 0 || judged < 0)
 		return result < 0 ? result : judged;
 	result = conform_summary(&conform.judge, &conform.waivers);
-	return options->keep ? keep(options, &conform.judge, error) : result;
+	return options->keep ? keep(options, &conform, now, error) : result;
 }

@@ -18,6 +18,7 @@
 #include "conform/conform_report.h"
 
 #define SEAL	   "seal"
+#define WAIVERS	   "waivers"
 #define NOT_STATED "not stated"
 
 static void free_json(json_t **json)
@@ -141,8 +142,26 @@ static int copy_log(const char *from, const char *to, struct error *error)
 	return conform_output_close(&output, error);
 }
 
+/* The waivers that hold, of which a result without any says nothing. */
+static int set_waivers(json_t *root, const struct conform_waivers *waivers)
+{
+	cleanup_json json_t *list = json_array();
+
+	for (size_t i = 0; i < waivers->count; i++) {
+		const struct conform_waiver *waiver = &waivers->list[i];
+
+		if (!waiver->expired &&
+		    json_array_append_new(list,
+					  json_pack("{s:s,s:s,s:s}", "name", waiver->name, "until",
+						    waiver->until, "reason", waiver->reason)) < 0)
+			return -1;
+	}
+	return json_array_size(list) ? json_object_set(root, WAIVERS, list) : 0;
+}
+
 int conform_keep(const struct conform_options *options, const struct conform_judge *judge,
-		 const char *command, const char *path, struct error *error)
+		 const struct conform_waivers *waivers, const char *command, time_t when,
+		 const char *path, struct error *error)
 {
 	cleanup_json json_t *root = NULL;
 	cleanup_free char *log = NULL;
@@ -162,38 +181,33 @@ int conform_keep(const struct conform_options *options, const struct conform_jud
 	if (result < 0)
 		return result;
 	root = conform_report_describe(judge);
-	if (!root || set_text(root, "date", conform_date(date, time(NULL))) < 0 ||
+	if (!root || set_text(root, "date", conform_date(date, when)) < 0 ||
 	    set_text(root, "host", options->host) < 0 ||
 	    set_text(root, "hypervisor", options->hypervisor) < 0 ||
 	    set_text(root, "command", command) < 0 ||
 	    set_text(root, "image", base_name(image)) < 0 ||
 	    set_text(root, "image sha256", digests[1]) < 0 ||
 	    set_text(root, "log file", base_name(log)) < 0 ||
-	    set_text(root, "log sha256", digests[0]) < 0)
-		return error_set_usage(error, "--host and --hypervisor must be UTF-8");
+	    set_text(root, "log sha256", digests[0]) < 0 || set_waivers(root, waivers) < 0)
+		return error_set_usage(error,
+				       "--host, --hypervisor and the reasons of waivers must "
+				       "be UTF-8");
 	/* Only now, so that a refused result leaves no log behind. */
 	if (options->from.count)
 		result = copy_log(options->from.items[0], log, error);
 	return result < 0 ? result : write_result(root, path, error);
 }
 
-/* A kept result and what its log says. */
-struct kept {
-	json_t *root, *told;
-	struct conform_log log;
-	struct conform_judge judge;
-};
-
-static void free_kept(struct kept *kept)
+void conform_kept_free(struct conform_kept *kept)
 {
 	json_decref(kept->root);
-	json_decref(kept->told);
 	conform_judge_free(&kept->judge);
+	conform_waivers_free(&kept->waivers);
 	conform_log_free(&kept->log);
 }
-#define cleanup_kept __attribute__((cleanup(free_kept)))
+#define cleanup_kept __attribute__((cleanup(conform_kept_free)))
 
-static const char *text_of(const struct kept *kept, const char *key)
+const char *conform_kept_text(const struct conform_kept *kept, const char *key)
 {
 	const char *text = json_string_value(json_object_get(kept->root, key));
 
@@ -201,7 +215,7 @@ static const char *text_of(const struct kept *kept, const char *key)
 }
 
 /* Reads the file; it must be as it was kept, and of this suite. */
-static int read_result(struct kept *kept, const char *path, struct error *error)
+static int read_result(struct conform_kept *kept, const char *path, struct error *error)
 {
 	char seal[SHA256_TEXT];
 	json_error_t wrong;
@@ -215,24 +229,50 @@ static int read_result(struct kept *kept, const char *path, struct error *error)
 	result = make_seal(kept->root, seal, error);
 	if (result < 0)
 		return result;
-	if (strcmp(text_of(kept, SEAL), seal))
+	if (strcmp(conform_kept_text(kept, SEAL), seal))
 		return error_set(
 			error, EINVAL,
 			"%s: it was changed after it was kept: the seal does not fit; keep "
 			"the log again",
 			path);
-	if (strcmp(text_of(kept, "suite"), SUITE_VERSION))
+	if (strcmp(conform_kept_text(kept, "suite"), SUITE_VERSION))
 		return error_set(error, EINVAL,
 				 "%s: it is of suite '%s', and this program has %s: run the guest "
 				 "again",
-				 path, text_of(kept, "suite"), SUITE_VERSION);
+				 path, conform_kept_text(kept, "suite"), SUITE_VERSION);
+	return 0;
+}
+
+/* Reads the waivers in the file, as they were on its date. */
+static int read_waivers(struct conform_kept *kept, const char *path, struct error *error)
+{
+	const json_t *entry, *list = json_object_get(kept->root, WAIVERS);
+	char today[12];
+	size_t i;
+
+	kept->waivers.path = path;
+	snprintf(today, sizeof(today), "%.10s", conform_kept_text(kept, "date"));
+	json_array_foreach(list, i, entry) {
+		struct conform_waiver waiver = {.line = i + 1};
+		const char *name, *until, *reason;
+		int result;
+
+		if (json_unpack((json_t *)entry, "{s:s,s:s,s:s}", "name", &name, "until", &until,
+				"reason", &reason) < 0)
+			return error_set_usage(error, "%s: this is not a result file", path);
+		snprintf(waiver.name, sizeof(waiver.name), "%s", name);
+		snprintf(waiver.until, sizeof(waiver.until), "%s", until);
+		snprintf(waiver.reason, sizeof(waiver.reason), "%s", reason);
+		result = conform_waivers_add(&kept->waivers, &waiver, today, error);
+		if (result < 0)
+			return result;
+	}
 	return 0;
 }
 
 /* Reads the log beside it and judges it for all profiles. */
-static int read_log(struct kept *kept, const char *path, struct error *error)
+static int read_log(struct conform_kept *kept, const char *path, struct error *error)
 {
-	static const struct conform_waivers none;
 	const struct option_list all = {(char *[]){(char *)"all"}, 1};
 	cleanup_free char *log = NULL;
 	char digest[SHA256_TEXT];
@@ -242,34 +282,41 @@ static int read_log(struct kept *kept, const char *path, struct error *error)
 		result = sha256_file(log, digest, error);
 	if (result < 0)
 		return result;
-	if (strcmp(text_of(kept, "log sha256"), digest))
+	if (strcmp(conform_kept_text(kept, "log sha256"), digest))
 		return error_set(error, EINVAL,
 				 "%s: it is not the log that %s was made from: its digest differs",
 				 log, path);
 	result = conform_log_read(&kept->log, log, error);
 	conform_log_finish(&kept->log);
 	if (result == 0)
-		result = conform_judge_log(&kept->judge, &kept->log, &none, &all, false, error);
+		result = conform_judge_log(&kept->judge, &kept->log, &kept->waivers, &all, false,
+					   error);
+	return result < 0 ? result : check_log(&kept->judge, log, error);
+}
+
+int conform_kept_read(struct conform_kept *kept, const char *path, struct error *error)
+{
+	int result = read_result(kept, path, error);
+
 	if (result == 0)
-		result = check_log(&kept->judge, log, error);
-	if (result < 0)
-		return result;
-	kept->told = conform_report_describe(&kept->judge);
-	return kept->told ? 0 : no_memory(error);
+		result = read_waivers(kept, path, error);
+	return result < 0 ? result : read_log(kept, path, error);
 }
 
 int conform_keep_check(const char *path, struct error *error)
 {
-	cleanup_kept struct kept kept = {.root = NULL};
-	int result = read_result(&kept, path, error);
+	cleanup_kept struct conform_kept kept = {.root = NULL};
+	cleanup_json json_t *told = NULL;
+	int result = conform_kept_read(&kept, path, error);
 	const char *key;
 	json_t *value;
 
-	if (result == 0)
-		result = read_log(&kept, path, error);
 	if (result < 0)
 		return result;
-	json_object_foreach(kept.told, key, value)
+	told = conform_report_describe(&kept.judge);
+	if (!told)
+		return no_memory(error);
+	json_object_foreach(told, key, value)
 		if (!json_equal(value, json_object_get(kept.root, key)))
 			return error_set(
 				error, EINVAL,
@@ -281,12 +328,14 @@ int conform_keep_check(const char *path, struct error *error)
 
 int conform_keep_again(const char *path, struct error *error)
 {
-	cleanup_kept struct kept kept = {.root = NULL};
-	int result = read_result(&kept, path, error);
+	cleanup_kept struct conform_kept kept = {.root = NULL};
+	cleanup_json json_t *told = NULL;
+	int result = conform_kept_read(&kept, path, error);
 
-	if (result == 0)
-		result = read_log(&kept, path, error);
-	if (result == 0 && json_object_update(kept.root, kept.told) < 0)
-		result = no_memory(error);
-	return result < 0 ? result : write_result(kept.root, path, error);
+	if (result < 0)
+		return result;
+	told = conform_report_describe(&kept.judge);
+	if (!told || json_object_update(kept.root, told) < 0)
+		return no_memory(error);
+	return write_result(kept.root, path, error);
 }

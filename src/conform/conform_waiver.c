@@ -72,11 +72,38 @@ static int refuse(const struct conform_waivers *waivers, size_t number, struct e
 			       waivers->path, number);
 }
 
+int conform_waivers_add(struct conform_waivers *waivers, const struct conform_waiver *added,
+			const char *today, struct error *error)
+{
+	const struct conform_waiver *same = find(waivers, added->name);
+
+	if (!is_date(added->until) || !added->reason[0])
+		return refuse(waivers, added->line, error);
+	if (!contract_has_name(added->name))
+		return error_set_usage(error,
+				       "%s:%zu: the contract has no test, requirement or row '%s'; "
+				       "correct the name, or remove the line",
+				       waivers->path, added->line, added->name);
+	if (same)
+		return error_set_usage(error, "%s:%zu: %s is already in line %zu", waivers->path,
+				       added->line, added->name, same->line);
+	if (waivers->count == WAIVERS_MAX)
+		return error_set_usage(error, "%s:%zu: more than %d waivers", waivers->path,
+				       added->line, WAIVERS_MAX);
+	if (!waivers->list)
+		waivers->list = calloc(WAIVERS_MAX, sizeof(*waivers->list));
+	if (!waivers->list)
+		return error_set(error, ENOMEM, "out of memory");
+	waivers->list[waivers->count] = *added;
+	waivers->list[waivers->count++].expired = strcmp(added->until, today) < 0;
+	return 0;
+}
+
 /* Parses one line; an empty one is skipped. */
 static int take_line(struct conform_waivers *waivers, char *line, size_t number, const char *today,
 		     struct error *error)
 {
-	struct conform_waiver *waiver;
+	struct conform_waiver waiver = {.line = number};
 	char *name, *until, *date;
 	size_t length;
 
@@ -89,27 +116,14 @@ static int take_line(struct conform_waivers *waivers, char *line, size_t number,
 	line += strspn(line, BLANKS);
 	for (length = strlen(line); length && strchr(BLANKS, line[length - 1]);)
 		line[--length] = 0;
-	if (strcmp(until, UNTIL) != 0 || !is_date(date) || !*line)
+	if (strcmp(until, UNTIL) != 0)
 		return refuse(waivers, number, error);
-	text_make_printable(name);
-	if (!contract_has_name(name))
-		return error_set_usage(error,
-				       "%s:%zu: the contract has no test, requirement or row '%s'; "
-				       "correct the name, or remove the line",
-				       waivers->path, number, name);
-	if (find(waivers, name))
-		return error_set_usage(error, "%s:%zu: %s is already in line %zu", waivers->path,
-				       number, name, find(waivers, name)->line);
-	if (waivers->count == WAIVERS_MAX)
-		return error_set_usage(error, "%s:%zu: more than %d waivers", waivers->path, number,
-				       WAIVERS_MAX);
-	waiver = &waivers->list[waivers->count++];
-	*waiver = (struct conform_waiver){.line = number, .expired = strcmp(date, today) < 0};
-	snprintf(waiver->name, sizeof(waiver->name), "%s", name);
-	snprintf(waiver->until, sizeof(waiver->until), "%s", date);
-	snprintf(waiver->reason, sizeof(waiver->reason), "%s", line);
-	text_make_printable(waiver->reason);
-	return 0;
+	snprintf(waiver.name, sizeof(waiver.name), "%s", name);
+	snprintf(waiver.until, sizeof(waiver.until), "%s", date);
+	snprintf(waiver.reason, sizeof(waiver.reason), "%s", line);
+	text_make_printable(waiver.name);
+	text_make_printable(waiver.reason);
+	return conform_waivers_add(waivers, &waiver, today, error);
 }
 
 int conform_waivers_read(struct conform_waivers *waivers, const char *path, time_t now,
@@ -129,9 +143,6 @@ int conform_waivers_read(struct conform_waivers *waivers, const char *path, time
 				       path, strerror(errno));
 	if (!gmtime_r(&now, &fields) || !strftime(today, sizeof(today), "%Y-%m-%d", &fields))
 		return error_set(error, EINVAL, "the time is out of range");
-	waivers->list = calloc(WAIVERS_MAX, sizeof(*waivers->list));
-	if (!waivers->list)
-		return error_set(error, ENOMEM, "out of memory");
 	while (result == 0 && getline(&line, &room, file) >= 0)
 		result = take_line(waivers, line, ++number, today, error);
 	if (result == 0 && ferror(file))

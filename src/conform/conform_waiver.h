@@ -38,6 +38,13 @@ void conform_waivers_free(struct conform_waivers *waivers);
 int conform_waivers_read(struct conform_waivers *waivers, const char *path, time_t now,
 			 struct error *error);
 
+/*
+ * Adds a copy of @added, whose line in waivers->path errors name, as it is on the day @today,
+ * YYYY-MM-DD. Errors as above.
+ */
+int conform_waivers_add(struct conform_waivers *waivers, const struct conform_waiver *added,
+			const char *today, struct error *error);
+
 /* The waiver of this name that holds, or NULL. */
 const struct conform_waiver *conform_waivers_find(const struct conform_waivers *waivers,
 						  const char *name);

@@ -512,6 +512,36 @@ static void seal_again(void)
 	json_decref(root);
 }
 
+static void test_a_result_with_waivers(void **state)
+{
+	write_whole("whole", one_failure);
+	write_text("waivers", "mmio_identity until 2999-01-01 the bus is narrow\n"
+			      "blk_flush until 2020-01-01 it ended\n");
+	assert_int_equal(KEEP("whole", ORIGIN, "--waivers", "@/waivers"), 0);
+	assert_non_null(strstr(read_text("r.json"), "\"verdict\": \"conformant with 1 waiver\""));
+	assert_non_null(strstr(read_text("r.json"), "\"until\": \"2999-01-01\""));
+	assert_null(strstr(read_text("r.json"), "it ended"));
+	/* The file has all that it takes to judge the log again. */
+	unlink(scratch_path(&scratch, "waivers"));
+	assert_int_equal(CALL("check", "@/r.json"), 0);
+	assert_int_equal(CALL("again", "@/r.json"), 0);
+	assert_int_equal(CALL("check", "@/r.json"), 0);
+	/* It holds on the date of the result, and only in words that the contract knows. */
+	replace("r.json", "2999-01-01", "2019-01-01");
+	seal_again();
+	assert_int_equal(CALL("check", "@/r.json"), 1);
+	check_said(&errors, "r.json: 'profiles' is not what the log and the contract give");
+	replace("r.json", "\"name\": \"mmio_identity\"", "\"name\": \"pmio_identity\"");
+	seal_again();
+	assert_int_equal(CALL("check", "@/r.json"), 2);
+	check_said(&errors,
+		   "r.json:1: the contract has no test, requirement or row 'pmio_identity'");
+	replace("r.json", "\"until\"", "\"untie\"");
+	seal_again();
+	assert_int_equal(CALL("check", "@/r.json"), 2);
+	check_said(&errors, "r.json: this is not a result file");
+}
+
 static void test_a_result_that_was_changed(void **state)
 {
 	write_whole("whole", one_failure);
@@ -616,6 +646,7 @@ int main(void)
 		TEST(test_a_log_that_is_not_whole),
 		TEST(test_a_result_that_is_kept),
 		TEST(test_a_result_of_a_run),
+		TEST(test_a_result_with_waivers),
 		TEST(test_a_result_that_was_changed),
 		TEST(test_a_log_that_is_not_kept),
 	};
