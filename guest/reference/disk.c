@@ -7,6 +7,7 @@
 
 #include "pages.h"
 
+#define DISK_QUEUES	2u
 #define ID_SIZE		20
 #define RANGES		4u
 #define RANGE_SECTORS	2048u
@@ -20,7 +21,7 @@
 #define CONVENTIONAL_FEATURES                                                             \
 	(COMMON_FEATURES | FEATURE(VIRTIO_BLK_F_TOPOLOGY) | FEATURE(VIRTIO_BLK_F_CONFIG_WCE) | \
 	 FEATURE(VIRTIO_BLK_F_DISCARD) | FEATURE(VIRTIO_BLK_F_WRITE_ZEROES) |              \
-	 FEATURE(VIRTIO_BLK_F_SECURE_ERASE) | FEATURE(BLOCK_F_LIFETIME))
+	 FEATURE(VIRTIO_BLK_F_MQ) | FEATURE(VIRTIO_BLK_F_SECURE_ERASE) | FEATURE(BLOCK_F_LIFETIME))
 
 static struct disk disks[3];
 
@@ -201,26 +202,26 @@ static const struct virtio_device_class disk_class = {
 	.reset = reset,
 };
 
-static void make(struct disk *disk, uint64_t features, uint64_t sectors)
+static void make(struct disk *disk, uint64_t features, uint64_t sectors, uint16_t queues)
 {
 	disk->sectors = sectors;
-	/* One more, for what a faulty command erases too much. */
-	disk->data = pages_get((sectors + 1) * SECTOR);
+	/* Twice as many, for the host may resize it; one more, for a command that erases too much. */
+	disk->data = pages_get((2 * sectors + 1) * SECTOR);
 	disk->config.capacity = sectors;
 	disk->config.size_max = SEGMENT_SIZE;
 	disk->config.seg_max = MANY_SEGMENTS;
 	disk->config.block_size = SECTOR;
 	reference_init(&disk->reference, &disk_class, features, &disk->config,
-		       sizeof(disk->config), 1);
+		       sizeof(disk->config), queues);
 	reset(&disk->reference.device);
 }
 
 void reference_add_disks(void)
 {
-	make(&disks[0], COMMON_FEATURES | FEATURE(BLOCK_F_ZONED), ZONES * ZONE_SECTORS);
+	make(&disks[0], COMMON_FEATURES | FEATURE(BLOCK_F_ZONED), ZONES * ZONE_SECTORS, 1);
 	zones_make(&disks[0]);
 	windows_add(&disks[0].reference);
-	make(&disks[1], CONVENTIONAL_FEATURES, 16384);
+	make(&disks[1], CONVENTIONAL_FEATURES, 16384, DISK_QUEUES);
 	disks[1].config.discard_sectors = disks[1].config.zeroes_sectors = RANGE_SECTORS;
 	disks[1].config.erase_sectors = RANGE_SECTORS;
 	disks[1].config.discard_count = disks[1].config.zeroes_count = RANGES;
@@ -228,7 +229,9 @@ void reference_add_disks(void)
 	disks[1].config.discard_alignment = disks[1].config.erase_alignment = ALIGNMENT;
 	disks[1].config.may_unmap = 1;
 	disks[1].config.physical_exponent = 3;
+	disks[1].config.queues = DISK_QUEUES;
+	actions_take_disk(&disks[1]);
 	windows_add(&disks[1].reference);
-	make(&disks[2], COMMON_FEATURES | FEATURE(VIRTIO_BLK_F_RO), 8192);
+	make(&disks[2], COMMON_FEATURES | FEATURE(VIRTIO_BLK_F_RO), 8192, 1);
 	functions_add(&disks[2].reference);
 }

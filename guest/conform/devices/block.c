@@ -59,6 +59,14 @@ void block_must(struct queue *queue, uint32_t type, uint64_t sector, void *data,
 	      device_name(queue->device), type, length, sector, status);
 }
 
+uint64_t block_demands(struct device *device)
+{
+	return device_offered(device) & ZONED &&
+			       config_read(device, ZONED_MODEL, 1) == HOST_MANAGED ?
+		       ZONED :
+		       0;
+}
+
 struct device *block_writable(uint64_t features)
 {
 	for (unsigned int n = 0; n < 16; n++) {
@@ -69,9 +77,8 @@ struct device *block_writable(uint64_t features)
 		if (device_offered(device) & FEATURE(VIRTIO_BLK_F_RO) ||
 		    block_capacity(device) < 4096)
 			continue;
-		/* Only a driver that knows zones may write to a host-managed disk. */
-		if (device_offered(device) & ZONED && !(features & ZONED) &&
-		    config_read(device, ZONED_MODEL, 1) == HOST_MANAGED)
+		/* A test that writes must know zones. */
+		if (block_demands(device) & ~features)
 			continue;
 		return device;
 	}

@@ -50,6 +50,8 @@ struct device *block_writable(uint64_t features);
 struct queue *block_open(uint64_t features, uint32_t size);
 /* The same, and skips if it does not offer all of them, which are called @name. */
 struct queue *block_open_with(uint64_t features, const char *name);
+/* ZONED of a host-managed disk, which only a driver that knows zones may use (5.2.5.2). */
+uint64_t block_demands(struct device *device);
 /* Fills memory with bytes that depend on @seed; are they still there? */
 void block_fill(uint8_t *data, size_t size, uint64_t seed);
 bool block_is_filled(const uint8_t *data, size_t size, uint64_t seed);

@@ -12,6 +12,11 @@ bool device_has_config(struct device *device, uint32_t *size)
 	       (!type || type->config_size || type->config_size_with);
 }
 
+uint64_t device_demands(struct device *device)
+{
+	return device->type && device->type->demands ? device->type->demands(device) : 0;
+}
+
 uint32_t device_config_size(const struct device *device)
 {
 	const struct device_type *type = device->type;

@@ -54,6 +54,7 @@ static void take_memory(struct net *net, uint32_t size)
 	net->header = header_size(device);
 	net->buffers = pages_get(net->pairs * NET_BUFFERS * size);
 	net->out = pages_get(NET_OUT);
+	net->seen = pages_get(size);
 	if (device->negotiated & FEATURE(VIRTIO_NET_F_MAC))
 		for (uint32_t i = 0; i < 6; i++)
 			net->mac[i] = (uint8_t)config_read(device, i, 1);
@@ -333,6 +334,11 @@ static bool wait_for(struct net *net, struct wanted wanted, struct net_frame *fr
 	for (int i = 0; i < 1000 && net_wait(net, frame, &index, ms); i++) {
 		bool ours = is_wanted(net, frame, wanted);
 
+		/* The device may use the buffer again at once. */
+		if (ours && frame->length <= net->buffer_size) {
+			memcpy(net->seen, frame->data, frame->length);
+			frame->data = net->seen;
+		}
 		net_offer(net, index);
 		queue_kick(net->receive);
 		if (ours)

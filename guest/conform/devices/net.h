@@ -59,7 +59,8 @@ struct net {
 	uint8_t *buffers; /* NET_BUFFERS of buffer_size bytes each, for each pair */
 	uint32_t buffer_size;
 	uint8_t mac[6];
-	uint8_t *out; /* buffer for a frame to send, with its header */
+	uint8_t *out;  /* buffer for a frame to send, with its header */
+	uint8_t *seen; /* copy of the last frame that was waited for */
 };
 
 #define NET_OUT 65536u

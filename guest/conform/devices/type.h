@@ -57,6 +57,11 @@ struct device_type {
 	/* The tests skip a device that offers one of these features. */
 	uint64_t excluded_features;
 	/*
+	 * Returns the features without which the device may refuse a driver; NULL: none. The guest
+	 * has what they need of a driver, and accepts them in all tests.
+	 */
+	uint64_t (*demands)(struct device *device);
+	/*
 	 * Makes the well-formed request number @slot. request->memory is set, its contents are
 	 * undefined.
 	 */
@@ -101,6 +106,8 @@ extern const struct device_type types_start[], types_end[];
 #define for_each_type(type) \
 	for (const struct device_type *type = types_start; type < types_end; type++)
 
+/* See struct device_type, demands. */
+uint64_t device_demands(struct device *device);
 /*
  * False: the transport exposes no configuration, or the type has none. *size is what the transport
  * exposes.
