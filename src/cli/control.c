@@ -3,127 +3,38 @@
 #include "cli/avp.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/control.h"
+#include "base/control_request.h"
 #include "guest/run/control.h"
 #include "host/guest_directory.h"
 #include "host/service_link.h"
 
-/* A request, and what has come of it. */
-struct request {
-	struct event_loop loop;
-	struct control_channel channel;
-	struct control_message message;
-	const char *guest; /* or the path of a service's socket */
-	/* The interface to speak, and what to call the other end. */
-	const char *interface, *kind;
-	unsigned int version;
-	bool follows; /* the answer, the events */
-	bool greeted, done;
-	int result;
-	struct error *error;
-};
-
-static void finish(struct request *request, int result)
+/* Prints a line in the form of the interface, `ok` without that word. */
+static void print_line(void *context, const struct control_line *line)
 {
-	request->done = true;
-	request->result = result;
-}
-
-/* Prints the fields of a line, in the form of the interface, behind @first. */
-static void print_line(const char *first, const struct control_line *line)
-{
+	bool answer = !strcmp(line->verb, CONTROL_OK);
 	struct control_message text;
 
-	control_message_begin(&text, first);
+	control_message_begin(&text, answer ? "" : line->verb);
 	for (size_t i = 0; i < line->count; i++)
 		control_message_add(&text, line->fields[i].name, line->fields[i].value);
 	/* A line without a verb starts with a blank. */
 	if (text.length)
-		printf("%.*s\n", (int)text.length - !*first, text.text + !*first);
+		printf("%.*s\n", (int)text.length - answer, text.text + answer);
 	fflush(stdout);
 }
 
-/* Sends the request to a guest that speaks this version of the interface. */
-static void take_greeting(struct request *request, const struct control_line *line)
-{
-	const char *interface = control_line_get(line, "interface");
-	uint64_t version;
-	int result;
-
-	request->greeted = true;
-	if (!strcmp(line->verb, CONTROL_HELLO) && interface &&
-	    !strcmp(interface, request->interface) &&
-	    control_line_number(line, "version", &version) && version == request->version) {
-		result = control_message_send(&request->message,
-					      control_channel_socket(&request->channel), -1);
-		if (result < 0)
-			finish(request, error_set_errno(request->error, -result, "%s '%s'",
-							request->kind, request->guest));
-		return;
-	}
-	finish(request, error_set(request->error, EPROTO,
-				  "%s '%s' does not speak version %u of the interface; use the "
-				  "avp that runs it",
-				  request->kind, request->guest, request->version));
-}
-
-static void take_error(struct request *request, const struct control_line *line)
-{
-	int result = control_line_error(line, request->error);
-
-	error_prefix(request->error, "%s '%s'", request->kind, request->guest);
-	/* The call was wrong. */
-	request->error->usage = result == -EINVAL || result == -ENOSYS;
-	finish(request, result);
-}
-
-static void handle_line(void *context, const struct control_line *line, int *fd)
-{
-	struct request *request = context;
-
-	if (request->done)
-		return;
-	if (!strcmp(line->verb, CONTROL_ERROR)) {
-		take_error(request, line);
-	} else if (!request->greeted) {
-		take_greeting(request, line);
-	} else if (!strcmp(line->verb, CONTROL_OK)) {
-		print_line("", line);
-		if (!request->follows)
-			finish(request, 0);
-	} else {
-		print_line(line->verb, line);
-	}
-}
-
-static void handle_end(void *context, const struct error *error)
-{
-	struct request *request = context;
-
-	control_channel_close(&request->channel);
-	if (request->done)
-		return;
-	/* Events end with the guest. */
-	if (!error && request->follows)
-		finish(request, 0);
-	else
-		finish(request, error_set(request->error, EPIPE, "%s '%s': %s", request->kind,
-					  request->guest,
-					  error ? error->message : "it has closed the connection"));
-}
-
 /* Makes the line of a request of the operands VERB [FIELD=VALUE]... */
-static int make_message(struct request *request, const char *verb, char *const *fields,
-			size_t count)
+static int make_message(struct control_message *message, const char *verb, char *const *fields,
+			size_t count, struct error *error)
 {
 	struct control_message copy;
 	struct control_line line;
-	struct error *error = request->error;
 
-	control_message_begin(&request->message, verb);
+	control_message_begin(message, verb);
 	for (size_t i = 0; i < count; i++) {
 		char *value = strchr(fields[i], '=');
 
@@ -134,14 +45,14 @@ static int make_message(struct request *request, const char *verb, char *const *
 				"the fields of each verb",
 				fields[i]);
 		*value = 0;
-		control_message_add(&request->message, fields[i], value + 1);
+		control_message_add(message, fields[i], value + 1);
 		*value = '=';
 	}
-	if (request->message.too_long)
+	if (message->too_long)
 		return error_set_usage(error, "the request is longer than %d bytes",
 				       CONTROL_LINE_SIZE);
 	/* What the guest would not take as a line is a mistake in the call. */
-	copy = request->message;
+	copy = *message;
 	if (control_line_parse(&line, copy.text, copy.length, error) < 0) {
 		error->usage = true;
 		return -EINVAL;
@@ -149,54 +60,35 @@ static int make_message(struct request *request, const char *verb, char *const *
 	return 0;
 }
 
-static int ask(struct request *request)
-{
-	struct error *error = request->error;
-	int fd, result;
-
-	/* The name of a guest has no slash. */
-	if (strchr(request->guest, '/')) {
-		request->kind = "service";
-		request->interface = SERVICE_INTERFACE;
-		request->version = SERVICE_VERSION;
-		fd = service_link_connect(request->guest, error);
-	} else {
-		request->kind = "guest";
-		request->interface = guest_interface.name;
-		request->version = guest_interface.version;
-		fd = guest_directory_connect(request->guest, error);
-	}
-	if (fd < 0)
-		return fd;
-	control_channel_init(&request->channel);
-	request->channel.line = handle_line;
-	request->channel.ended = handle_end;
-	request->channel.context = request;
-	result = control_channel_open(&request->channel, &request->loop, fd, error);
-	if (result < 0)
-		return result;
-	while (result >= 0 && !request->done)
-		result = event_loop_turn(&request->loop, -1);
-	control_channel_close(&request->channel);
-	return result < 0 ? result : request->result;
-}
-
 static int run_control(const struct command_call *call, struct error *error)
 {
-	struct request request = {
-		.guest = call->operands[0],
-		.follows = !strcmp(call->operands[1], "events"),
-		.error = error,
+	const char *name = call->operands[0], *verb = call->operands[1];
+	/* The name of a guest has no slash. */
+	bool service = strchr(name, '/');
+	struct control_message message;
+	char peer[PATH_MAX + sizeof("service ''")];
+	const struct control_request request = {
+		.peer = peer,
+		.interface = service ? SERVICE_INTERFACE : guest_interface.name,
+		.version = service ? SERVICE_VERSION : guest_interface.version,
+		.message = &message,
+		.fd = -1,
+		.follows = !strcmp(verb, "events"),
+		.limit_ms = -1,
+		.line = print_line,
 	};
-	int result = make_message(&request, call->operands[1], call->operands + 2,
-				  call->operand_count - 2);
+	int fd, result = make_message(&message, verb, call->operands + 2, call->operand_count - 2,
+				      error);
 
-	if (result == 0)
-		result = event_loop_init(&request.loop, 0, error);
 	if (result < 0)
 		return result;
-	result = ask(&request);
-	event_loop_close(&request.loop);
+	snprintf(peer, sizeof(peer), "%s '%s'", service ? "service" : "guest", name);
+	fd = service ? service_link_connect(name, error) : guest_directory_connect(name, error);
+	if (fd < 0)
+		return fd;
+	result = control_request_send(&request, fd, error);
+	/* The other end finds that the call is wrong. */
+	error->usage = result == -EINVAL || result == -ENOSYS;
 	return result;
 }
 
