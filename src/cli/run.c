@@ -88,7 +88,7 @@ static int run_run(const struct command_call *call, struct error *error)
 	if (result == 0)
 		result = sandbox_limit_supervisor(error);
 	if (result == 0)
-		result = guest_run(&config, &end, error);
+		result = guest_run(&config, NULL, &end, error);
 	return result < 0 ? result : (int)end;
 }
 

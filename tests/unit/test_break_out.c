@@ -115,12 +115,15 @@ void __wrap_name_servers_parse(struct name_servers *servers, const char *text, s
 	__real_name_servers_parse(servers, text, length, find_interface, context);
 }
 
-int __real_guest_run(const struct guest_config *config, enum guest_end *end, struct error *error);
-int __wrap_guest_run(const struct guest_config *config, enum guest_end *end, struct error *error);
-int __wrap_guest_run(const struct guest_config *config, enum guest_end *end, struct error *error)
+int __real_guest_run(struct guest_config *config, const struct guest_run_holder *holder,
+		     enum guest_end *end, struct error *error);
+int __wrap_guest_run(struct guest_config *config, const struct guest_run_holder *holder,
+		     enum guest_end *end, struct error *error);
+int __wrap_guest_run(struct guest_config *config, const struct guest_run_holder *holder,
+		     enum guest_end *end, struct error *error)
 {
 	take_over(IN_SUPERVISOR);
-	return __real_guest_run(config, end, error);
+	return __real_guest_run(config, holder, end, error);
 }
 
 static int set_up(void **state)

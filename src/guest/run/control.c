@@ -60,6 +60,15 @@ static int handle_devices(void *context, const struct control_call *call, struct
 	return 0;
 }
 
+static int handle_start(void *context, const struct control_call *call, struct error *error)
+{
+	const struct guest_control *control = context;
+
+	if (!control->start || !control->guest || strcmp(guest_state(control->guest), "created"))
+		return error_set(error, EALREADY, "the guest was started already");
+	return control->start(control->context, error);
+}
+
 static int handle_stop(void *context, const struct control_call *call, struct error *error)
 {
 	const struct guest_control *control = context;
@@ -159,12 +168,14 @@ static const struct control_verb verbs[] = {
 	{
 		.name = "state",
 		.help = "what the guest does",
-		.answer = NOTES({"name", "its name"},
-				{"state", "`starting`, `running`, `paused`, `stopping` or `ended`"},
-				{"process", "the process of `avp run`"},
-				{"bundle", "the bundle's configuration, if there is one"},
-				{"engine", "the engine's name, once it is chosen"},
-				{"engine-process", "its process, while it runs"}),
+		.answer = NOTES(
+			{"name", "its name"},
+			{"state",
+			 "`created` (it waits for `start`), `starting`, `running`, `paused`, `stopping` or `ended`"},
+			{"process", "the process of `avp run`"},
+			{"bundle", "the bundle's configuration, if there is one"},
+			{"engine", "the engine's name, once it is chosen"},
+			{"engine-process", "its process, while it runs"}),
 		.handle = handle_state,
 	},
 	{
@@ -182,6 +193,11 @@ static const struct control_verb verbs[] = {
 				{"restarts", "how often it was started again after it died"},
 				{"replacements", "how often it was restarted by the verb"}),
 		.handle = handle_devices,
+	},
+	{
+		.name = "start",
+		.help = "start a guest that was only created",
+		.handle = handle_start,
 	},
 	{
 		.name = "stop",

@@ -15,6 +15,9 @@ struct guest_control {
 	struct control_server server;
 	const struct guest_config *config;
 	struct guest *guest; /* NULL: it is not started yet, or was freed */
+	/* Starts a guest that is held; NULL: it is not. */
+	int (*start)(void *context, struct error *error);
+	void *context; /* for start */
 };
 
 #define GUEST_CONTROL_NONE ((struct guest_control){.server = {.listener.fd = -1}})

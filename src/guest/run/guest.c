@@ -46,7 +46,7 @@ struct guest {
 	struct engine_setup engine_setup;
 	struct engine_guest *running_on; /* the engine's process; NULL: not started */
 	/* Progress. */
-	bool devices_ready, running, ended, announced;
+	bool released, devices_ready, running, ended, announced;
 	bool stop_asked, kill_asked, pause_asked, paused;
 	unsigned int resumes; /* that the engine has not reported as done */
 	enum guest_end end;
@@ -510,8 +510,11 @@ static int choose_engine(struct guest *guest, struct error *error)
  */
 static int start_processes(struct guest *guest, struct error *error)
 {
-	int result = guest->engine->waits_for_devices ? start_engine(guest, error) : 0;
+	int result = 0;
 
+	guest->released = true;
+	if (guest->engine->waits_for_devices)
+		result = start_engine(guest, error);
 	if (result == 0)
 		result = supervisor_start(guest->supervisor, error);
 	step_done(guest, "device processes started");
@@ -540,7 +543,7 @@ int guest_start(struct guest **out, const struct guest_setup *setup, struct erro
 		result = open_devices(guest, error);
 	if (result == 0)
 		result = choose_engine(guest, error);
-	if (result == 0)
+	if (result == 0 && !setup->held)
 		result = start_processes(guest, error);
 	/* As late as possible: destroying a virtual machine is slow. */
 	kvm_probe_end(&guest->probe);
@@ -548,6 +551,17 @@ int guest_start(struct guest **out, const struct guest_setup *setup, struct erro
 		guest_free(guest);
 		*out = NULL;
 	}
+	return result;
+}
+
+int guest_release(struct guest *guest, struct error *error)
+{
+	int result;
+
+	guest->start_ms = clock_now_ms();
+	result = start_processes(guest, error);
+	if (result < 0)
+		fail(guest, error);
 	return result;
 }
 
@@ -616,7 +630,7 @@ const char *guest_state(const struct guest *guest)
 	if (guest_is_stopping(guest))
 		return "stopping";
 	if (!guest->running)
-		return "starting";
+		return guest->released ? "starting" : "created";
 	return guest->paused ? "paused" : "running";
 }
 

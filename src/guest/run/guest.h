@@ -92,6 +92,7 @@ struct guest_setup {
 	const struct terminal *terminal;
 	const struct guest_events *events;
 	void *context;
+	bool held; /* start no process before guest_release is called */
 };
 
 /*
@@ -101,6 +102,12 @@ struct guest_setup {
  * come.
  */
 int guest_start(struct guest **guest, const struct guest_setup *setup, struct error *error);
+
+/*
+ * Starts the processes of a guest that is held, as guest_start does. Returns 0 or a negative errno
+ * with *error set; then the guest has failed.
+ */
+int guest_release(struct guest *guest, struct error *error);
 
 /*
  * Asks the guest to shut down: presses its power button, again and again, and kills it after the
@@ -131,7 +138,7 @@ int guest_restart_device(struct guest *guest, const char *name, size_t *index, s
 /* Whether the guest was asked to shut down, or is being killed. */
 bool guest_is_stopping(const struct guest *guest);
 
-/* "starting", "running", "paused", "stopping" or "ended". */
+/* "created" (it is held), "starting", "running", "paused", "stopping" or "ended". */
 const char *guest_state(const struct guest *guest);
 
 /* The process of the engine; 0: it does not run. */

@@ -55,6 +55,7 @@ static const struct {
 
 struct run {
 	const struct guest_config *config;
+	const struct guest_run_holder *holder; /* or NULL */
 	struct event_loop loop;
 	struct event_source signals;
 	sigset_t signals_before;
@@ -66,6 +67,7 @@ struct run {
 	struct console *console;
 	/* For the device that serves the terminal; its descriptors are -1 without one. */
 	struct terminal terminal;
+	int control_fd;		     /* of the holder, until it is served; -1 */
 	int terminal_fd;	     /* this process's end */
 	struct stop_request request; /* by a signal */
 	bool ended, timeline_printed, console_announced;
@@ -183,17 +185,28 @@ static void handle_happened(void *context, const struct log_field *fields)
 	guest_control_happened(&run->control, fields);
 }
 
+static int report_status(struct run *run, const char *status, struct error *error)
+{
+	return run->holder ? run->holder->changed(run->holder->context, status, error) : 0;
+}
+
 static void handle_paused(void *context, const struct error *error)
 {
 	struct run *run = context;
+	struct error unreported;
 
+	if (!error && report_status(run, "paused", &unreported) < 0)
+		error = &unreported;
 	guest_control_paused(&run->control, error);
 }
 
 static void handle_resumed(void *context, const struct error *error)
 {
 	struct run *run = context;
+	struct error unreported;
 
+	if (!error && report_status(run, "running", &unreported) < 0)
+		error = &unreported;
 	guest_control_resumed(&run->control, error);
 }
 
@@ -330,6 +343,7 @@ static int start_guest(struct run *run, struct error *error)
 		.terminal = &run->terminal,
 		.events = &guest_events,
 		.context = run,
+		.held = run->holder,
 	};
 	int ends[2], result = 0;
 
@@ -348,13 +362,22 @@ static int start_guest(struct run *run, struct error *error)
 static int open_control(struct run *run, const struct guest_directory *directory,
 			struct error *error)
 {
-	int fd = guest_directory_listen(directory, error);
+	int fd = run->holder ? take_fd(&run->control_fd) : guest_directory_listen(directory, error);
 
 	if (fd == -ENOENT)
 		return 0;
 	if (fd < 0)
 		return fd;
 	return guest_control_open(&run->control, &run->loop, run->config, fd, error);
+}
+
+/* The verb `start`. */
+static int release(void *context, struct error *error)
+{
+	struct run *run = context;
+	int result = report_status(run, "running", error);
+
+	return result < 0 ? result : guest_release(run->guest, error);
 }
 
 /* Runs from the first process to the end of the guest. The caller cleans up. */
@@ -366,6 +389,11 @@ static int run_phases(struct run *run, const struct guest_directory *directory, 
 		result = start_guest(run, error);
 	if (result == 0)
 		run->control.guest = run->guest;
+	if (result == 0 && run->holder) {
+		run->control.start = release;
+		run->control.context = run;
+		result = run->holder->held(run->holder->context, error);
+	}
 	while (result >= 0 && !run->ended)
 		result = take_turn(run);
 	return result < 0 ? result : 0;
@@ -382,24 +410,30 @@ static int take_result(struct run *run, enum guest_end *end, struct error *error
 	return guest_take_result(run->guest, output, end, error);
 }
 
-int guest_run(struct guest_config *config, enum guest_end *end, struct error *error)
+int guest_run(struct guest_config *config, const struct guest_run_holder *holder,
+	      enum guest_end *end, struct error *error)
 {
 	struct run run = {
 		.config = config,
+		.holder = holder,
 		.manager = SERVICE_MANAGER_NONE,
 		.control = GUEST_CONTROL_NONE,
 		.signals = {.fd = -1, .handle = handle_signal},
 		.console_fd = -1,
 		.terminal = TERMINAL_NONE,
 		.terminal_fd = -1,
+		.control_fd = holder ? holder->control_fd : -1,
 		.start_ms = clock_now_ms(),
 	};
-	struct guest_directory directory;
-	int result = guest_directory_take(&directory, &config->name, config->unnamed, error);
+	struct guest_directory directory = GUEST_DIRECTORY_NONE;
+	int result = 0;
 
+	if (!holder)
+		result = guest_directory_take(&directory, &config->name, config->unnamed, error);
 	if (result == 0)
 		result = event_loop_init(&run.loop, 0, error);
 	if (result < 0) {
+		close_fd(&run.control_fd);
 		guest_directory_give(&directory, config->name);
 		return result;
 	}
@@ -431,6 +465,7 @@ int guest_run(struct guest_config *config, enum guest_end *end, struct error *er
 	event_loop_close(&run.loop);
 	close_fd(&run.console_fd);
 	close_fd(&run.terminal_fd);
+	close_fd(&run.control_fd);
 	guest_directory_give(&directory, config->name);
 	return result;
 }

@@ -15,6 +15,16 @@
  * is killed; see base/stop_request.h.
  */
 
+/* Whoever has a guest held until it is to start, and is told what becomes of it. */
+struct guest_run_holder {
+	int control_fd; /* a socket that listens; owned by guest_run, also on failure */
+	/* All is open, and the verb `start` is waited for next. May block. */
+	int (*held)(void *context, struct error *error);
+	/* The guest is "running" (from its start on) or "paused"; reported to clients next. */
+	int (*changed)(void *context, const char *status, struct error *error);
+	void *context;
+};
+
 /*
  * Runs the guest that *config describes, which guest_config_check has accepted, and blocks until it
  * has ended. The guest's name is reserved meanwhile: a given name that is taken is a usage error; a
@@ -22,8 +32,11 @@
  * processes run and how the guest ended is logged. On return every process and socket is gone; no
  * socket ever had a name in the file system for longer than a moment. Returns 0 with *end set, or a
  * negative errno with *error set when the guest never ran. Call from the main thread; it takes over
- * the signals named above meanwhile.
+ * the signals named above meanwhile. With a @holder the guest waits for the verb `start` of its
+ * control socket, and its name is not reserved; NULL: there is none. A callback that returns a
+ * negative errno with *error set makes what was asked for fail.
  */
-int guest_run(struct guest_config *config, enum guest_end *end, struct error *error);
+int guest_run(struct guest_config *config, const struct guest_run_holder *holder,
+	      enum guest_end *end, struct error *error);
 
 #endif

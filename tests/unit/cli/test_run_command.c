@@ -35,7 +35,8 @@ static struct {
 } ran;
 
 /* Replaces the one in guest/run/run.c. */
-int guest_run(struct guest_config *config, enum guest_end *end, struct error *error)
+int guest_run(struct guest_config *config, const struct guest_run_holder *holder,
+	      enum guest_end *end, struct error *error)
 {
 	int length = snprintf(ran.text, sizeof(ran.text), "%s %s '%s' %d %d %s;",
 			      strrchr(config->kernel, '/') + 1, config->name,

@@ -92,7 +92,7 @@ static _Noreturn void run_child(void)
 		prctl(PR_SET_CHILD_SUBREAPER, 1);
 		signal(SIGCHLD, SIG_IGN);
 	}
-	result = guest_run(&config, &end, &error);
+	result = guest_run(&config, NULL, &end, &error);
 
 	sigprocmask(SIG_SETMASK, NULL, &mask);
 	sigaction(SIGPIPE, NULL, &pipe_action);
