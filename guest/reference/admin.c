@@ -26,8 +26,7 @@ static uint16_t do_command(const struct command *command, size_t length, uint64_
 	if (length < HEADER)
 		return QUALIFIER_COMMAND;
 	if (command->group > GROUP_SR_IOV)
-		return reference_fault(FAULT_ADMIN_QUALIFIER) ? QUALIFIER_COMMAND :
-								QUALIFIER_GROUP;
+		return reference_fault(FAULT_ADMIN_QUALIFIER) ? QUALIFIER_COMMAND : QUALIFIER_GROUP;
 	switch (command->opcode) {
 	case LIST_QUERY:
 		*list = SUPPORTED;
@@ -47,7 +46,7 @@ void reference_handle_admin(struct reference *reference, struct virtqueue *queue
 
 	if (!(reference->device.status & VIRTIO_CONFIG_S_DRIVER_OK) || !queue->started)
 		return;
-	for_each_request (request, queue) {
+	for_each_request(request, queue) {
 		struct command command = {0};
 		size_t length = request_read(request, &command, sizeof(command));
 		uint64_t list = 0;

@@ -7,21 +7,22 @@
 
 #include "pages.h"
 
-#define DISK_QUEUES	2u
-#define ID_SIZE		20
-#define RANGES		4u
-#define RANGE_SECTORS	2048u
-#define ALIGNMENT	8u
-#define MANY_SEGMENTS	30u
-#define SEGMENT_SIZE	65536u
+#define DISK_QUEUES   2u
+#define ID_SIZE	      20
+#define RANGES	      4u
+#define RANGE_SECTORS 2048u
+#define ALIGNMENT     8u
+#define MANY_SEGMENTS 30u
+#define SEGMENT_SIZE  65536u
 
-#define COMMON_FEATURES                                                                   \
-	(FEATURE(VIRTIO_BLK_F_SIZE_MAX) | FEATURE(VIRTIO_BLK_F_SEG_MAX) |                  \
+#define COMMON_FEATURES                                                   \
+	(FEATURE(VIRTIO_BLK_F_SIZE_MAX) | FEATURE(VIRTIO_BLK_F_SEG_MAX) | \
 	 FEATURE(VIRTIO_BLK_F_BLK_SIZE) | FEATURE(VIRTIO_BLK_F_FLUSH))
-#define CONVENTIONAL_FEATURES                                                             \
+#define CONVENTIONAL_FEATURES                                                                  \
 	(COMMON_FEATURES | FEATURE(VIRTIO_BLK_F_TOPOLOGY) | FEATURE(VIRTIO_BLK_F_CONFIG_WCE) | \
-	 FEATURE(VIRTIO_BLK_F_DISCARD) | FEATURE(VIRTIO_BLK_F_WRITE_ZEROES) |              \
-	 FEATURE(VIRTIO_BLK_F_MQ) | FEATURE(VIRTIO_BLK_F_SECURE_ERASE) | FEATURE(BLOCK_F_LIFETIME))
+	 FEATURE(VIRTIO_BLK_F_DISCARD) | FEATURE(VIRTIO_BLK_F_WRITE_ZEROES) |                  \
+	 FEATURE(VIRTIO_BLK_F_MQ) | FEATURE(VIRTIO_BLK_F_SECURE_ERASE) |                       \
+	 FEATURE(BLOCK_F_LIFETIME))
 
 static struct disk disks[3];
 
@@ -143,7 +144,7 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 	struct disk *disk = (struct disk *)device;
 	struct virtio_request *request;
 
-	for_each_request (request, queue) {
+	for_each_request(request, queue) {
 		struct virtio_blk_outhdr header;
 		uint8_t *status = request_take_last_byte(request), result = VIRTIO_BLK_S_IOERR;
 
@@ -211,8 +212,8 @@ static void make(struct disk *disk, uint64_t features, uint64_t sectors, uint16_
 	disk->config.size_max = SEGMENT_SIZE;
 	disk->config.seg_max = MANY_SEGMENTS;
 	disk->config.block_size = SECTOR;
-	reference_init(&disk->reference, &disk_class, features, &disk->config,
-		       sizeof(disk->config), queues);
+	reference_init(&disk->reference, &disk_class, features, &disk->config, sizeof(disk->config),
+		       queues);
 	reset(&disk->reference.device);
 }
 

@@ -24,7 +24,7 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 	struct virtio_request *request;
 
 	(void)device;
-	for_each_request (request, queue) {
+	for_each_request(request, queue) {
 		while (request->writable.left > 0) {
 			uint64_t number = next_number();
 

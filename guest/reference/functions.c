@@ -7,17 +7,17 @@
 #include "bus/pci.h"
 #include "reference.h"
 
-#define FUNCTIONS_MAX	4
+#define FUNCTIONS_MAX 4
 /* Beyond the windows of virtio-mmio. */
-#define ECAM		UINT64_C(0x1010000000)
-#define BARS		UINT64_C(0x1020000000)
-#define BAR_SIZE	0x8000u
-#define CONFIG_SIZE	4096u
-#define VECTORS		4u
-#define COMMON_BYTES	64u
-#define COMMON_ADMIN	60
-#define COMMON_ADMINS	62
-#define WIDE_BAR	4u
+#define ECAM	      UINT64_C(0x1010000000)
+#define BARS	      UINT64_C(0x1020000000)
+#define BAR_SIZE      0x8000u
+#define CONFIG_SIZE   4096u
+#define VECTORS	      4u
+#define COMMON_BYTES  64u
+#define COMMON_ADMIN  60
+#define COMMON_ADMINS 62
+#define WIDE_BAR      4u
 
 /* Pages of the BAR. */
 enum { COMMON, NOTIFY, ISR, DEVICE, TABLE, PENDING, NOTIFY_AGAIN };
@@ -116,7 +116,7 @@ static void describe(struct function *function)
 
 	put(function, 0, 0x1af4, 2);
 	put(function, 2, (uint32_t)PCI_MODERN + device->class->id, 2);
-	put(function, PCI_STATUS, 0x10, 2); /* it has capabilities */
+	put(function, PCI_STATUS, 0x10, 2);	 /* it has capabilities */
 	put(function, 8, 1 | 0xff0000u << 8, 4); /* revision 1, no class */
 	put(function, 0x2e, 0x40, 2);
 	put(function, 0x34, AT_MSIX, 1);
@@ -160,8 +160,7 @@ void functions_add(struct reference *reference)
 	machine.first_bus = machine.last_bus = 0;
 	reference->on_pci = true;
 	reference->raise = raise;
-	reference->device.offered |=
-		FEATURE(VIRTIO_F_SR_IOV) | FEATURE(VIRTIO_F_NOTIF_CONFIG_DATA);
+	reference->device.offered |= FEATURE(VIRTIO_F_SR_IOV) | FEATURE(VIRTIO_F_NOTIF_CONFIG_DATA);
 	function->reference = reference;
 	function_count++;
 	describe(function);
@@ -345,8 +344,8 @@ static void write_bar(struct function *function, uint32_t offset, uint64_t value
 {
 	struct reference *reference = function->reference;
 	uint32_t in_page = offset % 0x1000;
-	unsigned int wide =
-		reference->device.negotiated & FEATURE(VIRTIO_F_NOTIFICATION_DATA) ? 4 : 2;
+	unsigned int wide = reference->device.negotiated & FEATURE(VIRTIO_F_NOTIFICATION_DATA) ? 4 :
+												 2;
 
 	switch (offset / 0x1000) {
 	case COMMON:
@@ -448,7 +447,7 @@ static struct function *find(uint64_t address, uint32_t *offset, bool *config)
 
 		*offset = at & 0xfff;
 		return (at >> 12 & 7) == 0 && at >> 15 < function_count ? &functions[at >> 15] :
-									 NULL;
+									  NULL;
 	}
 	for (unsigned int i = 0; i < function_count; i++) {
 		uint64_t bar = get(&functions[i], PCI_BAR(0), 4) & ~15u;

@@ -31,8 +31,9 @@ struct interrupt_line lines_add(struct reference *reference)
 	if (line_count == LINES_MAX)
 		return (struct interrupt_line){.valid = false};
 	lines[line_count] = (struct line){.reference = reference, .number = INTERRUPT_NONE};
-	return (struct interrupt_line){
-		.number = LINE_FIRST + line_count++, .level = ARCH_X86, .valid = true};
+	return (struct interrupt_line){.number = LINE_FIRST + line_count++,
+				       .level = ARCH_X86,
+				       .valid = true};
 }
 
 int __real_interrupt_attach(struct interrupt_line line, interrupt_handler *handler, void *context);
@@ -157,8 +158,8 @@ void lines_raise(struct reference *reference)
 	for (uint32_t i = 0; i < line_count; i++)
 		if (lines[i].reference == reference)
 			__real_mmio_write(arm64_platform.distributor + SET_PENDING +
-					   (LINE_FIRST + i) / 32 * 4,
-				   1u << (LINE_FIRST + i) % 32, 4);
+						  (LINE_FIRST + i) / 32 * 4,
+					  1u << (LINE_FIRST + i) % 32, 4);
 }
 
 /* No function of PCI exists. */

@@ -115,8 +115,8 @@ static void answer(const uint8_t *frame, uint32_t length)
 	total = get16(ip + 2);
 	/* Fragments are lost. */
 	if (get16(frame + 12) != 0x0800 || ip[0] != 0x45 || memcmp(ip + 16, gateway_ip, 4) ||
-	    get16(ip + 6) & 0x3fff || total < IP_HEADER || total > length - IP_AT ||
-	    total > MTU || net_sum(ip, IP_HEADER, 0))
+	    get16(ip + 6) & 0x3fff || total < IP_HEADER || total > length - IP_AT || total > MTU ||
+	    net_sum(ip, IP_HEADER, 0))
 		return;
 	if (ip[9] == ICMP)
 		answer_echo(frame, total - IP_HEADER);

@@ -5,19 +5,19 @@
 #define HASH_TYPES   (HASH_IPV4 | HASH_TCPV4 | HASH_UDPV4)
 #define TUNNEL_TYPES 0 /* no encapsulation has an inner hash */
 
-#define FEATURES                                                                                \
-	(FEATURE(VIRTIO_NET_F_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_CSUM) |                         \
-	 FEATURE(VIRTIO_NET_F_MTU) | FEATURE(VIRTIO_NET_F_MAC) |                                 \
-	 FEATURE(VIRTIO_NET_F_GUEST_TSO4) | FEATURE(VIRTIO_NET_F_GUEST_TSO6) |                   \
-	 FEATURE(VIRTIO_NET_F_HOST_TSO4) | FEATURE(VIRTIO_NET_F_HOST_TSO6) |                     \
-	 FEATURE(VIRTIO_NET_F_MRG_RXBUF) | FEATURE(VIRTIO_NET_F_STATUS) |                        \
-	 FEATURE(VIRTIO_NET_F_CTRL_VQ) | FEATURE(VIRTIO_NET_F_CTRL_RX) |                         \
-	 FEATURE(VIRTIO_NET_F_CTRL_VLAN) | FEATURE(NET_F_CTRL_RX_EXTRA) |                        \
-	 FEATURE(VIRTIO_NET_F_GUEST_ANNOUNCE) | FEATURE(VIRTIO_NET_F_MQ) |                       \
-	 FEATURE(VIRTIO_NET_F_CTRL_MAC_ADDR) | FEATURE(NET_F_STATISTICS) |                       \
-	 FEATURE(NET_F_HASH_TUNNEL) | FEATURE(NET_F_QUEUE_COALESCING) |                          \
-	 FEATURE(NET_F_COALESCING) | FEATURE(NET_F_HOST_USO) | FEATURE(NET_F_HASH_REPORT) |      \
-	 FEATURE(NET_F_GUEST_HDRLEN) | FEATURE(NET_F_RSS) | FEATURE(NET_F_RSC_EXT) |             \
+#define FEATURES                                                                            \
+	(FEATURE(VIRTIO_NET_F_CSUM) | FEATURE(VIRTIO_NET_F_GUEST_CSUM) |                    \
+	 FEATURE(VIRTIO_NET_F_MTU) | FEATURE(VIRTIO_NET_F_MAC) |                            \
+	 FEATURE(VIRTIO_NET_F_GUEST_TSO4) | FEATURE(VIRTIO_NET_F_GUEST_TSO6) |              \
+	 FEATURE(VIRTIO_NET_F_HOST_TSO4) | FEATURE(VIRTIO_NET_F_HOST_TSO6) |                \
+	 FEATURE(VIRTIO_NET_F_MRG_RXBUF) | FEATURE(VIRTIO_NET_F_STATUS) |                   \
+	 FEATURE(VIRTIO_NET_F_CTRL_VQ) | FEATURE(VIRTIO_NET_F_CTRL_RX) |                    \
+	 FEATURE(VIRTIO_NET_F_CTRL_VLAN) | FEATURE(NET_F_CTRL_RX_EXTRA) |                   \
+	 FEATURE(VIRTIO_NET_F_GUEST_ANNOUNCE) | FEATURE(VIRTIO_NET_F_MQ) |                  \
+	 FEATURE(VIRTIO_NET_F_CTRL_MAC_ADDR) | FEATURE(NET_F_STATISTICS) |                  \
+	 FEATURE(NET_F_HASH_TUNNEL) | FEATURE(NET_F_QUEUE_COALESCING) |                     \
+	 FEATURE(NET_F_COALESCING) | FEATURE(NET_F_HOST_USO) | FEATURE(NET_F_HASH_REPORT) | \
+	 FEATURE(NET_F_GUEST_HDRLEN) | FEATURE(NET_F_RSS) | FEATURE(NET_F_RSC_EXT) |        \
 	 FEATURE(NET_F_SPEED_DUPLEX))
 #define FEATURES_HIGH (NET_HIGH_RSS_CONTEXT | NET_HIGH_HOST_TUNNEL | NET_HIGH_OUTER_HEADER)
 
@@ -122,8 +122,8 @@ static void deliver_waiting(struct port *port)
 {
 	struct waiting *waiting = &port->waiting;
 
-	while (waiting->count > 0 && deliver(port, waiting->frames[waiting->first],
-					     waiting->lengths[waiting->first])) {
+	while (waiting->count > 0 &&
+	       deliver(port, waiting->frames[waiting->first], waiting->lengths[waiting->first])) {
 		waiting->first = (waiting->first + 1) % WAITING_MAX;
 		waiting->count--;
 	}
@@ -157,7 +157,7 @@ static void send_frames(struct port *port, struct virtqueue *queue)
 	static uint8_t frame[FRAME_MAX];
 	struct virtio_request *request;
 
-	for_each_request (request, queue) {
+	for_each_request(request, queue) {
 		uint8_t header[32] = {0};
 		uint32_t size = port_header_size(port);
 		struct virtio_net_hdr_v1 fields;

@@ -20,7 +20,7 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 	struct virtio_request *request;
 
 	(void)device;
-	for_each_request (request, queue) {
+	for_each_request(request, queue) {
 		uint32_t type = UINT32_MAX, result;
 
 		request_read(request, &type, sizeof(type));

@@ -114,7 +114,7 @@ static bool set_vlan(struct command *command)
 	if (tag >= 4096)
 		return false;
 	if (command->number == VIRTIO_NET_CTRL_VLAN_DEL || reference_fault(FAULT_VLAN_FORGOTTEN))
-		command->port->settings.vlans[tag / 8] &= (uint8_t)~(1u << tag % 8);
+		command->port->settings.vlans[tag / 8] &= (uint8_t) ~(1u << tag % 8);
 	else
 		command->port->settings.vlans[tag / 8] |= (uint8_t)(1u << tag % 8);
 	return true;
@@ -321,14 +321,10 @@ static bool set_context(struct command *command)
 }
 
 static bool (*const classes[])(struct command *command) = {
-	[VIRTIO_NET_CTRL_RX] = set_mode,
-	[VIRTIO_NET_CTRL_MAC] = set_addresses,
-	[VIRTIO_NET_CTRL_VLAN] = set_vlan,
-	[VIRTIO_NET_CTRL_ANNOUNCE] = acknowledge,
-	[VIRTIO_NET_CTRL_MQ] = set_queues,
-	[COALESCING] = set_coalescing,
-	[HASH_TUNNEL] = set_tunnels,
-	[STATISTICS] = get_statistics,
+	[VIRTIO_NET_CTRL_RX] = set_mode,   [VIRTIO_NET_CTRL_MAC] = set_addresses,
+	[VIRTIO_NET_CTRL_VLAN] = set_vlan, [VIRTIO_NET_CTRL_ANNOUNCE] = acknowledge,
+	[VIRTIO_NET_CTRL_MQ] = set_queues, [COALESCING] = set_coalescing,
+	[HASH_TUNNEL] = set_tunnels,	   [STATISTICS] = get_statistics,
 	[CONTEXTS] = set_context,
 };
 
@@ -354,7 +350,7 @@ void port_control(struct port *port, struct virtqueue *queue)
 	static struct command command;
 	struct virtio_request *request;
 
-	for_each_request (request, queue) {
+	for_each_request(request, queue) {
 		uint8_t head[2] = {0xff, 0xff};
 		size_t got = request_read(request, head, sizeof(head));
 		bool ok = false;

@@ -8,9 +8,9 @@
 #include "pages.h"
 #include "virtio/ring.h"
 
-#define DATA_BASE  0x40 /* no queue's index, so that a driver cannot confuse them */
-#define AGAIN_MAX  1000 /* turns for a driver that adds buffers without end */
-#define ANY_DEVICE                                                           \
+#define DATA_BASE 0x40 /* no queue's index, so that a driver cannot confuse them */
+#define AGAIN_MAX 1000 /* turns for a driver that adds buffers without end */
+#define ANY_DEVICE                                                              \
 	(FEATURE(VIRTIO_F_ACCESS_PLATFORM) | FEATURE(VIRTIO_F_ORDER_PLATFORM) | \
 	 FEATURE(VIRTIO_F_NOTIFICATION_DATA) | FEATURE(VIRTIO_F_SUSPEND))
 
@@ -228,8 +228,9 @@ void reference_reset_queue(struct reference *reference, uint32_t queue)
 		return;
 	ring = &reference->rings[queue];
 	virtio_device_stop_queue(&reference->device, &reference->queues[queue], NULL, NULL);
-	*ring = (struct reference_queue){
-		.size = REFERENCE_RING, .vector = NO_INTERRUPT, .storage = ring->storage};
+	*ring = (struct reference_queue){.size = REFERENCE_RING,
+					 .vector = NO_INTERRUPT,
+					 .storage = ring->storage};
 	changed(reference, queue);
 }
 

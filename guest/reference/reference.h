@@ -41,8 +41,8 @@ struct reference {
 	bool suspended;
 	bool changed; /* the configuration, while suspended */
 	bool on_pci;
-	bool is_master;	    /* PCI: it may access memory */
-	uint16_t admin_queue; /* 0: none */
+	bool is_master;		      /* PCI: it may access memory */
+	uint16_t admin_queue;	      /* 0: none */
 	uint64_t region, region_size; /* shared memory region 0 of virtio-mmio; size 0: none */
 	/* The queue becomes ready, or is reset; NULL: nothing to do. */
 	void (*queue_changed)(struct reference *reference, uint16_t queue);

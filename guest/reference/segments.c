@@ -14,7 +14,7 @@
 
 /* Where the headers of a large frame are. */
 struct layout {
-	uint32_t network, transport, payload; /* of what is cut */
+	uint32_t network, transport, payload;	 /* of what is cut */
 	uint32_t outer_network, outer_transport; /* of the tunnel around it; 0: none */
 	bool is_tcp, is_ipv6;
 };
@@ -117,7 +117,7 @@ static void finish_segment(uint8_t *segment, const struct layout *layout, uint32
 		put16(transport + 4, (sequence + done) >> 16);
 		put16(transport + 6, sequence + done);
 		if (!last)
-			transport[13] &= (uint8_t)~(TCP_FIN | TCP_PUSH);
+			transport[13] &= (uint8_t) ~(TCP_FIN | TCP_PUSH);
 	} else {
 		put16(transport + 4, whole);
 	}
@@ -170,7 +170,7 @@ static void send_large(const struct port *port, const struct virtio_net_hdr_v1 *
 {
 	static uint8_t segment[FRAME_MAX];
 	uint8_t tunnel = header->gso_type & TUNNELS;
-	uint8_t kind = header->gso_type & (uint8_t)~(TUNNELS | VIRTIO_NET_HDR_GSO_ECN);
+	uint8_t kind = header->gso_type & (uint8_t) ~(TUNNELS | VIRTIO_NET_HDR_GSO_ECN);
 	struct layout layout = {0};
 	uint32_t number = 0;
 

@@ -5,8 +5,8 @@
 
 #define WINDOWS_MAX 8
 /* Beyond all memory that the machine may have. */
-#define WINDOWS	    UINT64_C(0x1000000000)
-#define VENDOR	    0x46455241 /* "AREF" */
+#define WINDOWS UINT64_C(0x1000000000)
+#define VENDOR	0x46455241 /* "AREF" */
 
 static struct reference *windows[WINDOWS_MAX];
 static unsigned int window_count;

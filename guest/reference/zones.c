@@ -5,12 +5,12 @@
  */
 #include "disk.h"
 
-#define CAPACITY    1920u /* sectors of a sequential zone that can be written */
-#define OPEN_MAX    4u
-#define ACTIVE_MAX  6u
-#define APPEND_MAX  64u
-#define GRANULARITY 4096u
-#define GRANULE	    (GRANULARITY / SECTOR)
+#define CAPACITY     1920u /* sectors of a sequential zone that can be written */
+#define OPEN_MAX     4u
+#define ACTIVE_MAX   6u
+#define APPEND_MAX   64u
+#define GRANULARITY  4096u
+#define GRANULE	     (GRANULARITY / SECTOR)
 #define HOST_MANAGED 1
 
 enum { INVALID_CMD = 3, UNALIGNED_WP, OPEN_RESOURCE, ACTIVE_RESOURCE };
