@@ -22,8 +22,9 @@
 
 const struct machine_fault *machine_fault;
 
-static const struct machine_fault *const tables[] = {transport_faults, life_faults, machine_faults,
-						     architecture_faults, config_faults, reference_faults};
+static const struct machine_fault *const tables[] = {transport_faults, life_faults,
+						     machine_faults,   architecture_faults,
+						     config_faults,    reference_faults};
 static struct patch undo[UNDO_MAX];
 static unsigned int undo_count;
 static bool dead, hidden, stuck;
