@@ -47,6 +47,16 @@ void host_announce(void)
 	report_line("host announce");
 }
 
+bool host_breaks_bus(void)
+{
+	return host_acts() || option_number("bus", 0);
+}
+
+void host_break_bus(void)
+{
+	report_line("host busoff");
+}
+
 void host_restore(void)
 {
 	struct device *net = device_find(VIRTIO_ID_NET, TRANSPORT_ANY), *disk = changed.disk;

@@ -23,6 +23,13 @@ void host_unplug(void);
 /* Has the first network device ask its driver for announcements, as after a migration: */
 void host_announce(void);
 
+/*
+ * Brings the controller of the first CAN device off the bus when it sends next. Ask only if
+ * host_breaks_bus().
+ */
+bool host_breaks_bus(void);
+void host_break_bus(void);
+
 /* Asks to undo what the test has changed, and waits for it. Called by the runner. */
 void host_restore(void);
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,16 @@ static const char *file_path(const struct conform_files *files, size_t index)
 static bool has_type(const struct conform_options *options, const struct device_type *type)
 {
 	return type->conform.devices && engine_carries_type(options->engine, type);
+}
+
+const char *conform_boot_service(const struct conform_options *options,
+				 const struct conform_files *files, const struct device_type *type,
+				 char path[PATH_MAX])
+{
+	if (options->command || !type->conform.service || !has_type(options, type))
+		return NULL;
+	snprintf(path, PATH_MAX, "%.4000s.%s", files->disk, type->conform.service);
+	return type->conform.service;
 }
 
 /* Adds the words that announce the devices of add_run to the guest. */
@@ -78,16 +89,26 @@ static void add_words(struct arguments *arguments, const struct conform_boot *bo
 		arguments_extend(arguments, " only=%s", options->only);
 }
 
+#define SERVICE_NAME "$AVP_SERVICE"
+
 /* Adds a device; $NAME in its options becomes the path of a file of the run. */
-static void add_device(struct arguments *arguments, const char *type, const char *options,
-		       const struct conform_files *files)
+static void add_device(struct arguments *arguments, const struct device_type *type,
+		       const char *options, const struct conform_boot *boot)
 {
+	const struct conform_files *files = boot->files;
+	char service[PATH_MAX];
 	size_t length;
 
-	arguments_add_format(arguments, "--%s%s", type, *options ? "=" : "");
+	arguments_add_format(arguments, "--%s%s", type->name, *options ? "=" : "");
 	for (; *options; options += length) {
 		length = strcspn(options, "$");
 		arguments_extend(arguments, "%.*s", (int)length, options);
+		if (!strncmp(options + length, SERVICE_NAME, strlen(SERVICE_NAME)) &&
+		    conform_boot_service(boot->options, files, type, service)) {
+			arguments_extend(arguments, "%s", service);
+			length += strlen(SERVICE_NAME);
+			continue;
+		}
 		for (size_t i = 0; i < FILE_NAMES && options[length]; i++) {
 			size_t name = strlen(file_names[i].name);
 
@@ -117,7 +138,7 @@ static void add_run(struct arguments *arguments, const struct conform_boot *boot
 		if (!has_type(options, type))
 			continue;
 		for (const char *const *device = type->conform.devices; *device; device++)
-			add_device(arguments, type->name, *device, boot->files);
+			add_device(arguments, type, *device, boot);
 	}
 	arguments_add(arguments, "--append");
 	add_words(arguments, boot);

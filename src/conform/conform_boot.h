@@ -30,6 +30,16 @@ struct conform_boot {
 	const char *repeat;   /* the only test of this boot, which has failed before, or NULL */
 };
 
+struct device_type;
+
+/*
+ * The name of the service that the guest's devices of @type join, and in @path that of its socket.
+ * NULL: there are none, or they join none.
+ */
+const char *conform_boot_service(const struct conform_options *options,
+				 const struct conform_files *files, const struct device_type *type,
+				 char path[PATH_MAX]);
+
 /*
  * Adds the program that boots the guest and its arguments: `avp run`, or the shell for --command,
  * whose variables are set in the environment of this process. Returns the path of the program, or

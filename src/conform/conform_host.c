@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Calls the adapter for each line of the guest that asks for an action of the host. */
+/* Calls avp or the adapter for each line of the guest that asks for an action of the host. */
 #include "conform/conform_host.h"
 
 #include <stdio.h>
@@ -21,10 +21,8 @@ static const struct {
 	const char *verb;
 	enum argument argument;
 } verbs[] = {
-	{"link", ARGUMENT_LINK},
-	{"resize", ARGUMENT_BYTES},
-	{"unplug", ARGUMENT_NONE},
-	{"announce", ARGUMENT_NONE},
+	{"link", ARGUMENT_LINK},     {"resize", ARGUMENT_BYTES}, {"unplug", ARGUMENT_NONE},
+	{"announce", ARGUMENT_NONE}, {"busoff", ARGUMENT_NONE},
 };
 
 static bool is_argument(enum argument kind, const char *text)
@@ -69,12 +67,10 @@ bool conform_action_parse(struct conform_action *action, const char *line)
 }
 
 /* Returns what went wrong, or NULL. @how has room for a status. */
-static const char *call(const struct conform_host *host, const struct conform_action *action,
+static const char *call(const char *program, const char *const *arguments,
 			char how[PROCESS_STATUS_LENGTH], struct error *error)
 {
-	const char *arguments[] = {host->program, action->verb,
-				   action->argument[0] ? action->argument : NULL, NULL};
-	const struct process_spawn spawn = {.program = host->program,
+	const struct process_spawn spawn = {.program = program,
 					    .argv = arguments,
 					    .stdin_fd = -1,
 					    .stdout_fd = -1,
@@ -96,17 +92,29 @@ static const char *call(const struct conform_host *host, const struct conform_ac
 
 void conform_host_act(struct conform_host *host, const char *line)
 {
+	const struct conform_own_action *own = host->own, *end = own + host->own_count;
+	const char *wrong;
 	struct conform_action action;
 	char how[PROCESS_STATUS_LENGTH];
 	struct error error;
-	const char *wrong;
 
-	if (!host->program || !conform_action_parse(&action, line))
+	if (!conform_action_parse(&action, line))
+		return;
+	while (own < end && strcmp(own->verb, action.verb) != 0)
+		own++;
+	if (own == end && !host->program)
 		return;
 	if (host->actions++ >= ACTIONS_MAX)
 		return;
-	wrong = call(host, &action, how, &error);
+	if (own < end) {
+		wrong = call("/proc/self/exe", own->call, how, &error);
+	} else {
+		const char *const arguments[] = {host->program, action.verb,
+						 action.argument[0] ? action.argument : NULL, NULL};
+
+		wrong = call(host->program, arguments, how, &error);
+	}
 	if (wrong)
-		log_warning("%s %s%s%s: %s", host->program, action.verb,
+		log_warning("%s %s%s%s: %s", own < end ? "avp" : host->program, action.verb,
 			    action.argument[0] ? " " : "", action.argument, wrong);
 }

@@ -12,8 +12,18 @@
 
 #define CONFORM_HOST_WORD_LENGTH 32
 
+/* What the run itself does: a verb, and the call of avp for it, which ends with NULL. */
+struct conform_own_action {
+	const char *verb;
+	const char *call[8];
+};
+
+#define CONFORM_OWN_ACTIONS 4
+
 struct conform_host {
-	const char *program; /* of --adapter, or NULL: no line is acted on */
+	const char *program; /* of --adapter, or NULL: it acts on no line */
+	struct conform_own_action own[CONFORM_OWN_ACTIONS];
+	size_t own_count;
 	unsigned int actions;
 };
 
@@ -27,8 +37,8 @@ struct conform_action {
 bool conform_action_parse(struct conform_action *action, const char *line);
 
 /*
- * If @line asks for an action, calls the program with verb and argument, and waits for its end, at
- * most ten seconds. A program that fails is logged: the guest sees that nothing happens. Blocks.
+ * If @line asks for an action, does it: calls avp or the program with verb and argument, and waits
+ * for its end, at most ten seconds. A program that fails is logged: the guest sees that nothing happens. Blocks.
  */
 void conform_host_act(struct conform_host *host, const char *line);
 

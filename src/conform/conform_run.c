@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@
 #include "conform/conform_boot.h"
 #include "conform/conform_host.h"
 #include "conform/conform_image.h"
+#include "device/kit/device_type.h"
 #include "guest/config/config.h"
 
 /* Limit of boots; each begins after a test that hung. */
@@ -57,6 +59,9 @@ struct conform {
 	struct conform_files files;
 	uint32_t run;
 	struct conform_host host;
+	struct process services[DEVICE_TYPES_MAX]; /* that devices join */
+	char service_paths[DEVICE_TYPES_MAX][PATH_MAX];
+	size_t service_count;
 	FILE *kept; /* --log, or NULL */
 	/* Lines of the hypervisor's standard error: counts, and the last ones. */
 	uint64_t message_count, messages_before; /* in this boot, in those before it */
@@ -490,6 +495,102 @@ static void close_sources(struct conform *conform)
 	event_loop_close(&conform->loop);
 }
 
+#define SERVICE_MS 10000
+
+/* Waits until a service is ready, and closes @fd. Returns 0 or a negative errno. */
+static int await_service(int fd, const char *name, struct error *error)
+{
+	struct pollfd readable = {.fd = fd, .events = POLLIN};
+	char byte;
+	bool ready = poll(&readable, 1, SERVICE_MS) > 0 && read(fd, &byte, 1) == 1;
+
+	close(fd);
+	return ready ? 0 : error_set(error, EIO, "service %s does not start", name);
+}
+
+/* Starts the service @name. Returns 0, or a negative errno with *error set. */
+static int start_service(struct process *process, const char *name, const char *path,
+			 struct error *error)
+{
+	cleanup_arguments struct arguments arguments = {0};
+	struct process_spawn spawn = {
+		.program = "/proc/self/exe",
+		.kept_fd_count = 1,
+		.stdin_fd = -1,
+		.stdout_fd = -1,
+		.stderr_fd = -1,
+		.own_group = true,
+	};
+	int ends[2], result;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return error_set_errno(error, errno, "cannot make a pipe");
+	arguments_add(&arguments, "avp");
+	arguments_add(&arguments, "service");
+	arguments_add(&arguments, name);
+	arguments_add_format(&arguments, "--socket-path=%s", path);
+	arguments_add_format(&arguments, "--ready-fd=%d", ends[1]);
+	spawn.argv = arguments_finish(&arguments, error);
+	spawn.kept_fds = &ends[1];
+	result = spawn.argv ? process_spawn(process, &spawn, error) : -error->code;
+	close(ends[1]);
+	if (result < 0) {
+		close(ends[0]);
+		return result;
+	}
+	return await_service(ends[0], name, error);
+}
+
+/* Has the service at @path do what the guest asks for by the type's action. */
+static void add_action(struct conform_host *host, const struct device_conform *type,
+		       const char *path)
+{
+	struct conform_own_action *own = &host->own[host->own_count];
+	size_t count = 0;
+
+	if (!type->action || host->own_count == CONFORM_OWN_ACTIONS)
+		return;
+	host->own_count++;
+	own->verb = type->action;
+	own->call[count++] = "avp";
+	own->call[count++] = "control";
+	own->call[count++] = path;
+	for (const char *const *word = type->action_words; *word && count < 7; word++)
+		own->call[count++] = *word;
+	own->call[count] = NULL;
+}
+
+/* Starts the services that the guest's devices join. */
+static int start_services(struct conform *conform, struct error *error)
+{
+	int result = 0;
+
+	for_each_device_type(type) {
+		size_t at = conform->service_count;
+		char *path = conform->service_paths[at];
+		const char *name =
+			conform_boot_service(conform->options, &conform->files, type, path);
+
+		if (!name || result < 0)
+			continue;
+		conform->services[at] = PROCESS_NONE;
+		conform->service_count++;
+		result = start_service(&conform->services[at], name, path, error);
+		add_action(&conform->host, &type->conform, path);
+	}
+	return result;
+}
+
+#define SERVICE_END_MS 2000
+
+static void stop_services(struct conform *conform)
+{
+	for (size_t i = 0; i < conform->service_count; i++) {
+		process_signal(&conform->services[i], SIGTERM);
+		process_end(&conform->services[i], SERVICE_END_MS);
+	}
+}
+
 /* Makes a temporary disk for the tests. */
 static int make_disk(char path[PATH_MAX], struct error *error)
 {
@@ -535,7 +636,10 @@ int conform_run(const struct conform_options *options, struct conform_log *log, 
 		snprintf(conform.files.socket, sizeof(conform.files.socket), "%.4000s.socket",
 			 conform.files.disk);
 	if (result == 0)
+		result = start_services(&conform, error);
+	if (result == 0)
 		result = run_boots(&conform, error);
+	stop_services(&conform);
 	/* The path is empty if it was not made. */
 	unlink(conform.files.disk);
 	unlink(conform.files.read_only_disk);

@@ -101,8 +101,12 @@ static int get_features(struct vhost_server *server, struct vhost_message *reque
 	return 0;
 }
 
-/* A driver begins with these features; no ring is running. */
-static int begin(struct vhost_server *server, uint64_t features, struct error *error)
+/*
+ * A driver begins with these features; no ring is running. A frontend that wants no acknowledgement
+ * (@acknowledged false) learns of a refusal by the end of the connection.
+ */
+static int begin(struct vhost_server *server, uint64_t features, bool acknowledged,
+		 struct error *error)
 {
 	struct virtio_device *device = server->device;
 	uint8_t status = device->status & (VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
@@ -117,10 +121,13 @@ static int begin(struct vhost_server *server, uint64_t features, struct error *e
 	}
 	server->features_set = false;
 	/* Those of a state that was loaded are set: what else it says must not be overwritten. */
-	if (!server->transfer.loaded && virtio_device_set_features(device, features) < 0)
-		return error_set(error, EINVAL,
-				 "features 0x%" PRIx64 " are not a valid choice of 0x%" PRIx64,
-				 features, device->offered);
+	if (!server->transfer.loaded && virtio_device_set_features(device, features) < 0) {
+		error_set(error, EINVAL,
+			  "features 0x%" PRIx64 " are not a valid choice of 0x%" PRIx64, features,
+			  device->offered);
+		/* What was not offered is the frontend's mistake, other choices are the driver's. */
+		return features & ~device->offered || !acknowledged ? -EINVAL : VHOST_REFUSED;
+	}
 	server->features_set = true;
 	if (!vhost_server_has(server, VHOST_PROTOCOL_STATUS))
 		status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
@@ -186,10 +193,14 @@ static int set_features(struct vhost_server *server, struct vhost_message *reque
 	if (log_all != server->log_all)
 		set_log(server, log_all);
 	/* All rings stopped and features written again: the driver has restarted. */
-	ret = anew ? begin(server, features, error) : 0;
+	ret = anew ? begin(server, features,
+			   request->header.flags & VHOST_FLAG_NEED_REPLY &&
+				   vhost_server_has(server, VHOST_PROTOCOL_REPLY_ACK),
+			   error) :
+		     0;
 	if (ret == 0)
 		ret = choose_addressing(server, error);
-	return ret < 0 ? ret : update_rings(server, false, error);
+	return ret != 0 ? ret : update_rings(server, false, error);
 }
 
 static int get_protocol_features(struct vhost_server *server, struct vhost_message *request,
@@ -475,7 +486,7 @@ static int get_vring_base(struct vhost_server *server, struct vhost_message *req
 	if (vhost_server_has(server, VHOST_PROTOCOL_STATUS) || any_ring_set(server) ||
 	    !(server->device->status & VIRTIO_CONFIG_S_NEEDS_RESET))
 		return 0;
-	return begin(server, server->device->negotiated, error);
+	return begin(server, server->device->negotiated, false, error);
 }
 
 static int set_vring_enable(struct vhost_server *server, struct vhost_message *request,

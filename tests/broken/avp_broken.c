@@ -19,6 +19,7 @@ static const struct fault *fault;
 
 const struct block_backend_ops *fault_real_block;
 const struct net_backend_ops *fault_real_net;
+const struct can_backend_ops *fault_real_can;
 size_t (*fault_real_fill)(struct entropy_backend *backend, void *buffer, size_t length);
 
 const struct virtqueue_format *fault_real_format(const struct virtqueue *queue)
@@ -58,6 +59,21 @@ static void break_net(struct net_device *net)
 	net->backend->ops = &ops;
 }
 
+static void break_can(struct can_device *can)
+{
+	static struct can_backend_ops ops;
+
+	fault_real_can = can->backend->ops;
+	ops = *fault_real_can;
+	if (fault->can_start)
+		ops.start = fault->can_start;
+	if (fault->can_stop)
+		ops.stop = fault->can_stop;
+	if (fault->can_send)
+		ops.send = fault->can_send;
+	can->backend->ops = &ops;
+}
+
 static void break_entropy(struct entropy_device *entropy)
 {
 	fault_real_fill = entropy->backend->fill;
@@ -78,6 +94,8 @@ static void break_device(struct virtio_device *device)
 		break_net((struct net_device *)device);
 	else if (!strcmp(class.name, "entropy"))
 		break_entropy((struct entropy_device *)device);
+	else if (!strcmp(class.name, "can"))
+		break_can((struct can_device *)device);
 	if (fault->serve)
 		fault->serve(device);
 }
@@ -155,7 +173,18 @@ enum net_received __wrap_net_device_receive(struct net_device *net, uint16_t pai
 	return __real_net_device_receive(net, pair, header, frame, length);
 }
 
-static const struct fault *const tables[] = {ring_faults, device_faults, operator_faults};
+void __wrap_can_device_receive(struct can_device *can, const struct can_frame *frame);
+
+void __wrap_can_device_receive(struct can_device *can, const struct can_frame *frame)
+{
+	if (has_fault(&can->device) && fault->can_receive)
+		fault->can_receive(can, frame);
+	else
+		__real_can_device_receive(can, frame);
+}
+
+static const struct fault *const tables[] = {ring_faults, device_faults, can_faults,
+					     operator_faults};
 
 static int list_faults(void)
 {

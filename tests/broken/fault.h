@@ -7,6 +7,7 @@
 #define AVP_BROKEN_FAULT_H
 
 #include "device/block/block.h"
+#include "device/can/can.h"
 #include "device/entropy/entropy.h"
 #include "device/net/net.h"
 #include "virtio/ring.h"
@@ -38,14 +39,18 @@ struct fault {
 	enum net_received (*receive)(struct net_device *net, uint16_t pair,
 				     const struct virtio_net_hdr_v1 *header, const void *frame,
 				     size_t length);
+	void (*can_start)(struct can_backend *backend);
+	void (*can_stop)(struct can_backend *backend);
+	bool (*can_send)(struct can_backend *backend, uint32_t tag, const struct can_frame *frame);
+	void (*can_receive)(struct can_device *can, const struct can_frame *frame);
 
 	/* Called in addition: when a queue has started, and before a device is served. */
 	void (*started)(struct virtqueue *queue);
 	void (*serve)(struct virtio_device *device);
 };
 
-/* The tables of ring_faults.c, device_faults.c and operators.c; each ends with an empty row. */
-extern const struct fault ring_faults[], device_faults[], operator_faults[];
+/* The tables of the files of that name, and of operators.c; each ends with an empty row. */
+extern const struct fault ring_faults[], device_faults[], can_faults[], operator_faults[];
 
 /* The real functions. */
 const struct virtqueue_format *fault_real_format(const struct virtqueue *queue);
@@ -62,6 +67,7 @@ static inline void use_real(struct virtqueue *queue, struct virtio_request *batc
 
 extern const struct block_backend_ops *fault_real_block;
 extern const struct net_backend_ops *fault_real_net;
+extern const struct can_backend_ops *fault_real_can;
 extern size_t (*fault_real_fill)(struct entropy_backend *backend, void *buffer, size_t length);
 void __real_virtio_device_stop_queue(struct virtio_device *device, struct virtqueue *queue,
 				     uint16_t *available_index, uint16_t *used_index);
@@ -69,5 +75,6 @@ size_t __real_request_write(struct virtio_request *request, const void *buffer, 
 enum net_received __real_net_device_receive(struct net_device *net, uint16_t pair,
 					    const struct virtio_net_hdr_v1 *header,
 					    const void *frame, size_t length);
+void __real_can_device_receive(struct can_device *can, const struct can_frame *frame);
 
 #endif

@@ -83,7 +83,7 @@ def check_tests(root, chapters, named, complete, report):
     A test of the conformance guest may be missing unless @complete.
     """
     lab = {path.name for path in (root / "tests/lab").rglob("*") if path.is_file()}
-    units = {path.stem for part in ("tests/unit", "src/device") for path in (root / part).rglob("test_*.c")}
+    units = {path.stem for part in ("tests/unit", "src/device", "src/service") for path in (root / part).rglob("test_*.c")}
     guest = registered(root)
     known = {name for _, _, name, _, _ in guest or []}
     for place, line, _, kind, test in named:

@@ -120,7 +120,10 @@ const char *device_name(const struct device *device);
 uint64_t device_offered(struct device *device);
 /* Writes 0 and waits. False: the status did not read 0 within two seconds. */
 bool device_reset(struct device *device);
-/* Reset, ACKNOWLEDGE, DRIVER, the offered ones of @features, FEATURES_OK. */
+/*
+ * Reset, ACKNOWLEDGE, DRIVER, the offered ones of @features, FEATURES_OK. If none of those that the
+ * type needs is in @features, all of them are.
+ */
 bool device_negotiate(struct device *device, uint64_t features);
 /* The same, but fails the test if the device rejects the features. Connects the interrupts. */
 void device_open(struct device *device, uint64_t features);

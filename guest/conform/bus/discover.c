@@ -209,6 +209,8 @@ bool device_negotiate_wide(struct device *device, uint64_t features, uint32_t hi
 		return false;
 	device->ops->set_status(device, VIRTIO_CONFIG_S_ACKNOWLEDGE);
 	device->ops->set_status(device, STATUS_DRIVER);
+	if (device->type && !(features & device->type->needed_features))
+		features |= device->type->needed_features;
 	features = (features | device_demands(device) | VERSION_1) & device_offered(device);
 	device->ops->set_features(device, 0, (uint32_t)features);
 	device->ops->set_features(device, 1, (uint32_t)(features >> 32));

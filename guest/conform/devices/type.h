@@ -56,6 +56,8 @@ struct device_type {
 	unsigned int simple;
 	/* The tests skip a device that offers one of these features. */
 	uint64_t excluded_features;
+	/* A driver must accept at least one of these; 0: it may do without. */
+	uint64_t needed_features;
 	/*
 	 * Returns the features without which the device may refuse a driver; NULL: none. The guest
 	 * has what they need of a driver, and accepts them in all tests.

@@ -50,6 +50,17 @@ const struct device_type device_type_can = {
 			.help = "add a CAN controller on the bus at PATH; may be repeated",
 		},
 	.example_call = "--can bus.sock",
+	.conform =
+		{
+			.devices = (const char *const[]){"$AVP_SERVICE,client=first",
+							 "$AVP_SERVICE,client=second", NULL},
+			.service = "can-bus",
+			/* The fewest errors in a row that bring a client off the bus. */
+			.action = "busoff",
+			.action_words =
+				(const char *const[]){"inject", "client=first", "errors=32", NULL},
+			.words = "bus=1",
+		},
 	.vhost_user_type = "can",
 	.program =
 		{

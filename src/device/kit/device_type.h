@@ -20,10 +20,17 @@
 struct device_conform {
 	/*
 	 * The options of each device, as after --TYPE=; ends with NULL. $AVP_DISK and
-	 * $AVP_READ_ONLY_DISK in them are files that the run makes. NULL: the guest gets no device
-	 * of the type.
+	 * $AVP_READ_ONLY_DISK in them are files that the run makes, $AVP_SERVICE is the socket of
+	 * @service. NULL: the guest gets no device of the type.
 	 */
 	const char *const *devices;
+	const char *service; /* that the devices join, and the run serves; NULL: none */
+	/*
+	 * When the guest asks for "host ACTION", the run has the service do this: the words of
+	 * `avp control`, ending with NULL. NULL: nothing.
+	 */
+	const char *action;
+	const char *const *action_words;
 	const char *words; /* for the guest's command line: what it will find; NULL: none */
 };
 

@@ -250,6 +250,8 @@ static void describe_client(const struct service_client *client, struct control_
 	control_message_add_number(message, "frames-received", counts->received);
 	control_message_add_number(message, "lost", counts->lost);
 	control_message_add_number(message, "errors", counts->errors);
+	control_message_add_number(message, "transmit-errors", node->transmit_errors);
+	control_message_add_number(message, "receive-errors", node->receive_errors);
 }
 
 static void describe(const struct service *service, struct control_message *message)

@@ -88,8 +88,12 @@ static void test_kvm(void **state)
 	assert_true(has(&call, "--block=/b.img,readonly"));
 	assert_true(has(&call, "--entropy"));
 	assert_true(has(&call, "--console=port=tty:echo,port=agent:echo,port=log:null"));
-	assert_string_equal(last(&call), "console=ttyS0 reset=1 run=00001234 boot=3 start=7 slow=1 "
-					 "devices=block,net,entropy,console gateway=1 memory=256");
+	/* Both on the bus that the run serves. */
+	assert_true(has(&call, "--can=/a.img.can-bus,client=first"));
+	assert_true(has(&call, "--can=/a.img.can-bus,client=second"));
+	assert_string_equal(last(&call),
+			    "console=ttyS0 reset=1 run=00001234 boot=3 start=7 slow=1 "
+			    "devices=block,net,entropy,console,can gateway=1 bus=1 memory=256");
 }
 
 /*
@@ -113,7 +117,7 @@ static void test_qemu(void **state)
 		make(&call, &options, "pwr_off");
 		assert_true(has(&call, "--net=user,host-loopback,mtu=1500"));
 		for (const char *const *item = call.list; *item; item++)
-			assert_null(strstr(*item, "--console"));
+			assert_true(!strstr(*item, "--console") && !strstr(*item, "--can"));
 		assert_string_equal(last(&call),
 				    "console=ttyAMA0 reset=1 run=00001234 boot=3 start=7 slow=5 "
 				    "devices=block,net,entropy gateway=1 memory=512 "
