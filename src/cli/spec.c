@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * `avp spec`: writes a bundle to start from, or the JSON schema of a bundle's `avp` object.
+ * `avp spec`: writes a bundle to start from, or the JSON schema of a bundle's `avp` object, or of the
+ * configuration file of a service.
  */
 #include "cli/avp.h"
 
@@ -20,10 +21,12 @@
 #include "guest/config/host_kernel.h"
 #include "host/json_file.h"
 #include "guest/config/schema.h"
+#include "service/kit/service_schema.h"
 
 struct spec_options {
 	char *bundle;
 	bool schema;
+	uint64_t service; /* of service_names */
 };
 
 static const struct option_row spec_option_rows[] = {
@@ -40,6 +43,14 @@ static const struct option_row spec_option_rows[] = {
 		.type = OPTION_FLAG,
 		.offset = offsetof(struct spec_options, schema),
 		.help = "print the JSON schema of the object `avp` instead",
+	},
+	{
+		.name = "service",
+		.type = OPTION_CHOICE,
+		.argument = "NAME",
+		.offset = offsetof(struct spec_options, service),
+		.choices = service_names,
+		.help = "with --schema: print that of the configuration file of this service",
 	},
 	{.name = NULL},
 };
@@ -131,11 +142,14 @@ static int write_bundle(const char *directory, struct error *error)
 static int run_spec(const struct command_call *call, struct error *error)
 {
 	const struct spec_options *spec = call->options[0];
+	bool service = option_list_has(&call->given, "service");
 	cleanup_json json_t *schema = NULL;
 
+	if (service && !spec->schema)
+		return error_set_usage(error, "--service: needs --schema; add it");
 	if (!spec->schema)
 		return write_bundle(spec->bundle, error);
-	schema = bundle_schema();
+	schema = service ? service_schema(service_types[spec->service]) : bundle_schema();
 	return write_text(STDOUT_FILENO, schema, "standard output", error);
 }
 
@@ -157,6 +171,8 @@ const struct command command_spec = {
 			{"mkdir demo && avp spec --bundle demo", "Starts a bundle."},
 			{"avp spec --schema >avp.schema.json",
 			 "Keeps the schema for an editor or a check."},
+			{"avp spec --schema --service can-bus",
+			 "Prints that of a CAN bus and its clients."},
 			{NULL, NULL},
 		},
 	.run = run_spec,

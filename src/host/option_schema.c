@@ -109,7 +109,10 @@ static json_t *default_value(const struct option_row *row)
 
 	rows[0].offset = 0;
 	if (option_set(&rows[0], &value, row->default_text, NULL, NULL) == 0)
-		result = option_to_json(&rows[0], &value);
+		/* The default 0 is a value, too. */
+		result = row->type == OPTION_NUMBER || row->type == OPTION_SIZE ?
+				 json_integer(value.number) :
+				 option_to_json(&rows[0], &value);
 	option_clear(rows, &value);
 	return result;
 }

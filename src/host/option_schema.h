@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Parts of a JSON schema (JSON Schema, draft 2020-12) from option tables: what option_json.h reads by
- * them. A schema does not express what the tables do not, such as options that exclude each other.
+ * Parts of a JSON schema (JSON Schema, draft 2020-12) from option tables: what option_json.h reads
+ * by them. A schema does not express what the tables do not, such as options that exclude each
+ * other.
  *
  * Functions that add set *failed when memory is short: the schema would be incomplete.
  */

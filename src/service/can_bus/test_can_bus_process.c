@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The process of the CAN bus, with its sandbox, between two good clients and others that are hostile
- * and get killed, as it is itself, at random moments. AVP_KILLS is the number of kills (40),
- * AVP_SEED that of the schedule.
+ * The process of the CAN bus, with its sandbox, between two good clients and others that are
+ * hostile and get killed, as it is itself, at random moments. AVP_KILLS is the number of kills
+ * (40), AVP_SEED that of the schedule.
  *
  * The good clients notice nothing while others come and go: each frame of one gets its
  * acknowledgement, and the other gets each of them once, in order. When the service dies, they join

@@ -67,6 +67,10 @@ extern const struct option_row service_option_rows[];
 extern const struct control_verb service_verbs[];
 extern const struct control_verb service_events[];
 
+/* Clients that are connected, and in a configuration file, under this key. */
+#define SERVICE_CLIENTS_MAX 64
+#define SERVICE_CLIENTS_KEY "clients"
+
 /* The longest name of a client, with its zero. */
 #define SERVICE_NAME_SIZE 64
 
@@ -78,6 +82,9 @@ struct service_join {
 extern const struct service_type *const service_types[];
 /* Their programs, in the same order. */
 extern const struct command *const service_programs[];
+
+/* Their names, for an option that takes one; ends with NULL. */
+extern const char *const service_names[];
 
 /* The service of that name; NULL: there is none. */
 const struct service_type *service_type_find(const char *name);

@@ -13,7 +13,6 @@
 #include "host/option_json.h"
 
 #define FILE_SIZE_MAX (1 << 20)
-#define CLIENTS_KEY   "clients"
 
 /* A struct of @size bytes with the defaults of @rows; NULL with *error set. */
 static void *new_options(const struct option_row *rows, size_t size, struct error *error)
@@ -72,7 +71,7 @@ static int read_client(struct service_config *config, const char *name, json_t *
 				       location->source, location->key, SERVICE_NAME_SIZE - 1);
 	if (config->client_count == SERVICE_CLIENTS_MAX)
 		return error_set_usage(error, "%s: %s: there are more than %d clients",
-				       location->source, CLIENTS_KEY, SERVICE_CLIENTS_MAX);
+				       location->source, SERVICE_CLIENTS_KEY, SERVICE_CLIENTS_MAX);
 	options = new_options(type->client_options, type->client_options_size, error);
 	if (!options)
 		return -error->code;
@@ -100,7 +99,7 @@ static int read_clients(struct service_config *config, json_t *clients,
 		struct json_location client = *location;
 		char key[128];
 
-		snprintf(key, sizeof(key), "%s.%.80s", CLIENTS_KEY, name);
+		snprintf(key, sizeof(key), "%s.%.80s", SERVICE_CLIENTS_KEY, name);
 		client.key = key;
 		result = read_client(config, name, object, &client, error);
 		if (result < 0)
@@ -130,12 +129,12 @@ static int read_file(struct service_config *config, const char *path, struct err
 		if (!strcmp(key, type->key))
 			result = read_object(type->options, config->options, value, &location,
 					     error);
-		else if (!strcmp(key, CLIENTS_KEY))
+		else if (!strcmp(key, SERVICE_CLIENTS_KEY))
 			result = read_clients(config, value, &location, error);
 		else
 			result = error_set_usage(error,
 						 "%s: %.80s: is an unknown key; give '%s' and '%s'",
-						 path, key, type->key, CLIENTS_KEY);
+						 path, key, type->key, SERVICE_CLIENTS_KEY);
 		if (result < 0)
 			return result;
 	}

@@ -13,8 +13,6 @@
 #include "base/option.h"
 #include "service/kit/service_type.h"
 
-#define SERVICE_CLIENTS_MAX 64
-
 struct service_config {
 	const struct service_type *type;
 	void *options;	      /* of the service */
