@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * `avp spec`: writes a bundle to start from, or the JSON schema of a bundle's `avp` object, or of the
- * configuration file of a service.
+ * `avp spec`: writes a bundle to start from, or the JSON schema of a bundle's `avp` object, or of
+ * the configuration file of a service.
  */
 #include "cli/avp.h"
 

@@ -96,18 +96,17 @@ static void handle_socket(void *context, uint32_t events)
 {
 	struct service_client *client = context;
 	struct channel *channel = &client->channel;
-	uint64_t wakes = channel->counts.wakes_received;
+	uint64_t wakes = channel->counts.wakes_received, progress;
 
 	if (channel_woken(channel) < 0) {
 		remove_client(client, "it has closed its channel");
 		return;
 	}
 	/* Each wake-up that a correct client sends is for a message, or for room it has made. */
-	if (client->vain_messages != channel->counts.messages_received ||
-	    client->vain_tail != channel->peer_tail)
+	progress = channel->counts.messages_received + channel->peer_tail;
+	if (client->progress != progress)
 		client->vain_wakes = 0;
-	client->vain_messages = channel->counts.messages_received;
-	client->vain_tail = channel->peer_tail;
+	client->progress = progress;
 	client->vain_wakes += (unsigned int)(channel->counts.wakes_received - wakes);
 	if (client->vain_wakes < SERVICE_VAIN_WAKES)
 		return;

@@ -43,8 +43,7 @@ struct service_client {
 	void *context; /* the service's, set in join */
 	struct channel channel;
 	struct event_watch watch;
-	uint64_t vain_messages; /* received when its last wake-up came */
-	uint32_t vain_tail;	/* what it had read then */
+	uint64_t progress; /* what it had sent and read when its last wake-up came */
 	unsigned int vain_wakes;
 	bool paused;
 	/* Set by the service, for as long as it likes. */
