@@ -28,8 +28,11 @@ struct member {
 	uint32_t participation; /* while node->started */
 };
 
-/* Half of a ring is free when a message is taken: it is enough for all answers that are due. */
-_Static_assert(CAN_BUS_SLOTS / 2 > CAN_BUS_PENDING_MAX + 3, "room for answers");
+/* Slots for all answers that may be due; no frame of another takes them. */
+#define ANSWERS_MAX (CAN_BUS_PENDING_MAX + 4)
+
+/* Half of a ring is free when a message is taken. */
+_Static_assert(CAN_BUS_SLOTS / 2 > ANSWERS_MAX, "room for answers");
 
 static struct can_bus_program *program_of(const struct service_client *client)
 {
@@ -64,9 +67,13 @@ static bool handle_receive(struct can_bus_node *node, const struct can_bus_frame
 			   uint64_t time_ns)
 {
 	struct service_client *client = node->context;
+	struct channel_span span;
 
-	/* The rest of its channel is for answers. */
-	if (!service_client_has_room(client))
+	/* This one, and the answers. */
+	if (channel_reserve(&client->channel,
+			    (ANSWERS_MAX + 1) * CAN_BUS_SLOT_SIZE -
+				    (uint32_t)sizeof(struct channel_header),
+			    &span) < 0)
 		return false;
 	tell(client, CAN_BUS_RECEIVED, &(struct can_bus_received){time_ns, *frame},
 	     sizeof(struct can_bus_received));

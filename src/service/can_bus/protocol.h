@@ -6,7 +6,8 @@
  *
  * A client numbers its participations: START opens one, and ends the one before; STOP ends it. Both
  * ends ignore what belongs to a participation that has ended. While the channel to a client has no
- * room for the longest message, the bus takes nothing from it, and frames for it are lost.
+ * room for the longest message, the bus takes nothing from it; frames for it are lost when only
+ * the room for its answers is left.
  */
 #ifndef AVP_SERVICE_CAN_BUS_PROTOCOL_H
 #define AVP_SERVICE_CAN_BUS_PROTOCOL_H
@@ -15,7 +16,7 @@
 
 /* Slots of a channel: a message of any kind fits into one. */
 #define CAN_BUS_SLOT_SIZE 128
-#define CAN_BUS_SLOTS	  1024
+#define CAN_BUS_SLOTS	  4096
 
 /* Frames of a client that wait for the bus; more come back at once, not sent. */
 #define CAN_BUS_PENDING_MAX 256
