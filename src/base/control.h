@@ -21,7 +21,7 @@
 /* The longest line, with its newline. */
 #define CONTROL_LINE_SIZE 4096
 /* The most fields of a line, and the longest verb or key in bytes. */
-#define CONTROL_FIELDS	    16
+#define CONTROL_FIELDS	    24
 #define CONTROL_WORD_LENGTH 32
 
 /* The first words of the lines that answer and report. */

@@ -25,7 +25,7 @@ static bool is_host_name(const char *name)
 	return length > 0;
 }
 
-/* Refuses options of the user network with a tap: the host's administrator sets up that network. */
+/* Refuses options of the user network with others: somebody else sets those up. */
 static int refuse_user_options(const struct net_options *net, struct error *error)
 {
 	const struct {
@@ -40,8 +40,8 @@ static int refuse_user_options(const struct net_options *net, struct error *erro
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		if (options[i].given)
 			return error_set_usage(error,
-					       "%s: works with user only; omit it, the host "
-					       "configures the network of a tap",
+					       "%s: works with user only; omit it, a tap or a "
+					       "switch is configured elsewhere",
 					       options[i].name);
 	return 0;
 }
@@ -51,9 +51,6 @@ static int check_user_network(const struct net_options *net, struct error *error
 	struct subnet subnet;
 	int result = 0;
 
-	if (net->queue_pairs > 1)
-		return error_set_usage(error,
-				       "queue-pairs: works with tap only; omit it with user");
 	if (net->mtu && net->mtu < SUBNET_MTU_MIN)
 		return error_set_usage(error,
 				       "mtu: a user network needs at least %d bytes, for DHCP; "
@@ -81,17 +78,23 @@ int net_options_check(const void *options, struct error *error)
 	const struct net_options *net = options;
 	int result;
 
-	if (net->user && net->tap)
-		return error_set_usage(error, "user: excludes tap; give one of them");
-	if (!net->user && !net->tap)
-		return error_set_usage(error,
-				       "user: neither user nor tap is given; add one of them");
+	if (net->user && (net->tap || net->link))
+		return error_set_usage(error, "user: excludes tap and link; give one of them");
+	if (net->tap && net->link)
+		return error_set_usage(error, "tap: excludes link; give one of them");
+	if (!net->user && !net->tap && !net->link)
+		return error_set_usage(
+			error, "user: none of user, tap and link is given; add one of them");
+	if (net->queue_pairs > 1 && !net->tap)
+		return error_set_usage(error, "queue-pairs: works with tap only; omit it");
+	if (net->client && !net->link)
+		return error_set_usage(error, "client: works with link only; omit it");
 	if (net->tap && !is_interface_name(net->tap))
 		return error_set_usage(
 			error,
 			"tap: '%s' is not the name of an interface; give one that `ip link` shows",
 			net->tap);
-	result = net->tap ? refuse_user_options(net, error) : check_user_network(net, error);
+	result = net->user ? check_user_network(net, error) : refuse_user_options(net, error);
 	if (result < 0)
 		return result;
 	for (size_t i = 0; i < net->forwards.count; i++) {

@@ -12,6 +12,8 @@
 struct net_options {
 	bool user;	/* libslirp */
 	char *tap;	/* interface name */
+	char *link;	/* socket of a switch */
+	char *client;	/* name there; NULL: GUEST.DEVICE */
 	uint8_t mac[6]; /* all zero: see device_mac */
 	uint64_t mtu;	/* 0: not offered */
 	uint64_t queue_pairs;

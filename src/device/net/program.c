@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "device/net/link.h"
 #include "device/net/net.h"
 #include "device/net/options.h"
 #include "device/net/port_forward.h"
@@ -16,8 +17,12 @@
 #include "device/net/user/user_net.h"
 #include "device/run/program.h"
 #include "host/sandbox.h"
+#include "host/service_link.h"
 
 #define QUEUE_SIZE_MAX 1024
+
+/* How long joining a switch may take at the start. */
+#define JOIN_MS 10000
 
 /* The name servers of the host. */
 #define NAME_SERVERS "/etc/resolv.conf"
@@ -25,9 +30,10 @@
 struct net_program {
 	struct device_process *process;
 	struct net_device net;
-	/* One of the two. */
+	/* One of the three. */
 	struct tap_backend *tap;
 	struct user_net *user;
+	struct net_link *link;
 	struct virtqueue *queues;
 };
 
@@ -78,11 +84,44 @@ static int ask_for_queue(void *context, uint16_t pair)
 	return device_process_reopen(program->process, "tap", pair);
 }
 
+static int ask_for_switch(void *context)
+{
+	struct net_program *program = context;
+
+	return device_process_reopen(program->process, "link", 0);
+}
+
 static void handle_reopened(void *context, int fd, const char *why)
 {
 	struct net_program *program = context;
 
-	tap_backend_reopened(program->tap, fd, why);
+	if (program->link)
+		net_link_answer(program->link, fd, why);
+	else
+		tap_backend_reopened(program->tap, fd, why);
+}
+
+/* By hand it joins itself, and cannot join again once it is locked in. */
+static int open_link(struct net_program *program, const struct net_options *options,
+		     struct error *error)
+{
+	struct device_process *process = program->process;
+	int fd, result;
+
+	process->needs = SANDBOX_CHANNEL;
+	program->link = calloc(1, sizeof(*program->link));
+	if (!program->link)
+		return error_set(error, ENOMEM, "no memory for the interface");
+	result = net_link_open(program->link, &process->loop, error);
+	if (result < 0 || device_process_on_reopened(process, handle_reopened, program))
+		return result;
+	fd = service_link_join(options->link, options->client ? options->client : "net", JOIN_MS,
+			       error);
+	if (fd < 0) {
+		error_prefix(error, "link");
+		return fd;
+	}
+	return net_link_attach(program->link, fd, error);
 }
 
 static int open_network(struct device_process *process, void *const *options, void *state,
@@ -91,13 +130,15 @@ static int open_network(struct device_process *process, void *const *options, vo
 	const struct net_options *net = options[0];
 	struct net_program *program = state;
 
+	program->process = process;
+	if (net->link)
+		return open_link(program, net, error);
 	process->needs = net->user ? SANDBOX_SOCKETS : SANDBOX_TAP;
 	if (net->user)
 		return open_user_net(program, &process->loop, net, error);
 	program->tap = tap_backend_new(&process->loop, net->tap, (uint16_t)net->queue_pairs, error);
 	if (!program->tap)
 		return -error->code;
-	program->process = process;
 	if (device_process_on_reopened(process, handle_reopened, program))
 		tap_backend_set_reopener(program->tap,
 					 &(struct tap_reopener){ask_for_queue, program});
@@ -138,10 +179,14 @@ static struct virtio_device *start(struct device_process *process, void *const *
 		return NULL;
 	}
 	net_device_init(&program->net, &settings,
-			program->tap ? tap_backend_net(program->tap) : user_net_net(program->user),
+			program->link ? &program->link->backend :
+			program->tap  ? tap_backend_net(program->tap) :
+					user_net_net(program->user),
 			program->queues);
 	if (program->tap)
 		tap_backend_start(program->tap);
+	if (program->link && device_process_on_reopened(process, handle_reopened, program))
+		net_link_set_asker(program->link, ask_for_switch, program);
 	return &program->net.device;
 }
 
@@ -156,6 +201,9 @@ static void close_all(void *state)
 		  program->net.counts.filtered);
 	tap_backend_free(program->tap);
 	user_net_free(program->user);
+	if (program->link)
+		net_link_close(program->link);
+	free(program->link);
 	free(program->queues);
 }
 

@@ -34,6 +34,22 @@ const struct option_row net_option_rows[] = {
 		.help = "the host's tap interface to join",
 	},
 	{
+		.name = "link",
+		.type = OPTION_PATH,
+		.argument = "PATH",
+		.offset = offsetof(struct net_options, link),
+		.object = OPTION_OBJECT_SERVICE,
+		.help = "socket of the switch to join, which `avp service switch` serves",
+	},
+	{
+		.name = OPTION_CLIENT,
+		.type = OPTION_NAME,
+		.argument = "NAME",
+		.offset = offsetof(struct net_options, client),
+		.help = "name under which it joins the switch; without it GUEST.DEVICE, or `net` "
+			"for a device by hand",
+	},
+	{
 		.name = "mac",
 		.type = OPTION_MAC,
 		.argument = "ADDRESS",
@@ -182,12 +198,15 @@ const struct device_type device_type_net = {
 					 "port 8080 of this host leads to port 80 of the guest."},
 					{"avp device net --tap tap0 --socket-path net.sock",
 					 "Serves an interface that is one end of tap0."},
+					{"avp device net --link sw.sock --socket-path net.sock",
+					 "Serves an interface that is a port of the switch at "
+					 "sw.sock."},
 					{NULL, NULL},
 				},
 		},
 	.run_row =
 		{
-			.argument = "user|tap=NAME[,OPTION…]",
+			.argument = "user|tap=NAME|link=PATH[,OPTION…]",
 			.help = "add a network interface; may be repeated",
 		},
 	.example_call = "--net user,mtu=1400",

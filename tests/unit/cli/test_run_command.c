@@ -227,7 +227,7 @@ static void nothing_is_started_when_something_is_wrong(void **state)
 		      "is also the disk of block0");
 	check_refused("avp run --kernel @/kernel --net user,name=x --entropy=name=x",
 		      "--entropy: name: another device is named 'x' already");
-	check_refused("avp run --kernel @/kernel --net user,tap=tap0", "--net: user: excludes tap");
+	check_refused("avp run --kernel @/kernel --net user,tap=tap0", "--net: user: excludes tap and link");
 	check_refused("avp run --kernel @/kernel --entropy=x", "--entropy: there is no option 'x'");
 	check_refused("avp run @/kernel @/kernel", "is one argument too many");
 	check_refused("avp run @", "/config.json: there is no such file; `avp spec` writes one");
@@ -240,7 +240,7 @@ static void nothing_is_started_when_something_is_wrong(void **state)
 		      "/config.json: avp.devices[1].name: another device is named 'a'");
 	write_bundle("\"devices\": [{\"type\": \"net\"}]");
 	check_refused("avp run @",
-		      "/config.json: avp.devices[0].user: neither user nor tap is given");
+		      "/config.json: avp.devices[0].user: none of user, tap and link is given");
 	write_bundle("");
 	check_refused("avp run @ --initrd @/missing", "/run: --initrd: ");
 }

@@ -360,8 +360,12 @@ static void a_net_device_has_one_other_end(void **state)
 		const char *options;
 		const char *message;
 	} rows[] = {
-		{"user,tap=tap0", "--net: user: excludes tap; give one of them"},
-		{"mtu=1500", "--net: user: neither user nor tap is given; add one of them"},
+		{"user,tap=tap0", "--net: user: excludes tap and link; give one of them"},
+		{"tap=tap0,link=sw.sock", "--net: tap: excludes link; give one of them"},
+		{"link=sw.sock,forward=tcp:1:1", "--net: forward: works with user only; omit it"},
+		{"link=sw.sock,queue-pairs=2", "--net: queue-pairs: works with tap only; omit it"},
+		{"user,client=a", "--net: client: works with link only; omit it"},
+		{"mtu=1500", "--net: user: none of user, tap and link is given; add one of them"},
 		{"tap=a/b", "--net: tap: 'a/b' is not the name of an interface"},
 		{"tap=..", "--net: tap: '..' is not the name of an interface"},
 		{"tap=tap0,forward=tcp:80:80", "--net: forward: works with user only"},
