@@ -27,6 +27,7 @@ bench: build
 	@tools/setup bench
 	@tests/bench/block
 	@tests/bench/net
+	@tests/bench/switch
 	@tests/bench/monitor-start
 
 lint:
