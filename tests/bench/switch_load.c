@@ -40,8 +40,9 @@
 #define JOIN_MS	  10000
 /* When none has arrived for this time, the frames on their way are lost. */
 #define LOST_NS UINT64_C(200000000)
-/* How long it may take until the first one arrives. */
-#define START_NS UINT64_C(20000000000)
+/* How long it may take until the first one arrives, and how often one is sent meanwhile. */
+#define START_NS	  UINT64_C(20000000000)
+#define START_INTERVAL_US 1000
 /* A type for local experiments (IEEE 802). */
 #define FRAME_TYPE 0x88b5
 
@@ -234,6 +235,7 @@ static void start(struct load *load)
 		if (clock_now_ns() > limit_ns)
 			load_fail("load", "no frame arrives");
 		pass_frames(load, 1);
+		usleep(START_INTERVAL_US);
 	}
 	load->lost = load->sent - load->arrived;
 }
