@@ -39,7 +39,7 @@
 #define FRAME_MAX 1514
 #define JOIN_MS	  10000
 /* When none has arrived for this time, the frames on their way are lost. */
-#define LOST_NS UINT64_C(200000000)
+#define LOST_NS UINT64_C(2000000000)
 /* How long it may take until the first one arrives, and how often one is sent meanwhile. */
 #define START_NS	  UINT64_C(20000000000)
 #define START_INTERVAL_US 1000

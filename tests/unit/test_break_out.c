@@ -443,6 +443,8 @@ static void test_service(void **state)
 		skip();
 	check_locked_in("avp service can-bus --socket-path @/bus.sock --log @/bus.log", IN_DEVICE,
 			WITH_LANDLOCK, NULL);
+	check_locked_in("avp service switch --socket-path @/sw.sock --pcap @/sw.pcapng", IN_DEVICE,
+			WITH_LANDLOCK, NULL);
 }
 
 static void test_monitor(void **state)

@@ -9,6 +9,7 @@
 
 struct switch_options {
 	char *uplink; /* a tap interface; NULL: none */
+	char *pcap;   /* a capture; NULL: none */
 };
 
 struct switch_client_options {

@@ -6,6 +6,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "base/pcapng.h"
 #include "service/run/service.h"
 #include "service/switch/net_switch.h"
 #include "service/switch/options.h"
@@ -18,7 +19,9 @@ struct switch_program {
 	/* Of the clients in the configuration file, and of others. */
 	struct switch_port_settings settings[SERVICE_CLIENTS_MAX], others;
 	struct switch_uplink uplink;
-	uint64_t now_ns; /* of this turn; 0: not yet known */
+	struct pcapng capture;
+	uint32_t interfaces[SWITCH_PORTS_MAX]; /* of ports, in the capture */
+	uint64_t now_ns;		       /* of this turn; 0: not yet known */
 };
 
 static struct switch_program *program_of(const struct service_client *client)
@@ -45,6 +48,50 @@ static void commit(struct switch_port *port)
 }
 
 static const struct switch_port_ops port_ops = {reserve, commit};
+
+/* The capture */
+
+static void handle_taken(void *context, const struct switch_port *port,
+			 const struct switch_frame *frame)
+{
+	struct switch_program *program = context;
+	const struct channel_span *span = &frame->span;
+	struct iovec parts[3] = {
+		{(void *)(uintptr_t)frame->head, frame->head_length},
+		{span->base[0], span->length[0]},
+		{span->base[1], span->length[1]},
+	};
+	size_t skip = SWITCH_HEADER + frame->head_length;
+
+	/* What was decided upon, and the rest of the message. */
+	for (int i = 1; i < 3; i++) {
+		size_t less = skip < parts[i].iov_len ? skip : parts[i].iov_len;
+
+		parts[i].iov_base = (uint8_t *)parts[i].iov_base + less;
+		parts[i].iov_len -= less;
+		skip -= less;
+	}
+	pcapng_add(&program->capture, program->interfaces[port->index], clock_now_ns(), parts, 3);
+}
+
+static int open_capture(struct switch_program *program, const char *path, struct error *error)
+{
+	int result = pcapng_open(&program->capture, "pcap", path, error);
+
+	if (path) {
+		program->net.taken = handle_taken;
+		program->net.context = program;
+	}
+	return result;
+}
+
+/* Each client that joins is an interface. */
+static void describe_port(struct switch_program *program, const struct switch_port *port,
+			  const char *name)
+{
+	program->interfaces[port->index] =
+		pcapng_add_interface(&program->capture, PCAPNG_ETHERNET, name);
+}
 
 /* Messages of clients */
 
@@ -105,6 +152,8 @@ static uint64_t run(struct service *service, uint64_t now_ns)
 		client->deferred = due_ns > now_ns;
 		next_ns = due_ns < next_ns ? due_ns : next_ns;
 	}
+	if (next_ns > now_ns && record_file_is_open(&program->capture.file))
+		record_file_flush(&program->capture.file);
 	return next_ns;
 }
 
@@ -167,6 +216,7 @@ static int join(struct service_client *client, const void *options, struct error
 					 &port_ops, client);
 	if (!client->context)
 		return error_set(error, ENOMEM, "no memory for a port");
+	describe_port(program, client->context, client->name);
 	permit_client(client);
 	return 0;
 }
@@ -206,10 +256,13 @@ static int open_uplink(struct service *service, const char *name, struct error *
 {
 	struct switch_program *program = service->state;
 	const void *options = service_config_client(&service->config, SWITCH_UPLINK);
+	int result = switch_uplink_open(&program->uplink, &program->net,
+					settings_of(service, options), &service->loop, name, error);
 
 	service->needs |= SANDBOX_TAP;
-	return switch_uplink_open(&program->uplink, &program->net, settings_of(service, options),
-				  &service->loop, name, error);
+	if (result == 0)
+		describe_port(program, program->uplink.port, SWITCH_UPLINK);
+	return result;
 }
 
 static int open_switch(struct service *service, const void *options, struct error *error)
@@ -221,6 +274,9 @@ static int open_switch(struct service *service, const void *options, struct erro
 	int result;
 
 	program->uplink = SWITCH_UPLINK_NONE;
+	result = open_capture(program, own->pcap, error);
+	if (result < 0)
+		return result;
 	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
 		return error_set_errno(error, errno, "cannot get random bytes");
 	net_switch_init(&program->net, seed);
@@ -237,6 +293,7 @@ static void close_switch(struct service *service)
 	struct switch_program *program = service->state;
 
 	switch_uplink_close(&program->uplink);
+	record_file_close(&program->capture.file);
 	net_switch_close(&program->net);
 }
 

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "host/service_link.h"
@@ -534,6 +535,37 @@ static void test_limit(void **state)
 	stop();
 }
 
+/* Each frame is in the capture once, whoever gets it. */
+static void test_capture(void **state)
+{
+	const size_t descriptions = 28 + 2 * (20 + 8 + 8 + 4), packets = 100 * (32 + 64);
+	struct node *a, *b;
+	uint8_t bytes[64];
+	struct stat status;
+	FILE *file;
+
+	start("{\"switch\": {\"pcap\": \"sw.pcapng\"}}");
+	a = join("a");
+	b = join("b");
+	for (unsigned int i = 1; i <= 100; i++) {
+		assert_true(send_frame(a, 1, BROADCAST, 50));
+		run_until(b, i);
+	}
+	turn();
+	file = fopen(scratch_path(&scratch, "sw.pcapng"), "r");
+	assert_non_null(file);
+	assert_int_equal(fstat(fileno(file), &status), 0);
+	assert_int_equal(status.st_size, descriptions + packets);
+	/* The last one, in front of the length at its end. */
+	assert_int_equal(fseek(file, -68, SEEK_END), 0);
+	assert_int_equal(fread(bytes, sizeof(bytes), 1, file), 1);
+	assert_memory_equal(bytes, b->message + SWITCH_HEADER, sizeof(bytes));
+	fclose(file);
+	leave(a);
+	leave(b);
+	stop();
+}
+
 static void test_uplink(void **state)
 {
 	struct sockaddr_ll address = {.sll_family = AF_PACKET};
@@ -593,6 +625,7 @@ int main(void)
 		cmocka_unit_test(test_configuration),
 		cmocka_unit_test(test_configuration_that_is_refused),
 		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_capture),
 		cmocka_unit_test(test_uplink),
 	};
 

@@ -21,6 +21,14 @@ static const struct option_row switch_rows[] = {
 		.help = "the host's tap interface that is a port of the switch, too: the client "
 			"`" SWITCH_UPLINK "`",
 	},
+	{
+		.name = "pcap",
+		.type = OPTION_PATH,
+		.argument = "FILE",
+		.offset = offsetof(struct switch_options, pcap),
+		.help = "append each frame that a port has sent, and that was taken, to this file, "
+			"as a capture for Wireshark",
+	},
 	{.name = NULL},
 };
 
