@@ -40,6 +40,7 @@ enum option_object {
 	OPTION_OBJECT_PORT,    /* OPTION_LIST: ports to listen at */
 	/* OPTION_PATH: the socket of a service, which is joined under the name in OPTION_CLIENT. */
 	OPTION_OBJECT_SERVICE,
+	OPTION_OBJECT_SOCKETS, /* OPTION_PATH: one to listen at; those at PATH_N to connect to */
 };
 
 /* The option for the name under which a service is joined. */

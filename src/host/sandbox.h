@@ -32,6 +32,7 @@ enum sandbox_need {
 	SANDBOX_TIMES = 1024,	/* a broker's: opens the run times of the monitor's threads */
 	SANDBOX_CONTROL = 2048, /* serves a control socket */
 	SANDBOX_CHANNEL = 4096, /* ends of channels between a service and its clients */
+	SANDBOX_STREAMS = 8192, /* connected and listening stream sockets */
 };
 
 /* The accesses by name that a process keeps. */

@@ -40,7 +40,20 @@ static int check_policy(const struct guest_config *guest, const struct device_co
 	return policy_check(&subject, verb, &object, where, error);
 }
 
-/* The same for what is not a path. */
+/* The same for a socket and those that it is the beginning of. */
+static int check_sockets(const struct guest_config *guest, const struct device_config *device,
+			 const struct option_row *row, const char *path, struct error *error)
+{
+	char others[SOCKET_PATH_LENGTH + sizeof("_*")];
+	int result = check_policy(guest, device, row, POLICY_LISTEN, "socket", path, error);
+
+	if (result < 0)
+		return result;
+	snprintf(others, sizeof(others), "%s_*", path);
+	return check_policy(guest, device, row, POLICY_CONNECT, "socket", others, error);
+}
+
+/* The same for what is not a path, or which the device's process opens. */
 static int check_object(const struct guest_config *guest, const struct device_config *device,
 			const struct option_row *row, struct error *error)
 {
@@ -51,6 +64,10 @@ static int check_object(const struct guest_config *guest, const struct device_co
 	switch (row->object) {
 	case OPTION_OBJECT_NONE:
 	case OPTION_OBJECT_SERVICE: /* see join_service */
+		break;
+	case OPTION_OBJECT_SOCKETS:
+		if (*(char *const *)value)
+			result = check_sockets(guest, device, row, *(char *const *)value, error);
 		break;
 	case OPTION_OBJECT_NETWORK:
 		if (*(const bool *)value)
@@ -297,7 +314,7 @@ int device_files_open(struct device_files *files, const struct guest_config *gue
 	for (const struct option_row *row = device->type->options; row->name; row++) {
 		int result = 0;
 
-		if (row->type == OPTION_PATH)
+		if (row->type == OPTION_PATH && row->object != OPTION_OBJECT_SOCKETS)
 			result = open_path(files, guest, device, row, error);
 		else if (row->item_path)
 			result = open_items(files, guest, device, row, error);
@@ -409,11 +426,16 @@ static void add_option(struct arguments *arguments, const struct option_row *row
 		add_items(arguments, row, value, files, file);
 		return;
 	case OPTION_PATH:
-		/* The device asks for the channel, and the path is for those who read its call. */
-		if (row->object == OPTION_OBJECT_SERVICE)
+		if (!*(char *const *)value)
+			return;
+		/*
+		 * The device asks for the channel, and the path is for those who read its call. It
+		 * makes sockets itself.
+		 */
+		if (row->object != OPTION_OBJECT_NONE)
 			arguments_add_format(arguments, "--%s=%s", row->name,
 					     *(char *const *)value);
-		else if (*(char *const *)value && *file < files->count)
+		else if (*file < files->count)
 			arguments_add_format(arguments, "--%s=/dev/fd/%d", row->name,
 					     files->fds[(*file)++]);
 		return;
