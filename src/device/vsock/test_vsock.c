@@ -888,6 +888,38 @@ static void test_restart(void **state)
 	end(f);
 }
 
+/* Stops a queue; with @anew it begins again at its start, else where it was. */
+static void restart_queue(struct fixture *f, unsigned int index, bool anew)
+{
+	struct virtqueue *queue = &f->vsock.queues[index];
+	struct virtqueue_setup setup = queue->setup;
+	uint16_t available, used;
+
+	virtio_device_stop_queue(&f->vsock.device, queue, &available, &used);
+	setup.available_index = anew ? 0 : available;
+	assert_int_equal(virtqueue_start(queue, &setup, f->vsock.device.negotiated,
+					 f->rig.queues[index].storage),
+			 0);
+}
+
+/* A ring begins anew, and nobody has told of a reset. */
+static void test_new_driver(void **state)
+{
+	struct fixture *f = connected();
+
+	send_bytes(f, "x", 1);
+	/* It is the same driver. */
+	restart_queue(f, TX, false);
+	virtio_device_quiesce(&f->vsock.device);
+	send_op(f, VIRTIO_VSOCK_OP_CREDIT_REQUEST, 1000, 2000);
+	expect(f, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
+	assert_int_equal(f->closed, 0);
+	restart_queue(f, TX, true);
+	device_rig_kick(&f->rig, TX);
+	assert_int_equal(f->closed, 1);
+	end(f);
+}
+
 static void test_state(void **state)
 {
 	struct fixture *f = connected(), *other = make();
@@ -995,6 +1027,7 @@ int main(void)
 		cmocka_unit_test(test_messages_wait),
 		cmocka_unit_test(test_features),
 		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_new_driver),
 		cmocka_unit_test(test_state),
 		cmocka_unit_test(test_forward),
 		cmocka_unit_test(test_deliver),

@@ -619,6 +619,35 @@ static bool write_event(struct virtio_device *device, uint16_t source, uint32_t 
 	return request_write(request, &reset, sizeof(reset)) == sizeof(reset);
 }
 
+static void forget_all(struct vsock_device *vsock)
+{
+	vsock_connections_clear(vsock);
+	vsock->stray_count = 0;
+	vsock->stopped = 0;
+}
+
+/*
+ * Not every frontend tells of a reset (QEMU 7.2 does not): a ring that was stopped and begins anew
+ * belongs to another driver, which knows nothing of connections. Once for both rings.
+ */
+static void look_for_new_driver(struct vsock_device *vsock, const struct virtqueue *queue)
+{
+	uint8_t bit = (uint8_t)(1u << queue->index);
+
+	if (!(vsock->stopped & bit))
+		return;
+	vsock->stopped &= (uint8_t)~bit;
+	if (!virtqueue_has_history(queue) &&
+	    queue->available_index == (queue->setup.available_index & INT16_MAX))
+		forget_all(vsock);
+}
+
+static void quiesce(struct virtio_device *device, struct virtqueue *queue)
+{
+	/* It may also go on. */
+	to_vsock(device)->stopped |= (uint8_t)(1u << queue->index);
+}
+
 /*
  * The driver had used a queue before this process served it: connections of the process before are
  * lost. It is told once, with the first queue that shows it: later ones may carry new connections.
@@ -627,7 +656,7 @@ static void look_for_history(struct vsock_device *vsock, const struct virtqueue 
 {
 	uint8_t bit = (uint8_t)(1u << queue->index);
 
-	if (vsock->seen & bit || queue->index == VIRTIO_VSOCK_QUEUE_EVENT)
+	if (vsock->seen & bit)
 		return;
 	vsock->seen |= bit;
 	if (!vsock->reset_told && virtqueue_has_history(queue)) {
@@ -640,27 +669,25 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 {
 	struct vsock_device *vsock = to_vsock(device);
 
-	look_for_history(vsock, queue);
-	switch (queue->index) {
-	case VIRTIO_VSOCK_QUEUE_TX:
-		take_all(vsock);
-		break;
-	case VIRTIO_VSOCK_QUEUE_RX:
-		leave(vsock, enter(vsock));
-		if (vsock->delivers)
-			vsock->host->ops->wanted(vsock->host);
-		break;
-	default:
+	if (queue->index == VIRTIO_VSOCK_QUEUE_EVENT) {
 		event_queue_send(&vsock->events);
+		return;
 	}
+	look_for_new_driver(vsock, queue);
+	look_for_history(vsock, queue);
+	if (queue->index == VIRTIO_VSOCK_QUEUE_TX)
+		take_all(vsock);
+	else
+		leave(vsock, enter(vsock));
+	if (queue->index == VIRTIO_VSOCK_QUEUE_RX && vsock->delivers)
+		vsock->host->ops->wanted(vsock->host);
 }
 
 static void reset(struct virtio_device *device)
 {
 	struct vsock_device *vsock = to_vsock(device);
 
-	vsock_connections_clear(vsock);
-	vsock->stray_count = 0;
+	forget_all(vsock);
 	vsock->seen = 0;
 	vsock->reset_told = vsock->tx_waits = vsock->delivers = false;
 	event_queue_reset(&vsock->events);
@@ -692,6 +719,7 @@ static const struct virtio_device_class vsock_class = {
 	.name = "vsock",
 	.id = 19,
 	.handle = handle,
+	.quiesce = quiesce,
 	.reset = reset,
 	.state_version = 1,
 	.save = save,

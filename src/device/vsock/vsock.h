@@ -166,6 +166,7 @@ struct vsock_device {
 	struct event_queue events;
 	uint32_t pending_events[1];
 	uint8_t seen;	 /* rx and tx, as bits: this process has served them since the reset */
+	uint8_t stopped; /* rx and tx, as bits: to be looked at when they are served again */
 	bool reset_told; /* that connections of the process before are lost */
 	bool busy;	 /* within a call */
 	bool tx_waits;	 /* for room among the stray replies */
