@@ -80,5 +80,5 @@ const struct device_type device_type_vsock = {
 					{NULL, NULL},
 				},
 		},
-	.conform = {.devices = (const char *const[]){"42,echo=7", NULL}},
+	.conform = {.devices = (const char *const[]){"42,echo=7", NULL}, .words = "vsock-echo=7"},
 };
