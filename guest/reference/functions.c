@@ -18,6 +18,7 @@
 #define COMMON_ADMIN  60
 #define COMMON_ADMINS 62
 #define WIDE_BAR      4u
+#define SLOW_TURNS    20000
 
 /* Pages of the BAR. */
 enum { COMMON, NOTIFY, ISR, DEVICE, TABLE, PENDING, NOTIFY_AGAIN };
@@ -356,6 +357,10 @@ static void write_bar(struct function *function, uint32_t offset, uint64_t value
 			write_common(reference, in_page + 4, (uint32_t)(value >> 32));
 		break;
 	case NOTIFY:
+		if (reference_fault(FAULT_KICK_SLOW))
+			for (int i = 0; i < SLOW_TURNS; i++)
+				arch_relax();
+		/* fall through */
 	case NOTIFY_AGAIN:
 		/* The offset of a queue is its index, times the multiplier. */
 		if (width == wide && in_page % 4 == 0 &&

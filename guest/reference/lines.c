@@ -58,6 +58,8 @@ static void deliver(void *context)
 	struct line *line = context;
 
 	line->handler(line->context);
+	if (reference_fault(FAULT_LEVEL_STUCK) && line->number != INTERRUPT_NONE)
+		x86_send(line->cpu, VECTOR_FIRST + (uint32_t)line->number);
 	send(line);
 }
 

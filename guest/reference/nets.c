@@ -33,6 +33,11 @@ bool port_has_high(const struct port *port, uint32_t features)
 	return port->reference.negotiated_high & features;
 }
 
+bool port_has_link(const struct port *port)
+{
+	return port->config.status & VIRTIO_NET_S_LINK_UP || reference_fault(FAULT_LINK_IGNORED);
+}
+
 uint16_t port_control_queue(const struct port *port)
 {
 	return has(port, VIRTIO_NET_F_MQ) || has(port, NET_F_RSS) ? 2 * PAIRS_MAX : 2;
@@ -169,6 +174,8 @@ static void send_frames(struct port *port, struct virtqueue *queue)
 		memcpy(&fields, header, sizeof(fields));
 		memcpy(offsets, header + 20, sizeof(offsets));
 		virtqueue_push(queue, request);
+		/* resource_id, without the bit that makes it valid. */
+		malformed |= reference_fault(FAULT_RESOURCE_USED) && size == 32 && header[26];
 		if (malformed) {
 			port->settings.counts[queue->index].drops++;
 			continue;
@@ -176,7 +183,7 @@ static void send_frames(struct port *port, struct virtqueue *queue)
 		port->settings.last_pair = queue->index / 2;
 		port->settings.counts[queue->index].packets++;
 		port->settings.counts[queue->index].bytes += length;
-		if (port->config.status & VIRTIO_NET_S_LINK_UP)
+		if (port_has_link(port))
 			port_send(port, &fields, frame, (uint32_t)length, offsets[0], offsets[1]);
 	}
 }
@@ -202,16 +209,10 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 static void reset(struct virtio_device *device)
 {
 	struct port *port = (struct port *)device;
-	uint32_t old = port->settings.steering.types;
 
 	memset(&port->settings, 0, sizeof(port->settings));
 	port->waiting.count = 0;
 	port->settings.pairs = 1;
-	if (reference_fault(FAULT_HASH_KEPT)) {
-		port->settings.steering.types = old;
-		port->settings.steering.set = true;
-		port->settings.steering.entries = 1;
-	}
 	memcpy(port->config.mac, port->address, 6);
 }
 

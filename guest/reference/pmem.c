@@ -23,6 +23,9 @@ static void handle(struct virtio_device *device, struct virtqueue *queue)
 	for_each_request(request, queue) {
 		uint32_t type = UINT32_MAX, result;
 
+		pmem.stopped |= reference_fault(FAULT_PMEM_STOPS) &&
+				(request->readable.left < sizeof(type) ||
+				 request->writable.left < sizeof(result));
 		request_read(request, &type, sizeof(type));
 		result = type != FLUSH || reference_fault(FAULT_PMEM_FAILS);
 		request_write(request, &result, sizeof(result));

@@ -79,6 +79,7 @@ struct port {
 void actions_take_port(struct port *first);
 /* The queue for commands: after those pairs that the driver may use. */
 uint16_t port_control_queue(const struct port *port);
+bool port_has_link(const struct port *port);
 bool port_has_high(const struct port *port, uint32_t features);
 /* Bytes before a frame (VIRTIO 1.4, 5.1.9.3). */
 uint32_t port_header_size(const struct port *port);

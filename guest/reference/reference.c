@@ -131,6 +131,8 @@ static void resume(struct reference *reference)
 {
 	bool changed = reference->changed;
 
+	if (reference_fault(FAULT_RESUME_NEVER))
+		return;
 	reference->suspended = reference->changed = false;
 	if (changed)
 		config_changed(&reference->device);
@@ -168,8 +170,9 @@ void reference_set_status(struct reference *reference, uint8_t status)
 		for (uint16_t i = 0; i < device->queue_count; i++)
 			start_queue(reference, i);
 	/* VIRTIO 1.4, 3.4.2: ignored before DRIVER_OK and without the feature. */
-	else if (status & STATUS_SUSPEND && virtio_has_feature(device, VIRTIO_F_SUSPEND) &&
-		 before & VIRTIO_CONFIG_S_DRIVER_OK)
+	else if (status & STATUS_SUSPEND && (reference_fault(FAULT_SUSPEND_EARLY) ||
+					     (virtio_has_feature(device, VIRTIO_F_SUSPEND) &&
+					      before & VIRTIO_CONFIG_S_DRIVER_OK)))
 		suspend(reference);
 }
 
@@ -234,11 +237,22 @@ void reference_reset_queue(struct reference *reference, uint32_t queue)
 	changed(reference, queue);
 }
 
+/* By one of the faults that stop a device. */
+static bool is_broken(const struct reference *reference)
+{
+	return (reference_fault(FAULT_ACCESS_DEAD) &&
+		virtio_has_feature(&reference->device, VIRTIO_F_ACCESS_PLATFORM)) ||
+	       (reference->stopped &&
+		(reference_fault(FAULT_PMEM_STOPS) || reference_fault(FAULT_HDR_LEN_STOPS) ||
+		 reference_fault(FAULT_SUSPENDED_KICK_STOPS)));
+}
+
 static void serve(struct reference *reference, uint16_t index)
 {
 	struct virtqueue *queue = &reference->queues[index];
 
-	if (reference->suspended || (reference->on_pci && !reference->is_master))
+	if (reference->suspended || (reference->on_pci && !reference->is_master) ||
+	    is_broken(reference))
 		return;
 	for (int turn = 0; turn < AGAIN_MAX; turn++) {
 		if (reference->admin_queue && index == reference->admin_queue)
@@ -260,8 +274,11 @@ uint16_t reference_notify_data(const struct reference *reference, uint32_t queue
 
 void reference_kick(struct reference *reference, uint32_t value)
 {
+	uint32_t index = reference_fault(FAULT_NOTIFY_WHOLE) ? value : (uint16_t)value;
+
+	reference->stopped |= reference->suspended && reference_fault(FAULT_SUSPENDED_KICK_STOPS);
 	for (uint16_t i = 0; i < reference->device.queue_count; i++)
-		if (reference_notify_data(reference, i) == (uint16_t)value)
+		if (reference_notify_data(reference, i) == index)
 			serve(reference, i);
 }
 
@@ -279,9 +296,12 @@ void reference_set_high(uint64_t *address, uint32_t value)
 
 uint64_t reference_config(struct reference *reference, uint32_t offset, unsigned int width)
 {
+	static uint8_t reads;
 	uint64_t value = 0;
 
 	virtio_device_config_read(&reference->device, offset, &value, width);
+	if (reference->suspended && reference_fault(FAULT_SUSPENDED_CHANGES))
+		value ^= ++reads & 0x7f;
 	return value;
 }
 

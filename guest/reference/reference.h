@@ -40,6 +40,7 @@ struct reference {
 	uint16_t config_vector;
 	bool suspended;
 	bool changed; /* the configuration, while suspended */
+	bool stopped; /* for good, by a fault */
 	bool on_pci;
 	bool is_master;		      /* PCI: it may access memory */
 	uint16_t admin_queue;	      /* 0: none */
@@ -90,23 +91,34 @@ enum reference_fault {
 	FAULT_CLOSE_EMPTY,
 	FAULT_ADMIN_QUALIFIER,
 	FAULT_PMEM_FAILS,
+	FAULT_PMEM_STOPS,
 	FAULT_CHANGE_SILENT,
 	FAULT_CHANGE_UNCOUNTED,
-	FAULT_VLAN_OPEN,
+	FAULT_LINK_IGNORED,
+	FAULT_VLAN_DROPPED,
 	FAULT_VLAN_FORGOTTEN,
 	FAULT_RSS_UNCLASSIFIED,
 	FAULT_PAIR_LAST,
 	FAULT_TUNNEL_ACCEPTED,
 	FAULT_HDR_LEN,
+	FAULT_HDR_LEN_STOPS,
 	FAULT_GSO_FIRST_ONLY,
 	FAULT_CHECKSUM_LEFT,
 	FAULT_RSC_UNCOUNTED,
 	FAULT_HASH_WRONG,
-	FAULT_HASH_KEPT,
 	FAULT_COALESCING_KEPT,
 	FAULT_ANNOUNCE_KEPT,
 	FAULT_STATISTICS_SIZE,
 	FAULT_CONTEXT_LESS,
+	FAULT_RESOURCE_USED,
+	FAULT_ACCESS_DEAD,
+	FAULT_RESUME_NEVER,
+	FAULT_SUSPENDED_CHANGES,
+	FAULT_SUSPEND_EARLY,
+	FAULT_SUSPENDED_KICK_STOPS,
+	FAULT_NOTIFY_WHOLE,
+	FAULT_KICK_SLOW,
+	FAULT_LEVEL_STUCK,
 };
 /* Whether the running test meets that fault: in no image but that with faults. */
 bool reference_fault(enum reference_fault fault);

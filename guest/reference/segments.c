@@ -178,7 +178,7 @@ static void send_large(const struct port *port, const struct virtio_net_hdr_v1 *
 	    !(header->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) ||
 	    !find_layout(frame, length, kind, tunnel, outer, inner, &layout))
 		return;
-	if (reference_fault(FAULT_HDR_LEN))
+	if (reference_fault(FAULT_HDR_LEN) && header->hdr_len > layout.payload)
 		layout.payload = header->hdr_len < length ? header->hdr_len : length;
 	memcpy(segment, frame, layout.payload);
 	for (uint32_t at = layout.payload; at < length; number++) {
@@ -195,11 +195,18 @@ static void send_large(const struct port *port, const struct virtio_net_hdr_v1 *
 	}
 }
 
+/* Whether this frame stops a device with that fault. */
+static bool stops(const struct virtio_net_hdr_v1 *header, uint32_t length)
+{
+	return reference_fault(FAULT_HDR_LEN_STOPS) && header->hdr_len > length;
+}
+
 void port_send(struct port *port, const struct virtio_net_hdr_v1 *header, uint8_t *frame,
 	       uint32_t length, uint16_t outer, uint16_t inner)
 {
 	uint32_t start = header->csum_start, at = start + header->csum_offset;
 
+	port->reference.stopped |= stops(header, length);
 	if (!header_allowed(port, header) || length < ETHERNET + 2)
 		return;
 	if (header->gso_type != VIRTIO_NET_HDR_GSO_NONE &&

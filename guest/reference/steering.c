@@ -40,10 +40,12 @@ bool port_accepts(const struct port *port, const uint8_t *frame, uint32_t length
 {
 	uint16_t tag = get16(frame + 14) & 0xfff;
 
-	if (length < FRAME_MIN / 2 || !(port->config.status & VIRTIO_NET_S_LINK_UP))
+	if (length < FRAME_MIN / 2 || !port_has_link(port))
 		return false;
 	if (has(port, VIRTIO_NET_F_CTRL_VLAN) && get16(frame + 12) == 0x8100 &&
-	    !(port->settings.vlans[tag / 8] & 1 << tag % 8) && !reference_fault(FAULT_VLAN_OPEN))
+	    !(port->settings.vlans[tag / 8] & 1 << tag % 8))
+		return false;
+	if (get16(frame + 12) == 0x8100 && reference_fault(FAULT_VLAN_DROPPED))
 		return false;
 	return !has(port, VIRTIO_NET_F_CTRL_RX) || address_accepted(port, frame);
 }
