@@ -14,7 +14,8 @@
 #define LINE_FIRST  220u /* a shared interrupt that QEMU's virt machine leaves free */
 #define SET_PENDING 0x200u
 #endif
-#define LINES_MAX 8
+#define LINES_MAX     8
+#define STUCK_REPEATS 100 /* interrupts for one that a fault repeats */
 
 static struct line {
 	struct reference *reference;
@@ -55,10 +56,12 @@ static void send(const struct line *line)
 /* A level: it is raised again as long as the device has something to report. */
 static void deliver(void *context)
 {
+	static unsigned int repeats;
 	struct line *line = context;
 
 	line->handler(line->context);
-	if (reference_fault(FAULT_LEVEL_STUCK) && line->number != INTERRUPT_NONE)
+	if (reference_fault(FAULT_LEVEL_STUCK) && line->number != INTERRUPT_NONE &&
+	    ++repeats % STUCK_REPEATS)
 		x86_send(line->cpu, VECTOR_FIRST + (uint32_t)line->number);
 	send(line);
 }
