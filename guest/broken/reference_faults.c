@@ -3,6 +3,7 @@
  * Faults of the reference's devices (guest/reference): those that the reference makes itself, and
  * those of its registers. Without the word reference=1 most of these tests are skipped.
  */
+#include <linux/virtio_console.h>
 #include <linux/virtio_net.h>
 
 #include "machine_fault.h"
@@ -116,6 +117,13 @@ const struct machine_fault reference_faults[] = {
 	 "AVP-NET-020", .reference = FAULT_TUNNEL_ACCEPTED},
 	{"rsc-uncounted", "a coalesced frame lacks RSC_INFO", "net_rsc", "AVP-NET-021",
 	 .reference = FAULT_RSC_UNCOUNTED},
+	{"size-empty", "the console has no columns", "con_size", "AVP-CON-008",
+	 .read = {AT(CONFIG, offsetof(struct virtio_console_config, cols)), .width = 2,
+		  BECOMES(0)}},
+	{"unplug-other", "another port is removed than one that exists", "con_ports_removed",
+	 "AVP-CON-010", .reference = FAULT_UNPLUG_OTHER},
+	{"ports-mixed", "what is written to one port goes to another", "con_ports_apart",
+	 "AVP-CON-012", .reference = FAULT_PORTS_MIXED},
 	{"pmem-short", "the region is shorter than the memory", "pmem_found", "AVP-PMEM-001",
 	 .read = {AT(MMIO, VIRTIO_MMIO_SHM_LEN_LOW), BECOMES(0x8000)}},
 	{"pmem-start", "start is not that of a page", "pmem_range", "AVP-PMEM-002",

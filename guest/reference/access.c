@@ -102,6 +102,7 @@ void __wrap_devices_discover(void)
 		reference_add_nets();
 		reference_add_entropy();
 		reference_add_pmem();
+		reference_add_console();
 		for (unsigned int i = 0; i < machine_slots; i++)
 			machine_add_slot(slots[i].address, slots[i].size, slots[i].line);
 	}

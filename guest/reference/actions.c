@@ -2,6 +2,7 @@
 /* What tests ask of the host (guest/conform/host.h): the reference does it at once. */
 #include "host.h"
 
+#include "actions.h"
 #include "disk.h"
 #include "port.h"
 
@@ -11,6 +12,8 @@ void __real_host_set_link(bool up);
 void __wrap_host_set_link(bool up);
 void __real_host_resize(uint64_t size);
 void __wrap_host_resize(uint64_t size);
+void __real_host_unplug(void);
+void __wrap_host_unplug(void);
 void __real_host_announce(void);
 void __wrap_host_announce(void);
 void __real_host_restore(void);
@@ -71,6 +74,14 @@ void __wrap_host_announce(void)
 		__real_host_announce();
 }
 
+void __wrap_host_unplug(void)
+{
+	if (port)
+		actions_unplug_port();
+	else
+		__real_host_unplug();
+}
+
 static void resize(uint64_t count)
 {
 	if (count == disk->sectors || count > 2 * sectors)
@@ -93,5 +104,6 @@ void __wrap_host_restore(void)
 		set_status(VIRTIO_NET_S_ANNOUNCE, VIRTIO_NET_S_LINK_UP);
 	if (disk)
 		resize(sectors);
+	actions_plug_port();
 	__real_host_restore();
 }

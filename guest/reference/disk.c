@@ -5,6 +5,8 @@
  */
 #include "disk.h"
 
+#include "actions.h"
+
 #include "pages.h"
 
 #define DISK_QUEUES   2u

@@ -42,8 +42,6 @@ struct disk {
 	unsigned int zone_count; /* 0: a conventional disk */
 };
 
-/* actions.c: the disk that the host resizes, up to twice its size. */
-void actions_take_disk(struct disk *writable);
 /* zones.c; each returns the status of a request. */
 void zones_make(struct disk *disk);
 uint8_t zones_check_read(struct disk *disk, uint64_t sector, uint64_t count);

@@ -2,6 +2,8 @@
 /* The queues of a port, and its header of a frame (VIRTIO 1.4, 5.1.9). */
 #include "port.h"
 
+#include "actions.h"
+
 #define HASH_TYPES   (HASH_IPV4 | HASH_TCPV4 | HASH_UDPV4)
 #define TUNNEL_TYPES 0 /* no encapsulation has an inner hash */
 

@@ -75,8 +75,6 @@ struct port {
 	struct settings settings;
 };
 
-/* actions.c: the port whose link the host takes down. */
-void actions_take_port(struct port *first);
 /* The queue for commands: after those pairs that the driver may use. */
 uint16_t port_control_queue(const struct port *port);
 bool port_has_link(const struct port *port);

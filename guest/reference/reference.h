@@ -119,6 +119,8 @@ enum reference_fault {
 	FAULT_NOTIFY_WHOLE,
 	FAULT_KICK_SLOW,
 	FAULT_LEVEL_STUCK,
+	FAULT_PORTS_MIXED,
+	FAULT_UNPLUG_OTHER,
 };
 /* Whether the running test meets that fault: in no image but that with faults. */
 bool reference_fault(enum reference_fault fault);
@@ -152,6 +154,7 @@ void reference_add_disks(void);
 void reference_add_nets(void);
 void reference_add_entropy(void);
 void reference_add_pmem(void);
+void reference_add_console(void);
 
 /* What the guest's accesses go through; they reach the machine where no device is. */
 uint64_t reference_mmio_read(uint64_t address, unsigned int width);
