@@ -184,12 +184,16 @@ static int run_conform(const struct command_call *call, struct error *error)
 		return conform_execute(&options, error);
 	if (call->operand_count == 1)
 		return error_set_usage(error, "%s: name a result file", verb);
+	if (!strcmp(verb, "judge"))
+		return conform_execute_judge(&options, call->operands + 1, call->operand_count - 1,
+					     error);
 	if (!strcmp(verb, "check"))
 		return each_result(call, conform_keep_check, error);
 	if (!strcmp(verb, "again"))
 		return each_result(call, conform_keep_again, error);
 	if (strcmp(verb, "keep") || call->operand_count > 2)
-		return error_set_usage(error, "write keep FILE, check FILE... or again FILE...");
+		return error_set_usage(
+			error, "write keep FILE, check FILE..., again FILE... or judge FILE...");
 	options.keep = call->operands[1];
 	return conform_execute(&options, error);
 }
@@ -207,7 +211,9 @@ const struct command command_conform = {
 		"keep FILE.json writes a result file: the verdicts with their origin, and the log "
 		"beside it as FILE.log. check FILE... shows whether result files are as they were "
 		"kept and follow from their logs; again FILE... judges their logs by the contract "
-		"of this program.\n\n"
+		"of this program. judge FILE... gives one verdict over several machines of a "
+		"hypervisor, none of which can run all tests: a test passed if it passed on one of "
+		"them and failed on none.\n\n"
 		"A test that hangs is wedged; the guest is restarted after that test. A truncated "
 		"or damaged log never counts as passed.",
 	.groups =
@@ -215,7 +221,7 @@ const struct command command_conform = {
 			{"Options", conform_option_rows, sizeof(struct conform_options), false},
 			{NULL, NULL, 0, false},
 		},
-	.operands = "[keep FILE | check FILE... | again FILE...]",
+	.operands = "[keep FILE | check FILE... | again FILE... | judge FILE...]",
 	.operands_maximum = 1000,
 	.exit_statuses =
 		(const struct command_note[]){

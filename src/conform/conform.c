@@ -61,8 +61,22 @@ static int run_and_keep(const struct conform_options *options, const char *path,
 	return result;
 }
 
-static int write_reports(const struct conform_options *options, const struct conform_judge *judge,
-			 struct error *error)
+int conform_write_reports(const struct conform_options *options, const struct conform_judge *judge,
+			  const struct conform_about *about, struct error *error)
+{
+	int result = 0;
+
+	if (options->junit)
+		result = conform_report_junit(judge, options->junit, error);
+	if (result == 0 && options->json)
+		result = conform_report_json(judge, about, options->json, error);
+	if (result == 0 && options->html)
+		result = conform_report_html(judge, about, options->html, error);
+	return result;
+}
+
+static int report(const struct conform_options *options, const struct conform_judge *judge,
+		  struct error *error)
 {
 	cleanup_free char *command = NULL, *filter = NULL;
 	struct conform_about about = {.when = time(NULL)};
@@ -72,13 +86,7 @@ static int write_reports(const struct conform_options *options, const struct con
 		result = conform_options_describe_filter(&filter, options, error);
 	about.command = command;
 	about.filter = filter;
-	if (result == 0 && options->junit)
-		result = conform_report_junit(judge, options->junit, error);
-	if (result == 0 && options->json)
-		result = conform_report_json(judge, &about, options->json, error);
-	if (result == 0 && options->html)
-		result = conform_report_html(judge, &about, options->html, error);
-	return result;
+	return result < 0 ? result : conform_write_reports(options, judge, &about, error);
 }
 
 /* An error if the filter matched no test: a complete log in which all tests were left out. */
@@ -169,7 +177,7 @@ int conform_execute(const struct conform_options *options, struct error *error)
 				   options->keep ? &all : &options->profile, options->only != NULL,
 				   result < 0 ? &later : error);
 	if (judged == 0)
-		judged = write_reports(options, &conform.judge, result < 0 ? &later : error);
+		judged = report(options, &conform.judge, result < 0 ? &later : error);
 	if (result < 0 && judged < 0)
 		log_error("%s", later.message);
 	if (result < 0 || judged < 0)

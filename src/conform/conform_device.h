@@ -13,6 +13,7 @@
 struct conform_device {
 	unsigned int number, id; /* in the log; VIRTIO device id */
 	char transport[8];	 /* "mmio", "pci" */
+	const char *on;		 /* of several machines: which one, else NULL */
 	bool complete;		 /* the line has all of what follows */
 	uint64_t features[2];	 /* bits 0 to 63, 64 to 127 */
 	unsigned int queues;

@@ -106,6 +106,16 @@ static enum conform_judgement judge_test(const struct conform_test *test,
 
 /* Whether a requirement binds */
 
+/* Returns the next name of *list, *length bytes, and advances *list; NULL at the end. */
+static const char *next_name(const char **list, size_t *length)
+{
+	const char *name = *list;
+
+	*length = strcspn(name, ",");
+	*list = name + *length + (name[*length] == ',');
+	return *name ? name : NULL;
+}
+
 static bool has_device(const struct conform_judge *judge, int virtio)
 {
 	for (size_t i = 0; i < judge->device_count; i++)
@@ -122,12 +132,23 @@ static bool has_transport(const struct conform_judge *judge, const char *transpo
 	return false;
 }
 
+static bool has_entry(const struct conform_judge *judge, const char *entry)
+{
+	const char *list = judge->entries, *name;
+	size_t length;
+
+	while ((name = next_name(&list, &length)))
+		if (strlen(entry) == length && !memcmp(name, entry, length))
+			return true;
+	return false;
+}
+
 static bool holds(const struct conform_judge *judge, const struct contract_condition *condition)
 {
 	if (condition->what == CONTRACT_TRANSPORT)
 		return has_transport(judge, condition->name);
 	if (condition->what == CONTRACT_ENTRY)
-		return !strcmp(judge->entry, condition->name);
+		return has_entry(judge, condition->name);
 	for (size_t i = 0; i < judge->device_count; i++) {
 		const struct conform_device *device = &judge->devices[i];
 
@@ -220,27 +241,35 @@ static bool has_run(const struct conform_judge *judge, unsigned int chapter)
 	return false;
 }
 
+/* Says in @text of @size bytes which device of which machine it is. */
+static void name_device(const struct conform_device *device, char *text, size_t size)
+{
+	snprintf(text, size, "%s%sdevice %u", device->on ? device->on : "", device->on ? ", " : "",
+		 device->number);
+}
+
 /* Says what is wrong with @device in @text of @size bytes. False: nothing. */
 static bool is_wrong(const struct contract_row *row, const struct conform_device *device,
 		     char *text, size_t size)
 {
+	char name[80];
 	uint64_t value;
 
+	name_device(device, name, sizeof(name));
 	switch (row->asks) {
 	case CONTRACT_OFFERS:
-		snprintf(text, size, "device %u does not offer %s", device->number, row->name);
+		snprintf(text, size, "%s does not offer %s", name, row->name);
 		return !conform_device_offers(device, row->bit);
 	case CONTRACT_FORBIDS:
-		snprintf(text, size, "device %u offers %s, which this profile forbids",
-			 device->number, row->name);
+		snprintf(text, size, "%s offers %s, which this profile forbids", name, row->name);
 		return conform_device_offers(device, row->bit);
 	case CONTRACT_QUEUES:
-		snprintf(text, size, "device %u has %u queues", device->number, device->queues);
+		snprintf(text, size, "%s has %u queues", name, device->queues);
 		if (device->queues < row->minimum)
 			return true;
 		for (unsigned int i = 0; i < row->minimum && i < device->size_count; i++) {
-			snprintf(text, size, "device %u: queue %u has %" PRIu32 " entries",
-				 device->number, i, device->sizes[i]);
+			snprintf(text, size, "%s: queue %u has %" PRIu32 " entries", name, i,
+				 device->sizes[i]);
 			if (device->sizes[i] < row->queue_size)
 				return true;
 		}
@@ -248,7 +277,7 @@ static bool is_wrong(const struct contract_row *row, const struct conform_device
 	case CONTRACT_LIMIT:
 		if (!conform_device_limit(device, row->name, &value))
 			return false;
-		snprintf(text, size, "device %u: %s is %" PRIu64, device->number, row->name, value);
+		snprintf(text, size, "%s: %s is %" PRIu64, name, row->name, value);
 		return value < row->minimum;
 	default:
 		return false;
@@ -284,6 +313,7 @@ static enum conform_judgement judge_devices(const struct conform_judge *judge,
 					    struct conform_finding *finding)
 {
 	enum conform_judgement judgement = CONFORM_NOT_APPLICABLE;
+	char name[80];
 
 	for (size_t i = 0; i < judge->device_count; i++) {
 		const struct conform_device *device = &judge->devices[i];
@@ -292,8 +322,9 @@ static enum conform_judgement judge_devices(const struct conform_judge *judge,
 		    (device->features[0] & row->except))
 			continue;
 		if (!device->complete) {
+			name_device(device, name, sizeof(name));
 			snprintf(finding->what, sizeof(finding->what),
-				 "what device %u offers is not in the log", device->number);
+				 "what %s offers is not in the log", name);
 			return CONFORM_UNPROVEN;
 		}
 		if (is_wrong(row, device, finding->what, sizeof(finding->what)))
@@ -449,16 +480,6 @@ static bool is_all(const char *name, size_t length)
 	return length == strlen(ALL) && !memcmp(name, ALL, length);
 }
 
-/* Returns the next name of *list, *length bytes, and advances *list; NULL at the end. */
-static const char *next_name(const char **list, size_t *length)
-{
-	const char *name = *list;
-
-	*length = strcspn(name, ",");
-	*list = name + *length + (name[*length] == ',');
-	return *name ? name : NULL;
-}
-
 static int refuse_profile(const char *name, size_t length, struct error *error)
 {
 	char names[120] = "";
@@ -528,10 +549,13 @@ static void read_machine(struct conform_judge *judge)
 	if (architecture)
 		sscanf(architecture, " arch %15s", judge->architecture);
 	if (entry)
-		sscanf(entry, " entry %15s", judge->entry);
-	for (size_t i = 0; i < log->device_count; i++)
-		judge->device_count +=
-			conform_device_parse(&judge->devices[judge->device_count], log->devices[i]);
+		sscanf(entry, " entry %63s", judge->entries);
+	for (size_t i = 0; i < log->device_count; i++) {
+		struct conform_device *device = &judge->devices[judge->device_count];
+
+		judge->device_count += conform_device_parse(device, log->devices[i]);
+		device->on = log->devices_on[i];
+	}
 }
 
 /* A failed test is waived by its name, or when all that it breaks is waived. */

@@ -56,8 +56,9 @@ struct conform_judge {
 	struct conform_profile profiles[CONFORM_PROFILES_MAX];
 	struct conform_device devices[CONFORM_DEVICES_MAX];
 	size_t device_count;
-	char architecture[16], entry[16]; /* of the guest, "" if unknown */
-	bool partial;			  /* tests were left out on request */
+	char architecture[16]; /* of the guest, "" if unknown */
+	char entries[64];      /* "pvh"; of several machines "pvh,efi" */
+	bool partial;	       /* tests were left out on request */
 };
 
 /* A zeroed struct is empty. */

@@ -298,6 +298,7 @@ int conform_kept_read(struct conform_kept *kept, const char *path, struct error 
 {
 	int result = read_result(kept, path, error);
 
+	kept->name = base_name(path);
 	if (result == 0)
 		result = read_waivers(kept, path, error);
 	return result < 0 ? result : read_log(kept, path, error);

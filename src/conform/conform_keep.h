@@ -29,7 +29,8 @@ int conform_keep(const struct conform_options *options, const struct conform_jud
 
 /* A kept result, and what its log says by the contract of this program. */
 struct conform_kept {
-	json_t *root; /* the file */
+	json_t *root;	  /* the file */
+	const char *name; /* of the file, without its directory */
 	struct conform_log log;
 	struct conform_waivers waivers;
 	struct conform_judge judge; /* of all profiles, on the date of the result */

@@ -39,6 +39,7 @@ struct conform_test {
 	enum conform_verdict verdict;
 	bool left_out;	    /* skipped because it was not selected */
 	const char *waived; /* the reason if the failure is waived, else NULL (conform_judge.h) */
+	const char *on;	    /* of several machines: the one with this verdict, else NULL */
 	char name[64];
 	char requirements[192]; /* ids separated by blanks */
 	char message[256];	/* why it failed, hung or was skipped; "" if unknown */
@@ -68,6 +69,7 @@ struct conform_log {
 	struct conform_measure *measures; /* allocated */
 	size_t measure_count;
 	char devices[CONFORM_DEVICES_MAX][CONFORM_LINE_MAX];
+	const char *devices_on[CONFORM_DEVICES_MAX]; /* of several machines: which one, else NULL */
 	size_t device_count;
 	struct conform_lines kept;
 	/* The last boot. */

@@ -302,6 +302,11 @@ static void write_test(FILE *file, const struct conform_log *log, size_t number)
 	conform_escape(file, test->name);
 	fprintf(file, "</code> <b class=\"%s\">%s%s</b> ", test->waived ? "waived" : verdict,
 		verdict, test->waived ? ", waived" : "");
+	if (test->on) {
+		fputs("on ", file);
+		conform_escape(file, test->on);
+		fputs(": ", file);
+	}
 	conform_escape(file, test->message);
 	fputs("</summary>\n", file);
 	if (test->waived) {
@@ -359,6 +364,34 @@ static void write_origin(FILE *file, const struct conform_log *log,
 	fputs("</dl>\n", file);
 }
 
+/* The machines of a verdict over several: what each proved alone, and where it comes from. */
+static void write_machines(FILE *file, const struct conform_judge *judge,
+			   const struct conform_about *about)
+{
+	char text[120];
+
+	if (!about->machine_count)
+		return;
+	fputs("<h2>Machines</h2>\n<p>A test counts as passed if it passed on one of these machines "
+	      "and failed on none.</p>\n",
+	      file);
+	for (size_t i = 0; i < about->machine_count; i++) {
+		const struct conform_kept *kept = &about->machines[i];
+
+		fputs("<h3>", file);
+		conform_escape(file, kept->name);
+		fputs("</h3>\n<dl>\n", file);
+		for (unsigned int profile = 0; contract_profiles[profile].name; profile++)
+			if (judge->profiles[profile].chosen)
+				write_term(file, contract_profiles[profile].title,
+					   conform_profile_describe(&kept->judge, profile, text,
+								    sizeof(text)));
+		for (const char *const *key = conform_machine_keys; *key; key++)
+			write_term(file, *key, conform_kept_text(kept, *key));
+		fputs("</dl>\n", file);
+	}
+}
+
 static void write_counts(FILE *file, const struct conform_log *log)
 {
 	fprintf(file, "<p>The log is %s. ", conform_state_describe(conform_log_state(log)));
@@ -382,6 +415,7 @@ int conform_report_html(const struct conform_judge *judge, const struct conform_
 	fputs(page_head, output.file);
 	write_counts(output.file, log);
 	write_profiles(output.file, judge);
+	write_machines(output.file, judge, about);
 	write_chapters(output.file, log);
 	for (int group = 0; group < GROUP_LEFT_OUT; group++)
 		write_group(output.file, log, group);

@@ -149,12 +149,13 @@ static json_t *describe_test(const struct conform_test *test, size_t number)
 {
 	char chapter[CONFORM_CHAPTER_LENGTH];
 
-	return json_pack("{s:I,s:s,s:s,s:s,s:s*,s:s*,s:b,s:o,s:s,s:s}", "number",
+	return json_pack("{s:I,s:s,s:s,s:s,s:s*,s:s*,s:s*,s:b,s:o,s:s,s:s}", "number",
 			 (json_int_t)number, "test", test->name, "chapter",
 			 conform_chapter(chapter, test), "verdict",
-			 conform_verdict_name(test->verdict), "waived", test->waived, "breaks",
-			 column(test), "should", conform_is_should(test), "requirements",
-			 list_requirements(test), "reason", test->message, "at", test->at);
+			 conform_verdict_name(test->verdict), "on", test->on, "waived",
+			 test->waived, "breaks", column(test), "should", conform_is_should(test),
+			 "requirements", list_requirements(test), "reason", test->message, "at",
+			 test->at);
 }
 
 /* The ids with that judgement, of level MUST or SHOULD; a row's with what was found. */
@@ -256,6 +257,28 @@ json_t *conform_report_describe(const struct conform_judge *judge)
 			 "results", tests, "measures", measures);
 }
 
+const char *const conform_machine_keys[] = {
+	"hypervisor", "host", "command", "image", "image sha256", "log sha256", "date", NULL,
+};
+
+/* The result files of a verdict over several machines. */
+static json_t *describe_machines(const struct conform_about *about)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < about->machine_count; i++) {
+		const struct conform_kept *kept = &about->machines[i];
+		json_t *machine = json_pack("{s:s}", "file", kept->name);
+
+		for (const char *const *key = conform_machine_keys; *key; key++)
+			json_object_set_new(machine, *key,
+					    json_string(conform_kept_text(kept, *key)));
+		json_object_set_new(machine, "profiles", describe_profiles(&kept->judge));
+		json_array_append_new(list, machine);
+	}
+	return list;
+}
+
 int conform_report_json(const struct conform_judge *judge, const struct conform_about *about,
 			const char *path, struct error *error)
 {
@@ -269,6 +292,8 @@ int conform_report_json(const struct conform_judge *judge, const struct conform_
 	json_object_set_new(root, "version", json_string(AVP_VERSION));
 	json_object_set_new(root, "command", json_string(about->command));
 	json_object_set_new(root, "filter", json_string(about->filter));
+	if (about->machine_count)
+		json_object_set_new(root, "machines", describe_machines(about));
 	if (conform_output_open(&output, path, error) < 0) {
 		json_decref(root);
 		return -error->code;

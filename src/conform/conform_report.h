@@ -11,13 +11,20 @@
 
 #include "base/error.h"
 #include "conform/conform_judge.h"
+#include "conform/conform_keep.h"
 
 /* The origin of a log. */
 struct conform_about {
 	time_t when;	     /* the report was written */
 	const char *command; /* what booted the guest, or which logs were read */
 	const char *filter;  /* which tests were selected */
+	/* A verdict over several machines: their result files; else none. */
+	const struct conform_kept *machines;
+	size_t machine_count;
 };
+
+/* What a report says of each machine: keys of its result file. Ends with NULL. */
+extern const char *const conform_machine_keys[];
 
 /*
  * Each writes the file at @path and replaces it atomically. Returns 0 or a negative errno with

@@ -19,8 +19,9 @@ static void show_failures(const struct conform_log *log)
 
 		if (!conform_is_bad(test) || test->verdict == CONFORM_UNKNOWN)
 			continue;
-		printf(COLUMN "%s%s%s%s%s",
+		printf(COLUMN "%s%s%s%s%s%s%s",
 		       test->waived ? "waived" : conform_verdict_name(test->verdict), test->name,
+		       test->on ? " on " : "", test->on ? test->on : "",
 		       test->message[0] ? ": " : "", test->message,
 		       test->requirements[0] ? "; breaks " : "", test->requirements);
 		if (test->waived)
@@ -83,10 +84,11 @@ static void show_findings(const struct conform_judge *judge, unsigned int profil
 		    !(requirement->profiles >> profile & 1) ||
 		    conform_judge_in(judge, i, profile) != shown)
 			continue;
-		printf("  " COLUMN "%s, %s%s%s", conform_judgement_name(shown), requirement->id,
+		printf("  " COLUMN "%s, %s%s%s%s%s", conform_judgement_name(shown), requirement->id,
 		       test		   ? test->name :
 		       *requirement->tests ? "its test is not in the log" :
 					     "no test exists yet",
+		       test && test->on ? " on " : "", test && test->on ? test->on : "",
 		       test && test->message[0] ? ": " : "", test ? test->message : "");
 		end_finding(&judge->requirements[i]);
 	}

@@ -575,6 +575,93 @@ static void test_a_result_that_was_changed(void **state)
 	check_said(&errors, "this is not a result file");
 }
 
+/* Writes @name.json of a machine with these devices on which all tests pass but the exceptions. */
+static void keep_machine(const char *name, const char *const *devices,
+			 const struct guest_exception *exceptions, const char *hypervisor)
+{
+	static struct guest_log log;
+	char result[100], from[100];
+
+	snprintf(result, sizeof(result), "@/%s.json", name);
+	snprintf(from, sizeof(from), "@/%s", name);
+	guest_log_whole(&log, devices, exceptions);
+	write_guest_log(name, &log);
+	assert_int_equal(CALL("keep", result, "--from", from, "--host", "a board", "--hypervisor",
+			      hypervisor),
+			 0);
+}
+
+static void test_a_verdict_over_machines(void **state)
+{
+	static const struct guest_exception no_empty[] = {
+		{"disc_empty", "skip", "the machine has 4 devices"},
+		{NULL, NULL, NULL},
+	};
+	static const struct guest_exception no_vlan[] = {
+		{"net_vlan", "skip", "no second network device"},
+		{NULL, NULL, NULL},
+	};
+	const char *poor[5], *said;
+
+	/* The second machine has no disk, the third one whose device lacks a feature. */
+	keep_machine("a", guest_log_devices, no_empty, "Any VMM 3.1");
+	keep_machine("b", guest_log_devices + 1, no_vlan, "Any VMM 3.1");
+	assert_int_equal(CALL("judge", "@/a.json"), 1);
+	check_said(&output, "  not proven AVP-DISC-020, disc_empty: the machine has 4 devices\n");
+	assert_int_equal(CALL("judge", "@/b.json"), 1);
+	check_said(&output, "there is no block device");
+	assert_int_equal(
+		CALL("judge", "@/a.json", "@/b.json", "--json", "@/json", "--html", "@/html"), 0);
+	said = capture_all(&output);
+	assert_non_null(strstr(said, "alone      a.json, base: incomplete: 1 not proven"));
+	assert_non_null(strstr(said, "alone      b.json, base: not conformant: "));
+	assert_non_null(strstr(said, "\nbase       conformant; "));
+	assert_non_null(strstr(said, "\nx86-64     conformant; "));
+	assert_non_null(strstr(read_text("html"), "<h2>Machines</h2>"));
+	said = strstr(read_text("json"), "\"machines\"");
+	assert_non_null(said);
+	assert_non_null(strstr(said, "\"file\": \"b.json\""));
+	/* A failure on one machine stays so. */
+	keep_machine("c", guest_log_devices, one_failure, "Any VMM 3.1");
+	assert_int_equal(CALL("judge", "@/a.json", "@/c.json", "@/b.json"), 1);
+	said = capture_all(&output);
+	assert_non_null(strstr(said, "fail       mmio_identity on c.json: it reads 0"));
+	assert_non_null(
+		strstr(said, "  broken     AVP-MMIO-001, mmio_identity on c.json: it reads 0"));
+	assert_non_null(strstr(said, "base       not conformant: 1 broken; "));
+	/* So does what one device lacks. */
+	memcpy(poor, guest_log_devices, sizeof(poor));
+	poor[0] = "0 id 2 transport mmio at 0xd0000000 irq 5 features "
+		  "0x00000000000000000000000100000000 queues 1 sizes 256 seg_max 254";
+	keep_machine("d", poor, NULL, "Any VMM 3.1");
+	assert_int_equal(CALL("judge", "@/a.json", "@/d.json"), 1);
+	check_said(&output, ": d.json, device 0 does not offer VIRTIO_BLK_F_FLUSH\n");
+}
+
+static void test_machines_that_do_not_belong_together(void **state)
+{
+	keep_machine("a", guest_log_devices, NULL, "Any VMM 3.1");
+	keep_machine("b", guest_log_devices, one_failure, "Any VMM 3.2");
+	assert_int_equal(CALL("judge", "@/a.json", "@/b.json"), 1);
+	check_said(&errors,
+		   "b.json: it is of hypervisor 'Any VMM 3.2', and a.json of 'Any VMM 3.1'");
+	assert_int_equal(CALL("judge", "@/a.json", "@/a.json"), 1);
+	check_said(&errors, "a.json: it has the same log as a.json");
+	write_text("waivers", "mmio_identity until 2999-01-01 the bus is narrow\n");
+	assert_int_equal(
+		CALL("keep", "@/b.json", "--from", "@/b", ORIGIN, "--waivers", "@/waivers"), 0);
+	assert_int_equal(CALL("judge", "@/b.json"), 0);
+	assert_int_equal(CALL("judge", "@/a.json", "@/b.json"), 1);
+	check_said(&errors, "b.json: it has other waivers than a.json");
+	replace("b.json", "Any VMM", "Our VMM");
+	assert_int_equal(CALL("judge", "@/b.json"), 1);
+	check_said(&errors, "b.json: it was changed after it was kept");
+	assert_int_equal(CALL("judge", "@/a.json", "--waivers", "@/waivers"), 2);
+	check_said(&errors, "judge takes result files");
+	assert_int_equal(CALL("judge", "@/a.json", "--profile", "bass"), 2);
+	assert_int_equal(CALL("judge"), 2);
+}
+
 static void check_not_kept(const char *said)
 {
 	assert_int_equal(KEEP("bad", ORIGIN), 1);
@@ -623,7 +710,7 @@ static void test_a_log_that_is_not_kept(void **state)
 	check_said(&errors, "a result file is named NAME.json");
 	assert_int_equal(CALL("keep"), 2);
 	assert_int_equal(CALL("kept", "@/r.json"), 2);
-	check_said(&errors, "write keep FILE, check FILE... or again FILE...");
+	check_said(&errors, "write keep FILE, check FILE..., again FILE... or judge FILE...");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, start, finish)
@@ -648,6 +735,8 @@ int main(void)
 		TEST(test_a_result_of_a_run),
 		TEST(test_a_result_with_waivers),
 		TEST(test_a_result_that_was_changed),
+		TEST(test_a_verdict_over_machines),
+		TEST(test_machines_that_do_not_belong_together),
 		TEST(test_a_log_that_is_not_kept),
 	};
 

@@ -21,8 +21,11 @@
 
 #define PAGE_SIZE_MAX (1u << 20)
 
-static const struct conform_about about = {1796026500, "any-vmm <fast>",
-					   "profile base, only blk_*"};
+static const struct conform_about about = {
+	.when = 1796026500,
+	.command = "any-vmm <fast>",
+	.filter = "profile base, only blk_*",
+};
 
 static struct guest_log text;
 
