@@ -619,6 +619,17 @@ void conform_log_finish(struct conform_log *log)
 	log->said_end = false;
 }
 
+const char *const conform_off_tests[] = {"pwr_off", "pwr_off_secondary", NULL};
+
+size_t conform_log_find_fatal(const struct conform_log *log, const char *name)
+{
+	for (size_t i = 0; i < log->count; i++)
+		if (!strcmp(log->tests[i].name, name) && log->tests[i].verdict == CONFORM_SKIPPED &&
+		    strstr(log->tests[i].message, "fatal=1"))
+			return i + 1;
+	return 0;
+}
+
 void conform_log_off(struct conform_log *log, const char *name)
 {
 	struct conform_test *test = log->current ? &log->tests[log->current - 1] : NULL;

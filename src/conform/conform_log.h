@@ -130,6 +130,12 @@ int conform_log_read(struct conform_log *log, const char *path, struct error *er
  */
 void conform_log_finish(struct conform_log *log);
 
+/* Tests that power the guest off: each has a boot of its own. Ends with NULL. */
+extern const char *const conform_off_tests[];
+
+/* The number of test @name if the guest runs it only with fatal=1 and did not, else 0. */
+size_t conform_log_find_fatal(const struct conform_log *log, const char *name);
+
 /*
  * The guest powered off, as test @name does: if this is the current test, it passes, and the boot
  * ends.

@@ -13,6 +13,7 @@
 #include "conform/conform_summary.h"
 
 #define PROFILE "--profile"
+#define NEXT	"next       start the guest again with "
 #define USAGE                                                                      \
 	"usage: avp-conform-log [--profile=NAME,...] LOG...\n"                     \
 	"LOG: the guest's console, - is standard input; several are the boots of " \
@@ -36,12 +37,35 @@ static int fail(const struct error *error)
 	return error_exit_status(error);
 }
 
+/*
+ * Says how the guest has to be started again so that its log becomes whole: after it hung or the
+ * hypervisor ended, and for the tests that power it off.
+ */
+static void show_next(const struct conform_log *log)
+{
+	unsigned long boot = log->number + 1;
+	size_t next = conform_log_next(log);
+
+	if (conform_log_state(log) == CONFORM_INCOMPLETE && next)
+		printf(NEXT "start=%zu boot=%lu\n", next, boot);
+	if (conform_log_state(log) != CONFORM_COMPLETE)
+		return;
+	for (const char *const *name = conform_off_tests; *name; name++) {
+		next = conform_log_find_fatal(log, *name);
+		if (next)
+			printf(NEXT "start=%zu boot=%lu only=%s fatal=1; if the hypervisor ends "
+				    "with status 0, append the line '" CONFORM_OFF
+				    "%s' to the log\n",
+			       next, boot++, *name, *name);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	__attribute__((cleanup(free_run))) struct run run = {.log.tests = NULL};
 	struct option_list profiles = {argv + 1, 0};
 	struct error error;
-	int first = 1;
+	int first = 1, result;
 
 	if (argc == 2 && !strcmp(argv[1], "--help")) {
 		fputs(USAGE, stdout);
@@ -71,5 +95,7 @@ int main(int argc, char **argv)
 	conform_log_finish(&run.log);
 	if (conform_judge_log(&run.judge, &run.log, &run.waivers, &profiles, false, &error) < 0)
 		return fail(&error);
-	return conform_summary(&run.judge, &run.waivers);
+	result = conform_summary(&run.judge, &run.waivers);
+	show_next(&run.log);
+	return result;
 }

@@ -42,9 +42,7 @@
 #define SHELL_NOT_FOUND 127 /* of a shell (POSIX, Shell Command Language, 2.8.2) */
 #define SHELL_NO_START	126
 
-/* Tests that power the guest off: each has its own boot, and this program gives the verdict. */
-static const char *const off_tests[] = {"pwr_off", "pwr_off_secondary"};
-#define OFF_TESTS	(sizeof(off_tests) / sizeof(off_tests[0]))
+/* What a power off that the hypervisor does not follow breaks. */
 #define OFF_REQUIREMENT "AVP-PWR-001"
 
 /* A run of the guest. */
@@ -304,9 +302,9 @@ static int judge_end(struct conform *conform, int status, struct error *error)
 			 "the hypervisor did not end within %" PRIu64 " s of the guest's power off",
 			 OFF_SECONDS * conform->options->slow);
 	if (conform->kept)
-		fprintf(conform->kept, CONFORM_FAILED "%s " OFF_REQUIREMENT " %s\n", off_tests[0],
-			message);
-	return conform_log_fail(log, off_tests[0], OFF_REQUIREMENT, message, error);
+		fprintf(conform->kept, CONFORM_FAILED "%s " OFF_REQUIREMENT " %s\n",
+			conform_off_tests[0], message);
+	return conform_log_fail(log, conform_off_tests[0], OFF_REQUIREMENT, message, error);
 }
 
 /* The guest printed nothing in this boot. Other boots are reported all the same. */
@@ -379,22 +377,12 @@ static int run_boot(struct conform *conform, size_t start, unsigned int boot, st
 	return result < 0 ? result : 0;
 }
 
-/* The number of test @name if the guest runs it only with fatal=1, else 0. */
-static size_t number_of_fatal(const struct conform_log *log, const char *name)
-{
-	for (size_t i = 0; i < log->count; i++)
-		if (!strcmp(log->tests[i].name, name) && log->tests[i].verdict == CONFORM_SKIPPED &&
-		    strstr(log->tests[i].message, "fatal=1"))
-			return i + 1;
-	return 0;
-}
-
-/* The name in off_tests that is @name, or NULL. */
+/* The name in conform_off_tests that is @name, or NULL. */
 static const char *find_off_test(const char *name)
 {
-	for (size_t i = 0; i < OFF_TESTS; i++)
-		if (!strcmp(off_tests[i], name))
-			return off_tests[i];
+	for (size_t i = 0; conform_off_tests[i]; i++)
+		if (!strcmp(conform_off_tests[i], name))
+			return conform_off_tests[i];
 	return NULL;
 }
 
@@ -456,11 +444,11 @@ static int run_boots(struct conform *conform, struct error *error)
 		 */
 	} while (result == 0 && start && (start != before || (silent && silent < SILENT_BOOTS)) &&
 		 boot++ < BOOTS_MAX);
-	for (size_t i = 0; i < OFF_TESTS && !start && result == 0; i++) {
-		start = number_of_fatal(conform->log, off_tests[i]);
+	for (size_t i = 0; conform_off_tests[i] && !start && result == 0; i++) {
+		start = conform_log_find_fatal(conform->log, conform_off_tests[i]);
 		if (!start)
 			continue;
-		conform->ending = off_tests[i];
+		conform->ending = conform_off_tests[i];
 		result = run_boot(conform, start, ++boot, error);
 		conform->ending = NULL;
 		start = 0;
