@@ -24,6 +24,7 @@
 struct common_options {
 	bool help, version;
 	char *expected_version;
+	char *log;	     /* a file; NULL: standard error */
 	uint64_t log_format; /* enum log_format */
 	uint64_t log_level;  /* enum log_level */
 };
@@ -52,6 +53,13 @@ const struct option_row command_common_rows[] = {
 		.choices = log_level_names,
 		.default_text = "info",
 		.help = "least important lines that are logged",
+	},
+	{
+		.name = "log",
+		.type = OPTION_STRING,
+		.argument = "FILE",
+		.offset = offsetof(struct common_options, log),
+		.help = "append log lines to a file; errors go to standard error, too",
 	},
 	{
 		.name = "expect-version",
@@ -86,6 +94,7 @@ struct parser {
 	const struct command *root;
 	char path[COMMAND_PATH_LENGTH];
 	struct common_options common;
+	struct option_structs root_structs; /* once a subcommand is entered */
 	struct option_structs structs;
 	struct command_call call; /* its command: found from the words so far */
 };
@@ -119,6 +128,7 @@ static void parser_clear(struct parser *parser)
 {
 	option_clear(command_common_rows, &parser->common);
 	structs_clear(&parser->structs);
+	structs_clear(&parser->root_structs);
 	option_list_clear(&parser->call.given);
 	free(parser->call.operands);
 }
@@ -164,6 +174,8 @@ static int refuse_option(const struct parser *parser, const char *argument, size
 
 	for (size_t i = 0; i < parser->structs.count; i++)
 		offer_rows(parser->structs.groups[i].rows, &match);
+	for (size_t i = 0; i < parser->root_structs.count; i++)
+		offer_rows(parser->root_structs.groups[i].rows, &match);
 	offer_rows(command_common_rows, &match);
 	if (match.nearest)
 		return error_set_usage(error, "there is no option '%.60s'; did you mean '--%s'?",
@@ -175,8 +187,12 @@ static int refuse_option(const struct parser *parser, const char *argument, size
 /* They apply at once, so that errors in later arguments are logged as they say. */
 static int apply_common(const struct common_options *common, struct error *error)
 {
+	int result = common->log ? log_open(common->log) : 0;
+
 	log_set_format(common->log_format);
 	log_set_level(common->log_level);
+	if (result < 0)
+		return error_set_errno(error, -result, "--log: %s", common->log);
 	if (!common->expected_version || !strcmp(common->expected_version, AVP_VERSION))
 		return 0;
 	return error_set_usage(error,
@@ -198,6 +214,8 @@ static int parse_option(struct parser *parser, char **arguments, struct error *e
 	const struct option_row *row = find_in(&parser->structs, name, length, &options);
 	int used = 1, result;
 
+	if (!row)
+		row = find_in(&parser->root_structs, name, length, &options);
 	if (!row) {
 		row = option_find(command_common_rows, name, length);
 		options = &parser->common;
@@ -277,11 +295,16 @@ static int enter_subcommand(struct parser *parser, char *name, struct error *err
 {
 	const struct command *command = command_find(parser->call.command, &name, 1, error);
 	size_t length = strlen(parser->path);
+	bool at_root = parser->call.command == parser->root;
 
 	if (!command)
 		return -EINVAL;
 	parser->call.command = command;
 	snprintf(parser->path + length, sizeof(parser->path) - length, " %s", command->name);
+	if (at_root) {
+		parser->root_structs = parser->structs;
+		parser->structs = (struct option_structs){0};
+	}
 	structs_clear(&parser->structs);
 	return structs_init(&parser->structs, command->groups, error);
 }
@@ -313,6 +336,8 @@ static int execute_program(const struct parser *parser, char **arguments, struct
 	arguments_add_format(&whole, "--log-format=%s",
 			     log_format_choices[parser->common.log_format]);
 	arguments_add_format(&whole, "--log-level=%s", log_level_names[parser->common.log_level]);
+	if (parser->common.log)
+		arguments_add_format(&whole, "--log=%s", parser->common.log);
 	program_path_add_version(&whole);
 	for (; *arguments; arguments++)
 		arguments_add(&whole, *arguments);
@@ -336,6 +361,7 @@ static int parse_arguments(struct parser *parser, char **arguments, struct error
 		char *argument = *arguments;
 		int used = 1;
 
+		options_over |= parser->call.command->unparsed && !asks_for_help(argument);
 		if (options_over || argument[0] != '-' || !argument[1])
 			used = parse_word(parser, argument, error) < 0 ? -error->code : 1;
 		else if (!strcmp(argument, "--"))
@@ -410,7 +436,9 @@ int command_main(const struct command *root, int argc, char **argv)
 {
 	struct parser parser = {
 		.root = root,
-		.call = {.command = root, .options = parser.structs.options},
+		.call = {.command = root,
+			 .options = parser.structs.options,
+			 .root_options = parser.root_structs.options},
 	};
 	struct error error = {0};
 	int limits = resource_limit_prepare(&error), status = inherited_fd_fill_standard();

@@ -59,6 +59,8 @@ struct command_call {
 	 * owns what it takes out with option_move.
 	 */
 	void *const *options;
+	/* Of the root command's groups: they are given before the command's name or after it. */
+	void *const *root_options;
 	struct option_list given; /* the names of the options that were given */
 	char **operands;
 	size_t operand_count;
@@ -77,7 +79,8 @@ struct command {
 	const char *completion;
 	const struct command_note *exit_statuses; /* beyond the usual 0, 1, 2; ends with NULL */
 	const struct command_note *examples;	  /* command line and what it does; as above */
-	bool hidden;				  /* not listed: used by the build */
+	bool hidden;				  /* not listed: programs call it */
+	bool unparsed; /* all arguments are operands, also those that look like options */
 	/*
 	 * Does the work. Returns the exit status, or a negative errno with *error set, which the
 	 * caller logs as one line and turns into exit status 1 or 2.

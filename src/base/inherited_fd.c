@@ -6,8 +6,10 @@
  */
 #include "base/inherited_fd.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -34,6 +36,19 @@ int inherited_fd_fill_standard(void)
 			return opened;
 	}
 	return 0;
+}
+
+void inherited_fd_close_others(void)
+{
+	cleanup_directory DIR *directory = opendir("/proc/self/fd");
+	const struct dirent *entry;
+
+	while (directory && (entry = readdir(directory))) {
+		int fd = atoi(entry->d_name), flags = fcntl(fd, F_GETFD);
+
+		if (fd > STDERR_FILENO && flags >= 0 && !(flags & FD_CLOEXEC))
+			close(fd);
+	}
 }
 
 int inherited_fd_take(int fd)

@@ -17,6 +17,12 @@
 int inherited_fd_fill_standard(void);
 
 /*
+ * Closes the descriptors above the standard ones that this program was started with and has not
+ * taken over: those that are not closed on exec.
+ */
+void inherited_fd_close_others(void);
+
+/*
  * Takes over the descriptor @fd, which the command line named. Returns a descriptor above 2 that
  * leads to the same and is closed on exec, owned by the caller: @fd itself, or, for one of 0 to 2,
  * a duplicate: the original number then gets the placeholder, so that log lines never reach the

@@ -5,6 +5,7 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -34,6 +35,7 @@ static _Atomic enum log_level log_level = LOG_INFO;
 static enum log_format log_format = LOG_FORMAT_TEXT;
 static const char *log_component = "avp";
 static char log_guest[GUEST_SIZE];
+static int log_fd = -1; /* a file for all lines */
 
 const char *const log_level_names[] = {
 	[LOG_ERROR] = "error",
@@ -51,6 +53,18 @@ void log_set_level(enum log_level level)
 void log_set_format(enum log_format format)
 {
 	log_format = format;
+}
+
+int log_open(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+
+	if (fd < 0)
+		return -errno;
+	if (log_fd >= 0)
+		close(log_fd);
+	log_fd = fd;
+	return 0;
 }
 
 enum log_level log_get_level(void)
@@ -222,9 +236,9 @@ static bool is_journal(void)
 static void format_text(struct line *line, enum log_level level, const char *component,
 			const char *message)
 {
-	bool terminal = isatty(STDERR_FILENO);
+	bool file = log_fd >= 0, terminal = !file && isatty(STDERR_FILENO);
 
-	if (!terminal && !is_journal()) {
+	if (!terminal && (file || !is_journal())) {
 		line_append_time(line);
 		line_append_text(line, " ");
 	}
@@ -300,6 +314,11 @@ void log_write(const char *text, size_t length)
 {
 	int saved_errno = errno;
 
+	/* A file has room, or never will: there is nowhere to report that. */
+	if (log_fd >= 0 && write(log_fd, text, length) >= 0) {
+		errno = saved_errno;
+		return;
+	}
 	report_lost();
 	if (!write_text(text, length))
 		lost_lines++;
@@ -322,6 +341,13 @@ static void log_list(enum log_level level, const char *component, const struct l
 	format_line(&line, level, component, fields, message);
 	errno = saved_errno;
 	log_write(line.text, line.length);
+	if (log_fd < 0 || level != LOG_ERROR)
+		return;
+	line.length = 0;
+	format_text(&line, level, component, message);
+	if (!write_text(line.text, line.length))
+		lost_lines++;
+	errno = saved_errno;
 }
 
 void log_line(enum log_level level, const char *component, const char *format, ...)

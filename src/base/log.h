@@ -20,6 +20,12 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 void log_set_level(enum log_level level);
 /* Call before any thread is started. */
 void log_set_format(enum log_format format);
+/*
+ * Appends the lines to the file @path from now on, which is created if it is not there. Only errors
+ * go to standard error as well, as text. Call before any thread is started. Returns 0 or a negative
+ * errno.
+ */
+int log_open(const char *path);
 /* The settings, to hand them down to a child process. */
 enum log_level log_get_level(void);
 enum log_format log_get_format(void);

@@ -104,6 +104,21 @@ static int run_disk(const struct command_call *call, struct error *error)
 	return ran.result;
 }
 
+struct root_options {
+	char *place;
+};
+
+static int run_foreign(const struct command_call *call, struct error *error)
+{
+	const struct root_options *options = call->root_options[0];
+
+	ran.count++;
+	snprintf(ran.text, sizeof(ran.text), "%s:", options->place ? options->place : "");
+	for (size_t i = 0; i < call->operand_count; i++)
+		strcat(strcat(ran.text, " "), call->operands[i]);
+	return 0;
+}
+
 static int run_plain(const struct command_call *call, struct error *error)
 {
 	ran.count++;
@@ -164,11 +179,37 @@ static const struct command echo_command = {
 	.program = "echo-program",
 };
 
+static const struct command foreign_command = {
+	.name = "foreign",
+	.summary = "takes what others take",
+	.operands_maximum = 3,
+	.hidden = true,
+	.unparsed = true,
+	.run = run_foreign,
+};
+
+static const struct option_row root_rows[] = {
+	{
+		.name = "place",
+		.type = OPTION_STRING,
+		.argument = "PLACE",
+		.offset = offsetof(struct root_options, place),
+		.help = "where all of it is",
+	},
+	{.name = NULL},
+};
+
 static const struct command root = {
 	.name = "tool",
 	.summary = "a tool",
+	.groups =
+		(const struct option_group[]){
+			{"Options", root_rows, sizeof(struct root_options), false},
+			{NULL, NULL, 0, false},
+		},
 	.subcommands = (const struct command *const[]){&device_command, &doctor_command,
-						       &echo_command, &secret_command, NULL},
+						       &echo_command, &secret_command,
+						       &foreign_command, NULL},
 };
 
 static struct capture capture;
@@ -311,6 +352,15 @@ static void hidden_commands_run_too(void **state)
 	assert_int_equal(ran.count, 1);
 }
 
+static void options_of_the_root_are_for_all_below_it(void **state)
+{
+	check_runs("--place here --log-level debug foreign", "here:");
+	check_runs("--place=there foreign --some --option=1", "there: --some --option=1");
+	assert_int_equal(call("doctor --place here x"), 0);
+	assert_int_equal(call("--nowhere foreign"), 2);
+	assert_int_equal(call("foreign 1 2 3 4"), 2);
+}
+
 static void the_result_is_the_exit_status(void **state)
 {
 	ran.result = 4;
@@ -431,6 +481,7 @@ int main(void)
 		TEST(a_command_may_be_a_program),
 		TEST(a_command_may_ask_for_what_it_needs_itself),
 		TEST(hidden_commands_run_too),
+		TEST(options_of_the_root_are_for_all_below_it),
 		TEST(the_result_is_the_exit_status),
 		TEST(mistakes_get_one_line),
 		TEST(help_is_given_at_every_level),

@@ -82,12 +82,25 @@ static void test_standard_descriptor(void **state)
 	close(ends[1]);
 }
 
+/* What was inherited is closed; what is this program's own, and so closed on exec, is not. */
+static void test_others_are_closed(void **state)
+{
+	int inherited = open("/dev/null", O_RDONLY), own = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	inherited_fd_close_others();
+	assert_int_equal(fcntl(inherited, F_GETFD), -1);
+	assert_int_equal(fcntl(own, F_GETFD), FD_CLOEXEC);
+	assert_true(fcntl(STDERR_FILENO, F_GETFD) >= 0);
+	close(own);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_socket),
 		cmocka_unit_test(test_what_is_not_that_socket),
 		cmocka_unit_test(test_standard_descriptor),
+		cmocka_unit_test(test_others_are_closed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

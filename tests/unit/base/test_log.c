@@ -277,6 +277,40 @@ static void a_full_pipe_holds_nobody_up(void **state)
 	close(ends[0]);
 }
 
+/* The last test: the file stays open. */
+static void a_file_gets_all_lines(void **state)
+{
+	char path[] = "/tmp/avp-log-XXXXXX", text[2000];
+	int fd = mkstemp(path);
+	ssize_t length;
+	json_t *json;
+
+	assert_int_equal(log_open("/nowhere/log"), -ENOENT);
+	assert_int_equal(log_open(path), 0);
+	log_set_format(LOG_FORMAT_JSON);
+	log_info("up");
+	assert_string_equal(next_line(), "");
+	log_error("no \"disk\"");
+	/* On standard error it is text. */
+	assert_string_equal(next_line(), "error avp: no \"disk\"\n");
+	log_write("relayed\n", 8);
+	assert_string_equal(next_line(), "");
+	length = read(fd, text, sizeof(text) - 1);
+	assert_true(length > 0);
+	text[length] = 0;
+	json = json_loads(strtok(text, "\n"), 0, NULL);
+	assert_string_equal(json_string_value(json_object_get(json, "msg")), "up");
+	json_decref(json);
+	json = json_loads(strtok(NULL, "\n"), 0, NULL);
+	assert_string_equal(json_string_value(json_object_get(json, "level")), "error");
+	assert_string_equal(json_string_value(json_object_get(json, "msg")), "no \"disk\"");
+	assert_true(json_is_string(json_object_get(json, "time")));
+	json_decref(json);
+	assert_string_equal(strtok(NULL, "\n"), "relayed");
+	close(fd);
+	unlink(path);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, start, finish)
 
 int main(void)
@@ -294,6 +328,7 @@ int main(void)
 		TEST(json_strings_are_escaped),
 		TEST(long_lines_are_cut_but_whole),
 		TEST(a_full_pipe_holds_nobody_up),
+		TEST(a_file_gets_all_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
