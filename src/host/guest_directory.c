@@ -111,28 +111,28 @@ static int open_own(int parent, const char *name, const char *path, struct error
 	return is_own(fd, path, error) ? take_fd(&fd) : -error->code;
 }
 
-/* Opens the directory of guests in @base. */
-static int open_in(const char *base, struct error *error)
+/* Opens the directory @name in @base. */
+static int open_in(const char *base, const char *name, struct error *error)
 {
 	cleanup_fd int fd = open_own(AT_FDCWD, base, base, error);
-	char path[PATH_MAX + sizeof("/" GUESTS)];
+	char path[PATH_MAX + NAME_MAX + 2];
 
 	if (fd < 0)
 		return fd;
-	snprintf(path, sizeof(path), "%s/" GUESTS, base);
-	return open_own(fd, GUESTS, path, error);
+	snprintf(path, sizeof(path), "%s/%s", base, name);
+	return open_own(fd, name, path, error);
 }
 
 /*
- * Opens the first directory of guests that can be used. Returns -ENOENT when there is none, with
- * *error about the first that exists.
+ * Opens the directory @name of the first place that can be used. Returns -ENOENT when there is
+ * none, with *error about the first that exists.
  */
-static int open_guests(const struct places *places, struct error *error)
+static int open_in_places(const struct places *places, const char *name, struct error *error)
 {
 	struct error reason = {.code = 0};
 
 	for (size_t i = 0; i < places->count; i++) {
-		int fd = open_in(places->paths[i], error);
+		int fd = open_in(places->paths[i], name, error);
 
 		if (fd >= 0)
 			return fd;
@@ -142,6 +142,14 @@ static int open_guests(const struct places *places, struct error *error)
 	if (reason.code)
 		*error = reason;
 	return -ENOENT;
+}
+
+int guest_directory_open(const char *name, struct error *error)
+{
+	struct places places;
+
+	find_places(&places);
+	return open_in_places(&places, name, error);
 }
 
 /* Locks the file @fd. Returns 0 or a negative errno; -EADDRINUSE: another process has locked it. */
@@ -319,7 +327,7 @@ int guest_directory_take(struct guest_directory *taken, char **name, bool unname
 
 	*taken = GUEST_DIRECTORY_NONE;
 	find_places(&places);
-	guests = open_guests(&places, &reason);
+	guests = open_in_places(&places, GUESTS, &reason);
 	if (guests < 0 && places.chosen)
 		return error_set_usage(error,
 				       GUEST_DIRECTORY_VARIABLE ": %s; choose a directory "
@@ -448,7 +456,7 @@ pid_t guest_directory_find(pid_t device, char *name, size_t size)
 	int guests;
 
 	find_places(&places);
-	guests = run ? open_guests(&places, &error) : -1;
+	guests = run ? open_in_places(&places, GUESTS, &error) : -1;
 	directory = guests < 0 ? NULL : fdopendir(guests);
 	while (directory && (entry = readdir(directory))) {
 		cleanup_fd int fd = open_lock(dirfd(directory), entry->d_name, O_RDONLY);

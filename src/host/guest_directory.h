@@ -42,6 +42,12 @@ int guest_directory_take(struct guest_directory *taken, char **name, bool unname
  */
 int guest_directory_listen(const struct guest_directory *taken, struct error *error);
 
+/*
+ * Opens the directory BASE/@name, which is made if it is not there. Returns it, owned by the
+ * caller, or -ENOENT with *error set: no BASE belongs to this user alone.
+ */
+int guest_directory_open(const char *name, struct error *error);
+
 /* Removes the directory and releases @name; does nothing on GUEST_DIRECTORY_NONE. */
 void guest_directory_give(struct guest_directory *taken, const char *name);
 

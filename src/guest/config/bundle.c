@@ -579,19 +579,27 @@ int bundle_parse(const char *text, size_t length, const char *directory,
 
 int bundle_load(const char *directory, struct guest_config *config, struct error *error)
 {
-	cleanup_free char *source = NULL;
 	cleanup_json json_t *root = NULL;
+
+	return bundle_read(directory, config, &root, error);
+}
+
+int bundle_read(const char *directory, struct guest_config *config, json_t **root,
+		struct error *error)
+{
+	cleanup_free char *source = NULL;
 	cleanup_fd int fd = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	int result;
 
 	*config = (struct guest_config){0};
+	*root = NULL;
 	result = text_replace_format(&source, error, "%s/" BUNDLE_FILE, directory);
 	if (result == 0)
 		result = json_file_load_at(fd < 0 ? AT_FDCWD : fd, fd < 0 ? source : BUNDLE_FILE,
-					   source, BUNDLE_SIZE_MAXIMUM, &root, error);
+					   source, BUNDLE_SIZE_MAXIMUM, root, error);
 	if (result < 0 && fd >= 0 && faccessat(fd, BUNDLE_FILE, F_OK, 0) < 0 && errno == ENOENT)
 		return error_set_usage(error, "%s: there is no such file; `avp spec` writes one",
 				       source);
 	return result < 0 ? result :
-			    fill_config(root, directory, fd, take_pointer(source), config, error);
+			    fill_config(*root, directory, fd, take_pointer(source), config, error);
 }

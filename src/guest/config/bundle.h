@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#include <jansson.h>
+
 #include "base/error.h"
 #include "guest/config/config.h"
 
@@ -24,6 +26,12 @@
  * is a usage error with file, key and remedy.
  */
 int bundle_load(const char *directory, struct guest_config *config, struct error *error);
+
+/*
+ * The same, with *root, owned by the caller: the whole of what was read, as the file may change.
+ */
+int bundle_read(const char *directory, struct guest_config *config, json_t **root,
+		struct error *error);
 
 /* The same from the text of a config.json, @length bytes, as if it lay in @directory. */
 int bundle_parse(const char *text, size_t length, const char *directory,
