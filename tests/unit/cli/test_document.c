@@ -235,7 +235,7 @@ static const char *complete(const struct scratch *scratch, const char *words)
 	return answers;
 }
 
-#define COMMON_OPTIONS "--expect-version --help --log-format --log-level --version "
+#define COMMON_OPTIONS "--expect-version --help --log --log-format --log-level --version "
 
 /* The directory of a guest, with its control socket if it runs. */
 static void make_guest(const struct scratch *scratch, const char *name, bool runs)
@@ -271,7 +271,9 @@ static void bash_completes_by_the_tables(void **state)
 	make_guest(&scratch, "dead", false);
 
 	assert_string_equal(complete(&scratch, "avp ru"), "run ");
-	check_part(complete(&scratch, "avp \"\""), "device doctor help monitor run service spec ");
+	check_part(complete(&scratch, "avp \"\""),
+		   "device doctor events features help kill list monitor pause ps resume run "
+		   "service spec start state ");
 	assert_null(strstr(complete(&scratch, "avp \"\""), "document"));
 	assert_string_equal(complete(&scratch, "avp --log-l"), "--log-level ");
 	assert_string_equal(complete(&scratch, "avp --log-level \"\""),
@@ -314,10 +316,11 @@ static void bash_completes_by_the_tables(void **state)
 	assert_string_equal(complete(&scratch, "avp run --entropy na"), " ");
 	/* A number is not completed. */
 	assert_string_equal(complete(&scratch, "avp run --cpus \"\""), " ");
-	assert_string_equal(complete(&scratch, "avp help de"), "device ");
+	assert_string_equal(complete(&scratch, "avp help de"), "delete device ");
 	/* After help come only names of subcommands, at every depth. */
 	check_part(complete(&scratch, "avp help \"\""),
-		   "conform control device doctor help monitor run service spec ");
+		   "conform control create delete device doctor events features help kill list "
+		   "monitor pause ps resume run service spec start state ");
 	assert_string_equal(complete(&scratch, "avp help device bl"), "block ");
 	check_part(complete(&scratch, "avp help device \"\""), "block can console entropy net ");
 	/* The guests that run, and what they can be asked for. */

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The operations on a container that was created (OCI runtime-spec 1.3, runtime.md, "Operations").
+ * One in a status that does not permit it fails and changes nothing. All return 0 or a negative
+ * errno with *error set, and may block for as long as hooks take.
+ */
+#ifndef AVP_GUEST_OCI_OPERATE_H
+#define AVP_GUEST_OCI_OPERATE_H
+
+#include <stdbool.h>
+
+#include "guest/oci/container.h"
+
+/* Has the guest of a created container started. The answer does not wait until it runs. */
+int container_start(int root, const char *id, struct error *error);
+
+/*
+ * Delivers a signal to the guest of a container that is created, running or paused: SIGKILL ends
+ * it, and on return no process is left of it; signals that would stop or continue a process are
+ * refused or have no effect; all others are the request to shut down. 0 is a test whether it is
+ * there.
+ */
+int container_kill(int root, const char *id, int signal_number, struct error *error);
+
+/* Pauses the guest of a running container; has that of a paused one continue. */
+int container_pause(int root, const char *id, struct error *error);
+int container_resume(int root, const char *id, struct error *error);
+
+/*
+ * Removes a stopped container. With @force one that is not stopped is killed, and one that does not
+ * exist is not an error.
+ */
+int container_delete(int root, const char *id, bool force, struct error *error);
+
+#endif
