@@ -38,7 +38,8 @@ bool conform_action_parse(struct conform_action *action, const char *line);
 
 /*
  * If @line asks for an action, does it: calls avp or the program with verb and argument, and waits
- * for its end, at most ten seconds. A program that fails is logged: the guest sees that nothing happens. Blocks.
+ * for its end, at most ten seconds. A program that fails is logged: the guest sees that nothing
+ * happens. Blocks.
  */
 void conform_host_act(struct conform_host *host, const char *line);
 

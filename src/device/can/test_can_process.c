@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * The process of a CAN controller under its supervisor, on the bus of a real service and on one that
- * lies: each of the processes is killed, stopped and started again, while a driver and another
+ * The process of a CAN controller under its supervisor, on the bus of a real service and on one
+ * that lies: each of the processes is killed, stopped and started again, while a driver and another
  * client of the bus exchange frames.
  */
 #include <setjmp.h>

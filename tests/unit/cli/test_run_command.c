@@ -227,7 +227,8 @@ static void nothing_is_started_when_something_is_wrong(void **state)
 		      "is also the disk of block0");
 	check_refused("avp run --kernel @/kernel --net user,name=x --entropy=name=x",
 		      "--entropy: name: another device is named 'x' already");
-	check_refused("avp run --kernel @/kernel --net user,tap=tap0", "--net: user: excludes tap and link");
+	check_refused("avp run --kernel @/kernel --net user,tap=tap0",
+		      "--net: user: excludes tap and link");
 	check_refused("avp run --kernel @/kernel --entropy=x", "--entropy: there is no option 'x'");
 	check_refused("avp run @/kernel @/kernel", "is one argument too many");
 	check_refused("avp run @", "/config.json: there is no such file; `avp spec` writes one");
