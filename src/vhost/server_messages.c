@@ -125,7 +125,7 @@ static int begin(struct vhost_server *server, uint64_t features, bool acknowledg
 		error_set(error, EINVAL,
 			  "features 0x%" PRIx64 " are not a valid choice of 0x%" PRIx64, features,
 			  device->offered);
-		/* What was not offered is the frontend's mistake, other choices are the driver's. */
+		/* What was not offered is the frontend's mistake, the rest the driver's. */
 		return features & ~device->offered || !acknowledged ? -EINVAL : VHOST_REFUSED;
 	}
 	server->features_set = true;

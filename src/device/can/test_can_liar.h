@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* A CAN bus that lies to its clients, in a process of its own: for tests of the device's process. */
+/* A CAN bus that lies to its clients, in a process of its own, for test_can_process.c. */
 #ifndef AVP_DEVICE_CAN_TEST_CAN_LIAR_H
 #define AVP_DEVICE_CAN_TEST_CAN_LIAR_H
 
