@@ -28,6 +28,7 @@ bench: build
 	@tests/bench/block
 	@tests/bench/net
 	@tests/bench/switch
+	@tests/bench/can
 	@tests/bench/monitor-start
 
 lint:

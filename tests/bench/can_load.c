@@ -5,9 +5,9 @@
  *
  *	can_load --avp PATH | --interface NAME  --rate N --seconds N --receivers N
  *
- * The sender writes the time into each frame, and its number, at a rate; 0: as fast as the bus
- * takes them. Prints the frames a second, those that were missed by the receivers together, and the
- * median and the 99.9th percentile of the time from the sender to a receiver, in microseconds.
+ * The sender writes the time into each frame, at a rate; 0: as fast as the bus takes them. Prints
+ * the frames a second, those that were missed by the receivers together, and the median and the
+ * 99.9th percentile of the time from the sender to a receiver, in microseconds.
  */
 #include <errno.h>
 #include <linux/can/raw.h>
