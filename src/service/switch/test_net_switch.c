@@ -292,6 +292,38 @@ static void test_vlans(void **state)
 	stop();
 }
 
+/* Where a checksum begins moves with the tag. */
+static void test_checksum_behind_a_tag(void **state)
+{
+	struct virtio_net_hdr_v1 header = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+					   .csum_start = htole16(34),
+					   .csum_offset = htole16(6)};
+	struct sent sent;
+
+	make();
+	for (int i = 0; i < 2; i++)
+		ends[i].settings = access_to(10);
+	ends[2].settings.trunk[10 / 8] |= 1 << 10 % 8;
+	connect();
+	for (int i = 0; i < PORTS; i++)
+		ends[i].port->offloads = SWITCH_CHECKSUM;
+	make_frame(&sent, host(1), BROADCAST, 0, 90);
+	memcpy(sent.bytes, &header, sizeof(header));
+	assert_int_equal(send_cut(0, &sent, 50, SECOND), 0);
+	memcpy(&header, ends[1].message, sizeof(header));
+	assert_int_equal(le16toh(header.csum_start), 34);
+	memcpy(&header, ends[2].message, sizeof(header));
+	assert_int_equal(le16toh(header.csum_start), 38);
+	assert_int_equal(le16toh(header.csum_offset), 6);
+	/* And back. */
+	make_frame(&sent, host(3), BROADCAST, 10, 90);
+	memcpy(sent.bytes, &header, sizeof(header));
+	assert_int_equal(send_cut(2, &sent, 50, SECOND), 0);
+	memcpy(&header, ends[0].message, sizeof(header));
+	assert_int_equal(le16toh(header.csum_start), 34);
+	stop();
+}
+
 static void test_tags_that_are_refused(void **state)
 {
 	struct sent sent;
