@@ -714,12 +714,19 @@ static void test_mld(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_learning),  cmocka_unit_test(test_table_is_bounded),
-		cmocka_unit_test(test_vlans),	  cmocka_unit_test(test_tags_that_are_refused),
-		cmocka_unit_test(test_addresses), cmocka_unit_test(test_permitted_pairs),
-		cmocka_unit_test(test_lengths),	  cmocka_unit_test(test_priorities),
-		cmocka_unit_test(test_shares),	  cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_igmp),	  cmocka_unit_test(test_groups_are_bounded),
+		cmocka_unit_test(test_learning),
+		cmocka_unit_test(test_table_is_bounded),
+		cmocka_unit_test(test_vlans),
+		cmocka_unit_test(test_checksum_behind_a_tag),
+		cmocka_unit_test(test_tags_that_are_refused),
+		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_permitted_pairs),
+		cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_priorities),
+		cmocka_unit_test(test_shares),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_igmp),
+		cmocka_unit_test(test_groups_are_bounded),
 		cmocka_unit_test(test_mld),
 	};
 
