@@ -17,6 +17,7 @@
 
 static const struct fault *fault;
 
+void (*fault_real_handle)(struct virtio_device *device, struct virtqueue *queue);
 const struct block_backend_ops *fault_real_block;
 const struct net_backend_ops *fault_real_net;
 const struct can_backend_ops *fault_real_can;
@@ -86,6 +87,7 @@ static void break_device(struct virtio_device *device)
 	static struct virtio_device_class class;
 
 	class = *device->class;
+	fault_real_handle = class.handle;
 	STAND_IN(class, handle);
 	device->class = &class;
 	if (!strcmp(class.name, "block"))
@@ -183,7 +185,7 @@ void __wrap_can_device_receive(struct can_device *can, const struct can_frame *f
 		__real_can_device_receive(can, frame);
 }
 
-static const struct fault *const tables[] = {ring_faults, device_faults, can_faults,
+static const struct fault *const tables[] = {ring_faults, device_faults, can_faults, vsock_faults,
 					     operator_faults};
 
 static int list_faults(void)

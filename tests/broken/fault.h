@@ -50,7 +50,8 @@ struct fault {
 };
 
 /* The tables of the files of that name, and of operators.c; each ends with an empty row. */
-extern const struct fault ring_faults[], device_faults[], can_faults[], operator_faults[];
+extern const struct fault ring_faults[], device_faults[], can_faults[], vsock_faults[],
+	operator_faults[];
 
 /* The real functions. */
 const struct virtqueue_format *fault_real_format(const struct virtqueue *queue);
@@ -65,6 +66,7 @@ static inline void use_real(struct virtqueue *queue, struct virtio_request *batc
 	fault_real_format(queue)->use(queue, batch);
 }
 
+extern void (*fault_real_handle)(struct virtio_device *device, struct virtqueue *queue);
 extern const struct block_backend_ops *fault_real_block;
 extern const struct net_backend_ops *fault_real_net;
 extern const struct can_backend_ops *fault_real_can;
