@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // vsock echo PORT: sends back what the clients of a port of this guest send, one after another.
-// vsock check CID PORT KIB: connects, sends KIB KiB of bytes that depend on their place, and compares
-// what comes back. The last line is a result of the guest's report.
+// vsock check CID PORT KIB: connects, sends KIB KiB of bytes that depend on their place, and
+// compares what comes back. The last line is a result of the guest's report.
 // vsock seqpacket CID PORT MESSAGES: the same with messages, whose ends must stay where they are.
 // vsock wait CID PORT: connects, reports it, and reports how the connection ended.
 

@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/socket_path.h"
-#include "device/vsock/virtio_vsock.h"
+#include "device/vsock/vsock.h"
 #include "load.h"
 
 #define HEADER	     ((uint32_t)sizeof(struct virtio_vsock_hdr))

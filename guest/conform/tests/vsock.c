@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Chapter vsock (VIRTIO 1.4, 5.10). The word vsock-echo=PORT on the command line names a port of the host that sends
- * back what it gets; without it, tests that need one are skipped.
+ * Chapter vsock (VIRTIO 1.4, 5.10). The word vsock-echo=PORT on the command line names a port of
+ * the host that sends back what it gets; without it, tests that need one are skipped.
  */
 #include <linux/virtio_vsock.h>
 

@@ -1,348 +1,63 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* The socket device, with a host side and a driver that do what the test says. */
+/* The socket device: connections, credit, restarts, and drivers that break the rules. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 // cmocka needs the headers above
 #include <cmocka.h>
-#include <errno.h>
 #include <linux/virtio_config.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "device/vsock/vsock.h"
-#include "unit/device_rig.h"
+#include "device/vsock/test_vsock_rig.h"
 #include "unit/state_check.h"
-#include "virtio/feature.h"
-
-#define RX	  VIRTIO_VSOCK_QUEUE_RX
-#define TX	  VIRTIO_VSOCK_QUEUE_TX
-#define EVENT	  VIRTIO_VSOCK_QUEUE_EVENT
-
-#define STREAM	  FEATURE(VIRTIO_VSOCK_F_STREAM)
-#define SEQPACKET FEATURE(VIRTIO_VSOCK_F_SEQPACKET)
-#define EXPLICIT  FEATURE(VIRTIO_VSOCK_F_NO_IMPLIED_STREAM)
-#define ALL	  (STREAM | SEQPACKET | EXPLICIT)
-
-#define CID	  42
-#define GUEST_BUF (1u << 20)
-#define HEADER	  sizeof(struct virtio_vsock_hdr)
-#define RX_BUFFER (HEADER + 4096)
-
-struct fixture {
-	struct vsock_host host;
-	struct vsock_device vsock;
-	struct vsock_memory *memory;
-	struct device_rig rig;
-	bool refuses, holds; /* answers calls of the guest with no; not at all */
-	struct vsock_connection *last;
-	uint8_t input[200000], output[600000]; /* of the host side */
-	size_t input_length, output_length, room;
-	bool input_ended, fails;
-	unsigned int called, accepted, shut, closed, discarded, wanted;
-	enum vsock_forwarded forwards;
-	struct virtio_vsock_hdr forwarded;
-	uint8_t forwarded_bytes[100];
-	unsigned int forward_calls;
-	uint32_t sent; /* bytes of the driver in the connection of port 1000 */
-};
-
-static struct fixture *fixture_of(struct vsock_host *host)
-{
-	return (struct fixture *)host; /* its first member */
-}
-
-static void host_called(struct vsock_host *host, struct vsock_connection *connection)
-{
-	struct fixture *f = fixture_of(host);
-
-	f->called++;
-	f->last = connection;
-	if (!f->holds)
-		vsock_device_answer(&f->vsock, connection, !f->refuses);
-}
-
-static void host_accepted(struct vsock_host *host, struct vsock_connection *connection)
-{
-	fixture_of(host)->accepted++;
-}
-
-static size_t host_write(struct vsock_host *host, struct vsock_connection *connection,
-			 const struct virtio_segment *segments, uint32_t count)
-{
-	struct fixture *f = fixture_of(host);
-	size_t done = 0;
-
-	assert_true(count > 0);
-	if (f->fails) {
-		vsock_device_ended(&f->vsock, connection, VIRTIO_VSOCK_SHUTDOWN_RCV);
-		return 0;
-	}
-	for (uint32_t i = 0; i < count && f->room > 0; i++) {
-		size_t length = segments[i].length < f->room ? segments[i].length : f->room;
-
-		assert_true(f->output_length + length <= sizeof(f->output));
-		memcpy(f->output + f->output_length, segments[i].base, length);
-		f->output_length += length;
-		f->room -= length;
-		done += length;
-	}
-	return done;
-}
-
-static size_t host_read(struct vsock_host *host, struct vsock_connection *connection,
-			const struct virtio_segment *segments, uint32_t count)
-{
-	struct fixture *f = fixture_of(host);
-	size_t done = 0;
-
-	assert_true(count > 0);
-	for (uint32_t i = 0; i < count && f->input_length > 0; i++) {
-		size_t length = segments[i].length < f->input_length ? segments[i].length :
-								       f->input_length;
-
-		memcpy(segments[i].base, f->input, length);
-		memmove(f->input, f->input + length, f->input_length - length);
-		f->input_length -= length;
-		done += length;
-	}
-	if (done == 0 && f->input_ended)
-		vsock_device_ended(&f->vsock, connection, VIRTIO_VSOCK_SHUTDOWN_SEND);
-	return done;
-}
-
-static void host_shut(struct vsock_host *host, struct vsock_connection *connection)
-{
-	fixture_of(host)->shut++;
-}
-
-static void host_close(struct vsock_host *host, struct vsock_connection *connection)
-{
-	fixture_of(host)->closed++;
-}
-
-static void host_discard(struct vsock_host *host, struct vsock_memory *memory)
-{
-	fixture_of(host)->discarded++;
-}
-
-static enum vsock_forwarded host_forward(struct vsock_host *host,
-					 const struct virtio_vsock_hdr *header,
-					 struct virtio_request *request)
-{
-	struct fixture *f = fixture_of(host);
-
-	f->forward_calls++;
-	if (f->forwards != VSOCK_FORWARDED)
-		return f->forwards;
-	f->forwarded = *header;
-	assert_true(header->len <= sizeof(f->forwarded_bytes));
-	assert_int_equal(request_read(request, f->forwarded_bytes, header->len), header->len);
-	return VSOCK_FORWARDED;
-}
-
-static void host_wanted(struct vsock_host *host)
-{
-	fixture_of(host)->wanted++;
-}
-
-static const struct vsock_host_ops host_ops = {
-	.called = host_called,
-	.accepted = host_accepted,
-	.write = host_write,
-	.read = host_read,
-	.shut = host_shut,
-	.close = host_close,
-	.discard = host_discard,
-	.forward = host_forward,
-	.wanted = host_wanted,
-};
-
-static struct fixture *make(void)
-{
-	const struct vsock_settings settings = {.guest_cid = CID, .echo_port = 7};
-	struct fixture *f = calloc(1, sizeof(*f));
-
-	f->memory = calloc(VSOCK_CONNECTIONS_MAX, sizeof(*f->memory));
-	f->host.ops = &host_ops;
-	f->room = SIZE_MAX;
-	vsock_device_init(&f->vsock, &settings, &f->host, f->memory);
-	return f;
-}
-
-static struct fixture *boot(uint64_t features)
-{
-	struct fixture *f = make();
-
-	device_rig_start(&f->rig, &f->vsock.device, features, 256);
-	return f;
-}
-
-static void end(struct fixture *f)
-{
-	device_rig_stop(&f->rig);
-	/* Each connection that the host side has heard of is closed. */
-	assert_int_equal(f->vsock.device.status, 0);
-	free(f->memory);
-	free(f);
-}
-
-/* The driver */
-
-static void add_buffers(struct fixture *f, unsigned int count)
-{
-	/* In pieces, or as the ring has room for them. */
-	for (unsigned int i = 0; i < count; i++)
-		device_rig_add(&f->rig, RX, NULL, 0, RX_BUFFER, count > 80 ? RX_BUFFER : 1500);
-	device_rig_kick(&f->rig, RX);
-}
-
-static struct virtio_vsock_hdr packet(uint16_t op, uint32_t guest_port, uint32_t host_port)
-{
-	return (struct virtio_vsock_hdr){
-		.src_cid = CID,
-		.dst_cid = VSOCK_CID_HOST,
-		.src_port = guest_port,
-		.dst_port = host_port,
-		.type = VIRTIO_VSOCK_TYPE_STREAM,
-		.op = op,
-		.buf_alloc = GUEST_BUF,
-	};
-}
-
-static void send_with(struct fixture *f, const struct virtio_vsock_hdr *header, const void *data,
-		      size_t length)
-{
-	uint8_t *bytes = malloc(HEADER + length);
-	uint32_t written;
-
-	memcpy(bytes, header, HEADER);
-	if (length)
-		memcpy(bytes + HEADER, data, length);
-	device_rig_add(&f->rig, TX, bytes, HEADER + length, 0, 1 + HEADER + length / 3);
-	device_rig_kick(&f->rig, TX);
-	free(bytes);
-	while (device_rig_has_used(&f->rig, TX)) {
-		device_rig_take(&f->rig, TX, &written);
-		assert_int_equal(written, 0);
-	}
-}
-
-static void send_op(struct fixture *f, uint16_t op, uint32_t guest_port, uint32_t host_port)
-{
-	struct virtio_vsock_hdr header = packet(op, guest_port, host_port);
-
-	send_with(f, &header, NULL, 0);
-}
-
-static void send_bytes(struct fixture *f, const void *data, size_t length)
-{
-	struct virtio_vsock_hdr header = packet(VIRTIO_VSOCK_OP_RW, 1000, 2000);
-
-	header.len = (uint32_t)length;
-	send_with(f, &header, data, length);
-	f->sent += (uint32_t)length;
-}
-
-/* The next packet for the driver; its bytes are behind it. */
-static struct virtio_vsock_hdr *next(struct fixture *f)
-{
-	struct virtio_vsock_hdr *header;
-	uint32_t written;
-
-	if (!device_rig_has_used(&f->rig, RX))
-		return NULL;
-	header = device_rig_at(&f->rig, device_rig_take(&f->rig, RX, &written));
-	assert_int_equal(written, HEADER + header->len);
-	assert_int_equal(header->dst_cid, CID);
-	return header;
-}
-
-static void expect(struct fixture *f, uint16_t op)
-{
-	const struct virtio_vsock_hdr *got = next(f);
-
-	assert_non_null(got);
-	assert_int_equal(got->op, op);
-}
-
-static void expect_nothing(struct fixture *f)
-{
-	assert_null(next(f));
-}
-
-static void connect_to(struct fixture *f, uint32_t guest_port, uint32_t host_port)
-{
-	const struct virtio_vsock_hdr *got;
-
-	send_op(f, VIRTIO_VSOCK_OP_REQUEST, guest_port, host_port);
-	got = next(f);
-	assert_non_null(got);
-	assert_int_equal(got->op, VIRTIO_VSOCK_OP_RESPONSE);
-	assert_int_equal(got->src_cid, VSOCK_CID_HOST);
-	assert_int_equal(got->src_port, host_port);
-	assert_int_equal(got->dst_port, guest_port);
-	assert_int_equal(got->buf_alloc, VSOCK_WINDOW);
-	assert_int_equal(got->fwd_cnt, 0);
-}
-
-static struct fixture *connected(void)
-{
-	struct fixture *f = boot(ALL);
-
-	add_buffers(f, 100);
-	connect_to(f, 1000, 2000);
-	return f;
-}
-
-/* Tests */
 
 static void test_guest_calls(void **state)
 {
-	struct fixture *f = boot(ALL);
+	struct vsock_rig *f = vsock_rig_boot(ALL);
 
-	add_buffers(f, 10);
-	connect_to(f, 1000, 2000);
+	vsock_rig_add_buffers(f, 10);
+	vsock_rig_connect(f, 1000, 2000);
 	assert_int_equal(f->called, 1);
-	send_bytes(f, "hello", 5);
+	vsock_rig_send_bytes(f, "hello", 5);
 	assert_int_equal(f->output_length, 5);
 	assert_memory_equal(f->output, "hello", 5);
-	expect_nothing(f);
+	vsock_rig_expect_nothing(f);
 	/* Nobody listens. */
 	f->refuses = true;
-	send_op(f, VIRTIO_VSOCK_OP_REQUEST, 1001, 2000);
-	expect(f, VIRTIO_VSOCK_OP_RST);
+	vsock_rig_send_op(f, VIRTIO_VSOCK_OP_REQUEST, 1001, 2000);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RST);
 	assert_int_equal(f->closed, 0);
 	/* The answer comes late; the guest has given up. */
 	f->refuses = false;
 	f->holds = true;
-	send_op(f, VIRTIO_VSOCK_OP_REQUEST, 1002, 2000);
-	expect_nothing(f);
-	send_op(f, VIRTIO_VSOCK_OP_RST, 1002, 2000);
+	vsock_rig_send_op(f, VIRTIO_VSOCK_OP_REQUEST, 1002, 2000);
+	vsock_rig_expect_nothing(f);
+	vsock_rig_send_op(f, VIRTIO_VSOCK_OP_RST, 1002, 2000);
 	assert_int_equal(f->closed, 1);
 	vsock_device_answer(&f->vsock, f->last, true);
-	expect_nothing(f);
+	vsock_rig_expect_nothing(f);
 	/* The host's program may have bytes before it reads. */
 	memcpy(f->input, "data", 4);
 	f->input_length = 4;
-	send_op(f, VIRTIO_VSOCK_OP_REQUEST, 1003, 2000);
+	vsock_rig_send_op(f, VIRTIO_VSOCK_OP_REQUEST, 1003, 2000);
 	vsock_device_answer(&f->vsock, f->last, true);
-	expect(f, VIRTIO_VSOCK_OP_RESPONSE);
-	expect(f, VIRTIO_VSOCK_OP_RW);
-	end(f);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RESPONSE);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RW);
+	vsock_rig_end(f);
 }
 
 static void test_host_calls(void **state)
 {
-	struct fixture *f = boot(ALL);
+	struct vsock_rig *f = vsock_rig_boot(ALL);
 	struct vsock_connection *connection;
 	const struct virtio_vsock_hdr *got;
 	uint32_t port;
 
-	add_buffers(f, 10);
+	vsock_rig_add_buffers(f, 10);
 	connection = vsock_device_call(&f->vsock, 80);
-	got = next(f);
+	got = vsock_rig_next(f);
 	assert_int_equal(got->op, VIRTIO_VSOCK_OP_REQUEST);
 	assert_int_equal(got->dst_port, 80);
 	assert_int_equal(got->type, VIRTIO_VSOCK_TYPE_STREAM);
@@ -350,133 +65,133 @@ static void test_host_calls(void **state)
 	memcpy(f->input, "data", 4);
 	f->input_length = 4;
 	vsock_device_readable(&f->vsock, connection);
-	expect_nothing(f);
-	send_op(f, VIRTIO_VSOCK_OP_RESPONSE, 80, port);
+	vsock_rig_expect_nothing(f);
+	vsock_rig_send_op(f, VIRTIO_VSOCK_OP_RESPONSE, 80, port);
 	assert_int_equal(f->accepted, 1);
-	got = next(f);
+	got = vsock_rig_next(f);
 	assert_int_equal(got->op, VIRTIO_VSOCK_OP_RW);
 	assert_int_equal(got->len, 4);
 	assert_memory_equal(got + 1, "data", 4);
 	/* Another one, which is refused; the ports differ. */
 	vsock_device_call(&f->vsock, 80);
-	got = next(f);
+	got = vsock_rig_next(f);
 	assert_int_not_equal(got->src_port, port);
-	send_op(f, VIRTIO_VSOCK_OP_RST, 80, got->src_port);
+	vsock_rig_send_op(f, VIRTIO_VSOCK_OP_RST, 80, got->src_port);
 	assert_int_equal(f->closed, 1);
 	/* One that the host takes back. */
 	connection = vsock_device_call(&f->vsock, 81);
-	expect(f, VIRTIO_VSOCK_OP_REQUEST);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_REQUEST);
 	vsock_device_ended(&f->vsock, connection, VSOCK_SHUTDOWN_BOTH);
 	assert_int_equal(f->closed, 2);
-	expect(f, VIRTIO_VSOCK_OP_RST);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RST);
 	/* All places are taken. */
 	for (unsigned int i = 1; i < VSOCK_CONNECTIONS_MAX; i++)
 		assert_non_null(vsock_device_call(&f->vsock, 82));
 	assert_null(vsock_device_call(&f->vsock, 82));
-	end(f);
+	vsock_rig_end(f);
 }
 
 /* Bytes wait while the host takes none, and the guest learns what was taken. */
 static void test_bytes_wait(void **state)
 {
-	struct fixture *f = connected();
+	struct vsock_rig *f = vsock_rig_connected();
 	const struct virtio_vsock_hdr *got;
 	static uint8_t bytes[VSOCK_WINDOW];
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)(i * 7 + (i >> 8));
 	f->room = 10;
-	send_bytes(f, bytes, 100000);
+	vsock_rig_send_bytes(f, bytes, 100000);
 	assert_int_equal(f->output_length, 10);
-	send_bytes(f, bytes + 100000, 100000);
+	vsock_rig_send_bytes(f, bytes + 100000, 100000);
 	assert_int_equal(f->output_length, 10);
 	f->room = 60000;
 	vsock_device_writable(&f->vsock, f->last);
 	assert_int_equal(f->output_length, 60010);
-	expect_nothing(f);
-	send_bytes(f, bytes + 200000, sizeof(bytes) - 200000);
+	vsock_rig_expect_nothing(f);
+	vsock_rig_send_bytes(f, bytes + 200000, sizeof(bytes) - 200000);
 	/* All of it, around the end of the memory. */
-	send_bytes(f, bytes, 60000);
+	vsock_rig_send_bytes(f, bytes, 60000);
 	f->room = SIZE_MAX;
 	vsock_device_writable(&f->vsock, f->last);
 	assert_int_equal(f->output_length, sizeof(bytes) + 60000);
 	assert_memory_equal(f->output, bytes, sizeof(bytes));
 	assert_memory_equal(f->output + sizeof(bytes), bytes, 60000);
-	got = next(f);
+	got = vsock_rig_next(f);
 	assert_int_equal(got->op, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
 	assert_int_equal(got->fwd_cnt, f->sent);
-	expect_nothing(f);
+	vsock_rig_expect_nothing(f);
 	/* More than there is room for. */
 	f->room = 0;
-	send_bytes(f, bytes, sizeof(bytes));
-	expect_nothing(f);
+	vsock_rig_send_bytes(f, bytes, sizeof(bytes));
+	vsock_rig_expect_nothing(f);
 	assert_int_equal(f->discarded, 0);
-	send_bytes(f, bytes, 1);
-	expect(f, VIRTIO_VSOCK_OP_RST);
+	vsock_rig_send_bytes(f, bytes, 1);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RST);
 	assert_int_equal(f->closed, 1);
 	assert_int_equal(f->discarded, 1);
 	assert_int_equal(f->vsock.counts.breaches, 1);
-	end(f);
+	vsock_rig_end(f);
 }
 
 /* The device sends no more than the guest has room for, and asks once. */
 static void test_credit_of_guest(void **state)
 {
-	struct fixture *f = boot(ALL);
-	struct virtio_vsock_hdr header = packet(VIRTIO_VSOCK_OP_REQUEST, 1000, 2000);
+	struct vsock_rig *f = vsock_rig_boot(ALL);
+	struct virtio_vsock_hdr header = vsock_rig_packet(VIRTIO_VSOCK_OP_REQUEST, 1000, 2000);
 	const struct virtio_vsock_hdr *got;
 
-	add_buffers(f, 50);
+	vsock_rig_add_buffers(f, 50);
 	memset(f->input, 'x', 20000);
 	f->input_length = 20000;
 	header.buf_alloc = 5000;
-	send_with(f, &header, NULL, 0);
-	expect(f, VIRTIO_VSOCK_OP_RESPONSE);
-	got = next(f);
+	vsock_rig_send(f, &header, NULL, 0);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RESPONSE);
+	got = vsock_rig_next(f);
 	assert_int_equal(got->len, 4096);
-	got = next(f);
+	got = vsock_rig_next(f);
 	assert_int_equal(got->len, 5000 - 4096);
-	expect(f, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
-	expect_nothing(f);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
+	vsock_rig_expect_nothing(f);
 	vsock_device_readable(&f->vsock, f->last);
-	expect_nothing(f);
+	vsock_rig_expect_nothing(f);
 	header.op = VIRTIO_VSOCK_OP_CREDIT_UPDATE;
 	header.fwd_cnt = 1000;
-	send_with(f, &header, NULL, 0);
-	got = next(f);
+	vsock_rig_send(f, &header, NULL, 0);
+	got = vsock_rig_next(f);
 	assert_int_equal(got->op, VIRTIO_VSOCK_OP_RW);
 	assert_int_equal(got->len, 1000);
-	expect(f, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
 	/* Lies: it got more than was sent, or has less room than before. */
 	header.fwd_cnt = 6001;
-	send_with(f, &header, NULL, 0);
-	expect(f, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
+	vsock_rig_send(f, &header, NULL, 0);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
 	header.fwd_cnt = 6000;
 	header.buf_alloc = 0;
-	send_with(f, &header, NULL, 0);
-	expect(f, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
-	expect_nothing(f);
+	vsock_rig_send(f, &header, NULL, 0);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
+	vsock_rig_expect_nothing(f);
 	header.op = VIRTIO_VSOCK_OP_CREDIT_REQUEST;
-	send_with(f, &header, NULL, 0);
-	expect(f, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
-	expect(f, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
-	end(f);
+	vsock_rig_send(f, &header, NULL, 0);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_CREDIT_REQUEST);
+	vsock_rig_end(f);
 }
 
-static void send_shutdown(struct fixture *f, uint32_t flags)
+static void send_shutdown(struct vsock_rig *f, uint32_t flags)
 {
-	struct virtio_vsock_hdr header = packet(VIRTIO_VSOCK_OP_SHUTDOWN, 1000, 2000);
+	struct virtio_vsock_hdr header = vsock_rig_packet(VIRTIO_VSOCK_OP_SHUTDOWN, 1000, 2000);
 
 	header.flags = flags;
-	send_with(f, &header, NULL, 0);
+	vsock_rig_send(f, &header, NULL, 0);
 }
 
 static void test_guest_shuts(void **state)
 {
-	struct fixture *f = connected();
+	struct vsock_rig *f = vsock_rig_connected();
 
 	f->room = 3;
-	send_bytes(f, "hello", 5);
+	vsock_rig_send_bytes(f, "hello", 5);
 	send_shutdown(f, VIRTIO_VSOCK_SHUTDOWN_SEND);
 	assert_int_equal(f->shut, 0);
 	f->room = SIZE_MAX;
@@ -487,75 +202,92 @@ static void test_guest_shuts(void **state)
 	memcpy(f->input, "data", 4);
 	f->input_length = 4;
 	vsock_device_readable(&f->vsock, f->last);
-	expect(f, VIRTIO_VSOCK_OP_RW);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RW);
 	/* "successive packets with bits clear do not reset them" */
 	send_shutdown(f, VIRTIO_VSOCK_SHUTDOWN_RCV);
-	expect(f, VIRTIO_VSOCK_OP_RST);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RST);
 	assert_int_equal(f->closed, 1);
 	assert_int_equal(f->shut, 1);
 	/* Both at once, with bytes that wait. */
-	connect_to(f, 1000, 2000);
+	vsock_rig_connect(f, 1000, 2000);
 	f->room = 0;
-	send_bytes(f, "hello", 5);
+	vsock_rig_send_bytes(f, "hello", 5);
 	send_shutdown(f, VSOCK_SHUTDOWN_BOTH);
-	expect_nothing(f);
+	vsock_rig_expect_nothing(f);
 	f->room = SIZE_MAX;
 	vsock_device_writable(&f->vsock, f->last);
-	expect(f, VIRTIO_VSOCK_OP_RST);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RST);
 	assert_int_equal(f->closed, 2);
 	/* It sends all the same. */
-	connect_to(f, 1000, 2000);
+	vsock_rig_connect(f, 1000, 2000);
 	send_shutdown(f, VIRTIO_VSOCK_SHUTDOWN_SEND);
-	send_bytes(f, "x", 1);
-	expect(f, VIRTIO_VSOCK_OP_RST);
-	end(f);
+	vsock_rig_send_bytes(f, "x", 1);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RST);
+	vsock_rig_end(f);
 }
 
 static void test_host_shuts(void **state)
 {
-	struct fixture *f = connected();
+	struct vsock_rig *f = vsock_rig_connected();
 	const struct virtio_vsock_hdr *got;
 
 	memcpy(f->input, "data", 4);
 	f->input_length = 4;
 	f->input_ended = true;
 	vsock_device_readable(&f->vsock, f->last);
-	expect(f, VIRTIO_VSOCK_OP_RW);
-	got = next(f);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RW);
+	got = vsock_rig_next(f);
 	assert_int_equal(got->op, VIRTIO_VSOCK_OP_SHUTDOWN);
 	assert_int_equal(got->flags, VIRTIO_VSOCK_SHUTDOWN_SEND);
-	send_bytes(f, "hello", 5);
+	vsock_rig_send_bytes(f, "hello", 5);
 	assert_int_equal(f->output_length, 5);
 	f->fails = true;
-	send_bytes(f, "hello", 5);
-	got = next(f);
+	vsock_rig_send_bytes(f, "hello", 5);
+	got = vsock_rig_next(f);
 	assert_int_equal(got->op, VIRTIO_VSOCK_OP_SHUTDOWN);
 	assert_int_equal(got->flags, VSOCK_SHUTDOWN_BOTH);
 	assert_int_equal(f->closed, 1);
 	/* What was under way is dropped. */
-	send_bytes(f, "hello", 5);
-	expect_nothing(f);
-	send_op(f, VIRTIO_VSOCK_OP_RST, 1000, 2000);
-	expect_nothing(f);
+	vsock_rig_send_bytes(f, "hello", 5);
+	vsock_rig_expect_nothing(f);
+	vsock_rig_send_op(f, VIRTIO_VSOCK_OP_RST, 1000, 2000);
+	vsock_rig_expect_nothing(f);
 	assert_int_equal(f->vsock.connections[0].state, VSOCK_FREE);
 	assert_int_equal(f->closed, 1);
-	end(f);
+	vsock_rig_end(f);
+}
+
+/* What waits for a program that reads no more is dropped. */
+static void test_host_stops_reading(void **state)
+{
+	struct vsock_rig *f = vsock_rig_connected();
+	const struct virtio_vsock_hdr *got;
+
+	f->room = 0;
+	vsock_rig_send_bytes(f, "hello", 5);
+	vsock_device_ended(&f->vsock, f->last, VIRTIO_VSOCK_SHUTDOWN_RCV);
+	got = vsock_rig_next(f);
+	assert_int_equal(got->flags, VIRTIO_VSOCK_SHUTDOWN_RCV);
+	assert_int_equal(got->fwd_cnt, 5);
+	send_shutdown(f, VSOCK_SHUTDOWN_BOTH);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RST);
+	vsock_rig_end(f);
 }
 
 /* A guest that does not answer SHUTDOWN loses its connection when the place is needed. */
 static void test_unanswered_shutdown(void **state)
 {
-	struct fixture *f = boot(ALL);
+	struct vsock_rig *f = vsock_rig_boot(ALL);
 
-	add_buffers(f, 250);
+	vsock_rig_add_buffers(f, 250);
 	for (unsigned int i = 0; i < VSOCK_CONNECTIONS_MAX; i++)
-		connect_to(f, 1000 + i, 2000);
+		vsock_rig_connect(f, 1000 + i, 2000);
 	vsock_device_ended(&f->vsock, &f->vsock.connections[3], VSOCK_SHUTDOWN_BOTH);
-	expect(f, VIRTIO_VSOCK_OP_SHUTDOWN);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_SHUTDOWN);
 	assert_null(vsock_device_call(&f->vsock, 80));
-	expect(f, VIRTIO_VSOCK_OP_RST);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RST);
 	assert_non_null(vsock_device_call(&f->vsock, 80));
-	end(f);
+	vsock_rig_end(f);
 }
 
 static void test_hostile_packets(void **state)
@@ -581,17 +313,17 @@ static void test_hostile_packets(void **state)
 		{"any context id", VIRTIO_VSOCK_OP_REQUEST, 1, UINT32_MAX, true},
 		{"context id of 64 bits", VIRTIO_VSOCK_OP_REQUEST, 1, UINT64_C(1) << 32 | 2, true},
 	};
-	struct fixture *f = boot(ALL);
+	struct vsock_rig *f = vsock_rig_boot(ALL);
 
-	add_buffers(f, 50);
+	vsock_rig_add_buffers(f, 50);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct virtio_vsock_hdr header = packet(rows[i].op, 1000, 2000);
+		struct virtio_vsock_hdr header = vsock_rig_packet(rows[i].op, 1000, 2000);
 		const struct virtio_vsock_hdr *got;
 
 		header.type = rows[i].type;
 		header.dst_cid = rows[i].destination;
-		send_with(f, &header, NULL, 0);
-		got = next(f);
+		vsock_rig_send(f, &header, NULL, 0);
+		got = vsock_rig_next(f);
 		if ((got != NULL) != rows[i].answered)
 			fail_msg("%s", rows[i].what);
 		if (!got)
@@ -604,7 +336,7 @@ static void test_hostile_packets(void **state)
 	}
 	assert_int_equal(f->called, 0);
 	assert_int_equal(f->forward_calls, 0);
-	end(f);
+	vsock_rig_end(f);
 }
 
 /* In a connection. */
@@ -617,203 +349,203 @@ static void test_hostile_connection(void **state)
 		{VIRTIO_VSOCK_OP_INVALID, 1}, {77, 1},
 		{VIRTIO_VSOCK_OP_RW, 2},
 	};
-	struct fixture *f = connected();
+	struct vsock_rig *f = vsock_rig_connected();
 
 	for (unsigned int i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct virtio_vsock_hdr header = packet(rows[i].op, 1000, 2000);
+		struct virtio_vsock_hdr header = vsock_rig_packet(rows[i].op, 1000, 2000);
 
 		header.type = rows[i].type;
-		send_with(f, &header, NULL, 0);
-		expect(f, VIRTIO_VSOCK_OP_RST);
+		vsock_rig_send(f, &header, NULL, 0);
+		vsock_rig_expect(f, VIRTIO_VSOCK_OP_RST);
 		assert_int_equal(f->closed, i + 1);
-		connect_to(f, 1000, 2000);
+		vsock_rig_connect(f, 1000, 2000);
 	}
-	end(f);
+	vsock_rig_end(f);
 }
 
 static void test_foreign_source(void **state)
 {
-	struct virtio_vsock_hdr header = packet(VIRTIO_VSOCK_OP_REQUEST, 1000, 2000);
+	struct virtio_vsock_hdr header = vsock_rig_packet(VIRTIO_VSOCK_OP_REQUEST, 1000, 2000);
 	static const uint64_t sources[] = {0, 1, 2, CID + 1, UINT32_MAX, UINT64_C(1) << 32 | CID};
-	struct fixture *f = boot(ALL);
+	struct vsock_rig *f = vsock_rig_boot(ALL);
 
-	add_buffers(f, 10);
+	vsock_rig_add_buffers(f, 10);
 	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
 		header.src_cid = sources[i];
-		send_with(f, &header, NULL, 0);
+		vsock_rig_send(f, &header, NULL, 0);
 	}
-	expect_nothing(f);
+	vsock_rig_expect_nothing(f);
 	assert_int_equal(f->called, 0);
 	assert_int_equal(f->vsock.counts.foreign, sizeof(sources) / sizeof(sources[0]));
-	end(f);
+	vsock_rig_end(f);
 }
 
 static void test_malformed(void **state)
 {
-	struct virtio_vsock_hdr header = packet(VIRTIO_VSOCK_OP_RW, 1000, 2000);
-	struct fixture *f = connected();
+	struct virtio_vsock_hdr header = vsock_rig_packet(VIRTIO_VSOCK_OP_RW, 1000, 2000);
+	struct vsock_rig *f = vsock_rig_connected();
 
 	/* Only len bytes count (5.10.6). */
 	header.len = 3;
-	send_with(f, &header, "hello", 5);
+	vsock_rig_send(f, &header, "hello", 5);
 	assert_int_equal(f->output_length, 3);
 	header.len = 6;
 	device_rig_add(&f->rig, TX, &header, HEADER, 0, 100);
 	device_rig_kick(&f->rig, TX);
 	assert_true(f->vsock.device.status & VIRTIO_CONFIG_S_NEEDS_RESET);
-	end(f);
-	f = boot(ALL);
+	vsock_rig_end(f);
+	f = vsock_rig_boot(ALL);
 	device_rig_add(&f->rig, TX, &header, HEADER - 1, 0, 100);
 	device_rig_kick(&f->rig, TX);
 	assert_true(f->vsock.device.status & VIRTIO_CONFIG_S_NEEDS_RESET);
-	end(f);
+	vsock_rig_end(f);
 	/* A buffer that is too small for a byte. */
-	f = boot(ALL);
+	f = vsock_rig_boot(ALL);
 	device_rig_add(&f->rig, RX, NULL, 0, HEADER, 100);
-	send_op(f, VIRTIO_VSOCK_OP_REQUEST, 1, 2);
+	vsock_rig_send_op(f, VIRTIO_VSOCK_OP_REQUEST, 1, 2);
 	assert_true(f->vsock.device.status & VIRTIO_CONFIG_S_NEEDS_RESET);
-	end(f);
+	vsock_rig_end(f);
 }
 
 /* 5.10.6.1: packets are taken while the driver reads none, until the room for replies is full. */
 static void test_driver_does_not_read(void **state)
 {
-	struct fixture *f = boot(ALL);
+	struct vsock_rig *f = vsock_rig_boot(ALL);
 	unsigned int answers = 0;
 
 	for (unsigned int i = 0; i < VSOCK_STRAY_MAX + 10; i++)
-		send_op(f, VIRTIO_VSOCK_OP_RW, i, 2000);
+		vsock_rig_send_op(f, VIRTIO_VSOCK_OP_RW, i, 2000);
 	assert_int_equal(f->vsock.stray_count, VSOCK_STRAY_MAX);
 	assert_int_equal(f->vsock.counts.packets_received, VSOCK_STRAY_MAX);
 	while (answers < VSOCK_STRAY_MAX + 10) {
 		const struct virtio_vsock_hdr *got;
 
-		add_buffers(f, 20);
-		while ((got = next(f))) {
+		vsock_rig_add_buffers(f, 20);
+		while ((got = vsock_rig_next(f))) {
 			assert_int_equal(got->op, VIRTIO_VSOCK_OP_RST);
 			assert_int_equal(got->dst_port, answers++);
 		}
 	}
 	assert_int_equal(f->vsock.counts.packets_received, VSOCK_STRAY_MAX + 10);
-	end(f);
+	vsock_rig_end(f);
 }
 
 static void test_too_many_connections(void **state)
 {
-	struct fixture *f = boot(ALL);
+	struct vsock_rig *f = vsock_rig_boot(ALL);
 
-	add_buffers(f, 250);
+	vsock_rig_add_buffers(f, 250);
 	for (unsigned int i = 0; i < VSOCK_CONNECTIONS_MAX; i++)
-		connect_to(f, i, 2000);
-	send_op(f, VIRTIO_VSOCK_OP_REQUEST, 5000, 2000);
-	expect(f, VIRTIO_VSOCK_OP_RST);
-	send_op(f, VIRTIO_VSOCK_OP_RST, 17, 2000);
-	connect_to(f, 5000, 2000);
-	end(f);
+		vsock_rig_connect(f, i, 2000);
+	vsock_rig_send_op(f, VIRTIO_VSOCK_OP_REQUEST, 5000, 2000);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RST);
+	vsock_rig_send_op(f, VIRTIO_VSOCK_OP_RST, 17, 2000);
+	vsock_rig_connect(f, 5000, 2000);
+	vsock_rig_end(f);
 }
 
 /* One packet each, in turn. */
 static void test_fair(void **state)
 {
-	struct fixture *f = boot(ALL);
+	struct vsock_rig *f = vsock_rig_boot(ALL);
 	unsigned int first = 0, second = 0;
 	const struct virtio_vsock_hdr *got;
 
-	add_buffers(f, 2);
-	connect_to(f, 1, 2000);
-	connect_to(f, 2, 2000);
+	vsock_rig_add_buffers(f, 2);
+	vsock_rig_connect(f, 1, 2000);
+	vsock_rig_connect(f, 2, 2000);
 	memset(f->input, 'x', 40000);
 	f->input_length = 40000;
 	vsock_device_readable(&f->vsock, &f->vsock.connections[0]);
 	vsock_device_readable(&f->vsock, &f->vsock.connections[1]);
-	add_buffers(f, 8);
-	while ((got = next(f)))
+	vsock_rig_add_buffers(f, 8);
+	while ((got = vsock_rig_next(f)))
 		*(got->dst_port == 1 ? &first : &second) += 1;
 	assert_int_equal(first, 4);
 	assert_int_equal(second, 4);
-	end(f);
+	vsock_rig_end(f);
 }
 
-static void send_message(struct fixture *f, const void *data, size_t length, uint32_t flags)
+static void send_message(struct vsock_rig *f, const void *data, size_t length, uint32_t flags)
 {
-	struct virtio_vsock_hdr header = packet(VIRTIO_VSOCK_OP_RW, 1000, 7);
+	struct virtio_vsock_hdr header = vsock_rig_packet(VIRTIO_VSOCK_OP_RW, 1000, 7);
 
 	header.type = VIRTIO_VSOCK_TYPE_SEQPACKET;
 	header.len = (uint32_t)length;
 	header.flags = flags;
-	send_with(f, &header, data, length);
+	vsock_rig_send(f, &header, data, length);
 }
 
 static void test_echo(void **state)
 {
-	struct virtio_vsock_hdr header = packet(VIRTIO_VSOCK_OP_REQUEST, 1000, 7);
-	struct fixture *f = boot(ALL);
+	struct virtio_vsock_hdr header = vsock_rig_packet(VIRTIO_VSOCK_OP_REQUEST, 1000, 7);
+	struct vsock_rig *f = vsock_rig_boot(ALL);
 	static const char zeros[5000];
 	const struct virtio_vsock_hdr *got;
 
-	add_buffers(f, 20);
-	connect_to(f, 999, 7);
+	vsock_rig_add_buffers(f, 20);
+	vsock_rig_connect(f, 999, 7);
 	header.type = VIRTIO_VSOCK_TYPE_SEQPACKET;
-	send_with(f, &header, NULL, 0);
-	expect(f, VIRTIO_VSOCK_OP_RESPONSE);
+	vsock_rig_send(f, &header, NULL, 0);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RESPONSE);
 	/* A message in two packets, an empty one, and one that is longer than a buffer. */
 	send_message(f, "ab", 2, 0);
-	got = next(f);
+	got = vsock_rig_next(f);
 	assert_int_equal(got->len, 2);
 	assert_int_equal(got->flags, 0);
 	send_message(f, "cd", 2, VIRTIO_VSOCK_SEQ_EOM);
-	got = next(f);
+	got = vsock_rig_next(f);
 	assert_int_equal(got->flags, VIRTIO_VSOCK_SEQ_EOM);
 	assert_memory_equal(got + 1, "cd", 2);
 	send_message(f, "", 0, VIRTIO_VSOCK_SEQ_EOM);
-	got = next(f);
+	got = vsock_rig_next(f);
 	assert_int_equal(got->len, 0);
 	assert_int_equal(got->flags, VIRTIO_VSOCK_SEQ_EOM);
 	send_message(f, zeros, sizeof(zeros), VIRTIO_VSOCK_SEQ_EOM | VIRTIO_VSOCK_SEQ_EOR);
-	got = next(f);
+	got = vsock_rig_next(f);
 	assert_int_equal(got->len, 4096);
 	assert_int_equal(got->flags, 0);
-	got = next(f);
+	got = vsock_rig_next(f);
 	assert_int_equal(got->len, sizeof(zeros) - 4096);
 	assert_int_equal(got->flags, VIRTIO_VSOCK_SEQ_EOM | VIRTIO_VSOCK_SEQ_EOR);
-	expect_nothing(f);
+	vsock_rig_expect_nothing(f);
 	/* The end comes back, too. */
-	header = packet(VIRTIO_VSOCK_OP_SHUTDOWN, 999, 7);
+	header = vsock_rig_packet(VIRTIO_VSOCK_OP_SHUTDOWN, 999, 7);
 	header.flags = VIRTIO_VSOCK_SHUTDOWN_SEND;
-	send_with(f, &header, NULL, 0);
-	got = next(f);
+	vsock_rig_send(f, &header, NULL, 0);
+	got = vsock_rig_next(f);
 	assert_int_equal(got->op, VIRTIO_VSOCK_OP_SHUTDOWN);
 	assert_int_equal(got->flags, VIRTIO_VSOCK_SHUTDOWN_SEND);
 	assert_int_equal(f->called, 0);
-	end(f);
+	vsock_rig_end(f);
 }
 
 /* Messages wait apart from each other; too many of them end the connection. */
 static void test_messages_wait(void **state)
 {
-	struct virtio_vsock_hdr header = packet(VIRTIO_VSOCK_OP_REQUEST, 1000, 7);
-	struct fixture *f = boot(ALL);
+	struct virtio_vsock_hdr header = vsock_rig_packet(VIRTIO_VSOCK_OP_REQUEST, 1000, 7);
+	struct vsock_rig *f = vsock_rig_boot(ALL);
 
-	add_buffers(f, 1);
+	vsock_rig_add_buffers(f, 1);
 	header.type = VIRTIO_VSOCK_TYPE_SEQPACKET;
-	send_with(f, &header, NULL, 0);
-	expect(f, VIRTIO_VSOCK_OP_RESPONSE);
+	vsock_rig_send(f, &header, NULL, 0);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RESPONSE);
 	for (unsigned int i = 0; i < VSOCK_MARKS_MAX; i++) {
 		send_message(f, "x", 1, VIRTIO_VSOCK_SEQ_EOM);
 		device_rig_clear(&f->rig);
 	}
-	add_buffers(f, 3);
+	vsock_rig_add_buffers(f, 3);
 	for (unsigned int i = 0; i < 3; i++) {
-		const struct virtio_vsock_hdr *got = next(f);
+		const struct virtio_vsock_hdr *got = vsock_rig_next(f);
 
 		assert_int_equal(got->len, 1);
 		assert_int_equal(got->flags, VIRTIO_VSOCK_SEQ_EOM);
 	}
 	for (unsigned int i = 0; i < 4; i++)
 		send_message(f, "x", 1, VIRTIO_VSOCK_SEQ_EOM);
-	add_buffers(f, 1);
-	expect(f, VIRTIO_VSOCK_OP_RST);
-	end(f);
+	vsock_rig_add_buffers(f, 1);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RST);
+	vsock_rig_end(f);
 }
 
 /* 5.10.3: without a bit streams are implied, unless the driver knows better. */
@@ -831,27 +563,29 @@ static void test_features(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct fixture *f = boot(rows[i].features);
-		struct virtio_vsock_hdr header = packet(VIRTIO_VSOCK_OP_REQUEST, 1000, 7);
+		struct vsock_rig *f = vsock_rig_boot(rows[i].features);
+		struct virtio_vsock_hdr header = vsock_rig_packet(VIRTIO_VSOCK_OP_REQUEST, 1000, 7);
 
-		add_buffers(f, 2);
-		send_with(f, &header, NULL, 0);
-		expect(f, rows[i].stream ? VIRTIO_VSOCK_OP_RESPONSE : VIRTIO_VSOCK_OP_RST);
+		vsock_rig_add_buffers(f, 2);
+		vsock_rig_send(f, &header, NULL, 0);
+		vsock_rig_expect(f,
+				 rows[i].stream ? VIRTIO_VSOCK_OP_RESPONSE : VIRTIO_VSOCK_OP_RST);
 		header.src_port = 1001;
 		header.type = VIRTIO_VSOCK_TYPE_SEQPACKET;
-		send_with(f, &header, NULL, 0);
-		expect(f, rows[i].seqpacket ? VIRTIO_VSOCK_OP_RESPONSE : VIRTIO_VSOCK_OP_RST);
-		end(f);
+		vsock_rig_send(f, &header, NULL, 0);
+		vsock_rig_expect(f, rows[i].seqpacket ? VIRTIO_VSOCK_OP_RESPONSE :
+							VIRTIO_VSOCK_OP_RST);
+		vsock_rig_end(f);
 	}
 }
 
-static void add_event_buffer(struct fixture *f)
+static void add_event_buffer(struct vsock_rig *f)
 {
 	device_rig_add(&f->rig, EVENT, NULL, 0, 4, 4);
 	device_rig_kick(&f->rig, EVENT);
 }
 
-static bool take_event(struct fixture *f)
+static bool take_event(struct vsock_rig *f)
 {
 	const struct virtio_vsock_event *event;
 	uint32_t written;
@@ -867,29 +601,29 @@ static bool take_event(struct fixture *f)
 /* A driver whose rings have a past is told once. */
 static void test_restart(void **state)
 {
-	struct fixture *f = boot(ALL);
+	struct vsock_rig *f = vsock_rig_boot(ALL);
 
 	add_event_buffer(f);
-	add_buffers(f, 4);
-	connect_to(f, 1, 2000);
+	vsock_rig_add_buffers(f, 4);
+	vsock_rig_connect(f, 1, 2000);
 	assert_false(take_event(f));
-	end(f);
-	f = boot(ALL);
+	vsock_rig_end(f);
+	f = vsock_rig_boot(ALL);
 	add_event_buffer(f);
 	f->vsock.queues[RX].setup.available_index = 17;
 	f->vsock.queues[TX].setup.available_index = 9;
 	assert_false(take_event(f));
-	add_buffers(f, 4);
+	vsock_rig_add_buffers(f, 4);
 	assert_true(take_event(f));
-	connect_to(f, 1, 2000);
+	vsock_rig_connect(f, 1, 2000);
 	add_event_buffer(f);
 	assert_false(take_event(f));
 	/* Another driver starts anew. */
-	end(f);
+	vsock_rig_end(f);
 }
 
 /* Stops a queue; with @anew it begins again at its start, else where it was. */
-static void restart_queue(struct fixture *f, unsigned int index, bool anew)
+static void restart_queue(struct vsock_rig *f, unsigned int index, bool anew)
 {
 	struct virtqueue *queue = &f->vsock.queues[index];
 	struct virtqueue_setup setup = queue->setup;
@@ -905,56 +639,56 @@ static void restart_queue(struct fixture *f, unsigned int index, bool anew)
 /* A ring begins anew, and nobody has told of a reset. */
 static void test_new_driver(void **state)
 {
-	struct fixture *f = connected();
+	struct vsock_rig *f = vsock_rig_connected();
 
-	send_bytes(f, "x", 1);
+	vsock_rig_send_bytes(f, "x", 1);
 	/* It is the same driver. */
 	restart_queue(f, TX, false);
 	virtio_device_quiesce(&f->vsock.device);
-	send_op(f, VIRTIO_VSOCK_OP_CREDIT_REQUEST, 1000, 2000);
-	expect(f, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
+	vsock_rig_send_op(f, VIRTIO_VSOCK_OP_CREDIT_REQUEST, 1000, 2000);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_CREDIT_UPDATE);
 	assert_int_equal(f->closed, 0);
 	restart_queue(f, TX, true);
 	device_rig_kick(&f->rig, TX);
 	assert_int_equal(f->closed, 1);
-	end(f);
+	vsock_rig_end(f);
 }
 
 static void test_state(void **state)
 {
-	struct fixture *f = connected(), *other = make();
+	struct vsock_rig *f = vsock_rig_connected(), *other = vsock_rig_make();
 
 	state_check(&f->vsock.device, &other->vsock.device);
 	assert_int_equal(other->vsock.pending_events[0], 1);
-	end(f);
+	vsock_rig_end(f);
 	free(other->memory);
 	free(other);
 }
 
 static void test_forward(void **state)
 {
-	struct virtio_vsock_hdr header = packet(VIRTIO_VSOCK_OP_RW, 1000, 2000);
-	struct fixture *f = boot(ALL);
+	struct virtio_vsock_hdr header = vsock_rig_packet(VIRTIO_VSOCK_OP_RW, 1000, 2000);
+	struct vsock_rig *f = vsock_rig_boot(ALL);
 
-	add_buffers(f, 4);
+	vsock_rig_add_buffers(f, 4);
 	header.dst_cid = 43;
 	header.len = 5;
-	send_with(f, &header, "hello", 5);
+	vsock_rig_send(f, &header, "hello", 5);
 	assert_memory_equal(&f->forwarded, &header, HEADER);
 	assert_memory_equal(f->forwarded_bytes, "hello", 5);
-	expect_nothing(f);
+	vsock_rig_expect_nothing(f);
 	f->forwards = VSOCK_NO_WAY;
-	send_with(f, &header, "hello", 5);
-	expect(f, VIRTIO_VSOCK_OP_RST);
+	vsock_rig_send(f, &header, "hello", 5);
+	vsock_rig_expect(f, VIRTIO_VSOCK_OP_RST);
 	f->forwards = VSOCK_NO_ROOM;
 	header.src_port = 1;
-	send_with(f, &header, "hello", 5);
-	expect_nothing(f);
+	vsock_rig_send(f, &header, "hello", 5);
+	vsock_rig_expect_nothing(f);
 	assert_int_equal(f->forwarded.src_port, 1000);
 	f->forwards = VSOCK_FORWARDED;
 	vsock_device_resume(&f->vsock);
 	assert_int_equal(f->forwarded.src_port, 1);
-	end(f);
+	vsock_rig_end(f);
 }
 
 static void test_deliver(void **state)
@@ -969,23 +703,23 @@ static void test_deliver(void **state)
 	};
 	static uint8_t bytes[6000];
 	struct virtio_segment segments[2] = {{bytes, 100}, {bytes + 100, 5900}};
-	struct fixture *f = boot(ALL);
+	struct vsock_rig *f = vsock_rig_boot(ALL);
 	const struct virtio_vsock_hdr *got;
 	uint32_t done = 0;
 
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)(i % 251);
-	add_buffers(f, 1);
+	vsock_rig_add_buffers(f, 1);
 	assert_false(vsock_device_deliver(&f->vsock, &header, segments, &done));
 	assert_int_equal(done, 4096);
-	got = next(f);
+	got = vsock_rig_next(f);
 	assert_int_equal(got->len, 4096);
 	assert_int_equal(got->flags, 0);
 	assert_memory_equal(got + 1, bytes, 4096);
-	add_buffers(f, 1);
+	vsock_rig_add_buffers(f, 1);
 	assert_int_equal(f->wanted, 1);
 	assert_true(vsock_device_deliver(&f->vsock, &header, segments, &done));
-	got = next(f);
+	got = vsock_rig_next(f);
 	assert_int_equal(got->len, 6000 - 4096);
 	assert_int_equal(got->flags, VIRTIO_VSOCK_SEQ_EOM);
 	assert_memory_equal(got + 1, bytes + 4096, 6000 - 4096);
@@ -1003,7 +737,7 @@ static void test_deliver(void **state)
 	add_event_buffer(f);
 	vsock_device_lost(&f->vsock);
 	assert_true(take_event(f));
-	end(f);
+	vsock_rig_end(f);
 }
 
 int main(void)
@@ -1015,6 +749,7 @@ int main(void)
 		cmocka_unit_test(test_credit_of_guest),
 		cmocka_unit_test(test_guest_shuts),
 		cmocka_unit_test(test_host_shuts),
+		cmocka_unit_test(test_host_stops_reading),
 		cmocka_unit_test(test_unanswered_shutdown),
 		cmocka_unit_test(test_hostile_packets),
 		cmocka_unit_test(test_hostile_connection),
