@@ -370,13 +370,13 @@ static void wrong_types_and_keys_in_avp_are_refused(void **state)
 		{AVP("\"devices\": [1]"), "avp.devices[0]: must be an object, not a number"},
 		{AVP("\"devices\": [{}]"),
 		 "avp.devices[0].type: is missing; add the type of the device, one of: block, net, "
-		 "entropy, console, can"},
+		 "entropy, console, can, vsock"},
 		{DEVICE("\"type\": 1"), "avp.devices[1].type: must be a string, not a number"},
 		{DEVICE("\"type\": \"blok\""),
 		 "avp.devices[1].type: there is no device type 'blok'; did you mean 'block'?"},
 		{DEVICE("\"type\": \"disk\""),
 		 "avp.devices[1].type: there is no device type 'disk'; give one of: block, net, "
-		 "entropy, console, can"},
+		 "entropy, console, can, vsock"},
 		{DEVICE("\"type\": \"block\", \"file\": \"/x\", \"serial\": 1"),
 		 "avp.devices[1].serial: must be a string, not a number"},
 		{DEVICE("\"type\": \"block\", \"file\": \"/x\", \"serail\": \"1\""),

@@ -108,6 +108,8 @@ static void describe_guest(void)
 		 path_of("socket"), path_of("log"));
 	add_device("console", text);
 	add_device("entropy", "");
+	snprintf(text, sizeof(text), "3,uds=%s", path_of("guest"));
+	add_device("vsock", text);
 	assert_int_equal(guest_config_name_devices(&config, &error), 0);
 }
 
@@ -186,6 +188,8 @@ static void test_everything_is_asked(void **state)
 		"device console0: listen socket socket",
 		"device console0: append file log",
 		"device console0: connect terminal of this process",
+		"device vsock0: listen socket guest",
+		"device vsock0: connect socket guest_*",
 		"engine fake: read kernel kernel",
 		"engine fake: read initrd initrd",
 		"engine fake: write dump-dtb tree",
@@ -195,6 +199,7 @@ static void test_everything_is_asked(void **state)
 		"engine fake: connect device net1",
 		"engine fake: connect device console0",
 		"engine fake: connect device entropy0",
+		"engine fake: connect device vsock0",
 	};
 	const int count = sizeof(expected) / sizeof(expected[0]);
 	unsigned int descriptors;
@@ -234,7 +239,7 @@ static void test_refusal_names_the_option(void **state)
 		 "%s",
 		 path_of("disk"));
 	assert_string_equal(error.message, expected);
-	record.refused = 8;
+	record.refused = 10;
 	assert_int_equal(open_guest(&error), -EINVAL);
 	snprintf(expected, sizeof(expected),
 		 "--kernel: the policy does not allow engine fake of guest car: read, kernel %s",
