@@ -280,7 +280,8 @@ int fake_qemu_main(char **argv)
 		if (!strcmp(mode, "devices"))
 			printf("name \"virtio-net-pci\", bus PCI, alias \"virtio-net\"\n"
 			       "name \"vhost-user-blk-pci\", bus PCI\n"
-			       "name \"vhost-user-rng-pci\", bus PCI\n");
+			       "name \"vhost-user-rng-pci\", bus PCI\n"
+			       "name \"vhost-user-vsock-pci\", bus PCI\n");
 		return 0;
 	}
 	/* A caller that has a sandbox must ask for it. */

@@ -119,7 +119,7 @@ static void test_every_finding_is_complete(void **state)
 	}
 	assert_string_equal(member(find_check(object, "QEMU"), "status"), "ok");
 	assert_non_null(strstr(member(find_check(object, "QEMU"), "finding"),
-			       "7.2.22, carries: block, net, entropy"));
+			       "7.2.22, carries: block, net, entropy, vsock"));
 	assert_non_null(
 		strstr(member(find_check(object, "engine qemu"), "finding"), "QEMU 7.2.22"));
 	assert_int_equal(status, json_is_true(json_object_get(object, "usable")) ? 0 : 1);

@@ -91,9 +91,11 @@ static void test_kvm(void **state)
 	/* Both on the bus that the run serves. */
 	assert_true(has(&call, "--can=/a.img.can-bus,client=first"));
 	assert_true(has(&call, "--can=/a.img.can-bus,client=second"));
-	assert_string_equal(last(&call),
-			    "console=ttyS0 reset=1 run=00001234 boot=3 start=7 slow=1 "
-			    "devices=block,net,entropy,console,can gateway=1 bus=1 memory=256");
+	assert_string_equal(
+		last(&call),
+		"console=ttyS0 reset=1 run=00001234 boot=3 start=7 slow=1 "
+		"devices=block,net,entropy,console,can,vsock gateway=1 bus=1 vsock-echo=7 "
+		"memory=256");
 }
 
 /*
@@ -118,10 +120,11 @@ static void test_qemu(void **state)
 		assert_true(has(&call, "--net=user,host-loopback,mtu=1500"));
 		for (const char *const *item = call.list; *item; item++)
 			assert_true(!strstr(*item, "--console") && !strstr(*item, "--can"));
-		assert_string_equal(last(&call),
-				    "console=ttyAMA0 reset=1 run=00001234 boot=3 start=7 slow=5 "
-				    "devices=block,net,entropy gateway=1 memory=512 "
-				    "fatal=1 only=pwr_off");
+		assert_string_equal(
+			last(&call),
+			"console=ttyAMA0 reset=1 run=00001234 boot=3 start=7 slow=5 "
+			"devices=block,net,entropy,vsock gateway=1 vsock-echo=7 memory=512 "
+			"fatal=1 only=pwr_off");
 	}
 }
 
