@@ -29,6 +29,7 @@ bench: build
 	@tests/bench/net
 	@tests/bench/switch
 	@tests/bench/can
+	@tests/bench/vsock
 	@tests/bench/monitor-start
 
 lint:
