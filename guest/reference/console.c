@@ -240,6 +240,6 @@ void reference_add_console(void)
 	reference_init(&console.reference, &console_class,
 		       FEATURE(VIRTIO_CONSOLE_F_SIZE) | FEATURE(VIRTIO_CONSOLE_F_MULTIPORT) |
 			       FEATURE(VIRTIO_CONSOLE_F_EMERG_WRITE),
-		       &console.config, sizeof(console.config), QUEUES);
+		       &console.config, sizeof(console.config), QUEUES, RING_SMALL);
 	windows_add(&console.reference);
 }

@@ -14,7 +14,7 @@
 #define RANGES	      4u
 #define RANGE_SECTORS 2048u
 #define ALIGNMENT     8u
-#define MANY_SEGMENTS 30u
+#define MANY_SEGMENTS 126u
 #define SEGMENT_SIZE  65536u
 
 #define COMMON_FEATURES                                                   \
@@ -215,7 +215,7 @@ static void make(struct disk *disk, uint64_t features, uint64_t sectors, uint16_
 	disk->config.seg_max = MANY_SEGMENTS;
 	disk->config.block_size = SECTOR;
 	reference_init(&disk->reference, &disk_class, features, &disk->config, sizeof(disk->config),
-		       queues);
+		       queues, RING_LARGE);
 	reset(&disk->reference.device);
 }
 

@@ -42,9 +42,10 @@ static const struct virtio_device_class entropy_class = {
 
 void reference_add_entropy(void)
 {
-	reference_init(&sources[0], &entropy_class, 0, NULL, 0, 1);
+	reference_init(&sources[0], &entropy_class, 0, NULL, 0, 1, RING_SMALL);
 	windows_add(&sources[0]);
-	reference_init(&sources[1], &entropy_class, FEATURE(VIRTIO_F_ADMIN_VQ), NULL, 0, 2);
+	reference_init(&sources[1], &entropy_class, FEATURE(VIRTIO_F_ADMIN_VQ), NULL, 0, 2,
+		       RING_SMALL);
 	sources[1].admin_queue = 1;
 	functions_add(&sources[1]);
 }

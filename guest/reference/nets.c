@@ -58,7 +58,7 @@ uint32_t port_header_size(const struct port *port)
 
 /* Takes buffers for @length bytes. Returns how many; 0: there are too few, and none is taken. */
 static uint16_t take_buffers(const struct port *port, struct virtqueue *queue, uint32_t length,
-			     struct virtio_request *requests[REFERENCE_RING])
+			     struct virtio_request *requests[RING_LARGE])
 {
 	uint16_t count = 0;
 	uint64_t room = 0;
@@ -92,7 +92,7 @@ static void write_parts(struct virtio_request **requests, const uint8_t *data, u
 static bool deliver(struct port *port, const uint8_t *frame, uint32_t length)
 {
 	static uint8_t whole[32 + FRAME_MAX];
-	struct virtio_request *requests[REFERENCE_RING];
+	struct virtio_request *requests[RING_LARGE];
 	struct virtio_net_hdr_v1 header = {.num_buffers = 1};
 	uint32_t size = port_header_size(port), hash = 0;
 	struct virtqueue *queue;
@@ -254,7 +254,7 @@ void reference_add_nets(void)
 		};
 		memcpy(port->address, port->config.mac, 6);
 		reference_init(&port->reference, &port_class, FEATURES, &port->config,
-			       sizeof(port->config), QUEUES);
+			       sizeof(port->config), QUEUES, RING_LARGE);
 		port->reference.offered_high = FEATURES_HIGH;
 		port->reference.queue_changed = queue_changed;
 		reset(&port->reference.device);

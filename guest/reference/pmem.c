@@ -71,7 +71,8 @@ void reference_add_pmem(void)
 		return;
 	config.start = REGION;
 	config.size = REGION_SIZE;
-	reference_init(&pmem, &pmem_class, FEATURE(F_REGION), &config, sizeof(config), 1);
+	reference_init(&pmem, &pmem_class, FEATURE(F_REGION), &config, sizeof(config), 1,
+		       RING_SMALL);
 	pmem.region = REGION;
 	pmem.region_size = REGION_SIZE;
 	windows_add(&pmem);

@@ -44,21 +44,22 @@ static void config_changed(struct virtio_device *device)
 static const struct virtio_transport_ops device_ops = {.config_changed = config_changed};
 
 void reference_init(struct reference *reference, const struct virtio_device_class *class,
-		    uint64_t features, const void *config, size_t config_size, uint16_t queues)
+		    uint64_t features, const void *config, size_t config_size, uint16_t queues,
+		    uint16_t ring)
 {
 	struct virtio_device *device = &reference->device;
 
 	virtio_device_init(device, class, features | ANY_DEVICE, config, config_size,
-			   reference->queues, queues, REFERENCE_RING);
+			   reference->queues, queues, ring);
 	device->memory = &reference_memory;
 	device->transport = &device_ops;
 	reference->config_vector = NO_INTERRUPT;
 	for (uint16_t i = 0; i < queues; i++) {
 		reference->queues[i].memory = &reference_memory;
 		reference->queues[i].ops = &queue_ops;
-		reference->rings[i].storage = pages_get(virtqueue_memory_size(REFERENCE_RING));
+		reference->rings[i].storage = pages_get(virtqueue_memory_size(ring));
 		reference->rings[i].vector = NO_INTERRUPT;
-		reference->rings[i].size = REFERENCE_RING;
+		reference->rings[i].size = ring;
 	}
 }
 
@@ -82,7 +83,7 @@ static void start_queue(struct reference *reference, uint16_t index)
 	if (!ring->ready || queue->started || !(device->status & VIRTIO_CONFIG_S_DRIVER_OK) ||
 	    !(device->status & VIRTIO_CONFIG_S_FEATURES_OK))
 		return;
-	memset(ring->storage, 0, REFERENCE_RING * sizeof(struct virtio_request));
+	memset(ring->storage, 0, reference->device.queue_size_max * sizeof(struct virtio_request));
 	if (virtqueue_start(queue, &setup, device->negotiated, ring->storage) < 0)
 		virtio_device_fault(device, queue, "a queue that cannot be used");
 	/* No other process used buffers before. */
@@ -95,9 +96,10 @@ static void reset(struct reference *reference)
 	for (uint16_t i = 0; i < reference->device.queue_count; i++) {
 		void *storage = reference->rings[i].storage;
 
-		reference->rings[i] = (struct reference_queue){.size = REFERENCE_RING,
-							       .vector = NO_INTERRUPT,
-							       .storage = storage};
+		reference->rings[i] =
+			(struct reference_queue){.size = reference->device.queue_size_max,
+						 .vector = NO_INTERRUPT,
+						 .storage = storage};
 	}
 	memset(reference->chosen, 0, sizeof(reference->chosen));
 	reference->negotiated_high = 0;
@@ -231,7 +233,7 @@ void reference_reset_queue(struct reference *reference, uint32_t queue)
 		return;
 	ring = &reference->rings[queue];
 	virtio_device_stop_queue(&reference->device, &reference->queues[queue], NULL, NULL);
-	*ring = (struct reference_queue){.size = REFERENCE_RING,
+	*ring = (struct reference_queue){.size = reference->device.queue_size_max,
 					 .vector = NO_INTERRUPT,
 					 .storage = ring->storage};
 	changed(reference, queue);

@@ -17,7 +17,8 @@
 #include "virtio/device.h"
 
 #define REFERENCE_QUEUES 12
-#define REFERENCE_RING	 64 /* entries of each queue */
+#define RING_SMALL	 64  /* entries of a queue */
+#define RING_LARGE	 256 /* the same, of a disk or a network interface (AVP-BASE-025) */
 #define NO_INTERRUPT	 UINT16_MAX
 
 struct reference_queue {
@@ -54,10 +55,11 @@ struct reference {
 /*
  * Makes a device of that class, with memory for its queues; *reference is zeroed and the first
  * member of the device's own state, and @config lives as long. It offers @features besides those of
- * the core and of the transport.
+ * the core and of the transport; its queues have @ring entries.
  */
 void reference_init(struct reference *reference, const struct virtio_device_class *class,
-		    uint64_t features, const void *config, size_t config_size, uint16_t queues);
+		    uint64_t features, const void *config, size_t config_size, uint16_t queues,
+		    uint16_t ring);
 static inline struct reference *reference_of(struct virtio_device *device)
 {
 	return (struct reference *)device;

@@ -62,7 +62,7 @@ static uint32_t read_register(struct reference *reference, uint32_t offset)
 	case VIRTIO_MMIO_DEVICE_FEATURES:
 		return reference_offered(reference, reference->device_select);
 	case VIRTIO_MMIO_QUEUE_NUM_MAX:
-		return queue ? REFERENCE_RING : 0;
+		return queue ? reference->device.queue_size_max : 0;
 	case VIRTIO_MMIO_QUEUE_READY:
 		return queue && queue->ready;
 	case VIRTIO_MMIO_INTERRUPT_STATUS:
