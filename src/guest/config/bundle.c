@@ -23,7 +23,6 @@
 #include "host/json_file.h"
 #include "host/option_json.h"
 
-#define ANNOTATION	  "org.avp.config"
 #define IMAGE_DEVICE_NAME "image"
 #define KEY_LENGTH	  200
 
@@ -119,6 +118,30 @@ static int require_absolute(const struct bundle *bundle, const char *key, const 
 static bool is_empty(const json_t *value)
 {
 	return json_is_string(value) && !json_string_length(value);
+}
+
+/* Takes vm.hwConfig from its annotation, if the object does not have it. */
+static int take_hardware(const struct bundle *bundle, struct error *error)
+{
+	json_t *vm = json_object_get(bundle->root, "vm"), *hardware;
+	struct json_location location = {.source = bundle->source,
+					 .key = "annotations." BUNDLE_HARDWARE_ANNOTATION};
+	cleanup_free char *source = NULL;
+	const json_t *annotation = json_object_get(json_object_get(bundle->root, "annotations"),
+						   BUNDLE_HARDWARE_ANNOTATION);
+	int result;
+
+	if (!annotation || !json_is_object(vm) || json_object_get(vm, "hwConfig"))
+		return 0;
+	if (!json_is_string(annotation))
+		return json_refuse_type(annotation, &location, "a string", error);
+	if (text_replace_format(&source, error, "%s: %s", location.source, location.key) < 0)
+		return -ENOMEM;
+	result = json_text_load(json_string_value(annotation), json_string_length(annotation),
+				source, &hardware, error);
+	if (result == 0 && json_object_set_new(vm, "hwConfig", hardware))
+		result = error_set(error, ENOMEM, "out of memory");
+	return result;
 }
 
 /* Reads the guest's own options that belong in the `vm` object. */
@@ -385,8 +408,8 @@ static int read_annotation(const struct bundle *bundle, const char *value, struc
 	};
 	cleanup_json json_t *avp = NULL;
 	cleanup_fd int fd = -1;
-	int result =
-		text_replace_format(&source, error, "%s: annotations." ANNOTATION, bundle->source);
+	int result = text_replace_format(&source, error, "%s: annotations." BUNDLE_ANNOTATION,
+					 bundle->source);
 
 	if (result < 0)
 		return result;
@@ -410,18 +433,19 @@ static int read_avp_or_annotation(const struct bundle *bundle, struct error *err
 					 .directory = bundle->directory};
 	json_t *avp = json_object_get(bundle->root, "avp");
 	const json_t *annotations = json_object_get(bundle->root, "annotations");
-	const json_t *annotation = json_object_get(annotations, ANNOTATION);
+	const json_t *annotation = json_object_get(annotations, BUNDLE_ANNOTATION);
 
 	if (avp && annotation)
 		return error_set_usage(error,
-				       "%s: annotations." ANNOTATION ": is given and avp too; "
+				       "%s: annotations." BUNDLE_ANNOTATION
+				       ": is given and avp too; "
 				       "remove one of them",
 				       bundle->source);
 	if (avp)
 		return read_avp(bundle, avp, &location, error);
 	if (!annotation)
 		return 0;
-	location.key = "annotations." ANNOTATION;
+	location.key = "annotations." BUNDLE_ANNOTATION;
 	if (!json_is_string(annotation))
 		return json_refuse_type(annotation, &location, "a string", error);
 	return read_annotation(bundle, json_string_value(annotation), error);
@@ -456,7 +480,7 @@ static const struct known_keys {
 	 {"ociVersion", "root", "mounts", "process", "hostname", "domainname", "hooks",
 	  "annotations", "linux", "solaris", "windows", "zos", "freebsd", "vm", "avp"},
 	 true},
-	{"annotations", {ANNOTATION}, true},
+	{"annotations", {BUNDLE_ANNOTATION, BUNDLE_HARDWARE_ANNOTATION}, true},
 	{"vm", {"hypervisor", "kernel", "image", "hwConfig"}, false},
 	{"vm.hypervisor", {"path", "parameters"}, false},
 	{"vm.kernel", {"path", "parameters", "initrd"}, false},
@@ -527,6 +551,8 @@ static int read_bundle(const struct bundle *bundle, struct error *error)
 		return error_set_usage(error, "%s: must be an object, not %s", bundle->source,
 				       json_type_name(bundle->root));
 	result = check_oci_version(bundle, error);
+	if (result == 0)
+		result = take_hardware(bundle, error);
 	if (result == 0)
 		warn_of_unknown_keys(bundle);
 	if (result == 0)

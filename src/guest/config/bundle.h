@@ -16,6 +16,10 @@
 /* The version of the runtime specification that bundles are written to. */
 #define BUNDLE_OCI_VERSION "1.3.0"
 #define BUNDLE_FILE	   "config.json"
+/* The object `avp` as JSON text, or the path of a file with it. */
+#define BUNDLE_ANNOTATION "org.avp.config"
+/* The object vm.hwConfig as JSON text, for tools that drop it, as podman 4 does. */
+#define BUNDLE_HARDWARE_ANNOTATION "org.avp.hwConfig"
 /* A larger config.json is refused. */
 #define BUNDLE_SIZE_MAXIMUM (4 << 20)
 

@@ -71,9 +71,10 @@ static int tear_down(void **state)
 
 /* What the next calls meet. */
 static struct {
-	bool closed;	  /* standard descriptors are closed */
-	bool odd_signals; /* SIGPIPE is ignored and SIGUSR1 blocked */
-	int leaked;	  /* a descriptor; 0: none */
+	bool closed;	   /* standard descriptors are closed */
+	bool odd_signals;  /* SIGPIPE is ignored and SIGUSR1 blocked */
+	const char *input; /* a file; NULL: none */
+	int leaked;	   /* a descriptor; 0: none */
 } meets;
 
 static void meet(void)
@@ -111,7 +112,7 @@ static pid_t begin(const char *line)
 	assert_true(output > STDERR_FILENO);
 	pid = fork();
 	if (pid == 0) {
-		int input = open("/dev/null", O_RDONLY);
+		int input = open(meets.input ? meets.input : "/dev/null", O_RDONLY);
 
 		dup2(input, STDIN_FILENO);
 		dup2(output, STDOUT_FILENO);
@@ -747,6 +748,70 @@ static void test_terminal(void **state)
 	check_status("");
 }
 
+/* Runs the hook on a configuration, in which @ is the scratch directory. */
+static int call_hook(const char *config)
+{
+	char whole[2000];
+	size_t length = 0;
+	int status;
+
+	for (; *config; config++)
+		length += (size_t)snprintf(whole + length, sizeof(whole) - length, "%.*s",
+					   *config == '@' ? (int)strlen(scratch.directory) : 1,
+					   *config == '@' ? scratch.directory : config);
+	meets.input = scratch_write(&scratch, "hook.json", whole, length);
+	status = call("precreate");
+	meets.input = NULL;
+	return status;
+}
+
+#define ROOT "\"root\": {\"path\": \"@/rootfs\"}, \"annotations\": "
+
+static void test_hook_of_podman(void **state)
+{
+	static const struct {
+		const char *config, *message;
+	} refused[] = {
+		/* Files outside of the root file system, also by a link. */
+		{"{" ROOT "{\"org.avp.vm\": \"{\\\"kernel\\\": {\\\"path\\\": "
+		 "\\\"/etc/passwd\\\"}}\"}}",
+		 "org.avp.vm: /etc/passwd: "},
+		{"{" ROOT "{\"org.avp.vm\": \"{\\\"kernel\\\": {\\\"initrd\\\": "
+		 "\\\"link\\\"}}\"}}",
+		 "org.avp.vm: "},
+		{"{" ROOT "{\"org.avp.vm\": \"../kernel\"}}", "org.avp.vm: "},
+		{"{" ROOT "{\"org.avp.vm\": \"{\"}}", "org.avp.vm: line 1"},
+		{"{" ROOT "{\"org.avp.vm\": \"guest.json\", \"org.avp.config\": \"{}\"}}",
+		 "remove one of them"},
+		{"{", "standard input: line 1"},
+	};
+	static const char guest[] = "{\"vm\": {\"kernel\": {\"path\": \"kernel\"}, \"hwConfig\": "
+				    "{\"vcpus\": 2}}, \"avp\": {\"engine\": \"qemu\"}}";
+	char expected[1000];
+
+	mkdir(scratch_path(&scratch, "rootfs"), 0700);
+	scratch_write_kernel(&scratch, "rootfs/kernel");
+	scratch_write(&scratch, "rootfs/guest.json", guest, strlen(guest));
+	assert_int_equal(symlink("/etc/passwd", scratch_path(&scratch, "rootfs/link")), 0);
+	/* What podman drops is in annotations, too. */
+	assert_int_equal(call_hook("{" ROOT "{\"org.avp.vm\": \"guest.json\"}, \"x\": 1}"), 0);
+	snprintf(expected, sizeof(expected),
+		 "{\"root\":{\"path\":\"%s/rootfs\"},\"annotations\":{\"org.avp.vm\":"
+		 "\"guest.json\",\"org.avp.hwConfig\":\"{\\\"vcpus\\\":2}\",\"org.avp.config\":"
+		 "\"{\\\"engine\\\":\\\"qemu\\\"}\"},\"x\":1,\"vm\":{\"kernel\":{\"path\":"
+		 "\"%s/rootfs/kernel\"},\"hwConfig\":{\"vcpus\":2}}}",
+		 scratch.directory, scratch.directory);
+	assert_string_equal(text, expected);
+	/* Other containers stay as they are. */
+	assert_int_equal(call_hook("{\"annotations\":{\"a\":\"b\"}}"), 0);
+	assert_string_equal(text, "{\"annotations\":{\"a\":\"b\"}}");
+	for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+		assert_int_equal(call_hook(refused[i].config), 2);
+		if (!strstr(text, refused[i].message))
+			fail_msg("\"%s\" is not in: %s", refused[i].message, text);
+	}
+}
+
 /* The last lines of a log are what containerd shows. */
 static void test_log_file(void **state)
 {
@@ -811,6 +876,7 @@ int main(int argc, char **argv)
 		TEST(test_each_process_may_be_killed),
 		TEST(test_what_callers_leave),
 		TEST(test_terminal),
+		TEST(test_hook_of_podman),
 		TEST(test_log_file),
 		TEST(test_roots_that_cannot_be_used),
 	};

@@ -512,6 +512,33 @@ static void the_annotation_gives_the_same_object(void **state)
 			    "dir/config.json: annotations.org.avp.config: devices[0].");
 }
 
+/* For tools that drop it. */
+static void the_hardware_may_be_an_annotation(void **state)
+{
+#define ANNOTATED(value) BUNDLE("\"annotations\": {\"org.avp.hwConfig\": " value "}")
+	static const struct mistake mistakes[] = {
+		{ANNOTATED("1"), "annotations.org.avp.hwConfig: must be a string, not a number"},
+		{ANNOTATED("\"{\""),
+		 "annotations.org.avp.hwConfig: line 1, column 1: string or '}' expected near end of file"},
+		{ANNOTATED("\"[]\""), "vm.hwConfig: must be an object, not an array"},
+		{ANNOTATED("\"{\\\"irqs\\\": [1]}\""),
+		 "vm.hwConfig.irqs: is not supported: AVP hands no hardware of the host to a guest; remove it"},
+	};
+
+	assert_int_equal(parse(ANNOTATED("\"{\\\"vcpus\\\": 3}\"")), 0);
+	assert_int_equal(config.cpus, 3);
+	guest_config_clear(&config);
+	/* The object itself counts. */
+	assert_int_equal(
+		parse("{\"ociVersion\": \"1.3.0\", \"vm\": {\"kernel\": {\"path\": \"/k\"}, "
+		      "\"hwConfig\": {\"vcpus\": 2}}, \"annotations\": "
+		      "{\"org.avp.hwConfig\": \"{}\"}}"),
+		0);
+	assert_int_equal(config.cpus, 2);
+	guest_config_clear(&config);
+	CHECK_MISTAKES(mistakes);
+}
+
 static void mistakes_in_the_annotation_are_refused(void **state)
 {
 	static const struct mistake mistakes[] = {
@@ -849,6 +876,7 @@ int main(void)
 		TEST(paths_of_ports_start_at_the_bundle),
 		TEST(too_many_devices_are_refused),
 		TEST(the_annotation_gives_the_same_object),
+		TEST(the_hardware_may_be_an_annotation),
 		TEST(mistakes_in_the_annotation_are_refused),
 		TEST(the_annotation_may_name_a_file),
 		TEST(the_annotation_names_no_file_outside),
