@@ -235,6 +235,22 @@ static int parse_option(struct parser *parser, char **arguments, struct error *e
 	return result < 0 ? result : used;
 }
 
+/* Takes an option of one letter, which is a flag. */
+static int parse_letter(struct parser *parser, char letter, struct error *error)
+{
+	for (size_t i = 0; i < parser->structs.count; i++)
+		for (const struct option_row *row = parser->structs.groups[i].rows; row->name;
+		     row++) {
+			if (row->letter != letter)
+				continue;
+			option_set_flag(row, parser->structs.options[i], true);
+			return option_list_append(&parser->call.given, row->name, strlen(row->name),
+						  error);
+		}
+	return error_set_usage(error, "there is no option '-%c'; options are words, such as --help",
+			       letter);
+}
+
 static const struct command *find_subcommand(const struct command *parent, const char *name)
 {
 	for (size_t i = 0; parent->subcommands && parent->subcommands[i]; i++)
@@ -370,6 +386,8 @@ static int parse_arguments(struct parser *parser, char **arguments, struct error
 			parser->common.help = true;
 		else if (argument[1] == '-')
 			used = parse_option(parser, arguments, error);
+		else if (!argument[2])
+			used = parse_letter(parser, argument[1], error) < 0 ? -error->code : 1;
 		else
 			used = error_set_usage(error,
 					       "there is no option '%.60s'; options are words, "

@@ -83,6 +83,7 @@ struct option_row {
 	 * conventions"; or NULL.
 	 */
 	const char *vhost_user_name;
+	char letter; /* flags: -d does the same; 0: none */
 };
 
 /* A table and the struct that it fills. */

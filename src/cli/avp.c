@@ -10,6 +10,8 @@ static const struct command *const subcommands[] = {
 	&command_create,
 	&command_start,
 	&command_kill,
+	&command_stop,
+	&command_logs,
 	&command_delete,
 	&command_state,
 	&command_list,

@@ -23,6 +23,7 @@ extern const struct command command_help;
 extern const struct command command_hold_descriptors;
 extern const struct command command_kill;
 extern const struct command command_list;
+extern const struct command command_logs;
 extern const struct command command_monitor;
 extern const struct command command_pause;
 extern const struct command command_precreate;
@@ -34,6 +35,7 @@ extern const struct command command_service;
 extern const struct command command_spec;
 extern const struct command command_start;
 extern const struct command command_state;
+extern const struct command command_stop;
 extern const struct command command_update;
 
 #endif

@@ -11,16 +11,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/inherited_fd.h"
 #include "base/log.h"
 #include "cli/avp.h"
+#include "guest/oci/container.h"
 #include "guest/oci/create.h"
 #include "guest/oci/operate.h"
 
 #define IGNORED "accepted and ignored"
+/* How often a log is looked at for more. */
+#define FOLLOW_MS 200
 
 struct root_options {
 	char *root, *cgroup_manager, *rootless;
@@ -96,18 +100,12 @@ int oci_open_root(const struct command_call *call, struct error *error)
 	return container_root_open(options->root, error);
 }
 
-struct create_options {
-	char *bundle, *pid_file, *console_socket;
-	uint64_t preserve_fds;
-	bool no_pivot, no_new_keyring;
-};
-
-static const struct option_row create_rows[] = {
+const struct option_row oci_create_rows[] = {
 	{
 		.name = "bundle",
 		.type = OPTION_STRING,
 		.argument = "DIR",
-		.offset = offsetof(struct create_options, bundle),
+		.offset = offsetof(struct oci_create_options, bundle),
 		.default_text = ".",
 		.help = "the directory with the config.json",
 	},
@@ -115,44 +113,51 @@ static const struct option_row create_rows[] = {
 		.name = "pid-file",
 		.type = OPTION_STRING,
 		.argument = "FILE",
-		.offset = offsetof(struct create_options, pid_file),
+		.offset = offsetof(struct oci_create_options, pid_file),
 		.help = "write the number of the container's process there",
 	},
 	{
 		.name = "console-socket",
 		.type = OPTION_STRING,
 		.argument = "PATH",
-		.offset = offsetof(struct create_options, console_socket),
+		.offset = offsetof(struct oci_create_options, console_socket),
 		.help = "make a terminal, and send its other end to the socket there",
 	},
 	{
 		.name = "preserve-fds",
 		.type = OPTION_NUMBER,
 		.argument = "NUMBER",
-		.offset = offsetof(struct create_options, preserve_fds),
+		.offset = offsetof(struct oci_create_options, preserve_fds),
 		.default_text = "0",
 		.help = IGNORED ": a guest has no descriptors",
 	},
 	{
 		.name = "no-pivot",
 		.type = OPTION_FLAG,
-		.offset = offsetof(struct create_options, no_pivot),
+		.offset = offsetof(struct oci_create_options, no_pivot),
 		.help = IGNORED,
 	},
 	{
 		.name = "no-new-keyring",
 		.type = OPTION_FLAG,
-		.offset = offsetof(struct create_options, no_new_keyring),
+		.offset = offsetof(struct oci_create_options, no_new_keyring),
 		.help = IGNORED,
+	},
+	{
+		.name = "detach",
+		.type = OPTION_FLAG,
+		.letter = 'd',
+		.offset = offsetof(struct oci_create_options, detach),
+		.help = "of run: have the guest in the background; also -d",
 	},
 	{.name = NULL},
 };
 
-static int run_create(const struct command_call *call, struct error *error)
+static int create(const struct command_call *call, const struct oci_create_options *options,
+		  const char *id, struct error *error)
 {
-	const struct create_options *options = call->options[0];
 	const struct container_request request = {
-		.id = call->operands[0],
+		.id = id,
 		.bundle = options->bundle,
 		.pid_file = options->pid_file,
 		.console_socket = options->console_socket,
@@ -165,6 +170,82 @@ static int run_create(const struct command_call *call, struct error *error)
 	return root < 0 ? root : container_create(root, &request, error);
 }
 
+static int run_create(const struct command_call *call, struct error *error)
+{
+	return create(call, call->options[0], call->operands[0], error);
+}
+
+/* Waits for the end of the container, whose process is a child, and passes signals on to it. */
+static int wait_for_end(int root, const char *id, struct error *error)
+{
+	cleanup_container struct container container;
+	int result = container_load(&container, root, id, error), status, number;
+	sigset_t signals;
+	struct error ignored;
+
+	if (result < 0)
+		return result;
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGCHLD);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	sigaddset(&signals, SIGQUIT);
+	sigprocmask(SIG_BLOCK, &signals, NULL);
+	while (waitpid(container.process.pid, &status, WNOHANG) == 0)
+		if (sigwait(&signals, &number) == 0 && number != SIGCHLD)
+			container_kill(root, id, number, &ignored);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int oci_run(const struct command_call *call, const struct oci_create_options *options,
+	    const char *id, struct error *error)
+{
+	int result = create(call, options, id, error), status;
+	cleanup_fd int root = result < 0 ? result : oci_open_root(call, error);
+	struct error ignored;
+
+	if (root < 0)
+		return root;
+	result = container_start(root, id, error);
+	if (result < 0)
+		container_delete(root, id, true, &ignored);
+	if (result < 0 || options->detach)
+		return result;
+	status = wait_for_end(root, id, error);
+	result = container_delete(root, id, true, error);
+	return result < 0 ? result : status;
+}
+
+int oci_run_detached(const struct command_call *call, struct guest_config *config,
+		     const char *bundle, struct error *error)
+{
+	cleanup_free char *id = strdup(config->name);
+	const struct container_request request = {
+		.id = id,
+		.bundle = bundle,
+		.config = config,
+		.logged = true,
+	};
+	cleanup_fd int root = oci_open_root(call, error);
+	struct error ignored;
+	int result = root;
+
+	if (root < 0)
+		return root;
+	if (!id)
+		return error_set(error, ENOMEM, "out of memory");
+	result = container_create(root, &request, error);
+	if (result < 0)
+		return result;
+	result = container_start(root, id, error);
+	if (result < 0)
+		container_delete(root, id, true, &ignored);
+	else
+		puts(id);
+	return result;
+}
+
 const struct command command_create = {
 	.name = "create",
 	.summary = "create a container with a guest",
@@ -175,7 +256,7 @@ const struct command command_create = {
 		"ends with the guest.",
 	.groups =
 		(const struct option_group[]){
-			{"Options", create_rows, sizeof(struct create_options), false},
+			{"Options", oci_create_rows, sizeof(struct oci_create_options), false},
 			{NULL, NULL, 0, false},
 		},
 	.operands = "ID",
@@ -233,6 +314,97 @@ const struct command command_resume = {
 	.operands_maximum = 1,
 	.run = operate,
 	.context = &(operation){container_resume},
+};
+
+/* Operations for people: an id may be cut short, as podman has it. */
+static int stop(const struct command_call *call, struct error *error)
+{
+	cleanup_free char *id = NULL;
+	cleanup_fd int root = oci_open_root(call, error);
+	int result = root < 0 ? root : container_find(root, call->operands[0], &id, error);
+
+	return result < 0 ? result : container_stop(root, id, error);
+}
+
+const struct command command_stop = {
+	.name = "stop",
+	.summary = "have the guest of a container shut down",
+	.description =
+		"Presses the guest's power button, and waits until the guest has ended; if it "
+		"still runs after the time of its stop-timeout, it is killed. ID may be the "
+		"first characters of one.",
+	.operands = "ID",
+	.operands_minimum = 1,
+	.operands_maximum = 1,
+	.run = stop,
+};
+
+struct logs_options {
+	bool follow;
+};
+
+static const struct option_row logs_rows[] = {
+	{
+		.name = "follow",
+		.type = OPTION_FLAG,
+		.letter = 'f',
+		.offset = offsetof(struct logs_options, follow),
+		.help = "go on until the guest has ended; also -f",
+	},
+	{.name = NULL},
+};
+
+/* Copies what is there. Returns 0 or a negative errno with *error set. */
+static int copy_log(int log, struct error *error)
+{
+	char buffer[4096];
+	ssize_t bytes;
+
+	while ((bytes = read(log, buffer, sizeof(buffer))) > 0)
+		if (fwrite(buffer, 1, (size_t)bytes, stdout) != (size_t)bytes || fflush(stdout))
+			return error_set(error, EIO, "cannot write to standard output");
+	return bytes < 0 ? error_set_errno(error, errno, "the log") : 0;
+}
+
+static int run_logs(const struct command_call *call, struct error *error)
+{
+	const struct logs_options *options = call->options[0];
+	cleanup_container struct container container = CONTAINER_NONE;
+	cleanup_free char *id = NULL;
+	cleanup_fd int root = oci_open_root(call, error), log = -1;
+	int result = root < 0 ? root : container_find(root, call->operands[0], &id, error);
+	bool ended = !options->follow;
+
+	if (result == 0)
+		result = container_load(&container, root, id, error);
+	if (result == 0)
+		result = log = container_open_log(&container, false, error);
+	if (result < 0)
+		return result;
+	result = copy_log(log, error);
+	while (result == 0 && !ended) {
+		/* What it wrote last is there by then. */
+		ended = host_process_wait(&container.process, FOLLOW_MS) != -ETIMEDOUT;
+		result = copy_log(log, error);
+	}
+	return result;
+}
+
+const struct command command_logs = {
+	.name = "logs",
+	.summary = "print what a guest in the background has said",
+	.description =
+		"Prints the console of the guest that `avp run --detach` has started, and the "
+		"log of its supervisor. ID may be the first characters of one.",
+	.groups =
+		(const struct option_group[]){
+			{"Options", logs_rows, sizeof(struct logs_options), false},
+			{NULL, NULL, 0, false},
+		},
+	.operands = "ID",
+	.operands_minimum = 1,
+	.operands_maximum = 1,
+	.run = run_logs,
 };
 
 struct kill_options {

@@ -10,6 +10,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "cli/oci.h"
 #include "guest/config/bundle.h"
 #include "guest/config/config.h"
 #include "guest/run/run.h"
@@ -61,30 +62,51 @@ static int load_bundle(struct guest_config *config, const char *directory,
 	return 0;
 }
 
-static int run_run(const struct command_call *call, struct error *error)
+/* Makes the guest of the options or of the bundle, and checks it. */
+static int make_config(const struct command_call *call, struct guest_config *config,
+		       struct error *error)
 {
 	struct guest_config *values = call->options[0];
 	const struct run_devices *devices = call->options[1];
-	cleanup_guest_config struct guest_config config = {0};
-	enum guest_end end;
 	int result = 0;
 
 	if (call->operand_count)
-		result = load_bundle(&config, call->operands[0], values, &call->given, error);
+		result = load_bundle(config, call->operands[0], values, &call->given, error);
 	else if (!values->kernel && !values->firmware)
 		result = error_set_usage(
 			error, "--kernel is missing; add --kernel FILE, or give a bundle");
 	else
 		for (const struct option_row *row = guest_option_rows; row->name; row++)
-			option_move(row, values, &config);
+			option_move(row, values, config);
 	if (result == 0)
-		result = add_devices(&config, &devices->devices, error);
-	if (result == 0 && config.name)
-		log_set_guest(config.name);
+		result = add_devices(config, &devices->devices, error);
+	if (result == 0 && config->name)
+		log_set_guest(config->name);
 	if (result == 0)
-		result = guest_config_check(&config, error);
+		result = guest_config_check(config, error);
 	if (result == 0)
-		log_set_guest(config.name);
+		log_set_guest(config->name);
+	return result;
+}
+
+static int run_run(const struct command_call *call, struct error *error)
+{
+	const struct oci_create_options *container = call->options[2];
+	cleanup_guest_config struct guest_config config = {0};
+	/* A container tool calls it. */
+	bool tool = option_list_has(&call->given, "bundle");
+	enum guest_end end;
+	int result;
+
+	if (tool && !call->operand_count)
+		return error_set_usage(error, "the container's id is missing; call it as: avp run "
+					      "--bundle DIR ID");
+	if (tool)
+		return oci_run(call, container, call->operands[0], error);
+	result = make_config(call, &config, error);
+	if (result == 0 && container->detach)
+		return oci_run_detached(call, &config,
+					call->operand_count ? call->operands[0] : ".", error);
 	if (result == 0)
 		result = sandbox_limit_supervisor(error);
 	if (result == 0)
@@ -100,6 +122,7 @@ static char key_titles[DEVICE_TYPES_MAX][80];
 static const struct option_group groups[] = {
 	{"Guest options", guest_option_rows, sizeof(struct guest_config), true},
 	{"Devices", device_rows, sizeof(struct run_devices), false},
+	{"As a container", oci_create_rows, sizeof(struct oci_create_options), false},
 	{NULL, NULL, 0, false},
 };
 
@@ -162,6 +185,8 @@ const struct command command_run = {
 			 "Boots Linux with its console on this terminal, in the terminal's size."},
 			{"avp run --engine qemu ./bundle",
 			 "Runs a bundle on QEMU, whatever engine it names."},
+			{"avp run -d --name car ./bundle",
+			 "Has it in the background: see `avp list`, `avp logs car`, `avp stop car`."},
 			{NULL, NULL},
 		},
 	.run = run_run,

@@ -26,6 +26,7 @@
 /* Becomes the state by a rename. */
 #define NEXT_STATE ".state.json"
 #define CONTROL	   "control"
+#define LOG	   "log"
 /* More than any bundle can make of it: annotations and hooks come from there. */
 #define STATE_SIZE_MAXIMUM (2 * BUNDLE_SIZE_MAXIMUM)
 /* Clients that wait until they are accepted. */
@@ -274,7 +275,7 @@ json_t *container_state(const struct container *container, enum container_status
 
 int container_remove(const struct container *container, int root, struct error *error)
 {
-	static const char *const files[] = {CONTROL, NEXT_STATE, STATE};
+	static const char *const files[] = {CONTROL, LOG, NEXT_STATE, STATE};
 
 	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
 		unlinkat(container->directory, files[i], 0);
@@ -300,6 +301,58 @@ int container_walk(int root, int (*visit)(const struct container *container, voi
 			result = visit(&container, context);
 	}
 	return result;
+}
+
+struct search {
+	const char *text;
+	char *id;
+	unsigned int count;
+};
+
+static int look_at(const struct container *container, void *context)
+{
+	struct search *search = context;
+
+	if (strncmp(container->id, search->text, strlen(search->text)) != 0)
+		return 0;
+	if (!search->count++)
+		search->id = strdup(container->id);
+	if (strcmp(container->id, search->text) != 0)
+		return 0;
+	free(search->id);
+	search->id = strdup(container->id);
+	search->count = 1;
+	return 1;
+}
+
+int container_find(int root, const char *text, char **id, struct error *error)
+{
+	struct search search = {.text = text};
+
+	*id = NULL;
+	if (*text)
+		container_walk(root, look_at, &search);
+	if (search.count == 1 && search.id) {
+		*id = search.id;
+		return 0;
+	}
+	free(search.id);
+	if (search.count > 1)
+		return error_set_usage(error, "'%.80s' begins %u ids; give more of one", text,
+				       search.count);
+	return error_set(error, ENOENT, "container '%.80s' does not exist", text);
+}
+
+int container_open_log(const struct container *container, bool append, struct error *error)
+{
+	int flags = append ? O_WRONLY | O_APPEND | O_CREAT : O_RDONLY;
+	int fd = openat(container->directory, LOG, flags | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (fd < 0 && errno == ENOENT)
+		return error_set(error, ENOENT,
+				 "container '%s' has no log: its output goes to whoever created it",
+				 container->id);
+	return fd < 0 ? error_set_errno(error, errno, "the log of '%s'", container->id) : fd;
 }
 
 /* Through /proc the path is short enough, whatever the root. */

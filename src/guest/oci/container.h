@@ -89,6 +89,18 @@ int container_remove(const struct container *container, int root, struct error *
 int container_walk(int root, int (*visit)(const struct container *container, void *context),
 		   void *context);
 
+/*
+ * Finds the container that a person means: with the id @text, or the only one whose id begins with
+ * it. Returns 0 with *id set, owned by the caller, or a negative errno with *error set.
+ */
+int container_find(int root, const char *text, char **id, struct error *error);
+
+/*
+ * Opens the log of a container that is in the background: to append to it, which makes it, or to
+ * read. Returns it or a negative errno with *error set.
+ */
+int container_open_log(const struct container *container, bool append, struct error *error);
+
 /* Makes the guest's control socket, which listens. Returns it or a negative errno with *error. */
 int container_listen(const struct container *container, struct error *error);
 

@@ -164,6 +164,20 @@ static int take_terminal(const char *console_socket, struct error *error)
 	return 0;
 }
 
+/* Has the output in the container's log. */
+static int open_log(const struct creation *creation, struct error *error)
+{
+	cleanup_fd int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	cleanup_fd int output = container_open_log(&creation->container, true, error);
+
+	if (output < 0)
+		return output;
+	if (input < 0 || dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
+	    dup2(output, STDERR_FILENO) < 0)
+		return error_set_errno(error, errno, "cannot open the log");
+	return 0;
+}
+
 /* Returns the exit status, or a negative errno with *error set. */
 static int run_guest(struct creation *creation, struct error *error)
 {
@@ -177,6 +191,8 @@ static int run_guest(struct creation *creation, struct error *error)
 
 	/* Signals to the creator's group are not for the guest. */
 	setsid();
+	if (result == 0 && creation->request->logged)
+		result = open_log(creation, error);
 	if (result == 0 && creation->request->console_socket)
 		result = take_terminal(creation->request->console_socket, error);
 	if (result == 0)
@@ -283,8 +299,14 @@ static int read_bundle(struct creation *creation, struct error *error)
 	struct guest_config *config = &creation->config;
 	const char *id = creation->request->id;
 	json_t *hooks, *annotations;
-	int result = bundle_read(container->bundle, config, &creation->bundle, error);
+	int result;
 
+	if (creation->request->config) {
+		*config = *creation->request->config;
+		*creation->request->config = (struct guest_config){0};
+		return 0;
+	}
+	result = bundle_read(container->bundle, config, &creation->bundle, error);
 	if (result < 0)
 		return result;
 	hooks = json_object_get(creation->bundle, "hooks");

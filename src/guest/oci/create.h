@@ -5,13 +5,22 @@
 #ifndef AVP_GUEST_OCI_CREATE_H
 #define AVP_GUEST_OCI_CREATE_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
+#include "guest/config/config.h"
 
 struct container_request {
 	const char *id;
 	const char *bundle;	    /* the directory */
 	const char *pid_file;	    /* gets the process; or NULL */
 	const char *console_socket; /* gets the terminal (SCM_RIGHTS); NULL: there is none */
+	/*
+	 * A guest that guest_config_check has accepted, emptied by the call, instead of that of the
+	 * bundle; then the container has no hooks and annotations. NULL: the bundle is read.
+	 */
+	struct guest_config *config;
+	bool logged; /* output goes to the container's log, and there is no input */
 };
 
 /* The exit status of a supervisor whose guest was killed, like a process that SIGKILL ends. */

@@ -77,6 +77,21 @@ int host_process_signal(const struct host_process *process, int signal_number)
 	return pidfd_send_signal(fd, signal_number, NULL, 0) < 0 ? -errno : 0;
 }
 
+int host_process_wait(const struct host_process *process, int limit_ms)
+{
+	struct pollfd ended = {.events = POLLIN};
+	cleanup_fd int fd = open_process(process);
+	int result;
+
+	if (fd < 0)
+		return fd;
+	ended.fd = fd;
+	do {
+		result = poll(&ended, 1, limit_ms);
+	} while (result < 0 && errno == EINTR);
+	return result ? 0 : -ETIMEDOUT;
+}
+
 size_t host_process_list(pid_t pid, pid_t *pids, size_t size)
 {
 	size_t count = 0;

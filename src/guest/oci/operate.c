@@ -138,6 +138,19 @@ int container_kill(int root, const char *id, int signal_number, struct error *er
 	return result < 0 ? error_set_errno(error, -result, "cannot kill '%s'", id) : 0;
 }
 
+int container_stop(int root, const char *id, struct error *error)
+{
+	cleanup_container struct container container;
+	int result = container_load(&container, root, id, error);
+
+	if (result == 0)
+		result = container_kill(root, id, SIGTERM, error);
+	if (result < 0)
+		return result;
+	host_process_wait(&container.process, -1);
+	return 0;
+}
+
 /* Asks for what is possible only in one status. */
 static int change(int root, const char *id, const char *verb, enum container_status needed,
 		  struct error *error)

@@ -32,4 +32,9 @@ int container_resume(int root, const char *id, struct error *error);
  */
 int container_delete(int root, const char *id, bool force, struct error *error);
 
+/*
+ * Has the guest shut down, as container_kill with SIGTERM, and waits for its end.
+ */
+int container_stop(int root, const char *id, struct error *error);
+
 #endif

@@ -272,8 +272,8 @@ static void bash_completes_by_the_tables(void **state)
 
 	assert_string_equal(complete(&scratch, "avp ru"), "run ");
 	check_part(complete(&scratch, "avp \"\""),
-		   "device doctor events features help kill list monitor pause ps resume run "
-		   "service spec start state ");
+		   "device doctor events features help kill list logs monitor pause ps resume run "
+		   "service spec start state stop ");
 	assert_null(strstr(complete(&scratch, "avp \"\""), "document"));
 	assert_string_equal(complete(&scratch, "avp --log-l"), "--log-level ");
 	assert_string_equal(complete(&scratch, "avp --log-level \"\""),
@@ -320,7 +320,7 @@ static void bash_completes_by_the_tables(void **state)
 	/* After help come only names of subcommands, at every depth. */
 	check_part(complete(&scratch, "avp help \"\""),
 		   "conform control create delete device doctor events features help kill list "
-		   "monitor pause ps resume run service spec start state ");
+		   "logs monitor pause ps resume run service spec start state stop ");
 	assert_string_equal(complete(&scratch, "avp help device bl"), "block ");
 	check_part(complete(&scratch, "avp help device \"\""), "block can console entropy net ");
 	/* The guests that run, and what they can be asked for. */

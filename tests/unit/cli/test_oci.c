@@ -454,6 +454,65 @@ static void write_bundle_with(const char *point, const char *name, const char *m
 	write_bundle(hooks);
 }
 
+/* By hand: in the background, its log, short ids, and an orderly end. */
+static void test_in_the_background(void **state)
+{
+	pid_t follower;
+
+	check("run -d --name c2 @", 0);
+	assert_string_equal(text, "c2\n");
+	check("run --detach --engine qemu --kernel @/kernel --name c1 --stop-timeout 5", 0);
+	check_refused("run -d --name c1 @", 1, "container with id exists: c1");
+	check_refused("logs c", 2, "'c' begins 2 ids");
+	check_refused("logs x", 1, "container 'x' does not exist");
+	follower = begin("logs -f c2");
+	/* The process that ends is the container's; it is still this test's child. */
+	check("stop c2", 0);
+	assert_int_equal(finish(follower), 0);
+	check("logs c2", 0);
+	assert_non_null(strstr(text, "hello"));
+	assert_non_null(strstr(text, "the guest powered off on request"));
+	check_refused("stop c2", 1, "container not running");
+	check("delete c2", 0);
+	/* Now it is the only one. */
+	check("stop c", 0);
+	check("delete --force c1", 0);
+	bring("running");
+	check_refused("logs c", 1, "container 'c' has no log");
+	check("delete --force c", 0);
+	check("run -x @", 2);
+	check("stop", 2);
+}
+
+/* As container tools call run. */
+static void test_run_of_a_tool(void **state)
+{
+	pid_t pid;
+
+	fake_qemu_set("poweroff", "QEMU emulator version 7.2.22");
+	check("run --bundle @ --pid-file @/pid c", 0);
+	check_status("");
+	fake_qemu_set("panic", "QEMU emulator version 7.2.22");
+	check("run --bundle @ c", 3);
+	fake_qemu_set("powerdown", "QEMU emulator version 7.2.22");
+	check("run --bundle @ --detach --no-new-keyring c", 0);
+	rename(scratch_path(&scratch, "output"), scratch_path(&scratch, "console"));
+	check_status("running");
+	wait_for_guest("console");
+	check("delete --force c", 0);
+	/* A signal is passed on. */
+	pid = begin("run --bundle @ c");
+	wait_for_guest("output");
+	kill(pid, SIGTERM);
+	assert_int_equal(finish(pid), 0);
+	check_status("");
+	check("run --bundle @", 2);
+	write_hook("fails", "exit 3");
+	write_bundle_with("poststart", "fails", "");
+	check("run --bundle @ c", 1);
+	check_status("");
+}
+
 static void test_hooks(void **state)
 {
 	static const char *const points[] = {"prestart",       "createRuntime", "createContainer",
@@ -868,6 +927,8 @@ int main(int argc, char **argv)
 		TEST(test_ids),
 		TEST(test_one_of_several_gets_the_id),
 		TEST(test_lists),
+		TEST(test_in_the_background),
+		TEST(test_run_of_a_tool),
 		TEST(test_hooks),
 		TEST(test_hooks_that_fail),
 		TEST(test_a_foreign_process),
