@@ -175,25 +175,32 @@ static int run_create(const struct command_call *call, struct error *error)
 	return create(call, call->options[0], call->operands[0], error);
 }
 
-/* Waits for the end of the container, whose process is a child, and passes signals on to it. */
-static int wait_for_end(int root, const char *id, struct error *error)
+/* The signals that a container in the foreground is to get. */
+static void block_signals(sigset_t *signals)
+{
+	sigemptyset(signals);
+	sigaddset(signals, SIGCHLD);
+	sigaddset(signals, SIGTERM);
+	sigaddset(signals, SIGINT);
+	sigaddset(signals, SIGHUP);
+	sigaddset(signals, SIGQUIT);
+	sigprocmask(SIG_BLOCK, signals, NULL);
+}
+
+/*
+ * Waits for the end of the container, whose process is a child, and passes on @signals, which are
+ * blocked.
+ */
+static int wait_for_end(int root, const char *id, const sigset_t *signals, struct error *error)
 {
 	cleanup_container struct container container;
 	int result = container_load(&container, root, id, error), status, number;
-	sigset_t signals;
 	struct error ignored;
 
 	if (result < 0)
 		return result;
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGCHLD);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGHUP);
-	sigaddset(&signals, SIGQUIT);
-	sigprocmask(SIG_BLOCK, &signals, NULL);
 	while (waitpid(container.process.pid, &status, WNOHANG) == 0)
-		if (sigwait(&signals, &number) == 0 && number != SIGCHLD)
+		if (sigwait(signals, &number) == 0 && number != SIGCHLD)
 			container_kill(root, id, number, &ignored);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
@@ -204,15 +211,19 @@ int oci_run(const struct command_call *call, const struct oci_create_options *op
 	int result = create(call, options, id, error), status;
 	cleanup_fd int root = result < 0 ? result : oci_open_root(call, error);
 	struct error ignored;
+	sigset_t signals;
 
 	if (root < 0)
 		return root;
+	/* From here on, one that comes must not end this process and leave the guest. */
+	if (!options->detach)
+		block_signals(&signals);
 	result = container_start(root, id, error);
 	if (result < 0)
 		container_delete(root, id, true, &ignored);
 	if (result < 0 || options->detach)
 		return result;
-	status = wait_for_end(root, id, error);
+	status = wait_for_end(root, id, &signals, error);
 	result = container_delete(root, id, true, error);
 	return result < 0 ? result : status;
 }

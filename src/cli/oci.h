@@ -18,8 +18,8 @@ struct oci_create_options {
 extern const struct option_row oci_create_rows[];
 
 /*
- * `avp run --bundle DIR ID`, as container tools call it: creates and starts a container, and, unless
- * it is detached, waits for its end and removes it. Returns its exit status.
+ * `avp run --bundle DIR ID`, as container tools call it: creates and starts a container, and,
+ * unless it is detached, waits for its end and removes it. Returns its exit status.
  */
 int oci_run(const struct command_call *call, const struct oci_create_options *options,
 	    const char *id, struct error *error);

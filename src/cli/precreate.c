@@ -111,7 +111,7 @@ static int add_annotations(json_t *config, const json_t *vm, const json_t *avp, 
 	return result < 0 ? result : annotate(config, BUNDLE_ANNOTATION, avp, error);
 }
 
-/* Does what the annotation of @config says: it is the object `vm`, or the path of a file with it. */
+/* Does what the annotation says: it is the object `vm`, or the path of a file with it. */
 static int change(json_t *config, const char *text, struct error *error)
 {
 	const char *root =

@@ -38,7 +38,9 @@ bool host_process_lives(const struct host_process *process);
  */
 int host_process_signal(const struct host_process *process, int signal_number);
 
-/* Waits for its end, @limit_ms at most (-1: for ever). Returns 0, -ETIMEDOUT or -ESRCH: it had ended. */
+/*
+ * Waits for its end, @limit_ms at most (-1: for ever). Returns 0; -ESRCH, it had ended; -ETIMEDOUT.
+ */
 int host_process_wait(const struct host_process *process, int limit_ms);
 
 /* The most processes of one guest that host_process_list finds. */
