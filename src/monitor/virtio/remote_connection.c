@@ -398,6 +398,7 @@ int remote_open(struct remote_device *remote, const char *name, const struct rem
 		.connection = {-1, handle_connection, remote},
 		.backend = {-1, handle_backend, remote},
 		.release = {-1, handle_release, remote},
+		.as_new = true,
 		.pause_ms = RETRY_FIRST_MS,
 		.hang_up_fd = -1,
 	};

@@ -125,6 +125,8 @@ static int handle_map(void *context, const struct vhost_shmem_map *map, int fd)
 {
 	struct remote_device *remote = context;
 
+	/* The next reset has to end it in the process, too. */
+	remote->as_new = false;
 	return shared_memory_map(&remote->shared_memory, map, fd);
 }
 

@@ -108,7 +108,7 @@ struct remote_device {
 	uint8_t config[DEVICE_SHAPE_CONFIG_MAX];
 	bool memory_sent; /* this process was sent guest memory */
 	bool rings_sent;  /* it was told to start rings, or will be next */
-	bool as_new;	  /* it was reset, and no driver has set it up since */
+	bool as_new;	  /* since its start or reset no driver set it up, and it mapped nothing */
 
 	/* What the driver has set up. */
 	bool started;

@@ -317,16 +317,13 @@ void transport_reset_queue(struct transport *transport, uint32_t index)
 
 static void reset(struct transport *transport)
 {
-	bool used = transport->status;
-
 	for (uint16_t i = 0; i < transport->remote.queue_count; i++) {
 		if (transport->hypervisor)
 			detach_queue(transport, i);
 		transport->queues[i] = (struct transport_queue){.size = 0};
 	}
 	transport->status = 0;
-	if (used)
-		remote_reset(&transport->remote);
+	remote_reset(&transport->remote);
 	transport->driver_features = 0;
 	transport->unknown_features = false;
 	transport->config_interrupt = false;

@@ -353,6 +353,33 @@ static void test_shared_memory(void **state)
 	close(second);
 }
 
+/* What a process maps, or the guest writes, before a driver has set a status ends with a reset. */
+static void test_shared_memory_at_status_0(void **state)
+{
+	struct board *board = *state;
+	char *window = (char *)board->fake.windows[1].host + 0x1000;
+	int file = memfd_create("file", MFD_CLOEXEC);
+
+	assert_int_equal(pwrite(file, "file", 5, 0), 5);
+	assert_int_equal(ftruncate(file, 0x2000), 0);
+	for (int i = 0; i < 2; i++) {
+		unsigned int before = atomic_load(&board->rig.test.resets);
+
+		assert_int_equal(map_and_wait(board, file), 0);
+		assert_string_equal(window, "file");
+		board_put(board, VIRTIO_MMIO_STATUS, 0);
+		assert_string_equal(window, "");
+		/* The process has to know. */
+		assert_int_equal(atomic_load(&board->rig.test.resets), before + 1);
+	}
+	/* Of blank memory, and by the reset of the machine. */
+	strcpy(window, "secret");
+	virtio_mmio_detach(board->transport);
+	virtio_mmio_attach(board->transport, &board->fake.hypervisor);
+	assert_string_equal(window, "");
+	close(file);
+}
+
 /* What is mapped ends with a device that no process can go on with, before the driver's reset. */
 static void test_shared_memory_of_a_device_that_is_given_up(void **state)
 {
@@ -452,6 +479,7 @@ int main(void)
 		BOARD_TEST(test_requests_are_not_repeated),
 		BOARD_TEST(test_requests_are_not_repeated_after_a_set_up),
 		BOARD_TEST(test_shared_memory),
+		BOARD_TEST(test_shared_memory_at_status_0),
 		BOARD_TEST(test_shared_memory_of_a_device_that_is_given_up),
 		BOARD_TEST(test_other_regions),
 		BOARD_TEST(test_the_process_hangs),
