@@ -256,10 +256,26 @@ static bool takes_backend_messages(const struct vhost_client *client)
 }
 
 /*
+ * Handles what is in the backend channel: all of it, or what the first of the deadline and the room
+ * for misses allows. Returns 1 when there may be more.
+ */
+static int drain_backend(struct vhost_client *client, int64_t deadline, struct error *error)
+{
+	int ret;
+
+	do
+		ret = take_backend_messages(client, error);
+	while (ret > 0 && takes_backend_messages(client) && clock_now_ms() < deadline);
+	if (ret < 0)
+		error_prefix(error, "backend channel");
+	return ret;
+}
+
+/*
  * Waits until a message is complete in the channel, and meanwhile handles the backend channel: the
  * other side may not answer before its own message there has been handled. What it sent there
  * before its answer is handled before the answer counts: after a reset, for example, nothing may
- * come that it requested before.
+ * come that it requested before. Behind more misses than there is room for, it may.
  */
 static int wait_for_message(struct vhost_client *client, int64_t deadline, struct error *error)
 {
@@ -273,11 +289,13 @@ static int wait_for_message(struct vhost_client *client, int64_t deadline, struc
 
 		if (found < 0)
 			return found;
-		ret = take_backend_messages(client, error);
-		if (ret < 0) {
-			error_prefix(error, "backend channel");
+		ret = drain_backend(client, deadline, error);
+		if (ret < 0)
 			return ret;
-		}
+		if (ret > 0 && takes_backend_messages(client))
+			return error_set(error, ETIMEDOUT,
+					 "the device process does not stop sending on the backend "
+					 "channel");
 		if (found == VHOST_RECEIVE_MESSAGE)
 			return 0;
 		if (found == VHOST_RECEIVE_END)

@@ -233,6 +233,27 @@ static void requests_before_an_answer_come_before_it(void **state)
 	assert_int_equal(fixture->maps, 1);
 }
 
+/* More than are handled in one portion. */
+static void many_requests_before_an_answer(void **state)
+{
+	struct fake_fixture *fixture = *state;
+	struct raw_message unmap = map_request(VHOST_USER_BACKEND_SHMEM_UNMAP);
+	struct raw_message reply = raw_state(VHOST_USER_GET_VRING_BASE, 1, 77);
+	struct error error;
+
+	unmap.flags = VHOST_FLAG_VERSION;
+	reply.flags |= VHOST_FLAG_REPLY;
+	fake_run(fixture);
+	assert_done(vhost_client_negotiate(fixture->client, &fake_ops, fixture, &error), &error);
+	fixture->fake.spoil = SPOIL_SILENCE;
+	fixture->fake.spoil_id = VHOST_USER_GET_VRING_BASE;
+	for (int i = 0; i < 150; i++)
+		assert_true(raw_send(fixture->fake.backend, &unmap));
+	assert_true(raw_send(fixture->fake.socket, &reply));
+	assert_done(do_stop(fixture->client, &error), &error);
+	assert_int_equal(fixture->unmaps, 150);
+}
+
 static void requests_wait_for_the_end_of_negotiation(void **state)
 {
 	struct fake_fixture *fixture = *state;
@@ -373,6 +394,7 @@ int main(void)
 		fake_test(shmem_requests_are_answered),
 		fake_test(requests_are_answered_during_a_call),
 		fake_test(requests_before_an_answer_come_before_it),
+		fake_test(many_requests_before_an_answer),
 		fake_test(requests_wait_for_the_end_of_negotiation),
 		fake_test(requests_without_the_feature_break_the_connection),
 		fake_test(a_flood_of_requests_is_handled_in_portions),
