@@ -208,7 +208,7 @@ static const struct virtio_device_class disk_class = {
 static void make(struct disk *disk, uint64_t features, uint64_t sectors, uint16_t queues)
 {
 	disk->sectors = sectors;
-	/* Twice as many, for the host may resize it; one more, for a command that erases too much. */
+	/* Twice as many, for the host may resize it; one more, for what a faulty command erases. */
 	disk->data = pages_get((2 * sectors + 1) * SECTOR);
 	disk->config.capacity = sectors;
 	disk->config.size_max = SEGMENT_SIZE;

@@ -156,7 +156,7 @@ static void test_others(void **state)
 
 	for (size_t i = 0; i < sizeof(greetings) / sizeof(greetings[0]); i++)
 		expect(join(greetings[i], "ok\n", LIMIT_MS, &error), -EPROTO, &error,
-		       "is not a service of this version");
+		       "does not speak version 1 of the interface");
 	assert_true(join("HTTP/1.1 400 Bad Request\r\n", "ok\n", LIMIT_MS, &error) < 0);
 	assert_non_null(strstr(error.message, path));
 	expect(join(NULL, NULL, LIMIT_MS, &error), -EPIPE, &error, "has closed the connection");
