@@ -41,6 +41,14 @@ void oci_write_bundle(const char *more)
 	scratch_write(&oci_scratch, "config.json", config, (size_t)length);
 }
 
+void oci_become_qemu(char **argv)
+{
+	int status = fake_qemu_main(argv);
+
+	fflush(stdout);
+	_exit(status);
+}
+
 int oci_set_up(void **state)
 {
 	scratch_make(&oci_scratch);

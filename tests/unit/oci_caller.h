@@ -25,6 +25,12 @@ extern struct oci_meets {
 	int leaked;	   /* a descriptor; 0: none */
 } oci_meets;
 
+/*
+ * For main(): does what fake_qemu_main does. The sandbox of a supervisor forbids ptrace(2), which
+ * LeakSanitizer needs at a normal exit.
+ */
+_Noreturn void oci_become_qemu(char **argv);
+
 /* For cmocka: a scratch directory with a bundle, and later nothing of any guest. */
 int oci_set_up(void **state);
 int oci_tear_down(void **state);

@@ -321,6 +321,6 @@ int main(int argc, char **argv)
 	};
 
 	if (fake_qemu_called(argv))
-		return fake_qemu_main(argv);
+		oci_become_qemu(argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
