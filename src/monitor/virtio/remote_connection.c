@@ -179,8 +179,8 @@ static bool loses_requests(const struct remote_device *remote)
 }
 
 /*
- * No process can go on where the last one stopped: the device is given up, until its driver resets
- * it.
+ * This process cannot go on where the last one stopped: the device is given up until its driver
+ * resets it. A driver that has not started it yet learns that when it has.
  */
 static void give_up_device(struct remote_device *remote)
 {
@@ -188,7 +188,8 @@ static void give_up_device(struct remote_device *remote)
 	/* Also what the process that refuses has mapped itself. */
 	shared_memory_inherit(&remote->shared_memory);
 	shared_memory_disinherit(&remote->shared_memory);
-	remote->events->needs_reset(remote->context);
+	if (remote->started)
+		remote->events->needs_reset(remote->context);
 }
 
 /*
@@ -238,8 +239,11 @@ static bool connect_again(struct remote_device *remote, struct error *error)
 	if (!client)
 		return false;
 	pthread_mutex_lock(&remote->lock);
-	back = replaces(remote, client, &regions, error) &&
-	       set_up_again(remote, client, error) == 0;
+	back = replaces(remote, client, &regions, error);
+	/* A later process may be right, but the driver cannot wait for it. */
+	if (!back)
+		give_up_device(remote);
+	back = back && set_up_again(remote, client, error) == 0;
 	if (back) {
 		remote->client = client;
 		log_line(LOG_INFO, REMOTE_COMPONENT, "%s: attached again", remote->name);
