@@ -334,6 +334,8 @@ static int config_write(struct virtio_device *device, size_t offset, const void 
 	    !virtio_has_feature(device, VIRTIO_BLK_F_CONFIG_WCE))
 		return -EPERM;
 	block->config.wce = value;
+	/* A frontend need not send it to the next process, and QEMU does not. */
+	virtio_device_keep_state(device);
 	return 0;
 }
 

@@ -514,6 +514,34 @@ static void test_writeback_toggle(void **state)
 	block_rig_stop(f);
 }
 
+static unsigned int kept;
+
+static void note_keep(struct virtio_device *device)
+{
+	kept++;
+	assert_int_equal(((struct block_device *)device)->config.wce, 0);
+}
+
+/* A driver's choice of the cache outlives the process; a write that is refused changes nothing. */
+static void test_choice_is_kept(void **state)
+{
+	static const struct virtio_transport_ops transport = {.keep_state = note_keep};
+	const size_t at = offsetof(struct virtio_blk_config, wce);
+	struct block_rig *f = block_rig_start();
+	struct virtio_device *device = &f->block.device;
+	uint8_t value = 0;
+
+	(void)state;
+	kept = 0;
+	device->transport = &transport;
+	assert_int_equal(virtio_device_config_write(device, at, &value, 1), 0);
+	assert_int_equal(kept, 1);
+	value = 2;
+	assert_int_equal(virtio_device_config_write(device, at, &value, 1), -EPERM);
+	assert_int_equal(kept, 1);
+	block_rig_stop(f);
+}
+
 /* A driver's choice of the cache moves; a disk of another kind does not take it. */
 static void test_state(void **state)
 {
@@ -611,6 +639,7 @@ int main(void)
 		cmocka_unit_test(test_not_negotiated_ranges),
 		cmocka_unit_test(test_cache_modes),
 		cmocka_unit_test(test_writeback_toggle),
+		cmocka_unit_test(test_choice_is_kept),
 		cmocka_unit_test(test_state),
 		cmocka_unit_test(test_flush),
 		cmocka_unit_test(test_errors_of_the_backend),
