@@ -108,8 +108,8 @@ static void test_refused_lines(void **state)
 		"a b=\"\\ud800\"",
 		"a b=\"\\ud800\\u0041\"",
 		"a b=\"\\ude00\"",
-		"a b=0 c=0 d=0 e=0 f=0 g=0 h=0 i=0 j=0 k=0 l=0 m=0 n=0 o=0 p=0 q=0 r=0 "
-		"s=0 t=0 u=0 v=0 w=0 x=0 y=0 z=0",
+		("a b=0 c=0 d=0 e=0 f=0 g=0 h=0 i=0 j=0 k=0 l=0 m=0 n=0 o=0 p=0 q=0 r=0 "
+		 "s=0 t=0 u=0 v=0 w=0 x=0 y=0 z=0"),
 	};
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
