@@ -81,13 +81,16 @@ const struct option_group oci_root_groups[] = {
 static void reset_process(void)
 {
 	const struct sigaction standard = {.sa_handler = SIG_DFL};
+	const char *path = getenv("PATH");
 	sigset_t none;
 
 	for (int number = 1; number < NSIG; number++)
 		sigaction(number, &standard, NULL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 0);
+	/* An empty one would mean the current directory. */
+	if (!path || !*path)
+		setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
 }
 
 int oci_open_root(const struct command_call *call, struct error *error)
