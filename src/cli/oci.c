@@ -204,7 +204,7 @@ static int wait_for_end(int root, const char *id, const sigset_t *signals, struc
 		return result;
 	while (waitpid(container.process.pid, &status, WNOHANG) == 0)
 		if (sigwait(signals, &number) == 0 && number != SIGCHLD)
-			container_kill(root, id, number, &ignored);
+			container_kill(root, id, number, false, &ignored);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
@@ -430,7 +430,8 @@ static const struct option_row kill_rows[] = {
 		.name = "all",
 		.type = OPTION_FLAG,
 		.offset = offsetof(struct kill_options, all),
-		.help = IGNORED ": all processes of a guest end with it",
+		.help = "it is not an error that the container has stopped; all processes of a "
+			"guest end with it anyway",
 	},
 	{.name = NULL},
 };
@@ -460,6 +461,7 @@ static int parse_signal(const char *text)
 
 static int run_kill(const struct command_call *call, struct error *error)
 {
+	const struct kill_options *options = call->options[0];
 	const char *text = call->operand_count > 1 ? call->operands[1] : "TERM";
 	int number = parse_signal(text);
 	cleanup_fd int root = -1;
@@ -470,7 +472,8 @@ static int run_kill(const struct command_call *call, struct error *error)
 				       "TERM",
 				       text);
 	root = oci_open_root(call, error);
-	return root < 0 ? root : container_kill(root, call->operands[0], number, error);
+	return root < 0 ? root :
+			  container_kill(root, call->operands[0], number, options->all, error);
 }
 
 const struct command command_kill = {

@@ -116,7 +116,7 @@ static int translate_signal(int number, struct error *error)
 	}
 }
 
-int container_kill(int root, const char *id, int signal_number, struct error *error)
+int container_kill(int root, const char *id, int signal_number, bool all, struct error *error)
 {
 	cleanup_container struct container container;
 	int result = container_load(&container, root, id, error);
@@ -126,6 +126,9 @@ int container_kill(int root, const char *id, int signal_number, struct error *er
 	if (result < 0)
 		return result;
 	status = container_status(&container);
+	/* A shim ends all that may be left of a container once that has stopped. */
+	if (status == CONTAINER_STOPPED && all)
+		return 0;
 	if (status == CONTAINER_STOPPED || status == CONTAINER_CREATING)
 		return refuse_status(&container, "kill", status, error);
 	translated = translate_signal(signal_number, error);
@@ -144,7 +147,7 @@ int container_stop(int root, const char *id, struct error *error)
 	int result = container_load(&container, root, id, error);
 
 	if (result == 0)
-		result = container_kill(root, id, SIGTERM, error);
+		result = container_kill(root, id, SIGTERM, false, error);
 	if (result < 0)
 		return result;
 	host_process_wait(&container.process, -1);

@@ -18,9 +18,9 @@ int container_start(int root, const char *id, struct error *error);
  * Delivers a signal to the guest of a container that is created, running or paused: SIGKILL ends
  * it, and on return no process is left of it; signals that would stop or continue a process are
  * refused or have no effect; all others are the request to shut down. 0 is a test whether it is
- * there.
+ * there. With @all it is not an error that a container has stopped.
  */
-int container_kill(int root, const char *id, int signal_number, struct error *error);
+int container_kill(int root, const char *id, int signal_number, bool all, struct error *error);
 
 /* Pauses the guest of a running container; has that of a paused one continue. */
 int container_pause(int root, const char *id, struct error *error);
