@@ -243,7 +243,7 @@ int oci_run_detached(const struct command_call *call, struct guest_config *confi
 	};
 	cleanup_fd int root = oci_open_root(call, error);
 	struct error ignored;
-	int result = root;
+	int result;
 
 	if (root < 0)
 		return root;

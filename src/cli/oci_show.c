@@ -295,7 +295,7 @@ static int print_stats(const struct command_call *call, struct error *error)
 {
 	cleanup_container struct container container = CONTAINER_NONE;
 	const uint64_t tick_ns = UINT64_C(1000000000) / (uint64_t)sysconf(_SC_CLK_TCK);
-	uint64_t memory = 0, ticks = 0;
+	uint64_t memory = 0, time_ns = 0;
 	pid_t pids[HOST_PROCESS_TREE];
 	cleanup_json json_t *json = NULL;
 	size_t count = 0;
@@ -307,13 +307,13 @@ static int print_stats(const struct command_call *call, struct error *error)
 		struct host_process_stat stat;
 
 		if (host_process_read(pids[i], &stat))
-			ticks += stat.ticks;
+			time_ns += stat.ticks * tick_ns;
 		memory += read_private_memory(pids[i]);
 	}
 	json = json_pack("{s:s, s:s, s:{s:{s:{s:I}}, s:{s:{s:I}}, s:{s:i}}}", "type", "stats", "id",
-			 container.id, "data", "cpu", "usage", "total",
-			 (json_int_t)(ticks * tick_ns), "memory", "usage", "usage",
-			 (json_int_t)memory, "pids", "current", (int)count);
+			 container.id, "data", "cpu", "usage", "total", (json_int_t)time_ns,
+			 "memory", "usage", "usage", (json_int_t)memory, "pids", "current",
+			 (int)count);
 	result = print_json(json, JSON_COMPACT, error);
 	fflush(stdout);
 	return result;
