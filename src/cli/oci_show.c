@@ -129,11 +129,12 @@ static void print_table(const json_t *list)
 	}
 	printf("%-*s  %7s  %-8s  %-20s  %-8s  %s\n", width, "ID", "PID", "STATUS", "CREATED",
 	       "OWNER", "BUNDLE");
-	json_array_foreach(list, i, state)
+	json_array_foreach(list, i, state) {
 		printf("%-*s  %7d  %-8s  %-20s  %-8s  %s\n", width, get_text(state, "id"),
 		       (int)json_integer_value(json_object_get(state, "pid")),
 		       get_text(state, "status"), get_text(state, "created"),
 		       get_text(state, "owner"), get_text(state, "bundle"));
+	}
 }
 
 static int run_list(const struct command_call *call, struct error *error)
@@ -153,8 +154,9 @@ static int run_list(const struct command_call *call, struct error *error)
 	if (!options->quiet)
 		print_table(list);
 	else
-		json_array_foreach(list, i, state)
+		json_array_foreach(list, i, state) {
 			puts(get_text(state, "id"));
+		}
 	return 0;
 }
 

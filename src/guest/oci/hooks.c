@@ -79,8 +79,9 @@ static void add_strings(struct arguments *arguments, const json_t *list)
 	const json_t *item;
 	size_t i;
 
-	json_array_foreach(list, i, item)
+	json_array_foreach(list, i, item) {
 		arguments_add(arguments, json_string_value(item));
+	}
 }
 
 /* A file with the text, at its start; a pipe might be left unread. */
