@@ -108,10 +108,14 @@ static bool write_message(struct virtio_device *device, uint16_t index, uint32_t
 	return true;
 }
 
+/*
+ * A process that dies before it has kept what it sent leads to the same message again, which is
+ * better than none: a port that was not added cannot be used.
+ */
 static void send_messages(struct console_device *console)
 {
-	if (multiport(console) && console->driver_ready)
-		event_queue_send(&console->messages);
+	if (multiport(console) && console->driver_ready && event_queue_send(&console->messages))
+		virtio_device_keep_state(&console->device);
 }
 
 /*
@@ -147,7 +151,11 @@ static bool transmit(struct console_device *console, uint16_t port)
 	struct virtio_request *request;
 	bool full = false;
 
-	console->ports[port].sent_at_stop = 0;
+	/* What is kept must not be taken for a part of a later request. */
+	if (console->ports[port].sent_at_stop > 0) {
+		console->ports[port].sent_at_stop = 0;
+		virtio_device_keep_state(&console->device);
+	}
 	for_each_request(request, queue) {
 		if (request->readable.left > REQUEST_MAX) {
 			virtio_device_fault(&console->device, queue, "request longer than 16 MiB");
@@ -197,23 +205,28 @@ static bool receive(struct console_device *console, uint16_t port)
 }
 
 /*
- * Writes the pending bytes of emergency writes. Returns true when the stream has no room for all.
+ * Writes the pending bytes of emergency writes, and keeps what is left of them. Returns true when
+ * the stream has no room for all.
  */
 static bool write_emergency(struct console_device *console)
 {
 	struct console_stream *stream = console->ports[0].setup.stream;
+	bool full = false;
 
-	while (console->emergency_count > 0 && stream->connected) {
+	if (console->emergency_count == 0)
+		return false;
+	while (console->emergency_count > 0 && stream->connected && !full) {
 		struct virtio_segment segment = {console->emergency, console->emergency_count};
 		size_t written = stream->ops->write(stream, &segment, 1);
 
-		if (written == 0 && stream->connected)
-			return true;
+		full = written == 0 && stream->connected;
 		console->emergency_count -= (uint16_t)written;
 		memmove(console->emergency, console->emergency + written, console->emergency_count);
 	}
-	console->emergency_count = 0;
-	return false;
+	if (!full)
+		console->emergency_count = 0;
+	virtio_device_keep_state(&console->device);
+	return full;
 }
 
 /* Moves bytes both ways, and watches the stream for more. */
@@ -289,7 +302,8 @@ static void take_message(struct console_device *console,
 
 /*
  * After a restart of the device process the driver has already said DEVICE_READY to the previous
- * one. Which ports were open is not known: treat all as open, and send their state again.
+ * one. If no state was kept, for want of a record, it is not known which ports were open: treat all
+ * as open, and send their state again.
  */
 static void recover(struct console_device *console)
 {
@@ -330,8 +344,9 @@ static void take_messages(struct console_device *console, struct virtqueue *queu
 			virtio_device_fault(&console->device, queue, "control message too short");
 			return;
 		}
-		virtqueue_push(queue, request);
 		take_message(console, &message);
+		virtio_device_keep_state(&console->device);
+		virtqueue_push(queue, request);
 	}
 	virtqueue_notify(queue);
 }

@@ -561,6 +561,7 @@ static void test_hostile_messages(void **state)
 	stop(f);
 }
 
+/* Without a state from the process before. */
 static void test_process_that_was_started_again(void **state)
 {
 	static const unsigned int used[] = {CONTROL_TRANSMIT, CONTROL_RECEIVE, TRANSMIT, 4};
@@ -587,6 +588,129 @@ static void test_process_that_was_started_again(void **state)
 	}
 }
 
+/* What the process kept last, and whether it did so before the driver had its message back. */
+static uint8_t kept[DEVICE_STATE_MAX];
+static size_t kept_length;
+static bool kept_early;
+
+static void keep(struct virtio_device *device)
+{
+	int length = virtio_device_save(device, kept);
+
+	assert_true(length > 0);
+	kept_length = (size_t)length;
+	kept_early |= device->queue_count > CONTROL_TRANSMIT &&
+		      !device_rig_has_used(device->transport_context, CONTROL_TRANSMIT);
+}
+
+static void ignore_change(struct virtio_device *device)
+{
+}
+
+static const struct virtio_transport_ops keeping = {
+	.config_changed = ignore_change,
+	.keep_state = keep,
+};
+
+static void tell_and_keep(struct fixture *f, uint32_t id, uint16_t event, uint16_t value)
+{
+	kept_early = false;
+	tell(f, id, event, value);
+	assert_true(kept_early);
+}
+
+/* The next process knows which ports are open, and sends what was pending. */
+static void test_process_that_was_killed(void **state)
+{
+	struct fixture *f = start(3, MULTIPORT), *next = start(3, MULTIPORT);
+
+	(void)state;
+	f->console.device.transport = &keeping;
+	tell_and_keep(f, 0, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	offer_control(f, 2);
+	expect_told(f, 0, VIRTIO_CONSOLE_PORT_ADD, 0, 0);
+	expect_told(f, 1, VIRTIO_CONSOLE_PORT_ADD, 0, 0);
+	assert_int_equal(virtio_device_load(&next->console.device, kept, kept_length), 0);
+	assert_true(next->console.ports[1].added && !next->console.ports[2].added);
+	virtio_device_reset(&next->console.device);
+	tell_and_keep(f, 0, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	tell_and_keep(f, 1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	tell_and_keep(f, 1, VIRTIO_CONSOLE_PORT_OPEN, 0);
+
+	device_rig_stop(&next->rig);
+	device_rig_start(&next->rig, &next->console.device, MULTIPORT, 16);
+	assert_int_equal(virtio_device_load(&next->console.device, kept, kept_length), 0);
+	/* As rings that were used before this process started them. */
+	next->queues[CONTROL_TRANSMIT].setup.available_index = 3;
+	next->channels[0].input = next->channels[1].input = "input";
+	offer(next, RECEIVE, 16);
+	offer(next, 4, 16);
+	offer_control(next, 4);
+	expect_input(next, RECEIVE, "input");
+	assert_false(device_rig_has_used(&next->rig, 4));
+	expect_told(next, 0, VIRTIO_CONSOLE_PORT_OPEN, 1, 0);
+	expect_told(next, 1, VIRTIO_CONSOLE_PORT_OPEN, 1, 0);
+	expect_told(next, 2, VIRTIO_CONSOLE_PORT_ADD, 0, 0);
+	assert_false(device_rig_has_used(&next->rig, CONTROL_RECEIVE));
+	stop(f);
+	stop(next);
+}
+
+/* Starts a process that takes over what is kept. */
+static struct fixture *start_next(void)
+{
+	struct fixture *f = start(1, 0);
+
+	f->console.device.transport = &keeping;
+	assert_int_equal(virtio_device_load(&f->console.device, kept, kept_length), 0);
+	return f;
+}
+
+/* How much of a request was written is forgotten before it can be taken for a part of another. */
+static void test_part_of_a_request_is_not_kept(void **state)
+{
+	struct fixture *f = start(1, 0), *next;
+	uint16_t available, used;
+
+	(void)state;
+	f->channels[0].room = 2;
+	send(f, TRANSMIT, "abcd", 4);
+	virtio_device_stop_queue(&f->console.device, &f->queues[TRANSMIT], &available, &used);
+	keep(&f->console.device);
+	stop(f);
+	f = start_next();
+	send(f, TRANSMIT, "abcd", 4);
+	expect_output(f, 0, "cd");
+	next = start_next();
+	send(next, TRANSMIT, "1234", 4);
+	expect_output(next, 0, "1234");
+	stop(f);
+	stop(next);
+}
+
+/* Emergency writes that wait are kept until they are written. */
+static void test_emergency_writes_are_kept(void **state)
+{
+	const size_t at = offsetof(struct virtio_console_config, emerg_wr);
+	struct fixture *f = start(1, 0), *next;
+	uint32_t byte = '!';
+
+	(void)state;
+	f->console.device.transport = &keeping;
+	f->channels[0].room = 0;
+	assert_int_equal(virtio_device_config_write(&f->console.device, at, &byte, 4), 0);
+	next = start_next();
+	expect_output(next, 0, "!");
+	stop(next);
+	f->channels[0].room = CAPACITY;
+	console_stream_ready(&f->channels[0].stream);
+	expect_output(f, 0, "!");
+	next = start_next();
+	expect_output(next, 0, "");
+	stop(f);
+	stop(next);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -603,6 +727,9 @@ int main(void)
 		cmocka_unit_test(test_state),
 		cmocka_unit_test(test_hostile_messages),
 		cmocka_unit_test(test_process_that_was_started_again),
+		cmocka_unit_test(test_process_that_was_killed),
+		cmocka_unit_test(test_part_of_a_request_is_not_kept),
+		cmocka_unit_test(test_emergency_writes_are_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

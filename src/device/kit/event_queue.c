@@ -27,12 +27,15 @@ static bool send_event(struct event_queue *events, uint16_t source)
 	return true;
 }
 
-void event_queue_send(struct event_queue *events)
+bool event_queue_send(struct event_queue *events)
 {
+	bool sent = false;
+
 	for (uint16_t i = 0; i < events->sources; i++)
 		while (events->pending[i] && send_event(events, i))
-			;
+			sent = true;
 	virtqueue_notify(events->queue);
+	return sent;
 }
 
 void event_queue_reset(struct event_queue *events)

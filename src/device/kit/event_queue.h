@@ -32,9 +32,10 @@ void event_queue_add(struct event_queue *events, uint16_t source, uint32_t added
 
 /*
  * Sends what is pending while there are buffers, the sources in order and the lowest bit first, and
- * notifies the driver. Call it after additions, and when the driver kicks.
+ * notifies the driver. Call it after additions, and when the driver kicks. Returns whether anything
+ * was sent.
  */
-void event_queue_send(struct event_queue *events);
+bool event_queue_send(struct event_queue *events);
 
 /* Forgets what is pending: the driver was reset. */
 void event_queue_reset(struct event_queue *events);
