@@ -25,6 +25,7 @@
 #include "guest/policy.h"
 #include "guest/run/control.h"
 #include "guest/run/supervisor.h"
+#include "unit/fake_service.h"
 #include "unit/scratch.h"
 
 #define QUESTIONS 32
@@ -51,6 +52,7 @@ static bool record_question(const struct policy *policy, const struct policy_sub
 static const struct policy recorder = {record_question};
 
 static struct scratch scratch;
+static pid_t bus;
 static struct event_loop loop;
 static struct guest_config config;
 
@@ -110,6 +112,8 @@ static void describe_guest(void)
 	add_device("entropy", "");
 	snprintf(text, sizeof(text), "3,uds=%s", path_of("guest"));
 	add_device("vsock", text);
+	snprintf(text, sizeof(text), "link=%s", path_of("bus"));
+	add_device("can", text);
 	assert_int_equal(guest_config_name_devices(&config, &error), 0);
 }
 
@@ -190,6 +194,7 @@ static void test_everything_is_asked(void **state)
 		"device console0: connect terminal of this process",
 		"device vsock0: listen socket guest",
 		"device vsock0: connect socket guest_*",
+		"device can0: join service bus",
 		"engine fake: read kernel kernel",
 		"engine fake: read initrd initrd",
 		"engine fake: write dump-dtb tree",
@@ -200,13 +205,15 @@ static void test_everything_is_asked(void **state)
 		"engine fake: connect device console0",
 		"engine fake: connect device entropy0",
 		"engine fake: connect device vsock0",
+		"engine fake: connect device can0",
 	};
 	const int count = sizeof(expected) / sizeof(expected[0]);
 	unsigned int descriptors;
 	struct error error;
 
 	record.refused = -1;
-	assert_int_equal(open_guest(&error), -ECANCELED);
+	if (open_guest(&error) != -ECANCELED)
+		fail_msg("%s", error.message);
 	assert_int_equal(record.count, count);
 	for (int i = 0; i < count; i++)
 		assert_string_equal(record.questions[i], expected[i]);
@@ -240,6 +247,13 @@ static void test_refusal_names_the_option(void **state)
 		 path_of("disk"));
 	assert_string_equal(error.message, expected);
 	record.refused = 10;
+	assert_int_equal(open_guest(&error), -EINVAL);
+	snprintf(expected, sizeof(expected),
+		 "--can: link: the policy does not allow device can0 of guest car: join, service "
+		 "%s",
+		 path_of("bus"));
+	assert_string_equal(error.message, expected);
+	record.refused = 11;
 	assert_int_equal(open_guest(&error), -EINVAL);
 	snprintf(expected, sizeof(expected),
 		 "--kernel: the policy does not allow engine fake of guest car: read, kernel %s",
@@ -343,6 +357,7 @@ static int set_up(void **state)
 	struct error error;
 
 	scratch_make(&scratch);
+	bus = fake_service_start(path_of("bus"));
 	describe_guest();
 	return event_loop_init(&loop, 0, &error);
 }
@@ -351,6 +366,7 @@ static int tear_down(void **state)
 {
 	event_loop_close(&loop);
 	guest_config_clear(&config);
+	fake_service_stop(bus);
 	scratch_remove(&scratch);
 	return 0;
 }

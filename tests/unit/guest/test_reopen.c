@@ -28,6 +28,7 @@
 #include "host/supervised_process.h"
 #include "host/tap.h"
 #include "unit/fake_device.h"
+#include "unit/fake_service.h"
 #include "unit/scratch.h"
 #include "unit/tap_interface.h"
 
@@ -73,8 +74,26 @@ static int fake_request(int control, const char *request, char *text, size_t siz
 	return fd;
 }
 
-/* Makes requests, and appends each answer to the file "answers" of the directory. */
-static void fake_ask(int control)
+/* Makes the requests, and appends each answer to the file "answers" of the directory. */
+static void fake_ask(int control, const char *const *requests)
+{
+	int answers = open(getenv("TEST_ANSWERS"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	for (; *requests; requests++) {
+		char text[512], content[9] = "";
+		int fd = fake_request(control, *requests, text, sizeof(text));
+
+		if (fd >= 0 && pread(fd, content, 8, 0) == 8)
+			dprintf(answers, "%s ", content);
+		dprintf(answers, "%s", text);
+		if (fd >= 0)
+			close(fd);
+	}
+	dprintf(answers, "done\n");
+	close(answers);
+}
+
+static void fake_ask_for_files(int control)
 {
 	static const char *const requests[] = {
 		"open option=file index=0\n",
@@ -88,21 +107,22 @@ static void fake_ask(int control)
 		"open option=file\n",
 		"open option=file index=-1\n",
 		"take option=file index=0\n",
+		NULL,
 	};
-	int answers = open(getenv("TEST_ANSWERS"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
-	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
-		char text[512], content[9] = "";
-		int fd = fake_request(control, requests[i], text, sizeof(text));
+	fake_ask(control, requests);
+}
 
-		if (fd >= 0 && pread(fd, content, 8, 0) == 8)
-			dprintf(answers, "%s ", content);
-		dprintf(answers, "%s", text);
-		if (fd >= 0)
-			close(fd);
-	}
-	dprintf(answers, "done\n");
-	close(answers);
+/* The first is answered with the channel that was joined at the start. */
+static void fake_ask_for_service(int control)
+{
+	static const char *const requests[] = {
+		"open option=link index=0\n",
+		"open option=link index=0\n",
+		NULL,
+	};
+
+	fake_ask(control, requests);
 }
 
 /* More requests than are answered at once. */
@@ -136,7 +156,9 @@ static int run_fake(char **argv)
 	if (early)
 		fake_await_answers(control, EARLY);
 	if (!strcmp(mode, "asks"))
-		fake_ask(control);
+		fake_ask_for_files(control);
+	if (!strcmp(fake_option(argv, "client"), "asks"))
+		fake_ask_for_service(control);
 	/* Reads no answer, ever. */
 	while (!strcmp(mode, "floods"))
 		if (send(control, "open option=file index=0\n", 25, MSG_NOSIGNAL) < 0)
@@ -305,6 +327,31 @@ static void test_policy_is_asked_again(void **state)
 	assert_null(strstr(text, "ok\n"));
 }
 
+/* So it is for a service that came back. */
+static void test_policy_is_asked_for_a_service(void **state)
+{
+	char text[4096], refused[PATH_MAX + 256], link[PATH_MAX];
+
+	snprintf(link, sizeof(link), "link=%s,client=asks", scratch_path(&scratch, "bus"));
+	snprintf(refused, sizeof(refused),
+		 "ok\nerror code=EINVAL text=\"--can: link: the policy does not allow device can0 "
+		 "of guest car: join, service %s\"\ndone\n",
+		 scratch_path(&scratch, "bus"));
+	for (int again = 0; again < 2; again++) {
+		pid_t service = fake_service_start(scratch_path(&scratch, "bus"));
+
+		permitted = again ? 2 : 1;
+		start("can", link);
+		read_answers(text, sizeof(text));
+		assert_string_equal(text, again ? "ok\nok\ndone\n" : refused);
+		assert_int_equal(asked, 2);
+		fake_service_stop(service);
+		unlink(scratch_path(&scratch, "bus"));
+		tear_down(state);
+		set_up(state);
+	}
+}
+
 /* A flood is answered at a bounded rate, and the loop goes on. */
 static void test_flood(void **state)
 {
@@ -393,6 +440,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(test_only_what_was_named, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_file_that_was_replaced, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_policy_is_asked_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_policy_is_asked_for_a_service, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_flood, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_requests_before_it_serves, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_tap_that_comes_back, set_up, tear_down),
@@ -400,7 +449,7 @@ int main(int argc, char **argv)
 	char programs[PATH_MAX];
 	int result;
 
-	if (fake_device_called(argv))
+	if (fake_device_called(argv) || !strcmp(argv[0], "device-can"))
 		return run_fake(argv);
 	scratch_make(&scratch);
 	snprintf(programs, sizeof(programs), "%s/device-net", getenv("AVP_LIBEXEC_DIR") ?: ".");
@@ -409,6 +458,8 @@ int main(int argc, char **argv)
 	if (!possible)
 		print_message("no tap can be made here: %s\n", strerror(errno));
 	fake_device_install(scratch.directory);
+	if (symlink("device-block", scratch_path(&scratch, "device-can")) < 0)
+		return 1;
 	setenv("TEST_ANSWERS", scratch_path(&scratch, "answers"), 1);
 	result = cmocka_run_group_tests(tests, NULL, NULL);
 	scratch_remove(&scratch);
