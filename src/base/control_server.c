@@ -170,20 +170,31 @@ static void handle_end(void *context, const struct error *error)
 	drop(client);
 }
 
-/* A place for a client: a free one, or else that of the client silent for the longest time. */
+/*
+ * Whether @one makes room before @other: it waits for no answer, or has been silent for longer. One
+ * that waits cannot but be silent.
+ */
+static bool goes_before(const struct control_client *one, const struct control_client *other)
+{
+	if (!one->waiting != !other->waiting)
+		return !one->waiting;
+	return one->heard_ms < other->heard_ms;
+}
+
+/* A place for a client: a free one, or else that of a client that makes room. */
 static struct control_client **find_place(struct control_server *server)
 {
-	struct control_client **silent = NULL;
+	struct control_client **first = NULL;
 
 	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
 		struct control_client **place = &server->clients[i];
 
 		if (!is_connected(*place))
 			return place;
-		if (!(*place)->subscribed && (!silent || (*place)->heard_ms < (*silent)->heard_ms))
-			silent = place;
+		if (!(*place)->subscribed && (!first || goes_before(*place, *first)))
+			first = place;
 	}
-	return silent;
+	return first;
 }
 
 static void greet(struct control_client *client)

@@ -9,9 +9,9 @@
  *
  * Clients are not trusted: at most CONTROL_CLIENTS are connected. One that breaks the form of a
  * line, or leaves so much unread that its socket is full, loses its connection. When all places are
- * taken, a new client gets that of the client that has been silent for the longest time; those that
- * wait for events are CONTROL_SUBSCRIBERS at most, and keep theirs. Nothing here blocks, and
- * nothing wakes up without a client's doing.
+ * taken, a new client gets that of the client that has been silent for the longest time, and of one
+ * that waits for an answer only if all do; those that wait for events are CONTROL_SUBSCRIBERS at
+ * most, and keep theirs. Nothing here blocks, and nothing wakes up without a client's doing.
  *
  * Everything here belongs to the thread of the loop.
  */

@@ -370,6 +370,36 @@ static void test_silence(void **state)
 	}
 }
 
+/* One that waits for an answer keeps its place, unless all do. */
+static void test_silence_of_those_that_wait(void **state)
+{
+	int fds[CONTROL_CLIENTS], more[CONTROL_CLIENTS];
+
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++)
+		fds[i] = greeted();
+	expect(fds[0], "wait\n", "");
+	usleep(2000);
+	for (size_t i = 1; i < CONTROL_CLIENTS; i++)
+		expect(fds[i], "fail\n", "error code=EBUSY text=\"it is \\\"busy\\\"\"\n");
+	for (size_t i = 1; i < CONTROL_CLIENTS; i++) {
+		more[i] = greeted();
+		expect(more[i], "wait\n", "");
+		usleep(2000);
+	}
+	assert_int_equal(gone, CONTROL_CLIENTS - 1);
+	assert_string_equal(hear(fds[0]), "");
+	more[0] = greeted();
+	assert_string_equal(hear(fds[0]), "closed");
+	control_server_finish(&server, "wait", 0, NULL, NULL);
+	assert_string_equal(hear(more[0]), "");
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++) {
+		if (i > 0)
+			assert_string_equal(hear(more[i]), "ok\n");
+		close(fds[i]);
+		close(more[i]);
+	}
+}
+
 /* Without a descriptor for a client nothing spins, and it is served with the next one. */
 static void test_no_descriptor(void **state)
 {
@@ -454,7 +484,8 @@ int main(void)
 		WITH_SERVER(test_half_line),	WITH_SERVER(test_events),
 		WITH_SERVER(test_wait),		WITH_SERVER(test_wait_for_one_of_several),
 		WITH_SERVER(test_no_reader),	WITH_SERVER(test_flood),
-		WITH_SERVER(test_silence),	WITH_SERVER(test_no_descriptor),
+		WITH_SERVER(test_silence),	WITH_SERVER(test_silence_of_those_that_wait),
+		WITH_SERVER(test_no_descriptor),
 		WITH_SERVER(test_many_at_once), WITH_SERVER(test_other_user),
 		WITH_SERVER(test_connected),
 	};
