@@ -126,13 +126,13 @@ int vhost_server_open_backend(struct vhost_server *server, int fd, struct error 
 	int ret;
 
 	vhost_server_close_backend(server);
-	server->backend_source = (struct event_source){fd, on_answer, server};
 	ret = vhost_channel_open(&server->backend, fd, NULL, error);
 	if (ret < 0)
 		return ret;
+	server->backend_source = (struct event_source){fd, on_answer, server};
 	ret = event_loop_add(server->loop, &server->backend_source, EPOLLIN, error);
 	if (ret < 0)
-		vhost_channel_close(&server->backend);
+		vhost_server_close_backend(server);
 	return ret;
 }
 
