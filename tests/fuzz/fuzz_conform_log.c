@@ -70,7 +70,7 @@ static void check_tests(const struct conform_log *log)
 
 static void check_report(struct conform_log *log)
 {
-	static const struct conform_about about = {0, "fuzz", "every test"};
+	static const struct conform_about about = {.command = "fuzz", .filter = "every test"};
 	static const struct conform_waivers none;
 	static const struct option_list usual;
 	struct conform_judge judge = {.log = NULL};
