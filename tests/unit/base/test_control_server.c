@@ -480,14 +480,13 @@ static void test_connected(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH_SERVER(test_requests),	WITH_SERVER(test_malformed),
-		WITH_SERVER(test_half_line),	WITH_SERVER(test_events),
-		WITH_SERVER(test_wait),		WITH_SERVER(test_wait_for_one_of_several),
-		WITH_SERVER(test_no_reader),	WITH_SERVER(test_flood),
-		WITH_SERVER(test_silence),	WITH_SERVER(test_silence_of_those_that_wait),
-		WITH_SERVER(test_no_descriptor),
-		WITH_SERVER(test_many_at_once), WITH_SERVER(test_other_user),
-		WITH_SERVER(test_connected),
+		WITH_SERVER(test_requests),	 WITH_SERVER(test_malformed),
+		WITH_SERVER(test_half_line),	 WITH_SERVER(test_events),
+		WITH_SERVER(test_wait),		 WITH_SERVER(test_wait_for_one_of_several),
+		WITH_SERVER(test_no_reader),	 WITH_SERVER(test_flood),
+		WITH_SERVER(test_silence),	 WITH_SERVER(test_silence_of_those_that_wait),
+		WITH_SERVER(test_no_descriptor), WITH_SERVER(test_many_at_once),
+		WITH_SERVER(test_other_user),	 WITH_SERVER(test_connected),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
