@@ -11,35 +11,39 @@ struct send {
 	char *const *texts;
 	struct can_bus_frame *frames;
 	uint32_t count;
+	uint32_t number; /* of the frame that is sent */
 };
 
-static void send_next(struct can_session *session, uint32_t number)
+static void send_frame(struct can_session *session)
 {
 	const struct send *send = session->context;
 
-	if (number == send->count)
+	if (send->number == send->count)
 		can_session_end(session, 0);
 	else
-		can_session_send(session, number, &send->frames[number]);
+		can_session_send(session, send->number, &send->frames[send->number]);
 }
 
 static void handle_started(struct can_session *session)
 {
-	send_next(session, 0);
+	send_frame(session);
 }
 
 static void handle_sent(struct can_session *session, uint32_t tag, bool success)
 {
-	const struct send *send = session->context;
+	struct send *send = session->context;
 
-	if (success)
-		send_next(session, tag + 1);
-	else
+	/* The service is not trusted with @tag. */
+	if (success) {
+		send->number++;
+		send_frame(session);
+	} else {
 		can_session_end(session,
 				error_set(session->error, EIO,
 					  "%s: %s was not on the bus: this client may not send it, "
 					  "or the bus carries no FD frames",
-					  session->path, send->texts[tag]));
+					  session->path, send->texts[send->number]));
+	}
 }
 
 static const struct can_session_ops ops = {.started = handle_started, .sent = handle_sent};
@@ -48,7 +52,7 @@ static int run_send(const struct command_call *call, struct error *error)
 {
 	const size_t count = call->operand_count - 1;
 	cleanup_free struct can_bus_frame *frames = calloc(count, sizeof(*frames));
-	struct send send = {call->operands + 1, frames, (uint32_t)count};
+	struct send send = {call->operands + 1, frames, (uint32_t)count, 0};
 	struct can_session session = {0};
 	int result;
 

@@ -168,6 +168,8 @@ static const struct rule rules[] = {
 	/* Lines before the bytes of a connection, its end, and requests for another one. */
 	FOR(SANDBOX_STREAMS, sendto, IS_NULL(4)),
 	FOR(SANDBOX_STREAMS, recvfrom),
+	FOR(SANDBOX_STREAMS, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_OOBINLINE)),
+	FOR(SANDBOX_STREAMS, setsockopt, IS(1, SOL_SOCKET), IS(2, SO_PASSRIGHTS)),
 	FOR(SANDBOX_STREAMS, shutdown),
 	/* The ring is restricted to transfers on the image: file_ring.c. */
 	FOR(SANDBOX_RING, io_uring_enter),

@@ -230,8 +230,9 @@ static void lose(struct net_link *link, const char *why)
 	detach(link);
 	log_warning("the switch is gone: %s", why);
 	net_device_set_link(link->backend.net, false);
+	/* Not at once: a switch that closes each channel would be joined without end. */
 	if (link->ask)
-		ask(link);
+		timer_set_ms(&link->retry, NET_LINK_RETRY_MS);
 }
 
 static void handle_socket(void *context, uint32_t events)

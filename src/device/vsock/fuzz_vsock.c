@@ -157,6 +157,7 @@ static void happening(struct hostile_driver *driver, uint8_t what)
 			vsock_device_answer(vsock, connection, true);
 		}
 	}
+	vsock_device_poll(vsock);
 	PROMISE(vsock->stray_count <= VSOCK_STRAY_MAX);
 	for (unsigned int i = 0; i < VSOCK_CONNECTIONS_MAX; i++) {
 		connection = &vsock->connections[i];

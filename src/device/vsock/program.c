@@ -13,7 +13,14 @@
 struct vsock_program {
 	struct vsock_device vsock;
 	struct uds uds;
+	struct event_loop *loop; /* NULL: the poller was not added */
+	struct event_poller poller;
 };
+
+static bool poll_device(void *context)
+{
+	return vsock_device_poll(context);
+}
 
 static int open_host(struct device_process *process, void *const *options, void *state,
 		     struct error *error)
@@ -46,6 +53,9 @@ static struct virtio_device *start(struct device_process *process, void *const *
 
 	vsock_device_init(&program->vsock, &settings, &program->uds.host, program->uds.memory);
 	uds_start(&program->uds);
+	program->loop = &process->loop;
+	program->poller = (struct event_poller){.poll = poll_device, .context = &program->vsock};
+	event_loop_add_poller(program->loop, &program->poller);
 	return &program->vsock.device;
 }
 
@@ -59,6 +69,8 @@ static void close_all(void *state)
 		  ", against the rules %" PRIu64,
 		  counts->connections, counts->refused, counts->bytes_received, counts->bytes_sent,
 		  counts->foreign, counts->breaches);
+	if (program->loop)
+		event_loop_remove_poller(program->loop, &program->poller);
 	uds_close(&program->uds);
 }
 

@@ -421,6 +421,7 @@ static void test_driver_does_not_read(void **state)
 		const struct virtio_vsock_hdr *got;
 
 		vsock_rig_add_buffers(f, 20);
+		vsock_device_poll(&f->vsock);
 		while ((got = vsock_rig_next(f))) {
 			assert_int_equal(got->op, VIRTIO_VSOCK_OP_RST);
 			assert_int_equal(got->dst_port, answers++);

@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/socket_option.h"
 #include "virtio/container_of.h"
 
 #define MEMORY_SIZE (VSOCK_CONNECTIONS_MAX * sizeof(struct vsock_memory))
@@ -93,6 +94,20 @@ static void called(struct vsock_host *host, struct vsock_connection *connection)
 	}
 }
 
+/*
+ * A byte out of band would make the socket readable for ever, and no read would take it; closing a
+ * descriptor that came with a byte can block. Kernels before 6.16 know no such option.
+ */
+static void take_bytes_only(int fd)
+{
+	const int on = 1, off = 0;
+
+	if (setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) < 0 ||
+	    (setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off)) < 0 &&
+	     errno != ENOPROTOOPT))
+		log_warning("a socket takes more than bytes: %s", strerror(errno));
+}
+
 static void handle_connected(void *context, uint64_t tag, int fd)
 {
 	struct uds *uds = context;
@@ -108,6 +123,7 @@ static void handle_connected(void *context, uint64_t tag, int fd)
 	}
 	stream = &uds->streams[place];
 	if (fd >= 0) {
+		take_bytes_only(fd);
 		attach(stream, fd);
 	} else {
 		log_debug("nobody listens at port %" PRIu32 ": %s",
@@ -306,6 +322,7 @@ static void handle_listener(void *context, uint32_t events)
 			log_warning("a client cannot be accepted: %s", strerror(errno));
 		return;
 	}
+	take_bytes_only(fd);
 	greeter = place_for_greeter(uds);
 	greeter->number = uds->clients++;
 	greeter->length = 0;

@@ -247,10 +247,15 @@ static void leave(struct vsock_device *vsock, bool outermost)
 		return;
 	send_now(vsock);
 	vsock->busy = false;
-	if (vsock->tx_waits && vsock->stray_count < VSOCK_STRAY_MAX) {
-		vsock->tx_waits = false;
-		virtio_device_kick(&vsock->device, queue_of(vsock, VIRTIO_VSOCK_QUEUE_TX));
-	}
+}
+
+bool vsock_device_poll(struct vsock_device *vsock)
+{
+	if (!vsock->tx_waits || vsock->stray_count == VSOCK_STRAY_MAX)
+		return false;
+	vsock->tx_waits = false;
+	vsock_device_resume(vsock);
+	return true;
 }
 
 /* From the guest */

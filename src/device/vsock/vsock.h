@@ -239,6 +239,12 @@ void vsock_device_ended(struct vsock_device *vsock, struct vsock_connection *con
 bool vsock_device_deliver(struct vsock_device *vsock, const struct virtio_vsock_hdr *header,
 			  const struct virtio_segment segments[2], uint32_t *done);
 void vsock_device_delivered(struct vsock_device *vsock);
+/*
+ * Takes packets that waited for room among the replies, bounded. True: there were some, call it again.
+ * For a poller of the loop: from within another call, a packet could end the connection that the
+ * caller is about to use.
+ */
+bool vsock_device_poll(struct vsock_device *vsock);
 /* forward has room again. */
 void vsock_device_resume(struct vsock_device *vsock);
 /* Connections with other guests are lost, and nobody knows which: the transport is reset. */

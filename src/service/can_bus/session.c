@@ -55,6 +55,9 @@ static void handle_sent(void *context, uint32_t tag, bool success)
 {
 	struct can_session *session = context;
 
+	/* The service is not trusted: it may answer what nobody has sent. */
+	if (session->pending == 0)
+		return;
 	session->pending--;
 	if (success)
 		session->sent++;
