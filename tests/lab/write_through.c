@@ -72,7 +72,7 @@ static void answer(int server, uint64_t unique, int error, const void *payload, 
 		_exit(2);
 }
 
-/* A write that asks for durability, and a synchronization, reach @durable; others only the cache. */
+/* A write that asks for durability, and fsync, reach @durable; other writes only the cache. */
 static void serve_write(int server, const struct fuse_in_header *header, uint8_t *cache,
 			uint8_t *durable)
 {

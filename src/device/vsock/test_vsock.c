@@ -431,6 +431,28 @@ static void test_driver_does_not_read(void **state)
 	vsock_rig_end(f);
 }
 
+/*
+ * Packets that wait for room are not taken within a call of the host side: one could end the
+ * connection that the caller is about to use.
+ */
+static void test_packets_wait_for_the_poller(void **state)
+{
+	struct vsock_rig *f = vsock_rig_boot(ALL);
+
+	for (unsigned int i = 0; i < VSOCK_STRAY_MAX + 1; i++)
+		vsock_rig_send_op(f, VIRTIO_VSOCK_OP_RW, i, 2000);
+	assert_int_equal(f->vsock.counts.packets_received, VSOCK_STRAY_MAX);
+	for (int i = 0; i < 3; i++)
+		device_rig_add(&f->rig, RX, NULL, 0, HEADER + 100, 100);
+	assert_non_null(vsock_device_call(&f->vsock, 77));
+	assert_true(f->vsock.stray_count < VSOCK_STRAY_MAX);
+	assert_int_equal(f->vsock.counts.packets_received, VSOCK_STRAY_MAX);
+	assert_true(vsock_device_poll(&f->vsock));
+	assert_int_equal(f->vsock.counts.packets_received, VSOCK_STRAY_MAX + 1);
+	assert_false(vsock_device_poll(&f->vsock));
+	vsock_rig_end(f);
+}
+
 static void test_too_many_connections(void **state)
 {
 	struct vsock_rig *f = vsock_rig_boot(ALL);
@@ -757,6 +779,7 @@ int main(void)
 		cmocka_unit_test(test_foreign_source),
 		cmocka_unit_test(test_malformed),
 		cmocka_unit_test(test_driver_does_not_read),
+		cmocka_unit_test(test_packets_wait_for_the_poller),
 		cmocka_unit_test(test_too_many_connections),
 		cmocka_unit_test(test_fair),
 		cmocka_unit_test(test_echo),

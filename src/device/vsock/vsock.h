@@ -240,9 +240,9 @@ bool vsock_device_deliver(struct vsock_device *vsock, const struct virtio_vsock_
 			  const struct virtio_segment segments[2], uint32_t *done);
 void vsock_device_delivered(struct vsock_device *vsock);
 /*
- * Takes packets that waited for room among the replies, bounded. True: there were some, call it again.
- * For a poller of the loop: from within another call, a packet could end the connection that the
- * caller is about to use.
+ * Takes packets that waited for room among the replies, bounded. True: there were some, call it
+ * again. For a poller of the loop: from within another call, a packet could end the connection that
+ * the caller is about to use.
  */
 bool vsock_device_poll(struct vsock_device *vsock);
 /* forward has room again. */
