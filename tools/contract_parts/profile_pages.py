@@ -9,6 +9,21 @@ def musts(chapters, name):
     return [entry for chapter in chapters for entry in chapter.requirements if name in entry["profile"] and entry["level"] == "MUST"]
 
 
+def machine(profile):
+    found = profile.data.get("machine")
+    if not found:
+        return []
+    sizes = [[name, *found[key]] for key, name in profiles.SIZES.items()]
+    return [
+        "## The machine",
+        "",
+        f"{found['rely']} {found['why']} (Source: {'; '.join(found['source'])}.)",
+        "",
+        *table(["of it", "least", "most"], sizes, {1, 2}),
+        "",
+    ]
+
+
 def page(profile, chapters):
     bound = [
         (chapter, [entry["level"] for entry in chapter.requirements if profile.name in entry["profile"]])
@@ -26,6 +41,7 @@ def page(profile, chapters):
         "",
         "A device type that a row names need not exist unless a row says so. Back to the [contents](README.md).",
         "",
+        *machine(profile),
         "## What it asks of devices",
         "",
         *table(["id", "what", "what a driver may rely on", "why", "source"], rows),

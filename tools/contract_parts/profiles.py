@@ -5,7 +5,10 @@ import re
 
 from . import chapters, clauses, schema
 
-PROFILE = {"title": str, "prefix": str, "order": int, "scope": str, "row": list}
+PROFILE = {"title": str, "prefix": str, "order": int, "scope": str, "machine": dict, "row": list}
+# The smallest and the largest machine: key of [machine] -> its name on the page. Each is [least, most].
+SIZES = {"processors": "processors", "memory_mib": "MiB of memory", "devices": "VIRTIO devices"}
+MACHINE = {**dict.fromkeys(SIZES, list), "rely": str, "why": str, "source": list}
 # What a row asks for; each has one of these. `limit` comes with `minimum`, `queue_size` with `queues`.
 ASKS = {"present": bool, "features": list, "forbids": list, "queues": int, "limit": str}
 ROW = {
@@ -72,6 +75,24 @@ def check_features(row, key, devices, features, say):
                 say(key, f"{name} is a feature of {owner.name}, not of {device}; make two rows")
 
 
+def check_reason(entry, good, say):
+    for key in ("rely", "why"):
+        if key in good and (not entry[key].endswith(".") or "\n" in entry[key]):
+            say(key, "is not a sentence in one line; end it with a full stop")
+    if "source" in good:
+        for source in schema.check_texts(entry["source"], "source", say):
+            schema.check_source(source, say)
+
+
+def check_machine(machine, say):
+    good = schema.check_keys(machine, MACHINE, set(), say)
+    for key in SIZES:
+        bounds = machine[key] if key in good else [1, 1]
+        if len(bounds) != 2 or any(type(bound) is not int for bound in bounds) or not 0 < bounds[0] <= bounds[1]:
+            say(key, f"{bounds} is not the least and the most; write two positive numbers, the smaller one first")
+    check_reason(machine, good, say)
+
+
 def check_row(row, prefix, last, devices, features, say):
     """Checks one row; returns its number."""
     good = schema.check_keys(row, ROW, OPTIONAL, say)
@@ -101,12 +122,7 @@ def check_row(row, prefix, last, devices, features, say):
     for key in ("features", "forbids", "except"):
         if key in good:
             check_features(row, key, devices, features, say)
-    for key in ("rely", "why"):
-        if key in good and (not row[key].endswith(".") or "\n" in row[key]):
-            say(key, "is not a sentence in one line; end it with a full stop")
-    if "source" in good:
-        for source in schema.check_texts(row["source"], "source", say):
-            schema.check_source(source, say)
+    check_reason(row, good, say)
     return number
 
 
@@ -117,7 +133,9 @@ def check(found, chapter_list, prefixes, known_clauses, report):
     for profile in found:
         place = f"contract/profiles/{profile.name}.toml"
         say = lambda key, what: report.add(place, profile.top.get(key, 1), key, what)
-        good = schema.check_keys(profile.data, PROFILE, set(), say)
+        good = schema.check_keys(profile.data, PROFILE, {"machine"}, say)
+        if "machine" in good:
+            check_machine(profile.data["machine"], lambda key, what: say("machine", f"{key}: {what}"))
         prefix = profile.data.get("prefix") if "prefix" in good else "PREFIX"
         if "prefix" in good and prefixes.setdefault(prefix, f"profiles/{profile.name}") != f"profiles/{profile.name}":
             say("prefix", f"'{prefix}' belongs to {prefixes[prefix]}.toml; choose another one")

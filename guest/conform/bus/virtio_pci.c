@@ -12,13 +12,12 @@
 #define CAPABILITY_VENDOR 0x09
 #define CAPABILITY_MSIX	  0x11
 #define VIRTIO_VENDOR	  0x1af4
-#define FUNCTIONS_MAX	  32
 
 #define CAP64_LENGTH	  24 /* of a capability with offset and length of 64 bits */
 #define QUEUE_VECTORS	  4u /* most vectors used for the queues of a device */
 #define BUS_MAX		  255u
 
-struct pci_function pci_functions[FUNCTIONS_MAX];
+struct pci_function pci_functions[DEVICES_MAX];
 unsigned int pci_function_count;
 static bool has_ports;
 
@@ -534,9 +533,13 @@ static void look_at(struct pci_function *probe)
 {
 	struct pci_function *function = &pci_functions[pci_function_count];
 
-	if (probe->vendor != VIRTIO_VENDOR || !virtio_id(probe) ||
-	    pci_function_count == FUNCTIONS_MAX)
+	if (probe->vendor != VIRTIO_VENDOR || !virtio_id(probe))
 		return;
+	if (pci_function_count == DEVICES_MAX) {
+		report_line("note: ignoring PCI function %x:%x.%x: there are more than %u",
+			    probe->bus, probe->slot, probe->function, DEVICES_MAX);
+		return;
+	}
 	*function = *probe;
 	pci_function_count++;
 	if (device_probe(take_function, function))
