@@ -39,8 +39,9 @@ static const char *const state_texts[] = {
 	[CONFORM_DAMAGED] = "damaged: the console dropped or changed lines",
 	[CONFORM_OTHER_SUITE] = other_suite_text,
 	[CONFORM_OTHER] = other_contract_text,
-	[CONFORM_MIXED] = "mixed: it has boots of different machines or runs, or one that the host "
-			  "started without a higher number",
+	[CONFORM_MIXED] =
+		("mixed: it has boots of different machines or runs, or one that the host "
+		 "started without a higher number"),
 	[CONFORM_EMPTY] = "empty: it has no line of a conformance guest",
 };
 
