@@ -33,15 +33,16 @@ static const char other_contract_text[] = "of a guest of another contract than "
 static const char other_suite_text[] = "of another suite than " SUITE_VERSION
 				       ", this program's: run its guest again";
 
+static const char mixed_text[] = "mixed: it has boots of different machines or runs, or one that "
+				 "the host started without a higher number";
+
 static const char *const state_texts[] = {
 	[CONFORM_COMPLETE] = "complete",
 	[CONFORM_INCOMPLETE] = "incomplete: the guest's last line is missing",
 	[CONFORM_DAMAGED] = "damaged: the console dropped or changed lines",
 	[CONFORM_OTHER_SUITE] = other_suite_text,
 	[CONFORM_OTHER] = other_contract_text,
-	[CONFORM_MIXED] =
-		("mixed: it has boots of different machines or runs, or one that the host "
-		 "started without a higher number"),
+	[CONFORM_MIXED] = mixed_text,
 	[CONFORM_EMPTY] = "empty: it has no line of a conformance guest",
 };
 
