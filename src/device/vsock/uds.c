@@ -94,17 +94,13 @@ static void called(struct vsock_host *host, struct vsock_connection *connection)
 	}
 }
 
-/*
- * A byte out of band would make the socket readable for ever, and no read would take it; closing a
- * descriptor that came with a byte can block. Kernels before 6.16 know no such option.
- */
+/* A byte out of band would make the socket readable for ever, and no read would take it. */
 static void take_bytes_only(int fd)
 {
-	const int on = 1, off = 0;
+	const int on = 1;
 
 	if (setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) < 0 ||
-	    (setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off)) < 0 &&
-	     errno != ENOPROTOOPT))
+	    socket_refuse_descriptors(fd) < 0)
 		log_warning("a socket takes more than bytes: %s", strerror(errno));
 }
 

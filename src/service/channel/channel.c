@@ -81,19 +81,14 @@ static int map(struct channel *channel, const struct channel_shape *shape, int e
 	return 0;
 }
 
-/*
- * Lets the peer send no descriptors from now on: closing one that it has let go of could take this
- * process as long as the peer likes.
- */
+/* Kernels that cannot: see docs/channel.md. */
 static int refuse_descriptors(int socket, struct error *error)
 {
-	int off = 0;
+	int result = socket_refuse_descriptors(socket);
 
-	/* Kernels without the option: see docs/channel.md. */
-	if (setsockopt(socket, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof(off)) < 0 &&
-	    errno != ENOPROTOOPT)
-		return error_set_errno(error, errno, "cannot refuse descriptors on a channel");
-	return 0;
+	if (result < 0)
+		error_set_errno(error, -result, "cannot refuse descriptors on a channel");
+	return result;
 }
 
 static int send_offer(const struct channel_shape *shape, int socket, int memory_fd)
