@@ -13,6 +13,8 @@
 #define SERVICE_VERSION	  1
 /* The verb by which a client joins: client=NAME, with an end of a socket pair. */
 #define SERVICE_JOIN "join"
+/* A time limit for joining, in milliseconds, for those who have nothing else to do. */
+#define SERVICE_JOIN_MS 10000
 
 /* Connects to the socket at @path. Returns it, or a negative errno with *error set. */
 int service_link_connect(const char *path, struct error *error);

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 #include "base/log.h"
 #include "virtio/container_of.h"
@@ -89,7 +88,8 @@ static void start(struct can_backend *backend)
 	link->wanted = true;
 	if (is_linked(link))
 		can_bus_client_start(&link->client);
-	else if (!link->ask || (!link->pending && backend->can->mode == CAN_STARTING)) {
+	else if (!link->membership.ask ||
+		 (!link->membership.pending && backend->can->mode == CAN_STARTING)) {
 		/* The driver hears that there is no bus, and tries again if it likes. */
 		link->wanted = false;
 		can_device_started(backend->can, false);
@@ -143,38 +143,14 @@ static const struct can_backend_ops backend_ops = {
 
 /* The channel */
 
-static void ask(struct can_link *link)
-{
-	link->pending = link->ask(link->context) == 0;
-	if (!link->pending)
-		timer_set_ms(&link->retry, CAN_LINK_RETRY_MS);
-}
-
-static void handle_retry(void *context)
-{
-	struct can_link *link = context;
-
-	if (!is_linked(link) && !link->pending)
-		ask(link);
-}
-
-static void detach(struct can_link *link)
-{
-	event_loop_remove(link->loop, &link->socket);
-	event_loop_remove_poller(link->loop, &link->poller);
-	can_bus_client_detach(&link->client);
-	link->socket.fd = -1;
-}
-
 static void lose(struct can_link *link, const char *why)
 {
-	detach(link);
+	membership_end(&link->membership);
+	can_bus_client_detach(&link->client);
 	log_warning("the bus is gone: %s", why);
 	can_device_lost(link->backend.can);
-	if (link->ask) {
-		/* Not at once: one that closes each channel would be joined without end. */
-		timer_set_ms(&link->retry, CAN_LINK_RETRY_MS);
-	} else if (link->wanted) {
+	membership_ask_later(&link->membership);
+	if (!link->membership.ask && link->wanted) {
 		link->wanted = false;
 		can_device_started(link->backend.can, false);
 	}
@@ -212,19 +188,19 @@ static bool prepare_sleep(void *context, int *timeout_ms)
 	return can_bus_client_prepare_sleep(&link->client);
 }
 
+static const struct membership_ops membership_ops = {handle_socket, poll_bus, prepare_sleep};
+
 int can_link_attach(struct can_link *link, int socket, struct error *error)
 {
 	int result = can_bus_client_attach(&link->client, socket, error);
 
 	if (result < 0)
 		return result;
-	link->socket = (struct event_source){link->client.channel.socket, handle_socket, link};
-	result = event_loop_add(link->loop, &link->socket, EPOLLIN, error);
+	result = membership_begin(&link->membership, link->client.channel.socket, error);
 	if (result < 0) {
 		can_bus_client_detach(&link->client);
 		return result;
 	}
-	event_loop_add_poller(link->loop, &link->poller);
 	if (link->wanted)
 		can_bus_client_start(&link->client);
 	return 0;
@@ -234,7 +210,6 @@ void can_link_answer(struct can_link *link, int socket, const char *why)
 {
 	struct error error;
 
-	link->pending = false;
 	if (socket >= 0 && can_link_attach(link, socket, &error) < 0)
 		why = error.message;
 	if (is_linked(link)) {
@@ -247,33 +222,29 @@ void can_link_answer(struct can_link *link, int socket, const char *why)
 		link->wanted = false;
 		can_device_started(link->backend.can, false);
 	}
-	timer_set_ms(&link->retry, CAN_LINK_RETRY_MS);
+	membership_ask_later(&link->membership);
 }
 
 int can_link_open(struct can_link *link, struct event_loop *loop, bool fd, struct error *error)
 {
 	*link = (struct can_link){
 		.backend = {.ops = &backend_ops, .classic = true, .rtr = true, .fd = fd},
-		.loop = loop,
-		.socket.fd = -1,
-		.poller = {poll_bus, prepare_sleep, link, NULL},
 	};
 	can_bus_client_init(&link->client, &client_ops, link);
-	return timer_open(&link->retry, loop, CLOCK_MONOTONIC, handle_retry, link, error);
+	return membership_open(&link->membership, loop, &membership_ops, link, CAN_LINK_RETRY_MS,
+			       error);
 }
 
 void can_link_set_asker(struct can_link *link, int (*asker)(void *context), void *context)
 {
-	link->ask = asker;
-	link->context = context;
-	ask(link);
+	link->membership.ask = asker;
+	link->membership.ask_context = context;
+	membership_ask(&link->membership);
 }
 
 void can_link_close(struct can_link *link)
 {
-	if (!link->loop)
-		return;
+	membership_close(&link->membership);
 	if (is_linked(link))
-		detach(link);
-	timer_close(&link->retry);
+		can_bus_client_detach(&link->client);
 }

@@ -11,9 +11,9 @@
 
 #include "base/error.h"
 #include "base/event_loop.h"
-#include "base/timer.h"
 #include "device/can/can.h"
 #include "service/can_bus/client.h"
+#include "service/channel/membership.h"
 
 /* The time between two tries to join a bus that was lost. */
 #define CAN_LINK_RETRY_MS 2000
@@ -21,22 +21,14 @@
 struct can_link {
 	struct can_backend backend;
 	struct can_bus_client client;
-	struct event_loop *loop;
-	struct event_source socket; /* fd -1: not watched */
-	struct event_poller poller;
-	struct timer retry;
-	bool wanted;  /* the guest has started the controller */
-	bool pending; /* an answer to @ask is due */
-	/* Asks for a channel: can_link_answer follows. Returns 0 or a negative errno. NULL: nobody
-	 * can be asked. */
-	int (*ask)(void *context);
-	void *context;
+	struct membership membership;
+	bool wanted; /* the guest has started the controller */
 };
 
 /* Makes it, without a bus. The rest of *link is set. Returns 0 or a negative errno. */
 int can_link_open(struct can_link *link, struct event_loop *loop, bool fd, struct error *error);
 
-/* Starts to ask, and calls @ask from the loop from now on. */
+/* Asks for a channel, now and, from the loop, when it was lost: can_link_answer follows. */
 void can_link_set_asker(struct can_link *link, int (*ask)(void *context), void *context);
 
 /* The channel's socket, owned from now on, or -1 with the reason in @why. */

@@ -10,9 +10,6 @@
 #include "host/sandbox.h"
 #include "host/service_link.h"
 
-/* How long joining may take at the start. */
-#define JOIN_MS 10000
-
 struct can_program {
 	struct device_process *process;
 	struct can_device can;
@@ -45,7 +42,8 @@ static int open_bus(struct device_process *process, void *const *options, void *
 	process->needs = SANDBOX_CHANNEL;
 	if (result < 0 || device_process_on_reopened(process, handle_reopened, program))
 		return result;
-	fd = service_link_join(can->link, can->client ? can->client : "can", JOIN_MS, error);
+	fd = service_link_join(can->link, can->client ? can->client : "can", SERVICE_JOIN_MS,
+			       error);
 	if (fd < 0) {
 		error_prefix(error, "link");
 		return fd;

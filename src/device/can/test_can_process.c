@@ -36,7 +36,6 @@
 #include "virtio/feature.h"
 
 #define LIMIT_MS 30000
-#define JOIN_MS	 10000
 
 #define TX	 VIRTIO_CAN_QUEUE_TX
 #define RX	 VIRTIO_CAN_QUEUE_RX
@@ -258,7 +257,7 @@ static void turn(void)
 static void join_peer(void)
 {
 	struct error error;
-	int fd = service_link_join(bus_path, "peer", JOIN_MS, &error);
+	int fd = service_link_join(bus_path, "peer", SERVICE_JOIN_MS, &error);
 
 	assert_done(fd, &error);
 	if (can_bus_client_is_attached(&peer))

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -201,25 +200,9 @@ static const struct net_backend_ops backend_ops = {
 
 /* The channel */
 
-static void ask(struct net_link *link)
-{
-	link->pending = link->ask(link->context) == 0;
-	if (!link->pending)
-		timer_set_ms(&link->retry, NET_LINK_RETRY_MS);
-}
-
-static void handle_retry(void *context)
-{
-	struct net_link *link = context;
-
-	if (!is_attached(link) && !link->pending)
-		ask(link);
-}
-
 static void detach(struct net_link *link)
 {
-	event_loop_remove(link->loop, &link->socket);
-	event_loop_remove_poller(link->loop, &link->poller);
+	membership_end(&link->membership);
 	channel_close(&link->channel);
 	link->kept = false;
 	link->short_since_ns = 0;
@@ -230,9 +213,7 @@ static void lose(struct net_link *link, const char *why)
 	detach(link);
 	log_warning("the switch is gone: %s", why);
 	net_device_set_link(link->backend.net, false);
-	/* Not at once: a switch that closes each channel would be joined without end. */
-	if (link->ask)
-		timer_set_ms(&link->retry, NET_LINK_RETRY_MS);
+	membership_ask_later(&link->membership);
 }
 
 static void handle_socket(void *context, uint32_t events)
@@ -276,6 +257,8 @@ static bool prepare_sleep(void *context, int *timeout_ms)
 					     (link->offloads_due ? CHANNEL_WANTS_ROOM : 0u));
 }
 
+static const struct membership_ops membership_ops = {handle_socket, poll_switch, prepare_sleep};
+
 int net_link_attach(struct net_link *link, int socket, struct error *error)
 {
 	int result = channel_accept(&link->channel, socket, error);
@@ -287,16 +270,14 @@ int net_link_attach(struct net_link *link, int socket, struct error *error)
 		close(socket);
 		return result;
 	}
-	link->socket = (struct event_source){socket, handle_socket, link};
 	if (channel_length_max(&link->channel.shape) < SWITCH_HEADER + SWITCH_FRAME_MAX)
 		result = error_set(error, EPROTO, "the service is not a switch");
 	else
-		result = event_loop_add(link->loop, &link->socket, EPOLLIN, error);
+		result = membership_begin(&link->membership, socket, error);
 	if (result < 0) {
 		channel_close(&link->channel);
 		return result;
 	}
-	event_loop_add_poller(link->loop, &link->poller);
 	send_offloads(link);
 	if (link->backend.net)
 		net_device_set_link(link->backend.net, true);
@@ -307,7 +288,6 @@ void net_link_answer(struct net_link *link, int socket, const char *why)
 {
 	struct error error;
 
-	link->pending = false;
 	if (socket >= 0 && net_link_attach(link, socket, &error) < 0)
 		why = error.message;
 	if (is_attached(link)) {
@@ -315,7 +295,7 @@ void net_link_answer(struct net_link *link, int socket, const char *why)
 		return;
 	}
 	log_debug("no switch: %s", why);
-	timer_set_ms(&link->retry, NET_LINK_RETRY_MS);
+	membership_ask_later(&link->membership);
 }
 
 int net_link_open(struct net_link *link, struct event_loop *loop, struct error *error)
@@ -328,24 +308,23 @@ int net_link_open(struct net_link *link, struct event_loop *loop, struct error *
 			    FEATURE(VIRTIO_NET_F_GUEST_TSO6) | FEATURE(VIRTIO_NET_F_GUEST_ECN),
 	};
 	link->channel = CHANNEL_CLOSED;
-	link->loop = loop;
-	link->poller = (struct event_poller){poll_switch, prepare_sleep, link, NULL};
-	return timer_open(&link->retry, loop, CLOCK_MONOTONIC, handle_retry, link, error);
+	return membership_open(&link->membership, loop, &membership_ops, link, NET_LINK_RETRY_MS,
+			       error);
 }
 
 void net_link_set_asker(struct net_link *link, int (*asker)(void *context), void *context)
 {
-	link->ask = asker;
-	link->context = context;
+	link->membership.ask = asker;
+	link->membership.ask_context = context;
 	net_device_set_link(link->backend.net, false);
-	ask(link);
+	membership_ask(&link->membership);
 }
 
 void net_link_close(struct net_link *link)
 {
-	if (!link->loop)
+	if (!link->membership.loop)
 		return;
 	if (is_attached(link))
 		detach(link);
-	timer_close(&link->retry);
+	membership_close(&link->membership);
 }

@@ -21,9 +21,6 @@
 
 #define QUEUE_SIZE_MAX 1024
 
-/* How long joining a switch may take at the start. */
-#define JOIN_MS 10000
-
 /* The name servers of the host. */
 #define NAME_SERVERS "/etc/resolv.conf"
 
@@ -115,8 +112,8 @@ static int open_link(struct net_program *program, const struct net_options *opti
 	result = net_link_open(program->link, &process->loop, error);
 	if (result < 0 || device_process_on_reopened(process, handle_reopened, program))
 		return result;
-	fd = service_link_join(options->link, options->client ? options->client : "net", JOIN_MS,
-			       error);
+	fd = service_link_join(options->link, options->client ? options->client : "net",
+			       SERVICE_JOIN_MS, error);
 	if (fd < 0) {
 		error_prefix(error, "link");
 		return fd;

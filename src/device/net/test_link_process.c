@@ -34,7 +34,6 @@
 #include "virtio/feature.h"
 
 #define LIMIT_MS 30000
-#define JOIN_MS	 10000
 
 enum { RX, TX };
 
@@ -215,7 +214,7 @@ static void take_at_peer(void)
 static void join_peer(void)
 {
 	struct error error;
-	int fd = service_link_join(switch_path, "peer", JOIN_MS, &error);
+	int fd = service_link_join(switch_path, "peer", SERVICE_JOIN_MS, &error);
 
 	assert_done(fd, &error);
 	channel_close(&peer);

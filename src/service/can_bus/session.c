@@ -95,13 +95,6 @@ bool can_session_send(struct can_session *session, uint32_t tag, const struct ca
 
 /* The channel */
 
-static void detach(struct can_session *session)
-{
-	event_loop_remove(&session->loop, &session->socket);
-	event_loop_remove_poller(&session->loop, &session->poller);
-	can_bus_client_detach(&session->client);
-}
-
 static void lose(struct can_session *session, const char *why)
 {
 	session->not_sent += session->pending;
@@ -112,8 +105,9 @@ static void lose(struct can_session *session, const char *why)
 		return;
 	}
 	log_warning("%s: the bus is gone: %s", session->path, why);
-	detach(session);
-	timer_set_ms(&session->retry, CAN_SESSION_RETRY_MS);
+	membership_end(&session->membership);
+	can_bus_client_detach(&session->client);
+	membership_ask_later(&session->membership);
 }
 
 static void handle_socket(void *context, uint32_t events)
@@ -149,35 +143,34 @@ static bool prepare_sleep(void *context, int *timeout_ms)
 
 static int join(struct can_session *session, struct error *error)
 {
-	int fd = service_link_join(session->path, session->name, CAN_SESSION_JOIN_MS, error);
+	int fd = service_link_join(session->path, session->name, SERVICE_JOIN_MS, error);
 	int result = fd < 0 ? fd : can_bus_client_attach(&session->client, fd, error);
 
 	if (result < 0)
 		return result;
-	session->socket =
-		(struct event_source){session->client.channel.socket, handle_socket, session};
-	result = event_loop_add(&session->loop, &session->socket, EPOLLIN, error);
+	result = membership_begin(&session->membership, session->client.channel.socket, error);
 	if (result < 0) {
 		can_bus_client_detach(&session->client);
 		return result;
 	}
-	event_loop_add_poller(&session->loop, &session->poller);
 	can_bus_client_start(&session->client);
 	return 0;
 }
 
-static void handle_retry(void *context)
+static int join_again(void *context)
 {
 	struct can_session *session = context;
 	struct error error;
+	int result = join(session, &error);
 
-	if (join(session, &error) == 0) {
+	if (result == 0)
 		log_info("%s: the bus is there again", session->path);
-		return;
-	}
-	log_debug("%s", error.message);
-	timer_set_ms(&session->retry, CAN_SESSION_RETRY_MS);
+	else
+		log_debug("%s", error.message);
+	return result;
 }
+
+static const struct membership_ops membership_ops = {handle_socket, poll_bus, prepare_sleep};
 
 /* Life */
 
@@ -207,20 +200,19 @@ int can_session_open(struct can_session *session, const struct can_session_ops *
 		.path = path,
 		.name = name ? name : session->own_name,
 		.loop.epoll_fd = -1,
-		.socket.fd = -1,
 		.signals.fd = -1,
-		.retry = TIMER_NONE,
 		.error = error,
 	};
 	snprintf(session->own_name, sizeof(session->own_name), "%.40s-%d", what, (int)getpid());
-	session->poller = (struct event_poller){poll_bus, prepare_sleep, session, NULL};
 	can_bus_client_init(&session->client, &client_ops, session);
 	result = event_loop_init(&session->loop, EVENT_LOOP_POLL_LIMIT_NS, error);
 	if (result == 0)
 		result = open_signals(session, error);
 	if (result == 0)
-		result = timer_open(&session->retry, &session->loop, CLOCK_MONOTONIC, handle_retry,
-				    session, error);
+		result = membership_open(&session->membership, &session->loop, &membership_ops,
+					 session, CAN_SESSION_RETRY_MS, error);
+	session->membership.ask = join_again;
+	session->membership.ask_context = session;
 	return result < 0 ? result : join(session, error);
 }
 
@@ -237,9 +229,9 @@ void can_session_close(struct can_session *session)
 {
 	if (!session->ops)
 		return;
+	membership_close(&session->membership);
 	if (can_bus_client_is_attached(&session->client))
-		detach(session);
-	timer_close(&session->retry);
+		can_bus_client_detach(&session->client);
 	event_loop_remove(&session->loop, &session->signals);
 	close_fd(&session->signals.fd);
 	event_loop_close(&session->loop);

@@ -11,12 +11,11 @@
 
 #include "base/error.h"
 #include "base/event_loop.h"
-#include "base/timer.h"
 #include "service/can_bus/client.h"
+#include "service/channel/membership.h"
 #include "service/kit/service_type.h"
 
-/* How long joining may take, and the time between two tries of one that stays. */
-#define CAN_SESSION_JOIN_MS  10000
+/* The time between two tries of one that stays. */
 #define CAN_SESSION_RETRY_MS 1000
 
 /* Frames that it has sent and that have no answer yet: the bus takes CAN_BUS_PENDING_MAX. */
@@ -45,9 +44,8 @@ struct can_session {
 	uint64_t sent, not_sent;
 	struct event_loop loop;
 	struct can_bus_client client;
-	struct event_source socket, signals;
-	struct event_poller poller;
-	struct timer retry;
+	struct event_source signals;
+	struct membership membership;
 	int result;
 	struct error *error;
 };
