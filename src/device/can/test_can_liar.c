@@ -3,7 +3,6 @@
 #include "device/can/test_can_liar.h"
 
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -11,35 +10,17 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "service/can_bus/options.h"
 #include "service/can_bus/protocol.h"
 #include "service/run/service.h"
+#include "unit/member_rig.h"
 
 extern const struct service_program service_program_can_bus;
 
 static struct can_liar *liar;
-
-pid_t can_liar_fork(void)
-{
-	pid_t pid = fork();
-
-	assert_true(pid >= 0);
-	if (pid == 0)
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-	return pid;
-}
-
-void can_liar_await(int fd)
-{
-	char byte;
-
-	assert_int_equal(read(fd, &byte, 1), 1);
-	close(fd);
-}
 
 static void tell(struct service_client *client, uint32_t kind, const void *message, uint32_t size)
 {
@@ -113,7 +94,7 @@ struct can_liar *can_liar_start(const char *path, pid_t *pid)
 	assert_int_equal(pipe(pipes), 0);
 	program.take = lie;
 	program.join = count_join;
-	*pid = can_liar_fork();
+	*pid = member_rig_fork();
 	if (*pid == 0) {
 		serving.ready_fd = (uint64_t)pipes[1];
 		if (service_open(&service, &program, &options, &given, &serving, &error) < 0 ||
@@ -122,6 +103,6 @@ struct can_liar *can_liar_start(const char *path, pid_t *pid)
 		_exit(1);
 	}
 	close(pipes[1]);
-	can_liar_await(pipes[0]);
+	member_rig_await_child(pipes[0]);
 	return liar;
 }

@@ -16,9 +16,4 @@ struct can_liar {
 /* Serves at @path. Returns when clients can join; unmap what it returns. */
 struct can_liar *can_liar_start(const char *path, pid_t *pid);
 
-/* A child that dies with this process; 0 in it. */
-pid_t can_liar_fork(void);
-/* Waits for the byte that says a child is ready, and closes @fd. */
-void can_liar_await(int fd);
-
 #endif

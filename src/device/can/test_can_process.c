@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,13 +25,9 @@
 #include "base/clock.h"
 #include "device/can/bus.h"
 #include "device/can/test_can_liar.h"
-#include "guest/config/config.h"
-#include "guest/policy.h"
-#include "guest/run/supervisor.h"
 #include "host/service_link.h"
 #include "service/can_bus/client.h"
-#include "unit/scratch.h"
-#include "unit/vhost_rig.h"
+#include "unit/member_rig.h"
 #include "virtio/feature.h"
 
 #define LIMIT_MS 30000
@@ -54,20 +49,9 @@ struct message {
 	uint8_t data[CAN_DATA_MAX];
 };
 
-static struct scratch scratch;
-static char bus_path[PATH_MAX];
-static pid_t service_pid;
-
-static struct event_loop loop;
-static struct guest_config config;
-static struct supervisor *supervisor;
-static bool ready;
-static unsigned int restarted, asked;
-static bool forbidden;
+static struct member_rig rig;
 
 /* The driver: results of frames by slot, what it received, the result of a control request. */
-static struct vhost_rig address;
-static struct rig_guest guest;
 static struct vhost_inflight description;
 static int record;
 static unsigned int waiting;
@@ -85,42 +69,14 @@ static struct can_bus_frame peer_last;
 /* Starts the bus; with @argument, if it is not NULL. */
 static void start_service(const char *argument)
 {
-	char program[PATH_MAX], ready_fd[32];
-	int pipes[2];
-
-	assert_int_equal(pipe(pipes), 0);
-	snprintf(program, sizeof(program), "%s/service-can-bus", getenv("AVP_LIBEXEC_DIR"));
-	snprintf(ready_fd, sizeof(ready_fd), "--ready-fd=%d", pipes[1]);
-	service_pid = can_liar_fork();
-	if (service_pid == 0) {
-		execl(program, "service-can-bus", "--socket-path", bus_path, ready_fd, argument,
-		      NULL);
-		_exit(127);
-	}
-	close(pipes[1]);
-	can_liar_await(pipes[0]);
-}
-
-static void kill_service(void)
-{
-	kill(service_pid, SIGKILL);
-	assert_int_equal(waitpid(service_pid, NULL, 0), service_pid);
-	service_pid = 0;
+	member_rig_start_service(&rig, "service-can-bus", argument);
 }
 
 /* The driver */
 
 static struct message *message_at(uint16_t index, unsigned int slot)
 {
-	return guest_at(&guest, GUEST_BUFFERS + 0x4000 * index + sizeof(struct message) * slot);
-}
-
-static void kick(uint16_t index)
-{
-	const uint64_t one = 1;
-
-	if (driver_queue_kick_wanted(&guest.rings[index].driver))
-		assert_int_equal(write(guest.rings[index].kick_fd, &one, sizeof(one)), sizeof(one));
+	return guest_at(&rig.guest, GUEST_BUFFERS + 0x4000 * index + sizeof(struct message) * slot);
 }
 
 static void give_buffer(unsigned int slot)
@@ -130,10 +86,10 @@ static void give_buffer(unsigned int slot)
 		sizeof(struct message),
 	};
 
-	assert_int_equal(driver_queue_add(&guest.rings[RX].driver, &buffer, 0, 1,
+	assert_int_equal(driver_queue_add(&rig.guest.rings[RX].driver, &buffer, 0, 1,
 					  (void *)(uintptr_t)(slot + 1)),
 			 0);
-	kick(RX);
+	member_rig_kick(&rig, RX);
 }
 
 /* Sends a message of @length bytes of data, with a number in it; its slot is free. */
@@ -153,11 +109,11 @@ static void send_message(unsigned int slot, unsigned int number, uint32_t id, ui
 		.data = {(uint8_t)number},
 	};
 	results[slot] = PENDING;
-	assert_int_equal(driver_queue_add(&guest.rings[TX].driver, buffers, 1, 1,
+	assert_int_equal(driver_queue_add(&rig.guest.rings[TX].driver, buffers, 1, 1,
 					  (void *)(uintptr_t)(slot + 1)),
 			 0);
 	waiting++;
-	kick(TX);
+	member_rig_kick(&rig, TX);
 }
 
 static void request(uint16_t type)
@@ -166,43 +122,34 @@ static void request(uint16_t type)
 	const struct driver_buffer buffers[2] = {{guest_addr(at), sizeof(type)},
 						 {guest_addr(GUEST_HIGH + 0x1000), 1}};
 
-	memcpy(guest_at(&guest, at), &type, sizeof(type));
+	memcpy(guest_at(&rig.guest, at), &type, sizeof(type));
 	control_result = PENDING;
-	assert_int_equal(driver_queue_add(&guest.rings[CONTROL].driver, buffers, 1, 1, &guest), 0);
-	kick(CONTROL);
-}
-
-static void *take_used(uint16_t index)
-{
-	uint32_t written;
-	int broken = 0;
-	void *token = driver_queue_take(&guest.rings[index].driver, &written, &broken);
-
-	assert_int_equal(broken, 0);
-	return token;
+	assert_int_equal(
+		driver_queue_add(&rig.guest.rings[CONTROL].driver, buffers, 1, 1, &rig.guest), 0);
+	member_rig_kick(&rig, CONTROL);
 }
 
 static void take_answers(void)
 {
 	void *token;
 
-	while ((token = take_used(TX))) {
+	while ((token = member_rig_take(&rig, TX))) {
 		unsigned int slot = (uintptr_t)token - 1;
 
 		assert_int_equal(results[slot], PENDING);
-		results[slot] = *(uint8_t *)guest_at(&guest, GUEST_HIGH + slot);
+		results[slot] = *(uint8_t *)guest_at(&rig.guest, GUEST_HIGH + slot);
 		assert_in_range(results[slot], 0, 1);
 		waiting--;
 	}
-	while ((token = take_used(RX))) {
+	while ((token = member_rig_take(&rig, RX))) {
 		unsigned int slot = (uintptr_t)token - 1;
 
 		assert_true(received_count < NUMBERS);
 		received[received_count++] = *message_at(RX, slot);
 		give_buffer(slot);
 	}
-	if (take_used(CONTROL))
-		control_result = *(uint8_t *)guest_at(&guest, GUEST_HIGH + 0x1000);
+	if (member_rig_take(&rig, CONTROL))
+		control_result = *(uint8_t *)guest_at(&rig.guest, GUEST_HIGH + 0x1000);
 }
 
 /* The other client */
@@ -236,28 +183,21 @@ static void turn(void)
 	struct error error;
 	bool unblocked;
 
-	assert_true(event_loop_turn(&loop, 1) >= 0);
+	assert_true(event_loop_turn(&rig.loop, 1) >= 0);
 	if (can_bus_client_is_attached(&peer))
 		can_bus_client_poll(&peer, 1000, &unblocked);
-	if (!guest.client)
+	if (!rig.guest.client)
 		return;
 	take_answers();
-	assert_done(vhost_client_handle_backend(guest.client, &error), &error);
+	assert_done(vhost_client_handle_backend(rig.guest.client, &error), &error);
 }
 
-#define await(condition)                                                                 \
-	do {                                                                             \
-		for (int64_t limit_ = clock_now_ms() + LIMIT_MS;                         \
-		     !(condition) && clock_now_ms() < limit_;)                           \
-			turn();                                                          \
-		if (!(condition))                                                        \
-			fail_msg("line %d: %s did not come true", __LINE__, #condition); \
-	} while (0)
+#define await(condition) member_rig_await(condition, turn, LIMIT_MS)
 
 static void join_peer(void)
 {
 	struct error error;
-	int fd = service_link_join(bus_path, "peer", SERVICE_JOIN_MS, &error);
+	int fd = service_link_join(rig.service_path, "peer", SERVICE_JOIN_MS, &error);
 
 	assert_done(fd, &error);
 	if (can_bus_client_is_attached(&peer))
@@ -274,57 +214,23 @@ static void peer_send(const struct can_bus_frame *frame)
 	can_bus_client_flush(&peer);
 }
 
-/* The supervisor */
-
-static bool allows(const struct policy *policy, const struct policy_subject *subject,
-		   enum policy_verb verb, const struct policy_object *object)
-{
-	assert_int_equal(verb, POLICY_JOIN);
-	assert_string_equal(object->kind, "service");
-	assert_string_equal(object->name, bus_path);
-	asked++;
-	return !forbidden;
-}
-
-static const struct policy policy = {allows};
-
-static void on_ready(void *context)
-{
-	ready = true;
-}
-
-static void on_restarted(void *context, const struct device_config *device)
-{
-	restarted++;
-}
-
-static void on_failed(void *context, const struct error *error)
-{
-	fail_msg("%s", error->message);
-}
-
-static const struct supervisor_events events = {
-	.ready = on_ready,
-	.restarted = on_restarted,
-	.failed = on_failed,
-};
-
 /* Connects a driver to the process; @fresh: its rings are new, else those of the one before. */
 static void boot(bool fresh)
 {
 	struct error error;
 
-	guest_connect(&guest, &address);
-	guest_set_up(&guest, FEATURES);
+	guest_connect(&rig.guest, &rig.address);
+	guest_set_up(&rig.guest, FEATURES);
 	if (record < 0)
-		assert_done(vhost_client_get_inflight(guest.client, RIG_QUEUES, RIG_QUEUE_SIZE,
+		assert_done(vhost_client_get_inflight(rig.guest.client, RIG_QUEUES, RIG_QUEUE_SIZE,
 						      &description, &record, &error),
 			    &error);
-	assert_done(vhost_client_set_inflight(guest.client, &description, record, &error), &error);
+	assert_done(vhost_client_set_inflight(rig.guest.client, &description, record, &error),
+		    &error);
 	for (uint16_t i = 0; i < RIG_QUEUES; i++) {
 		if (!fresh)
-			guest.rings[i].base = guest_position(&guest, i);
-		guest_start_ring(&guest, i, fresh);
+			rig.guest.rings[i].base = guest_position(&rig.guest, i);
+		guest_start_ring(&rig.guest, i, fresh);
 	}
 	for (unsigned int i = 0; fresh && i < RIG_QUEUE_SIZE; i++)
 		give_buffer(i);
@@ -333,21 +239,9 @@ static void boot(bool fresh)
 /* Starts the device's process with a driver. The service is there. */
 static void start_device(void)
 {
-	const struct supervisor_setup setup = {.loop = &loop, .config = &config, .events = &events};
-	static char socket[64];
-	char text[PATH_MAX + 8];
-	struct error error;
-
-	snprintf(text, sizeof(text), "link=%s", bus_path);
-	if (guest_config_parse_device(&config, device_type_find("can"), text, &error) < 0 ||
-	    guest_config_name_devices(&config, &error) < 0 ||
-	    supervisor_open(&supervisor, &setup, &error) < 0 ||
-	    supervisor_start(supervisor, &error) < 0)
-		fail_msg("%s", error.message);
-	await(ready);
-	snprintf(socket, sizeof(socket), "/proc/self/fd/%d",
-		 supervisor_device(supervisor, 0).connect_fd);
-	address.path = socket;
+	member_rig_start_device(&rig, "can");
+	await(rig.ready);
+	member_rig_find_device(&rig);
 	boot(true);
 }
 
@@ -369,11 +263,10 @@ static void start_all(void)
 
 static void kill_device(void)
 {
-	unsigned int before = restarted;
+	unsigned int before = rig.restarted;
 
-	kill(supervisor_device(supervisor, 0).pid, SIGKILL);
-	guest_disconnect(&guest);
-	await(restarted == before + 1);
+	member_rig_kill_device(&rig);
+	await(rig.restarted == before + 1);
 }
 
 /* A frame that gets to the other client, once. */
@@ -400,44 +293,28 @@ static uint16_t status(void)
 	struct virtio_can_config space;
 	struct error error;
 
-	assert_done(vhost_client_read_config(guest.client, 0, &space, sizeof(space), &error),
+	assert_done(vhost_client_read_config(rig.guest.client, 0, &space, sizeof(space), &error),
 		    &error);
 	return space.status;
 }
 
 static int set_up(void **state)
 {
-	struct error error;
-
-	ready = forbidden = false;
-	restarted = asked = waiting = received_count = peer_sent = 0;
+	waiting = received_count = peer_sent = 0;
 	memset(seen, 0, sizeof(seen));
-	supervisor = NULL;
 	record = -1;
-	service_pid = 0;
 	can_bus_client_init(&peer, &peer_ops, NULL);
-	guest_create(&guest);
-	scratch_make(&scratch);
-	snprintf(bus_path, sizeof(bus_path), "%s", scratch_path(&scratch, "bus.sock"));
-	assert_int_equal(guest_config_init(&config, &error), 0);
-	config.name = strdup("car");
-	config.policy = &policy;
-	return event_loop_init(&loop, 0, &error);
+	member_rig_make(&rig);
+	return 0;
 }
 
 static int tear_down(void **state)
 {
-	guest_destroy(&guest);
-	supervisor_free(supervisor);
 	if (can_bus_client_is_attached(&peer))
 		can_bus_client_detach(&peer);
-	if (service_pid)
-		kill_service();
 	if (record >= 0)
 		close(record);
-	event_loop_close(&loop);
-	guest_config_clear(&config);
-	scratch_remove(&scratch);
+	member_rig_remove(&rig);
 	return 0;
 }
 
@@ -482,17 +359,17 @@ static void test_frames_both_ways(void **state)
 	}
 	/* Its own frames do not come back. */
 	assert_int_equal(received_count, count);
-	assert_int_equal(asked, 1);
+	assert_int_equal(rig.asked, 1);
 }
 
 /* Frames are at the bus, and in the Txq, when the service is killed. */
 static void test_service_killed(void **state)
 {
 	start_all();
-	kill(service_pid, SIGSTOP);
+	kill(rig.service_pid, SIGSTOP);
 	for (unsigned int i = 0; i < FRAMES; i++)
 		send_message(i, i, 0x100 + i, 0, 8);
-	kill_service();
+	member_rig_kill_service(&rig);
 	await(!waiting);
 	for (unsigned int i = 0; i < FRAMES; i++)
 		assert_int_equal(results[i], VIRTIO_CAN_RESULT_NOT_OK);
@@ -510,7 +387,7 @@ static void test_service_killed(void **state)
 	for (unsigned int i = 100; i < 103; i++)
 		assert_int_equal(seen[i], 1);
 	assert_int_equal(status(), 0);
-	assert_int_equal(restarted, 0);
+	assert_int_equal(rig.restarted, 0);
 }
 
 /* Killed again and again, at any moment: no frame is on the bus twice, and each is answered. */
@@ -524,7 +401,7 @@ static void test_service_killed_often(void **state)
 			send_message(i, number++, 0x100 + i, 0, 8);
 		for (unsigned int i = 0; i < round; i++)
 			turn();
-		kill_service();
+		member_rig_kill_service(&rig);
 		start_service(NULL);
 		join_peer();
 		await(!waiting);
@@ -538,7 +415,7 @@ static void test_start_without_service(void **state)
 {
 	start_service(NULL);
 	start_device();
-	kill_service();
+	member_rig_kill_service(&rig);
 	/* It has to notice first. */
 	for (int64_t limit = clock_now_ms() + LIMIT_MS; clock_now_ms() < limit;) {
 		request(VIRTIO_CAN_SET_CTRL_MODE_START);
@@ -565,19 +442,19 @@ static void test_policy_is_asked_again(void **state)
 	unsigned int before;
 
 	start_all();
-	assert_int_equal(asked, 1);
-	forbidden = true;
-	kill_service();
+	assert_int_equal(rig.asked, 1);
+	rig.forbidden = true;
+	member_rig_kill_service(&rig);
 	start_service(NULL);
 	join_peer();
-	before = asked;
-	await(asked >= before + 2);
+	before = rig.asked;
+	await(rig.asked >= before + 2);
 	send_message(0, 1, 0x100, 0, 8);
-	before = asked;
-	await(asked > before);
+	before = rig.asked;
+	await(rig.asked > before);
 	assert_int_equal(waiting, 1);
 	assert_int_equal(seen[1], 0);
-	forbidden = false;
+	rig.forbidden = false;
 	await(!waiting && seen[1] == 1);
 }
 
@@ -587,7 +464,7 @@ static void test_device_killed(void **state)
 
 	start_all();
 	pass_frame(0, 100);
-	kill(service_pid, SIGSTOP);
+	kill(rig.service_pid, SIGSTOP);
 	for (unsigned int i = 0; i < FRAMES / 2; i++)
 		send_message(i, i, 0x100 + i, 0, 8);
 	/* The frames are at the bus, which does not look at them. */
@@ -598,7 +475,7 @@ static void test_device_killed(void **state)
 	/* Nobody has taken these. */
 	for (unsigned int i = FRAMES / 2; i < FRAMES; i++)
 		send_message(i, i, 0x100 + i, 0, 8);
-	kill(service_pid, SIGCONT);
+	kill(rig.service_pid, SIGCONT);
 	boot(false);
 	await(!waiting);
 	for (unsigned int i = 0; i < FRAMES; i++) {
@@ -630,44 +507,45 @@ static void test_service_stops(void **state)
 	struct error error;
 
 	start_all();
-	kill(service_pid, SIGSTOP);
+	kill(rig.service_pid, SIGSTOP);
 	for (unsigned int i = 0; i < FRAMES; i++)
 		send_message(i, i, 0x100 + i, 0, 8);
 	for (unsigned int i = 0; i < 50; i++)
 		turn();
 	assert_int_equal(waiting, FRAMES);
 	assert_int_equal(status(), 0);
-	kill(service_pid, SIGCONT);
+	kill(rig.service_pid, SIGCONT);
 	await(!waiting);
 	for (unsigned int i = 0; i < FRAMES; i++) {
 		assert_int_equal(results[i], VIRTIO_CAN_RESULT_OK);
 		await(seen[i] == 1);
 	}
 	/* Stopped again, with a driver that resets. */
-	kill(service_pid, SIGSTOP);
+	kill(rig.service_pid, SIGSTOP);
 	send_message(0, 100, 0x100, 0, 8);
 	request(VIRTIO_CAN_SET_CTRL_MODE_STOP);
 	for (unsigned int i = 0; i < 50; i++)
 		turn();
 	assert_int_equal(control_result, PENDING);
-	assert_done(vhost_client_reset(guest.client, &error), &error);
-	guest_disconnect(&guest);
+	assert_done(vhost_client_reset(rig.guest.client, &error), &error);
+	guest_disconnect(&rig.guest);
 	waiting = 0;
 	close(record);
 	record = -1;
 	boot(true);
-	kill(service_pid, SIGCONT);
+	kill(rig.service_pid, SIGCONT);
 	start_controller();
 	pass_frame(0, 101);
 	assert_in_range(seen[100], 0, 1);
-	assert_int_equal(restarted, 0);
+	assert_int_equal(rig.restarted, 0);
 }
 
 /* A verb of the service, which answers ok. */
 static void command_service(const char *line)
 {
 	struct error error;
-	struct pollfd readable = {.fd = service_link_connect(bus_path, &error), .events = POLLIN};
+	struct pollfd readable = {.fd = service_link_connect(rig.service_path, &error),
+				  .events = POLLIN};
 	char text[4096] = "";
 	size_t length = 0;
 
@@ -695,7 +573,7 @@ static void test_bus_off(void **state)
 	pass_frame(0, 1);
 	command_service("inject client=car.can0 errors=40\n");
 	send_message(0, 2, 0x100, 0, 8);
-	await(!waiting && guest.config_changes == 1);
+	await(!waiting && rig.guest.config_changes == 1);
 	assert_int_equal(results[0], VIRTIO_CAN_RESULT_NOT_OK);
 	assert_int_equal(status(), VIRTIO_CAN_S_CTRL_BUSOFF);
 	send_message(0, 3, 0x100, 0, 8);
@@ -716,7 +594,7 @@ static void test_bus_off(void **state)
 static void test_service_lies(void **state)
 {
 	int64_t begun_ms;
-	struct can_liar *liar = can_liar_start(bus_path, &service_pid);
+	struct can_liar *liar = can_liar_start(rig.service_path, &rig.service_pid);
 
 	start_device();
 	begun_ms = clock_now_ms();
@@ -728,15 +606,15 @@ static void test_service_lies(void **state)
 		/* It comes back when the channel is given up, or waits for the next one. */
 		send_message(liar->lie, liar->lie, 0x100, 0, 8);
 		await(liar->joins > before + 1);
-		assert_int_equal(supervisor_device(supervisor, 0).restarts, 0);
+		assert_int_equal(supervisor_device(rig.supervisor, 0).restarts, 0);
 	}
 	assert_true(liar->joins <= 2 + (clock_now_ms() - begun_ms) / CAN_LINK_RETRY_MS);
-	kill_service();
+	member_rig_kill_service(&rig);
 	start_service(NULL);
 	join_peer();
 	await(!waiting);
 	pass_frame(0, 101);
-	assert_int_equal(restarted, 0);
+	assert_int_equal(rig.restarted, 0);
 	munmap(liar, sizeof(*liar));
 }
 
@@ -748,20 +626,20 @@ static void test_by_hand(void **state)
 
 	start_service(NULL);
 	snprintf(program, sizeof(program), "%s/device-can", getenv("AVP_LIBEXEC_DIR"));
-	snprintf(socket, sizeof(socket), "%s", scratch_path(&scratch, "can.sock"));
-	pid = can_liar_fork();
+	snprintf(socket, sizeof(socket), "%s", scratch_path(&rig.scratch, "can.sock"));
+	pid = member_rig_fork();
 	if (pid == 0) {
-		execl(program, "device-can", "--link", bus_path, "--client", "hand",
+		execl(program, "device-can", "--link", rig.service_path, "--client", "hand",
 		      "--socket-path", socket, NULL);
 		_exit(127);
 	}
-	address.path = socket;
+	rig.address.path = socket;
 	boot(true);
 	join_peer();
 	start_controller();
 	pass_frame(0, 1);
-	kill_service();
-	await(guest.config_changes == 1);
+	member_rig_kill_service(&rig);
+	await(rig.guest.config_changes == 1);
 	assert_int_equal(status(), VIRTIO_CAN_S_CTRL_BUSOFF);
 	request(VIRTIO_CAN_SET_CTRL_MODE_START);
 	await(control_result != PENDING);
