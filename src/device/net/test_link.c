@@ -20,7 +20,7 @@
 #include "service/switch/options.h"
 #include "service/switch/protocol.h"
 #include "unit/device_rig.h"
-#include "unit/scratch.h"
+#include "unit/service_rig.h"
 #include "virtio/feature.h"
 
 extern const struct service_program service_program_switch;
@@ -47,41 +47,30 @@ struct guest {
 	int ask_result;
 };
 
-static struct scratch scratch;
-static struct service service;
-static struct service_options serving;
+static struct service_rig service;
 static struct switch_options options;
-static char socket_path[128];
 
 static void open_service(void)
 {
 	static const struct option_list none;
-	struct error error;
 
-	scratch_make(&scratch);
-	strcpy(socket_path, scratch_path(&scratch, "sw.sock"));
-	serving = (struct service_options){.socket_path = socket_path};
 	options = (struct switch_options){0};
-	assert_int_equal(service_open(&service, &service_program_switch, &options, &none, &serving,
-				      &error),
+	assert_int_equal(service_rig_open(&service, &service_program_switch, &options, &none, NULL),
 			 0);
 }
 
 static void close_service(void)
 {
-	service_close(&service);
-	scratch_remove(&scratch);
+	service_rig_close(&service);
 }
 
 /* A client's end of a channel of the service. */
 static int join(const char *name)
 {
-	struct error error;
-	int pair[2];
+	int fd = service_rig_join(&service, name);
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	assert_int_equal(service_add_client(&service, name, pair[0], &error), 0);
-	return pair[1];
+	assert_true(fd >= 0);
+	return fd;
 }
 
 static int ask(void *context)
@@ -157,7 +146,7 @@ static void turn(struct guest *a, struct guest *b)
 	assert_true(event_loop_turn(&a->loop, 0) >= 0);
 	if (b)
 		assert_true(event_loop_turn(&b->loop, 0) >= 0);
-	assert_true(event_loop_turn(&service.loop, 0) >= 0);
+	assert_true(event_loop_turn(&service.service.loop, 0) >= 0);
 }
 
 static void await_used(struct guest *to, struct guest *from)

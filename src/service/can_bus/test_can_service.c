@@ -23,18 +23,15 @@
 #include "service/can_bus/notation.h"
 #include "service/can_bus/options.h"
 #include "service/run/service.h"
-#include "unit/scratch.h"
+#include "unit/service_rig.h"
 
 extern const struct service_program service_program_can_bus;
 
 /* More turns than any test needs: a failure ends. */
 #define TURNS 200000
 
-static struct scratch scratch;
-static struct service service;
-static struct service_options serving;
+static struct service_rig rig;
 static struct can_bus_options options;
-static char config_path[128], socket_path[128];
 
 /* A well-behaved client, and the events it received. */
 struct node {
@@ -82,46 +79,18 @@ static void on_received(void *context, const struct can_bus_received *message)
 static const struct can_bus_client_ops ops = {on_started, on_stopped, on_bus_off, on_sent,
 					      on_received};
 
-static int open_service(const char *config)
+static void open_service(const char *config)
 {
 	static const struct option_list given;
-	struct error error;
-	int result;
 
-	scratch_make(&scratch);
-	snprintf(socket_path, sizeof(socket_path), "%s", scratch_path(&scratch, "bus.sock"));
-	serving = (struct service_options){.socket_path = socket_path};
 	memset(&options, 0, sizeof(options));
-	if (config) {
-		snprintf(config_path, sizeof(config_path), "%s",
-			 scratch_write(&scratch, "bus.json", config, strlen(config)));
-		serving.config = config_path;
-	}
-	result = service_open(&service, &service_program_can_bus, &options, &given, &serving,
-			      &error);
-	if (result < 0)
-		fail_msg("%s", error.message);
-	return result;
+	assert_int_equal(service_rig_open(&rig, &service_program_can_bus, &options, &given, config),
+			 0);
 }
 
 static void close_service(void)
 {
-	service_close(&service);
-	scratch_remove(&scratch);
-}
-
-/* Returns the client's end, or a negative errno. */
-static int try_join(const char *name)
-{
-	struct error error;
-	int pair[2], result;
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	result = service_add_client(&service, name, pair[0], &error);
-	if (result == 0)
-		return pair[1];
-	close(pair[1]);
-	return result;
+	service_rig_close(&rig);
 }
 
 static void join(struct node *node, const char *name)
@@ -130,7 +99,8 @@ static void join(struct node *node, const char *name)
 
 	memset(node, 0, sizeof(*node));
 	can_bus_client_init(&node->client, &ops, node);
-	assert_int_equal(can_bus_client_attach(&node->client, try_join(name), &error), 0);
+	assert_int_equal(can_bus_client_attach(&node->client, service_rig_join(&rig, name), &error),
+			 0);
 }
 
 static void leave(struct node *node)
@@ -143,7 +113,7 @@ static void turn(struct node *node)
 {
 	bool unblocked;
 
-	assert_true(event_loop_turn(&service.loop, 0) >= 0);
+	assert_true(event_loop_turn(&rig.service.loop, 0) >= 0);
 	if (node)
 		assert_true(can_bus_client_poll(&node->client, 1000, &unblocked) >= 0);
 	if (node)
@@ -273,8 +243,8 @@ static void test_client_that_stops(void **state)
 		take(&b);
 	}
 	assert_int_equal(b.received, 6000);
-	counts =
-		&((struct can_bus_node **)service_find_client(&service, "lazy")->context)[0]->counts;
+	counts = &((struct can_bus_node **)service_find_client(&rig.service, "lazy")->context)[0]
+			  ->counts;
 	assert_true(counts->lost > 0);
 	assert_int_equal(counts->lost + counts->received, 6000);
 	/* It reads again, and is a client like the others. */
@@ -329,7 +299,7 @@ static void test_client_that_wakes(void **state)
 	begin(&a, "a");
 	begin(&b, "b");
 	begin(&hostile, "hostile");
-	client = service_find_client(&service, "hostile");
+	client = service_find_client(&rig.service, "hostile");
 	for (unsigned int i = 0; i < 100; i++) {
 		while (send(hostile.client.channel.socket, "x", 1, MSG_DONTWAIT) == 1)
 			;
@@ -343,7 +313,7 @@ static void test_client_that_wakes(void **state)
 	assert_true(client->paused);
 	/* It is not for ever. */
 	for (int i = 0; i < 100 && client->paused; i++)
-		event_loop_turn(&service.loop, SERVICE_PAUSE_MS);
+		event_loop_turn(&rig.service.loop, SERVICE_PAUSE_MS);
 	assert_false(client->paused);
 	leave(&a);
 	leave(&b);
@@ -360,14 +330,14 @@ static void test_client_that_is_slow(void **state)
 	open_service(NULL);
 	begin(&a, "a");
 	begin(&slow, "slow");
-	client = service_find_client(&service, "slow");
+	client = service_find_client(&rig.service, "slow");
 	send_in_turn(&a, CAN_BUS_SLOTS);
 	for (unsigned int i = 0;
 	     i < TURNS && client->channel.counts.wakes_received <= 4 * SERVICE_VAIN_WAKES; i++) {
 		bool unblocked;
 
 		/* The service falls asleep. */
-		event_loop_turn(&service.loop, 1);
+		event_loop_turn(&rig.service.loop, 1);
 		can_bus_client_poll(&slow.client, 1, &unblocked);
 		send_in_turn(&a, 1);
 		assert_false(client->paused);
@@ -444,14 +414,14 @@ static void test_clients_that_lie(void **state)
 		begin(&hostile, "hostile");
 		lies[i](&hostile);
 		/* A lie about the tail is seen when the room is used. */
-		for (int k = 0; k < 10000 && service_find_client(&service, "hostile"); k++) {
+		for (int k = 0; k < 10000 && service_find_client(&rig.service, "hostile"); k++) {
 			send_in_turn(&a, 1);
 			take(&b);
 		}
 		send_in_turn(&a, 20);
 		take(&b);
 		assert_int_equal(b.received, a.sent);
-		assert_null(service_find_client(&service, "hostile"));
+		assert_null(service_find_client(&rig.service, "hostile"));
 		leave(&hostile);
 	}
 	leave(&a);
@@ -503,9 +473,9 @@ static void test_who_may_join(void **state)
 	bool unblocked;
 
 	open_service("{\"clients\": {\"a\": {}}}");
-	assert_int_equal(try_join("b"), -EACCES);
+	assert_int_equal(service_rig_join(&rig, "b"), -EACCES);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-	assert_int_equal(service_add_client(&service, "a", pair[0], &error), -EINVAL);
+	assert_int_equal(service_add_client(&rig.service, "a", pair[0], &error), -EINVAL);
 	close(pair[1]);
 	/* The second one of a name takes the place of the first. */
 	begin(&a, "a");
@@ -523,7 +493,7 @@ static void test_who_may_join(void **state)
 		int fd;
 
 		snprintf(name, sizeof(name), "c%d", i);
-		fd = try_join(name);
+		fd = service_rig_join(&rig, name);
 		if (i < SERVICE_CLIENTS_MAX)
 			assert_true(fd >= 0);
 		else
@@ -541,7 +511,7 @@ static void test_bus_off(void **state)
 	open_service(NULL);
 	begin(&a, "a");
 	begin(&b, "b");
-	node = service_find_client(&service, "a")->context;
+	node = service_find_client(&rig.service, "a")->context;
 	(*node)->inject = 3;
 	send_in_turn(&a, 1);
 	assert_int_equal((*node)->counts.errors, 3);
@@ -578,7 +548,7 @@ static void test_time(void **state)
 	for (int i = 0; i < TURNS && a.sent < 20; i++) {
 		bool unblocked;
 
-		event_loop_turn(&service.loop, 1000);
+		event_loop_turn(&rig.service.loop, 1000);
 		can_bus_client_poll(&a.client, 1000, &unblocked);
 	}
 	assert_int_equal(a.sent, 20);
@@ -603,7 +573,7 @@ static void test_log(void **state)
 		     " \"name\": \"vehicle\"}}");
 	begin(&a, "a");
 	send_in_turn(&a, 50);
-	snprintf(text, sizeof(text), "%s", scratch_path(&scratch, "bus.log"));
+	snprintf(text, sizeof(text), "%s", scratch_path(&rig.scratch, "bus.log"));
 	file = fopen(text, "r");
 	assert_non_null(file);
 	/* Each was written when the bus was idle. */
@@ -618,7 +588,7 @@ static void test_log(void **state)
 	assert_null(fgets(line, sizeof(line), file));
 	fclose(file);
 	/* The section, the interface "vehicle", and packets of 8 and 2 bytes, padded to 12. */
-	assert_int_equal(stat(scratch_path(&scratch, "bus.pcapng"), &capture), 0);
+	assert_int_equal(stat(scratch_path(&rig.scratch, "bus.pcapng"), &capture), 0);
 	assert_int_equal(capture.st_size, 28 + 20 + 12 + 8 + 4 + 50 * (32 + 12));
 	leave(&a);
 	close_service();

@@ -24,7 +24,7 @@
 #include "service/run/service.h"
 #include "service/switch/frame.h"
 #include "service/switch/options.h"
-#include "unit/scratch.h"
+#include "unit/service_rig.h"
 #include "unit/tap_interface.h"
 
 extern const struct service_program service_program_switch;
@@ -35,11 +35,8 @@ extern const struct service_program service_program_switch;
 #define BROADCAST UINT64_C(0xffffffffffff)
 #define MESSAGE	  (SWITCH_HEADER + SWITCH_FRAME_MAX)
 
-static struct scratch scratch;
-static struct service service;
-static struct service_options serving;
+static struct service_rig rig;
 static struct switch_options options;
-static char config_path[128], socket_path[128];
 static bool has_tap;
 
 /* A client, and the last message that it got. */
@@ -55,23 +52,10 @@ static int open_service(const char *config, const char *uplink)
 	static const struct option_list none;
 	static char *names[] = {(char *)(uintptr_t) "uplink"};
 	const struct option_list given = {names, 1};
-	struct error error;
-	int result;
 
-	scratch_make(&scratch);
-	snprintf(socket_path, sizeof(socket_path), "%s", scratch_path(&scratch, "sw.sock"));
-	serving = (struct service_options){.socket_path = socket_path};
 	options = (struct switch_options){.uplink = uplink ? strdup(uplink) : NULL};
-	if (config) {
-		snprintf(config_path, sizeof(config_path), "%s",
-			 scratch_write(&scratch, "sw.json", config, strlen(config)));
-		serving.config = config_path;
-	}
-	result = service_open(&service, &service_program_switch, &options, uplink ? &given : &none,
-			      &serving, &error);
-	if (result < 0)
-		print_message("%s\n", error.message);
-	return result;
+	return service_rig_open(&rig, &service_program_switch, &options, uplink ? &given : &none,
+				config);
 }
 
 static void start(const char *config)
@@ -81,22 +65,7 @@ static void start(const char *config)
 
 static void stop(void)
 {
-	service_close(&service);
-	scratch_remove(&scratch);
-}
-
-/* Returns the client's end, or a negative errno. */
-static int try_join(const char *name)
-{
-	struct error error;
-	int pair[2], result;
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	result = service_add_client(&service, name, pair[0], &error);
-	if (result == 0)
-		return pair[1];
-	close(pair[1]);
-	return result;
+	service_rig_close(&rig);
 }
 
 static struct node *join(const char *name)
@@ -104,7 +73,7 @@ static struct node *join(const char *name)
 	struct node *node = calloc(1, sizeof(*node));
 	struct error error;
 
-	assert_int_equal(channel_accept(&node->channel, try_join(name), &error), 0);
+	assert_int_equal(channel_accept(&node->channel, service_rig_join(&rig, name), &error), 0);
 	return node;
 }
 
@@ -116,7 +85,7 @@ static void leave(struct node *node)
 
 static void turn(void)
 {
-	assert_true(event_loop_turn(&service.loop, 0) >= 0);
+	assert_true(event_loop_turn(&rig.service.loop, 0) >= 0);
 }
 
 static void take(struct node *node)
@@ -320,7 +289,7 @@ static void test_client_that_wakes(void **state)
 	b = join("b");
 	hostile = join("hostile");
 	introduce(a, b);
-	client = service_find_client(&service, "hostile");
+	client = service_find_client(&rig.service, "hostile");
 	for (unsigned int i = 0; i < 100; i++) {
 		while (send(hostile->channel.socket, "x", 1, MSG_DONTWAIT) == 1)
 			;
@@ -346,7 +315,7 @@ static void test_client_that_only_reads(void **state)
 	a = join("a");
 	b = join("b");
 	introduce(a, b);
-	client = service_find_client(&service, "b");
+	client = service_find_client(&rig.service, "b");
 	for (unsigned int i = 0; i < 1000; i++) {
 		while (send_frame(a, 1, host(2), 1000))
 			;
@@ -435,11 +404,11 @@ static void test_clients_that_lie(void **state)
 		hostile = join("hostile");
 		lies[i](hostile);
 		/* A lie about the tail is seen when the room is used. */
-		for (int k = 0; k < 20000 && service_find_client(&service, "hostile"); k++) {
+		for (int k = 0; k < 20000 && service_find_client(&rig.service, "hostile"); k++) {
 			assert_true(send_frame(a, 1, BROADCAST, 50));
 			run_until(b, b->got + 1);
 		}
-		assert_null(service_find_client(&service, "hostile"));
+		assert_null(service_find_client(&rig.service, "hostile"));
 		send_in_turn(a, b, 20);
 		leave(hostile);
 	}
@@ -456,7 +425,7 @@ static void test_configuration(void **state)
 	start("{\"clients\": {"
 	      " \"a\": {\"to\": [\"b\"], \"addresses\": [\"02:00:00:00:00:01\"]},"
 	      " \"b\": {\"to\": [\"*\"]}, \"c\": {}}}");
-	assert_int_equal(try_join("d"), -EACCES);
+	assert_int_equal(service_rig_join(&rig, "d"), -EACCES);
 	a = join("a");
 	b = join("b");
 	c = join("c");
@@ -522,14 +491,14 @@ static void test_limit(void **state)
 		turn();
 	take(b);
 	assert_int_equal(b->got, 1);
-	sleeps = service.loop.sleeps;
+	sleeps = rig.service.loop.sleeps;
 	for (int i = 0; i < TURNS && b->got < 10; i++) {
-		assert_true(event_loop_turn(&service.loop, 1000) >= 0);
+		assert_true(event_loop_turn(&rig.service.loop, 1000) >= 0);
 		take(b);
 	}
 	assert_int_equal(b->got, 10);
 	/* It slept in between; the last one has come when its turn was. */
-	assert_true(service.loop.sleeps > sleeps);
+	assert_true(rig.service.loop.sleeps > sleeps);
 	leave(a);
 	leave(b);
 	stop();
@@ -552,7 +521,7 @@ static void test_capture(void **state)
 		run_until(b, i);
 	}
 	turn();
-	file = fopen(scratch_path(&scratch, "sw.pcapng"), "r");
+	file = fopen(scratch_path(&rig.scratch, "sw.pcapng"), "r");
 	assert_non_null(file);
 	assert_int_equal(fstat(fileno(file), &status), 0);
 	assert_int_equal(status.st_size, descriptions + packets);
@@ -577,7 +546,7 @@ static void test_uplink(void **state)
 		skip();
 	assert_true(tap_interface_make(TAP, false));
 	assert_int_equal(open_service(NULL, TAP), 0);
-	assert_int_equal(try_join("uplink"), -EADDRINUSE);
+	assert_int_equal(service_rig_join(&rig, "uplink"), -EADDRINUSE);
 	tap_interface_bring_up(TAP);
 	a = join("a");
 	b = join("b");
