@@ -5,6 +5,8 @@
 #include <endian.h>
 #include <string.h>
 
+#include "base/big_endian.h"
+
 /* Of both addresses. */
 #define ADDRESSES (2 * ETH_ALEN)
 
@@ -32,12 +34,12 @@ static bool is_tag(uint16_t type)
 /* IEEE 802.1Q, 9.6: priority in three bits, one that means nothing here, and the VLAN. */
 static void read_tag(struct switch_frame *frame)
 {
-	uint16_t control = switch_read_16(frame->head + ETH_HLEN);
+	uint16_t control = big_endian_get16(frame->head + ETH_HLEN);
 
 	frame->tagged = true;
 	frame->vlan = control & 0xfff;
 	frame->priority = (uint8_t)(control >> 13);
-	frame->type = switch_read_16(frame->head + ETH_HLEN + 2);
+	frame->type = big_endian_get16(frame->head + ETH_HLEN + 2);
 }
 
 /* Whether length and checksum are where they can be, so that they can move with a tag. */
@@ -70,7 +72,7 @@ enum switch_frame_fault switch_frame_read(struct switch_frame *frame,
 	channel_span_read(span, SWITCH_HEADER, frame->head, frame->head_length);
 	frame->tagged = false;
 	frame->vlan = frame->priority = 0;
-	frame->type = switch_read_16(frame->head + ADDRESSES);
+	frame->type = big_endian_get16(frame->head + ADDRESSES);
 	if (frame->type == ETH_P_8021Q && frame->length >= ETH_HLEN + SWITCH_TAG_SIZE)
 		read_tag(frame);
 	/* One that ends within its tag, too. */
@@ -118,9 +120,9 @@ void switch_frame_write(const struct switch_frame *frame, bool tagged,
 	memcpy(start, &header, SWITCH_HEADER);
 	memcpy(start + SWITCH_HEADER, frame->head, ADDRESSES);
 	if (tagged) {
-		switch_write_16(start + SWITCH_HEADER + ADDRESSES, ETH_P_8021Q);
-		switch_write_16(start + SWITCH_HEADER + ADDRESSES + 2,
-				(uint16_t)(frame->priority << 13 | frame->vlan));
+		big_endian_put16(start + SWITCH_HEADER + ADDRESSES, ETH_P_8021Q);
+		big_endian_put16(start + SWITCH_HEADER + ADDRESSES + 2,
+				 (uint16_t)(frame->priority << 13 | frame->vlan));
 	}
 	memcpy(start + SWITCH_HEADER + at, frame->head + from, frame->head_length - from);
 	at += SWITCH_HEADER + frame->head_length - from;

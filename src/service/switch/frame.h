@@ -69,26 +69,4 @@ static inline bool switch_is_multicast(uint64_t address)
 	return address >> 40 & 1;
 }
 
-static inline uint16_t switch_read_16(const uint8_t *bytes)
-{
-	return (uint16_t)(bytes[0] << 8 | bytes[1]);
-}
-
-static inline uint32_t switch_read_32(const uint8_t *bytes)
-{
-	return (uint32_t)switch_read_16(bytes) << 16 | switch_read_16(bytes + 2);
-}
-
-static inline void switch_write_16(uint8_t *bytes, uint16_t value)
-{
-	bytes[0] = (uint8_t)(value >> 8);
-	bytes[1] = (uint8_t)value;
-}
-
-static inline void switch_write_32(uint8_t *bytes, uint32_t value)
-{
-	switch_write_16(bytes, (uint16_t)(value >> 16));
-	switch_write_16(bytes + 2, (uint16_t)value);
-}
-
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/big_endian.h"
 #include "fuzz/input.h"
 #include "promise.h"
 #include "service/switch/net_switch.h"
@@ -43,7 +44,7 @@ static void commit(struct switch_port *port)
 	struct end *end = port->context;
 	const struct switch_port_settings *settings = port->settings;
 	struct virtio_net_hdr_v1 header;
-	uint16_t type = switch_read_16(end->message + SWITCH_HEADER + 12);
+	uint16_t type = big_endian_get16(end->message + SWITCH_HEADER + 12);
 
 	end->room--;
 	memcpy(&header, end->message, sizeof(header));
@@ -55,7 +56,7 @@ static void commit(struct switch_port *port)
 	PROMISE(!header.gso_type || port->offloads & (SWITCH_TSO4 | SWITCH_TSO6));
 	PROMISE(type != ETH_P_8021AD);
 	if (type == ETH_P_8021Q) {
-		uint16_t vlan = switch_read_16(end->message + SWITCH_HEADER + 14) & 0xfff;
+		uint16_t vlan = big_endian_get16(end->message + SWITCH_HEADER + 14) & 0xfff;
 
 		PROMISE(settings->trunk[vlan / 8] >> vlan % 8 & 1);
 	} else {

@@ -5,6 +5,7 @@
 #include <linux/if_ether.h>
 #include <stddef.h>
 
+#include "base/big_endian.h"
 #include "service/switch/frame.h"
 
 #define IPV4_HEADER   20
@@ -124,15 +125,15 @@ static bool is_local(const uint8_t *group, bool ipv6)
 {
 	if (ipv6)
 		return group[0] != 0xff || (group[1] & 0x0f) <= 2;
-	return switch_read_32(group) >> 8 == 0xe00000;
+	return big_endian_get32(group) >> 8 == 0xe00000;
 }
 
 /* RFC 1112, 6.4; RFC 2464, 7. */
 static uint64_t address_of(const uint8_t *group, bool ipv6)
 {
 	if (ipv6)
-		return ROUTERS_IPV6 | switch_read_32(group + 12);
-	return ROUTERS_IPV4 | (switch_read_32(group) & 0x7fffff);
+		return ROUTERS_IPV6 | big_endian_get32(group + 12);
+	return ROUTERS_IPV4 | (big_endian_get32(group) & 0x7fffff);
 }
 
 static void take(struct switch_groups *groups, const struct switch_packet *packet,
@@ -151,12 +152,12 @@ static void take_records(struct switch_groups *groups, const struct switch_packe
 			 const struct report *report, uint32_t now_s)
 {
 	uint32_t size = report->ipv6 ? 16 : 4, at = 8;
-	unsigned int count = switch_read_16(report->bytes + 6);
+	unsigned int count = big_endian_get16(report->bytes + 6);
 
 	count = count < RECORDS_MAX ? count : RECORDS_MAX;
 	for (; count > 0 && at + 4 + size <= report->length; count--) {
 		const uint8_t *record = report->bytes + at;
-		uint32_t sources = switch_read_16(record + 2);
+		uint32_t sources = big_endian_get16(record + 2);
 		bool leaves = !sources &&
 			      (record[0] == RECORD_IS_INCLUDE || record[0] == RECORD_TO_INCLUDE);
 
@@ -187,7 +188,7 @@ static bool find_report(const struct switch_packet *packet, struct report *repor
 		if (packet->length < IPV4_HEADER || bytes[0] >> 4 != 4 || bytes[9] != PROTOCOL_IGMP)
 			return false;
 		start = (bytes[0] & 0x0fu) * 4;
-		end = switch_read_16(bytes + 2);
+		end = big_endian_get16(bytes + 2);
 		if (start < IPV4_HEADER)
 			return false;
 	} else {
@@ -196,7 +197,7 @@ static bool find_report(const struct switch_packet *packet, struct report *repor
 		    bytes[0] >> 4 != 6 || bytes[6] != 0 || bytes[IPV6_HEADER] != PROTOCOL_ICMP)
 			return false;
 		start = IPV6_HEADER + (bytes[IPV6_HEADER + 1] + 1u) * 8;
-		end = IPV6_HEADER + switch_read_16(bytes + 4);
+		end = IPV6_HEADER + big_endian_get16(bytes + 4);
 	}
 	if (end > packet->length || start + 8 > end)
 		return false;

@@ -5,6 +5,8 @@
 #include <endian.h>
 #include <string.h>
 
+#include "base/big_endian.h"
+#include "base/internet_checksum.h"
 #include "service/switch/frame.h"
 
 #define IPV4_HEADER 20
@@ -35,29 +37,12 @@ bool switch_offload_fits(const struct virtio_net_hdr_v1 *header, uint32_t offloa
 	       offloads & (type == VIRTIO_NET_HDR_GSO_TCPV4 ? SWITCH_TSO4 : SWITCH_TSO6);
 }
 
-/* RFC 1071. Sums that are not folded may be added. */
-static uint64_t sum(const uint8_t *bytes, uint32_t length)
-{
-	uint64_t total = 0;
-
-	for (; length >= 2; bytes += 2, length -= 2)
-		total += switch_read_16(bytes);
-	return length ? total + (uint64_t)(bytes[0] << 8) : total;
-}
-
-static uint16_t fold(uint64_t total)
-{
-	while (total >> 16)
-		total = (total & 0xffff) + (total >> 16);
-	return (uint16_t)~total;
-}
-
 /* A checksum of 0 means that there is none to UDP, and to others the same as its complement. */
-static uint16_t fold_not_zero(uint64_t total)
+static uint16_t checksum_not_zero(const uint8_t *bytes, uint32_t length, uint32_t sum)
 {
-	uint16_t folded = fold(total);
+	uint16_t checksum = internet_checksum(bytes, length, sum);
 
-	return folded ? folded : 0xffff;
+	return checksum ? checksum : 0xffff;
 }
 
 /* What is to be segmented. */
@@ -72,7 +57,7 @@ struct packet {
 static bool find_headers(struct packet *packet, const struct virtio_net_hdr_v1 *header,
 			 uint32_t type_at)
 {
-	uint16_t type = switch_read_16(packet->frame + type_at);
+	uint16_t type = big_endian_get16(packet->frame + type_at);
 	const uint8_t *ip;
 
 	packet->ip = type_at + 2;
@@ -99,13 +84,13 @@ static void finish_ip(const struct packet *packet, uint8_t *frame, uint32_t leng
 	uint8_t *ip = frame + packet->ip;
 
 	if (packet->ipv6) {
-		switch_write_16(ip + 4, (uint16_t)(length - packet->ip - IPV6_HEADER));
+		big_endian_put16(ip + 4, (uint16_t)(length - packet->ip - IPV6_HEADER));
 		return;
 	}
-	switch_write_16(ip + 2, (uint16_t)(length - packet->ip));
-	switch_write_16(ip + 4, (uint16_t)(switch_read_16(ip + 4) + index));
-	switch_write_16(ip + 10, 0);
-	switch_write_16(ip + 10, fold(sum(ip, packet->tcp - packet->ip)));
+	big_endian_put16(ip + 2, (uint16_t)(length - packet->ip));
+	big_endian_put16(ip + 4, (uint16_t)(big_endian_get16(ip + 4) + index));
+	big_endian_put16(ip + 10, 0);
+	big_endian_put16(ip + 10, internet_checksum(ip, packet->tcp - packet->ip, 0));
 }
 
 /* RFC 9293, 3.1: the checksum is over a pseudo-header, too. */
@@ -113,11 +98,11 @@ static void finish_tcp(const struct packet *packet, uint8_t *frame, uint32_t len
 {
 	const uint8_t *ip = frame + packet->ip;
 	uint8_t *tcp = frame + packet->tcp;
-	uint64_t total = TCP + (length - packet->tcp);
+	uint32_t sum = TCP + (length - packet->tcp);
 
-	total += packet->ipv6 ? sum(ip + 8, 32) : sum(ip + 12, 8);
-	switch_write_16(tcp + 16, 0);
-	switch_write_16(tcp + 16, fold_not_zero(total + sum(tcp, length - packet->tcp)));
+	sum += packet->ipv6 ? internet_sum(ip + 8, 32) : internet_sum(ip + 12, 8);
+	big_endian_put16(tcp + 16, 0);
+	big_endian_put16(tcp + 16, checksum_not_zero(tcp, length - packet->tcp, sum));
 }
 
 /* A segment of the payload from @done on: its headers are in front of it in @message. */
@@ -128,7 +113,7 @@ static void make_segment(const struct packet *packet, uint8_t *message, uint32_t
 	uint32_t length = packet->payload + size;
 	bool last = packet->payload + done + size == packet->length;
 
-	switch_write_32(tcp + 4, switch_read_32(tcp + 4) + done);
+	big_endian_put32(tcp + 4, big_endian_get32(tcp + 4) + done);
 	if (!last)
 		tcp[13] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
 	if (done > 0)
@@ -176,8 +161,8 @@ bool switch_offload_complete(uint8_t *message, uint32_t length, uint32_t type_at
 		return true;
 	}
 	/* The field has the sum of what is in front, such as a pseudo-header. */
-	switch_write_16(packet.frame + at,
-			fold_not_zero(sum(packet.frame + start, packet.length - start)));
+	big_endian_put16(packet.frame + at,
+			 checksum_not_zero(packet.frame + start, packet.length - start, 0));
 	memset(message, 0, SWITCH_HEADER);
 	ops->segment(ops->context, message, length);
 	return true;

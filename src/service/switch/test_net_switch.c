@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/big_endian.h"
 #include "service/switch/net_switch.h"
 
 #define PORTS	  4
@@ -135,11 +136,11 @@ static void make_frame(struct sent *sent, uint64_t from, uint64_t to, unsigned i
 	put_address(frame, to);
 	put_address(frame + 6, from);
 	if (tag) {
-		switch_write_16(frame + at, ETH_P_8021Q);
-		switch_write_16(frame + at + 2, (uint16_t)tag);
+		big_endian_put16(frame + at, ETH_P_8021Q);
+		big_endian_put16(frame + at + 2, (uint16_t)tag);
 		at += 4;
 	}
-	switch_write_16(frame + at, 0x88b5);
+	big_endian_put16(frame + at, 0x88b5);
 	at += 2;
 	for (uint32_t i = 0; i < payload; i++)
 		frame[at + i] = (uint8_t)(i * 7);
@@ -270,8 +271,9 @@ static void test_vlans(void **state)
 		make_frame(&sent, host(2), BROADCAST, 0, 90);
 		assert_int_equal(send_cut(1, &sent, cut, SECOND), 0);
 		expect_frame(&ends[2], &sent, 0, 4);
-		assert_int_equal(switch_read_16(ends[2].message + SWITCH_HEADER + 12), ETH_P_8021Q);
-		assert_int_equal(switch_read_16(ends[2].message + SWITCH_HEADER + 14), 10);
+		assert_int_equal(big_endian_get16(ends[2].message + SWITCH_HEADER + 12),
+				 ETH_P_8021Q);
+		assert_int_equal(big_endian_get16(ends[2].message + SWITCH_HEADER + 14), 10);
 		expect_frame(&ends[3], &sent, 0, 4);
 		expect_got(0, 0, 1, 1);
 		make_frame(&sent, host(3), BROADCAST, 10, 90);
@@ -342,17 +344,17 @@ static void test_tags_that_are_refused(void **state)
 	/* Two tags, the inner one of a VLAN that the sender is not in. */
 	for (int i = 0; i < 2; i++) {
 		make_frame(&sent, host(2), BROADCAST, 10, 50);
-		switch_write_16(frame_of(&sent) + 16, i ? ETH_P_8021AD : ETH_P_8021Q);
+		big_endian_put16(frame_of(&sent) + 16, i ? ETH_P_8021AD : ETH_P_8021Q);
 		assert_int_equal(send_cut(1, &sent, 20, SECOND), 0);
 		make_frame(&sent, host(1), BROADCAST, 3 << 13, 50);
-		switch_write_16(frame_of(&sent) + 16, i ? ETH_P_8021AD : ETH_P_8021Q);
+		big_endian_put16(frame_of(&sent) + 16, i ? ETH_P_8021AD : ETH_P_8021Q);
 		assert_int_equal(send_cut(0, &sent, 20, SECOND), 0);
 	}
 	assert_int_equal(ends[1].port->counts.bad_tag, 3);
 	assert_int_equal(ends[0].port->counts.bad_tag, 4);
 	/* One that ends within its tag. */
 	make_frame(&sent, host(1), BROADCAST, 0, 2);
-	switch_write_16(frame_of(&sent) + 12, ETH_P_8021Q);
+	big_endian_put16(frame_of(&sent) + 12, ETH_P_8021Q);
 	assert_int_equal(send_cut(0, &sent, sent.length, SECOND), 0);
 	assert_int_equal(ends[0].port->counts.bad_tag, 5);
 	expect_got(0, 0, 0, 0);
@@ -548,12 +550,12 @@ static void make_ipv4(struct sent *sent, unsigned int from, uint32_t group, uint
 	uint8_t *ip = frame_of(sent) + ETH_HLEN;
 
 	make_frame(sent, host(from), UINT64_C(0x01005e000000) | (group & 0x7fffff), 0, 24 + length);
-	switch_write_16(ip - 2, ETH_P_IP);
+	big_endian_put16(ip - 2, ETH_P_IP);
 	memset(ip, 0, 24);
 	ip[0] = 0x46;
-	switch_write_16(ip + 2, (uint16_t)(24 + length));
+	big_endian_put16(ip + 2, (uint16_t)(24 + length));
 	ip[9] = protocol;
-	switch_write_32(ip + 16, group);
+	big_endian_put32(ip + 16, group);
 	memcpy(ip + 24, content, length);
 }
 
@@ -562,7 +564,7 @@ static void send_igmp(unsigned int port, uint8_t kind, uint32_t group, uint64_t 
 	uint8_t content[8] = {kind};
 	struct sent sent;
 
-	switch_write_32(content + 4, group);
+	big_endian_put32(content + 4, group);
 	make_ipv4(&sent, port + 1, group ? group : 0xe0000001, 2, content, sizeof(content));
 	assert_int_equal(send_cut(port, &sent, 30, now_ns), 0);
 }
@@ -612,8 +614,8 @@ static void test_igmp(void **state)
 	send_data(0, GROUP, now + 3 * SECOND);
 	expect_got(0, 0, 1, 1);
 	/* Version 3: one record joins, the other leaves, and has a source that is not there. */
-	switch_write_32(report + 12, GROUP);
-	switch_write_32(report + 20, GROUP + 1);
+	big_endian_put32(report + 12, GROUP);
+	big_endian_put32(report + 20, GROUP + 1);
 	make_ipv4(&sent, 1, 0xe0000016, 2, report, sizeof(report));
 	assert_int_equal(send_cut(1, &sent, 40, now + 3 * SECOND), 0);
 	expect_got(0, 0, 0, 1);
@@ -669,10 +671,10 @@ static void send_ipv6(unsigned int port, uint8_t kind, uint8_t scope, uint32_t g
 		   40 + 8 + 28);
 	if (kind == 130)
 		put_address(frame_of(&sent), UINT64_C(0x333300000001));
-	switch_write_16(ip - 2, ETH_P_IPV6);
+	big_endian_put16(ip - 2, ETH_P_IPV6);
 	memset(ip, 0, 40 + 8 + 28);
 	ip[0] = 0x60;
-	switch_write_16(ip + 4, 8 + 28);
+	big_endian_put16(ip + 4, 8 + 28);
 	memcpy(ip + 24, address, sizeof(address));
 	ip[40] = 58;
 	ip[6] = kind ? 0 : 17;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/big_endian.h"
 #include "service/switch/frame.h"
 #include "service/switch/offload.h"
 
@@ -56,16 +57,16 @@ static void check_segment(void *context, const uint8_t *message, uint32_t length
 	assert_memory_equal(message, none, sizeof(none));
 	assert_memory_equal(frame, before, packet->ip);
 	assert_memory_equal(frame + packet->payload, before + packet->payload + packet->done, size);
-	assert_int_equal(switch_read_32(tcp + 4), (uint32_t)(SEQUENCE + packet->done));
+	assert_int_equal(big_endian_get32(tcp + 4), (uint32_t)(SEQUENCE + packet->done));
 	/* CWR is in the first one alone, FIN and PSH in the last; ACK in all. */
 	assert_int_equal(tcp[13], 0x10 | (packet->done ? 0 : 0x80) | (last ? 0x09 : 0));
 	assert_int_equal(add(pseudo(packet, ip, tcp_length), tcp, tcp_length), 0xffff);
 	if (packet->ipv6) {
-		assert_int_equal(switch_read_16(ip + 4), tcp_length);
+		assert_int_equal(big_endian_get16(ip + 4), tcp_length);
 	} else {
 		assert_int_equal(add(0, ip, 20), 0xffff);
-		assert_int_equal(switch_read_16(ip + 2), 20 + tcp_length);
-		assert_int_equal(switch_read_16(ip + 4), 77 + packet->count);
+		assert_int_equal(big_endian_get16(ip + 2), 20 + tcp_length);
+		assert_int_equal(big_endian_get16(ip + 4), 77 + packet->count);
 	}
 	packet->done += size;
 	packet->count++;
@@ -100,12 +101,12 @@ static void make(struct packet *packet, bool ipv6, bool tagged, uint32_t content
 	tcp = frame + packet->tcp;
 	for (uint32_t i = 0; i < packet->payload + content; i++)
 		frame[i] = (uint8_t)(i * 13 + i / 251);
-	switch_write_16(frame + packet->type_at, ipv6 ? ETH_P_IPV6 : ETH_P_IP);
+	big_endian_put16(frame + packet->type_at, ipv6 ? ETH_P_IPV6 : ETH_P_IP);
 	ip[0] = ipv6 ? 0x60 : 0x45;
-	switch_write_16(ip + 4, 77);
+	big_endian_put16(ip + 4, 77);
 	if (!ipv6)
 		ip[9] = 6;
-	switch_write_32(tcp + 4, SEQUENCE);
+	big_endian_put32(tcp + 4, SEQUENCE);
 	tcp[12] = 8 << 4;
 	tcp[13] = 0x99;
 	memcpy(packet->before, packet->message, BUFFER);
@@ -199,7 +200,7 @@ static void test_checksum(void **state)
 	udp[0] = udp[1] = 0xff;
 	memcpy(message, &header, sizeof(header));
 	assert_true(switch_offload_complete(message, sizeof(message), 12, &ops));
-	assert_int_equal(switch_read_16(back + SWITCH_HEADER + 40), 0xffff);
+	assert_int_equal(big_endian_get16(back + SWITCH_HEADER + 40), 0xffff);
 }
 
 static void test_fits(void **state)

@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/big_endian.h"
 #include "host/service_link.h"
 #include "service/run/service.h"
 #include "service/switch/frame.h"
@@ -123,7 +124,7 @@ static bool send_frame(struct node *node, unsigned int from, uint64_t to, uint32
 	memset(message, 0, SWITCH_HEADER);
 	put_address(frame, to);
 	put_address(frame + ETH_ALEN, host(from));
-	switch_write_16(frame + 12, 0x88b5);
+	big_endian_put16(frame + 12, 0x88b5);
 	for (uint32_t i = 0; i < payload; i++)
 		frame[ETH_HLEN + i] = (uint8_t)(i * 5);
 	if (channel_send(&node->channel, SWITCH_FRAME, message,
@@ -190,7 +191,7 @@ static void test_frames(void **state)
 	channel_publish(&a->channel);
 	run_until(b, 2);
 	assert_int_equal(b->message[0], 0);
-	assert_int_equal(switch_read_16(b->message + SWITCH_HEADER + 26), 0xffff);
+	assert_int_equal(big_endian_get16(b->message + SWITCH_HEADER + 26), 0xffff);
 	channel_send(&b->channel, SWITCH_OFFLOADS, &offloads, sizeof(offloads));
 	channel_publish(&b->channel);
 	turn();

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/big_endian.h"
 #include "device/net/user/packet.h"
 
 /* The message (RFC 2131, figure 1). */
@@ -65,9 +66,9 @@ static void read_option(struct request *request, uint8_t option, const uint8_t *
 	if (option == OPTION_TYPE && length == 1)
 		request->type = value[0];
 	else if (option == OPTION_SERVER && length == 4)
-		request->server = packet_get32(value);
+		request->server = big_endian_get32(value);
 	else if (option == OPTION_REQUESTED && length == 4)
-		request->requested = packet_get32(value);
+		request->requested = big_endian_get32(value);
 }
 
 /* False: the message is damaged. */
@@ -91,13 +92,13 @@ static bool read_options(struct request *request, const uint8_t *at, size_t left
 static bool read_request(struct request *request, const uint8_t *message, size_t length)
 {
 	if (length < COOKIE || message[OP] != OP_REQUEST || message[HARDWARE] != ETHERNET ||
-	    message[HARDWARE_SIZE] != ETH_ALEN || packet_get32(message + RELAY_ADDRESS))
+	    message[HARDWARE_SIZE] != ETH_ALEN || big_endian_get32(message + RELAY_ADDRESS))
 		return false;
 	*request = (struct request){
 		.mac = message + CLIENT_MAC,
-		.client = packet_get32(message + CLIENT_ADDRESS),
+		.client = big_endian_get32(message + CLIENT_ADDRESS),
 	};
-	if (length < OPTIONS || packet_get32(message + COOKIE) != MAGIC)
+	if (length < OPTIONS || big_endian_get32(message + COOKIE) != MAGIC)
 		return true;
 	return read_options(request, message + OPTIONS, length - OPTIONS);
 }
@@ -135,7 +136,7 @@ static void add_number(struct writer *writer, uint8_t option, uint32_t value)
 {
 	uint8_t bytes[4];
 
-	packet_put32(bytes, value);
+	big_endian_put32(bytes, value);
 	add_option(writer, option, bytes, sizeof(bytes));
 }
 
@@ -149,7 +150,7 @@ static void add_settings(struct writer *writer, const struct dhcp_settings *sett
 	if (settings->host_name)
 		add_option(writer, OPTION_HOST_NAME, settings->host_name,
 			   strlen(settings->host_name));
-	packet_put16(mtu, settings->mtu);
+	big_endian_put16(mtu, settings->mtu);
 	if (settings->mtu)
 		add_option(writer, OPTION_MTU, mtu, sizeof(mtu));
 }
@@ -165,12 +166,12 @@ static size_t write_answer(const struct dhcp_server *server, const uint8_t *mess
 	/* Copy transaction, flags, relay and hardware address from the client, but no names. */
 	memcpy(answer, message, CLIENT_MAC + 16);
 	answer[OP] = OP_REPLY;
-	packet_put16(answer + SECONDS, 0);
+	big_endian_put16(answer + SECONDS, 0);
 	if (type != TYPE_ACK)
-		packet_put32(answer + CLIENT_ADDRESS, 0);
-	packet_put32(answer + YOUR_ADDRESS, address);
-	packet_put32(answer + SERVER_ADDRESS, type == TYPE_NAK ? 0 : settings->gateway);
-	packet_put32(answer + COOKIE, MAGIC);
+		big_endian_put32(answer + CLIENT_ADDRESS, 0);
+	big_endian_put32(answer + YOUR_ADDRESS, address);
+	big_endian_put32(answer + SERVER_ADDRESS, type == TYPE_NAK ? 0 : settings->gateway);
+	big_endian_put32(answer + COOKIE, MAGIC);
 	if (type != TYPE_BOOTP) {
 		add_option(&writer, OPTION_TYPE, &type, 1);
 		add_number(&writer, OPTION_SERVER, settings->gateway);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/big_endian.h"
 #include "device/net/user/packet.h"
 
 #define LABEL_MAX    63
@@ -26,7 +27,7 @@ size_t dns_head_length(const uint8_t *message, size_t length)
 {
 	size_t at = DNS_HEADER;
 
-	if (length < DNS_HEADER || packet_get16(message + DNS_QUESTION_COUNT) != 1)
+	if (length < DNS_HEADER || big_endian_get16(message + DNS_QUESTION_COUNT) != 1)
 		return 0;
 	/* RFC 1035, 4.1.2: labels up to an empty one. No pointers: nothing comes before it. */
 	while (at < length && message[at]) {
@@ -43,7 +44,7 @@ size_t dns_head_length(const uint8_t *message, size_t length)
 bool dns_is_question(const uint8_t *message, size_t length)
 {
 	return dns_head_length(message, length) &&
-	       !(packet_get16(message + DNS_FLAGS) & DNS_FLAG_ANSWER);
+	       !(big_endian_get16(message + DNS_FLAGS) & DNS_FLAG_ANSWER);
 }
 
 static uint8_t lower(uint8_t letter)
@@ -66,11 +67,11 @@ bool dns_is_answer(const uint8_t *head, size_t head_length, const uint8_t *messa
 
 	if (length < DNS_HEADER || memcmp(message + DNS_ID, head + DNS_ID, 2))
 		return false;
-	flags = packet_get16(message + DNS_FLAGS);
+	flags = big_endian_get16(message + DNS_FLAGS);
 	if (!(flags & DNS_FLAG_ANSWER) ||
-	    (flags ^ packet_get16(head + DNS_FLAGS)) & DNS_OPCODE_MASK)
+	    (flags ^ big_endian_get16(head + DNS_FLAGS)) & DNS_OPCODE_MASK)
 		return false;
-	if (!packet_get16(message + DNS_QUESTION_COUNT))
+	if (!big_endian_get16(message + DNS_QUESTION_COUNT))
 		return flags & DNS_RCODE_MASK;
 	return dns_head_length(message, length) == head_length &&
 	       asks_the_same(head, message, head_length);
@@ -78,7 +79,7 @@ bool dns_is_answer(const uint8_t *head, size_t head_length, const uint8_t *messa
 
 enum dns_rcode dns_rcode(const uint8_t *message)
 {
-	return packet_get16(message + DNS_FLAGS) & DNS_RCODE_MASK;
+	return big_endian_get16(message + DNS_FLAGS) & DNS_RCODE_MASK;
 }
 
 /*
@@ -90,7 +91,7 @@ static bool find_opt(const uint8_t *message, size_t length, size_t at, uint16_t 
 	uint32_t left = 0;
 
 	for (size_t i = 0; i < RECORDS_SIZE; i += 2)
-		left += packet_get16(message + RECORDS + i);
+		left += big_endian_get16(message + RECORDS + i);
 	for (; left > 0; left--) {
 		size_t name = at;
 
@@ -100,11 +101,11 @@ static bool find_opt(const uint8_t *message, size_t length, size_t at, uint16_t 
 		at += at < length && message[at] ? 2 : 1;
 		if (at + RECORD_FIXED > length)
 			return false;
-		if (!message[name] && packet_get16(message + at) == DNS_TYPE_OPT) {
-			*flags = packet_get16(message + at + OPT_FLAGS) & OPT_FLAG_DNSSEC;
+		if (!message[name] && big_endian_get16(message + at) == DNS_TYPE_OPT) {
+			*flags = big_endian_get16(message + at + OPT_FLAGS) & OPT_FLAG_DNSSEC;
 			return true;
 		}
-		at += RECORD_FIXED + (size_t)packet_get16(message + at + RECORD_DATA);
+		at += RECORD_FIXED + (size_t)big_endian_get16(message + at + RECORD_DATA);
 	}
 	return false;
 }
@@ -112,16 +113,16 @@ static bool find_opt(const uint8_t *message, size_t length, size_t at, uint16_t 
 static void add_opt(uint8_t *answer, uint8_t *opt, uint16_t flags)
 {
 	memset(opt, 0, DNS_OPT);
-	packet_put16(opt + 1, DNS_TYPE_OPT);
-	packet_put16(opt + 3, OPT_DATAGRAM);
-	packet_put16(opt + 1 + OPT_FLAGS, flags);
-	packet_put16(answer + ADDITIONAL, 1);
+	big_endian_put16(opt + 1, DNS_TYPE_OPT);
+	big_endian_put16(opt + 3, OPT_DATAGRAM);
+	big_endian_put16(opt + 1 + OPT_FLAGS, flags);
+	big_endian_put16(answer + ADDITIONAL, 1);
 }
 
 size_t dns_make_empty(const uint8_t *message, size_t length, uint8_t answer[DNS_EMPTY_MAX],
 		      uint16_t flags, enum dns_rcode rcode)
 {
-	uint16_t kept = packet_get16(message + DNS_FLAGS) & (DNS_OPCODE_MASK | FLAG_DESIRED);
+	uint16_t kept = big_endian_get16(message + DNS_FLAGS) & (DNS_OPCODE_MASK | FLAG_DESIRED);
 	size_t head = dns_head_length(message, length);
 	uint16_t opt_flags = 0;
 	bool asks = head > 0, has_opt;
@@ -130,9 +131,9 @@ size_t dns_make_empty(const uint8_t *message, size_t length, uint8_t answer[DNS_
 		head = DNS_HEADER;
 	has_opt = find_opt(message, length, head, &opt_flags);
 	memmove(answer, message, head);
-	packet_put16(answer + DNS_FLAGS,
-		     (uint16_t)(kept | DNS_FLAG_ANSWER | FLAG_OFFERED | flags | rcode));
-	packet_put16(answer + DNS_QUESTION_COUNT, asks ? 1 : 0);
+	big_endian_put16(answer + DNS_FLAGS,
+			 (uint16_t)(kept | DNS_FLAG_ANSWER | FLAG_OFFERED | flags | rcode));
+	big_endian_put16(answer + DNS_QUESTION_COUNT, asks ? 1 : 0);
 	memset(answer + RECORDS, 0, RECORDS_SIZE);
 	if (!has_opt)
 		return head;

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include "base/big_endian.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -69,7 +70,7 @@ static void answer(struct dns_question *question, uint8_t *message, size_t lengt
 	struct dns_relay *relay = question->relay;
 	const struct dns_asker asker = question->asker;
 
-	packet_put16(message + DNS_ID, question->guest_id);
+	big_endian_put16(message + DNS_ID, question->guest_id);
 	/* First, because the asker may ask again at once. */
 	forget(question);
 	relay->answer(relay->context, &asker, message, length);
@@ -154,8 +155,8 @@ static int begin_try(struct dns_question *question)
 	 */
 	if (getrandom(&id, sizeof(id), 0) != sizeof(id))
 		return -EAGAIN;
-	packet_put16(question->bytes, (uint16_t)question->length);
-	packet_put16(message_of(question) + DNS_ID, id);
+	big_endian_put16(question->bytes, (uint16_t)question->length);
+	big_endian_put16(message_of(question) + DNS_ID, id);
 	question->done = 0;
 	question->sent = false;
 	question->source = (struct event_source){
@@ -267,7 +268,7 @@ static size_t missing(const struct dns_question *question)
 	size_t want = DNS_PREFIX;
 
 	if (question->done >= DNS_PREFIX)
-		want += packet_get16(question->stream);
+		want += big_endian_get16(question->stream);
 	return want - question->done;
 }
 
@@ -334,7 +335,7 @@ static struct dns_question *find_question(struct dns_relay *relay, const struct 
 		if (!question->used)
 			found = found ? found : question;
 		else if (is_asker(question, asker) &&
-			 question->guest_id == packet_get16(message + DNS_ID) &&
+			 question->guest_id == big_endian_get16(message + DNS_ID) &&
 			 question->head == head &&
 			 !memcmp(message_of(question) + DNS_HEADER, message + DNS_HEADER,
 				 head - DNS_HEADER))
@@ -380,7 +381,7 @@ bool dns_relay_ask(struct dns_relay *relay, const struct dns_asker *asker, const
 	question->tries = 0;
 	question->passed_over = false;
 	question->give_up_ms = now_ms + DNS_RELAY_GIVE_UP_MS;
-	question->guest_id = packet_get16(message + DNS_ID);
+	question->guest_id = big_endian_get16(message + DNS_ID);
 	question->head = head;
 	question->length = length;
 	memcpy(message_of(question), message, length);

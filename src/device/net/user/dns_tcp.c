@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/big_endian.h"
+
 #define MSS_LENGTH 4 /* of the option */
 
 /* RFC 9293, 3.7.1: without an option; and the most that headers take of a packet. */
@@ -57,16 +59,16 @@ static void send_segment(struct dns_tcp *tcp, const struct dns_asker *guest,
 	size_t header = TCP_HEADER;
 
 	memset(at, 0, TCP_HEADER);
-	packet_put16(at + PORT_SOURCE, DNS_PORT);
-	packet_put16(at + PORT_DESTINATION, guest->port);
-	packet_put32(at + TCP_SEQUENCE, segment->sequence);
-	packet_put32(at + TCP_ACKNOWLEDGED, segment->acknowledged);
+	big_endian_put16(at + PORT_SOURCE, DNS_PORT);
+	big_endian_put16(at + PORT_DESTINATION, guest->port);
+	big_endian_put32(at + TCP_SEQUENCE, segment->sequence);
+	big_endian_put32(at + TCP_ACKNOWLEDGED, segment->acknowledged);
 	at[TCP_FLAGS] = segment->flags;
-	packet_put16(at + TCP_WINDOW, (uint16_t)segment->window);
+	big_endian_put16(at + TCP_WINDOW, (uint16_t)segment->window);
 	if (segment->flags & TCP_FLAG_SYN) {
 		at[header] = TCP_OPTION_MSS;
 		at[header + 1] = MSS_LENGTH;
-		packet_put16(at + header + 2, (uint16_t)tcp->mss);
+		big_endian_put16(at + header + 2, (uint16_t)tcp->mss);
 		header += MSS_LENGTH;
 	}
 	at[TCP_DATA_OFFSET] = (uint8_t)(header / 4 << 4);
@@ -177,7 +179,7 @@ static bool serve(struct dns_tcp *tcp, struct dns_tcp_connection *connection, in
 		return true;
 	connection->out_start = connection->out_length = 0;
 	if (connection->in_length >= DNS_PREFIX) {
-		length = packet_get16(connection->in);
+		length = big_endian_get16(connection->in);
 		if (length > DNS_QUESTION_MAX) {
 			abort_connection(tcp, connection);
 			return false;
@@ -210,7 +212,7 @@ void dns_tcp_answer(struct dns_tcp *tcp, int index, size_t length, int64_t now_m
 {
 	struct dns_tcp_connection *connection = &tcp->connections[index];
 
-	packet_put16(connection->out, (uint16_t)length);
+	big_endian_put16(connection->out, (uint16_t)length);
 	connection->out_length = DNS_PREFIX + length;
 	connection->asked = false;
 	connection->idle_ms = now_ms + DNS_TCP_IDLE_MS;
@@ -230,7 +232,7 @@ static uint32_t read_mss(const uint8_t *segment)
 		if (at + 1 >= end || segment[at + 1] < 2 || at + segment[at + 1] > end)
 			break;
 		if (segment[at] == TCP_OPTION_MSS && segment[at + 1] == MSS_LENGTH)
-			return packet_get16(segment + at + 2);
+			return big_endian_get16(segment + at + 2);
 		at += segment[at + 1];
 	}
 	return MSS_DEFAULT;
@@ -378,9 +380,9 @@ void dns_tcp_take(struct dns_tcp *tcp, const struct dns_asker *guest, const uint
 {
 	size_t header = packet_tcp_header(segment);
 	const struct segment read = {
-		.sequence = packet_get32(segment + TCP_SEQUENCE),
-		.acknowledged = packet_get32(segment + TCP_ACKNOWLEDGED),
-		.window = packet_get16(segment + TCP_WINDOW),
+		.sequence = big_endian_get32(segment + TCP_SEQUENCE),
+		.acknowledged = big_endian_get32(segment + TCP_ACKNOWLEDGED),
+		.window = big_endian_get16(segment + TCP_WINDOW),
 		.flags = segment[TCP_FLAGS],
 		.data = segment + header,
 		.length = length - header,

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/big_endian.h"
+#include "base/internet_checksum.h"
 #include "device/net/subnet.h"
 #include "device/net/user/dns_message.h"
 #include "device/net/user/frame_filter_ipv6.h"
@@ -63,8 +65,8 @@ static enum frame_verdict check_arp(const struct frame_filter *filter, const uin
 
 	if (*length < ARP_FRAME || memcmp(arp, kind, sizeof(kind)))
 		return FRAME_DROPPED;
-	operation = packet_get16(arp + ARP_OPERATION);
-	sender = packet_get32(arp + ARP_SENDER);
+	operation = big_endian_get16(arp + ARP_OPERATION);
+	sender = big_endian_get32(arp + ARP_SENDER);
 	/* A probe (RFC 5227) has no sender yet. */
 	if ((operation != ARP_REQUEST && operation != ARP_REPLY) ||
 	    (sender && !is_guest(filter, sender)))
@@ -76,7 +78,7 @@ static enum frame_verdict check_arp(const struct frame_filter *filter, const uin
 static enum frame_verdict check_tcp(const struct frame_filter *filter, uint8_t *ip, size_t length)
 {
 	const struct frame_filter_settings *settings = &filter->settings;
-	uint32_t to = packet_get32(ip + IPV4_DESTINATION);
+	uint32_t to = big_endian_get32(ip + IPV4_DESTINATION);
 	uint8_t *tcp = ip + IPV4_HEADER;
 	bool opens, allowed;
 
@@ -88,7 +90,7 @@ static enum frame_verdict check_tcp(const struct frame_filter *filter, uint8_t *
 		allowed = settings->host_loopback;
 	else if (to != settings->name_server)
 		return check_route(filter, to);
-	else if (packet_get16(tcp + PORT_DESTINATION) == DNS_PORT)
+	else if (big_endian_get16(tcp + PORT_DESTINATION) == DNS_PORT)
 		return FRAME_FOR_DNS;
 	else
 		allowed = false;
@@ -112,7 +114,7 @@ static bool is_peer(const struct frame_filter *filter, uint16_t host_port, uint1
 /* RFC 768: 0 means no checksum. */
 static bool udp_checksum_fits(const uint8_t *ip, size_t length)
 {
-	return !packet_get16(ip + IPV4_HEADER + UDP_CHECKSUM) ||
+	return !big_endian_get16(ip + IPV4_HEADER + UDP_CHECKSUM) ||
 	       packet_payload_fits(ip, (uint16_t)length);
 }
 
@@ -121,18 +123,18 @@ static enum frame_verdict check_udp(const struct frame_filter *filter, const uin
 {
 	const struct frame_filter_settings *settings = &filter->settings;
 	const uint8_t *udp = ip + IPV4_HEADER;
-	uint32_t to = packet_get32(ip + IPV4_DESTINATION);
+	uint32_t to = big_endian_get32(ip + IPV4_DESTINATION);
 	uint16_t from_port, to_port;
 
-	if (length < UDP_HEADER || packet_get16(udp + UDP_LENGTH) != length)
+	if (length < UDP_HEADER || big_endian_get16(udp + UDP_LENGTH) != length)
 		return FRAME_DROPPED;
-	from_port = packet_get16(udp + PORT_SOURCE);
-	to_port = packet_get16(udp + PORT_DESTINATION);
+	from_port = big_endian_get16(udp + PORT_SOURCE);
+	to_port = big_endian_get16(udp + PORT_DESTINATION);
 	if (!from_port || !to_port)
 		return FRAME_DROPPED;
 	if (to_port == PORT_DHCP && (to == BROADCAST || to == settings->gateway))
 		return udp_checksum_fits(ip, length) ? FRAME_FOR_DHCP : FRAME_DROPPED;
-	if (!packet_get32(ip + IPV4_SOURCE))
+	if (!big_endian_get32(ip + IPV4_SOURCE))
 		return FRAME_DROPPED;
 	/* The library has its own TFTP server there. */
 	if (to == settings->gateway)
@@ -153,7 +155,7 @@ static enum frame_verdict check_icmp(const struct frame_filter *filter, const ui
 {
 	const struct frame_filter_settings *settings = &filter->settings;
 	const uint8_t *icmp = ip + IPV4_HEADER;
-	uint32_t to = packet_get32(ip + IPV4_DESTINATION);
+	uint32_t to = big_endian_get32(ip + IPV4_DESTINATION);
 
 	if (length < ICMP_HEADER || icmp[0] != ICMP_ECHO || icmp[1] != 0)
 		return FRAME_DROPPED;
@@ -175,10 +177,10 @@ static enum frame_verdict make_whole(struct frame_filter *filter, uint8_t *ip, s
 	if (*total < IPV4_HEADER)
 		return FRAME_DROPPED;
 	header = (size_t)(ip[0] & 0xf) * 4;
-	length = packet_get16(ip + IPV4_TOTAL_LENGTH);
-	field = packet_get16(ip + IPV4_FRAGMENT);
+	length = big_endian_get16(ip + IPV4_TOTAL_LENGTH);
+	field = big_endian_get16(ip + IPV4_FRAGMENT);
 	if (ip[0] >> 4 != 4 || header < IPV4_HEADER || header > length || length > *total ||
-	    !ip[IPV4_TTL] || field & IPV4_RESERVED_FLAG || packet_checksum(ip, header, 0))
+	    !ip[IPV4_TTL] || field & IPV4_RESERVED_FLAG || internet_checksum(ip, header, 0))
 		return FRAME_DROPPED;
 	if (header > IPV4_HEADER)
 		memmove(ip + IPV4_HEADER, ip + header, length - header);
@@ -193,7 +195,7 @@ static enum frame_verdict make_whole(struct frame_filter *filter, uint8_t *ip, s
 /* Checks a complete packet of @total bytes. */
 static enum frame_verdict check_whole(struct frame_filter *filter, uint8_t *ip, size_t total)
 {
-	uint32_t source = packet_get32(ip + IPV4_SOURCE);
+	uint32_t source = big_endian_get32(ip + IPV4_SOURCE);
 
 	/* A guest without an address may talk only to the DHCP server: see check_udp. */
 	if (!is_guest(filter, source) && (source || ip[IPV4_PROTOCOL] != PROTOCOL_UDP))
@@ -220,7 +222,7 @@ static enum frame_verdict check_ip(struct frame_filter *filter, uint8_t *frame, 
 		return verdict;
 	verdict = check_whole(filter, ip, total);
 	if (verdict == FRAME_PASSED) {
-		neighbours_learn(&filter->neighbours, packet_get32(ip + IPV4_SOURCE),
+		neighbours_learn(&filter->neighbours, big_endian_get32(ip + IPV4_SOURCE),
 				 frame + ETH_ALEN);
 		if (ip[IPV4_PROTOCOL] == PROTOCOL_TCP)
 			tcp_order_send(&filter->order, ip, &total);
@@ -234,7 +236,7 @@ enum frame_verdict frame_filter_check(struct frame_filter *filter, uint8_t *fram
 {
 	if (*length < ETH_HLEN || *length > PACKET_FRAME_MAX)
 		return FRAME_DROPPED;
-	switch (packet_get16(frame + 2 * ETH_ALEN)) {
+	switch (big_endian_get16(frame + 2 * ETH_ALEN)) {
 	case ETH_P_ARP:
 		return check_arp(filter, frame, length);
 	case ETH_P_IP:
@@ -248,8 +250,8 @@ enum frame_verdict frame_filter_check(struct frame_filter *filter, uint8_t *fram
 /* Records a program of the host at the gateway's address, to which the guest may answer. */
 static void note_peer(struct frame_filter *filter, const uint8_t *udp)
 {
-	uint16_t host_port = packet_get16(udp + PORT_SOURCE);
-	uint16_t guest_port = packet_get16(udp + PORT_DESTINATION);
+	uint16_t host_port = big_endian_get16(udp + PORT_SOURCE);
+	uint16_t guest_port = big_endian_get16(udp + PORT_DESTINATION);
 	size_t index = peer_index(host_port, guest_port);
 
 	filter->peers[index].host_port = host_port;
@@ -262,16 +264,16 @@ bool frame_filter_receive(struct frame_filter *filter, const uint8_t *frame, siz
 
 	if (neighbours_answer(&filter->neighbours, frame, length))
 		return false;
-	if (length >= PACKET_IP + IPV6_HEADER && packet_get16(frame + 2 * ETH_ALEN) == ETH_P_IPV6 &&
-	    ip[IPV6_NEXT] == PROTOCOL_TCP)
+	if (length >= PACKET_IP + IPV6_HEADER &&
+	    big_endian_get16(frame + 2 * ETH_ALEN) == ETH_P_IPV6 && ip[IPV6_NEXT] == PROTOCOL_TCP)
 		tcp_order_receive(&filter->order, ip, length - PACKET_IP);
-	if (length < PACKET_UDP_DATA || packet_get16(frame + 2 * ETH_ALEN) != ETH_P_IP ||
-	    packet_get16(ip + IPV4_FRAGMENT) & IPV4_OFFSET_MASK)
+	if (length < PACKET_UDP_DATA || big_endian_get16(frame + 2 * ETH_ALEN) != ETH_P_IP ||
+	    big_endian_get16(ip + IPV4_FRAGMENT) & IPV4_OFFSET_MASK)
 		return true;
 	if (ip[IPV4_PROTOCOL] == PROTOCOL_TCP)
 		tcp_order_receive(&filter->order, ip, length - PACKET_IP);
 	else if (ip[IPV4_PROTOCOL] == PROTOCOL_UDP &&
-		 packet_get32(ip + IPV4_SOURCE) == filter->settings.gateway)
+		 big_endian_get32(ip + IPV4_SOURCE) == filter->settings.gateway)
 		note_peer(filter, ip + IPV4_HEADER);
 	return true;
 }
@@ -282,15 +284,16 @@ size_t frame_filter_refuse(const struct frame_filter *filter, const uint8_t *fra
 	const uint8_t *refused = frame + PACKET_IP;
 	uint8_t *icmp = answer + PACKET_IP + IPV4_HEADER;
 
-	if (packet_get16(frame + 2 * ETH_ALEN) == ETH_P_IPV6)
+	if (big_endian_get16(frame + 2 * ETH_ALEN) == ETH_P_IPV6)
 		return frame_filter_refuse_ipv6(filter, frame, length, answer);
 	memset(icmp, 0, ICMP_HEADER);
 	packet_wrap_ip(answer, frame + ETH_ALEN, filter->settings.gateway,
-		       packet_get32(refused + IPV4_SOURCE), PROTOCOL_ICMP,
+		       big_endian_get32(refused + IPV4_SOURCE), PROTOCOL_ICMP,
 		       REFUSAL_LENGTH - PACKET_IP);
 	icmp[0] = ICMP_UNREACHABLE;
 	icmp[1] = ICMP_PROHIBITED;
 	memcpy(icmp + ICMP_HEADER, refused, IPV4_HEADER + 8);
-	packet_put16(icmp + 2, packet_checksum(icmp, REFUSAL_LENGTH - PACKET_IP - IPV4_HEADER, 0));
+	big_endian_put16(icmp + 2,
+			 internet_checksum(icmp, REFUSAL_LENGTH - PACKET_IP - IPV4_HEADER, 0));
 	return REFUSAL_LENGTH;
 }

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "base/big_endian.h"
 #include "device/net/subnet.h"
 #include "device/net/user/dns_message.h"
 #include "device/net/user/tcp_segment.h"
@@ -83,9 +84,9 @@ static bool is_routed(const uint8_t *address)
 	static const uint8_t translated[12] = {0, 0x64, 0xff, 0x9b};
 
 	if (!memcmp(address, translated, sizeof(translated)))
-		return subnet_is_unicast(packet_get32(address + 12));
-	if (packet_get16(address) == 0x2002)
-		return subnet_is_unicast(packet_get32(address + 2));
+		return subnet_is_unicast(big_endian_get32(address + 12));
+	if (big_endian_get16(address) == 0x2002)
+		return subnet_is_unicast(big_endian_get32(address + 2));
 	/* Global unicast and unique local addresses: RFC 4291, 2.4, and RFC 4193. */
 	return (address[0] & 0xe0) == 0x20 || (address[0] & 0xfe) == 0xfc;
 }
@@ -131,7 +132,7 @@ static long remove_options(uint8_t *ip, size_t length)
 	}
 	memmove(ip + IPV6_HEADER, at, length);
 	ip[IPV6_NEXT] = next;
-	packet_put16(ip + IPV6_LENGTH, (uint16_t)length);
+	big_endian_put16(ip + IPV6_LENGTH, (uint16_t)length);
 	return (long)length;
 }
 
@@ -166,7 +167,7 @@ static enum frame_verdict check_tcp(const struct frame_filter *filter, uint8_t *
 	if (!tcp_segment_is_sane(tcp, length) || !packet_payload_fits(ip, (uint16_t)length))
 		return FRAME_DROPPED;
 	tcp_segment_clear_urgent(tcp);
-	return check_destination(filter, ip, packet_get16(tcp + PORT_DESTINATION), false);
+	return check_destination(filter, ip, big_endian_get16(tcp + PORT_DESTINATION), false);
 }
 
 static enum frame_verdict check_udp(const struct frame_filter *filter, const uint8_t *ip,
@@ -176,11 +177,11 @@ static enum frame_verdict check_udp(const struct frame_filter *filter, const uin
 	uint16_t to;
 
 	/* RFC 8200, 8.1: a checksum is required. */
-	if (length < UDP_HEADER || packet_get16(udp + UDP_LENGTH) != length ||
-	    !packet_get16(udp + UDP_CHECKSUM) || !packet_payload_fits(ip, (uint16_t)length))
+	if (length < UDP_HEADER || big_endian_get16(udp + UDP_LENGTH) != length ||
+	    !big_endian_get16(udp + UDP_CHECKSUM) || !packet_payload_fits(ip, (uint16_t)length))
 		return FRAME_DROPPED;
-	to = packet_get16(udp + PORT_DESTINATION);
-	if (!packet_get16(udp + PORT_SOURCE) || !to)
+	to = big_endian_get16(udp + PORT_DESTINATION);
+	if (!big_endian_get16(udp + PORT_SOURCE) || !to)
 		return FRAME_DROPPED;
 	/* The library has its own servers there. */
 	return check_destination(filter, ip, to, to == PORT_TFTP || to == PORT_DHCP);
@@ -304,7 +305,7 @@ enum frame_verdict frame_filter_check_ipv6(struct frame_filter *filter, uint8_t 
 	if (!filter->settings.ipv6.on || total < IPV6_HEADER || ip[0] >> 4 != 6 ||
 	    !ip[IPV6_HOP_LIMIT])
 		return FRAME_DROPPED;
-	total = packet_get16(ip + IPV6_LENGTH);
+	total = big_endian_get16(ip + IPV6_LENGTH);
 	if (total > *length - ETH_HLEN - IPV6_HEADER ||
 	    total > filter->settings.ipv6.mtu - (size_t)IPV6_HEADER)
 		return FRAME_DROPPED;

@@ -23,6 +23,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/big_endian.h"
+#include "base/internet_checksum.h"
 #include "base/clock.h"
 #include "device/net/user/router.h"
 #include "device/net/user/slirp_library.h"
@@ -49,7 +51,7 @@ static ssize_t hear(const void *frame, size_t length, void *opaque)
 {
 	struct harness *h = opaque;
 	const uint8_t *ip = (const uint8_t *)frame + PACKET_IP, *tcp = ip + IPV4_HEADER;
-	bool ipv6 = packet_get16((const uint8_t *)frame + 12) == ETH_P_IPV6;
+	bool ipv6 = big_endian_get16((const uint8_t *)frame + 12) == ETH_P_IPV6;
 	size_t data;
 
 	PROMISE(length >= ETH_HLEN && length <= PACKET_FRAME_MAX);
@@ -62,12 +64,12 @@ static ssize_t hear(const void *frame, size_t length, void *opaque)
 		tcp = ip + IPV6_HEADER;
 	data = length - (size_t)(tcp - (const uint8_t *)frame) - packet_tcp_header(tcp);
 	h->their_ipv6 = ipv6;
-	h->their_port = packet_get16(tcp + PORT_SOURCE);
-	h->our_port = packet_get16(tcp + PORT_DESTINATION);
-	h->their_sequence = packet_get32(tcp + 4) + (uint32_t)data +
+	h->their_port = big_endian_get16(tcp + PORT_SOURCE);
+	h->our_port = big_endian_get16(tcp + PORT_DESTINATION);
+	h->their_sequence = big_endian_get32(tcp + 4) + (uint32_t)data +
 			    !!(tcp[TCP_FLAGS] & (TCP_FLAG_SYN | TCP_FLAG_FIN));
 	if (tcp[TCP_FLAGS] & TCP_FLAG_ACK)
-		h->our_sequence = packet_get32(tcp + 8);
+		h->our_sequence = big_endian_get32(tcp + 8);
 	return (ssize_t)length;
 }
 
@@ -77,17 +79,18 @@ static void hear_name_server(void *context, const void *frame, size_t length)
 	const uint8_t *ip = (const uint8_t *)frame + PACKET_IP;
 	size_t payload = length - PACKET_IP - IPV6_HEADER;
 
-	if (packet_get16((const uint8_t *)frame + 12) == ETH_P_IPV6) {
-		PROMISE(packet_get16(ip + IPV6_LENGTH) == payload && length <= ETH_HLEN + h->mtu);
+	if (big_endian_get16((const uint8_t *)frame + 12) == ETH_P_IPV6) {
+		PROMISE(big_endian_get16(ip + IPV6_LENGTH) == payload &&
+			length <= ETH_HLEN + h->mtu);
 		PROMISE(packet_payload_fits(ip, (uint16_t)payload));
 		hear(frame, length, h);
 		return;
 	}
-	PROMISE(packet_get16(ip + IPV4_TOTAL_LENGTH) == length - PACKET_IP &&
+	PROMISE(big_endian_get16(ip + IPV4_TOTAL_LENGTH) == length - PACKET_IP &&
 		length <= ETH_HLEN + h->mtu);
-	PROMISE(!packet_checksum(ip, IPV4_HEADER, 0));
+	PROMISE(!internet_checksum(ip, IPV4_HEADER, 0));
 	PROMISE(packet_payload_fits(ip, (uint16_t)(length - PACKET_IP - IPV4_HEADER)));
-	PROMISE(packet_get32(ip + IPV4_SOURCE) == NAME_SERVER);
+	PROMISE(big_endian_get32(ip + IPV4_SOURCE) == NAME_SERVER);
 	hear(frame, length, h);
 }
 
@@ -185,33 +188,34 @@ static void check_passed(const struct harness *h, size_t length)
 	size_t size = length - PACKET_IP - IPV4_HEADER;
 	uint32_t to;
 
-	if (packet_get16(h->frame + 12) == ETH_P_ARP) {
+	if (big_endian_get16(h->frame + 12) == ETH_P_ARP) {
 		PROMISE(length == ARP_FRAME);
 		return;
 	}
-	if (packet_get16(h->frame + 12) == ETH_P_IPV6) {
+	if (big_endian_get16(h->frame + 12) == ETH_P_IPV6) {
 		user_net_check_ipv6(h, length);
 		return;
 	}
-	PROMISE(packet_get16(h->frame + 12) == ETH_P_IP && length >= PACKET_IP + IPV4_HEADER + 8);
-	PROMISE(ip[0] == 0x45 && packet_get16(ip + IPV4_TOTAL_LENGTH) == length - PACKET_IP);
-	PROMISE(!packet_checksum(ip, IPV4_HEADER, 0) && ip[IPV4_TTL]);
-	PROMISE(!(packet_get16(ip + IPV4_FRAGMENT) & ~IPV4_DONT_FRAGMENT));
-	to = packet_get32(ip + IPV4_DESTINATION);
-	PROMISE(packet_get32(ip + IPV4_SOURCE) >> 8 == NETWORK >> 8);
+	PROMISE(big_endian_get16(h->frame + 12) == ETH_P_IP &&
+		length >= PACKET_IP + IPV4_HEADER + 8);
+	PROMISE(ip[0] == 0x45 && big_endian_get16(ip + IPV4_TOTAL_LENGTH) == length - PACKET_IP);
+	PROMISE(!internet_checksum(ip, IPV4_HEADER, 0) && ip[IPV4_TTL]);
+	PROMISE(!(big_endian_get16(ip + IPV4_FRAGMENT) & ~IPV4_DONT_FRAGMENT));
+	to = big_endian_get32(ip + IPV4_DESTINATION);
+	PROMISE(big_endian_get32(ip + IPV4_SOURCE) >> 8 == NETWORK >> 8);
 	PROMISE(to == GATEWAY || to == NAME_SERVER || to >> 8 != NETWORK >> 8);
 	/* The library has its own name server. */
 	PROMISE(to != NAME_SERVER || ip[IPV4_PROTOCOL] == PROTOCOL_ICMP ||
-		packet_get16(data + PORT_DESTINATION) != DNS_PORT);
+		big_endian_get16(data + PORT_DESTINATION) != DNS_PORT);
 	PROMISE(to >> 24 != 127 && to >> 24 != 0 && to >> 24 < 224);
 	if (ip[IPV4_PROTOCOL] == PROTOCOL_TCP) {
 		PROMISE(size >= packet_tcp_header(data));
 		PROMISE(packet_payload_fits(ip, (uint16_t)size));
 		PROMISE(data[TCP_DATA_OFFSET] >> 4 >= 5);
-		PROMISE(!(data[TCP_FLAGS] & TCP_FLAG_URG) && !packet_get16(data + TCP_URGENT));
+		PROMISE(!(data[TCP_FLAGS] & TCP_FLAG_URG) && !big_endian_get16(data + TCP_URGENT));
 	} else if (ip[IPV4_PROTOCOL] == PROTOCOL_UDP) {
-		PROMISE(packet_get16(data + UDP_LENGTH) == size);
-		PROMISE(packet_get16(data + PORT_DESTINATION) != 69 || to != GATEWAY);
+		PROMISE(big_endian_get16(data + UDP_LENGTH) == size);
+		PROMISE(big_endian_get16(data + PORT_DESTINATION) != 69 || to != GATEWAY);
 	} else {
 		PROMISE(ip[IPV4_PROTOCOL] == PROTOCOL_ICMP && data[0] == 8);
 	}
@@ -267,17 +271,18 @@ static void finish(struct harness *h, size_t length, uint8_t how)
 	if (!(how & 4)) {
 		size_t header = (size_t)(ip[0] & 0xf) * 4;
 
-		packet_put16(ip + IPV4_CHECKSUM, 0);
-		packet_put16(ip + IPV4_CHECKSUM, packet_checksum(ip, header, 0));
+		big_endian_put16(ip + IPV4_CHECKSUM, 0);
+		big_endian_put16(ip + IPV4_CHECKSUM, internet_checksum(ip, header, 0));
 	}
 	if (!(how & 8) && ip[IPV4_PROTOCOL] == PROTOCOL_TCP && size >= TCP_HEADER) {
-		packet_put16(data + TCP_CHECKSUM, 0);
-		packet_put16(data + TCP_CHECKSUM,
-			     packet_checksum(data, size, packet_pseudo_sum(ip, (uint16_t)size)));
+		big_endian_put16(data + TCP_CHECKSUM, 0);
+		big_endian_put16(data + TCP_CHECKSUM,
+				 internet_checksum(data, size,
+						   packet_pseudo_sum(ip, (uint16_t)size)));
 	}
 	if (!(how & 8) && ip[IPV4_PROTOCOL] == PROTOCOL_ICMP && size >= 8) {
-		packet_put16(data + 2, 0);
-		packet_put16(data + 2, packet_checksum(data, size, 0));
+		big_endian_put16(data + 2, 0);
+		big_endian_put16(data + 2, internet_checksum(data, size, 0));
 	}
 	user_net_send(h, length);
 }
@@ -293,13 +298,13 @@ static size_t wrap(struct harness *h, uint8_t protocol, size_t length)
 	uint8_t *ip = h->frame + PACKET_IP, where = take(h);
 
 	memset(h->frame, 2, 12);
-	packet_put16(h->frame + 12, ETH_P_IP);
+	big_endian_put16(h->frame + 12, ETH_P_IP);
 	memset(ip, 0, IPV4_HEADER);
 	ip[IPV4_TTL] = (where & 8) ? 1 : 64;
 	ip[IPV4_PROTOCOL] = protocol;
-	packet_put16(ip + IPV4_ID, where >> 5);
-	packet_put32(ip + IPV4_SOURCE, where & 16 ? GUEST + 1 : GUEST);
-	packet_put32(ip + IPV4_DESTINATION, hosts[where % 8]);
+	big_endian_put16(ip + IPV4_ID, where >> 5);
+	big_endian_put32(ip + IPV4_SOURCE, where & 16 ? GUEST + 1 : GUEST);
+	big_endian_put32(ip + IPV4_DESTINATION, hosts[where % 8]);
 	packet_finish_ip(ip, (uint16_t)(IPV4_HEADER + length));
 	return PACKET_IP + IPV4_HEADER + length;
 }
@@ -320,7 +325,7 @@ static void send_arp(struct harness *h, uint8_t how)
 				      10, 0, 2, 15, 0, 0, 0, 0, 0, 0, 10, 0, 2, 2};
 
 	memset(h->frame, 2, 12);
-	packet_put16(h->frame + 12, ETH_P_ARP);
+	big_endian_put16(h->frame + 12, ETH_P_ARP);
 	memcpy(h->frame + ETH_HLEN, arp, sizeof(arp));
 	h->frame[ETH_HLEN + ARP_OPERATION + 1] = how & ARP_ANSWERS ? ARP_REPLY : ARP_REQUEST;
 	finish(h, ETH_HLEN + sizeof(arp), how | 12);
@@ -333,10 +338,10 @@ static void send_udp(struct harness *h, uint8_t how)
 	size_t length = take16(h) % (which & 64 ? 9000 : 64);
 
 	memset(udp, take(h), UDP_HEADER + length);
-	packet_put16(udp + PORT_SOURCE, ports[which % 8]);
-	packet_put16(udp + PORT_DESTINATION, ports[which / 8 % 8]);
-	packet_put16(udp + UDP_LENGTH, (uint16_t)(UDP_HEADER + length));
-	packet_put16(udp + UDP_CHECKSUM, 0);
+	big_endian_put16(udp + PORT_SOURCE, ports[which % 8]);
+	big_endian_put16(udp + PORT_DESTINATION, ports[which / 8 % 8]);
+	big_endian_put16(udp + UDP_LENGTH, (uint16_t)(UDP_HEADER + length));
+	big_endian_put16(udp + UDP_CHECKSUM, 0);
 	finish(h, wrap(h, PROTOCOL_UDP, UDP_HEADER + length), how);
 }
 
@@ -348,15 +353,15 @@ static void send_tcp(struct harness *h, uint8_t how)
 	bool known = h->their_port && !(which & 128);
 
 	memset(tcp, 0, TCP_HEADER);
-	packet_put16(tcp + PORT_SOURCE, known ? h->our_port : 1000 + take(h) % 4);
-	packet_put16(tcp + PORT_DESTINATION, known ? h->their_port : SERVER_PORT);
-	packet_put32(tcp + 4, h->our_sequence + (which & 4 ? (uint32_t)(int8_t)take(h) : 0));
-	packet_put32(tcp + 8, h->their_sequence + (which & 8 ? (uint32_t)(int8_t)take(h) : 0));
+	big_endian_put16(tcp + PORT_SOURCE, known ? h->our_port : 1000 + take(h) % 4);
+	big_endian_put16(tcp + PORT_DESTINATION, known ? h->their_port : SERVER_PORT);
+	big_endian_put32(tcp + 4, h->our_sequence + (which & 4 ? (uint32_t)(int8_t)take(h) : 0));
+	big_endian_put32(tcp + 8, h->their_sequence + (which & 8 ? (uint32_t)(int8_t)take(h) : 0));
 	tcp[TCP_DATA_OFFSET] = (uint8_t)((TCP_HEADER + options) / 4 << 4);
 	tcp[TCP_FLAGS] = known ? take(h) : TCP_FLAG_SYN;
-	packet_put16(tcp + 14, which & 16 ? take16(h) : 0xffff);
+	big_endian_put16(tcp + 14, which & 16 ? take16(h) : 0xffff);
 	if (which & 32)
-		packet_put16(tcp + TCP_URGENT, take16(h));
+		big_endian_put16(tcp + TCP_URGENT, take16(h));
 	for (size_t i = 0; i < options; i++)
 		tcp[TCP_HEADER + i] = take(h);
 	memset(tcp + TCP_HEADER + options, 't', length);
@@ -380,11 +385,11 @@ static void send_fragment(struct harness *h, uint8_t how)
 	size_t length = (size_t)take(h) * (how & 16 ? 8 : 1), whole;
 
 	memset(data, 0, length + UDP_HEADER);
-	packet_put16(data + PORT_SOURCE, 1000);
-	packet_put16(data + PORT_DESTINATION, 1000);
-	packet_put16(data + UDP_LENGTH, take16(h));
+	big_endian_put16(data + PORT_SOURCE, 1000);
+	big_endian_put16(data + PORT_DESTINATION, 1000);
+	big_endian_put16(data + UDP_LENGTH, take16(h));
 	whole = wrap(h, how & 32 ? PROTOCOL_TCP : PROTOCOL_UDP, length);
-	packet_put16(ip + IPV4_FRAGMENT, field & 0x20ff);
+	big_endian_put16(ip + IPV4_FRAGMENT, field & 0x20ff);
 	finish(h, whole, how | 8);
 }
 
@@ -394,15 +399,15 @@ static void send_dhcp(struct harness *h, uint8_t how)
 	size_t length = 240, options = take(h) % 64;
 
 	memset(udp, 0, UDP_HEADER + 340);
-	packet_put16(udp + PORT_SOURCE, 68);
-	packet_put16(udp + PORT_DESTINATION, 67);
+	big_endian_put16(udp + PORT_SOURCE, 68);
+	big_endian_put16(udp + PORT_DESTINATION, 67);
 	message[0] = message[1] = 1;
 	message[2] = 6;
 	message[33] = take(h);
-	packet_put32(message + 236, 0x63825363);
+	big_endian_put32(message + 236, 0x63825363);
 	for (size_t i = 0; i < options; i++)
 		message[length++] = take(h);
-	packet_put16(udp + UDP_LENGTH, (uint16_t)(UDP_HEADER + length));
+	big_endian_put16(udp + UDP_LENGTH, (uint16_t)(UDP_HEADER + length));
 	finish(h, wrap(h, PROTOCOL_UDP, UDP_HEADER + length), how);
 }
 
@@ -458,7 +463,7 @@ size_t user_net_make_question(struct harness *h, uint8_t *message)
 	message[DNS_QUESTION_COUNT + 1] = 1;
 	message[DNS_HEADER] = label;
 	memset(message + DNS_HEADER + 1, 'n', label);
-	packet_put32(message + DNS_HEADER + 1 + label, 0x000001);
+	big_endian_put32(message + DNS_HEADER + 1 + label, 0x000001);
 	message[DNS_HEADER + 5 + label] = 1;
 	return DNS_HEADER + (size_t)label + 6;
 }
@@ -468,12 +473,12 @@ static void send_to_name_server(struct harness *h, uint8_t protocol, size_t leng
 	uint8_t *ip = h->frame + PACKET_IP;
 
 	memset(h->frame, 2, 12);
-	packet_put16(h->frame + 12, ETH_P_IP);
+	big_endian_put16(h->frame + 12, ETH_P_IP);
 	memset(ip, 0, IPV4_HEADER);
 	ip[IPV4_TTL] = 64;
 	ip[IPV4_PROTOCOL] = protocol;
-	packet_put32(ip + IPV4_SOURCE, GUEST);
-	packet_put32(ip + IPV4_DESTINATION, NAME_SERVER);
+	big_endian_put32(ip + IPV4_SOURCE, GUEST);
+	big_endian_put32(ip + IPV4_DESTINATION, NAME_SERVER);
 	packet_finish_ip(ip, (uint16_t)(IPV4_HEADER + length));
 	finish(h, PACKET_IP + IPV4_HEADER + length, how);
 }
@@ -483,10 +488,10 @@ static void send_dns_udp(struct harness *h, uint8_t how)
 	uint8_t *udp = h->frame + PACKET_IP + IPV4_HEADER;
 	size_t length = UDP_HEADER + user_net_make_question(h, udp + UDP_HEADER);
 
-	packet_put16(udp + PORT_SOURCE, 1000 + (how >> 6));
-	packet_put16(udp + PORT_DESTINATION, DNS_PORT);
-	packet_put16(udp + UDP_LENGTH, (uint16_t)length);
-	packet_put16(udp + UDP_CHECKSUM, 0);
+	big_endian_put16(udp + PORT_SOURCE, 1000 + (how >> 6));
+	big_endian_put16(udp + PORT_DESTINATION, DNS_PORT);
+	big_endian_put16(udp + UDP_LENGTH, (uint16_t)length);
+	big_endian_put16(udp + UDP_CHECKSUM, 0);
 	send_to_name_server(h, PROTOCOL_UDP, length, how);
 }
 
@@ -497,16 +502,16 @@ static void send_dns_tcp(struct harness *h, uint8_t how)
 	size_t length = 0;
 
 	memset(tcp, 0, TCP_HEADER);
-	packet_put16(tcp + PORT_SOURCE, which & 1 ? 1000 + (which >> 3) : h->our_port);
-	packet_put16(tcp + PORT_DESTINATION, DNS_PORT);
-	packet_put32(tcp + 4, h->our_sequence + (which & 4 ? (uint32_t)(int8_t)take(h) : 0));
-	packet_put32(tcp + 8, h->their_sequence - (which & 2 ? take16(h) : 0));
+	big_endian_put16(tcp + PORT_SOURCE, which & 1 ? 1000 + (which >> 3) : h->our_port);
+	big_endian_put16(tcp + PORT_DESTINATION, DNS_PORT);
+	big_endian_put32(tcp + 4, h->our_sequence + (which & 4 ? (uint32_t)(int8_t)take(h) : 0));
+	big_endian_put32(tcp + 8, h->their_sequence - (which & 2 ? take16(h) : 0));
 	tcp[TCP_DATA_OFFSET] = TCP_HEADER / 4 << 4;
 	tcp[TCP_FLAGS] = which & 1 ? TCP_FLAG_SYN : TCP_FLAG_ACK;
-	packet_put16(tcp + 14, how & 16 ? take16(h) : 0xffff);
+	big_endian_put16(tcp + 14, how & 16 ? take16(h) : 0xffff);
 	if (how & 32) {
 		length = user_net_make_question(h, tcp + TCP_HEADER + 2);
-		packet_put16(tcp + TCP_HEADER, (uint16_t)length);
+		big_endian_put16(tcp + TCP_HEADER, (uint16_t)length);
 		length += 2;
 	}
 	if (how & 64)
@@ -552,7 +557,7 @@ static void act_on_name_server(struct harness *h, uint8_t how)
 	if (got >= 2) {
 		size_t length = make_answer(h, bytes + 2, (size_t)got - 2, how);
 
-		packet_put16(bytes, (uint16_t)(length + (how & 16 ? take(h) : 0)));
+		big_endian_put16(bytes, (uint16_t)(length + (how & 16 ? take(h) : 0)));
 		send(fd, bytes, how & 32 ? take(h) : length + 2, MSG_DONTWAIT | MSG_NOSIGNAL);
 	}
 	if (how & 64)

@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/big_endian.h"
+#include "base/internet_checksum.h"
 #include "fuzz/hostile_driver.h"
 #include "device/net/user/fuzz_user_net_harness.h"
 
@@ -40,7 +42,8 @@ void user_net_check_ipv6(const struct harness *h, size_t length)
 	size_t size = length - PACKET_IP - IPV6_HEADER;
 
 	PROMISE(h->filter.settings.ipv6.on && length >= PACKET_IP + IPV6_HEADER + 8);
-	PROMISE(ip[0] >> 4 == 6 && packet_get16(ip + IPV6_LENGTH) == size && ip[IPV6_HOP_LIMIT]);
+	PROMISE(ip[0] >> 4 == 6 && big_endian_get16(ip + IPV6_LENGTH) == size &&
+		ip[IPV6_HOP_LIMIT]);
 	PROMISE(size + IPV6_HEADER <= h->mtu);
 	if (ip[IPV6_NEXT] == PROTOCOL_ICMPV6) {
 		PROMISE(!data[1] && (data[0] == 128 || data[0] == 135 || data[0] == 136));
@@ -48,15 +51,17 @@ void user_net_check_ipv6(const struct harness *h, size_t length)
 		return;
 	}
 	PROMISE(in_network6(ip + IPV6_SOURCE));
-	PROMISE((to[0] & 0xe0) == 0x20 || (to[0] & 0xfe) == 0xfc || packet_get32(to) == 0x0064ff9b);
+	PROMISE((to[0] & 0xe0) == 0x20 || (to[0] & 0xfe) == 0xfc ||
+		big_endian_get32(to) == 0x0064ff9b);
 	PROMISE(!in_network6(to) || (h->filter.settings.host_loopback && to[15] == 2));
 	if (ip[IPV6_NEXT] == PROTOCOL_TCP) {
 		PROMISE(size >= packet_tcp_header(data));
-		PROMISE(!(data[TCP_FLAGS] & TCP_FLAG_URG) && !packet_get16(data + TCP_URGENT));
+		PROMISE(!(data[TCP_FLAGS] & TCP_FLAG_URG) && !big_endian_get16(data + TCP_URGENT));
 	} else {
-		PROMISE(ip[IPV6_NEXT] == PROTOCOL_UDP && packet_get16(data + UDP_LENGTH) == size);
-		PROMISE(!in_network6(to) || (packet_get16(data + PORT_DESTINATION) != 69 &&
-					     packet_get16(data + PORT_DESTINATION) != 547));
+		PROMISE(ip[IPV6_NEXT] == PROTOCOL_UDP &&
+			big_endian_get16(data + UDP_LENGTH) == size);
+		PROMISE(!in_network6(to) || (big_endian_get16(data + PORT_DESTINATION) != 69 &&
+					     big_endian_get16(data + PORT_DESTINATION) != 547));
 	}
 }
 
@@ -87,7 +92,7 @@ static void send_ipv6(struct harness *h, uint8_t protocol, size_t length, uint8_
 			data[i] = how & 64 ? take(h) : 0;
 		ip[IPV6_NEXT] = take(h) % 64;
 		length += units * 8;
-		packet_put16(ip + IPV6_LENGTH, (uint16_t)length);
+		big_endian_put16(ip + IPV6_LENGTH, (uint16_t)length);
 	}
 	for (uint8_t patches = how & 3; patches > 0; patches--) {
 		size_t at = take(h) % 120;
@@ -95,9 +100,10 @@ static void send_ipv6(struct harness *h, uint8_t protocol, size_t length, uint8_
 		h->frame[at] = take(h);
 	}
 	if (how & 4 && !(where & 16) && ip[IPV6_NEXT] == PROTOCOL_ICMPV6) {
-		packet_put16(data + 2, 0);
-		packet_put16(data + 2, packet_checksum(data, length,
-						       packet_pseudo_sum(ip, (uint16_t)length)));
+		big_endian_put16(data + 2, 0);
+		big_endian_put16(data + 2,
+				 internet_checksum(data, length,
+						   packet_pseudo_sum(ip, (uint16_t)length)));
 	}
 	user_net_send(h, PACKET_IP + IPV6_HEADER + length);
 }
@@ -136,8 +142,8 @@ static void send_udp6(struct harness *h, uint8_t how)
 	memset(udp, 0, UDP_HEADER + length);
 	if (which & 128)
 		length = user_net_make_question(h, udp + UDP_HEADER);
-	packet_put16(udp + PORT_SOURCE, 1000 + which % 4);
-	packet_put16(udp + PORT_DESTINATION, ports[which / 4 % 4]);
+	big_endian_put16(udp + PORT_SOURCE, 1000 + which % 4);
+	big_endian_put16(udp + PORT_DESTINATION, ports[which / 4 % 4]);
 	send_ipv6(h, PROTOCOL_UDP, UDP_HEADER + length, how);
 }
 
@@ -149,17 +155,17 @@ static void send_tcp6(struct harness *h, uint8_t how)
 	bool known = h->their_ipv6 && !(which & 128);
 
 	memset(tcp, 0, TCP_HEADER + 1300);
-	packet_put16(tcp + PORT_SOURCE, known ? h->our_port : 1000 + take(h) % 4);
-	packet_put16(tcp + PORT_DESTINATION, known     ? h->their_port :
-					     which & 1 ? DNS_PORT :
-							 SERVER_PORT);
-	packet_put32(tcp + 4, h->our_sequence + (which & 4 ? (uint32_t)(int8_t)take(h) : 0));
-	packet_put32(tcp + 8, h->their_sequence + (which & 8 ? (uint32_t)(int8_t)take(h) : 0));
+	big_endian_put16(tcp + PORT_SOURCE, known ? h->our_port : 1000 + take(h) % 4);
+	big_endian_put16(tcp + PORT_DESTINATION, known	   ? h->their_port :
+						 which & 1 ? DNS_PORT :
+							     SERVER_PORT);
+	big_endian_put32(tcp + 4, h->our_sequence + (which & 4 ? (uint32_t)(int8_t)take(h) : 0));
+	big_endian_put32(tcp + 8, h->their_sequence + (which & 8 ? (uint32_t)(int8_t)take(h) : 0));
 	tcp[TCP_DATA_OFFSET] = TCP_HEADER / 4 << 4;
 	tcp[TCP_FLAGS] = known ? take(h) : TCP_FLAG_SYN;
-	packet_put16(tcp + 14, which & 16 ? take16(h) : 0xffff);
+	big_endian_put16(tcp + 14, which & 16 ? take16(h) : 0xffff);
 	if (which & 32)
-		packet_put16(tcp + TCP_URGENT, take16(h));
+		big_endian_put16(tcp + TCP_URGENT, take16(h));
 	send_ipv6(h, PROTOCOL_TCP, TCP_HEADER + length, how);
 }
 

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/big_endian.h"
+
 static void make_key(uint8_t key[11], const uint8_t *ip)
 {
 	memcpy(key, ip + IPV4_SOURCE, 8);
@@ -76,7 +78,7 @@ static bool take_data(struct ip_reassembly_slot *slot, const uint8_t *data, uint
 bool ip_reassembly_add(struct ip_reassembly *reassembly, uint8_t *ip, size_t *total, int64_t now_ms)
 {
 	struct ip_reassembly_slot *slot = find_slot(reassembly, ip, now_ms);
-	uint16_t field = packet_get16(ip + IPV4_FRAGMENT);
+	uint16_t field = big_endian_get16(ip + IPV4_FRAGMENT);
 	uint32_t offset = (uint32_t)(field & IPV4_OFFSET_MASK) * IP_REASSEMBLY_UNIT;
 
 	if (!take_data(slot, ip + IPV4_HEADER, offset, (uint32_t)(*total - IPV4_HEADER),
@@ -88,8 +90,8 @@ bool ip_reassembly_add(struct ip_reassembly *reassembly, uint8_t *ip, size_t *to
 		return false;
 	memcpy(ip + IPV4_HEADER, slot->data, slot->total);
 	*total = IPV4_HEADER + slot->total;
-	packet_put16(ip + IPV4_FRAGMENT, 0);
-	packet_put16(ip + IPV4_TOTAL_LENGTH, (uint16_t)*total);
+	big_endian_put16(ip + IPV4_FRAGMENT, 0);
+	big_endian_put16(ip + IPV4_TOTAL_LENGTH, (uint16_t)*total);
 	slot->used = false;
 	return true;
 }

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/big_endian.h"
+
 static size_t index_of(uint32_t address)
 {
 	return address % NEIGHBOURS;
@@ -20,7 +22,8 @@ void neighbours_learn(struct neighbours *neighbours, uint32_t address, const uin
 /* Multiplies to spread addresses that differ only in their last or middle bytes. */
 static size_t index_of_ipv6(const uint8_t *address)
 {
-	uint32_t mixed = packet_get32(address + 8) * 0x9e3779b1U ^ packet_get32(address + 12);
+	uint32_t mixed = big_endian_get32(address + 8) * 0x9e3779b1U ^
+			 big_endian_get32(address + 12);
 
 	return (mixed ^ mixed >> 8 ^ mixed >> 16) % NEIGHBOURS;
 }
@@ -49,9 +52,9 @@ static bool answer_arp(struct neighbours *neighbours, const uint8_t *frame, size
 	uint8_t *answer, *reply;
 	uint32_t address;
 
-	if (length < ARP_FRAME || packet_get16(request + ARP_OPERATION) != ARP_REQUEST)
+	if (length < ARP_FRAME || big_endian_get16(request + ARP_OPERATION) != ARP_REQUEST)
 		return false;
-	address = packet_get32(request + ARP_TARGET);
+	address = big_endian_get32(request + ARP_TARGET);
 	if (!address || neighbours->known[index_of(address)].address != address)
 		return false;
 	answer = add_answer(neighbours, ARP_FRAME);
@@ -61,12 +64,12 @@ static bool answer_arp(struct neighbours *neighbours, const uint8_t *frame, size
 	reply = answer + ETH_HLEN;
 	memcpy(answer, frame + ETH_ALEN, ETH_ALEN);
 	memcpy(answer + ETH_ALEN, mac, ETH_ALEN);
-	packet_put16(answer + 2 * ETH_ALEN, ETH_P_ARP);
+	big_endian_put16(answer + 2 * ETH_ALEN, ETH_P_ARP);
 	/* Hardware, protocol and their lengths are those of the request. */
 	memcpy(reply, request, ARP_OPERATION);
-	packet_put16(reply + ARP_OPERATION, ARP_REPLY);
+	big_endian_put16(reply + ARP_OPERATION, ARP_REPLY);
 	memcpy(reply + ARP_SENDER_MAC, mac, ETH_ALEN);
-	packet_put32(reply + ARP_SENDER, address);
+	big_endian_put32(reply + ARP_SENDER, address);
 	memcpy(reply + ARP_TARGET_MAC, request + ARP_SENDER_MAC, ETH_ALEN + 4);
 	return true;
 }
@@ -107,7 +110,7 @@ static bool answer_solicitation(struct neighbours *neighbours, const uint8_t *fr
 
 bool neighbours_answer(struct neighbours *neighbours, const uint8_t *frame, size_t length)
 {
-	switch (length < ETH_HLEN ? 0 : packet_get16(frame + 2 * ETH_ALEN)) {
+	switch (length < ETH_HLEN ? 0 : big_endian_get16(frame + 2 * ETH_ALEN)) {
 	case ETH_P_ARP:
 		return answer_arp(neighbours, frame, length);
 	case ETH_P_IPV6:

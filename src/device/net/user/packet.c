@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#include "base/big_endian.h"
+#include "base/internet_checksum.h"
+
 const uint8_t ipv6_unspecified[IPV6_ADDRESS];
 const uint8_t ipv6_all_nodes[IPV6_ADDRESS] = {0xff, 2, [15] = 1};
 
@@ -15,30 +18,6 @@ void packet_take_address(uint8_t address[IPV6_ADDRESS], const uint8_t *ip, bool 
 		memcpy(address, ip + (source ? IPV4_SOURCE : IPV4_DESTINATION), 4);
 }
 
-static uint16_t fold(uint64_t total)
-{
-	while (total >> 16)
-		total = (total & 0xffff) + (total >> 16);
-	return (uint16_t)total;
-}
-
-/* The sum can be computed in any byte order, and is then in that order (RFC 1071, 2 (B)). */
-uint16_t packet_checksum(const uint8_t *data, size_t length, uint32_t sum)
-{
-	uint64_t total = 0;
-	uint32_t word;
-	uint16_t folded;
-
-	for (; length >= sizeof(word); data += sizeof(word), length -= sizeof(word)) {
-		memcpy(&word, data, sizeof(word));
-		total += word;
-	}
-	word = 0;
-	memcpy(&word, data, length);
-	folded = fold(total + word);
-	return (uint16_t)~fold((uint64_t)sum + packet_get16((const uint8_t *)&folded));
-}
-
 uint32_t packet_pseudo_sum(const uint8_t *ip, uint16_t length)
 {
 	size_t header = packet_ip_header(ip);
@@ -46,7 +25,7 @@ uint32_t packet_pseudo_sum(const uint8_t *ip, uint16_t length)
 
 	/* The addresses are the last fields of the header. */
 	for (size_t i = packet_is_ipv6(ip) ? IPV6_SOURCE : IPV4_SOURCE; i < header; i += 2)
-		sum += packet_get16(ip + i);
+		sum += big_endian_get16(ip + i);
 	return sum;
 }
 
@@ -63,7 +42,7 @@ static size_t checksum_offset(uint8_t protocol)
 
 bool packet_payload_fits(const uint8_t *ip, uint16_t length)
 {
-	return !packet_checksum(ip + packet_ip_header(ip), length, packet_pseudo_sum(ip, length));
+	return !internet_checksum(ip + packet_ip_header(ip), length, packet_pseudo_sum(ip, length));
 }
 
 void packet_finish_payload(uint8_t *ip, uint16_t length)
@@ -72,25 +51,25 @@ void packet_finish_payload(uint8_t *ip, uint16_t length)
 	uint8_t *checksum = payload + checksum_offset(protocol);
 	uint16_t sum;
 
-	packet_put16(checksum, 0);
-	sum = packet_checksum(payload, length, packet_pseudo_sum(ip, length));
+	big_endian_put16(checksum, 0);
+	sum = internet_checksum(payload, length, packet_pseudo_sum(ip, length));
 	/* RFC 768: 0 would mean no checksum. */
-	packet_put16(checksum, sum || protocol != PROTOCOL_UDP ? sum : 0xffff);
+	big_endian_put16(checksum, sum || protocol != PROTOCOL_UDP ? sum : 0xffff);
 }
 
 void packet_finish_ip(uint8_t *ip, uint16_t total)
 {
 	ip[0] = 4 << 4 | IPV4_HEADER / 4;
-	packet_put16(ip + IPV4_TOTAL_LENGTH, total);
-	packet_put16(ip + IPV4_CHECKSUM, 0);
-	packet_put16(ip + IPV4_CHECKSUM, packet_checksum(ip, IPV4_HEADER, 0));
+	big_endian_put16(ip + IPV4_TOTAL_LENGTH, total);
+	big_endian_put16(ip + IPV4_CHECKSUM, 0);
+	big_endian_put16(ip + IPV4_CHECKSUM, internet_checksum(ip, IPV4_HEADER, 0));
 }
 
 void packet_host_mac(uint8_t mac[ETH_ALEN], uint32_t address)
 {
 	mac[0] = 0x52;
 	mac[1] = 0x55;
-	packet_put32(mac + 2, address);
+	big_endian_put32(mac + 2, address);
 }
 
 void packet_wrap_ip(uint8_t *frame, const uint8_t mac[ETH_ALEN], uint32_t source,
@@ -101,11 +80,11 @@ void packet_wrap_ip(uint8_t *frame, const uint8_t mac[ETH_ALEN], uint32_t source
 	memset(frame, 0, PACKET_IP + IPV4_HEADER);
 	memcpy(frame, mac, ETH_ALEN);
 	packet_host_mac(frame + ETH_ALEN, source);
-	packet_put16(frame + 2 * ETH_ALEN, ETH_P_IP);
+	big_endian_put16(frame + 2 * ETH_ALEN, ETH_P_IP);
 	ip[IPV4_TTL] = PACKET_HOPS;
 	ip[IPV4_PROTOCOL] = protocol;
-	packet_put32(ip + IPV4_SOURCE, source);
-	packet_put32(ip + IPV4_DESTINATION, destination);
+	big_endian_put32(ip + IPV4_SOURCE, source);
+	big_endian_put32(ip + IPV4_DESTINATION, destination);
 	packet_finish_ip(ip, total);
 }
 
@@ -124,9 +103,9 @@ size_t packet_wrap_udp(uint8_t *frame, const struct packet_flow *flow, uint16_t 
 
 	packet_wrap_ip(frame, flow->mac, flow->source, flow->destination, PROTOCOL_UDP,
 		       (uint16_t)(IPV4_HEADER + udp_length));
-	packet_put16(udp + PORT_SOURCE, flow->source_port);
-	packet_put16(udp + PORT_DESTINATION, flow->destination_port);
-	packet_put16(udp + UDP_LENGTH, udp_length);
+	big_endian_put16(udp + PORT_SOURCE, flow->source_port);
+	big_endian_put16(udp + PORT_DESTINATION, flow->destination_port);
+	big_endian_put16(udp + UDP_LENGTH, udp_length);
 	packet_finish_payload(frame + PACKET_IP, udp_length);
 	return PACKET_IP + IPV4_HEADER + udp_length;
 }
@@ -154,14 +133,14 @@ void packet_wrap_ipv6(uint8_t *payload, const struct packet_route_ipv6 *route, u
 	memset(frame, 0, PACKET_IP + IPV6_HEADER);
 	memcpy(frame, route->mac, ETH_ALEN);
 	packet_host_mac_ipv6(frame + ETH_ALEN, route->source);
-	packet_put16(frame + 2 * ETH_ALEN, ETH_P_IPV6);
+	big_endian_put16(frame + 2 * ETH_ALEN, ETH_P_IPV6);
 	ip[0] = 6 << 4;
-	packet_put16(ip + IPV6_LENGTH, length);
+	big_endian_put16(ip + IPV6_LENGTH, length);
 	ip[IPV6_NEXT] = protocol;
 	ip[IPV6_HOP_LIMIT] = route->hop_limit;
 	memcpy(ip + IPV6_SOURCE, route->source, IPV6_ADDRESS);
 	memcpy(ip + IPV6_DESTINATION, route->destination, IPV6_ADDRESS);
 	if (protocol == PROTOCOL_UDP)
-		packet_put16(payload + UDP_LENGTH, length);
+		big_endian_put16(payload + UDP_LENGTH, length);
 	packet_finish_payload(ip, length);
 }

@@ -110,28 +110,6 @@
 #define ICMP_HEADER   8
 #define ICMP_CHECKSUM 2
 
-static inline uint16_t packet_get16(const uint8_t *at)
-{
-	return (uint16_t)(at[0] << 8 | at[1]);
-}
-
-static inline uint32_t packet_get32(const uint8_t *at)
-{
-	return (uint32_t)packet_get16(at) << 16 | packet_get16(at + 2);
-}
-
-static inline void packet_put16(uint8_t *at, uint16_t value)
-{
-	at[0] = (uint8_t)(value >> 8);
-	at[1] = (uint8_t)value;
-}
-
-static inline void packet_put32(uint8_t *at, uint32_t value)
-{
-	packet_put16(at, (uint16_t)(value >> 16));
-	packet_put16(at + 2, (uint16_t)value);
-}
-
 static inline bool packet_is_ipv6(const uint8_t *ip)
 {
 	return ip[0] >> 4 == 6;
@@ -161,13 +139,7 @@ static inline size_t packet_tcp_header(const uint8_t *tcp)
 }
 
 /*
- * The checksum (RFC 1071) of @length bytes, starting with the partial sum @sum. Over data that
- * contains its own checksum the result is 0.
- */
-uint16_t packet_checksum(const uint8_t *data, size_t length, uint32_t sum);
-
-/*
- * The sum of the pseudo header (RFC 9293, 3.1; RFC 8200, 8.1), for packet_checksum, with @length
+ * The sum of the pseudo header (RFC 9293, 3.1; RFC 8200, 8.1), for internet_checksum, with @length
  * bytes after the IP header.
  */
 uint32_t packet_pseudo_sum(const uint8_t *ip, uint16_t length);

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "base/big_endian.h"
+
 #define TYPE_ADVERTISEMENT 134
 #define LENGTH		   16
 #define HOP_LIMIT	   4 /* that guests start with */
@@ -59,22 +61,22 @@ size_t router_advertise(uint8_t frame[ROUTER_FRAME_MAX], const uint8_t prefix[IP
 	memset(icmp, 0, LENGTH);
 	icmp[0] = TYPE_ADVERTISEMENT;
 	icmp[HOP_LIMIT] = PACKET_HOPS;
-	packet_put16(icmp + LIFETIME, ROUTER_LIFETIME);
+	big_endian_put16(icmp + LIFETIME, ROUTER_LIFETIME);
 	option = add_option(&at, ND_OPTION_SOURCE, 1);
 	packet_host_mac_ipv6(option + 2, route.source);
 	option = add_option(&at, OPTION_PREFIX, 4);
 	option[2] = PREFIX_BITS;
 	option[3] = PREFIX_ON_LINK | PREFIX_AUTONOMOUS;
 	/* Valid and preferred for ever. */
-	packet_put32(option + 4, UINT32_MAX);
-	packet_put32(option + 8, UINT32_MAX);
+	big_endian_put32(option + 4, UINT32_MAX);
+	big_endian_put32(option + 8, UINT32_MAX);
 	memcpy(option + 16, prefix, IPV6_PREFIX);
 	option = add_option(&at, OPTION_NAME_SERVER, 3);
-	packet_put32(option + 4, UINT32_MAX);
+	big_endian_put32(option + 4, UINT32_MAX);
 	packet_service_ipv6(option + 8, prefix, IPV6_NAME_SERVER);
 	if (mtu) {
 		option = add_option(&at, OPTION_MTU, 1);
-		packet_put32(option + 4, mtu);
+		big_endian_put32(option + 4, mtu);
 	}
 	packet_wrap_ipv6(icmp, &route, PROTOCOL_ICMPV6, (uint16_t)(at - icmp));
 	return (size_t)(at - frame);

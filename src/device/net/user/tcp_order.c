@@ -5,12 +5,15 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/big_endian.h"
+
 static size_t set_of(const struct tcp_order_flow *key)
 {
 	uint32_t mixed = 0;
 
 	for (size_t i = 0; i < IPV6_ADDRESS; i += 4)
-		mixed = (mixed ^ packet_get32(key->guest + i) ^ packet_get32(key->host + i)) *
+		mixed = (mixed ^ big_endian_get32(key->guest + i) ^
+			 big_endian_get32(key->host + i)) *
 			0x9e3779b1U;
 	mixed = (mixed ^ ((uint32_t)key->guest_port << 16 | key->host_port)) * 0x85ebca6bU;
 	return (mixed >> 16) % TCP_ORDER_SETS;
@@ -134,12 +137,12 @@ static void cut(uint8_t *ip, size_t *total, uint32_t sequence)
 	uint8_t *tcp = ip + header;
 	uint16_t length = (uint16_t)packet_tcp_header(tcp);
 
-	packet_put32(tcp + TCP_SEQUENCE, sequence);
+	big_endian_put32(tcp + TCP_SEQUENCE, sequence);
 	tcp[TCP_FLAGS] &= (uint8_t) ~(TCP_FLAG_FIN | TCP_FLAG_PSH);
 	packet_finish_payload(ip, length);
 	*total = header + length;
 	if (packet_is_ipv6(ip))
-		packet_put16(ip + IPV6_LENGTH, length);
+		big_endian_put16(ip + IPV6_LENGTH, length);
 	else
 		packet_finish_ip(ip, (uint16_t)*total);
 }
@@ -148,11 +151,11 @@ void tcp_order_send(struct tcp_order *order, uint8_t *ip, size_t *total)
 {
 	uint8_t *tcp = ip + packet_ip_header(ip), flags = tcp[TCP_FLAGS];
 	struct tcp_order_flow key = {
-		.guest_port = packet_get16(tcp + PORT_SOURCE),
-		.host_port = packet_get16(tcp + PORT_DESTINATION),
+		.guest_port = big_endian_get16(tcp + PORT_SOURCE),
+		.host_port = big_endian_get16(tcp + PORT_DESTINATION),
 	};
 	size_t length = *total - packet_ip_header(ip) - packet_tcp_header(tcp);
-	uint32_t sequence = packet_get32(tcp + TCP_SEQUENCE), end;
+	uint32_t sequence = big_endian_get32(tcp + TCP_SEQUENCE), end;
 	struct tcp_order_flow *flow;
 
 	packet_take_address(key.guest, ip, true);
@@ -203,8 +206,8 @@ void tcp_order_receive(struct tcp_order *order, const uint8_t *ip, size_t total)
 		return;
 	flags = tcp[TCP_FLAGS];
 	key = (struct tcp_order_flow){
-		.guest_port = packet_get16(tcp + PORT_DESTINATION),
-		.host_port = packet_get16(tcp + PORT_SOURCE),
+		.guest_port = big_endian_get16(tcp + PORT_DESTINATION),
+		.host_port = big_endian_get16(tcp + PORT_SOURCE),
 	};
 	packet_take_address(key.guest, ip, false);
 	packet_take_address(key.host, ip, true);
@@ -220,6 +223,6 @@ void tcp_order_receive(struct tcp_order *order, const uint8_t *ip, size_t total)
 	if (!tells)
 		return;
 	flow->known = true;
-	flow->expected = flow->acknowledged = packet_get32(tcp + TCP_ACKNOWLEDGED);
+	flow->expected = flow->acknowledged = big_endian_get32(tcp + TCP_ACKNOWLEDGED);
 	forget_early(order, flow, flow->acknowledged);
 }

@@ -2,6 +2,8 @@
 /* Segments of TCP on their way through the filter. */
 #include "device/net/user/tcp_segment.h"
 
+#include "base/big_endian.h"
+#include "base/internet_checksum.h"
 #include "device/net/user/packet.h"
 
 static bool tcp_options_fit(const uint8_t *option, size_t length)
@@ -23,15 +25,15 @@ static bool tcp_options_fit(const uint8_t *option, size_t length)
 /* Adjusts the checksum by what is cleared (RFC 1624); a wrong one stays wrong. */
 void tcp_segment_clear_urgent(uint8_t *tcp)
 {
-	uint32_t sum = (uint16_t)~packet_get16(tcp + TCP_CHECKSUM);
+	uint32_t sum = (uint16_t)~big_endian_get16(tcp + TCP_CHECKSUM);
 
-	if (!(tcp[TCP_FLAGS] & TCP_FLAG_URG) && !packet_get16(tcp + TCP_URGENT))
+	if (!(tcp[TCP_FLAGS] & TCP_FLAG_URG) && !big_endian_get16(tcp + TCP_URGENT))
 		return;
-	sum += (uint16_t)~packet_get16(tcp + TCP_URGENT);
-	sum += (uint16_t)~packet_get16(tcp + TCP_DATA_OFFSET);
+	sum += (uint16_t)~big_endian_get16(tcp + TCP_URGENT);
+	sum += (uint16_t)~big_endian_get16(tcp + TCP_DATA_OFFSET);
 	tcp[TCP_FLAGS] &= (uint8_t)~TCP_FLAG_URG;
-	packet_put16(tcp + TCP_URGENT, 0);
-	packet_put16(tcp + TCP_CHECKSUM, packet_checksum(tcp + TCP_DATA_OFFSET, 2, sum));
+	big_endian_put16(tcp + TCP_URGENT, 0);
+	big_endian_put16(tcp + TCP_CHECKSUM, internet_checksum(tcp + TCP_DATA_OFFSET, 2, sum));
 }
 
 bool tcp_segment_is_sane(const uint8_t *tcp, size_t length)
@@ -46,7 +48,7 @@ bool tcp_segment_is_sane(const uint8_t *tcp, size_t length)
 	if (header < TCP_HEADER || header > length ||
 	    !tcp_options_fit(tcp + TCP_HEADER, header - TCP_HEADER))
 		return false;
-	if (!packet_get16(tcp + PORT_SOURCE) || !packet_get16(tcp + PORT_DESTINATION))
+	if (!big_endian_get16(tcp + PORT_SOURCE) || !big_endian_get16(tcp + PORT_DESTINATION))
 		return false;
 	/* A segment without SYN and ACK belongs to no connection, and is answered by a reset. */
 	return !(flags & TCP_FLAG_SYN) || !(flags & (TCP_FLAG_FIN | TCP_FLAG_RST));

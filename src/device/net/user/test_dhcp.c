@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/big_endian.h"
 #include "device/net/user/dhcp.h"
 #include "device/net/user/packet.h"
 
@@ -55,10 +56,10 @@ static void begin(struct fixture *f, uint8_t mac)
 	memset(f->message, 0, sizeof(f->message));
 	f->message[0] = f->message[1] = 1;
 	f->message[2] = 6;
-	packet_put32(f->message + 4, 0x12345678);
+	big_endian_put32(f->message + 4, 0x12345678);
 	f->message[28] = 2;
 	f->message[33] = mac;
-	packet_put32(f->message + 236, 0x63825363);
+	big_endian_put32(f->message + 236, 0x63825363);
 	f->length = OPTIONS;
 }
 
@@ -74,7 +75,7 @@ static void add_address(struct fixture *f, uint8_t option, uint32_t address)
 {
 	uint8_t bytes[4];
 
-	packet_put32(bytes, address);
+	big_endian_put32(bytes, address);
 	add(f, option, bytes, 4);
 }
 
@@ -97,7 +98,9 @@ static uint32_t number(const struct fixture *f, uint8_t option)
 
 	if (!value)
 		return 0;
-	return length == 4 ? packet_get32(value) : length == 2 ? packet_get16(value) : value[0];
+	return length == 4 ? big_endian_get32(value) :
+	       length == 2 ? big_endian_get16(value) :
+			     value[0];
 }
 
 /* Sends it; returns the type of the answer, 0 for none, of -1 for one that is not DHCP. */
@@ -125,7 +128,7 @@ static int ask_for(struct fixture *f, uint8_t mac, uint8_t type, uint32_t desire
 
 static uint32_t given(const struct fixture *f)
 {
-	return packet_get32(f->answer + 16);
+	return big_endian_get32(f->answer + 16);
 }
 
 static void test_address_and_settings(void **state)
@@ -188,7 +191,7 @@ static void test_inform(void **state)
 
 	begin(f, 1);
 	add(f, 53, &type, 1);
-	packet_put32(f->message + 12, 0x0a000242);
+	big_endian_put32(f->message + 12, 0x0a000242);
 	assert_int_equal(ask(f), ACK);
 	assert_int_equal(f->to, 0x0a000242);
 	assert_int_equal(given(f), 0);
@@ -207,16 +210,16 @@ static void test_renewal(void **state)
 	assert_int_equal(ask_for(f, 1, REQUEST, FIRST), ACK);
 	begin(f, 1);
 	add(f, 53, &type, 1);
-	packet_put32(f->message + 12, FIRST);
+	big_endian_put32(f->message + 12, FIRST);
 	assert_int_equal(ask(f), ACK);
 	assert_int_equal(f->to, FIRST);
-	assert_int_equal(packet_get32(f->answer + 12), FIRST);
+	assert_int_equal(big_endian_get32(f->answer + 12), FIRST);
 	begin(f, 1);
 	add(f, 53, &type, 1);
-	packet_put32(f->message + 12, FIRST + 1);
+	big_endian_put32(f->message + 12, FIRST + 1);
 	assert_int_equal(ask(f), NAK);
 	assert_int_equal(f->to, BROADCAST);
-	assert_int_equal(packet_get32(f->answer + 12), 0);
+	assert_int_equal(big_endian_get32(f->answer + 12), 0);
 }
 
 static void test_leases(void **state)

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/big_endian.h"
 #include "base/clock.h"
 #include "device/net/user/dns_tcp.h"
 #include "device/net/user/test_fake_dns.h"
@@ -56,13 +57,13 @@ static void take_segment(void *context, const struct dns_asker *guest, uint8_t *
 	/* The room before it is ours. */
 	memset(segment - DNS_TCP_ROOM, 0xaa, DNS_TCP_ROOM);
 	assert_true(f->count < SEGMENTS_MAX && length - header <= SEGMENT_MAX);
-	assert_int_equal(packet_get16(segment + PORT_SOURCE), DNS_PORT);
-	assert_int_equal(packet_get16(segment + PORT_DESTINATION), guest->port);
+	assert_int_equal(big_endian_get16(segment + PORT_SOURCE), DNS_PORT);
+	assert_int_equal(big_endian_get16(segment + PORT_DESTINATION), guest->port);
 	f->segments[f->count].port = guest->port;
-	f->segments[f->count].sequence = packet_get32(segment + 4);
-	f->segments[f->count].acknowledged = packet_get32(segment + 8);
+	f->segments[f->count].sequence = big_endian_get32(segment + 4);
+	f->segments[f->count].acknowledged = big_endian_get32(segment + 8);
 	f->segments[f->count].flags = segment[TCP_FLAGS];
-	f->segments[f->count].window = packet_get16(segment + 14);
+	f->segments[f->count].window = big_endian_get16(segment + 14);
 	f->segments[f->count].length = length - header;
 	memcpy(f->segments[f->count].data, segment + header, length - header);
 	f->count++;
@@ -119,13 +120,13 @@ static void send_at(struct fixture *f, int32_t offset, uint8_t flags, const uint
 	uint8_t segment[TCP_HEADER + 4 + 8192] = {0};
 	size_t header = TCP_HEADER + (flags & SYN ? 4 : 0);
 
-	packet_put16(segment + PORT_SOURCE, f->guest.port);
-	packet_put16(segment + PORT_DESTINATION, DNS_PORT);
-	packet_put32(segment + 4, f->next + (uint32_t)offset);
-	packet_put32(segment + 8, flags & ACK ? f->expected : 0);
+	big_endian_put16(segment + PORT_SOURCE, f->guest.port);
+	big_endian_put16(segment + PORT_DESTINATION, DNS_PORT);
+	big_endian_put32(segment + 4, f->next + (uint32_t)offset);
+	big_endian_put32(segment + 8, flags & ACK ? f->expected : 0);
 	segment[TCP_DATA_OFFSET] = (uint8_t)(header / 4 << 4);
 	segment[TCP_FLAGS] = flags;
-	packet_put16(segment + 14, f->window);
+	big_endian_put16(segment + 14, f->window);
 	if (flags & SYN)
 		memcpy(segment + TCP_HEADER, "\2\4\5\264", 4); /* MSS 1460 */
 	if (length)
@@ -163,7 +164,7 @@ static size_t make_question(uint8_t bytes[514], const char *name, uint16_t id)
 {
 	size_t length = fake_dns_question(bytes + 2, name, id);
 
-	packet_put16(bytes, (uint16_t)length);
+	big_endian_put16(bytes, (uint16_t)length);
 	return length + 2;
 }
 
@@ -208,7 +209,7 @@ static void converse(struct fixture *f, const char *name, uint16_t id, bool take
 	if (!take)
 		return;
 	read_answer(f, answer, sizeof(answer));
-	assert_int_equal(packet_get16(answer), length - 2 + 16);
+	assert_int_equal(big_endian_get16(answer), length - 2 + 16);
 	assert_int_equal(fake_dns_mark(question + 2, length - 2, answer + 2, length - 2 + 16), 1);
 	acknowledge(f);
 	assert_int_equal(f->count, 0);
@@ -250,12 +251,13 @@ static void test_questions_in_pieces(void **state)
 	send_bytes(f, ACK | FIN, NULL, 0);
 	wait_for_segments(f, 2);
 	read_answer(f, answer, sizeof(answer));
-	assert_int_equal(fake_dns_mark(bytes + 2, first - 2, answer + 2, packet_get16(answer)), 1);
+	assert_int_equal(fake_dns_mark(bytes + 2, first - 2, answer + 2, big_endian_get16(answer)),
+			 1);
 	acknowledge(f);
 	wait_for_segments(f, 1);
 	read_answer(f, answer, sizeof(answer));
 	assert_int_equal(fake_dns_mark(bytes + first + 2, length - first - 2, answer + 2,
-				       packet_get16(answer)),
+				       big_endian_get16(answer)),
 			 1);
 	assert_int_equal(f->server.asked, 2);
 	acknowledge(f);
@@ -286,7 +288,8 @@ static void test_disorder(void **state)
 	wait_for_segments(f, 2);
 	read_answer(f, answer, sizeof(answer));
 	assert_int_equal(f->server.asked, 1);
-	assert_int_equal(fake_dns_mark(bytes + 2, length - 2, answer + 2, packet_get16(answer)), 1);
+	assert_int_equal(fake_dns_mark(bytes + 2, length - 2, answer + 2, big_endian_get16(answer)),
+			 1);
 }
 
 /* An answer of many segments, to a guest with a small window. */
@@ -319,7 +322,7 @@ static void test_large_answer(void **state)
 		acknowledge(f);
 	}
 	assert_int_equal(got, size);
-	assert_int_equal(packet_get16(answer), size - 2);
+	assert_int_equal(big_endian_get16(answer), size - 2);
 	assert_int_equal(fake_dns_mark(bytes + 2, length - 2, answer + 2, size - 2), 1);
 	assert_int_equal(f->count, 0);
 	/* With a large window: no more segments than a guest has frames for. */
@@ -383,7 +386,8 @@ static void test_window_is_closed(void **state)
 	acknowledge(f);
 	assert_int_equal(f->count, 1);
 	read_answer(f, answer, sizeof(answer));
-	assert_int_equal(fake_dns_mark(bytes + 2, length - 2, answer + 2, packet_get16(answer)), 1);
+	assert_int_equal(fake_dns_mark(bytes + 2, length - 2, answer + 2, big_endian_get16(answer)),
+			 1);
 }
 
 /* The handshake is sent again until it is answered. */

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/big_endian.h"
+#include "base/internet_checksum.h"
 #include "device/net/user/frame_filter.h"
 
 #define GUEST	    0x0a00020fU
@@ -67,9 +69,9 @@ static void wrap(struct fixture *f, uint8_t protocol, uint32_t from, uint32_t to
 	f->frame[12] = 8;
 	ip[IPV4_TTL] = 64;
 	ip[IPV4_PROTOCOL] = protocol;
-	packet_put16(ip + IPV4_ID, 77);
-	packet_put32(ip + IPV4_SOURCE, from);
-	packet_put32(ip + IPV4_DESTINATION, to);
+	big_endian_put16(ip + IPV4_ID, 77);
+	big_endian_put32(ip + IPV4_SOURCE, from);
+	big_endian_put32(ip + IPV4_DESTINATION, to);
 	packet_finish_ip(ip, (uint16_t)(IPV4_HEADER + length));
 	f->length = PACKET_IP + IPV4_HEADER + length;
 }
@@ -80,10 +82,10 @@ static void make_udp(struct fixture *f, uint32_t to, uint16_t from_port, uint16_
 	uint8_t *udp = data_of(f);
 
 	memset(udp, 'u', UDP_HEADER + length);
-	packet_put16(udp + PORT_SOURCE, from_port);
-	packet_put16(udp + PORT_DESTINATION, to_port);
-	packet_put16(udp + UDP_LENGTH, (uint16_t)(UDP_HEADER + length));
-	packet_put16(udp + UDP_CHECKSUM, 0);
+	big_endian_put16(udp + PORT_SOURCE, from_port);
+	big_endian_put16(udp + PORT_DESTINATION, to_port);
+	big_endian_put16(udp + UDP_LENGTH, (uint16_t)(UDP_HEADER + length));
+	big_endian_put16(udp + UDP_CHECKSUM, 0);
 	wrap(f, PROTOCOL_UDP, GUEST, to, UDP_HEADER + length);
 }
 
@@ -104,8 +106,8 @@ static void make_tcp(struct fixture *f, uint32_t to, uint8_t flags, uint8_t word
 	size_t header = (size_t)words * 4;
 
 	memset(tcp, 0, TCP_HEADER);
-	packet_put16(tcp + PORT_SOURCE, 1000);
-	packet_put16(tcp + PORT_DESTINATION, 80);
+	big_endian_put16(tcp + PORT_SOURCE, 1000);
+	big_endian_put16(tcp + PORT_DESTINATION, 80);
 	tcp[TCP_DATA_OFFSET] = (uint8_t)(words << 4);
 	tcp[TCP_FLAGS] = flags;
 	if (header > TCP_HEADER)
@@ -130,7 +132,7 @@ static void test_padding_is_cut(void **state)
 	assert_int_equal(check(f), FRAME_PASSED);
 	assert_int_equal(f->length, PACKET_UDP_DATA + 4);
 	assert_memory_equal(f->frame + PACKET_UDP_DATA, "uuuu", 4);
-	assert_int_equal(packet_checksum(ip_of(f), IPV4_HEADER, 0), 0);
+	assert_int_equal(internet_checksum(ip_of(f), IPV4_HEADER, 0), 0);
 }
 
 static void test_ip_header(void **state)
@@ -160,8 +162,9 @@ static void test_ip_header(void **state)
 
 		make_udp(f, OUTSIDE, 1000, 2000, 8);
 		ip[damages[i].at] = damages[i].value;
-		packet_put16(ip + IPV4_CHECKSUM, 0);
-		packet_put16(ip + IPV4_CHECKSUM, packet_checksum(ip, (size_t)(ip[0] & 0xf) * 4, 0));
+		big_endian_put16(ip + IPV4_CHECKSUM, 0);
+		big_endian_put16(ip + IPV4_CHECKSUM,
+				 internet_checksum(ip, (size_t)(ip[0] & 0xf) * 4, 0));
 		assert_int_equal(check(f), FRAME_DROPPED);
 	}
 	make_udp(f, OUTSIDE, 1000, 2000, 8);
@@ -185,15 +188,15 @@ static void test_ip_options_are_removed(void **state)
 	memmove(data_of(f) + 40, data_of(f), UDP_HEADER + 4);
 	memset(data_of(f), 1, 40);
 	ip[0] = 0x4f;
-	packet_put16(ip + IPV4_TOTAL_LENGTH, 60 + UDP_HEADER + 4);
-	packet_put16(ip + IPV4_CHECKSUM, 0);
-	packet_put16(ip + IPV4_CHECKSUM, packet_checksum(ip, 60, 0));
+	big_endian_put16(ip + IPV4_TOTAL_LENGTH, 60 + UDP_HEADER + 4);
+	big_endian_put16(ip + IPV4_CHECKSUM, 0);
+	big_endian_put16(ip + IPV4_CHECKSUM, internet_checksum(ip, 60, 0));
 	f->length += 40;
 	assert_int_equal(check(f), FRAME_PASSED);
 	assert_int_equal(f->length, PACKET_UDP_DATA + 4);
 	assert_int_equal(ip[0], 0x45);
-	assert_int_equal(packet_get16(ip + IPV4_TOTAL_LENGTH), IPV4_HEADER + UDP_HEADER + 4);
-	assert_int_equal(packet_checksum(ip, IPV4_HEADER, 0), 0);
+	assert_int_equal(big_endian_get16(ip + IPV4_TOTAL_LENGTH), IPV4_HEADER + UDP_HEADER + 4);
+	assert_int_equal(internet_checksum(ip, IPV4_HEADER, 0), 0);
 	assert_memory_equal(f->frame + PACKET_UDP_DATA, "uuuu", 4);
 }
 
@@ -203,7 +206,7 @@ static void test_udp_length(void **state)
 
 	for (uint16_t length = 0; length < 30; length++) {
 		make_udp(f, OUTSIDE, 1000, 2000, 4);
-		packet_put16(data_of(f) + UDP_LENGTH, length);
+		big_endian_put16(data_of(f) + UDP_LENGTH, length);
 		assert_int_equal(check(f), length == 12 ? FRAME_PASSED : FRAME_DROPPED);
 	}
 	make_udp(f, OUTSIDE, 1000, 0, 4);
@@ -289,11 +292,11 @@ static void test_urgent_is_cleared(void **state)
 	for (size_t i = 0; i < sizeof(pointers) / sizeof(pointers[0]); i++) {
 		make_tcp(f, OUTSIDE, TCP_FLAG_ACK, 5);
 		tcp[TCP_FLAGS] |= i % 2 ? TCP_FLAG_URG : 0;
-		packet_put16(tcp + TCP_URGENT, pointers[i]);
+		big_endian_put16(tcp + TCP_URGENT, pointers[i]);
 		sum_tcp(f);
 		assert_int_equal(check(f), FRAME_PASSED);
 		assert_int_equal(tcp[TCP_FLAGS], TCP_FLAG_ACK);
-		assert_int_equal(packet_get16(tcp + TCP_URGENT), 0);
+		assert_int_equal(big_endian_get16(tcp + TCP_URGENT), 0);
 		assert_memory_equal(tcp + TCP_HEADER, "hello", 5);
 		assert_true(packet_payload_fits(ip_of(f), data_length(f)));
 	}
@@ -310,9 +313,9 @@ static void test_order(void **state)
 	assert_true(packet_payload_fits(ip_of(f), data_length(f)));
 	/* Until the library has acknowledged something of it. */
 	make_tcp(f, GUEST, TCP_FLAG_ACK, 5);
-	packet_put32(ip_of(f) + IPV4_SOURCE, OUTSIDE);
-	packet_put16(data_of(f) + PORT_SOURCE, 80);
-	packet_put16(data_of(f) + PORT_DESTINATION, 1000);
+	big_endian_put32(ip_of(f) + IPV4_SOURCE, OUTSIDE);
+	big_endian_put16(data_of(f) + PORT_SOURCE, 80);
+	big_endian_put16(data_of(f) + PORT_DESTINATION, 1000);
 	assert_true(frame_filter_receive(&f->filter, f->frame, f->length));
 	make_tcp(f, OUTSIDE, TCP_FLAG_ACK, 6);
 	assert_int_equal(check(f), FRAME_PASSED);
@@ -375,12 +378,12 @@ static bool ask(struct fixture *f, uint32_t address)
 
 	memset(f->frame, 0xff, ETH_ALEN);
 	memset(f->frame + ETH_ALEN, 0x52, ETH_ALEN);
-	packet_put16(f->frame + 2 * ETH_ALEN, ETH_P_ARP);
+	big_endian_put16(f->frame + 2 * ETH_ALEN, ETH_P_ARP);
 	memset(arp, 0, ARP_LENGTH);
 	memcpy(arp, kind, sizeof(kind));
 	memset(arp + ARP_SENDER_MAC, 0x52, ETH_ALEN);
-	packet_put32(arp + ARP_SENDER, GATEWAY);
-	packet_put32(arp + ARP_TARGET, address);
+	big_endian_put32(arp + ARP_SENDER, GATEWAY);
+	big_endian_put32(arp + ARP_TARGET, address);
 	return frame_filter_receive(&f->filter, f->frame, ARP_FRAME);
 }
 
@@ -403,12 +406,12 @@ static void expect_answer(struct fixture *f, uint32_t address, uint8_t mac)
 	memset(macs, 0x52, ETH_ALEN);
 	memset(macs + ETH_ALEN, mac, ETH_ALEN);
 	assert_memory_equal(answer, macs, sizeof(macs));
-	assert_int_equal(packet_get16(answer + 2 * ETH_ALEN), ETH_P_ARP);
+	assert_int_equal(big_endian_get16(answer + 2 * ETH_ALEN), ETH_P_ARP);
 	assert_memory_equal(arp, kind, sizeof(kind));
 	assert_memory_equal(arp + ARP_SENDER_MAC, macs + ETH_ALEN, ETH_ALEN);
-	assert_int_equal(packet_get32(arp + ARP_SENDER), address);
+	assert_int_equal(big_endian_get32(arp + ARP_SENDER), address);
 	assert_memory_equal(arp + ARP_TARGET_MAC, macs, ETH_ALEN);
-	assert_int_equal(packet_get32(arp + ARP_TARGET), GATEWAY);
+	assert_int_equal(big_endian_get32(arp + ARP_TARGET), GATEWAY);
 }
 
 /* The guest gets requests only for addresses that it has not sent from. */
@@ -447,7 +450,7 @@ static void test_other_frames(void **state)
 
 	for (uint32_t type = 0; type < 0x10000; type++) {
 		make_udp(f, OUTSIDE, 1000, 2000, 4);
-		packet_put16(f->frame + 12, (uint16_t)type);
+		big_endian_put16(f->frame + 12, (uint16_t)type);
 		assert_int_equal(check(f), type == 0x800 ? FRAME_PASSED : FRAME_DROPPED);
 	}
 }
@@ -500,22 +503,23 @@ static void test_name_server(void **state)
 
 	for (uint16_t damage = 0; damage < 2; damage++) {
 		make_udp(f, NAME_SERVER, 1000, 53, 5);
-		packet_put16(data + UDP_CHECKSUM,
-			     packet_checksum(data, UDP_HEADER + 5,
-					     packet_pseudo_sum(ip_of(f), UDP_HEADER + 5)) ^
-				     damage);
+		big_endian_put16(data + UDP_CHECKSUM,
+				 internet_checksum(data, UDP_HEADER + 5,
+						   packet_pseudo_sum(ip_of(f), UDP_HEADER + 5)) ^
+					 damage);
 		assert_int_equal(check(f), damage ? FRAME_DROPPED : FRAME_FOR_DNS);
 		make_tcp(f, NAME_SERVER, TCP_FLAG_SYN, 5);
-		packet_put16(data + PORT_DESTINATION, 53);
+		big_endian_put16(data + PORT_DESTINATION, 53);
 		sum_tcp(f);
-		packet_put16(data + TCP_CHECKSUM, packet_get16(data + TCP_CHECKSUM) ^ damage);
+		big_endian_put16(data + TCP_CHECKSUM,
+				 big_endian_get16(data + TCP_CHECKSUM) ^ damage);
 		assert_int_equal(check(f), damage ? FRAME_DROPPED : FRAME_FOR_DNS);
 	}
 	/* Without a checksum, and from a sender without an address. */
 	make_udp(f, NAME_SERVER, 1000, 53, 4);
 	assert_int_equal(check(f), FRAME_FOR_DNS);
 	make_udp(f, NAME_SERVER, 1000, 53, 4);
-	packet_put32(ip_of(f) + IPV4_SOURCE, 0);
+	big_endian_put32(ip_of(f) + IPV4_SOURCE, 0);
 	packet_finish_ip(ip_of(f), IPV4_HEADER + UDP_HEADER + 4);
 	assert_int_equal(check(f), FRAME_DROPPED);
 }
@@ -573,10 +577,10 @@ static void test_refusal(void **state)
 	assert_int_equal(frame_filter_refuse(&f->filter, f->frame, f->length, answer),
 			 PACKET_IP + 2 * IPV4_HEADER + 16);
 	assert_memory_equal(answer, "guest!", 6);
-	assert_int_equal(packet_checksum(ip, IPV4_HEADER, 0), 0);
-	assert_int_equal(packet_get32(ip + IPV4_SOURCE), GATEWAY);
-	assert_int_equal(packet_get32(ip + IPV4_DESTINATION), GUEST);
-	assert_int_equal(packet_checksum(ip + IPV4_HEADER, 36, 0), 0);
+	assert_int_equal(internet_checksum(ip, IPV4_HEADER, 0), 0);
+	assert_int_equal(big_endian_get32(ip + IPV4_SOURCE), GATEWAY);
+	assert_int_equal(big_endian_get32(ip + IPV4_DESTINATION), GUEST);
+	assert_int_equal(internet_checksum(ip + IPV4_HEADER, 36, 0), 0);
 	assert_int_equal(ip[IPV4_HEADER], 3);
 	assert_memory_equal(ip + IPV4_HEADER + 8, ip_of(f), IPV4_HEADER + 8);
 }
@@ -601,8 +605,8 @@ static void test_dhcp_frames(void **state)
 	/* The library does not check the checksum later. */
 	for (uint16_t damage = 0; damage < 2; damage++) {
 		make_udp(f, GATEWAY, 68, 67, 300);
-		sum = packet_checksum(data_of(f), 308, packet_pseudo_sum(ip_of(f), 308));
-		packet_put16(data_of(f) + UDP_CHECKSUM, sum ^ damage);
+		sum = internet_checksum(data_of(f), 308, packet_pseudo_sum(ip_of(f), 308));
+		big_endian_put16(data_of(f) + UDP_CHECKSUM, sum ^ damage);
 		assert_int_equal(check(f), damage ? FRAME_DROPPED : FRAME_FOR_DHCP);
 	}
 }
@@ -618,14 +622,15 @@ static enum frame_verdict fragment(struct fixture *f, size_t offset, size_t end,
 
 	for (size_t i = UDP_HEADER; i < total; i++)
 		datagram[i] = (uint8_t)(i * 7 + i / 256);
-	packet_put16(datagram + PORT_SOURCE, 1000);
-	packet_put16(datagram + PORT_DESTINATION, 2000);
-	packet_put16(datagram + UDP_LENGTH, (uint16_t)total);
+	big_endian_put16(datagram + PORT_SOURCE, 1000);
+	big_endian_put16(datagram + PORT_DESTINATION, 2000);
+	big_endian_put16(datagram + UDP_LENGTH, (uint16_t)total);
 	memcpy(data_of(f), datagram + offset, end - offset);
 	wrap(f, PROTOCOL_UDP, GUEST, OUTSIDE, end - offset);
-	packet_put16(ip + IPV4_FRAGMENT, (uint16_t)(offset / 8 | (end < total ? IPV4_MORE : 0)));
-	packet_put16(ip + IPV4_CHECKSUM, 0);
-	packet_put16(ip + IPV4_CHECKSUM, packet_checksum(ip, IPV4_HEADER, 0));
+	big_endian_put16(ip + IPV4_FRAGMENT,
+			 (uint16_t)(offset / 8 | (end < total ? IPV4_MORE : 0)));
+	big_endian_put16(ip + IPV4_CHECKSUM, 0);
+	big_endian_put16(ip + IPV4_CHECKSUM, internet_checksum(ip, IPV4_HEADER, 0));
 	return check(f);
 }
 
@@ -634,8 +639,8 @@ static void expect_datagram(struct fixture *f, size_t total)
 	const uint8_t *data = data_of(f);
 
 	assert_int_equal(f->length, PACKET_IP + IPV4_HEADER + total);
-	assert_int_equal(packet_checksum(ip_of(f), IPV4_HEADER, 0), 0);
-	assert_int_equal(packet_get16(ip_of(f) + IPV4_FRAGMENT), 0);
+	assert_int_equal(internet_checksum(ip_of(f), IPV4_HEADER, 0), 0);
+	assert_int_equal(big_endian_get16(ip_of(f) + IPV4_FRAGMENT), 0);
 	for (size_t i = UDP_HEADER; i < total; i++)
 		assert_int_equal(data[i], (uint8_t)(i * 7 + i / 256));
 }
@@ -725,9 +730,10 @@ static void test_fragments_of_many(void **state)
 		f->now_ms++;
 		memset(data_of(f), i, 16);
 		wrap(f, PROTOCOL_UDP, GUEST, OUTSIDE + i, 16);
-		packet_put16(ip_of(f) + IPV4_FRAGMENT, IPV4_MORE);
-		packet_put16(ip_of(f) + IPV4_CHECKSUM, 0);
-		packet_put16(ip_of(f) + IPV4_CHECKSUM, packet_checksum(ip_of(f), IPV4_HEADER, 0));
+		big_endian_put16(ip_of(f) + IPV4_FRAGMENT, IPV4_MORE);
+		big_endian_put16(ip_of(f) + IPV4_CHECKSUM, 0);
+		big_endian_put16(ip_of(f) + IPV4_CHECKSUM,
+				 internet_checksum(ip_of(f), IPV4_HEADER, 0));
 		assert_int_equal(check(f), FRAME_KEPT);
 	}
 	f->now_ms++;

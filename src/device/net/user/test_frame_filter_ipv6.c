@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/big_endian.h"
 #include "device/net/user/frame_filter.h"
 #include "device/net/user/router.h"
 
@@ -90,8 +91,8 @@ static void make_udp(struct fixture *f, const char *from, const char *to, uint16
 	uint8_t *udp = data_of(f);
 
 	memset(udp, 'u', UDP_HEADER + length);
-	packet_put16(udp + PORT_SOURCE, 1000);
-	packet_put16(udp + PORT_DESTINATION, port);
+	big_endian_put16(udp + PORT_SOURCE, 1000);
+	big_endian_put16(udp + PORT_DESTINATION, port);
 	wrap(f, PROTOCOL_UDP, from, to, UDP_HEADER + length);
 }
 
@@ -101,8 +102,8 @@ static void make_tcp(struct fixture *f, const char *from, const char *to, uint16
 	uint8_t *tcp = data_of(f);
 
 	memset(tcp, 0, TCP_HEADER);
-	packet_put16(tcp + PORT_SOURCE, 1000);
-	packet_put16(tcp + PORT_DESTINATION, port);
+	big_endian_put16(tcp + PORT_SOURCE, 1000);
+	big_endian_put16(tcp + PORT_DESTINATION, port);
 	tcp[TCP_DATA_OFFSET] = TCP_HEADER / 4 << 4;
 	tcp[TCP_FLAGS] = flags;
 	wrap(f, PROTOCOL_TCP, from, to, TCP_HEADER);
@@ -195,11 +196,11 @@ static void test_length(void **state)
 	make_udp(f, GUEST, OUTSIDE, 2000, MTU - IPV6_HEADER - UDP_HEADER + 1);
 	assert_int_equal(check(f), FRAME_DROPPED);
 	make_udp(f, GUEST, OUTSIDE, 2000, 4);
-	packet_put16(data_of(f) + UDP_LENGTH, 11);
+	big_endian_put16(data_of(f) + UDP_LENGTH, 11);
 	assert_int_equal(check(f), FRAME_DROPPED);
 	/* RFC 8200, 8.1. */
 	make_udp(f, GUEST, OUTSIDE, 2000, 4);
-	packet_put16(data_of(f) + UDP_CHECKSUM, 0);
+	big_endian_put16(data_of(f) + UDP_CHECKSUM, 0);
 	assert_int_equal(check(f), FRAME_DROPPED);
 	assert_int_equal(udp(f, GUEST, OUTSIDE, 0), FRAME_DROPPED);
 	make_tcp(f, GUEST, OUTSIDE, 80, TCP_FLAG_SYN | TCP_FLAG_FIN);
@@ -214,11 +215,11 @@ static void test_urgent_is_cleared(void **state)
 	struct fixture *f = *state;
 
 	make_tcp(f, GUEST, OUTSIDE, 80, TCP_FLAG_ACK | TCP_FLAG_URG);
-	packet_put16(data_of(f) + TCP_URGENT, 1000);
+	big_endian_put16(data_of(f) + TCP_URGENT, 1000);
 	wrap(f, PROTOCOL_TCP, GUEST, OUTSIDE, TCP_HEADER);
 	assert_int_equal(check(f), FRAME_PASSED);
 	assert_int_equal(data_of(f)[TCP_FLAGS], TCP_FLAG_ACK);
-	assert_int_equal(packet_get16(data_of(f) + TCP_URGENT), 0);
+	assert_int_equal(big_endian_get16(data_of(f) + TCP_URGENT), 0);
 	assert_int_equal(packet_protocol(ip_of(f)), PROTOCOL_TCP);
 	assert_true(packet_payload_fits(ip_of(f), TCP_HEADER));
 }
@@ -308,7 +309,7 @@ static void add_extension(struct fixture *f, uint8_t type, uint8_t units, const 
 	memcpy(data + 2, options, length);
 	ip_of(f)[IPV6_NEXT] = type;
 	f->length += size;
-	packet_put16(ip_of(f) + IPV6_LENGTH, (uint16_t)(f->length - PACKET_IP - IPV6_HEADER));
+	big_endian_put16(ip_of(f) + IPV6_LENGTH, (uint16_t)(f->length - PACKET_IP - IPV6_HEADER));
 }
 
 static void test_extensions_are_removed(void **state)
@@ -322,7 +323,7 @@ static void test_extensions_are_removed(void **state)
 	assert_int_equal(check(f), FRAME_PASSED);
 	assert_int_equal(f->length, PACKET_IP + IPV6_HEADER + UDP_HEADER + 4);
 	assert_int_equal(ip_of(f)[IPV6_NEXT], PROTOCOL_UDP);
-	assert_int_equal(packet_get16(ip_of(f) + IPV6_LENGTH), UDP_HEADER + 4);
+	assert_int_equal(big_endian_get16(ip_of(f) + IPV6_LENGTH), UDP_HEADER + 4);
 	assert_memory_equal(data_of(f) + UDP_HEADER, "uuuu", 4);
 	/* The maximum, and one more. */
 	for (int count = 4; count < 6; count++) {
@@ -369,9 +370,9 @@ static void test_bad_extensions(void **state)
 	/* Nothing after it, and less than a header. */
 	make_udp(f, GUEST, OUTSIDE, 2000, 4);
 	add_extension(f, 60, 1, "", 0);
-	packet_put16(ip_of(f) + IPV6_LENGTH, 8);
+	big_endian_put16(ip_of(f) + IPV6_LENGTH, 8);
 	assert_int_equal(check(f), FRAME_DROPPED);
-	packet_put16(ip_of(f) + IPV6_LENGTH, 4);
+	big_endian_put16(ip_of(f) + IPV6_LENGTH, 4);
 	assert_int_equal(check(f), FRAME_DROPPED);
 }
 
@@ -599,11 +600,12 @@ static bool passes_with_data(struct fixture *f, uint32_t sequence)
 	uint8_t *tcp = data_of(f);
 
 	make_tcp(f, GUEST, OUTSIDE, 80, TCP_FLAG_ACK);
-	packet_put32(tcp + TCP_SEQUENCE, sequence);
+	big_endian_put32(tcp + TCP_SEQUENCE, sequence);
 	tcp[TCP_HEADER] = 'x';
 	wrap(f, PROTOCOL_TCP, GUEST, OUTSIDE, TCP_HEADER + 1);
 	assert_int_equal(check(f), FRAME_PASSED);
-	assert_int_equal(packet_get16(ip_of(f) + IPV6_LENGTH), f->length - PACKET_IP - IPV6_HEADER);
+	assert_int_equal(big_endian_get16(ip_of(f) + IPV6_LENGTH),
+			 f->length - PACKET_IP - IPV6_HEADER);
 	assert_int_equal(packet_protocol(ip_of(f)), PROTOCOL_TCP);
 	assert_true(packet_payload_fits(ip_of(f), (uint16_t)(f->length - PACKET_IP - IPV6_HEADER)));
 	return f->length == PACKET_IP + IPV6_HEADER + TCP_HEADER + 1;
@@ -616,9 +618,9 @@ static void acknowledge(struct fixture *f, uint8_t flags, uint32_t expected)
 	uint8_t *tcp = frame + PACKET_IP + IPV6_HEADER;
 	struct packet_route_ipv6 route = {.hop_limit = 64};
 
-	packet_put16(tcp + PORT_SOURCE, 80);
-	packet_put16(tcp + PORT_DESTINATION, 1000);
-	packet_put32(tcp + TCP_ACKNOWLEDGED, expected);
+	big_endian_put16(tcp + PORT_SOURCE, 80);
+	big_endian_put16(tcp + PORT_DESTINATION, 1000);
+	big_endian_put32(tcp + TCP_ACKNOWLEDGED, expected);
 	tcp[TCP_DATA_OFFSET] = TCP_HEADER / 4 << 4;
 	tcp[TCP_FLAGS] = flags;
 	read_address(route.source, OUTSIDE);
@@ -661,7 +663,7 @@ static void test_refusal(void **state)
 		payload = 8 + packet;
 		assert_int_equal(length, PACKET_IP + IPV6_HEADER + payload);
 		assert_memory_equal(answer, "\7\7\7\7\7\7", ETH_ALEN);
-		assert_int_equal(packet_get16(answer + PACKET_IP + IPV6_LENGTH), payload);
+		assert_int_equal(big_endian_get16(answer + PACKET_IP + IPV6_LENGTH), payload);
 		read_address(address, GUEST);
 		assert_memory_equal(answer + PACKET_IP + IPV6_DESTINATION, address, IPV6_ADDRESS);
 		assert_int_equal(answer[PACKET_IP + IPV6_HEADER], 1);
@@ -699,14 +701,14 @@ static void expect_advertisement(struct fixture *f, const uint8_t *frame, size_t
 	unsigned int seen = 0;
 
 	assert_true(length <= ROUTER_FRAME_MAX);
-	assert_int_equal(packet_get16(ip + IPV6_LENGTH), size);
+	assert_int_equal(big_endian_get16(ip + IPV6_LENGTH), size);
 	assert_int_equal(ip[IPV6_HOP_LIMIT], 255);
 	read_address(address, ROUTER_LINK);
 	assert_memory_equal(ip + IPV6_SOURCE, address, IPV6_ADDRESS);
 	read_address(address, to);
 	assert_memory_equal(ip + IPV6_DESTINATION, address, IPV6_ADDRESS);
 	assert_int_equal(message[0], 134);
-	assert_true(packet_get16(message + 6) * INT64_C(1000) > 2 * ROUTER_INTERVAL_MS);
+	assert_true(big_endian_get16(message + 6) * INT64_C(1000) > 2 * ROUTER_INTERVAL_MS);
 	assert_int_equal(packet_protocol(ip), PROTOCOL_ICMPV6);
 	assert_true(packet_payload_fits(ip, (uint16_t)size));
 	for (size_t at = 16; at < size; at += (size_t)message[at + 1] * 8) {
@@ -725,7 +727,7 @@ static void expect_advertisement(struct fixture *f, const uint8_t *frame, size_t
 			assert_memory_equal(option + 8, address, IPV6_ADDRESS);
 			seen |= 4;
 		} else if (option[0] == 5) {
-			assert_int_equal(packet_get32(option + 4), mtu);
+			assert_int_equal(big_endian_get32(option + 4), mtu);
 			seen |= 8;
 		}
 	}

@@ -8,6 +8,8 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "base/big_endian.h"
+#include "base/internet_checksum.h"
 #include "device/net/user/tcp_order.h"
 
 #define GUEST 0x0a00020fU
@@ -45,8 +47,8 @@ static void make(struct fixture *f, uint8_t flags, uint32_t sequence, uint32_t a
 
 	memset(f->ip, 0, sizeof(f->ip));
 	f->ip[IPV4_PROTOCOL] = PROTOCOL_TCP;
-	packet_put32(tcp_of(f) + TCP_SEQUENCE, sequence);
-	packet_put32(tcp_of(f) + TCP_ACKNOWLEDGED, acknowledged);
+	big_endian_put32(tcp_of(f) + TCP_SEQUENCE, sequence);
+	big_endian_put32(tcp_of(f) + TCP_ACKNOWLEDGED, acknowledged);
 	tcp_of(f)[TCP_DATA_OFFSET] = HEADER / 4 << 4;
 	tcp_of(f)[TCP_FLAGS] = flags;
 	memcpy(tcp_of(f) + TCP_HEADER, option, sizeof(option));
@@ -58,29 +60,29 @@ static void make(struct fixture *f, uint8_t flags, uint32_t sequence, uint32_t a
 static void send_segment(struct fixture *f, uint8_t flags, uint32_t sequence, uint16_t port)
 {
 	make(f, flags, sequence, 1);
-	packet_put32(f->ip + IPV4_SOURCE, GUEST);
-	packet_put32(f->ip + IPV4_DESTINATION, HOST);
-	packet_put16(tcp_of(f) + PORT_SOURCE, port);
-	packet_put16(tcp_of(f) + PORT_DESTINATION, 80);
+	big_endian_put32(f->ip + IPV4_SOURCE, GUEST);
+	big_endian_put32(f->ip + IPV4_DESTINATION, HOST);
+	big_endian_put16(tcp_of(f) + PORT_SOURCE, port);
+	big_endian_put16(tcp_of(f) + PORT_DESTINATION, 80);
 	packet_finish_ip(f->ip, WHOLE);
 	packet_finish_payload(f->ip, WHOLE - IPV4_HEADER);
 	tcp_order_send(&f->order, f->ip, &f->total);
-	assert_int_equal(packet_get16(f->ip + IPV4_TOTAL_LENGTH), f->total);
-	assert_int_equal(packet_checksum(f->ip, IPV4_HEADER, 0), 0);
+	assert_int_equal(big_endian_get16(f->ip + IPV4_TOTAL_LENGTH), f->total);
+	assert_int_equal(internet_checksum(f->ip, IPV4_HEADER, 0), 0);
 	assert_true(packet_payload_fits(f->ip, (uint16_t)(f->total - IPV4_HEADER)));
 }
 
 static void expect_whole(struct fixture *f, uint32_t sequence)
 {
 	assert_int_equal(f->total, WHOLE);
-	assert_int_equal(packet_get32(tcp_of(f) + TCP_SEQUENCE), sequence);
+	assert_int_equal(big_endian_get32(tcp_of(f) + TCP_SEQUENCE), sequence);
 }
 
 /* Without its data, before byte @expected. */
 static void expect_probe(struct fixture *f, uint32_t expected)
 {
 	assert_int_equal(f->total, IPV4_HEADER + HEADER);
-	assert_int_equal(packet_get32(tcp_of(f) + TCP_SEQUENCE), expected - 1);
+	assert_int_equal(big_endian_get32(tcp_of(f) + TCP_SEQUENCE), expected - 1);
 	assert_int_equal(tcp_of(f)[TCP_FLAGS], TCP_FLAG_ACK);
 }
 
@@ -88,10 +90,10 @@ static void expect_probe(struct fixture *f, uint32_t expected)
 static void acknowledge(struct fixture *f, uint8_t flags, uint32_t expected, uint16_t port)
 {
 	make(f, flags, 1, expected);
-	packet_put32(f->ip + IPV4_SOURCE, HOST);
-	packet_put32(f->ip + IPV4_DESTINATION, GUEST);
-	packet_put16(tcp_of(f) + PORT_SOURCE, 80);
-	packet_put16(tcp_of(f) + PORT_DESTINATION, port);
+	big_endian_put32(f->ip + IPV4_SOURCE, HOST);
+	big_endian_put32(f->ip + IPV4_DESTINATION, GUEST);
+	big_endian_put16(tcp_of(f) + PORT_SOURCE, 80);
+	big_endian_put16(tcp_of(f) + PORT_DESTINATION, port);
 	tcp_order_receive(&f->order, f->ip, f->total);
 }
 
@@ -191,13 +193,13 @@ static void test_early_segments_of_ended_connections(void **state)
 	/* The library accepts a reset at its expected number. */
 	send_segment(f, TCP_FLAG_RST | TCP_FLAG_ACK, 7000, 1000);
 	assert_int_equal(f->total, IPV4_HEADER + HEADER);
-	assert_int_equal(packet_get32(tcp_of(f) + TCP_SEQUENCE), 5000);
+	assert_int_equal(big_endian_get32(tcp_of(f) + TCP_SEQUENCE), 5000);
 	assert_int_equal(tcp_of(f)[TCP_FLAGS], TCP_FLAG_RST | TCP_FLAG_ACK);
 	assert_int_equal(fill_with_early(f, 5000, 6000, 1000), TCP_ORDER_EARLY);
 	/* None of these is one more that the library keeps. */
 	send_segment(f, TCP_FLAG_SYN, 999, 1000);
 	send_segment(f, TCP_FLAG_RST, 1000, 1000);
-	assert_int_equal(packet_get32(tcp_of(f) + TCP_SEQUENCE), 5000);
+	assert_int_equal(big_endian_get32(tcp_of(f) + TCP_SEQUENCE), 5000);
 }
 
 /* The library has taken less than what passed. */

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/big_endian.h"
 #include "unit/capture.h"
 #include "device/net/user/user_dns.h"
 #include "device/net/user/test_fake_dns.h"
@@ -383,13 +384,14 @@ static void test_long_error_without_question(void **state)
 
 	(void)state;
 	memset(bare->message, 0, DNS_HEADER);
-	packet_put16(bare->message + DNS_ID, 7);
-	packet_put16(bare->message + DNS_FLAGS, DNS_FLAG_ANSWER | DNS_REFUSED);
+	big_endian_put16(bare->message + DNS_ID, 7);
+	big_endian_put16(bare->message + DNS_FLAGS, DNS_FLAG_ANSWER | DNS_REFUSED);
 	answer_bare(bare, false, 1473);
-	assert_int_equal(packet_get16(udp + UDP_LENGTH), UDP_HEADER + DNS_HEADER);
-	assert_int_equal(packet_get16(message + DNS_ID), 7);
-	assert_int_equal(packet_get16(message + DNS_QUESTION_COUNT), 0);
-	assert_int_equal(packet_get16(message + DNS_FLAGS) & (DNS_FLAG_TRUNCATED | DNS_RCODE_MASK),
+	assert_int_equal(big_endian_get16(udp + UDP_LENGTH), UDP_HEADER + DNS_HEADER);
+	assert_int_equal(big_endian_get16(message + DNS_ID), 7);
+	assert_int_equal(big_endian_get16(message + DNS_QUESTION_COUNT), 0);
+	assert_int_equal(big_endian_get16(message + DNS_FLAGS) &
+				 (DNS_FLAG_TRUNCATED | DNS_RCODE_MASK),
 			 DNS_FLAG_TRUNCATED | DNS_REFUSED);
 	stop_bare(bare);
 }

@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/big_endian.h"
 #include "device/net/user/packet.h"
 #include "device/net/user/test_fake_dns.h"
 #include "device/net/test_net_namespace.h"
@@ -116,8 +117,8 @@ static const uint8_t *wait_for(struct fixture *f, uint8_t protocol, size_t *leng
 
 	for (;;) {
 		user_net_rig_wait(f->rig);
-		assert_int_equal(packet_get16(f->rig->frame + 2 * ETH_ALEN), ETH_P_IPV6);
-		*length = packet_get16(ip + IPV6_LENGTH);
+		assert_int_equal(big_endian_get16(f->rig->frame + 2 * ETH_ALEN), ETH_P_IPV6);
+		*length = big_endian_get16(ip + IPV6_LENGTH);
 		assert_int_equal(f->rig->length, DATA + *length);
 		assert_true(packet_payload_fits(ip, (uint16_t)*length));
 		if (answer_solicitation(f))
@@ -133,13 +134,13 @@ static void send_tcp(struct fixture *f, const char *to, uint16_t port, uint8_t f
 	uint8_t *tcp = f->frame + DATA;
 
 	memset(tcp, 0, TCP_HEADER);
-	packet_put16(tcp + PORT_SOURCE, 5000);
-	packet_put16(tcp + PORT_DESTINATION, port);
-	packet_put32(tcp + 4, f->ours);
-	packet_put32(tcp + 8, f->theirs);
+	big_endian_put16(tcp + PORT_SOURCE, 5000);
+	big_endian_put16(tcp + PORT_DESTINATION, port);
+	big_endian_put32(tcp + 4, f->ours);
+	big_endian_put32(tcp + 8, f->theirs);
 	tcp[TCP_DATA_OFFSET] = TCP_HEADER / 4 << 4;
 	tcp[TCP_FLAGS] = flags;
-	packet_put16(tcp + 14, 8192);
+	big_endian_put16(tcp + 14, 8192);
 	if (length)
 		memcpy(tcp + TCP_HEADER, data, length);
 	send_frame(f, PROTOCOL_TCP, GUEST, to, TCP_HEADER + length);
@@ -157,7 +158,7 @@ static size_t wait_for_tcp(struct fixture *f, uint8_t flags, const uint8_t **dat
 	while ((tcp[TCP_FLAGS] & flags) != flags);
 	header = packet_tcp_header(tcp);
 	*data = tcp + header;
-	f->theirs = packet_get32(tcp + 4) + (uint32_t)(length - header) +
+	f->theirs = big_endian_get32(tcp + 4) + (uint32_t)(length - header) +
 		    !!(tcp[TCP_FLAGS] & TCP_FLAG_SYN);
 	return length - header;
 }
@@ -264,8 +265,8 @@ static void send_udp(struct fixture *f, const char *to, uint16_t port, const voi
 {
 	uint8_t *udp = f->frame + DATA;
 
-	packet_put16(udp + PORT_SOURCE, 4000);
-	packet_put16(udp + PORT_DESTINATION, port);
+	big_endian_put16(udp + PORT_SOURCE, 4000);
+	big_endian_put16(udp + PORT_DESTINATION, port);
 	memcpy(udp + UDP_HEADER, data, length);
 	send_frame(f, PROTOCOL_UDP, GUEST, to, UDP_HEADER + length);
 }
@@ -290,7 +291,7 @@ static void test_udp(void **state)
 	udp = wait_for(f, PROTOCOL_UDP, &length);
 	assert_int_equal(length, UDP_HEADER + 4);
 	assert_memory_equal(udp + UDP_HEADER, "pong", 4);
-	assert_int_equal(packet_get16(udp + PORT_DESTINATION), 4000);
+	assert_int_equal(big_endian_get16(udp + PORT_DESTINATION), 4000);
 	close(fd);
 	stop(f);
 }
@@ -352,15 +353,15 @@ static void test_names(void **state)
 	send_udp(f, NAME_SERVER, 53, question + 2, length);
 	data = wait_for(f, PROTOCOL_UDP, &size);
 	assert_true(is_from(f, NAME_SERVER));
-	assert_int_equal(packet_get16(data + PORT_SOURCE), 53);
-	assert_int_equal(packet_get16(data + PORT_DESTINATION), 4000);
+	assert_int_equal(big_endian_get16(data + PORT_SOURCE), 53);
+	assert_int_equal(big_endian_get16(data + PORT_DESTINATION), 4000);
 	assert_int_equal(fake_dns_mark(question + 2, length, data + UDP_HEADER, size - UDP_HEADER),
 			 -2);
 	send_tcp(f, NAME_SERVER, 53, TCP_FLAG_SYN, NULL, 0);
 	wait_for_tcp(f, TCP_FLAG_SYN | TCP_FLAG_ACK, &data);
 	assert_true(is_from(f, NAME_SERVER));
 	send_tcp(f, NAME_SERVER, 53, TCP_FLAG_ACK, NULL, 0);
-	packet_put16(question, (uint16_t)length);
+	big_endian_put16(question, (uint16_t)length);
 	send_tcp(f, NAME_SERVER, 53, TCP_FLAG_ACK, question, length + 2);
 	while ((size = wait_for_tcp(f, TCP_FLAG_ACK, &data)) == 0)
 		;

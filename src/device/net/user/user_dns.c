@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/big_endian.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "device/net/user/packet.h"
@@ -53,7 +54,7 @@ static void send_ipv4(struct user_dns *dns, const struct dns_asker *asker, uint8
 	uint8_t *frame = payload - PACKET_IP - IPV4_HEADER;
 	struct packet_flow flow = {
 		.source = dns->address,
-		.destination = packet_get32(asker->address),
+		.destination = big_endian_get32(asker->address),
 		.source_port = DNS_PORT,
 		.destination_port = asker->port,
 	};
@@ -73,8 +74,8 @@ static void send_ipv6(struct user_dns *dns, const struct dns_asker *asker, uint8
 	memcpy(route.mac, asker->mac, sizeof(route.mac));
 	memcpy(route.destination, asker->address, sizeof(route.destination));
 	packet_service_ipv6(route.source, dns->prefix, IPV6_NAME_SERVER);
-	packet_put16(payload + PORT_SOURCE, DNS_PORT);
-	packet_put16(payload + PORT_DESTINATION, asker->port);
+	big_endian_put16(payload + PORT_SOURCE, DNS_PORT);
+	big_endian_put16(payload + PORT_DESTINATION, asker->port);
 	packet_wrap_ipv6(payload, &route, protocol, (uint16_t)length);
 	dns->deliver(dns->context, payload - IPV6_HEADER - PACKET_IP,
 		     PACKET_IP + IPV6_HEADER + length);
@@ -156,7 +157,7 @@ bool user_dns_take(struct user_dns *dns, const uint8_t *frame, size_t length, in
 	struct dns_asker asker = {
 		.connection = -1,
 		.is_ipv6 = packet_is_ipv6(ip),
-		.port = packet_get16(data + PORT_SOURCE),
+		.port = big_endian_get16(data + PORT_SOURCE),
 	};
 
 	memcpy(asker.mac, frame + ETH_ALEN, sizeof(asker.mac));
