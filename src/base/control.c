@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "base/socket_fd.h"
 
 /* What is left to parse of a line, which ends with a zero. */
 struct cursor {
@@ -338,33 +339,18 @@ void control_message_add_number(struct control_message *message, const char *nam
 
 int control_message_send(struct control_message *message, int socket, int fd)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {.bytes = {0}};
-	struct iovec data = {message->text, message->length + 1};
-	struct msghdr header = {.msg_iov = &data, .msg_iovlen = 1};
 	ssize_t sent;
 
 	if (message->too_long)
 		return -EMSGSIZE;
 	/* There is always room for it: see append. */
 	message->text[message->length] = '\n';
-	if (fd >= 0) {
-		struct cmsghdr *rights = &control.align;
-
-		header.msg_control = control.bytes;
-		header.msg_controllen = sizeof(control.bytes);
-		*rights = (struct cmsghdr){CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-		memcpy(CMSG_DATA(rights), &fd, sizeof(fd));
-	}
-	do
-		sent = sendmsg(socket, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
-	while (sent < 0 && errno == EINTR);
+	sent = socket_send_fd(socket, message->text, message->length + 1, fd,
+			      MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent < 0)
-		return -errno;
+		return (int)sent;
 	/* The kernel takes so short a message whole or not at all. */
-	return (size_t)sent == data.iov_len ? 0 : -EAGAIN;
+	return (size_t)sent == message->length + 1 ? 0 : -EAGAIN;
 }
 
 static bool is_open(const struct control_channel *channel)
@@ -461,41 +447,25 @@ static bool add_received(struct control_channel *channel, int fd, size_t bytes)
 /* Receives once. Returns whether there may be more. */
 static bool receive(struct control_channel *channel)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec room = {channel->input + channel->length,
-			     sizeof(channel->input) - channel->length};
-	struct msghdr header = {
-		.msg_iov = &room,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		/* Not CMSG_SPACE, in which two descriptors fit. */
-		.msg_controllen = CMSG_LEN(sizeof(int)),
-	};
-	ssize_t bytes = recvmsg(channel->watch.source.fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	const struct cmsghdr *rights;
 	int fd;
+	ssize_t bytes =
+		socket_receive_fd(channel->watch.source.fd, channel->input + channel->length,
+				  sizeof(channel->input) - channel->length, &fd, MSG_DONTWAIT);
 
-	if (bytes < 0 && (errno == EAGAIN || errno == EINTR))
-		return errno == EINTR;
+	if (bytes == -EAGAIN)
+		return false;
+	if (bytes == -EPROTO) {
+		end_broken(channel, "more than one descriptor came with a line, or one for which "
+				    "there is no room");
+		return false;
+	}
 	if (bytes <= 0) {
 		end(channel, NULL);
 		return false;
 	}
 	channel->length += (size_t)bytes;
-	rights = CMSG_FIRSTHDR(&header);
-	if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS) {
-		memcpy(&fd, CMSG_DATA(rights), sizeof(fd));
-		if (!add_received(channel, fd, (size_t)bytes)) {
-			end_broken(channel, "more than one descriptor came with a line");
-			return false;
-		}
-	}
-	if (header.msg_flags & MSG_CTRUNC) {
-		end_broken(channel, "more than one descriptor came with a line, or one for which "
-				    "there is no room");
+	if (fd >= 0 && !add_received(channel, fd, (size_t)bytes)) {
+		end_broken(channel, "more than one descriptor came with a line");
 		return false;
 	}
 	deliver(channel);

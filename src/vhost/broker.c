@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/socket_fd.h"
 #include "vhost/client.h"
 
 /* How long an answer may take: the broker also supervises a guest. */
@@ -34,32 +35,15 @@ struct answer {
 	char message[sizeof(((struct error *)0)->message)];
 };
 
-union control {
-	char bytes[CMSG_SPACE(sizeof(int))];
-	struct cmsghdr alignment;
-};
-
 /* The monitor's side */
 
 /* Receives a packet. Returns whether it is an answer; *passed is its descriptor, or -1. */
 static int receive(int fd, struct answer *answer, int *passed)
 {
-	struct iovec vector = {answer, sizeof(*answer)};
-	union control control;
-	struct msghdr header = {
-		.msg_iov = &vector,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	ssize_t count = recvmsg(fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	struct cmsghdr *item = count < 0 ? NULL : CMSG_FIRSTHDR(&header);
+	ssize_t count = socket_receive_fd(fd, answer, sizeof(*answer), passed, MSG_DONTWAIT);
 
-	*passed = -1;
 	if (count < 0)
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	if (item && item->cmsg_level == SOL_SOCKET && item->cmsg_type == SCM_RIGHTS)
-		memcpy(passed, CMSG_DATA(item), sizeof(*passed));
+		return count == -EAGAIN ? 0 : (int)count;
 	if (count == 0)
 		return -EPIPE;
 	return count == sizeof(*answer) ? 1 : 0;
@@ -189,9 +173,6 @@ static int open_request(const struct request *request, const struct broker_servi
 int broker_answer(int fd, const struct broker_service *service)
 {
 	struct answer answer = {.code = 0};
-	struct iovec vector = {&answer, sizeof(answer)};
-	union control control = {0};
-	struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1};
 	cleanup_fd int opened = -1;
 	struct request request;
 	struct error error = {0};
@@ -210,17 +191,8 @@ int broker_answer(int fd, const struct broker_service *service)
 		answer.code = error.code;
 		answer.usage = error.usage;
 		snprintf(answer.message, sizeof(answer.message), "%s", error.message);
-	} else {
-		header.msg_control = &control;
-		header.msg_controllen = CMSG_SPACE(sizeof(int));
-		control.alignment = (struct cmsghdr){
-			.cmsg_level = SOL_SOCKET,
-			.cmsg_type = SCM_RIGHTS,
-			.cmsg_len = CMSG_LEN(sizeof(int)),
-		};
-		memcpy(CMSG_DATA(&control.alignment), &opened, sizeof(opened));
 	}
 	/* Drop the answer if the monitor does not read. */
-	sendmsg(fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
+	socket_send_fd(fd, &answer, sizeof(answer), opened, MSG_NOSIGNAL | MSG_DONTWAIT);
 	return 1;
 }

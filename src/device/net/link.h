@@ -34,8 +34,8 @@ struct net_link {
 int net_link_open(struct net_link *link, struct event_loop *loop, struct error *error);
 
 /*
- * Asks for a channel, now and, from the loop, when it was lost: net_link_answer follows. The network
- * device uses the link already.
+ * Asks for a channel, now and, from the loop, when it was lost: net_link_answer follows. The
+ * network device uses the link already.
  */
 void net_link_set_asker(struct net_link *link, int (*ask)(void *context), void *context);
 

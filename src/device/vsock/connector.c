@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/socket_path.h"
+#include "base/socket_fd.h"
 #include "host/sandbox.h"
 
 /* The end of the socket in the process, after the standard descriptors. */
@@ -33,11 +34,6 @@ struct answer {
 	uint64_t tag;
 	int32_t code; /* 0: a descriptor comes with it; else an errno */
 	uint32_t zero;
-};
-
-union control {
-	char bytes[CMSG_SPACE(sizeof(int))];
-	struct cmsghdr alignment;
 };
 
 /* In the process */
@@ -67,13 +63,6 @@ static bool answer_one(const char *path)
 {
 	struct request request;
 	struct answer answer = {0};
-	struct iovec vector = {&answer, sizeof(answer)};
-	union control control = {.alignment = {
-					 .cmsg_level = SOL_SOCKET,
-					 .cmsg_type = SCM_RIGHTS,
-					 .cmsg_len = CMSG_LEN(sizeof(int)),
-				 }};
-	struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
 	cleanup_fd int fd = -1;
 	ssize_t length = recv(CHILD_FD, &request, sizeof(request), 0);
 
@@ -83,14 +72,10 @@ static bool answer_one(const char *path)
 		return false;
 	answer.tag = request.tag;
 	fd = connect_port(path, request.port);
-	if (fd < 0) {
+	if (fd < 0)
 		answer.code = -fd;
-	} else {
-		message.msg_control = &control;
-		message.msg_controllen = CMSG_SPACE(sizeof(int));
-		memcpy(CMSG_DATA(&control.alignment), &fd, sizeof(fd));
-	}
-	return sendmsg(CHILD_FD, &message, MSG_NOSIGNAL) == sizeof(answer);
+	return socket_send_fd(CHILD_FD, &answer, sizeof(answer), fd < 0 ? -1 : fd, MSG_NOSIGNAL) ==
+	       sizeof(answer);
 }
 
 static void run_child(const char *path, int socket_fd, pid_t parent)
@@ -129,22 +114,12 @@ static void handle_answer(void *context, uint32_t events)
 {
 	struct connector *connector = context;
 	struct answer answer;
-	struct iovec vector = {&answer, sizeof(answer)};
-	union control control;
-	struct msghdr message = {
-		.msg_iov = &vector,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	ssize_t length = recvmsg(connector->source.fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	const struct cmsghdr *item = length < 0 ? NULL : CMSG_FIRSTHDR(&message);
 	cleanup_fd int fd = -1;
+	ssize_t length =
+		socket_receive_fd(connector->source.fd, &answer, sizeof(answer), &fd, MSG_DONTWAIT);
 
-	if (length < 0 && (errno == EAGAIN || errno == EINTR))
+	if (length == -EAGAIN)
 		return;
-	if (item && item->cmsg_level == SOL_SOCKET && item->cmsg_type == SCM_RIGHTS)
-		memcpy(&fd, CMSG_DATA(item), sizeof(fd));
 	if (length != sizeof(answer)) {
 		log_error("the process that connects to the host's programs has ended: the guest "
 			  "cannot reach them any more");

@@ -25,6 +25,7 @@
 #include "base/process.h"
 #include "base/socket_path.h"
 #include "base/text.h"
+#include "base/socket_fd.h"
 #include "guest/config/bundle.h"
 #include "guest/oci/container.h"
 #include "guest/oci/hooks.h"
@@ -117,26 +118,11 @@ static int enter_network(const struct creation *creation, struct error *error)
 /* Sends the terminal's other end to whoever listens at the console socket. */
 static int send_terminal(const char *path, int terminal, struct error *error)
 {
-	char name[] = "console", control[CMSG_SPACE(sizeof(int))] = {0};
-	struct iovec data = {.iov_base = name, .iov_len = sizeof(name) - 1};
-	struct msghdr message = {
-		.msg_iov = &data,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	static const char name[] = "console";
 	cleanup_fd int fd = socket_path_connect(path, 0);
+	ssize_t sent = fd < 0 ? fd : socket_send_fd(fd, name, strlen(name), terminal, MSG_NOSIGNAL);
 
-	if (fd < 0)
-		return error_set_errno(error, -fd, "--console-socket: %s", path);
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(header), &terminal, sizeof(int));
-	if (sendmsg(fd, &message, MSG_NOSIGNAL) < 0)
-		return error_set_errno(error, errno, "--console-socket: %s", path);
-	return 0;
+	return sent < 0 ? error_set_errno(error, (int)-sent, "--console-socket: %s", path) : 0;
 }
 
 /*

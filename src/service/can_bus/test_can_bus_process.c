@@ -27,6 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/socket_fd.h"
 #include "base/clock.h"
 #include "base/process.h"
 #include "base/program_path.h"
@@ -268,23 +269,11 @@ static void change_memory(uint64_t seed)
 
 	for (;;) {
 		uint32_t offer[4];
-		union {
-			char bytes[CMSG_SPACE(sizeof(int))];
-			struct cmsghdr align;
-		} control;
-		struct iovec part = {offer, sizeof(offer)};
-		struct msghdr message = {
-			.msg_iov = &part,
-			.msg_iovlen = 1,
-			.msg_control = control.bytes,
-			.msg_controllen = sizeof(control.bytes),
-		};
 		int fd = hostile_socket(), memory;
 		uint8_t *mapped;
 
-		if (recvmsg(fd, &message, 0) != sizeof(offer))
+		if (socket_receive_fd(fd, offer, sizeof(offer), &memory, 0) != sizeof(offer))
 			_exit(0);
-		memcpy(&memory, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(memory));
 		if (ftruncate(memory, 0) == 0 || ftruncate(memory, 2 * (off_t)size) == 0 ||
 		    fcntl(memory, F_ADD_SEALS, F_SEAL_WRITE) == 0)
 			_exit(1);

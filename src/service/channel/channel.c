@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/socket_option.h"
+#include "base/socket_fd.h"
 
 #define CACHE_LINE 64
 #define HEADER	   ((uint32_t)sizeof(struct channel_header))
@@ -94,20 +95,10 @@ static int refuse_descriptors(int socket, struct error *error)
 static int send_offer(const struct channel_shape *shape, int socket, int memory_fd)
 {
 	struct channel_offer offer = {OFFER_MAGIC, CHANNEL_VERSION, shape->slot_size, shape->slots};
-	struct iovec vector = {&offer, sizeof(offer)};
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = {.header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
-	struct msghdr message = {
-		.msg_iov = &vector,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
+	ssize_t sent = socket_send_fd(socket, &offer, sizeof(offer), memory_fd,
+				      MSG_DONTWAIT | MSG_NOSIGNAL);
 
-	memcpy(CMSG_DATA(&control.header), &memory_fd, sizeof(memory_fd));
-	return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return sent < 0 ? (int)sent : 0;
 }
 
 int channel_offer(struct channel *channel, const struct channel_shape *shape, int socket,
@@ -136,44 +127,13 @@ int channel_offer(struct channel *channel, const struct channel_shape *shape, in
 	return 0;
 }
 
-/* Receives the offer and, in *fd, the memory's descriptor. Returns the size of the packet. */
-static ssize_t receive_offer(int socket, struct channel_offer *offer, int *fd)
-{
-	struct iovec vector = {offer, sizeof(*offer)};
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control;
-	struct msghdr message = {
-		.msg_iov = &vector,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		/* Room for one descriptor, and not for another in the alignment behind it. */
-		.msg_controllen = CMSG_LEN(sizeof(int)),
-	};
-	ssize_t size;
-	const struct cmsghdr *header;
-
-	do {
-		size = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	} while (size < 0 && errno == EINTR);
-	if (size < 0)
-		return -errno;
-	/* The kernel closes those that there is no room for. */
-	header = CMSG_FIRSTHDR(&message);
-	if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-	    header->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(fd, CMSG_DATA(header), sizeof(*fd));
-	return size;
-}
-
 int channel_accept(struct channel *channel, int socket, struct error *error)
 {
 	struct channel_offer offer = {0};
 	cleanup_fd int fd = -1;
 	struct channel_shape shape;
 	struct stat status;
-	ssize_t size = receive_offer(socket, &offer, &fd);
+	ssize_t size = socket_receive_fd(socket, &offer, sizeof(offer), &fd, MSG_DONTWAIT);
 	int seals, result;
 
 	*channel = CHANNEL_CLOSED;

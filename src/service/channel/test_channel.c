@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/socket_fd.h"
 #include "base/socket_option.h"
 #include "service/channel/channel.h"
 
@@ -424,24 +425,14 @@ static void test_descriptors_with_a_wake_up(void **state)
 	struct channel *ends[] = {&pair->service, &pair->client};
 
 	for (int i = 0; i < 2; i++) {
-		union {
-			struct cmsghdr header;
-			char space[CMSG_SPACE(sizeof(int))];
-		} control = {.header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
-		struct iovec vector = {(void *)(uintptr_t) "x", 1};
-		struct msghdr message = {
-			.msg_iov = &vector,
-			.msg_iovlen = 1,
-			.msg_control = &control,
-			.msg_controllen = sizeof(control),
-		};
 		int value;
 		socklen_t length = sizeof(value);
 
 		if (getsockopt(ends[i]->socket, SOL_SOCKET, SO_PASSRIGHTS, &value, &length) < 0)
 			skip();
-		assert_int_equal(sendmsg(ends[i]->socket, &message, MSG_DONTWAIT), -1);
-		assert_int_equal(errno, EPERM);
+		assert_int_equal(socket_send_fd(ends[i]->socket, "x", 1, ends[i]->socket,
+						MSG_DONTWAIT),
+				 -EPERM);
 		assert_int_equal(channel_woken(ends[!i]), 0);
 	}
 	end(pair);
@@ -450,19 +441,7 @@ static void test_descriptors_with_a_wake_up(void **state)
 /* What a service may send instead of an offer. */
 static void send_packet(int socket, const void *data, size_t size, int fd)
 {
-	struct iovec vector = {(void *)(uintptr_t)data, size};
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = {.header = {CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS}};
-	struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
-
-	if (fd >= 0) {
-		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-		message.msg_control = &control;
-		message.msg_controllen = sizeof(control);
-	}
-	assert_int_equal(sendmsg(socket, &message, 0), size);
+	assert_int_equal(socket_send_fd(socket, data, size, fd, 0), size);
 }
 
 static int memory_of(off_t size, unsigned int seals)

@@ -22,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/socket_fd.h"
 #include "unit/fake_qemu.h"
 #include "unit/oci_caller.h"
 
@@ -160,14 +161,7 @@ static void test_what_callers_leave(void **state)
 static void test_terminal(void **state)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	char bytes[4000] = "", control[CMSG_SPACE(sizeof(int))];
-	struct iovec data = {.iov_base = bytes, .iov_len = sizeof(bytes)};
-	struct msghdr message = {
-		.msg_iov = &data,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
+	char bytes[4000] = "";
 	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), connection, terminal;
 	size_t length = 0;
 	pid_t pid;
@@ -178,9 +172,8 @@ static void test_terminal(void **state)
 	fake_qemu_set("poweroff", "QEMU emulator version 7.2.22");
 	oci_check("create --bundle @ --console-socket @/socket c", 0);
 	connection = accept(listener, NULL, NULL);
-	assert_true(recvmsg(connection, &message, MSG_CMSG_CLOEXEC) > 0);
-	assert_non_null(CMSG_FIRSTHDR(&message));
-	memcpy(&terminal, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(terminal));
+	assert_true(socket_receive_fd(connection, bytes, sizeof(bytes), &terminal, 0) > 0);
+	assert_true(terminal >= 0);
 	assert_int_equal(isatty(terminal), 1);
 	pid = oci_find_process();
 	oci_check("start c", 0);

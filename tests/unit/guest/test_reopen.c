@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/socket_fd.h"
 #include "base/clock.h"
 #include "base/event_loop.h"
 #include "guest/config/config.h"
@@ -51,26 +52,13 @@ static const char *fake_option(char **argv, const char *name)
 /* Sends a request and receives the answer. Returns the descriptor that came with it, or -1. */
 static int fake_request(int control, const char *request, char *text, size_t size)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} space;
-	struct iovec room = {text, size - 1};
-	struct msghdr header = {
-		.msg_iov = &room,
-		.msg_iovlen = 1,
-		.msg_control = space.bytes,
-		.msg_controllen = sizeof(space.bytes),
-	};
 	ssize_t bytes;
-	int fd = -1;
+	int fd;
 
 	if (write(control, request, strlen(request)) < 0)
 		_exit(1);
-	bytes = recvmsg(control, &header, 0);
+	bytes = socket_receive_fd(control, text, size - 1, &fd, 0);
 	text[bytes > 0 ? bytes : 0] = 0;
-	if (bytes > 0 && CMSG_FIRSTHDR(&header))
-		memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&header)), sizeof(fd));
 	return fd;
 }
 

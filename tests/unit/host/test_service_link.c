@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/socket_fd.h"
 #include "host/service_link.h"
 #include "unit/scratch.h"
 
@@ -30,23 +31,10 @@ static char path[108]; /* as long as an address has room for */
 /* Receives a request. Returns the descriptor that came with it, or -1. */
 static int take_request(int fd, char *text, size_t size)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} space;
-	struct iovec room = {text, size - 1};
-	struct msghdr header = {
-		.msg_iov = &room,
-		.msg_iovlen = 1,
-		.msg_control = space.bytes,
-		.msg_controllen = sizeof(space.bytes),
-	};
-	ssize_t bytes = recvmsg(fd, &header, 0);
-	int received = -1;
+	int received;
+	ssize_t bytes = socket_receive_fd(fd, text, size - 1, &received, 0);
 
 	text[bytes > 0 ? bytes : 0] = 0;
-	if (bytes > 0 && CMSG_FIRSTHDR(&header))
-		memcpy(&received, CMSG_DATA(CMSG_FIRSTHDR(&header)), sizeof(received));
 	return received;
 }
 
