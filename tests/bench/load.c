@@ -115,6 +115,15 @@ void load_ready(struct load_device *device)
 		load_fail("status", error.message);
 }
 
+void load_give_buffer(const struct load_device *device, struct load_queue *queue, void *memory,
+		      uint32_t size)
+{
+	struct driver_buffer buffer = {load_address(device, memory), size};
+
+	if (driver_queue_add(&queue->driver, &buffer, 0, 1, memory) < 0)
+		load_fail("queue", "there is no room");
+}
+
 void load_kick(struct load_queue *queue)
 {
 	static const uint64_t one = 1;

@@ -52,6 +52,10 @@ void load_ready(struct load_device *device);
 /* The address of @memory, which lies in device->memory, for the device. */
 struct guest_addr load_address(const struct load_device *device, const void *memory);
 
+/* Adds @memory of the device, which is its token, for @size bytes from the device. */
+void load_give_buffer(const struct load_device *device, struct load_queue *queue, void *memory,
+		      uint32_t size);
+
 /* Kicks the device for what was added, if it wants that. */
 void load_kick(struct load_queue *queue);
 

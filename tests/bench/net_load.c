@@ -147,10 +147,7 @@ static unsigned int send_to_interface(struct load *load, unsigned int count)
 
 static void give_buffer(struct load *load, struct frame *frame)
 {
-	struct driver_buffer buffer = {load_address(&load->device, frame), SLOT_BYTES};
-
-	if (driver_queue_add(&load->queues[RECEIVE].driver, &buffer, 0, 1, frame) < 0)
-		load_fail("receive queue", "there is no room");
+	load_give_buffer(&load->device, &load->queues[RECEIVE], frame, SLOT_BYTES);
 }
 
 /* Counts the received frames and gives their buffers back. */

@@ -97,10 +97,7 @@ static void start_host(struct load *load)
 
 static void give_buffer(struct load *load, void *memory)
 {
-	struct driver_buffer buffer = {load_address(&load->device, memory), RX_BYTES};
-
-	if (driver_queue_add(&load->queues[RX].driver, &buffer, 0, 1, memory) < 0)
-		load_fail("rx queue", "there is no room");
+	load_give_buffer(&load->device, &load->queues[RX], memory, RX_BYTES);
 }
 
 /* Takes what the device has sent. */
