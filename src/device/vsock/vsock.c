@@ -654,8 +654,9 @@ static void quiesce(struct virtio_device *device, struct virtqueue *queue)
 }
 
 /*
- * The driver had used a queue before this process served it: connections of the process before are
- * lost. It is told once, with the first queue that shows it: later ones may carry new connections.
+ * If the driver had used a queue before this process served it, the connections of the previous
+ * process are lost. The first such queue resets the transport; later queues must not, since there
+ * may be new connections by then.
  */
 static void look_for_history(struct vsock_device *vsock, const struct virtqueue *queue)
 {

@@ -15,10 +15,10 @@
 int container_start(int root, const char *id, struct error *error);
 
 /*
- * Delivers a signal to the guest of a container that is created, running or paused: SIGKILL ends
- * it, and on return no process is left of it; signals that would stop or continue a process are
- * refused or have no effect; all others are the request to shut down. 0 is a test whether it is
- * there. With @all it is not an error that a container has stopped.
+ * Delivers a signal to the guest of a container that is created, running or paused. SIGKILL ends
+ * it, and on return no process of it is left. Signals that stop or continue a process are refused
+ * or ignored. Any other asks the guest to shut down. Signal 0 only checks that it is there. With
+ * @all, a container that has stopped is not an error.
  */
 int container_kill(int root, const char *id, int signal_number, bool all, struct error *error);
 

@@ -15,7 +15,7 @@
  * is killed; see base/stop_request.h.
  */
 
-/* Whoever has a guest held until it is to start, and is told what becomes of it. */
+/* A caller that holds the guest until the verb `start`, and follows its status. */
 struct guest_run_holder {
 	int control_fd; /* a socket that listens; owned by guest_run, also on failure */
 	/* All is open, and the verb `start` is waited for next. May block. */

@@ -75,7 +75,7 @@ static void sweep(struct switch_groups *groups, uint32_t now_s)
 	}
 }
 
-/* The group, made if need be; NULL: there is no room. */
+/* Returns the group, which it adds if it is new; NULL when the table is full. */
 static struct switch_group *find_or_make(struct switch_groups *groups, uint64_t key, uint32_t now_s)
 {
 	struct switch_group *group = find(groups, key);

@@ -703,7 +703,7 @@ static void test_mld(void **state)
 	expect_got(0, 1, 0, 1);
 	send_ipv6(0, 0, 5, 8, false);
 	expect_got(0, 0, 1, 1);
-	/* Neighbour discovery, and IPv4, which has no querier. */
+	/* Neighbour discovery is flooded, and so are IPv4 groups: no querier was heard there. */
 	send_ipv6(0, 0, 2, 0xff000001, false);
 	expect_got(0, 1, 1, 1);
 	send_data(0, GROUP, SECOND);

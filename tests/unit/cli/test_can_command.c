@@ -40,7 +40,7 @@ static int set_up(void **state)
 		 scratch_write(&scratch, "bus.json", config, strlen(config)));
 	assert_int_equal(program_path_find("service-can-bus", path, &error), 0);
 	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	/* Under a number that the program is told. */
+	/* The number that --ready-fd names. */
 	assert_int_equal(dup2(ready[1], 100), 100);
 	close(ready[1]);
 	assert_int_equal(

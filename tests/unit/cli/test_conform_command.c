@@ -603,7 +603,7 @@ static void test_a_verdict_over_machines(void **state)
 	};
 	const char *poor[5], *said;
 
-	/* The second machine has no disk, the third one whose device lacks a feature. */
+	/* Machine b has no disk. */
 	keep_machine("a", guest_log_devices, no_empty, "Any VMM 3.1");
 	keep_machine("b", guest_log_devices + 1, no_vlan, "Any VMM 3.1");
 	assert_int_equal(CALL("judge", "@/a.json"), 1);

@@ -48,7 +48,7 @@ static void test_hooks(void **state)
 	strcat(hooks, "}");
 	oci_write_bundle(hooks);
 	oci_bring("created");
-	/* What is in the bundle later has no effect. */
+	/* Changes to the bundle after create have no effect. */
 	scratch_write(&oci_scratch, "config.json", "{", 1);
 	oci_check("start c", 0);
 	oci_check("kill c 9", 0);
